@@ -1,0 +1,66 @@
+"""gradscope: see how gradient travels through time in a recurrent network.
+
+The names below are the public API; they load their rooms when first used, so that ``import
+gradscope`` costs nothing.
+
+>>> import gradscope
+>>> analysis = gradscope.analyze(gradscope.Settings(activation="tanh", steps=20, updates=0))
+>>> analysis.last.verdict.horizon is None
+True
+"""
+
+from importlib import import_module
+from typing import Any
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Activation": "model.activations",
+    "ACTIVATIONS": "model.activations",
+    "ElmanParameters": "model.cells",
+    "initialize": "model.initializers",
+    "Trajectory": "model.trajectory",
+    "unroll": "model.trajectory",
+    "Batch": "data.sequences",
+    "Targets": "data.sequences",
+    "make_task": "data.tasks",
+    "Gradients": "learning.bptt",
+    "backpropagate": "learning.bptt",
+    "train": "learning.training",
+    "DenseChain": "jacobians.chain",
+    "ElmanChain": "jacobians.chain",
+    "elman_chain": "jacobians.chain",
+    "LagNorms": "jacobians.lag_norms",
+    "lag_norms": "jacobians.lag_norms",
+    "GradientShares": "jacobians.shares",
+    "gradient_shares": "jacobians.shares",
+    "Causes": "diagnosis.causes",
+    "causes": "diagnosis.causes",
+    "Evidence": "diagnosis.verdict",
+    "Thresholds": "diagnosis.verdict",
+    "Verdict": "diagnosis.verdict",
+    "Diagnosis": "diagnosis.diagnose",
+    "diagnose": "diagnosis.diagnose",
+    "Regime": "names",
+    "Settings": "study.config",
+    "Analysis": "study.results",
+    "Comparison": "study.results",
+    "analyze": "study.study",
+    "compare": "study.study",
+    "load_run": "study.archive",
+    "GradscopeError": "errors",
+}
+
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604 (names loaded by __getattr__)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'gradscope' has no attribute {name!r}")
+    value = getattr(import_module(f"gradscope.{_HOMES[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_HOMES})

@@ -1,0 +1,100 @@
+"""What every command that takes settings has in common: its options, gathered into one ``Call``."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from gradscope.cli.layers import layered_settings
+from gradscope.cli.options import (
+    SETTING_OPTIONS,
+    Color,
+    ColorWhen,
+    ConfigFile,
+    Debug,
+    Force,
+    FormatChoice,
+    Given,
+    Json,
+    Output,
+    Threads,
+)
+from gradscope.cli.output import Place, choose_format, prepare_files
+from gradscope.cli.threads import set_blas_threads
+from gradscope.study.config import Settings
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Call:
+    """One call of a command: the settings that were given, and where the result goes."""
+
+    given: Given
+    config: Path | None
+    place: Place
+
+    def settings(
+        self, *, defaults: Given | None = None, load: str | None = None, **chosen: Any
+    ) -> Settings:
+        """Return validated settings: ``chosen`` over given over config file over ``defaults``."""
+        return layered_settings(
+            {**self.given, **chosen}, self.config, defaults=defaults or {}, load=load
+        )
+
+    def prepare(self, *files: Path | None, figure: Path | None = None) -> None:
+        """Refuse, before anything is computed, files that could not be written at the end."""
+        prepare_files((self.place.output, *files), force=self.place.force, figure=figure)
+
+
+def _shared(
+    output: Output = None,
+    format: FormatChoice = None,  # noqa: A002 (the flag's name)
+    json: Json = False,
+    force: Force = False,
+    color: ColorWhen = Color.AUTO,
+    config: ConfigFile = None,
+    threads: Threads = None,
+    debug: Debug = False,  # noqa: ARG001 (read where errors are shown)
+) -> tuple[Path | None, Place]:
+    """Set the threads; return the config file and the place of the result."""
+    set_blas_threads(threads)
+    return config, Place(choose_format(format, json, output), output, color, force)
+
+
+def takes_settings(*left_out: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command, as a ``Call``, the shared options and those of all settings not left out."""
+    names = [name for name in SETTING_OPTIONS if name not in left_out]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        shared, own = _parameters(_shared), _parameters(command)
+
+        @wraps(command)
+        def gathered(**arguments: Any) -> None:
+            given = {name: arguments.pop(name) for name in names}
+            config, place = _shared(**{name: arguments.pop(name) for name in shared})
+            present = {name: value for name, value in given.items() if value not in (None, [])}
+            command(Call(present, config, place), **arguments)
+
+        settings = {name: _keyword(name, SETTING_OPTIONS[name], None) for name in names}
+        parameters = [*settings.values(), *own.values(), *shared.values()]
+        vars(gathered)["__signature__"] = inspect.Signature(parameters)
+        gathered.__annotations__ = {each.name: each.annotation for each in parameters}
+        return gathered
+
+    return decorate
+
+
+def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """Return a function's parameters but its ``call``, as keywords with resolved annotations."""
+    hints = get_type_hints(function, include_extras=True)
+    return {
+        name: _keyword(name, hints[name], parameter.default)
+        for name, parameter in inspect.signature(function).parameters.items()
+        if name != "call"
+    }
+
+
+def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    kind = inspect.Parameter.KEYWORD_ONLY
+    return inspect.Parameter(name, kind, default=default, annotation=annotation)

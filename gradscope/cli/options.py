@@ -1,0 +1,208 @@
+"""Options, declared once: each setting is one flag, one ``GRADSCOPE_*`` variable and one key of a
+TOML file.
+
+Every default is None here, so that what was given can be told from what was not; the defaults shown
+are those of ``study.config.Settings``.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gradscope.names import (
+    ActivationName,
+    InitializerName,
+    MissingCells,
+    OptimizerName,
+    TaskName,
+)
+from gradscope.study.config import Settings, flag
+
+HELP = (
+    "See how gradient travels through time in a recurrent network: whether, how fast, "
+    "how far back and why it vanishes or explodes."
+)
+LAYERS_HELP = (
+    "A setting comes from its flag, else from GRADSCOPE_NAME, else from --config FILE.toml, "
+    "else from its default."
+)
+
+MODEL, DATA, TRAINING = "Model", "Data", "Training"
+ANALYSIS, OUTPUT, EXECUTION = "Analysis", "Output", "Execution"
+
+METAVARS = {"data": "FILE", "column": "NAME"}
+
+Given = dict[str, Any]
+"""Settings that were given, by name."""
+
+
+class Format(StrEnum):
+    """How the result is written."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+    MARKDOWN = "md"
+
+
+class Color(StrEnum):
+    """When to colour."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+class FailOn(StrEnum):
+    """Which regimes end with exit code 1."""
+
+    VANISHING = "vanishing"
+    EXPLODING = "exploding"
+    ANY = "any"
+
+
+def _setting(name: str, kind: Any, panel: str, text: str) -> Any:
+    """Return the annotation of one setting's option."""
+    default: Any = Settings.__dataclass_fields__[name].default
+    shown = False if default in (None, (), False) else str(default)
+    spelled = f"{flag(name)}/--no-{flag(name)[2:]}" if kind is bool else flag(name)
+    option = typer.Option(
+        spelled,
+        help=text,
+        rich_help_panel=panel,
+        envvar=f"GRADSCOPE_{name.upper()}",
+        show_envvar=False,
+        show_default=shown,
+        metavar=METAVARS.get(name) or {int: "N", float: "X"}.get(kind),
+    )
+    return Annotated[kind | None, option]
+
+
+SETTING_OPTIONS: Mapping[str, Any] = {
+    each[0]: _setting(*each)
+    for each in (
+        ("activation", ActivationName, MODEL, "The nonlinearity φ."),
+        ("hidden", int, MODEL, "Hidden units H."),
+        (
+            "init",
+            InitializerName,
+            MODEL,
+            "How W is drawn: orthogonal is Keras's SimpleRNN, uniform PyTorch's nn.RNN.",
+        ),
+        ("gain", float, MODEL, "Factor on W."),
+        ("input_scale", float, MODEL, "Factor on U."),
+        ("center_bias", bool, MODEL, "Start a sigmoid net at rest at ½: b = −W·½."),
+        ("steps", int, DATA, "Sequence length T."),
+        ("task", TaskName, DATA, "Synthetic task."),
+        ("delay", int, DATA, "How far back recall reaches (default: half of the steps)."),
+        ("data", str, DATA, "Your own series (.csv, .tsv, .txt, .npy) instead of a task."),
+        ("column", list[str], DATA, "Column of --data by name or number; repeat for several."),
+        ("missing", MissingCells, DATA, "What to do about empty cells."),
+        ("validation", float, DATA, "Fraction of the series held out at its end."),
+        ("updates", int, TRAINING, "Training updates; 0 for none."),
+        ("batch", int, TRAINING, "Sequences in a training batch."),
+        ("optimizer", OptimizerName, TRAINING, "Update rule."),
+        (
+            "learning_rate",
+            float,
+            TRAINING,
+            "Learning rate (default: adam 0.003, rmsprop 0.001, else 0.01).",
+        ),
+        ("clip_norm", float, TRAINING, "Clip the global gradient norm."),
+        ("clip_value", float, TRAINING, "Clip each gradient entry."),
+        ("truncate", int, TRAINING, "Send each error back over at most this many lags."),
+        ("sequences", int, ANALYSIS, "Sequences examined."),
+        ("max_lag", int, ANALYSIS, "Longest lag (default: all steps)."),
+        ("vanishing", float, ANALYSIS, "σ_max below this has vanished."),
+        ("exploding", float, ANALYSIS, "σ_max above this has exploded."),
+        ("transient_growth", float, ANALYSIS, "Growth before vanishing worth a word."),
+        ("agreement", float, ANALYSIS, "Fraction of sequences that must agree."),
+        ("seed", int, EXECUTION, "Source of every random draw."),
+    )
+}
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", help="Settings from a TOML file.", rich_help_panel=EXECUTION, metavar="FILE"
+    ),
+]
+Load = Annotated[
+    str | None,
+    typer.Option(
+        "--load",
+        help="Take the network of a saved run (FILE.npz).",
+        rich_help_panel=MODEL,
+        metavar="FILE",
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option(
+        "--threads",
+        help="BLAS threads [default: 1, or as the environment sets them].",
+        min=1,
+        rich_help_panel=EXECUTION,
+        metavar="N",
+    ),
+]
+Debug = Annotated[
+    bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=EXECUTION)
+]
+ColorWhen = Annotated[
+    Color, typer.Option("--color", help="When to colour the page.", rich_help_panel=OUTPUT)
+]
+FormatChoice = Annotated[
+    Format | None,
+    typer.Option(
+        "--format", help="How the result is written.", rich_help_panel=OUTPUT, show_default="table"
+    ),
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Short for --format json.", rich_help_panel=OUTPUT)
+]
+Output = Annotated[
+    Path | None,
+    typer.Option(
+        "--output",
+        "-o",
+        help="Write the result there; - is stdout.",
+        rich_help_panel=OUTPUT,
+        metavar="FILE",
+    ),
+]
+Figure = Annotated[
+    Path | None,
+    typer.Option(
+        "--png",
+        "--svg",
+        "--pdf",
+        help="Draw the report; .png, .svg or .pdf by the name's ending.",
+        rich_help_panel=OUTPUT,
+        metavar="FILE",
+    ),
+]
+Save = Annotated[
+    Path | None,
+    typer.Option(
+        "--save",
+        help="Save network, trajectory and settings (FILE.npz, plain NumPy).",
+        rich_help_panel=OUTPUT,
+        metavar="FILE",
+    ),
+]
+Force = Annotated[
+    bool, typer.Option("--force", help="Replace files that exist.", rich_help_panel=OUTPUT)
+]
+FailWhen = Annotated[
+    FailOn | None,
+    typer.Option(
+        "--fail-on",
+        help="Exit with 1 if the last stage shows this.",
+        rich_help_panel=ANALYSIS,
+        show_default=False,
+    ),
+]

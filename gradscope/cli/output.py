@@ -1,0 +1,155 @@
+"""Where results go: the answer to stdout or ``-o``, pictures and runs to their files, notes to
+stderr.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gradscope.cli.options import Color, Format
+from gradscope.errors import OutputError, SettingError
+from gradscope.report.files import require_free, write_whole
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+STDOUT = Path("-")
+FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Place:
+    """Where a command's result goes and how it looks."""
+
+    format: Format
+    output: Path | None = None
+    color: Color = Color.AUTO
+    force: bool = False
+
+    @property
+    def to_stdout(self) -> bool:
+        """Whether the result goes to stdout."""
+        return self.output is None or self.output == STDOUT
+
+
+def choose_format(choice: Format | None, json: bool, output: Path | None) -> Format:
+    """Return the format asked for; a file's ending decides where nothing was said."""
+    if json and choice not in (None, Format.JSON):
+        raise SettingError(f"--json and --format {choice} are both given; choose one")
+    if json:
+        return Format.JSON
+    endings = {".json": Format.JSON, ".csv": Format.CSV, ".md": Format.MARKDOWN}
+    by_name = endings.get(output.suffix.lower(), Format.TABLE) if output else Format.TABLE
+    return choice or by_name
+
+
+def prepare_files(files: Iterable[Path | None], *, force: bool, figure: Path | None = None) -> None:
+    """Refuse, before anything is computed, files that could not be written at the end."""
+    if figure is not None and figure.suffix.lower() not in FIGURE_SUFFIXES:
+        raise SettingError(
+            f"the picture {figure} ends in {figure.suffix or 'nothing'}; choose "
+            f"{', '.join(FIGURE_SUFFIXES)}"
+        )
+    wanted = [path for path in (*files, figure) if path is not None and path != STDOUT]
+    for path in wanted:
+        if wanted.count(path) > 1:
+            raise OutputError(f"{path} is named for two outputs; give each its own file")
+        require_free(path, force=force)
+
+
+def show(
+    place: Place,
+    page: "Callable[[int, bool], RenderableType]",
+    document: Callable[[], Mapping[str, Any]],
+    table: Callable[[], tuple[tuple[str, ...], list[list[Any]]]],
+) -> None:
+    """Write a result in the format asked for.
+
+    ``page(width, unicode)`` makes the terminal page, ``document()`` the JSON document, ``table()``
+    columns and rows.
+    """
+    from gradscope.report.export import to_csv, to_json, to_markdown
+
+    if place.format is Format.TABLE:
+        _write(place, _page_text(place, page))
+    elif place.format is Format.JSON:
+        _write(place, to_json(document()))
+    elif place.format is Format.CSV:
+        _write(place, to_csv(*table()))
+    else:
+        _write(place, to_markdown(*table()))
+
+
+def _write(place: Place, text: str) -> None:
+    if not place.to_stdout and place.output is not None:
+        write_whole(place.output, text.encode(), force=place.force)
+        note(f"wrote {place.output}")
+        return
+    if sys.stdout is None:
+        raise OutputError("stdout is closed; open it, or name a file with -o FILE")
+    sys.stdout.write(text)
+
+
+def _page_text(place: Place, page: "Callable[[int, bool], RenderableType]") -> str:
+    import io
+
+    from rich.console import Console
+
+    terminal = place.to_stdout and sys.stdout is not None and sys.stdout.isatty()
+    colored = {Color.ALWAYS: True, Color.NEVER: False}.get(place.color, terminal)
+    buffer = io.StringIO()
+    console = Console(
+        file=buffer,
+        force_terminal=colored,
+        no_color=None if place.color is Color.AUTO else not colored,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
+    unicode = not place.to_stdout or _speaks_unicode()
+    console.print(page(max(console.width, 60), unicode))
+    lines = (line.rstrip() for line in buffer.getvalue().splitlines())
+    return "\n".join(lines) + "\n"
+
+
+def _speaks_unicode() -> bool:
+    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+    return encoding.lower().replace("-", "") == "utf8"
+
+
+def note(text: str) -> None:
+    """Say something on stderr."""
+    if sys.stderr is not None:
+        sys.stderr.write(f"{text}\n")
+
+
+@contextmanager
+def progress_bar(title: str, total: int) -> Iterator[Callable[[str], None]]:
+    """Show a bar on stderr where that is a terminal; yields what to call after each of ``total``
+    steps.
+    """
+    if sys.stderr is None or not sys.stderr.isatty() or not total:
+        yield lambda _text: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[text]}", markup=False),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(title, total=total, text="")
+        yield lambda text: progress.update(task, advance=1, text=text)

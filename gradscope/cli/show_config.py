@@ -1,0 +1,40 @@
+"""``gradscope show-config``: the settings that made a picture, a document or a run."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gradscope.cli.options import Debug, Json
+from gradscope.cli.threads import set_blas_threads
+
+EXAMPLES = """\
+[bold]Examples[/bold]
+
+  gradscope show-config report.png
+
+  gradscope show-config run.npz > settings.toml && gradscope analyze --config settings.toml
+
+  gradscope show-config run.json --json
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("show-config", epilog=EXAMPLES)(show_config)
+
+
+def show_config(
+    file: Annotated[Path, typer.Argument(help="A .png, .json or .npz that gradscope wrote.")],
+    json: Json = False,
+    debug: Debug = False,  # noqa: ARG001 (read where errors are shown)
+) -> None:
+    """Print the settings that made a picture, a JSON document or a saved run, as TOML."""
+    set_blas_threads(None)
+    import sys
+
+    from gradscope.report.export import to_json
+    from gradscope.report.provenance import read_provenance, settings_to_toml
+
+    provenance = read_provenance(file)
+    sys.stdout.write(to_json(provenance) if json else settings_to_toml(provenance["settings"]))

@@ -1,0 +1,75 @@
+"""``gradscope train``: learn, and watch loss, unclipped gradient norm and horizon on the way."""
+
+from typing import TYPE_CHECKING
+
+import typer
+
+from gradscope.cli.analyze import leave, write_files
+from gradscope.cli.command import Call, takes_settings
+from gradscope.cli.options import Figure, Load, Save
+from gradscope.cli.output import note, progress_bar, show
+from gradscope.errors import SettingError
+
+if TYPE_CHECKING:
+    from gradscope.model.cells import ElmanParameters
+    from gradscope.study.checkpoints import Checkpoint
+
+EXAMPLES = """\
+[bold]Examples[/bold]
+
+  gradscope train --task recall --delay 5 --steps 20 --save run.npz
+
+  gradscope train --task adding --steps 50 --updates 1000 --clip-norm 1
+
+  gradscope train --data series.csv --column NAME --steps 50 --truncate 10 --json
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("train", epilog=EXAMPLES)(train)
+
+
+@takes_settings()
+def train(
+    call: Call,
+    load: Load = None,
+    png: Figure = None,
+    save: Save = None,
+) -> None:
+    """Train a vanilla RNN by backpropagation through time and watch its horizon move."""
+    call.prepare(save, figure=png)
+    settings = call.settings(load=load)
+    if not settings.updates:
+        raise SettingError("--updates is 0; choose 1 or more to train")
+
+    from gradscope.report.export import CHECKPOINT_COLUMNS, checkpoint_rows, training_document
+    from gradscope.report.tables import training_page
+    from gradscope.study.checkpoints import Lookout
+    from gradscope.study.study import analyze
+
+    lookout = Lookout(settings, lambda checkpoint: note(_line(checkpoint)))
+    with progress_bar("training", settings.updates) as advance:
+
+        def watch(update: int, loss: float, norm: float, params: "ElmanParameters") -> None:
+            lookout(update, loss, norm, params)
+            advance("")
+
+        analysis = analyze(settings, watch=watch)
+    seen = lookout.checkpoints
+    show(
+        call.place,
+        lambda _width, _unicode: training_page(analysis, seen),
+        lambda: training_document(analysis, seen),
+        lambda: (CHECKPOINT_COLUMNS, checkpoint_rows(analysis, seen)),
+    )
+    write_files(analysis, png, save, force=call.place.force)
+    leave(analysis)
+
+
+def _line(checkpoint: "Checkpoint") -> str:
+    reach = "beyond the sequence" if checkpoint.horizon is None else f"{checkpoint.horizon} steps"
+    return (
+        f"update {checkpoint.update}: loss {checkpoint.loss:.4g}, "
+        f"gradient norm {checkpoint.gradient_norm:.3g}, horizon {reach}"
+    )

@@ -1,0 +1,241 @@
+"""A user's time series as windows to learn from: standardised, split in time, the next row wanted.
+
+Each column becomes ``z = (v − mean) / scale``, with mean and scale of the training part alone, so
+that nothing of the held-out tail leaks into training. A window that starts at row s has inputs
+``x_t = z[s + t − 1]`` and targets ``A_t = z[s + t]``, t = 1 … steps. Reading the file lives in
+``table``.
+"""
+
+import math
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+
+from gradscope.arrays import FloatArray, IntArray
+from gradscope.data.sequences import Batch, Targets
+from gradscope.data.table import Table
+from gradscope.errors import DataError, SettingError, ShapeError
+
+# A column whose standard deviation is below this part of its magnitude is constant but for
+# rounding: float64 keeps about 2e-16, and the sum of a long column loses a few digits of it.
+NEGLIGIBLE_VARIATION = 1e-12
+# Standardised values up to this can be squared and summed without leaving float64 (1.8e308).
+LARGEST_STANDARDISED = 1e100
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Series:
+    """A standardised series, its split in time, and the windows that are cut from it.
+
+    Parameters
+    ----------
+    names : tuple of C str
+        Names of the columns.
+    mean, scale : (C,) arrays
+        Mean and standard deviation of the training part, in the units of the file.
+    values : (N,C) array
+        Standardised rows: mean 0 and standard deviation 1 over the training part.
+    n_train : int
+        Rows ``0 … n_train − 1`` are the training part, steps + 1 or more; the others are held out.
+    steps : int
+        Length T of a window.
+    """
+
+    names: tuple[str, ...]
+    mean: FloatArray
+    scale: FloatArray
+    values: FloatArray
+    n_train: int
+    steps: int
+
+    @property
+    def n_validation(self) -> int:
+        """Number of held-out rows."""
+        return len(self.values) - self.n_train
+
+    @property
+    def n_training_windows(self) -> int:
+        """Number of different windows in the training part, targets included."""
+        return self.n_train - self.steps
+
+    def training_batch(self, rng: np.random.Generator, n_sequences: int) -> Batch:
+        """Return windows that start anywhere in the training part, drawn with replacement.
+
+        Returns
+        -------
+        Batch
+            Inputs (T,B,C), and the next row as the target of every step; standardised units.
+
+        Raises
+        ------
+        SettingError
+            If ``n_sequences`` is not 1 or more.
+        """
+        _check_count(n_sequences)
+        return self._windows(rng.integers(self.n_training_windows, size=n_sequences))
+
+    def examination_batch(self, n_sequences: int) -> Batch:
+        """Return at most this many different windows, evenly spaced over the whole training part.
+
+        The first window and the last are among them (from 2 on). Nothing is drawn at random.
+
+        Returns
+        -------
+        Batch
+            As of ``training_batch``; fewer sequences where the training part has fewer windows.
+
+        Raises
+        ------
+        SettingError
+            If ``n_sequences`` is not 1 or more.
+        """
+        _check_count(n_sequences)
+        return self._windows(_evenly_spaced(self.n_training_windows, n_sequences))
+
+    def validation_batch(self, max_sequences: int | None = None) -> Batch:
+        """Return one sequence for each held-out row: the ``steps`` rows before it.
+
+        They may reach back into the training part.
+
+        Parameters
+        ----------
+        max_sequences : int, optional
+            Evenly spaced rows are taken where there are more than this. All by default.
+
+        Returns
+        -------
+        Batch
+            Inputs (T,B,C); only the last step has a target, which is the held-out row. Standardised
+            units.
+
+        Raises
+        ------
+        SettingError
+            If ``max_sequences`` is not 1 or more.
+        """
+        count = self.n_validation if max_sequences is None else max_sequences
+        _check_count(count)
+        rows = self.n_train + _evenly_spaced(self.n_validation, count)
+        return self._windows(rows - self.steps, last_step_only=True)
+
+    def _windows(self, starts: IntArray, *, last_step_only: bool = False) -> Batch:
+        """Return the windows that start at these rows (B,)."""
+        rows = starts + np.arange(self.steps)[:, np.newaxis]
+        at_step = np.ones(self.steps, dtype=np.bool_)
+        if last_step_only:
+            at_step[:-1] = False
+        return Batch(self.values[rows], Targets(self.values[rows + 1], at_step))
+
+
+def prepare_series(table: Table, steps: int, validation_fraction: float = 0.2) -> Series:
+    """Standardise a table and hold out its tail.
+
+    Parameters
+    ----------
+    table : Table
+        Values (N,C), any units.
+    steps : int
+        Length T of a window, 1 or more.
+    validation_fraction : float
+        Part of the rows that is held out at the end, between 0 and 1; rounded up to whole rows.
+
+    Returns
+    -------
+    Series
+        Standardised by the training part alone.
+
+    Raises
+    ------
+    SettingError
+        If ``steps`` or ``validation_fraction`` is outside its limits.
+    DataError
+        If the training part has fewer than steps + 1 rows, or a column is constant over it or too
+        large to standardise.
+    """
+    n_train = _training_rows(len(table.values), steps, validation_fraction)
+    mean, scale = _mean_and_scale(table, n_train)
+    with np.errstate(over="ignore", invalid="ignore"):  # Judged below, by name.
+        values = (table.values - mean) / scale
+    _check_magnitude(table, values)
+    return Series(table.names, mean, scale, values, n_train, steps)
+
+
+def repeat_last_error(batch: Batch) -> float:
+    """Return the mean squared error of predicting that every next value equals the last input.
+
+    What a network must beat to have learnt anything from a series. The mean is over the steps with
+    a target, the sequences and the columns, in the squared units of the batch; to compare, divide a
+    summed loss E by the number of steps with a target.
+
+    Raises
+    ------
+    ShapeError
+        If the outputs are not as many as the inputs, or no step has a target.
+    """
+    targets = batch.targets
+    if batch.inputs.shape != targets.values.shape or targets.count == 0:
+        raise ShapeError(
+            f"inputs have shape {batch.inputs.shape}, targets {targets.values.shape} at "
+            f"{targets.count} steps; give targets shaped as the inputs, at 1 step or more"
+        )
+    difference = targets.values[targets.at_step] - batch.inputs[targets.at_step]
+    return float(np.mean(difference**2))
+
+
+def _training_rows(n_rows: int, steps: int, validation_fraction: float) -> int:
+    """Return the number of rows in the training part, at least steps + 1."""
+    if steps < 1:
+        raise SettingError(f"--steps is {steps}; choose 1 or more")
+    if not 0.0 < validation_fraction < 1.0:
+        raise SettingError(
+            f"the validation fraction is {validation_fraction}; choose a number between 0 and 1"
+        )
+    # Exact, because 0.07 · 100 is 7.000000000000001 in float64 and would round up to 8 rows.
+    fraction = Fraction(str(float(validation_fraction)))
+    n_train = n_rows - math.ceil(n_rows * fraction)
+    if n_train < steps + 1:
+        needed = math.ceil((steps + 1) / (1 - fraction))
+        raise DataError(
+            f"the series has {n_rows} rows, but --steps {steps} with {float(fraction):g} held out "
+            f"needs {needed}; give more rows or choose fewer steps"
+        )
+    return n_train
+
+
+def _mean_and_scale(table: Table, n_train: int) -> tuple[FloatArray, FloatArray]:
+    """Return the mean and the standard deviation (C,) of the training part."""
+    training = table.values[:n_train]
+    with np.errstate(over="ignore", invalid="ignore"):  # Judged below, by name.
+        mean, scale = training.mean(axis=0), training.std(axis=0)
+    _check_magnitude(table, scale)
+    constant = scale <= NEGLIGIBLE_VARIATION * np.abs(training).max(axis=0)
+    if constant.any():
+        raise DataError(
+            f"column {table.names[constant.argmax()]!r} is constant, or nearly, over the training "
+            f"part (rows 1 to {n_train}); choose another column (--column)"
+        )
+    return mean, scale
+
+
+def _check_magnitude(table: Table, derived: FloatArray) -> None:
+    """Raise DataError where numbers derived from a column, (C,) or (N,C), overflow when squared."""
+    too_large = ~(np.abs(np.atleast_2d(derived)) <= LARGEST_STANDARDISED).all(axis=0)  # NaN too
+    if too_large.any():
+        column = too_large.argmax()
+        largest = np.abs(table.values[:, column]).max()
+        raise DataError(
+            f"column {table.names[column]!r} has values up to {largest:.3g}, too large to "
+            "standardise in float64; rescale it or choose another column (--column)"
+        )
+
+
+def _evenly_spaced(n_places: int, at_most: int) -> IntArray:
+    """Return at most this many different places from 0 … n_places − 1, both ends in (from 2 on)."""
+    count = min(at_most, n_places)
+    return np.linspace(0, n_places - 1, count).round().astype(np.int64)
+
+
+def _check_count(n_sequences: int) -> None:
+    if n_sequences < 1:
+        raise SettingError(f"the number of sequences is {n_sequences}; choose 1 or more")

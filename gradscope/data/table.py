@@ -1,0 +1,247 @@
+"""A file of the user's as named columns of finite numbers.
+
+Reads separated text (the splitting lives in ``delimited``) and NumPy's ``.npy``. Either way the
+columns are chosen (by ``columns``), the missing cells refused or filled, and what comes out is a
+``Table`` (N,C). Windows and standardisation live in ``series``.
+"""
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from gradscope.arrays import BoolArray, FloatArray
+from gradscope.data.columns import choose_columns, listed, several_columns, shown
+from gradscope.data.delimited import CellTable, cell_value, is_value, parse_cells
+from gradscope.errors import DataError
+from gradscope.names import MissingCells
+
+TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
+ARRAY_SUFFIX = ".npy"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Table:
+    """Named columns of numbers, all finite.
+
+    Parameters
+    ----------
+    names : tuple of C str
+        One for each column, in the order they were asked for.
+    values : (N,C) array
+        In the units of the file; consecutive rows are consecutive points in time.
+    """
+
+    names: tuple[str, ...]
+    values: FloatArray
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Places:
+    """Where rows stand in the file: ``numbers[row]`` is the line (text) or row (array), from 1."""
+
+    path: Path
+    unit: str
+    numbers: Sequence[int]
+
+    def at(self, row: int, name: str) -> str:
+        """Return the place of one cell, as an error message opens."""
+        return f"{self.path} {self.unit} {self.numbers[row]}, column {shown(name)}"
+
+
+def read_table(
+    path: Path,
+    columns: tuple[str, ...] = (),
+    missing: MissingCells = MissingCells.REFUSE,
+) -> Table:
+    """Read columns of numbers from a ``.csv``, ``.tsv``, ``.txt`` or ``.npy`` file.
+
+    Parameters
+    ----------
+    path : Path
+        Text: comma, semicolon, tab, ``|`` or blanks between cells, with or without a header (see
+        ``delimited.parse_cells``). Array: real numbers, (N,) or (N,C).
+    columns : tuple of str
+        Names, or numbers counted from 1; a name wins. None asks for the only column of numbers.
+    missing : MissingCells
+        Refuse empty cells (also NA, NaN, null, None, ``?``, ``-``), or put in their place the line
+        between their neighbours, and at the ends the nearest value.
+
+    Returns
+    -------
+    Table
+        Values (N,C), float64, finite, N ≥ 1.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, a column is not there or not the only choice, or a cell is
+        missing, infinite or not a number.
+    """
+    suffix = path.suffix.lower()
+    if suffix in TEXT_SUFFIXES:
+        return _read_text(path, columns, missing)
+    if suffix == ARRAY_SUFFIX:
+        return _read_array(path, columns, missing)
+    raise DataError(
+        f"{path} is not a {', '.join(TEXT_SUFFIXES)} or {ARRAY_SUFFIX} file; convert it, "
+        "or rename it if it is one"
+    )
+
+
+def _read_text(path: Path, columns: tuple[str, ...], missing: MissingCells) -> Table:
+    cells = parse_cells(_file_bytes(path), str(path))
+    if columns:
+        chosen = choose_columns(columns, cells.names, path)
+    else:
+        chosen = [_only_column_of_numbers(cells, path)]
+    places = _Places(path, "line", cells.lines)
+    values = np.column_stack([_column_values(cells, column, places) for column in chosen])
+    names = tuple(cells.names[column] for column in chosen)
+    return Table(names, _complete(values, names, places, missing))
+
+
+def _read_array(path: Path, columns: tuple[str, ...], missing: MissingCells) -> Table:
+    everything = _array_values(_file_bytes(path), path)
+    all_names = tuple(str(column) for column in range(1, everything.shape[1] + 1))
+    if not columns and len(all_names) > 1:
+        raise several_columns(all_names, path)
+    chosen = choose_columns(columns or all_names, all_names, path)
+    values = everything[:, chosen]
+    names = tuple(all_names[column] for column in chosen)
+    places = _Places(path, "row", range(1, len(values) + 1))
+    infinite = np.argwhere(np.isinf(values))
+    if infinite.size:
+        row, column = infinite[0]
+        raise DataError(
+            f"{places.at(row, names[column])}: {values[row, column]} is not finite; correct the "
+            "value or choose another column (--column)"
+        )
+    return Table(names, _complete(values, names, places, missing))
+
+
+def _file_bytes(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise DataError(f"{path} does not exist; check the name (--data)") from None
+    except IsADirectoryError:
+        raise DataError(f"{path} is a directory; name a file in it (--data)") from None
+    except PermissionError:
+        raise DataError(f"{path} may not be read; check its permissions") from None
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
+        raise DataError(f"{path} cannot be read ({error}); check the name (--data)") from None
+
+
+def _array_values(raw: bytes, path: Path) -> FloatArray:
+    """Return the array in a ``.npy`` file as (N,C) float64, with N, C ≥ 1."""
+    try:
+        array = np.lib.format.read_array(io.BytesIO(raw), allow_pickle=False)
+    except Exception as error:  # noqa: BLE001 - a damaged header fails in many ways inside NumPy
+        reason = str(error).partition("\n")[0]
+        raise DataError(
+            f"{path} cannot be read as a .npy array ({reason}); save the numbers with numpy.save"
+        ) from None
+    if array.dtype.kind not in "biuf":
+        raise DataError(
+            f"{path} holds values of type {array.dtype}; save real numbers (integer or float)"
+        )
+    if array.ndim not in (1, 2) or array.size == 0:
+        raise DataError(
+            f"{path} holds an array of shape {array.shape}; save (N,) or (N,C) numbers, with one "
+            "row or more"
+        )
+    with np.errstate(over="ignore"):  # A long double beyond float64 becomes inf, refused later.
+        return array.reshape(len(array), -1).astype(np.float64)
+
+
+def _only_column_of_numbers(cells: CellTable, path: Path) -> int:
+    """Return the index of the one column that can be meant where none was asked for."""
+    if len(cells.names) == 1:
+        return 0
+    candidates = [
+        column for column in range(len(cells.names)) if _holds_mostly_numbers(cells, column)
+    ]
+    if not candidates:
+        raise DataError(
+            f"{path} has no column of numbers (columns: {listed(cells.names)}); correct its cells,"
+            " or choose the column that is meant (--column)"
+        )
+    if len(candidates) > 1:
+        raise several_columns(tuple(cells.names[column] for column in candidates), path)
+    return candidates[0]
+
+
+def _holds_mostly_numbers(cells: CellTable, column: int) -> bool:
+    """Say whether more cells are numbers than are text.
+
+    A column of numbers with one slip in it is still the column that is meant: its slip is to be
+    reported, not the column passed over.
+    """
+    numbers = texts = 0
+    for cell in cells.columns[column]:
+        try:
+            value = cell_value(cell, decimal_comma=cells.decimal_comma)
+        except ValueError:
+            texts += 1
+        else:
+            numbers += not math.isnan(value)
+    return numbers > texts
+
+
+def _column_values(cells: CellTable, column: int, places: _Places) -> FloatArray:
+    """Return one column as (N,) numbers, NaN where a cell is missing."""
+    texts = cells.columns[column]
+    comma = cells.decimal_comma
+    try:
+        values = np.array([cell_value(text, decimal_comma=comma) for text in texts])
+    except ValueError:
+        slips = (row for row, text in enumerate(texts) if not is_value(text, decimal_comma=comma))
+        row = next(slips)
+        problem = "is not a number"
+    else:
+        if not np.isinf(values).any():
+            return values
+        row = int(np.isinf(values).argmax())
+        problem = "is not finite, or beyond 1.8e308"
+    hint = " (decimal commas need ; or tab between cells, and no decimal points)"
+    raise DataError(
+        f"{places.at(row, cells.names[column])}: {shown(texts[row])} {problem}"
+        f"{hint if ',' in texts[row] else ''}; correct the cell or choose another column (--column)"
+    )
+
+
+def _complete(
+    values: FloatArray, names: tuple[str, ...], places: _Places, missing: MissingCells
+) -> FloatArray:
+    """Return the values (N,C) without NaN: refused, or filled along the column."""
+    absent = np.isnan(values)
+    if not absent.any():
+        return values
+    blank = np.flatnonzero(absent.all(axis=0))
+    if blank.size:
+        raise DataError(
+            f"column {shown(names[blank[0]])} of {places.path} holds no number at all; "
+            "choose another column (--column)"
+        )
+    if missing is MissingCells.REFUSE:
+        row, column = np.argwhere(absent)[0]
+        raise DataError(
+            f"{places.at(row, names[column])}: the value is missing ({absent.sum()} in all); "
+            "fill it in, or use --missing interpolate"
+        )
+    return _interpolate(values, absent)
+
+
+def _interpolate(values: FloatArray, absent: BoolArray) -> FloatArray:
+    """Return the values (N,C) with straight lines across the gaps and level ends."""
+    filled = values.copy()
+    rows = np.arange(len(values))
+    for column, gaps in enumerate(absent.T):
+        known = values[~gaps, column]
+        # A quarter, so that the rise between neighbours of opposite sign cannot overflow.
+        filled[gaps, column] = 4.0 * np.interp(rows[gaps], rows[~gaps], known / 4.0)
+    return filled

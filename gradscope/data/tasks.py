@@ -1,0 +1,208 @@
+"""Synthetic tasks whose required lag is known: how far back the network must reach to solve them.
+
+===============  ===================================================================================
+recall           x_t ~ N(0,1); y_t = x_{t−d}: say again what came d steps ago (after Jaeger 2001).
+                 Required lag d.
+adding           x_t = (value U[0,1], marker); two values are marked, one in each half; their sum is
+                 wanted at the end. Hochreiter & Schmidhuber (1997), in the form of Le et al.
+                 (2015). Required lag up to T − 1.
+copy             ten of eight symbols, blanks, a signal, ten steps to say them again: T − 20 steps
+                 lie between. Arjovsky, Shah & Bengio (2016), section 5.1. Required lag T − 10.
+temporal-order   two of the symbols X, Y among distractors, near T/10 and T/2; which pair was it, in
+                 which order? Hochreiter & Schmidhuber (1997), task 6a. Required lag up to T minus
+                 the earliest first place.
+sine             sin of unknown frequency and phase; the next value is wanted. Three values fix it:
+                 required lag 2.
+===============  ===================================================================================
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+
+from gradscope.arrays import BoolArray
+from gradscope.data.sequences import Baseline, Batch, Facts, Targets
+from gradscope.errors import SettingError
+from gradscope.names import ErrorName, TaskName
+
+COPY_SYMBOLS = 8
+COPY_LENGTH = 10
+SINE_PERIODS = (8.0, 32.0)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Task:
+    """A task of T steps.
+
+    ``draw(rng, n)`` returns a ``Batch`` of n sequences; the baseline among the facts is the mean
+    step error of the best predictor that ignores the inputs.
+    """
+
+    facts: Facts
+    n_inputs: int
+    n_outputs: int
+    draw: Callable[[np.random.Generator, int], Batch]
+
+
+def make_task(name: TaskName, steps: int, delay: int | None = None) -> Task:
+    """Set up a task.
+
+    Parameters
+    ----------
+    name : TaskName
+        Which task.
+    steps : int
+        T, the length of every sequence.
+    delay : int, optional d of ``recall``, in steps: 0 … T − 1, half of T by default. The other
+        tasks set their own lag.
+
+    Returns
+    -------
+    Task
+
+    Raises
+    ------
+    SettingError
+        If the task does not fit into so few steps, or a delay is given that it cannot take.
+    """
+    if name is TaskName.RECALL:
+        return _recall(steps, steps // 2 if delay is None else delay)
+    if delay is not None:
+        raise SettingError(
+            f"--delay is {delay}, but only the recall task takes a delay; leave it out, or choose "
+            "--task recall"
+        )
+    shortest = SHORTEST[name]
+    if steps < shortest:
+        raise SettingError(
+            f"--steps is {steps}, but the {name} task needs {shortest} or more; choose --steps "
+            f"{shortest} or more"
+        )
+    return MAKERS[name](steps)
+
+
+def _recall(steps: int, delay: int) -> Task:
+    if not 0 <= delay < steps:
+        raise SettingError(
+            f"--delay is {delay}, but a sequence of {steps} steps allows 0 to {steps - 1}; choose "
+            "a shorter delay, or "
+            "more --steps"
+        )
+    at_step = np.arange(1, steps + 1) > delay
+
+    def draw(rng: np.random.Generator, n_sequences: int) -> Batch:
+        inputs = rng.standard_normal((steps, n_sequences, 1))
+        values = np.zeros_like(inputs)
+        values[delay:] = inputs[: steps - delay]
+        return Batch(inputs, Targets(values, at_step))
+
+    baseline = Baseline(1.0, "always saying 0, the mean")
+    description = f"recall what came {delay} steps ago"
+    facts = Facts(description, ErrorName.SQUARED, delay, baseline)
+    return Task(facts, 1, 1, draw)
+
+
+def _last_step(steps: int) -> BoolArray:
+    last: BoolArray = np.arange(1, steps + 1) == steps
+    return last
+
+
+def _adding(steps: int) -> Task:
+    half = steps // 2
+
+    def draw(rng: np.random.Generator, n_sequences: int) -> Batch:
+        inputs = np.zeros((steps, n_sequences, 2))
+        inputs[:, :, 0] = rng.uniform(0.0, 1.0, (steps, n_sequences))
+        every = np.arange(n_sequences)
+        inputs[rng.integers(0, half, n_sequences), every, 1] = 1.0
+        inputs[rng.integers(half, steps, n_sequences), every, 1] = 1.0
+        values = np.zeros((steps, n_sequences, 1))
+        values[-1, :, 0] = np.sum(inputs[:, :, 0] * inputs[:, :, 1], axis=0)
+        return Batch(inputs, Targets(values, _last_step(steps)))
+
+    baseline = Baseline(1.0 / 6.0, "always saying 1, the mean of the sum")
+    description = "add the two marked values"
+    facts = Facts(description, ErrorName.SQUARED, steps - 1, baseline)
+    return Task(facts, 2, 1, draw)
+
+
+def _copy(steps: int) -> Task:
+    blank, signal = COPY_SYMBOLS, COPY_SYMBOLS + 1
+
+    def draw(rng: np.random.Generator, n_sequences: int) -> Batch:
+        symbols = rng.integers(0, COPY_SYMBOLS, (COPY_LENGTH, n_sequences))
+        seen = np.full((steps, n_sequences), blank)
+        seen[:COPY_LENGTH] = symbols
+        seen[steps - COPY_LENGTH - 1] = signal
+        wanted = np.full((steps, n_sequences), blank)
+        wanted[-COPY_LENGTH:] = symbols
+        inputs = np.eye(COPY_SYMBOLS + 2)[seen]
+        values = np.eye(COPY_SYMBOLS + 1)[wanted]
+        everywhere = np.ones(steps, dtype=np.bool_)
+        return Batch(inputs, Targets(values, everywhere, ErrorName.CROSS_ENTROPY))
+
+    error = COPY_LENGTH * np.log(COPY_SYMBOLS) / steps
+    baseline = Baseline(float(error), "saying blank, then guessing among the eight symbols")
+    description = f"copy {COPY_LENGTH} symbols over {steps - 2 * COPY_LENGTH} steps"
+    lag = steps - COPY_LENGTH
+    facts = Facts(description, ErrorName.CROSS_ENTROPY, lag, baseline)
+    return Task(facts, COPY_SYMBOLS + 2, COPY_SYMBOLS + 1, draw)
+
+
+def _temporal_order(steps: int) -> Task:
+    first = (steps // 10, max(steps // 10 + 1, 2 * steps // 10))
+    second = (5 * steps // 10, max(5 * steps // 10 + 1, 6 * steps // 10))
+
+    def draw(rng: np.random.Generator, n_sequences: int) -> Batch:
+        every = np.arange(n_sequences)
+        seen = rng.integers(2, 6, (steps, n_sequences))
+        early, late = rng.integers(0, 2, (2, n_sequences))
+        seen[rng.integers(*first, n_sequences), every] = early
+        seen[rng.integers(*second, n_sequences), every] = late
+        values = np.zeros((steps, n_sequences, 4))
+        values[-1, every, 2 * early + late] = 1.0
+        targets = Targets(values, _last_step(steps), ErrorName.CROSS_ENTROPY)
+        return Batch(np.eye(6)[seen], targets)
+
+    baseline = Baseline(float(np.log(4.0)), "guessing among the four classes")
+    description = "tell the order of two symbols"
+    lag = steps - 1 - first[0]
+    facts = Facts(description, ErrorName.CROSS_ENTROPY, lag, baseline)
+    return Task(facts, 6, 4, draw)
+
+
+def _sine(steps: int) -> Task:
+    times = np.arange(steps + 1)[:, None]
+
+    def draw(rng: np.random.Generator, n_sequences: int) -> Batch:
+        frequency = 2.0 * np.pi / rng.uniform(*SINE_PERIODS, n_sequences)
+        phase = rng.uniform(0.0, 2.0 * np.pi, n_sequences)
+        wave = np.sin(frequency * times + phase)[:, :, None]
+        return Batch(wave[:-1], Targets(wave[1:], np.ones(steps, dtype=np.bool_)))
+
+    baseline = Baseline(0.5, "always saying 0, the mean")
+    description = "say the next value of a sine"
+    lag = min(2, steps - 1)
+    facts = Facts(description, ErrorName.SQUARED, lag, baseline)
+    return Task(facts, 1, 1, draw)
+
+
+MAKERS: Mapping[TaskName, Callable[[int], Task]] = MappingProxyType(
+    {
+        TaskName.ADDING: _adding,
+        TaskName.COPY: _copy,
+        TaskName.TEMPORAL_ORDER: _temporal_order,
+        TaskName.SINE: _sine,
+    }
+)
+
+SHORTEST: Mapping[TaskName, int] = MappingProxyType(
+    {
+        TaskName.ADDING: 2,
+        TaskName.COPY: 2 * COPY_LENGTH + 1,
+        TaskName.TEMPORAL_ORDER: 10,
+        TaskName.SINE: 1,
+    }
+)

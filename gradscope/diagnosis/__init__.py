@@ -1,0 +1,1 @@
+"""What the measurements mean: bounds, horizon, causes, verdict."""

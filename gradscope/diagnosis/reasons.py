@@ -1,0 +1,33 @@
+"""Reasons as values: a code and its numbers. Words are made of them in ``report.words`` alone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class ReasonCode(StrEnum):
+    """Why a verdict is what it is."""
+
+    BELOW_THRESHOLD = "below-vanishing-threshold"
+    ABOVE_THRESHOLD = "above-exploding-threshold"
+    WITHIN_THRESHOLDS = "within-thresholds"
+    GROWS_FIRST = "grows-before-it-vanishes"
+    SEQUENCES_DISAGREE = "sequences-disagree"
+    EXACT_ZERO = "exactly-zero"
+    STATE_OVERFLOWS = "state-overflows"
+    HORIZON_SHORT = "horizon-short-of-required-lag"
+    HORIZON_REACHES = "horizon-reaches-required-lag"
+    BOUND_FORCES_VANISHING = "bound-forces-vanishing"
+    BOUND_ALLOWS_EXPLODING = "bound-allows-exploding"
+    MAIN_CAUSE = "main-cause"
+    GRADIENT_FINE = "gradient-fine"
+    AT_BASELINE = "no-better-than-baseline"
+    BEATS_BASELINE = "better-than-baseline"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Reason:
+    """One reason and the numbers that make it."""
+
+    code: ReasonCode
+    numbers: Mapping[str, float | int | str | None] = field(default_factory=dict)

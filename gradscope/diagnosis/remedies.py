@@ -1,0 +1,128 @@
+"""What to change, and what it is predicted to do, as values; words are made of them in
+``report.words``.
+
+Each remedy answers the largest cause. The predicted growth rate moves only the term that the remedy
+changes and leaves the others as measured, so it is a first guess to be checked by running it, not a
+promise.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+
+from gradscope.diagnosis.growth import CauseRates
+from gradscope.diagnosis.reasons import ReasonCode
+from gradscope.diagnosis.verdict import Verdict
+from gradscope.learning.history import History
+from gradscope.names import ActivationName, Regime
+
+QUANTILE_TO_CLIP_AT = 0.9
+"""Clip what exceeds nine in ten of the gradient norms seen (convention; Pascanu et al. 2013,
+section 3.2, take 0.5 to 10 times the average norm)."""
+
+
+class RemedyCode(StrEnum):
+    """What to change."""
+
+    RAISE_SLOPE_CEILING = "raise-slope-ceiling"
+    REDUCE_SATURATION = "reduce-saturation"
+    ALIGN_WEIGHTS = "align-weights"
+    RAISE_GAIN = "raise-gain"
+    LOWER_GAIN = "lower-gain"
+    CLIP = "clip"
+    GATES = "gates"
+    LOOK_ELSEWHERE = "look-elsewhere"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Remedy:
+    """One change and its numbers; ``predicted_rate`` in nats per step where the change moves the
+    growth rate.
+    """
+
+    code: RemedyCode
+    numbers: Mapping[str, float | int | str | None] = field(default_factory=dict)
+
+
+def clipping_value(history: History | None) -> float | None:
+    """Return the quantile of the unclipped gradient norms at which to clip; None before
+    training.
+    """
+    if history is None or not history.updates:
+        return None
+    return float(np.quantile(history.gradient_norm, QUANTILE_TO_CLIP_AT))
+
+
+def remedies(
+    verdict: Verdict,
+    causes: CauseRates,
+    activation: ActivationName,
+    clip_at: float | None = None,
+) -> tuple[Remedy, ...]:
+    """Return what to change about a network, most promising first.
+
+    Parameters
+    ----------
+    verdict : Verdict
+        What its gradient does.
+    causes : CauseRates
+        Why, in nats per step.
+    activation : ActivationName
+        Its φ.
+    clip_at : float, optional
+        Quantile ``QUANTILE_TO_CLIP_AT`` of the unclipped gradient norm, where it was trained.
+
+    Returns
+    -------
+    tuple of Remedy
+        Empty where nothing needs to change.
+    """
+    if verdict.reason(ReasonCode.GRADIENT_FINE):
+        stuck = verdict.reason(ReasonCode.AT_BASELINE) is not None
+        return (Remedy(RemedyCode.LOOK_ELSEWHERE),) if stuck else ()
+    if verdict.regime in (Regime.EXPLODING, Regime.MIXED):
+        return _against_exploding(verdict, clip_at)
+    if verdict.horizon is None:
+        return ()
+    needs_more = (
+        (
+            Remedy(
+                RemedyCode.GATES, {"horizon": verdict.horizon, "required_lag": verdict.required_lag}
+            ),
+        )
+        if verdict.reaches is False
+        else ()
+    )
+    return (*_against_vanishing(causes, activation), *needs_more)
+
+
+def _against_exploding(verdict: Verdict, clip_at: float | None) -> tuple[Remedy, ...]:
+    found = []
+    if verdict.rate > 0.0:
+        numbers = {"factor": float(np.exp(-verdict.rate)), "predicted_rate": 0.0}
+        found.append(Remedy(RemedyCode.LOWER_GAIN, numbers))
+    found.append(Remedy(RemedyCode.CLIP, {"norm": clip_at, "quantile": QUANTILE_TO_CLIP_AT}))
+    return tuple(found)
+
+
+def _against_vanishing(causes: CauseRates, activation: ActivationName) -> tuple[Remedy, ...]:
+    """Return one remedy for each term that costs more than a tenth of the rate, largest first."""
+    total = causes.total
+    if total is None or total >= 0.0:
+        return ()
+    costs = [
+        (causes.slope_ceiling, Remedy(RemedyCode.RAISE_SLOPE_CEILING, {"activation": "tanh"})),
+        (causes.saturation, Remedy(RemedyCode.REDUCE_SATURATION, {"activation": str(activation)})),
+        (causes.misalignment, Remedy(RemedyCode.ALIGN_WEIGHTS)),
+        (
+            causes.weights,
+            Remedy(RemedyCode.RAISE_GAIN, {"factor": np.exp(-(causes.weights or 0.0))}),
+        ),
+    ]
+    costly = [(cost, each) for cost, each in costs if cost is not None and cost < 0.1 * total]
+    costly.sort(key=lambda pair: pair[0])
+    return tuple(
+        Remedy(each.code, {**each.numbers, "predicted_rate": total - cost}) for cost, each in costly
+    )

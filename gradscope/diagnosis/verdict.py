@@ -1,0 +1,295 @@
+"""From the lag profiles to a regime, with reasons as values.
+
+Each sequence is judged by itself on the lags that were measured, then the sequences vote:
+
+vanishing   σ_max ends below the vanishing threshold;
+transient   the same, after having grown past the transient-growth threshold first (non-normal
+            growth: Trefethen & Embree 2005, chapter 14);
+exploding   σ_max passes the exploding threshold, and does not end below the vanishing one;
+stable      neither;
+mixed       no family of these (vanishing and transient count as one) holds the wanted majority of
+            sequences.
+"""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradscope.arrays import FloatArray
+from gradscope.diagnosis.growth import CauseRates, growth_rates
+from gradscope.diagnosis.horizon import extrapolated_horizon, memory_horizon
+from gradscope.diagnosis.reasons import Reason, ReasonCode
+from gradscope.errors import SettingError
+from gradscope.names import Regime
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Thresholds:
+    """Where the verdict draws its lines; every one is a setting.
+
+    vanishing : σ_max below which a state no longer feels the earlier one. 1e-3, seven e-folds: nets
+        were found trainable to about six depth scales, e⁻⁶ = 2.5e-3 (Schoenholz et al. 2017,
+        arXiv:1611.01232, section 5).
+    exploding : σ_max above which the earlier state rules the later one. 1e3, by symmetry in the
+    logarithm.
+    transient_growth : growth before vanishing that is worth a word. 2, a doubling (convention).
+    agreement : fraction of the sequences that must share a regime. 0.8 (convention).
+    fine : σ_max at the required lag from which on the gradient is fine. 0.1, a tenth of the signal
+    (convention).
+    no_better : fraction of the baseline error above which nothing was learned. 0.95 (convention).
+    """
+
+    vanishing: float = 1e-3
+    exploding: float = 1e3
+    transient_growth: float = 2.0
+    agreement: float = 0.8
+    fine: float = 0.1
+    no_better: float = 0.95
+
+    def __post_init__(self) -> None:
+        limits = {
+            "vanishing threshold": (self.vanishing, 0.0, 1.0),
+            "exploding threshold": (self.exploding, 1.0, np.inf),
+            "transient-growth threshold": (self.transient_growth, 1.0, np.inf),
+            "agreement": (self.agreement, 0.0, 1.0),
+            "fine threshold": (self.fine, 0.0, 1.0),
+            "no-better threshold": (self.no_better, 0.0, 1.0),
+        }
+        for name, (value, low, high) in limits.items():
+            within = low < value < high or (name == "agreement" and value == high)
+            if not within:
+                raise SettingError(
+                    f"the {name} is {value}; choose a number between {low} and {high}"
+                )
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Learned:
+    """The mean step error of a network and of the baseline that needs no memory."""
+
+    error: float
+    baseline: float
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Evidence:
+    """What a verdict rests on.
+
+    ``log_norms`` (L,B) in nats; ``bound_rate`` is log(γ σ_max(W)) in nats per step;
+    ``required_lag`` in steps, None where nobody knows it; ``learned`` is None before anything was
+    learned; ``overflow_step`` is the step at which the state grew too large to go on, None where it
+    did not.
+    """
+
+    log_norms: FloatArray
+    bound_rate: float
+    causes: CauseRates | None = None
+    required_lag: int | None = None
+    learned: Learned | None = None
+    overflow_step: int | None = None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Verdict:
+    """What the gradient does, how fast, how far back, and why one may say so.
+
+    ``rate`` is the growth rate in nats per step, averaged over the sequences (−inf where every
+    product is exactly zero); ``horizon`` the memory horizon in steps, None where the profile never
+    falls below the threshold within ``max_lag``.
+    """
+
+    regime: Regime
+    rate: float
+    horizon: int | None
+    required_lag: int | None
+    max_lag: int
+    reasons: tuple[Reason, ...]
+
+    def reason(self, code: ReasonCode) -> Reason | None:
+        """Return the reason with this code, None where it was not given."""
+        return next((each for each in self.reasons if each.code is code), None)
+
+    def shows(self, regimes: Collection[Regime]) -> bool:
+        """Whether this is one of the regimes, or the sequences disagree and some are in one of
+        them.
+        """
+        if self.regime is not Regime.MIXED:
+            return self.regime in regimes
+        dissent = self.reason(ReasonCode.SEQUENCES_DISAGREE)
+        return dissent is not None and any(str(each) in dissent.numbers for each in regimes)
+
+    @property
+    def reaches(self) -> bool | None:
+        """Whether the horizon lies beyond the required lag; None where no lag is known."""
+        if self.required_lag is None:
+            return None
+        return self.horizon is None or self.horizon > self.required_lag
+
+
+def judge(evidence: Evidence, thresholds: Thresholds | None = None) -> Verdict:
+    """Return the verdict on a set of lag profiles.
+
+    Parameters
+    ----------
+    evidence : Evidence
+        Lag profiles and what is known beside them.
+    thresholds : Thresholds, optional
+        Where to draw the lines.
+
+    Returns
+    -------
+    Verdict
+    """
+    thresholds = thresholds or Thresholds()
+    log_norms = evidence.log_norms
+    rates = growth_rates(log_norms)
+    alive = np.isfinite(rates)
+    rate = float(rates[alive].mean()) if alive.any() else -np.inf
+    median = np.quantile(log_norms, 0.5, axis=1, method="inverted_cdf")
+    regimes = [_regime(profile, thresholds) for profile in log_norms.T]
+    regime = _vote(regimes, thresholds.agreement)
+    horizon = memory_horizon(median, thresholds.vanishing)
+    bare = Verdict(regime, rate, horizon, evidence.required_lag, log_norms.shape[0], ())
+    reasons = (
+        *_shape_reasons(bare, median, regimes, thresholds),
+        *_zero_reason(log_norms),
+        *_overflow_reason(evidence.overflow_step),
+        *_lag_reasons(bare),
+        *_bound_reason(evidence.bound_rate),
+        *_cause_reason(evidence.causes),
+        *_fine_reason(bare, median, thresholds),
+        *_learning_reason(evidence.learned, thresholds),
+    )
+    return Verdict(regime, rate, horizon, evidence.required_lag, log_norms.shape[0], reasons)
+
+
+def _regime(profile: FloatArray, thresholds: Thresholds) -> Regime:
+    """Judge one sequence by its profile (L,)."""
+    peak = float(profile.max())
+    if profile[-1] < np.log(thresholds.vanishing):
+        grew = peak >= np.log(thresholds.transient_growth)
+        return Regime.TRANSIENT if grew else Regime.VANISHING
+    return Regime.EXPLODING if peak > np.log(thresholds.exploding) else Regime.STABLE
+
+
+def _vote(regimes: Sequence[Regime], agreement: float) -> Regime:
+    """Return the regime of the majority, MIXED where no family of regimes is large enough."""
+    transient = regimes.count(Regime.TRANSIENT)
+    vanishing = regimes.count(Regime.VANISHING) + transient
+    wanted = agreement * len(regimes)
+    if vanishing >= wanted:
+        return Regime.TRANSIENT if 2 * transient > vanishing else Regime.VANISHING
+    for regime in (Regime.EXPLODING, Regime.STABLE):
+        if regimes.count(regime) >= wanted:
+            return regime
+    return Regime.MIXED
+
+
+def _shape_reasons(
+    verdict: Verdict, median: FloatArray, regimes: Sequence[Regime], thresholds: Thresholds
+) -> tuple[Reason, ...]:
+    """Say which thresholds the median profile crosses, and whether the sequences disagree."""
+    reasons = []
+    peak_lag = int(np.argmax(median)) + 1
+    peak = float(median[peak_lag - 1])
+    if verdict.horizon is not None:
+        numbers = {"lag": verdict.horizon, "threshold": thresholds.vanishing}
+        reasons.append(Reason(ReasonCode.BELOW_THRESHOLD, numbers))
+    above = median > np.log(thresholds.exploding)
+    if above.any():
+        numbers = {"lag": int(np.argmax(above)) + 1, "threshold": thresholds.exploding}
+        reasons.append(Reason(ReasonCode.ABOVE_THRESHOLD, numbers))
+    if not reasons:
+        expected = extrapolated_horizon(median, verdict.rate, thresholds.vanishing)
+        within = {
+            "max_lag": median.size,
+            "log10_norm": float(median[-1] / np.log(10.0)),
+            "expected_horizon": expected,
+        }
+        reasons.append(Reason(ReasonCode.WITHIN_THRESHOLDS, within))
+    if verdict.regime is Regime.TRANSIENT:
+        grown = {"peak_lag": peak_lag, "peak_log10_norm": peak / np.log(10.0)}
+        reasons.append(Reason(ReasonCode.GROWS_FIRST, grown))
+    counts = {str(regime): regimes.count(regime) for regime in dict.fromkeys(regimes)}
+    if len(counts) > 1:
+        reasons.append(Reason(ReasonCode.SEQUENCES_DISAGREE, counts))
+    return tuple(reasons)
+
+
+def _zero_reason(log_norms: FloatArray) -> tuple[Reason, ...]:
+    """Say how many sequences have a product that is exactly zero, and from which lag on."""
+    zero = np.isneginf(log_norms)
+    count = int(zero[-1].sum())
+    if not count:
+        return ()
+    first = int(np.argmax(zero.any(axis=1))) + 1
+    return (
+        Reason(ReasonCode.EXACT_ZERO, {"lag": first, "sequences": count, "of": log_norms.shape[1]}),
+    )
+
+
+def _overflow_reason(step: int | None) -> tuple[Reason, ...]:
+    """Say at which step the state grew too large to go on."""
+    return () if step is None else (Reason(ReasonCode.STATE_OVERFLOWS, {"step": step}),)
+
+
+def _lag_reasons(verdict: Verdict) -> tuple[Reason, ...]:
+    """Set the horizon against the lag that the task requires."""
+    if verdict.required_lag is None:
+        return ()
+    code = ReasonCode.HORIZON_REACHES if verdict.reaches else ReasonCode.HORIZON_SHORT
+    return (Reason(code, {"horizon": verdict.horizon, "required_lag": verdict.required_lag}),)
+
+
+def _bound_reason(bound_rate: float) -> tuple[Reason, ...]:
+    """Say what the bound (γ σ_max(W))^ℓ leaves possible."""
+    forced = bound_rate < 0.0
+    code = ReasonCode.BOUND_FORCES_VANISHING if forced else ReasonCode.BOUND_ALLOWS_EXPLODING
+    rate = bound_rate if np.isfinite(bound_rate) else None
+    return (Reason(code, {"bound_rate_nats_per_step": rate}),)
+
+
+def _cause_reason(rates: CauseRates | None) -> tuple[Reason, ...]:
+    """Name the largest cause in the direction in which the norm goes."""
+    if rates is None or rates.total is None:
+        return ()
+    terms = {
+        "weights": rates.weights,
+        "slope_ceiling": rates.slope_ceiling,
+        "misalignment": rates.misalignment,
+        "saturation": rates.saturation,
+    }
+    sign = 1.0 if rates.total >= 0 else -1.0
+    cause, size = max(terms.items(), key=lambda each: sign * (each[1] or 0.0))
+    return (Reason(ReasonCode.MAIN_CAUSE, {"cause": cause, "nats_per_step": size}),)
+
+
+def _fine_reason(
+    verdict: Verdict, median: FloatArray, thresholds: Thresholds
+) -> tuple[Reason, ...]:
+    """Say that the gradient is fine where enough of it arrives at the required lag and none of it
+    explodes.
+    """
+    if verdict.regime is Regime.EXPLODING or median.max() > np.log(thresholds.exploding):
+        return ()
+    if verdict.required_lag is None:
+        fine = verdict.regime is Regime.STABLE
+    elif verdict.required_lag == 0:
+        fine = True
+    elif verdict.required_lag > median.size:
+        fine = False
+    else:
+        fine = bool(median[verdict.required_lag - 1] >= np.log(thresholds.fine))
+    code = Reason(ReasonCode.GRADIENT_FINE, {"required_lag": verdict.required_lag})
+    return (code,) if fine else ()
+
+
+def _learning_reason(learned: Learned | None, thresholds: Thresholds) -> tuple[Reason, ...]:
+    """Say whether anything was learned that the baseline does not have."""
+    if learned is None:
+        return ()
+    better = learned.error < thresholds.no_better * learned.baseline
+    code = ReasonCode.BEATS_BASELINE if better else ReasonCode.AT_BASELINE
+    error = learned.error if np.isfinite(learned.error) else None
+    return (Reason(code, {"error": error, "baseline": learned.baseline}),)

@@ -1,0 +1,1 @@
+"""Products of the hidden-state Jacobians: measured, never judged."""

@@ -1,0 +1,201 @@
+"""The chain of Jacobians along one trajectory.
+
+One step has J_t = ∂h_t/∂h_{t−1}, rows the later state. The chain keeps the factors, for a vanilla
+RNN the slopes (T,B,H) and W (H,H) of J_t = (1−α) I + α diag(φ′(a_t)) W, never the products, which
+live in ``lag_norms``. Source: Pascanu, Mikolov & Bengio (2013), arXiv:1211.5063, section 2.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from gradscope.arrays import FloatArray
+from gradscope.errors import SettingError, ShapeError
+from gradscope.model.cells import ElmanParameters
+from gradscope.model.trajectory import Trajectory
+
+
+class Chain(Protocol):
+    """What every chain can do, however it keeps its factors. Steps t count from 1 to
+    ``n_steps``.
+    """
+
+    @property
+    def n_steps(self) -> int:
+        """T."""
+        ...
+
+    @property
+    def n_sequences(self) -> int:
+        """B."""
+        ...
+
+    @property
+    def state_size(self) -> int:
+        """S."""
+        ...
+
+    def jacobian(self, step: int) -> FloatArray:
+        """J_t, (B,S,S), rows the later state."""
+        ...
+
+    def pull_back(self, rows: FloatArray, step: int) -> FloatArray:
+        """Row vectors (B,r,S) at h_t carried back to h_{t−1}: rows · J_t."""
+        ...
+
+    def push_forward(self, vectors: FloatArray, step: int) -> FloatArray:
+        """Vectors (B,r,S) at h_{t−1}, one a row, carried forward to h_t: J_t v."""
+        ...
+
+
+def _require_finite(array: FloatArray, name: str) -> None:
+    if not np.isfinite(array).all():
+        where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+        raise ShapeError(
+            f"{name} holds {array[where]} at {list(where)}; a product of Jacobians needs finite "
+            "numbers"
+        )
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ElmanChain:
+    """The chain of a (leaky) vanilla RNN: J_t = (1−α) I + α diag(slopes_t) W.
+
+    Parameters
+    ----------
+    slopes : (T,B,H) array
+        φ′(a_t) at ``[t-1]``.
+    recurrent_weights : (H,H) array
+        W.
+    leak : float
+        α in (0, 1]; 1 is the vanilla RNN.
+    slope_ceiling : float
+        γ = max φ′: 1 for tanh (the default), 1/4 for sigmoid. Only ``causes`` reads it.
+
+    Raises
+    ------
+    ShapeError
+        If the shapes do not fit, or a factor is not finite.
+    SettingError
+        If the leak is outside (0, 1].
+    """
+
+    slopes: FloatArray
+    recurrent_weights: FloatArray
+    leak: float = 1.0
+    slope_ceiling: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "slopes", np.asarray(self.slopes, dtype=np.float64))
+        weights = np.asarray(self.recurrent_weights, dtype=np.float64)
+        object.__setattr__(self, "recurrent_weights", weights)
+        if self.slopes.ndim != 3 or weights.shape != (self.slopes.shape[-1],) * 2:
+            raise ShapeError(
+                f"slopes have shape {self.slopes.shape} and W {weights.shape}; give (T,B,H) and "
+                "(H,H)"
+            )
+        if 0 in self.slopes.shape:
+            raise ShapeError(f"slopes have shape {self.slopes.shape}; each size must be 1 or more")
+        if not 0.0 < self.leak <= 1.0:
+            raise SettingError(f"the leak is {self.leak}; choose a number in (0, 1], 1 for no leak")
+        _require_finite(self.slopes, "the slopes")
+        _require_finite(weights, "W")
+
+    @property
+    def n_steps(self) -> int:
+        """T."""
+        return self.slopes.shape[0]
+
+    @property
+    def n_sequences(self) -> int:
+        """B."""
+        return self.slopes.shape[1]
+
+    @property
+    def state_size(self) -> int:
+        """H."""
+        return self.slopes.shape[2]
+
+    def jacobian(self, step: int) -> FloatArray:
+        """J_t, (B,H,H)."""
+        dense: FloatArray = self.leak * self.slopes[step - 1][:, :, None] * self.recurrent_weights
+        if self.leak != 1.0:
+            dense += (1.0 - self.leak) * np.eye(self.state_size)
+        return dense
+
+    def pull_back(self, rows: FloatArray, step: int) -> FloatArray:
+        """Rows · J_t as one flat GEMM over all sequences."""
+        scaled = rows * self.slopes[step - 1][:, None, :]
+        flat = scaled.reshape(-1, self.state_size) @ self.recurrent_weights
+        return self._with_leak(flat.reshape(rows.shape), rows)
+
+    def push_forward(self, vectors: FloatArray, step: int) -> FloatArray:
+        """J_t v as one flat GEMM over all sequences."""
+        flat = vectors.reshape(-1, self.state_size) @ self.recurrent_weights.T
+        carried = flat.reshape(vectors.shape) * self.slopes[step - 1][:, None, :]
+        return self._with_leak(carried, vectors)
+
+    def _with_leak(self, carried: FloatArray, held: FloatArray) -> FloatArray:
+        if self.leak == 1.0:
+            return carried
+        return self.leak * carried + (1.0 - self.leak) * held
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class DenseChain:
+    """A chain of explicit Jacobians (T,B,S,S), J_t at ``[t-1]``, rows the later state.
+
+    Raises
+    ------
+    ShapeError
+        If they are not square matrices, or one is not finite.
+    """
+
+    jacobians: FloatArray
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "jacobians", np.asarray(self.jacobians, dtype=np.float64))
+        shape = self.jacobians.shape
+        if len(shape) != 4 or shape[2] != shape[3] or 0 in shape:
+            raise ShapeError(f"Jacobians have shape {shape}; give (T,B,S,S), each size 1 or more")
+        _require_finite(self.jacobians, "the Jacobians")
+
+    @property
+    def n_steps(self) -> int:
+        """T."""
+        return self.jacobians.shape[0]
+
+    @property
+    def n_sequences(self) -> int:
+        """B."""
+        return self.jacobians.shape[1]
+
+    @property
+    def state_size(self) -> int:
+        """S."""
+        return self.jacobians.shape[2]
+
+    def jacobian(self, step: int) -> FloatArray:
+        """J_t, (B,S,S)."""
+        dense: FloatArray = self.jacobians[step - 1].copy()
+        return dense
+
+    def pull_back(self, rows: FloatArray, step: int) -> FloatArray:
+        """Rows · J_t, one GEMM a sequence."""
+        carried: FloatArray = rows @ self.jacobians[step - 1]
+        return carried
+
+    def push_forward(self, vectors: FloatArray, step: int) -> FloatArray:
+        """J_t v, one GEMM a sequence."""
+        carried: FloatArray = vectors @ self.jacobians[step - 1].swapaxes(1, 2)
+        return carried
+
+
+def elman_chain(params: ElmanParameters, trajectory: Trajectory) -> ElmanChain:
+    """Return the chain of a vanilla RNN along a trajectory."""
+    return ElmanChain(
+        slopes=trajectory.slopes,
+        recurrent_weights=params.recurrent_weights,
+        slope_ceiling=params.activation.slope_ceiling,
+    )

@@ -1,0 +1,1 @@
+"""Learning by backpropagation through time: errors, exact gradients, optimizers, the loop."""

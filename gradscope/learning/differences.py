@@ -1,0 +1,63 @@
+"""Central differences of the loss: slow, plain, and independent of ``bptt``, which is checked
+against them.
+
+∂E/∂θ_i ≈ (E(θ + s e_i) − E(θ − s e_i))/2s with s = ε^⅓ max(1, |θ_i|), where rounding and curvature
+balance (Nocedal & Wright 2006, section 8.1). What to expect: about 1e-9 relative for smooth
+activations, less where φ has kinks.
+"""
+
+import numpy as np
+
+from gradscope.arrays import FloatArray, IntArray
+from gradscope.data.sequences import Batch
+from gradscope.learning.losses import step_errors
+from gradscope.model.cells import ElmanParameters
+from gradscope.model.trajectory import unroll
+
+CUBE_ROOT_OF_EPSILON = float(np.finfo(np.float64).eps ** (1.0 / 3.0))
+
+
+def loss(params: ElmanParameters, batch: Batch) -> float:
+    """Return E = Σ_t E_t on a batch."""
+    errors, _ = step_errors(unroll(params, batch.inputs).outputs, batch.targets)
+    return float(errors.sum())
+
+
+def central_differences(
+    params: ElmanParameters, batch: Batch, name: str, entries: IntArray
+) -> FloatArray:
+    """Return ∂E/∂(entries of one weight array).
+
+    Parameters
+    ----------
+    params : ElmanParameters
+        The network.
+    batch : Batch
+        What the loss is measured on.
+    name : str
+        The array, as in ``model.cells.WEIGHT_NAMES``.
+    entries : (n,) array of int
+        Flat indices into it.
+
+    Returns
+    -------
+    (n,) array
+    """
+    weights = dict(params.weights())
+    slopes = np.empty(entries.size)
+    for index, entry in enumerate(entries):
+        here = weights[name].flat[entry]
+        step = CUBE_ROOT_OF_EPSILON * max(1.0, abs(here))
+        losses = []
+        for moved in (here + step, here - step):
+            array = weights[name].copy()
+            array.flat[entry] = moved
+            losses.append(loss(params.with_weights({**weights, name: array}), batch))
+        slopes[index] = (losses[0] - losses[1]) / (2.0 * step)
+    return slopes
+
+
+def relative_deviation(one: FloatArray, other: FloatArray) -> float:
+    """Return ‖one − other‖/‖other‖, the plain difference where the second is zero."""
+    size = float(np.linalg.norm(other))
+    return float(np.linalg.norm(one - other)) / (size if size > 0.0 else 1.0)

@@ -1,0 +1,64 @@
+"""What training leaves behind: one number per update, and where it stopped and why.
+
+The gradient norm recorded is always the *unclipped* one, so that a clipping value can be chosen
+from it afterwards.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gradscope.arrays import BoolArray, FloatArray
+
+
+class Stop(StrEnum):
+    """Why training ended."""
+
+    DONE = "done"
+    NOT_FINITE = "not-finite"
+    INTERRUPTED = "interrupted"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class NonFinite:
+    """The first number that stopped being finite.
+
+    ``update`` counts from 1, ``step`` is the time step t (1 … T; None where the factor is a weight
+    or a sum over steps), and ``factor`` names the quantity in the words of the glossary, e.g.
+    "hidden state".
+    """
+
+    update: int
+    step: int | None
+    factor: str
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class History:
+    """The course of training, one entry per finished update (n of them).
+
+    ``loss`` (n,) is E = Σ_t E_t on that update's batch, ``gradient_norm`` (n,) the global norm of
+    ∂E/∂θ before clipping, ``clipped`` (n,) whether the update was clipped. ``target_steps`` is the
+    number of steps that have a target.
+    """
+
+    loss: FloatArray
+    gradient_norm: FloatArray
+    clipped: BoolArray
+    target_steps: int
+    stop: Stop
+    non_finite: NonFinite | None = None
+
+    @property
+    def updates(self) -> int:
+        """Number of finished updates."""
+        return self.loss.size
+
+    @property
+    def clipped_fraction(self) -> float:
+        """Fraction of the finished updates whose gradient was clipped."""
+        return float(self.clipped.mean()) if self.clipped.size else 0.0
+
+    @property
+    def error_per_step(self) -> FloatArray:
+        """Mean step error (n,): the loss over the number of steps that have a target."""
+        return self.loss / self.target_steps

@@ -1,0 +1,75 @@
+"""Step errors E_t and their slopes ∂E_t/∂y_t; the loss is their sum over the steps that have a
+target.
+
+squared        E_t = mean over batch and outputs of (A_t − y_t)²
+               ∂E_t/∂y_t = 2 (y_t − A_t)/(B·O)
+cross-entropy  E_t = mean over the batch of −Σ_o A_t,o log softmax(y_t)_o
+               ∂E_t/∂y_t = (softmax(y_t) − A_t)/B
+"""
+
+import numpy as np
+
+from gradscope.arrays import FloatArray
+from gradscope.data.sequences import Targets
+from gradscope.errors import ShapeError
+from gradscope.names import ErrorName
+
+
+def step_errors(outputs: FloatArray, targets: Targets) -> tuple[FloatArray, FloatArray]:
+    """Return E_t and ∂E_t/∂y_t for every step.
+
+    Parameters
+    ----------
+    outputs : (T,B,O) array
+        y_t at ``[t-1]``.
+    targets : Targets
+        What the outputs are to be, at which steps, and the kind of error.
+
+    Returns
+    -------
+    errors : (T,) array
+        E_t, 0 where the step has no target.
+    slopes : (T,B,O) array
+        ∂E_t/∂y_t, 0 where the step has no target.
+
+    Raises
+    ------
+    ShapeError
+        If outputs and targets differ in shape.
+    """
+    if outputs.shape != targets.values.shape:
+        raise ShapeError(
+            f"outputs have shape {outputs.shape} but targets {targets.values.shape}; they must "
+            "agree"
+        )
+    with np.errstate(over="ignore", invalid="ignore"):
+        if targets.error is ErrorName.SQUARED:
+            errors, slopes = _squared(outputs, targets.values)
+        else:
+            errors, slopes = _cross_entropy(outputs, targets.values)
+    errors[~targets.at_step] = 0.0
+    slopes[~targets.at_step] = 0.0
+    return errors, slopes
+
+
+def _squared(outputs: FloatArray, wanted: FloatArray) -> tuple[FloatArray, FloatArray]:
+    gap = outputs - wanted
+    errors: FloatArray = np.mean(np.square(gap), axis=(1, 2))
+    return errors, gap * (2.0 / gap[0].size)
+
+
+def _cross_entropy(outputs: FloatArray, wanted: FloatArray) -> tuple[FloatArray, FloatArray]:
+    shifted = outputs - outputs.max(axis=2, keepdims=True)
+    exponentials = np.exp(shifted)
+    total = exponentials.sum(axis=2, keepdims=True)
+    log_probabilities = shifted - np.log(total)
+    n_sequences = outputs.shape[1]
+    errors: FloatArray = -np.sum(wanted * log_probabilities, axis=(1, 2)) / n_sequences
+    mass = wanted.sum(axis=2, keepdims=True)
+    return errors, (mass * exponentials / total - wanted) / n_sequences
+
+
+def error_per_step(outputs: FloatArray, targets: Targets) -> float:
+    """Return the mean of E_t over the steps that have a target; 0 where none has."""
+    errors, _ = step_errors(outputs, targets)
+    return float(errors.sum() / max(targets.count, 1))

@@ -1,0 +1,177 @@
+"""The training loop: unroll, backpropagate, clip, update; and what it does when a number stops
+being finite.
+
+The first quantity that is not finite ends training with the update, the time step and the factor
+named; the weights of the last finished update are kept. Ctrl-C ends it the same way: what was
+learned is kept.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradscope.arrays import FloatArray
+from gradscope.data.sequences import Batch
+from gradscope.learning.bptt import Gradients, backpropagate
+from gradscope.learning.history import History, NonFinite, Stop
+from gradscope.learning.optimizers import Optimizer, Weights, clip_by_norm, clip_by_value
+from gradscope.model.cells import ElmanParameters
+from gradscope.model.trajectory import Trajectory, unroll
+
+Watcher = Callable[[int, float, float, ElmanParameters], None]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Limits:
+    """How the gradient is cut: by global norm, by value, at which lag. None leaves it as it is."""
+
+    clip_norm: float | None = None
+    clip_value: float | None = None
+    truncation: int | None = None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Trained:
+    """The network after its last finished update, and the course of training."""
+
+    params: ElmanParameters
+    history: History
+
+
+def train(
+    params: ElmanParameters,
+    draw_batch: Callable[[], Batch],
+    optimizer: Optimizer,
+    updates: int,
+    *,
+    limits: Limits | None = None,
+    watch: Watcher | None = None,
+) -> Trained:
+    """Train by backpropagation through time.
+
+    Parameters
+    ----------
+    params : ElmanParameters
+        The network to start from; it is not changed.
+    draw_batch : callable
+        Returns the next batch.
+    optimizer : callable
+        (weights, gradient) → new weights; see ``learning.optimizers``.
+    updates : int
+        How many updates to make.
+    limits : Limits, optional
+        Clipping and truncation.
+    watch : callable, optional Called after each update with its number (from 1), the loss, the
+        unclipped gradient norm and the network.
+
+    Returns
+    -------
+    Trained ``history.stop`` says whether all updates were made, a number stopped being finite, or
+        Ctrl-C came.
+    """
+    limits = limits or Limits()
+    course = _Course()
+    try:
+        for update in range(1, updates + 1):
+            batch = draw_batch()
+            stepped = _update(params, batch, optimizer, limits, course, update)
+            if isinstance(stepped, NonFinite):
+                return Trained(params, course.history(Stop.NOT_FINITE, stepped))
+            params = stepped
+            if watch is not None:
+                watch(update, course.loss[-1], course.norm[-1], params)
+    except KeyboardInterrupt:
+        return Trained(params, course.history(Stop.INTERRUPTED))
+    return Trained(params, course.history(Stop.DONE))
+
+
+class _Course:
+    """The growing lists behind a ``History``."""
+
+    def __init__(self) -> None:
+        self.loss: list[float] = []
+        self.norm: list[float] = []
+        self.clipped: list[bool] = []
+        self.target_steps = 1
+
+    def history(self, stop: Stop, non_finite: NonFinite | None = None) -> History:
+        n = min(len(self.loss), len(self.norm), len(self.clipped))
+        return History(
+            loss=np.array(self.loss[:n]),
+            gradient_norm=np.array(self.norm[:n]),
+            clipped=np.array(self.clipped[:n], dtype=np.bool_),
+            target_steps=self.target_steps,
+            stop=stop,
+            non_finite=non_finite,
+        )
+
+
+def _update(
+    params: ElmanParameters,
+    batch: Batch,
+    optimizer: Optimizer,
+    limits: Limits,
+    course: _Course,
+    update: int,
+) -> ElmanParameters | NonFinite:
+    """Make one update, or say what stopped being finite."""
+    trajectory = unroll(params, batch.inputs)
+    gradients = backpropagate(params, trajectory, batch.targets, truncation=limits.truncation)
+    bad = first_non_finite(trajectory, gradients, update)
+    if bad is not None:
+        return bad
+    norm = gradients.norm
+    gradient, clipped = _clip(gradients.weights, norm, limits)
+    with np.errstate(over="ignore", invalid="ignore"):
+        weights = optimizer(dict(params.weights()), gradient)
+    for name, array in weights.items():
+        if not np.isfinite(array).all():
+            return NonFinite(update, None, f"{name.replace('_', ' ')} after the update")
+    course.target_steps = max(batch.targets.count, 1)
+    course.loss.append(gradients.loss)
+    course.norm.append(norm)
+    course.clipped.append(clipped)
+    return params.with_weights(weights)
+
+
+def _clip(gradient: Weights, norm: float, limits: Limits) -> tuple[Weights, bool]:
+    if limits.clip_norm is not None:
+        return clip_by_norm(gradient, norm, limits.clip_norm)
+    if limits.clip_value is not None:
+        return clip_by_value(gradient, limits.clip_value)
+    return gradient, False
+
+
+def first_non_finite(trajectory: Trajectory, gradients: Gradients, update: int) -> NonFinite | None:
+    """Name the first quantity of an update that is not finite, in the order in which they are
+    computed.
+
+    Forward in time: pre-activation, hidden state, output, step error; then backward: hidden
+    adjoint; then the sums.
+    """
+    forward = {
+        "pre-activation": trajectory.pre_activations,
+        "hidden state": trajectory.hidden[1:],
+        "output": trajectory.outputs,
+        "step error": gradients.step_errors,
+    }
+    found = [(step, name) for name, array in forward.items() if (step := _first_bad(array))]
+    if found:
+        step, name = min(found, key=lambda each: each[0])
+        return NonFinite(update, step, name)
+    backward = _first_bad(gradients.hidden_adjoints[::-1])
+    if backward:
+        return NonFinite(update, trajectory.n_steps + 1 - backward, "hidden adjoint ∂E/∂h_t")
+    for name, array in gradients.weights.items():
+        if not np.isfinite(array).all():
+            return NonFinite(update, None, f"gradient of the {name.replace('_', ' ')}")
+    return None
+
+
+def _first_bad(array: FloatArray) -> int:
+    """Return the first index (from 1) along time with an entry that is not finite, 0 where all are
+    finite.
+    """
+    bad = ~np.isfinite(array.reshape(array.shape[0], -1)).all(axis=1)
+    return int(np.argmax(bad)) + 1 if bad.any() else 0

@@ -1,0 +1,104 @@
+"""Activations φ, their slopes φ′ and their slope ceilings γ = max φ′.
+
+Every slope is computed from the pre-activation ``a``, never from the state: ``1 − h²`` is off by 4
+% at a = 18 and exactly 0 from a ≈ 19 on, while ``4e/(1+e)²`` with e = exp(−2|a|) keeps full
+relative accuracy down to the smallest float. Which γ forces vanishing, and when: Pascanu, Mikolov &
+Bengio (2013), arXiv:1211.5063, section 2.1.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+
+from gradscope.arrays import FloatArray
+from gradscope.names import ActivationName
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Activation:
+    """A nonlinearity.
+
+    ``value(a)`` is φ(a) and ``slope(a)`` is φ′(a), elementwise on arrays of any shape;
+    ``slope_ceiling`` is γ = max φ′. Where φ has a kink the slope is 0, as PyTorch has it.
+    """
+
+    name: ActivationName
+    value: Callable[[FloatArray], FloatArray]
+    slope: Callable[[FloatArray], FloatArray]
+    slope_ceiling: float
+
+
+def _sigmoid(a: FloatArray) -> FloatArray:
+    """Return σ(a) = 1/(1 + exp(−a)), without overflow and with full relative accuracy on both
+    sides.
+    """
+    e = np.exp(-np.abs(a))
+    return np.where(a >= 0, 1.0, e) / (1.0 + e)
+
+
+def _sigmoid_slope(a: FloatArray) -> FloatArray:
+    """Return σ(a)σ(−a) = e/(1+e)², e = exp(−|a|)."""
+    e = np.exp(-np.abs(a))
+    slope: FloatArray = e / np.square(1.0 + e)
+    return slope
+
+
+def _tanh(a: FloatArray) -> FloatArray:
+    """Return tanh(a)."""
+    return np.tanh(a)
+
+
+def _tanh_slope(a: FloatArray) -> FloatArray:
+    """Return 1/cosh²(a) = 4e/(1+e)², e = exp(−2|a|)."""
+    e = np.exp(-2.0 * np.abs(a))
+    slope: FloatArray = 4.0 * e / np.square(1.0 + e)
+    return slope
+
+
+def _relu(a: FloatArray) -> FloatArray:
+    """Return max(a, 0)."""
+    return np.maximum(a, 0.0)
+
+
+def _relu_slope(a: FloatArray) -> FloatArray:
+    """Return 1 where a > 0, else 0."""
+    return np.where(a > 0.0, 1.0, 0.0)
+
+
+def _identity(a: FloatArray) -> FloatArray:
+    """Return a."""
+    return a.copy()
+
+
+def _identity_slope(a: FloatArray) -> FloatArray:
+    """Return 1."""
+    return np.ones_like(a)
+
+
+def _hard_tanh(a: FloatArray) -> FloatArray:
+    """Return a, cut to [−1, 1]."""
+    return np.clip(a, -1.0, 1.0)
+
+
+def _hard_tanh_slope(a: FloatArray) -> FloatArray:
+    """Return 1 where |a| < 1, else 0."""
+    return np.where(np.abs(a) < 1.0, 1.0, 0.0)
+
+
+def _softplus(a: FloatArray) -> FloatArray:
+    """Return log(1 + exp(a)), without overflow."""
+    return np.maximum(a, 0.0) + np.log1p(np.exp(-np.abs(a)))
+
+
+TANH = Activation(ActivationName.TANH, _tanh, _tanh_slope, 1.0)
+SIGMOID = Activation(ActivationName.SIGMOID, _sigmoid, _sigmoid_slope, 0.25)
+RELU = Activation(ActivationName.RELU, _relu, _relu_slope, 1.0)
+IDENTITY = Activation(ActivationName.IDENTITY, _identity, _identity_slope, 1.0)
+HARD_TANH = Activation(ActivationName.HARD_TANH, _hard_tanh, _hard_tanh_slope, 1.0)
+SOFTPLUS = Activation(ActivationName.SOFTPLUS, _softplus, _sigmoid, 1.0)
+
+ACTIVATIONS: Mapping[ActivationName, Activation] = MappingProxyType(
+    {each.name: each for each in (TANH, SIGMOID, RELU, IDENTITY, HARD_TANH, SOFTPLUS)}
+)

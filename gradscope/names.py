@@ -1,0 +1,80 @@
+"""The words that settings choose between.
+
+They stand alone, without NumPy, so that ``gradscope --help`` can list them at once. Each word's
+meaning lives where it is computed: ``model.activations``, ``model.initializers``, ``data.tasks``,
+``learning.optimizers``, ``diagnosis.verdict``.
+"""
+
+from enum import StrEnum
+
+
+class ActivationName(StrEnum):
+    """The nonlinearity φ."""
+
+    TANH = "tanh"
+    SIGMOID = "sigmoid"
+    RELU = "relu"
+    IDENTITY = "identity"
+    HARD_TANH = "hard-tanh"
+    SOFTPLUS = "softplus"
+
+
+class InitializerName(StrEnum):
+    """How the weights are drawn."""
+
+    ORTHOGONAL = "orthogonal"
+    GAUSSIAN = "gaussian"
+    GLOROT = "glorot"
+    UNIFORM = "uniform"
+    IDENTITY = "identity"
+
+
+class TaskName(StrEnum):
+    """The synthetic task, whose required lag is known."""
+
+    RECALL = "recall"
+    ADDING = "adding"
+    COPY = "copy"
+    TEMPORAL_ORDER = "temporal-order"
+    SINE = "sine"
+
+
+class ErrorName(StrEnum):
+    """The step error E_t."""
+
+    SQUARED = "squared"
+    CROSS_ENTROPY = "cross-entropy"
+
+
+class OptimizerName(StrEnum):
+    """The update rule."""
+
+    SGD = "sgd"
+    MOMENTUM = "momentum"
+    RMSPROP = "rmsprop"
+    ADAM = "adam"
+
+
+class MissingCells(StrEnum):
+    """What to do about an empty cell in a data file."""
+
+    REFUSE = "refuse"
+    INTERPOLATE = "interpolate"
+
+
+class StageName(StrEnum):
+    """When the network was examined."""
+
+    INITIAL = "initial"
+    TRAINED = "trained"
+    GIVEN = "given"
+
+
+class Regime(StrEnum):
+    """What the gradient does as the lag grows."""
+
+    VANISHING = "vanishing"
+    EXPLODING = "exploding"
+    STABLE = "stable"
+    MIXED = "mixed"
+    TRANSIENT = "transient"

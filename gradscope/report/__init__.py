@@ -1,0 +1,1 @@
+"""What people read: tables, pictures, documents. Nothing here computes a result."""

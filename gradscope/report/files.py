@@ -1,0 +1,68 @@
+"""Files that appear whole or not at all: written beside their place and renamed into it."""
+
+import os
+from pathlib import Path
+
+from gradscope.errors import OutputError
+
+
+def require_free(path: Path, *, force: bool) -> None:
+    """Refuse a place that cannot be written, before anything is computed.
+
+    Raises
+    ------
+    OutputError
+        If the file exists (and ``force`` is off), is a folder, or its folder is missing or closed.
+    """
+    if path.is_dir():
+        raise OutputError(f"{path} is a folder; name a file in it")
+    if not path.parent.is_dir():
+        raise OutputError(
+            f"{path.parent} is not a folder; create it first, or choose another place"
+        )
+    if not _is_ordinary(path):
+        return
+    if path.exists() and not force:
+        raise OutputError(f"{path} already exists; choose another name, or --force to replace it")
+    if not os.access(path.parent, os.W_OK):
+        raise OutputError(f"{path.parent} is not writable; choose another place")
+
+
+def write_whole(path: Path, content: bytes, *, force: bool) -> None:
+    """Write a file so that nobody ever sees half of it.
+
+    Raises
+    ------
+    OutputError
+        If it may not or cannot be written; what stood there before is left as it was.
+    """
+    require_free(path, force=force)
+    try:
+        if not _is_ordinary(path):
+            path.write_bytes(content)
+            return
+        _write_beside(path, content)
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written: {error.strerror or error}; make room, or choose another "
+            "place"
+        ) from error
+
+
+def _is_ordinary(path: Path) -> bool:
+    """Whether the place is free or holds a regular file, not a device or a pipe."""
+    return not path.exists() or path.is_file()
+
+
+def _write_beside(path: Path, content: bytes) -> None:
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise

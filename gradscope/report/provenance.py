@@ -1,0 +1,87 @@
+"""Which settings and versions made a file: written into every picture, read back from pictures,
+documents and runs.
+
+A PNG carries them as JSON in its text chunk ``gradscope`` (W3C PNG specification, section 11.3.3).
+"""
+
+import json
+import struct
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from gradscope.errors import ArchiveError
+from gradscope.report.export import head
+from gradscope.study.archive import read_settings
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+KEYWORD = "gradscope"
+
+
+def provenance_text(settings: Mapping[str, Any]) -> str:
+    """Return settings and versions as one line of JSON."""
+    return json.dumps(head("settings", settings), allow_nan=False)
+
+
+def read_provenance(path: Path) -> dict[str, Any]:
+    """Return the settings and versions that made a file.
+
+    Raises
+    ------
+    ArchiveError
+        If the file cannot be read, or gradscope did not make it.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ArchiveError(f"{path} cannot be read: {error.strerror}; check the name") from error
+    if content.startswith(PNG_SIGNATURE):
+        return _parse(path, _png_text(content))
+    if content.startswith(b"PK"):
+        return head("settings", read_settings(path))
+    return _parse(path, content)
+
+
+def settings_to_toml(settings: Mapping[str, Any]) -> str:
+    """Return settings as a TOML file that ``--config`` reads; what is None is left out."""
+    # A JSON string, number, boolean or list of these is written the same in TOML.
+    lines = (
+        f"{name} = {json.dumps(value)}" for name, value in settings.items() if value is not None
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _parse(path: Path, text: bytes | None) -> dict[str, Any]:
+    try:
+        document = json.loads(text or b"")
+        kept = ("schema", "version", "gradscope", "settings", "environment")
+        return {name: document[name] for name in kept}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ArchiveError(
+            f"{path} carries no settings of gradscope; give a .png, .json or .npz that it wrote"
+        ) from error
+
+
+def _png_text(content: bytes) -> bytes | None:
+    """Return the text under our keyword, None where there is none."""
+    for kind, data in _png_chunks(content):
+        keyword, _, rest = data.partition(b"\0")
+        if keyword != KEYWORD.encode():
+            continue
+        if kind == b"tEXt":
+            return rest
+        if kind == b"iTXt":
+            compressed, _, language_and_text = rest[0], rest[1], rest[2:]
+            text = language_and_text.split(b"\0", 2)[2]
+            return zlib.decompress(text) if compressed else text
+    return None
+
+
+def _png_chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Yield the kind and data of every whole chunk."""
+    place = len(PNG_SIGNATURE)
+    while place + 12 <= len(content):
+        (length,) = struct.unpack(">I", content[place : place + 4])
+        yield content[place + 4 : place + 8], content[place + 8 : place + 8 + length]
+        place += length + 12

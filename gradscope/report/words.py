@@ -1,0 +1,277 @@
+"""Verdicts, reasons, causes and remedies as sentences. Here, and nowhere else, values become
+words.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from gradscope.diagnosis.growth import CauseRates
+from gradscope.diagnosis.reasons import Reason, ReasonCode
+from gradscope.diagnosis.remedies import Remedy, RemedyCode
+from gradscope.diagnosis.verdict import Verdict
+from gradscope.learning.history import History, Stop
+from gradscope.names import Regime, StageName
+from gradscope.study.config import Settings
+from gradscope.study.results import Analysis
+
+LN_10 = math.log(10.0)
+
+STEADY_RATE = 1e-4
+"""Growth rates closer to zero than this (a factor 2 in 7000 steps) are called steady."""
+
+REGIME_WORDS: Mapping[Regime, str] = MappingProxyType(
+    {
+        Regime.VANISHING: "The gradient vanishes",
+        Regime.EXPLODING: "The gradient explodes",
+        Regime.STABLE: "The gradient is stable",
+        Regime.MIXED: "The sequences disagree",
+        Regime.TRANSIENT: "The gradient grows first, then vanishes",
+    }
+)
+
+CAUSE_WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "weights": "weights (log σ_max(W))",
+        "slope_ceiling": "slope ceiling (log γ)",
+        "misalignment": "misalignment",
+        "saturation": "saturation",
+        "total": "growth rate",
+    }
+)
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return a number as people write it; a dash where there is none."""
+    if value is None:
+        return "–"
+    if not math.isfinite(value):
+        return "∞" if value > 0 else "−∞"
+    return f"{value:.{digits}g}".replace("-", "−")
+
+
+def steps(count: float) -> str:
+    """Return a number of steps, without needless digits."""
+    text = f"{count:.2g}" if count < 100 else f"{count:.0f}"
+    return f"{text} step" if text == "1" else f"{text} steps"
+
+
+def pace(rate: float) -> str:
+    """Return a growth rate in words: how soon it halves or doubles."""
+    if math.isinf(rate):
+        return "the product is exactly zero"
+    if abs(rate) < STEADY_RATE:
+        return "neither halves nor doubles"
+    return f"{'halves' if rate < 0 else 'doubles'} every {steps(math.log(2.0) / abs(rate))}"
+
+
+def fraction(threshold: float) -> str:
+    """Return a threshold as a fraction where that is shorter."""
+    inverse = 1.0 / threshold
+    return (
+        f"1/{inverse:.0f}"
+        if inverse >= 2 and abs(inverse - round(inverse)) < 1e-9
+        else number(threshold)
+    )
+
+
+def headline(verdict: Verdict, threshold: float) -> str:
+    """Return the verdict in one sentence: whether, how fast, how far back."""
+    parts = [f"{REGIME_WORDS[verdict.regime]}: {_pace_of(verdict)}"]
+    if verdict.horizon is not None:
+        parts.append(f"below {fraction(threshold)} after {steps(verdict.horizon)}")
+    else:
+        parts.append(f"above {fraction(threshold)} at all {verdict.max_lag} lags")
+    if verdict.required_lag is not None:
+        parts.append(f"the task needs {verdict.required_lag}")
+    return "; ".join(parts)
+
+
+def _pace_of(verdict: Verdict) -> str:
+    if math.isinf(verdict.rate):
+        return "it becomes exactly zero"
+    if abs(verdict.rate) < STEADY_RATE:
+        return "it neither grows nor shrinks"
+    return f"it {pace(verdict.rate)}"
+
+
+def describe(settings: Settings, analysis: Analysis) -> str:
+    """Return in one line what was studied."""
+    inputs, hidden, outputs = analysis.params.sizes
+    origin = f"{settings.init} init" + (f", gain {settings.gain:g}" if settings.gain != 1 else "")
+    if settings.load is not None:
+        origin = f"loaded from {settings.load}"
+    return (
+        f"{settings.activation} RNN, {inputs} in, {hidden} hidden, {outputs} out, {origin}; "
+        f"{analysis.trajectory.n_steps} steps; {analysis.facts.description}; seed {settings.seed}"
+    )
+
+
+def stage_title(name: StageName, history: History | None) -> str:
+    """Return the name of a stage, with the number of updates behind it."""
+    if name is StageName.TRAINED and history is not None:
+        return f"after {history.updates} updates"
+    return {StageName.INITIAL: "before training", StageName.GIVEN: "as given"}.get(name, str(name))
+
+
+def reason_sentence(reason: Reason) -> str:
+    """Return one reason as a sentence."""
+    return _REASONS[reason.code](reason.numbers)
+
+
+def remedy_sentence(remedy: Remedy) -> str:
+    """Return one remedy as a sentence."""
+    text = _REMEDIES[remedy.code](remedy.numbers)
+    predicted = remedy.numbers.get("predicted_rate")
+    if isinstance(predicted, float):
+        text += f" Predicted: {number(predicted)} nats a step ({pace(predicted)}), all else equal."
+    return text
+
+
+def cause_sentence(causes: CauseRates) -> str:
+    """Return the sum of the four causes as an equation in nats per step."""
+    if causes.total is None:
+        return "the product is exactly zero: there is no rate to explain"
+    terms = ("weights", "slope_ceiling", "misalignment", "saturation")
+    summed = " ".join(
+        f"{'−' if getattr(causes, term) < 0 else '+'} {abs(getattr(causes, term)):.3f} "
+        f"{term.replace('_', ' ')}"
+        for term in terms
+    )
+    return f"{summed} = {causes.total:+.3f} nats a step".replace("-", "−")
+
+
+def training_sentence(history: History) -> str:
+    """Return how training ended, where it did not end as planned; empty otherwise."""
+    if history.stop is Stop.INTERRUPTED:
+        return f"interrupted after {history.updates} updates; what was learned so far is kept"
+    bad = history.non_finite
+    if bad is None:
+        return ""
+    where = f" at step {bad.step}" if bad.step is not None else ""
+    return (
+        f"training stopped at update {bad.update}: the {bad.factor} is no longer finite{where}; "
+        f"the weights after {history.updates} updates are kept. Choose a smaller --learning-rate, "
+        "or --clip-norm"
+    )
+
+
+def _of_lag(numbers: Mapping[str, Any]) -> str:
+    horizon = numbers["horizon"]
+    reach = "beyond the lags measured" if horizon is None else f"{horizon}"
+    return f"The memory horizon is {reach}; the task needs {numbers['required_lag']} steps"
+
+
+def _within(numbers: Mapping[str, Any]) -> str:
+    text = (
+        f"σ_max stays within the thresholds: 10^{number(numbers['log10_norm'])} at lag "
+        f"{numbers['max_lag']}"
+    )
+    expected = numbers["expected_horizon"]
+    return text + (f"; at this rate it would vanish at lag {expected}." if expected else ".")
+
+
+def _counts(numbers: Mapping[str, Any]) -> str:
+    return (
+        "Not all sequences agree: "
+        + ", ".join(f"{n} {regime}" for regime, n in numbers.items())
+        + "."
+    )
+
+
+def _bound(numbers: Mapping[str, Any]) -> str:
+    return number(numbers["bound_rate_nats_per_step"])
+
+
+_MAIN_CAUSES: Mapping[str, str] = MappingProxyType(
+    {
+        "weights": "the size of W (log σ_max(W)",
+        "slope_ceiling": "the activation's largest slope γ (log γ",
+        "misalignment": "misalignment: the gradient lies off W's strongest direction (",
+        "saturation": "saturation: the units work where φ is flat (",
+    }
+)
+
+
+def _main_cause(numbers: Mapping[str, Any]) -> str:
+    cause = _MAIN_CAUSES[numbers["cause"]]
+    sign = "" if cause.endswith("(") else " = "
+    return f"The main cause is {cause}{sign}{number(numbers['nats_per_step'])} nats a step)."
+
+
+_REASONS: Mapping[ReasonCode, Callable[[Mapping[str, Any]], str]] = MappingProxyType(
+    {
+        ReasonCode.BELOW_THRESHOLD: lambda n: (
+            f"The median σ_max(∂h_T/∂h_T−ℓ) falls below {fraction(n['threshold'])} at lag "
+            f"{n['lag']}."
+        ),
+        ReasonCode.ABOVE_THRESHOLD: lambda n: (
+            f"The median σ_max(∂h_T/∂h_T−ℓ) rises above {number(n['threshold'])} at lag {n['lag']}."
+        ),
+        ReasonCode.WITHIN_THRESHOLDS: _within,
+        ReasonCode.GROWS_FIRST: lambda n: (
+            f"Before it vanishes it grows to {number(10 ** n['peak_log10_norm'])} at lag "
+            f"{n['peak_lag']} "
+            "(non-normal growth)."
+        ),
+        ReasonCode.SEQUENCES_DISAGREE: _counts,
+        ReasonCode.EXACT_ZERO: lambda n: (
+            f"In {n['sequences']} of {n['of']} sequences the product is exactly zero, from lag "
+            f"{n['lag']} on: "
+            "no path leads back."
+        ),
+        ReasonCode.STATE_OVERFLOWS: lambda n: (
+            f"The hidden state overflows at step {n['step']}; the steps before it were examined."
+        ),
+        ReasonCode.HORIZON_SHORT: lambda n: _of_lag(n) + ": it cannot learn so far back.",
+        ReasonCode.HORIZON_REACHES: lambda n: _of_lag(n) + ": the gradient arrives.",
+        ReasonCode.BOUND_FORCES_VANISHING: lambda n: (
+            f"The bound γσ_max(W) < 1 ({_bound(n)} nats a step) is enough to force vanishing."
+        ),
+        ReasonCode.BOUND_ALLOWS_EXPLODING: lambda n: (
+            f"The bound γσ_max(W) ≥ 1 ({_bound(n)} nats a step) allows exploding, but does not "
+            "force it."
+        ),
+        ReasonCode.MAIN_CAUSE: _main_cause,
+        ReasonCode.GRADIENT_FINE: lambda _: (
+            "The gradient is fine: if training fails, look elsewhere."
+        ),
+        ReasonCode.AT_BASELINE: lambda n: (
+            f"It has not learned: error {number(n['error'])}, baseline {number(n['baseline'])}."
+        ),
+        ReasonCode.BEATS_BASELINE: lambda n: (
+            f"It has learned: error {number(n['error'])}, baseline {number(n['baseline'])}."
+        ),
+    }
+)
+
+_REMEDIES: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = MappingProxyType(
+    {
+        RemedyCode.RAISE_SLOPE_CEILING: lambda n: (
+            f"Use an activation of slope 1 (--activation {n['activation']}): γ costs the most here."
+        ),
+        RemedyCode.REDUCE_SATURATION: lambda _: (
+            "Keep the units off their flat ends: smaller inputs (--input-scale), a smaller --gain, "
+            "--center-bias for sigmoid."
+        ),
+        RemedyCode.ALIGN_WEIGHTS: lambda _: (
+            "Make W's singular values equal (--init orthogonal), so that no direction is a weak "
+            "one."
+        ),
+        RemedyCode.RAISE_GAIN: lambda n: f"Multiply W by {number(n['factor'])} (--gain).",
+        RemedyCode.LOWER_GAIN: lambda n: f"Multiply W by {number(n['factor'])} (--gain).",
+        RemedyCode.CLIP: lambda n: (
+            f"Clip the gradient norm at {number(n['norm'])} (--clip-norm), its "
+            f"{n['quantile']:.0%} quantile in training."
+            if n["norm"] is not None
+            else "Clip the gradient norm (--clip-norm); train to see which value."
+        ),
+        RemedyCode.GATES: lambda n: (
+            f"For a lag of {n['required_lag']} consider a gated cell (GRU, LSTM) or a shorter lag."
+        ),
+        RemedyCode.LOOK_ELSEWHERE: lambda _: (
+            "Look elsewhere: learning rate, number of updates, hidden size, the data."
+        ),
+    }
+)

@@ -1,0 +1,1 @@
+"""The whole flow, from settings to an analysis, and its archive."""

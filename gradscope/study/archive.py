@@ -1,0 +1,150 @@
+"""A saved run: one ``.npz`` that plain NumPy reads, without pickle.
+
+Arrays are named as on the design page (``input_weights`` … ``output_bias``, ``inputs`` (T,B,D),
+``initial_state`` (B,H)), and beside them ``targets`` (T,B,O), ``target_steps`` (T,),
+``pre_activations`` (T,B,H), ``hidden`` (T+1,B,H), ``outputs`` (T,B,O). ``settings`` and ``facts``
+are JSON strings.
+"""
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gradscope.arrays import FloatArray
+from gradscope.data.sequences import Baseline, Batch, Facts, Targets
+from gradscope.errors import ArchiveError, ShapeError
+from gradscope.model.activations import ACTIVATIONS
+from gradscope.model.cells import WEIGHT_NAMES, ElmanParameters
+from gradscope.names import ErrorName
+from gradscope.study.config import Settings
+from gradscope.study.examine import Sight
+from gradscope.study.results import Analysis
+
+NEEDED = (*WEIGHT_NAMES, "inputs", "initial_state", "targets", "target_steps", "settings", "facts")
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class SavedRun:
+    """A network, the sequences it was examined on, and the settings that made it."""
+
+    params: ElmanParameters
+    sight: Sight
+    settings: Settings
+
+
+def archive_bytes(analysis: Analysis) -> bytes:
+    """Return the analysis's last network and its course as the bytes of an ``.npz``."""
+    trajectory, targets = analysis.trajectory, analysis.examined.targets
+    arrays: dict[str, Any] = dict(analysis.params.weights())
+    arrays |= {
+        "inputs": trajectory.inputs,
+        "initial_state": trajectory.hidden[0],
+        "targets": targets.values,
+        "target_steps": targets.at_step,
+        "pre_activations": trajectory.pre_activations,
+        "hidden": trajectory.hidden,
+        "outputs": trajectory.outputs,
+        "settings": json.dumps(analysis.settings.as_dict(), allow_nan=False),
+        "facts": json.dumps(_facts_to_dict(analysis.facts), allow_nan=False),
+    }
+    buffer = BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def load_run(path: Path) -> SavedRun:
+    """Read a saved run back.
+
+    Raises
+    ------
+    ArchiveError
+        If the file is no saved run of gradscope, is damaged, or holds numbers that are not finite.
+    """
+    arrays = _read(path)
+    missing = [name for name in NEEDED if name not in arrays]
+    if missing:
+        raise ArchiveError(
+            f"{path} is not a run saved by gradscope: it has no {', '.join(missing)}; give a file "
+            "written by --save"
+        )
+    try:
+        settings = Settings.from_dict(json.loads(str(arrays["settings"])), str(path))
+        facts = _facts_from_dict(json.loads(str(arrays["facts"])))
+        weights = {name: _numbers(path, name, arrays) for name in WEIGHT_NAMES}
+        params = ElmanParameters(**weights, activation=ACTIVATIONS[settings.activation])
+        targets = Targets(
+            _numbers(path, "targets", arrays), arrays["target_steps"].astype(np.bool_), facts.error
+        )
+        batch = Batch(_numbers(path, "inputs", arrays), targets)
+        sight = Sight(batch, facts, _numbers(path, "initial_state", arrays))
+    except (KeyError, TypeError, ValueError, AttributeError, ShapeError) as error:
+        raise ArchiveError(
+            f"{path} is damaged ({error}); save the run again with --save"
+        ) from error
+    return SavedRun(params, sight, settings)
+
+
+def read_settings(path: Path) -> Mapping[str, Any]:
+    """Return the settings stored in a saved run, as plain values."""
+    arrays = _read(path)
+    try:
+        settings: dict[str, Any] = json.loads(str(arrays["settings"]))
+    except (KeyError, ValueError) as error:
+        raise ArchiveError(
+            f"{path} holds no settings of gradscope; give a file written by --save"
+        ) from error
+    return settings
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return every array of an ``.npz``, none of them unpickled."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            if not isinstance(archive, np.lib.npyio.NpzFile):
+                raise ArchiveError(
+                    f"{path} is a single array, not a saved run; give a file written by --save"
+                )
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError as error:
+        raise ArchiveError(
+            f"{path} does not exist; check the name, or save a run with --save"
+        ) from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
+        raise ArchiveError(
+            f"{path} cannot be read as a saved run ({type(error).__name__}); give a file written "
+            "by --save"
+        ) from error
+
+
+def _numbers(path: Path, name: str, arrays: Mapping[str, Any]) -> FloatArray:
+    array: FloatArray = np.asarray(arrays[name], dtype=np.float64)
+    if not np.isfinite(array).all():
+        raise ArchiveError(
+            f"{path}: {name} holds a number that is not finite; save the run again with --save"
+        )
+    return array
+
+
+def _facts_to_dict(facts: Facts) -> dict[str, Any]:
+    return {
+        "description": facts.description,
+        "error": str(facts.error),
+        "required_lag": facts.required_lag,
+        "baseline": {"error": facts.baseline.error, "meaning": facts.baseline.meaning},
+    }
+
+
+def _facts_from_dict(values: Mapping[str, Any]) -> Facts:
+    baseline = values["baseline"]
+    return Facts(
+        description=str(values["description"]),
+        error=ErrorName(values["error"]),
+        required_lag=values["required_lag"],
+        baseline=Baseline(float(baseline["error"]), str(baseline["meaning"])),
+    )

@@ -1,0 +1,66 @@
+"""How the memory horizon moves while the network learns: a few looks between updates."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradscope.diagnosis.horizon import memory_horizon
+from gradscope.jacobians.chain import elman_chain
+from gradscope.jacobians.lag_norms import lag_norms
+from gradscope.model.cells import ElmanParameters
+from gradscope.model.trajectory import unroll
+from gradscope.study.config import Settings
+from gradscope.study.examine import first_overflow
+from gradscope.study.study import drawn_subject
+
+LOOKS = 10
+"""Looks over the course of training."""
+
+SEQUENCES = 4
+"""Sequences looked at each time; the full number is kept for the stages."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Checkpoint:
+    """What was seen after an update (from 1).
+
+    ``loss`` is E on that update's batch, ``gradient_norm`` unclipped, ``horizon`` in steps (None
+    where the profile never falls below the threshold, or the state overflows).
+    """
+
+    update: int
+    loss: float
+    gradient_norm: float
+    horizon: int | None
+
+
+class Lookout:
+    """Watches training, and looks at the horizon after the first update and every tenth of the
+    way.
+    """
+
+    def __init__(self, settings: Settings, report: Callable[[Checkpoint], None]) -> None:
+        self.checkpoints: list[Checkpoint] = []
+        self._settings = settings
+        self._report = report
+        self._every = max(settings.updates // LOOKS, 1)
+        self._inputs = drawn_subject(settings).sight.batch.inputs[:, :SEQUENCES]
+
+    def __call__(
+        self, update: int, loss: float, gradient_norm: float, params: ElmanParameters
+    ) -> None:
+        """Take a look, where one is due."""
+        if update != 1 and update % self._every and update != self._settings.updates:
+            return
+        checkpoint = Checkpoint(update, loss, gradient_norm, self._horizon(params))
+        self.checkpoints.append(checkpoint)
+        self._report(checkpoint)
+
+    def _horizon(self, params: ElmanParameters) -> int | None:
+        trajectory = unroll(params, self._inputs)
+        if first_overflow(trajectory) is not None:
+            return None
+        log_norms = lag_norms(elman_chain(params, trajectory), self._settings.max_lag).log_norms
+        median = np.quantile(log_norms, 0.5, axis=1, method="inverted_cdf")
+        return memory_horizon(median, self._settings.vanishing)

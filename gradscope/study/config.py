@@ -1,0 +1,257 @@
+"""The settings of a study: frozen, validated, and free of NumPy so that help pages load at once.
+
+Every field is one option of ``gradscope analyze`` and one key of a TOML file; ``LIMITS`` holds the
+range of each number.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from types import MappingProxyType
+from typing import Any, get_type_hints
+
+from gradscope.errors import SettingError
+from gradscope.names import (
+    ActivationName,
+    InitializerName,
+    MissingCells,
+    OptimizerName,
+    TaskName,
+)
+
+LARGEST_SIZE = 100_000
+LARGEST_COUNT = 10_000_000
+
+LIMITS: Mapping[str, tuple[float, float]] = MappingProxyType(
+    {
+        "hidden": (1, LARGEST_SIZE),
+        "gain": (0.0, math.inf),
+        "input_scale": (0.0, math.inf),
+        "steps": (1, LARGEST_COUNT),
+        "delay": (0, LARGEST_COUNT),
+        "validation": (0.0, 1.0),
+        "updates": (0, LARGEST_COUNT),
+        "batch": (1, LARGEST_SIZE),
+        "learning_rate": (0.0, math.inf),
+        "clip_norm": (0.0, math.inf),
+        "clip_value": (0.0, math.inf),
+        "truncate": (0, LARGEST_COUNT),
+        "sequences": (1, LARGEST_SIZE),
+        "max_lag": (1, LARGEST_COUNT),
+        "vanishing": (0.0, 1.0),
+        "exploding": (1.0, math.inf),
+        "transient_growth": (1.0, math.inf),
+        "agreement": (0.0, 1.0),
+        "seed": (0, 2**63 - 1),
+    }
+)
+ENDS_ALLOWED = frozenset({"gain", "input_scale"})
+"""Ranges of real numbers whose lower end is allowed; all others are open."""
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class Settings:
+    """Everything that decides a study's numbers, seed included.
+
+    Parameters
+    ----------
+    activation, hidden, init, gain, input_scale, center_bias The network; see
+        ``model.initializers``. ``init`` is orthogonal by default, as in Keras's ``SimpleRNN``.
+    steps, task, delay
+        What it is shown: T steps of a synthetic task; ``delay`` in steps, for ``recall``.
+    data, column, missing, validation A series of one's own instead of a task: path, columns, what
+        to do about empty cells, held-out fraction.
+    updates, batch, optimizer, learning_rate, clip_norm, clip_value, truncate Training;
+        ``learning_rate`` None is the optimizer's own default, ``truncate`` is the longest lag, in
+        steps.
+    sequences, max_lag
+        How many sequences are examined, and to which lag, in steps (None: all).
+    vanishing, exploding, transient_growth, agreement
+        The verdict's thresholds; see ``diagnosis.verdict.Thresholds``.
+    seed, load
+        The source of every random draw; a saved run whose network is taken instead of a new one.
+
+    Raises
+    ------
+    SettingError
+        If a value lies outside its limits, or two settings contradict each other.
+    """
+
+    activation: ActivationName = ActivationName.TANH
+    hidden: int = 32
+    init: InitializerName = InitializerName.ORTHOGONAL
+    gain: float = 1.0
+    input_scale: float = 1.0
+    center_bias: bool = False
+
+    steps: int = 100
+    task: TaskName = TaskName.RECALL
+    delay: int | None = None
+    data: str | None = None
+    column: tuple[str, ...] = ()
+    missing: MissingCells = MissingCells.REFUSE
+    validation: float = 0.2
+
+    updates: int = 200
+    batch: int = 32
+    optimizer: OptimizerName = OptimizerName.ADAM
+    learning_rate: float | None = None
+    clip_norm: float | None = None
+    clip_value: float | None = None
+    truncate: int | None = None
+
+    sequences: int = 16
+    max_lag: int | None = None
+    vanishing: float = 1e-3
+    exploding: float = 1e3
+    transient_growth: float = 2.0
+    agreement: float = 0.8
+
+    seed: int = 0
+    load: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, kind in get_type_hints(type(self)).items():
+            value = _checked(name, getattr(self, name), kind)
+            object.__setattr__(self, name, value)
+        self._check_together()
+
+    def _check_together(self) -> None:
+        if self.clip_norm is not None and self.clip_value is not None:
+            raise SettingError(
+                f"--clip-norm {self.clip_norm} and --clip-value {self.clip_value} are both given; "
+                "choose one"
+            )
+        if self.max_lag is not None and self.max_lag > self.steps:
+            raise SettingError(
+                f"--max-lag is {self.max_lag}, but there are {self.steps} steps; "
+                f"choose --max-lag 1 to {self.steps}, or more --steps"
+            )
+        if self.center_bias and self.activation is not ActivationName.SIGMOID:
+            raise SettingError(
+                "--center-bias is for sigmoid nets (b = −W·½), but the activation is "
+                f"{self.activation}; "
+                "leave it out, or choose --activation sigmoid"
+            )
+        if self.data is None and self.column:
+            raise SettingError("--column is given without --data; name the file with --data FILE")
+        if self.data is not None and self.delay is not None:
+            raise SettingError(
+                f"--delay is {self.delay}, but with --data the next value is wanted; leave "
+                "--delay out"
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain values only: what JSON, TOML and an archive hold."""
+        plain = asdict(self)
+        plain["column"] = list(self.column)
+        return {
+            name: str(value) if isinstance(value, str) else value for name, value in plain.items()
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], source: str = "settings") -> "Settings":
+        """Read settings back; unknown names are refused, ``source`` says in the error where they
+        stood.
+        """
+        check_names(values, source)
+        return cls(**values)
+
+    def with_changes(self, values: Mapping[str, Any]) -> "Settings":
+        """Return the same settings with some changed, validated anew."""
+        return replace(self, **values)
+
+
+NETWORK_SETTINGS = ("activation", "hidden", "init", "gain", "input_scale", "center_bias")
+"""What a saved network brings with it."""
+
+SEQUENCE_SETTINGS = (
+    "steps",
+    "task",
+    "delay",
+    "data",
+    "column",
+    "missing",
+    "validation",
+    "sequences",
+    "seed",
+)
+"""What decides the sequences that a network is examined on."""
+
+
+def setting_names() -> tuple[str, ...]:
+    """Return the names of all settings, in order."""
+    return tuple(each.name for each in fields(Settings))
+
+
+def check_names(values: Mapping[str, Any], source: str) -> None:
+    """Refuse names that are no settings, with the nearest one that is."""
+    import difflib
+
+    for name in values:
+        if name not in setting_names():
+            near = difflib.get_close_matches(name, setting_names(), n=1)
+            hint = f"did you mean {near[0]!r}?" if near else "see gradscope analyze --help"
+            raise SettingError(f"{source}: there is no setting {name!r}; {hint}")
+
+
+def flag(name: str) -> str:
+    """Return the command-line flag of a setting."""
+    return "--" + name.replace("_", "-")
+
+
+def _checked(name: str, value: Any, kind: Any) -> Any:
+    """Return a value as the type of its field, or say what is wrong with it."""
+    options = getattr(kind, "__args__", (kind,)) if kind != tuple[str, ...] else (kind,)
+    if value is None and type(None) in options:
+        return None
+    wanted = options[0]
+    if wanted is int or wanted is float:
+        return _number(name, value, wanted)
+    if wanted is bool:
+        if not isinstance(value, bool):
+            raise SettingError(f"{flag(name)} is {value!r}; choose true or false")
+        return value
+    if wanted is str:
+        return str(value)
+    if wanted == tuple[str, ...]:
+        return (value,) if isinstance(value, str) else tuple(str(each) for each in value)
+    if value not in list(wanted):
+        choices = ", ".join(wanted)
+        raise SettingError(f"{flag(name)} is {value!r}; choose one of {choices}")
+    return wanted(value)
+
+
+def _number(name: str, value: Any, kind: type) -> int | float:
+    """Return a finite number within its limits."""
+    low, high = LIMITS[name]
+    whole = kind is int
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise SettingError(f"{flag(name)} is {value!r}; give a {'whole ' if whole else ''}number")
+    if not math.isfinite(value):
+        raise SettingError(f"{flag(name)} is {value}; give a finite number")
+    if whole and value != int(value):
+        raise SettingError(f"{flag(name)} is {value}; give a whole number")
+    if whole:
+        if not low <= value <= high:
+            raise SettingError(f"{flag(name)} is {int(value)}; {_choose_whole(low, high)}")
+        return int(value)
+    lowest = low <= value if name in ENDS_ALLOWED else low < value
+    highest = value <= high if name == "agreement" else value < high
+    if not (lowest and highest):
+        raise SettingError(f"{flag(name)} is {value}; {_choose_real(name, low, high)}")
+    return float(value)
+
+
+def _choose_whole(low: float, high: float) -> str:
+    if high in (LARGEST_SIZE, LARGEST_COUNT, 2**63 - 1):
+        return f"choose {int(low)} or more (at most {int(high)})"
+    return f"choose {int(low)} to {int(high)}"
+
+
+def _choose_real(name: str, low: float, high: float) -> str:
+    if math.isinf(high):
+        return (
+            f"choose {low:g} or more" if name in ENDS_ALLOWED else f"choose a number above {low:g}"
+        )
+    return f"choose a number between {low:g} and {high:g}"

@@ -1,0 +1,117 @@
+"""One look at one network: unroll it, multiply its Jacobians, judge."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradscope.arrays import FloatArray
+from gradscope.data.sequences import Batch, Facts
+from gradscope.diagnosis.diagnose import Diagnosis, diagnose
+from gradscope.diagnosis.verdict import Learned, Thresholds
+from gradscope.errors import SettingError
+from gradscope.jacobians.adjoints import log_adjoint_norms
+from gradscope.jacobians.chain import ElmanChain, elman_chain
+from gradscope.learning.bptt import backpropagate
+from gradscope.model.cells import ElmanParameters
+from gradscope.model.trajectory import Trajectory, unroll
+from gradscope.names import StageName
+from gradscope.study.config import Settings
+from gradscope.study.results import GradientSummary, Profile, SlopeSummary, Stage
+
+LARGEST_STATE = 1e150
+"""States beyond this are not followed further: their squares leave the range of float64."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Sight:
+    """What a network is examined on: sequences, h_0 (B,H) (None: zeros), and what is known of the
+    problem.
+    """
+
+    batch: Batch
+    facts: Facts
+    initial_state: FloatArray | None = None
+
+
+def examine(
+    name: StageName, params: ElmanParameters, *, sight: Sight, error: float, settings: Settings
+) -> tuple[Stage, Trajectory]:
+    """Return one stage of a study (profile, verdict, causes, gradient, slopes) and the trajectory
+    behind it.
+
+    ``error`` is the mean step error to set against the baseline; nothing is said of it in the
+    initial stage. A state that overflows is followed up to the step before.
+    """
+    trajectory = unroll(params, sight.batch.inputs, sight.initial_state)
+    overflow = first_overflow(trajectory)
+    batch = sight.batch
+    if overflow is not None:
+        batch = batch.first(_steps_before(overflow, name))
+        trajectory = unroll(params, batch.inputs, sight.initial_state)
+    chain = elman_chain(params, trajectory)
+    baseline = sight.facts.baseline.error
+    diagnosis = diagnose(
+        chain,
+        min(settings.max_lag or chain.n_steps, chain.n_steps),
+        required_lag=sight.facts.required_lag,
+        learned=None if name is StageName.INITIAL else Learned(error, baseline),
+        overflow_step=overflow,
+        thresholds=thresholds(settings),
+    )
+    stage = Stage(
+        name=name,
+        error=error,
+        profile=_profile(diagnosis),
+        verdict=diagnosis.verdict,
+        causes=diagnosis.causes,
+        gradient=_gradient(params, trajectory, batch),
+        slopes=_summarise_slopes(chain),
+    )
+    return stage, trajectory
+
+
+def thresholds(settings: Settings) -> Thresholds:
+    """Return the verdict's thresholds as the settings have them."""
+    return Thresholds(
+        vanishing=settings.vanishing,
+        exploding=settings.exploding,
+        transient_growth=settings.transient_growth,
+        agreement=settings.agreement,
+    )
+
+
+def first_overflow(trajectory: Trajectory) -> int | None:
+    """Return the first step (from 1) at which a pre-activation is too large to go on with; None if
+    there is none.
+    """
+    with np.errstate(invalid="ignore"):
+        fits = (np.abs(trajectory.pre_activations) <= LARGEST_STATE).all(axis=(1, 2))
+    return None if fits.all() else int(np.argmin(fits)) + 1
+
+
+def _steps_before(overflow: int, name: StageName) -> int:
+    if overflow == 1:
+        raise SettingError(
+            f"the {name} network overflows at its first step; choose a smaller --input-scale or "
+            "--gain, or smaller inputs"
+        )
+    return overflow - 1
+
+
+def _profile(diagnosis: Diagnosis) -> Profile:
+    norms = diagnosis.norms
+    certificate = float(norms.certificate.max())
+    return Profile(norms.lags, norms.log_norms, diagnosis.log_bound, certificate)
+
+
+def _gradient(params: ElmanParameters, trajectory: Trajectory, batch: Batch) -> GradientSummary:
+    return GradientSummary(
+        norm=backpropagate(params, trajectory, batch.targets).norm,
+        log_by_step=log_adjoint_norms(params, trajectory, batch.targets),
+    )
+
+
+def _summarise_slopes(chain: ElmanChain) -> SlopeSummary:
+    flat = chain.slopes.reshape(chain.n_steps, -1)
+    p05, median, p95 = np.quantile(flat, [0.05, 0.5, 0.95], axis=1)
+    return SlopeSummary(p05, median, p95, chain.slope_ceiling)

@@ -1,0 +1,124 @@
+"""What a study returns: frozen results made of arrays, units in nats and steps.
+
+An ``Analysis`` holds one ``Stage`` per state of the network (initial and trained, or given), each
+with its lag profile, its verdict, the causes of its growth rate and the gradient of its error. The
+numbers are computed on the floors below.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradscope.arrays import FloatArray, IntArray
+from gradscope.data.sequences import Batch, Facts
+from gradscope.diagnosis.growth import CauseRates
+from gradscope.diagnosis.remedies import Remedy
+from gradscope.diagnosis.verdict import Verdict
+from gradscope.learning.history import History
+from gradscope.model.cells import ElmanParameters
+from gradscope.model.trajectory import Trajectory
+from gradscope.names import StageName
+from gradscope.study.config import Settings
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Profile:
+    """The lag profile of a set of sequences.
+
+    ``lags`` (L,) are 1 … L in steps, ``log_norms`` (L,B) is log σ_max(∂h_T/∂h_{T−ℓ}) in nats, −inf
+    where the product is exactly zero, ``log_bound`` (L,) the bound ℓ·log(γ σ_max(W)) and
+    ``certificate`` the largest bound on the relative error of σ_max that was reached.
+    """
+
+    lags: IntArray
+    log_norms: FloatArray
+    log_bound: FloatArray
+    certificate: float
+
+    def quantile(self, level: float) -> FloatArray:
+        """Quantile over the sequences (L,), nats; an order statistic, so that −inf stays −inf and
+        no NaN can arise.
+        """
+        return np.quantile(self.log_norms, level, axis=1, method="inverted_cdf")
+
+    @property
+    def median(self) -> FloatArray:
+        """Median over the sequences (L,), nats."""
+        return self.quantile(0.5)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class SlopeSummary:
+    """Slopes φ′(a_t) over time: 5 %, median and 95 % over sequences and units (T,), and the slope
+    ceiling γ.
+    """
+
+    p05: FloatArray
+    median: FloatArray
+    p95: FloatArray
+    ceiling: float
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class GradientSummary:
+    """∂E/∂θ and ∂E/∂h_t on the examined sequences.
+
+    ``norm`` is the global norm of ∂E/∂θ; ``log_by_step`` (T+1,) is log ‖∂E/∂h_t‖ in nats for t = 0
+    … T, −inf where no error reaches the state.
+    """
+
+    norm: float
+    log_by_step: FloatArray
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Stage:
+    """One state of the network, examined.
+
+    ``error`` is the mean step error on held-out sequences (a given network without new data: on the
+    examined ones).
+    """
+
+    name: StageName
+    error: float
+    profile: Profile
+    verdict: Verdict
+    causes: CauseRates
+    gradient: GradientSummary
+    slopes: SlopeSummary
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Analysis:
+    """Everything one study found.
+
+    ``facts`` is what is known of the problem; ``params``, ``examined`` and ``trajectory`` are the
+    network of the last stage, the sequences it was examined on and its course over them.
+    """
+
+    settings: Settings
+    facts: Facts
+    stages: tuple[Stage, ...]
+    training: History | None
+    params: ElmanParameters
+    trajectory: Trajectory
+    examined: Batch
+    remedies: tuple[Remedy, ...]
+
+    @property
+    def last(self) -> Stage:
+        """The stage that the verdict in the headline speaks of: the trained or given network, else
+        the initial one.
+        """
+        return self.stages[-1]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Comparison:
+    """Analyses side by side, one per activation and length, in the order asked for.
+
+    ``interrupted`` says that Ctrl-C came before all were done.
+    """
+
+    analyses: tuple[Analysis, ...]
+    interrupted: bool = False

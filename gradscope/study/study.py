@@ -1,0 +1,247 @@
+"""The whole flow: settings in, analysis out.
+
+Draw or load a network, look at it, train it, look again. ``analyze`` and ``compare`` are what
+``gradscope`` exports.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from gradscope.data.problem import Problem, series_problem, task_problem
+from gradscope.data.sequences import Batch
+from gradscope.diagnosis.remedies import clipping_value, remedies
+from gradscope.errors import SettingError
+from gradscope.learning.history import Stop
+from gradscope.learning.losses import error_per_step
+from gradscope.learning.optimizers import DEFAULT_LEARNING_RATE, OPTIMIZERS
+from gradscope.learning.training import Limits, Trained, Watcher, train
+from gradscope.model.cells import ElmanParameters
+from gradscope.model.initializers import initialize
+from gradscope.model.trajectory import unroll
+from gradscope.names import ActivationName, StageName
+from gradscope.study.archive import SavedRun, load_run
+from gradscope.study.config import NETWORK_SETTINGS, SEQUENCE_SETTINGS, Settings, flag
+from gradscope.study.examine import Sight, examine
+from gradscope.study.results import Analysis, Comparison
+
+HELD_OUT_SEQUENCES = 256
+"""Fresh sequences of a task on which the error is measured."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Streams:
+    """One independent random stream for each use, all from one seed."""
+
+    weights: np.random.Generator
+    training: np.random.Generator
+    examined: np.random.Generator
+    held_out: np.random.Generator
+
+    @classmethod
+    def from_seed(cls, seed: int) -> "Streams":
+        """Spawn the streams; the same seed gives the same numbers whatever else is asked for."""
+        return cls(*(np.random.default_rng(each) for each in np.random.SeedSequence(seed).spawn(4)))
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Subject:
+    """The network to study, what it is examined on, and held-out sequences to measure its error."""
+
+    first_stage: StageName
+    params: ElmanParameters
+    sight: Sight
+    held_out: Batch
+
+
+def analyze(settings: Settings, *, watch: Watcher | None = None) -> Analysis:
+    """Take or draw a network, examine it, train it where updates are asked for, examine it again.
+
+    Parameters
+    ----------
+    settings : Settings
+        Everything that decides the numbers.
+    watch : callable, optional
+        Called after each update; see ``learning.training.train``.
+
+    Returns
+    -------
+    Analysis
+        With the stage "initial" (or "given", for a network from a saved run) and, where updates
+        were asked for, "trained".
+
+    Raises
+    ------
+    SettingError, DataError, ArchiveError If the settings contradict the task, the data or the saved
+        run, or one of them is unreadable.
+    """
+    subject = drawn_subject(settings) if settings.load is None else loaded_subject(settings)
+    error = held_out_error(subject.params, subject.held_out)
+    look = partial(examine, sight=subject.sight, settings=settings)
+    params, history = subject.params, None
+    stage, trajectory = look(subject.first_stage, params, error=error)
+    stages = [stage]
+    if settings.updates:
+        trained = train_network(params, settings, watch)
+        params, history = trained.params, trained.history
+        error = held_out_error(params, subject.held_out)
+        stage, trajectory = look(StageName.TRAINED, params, error=error)
+        stages.append(stage)
+    examined = subject.sight.batch.first(trajectory.n_steps)
+    advice = remedies(stage.verdict, stage.causes, settings.activation, clipping_value(history))
+    facts = subject.sight.facts
+    return Analysis(settings, facts, tuple(stages), history, params, trajectory, examined, advice)
+
+
+def drawn_subject(settings: Settings) -> Subject:
+    """Draw a network and its sequences, each from its own random stream."""
+    streams = Streams.from_seed(settings.seed)
+    problem = open_problem(settings)
+    params = draw_network(settings, problem, streams.weights)
+    sight = Sight(problem.examine(streams.examined, settings.sequences), problem.facts)
+    held_out = problem.validate(streams.held_out, HELD_OUT_SEQUENCES)
+    return Subject(StageName.INITIAL, params, sight, held_out)
+
+
+def loaded_subject(settings: Settings) -> Subject:
+    """Take the network of a saved run, and its sequences unless the settings ask for others."""
+    run = load_run(Path(str(settings.load)))
+    _require_same_network(settings, run)
+    if not settings.updates and _same(settings, run.settings, SEQUENCE_SETTINGS):
+        return Subject(StageName.GIVEN, run.params, run.sight, run.sight.batch)
+    drawn = drawn_subject(settings)
+    if drawn.params.sizes != run.params.sizes:
+        raise SettingError(
+            f"the network in {settings.load} has {_words(run.params.sizes)}, but the data asks for "
+            f"{_words(drawn.params.sizes)}; choose the task or columns that it was made for"
+        )
+    kept = _same(settings, run.settings, SEQUENCE_SETTINGS)
+    return Subject(StageName.GIVEN, run.params, run.sight if kept else drawn.sight, drawn.held_out)
+
+
+def _require_same_network(settings: Settings, run: SavedRun) -> None:
+    for name in NETWORK_SETTINGS:
+        asked, saved = getattr(settings, name), getattr(run.settings, name)
+        if asked != saved:
+            raise SettingError(
+                f"{flag(name)} is {asked}, but the network in {settings.load} has {saved}; "
+                f"leave {flag(name)} out, or leave --load out"
+            )
+
+
+def _same(one: Settings, other: Settings, names: tuple[str, ...]) -> bool:
+    return all(getattr(one, name) == getattr(other, name) for name in names)
+
+
+def _words(sizes: tuple[int, int, int]) -> str:
+    return "{} inputs, {} hidden units and {} outputs".format(*sizes)
+
+
+def open_problem(settings: Settings) -> Problem:
+    """Set up the task or read the series that the settings name."""
+    if settings.data is None:
+        return task_problem(settings.task, settings.steps, settings.delay)
+    return series_problem(
+        Path(settings.data),
+        settings.column,
+        settings.steps,
+        missing=settings.missing,
+        validation_fraction=settings.validation,
+    )
+
+
+def draw_network(settings: Settings, problem: Problem, rng: np.random.Generator) -> ElmanParameters:
+    """Draw the weights that the settings describe, in the sizes that the problem asks for."""
+    return initialize(
+        rng,
+        (problem.n_inputs, settings.hidden, problem.n_outputs),
+        activation=settings.activation,
+        scheme=settings.init,
+        gain=settings.gain,
+        input_scale=settings.input_scale,
+        center_bias=settings.center_bias,
+    )
+
+
+def held_out_error(params: ElmanParameters, held_out: Batch) -> float:
+    """Return the mean step error on held-out sequences; infinite where the state overflows."""
+    error = error_per_step(unroll(params, held_out.inputs).outputs, held_out.targets)
+    return error if np.isfinite(error) else np.inf
+
+
+def train_network(
+    params: ElmanParameters, settings: Settings, watch: Watcher | None = None
+) -> Trained:
+    """Train as the settings say, on batches of their own random stream."""
+    problem = open_problem(settings)
+    rng = Streams.from_seed(settings.seed).training
+    rate = settings.learning_rate or DEFAULT_LEARNING_RATE[settings.optimizer]
+    return train(
+        params,
+        lambda: problem.draw(rng, settings.batch),
+        OPTIMIZERS[settings.optimizer](rate),
+        settings.updates,
+        limits=Limits(settings.clip_norm, settings.clip_value, settings.truncate),
+        watch=watch,
+    )
+
+
+def comparison_cells(
+    settings: Settings, activations: Iterable[ActivationName], steps: Iterable[int]
+) -> tuple[Settings, ...]:
+    """Return the settings of every cell of a comparison, each checked against its task or data."""
+    lengths = tuple(steps)
+    cells = tuple(
+        settings.with_changes({"activation": activation, "steps": length})
+        for activation in activations
+        for length in lengths
+    )
+    for cell in cells:
+        open_problem(cell)
+    return cells
+
+
+def compare(
+    settings: Settings,
+    activations: Iterable[ActivationName] = (ActivationName.TANH, ActivationName.SIGMOID),
+    steps: Iterable[int] = (10, 50, 100, 200),
+    *,
+    watch: Callable[[int, Settings], Watcher | None] | None = None,
+) -> Comparison:
+    """Analyse every activation at every length, all else alike.
+
+    Parameters
+    ----------
+    settings : Settings
+        What the cells share.
+    activations, steps : iterables
+        What is set side by side.
+    watch : callable, optional Called with the number (from 0) and the settings of each cell;
+        returns what watches its training, or None.
+
+    Returns
+    -------
+    Comparison
+        The finished analyses; Ctrl-C keeps those that are done.
+
+    Raises
+    ------
+    SettingError, DataError
+        Before anything is computed, if a cell contradicts its task or data.
+    """
+    cells = comparison_cells(settings, activations, steps)
+    if not cells:
+        raise SettingError("there is nothing to compare; name an activation and a number of steps")
+    done: list[Analysis] = []
+    try:
+        for number, cell in enumerate(cells):
+            analysis = analyze(cell, watch=watch(number, cell) if watch else None)
+            if analysis.training is not None and analysis.training.stop is Stop.INTERRUPTED:
+                return Comparison(tuple(done), interrupted=True)
+            done.append(analysis)
+    except KeyboardInterrupt:
+        return Comparison(tuple(done), interrupted=True)
+    return Comparison(tuple(done))

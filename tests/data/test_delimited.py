@@ -1,0 +1,160 @@
+"""Every dialect of separated text is split alike, and what is no table is refused."""
+
+import numpy as np
+import pytest
+
+from gradscope.arrays import FloatArray
+from gradscope.data.delimited import CellTable, cell_value, parse_cells
+from gradscope.errors import DataError
+
+
+def parse(text: str | bytes) -> CellTable:
+    return parse_cells(text if isinstance(text, bytes) else text.encode(), "t.csv")
+
+
+def values(cells: CellTable, column: int) -> FloatArray:
+    comma = cells.decimal_comma
+    return np.array([cell_value(cell, decimal_comma=comma) for cell in cells.columns[column]])
+
+
+def message(text: str | bytes) -> str:
+    with pytest.raises(DataError) as caught:
+        parse(text)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a,b\n1.5,2\n3,4.25\n",
+        "a;b\n1.5;2\n3;4.25\n",
+        "a;b\n1,5;2\n3;4,25\n",
+        "a\tb\n1,5\t2\n3\t4,25\n",
+        "a\tb\n1.5\t2\n3\t4.25\n",
+        "a|b\n1.5|2\n3|4.25\n",
+        "a b\n1.5 2\n3 4.25\n",
+        "  a     b\n  1.5   2  \n  3     4.25\n",
+        "a \t b\n1.5 \t 2\n3 \t 4.25\n",
+        "a, b\n1.5, 2\n3, 4.25\n",
+        "a ; b\n1,5 ; 2\n3 ; 4,25\n",
+        '"a","b"\n"1.5","2"\n"3","4.25"\n',
+        'a, "b"\n1.5, "2"\n3, "4.25"\n',
+        "\ufeffa,b\n1.5,2\n3,4.25\n",
+        "a,b\r\n1.5,2\r\n3,4.25\r\n",
+        "a,b\r1.5,2\r3,4.25\r",
+        "a,b\n1.5,2\n3,4.25",
+        "\n\na,b\n\n1.5,2\n   \n3,4.25\n\n\n",
+        '# by "hand, 2024\na,b\n1.5,2\n  # a, break\n3,4.25\n#1,2\n',
+        "a,b\n1.5e0,+2\n3E0,425e-2\n",
+    ],
+)
+def test_every_dialect_gives_the_same_table(text: str) -> None:
+    cells = parse(text)
+
+    assert cells.names == ("a", "b")
+    np.testing.assert_array_equal(values(cells, 0), [1.5, 3.0])
+    np.testing.assert_array_equal(values(cells, 1), [2.0, 4.25])
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("5\n6\n7\n", ("1",)),
+        ("x\n5\n6\n7", ("x",)),
+        ("Sun spots\n5\n6\n7\n", ("Sun spots",)),
+        ("5,\n6,\n7,\n", ("1", "2")),
+        (",rain\n5,1\n6,1\n7,1\n", ("1", "rain")),
+        ("5;1;1\n6;1;1\n7;1;1\n", ("1", "2", "3")),
+    ],
+)
+def test_columns_without_a_name_go_by_their_number(text: str, names: tuple[str, ...]) -> None:
+    cells = parse(text)
+
+    assert cells.names == names
+    np.testing.assert_array_equal(values(cells, 0), [5, 6, 7])
+
+
+def test_a_blank_in_the_header_of_a_two_line_file_is_no_separator() -> None:
+    assert parse("Sun spots\n5\n").names == ("Sun spots",)
+
+
+def test_a_missing_first_cell_does_not_make_a_header() -> None:
+    assert parse("NA,2\n3,4\n").names == ("1", "2")
+
+
+@pytest.mark.parametrize("first", ["2020-01-01", "1/2/2020 5:00 PM", "2020-01-01T00:00:00Z"])
+def test_a_date_in_the_first_row_is_no_header(first: str) -> None:
+    cells = parse(f"{first},5\n{first},6\n")
+
+    assert cells.names == ("1", "2")
+    np.testing.assert_array_equal(values(cells, 1), [5, 6])
+
+
+def test_dates_with_times_do_not_mislead_about_the_separator() -> None:
+    # A blank splits these rows into a steady two cells, a comma into three but for the last row.
+    rows = "".join(f"2020-01-{day:02} 00:00:00,{day}.5,7\n" for day in range(1, 29))
+
+    assert "line 30 has 2 cells, but line 1 has 3" in message("time,x,y\n" + rows + "2020 1,1\n")
+
+
+def test_numbers_inside_a_note_do_not_mislead_about_the_separator() -> None:
+    # Blanks split off more numbers than bars do, but never the same count twice.
+    cells = parse("x|y\n5|a 1 2\n6|b 3\n7|c 4 5 6\n")
+
+    assert cells.names == ("x", "y")
+    np.testing.assert_array_equal(values(cells, 0), [5, 6, 7])
+
+
+def test_quoted_cells_hold_separators_and_line_ends() -> None:
+    cells = parse('"rain, mm","a\nb"\n1,2\n3,4\n')
+
+    assert cells.names == ("rain, mm", "a\nb")
+    assert cells.lines == [3, 4]
+
+
+def test_rows_keep_the_number_of_their_line() -> None:
+    assert parse('\na,b\n# c\n1,2\n\n"x\ny",3\n4,5\n').lines == [4, 6, 8]
+
+
+def test_commas_beside_decimal_points_are_not_decimal() -> None:
+    # "1,234" may be 1.234 or a thousand; the 2.5 beside it speaks for the thousand.
+    assert not parse("1,234;2.5\n999;3.5\n").decimal_comma
+    assert parse("1,234;2\n999;3,5\n").decimal_comma
+    assert parse("01.02.2020;2\n02.02.2020;3,5\n").decimal_comma
+
+
+def test_a_short_row_of_a_comma_file_is_not_taken_for_a_decimal_comma() -> None:
+    assert "line 2 has 1 cells, but line 1 has 2" in message("1,5\n2\n3,5\n")
+
+
+@pytest.mark.parametrize("cell", ["1_000", "0x10", "1 2", "12%", "1.2.3", "--", "'5'", "1,5", "5,"])
+def test_what_only_looks_like_a_number_is_none(cell: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        cell_value(cell, decimal_comma=False)
+
+
+@pytest.mark.parametrize("cell", ["5,", ",", "1,2,3", "1.234,5", "1,234.5"])
+def test_a_decimal_comma_has_digits_after_it_and_no_company(cell: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        cell_value(cell, decimal_comma=True)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "t.csv is empty"),
+        ("\ufeff", "t.csv is empty"),
+        ("\n  \n# only a comment\n", "t.csv is empty"),
+        ("a,b\n", "t.csv has a header but no rows"),
+        ("a,b\n1,2\n3,4,5\n", "line 3 has 3 cells, but line 1 has 2"),
+        ("a,b\n1,2\n3\n", "line 3 has 1 cells, but line 1 has 2"),
+        ("title\na,b\n1,2\n3,4\n", "line 2 has 2 cells, but line 1 has 1"),
+        ("a,b\n1,é\n".encode("latin-1"), "t.csv is not UTF-8 text; save it as UTF-8"),
+        ("a,b\n1,2\n".encode("utf-16"), "t.csv is not UTF-8 text"),
+        (b"1,2\n\0,3\n", "t.csv is not UTF-8 text"),
+        ('a,b\n1,2\n3,"4\n' + "5,6\n" * 50_000, "line 3: a cell is longer than 131072 characters"),
+        ("9" * 200_000, "line 1: a cell is longer than 131072 characters"),
+    ],
+)
+def test_a_text_that_is_no_table_is_refused(text: str | bytes, words: str) -> None:
+    assert words in message(text)
