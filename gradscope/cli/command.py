@@ -88,15 +88,33 @@ def takes_settings(*left_out: str) -> Callable[[Callable[..., None]], Callable[.
 
 
 def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
-    """Return a function's parameters but its ``call``, as keywords with resolved annotations."""
+    """Return a function's parameters but its ``call`` or ``place``, as keywords with resolved
+    annotations.
+    """
     hints = get_type_hints(function, include_extras=True)
     return {
         name: _keyword(name, hints[name], parameter.default)
         for name, parameter in inspect.signature(function).parameters.items()
-        if name != "call"
+        if name not in ("call", "place")
     }
 
 
 def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     kind = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(name, kind, default=default, annotation=annotation)
+
+
+def takes_place(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command, as its ``place``, the options that every result has, and no settings."""
+    shared = {name: each for name, each in _parameters(_shared).items() if name != "config"}
+    own = _parameters(command)
+
+    @wraps(command)
+    def gathered(**arguments: Any) -> None:
+        _, place = _shared(**{name: arguments.pop(name) for name in shared})
+        command(place, **arguments)
+
+    parameters = [*own.values(), *shared.values()]
+    vars(gathered)["__signature__"] = inspect.Signature(parameters)
+    gathered.__annotations__ = {each.name: each.annotation for each in parameters}
+    return gathered

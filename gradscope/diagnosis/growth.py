@@ -37,6 +37,38 @@ def tail_lags(max_lag: int) -> IntArray:
     return np.array([max_lag // 2, max_lag])
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Tail:
+    """The two points of the mean lag profile between which the growth rate is taken.
+
+    ``lags`` in steps; ``log_norms`` there in nats, averaged over the ``sequences`` (out of ``of``)
+    whose product is not exactly zero at the last lag.
+    """
+
+    lags: tuple[int, int]
+    log_norms: tuple[float, float]
+    sequences: int
+    of: int
+
+    @property
+    def rate(self) -> float:
+        """The slope between the two, nats per step."""
+        return (self.log_norms[1] - self.log_norms[0]) / (self.lags[1] - self.lags[0])
+
+
+def growth_tail(log_norms: FloatArray) -> Tail | None:
+    """Return the two points behind the mean growth rate of lag profiles (L,B) in nats; None where
+    every product is exactly zero at the last lag.
+    """
+    alive = np.isfinite(log_norms[-1])
+    if not alive.any():
+        return None
+    first, last = (int(lag) for lag in tail_lags(log_norms.shape[0]))
+    mean = log_norms[:, alive].mean(axis=1)
+    before = float(mean[first - 1]) if first else 0.0
+    return Tail((first, last), (before, float(mean[-1])), int(alive.sum()), alive.size)
+
+
 def growth_rates(log_norms: FloatArray) -> FloatArray:
     """Return the growth rate of every sequence.
 

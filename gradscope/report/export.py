@@ -17,6 +17,7 @@ import numpy as np
 
 import gradscope
 from gradscope.arrays import FloatArray
+from gradscope.diagnosis.growth import growth_tail
 from gradscope.diagnosis.reasons import Reason
 from gradscope.learning.history import History
 from gradscope.report.words import LN_10
@@ -156,11 +157,26 @@ def _verdict(stage: Stage) -> Document:
         "regime": str(verdict.regime),
         "rate_nats_per_step": finite(verdict.rate),
         "rate_null_because": None if math.isfinite(verdict.rate) else "the product is exactly zero",
+        "rate_between": _tail(stage.profile.log_norms),
         "horizon": verdict.horizon,
         "horizon_null_because": unreached if verdict.horizon is None else None,
         "required_lag": verdict.required_lag,
         "max_lag": verdict.max_lag,
         "reasons": [_reason(reason) for reason in verdict.reasons],
+    }
+
+
+def _tail(log_norms: FloatArray) -> Document | None:
+    """Return the two points of the mean profile between which the growth rate was taken."""
+    tail = growth_tail(log_norms)
+    if tail is None:
+        return None
+    values = [each / LN_10 for each in tail.log_norms]
+    return {
+        "lags": list(tail.lags),
+        "log10_norm": values,
+        "sequences": tail.sequences,
+        "of": tail.of,
     }
 
 

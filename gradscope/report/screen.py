@@ -41,6 +41,21 @@ SPELLED: Mapping[str, str] = MappingProxyType(
         "•": "*",
         "∘": "o",
         "²": "^2",
+        "⁺": "+",
+        "ᵀ": "^T",
+        "Π": "prod ",
+        "η": "eta",
+        "μ": "mu",
+        "π": "pi",
+        "ρ": "rho",
+        "χ": "chi",
+        "±": "+-",
+        "⋯": "...",
+        "←": "<-",
+        "≈": "~",
+        "─": "-",
+        "┐": "+",
+        "┘": "+",
     }
 )
 """How each letter and sign of the field is typed on a plain keyboard."""

@@ -1,0 +1,125 @@
+"""σ_max of the running product J_T J_{T−1} ⋯, factor by factor, beside what bounds it.
+
+    σ_max(∂h_T/∂h_{T−ℓ}) ≤ Π σ_max(J_t) ≤ (γ σ_max(W))^ℓ,
+
+and the lag at which the same product, multiplied plainly in float64, is nothing but zeros. Source:
+Pascanu, Mikolov & Bengio (2013), arXiv:1211.5063, section 2.1.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradscope.arrays import FloatArray, IntArray
+from gradscope.diagnosis.diagnose import diagnose
+from gradscope.diagnosis.theory import log_spectral_norm
+from gradscope.errors import SettingError
+from gradscope.jacobians.chain import Chain, elman_chain
+from gradscope.model.activations import ACTIVATIONS
+from gradscope.model.initializers import initialize
+from gradscope.model.trajectory import unroll
+from gradscope.names import ActivationName, InitializerName
+
+COMPARED = (ActivationName.TANH, ActivationName.SIGMOID)
+
+MOST_STEPS, MOST_UNITS, LARGEST_GAIN = 1000, 32, 100.0
+"""What still takes less than a second; and where a gain says no more."""
+
+THRESHOLD = 1e-3
+"""σ_max below which a state no longer feels the earlier one, as in ``diagnosis.verdict``."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ProductLesson:
+    """One network's product of Jacobians, lag by lag.
+
+    ``lags`` (L,) in steps; ``log_factors`` (L,) is log σ_max(J_{T−ℓ+1}), the factor that joins at
+    lag ℓ; ``log_norms`` (L,) log σ_max of the product, ``log_factor_products`` (L,) the sum of the
+    factors' logarithms, ``log_bound`` (L,) that of the bound, all in nats. ``horizon`` is the first
+    lag at which σ_max is below ``THRESHOLD``; ``zero_lag`` and ``infinite_lag`` the first at which
+    the plain product is exactly zero, or no longer finite; None where there is none.
+    """
+
+    activation: ActivationName
+    slope_ceiling: float
+    log_weight_norm: float
+    lags: IntArray
+    log_factors: FloatArray
+    log_norms: FloatArray
+    log_factor_products: FloatArray
+    log_bound: FloatArray
+    rate: float
+    horizon: int | None
+    zero_lag: int | None
+    infinite_lag: int | None
+
+
+def product_lessons(
+    steps: int = 600, hidden: int = 8, gain: float = 1.0, seed: int = 0
+) -> tuple[ProductLesson, ...]:
+    """Multiply the Jacobians of two networks, tanh and sigmoid, that have the same weights.
+
+    Parameters
+    ----------
+    steps, hidden : int
+        T in 1 … 1000 and H in 1 … 32.
+    gain : float
+        Factor on an orthogonal W, so that σ_max(W) is the gain; in (0, 100].
+    seed : int
+        Source of W, U and of the one sequence of N(0, 1) inputs.
+
+    Raises
+    ------
+    SettingError
+        If a number lies outside its limits.
+    """
+    for flag, value, most in (("steps", steps, MOST_STEPS), ("hidden", hidden, MOST_UNITS)):
+        if not 1 <= value <= most:
+            raise SettingError(f"--{flag} is {value}; choose 1 to {most}")
+    if not 0.0 < gain <= LARGEST_GAIN:
+        raise SettingError(f"--gain is {gain}; choose a number above 0, at most {LARGEST_GAIN:g}")
+    if seed < 0:
+        raise SettingError(f"--seed is {seed}; choose 0 or more")
+    return tuple(_multiply(name, steps, hidden, gain, seed) for name in COMPARED)
+
+
+def _multiply(
+    name: ActivationName, steps: int, hidden: int, gain: float, seed: int
+) -> ProductLesson:
+    rng = np.random.default_rng(seed)
+    params = initialize(
+        rng, (1, hidden, 1), activation=name, scheme=InitializerName.ORTHOGONAL, gain=gain
+    )
+    chain = elman_chain(params, unroll(params, rng.standard_normal((steps, 1, 1))))
+    found = diagnose(chain)
+    factors = np.array([log_spectral_norm(chain.jacobian(t)[0]) for t in range(steps, 0, -1)])
+    zero_lag, infinite_lag = _plain_ends(chain)
+    return ProductLesson(
+        activation=name,
+        slope_ceiling=ACTIVATIONS[name].slope_ceiling,
+        log_weight_norm=log_spectral_norm(params.recurrent_weights),
+        lags=found.norms.lags,
+        log_factors=factors,
+        log_norms=found.norms.log_norms[:, 0],
+        log_factor_products=np.cumsum(factors),
+        log_bound=found.log_bound,
+        rate=found.verdict.rate,
+        horizon=found.verdict.horizon,
+        zero_lag=zero_lag,
+        infinite_lag=infinite_lag,
+    )
+
+
+def _plain_ends(chain: Chain) -> tuple[int | None, int | None]:
+    """Return the first lags at which J_T ⋯ J_{T−ℓ+1}, multiplied without care, is exactly zero, or
+    no longer finite; None where it never is.
+    """
+    product: FloatArray = np.eye(chain.state_size)
+    with np.errstate(over="ignore", invalid="ignore"):
+        for lag in range(1, chain.n_steps + 1):
+            product = product @ chain.jacobian(chain.n_steps - lag + 1)[0]
+            if not product.any():
+                return lag, None
+            if not np.isfinite(product).all():
+                return None, lag
+    return None, None

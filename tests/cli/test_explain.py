@@ -1,0 +1,212 @@
+"""``gradscope explain`` as a student uses it."""
+
+import csv
+import io
+import json
+import resource
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+LESSONS = (
+    ("backprop",),
+    ("bptt",),
+    ("bptt", "--steps", "8", "--hidden", "4", "--activation", "sigmoid"),
+    ("vanishing",),
+    ("memory", "horizon"),
+    (),
+)
+
+
+@pytest.mark.parametrize("words", LESSONS, ids=" ".join)
+def test_a_lesson_fits_80_columns_in_every_alphabet(run: Run, words: tuple[str, ...]) -> None:
+    done = run("explain", *words)
+    ascii_only = run("explain", *words, env={"PYTHONIOENCODING": "ascii"})
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "\x1b" not in done.stdout
+    assert ascii_only.stdout.isascii()
+    assert "?" not in ascii_only.stdout
+
+
+@pytest.mark.parametrize("words", LESSONS, ids=" ".join)
+def test_a_lesson_speaks_json_csv_and_markdown(run: Run, words: tuple[str, ...]) -> None:
+    document = json.loads(run("explain", *words, "--json").stdout)
+    rows = list(csv.reader(io.StringIO(run("explain", *words, "--format", "csv").stdout)))
+    markdown = run("explain", *words, "--format", "md").stdout.splitlines()
+
+    assert list(document)[:2] == ["schema", "version"]
+    assert document["schema"].startswith("gradscope.explain.")
+    assert len(rows) >= 2
+    assert len({len(row) for row in rows}) == 1
+    assert len(markdown) == len(rows) + 1
+    assert all(line.startswith("| ") for line in markdown)
+
+
+def test_backprop_takes_x_to_3_7_and_f_from_9_to_8_1(run: Run) -> None:
+    page = run("explain", "backprop").stdout
+
+    assert "its gradient is (3, −3, 3)." in page
+    assert "x ← 4 − 0.1 · 3 = 3.7" in page
+    assert "f falls from 9 to 8.1." in page
+
+
+def test_backprop_takes_ones_own_numbers(run: Run) -> None:
+    leaves = ("--x", "-2", "--y", "0.5", "--z", "-1", "--learning-rate", "1")
+    document = json.loads(run("explain", "backprop", *leaves, "--json").stdout)
+
+    assert document["values"]["f"] == 2.5
+    assert document["gradient"] == {"x": -1.0, "y": 1.0, "z": -2.5}
+    assert document["x_moved"] == {"x": -1.0, "y": 0.5, "z": -1.0, "f": 1.5}
+
+
+def test_bptt_shows_every_term_with_every_factor_and_the_general_formula(run: Run) -> None:
+    page = run("explain", "bptt", "--steps", "3").stdout
+
+    for k in (3, 2, 1):
+        assert page.count(f"\nk = {k}, ") == 2  # once for W, once for U
+        assert f"∂⁺h_{k}/∂W = φ′(a_{k}) h_{k - 1}ᵀ = [" in page
+        assert f"∂⁺h_{k}/∂U = φ′(a_{k}) x_{k}ᵀ = [" in page
+    assert "∂h_3/∂h_1 = J_3 J_2 = [" in page
+    assert page.count("∂y_3/∂h_3 = V = [") == 3
+    for weights in "VWU":
+        assert f"\n  ∂E_3/∂{weights} = [" in page
+        assert f"BPTT's sweep,   ∂E/∂{weights} = [" in page
+    assert "∂E/∂W = Σ_t ∂E_t/∂W = Σ_t Σ_k≤t" in page
+
+
+def test_bptt_in_json_multiplies_out(run: Run) -> None:
+    document = json.loads(run("explain", "bptt", "--steps", "4", "--json").stdout)
+
+    assert document["largest_relative_difference"] <= 1e-12
+    for step in document["steps"]:
+        for i in range(2):
+            for j in range(2):
+                total = sum(
+                    term["adjoint"][i] * term["immediate"]["W"][i][j] for term in step["terms"]
+                )
+                assert step["gradient"]["W"][i][j] == pytest.approx(total, abs=1e-15)
+    assert document["settings"] == {"steps": 4, "hidden": 2, "activation": "tanh", "seed": 0}
+
+
+def test_the_seed_decides_and_nothing_else(run: Run) -> None:
+    first, again, other = (
+        run("explain", "bptt", "--seed", seed).stdout for seed in ("1", "1", "2")
+    )
+
+    assert first == again != other
+
+
+def test_vanishing_sets_tanh_against_sigmoid(run: Run) -> None:
+    page = " ".join(run("explain", "vanishing").stdout.split())
+    document = json.loads(run("explain", "vanishing", "--json").stdout)
+
+    assert "What tanh does" in page
+    assert "What sigmoid does" in page
+    assert "forces vanishing" in page
+    tanh, sigmoid = document["networks"]
+    assert tanh["first_lag_of_exact_zero_in_float64"] is None
+    zero = sigmoid["first_lag_of_exact_zero_in_float64"]
+    assert f"exactly 0 from lag {zero} on" in page
+    assert sigmoid["log10_norm"][zero - 1] < -322
+
+
+@pytest.fixture
+def saved(run: Run, small: tuple[str, ...], tmp_path: Path) -> Path:
+    arguments = (*small, "--activation", "sigmoid", "--save", "run.npz", "-o", "run.json")
+    assert run("analyze", *arguments).returncode == 0
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["run.npz", "run.json"])
+def test_a_verdict_is_explained_from_a_run_and_from_a_document(
+    run: Run, saved: Path, name: str
+) -> None:
+    done = run("explain", "verdict", name)
+    document = json.loads((saved / "run.json").read_text(encoding="utf-8"))
+    verdict = document["stages"][-1]["verdict"]
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert max(map(len, done.stdout.splitlines())) <= 80
+    assert "rate = (f(6) − f(3)) / (6 − 3) = " in done.stdout
+    (first, last), values = verdict["rate_between"]["lags"], verdict["rate_between"]["log10_norm"]
+    slope = (values[1] - values[0]) * 2.302585092994046 / (last - first)
+    assert slope == pytest.approx(verdict["rate_nats_per_step"], rel=1e-9)
+    assert f"Memory horizon: {verdict['horizon']} steps" in done.stdout
+    assert "their sum" in done.stdout
+    assert "Schoenholz et al. 2017" in " ".join(done.stdout.split())
+    assert ("The file's own numbers" in done.stdout) == (name == "run.json")
+
+
+def test_an_explanation_of_a_verdict_speaks_every_format(run: Run, saved: Path) -> None:
+    assert saved.is_dir()
+    document = json.loads(run("explain", "verdict", "run.npz", "--json").stdout)
+    rows = list(
+        csv.reader(io.StringIO(run("explain", "verdict", "run.npz", "--format", "csv").stdout))
+    )
+
+    assert document["schema"] == "gradscope.explain.verdict"
+    assert document["settings"]["activation"] == "sigmoid"
+    assert ["regime", document["regime"]] in rows
+    assert run("explain", "verdict", "run.npz", "--format", "md").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("memory", "horizn"), "there is no term 'memory horizn'; did you mean memory horizon"),
+        (("xqzzq",), "there is no term 'xqzzq'; gradscope explain lists all"),
+        (("bptt", "--steps", "9"), "--steps is 9; choose 1 to 8"),
+        (("bptt", "--steps", "x"), "'x' is not a valid int"),
+        (("bptt", "--seed", "-1"), "--seed is -1; choose 0 or more"),
+        (("vanishing", "--gain", "nan"), "--gain is nan; choose a number above 0"),
+        (("vanishing", "--hidden", "0"), "--hidden is 0; choose 1 to 32"),
+        (("backprop", "--x", "inf"), "--x is inf; choose a number"),
+        (("verdict",), "Missing argument 'RUN'"),
+        (("verdict", "nowhere.npz"), "nowhere.npz cannot be read"),
+        (("lag", "--format", "word"), "word"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(run: Run, words: tuple[str, ...], said: str) -> None:
+    done = run("explain", *words)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert said in done.stderr
+    assert done.stderr.startswith("error: ")
+
+
+def test_the_list_names_every_topic_of_the_help_page(run: Run) -> None:
+    listed, page = run("explain").stdout, run("explain", "--help").stdout
+
+    for topic in ("backprop", "bptt", "vanishing", "verdict"):
+        assert f" {topic}" in listed
+        assert f" {topic} " in page
+    assert "memory horizon" in listed
+
+
+def test_the_answer_goes_to_a_file_and_never_over_one(run: Run, tmp_path: Path) -> None:
+    first = run("explain", "lag", "-o", "lag.md")
+    second = run("explain", "lag", "-o", "lag.md")
+
+    assert (first.returncode, first.stdout, first.stderr) == (0, "", "wrote lag.md\n")
+    assert (tmp_path / "lag.md").read_text(encoding="utf-8").startswith("| term |")
+    assert second.returncode == 2
+    assert "already exists" in second.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", LESSONS, ids=" ".join)
+def test_a_lesson_takes_about_a_second_of_computing(run: Run, words: tuple[str, ...]) -> None:
+    def once() -> float:
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        run("explain", *words)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return after.ru_utime - before.ru_utime
+
+    assert min(once() for _ in range(3)) < 1.5
