@@ -1,7 +1,8 @@
 """Which settings and versions made a file: written into every picture, read back from pictures,
 documents and runs.
 
-A PNG carries them as JSON in its text chunk ``gradscope`` (W3C PNG specification, section 11.3.3).
+A PNG carries them as JSON in its text chunk ``gradscope`` (W3C PNG specification, section 11.3.3);
+how an SVG and a PDF do lives in ``provenance_vector``, what to run again is read in ``recipe``.
 """
 
 import json
@@ -9,10 +10,12 @@ import struct
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from gradscope.errors import ArchiveError
 from gradscope.report.export import head
+from gradscope.report.provenance_vector import is_pdf, is_svg, pdf_text, svg_text
 from gradscope.study.archive import read_settings
 from gradscope.study.config import check_names
 
@@ -20,9 +23,15 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 KEYWORD = "gradscope"
 
 
-def provenance_text(settings: Mapping[str, Any]) -> str:
-    """Return settings and versions as one line of JSON."""
-    return json.dumps(head("settings", settings), allow_nan=False)
+ANALYSIS: Mapping[str, Any] = MappingProxyType({"command": "analyze"})
+"""What ``made_by`` says where one analysis made the file."""
+
+KEPT = ("schema", "version", "gradscope", "settings", "environment")
+
+
+def provenance_text(settings: Mapping[str, Any], made_by: Mapping[str, Any] = ANALYSIS) -> str:
+    """Return settings, versions and the command that made the file as one line of JSON."""
+    return json.dumps({**head("settings", settings), "made_by": dict(made_by)}, allow_nan=False)
 
 
 def read_provenance(path: Path) -> dict[str, Any]:
@@ -33,15 +42,30 @@ def read_provenance(path: Path) -> dict[str, Any]:
     ArchiveError
         If the file cannot be read, or gradscope did not make it.
     """
+    document = read_document(path)
+    return {name: document[name] for name in KEPT}
+
+
+def read_document(path: Path) -> dict[str, Any]:
+    """Return all that a file says about what made it: a document itself, a picture's text, or the
+    settings of a saved run. Errors as in ``read_provenance``.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise ArchiveError(f"{path} cannot be read: {error.strerror}; check the name") from error
-    if content.startswith(PNG_SIGNATURE):
-        return _parse(path, _png_text(content))
     if content.startswith(b"PK"):
-        return head("settings", read_settings(path))
-    return _parse(path, content)
+        return {**head("settings", read_settings(path)), "made_by": dict(ANALYSIS)}
+    return _parse(path, _text(content))
+
+
+def _text(content: bytes) -> bytes | None:
+    """Return our text in a picture, a document as it is; None where a picture has none."""
+    if content.startswith(PNG_SIGNATURE):
+        return _png_text(content)
+    if is_pdf(content):
+        return pdf_text(content)
+    return svg_text(content) if is_svg(content) else content
 
 
 def settings_to_toml(settings: Mapping[str, Any]) -> str:
@@ -61,14 +85,14 @@ def _toml(value: Any) -> str:
 def _parse(path: Path, text: bytes | None) -> dict[str, Any]:
     try:
         document = json.loads(text or b"")
-        kept = ("schema", "version", "gradscope", "settings", "environment")
-        found = {name: document[name] for name in kept}
-        check_names(found["settings"], str(path))
-        found["settings"].items()
-        return found
+        check_names(document["settings"], str(path))
+        document["settings"].items()
+        for name in KEPT:
+            document[name]
+        return dict(document)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ArchiveError(
-            f"{path} carries no settings of gradscope; give a .png, .json or .npz that it wrote"
+            f"{path} carries no settings of gradscope; give a picture, .json or .npz that it wrote"
         ) from error
 
 
