@@ -55,15 +55,21 @@ def analyze(
 ) -> None:
     """Train a vanilla RNN, multiply its Jacobians, and say what its gradient does and why."""
     call.prepare(save, figure=png)
-    settings = call.settings(load=load)
+    analysis = run_analysis(call.place, call.settings(load=load), png, save)
+    leave(analysis, fail_on)
 
+
+def run_analysis(
+    place: Place, settings: "Settings", figure: Path | None, save: Path | None
+) -> "Analysis":
+    """Analyze, show the page, write picture and run; return what was found."""
     from gradscope.study.study import analyze as run
 
     with training_bar(settings) as watch:
         analysis = run(settings, watch=watch)
-    show_analysis(call.place, analysis)
-    write_files(analysis, png, save, force=call.place.force)
-    leave(analysis, fail_on)
+    show_analysis(place, analysis)
+    write_files(analysis, figure, save, force=place.force)
+    return analysis
 
 
 def show_analysis(place: Place, analysis: "Analysis") -> None:

@@ -1,10 +1,15 @@
 """``gradscope check``: whether the instrument measures right, here and now."""
 
+from typing import TYPE_CHECKING
+
 import typer
 
 from gradscope.cli.analyze import EXIT_CHECK_FAILED
 from gradscope.cli.command import Call, takes_settings
-from gradscope.cli.output import show
+from gradscope.cli.output import Place, show
+
+if TYPE_CHECKING:
+    from gradscope.study.config import Settings
 
 EXAMPLES = """\
 [bold]Examples[/bold]
@@ -31,15 +36,18 @@ def register(app: typer.Typer) -> None:
 def check(call: Call) -> None:
     """Check gradient, shares, Jacobians and causes against independent numbers."""
     call.prepare()
-    settings = call.settings(defaults=SMALL)
+    run_check(call.place, call.settings(defaults=SMALL))
 
+
+def run_check(place: Place, settings: "Settings") -> None:
+    """Check, show the table, and leave with the exit code that fits."""
     from gradscope.report.export import CHECK_COLUMNS, check_document, check_rows
     from gradscope.report.tables import check_page
     from gradscope.study.check import check as run
 
     rows = run(settings)
     show(
-        call.place,
+        place,
         lambda screen: check_page(rows, screen),
         lambda: check_document(rows, settings.as_dict()),
         lambda: (CHECK_COLUMNS, check_rows(rows)),

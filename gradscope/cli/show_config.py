@@ -12,7 +12,7 @@ from gradscope.cli.threads import set_blas_threads
 EXAMPLES = """\
 [bold]Examples[/bold]
 
-  gradscope show-config report.png
+  gradscope show-config report.pdf
 
   gradscope show-config run.npz > settings.toml && gradscope analyze --config settings.toml
 
@@ -26,7 +26,10 @@ def register(app: typer.Typer) -> None:
 
 
 def show_config(
-    file: Annotated[Path, typer.Argument(help="A .png, .json or .npz that gradscope wrote.", metavar="FILE")],
+    file: Annotated[
+        Path,
+        typer.Argument(help="A picture, .json or .npz that gradscope wrote.", metavar="FILE"),
+    ],
     json: Json = False,
     debug: Debug = False,  # noqa: ARG001 (read where errors are shown)
 ) -> None:

@@ -1,5 +1,6 @@
 """``gradscope train``: learn, and watch loss, unclipped gradient norm and horizon on the way."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -7,12 +8,13 @@ import typer
 from gradscope.cli.analyze import leave, write_files
 from gradscope.cli.command import Call, takes_settings
 from gradscope.cli.options import Figure, Load, Save
-from gradscope.cli.output import note, progress_bar, show
+from gradscope.cli.output import Place, note, progress_bar, show
 from gradscope.errors import SettingError
 
 if TYPE_CHECKING:
     from gradscope.model.cells import ElmanParameters
     from gradscope.study.checkpoints import Checkpoint
+    from gradscope.study.config import Settings
 
 EXAMPLES = """\
 [bold]Examples[/bold]
@@ -42,7 +44,13 @@ def train(
     settings = call.settings(load=load)
     if not settings.updates:
         raise SettingError("--updates is 0; choose 1 or more to train")
+    run_training(call.place, settings, png, save)
 
+
+def run_training(
+    place: Place, settings: "Settings", figure: Path | None, save: Path | None
+) -> None:
+    """Train, show the course, write picture and run."""
     from gradscope.report.export import CHECKPOINT_COLUMNS, checkpoint_rows, training_document
     from gradscope.report.tables import training_page
     from gradscope.study.checkpoints import Lookout
@@ -58,12 +66,12 @@ def train(
         analysis = analyze(settings, watch=watch)
     seen = lookout.checkpoints
     show(
-        call.place,
+        place,
         lambda screen: training_page(analysis, seen, screen),
         lambda: training_document(analysis, seen),
         lambda: (CHECKPOINT_COLUMNS, checkpoint_rows(analysis, seen)),
     )
-    write_files(analysis, png, save, force=call.place.force)
+    write_files(analysis, figure, save, force=place.force)
     leave(analysis)
 
 

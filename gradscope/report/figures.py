@@ -86,7 +86,12 @@ def comparison_picture(comparison: Comparison, suffix: str) -> bytes:
     _profiles_panel(figure.add_subplot(grid[:, :3]), comparison)
     _horizons_panel(figure.add_subplot(grid[0, 3:]), comparison)
     _errors_panel(figure.add_subplot(grid[1, 3:]), comparison)
-    return picture_bytes(figure, suffix, first.settings.as_dict())
+    made_by = {
+        "command": "compare",
+        "activation": [str(each) for each in _by_activation(comparison)],
+        "steps": list(dict.fromkeys(each.settings.steps for each in comparison.analyses)),
+    }
+    return picture_bytes(figure, suffix, first.settings.as_dict(), made_by)
 
 
 def _by_activation(comparison: Comparison) -> dict[ActivationName, list[Analysis]]:

@@ -10,7 +10,7 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from gradscope.report.provenance import KEYWORD, provenance_text
+from gradscope.report.provenance import ANALYSIS, KEYWORD, provenance_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -86,14 +86,20 @@ def legend(axes: "Axes", others: Sequence["Axes"] = ()) -> None:
         )
 
 
-def picture_bytes(figure: "Figure", suffix: str, settings: Mapping[str, Any]) -> bytes:
+def picture_bytes(
+    figure: "Figure",
+    suffix: str,
+    settings: Mapping[str, Any],
+    made_by: Mapping[str, Any] = ANALYSIS,
+) -> bytes:
     """Return a figure as the bytes of a ``.png``, ``.svg`` or ``.pdf``, settings in its metadata.
 
-    The same figure gives the same bytes: no dates are written.
+    ``made_by`` says which command to run again. The same figure gives the same bytes: no dates are
+    written.
     """
     import matplotlib as mpl
 
-    text = provenance_text(settings)
+    text = provenance_text(settings, made_by)
     metadata: Mapping[str, dict[str, Any]] = {
         ".png": {KEYWORD: text, "Software": "gradscope"},
         ".svg": {"Description": text, "Creator": "gradscope", "Date": None},

@@ -1,0 +1,66 @@
+"""``gradscope rerun``: make a picture, a document or a saved run again from what it carries."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gradscope.cli.analyze import leave, run_analysis
+from gradscope.cli.check import run_check
+from gradscope.cli.command import takes_place
+from gradscope.cli.compare import run_comparison
+from gradscope.cli.options import Figure, Save
+from gradscope.cli.output import Place, note, prepare_files, require_stdout
+from gradscope.cli.train import run_training
+from gradscope.errors import SettingError
+
+EXAMPLES = """\
+[bold]Examples[/bold]
+
+  gradscope rerun report.png
+
+  gradscope rerun report.pdf --png again.png --save again.npz
+
+  gradscope rerun run.json --json -o again.json
+"""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("rerun", epilog=EXAMPLES)(rerun)
+
+
+@takes_place
+def rerun(
+    place: Place,
+    file: Annotated[
+        Path,
+        typer.Argument(help="A picture, .json or .npz that gradscope wrote.", metavar="FILE"),
+    ],
+    png: Figure = None,
+    save: Save = None,
+) -> None:
+    """Run again what made a picture, a document or a saved run: the same numbers come out."""
+    if place.to_stdout:
+        require_stdout()
+    prepare_files((place.output, save), force=place.force, figure=png)
+    from gradscope.report.recipe import MadeBy, read_recipe
+
+    recipe = read_recipe(file)
+    if recipe.of_another_version:
+        note(f"warning: {file} was made by gradscope {recipe.version}; numbers may differ")
+    if recipe.command is MadeBy.COMPARE:
+        _refuse(save, "--save", "a comparison")
+        run_comparison(place, recipe.settings, recipe.activations, recipe.lengths, png)
+    elif recipe.command is MadeBy.TRAIN:
+        run_training(place, recipe.settings, png, save)
+    elif recipe.command is MadeBy.CHECK:
+        _refuse(save or png, "a picture or --save", "a check")
+        run_check(place, recipe.settings)
+    else:
+        leave(run_analysis(place, recipe.settings, png, save))
+
+
+def _refuse(path: Path | None, option: str, made: str) -> None:
+    if path is not None:
+        raise SettingError(f"{option} is asked for ({path}), but {made} has none; leave it out")

@@ -1,0 +1,112 @@
+"""What to run to make a file again: the command, its settings, and for a comparison its cells.
+
+A picture names its command under ``made_by``; a document by its schema; a saved run comes from an
+analysis.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import gradscope
+from gradscope.errors import ArchiveError, SettingError
+from gradscope.names import ActivationName
+from gradscope.report.provenance import read_document
+from gradscope.study.config import Settings
+
+
+class MadeBy(StrEnum):
+    """The commands whose results can be run again."""
+
+    ANALYZE = "analyze"
+    COMPARE = "compare"
+    TRAIN = "train"
+    CHECK = "check"
+
+
+SCHEMAS: Mapping[str, MadeBy] = MappingProxyType(
+    {
+        "gradscope.analysis": MadeBy.ANALYZE,
+        "gradscope.comparison": MadeBy.COMPARE,
+        "gradscope.training": MadeBy.TRAIN,
+        "gradscope.check": MadeBy.CHECK,
+    }
+)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Recipe:
+    """``activations`` and ``lengths`` are those of a comparison, else the settings' own one;
+    ``version`` is that of the gradscope that made the file.
+    """
+
+    command: MadeBy
+    settings: Settings
+    activations: tuple[ActivationName, ...]
+    lengths: tuple[int, ...]
+    version: str
+
+    @property
+    def of_another_version(self) -> bool:
+        """Whether another gradscope made the file, so that numbers may differ."""
+        return self.version != gradscope.__version__
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Return what made a picture, a document or a saved run.
+
+    Raises
+    ------
+    ArchiveError
+        If the file cannot be read, or does not say what made it.
+    SettingError
+        If its settings lie outside their limits.
+    """
+    document = read_document(path)
+    try:
+        command = _command(document)
+        activations, lengths = _cells(command, document)
+        settings = {**document["settings"]}
+        if command is MadeBy.COMPARE:
+            settings |= {"activation": activations[0], "steps": lengths[0]}
+        checked = Settings.from_dict(settings, str(path))
+        return Recipe(
+            command=command,
+            settings=checked,
+            activations=tuple(ActivationName(each) for each in activations)
+            or (checked.activation,),
+            lengths=tuple(_length(each) for each in lengths) or (checked.steps,),
+            version=str(document["gradscope"]),
+        )
+    except SettingError:
+        raise
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise ArchiveError(
+            f"{path} does not say which command made it; take its settings with gradscope "
+            f"show-config {path}, and run analyze or compare with --config"
+        ) from error
+
+
+def _command(document: Mapping[str, Any]) -> MadeBy:
+    made_by = document.get("made_by")
+    return SCHEMAS[document["schema"]] if made_by is None else MadeBy(made_by["command"])
+
+
+def _cells(command: MadeBy, document: Mapping[str, Any]) -> tuple[Sequence[Any], Sequence[Any]]:
+    """Return the activations and lengths of a comparison, in order; empty for anything else."""
+    if command is not MadeBy.COMPARE:
+        return (), ()
+    if "made_by" in document:
+        return document["made_by"]["activation"], document["made_by"]["steps"]
+    cells = document["cells"]
+    activations = dict.fromkeys(cell["activation"] for cell in cells)
+    return list(activations), list(dict.fromkeys(cell["steps"] for cell in cells))
+
+
+def _length(value: object) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    raise TypeError(f"{value!r} is no number of steps")

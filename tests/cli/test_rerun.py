@@ -1,0 +1,125 @@
+"""``gradscope rerun``: from whatever a run left behind, the same numbers come out."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gradscope.names import ActivationName
+from gradscope.report.export import analysis_document, comparison_document, to_json
+from gradscope.report.figures import analysis_picture, comparison_picture
+from gradscope.study.archive import archive_bytes
+from gradscope.study.config import Settings
+from gradscope.study.study import analyze, compare
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+SUFFIXES = ("png", "svg", "pdf")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with an analysis and a comparison in every form."""
+    folder = tmp_path_factory.mktemp("made")
+    settings = Settings(hidden=4, steps=6, updates=2, sequences=2, seed=3)
+    analysis = analyze(settings)
+    comparison = compare(settings, (ActivationName.SIGMOID, ActivationName.TANH), (7, 4))
+    for suffix in SUFFIXES:
+        (folder / f"made.{suffix}").write_bytes(analysis_picture(analysis, f".{suffix}"))
+        (folder / f"cells.{suffix}").write_bytes(comparison_picture(comparison, f".{suffix}"))
+    (folder / "made.npz").write_bytes(archive_bytes(analysis))
+    (folder / "made.json").write_text(to_json(analysis_document(analysis)), encoding="utf-8")
+    (folder / "cells.json").write_text(to_json(comparison_document(comparison)), encoding="utf-8")
+    return folder
+
+
+@pytest.mark.parametrize("suffix", [*SUFFIXES, "npz", "json"])
+def test_an_analysis_is_made_again_from_each_of_its_files(
+    run: Run, made: Path, suffix: str
+) -> None:
+    done = run("rerun", f"made.{suffix}", "--json", cwd=made)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (made / "made.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("suffix", [*SUFFIXES, "json"])
+def test_a_comparison_is_made_again_with_all_its_cells(run: Run, made: Path, suffix: str) -> None:
+    done = run("rerun", f"cells.{suffix}", "--json", cwd=made)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (made / "cells.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["made", "cells"])
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_picture_is_drawn_again_byte_for_byte(
+    run: Run, made: Path, name: str, suffix: str, tmp_path: Path
+) -> None:
+    picture, again = made / f"{name}.{suffix}", tmp_path / f"again.{suffix}"
+
+    done = run("rerun", str(picture), "--png", str(again))
+
+    assert (done.returncode, done.stderr) == (0, f"wrote {again}\n")
+    assert again.read_bytes() == picture.read_bytes()
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_show_config_reads_every_picture(run: Run, made: Path, suffix: str) -> None:
+    shown = json.loads(run("show-config", f"made.{suffix}", "--json", cwd=made).stdout)
+
+    document = json.loads((made / "made.json").read_text(encoding="utf-8"))
+    assert shown == {
+        "schema": "gradscope.settings",
+        **{k: document[k] for k in ("version", "gradscope", "settings", "environment")},
+    }
+    assert list(shown)[:3] == ["schema", "version", "gradscope"]
+    assert "seed = 3\n" in run("show-config", f"made.{suffix}", cwd=made).stdout
+
+
+@pytest.mark.parametrize("command", ["train", "check"])
+def test_a_course_of_training_and_a_check_are_made_again(
+    run: Run, small: tuple[str, ...], command: str
+) -> None:
+    settings = small if command == "train" else ("--hidden", "3", "--steps", "4", "--seed", "5")
+    assert run(command, *settings, "-o", "made.json").returncode == 0
+    document = run(command, *settings, "--json").stdout
+
+    assert run("rerun", "made.json", "--json").stdout == document
+
+
+def test_a_file_of_another_version_is_run_with_a_warning(
+    run: Run, made: Path, tmp_path: Path
+) -> None:
+    text = (made / "made.json").read_text(encoding="utf-8")
+    old = {**json.loads(text), "gradscope": "0.0.1"}
+    (tmp_path / "old.json").write_text(json.dumps(old), encoding="utf-8")
+
+    done = run("rerun", "old.json", "--json")
+
+    assert done.stdout == text
+    assert done.stderr == "warning: old.json was made by gradscope 0.0.1; numbers may differ\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("nowhere.png",), "nowhere.png cannot be read"),
+        (("made.json", "-o", "made.json"), "already exists"),
+        (("made.json", "--png", "made.gif"), "choose .png, .svg, .pdf"),
+        (("notes.txt",), "notes.txt carries no settings of gradscope"),
+        (("cells.json", "--save", "x.npz"), "--save is asked for (x.npz), but a comparison"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    run: Run, made: Path, words: tuple[str, ...], said: str
+) -> None:
+    (made / "notes.txt").write_text("hello", encoding="utf-8")
+
+    done = run("rerun", *words, cwd=made)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("\n") == 1
+    assert said in done.stderr

@@ -1,0 +1,93 @@
+"""What made a file is read from it, or the file is refused."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import gradscope
+from gradscope.errors import ArchiveError, SettingError
+from gradscope.names import ActivationName
+from gradscope.report.export import head
+from gradscope.report.recipe import MadeBy, read_recipe
+from gradscope.study.config import Settings
+
+
+def written(folder: Path, **changes: Any) -> Path:
+    path = folder / "made.json"
+    document = {**head("settings", Settings(steps=9).as_dict()), **changes}
+    path.write_text(json.dumps(document), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize(
+    ("schema", "command"),
+    [
+        ("gradscope.analysis", MadeBy.ANALYZE),
+        ("gradscope.training", MadeBy.TRAIN),
+        ("gradscope.check", MadeBy.CHECK),
+    ],
+)
+def test_a_document_is_made_again_by_what_its_schema_says(
+    schema: str, command: MadeBy, tmp_path: Path
+) -> None:
+    recipe = read_recipe(written(tmp_path, schema=schema))
+
+    assert recipe.command is command
+    assert recipe.settings.as_dict() == Settings(steps=9).as_dict()
+    assert (recipe.activations, recipe.lengths) == ((ActivationName.TANH,), (9,))
+    assert not recipe.of_another_version
+
+
+def test_a_comparison_keeps_the_order_of_its_cells(tmp_path: Path) -> None:
+    shared = {k: v for k, v in Settings().as_dict().items() if k not in ("activation", "steps")}
+    order = [("sigmoid", 30), ("sigmoid", 10), ("tanh", 30), ("tanh", 10)]
+    cells = [{"activation": phi, "steps": steps} for phi, steps in order]
+
+    recipe = read_recipe(
+        written(tmp_path, schema="gradscope.comparison", settings=shared, cells=cells)
+    )
+
+    assert recipe.command is MadeBy.COMPARE
+    assert recipe.activations == (ActivationName.SIGMOID, ActivationName.TANH)
+    assert recipe.lengths == (30, 10)
+    assert (recipe.settings.activation, recipe.settings.steps) == (ActivationName.SIGMOID, 30)
+
+
+def test_another_version_is_told(tmp_path: Path) -> None:
+    recipe = read_recipe(written(tmp_path, schema="gradscope.analysis", gradscope="0.0.1"))
+
+    assert recipe.of_another_version
+    assert recipe.version != gradscope.__version__
+
+
+COMPARE = {"command": "compare", "activation": ["tanh"], "steps": [5]}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"schema": "gradscope.sweep"},
+        {"schema": ["gradscope.analysis"]},
+        {"made_by": {}},
+        {"made_by": "analyze"},
+        {"made_by": {"command": "rm"}},
+        {"made_by": {**COMPARE, "activation": []}},
+        {"made_by": {**COMPARE, "activation": ["tanh", "tan"]}},
+        {"made_by": {**COMPARE, "steps": ["5"]}},
+        {"made_by": {**COMPARE, "steps": [5, True]}},
+        {"schema": "gradscope.comparison", "cells": None},
+    ],
+    ids=str,
+)
+def test_a_file_that_does_not_say_what_made_it_is_refused_with_a_way_out(
+    changes: dict[str, Any], tmp_path: Path
+) -> None:
+    with pytest.raises((ArchiveError, SettingError)) as refused:
+        read_recipe(written(tmp_path, **changes))
+
+    assert "\n" not in str(refused.value)
+    if isinstance(refused.value, ArchiveError):
+        assert "gradscope show-config" in str(refused.value)
