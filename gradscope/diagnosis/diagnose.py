@@ -11,10 +11,11 @@ from gradscope.diagnosis.theory import log_bound_per_step
 from gradscope.diagnosis.verdict import Evidence, Learned, Thresholds, Verdict, judge
 from gradscope.jacobians.chain import ElmanChain
 from gradscope.jacobians.lag_norms import LagNorms, lag_norms
+from gradscope.shown import Shown
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Diagnosis:
+class Diagnosis(Shown):
     """What was measured on a chain, and what it means.
 
     ``norms`` is the lag profile; ``log_bound`` (L,) the bound ℓ·log(γ σ_max(W)) in nats; ``causes``

@@ -15,12 +15,13 @@ import numpy as np
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain
+from gradscope.shown import Shown
 
 LOG_2 = float(np.log(2.0))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class LagNorms:
+class LagNorms(Shown):
     """The lag profile of every sequence.
 
     ``lags`` (L,) are 1 … L in steps; ``log_norms`` (L,B) are in nats, −inf from the lag on at which

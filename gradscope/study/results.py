@@ -18,6 +18,7 @@ from gradscope.learning.history import History
 from gradscope.model.cells import ElmanParameters
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import StageName
+from gradscope.shown import Shown
 from gradscope.study.config import Settings
 
 
@@ -89,7 +90,7 @@ class Stage:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Analysis:
+class Analysis(Shown):
     """Everything one study found.
 
     ``facts`` is what is known of the problem; ``params``, ``examined`` and ``trajectory`` are the
@@ -114,7 +115,7 @@ class Analysis:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Comparison:
+class Comparison(Shown):
     """Analyses side by side, one per activation and length, in the order asked for.
 
     ``interrupted`` says that Ctrl-C came before all were done.
