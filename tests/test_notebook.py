@@ -113,6 +113,20 @@ def test_the_page_of_an_analysis_says_what_the_terminal_says() -> None:
     assert len(page.words) >= 4 + len(analysis.last.verdict.reasons) + len(analysis.remedies)
 
 
+def test_a_diagnosis_speaks_of_the_thresholds_it_was_made_with() -> None:
+    chain = gradscope.ElmanChain(np.full((9, 1, 1), 0.5), np.eye(1))
+
+    kept, lost = (
+        Page(
+            gradscope.diagnose(chain, thresholds=gradscope.Thresholds(vanishing=line))._repr_html_()
+        )
+        for line in (1e-6, 0.2)
+    )
+
+    assert "above 1/1000000 at all 9 lags" in kept.text
+    assert "below 1/5 after 3 steps" in lost.text
+
+
 def test_what_comes_from_a_file_is_escaped() -> None:
     analysis = gradscope.analyze(gradscope.Settings(**SMALL))
     evil = '<script>alert("x")</script>'

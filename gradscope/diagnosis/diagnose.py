@@ -19,13 +19,15 @@ class Diagnosis(Shown):
     """What was measured on a chain, and what it means.
 
     ``norms`` is the lag profile; ``log_bound`` (L,) the bound ℓ·log(γ σ_max(W)) in nats; ``causes``
-    the four terms of the growth rate in nats per step; ``verdict`` the judgement with its reasons.
+    the four terms of the growth rate in nats per step; ``verdict`` the judgement with its reasons,
+    and ``thresholds`` where it drew its lines.
     """
 
     norms: LagNorms
     log_bound: FloatArray
     causes: CauseRates
     verdict: Verdict
+    thresholds: Thresholds
 
 
 def diagnose(
@@ -70,4 +72,5 @@ def diagnose(
     bound_rate = log_bound_per_step(chain.recurrent_weights, chain.slope_ceiling, chain.leak)
     evidence = Evidence(norms.log_norms, bound_rate, rates, required_lag, learned, overflow_step)
     log_bound = bound_rate * norms.lags.astype(np.float64)
-    return Diagnosis(norms, log_bound, rates, judge(evidence, thresholds))
+    lines = thresholds or Thresholds()
+    return Diagnosis(norms, log_bound, rates, judge(evidence, lines), lines)

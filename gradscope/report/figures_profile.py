@@ -13,7 +13,7 @@ from gradscope.report.figures_style import (
     new_page,
     picture_bytes,
 )
-from gradscope.report.words import LN_10
+from gradscope.report.words import LN_10, fraction
 
 SIZE = (8.0, 4.5)
 """Inches: half a slide."""
@@ -24,7 +24,7 @@ NOTEBOOK = {"command": "notebook"}
 
 
 def profile_picture(
-    norms: LagNorms, title: str, threshold: float, log_bound: FloatArray | None = None
+    norms: LagNorms, threshold: float, log_bound: FloatArray | None = None
 ) -> bytes:
     """Return a lag profile as the bytes of a PNG.
 
@@ -32,18 +32,17 @@ def profile_picture(
     ----------
     norms : LagNorms
         The profile of every sequence.
-    title : str
-        The answer in words.
     threshold : float
         σ_max below which it has vanished; drawn as a line.
     log_bound : (L,) array, optional
         The bound in nats.
     """
     n_sequences = norms.log_norms.shape[1]
-    figure = new_page(title, f"{norms.lags.size} lags, {n_sequences} sequences", SIZE)
-    axes = figure.add_axes((0.11, 0.13, 0.85, 0.62))
+    about = f"{norms.lags.size} lags, {n_sequences} sequences; dashed: {fraction(threshold)}"
+    figure = new_page("How much of the gradient arrives, by lag", about, SIZE)
+    axes = figure.add_axes((0.11, 0.13, 0.85, 0.68))
     dress(
-        axes, "Lag profile", "lag ℓ (steps back)",
+        axes, "", "lag ℓ (steps back)",
         r"$\log_{10}\,\sigma_{\max}(\partial h_T/\partial h_{T-\ell})$",
     )  # fmt: skip
     low, median, high = (_log10_quantile(norms, level) for level in (0.05, 0.5, 0.95))

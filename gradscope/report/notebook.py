@@ -68,9 +68,9 @@ def _comparison(comparison: Comparison) -> str:
 
 
 def _diagnosis(diagnosis: Diagnosis) -> str:
-    threshold = Thresholds().vanishing
+    threshold = diagnosis.thresholds.vanishing
     answer = headline(diagnosis.verdict, threshold)
-    drawn = profile_picture(diagnosis.norms, answer, threshold, diagnosis.log_bound)
+    drawn = profile_picture(diagnosis.norms, threshold, diagnosis.log_bound)
     reasons = [reason_sentence(each) for each in diagnosis.verdict.reasons]
     parts = [
         _opening(answer, cause_sentence(diagnosis.causes)),
@@ -85,7 +85,7 @@ def _lag_norms(norms: LagNorms) -> str:
     lows, highs = float(norms.log_norms[-1].min()), float(norms.log_norms[-1].max())
     reach = " to ".join(dict.fromkeys(power_of_ten(each / LN_10) for each in (lows, highs)))
     answer = f"σ_max is {reach} after {steps(last)}"
-    drawn = profile_picture(norms, answer, Thresholds().vanishing)
+    drawn = profile_picture(norms, Thresholds().vanishing)
     about = f"{norms.log_norms.shape[1]} sequences; relative error {norms.certificate.max():.0e}"
     return _frame([_opening(answer, about), _picture(drawn, answer)])
 
