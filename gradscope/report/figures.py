@@ -11,13 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gradscope.names import ActivationName
-from gradscope.report.figures_panels import (
-    causes_panel,
-    gradient_panel,
-    profile_panel,
-    slopes_panel,
-    training_panel,
-)
 from gradscope.report.figures_style import (
     BLUE,
     GREEN,
@@ -26,11 +19,15 @@ from gradscope.report.figures_style import (
     ORANGE,
     TICK_SIZE,
     VERMILLION,
+    Width,
     dress,
+    fit_panel,
     legend,
     new_page,
+    new_panel,
     picture_bytes,
 )
+from gradscope.report.panels import PANELS
 from gradscope.report.words import LN_10, comparison_headline, describe, headline
 from gradscope.study.results import Analysis, Comparison
 
@@ -58,13 +55,24 @@ def analysis_picture(analysis: Analysis, suffix: str) -> bytes:
     grid = figure.add_gridspec(
         2, 6, left=0.065, right=0.945, top=0.79, bottom=0.085, hspace=0.58, wspace=1.35
     )
-    profile_panel(figure.add_subplot(grid[0, :4]), analysis)
-    causes_panel(figure.add_subplot(grid[0, 4:]), analysis)
-    width = 2 if analysis.training is not None else 3
-    gradient_panel(figure.add_subplot(grid[1, :width]), analysis)
-    slopes_panel(figure.add_subplot(grid[1, width : 2 * width]), analysis)
-    if analysis.training is not None:
-        training_panel(figure.add_subplot(grid[1, 4:]), analysis, analysis.training)
+    PANELS["profile"].draw(figure.add_subplot(grid[0, :4]), analysis)
+    PANELS["causes"].draw(figure.add_subplot(grid[0, 4:]), analysis)
+    below = [PANELS[name] for name in ("gradient", "slopes", "training")]
+    shown = [panel for panel in below if panel.shown(analysis)]
+    width = 6 // len(shown)
+    for place, panel in enumerate(shown):
+        panel.draw(figure.add_subplot(grid[1, width * place : width * (place + 1)]), analysis)
+    return picture_bytes(figure, suffix, analysis.settings.as_dict())
+
+
+def panel_picture(analysis: Analysis, name: str, suffix: str, width: Width = Width.DOUBLE) -> bytes:
+    """Return one panel alone, for a column of a paper whose caption is its title.
+
+    ``name`` as in ``panels.PANELS``.
+    """
+    figure, axes = new_panel(width)
+    PANELS[name].draw(axes, analysis)
+    fit_panel(axes)
     return picture_bytes(figure, suffix, analysis.settings.as_dict())
 
 

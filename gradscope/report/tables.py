@@ -94,12 +94,13 @@ def stage_table(analysis: Analysis, screen: Screen) -> Table:
     """Return the numbers of every stage, a column each."""
     stages = (stage_title(stage.name, analysis.training) for stage in analysis.stages)
     table = _table(["", *stages], screen, gap=3)
-    for title, cells in _stage_rows(analysis):
+    for title, cells in stage_rows(analysis):
         _add(table, [title, *cells], screen)
     return table
 
 
-def _stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
+def stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
+    """Return the numbers of every stage: a title and a cell for each stage."""
     stages = analysis.stages
     last = analysis.last.profile.lags[-1]
     rows = [

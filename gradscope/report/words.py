@@ -181,7 +181,9 @@ def cause_sentence(causes: CauseRates) -> str:
     if causes.total is None:
         return "the product is exactly zero: there is no rate to explain"
     terms = ("weights", "slope_ceiling", "misalignment", "saturation")
-    summed = " ".join(f"{_signed(getattr(causes, term))} {term.replace('_', ' ')}" for term in terms)
+    summed = " ".join(
+        f"{_signed(getattr(causes, term))} {term.replace('_', ' ')}" for term in terms
+    )
     return f"{summed} = {level(round(causes.total, 3))} nats a step"
 
 
