@@ -27,8 +27,9 @@ LOG_2 = float(np.log(2.0))
 # Shares of the tolerance: the rest is for rounding.
 SHARE_OF_TRUNCATION = 0.7
 SHARE_OF_ITERATION = 0.2
-# Where the certificate fails, this much less is dropped, and below the limit nothing.
-RETRY_FACTOR = 1e-3
+# Where the certificate fails, at most this much of the drop is tried again, and less where the
+# failure is grave: the error goes with the square of the drop. Below the limit nothing is dropped.
+RETRY_FACTOR = 0.1
 SMALLEST_DROP = 1e-12
 # So few rows cost nothing worth saving.
 SMALL_STATE = 16
@@ -78,7 +79,7 @@ def lag_norms(chain: Chain, max_lag: int | None = None, *, tolerance: float = 1e
     Cost: 2rS² a lag and sequence plus the norms, where r is the number of rows still kept: S at
     first, a few where the singular values have spread. Deterministic: the random rows behind the
     certificate have a seed of their own. A sequence whose certificate exceeds the tolerance is
-    measured anew, dropping 1000 times less, in the end nothing.
+    measured anew, dropping at least ten times less, in the end nothing.
     """
     longest = check_max_lag(chain, max_lag)
     check_tolerance(tolerance)
@@ -131,7 +132,8 @@ def measure(
     log_norms, certificate = _profile(chain, ends, sequences, longest, tolerance, drop)
     failed = (certificate > tolerance).any(axis=0)
     while drop > 0 and failed.any():
-        drop = RETRY_FACTOR * drop if drop > SMALLEST_DROP / RETRY_FACTOR else 0.0
+        drop *= RETRY_FACTOR * float(np.sqrt(tolerance / certificate.max()))
+        drop = drop if drop > SMALLEST_DROP else 0.0
         reach = min(longest, int(ends[failed].max()))
         log_norms[:reach, failed], certificate[:reach, failed] = _profile(
             chain, ends[failed], sequences[failed], reach, tolerance, drop

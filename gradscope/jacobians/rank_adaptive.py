@@ -31,6 +31,8 @@ LARGE_STATE = 256
 FAILURE_PROBABILITY = 4.0**-8
 PROBE_SEED = 20240612
 
+# Several drops count at any time, and the largest of s random numbers exceeds their mean.
+SHARE_OF_DROP = 0.4
 FIRST_COMPRESSION = 4
 # Rows of one stretch may grow to 2**200 and shrink to 2**-400: their squares stay ordinary numbers.
 LARGEST_GROWTH = 200
@@ -57,8 +59,8 @@ class Stretch:
 class RankAdaptiveProduct:
     """N products ∂h_t/∂h_{t−ℓ}, each with its own t (``ends``) and sequence, growing together.
 
-    ``drop`` is the largest Frobenius norm, relative to σ_max, of what one compression drops; 0
-    keeps everything. Past h_0 a product goes on with J_1 and means nothing.
+    ``drop`` · r/S is the largest Frobenius norm, relative to σ_max, of what one compression drops;
+    0 keeps everything. Past h_0 a product goes on with J_1 and means nothing.
     """
 
     def __init__(self, chain: Chain, ends: IntArray, sequences: IntArray, drop: float) -> None:
@@ -113,7 +115,10 @@ class RankAdaptiveProduct:
         graded = _graded(kept)
         energies = np.einsum("nrs,nrs->nr", graded, graded)
         tails = np.cumsum(energies[:, ::-1], axis=1)[:, ::-1]
-        needed = np.count_nonzero(tails > ((self._drop * sigma) ** 2)[:, None], axis=1)
+        # A thin R has a narrow spectrum, where what was dropped takes long to die out, and may grow
+        # for a while; its rows are cheap.
+        limit = self._drop * self.rank / self._size * sigma
+        needed = np.count_nonzero(tails > limit[:, None] ** 2, axis=1)
         rank = max(1, int(needed.max()))
         if rank < self.rank:
             dropped = graded[:, rank:]
@@ -173,11 +178,11 @@ def truncation_error(probes: FloatArray, sigma: FloatArray) -> FloatArray:
 
 
 def drop_within(error: float, state_size: int) -> float:
-    """Return the relative Frobenius norm of a drop that ``truncation_error`` answers with about
-    ``error``/4: the rest is left to drops that add up.
+    """Return the relative Frobenius norm of one drop at which ``truncation_error`` stays within
+    ``error`` although drops add up.
     """
     alpha = FAILURE_PROBABILITY ** (-1.0 / n_probes(state_size))
-    return 0.5 * float(np.sqrt(2.0 * error) / (alpha * np.sqrt(2.0 / np.pi)))
+    return SHARE_OF_DROP * float(np.sqrt(2.0 * error) / (alpha * np.sqrt(2.0 / np.pi)))
 
 
 def _graded(rows: FloatArray) -> FloatArray:
