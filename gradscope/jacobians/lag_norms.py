@@ -157,6 +157,7 @@ def _profile(
     log_norms = np.zeros((longest, ends.size))
     certificate = np.zeros((longest, ends.size))
     right = np.zeros((ends.size, chain.state_size))
+    steps = 0
     while product.lag < longest:
         running = int(np.count_nonzero(ends > product.lag))
         product.keep(running)
@@ -167,7 +168,9 @@ def _profile(
             stretch.kept.reshape(-1, *stretch.kept.shape[2:]),
             SHARE_OF_ITERATION * tolerance,
             np.broadcast_to(guess, (shape[0], *guess.shape)).reshape(-1, guess.shape[1]),
+            steps,
         )
+        steps = leading.steps
         sigma = leading.sigma.reshape(shape)
         here = slice(stretch.lag, product.lag), slice(running)
         with np.errstate(divide="ignore"):
