@@ -31,7 +31,9 @@ def sorted_qr(columns: FloatArray, row_sizes: FloatArray) -> tuple[FloatArray, F
     return unsorted, upper
 
 
-def carried_basis(jacobian: FloatArray, basis: FloatArray) -> tuple[FloatArray, FloatArray]:
+def carried_basis(
+    jacobian: FloatArray, basis: FloatArray
+) -> tuple[FloatArray, FloatArray, BoolArray]:
     """Factor J Z into an orthonormal basis and what expresses J Z in it.
 
     Parameters
@@ -47,6 +49,8 @@ def carried_basis(jacobian: FloatArray, basis: FloatArray) -> tuple[FloatArray, 
         Q, orthonormal columns; r − r′ is the number of directions that J kills.
     factor : (r′,r) array
         R with J Z = Q R, upper triangular where nothing dies and a staircase elsewhere.
+    alive : (r,) array of bool
+        Which columns of Z live on; Q has one column for each, in their order.
 
     Notes
     -----
@@ -58,14 +62,14 @@ def carried_basis(jacobian: FloatArray, basis: FloatArray) -> tuple[FloatArray, 
     rounding = row_sizes.size * EPSILON * -np.sort(-row_sizes)
     # The bound by columns costs a GEMM: it is asked only where the one by rows raises a doubt.
     if (np.abs(np.diagonal(upper)) > rounding[: upper.shape[1]]).all():
-        return q, upper
+        return q, upper, np.ones(basis.shape[1], dtype=np.bool_)
     q, upper, alive = _without_dead(jacobian, basis, rounding)
     factor = np.zeros((q.shape[1], alive.size))
     factor[:, alive] = upper
     for dead in np.flatnonzero(~alive):
         before = int(alive[:dead].sum())
         factor[:before, dead] = q[:, :before].T @ columns[:, dead]
-    return q, factor
+    return q, factor, alive
 
 
 def _without_dead(

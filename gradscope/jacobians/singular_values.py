@@ -122,7 +122,7 @@ def _triangles(chain: Chain, lag: int, sequences: range) -> list[list[FloatArray
     for step in range(chain.n_steps - lag + 1, chain.n_steps + 1):
         jacobians = chain.jacobian(step)
         for index, sequence in enumerate(sequences):
-            bases[index], factor = carried_basis(jacobians[sequence], bases[index])
+            bases[index], factor, _ = carried_basis(jacobians[sequence], bases[index])
             factors[index].append(factor)
     return factors
 

@@ -28,7 +28,9 @@ def _in_mpmath(jacobians: FloatArray, digits: int) -> FloatArray:
         for jacobian in jacobians:
             product = mpmath.matrix(jacobian.tolist()) * product
         values = mpmath.svd_r(product, compute_uv=False)
-        return np.array([float(mpmath.log(each)) for each in values], dtype=np.float64)
+        logs = [float(mpmath.log(each)) for each in values]
+    found: FloatArray = np.array(logs)
+    return found
 
 
 @pytest.mark.parametrize("power", [50, 500])
@@ -64,7 +66,8 @@ def _saturated(rng: np.random.Generator, shape: tuple[int, int, int]) -> FloatAr
 
 def _tanh_net(rng: np.random.Generator, shape: tuple[int, int, int]) -> FloatArray:
     weights = 1.5 * rng.standard_normal(shape[1:]) / np.sqrt(shape[1])
-    return weights / np.square(np.cosh(2.0 * rng.standard_normal((*shape[:2], 1))))
+    slopes: FloatArray = 1.0 / np.square(np.cosh(2.0 * rng.standard_normal((*shape[:2], 1))))
+    return slopes * weights
 
 
 @pytest.mark.parametrize(
