@@ -280,7 +280,7 @@ class _Frame:
         alive = self._alive[sequence]
         jacobian = self._chain.jacobian(step)[sequence]
         basis, factor, living = carried_basis(jacobian, self.vectors[sequence, :alive].T)
-        slots = self.slots[sequence, :alive]
+        slots = self.slots[sequence, :alive].copy()
         self.slots[sequence, :alive] = np.concatenate([slots[living], slots[~living]])
         self._alive[sequence] = remaining = int(living.sum())
         sizes = largest_entries(jacobian)

@@ -67,7 +67,8 @@ def _saturated(rng: np.random.Generator, shape: tuple[int, int, int]) -> FloatAr
 def _tanh_net(rng: np.random.Generator, shape: tuple[int, int, int]) -> FloatArray:
     weights = 1.5 * rng.standard_normal(shape[1:]) / np.sqrt(shape[1])
     slopes: FloatArray = 1.0 / np.square(np.cosh(2.0 * rng.standard_normal((*shape[:2], 1))))
-    return slopes * weights
+    jacobians: FloatArray = slopes * weights
+    return jacobians
 
 
 @pytest.mark.parametrize(
