@@ -205,6 +205,14 @@ def test_sequences_that_explode_and_die_side_by_side_keep_their_own_exponents() 
     assert found.trusted.all()
 
 
+def test_a_chain_whose_blocks_would_overflow_takes_shorter_ones() -> None:
+    rotation = np.linalg.qr(np.random.default_rng(6).standard_normal((4, 4)))[0]
+
+    found = lyapunov_exponents(ElmanChain(np.full((3000, 1, 4), 1e9), rotation))
+
+    np.testing.assert_allclose(found.exponents, 9 * np.log(10.0), rtol=1e-12)
+
+
 def test_an_exponent_below_the_floor_of_double_precision_is_not_trusted() -> None:
     rng = np.random.default_rng(7)
     frames = np.linalg.qr(rng.standard_normal((300, 2, 4, 4)))[0]
