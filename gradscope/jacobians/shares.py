@@ -36,9 +36,9 @@ class GradientShares:
     ``lags`` (L,) are 0 … L − 1 in steps. ``log_norms`` maps "input_weights", "recurrent_weights"
     and "hidden_bias" to log ‖C_ℓ‖ (L,) in nats, −inf where nothing arrives; ``total`` maps them to
     Σ_ℓ C_ℓ over those lags. Over the three arrays together: ``log_partial_norms`` (L,) is log of
-    ‖Σ_{ℓ'≤ℓ} C_ℓ'‖; ``cancellation`` (L,) is ‖Σ_{ℓ'≤ℓ} C_ℓ'‖ / Σ_{ℓ'≤ℓ} ‖C_ℓ'‖, 1 where the shares point the
-    same way; ``truncation_errors`` (L,) is the relative error of the gradient whose errors are sent
-    back over at most ℓ lags, from the exact gradient of one full sweep.
+    ‖Σ_{ℓ'≤ℓ} C_ℓ'‖; ``cancellation`` (L,) is ‖Σ_{ℓ'≤ℓ} C_ℓ'‖ / Σ_{ℓ'≤ℓ} ‖C_ℓ'‖, 1 where the shares
+    point the same way; ``truncation_errors`` (L,) is the relative error of the gradient whose
+    errors are sent back over at most ℓ lags, from the exact gradient of one full sweep.
     """
 
     lags: IntArray

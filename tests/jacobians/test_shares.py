@@ -165,7 +165,7 @@ def test_the_truncation_length_is_unknown_where_the_lags_end_too_early() -> None
     np.testing.assert_allclose(found.truncation_errors, whole.truncation_errors[:3], rtol=1e-9)
 
 
-@pytest.mark.parametrize("weight", [1e-3, 0.7, 1e3])
+@pytest.mark.parametrize("weight", [1e-30, 1e-3, 0.7, 1e3, 1e30])
 def test_a_share_keeps_its_norm_where_floats_end(weight: float) -> None:
     found = gradient_shares(*_scalar_case(weight, 600))
 
