@@ -65,7 +65,7 @@ def diagnose(
     """
     norms = lag_norms(chain, max_lag)
     lags = tail_lags(norms.lags.size)
-    rates = cause_rates(causes(chain, lags[lags > 0]))
+    rates = cause_rates(causes(chain, lags[lags > 0], norms=norms))
     bound_rate = log_bound_per_step(chain.recurrent_weights, chain.slope_ceiling, chain.leak)
     evidence = Evidence(norms.log_norms, bound_rate, rates, required_lag, learned, overflow_step)
     log_bound = bound_rate * norms.lags.astype(np.float64)

@@ -101,12 +101,10 @@ class _RightFactor:
 
     def leading(self) -> tuple[FloatArray, FloatArray]:
         """Return v (B,S) and log ‖P v‖ (B,)."""
-        directions = np.empty((self.rows.shape[0], self.rows.shape[2]))
         settled = np.zeros(self.rows.shape[0], dtype=np.bool_)
         self._left[:, :, -1] = self._rng.standard_normal(self.rows.shape[:2])
         for _ in range(MOST_ROUNDS):
-            found, now = self._iterate()
-            directions[~settled] = found[~settled]
+            directions, now = self._iterate()
             settled |= now
             if settled.all():
                 break

@@ -59,6 +59,18 @@ def test_an_orthogonal_net_at_one_slope_is_explained_by_weights_ceiling_and_satu
     np.testing.assert_allclose(found.saturation, steps * np.log(0.8), rtol=1e-10)
 
 
+def test_a_leaky_net_at_its_slope_ceiling_meets_its_bound() -> None:
+    chain = ElmanChain(np.full((10, 1, 2), 0.25), 1.3 * np.eye(2), leak=0.5, slope_ceiling=0.25)
+
+    found = causes(chain)
+
+    steps = np.arange(1, 11)[:, None]
+    np.testing.assert_allclose(found.weights, steps * np.log(1.15), rtol=1e-12)
+    np.testing.assert_allclose(found.total, steps * np.log(0.5 + 0.5 * 0.25 * 1.3), rtol=1e-12)
+    np.testing.assert_allclose(found.misalignment, 0.0, atol=1e-12)
+    np.testing.assert_allclose(found.saturation, 0.0, atol=1e-12)
+
+
 def test_a_gradient_that_avoids_a_saturated_unit_pays_by_misalignment() -> None:
     slopes = np.tile([0.1, 1.0], (30, 1, 1))
 
