@@ -7,13 +7,13 @@ those of single steps; for such a curve the mean increment,
 
 is the efficient estimate of the drift. A regression of f on ℓ is not: it weighs the noise of every
 early step again and again, and it keeps the transient. The norm of a product of ℓ wide random
-factors first grows like ½ log ℓ above its drift (σ_max² of Gaussian ones is (ℓ+1)^{ℓ+1}/ℓ^ℓ ≈ e ℓ at
-unit gain: Penson & Życzkowski 2011, arXiv:1103.3453), which puts 1.5/L into the regression and no
-more than log 2/L into the mean increment. Measured at L = 100 against λ_1 of the same steps (driven
-tanh nets of 64 units, gains 0.7 to 2, 180 profiles each): regression +0.007 to +0.010, mean
-increment +0.003 to +0.004. To fit log ℓ beside ℓ removes the bias, costs 1.6 times the scatter and
-asks for the causes at every lag; Richardson's extrapolation costs 2.5 times. The estimate is linear
-in f, so the four causes, taken at the same two lags, add up to it exactly.
+factors first grows like ½ log ℓ above its drift (σ_max² of Gaussian ones of unit gain is
+(ℓ+1)^{ℓ+1}/ℓ^ℓ ≈ e ℓ: Penson & Życzkowski 2011, arXiv:1103.3453), which puts 1.5/L into the
+regression and no more than log 2/L into the mean increment. Measured at L = 100 against λ_1 of the
+same steps (driven tanh nets of 64 units, gains 0.7 to 2, 180 profiles each): regression +0.007 to
++0.010, mean increment +0.003 to +0.004. To fit log ℓ beside ℓ removes the bias, costs 1.6 times the
+scatter and asks for the causes at every lag; Richardson's extrapolation costs 2.5 times. The
+estimate is linear in f, so the four causes, taken at the same two lags, add up to it exactly.
 """
 
 from dataclasses import dataclass
@@ -113,7 +113,8 @@ def growth_rate(log_norms: FloatArray) -> GrowthRate:
     found = [each for each in halves if each is not None]
     if not found:
         return GrowthRate(rate, None, None, n_sequences)
-    return GrowthRate(rate, rate - max(found), rate + max(found), n_sequences)
+    half = max(found)
+    return GrowthRate(rate, rate - half, rate + half, n_sequences)
 
 
 def _batch_rates(log_norms: FloatArray) -> FloatArray:
