@@ -71,7 +71,7 @@ def causes(chain: Chain, lags: IntArray | None = None, *, norms: LagNorms | None
     Raises
     ------
     SettingError
-        If the chain has no slopes (a dense one), or a lag is outside 1 … T.
+        If the chain has no slopes (a dense one), a lag is outside 1 … T, or the profile is shorter.
 
     Notes
     -----
@@ -84,6 +84,11 @@ def causes(chain: Chain, lags: IntArray | None = None, *, norms: LagNorms | None
         )
     chosen = _checked(chain, lags)
     norms = norms or lag_norms(chain, int(chosen[-1]), tolerance=TOLERANCE)
+    if norms.lags.size < chosen[-1]:
+        raise SettingError(
+            f"the profile ends at lag {norms.lags.size}, but causes are asked for at lag {chosen[-1]}; "
+            "measure it further, or leave it out"
+        )
     total, certificate = norms.log_norms[chosen - 1], norms.certificate[chosen - 1]
     directions, reached = leading_directions(chain, chosen)
     with np.errstate(invalid="ignore"):

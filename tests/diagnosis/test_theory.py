@@ -216,6 +216,18 @@ def test_a_strong_drive_closes_the_slopes() -> None:
     assert rates[0] > rates[1] > rates[2]
 
 
+def test_the_bias_is_part_of_the_drive() -> None:
+    params = _net()
+    biased = _with(params, hidden_bias=np.full(100, 4.0))
+    inputs = _course(params).inputs
+
+    # Every unit at a = 4 and beyond: slopes of 1.3e-3 and less, were it not for W and the inputs.
+    assert mean_field(biased, inputs).chi < 0.3 * mean_field(params, inputs).chi
+    drive = inputs.reshape(-1, 3) @ params.input_weights.T + 4.0
+    exact = stationary_field(TANH, mean_field(params, inputs).gain, drive.ravel()[::7])
+    assert mean_field(biased, inputs).chi == pytest.approx(exact.chi, rel=0.02)
+
+
 def test_the_mean_field_applies_to_a_wide_random_net() -> None:
     for name, gain in ((ActivationName.TANH, 1.5), (ActivationName.SIGMOID, 3.0)):
         found = _mean_field_of(_net(name, gain))
@@ -276,6 +288,10 @@ def test_the_spectral_radius_applies_to_linear_nets_alone() -> None:
 
     assert exact.applies
     assert exact.rate == pytest.approx(log_spectral_radius(linear.recurrent_weights))
+    quiet = _net(ActivationName.SIGMOID, gain=0.01, input_scale=0.01)
+    still = _named(predictions(quiet, _course(quiet)), TheoryName.SPECTRAL_RADIUS)
+    assert still.applies
+    assert still.rate == pytest.approx(log_spectral_radius(quiet.recurrent_weights) - np.log(4.0))
     assert bent.objection is not None
     assert bent.objection.code is ObjectionCode.SLOPES_VARY
     assert 0.0 < bent.objection.numbers["smallest_slope"] < 0.1
