@@ -86,8 +86,8 @@ def causes(chain: Chain, lags: IntArray | None = None, *, norms: LagNorms | None
     norms = norms or lag_norms(chain, int(chosen[-1]), tolerance=TOLERANCE)
     if norms.lags.size < chosen[-1]:
         raise SettingError(
-            f"the profile ends at lag {norms.lags.size}, but causes are asked for at lag {chosen[-1]}; "
-            "measure it further, or leave it out"
+            f"the profile ends at lag {norms.lags.size}, but causes are asked for at lag "
+            f"{chosen[-1]}; measure it further, or leave it out"
         )
     total, certificate = norms.log_norms[chosen - 1], norms.certificate[chosen - 1]
     directions, reached = leading_directions(chain, chosen)
