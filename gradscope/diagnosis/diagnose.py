@@ -6,7 +6,7 @@ import numpy as np
 
 from gradscope.arrays import FloatArray
 from gradscope.diagnosis.causes import causes
-from gradscope.diagnosis.growth import CauseRates, cause_rates, tail_lags
+from gradscope.diagnosis.growth import CauseRates, GrowthRate, cause_rates, growth_rate, tail_lags
 from gradscope.diagnosis.theory import log_bound_per_step
 from gradscope.diagnosis.verdict import Evidence, Learned, Thresholds, Verdict, judge
 from gradscope.jacobians.chain import ElmanChain
@@ -17,12 +17,14 @@ from gradscope.jacobians.lag_norms import LagNorms, lag_norms
 class Diagnosis:
     """What was measured on a chain, and what it means.
 
-    ``norms`` is the lag profile; ``log_bound`` (L,) the bound ℓ·log(γ σ_max(W)) in nats; ``causes``
-    the four terms of the growth rate in nats per step; ``verdict`` the judgement with its reasons.
+    ``norms`` is the lag profile; ``log_bound`` (L,) the bound ℓ·log(γ σ_max(W)) in nats; ``growth``
+    its growth rate with an interval, ``causes`` the four terms of that rate, both in nats per step;
+    ``verdict`` the judgement with its reasons.
     """
 
     norms: LagNorms
     log_bound: FloatArray
+    growth: GrowthRate
     causes: CauseRates
     verdict: Verdict
 
@@ -65,8 +67,9 @@ def diagnose(
     """
     norms = lag_norms(chain, max_lag)
     lags = tail_lags(norms.lags.size)
-    rates = cause_rates(causes(chain, lags[lags > 0]))
+    rates = cause_rates(causes(chain, lags[lags > 0], norms=norms))
     bound_rate = log_bound_per_step(chain.recurrent_weights, chain.slope_ceiling, chain.leak)
     evidence = Evidence(norms.log_norms, bound_rate, rates, required_lag, learned, overflow_step)
     log_bound = bound_rate * norms.lags.astype(np.float64)
-    return Diagnosis(norms, log_bound, rates, judge(evidence, thresholds))
+    growth = growth_rate(norms.log_norms)
+    return Diagnosis(norms, log_bound, growth, rates, judge(evidence, thresholds))

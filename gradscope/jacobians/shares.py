@@ -119,11 +119,11 @@ def gradient_shares(
     far back, 1.3e11 at T = 1000, B = 16, H = 64 with a target at each step; with one target, no
     more than a backward sweep. Memory: four times that of the trajectory.
     """
+    sources = _sources(trajectory)
+    gradient = _gradient(params, trajectory, targets, sources)
     _, output_slopes = step_errors(trajectory.outputs, targets)
     rows = AnchorRows(params, trajectory.slopes, entering_errors(params, output_slopes))
     longest = _longest_lag(max_lag, rows.steps, trajectory)
-    sources = _sources(trajectory)
-    gradient = _gradient(params, trajectory, targets, sources)
     so_far = _ScaledSum(gradient.array.shape)
     shares = np.full((longest + 1, 3), -np.inf)
     partial, errors = np.full((2, longest + 1), -np.inf)
