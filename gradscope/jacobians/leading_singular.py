@@ -1,10 +1,11 @@
 """σ_max of many matrices R (r,S) at once, r ≤ S: the number behind every lag profile.
 
 σ_max(R)² is the largest eigenvalue of the symmetric R Rᵀ (r,r). A few rows: R Rᵀ is formed and
-squared until its leading eigenvalue is alone. Many rows: Lanczos iteration, which only multiplies by R and Rᵀ, with
-full reorthogonalisation, started from a guess and a little noise. Its error is known as it runs: a
-Ritz pair (θ, x) of residual ρ is off by at most ρ, and by ρ²/gap once θ has come apart from the
-next one. Source: Golub & Van Loan (2013), sections 8.1 and 10.1; Parlett (1998), theorem 11.7.1.
+squared until its leading eigenvalue is alone. Many rows: Lanczos iteration, which only multiplies
+by R and Rᵀ, with full reorthogonalisation, started from a guess and a little noise. Its error is
+known as it runs: a Ritz pair (θ, x) of residual ρ is off by at most ρ, and by ρ²/gap once θ has
+come apart from the next one. Source: Golub & Van Loan (2013), sections 8.2 and 10.1; Parlett
+(1998), theorem 11.7.1.
 """
 
 from dataclasses import dataclass
@@ -15,7 +16,9 @@ from gradscope.arrays import FloatArray
 
 # Up to this many rows, products of (r,r) matrices cost less than Lanczos steps (measured).
 FEW_ROWS = 32
-MOST_SQUARINGS = 9
+MOST_SQUARINGS = 10
+# Each squaring doubles the digits: full precision costs one more than six digits.
+SQUARED_OUT = 1e-13
 # One in so many is left to LAPACK rather than squared on.
 STRAGGLERS = 8
 MOST_STEPS = 40
@@ -50,7 +53,7 @@ def leading_singular_values(
     rows : (n,r,S) array
         The matrices, of a scale whose squares neither overflow nor underflow.
     accuracy : float
-        Largest relative error of σ_max; the iteration stops there.
+        Largest relative error of σ_max, where the iteration stops; few rows are exact to rounding.
     guess : (n,r) array
         Left vectors to start from; zeros where nothing is known.
     likely_steps : int
@@ -62,7 +65,7 @@ def leading_singular_values(
     otherwise, about 10 to 30 steps; what is not reached in 40 goes to LAPACK.
     """
     if rows.shape[1] <= FEW_ROWS:
-        return _of_few_rows(rows, accuracy)
+        return _of_few_rows(rows)
     noise = np.random.default_rng(NOISE_SEED).standard_normal((rows.shape[0], rows.shape[1]))
     krylov = _Krylov(rows, _unit(guess) + NOISE * _unit(noise), noise)
     next_look = max(likely_steps - 1, STEPS_BETWEEN_LOOKS)
@@ -80,9 +83,9 @@ def leading_singular_values(
     return Leading(sigma, np.where(missed, 0.0, error), left, krylov.size)
 
 
-def _of_few_rows(rows: FloatArray, accuracy: float) -> Leading:
-    """Square M = R Rᵀ/tr again and again: its powers at trace 1 tend to the projector on the leading
-    vector.
+def _of_few_rows(rows: FloatArray) -> Leading:
+    """Square M = R Rᵀ/tr again and again: its powers, kept at trace 1, tend to x xᵀ of the leading
+    vector x.
 
     With weights w_i = λ_iᵖ/Σλᵖ, ⟨Mᵖ, R Rᵀ⟩ = Σ w_i λ_i misses λ_1 by at most 1 − w_1 of it, and
     ‖Mᵖ‖² = Σ w_i² ≤ w_1 tells how much that is. A product of small matrices costs a tenth of their
@@ -94,11 +97,11 @@ def _of_few_rows(rows: FloatArray, accuracy: float) -> Leading:
     for _ in range(MOST_SQUARINGS):
         purity = np.einsum("nij,nij->n", power, power)
         error = np.where(trace > 0, 0.5 * np.maximum(1.0 - purity, 0.0), 0.0)
-        if np.count_nonzero(error > accuracy) * STRAGGLERS <= error.size:
+        if np.count_nonzero(error > SQUARED_OUT) * STRAGGLERS <= error.size:
             break
         power = (power @ power) / np.where(trace > 0, purity, 1.0)[:, None, None]
     sigma = np.sqrt(np.einsum("nij,nij->n", power, squares))
-    missed = error > accuracy
+    missed = error > SQUARED_OUT
     sigma[missed] = _exact(squares[missed])
     return Leading(sigma, np.where(missed, 0.0, error))
 

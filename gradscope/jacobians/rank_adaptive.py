@@ -1,4 +1,4 @@
-"""P_ℓ = L R + E: the product of Jacobians kept as a few rows R (r,S), and what was dropped, watched.
+"""P_ℓ = L R + E: the product of Jacobians as a few rows R (r,S), and what was dropped, watched.
 
 L has orthonormal columns and is never formed, since the singular values of R are those of L R. One
 lag further is R ← R J. Now and then R is rotated from the left so that its rows come out graded,
@@ -82,11 +82,12 @@ class RankAdaptiveProduct:
         count = min(most, self._room())
         if self._drop > 0:
             count = min(count, self._due - self.lag)
+        shape, size = self._rows.shape, self._rows.size
         alive = self._rows.any(axis=(1, 2))
+        # The rows may lie further back in the workspace, where they would be written over.
+        self._workspace[:size] = self._rows.ravel()
         while True:
-            stack = self._workspace[: (count + 1) * self._rows.size]
-            stack = stack.reshape(count + 1, *self._rows.shape)
-            stack[0] = self._rows
+            stack = self._workspace[: (count + 1) * size].reshape(count + 1, *shape)
             lags = np.arange(self.lag, self.lag + count)
             steps = np.maximum(self._ends - lags[:, None], 1)
             shifts = self._chain.carry_back(stack, steps, self._sequences)
@@ -98,9 +99,7 @@ class RankAdaptiveProduct:
         stack[-1] *= np.ldexp(1.0, -last)[:, None, None]
         shifts[-1] += last
         exponents = self._exponents + np.cumsum(shifts, axis=0)
-        stretch = Stretch(
-            self.lag, stack[1:, :, : self.rank], stack[1:, :, self.rank :], exponents
-        )
+        stretch = Stretch(self.lag, stack[1:, :, : self.rank], stack[1:, :, self.rank :], exponents)
         self.lag += count
         self._rows, self._exponents = stack[-1], exponents[-1]
         return stretch
@@ -193,4 +192,5 @@ def _graded(rows: FloatArray) -> FloatArray:
         _, left = np.linalg.eigh(rows @ rows.swapaxes(1, 2))
         rotated: FloatArray = left[:, :, ::-1].swapaxes(1, 2) @ rows
         return rotated
-    return np.linalg.qr(rows, mode="r")
+    triangular: FloatArray = np.asarray(np.linalg.qr(rows, mode="r"), dtype=np.float64)
+    return triangular
