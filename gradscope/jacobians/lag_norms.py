@@ -27,6 +27,8 @@ LOG_2 = float(np.log(2.0))
 # Shares of the tolerance: the rest is for rounding.
 SHARE_OF_TRUNCATION = 0.7
 SHARE_OF_ITERATION = 0.2
+# A looser iteration saves little and misjudges its own error.
+LOOSEST_ITERATION = 1e-7
 # Where the certificate fails, at most this much of the drop is tried again, and less where the
 # failure is grave: the error goes with the square of the drop. Below the limit nothing is dropped.
 RETRY_FACTOR = 0.1
@@ -166,7 +168,7 @@ def _profile(
         shape = stretch.exponents.shape
         leading = leading_singular_values(
             stretch.kept.reshape(-1, *stretch.kept.shape[2:]),
-            SHARE_OF_ITERATION * tolerance,
+            min(SHARE_OF_ITERATION * tolerance, LOOSEST_ITERATION),
             np.broadcast_to(guess, (shape[0], *guess.shape)).reshape(-1, guess.shape[1]),
             steps,
         )
