@@ -84,7 +84,7 @@ def _require_finite(array: FloatArray, name: str) -> None:
 
 
 # Factors smaller than this stay as they are: their inverse must not overflow.
-SMALLEST_EXPONENT = -300
+SMALLEST_EXPONENT = -700
 
 
 def _exponents(array: FloatArray, axis: int | tuple[int, ...]) -> IntArray:

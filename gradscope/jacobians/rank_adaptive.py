@@ -137,11 +137,6 @@ class RankAdaptiveProduct:
         self._rows, self._exponents = self._rows[:count], self._exponents[:count]
         self._alive = self._alive[:count]
 
-    def left_of(self, right: FloatArray) -> FloatArray:
-        """Return R v (N,r) for right vectors v (N,S) at the present lag."""
-        left: FloatArray = (self._rows[:, : self.rank] @ right[:, :, None])[:, :, 0]
-        return left
-
     def _room(self) -> int:
         """Return how many lags one stretch can hold, at least one."""
         by_growth = LARGEST_GROWTH / np.log2(4.0 * self._size)
