@@ -91,7 +91,8 @@ def verify_lag_norms(chain: Chain, measured: LagNorms, *, count: int = 10) -> Ve
     deviations = np.empty((lags.size, chain.n_sequences))
     for index, lag in enumerate(lags):
         product.extend_to(int(lag))
-        exact = product.log(np.linalg.svd(product.matrices, compute_uv=False)[:, 0])
+        sigma = np.linalg.svd(product.matrices, compute_uv=False)[:, 0]
+        exact = product.log(sigma.astype(np.float64))
         claimed = measured.log_norms[lag - 1]
         both_zero = np.isneginf(exact) & np.isneginf(claimed)
         with np.errstate(over="ignore"):
