@@ -146,8 +146,7 @@ def note(text: str) -> None:
 
 
 def abandon(stream: TextIO) -> None:
-    """Point a broken stream nowhere, so that the interpreter's own last flush does not fail again.
-    """
+    """Point a broken stream nowhere, so that the interpreter's own last flush does not fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradscope.arrays import FloatArray
-from gradscope.diagnosis.causes import causes
+from gradscope.diagnosis.causes import TOLERANCE, causes
 from gradscope.diagnosis.growth import CauseRates, GrowthRate, cause_rates, growth_rate, tail_lags
 from gradscope.diagnosis.theory import log_bound_per_step
 from gradscope.diagnosis.verdict import Evidence, Learned, Thresholds, Verdict, judge
@@ -37,6 +37,7 @@ def diagnose(
     learned: Learned | None = None,
     overflow_step: int | None = None,
     thresholds: Thresholds | None = None,
+    tolerance: float = TOLERANCE,
 ) -> Diagnosis:
     """Measure a chain and say whether, how fast, how far back and why its gradient vanishes or
     explodes.
@@ -55,6 +56,8 @@ def diagnose(
         The step at which the state grew too large to go on, where it did.
     thresholds : Thresholds, optional
         Where the verdict draws its lines.
+    tolerance : float
+        Largest relative error of σ_max; the default lets the four causes add up to 1e-9.
 
     Returns
     -------
@@ -65,7 +68,7 @@ def diagnose(
     SettingError
         If ``max_lag`` is not in 1 … T.
     """
-    norms = lag_norms(chain, max_lag)
+    norms = lag_norms(chain, max_lag, tolerance=tolerance)
     lags = tail_lags(norms.lags.size)
     rates = cause_rates(causes(chain, lags[lags > 0], norms=norms))
     bound_rate = log_bound_per_step(chain.recurrent_weights, chain.slope_ceiling, chain.leak)

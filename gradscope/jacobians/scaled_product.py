@@ -1,5 +1,4 @@
-"""P_ℓ as it stands, every row of it, with its scale beside it: the comparison for ``lag_norms`` and
-the source of the leading directions.
+"""P_ℓ as it stands, every row of it, with its scale beside it: the comparison for ``lag_norms``.
 
 Each lag costs a product of (S,S) matrices, and a singular value decomposition where it is looked
 at: right to rounding, and slow. Source: Golub & Van Loan (2013), section 5.4.
@@ -100,31 +99,3 @@ def verify_lag_norms(chain: Chain, measured: LagNorms, *, count: int = 10) -> Ve
         deviations[index] = np.abs(ratio - 1.0)
         deviations[index, np.isneginf(claimed) & ~both_zero] = np.inf
     return Verification(lags, deviations, float(deviations.max()))
-
-
-def leading_directions(chain: Chain, lags: IntArray) -> tuple[FloatArray, FloatArray]:
-    """Return log σ_max and the leading right singular vector of P_ℓ at chosen lags.
-
-    Parameters
-    ----------
-    chain : Chain
-        Factors of T steps and B sequences.
-    lags : (K,) array of int
-        Lags in 1 … T, ascending.
-
-    Returns
-    -------
-    log_norms : (K,B) array
-        log σ_max in nats, −inf for an exactly zero product.
-    directions : (K,B,S) array
-        Unit vectors at h_{T−ℓ} that ∂h_T/∂h_{T−ℓ} stretches most.
-    """
-    log_norms = np.empty((lags.size, chain.n_sequences))
-    directions = np.empty((lags.size, chain.n_sequences, chain.state_size))
-    product = ScaledProduct(chain)
-    for index, lag in enumerate(lags):
-        product.extend_to(int(lag))
-        _, sigma, right = np.linalg.svd(product.matrices)
-        log_norms[index] = product.log(sigma[:, 0])
-        directions[index] = right[:, 0]
-    return log_norms, directions

@@ -17,6 +17,7 @@ from gradscope.report.figures_style import (
     GREY,
     INK,
     ORANGE,
+    SLIDE,
     TICK_SIZE,
     VERMILLION,
     Width,
@@ -34,6 +35,12 @@ from gradscope.study.results import Analysis, Comparison
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+TOP_PANELS = ("profile", "causes")
+"""What stands in the first row of a report: whether and why."""
+
+EXTRA_ROW = 3.5
+"""Inches that each further row of panels adds to the slide."""
+
 ACTIVATION_LOOKS: Mapping[ActivationName, tuple[str, str, str]] = MappingProxyType(
     {
         ActivationName.TANH: (BLUE, "-", "o"),
@@ -48,20 +55,31 @@ ACTIVATION_LOOKS: Mapping[ActivationName, tuple[str, str, str]] = MappingProxyTy
 
 def analysis_picture(analysis: Analysis, suffix: str) -> bytes:
     """Return the report of one analysis as the bytes of a ``.png``, ``.svg`` or ``.pdf``."""
+    below = [name for name in PANELS if name not in TOP_PANELS and PANELS[name].shown(analysis)]
+    rows = [below[place : place + 3] for place in range(0, len(below), 3)]
+    height = SLIDE[1] + EXTRA_ROW * (len(rows) - 1)
     figure = new_page(
         headline(analysis.last.verdict, analysis.settings.vanishing),
         describe(analysis.settings, analysis),
+        (SLIDE[0], height),
     )
     grid = figure.add_gridspec(
-        2, 6, left=0.065, right=0.945, top=0.79, bottom=0.085, hspace=0.58, wspace=1.35
+        1 + len(rows),
+        6,
+        left=0.065,
+        right=0.945,
+        top=1.0 - 1.575 / height,
+        bottom=0.64 / height,
+        hspace=0.58,
+        wspace=1.35,
     )
-    PANELS["profile"].draw(figure.add_subplot(grid[0, :4]), analysis)
-    PANELS["causes"].draw(figure.add_subplot(grid[0, 4:]), analysis)
-    below = [PANELS[name] for name in ("gradient", "slopes", "training")]
-    shown = [panel for panel in below if panel.shown(analysis)]
-    width = 6 // len(shown)
-    for place, panel in enumerate(shown):
-        panel.draw(figure.add_subplot(grid[1, width * place : width * (place + 1)]), analysis)
+    for name, columns in zip(TOP_PANELS, (slice(0, 4), slice(4, 6)), strict=True):
+        PANELS[name].draw(figure.add_subplot(grid[0, columns]), analysis)
+    for row, names in enumerate(rows, 1):
+        width = 6 // len(names)
+        for place, name in enumerate(names):
+            columns = slice(width * place, width * (place + 1))
+            PANELS[name].draw(figure.add_subplot(grid[row, columns]), analysis)
     return picture_bytes(figure, suffix, analysis.settings.as_dict())
 
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gradscope.arrays import FloatArray
+from gradscope.arrays import BoolArray, FloatArray
+from gradscope.report.closer_rows import median_map
 from gradscope.report.figures_style import (
     BLUE,
     GREEN,
@@ -27,9 +28,6 @@ from gradscope.study.results import Analysis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-DEEPEST = -16.0
-"""log10 below which a singular value is drawn no further: what double precision calls nothing."""
 
 
 def map_panel(axes: "Axes", analysis: Analysis) -> None:
@@ -57,31 +55,33 @@ def map_panel(axes: "Axes", analysis: Analysis) -> None:
     if figure is not None:
         bar = figure.colorbar(image, ax=axes, pad=0.02)
         bar.ax.tick_params(labelsize=TICK_SIZE * text_scale(axes), colors=INK)
-        bar.set_label(
-            r"$\log_{10}\,\sigma_{\max}$", size=LABEL_SIZE * text_scale(axes), color=INK
-        )
+        bar.set_label(r"$\log_{10}\,\sigma_{\max}$", size=LABEL_SIZE * text_scale(axes), color=INK)
     horizon = analysis.last.verdict.horizon
     if horizon is not None and horizon < last:
         axes.plot(
-            [0, last - horizon], [horizon, last], color="white", linestyle="--", linewidth=1.6,
+            [0, last - horizon],
+            [horizon, last],
+            color="white",
+            linestyle="--",
+            linewidth=1.6,
             label=f"dashed: the memory horizon, {steps(horizon)}",
         )
         legend(axes)
 
 
-def median_map(log_norms: FloatArray) -> FloatArray:
-    """Return the median over sequences (A,A), an order statistic, so that −inf makes no NaN."""
-    middle: FloatArray = np.sort(log_norms, axis=2)[:, :, (log_norms.shape[2] - 1) // 2]
-    return middle
-
-
 def shares_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw log10 of each lag's share of the gradient, and what truncation at that lag would err."""
-    dress(axes, "The gradient by lag", "lag ℓ (steps back)", r"share $\log_{10}\,\Vert C_\ell\Vert$")
+    dress(
+        axes, "The gradient by lag", "lag ℓ (steps back)", r"share $\log_{10}\,\Vert C_\ell\Vert$"
+    )
     shares = analysis.closer.shares
     if shares is None:
         return
-    looks = {"recurrent_weights": ("W", "-"), "input_weights": ("U", "--"), "hidden_bias": ("b", ":")}
+    looks = {
+        "recurrent_weights": ("W", "-"),
+        "input_weights": ("U", "--"),
+        "hidden_bias": ("b", ":"),
+    }
     for name, (title, style) in looks.items():
         logs = shares.log_norms[name] / LN_10
         drawn = np.where(np.isfinite(logs), logs, np.nan)
@@ -96,7 +96,7 @@ def shares_panel(axes: "Axes", analysis: Analysis) -> None:
         label="error if cut here (right)",
     )
     other.set_ylim(0.0, 105.0)
-    other.set_ylabel("error of the gradient, %", size=LABEL_SIZE * text_scale(axes), color=INK)
+    other.set_yticks(range(0, 101, 25), [f"{part} %" for part in range(0, 101, 25)])
     other.tick_params(labelsize=TICK_SIZE * text_scale(axes), colors=INK, length=3)
     other.spines["top"].set_visible(False)
     _mark_truncation(axes, shares.truncation_length(analysis.settings.truncation_error), analysis)
@@ -134,7 +134,7 @@ def singular_panel(axes: "Axes", analysis: Analysis) -> None:
         with np.errstate(invalid="ignore"):
             relative = (values - values[:, :1]) / LN_10
         middle = np.sort(relative, axis=0)[(relative.shape[0] - 1) // 2]
-        drawn = np.where(middle >= DEEPEST, middle, np.nan)
+        drawn = np.where(np.isfinite(middle), middle, np.nan)
         axes.plot(ranks, drawn, color=_shade(float(shade)), linewidth=2.0, label=f"{lag}")
     axes.annotate(
         f"dark: lag {found.lags[-1]}; light: lag {found.lags[0]}",
@@ -182,7 +182,7 @@ def lyapunov_panel(axes: "Axes", analysis: Analysis) -> None:
     legend(axes)
 
 
-def _middle_exponents(spectrum: Spectrum) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _middle_exponents(spectrum: Spectrum) -> tuple[FloatArray, FloatArray, BoolArray]:
     """Return exponents, errors and trust of the sequence whose λ_1 is the median."""
     found = spectrum.lyapunov
     first = found.exponents[:, 0]
@@ -200,12 +200,23 @@ def eigenvalues_panel(axes: "Axes", analysis: Analysis) -> None:
     axes.plot(np.cos(turn), np.sin(turn), color=INK, linestyle="--", linewidth=1.0, label="|z| = 1")
     here = spectrum.jacobian_eigenvalues.ravel()
     axes.plot(
-        here.real, here.imag, color=VERMILLION, marker="x", markersize=4, linestyle="none",
+        here.real,
+        here.imag,
+        color=VERMILLION,
+        marker="x",
+        markersize=4,
+        linestyle="none",
         label="J_t",
     )
     axes.plot(
-        spectrum.eigenvalues.real, spectrum.eigenvalues.imag, color=BLUE, marker="o", markersize=5,
-        markerfacecolor="none", linestyle="none", label="W",
+        spectrum.eigenvalues.real,
+        spectrum.eigenvalues.imag,
+        color=BLUE,
+        marker="o",
+        markersize=5,
+        markerfacecolor="none",
+        linestyle="none",
+        label="W",
     )
     axes.set_aspect("equal", adjustable="datalim")
     legend(axes)

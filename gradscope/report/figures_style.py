@@ -42,8 +42,8 @@ def new_page(title: str, subtitle: str, size: tuple[float, float] = SLIDE) -> "F
     large = textwrap.shorten(title, LONGEST_TITLE, placeholder=" …")
     small = textwrap.shorten(subtitle, LONGEST_SUBTITLE, placeholder=" …")
     shrunk = TITLE_SIZE * min(1.0, TITLE_CHARACTERS / len(large))
-    _page_text(figure, 0.973, large, size=shrunk, weight="bold", color=INK)
-    _page_text(figure, 0.926, small, size=TEXT_SIZE, color=GREY)
+    _page_text(figure, 1.0 - 0.2 / size[1], large, size=shrunk, weight="bold", color=INK)
+    _page_text(figure, 1.0 - 0.555 / size[1], small, size=TEXT_SIZE, color=GREY)
     return figure
 
 

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gradscope.report import closer_rows as rows
 from gradscope.report import figures_panels as draw
+from gradscope.report import figures_spectra as draw_closer
 from gradscope.report import readings
 from gradscope.report.export import PROFILE_COLUMNS, profile_rows
 from gradscope.report.words import LN_10
@@ -80,6 +82,10 @@ def _training_rows(analysis: Analysis) -> Rows:
     return ("update", "error_per_step", "gradient_norm", "clipped"), rows
 
 
+def _has_spectrum(analysis: Analysis) -> bool:
+    return analysis.closer.spectrum is not None
+
+
 PANELS: Mapping[str, Panel] = MappingProxyType(
     {
         "profile": Panel(
@@ -109,6 +115,41 @@ PANELS: Mapping[str, Panel] = MappingProxyType(
             readings.training_reading,
             _training_rows,
             lambda analysis: analysis.training is not None,
+        ),
+        "map": Panel(
+            "Every state against every earlier one",
+            draw_closer.map_panel,
+            readings.map_reading,
+            rows.map_rows,
+            lambda analysis: analysis.closer.map is not None,
+        ),
+        "singular": Panel(
+            "Singular values, a curve a lag",
+            draw_closer.singular_panel,
+            readings.singular_reading,
+            rows.singular_rows,
+            _has_spectrum,
+        ),
+        "shares": Panel(
+            "The gradient by lag",
+            draw_closer.shares_panel,
+            readings.shares_reading,
+            rows.share_rows,
+            lambda analysis: analysis.closer.shares is not None,
+        ),
+        "lyapunov": Panel(
+            "Lyapunov exponents",
+            draw_closer.lyapunov_panel,
+            readings.lyapunov_reading,
+            rows.lyapunov_rows,
+            _has_spectrum,
+        ),
+        "eigenvalues": Panel(
+            "Eigenvalues of W and of J_t",
+            draw_closer.eigenvalues_panel,
+            readings.eigenvalues_reading,
+            rows.eigenvalue_rows,
+            _has_spectrum,
         ),
     }
 )

@@ -4,11 +4,13 @@ import numpy as np
 
 from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.names import Regime
+from gradscope.report.closer_rows import median_map
 from gradscope.report.words import (
     LN_10,
     cause_sentence,
     fraction,
     number,
+    percent,
     reason_sentence,
     steps,
 )
@@ -95,4 +97,89 @@ def training_reading(analysis: Analysis) -> str:
         f"{history.updates} updates (baseline {number(baseline.error)}, {baseline.meaning}). Half "
         f"of the unclipped gradient norms lay below {number(float(half))}, nine in ten below "
         f"{number(float(nine))}; {history.clipped_fraction:.0%} of the updates were clipped."
+    )
+
+
+def map_reading(analysis: Analysis) -> str:
+    """Say whether the gradient fades alike everywhere along the diagonal."""
+    found = analysis.closer.map
+    if found is None or found.times.size < 2:
+        return "There is but one state: no pair to show."
+    middle = median_map(found.log_norms) / LN_10
+    below = middle[np.tril_indices(found.times.size, -1)]
+    alive = below[np.isfinite(below)]
+    if not alive.size:
+        return "Every product is exactly zero: no state feels an earlier one."
+    return (
+        "Each row is one later state, each column an earlier one; the diagonal is a state against "
+        f"itself. The median goes down to {_power(float(alive.min()))} and up to "
+        f"{_power(float(alive.max()))}; bands along the diagonal mean that all times fade alike."
+    )
+
+
+def shares_reading(analysis: Analysis) -> str:
+    """Say how long truncated backpropagation must be, and how much the shares cancel."""
+    shares = analysis.closer.shares
+    if shares is None:
+        return "The gradient was not split by lag."
+    allowed = percent(analysis.settings.truncation_error)
+    length = shares.truncation_length(analysis.settings.truncation_error)
+    needed = (
+        f"Truncated backpropagation needs {steps(length)} back (--truncate {length}) to keep the "
+        f"error of the gradient below {allowed}."
+        if length is not None
+        else f"No truncation within these lags keeps the error of the gradient below {allowed}."
+    )
+    left = float(shares.cancellation[-1])
+    return (
+        f"{needed} Shares of different lags partly cancel: {left:.0%} of their sizes remain in the "
+        "sum."
+    )
+
+
+def singular_reading(analysis: Analysis) -> str:
+    """Say how many directions carry the gradient at the longest lag looked at."""
+    spectrum = analysis.closer.spectrum
+    if spectrum is None:
+        return "The spectrum was not asked for."
+    found = spectrum.singular
+    first, last = (float(np.median(found.participation_ratio[i])) for i in (0, -1))
+    return (
+        f"At lag {found.lags[0]} the gradient is spread over {number(first)} directions, at lag "
+        f"{found.lags[-1]} over {number(last)} (participation ratio); a steep curve means that all "
+        "but a few are lost."
+    )
+
+
+def lyapunov_reading(analysis: Analysis) -> str:
+    """Say what the largest exponent means, and what is known of the others."""
+    spectrum = analysis.closer.spectrum
+    if spectrum is None:
+        return "The spectrum was not asked for."
+    found = spectrum.lyapunov
+    first = np.sort(found.exponents[:, 0])
+    largest = float(first[(first.size - 1) // 2])
+    behaviour = (
+        "close trajectories part: chaos" if largest > 0 else "close trajectories meet: no chaos"
+    )
+    trusted = float(found.trusted.mean())
+    dimension = float(np.median(found.kaplan_yorke_dimension))
+    said = f", Kaplan–Yorke dimension {number(dimension)}" if np.isfinite(dimension) else ""
+    return (
+        f"The largest exponent is {number(largest)} nats a step ({behaviour}{said}); {trusted:.0%} "
+        "of the exponents can be trusted in double precision."
+    )
+
+
+def eigenvalues_reading(analysis: Analysis) -> str:
+    """Set the spectral radius of W beside that of the Jacobians along the way."""
+    spectrum = analysis.closer.spectrum
+    if spectrum is None:
+        return "The spectrum was not asked for."
+    radius = float(np.abs(spectrum.eigenvalues).max())
+    along = float(np.median(np.abs(spectrum.jacobian_eigenvalues).max(axis=1)))
+    return (
+        f"The spectral radius of W is {number(radius)}, that of the sampled Jacobians "
+        f"{number(along)} in the middle: the slopes pull the crosses inward. Where W is not "
+        "normal, eigenvalues inside the circle do not keep a product from growing first."
     )

@@ -102,6 +102,11 @@ def fraction(threshold: float) -> str:
     return number(threshold)
 
 
+def percent(part: float) -> str:
+    """Return a part of a whole in percent, without needless digits."""
+    return f"{number(100.0 * part)} %"
+
+
 def headline(verdict: Verdict, threshold: float) -> str:
     """Return the verdict in one sentence: whether, how fast, how far back."""
     parts = [_pace_of(verdict), _reach_of(verdict, threshold)]

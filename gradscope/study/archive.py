@@ -82,7 +82,14 @@ def load_run(path: Path) -> SavedRun:
         )
         batch = Batch(_numbers(path, "inputs", arrays), targets)
         sight = Sight(batch, facts, _numbers(path, "initial_state", arrays))
-    except (LookupError, TypeError, ValueError, AttributeError, RecursionError, ShapeError) as error:
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        RecursionError,
+        ShapeError,
+    ) as error:
         raise ArchiveError(
             f"{path} is damaged ({error}); save the run again with --save"
         ) from error

@@ -12,8 +12,8 @@ import numpy as np
 
 from gradscope.arrays import ComplexArray, FloatArray, IntArray
 from gradscope.data.sequences import Targets
-from gradscope.diagnosis.theory import TheoryRate, theory_rates
-from gradscope.jacobians.chain import ElmanChain, elman_chain
+from gradscope.diagnosis.theory import Prediction, predictions
+from gradscope.jacobians.chain import elman_chain
 from gradscope.jacobians.lag_map import LagMap, lag_map
 from gradscope.jacobians.lag_norms import LagNorms
 from gradscope.jacobians.lyapunov import LyapunovSpectrum, lyapunov_exponents
@@ -21,7 +21,7 @@ from gradscope.jacobians.scaled_product import Verification, verify_lag_norms
 from gradscope.jacobians.shares import GradientShares, gradient_shares
 from gradscope.jacobians.singular_values import SingularValues, singular_values
 from gradscope.model.cells import ElmanParameters
-from gradscope.model.trajectory import Trajectory
+from gradscope.model.trajectory import Trajectory, unroll
 from gradscope.study.config import Settings
 
 MAP_TIMES = 200
@@ -30,10 +30,11 @@ MAP_TIMES = 200
 MAP_SEQUENCES = 4
 """Sequences behind the heat map's median."""
 
-SPECTRUM_LAGS = 8
-"""Lags at which the whole spectrum is taken, spread evenly on a logarithmic scale."""
+SPECTRUM_LAGS, LONGEST_SPECTRUM_LAG = 8, 1000
+"""Lags at which all singular values are taken, spread evenly on a logarithmic scale, and the
+longest of them: the cost is three (S,S) factorizations a step, lag and sequence."""
 
-SPECTRUM_SEQUENCES = 4
+SPECTRUM_SEQUENCES = 3
 """Sequences whose whole spectrum is taken."""
 
 SAMPLED_JACOBIANS = 8
@@ -55,7 +56,7 @@ class Spectrum:
     eigenvalues: ComplexArray
     sampled_steps: IntArray
     jacobian_eigenvalues: ComplexArray
-    theory: tuple[TheoryRate, ...]
+    theory: tuple[Prediction, ...]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -68,11 +69,14 @@ class CloserLook:
     verification: Verification | None = None
 
 
+NOT_CLOSER = CloserLook()
+
+
 def look_closer(
     params: ElmanParameters,
     trajectory: Trajectory,
     targets: Targets,
-    norms: LagNorms,
+    log_norms: FloatArray,
     settings: Settings,
     progress: Progress | None = None,
 ) -> CloserLook:
@@ -82,8 +86,8 @@ def look_closer(
     ----------
     params, trajectory, targets
         The network, its course over the examined sequences, and what its outputs were to be.
-    norms : LagNorms
-        The lag profile to verify.
+    log_norms : (L,B) array
+        The lag profile to verify, in nats.
     settings : Settings
         Which looks to take.
     progress : callable, optional
@@ -93,33 +97,46 @@ def look_closer(
     -------
     CloserLook
     """
-    chain = elman_chain(params, trajectory)
     return CloserLook(
-        map=_map(chain, settings, progress) if settings.map else None,
+        map=_map(params, trajectory, settings, progress) if settings.map else None,
         shares=gradient_shares(params, trajectory, targets) if settings.shares else None,
-        spectrum=_spectrum(chain, params, trajectory) if settings.spectrum else None,
-        verification=verify_lag_norms(chain, norms) if settings.verify else None,
+        spectrum=_spectrum(params, trajectory) if settings.spectrum else None,
+        verification=_verify(params, trajectory, log_norms) if settings.verify else None,
     )
 
 
-def _map(chain: ElmanChain, settings: Settings, progress: Progress | None) -> LagMap:
-    times = _spread(np.linspace(0, chain.n_steps, min(MAP_TIMES, chain.n_steps + 1)))
-    some = chain.first_sequences(MAP_SEQUENCES)
+def _first_sequences(params: ElmanParameters, trajectory: Trajectory, count: int) -> Trajectory:
+    """Return the course over the first sequences alone."""
+    return unroll(params, trajectory.inputs[:, :count], trajectory.hidden[0, :count])
+
+
+def _map(
+    params: ElmanParameters, trajectory: Trajectory, settings: Settings, progress: Progress | None
+) -> LagMap:
+    some = elman_chain(params, _first_sequences(params, trajectory, MAP_SEQUENCES))
+    times = _spread(np.linspace(0, some.n_steps, min(MAP_TIMES, some.n_steps + 1)))
     return lag_map(some, tolerance=settings.tolerance, times=times, progress=progress)
 
 
-def _spectrum(chain: ElmanChain, params: ElmanParameters, trajectory: Trajectory) -> Spectrum:
-    some = chain.first_sequences(SPECTRUM_SEQUENCES)
-    lags = _spread(np.geomspace(1, chain.n_steps, SPECTRUM_LAGS))
+def _spectrum(params: ElmanParameters, trajectory: Trajectory) -> Spectrum:
+    some = _first_sequences(params, trajectory, SPECTRUM_SEQUENCES)
+    chain = elman_chain(params, some)
+    lags = _spread(np.geomspace(1, min(chain.n_steps, LONGEST_SPECTRUM_LAG), SPECTRUM_LAGS))
     steps = _spread(np.linspace(1, chain.n_steps, min(SAMPLED_JACOBIANS, chain.n_steps)))
     return Spectrum(
-        singular=singular_values(some, lags),
-        lyapunov=lyapunov_exponents(some),
+        singular=singular_values(chain, lags),
+        lyapunov=lyapunov_exponents(chain),
         eigenvalues=_eigenvalues(params.recurrent_weights),
         sampled_steps=steps,
         jacobian_eigenvalues=np.stack([_eigenvalues(chain.jacobian(int(t))[0]) for t in steps]),
-        theory=theory_rates(params, trajectory),
+        theory=predictions(params, trajectory),
     )
+
+
+def _verify(params: ElmanParameters, trajectory: Trajectory, log_norms: FloatArray) -> Verification:
+    lags = np.arange(1, log_norms.shape[0] + 1)
+    measured = LagNorms(lags, log_norms, np.zeros_like(log_norms))
+    return verify_lag_norms(elman_chain(params, trajectory), measured)
 
 
 def _spread(places: FloatArray) -> IntArray:

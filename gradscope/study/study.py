@@ -24,6 +24,7 @@ from gradscope.model.initializers import initialize
 from gradscope.model.trajectory import unroll
 from gradscope.names import ActivationName, StageName
 from gradscope.study.archive import SavedRun, load_run
+from gradscope.study.closer import Progress, look_closer
 from gradscope.study.config import NETWORK_SETTINGS, SEQUENCE_SETTINGS, Settings, flag
 from gradscope.study.examine import Sight, examine
 from gradscope.study.results import Analysis, Comparison
@@ -57,7 +58,9 @@ class Subject:
     held_out: Batch
 
 
-def analyze(settings: Settings, *, watch: Watcher | None = None) -> Analysis:
+def analyze(
+    settings: Settings, *, watch: Watcher | None = None, progress: Progress | None = None
+) -> Analysis:
     """Take or draw a network, examine it, train it where updates are asked for, examine it again.
 
     Parameters
@@ -66,6 +69,8 @@ def analyze(settings: Settings, *, watch: Watcher | None = None) -> Analysis:
         Everything that decides the numbers.
     watch : callable, optional
         Called after each update; see ``learning.training.train``.
+    progress : callable, optional
+        Told ``(done, total)`` while the map of all pairs is made, where it is asked for.
 
     Returns
     -------
@@ -92,8 +97,19 @@ def analyze(settings: Settings, *, watch: Watcher | None = None) -> Analysis:
         stages.append(stage)
     examined = subject.sight.batch.first(trajectory.n_steps)
     advice = remedies(stage.verdict, stage.causes, settings.activation, clipping_value(history))
-    facts = subject.sight.facts
-    return Analysis(settings, facts, tuple(stages), history, params, trajectory, examined, advice)
+    profile = stage.profile.log_norms
+    closer = look_closer(params, trajectory, examined.targets, profile, settings, progress)
+    return Analysis(
+        settings,
+        subject.sight.facts,
+        tuple(stages),
+        history,
+        params,
+        trajectory,
+        examined,
+        advice,
+        closer,
+    )
 
 
 def drawn_subject(settings: Settings) -> Subject:
