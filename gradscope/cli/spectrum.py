@@ -42,7 +42,7 @@ def spectrum(call: Call, load: Load = None, png: Figure = None) -> None:
         analysis = analyze(settings, watch=watch)
     show(
         call.place,
-        lambda _width, _unicode: spectrum_page(analysis),
+        lambda screen: spectrum_page(analysis, screen),
         lambda: spectrum_document(analysis),
         lambda: singular_rows(analysis),
     )

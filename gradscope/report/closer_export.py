@@ -1,17 +1,13 @@
 """The closer look as parts of a document: null where it was not taken."""
 
-from typing import Any
 
-import numpy as np
-
+from gradscope.arrays import ComplexArray
 from gradscope.report.closer_rows import map_rows, median_map, share_rows
-from gradscope.report.export import finite, head, numbers, rate_interval
+from gradscope.report.export import Document, finite, head, numbers
 from gradscope.report.theory_words import objection_sentence
 from gradscope.report.words import LN_10
 from gradscope.study.closer import Spectrum
-from gradscope.study.results import Analysis
-
-Document = dict[str, Any]
+from gradscope.study.results import Analysis, Stage
 
 
 def closer_document(analysis: Analysis) -> Document:
@@ -38,9 +34,20 @@ def spectrum_document(analysis: Analysis) -> Document:
         **head("spectrum", analysis.settings.as_dict()),
         "stage": str(stage.name),
         "rate_nats_per_step": finite(stage.verdict.rate),
-        "rate_interval": rate_interval(stage),
+        **rate_interval(stage),
         "spectrum": None if spectrum is None else _spectrum(spectrum),
     }
+
+
+def rate_interval(stage: Stage) -> Document:
+    """Return the interval that holds the growth rate at 95 % confidence, nats per step."""
+    growth = stage.growth
+    if growth.low is None:
+        return {
+            "rate_interval_95": None,
+            "rate_interval_null_because": "too few sequences and lags",
+        }
+    return {"rate_interval_95": [growth.low, growth.high], "rate_interval_null_because": None}
 
 
 def _map(analysis: Analysis) -> Document:
@@ -114,6 +121,6 @@ def _spectrum(spectrum: Spectrum) -> Document:
     }
 
 
-def _complex(values: "np.ndarray[Any, np.dtype[np.complex128]]") -> list[list[float]]:
+def _complex(values: ComplexArray) -> list[list[float]]:
     """Return complex numbers as pairs of real and imaginary part."""
     return [[value.real, value.imag] for value in values.tolist()]

@@ -1,16 +1,15 @@
 """The numbers of a closer look as columns and rows: behind each panel, in CSV and Markdown."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from gradscope.arrays import FloatArray
-from gradscope.report.export import numbers
+from gradscope.report.export import finite, numbers
 from gradscope.report.words import LN_10
 from gradscope.study.results import Analysis
 
-Rows = tuple[Sequence[str], list[list[Any]]]
+Rows = tuple[tuple[str, ...], list[list[Any]]]
 
 SHARE_COLUMNS = (
     "lag",
@@ -108,4 +107,17 @@ def eigenvalue_rows(analysis: Analysis) -> Rows:
         spectrum.sampled_steps.tolist(), spectrum.jacobian_eigenvalues.tolist(), strict=True
     ):
         rows += [["J_t", step, z.real, z.imag] for z in values]
+    return columns, rows
+
+
+def theory_rows(analysis: Analysis) -> Rows:
+    """Return one row per theory: its rate in nats per step, whether it applies, its source."""
+    columns = ("theory", "rate_nats_per_step", "depth_scale", "applies", "source")
+    spectrum = analysis.closer.spectrum
+    if spectrum is None:
+        return columns, []
+    rows: list[list[Any]] = [
+        [str(each.name), finite(each.rate), finite(each.depth_scale), each.applies, each.source]
+        for each in spectrum.theory
+    ]
     return columns, rows

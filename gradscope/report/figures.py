@@ -29,6 +29,7 @@ from gradscope.report.figures_style import (
     picture_bytes,
 )
 from gradscope.report.panels import PANELS
+from gradscope.report.readings import lyapunov_sentence
 from gradscope.report.words import LN_10, comparison_headline, describe, headline
 from gradscope.study.results import Analysis, Comparison
 
@@ -80,6 +81,20 @@ def analysis_picture(analysis: Analysis, suffix: str) -> bytes:
         for place, name in enumerate(names):
             columns = slice(width * place, width * (place + 1))
             PANELS[name].draw(figure.add_subplot(grid[row, columns]), analysis)
+    return picture_bytes(figure, suffix, analysis.settings.as_dict())
+
+
+def spectrum_picture(analysis: Analysis, suffix: str) -> bytes:
+    """Return the picture of ``spectrum``: exponents, singular values, eigenvalues, theory."""
+    figure = new_page(
+        f"Largest Lyapunov exponent: {lyapunov_sentence(analysis)}",
+        describe(analysis.settings, analysis),
+    )
+    grid = figure.add_gridspec(
+        2, 2, left=0.075, right=0.965, top=0.79, bottom=0.085, hspace=0.58, wspace=0.22
+    )
+    for place, name in enumerate(("lyapunov", "singular", "eigenvalues", "theory")):
+        PANELS[name].draw(figure.add_subplot(grid[divmod(place, 2)]), analysis)
     return picture_bytes(figure, suffix, analysis.settings.as_dict())
 
 

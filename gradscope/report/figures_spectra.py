@@ -22,6 +22,7 @@ from gradscope.report.figures_style import (
     legend,
     text_scale,
 )
+from gradscope.report.theory_words import THEORY_WORDS
 from gradscope.report.words import LN_10, percent, steps
 from gradscope.study.closer import Spectrum
 from gradscope.study.results import Analysis
@@ -219,4 +220,32 @@ def eigenvalues_panel(axes: "Axes", analysis: Analysis) -> None:
         label="W",
     )
     axes.set_aspect("equal", adjustable="datalim")
+    legend(axes)
+
+
+def theory_panel(axes: "Axes", analysis: Analysis) -> None:
+    """Draw each theory's rate beside the measured one; hollow where it does not apply."""
+    dress(axes, "Theory beside measurement", "nats a step", "")
+    spectrum, growth = analysis.closer.spectrum, analysis.last.growth
+    if spectrum is None:
+        return
+    known = [each for each in spectrum.theory if each.rate is not None and np.isfinite(each.rate)]
+    for place, each in enumerate(known):
+        face = BLUE if each.applies else "white"
+        axes.plot(
+            np.array([each.rate]),
+            [place],
+            marker="o",
+            markersize=8,
+            color=BLUE,
+            markerfacecolor=face,
+        )
+    if growth.rate is not None:
+        axes.axvline(growth.rate, color=INK, linewidth=2.0, label="measured growth rate")
+        if growth.low is not None and growth.high is not None:
+            axes.axvspan(
+                growth.low, growth.high, color=GREY, alpha=0.25, linewidth=0, label="95 % interval"
+            )
+    axes.set_yticks(range(len(known)), [THEORY_WORDS[each.name] for each in known])
+    axes.set_ylim(len(known) - 0.5, -0.5)
     legend(axes)

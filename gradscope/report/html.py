@@ -16,12 +16,11 @@ from gradscope.report.figures import panel_picture
 from gradscope.report.html_style import STYLE
 from gradscope.report.panels import PANELS, Panel
 from gradscope.report.provenance import provenance_text, settings_to_toml
+from gradscope.report.sentences import reason_sentence, remedy_sentence
 from gradscope.report.tables import stage_rows
 from gradscope.report.words import (
     describe,
     headline,
-    reason_sentence,
-    remedy_sentence,
     stage_title,
     training_sentence,
 )
@@ -95,7 +94,7 @@ def _numbers(analysis: Analysis) -> str:
         for stage in analysis.stages
     )
     rows = "\n".join(
-        f'<tr><th scope="row">{escape(title.strip())}</th>'
+        f'<tr><th scope="row">{escape(title.strip() or "that is")}</th>'
         + "".join(f"<td>{escape(cell)}</td>" for cell in cells)
         + "</tr>"
         for title, cells in stage_rows(analysis)

@@ -4,25 +4,24 @@ The figure of a page, ``--panel`` and the HTML report all choose from ``PANELS``
 lives in ``figures_panels``, what each means in ``readings``.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradscope.report import closer_rows as rows
+from gradscope.report import closer_rows, readings
 from gradscope.report import figures_panels as draw
 from gradscope.report import figures_spectra as draw_closer
-from gradscope.report import readings
-from gradscope.report.export import PROFILE_COLUMNS, profile_rows
+from gradscope.report.rows import PROFILE_COLUMNS, profile_rows
 from gradscope.report.words import LN_10
 from gradscope.study.results import Analysis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-Rows = tuple[Sequence[str], list[list[Any]]]
+Rows = tuple[tuple[str, ...], list[list[Any]]]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -120,35 +119,42 @@ PANELS: Mapping[str, Panel] = MappingProxyType(
             "Every state against every earlier one",
             draw_closer.map_panel,
             readings.map_reading,
-            rows.map_rows,
+            closer_rows.map_rows,
             lambda analysis: analysis.closer.map is not None,
         ),
         "singular": Panel(
             "Singular values, a curve a lag",
             draw_closer.singular_panel,
             readings.singular_reading,
-            rows.singular_rows,
+            closer_rows.singular_rows,
             _has_spectrum,
         ),
         "shares": Panel(
             "The gradient by lag",
             draw_closer.shares_panel,
             readings.shares_reading,
-            rows.share_rows,
+            closer_rows.share_rows,
             lambda analysis: analysis.closer.shares is not None,
         ),
         "lyapunov": Panel(
             "Lyapunov exponents",
             draw_closer.lyapunov_panel,
             readings.lyapunov_reading,
-            rows.lyapunov_rows,
+            closer_rows.lyapunov_rows,
             _has_spectrum,
         ),
         "eigenvalues": Panel(
             "Eigenvalues of W and of J_t",
             draw_closer.eigenvalues_panel,
             readings.eigenvalues_reading,
-            rows.eigenvalue_rows,
+            closer_rows.eigenvalue_rows,
+            _has_spectrum,
+        ),
+        "theory": Panel(
+            "Theory beside measurement",
+            draw_closer.theory_panel,
+            readings.theory_reading,
+            closer_rows.theory_rows,
             _has_spectrum,
         ),
     }

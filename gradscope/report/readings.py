@@ -2,16 +2,19 @@
 
 import numpy as np
 
+from gradscope.arrays import FloatArray
 from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.names import Regime
 from gradscope.report.closer_rows import median_map
+from gradscope.report.sentences import reason_sentence
+from gradscope.report.theory_words import THEORY_WORDS
 from gradscope.report.words import (
     LN_10,
     cause_sentence,
     fraction,
     number,
+    pace,
     percent,
-    reason_sentence,
     steps,
 )
 from gradscope.study.results import Analysis
@@ -151,14 +154,27 @@ def singular_reading(analysis: Analysis) -> str:
     )
 
 
+def middle(values: FloatArray) -> float:
+    """Return the median as an order statistic: infinities make no NaN."""
+    return float(np.sort(values)[(values.size - 1) // 2])
+
+
+def lyapunov_sentence(analysis: Analysis) -> str:
+    """Say the largest exponent, and how soon it doubles or halves."""
+    spectrum = analysis.closer.spectrum
+    if spectrum is None:
+        return "not asked for"
+    first = middle(spectrum.lyapunov.exponents[:, 0])
+    return f"{number(first)} nats a step, {pace(first)}"
+
+
 def lyapunov_reading(analysis: Analysis) -> str:
     """Say what the largest exponent means, and what is known of the others."""
     spectrum = analysis.closer.spectrum
     if spectrum is None:
         return "The spectrum was not asked for."
     found = spectrum.lyapunov
-    first = np.sort(found.exponents[:, 0])
-    largest = float(first[(first.size - 1) // 2])
+    largest = middle(found.exponents[:, 0])
     behaviour = (
         "close trajectories part: chaos" if largest > 0 else "close trajectories meet: no chaos"
     )
@@ -183,3 +199,37 @@ def eigenvalues_reading(analysis: Analysis) -> str:
         f"{number(along)} in the middle: the slopes pull the crosses inward. Where W is not "
         "normal, eigenvalues inside the circle do not keep a product from growing first."
     )
+
+
+def theory_reading(analysis: Analysis) -> str:
+    """Say which theory comes nearest to what was measured."""
+    spectrum, rate = analysis.closer.spectrum, analysis.last.growth.rate
+    if spectrum is None or rate is None:
+        return "There is no growth rate to set theory beside."
+    fit = [each for each in spectrum.theory if each.applies and each.rate is not None]
+    nearest = min(fit, key=lambda each: abs((each.rate or 0.0) - rate), default=None)
+    if nearest is None:
+        return f"No theory applies here; the measured rate is {number(rate)} nats a step."
+    return (
+        f"Of the theories that apply, {THEORY_WORDS[nearest.name]} ({number(nearest.rate)}) comes "
+        f"nearest to the measured {number(rate)} nats a step; hollow marks do not apply here."
+    )
+
+
+def closer_sentences(analysis: Analysis) -> list[str]:
+    """Return what the closer looks that were taken say, one or two sentences each."""
+    closer = analysis.closer
+    said = []
+    if closer.map is not None:
+        said.append(map_reading(analysis))
+    if closer.shares is not None:
+        said.append(shares_reading(analysis))
+    if closer.spectrum is not None:
+        said += [lyapunov_reading(analysis), singular_reading(analysis)]
+    if closer.verification is not None:
+        count, worst = closer.verification.lags.size, closer.verification.worst
+        said.append(
+            f"Verified by an exact SVD at {count} lags: the worst relative deviation of σ_max is "
+            f"{worst:.1e}; the certificate allows {analysis.last.profile.certificate:.1e}."
+        )
+    return said

@@ -1,14 +1,21 @@
 """The terminal page of ``spectrum``: the largest exponent first, then all values, then theory."""
 
-import numpy as np
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from gradscope.jacobians.lyapunov import LyapunovSpectrum
-from gradscope.report.readings import eigenvalues_reading, lyapunov_reading, singular_reading
-from gradscope.report.theory_words import theory_cells
-from gradscope.report.words import LN_10, describe, number, pace
+from gradscope.report.readings import (
+    eigenvalues_reading,
+    lyapunov_reading,
+    lyapunov_sentence,
+    middle,
+    singular_reading,
+)
+from gradscope.report.screen import Screen
+from gradscope.report.tables import add_row, bullets, columns_of
+from gradscope.report.theory_words import theory_sentence
+from gradscope.report.words import LN_10, describe, level, number
 from gradscope.study.closer import Spectrum
 from gradscope.study.results import Analysis
 
@@ -16,59 +23,66 @@ MOST_EXPONENTS = 8
 """Exponents shown; the document has all."""
 
 
-def spectrum_page(analysis: Analysis) -> RenderableType:
+def spectrum_page(analysis: Analysis, screen: Screen) -> RenderableType:
     """Return the page of one network's spectra."""
     spectrum = analysis.closer.spectrum
     if spectrum is None:
         return Text("The spectrum was not asked for (--spectrum).")
-    first = float(np.median(spectrum.lyapunov.exponents[:, 0]))
-    return Group(
-        Text(f"Largest Lyapunov exponent: {number(first)} nats a step, {pace(first)}.", "bold"),
-        Text(describe(analysis.settings, analysis), style="dim"),
+    theory = [_measured(analysis), *(theory_sentence(each) for each in spectrum.theory)]
+    parts: list[RenderableType] = [
+        Text(
+            screen.say(f"Largest Lyapunov exponent: {lyapunov_sentence(analysis)}."),
+            style="bold",
+        ),
+        Text(screen.say(describe(analysis.settings, analysis)), style="dim"),
         Text(),
         Text("Lyapunov exponents, nats a step (median over sequences)", style="bold"),
-        _exponents(spectrum.lyapunov),
-        Text(lyapunov_reading(analysis)),
+        _exponents(spectrum.lyapunov, screen),
         Text(),
-        Text("Singular values of ∂h_T/∂h_T−ℓ (median over sequences)", style="bold"),
-        _singular_values(spectrum),
-        Text(singular_reading(analysis)),
+        Text(screen.say("Singular values of ∂h_T/∂h_T−ℓ (median over sequences)"), style="bold"),
+        _singular_values(spectrum, screen),
         Text(),
-        Text("Theory beside measurement, nats a step", style="bold"),
-        _theory(analysis, spectrum),
-        Text(eigenvalues_reading(analysis)),
+        *bullets("Theory beside measurement, nats a step", theory, screen),
+        Text(),
+        *bullets(
+            "How to read it",
+            [
+                lyapunov_reading(analysis),
+                singular_reading(analysis),
+                eigenvalues_reading(analysis),
+            ],
+            screen,
+        ),
+    ]
+    return Group(*parts)
+
+
+def _measured(analysis: Analysis) -> str:
+    growth = analysis.last.growth
+    interval = (
+        f" ({number(growth.low)} to {number(growth.high)} at 95 %)"
+        if growth.low is not None and growth.high is not None
+        else ""
     )
+    return f"measured growth rate: {number(growth.rate)}{interval}"
 
 
-def _columns(*titles: str, left: int = 1) -> Table:
-    """Return an empty table; all but the first columns are numbers."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for place, title in enumerate(titles):
-        table.add_column(title, justify="left" if place < left else "right")
-    return table
-
-
-def _exponents(found: LyapunovSpectrum) -> Table:
-    table = _columns("i", "λ_i", "± one standard error", "")
+def _exponents(found: LyapunovSpectrum, screen: Screen) -> Table:
+    table = columns_of(("rank", "exponent", "standard error", "trusted"), screen, gap=3)
     for rank in range(min(MOST_EXPONENTS, found.exponents.shape[1])):
-        trusted = bool(found.trusted[:, rank].all())
-        table.add_row(
-            str(rank + 1),
-            number(float(np.median(found.exponents[:, rank]))),
-            number(float(np.median(found.standard_errors[:, rank]))),
-            "" if trusted else "below double precision",
-        )
+        trusted = "yes" if found.trusted[:, rank].all() else "no"
+        values = (found.exponents[:, rank], found.standard_errors[:, rank])
+        add_row(table, [str(rank + 1), *(number(middle(v)) for v in values), trusted], screen)
     more = found.exponents.shape[1] - MOST_EXPONENTS
     if more > 0:
-        table.add_row("…", f"{more} more", "", "")
+        add_row(table, ["…", f"{more} more", "", ""], screen)
     return table
 
 
-def _singular_values(spectrum: Spectrum) -> Table:
+def _singular_values(spectrum: Spectrum, screen: Screen) -> Table:
     found = spectrum.singular
-    table = _columns(
-        "lag", "log10 σ_1", "log10 σ_1/σ_S", "stable rank", "directions that share", left=0
-    )
+    titles = ("lag", "log10 σ_1", "log10 σ_1/σ_S", "stable rank", "participation ratio")
+    table = columns_of(titles, screen, gap=3)
     for place, lag in enumerate(found.lags.tolist()):
         row = (
             found.log_values[place, :, 0] / LN_10,
@@ -76,22 +90,5 @@ def _singular_values(spectrum: Spectrum) -> Table:
             found.stable_rank[place],
             found.participation_ratio[place],
         )
-        table.add_row(str(lag), *(number(_middle(values)) for values in row))
-    return table
-
-
-def _middle(values: "np.ndarray[tuple[int, ...], np.dtype[np.float64]]") -> float:
-    """Return the median as an order statistic: infinities make no NaN."""
-    return float(np.sort(values)[(values.size - 1) // 2])
-
-
-def _theory(analysis: Analysis, spectrum: Spectrum) -> Table:
-    table = _columns("", "rate", "depth", "", "source", left=1)
-    for place in (3, 4):
-        table.columns[place].justify = "left"
-    growth = analysis.last.growth
-    width = "" if growth.low is None else f"{number(growth.low)} … {number(growth.high)} (95 %)"
-    table.add_row("measured growth rate", number(growth.rate), "", width, "")
-    for prediction in spectrum.theory:
-        table.add_row(*theory_cells(prediction))
+        add_row(table, [str(lag), *(level(middle(values)) for values in row)], screen)
     return table

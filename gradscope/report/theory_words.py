@@ -38,13 +38,11 @@ def objection_sentence(objection: Objection | None) -> str:
     return "" if objection is None else _OBJECTIONS[objection.code](objection.numbers)
 
 
-def theory_cells(prediction: Prediction) -> list[str]:
-    """Return a prediction as cells: theory, rate, depth scale, whether it applies, source."""
-    depth = "" if prediction.depth_scale is None else number(prediction.depth_scale)
-    return [
-        THEORY_WORDS[prediction.name],
-        number(prediction.rate),
-        depth,
-        objection_sentence(prediction.objection) or "applies",
-        prediction.source,
-    ]
+def theory_sentence(prediction: Prediction) -> str:
+    """Return a prediction in one sentence: theory, rate, whether it applies, source."""
+    depth = prediction.depth_scale
+    reach = "" if depth is None else f", depth scale {number(depth)} steps"
+    objection = objection_sentence(prediction.objection)
+    applies = f"does not apply: {objection}" if objection else "applies"
+    rate = number(prediction.rate)
+    return f"{THEORY_WORDS[prediction.name]}: {rate}{reach}; {applies}. {prediction.source}"

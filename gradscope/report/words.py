@@ -17,6 +17,9 @@ from gradscope.study.results import Analysis, Comparison
 
 LN_10 = math.log(10.0)
 
+QUANTILES: Mapping[str, float] = MappingProxyType({"p05": 0.05, "median": 0.5, "p95": 0.95})
+"""Over the sequences, by the names they have in documents."""
+
 STEADY_RATE = 1e-4
 """Growth rates closer to zero than this (a factor 2 in 7000 steps) are called steady."""
 

@@ -97,6 +97,8 @@ def look_closer(
     -------
     CloserLook
     """
+    if not (settings.map or settings.shares or settings.spectrum or settings.verify):
+        return NOT_CLOSER
     return CloserLook(
         map=_map(params, trajectory, settings, progress) if settings.map else None,
         shares=gradient_shares(params, trajectory, targets) if settings.shares else None,

@@ -13,7 +13,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from gradscope.errors import ArchiveError, GradscopeError
-from gradscope.report.export import analysis_document, to_json
+from gradscope.report.documents import analysis_document
+from gradscope.report.export import to_json
 from gradscope.report.provenance import (
     KEYWORD,
     PNG_SIGNATURE,
