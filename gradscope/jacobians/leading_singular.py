@@ -16,7 +16,9 @@ import numpy as np
 from gradscope.arrays import FloatArray
 
 # Up to this many rows, products of (r,r) matrices cost less than Lanczos steps (measured).
-FEW_ROWS = 32
+FEW_ROWS = 48
+# Up to so many entries of R Rᵀ in all, LAPACK's eigenvalues are there before the squaring begins.
+FEW_ENTRIES = 4096
 MOST_SQUARINGS = 10
 # Each squaring doubles the digits: full precision costs one more than six digits.
 SQUARED_OUT = 1e-13
@@ -83,6 +85,8 @@ def _of_few_rows(rows: FloatArray) -> Leading:
     eigenvalues; what has not come apart in the end goes to LAPACK.
     """
     squares = rows @ rows.swapaxes(1, 2)
+    if squares.size <= FEW_ENTRIES:
+        return Leading(_exact(squares), np.zeros(rows.shape[0]))
     trace = np.einsum("nii->n", squares)
     power = squares / np.where(trace > 0, trace, 1.0)[:, None, None]
     for _ in range(MOST_SQUARINGS):
@@ -116,25 +120,44 @@ class _Krylov:
         self._columns = rows.swapaxes(1, 2)
         self.size = 0
         self._basis = np.empty((count, MOST_STEPS + 1, n_rows))
-        self._basis[:, 0] = _unit(self._rng.standard_normal((1, n_rows)))
+        start = self._rng.standard_normal(n_rows)
+        self._basis[:, 0] = start / np.linalg.norm(start)
+        self._scale = np.zeros(count)
         self._diagonal = np.zeros((count, MOST_STEPS))
         self._coupling = np.zeros((count, MOST_STEPS))
 
     def extend(self) -> None:
         """Multiply the last vector by R Rᵀ and keep what is new in it."""
         step, known = self.size, self._basis[:, : self.size + 1]
+        across = known.swapaxes(1, 2)
         image = (known[:, -1:] @ self._rows) @ self._columns
-        self._diagonal[:, step] = np.einsum("nr,nr->n", image[:, 0], known[:, -1])
-        remainder = _orthogonal(_orthogonal(image, known), known)[:, 0]
-        length = np.linalg.norm(remainder, axis=1)
-        exhausted = length <= BREAKDOWN * self._diagonal[:, : step + 1].max(axis=1)
+        along = image @ across
+        self._diagonal[:, step] = along[:, 0, -1]
+        remainder = image - along @ known
+        # Once more, since the first pass loses digits where little is left.
+        remainder -= (remainder @ across) @ known
+        length = np.sqrt(np.einsum("nkr,nkr->n", remainder, remainder))
+        self._scale = np.maximum(self._scale, self._diagonal[:, step])
+        exhausted = length <= BREAKDOWN * self._scale
         if exhausted.any():
-            fresh = np.broadcast_to(self._rng.standard_normal(image.shape[2]), image.shape)
-            fresh = _orthogonal(_orthogonal(fresh, known), known)[:, 0]
-            remainder = np.where(exhausted[:, None], fresh, remainder)
+            remainder[exhausted] = self._fresh(known[exhausted])
+            length[exhausted] = 1.0
+        self._basis[:, step + 1] = remainder[:, 0] / length[:, None]
         self._coupling[:, step] = np.where(exhausted, 0.0, length)
-        self._basis[:, step + 1] = _unit(remainder)
         self.size += 1
+
+    def _fresh(self, known: FloatArray) -> FloatArray:
+        """Return random unit vectors (n,1,r) orthogonal to bases (n,k,r), zeros where these are
+        whole.
+        """
+        count, size, n_rows = known.shape
+        if size == n_rows:
+            return np.zeros((count, 1, n_rows))
+        fresh = np.broadcast_to(self._rng.standard_normal(n_rows), (count, 1, n_rows))
+        for _ in range(2):
+            fresh = fresh - (fresh @ known.swapaxes(1, 2)) @ known
+        unit: FloatArray = fresh / np.linalg.norm(fresh, axis=2, keepdims=True)
+        return unit
 
     def leading_value(self) -> tuple[FloatArray, FloatArray]:
         """Return the square root (n,) of the largest Ritz value and its relative error (n,)."""
@@ -148,16 +171,3 @@ class _Krylov:
         residual = self._coupling[:, size - 1] * np.abs(vectors[:, -1, -1])
         error = np.where(largest > 0, 0.5 * residual / np.where(largest > 0, largest, 1.0), 0.0)
         return np.sqrt(largest), error
-
-
-def _orthogonal(vectors: FloatArray, basis: FloatArray) -> FloatArray:
-    """Return vectors (n,1,r) without their parts along orthonormal bases (n,k,r)."""
-    remainder: FloatArray = vectors - (vectors @ basis.swapaxes(1, 2)) @ basis
-    return remainder
-
-
-def _unit(vectors: FloatArray) -> FloatArray:
-    """Return vectors (n,r) at length 1, zeros where they are zero."""
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: FloatArray = vectors / np.where(length > 0, length, 1.0)
-    return unit

@@ -1,7 +1,7 @@
 """The rows of the engine: lag norms and the map of all pairs.
 
-One lag of a reference costs as much as any other, so slow ones run for fewer lags and are counted at
-the same rate.
+One lag of a reference costs as much as any other, so slow ones run for fewer lags and are counted
+at the same rate.
 """
 
 from collections.abc import Iterator
