@@ -91,7 +91,7 @@ def spectrum_picture(analysis: Analysis, suffix: str) -> bytes:
         describe(analysis.settings, analysis),
     )
     grid = figure.add_gridspec(
-        2, 2, left=0.075, right=0.965, top=0.79, bottom=0.085, hspace=0.58, wspace=0.22
+        2, 2, left=0.065, right=0.965, top=0.79, bottom=0.085, hspace=0.58, wspace=0.46
     )
     for place, name in enumerate(("lyapunov", "singular", "eigenvalues", "theory")):
         PANELS[name].draw(figure.add_subplot(grid[divmod(place, 2)]), analysis)

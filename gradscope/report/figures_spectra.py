@@ -139,10 +139,10 @@ def singular_panel(axes: "Axes", analysis: Analysis) -> None:
         axes.plot(ranks, drawn, color=_shade(float(shade)), linewidth=2.0, label=f"{lag}")
     axes.annotate(
         f"dark: lag {found.lags[-1]}; light: lag {found.lags[0]}",
-        (0.98, 0.95),
+        (0.03, 0.05),
         xycoords="axes fraction",
-        ha="right",
-        va="top",
+        ha="left",
+        va="bottom",
         size=TICK_SIZE * text_scale(axes),
         color=GREY,
     )
