@@ -7,6 +7,7 @@ from gradscope.arrays import FloatArray
 from gradscope.errors import SettingError
 from gradscope.jacobians import lyapunov
 from gradscope.jacobians.chain import DenseChain, ElmanChain, elman_chain
+from gradscope.jacobians.frame import Frame
 from gradscope.jacobians.lyapunov import LyapunovSpectrum, lyapunov_exponents
 from gradscope.model.activations import RELU
 from gradscope.model.cells import ElmanParameters
@@ -228,7 +229,7 @@ def test_an_exponent_below_the_floor_of_double_precision_is_not_trusted() -> Non
 
 def test_a_direction_that_dies_in_the_middle_keeps_its_slot() -> None:
     chain = ElmanChain(np.ones((10, 1, 3)), np.diag([2.0, 0.0, 3.0]))
-    frame = lyapunov._Frame(chain, 3, np.random.default_rng(0))
+    frame = Frame(chain, 3, np.random.default_rng(0))
     frame.vectors = np.eye(3)[None].copy()
 
     blocks = [logs for _, logs in frame.travel(0, 10, 1)]
