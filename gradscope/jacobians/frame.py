@@ -15,9 +15,10 @@ from gradscope.jacobians.chain import Chain
 from gradscope.jacobians.orthogonal import EPSILON, carried_basis, largest_entries
 
 LARGEST_CONDITION = 1e6
-"""A vector's length over its pivot, between two QR factorizations. It is some ten times the ratio of
-the pivots, and 1e6 ε = 2e-10 is what rounding makes of a pivot, 1e-11 of an exponent: measured 2e-12
-to 2e-11 over chaotic tanh nets of 64 to 256 units, 1.5 to 1.6 times as fast as QR at every step."""
+"""A vector's length over its pivot, between two QR factorizations. It is some ten times the ratio
+of the pivots, and 1e6 ε = 2e-10 is what rounding makes of a pivot, 1e-11 of an exponent: measured
+2e-12 to 2e-11 over chaotic tanh nets of 64 to 256 units, 1.5 to 1.6 times as fast as QR at every
+step."""
 
 PRUDENCE = 0.9
 """Part of the interval that the last block promises which is taken: a block too long is done
