@@ -1,6 +1,5 @@
 """The closer look as parts of a document: null where it was not taken."""
 
-
 from gradscope.arrays import ComplexArray
 from gradscope.report.closer_rows import map_rows, median_map, share_rows
 from gradscope.report.export import Document, finite, head, numbers

@@ -7,7 +7,7 @@ lives in ``figures_panels``, what each means in ``readings``.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,9 +17,6 @@ from gradscope.report import figures_spectra as draw_closer
 from gradscope.report.rows import PROFILE_COLUMNS, profile_rows
 from gradscope.report.words import LN_10
 from gradscope.study.results import Analysis
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 Rows = tuple[tuple[str, ...], list[list[Any]]]
 
@@ -34,7 +31,7 @@ class Panel:
     """
 
     title: str
-    draw: Callable[["Axes", Analysis], None]
+    draw: Callable[[Any, Analysis], None]
     reading: Callable[[Analysis], str]
     rows: Callable[[Analysis], Rows]
     shown: Callable[[Analysis], bool] = lambda _analysis: True

@@ -9,7 +9,7 @@ import pytest
 from gradscope.arrays import FloatArray
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain, DenseChain, ElmanChain
-from gradscope.jacobians.lag_norms import lag_norms, leading_directions
+from gradscope.jacobians.lag_norms import lag_norms
 
 STEPS, SEQUENCES, SIZE = 12, 3, 5
 
@@ -112,18 +112,3 @@ def test_a_lag_that_the_trajectory_does_not_have_is_refused(longest: int) -> Non
 def test_a_tolerance_outside_zero_to_one_is_refused(tolerance: float) -> None:
     with pytest.raises(SettingError, match=f"tolerance is {tolerance}"):
         lag_norms(random_chain(), tolerance=tolerance)
-
-
-def test_the_leading_direction_is_stretched_by_sigma_max() -> None:
-    chain = random_chain()
-    lags = np.array([1, 4, STEPS])
-
-    log_norms, directions = leading_directions(chain, lags)
-
-    np.testing.assert_allclose(np.linalg.norm(directions, axis=2), 1.0, rtol=1e-12)
-    for index, lag in enumerate(lags):
-        for sequence in range(SEQUENCES):
-            product = explicit(chain, int(lag), sequence)
-            stretched = np.linalg.norm(product @ directions[index, sequence])
-            assert np.log(stretched) == pytest.approx(np.log(np.linalg.norm(product, 2)), abs=1e-9)
-            assert log_norms[index, sequence] == pytest.approx(np.log(stretched), abs=1e-9)

@@ -12,23 +12,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradscope.report.export import (
+from gradscope.report.documents import (
+    analysis_document,
+    check_document,
+    comparison_document,
+    training_document,
+)
+from gradscope.report.export import finite, numbers, to_csv, to_json, to_markdown
+from gradscope.report.rows import (
     CELL_COLUMNS,
     CHECK_COLUMNS,
     CHECKPOINT_COLUMNS,
     PROFILE_COLUMNS,
-    analysis_document,
-    check_document,
     checkpoint_rows,
-    comparison_document,
     comparison_rows,
-    finite,
-    numbers,
     profile_rows,
-    to_csv,
-    to_json,
-    to_markdown,
-    training_document,
 )
 from gradscope.report.words import LN_10
 from gradscope.study.check import CheckRow
