@@ -41,7 +41,8 @@ def check(call: Call) -> None:
 
 def run_check(place: Place, settings: "Settings") -> None:
     """Check, show the table, and leave with the exit code that fits."""
-    from gradscope.report.export import CHECK_COLUMNS, check_document, check_rows
+    from gradscope.report.documents import check_document
+    from gradscope.report.rows import CHECK_COLUMNS, check_rows
     from gradscope.report.tables import check_page
     from gradscope.study.check import check as run
 

@@ -11,6 +11,7 @@ from gradscope.cli.command import takes_place
 from gradscope.cli.compare import run_comparison
 from gradscope.cli.options import Figure, Save
 from gradscope.cli.output import Place, note, prepare_files, require_stdout
+from gradscope.cli.spectrum import run_spectrum
 from gradscope.cli.train import run_training
 from gradscope.errors import SettingError
 
@@ -54,6 +55,9 @@ def rerun(
         run_comparison(place, recipe.settings, recipe.activations, recipe.lengths, png)
     elif recipe.command is MadeBy.TRAIN:
         run_training(place, recipe.settings, png, save)
+    elif recipe.command is MadeBy.SPECTRUM:
+        _refuse(save, "--save", "a spectrum")
+        run_spectrum(place, recipe.settings, png)
     elif recipe.command is MadeBy.CHECK:
         _refuse(save or png, "a picture or --save", "a check")
         run_check(place, recipe.settings)

@@ -51,7 +51,8 @@ def run_training(
     place: Place, settings: "Settings", figure: Path | None, save: Path | None
 ) -> None:
     """Train, show the course, write picture and run."""
-    from gradscope.report.export import CHECKPOINT_COLUMNS, checkpoint_rows, training_document
+    from gradscope.report.documents import training_document
+    from gradscope.report.rows import CHECKPOINT_COLUMNS, checkpoint_rows
     from gradscope.report.tables import training_page
     from gradscope.study.checkpoints import Lookout
     from gradscope.study.study import analyze

@@ -4,7 +4,6 @@ One self-contained piece of HTML: the picture is inside, every text is escaped, 
 fetched. Which results have a page is said by ``gradscope.shown``.
 """
 
-import base64
 import html
 from collections.abc import Sequence
 
@@ -13,6 +12,8 @@ from gradscope.diagnosis.verdict import Thresholds
 from gradscope.jacobians.lag_norms import LagNorms
 from gradscope.report.figures import analysis_picture, comparison_picture
 from gradscope.report.figures_profile import profile_picture
+from gradscope.report.html_pieces import bullet_list, data_url
+from gradscope.report.sentences import reason_sentence, remedy_sentence
 from gradscope.report.words import (
     LN_10,
     cause_sentence,
@@ -20,8 +21,6 @@ from gradscope.report.words import (
     describe,
     headline,
     power_of_ten,
-    reason_sentence,
-    remedy_sentence,
     steps,
 )
 from gradscope.shown import Shown
@@ -96,16 +95,12 @@ def _opening(answer: str, about: str) -> str:
 
 
 def _picture(png: bytes, words: str) -> str:
-    inside = base64.b64encode(png).decode("ascii")
-    source = f"data:image/png;base64,{inside}"
+    source = data_url("image/png", png)
     return f'<img alt="{html.escape(words)}" src="{source}" style="{WIDTH}">'
 
 
 def _points(title: str, sentences: Sequence[str]) -> str:
-    if not sentences:
-        return ""
-    points = "".join(f"<li>{html.escape(each)}</li>" for each in sentences)
-    return f"<p>{html.escape(title)}</p><ul>{points}</ul>"
+    return f"<p>{html.escape(title)}</p>{bullet_list(sentences)}" if sentences else ""
 
 
 def _frame(parts: Sequence[str]) -> str:

@@ -24,6 +24,7 @@ class MadeBy(StrEnum):
     ANALYZE = "analyze"
     COMPARE = "compare"
     TRAIN = "train"
+    SPECTRUM = "spectrum"
     CHECK = "check"
 
 
@@ -32,6 +33,7 @@ SCHEMAS: Mapping[str, MadeBy] = MappingProxyType(
         "gradscope.analysis": MadeBy.ANALYZE,
         "gradscope.comparison": MadeBy.COMPARE,
         "gradscope.training": MadeBy.TRAIN,
+        "gradscope.spectrum": MadeBy.SPECTRUM,
         "gradscope.check": MadeBy.CHECK,
     }
 )

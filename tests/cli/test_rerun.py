@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from gradscope.names import ActivationName
-from gradscope.report.export import analysis_document, comparison_document, to_json
+from gradscope.report.documents import analysis_document, comparison_document
+from gradscope.report.export import to_json
 from gradscope.report.figures import analysis_picture, comparison_picture
 from gradscope.study.archive import archive_bytes
 from gradscope.study.config import Settings

@@ -24,7 +24,8 @@ from gradscope.learning.bptt import backpropagate
 from gradscope.model.initializers import initialize
 from gradscope.model.trajectory import unroll
 from gradscope.names import ActivationName, Regime
-from gradscope.report.export import analysis_document, to_json
+from gradscope.report.documents import analysis_document
+from gradscope.report.export import to_json
 from gradscope.study.archive import archive_bytes
 from gradscope.study.config import Settings
 from gradscope.study.lessons.backprop import ARTICLE_GRAPH, backprop_lesson

@@ -16,7 +16,7 @@ from typing import Any, NoReturn
 import numpy as np
 
 from gradscope.arrays import FloatArray
-from gradscope.diagnosis.growth import CauseRates, Tail, growth_tail
+from gradscope.diagnosis.growth import CauseRates, Tail
 from gradscope.diagnosis.verdict import Evidence, Learned, Thresholds, judge
 from gradscope.errors import ArchiveError
 from gradscope.model.activations import ACTIVATIONS
@@ -106,7 +106,7 @@ def _from_run(path: Path) -> VerdictLesson:
         horizon=stage.verdict.horizon,
         required_lag=stage.verdict.required_lag,
         median=stage.profile.median,
-        tail=growth_tail(stage.profile.log_norms),
+        tail=stage.growth.tail,
         causes=stage.causes,
         slope_ceiling=analysis.params.activation.slope_ceiling,
         bound_rate=float(stage.profile.log_bound[0]),

@@ -1,0 +1,64 @@
+"""``gradscope spectrum``: singular values by lag, Lyapunov exponents, theory."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from gradscope.cli.analyze import leave, training_bar
+from gradscope.cli.command import Call, takes_settings
+from gradscope.cli.options import Figure, Load
+from gradscope.cli.output import Place, note, show
+from gradscope.report.files import write_whole
+
+if TYPE_CHECKING:
+    from gradscope.study.config import Settings
+
+EXAMPLES = """\
+[bold]Examples[/bold]
+
+  gradscope spectrum --init gaussian --gain 1.5 --hidden 64
+
+  gradscope spectrum --load run.npz --png spectrum.png
+
+  gradscope spectrum --activation sigmoid --steps 500 --json | jq '.spectrum.lyapunov'
+"""
+
+UNTRAINED = {"updates": 0}
+"""The network as drawn, unless updates are asked for."""
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("spectrum", epilog=EXAMPLES)(spectrum)
+
+
+@takes_settings("map", "shares", "spectrum", "verify")
+def spectrum(call: Call, load: Load = None, png: Figure = None) -> None:
+    """Show all singular values by lag, the Lyapunov exponents, and what theory expects."""
+    call.prepare(figure=png)
+    run_spectrum(call.place, call.settings(defaults=UNTRAINED, load=load, spectrum=True), png)
+
+
+def run_spectrum(place: Place, settings: "Settings", figure: Path | None) -> None:
+    """Take the spectra, show the page, draw the picture."""
+    from gradscope.report.closer_export import spectrum_document
+    from gradscope.report.closer_rows import singular_rows
+    from gradscope.report.spectrum_page import spectrum_page
+    from gradscope.study.study import analyze
+
+    with training_bar(settings) as watch:
+        analysis = analyze(settings, watch=watch)
+    show(
+        place,
+        lambda screen: spectrum_page(analysis, screen),
+        lambda: spectrum_document(analysis),
+        lambda: singular_rows(analysis),
+    )
+    if figure is not None:
+        from gradscope.report.figures import spectrum_picture
+
+        picture = spectrum_picture(analysis, figure.suffix.lower())
+        write_whole(figure, picture, force=place.force)
+        note(f"wrote {figure}")
+    leave(analysis)
