@@ -16,7 +16,7 @@ import numpy as np
 from gradscope.arrays import FloatArray
 
 # Up to this many rows, products of (r,r) matrices cost less than Lanczos steps (measured).
-FEW_ROWS = 48
+FEW_ROWS = 32
 # Up to so many entries of R Rᵀ in all, LAPACK's eigenvalues are there before the squaring begins.
 FEW_ENTRIES = 4096
 MOST_SQUARINGS = 10
@@ -25,7 +25,7 @@ SQUARED_OUT = 1e-13
 # One in so many is left to LAPACK rather than squared on.
 STRAGGLERS = 8
 MOST_STEPS = 60
-STEPS_BETWEEN_LOOKS = 2
+STEPS_BETWEEN_LOOKS = 3
 # A remainder this small against the largest eigenvalue is rounding: the Krylov space is exhausted.
 BREAKDOWN = 1e-13
 START_SEED = 20240607
@@ -52,7 +52,7 @@ def leading_singular_values(rows: FloatArray, accuracy: float, likely_steps: int
     accuracy : float
         Largest relative error of σ_max, where the iteration stops; few rows are exact to rounding.
     likely_steps : int
-        Steps that a similar call took: the first look at the error comes just before.
+        Steps that a similar call took: the first look at the error comes a third before that.
 
     Notes
     -----
@@ -62,7 +62,7 @@ def leading_singular_values(rows: FloatArray, accuracy: float, likely_steps: int
     if rows.shape[1] <= FEW_ROWS:
         return _of_few_rows(rows)
     krylov = _Krylov(rows)
-    next_look = max(likely_steps - 1, STEPS_BETWEEN_LOOKS)
+    next_look = max(likely_steps * 2 // 3, STEPS_BETWEEN_LOOKS)
     while krylov.size < min(MOST_STEPS, rows.shape[1]):
         krylov.extend()
         if krylov.size >= next_look:

@@ -32,8 +32,8 @@ FAILURE_PROBABILITY = 4.0**-8
 PROBE_SEED = 20240612
 
 # Several drops count at any time, and the largest of s random numbers exceeds their mean.
-SHARE_OF_DROP = 0.4
-FIRST_COMPRESSION = 4
+SHARE_OF_DROP = 0.35
+FIRST_COMPRESSION = 5
 # The rows of a stretch start at a scale of 2**±50, may grow to 2**250 and shrink to 2**-450: their
 # squares stay ordinary numbers.
 LARGEST_OFFSET = 50
@@ -197,7 +197,7 @@ def _graded(rows: FloatArray) -> FloatArray:
     """Rotate R (N,r,S) from the left so that its rows fall off in size: Σ Vᵀ where R is thin, the
     triangular factor of a QR decomposition, cheaper but less sharp, where it is not.
     """
-    if 4 * rows.shape[1] <= rows.shape[2]:
+    if 2 * rows.shape[1] <= rows.shape[2]:
         _, left = np.linalg.eigh(rows @ rows.swapaxes(1, 2))
         rotated: FloatArray = left[:, :, ::-1].swapaxes(1, 2) @ rows
         return rotated

@@ -6,8 +6,12 @@ at the same rate.
 
 from collections.abc import Iterator
 
+import numpy as np
+
+from gradscope.jacobians.chain import ElmanChain
 from gradscope.jacobians.lag_map import lag_map
 from gradscope.jacobians.lag_norms import lag_norms
+from gradscope.model.initializers import orthogonal
 from tests.benchmarks.families import Family, family_chain
 from tests.benchmarks.measure import Row, Side, compare
 from tests.benchmarks.references import bare_products, chain_and_norms
@@ -22,6 +26,7 @@ def rows() -> Iterator[Row]:
     yield middle_state_against_norms()
     for family in Family:
         yield family_against_norms(family)
+    yield isometry_against_norms()
     yield map_against_norms()
 
 
@@ -67,6 +72,19 @@ def family_against_norms(family: Family) -> Row:
     chain = family_chain(family, 128, STEPS)
     return compare(
         f"lag norms, H = 128, {family}, vs chain + norm(P, 2)",
+        1.0,
+        Side(lambda: lag_norms(chain)),
+        Side(lambda: chain_and_norms(chain, 200), 200 / STEPS),
+        note="reference: 200 of 1000 lags",
+    )
+
+
+def isometry_against_norms() -> Row:
+    """H = 128: an orthogonal net in its linear range, whose products never lose a row."""
+    weights = orthogonal(np.random.default_rng(0), 128)
+    chain = ElmanChain(np.ones((STEPS, 1, 128)), weights)
+    return compare(
+        "lag norms, H = 128, orthogonal in its linear range, vs chain + norm(P, 2)",
         1.0,
         Side(lambda: lag_norms(chain)),
         Side(lambda: chain_and_norms(chain, 200), 200 / STEPS),

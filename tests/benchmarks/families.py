@@ -16,6 +16,9 @@ from gradscope.model.trajectory import unroll
 from gradscope.names import ActivationName, InitializerName, TaskName
 
 INPUTS = 2
+# Standard deviation of what the inputs add to each pre-activation, at every size: under Glorot's
+# scheme it would fade as the state grows.
+DRIVE = 0.5
 
 
 class Family(StrEnum):
@@ -49,7 +52,10 @@ def family_chain(
     """Draw a network of the family and return its chain along a trajectory."""
     rng = np.random.default_rng(seed)
     activation, scheme, gain = _SCHEMES[family]
-    params = initialize(rng, (INPUTS, hidden, 1), activation=activation, scheme=scheme, gain=gain)
+    scale = DRIVE * float(np.sqrt((hidden + INPUTS) / (2.0 * INPUTS)))
+    params = initialize(
+        rng, (INPUTS, hidden, 1), activation=activation, scheme=scheme, gain=gain, input_scale=scale
+    )
     if family is Family.TRAINED:
         params = _trained(params, rng)
     inputs = rng.standard_normal((steps, sequences, INPUTS))
