@@ -117,9 +117,9 @@ def backprop(
 ) -> None:
     """Walk through the graph f = (x − y) z: forward, backward, one step downhill."""
     _prepare(place)
+    from gradscope.report.lesson_backprop import backprop_answer, backprop_sections
     from gradscope.report.lesson_documents import backprop_document, backprop_table
     from gradscope.report.lesson_page import lesson_page
-    from gradscope.report.lessons import backprop_answer, backprop_sections
     from gradscope.study.lessons.backprop import backprop_lesson
 
     lesson = backprop_lesson(x, y, z, learning_rate)
@@ -142,9 +142,9 @@ def bptt(
 ) -> None:
     """Take ∂E_T/∂V, ∂E_T/∂W and ∂E_T/∂U of a small RNN apart, term by term."""
     _prepare(place)
+    from gradscope.report.lesson_bptt import bptt_answer, bptt_sections
     from gradscope.report.lesson_documents import bptt_document, bptt_table
     from gradscope.report.lesson_page import lesson_page
-    from gradscope.report.lessons import bptt_answer, bptt_sections
     from gradscope.study.lessons.bptt_terms import draw_bptt_lesson
 
     settings = {"steps": steps, "hidden": hidden, "activation": str(activation), "seed": seed}
@@ -166,7 +166,7 @@ def vanishing(
     _prepare(place)
     from gradscope.report.lesson_documents import vanishing_document, vanishing_table
     from gradscope.report.lesson_page import lesson_page
-    from gradscope.report.lessons import vanishing_answer, vanishing_sections
+    from gradscope.report.lesson_products import vanishing_answer, vanishing_sections
     from gradscope.study.lessons.products import product_lessons
 
     settings = {"steps": steps, "hidden": hidden, "gain": gain, "seed": seed}

@@ -1,6 +1,8 @@
-"""Looking up a term: any spelling of its name finds it, else near names are offered.
+"""The glossary: every term that a report uses. Any spelling of a name finds its entry, else near
+names are offered.
 
-The entries stand in ``glossary_terms``; ``explain TERM`` shows one.
+The entries stand in ``glossary_network``, ``glossary_products``, ``glossary_spectra`` and
+``glossary_verdict``; ``explain TERM`` shows one.
 """
 
 import difflib
@@ -9,8 +11,15 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from gradscope.errors import SettingError
-from gradscope.report.glossary_terms import TERMS, Term
+from gradscope.report.glossary_entry import Term
+from gradscope.report.glossary_network import NETWORK
+from gradscope.report.glossary_products import PRODUCTS
+from gradscope.report.glossary_spectra import SPECTRA
+from gradscope.report.glossary_verdict import VERDICT
 from gradscope.report.screen import to_ascii
+
+TERMS: tuple[Term, ...] = (*NETWORK, *PRODUCTS, *SPECTRA, *VERDICT)
+"""In the order in which one meets them."""
 
 MOST_OFFERED = 5
 SIMILAR = 0.6

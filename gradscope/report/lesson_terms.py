@@ -7,7 +7,8 @@ from typing import Any
 from rich.console import RenderableType
 
 from gradscope.report.export import Document, head
-from gradscope.report.glossary_terms import TERMS, Term
+from gradscope.report.glossary import TERMS
+from gradscope.report.glossary_entry import Term
 from gradscope.report.lesson_page import Section, lesson_page
 from gradscope.report.screen import Screen
 

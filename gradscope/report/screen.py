@@ -45,6 +45,7 @@ SPELLED: Mapping[str, str] = MappingProxyType(
         "•": "*",
         "∘": "o",
         "²": "^2",
+        "⁴": "^4",
         "⁺": "+",
         "ᵀ": "^T",
         "Π": "prod ",

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
 
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import ElmanChain

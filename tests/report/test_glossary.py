@@ -1,17 +1,20 @@
 """Every term that a report uses has an entry, and is found however it is spelled."""
 
 from collections.abc import Iterator
+from dataclasses import fields
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from gradscope.errors import SettingError
+from gradscope.jacobians.singular_values import SingularValues
 from gradscope.names import Regime
-from gradscope.report.glossary import find_term, near_terms
-from gradscope.report.glossary_terms import TERMS
+from gradscope.report.glossary import TERMS, find_term, near_terms
+from gradscope.report.panels import PANELS
 from gradscope.report.screen import to_ascii
 from gradscope.report.tables import CAUSE_ROWS, COMPARISON_TITLES
+from gradscope.report.theory_words import THEORY_WORDS
 from gradscope.report.words import CAUSE_WORDS
 
 DESIGN_TERMS = (
@@ -54,9 +57,46 @@ TABLE_TERMS = (
 )
 
 
+NO_TERMS = ("lags", "log_values")
+
+CLOSER_TERMS = (
+    "spectrum",
+    "Lyapunov exponents",
+    "exponent",
+    "standard error",
+    "trusted",
+    "chaos",
+    "Kaplan–Yorke dimension",
+    "entropy rate",
+    "sum rule residual",
+    "singular values",
+    "log10 σ_1/σ_S",
+    "condition number",
+    "stable rank",
+    "participation ratio",
+    "spectral radius",
+    "theory beside measurement",
+    "mean field",
+    "depth scale",
+    "truncation length",
+    "truncation error",
+    "error if cut here",
+    "cancellation",
+    "heat map",
+    "verification",
+    "95 % interval",
+    "measured growth rate",
+)
+"""What the page of ``spectrum`` and the closer looks of ``analyze`` speak of."""
+
+
 def used_terms() -> Iterator[str]:
     yield from DESIGN_TERMS
     yield from TABLE_TERMS
+    yield from CLOSER_TERMS
+    yield from (name for name in PANELS if name != "training")
+    yield from (words.split(",")[0] for words in THEORY_WORDS.values())
+    yield from (each.name for each in fields(SingularValues) if each.name not in NO_TERMS)
     yield from Regime
     yield from (words.split(" (")[0] for words in CAUSE_WORDS.values())
     yield from CAUSE_WORDS
@@ -101,7 +141,9 @@ def test_a_definition_is_one_sentence_and_a_formula_one_line(term: object) -> No
         ("Lag-Profile", "lag profile"),
         ("sigma max", "σ_max"),
         ("γ", "slope ceiling"),
-        ("lyapunov", None),
+        ("kaplan-yorke", "Kaplan–Yorke dimension"),
+        ("lyapunov", "Lyapunov exponent"),
+        ("lyapunof", None),
         ("E_t", "step error"),
     ],
 )
