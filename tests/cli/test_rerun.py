@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from gradscope.names import ActivationName
+from gradscope.report.closer_export import spectrum_document
 from gradscope.report.documents import analysis_document, comparison_document
 from gradscope.report.export import to_json
-from gradscope.report.figures import analysis_picture, comparison_picture
+from gradscope.report.figures import analysis_picture, comparison_picture, spectrum_picture
 from gradscope.study.archive import archive_bytes
 from gradscope.study.config import Settings
 from gradscope.study.study import analyze, compare
@@ -22,16 +23,19 @@ SUFFIXES = ("png", "svg", "pdf")
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with an analysis and a comparison in every form."""
+    """Return a folder with an analysis, a spectrum and a comparison in every form."""
     folder = tmp_path_factory.mktemp("made")
     settings = Settings(hidden=4, steps=6, updates=2, sequences=2, seed=3)
     analysis = analyze(settings)
     comparison = compare(settings, (ActivationName.SIGMOID, ActivationName.TANH), (7, 4))
+    spectrum = analyze(settings.with_changes({"updates": 0, "spectrum": True}))
     for suffix in SUFFIXES:
         (folder / f"made.{suffix}").write_bytes(analysis_picture(analysis, f".{suffix}"))
+        (folder / f"spectrum.{suffix}").write_bytes(spectrum_picture(spectrum, f".{suffix}"))
         (folder / f"cells.{suffix}").write_bytes(comparison_picture(comparison, f".{suffix}"))
     (folder / "made.npz").write_bytes(archive_bytes(analysis))
     (folder / "made.json").write_text(to_json(analysis_document(analysis)), encoding="utf-8")
+    (folder / "spectrum.json").write_text(to_json(spectrum_document(spectrum)), encoding="utf-8")
     (folder / "cells.json").write_text(to_json(comparison_document(comparison)), encoding="utf-8")
     return folder
 
@@ -47,6 +51,14 @@ def test_an_analysis_is_made_again_from_each_of_its_files(
 
 
 @pytest.mark.parametrize("suffix", [*SUFFIXES, "json"])
+def test_a_spectrum_is_made_again_as_a_spectrum(run: Run, made: Path, suffix: str) -> None:
+    done = run("rerun", f"spectrum.{suffix}", "--json", cwd=made)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == (made / "spectrum.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("suffix", [*SUFFIXES, "json"])
 def test_a_comparison_is_made_again_with_all_its_cells(run: Run, made: Path, suffix: str) -> None:
     done = run("rerun", f"cells.{suffix}", "--json", cwd=made)
 
@@ -54,7 +66,7 @@ def test_a_comparison_is_made_again_with_all_its_cells(run: Run, made: Path, suf
     assert done.stdout == (made / "cells.json").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", ["made", "cells"])
+@pytest.mark.parametrize("name", ["made", "cells", "spectrum"])
 @pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_picture_is_drawn_again_byte_for_byte(
     run: Run, made: Path, name: str, suffix: str, tmp_path: Path
@@ -112,6 +124,7 @@ def test_a_file_of_another_version_is_run_with_a_warning(
         (("made.json", "--png", "made.gif"), "choose .png, .svg, .pdf"),
         (("notes.txt",), "notes.txt carries no settings of gradscope"),
         (("cells.json", "--save", "x.npz"), "--save is asked for (x.npz), but a comparison"),
+        (("spectrum.json", "--save", "x.npz"), "--save is asked for (x.npz), but a spectrum"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(

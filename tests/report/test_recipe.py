@@ -26,6 +26,7 @@ def written(folder: Path, **changes: Any) -> Path:
     [
         ("gradscope.analysis", MadeBy.ANALYZE),
         ("gradscope.training", MadeBy.TRAIN),
+        ("gradscope.spectrum", MadeBy.SPECTRUM),
         ("gradscope.check", MadeBy.CHECK),
     ],
 )
