@@ -179,7 +179,8 @@ def test_damage_anywhere_is_refused_or_harmless(
         found = read_provenance(path)
     except (ArchiveError, SettingError) as refused:
         said = str(refused)
-        assert "carries no settings of gradscope" in said or "there is no setting" in said
+        # Damage may make any beginning, that of a saved run (PK) among them.
+        assert "carries no settings of gradscope" in said or "cannot be read as a saved run" in said
     else:
         assert isinstance(found["settings"], dict)
 
