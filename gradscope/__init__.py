@@ -10,7 +10,11 @@ True
 """
 
 from importlib import import_module
-from typing import Any
+
+# As typing has it; importing typing would double the time of ``gradscope --version``.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __version__ = "0.1.0"
 
@@ -65,7 +69,7 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 (names loaded by __getattr__)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name not in _HOMES:
         raise AttributeError(f"module 'gradscope' has no attribute {name!r}")
     value = getattr(import_module(f"gradscope.{_HOMES[name]}"), name)
