@@ -37,7 +37,6 @@ def _row(name: str, floor: float, arguments: list[str], script: str) -> Row:
 
 def _process(arguments: list[str]) -> Callable[[], float]:
     """Return what runs a Python process and says how much of a processor it took."""
-
     # An installed package has its bytecode beside it; here the first run leaves it.
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
 
