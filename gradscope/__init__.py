@@ -17,7 +17,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Activation": "model.activations",
     "ACTIVATIONS": "model.activations",
-    "ElmanParameters": "model.cells",
+    "ElmanParameters": "model.elman",
     "initialize": "model.initializers",
     "Trajectory": "model.trajectory",
     "unroll": "model.trajectory",

@@ -17,7 +17,7 @@ from gradscope.report.files import write_whole
 
 if TYPE_CHECKING:
     from gradscope.learning.training import Watcher
-    from gradscope.model.cells import ElmanParameters
+    from gradscope.model.elman import ElmanParameters
     from gradscope.study.config import Settings
     from gradscope.study.results import Analysis
 

@@ -16,7 +16,7 @@ from gradscope.study.ranges import parse_whole_numbers, parse_words
 
 if TYPE_CHECKING:
     from gradscope.learning.training import Watcher
-    from gradscope.model.cells import ElmanParameters
+    from gradscope.model.elman import ElmanParameters
     from gradscope.study.config import Settings
 
 EXAMPLES = """\

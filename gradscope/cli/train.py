@@ -11,7 +11,7 @@ from gradscope.cli.output import note, progress_bar, show
 from gradscope.errors import SettingError
 
 if TYPE_CHECKING:
-    from gradscope.model.cells import ElmanParameters
+    from gradscope.model.elman import ElmanParameters
     from gradscope.study.checkpoints import Checkpoint
 
 EXAMPLES = """\

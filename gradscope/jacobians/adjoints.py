@@ -12,7 +12,7 @@ from gradscope.jacobians.chain import elman_chain
 from gradscope.jacobians.lag_norms import LOG_2
 from gradscope.learning.bptt import entering_errors
 from gradscope.learning.losses import step_errors
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import Trajectory
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from gradscope.arrays import FloatArray
 from gradscope.errors import SettingError, ShapeError
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import Trajectory
 
 

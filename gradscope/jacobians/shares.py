@@ -12,7 +12,7 @@ from gradscope.arrays import FloatArray, IntArray
 from gradscope.data.sequences import Targets
 from gradscope.learning.bptt import adjoints_by_lag, global_norm, weight_gradients
 from gradscope.learning.losses import step_errors
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import Trajectory
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.jacobians.chain import elman_chain
 from gradscope.learning.differences import CUBE_ROOT_OF_EPSILON
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import unroll
 
 

@@ -23,7 +23,7 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.data.sequences import Targets
 from gradscope.learning.losses import step_errors
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import Trajectory
 
 
@@ -32,7 +32,7 @@ class Gradients:
     """The loss, its gradient for every weight, and every hidden adjoint.
 
     ``loss`` is E = Σ_t E_t; ``step_errors`` (T,) are the E_t; ``weights`` maps the names in
-    ``model.cells.WEIGHT_NAMES`` to ∂E/∂(that array), of its shape; ``hidden_adjoints`` (T+1,B,H)
+    ``model.elman.WEIGHT_NAMES`` to ∂E/∂(that array), of its shape; ``hidden_adjoints`` (T+1,B,H)
     holds ∂E/∂h_t at ``[t]``.
     """
 

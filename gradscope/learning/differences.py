@@ -11,7 +11,7 @@ import numpy as np
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.data.sequences import Batch
 from gradscope.learning.losses import step_errors
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import unroll
 
 CUBE_ROOT_OF_EPSILON = float(np.finfo(np.float64).eps ** (1.0 / 3.0))
@@ -35,7 +35,7 @@ def central_differences(
     batch : Batch
         What the loss is measured on.
     name : str
-        The array, as in ``model.cells.WEIGHT_NAMES``.
+        The array, as in ``model.elman.WEIGHT_NAMES``.
     entries : (n,) array of int
         Flat indices into it.
 

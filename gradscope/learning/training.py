@@ -16,7 +16,7 @@ from gradscope.data.sequences import Batch
 from gradscope.learning.bptt import Gradients, backpropagate
 from gradscope.learning.history import History, NonFinite, Stop
 from gradscope.learning.optimizers import Optimizer, Weights, clip_by_norm, clip_by_value
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import Trajectory, unroll
 
 Watcher = Callable[[int, float, float, ElmanParameters], None]

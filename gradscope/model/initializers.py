@@ -25,7 +25,7 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.errors import SettingError
 from gradscope.model.activations import ACTIVATIONS
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.elman import ElmanParameters
 from gradscope.names import ActivationName, InitializerName
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.errors import ShapeError
 from gradscope.model.activations import Activation
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.elman import ElmanParameters
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -20,7 +20,7 @@ from gradscope.arrays import FloatArray
 from gradscope.data.sequences import Baseline, Batch, Facts, Targets
 from gradscope.errors import ArchiveError, ShapeError
 from gradscope.model.activations import ACTIVATIONS
-from gradscope.model.cells import WEIGHT_NAMES, ElmanParameters
+from gradscope.model.elman import WEIGHT_NAMES, ElmanParameters
 from gradscope.names import ErrorName
 from gradscope.study.config import Settings
 from gradscope.study.examine import Sight

@@ -8,7 +8,7 @@ import numpy as np
 from gradscope.diagnosis.horizon import memory_horizon
 from gradscope.jacobians.chain import elman_chain
 from gradscope.jacobians.lag_norms import lag_norms
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import unroll
 from gradscope.study.config import Settings
 from gradscope.study.examine import first_overflow

@@ -12,7 +12,7 @@ from gradscope.errors import SettingError
 from gradscope.jacobians.adjoints import log_adjoint_norms
 from gradscope.jacobians.chain import ElmanChain, elman_chain
 from gradscope.learning.bptt import backpropagate
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import Trajectory, unroll
 from gradscope.names import StageName
 from gradscope.study.config import Settings

@@ -15,7 +15,7 @@ from gradscope.diagnosis.growth import CauseRates
 from gradscope.diagnosis.remedies import Remedy
 from gradscope.diagnosis.verdict import Verdict
 from gradscope.learning.history import History
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import StageName
 from gradscope.study.config import Settings

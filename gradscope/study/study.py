@@ -19,7 +19,7 @@ from gradscope.learning.history import Stop
 from gradscope.learning.losses import error_per_step
 from gradscope.learning.optimizers import DEFAULT_LEARNING_RATE, OPTIMIZERS
 from gradscope.learning.training import Limits, Trained, Watcher, train
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.elman import ElmanParameters
 from gradscope.model.initializers import initialize
 from gradscope.model.trajectory import unroll
 from gradscope.names import ActivationName, StageName
