@@ -1,0 +1,194 @@
+"""What every cell is, seen from outside: a state, a course through time, and the linear part of
+each step.
+
+A cell carries a state s_t of size S from step to step, s_t = F(x_t, s_{t−1}), and shows H of it to
+a linear readout: y_t = V h_t + c. What the cells keep of themselves:
+
+=======  =====  ==================  ================================================================
+cell     S      hidden h_t          pre-activations, blocks of H
+=======  =====  ==================  ================================================================
+Elman    H      s_t, or φ(s_t)      a
+GRU      H      s_t                 r, z, n (PyTorch's order), then W_n h + b′ where the reset gate
+                                    comes after that product
+LSTM     2H     s_t = (h_t, c_t)    i, f, g, o (PyTorch's order)
+=======  =====  ==================  ================================================================
+
+The step's linear part is a ``Tangent``: J_t = ∂s_t/∂s_{t−1} kept as its factors, applied from the
+left or from the right, never multiplied out. Everything that follows gradient (``learning.bptt``,
+``jacobians``) asks the tangent, and no one asks which cell it is. The cells themselves live in
+``elman``, ``gru`` and ``lstm``.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol, Self
+
+import numpy as np
+
+from gradscope.arrays import FloatArray
+from gradscope.errors import ShapeError
+from gradscope.model.activations import Activation
+
+At = int | slice | tuple[int, slice, None]
+"""Which steps a tangent works at, as an index into its (T,B,·) factors: ``t - 1`` for rows (B,·) at
+step t, ``slice(n)`` for rows (n,B,·) at steps 1 … n, ``(t - 1, slice(None), None)`` for rows
+(B,r,·) at step t."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Course:
+    """What a cell did with its inputs.
+
+    ``inputs`` (T,B,D); ``states`` (T+1,B,S) with s_t at ``[t]``, the given s_0 first; ``hidden``
+    (T+1,B,H), what the readout sees; ``pre_activations`` (T,B,G), block by block as in the table
+    above; ``candidates`` (T,B,H), where φ itself is taken: the units of a vanilla RNN, the
+    candidate of a gated cell.
+    """
+
+    inputs: FloatArray
+    states: FloatArray
+    hidden: FloatArray
+    pre_activations: FloatArray
+    candidates: FloatArray
+
+
+class Tangent(Protocol):
+    """A cell linearised along its course. ``at`` says which steps; see ``At``."""
+
+    @property
+    def course(self) -> Course:
+        """Where it was linearised."""
+        ...
+
+    @property
+    def local_size(self) -> int:
+        """G, the size of a step's local adjoints."""
+        ...
+
+    def back(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
+        """Carry rows (…,S) at s_t back to s_{t−1}: rows · J_t. On the way fill ``local`` (…,G) with
+        the adjoints of what the weights feed, of which ``weight_gradients`` is made.
+        """
+        ...
+
+    def forward(self, vectors: FloatArray, at: At) -> FloatArray:
+        """Carry vectors (…,S) at s_{t−1} on to s_t: J_t v."""
+        ...
+
+    def enter(self, errors: FloatArray) -> FloatArray:
+        """Turn ∂E/∂h_t (T,B,H), as the readout sends it, into ∂E/∂s_t (T,B,S)."""
+        ...
+
+    def weight_gradients(self, local: FloatArray) -> dict[str, FloatArray]:
+        """Gather the gradient of every recurrent weight from local adjoints (N,B,G) at the first N
+        steps.
+        """
+        ...
+
+    def stages(self, vectors: FloatArray, at: At) -> dict[str, FloatArray]:
+        """Build J_t v up from a simpler step to the whole one, stage by stage; the last is J_t v.
+        What each adds is what ``diagnosis`` calls a cause.
+        """
+        ...
+
+    def log_bound(self) -> float:
+        """A number that log σ_max(J_t) exceeds at no step of the course, in nats."""
+        ...
+
+
+class Cell(Protocol):
+    """A network of one recurrent layer and a linear readout, whatever its cell."""
+
+    @property
+    def activation(self) -> Activation:
+        """φ."""
+        ...
+
+    @property
+    def output_weights(self) -> FloatArray:
+        """V, (O,H)."""
+        ...
+
+    @property
+    def output_bias(self) -> FloatArray:
+        """c, (O,)."""
+        ...
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """(D, H, O): input, hidden and output size."""
+        ...
+
+    @property
+    def state_size(self) -> int:
+        """S."""
+        ...
+
+    def weights(self) -> Iterator[tuple[str, FloatArray]]:
+        """Yield each weight array with its name, in a fixed order."""
+        ...
+
+    def with_weights(self, weights: dict[str, FloatArray]) -> Self:
+        """Return the same network with other weights, by name."""
+        ...
+
+    def run(self, inputs: FloatArray, initial_state: FloatArray) -> Course:
+        """Go through inputs (T,B,D) from s_0 (B,S)."""
+        ...
+
+    def linearize(self, course: Course) -> Tangent:
+        """Take the linear part of every step of a course."""
+        ...
+
+
+def as_float_arrays(cell: object, names: tuple[str, ...]) -> None:
+    """Turn the named fields of a frozen cell into float64 arrays."""
+    for name in names:
+        object.__setattr__(cell, name, np.asarray(getattr(cell, name), dtype=np.float64))
+
+
+def require_shapes(cell: object, wanted: dict[str, tuple[int, ...]], hidden: int) -> None:
+    """Refuse weight arrays whose shapes do not belong together."""
+    for name, shape in wanted.items():
+        found = getattr(cell, name).shape
+        if found != shape:
+            raise ShapeError(
+                f"{name} has shape {found}, but {hidden} hidden units and the sizes of the biases "
+                f"ask for {shape}"
+            )
+
+
+def project_inputs(inputs: FloatArray, weights: FloatArray, bias: FloatArray) -> FloatArray:
+    """Return U x_t + b for all steps (T,B,G), as one GEMM."""
+    flat = inputs.reshape(-1, inputs.shape[2]) @ weights.T + bias
+    return flat.reshape(*inputs.shape[:2], bias.size)
+
+
+def product(rows: FloatArray, matrix: FloatArray) -> FloatArray:
+    """Return rows (…,n) · matrix (n,m) as one flat GEMM."""
+    if rows.ndim == 2:
+        return rows @ matrix
+    flat = rows.reshape(-1, rows.shape[-1]) @ matrix
+    return flat.reshape(*rows.shape[:-1], matrix.shape[1])
+
+
+def outer_sum(rows: FloatArray, columns: FloatArray) -> FloatArray:
+    """Return Σ over steps and sequences of rows (N,B,n) ⊗ columns (N,B,m), as one GEMM: (n,m)."""
+    flat = rows.reshape(-1, rows.shape[2])
+    return flat.T @ columns.reshape(flat.shape[0], columns.shape[2])
+
+
+def largest(factor: FloatArray) -> float:
+    """Return max |factor|."""
+    return float(np.max(np.abs(factor)))
+
+
+def spectral_norm(weights: FloatArray) -> float:
+    """Return σ_max of a weight matrix."""
+    return float(np.linalg.norm(weights, 2))
+
+
+def log_of(bound: float) -> float:
+    """Return log of a bound in nats, −inf for 0."""
+    with np.errstate(divide="ignore"):
+        return float(np.log(bound))
