@@ -16,7 +16,7 @@ from gradscope.study.ranges import parse_whole_numbers, parse_words
 
 if TYPE_CHECKING:
     from gradscope.learning.training import Watcher
-    from gradscope.model.elman import ElmanParameters
+    from gradscope.model.cells import Cell
     from gradscope.study.config import Settings
 
 EXAMPLES = """\
@@ -91,7 +91,7 @@ def run_comparison(
         def watch_cell(_number: int, cell: "Settings") -> "Watcher":
             text = f"{cell.activation}, {cell.steps} steps"
 
-            def watch(_update: int, _loss: float, _norm: float, _params: "ElmanParameters") -> None:
+            def watch(_update: int, _loss: float, _norm: float, _params: "Cell") -> None:
                 advance(text)
 
             return watch

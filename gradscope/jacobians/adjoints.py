@@ -1,4 +1,4 @@
-"""‖∂E/∂h_t‖ for every t in the log domain, where the plain adjoints would underflow.
+"""‖∂E/∂s_t‖ for every t in the log domain, where the plain adjoints would underflow.
 
 The backward sweep of ``learning.bptt`` on rows whose scale is kept beside them as a power of two,
 one for each sequence.
@@ -8,22 +8,20 @@ import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.data.sequences import Targets
-from gradscope.jacobians.chain import elman_chain
+from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.lag_norms import LOG_2
 from gradscope.learning.bptt import entering_errors
 from gradscope.learning.losses import step_errors
-from gradscope.model.elman import ElmanParameters
+from gradscope.model.cells import Cell
 from gradscope.model.trajectory import Trajectory
 
 
-def log_adjoint_norms(
-    params: ElmanParameters, trajectory: Trajectory, targets: Targets
-) -> FloatArray:
-    """Return log ‖∂E/∂h_t‖, the norm over sequences and units together.
+def log_adjoint_norms(params: Cell, trajectory: Trajectory, targets: Targets) -> FloatArray:
+    """Return log ‖∂E/∂s_t‖, the norm over sequences and the whole state together.
 
     Parameters
     ----------
-    params : ElmanParameters
+    params : Cell
         The network.
     trajectory : Trajectory
         Its course over B sequences of T steps.
@@ -40,9 +38,9 @@ def log_adjoint_norms(
     ShapeError
         If a slope or a weight is not finite.
     """
-    chain = elman_chain(params, trajectory)
+    chain = cell_chain(params, trajectory)
     _, output_slopes = step_errors(trajectory.outputs, targets)
-    entering = entering_errors(params, output_slopes)
+    entering = entering_errors(params, params.linearize(trajectory.course), output_slopes)
     rows: FloatArray = np.zeros((chain.n_sequences, 1, chain.state_size))
     exponents: IntArray = np.zeros(chain.n_sequences, dtype=np.int64)
     log_norms = np.empty((chain.n_steps + 1, chain.n_sequences))

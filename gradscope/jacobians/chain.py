@@ -14,6 +14,7 @@ from gradscope.arrays import FloatArray
 from gradscope.errors import SettingError, ShapeError
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import Trajectory
+from gradscope.names import StateName
 
 
 class Chain(Protocol):
@@ -193,9 +194,22 @@ class DenseChain:
 
 
 def elman_chain(params: ElmanParameters, trajectory: Trajectory) -> ElmanChain:
-    """Return the chain of a vanilla RNN along a trajectory."""
+    """Return the chain of a vanilla RNN, its state the activation, along a trajectory.
+
+    Raises
+    ------
+    SettingError
+        If its state is the pre-activation, or its units leak differently: ``cell_chain`` takes any
+        cell.
+    """
+    if params.state is StateName.PRE or not isinstance(params.leak, float):
+        raise SettingError(
+            "an ElmanChain has one leak and the activation as its state; take cell_chain, which "
+            "takes any cell"
+        )
     return ElmanChain(
         slopes=trajectory.slopes,
         recurrent_weights=params.recurrent_weights,
+        leak=params.leak,
         slope_ceiling=params.activation.slope_ceiling,
     )

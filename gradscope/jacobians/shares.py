@@ -10,9 +10,14 @@ import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.data.sequences import Targets
-from gradscope.learning.bptt import adjoints_by_lag, global_norm, weight_gradients
+from gradscope.learning.bptt import (
+    adjoints_by_lag,
+    entering_errors,
+    global_norm,
+    local_adjoints,
+)
 from gradscope.learning.losses import step_errors
-from gradscope.model.elman import ElmanParameters
+from gradscope.model.cells import Cell
 from gradscope.model.trajectory import Trajectory
 
 
@@ -20,7 +25,7 @@ from gradscope.model.trajectory import Trajectory
 class GradientShares:
     """The shares of the gradient by lag.
 
-    ``lags`` (L,) are 0 … T−1; ``norms`` maps "input_weights", "recurrent_weights" and "hidden_bias"
+    ``lags`` (L,) are 0 … T−1; ``norms`` maps the names of the recurrent layer's weights
     to ‖C_ℓ‖ (L,); ``total`` maps the same names to Σ_ℓ C_ℓ, of the shape of the array.
     """
 
@@ -29,14 +34,12 @@ class GradientShares:
     total: dict[str, FloatArray]
 
 
-def gradient_shares(
-    params: ElmanParameters, trajectory: Trajectory, targets: Targets
-) -> GradientShares:
-    """Split ∂E/∂U, ∂E/∂W and ∂E/∂b by lag.
+def gradient_shares(params: Cell, trajectory: Trajectory, targets: Targets) -> GradientShares:
+    """Split ∂E/∂U, ∂E/∂W and ∂E/∂b (and what else a cell has) by lag.
 
     Parameters
     ----------
-    params : ElmanParameters
+    params : Cell
         The network.
     trajectory : Trajectory
         Its course over B sequences of T steps.
@@ -52,15 +55,15 @@ def gradient_shares(
     Cost: T backward sweeps, each made as one GEMM over all anchors.
     """
     _, output_slopes = step_errors(trajectory.outputs, targets)
-    slopes = trajectory.slopes
+    tangent = params.linearize(trajectory.course)
+    entering = entering_errors(params, tangent, output_slopes)
     n_steps = trajectory.n_steps
     norms: dict[str, list[float]] = {}
     total: dict[str, FloatArray] = {}
-    for lag, rows in adjoints_by_lag(params, slopes, output_slopes, n_steps - 1):
+    for lag, rows in adjoints_by_lag(tangent, entering, n_steps - 1):
         # Row 0 belongs to h_0 once the lag is 1 or more; nothing but the given state made it.
         states = rows if lag == 0 else rows[1:]
-        span = n_steps - lag
-        share = weight_gradients(trajectory, states * slopes[:span])
+        share = tangent.weight_gradients(local_adjoints(tangent, states))
         for name, array in share.items():
             norms.setdefault(name, []).append(global_norm({name: array}))
             total[name] = total.get(name, np.zeros_like(array)) + array

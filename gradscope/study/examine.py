@@ -12,7 +12,7 @@ from gradscope.errors import SettingError
 from gradscope.jacobians.adjoints import log_adjoint_norms
 from gradscope.jacobians.chain import ElmanChain, elman_chain
 from gradscope.learning.bptt import backpropagate
-from gradscope.model.elman import ElmanParameters
+from gradscope.model.cells import Cell
 from gradscope.model.trajectory import Trajectory, unroll
 from gradscope.names import StageName
 from gradscope.study.config import Settings
@@ -34,7 +34,7 @@ class Sight:
 
 
 def examine(
-    name: StageName, params: ElmanParameters, *, sight: Sight, error: float, settings: Settings
+    name: StageName, params: Cell, *, sight: Sight, error: float, settings: Settings
 ) -> tuple[Stage, Trajectory]:
     """Return one stage of a study (profile, verdict, causes, gradient, slopes) and the trajectory
     behind it.
@@ -104,7 +104,7 @@ def _profile(diagnosis: Diagnosis) -> Profile:
     return Profile(norms.lags, norms.log_norms, diagnosis.log_bound, certificate)
 
 
-def _gradient(params: ElmanParameters, trajectory: Trajectory, batch: Batch) -> GradientSummary:
+def _gradient(params: Cell, trajectory: Trajectory, batch: Batch) -> GradientSummary:
     return GradientSummary(
         norm=backpropagate(params, trajectory, batch.targets).norm,
         log_by_step=log_adjoint_norms(params, trajectory, batch.targets),

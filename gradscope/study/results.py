@@ -15,7 +15,7 @@ from gradscope.diagnosis.growth import CauseRates
 from gradscope.diagnosis.remedies import Remedy
 from gradscope.diagnosis.verdict import Verdict
 from gradscope.learning.history import History
-from gradscope.model.elman import ElmanParameters
+from gradscope.model.cells import Cell
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import StageName
 from gradscope.study.config import Settings
@@ -100,7 +100,7 @@ class Analysis:
     facts: Facts
     stages: tuple[Stage, ...]
     training: History | None
-    params: ElmanParameters
+    params: Cell
     trajectory: Trajectory
     examined: Batch
     remedies: tuple[Remedy, ...]

@@ -19,7 +19,7 @@ from gradscope.learning.history import Stop
 from gradscope.learning.losses import error_per_step
 from gradscope.learning.optimizers import DEFAULT_LEARNING_RATE, OPTIMIZERS
 from gradscope.learning.training import Limits, Trained, Watcher, train
-from gradscope.model.elman import ElmanParameters
+from gradscope.model.cells import Cell
 from gradscope.model.initializers import initialize
 from gradscope.model.trajectory import unroll
 from gradscope.names import ActivationName, StageName
@@ -52,7 +52,7 @@ class Subject:
     """The network to study, what it is examined on, and held-out sequences to measure its error."""
 
     first_stage: StageName
-    params: ElmanParameters
+    params: Cell
     sight: Sight
     held_out: Batch
 
@@ -153,7 +153,7 @@ def open_problem(settings: Settings) -> Problem:
     )
 
 
-def draw_network(settings: Settings, problem: Problem, rng: np.random.Generator) -> ElmanParameters:
+def draw_network(settings: Settings, problem: Problem, rng: np.random.Generator) -> Cell:
     """Draw the weights that the settings describe, in the sizes that the problem asks for."""
     return initialize(
         rng,
@@ -166,15 +166,13 @@ def draw_network(settings: Settings, problem: Problem, rng: np.random.Generator)
     )
 
 
-def held_out_error(params: ElmanParameters, held_out: Batch) -> float:
+def held_out_error(params: Cell, held_out: Batch) -> float:
     """Return the mean step error on held-out sequences; infinite where the state overflows."""
     error = error_per_step(unroll(params, held_out.inputs).outputs, held_out.targets)
     return error if np.isfinite(error) else np.inf
 
 
-def train_network(
-    params: ElmanParameters, settings: Settings, watch: Watcher | None = None
-) -> Trained:
+def train_network(params: Cell, settings: Settings, watch: Watcher | None = None) -> Trained:
     """Train as the settings say, on batches of their own random stream."""
     problem = open_problem(settings)
     rng = Streams.from_seed(settings.seed).training
