@@ -93,10 +93,10 @@ def backpropagate(
     errors, output_slopes = step_errors(trajectory.outputs, targets)
     with np.errstate(over="ignore", invalid="ignore"):
         tangent = params.linearize(trajectory.course)
-        entering = entering_errors(params, tangent, output_slopes)
         if truncation is None or truncation >= trajectory.n_steps:
-            adjoints, local = _sweep(tangent, entering)
+            adjoints, local = _sweep(params, tangent, output_slopes)
         else:
+            entering = entering_errors(params, tangent, output_slopes)
             adjoints, local = _truncated_sweep(tangent, entering, truncation)
         weights = tangent.weight_gradients(local)
         flat = output_slopes.reshape(-1, output_slopes.shape[2])
@@ -118,11 +118,13 @@ def local_adjoints(tangent: Tangent, adjoints: FloatArray) -> FloatArray:
     return local
 
 
-def _sweep(tangent: Tangent, entering: FloatArray) -> tuple[FloatArray, FloatArray]:
+def _sweep(
+    params: Cell, tangent: Tangent, output_slopes: FloatArray
+) -> tuple[FloatArray, FloatArray]:
     """Return δ (T+1,B,S) and the local adjoints (T,B,G) of the full backward sweep."""
-    n_steps, n_sequences, size = entering.shape
-    adjoints = np.zeros((n_steps + 1, n_sequences, size))
-    adjoints[1:] = entering
+    n_steps, n_sequences, _ = output_slopes.shape
+    adjoints = np.zeros((n_steps + 1, n_sequences, params.state_size))
+    adjoints[1:] = entering_errors(params, tangent, output_slopes)
     local = np.empty((n_steps, n_sequences, tangent.local_size))
     for step in range(n_steps, 0, -1):
         adjoints[step - 1] += tangent.back(adjoints[step], step - 1, local[step - 1])

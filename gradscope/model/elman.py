@@ -126,9 +126,9 @@ class ElmanParameters:
 
     def run(self, inputs: FloatArray, initial_state: FloatArray) -> Course:
         """Go through inputs (T,B,D) from s_0 (B,H): one GEMM for all inputs, one a step."""
-        pre_activations = project_inputs(inputs, self.input_weights, self.hidden_bias)
         states = np.empty((inputs.shape[0] + 1, *initial_state.shape))
         states[0] = initial_state
+        pre_activations = project_inputs(inputs, self.input_weights, self.hidden_bias)
         carry = np.ascontiguousarray(self.recurrent_weights.T)
         if self.state is StateName.PRE:
             self._run_pre(states, pre_activations, carry)
