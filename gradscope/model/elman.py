@@ -166,9 +166,9 @@ class ElmanParameters:
         driven = product(vectors, self.recurrent_weights.T)
         return (1.0 - self.leak) * vectors + self.leak * self.activation.slope_ceiling * driven
 
-    def log_bound(self) -> float:
+    def log_bound(self, slope_ceiling: float) -> float:
         """log(max(1−α) + max(α) γ σ_max(W)), which no step exceeds, in nats."""
-        at_most = self.activation.slope_ceiling * spectral_norm(self.recurrent_weights)
+        at_most = slope_ceiling * spectral_norm(self.recurrent_weights)
         leak = np.asarray(self.leak)
         return log_of(largest(1.0 - leak) + largest(leak) * at_most)
 
@@ -246,7 +246,7 @@ class PostTangent:
 
     def log_bound(self) -> float:
         """log(max(1−α) + max(α) γ σ_max(W)), in nats."""
-        return self.cell.log_bound()
+        return self.cell.log_bound(self.cell.activation.slope_ceiling)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -294,4 +294,4 @@ class PreTangent:
 
     def log_bound(self) -> float:
         """log(max(1−α) + max(α) γ σ_max(W)), in nats."""
-        return self.cell.log_bound()
+        return self.cell.log_bound(self.cell.activation.slope_ceiling)
