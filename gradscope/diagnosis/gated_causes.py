@@ -4,16 +4,16 @@ A gated cell hands gradient on by two ways, straight through a gate and through 
 weights. Along the leading right singular vector of P each step J v is built up in stages, and each
 stage changes the length of what arrives:
 
-===========  =======================================================================================
-direct       the gate that keeps the state (z of a GRU, f of an LSTM), alone, no recurrent weights:
-             log(‖D v‖/‖v‖). What the gradient would do if only the memory carried it; far below 0
-             where that gate is closed.
-weights      the candidate's weights W_n or W_g beside it, every other gate open and φ at its
-             largest slope: what the recurrent weights bring back.
-saturation   φ with the slope it has: what a candidate at its flat ends costs.
-gates        r of a GRU, i of an LSTM as they stand: what they keep out.
-gate_slopes  the gates moving with the state, ∂r/∂h, ∂z/∂h and so on: what is left of J v.
-===========  =======================================================================================
+====================  ==============================================================================
+direct                the gate that keeps the state (z of a GRU, f of an LSTM), alone, no recurrent
+                      weights: log(‖D v‖/‖v‖). What the gradient would do if only the memory carried
+                      it; far below 0 where that gate is closed.
+recurrent_weights     the candidate's weights W_n or W_g beside it, every other gate open and φ at
+                      its largest slope: what the recurrent weights bring back.
+candidate_saturation  φ with the slope it has: what a candidate at its flat ends costs.
+closed_gates          r of a GRU, i of an LSTM as they stand: what they keep out.
+gate_slopes           the gates moving with the state, ∂r/∂h, ∂z/∂h and so on: what is left of J v.
+====================  ==============================================================================
 
 Each term is the logarithm of the ratio of two successive lengths, so over the ℓ steps the five add
 up to log σ_max(P_ℓ) exactly; any of them may have either sign. A stage that is exactly zero while
@@ -45,9 +45,9 @@ class GatedCauses:
 
     lags: IntArray
     direct: FloatArray
-    weights: FloatArray
-    saturation: FloatArray
-    gates: FloatArray
+    recurrent_weights: FloatArray
+    candidate_saturation: FloatArray
+    closed_gates: FloatArray
     gate_slopes: FloatArray
     total: FloatArray
 
@@ -95,9 +95,9 @@ def cell_causes(chain: CellChain, lags: IntArray | None = None) -> Causes | Gate
     return GatedCauses(
         lags=chosen,
         direct=terms["direct"],
-        weights=terms["weights"],
-        saturation=terms["saturation"],
-        gates=terms["gates"],
+        recurrent_weights=terms["recurrent_weights"],
+        candidate_saturation=terms["candidate_saturation"],
+        closed_gates=terms["closed_gates"],
         gate_slopes=terms["gate_slopes"],
         total=total,
     )

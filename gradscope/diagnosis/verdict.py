@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradscope.arrays import FloatArray
-from gradscope.diagnosis.growth import CauseRates, growth_rates
+from gradscope.diagnosis.growth import Rates, growth_rates, terms_of
 from gradscope.diagnosis.horizon import extrapolated_horizon, memory_horizon
 from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.errors import SettingError
@@ -84,7 +84,7 @@ class Evidence:
 
     log_norms: FloatArray
     bound_rate: float
-    causes: CauseRates | None = None
+    causes: Rates | None = None
     required_lag: int | None = None
     learned: Learned | None = None
     overflow_step: int | None = None
@@ -250,18 +250,12 @@ def _bound_reason(bound_rate: float) -> tuple[Reason, ...]:
     return (Reason(code, {"bound_rate_nats_per_step": rate}),)
 
 
-def _cause_reason(rates: CauseRates | None) -> tuple[Reason, ...]:
+def _cause_reason(rates: Rates | None) -> tuple[Reason, ...]:
     """Name the largest cause in the direction in which the norm goes."""
     if rates is None or rates.total is None:
         return ()
-    terms = {
-        "weights": rates.weights,
-        "slope_ceiling": rates.slope_ceiling,
-        "misalignment": rates.misalignment,
-        "saturation": rates.saturation,
-    }
     sign = 1.0 if rates.total >= 0 else -1.0
-    cause, size = max(terms.items(), key=lambda each: sign * (each[1] or 0.0))
+    cause, size = max(terms_of(rates).items(), key=lambda each: sign * (each[1] or 0.0))
     return (Reason(ReasonCode.MAIN_CAUSE, {"cause": cause, "nats_per_step": size}),)
 
 

@@ -29,6 +29,15 @@ from gradscope.arrays import FloatArray
 from gradscope.errors import ShapeError
 from gradscope.model.activations import Activation
 
+WEIGHT_NAMES = (
+    "input_weights",
+    "recurrent_weights",
+    "hidden_bias",
+    "output_weights",
+    "output_bias",
+)
+"""The weights that every cell has; ``U x``, ``W h`` and ``b`` of a gated cell block above block."""
+
 At = int | slice | tuple[int, slice, None]
 """Which steps a tangent works at, as an index into its (T,B,·) factors: ``t - 1`` for rows (B,·) at
 step t, ``slice(n)`` for rows (n,B,·) at steps 1 … n, ``(t - 1, slice(None), None)`` for rows

@@ -22,6 +22,7 @@ from gradscope.arrays import FloatArray
 from gradscope.errors import SettingError, ShapeError
 from gradscope.model.activations import TANH, Activation
 from gradscope.model.cells import (
+    WEIGHT_NAMES,
     At,
     Course,
     as_float_arrays,
@@ -34,14 +35,6 @@ from gradscope.model.cells import (
     spectral_norm,
 )
 from gradscope.names import StateName
-
-WEIGHT_NAMES = (
-    "input_weights",
-    "recurrent_weights",
-    "hidden_bias",
-    "output_weights",
-    "output_bias",
-)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -11,7 +11,8 @@ glorot       every block of W from U(±√(3/H)); the rest as under orthogonal.
 ===========  =======================================================================================
 
 A forget bias of 1 keeps the gate at σ(1) = 0.73, a time scale of three steps: Jozefowicz, Zaremba &
-Sutskever (2015), ICML, section 2.2. A GRU has no forget bias; its update gate z starts at ½.
+Sutskever (2015), ICML, section 2.2. In a GRU the bias b_z of the update gate does the same: it is 0
+unless one is given.
 """
 
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ def initialize_gru(
     sizes: tuple[int, int, int],
     *,
     draw: Draw | None = None,
+    forget_bias: float | None = None,
     reset_after: bool = True,
     activation: ActivationName = ActivationName.TANH,
 ) -> GruParameters:
@@ -63,6 +65,9 @@ def initialize_gru(
         Input, hidden and output size.
     draw : Draw, optional
         Scheme and factors.
+    forget_bias : float, optional
+        b_z of every unit, which keeps the old state; by default 0, under ``uniform`` drawn as in
+        PyTorch.
     reset_after : bool
         Whether the reset gate comes after the product, as in PyTorch and Keras.
     activation : ActivationName
@@ -80,6 +85,8 @@ def initialize_gru(
     draw = draw or Draw()
     hidden = sizes[1]
     weights = _recurrent_layer(rng, sizes, draw, 3)
+    if forget_bias is not None:
+        weights["hidden_bias"][hidden : 2 * hidden] = forget_bias
     second_bias = None
     if reset_after:
         # Of PyTorch's second bias the parts for r and z stand in ``hidden_bias`` already.

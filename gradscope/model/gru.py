@@ -19,20 +19,13 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.model.activations import SIGMOID, TANH, Activation
 from gradscope.model.cells import (
+    WEIGHT_NAMES,
     Course,
     as_float_arrays,
     project_inputs,
     require_shapes,
 )
 from gradscope.model.gru_tangents import GruFactors, ResetAfterTangent, ResetBeforeTangent
-
-WEIGHT_NAMES = (
-    "input_weights",
-    "recurrent_weights",
-    "hidden_bias",
-    "output_weights",
-    "output_bias",
-)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -98,9 +98,9 @@ class ResetAfterTangent:
         direct = vectors * factors.update[at]
         return {
             "direct": direct,
-            "weights": direct + driven * factors.open_gains[at],
-            "saturation": direct + driven * factors.candidate_gains[at],
-            "gates": direct + driven * factors.reset[at] * factors.candidate_gains[at],
+            "recurrent_weights": direct + driven * factors.open_gains[at],
+            "candidate_saturation": direct + driven * factors.candidate_gains[at],
+            "closed_gates": direct + driven * factors.reset[at] * factors.candidate_gains[at],
             "gate_slopes": self.forward(vectors, at),
         }
 
@@ -189,9 +189,9 @@ class ResetBeforeTangent:
         passed = product(vectors * factors.reset[at], to_candidate)
         return {
             "direct": direct,
-            "weights": direct + driven * factors.open_gains[at],
-            "saturation": direct + driven * factors.candidate_gains[at],
-            "gates": direct + passed * factors.candidate_gains[at],
+            "recurrent_weights": direct + driven * factors.open_gains[at],
+            "candidate_saturation": direct + driven * factors.candidate_gains[at],
+            "closed_gates": direct + passed * factors.candidate_gains[at],
             "gate_slopes": self.forward(vectors, at),
         }
 

@@ -22,6 +22,7 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.model.activations import SIGMOID, TANH, Activation
 from gradscope.model.cells import (
+    WEIGHT_NAMES,
     At,
     Course,
     as_float_arrays,
@@ -32,14 +33,6 @@ from gradscope.model.cells import (
     project_inputs,
     require_shapes,
     spectral_norm,
-)
-
-WEIGHT_NAMES = (
-    "input_weights",
-    "recurrent_weights",
-    "hidden_bias",
-    "output_weights",
-    "output_bias",
 )
 
 
@@ -216,9 +209,9 @@ class LstmTangent:
         gated = self.gains[at][..., 2 * size : 3 * size]
         cell_changes = {
             "direct": direct,
-            "weights": direct + self.cell.activation.slope_ceiling * driven,
-            "saturation": direct + slopes * driven,
-            "gates": direct + gated * driven,
+            "recurrent_weights": direct + self.cell.activation.slope_ceiling * driven,
+            "candidate_saturation": direct + slopes * driven,
+            "closed_gates": direct + gated * driven,
         }
         shown = {name: self._show(each, at) for name, each in cell_changes.items()}
         return {**shown, "gate_slopes": self.forward(vectors, at)}

@@ -94,7 +94,12 @@ def test_without_weights_a_gru_has_its_update_gate_alone() -> None:
 
     assert isinstance(found, GatedCauses)
     np.testing.assert_allclose(found.direct[:, 0], np.log(0.75) * np.arange(1, 7), rtol=1e-12)
-    for term in (found.weights, found.saturation, found.gates, found.gate_slopes):
+    for term in (
+        found.recurrent_weights,
+        found.candidate_saturation,
+        found.closed_gates,
+        found.gate_slopes,
+    ):
         np.testing.assert_allclose(term, 0.0, atol=1e-12)
 
 
@@ -106,11 +111,11 @@ def test_a_saturated_candidate_costs_saturation() -> None:
 
     assert isinstance(at_flat_ends, GatedCauses)
     np.testing.assert_allclose(at_flat_ends.direct[-1], 6 * np.log(0.5), rtol=1e-12)
-    np.testing.assert_allclose(at_flat_ends.weights[-1], 6 * np.log(2.0), rtol=1e-12)
+    np.testing.assert_allclose(at_flat_ends.recurrent_weights[-1], 6 * np.log(2.0), rtol=1e-12)
     slope = 1.0 / np.cosh(2.0) ** 2
     first = causes_of(flat, QUIET[:1])
-    np.testing.assert_allclose(first.saturation[0], np.log(0.5 + 0.5 * slope), rtol=1e-12)
-    np.testing.assert_allclose(in_the_middle.saturation, 0.0, atol=1e-12)
+    np.testing.assert_allclose(first.candidate_saturation[0], np.log(0.5 + 0.5 * slope), rtol=1e-12)
+    np.testing.assert_allclose(in_the_middle.candidate_saturation, 0.0, atol=1e-12)
 
 
 @pytest.mark.parametrize(("kind", "closed"), [("gru", (-2.0, 0.0, 0.0)), ("lstm", (-2.0, 0, 0, 0))])
@@ -122,8 +127,8 @@ def test_a_closed_gate_costs_gates(kind: str, closed: tuple[float, ...]) -> None
 
     assert isinstance(shut, GatedCauses)
     assert isinstance(wide, GatedCauses)
-    assert shut.gates[-1].max() < -1.0
-    np.testing.assert_allclose(wide.gates, 0.0, atol=1e-12)
+    assert shut.closed_gates[-1].max() < -1.0
+    np.testing.assert_allclose(wide.closed_gates, 0.0, atol=1e-12)
 
 
 def test_an_lstm_with_its_forget_gate_half_shut_loses_by_it() -> None:
@@ -141,7 +146,7 @@ def test_a_gate_closed_to_the_last_bit_passes_its_share_to_the_weights() -> None
 
     assert isinstance(found, GatedCauses)
     np.testing.assert_array_equal(found.direct, 0.0)
-    np.testing.assert_allclose(found.weights[-1], 6 * np.log(0.5), rtol=1e-12)
+    np.testing.assert_allclose(found.recurrent_weights[-1], 6 * np.log(0.5), rtol=1e-12)
     np.testing.assert_allclose(sum_of_terms(found), found.total, rtol=1e-12)
 
 
