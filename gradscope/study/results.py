@@ -11,7 +11,7 @@ import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.data.sequences import Batch, Facts
-from gradscope.diagnosis.growth import CauseRates
+from gradscope.diagnosis.growth import Rates
 from gradscope.diagnosis.remedies import Remedy
 from gradscope.diagnosis.verdict import Verdict
 from gradscope.learning.history import History
@@ -83,7 +83,7 @@ class Stage:
     error: float
     profile: Profile
     verdict: Verdict
-    causes: CauseRates
+    causes: Rates
     gradient: GradientSummary
     slopes: SlopeSummary
 

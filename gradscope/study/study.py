@@ -20,12 +20,12 @@ from gradscope.learning.losses import error_per_step
 from gradscope.learning.optimizers import DEFAULT_LEARNING_RATE, OPTIMIZERS
 from gradscope.learning.training import Limits, Trained, Watcher, train
 from gradscope.model.cells import Cell
-from gradscope.model.initializers import initialize
 from gradscope.model.trajectory import unroll
 from gradscope.names import ActivationName, StageName
 from gradscope.study.archive import SavedRun, load_run
 from gradscope.study.config import NETWORK_SETTINGS, SEQUENCE_SETTINGS, Settings, flag
 from gradscope.study.examine import Sight, examine
+from gradscope.study.network import draw_network
 from gradscope.study.results import Analysis, Comparison
 
 HELD_OUT_SEQUENCES = 256
@@ -150,19 +150,6 @@ def open_problem(settings: Settings) -> Problem:
         settings.steps,
         missing=settings.missing,
         validation_fraction=settings.validation,
-    )
-
-
-def draw_network(settings: Settings, problem: Problem, rng: np.random.Generator) -> Cell:
-    """Draw the weights that the settings describe, in the sizes that the problem asks for."""
-    return initialize(
-        rng,
-        (problem.n_inputs, settings.hidden, problem.n_outputs),
-        activation=settings.activation,
-        scheme=settings.init,
-        gain=settings.gain,
-        input_scale=settings.input_scale,
-        center_bias=settings.center_bias,
     )
 
 
