@@ -53,7 +53,7 @@ def analyze(
     save: Save = None,
     fail_on: FailWhen = None,
 ) -> None:
-    """Train a vanilla RNN, multiply its Jacobians, and say what its gradient does and why."""
+    """Train a recurrent net, multiply its Jacobians, and say what its gradient does and why."""
     call.prepare(save, figure=png)
     settings = call.settings(load=load)
 

@@ -37,7 +37,7 @@ def train(
     png: Figure = None,
     save: Save = None,
 ) -> None:
-    """Train a vanilla RNN by backpropagation through time and watch its horizon move."""
+    """Train a recurrent net by backpropagation through time and watch its horizon move."""
     call.prepare(save, figure=png)
     settings = call.settings(load=load)
     if not settings.updates:

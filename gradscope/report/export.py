@@ -17,6 +17,7 @@ import numpy as np
 
 import gradscope
 from gradscope.arrays import FloatArray
+from gradscope.diagnosis.growth import terms_of
 from gradscope.diagnosis.reasons import Reason
 from gradscope.learning.history import History
 from gradscope.report.words import LN_10
@@ -58,7 +59,7 @@ def analysis_document(analysis: Analysis) -> Document:
 def comparison_document(comparison: Comparison) -> Document:
     """Return the comparison: its cells in a row each, and every analysis whole."""
     first = comparison.analyses[0].settings
-    shared = {k: v for k, v in first.as_dict().items() if k not in ("activation", "steps")}
+    shared = {k: v for k, v in first.as_dict().items() if k not in ("cell", "activation", "steps")}
     return {
         **head("comparison", shared),
         "interrupted": comparison.interrupted,
@@ -120,10 +121,7 @@ def _stage(stage: Stage) -> Document:
         "profile": _profile(stage.profile),
         "verdict": _verdict(stage),
         "causes": {
-            "weights": causes.weights,
-            "slope_ceiling": causes.slope_ceiling,
-            "misalignment": causes.misalignment,
-            "saturation": causes.saturation,
+            **terms_of(causes),
             "total": causes.total,
             "null_because": "the product is exactly zero" if causes.total is None else None,
         },
@@ -212,6 +210,7 @@ CELL_COLUMNS = (
     "log10_norm_at_last_lag",
     "error",
     "baseline",
+    "cell",
 )
 CHECKPOINT_COLUMNS = ("update", "error_per_step", "gradient_norm", "horizon")
 CHECK_COLUMNS = ("quantity", "against", "deviation", "tolerance", "passed")
@@ -242,6 +241,7 @@ def comparison_rows(comparison: Comparison) -> list[list[Any]]:
             finite(float(stage.profile.median[-1]) / LN_10),
             finite(stage.error),
             analysis.facts.baseline.error,
+            str(analysis.settings.cell),
         ]
         for analysis in comparison.analyses
         for stage in analysis.stages

@@ -10,6 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from gradscope.diagnosis.reasons import ReasonCode
+from gradscope.names import CellName
+from gradscope.report.cell_words import cause_rows, short_name
 from gradscope.report.screen import Screen
 from gradscope.report.terminal_plot import profile_plot
 from gradscope.report.words import (
@@ -32,14 +34,9 @@ from gradscope.study.check import CheckRow
 from gradscope.study.checkpoints import Checkpoint
 from gradscope.study.results import Analysis, Comparison, Stage
 
-CAUSE_ROWS = (
-    ("  weights, log σ_max(W)", "weights"),
-    ("  slope ceiling, log γ", "slope_ceiling"),
-    ("  misalignment", "misalignment"),
-    ("  saturation", "saturation"),
+WORDY = frozenset(
+    {"", "activation", "network", "gradient", "learned", "quantity", "against", "result"}
 )
-
-WORDY = frozenset({"", "activation", "gradient", "learned", "quantity", "against", "result"})
 """Columns of words, set to the left; numbers are set to the right."""
 
 
@@ -106,7 +103,7 @@ def _stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
         ("gradient", [str(stage.verdict.regime) for stage in stages]),
         ("growth rate, nats a step", [level(stage.verdict.rate) for stage in stages]),
         ("", [pace(stage.verdict.rate) for stage in stages]),
-        *((title, _causes_of(stages, name)) for title, name in CAUSE_ROWS),
+        *((title, _causes_of(stages, name)) for title, name in cause_rows(analysis.last.causes)),
         ("memory horizon", [_horizon(stage) for stage in stages]),
     ]
     if analysis.facts.required_lag is not None:
@@ -114,7 +111,7 @@ def _stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
     rows += [
         (f"log10 σ_max at lag {last}", [_log10(float(s.profile.median[-1])) for s in stages]),
         ("  5 % … 95 % of sequences", [_band(stage) for stage in stages]),
-        ("  its bound (γσ_max(W))^ℓ", [_log10(float(s.profile.log_bound[-1])) for s in stages]),
+        (_bound_title(analysis), [_log10(float(s.profile.log_bound[-1])) for s in stages]),
         ("gradient norm ‖∂E/∂θ‖", [number(stage.gradient.norm) for stage in stages]),
         ("error a step", [number(stage.error) for stage in stages]),
         ("  of its baseline", [number(analysis.facts.baseline.error)] * len(stages)),
@@ -128,6 +125,11 @@ def _stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
 
 def _causes_of(stages: Sequence[Stage], name: str) -> list[str]:
     return [level(getattr(stage.causes, name)) for stage in stages]
+
+
+def _bound_title(analysis: Analysis) -> str:
+    plain = analysis.settings.cell is CellName.ELMAN and analysis.settings.leak == 1.0
+    return "  its bound (γσ_max(W))^ℓ" if plain else "  its bound"
 
 
 def _log10(nats: float) -> str:
@@ -164,13 +166,15 @@ def comparison_page(comparison: Comparison, screen: Screen) -> RenderableType:
     length.
     """
     first = comparison.analyses[0]
-    table = _table(COMPARISON_TITLES, screen, gap=1 if screen.width < 100 else 3)
-    before = first.settings.activation
+    gated = any(each.settings.cell is not CellName.ELMAN for each in comparison.analyses)
+    titles = ("network", *COMPARISON_TITLES[1:]) if gated else COMPARISON_TITLES
+    table = _table(titles, screen, gap=1 if screen.width < 100 else 3)
+    before = short_name(first.settings)
     for analysis in comparison.analyses:
-        if analysis.settings.activation != before:
+        if short_name(analysis.settings) != before:
             table.add_section()
             table.add_row()
-        before = analysis.settings.activation
+        before = short_name(analysis.settings)
         _add(table, _comparison_cells(analysis), screen)
     return Group(
         Text(screen.say(f"{comparison_headline(comparison)}."), style="bold"),
@@ -194,7 +198,7 @@ def _shared(first: Analysis) -> str:
 def _comparison_cells(analysis: Analysis) -> list[str]:
     stage, verdict = analysis.last, analysis.last.verdict
     return [
-        str(analysis.settings.activation),
+        short_name(analysis.settings),
         str(analysis.settings.steps),
         str(verdict.regime),
         short_pace(verdict.rate),

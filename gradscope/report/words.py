@@ -7,12 +7,13 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from gradscope.diagnosis.growth import CauseRates
+from gradscope.diagnosis.growth import Rates, terms_of
 from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.diagnosis.remedies import Remedy, RemedyCode
 from gradscope.diagnosis.verdict import Verdict
 from gradscope.learning.history import History, Stop
 from gradscope.names import Regime, StageName
+from gradscope.report.cell_words import MAIN_CAUSES, model_name, short_name
 from gradscope.study.config import Settings
 from gradscope.study.results import Analysis, Comparison
 
@@ -35,16 +36,6 @@ REGIME_WORDS: Mapping[Regime, str] = MappingProxyType(
         Regime.STABLE: "The gradient is stable",
         Regime.MIXED: "The sequences disagree",
         Regime.TRANSIENT: "The gradient grows first, then vanishes",
-    }
-)
-
-CAUSE_WORDS: Mapping[str, str] = MappingProxyType(
-    {
-        "weights": "weights (log σ_max(W))",
-        "slope_ceiling": "slope ceiling (log γ)",
-        "misalignment": "misalignment",
-        "saturation": "saturation",
-        "total": "growth rate",
     }
 )
 
@@ -133,11 +124,11 @@ def _pace_of(verdict: Verdict) -> str:
 
 
 def comparison_headline(comparison: Comparison) -> str:
-    """Return in one sentence what each activation does at the longest length."""
-    longest = {analysis.settings.activation: analysis for analysis in comparison.analyses}
+    """Return in one sentence what each network does at the longest length."""
+    longest = {short_name(analysis.settings): analysis for analysis in comparison.analyses}
     parts = [
-        f"{activation} {_pace_of(analysis.last.verdict).removeprefix('it ')}"
-        for activation, analysis in longest.items()
+        f"{name} {_pace_of(analysis.last.verdict).removeprefix('it ')}"
+        for name, analysis in longest.items()
     ]
     length = max(analysis.settings.steps for analysis in longest.values())
     return f"Over {steps(length)}: {', '.join(parts)}"
@@ -150,7 +141,7 @@ def describe(settings: Settings, analysis: Analysis) -> str:
     if settings.load is not None:
         origin = f"loaded from {settings.load}"
     return (
-        f"{settings.activation} RNN, {inputs} in, {hidden} hidden, {outputs} out, {origin}; "
+        f"{model_name(settings)}, {inputs} in, {hidden} hidden, {outputs} out, {origin}; "
         f"{analysis.trajectory.n_steps} steps; {analysis.facts.description}; seed {settings.seed}"
     )
 
@@ -176,12 +167,14 @@ def remedy_sentence(remedy: Remedy) -> str:
     return text
 
 
-def cause_sentence(causes: CauseRates) -> str:
-    """Return the sum of the four causes as an equation in nats per step."""
+def cause_sentence(causes: Rates) -> str:
+    """Return the sum of the causes as an equation in nats per step."""
     if causes.total is None:
         return "the product is exactly zero: there is no rate to explain"
-    terms = ("weights", "slope_ceiling", "misalignment", "saturation")
-    summed = " ".join(f"{_signed(getattr(causes, term))} {term.replace('_', ' ')}" for term in terms)
+    summed = " ".join(
+        f"{_signed(value or 0.0)} {term.replace('_', ' ')}"
+        for term, value in terms_of(causes).items()
+    )
     return f"{summed} = {level(round(causes.total, 3))} nats a step"
 
 
@@ -232,18 +225,8 @@ def _bound(numbers: Mapping[str, Any]) -> str:
     return level(-math.inf if rate is None else rate)
 
 
-_MAIN_CAUSES: Mapping[str, str] = MappingProxyType(
-    {
-        "weights": "the size of W (log σ_max(W)",
-        "slope_ceiling": "the activation's largest slope γ (log γ",
-        "misalignment": "misalignment: the gradient lies off W's strongest direction (",
-        "saturation": "saturation: the units work where φ is flat (",
-    }
-)
-
-
 def _main_cause(numbers: Mapping[str, Any]) -> str:
-    cause = _MAIN_CAUSES[numbers["cause"]]
+    cause = MAIN_CAUSES[numbers["cause"]]
     sign = "" if cause.endswith("(") else " = "
     return f"The main cause is {cause}{sign}{level(numbers['nats_per_step'])} nats a step)."
 
@@ -317,6 +300,14 @@ _REMEDIES: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = MappingProx
         ),
         RemedyCode.GATES: lambda n: (
             f"For a lag of {n['required_lag']} consider a gated cell (GRU, LSTM) or a shorter lag."
+        ),
+        RemedyCode.KEEP_LONGER: lambda n: (
+            f"Keep the state longer (--forget-bias): by itself the gate loses "
+            f"{level(-n['direct'])} nats a step."
+        ),
+        RemedyCode.OPEN_GATES: lambda _: (
+            "Let the gates stand open at the start: smaller inputs (--input-scale) or a smaller "
+            "--gain."
         ),
         RemedyCode.LOOK_ELSEWHERE: lambda _: (
             "Look elsewhere: learning rate, number of updates, hidden size, the data."

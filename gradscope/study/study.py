@@ -21,7 +21,7 @@ from gradscope.learning.optimizers import DEFAULT_LEARNING_RATE, OPTIMIZERS
 from gradscope.learning.training import Limits, Trained, Watcher, train
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import unroll
-from gradscope.names import ActivationName, StageName
+from gradscope.names import ActivationName, CellName, StageName
 from gradscope.study.archive import SavedRun, load_run
 from gradscope.study.config import NETWORK_SETTINGS, SEQUENCE_SETTINGS, Settings, flag
 from gradscope.study.examine import Sight, examine
@@ -175,13 +175,17 @@ def train_network(params: Cell, settings: Settings, watch: Watcher | None = None
 
 
 def comparison_cells(
-    settings: Settings, activations: Iterable[ActivationName], steps: Iterable[int]
+    settings: Settings,
+    activations: Iterable[ActivationName],
+    steps: Iterable[int],
+    kinds: Iterable[CellName] | None = None,
 ) -> tuple[Settings, ...]:
     """Return the settings of every cell of a comparison, each checked against its task or data."""
-    lengths = tuple(steps)
+    functions, lengths = tuple(activations), tuple(steps)
     cells = tuple(
-        settings.with_changes({"activation": activation, "steps": length})
-        for activation in activations
+        settings.with_changes({"cell": kind, "activation": activation, "steps": length})
+        for kind in kinds or (settings.cell,)
+        for activation in functions
         for length in lengths
     )
     for cell in cells:
@@ -194,9 +198,10 @@ def compare(
     activations: Iterable[ActivationName] = (ActivationName.TANH, ActivationName.SIGMOID),
     steps: Iterable[int] = (10, 50, 100, 200),
     *,
+    kinds: Iterable[CellName] | None = None,
     watch: Callable[[int, Settings], Watcher | None] | None = None,
 ) -> Comparison:
-    """Analyse every activation at every length, all else alike.
+    """Analyse every kind of cell with every activation at every length, all else alike.
 
     Parameters
     ----------
@@ -204,6 +209,8 @@ def compare(
         What the cells share.
     activations, steps : iterables
         What is set side by side.
+    kinds : iterable of CellName, optional
+        Kinds of cell to set side by side; that of the settings by default.
     watch : callable, optional Called with the number (from 0) and the settings of each cell;
         returns what watches its training, or None.
 
@@ -217,7 +224,7 @@ def compare(
     SettingError, DataError
         Before anything is computed, if a cell contradicts its task or data.
     """
-    cells = comparison_cells(settings, activations, steps)
+    cells = comparison_cells(settings, activations, steps, kinds)
     if not cells:
         raise SettingError("there is nothing to compare; name an activation and a number of steps")
     done: list[Analysis] = []
