@@ -72,7 +72,15 @@ def diagnose(
     lags = tail_lags(norms.lags.size)
     found, bound_rate = explain(chain, lags[lags > 0])
     rates = cause_rates(found)
-    evidence = Evidence(norms.log_norms, bound_rate, rates, required_lag, learned, overflow_step)
+    evidence = Evidence(
+        norms.log_norms,
+        bound_rate,
+        rates,
+        required_lag,
+        learned,
+        overflow_step,
+        bound_of_course=isinstance(found, GatedCauses),
+    )
     log_bound = bound_rate * norms.lags.astype(np.float64)
     return Diagnosis(norms, log_bound, rates, judge(evidence, thresholds))
 

@@ -76,7 +76,8 @@ class Learned:
 class Evidence:
     """What a verdict rests on.
 
-    ``log_norms`` (L,B) in nats; ``bound_rate`` is log(γ σ_max(W)) in nats per step;
+    ``log_norms`` (L,B) in nats; ``bound_rate`` is log(γ σ_max(W)) in nats per step,
+    or with ``bound_of_course`` the most that a step of the measured course can add;
     ``required_lag`` in steps, None where nobody knows it; ``learned`` is None before anything was
     learned; ``overflow_step`` is the step at which the state grew too large to go on, None where it
     did not.
@@ -88,6 +89,7 @@ class Evidence:
     required_lag: int | None = None
     learned: Learned | None = None
     overflow_step: int | None = None
+    bound_of_course: bool = False
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -156,7 +158,7 @@ def judge(evidence: Evidence, thresholds: Thresholds | None = None) -> Verdict:
         *_zero_reason(log_norms),
         *_overflow_reason(evidence.overflow_step),
         *_lag_reasons(bare),
-        *_bound_reason(evidence.bound_rate),
+        *_bound_reason(evidence),
         *_cause_reason(evidence.causes),
         *_fine_reason(bare, median, thresholds),
         *_learning_reason(evidence.learned, thresholds),
@@ -242,12 +244,16 @@ def _lag_reasons(verdict: Verdict) -> tuple[Reason, ...]:
     return (Reason(code, {"horizon": verdict.horizon, "required_lag": verdict.required_lag}),)
 
 
-def _bound_reason(bound_rate: float) -> tuple[Reason, ...]:
-    """Say what the bound (γ σ_max(W))^ℓ leaves possible."""
+def _bound_reason(evidence: Evidence) -> tuple[Reason, ...]:
+    """Say what the bound (γ σ_max(W))^ℓ, or that of the course, leaves possible."""
+    bound_rate = evidence.bound_rate
     forced = bound_rate < 0.0
     code = ReasonCode.BOUND_FORCES_VANISHING if forced else ReasonCode.BOUND_ALLOWS_EXPLODING
     rate = bound_rate if np.isfinite(bound_rate) else None
-    return (Reason(code, {"bound_rate_nats_per_step": rate}),)
+    numbers: dict[str, float | int | str | None] = {"bound_rate_nats_per_step": rate}
+    if evidence.bound_of_course:
+        numbers["of"] = "course"
+    return (Reason(code, numbers),)
 
 
 def _cause_reason(rates: Rates | None) -> tuple[Reason, ...]:

@@ -77,3 +77,8 @@ def short_name(settings: Settings) -> str:
 def cause_rows(rates: Rates) -> tuple[tuple[str, str], ...]:
     """Return title and field name of every cause of a growth rate, in the order they add up."""
     return tuple((f"  {CAUSE_TITLES[name]}", name) for name in terms_of(rates))
+
+
+def has_textbook_bound(settings: Settings) -> bool:
+    """Whether the bound is (γ σ_max(W))^ℓ; a leak and gates have others."""
+    return settings.cell is CellName.ELMAN and settings.leak == 1.0

@@ -126,6 +126,7 @@ def _stage(stage: Stage) -> Document:
             "null_because": "the product is exactly zero" if causes.total is None else None,
         },
         "gradient": _gradient(stage.gradient),
+        **_per_time_constant(stage),
         "slopes": {
             "p05": numbers(stage.slopes.p05),
             "median": numbers(stage.slopes.median),
@@ -133,6 +134,11 @@ def _stage(stage: Stage) -> Document:
             "ceiling": stage.slopes.ceiling,
         },
     }
+
+
+def _per_time_constant(stage: Stage) -> Document:
+    rate = stage.rate_per_time_constant
+    return {} if rate is None else {"rate_nats_per_time_constant": finite(rate)}
 
 
 def _profile(profile: Profile) -> Document:

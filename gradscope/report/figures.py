@@ -51,7 +51,7 @@ ACTIVATION_LOOKS: Mapping[ActivationName, tuple[str, str, str]] = MappingProxyTy
 """Colour, line and marker of a vanilla RNN by its activation."""
 
 CELL_LOOKS: Mapping[CellName, tuple[str, str, str]] = MappingProxyType(
-    {CellName.GRU: (GREEN, "-", "P"), CellName.LSTM: (ORANGE, "-", "X")}
+    {CellName.GRU: (GREEN, "-.", "P"), CellName.LSTM: (ORANGE, "--", "X")}
 )
 """The same of a gated cell."""
 
@@ -182,7 +182,7 @@ def _horizons_panel(axes: "Axes", comparison: Comparison) -> None:
             color=GREY,
             linestyle=":",
             linewidth=2,
-            label="needed by the task",
+            label="needed by the task" if len(groups) < 3 else "needed",
         )
     axes.set_xscale("log")
     axes.set_yscale("log")

@@ -11,7 +11,7 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.diagnosis.growth import terms_of
 from gradscope.learning.history import History
-from gradscope.report.cell_words import CAUSE_LABELS
+from gradscope.report.cell_words import CAUSE_LABELS, has_textbook_bound
 from gradscope.report.figures_style import (
     BLUE,
     GREEN,
@@ -70,7 +70,9 @@ def profile_panel(axes: "Axes", analysis: Analysis) -> None:
         color=VERMILLION,
         linestyle=":",
         linewidth=2.4,
-        label=r"bound $(\gamma\,\sigma_{\max}(W))^\ell$",
+        label=r"bound $(\gamma\,\sigma_{\max}(W))^\ell$"
+        if has_textbook_bound(analysis.settings)
+        else "bound",
     )
     _limit_rise(axes, analysis)
     _mark_lags(axes, analysis)

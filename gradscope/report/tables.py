@@ -11,7 +11,7 @@ from rich.text import Text
 
 from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.names import CellName
-from gradscope.report.cell_words import cause_rows, short_name
+from gradscope.report.cell_words import cause_rows, has_textbook_bound, short_name
 from gradscope.report.screen import Screen
 from gradscope.report.terminal_plot import profile_plot
 from gradscope.report.words import (
@@ -102,6 +102,7 @@ def _stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
     rows = [
         ("gradient", [str(stage.verdict.regime) for stage in stages]),
         ("growth rate, nats a step", [level(stage.verdict.rate) for stage in stages]),
+        *_time_constant_row(stages),
         ("", [pace(stage.verdict.rate) for stage in stages]),
         *((title, _causes_of(stages, name)) for title, name in cause_rows(analysis.last.causes)),
         ("memory horizon", [_horizon(stage) for stage in stages]),
@@ -127,8 +128,15 @@ def _causes_of(stages: Sequence[Stage], name: str) -> list[str]:
     return [level(getattr(stage.causes, name)) for stage in stages]
 
 
+def _time_constant_row(stages: Sequence[Stage]) -> list[tuple[str, list[str]]]:
+    rates = [stage.rate_per_time_constant for stage in stages]
+    if any(rate is None for rate in rates):
+        return []
+    return [("  nats a time constant τ", [level(rate) for rate in rates])]
+
+
 def _bound_title(analysis: Analysis) -> str:
-    plain = analysis.settings.cell is CellName.ELMAN and analysis.settings.leak == 1.0
+    plain = has_textbook_bound(analysis.settings)
     return "  its bound (γσ_max(W))^ℓ" if plain else "  its bound"
 
 

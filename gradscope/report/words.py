@@ -225,6 +225,11 @@ def _bound(numbers: Mapping[str, Any]) -> str:
     return level(-math.inf if rate is None else rate)
 
 
+def _bound_is(numbers: Mapping[str, Any], relation: str) -> str:
+    what = "on each step of this course" if numbers.get("of") == "course" else "γσ_max(W)"
+    return f"{what} {relation} 1"
+
+
 def _main_cause(numbers: Mapping[str, Any]) -> str:
     cause = MAIN_CAUSES[numbers["cause"]]
     sign = "" if cause.endswith("(") else " = "
@@ -262,11 +267,11 @@ _REASONS: Mapping[ReasonCode, Callable[[Mapping[str, Any]], str]] = MappingProxy
         ReasonCode.HORIZON_SHORT: lambda n: _of_lag(n) + ": it cannot learn so far back.",
         ReasonCode.HORIZON_REACHES: lambda n: _of_lag(n) + ": the gradient arrives.",
         ReasonCode.BOUND_FORCES_VANISHING: lambda n: (
-            f"The bound γσ_max(W) < 1 ({_bound(n)} nats a step) is enough to force vanishing."
+            f"The bound {_bound_is(n, '<')} ({_bound(n)} nats a step) is enough to force vanishing."
         ),
         ReasonCode.BOUND_ALLOWS_EXPLODING: lambda n: (
-            f"The bound γσ_max(W) ≥ 1 ({_bound(n)} nats a step) allows exploding, but does not "
-            "force it."
+            f"The bound {_bound_is(n, '≥')} ({_bound(n)} nats a step) allows exploding, but does "
+            "not force it."
         ),
         ReasonCode.MAIN_CAUSE: _main_cause,
         ReasonCode.GRADIENT_FINE: lambda _: (

@@ -7,6 +7,7 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.data.sequences import Batch, Facts
 from gradscope.diagnosis.diagnose import Diagnosis, diagnose
+from gradscope.diagnosis.growth import rate_per_time_constant
 from gradscope.diagnosis.verdict import Learned, Thresholds
 from gradscope.errors import SettingError
 from gradscope.jacobians.adjoints import log_adjoint_norms
@@ -66,6 +67,11 @@ def examine(
         causes=diagnosis.causes,
         gradient=_gradient(params, trajectory, batch),
         slopes=_summarise_slopes(trajectory),
+        rate_per_time_constant=(
+            rate_per_time_constant(diagnosis.verdict.rate, settings.leak)
+            if settings.leak != 1.0
+            else None
+        ),
     )
     return stage, trajectory
 

@@ -76,7 +76,8 @@ class Stage:
     """One state of the network, examined.
 
     ``error`` is the mean step error on held-out sequences (a given network without new data: on the
-    examined ones).
+    examined ones). ``rate_per_time_constant`` is the growth rate in nats per τ = dt/α where there
+    is a leak α, else None.
     """
 
     name: StageName
@@ -86,6 +87,7 @@ class Stage:
     causes: Rates
     gradient: GradientSummary
     slopes: SlopeSummary
+    rate_per_time_constant: float | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
