@@ -22,7 +22,7 @@ from gradscope.arrays import FloatArray, IntArray
 from gradscope.diagnosis.theory import log_bound_per_step
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain, ElmanChain
-from gradscope.jacobians.lag_norms import leading_directions
+from gradscope.jacobians.scaled_product import leading_directions
 
 
 @dataclass(frozen=True, eq=False, slots=True)
