@@ -70,7 +70,7 @@ def diagnose(
     """
     norms = lag_norms(chain, max_lag)
     lags = tail_lags(norms.lags.size)
-    found, bound_rate = explain(chain, lags[lags > 0])
+    found, bound_rate = explain(chain, lags[lags > 0], norms=norms)
     rates = cause_rates(found)
     evidence = Evidence(
         norms.log_norms,
@@ -85,7 +85,9 @@ def diagnose(
     return Diagnosis(norms, log_bound, rates, judge(evidence, thresholds))
 
 
-def explain(chain: Chain, lags: IntArray) -> tuple[Causes | GatedCauses, float]:
+def explain(
+    chain: Chain, lags: IntArray, *, norms: LagNorms | None = None
+) -> tuple[Causes | GatedCauses, float]:
     """Return why a chain's product has the size it has, in the terms that fit its cell.
 
     Parameters
@@ -94,6 +96,8 @@ def explain(chain: Chain, lags: IntArray) -> tuple[Causes | GatedCauses, float]:
         Factors of T steps and B sequences, and what they are made of.
     lags : (K,) array of int
         Lags in steps, ascending.
+    norms : LagNorms, optional
+        The lag profile of this chain, where it was measured before.
 
     Returns
     -------
@@ -109,9 +113,9 @@ def explain(chain: Chain, lags: IntArray) -> tuple[Causes | GatedCauses, float]:
     """
     if isinstance(chain, ElmanChain):
         bound = log_bound_per_step(chain.recurrent_weights, chain.slope_ceiling, chain.leak)
-        return causes(chain, lags), bound
+        return causes(chain, lags, norms=norms), bound
     if isinstance(chain, CellChain):
-        return cell_causes(chain, lags), chain.tangent.log_bound()
+        return cell_causes(chain, lags, norms=norms), chain.tangent.log_bound()
     raise SettingError(
         "a chain of explicit Jacobians says nothing of its causes; give the chain of a cell, or "
         "measure it with lag_norms"

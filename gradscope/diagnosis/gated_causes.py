@@ -27,10 +27,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
-from gradscope.diagnosis.causes import Causes
-from gradscope.errors import SettingError
+from gradscope.diagnosis.causes import Causes, checked_lags, measured_directions
 from gradscope.jacobians.cell_chain import CellChain
-from gradscope.jacobians.lag_norms import leading_directions
+from gradscope.jacobians.lag_norms import LagNorms
 from gradscope.model.elman import ElmanParameters, PostTangent, PreTangent
 
 
@@ -38,8 +37,8 @@ from gradscope.model.elman import ElmanParameters, PostTangent, PreTangent
 class GatedCauses:
     """The five terms of log σ_max(P_ℓ) and their sum, by lag and sequence.
 
-    ``lags`` (K,) in steps; every other array is (K,B), in nats. ``total`` is log σ_max as measured
-    by the singular value decomposition; the terms come from the path, so their sum checks it. Where
+    ``lags`` (K,) in steps; every other array is (K,B), in nats. ``total`` is log σ_max as
+    ``lag_norms`` measures it; the terms come from the path, so their sum checks it. Where
     the product is exactly zero the total and the last term are −inf.
     """
 
@@ -52,7 +51,9 @@ class GatedCauses:
     total: FloatArray
 
 
-def cell_causes(chain: CellChain, lags: IntArray | None = None) -> Causes | GatedCauses:
+def cell_causes(
+    chain: CellChain, lags: IntArray | None = None, *, norms: LagNorms | None = None
+) -> Causes | GatedCauses:
     """Split log σ_max(∂s_T/∂s_{T−ℓ}) into causes that fit the cell.
 
     Parameters
@@ -61,6 +62,8 @@ def cell_causes(chain: CellChain, lags: IntArray | None = None) -> Causes | Gate
         A cell linearised over T steps and B sequences.
     lags : (K,) array of int, optional
         Lags in steps, ascending; all of 1 … T by default.
+    norms : LagNorms, optional
+        The lag profile of this chain, where it was measured before.
 
     Returns
     -------
@@ -74,20 +77,11 @@ def cell_causes(chain: CellChain, lags: IntArray | None = None) -> Causes | Gate
 
     Notes
     -----
-    Cost: K leading directions a sequence, and one step of every stage over all lags that reach so
-    far back.
+    Cost: that of two lag profiles, and one step of every stage over all lags that reach so far
+    back.
     """
-    chosen = np.arange(1, chain.n_steps + 1) if lags is None else np.asarray(lags, dtype=np.int64)
-    if (
-        chosen.size == 0
-        or chosen[0] < 1
-        or chosen[-1] > chain.n_steps
-        or (np.diff(chosen) < 1).any()
-    ):
-        raise SettingError(
-            f"the lags are {chosen.tolist()}; choose ascending lags from 1 to {chain.n_steps}"
-        )
-    total, directions = leading_directions(chain, chosen)
+    chosen = checked_lags(chain, lags)
+    total, directions, _ = measured_directions(chain, chosen, norms)
     terms = walk(chain, chosen, directions)
     tangent = chain.tangent
     if isinstance(tangent, PostTangent | PreTangent):

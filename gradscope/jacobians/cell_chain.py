@@ -5,17 +5,19 @@ vectors of all sequences go through the tangent's factors as flat GEMMs. A vanil
 is its activation has its own chain, ``ElmanChain``, which ``causes`` can take apart.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from gradscope.arrays import FloatArray
+from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import ShapeError
-from gradscope.jacobians.chain import Chain, elman_chain
+from gradscope.jacobians.chain import SMALLEST_EXPONENT, Chain, elman_chain
 from gradscope.model.cells import At, Cell, Course, Tangent
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import StateName
+
+LOG_2 = float(np.log(2.0))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -34,9 +36,13 @@ class CellChain:
     """
 
     tangent: Tangent
+    _exponent: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         _require_finite(self.tangent.course)
+        # The bound holds for every entry of J_t too.
+        exponent = np.ceil(max(self.tangent.log_bound() / LOG_2, SMALLEST_EXPONENT))
+        object.__setattr__(self, "_exponent", int(exponent))
 
     @property
     def n_steps(self) -> int:
@@ -66,6 +72,15 @@ class CellChain:
     def push_forward(self, vectors: FloatArray, step: int) -> FloatArray:
         """J_t v, through the factors of all sequences at once."""
         return self.tangent.forward(vectors, _at(step))
+
+    def carry_back(self, stack: FloatArray, steps: IntArray, sequences: IntArray) -> IntArray:
+        """Rows · J_t · 2**−e over steps in a row, e from the bound on all steps of the course."""
+        local = np.empty((*stack.shape[1:3], self.tangent.local_size))
+        scale = np.ldexp(1.0, -self._exponent)
+        for index, step in enumerate(steps):
+            carried = self.tangent.back(stack[index], (step - 1, sequences, None), local)
+            np.multiply(carried, scale, out=stack[index + 1])
+        return np.full(steps.shape, self._exponent, dtype=np.int64)
 
     def stages(self, vectors: FloatArray, step: int) -> dict[str, FloatArray]:
         """J_t v, built up stage by stage; see ``model.cells.Tangent``."""

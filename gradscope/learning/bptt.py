@@ -98,7 +98,7 @@ def backpropagate(
         else:
             entering = entering_errors(params, tangent, output_slopes)
             adjoints, local = _truncated_sweep(tangent, entering, truncation)
-        weights = tangent.weight_gradients(local)
+        weights = tangent.weight_gradients(local, slice(trajectory.n_steps))
         flat = output_slopes.reshape(-1, output_slopes.shape[2])
         weights["output_weights"] = flat.T @ trajectory.hidden[1:].reshape(flat.shape[0], -1)
         weights["output_bias"] = flat.sum(axis=0)

@@ -25,7 +25,7 @@ from typing import Protocol, Self
 
 import numpy as np
 
-from gradscope.arrays import FloatArray
+from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import ShapeError
 from gradscope.model.activations import Activation
 
@@ -38,10 +38,14 @@ WEIGHT_NAMES = (
 )
 """The weights that every cell has; ``U x``, ``W h`` and ``b`` of a gated cell block above block."""
 
-At = int | slice | tuple[int, slice, None]
+Steps = slice | IntArray
+"""Several steps, as an index into arrays (T,B,·): ``slice(n)`` for steps 1 … n."""
+
+At = int | Steps | tuple[int, slice, None] | tuple[IntArray, IntArray, None]
 """Which steps a tangent works at, as an index into its (T,B,·) factors: ``t - 1`` for rows (B,·) at
-step t, ``slice(n)`` for rows (n,B,·) at steps 1 … n, ``(t - 1, slice(None), None)`` for rows
-(B,r,·) at step t."""
+step t, ``Steps`` for rows (n,B,·) at n steps, ``(t - 1, slice(None), None)`` for rows (B,r,·) at
+step t, ``(steps - 1, sequences, None)`` for rows (N,r,·) each at its own step of its own
+sequence."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -74,6 +78,13 @@ class Tangent(Protocol):
         """G, the size of a step's local adjoints."""
         ...
 
+    @property
+    def openings(self) -> FloatArray:
+        """What a step lets through unit by unit (T,B,H): αφ′ of a vanilla RNN, the gate that keeps
+        the state of a gated cell. Says how fast rows may shrink.
+        """
+        ...
+
     def back(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
         """Carry rows (…,S) at s_t back to s_{t−1}: rows · J_t. On the way fill ``local`` (…,G) with
         the adjoints of what the weights feed, of which ``weight_gradients`` is made.
@@ -88,10 +99,8 @@ class Tangent(Protocol):
         """Turn ∂E/∂h_t (T,B,H), as the readout sends it, into ∂E/∂s_t (T,B,S)."""
         ...
 
-    def weight_gradients(self, local: FloatArray) -> dict[str, FloatArray]:
-        """Gather the gradient of every recurrent weight from local adjoints (N,B,G) at the first N
-        steps.
-        """
+    def weight_gradients(self, local: FloatArray, steps: Steps) -> dict[str, FloatArray]:
+        """Gather the gradient of every recurrent weight from local adjoints (N,B,G) at N steps."""
         ...
 
     def stages(self, vectors: FloatArray, at: At) -> dict[str, FloatArray]:

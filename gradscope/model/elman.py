@@ -25,6 +25,7 @@ from gradscope.model.cells import (
     WEIGHT_NAMES,
     At,
     Course,
+    Steps,
     as_float_arrays,
     largest,
     log_of,
@@ -187,12 +188,11 @@ def has_leak(leak: float | FloatArray) -> bool:
     return not (isinstance(leak, float) and leak == 1.0)
 
 
-def _gather(course: Course, local: FloatArray) -> dict[str, FloatArray]:
-    """Gather ∂E/∂U, ∂E/∂W and ∂E/∂b from ε_t = ∂E/∂a_t (N,B,H) at the first N steps."""
-    n_steps = local.shape[0]
+def _gather(course: Course, local: FloatArray, steps: Steps) -> dict[str, FloatArray]:
+    """Gather ∂E/∂U, ∂E/∂W and ∂E/∂b from ε_t = ∂E/∂a_t (N,B,H) at N steps."""
     return {
-        "input_weights": outer_sum(local, course.inputs[:n_steps]),
-        "recurrent_weights": outer_sum(local, course.hidden[:n_steps]),
+        "input_weights": outer_sum(local, course.inputs[steps]),
+        "recurrent_weights": outer_sum(local, course.hidden[:-1][steps]),
         "hidden_bias": local.sum(axis=(0, 1)),
     }
 
@@ -209,6 +209,11 @@ class PostTangent:
     def local_size(self) -> int:
         """H: the adjoints of a_t."""
         return self.cell.state_size
+
+    @property
+    def openings(self) -> FloatArray:
+        """α φ′(a_t)."""
+        return self.gains
 
     def back(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
         """Rows · J_t; ``local`` becomes ∂E/∂a_t."""
@@ -229,9 +234,9 @@ class PostTangent:
         """The readout sees the state itself."""
         return errors
 
-    def weight_gradients(self, local: FloatArray) -> dict[str, FloatArray]:
+    def weight_gradients(self, local: FloatArray, steps: Steps) -> dict[str, FloatArray]:
         """Gather ∂E/∂U, ∂E/∂W and ∂E/∂b."""
-        return _gather(self.course, local)
+        return _gather(self.course, local, steps)
 
     def stages(self, vectors: FloatArray, at: At) -> dict[str, FloatArray]:
         """The step with its slopes at the ceiling, then as they are."""
@@ -255,6 +260,11 @@ class PreTangent:
         """H: the adjoints of a_t."""
         return self.cell.state_size
 
+    @property
+    def openings(self) -> FloatArray:
+        """φ′(v_{t−1})."""
+        return self.slopes[:-1]
+
     def back(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
         """Rows · J_t; ``local`` becomes ∂E/∂a_t."""
         np.multiply(rows, self.cell.leak, out=local)
@@ -277,9 +287,9 @@ class PreTangent:
         entering: FloatArray = errors * self.slopes[1:]
         return entering
 
-    def weight_gradients(self, local: FloatArray) -> dict[str, FloatArray]:
+    def weight_gradients(self, local: FloatArray, steps: Steps) -> dict[str, FloatArray]:
         """Gather ∂E/∂U, ∂E/∂W and ∂E/∂b."""
-        return _gather(self.course, local)
+        return _gather(self.course, local, steps)
 
     def stages(self, vectors: FloatArray, at: At) -> dict[str, FloatArray]:
         """The step with its slopes at the ceiling, then as they are."""

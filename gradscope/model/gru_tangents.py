@@ -11,7 +11,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradscope.arrays import FloatArray
-from gradscope.model.cells import At, Course, largest, log_of, outer_sum, product, spectral_norm
+from gradscope.model.cells import (
+    At,
+    Course,
+    Steps,
+    largest,
+    log_of,
+    outer_sum,
+    product,
+    spectral_norm,
+)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -48,6 +57,11 @@ class ResetAfterTangent:
         """4H."""
         return 4 * self.size
 
+    @property
+    def openings(self) -> FloatArray:
+        """The update gate z."""
+        return self.factors.update
+
     def back(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
         """Rows · J_t; ``local`` becomes the adjoints of W_n h + b′, a_r, a_z, a_n."""
         size, factors = self.size, self.factors
@@ -77,13 +91,13 @@ class ResetAfterTangent:
         """The readout sees the state itself."""
         return errors
 
-    def weight_gradients(self, local: FloatArray) -> dict[str, FloatArray]:
+    def weight_gradients(self, local: FloatArray, steps: Steps) -> dict[str, FloatArray]:
         """Gather the gradients of U, W, b and b′."""
-        size, n_steps = self.size, local.shape[0]
+        size = self.size
         fed_by_inputs = local[..., size:]
-        by_state = outer_sum(local[..., : 3 * size], self.course.states[:n_steps])
+        by_state = outer_sum(local[..., : 3 * size], self.course.states[:-1][steps])
         return {
-            "input_weights": outer_sum(fed_by_inputs, self.course.inputs[:n_steps]),
+            "input_weights": outer_sum(fed_by_inputs, self.course.inputs[steps]),
             "recurrent_weights": np.roll(by_state, -size, axis=0),
             "hidden_bias": fed_by_inputs.sum(axis=(0, 1)),
             "candidate_bias": local[..., :size].sum(axis=(0, 1)),
@@ -138,6 +152,11 @@ class ResetBeforeTangent:
         """3H."""
         return 3 * self.size
 
+    @property
+    def openings(self) -> FloatArray:
+        """The update gate z."""
+        return self.factors.update
+
     def back(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
         """Rows · J_t; ``local`` becomes the adjoints of a_r, a_z, a_n."""
         size, factors = self.size, self.factors
@@ -166,14 +185,14 @@ class ResetBeforeTangent:
         """The readout sees the state itself."""
         return errors
 
-    def weight_gradients(self, local: FloatArray) -> dict[str, FloatArray]:
+    def weight_gradients(self, local: FloatArray, steps: Steps) -> dict[str, FloatArray]:
         """Gather the gradients of U, W and b."""
-        size, n_steps = self.size, local.shape[0]
-        before = self.course.states[:n_steps]
+        size = self.size
+        before = self.course.states[:-1][steps]
         by_gates = outer_sum(local[..., : 2 * size], before)
-        by_candidate = outer_sum(local[..., 2 * size :], before * self.factors.reset[:n_steps])
+        by_candidate = outer_sum(local[..., 2 * size :], before * self.factors.reset[steps])
         return {
-            "input_weights": outer_sum(local, self.course.inputs[:n_steps]),
+            "input_weights": outer_sum(local, self.course.inputs[steps]),
             "recurrent_weights": np.concatenate([by_gates, by_candidate]),
             "hidden_bias": local.sum(axis=(0, 1)),
         }

@@ -25,6 +25,7 @@ from gradscope.model.cells import (
     WEIGHT_NAMES,
     At,
     Course,
+    Steps,
     as_float_arrays,
     largest,
     log_of,
@@ -158,6 +159,11 @@ class LstmTangent:
         """4H: the adjoints of the four blocks."""
         return 4 * self.cell.hidden_size
 
+    @property
+    def openings(self) -> FloatArray:
+        """The forget gate f."""
+        return self.forget
+
     def back(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
         """Rows · J_t; ``local`` becomes the adjoints of a_i, a_f, a_g, a_o."""
         size, gains = self.cell.hidden_size, self.gains[at]
@@ -188,12 +194,11 @@ class LstmTangent:
         """The readout sees h_t; nothing enters at c_t."""
         return np.concatenate([errors, np.zeros_like(errors)], axis=2)
 
-    def weight_gradients(self, local: FloatArray) -> dict[str, FloatArray]:
+    def weight_gradients(self, local: FloatArray, steps: Steps) -> dict[str, FloatArray]:
         """Gather the gradients of U, W and b."""
-        n_steps = local.shape[0]
         return {
-            "input_weights": outer_sum(local, self.course.inputs[:n_steps]),
-            "recurrent_weights": outer_sum(local, self.course.hidden[:n_steps]),
+            "input_weights": outer_sum(local, self.course.inputs[steps]),
+            "recurrent_weights": outer_sum(local, self.course.hidden[:-1][steps]),
             "hidden_bias": local.sum(axis=(0, 1)),
         }
 

@@ -14,6 +14,8 @@ from gradscope.jacobians.adjoints import log_adjoint_norms
 from gradscope.jacobians.cell_chain import CellChain, cell_chain
 from gradscope.jacobians.chain import Chain, ElmanChain, elman_chain
 from gradscope.jacobians.lag_norms import lag_norms
+from gradscope.jacobians.lyapunov import lyapunov_exponents
+from gradscope.jacobians.scaled_product import verify_lag_norms
 from gradscope.jacobians.shares import gradient_shares
 from gradscope.jacobians.transport import difference_transport, product_transport
 from gradscope.learning.bptt import backpropagate
@@ -280,3 +282,43 @@ def test_an_lstm_without_weights_remembers_at_the_rate_of_its_forget_gate() -> N
     rate = -np.log1p(np.exp(-3.0))
     wanted = rate * np.arange(1, 51) + 0.5 * np.log(1.25)
     np.testing.assert_allclose(profile, wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_carrying_back_over_many_steps_is_pulling_back_over_each(kind: str) -> None:
+    cell, trajectory, _ = unrolled(kind)
+    chain = chain_of(cell, trajectory)
+    steps = np.array([[7, 4], [6, 3], [5, 2]])
+    sequences = np.array([1, 3])
+    stack = np.empty((4, 2, 3, chain.state_size))
+    stack[0] = np.random.default_rng(2).normal(size=stack.shape[1:])
+
+    exponents = np.cumsum(chain.carry_back(stack, steps, sequences), axis=0)
+
+    for which, sequence in enumerate(sequences):
+        rows: FloatArray = np.zeros((chain.n_sequences, 3, chain.state_size))
+        rows[sequence] = stack[0, which]
+        for index, step in enumerate(steps[:, which]):
+            rows = chain.pull_back(rows, step)
+            found = np.ldexp(stack[index + 1, which], exponents[index, which])
+            np.testing.assert_allclose(found, rows[sequence], rtol=1e-12, atol=1e-15)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_lag_profile_is_that_of_the_whole_product(kind: str) -> None:
+    cell, inputs, first, _ = drawn(kind, n_steps=120)
+    chain = chain_of(cell, unroll(cell, inputs, first))
+
+    assert verify_lag_norms(chain, lag_norms(chain)).worst < 1e-6
+    assert verify_lag_norms(chain, lag_norms(chain, tolerance=1e-12)).worst < 1e-11
+
+
+@pytest.mark.parametrize("kind", ["gru", "gru, reset before", "lstm", "leaky pre"])
+def test_the_determinant_of_the_product_is_the_sum_of_its_exponents(kind: str) -> None:
+    cell, inputs, first, _ = drawn(kind, n_steps=60)
+    chain = chain_of(cell, unroll(cell, inputs, first))
+
+    found = lyapunov_exponents(chain, warm_up=0).exponents.sum(axis=1)
+
+    logs = [np.linalg.slogdet(chain.jacobian(step))[1] for step in range(1, 61)]
+    np.testing.assert_allclose(found, np.mean(logs, axis=0), rtol=1e-9)
