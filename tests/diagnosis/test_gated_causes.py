@@ -131,6 +131,57 @@ def test_a_closed_gate_costs_gates(kind: str, closed: tuple[float, ...]) -> None
     np.testing.assert_allclose(wide.closed_gates, 0.0, atol=1e-12)
 
 
+def scalar(kind: str, biases: tuple[float, ...], weight: float) -> Cell:
+    """Return a gated cell of one unit, W_n or W_g its only recurrent weight."""
+    blocks = len(biases)
+    recurrent = np.zeros((blocks, 1))
+    recurrent[2] = weight
+    shared = np.zeros((blocks, 1)), recurrent, np.array(biases), np.zeros((1, 1)), np.zeros(1)
+    if kind == "lstm":
+        return LstmParameters(*shared)
+    return GruParameters(*shared, np.zeros(1) if kind == "gru" else None)
+
+
+def first_step(cell: Cell) -> dict[str, float]:
+    found = causes_of(cell, np.zeros((1, 1, 1)))
+    assert isinstance(found, GatedCauses)
+    names = ("direct", "recurrent_weights", "candidate_saturation", "closed_gates", "gate_slopes")
+    return {name: float(getattr(found, name)[0, 0]) for name in names}
+
+
+def logs_of(stages: list[float]) -> list[float]:
+    return np.diff(np.log([1.0, *stages])).tolist()
+
+
+@pytest.mark.parametrize("kind", ["gru", "gru, reset before"])
+def test_every_term_of_one_gru_unit_by_hand(kind: str) -> None:
+    r, z, a, w = 0.3, 0.6, 0.8, 1.7
+    slope = 1.0 / np.cosh(a) ** 2
+    biases = (np.log(r / (1 - r)), np.log(z / (1 - z)), a)
+
+    found = first_step(scalar(kind, biases, w))
+
+    passed = [0.0, w, slope * w, slope * r * w, slope * r * w]
+    wanted = logs_of([z + (1 - z) * each for each in passed])
+    np.testing.assert_allclose(list(found.values()), wanted, rtol=1e-12, atol=1e-14)
+
+
+def test_every_term_of_one_lstm_unit_by_hand() -> None:
+    i, f, a, o, w = 0.3, 0.6, 0.8, 0.9, 1.7
+    slope, c = 1.0 / np.cosh(a) ** 2, i * np.tanh(a)
+    biases = (np.log(i / (1 - i)), np.log(f / (1 - f)), a, np.log(o / (1 - o)))
+
+    found = first_step(scalar("lstm", biases, w))
+
+    # J has the rank one: it sees v = (∂c/∂h, f) and shows what comes of it as (q, 1).
+    by_h = i * slope * w
+    along_h, along_c = np.array([by_h, f]) / np.hypot(by_h, f)
+    shown = np.hypot(o / np.cosh(c) ** 2, 1.0)
+    passed = [0.0, w, slope * w, by_h, by_h]
+    wanted = logs_of([shown * (f * along_c + each * along_h) for each in passed])
+    np.testing.assert_allclose(list(found.values()), wanted, rtol=1e-12, atol=1e-14)
+
+
 def test_an_lstm_with_its_forget_gate_half_shut_loses_by_it() -> None:
     found = causes_of(gated_at("lstm", (0.0, 0.0, 0.0, 0.0), 0.0), QUIET)
 
