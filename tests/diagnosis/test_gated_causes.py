@@ -114,6 +114,8 @@ def test_a_saturated_candidate_costs_saturation() -> None:
     np.testing.assert_allclose(at_flat_ends.recurrent_weights[-1], 6 * np.log(2.0), rtol=1e-12)
     slope = 1.0 / np.cosh(2.0) ** 2
     first = causes_of(flat, QUIET[:1])
+    assert isinstance(first, GatedCauses)
+    assert isinstance(in_the_middle, GatedCauses)
     np.testing.assert_allclose(first.candidate_saturation[0], np.log(0.5 + 0.5 * slope), rtol=1e-12)
     np.testing.assert_allclose(in_the_middle.candidate_saturation, 0.0, atol=1e-12)
 
@@ -150,7 +152,7 @@ def first_step(cell: Cell) -> dict[str, float]:
 
 
 def logs_of(stages: list[float]) -> list[float]:
-    return np.diff(np.log([1.0, *stages])).tolist()
+    return [float(each) for each in np.diff(np.log([1.0, *stages]))]
 
 
 @pytest.mark.parametrize("kind", ["gru", "gru, reset before"])
@@ -227,6 +229,7 @@ def test_a_dead_relu_whose_state_is_its_pre_activation_is_minus_infinity() -> No
 
     found = causes_of(net, QUIET)
 
+    assert isinstance(found, Causes)
     assert np.isneginf(found.total).all()
     assert np.isneginf(found.saturation).all()
 
