@@ -26,9 +26,7 @@ EXAMPLES = """\
 
   gradscope compare --activation tanh,sigmoid --steps 10,50,100,200 --png compare.png
 
-  gradscope compare --activation tanh,relu,sigmoid --steps log:10:1000:5 --updates 0
-
-  gradscope compare --cell elman,gru,lstm --steps 50,100 --png cells.png
+  gradscope compare --cell elman,gru,lstm --steps log:10:1000:5 --updates 0
 
   gradscope compare --task adding --steps 20,40,80 --format csv -o compare.csv
 """

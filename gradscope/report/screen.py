@@ -20,6 +20,7 @@ SPELLED: Mapping[str, str] = MappingProxyType(
         "θ": "theta",
         "λ": "lambda",
         "α": "alpha",
+        "τ": "tau",
         "δ": "delta",
         "ε": "eps",
         "ℓ": "l",

@@ -1,12 +1,15 @@
 """Every cell goes the whole way: settings, drawing, training, archive, check, compare, pages."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from gradscope.diagnosis.diagnose import explain
+from gradscope.diagnosis.gated_causes import GatedCauses
 from gradscope.diagnosis.growth import (
     CauseRates,
     GatedCauseRates,
@@ -30,6 +33,7 @@ from gradscope.report.cell_words import (
     short_name,
 )
 from gradscope.report.export import analysis_document, to_json
+from gradscope.study import check as check_module
 from gradscope.study.archive import archive_bytes, load_run
 from gradscope.study.check import check
 from gradscope.study.config import Settings
@@ -64,6 +68,19 @@ def test_every_check_passes_for_every_cell(choice: str) -> None:
 
     assert [row.quantity for row in rows if not row.passed] == []
     assert len(rows) >= 10
+
+
+def test_a_lost_cause_fails_the_sum_of_causes(monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_gates(*arguments: Any) -> Any:
+        found, bound = explain(*arguments)
+        assert isinstance(found, GatedCauses)
+        return replace(found, closed_gates=np.zeros_like(found.closed_gates)), bound
+
+    monkeypatch.setattr(check_module, "explain", without_gates)
+
+    failed = [row.against for row in check(settings_of("gru")) if not row.passed]
+
+    assert failed == ["its five causes"]
 
 
 @pytest.mark.parametrize("choice", CHOICES)
