@@ -49,19 +49,22 @@ class Chain(Protocol):
         """Vectors (B,r,S) at h_{t−1}, one a row, carried forward to h_t: J_t v."""
         ...
 
-    def carry_back(self, stack: FloatArray, steps: IntArray, sequences: IntArray) -> IntArray:
-        """Carry rows back over m steps in a row, each product in its place: the inner loop of every
-        product of Jacobians.
+    def carry_back(
+        self, rows: FloatArray, steps: IntArray, sequences: IntArray, out: FloatArray
+    ) -> IntArray:
+        """Carry rows back over m steps in a row: the inner loop of every product of Jacobians.
 
         Parameters
         ----------
-        stack : (m+1,N,r,S) array
-            ``stack[0]`` is given, ``stack[i+1]`` becomes ``stack[i] · J · 2**−e`` in place;
-            contiguous.
+        rows : (N,r,S) array
+            Rows of N products.
         steps : (m,N) array of int
-            The step t of each factor J_t, which may differ from one of the N to another.
+            The step t of each factor J_t, which may differ from one product to another.
         sequences : (N,) array of int
-            The sequence each of them belongs to.
+            The sequence each product belongs to.
+        out : (m,N,r,S) array
+            Contiguous, apart from ``rows``; ``out[i]`` becomes ``out[i−1] · J · 2**−e``, where
+            ``out[−1]`` stands for ``rows``.
 
         Returns
         -------
@@ -82,7 +85,7 @@ def _require_finite(array: FloatArray, name: str) -> None:
 
 
 # Factors smaller than this stay as they are: their inverse must not overflow.
-SMALLEST_EXPONENT = -300
+SMALLEST_EXPONENT = -700
 
 
 def _exponents(array: FloatArray, axis: int | tuple[int, ...]) -> IntArray:
@@ -171,7 +174,9 @@ class ElmanChain:
         carried = flat.reshape(vectors.shape) * self.slopes[step - 1][:, None, :]
         return self._with_leak(carried, vectors)
 
-    def carry_back(self, stack: FloatArray, steps: IntArray, sequences: IntArray) -> IntArray:
+    def carry_back(
+        self, rows: FloatArray, steps: IntArray, sequences: IntArray, out: FloatArray
+    ) -> IntArray:
         """Rows · J_t · 2**−e over steps in a row, each one flat GEMM over all rows."""
         held = 1.0 - self.leak
         factors = self.leak * self.slopes[steps - 1, sequences]
@@ -180,13 +185,14 @@ class ElmanChain:
             exponents = np.maximum(exponents, np.frexp(held)[1])
         factors = np.ldexp(factors, -exponents[..., None])
         held_rows = np.ldexp(held, -exponents)
-        scaled = np.empty_like(stack[0])
+        scaled = np.empty_like(rows)
+        flat = scaled.reshape(-1, self.state_size)
         for index, factor in enumerate(factors):
-            np.multiply(stack[index], factor[:, None], out=scaled)
-            flat = stack[index + 1].reshape(-1, self.state_size)
-            np.matmul(scaled.reshape(flat.shape), self.recurrent_weights, out=flat)
+            np.multiply(rows, factor[:, None], out=scaled)
+            np.matmul(flat, self.recurrent_weights, out=out[index].reshape(flat.shape))
             if held:
-                stack[index + 1] += held_rows[index, :, None, None] * stack[index]
+                out[index] += held_rows[index, :, None, None] * rows
+            rows = out[index]
         return exponents
 
     def _with_leak(self, carried: FloatArray, held: FloatArray) -> FloatArray:
@@ -244,14 +250,16 @@ class DenseChain:
         carried: FloatArray = vectors @ self.jacobians[step - 1].swapaxes(1, 2)
         return carried
 
-    def carry_back(self, stack: FloatArray, steps: IntArray, sequences: IntArray) -> IntArray:
+    def carry_back(
+        self, rows: FloatArray, steps: IntArray, sequences: IntArray, out: FloatArray
+    ) -> IntArray:
         """Rows · J_t · 2**−e over steps in a row, one GEMM a sequence."""
         exponents = np.empty(steps.shape, dtype=np.int64)
         for index, step in enumerate(steps):
             factors = self.jacobians[step - 1, sequences]
             exponents[index] = _exponents(factors, (1, 2))
             factors *= np.ldexp(1.0, -exponents[index])[:, None, None]
-            np.matmul(stack[index], factors, out=stack[index + 1])
+            rows = np.matmul(rows, factors, out=out[index])
         return exponents
 
 

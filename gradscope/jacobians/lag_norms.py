@@ -24,9 +24,9 @@ from gradscope.jacobians.rank_adaptive import (
 )
 
 LOG_2 = float(np.log(2.0))
-# Shares of the tolerance: the rest is for rounding.
+# Shares of the tolerance.
 SHARE_OF_TRUNCATION = 0.7
-SHARE_OF_ITERATION = 0.2
+SHARE_OF_ITERATION = 0.3
 # Where the certificate fails, at most this much of the drop is tried again, and less where the
 # failure is grave: the error goes with the square of the drop. Below the limit nothing is dropped.
 RETRY_FACTOR = 0.1
@@ -156,18 +156,15 @@ def _profile(
     product = RankAdaptiveProduct(chain, ends, sequences, drop)
     log_norms = np.zeros((longest, ends.size))
     certificate = np.zeros((longest, ends.size))
-    right = np.zeros((ends.size, chain.state_size))
     steps = 0
     while product.lag < longest:
         running = int(np.count_nonzero(ends > product.lag))
         product.keep(running)
-        guess = product.left_of(right[:running])
         stretch = product.extend(longest - product.lag)
         shape = stretch.exponents.shape
         leading = leading_singular_values(
             stretch.kept.reshape(-1, *stretch.kept.shape[2:]),
             SHARE_OF_ITERATION * tolerance,
-            np.broadcast_to(guess, (shape[0], *guess.shape)).reshape(-1, guess.shape[1]),
             steps,
         )
         steps = leading.steps
@@ -176,9 +173,6 @@ def _profile(
         with np.errstate(divide="ignore"):
             log_norms[here] = np.log(sigma) + stretch.exponents * LOG_2
         certificate[here] = truncation_error(stretch.probes, sigma) + leading.error.reshape(shape)
-        if leading.left is not None:
-            last = leading.left.reshape(*shape, -1)[-1]
-            right = (last[:, None] @ stretch.kept[-1])[:, 0]
         product.compress(sigma[-1])
     past = np.arange(1, longest + 1)[:, None] > ends
     log_norms[past] = certificate[past] = 0.0

@@ -2,10 +2,11 @@
 
 σ_max(R)² is the largest eigenvalue of the symmetric R Rᵀ (r,r). A few rows: R Rᵀ is formed and
 squared until its leading eigenvalue is alone. Many rows: Lanczos iteration, which only multiplies
-by R and Rᵀ, with full reorthogonalisation, started from a guess and a little noise. Its error is
-known as it runs: a Ritz pair (θ, x) of residual ρ is off by at most ρ, and by ρ²/gap once θ has
-come apart from the next one. Source: Golub & Van Loan (2013), sections 8.2 and 10.1; Parlett
-(1998), theorem 11.7.1.
+by R and Rᵀ, with full reorthogonalisation. Its error is known as it runs: a Ritz value θ of
+residual ρ is off by at most ρ. (By ρ²/gap, too, but a gap is not to be had: where two eigenvalues
+all but coincide, Lanczos sees one for a long time. For the same reason it starts at random, not
+from the vector of the last lag, which would hide another that has just overtaken it.) Source:
+Golub & Van Loan (2013), sections 8.2 and 10.1; Parlett (1998), sections 4.5 and 13.2.
 """
 
 from dataclasses import dataclass
@@ -15,37 +16,33 @@ import numpy as np
 from gradscope.arrays import FloatArray
 
 # Up to this many rows, products of (r,r) matrices cost less than Lanczos steps (measured).
-FEW_ROWS = 32
+FEW_ROWS = 48
+# Up to so many entries of R Rᵀ in all, LAPACK's eigenvalues are there before the squaring begins.
+FEW_ENTRIES = 4096
 MOST_SQUARINGS = 10
 # Each squaring doubles the digits: full precision costs one more than six digits.
 SQUARED_OUT = 1e-13
 # One in so many is left to LAPACK rather than squared on.
 STRAGGLERS = 8
-MOST_STEPS = 40
+MOST_STEPS = 60
 STEPS_BETWEEN_LOOKS = 2
-# Share of noise in the start: what the guess misses must still be found. Measured: less noise saves
-# no step.
-NOISE = 0.1
 # A remainder this small against the largest eigenvalue is rounding: the Krylov space is exhausted.
 BREAKDOWN = 1e-13
-NOISE_SEED = 20240607
+START_SEED = 20240607
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Leading:
-    """``sigma`` (n,), the largest singular values; ``error`` (n,), the estimated relative error of
-    ``sigma``; ``left`` (n,r), their left vectors, where an iteration of ``steps`` steps found them.
+    """``sigma`` (n,), the largest singular values; ``error`` (n,), the bound on their relative
+    errors; ``steps``, how many Lanczos steps they took.
     """
 
     sigma: FloatArray
     error: FloatArray
-    left: FloatArray | None = None
     steps: int = 0
 
 
-def leading_singular_values(
-    rows: FloatArray, accuracy: float, guess: FloatArray, likely_steps: int = 0
-) -> Leading:
+def leading_singular_values(rows: FloatArray, accuracy: float, likely_steps: int = 0) -> Leading:
     """Return σ_max of every matrix.
 
     Parameters
@@ -54,33 +51,29 @@ def leading_singular_values(
         The matrices, of a scale whose squares neither overflow nor underflow.
     accuracy : float
         Largest relative error of σ_max, where the iteration stops; few rows are exact to rounding.
-    guess : (n,r) array
-        Left vectors to start from; zeros where nothing is known.
     likely_steps : int
         Steps that a similar call took: the first look at the error comes just before.
 
     Notes
     -----
-    Deterministic: the noise has a seed of its own. Cost: r²S + O(r³) for few rows, 4rS a step
-    otherwise, about 10 to 30 steps; what is not reached in 40 goes to LAPACK.
+    Deterministic: the start has a seed of its own. Cost: r²S + O(r³) for few rows, 4rS a step
+    otherwise, about 5 to 30 steps; what is not reached in 60 goes to LAPACK.
     """
     if rows.shape[1] <= FEW_ROWS:
         return _of_few_rows(rows)
-    noise = np.random.default_rng(NOISE_SEED).standard_normal((rows.shape[0], rows.shape[1]))
-    krylov = _Krylov(rows, _unit(guess) + NOISE * _unit(noise), noise)
+    krylov = _Krylov(rows)
     next_look = max(likely_steps - 1, STEPS_BETWEEN_LOOKS)
     while krylov.size < min(MOST_STEPS, rows.shape[1]):
         krylov.extend()
         if krylov.size >= next_look:
-            squared, left, error = krylov.leading_pair()
+            sigma, error = krylov.leading_value()
             if (error <= accuracy).all():
-                return Leading(np.sqrt(squared), error, left, krylov.size)
+                return Leading(sigma, error, krylov.size)
             next_look += STEPS_BETWEEN_LOOKS
-    squared, left, error = krylov.leading_pair()
-    sigma = np.sqrt(squared)
+    sigma, error = krylov.leading_value()
     missed = error > accuracy
     sigma[missed] = _exact(rows[missed] @ rows[missed].swapaxes(1, 2))
-    return Leading(sigma, np.where(missed, 0.0, error), left, krylov.size)
+    return Leading(sigma, np.where(missed, 0.0, error), krylov.size)
 
 
 def _of_few_rows(rows: FloatArray) -> Leading:
@@ -92,6 +85,8 @@ def _of_few_rows(rows: FloatArray) -> Leading:
     eigenvalues; what has not come apart in the end goes to LAPACK.
     """
     squares = rows @ rows.swapaxes(1, 2)
+    if squares.size <= FEW_ENTRIES:
+        return Leading(_exact(squares), np.zeros(rows.shape[0]))
     trace = np.einsum("nii->n", squares)
     power = squares / np.where(trace > 0, trace, 1.0)[:, None, None]
     for _ in range(MOST_SQUARINGS):
@@ -118,37 +113,54 @@ class _Krylov:
     matrices of ``diagonal`` and ``coupling``.
     """
 
-    def __init__(self, rows: FloatArray, start: FloatArray, spare: FloatArray) -> None:
+    def __init__(self, rows: FloatArray) -> None:
         count, n_rows, _ = rows.shape
+        self._rng = np.random.default_rng(START_SEED)
         self._rows = rows
         self._columns = rows.swapaxes(1, 2)
-        self._spare = spare
         self.size = 0
         self._basis = np.empty((count, MOST_STEPS + 1, n_rows))
-        self._basis[:, 0] = _unit(start)
+        start = self._rng.standard_normal(n_rows)
+        self._basis[:, 0] = start / np.linalg.norm(start)
+        self._scale = np.zeros(count)
         self._diagonal = np.zeros((count, MOST_STEPS))
         self._coupling = np.zeros((count, MOST_STEPS))
 
     def extend(self) -> None:
         """Multiply the last vector by R Rᵀ and keep what is new in it."""
         step, known = self.size, self._basis[:, : self.size + 1]
+        across = known.swapaxes(1, 2)
         image = (known[:, -1:] @ self._rows) @ self._columns
-        self._diagonal[:, step] = np.einsum("nr,nr->n", image[:, 0], known[:, -1])
-        remainder = _orthogonal(_orthogonal(image, known), known)[:, 0]
-        length = np.linalg.norm(remainder, axis=1)
-        exhausted = length <= BREAKDOWN * self._diagonal[:, : step + 1].max(axis=1)
+        along = image @ across
+        self._diagonal[:, step] = along[:, 0, -1]
+        remainder = image - along @ known
+        # Once more, since the first pass loses digits where little is left.
+        remainder -= (remainder @ across) @ known
+        length = np.sqrt(np.einsum("nkr,nkr->n", remainder, remainder))
+        self._scale = np.maximum(self._scale, self._diagonal[:, step])
+        exhausted = length <= BREAKDOWN * self._scale
         if exhausted.any():
-            fresh = _orthogonal(_orthogonal(self._spare[:, None], known), known)[:, 0]
-            remainder = np.where(exhausted[:, None], fresh, remainder)
-            self._spare = np.roll(self._spare, 1, axis=1)
+            remainder[exhausted] = self._fresh(known[exhausted])
+            length[exhausted] = 1.0
+        self._basis[:, step + 1] = remainder[:, 0] / length[:, None]
         self._coupling[:, step] = np.where(exhausted, 0.0, length)
-        self._basis[:, step + 1] = _unit(remainder)
         self.size += 1
 
-    def leading_pair(self) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Return the largest Ritz value (n,), its vector (n,r), and the relative error of its
-        square root (n,).
+    def _fresh(self, known: FloatArray) -> FloatArray:
+        """Return random unit vectors (n,1,r) orthogonal to bases (n,k,r), zeros where these are
+        whole.
         """
+        count, size, n_rows = known.shape
+        if size == n_rows:
+            return np.zeros((count, 1, n_rows))
+        fresh = np.broadcast_to(self._rng.standard_normal(n_rows), (count, 1, n_rows))
+        for _ in range(2):
+            fresh = fresh - (fresh @ known.swapaxes(1, 2)) @ known
+        unit: FloatArray = fresh / np.linalg.norm(fresh, axis=2, keepdims=True)
+        return unit
+
+    def leading_value(self) -> tuple[FloatArray, FloatArray]:
+        """Return the square root (n,) of the largest Ritz value and its relative error (n,)."""
         size = self.size
         tridiagonal = np.zeros((self._diagonal.shape[0], size, size))
         at = np.arange(size)
@@ -157,20 +169,5 @@ class _Krylov:
         values, vectors = np.linalg.eigh(tridiagonal)
         largest = np.maximum(values[:, -1], 0.0)
         residual = self._coupling[:, size - 1] * np.abs(vectors[:, -1, -1])
-        gap = np.maximum(values[:, -1] - values[:, -2], residual)
-        scale = np.where(gap > 0, gap, 1.0) * np.where(largest > 0, largest, 1.0)
-        left = (vectors[:, None, :, -1] @ self._basis[:, :size])[:, 0]
-        return largest, left, 0.5 * residual**2 / scale
-
-
-def _orthogonal(vectors: FloatArray, basis: FloatArray) -> FloatArray:
-    """Return vectors (n,1,r) without their parts along orthonormal bases (n,k,r)."""
-    remainder: FloatArray = vectors - (vectors @ basis.swapaxes(1, 2)) @ basis
-    return remainder
-
-
-def _unit(vectors: FloatArray) -> FloatArray:
-    """Return vectors (n,r) at length 1, zeros where they are zero."""
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: FloatArray = vectors / np.where(length > 0, length, 1.0)
-    return unit
+        error = np.where(largest > 0, 0.5 * residual / np.where(largest > 0, largest, 1.0), 0.0)
+        return np.sqrt(largest), error

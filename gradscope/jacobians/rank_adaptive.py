@@ -34,7 +34,9 @@ PROBE_SEED = 20240612
 # Several drops count at any time, and the largest of s random numbers exceeds their mean.
 SHARE_OF_DROP = 0.4
 FIRST_COMPRESSION = 4
-# Rows of one stretch may grow to 2**200 and shrink to 2**-400: their squares stay ordinary numbers.
+# The rows of a stretch start at a scale of 2**±50, may grow to 2**250 and shrink to 2**-450: their
+# squares stay ordinary numbers.
+LARGEST_OFFSET = 50
 LARGEST_GROWTH = 200
 SMALLEST_PEAK = 2.0**-LARGEST_GROWTH
 # Beyond this a power of two is no longer an ordinary number.
@@ -70,9 +72,10 @@ class RankAdaptiveProduct:
         self._chain, self._ends, self._sequences, self._drop = chain, ends, sequences, drop
         self._rows = np.repeat(np.eye(size)[None], ends.size, axis=0)
         self._exponents = np.zeros(ends.size, dtype=np.int64)
-        self._workspace = np.empty(
-            max(2 * ends.size * (size + n_probes(size)) * size, LEAST_WORKSPACE)
-        )
+        self._alive = np.full(ends.size, fill_value=True)
+        # The rows lie in one, their successors go into the other.
+        room = max(ends.size * (size + n_probes(size)) * size, LEAST_WORKSPACE)
+        self._workspaces = [np.empty(room), np.empty(room)]
         self._rng = np.random.default_rng(PROBE_SEED)
         self._due = FIRST_COMPRESSION
         self._patience = 1.0
@@ -82,26 +85,24 @@ class RankAdaptiveProduct:
         count = min(most, self._room())
         if self._drop > 0:
             count = min(count, self._due - self.lag)
-        shape, size = self._rows.shape, self._rows.size
-        alive = self._rows.any(axis=(1, 2))
-        # The rows may lie further back in the workspace, where they would be written over.
-        self._workspace[:size] = self._rows.ravel()
         while True:
-            stack = self._workspace[: (count + 1) * size].reshape(count + 1, *shape)
+            stack = self._workspaces[0][: count * self._rows.size].reshape(-1, *self._rows.shape)
             lags = np.arange(self.lag, self.lag + count)
             steps = np.maximum(self._ends - lags[:, None], 1)
-            shifts = self._chain.carry_back(stack, steps, self._sequences)
-            peaks = np.max(np.abs(stack[-1]), axis=(1, 2))
-            if count == 1 or (peaks[alive] >= SMALLEST_PEAK).all():
+            shifts = self._chain.carry_back(self._rows, steps, self._sequences, stack)
+            peaks = _peaks(stack[-1])
+            if count == 1 or (peaks >= SMALLEST_PEAK)[self._alive].all():
                 break
             count //= 2
         last = np.maximum(np.frexp(peaks)[1], SMALLEST_SHIFT)
-        stack[-1] *= np.ldexp(1.0, -last)[:, None, None]
-        shifts[-1] += last
+        if (np.abs(last) > LARGEST_OFFSET).any():
+            stack[-1] *= np.ldexp(1.0, -last)[:, None, None]
+            shifts[-1] += last
         exponents = self._exponents + np.cumsum(shifts, axis=0)
-        stretch = Stretch(self.lag, stack[1:, :, : self.rank], stack[1:, :, self.rank :], exponents)
+        stretch = Stretch(self.lag, stack[:, :, : self.rank], stack[:, :, self.rank :], exponents)
         self.lag += count
-        self._rows, self._exponents = stack[-1], exponents[-1]
+        self._rows, self._exponents, self._alive = stack[-1], exponents[-1], peaks > 0
+        self._workspaces.reverse()
         return stretch
 
     def compress(self, sigma: FloatArray) -> None:
@@ -134,16 +135,12 @@ class RankAdaptiveProduct:
         """Go on with the first ``count`` products alone."""
         self._ends, self._sequences = self._ends[:count], self._sequences[:count]
         self._rows, self._exponents = self._rows[:count], self._exponents[:count]
-
-    def left_of(self, right: FloatArray) -> FloatArray:
-        """Return R v (N,r) for right vectors v (N,S) at the present lag."""
-        left: FloatArray = (self._rows[:, : self.rank] @ right[:, :, None])[:, :, 0]
-        return left
+        self._alive = self._alive[:count]
 
     def _room(self) -> int:
         """Return how many lags one stretch can hold, at least one."""
         by_growth = LARGEST_GROWTH / np.log2(4.0 * self._size)
-        return max(1, min(int(by_growth), self._workspace.size // self._rows.size - 1))
+        return max(1, min(int(by_growth), self._workspaces[0].size // self._rows.size))
 
     def _spacing(self) -> int:
         """Return the lags to the next compression, which make its cost and that of rows kept too
@@ -182,6 +179,18 @@ def drop_within(error: float, state_size: int) -> float:
     """
     alpha = FAILURE_PROBABILITY ** (-1.0 / n_probes(state_size))
     return SHARE_OF_DROP * float(np.sqrt(2.0 * error) / (alpha * np.sqrt(2.0 / np.pi)))
+
+
+def _peaks(rows: FloatArray) -> FloatArray:
+    """Return a size (N,) for each R (N,r,S): its Frobenius norm, or its largest entry where the
+    squares vanish.
+    """
+    energies = np.einsum("nrs,nrs->n", rows, rows)
+    if (energies > 0).all():
+        norms: FloatArray = np.sqrt(energies)
+        return norms
+    largest: FloatArray = np.max(np.abs(rows), axis=(1, 2))
+    return largest
 
 
 def _graded(rows: FloatArray) -> FloatArray:
