@@ -71,7 +71,7 @@ def causes(chain: Chain, lags: IntArray | None = None, *, norms: LagNorms | None
     Raises
     ------
     SettingError
-        If the chain has no slopes (a dense one), or a lag is outside 1 … T.
+        If the chain has no slopes (a dense one), a lag is outside 1 … T, or the profile is shorter.
 
     Notes
     -----
@@ -109,6 +109,11 @@ def measured_directions(
     that these reach (K,B).
     """
     norms = norms or lag_norms(chain, int(lags[-1]), tolerance=TOLERANCE)
+    if norms.lags.size < lags[-1]:
+        raise SettingError(
+            f"the profile ends at lag {norms.lags.size}, but causes are asked for at lag "
+            f"{lags[-1]}; measure it further, or leave it out"
+        )
     total, certificate = norms.log_norms[lags - 1], norms.certificate[lags - 1]
     directions, reached = leading_directions(chain, lags)
     with np.errstate(invalid="ignore"):

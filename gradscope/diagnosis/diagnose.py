@@ -7,7 +7,7 @@ import numpy as np
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.diagnosis.causes import Causes, causes
 from gradscope.diagnosis.gated_causes import GatedCauses, cell_causes
-from gradscope.diagnosis.growth import Rates, cause_rates, tail_lags
+from gradscope.diagnosis.growth import GrowthRate, Rates, cause_rates, growth_rate, tail_lags
 from gradscope.diagnosis.theory import log_bound_per_step
 from gradscope.diagnosis.verdict import Evidence, Learned, Thresholds, Verdict, judge
 from gradscope.errors import SettingError
@@ -21,12 +21,14 @@ class Diagnosis:
     """What was measured on a chain, and what it means.
 
     ``norms`` is the lag profile; ``log_bound`` (L,) the bound ℓ·log(γ σ_max(W)) in nats (of another
-    cell than the vanilla one ℓ times the most that a step of this course can add); ``causes`` the
-    terms of the growth rate in nats per step; ``verdict`` the judgement with its reasons.
+    cell than the vanilla one ℓ times the most that a step of this course can add); ``growth``
+    its growth rate with an interval, ``causes`` the terms of that rate, both in nats per step;
+    ``verdict`` the judgement with its reasons.
     """
 
     norms: LagNorms
     log_bound: FloatArray
+    growth: GrowthRate
     causes: Rates
     verdict: Verdict
 
@@ -82,7 +84,8 @@ def diagnose(
         bound_of_course=isinstance(found, GatedCauses),
     )
     log_bound = bound_rate * norms.lags.astype(np.float64)
-    return Diagnosis(norms, log_bound, rates, judge(evidence, thresholds))
+    growth = growth_rate(norms.log_norms)
+    return Diagnosis(norms, log_bound, growth, rates, judge(evidence, thresholds))
 
 
 def explain(

@@ -73,13 +73,15 @@ class CellChain:
         """J_t v, through the factors of all sequences at once."""
         return self.tangent.forward(vectors, _at(step))
 
-    def carry_back(self, stack: FloatArray, steps: IntArray, sequences: IntArray) -> IntArray:
+    def carry_back(
+        self, rows: FloatArray, steps: IntArray, sequences: IntArray, out: FloatArray
+    ) -> IntArray:
         """Rows · J_t · 2**−e over steps in a row, e from the bound on all steps of the course."""
-        local = np.empty((*stack.shape[1:3], self.tangent.local_size))
+        local = np.empty((*rows.shape[:2], self.tangent.local_size))
         scale = np.ldexp(1.0, -self._exponent)
         for index, step in enumerate(steps):
-            carried = self.tangent.back(stack[index], (step - 1, sequences, None), local)
-            np.multiply(carried, scale, out=stack[index + 1])
+            carried = self.tangent.back(rows, (step - 1, sequences, None), local)
+            rows = np.multiply(carried, scale, out=out[index])
         return np.full(steps.shape, self._exponent, dtype=np.int64)
 
     def stages(self, vectors: FloatArray, step: int) -> dict[str, FloatArray]:

@@ -120,11 +120,11 @@ def gradient_shares(
     more than a backward sweep. Memory: four times that of the trajectory.
     """
     _, output_slopes = step_errors(trajectory.outputs, targets)
+    layout = _Layout(params)
+    gradient = _gradient(params, trajectory, targets, layout)
     tangent = params.linearize(trajectory.course)
     rows = AnchorRows(tangent, entering_errors(params, tangent, output_slopes))
     longest = _longest_lag(max_lag, rows.steps, trajectory)
-    layout = _Layout(params)
-    gradient = _gradient(params, trajectory, targets, layout)
     so_far = _ScaledSum(layout.size)
     shares = np.full((longest + 1, len(layout.shapes)), -np.inf)
     partial, errors = np.full((2, longest + 1), -np.inf)

@@ -10,7 +10,7 @@ from gradscope.data.tasks import make_task
 from gradscope.jacobians.chain import ElmanChain, elman_chain
 from gradscope.learning.optimizers import adam
 from gradscope.learning.training import train
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.elman import ElmanParameters
 from gradscope.model.initializers import initialize
 from gradscope.model.trajectory import unroll
 from gradscope.names import ActivationName, InitializerName, TaskName

@@ -197,3 +197,10 @@ def test_a_dense_chain_has_no_causes() -> None:
 def test_lags_out_of_order_or_range_are_refused(lags: list[int]) -> None:
     with pytest.raises(SettingError, match="ascending lags from 1 to 3"):
         causes(ElmanChain(np.ones((3, 1, 2)), np.eye(2)), np.array(lags, dtype=np.int64))
+
+
+def test_a_profile_that_ends_too_early_is_refused() -> None:
+    chain = ElmanChain(np.ones((6, 1, 2)), np.eye(2))
+
+    with pytest.raises(SettingError, match="ends at lag 3"):
+        causes(chain, np.array([2, 5]), norms=lag_norms(chain, 3))

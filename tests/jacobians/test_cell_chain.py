@@ -290,17 +290,17 @@ def test_carrying_back_over_many_steps_is_pulling_back_over_each(kind: str) -> N
     chain = chain_of(cell, trajectory)
     steps = np.array([[7, 4], [6, 3], [5, 2]])
     sequences = np.array([1, 3])
-    stack = np.empty((4, 2, 3, chain.state_size))
-    stack[0] = np.random.default_rng(2).normal(size=stack.shape[1:])
+    given = np.random.default_rng(2).normal(size=(2, 3, chain.state_size))
+    out = np.empty((3, *given.shape))
 
-    exponents = np.cumsum(chain.carry_back(stack, steps, sequences), axis=0)
+    exponents = np.cumsum(chain.carry_back(given, steps, sequences, out), axis=0)
 
     for which, sequence in enumerate(sequences):
         rows: FloatArray = np.zeros((chain.n_sequences, 3, chain.state_size))
-        rows[sequence] = stack[0, which]
+        rows[sequence] = given[which]
         for index, step in enumerate(steps[:, which]):
             rows = chain.pull_back(rows, step)
-            found = np.ldexp(stack[index + 1, which], exponents[index, which])
+            found = np.ldexp(out[index, which], exponents[index, which])
             np.testing.assert_allclose(found, rows[sequence], rtol=1e-12, atol=1e-15)
 
 

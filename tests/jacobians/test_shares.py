@@ -1,11 +1,13 @@
 """Shares against their definition, against truncated backpropagation and against closed forms."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from gradscope.arrays import FloatArray
 from gradscope.data.sequences import Targets
-from gradscope.errors import SettingError
+from gradscope.errors import SettingError, ShapeError
 from gradscope.jacobians import shares
 from gradscope.jacobians.adjoints import log_adjoint_norms
 from gradscope.jacobians.chain import elman_chain
@@ -211,6 +213,27 @@ def test_where_no_error_enters_every_share_is_zero_and_nothing_is_lost_by_trunca
     assert all((total == 0.0).all() for total in found.total.values())
     assert (found.truncation_errors == 0.0).all()
     assert found.truncation_length() == 0
+
+
+def test_one_step_has_one_share_which_is_the_gradient() -> None:
+    case = _case(n_steps=1)
+
+    found = gradient_shares(*case)
+
+    assert found.lags.tolist() == [0]
+    assert found.truncation_length() == 0
+    exact = backpropagate(*case).weights
+    np.testing.assert_allclose(found.total["recurrent_weights"], exact["recurrent_weights"])
+
+
+def test_slopes_that_are_not_finite_are_refused() -> None:
+    params, trajectory, targets = _case(n_steps=3)
+    unknown = np.full_like(trajectory.pre_activations, np.nan)
+    course = replace(trajectory.course, pre_activations=unknown, candidates=unknown)
+    broken = replace(trajectory, course=course)
+
+    with pytest.raises(ShapeError, match="finite"):
+        gradient_shares(params, broken, targets)
 
 
 def test_without_a_longest_lag_the_cost_is_capped(monkeypatch: pytest.MonkeyPatch) -> None:
