@@ -9,10 +9,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.names import CellName
 from gradscope.report.cell_words import cause_rows, has_textbook_bound, short_name
 from gradscope.report.screen import Screen
+from gradscope.report.sentences import reason_sentence, remedy_sentence
 from gradscope.report.terminal_plot import profile_plot
 from gradscope.report.words import (
     LN_10,
@@ -23,8 +23,6 @@ from gradscope.report.words import (
     level,
     number,
     pace,
-    reason_sentence,
-    remedy_sentence,
     short_pace,
     stage_title,
     steps,
@@ -34,9 +32,7 @@ from gradscope.study.check import CheckRow
 from gradscope.study.checkpoints import Checkpoint
 from gradscope.study.results import Analysis, Comparison, Stage
 
-WORDY = frozenset(
-    {"", "activation", "network", "gradient", "learned", "quantity", "against", "result"}
-)
+WORDY = frozenset({"", "activation", "network", "gradient", "quantity", "against"})
 """Columns of words, set to the left; numbers are set to the right."""
 
 
@@ -77,9 +73,10 @@ def _bullets(title: str, sentences: Sequence[str], screen: Screen) -> list[Rende
 def _table(titles: Sequence[str], screen: Screen, gap: int) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0))
     for title in titles:
-        justify = "left" if title in WORDY else "right"
         header = "\n".join(screen.say(line) for line in title.split("\n"))
-        table.add_column(Text(header), justify=justify, overflow="fold")
+        table.add_column(
+            Text(header), justify="left" if title in WORDY else "right", overflow="fold"
+        )
     return table
 
 
@@ -111,7 +108,7 @@ def _stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
         rows.append(("the task needs", [steps(analysis.facts.required_lag)] * len(stages)))
     rows += [
         (f"log10 σ_max at lag {last}", [_log10(float(s.profile.median[-1])) for s in stages]),
-        ("  5 % … 95 % of sequences", [_band(stage) for stage in stages]),
+        (f"  5 % … 95 % of {_sequences(analysis)}", [_band(stage) for stage in stages]),
         (_bound_title(analysis), [_log10(float(s.profile.log_bound[-1])) for s in stages]),
         ("gradient norm ‖∂E/∂θ‖", [number(stage.gradient.norm) for stage in stages]),
         ("error a step", [number(stage.error) for stage in stages]),
@@ -122,6 +119,11 @@ def _stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
         first = [""] * (len(stages) - 1)
         rows.append(("updates clipped", [*first, f"{analysis.training.clipped_fraction:.0%}"]))
     return rows
+
+
+def _sequences(analysis: Analysis) -> str:
+    count = analysis.last.profile.log_norms.shape[1]
+    return "1 sequence" if count == 1 else f"{count} sequences"
 
 
 def _causes_of(stages: Sequence[Stage], name: str) -> list[str]:
@@ -137,7 +139,7 @@ def _time_constant_row(stages: Sequence[Stage]) -> list[tuple[str, list[str]]]:
 
 def _bound_title(analysis: Analysis) -> str:
     plain = has_textbook_bound(analysis.settings)
-    return "  its bound (γσ_max(W))^ℓ" if plain else "  its bound"
+    return "  its bound (γ·σ_max(W))^ℓ" if plain else "  its bound"
 
 
 def _log10(nats: float) -> str:
@@ -165,7 +167,6 @@ COMPARISON_TITLES = (
     "needed",
     "log10\nσ_max",
     "error /\nbaseline",
-    "learned",
 )
 
 
@@ -176,7 +177,7 @@ def comparison_page(comparison: Comparison, screen: Screen) -> RenderableType:
     first = comparison.analyses[0]
     gated = any(each.settings.cell is not CellName.ELMAN for each in comparison.analyses)
     titles = ("network", *COMPARISON_TITLES[1:]) if gated else COMPARISON_TITLES
-    table = _table(titles, screen, gap=1 if screen.width < 100 else 3)
+    table = _table(titles, screen, gap=2)
     before = short_name(first.settings)
     for analysis in comparison.analyses:
         if short_name(analysis.settings) != before:
@@ -214,14 +215,7 @@ def _comparison_cells(analysis: Analysis) -> list[str]:
         str(verdict.required_lag if verdict.required_lag is not None else "–"),
         _log10(float(stage.profile.median[-1])),
         number(stage.error / analysis.facts.baseline.error),
-        _learned(stage),
     ]
-
-
-def _learned(stage: Stage) -> str:
-    if stage.verdict.reason(ReasonCode.BEATS_BASELINE):
-        return "yes"
-    return "no" if stage.verdict.reason(ReasonCode.AT_BASELINE) else "–"
 
 
 def training_page(
@@ -252,7 +246,7 @@ def check_page(rows: Sequence[CheckRow], screen: Screen) -> RenderableType:
     """Return the page of ``check``: every comparison with its deviation."""
     failed = sum(not row.passed for row in rows)
     verdict = "All checks pass." if not failed else f"{failed} of {len(rows)} checks fail."
-    table = _table(("quantity", "against", "deviation", "allowed", "result"), screen, gap=2)
+    table = _table(("quantity", "against", "deviation", "allowed", ""), screen, gap=2)
     for row in rows:
         result = "ok" if row.passed else "FAILS"
         deviation, allowed = f"{row.deviation:.1e}", f"{row.tolerance:.0e}"
