@@ -17,6 +17,7 @@ estimate is linear in f, so the four causes, taken at the same two lags, add up 
 """
 
 from dataclasses import dataclass, fields
+from typing import overload
 
 import numpy as np
 
@@ -165,6 +166,14 @@ def _half_width(sample: FloatArray) -> float | None:
     t = z + (z**3 + z) / (4.0 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96.0 * freedom**2)
     t += (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384.0 * freedom**3)
     return float(t * sample.std(ddof=1) / np.sqrt(sample.size))
+
+
+@overload
+def cause_rates(causes: Causes) -> CauseRates: ...
+
+
+@overload
+def cause_rates(causes: GatedCauses) -> GatedCauseRates: ...
 
 
 def cause_rates(causes: Causes | GatedCauses) -> Rates:

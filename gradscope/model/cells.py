@@ -123,6 +123,21 @@ class Cell(Protocol):
         ...
 
     @property
+    def input_weights(self) -> FloatArray:
+        """U, (H,D); of a gated cell block above block."""
+        ...
+
+    @property
+    def recurrent_weights(self) -> FloatArray:
+        """W, (H,H); of a gated cell block above block."""
+        ...
+
+    @property
+    def hidden_bias(self) -> FloatArray:
+        """b, (H,); of a gated cell block after block."""
+        ...
+
+    @property
     def output_weights(self) -> FloatArray:
         """V, (O,H)."""
         ...

@@ -21,6 +21,8 @@ SPELLED: Mapping[str, str] = MappingProxyType(
         "λ": "lambda",
         "α": "alpha",
         "τ": "tau",
+        "ψ": "psi",
+        "√": "sqrt",
         "δ": "delta",
         "ε": "eps",
         "ℓ": "l",

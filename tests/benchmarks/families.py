@@ -62,4 +62,6 @@ def family_chain(
 def _trained(params: ElmanParameters, rng: np.random.Generator) -> ElmanParameters:
     """Return the network after a short training on the adding problem."""
     task = make_task(TaskName.ADDING, steps=30)
-    return train(params, lambda: task.draw(rng, 16), adam(0.002), updates=40).params
+    trained = train(params, lambda: task.draw(rng, 16), adam(0.002), updates=40).params
+    assert isinstance(trained, ElmanParameters)
+    return trained

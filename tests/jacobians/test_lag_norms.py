@@ -9,7 +9,8 @@ import pytest
 from gradscope.arrays import FloatArray
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain, DenseChain, ElmanChain
-from gradscope.jacobians.lag_norms import lag_norms, leading_directions
+from gradscope.jacobians.lag_norms import lag_norms
+from gradscope.jacobians.scaled_product import leading_directions
 
 STEPS, SEQUENCES, SIZE = 12, 3, 5
 
