@@ -1,11 +1,8 @@
 """Lyapunov exponents λ_i along a trajectory: the mean rates, in nats per step, at which the
 Jacobians stretch volumes.
 
-An orthonormal frame is carried forward and made orthonormal again by QR; the mean of log|R_ii| is
-λ_i. QR comes as often as it must: the interval adapts so that the condition of one block J ⋯ J Q
-stays below 1e5, which leaves ten digits or more. Where a single step is worse than that, the frame
-goes through ``orthogonal.carried_basis``, which keeps the digits of units that are nearly shut and
-sees which directions die.
+An orthonormal frame is carried forward and made orthonormal again by QR (``frame``); the mean of
+log|R_ii| is λ_i.
 
 Source: Benettin, Galgani, Giorgilli & Strelcyn (1980), Meccanica 15; Engelken, Wolf & Abbott
 (2023), arXiv:2006.02427, for recurrent networks. Standard errors by batch means: Flegal & Jones
@@ -13,7 +10,6 @@ Source: Benettin, Galgani, Giorgilli & Strelcyn (1980), Meccanica 15; Engelken, 
 entropy rate.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,11 +17,7 @@ import numpy as np
 from gradscope.arrays import BoolArray, FloatArray, IntArray
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain, ElmanChain
-from gradscope.jacobians.orthogonal import EPSILON, carried_basis, largest_entries
-
-LARGEST_CONDITION = 1e5
-"""Of a block between two QR factorizations. Its rounding moves a pivot by some 1e5 ε = 2e-11 in
-relative terms."""
+from gradscope.jacobians.frame import Frame
 
 MOST_STEPS = 64
 """Longest interval between two factorizations, where nothing else asks for a shorter one."""
@@ -130,7 +122,7 @@ def lyapunov_exponents(
             f"the warm-up is {warm_up} steps, but the trajectory has {chain.n_steps}; choose 0 to "
             f"{chain.n_steps - 1}"
         )
-    frame = _Frame(chain, kept, np.random.default_rng(0) if rng is None else rng)
+    frame = Frame(chain, kept, np.random.default_rng(0) if rng is None else rng)
     most = max(1, min(MOST_STEPS, (chain.n_steps - discarded) // (2 * N_BATCHES)))
     for _ in frame.travel(0, discarded, most):
         pass
@@ -140,7 +132,7 @@ def lyapunov_exponents(
     return _spectrum(chain, frame, spans, np.stack([logs for _, logs in blocks]))
 
 
-def _spectrum(chain: Chain, frame: "_Frame", spans: IntArray, logs: FloatArray) -> LyapunovSpectrum:
+def _spectrum(chain: Chain, frame: Frame, spans: IntArray, logs: FloatArray) -> LyapunovSpectrum:
     """Gather blocks of ``spans`` (N,) steps and their log|R_ii| (N,B,count)."""
     n_steps = int(spans.sum())
     dead = frame.dead()
@@ -200,93 +192,3 @@ def _most_units_shut(chain: Chain) -> IntArray:
     for step in range(1, chain.n_steps + 1):
         most = np.maximum(most, (~chain.jacobian(step).any(axis=2)).sum(axis=1))
     return most
-
-
-class _Frame:
-    """Orthonormal vectors of every sequence under way: ``vectors`` (B,count,S), one a row, the dead
-    ones zero and last. ``slots`` (B,count) says whose log|R_ii| each of them records.
-    """
-
-    def __init__(self, chain: Chain, count: int, rng: np.random.Generator) -> None:
-        self._chain = chain
-        drawn = np.linalg.qr(rng.standard_normal((chain.state_size, count)))[0].T
-        self.vectors = np.repeat(drawn[None], chain.n_sequences, axis=0)
-        self.slots = np.tile(np.arange(count), (chain.n_sequences, 1))
-        self.doubt = np.zeros((chain.n_sequences, count))
-        self._alive = np.full(chain.n_sequences, count)
-        self._interval = 1
-
-    def dead(self) -> BoolArray:
-        """Which slots have died, (B,count)."""
-        dead = np.zeros(self.slots.shape, dtype=np.bool_)
-        gone = np.arange(self.slots.shape[1]) >= self._alive[:, None]
-        np.put_along_axis(dead, self.slots, gone, axis=1)
-        return dead
-
-    def travel(self, start: int, stop: int, most: int) -> Iterator[tuple[int, FloatArray]]:
-        """Carry the frame from h_start to h_stop; yield each block's steps and log|R_ii|."""
-        step = start
-        while step < stop:
-            span = min(self._interval, most, stop - step)
-            block = self._block(step, span)
-            if block is None:
-                self._interval = span // 2
-                continue
-            step += span
-            yield span, block
-
-    def _block(self, step: int, span: int) -> FloatArray | None:
-        """Carry the frame over a block; None, nothing moved, if its condition is too large and a
-        shorter one would do.
-        """
-        carried = self.vectors
-        with np.errstate(over="ignore", invalid="ignore"):
-            for each in range(step + 1, step + span + 1):
-                carried = self._chain.push_forward(carried, each)
-        fits = np.abs(carried).max() < 1.0 / EPSILON**6
-        condition: FloatArray = np.full(self._alive.size, np.inf)
-        if fits:
-            q, upper = np.linalg.qr(carried.swapaxes(1, 2))
-            pivots = np.abs(np.diagonal(upper, axis1=1, axis2=2))
-            condition = self._condition(carried, pivots)
-        worst = float(np.max(condition))
-        if worst > LARGEST_CONDITION and span > 1:
-            return None
-        logs = np.full(self.slots.shape, -np.inf)
-        for sequence in range(self._alive.size):
-            if condition[sequence] > LARGEST_CONDITION:
-                self._careful_step(step + 1, sequence, logs)
-                continue
-            alive = self._alive[sequence]
-            self.vectors[sequence, :alive] = q[sequence, :, :alive].T
-            logs[sequence, self.slots[sequence, :alive]] = np.log(pivots[sequence, :alive])
-        allowed = np.log(LARGEST_CONDITION) * span / max(np.log(worst), EPSILON)
-        self._interval = max(1, int(min(allowed, 2 * span)))
-        return logs
-
-    def _condition(self, carried: FloatArray, pivots: FloatArray) -> FloatArray:
-        """Estimate each block's condition: its longest vector over its smallest pivot, infinite
-        where a vector is too short to tell.
-        """
-        living = np.arange(pivots.shape[1]) < self._alive[:, None]
-        smallest = np.where(living, pivots, np.inf).min(axis=1)
-        longest = np.linalg.norm(carried, axis=2).max(axis=1)
-        short = smallest < EPSILON**6
-        ratio = np.maximum(longest, EPSILON**6) / np.where(short, 1.0, smallest)
-        return np.where(self._alive == 0, 1.0, np.where(short, np.inf, ratio))
-
-    def _careful_step(self, step: int, sequence: int, logs: FloatArray) -> None:
-        """Carry one sequence over one step of which a single QR loses too many digits."""
-        alive = self._alive[sequence]
-        jacobian = self._chain.jacobian(step)[sequence]
-        basis, factor, living = carried_basis(jacobian, self.vectors[sequence, :alive].T)
-        slots = self.slots[sequence, :alive].copy()
-        self.slots[sequence, :alive] = np.concatenate([slots[living], slots[~living]])
-        self._alive[sequence] = remaining = int(living.sum())
-        sizes = largest_entries(jacobian)
-        self.vectors[sequence] = 0.0
-        self.vectors[sequence, :remaining] = basis.T
-        pivots = np.abs(np.diagonal(factor[:, living]))
-        rounding = sizes.size * EPSILON * -np.sort(-sizes)[:remaining]
-        self.doubt[sequence, slots[living]] += np.minimum(1.0, rounding / pivots)
-        logs[sequence, slots[living]] = np.log(pivots)

@@ -55,7 +55,7 @@ def test_an_orthogonal_net_at_one_slope_is_explained_by_weights_ceiling_and_satu
     steps = np.arange(1, 41)[:, None] * np.ones(2)
     np.testing.assert_allclose(found.weights, steps * np.log(1.3), rtol=1e-12)
     np.testing.assert_allclose(found.slope_ceiling, steps * np.log(0.25), rtol=1e-12)
-    np.testing.assert_allclose(found.misalignment, 0.0, atol=1e-11)
+    np.testing.assert_allclose(found.misalignment, 0.0, rtol=0.0, atol=1e-11)
     np.testing.assert_allclose(found.saturation, steps * np.log(0.8), rtol=1e-10)
 
 
@@ -67,8 +67,8 @@ def test_a_leaky_net_at_its_slope_ceiling_meets_its_bound() -> None:
     steps = np.arange(1, 11)[:, None]
     np.testing.assert_allclose(found.weights, steps * np.log(1.15), rtol=1e-12)
     np.testing.assert_allclose(found.total, steps * np.log(0.5 + 0.5 * 0.25 * 1.3), rtol=1e-12)
-    np.testing.assert_allclose(found.misalignment, 0.0, atol=1e-12)
-    np.testing.assert_allclose(found.saturation, 0.0, atol=1e-12)
+    np.testing.assert_allclose(found.misalignment, 0.0, rtol=0.0, atol=1e-12)
+    np.testing.assert_allclose(found.saturation, 0.0, rtol=0.0, atol=1e-12)
 
 
 def test_a_gradient_that_avoids_a_saturated_unit_pays_by_misalignment() -> None:
@@ -78,8 +78,8 @@ def test_a_gradient_that_avoids_a_saturated_unit_pays_by_misalignment() -> None:
 
     steps = np.arange(1, 31)[:, None]
     np.testing.assert_allclose(found.misalignment, -steps * np.log(2.0), rtol=1e-12)
-    np.testing.assert_allclose(found.saturation, 0.0, atol=1e-12)
-    np.testing.assert_allclose(found.total, 0.0, atol=1e-12)
+    np.testing.assert_allclose(found.saturation, 0.0, rtol=0.0, atol=1e-12)
+    np.testing.assert_allclose(found.total, 0.0, rtol=0.0, atol=1e-12)
 
 
 def test_a_shear_is_all_weights_and_misalignment() -> None:
@@ -88,7 +88,7 @@ def test_a_shear_is_all_weights_and_misalignment() -> None:
     steps = np.arange(1, 31)[:, None]
     np.testing.assert_allclose(found.total, np.arcsinh(steps), rtol=1e-9)
     expected = np.arcsinh(steps) - steps * np.arcsinh(1.0)
-    np.testing.assert_allclose(found.misalignment, expected, atol=1e-9)
+    np.testing.assert_allclose(found.misalignment, expected, rtol=0.0, atol=1e-9)
 
 
 def test_chosen_lags_have_the_terms_they_have_among_all() -> None:
@@ -100,8 +100,8 @@ def test_chosen_lags_have_the_terms_they_have_among_all() -> None:
 
     for name in ("weights", "slope_ceiling", "misalignment", "saturation", "total"):
         expected = getattr(every, name)[lags - 1]
-        np.testing.assert_allclose(getattr(few, name), expected, atol=1e-6)
-        np.testing.assert_allclose(getattr(given, name), expected, atol=1e-5)
+        np.testing.assert_allclose(getattr(few, name), expected, rtol=0.0, atol=1e-6)
+        np.testing.assert_allclose(getattr(given, name), expected, rtol=0.0, atol=1e-5)
 
 
 def test_a_direction_dropped_and_favoured_later_still_adds_up() -> None:
@@ -113,7 +113,7 @@ def test_a_direction_dropped_and_favoured_later_still_adds_up() -> None:
     found = causes(chain)
 
     sums = np.cumsum(np.log(slopes[::-1]), axis=0).max(axis=2)
-    np.testing.assert_allclose(_sum(found), sums, atol=1e-9)
+    np.testing.assert_allclose(_sum(found), sums, rtol=0.0, atol=1e-9)
 
 
 def test_where_the_product_is_exactly_zero_the_term_that_ended_it_says_so() -> None:
@@ -127,7 +127,7 @@ def test_where_the_product_is_exactly_zero_the_term_that_ended_it_says_so() -> N
     dead[6:, 1] = True
     np.testing.assert_array_equal(np.isneginf(found.total), dead)
     np.testing.assert_array_equal(np.isneginf(found.saturation), dead)
-    np.testing.assert_allclose(found.misalignment, 0.0, atol=1e-12)
+    np.testing.assert_allclose(found.misalignment, 0.0, rtol=0.0, atol=1e-12)
     assert not np.isnan(_sum(found)).any()
 
 
@@ -168,7 +168,7 @@ def test_paths_that_run_together_give_what_they_give_alone(
     carried.clear()
     alone = paths._Walk(elman, lags, directions, 0.0).to_the_end()
 
-    np.testing.assert_allclose(together, alone, atol=1e-9)
+    np.testing.assert_allclose(together, alone, rtol=0.0, atol=1e-9)
     assert n_together < 0.5 * sum(carried)
 
 
@@ -185,7 +185,7 @@ def test_paths_that_part_again_walk_alone() -> None:
 
     ceiling, slope = path_logs(chain, lags, directions, reached)
 
-    np.testing.assert_allclose(ceiling + slope, reached, atol=1e-12)
+    np.testing.assert_allclose(ceiling + slope, reached, rtol=0.0, atol=1e-12)
 
 
 def test_a_dense_chain_has_no_causes() -> None:

@@ -45,7 +45,7 @@ def test_a_direction_that_takes_the_lead_late_is_found_at_once() -> None:
     found, log_norms = leading_directions(chain, lags, dropped=0.0)
 
     sums = np.cumsum(np.log(slopes[::-1]), axis=0)
-    np.testing.assert_allclose(log_norms, sums.max(axis=2), atol=1e-9)
+    np.testing.assert_allclose(log_norms, sums.max(axis=2), rtol=0.0, atol=1e-9)
     leaders = np.argmax(np.abs(found), axis=2)
     assert (leaders == np.argmax(sums, axis=2)).all()
 
@@ -56,8 +56,8 @@ def test_a_chain_without_a_leading_direction_gives_one_of_full_length() -> None:
 
     found, log_norms = leading_directions(chain, np.arange(1, 51))
 
-    np.testing.assert_allclose(np.linalg.norm(found, axis=2), 1.0, atol=1e-12)
-    np.testing.assert_allclose(log_norms, 0.0, atol=1e-12)
+    np.testing.assert_allclose(np.linalg.norm(found, axis=2), 1.0, rtol=0.0, atol=1e-12)
+    np.testing.assert_allclose(log_norms, 0.0, rtol=0.0, atol=1e-12)
 
 
 def test_where_the_iteration_does_not_settle_the_exact_decomposition_answers(
@@ -87,4 +87,4 @@ def test_sequences_that_die_explode_and_live_share_a_batch() -> None:
     expected = np.array([399, 400, 700]) * np.log(1e6)
     np.testing.assert_allclose(log_norms[:, 0], -expected, rtol=1e-12)
     np.testing.assert_allclose(log_norms[:, 1], expected, rtol=1e-12)
-    np.testing.assert_allclose(log_norms[:, 2], [0.0, -np.inf, -np.inf], atol=1e-12)
+    np.testing.assert_allclose(log_norms[:, 2], [0.0, -np.inf, -np.inf], rtol=0.0, atol=1e-12)
