@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gradscope.names import ActivationName
+from gradscope.names import ActivationName, CellName
+from gradscope.report.cell_words import short_name
 from gradscope.report.figures_style import (
     BLUE,
     GREEN,
@@ -52,6 +53,12 @@ ACTIVATION_LOOKS: Mapping[ActivationName, tuple[str, str, str]] = MappingProxyTy
         ActivationName.SOFTPLUS: ("#CC79A7", (0, (1, 1)), "P"),  # type: ignore[dict-item]
     }
 )
+"""Colour, line and marker of a vanilla RNN by its activation."""
+
+CELL_LOOKS: Mapping[CellName, tuple[str, str, str]] = MappingProxyType(
+    {CellName.GRU: (GREEN, "-.", "P"), CellName.LSTM: (ORANGE, "--", "X")}
+)
+"""The same of a gated cell."""
 
 
 def analysis_picture(analysis: Analysis, suffix: str) -> bytes:
@@ -130,11 +137,17 @@ def comparison_picture(comparison: Comparison, suffix: str) -> bytes:
     return picture_bytes(figure, suffix, first.settings.as_dict())
 
 
-def _by_activation(comparison: Comparison) -> dict[ActivationName, list[Analysis]]:
-    groups: dict[ActivationName, list[Analysis]] = {}
+def _by_network(comparison: Comparison) -> dict[str, list[Analysis]]:
+    groups: dict[str, list[Analysis]] = {}
     for analysis in comparison.analyses:
-        groups.setdefault(analysis.settings.activation, []).append(analysis)
+        groups.setdefault(short_name(analysis.settings), []).append(analysis)
     return groups
+
+
+def _look(analyses: list[Analysis]) -> tuple[str, str, str]:
+    """Return colour, line and marker of one network: by its cell, then by its activation."""
+    settings = analyses[0].settings
+    return CELL_LOOKS.get(settings.cell) or ACTIVATION_LOOKS[settings.activation]
 
 
 def _profiles_panel(axes: "Axes", comparison: Comparison) -> None:
@@ -145,12 +158,12 @@ def _profiles_panel(axes: "Axes", comparison: Comparison) -> None:
         r"$\log_{10}\,\sigma_{\max}(\partial h_T/\partial h_{T-\ell})$, median",
     )
     longest = max(analysis.settings.steps for analysis in comparison.analyses)
-    for activation, analyses in _by_activation(comparison).items():
-        color, style, marker = ACTIVATION_LOOKS[activation]
+    for name, analyses in _by_network(comparison).items():
+        color, style, marker = _look(analyses)
         for place, analysis in enumerate(analyses):
             profile = analysis.last.profile
             values = np.where(np.isfinite(profile.median), profile.median, np.nan) / LN_10
-            label = str(activation) if place == len(analyses) - 1 else None
+            label = name if place == len(analyses) - 1 else None
             axes.plot(profile.lags, values, color=color, linestyle=style, linewidth=2, label=label)
             axes.plot(profile.lags[-1:], values[-1:], color=color, marker=marker, markersize=7)
             if 8 * analysis.settings.steps < longest:
@@ -179,9 +192,9 @@ def _profiles_panel(axes: "Axes", comparison: Comparison) -> None:
 
 def _horizons_panel(axes: "Axes", comparison: Comparison) -> None:
     dress(axes, "Memory horizon (hollow: beyond T)", "sequence length T", "lag (steps)")
-    groups = _by_activation(comparison)
-    for activation, analyses in groups.items():
-        color, style, marker = ACTIVATION_LOOKS[activation]
+    groups = _by_network(comparison)
+    for name, analyses in groups.items():
+        color, style, marker = _look(analyses)
         lengths = [analysis.settings.steps for analysis in analyses]
         reached = [a.last.verdict.horizon or a.last.verdict.max_lag for a in analyses]
         beyond = [a.last.verdict.horizon is None for a in analyses]
@@ -192,7 +205,7 @@ def _horizons_panel(axes: "Axes", comparison: Comparison) -> None:
             linestyle=style,
             marker=marker,
             linewidth=2,
-            label=str(activation),
+            label=name,
         )
         axes.plot(
             [n for n, open_end in zip(lengths, beyond, strict=True) if open_end],
@@ -210,7 +223,7 @@ def _horizons_panel(axes: "Axes", comparison: Comparison) -> None:
             color=GREY,
             linestyle=":",
             linewidth=2,
-            label="needed by the task",
+            label="needed by the task" if len(groups) < 3 else "needed",
         )
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -220,8 +233,8 @@ def _horizons_panel(axes: "Axes", comparison: Comparison) -> None:
 
 def _errors_panel(axes: "Axes", comparison: Comparison) -> None:
     dress(axes, "Error against the baseline", "sequence length T", "error / baseline")
-    for activation, analyses in _by_activation(comparison).items():
-        color, style, marker = ACTIVATION_LOOKS[activation]
+    for analyses in _by_network(comparison).values():
+        color, style, marker = _look(analyses)
         lengths = [analysis.settings.steps for analysis in analyses]
         ratios = [analysis.last.error / analysis.facts.baseline.error for analysis in analyses]
         axes.plot(lengths, ratios, color=color, linestyle=style, marker=marker, linewidth=2)
