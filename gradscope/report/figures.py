@@ -100,7 +100,8 @@ def spectrum_picture(analysis: Analysis, suffix: str) -> bytes:
     grid = figure.add_gridspec(
         2, 2, left=0.065, right=0.965, top=0.79, bottom=0.085, hspace=0.58, wspace=0.46
     )
-    for place, name in enumerate(("lyapunov", "singular", "eigenvalues", "theory")):
+    named = ("lyapunov", "singular", "eigenvalues", "theory")
+    for place, name in enumerate(name for name in named if PANELS[name].shown(analysis)):
         PANELS[name].draw(figure.add_subplot(grid[divmod(place, 2)]), analysis)
     return picture_bytes(figure, suffix, analysis.settings.as_dict())
 

@@ -28,8 +28,6 @@ SPELLED: Mapping[str, str] = MappingProxyType(
         "ℓ": "l",
         "ρ": "rho",
         "χ": "chi",
-        "ψ": "psi",
-        "√": "sqrt",
         "Σ": "sum ",
         "∂": "d",
         "‖": "||",

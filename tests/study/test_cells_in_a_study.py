@@ -32,7 +32,8 @@ from gradscope.report.cell_words import (
     model_name,
     short_name,
 )
-from gradscope.report.export import analysis_document, to_json
+from gradscope.report.documents import analysis_document
+from gradscope.report.export import to_json
 from gradscope.study import check as check_module
 from gradscope.study.archive import archive_bytes, load_run
 from gradscope.study.check import check
