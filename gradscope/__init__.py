@@ -10,17 +10,27 @@ True
 """
 
 from importlib import import_module
-from typing import Any
 
 from gradscope.shown import Shown
+
+# As typing has it; importing typing would double the time of ``gradscope --version``.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "Activation": "model.activations",
     "ACTIVATIONS": "model.activations",
-    "ElmanParameters": "model.cells",
+    "ElmanParameters": "model.elman",
+    "GruParameters": "model.gru",
+    "LstmParameters": "model.lstm",
     "initialize": "model.initializers",
+    "initialize_gru": "model.gated_initializers",
+    "initialize_lstm": "model.gated_initializers",
+    "Layer": "model.stack",
+    "unroll_stack": "model.stack",
     "Trajectory": "model.trajectory",
     "unroll": "model.trajectory",
     "Batch": "data.sequences",
@@ -32,6 +42,8 @@ _HOMES = {
     "DenseChain": "jacobians.chain",
     "ElmanChain": "jacobians.chain",
     "elman_chain": "jacobians.chain",
+    "CellChain": "jacobians.cell_chain",
+    "cell_chain": "jacobians.cell_chain",
     "LagNorms": "jacobians.lag_norms",
     "lag_norms": "jacobians.lag_norms",
     "SingularValues": "jacobians.singular_values",
@@ -42,6 +54,8 @@ _HOMES = {
     "gradient_shares": "jacobians.shares",
     "Causes": "diagnosis.causes",
     "causes": "diagnosis.causes",
+    "GatedCauses": "diagnosis.gated_causes",
+    "cell_causes": "diagnosis.gated_causes",
     "Evidence": "diagnosis.verdict",
     "Thresholds": "diagnosis.verdict",
     "Verdict": "diagnosis.verdict",
@@ -67,7 +81,7 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 (names loaded by __getattr__)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name not in _HOMES:
         raise AttributeError(f"module 'gradscope' has no attribute {name!r}")
     value = getattr(import_module(f"gradscope.{_HOMES[name]}"), name)

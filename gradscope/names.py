@@ -1,8 +1,8 @@
 """The words that settings choose between.
 
 They stand alone, without NumPy, so that ``gradscope --help`` can list them at once. Each word's
-meaning lives where it is computed: ``model.activations``, ``model.initializers``, ``data.tasks``,
-``learning.optimizers``, ``diagnosis.verdict``.
+meaning lives where it is computed: ``model.activations``, ``model.cells``, ``model.initializers``,
+``data.tasks``, ``learning.optimizers``, ``diagnosis.verdict``.
 """
 
 from enum import StrEnum
@@ -17,6 +17,21 @@ class ActivationName(StrEnum):
     IDENTITY = "identity"
     HARD_TANH = "hard-tanh"
     SOFTPLUS = "softplus"
+
+
+class CellName(StrEnum):
+    """The recurrent cell."""
+
+    ELMAN = "elman"
+    GRU = "gru"
+    LSTM = "lstm"
+
+
+class StateName(StrEnum):
+    """What an Elman net carries from step to step: its activations, or its pre-activations."""
+
+    POST = "post"
+    PRE = "pre"
 
 
 class InitializerName(StrEnum):

@@ -17,7 +17,7 @@ from gradscope.report.files import write_whole
 
 if TYPE_CHECKING:
     from gradscope.learning.training import Watcher
-    from gradscope.model.cells import ElmanParameters
+    from gradscope.model.cells import Cell
     from gradscope.study.config import Settings
     from gradscope.study.results import Analysis
 
@@ -53,7 +53,7 @@ def analyze(
     save: Save = None,
     fail_on: FailWhen = None,
 ) -> None:
-    """Train a vanilla RNN, multiply its Jacobians, and say what its gradient does and why."""
+    """Train a recurrent net, multiply its Jacobians, and say what its gradient does and why."""
     call.prepare(save, figure=png)
     analysis = run_analysis(call.place, call.settings(load=load), png, save)
     leave(analysis, fail_on)
@@ -107,7 +107,7 @@ def training_bar(settings: "Settings") -> "Iterator[Watcher]":
     """Show a progress bar over the updates of one training; gives the watcher that moves it."""
     with progress_bar("training", settings.updates) as advance:
 
-        def watch(_update: int, loss: float, norm: float, _params: "ElmanParameters") -> None:
+        def watch(_update: int, loss: float, norm: float, _params: "Cell") -> None:
             advance(f"loss {loss:.4g}  gradient norm {norm:.3g}")
 
         yield watch

@@ -1,7 +1,9 @@
-"""``gradscope compare``: activations and sequence lengths side by side."""
+"""``gradscope compare``: cells, activations and sequence lengths side by side."""
 
+from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -10,13 +12,13 @@ from gradscope.cli.command import Call, takes_settings
 from gradscope.cli.options import DATA, MODEL, Figure
 from gradscope.cli.output import Place, note, progress_bar, show
 from gradscope.errors import SettingError
-from gradscope.names import ActivationName
+from gradscope.names import ActivationName, CellName
 from gradscope.report.files import write_whole
 from gradscope.study.ranges import parse_whole_numbers, parse_words
 
 if TYPE_CHECKING:
     from gradscope.learning.training import Watcher
-    from gradscope.model.cells import ElmanParameters
+    from gradscope.model.cells import Cell
     from gradscope.study.config import Settings
 
 EXAMPLES = """\
@@ -24,7 +26,7 @@ EXAMPLES = """\
 
   gradscope compare --activation tanh,sigmoid --steps 10,50,100,200 --png compare.png
 
-  gradscope compare --activation tanh,relu,sigmoid --steps log:10:1000:5 --updates 0
+  gradscope compare --cell elman,gru,lstm --steps log:10:1000:5 --updates 0
 
   gradscope compare --task adding --steps 20,40,80 --format csv -o compare.csv
 """
@@ -33,10 +35,23 @@ Activations = Annotated[
     str,
     typer.Option(
         "--activation",
-        help="Activations, as in tanh,sigmoid.",
+        help="Activations, as in tanh,sigmoid (default, for gated cells tanh).",
         rich_help_panel=MODEL,
         envvar="GRADSCOPE_ACTIVATIONS",
         show_envvar=False,
+        show_default=False,
+        metavar="LIST",
+    ),
+]
+Cells = Annotated[
+    str,
+    typer.Option(
+        "--cell",
+        help="Recurrent cells, as in elman,gru,lstm (default elman).",
+        rich_help_panel=MODEL,
+        envvar="GRADSCOPE_CELLS",
+        show_envvar=False,
+        show_default=False,
         metavar="LIST",
     ),
 ]
@@ -52,32 +67,50 @@ Lengths = Annotated[
     ),
 ]
 
+Word = TypeVar("Word", bound=StrEnum)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Axes:
+    """What is set side by side."""
+
+    cells: tuple[CellName, ...]
+    activations: tuple[ActivationName, ...]
+    lengths: tuple[int, ...]
+
+    @property
+    def count(self) -> int:
+        """How many networks."""
+        return len(self.cells) * len(self.activations) * len(self.lengths)
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command("compare", epilog=EXAMPLES)(compare)
 
 
-@takes_settings("activation", "steps")
+@takes_settings("cell", "activation", "steps")
 def compare(
     call: Call,
-    activation: Activations = "tanh,sigmoid",
+    activation: Activations = "",
     steps: Lengths = "10,50,100,200",
+    cell: Cells = "elman",
     png: Figure = None,
 ) -> None:
-    """Set activations and sequence lengths side by side, all else alike."""
+    """Set cells, activations and sequence lengths side by side, all else alike."""
     call.prepare(figure=png)
-    activations = _activations(activation)
+    cells = _chosen(CellName, cell, "--cell")
+    usual = "tanh,sigmoid" if cells == (CellName.ELMAN,) else "tanh"
+    activations = _chosen(ActivationName, activation or usual, "--activation")
     lengths = parse_whole_numbers(steps, "--steps")
-    shared = call.settings(activation=activations[0], steps=lengths[0])
-    run_comparison(call.place, shared, activations, lengths, png)
+    shared = call.settings(cell=cells[0], activation=activations[0], steps=lengths[0])
+    run_comparison(call.place, shared, Axes(cells, activations, lengths), png)
 
 
 def run_comparison(
     place: Place,
     shared: "Settings",
-    activations: tuple[ActivationName, ...],
-    lengths: tuple[int, ...],
+    axes: Axes,
     figure: Path | None,
 ) -> None:
     """Run every cell, show the table, draw the picture."""
@@ -86,18 +119,18 @@ def run_comparison(
     from gradscope.report.tables import comparison_page
     from gradscope.study.study import compare as run
 
-    total = max(shared.updates, 1) * len(activations) * len(lengths)
+    total = max(shared.updates, 1) * axes.count
     with progress_bar("comparing", total) as advance:
 
         def watch_cell(_number: int, cell: "Settings") -> "Watcher":
-            text = f"{cell.activation}, {cell.steps} steps"
+            text = f"{cell.cell}, {cell.activation}, {cell.steps} steps"
 
-            def watch(_update: int, _loss: float, _norm: float, _params: "ElmanParameters") -> None:
+            def watch(_update: int, _loss: float, _norm: float, _params: "Cell") -> None:
                 advance(text)
 
             return watch
 
-        comparison = run(shared, activations, lengths, watch=watch_cell)
+        comparison = run(shared, axes.activations, axes.lengths, kinds=axes.cells, watch=watch_cell)
     if comparison.analyses:
         show(
             place,
@@ -113,16 +146,16 @@ def run_comparison(
             )
             note(f"wrote {figure}")
     if comparison.interrupted:
-        note(f"interrupted after {len(comparison.analyses)} of {len(activations) * len(lengths)}")
+        note(f"interrupted after {len(comparison.analyses)} of {axes.count}")
         raise typer.Exit(EXIT_INTERRUPTED)
 
 
-def _activations(text: str) -> tuple[ActivationName, ...]:
-    words = tuple(dict.fromkeys(parse_words(text, "--activation")))
+def _chosen(kind: type[Word], text: str, name: str) -> tuple[Word, ...]:
+    """Return the words of a list, each of them one that there is."""
+    words = tuple(dict.fromkeys(parse_words(text, name)))
     for word in words:
-        if word not in list(ActivationName):
-            choices = ", ".join(ActivationName)
+        if word not in list(kind):
             raise SettingError(
-                f"--activation is {text!r}, but there is no {word!r}; choose of {choices}"
+                f"{name} is {text!r}, but there is no {word!r}; choose of {', '.join(kind)}"
             )
-    return tuple(ActivationName(word) for word in words)
+    return tuple(kind(word) for word in words)

@@ -14,9 +14,11 @@ import typer
 
 from gradscope.names import (
     ActivationName,
+    CellName,
     InitializerName,
     MissingCells,
     OptimizerName,
+    StateName,
     TaskName,
 )
 from gradscope.study.config import Settings, flag
@@ -90,6 +92,10 @@ def _setting(name: str, kind: Any, panel: str, text: str) -> Any:
 SETTING_OPTIONS: Mapping[str, Any] = {
     each[0]: _setting(*each)
     for each in (
+        ("cell", CellName, MODEL, "The recurrent cell."),
+        ("leak", float, MODEL, "Leak α = dt/τ of a vanilla RNN."),
+        ("state", StateName, MODEL, "A vanilla RNN's state: after φ or before it."),
+        ("forget_bias", float, MODEL, "Bias of the gate that keeps the state (LSTM f, GRU z)."),
         ("activation", ActivationName, MODEL, "The nonlinearity φ."),
         ("hidden", int, MODEL, "Hidden units H."),
         (

@@ -8,7 +8,7 @@ import typer
 from gradscope.cli.analyze import leave, run_analysis
 from gradscope.cli.check import run_check
 from gradscope.cli.command import takes_place
-from gradscope.cli.compare import run_comparison
+from gradscope.cli.compare import Axes, run_comparison
 from gradscope.cli.options import Figure, Save
 from gradscope.cli.output import Place, note, prepare_files, require_stdout
 from gradscope.cli.spectrum import run_spectrum
@@ -52,7 +52,8 @@ def rerun(
         note(f"warning: {file} was made by gradscope {recipe.version}; numbers may differ")
     if recipe.command is MadeBy.COMPARE:
         _refuse(save, "--save", "a comparison")
-        run_comparison(place, recipe.settings, recipe.activations, recipe.lengths, png)
+        axes = Axes(recipe.cells, recipe.activations, recipe.lengths)
+        run_comparison(place, recipe.settings, axes, png)
     elif recipe.command is MadeBy.TRAIN:
         run_training(place, recipe.settings, png, save)
     elif recipe.command is MadeBy.SPECTRUM:

@@ -12,7 +12,7 @@ from gradscope.cli.output import Place, note, progress_bar, show
 from gradscope.errors import SettingError
 
 if TYPE_CHECKING:
-    from gradscope.model.cells import ElmanParameters
+    from gradscope.model.cells import Cell
     from gradscope.study.checkpoints import Checkpoint
     from gradscope.study.config import Settings
 
@@ -39,7 +39,7 @@ def train(
     png: Figure = None,
     save: Save = None,
 ) -> None:
-    """Train a vanilla RNN by backpropagation through time and watch its horizon move."""
+    """Train a recurrent net by backpropagation through time and watch its horizon move."""
     call.prepare(save, figure=png)
     settings = call.settings(load=load)
     if not settings.updates:
@@ -60,7 +60,7 @@ def run_training(
     lookout = Lookout(settings, lambda checkpoint: note(_line(checkpoint)))
     with progress_bar("training", settings.updates) as advance:
 
-        def watch(update: int, loss: float, norm: float, params: "ElmanParameters") -> None:
+        def watch(update: int, loss: float, norm: float, params: "Cell") -> None:
             lookout(update, loss, norm, params)
             advance("")
 

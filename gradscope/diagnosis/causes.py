@@ -82,20 +82,8 @@ def causes(chain: Chain, lags: IntArray | None = None, *, norms: LagNorms | None
         raise SettingError(
             "a chain of explicit Jacobians has no slopes to split the causes by; give an ElmanChain"
         )
-    chosen = _checked(chain, lags)
-    norms = norms or lag_norms(chain, int(chosen[-1]), tolerance=TOLERANCE)
-    if norms.lags.size < chosen[-1]:
-        raise SettingError(
-            f"the profile ends at lag {norms.lags.size}, but causes are asked for at lag "
-            f"{chosen[-1]}; measure it further, or leave it out"
-        )
-    total, certificate = norms.log_norms[chosen - 1], norms.certificate[chosen - 1]
-    directions, reached = leading_directions(chain, chosen)
-    with np.errstate(invalid="ignore"):
-        missed = total - reached > certificate + LARGEST_GAP
-    if missed.any():
-        # Later steps favoured what had been dropped.
-        directions, reached = leading_directions(chain, chosen, dropped=0.0)
+    chosen = checked_lags(chain, lags)
+    total, directions, reached = measured_directions(chain, chosen, norms)
     ceiling_logs, slope_logs = path_logs(chain, chosen, directions, reached)
     of_weights = log_bound_per_step(chain.recurrent_weights, 1.0, chain.leak)
     bound = log_bound_per_step(chain.recurrent_weights, chain.slope_ceiling, chain.leak)
@@ -114,7 +102,30 @@ def causes(chain: Chain, lags: IntArray | None = None, *, norms: LagNorms | None
     )
 
 
-def _checked(chain: Chain, lags: IntArray | None) -> IntArray:
+def measured_directions(
+    chain: Chain, lags: IntArray, norms: LagNorms | None
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Return log σ_max as measured (K,B), the directions that have it (K,B,S), and the logarithms
+    that these reach (K,B).
+    """
+    norms = norms or lag_norms(chain, int(lags[-1]), tolerance=TOLERANCE)
+    if norms.lags.size < lags[-1]:
+        raise SettingError(
+            f"the profile ends at lag {norms.lags.size}, but causes are asked for at lag "
+            f"{lags[-1]}; measure it further, or leave it out"
+        )
+    total, certificate = norms.log_norms[lags - 1], norms.certificate[lags - 1]
+    directions, reached = leading_directions(chain, lags)
+    with np.errstate(invalid="ignore"):
+        missed = total - reached > certificate + LARGEST_GAP
+    if missed.any():
+        # Later steps favoured what had been dropped.
+        directions, reached = leading_directions(chain, lags, dropped=0.0)
+    return total, directions, reached
+
+
+def checked_lags(chain: Chain, lags: IntArray | None) -> IntArray:
+    """Return the lags asked for, all of 1 … T by default; refuse those that are not there."""
     chosen = np.arange(1, chain.n_steps + 1) if lags is None else np.asarray(lags, dtype=np.int64)
     ascending = chosen.size > 0 and (np.diff(chosen) >= 1).all()
     if not ascending or chosen[0] < 1 or chosen[-1] > chain.n_steps:

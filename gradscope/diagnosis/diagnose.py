@@ -4,12 +4,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradscope.arrays import FloatArray
-from gradscope.diagnosis.causes import TOLERANCE, causes
-from gradscope.diagnosis.growth import CauseRates, GrowthRate, cause_rates, growth_rate, tail_lags
+from gradscope.arrays import FloatArray, IntArray
+from gradscope.diagnosis.causes import TOLERANCE, Causes, causes
+from gradscope.diagnosis.gated_causes import GatedCauses, cell_causes
+from gradscope.diagnosis.growth import GrowthRate, Rates, cause_rates, growth_rate, tail_lags
 from gradscope.diagnosis.theory import log_bound_per_step
 from gradscope.diagnosis.verdict import Evidence, Learned, Thresholds, Verdict, judge
-from gradscope.jacobians.chain import ElmanChain
+from gradscope.errors import SettingError
+from gradscope.jacobians.cell_chain import CellChain
+from gradscope.jacobians.chain import Chain, ElmanChain
 from gradscope.jacobians.lag_norms import LagNorms, lag_norms
 from gradscope.shown import Shown
 
@@ -18,21 +21,22 @@ from gradscope.shown import Shown
 class Diagnosis(Shown):
     """What was measured on a chain, and what it means.
 
-    ``norms`` is the lag profile; ``log_bound`` (L,) the bound ℓ·log(γ σ_max(W)) in nats; ``growth``
-    its growth rate with an interval, ``causes`` the four terms of that rate, both in nats per step;
+    ``norms`` is the lag profile; ``log_bound`` (L,) the bound ℓ·log(γ σ_max(W)) in nats (of another
+    cell than the vanilla one ℓ times the most that a step of this course can add); ``growth``
+    its growth rate with an interval, ``causes`` the terms of that rate, both in nats per step;
     ``verdict`` the judgement with its reasons, and ``thresholds`` where it drew its lines.
     """
 
     norms: LagNorms
     log_bound: FloatArray
     growth: GrowthRate
-    causes: CauseRates
+    causes: Rates
     verdict: Verdict
     thresholds: Thresholds
 
 
 def diagnose(
-    chain: ElmanChain,
+    chain: Chain,
     max_lag: int | None = None,
     *,
     required_lag: int | None = None,
@@ -46,8 +50,8 @@ def diagnose(
 
     Parameters
     ----------
-    chain : ElmanChain
-        Factors of T steps and B sequences.
+    chain : ElmanChain or CellChain
+        Factors of T steps and B sequences, and what they are made of.
     max_lag : int, optional
         Longest lag, in steps; all T by default.
     required_lag : int, optional
@@ -68,13 +72,59 @@ def diagnose(
     Raises
     ------
     SettingError
-        If ``max_lag`` is not in 1 … T.
+        If ``max_lag`` is not in 1 … T, or the chain is one of explicit Jacobians, which have no
+        causes.
     """
     norms = lag_norms(chain, max_lag, tolerance=tolerance)
     lags = tail_lags(norms.lags.size)
-    rates = cause_rates(causes(chain, lags[lags > 0], norms=norms))
-    bound_rate = log_bound_per_step(chain.recurrent_weights, chain.slope_ceiling, chain.leak)
-    evidence = Evidence(norms.log_norms, bound_rate, rates, required_lag, learned, overflow_step)
+    found, bound_rate = explain(chain, lags[lags > 0], norms=norms)
+    rates = cause_rates(found)
+    evidence = Evidence(
+        norms.log_norms,
+        bound_rate,
+        rates,
+        required_lag,
+        learned,
+        overflow_step,
+        bound_of_course=isinstance(found, GatedCauses),
+    )
     log_bound = bound_rate * norms.lags.astype(np.float64)
     growth, lines = growth_rate(norms.log_norms), thresholds or Thresholds()
     return Diagnosis(norms, log_bound, growth, rates, judge(evidence, lines), lines)
+
+
+def explain(
+    chain: Chain, lags: IntArray, *, norms: LagNorms | None = None
+) -> tuple[Causes | GatedCauses, float]:
+    """Return why a chain's product has the size it has, in the terms that fit its cell.
+
+    Parameters
+    ----------
+    chain : ElmanChain or CellChain
+        Factors of T steps and B sequences, and what they are made of.
+    lags : (K,) array of int
+        Lags in steps, ascending.
+    norms : LagNorms, optional
+        The lag profile of this chain, where it was measured before.
+
+    Returns
+    -------
+    causes : Causes or GatedCauses
+        Terms (K,B) that add up to log σ_max, in nats.
+    bound : float
+        The most that one step can add to it, in nats.
+
+    Raises
+    ------
+    SettingError
+        If the chain is one of explicit Jacobians, which have no causes.
+    """
+    if isinstance(chain, ElmanChain):
+        bound = log_bound_per_step(chain.recurrent_weights, chain.slope_ceiling, chain.leak)
+        return causes(chain, lags, norms=norms), bound
+    if isinstance(chain, CellChain):
+        return cell_causes(chain, lags, norms=norms), chain.tangent.log_bound()
+    raise SettingError(
+        "a chain of explicit Jacobians says nothing of its causes; give the chain of a cell, or "
+        "measure it with lag_norms"
+    )

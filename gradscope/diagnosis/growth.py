@@ -16,12 +16,14 @@ scatter and asks for the causes at every lag; Richardson's extrapolation costs 2
 estimate is linear in f, so the four causes, taken at the same two lags, add up to it exactly.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import overload
 
 import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.diagnosis.causes import Causes
+from gradscope.diagnosis.gated_causes import GatedCauses
 
 FEWEST = 5
 """Sequences, or batches of lags, from which on their scatter gives an interval: four degrees of
@@ -83,6 +85,34 @@ class CauseRates:
     misalignment: float | None
     saturation: float | None
     total: float | None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class GatedCauseRates:
+    """The five terms of a gated cell's growth rate and their sum, as in ``CauseRates``."""
+
+    direct: float | None
+    recurrent_weights: float | None
+    candidate_saturation: float | None
+    closed_gates: float | None
+    gate_slopes: float | None
+    total: float | None
+
+
+Rates = CauseRates | GatedCauseRates
+
+
+def terms_of(rates: Rates) -> dict[str, float | None]:
+    """Return the terms that add up to the growth rate, by name."""
+    names = [each.name for each in fields(rates)]
+    return {name: getattr(rates, name) for name in names if name != "total"}
+
+
+def rate_per_time_constant(rate: float, leak: float) -> float:
+    """Return a growth rate in nats per time constant τ, from nats per step: a leak of α = dt/τ
+    makes 1/α steps of one τ. As α → 0 it becomes the exponent of τ v̇ = −v + W φ(v).
+    """
+    return rate / leak
 
 
 def tail_lags(max_lag: int) -> IntArray:
@@ -166,23 +196,27 @@ def _half_width(sample: FloatArray) -> float | None:
     return float(t * sample.std(ddof=1) / np.sqrt(sample.size))
 
 
-def cause_rates(causes: Causes) -> CauseRates:
-    """Return the four terms of the growth rate from the causes at the lags of ``tail_lags``,
+@overload
+def cause_rates(causes: Causes) -> CauseRates: ...
+
+
+@overload
+def cause_rates(causes: GatedCauses) -> GatedCauseRates: ...
+
+
+def cause_rates(causes: Causes | GatedCauses) -> Rates:
+    """Return the terms of the growth rate from the causes at the lags of ``tail_lags``,
     averaged over sequences.
     """
+    kind = GatedCauseRates if isinstance(causes, GatedCauses) else CauseRates
+    names = [each.name for each in fields(kind)]
     alive = np.isfinite(causes.total[-1])
     if not alive.any():
-        return CauseRates(None, None, None, None, None)
+        return kind(**dict.fromkeys(names))
 
     def rate(term: FloatArray) -> float:
         before = term[0] if causes.lags.size > 1 else np.zeros(term.shape[1])
         span = causes.lags[-1] - (causes.lags[0] if causes.lags.size > 1 else 0)
         return float(np.mean(term[-1][alive] - before[alive]) / span)
 
-    return CauseRates(
-        weights=rate(causes.weights),
-        slope_ceiling=rate(causes.slope_ceiling),
-        misalignment=rate(causes.misalignment),
-        saturation=rate(causes.saturation),
-        total=rate(causes.total),
-    )
+    return kind(**{name: rate(getattr(causes, name)) for name in names})

@@ -20,7 +20,7 @@ import numpy as np
 
 from gradscope.arrays import FloatArray
 from gradscope.model.activations import Activation
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.elman import ElmanParameters
 
 REACH, N_NODES = 9.0, 1201
 """z from −9 to 9, beyond which lies 2e-19 of the mass; the distance 0.015 resolves √q up to 40."""

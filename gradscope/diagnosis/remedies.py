@@ -12,7 +12,7 @@ from enum import StrEnum
 
 import numpy as np
 
-from gradscope.diagnosis.growth import CauseRates
+from gradscope.diagnosis.growth import CauseRates, GatedCauseRates, Rates
 from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.diagnosis.verdict import Verdict
 from gradscope.learning.history import History
@@ -33,6 +33,8 @@ class RemedyCode(StrEnum):
     LOWER_GAIN = "lower-gain"
     CLIP = "clip"
     GATES = "gates"
+    KEEP_LONGER = "keep-longer"
+    OPEN_GATES = "open-gates"
     LOOK_ELSEWHERE = "look-elsewhere"
 
 
@@ -57,7 +59,7 @@ def clipping_value(history: History | None) -> float | None:
 
 def remedies(
     verdict: Verdict,
-    causes: CauseRates,
+    causes: Rates,
     activation: ActivationName,
     clip_at: float | None = None,
 ) -> tuple[Remedy, ...]:
@@ -86,6 +88,8 @@ def remedies(
         return _against_exploding(verdict, clip_at)
     if verdict.horizon is None:
         return ()
+    if isinstance(causes, GatedCauseRates):
+        return _against_vanishing_behind_gates(causes, activation)
     needs_more = (
         (
             Remedy(
@@ -126,3 +130,22 @@ def _against_vanishing(causes: CauseRates, activation: ActivationName) -> tuple[
     return tuple(
         Remedy(each.code, {**each.numbers, "predicted_rate": total - cost}) for cost, each in costly
     )
+
+
+def _against_vanishing_behind_gates(
+    causes: GatedCauseRates, activation: ActivationName
+) -> tuple[Remedy, ...]:
+    """Return one remedy for each term of a gated cell that costs more than a tenth of the rate."""
+    total = causes.total
+    if total is None or total >= 0.0:
+        return ()
+    costs = [
+        (causes.direct, Remedy(RemedyCode.KEEP_LONGER, {"direct": causes.direct})),
+        (causes.closed_gates, Remedy(RemedyCode.OPEN_GATES)),
+        (
+            causes.candidate_saturation,
+            Remedy(RemedyCode.REDUCE_SATURATION, {"activation": str(activation)}),
+        ),
+    ]
+    costly = [(cost, each) for cost, each in costs if cost is not None and cost < 0.1 * total]
+    return tuple(each for _, each in sorted(costly, key=lambda pair: pair[0]))

@@ -21,7 +21,7 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.diagnosis.mean_field import MeanField, mean_field
 from gradscope.errors import SettingError
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import ActivationName
 

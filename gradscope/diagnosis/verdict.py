@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradscope.arrays import FloatArray
-from gradscope.diagnosis.growth import CauseRates, growth_rates
+from gradscope.diagnosis.growth import Rates, growth_rates, terms_of
 from gradscope.diagnosis.horizon import extrapolated_horizon, memory_horizon
 from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.errors import SettingError
@@ -76,7 +76,8 @@ class Learned:
 class Evidence:
     """What a verdict rests on.
 
-    ``log_norms`` (L,B) in nats; ``bound_rate`` is log(γ σ_max(W)) in nats per step;
+    ``log_norms`` (L,B) in nats; ``bound_rate`` is log(γ σ_max(W)) in nats per step,
+    or with ``bound_of_course`` the most that a step of the measured course can add;
     ``required_lag`` in steps, None where nobody knows it; ``learned`` is None before anything was
     learned; ``overflow_step`` is the step at which the state grew too large to go on, None where it
     did not.
@@ -84,10 +85,11 @@ class Evidence:
 
     log_norms: FloatArray
     bound_rate: float
-    causes: CauseRates | None = None
+    causes: Rates | None = None
     required_lag: int | None = None
     learned: Learned | None = None
     overflow_step: int | None = None
+    bound_of_course: bool = False
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -156,7 +158,7 @@ def judge(evidence: Evidence, thresholds: Thresholds | None = None) -> Verdict:
         *_zero_reason(log_norms),
         *_overflow_reason(evidence.overflow_step),
         *_lag_reasons(bare),
-        *_bound_reason(evidence.bound_rate),
+        *_bound_reason(evidence),
         *_cause_reason(evidence.causes),
         *_fine_reason(bare, median, thresholds),
         *_learning_reason(evidence.learned, thresholds),
@@ -242,26 +244,24 @@ def _lag_reasons(verdict: Verdict) -> tuple[Reason, ...]:
     return (Reason(code, {"horizon": verdict.horizon, "required_lag": verdict.required_lag}),)
 
 
-def _bound_reason(bound_rate: float) -> tuple[Reason, ...]:
-    """Say what the bound (γ σ_max(W))^ℓ leaves possible."""
+def _bound_reason(evidence: Evidence) -> tuple[Reason, ...]:
+    """Say what the bound (γ σ_max(W))^ℓ, or that of the course, leaves possible."""
+    bound_rate = evidence.bound_rate
     forced = bound_rate < 0.0
     code = ReasonCode.BOUND_FORCES_VANISHING if forced else ReasonCode.BOUND_ALLOWS_EXPLODING
     rate = bound_rate if np.isfinite(bound_rate) else None
-    return (Reason(code, {"bound_rate_nats_per_step": rate}),)
+    numbers: dict[str, float | int | str | None] = {"bound_rate_nats_per_step": rate}
+    if evidence.bound_of_course:
+        numbers["of"] = "course"
+    return (Reason(code, numbers),)
 
 
-def _cause_reason(rates: CauseRates | None) -> tuple[Reason, ...]:
+def _cause_reason(rates: Rates | None) -> tuple[Reason, ...]:
     """Name the largest cause in the direction in which the norm goes."""
     if rates is None or rates.total is None:
         return ()
-    terms = {
-        "weights": rates.weights,
-        "slope_ceiling": rates.slope_ceiling,
-        "misalignment": rates.misalignment,
-        "saturation": rates.saturation,
-    }
     sign = 1.0 if rates.total >= 0 else -1.0
-    cause, size = max(terms.items(), key=lambda each: sign * (each[1] or 0.0))
+    cause, size = max(terms_of(rates).items(), key=lambda each: sign * (each[1] or 0.0))
     return (Reason(ReasonCode.MAIN_CAUSE, {"cause": cause, "nats_per_step": size}),)
 
 

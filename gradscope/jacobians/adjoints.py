@@ -1,4 +1,4 @@
-"""∂E/∂h_t for every t in the log domain, where the plain adjoints would underflow or overflow.
+"""∂E/∂s_t for every t in the log domain, where the plain adjoints would underflow or overflow.
 
 The backward sweep of ``learning.bptt`` on rows whose scale is kept beside them as a power of two,
 one for each sequence.
@@ -10,21 +10,19 @@ import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.data.sequences import Targets
-from gradscope.jacobians.chain import elman_chain
+from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.learning.bptt import entering_errors
 from gradscope.learning.losses import step_errors
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.cells import Cell
 from gradscope.model.trajectory import Trajectory
 
 
-def log_adjoint_norms(
-    params: ElmanParameters, trajectory: Trajectory, targets: Targets
-) -> FloatArray:
-    """Return log ‖∂E/∂h_t‖, the norm over sequences and units together.
+def log_adjoint_norms(params: Cell, trajectory: Trajectory, targets: Targets) -> FloatArray:
+    """Return log ‖∂E/∂s_t‖, the norm over sequences and the whole state together.
 
     Parameters
     ----------
-    params : ElmanParameters
+    params : Cell
         The network.
     trajectory : Trajectory
         Its course over B sequences of T steps.
@@ -50,15 +48,15 @@ def log_adjoint_norms(
 
 
 def scaled_adjoints(
-    params: ElmanParameters, trajectory: Trajectory, targets: Targets
+    params: Cell, trajectory: Trajectory, targets: Targets
 ) -> Iterator[tuple[int, FloatArray, IntArray]]:
-    """Yield (t, rows (B,S), exponents (B,)) for t = T … 0, ∂E/∂h_t being rows times 2**exponents.
+    """Yield (t, rows (B,S), exponents (B,)) for t = T … 0, ∂E/∂s_t being rows times 2**exponents.
 
     The largest entry of each row is in [½, 1), or 0 where no error reaches the state.
     """
-    chain = elman_chain(params, trajectory)
+    chain = cell_chain(params, trajectory)
     _, output_slopes = step_errors(trajectory.outputs, targets)
-    entering = entering_errors(params, output_slopes)
+    entering = entering_errors(params, params.linearize(trajectory.course), output_slopes)
     rows: FloatArray = np.zeros((chain.n_sequences, 1, chain.state_size))
     exponents: IntArray = np.zeros(chain.n_sequences, dtype=np.int64)
     for step in range(chain.n_steps, -1, -1):

@@ -9,7 +9,7 @@ happens only as often as the fastest row asks for.
 import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.cells import Tangent
 
 WIDEST_RANGE = 300
 """Powers of two between the largest and the smallest row that share one scale: products of their
@@ -26,22 +26,22 @@ MOST_LAGS = 32
 class AnchorRows:
     """Rows of the anchors that still reach back: ``steps`` (K,) are their steps t, ascending.
 
-    At lag ℓ the row of anchor t belongs to the state h_{t−ℓ}; anchors leave when t = ℓ.
+    At lag ℓ the row of anchor t belongs to the state s_{t−ℓ}; anchors leave when t = ℓ.
     """
 
-    def __init__(self, params: ElmanParameters, slopes: FloatArray, entering: FloatArray) -> None:
-        """Start at lag 0 from the errors (T,B,H) that enter at each step, where one does."""
+    def __init__(self, tangent: Tangent, entering: FloatArray) -> None:
+        """Start at lag 0 from the errors (T,B,S) that enter at each step, where one does."""
         self.steps: IntArray = np.flatnonzero(entering.any(axis=(1, 2))) + 1
-        self._weights = params.recurrent_weights
-        self._slopes = slopes
+        self._tangent = tangent
         self._rows: FloatArray = entering[self.steps - 1]
-        self._local = np.empty_like(self._rows)
+        self._carried = self._rows
+        self._local = np.empty((*self._rows.shape[:2], tangent.local_size))
         self._exponents: IntArray = np.zeros(self._rows.shape[:2], dtype=np.int64)
         self._placed: IntArray = np.zeros(self._rows.shape[:2], dtype=np.int64)
         self._lag = 0
         self._until_rescaling = 0
         self._interval = 1
-        open_most = np.max(slopes, axis=2)
+        open_most = np.max(tangent.openings, axis=2)
         self._slowest = -float(np.log2(np.min(open_most, initial=1.0, where=open_most > 0.0)))
         self._rescale()
 
@@ -54,9 +54,11 @@ class AnchorRows:
         return self.steps - self._lag - 1
 
     def local_errors(self) -> tuple[FloatArray, int]:
-        """Return (ε, e): ε · 2**e (K,B,H) are the rows times φ′, the errors of a_{t−ℓ}."""
+        """Return (ε, e): ε · 2**e (K,B,G) are the local adjoints of step t − ℓ, of a vanilla RNN
+        the rows times φ′.
+        """
         local = self._local[-self.steps.size :]
-        np.multiply(self._rows, self._slopes[self.window], out=local)
+        self._carried = self._tangent.back(self._rows, self.window, local)
         alive = self._rows.any(axis=2) if self._exponents.any() else None
         if alive is None or not alive.any():
             return local, 0
@@ -67,10 +69,8 @@ class AnchorRows:
         return local * weights[:, :, None], common
 
     def go_back(self) -> None:
-        """Go one lag further back; call after ``local_errors``, which has applied the slopes."""
-        local = self._local[-self.steps.size :]
-        flat = local.reshape(-1, local.shape[2])
-        np.matmul(flat, self._weights, out=self._rows.reshape(flat.shape))
+        """Go one lag further back; call after ``local_errors``, which has carried the rows."""
+        self._rows = self._carried
         self._lag += 1
         leaving = int(np.searchsorted(self.steps, self._lag, side="right"))
         if leaving:

@@ -12,8 +12,9 @@ import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import SettingError, ShapeError
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import Trajectory
+from gradscope.names import StateName
 
 
 class Chain(Protocol):
@@ -263,9 +264,22 @@ class DenseChain:
 
 
 def elman_chain(params: ElmanParameters, trajectory: Trajectory) -> ElmanChain:
-    """Return the chain of a vanilla RNN along a trajectory."""
+    """Return the chain of a vanilla RNN, its state the activation, along a trajectory.
+
+    Raises
+    ------
+    SettingError
+        If its state is the pre-activation, or its units leak differently: ``cell_chain`` takes any
+        cell.
+    """
+    if params.state is StateName.PRE or not isinstance(params.leak, float):
+        raise SettingError(
+            "an ElmanChain has one leak and the activation as its state; take cell_chain, which "
+            "takes any cell"
+        )
     return ElmanChain(
         slopes=trajectory.slopes,
         recurrent_weights=params.recurrent_weights,
+        leak=params.leak,
         slope_ceiling=params.activation.slope_ceiling,
     )

@@ -20,7 +20,7 @@ from gradscope.jacobians.adjoints import scaled_adjoints
 from gradscope.jacobians.anchors import AnchorRows
 from gradscope.learning.bptt import entering_errors
 from gradscope.learning.losses import step_errors
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.cells import Cell
 from gradscope.model.trajectory import Trajectory
 
 MOST_OPERATIONS = 2e12
@@ -83,7 +83,7 @@ class GradientShares:
 
 
 def gradient_shares(
-    params: ElmanParameters,
+    params: Cell,
     trajectory: Trajectory,
     targets: Targets,
     *,
@@ -93,7 +93,7 @@ def gradient_shares(
 
     Parameters
     ----------
-    params : ElmanParameters
+    params : Cell
         The network.
     trajectory : Trajectory
         Its course over B sequences of T steps.
@@ -119,28 +119,29 @@ def gradient_shares(
     far back, 1.3e11 at T = 1000, B = 16, H = 64 with a target at each step; with one target, no
     more than a backward sweep. Memory: four times that of the trajectory.
     """
-    sources = _sources(trajectory)
-    gradient = _gradient(params, trajectory, targets, sources)
     _, output_slopes = step_errors(trajectory.outputs, targets)
-    rows = AnchorRows(params, trajectory.slopes, entering_errors(params, output_slopes))
+    layout = _Layout(params)
+    gradient = _gradient(params, trajectory, targets, layout)
+    tangent = params.linearize(trajectory.course)
+    rows = AnchorRows(tangent, entering_errors(params, tangent, output_slopes))
     longest = _longest_lag(max_lag, rows.steps, trajectory)
-    so_far = _ScaledSum(gradient.array.shape)
-    shares = np.full((longest + 1, 3), -np.inf)
+    so_far = _ScaledSum(layout.size)
+    shares = np.full((longest + 1, len(layout.shapes)), -np.inf)
     partial, errors = np.full((2, longest + 1), -np.inf)
     for lag in range(longest + 1):
         if rows.steps.size:
             local, exponent = rows.local_errors()
-            share = _gathered(local, sources[rows.window])
-            so_far.add(share, exponent)
-            shares[lag] = [_log_norm(each, exponent) for each in _split(share, params)]
+            share = tangent.weight_gradients(local, rows.window)
+            so_far.add(layout.joined(share), exponent)
+            shares[lag] = [_log_norm(share[name], exponent) for name in layout.shapes]
             rows.go_back()
         partial[lag] = so_far.log_norm()
         errors[lag] = gradient.minus(so_far).log_norm()
-    return _result(params, shares, partial, (errors, gradient.log_norm()), so_far)
+    return _result(layout, shares, partial, (errors, gradient.log_norm()), so_far)
 
 
 def _result(
-    params: ElmanParameters,
+    layout: "_Layout",
     shares: FloatArray,
     partial: FloatArray,
     errors: tuple[FloatArray, float],
@@ -154,15 +155,37 @@ def _result(
         relative = np.exp(left - whole) if np.isfinite(whole) else np.where(left > whole, np.inf, 0)
     return GradientShares(
         lags=np.arange(partial.size),
-        log_norms=dict(zip(_NAMES, shares.T, strict=True)),
-        total=dict(zip(_NAMES, _split(total, params), strict=True)),
+        log_norms=dict(zip(layout.shapes, shares.T, strict=True)),
+        total=layout.split(total),
         log_partial_norms=partial,
         cancellation=np.exp(partial - np.where(nothing, 0.0, sizes)) + nothing,
         truncation_errors=relative,
     )
 
 
-_NAMES = ("recurrent_weights", "input_weights", "hidden_bias")
+class _Layout:
+    """The weights of the recurrent layer, one after the other in one long vector."""
+
+    def __init__(self, params: Cell) -> None:
+        self.shapes = {
+            name: array.shape
+            for name, array in params.weights()
+            if name not in ("output_weights", "output_bias")
+        }
+        self.size = sum(int(np.prod(shape)) for shape in self.shapes.values())
+
+    def joined(self, gradients: dict[str, FloatArray]) -> FloatArray:
+        """Return the long vector of a gradient of every weight."""
+        return np.concatenate([gradients[name].ravel() for name in self.shapes])
+
+    def split(self, vector: FloatArray) -> dict[str, FloatArray]:
+        """Undo ``joined``."""
+        ends = np.cumsum([int(np.prod(shape)) for shape in self.shapes.values()])
+        parts = np.split(vector, ends[:-1])
+        return {
+            name: part.reshape(shape)
+            for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
+        }
 
 
 def _longest_lag(max_lag: int | None, steps: IntArray, trajectory: Trajectory) -> int:
@@ -180,39 +203,20 @@ def _longest_lag(max_lag: int | None, steps: IntArray, trajectory: Trajectory) -
     return max(int(np.sum(np.cumsum(reaching) * of_one <= MOST_OPERATIONS)) - 1, 0)
 
 
-def _sources(trajectory: Trajectory) -> FloatArray:
-    """Return what each step multiplied W, U and b with: [h_{t−1}, x_t, 1] at [t-1], (T,B,H+D+1)."""
-    ones = np.ones((*trajectory.inputs.shape[:2], 1))
-    return np.concatenate([trajectory.hidden[:-1], trajectory.inputs, ones], axis=2)
-
-
-def _split(gathered: FloatArray, params: ElmanParameters) -> list[FloatArray]:
-    """Undo the concatenation of ``_sources``: W (H,H), U (H,D), b (H,)."""
-    n_hidden = params.sizes[1]
-    return [gathered[:, :n_hidden], gathered[:, n_hidden:-1], gathered[:, -1]]
-
-
-def _gathered(local: FloatArray, sources: FloatArray) -> FloatArray:
-    """Return Σ ε ⊗ source over all leading axes, (H,H+D+1)."""
-    gathered: FloatArray = local.reshape(-1, local.shape[-1]).T @ sources.reshape(
-        -1, sources.shape[-1]
-    )
-    return gathered
-
-
 def _gradient(
-    params: ElmanParameters, trajectory: Trajectory, targets: Targets, sources: FloatArray
+    params: Cell, trajectory: Trajectory, targets: Targets, layout: _Layout
 ) -> "_ScaledSum":
     """Return the exact gradient of one full backward sweep."""
-    slopes = trajectory.slopes
-    total = _ScaledSum((slopes.shape[2], sources.shape[2]))
+    tangent = params.linearize(trajectory.course)
+    local = np.empty((1, trajectory.n_sequences, tangent.local_size))
+    total = _ScaledSum(layout.size)
     for step, adjoints, exponents in scaled_adjoints(params, trajectory, targets):
         if step > 0 and adjoints.any():
             common = int(exponents[adjoints.any(axis=1)].max())
-            local = np.ldexp(
-                adjoints * slopes[step - 1], np.minimum(exponents - common, 0)[:, None]
-            )
-            total.add(_gathered(local, sources[step - 1]), common)
+            rows = np.ldexp(adjoints, np.minimum(exponents - common, 0)[:, None])
+            tangent.back(rows, step - 1, local[0])
+            gathered = tangent.weight_gradients(local, slice(step - 1, step))
+            total.add(layout.joined(gathered), common)
     return total
 
 
@@ -227,8 +231,8 @@ def _log_norm(array: FloatArray, exponent: int) -> float:
 class _ScaledSum:
     """A sum of arrays of any scale, as ``array`` times 2**``exponent``."""
 
-    def __init__(self, shape: tuple[int, ...]) -> None:
-        self.array: FloatArray = np.zeros(shape)
+    def __init__(self, size: int) -> None:
+        self.array: FloatArray = np.zeros(size)
         self.exponent = 0
 
     def add(self, array: FloatArray, exponent: int) -> None:
@@ -242,7 +246,7 @@ class _ScaledSum:
 
     def minus(self, other: "_ScaledSum") -> "_ScaledSum":
         """Return this sum less another one."""
-        difference = _ScaledSum(self.array.shape)
+        difference = _ScaledSum(self.array.size)
         difference.add(self.array, self.exponent)
         difference.add(-other.array, other.exponent)
         return difference

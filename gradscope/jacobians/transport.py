@@ -1,4 +1,4 @@
-"""∂h_T/∂h_0 of the first sequence, twice: as the explicit product of Jacobians, and by moving h_0.
+"""∂s_T/∂s_0 of the first sequence, twice: as the explicit product of Jacobians, and by moving s_0.
 
 For checks on short sequences; the products that are measured live in ``lag_norms`` and never leave
 the log domain.
@@ -7,15 +7,15 @@ the log domain.
 import numpy as np
 
 from gradscope.arrays import FloatArray
-from gradscope.jacobians.chain import elman_chain
+from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.learning.differences import CUBE_ROOT_OF_EPSILON
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.cells import Cell
 from gradscope.model.trajectory import unroll
 
 
-def product_transport(params: ElmanParameters, inputs: FloatArray) -> FloatArray:
-    """Return J_T ⋯ J_1 (H,H) along the first sequence of inputs (T,B,D), h_0 = 0."""
-    chain = elman_chain(params, unroll(params, inputs[:, :1]))
+def product_transport(params: Cell, inputs: FloatArray) -> FloatArray:
+    """Return J_T ⋯ J_1 (S,S) along the first sequence of inputs (T,B,D), s_0 = 0."""
+    chain = cell_chain(params, unroll(params, inputs[:, :1]))
     rows: FloatArray = np.eye(chain.state_size)[None]
     for step in range(chain.n_steps, 0, -1):
         rows = chain.pull_back(rows, step)
@@ -23,14 +23,14 @@ def product_transport(params: ElmanParameters, inputs: FloatArray) -> FloatArray
     return product
 
 
-def difference_transport(params: ElmanParameters, inputs: FloatArray) -> FloatArray:
-    """Return ∂h_T/∂h_0 (H,H) along the first sequence by central differences at h_0 = 0.
+def difference_transport(params: Cell, inputs: FloatArray) -> FloatArray:
+    """Return ∂s_T/∂s_0 (S,S) along the first sequence by central differences at s_0 = 0.
 
-    All moved states run as one batch: cost of 2H sequences.
+    All moved states run as one batch: cost of 2S sequences.
     """
-    size = params.sizes[1]
+    size = params.state_size
     moves = CUBE_ROOT_OF_EPSILON * np.concatenate([np.eye(size), -np.eye(size)])
-    last = unroll(params, np.repeat(inputs[:, :1], 2 * size, axis=1), moves).hidden[-1]
+    last = unroll(params, np.repeat(inputs[:, :1], 2 * size, axis=1), moves).states[-1]
     columns: FloatArray = (last[:size] - last[size:]) / (2.0 * CUBE_ROOT_OF_EPSILON)
     transport: FloatArray = columns.T
     return transport

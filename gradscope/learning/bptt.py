@@ -1,18 +1,21 @@
-"""Backpropagation through time, exact and by hand.
+"""Backpropagation through time, exact and by hand, for every cell.
 
-With g_t = (∂E_t/∂y_t) V the error that enters at step t, the hidden adjoints δ_t = ∂E/∂h_t obey
+With g_t = (∂E_t/∂y_t) V the error that enters at step t, the hidden adjoints δ_t = ∂E/∂h_t of a
+vanilla RNN obey
 
     δ_t = g_t + (δ_{t+1} ∘ φ′(a_{t+1})) W,        δ_0 = (δ_1 ∘ φ′(a_1)) W,
 
-and with ε_t = δ_t ∘ φ′(a_t) = ∂E/∂a_t
+and with ε_t = δ_t ∘ φ′(a_t) = ∂E/∂a_t, its local adjoint,
 
     ∂E/∂W = Σ_t ε_tᵀ h_{t−1},        ∂E/∂U = Σ_t ε_tᵀ x_t,        ∂E/∂b = Σ_t ε_t,
     ∂E/∂V = Σ_t (∂E_t/∂y_t)ᵀ h_t,    ∂E/∂c = Σ_t ∂E_t/∂y_t.
 
-One GEMM a step carries δ back, one per weight matrix gathers the sums. Truncation at k sends each
-step's error back over at most k lags: the same Σ over lags ℓ = 0 … k that ``jacobians.shares``
-splits the gradient into, not a cut into blocks. Source: Werbos (1990), Proc. IEEE 78(10);
-truncation BPTT(h) as in Williams & Peng (1990), Neural Computation 2(4).
+Any other cell has the same sweep over its own state: its ``Tangent`` carries δ back by one step,
+leaves the local adjoints on the way, and gathers them. One GEMM a step carries δ back, one per
+weight matrix gathers the sums. Truncation at k sends each step's error back over at most k lags:
+the same Σ over lags ℓ = 0 … k that ``jacobians.shares`` splits the gradient into, not a cut into
+blocks. Source: Werbos (1990), Proc. IEEE 78(10); truncation BPTT(h) as in Williams & Peng (1990),
+Neural Computation 2(4).
 """
 
 from collections.abc import Iterator
@@ -23,7 +26,7 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.data.sequences import Targets
 from gradscope.learning.losses import step_errors
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.cells import Cell, Tangent
 from gradscope.model.trajectory import Trajectory
 
 
@@ -31,9 +34,9 @@ from gradscope.model.trajectory import Trajectory
 class Gradients:
     """The loss, its gradient for every weight, and every hidden adjoint.
 
-    ``loss`` is E = Σ_t E_t; ``step_errors`` (T,) are the E_t; ``weights`` maps the names in
-    ``model.cells.WEIGHT_NAMES`` to ∂E/∂(that array), of its shape; ``hidden_adjoints`` (T+1,B,H)
-    holds ∂E/∂h_t at ``[t]``.
+    ``loss`` is E = Σ_t E_t; ``step_errors`` (T,) are the E_t; ``weights`` maps the names of
+    the weights to ∂E/∂(that array), of its shape; ``hidden_adjoints`` (T+1,B,S) holds ∂E/∂s_t at
+    ``[t]``, s_t the whole state (of a vanilla RNN h_t).
     """
 
     loss: float
@@ -58,7 +61,7 @@ def global_norm(weights: dict[str, FloatArray]) -> float:
 
 
 def backpropagate(
-    params: ElmanParameters,
+    params: Cell,
     trajectory: Trajectory,
     targets: Targets,
     *,
@@ -68,7 +71,7 @@ def backpropagate(
 
     Parameters
     ----------
-    params : ElmanParameters
+    params : Cell
         The network.
     trajectory : Trajectory
         Its course over a batch, from ``model.trajectory.unroll``.
@@ -88,79 +91,77 @@ def backpropagate(
         If outputs and targets differ in shape.
     """
     errors, output_slopes = step_errors(trajectory.outputs, targets)
-    slopes = trajectory.slopes
     with np.errstate(over="ignore", invalid="ignore"):
+        tangent = params.linearize(trajectory.course)
         if truncation is None or truncation >= trajectory.n_steps:
-            adjoints, local = _sweep(params, slopes, output_slopes)
+            adjoints, local = _sweep(params, tangent, output_slopes)
         else:
-            adjoints, local = _truncated_sweep(params, slopes, output_slopes, truncation)
-        weights = weight_gradients(trajectory, local)
+            entering = entering_errors(params, tangent, output_slopes)
+            adjoints, local = _truncated_sweep(tangent, entering, truncation)
+        weights = tangent.weight_gradients(local, slice(trajectory.n_steps))
         flat = output_slopes.reshape(-1, output_slopes.shape[2])
         weights["output_weights"] = flat.T @ trajectory.hidden[1:].reshape(flat.shape[0], -1)
         weights["output_bias"] = flat.sum(axis=0)
     return Gradients(float(errors.sum()), errors, weights, adjoints)
 
 
-def weight_gradients(trajectory: Trajectory, local: FloatArray) -> dict[str, FloatArray]:
-    """Gather ∂E/∂U, ∂E/∂W and ∂E/∂b from ε_t = ∂E/∂a_t (N,B,H) at the first N steps."""
-    n_steps = local.shape[0]
-    rows = local.reshape(-1, local.shape[2])
-    return {
-        "input_weights": rows.T @ trajectory.inputs[:n_steps].reshape(rows.shape[0], -1),
-        "recurrent_weights": rows.T @ trajectory.hidden[:n_steps].reshape(rows.shape[0], -1),
-        "hidden_bias": rows.sum(axis=0),
-    }
-
-
-def entering_errors(params: ElmanParameters, output_slopes: FloatArray) -> FloatArray:
-    """Return g_t = (∂E_t/∂y_t) V (T,B,H), the error that enters the state at its own step."""
+def entering_errors(params: Cell, tangent: Tangent, output_slopes: FloatArray) -> FloatArray:
+    """Return (∂E_t/∂y_t) ∂y_t/∂s_t (T,B,S), the error that enters the state at its own step."""
     flat = output_slopes.reshape(-1, output_slopes.shape[2]) @ params.output_weights
-    return flat.reshape(*output_slopes.shape[:2], -1)
+    return tangent.enter(flat.reshape(*output_slopes.shape[:2], -1))
+
+
+def local_adjoints(tangent: Tangent, adjoints: FloatArray) -> FloatArray:
+    """Return the local adjoints (N,B,G) of state adjoints (N,B,S) at steps 1 … N."""
+    local = np.empty((*adjoints.shape[:2], tangent.local_size))
+    tangent.back(adjoints, slice(adjoints.shape[0]), local)
+    return local
 
 
 def _sweep(
-    params: ElmanParameters, slopes: FloatArray, output_slopes: FloatArray
+    params: Cell, tangent: Tangent, output_slopes: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Return δ (T+1,B,H) and ε (T,B,H) of the full backward sweep."""
-    n_steps = slopes.shape[0]
-    adjoints = np.zeros((n_steps + 1, *slopes.shape[1:]))
-    adjoints[1:] = entering_errors(params, output_slopes)
-    local = np.empty_like(slopes)
+    """Return δ (T+1,B,S) and the local adjoints (T,B,G) of the full backward sweep."""
+    n_steps, n_sequences, _ = output_slopes.shape
+    adjoints = np.zeros((n_steps + 1, n_sequences, params.state_size))
+    adjoints[1:] = entering_errors(params, tangent, output_slopes)
+    local = np.empty((n_steps, n_sequences, tangent.local_size))
     for step in range(n_steps, 0, -1):
-        np.multiply(adjoints[step], slopes[step - 1], out=local[step - 1])
-        adjoints[step - 1] += local[step - 1] @ params.recurrent_weights
+        adjoints[step - 1] += tangent.back(adjoints[step], step - 1, local[step - 1])
     return adjoints, local
 
 
 def adjoints_by_lag(
-    params: ElmanParameters, slopes: FloatArray, output_slopes: FloatArray, max_lag: int
+    tangent: Tangent, entering: FloatArray, max_lag: int
 ) -> Iterator[tuple[int, FloatArray]]:
     """Yield for ℓ = 0 … max_lag the adjoints g_t P_{t,t−ℓ} of all anchors t = ℓ … T at once.
 
-    Each item is ``(ℓ, rows)`` with rows (T−ℓ+1,B,H) for ℓ ≥ 1, row i belonging to the state h_i, i
-    = 0 … T−ℓ; for ℓ = 0 rows (T,B,H) belong to h_1 … h_T. Cost: one GEMM of T·B rows a lag.
+    Each item is ``(ℓ, rows)`` with rows (T−ℓ+1,B,S) for ℓ ≥ 1, row i belonging to the state s_i, i
+    = 0 … T−ℓ; for ℓ = 0 rows (T,B,S) belong to s_1 … s_T. Cost: one GEMM of T·B rows a lag.
     """
-    n_steps, _, n_hidden = slopes.shape
-    rows = entering_errors(params, output_slopes)
+    rows = entering
     yield 0, rows
     for lag in range(1, max_lag + 1):
-        # Anchors t = lag … T stand at their states h_{t−lag+1}, one step ahead of where they go
+        # Anchors t = lag … T stand at their states s_{t−lag+1}, one step ahead of where they go
         # now.
         anchors = rows if lag == 1 else rows[1:]
-        local = anchors * slopes[: n_steps - lag + 1]
-        flat = local.reshape(-1, n_hidden) @ params.recurrent_weights
-        rows = flat.reshape(local.shape)
+        n_steps, n_sequences, _ = anchors.shape
+        local = np.empty((n_steps, n_sequences, tangent.local_size))
+        rows = tangent.back(anchors, slice(n_steps), local)
         yield lag, rows
 
 
 def _truncated_sweep(
-    params: ElmanParameters, slopes: FloatArray, output_slopes: FloatArray, truncation: int
+    tangent: Tangent, entering: FloatArray, truncation: int
 ) -> tuple[FloatArray, FloatArray]:
-    """Return δ and ε with the errors of each step sent back over at most ``truncation`` lags."""
-    adjoints = np.zeros((slopes.shape[0] + 1, *slopes.shape[1:]))
-    for lag, rows in adjoints_by_lag(params, slopes, output_slopes, truncation):
+    """Return δ and the local adjoints with the errors of each step sent back over at most
+    ``truncation`` lags.
+    """
+    n_steps, n_sequences, size = entering.shape
+    adjoints = np.zeros((n_steps + 1, n_sequences, size))
+    for lag, rows in adjoints_by_lag(tangent, entering, truncation):
         if lag == 0:
             adjoints[1:] += rows
         else:
             adjoints[: rows.shape[0]] += rows
-    return adjoints, adjoints[1:] * slopes
+    return adjoints, local_adjoints(tangent, adjoints[1:])

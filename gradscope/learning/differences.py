@@ -11,31 +11,29 @@ import numpy as np
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.data.sequences import Batch
 from gradscope.learning.losses import step_errors
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.cells import Cell
 from gradscope.model.trajectory import unroll
 
 CUBE_ROOT_OF_EPSILON = float(np.finfo(np.float64).eps ** (1.0 / 3.0))
 
 
-def loss(params: ElmanParameters, batch: Batch) -> float:
+def loss(params: Cell, batch: Batch) -> float:
     """Return E = Σ_t E_t on a batch."""
     errors, _ = step_errors(unroll(params, batch.inputs).outputs, batch.targets)
     return float(errors.sum())
 
 
-def central_differences(
-    params: ElmanParameters, batch: Batch, name: str, entries: IntArray
-) -> FloatArray:
+def central_differences(params: Cell, batch: Batch, name: str, entries: IntArray) -> FloatArray:
     """Return ∂E/∂(entries of one weight array).
 
     Parameters
     ----------
-    params : ElmanParameters
+    params : Cell
         The network.
     batch : Batch
         What the loss is measured on.
     name : str
-        The array, as in ``model.cells.WEIGHT_NAMES``.
+        The array, as ``params.weights`` names it.
     entries : (n,) array of int
         Flat indices into it.
 

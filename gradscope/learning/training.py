@@ -16,10 +16,10 @@ from gradscope.data.sequences import Batch
 from gradscope.learning.bptt import Gradients, backpropagate
 from gradscope.learning.history import History, NonFinite, Stop
 from gradscope.learning.optimizers import Optimizer, Weights, clip_by_norm, clip_by_value
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.cells import Cell
 from gradscope.model.trajectory import Trajectory, unroll
 
-Watcher = Callable[[int, float, float, ElmanParameters], None]
+Watcher = Callable[[int, float, float, Cell], None]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -35,12 +35,12 @@ class Limits:
 class Trained:
     """The network after its last finished update, and the course of training."""
 
-    params: ElmanParameters
+    params: Cell
     history: History
 
 
 def train(
-    params: ElmanParameters,
+    params: Cell,
     draw_batch: Callable[[], Batch],
     optimizer: Optimizer,
     updates: int,
@@ -52,7 +52,7 @@ def train(
 
     Parameters
     ----------
-    params : ElmanParameters
+    params : Cell
         The network to start from; it is not changed.
     draw_batch : callable
         Returns the next batch.
@@ -110,13 +110,13 @@ class _Course:
 
 
 def _update(
-    params: ElmanParameters,
+    params: Cell,
     batch: Batch,
     optimizer: Optimizer,
     limits: Limits,
     course: _Course,
     update: int,
-) -> ElmanParameters | NonFinite:
+) -> Cell | NonFinite:
     """Make one update, or say what stopped being finite."""
     trajectory = unroll(params, batch.inputs)
     gradients = backpropagate(params, trajectory, batch.targets, truncation=limits.truncation)
@@ -154,7 +154,7 @@ def first_non_finite(trajectory: Trajectory, gradients: Gradients, update: int) 
     """
     forward = {
         "pre-activation": trajectory.pre_activations,
-        "hidden state": trajectory.hidden[1:],
+        "hidden state": trajectory.states[1:],
         "output": trajectory.outputs,
         "step error": gradients.step_errors,
     }

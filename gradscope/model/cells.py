@@ -1,17 +1,33 @@
-"""The vanilla RNN: h_t = φ(U x_t + W h_{t−1} + b), y_t = V h_t + c (Elman 1990).
+"""What every cell is, seen from outside: a state, a course through time, and the linear part of
+each step.
 
-Sizes: D inputs, H hidden units, O outputs. The network is its weights and its activation; its
-course through time lives in ``trajectory``.
+A cell carries a state s_t of size S from step to step, s_t = F(x_t, s_{t−1}), and shows H of it to
+a linear readout: y_t = V h_t + c. What the cells keep of themselves:
+
+=======  =====  ==================  ================================================================
+cell     S      hidden h_t          pre-activations, blocks of H
+=======  =====  ==================  ================================================================
+Elman    H      s_t, or φ(s_t)      a
+GRU      H      s_t                 r, z, n (PyTorch's order), then W_n h + b′ where the reset gate
+                                    comes after that product
+LSTM     2H     s_t = (h_t, c_t)    i, f, g, o (PyTorch's order)
+=======  =====  ==================  ================================================================
+
+The step's linear part is a ``Tangent``: J_t = ∂s_t/∂s_{t−1} kept as its factors, applied from the
+left or from the right, never multiplied out. Everything that follows gradient (``learning.bptt``,
+``jacobians``) asks the tangent, and no one asks which cell it is. The cells themselves live in
+``elman``, ``gru`` and ``lstm``.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Protocol, Self
 
 import numpy as np
 
-from gradscope.arrays import FloatArray
+from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import ShapeError
-from gradscope.model.activations import TANH, Activation
+from gradscope.model.activations import Activation
 
 WEIGHT_NAMES = (
     "input_weights",
@@ -20,76 +36,192 @@ WEIGHT_NAMES = (
     "output_weights",
     "output_bias",
 )
+"""The weights that every cell has; ``U x``, ``W h`` and ``b`` of a gated cell block above block."""
+
+Steps = slice | IntArray
+"""Several steps, as an index into arrays (T,B,·): ``slice(n)`` for steps 1 … n."""
+
+At = int | Steps | tuple[int, slice, None] | tuple[IntArray, IntArray, None]
+"""Which steps a tangent works at, as an index into its (T,B,·) factors: ``t - 1`` for rows (B,·) at
+step t, ``Steps`` for rows (n,B,·) at n steps, ``(t - 1, slice(None), None)`` for rows (B,r,·) at
+step t, ``(steps - 1, sequences, None)`` for rows (N,r,·) each at its own step of its own
+sequence."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class ElmanParameters:
-    """Weights and activation of a vanilla RNN.
+class Course:
+    """What a cell did with its inputs.
 
-    Parameters
-    ----------
-    input_weights : (H,D) array
-        U.
-    recurrent_weights : (H,H) array
-        W.
-    hidden_bias : (H,) array
-        b.
-    output_weights : (O,H) array
-        V.
-    output_bias : (O,) array
-        c.
-    activation : Activation
-        φ, tanh by default.
-
-    Raises
-    ------
-    ShapeError
-        If the shapes do not belong together.
+    ``inputs`` (T,B,D); ``states`` (T+1,B,S) with s_t at ``[t]``, the given s_0 first; ``hidden``
+    (T+1,B,H), what the readout sees; ``pre_activations`` (T,B,G), block by block as in the table
+    above; ``candidates`` (T,B,H), where φ itself is taken: the units of a vanilla RNN, the
+    candidate of a gated cell.
     """
 
-    input_weights: FloatArray
-    recurrent_weights: FloatArray
-    hidden_bias: FloatArray
-    output_weights: FloatArray
-    output_bias: FloatArray
-    activation: Activation = TANH
+    inputs: FloatArray
+    states: FloatArray
+    hidden: FloatArray
+    pre_activations: FloatArray
+    candidates: FloatArray
 
-    def __post_init__(self) -> None:
-        for name in WEIGHT_NAMES:
-            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.float64))
-        hidden, outputs = self.hidden_bias.size, self.output_bias.size
-        wanted = {
-            "input_weights": (hidden, self.input_weights.shape[-1]),
-            "recurrent_weights": (hidden, hidden),
-            "hidden_bias": (hidden,),
-            "output_weights": (outputs, hidden),
-            "output_bias": (outputs,),
-        }
-        for name, shape in wanted.items():
-            if getattr(self, name).shape != shape:
-                raise ShapeError(
-                    f"{name} has shape {getattr(self, name).shape}, but {hidden} hidden units and "
-                    f"{outputs} outputs "
-                    f"(the sizes of the biases) ask for {shape}"
-                )
+
+class Tangent(Protocol):
+    """A cell linearised along its course. ``at`` says which steps; see ``At``."""
+
+    @property
+    def course(self) -> Course:
+        """Where it was linearised."""
+        ...
+
+    @property
+    def local_size(self) -> int:
+        """G, the size of a step's local adjoints."""
+        ...
+
+    @property
+    def openings(self) -> FloatArray:
+        """What a step lets through unit by unit (T,B,H): αφ′ of a vanilla RNN, the gate that keeps
+        the state of a gated cell. Says how fast rows may shrink.
+        """
+        ...
+
+    def back(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
+        """Carry rows (…,S) at s_t back to s_{t−1}: rows · J_t. On the way fill ``local`` (…,G) with
+        the adjoints of what the weights feed, of which ``weight_gradients`` is made.
+        """
+        ...
+
+    def forward(self, vectors: FloatArray, at: At) -> FloatArray:
+        """Carry vectors (…,S) at s_{t−1} on to s_t: J_t v."""
+        ...
+
+    def enter(self, errors: FloatArray) -> FloatArray:
+        """Turn ∂E/∂h_t (T,B,H), as the readout sends it, into ∂E/∂s_t (T,B,S)."""
+        ...
+
+    def weight_gradients(self, local: FloatArray, steps: Steps) -> dict[str, FloatArray]:
+        """Gather the gradient of every recurrent weight from local adjoints (N,B,G) at N steps."""
+        ...
+
+    def stages(self, vectors: FloatArray, at: At) -> dict[str, FloatArray]:
+        """Build J_t v up from a simpler step to the whole one, stage by stage; the last is J_t v.
+        What each adds is what ``diagnosis`` calls a cause.
+        """
+        ...
+
+    def log_bound(self) -> float:
+        """A number that log σ_max(J_t) exceeds at no step of the course, in nats."""
+        ...
+
+
+class Cell(Protocol):
+    """A network of one recurrent layer and a linear readout, whatever its cell."""
+
+    @property
+    def activation(self) -> Activation:
+        """φ."""
+        ...
+
+    @property
+    def input_weights(self) -> FloatArray:
+        """U, (H,D); of a gated cell block above block."""
+        ...
+
+    @property
+    def recurrent_weights(self) -> FloatArray:
+        """W, (H,H); of a gated cell block above block."""
+        ...
+
+    @property
+    def hidden_bias(self) -> FloatArray:
+        """b, (H,); of a gated cell block after block."""
+        ...
+
+    @property
+    def output_weights(self) -> FloatArray:
+        """V, (O,H)."""
+        ...
+
+    @property
+    def output_bias(self) -> FloatArray:
+        """c, (O,)."""
+        ...
 
     @property
     def sizes(self) -> tuple[int, int, int]:
         """(D, H, O): input, hidden and output size."""
-        return self.input_weights.shape[1], self.hidden_bias.size, self.output_bias.size
+        ...
+
+    @property
+    def state_size(self) -> int:
+        """S."""
+        ...
 
     def weights(self) -> Iterator[tuple[str, FloatArray]]:
         """Yield each weight array with its name, in a fixed order."""
-        for name in WEIGHT_NAMES:
-            yield name, getattr(self, name)
+        ...
 
-    def with_weights(self, weights: dict[str, FloatArray]) -> "ElmanParameters":
-        """Return the same network with other weights, named as in ``WEIGHT_NAMES``."""
-        return replace(
-            self,
-            input_weights=weights["input_weights"],
-            recurrent_weights=weights["recurrent_weights"],
-            hidden_bias=weights["hidden_bias"],
-            output_weights=weights["output_weights"],
-            output_bias=weights["output_bias"],
-        )
+    def with_weights(self, weights: dict[str, FloatArray]) -> Self:
+        """Return the same network with other weights, by name."""
+        ...
+
+    def run(self, inputs: FloatArray, initial_state: FloatArray) -> Course:
+        """Go through inputs (T,B,D) from s_0 (B,S)."""
+        ...
+
+    def linearize(self, course: Course) -> Tangent:
+        """Take the linear part of every step of a course."""
+        ...
+
+
+def as_float_arrays(cell: object, names: tuple[str, ...]) -> None:
+    """Turn the named fields of a frozen cell into float64 arrays."""
+    for name in names:
+        object.__setattr__(cell, name, np.asarray(getattr(cell, name), dtype=np.float64))
+
+
+def require_shapes(cell: object, wanted: dict[str, tuple[int, ...]], hidden: int) -> None:
+    """Refuse weight arrays whose shapes do not belong together."""
+    for name, shape in wanted.items():
+        found = getattr(cell, name).shape
+        if found != shape:
+            raise ShapeError(
+                f"{name} has shape {found}, but {hidden} hidden units and the sizes of the biases "
+                f"ask for {shape}"
+            )
+
+
+def project_inputs(inputs: FloatArray, weights: FloatArray, bias: FloatArray) -> FloatArray:
+    """Return U x_t + b for all steps (T,B,G), as one GEMM."""
+    flat = inputs.reshape(-1, inputs.shape[2]) @ weights.T + bias
+    return flat.reshape(*inputs.shape[:2], bias.size)
+
+
+def product(rows: FloatArray, matrix: FloatArray) -> FloatArray:
+    """Return rows (…,n) · matrix (n,m) as one flat GEMM."""
+    if rows.ndim == 2:
+        return rows @ matrix
+    flat = rows.reshape(-1, rows.shape[-1]) @ matrix
+    return flat.reshape(*rows.shape[:-1], matrix.shape[1])
+
+
+def outer_sum(rows: FloatArray, columns: FloatArray) -> FloatArray:
+    """Return Σ over steps and sequences of rows (N,B,n) ⊗ columns (N,B,m), as one GEMM: (n,m)."""
+    flat = rows.reshape(-1, rows.shape[2])
+    return flat.T @ columns.reshape(flat.shape[0], columns.shape[2])
+
+
+def largest(factor: FloatArray) -> float:
+    """Return max |factor|."""
+    return float(np.max(np.abs(factor)))
+
+
+def spectral_norm(weights: FloatArray) -> float:
+    """Return σ_max of a weight matrix."""
+    return float(np.linalg.norm(weights, 2))
+
+
+def log_of(bound: float) -> float:
+    """Return log of a bound in nats, −inf for 0."""
+    with np.errstate(divide="ignore"):
+        return float(np.log(bound))

@@ -1,4 +1,4 @@
-"""How the weights are drawn, each scheme with the place it comes from.
+"""How the weights of a vanilla RNN are drawn, each scheme with the place it comes from.
 
 =============  =====================================================================================
 orthogonal     W a random orthogonal matrix (QR of a Gaussian one, signs fixed so that it is Haar
@@ -14,7 +14,7 @@ identity       W = I: Le, Jaitly & Hinton (2015), arXiv:1504.00941 (meant for Re
 =============  =====================================================================================
 
 ``gain`` multiplies W, ``input_scale`` multiplies U. Except under ``uniform``, U and V are Glorot
-uniform and biases are 0.
+uniform and biases are 0. GRU and LSTM are drawn in ``gated_initializers``.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,7 +25,7 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.errors import SettingError
 from gradscope.model.activations import ACTIVATIONS
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.elman import ElmanParameters
 from gradscope.names import ActivationName, InitializerName
 
 

@@ -1,8 +1,8 @@
-"""The course of the network through time, pre-activations kept.
+"""The course of the network through time, with all that its gradient needs.
 
-``a_t = U x_t + W h_{t−1} + b`` and ``h_t = φ(a_t)``. The slopes are taken from ``a_t``, so they
-stay accurate where the state itself has rounded to its limit. One GEMM projects all inputs, one a
-step carries the state on.
+``a_t = U x_t + W h_{t−1} + b`` and ``h_t = φ(a_t)`` for a vanilla RNN; every cell has its own
+``run``. The slopes are taken from the pre-activations, so they stay accurate where the state itself
+has rounded to its limit.
 """
 
 from dataclasses import dataclass
@@ -12,22 +12,42 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.errors import ShapeError
 from gradscope.model.activations import Activation
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.cells import Cell, Course
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Trajectory:
     """What the network did, step by step.
 
-    ``inputs`` (T,B,D), ``pre_activations`` (T,B,H) with a_t at ``[t-1]``, ``hidden`` (T+1,B,H) with
-    h_t at ``[t]`` (h_0 first), ``outputs`` (T,B,O) with y_t at ``[t-1]``.
+    ``course`` is what its cell did, ``outputs`` (T,B,O) holds y_t at ``[t-1]``, ``activation`` is
+    φ.
     """
 
-    inputs: FloatArray
-    pre_activations: FloatArray
-    hidden: FloatArray
+    course: Course
     outputs: FloatArray
     activation: Activation
+
+    @property
+    def inputs(self) -> FloatArray:
+        """x_t, (T,B,D), at ``[t-1]``."""
+        return self.course.inputs
+
+    @property
+    def states(self) -> FloatArray:
+        """s_t, (T+1,B,S), at ``[t]``: h_t itself for a vanilla RNN and a GRU, (h_t, c_t) for an
+        LSTM.
+        """
+        return self.course.states
+
+    @property
+    def hidden(self) -> FloatArray:
+        """h_t, (T+1,B,H), at ``[t]`` (h_0 first)."""
+        return self.course.hidden
+
+    @property
+    def pre_activations(self) -> FloatArray:
+        """a_t, (T,B,H), at ``[t-1]``; of a gated cell block by block, see ``model.cells``."""
+        return self.course.pre_activations
 
     @property
     def n_steps(self) -> int:
@@ -41,23 +61,23 @@ class Trajectory:
 
     @property
     def slopes(self) -> FloatArray:
-        """φ′(a_t), (T,B,H), computed anew at each call."""
-        return self.activation.slope(self.pre_activations)
+        """φ′ of the units (of the candidate in a gated cell), (T,B,H), computed anew at each
+        call.
+        """
+        return self.activation.slope(self.course.candidates)
 
 
-def unroll(
-    params: ElmanParameters, inputs: FloatArray, initial_state: FloatArray | None = None
-) -> Trajectory:
+def unroll(params: Cell, inputs: FloatArray, initial_state: FloatArray | None = None) -> Trajectory:
     """Run the network over its inputs.
 
     Parameters
     ----------
-    params : ElmanParameters
+    params : Cell
         The network.
     inputs : (T,B,D) array
         x_t at ``[t-1]``.
-    initial_state : (B,H) array, optional
-        h_0; zeros by default.
+    initial_state : (B,S) array, optional
+        s_0; zeros by default.
 
     Returns
     -------
@@ -73,29 +93,22 @@ def unroll(
     Numbers that overflow become infinite and are passed on silently: the caller looks for them
     (``learning.training`` names the step and the factor).
     """
-    n_inputs, n_hidden, _ = params.sizes
+    n_inputs, n_hidden, n_outputs = params.sizes
     if inputs.ndim != 3 or inputs.shape[2] != n_inputs:
         raise ShapeError(
             f"inputs have shape {inputs.shape}, but the network takes {n_inputs} inputs; give "
             f"(T,B,{n_inputs})"
         )
     n_steps, n_sequences, _ = inputs.shape
-    hidden = np.zeros((n_steps + 1, n_sequences, n_hidden))
-    if initial_state is not None:
-        if initial_state.shape != (n_sequences, n_hidden):
-            raise ShapeError(
-                f"the initial state has shape {initial_state.shape}, but {n_sequences} sequences "
-                f"of {n_hidden} units "
-                f"ask for {(n_sequences, n_hidden)}"
-            )
-        hidden[0] = initial_state
+    asked = (n_sequences, params.state_size)
+    first = np.zeros(asked) if initial_state is None else initial_state
+    if first.shape != asked:
+        raise ShapeError(
+            f"the initial state has shape {first.shape}, but {n_sequences} sequences with a state "
+            f"of {params.state_size} numbers ask for {asked}"
+        )
     with np.errstate(over="ignore", invalid="ignore"):
-        flat = inputs.reshape(-1, n_inputs) @ params.input_weights.T + params.hidden_bias
-        pre_activations = flat.reshape(n_steps, n_sequences, n_hidden)
-        carry = np.ascontiguousarray(params.recurrent_weights.T)
-        for step in range(n_steps):
-            pre_activations[step] += hidden[step] @ carry
-            hidden[step + 1] = params.activation.value(pre_activations[step])
-        flat = hidden[1:].reshape(-1, n_hidden) @ params.output_weights.T + params.output_bias
-        outputs = flat.reshape(n_steps, n_sequences, -1)
-    return Trajectory(inputs, pre_activations, hidden, outputs, params.activation)
+        course = params.run(inputs, first)
+        flat = course.hidden[1:].reshape(-1, n_hidden) @ params.output_weights.T
+        outputs = (flat + params.output_bias).reshape(n_steps, n_sequences, n_outputs)
+    return Trajectory(course, outputs, params.activation)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from gradscope.diagnosis.growth import terms_of
 from gradscope.diagnosis.reasons import Reason
 from gradscope.learning.history import History
 from gradscope.report.closer_export import closer_document, rate_document
@@ -53,7 +54,7 @@ def analysis_document(analysis: Analysis) -> Document:
 def comparison_document(comparison: Comparison) -> Document:
     """Return the comparison: its cells in a row each, and every analysis whole."""
     first = comparison.analyses[0].settings
-    shared = {k: v for k, v in first.as_dict().items() if k not in ("activation", "steps")}
+    shared = {k: v for k, v in first.as_dict().items() if k not in ("cell", "activation", "steps")}
     return {
         **head("comparison", shared),
         "interrupted": comparison.interrupted,
@@ -104,14 +105,12 @@ def _stage(stage: Stage) -> Document:
         "profile": _profile(stage.profile),
         "verdict": _verdict(stage),
         "causes": {
-            "weights": causes.weights,
-            "slope_ceiling": causes.slope_ceiling,
-            "misalignment": causes.misalignment,
-            "saturation": causes.saturation,
+            **terms_of(causes),
             "total": causes.total,
             "null_because": "the product is exactly zero" if causes.total is None else None,
         },
         "gradient": _gradient(stage.gradient),
+        **_per_time_constant(stage),
         "slopes": {
             "p05": numbers(stage.slopes.p05),
             "median": numbers(stage.slopes.median),
@@ -119,6 +118,11 @@ def _stage(stage: Stage) -> Document:
             "ceiling": stage.slopes.ceiling,
         },
     }
+
+
+def _per_time_constant(stage: Stage) -> Document:
+    rate = stage.rate_per_time_constant
+    return {} if rate is None else {"rate_nats_per_time_constant": finite(rate)}
 
 
 def _profile(profile: Profile) -> Document:

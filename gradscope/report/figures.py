@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gradscope.names import ActivationName
+from gradscope.names import ActivationName, CellName
+from gradscope.report.cell_words import short_name
 from gradscope.report.figures_style import (
     BLUE,
     GREEN,
@@ -52,6 +53,12 @@ ACTIVATION_LOOKS: Mapping[ActivationName, tuple[str, str, str]] = MappingProxyTy
         ActivationName.SOFTPLUS: ("#CC79A7", (0, (1, 1)), "P"),  # type: ignore[dict-item]
     }
 )
+"""Colour, line and marker of a vanilla RNN by its activation."""
+
+CELL_LOOKS: Mapping[CellName, tuple[str, str, str]] = MappingProxyType(
+    {CellName.GRU: (GREEN, "-.", "P"), CellName.LSTM: (ORANGE, "--", "X")}
+)
+"""The same of a gated cell."""
 
 
 def analysis_picture(analysis: Analysis, suffix: str) -> bytes:
@@ -93,7 +100,8 @@ def spectrum_picture(analysis: Analysis, suffix: str) -> bytes:
     grid = figure.add_gridspec(
         2, 2, left=0.065, right=0.965, top=0.79, bottom=0.085, hspace=0.58, wspace=0.46
     )
-    for place, name in enumerate(("lyapunov", "singular", "eigenvalues", "theory")):
+    named = ("lyapunov", "singular", "eigenvalues", "theory")
+    for place, name in enumerate(name for name in named if PANELS[name].shown(analysis)):
         PANELS[name].draw(figure.add_subplot(grid[divmod(place, 2)]), analysis)
     made_by = {"command": "spectrum"}
     return picture_bytes(figure, suffix, analysis.settings.as_dict(), made_by)
@@ -128,19 +136,27 @@ def comparison_picture(comparison: Comparison, suffix: str) -> bytes:
     _profiles_panel(figure.add_subplot(grid[:, :3]), comparison)
     _horizons_panel(figure.add_subplot(grid[0, 3:]), comparison)
     _errors_panel(figure.add_subplot(grid[1, 3:]), comparison)
+    every = [each.settings for each in comparison.analyses]
     made_by = {
         "command": "compare",
-        "activation": [str(each) for each in _by_activation(comparison)],
-        "steps": list(dict.fromkeys(each.settings.steps for each in comparison.analyses)),
+        "cell": list(dict.fromkeys(str(each.cell) for each in every)),
+        "activation": list(dict.fromkeys(str(each.activation) for each in every)),
+        "steps": list(dict.fromkeys(each.steps for each in every)),
     }
     return picture_bytes(figure, suffix, first.settings.as_dict(), made_by)
 
 
-def _by_activation(comparison: Comparison) -> dict[ActivationName, list[Analysis]]:
-    groups: dict[ActivationName, list[Analysis]] = {}
+def _by_network(comparison: Comparison) -> dict[str, list[Analysis]]:
+    groups: dict[str, list[Analysis]] = {}
     for analysis in comparison.analyses:
-        groups.setdefault(analysis.settings.activation, []).append(analysis)
+        groups.setdefault(short_name(analysis.settings), []).append(analysis)
     return groups
+
+
+def _look(analyses: list[Analysis]) -> tuple[str, str, str]:
+    """Return colour, line and marker of one network: by its cell, then by its activation."""
+    settings = analyses[0].settings
+    return CELL_LOOKS.get(settings.cell) or ACTIVATION_LOOKS[settings.activation]
 
 
 def _profiles_panel(axes: "Axes", comparison: Comparison) -> None:
@@ -151,12 +167,12 @@ def _profiles_panel(axes: "Axes", comparison: Comparison) -> None:
         r"$\log_{10}\,\sigma_{\max}(\partial h_T/\partial h_{T-\ell})$, median",
     )
     longest = max(analysis.settings.steps for analysis in comparison.analyses)
-    for activation, analyses in _by_activation(comparison).items():
-        color, style, marker = ACTIVATION_LOOKS[activation]
+    for name, analyses in _by_network(comparison).items():
+        color, style, marker = _look(analyses)
         for place, analysis in enumerate(analyses):
             profile = analysis.last.profile
             values = np.where(np.isfinite(profile.median), profile.median, np.nan) / LN_10
-            label = str(activation) if place == len(analyses) - 1 else None
+            label = name if place == len(analyses) - 1 else None
             axes.plot(profile.lags, values, color=color, linestyle=style, linewidth=2, label=label)
             axes.plot(profile.lags[-1:], values[-1:], color=color, marker=marker, markersize=7)
             if 8 * analysis.settings.steps < longest:
@@ -185,9 +201,9 @@ def _profiles_panel(axes: "Axes", comparison: Comparison) -> None:
 
 def _horizons_panel(axes: "Axes", comparison: Comparison) -> None:
     dress(axes, "Memory horizon (hollow: beyond T)", "sequence length T", "lag (steps)")
-    groups = _by_activation(comparison)
-    for activation, analyses in groups.items():
-        color, style, marker = ACTIVATION_LOOKS[activation]
+    groups = _by_network(comparison)
+    for name, analyses in groups.items():
+        color, style, marker = _look(analyses)
         lengths = [analysis.settings.steps for analysis in analyses]
         reached = [a.last.verdict.horizon or a.last.verdict.max_lag for a in analyses]
         beyond = [a.last.verdict.horizon is None for a in analyses]
@@ -198,7 +214,7 @@ def _horizons_panel(axes: "Axes", comparison: Comparison) -> None:
             linestyle=style,
             marker=marker,
             linewidth=2,
-            label=str(activation),
+            label=name,
         )
         axes.plot(
             [n for n, open_end in zip(lengths, beyond, strict=True) if open_end],
@@ -216,7 +232,7 @@ def _horizons_panel(axes: "Axes", comparison: Comparison) -> None:
             color=GREY,
             linestyle=":",
             linewidth=2,
-            label="needed by the task",
+            label="needed by the task" if len(groups) < 3 else "needed",
         )
     axes.set_xscale("log")
     axes.set_yscale("log")
@@ -226,8 +242,8 @@ def _horizons_panel(axes: "Axes", comparison: Comparison) -> None:
 
 def _errors_panel(axes: "Axes", comparison: Comparison) -> None:
     dress(axes, "Error against the baseline", "sequence length T", "error / baseline")
-    for activation, analyses in _by_activation(comparison).items():
-        color, style, marker = ACTIVATION_LOOKS[activation]
+    for analyses in _by_network(comparison).values():
+        color, style, marker = _look(analyses)
         lengths = [analysis.settings.steps for analysis in analyses]
         ratios = [analysis.last.error / analysis.facts.baseline.error for analysis in analyses]
         axes.plot(lengths, ratios, color=color, linestyle=style, marker=marker, linewidth=2)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradscope.arrays import FloatArray
+from gradscope.diagnosis.growth import terms_of
+from gradscope.report.cell_words import CAUSE_LABELS, has_textbook_bound
 from gradscope.report.figures_style import (
     BLUE,
     GREEN,
@@ -30,8 +32,6 @@ if TYPE_CHECKING:
 
 FEW_POINTS = 12
 """Curves with no more points than this show each of them."""
-
-CAUSE_NAMES = ("weights", "slope ceiling γ", "misalignment", "saturation", "growth rate")
 
 LARGEST_RISE = 0.5
 """The bound may stretch the axis of a profile by this many times the measured span."""
@@ -70,7 +70,9 @@ def profile_panel(axes: "Axes", analysis: Analysis) -> None:
         color=VERMILLION,
         linestyle=":",
         linewidth=2.4,
-        label=r"bound $(\gamma\,\sigma_{\max}(W))^\ell$",
+        label=r"bound $(\gamma\,\sigma_{\max}(W))^\ell$"
+        if has_textbook_bound(analysis.settings)
+        else "bound",
     )
     _limit_rise(axes, analysis)
     _mark_lags(axes, analysis)
@@ -140,25 +142,29 @@ def _mark_lags(axes: "Axes", analysis: Analysis) -> None:
 
 
 def causes_panel(axes: "Axes", analysis: Analysis) -> None:
-    """Draw the waterfall from 0 through the four causes to the growth rate, nats a step."""
+    """Draw the waterfall from 0 through the causes to the growth rate, nats a step."""
     dress(axes, "Why: what makes the growth rate", "nats a step", "")
     causes = analysis.last.causes
     if causes.total is None:
         _say(axes, "The product is exactly zero:\nthere is no rate to explain.")
         return
-    terms = (causes.weights, causes.slope_ceiling, causes.misalignment, causes.saturation)
-    parts = np.array([term or 0.0 for term in terms])
+    terms = terms_of(causes)
+    parts = np.array([term or 0.0 for term in terms.values()])
     ends = np.cumsum(parts)
     starts = ends - parts
     rising = parts >= 0
-    bars = axes.barh(range(4), parts, left=starts, color=np.where(rising, BLUE, VERMILLION))
+    bars = axes.barh(
+        range(parts.size), parts, left=starts, color=np.where(rising, BLUE, VERMILLION)
+    )
     for bar, rises in zip(bars, rising, strict=True):
         bar.set(hatch="" if rises else "//", edgecolor="white")
-    axes.barh(4, causes.total, color=INK)
-    axes.vlines(ends, np.arange(4) + 0.4, np.arange(4) + 0.6, color=GREY, linewidth=1.0)
+    axes.barh(parts.size, causes.total, color=INK)
+    axes.vlines(
+        ends, np.arange(parts.size) + 0.4, np.arange(parts.size) + 0.6, color=GREY, linewidth=1.0
+    )
     axes.axvline(0.0, color=GREY, linewidth=1.0)
     _label_bars(axes, np.append(starts, 0.0), np.append(parts, causes.total))
-    axes.set_yticks(range(5), CAUSE_NAMES)
+    axes.set_yticks(range(parts.size + 1), [*(CAUSE_LABELS[name] for name in terms), "growth rate"])
     axes.invert_yaxis()
     axes.locator_params(axis="x", nbins=5)
     axes.grid(visible=False, axis="y")

@@ -35,7 +35,7 @@ def profile_picture(
     threshold : float
         σ_max below which it has vanished; drawn as a line.
     log_bound : (L,) array, optional
-        The bound in nats.
+        The bound in nats, whatever the cell.
     """
     n_sequences = norms.log_norms.shape[1]
     about = f"{norms.lags.size} lags, {n_sequences} sequences; dashed: {fraction(threshold)}"
@@ -53,7 +53,7 @@ def profile_picture(
     if log_bound is not None and np.isfinite(log_bound).all():
         axes.plot(
             norms.lags, log_bound / LN_10, color=VERMILLION, linestyle=":", linewidth=2.0,
-            label=r"bound $(\gamma\,\sigma_{\max}(W))^\ell$",
+            label="bound",
         )  # fmt: skip
     axes.axhline(float(np.log10(threshold)), color=INK, linestyle=(0, (6, 4)), linewidth=1.0)
     legend(axes)

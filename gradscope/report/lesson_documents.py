@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from gradscope.arrays import FloatArray
+from gradscope.report.cell_words import has_textbook_bound
 from gradscope.report.export import Document, finite, head, numbers
 from gradscope.report.words import LN_10
 from gradscope.study.lessons.backprop import BackpropLesson
@@ -176,7 +177,7 @@ def verdict_document(lesson: VerdictLesson) -> Document:
         "causes": asdict(lesson.causes),
         "bound_rate_nats_per_step": finite(lesson.bound_rate),
         "log_slope_ceiling": math.log(lesson.slope_ceiling),
-        "log_weight_norm": finite(lesson.log_weight_norm),
+        **_weight_norm(lesson),
         "error": finite(lesson.learned.error),
         "baseline": lesson.learned.baseline,
         "thresholds": asdict(lesson.thresholds),
@@ -187,6 +188,16 @@ def verdict_document(lesson: VerdictLesson) -> Document:
             "rate_nats_per_step": finite(stored.rate),
             "horizon": stored.horizon,
         },
+    }
+
+
+def _weight_norm(lesson: VerdictLesson) -> Document:
+    plain = has_textbook_bound(lesson.settings)
+    value = finite(lesson.log_weight_norm) if plain else None
+    why = "W is zero" if plain else "the bound has other terms: a leak, or gates"
+    return {
+        "log_weight_norm": value,
+        "log_weight_norm_null_because": why if value is None else None,
     }
 
 

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gradscope.names import Regime, StageName
+from gradscope.diagnosis.growth import terms_of
+from gradscope.names import CellName, Regime, StageName
+from gradscope.report.cell_words import CAUSE_TITLES, has_textbook_bound
 from gradscope.report.lesson_page import Section, table_lines
 from gradscope.report.words import (
     LN_10,
@@ -55,8 +57,8 @@ def verdict_sections(lesson: VerdictLesson) -> list[Section]:
     sections = [
         Section(f"Growth rate: {level(lesson.rate)} nats a step", _rate_lines(lesson)),
         Section(_horizon_title(lesson), _horizon_lines(lesson)),
-        Section("Causes: the four terms of the growth rate, nats a step", _cause_lines(lesson)),
-        Section("Bound: (γ σ_max(W))^ℓ", _bound_lines(lesson)),
+        Section("Causes: the terms of the growth rate, nats a step", _cause_lines(lesson)),
+        Section(_bound_title(lesson), _bound_lines(lesson)),
         Section(f"Regime: {lesson.regime}", _regime_lines(lesson)),
         Section("What is needed, what was learned", _outcome_lines(lesson)),
         Section("Thresholds and where they come from", _threshold_lines(lesson)),
@@ -108,14 +110,12 @@ def _horizon_lines(lesson: VerdictLesson) -> tuple[str, ...]:
 
 def _cause_lines(lesson: VerdictLesson) -> tuple[str, ...]:
     causes = lesson.causes
-    terms = (causes.weights, causes.slope_ceiling, causes.misalignment, causes.saturation)
-    if causes.total is None or any(term is None for term in terms):
+    terms = terms_of(causes)
+    if causes.total is None or None in terms.values():
         return ("The product is exactly zero: there is no rate to split.",)
-    total = sum(term for term in terms if term is not None)
-    names = ("weights, log σ_max(W)", "slope ceiling, log γ", "misalignment", "saturation")
     rows = [
-        *zip(names, (_signed(term) for term in terms), strict=True),
-        ("their sum", _signed(total)),
+        *((CAUSE_TITLES[name], _signed(term)) for name, term in terms.items()),
+        ("their sum", _signed(sum(term for term in terms.values() if term is not None))),
         ("growth rate, measured", _signed(causes.total)),
     ]
     return (
@@ -133,17 +133,28 @@ def _signed(value: float | None) -> str:
     return f"{'−' if value < 0 else '+'}{abs(value):.6f}"
 
 
+def _bound_title(lesson: VerdictLesson) -> str:
+    if has_textbook_bound(lesson.settings):
+        return "Bound: (γ σ_max(W))^ℓ"
+    return f"Bound: {level(lesson.bound_rate)} nats a step"
+
+
 def _bound_lines(lesson: VerdictLesson) -> tuple[str, ...]:
     rate, gamma = lesson.bound_rate, number(lesson.slope_ceiling)
+    settings = lesson.settings
     forces = (
-        "Below 1, it forces vanishing."
+        "A factor below 1 a step forces vanishing."
         if rate < 0
-        else "At 1 or above, it allows exploding but does not force it."
+        else "A factor of 1 a step or more allows exploding but does not force it."
     )
+    if settings.cell is not CellName.ELMAN:
+        return "The gates and weights of this course let no step add more than that.", forces
+    if not has_textbook_bound(settings):
+        return f"log(1 − α + α γ σ_max(W)), α = {settings.leak:g}, γ = {gamma}.", forces
     norm = f"log σ_max(W) = {level(lesson.log_weight_norm)} nats"
     total = f"log γ + log σ_max(W) = {level(rate)} nats a step"
     return (
-        f"γ = max φ′ = {gamma} ({lesson.settings.activation}); {norm}.",
+        f"γ = max φ′ = {gamma} ({settings.activation}); {norm}.",
         f"{total}: γσ_max(W) = {power_of_ten(rate / LN_10)}. {forces}",
     )
 

@@ -82,6 +82,10 @@ def _has_spectrum(analysis: Analysis) -> bool:
     return analysis.closer.spectrum is not None
 
 
+def _has_theory(analysis: Analysis) -> bool:
+    return analysis.closer.spectrum is not None and bool(analysis.closer.spectrum.theory)
+
+
 PANELS: Mapping[str, Panel] = MappingProxyType(
     {
         "profile": Panel(
@@ -152,7 +156,7 @@ PANELS: Mapping[str, Panel] = MappingProxyType(
             draw_closer.theory_panel,
             readings.theory_reading,
             closer_rows.theory_rows,
-            _has_spectrum,
+            _has_theory,
         ),
     }
 )

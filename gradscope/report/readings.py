@@ -192,8 +192,13 @@ def eigenvalues_reading(analysis: Analysis) -> str:
     spectrum = analysis.closer.spectrum
     if spectrum is None:
         return "The spectrum was not asked for."
-    radius = float(np.abs(spectrum.eigenvalues).max())
     along = float(np.median(np.abs(spectrum.jacobian_eigenvalues).max(axis=1)))
+    if not spectrum.eigenvalues.size:
+        return (
+            f"The spectral radius of the sampled Jacobians is {number(along)} in the middle; those "
+            "near 1 belong to directions that the gates keep."
+        )
+    radius = float(np.abs(spectrum.eigenvalues).max())
     return (
         f"The spectral radius of W is {number(radius)}, that of the sampled Jacobians "
         f"{number(along)} in the middle: the slopes pull the crosses inward. Where W is not "

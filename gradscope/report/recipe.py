@@ -4,7 +4,7 @@ A picture names its command under ``made_by``; a document by its schema; a saved
 analysis.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any
 
 import gradscope
 from gradscope.errors import ArchiveError, SettingError
-from gradscope.names import ActivationName
+from gradscope.names import ActivationName, CellName
 from gradscope.report.provenance import read_document
 from gradscope.study.config import Settings
 
@@ -41,12 +41,13 @@ SCHEMAS: Mapping[str, MadeBy] = MappingProxyType(
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Recipe:
-    """``activations`` and ``lengths`` are those of a comparison, else the settings' own one;
-    ``version`` is that of the gradscope that made the file.
+    """``cells``, ``activations`` and ``lengths`` are those of a comparison, else the settings' own
+    one; ``version`` is that of the gradscope that made the file.
     """
 
     command: MadeBy
     settings: Settings
+    cells: tuple[CellName, ...]
     activations: tuple[ActivationName, ...]
     lengths: tuple[int, ...]
     version: str
@@ -70,17 +71,17 @@ def read_recipe(path: Path) -> Recipe:
     document = read_document(path)
     try:
         command = _command(document)
-        activations, lengths = _cells(command, document)
-        settings = {**document["settings"]}
-        if command is MadeBy.COMPARE:
-            settings |= {"activation": activations[0], "steps": lengths[0]}
-        checked = Settings.from_dict(settings, str(path))
+        axes = _axes(document) if command is MadeBy.COMPARE else {}
+        first = {name: values[0] for name, values in axes.items()}
+        settings = Settings.from_dict({**document["settings"], **first}, str(path))
         return Recipe(
             command=command,
-            settings=checked,
-            activations=tuple(ActivationName(each) for each in activations)
-            or (checked.activation,),
-            lengths=tuple(_length(each) for each in lengths) or (checked.steps,),
+            settings=settings,
+            cells=tuple(CellName(each) for each in axes.get("cell", [settings.cell])),
+            activations=tuple(
+                ActivationName(each) for each in axes.get("activation", [settings.activation])
+            ),
+            lengths=tuple(_length(each) for each in axes.get("steps", [settings.steps])),
             version=str(document["gradscope"]),
         )
     except SettingError:
@@ -97,15 +98,13 @@ def _command(document: Mapping[str, Any]) -> MadeBy:
     return SCHEMAS[document["schema"]] if made_by is None else MadeBy(made_by["command"])
 
 
-def _cells(command: MadeBy, document: Mapping[str, Any]) -> tuple[Sequence[Any], Sequence[Any]]:
-    """Return the activations and lengths of a comparison, in order; empty for anything else."""
-    if command is not MadeBy.COMPARE:
-        return (), ()
+def _axes(document: Mapping[str, Any]) -> dict[str, list[Any]]:
+    """Return what a comparison set side by side, by the setting's name, in order."""
+    names = ("cell", "activation", "steps")
     if "made_by" in document:
-        return document["made_by"]["activation"], document["made_by"]["steps"]
+        return {name: list(document["made_by"][name]) for name in names}
     cells = document["cells"]
-    activations = dict.fromkeys(cell["activation"] for cell in cells)
-    return list(activations), list(dict.fromkeys(cell["steps"] for cell in cells))
+    return {name: list(dict.fromkeys(cell[name] for cell in cells)) for name in names}
 
 
 def _length(value: object) -> int:

@@ -21,6 +21,7 @@ CELL_COLUMNS = (
     "log10_norm_at_last_lag",
     "error",
     "baseline",
+    "cell",
 )
 CHECKPOINT_COLUMNS = ("update", "error_per_step", "gradient_norm", "horizon")
 CHECK_COLUMNS = ("quantity", "against", "deviation", "tolerance", "passed")
@@ -52,6 +53,7 @@ def comparison_rows(comparison: Comparison) -> list[list[Any]]:
             finite(float(stage.profile.median[-1]) / LN_10),
             finite(stage.error),
             analysis.facts.baseline.error,
+            str(analysis.settings.cell),
         ]
         for analysis in comparison.analyses
         for stage in analysis.stages

@@ -10,6 +10,7 @@ from typing import Any
 
 from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.diagnosis.remedies import Remedy, RemedyCode
+from gradscope.report.cell_words import MAIN_CAUSES
 from gradscope.report.words import fraction, level, number, pace, power_of_ten
 
 
@@ -55,18 +56,13 @@ def _bound(numbers: Mapping[str, Any]) -> str:
     return level(-math.inf if rate is None else rate)
 
 
-_MAIN_CAUSES: Mapping[str, str] = MappingProxyType(
-    {
-        "weights": "the size of W (log σ_max(W)",
-        "slope_ceiling": "the activation's largest slope γ (log γ",
-        "misalignment": "misalignment: the gradient lies off W's strongest direction (",
-        "saturation": "saturation: the units work where φ is flat (",
-    }
-)
+def _bound_is(numbers: Mapping[str, Any], relation: str) -> str:
+    what = "on each step of this course" if numbers.get("of") == "course" else "γ·σ_max(W)"
+    return f"{what} {relation} 1"
 
 
 def _main_cause(numbers: Mapping[str, Any]) -> str:
-    cause = _MAIN_CAUSES[numbers["cause"]]
+    cause = MAIN_CAUSES[numbers["cause"]]
     sign = "" if cause.endswith("(") else " = "
     return f"The main cause is {cause}{sign}{level(numbers['nats_per_step'])} nats a step)."
 
@@ -102,11 +98,11 @@ _REASONS: Mapping[ReasonCode, Callable[[Mapping[str, Any]], str]] = MappingProxy
         ReasonCode.HORIZON_SHORT: lambda n: _of_lag(n) + ": it cannot learn so far back.",
         ReasonCode.HORIZON_REACHES: lambda n: _of_lag(n) + ": the gradient arrives.",
         ReasonCode.BOUND_FORCES_VANISHING: lambda n: (
-            f"The bound γ·σ_max(W) < 1 ({_bound(n)} nats a step) is enough to force vanishing."
+            f"The bound {_bound_is(n, '<')} ({_bound(n)} nats a step) is enough to force vanishing."
         ),
         ReasonCode.BOUND_ALLOWS_EXPLODING: lambda n: (
-            f"The bound γ·σ_max(W) ≥ 1 ({_bound(n)} nats a step) allows exploding, but does not "
-            "force it."
+            f"The bound {_bound_is(n, '≥')} ({_bound(n)} nats a step) allows exploding, but does "
+            "not force it."
         ),
         ReasonCode.MAIN_CAUSE: _main_cause,
         ReasonCode.GRADIENT_FINE: lambda _: (
@@ -140,6 +136,14 @@ _REMEDIES: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = MappingProx
         ),
         RemedyCode.GATES: lambda n: (
             f"For a lag of {n['required_lag']} consider a gated cell (GRU, LSTM) or a shorter lag."
+        ),
+        RemedyCode.KEEP_LONGER: lambda n: (
+            f"Keep the state longer (--forget-bias): by itself the gate loses "
+            f"{level(-n['direct'])} nats a step."
+        ),
+        RemedyCode.OPEN_GATES: lambda _: (
+            "Let the gates stand open at the start: smaller inputs (--input-scale) or a smaller "
+            "--gain."
         ),
         RemedyCode.LOOK_ELSEWHERE: lambda _: (
             "Look elsewhere: learning rate, number of updates, hidden size, the data."

@@ -9,6 +9,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from gradscope.names import CellName
+from gradscope.report.cell_words import cause_rows, has_textbook_bound, short_name
 from gradscope.report.readings import closer_sentences
 from gradscope.report.screen import Screen
 from gradscope.report.sentences import reason_sentence, remedy_sentence
@@ -32,14 +34,7 @@ from gradscope.study.checkpoints import Checkpoint
 from gradscope.study.closer import NOT_CLOSER
 from gradscope.study.results import Analysis, Comparison, Stage
 
-CAUSE_ROWS = (
-    ("  weights, log σ_max(W)", "weights"),
-    ("  slope ceiling, log γ", "slope_ceiling"),
-    ("  misalignment", "misalignment"),
-    ("  saturation", "saturation"),
-)
-
-WORDY = frozenset({"", "activation", "gradient", "quantity", "against"})
+WORDY = frozenset({"", "activation", "network", "gradient", "quantity", "against"})
 """Columns of words, set to the left; numbers are set to the right."""
 
 
@@ -112,8 +107,9 @@ def stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
     rows = [
         ("gradient", [str(stage.verdict.regime) for stage in stages]),
         ("growth rate, nats a step", [level(stage.verdict.rate) for stage in stages]),
+        *_time_constant_row(stages),
         ("", [pace(stage.verdict.rate) for stage in stages]),
-        *((title, _causes_of(stages, name)) for title, name in CAUSE_ROWS),
+        *((title, _causes_of(stages, name)) for title, name in cause_rows(analysis.last.causes)),
         ("memory horizon", [_horizon(stage) for stage in stages]),
     ]
     if analysis.facts.required_lag is not None:
@@ -121,7 +117,7 @@ def stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
     rows += [
         (f"log10 σ_max at lag {last}", [_log10(float(s.profile.median[-1])) for s in stages]),
         (f"  5 % … 95 % of {_sequences(analysis)}", [_band(stage) for stage in stages]),
-        ("  its bound (γ·σ_max(W))^ℓ", [_log10(float(s.profile.log_bound[-1])) for s in stages]),
+        (_bound_title(analysis), [_log10(float(s.profile.log_bound[-1])) for s in stages]),
         ("gradient norm ‖∂E/∂θ‖", [number(stage.gradient.norm) for stage in stages]),
         ("error a step", [number(stage.error) for stage in stages]),
         ("  of its baseline", [number(analysis.facts.baseline.error)] * len(stages)),
@@ -140,6 +136,18 @@ def _sequences(analysis: Analysis) -> str:
 
 def _causes_of(stages: Sequence[Stage], name: str) -> list[str]:
     return [level(getattr(stage.causes, name)) for stage in stages]
+
+
+def _time_constant_row(stages: Sequence[Stage]) -> list[tuple[str, list[str]]]:
+    rates = [stage.rate_per_time_constant for stage in stages]
+    if any(rate is None for rate in rates):
+        return []
+    return [("  nats a time constant τ", [level(rate) for rate in rates])]
+
+
+def _bound_title(analysis: Analysis) -> str:
+    plain = has_textbook_bound(analysis.settings)
+    return "  its bound (γ·σ_max(W))^ℓ" if plain else "  its bound"
 
 
 def _log10(nats: float) -> str:
@@ -175,13 +183,15 @@ def comparison_page(comparison: Comparison, screen: Screen) -> RenderableType:
     length.
     """
     first = comparison.analyses[0]
-    table = columns_of(COMPARISON_TITLES, screen, gap=2)
-    before = first.settings.activation
+    gated = any(each.settings.cell is not CellName.ELMAN for each in comparison.analyses)
+    titles = ("network", *COMPARISON_TITLES[1:]) if gated else COMPARISON_TITLES
+    table = columns_of(titles, screen, gap=2)
+    before = short_name(first.settings)
     for analysis in comparison.analyses:
-        if analysis.settings.activation != before:
+        if short_name(analysis.settings) != before:
             table.add_section()
             table.add_row()
-        before = analysis.settings.activation
+        before = short_name(analysis.settings)
         add_row(table, _comparison_cells(analysis), screen)
     return Group(
         Text(screen.say(f"{comparison_headline(comparison)}."), style="bold"),
@@ -205,7 +215,7 @@ def _shared(first: Analysis) -> str:
 def _comparison_cells(analysis: Analysis) -> list[str]:
     stage, verdict = analysis.last, analysis.last.verdict
     return [
-        str(analysis.settings.activation),
+        short_name(analysis.settings),
         str(analysis.settings.steps),
         str(verdict.regime),
         short_pace(verdict.rate),

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from gradscope.diagnosis.growth import CauseRates
+from gradscope.diagnosis.growth import Rates, terms_of
 from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.diagnosis.verdict import Verdict
 from gradscope.learning.history import History, Stop
 from gradscope.names import Regime, StageName
+from gradscope.report.cell_words import model_name, short_name
 from gradscope.study.config import Settings
 from gradscope.study.results import Analysis, Comparison
 
@@ -37,16 +38,6 @@ REGIME_WORDS: Mapping[Regime, str] = MappingProxyType(
         Regime.STABLE: "The gradient is stable",
         Regime.MIXED: "The sequences disagree",
         Regime.TRANSIENT: "The gradient grows first, then vanishes",
-    }
-)
-
-CAUSE_WORDS: Mapping[str, str] = MappingProxyType(
-    {
-        "weights": "weights (log σ_max(W))",
-        "slope_ceiling": "slope ceiling (log γ)",
-        "misalignment": "misalignment",
-        "saturation": "saturation",
-        "total": "growth rate",
     }
 )
 
@@ -145,11 +136,11 @@ def _pace_of(verdict: Verdict) -> str:
 
 
 def comparison_headline(comparison: Comparison) -> str:
-    """Return in one sentence what each activation does at the longest length."""
-    longest = {analysis.settings.activation: analysis for analysis in comparison.analyses}
+    """Return in one sentence what each network does at the longest length."""
+    longest = {short_name(analysis.settings): analysis for analysis in comparison.analyses}
     parts = [
-        f"{activation} {_pace_of(analysis.last.verdict).removeprefix('it ')}"
-        for activation, analysis in longest.items()
+        f"{name} {_pace_of(analysis.last.verdict).removeprefix('it ')}"
+        for name, analysis in longest.items()
     ]
     length = max(analysis.settings.steps for analysis in longest.values())
     return f"Over {steps(length)}: {', '.join(parts)}"
@@ -162,7 +153,7 @@ def describe(settings: Settings, analysis: Analysis) -> str:
     if settings.load is not None:
         origin = f"loaded from {settings.load}"
     return (
-        f"{settings.activation} RNN, {inputs} in, {hidden} hidden, {outputs} out, {origin}; "
+        f"{model_name(settings)}, {inputs} in, {hidden} hidden, {outputs} out, {origin}; "
         f"{analysis.trajectory.n_steps} steps; {analysis.facts.description}; seed {settings.seed}"
     )
 
@@ -178,13 +169,13 @@ def _updates(count: int) -> str:
     return "1 update" if count == 1 else f"{count} updates"
 
 
-def cause_sentence(causes: CauseRates) -> str:
-    """Return the sum of the four causes as an equation in nats per step."""
+def cause_sentence(causes: Rates) -> str:
+    """Return the sum of the causes as an equation in nats per step."""
     if causes.total is None:
         return "the product is exactly zero: there is no rate to explain"
-    terms = ("weights", "slope_ceiling", "misalignment", "saturation")
     summed = " ".join(
-        f"{_signed(getattr(causes, term))} {term.replace('_', ' ')}" for term in terms
+        f"{_signed(value or 0.0)} {term.replace('_', ' ')}"
+        for term, value in terms_of(causes).items()
     )
     return f"{summed} = {level(round(causes.total, 3))} nats a step"
 

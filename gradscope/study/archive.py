@@ -1,7 +1,7 @@
 """A saved run: one ``.npz`` that plain NumPy reads, without pickle.
 
 Arrays are named as on the design page (``input_weights`` … ``output_bias``, ``inputs`` (T,B,D),
-``initial_state`` (B,H)), and beside them ``targets`` (T,B,O), ``target_steps`` (T,),
+``initial_state`` (B,S)), and beside them ``targets`` (T,B,O), ``target_steps`` (T,),
 ``pre_activations`` (T,B,H), ``hidden`` (T+1,B,H), ``outputs`` (T,B,O). ``settings`` and ``facts``
 are JSON strings.
 """
@@ -18,21 +18,24 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.data.sequences import Baseline, Batch, Facts, Targets
 from gradscope.errors import ArchiveError, ShapeError
-from gradscope.model.activations import ACTIVATIONS
-from gradscope.model.cells import WEIGHT_NAMES, ElmanParameters
+from gradscope.model.cells import WEIGHT_NAMES, Cell
 from gradscope.names import ErrorName
 from gradscope.study.config import Settings
 from gradscope.study.examine import Sight
+from gradscope.study.network import restore_network
 from gradscope.study.results import Analysis
 
 NEEDED = (*WEIGHT_NAMES, "inputs", "initial_state", "targets", "target_steps", "settings", "facts")
+
+SECOND_BIAS = "candidate_bias"
+"""What a GRU has beside the weights of every cell, where its reset gate comes after the product."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class SavedRun:
     """A network, the sequences it was examined on, and the settings that made it."""
 
-    params: ElmanParameters
+    params: Cell
     sight: Sight
     settings: Settings
 
@@ -43,7 +46,7 @@ def archive_bytes(analysis: Analysis) -> bytes:
     arrays: dict[str, Any] = dict(analysis.params.weights())
     arrays |= {
         "inputs": trajectory.inputs,
-        "initial_state": trajectory.hidden[0],
+        "initial_state": trajectory.states[0],
         "targets": targets.values,
         "target_steps": targets.at_step,
         "pre_activations": trajectory.pre_activations,
@@ -52,6 +55,8 @@ def archive_bytes(analysis: Analysis) -> bytes:
         "settings": json.dumps(analysis.settings.as_dict(), allow_nan=False),
         "facts": json.dumps(_facts_to_dict(analysis.facts), allow_nan=False),
     }
+    if trajectory.states is not trajectory.hidden:
+        arrays["states"] = trajectory.states
     buffer = BytesIO()
     np.savez(buffer, **arrays)
     return buffer.getvalue()
@@ -75,8 +80,9 @@ def load_run(path: Path) -> SavedRun:
     try:
         settings = Settings.from_dict(json.loads(str(arrays["settings"])), str(path))
         facts = _facts_from_dict(json.loads(str(arrays["facts"])))
-        weights = {name: _numbers(path, name, arrays) for name in WEIGHT_NAMES}
-        params = ElmanParameters(**weights, activation=ACTIVATIONS[settings.activation])
+        names = [name for name in (*WEIGHT_NAMES, SECOND_BIAS) if name in arrays]
+        weights = {name: _numbers(path, name, arrays) for name in names}
+        params = restore_network(settings, weights)
         targets = Targets(
             _numbers(path, "targets", arrays), arrays["target_steps"].astype(np.bool_), facts.error
         )
@@ -137,11 +143,11 @@ def _numbers(path: Path, name: str, arrays: Mapping[str, Any]) -> FloatArray:
     return array
 
 
-def _require_fit(params: ElmanParameters, batch: Batch, initial_state: FloatArray) -> None:
-    n_inputs, n_hidden, n_outputs = params.sizes
+def _require_fit(params: Cell, batch: Batch, initial_state: FloatArray) -> None:
+    n_inputs, _, n_outputs = params.sizes
     shape, state = batch.inputs.shape, initial_state.shape
     outputs = batch.targets.values.shape[2]
-    if shape[2:] != (n_inputs,) or state != (shape[1], n_hidden) or outputs != n_outputs:
+    if shape[2:] != (n_inputs,) or state != (shape[1], params.state_size) or outputs != n_outputs:
         raise ShapeError(
             f"inputs {shape}, initial state {state} and {outputs} outputs do not fit a network of "
             f"sizes {params.sizes}"

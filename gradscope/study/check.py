@@ -2,16 +2,16 @@
 network of one's own choice.
 
 Backpropagation through time against central differences, the gradient against the sum of its shares
-by lag, the Jacobian product against differences of the state, and the four causes against the
+by lag, the Jacobian product against differences of the state, and the causes against the
 measured norm.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
-from gradscope.diagnosis.causes import causes
-from gradscope.jacobians.chain import elman_chain
+from gradscope.diagnosis.diagnose import explain
+from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.shares import gradient_shares
 from gradscope.jacobians.transport import difference_transport, product_transport
 from gradscope.learning.bptt import Gradients, backpropagate
@@ -31,6 +31,8 @@ TOLERANCE_OF_SUMS = 1e-10
 
 TOLERANCE_OF_PATHS = 1e-9
 """Two routes to log σ_max, in nats: that is, in relative terms of σ_max."""
+
+NUMERALS = {4: "four", 5: "five"}
 
 MOST_STEPS_MOVED = 4
 """Steps over which the state is moved: after more, a sigmoid net answers below the rounding of its
@@ -116,8 +118,11 @@ def _against_moved_state(subject: Subject) -> CheckRow:
 
 
 def _against_causes(subject: Subject, trajectory: Trajectory) -> CheckRow:
-    found = causes(elman_chain(subject.params, trajectory))
-    terms = found.weights + found.slope_ceiling + found.misalignment + found.saturation
+    lags = np.arange(1, trajectory.n_steps + 1)
+    found, _ = explain(cell_chain(subject.params, trajectory), lags)
+    names = [each.name for each in fields(found) if each.name not in ("lags", "total")]
+    terms = sum(getattr(found, name) for name in names)
     alive = np.isfinite(found.total)
     deviation = float(np.max(np.abs(terms[alive] - found.total[alive]), initial=0.0))
-    return CheckRow("σ_max at every lag", "its four causes", deviation, TOLERANCE_OF_PATHS)
+    against = f"its {NUMERALS[len(names)]} causes"
+    return CheckRow("σ_max at every lag", against, deviation, TOLERANCE_OF_PATHS)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradscope.diagnosis.horizon import memory_horizon
-from gradscope.jacobians.chain import elman_chain
+from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.lag_norms import lag_norms
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.cells import Cell
 from gradscope.model.trajectory import unroll
 from gradscope.study.config import Settings
 from gradscope.study.examine import first_overflow
@@ -47,9 +47,7 @@ class Lookout:
         self._every = max(settings.updates // LOOKS, 1)
         self._inputs = drawn_subject(settings).sight.batch.inputs[:, :SEQUENCES]
 
-    def __call__(
-        self, update: int, loss: float, gradient_norm: float, params: ElmanParameters
-    ) -> None:
+    def __call__(self, update: int, loss: float, gradient_norm: float, params: Cell) -> None:
         """Take a look, where one is due."""
         if update != 1 and update % self._every and update != self._settings.updates:
             return
@@ -57,10 +55,10 @@ class Lookout:
         self.checkpoints.append(checkpoint)
         self._report(checkpoint)
 
-    def _horizon(self, params: ElmanParameters) -> int | None:
+    def _horizon(self, params: Cell) -> int | None:
         trajectory = unroll(params, self._inputs)
         if first_overflow(trajectory) is not None:
             return None
-        log_norms = lag_norms(elman_chain(params, trajectory), self._settings.max_lag).log_norms
+        log_norms = lag_norms(cell_chain(params, trajectory), self._settings.max_lag).log_norms
         median = np.quantile(log_norms, 0.5, axis=1, method="inverted_cdf")
         return memory_horizon(median, self._settings.vanishing)

@@ -13,15 +13,17 @@ import numpy as np
 from gradscope.arrays import ComplexArray, FloatArray, IntArray
 from gradscope.data.sequences import Targets
 from gradscope.diagnosis.theory import Prediction, predictions
-from gradscope.jacobians.chain import elman_chain
+from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.lag_map import LagMap, lag_map
 from gradscope.jacobians.lag_norms import LagNorms
 from gradscope.jacobians.lyapunov import LyapunovSpectrum, lyapunov_exponents
 from gradscope.jacobians.scaled_product import Verification, verify_lag_norms
 from gradscope.jacobians.shares import GradientShares, gradient_shares
 from gradscope.jacobians.singular_values import SingularValues, singular_values
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.cells import Cell
+from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import Trajectory, unroll
+from gradscope.names import StateName
 from gradscope.study.config import Settings
 
 MAP_TIMES = 200
@@ -48,7 +50,8 @@ class Spectrum:
     """Everything about a network's Jacobians that is a spectrum.
 
     ``singular`` at chosen lags, ``lyapunov`` exponents, ``eigenvalues`` (H,) of W, those of J_t at
-    ``sampled_steps`` (n,) of the first sequence (n,H), and what theory expects.
+    ``sampled_steps`` (n,) of the first sequence (n,S), and what theory expects. For a gated cell,
+    whose W has a block for every gate, the eigenvalues of W and the theories are empty.
     """
 
     singular: SingularValues
@@ -73,7 +76,7 @@ NOT_CLOSER = CloserLook()
 
 
 def look_closer(
-    params: ElmanParameters,
+    params: Cell,
     trajectory: Trajectory,
     targets: Targets,
     log_norms: FloatArray,
@@ -107,43 +110,57 @@ def look_closer(
     )
 
 
-def _first_sequences(params: ElmanParameters, trajectory: Trajectory, count: int) -> Trajectory:
+def _first_sequences(params: Cell, trajectory: Trajectory, count: int) -> Trajectory:
     """Return the course over the first sequences alone."""
-    return unroll(params, trajectory.inputs[:, :count], trajectory.hidden[0, :count])
+    return unroll(params, trajectory.inputs[:, :count], trajectory.course.states[0, :count])
 
 
 def _map(
-    params: ElmanParameters, trajectory: Trajectory, settings: Settings, progress: Progress | None
+    params: Cell, trajectory: Trajectory, settings: Settings, progress: Progress | None
 ) -> LagMap:
-    some = elman_chain(params, _first_sequences(params, trajectory, MAP_SEQUENCES))
+    some = cell_chain(params, _first_sequences(params, trajectory, MAP_SEQUENCES))
     times = _spread(np.linspace(0, some.n_steps, min(MAP_TIMES, some.n_steps + 1)))
     return lag_map(some, tolerance=settings.tolerance, times=times, progress=progress)
 
 
-def _spectrum(params: ElmanParameters, trajectory: Trajectory) -> Spectrum:
+def _spectrum(params: Cell, trajectory: Trajectory) -> Spectrum:
     some = _first_sequences(params, trajectory, SPECTRUM_SEQUENCES)
-    chain = elman_chain(params, some)
+    chain = cell_chain(params, some)
     lags = _spread(np.geomspace(1, min(chain.n_steps, LONGEST_SPECTRUM_LAG), SPECTRUM_LAGS))
     steps = _spread(np.linspace(1, chain.n_steps, min(SAMPLED_JACOBIANS, chain.n_steps)))
     return Spectrum(
         singular=singular_values(chain, lags),
         lyapunov=lyapunov_exponents(chain),
-        eigenvalues=_eigenvalues(params.recurrent_weights),
+        eigenvalues=_eigenvalues_of_weights(params),
         sampled_steps=steps,
         jacobian_eigenvalues=np.stack([_eigenvalues(chain.jacobian(int(t))[0]) for t in steps]),
-        theory=predictions(params, trajectory),
+        theory=_theory(params, trajectory),
     )
 
 
-def _verify(params: ElmanParameters, trajectory: Trajectory, log_norms: FloatArray) -> Verification:
+def _verify(params: Cell, trajectory: Trajectory, log_norms: FloatArray) -> Verification:
     lags = np.arange(1, log_norms.shape[0] + 1)
     measured = LagNorms(lags, log_norms, np.zeros_like(log_norms))
-    return verify_lag_norms(elman_chain(params, trajectory), measured)
+    return verify_lag_norms(cell_chain(params, trajectory), measured)
 
 
 def _spread(places: FloatArray) -> IntArray:
     """Return places rounded to whole numbers, each once."""
     return np.unique(np.rint(places).astype(np.int64))
+
+
+def _theory(params: Cell, trajectory: Trajectory) -> tuple[Prediction, ...]:
+    """Return what theory says; it speaks of vanilla RNNs without a leak."""
+    if not isinstance(params, ElmanParameters):
+        return ()
+    vanilla = params.state is StateName.POST and np.all(params.leak == 1.0)
+    return predictions(params, trajectory) if vanilla else ()
+
+
+def _eigenvalues_of_weights(params: Cell) -> ComplexArray:
+    if isinstance(params, ElmanParameters):
+        return _eigenvalues(params.recurrent_weights)
+    return np.empty(0, dtype=np.complex128)
 
 
 def _eigenvalues(matrix: FloatArray) -> ComplexArray:

@@ -13,9 +13,11 @@ from typing import Any, get_type_hints
 from gradscope.errors import SettingError
 from gradscope.names import (
     ActivationName,
+    CellName,
     InitializerName,
     MissingCells,
     OptimizerName,
+    StateName,
     TaskName,
 )
 
@@ -29,6 +31,8 @@ SHOWN_DIGITS = 40
 
 LIMITS: Mapping[str, tuple[float, float]] = MappingProxyType(
     {
+        "leak": (0.0, 1.0),
+        "forget_bias": (-LARGEST_FACTOR, LARGEST_FACTOR),
         "hidden": (1, LARGEST_SIZE),
         "gain": (0.0, LARGEST_FACTOR),
         "input_scale": (0.0, LARGEST_FACTOR),
@@ -53,7 +57,7 @@ LIMITS: Mapping[str, tuple[float, float]] = MappingProxyType(
     }
 )
 LOW_END_ALLOWED = frozenset({"gain", "input_scale"})
-HIGH_END_ALLOWED = frozenset({"gain", "input_scale", "agreement"})
+HIGH_END_ALLOWED = frozenset({"gain", "input_scale", "agreement", "leak"})
 """Ranges of real numbers whose end is allowed; all others are open."""
 
 
@@ -63,6 +67,9 @@ class Settings:
 
     Parameters
     ----------
+    cell, leak, state, forget_bias
+        Which cell; the leak α and the kind of state of a vanilla RNN, see ``model.elman``; the bias
+        of the gate that keeps the state in an LSTM or GRU (None: as the initialiser has it).
     activation, hidden, init, gain, input_scale, center_bias The network; see
         ``model.initializers``. ``init`` is orthogonal by default, as in Keras's ``SimpleRNN``.
     steps, task, delay
@@ -91,6 +98,10 @@ class Settings:
         If a value lies outside its limits, or two settings contradict each other.
     """
 
+    cell: CellName = CellName.ELMAN
+    leak: float = 1.0
+    state: StateName = StateName.POST
+    forget_bias: float | None = None
     activation: ActivationName = ActivationName.TANH
     hidden: int = 32
     init: InitializerName = InitializerName.ORTHOGONAL
@@ -153,12 +164,33 @@ class Settings:
                 f"{self.activation}; "
                 "leave it out, or choose --activation sigmoid"
             )
+        self._check_cell()
         if self.data is None and self.column:
             raise SettingError("--column is given without --data; name the file with --data FILE")
         if self.data is not None and self.delay is not None:
             raise SettingError(
                 f"--delay is {self.delay}, but with --data the next value is wanted; leave "
                 "--delay out"
+            )
+
+    def _check_cell(self) -> None:
+        gated = self.cell is not CellName.ELMAN
+        given = {
+            "--leak": self.leak != 1.0,
+            "--state": self.state is not StateName.POST,
+            "--center-bias": self.center_bias,
+            "--init identity": self.init is InitializerName.IDENTITY,
+        }
+        wrong = [name for name, present in given.items() if present]
+        if gated and wrong:
+            raise SettingError(
+                f"{wrong[0]} is for the vanilla RNN, but the cell is {self.cell}; leave it out, or "
+                "choose --cell elman"
+            )
+        if self.forget_bias is not None and not gated:
+            raise SettingError(
+                f"--forget-bias is {self.forget_bias:g}, but the cell elman has no gates; leave it "
+                "out, or choose --cell lstm or gru"
             )
 
     def as_dict(self) -> dict[str, Any]:
@@ -182,7 +214,18 @@ class Settings:
         return replace(self, **values)
 
 
-NETWORK_SETTINGS = ("activation", "hidden", "init", "gain", "input_scale", "center_bias")
+NETWORK_SETTINGS = (
+    "cell",
+    "leak",
+    "state",
+    "forget_bias",
+    "activation",
+    "hidden",
+    "init",
+    "gain",
+    "input_scale",
+    "center_bias",
+)
 """What a saved network brings with it."""
 
 SEQUENCE_SETTINGS = (

@@ -7,12 +7,13 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.data.sequences import Batch, Facts
 from gradscope.diagnosis.diagnose import Diagnosis, diagnose
+from gradscope.diagnosis.growth import rate_per_time_constant
 from gradscope.diagnosis.verdict import Learned, Thresholds
 from gradscope.errors import SettingError
 from gradscope.jacobians.adjoints import log_adjoint_norms
-from gradscope.jacobians.chain import ElmanChain, elman_chain
+from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.learning.bptt import backpropagate
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.cells import Cell
 from gradscope.model.trajectory import Trajectory, unroll
 from gradscope.names import StageName
 from gradscope.study.config import Settings
@@ -34,7 +35,7 @@ class Sight:
 
 
 def examine(
-    name: StageName, params: ElmanParameters, *, sight: Sight, error: float, settings: Settings
+    name: StageName, params: Cell, *, sight: Sight, error: float, settings: Settings
 ) -> tuple[Stage, Trajectory]:
     """Return one stage of a study (profile, verdict, causes, gradient, slopes) and the trajectory
     behind it.
@@ -48,7 +49,7 @@ def examine(
     if overflow is not None:
         batch = batch.first(_steps_before(overflow, name))
         trajectory = unroll(params, batch.inputs, sight.initial_state)
-    chain = elman_chain(params, trajectory)
+    chain = cell_chain(params, trajectory)
     baseline = sight.facts.baseline.error
     diagnosis = diagnose(
         chain,
@@ -67,7 +68,12 @@ def examine(
         growth=diagnosis.growth,
         causes=diagnosis.causes,
         gradient=_gradient(params, trajectory, batch),
-        slopes=_summarise_slopes(chain),
+        slopes=_summarise_slopes(trajectory),
+        rate_per_time_constant=(
+            rate_per_time_constant(diagnosis.verdict.rate, settings.leak)
+            if settings.leak != 1.0
+            else None
+        ),
     )
     return stage, trajectory
 
@@ -83,11 +89,12 @@ def thresholds(settings: Settings) -> Thresholds:
 
 
 def first_overflow(trajectory: Trajectory) -> int | None:
-    """Return the first step (from 1) at which a pre-activation is too large to go on with; None if
-    there is none.
+    """Return the first step (from 1) at which a pre-activation or a state is too large to go on
+    with; None if there is none.
     """
     with np.errstate(invalid="ignore"):
         fits = (np.abs(trajectory.pre_activations) <= LARGEST_STATE).all(axis=(1, 2))
+        fits &= (np.abs(trajectory.states[1:]) <= LARGEST_STATE).all(axis=(1, 2))
     return None if fits.all() else int(np.argmin(fits)) + 1
 
 
@@ -108,14 +115,14 @@ def _profile(diagnosis: Diagnosis) -> Profile:
     return Profile(norms.lags, norms.log_norms, diagnosis.log_bound, certificate)
 
 
-def _gradient(params: ElmanParameters, trajectory: Trajectory, batch: Batch) -> GradientSummary:
+def _gradient(params: Cell, trajectory: Trajectory, batch: Batch) -> GradientSummary:
     return GradientSummary(
         norm=backpropagate(params, trajectory, batch.targets).norm,
         log_by_step=log_adjoint_norms(params, trajectory, batch.targets),
     )
 
 
-def _summarise_slopes(chain: ElmanChain) -> SlopeSummary:
-    flat = chain.slopes.reshape(chain.n_steps, -1)
+def _summarise_slopes(trajectory: Trajectory) -> SlopeSummary:
+    flat = trajectory.slopes.reshape(trajectory.n_steps, -1)
     p05, median, p95 = np.quantile(flat, [0.05, 0.5, 0.95], axis=1)
-    return SlopeSummary(p05, median, p95, chain.slope_ceiling)
+    return SlopeSummary(p05, median, p95, trajectory.activation.slope_ceiling)

@@ -11,11 +11,11 @@ import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.data.sequences import Batch, Facts
-from gradscope.diagnosis.growth import CauseRates, GrowthRate
+from gradscope.diagnosis.growth import GrowthRate, Rates
 from gradscope.diagnosis.remedies import Remedy
 from gradscope.diagnosis.verdict import Verdict
 from gradscope.learning.history import History
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.cells import Cell
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import StageName
 from gradscope.shown import Shown
@@ -78,7 +78,9 @@ class Stage:
     """One state of the network, examined.
 
     ``error`` is the mean step error on held-out sequences (a given network without new data: on the
-    examined ones). ``growth`` is the verdict's rate with the interval that holds it.
+    examined ones). ``growth`` is the verdict's rate with the interval that holds it;
+    ``rate_per_time_constant`` is the growth rate in nats per τ = dt/α where there is a leak α, else
+    None.
     """
 
     name: StageName
@@ -86,9 +88,10 @@ class Stage:
     profile: Profile
     verdict: Verdict
     growth: GrowthRate
-    causes: CauseRates
+    causes: Rates
     gradient: GradientSummary
     slopes: SlopeSummary
+    rate_per_time_constant: float | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -104,7 +107,7 @@ class Analysis(Shown):
     facts: Facts
     stages: tuple[Stage, ...]
     training: History | None
-    params: ElmanParameters
+    params: Cell
     trajectory: Trajectory
     examined: Batch
     remedies: tuple[Remedy, ...]

@@ -19,15 +19,15 @@ from gradscope.learning.history import Stop
 from gradscope.learning.losses import error_per_step
 from gradscope.learning.optimizers import DEFAULT_LEARNING_RATE, OPTIMIZERS
 from gradscope.learning.training import Limits, Trained, Watcher, train
-from gradscope.model.cells import ElmanParameters
-from gradscope.model.initializers import initialize
+from gradscope.model.cells import Cell
 from gradscope.model.trajectory import unroll
-from gradscope.names import ActivationName, StageName
+from gradscope.names import ActivationName, CellName, StageName
 from gradscope.study.archive import SavedRun, load_run
 from gradscope.study.closer import Progress, look_closer
 from gradscope.study.config import NETWORK_SETTINGS, SEQUENCE_SETTINGS, Settings, flag
 from gradscope.study.examine import Sight, examine
 from gradscope.study.memory import require_memory
+from gradscope.study.network import draw_network
 from gradscope.study.results import Analysis, Comparison
 
 HELD_OUT_SEQUENCES = 256
@@ -57,7 +57,7 @@ class Subject:
     """The network to study, what it is examined on, and held-out sequences to measure its error."""
 
     first_stage: StageName
-    params: ElmanParameters
+    params: Cell
     sight: Sight
     held_out: Batch
 
@@ -180,20 +180,7 @@ def roomy_problem(settings: Settings) -> Problem:
     return problem
 
 
-def draw_network(settings: Settings, problem: Problem, rng: np.random.Generator) -> ElmanParameters:
-    """Draw the weights that the settings describe, in the sizes that the problem asks for."""
-    return initialize(
-        rng,
-        (problem.n_inputs, settings.hidden, problem.n_outputs),
-        activation=settings.activation,
-        scheme=settings.init,
-        gain=settings.gain,
-        input_scale=settings.input_scale,
-        center_bias=settings.center_bias,
-    )
-
-
-def held_out_error(params: ElmanParameters, held_out: Batch) -> float:
+def held_out_error(params: Cell, held_out: Batch) -> float:
     """Return the mean step error on held-out sequences; infinite where the state overflows."""
     states_of_one = held_out.n_steps * params.sizes[1]
     at_once = max(STATES_AT_ONCE // states_of_one, 1)
@@ -208,9 +195,7 @@ def held_out_error(params: ElmanParameters, held_out: Batch) -> float:
     return error if np.isfinite(error) else np.inf
 
 
-def train_network(
-    params: ElmanParameters, settings: Settings, watch: Watcher | None = None
-) -> Trained:
+def train_network(params: Cell, settings: Settings, watch: Watcher | None = None) -> Trained:
     """Train as the settings say, on batches of their own random stream."""
     problem = open_problem(settings)
     rng = Streams.from_seed(settings.seed).training
@@ -226,13 +211,17 @@ def train_network(
 
 
 def comparison_cells(
-    settings: Settings, activations: Iterable[ActivationName], steps: Iterable[int]
+    settings: Settings,
+    activations: Iterable[ActivationName],
+    steps: Iterable[int],
+    kinds: Iterable[CellName] | None = None,
 ) -> tuple[Settings, ...]:
     """Return the settings of every cell of a comparison, each checked against its task or data."""
-    lengths = tuple(steps)
+    functions, lengths = tuple(activations), tuple(steps)
     cells = tuple(
-        settings.with_changes({"activation": activation, "steps": length})
-        for activation in activations
+        settings.with_changes({"cell": kind, "activation": activation, "steps": length})
+        for kind in kinds or (settings.cell,)
+        for activation in functions
         for length in lengths
     )
     for cell in cells:
@@ -245,9 +234,10 @@ def compare(
     activations: Iterable[ActivationName] = (ActivationName.TANH, ActivationName.SIGMOID),
     steps: Iterable[int] = (10, 50, 100, 200),
     *,
+    kinds: Iterable[CellName] | None = None,
     watch: Callable[[int, Settings], Watcher | None] | None = None,
 ) -> Comparison:
-    """Analyse every activation at every length, all else alike.
+    """Analyse every kind of cell with every activation at every length, all else alike.
 
     Parameters
     ----------
@@ -255,6 +245,8 @@ def compare(
         What the cells share.
     activations, steps : iterables
         What is set side by side.
+    kinds : iterable of CellName, optional
+        Kinds of cell to set side by side; that of the settings by default.
     watch : callable, optional Called with the number (from 0) and the settings of each cell;
         returns what watches its training, or None.
 
@@ -268,7 +260,7 @@ def compare(
     SettingError, DataError
         Before anything is computed, if a cell contradicts its task or data.
     """
-    cells = comparison_cells(settings, activations, steps)
+    cells = comparison_cells(settings, activations, steps, kinds)
     if not cells:
         raise SettingError("there is nothing to compare; name an activation and a number of steps")
     done: list[Analysis] = []

@@ -10,7 +10,7 @@ from gradscope.data.tasks import make_task
 from gradscope.jacobians.chain import ElmanChain, elman_chain
 from gradscope.learning.optimizers import adam
 from gradscope.learning.training import train
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.elman import ElmanParameters
 from gradscope.model.initializers import initialize
 from gradscope.model.trajectory import unroll
 from gradscope.names import ActivationName, InitializerName, TaskName
@@ -68,4 +68,6 @@ def family_chain(
 def _trained(params: ElmanParameters, rng: np.random.Generator) -> ElmanParameters:
     """Return the network after a short training on the adding problem."""
     task = make_task(TaskName.ADDING, steps=30)
-    return train(params, lambda: task.draw(rng, 16), adam(0.002), updates=40).params
+    trained = train(params, lambda: task.draw(rng, 16), adam(0.002), updates=40).params
+    assert isinstance(trained, ElmanParameters)
+    return trained

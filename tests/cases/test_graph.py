@@ -7,7 +7,7 @@ from gradscope.data.sequences import Targets
 from gradscope.learning.bptt import backpropagate
 from gradscope.learning.optimizers import sgd
 from gradscope.model.activations import IDENTITY
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import Trajectory, unroll
 
 X, Y, Z = 4.0, 1.0, 3.0

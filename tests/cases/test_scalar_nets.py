@@ -7,7 +7,7 @@ from gradscope.diagnosis.diagnose import diagnose
 from gradscope.jacobians.chain import elman_chain
 from gradscope.jacobians.lag_norms import lag_norms
 from gradscope.model.activations import SIGMOID, TANH, Activation
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import Trajectory, unroll
 
 

@@ -143,6 +143,28 @@ def test_a_verdict_is_explained_from_a_run_and_from_a_document(
     assert ("The file's own numbers" in done.stdout) == (name == "run.json")
 
 
+@pytest.mark.parametrize(
+    ("settings", "cause", "bound"),
+    [
+        (("--cell", "gru"), "kept by the gate alone", "gates and weights of this course"),
+        (("--leak", "0.5"), "slope ceiling, log γ", "α = 0.5, γ = 1."),
+    ],
+)
+def test_a_verdict_speaks_of_the_causes_and_the_bound_of_its_cell(
+    run: Run, small: tuple[str, ...], settings: tuple[str, ...], cause: str, bound: str
+) -> None:
+    assert run("analyze", *small, *settings, "-o", "run.json").returncode == 0
+
+    page = run("explain", "verdict", "run.json").stdout
+    document = json.loads(run("explain", "verdict", "run.json", "--json").stdout)
+
+    assert cause in page
+    assert bound in page
+    assert "γσ_max(W)" not in page
+    assert document["log_weight_norm"] is None
+    assert document["log_weight_norm_null_because"] == "the bound has other terms: a leak, or gates"
+
+
 def test_an_explanation_of_a_verdict_speaks_every_format(run: Run, saved: Path) -> None:
     assert saved.is_dir()
     document = json.loads(run("explain", "verdict", "run.npz", "--json").stdout)

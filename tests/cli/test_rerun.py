@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gradscope.names import ActivationName
+from gradscope.names import ActivationName, CellName
 from gradscope.report.closer_export import spectrum_document
 from gradscope.report.documents import analysis_document, comparison_document
 from gradscope.report.export import to_json
@@ -27,7 +27,11 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     settings = Settings(hidden=4, steps=6, updates=2, sequences=2, seed=3)
     analysis = analyze(settings)
-    comparison = compare(settings, (ActivationName.SIGMOID, ActivationName.TANH), (7, 4))
+    activations, kinds = (
+        (ActivationName.SIGMOID, ActivationName.TANH),
+        (CellName.LSTM, CellName.ELMAN),
+    )
+    comparison = compare(settings, activations, (7, 4), kinds=kinds)
     spectrum = analyze(settings.with_changes({"updates": 0, "spectrum": True}))
     for suffix in SUFFIXES:
         (folder / f"made.{suffix}").write_bytes(analysis_picture(analysis, f".{suffix}"))

@@ -5,7 +5,7 @@ import pytest
 
 from gradscope.diagnosis.causes import causes
 from gradscope.diagnosis.diagnose import diagnose
-from gradscope.diagnosis.growth import cause_rates, growth_rates, tail_lags
+from gradscope.diagnosis.growth import CauseRates, cause_rates, growth_rates, tail_lags
 from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.diagnosis.verdict import Learned, Thresholds
 from gradscope.errors import SettingError
@@ -33,6 +33,7 @@ def test_a_net_at_its_ceiling_loses_its_gain_a_step() -> None:
     assert found.verdict.rate == pytest.approx(np.log(0.9), rel=1e-11)
     assert found.verdict.horizon == 66  # log 1000 / −log 0.9 = 65.56
     assert found.verdict.reaches is True
+    assert isinstance(found.causes, CauseRates)
     assert found.causes.weights == pytest.approx(np.log(0.9), rel=1e-11)
     main = found.verdict.reason(ReasonCode.MAIN_CAUSE)
     assert main is not None

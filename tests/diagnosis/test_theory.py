@@ -21,7 +21,7 @@ from gradscope.diagnosis.theory import (
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import elman_chain
 from gradscope.model.activations import SIGMOID, TANH
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.elman import ElmanParameters
 from gradscope.model.initializers import initialize
 from gradscope.model.trajectory import Trajectory, unroll
 from gradscope.names import ActivationName, InitializerName

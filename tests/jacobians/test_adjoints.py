@@ -7,7 +7,7 @@ from gradscope.data.sequences import Targets
 from gradscope.jacobians.adjoints import log_adjoint_norms
 from gradscope.learning.bptt import backpropagate
 from gradscope.model.activations import IDENTITY, RELU
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.elman import ElmanParameters
 from gradscope.model.initializers import initialize
 from gradscope.model.trajectory import unroll
 from gradscope.names import ActivationName, InitializerName

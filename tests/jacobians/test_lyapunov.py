@@ -10,7 +10,7 @@ from gradscope.jacobians.chain import DenseChain, ElmanChain, elman_chain
 from gradscope.jacobians.frame import Frame
 from gradscope.jacobians.lyapunov import LyapunovSpectrum, lyapunov_exponents
 from gradscope.model.activations import RELU
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.elman import ElmanParameters
 from gradscope.model.initializers import initialize
 from gradscope.model.trajectory import unroll
 from gradscope.names import ActivationName, InitializerName

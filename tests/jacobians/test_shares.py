@@ -1,5 +1,7 @@
 """Shares against their definition, against truncated backpropagation and against closed forms."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -13,7 +15,8 @@ from gradscope.jacobians.shares import GradientShares, gradient_shares
 from gradscope.learning.bptt import backpropagate
 from gradscope.learning.losses import step_errors
 from gradscope.model.activations import IDENTITY, TANH, Activation
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.cells import Course
+from gradscope.model.elman import ElmanParameters
 from gradscope.model.initializers import initialize
 from gradscope.model.trajectory import Trajectory, unroll
 from gradscope.names import ActivationName, InitializerName
@@ -53,7 +56,8 @@ def _given_slopes(pre_activations: FloatArray, activation: Activation = TANH) ->
     params = ElmanParameters(one, one, np.zeros(1), one, np.zeros(1), activation)
     still = np.zeros((n_steps, n_sequences, 1))
     hidden = np.zeros((n_steps + 1, n_sequences, 1))
-    trajectory = Trajectory(still, pre_activations[:, :, None], hidden, still, activation)
+    given = pre_activations[:, :, None]
+    trajectory = Trajectory(Course(still, hidden, hidden, given, given), still, activation)
     at_end = np.arange(n_steps) == n_steps - 1
     return params, trajectory, Targets(np.full((n_steps, n_sequences, 1), -0.5), at_end)
 
@@ -224,13 +228,9 @@ def test_one_step_has_one_share_which_is_the_gradient() -> None:
 
 def test_slopes_that_are_not_finite_are_refused() -> None:
     params, trajectory, targets = _case(n_steps=3)
-    broken = Trajectory(
-        trajectory.inputs,
-        np.full_like(trajectory.pre_activations, np.nan),
-        trajectory.hidden,
-        trajectory.outputs,
-        trajectory.activation,
-    )
+    unknown = np.full_like(trajectory.pre_activations, np.nan)
+    course = replace(trajectory.course, pre_activations=unknown, candidates=unknown)
+    broken = replace(trajectory, course=course)
 
     with pytest.raises(ShapeError, match="finite"):
         gradient_shares(params, broken, targets)

@@ -6,7 +6,7 @@ import pytest
 from gradscope.jacobians.transport import difference_transport, product_transport
 from gradscope.learning.differences import relative_deviation
 from gradscope.model.activations import IDENTITY
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.elman import ElmanParameters
 from gradscope.model.initializers import initialize
 from gradscope.names import ActivationName, InitializerName
 

@@ -6,7 +6,7 @@ import pytest
 from gradscope.data.sequences import Targets
 from gradscope.learning.bptt import backpropagate, global_norm
 from gradscope.model.activations import IDENTITY
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.elman import ElmanParameters
 from gradscope.model.initializers import initialize
 from gradscope.model.trajectory import unroll
 from gradscope.names import InitializerName

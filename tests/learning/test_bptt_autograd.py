@@ -13,7 +13,8 @@ from gradscope.arrays import FloatArray
 from gradscope.data.sequences import Batch, Targets
 from gradscope.jacobians.shares import gradient_shares
 from gradscope.learning.bptt import backpropagate
-from gradscope.model.cells import WEIGHT_NAMES, ElmanParameters
+from gradscope.model.cells import WEIGHT_NAMES
+from gradscope.model.elman import ElmanParameters
 from gradscope.model.initializers import initialize
 from gradscope.model.trajectory import Trajectory, unroll
 from gradscope.names import ActivationName, ErrorName, InitializerName

@@ -6,7 +6,7 @@ import pytest
 from gradscope.data.sequences import Batch, Targets
 from gradscope.learning.bptt import backpropagate
 from gradscope.learning.differences import central_differences, loss, relative_deviation
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.elman import ElmanParameters
 from gradscope.model.initializers import initialize
 from gradscope.model.trajectory import unroll
 from gradscope.names import InitializerName

@@ -14,7 +14,8 @@ from gradscope.learning.history import NonFinite, Stop
 from gradscope.learning.optimizers import adam, momentum, sgd
 from gradscope.learning.training import Limits, train
 from gradscope.model.activations import IDENTITY, TANH
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.cells import Cell
+from gradscope.model.elman import ElmanParameters
 from gradscope.model.initializers import initialize
 from gradscope.model.trajectory import unroll
 from gradscope.names import TaskName
@@ -48,7 +49,7 @@ def drawing(batches: Iterable[Batch]) -> Callable[[], Batch]:
     return lambda: next(supply)
 
 
-def same(one: ElmanParameters, other: ElmanParameters) -> bool:
+def same(one: Cell, other: Cell) -> bool:
     pairs = zip(one.weights(), other.weights(), strict=True)
     return all(np.array_equal(a, b) for (_, a), (_, b) in pairs)
 

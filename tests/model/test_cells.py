@@ -7,7 +7,8 @@ import pytest
 
 from gradscope.errors import ShapeError
 from gradscope.model.activations import RELU, TANH
-from gradscope.model.cells import WEIGHT_NAMES, ElmanParameters
+from gradscope.model.cells import WEIGHT_NAMES
+from gradscope.model.elman import ElmanParameters
 from gradscope.model.initializers import initialize
 
 SHAPES = {

@@ -8,7 +8,7 @@ import pytest
 
 from gradscope.errors import ShapeError
 from gradscope.model.activations import IDENTITY, TANH
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.elman import ElmanParameters
 from gradscope.model.initializers import initialize
 from gradscope.model.trajectory import unroll
 from gradscope.names import ActivationName, InitializerName

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from gradscope.errors import SettingError
 from gradscope.jacobians.singular_values import SingularValues
-from gradscope.names import Regime
+from gradscope.names import CellName, Regime
+from gradscope.report.cell_words import CAUSE_LABELS, CAUSE_TITLES
 from gradscope.report.glossary import TERMS, find_term, near_terms
 from gradscope.report.panels import PANELS
 from gradscope.report.screen import to_ascii
-from gradscope.report.tables import CAUSE_ROWS, COMPARISON_TITLES
+from gradscope.report.tables import COMPARISON_TITLES
 from gradscope.report.theory_words import THEORY_WORDS
-from gradscope.report.words import CAUSE_WORDS
 
 DESIGN_TERMS = (
     "pre-activation",
@@ -86,6 +86,9 @@ CLOSER_TERMS = (
     "verification",
     "95 % interval",
     "measured growth rate",
+    "nats a time constant τ",
+    "leak",
+    "forget bias",
 )
 """What the page of ``spectrum`` and the closer looks of ``analyze`` speak of."""
 
@@ -98,10 +101,10 @@ def used_terms() -> Iterator[str]:
     yield from (words.split(",")[0] for words in THEORY_WORDS.values())
     yield from (each.name for each in fields(SingularValues) if each.name not in NO_TERMS)
     yield from Regime
-    yield from (words.split(" (")[0] for words in CAUSE_WORDS.values())
-    yield from CAUSE_WORDS
-    for title, _ in CAUSE_ROWS:
-        yield title.split(",")[0].strip()
+    yield from CellName
+    yield from CAUSE_TITLES
+    yield from (title.split(",")[0] for title in CAUSE_TITLES.values())
+    yield from CAUSE_LABELS.values()
     for title in COMPARISON_TITLES:
         if title not in {"steps", "learned"}:
             yield title.split(",")[0].split("/")[0].replace("\n", " ")

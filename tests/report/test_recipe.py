@@ -1,6 +1,7 @@
 """What made a file is read from it, or the file is refused."""
 
 import json
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +9,12 @@ import pytest
 
 import gradscope
 from gradscope.errors import ArchiveError, SettingError
-from gradscope.names import ActivationName
+from gradscope.names import ActivationName, CellName
 from gradscope.report.export import head
 from gradscope.report.recipe import MadeBy, read_recipe
 from gradscope.study.config import Settings
+
+AXES = ("cell", "activation", "steps")
 
 
 def written(folder: Path, **changes: Any) -> Path:
@@ -42,18 +45,20 @@ def test_a_document_is_made_again_by_what_its_schema_says(
 
 
 def test_a_comparison_keeps_the_order_of_its_cells(tmp_path: Path) -> None:
-    shared = {k: v for k, v in Settings().as_dict().items() if k not in ("activation", "steps")}
-    order = [("sigmoid", 30), ("sigmoid", 10), ("tanh", 30), ("tanh", 10)]
-    cells = [{"activation": phi, "steps": steps} for phi, steps in order]
+    shared = {k: v for k, v in Settings().as_dict().items() if k not in AXES}
+    order = product(("gru", "elman"), ("sigmoid", "tanh"), (30, 10))
+    cells = [dict(zip(AXES, each, strict=True)) for each in order]
 
     recipe = read_recipe(
         written(tmp_path, schema="gradscope.comparison", settings=shared, cells=cells)
     )
 
     assert recipe.command is MadeBy.COMPARE
+    assert recipe.cells == (CellName.GRU, CellName.ELMAN)
     assert recipe.activations == (ActivationName.SIGMOID, ActivationName.TANH)
     assert recipe.lengths == (30, 10)
     assert (recipe.settings.activation, recipe.settings.steps) == (ActivationName.SIGMOID, 30)
+    assert recipe.settings.cell is CellName.GRU
 
 
 def test_another_version_is_told(tmp_path: Path) -> None:
@@ -63,7 +68,7 @@ def test_another_version_is_told(tmp_path: Path) -> None:
     assert recipe.version != gradscope.__version__
 
 
-COMPARE = {"command": "compare", "activation": ["tanh"], "steps": [5]}
+COMPARE = {"command": "compare", "cell": ["elman"], "activation": ["tanh"], "steps": [5]}
 
 
 @pytest.mark.parametrize(
@@ -77,6 +82,7 @@ COMPARE = {"command": "compare", "activation": ["tanh"], "steps": [5]}
         {"made_by": {"command": "rm"}},
         {"made_by": {**COMPARE, "activation": []}},
         {"made_by": {**COMPARE, "activation": ["tanh", "tan"]}},
+        {"made_by": {**COMPARE, "cell": ["elman", "elm"]}},
         {"made_by": {**COMPARE, "steps": ["5"]}},
         {"made_by": {**COMPARE, "steps": [5, True]}},
         {"schema": "gradscope.comparison", "cells": None},

@@ -219,6 +219,8 @@ REMEDIES: dict[RemedyCode, list[dict[str, Any]]] = {
     RemedyCode.CLIP: [{"norm": None, "quantile": 0.9}, {"norm": 2.5, "quantile": 0.9}],
     RemedyCode.GATES: [{"horizon": 3, "required_lag": 50}],
     RemedyCode.LOOK_ELSEWHERE: [{}],
+    RemedyCode.KEEP_LONGER: [{"direct": -0.7}],
+    RemedyCode.OPEN_GATES: [{}],
 }
 
 

@@ -8,7 +8,8 @@ import pytest
 
 import gradscope.study.check as module
 from gradscope.arrays import FloatArray
-from gradscope.diagnosis import causes
+from gradscope.diagnosis.causes import Causes
+from gradscope.diagnosis.diagnose import explain
 from gradscope.jacobians import shares
 from gradscope.jacobians.chain import ElmanChain
 from gradscope.learning import bptt
@@ -81,13 +82,12 @@ def test_a_transposed_recurrent_matrix_fails(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_lost_cause_fails_the_sum_of_causes(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = causes.causes
+    def without_saturation(*arguments: Any) -> Any:
+        found, bound = explain(*arguments)
+        assert isinstance(found, Causes)
+        return dataclasses.replace(found, saturation=np.zeros_like(found.saturation)), bound
 
-    def without_saturation(chain: ElmanChain) -> Any:
-        found = right(chain)
-        return dataclasses.replace(found, saturation=np.zeros_like(found.saturation))
-
-    monkeypatch.setattr(module, "causes", without_saturation)
+    monkeypatch.setattr(module, "explain", without_saturation)
 
     assert failed() == {("σ_max at every lag", "its four causes")}
 

@@ -16,8 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradscope.data.sequences import Targets
+from gradscope.diagnosis.growth import terms_of
 from gradscope.errors import ArchiveError, SettingError
-from gradscope.jacobians.chain import elman_chain
+from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.lag_norms import lag_norms
 from gradscope.jacobians.shares import gradient_shares
 from gradscope.learning.bptt import backpropagate
@@ -247,6 +248,9 @@ CASES: Mapping[str, dict[str, object]] = {
     "sigmoid": {"activation": "sigmoid"},
     "exploding": {"activation": "identity", "gain": 3.0, "updates": 0},
     "one step": {"steps": 1, "task": "sine", "updates": 0},
+    "gru": {"cell": "gru"},
+    "lstm": {"cell": "lstm"},
+    "leak": {"leak": 0.3, "state": "pre"},
     "exact zeros": {"activation": "relu", "gain": 0.0, "updates": 0},
 }
 
@@ -268,11 +272,13 @@ def test_every_number_of_a_verdict_is_reached_again_from_the_file(
         assert lesson.bound_rate == pytest.approx(float(analysis.last.profile.log_bound[0]))
         if lesson.causes.total is not None:
             assert lesson.causes.total == pytest.approx(lesson.rate, abs=1e-9)
+            terms = [term or 0.0 for term in terms_of(lesson.causes).values()]
+            assert sum(terms) == pytest.approx(lesson.rate, abs=1e-9)
 
 
 def test_the_rate_is_the_slope_between_the_two_points_of_the_mean_profile(tmp_path: Path) -> None:
     analysis = analysis_of()
-    log_norms = lag_norms(elman_chain(analysis.params, analysis.trajectory)).log_norms.mean(axis=1)
+    log_norms = lag_norms(cell_chain(analysis.params, analysis.trajectory)).log_norms.mean(axis=1)
 
     tail = verdict_lesson(saved(analysis, tmp_path)[0]).tail
 

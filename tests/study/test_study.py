@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gradscope.diagnosis.growth import CauseRates
 from gradscope.errors import SettingError
 from gradscope.learning.history import Stop
 from gradscope.learning.losses import error_per_step
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.cells import Cell
 from gradscope.model.trajectory import unroll
 from gradscope.names import ActivationName, StageName, TaskName
 from gradscope.study import study
@@ -41,6 +42,7 @@ def test_the_last_stage_is_the_trained_network(analysis: Analysis, small: Settin
 def test_the_four_causes_add_up_to_the_growth_rate(analysis: Analysis) -> None:
     for stage in analysis.stages:
         causes = stage.causes
+        assert isinstance(causes, CauseRates)
         terms = (causes.weights, causes.slope_ceiling, causes.misalignment, causes.saturation)
         assert sum(term for term in terms if term is not None) == pytest.approx(causes.total)
         assert causes.total == pytest.approx(stage.verdict.rate, abs=1e-9)
@@ -183,7 +185,7 @@ def test_an_interrupted_comparison_keeps_the_finished_cells(small: Settings) -> 
 
 
 def test_an_interrupt_in_training_keeps_what_was_learned(small: Settings) -> None:
-    def watch(update: int, _loss: float, _norm: float, _params: ElmanParameters) -> None:
+    def watch(update: int, _loss: float, _norm: float, _params: Cell) -> None:
         if update == 2:
             raise KeyboardInterrupt
 

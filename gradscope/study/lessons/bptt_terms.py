@@ -19,7 +19,7 @@ from gradscope.data.sequences import Targets
 from gradscope.errors import SettingError
 from gradscope.learning.bptt import backpropagate
 from gradscope.learning.losses import step_errors
-from gradscope.model.cells import ElmanParameters
+from gradscope.model.elman import ElmanParameters
 from gradscope.model.initializers import initialize
 from gradscope.model.trajectory import Trajectory, unroll
 from gradscope.names import ActivationName, InitializerName

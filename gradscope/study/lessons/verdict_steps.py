@@ -9,25 +9,24 @@ beside them.
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NoReturn
 
 import numpy as np
 
 from gradscope.arrays import FloatArray
-from gradscope.diagnosis.growth import CauseRates, Tail
+from gradscope.diagnosis.growth import CauseRates, GatedCauseRates, Rates, Tail
 from gradscope.diagnosis.verdict import Evidence, Learned, Thresholds, judge
 from gradscope.errors import ArchiveError
 from gradscope.model.activations import ACTIVATIONS
-from gradscope.names import Regime, StageName
+from gradscope.names import CellName, Regime, StageName
 from gradscope.study.archive import load_run
 from gradscope.study.config import Settings
 from gradscope.study.examine import thresholds
 from gradscope.study.study import analyze
 
 LN_10 = math.log(10.0)
-CAUSE_NAMES = ("weights", "slope_ceiling", "misalignment", "saturation", "total")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -46,8 +45,9 @@ class VerdictLesson:
     ``rate`` in nats per step is the slope of ``tail``, −inf (and ``tail`` None) where every product
     is exactly zero at the last lag. ``median`` (L,) is the median lag profile in nats; ``regime``
     and ``horizon`` are judged from it, a saved run's regime from every sequence.
-    ``slope_ceiling`` is γ and ``bound_rate`` log(γ σ_max(W)) in nats per step; ``stored`` is what
-    the file says, None for a saved run, which keeps no verdict.
+    ``slope_ceiling`` is γ and ``bound_rate`` log(γ σ_max(W)), of another cell than the vanilla one
+    the most that a step of its course can add, in nats per step; ``stored`` is what the file says,
+    None for a saved run, which keeps no verdict.
     """
 
     settings: Settings
@@ -57,7 +57,7 @@ class VerdictLesson:
     required_lag: int | None
     median: FloatArray
     tail: Tail | None
-    causes: CauseRates
+    causes: Rates
     slope_ceiling: float
     bound_rate: float
     learned: Learned
@@ -71,7 +71,7 @@ class VerdictLesson:
 
     @property
     def log_weight_norm(self) -> float:
-        """Logarithm of σ_max(W) in nats: what the bound is without log γ."""
+        """Logarithm of σ_max(W) in nats, of a vanilla RNN: what the bound is without log γ."""
         return self.bound_rate - math.log(self.slope_ceiling)
 
 
@@ -151,7 +151,6 @@ def _from_stage(
     median = np.array([_nats(each) for each in curve["log10_norm"]["median"]])
     lines = thresholds(settings)
     judged = judge(Evidence(median[:, None], _nats(curve["log10_bound"][0])), lines)
-    causes = CauseRates(*(_optional(stage["causes"][name]) for name in CAUSE_NAMES))
     error = _optional(stage["error"])
     learned = Learned(math.inf if error is None else error, float(problem["baseline"]["error"]))
     rate = _optional(verdict["rate_nats_per_step"])
@@ -163,7 +162,7 @@ def _from_stage(
         required_lag=_whole(verdict["required_lag"]),
         median=median,
         tail=_stored_tail(verdict["rate_between"]),
-        causes=causes,
+        causes=_stored_causes(stage["causes"], settings),
         slope_ceiling=ACTIVATIONS[settings.activation].slope_ceiling,
         bound_rate=_nats(curve["log10_bound"][0]),
         learned=learned,
@@ -174,6 +173,11 @@ def _from_stage(
             horizon=_whole(verdict["horizon"]),
         ),
     )
+
+
+def _stored_causes(values: Mapping[str, Any], settings: Settings) -> Rates:
+    kind = CauseRates if settings.cell is CellName.ELMAN else GatedCauseRates
+    return kind(**{each.name: _optional(values[each.name]) for each in fields(kind)})
 
 
 def _stored_tail(values: Mapping[str, Any] | None) -> Tail | None:

@@ -1,0 +1,139 @@
+"""The chain of any cell along its trajectory: what the cell's tangent carries, step by step.
+
+J_t = ∂s_t/∂s_{t−1} over the whole state, (h, c) for an LSTM. Nothing dense is kept: rows and
+vectors of all sequences go through the tangent's factors as flat GEMMs. A vanilla RNN whose state
+is its activation has its own chain, ``ElmanChain``, which ``causes`` can take apart.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from gradscope.arrays import FloatArray, IntArray
+from gradscope.errors import ShapeError
+from gradscope.jacobians.chain import SMALLEST_EXPONENT, Chain, elman_chain
+from gradscope.model.cells import At, Cell, Course, Tangent
+from gradscope.model.elman import ElmanParameters
+from gradscope.model.trajectory import Trajectory
+from gradscope.names import StateName
+
+LOG_2 = float(np.log(2.0))
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class CellChain:
+    """The chain of a cell, from its tangent.
+
+    Parameters
+    ----------
+    tangent : Tangent
+        The linear part of every step.
+
+    Raises
+    ------
+    ShapeError
+        If the course has no step or no sequence, or holds a number that is not finite.
+    """
+
+    tangent: Tangent
+    _exponent: int = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        _require_finite(self.tangent.course)
+        # The bound holds for every entry of J_t too.
+        exponent = np.ceil(max(self.tangent.log_bound() / LOG_2, SMALLEST_EXPONENT))
+        object.__setattr__(self, "_exponent", int(exponent))
+
+    @property
+    def n_steps(self) -> int:
+        """T."""
+        return self.tangent.course.inputs.shape[0]
+
+    @property
+    def n_sequences(self) -> int:
+        """B."""
+        return self.tangent.course.inputs.shape[1]
+
+    @property
+    def state_size(self) -> int:
+        """S."""
+        return self.tangent.course.states.shape[2]
+
+    def jacobian(self, step: int) -> FloatArray:
+        """J_t, (B,S,S)."""
+        unit_rows = np.eye(self.state_size)[None]
+        return self.pull_back(np.repeat(unit_rows, self.n_sequences, axis=0), step)
+
+    def pull_back(self, rows: FloatArray, step: int) -> FloatArray:
+        """Rows · J_t, through the factors of all sequences at once."""
+        local = np.empty((*rows.shape[:2], self.tangent.local_size))
+        return self.tangent.back(rows, _at(step), local)
+
+    def push_forward(self, vectors: FloatArray, step: int) -> FloatArray:
+        """J_t v, through the factors of all sequences at once."""
+        return self.tangent.forward(vectors, _at(step))
+
+    def carry_back(
+        self, rows: FloatArray, steps: IntArray, sequences: IntArray, out: FloatArray
+    ) -> IntArray:
+        """Rows · J_t · 2**−e over steps in a row, e from the bound on all steps of the course."""
+        local = np.empty((*rows.shape[:2], self.tangent.local_size))
+        scale = np.ldexp(1.0, -self._exponent)
+        for index, step in enumerate(steps):
+            carried = self.tangent.back(rows, (step - 1, sequences, None), local)
+            rows = np.multiply(carried, scale, out=out[index])
+        return np.full(steps.shape, self._exponent, dtype=np.int64)
+
+    def stages(self, vectors: FloatArray, step: int) -> dict[str, FloatArray]:
+        """J_t v, built up stage by stage; see ``model.cells.Tangent``."""
+        return self.tangent.stages(vectors, _at(step))
+
+
+def cell_chain(params: Cell, trajectory: Trajectory) -> Chain:
+    """Return the chain of a network along a trajectory.
+
+    Parameters
+    ----------
+    params : Cell
+        The network.
+    trajectory : Trajectory
+        Its course over B sequences of T steps.
+
+    Returns
+    -------
+    Chain
+        An ``ElmanChain`` for a vanilla RNN with one leak and its state as activation, else a
+        ``CellChain``.
+
+    Raises
+    ------
+    ShapeError
+        If the trajectory holds a number that is not finite.
+    """
+    if isinstance(params, ElmanParameters) and _is_plain(params):
+        return elman_chain(params, trajectory)
+    return CellChain(params.linearize(trajectory.course))
+
+
+def _is_plain(params: ElmanParameters) -> bool:
+    return params.state is StateName.POST and isinstance(params.leak, float)
+
+
+def _at(step: int) -> At:
+    """Index the factors at a step so that they broadcast over r rows a sequence."""
+    return (step - 1, slice(None), None)
+
+
+def _require_finite(course: Course) -> None:
+    if 0 in course.pre_activations.shape:
+        shape = course.pre_activations.shape
+        raise ShapeError(f"pre-activations have shape {shape}; each size must be 1 or more")
+    for name in ("pre_activations", "states"):
+        array = getattr(course, name)
+        bad = ~np.isfinite(array)
+        if bad.any():
+            where = tuple(int(i) for i in np.argwhere(bad)[0])
+            raise ShapeError(
+                f"{name.replace('_', '-')} hold {array[where]} at {list(where)}; a product of "
+                "Jacobians needs finite numbers"
+            )

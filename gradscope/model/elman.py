@@ -1,0 +1,300 @@
+"""The vanilla RNN (Elman 1990), with or without a leak, in both conventions of its state.
+
+=====  =============================================================================================
+post   h_t = (1−α) h_{t−1} + α φ(U x_t + W h_{t−1} + b): the state is the activation.
+       J_t = (1−α) I + α diag(φ′(a_t)) W.
+pre    v_t = (1−α) v_{t−1} + α (U x_t + W φ(v_{t−1}) + b), h_t = φ(v_t): the state is what φ is
+       taken of, as in networks of firing rates, where τ v̇ = −v + W φ(v) + U x + b and α = dt/τ.
+       J_t = (1−α) I + α W diag(φ′(v_{t−1})).
+=====  =============================================================================================
+
+α in (0, 1] is one number or one for each unit; 1 is no leak. y_t = V h_t + c. Sources: Elman
+(1990), Cognitive Science 14(2); for the leak Jaeger et al. (2007), Neural Networks 20(3); for the
+state as pre-activation Sompolinsky, Crisanti & Sommers (1988), Phys. Rev. Lett. 61.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gradscope.arrays import FloatArray
+from gradscope.errors import SettingError, ShapeError
+from gradscope.model.activations import TANH, Activation
+from gradscope.model.cells import (
+    WEIGHT_NAMES,
+    At,
+    Course,
+    Steps,
+    as_float_arrays,
+    largest,
+    log_of,
+    outer_sum,
+    product,
+    project_inputs,
+    require_shapes,
+    spectral_norm,
+)
+from gradscope.names import StateName
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ElmanParameters:
+    """Weights and activation of a vanilla RNN.
+
+    Parameters
+    ----------
+    input_weights : (H,D) array
+        U.
+    recurrent_weights : (H,H) array
+        W.
+    hidden_bias : (H,) array
+        b.
+    output_weights : (O,H) array
+        V.
+    output_bias : (O,) array
+        c.
+    activation : Activation
+        φ, tanh by default.
+    leak : float or (H,) array
+        α in (0, 1]; 1, no leak, by default.
+    state : StateName
+        ``post`` (default) or ``pre``; see above.
+
+    Raises
+    ------
+    ShapeError
+        If the shapes do not belong together.
+    SettingError
+        If a leak is outside (0, 1].
+    """
+
+    input_weights: FloatArray
+    recurrent_weights: FloatArray
+    hidden_bias: FloatArray
+    output_weights: FloatArray
+    output_bias: FloatArray
+    activation: Activation = TANH
+    leak: float | FloatArray = 1.0
+    state: StateName = StateName.POST
+
+    def __post_init__(self) -> None:
+        as_float_arrays(self, WEIGHT_NAMES)
+        hidden, outputs = self.hidden_bias.size, self.output_bias.size
+        wanted = {
+            "input_weights": (hidden, self.input_weights.shape[-1]),
+            "recurrent_weights": (hidden, hidden),
+            "hidden_bias": (hidden,),
+            "output_weights": (outputs, hidden),
+            "output_bias": (outputs,),
+        }
+        require_shapes(self, wanted, hidden)
+        object.__setattr__(self, "leak", _checked_leak(self.leak, hidden))
+        object.__setattr__(self, "state", StateName(self.state))
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """(D, H, O): input, hidden and output size."""
+        return self.input_weights.shape[1], self.hidden_bias.size, self.output_bias.size
+
+    @property
+    def state_size(self) -> int:
+        """S = H."""
+        return self.hidden_bias.size
+
+    def weights(self) -> Iterator[tuple[str, FloatArray]]:
+        """Yield each weight array with its name, in a fixed order."""
+        for name in WEIGHT_NAMES:
+            yield name, getattr(self, name)
+
+    def with_weights(self, weights: dict[str, FloatArray]) -> "ElmanParameters":
+        """Return the same network with other weights, named as in ``WEIGHT_NAMES``."""
+        return replace(
+            self,
+            input_weights=weights["input_weights"],
+            recurrent_weights=weights["recurrent_weights"],
+            hidden_bias=weights["hidden_bias"],
+            output_weights=weights["output_weights"],
+            output_bias=weights["output_bias"],
+        )
+
+    def run(self, inputs: FloatArray, initial_state: FloatArray) -> Course:
+        """Go through inputs (T,B,D) from s_0 (B,H): one GEMM for all inputs, one a step."""
+        states = np.empty((inputs.shape[0] + 1, *initial_state.shape))
+        states[0] = initial_state
+        pre_activations = project_inputs(inputs, self.input_weights, self.hidden_bias)
+        carry = np.ascontiguousarray(self.recurrent_weights.T)
+        if self.state is StateName.PRE:
+            self._run_pre(states, pre_activations, carry)
+            return Course(
+                inputs, states, self.activation.value(states), pre_activations, states[:-1]
+            )
+        self._run_post(states, pre_activations, carry)
+        return Course(inputs, states, states, pre_activations, pre_activations)
+
+    def _run_post(self, states: FloatArray, pre_activations: FloatArray, carry: FloatArray) -> None:
+        value, leaks, kept = self.activation.value, has_leak(self.leak), 1.0 - self.leak
+        for step in range(pre_activations.shape[0]):
+            pre_activations[step] += states[step] @ carry
+            states[step + 1] = value(pre_activations[step])
+            if leaks:
+                states[step + 1] = kept * states[step] + self.leak * states[step + 1]
+
+    def _run_pre(self, states: FloatArray, pre_activations: FloatArray, carry: FloatArray) -> None:
+        value, kept = self.activation.value, 1.0 - self.leak
+        for step in range(pre_activations.shape[0]):
+            pre_activations[step] += value(states[step]) @ carry
+            states[step + 1] = kept * states[step] + self.leak * pre_activations[step]
+
+    def linearize(self, course: Course) -> "PostTangent | PreTangent":
+        """Take the linear part of every step of a course."""
+        slopes = self.activation.slope(course.candidates)
+        if self.state is StateName.PRE:
+            last = self.activation.slope(course.states[-1:])
+            return PreTangent(course, self, np.concatenate([slopes, last]))
+        gains = self.leak * slopes if has_leak(self.leak) else slopes
+        return PostTangent(course, self, gains)
+
+    def at_ceiling(self, vectors: FloatArray) -> FloatArray:
+        """Return M v = (1−α) v + αγ W v, the step with every slope at its ceiling γ."""
+        driven = product(vectors, self.recurrent_weights.T)
+        return (1.0 - self.leak) * vectors + self.leak * self.activation.slope_ceiling * driven
+
+    def log_bound(self, slope_ceiling: float) -> float:
+        """log(max(1−α) + max(α) γ σ_max(W)), which no step exceeds, in nats."""
+        at_most = slope_ceiling * spectral_norm(self.recurrent_weights)
+        leak = np.asarray(self.leak)
+        return log_of(largest(1.0 - leak) + largest(leak) * at_most)
+
+
+def _checked_leak(leak: float | FloatArray, hidden: int) -> float | FloatArray:
+    """Return a leak as a number, or as (H,) numbers where the units differ."""
+    given = np.asarray(leak, dtype=np.float64)
+    if given.shape not in ((), (hidden,)):
+        raise ShapeError(
+            f"the leak has shape {given.shape}; give one number, or one for each of the {hidden} "
+            "hidden units"
+        )
+    outside = given[~((given > 0.0) & (given <= 1.0))]
+    if outside.size:
+        raise SettingError(
+            f"the leak is {outside.flat[0]:g}; choose a number in (0, 1], 1 for no leak"
+        )
+    return float(given.flat[0]) if (given == given.flat[0]).all() else given
+
+
+def has_leak(leak: float | FloatArray) -> bool:
+    """Whether any unit leaks."""
+    return not (isinstance(leak, float) and leak == 1.0)
+
+
+def _gather(course: Course, local: FloatArray, steps: Steps) -> dict[str, FloatArray]:
+    """Gather ∂E/∂U, ∂E/∂W and ∂E/∂b from ε_t = ∂E/∂a_t (N,B,H) at N steps."""
+    return {
+        "input_weights": outer_sum(local, course.inputs[steps]),
+        "recurrent_weights": outer_sum(local, course.hidden[:-1][steps]),
+        "hidden_bias": local.sum(axis=(0, 1)),
+    }
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PostTangent:
+    """J_t = (1−α) I + diag(gains_t) W, gains α φ′(a_t) (T,B,H) at ``[t-1]``."""
+
+    course: Course
+    cell: ElmanParameters
+    gains: FloatArray
+
+    @property
+    def local_size(self) -> int:
+        """H: the adjoints of a_t."""
+        return self.cell.state_size
+
+    @property
+    def openings(self) -> FloatArray:
+        """α φ′(a_t)."""
+        return self.gains
+
+    def back(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
+        """Rows · J_t; ``local`` becomes ∂E/∂a_t."""
+        np.multiply(rows, self.gains[at], out=local)
+        carried = product(local, self.cell.recurrent_weights)
+        if has_leak(self.cell.leak):
+            carried += (1.0 - self.cell.leak) * rows
+        return carried
+
+    def forward(self, vectors: FloatArray, at: At) -> FloatArray:
+        """J_t v."""
+        carried = product(vectors, self.cell.recurrent_weights.T) * self.gains[at]
+        if has_leak(self.cell.leak):
+            carried += (1.0 - self.cell.leak) * vectors
+        return carried
+
+    def enter(self, errors: FloatArray) -> FloatArray:
+        """The readout sees the state itself."""
+        return errors
+
+    def weight_gradients(self, local: FloatArray, steps: Steps) -> dict[str, FloatArray]:
+        """Gather ∂E/∂U, ∂E/∂W and ∂E/∂b."""
+        return _gather(self.course, local, steps)
+
+    def stages(self, vectors: FloatArray, at: At) -> dict[str, FloatArray]:
+        """The step with its slopes at the ceiling, then as they are."""
+        return {"ceiling": self.cell.at_ceiling(vectors), "saturation": self.forward(vectors, at)}
+
+    def log_bound(self) -> float:
+        """log(max(1−α) + max(α) γ σ_max(W)), in nats."""
+        return self.cell.log_bound(self.cell.activation.slope_ceiling)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PreTangent:
+    """J_t = (1−α) I + α W diag(φ′(v_{t−1})), slopes φ′(v_t) (T+1,B,H) at ``[t]``, v_0 first."""
+
+    course: Course
+    cell: ElmanParameters
+    slopes: FloatArray
+
+    @property
+    def local_size(self) -> int:
+        """H: the adjoints of a_t."""
+        return self.cell.state_size
+
+    @property
+    def openings(self) -> FloatArray:
+        """φ′(v_{t−1})."""
+        return self.slopes[:-1]
+
+    def back(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
+        """Rows · J_t; ``local`` becomes ∂E/∂a_t."""
+        np.multiply(rows, self.cell.leak, out=local)
+        carried = product(local, self.cell.recurrent_weights)
+        carried *= self.slopes[at]
+        if has_leak(self.cell.leak):
+            carried += (1.0 - self.cell.leak) * rows
+        return carried
+
+    def forward(self, vectors: FloatArray, at: At) -> FloatArray:
+        """J_t v."""
+        sloped = vectors * self.slopes[at]
+        carried = self.cell.leak * product(sloped, self.cell.recurrent_weights.T)
+        if has_leak(self.cell.leak):
+            carried += (1.0 - self.cell.leak) * vectors
+        return carried
+
+    def enter(self, errors: FloatArray) -> FloatArray:
+        """The readout sees φ(v_t)."""
+        entering: FloatArray = errors * self.slopes[1:]
+        return entering
+
+    def weight_gradients(self, local: FloatArray, steps: Steps) -> dict[str, FloatArray]:
+        """Gather ∂E/∂U, ∂E/∂W and ∂E/∂b."""
+        return _gather(self.course, local, steps)
+
+    def stages(self, vectors: FloatArray, at: At) -> dict[str, FloatArray]:
+        """The step with its slopes at the ceiling, then as they are."""
+        return {"ceiling": self.cell.at_ceiling(vectors), "saturation": self.forward(vectors, at)}
+
+    def log_bound(self) -> float:
+        """log(max(1−α) + max(α) γ σ_max(W)), in nats."""
+        return self.cell.log_bound(self.cell.activation.slope_ceiling)

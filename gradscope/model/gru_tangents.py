@@ -1,0 +1,226 @@
+"""The linear part of a GRU's step, kept as diagonals before and behind the blocks of W.
+
+    J_t = diag(z) + diag((h_{t−1} − n) z′) W_z + diag((1−z) φ′) ∂a_n/∂h_{t−1},
+
+primes for slopes, and the last factor by where the reset gate stands. The step itself lives in
+``gru``.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradscope.arrays import FloatArray
+from gradscope.model.cells import (
+    At,
+    Course,
+    Steps,
+    largest,
+    log_of,
+    outer_sum,
+    product,
+    spectral_norm,
+)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class GruFactors:
+    """Diagonals of J_t, each (T,B,H): z, (h_{t−1} − n) z′, (1−z) φ′, (1−z) γ and r."""
+
+    update: FloatArray
+    update_gains: FloatArray
+    candidate_gains: FloatArray
+    open_gains: FloatArray
+    reset: FloatArray
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ResetAfterTangent:
+    """∂a_n/∂h = diag(r) W_n + diag((W_n h + b′) r′) W_r; ``reset_gains`` is that last diagonal.
+
+    Local adjoints stand as (W_n h + b′, r, z, n), so that what W feeds and what U feeds are each
+    one piece of them.
+    """
+
+    course: Course
+    recurrent_weights: FloatArray
+    factors: GruFactors
+    reset_gains: FloatArray
+
+    @property
+    def size(self) -> int:
+        """H."""
+        return self.recurrent_weights.shape[1]
+
+    @property
+    def local_size(self) -> int:
+        """4H."""
+        return 4 * self.size
+
+    @property
+    def openings(self) -> FloatArray:
+        """The update gate z."""
+        return self.factors.update
+
+    def back(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
+        """Rows · J_t; ``local`` becomes the adjoints of W_n h + b′, a_r, a_z, a_n."""
+        size, factors = self.size, self.factors
+        gated, reset, update, candidate = (local[..., i * size : (i + 1) * size] for i in range(4))
+        np.multiply(rows, factors.candidate_gains[at], out=candidate)
+        np.multiply(rows, factors.update_gains[at], out=update)
+        np.multiply(candidate, self.reset_gains[at], out=reset)
+        np.multiply(candidate, factors.reset[at], out=gated)
+        weights = self.recurrent_weights
+        carried = product(local[..., size : 3 * size], weights[: 2 * size])
+        carried += product(gated, weights[2 * size :])
+        carried += rows * factors.update[at]
+        return carried
+
+    def forward(self, vectors: FloatArray, at: At) -> FloatArray:
+        """J_t v."""
+        size, factors = self.size, self.factors
+        fed = product(vectors, self.recurrent_weights.T)
+        reset, update, candidate = (fed[..., i * size : (i + 1) * size] for i in range(3))
+        inner = candidate * factors.reset[at] + reset * self.reset_gains[at]
+        carried = inner * factors.candidate_gains[at]
+        carried += update * factors.update_gains[at]
+        carried += vectors * factors.update[at]
+        return carried
+
+    def enter(self, errors: FloatArray) -> FloatArray:
+        """The readout sees the state itself."""
+        return errors
+
+    def weight_gradients(self, local: FloatArray, steps: Steps) -> dict[str, FloatArray]:
+        """Gather the gradients of U, W, b and b′."""
+        size = self.size
+        fed_by_inputs = local[..., size:]
+        by_state = outer_sum(local[..., : 3 * size], self.course.states[:-1][steps])
+        return {
+            "input_weights": outer_sum(fed_by_inputs, self.course.inputs[steps]),
+            "recurrent_weights": np.roll(by_state, -size, axis=0),
+            "hidden_bias": fed_by_inputs.sum(axis=(0, 1)),
+            "candidate_bias": local[..., :size].sum(axis=(0, 1)),
+        }
+
+    def stages(self, vectors: FloatArray, at: At) -> dict[str, FloatArray]:
+        """The update gate alone, then W_n with φ at its ceiling, with φ as it is, with the reset
+        gate, with all gates moving.
+        """
+        factors = self.factors
+        driven = product(vectors, self.recurrent_weights[2 * self.size :].T)
+        direct = vectors * factors.update[at]
+        return {
+            "direct": direct,
+            "recurrent_weights": direct + driven * factors.open_gains[at],
+            "candidate_saturation": direct + driven * factors.candidate_gains[at],
+            "closed_gates": direct + driven * factors.reset[at] * factors.candidate_gains[at],
+            "gate_slopes": self.forward(vectors, at),
+        }
+
+    def log_bound(self) -> float:
+        """log(max z + Σ max|diagonal| σ_max(block of W)) over the course, in nats."""
+        factors = self.factors
+        norms = [spectral_norm(each) for each in np.split(self.recurrent_weights, 3)]
+        return log_of(
+            largest(factors.update)
+            + largest(factors.candidate_gains * self.reset_gains) * norms[0]
+            + largest(factors.update_gains) * norms[1]
+            + largest(factors.candidate_gains * factors.reset) * norms[2]
+        )
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ResetBeforeTangent:
+    """∂a_n/∂h = W_n (diag(r) + diag(h_{t−1} r′) W_r); ``reset_gains`` is that last diagonal.
+
+    Local adjoints stand as (r, z, n).
+    """
+
+    course: Course
+    recurrent_weights: FloatArray
+    factors: GruFactors
+    reset_gains: FloatArray
+
+    @property
+    def size(self) -> int:
+        """H."""
+        return self.recurrent_weights.shape[1]
+
+    @property
+    def local_size(self) -> int:
+        """3H."""
+        return 3 * self.size
+
+    @property
+    def openings(self) -> FloatArray:
+        """The update gate z."""
+        return self.factors.update
+
+    def back(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
+        """Rows · J_t; ``local`` becomes the adjoints of a_r, a_z, a_n."""
+        size, factors = self.size, self.factors
+        weights = self.recurrent_weights
+        np.multiply(rows, factors.candidate_gains[at], out=local[..., 2 * size :])
+        np.multiply(rows, factors.update_gains[at], out=local[..., size : 2 * size])
+        reset_states = product(local[..., 2 * size :], weights[2 * size :])
+        np.multiply(reset_states, self.reset_gains[at], out=local[..., :size])
+        carried = product(local[..., : 2 * size], weights[: 2 * size])
+        carried += reset_states * factors.reset[at]
+        carried += rows * factors.update[at]
+        return carried
+
+    def forward(self, vectors: FloatArray, at: At) -> FloatArray:
+        """J_t v."""
+        size, factors = self.size, self.factors
+        weights = self.recurrent_weights
+        fed = product(vectors, weights[: 2 * size].T)
+        inner = vectors * factors.reset[at] + fed[..., :size] * self.reset_gains[at]
+        carried = product(inner, weights[2 * size :].T) * factors.candidate_gains[at]
+        carried += fed[..., size:] * factors.update_gains[at]
+        carried += vectors * factors.update[at]
+        return carried
+
+    def enter(self, errors: FloatArray) -> FloatArray:
+        """The readout sees the state itself."""
+        return errors
+
+    def weight_gradients(self, local: FloatArray, steps: Steps) -> dict[str, FloatArray]:
+        """Gather the gradients of U, W and b."""
+        size = self.size
+        before = self.course.states[:-1][steps]
+        by_gates = outer_sum(local[..., : 2 * size], before)
+        by_candidate = outer_sum(local[..., 2 * size :], before * self.factors.reset[steps])
+        return {
+            "input_weights": outer_sum(local, self.course.inputs[steps]),
+            "recurrent_weights": np.concatenate([by_gates, by_candidate]),
+            "hidden_bias": local.sum(axis=(0, 1)),
+        }
+
+    def stages(self, vectors: FloatArray, at: At) -> dict[str, FloatArray]:
+        """The update gate alone, then W_n with φ at its ceiling, with φ as it is, with the reset
+        gate, with all gates moving.
+        """
+        factors = self.factors
+        to_candidate = self.recurrent_weights[2 * self.size :].T
+        driven = product(vectors, to_candidate)
+        direct = vectors * factors.update[at]
+        passed = product(vectors * factors.reset[at], to_candidate)
+        return {
+            "direct": direct,
+            "recurrent_weights": direct + driven * factors.open_gains[at],
+            "candidate_saturation": direct + driven * factors.candidate_gains[at],
+            "closed_gates": direct + passed * factors.candidate_gains[at],
+            "gate_slopes": self.forward(vectors, at),
+        }
+
+    def log_bound(self) -> float:
+        """log(max z + Σ max|diagonal| σ_max(block of W)) over the course, in nats."""
+        factors = self.factors
+        norms = [spectral_norm(each) for each in np.split(self.recurrent_weights, 3)]
+        inner = largest(factors.reset) + largest(self.reset_gains) * norms[0]
+        return log_of(
+            largest(factors.update)
+            + largest(factors.update_gains) * norms[1]
+            + largest(factors.candidate_gains) * norms[2] * inner
+        )

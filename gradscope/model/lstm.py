@@ -1,0 +1,233 @@
+"""The long short-term memory, with its full state s_t = (h_t, c_t).
+
+    i, f, o = σ(U x_t + W h_{t−1} + b),  g = φ(U_g x_t + W_g h_{t−1} + b_g),
+    c_t = f ∘ c_{t−1} + i ∘ g,        h_t = o ∘ φ(c_t),        y_t = V h_t + c.
+
+Blocks stand in PyTorch's order i, f, g, o. The state has S = 2H numbers: gradient that travels
+along c never touches W, so a Jacobian of h alone misses what the cell was made for. With
+A = diag(g i′) W_i + diag(c_{t−1} f′) W_f + diag(i φ′) W_g = ∂c_t/∂h_{t−1} and q = o φ′(c_t),
+
+    J_t = [ diag(q) A + diag(φ(c_t) o′) W_o    diag(q f) ]
+          [ A                                  diag(f)   ].
+
+Source: Hochreiter & Schmidhuber (1997), Neural Computation 9(8), with the forget gate of Gers,
+Schmidhuber & Cummins (2000), Neural Computation 12(10), and without peepholes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from gradscope.arrays import FloatArray
+from gradscope.model.activations import SIGMOID, TANH, Activation
+from gradscope.model.cells import (
+    WEIGHT_NAMES,
+    At,
+    Course,
+    Steps,
+    as_float_arrays,
+    largest,
+    log_of,
+    outer_sum,
+    product,
+    project_inputs,
+    require_shapes,
+    spectral_norm,
+)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LstmParameters:
+    """Weights of an LSTM.
+
+    Parameters
+    ----------
+    input_weights : (4H,D) array
+        U_i, U_f, U_g, U_o, one above the other.
+    recurrent_weights : (4H,H) array
+        W_i, W_f, W_g, W_o.
+    hidden_bias : (4H,) array
+        b_i, b_f, b_g, b_o; where a file has two biases, their sum.
+    output_weights : (O,H) array
+        V.
+    output_bias : (O,) array
+        c.
+    activation : Activation
+        φ of the candidate and of the cell's output, tanh by default.
+
+    Raises
+    ------
+    ShapeError
+        If the shapes do not belong together.
+    """
+
+    input_weights: FloatArray
+    recurrent_weights: FloatArray
+    hidden_bias: FloatArray
+    output_weights: FloatArray
+    output_bias: FloatArray
+    activation: Activation = TANH
+
+    def __post_init__(self) -> None:
+        as_float_arrays(self, WEIGHT_NAMES)
+        hidden, outputs = self.hidden_size, self.output_bias.size
+        wanted = {
+            "input_weights": (4 * hidden, self.input_weights.shape[-1]),
+            "recurrent_weights": (4 * hidden, hidden),
+            "hidden_bias": (4 * hidden,),
+            "output_weights": (outputs, hidden),
+            "output_bias": (outputs,),
+        }
+        require_shapes(self, wanted, hidden)
+
+    @property
+    def hidden_size(self) -> int:
+        """H."""
+        return self.recurrent_weights.shape[-1]
+
+    @property
+    def sizes(self) -> tuple[int, int, int]:
+        """(D, H, O): input, hidden and output size."""
+        return self.input_weights.shape[1], self.hidden_size, self.output_bias.size
+
+    @property
+    def state_size(self) -> int:
+        """S = 2H."""
+        return 2 * self.hidden_size
+
+    def weights(self) -> Iterator[tuple[str, FloatArray]]:
+        """Yield each weight array with its name, in a fixed order."""
+        for name in WEIGHT_NAMES:
+            yield name, getattr(self, name)
+
+    def with_weights(self, weights: dict[str, FloatArray]) -> "LstmParameters":
+        """Return the same network with other weights, by name."""
+        return replace(
+            self,
+            input_weights=weights["input_weights"],
+            recurrent_weights=weights["recurrent_weights"],
+            hidden_bias=weights["hidden_bias"],
+            output_weights=weights["output_weights"],
+            output_bias=weights["output_bias"],
+        )
+
+    def run(self, inputs: FloatArray, initial_state: FloatArray) -> Course:
+        """Go through inputs (T,B,D) from (h_0, c_0) (B,2H)."""
+        size, value = self.hidden_size, self.activation.value
+        driven = project_inputs(inputs, self.input_weights, self.hidden_bias)
+        states = np.empty((inputs.shape[0] + 1, *initial_state.shape))
+        states[0] = initial_state
+        carry = np.ascontiguousarray(self.recurrent_weights.T)
+        for step, a in enumerate(driven):
+            a[:] += states[step, :, :size] @ carry
+            entry, forget = np.split(SIGMOID.value(a[:, : 2 * size]), 2, axis=1)
+            after = forget * states[step, :, size:] + entry * value(a[:, 2 * size : 3 * size])
+            states[step + 1, :, size:] = after
+            states[step + 1, :, :size] = SIGMOID.value(a[:, 3 * size :]) * value(after)
+        candidates = driven[..., 2 * size : 3 * size]
+        return Course(inputs, states, states[..., :size], driven, candidates)
+
+    def linearize(self, course: Course) -> "LstmTangent":
+        """Take the linear part of every step of a course."""
+        size, value, slope = self.hidden_size, self.activation.value, self.activation.slope
+        blocks = np.split(course.pre_activations, 4, axis=2)
+        entry, forget, output = (SIGMOID.value(blocks[i]) for i in (0, 1, 3))
+        cells = course.states[..., size:]
+        gains = np.empty_like(course.pre_activations)
+        gains[..., :size] = value(blocks[2]) * SIGMOID.slope(blocks[0])
+        gains[..., size : 2 * size] = cells[:-1] * SIGMOID.slope(blocks[1])
+        gains[..., 2 * size : 3 * size] = entry * slope(blocks[2])
+        gains[..., 3 * size :] = value(cells[1:]) * SIGMOID.slope(blocks[3])
+        return LstmTangent(course, self, gains, forget, output * slope(cells[1:]))
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LstmTangent:
+    """J_t by its diagonals: ``gains`` (T,B,4H) before W_i, W_f, W_g, W_o, ``forget`` f (T,B,H) and
+    ``shown`` q = o φ′(c_t) (T,B,H).
+    """
+
+    course: Course
+    cell: LstmParameters
+    gains: FloatArray
+    forget: FloatArray
+    shown: FloatArray
+
+    @property
+    def local_size(self) -> int:
+        """4H: the adjoints of the four blocks."""
+        return 4 * self.cell.hidden_size
+
+    @property
+    def openings(self) -> FloatArray:
+        """The forget gate f."""
+        return self.forget
+
+    def back(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
+        """Rows · J_t; ``local`` becomes the adjoints of a_i, a_f, a_g, a_o."""
+        size, gains = self.cell.hidden_size, self.gains[at]
+        to_cell = rows[..., size:] + rows[..., :size] * self.shown[at]
+        for block in (slice(0, size), slice(size, 2 * size), slice(2 * size, 3 * size)):
+            np.multiply(to_cell, gains[..., block], out=local[..., block])
+        np.multiply(rows[..., :size], gains[..., 3 * size :], out=local[..., 3 * size :])
+        carried = np.empty_like(rows)
+        carried[..., :size] = product(local, self.cell.recurrent_weights)
+        np.multiply(to_cell, self.forget[at], out=carried[..., size:])
+        return carried
+
+    def forward(self, vectors: FloatArray, at: At) -> FloatArray:
+        """J_t v."""
+        size = self.cell.hidden_size
+        fed = product(vectors[..., :size], self.cell.recurrent_weights.T) * self.gains[at]
+        to_cell = fed[..., :size] + fed[..., size : 2 * size] + fed[..., 2 * size : 3 * size]
+        to_cell += vectors[..., size:] * self.forget[at]
+        carried = self._show(to_cell, at)
+        carried[..., :size] += fed[..., 3 * size :]
+        return carried
+
+    def _show(self, to_cell: FloatArray, at: At) -> FloatArray:
+        """Return (q ∘ u, u): what a change u of c_t is in (h_t, c_t), the output gate held."""
+        return np.concatenate([to_cell * self.shown[at], to_cell], axis=-1)
+
+    def enter(self, errors: FloatArray) -> FloatArray:
+        """The readout sees h_t; nothing enters at c_t."""
+        return np.concatenate([errors, np.zeros_like(errors)], axis=2)
+
+    def weight_gradients(self, local: FloatArray, steps: Steps) -> dict[str, FloatArray]:
+        """Gather the gradients of U, W and b."""
+        return {
+            "input_weights": outer_sum(local, self.course.inputs[steps]),
+            "recurrent_weights": outer_sum(local, self.course.hidden[:-1][steps]),
+            "hidden_bias": local.sum(axis=(0, 1)),
+        }
+
+    def stages(self, vectors: FloatArray, at: At) -> dict[str, FloatArray]:
+        """The forget gate alone, then W_g with φ at its ceiling and the input gate open, with φ as
+        it is, with the input gate, with all gates moving.
+        """
+        size = self.cell.hidden_size
+        to_candidate = self.cell.recurrent_weights[2 * size : 3 * size]
+        driven = product(vectors[..., :size], to_candidate.T)
+        direct = vectors[..., size:] * self.forget[at]
+        slopes = self.cell.activation.slope(self.course.candidates[at])
+        gated = self.gains[at][..., 2 * size : 3 * size]
+        cell_changes = {
+            "direct": direct,
+            "recurrent_weights": direct + self.cell.activation.slope_ceiling * driven,
+            "candidate_saturation": direct + slopes * driven,
+            "closed_gates": direct + gated * driven,
+        }
+        shown = {name: self._show(each, at) for name, each in cell_changes.items()}
+        return {**shown, "gate_slopes": self.forward(vectors, at)}
+
+    def log_bound(self) -> float:
+        """Log σ_max of the 2 × 2 matrix that bounds the four blocks of J_t over the course, in
+        nats.
+        """
+        norms = [spectral_norm(each) for each in np.split(self.cell.recurrent_weights, 4)]
+        tops = [largest(each) for each in np.split(self.gains, 4, axis=2)]
+        paths = [top * norm for top, norm in zip(tops, norms, strict=True)]
+        to_cell, forget, shown = sum(paths[:3]), largest(self.forget), largest(self.shown)
+        blocks = np.array([[shown * to_cell + paths[3], shown * forget], [to_cell, forget]])
+        return log_of(spectral_norm(blocks))

@@ -1,0 +1,169 @@
+"""Several recurrent layers, one or both directions: as other people's files hold them.
+
+Layer n sees at step t the hidden state of layer n − 1 at step t, forward and backward side by side.
+A backward cell goes through the reversed sequence, so its own step t is the sequence's step
+T + 1 − t. Each direction of each layer is examined by itself: transport within it, given inputs
+that are the outputs of the layer below. Nothing here is trained.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradscope.arrays import FloatArray
+from gradscope.errors import ShapeError
+from gradscope.model.activations import TANH, Activation
+from gradscope.model.cells import Cell
+from gradscope.model.elman import ElmanParameters
+from gradscope.model.gru import GruParameters
+from gradscope.model.lstm import LstmParameters
+from gradscope.model.trajectory import Trajectory, unroll
+from gradscope.names import CellName
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Layer:
+    """One layer: a cell that goes forward through the sequence and, maybe, one that goes
+    backward.
+    """
+
+    forward: Cell
+    backward: Cell | None = None
+
+    @property
+    def directions(self) -> tuple[Cell, ...]:
+        """The cells, forward first."""
+        return (self.forward,) if self.backward is None else (self.forward, self.backward)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LayerTrajectory:
+    """What one layer did; ``backward`` in its own time, the last step of the sequence first."""
+
+    forward: Trajectory
+    backward: Trajectory | None = None
+
+    @property
+    def hidden(self) -> FloatArray:
+        """What the next layer sees at each step, (T,B,H) or (T,B,2H), forward half first."""
+        if self.backward is None:
+            return self.forward.hidden[1:]
+        return np.concatenate([self.forward.hidden[1:], self.backward.hidden[:0:-1]], axis=2)
+
+
+def unroll_stack(
+    layers: Sequence[Layer],
+    inputs: FloatArray,
+    initial_states: Sequence[FloatArray] | None = None,
+) -> tuple[LayerTrajectory, ...]:
+    """Run a sequence through a stack of layers.
+
+    Parameters
+    ----------
+    layers : sequence of Layer
+        The lowest first.
+    inputs : (T,B,D) array
+        x_t at ``[t-1]``, what the lowest layer sees.
+    initial_states : sequence of (B,S) arrays, optional
+        s_0 of every cell, layer by layer, forward before backward (PyTorch's order); zeros by
+        default.
+
+    Returns
+    -------
+    tuple of LayerTrajectory
+        One a layer.
+
+    Raises
+    ------
+    ShapeError
+        If the sizes of the layers do not follow one another, or the states are too few or too many.
+    """
+    count = sum(len(layer.directions) for layer in layers)
+    if initial_states is not None and len(initial_states) != count:
+        raise ShapeError(
+            f"there are {len(initial_states)} initial states, but the layers have {count} cells; "
+            "give one for each"
+        )
+    states = iter([None] * count if initial_states is None else initial_states)
+    trajectories: list[LayerTrajectory] = []
+    for layer in layers:
+        seen = trajectories[-1].hidden if trajectories else inputs
+        forward = unroll(layer.forward, seen, next(states))
+        backward = None
+        if layer.backward is not None:
+            backward = unroll(layer.backward, np.ascontiguousarray(seen[::-1]), next(states))
+        trajectories.append(LayerTrajectory(forward, backward))
+    return tuple(trajectories)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LayerWeights:
+    """One direction of one layer as a file holds it, in our orientation and PyTorch's gate order.
+
+    Parameters
+    ----------
+    input_weights : (G·H,D) array
+        U, block above block: 1 for a vanilla RNN, r, z, n of a GRU, i, f, g, o of an LSTM.
+    recurrent_weights : (G·H,H) array
+        W.
+    input_bias, recurrent_bias : (G·H,) arrays, optional
+        Biases beside U x and beside W h; None where the file has none.
+    """
+
+    input_weights: FloatArray
+    recurrent_weights: FloatArray
+    input_bias: FloatArray | None = None
+    recurrent_bias: FloatArray | None = None
+
+
+def cell_without_readout(
+    kind: CellName,
+    weights: LayerWeights,
+    *,
+    activation: Activation = TANH,
+    reset_after: bool = True,
+) -> Cell:
+    """Return the cell that a file's weights make, with no outputs (O = 0).
+
+    Parameters
+    ----------
+    kind : CellName
+        Which cell.
+    weights : LayerWeights
+        Its weights, biases as the file has them.
+    activation : Activation
+        φ; files often leave it out.
+    reset_after : bool
+        Where a GRU's reset gate stands. Before the product there is but one bias.
+
+    Returns
+    -------
+    Cell
+
+    Raises
+    ------
+    ShapeError
+        If the shapes do not belong together.
+    """
+    size = weights.recurrent_weights.shape[-1]
+    none = np.zeros(weights.input_weights.shape[0])
+    beside_inputs = none if weights.input_bias is None else weights.input_bias
+    beside_state = none if weights.recurrent_bias is None else weights.recurrent_bias
+    if beside_inputs.shape != none.shape or beside_state.shape != none.shape:
+        raise ShapeError(
+            f"the biases have shapes {beside_inputs.shape} and {beside_state.shape}, but U has "
+            f"{none.size} rows; they must agree"
+        )
+    bias = beside_inputs + beside_state
+    readout = np.zeros((0, size)), np.zeros(0)
+    matrices = weights.input_weights, weights.recurrent_weights
+    if kind is CellName.ELMAN:
+        return ElmanParameters(*matrices, bias, *readout, activation)
+    if kind is CellName.LSTM:
+        return LstmParameters(*matrices, bias, *readout, activation)
+    if not reset_after:
+        return GruParameters(*matrices, bias, *readout, None, activation)
+    # Inside the reset product the second bias is no longer the first one's sum.
+    apart = np.concatenate([bias[: 2 * size], beside_inputs[2 * size :]])
+    return GruParameters(*matrices, apart, *readout, beside_state[2 * size :], activation)
