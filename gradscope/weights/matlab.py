@@ -107,6 +107,5 @@ def _read_hdf5(path: Path, gathering: Gathering) -> None:
             if matlab_class not in NUMERIC or data_set.dtype.kind not in "biuf":
                 gathering.skip(name, matlab_class or "unknown")
             elif "MATLAB_empty" not in data_set.attrs:
-                gathering.budget.spend(8 * data_set.size, name)
+                gathering.budget.spend(data_set.nbytes, name)
                 gathering.keep(name.replace("/", "."), np.asarray(data_set).T)
-

@@ -165,7 +165,9 @@ def _root(path: Path, members: ZipMembers) -> str:
             f"torch.jit.load and {REMEDY}"
         )
     if len(places) != 1:
-        raise WeightsError(f"{path} is a zip with {len(places)} pickles of tensors, not one; {REMEDY}")
+        raise WeightsError(
+            f"{path} is a zip with {len(places)} pickles of tensors, not one; {REMEDY}"
+        )
     return places[0].removesuffix("data.pkl")
 
 
@@ -242,15 +244,20 @@ def _of_class(maker: Any, _class: Any, arguments: Any, _state: Any) -> Any:
     return make(MAKERS, maker, arguments)
 
 
+def _empty_dict(*_: Any) -> dict[Any, Any]:
+    """Stand in for a dict's class; what is in it follows item by item."""
+    return {}
+
+
 def _opaque(name: str) -> Maker:
     return lambda *_: Opaque(name)
 
 
 MAKERS: Mapping[str, Maker] = MappingProxyType(
     {
-        "collections.OrderedDict": lambda: {},
-        "collections.defaultdict": lambda *_: {},
-        "collections.Counter": lambda *_: {},
+        "collections.OrderedDict": _empty_dict,
+        "collections.defaultdict": _empty_dict,
+        "collections.Counter": _empty_dict,
         "torch.Size": tuple,
         "torch._utils._rebuild_tensor": _tensor,
         "torch._utils._rebuild_tensor_v2": _tensor,

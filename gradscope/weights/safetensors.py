@@ -114,8 +114,8 @@ def _entry(path: Path, name: str, values: Any) -> _Entry:
     wanted = math.prod(shape) * width(NUMBER_TYPES[code]) if code in NUMBER_TYPES else end - begin
     if end - begin != wanted:
         raise WeightsError(
-            f"{path}: {shown(name)} of shape {entry.shape} takes {wanted:.6g} bytes, but the header "
-            f"gives it {end - begin}; {REMEDY}"
+            f"{path}: {shown(name)} of shape {entry.shape} takes {wanted:.6g} bytes, but the "
+            f"header gives it {end - begin}; {REMEDY}"
         )
     return entry
 
