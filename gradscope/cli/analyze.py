@@ -70,11 +70,10 @@ def show_analysis(place: Place, analysis: "Analysis") -> None:
     """Write the analysis in the format asked for."""
     from gradscope.report.export import PROFILE_COLUMNS, analysis_document, profile_rows
     from gradscope.report.tables import analysis_page
-    from gradscope.report.terminal_plot import profile_plot
 
     show(
         place,
-        lambda width, unicode: analysis_page(analysis, profile_plot(analysis, width, unicode)),
+        lambda screen: analysis_page(analysis, screen),
         lambda: analysis_document(analysis),
         lambda: (PROFILE_COLUMNS, profile_rows(analysis)),
     )

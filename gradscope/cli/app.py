@@ -1,8 +1,7 @@
 """The application: its commands, and the one place where errors become a line and an exit code."""
 
-import errno
+import codecs
 import io
-import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -14,7 +13,9 @@ from typer.exceptions import TyperException
 import gradscope
 from gradscope.cli import analyze, check, compare, show_config, train
 from gradscope.cli.options import HELP, LAYERS_HELP
+from gradscope.cli.output import abandon, note, write_stdout
 from gradscope.errors import GradscopeError
+from gradscope.report.screen import to_ascii
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
@@ -46,7 +47,7 @@ for command in (analyze, compare, train, check, show_config):
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        sys.stdout.write(f"gradscope {gradscope.__version__}\n")
+        write_stdout(f"gradscope {gradscope.__version__}\n")
         raise typer.Exit
 
 
@@ -60,14 +61,12 @@ def welcome(
 ) -> None:
     """Say what to type, where nothing was typed."""
     if context.invoked_subcommand is None:
-        sys.stdout.write(WELCOME)
+        write_stdout(WELCOME)
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; every error becomes one line on stderr."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")
+    _spell_what_streams_cannot_show()
     try:
         code = app(list(arguments), prog_name="gradscope", standalone_mode=False)
         _flush()
@@ -81,12 +80,26 @@ def run(arguments: Sequence[str]) -> int:
         text = f"out of memory ({error}); choose fewer --steps, --sequences or --hidden units"
         return _fail(text, arguments, EXIT_USAGE)
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            _abandon_stdout()
-        where = error.filename or "the output"
-        text = f"{where}: {error.strerror}; make room, or choose another place"
+        if sys.stdout is not None:
+            abandon(sys.stdout)
+        where = error.filename or "stdout"
+        text = f"{where} cannot be used: {error.strerror}; make room, or choose another place"
         return _fail(text, arguments, EXIT_USAGE)
     return code if isinstance(code, int) else 0
+
+
+def _spell_what_streams_cannot_show() -> None:
+    """Let stdout and stderr spell out the letters that their encoding lacks."""
+
+    def spelled(error: UnicodeError) -> tuple[str, int]:
+        if not isinstance(error, UnicodeEncodeError):
+            raise error
+        return to_ascii(error.object[error.start : error.end]), error.end
+
+    codecs.register_error("gradscope", spelled)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="gradscope")
 
 
 def _flush() -> None:
@@ -106,17 +119,11 @@ def _one_line(error: TyperException | GradscopeError) -> str:
 def _fail(text: str, arguments: Sequence[str], code: int) -> int:
     if "--debug" in arguments:
         traceback.print_exc()
-    if sys.stderr is not None:
-        sys.stderr.write(f"error: {' '.join(text.split())}\n")
+    note(f"error: {text}")
     return code
-
-
-def _abandon_stdout() -> None:
-    """Point stdout nowhere, so that the interpreter's own last flush does not fail again."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _leave_quietly() -> int:
     """Leave as a program does whose reader has gone (128 + SIGPIPE)."""
-    _abandon_stdout()
+    abandon(sys.stdout)
     return 141

@@ -40,7 +40,7 @@ def check(call: Call) -> None:
     rows = run(settings)
     show(
         call.place,
-        lambda _width, _unicode: check_page(rows),
+        lambda screen: check_page(rows, screen),
         lambda: check_document(rows, settings.as_dict()),
         lambda: (CHECK_COLUMNS, check_rows(rows)),
     )

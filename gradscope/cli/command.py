@@ -21,7 +21,7 @@ from gradscope.cli.options import (
     Output,
     Threads,
 )
-from gradscope.cli.output import Place, choose_format, prepare_files
+from gradscope.cli.output import Place, choose_format, prepare_files, require_stdout
 from gradscope.cli.threads import set_blas_threads
 from gradscope.study.config import Settings
 
@@ -43,7 +43,9 @@ class Call:
         )
 
     def prepare(self, *files: Path | None, figure: Path | None = None) -> None:
-        """Refuse, before anything is computed, files that could not be written at the end."""
+        """Refuse, before anything is computed, places that could not be written at the end."""
+        if self.place.to_stdout:
+            require_stdout()
         prepare_files((self.place.output, *files), force=self.place.force, figure=figure)
 
 

@@ -100,7 +100,7 @@ def run_comparison(
     if comparison.analyses:
         show(
             place,
-            lambda _width, _unicode: comparison_page(comparison),
+            lambda screen: comparison_page(comparison, screen),
             lambda: comparison_document(comparison),
             lambda: (CELL_COLUMNS, comparison_rows(comparison)),
         )

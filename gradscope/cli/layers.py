@@ -20,6 +20,8 @@ def layered_settings(
     """Return the validated settings of a command."""
     layered = {**read_config(config), **given}
     load = load or layered.pop("load", None)
+    if load is not None and not isinstance(load, str):
+        raise SettingError(f"--load is {load!r}; name a file written by --save")
     if load is None:
         return Settings.from_dict({**defaults, **layered}, "settings")
     return _with_saved_run(layered, load)
@@ -50,7 +52,7 @@ def _with_saved_run(layered: Mapping[str, Any], load: str) -> Settings:
 
     saved = load_run(Path(load)).settings
     for name in NETWORK_SETTINGS:
-        if name in layered:
+        if name in layered and layered[name] != getattr(saved, name):
             raise SettingError(
                 f"{flag(name)} {layered[name]} is given, but the network comes from {load}; "
                 f"leave {flag(name)} out, or leave --load out"

@@ -65,18 +65,24 @@ class FailOn(StrEnum):
 
 
 def _setting(name: str, kind: Any, panel: str, text: str) -> Any:
-    """Return the annotation of one setting's option."""
+    """Return the annotation of one setting's option; its words and default stand in its help."""
     default: Any = Settings.__dataclass_fields__[name].default
-    shown = False if default in (None, (), False) else str(default)
+    words = isinstance(kind, type) and issubclass(kind, StrEnum)
     spelled = f"{flag(name)}/--no-{flag(name)[2:]}" if kind is bool else flag(name)
+    if words:
+        text = f"{text.rstrip('.')}: {', '.join(kind)}."
+    if default is not None and default is not False and default != ():
+        text = f"{text.rstrip('.')} (default {default})."
     option = typer.Option(
         spelled,
         help=text,
         rich_help_panel=panel,
         envvar=f"GRADSCOPE_{name.upper()}",
         show_envvar=False,
-        show_default=shown,
-        metavar=METAVARS.get(name) or {int: "N", float: "X"}.get(kind),
+        show_default=False,
+        metavar=METAVARS.get(name)
+        or {int: "N", float: "X"}.get(kind)
+        or ("WORD" if words else None),
     )
     return Annotated[kind | None, option]
 
@@ -90,7 +96,7 @@ SETTING_OPTIONS: Mapping[str, Any] = {
             "init",
             InitializerName,
             MODEL,
-            "How W is drawn: orthogonal is Keras's SimpleRNN, uniform PyTorch's nn.RNN.",
+            "How W is drawn (orthogonal: as Keras's SimpleRNN, uniform: as PyTorch's nn.RNN).",
         ),
         ("gain", float, MODEL, "Factor on W."),
         ("input_scale", float, MODEL, "Factor on U."),
@@ -143,7 +149,7 @@ Threads = Annotated[
     int | None,
     typer.Option(
         "--threads",
-        help="BLAS threads [default: 1, or as the environment sets them].",
+        help="BLAS threads (default: as the environment says, else 1).",
         min=1,
         rich_help_panel=EXECUTION,
         metavar="N",
@@ -153,12 +159,23 @@ Debug = Annotated[
     bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=EXECUTION)
 ]
 ColorWhen = Annotated[
-    Color, typer.Option("--color", help="When to colour the page.", rich_help_panel=OUTPUT)
+    Color,
+    typer.Option(
+        "--color",
+        help="When to colour the page: auto, always, never (default auto).",
+        rich_help_panel=OUTPUT,
+        metavar="WORD",
+        show_default=False,
+    ),
 ]
 FormatChoice = Annotated[
     Format | None,
     typer.Option(
-        "--format", help="How the result is written.", rich_help_panel=OUTPUT, show_default="table"
+        "--format",
+        help="How the result is written: table, json, csv, md (default table).",
+        rich_help_panel=OUTPUT,
+        metavar="WORD",
+        show_default=False,
     ),
 ]
 Json = Annotated[
@@ -201,7 +218,8 @@ FailWhen = Annotated[
     FailOn | None,
     typer.Option(
         "--fail-on",
-        help="Exit with 1 if the last stage shows this.",
+        help="Exit with 1 if the last stage shows this: vanishing, exploding, any.",
+        metavar="WORD",
         rich_help_panel=ANALYSIS,
         show_default=False,
     ),

@@ -2,16 +2,18 @@
 stderr.
 """
 
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from gradscope.cli.options import Color, Format
 from gradscope.errors import OutputError, SettingError
 from gradscope.report.files import require_free, write_whole
+from gradscope.report.screen import NARROWEST, Screen, printable
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -54,21 +56,22 @@ def prepare_files(files: Iterable[Path | None], *, force: bool, figure: Path | N
             f"{', '.join(FIGURE_SUFFIXES)}"
         )
     wanted = [path for path in (*files, figure) if path is not None and path != STDOUT]
-    for path in wanted:
-        if wanted.count(path) > 1:
+    places = [path.resolve() for path in wanted]
+    for path, place in zip(wanted, places, strict=True):
+        if places.count(place) > 1:
             raise OutputError(f"{path} is named for two outputs; give each its own file")
         require_free(path, force=force)
 
 
 def show(
     place: Place,
-    page: "Callable[[int, bool], RenderableType]",
+    page: "Callable[[Screen], RenderableType]",
     document: Callable[[], Mapping[str, Any]],
     table: Callable[[], tuple[tuple[str, ...], list[list[Any]]]],
 ) -> None:
     """Write a result in the format asked for.
 
-    ``page(width, unicode)`` makes the terminal page, ``document()`` the JSON document, ``table()``
+    ``page(screen)`` makes the terminal page, ``document()`` the JSON document, ``table()``
     columns and rows.
     """
     from gradscope.report.export import to_csv, to_json, to_markdown
@@ -88,12 +91,22 @@ def _write(place: Place, text: str) -> None:
         write_whole(place.output, text.encode(), force=place.force)
         note(f"wrote {place.output}")
         return
+    write_stdout(text)
+
+
+def require_stdout() -> None:
+    """Refuse, before anything is computed, a stdout that is closed."""
     if sys.stdout is None:
         raise OutputError("stdout is closed; open it, or name a file with -o FILE")
+
+
+def write_stdout(text: str) -> None:
+    """Write a result to stdout."""
+    require_stdout()
     sys.stdout.write(text)
 
 
-def _page_text(place: Place, page: "Callable[[int, bool], RenderableType]") -> str:
+def _page_text(place: Place, page: "Callable[[Screen], RenderableType]") -> str:
     import io
 
     from rich.console import Console
@@ -109,8 +122,9 @@ def _page_text(place: Place, page: "Callable[[int, bool], RenderableType]") -> s
         markup=False,
         emoji=False,
     )
+    console.width = max(console.width, NARROWEST)
     unicode = not place.to_stdout or _speaks_unicode()
-    console.print(page(max(console.width, 60), unicode))
+    console.print(page(Screen(console.width, unicode)))
     lines = (line.rstrip() for line in buffer.getvalue().splitlines())
     return "\n".join(lines) + "\n"
 
@@ -121,9 +135,20 @@ def _speaks_unicode() -> bool:
 
 
 def note(text: str) -> None:
-    """Say something on stderr."""
-    if sys.stderr is not None:
-        sys.stderr.write(f"{text}\n")
+    """Say one line on stderr; where it cannot be said, the result does not suffer for it."""
+    if sys.stderr is None:
+        return
+    try:
+        sys.stderr.write(f"{printable(text)}\n")
+        sys.stderr.flush()
+    except OSError:
+        abandon(sys.stderr)
+
+
+def abandon(stream: TextIO) -> None:
+    """Point a broken stream nowhere, so that the interpreter's own last flush does not fail again.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from gradscope.cli.options import Debug, Json
+from gradscope.cli.output import write_stdout
 from gradscope.cli.threads import set_blas_threads
 
 EXAMPLES = """\
@@ -25,16 +26,14 @@ def register(app: typer.Typer) -> None:
 
 
 def show_config(
-    file: Annotated[Path, typer.Argument(help="A .png, .json or .npz that gradscope wrote.")],
+    file: Annotated[Path, typer.Argument(help="A .png, .json or .npz that gradscope wrote.", metavar="FILE")],
     json: Json = False,
     debug: Debug = False,  # noqa: ARG001 (read where errors are shown)
 ) -> None:
     """Print the settings that made a picture, a JSON document or a saved run, as TOML."""
     set_blas_threads(None)
-    import sys
-
     from gradscope.report.export import to_json
     from gradscope.report.provenance import read_provenance, settings_to_toml
 
     provenance = read_provenance(file)
-    sys.stdout.write(to_json(provenance) if json else settings_to_toml(provenance["settings"]))
+    write_stdout(to_json(provenance) if json else settings_to_toml(provenance["settings"]))

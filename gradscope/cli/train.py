@@ -59,7 +59,7 @@ def train(
     seen = lookout.checkpoints
     show(
         call.place,
-        lambda _width, _unicode: training_page(analysis, seen),
+        lambda screen: training_page(analysis, seen, screen),
         lambda: training_document(analysis, seen),
         lambda: (CHECKPOINT_COLUMNS, checkpoint_rows(analysis, seen)),
     )

@@ -18,8 +18,9 @@ class Targets:
 
     Parameters
     ----------
-    values : (T,B,O) array Wanted outputs ``A_t``; for cross-entropy one-hot classes (or
-        probabilities). Unused where a step has no target.
+    values : (T,B,O) array
+        Wanted outputs ``A_t``; for cross-entropy one-hot classes (or probabilities). Unused where a
+        step has no target.
     at_step : (T,) array of bool
         Which steps have a target.
     error : ErrorName

@@ -55,8 +55,9 @@ def make_task(name: TaskName, steps: int, delay: int | None = None) -> Task:
         Which task.
     steps : int
         T, the length of every sequence.
-    delay : int, optional d of ``recall``, in steps: 0 … T − 1, half of T by default. The other
-        tasks set their own lag.
+    delay : int, optional
+        d of ``recall``, in steps: 0 … T − 1, half of T by default. The other tasks set their own
+        lag.
 
     Returns
     -------

@@ -64,8 +64,8 @@ def causes(chain: Chain, lags: IntArray | None = None) -> Causes:
 
     Notes
     -----
-    ----- Cost: K singular value decompositions a sequence and one GEMM a step over all lags that
-    reach so far back.
+    Cost: K singular value decompositions a sequence and one GEMM a step over all lags that reach so
+    far back.
     """
     if not isinstance(chain, ElmanChain):
         raise SettingError(
@@ -91,10 +91,17 @@ def causes(chain: Chain, lags: IntArray | None = None) -> Causes:
         lags=chosen,
         weights=steps * bound_of_weights * flat,
         slope_ceiling=steps * (bound - bound_of_weights) * flat,
-        misalignment=ceiling_logs - steps * bound,
+        misalignment=_off_the_bound(ceiling_logs, steps, bound),
         saturation=slope_logs,
         total=total,
     )
+
+
+def _off_the_bound(ceiling_logs: FloatArray, steps: FloatArray, bound: float) -> FloatArray:
+    """Return what the path at the slope ceiling lost against ℓ times the bound of one step."""
+    if np.isneginf(bound):  # W is zero: the weights have taken all there was to lose.
+        return np.zeros_like(ceiling_logs)
+    return ceiling_logs - steps * bound
 
 
 def _walk(

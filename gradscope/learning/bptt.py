@@ -74,9 +74,9 @@ def backpropagate(
         Its course over a batch, from ``model.trajectory.unroll``.
     targets : Targets
         What its outputs were to be.
-    truncation : int, optional Longest lag, in steps, over which an error is sent back; all by
-        default. The cost of a truncated sweep is that of ``truncation`` full ones, made as GEMMs
-        over all steps at once.
+    truncation : int, optional
+        Longest lag, in steps, over which an error is sent back; all by default. The cost of a
+        truncated sweep is that of ``truncation`` full ones, made as GEMMs over all steps at once.
 
     Returns
     -------

@@ -62,12 +62,14 @@ def train(
         How many updates to make.
     limits : Limits, optional
         Clipping and truncation.
-    watch : callable, optional Called after each update with its number (from 1), the loss, the
-        unclipped gradient norm and the network.
+    watch : callable, optional
+        Called after each update with its number (from 1), the loss, the unclipped gradient norm and
+        the network.
 
     Returns
     -------
-    Trained ``history.stop`` says whether all updates were made, a number stopped being finite, or
+    Trained
+        ``history.stop`` says whether all updates were made, a number stopped being finite, or
         Ctrl-C came.
     """
     limits = limits or Limits()

@@ -52,7 +52,8 @@ def _tanh(a: FloatArray) -> FloatArray:
 
 def _tanh_slope(a: FloatArray) -> FloatArray:
     """Return 1/cosh²(a) = 4e/(1+e)², e = exp(−2|a|)."""
-    e = np.exp(-2.0 * np.abs(a))
+    # Squared after the exponential: 2|a| would overflow for the largest floats.
+    e = np.square(np.exp(-np.abs(a)))
     slope: FloatArray = 4.0 * e / np.square(1.0 + e)
     return slope
 

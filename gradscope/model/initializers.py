@@ -90,8 +90,9 @@ def initialize(
         How W is drawn; see the table above.
     gain, input_scale : float
         Factors on W and on U.
-    center_bias : bool Set b = −W·½, so that a sigmoid net rests at h = ½, where its slope is
-        largest. For the sigmoid only.
+    center_bias : bool
+        Set b = −W·½, so that a sigmoid net rests at h = ½, where its slope is largest. For the
+        sigmoid only.
 
     Returns
     -------

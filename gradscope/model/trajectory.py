@@ -70,8 +70,8 @@ def unroll(
 
     Notes
     -----
-    ----- Numbers that overflow become infinite and are passed on silently: the caller looks for
-    them (``learning.training`` names the step and the factor).
+    Numbers that overflow become infinite and are passed on silently: the caller looks for them
+    (``learning.training`` names the step and the factor).
     """
     n_inputs, n_hidden, _ = params.sizes
     if inputs.ndim != 3 or inputs.shape[2] != n_inputs:

@@ -14,6 +14,7 @@ from typing import Any
 from gradscope.errors import ArchiveError
 from gradscope.report.export import head
 from gradscope.study.archive import read_settings
+from gradscope.study.config import check_names
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 KEYWORD = "gradscope"
@@ -45,19 +46,27 @@ def read_provenance(path: Path) -> dict[str, Any]:
 
 def settings_to_toml(settings: Mapping[str, Any]) -> str:
     """Return settings as a TOML file that ``--config`` reads; what is None is left out."""
-    # A JSON string, number, boolean or list of these is written the same in TOML.
-    lines = (
-        f"{name} = {json.dumps(value)}" for name, value in settings.items() if value is not None
-    )
+    lines = (f"{name} = {_toml(value)}" for name, value in settings.items() if value is not None)
     return "\n".join(lines) + "\n"
+
+
+def _toml(value: Any) -> str:
+    """Return a string, number, boolean or list of these: as in JSON, but for two things.
+
+    TOML has no surrogate pairs, so letters stand for themselves, and it wants DEL escaped.
+    """
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _parse(path: Path, text: bytes | None) -> dict[str, Any]:
     try:
         document = json.loads(text or b"")
         kept = ("schema", "version", "gradscope", "settings", "environment")
-        return {name: document[name] for name in kept}
-    except (ValueError, KeyError, TypeError) as error:
+        found = {name: document[name] for name in kept}
+        check_names(found["settings"], str(path))
+        found["settings"].items()
+        return found
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ArchiveError(
             f"{path} carries no settings of gradscope; give a .png, .json or .npz that it wrote"
         ) from error
@@ -72,10 +81,20 @@ def _png_text(content: bytes) -> bytes | None:
         if kind == b"tEXt":
             return rest
         if kind == b"iTXt":
-            compressed, _, language_and_text = rest[0], rest[1], rest[2:]
-            text = language_and_text.split(b"\0", 2)[2]
-            return zlib.decompress(text) if compressed else text
+            return _international_text(rest)
     return None
+
+
+def _international_text(rest: bytes) -> bytes | None:
+    """Return the text of an iTXt chunk (section 11.3.3.4), None where it is damaged."""
+    flags, (_language, _, after) = rest[:2], rest[2:].partition(b"\0")
+    _translated, _, text = after.partition(b"\0")
+    if flags[:1] != b"\1":
+        return text
+    try:
+        return zlib.decompress(text)
+    except zlib.error:
+        return None
 
 
 def _png_chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:

@@ -2,7 +2,7 @@
 printed by ``cli``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.console import Group, RenderableType
 from rich.padding import Padding
@@ -10,15 +10,20 @@ from rich.table import Table
 from rich.text import Text
 
 from gradscope.diagnosis.reasons import ReasonCode
+from gradscope.report.screen import Screen
+from gradscope.report.terminal_plot import profile_plot
 from gradscope.report.words import (
     LN_10,
     cause_sentence,
+    comparison_headline,
     describe,
     headline,
+    level,
     number,
     pace,
     reason_sentence,
     remedy_sentence,
+    short_pace,
     stage_title,
     steps,
     training_sentence,
@@ -34,119 +39,156 @@ CAUSE_ROWS = (
     ("  saturation", "saturation"),
 )
 
+WORDY = frozenset({"", "activation", "gradient", "learned", "quantity", "against", "result"})
+"""Columns of words, set to the left; numbers are set to the right."""
 
-def analysis_page(analysis: Analysis, plot: str) -> RenderableType:
+
+def analysis_page(analysis: Analysis, screen: Screen) -> RenderableType:
     """Return the page of ``analyze``: headline, table, plot of the profile, why, what to do."""
-    verdict = analysis.last.verdict
+    verdict, baseline = analysis.last.verdict, analysis.facts.baseline
     parts: list[RenderableType] = [
-        Text(headline(verdict, analysis.settings.vanishing) + ".", style="bold"),
-        Text(describe(analysis.settings, analysis), style="dim"),
+        *_opening(analysis, screen),
+        stage_table(analysis, screen),
+        Text(screen.say(f"baseline: {baseline.meaning}"), style="dim"),
         Text(),
-        stage_table(analysis),
+        Text(profile_plot(analysis, screen)),
         Text(),
-        Text(plot),
-        Text(),
-        *_bullets("Why", [reason_sentence(each) for each in verdict.reasons]),
+        *_bullets("Why", [reason_sentence(each) for each in verdict.reasons], screen),
     ]
     if analysis.remedies:
-        parts += [
-            Text(),
-            *_bullets("What to do", [remedy_sentence(each) for each in analysis.remedies]),
-        ]
+        advice = [remedy_sentence(each) for each in analysis.remedies]
+        parts += [Text(), *_bullets("What to do", advice, screen)]
     return Group(*parts)
 
 
-def _bullets(title: str, sentences: Sequence[str]) -> list[RenderableType]:
+def _opening(analysis: Analysis, screen: Screen) -> list[RenderableType]:
+    answer = headline(analysis.last.verdict, analysis.settings.vanishing)
+    return [
+        Text(screen.say(f"{answer}."), style="bold"),
+        Text(screen.say(describe(analysis.settings, analysis)), style="dim"),
+        Text(),
+    ]
+
+
+def _bullets(title: str, sentences: Sequence[str], screen: Screen) -> list[RenderableType]:
     points = Table.grid(padding=(0, 1))
     for sentence in sentences:
-        points.add_row(Text("•"), Text(sentence))
+        points.add_row(Text(screen.say("•")), Text(screen.say(sentence)))
     return [Text(title, style="bold"), Padding(points, (0, 0, 0, 1))]
 
 
-def stage_table(analysis: Analysis) -> Table:
+def _table(titles: Sequence[str], screen: Screen, gap: int) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0))
+    for title in titles:
+        justify = "left" if title in WORDY else "right"
+        header = "\n".join(screen.say(line) for line in title.split("\n"))
+        table.add_column(Text(header), justify=justify, overflow="fold")
+    return table
+
+
+def _add(table: Table, cells: Iterable[str], screen: Screen) -> None:
+    table.add_row(*(Text(screen.say(cell)) for cell in cells))
+
+
+def stage_table(analysis: Analysis, screen: Screen) -> Table:
     """Return the numbers of every stage, a column each."""
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    table.add_column("")
-    for stage in analysis.stages:
-        table.add_column(stage_title(stage.name, analysis.training), justify="right")
+    stages = (stage_title(stage.name, analysis.training) for stage in analysis.stages)
+    table = _table(["", *stages], screen, gap=3)
     for title, cells in _stage_rows(analysis):
-        table.add_row(Text(title), *(Text(cell) for cell in cells))
+        _add(table, [title, *cells], screen)
     return table
 
 
 def _stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
-    stages, baseline = analysis.stages, analysis.facts.baseline
+    stages = analysis.stages
     last = analysis.last.profile.lags[-1]
     rows = [
         ("gradient", [str(stage.verdict.regime) for stage in stages]),
-        ("growth rate, nats a step", [number(stage.verdict.rate) for stage in stages]),
-        *((title, _causes_of(stages, name)) for title, name in CAUSE_ROWS),
+        ("growth rate, nats a step", [level(stage.verdict.rate) for stage in stages]),
         ("", [pace(stage.verdict.rate) for stage in stages]),
+        *((title, _causes_of(stages, name)) for title, name in CAUSE_ROWS),
         ("memory horizon", [_horizon(stage) for stage in stages]),
     ]
     if analysis.facts.required_lag is not None:
         rows.append(("the task needs", [steps(analysis.facts.required_lag)] * len(stages)))
     rows += [
-        (
-            f"log10 σ_max at lag {last}",
-            [number(float(s.profile.median[-1]) / LN_10) for s in stages],
-        ),
+        (f"log10 σ_max at lag {last}", [_log10(float(s.profile.median[-1])) for s in stages]),
         ("  5 % … 95 % of sequences", [_band(stage) for stage in stages]),
-        (
-            "  its bound (γσ_max(W))^ℓ",
-            [number(float(s.profile.log_bound[-1]) / LN_10) for s in stages],
-        ),
+        ("  its bound (γσ_max(W))^ℓ", [_log10(float(s.profile.log_bound[-1])) for s in stages]),
         ("gradient norm ‖∂E/∂θ‖", [number(stage.gradient.norm) for stage in stages]),
         ("error a step", [number(stage.error) for stage in stages]),
-        ("  baseline: " + baseline.meaning, [number(baseline.error)] * len(stages)),
+        ("  of its baseline", [number(analysis.facts.baseline.error)] * len(stages)),
     ]
-    if analysis.training is not None:
+    clips = analysis.settings.clip_norm or analysis.settings.clip_value
+    if analysis.training is not None and clips:
         first = [""] * (len(stages) - 1)
         rows.append(("updates clipped", [*first, f"{analysis.training.clipped_fraction:.0%}"]))
     return rows
 
 
 def _causes_of(stages: Sequence[Stage], name: str) -> list[str]:
-    return [number(getattr(stage.causes, name)) for stage in stages]
+    return [level(getattr(stage.causes, name)) for stage in stages]
+
+
+def _log10(nats: float) -> str:
+    return level(nats / LN_10)
 
 
 def _horizon(stage: Stage) -> str:
     verdict = stage.verdict
-    return (
-        steps(verdict.horizon) if verdict.horizon is not None else f"beyond {verdict.max_lag} steps"
-    )
+    if verdict.horizon is None:
+        return f"beyond {steps(verdict.max_lag)}"
+    return steps(verdict.horizon)
 
 
 def _band(stage: Stage) -> str:
-    low, high = (float(stage.profile.quantile(level)[-1]) / LN_10 for level in (0.05, 0.95))
-    return f"{number(low)} … {number(high)}"
+    low, high = (float(stage.profile.quantile(quantile)[-1]) for quantile in (0.05, 0.95))
+    return f"{_log10(low)} … {_log10(high)}"
 
 
-def comparison_page(comparison: Comparison) -> RenderableType:
-    """Return the page of ``compare``: one table, a row per activation and length."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for title in ("activation", "steps"):
-        table.add_column(title, justify="right" if title == "steps" else "left")
-    for title in (
-        "gradient",
-        "halves/doubles",
-        "horizon",
-        "needed",
-        "log10 σ_max",
-        "error",
-        "baseline",
-        "learned",
-    ):
-        table.add_column(
-            title, justify="left" if title in ("gradient", "halves/doubles") else "right"
-        )
-    before = None
+COMPARISON_TITLES = (
+    "activation",
+    "steps",
+    "gradient",
+    "growth,\nsteps",
+    "horizon",
+    "needed",
+    "log10\nσ_max",
+    "error /\nbaseline",
+    "learned",
+)
+
+
+def comparison_page(comparison: Comparison, screen: Screen) -> RenderableType:
+    """Return the page of ``compare``: the answer, and a table with a row per activation and
+    length.
+    """
+    first = comparison.analyses[0]
+    table = _table(COMPARISON_TITLES, screen, gap=1 if screen.width < 100 else 3)
+    before = first.settings.activation
     for analysis in comparison.analyses:
-        if before not in (None, analysis.settings.activation):
+        if analysis.settings.activation != before:
             table.add_section()
+            table.add_row()
         before = analysis.settings.activation
-        table.add_row(*(Text(cell) for cell in _comparison_cells(analysis)))
-    return table
+        _add(table, _comparison_cells(analysis), screen)
+    return Group(
+        Text(screen.say(f"{comparison_headline(comparison)}."), style="bold"),
+        Text(screen.say(_shared(first)), style="dim"),
+        Text(),
+        table,
+    )
+
+
+def _shared(first: Analysis) -> str:
+    """Return what all cells of a comparison have in common."""
+    settings = first.settings
+    about = str(settings.task) if settings.data is None else first.facts.description
+    stage = stage_title(first.last.name, first.training)
+    return (
+        f"{stage}; {settings.hidden} hidden units, {settings.init} init, gain {settings.gain:g}; "
+        f"{about}; seed {settings.seed}"
+    )
 
 
 def _comparison_cells(analysis: Analysis) -> list[str]:
@@ -155,12 +197,11 @@ def _comparison_cells(analysis: Analysis) -> list[str]:
         str(analysis.settings.activation),
         str(analysis.settings.steps),
         str(verdict.regime),
-        pace(verdict.rate),
+        short_pace(verdict.rate),
         str(verdict.horizon or f">{verdict.max_lag}"),
         str(verdict.required_lag if verdict.required_lag is not None else "–"),
-        number(float(stage.profile.median[-1]) / LN_10),
-        number(stage.error),
-        number(analysis.facts.baseline.error),
+        _log10(float(stage.profile.median[-1])),
+        number(stage.error / analysis.facts.baseline.error),
         _learned(stage),
     ]
 
@@ -171,41 +212,37 @@ def _learned(stage: Stage) -> str:
     return "no" if stage.verdict.reason(ReasonCode.AT_BASELINE) else "–"
 
 
-def training_page(analysis: Analysis, checkpoints: Sequence[Checkpoint]) -> RenderableType:
+def training_page(
+    analysis: Analysis, checkpoints: Sequence[Checkpoint], screen: Screen
+) -> RenderableType:
     """Return the page of ``train``: the verdict, and how loss, gradient norm and horizon went."""
     history = analysis.training
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    for title in ("update", "error a step", "gradient norm, unclipped", "memory horizon"):
-        table.add_column(title, justify="right")
+    titles = ("update", "error a step", "gradient norm, unclipped", "memory horizon")
+    table = _table(titles, screen, gap=3)
     targets = history.target_steps if history is not None else 1
     for each in checkpoints:
         reach = "beyond" if each.horizon is None else str(each.horizon)
-        table.add_row(
-            str(each.update), number(each.loss / targets), number(each.gradient_norm), reach
-        )
+        cells = (str(each.update), number(each.loss / targets), number(each.gradient_norm), reach)
+        _add(table, cells, screen)
     baseline = analysis.facts.baseline
     before, after = analysis.stages[0].error, analysis.last.error
-    return Group(
-        Text(headline(analysis.last.verdict, analysis.settings.vanishing) + ".", style="bold"),
-        Text(describe(analysis.settings, analysis), style="dim"),
-        Text(),
-        table,
-        Text(),
-        Text(f"held-out error a step: {number(before)} before, {number(after)} after"),
-        Text(f"baseline: {number(baseline.error)}, {baseline.meaning}"),
-        Text(cause_sentence(analysis.last.causes)),
-        Text(training_sentence(history) if history is not None else ""),
-    )
+    closing = [
+        f"held-out error a step: {number(before)} before, {number(after)} after",
+        f"baseline: {number(baseline.error)}, {baseline.meaning}",
+        cause_sentence(analysis.last.causes),
+        training_sentence(history) if history is not None else "",
+    ]
+    lines = [Text(screen.say(line)) for line in closing if line]
+    return Group(*_opening(analysis, screen), table, Text(), *lines)
 
 
-def check_page(rows: Sequence[CheckRow]) -> RenderableType:
+def check_page(rows: Sequence[CheckRow], screen: Screen) -> RenderableType:
     """Return the page of ``check``: every comparison with its deviation."""
     failed = sum(not row.passed for row in rows)
     verdict = "All checks pass." if not failed else f"{failed} of {len(rows)} checks fail."
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    for title in ("quantity", "against", "deviation", "allowed", ""):
-        table.add_column(title, justify="right" if title in ("deviation", "allowed") else "left")
+    table = _table(("quantity", "against", "deviation", "allowed", "result"), screen, gap=2)
     for row in rows:
-        cells = (row.quantity, row.against, f"{row.deviation:.1e}", f"{row.tolerance:.0e}")
-        table.add_row(*(Text(cell) for cell in cells), Text("ok" if row.passed else "FAILS"))
+        result = "ok" if row.passed else "FAILS"
+        deviation, allowed = f"{row.deviation:.1e}", f"{row.tolerance:.0e}"
+        _add(table, (row.quantity, row.against, deviation, allowed, result), screen)
     return Group(Text(verdict, style="bold"), Text(), table)

@@ -11,7 +11,8 @@ from types import MappingProxyType
 import numpy as np
 
 from gradscope.arrays import BoolArray, FloatArray
-from gradscope.report.words import LN_10, fraction, number, steps
+from gradscope.report.screen import Screen, to_ascii
+from gradscope.report.words import LN_10, fraction, level, steps
 from gradscope.study.results import Analysis
 
 ROWS = 12
@@ -48,10 +49,10 @@ class _View:
         return heights
 
 
-def profile_plot(analysis: Analysis, width: int, unicode: bool) -> str:
-    """Return the last stage's profile by lag as lines of text, at most ``width`` columns wide."""
+def profile_plot(analysis: Analysis, screen: Screen) -> str:
+    """Return the last stage's profile by lag as lines of text, none wider than the screen."""
     stage, settings = analysis.last, analysis.settings
-    columns = max(min(width - GUTTER - 2, WIDEST), 20)
+    columns = max(min(screen.width - GUTTER - 2, WIDEST), 20)
     threshold = float(np.log10(settings.vanishing))
     curves = {
         "threshold": np.full(stage.profile.lags.size, threshold),
@@ -59,12 +60,17 @@ def profile_plot(analysis: Analysis, width: int, unicode: bool) -> str:
         "median": stage.profile.median / LN_10,
     }
     view = _view(curves["median"], threshold)
-    canvas = _braille(curves, view, columns) if unicode else _ascii(curves, view, columns)
+    draw = _braille if screen.unicode else _ascii
+    canvas = draw(curves, view, columns)
     title = "log10 σ_max(∂h_T/∂h_T−ℓ) against the lag ℓ"
-    legend = f"median of {settings.sequences} sequences; dotted: the bound; dashed: "
-    legend += f"{fraction(settings.vanishing)}"
+    marks = ("", "dotted", "dashed") if screen.unicode else ("*: ", ".", "-")
+    legend = (
+        f"{marks[0]}median of {stage.profile.log_norms.shape[1]} sequences; {marks[1]}: the bound; "
+        f"{marks[2]}: {fraction(settings.vanishing)}"
+    )
     lines = [title, *_framed(canvas, view), *_lag_axis(view, columns, stage.verdict.horizon)]
-    return "\n".join([*lines, " " * GUTTER + legend])
+    text = "\n".join([*lines, " " * GUTTER + legend])
+    return text if screen.unicode else to_ascii(text)
 
 
 def _view(median: FloatArray, threshold: float) -> _View:
@@ -135,7 +141,7 @@ def _framed(canvas: list[str], view: _View) -> list[str]:
         labels = {row: value for row, value in labels.items() if abs(row - zero) > 1}
         labels[zero] = 0.0
     return [
-        f"{number(labels[row]) if row in labels else '':>{GUTTER - 2}} |{line}"
+        f"{level(labels[row]) if row in labels else '':>{GUTTER - 2}} |{line}"
         for row, line in enumerate(canvas)
     ]
 

@@ -14,12 +14,19 @@ from gradscope.diagnosis.verdict import Verdict
 from gradscope.learning.history import History, Stop
 from gradscope.names import Regime, StageName
 from gradscope.study.config import Settings
-from gradscope.study.results import Analysis
+from gradscope.study.results import Analysis, Comparison
 
 LN_10 = math.log(10.0)
 
 STEADY_RATE = 1e-4
 """Growth rates closer to zero than this (a factor 2 in 7000 steps) are called steady."""
+
+NEGLIGIBLE = 1e-9
+"""Logarithms and rates closer to zero than this are rounding, and read 0: σ_max is not measured to
+more digits."""
+
+LARGEST_DENOMINATOR = 1e6
+"""Thresholds below one part in this are written as a decimal number."""
 
 REGIME_WORDS: Mapping[Regime, str] = MappingProxyType(
     {
@@ -48,7 +55,19 @@ def number(value: float | None, digits: int = 3) -> str:
         return "–"
     if not math.isfinite(value):
         return "∞" if value > 0 else "−∞"
+    if value == 0:
+        return "0"  # and not −0
     return f"{value:.{digits}g}".replace("-", "−")
+
+
+def level(value: float | None) -> str:
+    """Return a logarithm, or a rate of one, as people write it; what rounding left over reads 0."""
+    return number(0.0 if value is not None and abs(value) < NEGLIGIBLE else value)
+
+
+def power_of_ten(exponent: float) -> str:
+    """Return 10^exponent, written out where it is short."""
+    return number(10.0**exponent) if abs(exponent) < 4 else f"10^{level(exponent)}"
 
 
 def steps(count: float) -> str:
@@ -66,26 +85,43 @@ def pace(rate: float) -> str:
     return f"{'halves' if rate < 0 else 'doubles'} every {steps(math.log(2.0) / abs(rate))}"
 
 
+def short_pace(rate: float) -> str:
+    """Return a growth rate as a factor and the number of steps it takes, for narrow columns."""
+    if math.isinf(rate):
+        return "zero"
+    if abs(rate) < STEADY_RATE:
+        return "steady"
+    return f"{'½' if rate < 0 else '×2'} in {math.log(2.0) / abs(rate):.2g}"
+
+
 def fraction(threshold: float) -> str:
     """Return a threshold as a fraction where that is shorter."""
-    inverse = 1.0 / threshold
-    return (
-        f"1/{inverse:.0f}"
-        if inverse >= 2 and abs(inverse - round(inverse)) < 1e-9
-        else number(threshold)
-    )
+    whole = round(1.0 / threshold) if threshold * LARGEST_DENOMINATOR >= 1.0 else 0
+    if whole >= 2 and math.isclose(whole * threshold, 1.0, rel_tol=1e-9):
+        return f"1/{whole}"
+    return number(threshold)
 
 
 def headline(verdict: Verdict, threshold: float) -> str:
     """Return the verdict in one sentence: whether, how fast, how far back."""
-    parts = [f"{REGIME_WORDS[verdict.regime]}: {_pace_of(verdict)}"]
-    if verdict.horizon is not None:
-        parts.append(f"below {fraction(threshold)} after {steps(verdict.horizon)}")
-    else:
-        parts.append(f"above {fraction(threshold)} at all {verdict.max_lag} lags")
+    parts = [_pace_of(verdict), _reach_of(verdict, threshold)]
+    if verdict.regime is Regime.STABLE:
+        parts.reverse()
     if verdict.required_lag is not None:
         parts.append(f"the task needs {verdict.required_lag}")
-    return "; ".join(parts)
+    return f"{REGIME_WORDS[verdict.regime]}: {'; '.join(parts)}"
+
+
+def _reach_of(verdict: Verdict, threshold: float) -> str:
+    """Return the lag from which on too little arrives, or too much."""
+    if verdict.horizon is not None:
+        return f"below {fraction(threshold)} after {steps(verdict.horizon)}"
+    above = verdict.reason(ReasonCode.ABOVE_THRESHOLD)
+    if above is not None:
+        numbers: Mapping[str, Any] = above.numbers
+        return f"above {number(numbers['threshold'])} after {steps(numbers['lag'])}"
+    lags = f"all {verdict.max_lag} lags" if verdict.max_lag > 1 else "its only lag"
+    return f"above {fraction(threshold)} at {lags}"
 
 
 def _pace_of(verdict: Verdict) -> str:
@@ -94,6 +130,17 @@ def _pace_of(verdict: Verdict) -> str:
     if abs(verdict.rate) < STEADY_RATE:
         return "it neither grows nor shrinks"
     return f"it {pace(verdict.rate)}"
+
+
+def comparison_headline(comparison: Comparison) -> str:
+    """Return in one sentence what each activation does at the longest length."""
+    longest = {analysis.settings.activation: analysis for analysis in comparison.analyses}
+    parts = [
+        f"{activation} {_pace_of(analysis.last.verdict).removeprefix('it ')}"
+        for activation, analysis in longest.items()
+    ]
+    length = max(analysis.settings.steps for analysis in longest.values())
+    return f"Over {steps(length)}: {', '.join(parts)}"
 
 
 def describe(settings: Settings, analysis: Analysis) -> str:
@@ -125,7 +172,7 @@ def remedy_sentence(remedy: Remedy) -> str:
     text = _REMEDIES[remedy.code](remedy.numbers)
     predicted = remedy.numbers.get("predicted_rate")
     if isinstance(predicted, float):
-        text += f" Predicted: {number(predicted)} nats a step ({pace(predicted)}), all else equal."
+        text += f" Predicted: {level(predicted)} nats a step ({pace(predicted)}), all else equal."
     return text
 
 
@@ -134,12 +181,12 @@ def cause_sentence(causes: CauseRates) -> str:
     if causes.total is None:
         return "the product is exactly zero: there is no rate to explain"
     terms = ("weights", "slope_ceiling", "misalignment", "saturation")
-    summed = " ".join(
-        f"{'−' if getattr(causes, term) < 0 else '+'} {abs(getattr(causes, term)):.3f} "
-        f"{term.replace('_', ' ')}"
-        for term in terms
-    )
-    return f"{summed} = {causes.total:+.3f} nats a step".replace("-", "−")
+    summed = " ".join(f"{_signed(getattr(causes, term))} {term.replace('_', ' ')}" for term in terms)
+    return f"{summed} = {level(round(causes.total, 3))} nats a step"
+
+
+def _signed(value: float) -> str:
+    return f"{'−' if round(value, 3) < 0 else '+'} {abs(value):.3f}"
 
 
 def training_sentence(history: History) -> str:
@@ -165,7 +212,7 @@ def _of_lag(numbers: Mapping[str, Any]) -> str:
 
 def _within(numbers: Mapping[str, Any]) -> str:
     text = (
-        f"σ_max stays within the thresholds: 10^{number(numbers['log10_norm'])} at lag "
+        f"σ_max stays within the thresholds: {power_of_ten(numbers['log10_norm'])} at lag "
         f"{numbers['max_lag']}"
     )
     expected = numbers["expected_horizon"]
@@ -181,7 +228,8 @@ def _counts(numbers: Mapping[str, Any]) -> str:
 
 
 def _bound(numbers: Mapping[str, Any]) -> str:
-    return number(numbers["bound_rate_nats_per_step"])
+    rate = numbers["bound_rate_nats_per_step"]
+    return level(-math.inf if rate is None else rate)
 
 
 _MAIN_CAUSES: Mapping[str, str] = MappingProxyType(
@@ -197,7 +245,12 @@ _MAIN_CAUSES: Mapping[str, str] = MappingProxyType(
 def _main_cause(numbers: Mapping[str, Any]) -> str:
     cause = _MAIN_CAUSES[numbers["cause"]]
     sign = "" if cause.endswith("(") else " = "
-    return f"The main cause is {cause}{sign}{number(numbers['nats_per_step'])} nats a step)."
+    return f"The main cause is {cause}{sign}{level(numbers['nats_per_step'])} nats a step)."
+
+
+def _learned(numbers: Mapping[str, Any], outcome: str) -> str:
+    error = "out of range" if numbers["error"] is None else number(numbers["error"])
+    return f"{outcome}: error {error}, baseline {number(numbers['baseline'])}."
 
 
 _REASONS: Mapping[ReasonCode, Callable[[Mapping[str, Any]], str]] = MappingProxyType(
@@ -211,9 +264,8 @@ _REASONS: Mapping[ReasonCode, Callable[[Mapping[str, Any]], str]] = MappingProxy
         ),
         ReasonCode.WITHIN_THRESHOLDS: _within,
         ReasonCode.GROWS_FIRST: lambda n: (
-            f"Before it vanishes it grows to {number(10 ** n['peak_log10_norm'])} at lag "
-            f"{n['peak_lag']} "
-            "(non-normal growth)."
+            f"Before it vanishes it grows to {power_of_ten(n['peak_log10_norm'])} at lag "
+            f"{n['peak_lag']} (non-normal growth)."
         ),
         ReasonCode.SEQUENCES_DISAGREE: _counts,
         ReasonCode.EXACT_ZERO: lambda n: (
@@ -237,12 +289,8 @@ _REASONS: Mapping[ReasonCode, Callable[[Mapping[str, Any]], str]] = MappingProxy
         ReasonCode.GRADIENT_FINE: lambda _: (
             "The gradient is fine: if training fails, look elsewhere."
         ),
-        ReasonCode.AT_BASELINE: lambda n: (
-            f"It has not learned: error {number(n['error'])}, baseline {number(n['baseline'])}."
-        ),
-        ReasonCode.BEATS_BASELINE: lambda n: (
-            f"It has learned: error {number(n['error'])}, baseline {number(n['baseline'])}."
-        ),
+        ReasonCode.AT_BASELINE: lambda n: _learned(n, "It has not learned"),
+        ReasonCode.BEATS_BASELINE: lambda n: _learned(n, "It has learned"),
     }
 )
 

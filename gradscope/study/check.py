@@ -95,7 +95,7 @@ def _against_shares(
     return tuple(
         CheckRow(
             f"gradient of {name.replace('_', ' ')}",
-            "sum of its shares by lag",
+            "sum of shares by lag",
             relative_deviation(gradients.weights[name], shares),
             TOLERANCE_OF_SUMS,
         )

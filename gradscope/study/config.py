@@ -21,12 +21,17 @@ from gradscope.names import (
 
 LARGEST_SIZE = 100_000
 LARGEST_COUNT = 10_000_000
+LARGEST_FACTOR = 1e100
+"""Weights beyond this have squares, and products with one another, that leave float64."""
+
+LARGEST_FLOAT = 1.7976931348623157e308
+SHOWN_DIGITS = 40
 
 LIMITS: Mapping[str, tuple[float, float]] = MappingProxyType(
     {
         "hidden": (1, LARGEST_SIZE),
-        "gain": (0.0, math.inf),
-        "input_scale": (0.0, math.inf),
+        "gain": (0.0, LARGEST_FACTOR),
+        "input_scale": (0.0, LARGEST_FACTOR),
         "steps": (1, LARGEST_COUNT),
         "delay": (0, LARGEST_COUNT),
         "validation": (0.0, 1.0),
@@ -45,8 +50,9 @@ LIMITS: Mapping[str, tuple[float, float]] = MappingProxyType(
         "seed": (0, 2**63 - 1),
     }
 )
-ENDS_ALLOWED = frozenset({"gain", "input_scale"})
-"""Ranges of real numbers whose lower end is allowed; all others are open."""
+LOW_END_ALLOWED = frozenset({"gain", "input_scale"})
+HIGH_END_ALLOWED = frozenset({"gain", "input_scale", "agreement"})
+"""Ranges of real numbers whose end is allowed; all others are open."""
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -213,13 +219,25 @@ def _checked(name: str, value: Any, kind: Any) -> Any:
             raise SettingError(f"{flag(name)} is {value!r}; choose true or false")
         return value
     if wanted is str:
-        return str(value)
+        if not isinstance(value, str):
+            raise SettingError(f"{flag(name)} is {value!r}; give a text")
+        return value
     if wanted == tuple[str, ...]:
-        return (value,) if isinstance(value, str) else tuple(str(each) for each in value)
+        return _names(name, value)
     if value not in list(wanted):
         choices = ", ".join(wanted)
         raise SettingError(f"{flag(name)} is {value!r}; choose one of {choices}")
     return wanted(value)
+
+
+def _names(name: str, value: Any) -> tuple[str, ...]:
+    """Return one name, or a list of names or numbers, as a tuple of words."""
+    if isinstance(value, str):
+        return (value,)
+    words = value if isinstance(value, list | tuple) else (value,)
+    if any(isinstance(each, bool) or not isinstance(each, str | int) for each in words):
+        raise SettingError(f"{flag(name)} is {value!r}; give a name or a list of names")
+    return tuple(str(each) for each in words)
 
 
 def _number(name: str, value: Any, kind: type) -> int | float:
@@ -228,30 +246,34 @@ def _number(name: str, value: Any, kind: type) -> int | float:
     whole = kind is int
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise SettingError(f"{flag(name)} is {value!r}; give a {'whole ' if whole else ''}number")
-    if not math.isfinite(value):
+    if isinstance(value, float) and not math.isfinite(value):
         raise SettingError(f"{flag(name)} is {value}; give a finite number")
     if whole and value != int(value):
         raise SettingError(f"{flag(name)} is {value}; give a whole number")
     if whole:
         if not low <= value <= high:
-            raise SettingError(f"{flag(name)} is {int(value)}; {_choose_whole(low, high)}")
+            raise SettingError(f"{flag(name)} is {_short(int(value))}; {_choose_whole(low, high)}")
         return int(value)
-    lowest = low <= value if name in ENDS_ALLOWED else low < value
-    highest = value <= high if name == "agreement" else value < high
-    if not (lowest and highest):
-        raise SettingError(f"{flag(name)} is {value}; {_choose_real(name, low, high)}")
+    lowest = low <= value if name in LOW_END_ALLOWED else low < value
+    highest = value <= high if name in HIGH_END_ALLOWED else value < high
+    if not (lowest and highest) or abs(value) > LARGEST_FLOAT:
+        raise SettingError(f"{flag(name)} is {_short(value)}; {_choose_real(name, low, high)}")
     return float(value)
 
 
+def _short(value: float) -> str:
+    """Return a number as it was given, but never a screen full of digits."""
+    text = str(value) if abs(value) < 10**SHOWN_DIGITS else ""
+    return text or f"about {'-' if value < 0 else ''}10^{int(math.log10(abs(value)))}"
+
+
 def _choose_whole(low: float, high: float) -> str:
-    if high in (LARGEST_SIZE, LARGEST_COUNT, 2**63 - 1):
-        return f"choose {int(low)} or more (at most {int(high)})"
-    return f"choose {int(low)} to {int(high)}"
+    return f"choose {int(low)} or more (at most {int(high)})"
 
 
 def _choose_real(name: str, low: float, high: float) -> str:
+    if name in LOW_END_ALLOWED:
+        return f"choose {low:g} to {high:g}"
     if math.isinf(high):
-        return (
-            f"choose {low:g} or more" if name in ENDS_ALLOWED else f"choose a number above {low:g}"
-        )
+        return f"choose a number above {low:g}"
     return f"choose a number between {low:g} and {high:g}"

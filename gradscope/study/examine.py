@@ -91,10 +91,12 @@ def first_overflow(trajectory: Trajectory) -> int | None:
 
 def _steps_before(overflow: int, name: StageName) -> int:
     if overflow == 1:
-        raise SettingError(
-            f"the {name} network overflows at its first step; choose a smaller --input-scale or "
-            "--gain, or smaller inputs"
+        remedy = (
+            "choose a smaller --learning-rate, or --clip-norm"
+            if name is StageName.TRAINED
+            else "choose a smaller --input-scale or --gain, or smaller inputs"
         )
+        raise SettingError(f"the {name} network overflows at its first step; {remedy}")
     return overflow - 1
 
 

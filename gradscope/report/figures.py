@@ -1,0 +1,205 @@
+"""The pictures of ``analyze`` and ``compare``: the answer in words, then the panels that show it.
+
+Made for a slide (16 to 9). What each panel draws lives in ``figures_panels``, the common look and
+the file formats in ``figures_style``.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gradscope.names import ActivationName
+from gradscope.report.figures_panels import (
+    causes_panel,
+    gradient_panel,
+    profile_panel,
+    slopes_panel,
+    training_panel,
+)
+from gradscope.report.figures_style import (
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    TICK_SIZE,
+    VERMILLION,
+    dress,
+    legend,
+    new_page,
+    picture_bytes,
+)
+from gradscope.report.words import LN_10, comparison_headline, describe, headline
+from gradscope.study.results import Analysis, Comparison
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+ACTIVATION_LOOKS: Mapping[ActivationName, tuple[str, str, str]] = MappingProxyType(
+    {
+        ActivationName.TANH: (BLUE, "-", "o"),
+        ActivationName.SIGMOID: (VERMILLION, "--", "s"),
+        ActivationName.RELU: (GREEN, "-.", "^"),
+        ActivationName.IDENTITY: (INK, ":", "D"),
+        ActivationName.HARD_TANH: (ORANGE, (0, (5, 1, 1, 1)), "v"),  # type: ignore[dict-item]
+        ActivationName.SOFTPLUS: ("#CC79A7", (0, (1, 1)), "P"),  # type: ignore[dict-item]
+    }
+)
+
+
+def analysis_picture(analysis: Analysis, suffix: str) -> bytes:
+    """Return the report of one analysis as the bytes of a ``.png``, ``.svg`` or ``.pdf``."""
+    figure = new_page(
+        headline(analysis.last.verdict, analysis.settings.vanishing),
+        describe(analysis.settings, analysis),
+    )
+    grid = figure.add_gridspec(
+        2, 6, left=0.065, right=0.945, top=0.79, bottom=0.085, hspace=0.58, wspace=1.35
+    )
+    profile_panel(figure.add_subplot(grid[0, :4]), analysis)
+    causes_panel(figure.add_subplot(grid[0, 4:]), analysis)
+    width = 2 if analysis.training is not None else 3
+    gradient_panel(figure.add_subplot(grid[1, :width]), analysis)
+    slopes_panel(figure.add_subplot(grid[1, width : 2 * width]), analysis)
+    if analysis.training is not None:
+        training_panel(figure.add_subplot(grid[1, 4:]), analysis, analysis.training)
+    return picture_bytes(figure, suffix, analysis.settings.as_dict())
+
+
+def comparison_picture(comparison: Comparison, suffix: str) -> bytes:
+    """Return the picture of ``compare``: profiles by lag, horizon and error by length."""
+    first = comparison.analyses[0]
+    lengths = ", ".join(dict.fromkeys(str(a.settings.steps) for a in comparison.analyses))
+    subtitle = (
+        f"{first.settings.hidden} hidden units, {first.settings.init} init; lengths {lengths}; "
+        f"{first.settings.updates} updates; seed {first.settings.seed}"
+    )
+    figure = new_page(
+        comparison_headline(comparison),
+        subtitle,
+    )
+    grid = figure.add_gridspec(
+        2, 5, left=0.065, right=0.97, top=0.79, bottom=0.085, hspace=0.58, wspace=0.9
+    )
+    _profiles_panel(figure.add_subplot(grid[:, :3]), comparison)
+    _horizons_panel(figure.add_subplot(grid[0, 3:]), comparison)
+    _errors_panel(figure.add_subplot(grid[1, 3:]), comparison)
+    return picture_bytes(figure, suffix, first.settings.as_dict())
+
+
+def _by_activation(comparison: Comparison) -> dict[ActivationName, list[Analysis]]:
+    groups: dict[ActivationName, list[Analysis]] = {}
+    for analysis in comparison.analyses:
+        groups.setdefault(analysis.settings.activation, []).append(analysis)
+    return groups
+
+
+def _profiles_panel(axes: "Axes", comparison: Comparison) -> None:
+    dress(
+        axes,
+        "How much of the gradient arrives, by lag; one curve a length",
+        "lag ℓ (steps back)",
+        r"$\log_{10}\,\sigma_{\max}(\partial h_T/\partial h_{T-\ell})$, median",
+    )
+    longest = max(analysis.settings.steps for analysis in comparison.analyses)
+    for activation, analyses in _by_activation(comparison).items():
+        color, style, marker = ACTIVATION_LOOKS[activation]
+        for place, analysis in enumerate(analyses):
+            profile = analysis.last.profile
+            values = np.where(np.isfinite(profile.median), profile.median, np.nan) / LN_10
+            label = str(activation) if place == len(analyses) - 1 else None
+            axes.plot(profile.lags, values, color=color, linestyle=style, linewidth=2, label=label)
+            axes.plot(profile.lags[-1:], values[-1:], color=color, marker=marker, markersize=7)
+            if 8 * analysis.settings.steps < longest:
+                continue
+            axes.annotate(
+                f"T = {analysis.settings.steps}",
+                (profile.lags[-1], values[-1]),
+                xytext=(7, 4),
+                textcoords="offset points",
+                size=TICK_SIZE,
+                color=color,
+            )
+    threshold = float(np.log10(comparison.analyses[0].settings.vanishing))
+    axes.axhline(threshold, color=INK, linestyle=(0, (6, 4)), linewidth=1.0)
+    axes.annotate(
+        "vanished",
+        (axes.get_xlim()[1], threshold),
+        xytext=(-2, 3),
+        textcoords="offset points",
+        ha="right",
+        size=TICK_SIZE,
+        color=GREY,
+    )
+    legend(axes)
+
+
+def _horizons_panel(axes: "Axes", comparison: Comparison) -> None:
+    dress(axes, "Memory horizon (hollow: beyond T)", "sequence length T", "lag (steps)")
+    groups = _by_activation(comparison)
+    for activation, analyses in groups.items():
+        color, style, marker = ACTIVATION_LOOKS[activation]
+        lengths = [analysis.settings.steps for analysis in analyses]
+        reached = [a.last.verdict.horizon or a.last.verdict.max_lag for a in analyses]
+        beyond = [a.last.verdict.horizon is None for a in analyses]
+        axes.plot(
+            lengths,
+            reached,
+            color=color,
+            linestyle=style,
+            marker=marker,
+            linewidth=2,
+            label=str(activation),
+        )
+        axes.plot(
+            [n for n, open_end in zip(lengths, beyond, strict=True) if open_end],
+            [n for n, open_end in zip(reached, beyond, strict=True) if open_end],
+            color=color,
+            marker=marker,
+            markerfacecolor="white",
+            linestyle="none",
+            markersize=8,
+        )
+    needed = [(a.settings.steps, a.facts.required_lag) for a in next(iter(groups.values()))]
+    if all(lag is not None for _, lag in needed):
+        axes.plot(
+            *zip(*needed, strict=True),
+            color=GREY,
+            linestyle=":",
+            linewidth=2,
+            label="needed by the task",
+        )
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    _tick_lengths(axes, comparison)
+    legend(axes)
+
+
+def _errors_panel(axes: "Axes", comparison: Comparison) -> None:
+    dress(axes, "Error against the baseline", "sequence length T", "error / baseline")
+    for activation, analyses in _by_activation(comparison).items():
+        color, style, marker = ACTIVATION_LOOKS[activation]
+        lengths = [analysis.settings.steps for analysis in analyses]
+        ratios = [analysis.last.error / analysis.facts.baseline.error for analysis in analyses]
+        axes.plot(lengths, ratios, color=color, linestyle=style, marker=marker, linewidth=2)
+    axes.axhline(1.0, color=GREY, linestyle=":", linewidth=2)
+    axes.annotate(
+        "nothing learned",
+        (axes.get_xlim()[0], 1.0),
+        xytext=(4, 4),
+        textcoords="offset points",
+        size=TICK_SIZE,
+        color=GREY,
+    )
+    axes.set_xscale("log")
+    axes.set_ylim(bottom=0.0)
+    _tick_lengths(axes, comparison)
+
+
+def _tick_lengths(axes: "Axes", comparison: Comparison) -> None:
+    """Name the lengths that were run, and no others."""
+    lengths = sorted({analysis.settings.steps for analysis in comparison.analyses})
+    axes.set_xticks(lengths, [str(length) for length in lengths])
+    axes.minorticks_off()

@@ -1,0 +1,88 @@
+"""Run every sample anew: ``make samples``.
+
+Each folder here holds a ``command``, as one would type it at the top of the repository, and what it
+wrote: ``run.json`` and ``report.png``. The table in this folder's README is made from them.
+"""
+
+import json
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+SAMPLES = Path(__file__).resolve().parent
+TOP = SAMPLES.parent
+
+LESSONS = {
+    "tanh-100": "tanh has slope 1 at its best, yet saturation makes the gradient vanish; training "
+    "for a lag it cannot reach makes it worse",
+    "sigmoid-100": "sigmoid's largest slope is 1/4: the bound alone forces vanishing, a factor 4 a "
+    "step",
+    "exploding": "a chaotic net: the gradient explodes, though far slower than the bound allows",
+    "lengths": "tanh against sigmoid over lengths: sigmoid's memory ends after 5 steps, however "
+    "long the sequence",
+    "sunspots": "a real series: the net beats repeating the last value, and the gradient is fine",
+}
+
+
+def commands() -> dict[str, list[str]]:
+    """Return the words of every sample's command, by folder."""
+    return {
+        path.parent.name: shlex.split(path.read_text(encoding="utf-8"))
+        for path in sorted(SAMPLES.glob("*/command"))
+    }
+
+
+def run(words: list[str]) -> None:
+    """Run a sample's command at the top of the repository; it leaves its files in its folder."""
+    arguments = [sys.executable, "-m", "gradscope", *words[1:], "--force"]
+    subprocess.run(arguments, cwd=TOP, check=True)  # noqa: S603 (our own commands)
+
+
+def outcome(document: dict[str, Any]) -> str:
+    """Return in a few words what a document says."""
+    if document["schema"] == "gradscope.comparison":
+        cells = [cell for cell in document["cells"] if cell["stage"] != "initial"]
+        last = {cell["activation"]: cell for cell in cells}
+        return "; ".join(
+            f"{name} at {cell['steps']} steps: {cell['rate_nats_per_step']:.3f} nats a step"
+            for name, cell in last.items()
+        )
+    verdict = document["stages"][-1]["verdict"]
+    horizon = verdict["horizon"] or f"beyond {verdict['max_lag']}"
+    rate = verdict["rate_nats_per_step"]
+    return f"{verdict['regime']}, {rate:.3f} nats a step, horizon {horizon}"
+
+
+def table() -> str:
+    """Return the README of this folder."""
+    rows = [
+        "# Sample runs",
+        "",
+        "Each folder holds its `command`, its `run.json` and its `report.png`. `make samples` runs",
+        "them anew, and a test replays each and compares verdicts and numbers. The series is",
+        "described in [data](data/README.md).",
+        "",
+        "| sample | what it shows | outcome after training |",
+        "| --- | --- | --- |",
+    ]
+    for name in commands():
+        document = json.loads((SAMPLES / name / "run.json").read_text(encoding="utf-8"))
+        lesson = LESSONS[name]
+        rows.append(f"| [{name}]({name}/report.png) | {lesson} | {outcome(document)} |")
+    rows += ["", "## Commands", ""]
+    for name, words in commands().items():
+        rows += [f"**{name}**", "", "```bash", shlex.join(words), "```", ""]
+    return "\n".join(rows)
+
+
+def main() -> None:
+    """Run all samples and write the table."""
+    for words in commands().values():
+        run(words)
+    (SAMPLES / "README.md").write_text(table(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""Pictures: each opens, carries its settings, is the same twice, and draws the odd cases too."""
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+import gradscope
+from gradscope.names import ActivationName, InitializerName, Regime, TaskName
+from gradscope.report.figures import analysis_picture, comparison_picture
+from gradscope.report.provenance import read_provenance
+from gradscope.study.results import Analysis
+
+SMALL = {"hidden": 6, "steps": 12, "sequences": 3, "batch": 4}
+
+
+def analysis_of(**settings: object) -> Analysis:
+    return gradscope.analyze(gradscope.Settings.from_dict({**SMALL, "updates": 3, **settings}))
+
+
+def pixels(content: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    return np.asarray(imread(io.BytesIO(content)), dtype=np.float64)
+
+
+@pytest.fixture(scope="module")
+def trained() -> Analysis:
+    return analysis_of()
+
+
+def test_the_report_is_a_slide_with_its_settings_inside(trained: Analysis, tmp_path: Path) -> None:
+    picture = tmp_path / "report.png"
+    picture.write_bytes(analysis_picture(trained, ".png"))
+
+    height, width, _ = pixels(picture.read_bytes()).shape
+
+    assert width / height == pytest.approx(16 / 9, rel=0.01)
+    assert width >= 1920
+    assert read_provenance(picture)["settings"] == trained.settings.as_dict()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+def test_the_same_analysis_gives_the_same_bytes(trained: Analysis, suffix: str) -> None:
+    assert analysis_picture(trained, suffix) == analysis_picture(trained, suffix)
+
+
+@pytest.mark.parametrize(("suffix", "start"), [(".svg", b"<?xml"), (".pdf", b"%PDF-")])
+def test_vector_formats_are_what_their_name_says(
+    trained: Analysis, suffix: str, start: bytes
+) -> None:
+    assert analysis_picture(trained, suffix).startswith(start)
+
+
+ODD = {
+    "no training": {"updates": 0},
+    "one step": {"steps": 1, "task": TaskName.SINE, "updates": 0},
+    "a product of exact zeros": {"activation": ActivationName.RELU, "gain": 0.0, "updates": 0},
+    "exploding": {"activation": ActivationName.IDENTITY, "gain": 30.0, "updates": 0},
+    "training that overflows at once": {
+        "activation": ActivationName.IDENTITY,
+        "gain": 1e14,
+        "steps": 12,
+        "updates": 5,
+    },
+    "a lag beyond those measured": {"max_lag": 2, "delay": 9},
+    "cross-entropy": {"task": TaskName.TEMPORAL_ORDER},
+    "chaos": {"init": InitializerName.GAUSSIAN, "gain": 3.0},
+}
+
+
+@pytest.mark.parametrize("settings", ODD.values(), ids=ODD.keys())
+def test_odd_analyses_are_drawn_without_a_warning(settings: dict[str, object]) -> None:
+    content = analysis_picture(analysis_of(**settings), ".png")
+
+    image = pixels(content)[..., :3].mean(axis=2)
+    assert (image < 0.5).mean() > 0.005  # there is ink on it
+
+
+def test_the_picture_shows_the_verdict_in_words(trained: Analysis) -> None:
+    text = analysis_picture(trained, ".svg").decode()
+
+    # Text is drawn as paths, each letter marked by a comment with the words of its line.
+    assert f"<!-- The gradient {_verb(trained.last.verdict.regime)}" in text
+
+
+def _verb(regime: Regime) -> str:
+    return {Regime.VANISHING: "vanishes", Regime.STABLE: "is stable"}[regime]
+
+
+def test_a_comparison_is_drawn_with_every_activation() -> None:
+    comparison = gradscope.compare(
+        gradscope.Settings.from_dict({**SMALL, "updates": 1}), list(ActivationName), (3, 9)
+    )
+
+    text = comparison_picture(comparison, ".svg").decode()
+
+    assert all(f"<!-- {activation} -->" in text for activation in ActivationName)
+
+
+def test_a_comparison_of_a_series_has_no_needed_lag_to_draw(tmp_path: Path) -> None:
+    series = tmp_path / "$x_1$ [red].csv"
+    series.write_text("\n".join(str(np.sin(t)) for t in range(90)))
+    settings = gradscope.Settings.from_dict({**SMALL, "updates": 1, "data": str(series)})
+
+    comparison = gradscope.compare(settings, (ActivationName.TANH,), (5, 10))
+
+    assert b"needed by the task" not in comparison_picture(comparison, ".svg")
+    assert b"$x_1$ [red].csv" in analysis_picture(comparison.analyses[0], ".svg")
+
+
+def test_drawing_leaves_the_settings_of_matplotlib_as_they_were(trained: Analysis) -> None:
+    before = dict(mpl.rcParams)
+
+    analysis_picture(trained, ".svg")
+
+    assert dict(mpl.rcParams) == before
+
+
+def test_pyplot_is_never_imported() -> None:
+    script = (
+        "import sys, json, gradscope; from gradscope.report.figures import analysis_picture;"
+        "s = gradscope.Settings(steps=4, hidden=3, updates=0);"
+        "analysis_picture(gradscope.analyze(s), '.png');"
+        "print(json.dumps('matplotlib.pyplot' in sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) is False
