@@ -69,7 +69,7 @@ def _read_classic(path: Path, gathering: Gathering) -> None:
         if matlab_class not in NUMERIC:
             gathering.skip(name, matlab_class)
             continue
-        gathering.budget.spend(8 * math.prod(shape), name)
+        gathering.budget.spend(8 * math.prod(int(n) for n in shape), name)
         matrix = np.asarray(
             scipy_io.loadmat(str(path), variable_names=[name], appendmat=False)[name]
         )

@@ -82,11 +82,13 @@ def strided_view(
     """
     described = [offset, *size, *stride]
     if any(type(number) is not int or not 0 <= number < 2**63 for number in described):
-        raise WeightsError("offset, size and stride must be integers of 0 or more")
+        raise WeightsError(
+            "offset, size and stride must be integers of 0 or more; the file is damaged or forged"
+        )
     if len(size) != len(stride) or len(size) > MOST_DIMENSIONS:
         raise WeightsError(
             f"it has {len(size)} sizes and {len(stride)} strides; equally many are needed, at most "
-            f"{MOST_DIMENSIONS}"
+            f"{MOST_DIMENSIONS}; the file is damaged or forged"
         )
     count = math.prod(size)
     if count == 0:
@@ -94,7 +96,8 @@ def strided_view(
     last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
     if last >= flat.size or count > flat.size:
         raise WeightsError(
-            f"it asks for {count} entries up to number {last} of a storage of {flat.size}"
+            f"it asks for {count} entries up to number {last} of a storage of {flat.size}; the "
+            "file is damaged or forged, or a tensor was expanded: save tensor.contiguous()"
         )
     steps = [step * flat.itemsize for step in stride]
     return np.lib.stride_tricks.as_strided(flat[offset:], size, steps, writeable=False)

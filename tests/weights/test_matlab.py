@@ -1,0 +1,118 @@
+"""MATLAB's files, old and new, give the same matrices; what is not numeric is left out."""
+
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradscope.errors import WeightsError
+from gradscope.weights.load import load_weights, read_file
+
+MAP = {"W": "W", "U": "U", "b": "b"}
+
+
+def written_by_scipy(path: Path, arrays: dict[str, Any], **options: Any) -> Path:
+    scipy_io = pytest.importorskip("scipy.io", reason="writes MATLAB files up to version 7")
+    scipy_io.savemat(path, arrays, **options)
+    return path
+
+
+def written_as_73(path: Path, arrays: dict[str, Any], matlab_class: str = "double") -> Path:
+    """Write what MATLAB's ``save -v7.3`` writes: HDF5 after a block of 512 bytes, columns first."""
+    h5py = pytest.importorskip("h5py", reason="writes MATLAB files of version 7.3")
+    with h5py.File(path, "w", userblock_size=512) as file:
+        for name, array in arrays.items():
+            file[name] = np.atleast_2d(array).T
+            file[name].attrs["MATLAB_class"] = np.bytes_(matlab_class)
+    with path.open("r+b") as file:
+        file.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64, Created on: by hand".ljust(124))
+        file.write(b"\x00\x02IM")
+    return path
+
+
+def network() -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    return {
+        "W": rng.normal(size=(4, 4)),
+        "U": rng.normal(size=(4, 2)),
+        "b": rng.normal(size=(4, 1)),
+    }
+
+
+@pytest.mark.parametrize("version", ["4", "5", "5 compressed", "7.3"])
+def test_every_version_gives_the_same_layer(tmp_path: Path, version: str) -> None:
+    arrays, path = network(), tmp_path / "net.mat"
+    if version == "7.3":
+        written_as_73(path, arrays)
+    else:
+        written_by_scipy(path, arrays, format=version[0], do_compression="compressed" in version)
+
+    (layer,) = load_weights(path, MAP).layers
+
+    np.testing.assert_array_equal(layer.recurrent_weights, arrays["W"])
+    np.testing.assert_array_equal(layer.input_weights, arrays["U"])
+    assert layer.input_bias is not None
+    np.testing.assert_array_equal(layer.input_bias, arrays["b"][:, 0])
+
+
+@pytest.mark.parametrize("code", ["<f4", "<i2", "|u1", "|b1"])
+def test_every_number_type_is_read(tmp_path: Path, code: str) -> None:
+    path = written_by_scipy(tmp_path / "net.mat", {"W": np.eye(3).astype(code)})
+
+    np.testing.assert_array_equal(read_file(path).arrays["W"], np.eye(3))
+
+
+def test_what_is_not_numeric_is_left_out(tmp_path: Path) -> None:
+    arrays = {"s": {"W": np.eye(2)}, "t": "text", "c": np.eye(2) * 1j, "l": np.array([1, "a"], "O")}
+
+    file = read_file(written_by_scipy(tmp_path / "net.mat", arrays))
+
+    assert not file.arrays
+    assert file.skipped == {"s": "struct", "t": "char", "c": "complex numbers", "l": "cell"}
+
+
+def test_text_in_a_new_file_is_left_out(tmp_path: Path) -> None:
+    path = written_as_73(tmp_path / "net.mat", {"t": np.array([[72, 105]], "u2")}, "char")
+
+    assert read_file(path).skipped == {"t": "char"}
+
+
+def test_fields_of_a_struct_in_a_new_file_have_dotted_names(tmp_path: Path) -> None:
+    path = written_as_73(tmp_path / "net.mat", {"net/W": np.eye(2)})
+
+    assert set(read_file(path).arrays) == {"net.W"}
+
+
+def test_a_compressed_bomb_is_refused_before_it_is_kept(tmp_path: Path) -> None:
+    scipy_io = pytest.importorskip("scipy.io", reason="reads MATLAB files up to version 7")
+    assert scipy_io
+    bomb = zlib.compress(bytes(2**28), 9)
+    header = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
+    path = tmp_path / "net.mat"
+    tag = (15).to_bytes(4, "little") + len(bomb).to_bytes(4, "little")
+    path.write_bytes(header + tag + bomb)
+
+    with pytest.raises(WeightsError, match="a compressed variable' would unfold"):
+        read_file(path)
+
+
+def test_a_matrix_that_declares_more_than_it_holds_is_refused(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py", reason="writes the file")
+    path = written_as_73(tmp_path / "net.mat", {"W": np.eye(2)})
+    with h5py.File(path, "r+") as file:
+        huge = file.create_dataset("V", shape=(2**20, 2**20), dtype="f8", chunks=(64, 64))
+        huge.attrs["MATLAB_class"] = np.bytes_("double")
+
+    with pytest.raises(WeightsError, match=r"'V' would unfold to 8.8e\+12 bytes"):
+        read_file(path)
+
+
+def test_a_file_of_the_name_alone_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("scipy", reason="reads MATLAB files without a signature")
+    path = tmp_path / "net.mat"
+    path.write_bytes(b"no matrix in here at all, and no header of MATLAB's either")
+
+    with pytest.raises(WeightsError, match="cannot be read as a MATLAB file"):
+        read_file(path)
