@@ -10,7 +10,7 @@ from gradscope.weights.contents import FileFormat, WeightFile, naming, reading
 from gradscope.weights.keras import CONFIG_MEMBER, WEIGHTS_MEMBER, read_keras, read_keras_h5
 from gradscope.weights.keras_layers import keras_layers, keras_readouts
 from gradscope.weights.layers import FoundNetwork
-from gradscope.weights.mapping import candidates, mapped_layer, parse_mapping
+from gradscope.weights.mapping import candidates, mapped_layer, parse_mapping, suggested_options
 from gradscope.weights.matlab import SIGNATURE_5, SIGNATURE_73, read_matlab
 from gradscope.weights.named_layers import named_layers, named_readouts
 from gradscope.weights.npz import ENDING, read_npz
@@ -52,11 +52,10 @@ def load_weights(
     """
     found = look_into(path, mapping)
     if not found.layers:
-        names, close = listed(tuple(found.file.arrays)), found.candidates
-        hint = f"--map W={close.recurrent[0]} --map U=NAME" if close.recurrent else "--map W=NAME"
+        names = listed(tuple(found.file.arrays))
         raise WeightsError(
             f"{path} holds no recurrent layer under a name that is known, only "
-            f"{names or 'nothing numeric'}; name the weights: {hint}"
+            f"{names or 'nothing numeric'}; name the weights: {suggested_options(found.candidates)}"
         )
     return found
 

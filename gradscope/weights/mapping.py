@@ -6,6 +6,7 @@ it: of a square W no shape can tell.
 """
 
 import difflib
+import shlex
 from collections.abc import Mapping, Sequence
 
 from gradscope.arrays import FloatArray
@@ -186,13 +187,24 @@ def candidates(file: WeightFile, hidden: int | None = None) -> Candidates:
     hidden : int, optional
         H, where W is known; else that of the likeliest W.
     """
-    matrices = {n: a for n, a in file.arrays.items() if a.ndim == 2 and a.size > 1}
+    matrices = {
+        name: array
+        for name, array in file.arrays.items()
+        if array.ndim == 2 and array.size > 1 and "bias" not in name
+    }
     squares = [name for name, array in matrices.items() if array.shape[0] == array.shape[1]]
     recurrent = _likeliest(squares, RECURRENT_WORDS)
     if hidden is None and recurrent:
         hidden = matrices[recurrent[0]].shape[0]
     fitting = [n for n, a in matrices.items() if hidden in a.shape and n not in recurrent[:1]]
     return Candidates(recurrent, _likeliest(fitting, INPUT_WORDS))
+
+
+def suggested_options(found: Candidates) -> str:
+    """Return the ``--map`` options to try first, as they are typed; NAME where nothing fits."""
+    options = (("W", found.recurrent), ("U", found.input))
+    names = [(letter, next(filter(str.isprintable, names), "NAME")) for letter, names in options]
+    return " ".join(f"--map {shlex.quote(f'{letter}={name}')}" for letter, name in names)
 
 
 def _likeliest(names: Sequence[str], words: Sequence[str]) -> tuple[str, ...]:

@@ -67,7 +67,9 @@ def torch_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
         _refuse_unlike(name)
     matches = [match for name in places if (match := RECURRENT.match(name))]
     order = {base: place for place, base in reversed(list(enumerate(m["base"] for m in matches)))}
-    for match in sorted(matches, key=lambda m: (order[m["base"]], int(m["layer"] or 0))):
+    for match in sorted(
+        matches, key=lambda m: (order[m["base"]], int(m["layer"] or 0), m["reverse"] or "")
+    ):
         yield _layer(file, places, match)
 
 

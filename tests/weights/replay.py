@@ -32,7 +32,8 @@ def replay(layer: RecurrentLayer, inputs: FloatArray, activation: str = "tanh") 
     backward = layer.direction is Direction.BACKWARD
     phi = FUNCTIONS[layer.activation or activation]
     batch, hidden = inputs.shape[1], layer.hidden_size
-    state, cell = np.zeros((batch, hidden)), np.zeros((batch, hidden))
+    state: FloatArray = np.zeros((batch, hidden))
+    cell: FloatArray = np.zeros((batch, hidden))
     states = []
     for x in inputs[::-1] if backward else inputs:
         state, cell = _step(layer, phi, x, state, cell)
