@@ -74,9 +74,13 @@ class Budget:
     """The bytes of float64 that a file may unfold to, and how many are spent."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         allowed = max(ALWAYS_ALLOWED, MOST_EXPANSION * path.stat().st_size)
         self._left = min(MOST_BYTES, allowed)
+
+    @property
+    def left(self) -> int:
+        """Bytes that are not spent."""
+        return self._left
 
     def spend(self, n_bytes: int, name: str) -> None:
         """Take bytes out of the budget before they are made.
@@ -88,7 +92,7 @@ class Budget:
         """
         if n_bytes > self._left:
             raise WeightsError(
-                f"{self._path}: {shown(name)} would unfold to {n_bytes:.3g} bytes, but of this "
+                f"{shown(name)} would unfold to {n_bytes:.3g} bytes, but of this "
                 f"file's allowance only {self._left:.3g} are left; save the recurrent weights alone"
             )
         self._left -= n_bytes
@@ -131,23 +135,22 @@ class Gathering:
     def _admit(self, name: str) -> None:
         if len(name) > LONGEST_NAME:
             raise WeightsError(
-                f"{self.path}: a name has {len(name)} characters, but {LONGEST_NAME} is the most; "
+                f"a name has {len(name)} characters, but {LONGEST_NAME} is the most; "
                 "save the weights under shorter names"
             )
         if name in self.arrays or name in self.skipped:
             raise WeightsError(
-                f"{self.path} holds {shown(name)} twice; save each array under a name of its own"
+                f"it holds {shown(name)} twice; save each array under a name of its own"
             )
         if len(self.arrays) + len(self.skipped) >= MOST_ARRAYS:
             raise WeightsError(
-                f"{self.path} holds more than {MOST_ARRAYS} arrays; save the recurrent weights "
-                "alone"
+                f"it holds more than {MOST_ARRAYS} arrays; save the recurrent weights alone"
             )
 
 
 @contextmanager
 def reading(path: Path, kind: str, remedy: str) -> Iterator[None]:
-    """Turn whatever a damaged file does to a parser into one line.
+    """Name the file in every error, and turn whatever it does to a parser into one line.
 
     Raises
     ------
@@ -155,7 +158,8 @@ def reading(path: Path, kind: str, remedy: str) -> Iterator[None]:
         In place of any other exception.
     """
     try:
-        yield
+        with naming(str(path)):
+            yield
     except GradscopeError:
         raise
     except Exception as error:
@@ -175,7 +179,7 @@ def naming(place: str) -> Iterator[None]:
         raise WeightsError(f"{place}: {error}") from error
 
 
-def library(name: str, extra: str, path: Path) -> Any:
+def library(name: str, extra: str) -> Any:
     """Return a library that only some formats need.
 
     Raises
@@ -188,5 +192,5 @@ def library(name: str, extra: str, path: Path) -> Any:
     except ImportError as error:
         package = name.partition(".")[0]
         raise WeightsError(
-            f"{path} needs {package}, which is not installed; pip install 'gradscope[{extra}]'"
+            f"it needs {package}, which is not installed; pip install 'gradscope[{extra}]'"
         ) from error

@@ -18,7 +18,6 @@ from gradscope.weights.contents import (
     Gathering,
     WeightFile,
     library,
-    naming,
     reading,
 )
 from gradscope.weights.hdf5 import data_sets
@@ -49,7 +48,7 @@ def read_keras(path: Path) -> WeightFile:
     with open_members(path, gathering.budget, KIND, REMEDY) as members:
         config = json.loads(members.read(CONFIG_MEMBER, LONGEST_CONFIG))
         inner = BytesIO(members.read(WEIGHTS_MEMBER))
-        names = _gather(path, inner, gathering)[0]
+        names = _gather(inner, gathering)[0]
     return gathering.finish(FileFormat.KERAS, {"config": config, "names": names})
 
 
@@ -57,18 +56,16 @@ def read_keras_h5(path: Path) -> WeightFile:
     """Read every array of a ``.weights.h5`` or legacy ``.h5`` file; see ``read_keras``."""
     gathering = Gathering.of(path)
     with reading(path, KIND, REMEDY):
-        names, text = _gather(path, path, gathering)
+        names, text = _gather(path, gathering)
         config = json.loads(text) if text else None
     return gathering.finish(FileFormat.KERAS, {"config": config, "names": names})
 
 
-def _gather(
-    path: Path, source: Path | BytesIO, gathering: Gathering
-) -> tuple[dict[str, str], str | None]:
+def _gather(source: Path | BytesIO, gathering: Gathering) -> tuple[dict[str, str], str | None]:
     """Gather every array of an HDF5 file; return names of layers, and the configuration if any."""
-    h5py = library("h5py", "weights", path)
+    h5py = library("h5py", "weights")
     names: dict[str, str] = {}
-    with h5py.File(source, "r") as file, naming(str(path)):
+    with h5py.File(source, "r") as file:
         for name, data_set in data_sets(h5py, file):
             group = name.rpartition("/")[0]
             if group and "name" in data_set.parent.attrs:

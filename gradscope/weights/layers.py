@@ -179,6 +179,13 @@ class RecurrentLayer:
         return self.recurrent_weights[top : top + self.hidden_size]
 
 
+def as_vector(array: FloatArray | None) -> FloatArray | None:
+    """Return a bias (n,) that may have come as (n,1) or (1,n), as MATLAB keeps vectors."""
+    if array is None or sum(n != 1 for n in array.shape) > 1:
+        return array
+    return array.reshape(-1)
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Readout:
     """A linear layer that may read the state: V (O,H) and c (O,), None where there is no bias."""

@@ -13,7 +13,7 @@ from gradscope.arrays import FloatArray
 from gradscope.data.columns import listed, shown
 from gradscope.errors import WeightsError
 from gradscope.weights.contents import WeightFile
-from gradscope.weights.layers import Candidates, LayerKind, Readout, RecurrentLayer
+from gradscope.weights.layers import Candidates, LayerKind, Readout, RecurrentLayer, as_vector
 
 LETTERS = ("W", "U", "b", "V", "c")
 NEEDED = ("W", "U")
@@ -154,16 +154,17 @@ def _matrix(file: WeightFile, mapping: Mapping[str, str], letter: str) -> FloatA
 def _vector(
     file: WeightFile, mapping: Mapping[str, str], letter: str, size: int
 ) -> FloatArray | None:
-    """Return a bias (n,); MATLAB has vectors as (n,1) or (1,n)."""
+    """Return a bias (n,), None where none is named."""
     if letter not in mapping:
         return None
     array = _array(file, letter, mapping[letter])
-    if array.size != size or sum(n > 1 for n in array.shape) > 1:
+    bias = as_vector(array)
+    if bias is None or bias.shape != (size,):
         raise WeightsError(
             f"--map {letter}={mapping[letter]} has shape {array.shape}, but {letter} needs "
             f"({size},); name another array, or leave it out"
         )
-    return array.reshape(-1)
+    return bias
 
 
 def _turned_or_other(inputs: FloatArray, hidden: int, name: str, file: WeightFile) -> str:

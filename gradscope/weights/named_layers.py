@@ -8,7 +8,7 @@ state. It saves neither α nor φ.
 from collections.abc import Iterable, Iterator
 
 from gradscope.weights.contents import WeightFile
-from gradscope.weights.layers import LayerKind, Readout, RecurrentLayer, StateKind
+from gradscope.weights.layers import LayerKind, Readout, RecurrentLayer, StateKind, as_vector
 
 OURS = ("input_weights", "recurrent_weights", "hidden_bias", "output_weights", "output_bias")
 PSYCHRNN = ("W_in", "W_rec", "b_rec", "W_out", "b_out")
@@ -24,7 +24,7 @@ def named_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
             name="run",
             input_weights=file.arrays["input_weights"],
             recurrent_weights=file.arrays["recurrent_weights"],
-            input_bias=file.arrays.get("hidden_bias"),
+            input_bias=as_vector(file.arrays.get("hidden_bias")),
             activation=activation if isinstance(activation, str) else None,
         )
     if set(PSYCHRNN[:3]) <= set(file.arrays):
@@ -33,7 +33,7 @@ def named_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
             name="W_rec",
             input_weights=file.arrays["W_in"],
             recurrent_weights=file.arrays["W_rec"],
-            input_bias=file.arrays["b_rec"].reshape(-1),
+            input_bias=as_vector(file.arrays["b_rec"]),
             leak=None,
             state=StateKind.PRE,
         )
@@ -46,4 +46,4 @@ def named_readouts(file: WeightFile, layers: Iterable[RecurrentLayer]) -> Iterat
         weights_name, bias_name = names[layer.name]
         weights, bias = file.arrays.get(weights_name), file.arrays.get(bias_name)
         if weights is not None and weights.shape[1:] == (layer.hidden_size,):
-            yield Readout(weights_name, weights, None if bias is None else bias.reshape(-1))
+            yield Readout(weights_name, weights, as_vector(bias))

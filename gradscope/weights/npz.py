@@ -41,7 +41,7 @@ def read_npz(path: Path) -> WeightFile:
     with open_members(path, gathering.budget, "a NumPy archive", REMEDY) as members:
         for member in members.names:
             name = member.removesuffix(ENDING)
-            array = _array(path, name, members.read(member))
+            array = _array(name, members.read(member))
             if array is None:
                 gathering.skip(name, "objects, which NumPy pickles")
             elif array.dtype.kind in "biuf":
@@ -53,7 +53,7 @@ def read_npz(path: Path) -> WeightFile:
     return gathering.finish(FileFormat.NPZ, about)
 
 
-def _array(path: Path, name: str, raw: bytes) -> np.ndarray[Any, Any] | None:
+def _array(name: str, raw: bytes) -> np.ndarray[Any, Any] | None:
     """Return the array in one member, None where it can only be unpickled."""
     file = BytesIO(raw)
     version = np.lib.format.read_magic(file)
@@ -68,7 +68,7 @@ def _array(path: Path, name: str, raw: bytes) -> np.ndarray[Any, Any] | None:
     wanted, left = math.prod(shape) * dtype.itemsize, len(raw) - file.tell()
     if any(n < 0 for n in shape) or wanted != left:
         raise WeightsError(
-            f"{path}: {shown(name)} of shape {shown(str(shape))} takes {wanted:.6g} bytes, but "
+            f"{shown(name)} of shape {shown(str(shape))} takes {wanted:.6g} bytes, but "
             f"{left} are there; {REMEDY}"
         )
     flat = np.frombuffer(raw, dtype=dtype, offset=file.tell())

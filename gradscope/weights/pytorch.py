@@ -112,13 +112,12 @@ def read_pytorch(path: Path) -> WeightFile:
     """
     gathering = Gathering.of(path)
     with open_members(path, gathering.budget, "a PyTorch checkpoint", REMEDY) as members:
-        root = _root(path, members)
+        root = _root(members)
         data = members.read(f"{root}data.pkl", LARGEST_PICKLE)
-        with naming(str(path)):
-            tree = read_pickle(data, MAKERS, PLAIN, _storage)
-        storages = _Storages(path, members, root)
-        for name, tensor in _named_tensors(path, tree):
-            with naming(f"{path}: {shown(name)}"):
+        tree = read_pickle(data, MAKERS, PLAIN, _storage)
+        storages = _Storages(members, root)
+        for name, tensor in _named_tensors(tree):
+            with naming(shown(name)):
                 flat = storages.numbers(tensor)
                 view = strided_view(flat, tensor.offset, tensor.size, tensor.stride)
             gathering.keep(name, view, tensor.number_type)
@@ -128,10 +127,10 @@ def read_pytorch(path: Path) -> WeightFile:
 class _Storages:
     """The storages of one archive, each read once however many tensors share it."""
 
-    def __init__(self, path: Path, members: ZipMembers, root: str) -> None:
+    def __init__(self, members: ZipMembers, root: str) -> None:
         self._members = members
         self._root = root
-        self._byte_order = self._read_byte_order(path)
+        self._byte_order = self._read_byte_order()
         self._read: dict[tuple[str, str], NumberArray] = {}
 
     def numbers(self, tensor: _Tensor) -> NumberArray:
@@ -148,30 +147,28 @@ class _Storages:
             self._read[place] = flat_numbers(raw, number_type, self._byte_order)
         return self._read[place]
 
-    def _read_byte_order(self, path: Path) -> str:
+    def _read_byte_order(self) -> str:
         name = f"{self._root}byteorder"  # Not there before PyTorch 2.1
         order = self._members.read(name, 16).decode("ascii") if name in self._members.names else ""
         if order not in ("", "little", "big"):
-            raise WeightsError(f"{path}: the byte order is {shown(order)}; {REMEDY}")
+            raise WeightsError(f"the byte order is {shown(order)}; {REMEDY}")
         return order or "little"
 
 
-def _root(path: Path, members: ZipMembers) -> str:
+def _root(members: ZipMembers) -> str:
     """Return the folder within the archive, with its slash."""
     places = [name for name in members.names if name.count("/") == 1 and name.endswith("/data.pkl")]
     if any("/code/" in name or name.endswith("/constants.pkl") for name in members.names):
         raise WeightsError(
-            f"{path} is a TorchScript archive, a program and not its weights; load it with "
+            "it is a TorchScript archive, a program and not its weights; load it with "
             f"torch.jit.load and {REMEDY}"
         )
     if len(places) != 1:
-        raise WeightsError(
-            f"{path} is a zip with {len(places)} pickles of tensors, not one; {REMEDY}"
-        )
+        raise WeightsError(f"it is a zip with {len(places)} pickles of tensors, not one; {REMEDY}")
     return places[0].removesuffix("data.pkl")
 
 
-def _named_tensors(path: Path, tree: Any) -> Iterator[tuple[str, _Tensor]]:
+def _named_tensors(tree: Any) -> Iterator[tuple[str, _Tensor]]:
     """Yield every tensor in nested dicts and lists with its dotted name."""
     waiting: list[tuple[str, int, Any]] = [("", 0, tree)]
     for _ in range(MOST_ARRAYS * 10):
@@ -190,7 +187,7 @@ def _named_tensors(path: Path, tree: Any) -> Iterator[tuple[str, _Tensor]]:
         below = [(f"{name}.{key}" if name else key, depth + 1, each) for key, each in inside]
         waiting.extend(reversed(below))
     raise WeightsError(
-        f"{path} nests dicts more than {DEEPEST} deep, or in a circle; save the state_dict alone: "
+        f"it nests dicts more than {DEEPEST} deep, or in a circle; save the state_dict alone: "
         "torch.save(model.state_dict(), 'weights.pt')"
     )
 

@@ -67,11 +67,11 @@ def read_safetensors(path: Path) -> WeightFile:
     gathering = Gathering.of(path)
     with reading(path, "a safetensors file", REMEDY), path.open("rb") as file:
         size = path.stat().st_size
-        header = _header(path, file, size)
+        header = _header(file, size)
         metadata = header.pop("__metadata__", {})
-        entries = [_entry(path, name, values) for name, values in header.items()]
+        entries = [_entry(name, values) for name, values in header.items()]
         start = file.tell()
-        _check_cover(path, entries, size - start)
+        _check_cover(entries, size - start)
         for entry in entries:
             if entry.code not in NUMBER_TYPES:
                 gathering.skip(entry.name, f"numbers of type {entry.code}")
@@ -83,11 +83,11 @@ def read_safetensors(path: Path) -> WeightFile:
     return gathering.finish(FileFormat.SAFETENSORS, {"metadata": metadata})
 
 
-def _header(path: Path, file: BinaryIO, size: int) -> dict[str, Any]:
+def _header(file: BinaryIO, size: int) -> dict[str, Any]:
     length = int.from_bytes(file.read(LENGTH_BYTES), "little")
     if length > min(LONGEST_HEADER, size - LENGTH_BYTES):
         raise WeightsError(
-            f"{path}: the header is said to have {length} bytes, but the file has {size}; it is "
+            f"the header is said to have {length} bytes, but the file has {size}; it is "
             f"cut short: {REMEDY}"
         )
     header = json.loads(file.read(length), object_pairs_hook=_once)
@@ -104,34 +104,34 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return names
 
 
-def _entry(path: Path, name: str, values: Any) -> _Entry:
+def _entry(name: str, values: Any) -> _Entry:
     code, shape = values["dtype"], values["shape"]
     begin, end = values["data_offsets"]
     whole = [*shape, begin, end]
     if any(type(n) is not int or not 0 <= n < 2**63 for n in whole) or len(shape) > MOST_DIMENSIONS:
-        raise WeightsError(f"{path}: {shown(name)} has shape {shown(str(shape))}; {REMEDY}")
+        raise WeightsError(f"{shown(name)} has shape {shown(str(shape))}; {REMEDY}")
     entry = _Entry(name, str(code), tuple(shape), begin, end)
     wanted = math.prod(shape) * width(NUMBER_TYPES[code]) if code in NUMBER_TYPES else end - begin
     if end - begin != wanted:
         raise WeightsError(
-            f"{path}: {shown(name)} of shape {entry.shape} takes {wanted:.6g} bytes, but the "
+            f"{shown(name)} of shape {entry.shape} takes {wanted:.6g} bytes, but the "
             f"header gives it {end - begin}; {REMEDY}"
         )
     return entry
 
 
-def _check_cover(path: Path, entries: list[_Entry], n_bytes: int) -> None:
+def _check_cover(entries: list[_Entry], n_bytes: int) -> None:
     """Refuse places that overlap, leave a hole, or reach beyond the file."""
     reached = 0
     for entry in sorted(entries, key=lambda each: (each.begin, each.end)):
         if entry.begin != reached:
             raise WeightsError(
-                f"{path}: {shown(entry.name)} begins at byte {entry.begin}, but the one before "
+                f"{shown(entry.name)} begins at byte {entry.begin}, but the one before "
                 f"ends at {reached}; {REMEDY}"
             )
         reached = entry.end
     if reached != n_bytes:
         raise WeightsError(
-            f"{path}: the header speaks of {reached} bytes, but {n_bytes} follow; the file is cut "
+            f"the header speaks of {reached} bytes, but {n_bytes} follow; the file is cut "
             f"short or damaged: {REMEDY}"
         )

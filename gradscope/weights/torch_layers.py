@@ -20,6 +20,7 @@ from gradscope.weights.layers import (
     LayerKind,
     Readout,
     RecurrentLayer,
+    as_vector,
 )
 
 WRAPPERS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module"})
@@ -95,8 +96,8 @@ def _layer(file: WeightFile, places: Mapping[str, str], match: re.Match[str]) ->
         direction=Direction.BACKWARD if match["reverse"] else Direction.FORWARD,
         input_weights=inputs,
         recurrent_weights=recurrent,
-        input_bias=arrays["bias_ih"],
-        recurrent_bias=arrays["bias_hh"],
+        input_bias=as_vector(arrays["bias_ih"]),
+        recurrent_bias=as_vector(arrays["bias_hh"]),
         activation=activation,
         gate_activation=gate_activation,
         reset_after=True if kind is LayerKind.GRU else None,
@@ -148,6 +149,6 @@ def torch_readouts(file: WeightFile, layers: Iterable[RecurrentLayer]) -> Iterat
         weights = file.arrays[place]
         base, _, last = name.rpartition(".")
         if last == "weight" and "emb" not in base and weights.ndim == 2:
-            bias = file.arrays.get(place.removesuffix("weight") + "bias")
+            bias = as_vector(file.arrays.get(place.removesuffix("weight") + "bias"))
             if weights.shape[1] in sizes and (bias is None or bias.shape == weights.shape[:1]):
                 yield Readout(base, weights, bias)

@@ -21,20 +21,20 @@ class ZipMembers:
     """The members of an open archive, each read at most as far as it says it goes."""
 
     def __init__(self, path: Path, archive: zipfile.ZipFile, budget: Budget) -> None:
-        self._path = path
+        self._file_size = path.stat().st_size
         self._archive = archive
         self._budget = budget
         entries = archive.infolist()
         if len(entries) > MOST_ARRAYS:
             raise WeightsError(
-                f"{path} has {len(entries)} members, but {MOST_ARRAYS} is the most; save the "
+                f"it has {len(entries)} members, but {MOST_ARRAYS} is the most; save the "
                 "recurrent weights alone"
             )
         self._entries = {entry.filename: entry for entry in entries if not entry.is_dir()}
         for entry in entries:
             self._check(entry)
         if len({entry.filename for entry in entries}) < len(entries):
-            raise WeightsError(f"{path} holds a member twice; save the weights again")
+            raise WeightsError("it holds a member twice; save the weights again")
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -55,12 +55,12 @@ class ZipMembers:
         """
         if name not in self._entries:
             raise WeightsError(
-                f"{self._path} has no member {shown(name)}; the file is damaged: save it again"
+                f"it has no member {shown(name)}; the file is damaged: save it again"
             )
         size = self.size(name)
         if at_most is not None and size > at_most:
             raise WeightsError(
-                f"{self._path}: {shown(name)} has {size} bytes, but {at_most} is the most; save "
+                f"{shown(name)} has {size} bytes, but {at_most} is the most; save "
                 "the recurrent weights alone"
             )
         self._budget.spend(size, name)
@@ -70,12 +70,17 @@ class ZipMembers:
         place = PurePosixPath(entry.filename.replace("\\", "/"))
         if place.is_absolute() or ".." in place.parts or ":" in entry.filename:
             raise WeightsError(
-                f"{self._path}: the member {shown(entry.filename)} points out of the archive; "
+                f"the member {shown(entry.filename)} points out of the archive; "
                 "do not trust this file"
+            )
+        if entry.compress_size > self._file_size:
+            raise WeightsError(
+                f"{shown(entry.filename)} is said to take {entry.compress_size} "
+                "bytes, more than the file has; it is cut short or damaged: save it again"
             )
         if entry.flag_bits & ENCRYPTED or entry.compress_type not in METHODS:
             raise WeightsError(
-                f"{self._path}: {shown(entry.filename)} is encrypted or packed by method "
+                f"{shown(entry.filename)} is encrypted or packed by method "
                 f"{entry.compress_type}; save it stored or deflated (methods 0 and 8)"
             )
 

@@ -78,7 +78,6 @@ def test_places_that_are_no_files_are_refused(tmp_path: Path) -> None:
     [
         (b"\x89HDF\r\n\x1a\n", "h5py", "weights"),
         (b"MATLAB 7.3 MAT-file", "h5py", "matlab"),
-        (b"MATLAB 5.0 MAT-file".ljust(128), "scipy", "matlab"),
     ],
 )
 def test_a_missing_library_is_named_with_the_line_that_installs_it(
@@ -86,8 +85,7 @@ def test_a_missing_library_is_named_with_the_line_that_installs_it(
 ) -> None:
     path = tmp_path / "net"
     path.write_bytes(content)
-    for name in (module, f"{module}.io"):
-        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, module, None)
 
     with pytest.raises(GradscopeError) as caught:
         load_weights(path)
