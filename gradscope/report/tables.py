@@ -53,11 +53,11 @@ def analysis_page(analysis: Analysis, screen: Screen) -> RenderableType:
         Text(),
         Text(profile_plot(analysis, screen)),
         Text(),
-        *_bullets("Why", [reason_sentence(each) for each in verdict.reasons], screen),
+        *bullets("Why", [reason_sentence(each) for each in verdict.reasons], screen),
     ]
     if analysis.remedies:
         advice = [remedy_sentence(each) for each in analysis.remedies]
-        parts += [Text(), *_bullets("What to do", advice, screen)]
+        parts += [Text(), *bullets("What to do", advice, screen)]
     return Group(*parts)
 
 
@@ -70,14 +70,16 @@ def _opening(analysis: Analysis, screen: Screen) -> list[RenderableType]:
     ]
 
 
-def _bullets(title: str, sentences: Sequence[str], screen: Screen) -> list[RenderableType]:
+def bullets(title: str, sentences: Sequence[str], screen: Screen) -> list[RenderableType]:
+    """Return a title and sentences under it, each with a bullet."""
     points = Table.grid(padding=(0, 1))
     for sentence in sentences:
         points.add_row(Text(screen.say("•")), Text(screen.say(sentence)))
     return [Text(title, style="bold"), Padding(points, (0, 0, 0, 1))]
 
 
-def _table(titles: Sequence[str], screen: Screen, gap: int) -> Table:
+def plain_table(titles: Sequence[str], screen: Screen, gap: int) -> Table:
+    """Return an empty table without lines; columns of words stand left, of numbers right."""
     table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0))
     for title in titles:
         justify = "left" if title in WORDY else "right"
@@ -86,16 +88,17 @@ def _table(titles: Sequence[str], screen: Screen, gap: int) -> Table:
     return table
 
 
-def _add(table: Table, cells: Iterable[str], screen: Screen) -> None:
+def add_cells(table: Table, cells: Iterable[str], screen: Screen) -> None:
+    """Add a row of texts to a table."""
     table.add_row(*(Text(screen.say(cell)) for cell in cells))
 
 
 def stage_table(analysis: Analysis, screen: Screen) -> Table:
     """Return the numbers of every stage, a column each."""
     stages = (stage_title(stage.name, analysis.training) for stage in analysis.stages)
-    table = _table(["", *stages], screen, gap=3)
+    table = plain_table(["", *stages], screen, gap=3)
     for title, cells in _stage_rows(analysis):
-        _add(table, [title, *cells], screen)
+        add_cells(table, [title, *cells], screen)
     return table
 
 
@@ -164,14 +167,14 @@ def comparison_page(comparison: Comparison, screen: Screen) -> RenderableType:
     length.
     """
     first = comparison.analyses[0]
-    table = _table(COMPARISON_TITLES, screen, gap=1 if screen.width < 100 else 3)
+    table = plain_table(COMPARISON_TITLES, screen, gap=1 if screen.width < 100 else 3)
     before = first.settings.activation
     for analysis in comparison.analyses:
         if analysis.settings.activation != before:
             table.add_section()
             table.add_row()
         before = analysis.settings.activation
-        _add(table, _comparison_cells(analysis), screen)
+        add_cells(table, _comparison_cells(analysis), screen)
     return Group(
         Text(screen.say(f"{comparison_headline(comparison)}."), style="bold"),
         Text(screen.say(_shared(first)), style="dim"),
@@ -218,12 +221,12 @@ def training_page(
     """Return the page of ``train``: the verdict, and how loss, gradient norm and horizon went."""
     history = analysis.training
     titles = ("update", "error a step", "gradient norm, unclipped", "memory horizon")
-    table = _table(titles, screen, gap=3)
+    table = plain_table(titles, screen, gap=3)
     targets = history.target_steps if history is not None else 1
     for each in checkpoints:
         reach = "beyond" if each.horizon is None else str(each.horizon)
         cells = (str(each.update), number(each.loss / targets), number(each.gradient_norm), reach)
-        _add(table, cells, screen)
+        add_cells(table, cells, screen)
     baseline = analysis.facts.baseline
     before, after = analysis.stages[0].error, analysis.last.error
     closing = [
@@ -240,9 +243,9 @@ def check_page(rows: Sequence[CheckRow], screen: Screen) -> RenderableType:
     """Return the page of ``check``: every comparison with its deviation."""
     failed = sum(not row.passed for row in rows)
     verdict = "All checks pass." if not failed else f"{failed} of {len(rows)} checks fail."
-    table = _table(("quantity", "against", "deviation", "allowed", "result"), screen, gap=2)
+    table = plain_table(("quantity", "against", "deviation", "allowed", "result"), screen, gap=2)
     for row in rows:
         result = "ok" if row.passed else "FAILS"
         deviation, allowed = f"{row.deviation:.1e}", f"{row.tolerance:.0e}"
-        _add(table, (row.quantity, row.against, deviation, allowed, result), screen)
+        add_cells(table, (row.quantity, row.against, deviation, allowed, result), screen)
     return Group(Text(verdict, style="bold"), Text(), table)
