@@ -39,7 +39,10 @@ CAUSE_ROWS = (
     ("  saturation", "saturation"),
 )
 
-WORDY = frozenset({"", "activation", "gradient", "learned", "quantity", "against", "result"})
+WORDY = frozenset(
+    {"", "activation", "gradient", "learned", "quantity", "against", "result"}
+    | {"layer", "kind", "gate", "array", "shape", "stored as"}
+)
 """Columns of words, set to the left; numbers are set to the right."""
 
 

@@ -7,7 +7,6 @@ arrays mean is in ``keras_layers``. Source: Keras 3, ``saving/saving_lib.py`` an
 """
 
 import json
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from gradscope.weights.contents import (
     library,
     reading,
 )
-from gradscope.weights.hdf5 import data_sets
+from gradscope.weights.hdf5 import data_sets, open_hdf5
 from gradscope.weights.zip_members import open_members
 
 KIND = "a Keras model"
@@ -47,7 +46,7 @@ def read_keras(path: Path) -> WeightFile:
     gathering = Gathering.of(path)
     with open_members(path, gathering.budget, KIND, REMEDY) as members:
         config = json.loads(members.read(CONFIG_MEMBER, LONGEST_CONFIG))
-        inner = BytesIO(members.read(WEIGHTS_MEMBER))
+        inner = members.read(WEIGHTS_MEMBER)
         names = _gather(inner, gathering)[0]
     return gathering.finish(FileFormat.KERAS, {"config": config, "names": names})
 
@@ -61,11 +60,11 @@ def read_keras_h5(path: Path) -> WeightFile:
     return gathering.finish(FileFormat.KERAS, {"config": config, "names": names})
 
 
-def _gather(source: Path | BytesIO, gathering: Gathering) -> tuple[dict[str, str], str | None]:
+def _gather(source: Path | bytes, gathering: Gathering) -> tuple[dict[str, str], str | None]:
     """Gather every array of an HDF5 file; return names of layers, and the configuration if any."""
     h5py = library("h5py", "weights")
     names: dict[str, str] = {}
-    with h5py.File(source, "r") as file:
+    with open_hdf5(h5py, source) as file:
         for name, data_set in data_sets(h5py, file):
             group = name.rpartition("/")[0]
             if group and "name" in data_set.parent.attrs:

@@ -168,8 +168,10 @@ def _vector(
 
 
 def _turned_or_other(inputs: FloatArray, hidden: int, name: str, file: WeightFile) -> str:
+    if inputs.shape[1] == hidden and name.endswith(TRANSPOSED):
+        return f"it fits as it is: write U={name.removesuffix(TRANSPOSED)}"
     if inputs.shape[1] == hidden:
-        return f"if it multiplies rows (x @ U), write U={name.removesuffix(TRANSPOSED)}{TRANSPOSED}"
+        return f"if it multiplies rows (x @ U), write U={name}{TRANSPOSED}"
     return _suggestion("U", candidates(file, hidden).input)
 
 

@@ -16,7 +16,7 @@ from gradscope.weights.contents import (
     library,
     reading,
 )
-from gradscope.weights.hdf5 import data_sets
+from gradscope.weights.hdf5 import data_sets, open_hdf5
 from gradscope.weights.matlab_classic import HEADER_5, NUMERIC, Matrix, matrices_4, matrices_5
 
 REMEDY = "save it again in MATLAB: save('weights.mat', 'W', 'U', 'b', '-v7')"
@@ -64,7 +64,7 @@ def _keep(matrices: Iterable[Matrix], gathering: Gathering) -> None:
 def _read_hdf5(path: Path, gathering: Gathering) -> None:
     """Gather the matrices of a version 7.3 file, their dimensions put back in MATLAB's order."""
     h5py = library("h5py", "matlab")
-    with h5py.File(path, "r") as file:
+    with open_hdf5(h5py, path) as file:
         for name, data_set in data_sets(h5py, file):
             if name.startswith("#"):
                 continue  # MATLAB's own store of what cells and structs refer to

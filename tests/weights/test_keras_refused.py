@@ -118,6 +118,21 @@ def test_a_data_set_that_declares_more_than_it_holds_is_refused(tmp_path: Path) 
     assert "'W' would unfold to 8.8e+12 bytes" in refusal(written(tmp_path / "net.h5", fill))
 
 
+def test_texts_over_which_hdf5_would_loop_for_ever_are_refused(tmp_path: Path) -> None:
+    def fill(file: Any) -> None:
+        cell(file, "rnn", 2)
+        file["rnn"].attrs["name"] = "text of a length of its own"
+
+    path = written(tmp_path / "net.h5", fill)
+    raw = bytearray(path.read_bytes())
+    free = raw.index(b"text of a length") + 32  # Behind the one text, padded to 8 bytes
+    assert int.from_bytes(raw[free + 8 : free + 16], "little") > 0xF00
+    for size in (0, 8, 0xF00, 2**40):
+        raw[free : free + 16] = bytes(8) + size.to_bytes(8, "little")
+        path.write_bytes(raw)
+        assert "a collection of texts in it is damaged" in refusal(path)
+
+
 def test_text_in_a_file_is_left_out(tmp_path: Path) -> None:
     path = written(tmp_path / "net.h5", lambda file: file.create_dataset("note", data="text"))
 

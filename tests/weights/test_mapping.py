@@ -75,6 +75,7 @@ def test_a_name_that_ends_so_by_itself_is_not_turned(tmp_path: Path) -> None:
         (["W=out.weight", NAMED[1]], "W of a vanilla cell is square; candidates are 'rnn.h2h"),
         (["W=out.bias", NAMED[1]], "has shape (3,), but W is a matrix"),
         ([NAMED[0], "U=rows"], "if it multiplies rows (x @ U), write U=rows.T"),
+        ([NAMED[0], "U=i2h.weight.T"], "it fits as it is: write U=i2h.weight"),
         ([NAMED[0], "U=embed.weight"], "so U needs 4 rows; candidates are 'i2h.weight'"),
         ([*NAMED, "b=out.bias"], "has shape (3,), but b needs (4,)"),
         ([*NAMED, "V=rows.T"], "so V needs 4 columns"),
