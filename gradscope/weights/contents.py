@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -179,8 +178,9 @@ def naming(place: str) -> Iterator[None]:
         raise WeightsError(f"{place}: {error}") from error
 
 
-def library(name: str, extra: str) -> Any:
-    """Return a library that only some formats need.
+@contextmanager
+def needing(package: str, extra: str) -> Iterator[None]:
+    """Import in the body what only some formats need.
 
     Raises
     ------
@@ -188,9 +188,8 @@ def library(name: str, extra: str) -> Any:
         If it is not installed, with the line that installs it.
     """
     try:
-        return import_module(name)
+        yield
     except ImportError as error:
-        package = name.partition(".")[0]
         raise WeightsError(
             f"it needs {package}, which is not installed; pip install 'gradscope[{extra}]'"
         ) from error

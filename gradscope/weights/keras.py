@@ -16,7 +16,7 @@ from gradscope.weights.contents import (
     FileFormat,
     Gathering,
     WeightFile,
-    library,
+    needing,
     reading,
 )
 from gradscope.weights.hdf5 import data_sets, open_hdf5
@@ -62,7 +62,8 @@ def read_keras_h5(path: Path) -> WeightFile:
 
 def _gather(source: Path | bytes, gathering: Gathering) -> tuple[dict[str, str], str | None]:
     """Gather every array of an HDF5 file; return names of layers, and the configuration if any."""
-    h5py = library("h5py", "weights")
+    with needing("h5py", "weights"):
+        import h5py  # type: ignore[import-untyped]
     names: dict[str, str] = {}
     with open_hdf5(h5py, source) as file:
         for name, data_set in data_sets(h5py, file):

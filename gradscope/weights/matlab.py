@@ -13,7 +13,7 @@ from gradscope.weights.contents import (
     FileFormat,
     Gathering,
     WeightFile,
-    library,
+    needing,
     reading,
 )
 from gradscope.weights.hdf5 import data_sets, open_hdf5
@@ -63,7 +63,8 @@ def _keep(matrices: Iterable[Matrix], gathering: Gathering) -> None:
 
 def _read_hdf5(path: Path, gathering: Gathering) -> None:
     """Gather the matrices of a version 7.3 file, their dimensions put back in MATLAB's order."""
-    h5py = library("h5py", "matlab")
+    with needing("h5py", "matlab"):
+        import h5py  # type: ignore[import-untyped]
     with open_hdf5(h5py, path) as file:
         for name, data_set in data_sets(h5py, file):
             if name.startswith("#"):

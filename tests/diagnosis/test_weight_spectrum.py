@@ -29,6 +29,16 @@ def test_a_rotation_is_normal_and_turns_by_its_angle() -> None:
     assert spectrum.outside.all()
 
 
+def test_an_orthogonal_matrix_kept_in_float32_does_not_reach_outside() -> None:
+    orthogonal, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(40, 40)))
+    rounded = orthogonal.astype(np.float32).astype(np.float64)
+
+    spectrum = weight_spectrum(rounded)
+
+    assert spectrum.spectral_radius > 1.0
+    assert not spectrum.outside.any()
+
+
 def test_a_shift_is_wholly_non_normal() -> None:
     spectrum = weight_spectrum(np.eye(5, k=1))
 

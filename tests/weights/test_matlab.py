@@ -1,5 +1,6 @@
 """MATLAB's files, old and new, give the same matrices; what is not numeric is left out."""
 
+import tracemalloc
 import zlib
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from gradscope.errors import WeightsError
+from gradscope.weights.contents import ALWAYS_ALLOWED
 from gradscope.weights.load import load_weights, read_file
 
 MAP = {"W": "W", "U": "U", "b": "b"}
@@ -112,7 +114,20 @@ def test_a_compressed_bomb_is_refused_before_it_is_kept(tmp_path: Path) -> None:
     tag = (15).to_bytes(4, "little") + len(bomb).to_bytes(4, "little")
     path.write_bytes(header + tag + bomb)
 
+    tracemalloc.start()
     with pytest.raises(WeightsError, match="a compressed variable' would unfold"):
+        read_file(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert peak < 3 * ALWAYS_ALLOWED  # zlib doubles its buffer as it goes
+
+
+def test_a_variable_longer_than_the_file_is_refused(tmp_path: Path) -> None:
+    path = written_by_scipy(tmp_path / "net.mat", {"W": np.eye(3)})
+    path.write_bytes(path.read_bytes()[:-8])
+
+    with pytest.raises(WeightsError, match=r"an element of \d+ bytes stands where \d+ are left"):
         read_file(path)
 
 

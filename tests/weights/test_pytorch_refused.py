@@ -281,9 +281,9 @@ def test_a_pickle_of_too_many_opcodes_is_refused(
 ) -> None:
     assert MOST_OPCODES > 40 * 10_000  # Ten thousand tensors
     monkeypatch.setattr("gradscope.weights.pickle_reader.MOST_OPCODES", 100)
-    raw = b"\x80\x02" + b"N0" * 99 + b"N."
+    raw = b"\x80\x02](" + b"N" * 200 + b"e."
 
-    refusal(checkpoint(tmp_path / "net.pt", raw=raw))
+    assert "more than 100 opcodes" in refusal(checkpoint(tmp_path / "net.pt", raw=raw))
 
 
 def test_a_pickle_larger_than_any_state_dict_is_refused(tmp_path: Path) -> None:
