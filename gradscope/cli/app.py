@@ -13,7 +13,7 @@ from typer.exceptions import TyperException
 import gradscope
 from gradscope.cli import analyze, check, compare, inspect, show_config, train
 from gradscope.cli.options import HELP, LAYERS_HELP
-from gradscope.cli.output import abandon, note, write_stdout
+from gradscope.cli.output import ReaderGoneError, abandon, note, write_stdout
 from gradscope.errors import GradscopeError
 from gradscope.report.screen import to_ascii
 
@@ -66,15 +66,15 @@ def welcome(
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; every error becomes one line on stderr."""
-    _spell_what_streams_cannot_show()
     try:
+        _spell_what_streams_cannot_show()
         code = app(list(arguments), prog_name="gradscope", standalone_mode=False)
         _flush()
     except (TyperException, GradscopeError) as error:
         return _fail(_one_line(error), arguments, EXIT_USAGE)
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", arguments, EXIT_INTERRUPTED)
-    except BrokenPipeError:
+    except (ReaderGoneError, BrokenPipeError):
         return _leave_quietly()
     except MemoryError as error:
         text = f"out of memory ({error}); choose fewer --steps, --sequences or --hidden units"

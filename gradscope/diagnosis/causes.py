@@ -85,12 +85,14 @@ def causes(chain: Chain, lags: IntArray | None = None) -> Causes:
     ceiling_logs, slope_logs = _walk(chain, chosen, directions)
     bound_of_weights = log_bound_per_step(chain.recurrent_weights, 1.0, chain.leak)
     bound = log_bound_per_step(chain.recurrent_weights, chain.slope_ceiling, chain.leak)
+    # Where W is zero the weights have taken all there was to lose.
+    of_ceiling = 0.0 if np.isneginf(bound_of_weights) else bound - bound_of_weights
     steps = chosen[:, None].astype(np.float64)
     flat = np.ones(chain.n_sequences)
     return Causes(
         lags=chosen,
         weights=steps * bound_of_weights * flat,
-        slope_ceiling=steps * (bound - bound_of_weights) * flat,
+        slope_ceiling=steps * of_ceiling * flat,
         misalignment=_off_the_bound(ceiling_logs, steps, bound),
         saturation=slope_logs,
         total=total,
@@ -99,7 +101,7 @@ def causes(chain: Chain, lags: IntArray | None = None) -> Causes:
 
 def _off_the_bound(ceiling_logs: FloatArray, steps: FloatArray, bound: float) -> FloatArray:
     """Return what the path at the slope ceiling lost against ℓ times the bound of one step."""
-    if np.isneginf(bound):  # W is zero: the weights have taken all there was to lose.
+    if np.isneginf(bound):
         return np.zeros_like(ceiling_logs)
     return ceiling_logs - steps * bound
 

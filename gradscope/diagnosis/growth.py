@@ -68,7 +68,7 @@ def cause_rates(causes: Causes) -> CauseRates:
     def rate(term: FloatArray) -> float:
         before = term[0] if causes.lags.size > 1 else np.zeros(term.shape[1])
         span = causes.lags[-1] - (causes.lags[0] if causes.lags.size > 1 else 0)
-        return float(np.mean((term[-1] - before)[alive]) / span)
+        return float(np.mean(term[-1][alive] - before[alive]) / span)
 
     return CauseRates(
         weights=rate(causes.weights),

@@ -19,6 +19,7 @@ import gradscope
 from gradscope.arrays import FloatArray
 from gradscope.diagnosis.reasons import Reason
 from gradscope.learning.history import History
+from gradscope.report.screen import printable
 from gradscope.report.words import LN_10
 from gradscope.study.check import CheckRow
 from gradscope.study.checkpoints import Checkpoint
@@ -26,6 +27,13 @@ from gradscope.study.results import Analysis, Comparison, GradientSummary, Profi
 
 Document = dict[str, Any]
 QUANTILES: Mapping[str, float] = {"p05": 0.05, "median": 0.5, "p95": 0.95}
+WHY_NULL: Mapping[str, str] = {
+    "error": "it overflows",
+    "bound_rate_nats_per_step": "W is zero",
+    "horizon": "the median profile stays above the threshold at all lags measured",
+    "expected_horizon": "the profile does not fall",
+    "norm": "no update was finished to choose it by",
+}
 SMALLEST = float(np.log(np.finfo(np.float64).tiny))
 
 
@@ -51,7 +59,9 @@ def analysis_document(analysis: Analysis) -> Document:
         "problem": _problem(analysis),
         "stages": [_stage(stage) for stage in analysis.stages],
         "training": None if analysis.training is None else _training(analysis.training),
-        "remedies": [{"code": str(each.code), **each.numbers} for each in analysis.remedies],
+        "remedies": [
+            {"code": str(each.code), **_explained(each.numbers)} for each in analysis.remedies
+        ],
     }
 
 
@@ -116,7 +126,7 @@ def _stage(stage: Stage) -> Document:
     causes = stage.causes
     return {
         "stage": str(stage.name),
-        "error": finite(stage.error),
+        **_explained({"error": finite(stage.error)}),
         "profile": _profile(stage.profile),
         "verdict": _verdict(stage),
         "causes": {
@@ -165,7 +175,17 @@ def _verdict(stage: Stage) -> Document:
 
 
 def _reason(reason: Reason) -> Document:
-    return {"code": str(reason.code), **reason.numbers}
+    return {"code": str(reason.code), **_explained(reason.numbers)}
+
+
+def _explained(values: Mapping[str, Any]) -> Document:
+    """Return values with, beside each null, why there is no number."""
+    why = {
+        f"{name}_null_because": WHY_NULL[name]
+        for name, value in values.items()
+        if value is None and name in WHY_NULL
+    }
+    return {**values, **why}
 
 
 def _gradient(gradient: GradientSummary) -> Document:
@@ -279,6 +299,6 @@ def to_markdown(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     lines = [f"| {' | '.join(columns)} |", f"| {' | '.join('---' for _ in columns)} |"]
     for row in rows:
         cells = ["" if v is None else f"{v:.6g}" if isinstance(v, float) else str(v) for v in row]
-        escaped = " | ".join(cell.replace("|", r"\|") for cell in cells)
+        escaped = " | ".join(printable(cell).replace("|", r"\|") for cell in cells)
         lines.append(f"| {escaped} |")
     return "\n".join(lines) + "\n"

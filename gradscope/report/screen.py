@@ -54,7 +54,7 @@ def to_ascii(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text as one line, whose control characters are spelled out (a newline as ``\\n``)."""
+    """Return a text as one line: control characters are spelled out, a newline as backslash-n."""
     if text.isprintable():
         return text
     return "".join(

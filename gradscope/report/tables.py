@@ -9,8 +9,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.report.screen import Screen
+from gradscope.report.sentences import reason_sentence, remedy_sentence
 from gradscope.report.terminal_plot import profile_plot
 from gradscope.report.words import (
     LN_10,
@@ -21,8 +21,6 @@ from gradscope.report.words import (
     level,
     number,
     pace,
-    reason_sentence,
-    remedy_sentence,
     short_pace,
     stage_title,
     steps,
@@ -40,7 +38,7 @@ CAUSE_ROWS = (
 )
 
 WORDY = frozenset(
-    {"", "activation", "gradient", "learned", "quantity", "against", "result"}
+    {"", "activation", "gradient", "quantity", "against"}
     | {"layer", "kind", "gate", "array", "shape", "stored as"}
 )
 """Columns of words, set to the left; numbers are set to the right."""
@@ -85,9 +83,10 @@ def plain_table(titles: Sequence[str], screen: Screen, gap: int) -> Table:
     """Return an empty table without lines; columns of words stand left, of numbers right."""
     table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0))
     for title in titles:
-        justify = "left" if title in WORDY else "right"
         header = "\n".join(screen.say(line) for line in title.split("\n"))
-        table.add_column(Text(header), justify=justify, overflow="fold")
+        table.add_column(
+            Text(header), justify="left" if title in WORDY else "right", overflow="fold"
+        )
     return table
 
 
@@ -119,8 +118,8 @@ def _stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
         rows.append(("the task needs", [steps(analysis.facts.required_lag)] * len(stages)))
     rows += [
         (f"log10 σ_max at lag {last}", [_log10(float(s.profile.median[-1])) for s in stages]),
-        ("  5 % … 95 % of sequences", [_band(stage) for stage in stages]),
-        ("  its bound (γσ_max(W))^ℓ", [_log10(float(s.profile.log_bound[-1])) for s in stages]),
+        (f"  5 % … 95 % of {_sequences(analysis)}", [_band(stage) for stage in stages]),
+        ("  its bound (γ·σ_max(W))^ℓ", [_log10(float(s.profile.log_bound[-1])) for s in stages]),
         ("gradient norm ‖∂E/∂θ‖", [number(stage.gradient.norm) for stage in stages]),
         ("error a step", [number(stage.error) for stage in stages]),
         ("  of its baseline", [number(analysis.facts.baseline.error)] * len(stages)),
@@ -130,6 +129,11 @@ def _stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
         first = [""] * (len(stages) - 1)
         rows.append(("updates clipped", [*first, f"{analysis.training.clipped_fraction:.0%}"]))
     return rows
+
+
+def _sequences(analysis: Analysis) -> str:
+    count = analysis.last.profile.log_norms.shape[1]
+    return "1 sequence" if count == 1 else f"{count} sequences"
 
 
 def _causes_of(stages: Sequence[Stage], name: str) -> list[str]:
@@ -161,7 +165,6 @@ COMPARISON_TITLES = (
     "needed",
     "log10\nσ_max",
     "error /\nbaseline",
-    "learned",
 )
 
 
@@ -170,7 +173,7 @@ def comparison_page(comparison: Comparison, screen: Screen) -> RenderableType:
     length.
     """
     first = comparison.analyses[0]
-    table = plain_table(COMPARISON_TITLES, screen, gap=1 if screen.width < 100 else 3)
+    table = plain_table(COMPARISON_TITLES, screen, gap=2)
     before = first.settings.activation
     for analysis in comparison.analyses:
         if analysis.settings.activation != before:
@@ -208,14 +211,7 @@ def _comparison_cells(analysis: Analysis) -> list[str]:
         str(verdict.required_lag if verdict.required_lag is not None else "–"),
         _log10(float(stage.profile.median[-1])),
         number(stage.error / analysis.facts.baseline.error),
-        _learned(stage),
     ]
-
-
-def _learned(stage: Stage) -> str:
-    if stage.verdict.reason(ReasonCode.BEATS_BASELINE):
-        return "yes"
-    return "no" if stage.verdict.reason(ReasonCode.AT_BASELINE) else "–"
 
 
 def training_page(
@@ -246,7 +242,7 @@ def check_page(rows: Sequence[CheckRow], screen: Screen) -> RenderableType:
     """Return the page of ``check``: every comparison with its deviation."""
     failed = sum(not row.passed for row in rows)
     verdict = "All checks pass." if not failed else f"{failed} of {len(rows)} checks fail."
-    table = plain_table(("quantity", "against", "deviation", "allowed", "result"), screen, gap=2)
+    table = plain_table(("quantity", "against", "deviation", "allowed", ""), screen, gap=2)
     for row in rows:
         result = "ok" if row.passed else "FAILS"
         deviation, allowed = f"{row.deviation:.1e}", f"{row.tolerance:.0e}"

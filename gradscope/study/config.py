@@ -263,8 +263,9 @@ def _number(name: str, value: Any, kind: type) -> int | float:
 
 def _short(value: float) -> str:
     """Return a number as it was given, but never a screen full of digits."""
-    text = str(value) if abs(value) < 10**SHOWN_DIGITS else ""
-    return text or f"about {'-' if value < 0 else ''}10^{int(math.log10(abs(value)))}"
+    if isinstance(value, float) or abs(value) < 10**SHOWN_DIGITS:
+        return str(value)
+    return f"about {'-' if value < 0 else ''}10^{round(math.log10(abs(value)))}"
 
 
 def _choose_whole(low: float, high: float) -> str:

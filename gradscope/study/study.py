@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from gradscope.data.problem import Problem, series_problem, task_problem
-from gradscope.data.sequences import Batch
+from gradscope.data.sequences import Batch, Targets
 from gradscope.diagnosis.remedies import clipping_value, remedies
 from gradscope.errors import SettingError
 from gradscope.learning.history import Stop
@@ -26,10 +26,14 @@ from gradscope.names import ActivationName, StageName
 from gradscope.study.archive import SavedRun, load_run
 from gradscope.study.config import NETWORK_SETTINGS, SEQUENCE_SETTINGS, Settings, flag
 from gradscope.study.examine import Sight, examine
+from gradscope.study.memory import require_memory
 from gradscope.study.results import Analysis, Comparison
 
 HELD_OUT_SEQUENCES = 256
 """Fresh sequences of a task on which the error is measured."""
+
+STATES_AT_ONCE = 2**25
+"""Hidden states (numbers) that are held at once while the error is measured: 256 MB."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -99,7 +103,7 @@ def analyze(settings: Settings, *, watch: Watcher | None = None) -> Analysis:
 def drawn_subject(settings: Settings) -> Subject:
     """Draw a network and its sequences, each from its own random stream."""
     streams = Streams.from_seed(settings.seed)
-    problem = open_problem(settings)
+    problem = roomy_problem(settings)
     params = draw_network(settings, problem, streams.weights)
     sight = Sight(problem.examine(streams.examined, settings.sequences), problem.facts)
     held_out = problem.validate(streams.held_out, HELD_OUT_SEQUENCES)
@@ -153,6 +157,13 @@ def open_problem(settings: Settings) -> Problem:
     )
 
 
+def roomy_problem(settings: Settings) -> Problem:
+    """Open the problem, and refuse it where the study would not fit into memory."""
+    problem = open_problem(settings)
+    require_memory(settings, problem.n_inputs, problem.n_outputs, HELD_OUT_SEQUENCES)
+    return problem
+
+
 def draw_network(settings: Settings, problem: Problem, rng: np.random.Generator) -> ElmanParameters:
     """Draw the weights that the settings describe, in the sizes that the problem asks for."""
     return initialize(
@@ -168,7 +179,16 @@ def draw_network(settings: Settings, problem: Problem, rng: np.random.Generator)
 
 def held_out_error(params: ElmanParameters, held_out: Batch) -> float:
     """Return the mean step error on held-out sequences; infinite where the state overflows."""
-    error = error_per_step(unroll(params, held_out.inputs).outputs, held_out.targets)
+    states_of_one = held_out.n_steps * params.sizes[1]
+    at_once = max(STATES_AT_ONCE // states_of_one, 1)
+    total = 0.0
+    for start in range(0, held_out.n_sequences, at_once):
+        inputs = held_out.inputs[:, start : start + at_once]
+        values = held_out.targets.values[:, start : start + at_once]
+        targets = Targets(values, held_out.targets.at_step, held_out.targets.error)
+        outputs = unroll(params, inputs).outputs
+        total += error_per_step(outputs, targets) * inputs.shape[1]
+    error = total / held_out.n_sequences
     return error if np.isfinite(error) else np.inf
 
 
@@ -200,7 +220,7 @@ def comparison_cells(
         for length in lengths
     )
     for cell in cells:
-        open_problem(cell)
+        roomy_problem(cell)
     return cells
 
 
