@@ -11,7 +11,7 @@ from gradscope.cli.app import app
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
-COMMANDS = ("analyze", "compare", "train", "check", "show-config")
+COMMANDS = ("analyze", "compare", "train", "inspect", "check", "show-config")
 PANELS = ("Model", "Data", "Training", "Analysis", "Output", "Execution")
 
 
