@@ -75,6 +75,9 @@ _HOMES = {
     "analyze": "study.study",
     "compare": "study.study",
     "load_run": "study.archive",
+    "FoundNetwork": "weights.layers",
+    "RecurrentLayer": "weights.layers",
+    "load_weights": "weights.load",
     "GradscopeError": "errors",
 }
 

@@ -28,5 +28,9 @@ class ArchiveError(GradscopeError):
     """A saved run cannot be read back."""
 
 
+class WeightsError(GradscopeError):
+    """A weight file cannot be read, is not safe to read, or holds no network that is understood."""
+
+
 class OutputError(GradscopeError):
     """A result cannot be written where it was to go."""

@@ -14,6 +14,7 @@ COMMANDS = (
     "compare",
     "train",
     "spectrum",
+    "inspect",
     "check",
     "explain",
     "rerun",

@@ -16,6 +16,7 @@ from gradscope.cli import (
     check,
     compare,
     explain,
+    inspect,
     rerun,
     show_config,
     spectrum,
@@ -50,7 +51,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (analyze, compare, train, spectrum, check, explain, rerun, show_config):
+for command in (analyze, compare, train, spectrum, inspect, check, explain, rerun, show_config):
     command.register(app)
 
 

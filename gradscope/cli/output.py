@@ -143,7 +143,8 @@ def _page_text(place: Place, page: "Callable[[Screen], RenderableType]") -> str:
     )
     console.width = max(console.width, NARROWEST)
     unicode = not place.to_stdout or _speaks_unicode()
-    console.print(page(Screen(console.width, unicode)))
+    # A command to be copied stays on one line, however long; all else is folded to the width.
+    console.print(page(Screen(console.width, unicode)), crop=False)
     lines = (line.rstrip() for line in buffer.getvalue().splitlines())
     return "\n".join(lines) + "\n"
 

@@ -34,7 +34,10 @@ from gradscope.study.checkpoints import Checkpoint
 from gradscope.study.closer import NOT_CLOSER
 from gradscope.study.results import Analysis, Comparison, Stage
 
-WORDY = frozenset({"", "activation", "network", "gradient", "quantity", "against"})
+WORDY = frozenset(
+    {"", "activation", "network", "gradient", "quantity", "against"}
+    | {"layer", "kind", "gate", "array", "shape", "stored as"}
+)
 """Columns of words, set to the left; numbers are set to the right."""
 
 

@@ -1,0 +1,109 @@
+"""``gradscope inspect``: what a weight file holds, and how to analyse it."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gradscope.cli.options import (
+    MODEL,
+    Color,
+    ColorWhen,
+    Debug,
+    Figure,
+    Force,
+    FormatChoice,
+    Json,
+    Output,
+    Threads,
+)
+from gradscope.cli.output import Place, choose_format, note, prepare_files, require_stdout, show
+from gradscope.cli.threads import set_blas_threads
+from gradscope.report.files import write_whole
+
+if TYPE_CHECKING:
+    from gradscope.study.inspect import Inspection
+
+EXAMPLES = """\
+[bold]Examples[/bold]
+
+  gradscope inspect model.pt
+
+  gradscope inspect model.keras --png eigenvalues.png
+
+  gradscope inspect cell.npz --map W=rnn.h2h.weight --map U=rnn.i2h.weight --json
+"""
+
+Mapping = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        help="Name the weights of a hand-written cell, LETTER=NAME; letters W, U, b, V, c.",
+        rich_help_panel=MODEL,
+        metavar="W=NAME",
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("inspect", epilog=EXAMPLES)(inspect)
+
+
+def inspect(  # noqa: PLR0913, PLR0917 (one for each option)
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="Weights: .npz, .pt, .pth, .safetensors, .keras, .weights.h5, .h5 or .mat.",
+            metavar="FILE",
+        ),
+    ],
+    map: Mapping = None,  # noqa: A002 (the flag's name)
+    output: Output = None,
+    format: FormatChoice = None,  # noqa: A002 (the flag's name)
+    json: Json = False,
+    png: Figure = None,
+    force: Force = False,
+    color: ColorWhen = Color.AUTO,
+    threads: Threads = None,
+    debug: Debug = False,  # noqa: ARG001 (read where errors are shown)
+) -> None:
+    """Look into a weight file: its recurrent layers, their spectra, and how to analyse it."""
+    set_blas_threads(threads)
+    place = Place(choose_format(format, json, output), output, color, force)
+    if place.to_stdout:
+        require_stdout()
+    prepare_files((output,), force=force, figure=png)
+
+    from gradscope.study.inspect import inspect as look
+
+    inspection = look(file, tuple(map or ()))
+    _show(place, inspection)
+    if png is not None:
+        _draw(inspection, png, force=force)
+
+
+def _show(place: Place, inspection: "Inspection") -> None:
+    from gradscope.report.inspection import (
+        COLUMNS,
+        inspection_document,
+        inspection_page,
+        inspection_rows,
+    )
+
+    show(
+        place,
+        lambda screen: inspection_page(inspection, screen),
+        lambda: inspection_document(inspection),
+        lambda: (COLUMNS, inspection_rows(inspection)),
+    )
+
+
+def _draw(inspection: "Inspection", png: Path, *, force: bool) -> None:
+    from gradscope.report.eigenvalue_figures import eigenvalue_picture
+
+    if not inspection.layers:
+        note(f"no picture {png}: there is no recurrent layer to draw")
+        return
+    write_whole(png, eigenvalue_picture(inspection, png.suffix.lower()), force=force)
+    note(f"wrote {png}")

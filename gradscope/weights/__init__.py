@@ -1,0 +1,1 @@
+"""Other people's networks: one reader per format, and how their names become layers."""

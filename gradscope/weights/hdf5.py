@@ -1,0 +1,117 @@
+"""An HDF5 file walked with care: no link out of the file, no data kept elsewhere, no circle.
+
+Keras and MATLAB 7.3 save into it. A data set may declare any size without holding it, so each is
+counted before it is read. Source: the HDF5 file format 3.0, sections on links, on external storage
+and on the global heap (III.E).
+"""
+
+import mmap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from gradscope.data.columns import shown
+from gradscope.errors import WeightsError
+
+DEEPEST = 24
+"""Groups within groups; a Keras model of models has a dozen."""
+
+MOST_ITEMS = 50_000
+"""Groups and data sets; a layer of Keras's takes about six."""
+
+HEAP = b"GCOL\x01\0\0\0"
+"""What opens a collection of texts: signature, version 1, reserved bytes."""
+
+HEAP_HEADER = 16
+"""Bytes before the first text of a collection, and before the content of each."""
+
+
+@contextmanager
+def open_hdf5(h5py: Any, source: Path | bytes) -> Iterator[Any]:
+    """Open an HDF5 file, or one held in memory, whose texts can be read.
+
+    Raises
+    ------
+    WeightsError
+        If a collection of texts is damaged.
+    """
+    if isinstance(source, bytes):
+        _check_heaps(source)
+        with h5py.File(BytesIO(source), "r") as file:
+            yield file
+        return
+    with source.open("rb") as raw, mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        _check_heaps(content)
+    with h5py.File(source, "r") as file:
+        yield file
+
+
+def _check_heaps(content: bytes | mmap.mmap) -> None:
+    """Refuse a collection of texts over which the HDF5 library would loop for ever: it walks from
+    text to text by their sizes, and stays where one is 0.
+    """
+    start = content.find(HEAP)
+    while start >= 0:
+        end = start + int.from_bytes(content[start + 8 : start + HEAP_HEADER], "little")
+        place = start + HEAP_HEADER
+        while place + HEAP_HEADER <= end <= len(content):
+            index = int.from_bytes(content[place : place + 2], "little")
+            size = int.from_bytes(content[place + 8 : place + HEAP_HEADER], "little")
+            if index == 0 and size < HEAP_HEADER:  # What is free counts its own header
+                break
+            place += size if index == 0 else HEAP_HEADER + size + -size % 8
+        if not end - HEAP_HEADER < place <= end <= len(content):
+            raise WeightsError("a collection of texts in it is damaged; save it again")
+        start = content.find(HEAP, start + 1)
+
+
+def data_sets(h5py: Any, file: Any) -> Iterator[tuple[str, Any]]:
+    """Yield every data set in a file with its path, in the order of the names.
+
+    Parameters
+    ----------
+    h5py : module
+    file : h5py.File
+
+    Raises
+    ------
+    WeightsError
+        If a link leads out of the file or in a circle, or a data set keeps its numbers elsewhere.
+    """
+    waiting: list[tuple[str, int, Any]] = [("", 0, file)]
+    for _ in range(MOST_ITEMS):
+        if not waiting:
+            return
+        path, depth, item = waiting.pop()
+        if isinstance(item, h5py.Dataset):
+            _check_kept_here(path, item)
+            yield path, item
+        elif isinstance(item, h5py.Group) and depth < DEEPEST:
+            below = [(f"{path}/{name}" if path else name, name) for name in item]
+            waiting.extend(
+                (place, depth + 1, _inside(h5py, item, name)) for place, name in reversed(below)
+            )
+        elif isinstance(item, h5py.Group):
+            break
+    raise WeightsError(
+        f"it nests groups more than {DEEPEST} deep, in a circle, or beyond {MOST_ITEMS} items; "
+        "save the recurrent weights alone"
+    )
+
+
+def _inside(h5py: Any, group: Any, name: str) -> Any:
+    """Return a member of a group that is reached by a link within the file."""
+    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+        raise WeightsError(
+            f"{shown(name)} is a link to elsewhere; copy the numbers into the file itself"
+        )
+    return group[name]
+
+
+def _check_kept_here(path: str, data_set: Any) -> None:
+    if data_set.external or data_set.is_virtual:
+        raise WeightsError(
+            f"{shown(path)} keeps its numbers in another file; copy them into the file itself"
+        )

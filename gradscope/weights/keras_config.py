@@ -1,0 +1,124 @@
+"""A Keras configuration as a list of what it says of each recurrent layer.
+
+The configuration nests models in models, layers in Bidirectional and cells in RNN; the walk reads
+names and plain values, and builds nothing. Places are those of the HDF5 file: a layer is
+``layers/gru_1``, after its class and its count among the layers of the same container. Source:
+Keras 3, ``saving/saving_lib.py``, ``_walk_saveable``.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from gradscope.weights.layers import LayerKind
+
+CONTAINER = "layers"
+DEEPEST = 24
+
+CLASSES: Mapping[str, LayerKind] = MappingProxyType(
+    {
+        "SimpleRNN": LayerKind.RNN,
+        "SimpleRNNCell": LayerKind.RNN,
+        "GRU": LayerKind.GRU,
+        "GRUCell": LayerKind.GRU,
+        "LSTM": LayerKind.LSTM,
+        "LSTMCell": LayerKind.LSTM,
+    }
+)
+UNLIKE = ("CuDNN", "Peephole", "ConvLSTM")
+"""Classes whose name or arrays are like a recurrent layer's, and whose equations are not."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class SaidOfLayer:
+    """What the configuration says of one layer or cell.
+
+    ``place`` is its path in the HDF5 file, ``names`` the layer's and, within an RNN of cells, the
+    cell's own; ``values`` its plain settings.
+    """
+
+    place: str
+    names: tuple[str, ...]
+    class_name: str
+    go_backwards: bool
+    values: Mapping[str, Any]
+
+    @property
+    def kind(self) -> LayerKind | None:
+        """The kind of a class that is known, None of any other."""
+        return CLASSES.get(self.class_name)
+
+
+def said_of_layers(config: Any) -> tuple[SaidOfLayer, ...]:
+    """Return what a model's configuration says of every recurrent layer in it.
+
+    Parameters
+    ----------
+    config : parsed JSON
+        ``{"class_name": …, "config": {…}}`` or nothing; whatever does not look so is passed over.
+    """
+    return tuple(_walk(config, "", 0, backwards=False))
+
+
+def _walk(node: Any, place: str, depth: int, *, backwards: bool) -> Iterator[SaidOfLayer]:
+    class_name, values = _class_and_values(node)
+    if class_name is None or depth > DEEPEST:
+        return
+    if isinstance(values.get(CONTAINER), list):
+        for below, each in _placed(values[CONTAINER], f"{place}/{CONTAINER}"):
+            yield from _walk(each, below, depth + 1, backwards=False)
+    elif class_name == "Bidirectional":
+        forward, backward = values.get("layer"), values.get("backward_layer")
+        yield from _walk(forward, f"{place}/forward_layer", depth + 1, backwards=False)
+        yield from _walk(
+            backward or forward, f"{place}/backward_layer", depth + 1, backwards=backward is None
+        )
+    elif isinstance(values.get("cell"), dict):
+        yield from _cells(values, place, depth, backwards=backwards)
+    else:
+        turned = bool(values.get("go_backwards", False)) != backwards
+        yield SaidOfLayer(place[1:], (str(values.get("name")),), class_name, turned, values)
+
+
+def _cells(
+    values: Mapping[str, Any], place: str, depth: int, *, backwards: bool
+) -> Iterator[SaidOfLayer]:
+    """Yield what is said of the cells of a ``keras.layers.RNN``, one or a stack."""
+    turned = bool(values.get("go_backwards", False)) != backwards
+    _, inside = _class_and_values(values["cell"])
+    cells = [(f"{place}/cell", values["cell"])]
+    if isinstance(inside.get("cells"), list):
+        cells = list(_placed(inside["cells"], f"{place}/cell/cells"))
+    for below, cell in cells:
+        for said in _walk(cell, below, depth + 1, backwards=False):
+            names = (str(values.get("name")), *said.names)
+            yield SaidOfLayer(said.place, names, said.class_name, turned, said.values)
+
+
+def _placed(nodes: list[Any], container: str) -> Iterator[tuple[str, Any]]:
+    """Yield each layer of a container with its place: its class, and from the second on a count."""
+    counts: Counter[str] = Counter()
+    for node in nodes:
+        word = _snake_case(_class_and_values(node)[0] or "")
+        yield f"{container}/{word}_{counts[word]}" if counts[word] else f"{container}/{word}", node
+        counts[word] += 1
+
+
+def _class_and_values(node: Any) -> tuple[str | None, Mapping[str, Any]]:
+    """Return the class and the settings of a node of the configuration."""
+    if not isinstance(node, dict) or not isinstance(node.get("class_name"), str):
+        return None, {}
+    values = node.get("config")
+    if isinstance(values, list):  # A Sequential of Keras 2.1
+        values = {CONTAINER: values}
+    return node["class_name"], values if isinstance(values, dict) else {}
+
+
+def _snake_case(name: str) -> str:
+    """Return a class's name as Keras writes it in paths: SimpleRNN → simple_rnn."""
+    name = re.sub(r"\W+", "", name)
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()

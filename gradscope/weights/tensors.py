@@ -1,0 +1,103 @@
+"""Raw bytes as numbers, and strided views of them that cannot leave their storage.
+
+A tensor is ``(storage, offset, size, stride)``; its entry i stands at offset + Σ i_k·stride_k, in
+numbers, not bytes. Source: PyTorch's ``torch/_utils.py`` (``_rebuild_tensor_v2``), and for bfloat16
+the upper half of an IEEE 754 binary32.
+"""
+
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from gradscope.errors import WeightsError
+
+MOST_DIMENSIONS = 8
+WIDTHS: Mapping[str, str] = MappingProxyType(
+    {
+        "float64": "f8",
+        "float32": "f4",
+        "float16": "f2",
+        "bfloat16": "u2",
+        "int64": "i8",
+        "int32": "i4",
+        "int16": "i2",
+        "int8": "i1",
+        "uint8": "u1",
+        "bool": "u1",
+    }
+)
+"""NumPy's code for what is stored of each number type; of bfloat16, the bits."""
+
+NumberArray = np.ndarray[tuple[int, ...], np.dtype[Any]]
+
+
+def width(number_type: str) -> int:
+    """Return the bytes that one number of a type takes."""
+    return int(WIDTHS[number_type][1])
+
+
+def flat_numbers(raw: bytes, number_type: str, byte_order: str = "little") -> NumberArray:
+    """Return bytes as a flat array of numbers; bfloat16 becomes float32, exactly.
+
+    Parameters
+    ----------
+    raw : bytes
+        A whole number of numbers.
+    number_type : str
+        A key of ``WIDTHS``.
+    byte_order : str
+        ``little`` or ``big``.
+    """
+    numbers: NumberArray = np.frombuffer(raw, dtype=np.dtype(WIDTHS[number_type]))
+    if byte_order != sys.byteorder:
+        numbers = numbers.byteswap()
+    if number_type == "bfloat16":
+        return (numbers.astype(np.uint32) << np.uint32(16)).view(np.float32)
+    return numbers
+
+
+def strided_view(
+    flat: NumberArray, offset: int, size: Sequence[int], stride: Sequence[int]
+) -> NumberArray:
+    """Return the view of a flat array that offset, size and stride describe.
+
+    Parameters
+    ----------
+    flat : (N,) array
+        The storage.
+    offset : int
+        Where the first entry stands.
+    size, stride : sequences of int, equally long
+        Shape, and distance between neighbours along each dimension; both in numbers.
+
+    Raises
+    ------
+    WeightsError
+        If any of them is negative or no integer, if the view reaches beyond the storage, or if it
+        has more entries than the storage has numbers.
+    """
+    described = [offset, *size, *stride]
+    if any(type(number) is not int or not 0 <= number < 2**63 for number in described):
+        raise WeightsError(
+            "offset, size and stride must be integers of 0 or more; the file is damaged or forged"
+        )
+    if len(size) != len(stride) or len(size) > MOST_DIMENSIONS:
+        raise WeightsError(
+            f"it has {len(size)} sizes and {len(stride)} strides; equally many are needed, at most "
+            f"{MOST_DIMENSIONS}; the file is damaged or forged"
+        )
+    count = math.prod(size)
+    if count == 0:
+        return np.empty(size, dtype=flat.dtype)
+    last = offset + sum((n - 1) * step for n, step in zip(size, stride, strict=True))
+    if last >= flat.size or count > flat.size:
+        raise WeightsError(
+            f"it asks for {count} entries up to number {last} of a storage of {flat.size}; the "
+            "file is damaged or forged, or a tensor was expanded: save tensor.contiguous()"
+        )
+    steps = [step * flat.itemsize for step in stride]
+    return np.lib.stride_tricks.as_strided(flat[offset:], size, steps, writeable=False)
