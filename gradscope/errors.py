@@ -30,3 +30,7 @@ class ArchiveError(GradscopeError):
 
 class OutputError(GradscopeError):
     """A result cannot be written where it was to go."""
+
+
+class WorkerError(GradscopeError):
+    """The workers of a sweep, or their scheduler, cannot be started or are gone."""

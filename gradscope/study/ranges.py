@@ -51,7 +51,8 @@ def parse_numbers(text: str, flag: str) -> tuple[float, ...]:
         return _evenly(start, stop, count)
     if start <= 0 or stop <= 0:
         raise SettingError(f"{flag} is {text!r}; a log range needs both ends above 0")
-    return tuple(math.exp(each) for each in _evenly(math.log(start), math.log(stop), count))
+    powers = _evenly(math.log(start), math.log(stop), count)
+    return (start, *(_tidy(math.exp(each)) for each in powers[1:-1]), stop)[:count]
 
 
 def parse_whole_numbers(text: str, flag: str) -> tuple[int, ...]:
@@ -75,8 +76,15 @@ def parse_whole_numbers(text: str, flag: str) -> tuple[int, ...]:
 def _evenly(start: float, stop: float, count: int) -> tuple[float, ...]:
     if count == 1:
         return (start,)
-    inner = (start + (stop - start) * i / (count - 1) for i in range(count - 1))
-    return (*inner, stop)
+    inner = (_tidy(start + (stop - start) * i / (count - 1)) for i in range(1, count - 1))
+    return (start, *inner, stop)
+
+
+def _tidy(value: float) -> float:
+    """Return a number without the digits that are rounding alone, so that 0.5:3:26 holds 1.2
+    itself.
+    """
+    return float(f"{value:.12g}")
 
 
 def _number(part: str, text: str, flag: str) -> float:
