@@ -11,7 +11,17 @@ import typer
 from typer.exceptions import TyperException
 
 import gradscope
-from gradscope.cli import analyze, check, compare, show_config, train
+from gradscope.cli import (
+    analyze,
+    check,
+    compare,
+    export,
+    merge,
+    report,
+    show_config,
+    sweep,
+    train,
+)
 from gradscope.cli.options import HELP, LAYERS_HELP
 from gradscope.cli.output import abandon, note, write_stdout
 from gradscope.errors import GradscopeError
@@ -41,7 +51,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (analyze, compare, train, check, show_config):
+for command in (analyze, compare, train, sweep, export, report, merge, check, show_config):
     command.register(app)
 
 

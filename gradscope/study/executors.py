@@ -15,22 +15,17 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
-from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from gradscope.errors import SettingError, WorkerError
+from gradscope.names import ExecutorName
+from gradscope.study.threads import THREAD_VARIABLES
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-)
 IN_FLIGHT_PER_WORKER = 4
 """Cells handed out ahead of time for each worker, so that none waits while the parent commits."""
 
@@ -41,14 +36,6 @@ LOST_WORKERS_ALLOWED = 2
 """Workers that may die under one cell before the cell is to blame: it is tried three times."""
 
 INSTALL_DASK = "pip install 'gradscope[dask]'"
-
-
-class ExecutorName(StrEnum):
-    """Who computes."""
-
-    SERIAL = "serial"
-    PROCESS = "process"
-    DASK = "dask"
 
 
 class Team(Protocol):

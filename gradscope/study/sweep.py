@@ -13,9 +13,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from gradscope.errors import WorkerError
+from gradscope.names import ExecutorName
 from gradscope.study.executors import (
     LOST_WORKERS_ALLOWED,
-    ExecutorName,
     Team,
     is_fault_of_cell,
     open_team,
