@@ -65,7 +65,7 @@ MEASURE_WORDS: Mapping[str, str] = MappingProxyType(
 )
 
 MEASURE_BEYOND: Mapping[str, str] = MappingProxyType(
-    {"rate_nats_per_step": "exactly zero", "horizon": "beyond the lags measured"}
+    {"rate_nats_per_step": "exactly zero", "horizon": "beyond the lags"}
 )
 """What a median means that is infinite."""
 
@@ -299,9 +299,9 @@ def fan_picture(fan: Fan, settings: Mapping[str, Any], suffix: str) -> bytes:
         f"{what.capitalize()} against {_words(fan.x).partition(',')[0]}: {', '.join(fan.curves)}"
     )
     over = " and ".join(word.replace("_", " ") for word in fan.mixed)
-    bands = f"line: median over {over}; bands: 25 to 75 % and 5 to 95 %" if over else ""
+    bands = f"line: median over {over}; bands: 50 % and 90 % of cells" if over else ""
     if any(np.isinf(curve[2]).any() for curve in fan.curves.values()):
-        bands += f"; marks at the edge: {MEASURE_BEYOND[fan.measure]}"
+        bands += f"; at the edge: {MEASURE_BEYOND[fan.measure]}"
     figure = new_page(title, _subtitle(bands, settings))
     axes = figure.add_axes((0.085, 0.1, 0.88, 0.74))
     for name, curve in fan.curves.items():
@@ -328,11 +328,16 @@ def _fan(axes: "Axes", x: Axis, name: str, curve: FloatArray) -> None:
     drawn = np.where(np.isfinite(curve), curve, np.nan)
     for low, high, alpha in ((0, 4, 0.15), (1, 3, 0.25)):
         axes.fill_between(x.places, drawn[low], drawn[high], color=color, alpha=alpha, linewidth=0)
-    look = {"color": color, "marker": marker}
-    axes.plot(x.places, drawn[2], linestyle=style, linewidth=2.2, label=name, **look)
+    axes.plot(
+        x.places, drawn[2], color=color, marker=marker, linestyle=style, linewidth=2.2, label=name
+    )
     for beyond, edge in ((np.isposinf(curve[2]), 0.985), (np.isneginf(curve[2]), 0.015)):
-        heights = np.full(int(beyond.sum()), edge)
-        across = axes.get_xaxis_transform()
         axes.plot(
-            x.places[beyond], heights, linestyle="", fillstyle="none", transform=across, **look
+            x.places[beyond],
+            np.full(int(beyond.sum()), edge),
+            color=color,
+            marker=marker,
+            linestyle="",
+            fillstyle="none",
+            transform=axes.get_xaxis_transform(),
         )

@@ -133,6 +133,7 @@ def _authorize(
 
 
 def _say(error: Exception) -> str:
-    text = str(error).rstrip(".")
+    # An open quote swallows the rest of the query: its first line is all that was the person's.
+    text = str(error).partition("\n")[0].rstrip(".")
     known = {"interrupted": "it takes too long", "not authorized": "it reads more than cells"}
     return known.get(text, text)

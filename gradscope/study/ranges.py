@@ -48,11 +48,12 @@ def parse_numbers(text: str, flag: str) -> tuple[float, ...]:
     start, stop = (_number(part, text, flag) for part in parts[:2])
     count = _count(parts[2], text, flag)
     if not logarithmic:
-        return _evenly(start, stop, count)
-    if start <= 0 or stop <= 0:
+        points = _evenly(start, stop, count)
+    elif start <= 0 or stop <= 0:
         raise SettingError(f"{flag} is {text!r}; a log range needs both ends above 0")
-    powers = _evenly(math.log(start), math.log(stop), count)
-    return (start, *(_tidy(math.exp(each)) for each in powers[1:-1]), stop)[:count]
+    else:
+        points = tuple(map(math.exp, _evenly(math.log(start), math.log(stop), count)))
+    return (start, *map(_tidy, points[1:-1]), stop)[:count]
 
 
 def parse_whole_numbers(text: str, flag: str) -> tuple[int, ...]:
@@ -74,10 +75,7 @@ def parse_whole_numbers(text: str, flag: str) -> tuple[int, ...]:
 
 
 def _evenly(start: float, stop: float, count: int) -> tuple[float, ...]:
-    if count == 1:
-        return (start,)
-    inner = (_tidy(start + (stop - start) * i / (count - 1)) for i in range(1, count - 1))
-    return (start, *inner, stop)
+    return tuple(start + (stop - start) * i / max(count - 1, 1) for i in range(count))
 
 
 def _tidy(value: float) -> float:

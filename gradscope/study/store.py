@@ -43,6 +43,9 @@ TAIL = {
     "numpy": "TEXT NOT NULL",
     "traceback": "TEXT",
 }
+NO_DATABASE = ("SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_ERROR")
+"""What SQLite says of a file that is no database of ours."""
+
 _SQL_TYPES = {int: "INTEGER", float: "REAL", bool: "INTEGER"}
 
 
@@ -170,10 +173,9 @@ def open_store(path: Path) -> Store:
         where = path if path.is_dir() else path.parent
         fault = "is a folder; name a file in it" if path.is_dir() else "is not a folder; create it"
         raise OutputError(f"{where} {fault}")
-    fresh = not path.exists() or path.stat().st_size == 0
     connection = _connect(path)
     try:
-        if fresh:
+        if _is_empty(connection):
             _create(connection)
         check_schema(path, connection)
     except sqlite3.Error as error:
@@ -191,6 +193,21 @@ def _connect(path: Path) -> sqlite3.Connection:
         return sqlite3.connect(path, timeout=LOCK_PATIENCE, isolation_level=None)
     except sqlite3.Error as error:
         raise OutputError(_what_failed(path, error)) from error
+
+
+def _is_empty(connection: sqlite3.Connection) -> bool:
+    """Whether the file holds nothing: it is new, or a kill came while it was made.
+
+    Looking inside also takes back what a kill left half written, which the file's size counts.
+    """
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorname not in NO_DATABASE:
+            raise
+        return False
+    return bool(pages == 0)
 
 
 def _create(connection: sqlite3.Connection) -> None:
@@ -228,7 +245,7 @@ def check_schema(path: Path, connection: sqlite3.Connection) -> None:
         found = dict(connection.execute("SELECT name, value FROM meta")) if mark else {}
         present = [row[1] for row in connection.execute("PRAGMA table_info(cells)")]
     except sqlite3.DatabaseError as error:
-        if error.sqlite_errorname not in ("SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_ERROR"):
+        if error.sqlite_errorname not in NO_DATABASE:
             raise
         mark, found, present = 0, {}, []
     if mark != APPLICATION_ID:
