@@ -47,6 +47,12 @@ _HOMES = {
     "Comparison": "study.results",
     "analyze": "study.study",
     "compare": "study.study",
+    "Grid": "study.grid",
+    "make_plan": "study.plan",
+    "Crew": "study.sweep",
+    "Progress": "study.sweep",
+    "run_sweep": "study.sweep",
+    "read_rows": "study.query",
     "load_run": "study.archive",
     "GradscopeError": "errors",
 }

@@ -8,7 +8,18 @@ from pathlib import Path
 TOP = Path(__file__).parents[1]
 README = TOP / "README.md"
 BEGIN, END = "<!-- help:begin (make docs) -->\n", "<!-- help:end -->"
-COMMANDS = ("", "analyze", "compare", "train", "check", "show-config")
+COMMANDS = (
+    "",
+    "analyze",
+    "compare",
+    "train",
+    "sweep",
+    "export",
+    "report",
+    "merge",
+    "check",
+    "show-config",
+)
 
 
 def help_page(command: str) -> str:

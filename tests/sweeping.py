@@ -1,5 +1,6 @@
 """What the tests of sweeps share: small grids, the command as a process, and rows to compare."""
 
+import contextlib
 import os
 import sqlite3
 import subprocess
@@ -98,3 +99,14 @@ def is_running(pid: int) -> bool:
     except (ProcessLookupError, FileNotFoundError):
         return False
     return state.rpartition(")")[2].split()[:1] != ["Z"]
+
+
+def running_in_group(group: int) -> list[int]:
+    """Return the processes of a group that are alive; none where nobody can tell."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            fields = place.read_text(encoding="utf-8").rpartition(")")[2].split()
+            if int(fields[2]) == group and fields[0] != "Z":
+                found.append(int(place.parent.name))
+    return found

@@ -262,7 +262,7 @@ def _show_summary(
     show(
         call.place,
         lambda screen: sweep_page(summary, progress, place, seconds, screen),
-        lambda: sweep_document(summary, progress, place, seconds),
+        lambda: sweep_document(plan.cells, summary, progress, place, seconds),
         lambda: (GROUP_COLUMNS, group_rows(summary)),
     )
 

@@ -8,7 +8,7 @@ Columns keep the order of the store's table. In JSON and CSV a missing number is
 import io
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,10 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.report.export import Document, finite, head, numbers
 from gradscope.report.provenance import provenance_text
-from gradscope.report.sweep_tables import REGIME_COLUMNS, preview_columns
+from gradscope.report.sweep_tables import FIRST_CELLS, REGIME_COLUMNS
 from gradscope.study.aggregate import Summary, shared_settings
 from gradscope.study.config import setting_kinds
+from gradscope.study.grid import Cell, shared_and_swept
 from gradscope.study.merge import Merged
 from gradscope.study.outcome import CURVES, curve_from_blob
 from gradscope.study.preview import Preview
@@ -33,16 +34,18 @@ MERGE_COLUMNS = ("stores", "cells", "failed", "duplicates")
 
 def plan_document(preview: Preview) -> Document:
     """Return what a sweep would do."""
+    shared, swept = shared_and_swept(preview.cells)
     return {
-        **head("sweep-plan", {}),
+        **head("sweep-plan", shared),
+        "swept": swept,
         "store": str(preview.store),
         "cells": len(preview.cells),
         "missing": len(preview.missing),
         "failed": preview.failed,
         "left_out": preview.left_out,
         "first": [
-            {name: cell.settings.as_dict()[name] for name in preview_columns(preview.cells)}
-            for cell in preview.cells[:5]
+            {name: cell.settings.as_dict()[name] for name in swept}
+            for cell in preview.cells[:FIRST_CELLS]
         ],
         "estimated_seconds": preview.seconds,
         "workers": preview.workers,
@@ -55,10 +58,14 @@ def plan_rows(preview: Preview) -> list[list[Any]]:
     return [[cell.key, json.dumps(cell.settings.as_dict())] for cell in preview.cells]
 
 
-def sweep_document(summary: Summary, progress: Progress, store: Path, seconds: float) -> Document:
-    """Return what a sweep did."""
+def sweep_document(
+    cells: Sequence[Cell], summary: Summary, progress: Progress, store: Path, seconds: float
+) -> Document:
+    """Return what a sweep over these cells did."""
+    shared, swept = shared_and_swept(cells)
     return {
-        **head("sweep", {}),
+        **head("sweep", shared),
+        "swept": swept,
         "store": str(store),
         "cells": progress.total,
         "kept": progress.kept,

@@ -1,6 +1,5 @@
 """Terminal pages of sweeps: what would be done, what was done, what a store holds."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Group, RenderableType
@@ -11,7 +10,7 @@ from gradscope.report.screen import Screen
 from gradscope.report.words import level, steps
 from gradscope.study.aggregate import Group as Cells
 from gradscope.study.aggregate import Summary
-from gradscope.study.grid import Cell, describe
+from gradscope.study.grid import describe, shared_and_swept
 from gradscope.study.merge import Merged
 from gradscope.study.preview import Preview
 from gradscope.study.sweep import Progress
@@ -58,7 +57,7 @@ def plan_page(preview: Preview, screen: Screen) -> RenderableType:
     if preview.failed:
         lines.insert(1, f"{count(preview.failed)} failed before; --retry-failed tries them again.")
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
-    names = preview_columns(preview.cells)
+    names = tuple(shared_and_swept(preview.cells)[1]) or ("activation", "steps", "seed")
     for name in names:
         table.add_column(Text(screen.say(name)), justify="right", overflow="fold")
     for cell in preview.cells[:FIRST_CELLS]:
@@ -70,14 +69,6 @@ def plan_page(preview: Preview, screen: Screen) -> RenderableType:
     first, *others = (Text(screen.say(line)) for line in lines)
     first.stylize("bold")
     return Group(first, *others, table, *after)
-
-
-def preview_columns(cells: Sequence[Cell]) -> tuple[str, ...]:
-    """Return the settings in which cells differ; activation and steps where there are none."""
-    dicts = [cell.settings.as_dict() for cell in cells]
-    names = tuple(dicts[0]) if dicts else ()
-    differ = tuple(name for name in names if len({str(each[name]) for each in dicts}) > 1)
-    return differ or ("activation", "steps", "seed")
 
 
 def sweep_page(

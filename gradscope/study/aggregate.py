@@ -227,7 +227,7 @@ def _axis(axes: Mapping[str, Axis], name: str | None, taken: Collection[str | No
         found = ", ".join(axes) or "nothing"
         raise SettingError(
             f"a picture needs more swept settings than this store has (it sweeps over {found}); "
-            "sweep over another, or loosen --where"
+            "sweep over another, loosen --where, or draw one setting with --kind quantiles"
         )
     return ordered[0]
 

@@ -8,7 +8,7 @@ The same cell has the same key in every grid, on every machine.
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -112,6 +112,23 @@ class Grid:
             axes["seed"] = tuple(range(first, first + self.seeds))
         for values in itertools.product(*axes.values()):
             yield dict(zip(axes, values, strict=True))
+
+
+def shared_and_swept(cells: Sequence[Cell]) -> tuple[Values, Values]:
+    """Return the settings that all cells share, and those in which they differ with their values
+    in order of appearance.
+    """
+    shared: Values = {}
+    swept: Values = {}
+    columns = [cell.settings.as_dict() for cell in cells]
+    for name in columns[0] if columns else ():
+        # Lists are no keys of a dict; their text is.
+        distinct = {str(each[name]): each[name] for each in columns}
+        if len(distinct) == 1:
+            shared[name] = columns[0][name]
+        else:
+            swept[name] = list(distinct.values())
+    return shared, swept
 
 
 def cell_key(settings: Settings, digests: Mapping[str, str]) -> str:

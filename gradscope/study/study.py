@@ -26,6 +26,7 @@ from gradscope.names import ActivationName, StageName
 from gradscope.study.archive import SavedRun, load_run
 from gradscope.study.config import NETWORK_SETTINGS, SEQUENCE_SETTINGS, Settings, flag
 from gradscope.study.examine import Sight, examine
+from gradscope.study.grid import Grid
 from gradscope.study.results import Analysis, Comparison
 
 HELD_OUT_SEQUENCES = 256
@@ -192,13 +193,13 @@ def train_network(
 def comparison_cells(
     settings: Settings, activations: Iterable[ActivationName], steps: Iterable[int]
 ) -> tuple[Settings, ...]:
-    """Return the settings of every cell of a comparison, each checked against its task or data."""
-    lengths = tuple(steps)
-    cells = tuple(
-        settings.with_changes({"activation": activation, "steps": length})
-        for activation in activations
-        for length in lengths
-    )
+    """Return the settings of every cell of a comparison, which are those of a sweep over the same
+    values, each checked against its task or data.
+    """
+    axes = {"activation": tuple(activations), "steps": tuple(steps)}
+    shared = {name: value for name, value in settings.as_dict().items() if name not in axes}
+    grid = Grid(shared, axes)
+    cells = tuple(settings.with_changes(values) for values in grid.combinations())
     for cell in cells:
         open_problem(cell)
     return cells
