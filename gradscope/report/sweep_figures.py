@@ -144,10 +144,9 @@ def _rate_look(field: Field) -> "tuple[Colormap, Normalize]":
     stops = (0.0, 0.2, 0.4, 0.5, 0.75, 1.0)
     shades = ("#08263f", BLUE, "#bcd9ea", "#ffffff", "#f6c98a", "#e08a1e")
     colors = LinearSegmentedColormap.from_list("growth", list(zip(stops, shades, strict=True)))
-    colors.set_bad(FAINT)
     values = _finite(field)
     low, high = values.min(initial=-1e-3), values.max(initial=1e-3)
-    return colors, TwoSlopeNorm(0.0, vmin=low, vmax=high)
+    return colors.with_extremes(bad=FAINT), TwoSlopeNorm(0.0, vmin=low, vmax=high)
 
 
 def _horizon_look(field: Field) -> "tuple[Colormap, Normalize]":
@@ -155,9 +154,7 @@ def _horizon_look(field: Field) -> "tuple[Colormap, Normalize]":
     import matplotlib as mpl
     from matplotlib.colors import LogNorm
 
-    colors = mpl.colormaps["viridis"].copy()
-    colors.set_bad(FAINT)
-    colors.set_over("white")
+    colors = mpl.colormaps["viridis"].with_extremes(bad=FAINT, over="white")
     values = _finite(field)
     low = float(values.min()) if values.size else 1.0
     high = float(values.max()) if values.size else 10.0
@@ -261,7 +258,7 @@ def _set_round_ticks(drawn: "MatplotlibAxis", limits: tuple[float, float]) -> No
 def _mark_zero(axes: "Axes", rate: Field, name: str, *, hatched: bool) -> None:
     """Draw the contour of zero growth to the borders of the panel, and hatch what grows."""
     values = np.pad(np.clip(rate.panels[name], -LARGEST, LARGEST), 1, mode="edge")
-    if not (np.nanmin(values) < 0.0 < np.nanmax(values)):
+    if not ((values < 0.0).any() and (values > 0.0).any()):
         return
     x, y = (np.r_[_edges(each)[0], each.places, _edges(each)[-1]] for each in (rate.x, rate.y))
     masked = np.ma.masked_invalid(values)
