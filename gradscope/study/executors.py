@@ -26,9 +26,6 @@ from gradscope.study.threads import THREAD_VARIABLES
 P = ParamSpec("P")
 T = TypeVar("T")
 
-IN_FLIGHT_PER_WORKER = 4
-"""Cells handed out ahead of time for each worker, so that none waits while the parent commits."""
-
 CONNECTION_PATIENCE = 20.0
 """Seconds to wait for a dask scheduler to answer."""
 
@@ -45,8 +42,8 @@ class Team(Protocol):
     def executor(self) -> Executor:
         """Where to submit."""
 
-    def in_flight(self) -> int:
-        """Return how many cells to hand out ahead of time."""
+    def in_flight(self, each: int) -> int:
+        """Return how many cells to keep in flight, with ``each`` of them for every worker."""
 
     def close(self) -> None:
         """End at once; what still runs is given up."""
@@ -115,7 +112,7 @@ class SerialTeam:
     def __init__(self) -> None:
         self.executor: Executor = SerialExecutor()
 
-    def in_flight(self) -> int:
+    def in_flight(self, each: int) -> int:  # noqa: ARG002 (a cell handed out is done)
         """Return 1."""
         return 1
 
@@ -152,9 +149,9 @@ class ProcessTeam:
                 "without an `if __name__ == '__main__':`? Try --executor serial"
             ) from error
 
-    def in_flight(self) -> int:
-        """Return a few cells for each process."""
-        return IN_FLIGHT_PER_WORKER * self._count
+    def in_flight(self, each: int) -> int:
+        """Return the cells for all processes."""
+        return each * self._count
 
     def close(self) -> None:
         """Kill the workers; they hold nothing that is not computed again."""
@@ -238,13 +235,13 @@ class DaskTeam:
             )
         return distributed.Client(self._open.enter_context(cluster))
 
-    def in_flight(self) -> int:
-        """Return a few cells for each worker thread; workers may join and leave."""
+    def in_flight(self, each: int) -> int:
+        """Return the cells for all worker threads; workers may join and leave."""
         when, threads = self._counted
         if time.monotonic() - when > 1.0:
             threads = sum(self._client.nthreads().values())
             self._counted = (time.monotonic(), threads)
-        return IN_FLIGHT_PER_WORKER * max(threads, 1)
+        return each * max(threads, 1)
 
     def close(self) -> None:
         """Cancel what was submitted and leave the scheduler as it was."""

@@ -6,6 +6,8 @@ tried again one at a time, so that a cell that kills its worker is found out wit
 beside it.
 """
 
+import math
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
@@ -57,6 +59,9 @@ class Progress:
         """Cells of the plan that stand in the store as failed."""
         return self.kept_failed + self.failed
 
+
+FEWEST_AHEAD, MOST_AHEAD = 2, 64
+"""Cells in flight for each worker: one at work and one behind it; the most, for the quickest."""
 
 Watch = Callable[[Progress], None]
 
@@ -141,6 +146,7 @@ class _Run:
         self.deaths: dict[str, int] = {}
         self.flying: dict[Future[Outcome], Cell] = {}
         self.unsaved: list[Outcome] = []
+        self.ahead = FEWEST_AHEAD
 
     def finish(self) -> Progress:
         """Work until nothing is missing, or Ctrl-C."""
@@ -165,7 +171,7 @@ class _Run:
 
     def _hand_out(self, team: Team) -> bool:
         """Submit cells up to the bound, suspects alone; False where the pool is broken."""
-        bound = 1 if self.suspects else team.in_flight()
+        bound = 1 if self.suspects else team.in_flight(self.ahead)
         while (self.suspects or self.waiting) and len(self.flying) < bound:
             source = self.suspects or self.waiting
             try:
@@ -228,12 +234,22 @@ class _Run:
         """Commit what has ended and say how far it is."""
         if not self.unsaved:
             return
+        start = time.perf_counter()
         self.store.save(self.unsaved)
+        self._look_ahead(time.perf_counter() - start)
         failed = sum(outcome.status is Status.FAILED for outcome in self.unsaved)
         done = self.progress.done + len(self.unsaved) - failed
         self.progress = replace(self.progress, done=done, failed=self.progress.failed + failed)
         self.unsaved.clear()
         self.watch(self.progress)
+
+    def _look_ahead(self, commit: float) -> None:
+        """Hand out enough cells that no worker waits while the parent commits, and not many more:
+        what is in flight when a worker dies is tried again one by one.
+        """
+        cell = sum(outcome.duration for outcome in self.unsaved) / len(self.unsaved)
+        during_commit = math.ceil(min(commit / max(cell, 1e-4), MOST_AHEAD))
+        self.ahead = min(FEWEST_AHEAD + 2 * during_commit, MOST_AHEAD)
 
 
 def _error_of(future: Future[Outcome]) -> BaseException | None:
