@@ -154,7 +154,8 @@ class _Run:
         try:
             while self.waiting or self.suspects or self.flying:
                 alive = self._hand_out(team) and self._collect()
-                self._save()
+                if self._save():
+                    self.watch(self.progress)
                 if not alive:
                     team.close()
                     team = self._restarted()
@@ -180,8 +181,6 @@ class _Run:
                 self._suspect(self._take_ended())
                 return False
             self.flying[future] = source.popleft()
-            if source is self.suspects:
-                break
         return True
 
     def _collect(self) -> bool:
@@ -230,10 +229,10 @@ class _Run:
         self.progress = replace(self.progress, restarts=self.progress.restarts + 1)
         return self.crew.open()
 
-    def _save(self) -> None:
-        """Commit what has ended and say how far it is."""
+    def _save(self) -> bool:
+        """Commit what has ended; False where nothing has."""
         if not self.unsaved:
-            return
+            return False
         start = time.perf_counter()
         self.store.save(self.unsaved)
         self._look_ahead(time.perf_counter() - start)
@@ -241,7 +240,7 @@ class _Run:
         done = self.progress.done + len(self.unsaved) - failed
         self.progress = replace(self.progress, done=done, failed=self.progress.failed + failed)
         self.unsaved.clear()
-        self.watch(self.progress)
+        return True
 
     def _look_ahead(self, commit: float) -> None:
         """Hand out enough cells that no worker waits while the parent commits, and not many more:

@@ -93,7 +93,7 @@ def test_an_interrupt_while_workers_start_is_heard_afterwards() -> None:
 def test_closing_a_team_leaves_no_process() -> None:
     team = ProcessTeam(2, threads=1)
     pids = {team.executor.submit(os.getpid).result() for _ in range(20)}
-    team.executor.submit(time.sleep, 60)
+    wait_until(team.executor.submit(time.sleep, 60).running)
 
     start = time.monotonic()
     team.close()

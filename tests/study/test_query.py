@@ -98,6 +98,8 @@ def test_a_condition_that_never_ends_is_stopped(
 def test_the_reader_cannot_write_even_where_nobody_watches(store: Path) -> None:
     connection = query._open_read_only(store)
 
+    assert connection.execute("PRAGMA query_only").fetchone() == (1,)
+    connection.execute("PRAGMA query_only = OFF")
     with pytest.raises(sqlite3.OperationalError, match=r"readonly|read-only"):
         connection.execute("DELETE FROM cells")
     connection.close()
