@@ -34,3 +34,7 @@ class WeightsError(GradscopeError):
 
 class OutputError(GradscopeError):
     """A result cannot be written where it was to go."""
+
+
+class WorkerError(GradscopeError):
+    """The workers of a sweep, or their scheduler, cannot be started or are gone."""

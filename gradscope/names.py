@@ -77,6 +77,14 @@ class MissingCells(StrEnum):
     INTERPOLATE = "interpolate"
 
 
+class ExecutorName(StrEnum):
+    """Who computes the cells of a sweep."""
+
+    SERIAL = "serial"
+    PROCESS = "process"
+    DASK = "dask"
+
+
 class StageName(StrEnum):
     """When the network was examined."""
 

@@ -16,10 +16,14 @@ from gradscope.cli import (
     check,
     compare,
     explain,
+    export,
     inspect,
+    merge,
+    report,
     rerun,
     show_config,
     spectrum,
+    sweep,
     train,
 )
 from gradscope.cli.options import HELP, LAYERS_HELP
@@ -51,7 +55,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (analyze, compare, train, spectrum, inspect, check, explain, rerun, show_config):
+COMMANDS = (
+    analyze,
+    compare,
+    train,
+    spectrum,
+    inspect,
+    sweep,
+    export,
+    report,
+    merge,
+    check,
+    explain,
+    rerun,
+    show_config,
+)
+for command in COMMANDS:
     command.register(app)
 
 

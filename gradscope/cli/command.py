@@ -65,11 +65,14 @@ def _shared(
 
 
 def takes_settings(*left_out: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command, as a ``Call``, the shared options and those of all settings not left out."""
+    """Give a command, as a ``Call``, the options of all settings and the shared ones, but for
+    those left out.
+    """
     names = [name for name in SETTING_OPTIONS if name not in left_out]
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        shared, own = _parameters(_shared), _parameters(command)
+        own = _parameters(command)
+        shared = {name: each for name, each in _parameters(_shared).items() if name not in left_out}
 
         @wraps(command)
         def gathered(**arguments: Any) -> None:

@@ -114,7 +114,7 @@ def run_comparison(
     figure: Path | None,
 ) -> None:
     """Run every cell, show the table, draw the picture."""
-    from gradscope.report.documents import comparison_document
+    from gradscope.report.documents import analysis_document, comparison_document
     from gradscope.report.rows import CELL_COLUMNS, comparison_rows
     from gradscope.report.tables import comparison_page
     from gradscope.study.study import compare as run
@@ -137,6 +137,7 @@ def run_comparison(
             lambda screen: comparison_page(comparison, screen),
             lambda: comparison_document(comparison),
             lambda: (CELL_COLUMNS, comparison_rows(comparison)),
+            lambda: map(analysis_document, comparison.analyses),
         )
         if figure is not None:
             from gradscope.report.figures import comparison_picture

@@ -46,6 +46,7 @@ class Format(StrEnum):
 
     TABLE = "table"
     JSON = "json"
+    JSONL = "jsonl"
     CSV = "csv"
     MARKDOWN = "md"
 
@@ -184,7 +185,7 @@ FormatChoice = Annotated[
     Format | None,
     typer.Option(
         "--format",
-        help="How the result is written: table, json, csv, md (default table).",
+        help="How the result is written: table, json, jsonl, csv, md (default table).",
         rich_help_panel=OUTPUT,
         metavar="WORD",
         show_default=False,

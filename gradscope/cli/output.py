@@ -44,8 +44,8 @@ def choose_format(choice: Format | None, json: bool, output: Path | None) -> For
         raise SettingError(f"--json and --format {choice} are both given; choose one")
     if json:
         return Format.JSON
-    endings = {".json": Format.JSON, ".csv": Format.CSV, ".md": Format.MARKDOWN}
-    by_name = endings.get(output.suffix.lower(), Format.TABLE) if output else Format.TABLE
+    ending = output.suffix.lower().removeprefix(".") if output else ""
+    by_name = Format(ending) if ending in list(Format) else Format.TABLE
     return choice or by_name
 
 
@@ -69,18 +69,22 @@ def show(
     page: "Callable[[Screen], RenderableType]",
     document: Callable[[], Mapping[str, Any]],
     table: Callable[[], tuple[tuple[str, ...], list[list[Any]]]],
+    lines: Callable[[], Iterable[Mapping[str, Any]]] | None = None,
 ) -> None:
     """Write a result in the format asked for.
 
     ``page(screen)`` makes the terminal page, ``document()`` the JSON document, ``table()``
-    columns and rows.
+    columns and rows, ``lines()`` the documents of JSONL, a line each: the one document where there
+    is nothing else.
     """
-    from gradscope.report.export import to_csv, to_json, to_markdown
+    from gradscope.report.export import to_csv, to_json, to_jsonl, to_markdown
 
     if place.format is Format.TABLE:
         _write(place, _page_text(place, page))
     elif place.format is Format.JSON:
         _write(place, to_json(document()))
+    elif place.format is Format.JSONL:
+        _write(place, to_jsonl(lines() if lines else [document()]))
     elif place.format is Format.CSV:
         _write(place, to_csv(*table()))
     else:

@@ -6,14 +6,14 @@ slower, not faster.
 
 import os
 
-VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+from gradscope.study.threads import THREAD_VARIABLES
 
 
 def set_blas_threads(threads: int | None) -> None:
     """Set the number of BLAS threads of this process; None keeps what the environment has, else
     1.
     """
-    for name in VARIABLES:
+    for name in THREAD_VARIABLES:
         if threads is not None:
             os.environ[name] = str(threads)
         else:

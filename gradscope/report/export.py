@@ -26,6 +26,12 @@ def to_json(document: Mapping[str, Any]) -> str:
     return json.dumps(document, allow_nan=False, indent=1) + "\n"
 
 
+def to_jsonl(documents: Iterable[Mapping[str, Any]]) -> str:
+    """Return documents as JSON Lines: one line each, whatever their texts hold."""
+    lines = (json.dumps(each, allow_nan=False, separators=(",", ":")) for each in documents)
+    return "".join(f"{line}\n" for line in lines)
+
+
 def finite(value: float | None) -> float | None:
     """Return a number, None for one that JSON cannot hold."""
     return value if value is not None and math.isfinite(value) else None

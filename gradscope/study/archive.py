@@ -17,10 +17,10 @@ import numpy as np
 
 from gradscope.arrays import FloatArray
 from gradscope.data.sequences import Baseline, Batch, Facts, Targets
-from gradscope.errors import ArchiveError, ShapeError
+from gradscope.errors import ArchiveError, SettingError, ShapeError
 from gradscope.model.cells import WEIGHT_NAMES, Cell
 from gradscope.names import ErrorName
-from gradscope.study.config import Settings
+from gradscope.study.config import NETWORK_SETTINGS, Settings, flag
 from gradscope.study.examine import Sight
 from gradscope.study.network import restore_network
 from gradscope.study.results import Analysis
@@ -113,6 +113,24 @@ def read_settings(path: Path) -> Mapping[str, Any]:
         raise ArchiveError(
             f"{path} holds no settings of gradscope; give a file written by --save"
         ) from error
+
+
+def settings_of_saved(load: str, changes: Mapping[str, Any]) -> Settings:
+    """Return the settings of a saved run with others over them, to study its network again.
+
+    Raises
+    ------
+    SettingError
+        If one of the changes belongs to the network, which comes from the saved run.
+    """
+    saved = load_run(Path(load)).settings
+    for name in NETWORK_SETTINGS:
+        if name in changes and changes[name] != getattr(saved, name):
+            raise SettingError(
+                f"{flag(name)} {changes[name]} is given, but the network comes from {load}; "
+                f"leave {flag(name)} out, or leave --load out"
+            )
+    return saved.with_changes({"updates": 0, **changes, "load": load})
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -7,6 +7,7 @@ range of each number.
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
+from functools import cache
 from types import MappingProxyType
 from typing import Any, get_type_hints
 
@@ -142,7 +143,7 @@ class Settings:
     load: str | None = None
 
     def __post_init__(self) -> None:
-        for name, kind in get_type_hints(type(self)).items():
+        for name, kind in setting_kinds().items():
             value = _checked(name, getattr(self, name), kind)
             object.__setattr__(self, name, value)
         self._check_together()
@@ -240,6 +241,12 @@ SEQUENCE_SETTINGS = (
     "seed",
 )
 """What decides the sequences that a network is examined on."""
+
+
+@cache
+def setting_kinds() -> Mapping[str, Any]:
+    """Return the type of every setting; resolved once, since a sweep makes thousands of them."""
+    return MappingProxyType(get_type_hints(Settings))
 
 
 def setting_names() -> tuple[str, ...]:

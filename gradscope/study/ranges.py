@@ -48,10 +48,12 @@ def parse_numbers(text: str, flag: str) -> tuple[float, ...]:
     start, stop = (_number(part, text, flag) for part in parts[:2])
     count = _count(parts[2], text, flag)
     if not logarithmic:
-        return _evenly(start, stop, count)
-    if start <= 0 or stop <= 0:
+        points = _evenly(start, stop, count)
+    elif start <= 0 or stop <= 0:
         raise SettingError(f"{flag} is {text!r}; a log range needs both ends above 0")
-    return tuple(math.exp(each) for each in _evenly(math.log(start), math.log(stop), count))
+    else:
+        points = tuple(map(math.exp, _evenly(math.log(start), math.log(stop), count)))
+    return (start, *map(_tidy, points[1:-1]), stop)[:count]
 
 
 def parse_whole_numbers(text: str, flag: str) -> tuple[int, ...]:
@@ -73,10 +75,14 @@ def parse_whole_numbers(text: str, flag: str) -> tuple[int, ...]:
 
 
 def _evenly(start: float, stop: float, count: int) -> tuple[float, ...]:
-    if count == 1:
-        return (start,)
-    inner = (start + (stop - start) * i / (count - 1) for i in range(count - 1))
-    return (*inner, stop)
+    return tuple(start + (stop - start) * i / max(count - 1, 1) for i in range(count))
+
+
+def _tidy(value: float) -> float:
+    """Return a number without the digits that are rounding alone, so that 0.5:3:26 holds 1.2
+    itself.
+    """
+    return float(f"{value:.12g}")
 
 
 def _number(part: str, text: str, flag: str) -> float:

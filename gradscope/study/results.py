@@ -5,6 +5,7 @@ with its lag profile, its verdict, the causes of its growth rate and the gradien
 numbers are computed on the floors below.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,7 +42,12 @@ class Profile:
         """Quantile over the sequences (L,), nats; an order statistic, so that −inf stays −inf and
         no NaN can arise.
         """
-        return np.quantile(self.log_norms, level, axis=1, method="inverted_cdf")
+        at_level: FloatArray = self.quantiles((level,))[0]
+        return at_level
+
+    def quantiles(self, levels: Sequence[float]) -> FloatArray:
+        """Several quantiles over the sequences (levels,L), nats, for little more than one."""
+        return np.quantile(self.log_norms, levels, axis=1, method="inverted_cdf")
 
     @property
     def median(self) -> FloatArray:

@@ -26,6 +26,7 @@ from gradscope.study.archive import SavedRun, load_run
 from gradscope.study.closer import Progress, look_closer
 from gradscope.study.config import NETWORK_SETTINGS, SEQUENCE_SETTINGS, Settings, flag
 from gradscope.study.examine import Sight, examine
+from gradscope.study.grid import Grid
 from gradscope.study.memory import require_memory
 from gradscope.study.network import draw_network
 from gradscope.study.results import Analysis, Comparison
@@ -216,14 +217,17 @@ def comparison_cells(
     steps: Iterable[int],
     kinds: Iterable[CellName] | None = None,
 ) -> tuple[Settings, ...]:
-    """Return the settings of every cell of a comparison, each checked against its task or data."""
-    functions, lengths = tuple(activations), tuple(steps)
-    cells = tuple(
-        settings.with_changes({"cell": kind, "activation": activation, "steps": length})
-        for kind in kinds or (settings.cell,)
-        for activation in functions
-        for length in lengths
-    )
+    """Return the settings of every cell of a comparison, which are those of a sweep over the same
+    values, each checked against its task or data.
+    """
+    axes = {
+        "cell": tuple(kinds or (settings.cell,)),
+        "activation": tuple(activations),
+        "steps": tuple(steps),
+    }
+    shared = {name: value for name, value in settings.as_dict().items() if name not in axes}
+    grid = Grid(shared, axes)
+    cells = tuple(settings.with_changes(values) for values in grid.combinations())
     for cell in cells:
         roomy_problem(cell)
     return cells

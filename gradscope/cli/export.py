@@ -1,0 +1,105 @@
+"""``gradscope export``: the rows of a sweep's store as a table, lines or arrays."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gradscope.cli.options import DATA, OUTPUT, Debug, Force, Output
+from gradscope.cli.output import STDOUT, note, prepare_files, require_stdout, write_stdout
+from gradscope.cli.threads import set_blas_threads
+from gradscope.errors import SettingError
+from gradscope.report.files import write_whole
+
+EXAMPLES = """\
+[bold]Examples[/bold]
+
+  gradscope export sweep.db --format csv -o sweep.csv
+
+  gradscope export sweep.db --format jsonl --where "regime = 'exploding' AND gain < 1.5"
+
+  gradscope export sweep.db -o sweep.npz --where "status = 'done'"
+"""
+
+
+class ExportFormat(StrEnum):
+    """How rows are written."""
+
+    CSV = "csv"
+    JSONL = "jsonl"
+    NPZ = "npz"
+    MARKDOWN = "md"
+
+
+StoreFile = Annotated[
+    Path, typer.Argument(help="A store that gradscope sweep wrote.", metavar="STORE")
+]
+Where = Annotated[
+    str | None,
+    typer.Option(
+        "--where",
+        help="Only rows for which this SQL condition on the columns of cells holds.",
+        rich_help_panel=DATA,
+        metavar="SQL",
+    ),
+]
+RowFormat = Annotated[
+    ExportFormat | None,
+    typer.Option(
+        "--format",
+        help="How rows are written: csv, jsonl, npz, md (default: by the file's ending, else csv).",
+        rich_help_panel=OUTPUT,
+        metavar="WORD",
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("export", epilog=EXAMPLES)(export)
+
+
+def export(
+    store: StoreFile,
+    where: Where = None,
+    format: RowFormat = None,  # noqa: A002 (the flag's name)
+    output: Output = None,
+    force: Force = False,
+    debug: Debug = False,  # noqa: ARG001 (read where errors are shown)
+) -> None:
+    """Write the rows of a sweep: settings, results, and (jsonl, npz) curves."""
+    set_blas_threads(None)
+    chosen = format or _by_ending(output)
+    to_stdout = output is None or output == STDOUT
+    if chosen is ExportFormat.NPZ and to_stdout:
+        raise SettingError("--format npz is binary; name a file with -o FILE.npz")
+    if to_stdout:
+        require_stdout()
+    prepare_files((output,), force=force)
+    content = _content(store, where, chosen)
+    if output is None or to_stdout:
+        write_stdout(content.decode())
+        return
+    write_whole(output, content, force=force)
+    note(f"wrote {output}")
+
+
+def _by_ending(output: Path | None) -> ExportFormat:
+    ending = "" if output is None else output.suffix.lower().removeprefix(".")
+    return ExportFormat(ending) if ending in list(ExportFormat) else ExportFormat.CSV
+
+
+def _content(store: Path, where: str | None, chosen: ExportFormat) -> bytes:
+    from gradscope.report.export import to_csv, to_jsonl, to_markdown
+    from gradscope.report.sweep_export import row_documents, rows_archive
+    from gradscope.study.query import read_rows
+
+    curves = chosen in (ExportFormat.JSONL, ExportFormat.NPZ)
+    rows = read_rows(store, where, curves=curves)
+    if chosen is ExportFormat.NPZ:
+        return rows_archive(rows)
+    if chosen is ExportFormat.JSONL:
+        return to_jsonl(row_documents(rows)).encode()
+    write = to_csv if chosen is ExportFormat.CSV else to_markdown
+    return write(rows.columns, rows.values).encode()

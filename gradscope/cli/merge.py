@@ -1,0 +1,59 @@
+"""``gradscope merge``: the shards of a sweep become one store."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gradscope.cli.options import OUTPUT, Color, Debug, Force, FormatChoice, Json
+from gradscope.cli.output import Place, choose_format, show
+from gradscope.cli.threads import set_blas_threads
+from gradscope.report.files import require_free
+
+EXAMPLES = """\
+[bold]Examples[/bold]
+
+  gradscope merge -o sweep.db sweep-*of16.db
+
+  gradscope merge -o both.db laptop.db cluster.db
+
+  gradscope merge -o sweep.db sweep.db more.db --force --json
+"""
+
+Target = Annotated[
+    Path,
+    typer.Option(
+        "--output", "-o", help="The joined store.", rich_help_panel=OUTPUT, metavar="FILE"
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("merge", epilog=EXAMPLES)(merge)
+
+
+def merge(
+    stores: Annotated[list[Path], typer.Argument(help="Stores that gradscope sweep wrote.")],
+    output: Target,
+    format: FormatChoice = None,  # noqa: A002 (the flag's name)
+    json: Json = False,
+    force: Force = False,
+    debug: Debug = False,  # noqa: ARG001 (read where errors are shown)
+) -> None:
+    """Join stores into one: duplicates are resolved, disagreements refused."""
+    set_blas_threads(None)
+    require_free(output, force=force)
+    place = Place(choose_format(format, json, None), None, Color.AUTO, force=False)
+
+    from gradscope.report.sweep_export import MERGE_COLUMNS, merge_document, merge_row
+    from gradscope.report.sweep_tables import merge_page
+    from gradscope.study.merge import merge_stores
+
+    merged = merge_stores(stores, output)
+    show(
+        place,
+        lambda screen: merge_page(merged, output, screen),
+        lambda: merge_document(merged, output),
+        lambda: (MERGE_COLUMNS, [merge_row(merged)]),
+    )

@@ -1,0 +1,112 @@
+"""Pictures of sweeps: each opens, is the same twice, and draws the odd cases too."""
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from gradscope.report.sweep_figures import fan_picture, phase_picture
+from gradscope.study.aggregate import LEVELS, Axis, Fan, Field
+
+GAIN = Axis("gain", (0.5, 1.0, 2.0))
+STEPS = Axis("steps", (10, 100, 1000))
+SLOPE = np.add.outer(np.zeros(3), [-1.0, -0.1, 0.4])
+
+
+def field(measure: str = "rate_nats_per_step", **panels: Any) -> Field:
+    return Field(measure, GAIN, STEPS, panels or {"tanh": SLOPE}, 3, ("3 seeds",))
+
+
+def pixels(content: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    return np.asarray(imread(io.BytesIO(content)), dtype=np.float64)
+
+
+def dark_columns(content: bytes, rows: slice) -> Sequence[int]:
+    """Return the columns of a picture that are nearly black in all of these rows."""
+    return np.flatnonzero((pixels(content)[rows, :, :3] < 0.18).all(axis=(0, 2))).tolist()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+def test_the_same_field_gives_the_same_bytes(suffix: str) -> None:
+    assert phase_picture(field(), field(), {}, suffix) == phase_picture(
+        field(), field(), {}, suffix
+    )
+
+
+def test_the_contour_of_zero_stands_where_the_rate_changes_sign_and_reaches_the_borders() -> None:
+    # The rate is −0.1 at gain 1 and 0.4 at gain 2: linear in between, it is zero at gain 1.2.
+    content = phase_picture(field(), field(), {}, ".png")
+    height, width, _ = pixels(content).shape
+    top, bottom = round(height * (1 - 0.82)) + 8, round(height * (1 - 0.1)) - 8
+    left, right = width * 0.075, width * 0.875
+    low, high = 0.25, 2.5  # half-way beyond the first and the last gain
+
+    found = [c for c in dark_columns(content, slice(top, bottom)) if left + 8 < c < right - 8]
+
+    wanted = left + (right - left) * (1.2 - low) / (high - low)
+    assert found, "no black line runs from the bottom to the top"
+    assert abs(np.mean(found) - wanted) < 4
+
+
+def test_a_field_that_shrinks_everywhere_has_no_contour_and_says_so() -> None:
+    shrinking = field(sigmoid=SLOPE - 1.0)
+
+    content = phase_picture(shrinking, shrinking, {}, ".svg").decode()
+
+    assert "sigmoid: shrinks everywhere" in content
+    assert "sigmoid: shrinks everywhere" not in phase_picture(field(), field(), {}, ".svg").decode()
+
+
+ODD: dict[str, dict[str, Any]] = {
+    "nothing is done": {"tanh": np.full((3, 3), np.nan)},
+    "all is zero": {"tanh": np.full((3, 3), -np.inf)},
+    "one place is done": {"tanh": np.where(np.eye(3) * [1, 0, 0] > 0, 0.5, np.nan)},
+    "all grows": {"tanh": SLOPE + 5.0},
+    "exactly nought": {"tanh": np.zeros((3, 3))},
+    "infinite beside finite": {"tanh": np.where(SLOPE < 0, -np.inf, SLOPE)},
+    "seven panels": {f"φ{number}": SLOPE - number for number in range(7)},
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+@pytest.mark.parametrize("measure", ["rate_nats_per_step", "horizon"])
+def test_odd_fields_are_drawn_without_a_warning(case: str, measure: str) -> None:
+    panels = ODD[case]
+    horizons = {name: np.where(panel < 0, 5.0, np.inf) for name, panel in panels.items()}
+    shown = field(measure, **(horizons if measure == "horizon" else panels))
+
+    content = phase_picture(shown, field(**panels), {"hidden": 4}, ".png")
+
+    assert pixels(content).shape[1] >= 1920
+
+
+def test_words_many_values_and_hidden_axes_are_drawn() -> None:
+    inits, gains = Axis("init", ("glorot", "uniform")), Axis("gain", tuple(np.arange(1.0, 60.0)))
+    wide = Field("horizon", gains, inits, {"tanh": np.full((2, 59), 7.0)}, 1, ("hidden",))
+
+    assert phase_picture(wide, wide, {}, ".png")
+
+
+@pytest.mark.parametrize("measure", ["rate_nats_per_step", "horizon"])
+def test_quantiles_are_drawn_with_infinite_and_missing_ones(measure: str) -> None:
+    curve = np.cumsum(np.ones((len(LEVELS), 3)), axis=0)
+    curve[2:, 1] = np.inf
+    curve[:, 2] = np.nan
+    fan = Fan(measure, STEPS, {"tanh": curve, "other": curve + 1}, {}, ("3 seeds",))
+
+    content = fan_picture(fan, {}, ".svg").decode()
+
+    assert "at the edge" in content
+    assert "median over 3 seeds" in content
+
+
+def test_nothing_global_is_changed() -> None:
+    before = dict(mpl.rcParams)
+
+    phase_picture(field(), field(), {}, ".png")
+
+    assert dict(mpl.rcParams) == before
