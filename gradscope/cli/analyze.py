@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from gradscope.cli.command import Call, takes_settings
-from gradscope.cli.options import FailOn, FailWhen, Figure, Load, Save
+from gradscope.cli.command import Call, MapsWeights, takes_settings, weights_of
+from gradscope.cli.options import FailOn, FailWhen, Figure, Load, Save, WeightsFile
 from gradscope.cli.output import Place, note, progress_bar, show
 from gradscope.names import Regime
 from gradscope.report.files import write_whole
@@ -29,6 +29,8 @@ EXAMPLES = """\
   gradscope analyze --activation sigmoid --steps 1000 --updates 0 --json | jq '.stages[0].verdict'
 
   gradscope analyze --data series.csv --column NAME --steps 50 --png report.png --save run.npz
+
+  gradscope analyze model.pt --data inputs.npy --batch-first --activation tanh
 """
 EXIT_CHECK_FAILED = 1
 EXIT_INTERRUPTED = 130
@@ -42,20 +44,24 @@ FAILING: dict[FailOn, tuple[Regime, ...]] = {
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("analyze", epilog=EXAMPLES)(analyze)
+    app.command("analyze", epilog=EXAMPLES, cls=MapsWeights)(analyze)
 
 
 @takes_settings()
 def analyze(
     call: Call,
+    file: WeightsFile = None,
     load: Load = None,
     png: Figure = None,
     save: Save = None,
     fail_on: FailWhen = None,
 ) -> None:
-    """Train a recurrent net, multiply its Jacobians, and say what its gradient does and why."""
+    """Train a recurrent net or take one from a file, multiply its Jacobians, and say what its
+    gradient does and why.
+    """
     call.prepare(save, figure=png)
-    analysis = run_analysis(call.place, call.settings(load=load), png, save)
+    settings = call.settings(load=load, **weights_of(file))
+    analysis = run_analysis(call.place, settings, png, save)
     leave(analysis, fail_on)
 
 

@@ -50,6 +50,7 @@ def _gradient_rows(analysis: Analysis) -> Rows:
     rows = [
         [str(stage.name), step, value if np.isfinite(value) else None]
         for stage in analysis.stages
+        if stage.gradient is not None
         for step, value in enumerate((stage.gradient.log_by_step / LN_10).tolist())
     ]
     return ("stage", "step", "log10_norm"), rows
@@ -105,6 +106,7 @@ PANELS: Mapping[str, Panel] = MappingProxyType(
             draw.gradient_panel,
             readings.gradient_reading,
             _gradient_rows,
+            lambda analysis: analysis.last.gradient is not None,
         ),
         "slopes": Panel(
             "Saturation: slopes over time", draw.slopes_panel, readings.slopes_reading, _slope_rows

@@ -177,7 +177,9 @@ def _facts_to_dict(facts: Facts) -> dict[str, Any]:
         "description": facts.description,
         "error": str(facts.error),
         "required_lag": facts.required_lag,
-        "baseline": {"error": facts.baseline.error, "meaning": facts.baseline.meaning},
+        "baseline": None
+        if facts.baseline is None
+        else {"error": facts.baseline.error, "meaning": facts.baseline.meaning},
     }
 
 
@@ -187,5 +189,7 @@ def _facts_from_dict(values: Mapping[str, Any]) -> Facts:
         description=str(values["description"]),
         error=ErrorName(values["error"]),
         required_lag=None if values["required_lag"] is None else int(values["required_lag"]),
-        baseline=Baseline(float(baseline["error"]), str(baseline["meaning"])),
+        baseline=None
+        if baseline is None
+        else Baseline(float(baseline["error"]), str(baseline["meaning"])),
     )
