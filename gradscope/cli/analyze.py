@@ -26,8 +26,6 @@ EXAMPLES = """\
 
   gradscope analyze --activation tanh --steps 100
 
-  gradscope analyze --activation sigmoid --steps 1000 --updates 0 --json | jq '.stages[0].verdict'
-
   gradscope analyze --data series.csv --column NAME --steps 50 --png report.png --save run.npz
 
   gradscope analyze model.pt --data inputs.npy --batch-first --activation tanh

@@ -123,15 +123,13 @@ SETTING_OPTIONS: Mapping[str, Any] = {
             "weight_map",
             list[str],
             GIVEN,
-            "Name the weights of a hand-written cell, letters W, U, b, V, c; --map W=NAME is the "
-            "same.",
+            "Weights of a hand-written cell, letters W, U, b, V, c; --map W=NAME is the same.",
         ),
         (
             "layer",
             str,
             GIVEN,
-            "Layer to study: its place from 0 or its name, :reverse for the backward direction "
-            "(default: the last).",
+            "Layer to study, by place from 0 or name; :reverse for backward (default: the last).",
         ),
         ("readout", str, GIVEN, "Its linear output layer, by name."),
         ("gate_activation", GateName, GIVEN, "The gates' function where the file is silent."),
@@ -152,7 +150,7 @@ SETTING_OPTIONS: Mapping[str, Any] = {
             "data",
             str,
             DATA,
-            "Your own series (.csv, .tsv, .txt, .npy) instead of a task; inputs of FILE.",
+            "Your own series (.csv, .tsv, .txt, .npy); with FILE, its inputs.",
         ),
         ("column", list[str], DATA, "Column of --data by name or number; repeat for several."),
         ("missing", MissingCells, DATA, "What to do about empty cells."),

@@ -8,6 +8,7 @@ Nothing is cut into windows; ``standardise`` is for the one who asks. A file wit
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,8 @@ from gradscope.data.columns import listed, shown
 from gradscope.data.table import ARRAY_SUFFIX, TEXT_SUFFIXES, file_bytes, read_table
 from gradscope.errors import DataError
 from gradscope.names import MissingCells
+
+AnyArray = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
 ARCHIVE_SUFFIX = ".npz"
 LARGEST_INPUT = 1e100
@@ -71,33 +74,27 @@ def read_sequences(path: Path, layout: Layout, option: str = "--data") -> FloatA
     return _sequences(array, path, batch_first=layout.batch_first, option=option)
 
 
-def _array(
-    raw: bytes, path: Path, column: tuple[str, ...]
-) -> np.ndarray[tuple[int, ...], np.dtype]:
+def _array(raw: bytes, path: Path, column: tuple[str, ...]) -> AnyArray:
     if column:
         raise DataError(
             f"--column {column[0]} is given, but {path} is an array of inputs as they are; leave "
             "it out, or save the columns that are meant"
         )
     try:
-        array: np.ndarray[tuple[int, ...], np.dtype] = np.lib.format.read_array(
-            io.BytesIO(raw), allow_pickle=False
-        )
+        array: AnyArray = np.lib.format.read_array(io.BytesIO(raw), allow_pickle=False)
     except Exception as error:  # noqa: BLE001 - a damaged header fails in many ways inside NumPy
         raise _unreadable(path, error, "numpy.save") from None
     return array
 
 
-def _member(
-    raw: bytes, path: Path, column: tuple[str, ...]
-) -> np.ndarray[tuple[int, ...], np.dtype]:
+def _member(raw: bytes, path: Path, column: tuple[str, ...]) -> AnyArray:
     """Return the only array of an archive, or the one that is asked for."""
     try:
         with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
             names = tuple(archive.files)
             asked = column or names
             if len(asked) == 1 and asked[0] in names:
-                member: np.ndarray[tuple[int, ...], np.dtype] = archive[asked[0]]
+                member: AnyArray = archive[asked[0]]
                 return member
     except Exception as error:  # noqa: BLE001 - a damaged zip fails in many ways inside NumPy
         raise _unreadable(path, error, "numpy.savez") from None
@@ -110,9 +107,7 @@ def _unreadable(path: Path, error: Exception, remedy: str) -> DataError:
     return DataError(f"{path} cannot be read ({reason}); save the inputs with {remedy}")
 
 
-def _sequences(
-    array: np.ndarray[tuple[int, ...], np.dtype], path: Path, *, batch_first: bool, option: str
-) -> FloatArray:
+def _sequences(array: AnyArray, path: Path, *, batch_first: bool, option: str) -> FloatArray:
     """Return an array as (T,B,D) of finite numbers."""
     if array.dtype.kind not in "biuf":
         raise DataError(

@@ -13,6 +13,8 @@ from gradscope.report.words import level, steps
 from gradscope.study.results import Analysis, GivenLayer
 from gradscope.weights.cells import CELL_OF_KIND
 
+TITLES = ("layer", "kind", "in", "hidden", "gradient", "growth", "horizon")
+
 NOT_DRIVEN = "not driven"
 """Of a layer outside the stack that was studied: what it sees is not in the file."""
 
@@ -31,9 +33,7 @@ def layers_of(analysis: Analysis, screen: Screen) -> list[RenderableType]:
     network = analysis.network
     if network is None:
         return []
-    table = columns_of(
-        ("layer", "kind", "in", "hidden", "gradient", "growth", "horizon"), screen, 2
-    )
+    table = columns_of(TITLES, screen, gap=2)
     for each in network.layers:
         add_row(table, _cells(each, analysis), screen)
     title = f"Layers of {analysis.settings.weights} (studied: {network.studied})"
@@ -76,9 +76,7 @@ def network_document(analysis: Analysis) -> Document:
             "readout": settings.readout,
             "inputs": settings.data,
             "noise_scale": None if settings.data is not None else settings.noise_scale,
-            "layers": None
-            if network is None
-            else [_layer(each, analysis) for each in network.layers],
+            "layers": network and [_layer(each, analysis) for each in network.layers],
         }
     }
 

@@ -125,12 +125,16 @@ def settings_of_saved(load: str, changes: Mapping[str, Any]) -> Settings:
     """
     saved = load_run(Path(load)).settings
     for name in NETWORK_SETTINGS:
-        if name in changes and changes[name] != getattr(saved, name):
+        if name in changes and _plain(changes[name]) != _plain(getattr(saved, name)):
             raise SettingError(
                 f"{flag(name)} {changes[name]} is given, but the network comes from {load}; "
                 f"leave {flag(name)} out, or leave --load out"
             )
     return saved.with_changes({"updates": 0, **changes, "load": load})
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _read(path: Path) -> dict[str, Any]:

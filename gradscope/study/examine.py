@@ -41,7 +41,8 @@ def examine(
     behind it.
 
     ``error`` is the mean step error to set against the baseline, None where there are no targets;
-    nothing is said of it in the initial stage. A state that overflows is followed up to the step before.
+    nothing is said of it in the initial stage. A state that overflows is followed up to the step
+    before.
     """
     trajectory = unroll(params, sight.batch.inputs, sight.initial_state)
     overflow = first_overflow(trajectory)

@@ -26,7 +26,7 @@ from gradscope.study.archive import SavedRun, load_run
 from gradscope.study.closer import Progress, look_closer
 from gradscope.study.config import NETWORK_SETTINGS, SEQUENCE_SETTINGS, Settings, flag
 from gradscope.study.examine import Sight, examine
-from gradscope.study.given import given_network, read_given
+from gradscope.study.given import Given, given_network, read_given
 from gradscope.study.grid import Grid
 from gradscope.study.memory import require_memory
 from gradscope.study.network import draw_network
@@ -129,9 +129,14 @@ def subject_of(settings: Settings) -> Subject:
     return drawn_subject(settings) if settings.weights is None else given_subject(settings)
 
 
+def given_of(settings: Settings) -> Given:
+    """Read the network that the settings name, and run its stack on their data or noise."""
+    return read_given(settings, Streams.from_seed(settings.seed).examined)
+
+
 def given_subject(settings: Settings) -> Subject:
     """Take a layer of somebody else's network, driven by data or noise."""
-    given = read_given(settings, Streams.from_seed(settings.seed).examined)
+    given = given_of(settings)
     held_out = None if settings.targets is None else given.sight.batch
     network = given_network(given, settings)
     return Subject(StageName.GIVEN, given.params, given.sight, held_out, network)
