@@ -28,15 +28,12 @@ from gradscope.study.config import NETWORK_SETTINGS, SEQUENCE_SETTINGS, Settings
 from gradscope.study.examine import Sight, examine
 from gradscope.study.given import Given, given_network, read_given
 from gradscope.study.grid import Grid
-from gradscope.study.memory import require_memory
+from gradscope.study.memory import STATES_AT_ONCE, require_memory
 from gradscope.study.network import draw_network
 from gradscope.study.results import Analysis, Comparison, GivenNetwork
 
 HELD_OUT_SEQUENCES = 256
 """Fresh sequences of a task on which the error is measured."""
-
-STATES_AT_ONCE = 2**25
-"""Hidden states (numbers) that are held at once while the error is measured: 256 MB."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
