@@ -10,6 +10,7 @@ from gradscope.names import TaskName
 
 def test_a15_adding_costs_one_sixth() -> None:
     task = make_task(TaskName.ADDING, 100)
+    assert task.facts.baseline is not None
     batch = task.draw(np.random.default_rng(1), 20_000)
 
     # The error of one sequence has mean 1/6 and a standard deviation below 1/5.
@@ -21,6 +22,7 @@ def test_a15_adding_costs_one_sixth() -> None:
 def test_a15_copy_costs_ten_logarithms_of_eight_over_all_steps() -> None:
     # T = 100 blanks lie between the ten symbols and the ten steps that say them again.
     task = make_task(TaskName.COPY, 100 + 20)
+    assert task.facts.baseline is not None
     batch = task.draw(np.random.default_rng(2), 50)
     logits = np.zeros_like(batch.targets.values)
     logits[:-10, :, 8], logits[-10:, :, 8] = 1000.0, -1000.0
@@ -32,6 +34,7 @@ def test_a15_copy_costs_ten_logarithms_of_eight_over_all_steps() -> None:
 
 def test_a15_temporal_order_costs_the_logarithm_of_four() -> None:
     task = make_task(TaskName.TEMPORAL_ORDER, 100)
+    assert task.facts.baseline is not None
     batch = task.draw(np.random.default_rng(3), 50)
 
     measured = error_per_step(np.zeros_like(batch.targets.values), batch.targets)

@@ -47,6 +47,7 @@ def test_the_baseline_of_a_series_is_repeating_its_last_value(ramp: Path) -> Non
     # A ramp of rows 0 … 99, 80 of them to train on: every step up is 1/deviation of 0 … 79.
     problem = series_problem(ramp, ("a",), 10)
 
+    assert problem.facts.baseline is not None
     assert problem.facts.baseline.error == pytest.approx(1.0 / np.var(np.arange(80)), rel=1e-9)
 
 

@@ -186,6 +186,7 @@ def test_the_baseline_is_what_its_predictor_measures(
     measured = error_per_step(predictor(batch), batch.targets)
 
     # Errors of single sequences spread by less than twice their mean, over MANY of them.
+    assert task.facts.baseline is not None
     spread = 2.0 * task.facts.baseline.error / np.sqrt(MANY)
     assert measured == pytest.approx(task.facts.baseline.error, abs=4.0 * spread)
 
@@ -204,6 +205,7 @@ def test_no_other_constant_does_better_than_the_baseline(
     task = make_task(name, steps)
     batch = task.draw(np.random.default_rng(3), MANY)
 
+    assert task.facts.baseline is not None
     for constant in constants:
         measured = error_per_step(always(constant)(batch), batch.targets)
         assert measured > task.facts.baseline.error + 0.02

@@ -65,6 +65,7 @@ def with_overflow(analysis: Analysis) -> Analysis:
         Stop.NOT_FINITE,
         NonFinite(2, 7, "output"),
     )
+    assert analysis.last.gradient is not None
     last = dataclasses.replace(
         analysis.last,
         error=math.inf,

@@ -104,6 +104,7 @@ def test_gradients_outside_float64_are_null_but_keep_their_logarithm(
     import dataclasses
 
     trained = analyses["trained"]
+    assert trained.last.gradient is not None
     gradient = dataclasses.replace(
         trained.last.gradient, log_by_step=np.array([-np.inf, -2000.0, 0.0, 2000.0])
     )

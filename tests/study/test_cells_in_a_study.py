@@ -133,6 +133,8 @@ def test_every_cell_learns_to_recall(cell: CellName) -> None:
 
     before, after = analyze(settings).stages
 
+    assert before.error is not None
+    assert after.error is not None
     assert after.error < 0.3 * before.error
 
 

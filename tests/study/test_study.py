@@ -35,6 +35,7 @@ def test_the_last_stage_is_the_trained_network(analysis: Analysis, small: Settin
     assert analysis.training is not None
     assert analysis.training.updates == small.updates
     assert analysis.last.profile.log_norms.shape == (6, 2)
+    assert analysis.last.gradient is not None
     assert analysis.last.gradient.log_by_step.shape == (7,)
     assert analysis.last.slopes.median.shape == (6,)
 
@@ -66,6 +67,8 @@ def test_each_use_of_chance_has_a_stream_of_its_own(small: Settings) -> None:
 
     assert len(draws) == 4
     np.testing.assert_array_equal(one.params.recurrent_weights, more.params.recurrent_weights)
+    assert one.held_out is not None
+    assert more.held_out is not None
     np.testing.assert_array_equal(one.held_out.inputs, more.held_out.inputs)
 
 
@@ -86,7 +89,7 @@ def test_a_state_that_overflows_is_followed_up_to_the_step_before() -> None:
     step = found.last.verdict.reasons
     codes = {str(each.code): each.numbers for each in step}
     assert codes["state-overflows"]["step"] == found.trajectory.n_steps + 1
-    assert math.isinf(found.last.error)
+    assert found.last.error == math.inf
     assert found.examined.n_steps == found.trajectory.n_steps < 12
 
 
@@ -94,6 +97,7 @@ def test_the_held_out_error_in_parts_is_the_error_of_the_whole(
     small: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     subject = drawn_subject(small.with_changes({"task": TaskName.SINE}))
+    assert subject.held_out is not None
     whole = error_per_step(
         unroll(subject.params, subject.held_out.inputs).outputs, subject.held_out.targets
     )
