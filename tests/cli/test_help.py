@@ -11,7 +11,20 @@ from gradscope.cli.app import app
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
-COMMANDS = ("analyze", "compare", "train", "spectrum", "inspect", "check", "rerun", "show-config")
+COMMANDS = (
+    "analyze",
+    "compare",
+    "train",
+    "spectrum",
+    "inspect",
+    "sweep",
+    "export",
+    "report",
+    "merge",
+    "check",
+    "rerun",
+    "show-config",
+)
 PANELS = ("Model", "Data", "Training", "Analysis", "Output", "Execution")
 
 
