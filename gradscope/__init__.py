@@ -10,7 +10,11 @@ True
 """
 
 from importlib import import_module
-from typing import Any
+
+# As typing has it; importing typing would double the time of ``gradscope --version``.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 __version__ = "0.1.0"
 
@@ -32,6 +36,10 @@ _HOMES = {
     "elman_chain": "jacobians.chain",
     "LagNorms": "jacobians.lag_norms",
     "lag_norms": "jacobians.lag_norms",
+    "SingularValues": "jacobians.singular_values",
+    "singular_values": "jacobians.singular_values",
+    "LyapunovSpectrum": "jacobians.lyapunov",
+    "lyapunov_exponents": "jacobians.lyapunov",
     "GradientShares": "jacobians.shares",
     "gradient_shares": "jacobians.shares",
     "Causes": "diagnosis.causes",
@@ -39,6 +47,13 @@ _HOMES = {
     "Evidence": "diagnosis.verdict",
     "Thresholds": "diagnosis.verdict",
     "Verdict": "diagnosis.verdict",
+    "GrowthRate": "diagnosis.growth",
+    "growth_rate": "diagnosis.growth",
+    "MeanField": "diagnosis.mean_field",
+    "mean_field": "diagnosis.mean_field",
+    "Prediction": "diagnosis.theory",
+    "predictions": "diagnosis.theory",
+    "newman_exponents": "diagnosis.theory",
     "Diagnosis": "diagnosis.diagnose",
     "diagnose": "diagnosis.diagnose",
     "Regime": "names",
@@ -60,7 +75,7 @@ _HOMES = {
 __all__ = ["__version__", *_HOMES]  # noqa: PLE0604 (names loaded by __getattr__)
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name not in _HOMES:
         raise AttributeError(f"module 'gradscope' has no attribute {name!r}")
     value = getattr(import_module(f"gradscope.{_HOMES[name]}"), name)

@@ -11,3 +11,4 @@ import numpy as np
 FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 IntArray = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 BoolArray = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
+ComplexArray = np.ndarray[tuple[int, ...], np.dtype[np.complex128]]

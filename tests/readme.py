@@ -13,6 +13,7 @@ COMMANDS = (
     "analyze",
     "compare",
     "train",
+    "spectrum",
     "sweep",
     "export",
     "report",

@@ -2,7 +2,7 @@
 share.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,8 +59,8 @@ def analyze(
 
     from gradscope.study.study import analyze as run
 
-    with training_bar(settings) as watch:
-        analysis = run(settings, watch=watch)
+    with training_bar(settings) as watch, map_bar(settings) as progress:
+        analysis = run(settings, watch=watch, progress=progress)
     show_analysis(call.place, analysis)
     write_files(analysis, png, save, force=call.place.force)
     leave(analysis, fail_on)
@@ -68,7 +68,8 @@ def analyze(
 
 def show_analysis(place: Place, analysis: "Analysis") -> None:
     """Write the analysis in the format asked for."""
-    from gradscope.report.export import PROFILE_COLUMNS, analysis_document, profile_rows
+    from gradscope.report.documents import analysis_document
+    from gradscope.report.rows import PROFILE_COLUMNS, profile_rows
     from gradscope.report.tables import analysis_page
 
     show(
@@ -104,6 +105,21 @@ def training_bar(settings: "Settings") -> "Iterator[Watcher]":
             advance(f"loss {loss:.4g}  gradient norm {norm:.3g}")
 
         yield watch
+
+
+@contextmanager
+def map_bar(settings: "Settings") -> "Iterator[Callable[[int, int], None]]":
+    """Show a progress bar over the map of all pairs, where one is made."""
+    with progress_bar("all pairs", 100 if settings.map else 0) as advance:
+        shown = 0
+
+        def progress(done: int, total: int) -> None:
+            nonlocal shown
+            while shown < 100 * done // total:
+                advance("")
+                shown += 1
+
+        yield progress
 
 
 def leave(analysis: "Analysis", fail_on: FailOn | None = None) -> None:

@@ -19,11 +19,12 @@ from gradscope.cli import (
     merge,
     report,
     show_config,
+    spectrum,
     sweep,
     train,
 )
 from gradscope.cli.options import HELP, LAYERS_HELP
-from gradscope.cli.output import abandon, note, write_stdout
+from gradscope.cli.output import ReaderGoneError, abandon, note, write_stdout
 from gradscope.errors import GradscopeError
 from gradscope.report.screen import to_ascii
 
@@ -51,7 +52,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (analyze, compare, train, sweep, export, report, merge, check, show_config):
+COMMANDS = (analyze, compare, train, spectrum, sweep, export, report, merge, check, show_config)
+for command in COMMANDS:
     command.register(app)
 
 
@@ -76,15 +78,15 @@ def welcome(
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; every error becomes one line on stderr."""
-    _spell_what_streams_cannot_show()
     try:
+        _spell_what_streams_cannot_show()
         code = app(list(arguments), prog_name="gradscope", standalone_mode=False)
         _flush()
     except (TyperException, GradscopeError) as error:
         return _fail(_one_line(error), arguments, EXIT_USAGE)
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", arguments, EXIT_INTERRUPTED)
-    except BrokenPipeError:
+    except (ReaderGoneError, BrokenPipeError):
         return _leave_quietly()
     except MemoryError as error:
         text = f"out of memory ({error}); choose fewer --steps, --sequences or --hidden units"

@@ -33,7 +33,8 @@ def check(call: Call) -> None:
     call.prepare()
     settings = call.settings(defaults=SMALL)
 
-    from gradscope.report.export import CHECK_COLUMNS, check_document, check_rows
+    from gradscope.report.documents import check_document
+    from gradscope.report.rows import CHECK_COLUMNS, check_rows
     from gradscope.report.tables import check_page
     from gradscope.study.check import check as run
 

@@ -81,12 +81,8 @@ def run_comparison(
     figure: Path | None,
 ) -> None:
     """Run every cell, show the table, draw the picture."""
-    from gradscope.report.export import (
-        CELL_COLUMNS,
-        analysis_document,
-        comparison_document,
-        comparison_rows,
-    )
+    from gradscope.report.documents import analysis_document, comparison_document
+    from gradscope.report.rows import CELL_COLUMNS, comparison_rows
     from gradscope.report.tables import comparison_page
     from gradscope.study.study import compare as run
 

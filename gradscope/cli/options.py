@@ -127,6 +127,12 @@ SETTING_OPTIONS: Mapping[str, Any] = {
         ("exploding", float, ANALYSIS, "σ_max above this has exploded."),
         ("transient_growth", float, ANALYSIS, "Growth before vanishing worth a word."),
         ("agreement", float, ANALYSIS, "Fraction of sequences that must agree."),
+        ("tolerance", float, ANALYSIS, "Largest relative error of σ_max."),
+        ("truncation_error", float, ANALYSIS, "Gradient error that truncation may leave."),
+        ("map", bool, ANALYSIS, "Measure all pairs of states: the heat map."),
+        ("shares", bool, ANALYSIS, "Split the gradient by lag; truncation length."),
+        ("spectrum", bool, ANALYSIS, "Singular values, Lyapunov exponents, theory."),
+        ("verify", bool, ANALYSIS, "Compute sampled lags again by an exact SVD."),
         ("seed", int, EXECUTION, "Source of every random draw."),
     )
 }

@@ -2,6 +2,7 @@
 stderr.
 """
 
+import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -98,6 +99,10 @@ def _write(place: Place, text: str) -> None:
     write_stdout(text)
 
 
+class ReaderGoneError(Exception):
+    """Whoever read stdout has left. Typer would turn the ``BrokenPipeError`` into exit code 1."""
+
+
 def require_stdout() -> None:
     """Refuse, before anything is computed, a stdout that is closed."""
     if sys.stdout is None:
@@ -105,23 +110,37 @@ def require_stdout() -> None:
 
 
 def write_stdout(text: str) -> None:
-    """Write a result to stdout."""
+    """Write a result to stdout, all of it or an error.
+
+    Where Python runs unbuffered its text layer drops what a full disk or a leaving reader did not
+    take, so the bytes are written here until none is left.
+    """
     require_stdout()
-    sys.stdout.write(text)
+    if not isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.write(text)
+        return
+    sys.stdout.flush()
+    left = memoryview(text.encode(sys.stdout.encoding, sys.stdout.errors or "strict"))
+    try:
+        while left:
+            left = left[sys.stdout.buffer.write(left) :]
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        raise ReaderGoneError from error
 
 
 def _page_text(place: Place, page: "Callable[[Screen], RenderableType]") -> str:
-    import io
-
     from rich.console import Console
 
     terminal = place.to_stdout and sys.stdout is not None and sys.stdout.isatty()
-    colored = {Color.ALWAYS: True, Color.NEVER: False}.get(place.color, terminal)
+    wanted = terminal and not os.environ.get("NO_COLOR")
+    colored = {Color.ALWAYS: True, Color.NEVER: False}.get(place.color, wanted)
     buffer = io.StringIO()
     console = Console(
         file=buffer,
         force_terminal=colored,
-        no_color=None if place.color is Color.AUTO else not colored,
+        no_color=not colored,
+        color_system="standard" if place.color is Color.ALWAYS else "auto",
         highlight=False,
         markup=False,
         emoji=False,
@@ -150,8 +169,7 @@ def note(text: str) -> None:
 
 
 def abandon(stream: TextIO) -> None:
-    """Point a broken stream nowhere, so that the interpreter's own last flush does not fail again.
-    """
+    """Point a broken stream nowhere, so that the interpreter's last flush does not fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 

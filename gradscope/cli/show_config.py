@@ -26,7 +26,9 @@ def register(app: typer.Typer) -> None:
 
 
 def show_config(
-    file: Annotated[Path, typer.Argument(help="A .png, .json or .npz that gradscope wrote.", metavar="FILE")],
+    file: Annotated[
+        Path, typer.Argument(help="A .png, .json or .npz that gradscope wrote.", metavar="FILE")
+    ],
     json: Json = False,
     debug: Debug = False,  # noqa: ARG001 (read where errors are shown)
 ) -> None:

@@ -43,7 +43,8 @@ def train(
     if not settings.updates:
         raise SettingError("--updates is 0; choose 1 or more to train")
 
-    from gradscope.report.export import CHECKPOINT_COLUMNS, checkpoint_rows, training_document
+    from gradscope.report.documents import training_document
+    from gradscope.report.rows import CHECKPOINT_COLUMNS, checkpoint_rows
     from gradscope.report.tables import training_page
     from gradscope.study.checkpoints import Lookout
     from gradscope.study.study import analyze

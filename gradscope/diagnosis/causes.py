@@ -19,19 +19,27 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
+from gradscope.diagnosis.paths import path_logs
 from gradscope.diagnosis.theory import log_bound_per_step
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain, ElmanChain
-from gradscope.jacobians.lag_norms import leading_directions
+from gradscope.jacobians.directions import leading_directions
+from gradscope.jacobians.lag_norms import LagNorms, lag_norms
+
+TOLERANCE = 1e-10
+"""Relative error of the measured σ_max, where it is not given: the four terms add up to 1e-9."""
+
+LARGEST_GAP = 5e-10
+"""Nats by which a direction may fall short of the measured σ_max, beside its certificate."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Causes:
     """The four terms of log σ_max(P_ℓ) and their sum, by lag and sequence.
 
-    ``lags`` (K,) in steps; every other array is (K,B), in nats. ``total`` is log σ_max as measured
-    by the singular value decomposition; the four terms come from the path, so their sum checks it.
-    Where the product is exactly zero the total and the term that ended it are −inf.
+    ``lags`` (K,) in steps; every other array is (K,B), in nats. ``total`` is log σ_max as
+    ``lag_norms`` measures it; the four terms come from the path of the leading direction, so their
+    sum checks it. Where the product is exactly zero the total and the term that ended it are −inf.
     """
 
     lags: IntArray
@@ -42,7 +50,7 @@ class Causes:
     total: FloatArray
 
 
-def causes(chain: Chain, lags: IntArray | None = None) -> Causes:
+def causes(chain: Chain, lags: IntArray | None = None, *, norms: LagNorms | None = None) -> Causes:
     """Split log σ_max(∂h_T/∂h_{T−ℓ}) into weights, slope ceiling, misalignment and saturation.
 
     Parameters
@@ -51,6 +59,9 @@ def causes(chain: Chain, lags: IntArray | None = None) -> Causes:
         Factors of T steps and B sequences, with the slope ceiling γ of its activation.
     lags : (K,) array of int, optional
         Lags in steps, ascending; all of 1 … T by default.
+    norms : LagNorms, optional
+        The lag profile of this chain up to the last of these lags, where it was measured before;
+        it is measured anew, to ``TOLERANCE``, by default.
 
     Returns
     -------
@@ -60,82 +71,54 @@ def causes(chain: Chain, lags: IntArray | None = None) -> Causes:
     Raises
     ------
     SettingError
-        If the chain has no slopes (a dense one), or a lag is outside 1 … T.
+        If the chain has no slopes (a dense one), a lag is outside 1 … T, or the profile is shorter.
 
     Notes
     -----
-    Cost: K singular value decompositions a sequence and one GEMM a step over all lags that reach so
-    far back.
+    Cost: that of two lag profiles, and one GEMM a step over all directions under way, which are few
+    where they soon run together and all K where nothing singles out one (an isometric chain).
     """
     if not isinstance(chain, ElmanChain):
         raise SettingError(
             "a chain of explicit Jacobians has no slopes to split the causes by; give an ElmanChain"
         )
-    chosen = np.arange(1, chain.n_steps + 1) if lags is None else np.asarray(lags, dtype=np.int64)
-    if (
-        chosen.size == 0
-        or chosen[0] < 1
-        or chosen[-1] > chain.n_steps
-        or (np.diff(chosen) < 1).any()
-    ):
+    chosen = _checked(chain, lags)
+    norms = norms or lag_norms(chain, int(chosen[-1]), tolerance=TOLERANCE)
+    if norms.lags.size < chosen[-1]:
         raise SettingError(
-            f"the lags are {chosen.tolist()}; choose ascending lags from 1 to {chain.n_steps}"
+            f"the profile ends at lag {norms.lags.size}, but causes are asked for at lag "
+            f"{chosen[-1]}; measure it further, or leave it out"
         )
-    total, directions = leading_directions(chain, chosen)
-    ceiling_logs, slope_logs = _walk(chain, chosen, directions)
-    bound_of_weights = log_bound_per_step(chain.recurrent_weights, 1.0, chain.leak)
+    total, certificate = norms.log_norms[chosen - 1], norms.certificate[chosen - 1]
+    directions, reached = leading_directions(chain, chosen)
+    with np.errstate(invalid="ignore"):
+        missed = total - reached > certificate + LARGEST_GAP
+    if missed.any():
+        # Later steps favoured what had been dropped.
+        directions, reached = leading_directions(chain, chosen, dropped=0.0)
+    ceiling_logs, slope_logs = path_logs(chain, chosen, directions, reached)
+    of_weights = log_bound_per_step(chain.recurrent_weights, 1.0, chain.leak)
     bound = log_bound_per_step(chain.recurrent_weights, chain.slope_ceiling, chain.leak)
-    steps = chosen[:, None].astype(np.float64)
-    flat = np.ones(chain.n_sequences)
+    steps = np.repeat(chosen[:, None].astype(np.float64), chain.n_sequences, axis=1)
+    if np.isneginf(bound):
+        # Weights of zero leave nothing for the other terms to explain.
+        none = np.zeros_like(steps)
+        return Causes(chosen, none - np.inf, none, none, none, total)
     return Causes(
         lags=chosen,
-        weights=steps * bound_of_weights * flat,
-        slope_ceiling=steps * (bound - bound_of_weights) * flat,
-        misalignment=_off_the_bound(ceiling_logs, steps, bound),
+        weights=steps * of_weights,
+        slope_ceiling=steps * (bound - of_weights),
+        misalignment=ceiling_logs - steps * bound,
         saturation=slope_logs,
         total=total,
     )
 
 
-def _off_the_bound(ceiling_logs: FloatArray, steps: FloatArray, bound: float) -> FloatArray:
-    """Return what the path at the slope ceiling lost against ℓ times the bound of one step."""
-    if np.isneginf(bound):  # W is zero: the weights have taken all there was to lose.
-        return np.zeros_like(ceiling_logs)
-    return ceiling_logs - steps * bound
-
-
-def _walk(
-    chain: ElmanChain, lags: IntArray, directions: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Carry each direction from its state to h_T; return Σ log(‖M v‖/‖v‖) and Σ log(‖J v‖/‖M v‖),
-    (K,B).
-
-    M = (1−α) I + αγ W is the step with its slope at the ceiling. A vector that has become zero adds
-    no more.
-    """
-    ceiling_logs = np.zeros(directions.shape[:2])
-    slope_logs = np.zeros(directions.shape[:2])
-    vectors = np.zeros_like(directions)
-    held, passed = 1.0 - chain.leak, chain.leak
-    for step in range(chain.n_steps - int(lags[-1]) + 1, chain.n_steps + 1):
-        starting = chain.n_steps - lags + 1 == step
-        vectors[starting] = directions[starting]
-        under_way = lags > chain.n_steps - step
-        here = vectors[under_way]
-        driven = here @ chain.recurrent_weights.T
-        at_ceiling = np.linalg.norm(held * here + passed * chain.slope_ceiling * driven, axis=2)
-        here = held * here + passed * chain.slopes[step - 1] * driven
-        length = np.linalg.norm(here, axis=2)
-        before = np.linalg.norm(vectors[under_way], axis=2)
-        ceiling_logs[under_way] += _log_ratio(at_ceiling, before)
-        slope_logs[under_way] += _log_ratio(length, at_ceiling)
-        vectors[under_way] = here / np.where(length > 0, length, 1.0)[:, :, None]
-    return ceiling_logs, slope_logs
-
-
-def _log_ratio(lengths: FloatArray, before: FloatArray) -> FloatArray:
-    """Return log(lengths/before), 0 where there was nothing left to lose."""
-    with np.errstate(divide="ignore"):
-        return np.where(
-            before > 0, np.log(lengths) - np.log(np.where(before > 0, before, 1.0)), 0.0
+def _checked(chain: Chain, lags: IntArray | None) -> IntArray:
+    chosen = np.arange(1, chain.n_steps + 1) if lags is None else np.asarray(lags, dtype=np.int64)
+    ascending = chosen.size > 0 and (np.diff(chosen) >= 1).all()
+    if not ascending or chosen[0] < 1 or chosen[-1] > chain.n_steps:
+        raise SettingError(
+            f"the lags are {chosen.tolist()}; choose ascending lags from 1 to {chain.n_steps}"
         )
+    return chosen

@@ -1,13 +1,105 @@
-"""What theory says before anything is measured: the bound on the product of Jacobians.
+"""What theory says before anything is measured: bounds and predictions of the growth rate.
 
-σ_max(P_ℓ) ≤ (γ σ_max(W))^ℓ. So σ_max(W) < 1/γ is sufficient for vanishing, while σ_max(W) > 1/γ is
-only necessary for exploding. Source: Pascanu, Mikolov & Bengio (2013), arXiv:1211.5063, section
-2.1.
+The bound: σ_max(P_ℓ) ≤ (γ σ_max(W))^ℓ. So σ_max(W) < 1/γ is sufficient for vanishing, while
+σ_max(W) > 1/γ is only necessary for exploding (Pascanu, Mikolov & Bengio 2013, arXiv:1211.5063,
+section 2.1). Beside it stand the spectral radius, the mean field (``mean_field``) and Newman's
+exponents of fresh Gaussian factors (Newman 1986, Communications in Mathematical Physics
+103:121–126),
+
+    λ_i = ½ [log 2 s² + ψ((n − i + 1)/2)],        entries N(0, s²), ψ the digamma function.
+
+Each prediction is a value that carries its source and, as a code with numbers, the objection to
+applying it to this network.
 """
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
 
 import numpy as np
 
 from gradscope.arrays import FloatArray
+from gradscope.diagnosis.mean_field import MeanField, mean_field
+from gradscope.errors import SettingError
+from gradscope.model.cells import ElmanParameters
+from gradscope.model.trajectory import Trajectory
+from gradscope.names import ActivationName
+
+EULER_GAMMA = 0.5772156649015329
+"""−ψ(1)."""
+
+FEWEST_UNITS = 50
+"""Width from which on a mean field is believed: fluctuations are of order 1/√H (convention)."""
+
+LARGEST_OUTLIER = 1.2
+"""σ_max(W) over its random value 2σ_w (Geman 1980, Annals of Probability 8) from which on W has
+structure; at 50 units chance makes 1.05 of it."""
+
+LARGEST_KURTOSIS = 3.0
+"""Excess kurtosis of the entries of W from which on few of them carry it; that of a Laplace
+distribution."""
+
+LARGEST_CORRELATION = 0.5
+"""Between the bias and the row sums of W, from which on the bias is no independent drive."""
+
+LARGEST_VARIANCE_RATIO = 1.5
+"""Between measured and predicted mean square of the pre-activations (convention)."""
+
+SMALLEST_SQUARE = 1e-2
+"""Of pre-activations; below it every slope is γ within 1 %, whatever the mean square is."""
+
+SMALLEST_LINEAR_SLOPE = 0.99
+"""Least slope, in parts of γ, at which a network counts as linear (convention)."""
+
+
+class TheoryName(StrEnum):
+    """Which theory."""
+
+    BOUND = "bound"
+    SPECTRAL_RADIUS = "spectral-radius"
+    MEAN_FIELD = "mean-field"
+    NEWMAN = "newman"
+
+
+class ObjectionCode(StrEnum):
+    """Why a theory does not apply to a network."""
+
+    SLOPES_VARY = "slopes-vary"
+    ACTIVATION = "activation-not-covered"
+    NARROW = "too-few-units"
+    OUTLIER = "weights-have-outliers"
+    FEW_ENTRIES = "few-entries-carry-the-weights"
+    BIAS_FOLLOWS_WEIGHTS = "bias-follows-weights"
+    VARIANCE_DIFFERS = "measured-variance-differs"
+    WEIGHTS_REUSED = "weights-are-reused"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Objection:
+    """Why a theory does not apply, and the numbers that say so."""
+
+    code: ObjectionCode
+    numbers: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Prediction:
+    """One theory's growth rate, nats per step: an upper bound of it for ``TheoryName.BOUND``.
+
+    ``rate`` is None where the theory gives none; ``depth_scale``, steps, is given by the mean field
+    alone. ``source`` is a citation.
+    """
+
+    name: TheoryName
+    rate: float | None
+    source: str
+    objection: Objection | None = None
+    depth_scale: float | None = None
+
+    @property
+    def applies(self) -> bool:
+        """Whether nothing speaks against it."""
+        return self.objection is None
 
 
 def log_spectral_norm(weights: FloatArray) -> float:
@@ -21,3 +113,150 @@ def log_bound_per_step(weights: FloatArray, slope_ceiling: float, leak: float = 
     norm = float(np.linalg.norm(weights, 2))
     with np.errstate(divide="ignore"):
         return float(np.log(1.0 - leak + leak * slope_ceiling * norm))
+
+
+def log_spectral_radius(weights: FloatArray) -> float:
+    """Return log max |eigenvalue of W| in nats, −inf where all are zero."""
+    with np.errstate(divide="ignore"):
+        return float(np.log(np.abs(np.linalg.eigvals(weights)).max()))
+
+
+def newman_exponents(size: int, scale: float, count: int | None = None) -> FloatArray:
+    """Return the Lyapunov exponents of products of fresh Gaussian matrices.
+
+    Parameters
+    ----------
+    size : int
+        n, of the (n,n) factors.
+    scale : float
+        s, the standard deviation of each entry.
+    count : int, optional
+        How many, the largest first; all n by default.
+
+    Returns
+    -------
+    (count,) array
+        Nats per step, descending.
+
+    Raises
+    ------
+    SettingError
+        If the scale is not positive and finite, or the count not in 1 … n.
+    """
+    if not 0.0 < scale < np.inf:
+        raise SettingError(f"the scale of the entries is {scale}; choose a finite number above 0")
+    kept = size if count is None else count
+    if not 1 <= kept <= size:
+        raise SettingError(f"the count of exponents is {count}; choose 1 to {size}")
+    digammas = np.array([_digamma_of_half(size - i) for i in range(kept)])
+    exponents: FloatArray = 0.5 * (np.log(2.0 * scale**2) + digammas)
+    return exponents
+
+
+def _digamma_of_half(twice: int) -> float:
+    """Return ψ(twice/2) from ψ(½) or ψ(1) by ψ(x+1) = ψ(x) + 1/x."""
+    start = 1 if twice % 2 else 2
+    first = -EULER_GAMMA - (2.0 * np.log(2.0) if start == 1 else 0.0)
+    return float(first + np.sum(2.0 / np.arange(start, twice, 2)))
+
+
+def predictions(params: ElmanParameters, trajectory: Trajectory) -> tuple[Prediction, ...]:
+    """Return what each theory says of a network on its course.
+
+    Parameters
+    ----------
+    params : ElmanParameters
+        The network.
+    trajectory : Trajectory
+        Its course, whose inputs drive the mean field and whose slopes and pre-activations decide
+        what applies.
+
+    Returns
+    -------
+    tuple of Prediction
+        Bound, spectral radius, mean field, Newman's first exponent.
+    """
+    weights, ceiling = params.recurrent_weights, params.activation.slope_ceiling
+    return (
+        Prediction(
+            TheoryName.BOUND,
+            log_bound_per_step(weights, ceiling),
+            "Pascanu, Mikolov & Bengio (2013), arXiv:1211.5063",
+        ),
+        Prediction(
+            TheoryName.SPECTRAL_RADIUS,
+            log_spectral_radius(ceiling * weights),
+            "Gelfand (1941); Jaeger (2001), GMD Report 148",
+            _objection_to_linearity(trajectory, ceiling),
+        ),
+        _mean_field_prediction(params, trajectory),
+        _newman_prediction(params, trajectory),
+    )
+
+
+def _objection_to_linearity(trajectory: Trajectory, ceiling: float) -> Objection | None:
+    smallest = float(trajectory.slopes.min()) / ceiling
+    if smallest >= SMALLEST_LINEAR_SLOPE:
+        return None
+    return Objection(ObjectionCode.SLOPES_VARY, {"smallest_slope": smallest * ceiling})
+
+
+def _mean_field_prediction(params: ElmanParameters, trajectory: Trajectory) -> Prediction:
+    source = "Poole et al. (2016), arXiv:1606.05340; Schoenholz et al. (2017), arXiv:1611.01232"
+    if params.activation.name not in (ActivationName.TANH, ActivationName.SIGMOID):
+        objection = Objection(ObjectionCode.ACTIVATION)
+        return Prediction(TheoryName.MEAN_FIELD, None, source, objection)
+    found = mean_field(params, trajectory.inputs)
+    against = _objection_to_randomness(params, found) or _objection_to_variance(
+        params, trajectory, found
+    )
+    return Prediction(TheoryName.MEAN_FIELD, found.growth_rate, source, against, found.depth_scale)
+
+
+def _objection_to_randomness(params: ElmanParameters, found: MeanField) -> Objection | None:
+    """Say why W and b are not those of a wide network with independent random weights."""
+    weights, bias = params.recurrent_weights, params.hidden_bias
+    if bias.size < FEWEST_UNITS:
+        return Objection(ObjectionCode.NARROW, {"units": bias.size, "fewest": FEWEST_UNITS})
+    if found.gain == 0.0:
+        return None
+    outlier = float(np.linalg.norm(weights, 2)) / (2.0 * found.gain)
+    if outlier > LARGEST_OUTLIER:
+        return Objection(ObjectionCode.OUTLIER, {"spectral_norm_ratio": outlier})
+    fourth = float(np.mean(weights**4) / np.mean(weights**2) ** 2)
+    if fourth - 3.0 > LARGEST_KURTOSIS:
+        return Objection(ObjectionCode.FEW_ENTRIES, {"excess_kurtosis": fourth - 3.0})
+    sums = weights.sum(axis=1)
+    if bias.std() > 0.0 and sums.std() > 0.0:
+        correlation = float(np.corrcoef(bias, sums)[0, 1])
+        if abs(correlation) > LARGEST_CORRELATION:
+            return Objection(ObjectionCode.BIAS_FOLLOWS_WEIGHTS, {"correlation": correlation})
+    return None
+
+
+def _objection_to_variance(
+    params: ElmanParameters, trajectory: Trajectory, found: MeanField
+) -> Objection | None:
+    """Say where the pre-activations of the second half are not as large as the theory has them."""
+    n_inputs, later = params.sizes[0], trajectory.n_steps // 2
+    drive = trajectory.inputs.reshape(-1, n_inputs) @ params.input_weights.T + params.hidden_bias
+    measured = float(np.mean(np.square(trajectory.pre_activations[later:])))
+    predicted = found.recurrent_variance + float(np.mean(np.square(drive)))
+    ratio = max(measured, SMALLEST_SQUARE) / max(predicted, SMALLEST_SQUARE)
+    if 1.0 / LARGEST_VARIANCE_RATIO <= ratio <= LARGEST_VARIANCE_RATIO:
+        return None
+    numbers = {"measured": measured, "predicted": predicted}
+    return Objection(ObjectionCode.VARIANCE_DIFFERS, numbers)
+
+
+def _newman_prediction(params: ElmanParameters, trajectory: Trajectory) -> Prediction:
+    """Return λ_1 of fresh Gaussian factors as large as W times the root mean square slope."""
+    slope = float(np.sqrt(np.mean(np.square(trajectory.slopes))))
+    scale = slope * float(np.sqrt(np.mean(np.square(params.recurrent_weights))))
+    rate = newman_exponents(params.sizes[1], scale, 1)[0] if scale > 0.0 else -np.inf
+    return Prediction(
+        TheoryName.NEWMAN,
+        float(rate),
+        "Newman (1986), Communications in Mathematical Physics 103:121–126",
+        Objection(ObjectionCode.WEIGHTS_REUSED),
+    )

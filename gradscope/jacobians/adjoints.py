@@ -1,15 +1,16 @@
-"""‖∂E/∂h_t‖ for every t in the log domain, where the plain adjoints would underflow.
+"""∂E/∂h_t for every t in the log domain, where the plain adjoints would underflow or overflow.
 
 The backward sweep of ``learning.bptt`` on rows whose scale is kept beside them as a power of two,
 one for each sequence.
 """
+
+from collections.abc import Iterator
 
 import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.data.sequences import Targets
 from gradscope.jacobians.chain import elman_chain
-from gradscope.jacobians.lag_norms import LOG_2
 from gradscope.learning.bptt import entering_errors
 from gradscope.learning.losses import step_errors
 from gradscope.model.cells import ElmanParameters
@@ -40,22 +41,33 @@ def log_adjoint_norms(
     ShapeError
         If a slope or a weight is not finite.
     """
+    log_norms = np.empty((trajectory.n_steps + 1, trajectory.n_sequences))
+    for step, rows, exponents in scaled_adjoints(params, trajectory, targets):
+        with np.errstate(divide="ignore"):
+            log_norms[step] = np.log(np.linalg.norm(rows, axis=1)) + exponents * np.log(2.0)
+    half: FloatArray = 0.5 * np.logaddexp.reduce(2.0 * log_norms, axis=1)
+    return half
+
+
+def scaled_adjoints(
+    params: ElmanParameters, trajectory: Trajectory, targets: Targets
+) -> Iterator[tuple[int, FloatArray, IntArray]]:
+    """Yield (t, rows (B,S), exponents (B,)) for t = T … 0, ∂E/∂h_t being rows times 2**exponents.
+
+    The largest entry of each row is in [½, 1), or 0 where no error reaches the state.
+    """
     chain = elman_chain(params, trajectory)
     _, output_slopes = step_errors(trajectory.outputs, targets)
     entering = entering_errors(params, output_slopes)
     rows: FloatArray = np.zeros((chain.n_sequences, 1, chain.state_size))
     exponents: IntArray = np.zeros(chain.n_sequences, dtype=np.int64)
-    log_norms = np.empty((chain.n_steps + 1, chain.n_sequences))
     for step in range(chain.n_steps, -1, -1):
         if step < chain.n_steps:
             rows = chain.pull_back(rows, step + 1)
         if step > 0:
             rows, exponents = _add(rows, exponents, entering[step - 1][:, None, :])
         rows, exponents = _rescale(rows, exponents)
-        with np.errstate(divide="ignore"):
-            log_norms[step] = np.log(np.linalg.norm(rows[:, 0], axis=1)) + exponents * LOG_2
-    half: FloatArray = 0.5 * np.logaddexp.reduce(2.0 * log_norms, axis=1)
-    return half
+        yield step, rows[:, 0], exponents
 
 
 def _add(

@@ -5,12 +5,12 @@ RNN the slopes (T,B,H) and W (H,H) of J_t = (1−α) I + α diag(φ′(a_t)) W, 
 live in ``lag_norms``. Source: Pascanu, Mikolov & Bengio (2013), arXiv:1211.5063, section 2.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
 
-from gradscope.arrays import FloatArray
+from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import SettingError, ShapeError
 from gradscope.model.cells import ElmanParameters
 from gradscope.model.trajectory import Trajectory
@@ -48,6 +48,31 @@ class Chain(Protocol):
         """Vectors (B,r,S) at h_{t−1}, one a row, carried forward to h_t: J_t v."""
         ...
 
+    def carry_back(
+        self, rows: FloatArray, steps: IntArray, sequences: IntArray, out: FloatArray
+    ) -> IntArray:
+        """Carry rows back over m steps in a row: the inner loop of every product of Jacobians.
+
+        Parameters
+        ----------
+        rows : (N,r,S) array
+            Rows of N products.
+        steps : (m,N) array of int
+            The step t of each factor J_t, which may differ from one product to another.
+        sequences : (N,) array of int
+            The sequence each product belongs to.
+        out : (m,N,r,S) array
+            Contiguous, apart from ``rows``; ``out[i]`` becomes ``out[i−1] · J · 2**−e``, where
+            ``out[−1]`` stands for ``rows``.
+
+        Returns
+        -------
+        (m,N) array of int
+            The exponents e, chosen so that the entries of J · 2**−e are at most 1 (2 with a leak)
+            and near it.
+        """
+        ...
+
 
 def _require_finite(array: FloatArray, name: str) -> None:
     if not np.isfinite(array).all():
@@ -56,6 +81,16 @@ def _require_finite(array: FloatArray, name: str) -> None:
             f"{name} holds {array[where]} at {list(where)}; a product of Jacobians needs finite "
             "numbers"
         )
+
+
+# Factors smaller than this stay as they are: their inverse must not overflow.
+SMALLEST_EXPONENT = -700
+
+
+def _exponents(array: FloatArray, axis: int | tuple[int, ...]) -> IntArray:
+    """Return the exponent e of the largest entry along axes, max|array| in [½, 1) · 2**e."""
+    exponents = np.frexp(np.max(np.abs(array), axis=axis))[1]
+    return np.asarray(np.maximum(exponents, SMALLEST_EXPONENT), dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -85,6 +120,7 @@ class ElmanChain:
     recurrent_weights: FloatArray
     leak: float = 1.0
     slope_ceiling: float = 1.0
+    _weight_exponent: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "slopes", np.asarray(self.slopes, dtype=np.float64))
@@ -101,6 +137,7 @@ class ElmanChain:
             raise SettingError(f"the leak is {self.leak}; choose a number in (0, 1], 1 for no leak")
         _require_finite(self.slopes, "the slopes")
         _require_finite(weights, "W")
+        object.__setattr__(self, "_weight_exponent", int(_exponents(weights, (0, 1))))
 
     @property
     def n_steps(self) -> int:
@@ -135,6 +172,27 @@ class ElmanChain:
         flat = vectors.reshape(-1, self.state_size) @ self.recurrent_weights.T
         carried = flat.reshape(vectors.shape) * self.slopes[step - 1][:, None, :]
         return self._with_leak(carried, vectors)
+
+    def carry_back(
+        self, rows: FloatArray, steps: IntArray, sequences: IntArray, out: FloatArray
+    ) -> IntArray:
+        """Rows · J_t · 2**−e over steps in a row, each one flat GEMM over all rows."""
+        held = 1.0 - self.leak
+        factors = self.leak * self.slopes[steps - 1, sequences]
+        exponents = _exponents(factors, 2) + self._weight_exponent
+        if held:
+            exponents = np.maximum(exponents, np.frexp(held)[1])
+        factors = np.ldexp(factors, -exponents[..., None])
+        held_rows = np.ldexp(held, -exponents)
+        scaled = np.empty_like(rows)
+        flat = scaled.reshape(-1, self.state_size)
+        for index, factor in enumerate(factors):
+            np.multiply(rows, factor[:, None], out=scaled)
+            np.matmul(flat, self.recurrent_weights, out=out[index].reshape(flat.shape))
+            if held:
+                out[index] += held_rows[index, :, None, None] * rows
+            rows = out[index]
+        return exponents
 
     def _with_leak(self, carried: FloatArray, held: FloatArray) -> FloatArray:
         if self.leak == 1.0:
@@ -190,6 +248,18 @@ class DenseChain:
         """J_t v, one GEMM a sequence."""
         carried: FloatArray = vectors @ self.jacobians[step - 1].swapaxes(1, 2)
         return carried
+
+    def carry_back(
+        self, rows: FloatArray, steps: IntArray, sequences: IntArray, out: FloatArray
+    ) -> IntArray:
+        """Rows · J_t · 2**−e over steps in a row, one GEMM a sequence."""
+        exponents = np.empty(steps.shape, dtype=np.int64)
+        for index, step in enumerate(steps):
+            factors = self.jacobians[step - 1, sequences]
+            exponents[index] = _exponents(factors, (1, 2))
+            factors *= np.ldexp(1.0, -exponents[index])[:, None, None]
+            rows = np.matmul(rows, factors, out=out[index])
+        return exponents
 
 
 def elman_chain(params: ElmanParameters, trajectory: Trajectory) -> ElmanChain:

@@ -11,31 +11,36 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gradscope.names import ActivationName
-from gradscope.report.figures_panels import (
-    causes_panel,
-    gradient_panel,
-    profile_panel,
-    slopes_panel,
-    training_panel,
-)
 from gradscope.report.figures_style import (
     BLUE,
     GREEN,
     GREY,
     INK,
     ORANGE,
+    SLIDE,
     TICK_SIZE,
     VERMILLION,
+    Width,
     dress,
+    fit_panel,
     legend,
     new_page,
+    new_panel,
     picture_bytes,
 )
+from gradscope.report.panels import PANELS
+from gradscope.report.readings import lyapunov_sentence
 from gradscope.report.words import LN_10, comparison_headline, describe, headline
 from gradscope.study.results import Analysis, Comparison
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+TOP_PANELS = ("profile", "causes")
+"""What stands in the first row of a report: whether and why."""
+
+EXTRA_ROW = 3.5
+"""Inches that each further row of panels adds to the slide."""
 
 ACTIVATION_LOOKS: Mapping[ActivationName, tuple[str, str, str]] = MappingProxyType(
     {
@@ -51,20 +56,56 @@ ACTIVATION_LOOKS: Mapping[ActivationName, tuple[str, str, str]] = MappingProxyTy
 
 def analysis_picture(analysis: Analysis, suffix: str) -> bytes:
     """Return the report of one analysis as the bytes of a ``.png``, ``.svg`` or ``.pdf``."""
+    below = [name for name in PANELS if name not in TOP_PANELS and PANELS[name].shown(analysis)]
+    rows = [below[place : place + 3] for place in range(0, len(below), 3)]
+    height = SLIDE[1] + EXTRA_ROW * (len(rows) - 1)
     figure = new_page(
         headline(analysis.last.verdict, analysis.settings.vanishing),
         describe(analysis.settings, analysis),
+        (SLIDE[0], height),
     )
     grid = figure.add_gridspec(
-        2, 6, left=0.065, right=0.945, top=0.79, bottom=0.085, hspace=0.58, wspace=1.35
+        1 + len(rows),
+        6,
+        left=0.065,
+        right=0.945,
+        top=1.0 - 1.575 / height,
+        bottom=0.64 / height,
+        hspace=0.58,
+        wspace=1.35,
     )
-    profile_panel(figure.add_subplot(grid[0, :4]), analysis)
-    causes_panel(figure.add_subplot(grid[0, 4:]), analysis)
-    width = 2 if analysis.training is not None else 3
-    gradient_panel(figure.add_subplot(grid[1, :width]), analysis)
-    slopes_panel(figure.add_subplot(grid[1, width : 2 * width]), analysis)
-    if analysis.training is not None:
-        training_panel(figure.add_subplot(grid[1, 4:]), analysis, analysis.training)
+    for name, columns in zip(TOP_PANELS, (slice(0, 4), slice(4, 6)), strict=True):
+        PANELS[name].draw(figure.add_subplot(grid[0, columns]), analysis)
+    for row, names in enumerate(rows, 1):
+        width = 6 // len(names)
+        for place, name in enumerate(names):
+            columns = slice(width * place, width * (place + 1))
+            PANELS[name].draw(figure.add_subplot(grid[row, columns]), analysis)
+    return picture_bytes(figure, suffix, analysis.settings.as_dict())
+
+
+def spectrum_picture(analysis: Analysis, suffix: str) -> bytes:
+    """Return the picture of ``spectrum``: exponents, singular values, eigenvalues, theory."""
+    figure = new_page(
+        f"Largest Lyapunov exponent: {lyapunov_sentence(analysis)}",
+        describe(analysis.settings, analysis),
+    )
+    grid = figure.add_gridspec(
+        2, 2, left=0.065, right=0.965, top=0.79, bottom=0.085, hspace=0.58, wspace=0.46
+    )
+    for place, name in enumerate(("lyapunov", "singular", "eigenvalues", "theory")):
+        PANELS[name].draw(figure.add_subplot(grid[divmod(place, 2)]), analysis)
+    return picture_bytes(figure, suffix, analysis.settings.as_dict())
+
+
+def panel_picture(analysis: Analysis, name: str, suffix: str, width: Width = Width.DOUBLE) -> bytes:
+    """Return one panel alone, for a column of a paper whose caption is its title.
+
+    ``name`` as in ``panels.PANELS``.
+    """
+    figure, axes = new_panel(width)
+    PANELS[name].draw(axes, analysis)
+    fit_panel(axes)
     return picture_bytes(figure, suffix, analysis.settings.as_dict())
 
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradscope.arrays import FloatArray
-from gradscope.learning.history import History
 from gradscope.report.figures_style import (
     BLUE,
     GREEN,
@@ -21,6 +20,7 @@ from gradscope.report.figures_style import (
     VERMILLION,
     dress,
     legend,
+    text_scale,
 )
 from gradscope.report.words import LN_10, fraction, number, stage_title, steps
 from gradscope.study.results import Analysis, Stage
@@ -123,7 +123,7 @@ def _mark_lags(axes: "Axes", analysis: Analysis) -> None:
             textcoords="offset points",
             ha="left" if right else "right",
             va="top",
-            size=TICK_SIZE,
+            size=TICK_SIZE * text_scale(axes),
             color=INK,
             bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5},
         )
@@ -134,7 +134,7 @@ def _mark_lags(axes: "Axes", analysis: Analysis) -> None:
             xytext=(-2, 3),
             textcoords="offset points",
             ha="right",
-            size=TICK_SIZE - 1,
+            size=(TICK_SIZE - 1) * text_scale(axes),
             color=GREY,
         )
 
@@ -177,7 +177,7 @@ def _label_bars(axes: "Axes", starts: FloatArray, sizes: FloatArray) -> None:
             xytext=(4, 0),
             textcoords="offset points",
             va="center",
-            size=TICK_SIZE,
+            size=TICK_SIZE * text_scale(axes),
             color=INK,
         )
 
@@ -219,16 +219,17 @@ def slopes_panel(axes: "Axes", analysis: Analysis) -> None:
         xytext=(0, 3),
         textcoords="offset points",
         ha="right",
-        size=TICK_SIZE,
+        size=TICK_SIZE * text_scale(axes),
         color=INK,
     )
     axes.set_ylim(0.0, 1.16 * slopes.ceiling)
     legend(axes)
 
 
-def training_panel(axes: "Axes", analysis: Analysis, history: History) -> None:
+def training_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw the error a step and the unclipped gradient norm over the updates, both logarithmic."""
-    if not history.updates:
+    history = analysis.training
+    if history is None or not history.updates:
         dress(axes, "Training", "", "")
         _say(axes, "Training stopped before\nthe first update was made.")
         return
@@ -247,14 +248,15 @@ def training_panel(axes: "Axes", analysis: Analysis, history: History) -> None:
         linewidth=0.8,
         label="gradient norm",
     )
-    other.set_ylabel("gradient norm, unclipped", size=LABEL_SIZE, color=INK)
+    other.set_ylabel("gradient norm, unclipped", size=LABEL_SIZE * text_scale(axes), color=INK)
     _log_if_wide(other, history.gradient_norm)
-    other.tick_params(labelsize=TICK_SIZE, colors=INK, length=3)
+    other.tick_params(labelsize=TICK_SIZE * text_scale(axes), colors=INK, length=3)
     for side in ("top", "left"):
         other.spines[side].set_visible(False)
     other.spines["right"].set_color(GREY)
     axes.set_zorder(other.get_zorder() + 1)
     axes.patch.set_visible(False)
+    axes.grid(visible=False)  # It would cut through the curve of the axes behind.
     legend(axes, [other])
 
 
@@ -275,7 +277,7 @@ def _say(axes: "Axes", text: str) -> None:
         text,
         ha="center",
         va="center",
-        size=TICK_SIZE + 1,
+        size=(TICK_SIZE + 1) * text_scale(axes),
         color=GREY,
         transform=axes.transAxes,
     )

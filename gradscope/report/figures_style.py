@@ -8,6 +8,8 @@ and the style goes onto each axes.
 import io
 import textwrap
 from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from gradscope.report.provenance import KEYWORD, provenance_text
@@ -23,6 +25,7 @@ SLIDE = (13.33, 7.5)
 """Inches: a slide of 16 to 9."""
 
 DOTS_PER_INCH = 150
+PANEL_DOTS_PER_INCH = 300
 TITLE_SIZE, TEXT_SIZE, LABEL_SIZE, TICK_SIZE = 16, 12, 12, 10.5
 
 TITLE_CHARACTERS, LONGEST_TITLE, LONGEST_SUBTITLE = 92, 125, 130
@@ -39,9 +42,27 @@ def new_page(title: str, subtitle: str, size: tuple[float, float] = SLIDE) -> "F
     large = textwrap.shorten(title, LONGEST_TITLE, placeholder=" …")
     small = textwrap.shorten(subtitle, LONGEST_SUBTITLE, placeholder=" …")
     shrunk = TITLE_SIZE * min(1.0, TITLE_CHARACTERS / len(large))
-    _page_text(figure, 0.973, large, size=shrunk, weight="bold", color=INK)
-    _page_text(figure, 0.926, small, size=TEXT_SIZE, color=GREY)
+    _page_text(figure, 1.0 - 0.2 / size[1], large, size=shrunk, weight="bold", color=INK)
+    _page_text(figure, 1.0 - 0.555 / size[1], small, size=TEXT_SIZE, color=GREY)
     return figure
+
+
+def new_panel(width: "Width") -> "tuple[Figure, Axes]":
+    """Return a figure of one axes, as wide as a column or a page of a paper."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(PANEL_SIZES[width], PANEL_DOTS_PER_INCH, facecolor="white", layout="tight")
+    FigureCanvasAgg(figure)
+    return figure, figure.add_subplot()
+
+
+def fit_panel(axes: "Axes") -> None:
+    """Leave the title to the caption, and draw lines no thicker than the text is small."""
+    axes.set_title("", loc="left")
+    scale = text_scale(axes)
+    for line in axes.lines:
+        line.set_linewidth(line.get_linewidth() * scale)
 
 
 def _page_text(figure: "Figure", top: float, text: str, **look: Any) -> None:
@@ -49,12 +70,40 @@ def _page_text(figure: "Figure", top: float, text: str, **look: Any) -> None:
     figure.text(0.03, top, text, va="top", parse_math=False, **look)
 
 
+class Width(StrEnum):
+    """Widths that journals ask for: one column of two, or both."""
+
+    SINGLE = "single"
+    DOUBLE = "double"
+
+
+PANEL_SIZES: Mapping[Width, tuple[float, float]] = MappingProxyType(
+    {Width.SINGLE: (3.5, 2.9), Width.DOUBLE: (7.2, 4.2)}
+)
+"""Inches: 89 and 183 mm wide, as Nature and the IEEE have their columns."""
+
+SMALLEST_TEXT = 0.62
+"""Text shrinks with its figure to this part at the least: 7.5 points in a single column."""
+
+
+def text_scale(axes: "Axes") -> float:
+    """Return the factor on text sizes and line widths in a figure narrower than both columns."""
+    return min(1.0, max(SMALLEST_TEXT, figure_width(axes) / PANEL_SIZES[Width.DOUBLE][0]))
+
+
+def figure_width(axes: "Axes") -> float:
+    """Return the width of the whole figure in inches."""
+    figure = axes.get_figure(root=True)
+    return figure.get_figwidth() if figure is not None else SLIDE[0]
+
+
 def dress(axes: "Axes", title: str, x: str, y: str) -> None:
     """Give an axes its title, its labels and the common look."""
+    scale = text_scale(axes)
     axes.set_title(title, loc="left", size=LABEL_SIZE + 1, weight="bold", color=INK, pad=26)
-    axes.set_xlabel(x, size=LABEL_SIZE, color=INK)
-    axes.set_ylabel(y, size=LABEL_SIZE, color=INK)
-    axes.tick_params(labelsize=TICK_SIZE, colors=INK, length=3)
+    axes.set_xlabel(x, size=LABEL_SIZE * scale, color=INK)
+    axes.set_ylabel(y, size=LABEL_SIZE * scale, color=INK)
+    axes.tick_params(labelsize=TICK_SIZE * scale, colors=INK, length=3)
     axes.grid(visible=True, color=FAINT, linewidth=0.7)
     axes.set_axisbelow(True)
     for side in ("top", "right"):
@@ -70,14 +119,16 @@ def legend(axes: "Axes", others: Sequence["Axes"] = ()) -> None:
         more_handles, more_labels = each.get_legend_handles_labels()
         handles += more_handles
         labels += more_labels
+    scale = text_scale(axes)
+    alone = figure_width(axes) <= PANEL_SIZES[Width.DOUBLE][0]
     if handles:
         axes.legend(
             handles,
             labels,
             loc="lower left",
             bbox_to_anchor=(-0.01, 0.985),
-            ncols=len(handles),
-            fontsize=TICK_SIZE,
+            ncols=2 if alone else len(handles),
+            fontsize=TICK_SIZE * scale,
             frameon=False,
             borderaxespad=0.0,
             handlelength=2.2,

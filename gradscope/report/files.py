@@ -41,7 +41,7 @@ def write_whole(path: Path, content: bytes, *, force: bool) -> None:
         if not _is_ordinary(path):
             path.write_bytes(content)
             return
-        _write_beside(path, content)
+        _write_beside(path.resolve(), content)
     except OSError as error:
         raise OutputError(
             f"{path} cannot be written: {error.strerror or error}; make room, or choose another "

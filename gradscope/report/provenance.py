@@ -14,7 +14,6 @@ from typing import Any
 from gradscope.errors import ArchiveError
 from gradscope.report.export import head
 from gradscope.study.archive import read_settings
-from gradscope.study.config import check_names
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 KEYWORD = "gradscope"
@@ -63,9 +62,7 @@ def _parse(path: Path, text: bytes | None) -> dict[str, Any]:
         document = json.loads(text or b"")
         kept = ("schema", "version", "gradscope", "settings", "environment")
         found = {name: document[name] for name in kept}
-        check_names(found["settings"], str(path))
-        found["settings"].items()
-        return found
+        return {**found, "settings": dict(**found["settings"])}
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ArchiveError(
             f"{path} carries no settings of gradscope; give a .png, .json or .npz that it wrote"

@@ -23,6 +23,10 @@ SPELLED: Mapping[str, str] = MappingProxyType(
         "δ": "delta",
         "ε": "eps",
         "ℓ": "l",
+        "ρ": "rho",
+        "χ": "chi",
+        "ψ": "psi",
+        "√": "sqrt",
         "Σ": "sum ",
         "∂": "d",
         "‖": "||",
@@ -54,7 +58,7 @@ def to_ascii(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Return a text as one line, whose control characters are spelled out (a newline as ``\\n``)."""
+    """Return a text as one line: control characters are spelled out, a newline as backslash-n."""
     if text.isprintable():
         return text
     return "".join(

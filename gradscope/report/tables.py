@@ -9,8 +9,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from gradscope.diagnosis.reasons import ReasonCode
+from gradscope.report.readings import closer_sentences
 from gradscope.report.screen import Screen
+from gradscope.report.sentences import reason_sentence, remedy_sentence
 from gradscope.report.terminal_plot import profile_plot
 from gradscope.report.words import (
     LN_10,
@@ -21,8 +22,6 @@ from gradscope.report.words import (
     level,
     number,
     pace,
-    reason_sentence,
-    remedy_sentence,
     short_pace,
     stage_title,
     steps,
@@ -30,6 +29,7 @@ from gradscope.report.words import (
 )
 from gradscope.study.check import CheckRow
 from gradscope.study.checkpoints import Checkpoint
+from gradscope.study.closer import NOT_CLOSER
 from gradscope.study.results import Analysis, Comparison, Stage
 
 CAUSE_ROWS = (
@@ -39,7 +39,7 @@ CAUSE_ROWS = (
     ("  saturation", "saturation"),
 )
 
-WORDY = frozenset({"", "activation", "gradient", "learned", "quantity", "against", "result"})
+WORDY = frozenset({"", "activation", "gradient", "quantity", "against"})
 """Columns of words, set to the left; numbers are set to the right."""
 
 
@@ -53,11 +53,13 @@ def analysis_page(analysis: Analysis, screen: Screen) -> RenderableType:
         Text(),
         Text(profile_plot(analysis, screen)),
         Text(),
-        *_bullets("Why", [reason_sentence(each) for each in verdict.reasons], screen),
+        *bullets("Why", [reason_sentence(each) for each in verdict.reasons], screen),
     ]
     if analysis.remedies:
         advice = [remedy_sentence(each) for each in analysis.remedies]
-        parts += [Text(), *_bullets("What to do", advice, screen)]
+        parts += [Text(), *bullets("What to do", advice, screen)]
+    if analysis.closer is not NOT_CLOSER:
+        parts += [Text(), *bullets("A closer look", closer_sentences(analysis), screen)]
     return Group(*parts)
 
 
@@ -70,36 +72,41 @@ def _opening(analysis: Analysis, screen: Screen) -> list[RenderableType]:
     ]
 
 
-def _bullets(title: str, sentences: Sequence[str], screen: Screen) -> list[RenderableType]:
+def bullets(title: str, sentences: Sequence[str], screen: Screen) -> list[RenderableType]:
+    """Return a title and, below it, a bullet for each sentence."""
     points = Table.grid(padding=(0, 1))
     for sentence in sentences:
         points.add_row(Text(screen.say("•")), Text(screen.say(sentence)))
     return [Text(title, style="bold"), Padding(points, (0, 0, 0, 1))]
 
 
-def _table(titles: Sequence[str], screen: Screen, gap: int) -> Table:
+def columns_of(titles: Sequence[str], screen: Screen, gap: int) -> Table:
+    """Return an empty table with these columns, numbers to the right."""
     table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0))
     for title in titles:
-        justify = "left" if title in WORDY else "right"
         header = "\n".join(screen.say(line) for line in title.split("\n"))
-        table.add_column(Text(header), justify=justify, overflow="fold")
+        table.add_column(
+            Text(header), justify="left" if title in WORDY else "right", overflow="fold"
+        )
     return table
 
 
-def _add(table: Table, cells: Iterable[str], screen: Screen) -> None:
+def add_row(table: Table, cells: Iterable[str], screen: Screen) -> None:
+    """Add a row of cells as this screen can show them."""
     table.add_row(*(Text(screen.say(cell)) for cell in cells))
 
 
 def stage_table(analysis: Analysis, screen: Screen) -> Table:
     """Return the numbers of every stage, a column each."""
     stages = (stage_title(stage.name, analysis.training) for stage in analysis.stages)
-    table = _table(["", *stages], screen, gap=3)
-    for title, cells in _stage_rows(analysis):
-        _add(table, [title, *cells], screen)
+    table = columns_of(["", *stages], screen, gap=3)
+    for title, cells in stage_rows(analysis):
+        add_row(table, [title, *cells], screen)
     return table
 
 
-def _stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
+def stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
+    """Return the numbers of every stage: a title and a cell for each stage."""
     stages = analysis.stages
     last = analysis.last.profile.lags[-1]
     rows = [
@@ -113,8 +120,8 @@ def _stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
         rows.append(("the task needs", [steps(analysis.facts.required_lag)] * len(stages)))
     rows += [
         (f"log10 σ_max at lag {last}", [_log10(float(s.profile.median[-1])) for s in stages]),
-        ("  5 % … 95 % of sequences", [_band(stage) for stage in stages]),
-        ("  its bound (γσ_max(W))^ℓ", [_log10(float(s.profile.log_bound[-1])) for s in stages]),
+        (f"  5 % … 95 % of {_sequences(analysis)}", [_band(stage) for stage in stages]),
+        ("  its bound (γ·σ_max(W))^ℓ", [_log10(float(s.profile.log_bound[-1])) for s in stages]),
         ("gradient norm ‖∂E/∂θ‖", [number(stage.gradient.norm) for stage in stages]),
         ("error a step", [number(stage.error) for stage in stages]),
         ("  of its baseline", [number(analysis.facts.baseline.error)] * len(stages)),
@@ -124,6 +131,11 @@ def _stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
         first = [""] * (len(stages) - 1)
         rows.append(("updates clipped", [*first, f"{analysis.training.clipped_fraction:.0%}"]))
     return rows
+
+
+def _sequences(analysis: Analysis) -> str:
+    count = analysis.last.profile.log_norms.shape[1]
+    return "1 sequence" if count == 1 else f"{count} sequences"
 
 
 def _causes_of(stages: Sequence[Stage], name: str) -> list[str]:
@@ -155,7 +167,6 @@ COMPARISON_TITLES = (
     "needed",
     "log10\nσ_max",
     "error /\nbaseline",
-    "learned",
 )
 
 
@@ -164,14 +175,14 @@ def comparison_page(comparison: Comparison, screen: Screen) -> RenderableType:
     length.
     """
     first = comparison.analyses[0]
-    table = _table(COMPARISON_TITLES, screen, gap=1 if screen.width < 100 else 3)
+    table = columns_of(COMPARISON_TITLES, screen, gap=2)
     before = first.settings.activation
     for analysis in comparison.analyses:
         if analysis.settings.activation != before:
             table.add_section()
             table.add_row()
         before = analysis.settings.activation
-        _add(table, _comparison_cells(analysis), screen)
+        add_row(table, _comparison_cells(analysis), screen)
     return Group(
         Text(screen.say(f"{comparison_headline(comparison)}."), style="bold"),
         Text(screen.say(_shared(first)), style="dim"),
@@ -202,14 +213,7 @@ def _comparison_cells(analysis: Analysis) -> list[str]:
         str(verdict.required_lag if verdict.required_lag is not None else "–"),
         _log10(float(stage.profile.median[-1])),
         number(stage.error / analysis.facts.baseline.error),
-        _learned(stage),
     ]
-
-
-def _learned(stage: Stage) -> str:
-    if stage.verdict.reason(ReasonCode.BEATS_BASELINE):
-        return "yes"
-    return "no" if stage.verdict.reason(ReasonCode.AT_BASELINE) else "–"
 
 
 def training_page(
@@ -218,12 +222,12 @@ def training_page(
     """Return the page of ``train``: the verdict, and how loss, gradient norm and horizon went."""
     history = analysis.training
     titles = ("update", "error a step", "gradient norm, unclipped", "memory horizon")
-    table = _table(titles, screen, gap=3)
+    table = columns_of(titles, screen, gap=3)
     targets = history.target_steps if history is not None else 1
     for each in checkpoints:
         reach = "beyond" if each.horizon is None else str(each.horizon)
         cells = (str(each.update), number(each.loss / targets), number(each.gradient_norm), reach)
-        _add(table, cells, screen)
+        add_row(table, cells, screen)
     baseline = analysis.facts.baseline
     before, after = analysis.stages[0].error, analysis.last.error
     closing = [
@@ -240,9 +244,9 @@ def check_page(rows: Sequence[CheckRow], screen: Screen) -> RenderableType:
     """Return the page of ``check``: every comparison with its deviation."""
     failed = sum(not row.passed for row in rows)
     verdict = "All checks pass." if not failed else f"{failed} of {len(rows)} checks fail."
-    table = _table(("quantity", "against", "deviation", "allowed", "result"), screen, gap=2)
+    table = columns_of(("quantity", "against", "deviation", "allowed", ""), screen, gap=2)
     for row in rows:
         result = "ok" if row.passed else "FAILS"
         deviation, allowed = f"{row.deviation:.1e}", f"{row.tolerance:.0e}"
-        _add(table, (row.quantity, row.against, deviation, allowed, result), screen)
+        add_row(table, (row.quantity, row.against, deviation, allowed, result), screen)
     return Group(Text(verdict, style="bold"), Text(), table)

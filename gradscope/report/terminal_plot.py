@@ -63,11 +63,9 @@ def profile_plot(analysis: Analysis, screen: Screen) -> str:
     draw = _braille if screen.unicode else _ascii
     canvas = draw(curves, view, columns)
     title = "log10 σ_max(∂h_T/∂h_T−ℓ) against the lag ℓ"
-    marks = ("", "dotted", "dashed") if screen.unicode else ("*: ", ".", "-")
-    legend = (
-        f"{marks[0]}median of {stage.profile.log_norms.shape[1]} sequences; {marks[1]}: the bound; "
-        f"{marks[2]}: {fraction(settings.vanishing)}"
-    )
+    solid, dotted, dashed = ("solid", "dotted", "dashed") if screen.unicode else ("*", ".", "-")
+    threshold_text = fraction(settings.vanishing)
+    legend = f"{solid}: median; {dotted}: the bound; {dashed}: {threshold_text}"
     lines = [title, *_framed(canvas, view), *_lag_axis(view, columns, stage.verdict.horizon)]
     text = "\n".join([*lines, " " * GUTTER + legend])
     return text if screen.unicode else to_ascii(text)

@@ -81,8 +81,17 @@ def load_run(path: Path) -> SavedRun:
             _numbers(path, "targets", arrays), arrays["target_steps"].astype(np.bool_), facts.error
         )
         batch = Batch(_numbers(path, "inputs", arrays), targets)
-        sight = Sight(batch, facts, _numbers(path, "initial_state", arrays))
-    except (LookupError, TypeError, ValueError, AttributeError, RecursionError, ShapeError) as error:
+        initial_state = _numbers(path, "initial_state", arrays)
+        _require_fit(params, batch, initial_state)
+        sight = Sight(batch, facts, initial_state)
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        RecursionError,
+        ShapeError,
+    ) as error:
         raise ArchiveError(
             f"{path} is damaged ({error}); save the run again with --save"
         ) from error
@@ -121,23 +130,20 @@ def settings_of_saved(load: str, changes: Mapping[str, Any]) -> Settings:
 def _read(path: Path) -> dict[str, Any]:
     """Return every array of an ``.npz``, none of them unpickled."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise ArchiveError(
-                    f"{path} is a single array, not a saved run; give a file written by --save"
-                )
-            return {name: archive[name] for name in archive.files}
+        loaded = np.load(BytesIO(path.read_bytes()), allow_pickle=False)
+        if isinstance(loaded, np.lib.npyio.NpzFile):
+            with loaded as archive:
+                return {name: archive[name] for name in archive.files}
     except FileNotFoundError as error:
         raise ArchiveError(
             f"{path} does not exist; check the name, or save a run with --save"
         ) from error
-    except ArchiveError:
-        raise
-    except Exception as error:  # A damaged zip file fails in many ways inside NumPy and zipfile.
+    except Exception as error:  # a damaged zip fails in many ways inside NumPy
         raise ArchiveError(
             f"{path} cannot be read as a saved run ({type(error).__name__}); give a file written "
             "by --save"
         ) from error
+    raise ArchiveError(f"{path} is a single array, not a saved run; give a file written by --save")
 
 
 def _numbers(path: Path, name: str, arrays: Mapping[str, Any]) -> FloatArray:
@@ -147,6 +153,17 @@ def _numbers(path: Path, name: str, arrays: Mapping[str, Any]) -> FloatArray:
             f"{path}: {name} holds a number that is not finite; save the run again with --save"
         )
     return array
+
+
+def _require_fit(params: ElmanParameters, batch: Batch, initial_state: FloatArray) -> None:
+    n_inputs, n_hidden, n_outputs = params.sizes
+    shape, state = batch.inputs.shape, initial_state.shape
+    outputs = batch.targets.values.shape[2]
+    if shape[2:] != (n_inputs,) or state != (shape[1], n_hidden) or outputs != n_outputs:
+        raise ShapeError(
+            f"inputs {shape}, initial state {state} and {outputs} outputs do not fit a network of "
+            f"sizes {params.sizes}"
+        )
 
 
 def _facts_to_dict(facts: Facts) -> dict[str, Any]:

@@ -48,6 +48,8 @@ LIMITS: Mapping[str, tuple[float, float]] = MappingProxyType(
         "exploding": (1.0, math.inf),
         "transient_growth": (1.0, math.inf),
         "agreement": (0.0, 1.0),
+        "tolerance": (0.0, 1.0),
+        "truncation_error": (0.0, 1.0),
         "seed": (0, 2**63 - 1),
     }
 )
@@ -75,6 +77,12 @@ class Settings:
         How many sequences are examined, and to which lag, in steps (None: all).
     vanishing, exploding, transient_growth, agreement
         The verdict's thresholds; see ``diagnosis.verdict.Thresholds``.
+    tolerance
+        Largest relative error of σ_max; 1e-10, so that the four causes add up to 1e-9.
+    truncation_error
+        Relative error of the gradient that a truncation length may leave.
+    map, shares, spectrum, verify
+        Closer looks; see ``study.closer``.
     seed, load
         The source of every random draw; a saved run whose network is taken instead of a new one.
 
@@ -113,6 +121,12 @@ class Settings:
     exploding: float = 1e3
     transient_growth: float = 2.0
     agreement: float = 0.8
+    tolerance: float = 1e-10
+    truncation_error: float = 0.05
+    map: bool = False
+    shares: bool = False
+    spectrum: bool = False
+    verify: bool = False
 
     seed: int = 0
     load: str | None = None
@@ -270,8 +284,9 @@ def _number(name: str, value: Any, kind: type) -> int | float:
 
 def _short(value: float) -> str:
     """Return a number as it was given, but never a screen full of digits."""
-    text = str(value) if abs(value) < 10**SHOWN_DIGITS else ""
-    return text or f"about {'-' if value < 0 else ''}10^{int(math.log10(abs(value)))}"
+    if isinstance(value, float) or abs(value) < 10**SHOWN_DIGITS:
+        return str(value)
+    return f"about {'-' if value < 0 else ''}10^{round(math.log10(abs(value)))}"
 
 
 def _choose_whole(low: float, high: float) -> str:

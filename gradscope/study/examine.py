@@ -57,12 +57,14 @@ def examine(
         learned=None if name is StageName.INITIAL else Learned(error, baseline),
         overflow_step=overflow,
         thresholds=thresholds(settings),
+        tolerance=settings.tolerance,
     )
     stage = Stage(
         name=name,
         error=error,
         profile=_profile(diagnosis),
         verdict=diagnosis.verdict,
+        growth=diagnosis.growth,
         causes=diagnosis.causes,
         gradient=_gradient(params, trajectory, batch),
         slopes=_summarise_slopes(chain),

@@ -12,13 +12,14 @@ import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.data.sequences import Batch, Facts
-from gradscope.diagnosis.growth import CauseRates
+from gradscope.diagnosis.growth import CauseRates, GrowthRate
 from gradscope.diagnosis.remedies import Remedy
 from gradscope.diagnosis.verdict import Verdict
 from gradscope.learning.history import History
 from gradscope.model.cells import ElmanParameters
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import StageName
+from gradscope.study.closer import NOT_CLOSER, CloserLook
 from gradscope.study.config import Settings
 
 
@@ -82,13 +83,14 @@ class Stage:
     """One state of the network, examined.
 
     ``error`` is the mean step error on held-out sequences (a given network without new data: on the
-    examined ones).
+    examined ones). ``growth`` is the verdict's rate with the interval that holds it.
     """
 
     name: StageName
     error: float
     profile: Profile
     verdict: Verdict
+    growth: GrowthRate
     causes: CauseRates
     gradient: GradientSummary
     slopes: SlopeSummary
@@ -99,7 +101,8 @@ class Analysis:
     """Everything one study found.
 
     ``facts`` is what is known of the problem; ``params``, ``examined`` and ``trajectory`` are the
-    network of the last stage, the sequences it was examined on and its course over them.
+    network of the last stage, the sequences it was examined on and its course over them; ``closer``
+    is the closer look at it that was asked for.
     """
 
     settings: Settings
@@ -110,6 +113,7 @@ class Analysis:
     trajectory: Trajectory
     examined: Batch
     remedies: tuple[Remedy, ...]
+    closer: CloserLook = NOT_CLOSER
 
     @property
     def last(self) -> Stage:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from gradscope.data.problem import Problem, series_problem, task_problem
-from gradscope.data.sequences import Batch
+from gradscope.data.sequences import Batch, Targets
 from gradscope.diagnosis.remedies import clipping_value, remedies
 from gradscope.errors import SettingError
 from gradscope.learning.history import Stop
@@ -24,13 +24,18 @@ from gradscope.model.initializers import initialize
 from gradscope.model.trajectory import unroll
 from gradscope.names import ActivationName, StageName
 from gradscope.study.archive import SavedRun, load_run
+from gradscope.study.closer import Progress, look_closer
 from gradscope.study.config import NETWORK_SETTINGS, SEQUENCE_SETTINGS, Settings, flag
 from gradscope.study.examine import Sight, examine
 from gradscope.study.grid import Grid
+from gradscope.study.memory import require_memory
 from gradscope.study.results import Analysis, Comparison
 
 HELD_OUT_SEQUENCES = 256
 """Fresh sequences of a task on which the error is measured."""
+
+STATES_AT_ONCE = 2**25
+"""Hidden states (numbers) that are held at once while the error is measured: 256 MB."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -58,7 +63,9 @@ class Subject:
     held_out: Batch
 
 
-def analyze(settings: Settings, *, watch: Watcher | None = None) -> Analysis:
+def analyze(
+    settings: Settings, *, watch: Watcher | None = None, progress: Progress | None = None
+) -> Analysis:
     """Take or draw a network, examine it, train it where updates are asked for, examine it again.
 
     Parameters
@@ -67,6 +74,8 @@ def analyze(settings: Settings, *, watch: Watcher | None = None) -> Analysis:
         Everything that decides the numbers.
     watch : callable, optional
         Called after each update; see ``learning.training.train``.
+    progress : callable, optional
+        Told ``(done, total)`` while the map of all pairs is made, where it is asked for.
 
     Returns
     -------
@@ -93,14 +102,25 @@ def analyze(settings: Settings, *, watch: Watcher | None = None) -> Analysis:
         stages.append(stage)
     examined = subject.sight.batch.first(trajectory.n_steps)
     advice = remedies(stage.verdict, stage.causes, settings.activation, clipping_value(history))
-    facts = subject.sight.facts
-    return Analysis(settings, facts, tuple(stages), history, params, trajectory, examined, advice)
+    profile = stage.profile.log_norms
+    closer = look_closer(params, trajectory, examined.targets, profile, settings, progress)
+    return Analysis(
+        settings,
+        subject.sight.facts,
+        tuple(stages),
+        history,
+        params,
+        trajectory,
+        examined,
+        advice,
+        closer,
+    )
 
 
 def drawn_subject(settings: Settings) -> Subject:
     """Draw a network and its sequences, each from its own random stream."""
     streams = Streams.from_seed(settings.seed)
-    problem = open_problem(settings)
+    problem = roomy_problem(settings)
     params = draw_network(settings, problem, streams.weights)
     sight = Sight(problem.examine(streams.examined, settings.sequences), problem.facts)
     held_out = problem.validate(streams.held_out, HELD_OUT_SEQUENCES)
@@ -154,6 +174,13 @@ def open_problem(settings: Settings) -> Problem:
     )
 
 
+def roomy_problem(settings: Settings) -> Problem:
+    """Open the problem, and refuse it where the study would not fit into memory."""
+    problem = open_problem(settings)
+    require_memory(settings, problem.n_inputs, problem.n_outputs, HELD_OUT_SEQUENCES)
+    return problem
+
+
 def draw_network(settings: Settings, problem: Problem, rng: np.random.Generator) -> ElmanParameters:
     """Draw the weights that the settings describe, in the sizes that the problem asks for."""
     return initialize(
@@ -169,7 +196,16 @@ def draw_network(settings: Settings, problem: Problem, rng: np.random.Generator)
 
 def held_out_error(params: ElmanParameters, held_out: Batch) -> float:
     """Return the mean step error on held-out sequences; infinite where the state overflows."""
-    error = error_per_step(unroll(params, held_out.inputs).outputs, held_out.targets)
+    states_of_one = held_out.n_steps * params.sizes[1]
+    at_once = max(STATES_AT_ONCE // states_of_one, 1)
+    total = 0.0
+    for start in range(0, held_out.n_sequences, at_once):
+        inputs = held_out.inputs[:, start : start + at_once]
+        values = held_out.targets.values[:, start : start + at_once]
+        targets = Targets(values, held_out.targets.at_step, held_out.targets.error)
+        outputs = unroll(params, inputs).outputs
+        total += error_per_step(outputs, targets) * inputs.shape[1]
+    error = total / held_out.n_sequences
     return error if np.isfinite(error) else np.inf
 
 
@@ -201,7 +237,7 @@ def comparison_cells(
     grid = Grid(shared, axes)
     cells = tuple(settings.with_changes(values) for values in grid.combinations())
     for cell in cells:
-        open_problem(cell)
+        roomy_problem(cell)
     return cells
 
 

@@ -21,7 +21,9 @@ SMALL = {"hidden": 6, "steps": 12, "sequences": 3, "batch": 4}
 
 
 def analysis_of(**settings: object) -> Analysis:
-    return gradscope.analyze(gradscope.Settings.from_dict({**SMALL, "updates": 3, **settings}))
+    chosen = gradscope.Settings.from_dict({**SMALL, "updates": 3, **settings})
+    analysis: Analysis = gradscope.analyze(chosen)
+    return analysis
 
 
 def pixels(content: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:

@@ -1,0 +1,164 @@
+"""The path of each lag's leading direction from its own state to h_T, and what each step does to
+it.
+
+Every direction is carried forward until it has run together with that of the longest lag, as
+directions do where one exponent leads; from there on both have the same logarithms ahead of them.
+That a merged pair did not part again is checked against the length that the product itself gives,
+and paths that fail walk alone.
+"""
+
+import numpy as np
+
+from gradscope.arrays import BoolArray, FloatArray, IntArray
+from gradscope.jacobians.chain import ElmanChain
+
+MERGED = 1e-12
+"""Distance of two unit vectors that count as one."""
+
+STEPS_BETWEEN_MERGES = 16
+"""Looking for merged pairs reads every vector; seldom is enough."""
+
+ENTRIES_AT_ONCE = 2**15
+"""Entries of the vectors carried at a time (256 KB): they stay in the cache from the GEMM to the
+norms."""
+
+SMALLEST_SQUARE = 1e-200
+"""Sums of squares below this are formed anew from scaled entries: they may have underflown."""
+
+LARGEST_DEVIATION = 1e-10
+"""Nats by which a path may miss the length of the product before it walks alone."""
+
+
+def path_logs(
+    chain: ElmanChain, lags: IntArray, directions: FloatArray, reached: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Carry each direction from its state to h_T.
+
+    Parameters
+    ----------
+    chain : ElmanChain
+        Factors of T steps and B sequences.
+    lags : (K,) array of int
+        Lags, ascending.
+    directions : (K,B,S) array
+        Unit vectors at h_{T−ℓ}.
+    reached : (K,B) array
+        log ‖P_ℓ v‖ in nats, from the product.
+
+    Returns
+    -------
+    ceiling_logs, slope_logs : (K,B) arrays
+        Σ log(‖M v‖/‖v‖) and Σ log(‖J v‖/‖M v‖) over the ℓ steps, M = (1−α) I + αγ W the step with
+        its slope at the ceiling. A vector that has become zero adds no more.
+    """
+    logs = _Walk(chain, lags, directions, MERGED).to_the_end()
+    with np.errstate(invalid="ignore"):
+        missed = np.abs(logs.sum(axis=0) - reached)
+    astray = (np.isfinite(reached) & ~(missed <= LARGEST_DEVIATION * lags[:, None])).any(axis=1)
+    if astray.any():
+        logs[:, astray] = _Walk(chain, lags[astray], directions[astray], 0.0).to_the_end()
+    return logs[0], logs[1]
+
+
+class _Walk:
+    """Unit vectors under way, (N,S), each with its lag and sequence; the first B of them are those
+    of the longest lag, with which the others merge.
+    """
+
+    def __init__(
+        self, chain: ElmanChain, lags: IntArray, directions: FloatArray, merged: float
+    ) -> None:
+        self._chain = chain
+        self._lags = lags
+        self._directions = directions
+        self._merged = merged
+        self._logs = np.zeros((2, lags.size, chain.n_sequences))
+        self._ran_together = np.zeros((lags.size, chain.n_sequences), dtype=np.bool_)
+        self._lag: IntArray = np.empty(0, dtype=np.int64)
+        self._sequence: IntArray = np.empty(0, dtype=np.int64)
+        self._vectors: FloatArray = np.empty((0, chain.state_size))
+        self._gone: BoolArray = np.empty(0, dtype=np.bool_)
+
+    def to_the_end(self) -> FloatArray:
+        """Walk all paths to h_T; return the sums of both logarithms, (2,K,B)."""
+        n_steps = self._chain.n_steps
+        for step in range(n_steps - int(self._lags[-1]) + 1, n_steps + 1):
+            starting = np.flatnonzero(self._lags == n_steps - step + 1)
+            if starting.size:
+                self._start(int(starting[0]))
+            self._step(step)
+            if self._merged > 0.0 and step % STEPS_BETWEEN_MERGES == 0:
+                self._merge()
+        longest = self._logs[:, -1:]
+        logs: FloatArray = self._logs + np.where(self._ran_together, longest, 0.0)
+        return logs
+
+    def _start(self, lag: int) -> None:
+        n_sequences = self._chain.n_sequences
+        self._lag = np.concatenate([self._lag, np.full(n_sequences, lag)])
+        self._sequence = np.concatenate([self._sequence, np.arange(n_sequences)])
+        self._vectors = np.concatenate([self._vectors, self._directions[lag]])
+        self._gone = np.concatenate([self._gone, np.zeros(n_sequences, dtype=np.bool_)])
+
+    def _step(self, step: int) -> None:
+        """Carry all vectors over one step and add up what it did to their lengths."""
+        at_once = max(1, ENTRIES_AT_ONCE // self._chain.state_size)
+        for start in range(0, self._lag.size, at_once):
+            part = slice(start, start + at_once)
+            lag, sequence = self._lag[part], self._sequence[part]
+            slopes = self._chain.slopes[step - 1][sequence]
+            at_ceiling, length = self._carry(self._vectors[part], slopes)
+            before = np.where(self._gone[part], 0.0, 1.0)
+            self._gone[part] |= length == 0.0
+            self._logs[0, lag, sequence] += _log_ratio(at_ceiling, before)
+            self._logs[1, lag, sequence] += _log_ratio(length, at_ceiling)
+
+    def _carry(self, vectors: FloatArray, slopes: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Replace unit vectors (n,S) by J v/‖J v‖; return ‖M v‖ and ‖J v‖, (n,)."""
+        leak, ceiling = self._chain.leak, self._chain.slope_ceiling
+        driven = vectors @ self._chain.recurrent_weights.T
+        if leak == 1.0:
+            at_ceiling = ceiling * _lengths(driven)
+            driven *= slopes
+        else:
+            at_ceiling = _lengths((1.0 - leak) * vectors + leak * ceiling * driven)
+            driven = (1.0 - leak) * vectors + leak * slopes * driven
+        length = _lengths(driven)
+        np.divide(driven, np.where(length > 0.0, length, 1.0)[:, None], out=vectors)
+        return at_ceiling, length
+
+    def _merge(self) -> None:
+        """Take out the vectors that have run together with that of the longest lag."""
+        n_sequences = self._chain.n_sequences
+        ahead = self._vectors[self._sequence]
+        cosine = np.einsum("ns,ns->n", self._vectors, ahead)
+        distance = np.linalg.norm(self._vectors - np.sign(cosine)[:, None] * ahead, axis=1)
+        together = (distance <= self._merged) & (cosine != 0.0)
+        together[:n_sequences] = False
+        lag, sequence = self._lag[together], self._sequence[together]
+        self._logs[:, lag, sequence] -= self._logs[:, -1, sequence]
+        self._ran_together[lag, sequence] = True
+        self._keep(~together)
+
+    def _keep(self, kept: BoolArray) -> None:
+        self._lag, self._sequence = self._lag[kept], self._sequence[kept]
+        self._vectors, self._gone = self._vectors[kept], self._gone[kept]
+
+
+def _lengths(vectors: FloatArray) -> FloatArray:
+    """Return ‖v‖ (n,), formed from scaled entries where the squares underflow."""
+    squares = np.einsum("ns,ns->n", vectors, vectors)
+    lengths: FloatArray = np.sqrt(squares)
+    for row in np.flatnonzero(squares < SMALLEST_SQUARE):
+        largest = np.abs(vectors[row]).max()
+        if largest > 0.0:
+            lengths[row] = largest * np.linalg.norm(vectors[row] / largest)
+    return lengths
+
+
+def _log_ratio(lengths: FloatArray, before: FloatArray) -> FloatArray:
+    """Return log(lengths/before), 0 where there was nothing left to lose."""
+    with np.errstate(divide="ignore"):
+        return np.where(
+            before > 0, np.log(lengths) - np.log(np.where(before > 0, before, 1.0)), 0.0
+        )

@@ -1,0 +1,102 @@
+"""The errors of all anchors t on their way back together: rows g_t P_{t,t−ℓ}, one for every anchor
+and sequence, at one lag ℓ after the other.
+
+One GEMM a lag carries them all. Their scale is kept beside them as powers of two: one for all while
+they are of comparable size, one for each row where they are not. Rescaling reads every row, so it
+happens only as often as the fastest row asks for.
+"""
+
+import numpy as np
+
+from gradscope.arrays import FloatArray, IntArray
+from gradscope.model.cells import ElmanParameters
+
+WIDEST_RANGE = 300
+"""Powers of two between the largest and the smallest row that share one scale: products of their
+entries still fit."""
+
+MOST_BITS = 200
+"""Powers of two that the fastest row may gain or lose between two rescalings, as the last interval
+and the smallest of all steps' largest slopes predict it; float64 has 1074 below 1."""
+
+MOST_LAGS = 32
+"""Longest interval between two rescalings."""
+
+
+class AnchorRows:
+    """Rows of the anchors that still reach back: ``steps`` (K,) are their steps t, ascending.
+
+    At lag ℓ the row of anchor t belongs to the state h_{t−ℓ}; anchors leave when t = ℓ.
+    """
+
+    def __init__(self, params: ElmanParameters, slopes: FloatArray, entering: FloatArray) -> None:
+        """Start at lag 0 from the errors (T,B,H) that enter at each step, where one does."""
+        self.steps: IntArray = np.flatnonzero(entering.any(axis=(1, 2))) + 1
+        self._weights = params.recurrent_weights
+        self._slopes = slopes
+        self._rows: FloatArray = entering[self.steps - 1]
+        self._local = np.empty_like(self._rows)
+        self._exponents: IntArray = np.zeros(self._rows.shape[:2], dtype=np.int64)
+        self._placed: IntArray = np.zeros(self._rows.shape[:2], dtype=np.int64)
+        self._lag = 0
+        self._until_rescaling = 0
+        self._interval = 1
+        open_most = np.max(slopes, axis=2)
+        self._slowest = -float(np.log2(np.min(open_most, initial=1.0, where=open_most > 0.0)))
+        self._rescale()
+
+    @property
+    def window(self) -> slice | IntArray:
+        """Where the steps t − ℓ stand in arrays (T,…): a slice where the anchors are adjacent."""
+        first, last = int(self.steps[0]), int(self.steps[-1])
+        if last - first + 1 == self.steps.size:
+            return slice(first - self._lag - 1, last - self._lag)
+        return self.steps - self._lag - 1
+
+    def local_errors(self) -> tuple[FloatArray, int]:
+        """Return (ε, e): ε · 2**e (K,B,H) are the rows times φ′, the errors of a_{t−ℓ}."""
+        local = self._local[-self.steps.size :]
+        np.multiply(self._rows, self._slopes[self.window], out=local)
+        alive = self._rows.any(axis=2) if self._exponents.any() else None
+        if alive is None or not alive.any():
+            return local, 0
+        common = int(self._exponents[alive].max())
+        if (self._exponents == common).all():
+            return local, common
+        weights = np.ldexp(1.0, np.minimum(self._exponents - common, 0))
+        return local * weights[:, :, None], common
+
+    def go_back(self) -> None:
+        """Go one lag further back; call after ``local_errors``, which has applied the slopes."""
+        local = self._local[-self.steps.size :]
+        flat = local.reshape(-1, local.shape[2])
+        np.matmul(flat, self._weights, out=self._rows.reshape(flat.shape))
+        self._lag += 1
+        leaving = int(np.searchsorted(self.steps, self._lag, side="right"))
+        if leaving:
+            self.steps = self.steps[leaving:]
+            self._rows, self._exponents = self._rows[leaving:], self._exponents[leaving:]
+            self._placed = self._placed[leaving:]
+        self._until_rescaling -= 1
+        if self._until_rescaling <= 0 and self.steps.size:
+            self._rescale()
+
+    def _rescale(self) -> None:
+        """Give each row a scale near its own, or all the same where they are of comparable size."""
+        largest = np.max(np.abs(self._rows), axis=2)
+        alive = largest > 0.0
+        if not alive.any():
+            self.steps = self.steps[:0]
+            return
+        moved = np.frexp(largest)[1].astype(np.int64)
+        sizes = self._exponents + moved
+        low, high = int(sizes[alive].min()), int(sizes[alive].max())
+        target = np.where(alive, sizes if high - low > WIDEST_RANGE else high, high)
+        shift = self._exponents - target
+        np.ldexp(self._rows, shift[:, :, None], out=self._rows)
+        speed = np.abs(moved - self._placed)[alive].max() / self._interval
+        speed = max(speed, self._slowest, MOST_BITS / MOST_LAGS)
+        self._interval = int(max(MOST_BITS / speed, 1.0)) if self._lag else 1
+        self._until_rescaling = self._interval
+        self._exponents = target
+        self._placed = moved + shift

@@ -1,0 +1,103 @@
+"""log σ_max(∂h_t/∂h_k) for all pairs k ≤ t: how every state feels every earlier one.
+
+Row t of the map is the lag profile that ends at h_t. All of them go back together, those of one lag
+as one flat GEMM, some at a time so that their rows stay in the cache: ``lag_norms.measure`` with a
+different t for each product. Memory: the map itself.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradscope.arrays import FloatArray, IntArray
+from gradscope.errors import SettingError
+from gradscope.jacobians.chain import Chain
+from gradscope.jacobians.lag_norms import check_tolerance, measure, parts
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LagMap:
+    """Every pair of chosen states.
+
+    ``times`` (A,) are the states, 0 … T where none were chosen. ``log_norms`` (A,A,B) has log σ_max
+    of ∂h_t/∂h_k, t = ``times[i]`` and k = ``times[j]``, at ``[i,j]`` in nats: 0 on the diagonal,
+    −inf where the product is exactly zero, NaN above the diagonal, where the later state would have
+    to act on the earlier. ``certificate`` (A,B) bounds the relative error of σ_max over each row.
+    """
+
+    times: IntArray
+    log_norms: FloatArray
+    certificate: FloatArray
+
+
+def lag_map(
+    chain: Chain,
+    *,
+    tolerance: float = 1e-6,
+    times: IntArray | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> LagMap:
+    """Return log σ_max(∂h_t/∂h_k) for all pairs of states.
+
+    Parameters
+    ----------
+    chain : Chain
+        Factors of T steps and B sequences.
+    tolerance : float
+        Largest relative error of σ_max, rounding aside.
+    times : (A,) array of int, optional
+        States to show, ascending, in 0 … T; all by default. A long trajectory is thinned here:
+        cost goes with A T, memory with A².
+    progress : callable, optional
+        Told ``(done, total)`` pairs now and then.
+
+    Returns
+    -------
+    LagMap
+
+    Raises
+    ------
+    SettingError
+        If the times are not ascending in 0 … T, or the tolerance is not in (0, 1).
+
+    Notes
+    -----
+    Cost: that of one ``lag_norms`` for every time and sequence, but with full GEMMs.
+    """
+    check_tolerance(tolerance)
+    chosen = np.arange(chain.n_steps + 1) if times is None else np.asarray(times, dtype=np.int64)
+    _check_times(chosen, chain.n_steps)
+    count, n_sequences = chosen.size, chain.n_sequences
+    log_norms = np.full((count, count, n_sequences), np.nan)
+    log_norms[np.arange(count), np.arange(count)] = 0.0
+    certificate = np.zeros((count, n_sequences))
+    # The first time has no earlier one; the longest profiles go first, as ``measure`` asks.
+    rows = np.repeat(np.arange(count - 1, 0, -1), n_sequences)
+    sequences = np.tile(np.arange(n_sequences), count - 1)
+    reach = chosen[rows] - chosen[0]
+    done, total = 0, int(reach.sum())
+    for part in parts(rows.size, chain.state_size):
+        profiles, bounds = measure(
+            chain, chosen[rows[part]], sequences[part], int(reach[part][0]), tolerance
+        )
+        for index, (row, sequence) in enumerate(zip(rows[part], sequences[part], strict=True)):
+            lags = chosen[row] - chosen[:row]
+            log_norms[row, :row, sequence] = profiles[lags - 1, index]
+            certificate[row, sequence] = bounds[lags - 1, index].max()
+        done += int(reach[part].sum())
+        if progress is not None:
+            progress(done, total)
+    return LagMap(chosen, log_norms, certificate)
+
+
+def _check_times(times: IntArray, n_steps: int) -> None:
+    """Refuse times that are not ascending in 0 … T."""
+    if times.ndim != 1 or times.size == 0 or times[0] < 0 or times[-1] > n_steps:
+        raise SettingError(
+            f"the times of the map are {times.tolist()}; choose one or more from 0 to {n_steps}"
+        )
+    if (np.diff(times) < 1).any():
+        raise SettingError(
+            f"the times of the map are {times.tolist()}; give them in ascending order, each once"
+        )

@@ -1,0 +1,194 @@
+"""Lyapunov exponents λ_i along a trajectory: the mean rates, in nats per step, at which the
+Jacobians stretch volumes.
+
+An orthonormal frame is carried forward and made orthonormal again by QR (``frame``); the mean of
+log|R_ii| is λ_i.
+
+Source: Benettin, Galgani, Giorgilli & Strelcyn (1980), Meccanica 15; Engelken, Wolf & Abbott
+(2023), arXiv:2006.02427, for recurrent networks. Standard errors by batch means: Flegal & Jones
+(2010), Annals of Statistics 38(2). Kaplan & Yorke (1979) for the dimension, Pesin (1977) for the
+entropy rate.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradscope.arrays import BoolArray, FloatArray, IntArray
+from gradscope.errors import SettingError
+from gradscope.jacobians.chain import Chain, ElmanChain
+from gradscope.jacobians.frame import Frame
+
+MOST_STEPS = 64
+"""Longest interval between two factorizations, where nothing else asks for a shorter one."""
+
+N_BATCHES = 20
+"""Batches of consecutive steps whose means give the standard error (Schmeiser 1982, Operations
+Research 30(3): 10 to 30 suffice)."""
+
+LARGEST_DOUBT = 1e-4
+"""Nats per step that rounding may have put into an exponent that is still trusted (convention)."""
+
+WARM_UP_FRACTION = 0.1
+"""Part of the trajectory left to the frame to turn into its directions (convention)."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class LyapunovSpectrum:
+    """Exponents of every sequence, largest first.
+
+    ``exponents`` (B,count) in nats per step, −inf for directions that die. ``standard_errors``
+    (B,count) from batch means, +inf where there are fewer than two batches, 0 beside −inf.
+    ``sum_rule_residual`` (B,) is |Σλ − ⟨log|det J_t|⟩| in nats per step (for a vanilla RNN the mean
+    is log|det W| + Σ⟨log φ′⟩), NaN where a direction is dead and both sides are −inf; None where
+    fewer than all S exponents were asked for. ``trusted`` (B,count) is False for
+    exponents that rounding may have moved, and for −inf unless units that are shut account for it.
+    ``state_size`` is S, and ``n_steps`` the number of steps after the warm-up.
+    """
+
+    exponents: FloatArray
+    standard_errors: FloatArray
+    sum_rule_residual: FloatArray | None
+    trusted: BoolArray
+    state_size: int
+    n_steps: int
+
+    @property
+    def kaplan_yorke_dimension(self) -> FloatArray:
+        """Dimension (B,) of the attractor: j + Σ_{i≤j} λ_i / |λ_{j+1}|, j the most exponents whose
+        sum is not negative; S where that is all of them, NaN where too few were asked for to tell.
+        """
+        sums = np.cumsum(self.exponents, axis=1)
+        dimension = np.empty(sums.shape[0])
+        for sequence, values in enumerate(self.exponents):
+            j = int(np.sum(np.cumprod(sums[sequence] >= 0.0)))
+            if j < values.size:
+                held = sums[sequence, j - 1] if j else 0.0
+                dimension[sequence] = j + held / -values[j]
+            else:
+                dimension[sequence] = j if j == self.state_size else np.nan
+        return dimension
+
+    @property
+    def entropy_rate(self) -> FloatArray:
+        """Sum of the positive exponents (B,), nats per step: Pesin's bound on the entropy rate. NaN
+        where all exponents are positive and more were not asked for.
+        """
+        complete = (self.exponents[:, -1] <= 0.0) | (self.exponents.shape[1] == self.state_size)
+        return np.where(complete, np.maximum(self.exponents, 0.0).sum(axis=1), np.nan)
+
+
+def lyapunov_exponents(
+    chain: Chain,
+    *,
+    count: int | None = None,
+    warm_up: int | None = None,
+    rng: np.random.Generator | None = None,
+) -> LyapunovSpectrum:
+    """Return the Lyapunov exponents of every sequence of a chain.
+
+    Parameters
+    ----------
+    chain : Chain
+        Factors of T steps and B sequences.
+    count : int, optional
+        How many exponents, the largest first; all S by default.
+    warm_up : int, optional
+        First steps, in which the frame turns into its directions, that do not count; a tenth of T
+        by default. Transients of the state itself are the caller's to leave out.
+    rng : numpy.random.Generator, optional
+        Draws the first frame; one of seed 0 by default, so that equal chains give equal exponents.
+
+    Returns
+    -------
+    LyapunovSpectrum
+
+    Raises
+    ------
+    SettingError
+        If the count is not in 1 … S, or the warm-up not in 0 … T − 1.
+
+    Notes
+    -----
+    Cost: one GEMM of B·count rows a step and one QR (S,count) a block and sequence.
+    """
+    size = chain.state_size
+    kept = size if count is None else count
+    if not 1 <= kept <= size:
+        raise SettingError(f"the count of exponents is {count}; choose 1 to {size}, the state size")
+    discarded = int(WARM_UP_FRACTION * chain.n_steps) if warm_up is None else warm_up
+    if not 0 <= discarded < chain.n_steps:
+        raise SettingError(
+            f"the warm-up is {warm_up} steps, but the trajectory has {chain.n_steps}; choose 0 to "
+            f"{chain.n_steps - 1}"
+        )
+    frame = Frame(chain, kept, np.random.default_rng(0) if rng is None else rng)
+    most = max(1, min(MOST_STEPS, (chain.n_steps - discarded) // (2 * N_BATCHES)))
+    for _ in frame.travel(0, discarded, most):
+        pass
+    frame.doubt[:] = 0.0
+    blocks = list(frame.travel(discarded, chain.n_steps, most))
+    spans = np.array([span for span, _ in blocks])
+    return _spectrum(chain, frame, spans, np.stack([logs for _, logs in blocks]))
+
+
+def _spectrum(chain: Chain, frame: Frame, spans: IntArray, logs: FloatArray) -> LyapunovSpectrum:
+    """Gather blocks of ``spans`` (N,) steps and their log|R_ii| (N,B,count)."""
+    n_steps = int(spans.sum())
+    dead = frame.dead()
+    logs = np.where(dead, 0.0, logs)
+    exponents = np.where(dead, -np.inf, logs.sum(axis=0) / n_steps)
+    trusted = np.where(dead, False, frame.doubt <= LARGEST_DOUBT * n_steps)
+    if dead.any():
+        explained = dead.sum(axis=1) <= _most_units_shut(chain) - (chain.state_size - dead.shape[1])
+        trusted |= dead & explained[:, None]
+    order = np.argsort(-exponents, axis=1, kind="stable")
+    residual = None
+    if exponents.shape[1] == chain.state_size:
+        expected = _mean_log_determinant(chain, chain.n_steps - n_steps)
+        any_dead = dead.any(axis=1)
+        total = np.where(any_dead, 0.0, np.where(dead, 0.0, exponents).sum(axis=1))
+        residual = np.where(any_dead, np.nan, np.abs(total - np.where(any_dead, 0.0, expected)))
+    return LyapunovSpectrum(
+        exponents=np.take_along_axis(exponents, order, axis=1),
+        standard_errors=np.take_along_axis(_standard_errors(spans, logs), order, axis=1),
+        sum_rule_residual=residual,
+        trusted=np.take_along_axis(trusted, order, axis=1),
+        state_size=chain.state_size,
+        n_steps=n_steps,
+    )
+
+
+def _standard_errors(spans: IntArray, logs: FloatArray) -> FloatArray:
+    """Return the standard error of Σ logs/Σ spans (B,count) from the means of N_BATCHES batches."""
+    n_batches = min(N_BATCHES, spans.size)
+    if n_batches < 2:
+        return np.where(logs.any(axis=0), np.inf, 0.0)
+    ends = np.cumsum(spans)
+    batch = np.minimum((ends - 1) * n_batches // ends[-1], n_batches - 1)
+    starts = np.flatnonzero(np.diff(batch, prepend=-1))
+    lengths = np.add.reduceat(spans, starts)[:, None, None]
+    means = np.add.reduceat(logs, starts, axis=0) / lengths
+    errors: FloatArray = means.std(axis=0, ddof=1) / np.sqrt(starts.size)
+    return errors
+
+
+def _mean_log_determinant(chain: Chain, first: int) -> FloatArray:
+    """Return ⟨log|det J_t|⟩ (B,) over the steps after ``first``, −inf where one is singular."""
+    if isinstance(chain, ElmanChain) and chain.leak == 1.0:
+        with np.errstate(divide="ignore"):
+            log_slopes = np.log(np.abs(chain.slopes[first:])).sum(axis=2).mean(axis=0)
+        of_weights = np.linalg.slogdet(chain.recurrent_weights)[1]
+        total: FloatArray = log_slopes + of_weights
+        return total
+    steps = range(first + 1, chain.n_steps + 1)
+    logs: FloatArray = np.mean([np.linalg.slogdet(chain.jacobian(t))[1] for t in steps], axis=0)
+    return logs
+
+
+def _most_units_shut(chain: Chain) -> IntArray:
+    """Return the largest number of units (B,) that are shut in one step: rows of J_t that are 0."""
+    most: IntArray = np.zeros(chain.n_sequences, dtype=np.int64)
+    for step in range(1, chain.n_steps + 1):
+        most = np.maximum(most, (~chain.jacobian(step).any(axis=2)).sum(axis=1))
+    return most

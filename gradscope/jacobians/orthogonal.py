@@ -1,0 +1,94 @@
+"""J Z = Q R: an orthonormal basis carried through one step, and what the step did to it.
+
+The rows are sorted by length before the Householder factorization, so that a unit whose slope is
+1e-30 keeps its digits beside one whose slope is 1 (row-wise backward stability: Cox & Higham 1998,
+BIT 38). A column whose pivot is below the rounding of its own product is dead: it cannot be told
+from a combination of the columns before it, and it is left out. Built on by ``singular_values`` and
+``lyapunov``.
+"""
+
+import numpy as np
+
+from gradscope.arrays import BoolArray, FloatArray
+
+EPSILON = float(np.finfo(np.float64).eps)
+
+
+def largest_entries(matrix: FloatArray) -> FloatArray:
+    """Return max |entry| of each row: its size, without the squares that underflow."""
+    sizes: FloatArray = np.abs(matrix).max(axis=1)
+    return sizes
+
+
+def sorted_qr(columns: FloatArray, row_sizes: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return Q and R of ``columns`` (S,r), factored in descending order of the sizes (S,) of its
+    rows.
+    """
+    order = np.argsort(-row_sizes, kind="stable")
+    q, upper = np.linalg.qr(columns[order])
+    unsorted = np.empty_like(q)
+    unsorted[order] = q
+    return unsorted, upper
+
+
+def carried_basis(
+    jacobian: FloatArray, basis: FloatArray
+) -> tuple[FloatArray, FloatArray, BoolArray]:
+    """Factor J Z into an orthonormal basis and what expresses J Z in it.
+
+    Parameters
+    ----------
+    jacobian : (S,S) array
+        J.
+    basis : (S,r) array
+        Z, orthonormal columns.
+
+    Returns
+    -------
+    basis : (S,r′) array
+        Q, orthonormal columns; r − r′ is the number of directions that J kills.
+    factor : (r′,r) array
+        R with J Z = Q R, upper triangular where nothing dies and a staircase elsewhere.
+    alive : (r,) array of bool
+        Which columns of Z live on; Q has one column for each, in their order.
+
+    Notes
+    -----
+    Cost: one GEMM and one QR, and a QR more for every direction that dies.
+    """
+    row_sizes = largest_entries(jacobian)
+    columns = jacobian @ basis
+    q, upper = sorted_qr(columns, row_sizes)
+    rounding = row_sizes.size * EPSILON * -np.sort(-row_sizes)
+    # The bound by columns costs a GEMM: it is asked only where the one by rows raises a doubt.
+    if (np.abs(np.diagonal(upper)) > rounding[: upper.shape[1]]).all():
+        return q, upper, np.ones(basis.shape[1], dtype=np.bool_)
+    q, upper, alive = _without_dead(jacobian, basis, rounding)
+    factor = np.zeros((q.shape[1], alive.size))
+    factor[:, alive] = upper
+    for dead in np.flatnonzero(~alive):
+        before = int(alive[:dead].sum())
+        factor[:before, dead] = q[:, :before].T @ columns[:, dead]
+    return q, factor, alive
+
+
+def _without_dead(
+    jacobian: FloatArray, basis: FloatArray, of_rows: FloatArray
+) -> tuple[FloatArray, FloatArray, BoolArray]:
+    """Leave out one dead column after the other; return Q, R of those alive, and which they are.
+
+    A pivot is noise where it is within S·ε of the length that its row (after sorting) and its
+    column, without cancellation, allow for: both bound the rounding, so the smaller one does.
+    """
+    columns = jacobian @ basis
+    row_sizes = largest_entries(jacobian)
+    lengths = np.linalg.norm(np.abs(jacobian) @ np.abs(basis), axis=0)
+    of_columns = row_sizes.size * EPSILON * lengths
+    alive = np.ones(basis.shape[1], dtype=np.bool_)
+    while True:
+        q, upper = sorted_qr(columns[:, alive], row_sizes)
+        noise = np.minimum(of_rows[: upper.shape[1]], of_columns[alive])
+        dead = np.abs(np.diagonal(upper)) <= noise
+        if not dead.any():
+            return q, upper, alive
+        alive[np.flatnonzero(alive)[np.argmax(dead)]] = False

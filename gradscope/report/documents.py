@@ -1,0 +1,195 @@
+"""Results as documents: plain values under field names that people's scripts rest on.
+
+Norms of products are given as log10. A null has its reason beside it.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from gradscope.diagnosis.reasons import Reason
+from gradscope.learning.history import History
+from gradscope.report.closer_export import closer_document, rate_interval
+from gradscope.report.export import Document, finite, head, numbers
+from gradscope.report.rows import (
+    CELL_COLUMNS,
+    CHECK_COLUMNS,
+    CHECKPOINT_COLUMNS,
+    check_rows,
+    checkpoint_rows,
+    comparison_rows,
+)
+from gradscope.report.words import LN_10, QUANTILES
+from gradscope.study.check import CheckRow
+from gradscope.study.checkpoints import Checkpoint
+from gradscope.study.results import Analysis, Comparison, GradientSummary, Profile, Stage
+
+WHY_NULL: Mapping[str, str] = {
+    "error": "it overflows",
+    "bound_rate_nats_per_step": "W is zero",
+    "horizon": "the median profile stays above the threshold at all lags measured",
+    "expected_horizon": "the profile does not fall",
+    "norm": "no update was finished to choose it by",
+}
+SMALLEST = float(np.log(np.finfo(np.float64).tiny))
+
+
+def analysis_document(analysis: Analysis) -> Document:
+    """Return the analysis document, version 1."""
+    return {
+        **head("analysis", analysis.settings.as_dict()),
+        "problem": _problem(analysis),
+        "stages": [_stage(stage) for stage in analysis.stages],
+        "training": None if analysis.training is None else _training(analysis.training),
+        "remedies": [
+            {"code": str(each.code), **_explained(each.numbers)} for each in analysis.remedies
+        ],
+        **closer_document(analysis),
+    }
+
+
+def comparison_document(comparison: Comparison) -> Document:
+    """Return the comparison: its cells in a row each, and every analysis whole."""
+    first = comparison.analyses[0].settings
+    shared = {k: v for k, v in first.as_dict().items() if k not in ("activation", "steps")}
+    return {
+        **head("comparison", shared),
+        "interrupted": comparison.interrupted,
+        "cells": [dict(zip(CELL_COLUMNS, row, strict=True)) for row in comparison_rows(comparison)],
+        "analyses": [analysis_document(each) for each in comparison.analyses],
+    }
+
+
+def training_document(analysis: Analysis, checkpoints: Sequence[Checkpoint]) -> Document:
+    """Return the course of training with its checkpoints."""
+    return {
+        **head("training", analysis.settings.as_dict()),
+        "problem": _problem(analysis),
+        "error": {str(stage.name): finite(stage.error) for stage in analysis.stages},
+        "checkpoints": [
+            dict(zip(CHECKPOINT_COLUMNS, row, strict=True))
+            for row in checkpoint_rows(analysis, checkpoints)
+        ],
+        "verdict": _verdict(analysis.last),
+        "training": None if analysis.training is None else _training(analysis.training),
+    }
+
+
+def check_document(rows: Sequence[CheckRow], settings: Mapping[str, Any]) -> Document:
+    """Return the checks, each with its deviation and tolerance."""
+    return {
+        **head("check", settings),
+        "passed": all(row.passed for row in rows),
+        "checks": [dict(zip(CHECK_COLUMNS, row, strict=True)) for row in check_rows(rows)],
+    }
+
+
+def _problem(analysis: Analysis) -> Document:
+    facts = analysis.facts
+    return {
+        "description": facts.description,
+        "error": str(facts.error),
+        "required_lag": facts.required_lag,
+        "baseline": {"error": facts.baseline.error, "meaning": facts.baseline.meaning},
+    }
+
+
+def _stage(stage: Stage) -> Document:
+    causes = stage.causes
+    return {
+        "stage": str(stage.name),
+        **_explained({"error": finite(stage.error)}),
+        "profile": _profile(stage.profile),
+        "verdict": _verdict(stage),
+        "causes": {
+            "weights": causes.weights,
+            "slope_ceiling": causes.slope_ceiling,
+            "misalignment": causes.misalignment,
+            "saturation": causes.saturation,
+            "total": causes.total,
+            "null_because": "the product is exactly zero" if causes.total is None else None,
+        },
+        "gradient": _gradient(stage.gradient),
+        "slopes": {
+            "p05": numbers(stage.slopes.p05),
+            "median": numbers(stage.slopes.median),
+            "p95": numbers(stage.slopes.p95),
+            "ceiling": stage.slopes.ceiling,
+        },
+    }
+
+
+def _profile(profile: Profile) -> Document:
+    levels = {name: profile.quantile(level) / LN_10 for name, level in QUANTILES.items()}
+    zero = any(np.isneginf(each).any() for each in levels.values())
+    return {
+        "lags": profile.lags.tolist(),
+        "log10_norm": {name: numbers(each) for name, each in levels.items()},
+        "log10_bound": numbers(profile.log_bound / LN_10),
+        "null_because": "the product is exactly zero" if zero else None,
+        "certificate": profile.certificate,
+    }
+
+
+def _verdict(stage: Stage) -> Document:
+    verdict = stage.verdict
+    unreached = f"the median profile stays above the threshold at all {verdict.max_lag} lags"
+    return {
+        "regime": str(verdict.regime),
+        "rate_nats_per_step": finite(verdict.rate),
+        "rate_null_because": None if math.isfinite(verdict.rate) else "the product is exactly zero",
+        **rate_interval(stage),
+        "horizon": verdict.horizon,
+        "horizon_null_because": unreached if verdict.horizon is None else None,
+        "required_lag": verdict.required_lag,
+        "max_lag": verdict.max_lag,
+        "reasons": [_reason(reason) for reason in verdict.reasons],
+    }
+
+
+def _reason(reason: Reason) -> Document:
+    return {"code": str(reason.code), **_explained(reason.numbers)}
+
+
+def _explained(values: Mapping[str, Any]) -> Document:
+    """Return values with, beside each null, why there is no number."""
+    why = {
+        f"{name}_null_because": WHY_NULL[name]
+        for name, value in values.items()
+        if value is None and name in WHY_NULL
+    }
+    return {**values, **why}
+
+
+def _gradient(gradient: GradientSummary) -> Document:
+    log_by_step = gradient.log_by_step
+    plain = np.exp(np.minimum(log_by_step, -SMALLEST))
+    held = np.isneginf(log_by_step) | (np.abs(log_by_step) < -SMALLEST)
+    return {
+        "norm": finite(gradient.norm),
+        "norm_null_because": None if math.isfinite(gradient.norm) else "it overflows",
+        "steps": list(range(log_by_step.size)),
+        "by_step": [v if ok else None for v, ok in zip(plain.tolist(), held, strict=True)],
+        "by_step_null_because": None if held.all() else "outside float64; see log10_by_step",
+        "log10_by_step": numbers(log_by_step / LN_10),
+        "log10_by_step_null_because": (
+            "no error reaches the state" if np.isneginf(log_by_step).any() else None
+        ),
+    }
+
+
+def _training(history: History) -> Document:
+    bad = history.non_finite
+    return {
+        "updates": history.updates,
+        "stop": str(history.stop),
+        "non_finite": None
+        if bad is None
+        else {"update": bad.update, "step": bad.step, "factor": bad.factor},
+        "loss": numbers(history.loss),
+        "error_per_step": numbers(history.error_per_step),
+        "gradient_norm": numbers(history.gradient_norm),
+        "clipped_fraction": history.clipped_fraction,
+    }

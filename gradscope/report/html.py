@@ -1,0 +1,137 @@
+"""The report as one self-contained HTML file: no network, no script; light and dark; prints well.
+
+The verdict first, then why, then what to do, then every panel with how to read it for this run and
+its numbers to download, then the settings and the command. Everything that comes from a file or a
+setting is escaped.
+"""
+
+import base64
+from collections.abc import Sequence
+from html import escape
+from string import Template
+
+from gradscope.report.command_line import command_line
+from gradscope.report.export import to_csv
+from gradscope.report.figures import panel_picture
+from gradscope.report.html_style import STYLE
+from gradscope.report.panels import PANELS, Panel
+from gradscope.report.provenance import provenance_text, settings_to_toml
+from gradscope.report.sentences import reason_sentence, remedy_sentence
+from gradscope.report.tables import stage_rows
+from gradscope.report.words import (
+    describe,
+    headline,
+    stage_title,
+    training_sentence,
+)
+from gradscope.study.results import Analysis
+
+PAGE = Template("""\
+<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="generator" content="gradscope">
+<meta name="gradscope" content="$provenance">
+<link rel="icon" href="data:,">
+<title>$title</title>
+<style>$style</style>
+</head>
+<body>
+<main>
+<header>
+<p class="brand">gradscope</p>
+<h1>$title</h1>
+<p class="subject">$subject</p>
+</header>
+$sections
+</main>
+<footer><p>Made by gradscope. The command above makes every number again.</p></footer>
+</body>
+</html>
+""")
+
+
+def analysis_html(analysis: Analysis) -> str:
+    """Return the whole report of one analysis as HTML."""
+    sections = [
+        _section("numbers", "In numbers", _numbers(analysis)),
+        _section("why", "Why", _list([reason_sentence(r) for r in analysis.last.verdict.reasons])),
+        *_advice(analysis),
+        *(
+            _figure(name, panel, analysis)
+            for name, panel in PANELS.items()
+            if panel.shown(analysis)
+        ),
+        _section("again", "Make it again", _again(analysis)),
+    ]
+    return PAGE.substitute(
+        title=escape(headline(analysis.last.verdict, analysis.settings.vanishing)),
+        subject=escape(describe(analysis.settings, analysis)),
+        provenance=escape(provenance_text(analysis.settings.as_dict())),
+        style=STYLE,
+        sections="\n".join(sections),
+    )
+
+
+def _section(identity: str, title: str, body: str) -> str:
+    return (
+        f'<section aria-labelledby="{identity}">\n<h2 id="{identity}">{escape(title)}</h2>\n'
+        f"{body}\n</section>"
+    )
+
+
+def _list(sentences: Sequence[str]) -> str:
+    items = "\n".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
+    return f"<ul>\n{items}\n</ul>"
+
+
+def _numbers(analysis: Analysis) -> str:
+    """Return the table of all stages, a column each."""
+    heads = "".join(
+        f'<th scope="col">{escape(stage_title(stage.name, analysis.training))}</th>'
+        for stage in analysis.stages
+    )
+    rows = "\n".join(
+        f'<tr><th scope="row">{escape(title.strip() or "that is")}</th>'
+        + "".join(f"<td>{escape(cell)}</td>" for cell in cells)
+        + "</tr>"
+        for title, cells in stage_rows(analysis)
+    )
+    ended = training_sentence(analysis.training) if analysis.training is not None else ""
+    warning = f'<p class="warning">{escape(ended)}</p>' if ended else ""
+    return (
+        f'{warning}<table>\n<thead><tr><th scope="col">quantity</th>{heads}</tr></thead>\n'
+        f"<tbody>\n{rows}\n</tbody>\n</table>"
+    )
+
+
+def _advice(analysis: Analysis) -> list[str]:
+    if not analysis.remedies:
+        return []
+    sentences = [remedy_sentence(remedy) for remedy in analysis.remedies]
+    return [_section("advice", "What to do", _list(sentences))]
+
+
+def _figure(name: str, panel: Panel, analysis: Analysis) -> str:
+    """Return one panel: its picture, how to read it for this run, its numbers to download."""
+    picture = base64.b64encode(panel_picture(analysis, name, ".svg")).decode()
+    reading = escape(panel.reading(analysis))
+    numbers = base64.b64encode(to_csv(*panel.rows(analysis)).encode()).decode()
+    body = (
+        f'<figure>\n<img src="data:image/svg+xml;base64,{picture}" '
+        f'alt="{escape(panel.title)}. {reading}">\n<figcaption>{reading} '
+        f'<a download="{name}.csv" href="data:text/csv;base64,{numbers}">The numbers (CSV)</a>'
+        "</figcaption>\n</figure>"
+    )
+    return _section(name, panel.title, body)
+
+
+def _again(analysis: Analysis) -> str:
+    settings = analysis.settings
+    return (
+        f"<pre><code>{escape(command_line(settings))}</code></pre>\n"
+        "<details>\n<summary>All settings, as a TOML file for <code>--config</code></summary>\n"
+        f"<pre><code>{escape(settings_to_toml(settings.as_dict()))}</code></pre>\n</details>"
+    )

@@ -1,0 +1,158 @@
+"""The panels of a report by name: what draws each, how to read it for one run, its numbers.
+
+The figure of a page, ``--panel`` and the HTML report all choose from ``PANELS``. What each draws
+lives in ``figures_panels``, what each means in ``readings``.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from gradscope.report import closer_rows, readings
+from gradscope.report import figures_panels as draw
+from gradscope.report import figures_spectra as draw_closer
+from gradscope.report.rows import PROFILE_COLUMNS, profile_rows
+from gradscope.report.words import LN_10
+from gradscope.study.results import Analysis
+
+Rows = tuple[tuple[str, ...], list[list[Any]]]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Panel:
+    """One picture of a report.
+
+    ``draw(axes, analysis)`` draws it, ``reading(analysis)`` says in one sentence how to read it for
+    this run, ``rows(analysis)`` gives its numbers, ``shown(analysis)`` whether the analysis has
+    what it needs.
+    """
+
+    title: str
+    draw: Callable[[Any, Analysis], None]
+    reading: Callable[[Analysis], str]
+    rows: Callable[[Analysis], Rows]
+    shown: Callable[[Analysis], bool] = lambda _analysis: True
+
+
+def _cause_rows(analysis: Analysis) -> Rows:
+    names = ("weights", "slope_ceiling", "misalignment", "saturation", "total")
+    rows = [
+        [str(stage.name), *(getattr(stage.causes, name) for name in names)]
+        for stage in analysis.stages
+    ]
+    return ("stage", *(f"{name}_nats_per_step" for name in names)), rows
+
+
+def _gradient_rows(analysis: Analysis) -> Rows:
+    rows = [
+        [str(stage.name), step, value if np.isfinite(value) else None]
+        for stage in analysis.stages
+        for step, value in enumerate((stage.gradient.log_by_step / LN_10).tolist())
+    ]
+    return ("stage", "step", "log10_norm"), rows
+
+
+def _slope_rows(analysis: Analysis) -> Rows:
+    rows = [
+        [str(stage.name), step, *values]
+        for stage in analysis.stages
+        for step, values in enumerate(
+            np.stack([stage.slopes.p05, stage.slopes.median, stage.slopes.p95], axis=1).tolist(), 1
+        )
+    ]
+    return ("stage", "step", "p05", "median", "p95"), rows
+
+
+def _training_rows(analysis: Analysis) -> Rows:
+    history = analysis.training
+    if history is None:
+        return ("update", "error_per_step", "gradient_norm", "clipped"), []
+    columns = (history.error_per_step, history.gradient_norm, history.clipped)
+    rows = [
+        [update, *values]
+        for update, values in enumerate(zip(*(c.tolist() for c in columns), strict=True), 1)
+    ]
+    return ("update", "error_per_step", "gradient_norm", "clipped"), rows
+
+
+def _has_spectrum(analysis: Analysis) -> bool:
+    return analysis.closer.spectrum is not None
+
+
+PANELS: Mapping[str, Panel] = MappingProxyType(
+    {
+        "profile": Panel(
+            "How much of the gradient arrives, by lag",
+            draw.profile_panel,
+            readings.profile_reading,
+            lambda analysis: (PROFILE_COLUMNS, profile_rows(analysis)),
+        ),
+        "causes": Panel(
+            "Why: what makes the growth rate",
+            draw.causes_panel,
+            readings.causes_reading,
+            _cause_rows,
+        ),
+        "gradient": Panel(
+            "Gradient norm by time step",
+            draw.gradient_panel,
+            readings.gradient_reading,
+            _gradient_rows,
+        ),
+        "slopes": Panel(
+            "Saturation: slopes over time", draw.slopes_panel, readings.slopes_reading, _slope_rows
+        ),
+        "training": Panel(
+            "Training",
+            draw.training_panel,
+            readings.training_reading,
+            _training_rows,
+            lambda analysis: analysis.training is not None,
+        ),
+        "map": Panel(
+            "Every state against every earlier one",
+            draw_closer.map_panel,
+            readings.map_reading,
+            closer_rows.map_rows,
+            lambda analysis: analysis.closer.map is not None,
+        ),
+        "singular": Panel(
+            "Singular values, a curve a lag",
+            draw_closer.singular_panel,
+            readings.singular_reading,
+            closer_rows.singular_rows,
+            _has_spectrum,
+        ),
+        "shares": Panel(
+            "The gradient by lag",
+            draw_closer.shares_panel,
+            readings.shares_reading,
+            closer_rows.share_rows,
+            lambda analysis: analysis.closer.shares is not None,
+        ),
+        "lyapunov": Panel(
+            "Lyapunov exponents",
+            draw_closer.lyapunov_panel,
+            readings.lyapunov_reading,
+            closer_rows.lyapunov_rows,
+            _has_spectrum,
+        ),
+        "eigenvalues": Panel(
+            "Eigenvalues of W and of J_t",
+            draw_closer.eigenvalues_panel,
+            readings.eigenvalues_reading,
+            closer_rows.eigenvalue_rows,
+            _has_spectrum,
+        ),
+        "theory": Panel(
+            "Theory beside measurement",
+            draw_closer.theory_panel,
+            readings.theory_reading,
+            closer_rows.theory_rows,
+            _has_spectrum,
+        ),
+    }
+)

@@ -1,0 +1,235 @@
+"""How to read each panel, in one or two sentences that speak of this run and no other."""
+
+import numpy as np
+
+from gradscope.arrays import FloatArray
+from gradscope.diagnosis.reasons import ReasonCode
+from gradscope.names import Regime
+from gradscope.report.closer_rows import median_map
+from gradscope.report.sentences import reason_sentence
+from gradscope.report.theory_words import THEORY_WORDS
+from gradscope.report.words import (
+    LN_10,
+    cause_sentence,
+    fraction,
+    number,
+    pace,
+    percent,
+    steps,
+)
+from gradscope.study.results import Analysis
+
+
+def _power(log10: float) -> str:
+    """Return a power of ten, or zero."""
+    return f"10^{number(log10)}" if np.isfinite(log10) else "exactly 0"
+
+
+def profile_reading(analysis: Analysis) -> str:
+    """Say where the curve of σ_max goes, and what the bound has to do with it."""
+    verdict, profile = analysis.last.verdict, analysis.last.profile
+    threshold = fraction(analysis.settings.vanishing)
+    end = float(profile.median[-1]) / LN_10
+    if verdict.horizon is not None:
+        where = (
+            f"The solid line crosses the dashed threshold {threshold} at lag {verdict.horizon}: an "
+            f"error feels nothing that happened more than {steps(verdict.horizon)} before it."
+        )
+    elif verdict.regime is Regime.EXPLODING:
+        where = (
+            f"The solid line climbs to {_power(end)} at lag {verdict.max_lag}: a small change long "
+            "ago rules the state now, and the gradient with it."
+        )
+    else:
+        where = (
+            f"The solid line stays above the dashed threshold {threshold}: it ends at "
+            f"{_power(end)} at lag {verdict.max_lag}."
+        )
+    bound = _power(float(profile.log_bound[-1]) / LN_10)
+    return f"{where} The dotted bound, from W and φ alone, would allow {bound} there."
+
+
+def causes_reading(analysis: Analysis) -> str:
+    """Say which cause is the largest, and that all add up."""
+    main = analysis.last.verdict.reason(ReasonCode.MAIN_CAUSE)
+    sentence = f"{reason_sentence(main)} " if main is not None else ""
+    added = cause_sentence(analysis.last.causes)
+    return f"{sentence}From top to bottom the bars add up exactly: {added}."
+
+
+def gradient_reading(analysis: Analysis) -> str:
+    """Say between which sizes the gradient of the hidden state lies, and when."""
+    values = analysis.last.gradient.log_by_step / LN_10
+    reached = np.flatnonzero(np.isfinite(values))
+    if not reached.size:
+        return "No error reaches any hidden state: there is no target within the steps examined."
+    low, high = (reached[int(f(values[reached]))] for f in (np.argmin, np.argmax))
+    return (
+        f"The error moves the state most at step {high} ({_power(values[high])}) and least at step "
+        f"{low} ({_power(values[low])}); a line that falls to the left is gradient lost on its way "
+        "back."
+    )
+
+
+def slopes_reading(analysis: Analysis) -> str:
+    """Say how much of its slope the median unit uses."""
+    slopes = analysis.last.slopes
+    middle = float(np.median(slopes.median))
+    used = middle / slopes.ceiling
+    verdict = (
+        "most units are saturated, and each step costs gradient"
+        if used < 0.5
+        else "most units work where φ is steep"
+    )
+    return (
+        f"Over time the median unit has a slope of {number(middle)}, {used:.0%} of the most that φ "
+        f"allows (γ = {number(slopes.ceiling)}): {verdict}."
+    )
+
+
+def training_reading(analysis: Analysis) -> str:
+    """Say how the error went, and between which quantiles the unclipped gradient norm lay."""
+    history = analysis.training
+    if history is None or not history.updates:
+        return "No update was made."
+    first, last = history.error_per_step[[0, -1]]
+    half, nine = np.quantile(history.gradient_norm, [0.5, 0.9])
+    baseline = analysis.facts.baseline
+    return (
+        f"The error went from {number(float(first))} to {number(float(last))} in "
+        f"{history.updates} updates (baseline {number(baseline.error)}, {baseline.meaning}). Half "
+        f"of the unclipped gradient norms lay below {number(float(half))}, nine in ten below "
+        f"{number(float(nine))}; {history.clipped_fraction:.0%} of the updates were clipped."
+    )
+
+
+def map_reading(analysis: Analysis) -> str:
+    """Say whether the gradient fades alike everywhere along the diagonal."""
+    found = analysis.closer.map
+    if found is None or found.times.size < 2:
+        return "There is but one state: no pair to show."
+    middle = median_map(found.log_norms) / LN_10
+    below = middle[np.tril_indices(found.times.size, -1)]
+    alive = below[np.isfinite(below)]
+    if not alive.size:
+        return "Every product is exactly zero: no state feels an earlier one."
+    return (
+        "Each row is one later state, each column an earlier one; the diagonal is a state against "
+        f"itself. The median goes down to {_power(float(alive.min()))} and up to "
+        f"{_power(float(alive.max()))}; bands along the diagonal mean that all times fade alike."
+    )
+
+
+def shares_reading(analysis: Analysis) -> str:
+    """Say how long truncated backpropagation must be, and how much the shares cancel."""
+    shares = analysis.closer.shares
+    if shares is None:
+        return "The gradient was not split by lag."
+    allowed = percent(analysis.settings.truncation_error)
+    length = shares.truncation_length(analysis.settings.truncation_error)
+    needed = (
+        f"Truncated backpropagation needs {steps(length)} back (--truncate {length}) to keep the "
+        f"error of the gradient below {allowed}."
+        if length is not None
+        else f"No truncation within these lags keeps the error of the gradient below {allowed}."
+    )
+    left = float(shares.cancellation[-1])
+    return (
+        f"{needed} Shares of different lags partly cancel: {left:.0%} of their sizes remain in the "
+        "sum."
+    )
+
+
+def singular_reading(analysis: Analysis) -> str:
+    """Say how many directions carry the gradient at the longest lag looked at."""
+    spectrum = analysis.closer.spectrum
+    if spectrum is None:
+        return "The spectrum was not asked for."
+    found = spectrum.singular
+    first, last = (float(np.median(found.participation_ratio[i])) for i in (0, -1))
+    return (
+        f"At lag {found.lags[0]} the gradient is spread over {number(first)} directions, at lag "
+        f"{found.lags[-1]} over {number(last)} (participation ratio); a steep curve means that all "
+        "but a few are lost."
+    )
+
+
+def middle(values: FloatArray) -> float:
+    """Return the median as an order statistic: infinities make no NaN."""
+    return float(np.sort(values)[(values.size - 1) // 2])
+
+
+def lyapunov_sentence(analysis: Analysis) -> str:
+    """Say the largest exponent, and how soon it doubles or halves."""
+    spectrum = analysis.closer.spectrum
+    if spectrum is None:
+        return "not asked for"
+    first = middle(spectrum.lyapunov.exponents[:, 0])
+    return f"{number(first)} nats a step, {pace(first)}"
+
+
+def lyapunov_reading(analysis: Analysis) -> str:
+    """Say what the largest exponent means, and what is known of the others."""
+    spectrum = analysis.closer.spectrum
+    if spectrum is None:
+        return "The spectrum was not asked for."
+    found = spectrum.lyapunov
+    largest = middle(found.exponents[:, 0])
+    behaviour = (
+        "close trajectories part: chaos" if largest > 0 else "close trajectories meet: no chaos"
+    )
+    trusted = float(found.trusted.mean())
+    dimension = float(np.median(found.kaplan_yorke_dimension))
+    said = f", Kaplan–Yorke dimension {number(dimension)}" if np.isfinite(dimension) else ""
+    return (
+        f"The largest exponent is {number(largest)} nats a step ({behaviour}{said}); {trusted:.0%} "
+        "of the exponents can be trusted in double precision."
+    )
+
+
+def eigenvalues_reading(analysis: Analysis) -> str:
+    """Set the spectral radius of W beside that of the Jacobians along the way."""
+    spectrum = analysis.closer.spectrum
+    if spectrum is None:
+        return "The spectrum was not asked for."
+    radius = float(np.abs(spectrum.eigenvalues).max())
+    along = float(np.median(np.abs(spectrum.jacobian_eigenvalues).max(axis=1)))
+    return (
+        f"The spectral radius of W is {number(radius)}, that of the sampled Jacobians "
+        f"{number(along)} in the middle: the slopes pull the crosses inward. Where W is not "
+        "normal, eigenvalues inside the circle do not keep a product from growing first."
+    )
+
+
+def theory_reading(analysis: Analysis) -> str:
+    """Say which theory comes nearest to what was measured."""
+    spectrum, rate = analysis.closer.spectrum, analysis.last.growth.rate
+    if spectrum is None or rate is None:
+        return "There is no growth rate to set theory beside."
+    fit = [each for each in spectrum.theory if each.applies and each.rate is not None]
+    nearest = min(fit, key=lambda each: abs((each.rate or 0.0) - rate), default=None)
+    if nearest is None:
+        return f"No theory applies here; the measured rate is {number(rate)} nats a step."
+    return (
+        f"Of the theories that apply, {THEORY_WORDS[nearest.name]} ({number(nearest.rate)}) comes "
+        f"nearest to the measured {number(rate)} nats a step; hollow marks do not apply here."
+    )
+
+
+def closer_sentences(analysis: Analysis) -> list[str]:
+    """Return what the closer looks that were taken say, one or two sentences each."""
+    closer = analysis.closer
+    said = []
+    if closer.map is not None:
+        said.append(map_reading(analysis))
+    if closer.shares is not None:
+        said.append(shares_reading(analysis))
+    if closer.spectrum is not None:
+        said += [lyapunov_reading(analysis), singular_reading(analysis)]
+    if closer.verification is not None:
+        count, worst = closer.verification.lags.size, closer.verification.worst
+        said.append(
+            f"Verified by an exact SVD at {count} lags: the worst relative deviation of σ_max is "
+            f"{worst:.1e}; the certificate allows {analysis.last.profile.certificate:.1e}."
+        )
+    return said

@@ -1,0 +1,225 @@
+"""``gradscope analyze`` as people and scripts use it."""
+
+import csv
+import io
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def parsed(text: str) -> Any:
+    """Parse one JSON document; NaN and Infinity are refused."""
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} in JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def test_the_page_goes_to_stdout_and_nothing_to_stderr(run: Run, small: tuple[str, ...]) -> None:
+    done = run("analyze", *small)
+
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert done.stdout.startswith("The gradient is stable: ")
+    assert "What to do" in done.stdout or "Why" in done.stdout
+    assert max(len(line) for line in done.stdout.splitlines()) <= 80
+    assert "\x1b" not in done.stdout
+
+
+@pytest.mark.parametrize("verdict", [0, 1])
+def test_the_exit_code_is_zero_whatever_the_diagnosis(run: Run, verdict: int) -> None:
+    settings = (("--activation", "sigmoid"), ("--activation", "identity", "--gain", "3"))[verdict]
+    regime = ("vanishing", "exploding")[verdict]
+
+    done = run("analyze", *settings, "--hidden", "4", "--steps", "12", "--updates", "0", "--json")
+
+    assert done.returncode == 0
+    assert parsed(done.stdout)["stages"][-1]["verdict"]["regime"] == regime
+
+
+def test_json_is_one_document_that_opens_with_schema_and_version(
+    run: Run, small: tuple[str, ...]
+) -> None:
+    done = run("analyze", *small, "--json")
+
+    document = parsed(done.stdout)
+    assert list(document)[:2] == ["schema", "version"]
+    assert (document["schema"], document["version"]) == ("gradscope.analysis", 1)
+    assert done.stderr == ""
+    assert run("analyze", *small, "--format", "json").stdout == done.stdout
+
+
+def test_csv_and_markdown_hold_a_row_for_every_stage_and_lag(
+    run: Run, small: tuple[str, ...]
+) -> None:
+    rows = list(csv.DictReader(io.StringIO(run("analyze", *small, "--format", "csv").stdout)))
+    markdown = run("analyze", *small, "--format", "md").stdout.splitlines()
+
+    assert [(row["stage"], row["lag"]) for row in rows] == [
+        (stage, str(lag)) for stage in ("initial", "trained") for lag in range(1, 7)
+    ]
+    assert float(rows[0]["log10_p05"]) <= float(rows[0]["log10_median"])
+    assert len(markdown) == 2 + len(rows)
+    assert markdown[0].startswith("| stage | lag | log10_p05 |")
+
+
+@pytest.mark.parametrize(
+    ("name", "opens_with"), [("a.json", "{"), ("a.csv", "stage,lag"), ("a.md", "| stage")]
+)
+def test_the_ending_of_the_output_file_chooses_the_format(
+    run: Run, small: tuple[str, ...], tmp_path: Path, name: str, opens_with: str
+) -> None:
+    done = run("analyze", *small, "-o", name)
+
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr == f"wrote {name}\n"
+    assert (tmp_path / name).read_text().startswith(opens_with)
+
+
+def test_a_dash_as_output_is_stdout(run: Run, small: tuple[str, ...], tmp_path: Path) -> None:
+    done = run("analyze", *small, "--json", "-o", "-")
+
+    assert parsed(done.stdout)["schema"] == "gradscope.analysis"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_file_is_kept_unless_forced(
+    run: Run, small: tuple[str, ...], tmp_path: Path
+) -> None:
+    place = tmp_path / "kept.json"
+    place.write_text("mine")
+
+    refused = run("analyze", *small, "-o", place.name)
+    assert (refused.returncode, place.read_text()) == (2, "mine")
+    assert "--force" in refused.stderr
+
+    forced = run("analyze", *small, "-o", place.name, "--force")
+    assert forced.returncode == 0
+    assert parsed(place.read_text())["version"] == 1
+
+
+def test_a_picture_carries_the_settings_that_give_the_same_numbers_again(
+    run: Run, small: tuple[str, ...], tmp_path: Path
+) -> None:
+    first = run("analyze", *small, "--gain", "1.3", "--seed", "5", "--json", "--png", "r.png")
+    assert first.stderr == "wrote r.png\n"
+    assert (tmp_path / "r.png").read_bytes().startswith(b"\x89PNG")
+
+    shown = run("show-config", "r.png")
+    (tmp_path / "again.toml").write_text(shown.stdout)
+    again = run("analyze", "--config", "again.toml", "--json")
+
+    assert again.stdout == first.stdout
+
+
+def test_a_saved_run_is_plain_numpy_and_gives_its_last_stage_again(
+    run: Run, small: tuple[str, ...], tmp_path: Path
+) -> None:
+    first = parsed(run("analyze", *small, "--json", "--save", "run.npz").stdout)
+    with np.load(tmp_path / "run.npz", allow_pickle=False) as saved:
+        assert saved["recurrent_weights"].shape == (4, 4)
+        assert saved["inputs"].shape == (6, 2, 1)
+        assert saved["initial_state"].shape == (2, 4)
+        assert json.loads(str(saved["settings"])) == first["settings"]
+
+    again = parsed(run("analyze", "--load", "run.npz", "--json").stdout)
+
+    assert [stage["stage"] for stage in again["stages"]] == ["given"]
+    assert again["stages"][0]["profile"] == first["stages"][1]["profile"]
+    assert again["stages"][0]["gradient"] == first["stages"][1]["gradient"]
+    assert again["training"] is None
+
+
+def test_the_settings_of_a_loaded_run_are_a_config_file_too(
+    run: Run, small: tuple[str, ...], tmp_path: Path
+) -> None:
+    run("analyze", *small, "--save", "run.npz")
+    first = run("analyze", "--load", "run.npz", "--json", "-o", "given.json")
+    assert first.returncode == 0
+    (tmp_path / "given.toml").write_text(run("show-config", "given.json").stdout)
+
+    again = run("analyze", "--config", "given.toml", "--json")
+
+    assert again.stderr == ""
+    assert again.stdout == (tmp_path / "given.json").read_text()
+
+
+def test_a_loaded_network_can_be_trained_on(run: Run, small: tuple[str, ...]) -> None:
+    run("analyze", *small, "--save", "run.npz")
+
+    on = parsed(run("analyze", "--load", "run.npz", "--updates", "3", "--json").stdout)
+
+    assert [stage["stage"] for stage in on["stages"]] == ["given", "trained"]
+    assert on["training"]["updates"] == 3
+
+
+@pytest.mark.parametrize(
+    ("fail_on", "settings", "code"),
+    [
+        ("vanishing", ("--activation", "sigmoid"), 1),
+        ("exploding", ("--activation", "sigmoid"), 0),
+        ("any", ("--activation", "sigmoid"), 1),
+        ("exploding", ("--activation", "identity", "--gain", "3"), 1),
+        ("vanishing", ("--activation", "identity", "--gain", "3"), 0),
+        ("any", ("--activation", "identity", "--init", "identity"), 0),
+    ],
+)
+def test_fail_on_ends_with_one_only_where_the_last_stage_shows_it(
+    run: Run, fail_on: str, settings: tuple[str, ...], code: int
+) -> None:
+    sizes = ("--hidden", "4", "--steps", "12", "--updates", "0", "--sequences", "2")
+
+    done = run("analyze", *settings, *sizes, "--fail-on", fail_on, "--json")
+
+    assert done.returncode == code
+    assert parsed(done.stdout)["version"] == 1
+    assert done.stderr.startswith(f"failed: --fail-on {fail_on}" if code else "")
+    assert len(done.stderr.splitlines()) == code
+
+
+def test_training_that_overflows_says_so_and_still_shows_the_result(run: Run) -> None:
+    done = run(
+        *("analyze", "--activation", "softplus", "--optimizer", "sgd", "--learning-rate", "1"),
+        *("--hidden", "6", "--steps", "12", "--updates", "3", "--sequences", "2", "--json"),
+    )
+
+    training = parsed(done.stdout)["training"]
+    assert done.returncode == 0
+    assert training["stop"] == "not-finite"
+    assert training["non_finite"]["update"] == training["updates"] + 1
+    assert done.stderr.startswith("warning: training stopped at update ")
+    assert "--learning-rate" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+EXTREMES = [
+    ("--gain", "1e100"),
+    ("--gain", "1e100", "--activation", "relu"),
+    ("--gain", "0"),
+    ("--gain", "0", "--updates", "0"),
+    ("--input-scale", "0"),
+    ("--activation", "relu", "--init", "identity", "--hidden", "6", "--steps", "12"),
+    ("--activation", "hard-tanh", "--gain", "30"),
+    ("--activation", "sigmoid", "--steps", "1"),
+    ("--hidden", "1", "--sequences", "1", "--truncate", "0"),
+    ("--clip-norm", "1e-300", "--vanishing", "1e-300", "--exploding", "1e300"),
+]
+
+
+@pytest.mark.parametrize("extreme", EXTREMES, ids=" ".join)
+def test_extreme_nets_are_answered_in_finite_numbers_without_a_warning(
+    run: Run, small: tuple[str, ...], extreme: tuple[str, ...]
+) -> None:
+    done = run("analyze", *small, *extreme, "--json")
+
+    assert done.returncode == 0, done.stderr
+    parsed(done.stdout)
+    assert not any("Warning" in line for line in done.stderr.splitlines())

@@ -1,0 +1,109 @@
+"""Ctrl-C: exit code 130, one line, and what was finished is kept.
+
+Python is asked to report its imports, so that a test knows how far a command has come.
+"""
+
+import json
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+SIZES = ("--hidden", "8", "--steps", "20", "--sequences", "2")
+ENDLESS = (*SIZES, "--updates", "1000000")
+READY = "gradscope.study.study"
+"""The import after which a command begins to compute."""
+
+
+class Interrupted:
+    """A command that is interrupted once stderr has shown a word, and what it left behind."""
+
+    def __init__(
+        self,
+        arguments: list[str],
+        variables: dict[str, str],
+        folder: Path,
+        *,
+        word: str,
+        seconds: float = 0.0,
+    ) -> None:
+        with subprocess.Popen(
+            arguments,
+            cwd=folder,
+            env={**variables, "PYTHONPROFILEIMPORTTIME": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+        ) as process:
+            assert process.stderr is not None
+            shown = next(line for line in process.stderr if word in line)
+            time.sleep(seconds)
+            process.send_signal(signal.SIGINT)
+            self.stdout, rest = process.communicate(timeout=60)
+        self.code = process.returncode
+        lines = [shown, *rest.splitlines()]
+        self.notes = [line for line in lines if not line.startswith("import time:")]
+
+
+def test_training_keeps_what_was_learned(
+    program: tuple[str, ...], environment: dict[str, str], tmp_path: Path
+) -> None:
+    arguments = [*program, "train", *SIZES, "--updates", "1000", "--json", "--save", "kept.npz"]
+
+    done = Interrupted(arguments, environment, tmp_path, word="update 100:")
+
+    document = json.loads(done.stdout)
+    assert done.code == 130
+    assert document["training"]["stop"] == "interrupted"
+    assert 100 <= document["training"]["updates"] < 1000
+    assert done.notes[-1].startswith("warning: interrupted after ")
+    loading = [*program, "analyze", "--load", "kept.npz", "--json"]
+    again = subprocess.run(
+        loading, cwd=tmp_path, env=environment, capture_output=True, check=True, encoding="utf-8"
+    )
+    rate = json.loads(again.stdout)["stages"][0]["verdict"]["rate_nats_per_step"]
+    assert rate == document["verdict"]["rate_nats_per_step"]
+
+
+def test_an_interrupted_analysis_shows_the_stages_it_has(
+    program: tuple[str, ...], environment: dict[str, str], tmp_path: Path
+) -> None:
+    arguments = [*program, "analyze", *ENDLESS, "--json"]
+
+    done = Interrupted(arguments, environment, tmp_path, word=READY, seconds=1.5)
+
+    document = json.loads(done.stdout)
+    assert done.code == 130
+    assert [stage["stage"] for stage in document["stages"]] == ["initial", "trained"]
+    assert len(done.notes) == 1
+    assert done.notes[0].startswith("warning: interrupted after ")
+
+
+def test_an_interrupted_comparison_shows_the_finished_cells(
+    program: tuple[str, ...], environment: dict[str, str], tmp_path: Path
+) -> None:
+    sizes = ("--hidden", "8", "--updates", "500", "--sequences", "2", "--steps", "2,2000")
+    arguments = [*program, "compare", *sizes, "--activation", "tanh", "--json"]
+
+    done = Interrupted(arguments, environment, tmp_path, word=READY, seconds=2.0)
+
+    document = json.loads(done.stdout)
+    assert done.code == 130
+    assert document["interrupted"] is True
+    assert {cell["steps"] for cell in document["cells"]} == {2}
+    assert done.notes == ["interrupted after 1 of 2"]
+
+
+@pytest.mark.parametrize("word", ["gradscope.errors", "numpy.linalg", READY])
+def test_an_interrupt_at_any_moment_is_exit_code_130_without_a_traceback(
+    program: tuple[str, ...], environment: dict[str, str], tmp_path: Path, word: str
+) -> None:
+    arguments = [*program, "analyze", *ENDLESS, "--format", "csv", "-o", "out.csv"]
+
+    done = Interrupted(arguments, environment, tmp_path, word=word)
+
+    assert done.code == 130
+    assert not any("Traceback" in line or "Exception" in line for line in done.notes)
+    assert not list(tmp_path.glob(".*"))

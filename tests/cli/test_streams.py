@@ -1,0 +1,229 @@
+"""Pipes, closed streams, full disks, colours and poor terminals."""
+
+import os
+import pty
+import resource
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+FULL = Path("/dev/full")
+UNBUFFERED = pytest.mark.parametrize("unbuffered", ["", "1"], ids=["buffered", "unbuffered"])
+needs_full = pytest.mark.skipif(not FULL.exists(), reason="this system has no /dev/full")
+
+
+def closing(*descriptors: int) -> Callable[[], None]:
+    """Return what closes descriptors in the child, before Python starts."""
+
+    def close() -> None:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+    return close
+
+
+def limited(size: int) -> Callable[[], None]:
+    """Return what limits the size of files in the child, as a full disk would."""
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+def test_a_closed_stdin_changes_nothing(run: Run, small: tuple[str, ...]) -> None:
+    done = run("analyze", *small, "--json", stdin=None, preexec_fn=closing(0))
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == run("analyze", *small, "--json").stdout
+
+
+@pytest.mark.parametrize("line", ["", "--version", "analyze", "check", "train", "compare"])
+def test_a_closed_stdout_is_one_line_before_anything_is_computed(run: Run, line: str) -> None:
+    done = run(*line.split(), preexec_fn=closing(1))
+
+    assert done.returncode == 2
+    assert done.stderr == "error: stdout is closed; open it, or name a file with -o FILE\n"
+
+
+def test_with_stdout_closed_a_result_still_goes_to_its_file(
+    run: Run, small: tuple[str, ...], tmp_path: Path
+) -> None:
+    done = run("analyze", *small, "-o", "a.json", preexec_fn=closing(1))
+
+    assert (done.returncode, done.stderr) == (0, "wrote a.json\n")
+    assert (tmp_path / "a.json").stat().st_size > 1000
+
+
+def test_a_closed_stderr_does_not_cost_the_result(run: Run, small: tuple[str, ...]) -> None:
+    done = run("train", *small, "--format", "csv", preexec_fn=closing(2))
+
+    assert done.returncode == 0
+    assert done.stdout.startswith("update,")
+    assert run("analyze", "--steps", "0", preexec_fn=closing(2)).returncode == 2
+
+
+@needs_full
+def test_a_full_stderr_does_not_cost_the_result(run: Run, small: tuple[str, ...]) -> None:
+    with FULL.open("w") as full:
+        arguments = ("train", *small, "--format", "csv")
+        done = run(*arguments, stdout=subprocess.PIPE, stderr=full, capture_output=False)
+
+    assert done.returncode == 0
+    assert done.stdout.startswith("update,")
+
+
+@UNBUFFERED
+def test_a_reader_that_leaves_early_ends_the_command_quietly(
+    program: tuple[str, ...], environment: dict[str, str], small: tuple[str, ...], unbuffered: str
+) -> None:
+    with subprocess.Popen(
+        [*program, "analyze", *small, "--steps", "4000", "--updates", "0", "--json"],
+        env={**environment, "PYTHONUNBUFFERED": unbuffered},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == b"{\n"
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait(30) == 141
+
+
+@needs_full
+@pytest.mark.parametrize("line", ["--version", "--help", "analyze", "analyze --json", "check"])
+def test_a_full_disk_behind_stdout_is_one_line(run: Run, small: tuple[str, ...], line: str) -> None:
+    sizes = small if line.startswith("analyze") else ()
+    with FULL.open("w") as full:
+        done = run(*line.split(), *sizes, stdout=full)
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: stdout cannot be used: No space left on device; make")
+    assert done.stderr.count("\n") == 1
+
+
+@needs_full
+def test_a_full_device_as_output_is_one_line(run: Run, small: tuple[str, ...]) -> None:
+    done = run("analyze", *small, "-o", str(FULL))
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: /dev/full cannot be written: No space left on device")
+
+
+@pytest.mark.parametrize("name", ["a.json", "a.npz", "a.png"])
+@pytest.mark.parametrize("existed", [False, True])
+def test_a_disk_that_fills_up_leaves_what_was_there_before(
+    run: Run, small: tuple[str, ...], tmp_path: Path, name: str, existed: bool
+) -> None:
+    if existed:
+        (tmp_path / name).write_text("mine")
+    flag = {".json": "-o", ".npz": "--save", ".png": "--png"}[Path(name).suffix]
+
+    done = run("analyze", *small, flag, name, "--force", preexec_fn=limited(1024))
+
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith(f"error: {name} cannot be written: File too")
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == (
+        [(name, "mine")] if existed else []
+    )
+
+
+@UNBUFFERED
+def test_a_disk_that_fills_up_behind_stdout_is_one_line(
+    run: Run, small: tuple[str, ...], tmp_path: Path, unbuffered: str
+) -> None:
+    variables = {"PYTHONUNBUFFERED": unbuffered}
+    with (tmp_path / "out").open("w") as out:
+        done = run("analyze", *small, "--json", stdout=out, env=variables, preexec_fn=limited(1024))
+
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: stdout cannot be used: File too large; make room")
+    assert done.stderr.count("\n") == 1
+
+
+BOLD = "\x1b[1m"
+
+
+@pytest.mark.parametrize(
+    ("color", "variables", "colored"),
+    [
+        ("always", {}, True),
+        ("always", {"TERM": "dumb"}, True),
+        ("never", {}, False),
+        ("auto", {}, False),
+        ("auto", {"FORCE_COLOR": "1"}, False),
+    ],
+)
+def test_colour_in_a_pipe_is_what_was_asked_for(
+    run: Run, small: tuple[str, ...], color: str, variables: dict[str, str], colored: bool
+) -> None:
+    done = run("analyze", *small, "--color", color, env=variables)
+
+    assert (BOLD in done.stdout) is colored
+
+
+@pytest.mark.parametrize(
+    ("variables", "colored"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)]
+)
+def test_colour_on_a_terminal_is_on_unless_no_color_is_set(
+    program: tuple[str, ...],
+    environment: dict[str, str],
+    small: tuple[str, ...],
+    variables: dict[str, str],
+    colored: bool,
+) -> None:
+    page = on_a_terminal([*program, "analyze", *small], {**environment, **variables})
+
+    assert page.lstrip("\x1b[1m").startswith("The gradient")
+    assert ("\x1b[" in page) is colored
+
+
+def on_a_terminal(arguments: list[str], variables: dict[str, str]) -> str:
+    """Return what a command shows on a terminal of its own."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(arguments, env=variables, stdout=theirs, stderr=subprocess.PIPE) as child:
+        os.close(theirs)
+        seen = b""
+        while True:
+            try:
+                part = os.read(ours, 65536)
+            except OSError:  # Linux reports the closed end so
+                break
+            if not part:
+                break
+            seen += part
+        assert child.wait(30) == 0
+    os.close(ours)
+    return seen.decode()
+
+
+ASCII_LINES = {
+    "analyze": "sigma_max(dh_T/dh_T-l)",
+    "compare": "sigma_max",
+    "check": "sigma_max at every lag",
+}
+
+
+@pytest.mark.parametrize("command", ASCII_LINES)
+def test_an_ascii_terminal_gets_words_and_never_question_marks(
+    run: Run, small: tuple[str, ...], command: str
+) -> None:
+    sizes: Any = {"analyze": small, "compare": (*small[:2], "--steps", "4"), "check": ()}[command]
+
+    done = run(command, *sizes, env={"PYTHONIOENCODING": "ascii"})
+
+    assert done.returncode == 0
+    assert ASCII_LINES[command] in done.stdout
+    assert done.stdout.isascii()
+    assert "?" not in done.stdout
+
+
+def test_an_ascii_terminal_gets_errors_and_help_in_words_too(run: Run) -> None:
+    error = run("analyze", "--center-bias", env={"PYTHONIOENCODING": "ascii"})
+    page = run("analyze", "--help", env={"PYTHONIOENCODING": "ascii"})
+
+    assert "(b = -W*1/2)" in error.stderr
+    assert "nonlinearity phi" in page.stdout
+    assert "?" not in page.stdout + error.stderr

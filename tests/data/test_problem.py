@@ -1,0 +1,58 @@
+"""A task and a series of one's own wear the same face."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gradscope.data.problem import MOST_HELD_OUT, series_problem, task_problem
+from gradscope.data.tasks import make_task
+from gradscope.names import ErrorName, TaskName
+
+
+def test_a_task_draws_what_it_is_examined_and_validated_on_like_its_batches() -> None:
+    problem, task = task_problem(TaskName.RECALL, 9, 4), make_task(TaskName.RECALL, 9, 4)
+    expected = task.draw(np.random.default_rng(1), 5)
+
+    for draw in (problem.draw, problem.examine, problem.validate):
+        batch = draw(np.random.default_rng(1), 5)
+        np.testing.assert_array_equal(batch.inputs, expected.inputs)
+    assert (problem.facts.required_lag, problem.n_inputs, problem.n_outputs) == (4, 1, 1)
+
+
+@pytest.fixture
+def ramp(tmp_path: Path) -> Path:
+    """A file of two columns: a ramp and its square."""
+    path = tmp_path / "ramp.csv"
+    path.write_text("a,b\n" + "".join(f"{n},{n * n}\n" for n in range(100)))
+    return path
+
+
+def test_a_series_asks_for_its_next_row_and_holds_its_end_back(ramp: Path) -> None:
+    problem = series_problem(ramp, ("a", "b"), 10)
+
+    assert (problem.n_inputs, problem.n_outputs) == (2, 2)
+    assert problem.facts.required_lag is None
+    assert problem.facts.error is ErrorName.SQUARED
+    assert problem.facts.description == "say the next value of a, b (ramp.csv)"
+    batch = problem.draw(np.random.default_rng(1), 6)
+    assert batch.inputs.shape == (10, 6, 2)
+    np.testing.assert_array_equal(batch.targets.values[:-1], batch.inputs[1:])
+    held_out = problem.validate(np.random.default_rng(2), 3)
+    assert held_out.targets.values.max() > batch.targets.values.max()
+    assert held_out.n_sequences <= MOST_HELD_OUT
+
+
+def test_the_baseline_of_a_series_is_repeating_its_last_value(ramp: Path) -> None:
+    # A ramp of rows 0 … 99, 80 of them to train on: every step up is 1/deviation of 0 … 79.
+    problem = series_problem(ramp, ("a",), 10)
+
+    assert problem.facts.baseline.error == pytest.approx(1.0 / np.var(np.arange(80)), rel=1e-9)
+
+
+def test_a_series_is_examined_on_the_same_windows_whatever_the_seed(ramp: Path) -> None:
+    problem = series_problem(ramp, ("a",), 10)
+
+    one, other = (problem.examine(np.random.default_rng(seed), 4).inputs for seed in (1, 2))
+
+    np.testing.assert_array_equal(one, other)

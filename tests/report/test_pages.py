@@ -1,0 +1,207 @@
+"""Terminal pages: they render at every width, in Unicode and in ASCII, whatever is shown."""
+
+import dataclasses
+import io
+import re
+
+import numpy as np
+import pytest
+from rich.console import Console, RenderableType
+
+from gradscope.arrays import FloatArray
+from gradscope.report.screen import Screen
+from gradscope.report.tables import analysis_page, check_page, comparison_page, training_page
+from gradscope.report.terminal_plot import GUTTER, ROWS, WIDEST, profile_plot
+from gradscope.report.words import LN_10
+from gradscope.study.check import CheckRow
+from gradscope.study.checkpoints import Checkpoint
+from gradscope.study.results import Analysis, Comparison, Profile
+
+SCREENS = [Screen(width, unicode) for width in (60, 80, 200) for unicode in (True, False)]
+
+
+@pytest.fixture(params=SCREENS, ids=lambda screen: f"{screen.width}-{screen.unicode}")
+def screen(request: pytest.FixtureRequest) -> Screen:
+    found: Screen = request.param
+    return found
+
+
+def rendered(page: RenderableType, screen: Screen) -> list[str]:
+    file = io.StringIO()
+    console = Console(
+        file=file, width=screen.width, markup=False, highlight=False, emoji=False, no_color=True
+    )
+    console.print(page)
+    text = file.getvalue()
+    assert screen.unicode or text.isascii()
+    lines = [line.rstrip() for line in text.splitlines()]
+    assert max(map(len, lines)) <= screen.width
+    return lines
+
+
+def test_the_page_of_analyze_renders(analysis: Analysis, screen: Screen) -> None:
+    lines = rendered(analysis_page(analysis, screen), screen)
+
+    assert lines[0].startswith(("The gradient", "The sequences"))
+    assert any(line.startswith("growth rate") for line in lines)
+    assert "Why" in lines
+    assert not re.search(r"\bnan\b|\bNone\b|e-1[5-9]\b", "\n".join(lines))
+
+
+def test_the_page_of_train_renders(analysis: Analysis, screen: Screen) -> None:
+    seen = [Checkpoint(1, 2.0, 3.0, None), Checkpoint(3, float("inf"), float("inf"), 7)]
+
+    lines = rendered(training_page(analysis, seen, screen), screen)
+
+    assert any(line.startswith("held-out error a step:") for line in lines)
+    assert lines[-1] != ""
+
+
+def test_the_page_of_compare_renders(analyses: dict[str, Analysis], screen: Screen) -> None:
+    kinds = ("trained", "exactly zero", "exploding", "vanishing", "overflow in training")
+    comparison = Comparison(tuple(analyses[kind] for kind in kinds))
+
+    lines = rendered(comparison_page(comparison, screen), screen)
+
+    assert lines[0].startswith("Over 12 steps: ")
+    if screen.width >= 80:
+        rows = [line for line in lines if re.match(r"[a-z-]+ +12 ", line)]
+        assert len(rows) == len(kinds)
+
+
+def test_the_page_of_check_renders(screen: Screen) -> None:
+    rows = (
+        CheckRow("gradient of recurrent weights", "central differences", 1e-10, 1e-6),
+        CheckRow("σ_max at every lag", "its four causes", float("nan"), 1e-9),
+    )
+
+    lines = rendered(check_page(rows, screen), screen)
+
+    assert lines[0] == "1 of 2 checks fail."
+    assert sum(line.endswith("FAILS") for line in lines) == 1
+    assert rendered(check_page(rows[:1], screen), screen)[0] == "All checks pass."
+
+
+def test_brackets_and_control_characters_of_names_are_shown_not_obeyed(
+    analyses: dict[str, Analysis],
+) -> None:
+    screen = Screen(200)
+    text = " ".join(rendered(analysis_page(analyses["odd names"], screen), screen))
+
+    assert "[bold]x[/bold]\\nand\\x1b[31m y | z (a  b.csv)" in text
+
+
+def test_what_rounding_left_of_the_causes_reads_zero(analyses: dict[str, Analysis]) -> None:
+    lines = rendered(analysis_page(analyses["untrained"], Screen(80)), Screen(80))
+
+    cells = {line.rsplit(None, 1)[0].strip(): line.split()[-1] for line in lines if "  " in line}
+    assert cells["weights, log σ_max(W)"] == "0"
+    assert cells["slope ceiling, log γ"] == "0"
+    assert cells["misalignment"] == "0"
+    assert cells["its bound (γ·σ_max(W))^ℓ"] == "0"
+
+
+def test_clipping_has_a_row_only_where_it_was_asked_for(analyses: dict[str, Analysis]) -> None:
+    pages = {
+        kind: "\n".join(rendered(analysis_page(analyses[kind], Screen(80)), Screen(80)))
+        for kind in ("trained", "clipped")
+    }
+
+    assert "updates clipped" not in pages["trained"]
+    assert "100%" in pages["clipped"]
+
+
+# --- The plot -----------------------------------------------------------------------------------
+
+
+def with_profile(analysis: Analysis, median: FloatArray, bound: FloatArray) -> Analysis:
+    """Return the analysis with another lag profile, in log10."""
+    profile = Profile(np.arange(1, median.size + 1), median[:, None] * LN_10, bound * LN_10, 1e-16)
+    below = np.flatnonzero(median < np.log10(analysis.settings.vanishing))
+    verdict = dataclasses.replace(
+        analysis.last.verdict,
+        horizon=int(below[0]) + 1 if below.size else None,
+        max_lag=median.size,
+    )
+    last = dataclasses.replace(analysis.last, profile=profile, verdict=verdict)
+    return dataclasses.replace(analysis, stages=(last,))
+
+
+RAMP = np.arange(1.0, 51.0)
+CURVES = {
+    "flat": (np.zeros(50), np.zeros(50)),
+    "vanishing": (-0.3 * RAMP, -0.1 * RAMP),
+    "exploding": (40.0 * RAMP, 41.0 * RAMP),
+    "zero at once": (np.full(50, -np.inf), np.full(50, -np.inf)),
+    "zero later": (np.where(RAMP < 8, 0.0, -np.inf), np.zeros(50)),
+    "one lag": (np.array([-0.2]), np.array([0.0])),
+    "two lags": (np.array([-0.2, -9.0]), np.array([0.0, 0.0])),
+    "very long": (-0.6 * np.arange(1.0, 10_001.0), np.zeros(10_000)),
+    "grows first": (2.0 - 0.1 * (RAMP - 10.0) ** 2, RAMP),
+}
+
+
+@pytest.mark.parametrize("curve", CURVES)
+def test_the_plot_has_its_frame_whatever_the_curve(
+    analyses: dict[str, Analysis], screen: Screen, curve: str
+) -> None:
+    median, bound = CURVES[curve]
+    lines = profile_plot(with_profile(analyses["untrained"], median, bound), screen).split("\n")
+
+    assert len(lines) == ROWS + 4
+    assert max(map(len, lines)) <= min(screen.width, GUTTER + WIDEST + 2)
+    canvas = lines[1 : ROWS + 1]
+    assert all(line[GUTTER - 1] == "|" for line in canvas)
+    assert not screen.unicode or len({len(line) for line in canvas}) == 1
+    assert lines[ROWS + 2].split()[0] == "1"
+    assert "nan" not in "".join(lines)
+    assert screen.unicode or "".join(lines).isascii()
+
+
+def marks(analysis: Analysis) -> list[tuple[int, int]]:
+    """Return row and column of every mark of the median, drawn in ASCII."""
+    lines = profile_plot(analysis, Screen(80, unicode=False)).split("\n")[1 : ROWS + 1]
+    return [
+        (row, column)
+        for row, line in enumerate(lines)
+        for column, mark in enumerate(line[GUTTER:])
+        if mark == "*"
+    ]
+
+
+def test_a_vanishing_profile_falls_from_the_first_row_to_the_last(
+    analyses: dict[str, Analysis],
+) -> None:
+    found = marks(with_profile(analyses["untrained"], *CURVES["vanishing"]))
+
+    rows = [row for row, _ in sorted(found, key=lambda place: place[1])]
+    assert rows == sorted(rows)
+    assert (rows[0], rows[-1]) == (0, ROWS - 1)
+    assert len({column for _, column in found}) == 80 - GUTTER - 2
+
+
+def test_an_exploding_profile_rises_and_a_flat_one_is_level(analyses: dict[str, Analysis]) -> None:
+    rising = marks(with_profile(analyses["untrained"], *CURVES["exploding"]))
+    level = marks(with_profile(analyses["untrained"], *CURVES["flat"]))
+
+    rows = [row for row, _ in sorted(rising, key=lambda place: place[1])]
+    assert rows == sorted(rows, reverse=True)
+    assert (rows[0], rows[-1]) == (ROWS - 1, 0)
+    assert len({row for row, _ in level}) == 1
+
+
+def test_a_product_that_becomes_zero_is_drawn_up_to_there(analyses: dict[str, Analysis]) -> None:
+    found = marks(with_profile(analyses["untrained"], *CURVES["zero later"]))
+
+    columns = [column for _, column in found]
+    assert min(columns) == 0
+    assert max(columns) < (80 - GUTTER - 2) * 8 / 50
+
+
+def test_the_horizon_is_marked_below_its_lag(analyses: dict[str, Analysis]) -> None:
+    analysis = with_profile(analyses["untrained"], *CURVES["vanishing"])
+
+    lines = profile_plot(analysis, Screen(80)).split("\n")
+    place = lines[ROWS + 1].index("^") - GUTTER
+    assert round(place / (80 - GUTTER - 3) * 49) + 1 == pytest.approx(11, abs=1)
+    assert "horizon: 11 steps" in lines[ROWS + 2]

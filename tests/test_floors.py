@@ -1,0 +1,287 @@
+"""The rooms of the package: a file imports only from floors below its own.
+
+Held over the syntax tree, so that an import counts wherever it stands: at the top, in a function,
+under ``TYPE_CHECKING``, relative or absolute. The checker takes sources by path, and a second test
+gives it the real ones with one import too many.
+"""
+
+import ast
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = "gradscope"
+
+FLOORS = {
+    "errors": 0,
+    "arrays": 0,
+    "names": 0,
+    "model": 1,
+    "data": 1,
+    "learning": 2,
+    "weights": 2,
+    "jacobians": 3,
+    "diagnosis": 4,
+    "study": 5,
+    "report": 6,
+    "cli": 7,
+    "torch": 7,
+    "__init__": 8,
+    "__main__": 8,
+}
+
+
+def draws(path: PurePosixPath) -> bool:
+    """Whether a file may draw pictures."""
+    named = path.name.startswith("figures") or path.name.endswith("figures.py")
+    return path.parent.name == "report" and (named or path.name == "html.py")
+
+
+THIRD_PARTIES: Mapping[str, Callable[[PurePosixPath], bool]] = {
+    "numpy": lambda _: True,
+    "rich": lambda path: path.parent.name in {"report", "cli"},
+    "typer": lambda path: path.parent.name == "cli",
+    "matplotlib": draws,
+    "h5py": lambda path: path.parent.name == "weights",
+    "safetensors": lambda path: path.parent.name == "weights",
+    "scipy": lambda path: path.parent.name == "weights",
+    "dask": lambda path: path == PurePosixPath(PACKAGE, "study", "executors.py"),
+    "distributed": lambda path: path == PurePosixPath(PACKAGE, "study", "executors.py"),
+    "torch": lambda path: path == PurePosixPath(PACKAGE, "torch.py"),
+}
+"""Who may import what; whatever is not listed (``click`` above all) nobody may."""
+
+
+@dataclass(frozen=True, slots=True)
+class Import:
+    """One imported module, as its dotted name, and whether it stays out of sight when the file is
+    loaded: inside a function, or for type checkers alone.
+    """
+
+    target: str
+    deferred: bool
+
+
+def module_name(path: PurePosixPath) -> str:
+    """``gradscope/model/cells.py`` is ``gradscope.model.cells``, a folder's ``__init__.py`` the
+    folder.
+    """
+    parts = path.with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 2 else parts)
+
+
+def room(path: PurePosixPath) -> str:
+    """The folder of a file, or the file itself where it stands at the top."""
+    return path.parts[1] if len(path.parts) > 2 else path.stem
+
+
+def imports(path: PurePosixPath, tree: ast.Module) -> Iterator[Import]:
+    """Yield everything that a file imports; ``from a import b`` is ``a.b``."""
+
+    def walk(node: ast.AST, deferred: bool) -> Iterator[Import]:
+        if isinstance(node, ast.Import):
+            yield from (Import(alias.name, deferred) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = path.parent.parts[: len(path.parent.parts) + 1 - node.level]
+            start = ".".join(above) if node.level else ""
+            source = ".".join(part for part in (start, node.module or "") if part)
+            yield from (Import(f"{source}.{alias.name}", deferred) for alias in node.names)
+        within = deferred or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            within = True
+        for child in ast.iter_child_nodes(node):
+            yield from walk(child, within)
+
+    return walk(tree, deferred=False)
+
+
+@cache
+def read(path: PurePosixPath, source: str) -> tuple[tuple[Import, ...], tuple[str, ...]]:
+    """Return what a file imports, and what it does to pass by the import statements."""
+    tree = ast.parse(source)
+    return tuple(imports(path, tree)), tuple(_evasions(path, tree))
+
+
+def violations(sources: Mapping[str, str]) -> list[str]:
+    """Return what breaks the table of floors in a package, given as path → source."""
+    files = {PurePosixPath(path): source for path, source in sources.items()}
+    modules = {module_name(path): path for path in files}
+    found: list[str] = []
+    neighbours: dict[str, dict[str, set[str]]] = {}
+    for path, source in files.items():
+        if room(path) not in FLOORS:
+            found.append(f"{path} stands on no floor")
+            continue
+        siblings = neighbours.setdefault(room(path), {}).setdefault(module_name(path), set())
+        imported, evasions = read(path, source)
+        found += evasions
+        for each in imported:
+            top, _, rest = each.target.partition(".")
+            if top != PACKAGE:
+                found += _third_party(path, top, each)
+                continue
+            home = _home(each.target, modules)
+            if home is None:
+                if rest not in {"", "__version__"}:
+                    found.append(f"{path} takes {rest} from the public API")
+            elif room(home) == room(path):
+                siblings.add(module_name(home))
+            elif FLOORS.get(room(home), 0) >= FLOORS[room(path)]:
+                found.append(f"{path} reaches up or sideways to {room(home)}")
+    return found + [circle for graph in neighbours.values() for circle in _circles(graph)]
+
+
+def _home(target: str, modules: Mapping[str, PurePosixPath]) -> PurePosixPath | None:
+    """Return the file that a dotted name comes from, None for the package itself."""
+    while target != PACKAGE:
+        if target in modules:
+            return modules[target]
+        target = target.rpartition(".")[0]
+    return None
+
+
+def _third_party(path: PurePosixPath, top: str, each: Import) -> Iterator[str]:
+    if top in sys.stdlib_module_names:
+        return
+    if top not in THIRD_PARTIES or not THIRD_PARTIES[top](path):
+        yield f"{path} imports {top}"
+    elif top == "matplotlib" and not each.deferred:
+        yield f"{path} imports matplotlib outside a function"
+    if {"pyplot", "pylab"} & set(each.target.split(".")):
+        yield f"{path} imports pyplot"
+
+
+def _evasions(path: PurePosixPath, tree: ast.Module) -> Iterator[str]:
+    """Yield what would pass by the import statements: the public API, and imports by name."""
+    for node in ast.walk(tree):
+        match node:
+            case ast.Attribute(value=ast.Name(id="gradscope"), attr=attribute):
+                if attribute != "__version__":
+                    yield f"{path} takes {attribute} from the public API"
+            case ast.alias(name="gradscope", asname=str()):
+                yield f"{path} gives the public API another name"
+            case ast.alias(name="import_module") if path.name != "__init__.py":
+                yield f"{path} imports by name"
+            case ast.Attribute(attr="import_module") | ast.Name(id="__import__"):
+                yield f"{path} imports by name"
+
+
+def _circles(graph: Mapping[str, set[str]]) -> Iterator[str]:
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        yield f"circle: {' → '.join(error.args[1])}"
+
+
+# --- The package -------------------------------------------------------------------------------
+
+
+def package() -> dict[str, str]:
+    files = sorted((ROOT / PACKAGE).rglob("*.py"))
+    return {path.relative_to(ROOT).as_posix(): path.read_text("utf-8") for path in files}
+
+
+def test_every_file_imports_only_from_floors_below_its_own() -> None:
+    assert violations(package()) == []
+
+
+def test_every_floor_of_the_table_is_watched() -> None:
+    seen = {room(PurePosixPath(path)) for path in package()}
+
+    assert {"errors", "model", "data", "learning", "jacobians", "diagnosis"} <= seen
+    assert {"study", "report", "cli"} <= seen
+
+
+@pytest.mark.parametrize(
+    ("path", "line", "said"),
+    [
+        # Up, in every spelling.
+        ("model/cells.py", "import gradscope.learning.bptt", "to learning"),
+        ("model/cells.py", "from gradscope.learning import bptt", "to learning"),
+        ("model/cells.py", "from gradscope.learning.bptt import backpropagate", "to learning"),
+        ("model/cells.py", "from ..learning.bptt import backpropagate", "to learning"),
+        ("model/cells.py", "from ..learning import bptt", "to learning"),
+        ("model/cells.py", "from .. import study", "to study"),
+        ("model/cells.py", "from gradscope import study", "to study"),
+        ("model/cells.py", "def f():\n    from gradscope.cli import app", "to cli"),
+        ("model/cells.py", "if TYPE_CHECKING:\n    import gradscope.study.config", "to study"),
+        ("learning/bptt.py", "from gradscope.jacobians.chain import Chain", "to jacobians"),
+        ("jacobians/chain.py", "import gradscope.diagnosis.verdict as v", "to diagnosis"),
+        ("diagnosis/verdict.py", "from gradscope.study.config import Settings", "to study"),
+        ("study/study.py", "from gradscope.report.tables import analysis_page", "to report"),
+        ("report/tables.py", "from gradscope.cli.output import show", "to cli"),
+        # Sideways.
+        ("model/cells.py", "from gradscope.data.sequences import Batch", "to data"),
+        ("data/tasks.py", "from gradscope.model.cells import ElmanParameters", "to model"),
+        ("errors.py", "from gradscope.arrays import FloatArray", "to arrays"),
+        ("names.py", "from gradscope.errors import SettingError", "to errors"),
+        # In a circle.
+        ("model/cells.py", "from gradscope.model.trajectory import unroll", "circle: "),
+        ("model/cells.py", "from .trajectory import unroll", "circle: "),
+        ("model/cells.py", "from . import trajectory", "circle: "),
+        # By the back door.
+        ("learning/bptt.py", "from gradscope import analyze", "takes analyze from the public API"),
+        ("learning/bptt.py", "import gradscope\ngradscope.analyze()", "takes analyze from"),
+        ("learning/bptt.py", "import importlib\nimportlib.import_module('x')", "imports by name"),
+        ("learning/bptt.py", "from importlib import import_module as f", "imports by name"),
+        ("learning/bptt.py", "import gradscope as g\ng.analyze()", "another name"),
+        ("learning/bptt.py", "__import__('x')", "imports by name"),
+        # Third parties.
+        ("study/study.py", "import rich", "imports rich"),
+        ("report/tables.py", "import typer", "imports typer"),
+        ("cli/app.py", "import click", "imports click"),
+        ("cli/app.py", "from click.testing import CliRunner", "imports click"),
+        ("data/table.py", "import pandas as pd", "imports pandas"),
+        ("learning/bptt.py", "import scipy.linalg", "imports scipy"),
+        ("study/archive.py", "import h5py", "imports h5py"),
+        ("study/archive.py", "from safetensors.numpy import load", "imports safetensors"),
+        ("study/study.py", "import distributed", "imports distributed"),
+        ("study/study.py", "from dask import delayed", "imports dask"),
+        ("model/cells.py", "def f():\n    import torch", "imports torch"),
+        ("report/tables.py", "def f():\n    import matplotlib", "imports matplotlib"),
+        ("cli/analyze.py", "def f():\n    from matplotlib.figure import Figure", "matplotlib"),
+        ("report/figures.py", "from matplotlib.figure import Figure", "outside a function"),
+        ("report/figures.py", "if True:\n    import matplotlib", "outside a function"),
+        ("report/figures.py", "def f():\n    import matplotlib.pyplot as plt", "imports pyplot"),
+        ("report/figures.py", "def f():\n    from matplotlib import pyplot", "imports pyplot"),
+        # A room of its own.
+        ("extra/room.py", "import math", "stands on no floor"),
+    ],
+)
+def test_one_import_on_the_wrong_floor_is_found(path: str, line: str, said: str) -> None:
+    sources = package()
+    path = f"{PACKAGE}/{path}"
+
+    found = violations(sources | {path: f"{sources.get(path, '')}\n{line}\n"})
+
+    assert len(found) == 1, found
+    assert said in found[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("learning/bptt.py", "from gradscope.data import sequences"),
+        ("learning/bptt.py", "from ..errors import ShapeError"),
+        ("learning/bptt.py", "from . import losses"),
+        ("report/tables.py", "import gradscope\ngradscope.__version__"),
+        ("report/tables.py", "from gradscope import __version__"),
+        ("report/figures.py", "def f():\n    from matplotlib.figure import Figure"),
+        ("report/figures.py", "if TYPE_CHECKING:\n    from matplotlib.figure import Figure"),
+        ("study/executors.py", "def f():\n    from distributed import Client"),
+        ("weights/keras.py", "import h5py\nfrom gradscope.model.cells import ElmanParameters"),
+        ("torch.py", "import torch\nfrom gradscope.study.config import Settings"),
+        ("cli/app.py", "import typer\nimport rich.console"),
+    ],
+)
+def test_an_import_from_a_floor_below_is_not(path: str, line: str) -> None:
+    sources = package()
+    path = f"{PACKAGE}/{path}"
+
+    assert violations(sources | {path: f"{sources.get(path, '')}\n{line}\n"}) == []
