@@ -11,7 +11,18 @@ from gradscope.cli.app import app
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
-COMMANDS = ("analyze", "compare", "train", "check", "show-config")
+COMMANDS = (
+    "analyze",
+    "compare",
+    "train",
+    "spectrum",
+    "sweep",
+    "export",
+    "report",
+    "merge",
+    "check",
+    "show-config",
+)
 PANELS = ("Model", "Data", "Training", "Analysis", "Output", "Execution")
 
 
