@@ -2,10 +2,11 @@
 
 σ_max(R)² is the largest eigenvalue of the symmetric R Rᵀ (r,r). A few rows: R Rᵀ is formed and
 squared until its leading eigenvalue is alone. Many rows: Lanczos iteration, which only multiplies
-by R Rᵀ (or, where R is not thin, by R and Rᵀ), with full reorthogonalisation. Its error is known as it runs: a Ritz value θ of
-residual ρ is off by at most ρ. (By ρ²/gap, too, but a gap is not to be had: where two eigenvalues
-all but coincide, Lanczos sees one for a long time. For the same reason it starts at random, not
-from the vector of the last lag, which would hide another that has just overtaken it.) Source:
+by R Rᵀ (or, where R is not thin, by R and Rᵀ), with full reorthogonalisation. Its error is known as
+it runs: a Ritz value θ of residual ρ is off by at most ρ. (By ρ²/gap, too, but a gap is not to be
+had: where two eigenvalues all but coincide, Lanczos sees one for a long time. For the same reason
+it starts at random, not from the vector of the last lag, which would hide another that has just
+overtaken it.) Source:
 Golub & Van Loan (2013), sections 8.2 and 10.1; Parlett (1998), sections 4.5 and 13.2.
 """
 
@@ -60,7 +61,8 @@ def leading_singular_values(rows: FloatArray, accuracy: float, likely_steps: int
     Notes
     -----
     Deterministic: the start has a seed of its own. Cost: r²S + O(r³) for few rows, 4rS a step
-    otherwise (r² and r²S once where R is thin), about 5 to 30 steps; what is not reached in 60 goes to LAPACK.
+    otherwise (2r², and r²S once, where R is thin), about 5 to 30 steps; what is not reached in 60
+    goes to LAPACK.
     """
     if rows.shape[1] <= FEW_ROWS:
         return _of_few_rows(rows)
