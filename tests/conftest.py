@@ -11,7 +11,6 @@ import pytest
 
 from gradscope.names import ActivationName
 
-
 REQUIRED = tuple(os.environ.get("GRADSCOPE_REQUIRE", "").split())
 """What must be there, so that no test skips for want of it: set in CI."""
 
