@@ -250,7 +250,7 @@ class DaskTeam:
 
 def _import_distributed() -> Any:
     try:
-        import distributed
+        import distributed  # type: ignore[import-not-found, import-untyped, unused-ignore]
     except ImportError as error:
         raise SettingError(
             f"--executor dask needs dask; install it with: {INSTALL_DASK}"
