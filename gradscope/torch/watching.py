@@ -240,6 +240,10 @@ class Watch:
         if not module.training or torch._C._current_graph_task_id() != -1:  # noqa: SLF001
             return
         graded = torch.is_grad_enabled() and any(each.requires_grad for each in module.parameters())
+        if name in self._left_alone and graded:
+            # Its calls still say where a training step begins.
+            begin = partial(self._steps.begin, name, graded=True, end_last=self._end_step)
+            self._guarded("the steps", begin)
         values = dict(zip(("input", "hx"), given, strict=False)) | named
         call = Call(module, values["input"], values.get("hx"), output, graded)
         self._guarded(name, lambda: saw(name, call))
