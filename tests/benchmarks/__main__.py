@@ -17,7 +17,7 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402 (after the threads are set)
 
-from tests.benchmarks import engine, start_up, training, watching  # noqa: E402
+from tests.benchmarks import engine, start_up, sweep_overhead, training, watching  # noqa: E402
 from tests.benchmarks.measure import Row  # noqa: E402
 
 SUITES = {
@@ -25,6 +25,7 @@ SUITES = {
     "training": training.rows,
     "watching": watching.rows,
     "start-up": start_up.rows,
+    "sweep": sweep_overhead.rows,
 }
 """Every file of rows, in the order of the table."""
 
