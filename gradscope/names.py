@@ -34,6 +34,12 @@ class StateName(StrEnum):
     PRE = "pre"
 
 
+class GateName(StrEnum):
+    """The function of the gates."""
+
+    SIGMOID = "sigmoid"
+
+
 class InitializerName(StrEnum):
     """How the weights are drawn."""
 

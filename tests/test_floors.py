@@ -31,10 +31,11 @@ FLOORS = {
     "diagnosis": 4,
     "study": 5,
     "report": 6,
-    "cli": 7,
     "torch": 7,
-    "__init__": 8,
-    "__main__": 8,
+    "keras": 7,
+    "cli": 8,
+    "__init__": 9,
+    "__main__": 9,
 }
 
 
@@ -55,6 +56,7 @@ THIRD_PARTIES: Mapping[str, Callable[[PurePosixPath], bool]] = {
     "dask": lambda path: path == PurePosixPath(PACKAGE, "study", "executors.py"),
     "distributed": lambda path: path == PurePosixPath(PACKAGE, "study", "executors.py"),
     "torch": lambda path: room(path) == "torch",
+    "keras": lambda path: path == PurePosixPath(PACKAGE, "keras.py"),
 }
 """Who may import what; whatever is not listed (``click`` above all) nobody may."""
 
@@ -245,6 +247,8 @@ def test_every_floor_of_the_table_is_watched() -> None:
         ("study/study.py", "import distributed", "imports distributed"),
         ("study/study.py", "from dask import delayed", "imports dask"),
         ("model/cells.py", "def f():\n    import torch", "imports torch"),
+        ("weights/keras.py", "def f():\n    import keras", "imports keras"),
+        ("torch.py", "from gradscope.cli.output import note", "to cli"),
         ("report/tables.py", "def f():\n    import matplotlib", "imports matplotlib"),
         ("cli/analyze.py", "def f():\n    from matplotlib.figure import Figure", "matplotlib"),
         ("report/figures.py", "from matplotlib.figure import Figure", "outside a function"),

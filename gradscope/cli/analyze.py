@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from gradscope.cli.command import Call, takes_settings
+from gradscope.cli.command import Call, MapsWeights, takes_settings, weights_of
 from gradscope.cli.options import (
     FailOn,
     FailWhen,
@@ -21,6 +21,7 @@ from gradscope.cli.options import (
     Panel,
     PanelWidth,
     Save,
+    WeightsFile,
 )
 from gradscope.cli.output import Place, note, progress_bar, show
 from gradscope.errors import SettingError
@@ -38,9 +39,9 @@ EXAMPLES = """\
 
   gradscope analyze --activation tanh --steps 100
 
-  gradscope analyze --activation sigmoid --steps 1000 --updates 0 --json | jq '.stages[0].verdict'
-
   gradscope analyze --data series.csv --column NAME --steps 50 --png report.png --save run.npz
+
+  gradscope analyze model.pt --data inputs.npy --batch-first --activation tanh
 """
 EXIT_CHECK_FAILED = 1
 EXIT_INTERRUPTED = 130
@@ -66,7 +67,7 @@ FAILING: dict[FailOn, tuple[Regime, ...]] = {
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("analyze", epilog=EXAMPLES)(analyze)
+    app.command("analyze", epilog=EXAMPLES, cls=MapsWeights)(analyze)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -81,8 +82,9 @@ class Files:
 
 
 @takes_settings()
-def analyze(
+def analyze(  # noqa: PLR0913, PLR0917 (a parameter is an option)
     call: Call,
+    file: WeightsFile = None,
     load: Load = None,
     png: Figure = None,
     panel: Panel = None,
@@ -91,9 +93,11 @@ def analyze(
     save: Save = None,
     fail_on: FailWhen = None,
 ) -> None:
-    """Train a recurrent net, multiply its Jacobians, and say what its gradient does and why."""
+    """Train a recurrent net or take one from a file, multiply its Jacobians, and say what its
+    gradient does and why.
+    """
     call.prepare(save, html, figure=png)
-    settings = call.settings(load=load, **_looks_of(panel))
+    settings = call.settings(load=load, **weights_of(file), **_looks_of(panel))
     if panel is not None and png is None:
         raise SettingError(f"--panel is {panel}, but no picture is asked for; add --png FILE")
     analysis = run_analysis(call.place, settings, Files(png, save, html, panel, width))

@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING
 import typer
 
 from gradscope.cli.analyze import EXIT_CHECK_FAILED
-from gradscope.cli.command import Call, takes_settings
-from gradscope.cli.output import Place, show
+from gradscope.cli.command import Call, MapsWeights, takes_settings, weights_of
+from gradscope.cli.options import WeightsFile
+from gradscope.cli.output import Place, note, show
 
 if TYPE_CHECKING:
+    from gradscope.study.check import CheckRow
     from gradscope.study.config import Settings
 
 EXAMPLES = """\
@@ -18,8 +20,10 @@ EXAMPLES = """\
 
   gradscope check --activation sigmoid --hidden 32 --steps 50
 
-  gradscope check --task copy --steps 30 --json
+  gradscope check model.pt --data inputs.npy --activation tanh
 """
+
+PACKAGE = {"Keras": "keras", "PyTorch": "torch"}
 
 SMALL = {"hidden": 8, "steps": 12, "sequences": 3, "updates": 0}
 """A network on which every comparison takes well under a second; any of it can be set."""
@@ -27,16 +31,42 @@ SMALL = {"hidden": 8, "steps": 12, "sequences": 3, "updates": 0}
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("check", epilog=EXAMPLES)(check)
+    app.command("check", epilog=EXAMPLES, cls=MapsWeights)(check)
 
 
 @takes_settings(
     "updates", "batch", "optimizer", "learning_rate", "clip_norm", "clip_value", "truncate"
 )
-def check(call: Call) -> None:
-    """Check gradient, shares, Jacobians and causes against independent numbers."""
+def check(call: Call, file: WeightsFile = None) -> None:
+    """Check gradient, shares, Jacobians and causes against independent numbers; with FILE against
+    the framework that wrote it, where that is installed.
+    """
     call.prepare()
-    run_check(call.place, call.settings(defaults=SMALL))
+    run_check(call.place, call.settings(defaults=SMALL, **weights_of(file)))
+
+
+def framework_rows(settings: "Settings") -> "tuple[CheckRow, ...]":
+    """Compare a network from a file with its framework; say on stderr what was not compared."""
+    from gradscope.study.study import given_of
+    from gradscope.weights.contents import FileFormat
+
+    given = given_of(settings)
+    keras = given.found.file.format is FileFormat.KERAS
+    name = "Keras" if keras else "PyTorch"
+    try:
+        if keras:
+            from gradscope.keras import can_compute, parity_rows
+        else:
+            from gradscope.torch.parity import can_compute, parity_rows
+    except ImportError:
+        note(f"not compared with {name}: it is not installed; pip install {PACKAGE[name]}")
+        return ()
+    if not can_compute(given.settled):
+        note(f"not compared with {name}: it has no layer of these equations")
+        return ()
+    if keras:
+        note("not compared with Keras: the Jacobian, which each of its backends has its own way to")
+    return parity_rows(given)
 
 
 def run_check(place: Place, settings: "Settings") -> None:
@@ -47,6 +77,8 @@ def run_check(place: Place, settings: "Settings") -> None:
     from gradscope.study.check import check as run
 
     rows = run(settings)
+    if settings.weights is not None:
+        rows += framework_rows(settings)
     show(
         place,
         lambda screen: check_page(rows, screen),

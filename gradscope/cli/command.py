@@ -1,11 +1,13 @@
 """What every command that takes settings has in common: its options, gathered into one ``Call``."""
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Any, get_type_hints
+
+from typer.core import TyperCommand
 
 from gradscope.cli.layers import layered_settings
 from gradscope.cli.options import (
@@ -105,6 +107,30 @@ def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]
 def _keyword(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     kind = inspect.Parameter.KEYWORD_ONLY
     return inspect.Parameter(name, kind, default=default, annotation=annotation)
+
+
+def weights_of(file: str | None) -> Given:
+    """Return the setting that a FILE among the arguments is."""
+    return {} if file is None else {"weights": file}
+
+
+class MapsWeights(TyperCommand):
+    """A command whose ``--map W=NAME`` names weights, where ``--map`` alone is the heat map."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments, ``--map W=NAME`` as ``--weight-map W=NAME``."""
+        return super().parse_args(ctx, told_apart(args))
+
+
+def told_apart(arguments: Sequence[str]) -> list[str]:
+    """Return arguments with each ``--map`` that a pair follows, or holds, as ``--weight-map``."""
+    after = [*arguments[1:], ""]
+    return [
+        word.replace("--map", "--weight-map", 1)
+        if word.startswith("--map=") or (word == "--map" and "=" in follower[1:])
+        else word
+        for word, follower in zip(arguments, after, strict=False)
+    ]
 
 
 def takes_place(command: Callable[..., None]) -> Callable[..., None]:

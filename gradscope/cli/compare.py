@@ -14,6 +14,7 @@ from gradscope.cli.output import Place, note, progress_bar, show
 from gradscope.errors import SettingError
 from gradscope.names import ActivationName, CellName
 from gradscope.report.files import write_whole
+from gradscope.study.config import GIVEN_SETTINGS
 from gradscope.study.ranges import parse_whole_numbers, parse_words
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def register(app: typer.Typer) -> None:
     app.command("compare", epilog=EXAMPLES)(compare)
 
 
-@takes_settings("cell", "activation", "steps")
+@takes_settings("cell", "activation", "steps", "weights", *GIVEN_SETTINGS)
 def compare(
     call: Call,
     activation: Activations = "",

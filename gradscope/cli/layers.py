@@ -21,8 +21,17 @@ def layered_settings(
     load = load or layered.pop("load", None)
     if load is not None and not isinstance(load, str):
         raise SettingError(f"--load is {load!r}; name a file written by --save")
-    if load is None:
+    weights = layered.get("weights")
+    if load is None and weights is None:
         return Settings.from_dict({**defaults, **layered}, "settings")
+    if load is None:
+        from gradscope.study.given import settings_of_weights
+
+        return settings_of_weights(layered)
+    if weights is not None:
+        raise SettingError(
+            f"--load {load} and the weights {weights} are both given; choose one network"
+        )
     from gradscope.study.archive import settings_of_saved
 
     return settings_of_saved(load, layered)

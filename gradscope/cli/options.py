@@ -16,6 +16,7 @@ from gradscope.names import (
     ActivationName,
     CellName,
     ColumnWidth,
+    GateName,
     InitializerName,
     MissingCells,
     OptimizerName,
@@ -35,9 +36,18 @@ LAYERS_HELP = (
 )
 
 MODEL, DATA, TRAINING = "Model", "Data", "Training"
+GIVEN = "Given network"
 ANALYSIS, OUTPUT, EXECUTION = "Analysis", "Output", "Execution"
 
-METAVARS = {"data": "FILE", "column": "NAME"}
+METAVARS = {
+    "data": "FILE",
+    "column": "NAME",
+    "weights": "FILE",
+    "weight_map": "W=NAME",
+    "layer": "N|NAME",
+    "readout": "NAME",
+    "targets": "FILE",
+}
 
 Given = dict[str, Any]
 """Settings that were given, by name."""
@@ -110,10 +120,40 @@ SETTING_OPTIONS: Mapping[str, Any] = {
         ("gain", float, MODEL, "Factor on W."),
         ("input_scale", float, MODEL, "Factor on U."),
         ("center_bias", bool, MODEL, "Start a sigmoid net at rest at ½: b = −W·½."),
+        ("weights", str, GIVEN, "Somebody else's network: the same as FILE."),
+        (
+            "weight_map",
+            list[str],
+            GIVEN,
+            "Weights of a hand-written cell, letters W, U, b, V, c; --map W=NAME is the same.",
+        ),
+        (
+            "layer",
+            str,
+            GIVEN,
+            "Layer to study, by place from 0 or name; :reverse for backward (default: the last).",
+        ),
+        ("readout", str, GIVEN, "Its linear output layer, by name."),
+        ("gate_activation", GateName, GIVEN, "The gates' function where the file is silent."),
+        (
+            "reset_after",
+            bool,
+            GIVEN,
+            "Whether a GRU's reset gate acts after W, where the file is silent.",
+        ),
+        ("batch_first", bool, GIVEN, "--data is (B,T,D) instead of (T,B,D)."),
+        ("standardise", bool, GIVEN, "Bring each input to mean 0 and deviation 1."),
+        ("targets", str, GIVEN, "Wanted outputs of --readout, shaped as --data."),
+        ("noise_scale", float, GIVEN, "Scale of white noise where there is no --data."),
         ("steps", int, DATA, "Sequence length T."),
         ("task", TaskName, DATA, "Synthetic task."),
         ("delay", int, DATA, "How far back recall reaches (default: half of the steps)."),
-        ("data", str, DATA, "Your own series (.csv, .tsv, .txt, .npy) instead of a task."),
+        (
+            "data",
+            str,
+            DATA,
+            "Your own series (.csv, .tsv, .txt, .npy); with FILE, its inputs.",
+        ),
         ("column", list[str], DATA, "Column of --data by name or number; repeat for several."),
         ("missing", MissingCells, DATA, "What to do about empty cells."),
         ("validation", float, DATA, "Fraction of the series held out at its end."),
@@ -158,6 +198,15 @@ Load = Annotated[
         help="Take the network of a saved run (FILE.npz).",
         rich_help_panel=MODEL,
         metavar="FILE",
+    ),
+]
+WeightsFile = Annotated[
+    str | None,
+    typer.Argument(
+        help="Somebody else's network: .npz, .pt, .pth, .safetensors, .keras, .weights.h5, .h5 or "
+        ".mat. Without it one is drawn.",
+        metavar="[FILE]",
+        show_default=False,
     ),
 ]
 Threads = Annotated[

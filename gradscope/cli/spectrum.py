@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from gradscope.cli.analyze import leave, training_bar
-from gradscope.cli.command import Call, takes_settings
-from gradscope.cli.options import Figure, Load
+from gradscope.cli.command import Call, MapsWeights, takes_settings, weights_of
+from gradscope.cli.options import Figure, Load, WeightsFile
 from gradscope.cli.output import Place, note, show
 from gradscope.report.files import write_whole
 
@@ -30,14 +30,15 @@ UNTRAINED = {"updates": 0}
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("spectrum", epilog=EXAMPLES)(spectrum)
+    app.command("spectrum", epilog=EXAMPLES, cls=MapsWeights)(spectrum)
 
 
 @takes_settings("map", "shares", "spectrum", "verify")
-def spectrum(call: Call, load: Load = None, png: Figure = None) -> None:
+def spectrum(call: Call, file: WeightsFile = None, load: Load = None, png: Figure = None) -> None:
     """Show all singular values by lag, the Lyapunov exponents, and what theory expects."""
     call.prepare(figure=png)
-    run_spectrum(call.place, call.settings(defaults=UNTRAINED, load=load, spectrum=True), png)
+    chosen = {"spectrum": True, **weights_of(file)}
+    run_spectrum(call.place, call.settings(defaults=UNTRAINED, load=load, **chosen), png)
 
 
 def run_spectrum(place: Place, settings: "Settings", figure: Path | None) -> None:

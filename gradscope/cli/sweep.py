@@ -16,6 +16,7 @@ from gradscope.cli.output import note, show
 from gradscope.cli.threads import set_blas_threads
 from gradscope.errors import SettingError
 from gradscope.names import ExecutorName
+from gradscope.study.config import GIVEN_SETTINGS
 
 if TYPE_CHECKING:
     from gradscope.study.grid import Grid, Shard
@@ -127,7 +128,7 @@ def register(app: typer.Typer) -> None:
     app.command("sweep", epilog=EXAMPLES)(sweep)
 
 
-@takes_settings("output", "force", "threads")
+@takes_settings("output", "force", "threads", "weights", *GIVEN_SETTINGS)
 def sweep(  # noqa: PLR0913 (each is a flag)
     call: Call,
     *,

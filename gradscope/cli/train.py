@@ -10,6 +10,7 @@ from gradscope.cli.command import Call, takes_settings
 from gradscope.cli.options import Figure, Load, Save
 from gradscope.cli.output import Place, note, progress_bar, show
 from gradscope.errors import SettingError
+from gradscope.study.config import GIVEN_SETTINGS
 
 if TYPE_CHECKING:
     from gradscope.model.cells import Cell
@@ -32,7 +33,7 @@ def register(app: typer.Typer) -> None:
     app.command("train", epilog=EXAMPLES)(train)
 
 
-@takes_settings()
+@takes_settings("weights", *GIVEN_SETTINGS)
 def train(
     call: Call,
     load: Load = None,

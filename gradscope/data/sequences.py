@@ -95,4 +95,4 @@ class Facts:
     description: str
     error: ErrorName
     required_lag: int | None
-    baseline: Baseline
+    baseline: Baseline | None

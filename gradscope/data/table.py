@@ -56,6 +56,8 @@ def read_table(
     path: Path,
     columns: tuple[str, ...] = (),
     missing: MissingCells = MissingCells.REFUSE,
+    *,
+    every: bool = False,
 ) -> Table:
     """Read columns of numbers from a ``.csv``, ``.tsv``, ``.txt`` or ``.npy`` file.
 
@@ -69,6 +71,8 @@ def read_table(
     missing : MissingCells
         Refuse empty cells (also NA, NaN, null, None, ``?``, ``-``), or put in their place the line
         between their neighbours, and at the ends the nearest value.
+    every : bool
+        Take all columns of a text where none is asked for.
 
     Returns
     -------
@@ -83,7 +87,7 @@ def read_table(
     """
     suffix = path.suffix.lower()
     if suffix in TEXT_SUFFIXES:
-        return _read_text(path, columns, missing)
+        return _read_text(path, columns, missing, every=every)
     if suffix == ARRAY_SUFFIX:
         return _read_array(path, columns, missing)
     raise DataError(
@@ -92,9 +96,13 @@ def read_table(
     )
 
 
-def _read_text(path: Path, columns: tuple[str, ...], missing: MissingCells) -> Table:
-    cells = parse_cells(_file_bytes(path), str(path))
-    if columns:
+def _read_text(
+    path: Path, columns: tuple[str, ...], missing: MissingCells, *, every: bool
+) -> Table:
+    cells = parse_cells(file_bytes(path), str(path))
+    if every and not columns:
+        chosen = list(range(len(cells.names)))
+    elif columns:
         chosen = choose_columns(columns, cells.names, path)
     else:
         chosen = [_only_column_of_numbers(cells, path)]
@@ -105,7 +113,7 @@ def _read_text(path: Path, columns: tuple[str, ...], missing: MissingCells) -> T
 
 
 def _read_array(path: Path, columns: tuple[str, ...], missing: MissingCells) -> Table:
-    everything = _array_values(_file_bytes(path), path)
+    everything = _array_values(file_bytes(path), path)
     all_names = tuple(str(column) for column in range(1, everything.shape[1] + 1))
     if not columns and len(all_names) > 1:
         raise several_columns(all_names, path)
@@ -123,7 +131,8 @@ def _read_array(path: Path, columns: tuple[str, ...], missing: MissingCells) -> 
     return Table(names, _complete(values, names, places, missing))
 
 
-def _file_bytes(path: Path) -> bytes:
+def file_bytes(path: Path) -> bytes:
+    """Return what a file holds, or say why not."""
     try:
         return path.read_bytes()
     except FileNotFoundError:

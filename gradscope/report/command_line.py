@@ -6,6 +6,9 @@ from typing import Any
 
 from gradscope.study.config import Settings, flag
 
+SAID_OF_WEIGHTS = ("activation", "leak", "state")
+"""What a file of weights may leave open, and a command must say even where it is the default."""
+
 
 def command_line(settings: Settings, command: str = "analyze") -> str:
     """Return what to type: the flags of all settings that differ from their default.
@@ -16,7 +19,8 @@ def command_line(settings: Settings, command: str = "analyze") -> str:
     words = ["gradscope", command]
     defaults: Mapping[str, Any] = Settings().as_dict()
     for name, value in settings.as_dict().items():
-        if value != defaults[name]:
+        said = settings.weights is not None and name in SAID_OF_WEIGHTS
+        if value != defaults[name] or said:
             words += _words(name, value)
     return shlex.join(words)
 
@@ -24,5 +28,7 @@ def command_line(settings: Settings, command: str = "analyze") -> str:
 def _words(name: str, value: Any) -> list[str]:
     if value is True:
         return [flag(name)]
+    if value is False:
+        return [f"--no-{flag(name)[2:]}"]
     values = value if isinstance(value, list) else [value]
     return [word for each in values for word in (flag(name), str(each))]

@@ -14,6 +14,7 @@ from gradscope.diagnosis.reasons import Reason
 from gradscope.learning.history import History
 from gradscope.report.closer_export import closer_document, rate_document
 from gradscope.report.export import Document, finite, head, numbers
+from gradscope.report.given import network_document
 from gradscope.report.rows import (
     CELL_COLUMNS,
     CHECK_COLUMNS,
@@ -34,6 +35,7 @@ WHY_NULL: Mapping[str, str] = {
     "expected_horizon": "the profile does not fall",
     "norm": "no update was finished to choose it by",
 }
+NO_TARGETS = "there are no targets (--readout NAME --targets FILE)"
 SMALLEST = float(np.log(np.finfo(np.float64).tiny))
 
 
@@ -42,6 +44,7 @@ def analysis_document(analysis: Analysis) -> Document:
     return {
         **head("analysis", analysis.settings.as_dict()),
         "problem": _problem(analysis),
+        **network_document(analysis),
         "stages": [_stage(stage) for stage in analysis.stages],
         "training": None if analysis.training is None else _training(analysis.training),
         "remedies": [
@@ -93,7 +96,9 @@ def _problem(analysis: Analysis) -> Document:
         "description": facts.description,
         "error": str(facts.error),
         "required_lag": facts.required_lag,
-        "baseline": {"error": facts.baseline.error, "meaning": facts.baseline.meaning},
+        "baseline": None
+        if facts.baseline is None
+        else {"error": facts.baseline.error, "meaning": facts.baseline.meaning},
     }
 
 
@@ -101,7 +106,7 @@ def _stage(stage: Stage) -> Document:
     causes = stage.causes
     return {
         "stage": str(stage.name),
-        **_explained({"error": finite(stage.error)}),
+        **_error(stage),
         "profile": _profile(stage.profile),
         "verdict": _verdict(stage),
         "causes": {
@@ -109,7 +114,8 @@ def _stage(stage: Stage) -> Document:
             "total": causes.total,
             "null_because": "the product is exactly zero" if causes.total is None else None,
         },
-        "gradient": _gradient(stage.gradient),
+        "gradient": None if stage.gradient is None else _gradient(stage.gradient),
+        **({"gradient_null_because": NO_TARGETS} if stage.gradient is None else {}),
         **_per_time_constant(stage),
         "slopes": {
             "p05": numbers(stage.slopes.p05),
@@ -118,6 +124,12 @@ def _stage(stage: Stage) -> Document:
             "ceiling": stage.slopes.ceiling,
         },
     }
+
+
+def _error(stage: Stage) -> Document:
+    if stage.error is None:
+        return {"error": None, "error_null_because": NO_TARGETS}
+    return _explained({"error": finite(stage.error)})
 
 
 def _per_time_constant(stage: Stage) -> Document:

@@ -250,7 +250,7 @@ def _errors_panel(axes: "Axes", comparison: Comparison) -> None:
     for analyses in _by_network(comparison).values():
         color, style, marker = _look(analyses)
         lengths = [analysis.settings.steps for analysis in analyses]
-        ratios = [analysis.last.error / analysis.facts.baseline.error for analysis in analyses]
+        ratios = [analysis.relative_error or 0.0 for analysis in analyses]
         axes.plot(lengths, ratios, color=color, linestyle=style, marker=marker, linewidth=2)
     axes.axhline(1.0, color=GREY, linestyle=":", linewidth=2)
     axes.annotate(

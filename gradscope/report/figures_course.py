@@ -36,6 +36,8 @@ def gradient_panel(axes: "Axes", analysis: Analysis) -> None:
         r"$\log_{10}\,\Vert\partial E/\partial h_t\Vert$",
     )
     for stage, look in stage_looks(analysis):
+        if stage.gradient is None:
+            continue
         values = drawable(stage.gradient.log_by_step)
         axes.plot(
             np.arange(values.size),
@@ -116,9 +118,9 @@ def training_panel(axes: "Axes", analysis: Analysis) -> None:
     dress(axes, "Training", "update", "error a step")
     updates = np.arange(1, history.updates + 1)
     axes.plot(updates, history.error_per_step, color=BLUE, linewidth=2.0, label="error")
-    axes.axhline(
-        analysis.facts.baseline.error, color=INK, linestyle="--", linewidth=1.3, label="baseline"
-    )
+    baseline = analysis.facts.baseline
+    if baseline is not None:
+        axes.axhline(baseline.error, color=INK, linestyle="--", linewidth=1.3, label="baseline")
     _log_if_wide(axes, history.error_per_step)
     other = axes.twinx()
     other.plot(

@@ -14,7 +14,7 @@ from rich.text import Text
 from gradscope.diagnosis.weight_spectrum import ROUNDING, WeightSpectrum
 from gradscope.report.export import Document, finite, head
 from gradscope.report.screen import Screen
-from gradscope.report.tables import add_row, bullets, columns_of
+from gradscope.report.table_pieces import add_row, bullets, columns_of
 from gradscope.report.words import level, number
 from gradscope.study.inspect import InspectedLayer, Inspection
 from gradscope.weights.contents import FileFormat

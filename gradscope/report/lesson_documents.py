@@ -178,8 +178,8 @@ def verdict_document(lesson: VerdictLesson) -> Document:
         "bound_rate_nats_per_step": finite(lesson.bound_rate),
         "log_slope_ceiling": math.log(lesson.slope_ceiling),
         **_weight_norm(lesson),
-        "error": finite(lesson.learned.error),
-        "baseline": lesson.learned.baseline,
+        "error": lesson.learned and finite(lesson.learned.error),
+        "baseline": lesson.learned and lesson.learned.baseline,
         "thresholds": asdict(lesson.thresholds),
         "in_the_file": None
         if stored is None

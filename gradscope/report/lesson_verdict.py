@@ -196,6 +196,8 @@ def _size(nats: float) -> str:
 
 def _outcome_lines(lesson: VerdictLesson) -> tuple[str, ...]:
     learned, most = lesson.learned, lesson.thresholds.no_better
+    if learned is None:
+        return ("There are no targets: nobody knows which lag is required, or what was learned.",)
     better = "has learned" if learned.error < most * learned.baseline else "has not learned"
     outcome = "nothing was learned yet" if lesson.stage is StageName.INITIAL else f"it {better}"
     of_error = (

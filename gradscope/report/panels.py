@@ -52,6 +52,7 @@ def _gradient_rows(analysis: Analysis) -> Rows:
     rows = [
         [str(stage.name), step, value if np.isfinite(value) else None]
         for stage in analysis.stages
+        if stage.gradient is not None
         for step, value in enumerate((stage.gradient.log_by_step / LN_10).tolist())
     ]
     return ("stage", "step", "log10_norm"), rows
@@ -114,6 +115,7 @@ PANELS: Mapping[PanelName, Panel] = MappingProxyType(
             draw_course.gradient_panel,
             readings.gradient_reading,
             _gradient_rows,
+            lambda analysis: analysis.last.gradient is not None,
         ),
         PanelName.SLOPES: Panel(
             "Saturation: slopes over time",

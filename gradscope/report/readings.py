@@ -58,7 +58,10 @@ def causes_reading(analysis: Analysis) -> str:
 
 def gradient_reading(analysis: Analysis) -> str:
     """Say between which sizes the gradient of the hidden state lies, and when."""
-    values = analysis.last.gradient.log_by_step / LN_10
+    gradient = analysis.last.gradient
+    if gradient is None:
+        return "There are no targets, so there is no error whose gradient could be shown."
+    values = gradient.log_by_step / LN_10
     reached = np.flatnonzero(np.isfinite(values))
     if not reached.size:
         return "No error reaches any hidden state: there is no target within the steps examined."
@@ -104,9 +107,10 @@ def training_reading(analysis: Analysis) -> str:
     first, last = history.error_per_step[[0, -1]]
     half, nine = np.quantile(history.gradient_norm, [0.5, 0.9])
     baseline = analysis.facts.baseline
+    beside = f" (baseline {number(baseline.error)}, {baseline.meaning})" if baseline else ""
     return (
         f"The error went from {number(float(first))} to {number(float(last))} in "
-        f"{history.updates} updates (baseline {number(baseline.error)}, {baseline.meaning}). Half "
+        f"{history.updates} updates{beside}. Half "
         f"of the unclipped gradient norms lay below {number(float(half))}, nine in ten below "
         f"{number(float(nine))}; {history.clipped_fraction:.0%} of the updates were clipped."
     )

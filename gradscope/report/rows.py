@@ -52,7 +52,7 @@ def comparison_rows(comparison: Comparison) -> list[list[Any]]:
             stage.verdict.required_lag,
             finite(float(stage.profile.median[-1]) / LN_10),
             finite(stage.error),
-            analysis.facts.baseline.error,
+            analysis.facts.baseline and analysis.facts.baseline.error,
             str(analysis.settings.cell),
         ]
         for analysis in comparison.analyses

@@ -13,7 +13,7 @@ from gradscope.report.readings import (
     singular_reading,
 )
 from gradscope.report.screen import Screen
-from gradscope.report.tables import add_row, bullets, columns_of
+from gradscope.report.table_pieces import add_row, bullets, columns_of
 from gradscope.report.theory_words import theory_sentence
 from gradscope.report.words import LN_10, describe, level, number
 from gradscope.study.closer import Spectrum

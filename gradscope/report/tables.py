@@ -2,18 +2,19 @@
 printed by ``cli``.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from gradscope.names import CellName
 from gradscope.report.cell_words import cause_rows, has_textbook_bound, short_name
+from gradscope.report.given import layers_of, measure_sentence
 from gradscope.report.readings import closer_sentences
 from gradscope.report.screen import Screen
 from gradscope.report.sentences import reason_sentence, remedy_sentence
+from gradscope.report.table_pieces import add_row, bullets, columns_of
 from gradscope.report.terminal_plot import profile_plot
 from gradscope.report.words import (
     LN_10,
@@ -34,20 +35,15 @@ from gradscope.study.checkpoints import Checkpoint
 from gradscope.study.closer import NOT_CLOSER
 from gradscope.study.results import Analysis, Comparison, Stage
 
-WORDY = frozenset(
-    {"", "activation", "network", "gradient", "quantity", "against"}
-    | {"layer", "kind", "gate", "array", "shape", "stored as"}
-)
-"""Columns of words, set to the left; numbers are set to the right."""
-
 
 def analysis_page(analysis: Analysis, screen: Screen) -> RenderableType:
     """Return the page of ``analyze``: headline, table, plot of the profile, why, what to do."""
-    verdict, baseline = analysis.last.verdict, analysis.facts.baseline
+    verdict = analysis.last.verdict
     parts: list[RenderableType] = [
         *_opening(analysis, screen),
         stage_table(analysis, screen),
-        Text(screen.say(f"baseline: {baseline.meaning}"), style="dim"),
+        Text(screen.say(measure_sentence(analysis)), style="dim"),
+        *layers_of(analysis, screen),
         Text(),
         Text(profile_plot(analysis, screen)),
         Text(),
@@ -68,30 +64,6 @@ def _opening(analysis: Analysis, screen: Screen) -> list[RenderableType]:
         Text(screen.say(describe(analysis.settings, analysis)), style="dim"),
         Text(),
     ]
-
-
-def bullets(title: str, sentences: Sequence[str], screen: Screen) -> list[RenderableType]:
-    """Return a title and, below it, a bullet for each sentence."""
-    points = Table.grid(padding=(0, 1))
-    for sentence in sentences:
-        points.add_row(Text(screen.say("•")), Text(screen.say(sentence)))
-    return [Text(title, style="bold"), Padding(points, (0, 0, 0, 1))]
-
-
-def columns_of(titles: Sequence[str], screen: Screen, gap: int) -> Table:
-    """Return an empty table with these columns, numbers to the right."""
-    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0))
-    for title in titles:
-        header = "\n".join(screen.say(line) for line in title.split("\n"))
-        table.add_column(
-            Text(header), justify="left" if title in WORDY else "right", overflow="fold"
-        )
-    return table
-
-
-def add_row(table: Table, cells: Iterable[str], screen: Screen) -> None:
-    """Add a row of cells as this screen can show them."""
-    table.add_row(*(Text(screen.say(cell)) for cell in cells))
 
 
 def stage_table(analysis: Analysis, screen: Screen) -> Table:
@@ -121,15 +93,26 @@ def stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
         (f"log10 σ_max at lag {last}", [_log10(float(s.profile.median[-1])) for s in stages]),
         (f"  5 % … 95 % of {_sequences(analysis)}", [_band(stage) for stage in stages]),
         (_bound_title(analysis), [_log10(float(s.profile.log_bound[-1])) for s in stages]),
-        ("gradient norm ‖∂E/∂θ‖", [number(stage.gradient.norm) for stage in stages]),
-        ("error a step", [number(stage.error) for stage in stages]),
-        ("  of its baseline", [number(analysis.facts.baseline.error)] * len(stages)),
+        *_error_rows(analysis),
     ]
     clips = analysis.settings.clip_norm or analysis.settings.clip_value
     if analysis.training is not None and clips:
         first = [""] * (len(stages) - 1)
         rows.append(("updates clipped", [*first, f"{analysis.training.clipped_fraction:.0%}"]))
     return rows
+
+
+def _error_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
+    """Return the rows that speak of an error; none where there are no targets."""
+    stages, baseline = analysis.stages, analysis.facts.baseline
+    if baseline is None:
+        return []
+    norms = [number(stage.gradient.norm if stage.gradient else None) for stage in stages]
+    return [
+        ("gradient norm ‖∂E/∂θ‖", norms),
+        ("error a step", [number(stage.error) for stage in stages]),
+        ("  of its baseline", [number(baseline.error)] * len(stages)),
+    ]
 
 
 def _sequences(analysis: Analysis) -> str:
@@ -225,7 +208,7 @@ def _comparison_cells(analysis: Analysis) -> list[str]:
         str(verdict.horizon or f">{verdict.max_lag}"),
         str(verdict.required_lag if verdict.required_lag is not None else "–"),
         _log10(float(stage.profile.median[-1])),
-        number(stage.error / analysis.facts.baseline.error),
+        number(analysis.relative_error),
     ]
 
 
@@ -245,7 +228,7 @@ def training_page(
     before, after = analysis.stages[0].error, analysis.last.error
     closing = [
         f"held-out error a step: {number(before)} before, {number(after)} after",
-        f"baseline: {number(baseline.error)}, {baseline.meaning}",
+        f"baseline: {number(baseline.error)}, {baseline.meaning}" if baseline else "",
         cause_sentence(analysis.last.causes),
         training_sentence(history) if history is not None else "",
     ]

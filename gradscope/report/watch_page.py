@@ -13,7 +13,7 @@ from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.diagnosis.verdict import Verdict
 from gradscope.report.screen import Screen, printable
 from gradscope.report.sentences import reason_sentence
-from gradscope.report.tables import add_row, bullets, columns_of
+from gradscope.report.table_pieces import add_row, bullets, columns_of
 from gradscope.report.words import LN_10, headline, level, number, percent, short_pace
 from gradscope.study.watch_journal import (
     Alert,

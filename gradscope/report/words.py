@@ -150,10 +150,13 @@ def describe(settings: Settings, analysis: Analysis) -> str:
     """Return in one line what was studied."""
     inputs, hidden, outputs = analysis.params.sizes
     origin = f"{settings.init} init" + (f", gain {settings.gain:g}" if settings.gain != 1 else "")
+    if settings.weights is not None:
+        origin = f"{settings.layer} of {settings.weights}"
     if settings.load is not None:
         origin = f"loaded from {settings.load}"
+    out = f"{outputs} out" if outputs else "no readout"
     return (
-        f"{model_name(settings)}, {inputs} in, {hidden} hidden, {outputs} out, {origin}; "
+        f"{model_name(settings)}, {inputs} in, {hidden} hidden, {out}, {origin}; "
         f"{analysis.trajectory.n_steps} steps; {analysis.facts.description}; seed {settings.seed}"
     )
 

@@ -125,12 +125,16 @@ def settings_of_saved(load: str, changes: Mapping[str, Any]) -> Settings:
     """
     saved = load_run(Path(load)).settings
     for name in NETWORK_SETTINGS:
-        if name in changes and changes[name] != getattr(saved, name):
+        if name in changes and _plain(changes[name]) != _plain(getattr(saved, name)):
             raise SettingError(
                 f"{flag(name)} {changes[name]} is given, but the network comes from {load}; "
                 f"leave {flag(name)} out, or leave --load out"
             )
     return saved.with_changes({"updates": 0, **changes, "load": load})
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -177,7 +181,9 @@ def _facts_to_dict(facts: Facts) -> dict[str, Any]:
         "description": facts.description,
         "error": str(facts.error),
         "required_lag": facts.required_lag,
-        "baseline": {"error": facts.baseline.error, "meaning": facts.baseline.meaning},
+        "baseline": None
+        if facts.baseline is None
+        else {"error": facts.baseline.error, "meaning": facts.baseline.meaning},
     }
 
 
@@ -187,5 +193,7 @@ def _facts_from_dict(values: Mapping[str, Any]) -> Facts:
         description=str(values["description"]),
         error=ErrorName(values["error"]),
         required_lag=None if values["required_lag"] is None else int(values["required_lag"]),
-        baseline=Baseline(float(baseline["error"]), str(baseline["meaning"])),
+        baseline=None
+        if baseline is None
+        else Baseline(float(baseline["error"]), str(baseline["meaning"])),
     )

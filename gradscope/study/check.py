@@ -18,7 +18,7 @@ from gradscope.learning.bptt import Gradients, backpropagate
 from gradscope.learning.differences import central_differences, relative_deviation
 from gradscope.model.trajectory import Trajectory, unroll
 from gradscope.study.config import Settings
-from gradscope.study.study import Subject, drawn_subject
+from gradscope.study.study import Subject, subject_of
 
 MOST_ENTRIES = 200
 """Entries of each weight array that are moved; more are sampled."""
@@ -66,9 +66,11 @@ def check(settings: Settings) -> tuple[CheckRow, ...]:
     -------
     tuple of CheckRow
     """
-    subject = drawn_subject(settings)
+    subject = subject_of(settings)
     batch = subject.sight.batch
     trajectory = unroll(subject.params, batch.inputs)
+    if subject.held_out is None:
+        return _against_moved_state(subject), _against_causes(subject, trajectory)
     gradients = backpropagate(subject.params, trajectory, batch.targets)
     return (
         *_against_differences(subject, gradients, settings.seed),

@@ -15,6 +15,7 @@ from gradscope.errors import SettingError
 from gradscope.names import (
     ActivationName,
     CellName,
+    GateName,
     InitializerName,
     MissingCells,
     OptimizerName,
@@ -37,6 +38,7 @@ LIMITS: Mapping[str, tuple[float, float]] = MappingProxyType(
         "hidden": (1, LARGEST_SIZE),
         "gain": (0.0, LARGEST_FACTOR),
         "input_scale": (0.0, LARGEST_FACTOR),
+        "noise_scale": (0.0, LARGEST_FACTOR),
         "steps": (1, LARGEST_COUNT),
         "delay": (0, LARGEST_COUNT),
         "validation": (0.0, 1.0),
@@ -57,8 +59,8 @@ LIMITS: Mapping[str, tuple[float, float]] = MappingProxyType(
         "seed": (0, 2**63 - 1),
     }
 )
-LOW_END_ALLOWED = frozenset({"gain", "input_scale"})
-HIGH_END_ALLOWED = frozenset({"gain", "input_scale", "agreement", "leak"})
+LOW_END_ALLOWED = frozenset({"gain", "input_scale", "noise_scale"})
+HIGH_END_ALLOWED = frozenset({"gain", "input_scale", "noise_scale", "agreement", "leak"})
 """Ranges of real numbers whose end is allowed; all others are open."""
 
 
@@ -73,6 +75,13 @@ class Settings:
         of the gate that keeps the state in an LSTM or GRU (None: as the initialiser has it).
     activation, hidden, init, gain, input_scale, center_bias The network; see
         ``model.initializers``. ``init`` is orthogonal by default, as in Keras's ``SimpleRNN``.
+    weights, weight_map, layer, readout, gate_activation, reset_after
+        Somebody else's network instead of a drawn one: file, ``LETTER=NAME`` pairs, the layer that
+        is studied, its output layer, and what a file of gated cells may not say. Such settings are
+        made by ``study.given.settings_of_weights``, which asks the file.
+    batch_first, standardise, targets, noise_scale
+        What such a network is shown: whether ``data`` is (B,T,D), is brought to mean 0 and
+        deviation 1; wanted outputs; the scale of white noise where there is no ``data``.
     steps, task, delay
         What it is shown: T steps of a synthetic task; ``delay`` in steps, for ``recall``.
     data, column, missing, validation A series of one's own instead of a task: path, columns, what
@@ -109,6 +118,18 @@ class Settings:
     gain: float = 1.0
     input_scale: float = 1.0
     center_bias: bool = False
+
+    weights: str | None = None
+    weight_map: tuple[str, ...] = ()
+    layer: str | None = None
+    readout: str | None = None
+    gate_activation: GateName | None = None
+    reset_after: bool | None = None
+
+    batch_first: bool = False
+    standardise: bool = False
+    targets: str | None = None
+    noise_scale: float = 1.0
 
     steps: int = 100
     task: TaskName = TaskName.RECALL
@@ -166,9 +187,10 @@ class Settings:
                 "leave it out, or choose --activation sigmoid"
             )
         self._check_cell()
+        self._check_given()
         if self.data is None and self.column:
             raise SettingError("--column is given without --data; name the file with --data FILE")
-        if self.data is not None and self.delay is not None:
+        if self.data is not None and self.delay is not None and self.weights is None:
             raise SettingError(
                 f"--delay is {self.delay}, but with --data the next value is wanted; leave "
                 "--delay out"
@@ -194,10 +216,43 @@ class Settings:
                 "out, or choose --cell lstm or gru"
             )
 
+    def _check_given(self) -> None:
+        """Refuse what belongs to a drawn network beside a given one, and the other way round."""
+        drawn = self.weights is None
+        blank = Settings.__dataclass_fields__
+        names = GIVEN_SETTINGS if drawn else DRAWN_SETTINGS
+        given = [name for name in names if getattr(self, name) != blank[name].default]
+        if given and drawn:
+            raise SettingError(
+                f"{flag(given[0])} is for a network from a file of weights, but none is given; "
+                "name it: gradscope analyze FILE, or --weights FILE"
+            )
+        if given:
+            raise SettingError(
+                f"{flag(given[0])} is for a network that is drawn, but this one comes from "
+                f"{self.weights}; leave it out"
+            )
+        if not drawn and self.updates:
+            raise SettingError(
+                f"--updates is {self.updates}, but the network in {self.weights} is studied as it "
+                "is; leave it out, or take 0"
+            )
+        if self.targets is not None and (self.readout is None or self.data is None):
+            missing = "--readout NAME" if self.readout is None else "--data FILE"
+            raise SettingError(
+                f"--targets {self.targets} is given without {missing}; an error needs inputs, an "
+                "output layer and targets"
+            )
+        if not drawn and self.shares and self.targets is None:
+            raise SettingError(
+                "--shares split the gradient of an error by lag, but there is no error without "
+                "outputs and targets; give --readout NAME and --targets FILE, or leave --shares out"
+            )
+
     def as_dict(self) -> dict[str, Any]:
         """Return plain values only: what JSON, TOML and an archive hold."""
         plain = asdict(self)
-        plain["column"] = list(self.column)
+        plain |= {name: list(plain[name]) for name in ("column", "weight_map")}
         return {
             name: str(value) if isinstance(value, str) else value for name, value in plain.items()
         }
@@ -215,6 +270,22 @@ class Settings:
         return replace(self, **values)
 
 
+GIVEN_SETTINGS = (
+    "weight_map",
+    "layer",
+    "readout",
+    "gate_activation",
+    "reset_after",
+    "batch_first",
+    "standardise",
+    "targets",
+    "noise_scale",
+)
+"""What says how somebody else's network is read, and what it is shown."""
+
+DRAWN_SETTINGS = ("forget_bias", "init", "gain", "input_scale", "center_bias", "task", "delay")
+"""What says how a network is drawn and which task it is shown."""
+
 NETWORK_SETTINGS = (
     "cell",
     "leak",
@@ -226,6 +297,12 @@ NETWORK_SETTINGS = (
     "gain",
     "input_scale",
     "center_bias",
+    "weights",
+    "weight_map",
+    "layer",
+    "readout",
+    "gate_activation",
+    "reset_after",
 )
 """What a saved network brings with it."""
 
@@ -237,6 +314,10 @@ SEQUENCE_SETTINGS = (
     "column",
     "missing",
     "validation",
+    "batch_first",
+    "standardise",
+    "targets",
+    "noise_scale",
     "sequences",
     "seed",
 )

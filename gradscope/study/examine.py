@@ -35,13 +35,14 @@ class Sight:
 
 
 def examine(
-    name: StageName, params: Cell, *, sight: Sight, error: float, settings: Settings
+    name: StageName, params: Cell, *, sight: Sight, error: float | None, settings: Settings
 ) -> tuple[Stage, Trajectory]:
     """Return one stage of a study (profile, verdict, causes, gradient, slopes) and the trajectory
     behind it.
 
-    ``error`` is the mean step error to set against the baseline; nothing is said of it in the
-    initial stage. A state that overflows is followed up to the step before.
+    ``error`` is the mean step error to set against the baseline, None where there are no targets;
+    nothing is said of it in the initial stage. A state that overflows is followed up to the step
+    before.
     """
     trajectory = unroll(params, sight.batch.inputs, sight.initial_state)
     overflow = first_overflow(trajectory)
@@ -50,12 +51,11 @@ def examine(
         batch = batch.first(_steps_before(overflow, name))
         trajectory = unroll(params, batch.inputs, sight.initial_state)
     chain = cell_chain(params, trajectory)
-    baseline = sight.facts.baseline.error
     diagnosis = diagnose(
         chain,
         min(settings.max_lag or chain.n_steps, chain.n_steps),
         required_lag=sight.facts.required_lag,
-        learned=None if name is StageName.INITIAL else Learned(error, baseline),
+        learned=None if name is StageName.INITIAL else learned_by(error, sight.facts),
         overflow_step=overflow,
         thresholds=thresholds(settings),
         tolerance=settings.tolerance,
@@ -67,7 +67,7 @@ def examine(
         verdict=diagnosis.verdict,
         growth=diagnosis.growth,
         causes=diagnosis.causes,
-        gradient=_gradient(params, trajectory, batch),
+        gradient=None if error is None else _gradient(params, trajectory, batch),
         slopes=_summarise_slopes(trajectory),
         rate_per_time_constant=(
             rate_per_time_constant(diagnosis.verdict.rate, settings.leak)
@@ -76,6 +76,13 @@ def examine(
         ),
     )
     return stage, trajectory
+
+
+def learned_by(error: float | None, facts: Facts) -> Learned | None:
+    """Set an error beside its baseline; None where there are no targets."""
+    if error is None or facts.baseline is None:
+        return None
+    return Learned(error, facts.baseline.error)
 
 
 def thresholds(settings: Settings) -> Thresholds:

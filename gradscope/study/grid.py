@@ -87,6 +87,11 @@ class Grid:
                 raise SettingError(
                     f"{name} is set to {self.shared[name]} and swept over too; leave one out"
                 )
+        if "weights" in self.axes or self.shared.get("weights") is not None:
+            raise SettingError(
+                "a network from a file of weights is given once; only drawn networks are compared "
+                "or swept: leave --weights out"
+            )
         if self.seeds < 1:
             raise SettingError(f"--seeds is {self.seeds}; choose 1 or more")
         if self.seeds > 1 and "seed" in self.axes:

@@ -164,7 +164,7 @@ def flatten(analysis: Analysis) -> dict[str, Any]:
         **last,
         **{f"first_{name}": value for name, value in first.items()},
         **_training_numbers(analysis),
-        "baseline_error": analysis.facts.baseline.error,
+        "baseline_error": analysis.facts.baseline and analysis.facts.baseline.error,
     }
     scalars = {name: _finite(found.get(name)) for name in SCALARS}
     missing = [
@@ -190,12 +190,12 @@ def _stage_numbers(stage: Stage) -> dict[str, Any]:
         "log10_bound": float(profile.log_bound[-1]) / LN_10,
         "certificate": profile.certificate,
         **{f"cause_{name}": nats for name, nats in terms_of(causes).items()},
-        "gradient_norm": stage.gradient.norm,
+        "gradient_norm": stage.gradient and stage.gradient.norm,
         "held_out_error": stage.error,
         "log10_norm_p05": p05,
         "log10_norm_median": median,
         "log10_norm_p95": p95,
-        "log10_gradient_by_step": stage.gradient.log_by_step / LN_10,
+        "log10_gradient_by_step": stage.gradient and stage.gradient.log_by_step / LN_10,
     }
 
 

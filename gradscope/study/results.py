@@ -22,6 +22,7 @@ from gradscope.names import StageName
 from gradscope.shown import Shown
 from gradscope.study.closer import NOT_CLOSER, CloserLook
 from gradscope.study.config import Settings
+from gradscope.weights.layers import RecurrentLayer
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -89,20 +90,38 @@ class Stage:
     """One state of the network, examined.
 
     ``error`` is the mean step error on held-out sequences (a given network without new data: on the
-    examined ones). ``growth`` is the verdict's rate with the interval that holds it;
-    ``rate_per_time_constant`` is the growth rate in nats per τ = dt/α where there is a leak α, else
-    None.
+    examined ones); it and ``gradient`` are None where there are no targets. ``growth`` is the
+    verdict's rate with the interval that holds it; ``rate_per_time_constant`` is the growth rate in
+    nats per τ = dt/α where there is a leak α, else None.
     """
 
     name: StageName
-    error: float
+    error: float | None
     profile: Profile
     verdict: Verdict
     growth: GrowthRate
     causes: Rates
-    gradient: GradientSummary
+    gradient: GradientSummary | None
     slopes: SlopeSummary
     rate_per_time_constant: float | None = None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class GivenLayer:
+    """One layer in one direction; ``verdict`` where it was driven by the layers below."""
+
+    layer: RecurrentLayer
+    verdict: Verdict | None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class GivenNetwork:
+    """What was found in a file of weights: every layer, and the title of the one that was
+    studied.
+    """
+
+    layers: tuple[GivenLayer, ...]
+    studied: str
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -111,7 +130,8 @@ class Analysis(Shown):
 
     ``facts`` is what is known of the problem; ``params``, ``examined`` and ``trajectory`` are the
     network of the last stage, the sequences it was examined on and its course over them; ``closer``
-    is the closer look at it that was asked for.
+    is the closer look at it that was asked for; ``network`` what was found in a file of weights,
+    None where the network is not from one.
     """
 
     settings: Settings
@@ -123,6 +143,13 @@ class Analysis(Shown):
     examined: Batch
     remedies: tuple[Remedy, ...]
     closer: CloserLook = NOT_CLOSER
+    network: GivenNetwork | None = None
+
+    @property
+    def relative_error(self) -> float | None:
+        """Error of the last stage in units of its baseline's; None where there are no targets."""
+        error, baseline = self.last.error, self.facts.baseline
+        return None if error is None or baseline is None else error / baseline.error
 
     @property
     def last(self) -> Stage:

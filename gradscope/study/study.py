@@ -26,16 +26,14 @@ from gradscope.study.archive import SavedRun, load_run
 from gradscope.study.closer import Progress, look_closer
 from gradscope.study.config import NETWORK_SETTINGS, SEQUENCE_SETTINGS, Settings, flag
 from gradscope.study.examine import Sight, examine
+from gradscope.study.given import Given, given_network, read_given
 from gradscope.study.grid import Grid
-from gradscope.study.memory import require_memory
+from gradscope.study.memory import STATES_AT_ONCE, require_memory
 from gradscope.study.network import draw_network
-from gradscope.study.results import Analysis, Comparison
+from gradscope.study.results import Analysis, Comparison, GivenNetwork
 
 HELD_OUT_SEQUENCES = 256
 """Fresh sequences of a task on which the error is measured."""
-
-STATES_AT_ONCE = 2**25
-"""Hidden states (numbers) that are held at once while the error is measured: 256 MB."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -55,12 +53,15 @@ class Streams:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Subject:
-    """The network to study, what it is examined on, and held-out sequences to measure its error."""
+    """The network to study, what it is examined on, and held-out sequences to measure its error
+    (None: there are no targets); ``network`` where it is from a file of weights.
+    """
 
     first_stage: StageName
     params: Cell
     sight: Sight
-    held_out: Batch
+    held_out: Batch | None
+    network: GivenNetwork | None = None
 
 
 def analyze(
@@ -88,7 +89,7 @@ def analyze(
     SettingError, DataError, ArchiveError If the settings contradict the task, the data or the saved
         run, or one of them is unreadable.
     """
-    subject = drawn_subject(settings) if settings.load is None else loaded_subject(settings)
+    subject = subject_of(settings)
     error = held_out_error(subject.params, subject.held_out)
     look = partial(examine, sight=subject.sight, settings=settings)
     params, history = subject.params, None
@@ -114,7 +115,28 @@ def analyze(
         examined,
         advice,
         closer,
+        subject.network,
     )
+
+
+def subject_of(settings: Settings) -> Subject:
+    """Take the network of a saved run or of a file of weights, or draw one."""
+    if settings.load is not None:
+        return loaded_subject(settings)
+    return drawn_subject(settings) if settings.weights is None else given_subject(settings)
+
+
+def given_of(settings: Settings) -> Given:
+    """Read the network that the settings name, and run its stack on their data or noise."""
+    return read_given(settings, Streams.from_seed(settings.seed).examined)
+
+
+def given_subject(settings: Settings) -> Subject:
+    """Take a layer of somebody else's network, driven by data or noise."""
+    given = given_of(settings)
+    held_out = None if settings.targets is None else given.sight.batch
+    network = given_network(given, settings)
+    return Subject(StageName.GIVEN, given.params, given.sight, held_out, network)
 
 
 def drawn_subject(settings: Settings) -> Subject:
@@ -132,7 +154,13 @@ def loaded_subject(settings: Settings) -> Subject:
     run = load_run(Path(str(settings.load)))
     _require_same_network(settings, run)
     if not settings.updates and _same(settings, run.settings, SEQUENCE_SETTINGS):
-        return Subject(StageName.GIVEN, run.params, run.sight, run.sight.batch)
+        held_out = None if run.sight.facts.baseline is None else run.sight.batch
+        return Subject(StageName.GIVEN, run.params, run.sight, held_out)
+    if settings.weights is not None:
+        raise SettingError(
+            f"other inputs are asked for, but the run in {settings.load} keeps one layer of "
+            f"{settings.weights}; analyze that file instead of --load"
+        )
     drawn = drawn_subject(settings)
     if drawn.params.sizes != run.params.sizes:
         raise SettingError(
@@ -181,8 +209,12 @@ def roomy_problem(settings: Settings) -> Problem:
     return problem
 
 
-def held_out_error(params: Cell, held_out: Batch) -> float:
-    """Return the mean step error on held-out sequences; infinite where the state overflows."""
+def held_out_error(params: Cell, held_out: Batch | None) -> float | None:
+    """Return the mean step error on held-out sequences; infinite where the state overflows, None
+    where there are none.
+    """
+    if held_out is None:
+        return None
     states_of_one = held_out.n_steps * params.sizes[1]
     at_once = max(STATES_AT_ONCE // states_of_one, 1)
     total = 0.0

@@ -50,7 +50,8 @@ SETTINGS = {
     "no such option": ("analyze --stepz 3", "No such option: --stepz"),
     "no such command": ("analyse", "No such command 'analyse'"),
     "option without value": ("analyze --steps", "requires an argument"),
-    "stray argument": ("analyze tanh", "unexpected extra argument"),
+    "no such file of weights": ("analyze tanh", "tanh does not exist; check the name"),
+    "stray argument": ("analyze tanh relu", "unexpected extra argument"),
     "net that overflows": (
         "analyze --hidden 4 --steps 6 --updates 3 --learning-rate 1e300",
         "overflows at its first step; choose a smaller --learning-rate",

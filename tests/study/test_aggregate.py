@@ -17,7 +17,13 @@ NAMES = tuple(name for name in columns() if name not in CURVES)
 
 def rows_of(*cells: dict[str, Any]) -> Rows:
     """Return rows as a store would give them, most of their columns at their defaults."""
-    plain = {**dict.fromkeys(NAMES), **Settings().as_dict(), "column": "[]", "status": "done"}
+    plain = {
+        **dict.fromkeys(NAMES),
+        **Settings().as_dict(),
+        "column": "[]",
+        "weight_map": "[]",
+        "status": "done",
+    }
     made = ({**plain, "key": str(number), **cell} for number, cell in enumerate(cells))
     return Rows(NAMES, tuple(tuple(cell[name] for name in NAMES) for cell in made))
 

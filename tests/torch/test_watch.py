@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from gradscope.arrays import FloatArray
+from tests.present import present
 
 torch = pytest.importorskip("torch", reason="PyTorch is what the hook watches")
 pytestmark = pytest.mark.torch
@@ -61,7 +62,8 @@ def jacrev_profile(
         for lag in range(1, lags + 1)
     ]
     with np.errstate(divide="ignore"):  # a ReLU net may be dead
-        return np.log(np.array([np.linalg.norm(each.numpy(), 2) for each in jacobians]))
+        logs: FloatArray = np.log([np.linalg.norm(each.numpy(), 2) for each in jacobians])
+    return logs
 
 
 def _step(module: Any, kind: str, x: Any, s: Any) -> Any:
@@ -81,7 +83,9 @@ def test_the_profile_is_that_of_jacrev(kind: str) -> None:
     module = layer(kind)
     inputs, first = torch.randn(T, B, D, dtype=torch.float64), state(kind, 1, B)
 
-    found = watched(module, inputs, first, sequences=2, max_lag=12).looks[0].diagnosis.norms
+    found = present(
+        watched(module, inputs, first, sequences=2, max_lag=12).looks[0].diagnosis
+    ).norms
 
     assert found.log_norms.shape == (12, 2)
     for which in range(2):
@@ -105,7 +109,7 @@ def test_the_replay_is_the_forward_pass(
 
     assert len(looks) == n_cells
     assert all(look.n_sequences == 2 and look.deviation < 1e-12 for look in looks)
-    assert [look.diagnosis.norms.lags.size for look in looks] == [T] * n_cells
+    assert [present(look.diagnosis).norms.lags.size for look in looks] == [T] * n_cells
 
 
 @pytest.mark.parametrize("n_cells", [1, 4])
@@ -122,8 +126,8 @@ def test_packed_sequences_end_where_they_end(kind: str, n_cells: int, sorted_alr
 
     # The two longest: 9 and 7 steps, of which the last 7 stand side by side.
     assert len(looks) == n_cells
-    assert all(look.deviation < 1e-12 for look in looks)
-    assert all(look.diagnosis.norms.log_norms.shape == (7, 2) for look in looks)
+    assert all(present(look.deviation) < 1e-12 for look in looks)
+    assert all(present(look.diagnosis).norms.log_norms.shape == (7, 2) for look in looks)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -133,13 +137,13 @@ def test_a_packed_profile_is_that_of_the_sequence_alone(kind: str) -> None:
     packed = torch.nn.utils.rnn.pack_padded_sequence(padded, [6, 9], enforce_sorted=False)
     pieces = first if kind == "lstm" else (first,)
 
-    together = watched(module, packed, first).looks[0].diagnosis.norms.log_norms
+    together = present(watched(module, packed, first).looks[0].diagnosis).norms.log_norms
 
     # The longest comes first in a packed batch.
     for place, (which, length) in enumerate([(1, 9), (0, 6)]):
         own = tuple(each[:, which : which + 1] for each in pieces)
         given = padded[:length, which : which + 1], own if kind == "lstm" else own[0]
-        alone = watched(module, *given).looks[0].diagnosis.norms.log_norms
+        alone = present(watched(module, *given).looks[0].diagnosis).norms.log_norms
         np.testing.assert_allclose(together[:, place], alone[:6, 0], rtol=0, atol=1e-12)
 
 
@@ -151,7 +155,7 @@ def test_a_sequence_without_a_batch_is_one_sequence(kind: str) -> None:
     looks = watched(module, inputs, state(kind, 2)).looks
 
     assert [look.n_sequences for look in looks] == [1, 1]
-    assert all(look.deviation < 1e-12 for look in looks)
+    assert all(present(look.deviation) < 1e-12 for look in looks)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -162,7 +166,7 @@ def test_arguments_may_be_named_and_biases_left_out(kind: str) -> None:
     with watch(module, share=None) as watching:
         module(input=torch.randn(T, B, D, dtype=torch.float64), hx=state(kind, 1, B))
 
-    assert watching.journal.looks[0].deviation < 1e-12
+    assert present(watching.journal.looks[0].deviation) < 1e-12
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -190,9 +194,9 @@ def test_half_precision_is_replayed_in_double(kind: str) -> None:
 
     assert watching.journal.failures == []
     look = watching.journal.looks[0]
-    assert 0.0 < look.deviation < 0.1
-    exact = watched(module.double(), inputs.double()).looks[0].diagnosis.norms.log_norms
-    np.testing.assert_allclose(look.diagnosis.norms.log_norms, exact, rtol=0, atol=1e-6)
+    assert 0.0 < present(look.deviation) < 0.1
+    exact = present(watched(module.double(), inputs.double()).looks[0].diagnosis).norms.log_norms
+    np.testing.assert_allclose(present(look.diagnosis).norms.log_norms, exact, rtol=0, atol=1e-6)
 
 
 def test_a_model_in_evaluation_is_left_alone() -> None:
@@ -221,7 +225,7 @@ def test_the_weights_of_a_parametrization_are_the_effective_ones() -> None:
 
     journal = watched(module, 0.01 * torch.randn(T, B, D, dtype=torch.float64))
 
-    assert journal.looks[0].deviation < 1e-12
+    assert present(journal.looks[0].deviation) < 1e-12
     # σ_max of an orthogonal W is 1.
     assert abs(journal.looks[0].diagnosis.log_bound[-1]) < 1e-9
 

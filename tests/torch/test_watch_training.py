@@ -1,4 +1,4 @@
-"""A watched training: alerts, what is not finite, unclipped norms, Cells, and nothing left behind."""
+"""A watched training: alerts, what is not finite, unclipped norms, Cells, nothing left behind."""
 
 import copy
 import gc
@@ -17,6 +17,7 @@ import pytest
 from gradscope.errors import OutputError, SettingError
 from gradscope.names import Regime
 from gradscope.study.watch_journal import Quantity, Refusal
+from tests.present import present
 
 torch = pytest.importorskip("torch", reason="PyTorch is what the hook watches")
 pytestmark = pytest.mark.torch
@@ -66,7 +67,7 @@ def test_a_changed_verdict_is_told_once() -> None:
 
     (alert,) = watching.journal.alerts
     assert (alert.step, alert.before, alert.title) == (5, Regime.VANISHING, "rnn")
-    assert alert.diagnosis.verdict.regime is Regime.EXPLODING
+    assert present(alert.diagnosis).verdict.regime is Regime.EXPLODING
     told = [line for line in lines if "vanishing → exploding" in line.splitlines()[0]]
     assert len(told) == 1
     assert told[0].startswith(
@@ -144,7 +145,10 @@ def test_a_look_at_a_state_that_is_not_finite_judges_the_steps_before() -> None:
 
     ahead, back = watching.journal.looks
     assert (ahead.bad_step, back.bad_step) == (30, 30)
-    assert (ahead.diagnosis.norms.lags.size, back.diagnosis.norms.lags.size) == (29, 10)
+    assert (present(ahead.diagnosis).norms.lags.size, present(back.diagnosis).norms.lags.size) == (
+        29,
+        10,
+    )
 
 
 def test_weights_that_are_nan_leave_no_verdict_but_a_report() -> None:
@@ -197,9 +201,12 @@ def test_a_cell_in_a_loop_is_the_layer(kind: str, unbatched: bool) -> None:
 
     (by_layer,), (by_cell,) = of_layer.journal.looks, of_cell.journal.looks
     assert of_cell.journal.failures == []
-    assert by_cell.deviation < 1e-12
+    assert present(by_cell.deviation) < 1e-12
     np.testing.assert_allclose(
-        by_cell.diagnosis.norms.log_norms, by_layer.diagnosis.norms.log_norms, rtol=0, atol=1e-10
+        present(by_cell.diagnosis).norms.log_norms,
+        present(by_layer.diagnosis).norms.log_norms,
+        rtol=0,
+        atol=1e-10,
     )
 
 
@@ -220,8 +227,8 @@ def test_a_cell_has_a_training_step_for_each_backward_pass(kind: str) -> None:
     journal = watching.journal
     assert journal.steps == 5
     assert [look.step for look in journal.looks] == [1, 3, 5]
-    assert all(look.diagnosis.norms.lags.size == 25 for look in journal.looks)
-    assert all(look.deviation < 1e-12 for look in journal.looks)
+    assert all(present(look.diagnosis).norms.lags.size == 25 for look in journal.looks)
+    assert all(present(look.deviation) < 1e-12 for look in journal.looks)
 
 
 def test_a_state_masked_for_other_sequences_goes_on() -> None:
@@ -234,7 +241,7 @@ def test_a_state_masked_for_other_sequences_goes_on() -> None:
             ended = torch.tensor([[False], [False], [t > 5]])
             state = torch.where(ended, state, cell(x, state))
 
-    assert [look.diagnosis.norms.lags.size for look in watching.journal.looks] == [T]
+    assert [present(look.diagnosis).norms.lags.size for look in watching.journal.looks] == [T]
 
 
 def test_two_sequences_of_one_step_are_two() -> None:
@@ -245,7 +252,7 @@ def test_two_sequences_of_one_step_are_two() -> None:
         run_cell(cell, batch()[:12])
         run_cell(cell, batch()).sum().backward()
 
-    assert [look.diagnosis.norms.lags.size for look in watching.journal.looks] == [12]
+    assert [present(look.diagnosis).norms.lags.size for look in watching.journal.looks] == [12]
 
 
 def test_a_cell_whose_state_is_changed_in_between_is_refused_with_the_reason() -> None:

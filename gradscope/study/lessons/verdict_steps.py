@@ -23,7 +23,7 @@ from gradscope.model.activations import ACTIVATIONS
 from gradscope.names import CellName, Regime, StageName
 from gradscope.study.archive import load_run
 from gradscope.study.config import Settings
-from gradscope.study.examine import thresholds
+from gradscope.study.examine import learned_by, thresholds
 from gradscope.study.study import analyze
 
 LN_10 = math.log(10.0)
@@ -60,7 +60,7 @@ class VerdictLesson:
     causes: Rates
     slope_ceiling: float
     bound_rate: float
-    learned: Learned
+    learned: Learned | None
     thresholds: Thresholds
     stored: Stored | None
 
@@ -110,7 +110,7 @@ def _from_run(path: Path) -> VerdictLesson:
         causes=stage.causes,
         slope_ceiling=analysis.params.activation.slope_ceiling,
         bound_rate=float(stage.profile.log_bound[0]),
-        learned=Learned(stage.error, analysis.facts.baseline.error),
+        learned=learned_by(stage.error, analysis.facts),
         thresholds=thresholds(settings),
         stored=None,
     )
@@ -152,7 +152,10 @@ def _from_stage(
     lines = thresholds(settings)
     judged = judge(Evidence(median[:, None], _nats(curve["log10_bound"][0])), lines)
     error = _optional(stage["error"])
-    learned = Learned(math.inf if error is None else error, float(problem["baseline"]["error"]))
+    baseline = problem["baseline"]
+    learned = None
+    if baseline is not None:
+        learned = Learned(math.inf if error is None else error, float(baseline["error"]))
     rate = _optional(verdict["rate_nats_per_step"])
     return VerdictLesson(
         settings=settings,

@@ -1,0 +1,150 @@
+"""Inputs for a network that somebody else trained: sequences (T,B,D) as they are, from a file or as
+white noise.
+
+Nothing is cut into windows; ``standardise`` is for the one who asks. A file with one sequence,
+(T,D), is a batch of one. Series to train on live in ``series``.
+"""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gradscope.arrays import FloatArray
+from gradscope.data.columns import listed, shown
+from gradscope.data.table import ARRAY_SUFFIX, TEXT_SUFFIXES, file_bytes, read_table
+from gradscope.errors import DataError
+from gradscope.names import MissingCells
+
+AnyArray = np.ndarray[tuple[int, ...], np.dtype[Any]]
+
+ARCHIVE_SUFFIX = ".npz"
+LARGEST_INPUT = 1e100
+"""Inputs beyond this have squares, and products with weights, that leave float64."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Layout:
+    """How a file is read: whether sequences come first, (B,T,D); which columns or array are meant;
+    what to do about empty cells.
+    """
+
+    batch_first: bool = False
+    column: tuple[str, ...] = ()
+    missing: MissingCells = MissingCells.REFUSE
+
+
+def read_sequences(path: Path, layout: Layout, option: str = "--data") -> FloatArray:
+    """Read sequences from a ``.npy``, ``.npz``, ``.csv``, ``.tsv`` or ``.txt`` file.
+
+    Parameters
+    ----------
+    path : Path
+        An array (T,B,D), or (T,D) for one sequence; a table has a column for each of D.
+    layout : Layout
+        ``column`` names the columns of a table, or the array of an ``.npz`` that holds several.
+    option : str
+        The flag that named the file, for messages.
+
+    Returns
+    -------
+    (T,B,D) array
+        float64, finite.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, has another number of dimensions, or a number in it is missing
+        or not finite.
+    """
+    suffix = path.suffix.lower()
+    if suffix in TEXT_SUFFIXES:
+        return read_table(path, layout.column, layout.missing, every=True).values[:, None]
+    if suffix == ARRAY_SUFFIX:
+        array = _array(file_bytes(path), path, layout.column)
+    elif suffix == ARCHIVE_SUFFIX:
+        array = _member(file_bytes(path), path, layout.column)
+    else:
+        raise DataError(
+            f"{path} is not a {ARRAY_SUFFIX}, {ARCHIVE_SUFFIX} or {', '.join(TEXT_SUFFIXES)} file; "
+            f"convert it, or rename it if it is one ({option})"
+        )
+    return _sequences(array, path, batch_first=layout.batch_first, option=option)
+
+
+def _array(raw: bytes, path: Path, column: tuple[str, ...]) -> AnyArray:
+    if column:
+        raise DataError(
+            f"--column {column[0]} is given, but {path} is an array of inputs as they are; leave "
+            "it out, or save the columns that are meant"
+        )
+    try:
+        array: AnyArray = np.lib.format.read_array(io.BytesIO(raw), allow_pickle=False)
+    except Exception as error:  # noqa: BLE001 - a damaged header fails in many ways inside NumPy
+        raise _unreadable(path, error, "numpy.save") from None
+    return array
+
+
+def _member(raw: bytes, path: Path, column: tuple[str, ...]) -> AnyArray:
+    """Return the only array of an archive, or the one that is asked for."""
+    try:
+        with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
+            names = tuple(archive.files)
+            asked = column or names
+            if len(asked) == 1 and asked[0] in names:
+                member: AnyArray = archive[asked[0]]
+                return member
+    except Exception as error:  # noqa: BLE001 - a damaged zip fails in many ways inside NumPy
+        raise _unreadable(path, error, "numpy.savez") from None
+    wanted = f"no array {shown(column[0])}" if column else f"{len(names)} arrays"
+    raise DataError(f"{path} has {wanted}: {listed(names)}; choose one with --column")
+
+
+def _unreadable(path: Path, error: Exception, remedy: str) -> DataError:
+    reason = str(error).partition("\n")[0] or type(error).__name__
+    return DataError(f"{path} cannot be read ({reason}); save the inputs with {remedy}")
+
+
+def _sequences(array: AnyArray, path: Path, *, batch_first: bool, option: str) -> FloatArray:
+    """Return an array as (T,B,D) of finite numbers."""
+    if array.dtype.kind not in "biuf":
+        raise DataError(
+            f"{path} holds values of type {array.dtype}; save real numbers (integer or float)"
+        )
+    order = "(B,T,D)" if batch_first else "(T,B,D)"
+    if array.ndim not in (2, 3) or array.size == 0:
+        raise DataError(
+            f"{path} holds an array of shape {array.shape}; save {order}, or (T,D) for one "
+            f"sequence ({option})"
+        )
+    with np.errstate(over="ignore"):  # A long double beyond float64 becomes inf, refused below.
+        values = array.astype(np.float64)
+    unfit = ~(np.abs(values) <= LARGEST_INPUT)  # NaN too
+    if unfit.any():
+        place = tuple(int(i) for i in np.argwhere(unfit)[0])
+        raise DataError(
+            f"{path} holds {values[place]} at {list(place)}, and {int(unfit.sum())} such in all; "
+            f"give finite numbers up to {LARGEST_INPUT:g} ({option})"
+        )
+    if values.ndim == 2:
+        return values[:, None]
+    return np.ascontiguousarray(values.swapaxes(0, 1)) if batch_first else values
+
+
+def standardised(inputs: FloatArray) -> FloatArray:
+    """Return inputs (T,B,D) with mean 0 and standard deviation 1 over steps and sequences; an input
+    that is constant becomes 0.
+    """
+    centred = inputs - inputs.mean(axis=(0, 1))
+    scale = centred.std(axis=(0, 1))
+    scaled: FloatArray = centred / np.where(scale > 0.0, scale, 1.0)
+    return scaled
+
+
+def white_noise(
+    rng: np.random.Generator, steps: int, sequences: int, n_inputs: int, scale: float
+) -> FloatArray:
+    """Return independent normal inputs (T,B,D) of standard deviation ``scale``."""
+    return scale * rng.standard_normal((steps, sequences, n_inputs))

@@ -1,0 +1,98 @@
+"""What is said of a network from a file of weights: its layers as a table and as a document, and
+what could not be measured for want of targets.
+"""
+
+from rich.console import RenderableType
+from rich.text import Text
+
+from gradscope.names import CellName
+from gradscope.report.export import Document, finite
+from gradscope.report.screen import Screen
+from gradscope.report.table_pieces import add_row, columns_of
+from gradscope.report.words import level, steps
+from gradscope.study.results import Analysis, GivenLayer
+from gradscope.weights.cells import CELL_OF_KIND
+
+TITLES = ("layer", "kind", "in", "hidden", "gradient", "growth", "horizon")
+
+NOT_DRIVEN = "not driven"
+"""Of a layer outside the stack that was studied: what it sees is not in the file."""
+
+
+def measure_sentence(analysis: Analysis) -> str:
+    """Say what the error is set against, or why there is none."""
+    baseline = analysis.facts.baseline
+    if baseline is not None:
+        return f"baseline: {baseline.meaning}"
+    missing = "--targets FILE" if analysis.params.sizes[2] else "--readout NAME, --targets FILE"
+    return f"no targets, so no error and no gradient by step ({missing})"
+
+
+def layers_of(analysis: Analysis, screen: Screen) -> list[RenderableType]:
+    """Return the table of all layers of the file; nothing for a network from elsewhere."""
+    network = analysis.network
+    if network is None:
+        return []
+    table = columns_of(TITLES, screen, gap=2)
+    for each in network.layers:
+        add_row(table, _cells(each, analysis), screen)
+    title = f"Layers of {analysis.settings.weights} (studied: {network.studied})"
+    return [Text(), Text(screen.say(title), style="bold"), table]
+
+
+def _cells(given: GivenLayer, analysis: Analysis) -> list[str]:
+    layer, verdict = given.layer, given.verdict
+    if analysis.network is not None and layer.title == analysis.network.studied:
+        verdict = analysis.last.verdict
+    sizes = [str(layer.input_size), str(layer.hidden_size)]
+    names = [layer.title, _kind(given)]
+    if verdict is None:
+        return [*names, *sizes, NOT_DRIVEN, "–", "–"]
+    reach = f">{verdict.max_lag}" if verdict.horizon is None else steps(verdict.horizon)
+    return [*names, *sizes, str(verdict.regime), level(verdict.rate), reach]
+
+
+def _kind(given: GivenLayer) -> str:
+    cell = CELL_OF_KIND[given.layer.kind]
+    return "RNN" if cell is CellName.ELMAN else cell.upper()
+
+
+def network_document(analysis: Analysis) -> Document:
+    """Return file, layer, kind and sizes of a network from a file; nothing for another."""
+    settings = analysis.settings
+    if settings.weights is None:
+        return {}
+    inputs, hidden, outputs = analysis.params.sizes
+    network = analysis.network
+    return {
+        "network": {
+            "file": settings.weights,
+            "layer": settings.layer,
+            "kind": str(settings.cell),
+            "input_size": inputs,
+            "hidden_size": hidden,
+            "state_size": analysis.params.state_size,
+            "output_size": outputs,
+            "readout": settings.readout,
+            "inputs": settings.data,
+            "noise_scale": None if settings.data is not None else settings.noise_scale,
+            "layers": network and [_layer(each, analysis) for each in network.layers],
+        }
+    }
+
+
+def _layer(given: GivenLayer, analysis: Analysis) -> Document:
+    layer, verdict = given.layer, given.verdict
+    if analysis.network is not None and layer.title == analysis.network.studied:
+        verdict = analysis.last.verdict
+    return {
+        "layer": layer.title,
+        "kind": str(CELL_OF_KIND[layer.kind]),
+        "direction": str(layer.direction),
+        "input_size": layer.input_size,
+        "hidden_size": layer.hidden_size,
+        "regime": None if verdict is None else str(verdict.regime),
+        "rate_nats_per_step": None if verdict is None else finite(verdict.rate),
+        "horizon": None if verdict is None else verdict.horizon,
+        "null_because": NOT_DRIVEN if verdict is None else None,
+    }

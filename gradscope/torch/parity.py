@@ -1,0 +1,165 @@
+"""A layer from a file once more, in PyTorch: its states and Jacobians to hold ours against.
+
+The studied layer goes step by step through ``RNNCell``, ``GRUCell`` or ``LSTMCell``, whose Jacobian
+``torch.func.jacrev`` takes; the whole stack goes once through ``nn.RNN``, ``nn.GRU`` or
+``nn.LSTM``. Both are built from the arrays of the file, in float64, on the CPU.
+"""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from gradscope.arrays import FloatArray
+from gradscope.jacobians.cell_chain import cell_chain
+from gradscope.learning.differences import relative_deviation
+from gradscope.model.trajectory import Trajectory
+from gradscope.names import ActivationName, CellName, StateName
+from gradscope.study.check import CheckRow
+from gradscope.study.given import Given
+from gradscope.weights.cells import Settled
+from gradscope.weights.layers import Direction, RecurrentLayer
+
+TOLERANCE = 1e-10
+"""Two ways to the same float64 numbers: rounding, as it grows over the steps."""
+
+MOST_JACOBIANS = 8
+"""Steps whose Jacobian is compared, spread evenly."""
+
+CELLS = {CellName.ELMAN: "RNN", CellName.GRU: "GRU", CellName.LSTM: "LSTM"}
+
+
+def can_compute(settled: Settled) -> bool:
+    """Whether PyTorch has a layer of these equations."""
+    if settled.cell is CellName.ELMAN:
+        plain = settled.leak == 1.0 and settled.state is StateName.POST
+        return plain and settled.activation in (ActivationName.TANH, ActivationName.RELU)
+    return settled.activation is ActivationName.TANH and settled.reset_after is not False
+
+
+def parity_rows(given: Given) -> tuple[CheckRow, ...]:
+    """Compare a network from a file with PyTorch: states, Jacobians, and what its stack puts out.
+
+    Parameters
+    ----------
+    given : Given
+        Of a kind that PyTorch has; see ``can_compute``.
+
+    Returns
+    -------
+    tuple of CheckRow
+        With the worst deviation of each, relative to the largest number.
+    """
+    course = given.courses[given.subject.title]
+    chain = cell_chain(given.params, course)
+    cell = _cell(given.subject, given.settled)
+    steps = np.unique(np.rint(np.linspace(1, course.n_steps, MOST_JACOBIANS)).astype(int))
+    ours = np.stack([chain.jacobian(int(step))[0] for step in steps])
+    theirs = np.stack([_jacobian(cell, course, int(step)) for step in steps])
+    n_states, n_jacobians = course.n_steps, steps.size
+    return (
+        CheckRow(
+            f"{n_states} states of {given.subject.title}",
+            f"torch.nn.{CELLS[given.settled.cell]}Cell",
+            relative_deviation(course.states[1:], _states(cell, course)),
+            TOLERANCE,
+        ),
+        CheckRow(
+            f"{n_jacobians} Jacobians of {given.subject.title}",
+            "torch.func.jacrev",
+            relative_deviation(ours, theirs),
+            TOLERANCE,
+        ),
+        CheckRow(
+            f"outputs of all layers of {given.subject.name}",
+            f"torch.nn.{CELLS[given.settled.cell]}",
+            relative_deviation(_our_outputs(given), _outputs(given)),
+            TOLERANCE,
+        ),
+    )
+
+
+def _tensor(array: FloatArray) -> torch.Tensor:
+    return torch.tensor(np.ascontiguousarray(array), dtype=torch.float64)
+
+
+def _nonlinearity(settled: Settled) -> dict[str, str]:
+    return {"nonlinearity": str(settled.activation)} if settled.cell is CellName.ELMAN else {}
+
+
+def _weights(layer: RecurrentLayer) -> dict[str, torch.Tensor]:
+    """Return a layer's arrays under PyTorch's names; a bias that is missing is 0."""
+    none = np.zeros(layer.recurrent_weights.shape[0])
+    return {
+        "weight_ih": _tensor(layer.input_weights),
+        "weight_hh": _tensor(layer.recurrent_weights),
+        "bias_ih": _tensor(none if layer.input_bias is None else layer.input_bias),
+        "bias_hh": _tensor(none if layer.recurrent_bias is None else layer.recurrent_bias),
+    }
+
+
+def _cell(layer: RecurrentLayer, settled: Settled) -> Any:
+    made = getattr(torch.nn, f"{CELLS[settled.cell]}Cell")
+    sizes = (layer.input_size, layer.hidden_size)
+    cell = made(*sizes, dtype=torch.float64, device="cpu", **_nonlinearity(settled))
+    cell.load_state_dict(_weights(layer))
+    return cell.requires_grad_(requires_grad=False)
+
+
+def _step(cell: Any, inputs: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
+    """Return s_t from x_t and s_{t−1}, the whole state (…,S)."""
+    if isinstance(cell, torch.nn.LSTMCell):
+        hidden, memory = state[..., : cell.hidden_size], state[..., cell.hidden_size :]
+        return torch.cat(cell(inputs, (hidden, memory)), dim=-1)
+    after: torch.Tensor = cell(inputs, state)
+    return after
+
+
+def _states(cell: Any, course: Trajectory) -> FloatArray:
+    """Return s_1 … s_T (T,B,S), each from the one before as PyTorch had it."""
+    state, states = _tensor(course.states[0]), []
+    for inputs in _tensor(course.inputs):
+        state = _step(cell, inputs, state)
+        states.append(state)
+    found: FloatArray = torch.stack(states).numpy()
+    return found
+
+
+def _jacobian(cell: Any, course: Trajectory, step: int) -> FloatArray:
+    """Return ∂s_t/∂s_{t−1} (S,S) of the first sequence."""
+    inputs, before = _tensor(course.inputs[step - 1, 0]), _tensor(course.states[step - 1, 0])
+    found: FloatArray = torch.func.jacrev(lambda state: _step(cell, inputs, state))(before).numpy()
+    return found
+
+
+def _outputs(given: Given) -> FloatArray:
+    """Return what the fused module of the whole stack puts out, (T,B,H) or (T,B,2H)."""
+    lowest = given.stack[0][0][0]
+    module = getattr(torch.nn, CELLS[given.settled.cell])(
+        lowest.input_size,
+        lowest.hidden_size,
+        len(given.stack),
+        bidirectional=len(given.stack[0]) == 2,
+        dtype=torch.float64,
+        device="cpu",
+        **_nonlinearity(given.settled),
+    )
+    arrays = {
+        f"{name}_l{layer.layer}{'_reverse' if layer.direction is Direction.BACKWARD else ''}": each
+        for depth in given.stack
+        for layer, _ in depth
+        for name, each in _weights(layer).items()
+    }
+    module.load_state_dict(arrays)
+    with torch.no_grad():
+        found: FloatArray = module(_tensor(given.inputs))[0].numpy()
+    return found
+
+
+def _our_outputs(given: Given) -> FloatArray:
+    """Return what the top of our stack puts out, both directions in the order of the sequence."""
+    halves = []
+    for layer, _ in given.stack[-1]:
+        hidden = given.courses[layer.title].hidden[1:]
+        halves.append(hidden[::-1] if layer.direction is Direction.BACKWARD else hidden)
+    return np.concatenate(halves, axis=2)
