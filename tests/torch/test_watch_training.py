@@ -1,4 +1,4 @@
-"""A watched training: alerts, what is not finite, unclipped norms, Cells, and nothing left behind."""
+"""A watched training: alerts, numbers that are not finite, unclipped norms, Cells, nothing left."""
 
 import copy
 import gc
