@@ -6,6 +6,7 @@ place with the next step of the optimizer. Source: PyTorch 2.13, ``torch.nn.modu
 """
 
 from dataclasses import dataclass
+from math import inf, isfinite
 from types import MappingProxyType
 from typing import Any
 
@@ -131,17 +132,32 @@ def n_sequences(call: Call) -> int:
     return int(call.inputs.shape[1 if time_first else 0])
 
 
-def step_sums(call: Call) -> tuple[FloatArray, Tensor]:
-    """Return time steps (N,), from 1, and sums over the outputs of a layer at each: not finite
-    where one of these is not. The sums stay where the outputs are.
+def output_sizes(call: Call) -> Tensor | None:
+    """Return max |output| at each time step (N,), where the outputs are: infinite, or no number,
+    where one of these is. None where all are known to be finite.
     """
     output = call.output[0]
     if isinstance(output, PackedSequence):
-        steps = np.repeat(np.arange(1.0, output.batch_sizes.numel() + 1), output.batch_sizes)
-        return steps, output.data.detach().sum(dim=1, dtype=torch.float64)
-    time = 1 if output.ndim == 3 and call.module.batch_first else 0
-    others = tuple(dim for dim in range(output.ndim) if dim != time)
-    return np.arange(1.0, output.shape[time] + 1), output.detach().sum(others, dtype=torch.float64)
+        output = output.data
+    output = output.detach()
+    # A CPU has the sum at once, and for less than the sizes.
+    if output.device.type == "cpu" and isfinite(output.sum()):
+        return None
+    others = tuple(dim for dim in range(output.ndim) if dim != _time_axis(call, output))
+    sizes: Tensor = torch.linalg.vector_norm(output, ord=inf, dim=others)
+    return sizes
+
+
+def time_steps(call: Call) -> FloatArray:
+    """Return the time step, from 1, of each size in ``output_sizes``."""
+    output = call.output[0]
+    if isinstance(output, PackedSequence):
+        return np.repeat(np.arange(1.0, output.batch_sizes.numel() + 1), output.batch_sizes)
+    return np.arange(1.0, output.shape[_time_axis(call, output)] + 1)
+
+
+def _time_axis(call: Call, output: Tensor) -> int:
+    return 1 if output.ndim == 3 and call.module.batch_first else 0
 
 
 def layer_sample(titles: tuple[str, ...], step: int, call: Call, count: int) -> Sample:

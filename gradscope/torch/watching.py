@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from math import hypot, isfinite
+from math import hypot, inf, isfinite
 from typing import Any, Self
 
 import numpy as np
@@ -43,9 +43,10 @@ from gradscope.torch.reading import (
     kind_of,
     layer_sample,
     n_sequences,
+    output_sizes,
     recurrent_kind,
     refusal_of,
-    step_sums,
+    time_steps,
 )
 from gradscope.weights.torch_layers import unwrapped
 
@@ -57,7 +58,7 @@ def watch(
     log: Log = None,
     *,
     sequences: int = 4,
-    share: float | None = 0.05,
+    share: float | None = 0.04,
     thresholds: Thresholds | None = None,
     scaler: "torch.amp.GradScaler | None" = None,
 ) -> "Watch":
@@ -296,8 +297,8 @@ class Watch:
         bad = [name for name, value in values.items() if not isfinite(value)]
         self.journal.gradient(step, hypot(*values.values()), bad[0] if bad else "")
 
-    def _read_sums(self, name: str, step: int, time_steps: FloatArray, sums: Tensor) -> None:
-        bad = ~torch.isfinite(sums)
+    def _read_sizes(self, name: str, step: int, time_steps: FloatArray, sizes: Tensor) -> None:
+        bad = ~torch.isfinite(sizes)
         if bad.any():
             time_step = int(time_steps[int(bad.to(torch.uint8).argmax())])
             self.journal.not_finite(NonFinite(step, name, Quantity.OUTPUT, time_step))
@@ -305,10 +306,11 @@ class Watch:
     def _saw_layer(self, name: str, call: Call) -> None:
         steps, module = self._steps, call.module
         steps.begin(name, graded=call.graded, end_last=self._end_step)
-        time_steps, sums = step_sums(call)
-        self._unread.append(partial(self._read_sums, name, steps.now, time_steps, sums))
+        sizes, at = output_sizes(call), time_steps(call)
+        if sizes is not None:
+            self._unread.append(partial(self._read_sizes, name, steps.now, at, sizes))
         titles = _titles(name, module)
-        guess = steps.guess(kind_of(module), module.hidden_size, int(time_steps[-1]), len(titles))
+        guess = steps.guess(kind_of(module), module.hidden_size, int(at[-1]), len(titles))
         count = steps.due(name, guess, n_sequences(call))
         if count:
             started = clock()
@@ -330,8 +332,10 @@ class Watch:
         if course.kept is not None:
             course.kept.steps.append(cell_step(call, course.n_kept))
         returned = call.output if isinstance(call.output, tuple) else (call.output,)
-        sums, here = returned[0].detach().sum(dtype=torch.float64)[None], course.n_steps + 1
-        self._unread.append(partial(self._read_sums, name, steps.now, np.array([here]), sums))
+        here, size = course.n_steps + 1, torch.linalg.vector_norm(returned[0].detach(), ord=inf)
+        self._unread.append(
+            partial(self._read_sizes, name, steps.now, np.array([here]), size[None])
+        )
         last = tuple(each.detach() for each in returned)
         self._courses[name] = _Course(here, last, course.kept, course.n_kept)
 
