@@ -7,7 +7,7 @@ compared: each backend of Keras has its own way to them.
 
 from typing import Any
 
-import keras  # type: ignore[import-untyped]
+import keras
 import numpy as np
 
 from gradscope.arrays import FloatArray

@@ -107,3 +107,27 @@ class Regime(StrEnum):
     STABLE = "stable"
     MIXED = "mixed"
     TRANSIENT = "transient"
+
+
+class PanelName(StrEnum):
+    """One panel of a report."""
+
+    PROFILE = "profile"
+    CAUSES = "causes"
+    GRADIENT = "gradient"
+    SLOPES = "slopes"
+    SATURATION = "saturation"
+    TRAINING = "training"
+    MAP = "map"
+    SINGULAR = "singular"
+    SHARES = "shares"
+    LYAPUNOV = "lyapunov"
+    EIGENVALUES = "eigenvalues"
+    THEORY = "theory"
+
+
+class ColumnWidth(StrEnum):
+    """Widths that journals ask for: one column of two, or both."""
+
+    SINGLE = "single"
+    DOUBLE = "double"

@@ -1,7 +1,8 @@
 """Run every sample anew: ``make samples``.
 
-Each folder here holds a ``command``, as one would type it at the top of the repository, and what it
-wrote: ``run.json`` and ``report.png``. The table in this folder's README is made from them.
+Each folder here holds a ``command``, as one would type it at the top of the repository (a line
+each, where there are several), and what it wrote: ``run.json`` and ``report.png``. The table in
+this folder's README is made from them.
 """
 
 import json
@@ -22,21 +23,25 @@ LESSONS = {
     "exploding": "a chaotic net: the gradient explodes, though far slower than the bound allows",
     "lengths": "tanh against sigmoid over lengths: sigmoid's memory ends after 5 steps, however "
     "long the sequence",
+    "phase-diagram": "468 nets over gain and length: a sigmoid net shrinks everywhere, a tanh net "
+    "has an island where the gradient grows",
     "sunspots": "a real series: the net beats repeating the last value, and the gradient is fine",
 }
 
 
-def commands() -> dict[str, list[str]]:
-    """Return the words of every sample's command, by folder."""
+def commands() -> dict[str, list[list[str]]]:
+    """Return the words of every sample's commands, by folder."""
     return {
-        path.parent.name: shlex.split(path.read_text(encoding="utf-8"))
+        path.parent.name: [shlex.split(line) for line in path.read_text("utf-8").splitlines()]
         for path in sorted(SAMPLES.glob("*/command"))
     }
 
 
 def run(words: list[str]) -> None:
     """Run a sample's command at the top of the repository; it leaves its files in its folder."""
-    arguments = [sys.executable, "-m", "gradscope", *words[1:], "--force"]
+    # A sweep goes on where it stopped; every other command writes anew.
+    anew = [] if words[1] == "sweep" else ["--force"]
+    arguments = [sys.executable, "-m", "gradscope", *words[1:], *anew]
     subprocess.run(arguments, cwd=TOP, check=True)  # noqa: S603 (our own commands)
 
 
@@ -48,6 +53,12 @@ def outcome(document: dict[str, Any]) -> str:
         return "; ".join(
             f"{name} at {cell['steps']} steps: {cell['rate_nats_per_step']:.3f} nats a step"
             for name, cell in last.items()
+        )
+    if document["schema"] == "gradscope.sweep-report":
+        return "; ".join(
+            f"{group['activation']}: {group['vanishing']} of {group['cells']} cells vanish, "
+            f"{group['exploding']} explode"
+            for group in document["groups"]
         )
     verdict = document["stages"][-1]["verdict"]
     horizon = verdict["horizon"] or f"beyond {verdict['max_lag']}"
@@ -64,7 +75,7 @@ def table() -> str:
         "them anew, and a test replays each and compares verdicts and numbers. The series is",
         "described in [data](data/README.md).",
         "",
-        "| sample | what it shows | outcome after training |",
+        "| sample | what it shows | outcome |",
         "| --- | --- | --- |",
     ]
     for name in commands():
@@ -72,15 +83,18 @@ def table() -> str:
         lesson = LESSONS[name]
         rows.append(f"| [{name}]({name}/report.png) | {lesson} | {outcome(document)} |")
     rows += ["", "## Commands", ""]
-    for name, words in commands().items():
-        rows += [f"**{name}**", "", "```bash", shlex.join(words), "```", ""]
+    for name, lines in commands().items():
+        rows += [f"**{name}**", "", "```bash", *(shlex.join(words) for words in lines), "```", ""]
     return "\n".join(rows)
 
 
 def main() -> None:
     """Run all samples and write the table."""
-    for words in commands().values():
-        run(words)
+    for store in SAMPLES.glob("*/sweep.db"):
+        store.unlink()
+    for lines in commands().values():
+        for words in lines:
+            run(words)
     (SAMPLES / "README.md").write_text(table(), encoding="utf-8")
 
 

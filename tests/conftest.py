@@ -1,5 +1,8 @@
 """What several folders of tests hold the code against."""
 
+import importlib
+import os
+import shutil
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -7,6 +10,19 @@ import autograd.numpy as anp  # type: ignore[import-untyped]
 import pytest
 
 from gradscope.names import ActivationName
+
+REQUIRED = tuple(os.environ.get("GRADSCOPE_REQUIRE", "").split())
+"""What must be there, so that no test skips for want of it: set in CI."""
+
+
+def pytest_configure() -> None:
+    """Refuse to run where something required is missing: its tests would only skip."""
+    for name in REQUIRED:
+        if name == "chromium":
+            if shutil.which(name) is None:
+                raise pytest.UsageError(f"{name} is required here (GRADSCOPE_REQUIRE)")
+        else:
+            importlib.import_module(name)
 
 
 @pytest.fixture(scope="session")

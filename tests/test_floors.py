@@ -55,7 +55,7 @@ THIRD_PARTIES: Mapping[str, Callable[[PurePosixPath], bool]] = {
     "scipy": lambda path: path.parent.name == "weights",
     "dask": lambda path: path == PurePosixPath(PACKAGE, "study", "executors.py"),
     "distributed": lambda path: path == PurePosixPath(PACKAGE, "study", "executors.py"),
-    "torch": lambda path: path == PurePosixPath(PACKAGE, "torch.py"),
+    "torch": lambda path: room(path) == "torch",
     "keras": lambda path: path == PurePosixPath(PACKAGE, "keras.py"),
 }
 """Who may import what; whatever is not listed (``click`` above all) nobody may."""
@@ -281,7 +281,7 @@ def test_one_import_on_the_wrong_floor_is_found(path: str, line: str, said: str)
         ("report/figures.py", "if TYPE_CHECKING:\n    from matplotlib.figure import Figure"),
         ("study/executors.py", "def f():\n    from distributed import Client"),
         ("weights/keras.py", "import h5py\nfrom gradscope.model.cells import ElmanParameters"),
-        ("torch.py", "import torch\nfrom gradscope.study.config import Settings"),
+        ("torch/reading.py", "import torch\nfrom gradscope.study.config import Settings"),
         ("cli/app.py", "import typer\nimport rich.console"),
     ],
 )

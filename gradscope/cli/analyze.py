@@ -4,15 +4,28 @@ share.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from gradscope.cli.command import Call, MapsWeights, takes_settings, weights_of
-from gradscope.cli.options import FailOn, FailWhen, Figure, Load, Save, WeightsFile
+from gradscope.cli.options import (
+    FailOn,
+    FailWhen,
+    Figure,
+    Given,
+    Html,
+    Load,
+    Panel,
+    PanelWidth,
+    Save,
+    WeightsFile,
+)
 from gradscope.cli.output import Place, note, progress_bar, show
-from gradscope.names import Regime
+from gradscope.errors import SettingError
+from gradscope.names import ColumnWidth, PanelName, Regime
 from gradscope.report.files import write_whole
 
 if TYPE_CHECKING:
@@ -33,6 +46,18 @@ EXAMPLES = """\
 EXIT_CHECK_FAILED = 1
 EXIT_INTERRUPTED = 130
 
+PANELS_OF_LOOKS: dict[str, tuple[PanelName, ...]] = {
+    "map": (PanelName.MAP,),
+    "shares": (PanelName.SHARES,),
+    "spectrum": (
+        PanelName.SINGULAR,
+        PanelName.LYAPUNOV,
+        PanelName.EIGENVALUES,
+        PanelName.THEORY,
+    ),
+}
+"""Panels that show a closer look, by the setting that takes it."""
+
 FAILING: dict[FailOn, tuple[Regime, ...]] = {
     FailOn.VANISHING: (Regime.VANISHING, Regime.TRANSIENT),
     FailOn.EXPLODING: (Regime.EXPLODING,),
@@ -45,34 +70,56 @@ def register(app: typer.Typer) -> None:
     app.command("analyze", epilog=EXAMPLES, cls=MapsWeights)(analyze)
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Files:
+    """What an analysis leaves beside its page: a picture (or one panel of it), a run, a report."""
+
+    figure: Path | None = None
+    save: Path | None = None
+    html: Path | None = None
+    panel: PanelName | None = None
+    width: ColumnWidth = ColumnWidth.DOUBLE
+
+
 @takes_settings()
-def analyze(
+def analyze(  # noqa: PLR0913, PLR0917 (a parameter is an option)
     call: Call,
     file: WeightsFile = None,
     load: Load = None,
     png: Figure = None,
+    panel: Panel = None,
+    width: PanelWidth = ColumnWidth.DOUBLE,
+    html: Html = None,
     save: Save = None,
     fail_on: FailWhen = None,
 ) -> None:
     """Train a recurrent net or take one from a file, multiply its Jacobians, and say what its
     gradient does and why.
     """
-    call.prepare(save, figure=png)
-    settings = call.settings(load=load, **weights_of(file))
-    analysis = run_analysis(call.place, settings, png, save)
+    call.prepare(save, html, figure=png)
+    settings = call.settings(load=load, **weights_of(file), **_looks_of(panel))
+    if panel is not None and png is None:
+        raise SettingError(f"--panel is {panel}, but no picture is asked for; add --png FILE")
+    analysis = run_analysis(call.place, settings, Files(png, save, html, panel, width))
     leave(analysis, fail_on)
 
 
-def run_analysis(
-    place: Place, settings: "Settings", figure: Path | None, save: Path | None
-) -> "Analysis":
-    """Analyze, show the page, write picture and run; return what was found."""
+def _looks_of(panel: PanelName | None) -> Given:
+    """Return the closer look that a panel shows, as a setting."""
+    for look, panels in PANELS_OF_LOOKS.items():
+        if panel in panels:
+            return {look: True}
+    return {}
+
+
+def run_analysis(place: Place, settings: "Settings", files: Files) -> "Analysis":
+    """Analyze, show the page, write picture, run and report; return what was found."""
     from gradscope.study.study import analyze as run
 
     with training_bar(settings) as watch, map_bar(settings) as progress:
         analysis = run(settings, watch=watch, progress=progress)
     show_analysis(place, analysis)
-    write_files(analysis, figure, save, force=place.force)
+    write_files(analysis, files, force=place.force)
     return analysis
 
 
@@ -90,20 +137,31 @@ def show_analysis(place: Place, analysis: "Analysis") -> None:
     )
 
 
-def write_files(
-    analysis: "Analysis", figure: Path | None, save: Path | None, *, force: bool
-) -> None:
-    """Write the picture and the saved run, where asked for."""
-    if save is not None:
+def write_files(analysis: "Analysis", files: Files, *, force: bool) -> None:
+    """Write the saved run, the picture and the report, where asked for."""
+    if files.save is not None:
         from gradscope.study.archive import archive_bytes
 
-        write_whole(save, archive_bytes(analysis), force=force)
-        note(f"wrote {save}")
-    if figure is not None:
-        from gradscope.report.figures import analysis_picture
+        _write(files.save, archive_bytes(analysis), force=force)
+    if files.figure is not None:
+        _write(files.figure, _picture(analysis, files, files.figure.suffix.lower()), force=force)
+    if files.html is not None:
+        from gradscope.report.html import analysis_html
 
-        write_whole(figure, analysis_picture(analysis, figure.suffix.lower()), force=force)
-        note(f"wrote {figure}")
+        _write(files.html, analysis_html(analysis).encode(), force=force)
+
+
+def _picture(analysis: "Analysis", files: Files, suffix: str) -> bytes:
+    from gradscope.report.figures import analysis_picture, panel_picture
+
+    if files.panel is None:
+        return analysis_picture(analysis, suffix)
+    return panel_picture(analysis, files.panel, suffix, files.width)
+
+
+def _write(path: Path, content: bytes, *, force: bool) -> None:
+    write_whole(path, content, force=force)
+    note(f"wrote {path}")
 
 
 @contextmanager

@@ -57,7 +57,7 @@ def framework_rows(settings: "Settings") -> "tuple[CheckRow, ...]":
         if keras:
             from gradscope.keras import can_compute, parity_rows
         else:
-            from gradscope.torch import can_compute, parity_rows
+            from gradscope.torch.parity import can_compute, parity_rows
     except ImportError:
         note(f"not compared with {name}: it is not installed; pip install {PACKAGE[name]}")
         return ()

@@ -15,10 +15,12 @@ import typer
 from gradscope.names import (
     ActivationName,
     CellName,
+    ColumnWidth,
     GateName,
     InitializerName,
     MissingCells,
     OptimizerName,
+    PanelName,
     StateName,
     TaskName,
 )
@@ -260,6 +262,34 @@ Figure = Annotated[
         "--svg",
         "--pdf",
         help="Draw the report; .png, .svg or .pdf by the name's ending.",
+        rich_help_panel=OUTPUT,
+        metavar="FILE",
+    ),
+]
+Panel = Annotated[
+    PanelName | None,
+    typer.Option(
+        "--panel",
+        help=f"Draw one panel alone, for a paper: {', '.join(PanelName)}.",
+        rich_help_panel=OUTPUT,
+        metavar="WORD",
+    ),
+]
+PanelWidth = Annotated[
+    ColumnWidth,
+    typer.Option(
+        "--width",
+        help="Width of the panel, in columns of a paper: single, double (default double).",
+        rich_help_panel=OUTPUT,
+        metavar="WORD",
+        show_default=False,
+    ),
+]
+Html = Annotated[
+    Path | None,
+    typer.Option(
+        "--html",
+        help="Write the whole report as one self-contained page.",
         rich_help_panel=OUTPUT,
         metavar="FILE",
     ),

@@ -5,11 +5,11 @@ from typing import Annotated
 
 import typer
 
-from gradscope.cli.analyze import leave, run_analysis
+from gradscope.cli.analyze import Files, leave, run_analysis
 from gradscope.cli.check import run_check
 from gradscope.cli.command import takes_place
 from gradscope.cli.compare import Axes, run_comparison
-from gradscope.cli.options import Figure, Save
+from gradscope.cli.options import Figure, Html, Save
 from gradscope.cli.output import Place, note, prepare_files, require_stdout
 from gradscope.cli.spectrum import run_spectrum
 from gradscope.cli.train import run_training
@@ -39,15 +39,18 @@ def rerun(
         typer.Argument(help="A picture, .json or .npz that gradscope wrote.", metavar="FILE"),
     ],
     png: Figure = None,
+    html: Html = None,
     save: Save = None,
 ) -> None:
     """Run again what made a picture, a document or a saved run: the same numbers come out."""
     if place.to_stdout:
         require_stdout()
-    prepare_files((place.output, save), force=place.force, figure=png)
+    prepare_files((place.output, save, html), force=place.force, figure=png)
     from gradscope.report.recipe import MadeBy, read_recipe
 
     recipe = read_recipe(file)
+    if recipe.command is not MadeBy.ANALYZE:
+        _refuse(html, "--html", f"what {recipe.command} makes")
     if recipe.of_another_version:
         note(f"warning: {file} was made by gradscope {recipe.version}; numbers may differ")
     if recipe.command is MadeBy.COMPARE:
@@ -63,7 +66,7 @@ def rerun(
         _refuse(save or png, "a picture or --save", "a check")
         run_check(place, recipe.settings)
     else:
-        leave(run_analysis(place, recipe.settings, png, save))
+        leave(run_analysis(place, recipe.settings, Files(png, save, html)))
 
 
 def _refuse(path: Path | None, option: str, made: str) -> None:

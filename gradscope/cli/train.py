@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from gradscope.cli.analyze import leave, write_files
+from gradscope.cli.analyze import Files, leave, write_files
 from gradscope.cli.command import Call, takes_settings
 from gradscope.cli.options import Figure, Load, Save
 from gradscope.cli.output import Place, note, progress_bar, show
@@ -73,7 +73,7 @@ def run_training(
         lambda: training_document(analysis, seen),
         lambda: (CHECKPOINT_COLUMNS, checkpoint_rows(analysis, seen)),
     )
-    write_files(analysis, figure, save, force=place.force)
+    write_files(analysis, Files(figure, save), force=place.force)
     leave(analysis)
 
 

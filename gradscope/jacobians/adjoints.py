@@ -11,6 +11,7 @@ import numpy as np
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.data.sequences import Targets
 from gradscope.jacobians.cell_chain import cell_chain
+from gradscope.jacobians.scale import LOG_2, rescaled
 from gradscope.learning.bptt import entering_errors
 from gradscope.learning.losses import step_errors
 from gradscope.model.cells import Cell
@@ -42,7 +43,7 @@ def log_adjoint_norms(params: Cell, trajectory: Trajectory, targets: Targets) ->
     log_norms = np.empty((trajectory.n_steps + 1, trajectory.n_sequences))
     for step, rows, exponents in scaled_adjoints(params, trajectory, targets):
         with np.errstate(divide="ignore"):
-            log_norms[step] = np.log(np.linalg.norm(rows, axis=1)) + exponents * np.log(2.0)
+            log_norms[step] = np.log(np.linalg.norm(rows, axis=1)) + exponents * LOG_2
     half: FloatArray = 0.5 * np.logaddexp.reduce(2.0 * log_norms, axis=1)
     return half
 
@@ -64,7 +65,7 @@ def scaled_adjoints(
             rows = chain.pull_back(rows, step + 1)
         if step > 0:
             rows, exponents = _add(rows, exponents, entering[step - 1][:, None, :])
-        rows, exponents = _rescale(rows, exponents)
+        rows, exponents = rescaled(rows, exponents)
         yield step, rows[:, 0], exponents
 
 
@@ -77,9 +78,3 @@ def _add(
     common = np.where(empty, 0, np.where(present, np.maximum(exponents, 0), exponents))
     shifted = np.ldexp(rows, (exponents - common)[:, None, None])
     return shifted + np.ldexp(entering, np.where(present, -common, 0)[:, None, None]), common
-
-
-def _rescale(rows: FloatArray, exponents: IntArray) -> tuple[FloatArray, IntArray]:
-    """Bring the largest entry of each sequence to [½, 1) and count the power of two."""
-    shift = np.frexp(np.max(np.abs(rows), axis=(1, 2)))[1].astype(np.int64)
-    return np.ldexp(rows, -shift[:, None, None]), exponents + shift

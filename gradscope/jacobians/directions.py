@@ -12,6 +12,7 @@ import numpy as np
 
 from gradscope.arrays import BoolArray, FloatArray, IntArray
 from gradscope.jacobians.chain import Chain
+from gradscope.jacobians.scale import LOG_2, rescaled
 
 BLOCK = 4
 """Vectors iterated at a time: three that may change places, and a random one, drawn anew at each
@@ -79,9 +80,7 @@ class _RightFactor:
         """Go one lag further back: R ← R J_{T−ℓ}, scaled, and compressed now and then."""
         self.rows = self._chain.pull_back(self.rows, self._chain.n_steps - self.lag)
         self.lag += 1
-        shift = np.frexp(np.max(np.abs(self.rows), axis=(1, 2)))[1].astype(np.int64)
-        self.rows = np.ldexp(self.rows, -shift[:, None, None])
-        self.exponents += shift
+        self.rows, self.exponents = rescaled(self.rows, self.exponents)
         if self.lag >= self._next_qr:
             self._compress()
             fill = self.rows.shape[1] / self.rows.shape[2]
@@ -112,7 +111,7 @@ class _RightFactor:
             directions[sequence] = np.linalg.svd(self.rows[sequence])[2][0]
         lengths = np.linalg.norm(self.rows @ directions[:, :, None], axis=(1, 2))
         with np.errstate(divide="ignore"):
-            return directions, np.log(lengths) + self.exponents * np.log(2.0)
+            return directions, np.log(lengths) + self.exponents * LOG_2
 
     def _iterate(self) -> tuple[FloatArray, BoolArray]:
         """One round: left block to right block and back; return v and where σ_max has settled."""

@@ -17,6 +17,7 @@ of one round of a tournament share no row, so that each round is one array opera
 import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
+from gradscope.jacobians.scale import LOG_2
 
 MOST_SWEEPS = 30
 """LAPACK's limit in ``dgesvj``; graded triangles take two to eight."""
@@ -53,7 +54,7 @@ def log_singular_values(exponents: IntArray, rows: FloatArray) -> FloatArray:
         Nats.
     """
     lengths = np.linalg.norm(rows, axis=1)
-    logs = np.log(lengths) + exponents * np.log(2.0)
+    logs = np.log(lengths) + exponents * LOG_2
     units = rows / lengths[:, None]
     size = logs.size
     tolerance = np.sqrt(size) * np.finfo(np.float64).eps

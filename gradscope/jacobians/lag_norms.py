@@ -22,9 +22,9 @@ from gradscope.jacobians.rank_adaptive import (
     drop_within,
     truncation_error,
 )
+from gradscope.jacobians.scale import LOG_2
 from gradscope.shown import Shown
 
-LOG_2 = float(np.log(2.0))
 # Shares of the tolerance.
 SHARE_OF_TRUNCATION = 0.7
 SHARE_OF_ITERATION = 0.3

@@ -2,14 +2,16 @@
 
 σ_max(R)² is the largest eigenvalue of the symmetric R Rᵀ (r,r). A few rows: R Rᵀ is formed and
 squared until its leading eigenvalue is alone. Many rows: Lanczos iteration, which only multiplies
-by R and Rᵀ, with full reorthogonalisation. Its error is known as it runs: a Ritz value θ of
-residual ρ is off by at most ρ. (By ρ²/gap, too, but a gap is not to be had: where two eigenvalues
-all but coincide, Lanczos sees one for a long time. For the same reason it starts at random, not
-from the vector of the last lag, which would hide another that has just overtaken it.) Source:
+by R Rᵀ (or, where R is not thin, by R and Rᵀ), with full reorthogonalisation. Its error is known as
+it runs: a Ritz value θ of residual ρ is off by at most ρ. (By ρ²/gap, too, but a gap is not to be
+had: where two eigenvalues all but coincide, Lanczos sees one for a long time. For the same reason
+it starts at random, not from the vector of the last lag, which would hide another that has just
+overtaken it.) Source:
 Golub & Van Loan (2013), sections 8.2 and 10.1; Parlett (1998), sections 4.5 and 13.2.
 """
 
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
@@ -19,6 +21,8 @@ from gradscope.arrays import FloatArray
 FEW_ROWS = 32
 # Up to so many entries of R Rᵀ in all, LAPACK's eigenvalues are there before the squaring begins.
 FEW_ENTRIES = 4096
+# Up to this part of S rows, R Rᵀ is formed once: its products read less memory than those of R.
+THIN = 0.5
 MOST_SQUARINGS = 10
 # Each squaring doubles the digits: full precision costs one more than six digits.
 SQUARED_OUT = 1e-13
@@ -57,7 +61,8 @@ def leading_singular_values(rows: FloatArray, accuracy: float, likely_steps: int
     Notes
     -----
     Deterministic: the start has a seed of its own. Cost: r²S + O(r³) for few rows, 4rS a step
-    otherwise, about 5 to 30 steps; what is not reached in 60 goes to LAPACK.
+    otherwise (2r², and r²S once, where R is thin), about 5 to 30 steps; what is not reached in 60
+    goes to LAPACK.
     """
     if rows.shape[1] <= FEW_ROWS:
         return _of_few_rows(rows)
@@ -116,8 +121,9 @@ class _Krylov:
     def __init__(self, rows: FloatArray) -> None:
         count, n_rows, _ = rows.shape
         self._rng = np.random.default_rng(START_SEED)
-        self._rows = rows
-        self._columns = rows.swapaxes(1, 2)
+        columns = rows.swapaxes(1, 2)
+        thin = n_rows <= THIN * rows.shape[2]
+        self._factors = (rows @ columns,) if thin else (rows, columns)
         self.size = 0
         self._basis = np.empty((count, MOST_STEPS + 1, n_rows))
         start = self._rng.standard_normal(n_rows)
@@ -130,7 +136,7 @@ class _Krylov:
         """Multiply the last vector by R Rᵀ and keep what is new in it."""
         step, known = self.size, self._basis[:, : self.size + 1]
         across = known.swapaxes(1, 2)
-        image = (known[:, -1:] @ self._rows) @ self._columns
+        image = reduce(np.matmul, self._factors, known[:, -1:])
         along = image @ across
         self._diagonal[:, step] = along[:, 0, -1]
         remainder = image - along @ known

@@ -34,11 +34,11 @@ PROBE_SEED = 20240612
 # Several drops count at any time, and the largest of s random numbers exceeds their mean.
 SHARE_OF_DROP = 0.35
 FIRST_COMPRESSION = 5
-# The rows of a stretch start at a scale of 2**±50, may grow to 2**250 and shrink to 2**-450: their
+# The rows of a stretch start at a scale of 2**±50, may grow to 2**450 and shrink to 2**-450: their
 # squares stay ordinary numbers.
 LARGEST_OFFSET = 50
-LARGEST_GROWTH = 200
-SMALLEST_PEAK = 2.0**-LARGEST_GROWTH
+LARGEST_GROWTH = 400
+SMALLEST_PEAK = 2.0**-200
 # Beyond this a power of two is no longer an ordinary number.
 SMALLEST_SHIFT = -1000
 LEAST_WORKSPACE = 2**18

@@ -11,7 +11,8 @@ import numpy as np
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain
-from gradscope.jacobians.lag_norms import LOG_2, LagNorms
+from gradscope.jacobians.lag_norms import LagNorms
+from gradscope.jacobians.scale import LOG_2, rescaled
 
 
 class ScaledProduct:
@@ -23,16 +24,14 @@ class ScaledProduct:
         self._chain = chain
         self.lag = 0
         self.matrices = np.repeat(np.eye(chain.state_size)[None], chain.n_sequences, axis=0)
-        self.exponents = np.zeros(chain.n_sequences, dtype=np.int64)
+        self.exponents: IntArray = np.zeros(chain.n_sequences, dtype=np.int64)
 
     def extend_to(self, lag: int) -> None:
         """Go further back, to a lag of ℓ: P_{ℓ+1} = P_ℓ J_{T−ℓ}."""
         while self.lag < lag:
             self.matrices = self.matrices @ self._chain.jacobian(self._chain.n_steps - self.lag)
             self.lag += 1
-            shift = np.frexp(np.max(np.abs(self.matrices), axis=(1, 2)))[1].astype(np.int64)
-            self.matrices = np.ldexp(self.matrices, -shift[:, None, None])
-            self.exponents += shift
+            self.matrices, self.exponents = rescaled(self.matrices, self.exponents)
 
     def log(self, norms: FloatArray) -> FloatArray:
         """Return the logarithm (nats) of norms (B,) of ``matrices`` as norms of the product, −inf

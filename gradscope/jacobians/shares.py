@@ -18,6 +18,7 @@ from gradscope.data.sequences import Targets
 from gradscope.errors import SettingError
 from gradscope.jacobians.adjoints import scaled_adjoints
 from gradscope.jacobians.anchors import AnchorRows
+from gradscope.jacobians.scale import LOG_2
 from gradscope.learning.bptt import entering_errors
 from gradscope.learning.losses import step_errors
 from gradscope.model.cells import Cell
@@ -25,8 +26,6 @@ from gradscope.model.trajectory import Trajectory
 
 MOST_OPERATIONS = 2e12
 """Multiplications and additions spent where no longest lag is given: about a minute of one core."""
-
-LOG_2 = float(np.log(2.0))
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -13,6 +13,7 @@ pre    v_t = (1−α) v_{t−1} + α (U x_t + W φ(v_{t−1}) + b), h_t = φ(v_t
 state as pre-activation Sompolinsky, Crisanti & Sommers (1988), Phys. Rev. Lett. 61.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -188,27 +189,44 @@ def has_leak(leak: float | FloatArray) -> bool:
     return not (isinstance(leak, float) and leak == 1.0)
 
 
-def _gather(course: Course, local: FloatArray, steps: Steps) -> dict[str, FloatArray]:
-    """Gather ∂E/∂U, ∂E/∂W and ∂E/∂b from ε_t = ∂E/∂a_t (N,B,H) at N steps."""
-    return {
-        "input_weights": outer_sum(local, course.inputs[steps]),
-        "recurrent_weights": outer_sum(local, course.hidden[:-1][steps]),
-        "hidden_bias": local.sum(axis=(0, 1)),
-    }
-
-
 @dataclass(frozen=True, eq=False, slots=True)
-class PostTangent:
-    """J_t = (1−α) I + diag(gains_t) W, gains α φ′(a_t) (T,B,H) at ``[t-1]``."""
+class _ElmanTangent(ABC):
+    """What the tangents of both conventions share."""
 
     course: Course
     cell: ElmanParameters
-    gains: FloatArray
 
     @property
     def local_size(self) -> int:
         """H: the adjoints of a_t."""
         return self.cell.state_size
+
+    @abstractmethod
+    def forward(self, vectors: FloatArray, at: At) -> FloatArray:
+        """J_t v."""
+
+    def weight_gradients(self, local: FloatArray, steps: Steps) -> dict[str, FloatArray]:
+        """Gather ∂E/∂U, ∂E/∂W and ∂E/∂b from ε_t = ∂E/∂a_t (N,B,H) at N steps."""
+        return {
+            "input_weights": outer_sum(local, self.course.inputs[steps]),
+            "recurrent_weights": outer_sum(local, self.course.hidden[:-1][steps]),
+            "hidden_bias": local.sum(axis=(0, 1)),
+        }
+
+    def stages(self, vectors: FloatArray, at: At) -> dict[str, FloatArray]:
+        """The step with its slopes at the ceiling, then as they are."""
+        return {"ceiling": self.cell.at_ceiling(vectors), "saturation": self.forward(vectors, at)}
+
+    def log_bound(self) -> float:
+        """log(max(1−α) + max(α) γ σ_max(W)), in nats."""
+        return self.cell.log_bound(self.cell.activation.slope_ceiling)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class PostTangent(_ElmanTangent):
+    """J_t = (1−α) I + diag(gains_t) W, gains α φ′(a_t) (T,B,H) at ``[t-1]``."""
+
+    gains: FloatArray
 
     @property
     def openings(self) -> FloatArray:
@@ -234,31 +252,12 @@ class PostTangent:
         """The readout sees the state itself."""
         return errors
 
-    def weight_gradients(self, local: FloatArray, steps: Steps) -> dict[str, FloatArray]:
-        """Gather ∂E/∂U, ∂E/∂W and ∂E/∂b."""
-        return _gather(self.course, local, steps)
-
-    def stages(self, vectors: FloatArray, at: At) -> dict[str, FloatArray]:
-        """The step with its slopes at the ceiling, then as they are."""
-        return {"ceiling": self.cell.at_ceiling(vectors), "saturation": self.forward(vectors, at)}
-
-    def log_bound(self) -> float:
-        """log(max(1−α) + max(α) γ σ_max(W)), in nats."""
-        return self.cell.log_bound(self.cell.activation.slope_ceiling)
-
 
 @dataclass(frozen=True, eq=False, slots=True)
-class PreTangent:
+class PreTangent(_ElmanTangent):
     """J_t = (1−α) I + α W diag(φ′(v_{t−1})), slopes φ′(v_t) (T+1,B,H) at ``[t]``, v_0 first."""
 
-    course: Course
-    cell: ElmanParameters
     slopes: FloatArray
-
-    @property
-    def local_size(self) -> int:
-        """H: the adjoints of a_t."""
-        return self.cell.state_size
 
     @property
     def openings(self) -> FloatArray:
@@ -286,15 +285,3 @@ class PreTangent:
         """The readout sees φ(v_t)."""
         entering: FloatArray = errors * self.slopes[1:]
         return entering
-
-    def weight_gradients(self, local: FloatArray, steps: Steps) -> dict[str, FloatArray]:
-        """Gather ∂E/∂U, ∂E/∂W and ∂E/∂b."""
-        return _gather(self.course, local, steps)
-
-    def stages(self, vectors: FloatArray, at: At) -> dict[str, FloatArray]:
-        """The step with its slopes at the ceiling, then as they are."""
-        return {"ceiling": self.cell.at_ceiling(vectors), "saturation": self.forward(vectors, at)}
-
-    def log_bound(self) -> float:
-        """log(max(1−α) + max(α) γ σ_max(W)), in nats."""
-        return self.cell.log_bound(self.cell.activation.slope_ceiling)

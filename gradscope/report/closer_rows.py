@@ -28,6 +28,11 @@ def median_map(log_norms: FloatArray) -> FloatArray:
     return middle
 
 
+def middle(values: FloatArray) -> float:
+    """Return the median as an order statistic: infinities make no NaN."""
+    return float(np.sort(values)[(values.size - 1) // 2])
+
+
 def map_rows(analysis: Analysis) -> Rows:
     """Return one row per pair t > k: log10 σ_max(∂h_t/∂h_k), the median over sequences."""
     columns = ("later", "earlier", "log10_norm")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gradscope.names import ActivationName, CellName
+from gradscope.names import ActivationName, CellName, ColumnWidth, PanelName
 from gradscope.report.cell_words import short_name
 from gradscope.report.figures_style import (
     BLUE,
@@ -21,7 +21,6 @@ from gradscope.report.figures_style import (
     SLIDE,
     TICK_SIZE,
     VERMILLION,
-    Width,
     dress,
     fit_panel,
     legend,
@@ -37,8 +36,11 @@ from gradscope.study.results import Analysis, Comparison
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-TOP_PANELS = ("profile", "causes")
+TOP_PANELS = (PanelName.PROFILE, PanelName.CAUSES)
 """What stands in the first row of a report: whether and why."""
+
+ALONE_ONLY = (PanelName.SATURATION,)
+"""What a report leaves to its own page: the slopes over time are there in short."""
 
 EXTRA_ROW = 3.5
 """Inches that each further row of panels adds to the slide."""
@@ -63,7 +65,8 @@ CELL_LOOKS: Mapping[CellName, tuple[str, str, str]] = MappingProxyType(
 
 def analysis_picture(analysis: Analysis, suffix: str) -> bytes:
     """Return the report of one analysis as the bytes of a ``.png``, ``.svg`` or ``.pdf``."""
-    below = [name for name in PANELS if name not in TOP_PANELS and PANELS[name].shown(analysis)]
+    others = (name for name in PANELS if name not in (*TOP_PANELS, *ALONE_ONLY))
+    below = [name for name in others if PANELS[name].shown(analysis)]
     rows = [below[place : place + 3] for place in range(0, len(below), 3)]
     height = SLIDE[1] + EXTRA_ROW * (len(rows) - 1)
     figure = new_page(
@@ -100,14 +103,16 @@ def spectrum_picture(analysis: Analysis, suffix: str) -> bytes:
     grid = figure.add_gridspec(
         2, 2, left=0.065, right=0.965, top=0.79, bottom=0.085, hspace=0.58, wspace=0.46
     )
-    named = ("lyapunov", "singular", "eigenvalues", "theory")
+    named = (PanelName.LYAPUNOV, PanelName.SINGULAR, PanelName.EIGENVALUES, PanelName.THEORY)
     for place, name in enumerate(name for name in named if PANELS[name].shown(analysis)):
         PANELS[name].draw(figure.add_subplot(grid[divmod(place, 2)]), analysis)
     made_by = {"command": "spectrum"}
     return picture_bytes(figure, suffix, analysis.settings.as_dict(), made_by)
 
 
-def panel_picture(analysis: Analysis, name: str, suffix: str, width: Width = Width.DOUBLE) -> bytes:
+def panel_picture(
+    analysis: Analysis, name: PanelName, suffix: str, width: ColumnWidth = ColumnWidth.DOUBLE
+) -> bytes:
     """Return one panel alone, for a column of a paper whose caption is its title.
 
     ``name`` as in ``panels.PANELS``.

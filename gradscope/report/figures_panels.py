@@ -11,12 +11,12 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.diagnosis.growth import terms_of
 from gradscope.report.cell_words import CAUSE_LABELS, has_textbook_bound
+from gradscope.report.closer_rows import middle
 from gradscope.report.figures_style import (
     BLUE,
     GREEN,
     GREY,
     INK,
-    LABEL_SIZE,
     ORANGE,
     TICK_SIZE,
     VERMILLION,
@@ -24,7 +24,7 @@ from gradscope.report.figures_style import (
     legend,
     text_scale,
 )
-from gradscope.report.words import LN_10, fraction, number, stage_title, steps
+from gradscope.report.words import LN_10, fraction, stage_title, steps
 from gradscope.study.results import Analysis, Stage
 
 if TYPE_CHECKING:
@@ -50,17 +50,17 @@ def profile_panel(axes: "Axes", analysis: Analysis) -> None:
         "lag ℓ (steps back)",
         r"$\log_{10}\,\sigma_{\max}(\partial h_T/\partial h_{T-\ell})$",
     )
-    for stage, look in _looks(analysis):
+    for stage, look in stage_looks(analysis):
         profile = stage.profile
         axes.plot(
             profile.lags,
-            _drawable(profile.median),
+            drawable(profile.median),
             label=stage_title(stage.name, analysis.training),
             marker="o" if profile.lags.size <= FEW_POINTS else None,
             **look,
         )
     last = analysis.last.profile
-    low, high = _drawable(last.quantile(0.05)), _drawable(last.quantile(0.95))
+    low, high = drawable(last.quantile(0.05)), drawable(last.quantile(0.95))
     axes.fill_between(
         last.lags, low, high, color=BLUE, alpha=0.18, linewidth=0, label="5 % to 95 %"
     )
@@ -74,26 +74,45 @@ def profile_panel(axes: "Axes", analysis: Analysis) -> None:
         if has_textbook_bound(analysis.settings)
         else "bound",
     )
+    _draw_lyapunov_slope(axes, analysis)
     _limit_rise(axes, analysis)
     _mark_lags(axes, analysis)
     legend(axes)
 
 
-def _looks(analysis: Analysis) -> list[tuple[Stage, dict[str, Any]]]:
+def stage_looks(analysis: Analysis) -> list[tuple[Stage, dict[str, Any]]]:
     """Return the stages, each with the look of its curve."""
     looks = STAGE_LOOKS[-len(analysis.stages) :]
     return [(stage, dict(look)) for stage, look in zip(analysis.stages, looks, strict=True)]
 
 
-def _drawable(nats: FloatArray) -> FloatArray:
+def drawable(nats: FloatArray) -> FloatArray:
     """Return log10 values, NaN (a gap) where the product is exactly zero."""
     values: FloatArray = np.where(np.isfinite(nats), nats, np.nan) / LN_10
     return values
 
 
+def _draw_lyapunov_slope(axes: "Axes", analysis: Analysis) -> None:
+    """Draw the slope that the largest Lyapunov exponent gives, through the end of the median."""
+    spectrum, profile = analysis.closer.spectrum, analysis.last.profile
+    if spectrum is None or not np.isfinite(profile.median[-1]):
+        return
+    largest = middle(spectrum.lyapunov.exponents[:, 0])
+    if np.isfinite(largest):
+        line = profile.median[-1] + largest * (profile.lags - profile.lags[-1])
+        axes.plot(
+            profile.lags,
+            line / LN_10,
+            color=ORANGE,
+            linestyle=(0, (8, 2, 1, 2)),
+            linewidth=1.4,
+            label="slope λ_1",
+        )
+
+
 def _limit_rise(axes: "Axes", analysis: Analysis) -> None:
     """Keep the measured curves large: the bound may run out of the picture."""
-    curves = [_drawable(s.profile.quantile(q)) for s in analysis.stages for q in (0.05, 0.95)]
+    curves = [drawable(s.profile.quantile(q)) for s in analysis.stages for q in (0.05, 0.95)]
     measured = np.concatenate([*curves, [0.0]])
     threshold = np.log10(analysis.settings.vanishing)
     low = min(float(np.nanmin(measured)), threshold if np.nanmin(measured) < threshold / 3 else 0)
@@ -146,7 +165,7 @@ def causes_panel(axes: "Axes", analysis: Analysis) -> None:
     dress(axes, "Why: what makes the growth rate", "nats a step", "")
     causes = analysis.last.causes
     if causes.total is None:
-        _say(axes, "The product is exactly zero:\nthere is no rate to explain.")
+        say(axes, "The product is exactly zero:\nthere is no rate to explain.")
         return
     terms = terms_of(causes)
     parts = np.array([term or 0.0 for term in terms.values()])
@@ -188,96 +207,7 @@ def _label_bars(axes: "Axes", starts: FloatArray, sizes: FloatArray) -> None:
         )
 
 
-def gradient_panel(axes: "Axes", analysis: Analysis) -> None:
-    """Draw log10 ‖∂E/∂h_t‖ by time step."""
-    dress(
-        axes,
-        "Gradient norm by time step",
-        "time step t",
-        r"$\log_{10}\,\Vert\partial E/\partial h_t\Vert$",
-    )
-    for stage, look in _looks(analysis):
-        if stage.gradient is None:
-            continue
-        values = _drawable(stage.gradient.log_by_step)
-        axes.plot(
-            np.arange(values.size),
-            values,
-            label=stage_title(stage.name, analysis.training),
-            marker="o" if values.size <= FEW_POINTS else None,
-            **look,
-        )
-    legend(axes)
-
-
-def slopes_panel(axes: "Axes", analysis: Analysis) -> None:
-    """Draw the slopes φ′(a_t) over time: median and band over sequences and units, and γ."""
-    dress(axes, "Saturation: slopes over time", "time step t", r"slope $\varphi'(a_t)$")
-    slopes = analysis.last.slopes
-    when = np.arange(1, slopes.median.size + 1)
-    axes.fill_between(
-        when, slopes.p05, slopes.p95, color=BLUE, alpha=0.18, linewidth=0, label="5 % to 95 %"
-    )
-    marker = "o" if when.size <= FEW_POINTS else None
-    axes.plot(when, slopes.median, color=BLUE, linewidth=2.2, marker=marker, label="median unit")
-    axes.axhline(slopes.ceiling, color=VERMILLION, linestyle=":", linewidth=2.4)
-    axes.annotate(
-        f"slope ceiling γ = {number(slopes.ceiling)}",
-        (when[-1], slopes.ceiling),
-        xytext=(0, 3),
-        textcoords="offset points",
-        ha="right",
-        size=TICK_SIZE * text_scale(axes),
-        color=INK,
-    )
-    axes.set_ylim(0.0, 1.16 * slopes.ceiling)
-    legend(axes)
-
-
-def training_panel(axes: "Axes", analysis: Analysis) -> None:
-    """Draw the error a step and the unclipped gradient norm over the updates, both logarithmic."""
-    history = analysis.training
-    if history is None or not history.updates:
-        dress(axes, "Training", "", "")
-        _say(axes, "Training stopped before\nthe first update was made.")
-        return
-    dress(axes, "Training", "update", "error a step")
-    updates = np.arange(1, history.updates + 1)
-    axes.plot(updates, history.error_per_step, color=BLUE, linewidth=2.0, label="error")
-    baseline = analysis.facts.baseline
-    if baseline is not None:
-        axes.axhline(baseline.error, color=INK, linestyle="--", linewidth=1.3, label="baseline")
-    _log_if_wide(axes, history.error_per_step)
-    other = axes.twinx()
-    other.plot(
-        updates,
-        history.gradient_norm,
-        color=VERMILLION,
-        linewidth=0.8,
-        label="gradient norm",
-    )
-    other.set_ylabel("gradient norm, unclipped", size=LABEL_SIZE * text_scale(axes), color=INK)
-    _log_if_wide(other, history.gradient_norm)
-    other.tick_params(labelsize=TICK_SIZE * text_scale(axes), colors=INK, length=3)
-    for side in ("top", "left"):
-        other.spines[side].set_visible(False)
-    other.spines["right"].set_color(GREY)
-    axes.set_zorder(other.get_zorder() + 1)
-    axes.patch.set_visible(False)
-    axes.grid(visible=False)  # It would cut through the curve of the axes behind.
-    legend(axes, [other])
-
-
-def _log_if_wide(axes: "Axes", values: FloatArray) -> None:
-    """Use a logarithmic axis where the values span more than one power of ten."""
-    positive = values[values > 0.0]
-    if positive.size and positive.max() > 10.0 * positive.min():
-        axes.set_yscale("log")
-    else:
-        axes.set_ylim(bottom=0.0)
-
-
-def _say(axes: "Axes", text: str) -> None:
+def say(axes: "Axes", text: str) -> None:
     """Write a sentence where there is nothing to draw."""
     axes.text(
         0.5,

@@ -241,11 +241,18 @@ def theory_panel(axes: "Axes", analysis: Analysis) -> None:
             markerfacecolor=face,
         )
     if growth.rate is not None:
-        axes.axvline(growth.rate, color=INK, linewidth=2.0, label="measured growth rate")
+        axes.axvline(growth.rate, color=INK, linewidth=2.0, label="measured")
         if growth.low is not None and growth.high is not None:
-            axes.axvspan(
-                growth.low, growth.high, color=GREY, alpha=0.25, linewidth=0, label="95 % interval"
-            )
-    axes.set_yticks(range(len(known)), [THEORY_WORDS[each.name] for each in known])
+            axes.axvspan(growth.low, growth.high, color=GREY, alpha=0.25, linewidth=0, label="95 %")
+        axes.annotate(
+            THEORY_WORDS[each.name],
+            (0.01, place),
+            xycoords=("axes fraction", "data"),
+            xytext=(0, 7),
+            textcoords="offset points",
+            size=TICK_SIZE * text_scale(axes),
+            color=INK,
+        )
+    axes.set_yticks([])
     axes.set_ylim(len(known) - 0.5, -0.5)
     legend(axes)

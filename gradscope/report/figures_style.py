@@ -8,10 +8,10 @@ and the style goes onto each axes.
 import io
 import textwrap
 from collections.abc import Mapping, Sequence
-from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from gradscope.names import ColumnWidth
 from gradscope.report.provenance import ANALYSIS, KEYWORD, provenance_text
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def new_page(title: str, subtitle: str, size: tuple[float, float] = SLIDE) -> "F
     return figure
 
 
-def new_panel(width: "Width") -> "tuple[Figure, Axes]":
+def new_panel(width: ColumnWidth) -> "tuple[Figure, Axes]":
     """Return a figure of one axes, as wide as a column or a page of a paper."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -70,15 +70,8 @@ def _page_text(figure: "Figure", top: float, text: str, **look: Any) -> None:
     figure.text(0.03, top, text, va="top", parse_math=False, **look)
 
 
-class Width(StrEnum):
-    """Widths that journals ask for: one column of two, or both."""
-
-    SINGLE = "single"
-    DOUBLE = "double"
-
-
-PANEL_SIZES: Mapping[Width, tuple[float, float]] = MappingProxyType(
-    {Width.SINGLE: (3.5, 2.9), Width.DOUBLE: (7.2, 4.2)}
+PANEL_SIZES: Mapping[ColumnWidth, tuple[float, float]] = MappingProxyType(
+    {ColumnWidth.SINGLE: (3.5, 2.9), ColumnWidth.DOUBLE: (7.2, 4.2)}
 )
 """Inches: 89 and 183 mm wide, as Nature and the IEEE have their columns."""
 
@@ -88,7 +81,7 @@ SMALLEST_TEXT = 0.62
 
 def text_scale(axes: "Axes") -> float:
     """Return the factor on text sizes and line widths in a figure narrower than both columns."""
-    return min(1.0, max(SMALLEST_TEXT, figure_width(axes) / PANEL_SIZES[Width.DOUBLE][0]))
+    return min(1.0, max(SMALLEST_TEXT, figure_width(axes) / PANEL_SIZES[ColumnWidth.DOUBLE][0]))
 
 
 def figure_width(axes: "Axes") -> float:
@@ -120,7 +113,7 @@ def legend(axes: "Axes", others: Sequence["Axes"] = ()) -> None:
         handles += more_handles
         labels += more_labels
     scale = text_scale(axes)
-    alone = figure_width(axes) <= PANEL_SIZES[Width.DOUBLE][0]
+    alone = figure_width(axes) <= PANEL_SIZES[ColumnWidth.DOUBLE][0]
     if handles:
         axes.legend(
             handles,

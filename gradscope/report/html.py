@@ -8,6 +8,7 @@ setting is escaped.
 from html import escape
 from string import Template
 
+from gradscope.names import PanelName
 from gradscope.report.command_line import command_line
 from gradscope.report.export import to_csv
 from gradscope.report.figures import panel_picture
@@ -110,7 +111,7 @@ def _advice(analysis: Analysis) -> list[str]:
     return [_section("advice", "What to do", bullet_list(sentences))]
 
 
-def _figure(name: str, panel: Panel, analysis: Analysis) -> str:
+def _figure(name: PanelName, panel: Panel, analysis: Analysis) -> str:
     """Return one panel: its picture, how to read it for this run, its numbers to download."""
     picture = data_url("image/svg+xml", panel_picture(analysis, name, ".svg"))
     reading = escape(panel.reading(analysis))

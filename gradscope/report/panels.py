@@ -1,7 +1,7 @@
 """The panels of a report by name: what draws each, how to read it for one run, its numbers.
 
-The figure of a page, ``--panel`` and the HTML report all choose from ``PANELS``. What each draws
-lives in ``figures_panels``, what each means in ``readings``.
+The figure of a page, ``--panel`` and the HTML report all choose from ``PANELS``. Each is drawn by
+``figures_panels``, ``figures_course`` or ``figures_spectra``, and put into words by ``readings``.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,12 +11,14 @@ from typing import Any
 
 import numpy as np
 
+from gradscope.names import PanelName
 from gradscope.report import closer_rows, readings
+from gradscope.report import figures_course as draw_course
 from gradscope.report import figures_panels as draw
 from gradscope.report import figures_spectra as draw_closer
 from gradscope.report.rows import PROFILE_COLUMNS, profile_rows
 from gradscope.report.words import LN_10
-from gradscope.study.results import Analysis
+from gradscope.study.results import SLOPE_EDGES, Analysis
 
 Rows = tuple[tuple[str, ...], list[list[Any]]]
 
@@ -67,6 +69,13 @@ def _slope_rows(analysis: Analysis) -> Rows:
     return ("stage", "step", "p05", "median", "p95"), rows
 
 
+def _saturation_rows(analysis: Analysis) -> Rows:
+    slopes = analysis.last.slopes
+    columns = tuple(f"up_to_{edge:.2f}_of_ceiling" for edge in SLOPE_EDGES[1:])
+    rows = [[step, *row] for step, row in enumerate(slopes.histogram.tolist(), 1)]
+    return ("step", *columns), rows
+
+
 def _training_rows(analysis: Analysis) -> Rows:
     history = analysis.training
     if history is None:
@@ -87,73 +96,82 @@ def _has_theory(analysis: Analysis) -> bool:
     return analysis.closer.spectrum is not None and bool(analysis.closer.spectrum.theory)
 
 
-PANELS: Mapping[str, Panel] = MappingProxyType(
+PANELS: Mapping[PanelName, Panel] = MappingProxyType(
     {
-        "profile": Panel(
+        PanelName.PROFILE: Panel(
             "How much of the gradient arrives, by lag",
             draw.profile_panel,
             readings.profile_reading,
             lambda analysis: (PROFILE_COLUMNS, profile_rows(analysis)),
         ),
-        "causes": Panel(
+        PanelName.CAUSES: Panel(
             "Why: what makes the growth rate",
             draw.causes_panel,
             readings.causes_reading,
             _cause_rows,
         ),
-        "gradient": Panel(
+        PanelName.GRADIENT: Panel(
             "Gradient norm by time step",
-            draw.gradient_panel,
+            draw_course.gradient_panel,
             readings.gradient_reading,
             _gradient_rows,
             lambda analysis: analysis.last.gradient is not None,
         ),
-        "slopes": Panel(
-            "Saturation: slopes over time", draw.slopes_panel, readings.slopes_reading, _slope_rows
+        PanelName.SLOPES: Panel(
+            "Saturation: slopes over time",
+            draw_course.slopes_panel,
+            readings.slopes_reading,
+            _slope_rows,
         ),
-        "training": Panel(
+        PanelName.SATURATION: Panel(
+            "Saturation: all slopes over time",
+            draw_course.saturation_panel,
+            readings.saturation_reading,
+            _saturation_rows,
+        ),
+        PanelName.TRAINING: Panel(
             "Training",
-            draw.training_panel,
+            draw_course.training_panel,
             readings.training_reading,
             _training_rows,
             lambda analysis: analysis.training is not None,
         ),
-        "map": Panel(
+        PanelName.MAP: Panel(
             "Every state against every earlier one",
             draw_closer.map_panel,
             readings.map_reading,
             closer_rows.map_rows,
             lambda analysis: analysis.closer.map is not None,
         ),
-        "singular": Panel(
+        PanelName.SINGULAR: Panel(
             "Singular values, a curve a lag",
             draw_closer.singular_panel,
             readings.singular_reading,
             closer_rows.singular_rows,
             _has_spectrum,
         ),
-        "shares": Panel(
+        PanelName.SHARES: Panel(
             "The gradient by lag",
             draw_closer.shares_panel,
             readings.shares_reading,
             closer_rows.share_rows,
             lambda analysis: analysis.closer.shares is not None,
         ),
-        "lyapunov": Panel(
+        PanelName.LYAPUNOV: Panel(
             "Lyapunov exponents",
             draw_closer.lyapunov_panel,
             readings.lyapunov_reading,
             closer_rows.lyapunov_rows,
             _has_spectrum,
         ),
-        "eigenvalues": Panel(
+        PanelName.EIGENVALUES: Panel(
             "Eigenvalues of W and of J_t",
             draw_closer.eigenvalues_panel,
             readings.eigenvalues_reading,
             closer_rows.eigenvalue_rows,
             _has_spectrum,
         ),
-        "theory": Panel(
+        PanelName.THEORY: Panel(
             "Theory beside measurement",
             draw_closer.theory_panel,
             readings.theory_reading,

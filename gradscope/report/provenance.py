@@ -2,7 +2,7 @@
 documents and runs.
 
 A PNG carries them as JSON in its text chunk ``gradscope`` (W3C PNG specification, section 11.3.3);
-how an SVG and a PDF do lives in ``provenance_vector``, what to run again is read in ``recipe``.
+how an SVG and a PDF do lives in ``provenance_text``, what to run again is read in ``recipe``.
 """
 
 import json
@@ -15,7 +15,14 @@ from typing import Any
 
 from gradscope.errors import ArchiveError
 from gradscope.report.export import head
-from gradscope.report.provenance_vector import is_pdf, is_svg, pdf_text, svg_text
+from gradscope.report.provenance_text import (
+    html_text,
+    is_html,
+    is_pdf,
+    is_svg,
+    pdf_text,
+    svg_text,
+)
 from gradscope.study.archive import read_settings
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -63,6 +70,8 @@ def _text(content: bytes) -> bytes | None:
         return _png_text(content)
     if is_pdf(content):
         return pdf_text(content)
+    if is_html(content):
+        return html_text(content)
     return svg_text(content) if is_svg(content) else content
 
 

@@ -2,10 +2,9 @@
 
 import numpy as np
 
-from gradscope.arrays import FloatArray
 from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.names import Regime
-from gradscope.report.closer_rows import median_map
+from gradscope.report.closer_rows import median_map, middle
 from gradscope.report.sentences import reason_sentence
 from gradscope.report.theory_words import THEORY_WORDS
 from gradscope.report.words import (
@@ -90,6 +89,16 @@ def slopes_reading(analysis: Analysis) -> str:
     )
 
 
+def saturation_reading(analysis: Analysis) -> str:
+    """Say which part of the units is nearly shut, at the start and at the end."""
+    shut = analysis.last.slopes.histogram[:, :2].sum(axis=1)
+    return (
+        f"Nearly shut (a slope below a tenth of the ceiling) are {shut[0]:.0%} of the units at the "
+        f"first step and {shut[-1]:.0%} at the last; a dark band at the bottom is gradient lost at "
+        "every step."
+    )
+
+
 def training_reading(analysis: Analysis) -> str:
     """Say how the error went, and between which quantiles the unclipped gradient norm lay."""
     history = analysis.training
@@ -156,11 +165,6 @@ def singular_reading(analysis: Analysis) -> str:
         f"{found.lags[-1]} over {number(last)} (participation ratio); a steep curve means that all "
         "but a few are lost."
     )
-
-
-def middle(values: FloatArray) -> float:
-    """Return the median as an order statistic: infinities make no NaN."""
-    return float(np.sort(values)[(values.size - 1) // 2])
 
 
 def lyapunov_sentence(analysis: Analysis) -> str:

@@ -5,11 +5,11 @@ from rich.table import Table
 from rich.text import Text
 
 from gradscope.jacobians.lyapunov import LyapunovSpectrum
+from gradscope.report.closer_rows import middle
 from gradscope.report.readings import (
     eigenvalues_reading,
     lyapunov_reading,
     lyapunov_sentence,
-    middle,
     singular_reading,
 )
 from gradscope.report.screen import Screen

@@ -116,20 +116,20 @@ def merge_page(merged: Merged, target: Path, screen: Screen) -> RenderableType:
 
 def summary_table(summary: Summary, screen: Screen) -> Table:
     """Return a row for each group: regimes, median growth rate and horizon."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     present = {regime for group in summary.groups for regime in group.regimes}
     regimes = [regime for regime in REGIME_COLUMNS if regime in present]
     failed = ["failed"] if any(group.failed for group in summary.groups) else []
     for name in summary.names:
         table.add_column(Text(screen.say(name)))
-    for name in ("cells", *regimes, *failed, "nats a step", "horizon"):
+    for name in ("cells", *regimes, *failed, "rate", "horizon"):
         table.add_column(Text(name), justify="right")
     for group in summary.groups:
         numbers = [group.cells, *(group.regimes.get(regime, 0) for regime in regimes)]
         numbers += [group.failed] if failed else []
         words = [*group.values, *(str(each or "–") for each in numbers), *_medians(group)]
         table.add_row(*(Text(screen.say(word)) for word in words))
-    table.caption = "nats a step and horizon are medians over the cells"
+    table.caption = "rate (nats a step) and horizon are medians over the cells"
     table.caption_justify = "left"
     return table
 

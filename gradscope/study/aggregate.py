@@ -5,6 +5,7 @@ is swept but not shown), so that a rate of −∞ (the product is exactly zero) 
 lags measured, which count as the smallest rate and the largest horizon, need no special care.
 """
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
@@ -120,8 +121,15 @@ def shared_settings(rows: Rows) -> dict[str, Any]:
         values = set(rows.column(name))
         if len(values) == 1:
             value = values.pop()
-            shared[name] = bool(value) if kinds[name] is bool else value
+            shared[name] = _restored(value, kinds[name])
     return shared
+
+
+def _restored(value: Any, kind: Any) -> Any:
+    """Return a stored setting as it was given: switches and lists are stored as 0 or 1 and JSON."""
+    if kind is bool:
+        return bool(value)
+    return json.loads(value) if kind == tuple[str, ...] and value is not None else value
 
 
 def summarize(rows: Rows, keys: Collection[str] | None = None) -> Summary:

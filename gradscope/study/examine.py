@@ -17,7 +17,7 @@ from gradscope.model.cells import Cell
 from gradscope.model.trajectory import Trajectory, unroll
 from gradscope.names import StageName
 from gradscope.study.config import Settings
-from gradscope.study.results import GradientSummary, Profile, SlopeSummary, Stage
+from gradscope.study.results import SLOPE_EDGES, GradientSummary, Profile, SlopeSummary, Stage
 
 LARGEST_STATE = 1e150
 """States beyond this are not followed further: their squares leave the range of float64."""
@@ -132,4 +132,7 @@ def _gradient(params: Cell, trajectory: Trajectory, batch: Batch) -> GradientSum
 def _summarise_slopes(trajectory: Trajectory) -> SlopeSummary:
     flat = trajectory.slopes.reshape(trajectory.n_steps, -1)
     p05, median, p95 = np.quantile(flat, [0.05, 0.5, 0.95], axis=1)
-    return SlopeSummary(p05, median, p95, trajectory.activation.slope_ceiling)
+    ceiling = trajectory.activation.slope_ceiling
+    parts = np.clip(flat / ceiling, 0.0, 1.0)
+    counts = np.stack([np.histogram(row, SLOPE_EDGES)[0] for row in parts])
+    return SlopeSummary(p05, median, p95, ceiling, counts / flat.shape[1])

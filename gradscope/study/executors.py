@@ -15,7 +15,6 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
 
@@ -251,11 +250,12 @@ class DaskTeam:
 
 def _import_distributed() -> Any:
     try:
-        return import_module("distributed")
+        import distributed  # type: ignore[import-not-found, import-untyped, unused-ignore]
     except ImportError as error:
         raise SettingError(
             f"--executor dask needs dask; install it with: {INSTALL_DASK}"
         ) from error
+    return distributed
 
 
 def _client(distributed: Any, scheduler: str) -> Any:

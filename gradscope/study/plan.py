@@ -10,6 +10,12 @@ from gradscope.study.config import SEQUENCE_SETTINGS, Settings
 from gradscope.study.grid import FILE_SETTINGS, Cell, Grid, Shard, cell_key, describe, file_digest
 from gradscope.study.study import open_problem
 
+DECIDING = (
+    *(name for name in SEQUENCE_SETTINGS if name != "seed"),
+    *("hidden", "batch", "updates"),
+)
+"""The settings that decide whether a problem can be set up, and fits into memory."""
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Plan:
@@ -85,12 +91,8 @@ class _Inspector:
         return Cell(settings, cell_key(settings, self.digests))
 
     def _check_problem(self, settings: Settings) -> None:
-        """Set up the task or the series once for every kind of sequences."""
-        kind = tuple(
-            getattr(settings, name)
-            for name in SEQUENCE_SETTINGS
-            if name not in ("seed", "sequences")
-        )
+        """Set up the task or the series once for every kind of sequences and every size."""
+        kind = tuple(getattr(settings, name) for name in DECIDING)
         if kind not in self.problems:
             self.problems[kind] = None
             try:

@@ -82,7 +82,7 @@ def _tidy(value: float) -> float:
     """Return a number without the digits that are rounding alone, so that 0.5:3:26 holds 1.2
     itself.
     """
-    return float(f"{value:.12g}")
+    return float(f"{value:.14g}")
 
 
 def _number(part: str, text: str, flag: str) -> float:

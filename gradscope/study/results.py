@@ -56,16 +56,21 @@ class Profile:
         return self.quantile(0.5)
 
 
+SLOPE_EDGES = np.linspace(0.0, 1.0, 21)
+"""Edges of the histogram of slopes, in parts of the slope ceiling γ."""
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class SlopeSummary:
-    """Slopes φ′(a_t) over time: 5 %, median and 95 % over sequences and units (T,), and the slope
-    ceiling γ.
+    """Slopes φ′(a_t) over time: 5 %, median and 95 % over sequences and units (T,), the slope
+    ceiling γ, and ``histogram`` (T,20), the fraction of units between the ``SLOPE_EDGES`` times γ.
     """
 
     p05: FloatArray
     median: FloatArray
     p95: FloatArray
     ceiling: float
+    histogram: FloatArray
 
 
 @dataclass(frozen=True, eq=False, slots=True)

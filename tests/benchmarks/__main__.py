@@ -17,10 +17,16 @@ for _variable in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402 (after the threads are set)
 
-from tests.benchmarks import engine, start_up, training  # noqa: E402
+from tests.benchmarks import engine, start_up, sweep_overhead, training, watching  # noqa: E402
 from tests.benchmarks.measure import Row  # noqa: E402
 
-SUITES = {"engine": engine.rows, "training": training.rows, "start-up": start_up.rows}
+SUITES = {
+    "engine": engine.rows,
+    "training": training.rows,
+    "watching": watching.rows,
+    "start-up": start_up.rows,
+    "sweep": sweep_overhead.rows,
+}
 """Every file of rows, in the order of the table."""
 
 HEADER = f"{'ratio':>7}  {'lowest – highest':>17}  {'floor':>5}  {'ours':>8}  {'reference':>9}"

@@ -85,7 +85,7 @@ def _torch_step(hidden: int, inputs: FloatArray, wanted: FloatArray) -> Callable
         optimizer.zero_grad()
         states, _ = layer(x)
         loss = torch.square(readout(states) - y).mean(dim=(1, 2)).sum()
-        loss.backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss)
         optimizer.step()
 
     return step

@@ -4,6 +4,7 @@ import json
 import math
 import subprocess
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,21 +29,43 @@ STAGES = {
 }
 
 
-@pytest.fixture(params=CASES)
+@pytest.fixture(scope="module", params=CASES)
 def case(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture
-def document(case: str, run: Run, small: tuple[str, ...], tmp_path: Any) -> dict[str, Any]:
-    (tmp_path / "series.csv").write_text("\n".join(str(math.sin(t)) for t in range(40)))
-    if case == "given":
-        run("analyze", *small, "--save", "run.npz")
-        sizes: tuple[str, ...] = ()
-    else:
-        sizes = small
-    done = run("analyze", *sizes, *CASES[case], "--json")
-    assert done.returncode == 0, done.stderr
+@pytest.fixture(scope="module")
+def folder(
+    program: tuple[str, ...],
+    environment: dict[str, str],
+    small: tuple[str, ...],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """Return a folder with a series and a saved run."""
+    place = tmp_path_factory.mktemp("documents")
+    (place / "series.csv").write_text("\n".join(str(math.sin(t)) for t in range(40)))
+    saving = [*program, "analyze", *small, "--save", "run.npz"]
+    subprocess.run(saving, cwd=place, env=environment, check=True, capture_output=True)
+    return place
+
+
+@pytest.fixture(scope="module")
+def document(
+    case: str,
+    program: tuple[str, ...],
+    environment: dict[str, str],
+    small: tuple[str, ...],
+    folder: Path,
+) -> dict[str, Any]:
+    sizes = () if case == "given" else small
+    done = subprocess.run(
+        [*program, "analyze", *sizes, *CASES[case], "--json"],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        check=True,
+        encoding="utf-8",
+    )
     found: dict[str, Any] = json.loads(done.stdout)
     return found
 
@@ -151,8 +174,10 @@ def nulls(
             yield from nulls(each, path, siblings)
 
 
-def test_an_exactly_zero_product_is_null_with_its_reason(run: Run, small: tuple[str, ...]) -> None:
-    done = run("analyze", *small, *CASES["exactly zero"], "--json")
+def test_an_exactly_zero_product_is_null_with_its_reason(
+    shown: Run, small: tuple[str, ...]
+) -> None:
+    done = shown("analyze", *small, *CASES["exactly zero"], "--json")
 
     stage = json.loads(done.stdout)["stages"][0]
     assert stage["profile"]["log10_norm"]["median"] == [None] * 6

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -23,8 +24,8 @@ def parsed(text: str) -> Any:
     return json.loads(text, parse_constant=refuse)
 
 
-def test_the_page_goes_to_stdout_and_nothing_to_stderr(run: Run, small: tuple[str, ...]) -> None:
-    done = run("analyze", *small)
+def test_the_page_goes_to_stdout_and_nothing_to_stderr(shown: Run, small: tuple[str, ...]) -> None:
+    done = shown("analyze", *small)
 
     assert done.returncode == 0
     assert done.stderr == ""
@@ -46,22 +47,22 @@ def test_the_exit_code_is_zero_whatever_the_diagnosis(run: Run, verdict: int) ->
 
 
 def test_json_is_one_document_that_opens_with_schema_and_version(
-    run: Run, small: tuple[str, ...]
+    shown: Run, small: tuple[str, ...]
 ) -> None:
-    done = run("analyze", *small, "--json")
+    done = shown("analyze", *small, "--json")
 
     document = parsed(done.stdout)
     assert list(document)[:2] == ["schema", "version"]
     assert (document["schema"], document["version"]) == ("gradscope.analysis", 1)
     assert done.stderr == ""
-    assert run("analyze", *small, "--format", "json").stdout == done.stdout
+    assert shown("analyze", *small, "--format", "json").stdout == done.stdout
 
 
 def test_csv_and_markdown_hold_a_row_for_every_stage_and_lag(
-    run: Run, small: tuple[str, ...]
+    shown: Run, small: tuple[str, ...]
 ) -> None:
-    rows = list(csv.DictReader(io.StringIO(run("analyze", *small, "--format", "csv").stdout)))
-    markdown = run("analyze", *small, "--format", "md").stdout.splitlines()
+    rows = list(csv.DictReader(io.StringIO(shown("analyze", *small, "--format", "csv").stdout)))
+    markdown = shown("analyze", *small, "--format", "md").stdout.splitlines()
 
     assert [(row["stage"], row["lag"]) for row in rows] == [
         (stage, str(lag)) for stage in ("initial", "trained") for lag in range(1, 7)
@@ -120,17 +121,29 @@ def test_a_picture_carries_the_settings_that_give_the_same_numbers_again(
     assert again.stdout == first.stdout
 
 
-def test_a_saved_run_is_plain_numpy_and_gives_its_last_stage_again(
-    run: Run, small: tuple[str, ...], tmp_path: Path
-) -> None:
-    first = parsed(run("analyze", *small, "--json", "--save", "run.npz").stdout)
-    with np.load(tmp_path / "run.npz", allow_pickle=False) as saved:
-        assert saved["recurrent_weights"].shape == (4, 4)
-        assert saved["inputs"].shape == (6, 2, 1)
-        assert saved["initial_state"].shape == (2, 4)
-        assert json.loads(str(saved["settings"])) == first["settings"]
+@pytest.fixture(scope="module")
+def saved(
+    program: tuple[str, ...],
+    environment: dict[str, str],
+    small: tuple[str, ...],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """Return a folder with a saved run, run.npz, and its document, run.json."""
+    folder = tmp_path_factory.mktemp("saved")
+    saving = [*program, "analyze", *small, "--save", "run.npz", "-o", "run.json"]
+    subprocess.run(saving, cwd=folder, env=environment, check=True, capture_output=True)
+    return folder
 
-    again = parsed(run("analyze", "--load", "run.npz", "--json").stdout)
+
+def test_a_saved_run_is_plain_numpy_and_gives_its_last_stage_again(run: Run, saved: Path) -> None:
+    first = parsed((saved / "run.json").read_text(encoding="utf-8"))
+    with np.load(saved / "run.npz", allow_pickle=False) as arrays:
+        assert arrays["recurrent_weights"].shape == (4, 4)
+        assert arrays["inputs"].shape == (6, 2, 1)
+        assert arrays["initial_state"].shape == (2, 4)
+        assert json.loads(str(arrays["settings"])) == first["settings"]
+
+    again = parsed(run("analyze", "--load", "run.npz", "--json", cwd=saved).stdout)
 
     assert [stage["stage"] for stage in again["stages"]] == ["given"]
     assert again["stages"][0]["profile"] == first["stages"][1]["profile"]
@@ -139,9 +152,9 @@ def test_a_saved_run_is_plain_numpy_and_gives_its_last_stage_again(
 
 
 def test_the_settings_of_a_loaded_run_are_a_config_file_too(
-    run: Run, small: tuple[str, ...], tmp_path: Path
+    run: Run, saved: Path, tmp_path: Path
 ) -> None:
-    run("analyze", *small, "--save", "run.npz")
+    shutil.copy(saved / "run.npz", tmp_path)
     first = run("analyze", "--load", "run.npz", "--json", "-o", "given.json")
     assert first.returncode == 0
     (tmp_path / "given.toml").write_text(run("show-config", "given.json").stdout)
@@ -152,10 +165,10 @@ def test_the_settings_of_a_loaded_run_are_a_config_file_too(
     assert again.stdout == (tmp_path / "given.json").read_text()
 
 
-def test_a_loaded_network_can_be_trained_on(run: Run, small: tuple[str, ...]) -> None:
-    run("analyze", *small, "--save", "run.npz")
+def test_a_loaded_network_can_be_trained_on(run: Run, saved: Path) -> None:
+    words = ("--load", "run.npz", "--updates", "3", "--json")
 
-    on = parsed(run("analyze", "--load", "run.npz", "--updates", "3", "--json").stdout)
+    on = parsed(run("analyze", *words, cwd=saved).stdout)
 
     assert [stage["stage"] for stage in on["stages"]] == ["given", "trained"]
     assert on["training"]["updates"] == 3
@@ -173,11 +186,11 @@ def test_a_loaded_network_can_be_trained_on(run: Run, small: tuple[str, ...]) ->
     ],
 )
 def test_fail_on_ends_with_one_only_where_the_last_stage_shows_it(
-    run: Run, fail_on: str, settings: tuple[str, ...], code: int
+    call: Run, fail_on: str, settings: tuple[str, ...], code: int
 ) -> None:
     sizes = ("--hidden", "4", "--steps", "12", "--updates", "0", "--sequences", "2")
 
-    done = run("analyze", *settings, *sizes, "--fail-on", fail_on, "--json")
+    done = call("analyze", *settings, *sizes, "--fail-on", fail_on, "--json")
 
     assert done.returncode == code
     assert parsed(done.stdout)["version"] == 1
@@ -216,9 +229,9 @@ EXTREMES = [
 
 @pytest.mark.parametrize("extreme", EXTREMES, ids=" ".join)
 def test_extreme_nets_are_answered_in_finite_numbers_without_a_warning(
-    run: Run, small: tuple[str, ...], extreme: tuple[str, ...]
+    call: Run, small: tuple[str, ...], extreme: tuple[str, ...]
 ) -> None:
-    done = run("analyze", *small, *extreme, "--json")
+    done = call("analyze", *small, *extreme, "--json")
 
     assert done.returncode == 0, done.stderr
     parsed(done.stdout)

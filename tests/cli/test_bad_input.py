@@ -185,12 +185,12 @@ def test_more_than_forty_kinds_of_bad_input_are_listed() -> None:
 
 @pytest.mark.parametrize("kind", BAD)
 def test_bad_input_is_one_line_on_stderr_and_exit_code_two(
-    run: Run, folder: Path, kind: str
+    call: Run, folder: Path, kind: str
 ) -> None:
     line, expected = BAD[kind]
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
 
-    done = run(*line.split(), cwd=folder)
+    done = call(*line.split(), cwd=folder)
 
     assert done.returncode == 2
     assert done.stdout == ""

@@ -23,8 +23,10 @@ LESSONS = (
 
 
 @pytest.mark.parametrize("words", LESSONS, ids=" ".join)
-def test_a_lesson_fits_80_columns_in_every_alphabet(run: Run, words: tuple[str, ...]) -> None:
-    done = run("explain", *words)
+def test_a_lesson_fits_80_columns_in_every_alphabet(
+    shown: Run, run: Run, words: tuple[str, ...]
+) -> None:
+    done = shown("explain", *words)
     ascii_only = run("explain", *words, env={"PYTHONIOENCODING": "ascii"})
 
     assert (done.returncode, done.stderr) == (0, "")
@@ -35,10 +37,10 @@ def test_a_lesson_fits_80_columns_in_every_alphabet(run: Run, words: tuple[str, 
 
 
 @pytest.mark.parametrize("words", LESSONS, ids=" ".join)
-def test_a_lesson_speaks_json_csv_and_markdown(run: Run, words: tuple[str, ...]) -> None:
-    document = json.loads(run("explain", *words, "--json").stdout)
-    rows = list(csv.reader(io.StringIO(run("explain", *words, "--format", "csv").stdout)))
-    markdown = run("explain", *words, "--format", "md").stdout.splitlines()
+def test_a_lesson_speaks_json_csv_and_markdown(call: Run, words: tuple[str, ...]) -> None:
+    document = json.loads(call("explain", *words, "--json").stdout)
+    rows = list(csv.reader(io.StringIO(call("explain", *words, "--format", "csv").stdout)))
+    markdown = call("explain", *words, "--format", "md").stdout.splitlines()
 
     assert list(document)[:2] == ["schema", "version"]
     assert document["schema"].startswith("gradscope.explain.")
@@ -48,25 +50,25 @@ def test_a_lesson_speaks_json_csv_and_markdown(run: Run, words: tuple[str, ...])
     assert all(line.startswith("| ") for line in markdown)
 
 
-def test_backprop_takes_x_to_3_7_and_f_from_9_to_8_1(run: Run) -> None:
-    page = run("explain", "backprop").stdout
+def test_backprop_takes_x_to_3_7_and_f_from_9_to_8_1(call: Run) -> None:
+    page = call("explain", "backprop").stdout
 
     assert "its gradient is (3, −3, 3)." in page
     assert "x ← 4 − 0.1 · 3 = 3.7" in page
     assert "f falls from 9 to 8.1." in page
 
 
-def test_backprop_takes_ones_own_numbers(run: Run) -> None:
+def test_backprop_takes_ones_own_numbers(call: Run) -> None:
     leaves = ("--x", "-2", "--y", "0.5", "--z", "-1", "--learning-rate", "1")
-    document = json.loads(run("explain", "backprop", *leaves, "--json").stdout)
+    document = json.loads(call("explain", "backprop", *leaves, "--json").stdout)
 
     assert document["values"]["f"] == 2.5
     assert document["gradient"] == {"x": -1.0, "y": 1.0, "z": -2.5}
     assert document["x_moved"] == {"x": -1.0, "y": 0.5, "z": -1.0, "f": 1.5}
 
 
-def test_bptt_shows_every_term_with_every_factor_and_the_general_formula(run: Run) -> None:
-    page = run("explain", "bptt", "--steps", "3").stdout
+def test_bptt_shows_every_term_with_every_factor_and_the_general_formula(call: Run) -> None:
+    page = call("explain", "bptt", "--steps", "3").stdout
 
     for k in (3, 2, 1):
         assert page.count(f"\nk = {k}, ") == 2  # once for W, once for U
@@ -80,8 +82,8 @@ def test_bptt_shows_every_term_with_every_factor_and_the_general_formula(run: Ru
     assert "∂E/∂W = Σ_t ∂E_t/∂W = Σ_t Σ_k≤t" in page
 
 
-def test_bptt_in_json_multiplies_out(run: Run) -> None:
-    document = json.loads(run("explain", "bptt", "--steps", "4", "--json").stdout)
+def test_bptt_in_json_multiplies_out(call: Run) -> None:
+    document = json.loads(call("explain", "bptt", "--steps", "4", "--json").stdout)
 
     assert document["largest_relative_difference"] <= 1e-12
     for step in document["steps"]:
@@ -102,9 +104,9 @@ def test_the_seed_decides_and_nothing_else(run: Run) -> None:
     assert first == again != other
 
 
-def test_vanishing_sets_tanh_against_sigmoid(run: Run) -> None:
-    page = " ".join(run("explain", "vanishing").stdout.split())
-    document = json.loads(run("explain", "vanishing", "--json").stdout)
+def test_vanishing_sets_tanh_against_sigmoid(call: Run) -> None:
+    page = " ".join(call("explain", "vanishing").stdout.split())
+    document = json.loads(call("explain", "vanishing", "--json").stdout)
 
     assert "What tanh does" in page
     assert "What sigmoid does" in page
@@ -117,9 +119,9 @@ def test_vanishing_sets_tanh_against_sigmoid(run: Run) -> None:
 
 
 @pytest.fixture
-def saved(run: Run, small: tuple[str, ...], tmp_path: Path) -> Path:
+def saved(call: Run, small: tuple[str, ...], tmp_path: Path) -> Path:
     arguments = (*small, "--activation", "sigmoid", "--save", "run.npz", "-o", "run.json")
-    assert run("analyze", *arguments).returncode == 0
+    assert call("analyze", *arguments).returncode == 0
     return tmp_path
 
 
@@ -151,12 +153,12 @@ def test_a_verdict_is_explained_from_a_run_and_from_a_document(
     ],
 )
 def test_a_verdict_speaks_of_the_causes_and_the_bound_of_its_cell(
-    run: Run, small: tuple[str, ...], settings: tuple[str, ...], cause: str, bound: str
+    call: Run, small: tuple[str, ...], settings: tuple[str, ...], cause: str, bound: str
 ) -> None:
-    assert run("analyze", *small, *settings, "-o", "run.json").returncode == 0
+    assert call("analyze", *small, *settings, "-o", "run.json").returncode == 0
 
-    page = run("explain", "verdict", "run.json").stdout
-    document = json.loads(run("explain", "verdict", "run.json", "--json").stdout)
+    page = call("explain", "verdict", "run.json").stdout
+    document = json.loads(call("explain", "verdict", "run.json", "--json").stdout)
 
     assert cause in page
     assert bound in page
@@ -165,17 +167,17 @@ def test_a_verdict_speaks_of_the_causes_and_the_bound_of_its_cell(
     assert document["log_weight_norm_null_because"] == "the bound has other terms: a leak, or gates"
 
 
-def test_an_explanation_of_a_verdict_speaks_every_format(run: Run, saved: Path) -> None:
+def test_an_explanation_of_a_verdict_speaks_every_format(call: Run, saved: Path) -> None:
     assert saved.is_dir()
-    document = json.loads(run("explain", "verdict", "run.npz", "--json").stdout)
+    document = json.loads(call("explain", "verdict", "run.npz", "--json").stdout)
     rows = list(
-        csv.reader(io.StringIO(run("explain", "verdict", "run.npz", "--format", "csv").stdout))
+        csv.reader(io.StringIO(call("explain", "verdict", "run.npz", "--format", "csv").stdout))
     )
 
     assert document["schema"] == "gradscope.explain.verdict"
     assert document["settings"]["activation"] == "sigmoid"
     assert ["regime", document["regime"]] in rows
-    assert run("explain", "verdict", "run.npz", "--format", "md").returncode == 0
+    assert call("explain", "verdict", "run.npz", "--format", "md").returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -194,8 +196,10 @@ def test_an_explanation_of_a_verdict_speaks_every_format(run: Run, saved: Path) 
         (("lag", "--format", "word"), "word"),
     ],
 )
-def test_a_mistake_is_one_line_and_exit_code_2(run: Run, words: tuple[str, ...], said: str) -> None:
-    done = run("explain", *words)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    call: Run, words: tuple[str, ...], said: str
+) -> None:
+    done = call("explain", *words)
 
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
@@ -203,8 +207,8 @@ def test_a_mistake_is_one_line_and_exit_code_2(run: Run, words: tuple[str, ...],
     assert done.stderr.startswith("error: ")
 
 
-def test_the_list_names_every_topic_of_the_help_page(run: Run) -> None:
-    listed, page = run("explain").stdout, run("explain", "--help").stdout
+def test_the_list_names_every_topic_of_the_help_page(shown: Run) -> None:
+    listed, page = shown("explain").stdout, shown("explain", "--help").stdout
 
     for topic in ("backprop", "bptt", "vanishing", "verdict"):
         assert f" {topic}" in listed

@@ -144,6 +144,20 @@ def test_a_diagonal_chain_has_its_logarithms_in_descending_order() -> None:
     np.testing.assert_allclose(found.entropy_rate, 0.3, rtol=0.0, atol=1e-12)
 
 
+def test_the_warm_up_does_not_count() -> None:
+    slopes = np.full((100, 1, 1), np.exp(-0.5))
+    slopes[:10] = np.exp(2.0)
+    chain = ElmanChain(slopes, np.eye(1))
+
+    given, by_default = lyapunov_exponents(chain, warm_up=10), lyapunov_exponents(chain)
+
+    for found in (given, by_default):
+        np.testing.assert_allclose(found.exponents, -0.5, rtol=1e-12)
+        assert found.n_steps == 90
+    everything = lyapunov_exponents(chain, warm_up=0)
+    np.testing.assert_allclose(everything.exponents, (10 * 2.0 - 90 * 0.5) / 100, rtol=1e-12)
+
+
 def test_the_first_few_exponents_are_those_of_the_whole_spectrum() -> None:
     chain = _autonomous_tanh(3, 40, 1.5, 3000)
 

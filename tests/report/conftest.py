@@ -14,6 +14,7 @@ from gradscope.names import ActivationName, InitializerName, TaskName
 from gradscope.study.config import Settings
 from gradscope.study.results import Analysis
 from gradscope.study.study import analyze
+from tests.present import present
 
 SMALL = Settings(hidden=4, steps=12, updates=3, sequences=3, batch=4)
 
@@ -65,12 +66,11 @@ def with_overflow(analysis: Analysis) -> Analysis:
         Stop.NOT_FINITE,
         NonFinite(2, 7, "output"),
     )
-    assert analysis.last.gradient is not None
     last = dataclasses.replace(
         analysis.last,
         error=math.inf,
         causes=CauseRates(None, None, None, None, None),
-        gradient=dataclasses.replace(analysis.last.gradient, norm=math.inf),
+        gradient=dataclasses.replace(present(analysis.last.gradient), norm=math.inf),
     )
     return dataclasses.replace(analysis, training=history, stages=(analysis.stages[0], last))
 

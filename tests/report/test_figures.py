@@ -12,8 +12,16 @@ import pytest
 from matplotlib.image import imread
 
 import gradscope
-from gradscope.names import ActivationName, InitializerName, Regime, TaskName
-from gradscope.report.figures import analysis_picture, comparison_picture
+from gradscope.names import (
+    ActivationName,
+    ColumnWidth,
+    InitializerName,
+    PanelName,
+    Regime,
+    TaskName,
+)
+from gradscope.report.figures import analysis_picture, comparison_picture, panel_picture
+from gradscope.report.figures_style import PANEL_SIZES
 from gradscope.report.provenance import read_provenance
 from gradscope.study.results import Analysis
 
@@ -134,3 +142,27 @@ def test_pyplot_is_never_imported() -> None:
         [sys.executable, "-c", script], capture_output=True, text=True, check=True
     )
     assert json.loads(done.stdout) is False
+
+
+@pytest.fixture(scope="module")
+def looked_at_closely() -> Analysis:
+    return analysis_of(map=True, shares=True, spectrum=True)
+
+
+@pytest.mark.parametrize("width", list(ColumnWidth))
+@pytest.mark.parametrize("name", list(PanelName))
+def test_every_panel_stands_alone_in_the_column_of_a_paper(
+    looked_at_closely: Analysis, name: PanelName, width: ColumnWidth
+) -> None:
+    content = panel_picture(looked_at_closely, name, ".png", width)
+
+    image = pixels(content)
+    assert image.shape[1] / 300 == pytest.approx(PANEL_SIZES[width][0], abs=0.01)
+    assert (image[..., :3].mean(axis=2) < 0.5).mean() > 0.002
+
+
+def test_a_closer_look_makes_the_report_longer_not_smaller(looked_at_closely: Analysis) -> None:
+    height, width, _ = pixels(analysis_picture(looked_at_closely, ".png")).shape
+
+    assert width >= 1920
+    assert height > width

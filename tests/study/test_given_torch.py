@@ -237,7 +237,7 @@ def _product_of_h_alone(analysis: Analysis) -> FloatArray:
 def test_parity_with_pytorch_holds_and_a_changed_weight_is_found(
     kind: str, n_directions: int, tmp_path: Path
 ) -> None:
-    from gradscope.torch import can_compute, parity_rows
+    from gradscope.torch.parity import can_compute, parity_rows
 
     values = saved(tmp_path, made(kind, 2, n_directions), drawn_inputs())
     settings = settings_of_weights({**values, **said(kind)})
@@ -263,7 +263,7 @@ def with_other_weights(given: Given) -> Given:
 
 
 def test_what_pytorch_has_no_layer_for_is_told(tmp_path: Path) -> None:
-    from gradscope.torch import can_compute
+    from gradscope.torch.parity import can_compute
 
     values = saved(tmp_path, made("tanh"), drawn_inputs())
 

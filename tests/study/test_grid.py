@@ -51,18 +51,21 @@ def test_every_setting_changes_the_key() -> None:
         "updates": 3, "batch": 3, "optimizer": "sgd", "learning_rate": 0.5, "clip_norm": 1.0,
         "clip_value": 1.0, "truncate": 4, "sequences": 3, "max_lag": 3, "vanishing": 0.1,
         "exploding": 10.0, "transient_growth": 3.0, "agreement": 0.9, "seed": 3, "data": "other",
-        "load": "other",
+        "load": "other", "map": True, "shares": True, "spectrum": True, "verify": True,
+        "tolerance": 1e-3, "truncation_error": 0.2, "cell": "gru", "leak": 0.5, "state": "pre",
     }  # fmt: skip
 
     keys = {cell_key(base, digests)}
     keys |= {cell_key(base.with_changes({k: v}), digests) for k, v in changed.items()}
 
     assert len(keys) == len(changed) + 1
-    # The two that contradict this base have cells of their own.
+    # Those that contradict this base have cells of their own.
     sigmoid = Settings(activation="sigmoid")  # type: ignore[arg-type]
     assert cell_key(sigmoid, {}) != cell_key(sigmoid.with_changes({"center_bias": True}), {})
     assert cell_key(Settings(), {}) != cell_key(Settings(delay=3), {})
-    assert {*changed, "center_bias", "delay"} == set(Settings().as_dict())
+    gated = Settings(cell="lstm")  # type: ignore[arg-type]
+    assert cell_key(gated, {}) != cell_key(gated.with_changes({"forget_bias": 3.0}), {})
+    assert {*changed, "center_bias", "delay", "forget_bias"} == set(Settings().as_dict())
 
 
 def test_another_algorithm_version_gives_other_keys(monkeypatch: pytest.MonkeyPatch) -> None:

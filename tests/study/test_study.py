@@ -20,6 +20,7 @@ from gradscope.study.config import Settings
 from gradscope.study.memory import NEEDS, machine_memory, memory_needed, require_memory
 from gradscope.study.results import Analysis, Profile
 from gradscope.study.study import Streams, analyze, compare, drawn_subject, held_out_error
+from tests.present import present
 
 
 def test_without_updates_there_is_one_stage_and_no_training(small: Settings) -> None:
@@ -35,8 +36,7 @@ def test_the_last_stage_is_the_trained_network(analysis: Analysis, small: Settin
     assert analysis.training is not None
     assert analysis.training.updates == small.updates
     assert analysis.last.profile.log_norms.shape == (6, 2)
-    assert analysis.last.gradient is not None
-    assert analysis.last.gradient.log_by_step.shape == (7,)
+    assert present(analysis.last.gradient).log_by_step.shape == (7,)
     assert analysis.last.slopes.median.shape == (6,)
 
 
@@ -67,9 +67,7 @@ def test_each_use_of_chance_has_a_stream_of_its_own(small: Settings) -> None:
 
     assert len(draws) == 4
     np.testing.assert_array_equal(one.params.recurrent_weights, more.params.recurrent_weights)
-    assert one.held_out is not None
-    assert more.held_out is not None
-    np.testing.assert_array_equal(one.held_out.inputs, more.held_out.inputs)
+    np.testing.assert_array_equal(present(one.held_out).inputs, present(more.held_out).inputs)
 
 
 def test_max_lag_cuts_the_profile(small: Settings) -> None:
@@ -89,7 +87,7 @@ def test_a_state_that_overflows_is_followed_up_to_the_step_before() -> None:
     step = found.last.verdict.reasons
     codes = {str(each.code): each.numbers for each in step}
     assert codes["state-overflows"]["step"] == found.trajectory.n_steps + 1
-    assert found.last.error == math.inf
+    assert math.isinf(present(found.last.error))
     assert found.examined.n_steps == found.trajectory.n_steps < 12
 
 
@@ -97,16 +95,22 @@ def test_the_held_out_error_in_parts_is_the_error_of_the_whole(
     small: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     subject = drawn_subject(small.with_changes({"task": TaskName.SINE}))
-    assert subject.held_out is not None
     whole = error_per_step(
-        unroll(subject.params, subject.held_out.inputs).outputs, subject.held_out.targets
+        unroll(subject.params, present(subject.held_out).inputs).outputs,
+        present(subject.held_out).targets,
     )
 
-    assert held_out_error(subject.params, subject.held_out) == pytest.approx(whole, rel=1e-15)
+    assert held_out_error(subject.params, present(subject.held_out)) == pytest.approx(
+        whole, rel=1e-15
+    )
     monkeypatch.setattr(study, "STATES_AT_ONCE", 6 * 4 * 100)
-    assert held_out_error(subject.params, subject.held_out) == pytest.approx(whole, rel=1e-12)
+    assert held_out_error(subject.params, present(subject.held_out)) == pytest.approx(
+        whole, rel=1e-12
+    )
     monkeypatch.setattr(study, "STATES_AT_ONCE", 1)
-    assert held_out_error(subject.params, subject.held_out) == pytest.approx(whole, rel=1e-12)
+    assert held_out_error(subject.params, present(subject.held_out)) == pytest.approx(
+        whole, rel=1e-12
+    )
 
 
 # --- Saved networks -----------------------------------------------------------------------------

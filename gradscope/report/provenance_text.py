@@ -1,15 +1,17 @@
-"""Our text inside an SVG or a PDF, as matplotlib writes it there; None where there is none.
+"""Our text inside an SVG, a PDF or an HTML report; None where there is none.
 
 An SVG carries it in ``<dc:description>`` (Dublin Core in RDF metadata). A PDF carries it under
 ``/Keywords`` in the document information dictionary, as a literal string or in UTF-16 with a byte
 order mark (ISO 32000-1, sections 7.3.4, 7.9.2 and 14.3.3). Both are read by hand and within the
-bytes given: no XML parser that expands entities, no PDF library.
+bytes given: no XML parser that expands entities, no PDF library. An HTML report carries it in
+``<meta name="gradscope">``.
 """
 
 import html
 import re
 
 SVG_OPEN, SVG_CLOSE = b"<dc:description>", b"</dc:description>"
+META_OPEN, META_CLOSE = b'<meta name="gradscope" content="', b'">'
 START = 1024
 """Bytes at the beginning of a file in which its kind shows."""
 
@@ -31,11 +33,26 @@ def is_pdf(content: bytes) -> bool:
 
 def svg_text(content: bytes) -> bytes | None:
     """Return the description of an SVG."""
-    _, opened, rest = content.partition(SVG_OPEN)
-    text, closed, _ = rest.partition(SVG_CLOSE)
+    return _between(content, SVG_OPEN, SVG_CLOSE)
+
+
+def _between(content: bytes, opening: bytes, closing: bytes) -> bytes | None:
+    """Return the text between two marks, its character references resolved."""
+    _, opened, rest = content.partition(opening)
+    text, closed, _ = rest.partition(closing)
     if not (opened and closed):
         return None
     return html.unescape(text.decode("utf-8", "replace")).encode()
+
+
+def is_html(content: bytes) -> bool:
+    """Whether a file looks like a page of HTML."""
+    return content[:START].lstrip().lower().startswith(b"<!doctype html")
+
+
+def html_text(content: bytes) -> bytes | None:
+    """Return the meta entry of an HTML report."""
+    return _between(content, META_OPEN, META_CLOSE)
 
 
 def pdf_text(content: bytes) -> bytes | None:

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from gradscope.errors import ArchiveError, SettingError
 from gradscope.report.figures_style import picture_bytes
 from gradscope.report.provenance import provenance_text, read_provenance
-from gradscope.report.provenance_vector import is_pdf, is_svg, pdf_text, svg_text
+from gradscope.report.provenance_text import is_pdf, is_svg, pdf_text, svg_text
 from gradscope.study.config import Settings
 
 VECTOR = (".svg", ".pdf")

@@ -1,0 +1,16 @@
+"""The live hook into PyTorch: ``gradscope.torch.watch`` and the ``Watch`` it makes.
+
+The only room that may import PyTorch; ``watching`` has the hooks, ``reading`` turns what they are
+given into arrays. Without PyTorch the import fails with the line that installs it.
+"""
+
+try:
+    import torch as _  # noqa: F401 (asked for here, where the remedy can be said)
+except ImportError as error:
+    raise ImportError(
+        "the live hook needs PyTorch, which is not installed; pip install 'gradscope[torch]'"
+    ) from error
+
+from gradscope.torch.watching import Watch, watch
+
+__all__ = ["Watch", "watch"]

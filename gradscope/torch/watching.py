@@ -1,0 +1,378 @@
+"""Hooks: how gradient travels through the recurrent layers of a PyTorch model in training.
+
+``watch`` looks on from forward hooks. Every so often it takes a few of the sequences that a layer
+is given (``reading``), with their initial states and the weights as they stand, to
+``study.watching``, which replays them with our cells: nothing is kept of PyTorch's graph, nothing
+is drawn from its random numbers, and no gradient is asked of it. Whose turn it is, and when a
+training step begins, is said by ``study.watch_steps``.
+
+A Cell is called step by step. Its sequence goes on as long as the state it is given is the state it
+returned: the same memory, or the same numbers in the sequences looked at. It ends where that is not
+so, and where the next training step begins (a state carried on detached, as truncated
+backpropagation does, starts a new sequence from there). Source: PyTorch 2.13,
+``torch.nn.modules.rnn``; ``Module.register_forward_hook``,
+``Tensor.register_post_accumulate_grad_hook``.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from math import hypot, inf, isfinite
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gradscope.arrays import FloatArray
+from gradscope.diagnosis.verdict import Thresholds
+from gradscope.errors import SettingError
+from gradscope.report.watch_log import Log, WatchLog
+from gradscope.report.watch_page import watch_report
+from gradscope.study.watch_journal import Journal, NonFinite, Purse, Quantity, Refusal
+from gradscope.study.watch_steps import CellSteps, Limits, Steps, clock
+from gradscope.torch.reading import (
+    CELLS,
+    Call,
+    activation_of,
+    cell_step,
+    cell_weights,
+    is_compiled,
+    kind_of,
+    layer_sample,
+    n_sequences,
+    output_sizes,
+    recurrent_kind,
+    refusal_of,
+    time_steps,
+)
+from gradscope.weights.torch_layers import unwrapped
+
+
+def watch(
+    module: nn.Module,
+    every: int = 100,
+    max_lag: int = 200,
+    log: Log = None,
+    *,
+    sequences: int = 4,
+    share: float | None = 0.04,
+    thresholds: Thresholds | None = None,
+    scaler: "torch.amp.GradScaler | None" = None,
+) -> "Watch":
+    """Watch the recurrent layers of a model while it is trained.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        A model with ``nn.RNN``, ``GRU``, ``LSTM`` or their Cells anywhere inside, or one itself.
+    every : int
+        Training steps from one look at a layer to the next; more where ``share`` asks for it.
+    max_lag : int
+        Longest lag, in steps of the sequence.
+    log : callable, logging.Logger, path or None
+        Where first verdicts, changes, numbers that are not finite and, in the end, the report go:
+        a function such as ``print``, a logger, a file that is added to. None (the default):
+        nowhere; see ``report()``.
+    sequences : int
+        Sequences in a look, the longest of a packed batch, else the first; fewer where ``share``
+        asks for it.
+    share : float or None
+        Most of the time since the first step that looks may take, a tenth of a second aside. None:
+        no limit, and every look has all its sequences.
+    thresholds : Thresholds, optional
+        Where the verdict draws its lines.
+    scaler : torch.amp.GradScaler, optional
+        The scaler of the loss, by whose factor recorded gradient norms are divided.
+
+    Returns
+    -------
+    Watch
+        A context manager; ``close()`` takes every hook away.
+
+    Raises
+    ------
+    SettingError
+        If there is no recurrent layer in the module, or a number is outside its limits.
+    OutputError
+        If the log is a file that cannot be written.
+
+    Notes
+    -----
+    Layers in evaluation mode are left alone. The gradient norm is that over all parameters which
+    want a gradient, as the backward pass leaves them, before anything clips them. A scripted or
+    compiled module runs no hooks, and gradscope has no Jacobian for an LSTM with ``proj_size``:
+    they are passed over, and log and report say so. An error within the watch is told once, with
+    its reason; the layer it happened at is left alone from then on, and the training goes on.
+    """
+    limits = Limits(every, max_lag, sequences, thresholds or Thresholds())
+    writer = WatchLog(log)
+    return Watch(module, Steps(Journal(Purse(share), writer), limits), writer, scaler)
+
+
+def _nothing(*_: object, **__: object) -> None:
+    """Do nothing: the hook that a copy of a watched module has."""
+
+
+def _stand_in() -> Callable[..., None]:
+    return _nothing
+
+
+class _Hook:
+    """A hook that stays with its module: copies of the module, and saved ones, are not watched."""
+
+    def __init__(self, run: Callable[..., None]) -> None:
+        self._run = run
+
+    def __call__(self, *given: Any) -> None:
+        self._run(*given)
+
+    def __deepcopy__(self, _: object) -> Callable[..., None]:
+        return _nothing
+
+    def __reduce__(self) -> tuple[Callable[..., Any], tuple[()]]:
+        return _stand_in, ()
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Course:
+    """Where a Cell's sequence is: steps so far, the state returned last, and what is kept of it."""
+
+    n_steps: int = 0
+    returned: tuple[Tensor, ...] = ()
+    kept: CellSteps | None = None
+    n_kept: int = 1
+
+    def goes_on(self, given: tuple[Tensor, ...]) -> bool:
+        """Whether a state given is the one returned last."""
+        pairs = list(zip(given, self.returned, strict=False))
+        if not pairs or any(now.shape != last.shape for now, last in pairs):
+            return False
+        if all(now.data_ptr() == last.data_ptr() for now, last in pairs):
+            return True
+        rows = slice(self.n_kept if given[0].ndim == 2 else None)
+        same = (torch.equal(now[rows], last[rows].to(now.dtype)) for now, last in pairs)
+        return all(same)
+
+
+class Watch:
+    """A watch over a model, made by ``watch``; ``journal`` holds what it has seen."""
+
+    def __init__(
+        self,
+        module: nn.Module,
+        steps: Steps,
+        log: WatchLog,
+        scaler: "torch.amp.GradScaler | None" = None,
+    ) -> None:
+        self.journal = steps.journal
+        self._steps, self._log, self._scaler = steps, log, scaler
+        self._lock = threading.RLock()
+        self._left_alone: set[str] = set()
+        self._courses: dict[str, _Course] = {}
+        self._norms: dict[str, Tensor] = {}
+        self._unread: list[Callable[[], None]] = []
+        self._handles: list[torch.utils.hooks.RemovableHandle] = []
+        self._attach_to_layers(module)
+        self._attach_to_gradients(module)
+
+    def report(self) -> str:
+        """Return what was seen so far, as text."""
+        self._guarded("the report", self._read)
+        return watch_report(self.journal, log_error=self._log.error)
+
+    def close(self) -> None:
+        """Take every hook away and write the report to the log; a second time does nothing."""
+        if not self._handles:
+            return
+        while self._handles:
+            self._handles.pop().remove()
+        self._guarded("the end", self._end_step)
+        self._courses, self._scaler = {}, None
+        self._log.write(self.report())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _attach_to_layers(self, module: nn.Module) -> None:
+        modules = dict(module.named_modules())
+        kinds = {name: recurrent_kind(each) for name, each in modules.items()}
+        recurrent = [name for name, kind in kinds.items() if kind is not None]
+        if not recurrent:
+            raise SettingError(
+                f"there is nothing to watch: {type(module).__name__} holds no nn.RNN, GRU or LSTM "
+                "and none of their Cells; watch the model that does"
+            )
+        compiled = [f"{name}." for name, each in modules.items() if name and is_compiled(each)]
+        for bare, name in unwrapped(recurrent).items():
+            each, title = modules[name], bare or str(kinds[name]).lower()
+            within = is_compiled(module) or f"{name}.".startswith(tuple(compiled))
+            refusal = Refusal.COMPILED if within else refusal_of(each)
+            if refusal is not None:
+                self.journal.refuse(title, refusal)
+                continue
+            saw = self._saw_cell if isinstance(each, CELLS) else self._saw_layer
+            hook = _Hook(partial(self._on_call, title, saw))
+            self._handles.append(each.register_forward_hook(hook, with_kwargs=True))
+
+    def _attach_to_gradients(self, module: nn.Module) -> None:
+        parameters = dict(module.named_parameters())
+        for title, name in unwrapped(parameters).items():
+            if parameters[name].requires_grad:
+                hook = _Hook(partial(self._on_gradient, title))
+                handle = parameters[name].register_post_accumulate_grad_hook(hook)  # type: ignore[no-untyped-call]
+                self._handles.append(handle)
+
+    def _on_call(
+        self,
+        name: str,
+        saw: Callable[[str, Call], None],
+        module: nn.Module,
+        given: tuple[Any, ...],
+        named: dict[str, Any],
+        output: Any,
+    ) -> None:
+        # A checkpoint that computes forward anew does so within the backward pass.
+        if not module.training or torch._C._current_graph_task_id() != -1:  # noqa: SLF001
+            return
+        graded = torch.is_grad_enabled() and any(each.requires_grad for each in module.parameters())
+        if name in self._left_alone and graded:
+            # Its calls still say where a training step begins.
+            begin = partial(self._steps.begin, name, graded=True, end_last=self._end_step)
+            self._guarded("the steps", begin)
+        values = dict(zip(("input", "hx"), given, strict=False)) | named
+        call = Call(module, values["input"], values.get("hx"), output, graded)
+        self._guarded(name, lambda: saw(name, call))
+
+    def _guarded(self, name: str, act: Callable[[], None]) -> None:
+        """Do something that must never end the training: it fails but once."""
+        with self._lock, torch.no_grad():
+            if name in self._left_alone:
+                return
+            try:
+                act()
+            except Exception as error:  # noqa: BLE001 (whatever it is, the training goes on)
+                self._left_alone.add(name)
+                self._courses.pop(name, None)
+                self.journal.fail(name, error)
+
+    def _on_gradient(self, name: str, parameter: Tensor) -> None:
+        self._steps.backward_seen = True
+        self._guarded(name, lambda: self._keep_norm(name, parameter))
+
+    def _keep_norm(self, name: str, parameter: Tensor) -> None:
+        if parameter.grad is None:
+            return
+        gradient = parameter.grad.detach()
+        values = gradient.coalesce().values() if gradient.is_sparse else gradient
+        norm = torch.linalg.vector_norm(values, dtype=torch.float64)
+        if self._scaler is not None:
+            # As a tensor: to ask for the number would make a GPU wait.
+            norm = norm / self._scaler.scale(torch.ones_like(norm))
+        self._norms[name] = norm
+
+    def _end_step(self) -> None:
+        for name in tuple(self._courses):
+            self._guarded(name, partial(self._finish, name))
+        if self._norms:
+            self._unread.append(partial(self._read_norms, self._steps.now, self._norms))
+        # Reading makes a GPU wait; a CPU has the numbers already.
+        on_cpu = all(norm.device.type == "cpu" for norm in self._norms.values())
+        if on_cpu or self._steps.now % self._steps.limits.every == 0:
+            self._read()
+        self._norms = {}
+
+    def _read(self) -> None:
+        unread, self._unread = self._unread, []
+        for each in unread:
+            each()
+
+    def _read_norms(self, step: int, norms: dict[str, Tensor]) -> None:
+        values = {name: float(norm) for name, norm in norms.items()}
+        bad = [name for name, value in values.items() if not isfinite(value)]
+        self.journal.gradient(step, hypot(*values.values()), bad[0] if bad else "")
+
+    def _read_sizes(self, name: str, step: int, time_steps: FloatArray, sizes: Tensor) -> None:
+        bad = ~torch.isfinite(sizes)
+        if bad.any():
+            time_step = int(time_steps[int(bad.to(torch.uint8).argmax())])
+            self.journal.not_finite(NonFinite(step, name, Quantity.OUTPUT, time_step))
+
+    def _saw_layer(self, name: str, call: Call) -> None:
+        steps, module = self._steps, call.module
+        steps.begin(name, graded=call.graded, end_last=self._end_step)
+        sizes, at = output_sizes(call), time_steps(call)
+        if sizes is not None:
+            self._unread.append(partial(self._read_sizes, name, steps.now, at, sizes))
+        titles = _titles(name, module)
+        guess = steps.guess(kind_of(module), module.hidden_size, int(at[-1]), len(titles))
+        count = steps.due(name, guess, n_sequences(call))
+        if count:
+            started = clock()
+            steps.examine(name, layer_sample(titles, steps.now, call, count), started)
+
+    def _saw_cell(self, name: str, call: Call) -> None:
+        steps, course = self._steps, self._courses.get(name)
+        goes_on = course is not None and course.goes_on(call.states)
+        if course is not None and not goes_on:
+            if self._is_replaced(course, call):
+                self._left_alone.add(name)
+                del self._courses[name]
+                self.journal.refuse(name, Refusal.STATE_REPLACED)
+                return
+            self._finish(name)
+        if not goes_on or steps.backward_seen:
+            steps.begin(name, graded=call.graded, end_last=self._end_step)
+        course = self._courses.get(name) or self._start(name, call)
+        if course.kept is not None:
+            course.kept.steps.append(cell_step(call, course.n_kept))
+        returned = call.output if isinstance(call.output, tuple) else (call.output,)
+        here, size = course.n_steps + 1, torch.linalg.vector_norm(returned[0].detach(), ord=inf)
+        self._unread.append(
+            partial(self._read_sizes, name, steps.now, np.array([here]), size[None])
+        )
+        last = tuple(each.detach() for each in returned)
+        self._courses[name] = _Course(here, last, course.kept, course.n_kept)
+
+    def _is_replaced(self, course: _Course, call: Call) -> bool:
+        """Whether a sequence broke off after one step, and not to start again from zeros."""
+        if course.n_steps > 1 or course.kept is None or self._steps.backward_seen:
+            return False
+        return any(bool(state.any()) for state in call.states)
+
+    def _start(self, name: str, call: Call) -> _Course:
+        """Begin a Cell's sequence; keep its steps where it is due."""
+        steps, module = self._steps, call.module
+        guess = steps.guess(kind_of(module), module.hidden_size, steps.limits.max_lag)
+        count = steps.due(name, guess, n_sequences(call))
+        if not count:
+            return _Course()
+        kept = CellSteps(
+            title=name,
+            step=steps.now,
+            kind=kind_of(module),
+            activation=activation_of(module),
+            weights=cell_weights(module),
+            steps=deque(maxlen=steps.limits.max_lag),
+        )
+        return _Course(kept=kept, n_kept=count)
+
+    def _finish(self, name: str) -> None:
+        """End a Cell's sequence, and look at what was kept of it."""
+        course = self._courses.pop(name)
+        if course.kept is not None:
+            self._steps.examine(name, course.kept.sample(), clock())
+
+
+def _titles(name: str, module: Any) -> tuple[str, ...]:
+    """Return a name for each part of a layer: ``rnn[0]``, ``rnn[0]_reverse``, ``rnn[1]`` and so on;
+    the bare name where it has but one.
+    """
+    endings = ("", "_reverse") if module.bidirectional else ("",)
+    parts = [f"{name}[{n}]{ending}" for n in range(module.num_layers) for ending in endings]
+    return (name,) if len(parts) == 1 else tuple(parts)

@@ -1,0 +1,96 @@
+"""``spectrum`` and the closer looks of ``analyze``, as a person runs them."""
+
+import csv
+import io
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from gradscope.names import PanelName
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def test_spectrum_answers_with_the_largest_exponent_first(run: Run, small: tuple[str, ...]) -> None:
+    done = run("spectrum", *small)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("Largest Lyapunov exponent: ")
+    assert "mean field" in done.stdout
+    assert max(map(len, done.stdout.splitlines())) <= 80
+
+
+def test_the_spectrum_document_holds_every_value(run: Run, small: tuple[str, ...]) -> None:
+    document = json.loads(run("spectrum", *small, "--json").stdout)
+
+    assert (document["schema"], document["version"]) == ("gradscope.spectrum", 1)
+    spectrum = document["spectrum"]
+    hidden = document["settings"]["hidden"]
+    assert all(len(each) == hidden for each in spectrum["lyapunov"]["exponents_nats_per_step"])
+    lags = spectrum["singular_values"]["lags"]
+    assert (lags[0], lags[-1]) == (1, document["settings"]["steps"])
+    assert len(spectrum["eigenvalues"]) == hidden
+    assert [each["name"] for each in spectrum["theory"]] == [
+        "bound",
+        "spectral-radius",
+        "mean-field",
+        "newman",
+    ]
+
+
+def test_the_spectrum_table_has_a_row_for_every_singular_value(
+    run: Run, small: tuple[str, ...]
+) -> None:
+    rows = list(csv.DictReader(io.StringIO(run("spectrum", *small, "--format", "csv").stdout)))
+
+    assert {row["rank"] for row in rows} == {"1", "2", "3", "4"}
+    assert {row["lag"] for row in rows} >= {"1", "6"}
+
+
+def test_the_looks_of_analyze_stand_in_page_and_document(
+    run: Run, small: tuple[str, ...], tmp_path: Path
+) -> None:
+    looks = ("--map", "--shares", "--spectrum", "--verify")
+    done = run("analyze", *small, *looks, "--png", "report.png")
+
+    assert done.returncode == 0
+    assert "A closer look" in done.stdout
+    assert "--truncate" in done.stdout
+    assert "exact SVD" in done.stdout
+    assert (tmp_path / "report.png").exists()
+    document = json.loads(run("analyze", *small, *looks, "--json").stdout)
+    assert document["verification"]["worst_deviation"] < 1e-9
+    assert document["map"]["times"] == list(range(7))
+    assert document["shares"]["truncation"]["error"] == 0.05
+    assert document["spectrum"]["theory"]
+
+
+@pytest.mark.parametrize("panel", [PanelName.PROFILE, PanelName.MAP, PanelName.THEORY])
+def test_a_panel_is_drawn_alone_and_brings_the_look_it_shows(
+    run: Run, small: tuple[str, ...], tmp_path: Path, panel: PanelName
+) -> None:
+    done = run("analyze", *small, "--panel", panel, "--width", "single", "--pdf", "one.pdf")
+
+    assert (done.returncode, done.stderr) == (0, "wrote one.pdf\n")
+    assert (tmp_path / "one.pdf").read_bytes().startswith(b"%PDF-")
+
+
+def test_a_panel_without_a_picture_is_refused(run: Run, small: tuple[str, ...]) -> None:
+    done = run("analyze", *small, "--panel", "map")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == ("error: --panel is map, but no picture is asked for; add --png FILE\n")
+
+
+def test_the_html_report_is_written_whole_and_can_be_run_again(
+    run: Run, small: tuple[str, ...], tmp_path: Path
+) -> None:
+    first = run("analyze", *small, "--json", "--html", "report.html")
+    again = run("rerun", "report.html", "--json")
+
+    assert first.stderr == "wrote report.html\n"
+    assert (tmp_path / "report.html").read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert again.stdout == first.stdout

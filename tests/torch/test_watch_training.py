@@ -1,0 +1,487 @@
+"""A watched training: alerts, what is not finite, unclipped norms, Cells, nothing left behind."""
+
+import copy
+import gc
+import io
+import logging
+import pickle
+import subprocess
+import sys
+import weakref
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradscope.errors import OutputError, SettingError
+from gradscope.names import Regime
+from gradscope.study.watch_journal import Quantity, Refusal
+from tests.present import present
+
+torch = pytest.importorskip("torch", reason="PyTorch is what the hook watches")
+pytestmark = pytest.mark.torch
+
+D, H, T, B = 2, 6, 40, 3
+
+
+def model(kind: str = "RNN", **options: Any) -> Any:
+    torch.manual_seed(1)
+    rnn = getattr(torch.nn, kind)(D, H, dtype=torch.float64, **options)
+    return torch.nn.ModuleDict({"rnn": rnn, "out": torch.nn.Linear(H, 1, dtype=torch.float64)})
+
+
+def batch() -> Any:
+    return 0.1 * torch.randn(T, B, D, dtype=torch.float64)
+
+
+def train_step(net: Any, inputs: Any, clip: float | None = None) -> float:
+    """Make one update; return the gradient norm before clipping."""
+    net.zero_grad()
+    net["out"](net["rnn"](inputs)[0]).square().mean().backward()
+    norm = torch.nn.utils.get_total_norm([each.grad for each in net.parameters()])
+    if clip is not None:
+        torch.nn.utils.clip_grad_norm_(net.parameters(), clip)
+    torch.optim.SGD(net.parameters(), lr=1e-3).step()
+    return float(norm)
+
+
+def scale_recurrent(rnn: Any, size: float) -> None:
+    """Make W size times a rotation."""
+    with torch.no_grad():
+        rnn.weight_hh_l0.copy_(size * torch.eye(H, dtype=torch.float64))
+
+
+def test_a_changed_verdict_is_told_once() -> None:
+    from gradscope.torch import watch
+
+    net, lines = model(nonlinearity="relu"), list[str]()
+    scale_recurrent(net["rnn"], 0.5)
+    with torch.no_grad():
+        net["rnn"].bias_ih_l0.fill_(1.0)
+    with watch(net, every=2, share=None, log=lines.append) as watching:
+        for step in range(1, 8):
+            if step == 4:
+                scale_recurrent(net["rnn"], 2.0)
+            train_step(net, batch())
+
+    (alert,) = watching.journal.alerts
+    assert (alert.step, alert.before, alert.title) == (5, Regime.VANISHING, "rnn")
+    assert present(alert.diagnosis).verdict.regime is Regime.EXPLODING
+    told = [line for line in lines if "vanishing → exploding" in line.splitlines()[0]]
+    assert len(told) == 1
+    assert told[0].startswith(
+        "gradscope: step 5, rnn: vanishing → exploding. The gradient explodes"
+    )
+    assert [look.step for look in watching.journal.looks] == [1, 3, 5, 7]
+
+
+def test_the_gradient_norm_is_the_one_before_clipping() -> None:
+    from gradscope.torch import watch
+
+    net = model("GRU")
+    with watch(net) as watching:
+        wanted = [train_step(net, batch(), clip=1e-6) for _ in range(4)]
+
+    steps, norms = watching.journal.gradient_norms
+    np.testing.assert_array_equal(steps, [1, 2, 3, 4])
+    np.testing.assert_allclose(norms, wanted, rtol=1e-12)
+    assert "half of 4 steps below" in watching.report()
+
+
+def test_the_gradient_norm_of_a_scaled_loss_is_that_of_the_loss() -> None:
+    from gradscope.torch import watch
+
+    net = model("GRU")
+    scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
+    with watch(net, scaler=scaler) as watching:
+        loss = net["out"](net["rnn"](batch())[0]).square().mean()
+        scaler.scale(loss).backward()
+
+    scaled = torch.nn.utils.get_total_norm([each.grad for each in net.parameters()])
+    np.testing.assert_allclose(watching.journal.gradient_norms[1], float(scaled) / 1024, rtol=1e-12)
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+def test_nan_is_told_with_its_training_step_and_time_step(batch_first: bool) -> None:
+    from gradscope.torch import watch
+
+    net, lines = model(batch_first=batch_first), list[str]()
+    with watch(net, every=100, log=lines.append) as watching:
+        for step in range(1, 6):
+            inputs = batch()
+            if step >= 3:
+                inputs[16] = torch.nan  # time step 17
+            train_step(net, inputs.transpose(0, 1) if batch_first else inputs)
+
+    found = watching.journal.trouble[("rnn", Quantity.OUTPUT)]
+    assert (found.step, found.time_step) == (3, 17)
+    bad = [each for each in watching.journal.trouble.values() if each.quantity is Quantity.GRADIENT]
+    assert [each.step for each in bad] == [3, 4, 5][: len(bad)]
+    assert lines[1] == "gradscope: step 3, rnn: the output is not finite at time step 17."
+    assert "the output is not finite at time step 17, the first of 3 times" in watching.report()
+    assert np.isnan(watching.journal.gradient_norms[1][2:]).all()
+
+
+def test_nan_in_a_packed_batch_has_the_time_step_of_its_sequence() -> None:
+    from gradscope.torch import watch
+
+    net, inputs = model(), batch()
+    inputs[4, 2] = torch.nan
+    packed = torch.nn.utils.rnn.pack_padded_sequence(inputs, [T, 20, 9])
+    with watch(net) as watching:
+        net["rnn"](packed)
+
+    assert watching.journal.trouble[("rnn", Quantity.OUTPUT)].time_step == 5
+
+
+def test_a_look_at_a_state_that_is_not_finite_judges_the_steps_before() -> None:
+    from gradscope.torch import watch
+
+    net, inputs = model("GRU", bidirectional=True), batch()
+    inputs[29] = torch.nan
+    with watch(net, share=None) as watching:
+        net["rnn"](inputs)
+
+    ahead, back = watching.journal.looks
+    assert (ahead.bad_step, back.bad_step) == (30, 30)
+    assert (present(ahead.diagnosis).norms.lags.size, present(back.diagnosis).norms.lags.size) == (
+        29,
+        10,
+    )
+
+
+def test_weights_that_are_nan_leave_no_verdict_but_a_report() -> None:
+    from gradscope.torch import watch
+
+    net = model()
+    with torch.no_grad():
+        net["rnn"].weight_hh_l0[0, 0] = torch.nan
+    with watch(net, share=None) as watching:
+        train_step(net, batch())
+
+    assert watching.journal.looks[0].diagnosis is None
+    assert watching.journal.trouble[("rnn", Quantity.STATE)].time_step == 1
+    assert "not finite" in watching.report()
+
+
+# --- Cells ---------------------------------------------------------------------------------------
+
+CELLS = {"RNN": "RNNCell", "GRU": "GRUCell", "LSTM": "LSTMCell"}
+
+
+def cell_and_layer(kind: str) -> tuple[Any, Any]:
+    """Return a Cell and a layer with the same weights."""
+    torch.manual_seed(5)
+    cell = getattr(torch.nn, CELLS[kind])(D, H, dtype=torch.float64)
+    whole = getattr(torch.nn, kind)(D, H, dtype=torch.float64)
+    with torch.no_grad():
+        for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"):
+            getattr(whole, f"{name}_l0").copy_(getattr(cell, name))
+    return cell, whole
+
+
+def run_cell(cell: Any, inputs: Any, state: Any = None) -> Any:
+    for x in inputs:
+        state = cell(x, state)
+    return state
+
+
+@pytest.mark.parametrize("unbatched", [False, True])
+@pytest.mark.parametrize("kind", CELLS)
+def test_a_cell_in_a_loop_is_the_layer(kind: str, unbatched: bool) -> None:
+    from gradscope.torch import watch
+
+    cell, whole = cell_and_layer(kind)
+    inputs = batch()[:, 0] if unbatched else batch()
+    with watch(whole, share=None) as of_layer:
+        whole(inputs)
+    with watch(cell, share=None) as of_cell:
+        run_cell(cell, inputs)
+
+    (by_layer,), (by_cell,) = of_layer.journal.looks, of_cell.journal.looks
+    assert of_cell.journal.failures == []
+    assert present(by_cell.deviation) < 1e-12
+    np.testing.assert_allclose(
+        present(by_cell.diagnosis).norms.log_norms,
+        present(by_layer.diagnosis).norms.log_norms,
+        rtol=0,
+        atol=1e-10,
+    )
+
+
+@pytest.mark.parametrize("kind", CELLS)
+def test_a_cell_has_a_training_step_for_each_backward_pass(kind: str) -> None:
+    from gradscope.torch import watch
+
+    cell, _ = cell_and_layer(kind)
+    with watch(cell, every=2, share=None, max_lag=25) as watching:
+        state = None
+        for _ in range(5):
+            # Truncated backpropagation: the state goes on, its graph does not.
+            state = run_cell(cell, batch(), state)
+            shown = state[0] if kind == "LSTM" else state
+            shown.sum().backward()
+            state = tuple(s.detach() for s in state) if kind == "LSTM" else state.detach()
+
+    journal = watching.journal
+    assert journal.steps == 5
+    assert [look.step for look in journal.looks] == [1, 3, 5]
+    assert all(present(look.diagnosis).norms.lags.size == 25 for look in journal.looks)
+    assert all(present(look.deviation) < 1e-12 for look in journal.looks)
+
+
+def test_a_state_masked_for_other_sequences_goes_on() -> None:
+    from gradscope.torch import watch
+
+    cell, _ = cell_and_layer("GRU")
+    with watch(cell, share=None, sequences=2) as watching:
+        state = torch.zeros(B, H, dtype=torch.float64)
+        for t, x in enumerate(batch()):
+            ended = torch.tensor([[False], [False], [t > 5]])
+            state = torch.where(ended, state, cell(x, state))
+
+    assert [present(look.diagnosis).norms.lags.size for look in watching.journal.looks] == [T]
+
+
+def test_two_sequences_of_one_step_are_two() -> None:
+    from gradscope.torch import watch
+
+    cell, _ = cell_and_layer("GRU")
+    with watch(cell, share=None, sequences=2) as watching:
+        run_cell(cell, batch()[:12])
+        run_cell(cell, batch()).sum().backward()
+
+    assert [present(look.diagnosis).norms.lags.size for look in watching.journal.looks] == [12]
+
+
+def test_a_cell_whose_state_is_changed_in_between_is_refused_with_the_reason() -> None:
+    from gradscope.torch import watch
+
+    cell, _ = cell_and_layer("GRU")
+    norm, lines = torch.nn.LayerNorm(H, dtype=torch.float64), list[str]()
+    with watch(cell, share=None, log=lines.append) as watching:
+        state = torch.zeros(B, H, dtype=torch.float64)
+        for x in batch():
+            state = norm(cell(x, state))
+
+    assert [each.refusal for each in watching.journal.refused] == [Refusal.STATE_REPLACED]
+    assert watching.journal.looks == []
+    assert "not the one it returned" in lines[0]
+
+
+def test_nan_in_a_cell_has_its_time_step() -> None:
+    from gradscope.torch import watch
+
+    cell, _ = cell_and_layer("GRU")
+    inputs = batch()
+    inputs[7] = torch.nan
+    with watch(cell) as watching:
+        run_cell(cell, inputs)
+
+    assert watching.journal.trouble[("grucell", Quantity.OUTPUT)].time_step == 8
+
+
+# --- Nothing left behind, nothing disturbed ------------------------------------------------------
+
+
+def test_after_close_nothing_is_left_behind() -> None:
+    from gradscope.torch import watch
+
+    net = model("LSTM", num_layers=2)
+    watching = watch(net, share=None)
+    train_step(net, batch())
+    assert net["rnn"]._forward_hooks
+    watching.close()
+
+    for module in net.modules():
+        assert not module._forward_hooks
+        assert not module._forward_pre_hooks
+        assert not module._forward_hooks_with_kwargs
+    assert not any(each._post_accumulate_grad_hooks for each in net.parameters())
+    seen = len(watching.journal.looks)
+    train_step(net, batch())
+    assert (watching.journal.steps, len(watching.journal.looks)) == (1, seen)
+
+    gone, watch_gone = weakref.ref(net["rnn"]), weakref.ref(watching)
+    del net, module
+    gc.collect()
+    assert gone() is None, "a closed watch holds no module"
+    del watching
+    gc.collect()
+    assert watch_gone() is None
+
+
+@pytest.mark.parametrize("kind", CELLS)
+def test_no_graph_is_kept(kind: str) -> None:
+    from gradscope.torch import watch
+
+    cell, whole = cell_and_layer(kind)
+    net = torch.nn.ModuleList([cell, whole])
+    with watch(net, share=None):
+        inputs = batch().requires_grad_()
+        run_cell(cell, inputs * 1.0)
+        whole(inputs * 1.0)
+        alive = weakref.ref(inputs)
+        del inputs
+        gc.collect()
+        assert alive() is None, "the graph would hold its leaf"
+
+
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_a_watched_training_is_the_same_to_the_last_bit(kind: str) -> None:
+    from gradscope.torch import watch
+
+    def trained(watched: bool) -> Any:
+        net = model(kind, num_layers=2, dropout=0.3)
+        watching = watch(net, every=1, share=None) if watched else None
+        for _ in range(4):
+            train_step(net, batch(), clip=0.1)
+        if watching is not None:
+            watching.close()
+        return net.state_dict()
+
+    plain, seen = trained(watched=False), trained(watched=True)
+    assert all(torch.equal(plain[name], seen[name]) for name in plain)
+
+
+def test_a_copy_and_a_saved_model_are_not_watched() -> None:
+    from gradscope.torch import watch
+
+    net = model("GRU")
+    with watch(net, share=None) as watching:
+        train_step(copy.deepcopy(net), batch())
+        train_step(pickle.loads(pickle.dumps(net)), batch())  # noqa: S301
+        buffer = io.BytesIO()
+        torch.save(net, buffer)
+        assert watching.journal.steps == 0
+        train_step(net, batch())
+
+    assert watching.journal.steps == 1
+
+
+def test_checkpointing_does_not_count_twice() -> None:
+    from torch.utils.checkpoint import checkpoint
+
+    from gradscope.torch import watch
+
+    net = model("GRU")
+    with watch(net, every=1, share=None) as watching:
+        for _ in range(3):
+            states = checkpoint(lambda x: net["rnn"](x)[0], batch(), use_reentrant=False)
+            net["out"](states).sum().backward()
+
+    assert watching.journal.steps == 3
+    assert len(watching.journal.looks) == 3
+
+
+# --- What goes wrong in the watch itself ---------------------------------------------------------
+
+
+def test_an_error_in_the_watch_is_told_once_and_the_training_goes_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from gradscope.study import watch_steps
+    from gradscope.torch import watch
+
+    def broken(*_: object, **__: object) -> None:
+        raise ZeroDivisionError("on purpose")
+
+    monkeypatch.setattr(watch_steps, "look", broken)
+    net, lines = model("GRU"), list[str]()
+    with watch(net, every=1, share=None, log=lines.append) as watching:
+        norms = [train_step(net, batch()) for _ in range(3)]
+
+    assert len(norms) == 3
+    told = [line for line in lines[:-1] if "ZeroDivisionError: on purpose" in line]
+    assert len(told) == 1
+    assert "leaves it alone from now on" in told[0]
+    assert "ZeroDivisionError: on purpose" in watching.report()
+    assert watching.journal.gradient_norms[1].size == 3
+
+
+def test_a_log_that_fails_does_not_stop_the_training_and_is_in_the_report() -> None:
+    from gradscope.torch import watch
+
+    def broken(_: str) -> None:
+        raise RuntimeError("no space")
+
+    net = model("GRU")
+    with watch(net, share=None, log=broken) as watching:
+        train_step(net, batch())
+
+    assert len(watching.journal.looks) == 1
+    assert "RuntimeError: no space" in watching.report()
+
+
+@pytest.mark.filterwarnings("ignore:LSTM with projections")
+def test_a_projection_is_refused_with_its_reason_and_the_rest_is_watched() -> None:
+    from gradscope.torch import watch
+
+    net = torch.nn.ModuleDict({"a": torch.nn.LSTM(D, H, proj_size=2), "b": torch.nn.GRU(2, H)})
+    lines = list[str]()
+    with watch(net, share=None, log=lines.append) as watching:
+        net["b"](net["a"](torch.randn(T, B, D))[0])[0].sum().backward()
+
+    assert "a is not watched: it has a projection (proj_size)" in lines[0]
+    assert [look.title for look in watching.journal.looks] == ["b"]
+    assert "proj_size" in watching.report()
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_scripted_and_compiled_modules_are_refused_with_their_reason() -> None:
+    from gradscope.torch import watch
+
+    scripted = torch.nn.ModuleDict({"s": torch.jit.script(torch.nn.GRU(D, H))})
+    compiled = torch.nn.ModuleDict({"c": torch.nn.GRU(D, H)})
+    compiled.compile()
+
+    for net, refusal in ((scripted, Refusal.SCRIPTED), (compiled, Refusal.COMPILED)):
+        with watch(net) as watching:
+            pass
+        assert [each.refusal for each in watching.journal.refused] == [refusal]
+
+
+def test_a_model_without_recurrent_layers_is_refused() -> None:
+    from gradscope.torch import watch
+
+    with pytest.raises(SettingError, match="nothing to watch: Linear holds no"):
+        watch(torch.nn.Linear(2, 2))
+
+
+@pytest.mark.parametrize(
+    "options", [{"every": 0}, {"max_lag": 0}, {"sequences": 0}, {"share": 1.5}, {"share": 0.0}]
+)
+def test_numbers_outside_their_limits_are_refused(options: dict[str, Any]) -> None:
+    from gradscope.torch import watch
+
+    with pytest.raises(SettingError, match="choose"):
+        watch(model(), **options)
+
+
+def test_lines_go_to_a_logger_or_a_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    from gradscope.torch import watch
+
+    logger, path = logging.getLogger("of a test"), tmp_path / "watch.log"
+    net = model("GRU")
+    with caplog.at_level(logging.INFO, "of a test"), watch(net, share=None, log=logger):
+        train_step(net, batch())
+    with watch(net, share=None, log=path):
+        train_step(net, batch())
+
+    first, last = (caplog.records[i].getMessage() for i in (0, -1))
+    assert first.startswith("gradscope: step 1, rnn: The gradient")
+    assert last.startswith("Watched 1 training steps: 1 looks")
+    assert path.read_text("utf-8").startswith("gradscope: step 1, rnn: The gradient")
+    with pytest.raises(OutputError, match="cannot be written"):
+        watch(net, log=tmp_path / "missing" / "watch.log")
+
+
+def test_without_pytorch_the_import_says_how_to_install_it() -> None:
+    code = "import sys; sys.modules['torch'] = None; import gradscope.torch"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+
+    assert done.returncode == 1
+    assert "ImportError: the live hook needs PyTorch" in done.stderr
+    assert "pip install 'gradscope[torch]'" in done.stderr
