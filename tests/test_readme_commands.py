@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.readme import BEGIN, README, TOP
@@ -45,6 +46,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     script.parent.mkdir()
     script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m gradscope "$@"\n')
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
+    np.save(fresh / "my.npy", np.random.default_rng(0).standard_normal((20, 2, 3)))
     return fresh
 
 
@@ -72,7 +74,8 @@ def test_the_commands_run_in_order_in_a_fresh_folder(folder: Path) -> None:
 @pytest.mark.parametrize("command", questions())
 def test_the_command_of_a_question_answers(command: str, folder: Path) -> None:
     if "model.pt" in command:
-        pytest.importorskip("torch", reason="the example network is made by PyTorch")
+        torch = pytest.importorskip("torch", reason="the example network is made by PyTorch")
+        torch.save(torch.nn.RNN(3, 4).state_dict(), folder / "model.pt")
     done = subprocess.run(
         [
             "/bin/sh",
