@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 import gradscope
 from gradscope.errors import SettingError
 from gradscope.study import grid as grid_module
-from gradscope.study.axes import parse_axes
-from gradscope.study.config import Settings
+from gradscope.study.axes import Axes, parse_axes
+from gradscope.study.config import GIVEN_SETTINGS, Settings
 from gradscope.study.grid import Grid, Shard, cell_key
 from gradscope.study.plan import make_plan
 from tests.sweeping import TINY, cells_of
@@ -65,7 +65,15 @@ def test_every_setting_changes_the_key() -> None:
     assert cell_key(Settings(), {}) != cell_key(Settings(delay=3), {})
     gated = Settings(cell="lstm")  # type: ignore[arg-type]
     assert cell_key(gated, {}) != cell_key(gated.with_changes({"forget_bias": 3.0}), {})
-    assert {*changed, "center_bias", "delay", "forget_bias"} == set(Settings().as_dict())
+    alone = {"center_bias", "delay", "forget_bias"}
+    no_grid_takes = {"weights", *GIVEN_SETTINGS}
+    assert {*changed} | alone | no_grid_takes == set(Settings().as_dict())
+
+
+@pytest.mark.parametrize("values", [({"weights": "net.pt"}, {}), ({}, {"weights": ("net.pt",)})])
+def test_no_grid_takes_a_network_from_a_file(values: tuple[dict[str, str], Axes]) -> None:
+    with pytest.raises(SettingError, match="only drawn networks are compared or swept"):
+        Grid(*values)
 
 
 def test_another_algorithm_version_gives_other_keys(monkeypatch: pytest.MonkeyPatch) -> None:
