@@ -11,6 +11,8 @@ import pytest
 
 from gradscope.names import ActivationName
 
+os.environ.setdefault("KERAS_BACKEND", "torch")  # The one backend that the tests bring.
+
 REQUIRED = tuple(os.environ.get("GRADSCOPE_REQUIRE", "").split())
 """What must be there, so that no test skips for want of it: set in CI."""
 

@@ -46,6 +46,7 @@ SPELLED: Mapping[str, str] = MappingProxyType(
         "•": "*",
         "∘": "o",
         "²": "^2",
+        "³": "^3",
         "⁴": "^4",
         "⁺": "+",
         "ᵀ": "^T",
