@@ -72,9 +72,13 @@ class Steps:
             self.journal.purse.start()
         self._called.add(name)
 
+    def has_turn(self, name: str) -> bool:
+        """Whether a module may be looked at in this step, if the purse allows it."""
+        return self.now >= self._next.get(name, 1)
+
     def due(self, name: str, guess: float, available: int) -> int:
         """Return how many sequences of a call are looked at, 0 for no look."""
-        if self.now < self._next.get(name, 1):
+        if not self.has_turn(name):
             return 0
         count = self.journal.affordable(name, guess, min(self.limits.sequences, available))
         if count:

@@ -81,7 +81,8 @@ def watch(
         asks for it.
     share : float or None
         Most of the time since the first step that looks may take, a tenth of a second aside. None:
-        no limit, and every look has all its sequences.
+        no limit, and every look has all its sequences. Between looks the hooks cost some tenths of
+        a millisecond a step.
     thresholds : Thresholds, optional
         Where the verdict draws its lines.
     scaler : torch.amp.GradScaler, optional
@@ -240,18 +241,30 @@ class Watch:
         # A checkpoint that computes forward anew does so within the backward pass.
         if not module.training or torch._C._current_graph_task_id() != -1:  # noqa: SLF001
             return
-        graded = torch.is_grad_enabled() and any(each.requires_grad for each in module.parameters())
-        if name in self._left_alone and graded:
+        if name in self._left_alone and torch.is_grad_enabled():
             # Its calls still say where a training step begins.
             begin = partial(self._steps.begin, name, graded=True, end_last=self._end_step)
             self._guarded("the steps", begin)
+        self._guarded(name, partial(self._see, name, saw, module, given, named, output))
+
+    def _see(
+        self,
+        name: str,
+        saw: Callable[[str, Call], None],
+        module: nn.Module,
+        given: tuple[Any, ...],
+        named: dict[str, Any],
+        output: Any,
+    ) -> None:
         values = dict(zip(("input", "hx"), given, strict=False)) | named
+        graded = torch.is_grad_enabled() and any(each.requires_grad for each in module.parameters())
         call = Call(module, values["input"], values.get("hx"), output, graded)
-        self._guarded(name, lambda: saw(name, call))
+        with torch.no_grad():
+            saw(name, call)
 
     def _guarded(self, name: str, act: Callable[[], None]) -> None:
         """Do something that must never end the training: it fails but once."""
-        with self._lock, torch.no_grad():
+        with self._lock:
             if name in self._left_alone:
                 return
             try:
@@ -263,7 +276,7 @@ class Watch:
 
     def _on_gradient(self, name: str, parameter: Tensor) -> None:
         self._steps.backward_seen = True
-        self._guarded(name, lambda: self._keep_norm(name, parameter))
+        self._guarded(name, partial(self._keep_norm, name, parameter))
 
     def _keep_norm(self, name: str, parameter: Tensor) -> None:
         if parameter.grad is None:
@@ -309,6 +322,8 @@ class Watch:
         sizes, at = output_sizes(call), time_steps(call)
         if sizes is not None:
             self._unread.append(partial(self._read_sizes, name, steps.now, at, sizes))
+        if not steps.has_turn(name):
+            return
         titles = _titles(name, module)
         guess = steps.guess(kind_of(module), module.hidden_size, int(at[-1]), len(titles))
         count = steps.due(name, guess, n_sequences(call))
