@@ -16,6 +16,7 @@ from gradscope.report.sentences import reason_sentence
 from gradscope.report.table_pieces import add_row, bullets, columns_of
 from gradscope.report.words import LN_10, headline, level, number, percent, short_pace
 from gradscope.study.watch_journal import (
+    ADVANCE,
     Alert,
     Event,
     Failure,
@@ -117,7 +118,8 @@ def _opening(journal: Journal) -> str:
     looks = len({(look.step, look.title) for look in journal.looks})
     spent, elapsed = journal.purse.spent, journal.purse.elapsed
     share = f", {percent(spent / elapsed)} of the time" if elapsed else ""
-    limit = f" (at most {percent(journal.purse.share)})" if journal.purse.share else ""
+    allowed = journal.purse.share
+    limit = f" (at most {percent(allowed)} and {number(ADVANCE)} s)" if allowed else ""
     counted = f"{journal.steps} training steps: {looks} looks took {number(spent)} s"
     return f"Watched {counted}{share}{limit}."
 

@@ -122,16 +122,13 @@ def _stand_in() -> Callable[..., None]:
 
 
 class _Hook:
-    """A hook that stays with its module: copies of the module, and saved ones, are not watched."""
+    """A hook that stays with its module: deep copies of it, and saved ones, are not watched."""
 
     def __init__(self, run: Callable[..., None]) -> None:
         self._run = run
 
     def __call__(self, *given: Any) -> None:
         self._run(*given)
-
-    def __deepcopy__(self, _: object) -> Callable[..., None]:
-        return _nothing
 
     def __reduce__(self) -> tuple[Callable[..., Any], tuple[()]]:
         return _stand_in, ()

@@ -63,7 +63,7 @@ def test_a_changed_verdict_is_told_once() -> None:
         for step in range(1, 8):
             if step == 4:
                 scale_recurrent(net["rnn"], 2.0)
-            train_step(net, batch())
+            net["rnn"](batch())[0].sum().backward()
 
     (alert,) = watching.journal.alerts
     assert (alert.step, alert.before, alert.title) == (5, Regime.VANISHING, "rnn")
@@ -215,6 +215,7 @@ def test_a_cell_has_a_training_step_for_each_backward_pass(kind: str) -> None:
     from gradscope.torch import watch
 
     cell, _ = cell_and_layer(kind)
+    optimizer = torch.optim.SGD(cell.parameters(), lr=0.01)
     with watch(cell, every=2, share=None, max_lag=25) as watching:
         state = None
         for _ in range(5):
@@ -222,6 +223,7 @@ def test_a_cell_has_a_training_step_for_each_backward_pass(kind: str) -> None:
             state = run_cell(cell, batch(), state)
             shown = state[0] if kind == "LSTM" else state
             shown.sum().backward()
+            optimizer.step()
             state = tuple(s.detach() for s in state) if kind == "LSTM" else state.detach()
 
     journal = watching.journal
@@ -360,15 +362,17 @@ def test_a_copy_and_a_saved_model_are_not_watched() -> None:
     assert watching.journal.steps == 1
 
 
-def test_checkpointing_does_not_count_twice() -> None:
-    from torch.utils.checkpoint import checkpoint
+@pytest.mark.parametrize("reentrant", [False, True])
+def test_checkpointing_does_not_count_twice(reentrant: bool) -> None:
+    from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
     from gradscope.torch import watch
 
     net = model("GRU")
-    with watch(net, every=1, share=None) as watching:
+    with watch(net, every=1, share=None) as watching, set_checkpoint_early_stop(False):
         for _ in range(3):
-            states = checkpoint(lambda x: net["rnn"](x)[0], batch(), use_reentrant=False)
+            inputs = batch().requires_grad_()
+            states = checkpoint(lambda x: net["rnn"](x)[0], inputs, use_reentrant=reentrant)
             net["out"](states).sum().backward()
 
     assert watching.journal.steps == 3
