@@ -61,6 +61,10 @@ THIRD_PARTIES: Mapping[str, Callable[[PurePosixPath], bool]] = {
 """Who may import what; whatever is not listed (``click`` above all) nobody may."""
 
 
+IMPORTING_BY_NAME = {PurePosixPath(PACKAGE, "__init__.py"), PurePosixPath(PACKAGE, "cli", "app.py")}
+"""The public API and the command line load what is asked for; both are above all they name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Import:
     """One imported module, as its dotted name, and whether it stays out of sight when the file is
@@ -169,7 +173,7 @@ def _evasions(path: PurePosixPath, tree: ast.Module) -> Iterator[str]:
                     yield f"{path} takes {attribute} from the public API"
             case ast.alias(name="gradscope", asname=str()):
                 yield f"{path} gives the public API another name"
-            case ast.alias(name="import_module") if path.name != "__init__.py":
+            case ast.alias(name="import_module") if path not in IMPORTING_BY_NAME:
                 yield f"{path} imports by name"
             case ast.Attribute(attr="import_module") | ast.Name(id="__import__"):
                 yield f"{path} imports by name"

@@ -4,28 +4,14 @@ import codecs
 import io
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from importlib import import_module
 from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
 
 import gradscope
-from gradscope.cli import (
-    analyze,
-    check,
-    compare,
-    explain,
-    export,
-    inspect,
-    merge,
-    report,
-    rerun,
-    show_config,
-    spectrum,
-    sweep,
-    train,
-)
 from gradscope.cli.options import HELP, LAYERS_HELP
 from gradscope.cli.output import ReaderGoneError, abandon, note, write_stdout
 from gradscope.errors import GradscopeError
@@ -46,32 +32,39 @@ Start here:
 More: gradscope --help, gradscope COMMAND --help
 """
 
-app = typer.Typer(
-    name="gradscope",
-    help=HELP,
-    epilog=LAYERS_HELP,
-    add_completion=False,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
-COMMANDS = (
-    analyze,
-    compare,
-    train,
-    spectrum,
-    inspect,
-    sweep,
-    export,
-    report,
-    merge,
-    check,
-    explain,
-    rerun,
-    show_config,
-)
-for command in COMMANDS:
-    command.register(app)
+COMMANDS = {
+    "analyze": "analyze",
+    "compare": "compare",
+    "train": "train",
+    "spectrum": "spectrum",
+    "inspect": "inspect",
+    "sweep": "sweep",
+    "export": "export",
+    "report": "report",
+    "merge": "merge",
+    "check": "check",
+    "explain": "explain",
+    "rerun": "rerun",
+    "show-config": "show_config",
+}
+"""Every command, in the order of the help page, and the module it lives in."""
+
+
+def build_app(commands: Iterable[str] = tuple(COMMANDS)) -> typer.Typer:
+    """Return the application with these commands; others are not even loaded."""
+    app = typer.Typer(
+        name="gradscope",
+        help=HELP,
+        epilog=LAYERS_HELP,
+        add_completion=False,
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(invoke_without_command=True)(welcome)
+    for command in commands:
+        import_module(f"gradscope.cli.{COMMANDS[command]}").register(app)
+    return app
 
 
 def _show_version(wanted: bool) -> None:
@@ -80,7 +73,6 @@ def _show_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback(invoke_without_command=True)
 def welcome(
     context: typer.Context,
     version: Annotated[  # noqa: ARG001 (answered by its callback)
@@ -97,6 +89,8 @@ def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; every error becomes one line on stderr."""
     try:
         _spell_what_streams_cannot_show()
+        # The page of all commands, and the answer to a word that is none, need every one of them.
+        app = build_app([arg for arg in arguments[:1] if arg in COMMANDS] or COMMANDS)
         code = app(list(arguments), prog_name="gradscope", standalone_mode=False)
         _flush()
     except (TyperException, GradscopeError) as error:

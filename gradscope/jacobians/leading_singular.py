@@ -5,9 +5,9 @@ squared until its leading eigenvalue is alone. Many rows: Lanczos iteration, whi
 by R Rᵀ (or, where R is not thin, by R and Rᵀ), with full reorthogonalisation. Its error is known as
 it runs: a Ritz value θ of residual ρ is off by at most ρ. (By ρ²/gap, too, but a gap is not to be
 had: where two eigenvalues all but coincide, Lanczos sees one for a long time. For the same reason
-it starts at random, not from the vector of the last lag, which would hide another that has just
-overtaken it.) Source:
-Golub & Van Loan (2013), sections 8.2 and 10.1; Parlett (1998), sections 4.5 and 13.2.
+it starts at random, each row as likely as its energy, and not from the vector of the last lag,
+which would hide another that has just overtaken it.) Source: Golub & Van Loan (2013), sections 8.2
+and 10.1; Parlett (1998), sections 4.5 and 13.2.
 """
 
 from dataclasses import dataclass
@@ -126,8 +126,10 @@ class _Krylov:
         self._factors = (rows @ columns,) if thin else (rows, columns)
         self.size = 0
         self._basis = np.empty((count, MOST_STEPS + 1, n_rows))
-        start = self._rng.standard_normal(n_rows)
-        self._basis[:, 0] = start / np.linalg.norm(start)
+        energies = np.einsum("nrs,nrs->nr", rows, rows)
+        energies[energies.max(axis=1) == 0] = 1.0
+        start = self._rng.standard_normal(n_rows) * energies
+        self._basis[:, 0] = start / np.linalg.norm(start, axis=1, keepdims=True)
         self._scale = np.zeros(count)
         self._diagonal = np.zeros((count, MOST_STEPS))
         self._coupling = np.zeros((count, MOST_STEPS))

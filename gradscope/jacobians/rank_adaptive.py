@@ -23,17 +23,17 @@ import numpy as np
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.jacobians.chain import Chain
 
-# At s rows the bound is wrong with probability α⁻ˢ = 4⁻⁸ = 1.5e-5. More rows make it tighter, fewer
-# make it cheaper: a small state has few rows to spare.
-PROBES_OF_LARGE_STATE = 8
+# At s rows the bound is wrong with probability α⁻ˢ = 1.5e-5. More rows make it tighter, fewer make
+# it cheaper: a small state has few rows to spare.
+PROBES_OF_LARGE_STATE = 6
 PROBES_OF_SMALL_STATE = 4
 LARGE_STATE = 256
 FAILURE_PROBABILITY = 4.0**-8
 PROBE_SEED = 20240612
 
 # Several drops count at any time, and the largest of s random numbers exceeds their mean.
-SHARE_OF_DROP = 0.35
-FIRST_COMPRESSION = 5
+SHARE_OF_DROP = 0.15
+FIRST_COMPRESSION = 8
 # The rows of a stretch start at a scale of 2**±50, may grow to 2**450 and shrink to 2**-450: their
 # squares stay ordinary numbers.
 LARGEST_OFFSET = 50
@@ -41,7 +41,9 @@ LARGEST_GROWTH = 400
 SMALLEST_PEAK = 2.0**-200
 # Beyond this a power of two is no longer an ordinary number.
 SMALLEST_SHIFT = -1000
-LEAST_WORKSPACE = 2**18
+# Up to this part of S rows, the sharper way of grading them pays.
+THIN = 0.6
+LEAST_WORKSPACE = 2**19
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -61,8 +63,8 @@ class Stretch:
 class RankAdaptiveProduct:
     """N products ∂h_t/∂h_{t−ℓ}, each with its own t (``ends``) and sequence, growing together.
 
-    ``drop`` · r/S is the largest Frobenius norm, relative to σ_max, of what one compression drops;
-    0 keeps everything. Past h_0 a product goes on with J_1 and means nothing.
+    ``drop`` · √(r/S) is the largest Frobenius norm, relative to σ_max, of what one compression
+    drops; 0 keeps everything. Past h_0 a product goes on with J_1 and means nothing.
     """
 
     def __init__(self, chain: Chain, ends: IntArray, sequences: IntArray, drop: float) -> None:
@@ -117,7 +119,7 @@ class RankAdaptiveProduct:
         tails = np.cumsum(energies[:, ::-1], axis=1)[:, ::-1]
         # A thin R has a narrow spectrum, where what was dropped takes long to die out, and may grow
         # for a while; its rows are cheap.
-        limit = self._drop * self.rank / self._size * sigma
+        limit = self._drop * np.sqrt(self.rank / self._size) * sigma
         needed = np.count_nonzero(tails > limit[:, None] ** 2, axis=1)
         rank = max(1, int(needed.max()))
         if rank < self.rank:
@@ -194,12 +196,15 @@ def _peaks(rows: FloatArray) -> FloatArray:
 
 
 def _graded(rows: FloatArray) -> FloatArray:
-    """Rotate R (N,r,S) from the left so that its rows fall off in size: Σ Vᵀ where R is thin, the
-    triangular factor of a QR decomposition, cheaper but less sharp, where it is not.
+    """Rotate R (N,r,S) from the left so that its rows fall off in size.
+
+    A QR decomposition of R does it (T of R = Q T), but is blunt. Where R is thin, the Q of R Rᵀ is
+    taken instead, one more step of subspace iteration: where the rows were graded a few lags ago,
+    it leaves as few of them as the singular vectors would, and is cheaper.
     """
-    if 2 * rows.shape[1] <= rows.shape[2]:
-        _, left = np.linalg.eigh(rows @ rows.swapaxes(1, 2))
-        rotated: FloatArray = left[:, :, ::-1].swapaxes(1, 2) @ rows
+    if rows.shape[1] <= THIN * rows.shape[2]:
+        left, _ = np.linalg.qr(rows @ rows.swapaxes(1, 2))
+        rotated: FloatArray = left.swapaxes(1, 2) @ rows
         return rotated
     triangular: FloatArray = np.asarray(np.linalg.qr(rows, mode="r"), dtype=np.float64)
     return triangular

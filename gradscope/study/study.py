@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -26,11 +27,13 @@ from gradscope.study.archive import SavedRun, load_run
 from gradscope.study.closer import Progress, look_closer
 from gradscope.study.config import NETWORK_SETTINGS, SEQUENCE_SETTINGS, Settings, flag
 from gradscope.study.examine import Sight, examine
-from gradscope.study.given import Given, given_network, read_given
 from gradscope.study.grid import Grid
 from gradscope.study.memory import STATES_AT_ONCE, require_memory
 from gradscope.study.network import draw_network
 from gradscope.study.results import Analysis, Comparison, GivenNetwork
+
+if TYPE_CHECKING:
+    from gradscope.study.given import Given
 
 HELD_OUT_SEQUENCES = 256
 """Fresh sequences of a task on which the error is measured."""
@@ -126,13 +129,17 @@ def subject_of(settings: Settings) -> Subject:
     return drawn_subject(settings) if settings.weights is None else given_subject(settings)
 
 
-def given_of(settings: Settings) -> Given:
+def given_of(settings: Settings) -> "Given":
     """Read the network that the settings name, and run its stack on their data or noise."""
+    from gradscope.study.given import read_given
+
     return read_given(settings, Streams.from_seed(settings.seed).examined)
 
 
 def given_subject(settings: Settings) -> Subject:
     """Take a layer of somebody else's network, driven by data or noise."""
+    from gradscope.study.given import given_network
+
     given = given_of(settings)
     held_out = None if settings.targets is None else given.sight.batch
     network = given_network(given, settings)

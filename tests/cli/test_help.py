@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 import gradscope
-from gradscope.cli.app import app
+from gradscope.cli.app import build_app
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -53,7 +53,7 @@ def test_the_first_help_page_names_every_command(run: Run) -> None:
 
 
 def test_the_commands_tested_here_are_all_there_are() -> None:
-    registered = {command.name for command in app.registered_commands}
+    registered = {command.name for command in build_app().registered_commands}
 
     assert registered == set(COMMANDS)
 
@@ -65,7 +65,7 @@ def test_every_option_stands_in_the_help_of_its_command(shown: Run, command: str
     done = shown(command, "-h", columns="200")
 
     assert (done.returncode, done.stderr) == (0, "")
-    group = typer.main.get_command(app)
+    group = typer.main.get_command(build_app())
     parameters = group.commands[command].params  # type: ignore[attr-defined]
     spellings = [spelled for each in parameters for spelled in (*each.opts, *each.secondary_opts)]
     assert len(spellings) >= 3
