@@ -6,9 +6,23 @@ a step (pre-activations, slopes, outputs, inputs, step errors) has T entries and
 ``[t - 1]``. Lags count from 1, so lag ℓ stands at ``[ℓ - 1]``.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 
 FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 IntArray = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 BoolArray = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 ComplexArray = np.ndarray[tuple[int, ...], np.dtype[np.complex128]]
+
+
+def order_statistics(values: FloatArray, levels: Sequence[float] | FloatArray) -> FloatArray:
+    """Return quantiles along the last axis, (levels,…), each of them one of the values.
+
+    What ``np.quantile`` gives with ``method="inverted_cdf"`` where nothing is NaN: −inf stays −inf.
+    It loads none of NumPy's masked arrays, which cost a short run some hundredths of its time.
+    """
+    count = values.shape[-1]
+    ranks = np.clip(np.ceil(np.asarray(levels) * count).astype(np.int64) - 1, 0, count - 1)
+    ordered: FloatArray = np.sort(values, axis=-1)[..., ranks]
+    return np.moveaxis(ordered, -1, 0)

@@ -4,7 +4,6 @@ default.
 Typer has put flags over variables already; both arrive in ``given``.
 """
 
-import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +51,8 @@ def read_toml(path: Path | None) -> dict[str, Any]:
     """Return the content of a TOML file, nothing for no file."""
     if path is None:
         return {}
+    import tomllib
+
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

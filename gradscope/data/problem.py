@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from gradscope.data.sequences import Baseline, Batch, Facts
-from gradscope.data.series import prepare_series, repeat_last_error
-from gradscope.data.table import read_table
 from gradscope.data.tasks import make_task
 from gradscope.names import ErrorName, MissingCells, TaskName
 
@@ -61,6 +59,9 @@ def series_problem(
     The baseline is the error of repeating the last value on the held-out part; how far back one
     must remember to do better is what nobody knows.
     """
+    from gradscope.data.series import prepare_series, repeat_last_error
+    from gradscope.data.table import read_table
+
     table = read_table(path, columns, missing)
     series = prepare_series(table, steps, validation_fraction)
     held_out = series.validation_batch(MOST_HELD_OUT)

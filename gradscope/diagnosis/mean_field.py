@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradscope.arrays import FloatArray
+from gradscope.arrays import FloatArray, order_statistics
 from gradscope.model.activations import Activation
 from gradscope.model.elman import ElmanParameters
 
@@ -74,7 +74,7 @@ def mean_field(params: ElmanParameters, inputs: FloatArray) -> MeanField:
     MeanField
     """
     drive = inputs.reshape(-1, inputs.shape[2]) @ params.input_weights.T + params.hidden_bias
-    levels = np.quantile(drive, (np.arange(N_LEVELS) + 0.5) / N_LEVELS)
+    levels = order_statistics(drive.ravel(), (np.arange(N_LEVELS) + 0.5) / N_LEVELS)
     n_hidden = params.sizes[1]
     gain = float(np.sqrt(n_hidden * np.mean(np.square(params.recurrent_weights))))
     return stationary_field(params.activation, gain, levels)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gradscope.arrays import FloatArray
+from gradscope.arrays import FloatArray, order_statistics
 from gradscope.jacobians.lag_norms import LagNorms
 from gradscope.report.figures_style import (
     BLUE,
@@ -62,6 +62,6 @@ def profile_picture(
 
 def _log10_quantile(norms: LagNorms, level: float) -> FloatArray:
     """Return an order statistic over sequences as log10, NaN (a gap) for an exact zero."""
-    nats = np.quantile(norms.log_norms, level, axis=1, method="inverted_cdf")
+    (nats,) = order_statistics(norms.log_norms, (level,))
     values: FloatArray = np.where(np.isfinite(nats), nats, np.nan) / LN_10
     return values

@@ -11,7 +11,6 @@ from gradscope.report.screen import Screen
 from gradscope.report.table_pieces import add_row, columns_of
 from gradscope.report.words import level, steps
 from gradscope.study.results import Analysis, GivenLayer
-from gradscope.weights.cells import CELL_OF_KIND
 
 TITLES = ("layer", "kind", "in", "hidden", "gradient", "growth", "horizon")
 
@@ -53,8 +52,7 @@ def _cells(given: GivenLayer, analysis: Analysis) -> list[str]:
 
 
 def _kind(given: GivenLayer) -> str:
-    cell = CELL_OF_KIND[given.layer.kind]
-    return "RNN" if cell is CellName.ELMAN else cell.upper()
+    return "RNN" if given.cell is CellName.ELMAN else given.cell.upper()
 
 
 def network_document(analysis: Analysis) -> Document:
@@ -87,7 +85,7 @@ def _layer(given: GivenLayer, analysis: Analysis) -> Document:
         verdict = analysis.last.verdict
     return {
         "layer": layer.title,
-        "kind": str(CELL_OF_KIND[layer.kind]),
+        "kind": str(given.cell),
         "direction": str(layer.direction),
         "input_size": layer.input_size,
         "hidden_size": layer.hidden_size,

@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
-
+from gradscope.arrays import order_statistics
 from gradscope.diagnosis.horizon import memory_horizon
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.lag_norms import lag_norms
@@ -60,5 +59,5 @@ class Lookout:
         if first_overflow(trajectory) is not None:
             return None
         log_norms = lag_norms(cell_chain(params, trajectory), self._settings.max_lag).log_norms
-        median = np.quantile(log_norms, 0.5, axis=1, method="inverted_cdf")
+        (median,) = order_statistics(log_norms, (0.5,))
         return memory_horizon(median, self._settings.vanishing)

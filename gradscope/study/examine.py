@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradscope.arrays import FloatArray
+from gradscope.arrays import FloatArray, order_statistics
 from gradscope.data.sequences import Batch, Facts
 from gradscope.diagnosis.diagnose import Diagnosis, diagnose
 from gradscope.diagnosis.growth import rate_per_time_constant
@@ -131,7 +131,7 @@ def _gradient(params: Cell, trajectory: Trajectory, batch: Batch) -> GradientSum
 
 def _summarise_slopes(trajectory: Trajectory) -> SlopeSummary:
     flat = trajectory.slopes.reshape(trajectory.n_steps, -1)
-    p05, median, p95 = np.quantile(flat, [0.05, 0.5, 0.95], axis=1)
+    p05, median, p95 = order_statistics(flat, (0.05, 0.5, 0.95))
     ceiling = trajectory.activation.slope_ceiling
     parts = np.clip(flat / ceiling, 0.0, 1.0)
     counts = np.stack([np.histogram(row, SLOPE_EDGES)[0] for row in parts])

@@ -7,10 +7,11 @@ numbers are computed on the floors below.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gradscope.arrays import FloatArray, IntArray
+from gradscope.arrays import FloatArray, IntArray, order_statistics
 from gradscope.data.sequences import Batch, Facts
 from gradscope.diagnosis.growth import GrowthRate, Rates
 from gradscope.diagnosis.remedies import Remedy
@@ -18,11 +19,13 @@ from gradscope.diagnosis.verdict import Verdict
 from gradscope.learning.history import History
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import Trajectory
-from gradscope.names import StageName
+from gradscope.names import CellName, StageName
 from gradscope.shown import Shown
 from gradscope.study.closer import NOT_CLOSER, CloserLook
 from gradscope.study.config import Settings
-from gradscope.weights.layers import RecurrentLayer
+
+if TYPE_CHECKING:
+    from gradscope.weights.layers import RecurrentLayer
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -48,7 +51,7 @@ class Profile:
 
     def quantiles(self, levels: Sequence[float]) -> FloatArray:
         """Several quantiles over the sequences (levels,L), nats, for little more than one."""
-        return np.quantile(self.log_norms, levels, axis=1, method="inverted_cdf")
+        return order_statistics(self.log_norms, levels)
 
     @property
     def median(self) -> FloatArray:
@@ -110,8 +113,15 @@ class Stage:
 class GivenLayer:
     """One layer in one direction; ``verdict`` where it was driven by the layers below."""
 
-    layer: RecurrentLayer
+    layer: "RecurrentLayer"
     verdict: Verdict | None
+
+    @property
+    def cell(self) -> CellName:
+        """The cell that the layer is made of."""
+        from gradscope.weights.cells import CELL_OF_KIND
+
+        return CELL_OF_KIND[self.layer.kind]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
