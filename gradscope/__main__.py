@@ -5,7 +5,7 @@ import sys
 
 EXIT_INTERRUPTED = 130
 
-OBJECTS_BEFORE_A_SEARCH = 50_000
+OBJECTS_BEFORE_A_SEARCH = 200_000
 """New objects before Python searches for cycles among them: its 700 costs a short run a tenth of
 its time, spent on imported code, which stays.
 """

@@ -22,6 +22,7 @@ import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.jacobians.chain import Chain
+from gradscope.jacobians.scale import SMALLEST_SHIFT
 
 # At s rows the bound is wrong with probability α⁻ˢ = 1.5e-5. More rows make it tighter, fewer make
 # it cheaper: a small state has few rows to spare.
@@ -39,8 +40,6 @@ FIRST_COMPRESSION = 8
 LARGEST_OFFSET = 50
 LARGEST_GROWTH = 400
 SMALLEST_PEAK = 2.0**-200
-# Beyond this a power of two is no longer an ordinary number.
-SMALLEST_SHIFT = -1000
 # Up to this part of S rows, the sharper way of grading them pays.
 THIN = 0.6
 LEAST_WORKSPACE = 2**19
