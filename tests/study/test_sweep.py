@@ -4,6 +4,7 @@ The real thing is killed here: the parent, a worker, the disk. Where it matters 
 flight, an executor of our own breaks at will.
 """
 
+import math
 import multiprocessing
 import os
 import random
@@ -16,6 +17,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from subprocess import Popen
 from typing import Any
 
 import pytest
@@ -392,7 +394,7 @@ def test_a_worker_of_another_algorithm_version_is_refused(
 def test_a_parent_killed_at_random_moments_ends_with_exactly_the_full_grid(tmp_path: Path) -> None:
     moments = random.Random(20240229)  # noqa: S311 (moments, not secrets)
     store, axes = tmp_path / "s.db", ("gain=0.5:3:16", "activation=tanh,sigmoid")
-    flags = ("-P", axes[0], "-P", axes[1], "--seeds", "10", *TINY_FLAGS, "--updates", "25")
+    flags = ("-P", axes[0], "-P", axes[1], "--seeds", "20", *TINY_FLAGS, "--updates", "25")
     command = ("sweep", *flags, "--workers", "2", "-o", store)
     kept, partly = 0, 0
 
@@ -400,9 +402,8 @@ def test_a_parent_killed_at_random_moments_ends_with_exactly_the_full_grid(tmp_p
         with start(*command) as parent:
             # The first die as they start, the others after a few more cells, wherever they are.
             wanted, pause = (-1, 0.7) if kill < 3 else (kept + moments.randrange(9), 0.02)
-            while parent.poll() is None and count_cells(store) <= wanted:
-                time.sleep(0.002)
-            time.sleep(moments.uniform(0.0, pause))
+            wait_for_cells(parent, store, wanted)
+            wait_for_cells(parent, store, kept + 9, moments.uniform(0.0, pause))
             parent.kill()
             _, said = parent.communicate()
         assert parent.returncode == -signal.SIGKILL, f"it ended before its kill: {said}"
@@ -413,12 +414,21 @@ def test_a_parent_killed_at_random_moments_ends_with_exactly_the_full_grid(tmp_p
         kept = now
 
     assert partly >= 8
-    assert kept < 320
+    assert kept < 640
     last = run(*command, "--json")
     assert last.returncode == 0, last.stderr
-    calm = cells_of(*axes, seeds=10, updates=25)
+    calm = cells_of(*axes, seeds=20, updates=25)
     run_sweep(calm, tmp_path / "calm.db", crew=SERIAL)
-    assert len(lasting_rows(store)) == 320
+    assert len(lasting_rows(store)) == 640
     assert lasting_rows(store) == lasting_rows(tmp_path / "calm.db")
     assert set(read_rows(store).column("attempts")) == {1}
     assert sorted(os.listdir(tmp_path)) == ["calm.db", "s.db"]  # noqa: PTH208 (names alone)
+
+
+def wait_for_cells(
+    parent: "Popen[str]", store: Path, cells: int, seconds: float = math.inf
+) -> None:
+    """Wait until more cells than these are in the store, the time is over or the parent ended."""
+    end = time.monotonic() + seconds
+    while parent.poll() is None and count_cells(store) <= cells and time.monotonic() < end:
+        time.sleep(0.002)
