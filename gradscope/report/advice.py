@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from gradscope.diagnosis.remedies import Remedy, RemedyCode
+from gradscope.names import ActivationName
 from gradscope.report.words import level, number, pace
 from gradscope.study.results import Analysis
 
@@ -29,14 +30,19 @@ def remedy_sentence(remedy: Remedy, *, drawn: bool = True) -> str:
     return text
 
 
+def _for_sigmoid(numbers: Mapping[str, Any], words: str) -> str:
+    """Return what helps a φ whose outputs are all positive."""
+    return words if numbers["activation"] == ActivationName.SIGMOID else ""
+
+
 _REMEDIES: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = MappingProxyType(
     {
         RemedyCode.RAISE_SLOPE_CEILING: lambda n: (
             f"Use an activation of slope 1 (--activation {n['activation']}): γ costs the most here."
         ),
-        RemedyCode.REDUCE_SATURATION: lambda _: (
-            "Keep the units off their flat ends: smaller inputs (--input-scale), a smaller --gain, "
-            "--center-bias for sigmoid."
+        RemedyCode.REDUCE_SATURATION: lambda n: (
+            "Keep the units off their flat ends: smaller inputs (--input-scale), a smaller --gain"
+            f"{_for_sigmoid(n, ', --center-bias')}."
         ),
         RemedyCode.ALIGN_WEIGHTS: lambda _: (
             "Make W's singular values equal (--init orthogonal), so that no direction is a weak "
@@ -72,9 +78,9 @@ _REMEDIES_ELSEWHERE: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = M
         RemedyCode.RAISE_SLOPE_CEILING: lambda n: (
             f"Use an activation of slope 1 ({n['activation']}): γ costs the most here."
         ),
-        RemedyCode.REDUCE_SATURATION: lambda _: (
+        RemedyCode.REDUCE_SATURATION: lambda n: (
             "Keep the units off their flat ends: standardised or smaller inputs, a smaller W at "
-            "the start, a bias of −W·½ for sigmoid."
+            f"the start{_for_sigmoid(n, ', a bias of −W·½')}."
         ),
         RemedyCode.ALIGN_WEIGHTS: lambda _: (
             "Make W's singular values equal, so that no direction is a weak one: start from an "

@@ -213,7 +213,10 @@ REASONS: dict[ReasonCode, list[dict[str, Any]]] = {
 
 REMEDIES: dict[RemedyCode, list[dict[str, Any]]] = {
     RemedyCode.RAISE_SLOPE_CEILING: [{"activation": "tanh", "predicted_rate": -0.1}],
-    RemedyCode.REDUCE_SATURATION: [{"activation": "tanh", "predicted_rate": 0.0}],
+    RemedyCode.REDUCE_SATURATION: [
+        {"activation": "tanh", "predicted_rate": 0.0},
+        {"activation": "sigmoid", "predicted_rate": 0.0},
+    ],
     RemedyCode.ALIGN_WEIGHTS: [{"predicted_rate": -0.1}, {}],
     RemedyCode.RAISE_GAIN: [{"factor": 1.5, "predicted_rate": 0.0}],
     RemedyCode.LOWER_GAIN: [{"factor": 0.5, "predicted_rate": 0.0}],
@@ -238,6 +241,15 @@ def test_every_remedy_has_a_sentence(code: RemedyCode, drawn: bool) -> None:
         text = remedy_sentence(Remedy(code, numbers), drawn=drawn)
         check_sentence(text)
         assert ("Predicted: " in text) is ("predicted_rate" in numbers)
+
+
+def test_only_a_sigmoid_is_told_to_centre_its_bias() -> None:
+    for drawn, words in ((True, "--center-bias"), (False, "−W·½")):
+        texts = [
+            remedy_sentence(Remedy(RemedyCode.REDUCE_SATURATION, numbers), drawn=drawn)
+            for numbers in REMEDIES[RemedyCode.REDUCE_SATURATION]
+        ]
+        assert [words in text for text in texts] == [False, True]
 
 
 @pytest.mark.parametrize("code", RemedyCode)
