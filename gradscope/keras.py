@@ -1,10 +1,14 @@
-"""A layer from a file once more, in Keras: its states to hold ours against.
+"""A layer from a file once more, in Keras: its states and Jacobians to hold ours against.
 
 ``SimpleRNN``, ``GRU`` or ``LSTM`` is built from the arrays of the file, in Keras's order and
-orientation, in float64; nothing of the file's own configuration is built or run. Jacobians are not
-compared: each backend of Keras has its own way to them.
+orientation; nothing of the file's own configuration is built or run. The layer goes through the
+sequences for the states; its cell takes single steps, whose Jacobian the backend takes: PyTorch,
+JAX or TensorFlow. Other backends of Keras cannot differentiate.
 """
 
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -15,12 +19,15 @@ from gradscope.learning.differences import relative_deviation
 from gradscope.names import ActivationName, CellName, StateName
 from gradscope.study.check import CheckRow
 from gradscope.study.given import Given
+from gradscope.study.parity import jacobian_row
 from gradscope.weights.cells import Settled
 from gradscope.weights.keras_layers import GATE_ORDER
 from gradscope.weights.layers import RecurrentLayer
 
 TOLERANCE = 1e-5
-"""On PyTorch, Keras takes some of its steps in float32; a wrong gate is off by a tenth."""
+"""On PyTorch, Keras takes matrix products in float32, on JAX everything; a wrong gate is off by a
+tenth.
+"""
 
 LAYERS = {CellName.ELMAN: "SimpleRNN", CellName.GRU: "GRU", CellName.LSTM: "LSTM"}
 THEIR_WORDS = {ActivationName.IDENTITY: "linear", ActivationName.HARD_TANH: "hard_tanh"}
@@ -31,20 +38,85 @@ def can_compute(settled: Settled) -> bool:
     return settled.leak == 1.0 and settled.state is StateName.POST
 
 
+def cannot_differentiate() -> str | None:
+    """Return the backend that Keras runs on if it has no way to Jacobians, else None."""
+    backend = str(keras.config.backend())
+    return None if backend in JACREV else backend
+
+
 def parity_rows(given: Given) -> tuple[CheckRow, ...]:
-    """Compare the hidden states of a network from a file with Keras's."""
+    """Compare a network from a file with Keras: hidden states and, where the backend of Keras can
+    differentiate, Jacobians.
+
+    Parameters
+    ----------
+    given : Given
+        Of a kind that Keras has; see ``can_compute``.
+
+    Returns
+    -------
+    tuple of CheckRow
+        With the worst deviation of each, relative to the largest number.
+    """
     course = given.courses[given.subject.title]
     layer = _layer(given.subject, given.settled)
     sequences = np.ascontiguousarray(course.inputs.swapaxes(0, 1))
     found = keras.ops.convert_to_numpy(layer(sequences)).swapaxes(0, 1)
-    return (
-        CheckRow(
-            f"{course.n_steps} hidden states of {given.subject.title}",
-            f"keras.layers.{LAYERS[given.settled.cell]}",
-            relative_deviation(course.hidden[1:], found),
-            TOLERANCE,
-        ),
+    name = LAYERS[given.settled.cell]
+    states = CheckRow(
+        f"{course.n_steps} hidden states of {given.subject.title}",
+        f"keras.layers.{name}",
+        relative_deviation(course.hidden[1:], found),
+        TOLERANCE,
     )
+    if cannot_differentiate():
+        return (states,)
+    against = f"{name}Cell on {keras.config.backend()}"
+    return states, jacobian_row(given, against, partial(_jacobian, layer.cell), TOLERANCE)
+
+
+def _jacobian(cell: Any, inputs: FloatArray, before: FloatArray) -> FloatArray:
+    """Return ∂s_t/∂s_{t−1} (S,S) from x_t (D,) and s_{t−1} (S,), of the whole state (h, c)."""
+    sequence, state = (
+        keras.ops.convert_to_tensor(each, dtype=cell.compute_dtype) for each in (inputs, before)
+    )
+
+    def step(state: Any) -> Any:
+        blocks = keras.ops.split(state[None], before.size // cell.units, axis=1)
+        _, after = cell(sequence[None], blocks)
+        return keras.ops.concatenate(after, axis=1)[0]
+
+    jacobian = JACREV[keras.config.backend()](step, state)
+    found: FloatArray = np.asarray(keras.ops.convert_to_numpy(jacobian), dtype=np.float64)
+    return found
+
+
+def _by_torch(step: Callable[[Any], Any], state: Any) -> Any:
+    import torch
+
+    return torch.func.jacrev(step)(state)
+
+
+def _by_jax(step: Callable[[Any], Any], state: Any) -> Any:
+    import jax
+
+    return jax.jacrev(step)(state)
+
+
+def _by_tensorflow(step: Callable[[Any], Any], state: Any) -> Any:
+    import tensorflow as tf
+
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(state)
+        after = step(state)
+    # Without the compiled loop, which TensorFlow would trace anew, with a warning, at every step.
+    return tape.jacobian(after, state, experimental_use_pfor=False)
+
+
+JACREV: Mapping[str, Callable[[Callable[[Any], Any], Any], Any]] = MappingProxyType(
+    {"torch": _by_torch, "jax": _by_jax, "tensorflow": _by_tensorflow}
+)
+"""By backend, how the Jacobian of a function is taken at a state."""
 
 
 def _layer(layer: RecurrentLayer, settled: Settled) -> Any:
@@ -55,7 +127,8 @@ def _layer(layer: RecurrentLayer, settled: Settled) -> Any:
         layer.hidden_size,
         activation=THEIR_WORDS.get(settled.activation, str(settled.activation)),
         return_sequences=True,
-        dtype="float64",
+        # JAX has float64 only where its whole process was told so, and Keras fails there.
+        dtype="float32" if keras.config.backend() == "jax" else "float64",
         **gated,
     )
     made.build((None, None, layer.input_size))

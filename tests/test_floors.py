@@ -45,6 +45,11 @@ def draws(path: PurePosixPath) -> bool:
     return path.parent.name == "report" and (named or path.name == "html.py")
 
 
+def compares_with_keras(path: PurePosixPath) -> bool:
+    """Whether a file builds Keras's layers, and so asks their backend for Jacobians."""
+    return path == PurePosixPath(PACKAGE, "keras.py")
+
+
 THIRD_PARTIES: Mapping[str, Callable[[PurePosixPath], bool]] = {
     "numpy": lambda _: True,
     "rich": lambda path: path.parent.name in {"report", "cli"},
@@ -55,10 +60,20 @@ THIRD_PARTIES: Mapping[str, Callable[[PurePosixPath], bool]] = {
     "scipy": lambda path: path.parent.name == "weights",
     "dask": lambda path: path == PurePosixPath(PACKAGE, "study", "executors.py"),
     "distributed": lambda path: path == PurePosixPath(PACKAGE, "study", "executors.py"),
-    "torch": lambda path: room(path) == "torch",
-    "keras": lambda path: path == PurePosixPath(PACKAGE, "keras.py"),
+    "torch": lambda path: room(path) == "torch" or compares_with_keras(path),
+    "keras": compares_with_keras,
+    "jax": compares_with_keras,
+    "tensorflow": compares_with_keras,
 }
 """Who may import what; whatever is not listed (``click`` above all) nobody may."""
+
+
+def must_defer(path: PurePosixPath, top: str) -> bool:
+    """Whether an import must stand in a function: matplotlib, which is slow to load, and Keras's
+    backends, of which a person has one.
+    """
+    backend = compares_with_keras(path) and top in {"torch", "jax", "tensorflow"}
+    return top == "matplotlib" or backend
 
 
 IMPORTING_BY_NAME = {PurePosixPath(PACKAGE, "__init__.py"), PurePosixPath(PACKAGE, "cli", "app.py")}
@@ -158,8 +173,8 @@ def _third_party(path: PurePosixPath, top: str, each: Import) -> Iterator[str]:
         return
     if top not in THIRD_PARTIES or not THIRD_PARTIES[top](path):
         yield f"{path} imports {top}"
-    elif top == "matplotlib" and not each.deferred:
-        yield f"{path} imports matplotlib outside a function"
+    elif must_defer(path, top) and not each.deferred:
+        yield f"{path} imports {top} outside a function"
     if {"pyplot", "pylab"} & set(each.target.split(".")):
         yield f"{path} imports pyplot"
 
@@ -252,6 +267,9 @@ def test_every_floor_of_the_table_is_watched() -> None:
         ("study/study.py", "from dask import delayed", "imports dask"),
         ("model/cells.py", "def f():\n    import torch", "imports torch"),
         ("weights/keras.py", "def f():\n    import keras", "imports keras"),
+        ("keras.py", "import torch", "imports torch outside a function"),
+        ("keras.py", "from jax import jacrev", "imports jax outside a function"),
+        ("torch/parity.py", "def f():\n    import jax", "imports jax"),
         ("torch.py", "from gradscope.cli.output import note", "to cli"),
         ("report/tables.py", "def f():\n    import matplotlib", "imports matplotlib"),
         ("cli/analyze.py", "def f():\n    from matplotlib.figure import Figure", "matplotlib"),
@@ -285,6 +303,7 @@ def test_one_import_on_the_wrong_floor_is_found(path: str, line: str, said: str)
         ("report/figures.py", "if TYPE_CHECKING:\n    from matplotlib.figure import Figure"),
         ("study/executors.py", "def f():\n    from distributed import Client"),
         ("weights/keras.py", "import h5py\nfrom gradscope.model.cells import ElmanParameters"),
+        ("keras.py", "import keras\ndef f():\n    import torch, jax, tensorflow"),
         ("torch/reading.py", "import torch\nfrom gradscope.study.config import Settings"),
         ("cli/app.py", "import typer\nimport rich.console"),
     ],

@@ -25,6 +25,11 @@ EXAMPLES = """\
 
 PACKAGE = {"Keras": "keras", "PyTorch": "torch"}
 
+BACKENDS = ("torch", "jax", "tensorflow")
+"""What Keras can run on and take Jacobians by."""
+
+OTHER_BACKEND = f"set KERAS_BACKEND to one of {', '.join(BACKENDS)} that is installed"
+
 SMALL = {"hidden": 8, "steps": 12, "sequences": 3, "updates": 0}
 """A network on which every comparison takes well under a second; any of it can be set."""
 
@@ -38,8 +43,8 @@ def register(app: typer.Typer) -> None:
     "updates", "batch", "optimizer", "learning_rate", "clip_norm", "clip_value", "truncate"
 )
 def check(call: Call, file: WeightsFile = None) -> None:
-    """Check gradient, shares, Jacobians and causes against independent numbers; with FILE against
-    the framework that wrote it, where that is installed.
+    """Check gradient, shares, Jacobians and causes against independent numbers; with FILE states
+    and Jacobians against the framework that wrote it, where that is installed.
     """
     call.prepare()
     run_check(call.place, call.settings(defaults=SMALL, **weights_of(file)))
@@ -58,15 +63,33 @@ def framework_rows(settings: "Settings") -> "tuple[CheckRow, ...]":
             from gradscope.keras import can_compute, parity_rows
         else:
             from gradscope.torch.parity import can_compute, parity_rows
-    except ImportError:
-        note(f"not compared with {name}: it is not installed; pip install {PACKAGE[name]}")
+    except ImportError as error:
+        note(f"not compared with {name}: {_what_is_missing(PACKAGE[name], error.name)}")
         return ()
     if not can_compute(given.settled):
         note(f"not compared with {name}: it has no layer of these equations")
         return ()
     if keras:
-        note("not compared with Keras: the Jacobian, which each of its backends has its own way to")
+        _note_backend()
     return parity_rows(given)
+
+
+def _what_is_missing(package: str, module: str | None) -> str:
+    """Tell a missing framework from a Keras whose backend is missing."""
+    if package == "keras" and module in BACKENDS:
+        return f"it needs {module}, which is not installed; {OTHER_BACKEND}"
+    return f"it is not installed; pip install {package}"
+
+
+def _note_backend() -> None:
+    """Say on stderr that Jacobians are not compared, where Keras runs on what has none."""
+    from gradscope.keras import cannot_differentiate
+
+    if backend := cannot_differentiate():
+        note(
+            f"Jacobians are not compared with Keras: its backend {backend} cannot differentiate; "
+            f"{OTHER_BACKEND}"
+        )
 
 
 def run_check(place: Place, settings: "Settings") -> None:

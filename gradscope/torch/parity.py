@@ -5,26 +5,24 @@ The studied layer goes step by step through ``RNNCell``, ``GRUCell`` or ``LSTMCe
 ``nn.LSTM``. Both are built from the arrays of the file, in float64, on the CPU.
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
 from gradscope.arrays import FloatArray
-from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.learning.differences import relative_deviation
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import ActivationName, CellName, StateName
 from gradscope.study.check import CheckRow
 from gradscope.study.given import Given
+from gradscope.study.parity import jacobian_row
 from gradscope.weights.cells import Settled
 from gradscope.weights.layers import Direction, RecurrentLayer
 
 TOLERANCE = 1e-10
 """Two ways to the same float64 numbers: rounding, as it grows over the steps."""
-
-MOST_JACOBIANS = 8
-"""Steps whose Jacobian is compared, spread evenly."""
 
 CELLS = {CellName.ELMAN: "RNN", CellName.GRU: "GRU", CellName.LSTM: "LSTM"}
 
@@ -51,25 +49,15 @@ def parity_rows(given: Given) -> tuple[CheckRow, ...]:
         With the worst deviation of each, relative to the largest number.
     """
     course = given.courses[given.subject.title]
-    chain = cell_chain(given.params, course)
     cell = _cell(given.subject, given.settled)
-    steps = np.unique(np.rint(np.linspace(1, course.n_steps, MOST_JACOBIANS)).astype(int))
-    ours = np.stack([chain.jacobian(int(step))[0] for step in steps])
-    theirs = np.stack([_jacobian(cell, course, int(step)) for step in steps])
-    n_states, n_jacobians = course.n_steps, steps.size
     return (
         CheckRow(
-            f"{n_states} states of {given.subject.title}",
+            f"{course.n_steps} states of {given.subject.title}",
             f"torch.nn.{CELLS[given.settled.cell]}Cell",
             relative_deviation(course.states[1:], _states(cell, course)),
             TOLERANCE,
         ),
-        CheckRow(
-            f"{n_jacobians} Jacobians of {given.subject.title}",
-            "torch.func.jacrev",
-            relative_deviation(ours, theirs),
-            TOLERANCE,
-        ),
+        jacobian_row(given, "torch.func.jacrev", partial(_jacobian, cell), TOLERANCE),
         CheckRow(
             f"outputs of all layers of {given.subject.name}",
             f"torch.nn.{CELLS[given.settled.cell]}",
@@ -125,10 +113,10 @@ def _states(cell: Any, course: Trajectory) -> FloatArray:
     return found
 
 
-def _jacobian(cell: Any, course: Trajectory, step: int) -> FloatArray:
-    """Return ∂s_t/∂s_{t−1} (S,S) of the first sequence."""
-    inputs, before = _tensor(course.inputs[step - 1, 0]), _tensor(course.states[step - 1, 0])
-    found: FloatArray = torch.func.jacrev(lambda state: _step(cell, inputs, state))(before).numpy()
+def _jacobian(cell: Any, inputs: FloatArray, before: FloatArray) -> FloatArray:
+    """Return ∂s_t/∂s_{t−1} (S,S) from x_t (D,) and s_{t−1} (S,)."""
+    step = partial(_step, cell, _tensor(inputs))
+    found: FloatArray = torch.func.jacrev(step)(_tensor(before)).numpy()
     return found
 
 

@@ -1,19 +1,29 @@
-"""From a file that Keras wrote to an analysis: its states are Keras's."""
+"""From a file that Keras wrote to an analysis: its states and Jacobians are Keras's."""
 
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from gradscope.arrays import FloatArray
+from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.names import CellName
-from gradscope.study.given import settings_of_weights
+from gradscope.study import parity
+from gradscope.study.config import Settings
+from gradscope.study.given import Given, settings_of_weights
 from gradscope.study.study import analyze, given_of
+from gradscope.weights.cells import cell_of
 
 pytest.importorskip("h5py", reason="Keras files are HDF5")
+FLOAT32 = 1e-6
+"""What the rounding of Keras's float32 products leaves of a deviation."""
+
 INPUTS = np.random.default_rng(0).normal(size=(7, 2, 3))
 pytestmark = [
     pytest.mark.torch,
@@ -40,12 +50,8 @@ LAYERS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", LAYERS)
-def test_a_keras_file_says_all_and_its_states_are_those_of_keras(
-    keras: Any, name: str, tmp_path: Path
-) -> None:
-    from gradscope.keras import can_compute, parity_rows
-
+def settings_and_layer(keras: Any, name: str, folder: Path) -> tuple[Settings, Any]:
+    """Save a model of random weights and its inputs; return their settings and Keras's layer."""
     keras.utils.set_random_seed(1)
     layer = getattr(keras.layers, name.split(maxsplit=1)[0])(
         5, return_sequences=True, **LAYERS[name]
@@ -53,11 +59,20 @@ def test_a_keras_file_says_all_and_its_states_are_those_of_keras(
     model = keras.Sequential([keras.Input((None, 3)), layer, keras.layers.Dense(2)])
     rng = np.random.default_rng(2)
     model.set_weights([rng.normal(scale=0.5, size=w.shape) for w in model.get_weights()])
-    model.save(tmp_path / "net.keras")
-    np.save(tmp_path / "x.npy", INPUTS)
-    values = {"weights": str(tmp_path / "net.keras"), "data": str(tmp_path / "x.npy")}
+    model.save(folder / "net.keras")
+    np.save(folder / "x.npy", INPUTS)
+    values = {"weights": str(folder / "net.keras"), "data": str(folder / "x.npy")}
+    return settings_of_weights(values), layer
 
-    settings = settings_of_weights(values)
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_keras_file_says_all_and_its_states_and_jacobians_are_those_of_keras(
+    keras: Any, name: str, tmp_path: Path
+) -> None:
+    from gradscope.keras import can_compute, parity_rows
+
+    settings, layer = settings_and_layer(keras, name, tmp_path)
+
     given = given_of(settings)
     analysis = analyze(settings)
 
@@ -65,8 +80,69 @@ def test_a_keras_file_says_all_and_its_states_are_those_of_keras(
     np.testing.assert_allclose(analysis.trajectory.hidden[1:], expected, rtol=0, atol=1e-5)
     assert (settings.cell is CellName.ELMAN) == (name == "SimpleRNN")
     assert can_compute(given.settled)
-    (row,) = parity_rows(given)
-    assert row.passed
+    states, jacobians = parity_rows(given)
+    assert states.passed
+    assert jacobians.passed
+    assert jacobians.deviation < FLOAT32
+    assert jacobians.against == f"{name.split(maxsplit=1)[0]}Cell on torch"
     given.courses[given.subject.title].hidden[3] += 1e-3
-    (row,) = parity_rows(given)
-    assert not row.passed
+    states, _ = parity_rows(given)
+    assert not states.passed
+
+
+BENT: dict[str, Callable[[FloatArray], FloatArray]] = {
+    "transposed": lambda jacobian: jacobian.swapaxes(1, 2),
+    "units in another order": lambda jacobian: np.roll(jacobian, 1, axis=(1, 2)),
+    "of the other sequence": lambda jacobian: jacobian[::-1],
+    "wrong in the second sequence": lambda jacobian: jacobian * [[[1.0]], [[1.0001]]],
+}
+
+
+@pytest.mark.parametrize("how", BENT)
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_wrong_jacobian_fails_its_own_row(
+    keras: Any, name: str, how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = given_of(settings_and_layer(keras, name, tmp_path)[0])
+
+    assert passed_with(given, BENT[how], monkeypatch) == [True, False]
+
+
+def test_a_jacobian_of_memory_before_hidden_state_fails(
+    keras: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = given_of(settings_and_layer(keras, "LSTM", tmp_path)[0])
+
+    def of_c_and_h(jacobian: FloatArray) -> FloatArray:
+        return np.roll(jacobian, 5, axis=(1, 2))
+
+    assert passed_with(given, of_c_and_h, monkeypatch) == [True, False]
+
+
+def passed_with(
+    given: Given, bend: Callable[[FloatArray], FloatArray], monkeypatch: pytest.MonkeyPatch
+) -> list[bool]:
+    """Return whether states and Jacobians pass where every Jacobian of ours is a bent one."""
+    from gradscope.keras import parity_rows
+
+    def bent_chain(*arguments: Any) -> Any:
+        right = cell_chain(*arguments)
+        return SimpleNamespace(jacobian=lambda step: bend(right.jacobian(step)))
+
+    monkeypatch.setattr(parity, "cell_chain", bent_chain)
+    return [row.passed for row in parity_rows(given)]
+
+
+@pytest.mark.parametrize("name", ["GRU", "GRU before", "LSTM"])
+def test_gates_in_another_order_fail(keras: Any, name: str, tmp_path: Path) -> None:
+    from gradscope.keras import parity_rows
+
+    given = given_of(settings_and_layer(keras, name, tmp_path)[0])
+    first, second, *rest = np.split(given.subject.recurrent_weights, len(given.subject.gates))
+    other = replace(given.subject, recurrent_weights=np.concatenate([second, first, *rest]))
+
+    ours_wrong = parity_rows(replace(given, params=cell_of(other, given.settled)))
+    theirs_wrong = parity_rows(replace(given, subject=other))
+
+    assert [row.passed for row in ours_wrong] == [True, False]
+    assert [row.passed for row in theirs_wrong] == [False, False]
