@@ -1,9 +1,9 @@
 """A layer from a file once more, in Keras: its states and Jacobians to hold ours against.
 
 ``SimpleRNN``, ``GRU`` or ``LSTM`` is built from the arrays of the file, in Keras's order and
-orientation; nothing of the file's own configuration is built or run. The layer goes through the
-sequences for the states; its cell takes single steps, whose Jacobian the backend takes: PyTorch,
-JAX or TensorFlow. Other backends of Keras cannot differentiate.
+orientation; nothing of the file's own configuration is built or run. Its cell takes single steps,
+each from a state of ours, since a chaotic network makes of any rounding another course; the backend
+takes their Jacobians: PyTorch, JAX or TensorFlow. Other backends of Keras cannot differentiate.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,6 +16,7 @@ import numpy as np
 
 from gradscope.arrays import FloatArray
 from gradscope.learning.differences import relative_deviation
+from gradscope.model.trajectory import Trajectory
 from gradscope.names import ActivationName, CellName, StateName
 from gradscope.study.check import CheckRow
 from gradscope.study.given import Given
@@ -60,13 +61,11 @@ def parity_rows(given: Given) -> tuple[CheckRow, ...]:
     """
     course = given.courses[given.subject.title]
     layer = _layer(given.subject, given.settled)
-    sequences = np.ascontiguousarray(course.inputs.swapaxes(0, 1))
-    found = keras.ops.convert_to_numpy(layer(sequences)).swapaxes(0, 1)
     name = LAYERS[given.settled.cell]
     states = CheckRow(
-        f"{course.n_steps} hidden states of {given.subject.title}",
-        f"keras.layers.{name}",
-        relative_deviation(course.hidden[1:], found),
+        f"{course.n_steps} steps of {given.subject.title}",
+        f"keras.layers.{name}Cell",
+        relative_deviation(course.states[1:], _states(layer.cell, course)),
         TOLERANCE,
     )
     if cannot_differentiate():
@@ -75,19 +74,37 @@ def parity_rows(given: Given) -> tuple[CheckRow, ...]:
     return states, jacobian_row(given, against, partial(_jacobian, layer.cell), TOLERANCE)
 
 
+def _states(cell: Any, course: Trajectory) -> FloatArray:
+    """Return s_1 … s_T (T,B,S), each from the one before as it is with us."""
+    before = course.states[:-1]
+    inputs = course.inputs.reshape(-1, course.inputs.shape[2])
+    after = _step(cell, _tensor(cell, inputs), _tensor(cell, before.reshape(-1, before.shape[2])))
+    return _array(after).reshape(before.shape)
+
+
 def _jacobian(cell: Any, inputs: FloatArray, before: FloatArray) -> FloatArray:
     """Return ∂s_t/∂s_{t−1} (S,S) from x_t (D,) and s_{t−1} (S,), of the whole state (h, c)."""
-    sequence, state = (
-        keras.ops.convert_to_tensor(each, dtype=cell.compute_dtype) for each in (inputs, before)
-    )
+    sequence = _tensor(cell, inputs[None])
 
     def step(state: Any) -> Any:
-        blocks = keras.ops.split(state[None], before.size // cell.units, axis=1)
-        _, after = cell(sequence[None], blocks)
-        return keras.ops.concatenate(after, axis=1)[0]
+        return _step(cell, sequence, state[None])[0]
 
-    jacobian = JACREV[keras.config.backend()](step, state)
-    found: FloatArray = np.asarray(keras.ops.convert_to_numpy(jacobian), dtype=np.float64)
+    return _array(JACREV[keras.config.backend()](step, _tensor(cell, before)))
+
+
+def _step(cell: Any, inputs: Any, state: Any) -> Any:
+    """Return s_t (N,S) from x_t (N,D) and s_{t−1}, the whole state (h, c)."""
+    blocks = keras.ops.split(state, state.shape[1] // cell.units, axis=1)
+    _, after = cell(inputs, blocks)
+    return keras.ops.concatenate(after, axis=1)
+
+
+def _tensor(cell: Any, array: FloatArray) -> Any:
+    return keras.ops.convert_to_tensor(np.ascontiguousarray(array), dtype=cell.compute_dtype)
+
+
+def _array(tensor: Any) -> FloatArray:
+    found: FloatArray = np.asarray(keras.ops.convert_to_numpy(tensor), dtype=np.float64)
     return found
 
 

@@ -151,7 +151,7 @@ def read_given(settings: Settings, rng: np.random.Generator) -> Given:
     stack = _stack(found, subject, settings)
     require_memory(settings, subject.input_size, 0, 0)
     inputs = _inputs(settings, stack[0][0][0], found, rng)
-    courses = _courses(stack, inputs)
+    courses = run_stack(stack, inputs)
     readout = _readout(settings, found, subject)
     params = cell_of(subject, settled, readout)
     sight = _sight(settings, courses[subject.title].inputs, params)
@@ -209,10 +209,10 @@ def _inputs(
     return np.ascontiguousarray(inputs[:steps, :sequences])
 
 
-def _courses(
+def run_stack(
     stack: tuple[tuple[tuple[RecurrentLayer, Cell], ...], ...], inputs: FloatArray
 ) -> dict[str, Trajectory]:
-    """Run the stack; return what each layer did, in its own time, by its title."""
+    """Run a stack on inputs (T,B,D); return what each layer did, in its own time, by its title."""
     layers = [Layer(*(cell for _, cell in depth)) for depth in stack]
     if stack[0][0][0].direction is Direction.BACKWARD:  # Keras's go_backwards: alone, from the end
         inputs = np.ascontiguousarray(inputs[::-1])

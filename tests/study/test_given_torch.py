@@ -249,6 +249,26 @@ def test_parity_with_pytorch_holds_and_a_changed_weight_is_found(
     assert not any(row.passed for row in parity_rows(with_other_weights(given)))
 
 
+@pytest.mark.parametrize("n_directions", [1, 2])
+def test_a_chaotic_network_is_compared_over_the_steps_in_which_rounding_stays_small(
+    n_directions: int, tmp_path: Path
+) -> None:
+    from gradscope.torch.parity import parity_rows
+
+    torch.manual_seed(0)
+    module = torch.nn.RNN(D, 32, 2, bidirectional=n_directions == 2, dtype=torch.float64)
+    for name, weights in module.named_parameters():
+        torch.nn.init.normal_(weights, std=2.0 / 32**0.5 if "weight_hh" in name else 0.2)
+    values = saved(tmp_path, module, drawn_inputs(steps=400))
+    given = given_of(settings_of_weights({**values, **said("tanh")}))
+
+    _, _, outputs = rows = parity_rows(given)
+    assert all(row.passed for row in rows)
+    compared = int(outputs.quantity.split()[0])
+    assert 10 <= compared < given.inputs.shape[0]
+    assert not any(row.passed for row in parity_rows(with_other_weights(given)))
+
+
 def with_other_weights(given: Given) -> Given:
     """Return the same course with another W in the layers that PyTorch is given."""
     changed = {
