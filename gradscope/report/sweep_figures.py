@@ -121,7 +121,9 @@ def _median_over(field: Field) -> str:
     far = field.measure == "horizon"
     hatched = "∞: beyond the lags measured; " if far else "hatched: it grows; "
     over = " and ".join(word.replace("_", " ") for word in field.mixed)
-    return f"black line: zero growth; {hatched}" + (f"median over {over}" if over else "")
+    empty = any(np.isnan(values).any() for values in field.panels.values())
+    grey = "grey: no result; " if empty else ""
+    return f"black line: zero growth; {hatched}{grey}" + (f"median over {over}" if over else "")
 
 
 def _subtitle(opening: str, settings: Mapping[str, Any]) -> str:
