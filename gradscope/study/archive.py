@@ -121,6 +121,10 @@ def load_run(path: Path) -> SavedRun:
 def read_settings(path: Path) -> Mapping[str, Any]:
     """Return the settings stored in a saved run, as plain values."""
     arrays = _read(path)
+    if "key" in arrays and "regime" in arrays:
+        raise ArchiveError(
+            f"{path} holds the rows of a sweep, not one run; give a file written by --save"
+        )
     try:
         return Settings.from_dict(json.loads(str(arrays["settings"])), str(path)).as_dict()
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
