@@ -58,8 +58,8 @@ def framework_rows(settings: "Settings") -> "tuple[CheckRow, ...]":
             from gradscope.keras import can_compute, parity_rows
         else:
             from gradscope.torch.parity import can_compute, parity_rows
-    except ImportError:
-        note(f"not compared with {name}: it is not installed; pip install {PACKAGE[name]}")
+    except ImportError as error:
+        note(f"not compared with {name}: {_missing(name, error)}")
         return ()
     if not can_compute(given.settled):
         note(f"not compared with {name}: it has no layer of these equations")
@@ -67,6 +67,16 @@ def framework_rows(settings: "Settings") -> "tuple[CheckRow, ...]":
     if keras:
         note("not compared with Keras: the Jacobian, which each of its backends has its own way to")
     return parity_rows(given)
+
+
+def _missing(name: str, error: ImportError) -> str:
+    """Say what is missing: the framework, or the backend that Keras is told to compute with."""
+    if name == "Keras" and error.name not in (None, "keras"):
+        return (
+            f"its backend {error.name} is not installed; set KERAS_BACKEND to one that is "
+            "(torch, jax, tensorflow)"
+        )
+    return f"it is not installed; pip install {PACKAGE[name]}"
 
 
 def run_check(place: Place, settings: "Settings") -> None:

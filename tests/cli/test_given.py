@@ -141,6 +141,29 @@ def test_check_says_what_was_not_compared_where_pytorch_is_not_installed(
     assert [row["against"] for row in rows] == ["moving the first state", "its four causes"]
 
 
+@pytest.mark.parametrize(
+    ("missing", "said"),
+    [
+        ("keras", "it is not installed; pip install keras"),
+        ("tensorflow", "its backend tensorflow is not installed; set KERAS_BACKEND to one that is"),
+    ],
+)
+def test_check_tells_a_missing_backend_from_a_missing_keras(
+    run: Run, folder: Path, environment: dict[str, str], missing: str, said: str
+) -> None:
+    h5py = pytest.importorskip("h5py", reason="Keras files are HDF5")
+    with h5py.File(folder / "k.weights.h5", "w") as file:
+        for place, array in enumerate((U.T, W.T, np.zeros(4))):
+            file[f"layers/simple_rnn/cell/vars/{place}"] = array
+    (folder / "keras.py").write_text(f"raise ModuleNotFoundError('no module', name='{missing}')\n")
+    paths = {"PYTHONPATH": f"{folder}:{environment['PYTHONPATH']}"}
+
+    done = run("check", "k.weights.h5", "--activation", "tanh", env=paths)
+
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.startswith(f"not compared with Keras: {said}")
+
+
 @pytest.mark.torch
 def test_check_holds_states_and_jacobians_against_pytorch(run: Run) -> None:
     pytest.importorskip("torch", reason="PyTorch is the oracle")
