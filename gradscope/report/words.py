@@ -161,7 +161,7 @@ def describe(settings: Settings, analysis: Analysis) -> str:
     out = f"{outputs} out" if outputs else "no readout"
     return (
         f"{model_name(settings)}, {inputs} in, {hidden} hidden, {out}, {origin}; "
-        f"{analysis.trajectory.n_steps} steps; {analysis.facts.description}; seed {settings.seed}"
+        f"{steps(analysis.trajectory.n_steps)}; {analysis.facts.description}; seed {settings.seed}"
     )
 
 

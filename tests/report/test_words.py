@@ -113,6 +113,12 @@ def test_steps_and_paces_are_never_in_powers_of_ten() -> None:
     assert short_pace(-math.log(2.0) / 1.13) == "½ in 1.1"
 
 
+def test_one_step_is_one_step(analyses: dict[str, Analysis]) -> None:
+    one = analyses["one lag"]
+
+    assert "; 1 step; " in describe(one.settings, one)
+
+
 # --- Verdicts -----------------------------------------------------------------------------------
 
 
