@@ -25,6 +25,7 @@ from gradscope.report.figures_style import (
     legend,
     new_page,
     picture_bytes,
+    set_round_ticks,
 )
 from gradscope.study.aggregate import Axis, Fan, Field
 from gradscope.study.grid import describe
@@ -175,7 +176,7 @@ def _finite(field: Field) -> FloatArray:
 def _color_bar(scale: "Colorbar", field: Field) -> None:
     scale.set_label(MEASURE_WORDS[field.measure], size=LABEL_SIZE, color=INK)
     if field.measure == "horizon":
-        _set_round_ticks(scale.ax.yaxis, scale.ax.get_ylim())
+        set_round_ticks(scale.ax.yaxis, scale.ax.get_ylim())
     else:
         scale.ax.axhline(0.0, color=INK, linewidth=CONTOUR_WIDTH)
     scale.ax.tick_params(labelsize=TICK_SIZE, colors=INK)
@@ -252,14 +253,6 @@ def _set_ticks(drawn: "MatplotlibAxis", axis: Axis) -> None:
     drawn.set_ticks([], minor=True)
 
 
-def _set_round_ticks(drawn: "MatplotlibAxis", limits: tuple[float, float]) -> None:
-    """Put ticks at 1, 2, 5, 10 … of a logarithmic axis, written as people write them."""
-    rounds = (m * 10.0**k for k in range(8) for m in (1, 2, 5))
-    ticks = [each for each in rounds if limits[0] <= each <= limits[1]]
-    drawn.set_ticks(ticks, [f"{each:g}" for each in ticks])
-    drawn.set_ticks([], minor=True)
-
-
 def _mark_zero(axes: "Axes", rate: Field, name: str, *, hatched: bool) -> None:
     """Draw the contour of zero growth to the borders of the panel, and hatch what grows."""
     values = np.pad(np.clip(rate.panels[name], -LARGEST, LARGEST), 1, mode="edge")
@@ -315,7 +308,7 @@ def fan_picture(fan: Fan, settings: Mapping[str, Any], suffix: str) -> bytes:
     if fan.measure == "horizon":
         axes.set_yscale("log")
         axes.margins(y=0.08)
-        _set_round_ticks(axes.yaxis, axes.get_ylim())
+        set_round_ticks(axes.yaxis, axes.get_ylim())
     else:
         axes.margins(y=0.08)
         axes.axhline(0.0, color=INK, linewidth=1.2)

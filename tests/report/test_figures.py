@@ -21,7 +21,12 @@ from gradscope.names import (
     Regime,
     TaskName,
 )
-from gradscope.report.figures import analysis_picture, comparison_picture, panel_picture
+from gradscope.report.figures import (
+    analysis_picture,
+    comparison_figure,
+    comparison_picture,
+    panel_picture,
+)
 from gradscope.report.figures_spectra import theory_panel
 from gradscope.report.figures_style import PANEL_SIZES
 from gradscope.report.provenance import read_provenance
@@ -114,6 +119,21 @@ def test_a_comparison_is_drawn_with_every_activation() -> None:
     text = comparison_picture(comparison, ".svg").decode()
 
     assert all(f"<!-- {activation} -->" in text for activation in ActivationName)
+
+
+def test_a_comparison_says_where_nothing_is_learned_and_has_horizons_to_read_off() -> None:
+    comparison = gradscope.compare(
+        gradscope.Settings.from_dict({**SMALL, "updates": 1}), list(ActivationName)[:2], (20, 60)
+    )
+    figure = comparison_figure(comparison)
+    figure.canvas.draw()
+
+    horizons, errors = figure.axes[1:3]
+    low, high = horizons.get_ylim()
+    assert sum(low <= tick <= high for tick in horizons.get_yticks()) > 1
+    assert [text.get_text() for text in present(errors.get_legend()).get_texts()] == [
+        "nothing learned"
+    ]
 
 
 def test_a_comparison_of_a_series_has_no_needed_lag_to_draw(tmp_path: Path) -> None:
