@@ -36,7 +36,13 @@ def show_config(
     """Print the settings that made a picture, a JSON document or a saved run, as TOML."""
     set_blas_threads(None)
     from gradscope.report.export import to_json
-    from gradscope.report.provenance import read_provenance, settings_to_toml
+    from gradscope.report.provenance import read_document, read_provenance, settings_to_toml
+    from gradscope.report.recipe import MadeBy, command_words
 
-    provenance = read_provenance(file)
-    write_stdout(to_json(provenance) if json else settings_to_toml(provenance["settings"]))
+    if json:
+        write_stdout(to_json(read_provenance(file)))
+        return
+    document = read_document(file)
+    made_by = command_words(document)
+    said = f"# {made_by}\n" if made_by not in ("", f"gradscope {MadeBy.ANALYZE}") else ""
+    write_stdout(said + (settings_to_toml(document["settings"]) if document["settings"] else ""))

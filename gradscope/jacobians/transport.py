@@ -13,9 +13,14 @@ from gradscope.model.cells import Cell
 from gradscope.model.trajectory import unroll
 
 
-def product_transport(params: Cell, inputs: FloatArray) -> FloatArray:
-    """Return J_T ⋯ J_1 (S,S) along the first sequence of inputs (T,B,D), s_0 = 0."""
-    chain = cell_chain(params, unroll(params, inputs[:, :1]))
+def product_transport(
+    params: Cell, inputs: FloatArray, first_state: FloatArray | None = None
+) -> FloatArray:
+    """Return J_T ⋯ J_1 (S,S) along the first sequence of inputs (T,B,D) from s_0 (S,), by default
+    0.
+    """
+    first = None if first_state is None else first_state[None]
+    chain = cell_chain(params, unroll(params, inputs[:, :1], first))
     rows: FloatArray = np.eye(chain.state_size)[None]
     for step in range(chain.n_steps, 0, -1):
         rows = chain.pull_back(rows, step)
@@ -23,13 +28,18 @@ def product_transport(params: Cell, inputs: FloatArray) -> FloatArray:
     return product
 
 
-def difference_transport(params: Cell, inputs: FloatArray) -> FloatArray:
-    """Return ∂s_T/∂s_0 (S,S) along the first sequence by central differences at s_0 = 0.
+def difference_transport(
+    params: Cell, inputs: FloatArray, first_state: FloatArray | None = None
+) -> FloatArray:
+    """Return ∂s_T/∂s_0 (S,S) along the first sequence by central differences at s_0 (S,), by
+    default 0.
 
     All moved states run as one batch: cost of 2S sequences.
     """
     size = params.state_size
     moves = CUBE_ROOT_OF_EPSILON * np.concatenate([np.eye(size), -np.eye(size)])
+    if first_state is not None:
+        moves += first_state
     last = unroll(params, np.repeat(inputs[:, :1], 2 * size, axis=1), moves).states[-1]
     columns: FloatArray = (last[:size] - last[size:]) / (2.0 * CUBE_ROOT_OF_EPSILON)
     transport: FloatArray = columns.T

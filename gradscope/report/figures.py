@@ -27,6 +27,7 @@ from gradscope.report.figures_style import (
     new_page,
     new_panel,
     picture_bytes,
+    set_round_ticks,
 )
 from gradscope.report.panels import PANELS
 from gradscope.report.readings import lyapunov_sentence
@@ -35,6 +36,7 @@ from gradscope.study.results import Analysis, Comparison
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 TOP_PANELS = (PanelName.PROFILE, PanelName.CAUSES)
 """What stands in the first row of a report: whether and why."""
@@ -124,7 +126,19 @@ def panel_picture(
 
 
 def comparison_picture(comparison: Comparison, suffix: str) -> bytes:
-    """Return the picture of ``compare``: profiles by lag, horizon and error by length."""
+    """Return the picture of ``compare`` as the bytes of a ``.png``, ``.svg`` or ``.pdf``."""
+    every = [each.settings for each in comparison.analyses]
+    made_by = {
+        "command": "compare",
+        "cell": list(dict.fromkeys(str(each.cell) for each in every)),
+        "activation": list(dict.fromkeys(str(each.activation) for each in every)),
+        "steps": list(dict.fromkeys(each.steps for each in every)),
+    }
+    return picture_bytes(comparison_figure(comparison), suffix, every[0].as_dict(), made_by)
+
+
+def comparison_figure(comparison: Comparison) -> "Figure":
+    """Return profiles by lag, horizon and error by length."""
     first = comparison.analyses[0]
     lengths = ", ".join(dict.fromkeys(str(a.settings.steps) for a in comparison.analyses))
     subtitle = (
@@ -141,14 +155,7 @@ def comparison_picture(comparison: Comparison, suffix: str) -> bytes:
     _profiles_panel(figure.add_subplot(grid[:, :3]), comparison)
     _horizons_panel(figure.add_subplot(grid[0, 3:]), comparison)
     _errors_panel(figure.add_subplot(grid[1, 3:]), comparison)
-    every = [each.settings for each in comparison.analyses]
-    made_by = {
-        "command": "compare",
-        "cell": list(dict.fromkeys(str(each.cell) for each in every)),
-        "activation": list(dict.fromkeys(str(each.activation) for each in every)),
-        "steps": list(dict.fromkeys(each.steps for each in every)),
-    }
-    return picture_bytes(figure, suffix, first.settings.as_dict(), made_by)
+    return figure
 
 
 def _by_network(comparison: Comparison) -> dict[str, list[Analysis]]:
@@ -241,6 +248,7 @@ def _horizons_panel(axes: "Axes", comparison: Comparison) -> None:
         )
     axes.set_xscale("log")
     axes.set_yscale("log")
+    set_round_ticks(axes.yaxis, axes.get_ylim())
     _tick_lengths(axes, comparison)
     legend(axes)
 
@@ -252,15 +260,8 @@ def _errors_panel(axes: "Axes", comparison: Comparison) -> None:
         lengths = [analysis.settings.steps for analysis in analyses]
         ratios = [analysis.relative_error or 0.0 for analysis in analyses]
         axes.plot(lengths, ratios, color=color, linestyle=style, marker=marker, linewidth=2)
-    axes.axhline(1.0, color=GREY, linestyle=":", linewidth=2)
-    axes.annotate(
-        "nothing learned",
-        (axes.get_xlim()[0], 1.0),
-        xytext=(4, 4),
-        textcoords="offset points",
-        size=TICK_SIZE,
-        color=GREY,
-    )
+    axes.axhline(1.0, color=GREY, linestyle=":", linewidth=2, label="nothing learned")
+    legend(axes)
     axes.set_xscale("log")
     axes.set_ylim(bottom=0.0)
     _tick_lengths(axes, comparison)

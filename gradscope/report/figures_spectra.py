@@ -108,13 +108,15 @@ def _mark_truncation(axes: "Axes", length: int | None, analysis: Analysis) -> No
     if length is None:
         return
     axes.axvline(length, color=GREEN, linestyle="-.", linewidth=1.8)
-    right = length < 0.6 * axes.get_xlim()[1]
+    low, high = axes.get_xlim()
+    across = (length - low) / (high - low)
+    side, offset = ("left", 5) if across < 0.4 else ("center", 0) if across < 0.6 else ("right", -5)
     axes.annotate(
         f"{percent(analysis.settings.truncation_error)} error: --truncate {length}",
         (length, axes.get_ylim()[1]),
-        xytext=(5 if right else -5, -4),
+        xytext=(offset, -4),
         textcoords="offset points",
-        ha="left" if right else "right",
+        ha=side,
         va="top",
         size=TICK_SIZE * text_scale(axes),
         color=INK,
@@ -209,16 +211,17 @@ def eigenvalues_panel(axes: "Axes", analysis: Analysis) -> None:
         linestyle="none",
         label="J_t",
     )
-    axes.plot(
-        spectrum.eigenvalues.real,
-        spectrum.eigenvalues.imag,
-        color=BLUE,
-        marker="o",
-        markersize=5,
-        markerfacecolor="none",
-        linestyle="none",
-        label="W",
-    )
+    if spectrum.eigenvalues.size:
+        axes.plot(
+            spectrum.eigenvalues.real,
+            spectrum.eigenvalues.imag,
+            color=BLUE,
+            marker="o",
+            markersize=5,
+            markerfacecolor="none",
+            linestyle="none",
+            label="W",
+        )
     axes.set_aspect("equal", adjustable="datalim")
     legend(axes)
 
@@ -240,10 +243,6 @@ def theory_panel(axes: "Axes", analysis: Analysis) -> None:
             color=BLUE,
             markerfacecolor=face,
         )
-    if growth.rate is not None:
-        axes.axvline(growth.rate, color=INK, linewidth=2.0, label="measured")
-        if growth.low is not None and growth.high is not None:
-            axes.axvspan(growth.low, growth.high, color=GREY, alpha=0.25, linewidth=0, label="95 %")
         axes.annotate(
             THEORY_WORDS[each.name],
             (0.01, place),
@@ -253,6 +252,10 @@ def theory_panel(axes: "Axes", analysis: Analysis) -> None:
             size=TICK_SIZE * text_scale(axes),
             color=INK,
         )
+    if growth.rate is not None:
+        axes.axvline(growth.rate, color=INK, linewidth=2.0, label="measured")
+        if growth.low is not None and growth.high is not None:
+            axes.axvspan(growth.low, growth.high, color=GREY, alpha=0.25, linewidth=0, label="95 %")
     axes.set_yticks([])
     axes.set_ylim(len(known) - 0.5, -0.5)
     legend(axes)

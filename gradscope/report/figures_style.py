@@ -16,6 +16,7 @@ from gradscope.report.provenance import ANALYSIS, KEYWORD, provenance_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
@@ -128,6 +129,14 @@ def legend(axes: "Axes", others: Sequence["Axes"] = ()) -> None:
             columnspacing=1.4,
             handletextpad=0.6,
         )
+
+
+def set_round_ticks(drawn: "Axis", limits: tuple[float, float]) -> None:
+    """Put ticks at 1, 2, 5, 10 … of a logarithmic axis, written as people write them."""
+    rounds = (m * 10.0**k for k in range(8) for m in (1, 2, 5))
+    ticks = [each for each in rounds if limits[0] <= each <= limits[1]]
+    drawn.set_ticks(ticks, [f"{each:g}" for each in ticks])
+    drawn.set_ticks([], minor=True)
 
 
 def picture_bytes(

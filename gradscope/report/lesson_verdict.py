@@ -44,7 +44,7 @@ THRESHOLD_SOURCES: Sequence[tuple[str, str]] = (
 
 def verdict_answer(lesson: VerdictLesson) -> str:
     """Return the verdict in one sentence."""
-    reach = "none" if lesson.horizon is None else steps(lesson.horizon)
+    reach = _reach(lesson)
     stage = {StageName.GIVEN: "as saved"}.get(lesson.stage, str(lesson.stage))
     return (
         f"{REGIME_WORDS[lesson.regime]} ({stage}): growth rate {level(lesson.rate)} nats a step, "
@@ -84,8 +84,12 @@ def _rate_lines(lesson: VerdictLesson) -> tuple[str, ...]:
 
 
 def _horizon_title(lesson: VerdictLesson) -> str:
-    reach = "none within the lags measured" if lesson.horizon is None else steps(lesson.horizon)
-    return f"Memory horizon: {reach}"
+    return f"Memory horizon: {_reach(lesson)}"
+
+
+def _reach(lesson: VerdictLesson) -> str:
+    beyond = f"beyond {steps(lesson.median.size)}"
+    return beyond if lesson.horizon is None else steps(lesson.horizon)
 
 
 def _horizon_lines(lesson: VerdictLesson) -> tuple[str, ...]:

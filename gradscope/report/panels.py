@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from gradscope.diagnosis.growth import terms_of
 from gradscope.names import PanelName
 from gradscope.report import closer_rows, readings
 from gradscope.report import figures_course as draw_course
@@ -40,7 +41,7 @@ class Panel:
 
 
 def _cause_rows(analysis: Analysis) -> Rows:
-    names = ("weights", "slope_ceiling", "misalignment", "saturation", "total")
+    names = (*terms_of(analysis.last.causes), "total")
     rows = [
         [str(stage.name), *(getattr(stage.causes, name) for name in names)]
         for stage in analysis.stages

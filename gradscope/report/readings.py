@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from gradscope.diagnosis.growth import CauseRates
 from gradscope.diagnosis.reasons import ReasonCode
-from gradscope.names import Regime
+from gradscope.names import ActivationName, Regime
 from gradscope.report.closer_rows import median_map, middle
 from gradscope.report.sentences import reason_sentence
 from gradscope.report.theory_words import THEORY_WORDS
@@ -17,6 +18,10 @@ from gradscope.report.words import (
     steps,
 )
 from gradscope.study.results import Analysis
+
+ERRORS_APART = 2.0
+"""Standard errors that an exponent must lie from 0 before its sign is believed (``explain standard
+error``)."""
 
 
 def _power(log10: float) -> str:
@@ -45,7 +50,12 @@ def profile_reading(analysis: Analysis) -> str:
             f"{_power(end)} at lag {verdict.max_lag}."
         )
     bound = _power(float(profile.log_bound[-1]) / LN_10)
-    return f"{where} The dotted bound, from W and φ alone, would allow {bound} there."
+    source = (
+        "from W and φ alone"
+        if isinstance(analysis.last.causes, CauseRates)
+        else "on each step of this course"
+    )
+    return f"{where} The dotted bound, {source}, would allow {bound} there."
 
 
 def causes_reading(analysis: Analysis) -> str:
@@ -183,9 +193,8 @@ def lyapunov_reading(analysis: Analysis) -> str:
         return "The spectrum was not asked for."
     found = spectrum.lyapunov
     largest = middle(found.exponents[:, 0])
-    behaviour = (
-        "close trajectories part: chaos" if largest > 0 else "close trajectories meet: no chaos"
-    )
+    linear = analysis.params.activation.name is ActivationName.IDENTITY
+    behaviour = _behaviour(largest, middle(found.standard_errors[:, 0]), linear=linear)
     trusted = float(found.trusted.mean())
     dimension = float(np.median(found.kaplan_yorke_dimension))
     said = f", Kaplan–Yorke dimension {number(dimension)}" if np.isfinite(dimension) else ""
@@ -193,6 +202,18 @@ def lyapunov_reading(analysis: Analysis) -> str:
         f"The largest exponent is {number(largest)} nats a step ({behaviour}{said}); {trusted:.0%} "
         "of the exponents can be trusted in double precision."
     )
+
+
+def _behaviour(exponent: float, standard_error: float, *, linear: bool) -> str:
+    """Say what the largest exponent does to close trajectories, as far as chance lets one tell. An
+    unknown error (+inf: too few steps) tells nothing; chaos needs more than a linear map.
+    """
+    if linear:
+        way = "part" if exponent > 0 else "meet" if exponent < 0 else "stay apart"
+        return f"close trajectories {way}; a linear network has no chaos"
+    if abs(exponent) <= ERRORS_APART * standard_error:
+        return "too close to 0 for so few steps to tell chaos from none"
+    return "close trajectories part: chaos" if exponent > 0 else "close trajectories meet: no chaos"
 
 
 def eigenvalues_reading(analysis: Analysis) -> str:
@@ -207,10 +228,12 @@ def eigenvalues_reading(analysis: Analysis) -> str:
             "near 1 belong to directions that the gates keep."
         )
     radius = float(np.abs(spectrum.eigenvalues).max())
+    slopes_alone = analysis.settings.leak == 1.0 and number(along) != number(radius)
+    pulled = ": the slopes pull the crosses inward" if slopes_alone and along < radius else ""
     return (
         f"The spectral radius of W is {number(radius)}, that of the sampled Jacobians "
-        f"{number(along)} in the middle: the slopes pull the crosses inward. Where W is not "
-        "normal, eigenvalues inside the circle do not keep a product from growing first."
+        f"{number(along)} in the middle{pulled}. Where W is not normal, eigenvalues inside the "
+        "circle do not keep a product from growing first."
     )
 
 

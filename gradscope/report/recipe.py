@@ -39,6 +39,10 @@ SCHEMAS: Mapping[str, MadeBy] = MappingProxyType(
 )
 
 
+FROM_FILES = ("report", "inspect")
+"""Commands that draw what a store or a file of weights holds: no settings tell of it."""
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Recipe:
     """``cells``, ``activations`` and ``lengths`` are those of a comparison, else the settings' own
@@ -70,7 +74,7 @@ def read_recipe(path: Path) -> Recipe:
     """
     document = read_document(path)
     try:
-        command = _command(document)
+        command = _command(document, path)
         axes = _axes(document) if command is MadeBy.COMPARE else {}
         first = {name: values[0] for name, values in axes.items()}
         settings = Settings.from_dict({**document["settings"], **first}, str(path))
@@ -93,9 +97,29 @@ def read_recipe(path: Path) -> Recipe:
         ) from error
 
 
-def _command(document: Mapping[str, Any]) -> MadeBy:
+def _command(document: Mapping[str, Any], path: Path) -> MadeBy:
     made_by = document.get("made_by")
-    return SCHEMAS[document["schema"]] if made_by is None else MadeBy(made_by["command"])
+    if made_by is None:
+        return SCHEMAS[document["schema"]]
+    if made_by["command"] in FROM_FILES:
+        raise SettingError(
+            f"{path} was drawn by gradscope {made_by['command']} from another file; give "
+            f"{made_by['command']} that file again"
+        )
+    return MadeBy(made_by["command"])
+
+
+def command_words(document: Mapping[str, Any]) -> str:
+    """Return the command that made a file as people type it, a comparison with what it set side by
+    side; empty where the file does not say.
+    """
+    made_by = document.get("made_by")
+    command = SCHEMAS.get(document["schema"]) if made_by is None else made_by["command"]
+    if command is None:
+        return ""
+    axes = _axes(document) if command == MadeBy.COMPARE else {}
+    options = (f"--{name} {','.join(map(str, values))}" for name, values in axes.items())
+    return " ".join(("gradscope", str(command), *options))
 
 
 def _axes(document: Mapping[str, Any]) -> dict[str, list[Any]]:

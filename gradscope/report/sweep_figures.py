@@ -25,6 +25,7 @@ from gradscope.report.figures_style import (
     legend,
     new_page,
     picture_bytes,
+    set_round_ticks,
 )
 from gradscope.study.aggregate import Axis, Fan, Field
 from gradscope.study.grid import describe
@@ -69,6 +70,9 @@ MEASURE_BEYOND: Mapping[str, str] = MappingProxyType(
 )
 """What a median means that is infinite."""
 
+REPORT: Mapping[str, Any] = MappingProxyType({"command": "report"})
+"""Made from a store of many runs: ``rerun`` refuses it."""
+
 TOLD_SETTINGS = ("activation", "hidden", "init", "gain", "steps", "task", "data", "updates")
 """Shared settings that the line below the title names."""
 
@@ -105,7 +109,7 @@ def phase_picture(field: Field, rate: Field, settings: Mapping[str, Any], suffix
             axes.set_xlabel("")
     bar = figure.add_axes((0.9, 0.1, 0.016, 0.72))
     _color_bar(figure.colorbar(mesh, cax=bar), field)
-    return picture_bytes(figure, suffix, settings)
+    return picture_bytes(figure, suffix, settings, REPORT)
 
 
 def _phase_title(field: Field) -> str:
@@ -121,7 +125,9 @@ def _median_over(field: Field) -> str:
     far = field.measure == "horizon"
     hatched = "∞: beyond the lags measured; " if far else "hatched: it grows; "
     over = " and ".join(word.replace("_", " ") for word in field.mixed)
-    return f"black line: zero growth; {hatched}" + (f"median over {over}" if over else "")
+    empty = any(np.isnan(values).any() for values in field.panels.values())
+    grey = "grey: no result; " if empty else ""
+    return f"black line: zero growth; {hatched}{grey}" + (f"median over {over}" if over else "")
 
 
 def _subtitle(opening: str, settings: Mapping[str, Any]) -> str:
@@ -170,7 +176,7 @@ def _finite(field: Field) -> FloatArray:
 def _color_bar(scale: "Colorbar", field: Field) -> None:
     scale.set_label(MEASURE_WORDS[field.measure], size=LABEL_SIZE, color=INK)
     if field.measure == "horizon":
-        _set_round_ticks(scale.ax.yaxis, scale.ax.get_ylim())
+        set_round_ticks(scale.ax.yaxis, scale.ax.get_ylim())
     else:
         scale.ax.axhline(0.0, color=INK, linewidth=CONTOUR_WIDTH)
     scale.ax.tick_params(labelsize=TICK_SIZE, colors=INK)
@@ -247,14 +253,6 @@ def _set_ticks(drawn: "MatplotlibAxis", axis: Axis) -> None:
     drawn.set_ticks([], minor=True)
 
 
-def _set_round_ticks(drawn: "MatplotlibAxis", limits: tuple[float, float]) -> None:
-    """Put ticks at 1, 2, 5, 10 … of a logarithmic axis, written as people write them."""
-    rounds = (m * 10.0**k for k in range(8) for m in (1, 2, 5))
-    ticks = [each for each in rounds if limits[0] <= each <= limits[1]]
-    drawn.set_ticks(ticks, [f"{each:g}" for each in ticks])
-    drawn.set_ticks([], minor=True)
-
-
 def _mark_zero(axes: "Axes", rate: Field, name: str, *, hatched: bool) -> None:
     """Draw the contour of zero growth to the borders of the panel, and hatch what grows."""
     values = np.pad(np.clip(rate.panels[name], -LARGEST, LARGEST), 1, mode="edge")
@@ -310,12 +308,12 @@ def fan_picture(fan: Fan, settings: Mapping[str, Any], suffix: str) -> bytes:
     if fan.measure == "horizon":
         axes.set_yscale("log")
         axes.margins(y=0.08)
-        _set_round_ticks(axes.yaxis, axes.get_ylim())
+        set_round_ticks(axes.yaxis, axes.get_ylim())
     else:
         axes.margins(y=0.08)
         axes.axhline(0.0, color=INK, linewidth=1.2)
     legend(axes)
-    return picture_bytes(figure, suffix, settings)
+    return picture_bytes(figure, suffix, settings, REPORT)
 
 
 def _fan(axes: "Axes", x: Axis, name: str, curve: FloatArray) -> None:

@@ -120,8 +120,12 @@ def _opening(journal: Journal) -> str:
     share = f", {percent(spent / elapsed)} of the time" if elapsed else ""
     allowed = journal.purse.share
     limit = f" (at most {percent(allowed)} and {number(ADVANCE)} s)" if allowed else ""
-    counted = f"{journal.steps} training steps: {looks} looks took {number(spent)} s"
-    return f"Watched {counted}{share}{limit}."
+    counted = f"{_count(journal.steps, 'training step')}: {_count(looks, 'look')} took"
+    return f"Watched {counted} {number(spent)} s{share}{limit}."
+
+
+def _count(number_of: int, thing: str) -> str:
+    return f"{number_of} {thing}" if number_of == 1 else f"{number_of} {thing}s"
 
 
 def _layers(journal: Journal, screen: Screen) -> Table:
@@ -208,6 +212,8 @@ def _norms(journal: Journal) -> list[str]:
     found = journal.norm_summary
     if found is None:
         return []
+    if found.steps == 1:
+        return [f"{number(found.largest)} at step {found.largest_step}, the only one"]
     half, nine = number(found.half), number(found.nine_in_ten)
     largest = f"the largest {number(found.largest)} at step {found.largest_step}"
     return [f"half of {found.steps} steps below {half}, nine in ten below {nine}; {largest}"]

@@ -12,7 +12,7 @@ from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.diagnosis.verdict import Verdict
 from gradscope.learning.history import History, Stop
 from gradscope.names import Regime, StageName
-from gradscope.report.cell_words import model_name, short_name
+from gradscope.report.cell_words import CAUSE_LABELS, model_name, short_name
 from gradscope.study.config import Settings
 from gradscope.study.results import Analysis, Comparison
 
@@ -70,8 +70,12 @@ def power_of_ten(exponent: float) -> str:
 
 def steps(count: float) -> str:
     """Return a number of steps, without needless digits."""
-    text = f"{count:.2g}" if count < 100 else f"{count:.0f}"
+    text = _count(count)
     return f"{text} step" if text == "1" else f"{text} steps"
+
+
+def _count(value: float) -> str:
+    return number(value, 2) if value < 100 else f"{value:.0f}"
 
 
 def pace(rate: float) -> str:
@@ -89,7 +93,7 @@ def short_pace(rate: float) -> str:
         return "zero"
     if abs(rate) < STEADY_RATE:
         return "steady"
-    return f"{'½' if rate < 0 else '×2'} in {math.log(2.0) / abs(rate):.2g}"
+    return f"{'½' if rate < 0 else '×2'} in {_count(math.log(2.0) / abs(rate))}"
 
 
 def fraction(threshold: float) -> str:
@@ -157,7 +161,7 @@ def describe(settings: Settings, analysis: Analysis) -> str:
     out = f"{outputs} out" if outputs else "no readout"
     return (
         f"{model_name(settings)}, {inputs} in, {hidden} hidden, {out}, {origin}; "
-        f"{analysis.trajectory.n_steps} steps; {analysis.facts.description}; seed {settings.seed}"
+        f"{steps(analysis.trajectory.n_steps)}; {analysis.facts.description}; seed {settings.seed}"
     )
 
 
@@ -177,8 +181,7 @@ def cause_sentence(causes: Rates) -> str:
     if causes.total is None:
         return "the product is exactly zero: there is no rate to explain"
     summed = " ".join(
-        f"{_signed(value or 0.0)} {term.replace('_', ' ')}"
-        for term, value in terms_of(causes).items()
+        f"{_signed(value or 0.0)} {CAUSE_LABELS[term]}" for term, value in terms_of(causes).items()
     )
     return f"{summed} = {level(round(causes.total, 3))} nats a step"
 

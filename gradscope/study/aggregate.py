@@ -143,9 +143,14 @@ def summarize(rows: Rows, keys: Collection[str] | None = None) -> Summary:
     if len({tuple(each) for each in zip(*map(chosen.column, names), strict=True)}) > MOST_GROUPS:
         names = ("activation",)
     grouped = _by(chosen, names)
-    groups = tuple(_group(tuple(map(str, values)), chosen, places) for values, places in grouped)
+    groups = tuple(_group(tuple(map(_word, values)), chosen, places) for values, places in grouped)
     errors = Counter(each for each in chosen.column("error") if each is not None)
     return Summary(names, groups, dict(errors.most_common()))
+
+
+def _word(value: Hashable) -> str:
+    """Return a value as ``-P`` takes it: a setting that is absent is none."""
+    return "none" if value is None else str(value)
 
 
 def _group(values: tuple[str, ...], rows: Rows, places: Sequence[int]) -> Group:

@@ -2,8 +2,8 @@
 
 Arrays are named as on the design page (``input_weights`` … ``output_bias``, ``inputs`` (T,B,D),
 ``initial_state`` (B,S)), and beside them ``targets`` (T,B,O), ``target_steps`` (T,),
-``pre_activations`` (T,B,H), ``hidden`` (T+1,B,H), ``outputs`` (T,B,O). ``settings`` and ``facts``
-are JSON strings.
+``pre_activations`` (T,B,H), ``hidden`` (T+1,B,H), ``outputs`` (T,B,O), ``held_out_error`` (), NaN
+where there are no targets. ``settings`` and ``facts`` are JSON strings.
 """
 
 import json
@@ -25,7 +25,16 @@ from gradscope.study.examine import Sight
 from gradscope.study.network import restore_network
 from gradscope.study.results import Analysis
 
-NEEDED = (*WEIGHT_NAMES, "inputs", "initial_state", "targets", "target_steps", "settings", "facts")
+NEEDED = (
+    *WEIGHT_NAMES,
+    "inputs",
+    "initial_state",
+    "targets",
+    "target_steps",
+    "held_out_error",
+    "settings",
+    "facts",
+)
 
 SECOND_BIAS = "candidate_bias"
 """What a GRU has beside the weights of every cell, where its reset gate comes after the product."""
@@ -33,10 +42,13 @@ SECOND_BIAS = "candidate_bias"
 
 @dataclass(frozen=True, eq=False, slots=True)
 class SavedRun:
-    """A network, the sequences it was examined on, and the settings that made it."""
+    """A network, the sequences it was examined on, its error on held-out ones (None: there are no
+    targets), and the settings that made it.
+    """
 
     params: Cell
     sight: Sight
+    error: float | None
     settings: Settings
 
 
@@ -52,6 +64,7 @@ def archive_bytes(analysis: Analysis) -> bytes:
         "pre_activations": trajectory.pre_activations,
         "hidden": trajectory.hidden,
         "outputs": trajectory.outputs,
+        "held_out_error": np.nan if analysis.last.error is None else analysis.last.error,
         "settings": json.dumps(analysis.settings.as_dict(), allow_nan=False),
         "facts": json.dumps(_facts_to_dict(analysis.facts), allow_nan=False),
     }
@@ -90,6 +103,7 @@ def load_run(path: Path) -> SavedRun:
         initial_state = _numbers(path, "initial_state", arrays)
         _require_fit(params, batch, initial_state)
         sight = Sight(batch, facts, initial_state)
+        error = float(arrays["held_out_error"])
     except (
         LookupError,
         TypeError,
@@ -97,16 +111,20 @@ def load_run(path: Path) -> SavedRun:
         AttributeError,
         RecursionError,
         ShapeError,
-    ) as error:
+    ) as reason:
         raise ArchiveError(
-            f"{path} is damaged ({error}); save the run again with --save"
-        ) from error
-    return SavedRun(params, sight, settings)
+            f"{path} is damaged ({reason}); save the run again with --save"
+        ) from reason
+    return SavedRun(params, sight, None if np.isnan(error) else error, settings)
 
 
 def read_settings(path: Path) -> Mapping[str, Any]:
     """Return the settings stored in a saved run, as plain values."""
     arrays = _read(path)
+    if "key" in arrays and "regime" in arrays:
+        raise ArchiveError(
+            f"{path} holds the rows of a sweep, not one run; give a file written by --save"
+        )
     try:
         return Settings.from_dict(json.loads(str(arrays["settings"])), str(path)).as_dict()
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:

@@ -39,6 +39,11 @@ MOST_STEPS_MOVED = 4
 state."""
 
 
+LARGEST_FIRST_STATE = 0.1
+"""The state that is moved is drawn this far about 0, not 0 itself: there ReLU has its kink where
+the state is a pre-activation, and a difference across a kink is no slope."""
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class CheckRow:
     """One comparison: what, against what, the relative deviation and the most that is allowed."""
@@ -70,12 +75,12 @@ def check(settings: Settings) -> tuple[CheckRow, ...]:
     batch = subject.sight.batch
     trajectory = unroll(subject.params, batch.inputs)
     if subject.held_out is None:
-        return _against_moved_state(subject), _against_causes(subject, trajectory)
+        return _against_moved_state(subject, settings.seed), _against_causes(subject, trajectory)
     gradients = backpropagate(subject.params, trajectory, batch.targets)
     return (
         *_against_differences(subject, gradients, settings.seed),
         *_against_shares(subject, trajectory, gradients),
-        _against_moved_state(subject),
+        _against_moved_state(subject, settings.seed),
         _against_causes(subject, trajectory),
     )
 
@@ -107,10 +112,12 @@ def _against_shares(
     )
 
 
-def _against_moved_state(subject: Subject) -> CheckRow:
+def _against_moved_state(subject: Subject, seed: int) -> CheckRow:
     inputs = subject.sight.batch.inputs[:MOST_STEPS_MOVED]
-    product = product_transport(subject.params, inputs)
-    moved = difference_transport(subject.params, inputs)
+    size = subject.params.state_size
+    first = LARGEST_FIRST_STATE * np.random.default_rng(seed).uniform(-1.0, 1.0, size)
+    product = product_transport(subject.params, inputs, first)
+    moved = difference_transport(subject.params, inputs, first)
     return CheckRow(
         f"product of {inputs.shape[0]} Jacobians",
         "moving the first state",

@@ -92,7 +92,7 @@ class GradientSummary:
 class Stage:
     """One state of the network, examined.
 
-    ``error`` is the mean step error on held-out sequences (a given network without new data: on the
+    ``error`` is the mean step error on held-out sequences (a network from a file of weights: on the
     examined ones); it and ``gradient`` are None where there are no targets. ``growth`` is the
     verdict's rate with the interval that holds it; ``rate_per_time_constant`` is the growth rate in
     nats per τ = dt/α where there is a leak α, else None.

@@ -57,7 +57,8 @@ class Streams:
 @dataclass(frozen=True, eq=False, slots=True)
 class Subject:
     """The network to study, what it is examined on, and held-out sequences to measure its error
-    (None: there are no targets); ``network`` where it is from a file of weights.
+    (None: there are no targets); ``network`` where it is from a file of weights, ``error`` where a
+    saved run has it already.
     """
 
     first_stage: StageName
@@ -65,6 +66,7 @@ class Subject:
     sight: Sight
     held_out: Batch | None
     network: GivenNetwork | None = None
+    error: float | None = None
 
 
 def analyze(
@@ -93,7 +95,9 @@ def analyze(
         run, or one of them is unreadable.
     """
     subject = subject_of(settings)
-    error = held_out_error(subject.params, subject.held_out)
+    error = subject.error
+    if error is None:
+        error = held_out_error(subject.params, subject.held_out)
     look = partial(examine, sight=subject.sight, settings=settings)
     params, history = subject.params, None
     stage, trajectory = look(subject.first_stage, params, error=error)
@@ -162,7 +166,7 @@ def loaded_subject(settings: Settings) -> Subject:
     _require_same_network(settings, run)
     if not settings.updates and _same(settings, run.settings, SEQUENCE_SETTINGS):
         held_out = None if run.sight.facts.baseline is None else run.sight.batch
-        return Subject(StageName.GIVEN, run.params, run.sight, held_out)
+        return Subject(StageName.GIVEN, run.params, run.sight, held_out, error=run.error)
     if settings.weights is not None:
         raise SettingError(
             f"other inputs are asked for, but the run in {settings.load} keeps one layer of "

@@ -167,6 +167,17 @@ def test_a_verdict_speaks_of_the_causes_and_the_bound_of_its_cell(
     assert document["log_weight_norm_null_because"] == "the bound has other terms: a leak, or gates"
 
 
+def test_a_horizon_that_was_not_reached_is_beyond_the_lags_and_not_none(
+    call: Run, small: tuple[str, ...]
+) -> None:
+    assert call("analyze", *small, "--init", "identity", "-o", "run.json").returncode == 0
+
+    page = " ".join(call("explain", "verdict", "run.json").stdout.split())
+
+    assert "memory horizon beyond 6 steps. How" in page
+    assert "Memory horizon: beyond 6 steps" in page
+
+
 def test_an_explanation_of_a_verdict_speaks_every_format(call: Run, saved: Path) -> None:
     assert saved.is_dir()
     document = json.loads(call("explain", "verdict", "run.npz", "--json").stdout)

@@ -136,6 +136,19 @@ def test_a_report_shows_the_groups_and_draws_a_picture_that_knows_its_settings(
     assert "gain" not in settings
 
 
+def test_what_comes_from_a_store_is_not_run_again_as_one_run(store: Path, tmp_path: Path) -> None:
+    picture, rows = tmp_path / "phase.png", tmp_path / "rows.npz"
+    assert run("report", store, "--png", picture).returncode == 0
+    assert run("export", store, "-o", rows).returncode == 0
+
+    drawn, exported = run("rerun", picture), run("rerun", rows)
+
+    assert (drawn.returncode, drawn.stdout) == (exported.returncode, exported.stdout) == (2, "")
+    assert "drawn by gradscope report from another file; give report that file" in drawn.stderr
+    assert "holds the rows of a sweep, not one run" in exported.stderr
+    assert run("show-config", picture).stdout.startswith("# gradscope report\n")
+
+
 def test_a_report_is_a_document_too(store: Path) -> None:
     document: dict[str, Any] = json.loads(run("report", store, "--json").stdout)
 

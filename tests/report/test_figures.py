@@ -9,6 +9,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 import gradscope
@@ -20,10 +21,18 @@ from gradscope.names import (
     Regime,
     TaskName,
 )
-from gradscope.report.figures import analysis_picture, comparison_picture, panel_picture
+from gradscope.report.figures import (
+    analysis_picture,
+    comparison_figure,
+    comparison_picture,
+    panel_picture,
+)
+from gradscope.report.figures_spectra import theory_panel
 from gradscope.report.figures_style import PANEL_SIZES
 from gradscope.report.provenance import read_provenance
+from gradscope.report.theory_words import THEORY_WORDS
 from gradscope.study.results import Analysis
+from tests.present import present
 
 SMALL = {"hidden": 6, "steps": 12, "sequences": 3, "batch": 4}
 
@@ -112,6 +121,21 @@ def test_a_comparison_is_drawn_with_every_activation() -> None:
     assert all(f"<!-- {activation} -->" in text for activation in ActivationName)
 
 
+def test_a_comparison_says_where_nothing_is_learned_and_has_horizons_to_read_off() -> None:
+    comparison = gradscope.compare(
+        gradscope.Settings.from_dict({**SMALL, "updates": 1}), list(ActivationName)[:2], (20, 60)
+    )
+    figure = comparison_figure(comparison)
+    figure.canvas.draw()
+
+    horizons, errors = figure.axes[1:3]
+    low, high = horizons.get_ylim()
+    assert sum(low <= tick <= high for tick in horizons.get_yticks()) > 1
+    assert [text.get_text() for text in present(errors.get_legend()).get_texts()] == [
+        "nothing learned"
+    ]
+
+
 def test_a_comparison_of_a_series_has_no_needed_lag_to_draw(tmp_path: Path) -> None:
     series = tmp_path / "$x_1$ [red].csv"
     series.write_text("\n".join(str(np.sin(t)) for t in range(90)))
@@ -159,6 +183,17 @@ def test_every_panel_stands_alone_in_the_column_of_a_paper(
     image = pixels(content)
     assert image.shape[1] / 300 == pytest.approx(PANEL_SIZES[width][0], abs=0.01)
     assert (image[..., :3].mean(axis=2) < 0.5).mean() > 0.002
+
+
+def test_every_theory_drawn_is_named_beside_its_mark(looked_at_closely: Analysis) -> None:
+    axes = Figure().subplots()
+
+    theory_panel(axes, looked_at_closely)
+
+    theory = present(looked_at_closely.closer.spectrum).theory
+    drawn = [THEORY_WORDS[each.name] for each in theory if each.rate is not None]
+    assert [text.get_text() for text in axes.texts] == drawn
+    assert len(drawn) > 1
 
 
 def test_a_closer_look_makes_the_report_longer_not_smaller(looked_at_closely: Analysis) -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import gradscope
+from gradscope.diagnosis.growth import terms_of
 from gradscope.names import PanelName
 from gradscope.report.html import analysis_html
 from gradscope.report.panels import PANELS
@@ -144,6 +145,22 @@ def test_the_numbers_behind_each_panel_can_be_downloaded(analysis: Analysis, rep
         table = list(csv.reader(io.StringIO(content)))
         assert tuple(table[0]) == columns
         assert len(table) == 1 + len(rows) > 1
+
+
+@pytest.mark.parametrize("cell", ["gru", "lstm"])
+def test_the_causes_of_a_gated_cell_are_downloaded_under_their_own_names(cell: str) -> None:
+    settings = gradscope.Settings(cell=cell, steps=6, hidden=4, sequences=2, updates=0)
+    analysis: Analysis = gradscope.analyze(settings)
+
+    links = {a["download"]: a["href"] for a in read(analysis_html(analysis)).of("a")}
+
+    content = base64.b64decode((links["causes.csv"] or "").partition(",")[2]).decode()
+    (row,) = csv.DictReader(io.StringIO(content))
+    terms = terms_of(analysis.last.causes)
+    assert "direct" in terms
+    assert list(row) == ["stage", *(f"{name}_nats_per_step" for name in (*terms, "total"))]
+    added = sum(float(row[f"{name}_nats_per_step"]) for name in terms)
+    assert added == pytest.approx(float(row["total_nats_per_step"]), abs=1e-9)
 
 
 def test_what_comes_from_a_file_is_text_and_never_markup(report: str) -> None:

@@ -11,7 +11,8 @@ import gradscope
 from gradscope.errors import ArchiveError, SettingError
 from gradscope.names import ActivationName, CellName
 from gradscope.report.export import head
-from gradscope.report.recipe import MadeBy, read_recipe
+from gradscope.report.provenance import read_document
+from gradscope.report.recipe import MadeBy, command_words, read_recipe
 from gradscope.study.config import Settings
 
 AXES = ("cell", "activation", "steps")
@@ -59,6 +60,25 @@ def test_a_comparison_keeps_the_order_of_its_cells(tmp_path: Path) -> None:
     assert recipe.lengths == (30, 10)
     assert (recipe.settings.activation, recipe.settings.steps) == (ActivationName.SIGMOID, 30)
     assert recipe.settings.cell is CellName.GRU
+
+
+@pytest.mark.parametrize("command", ["report", "inspect"])
+def test_what_was_drawn_from_another_file_is_refused_with_the_command_to_give(
+    command: str, tmp_path: Path
+) -> None:
+    with pytest.raises(SettingError, match=f"drawn by gradscope {command} from another file"):
+        read_recipe(written(tmp_path, made_by={"command": command}))
+
+
+def test_a_comparison_is_told_with_all_that_it_set_side_by_side(tmp_path: Path) -> None:
+    axes = {"cell": ["elman"], "activation": ["tanh", "sigmoid"], "steps": [10, 50]}
+    document = read_document(written(tmp_path, made_by={"command": "compare", **axes}))
+
+    assert command_words(document) == (
+        "gradscope compare --cell elman --activation tanh,sigmoid --steps 10,50"
+    )
+    assert command_words({"schema": "gradscope.training"}) == "gradscope train"
+    assert command_words({"schema": "gradscope.settings"}) == ""
 
 
 def test_another_version_is_told(tmp_path: Path) -> None:

@@ -84,6 +84,14 @@ def test_odd_fields_are_drawn_without_a_warning(case: str, measure: str) -> None
     assert pixels(content).shape[1] >= 1920
 
 
+def test_places_without_a_result_are_explained_where_there_are_any() -> None:
+    gap = SLOPE.copy()
+    gap[1, 1] = np.nan
+
+    assert b"grey: no result" in phase_picture(field(tanh=gap), field(tanh=gap), {}, ".svg")
+    assert b"grey: no result" not in phase_picture(field(), field(), {}, ".svg")
+
+
 def test_words_many_values_and_hidden_axes_are_drawn() -> None:
     inits, gains = Axis("init", ("glorot", "uniform")), Axis("gain", tuple(np.arange(1.0, 60.0)))
     wide = Field("horizon", gains, inits, {"tanh": np.full((2, 59), 7.0)}, 1, ("hidden",))

@@ -101,6 +101,25 @@ def test_powers_of_ten_never_overflow() -> None:
     assert power_of_ten(400.0) == "10^400"
 
 
+def test_steps_and_paces_are_never_in_powers_of_ten() -> None:
+    assert [steps(count) for count in (0.49, 1.0, 9.2, 99.6, 138.0)] == [
+        "0.49 steps",
+        "1 step",
+        "9.2 steps",
+        "100 steps",
+        "138 steps",
+    ]
+    assert short_pace(-math.log(2.0) / 138.0) == "½ in 138"
+    assert short_pace(math.log(2.0) / 99.6) == "×2 in 100"
+    assert short_pace(-math.log(2.0) / 1.13) == "½ in 1.1"
+
+
+def test_one_step_is_one_step(analyses: dict[str, Analysis]) -> None:
+    one = analyses["one lag"]
+
+    assert "; 1 step; " in describe(one.settings, one)
+
+
 # --- Verdicts -----------------------------------------------------------------------------------
 
 
@@ -131,8 +150,8 @@ def test_causes_are_an_equation_without_rounding_noise() -> None:
     causes = CauseRates(0.61, 0.0, -1e-16, -0.786, -0.176)
 
     assert cause_sentence(causes) == (
-        "+ 0.610 weights + 0.000 slope ceiling + 0.000 misalignment − 0.786 saturation = −0.176 "
-        "nats a step"
+        "+ 0.610 weights + 0.000 slope ceiling γ + 0.000 misalignment − 0.786 saturation = "
+        "−0.176 nats a step"
     )
     assert "exactly zero" in cause_sentence(CauseRates(None, None, None, None, None))
 

@@ -170,6 +170,14 @@ def test_a_summary_groups_by_words_and_counts_regimes_and_failures() -> None:
     assert summary.errors == {"lost": 1}
 
 
+def test_an_absent_setting_is_called_none_as_it_is_asked_for() -> None:
+    rows = rows_of({"truncate": None}, {"truncate": 5})
+
+    groups = summarize(rows).groups
+
+    assert {group.values[-1] for group in groups} == {"none", "5"}
+
+
 def test_a_summary_can_be_of_some_cells_of_a_store() -> None:
     rows = rows_of({"gain": 1.0}, {"gain": 2.0}, {"gain": 3.0})
 

@@ -14,7 +14,7 @@ from gradscope.jacobians import shares
 from gradscope.jacobians.chain import ElmanChain
 from gradscope.learning import bptt
 from gradscope.learning.bptt import Gradients
-from gradscope.names import ActivationName, TaskName
+from gradscope.names import ActivationName, StateName, TaskName
 from gradscope.study.check import CheckRow, check
 from gradscope.study.config import Settings
 
@@ -27,6 +27,16 @@ def test_every_activation_passes(activation: ActivationName) -> None:
 
     assert [row for row in rows if not row.passed] == []
     assert len(rows) == 10
+
+
+@pytest.mark.parametrize("activation", ActivationName)
+def test_every_activation_passes_where_the_state_is_the_pre_activation(
+    activation: ActivationName,
+) -> None:
+    # The state starts at 0, where ReLU has its kink.
+    rows = check(TINY.with_changes({"activation": activation, "state": StateName.PRE}))
+
+    assert [row for row in rows if not row.passed] == []
 
 
 @pytest.mark.parametrize("task", [TaskName.COPY, TaskName.TEMPORAL_ORDER])

@@ -1,5 +1,6 @@
 """The whole flow: stages, seeds, saved networks, held-out errors, comparisons, checkpoints."""
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from gradscope.model.cells import Cell
 from gradscope.model.trajectory import unroll
 from gradscope.names import ActivationName, CellName, StageName, TaskName
 from gradscope.study import study
-from gradscope.study.archive import archive_bytes
+from gradscope.study.archive import archive_bytes, load_run
 from gradscope.study.checkpoints import LOOKS, Checkpoint, Lookout
 from gradscope.study.config import Settings
 from gradscope.study.memory import NEEDS, machine_memory, memory_needed, require_memory
@@ -129,6 +130,35 @@ def test_a_given_network_has_the_numbers_of_the_stage_it_was_saved_in(
 
     assert [stage.name for stage in found.stages] == [StageName.GIVEN]
     np.testing.assert_array_equal(found.last.profile.log_norms, analysis.last.profile.log_norms)
+    assert found.last.error == analysis.last.error
+
+
+def test_the_error_of_a_saved_run_on_a_series_stays_the_held_out_one(
+    small: Settings, tmp_path: Path
+) -> None:
+    # The sequences that a run is saved with are of the part it was trained on.
+    series, saved = tmp_path / "series.csv", tmp_path / "series.npz"
+    series.write_text("\n".join(f"{np.sin(0.3 * t) + 0.01 * t:.6f}" for t in range(80)))
+    first = analyze(small.with_changes({"data": str(series)}))
+    saved.write_bytes(archive_bytes(first))
+    series.unlink()
+
+    found = analyze(first.settings.with_changes({"load": str(saved), "updates": 0}))
+
+    assert found.last.error == first.last.error
+    assert found.last.error != error_per_step(found.trajectory.outputs, found.examined.targets)
+
+
+@pytest.mark.parametrize("error", [None, math.inf, 0.25])
+def test_a_saved_error_comes_back_whatever_it_is(
+    analysis: Analysis, tmp_path: Path, error: float | None
+) -> None:
+    last = dataclasses.replace(analysis.last, error=error)
+    (tmp_path / "run.npz").write_bytes(
+        archive_bytes(dataclasses.replace(analysis, stages=(analysis.stages[0], last)))
+    )
+
+    assert load_run(tmp_path / "run.npz").error == error
 
 
 def test_a_given_network_can_be_shown_other_sequences(
