@@ -240,12 +240,8 @@ def theory_panel(axes: "Axes", analysis: Analysis) -> None:
             color=BLUE,
             markerfacecolor=face,
         )
-    if growth.rate is not None:
-        axes.axvline(growth.rate, color=INK, linewidth=2.0, label="measured")
-        if growth.low is not None and growth.high is not None:
-            axes.axvspan(growth.low, growth.high, color=GREY, alpha=0.25, linewidth=0, label="95 %")
         axes.annotate(
-            THEORY_WORDS[each.name],
+            THEORY_WORDS[each.name] + ("" if each.applies else " (does not apply)"),
             (0.01, place),
             xycoords=("axes fraction", "data"),
             xytext=(0, 7),
@@ -253,6 +249,10 @@ def theory_panel(axes: "Axes", analysis: Analysis) -> None:
             size=TICK_SIZE * text_scale(axes),
             color=INK,
         )
+    if growth.rate is not None:
+        axes.axvline(growth.rate, color=INK, linewidth=2.0, label="measured")
+        if growth.low is not None and growth.high is not None:
+            axes.axvspan(growth.low, growth.high, color=GREY, alpha=0.25, linewidth=0, label="95 %")
     axes.set_yticks([])
     axes.set_ylim(len(known) - 0.5, -0.5)
     legend(axes)

@@ -9,9 +9,11 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 import gradscope
+from gradscope.diagnosis.theory import TheoryName
 from gradscope.names import (
     ActivationName,
     ColumnWidth,
@@ -21,8 +23,10 @@ from gradscope.names import (
     TaskName,
 )
 from gradscope.report.figures import analysis_picture, comparison_picture, panel_picture
+from gradscope.report.figures_spectra import theory_panel
 from gradscope.report.figures_style import PANEL_SIZES
 from gradscope.report.provenance import read_provenance
+from gradscope.report.theory_words import THEORY_WORDS
 from gradscope.study.results import Analysis
 
 SMALL = {"hidden": 6, "steps": 12, "sequences": 3, "batch": 4}
@@ -166,3 +170,20 @@ def test_a_closer_look_makes_the_report_longer_not_smaller(looked_at_closely: An
 
     assert width >= 1920
     assert height > width
+
+
+def test_every_theory_is_named_beside_its_point_and_says_whether_it_applies(
+    looked_at_closely: Analysis,
+) -> None:
+    spectrum = looked_at_closely.closer.spectrum
+    assert spectrum is not None
+    axes = Figure().add_subplot()
+
+    theory_panel(axes, looked_at_closely)
+
+    drawn = [each for each in spectrum.theory if each.rate is not None and np.isfinite(each.rate)]
+    words = [text.get_text() for text in axes.texts]
+    assert words == [
+        THEORY_WORDS[each.name] + ("" if each.applies else " (does not apply)") for each in drawn
+    ]
+    assert len(drawn) == len(TheoryName)
