@@ -209,16 +209,17 @@ def eigenvalues_panel(axes: "Axes", analysis: Analysis) -> None:
         linestyle="none",
         label="J_t",
     )
-    axes.plot(
-        spectrum.eigenvalues.real,
-        spectrum.eigenvalues.imag,
-        color=BLUE,
-        marker="o",
-        markersize=5,
-        markerfacecolor="none",
-        linestyle="none",
-        label="W",
-    )
+    if spectrum.eigenvalues.size:
+        axes.plot(
+            spectrum.eigenvalues.real,
+            spectrum.eigenvalues.imag,
+            color=BLUE,
+            marker="o",
+            markersize=5,
+            markerfacecolor="none",
+            linestyle="none",
+            label="W",
+        )
     axes.set_aspect("equal", adjustable="datalim")
     legend(axes)
 

@@ -16,6 +16,7 @@ import gradscope
 from gradscope.diagnosis.theory import TheoryName
 from gradscope.names import (
     ActivationName,
+    CellName,
     ColumnWidth,
     InitializerName,
     PanelName,
@@ -23,7 +24,7 @@ from gradscope.names import (
     TaskName,
 )
 from gradscope.report.figures import analysis_picture, comparison_picture, panel_picture
-from gradscope.report.figures_spectra import theory_panel
+from gradscope.report.figures_spectra import eigenvalues_panel, theory_panel
 from gradscope.report.figures_style import PANEL_SIZES
 from gradscope.report.provenance import read_provenance
 from gradscope.report.theory_words import THEORY_WORDS
@@ -187,3 +188,14 @@ def test_every_theory_is_named_beside_its_point_and_says_whether_it_applies(
         THEORY_WORDS[each.name] + ("" if each.applies else " (does not apply)") for each in drawn
     ]
     assert len(drawn) == len(TheoryName)
+
+
+@pytest.mark.parametrize("cell", [CellName.ELMAN, CellName.GRU])
+def test_the_legend_of_the_eigenvalues_names_w_where_there_is_one(cell: CellName) -> None:
+    axes = Figure().add_subplot()
+
+    eigenvalues_panel(axes, analysis_of(cell=cell, spectrum=True))
+
+    drawn = axes.get_legend()
+    assert drawn is not None
+    assert ("W" in [text.get_text() for text in drawn.texts]) == (cell is CellName.ELMAN)
