@@ -46,6 +46,13 @@ MUTANTS = (
         "jacobians/test_leading_singular.py::test_random_matrices_have_the_norms_that_lapack_finds[96]",
     ),
     Mutant(
+        "no direction hides from Lanczos",
+        "jacobians/leading_singular.py",
+        "HIDDEN = 100.0",
+        "HIDDEN = 1.0",
+        "jacobians/test_leading_singular.py::test_the_error_is_within_its_estimate_where_all_singular_values_are_close[1e-06]",
+    ),
+    Mutant(
         "forward for backward order",
         "jacobians/rank_adaptive.py",
         "steps = np.maximum(self._ends - lags[:, None], 1)",
@@ -128,6 +135,13 @@ MUTANTS = (
         'order = np.argsort(-row_sizes, kind="stable")',
         "order = np.arange(row_sizes.size)",
         "jacobians/test_lyapunov.py::test_a_unit_that_is_almost_shut_keeps_its_exponent_to_full_accuracy",
+    ),
+    Mutant(
+        "columns of any size in one factor",
+        "jacobians/orthogonal.py",
+        "WIDEST_COLUMNS = 8\n",
+        "WIDEST_COLUMNS = 8000\n",
+        "jacobians/test_lyapunov.py::test_a_unit_whose_column_is_almost_shut_keeps_its_exponent_too[1]",
     ),
     Mutant(
         "exponents per block and not per step",

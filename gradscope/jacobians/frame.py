@@ -12,7 +12,7 @@ import numpy as np
 
 from gradscope.arrays import BoolArray, FloatArray
 from gradscope.jacobians.chain import Chain
-from gradscope.jacobians.orthogonal import EPSILON, carried_basis, largest_entries
+from gradscope.jacobians.orthogonal import EPSILON, carried_basis, graded_factors, largest_entries
 
 LARGEST_CONDITION = 1e6
 """A vector's length over its pivot, between two QR factorizations. It is some ten times the ratio
@@ -111,16 +111,22 @@ class Frame:
 
     def _careful_step(self, step: int, sequence: int, logs: FloatArray) -> None:
         """Carry one sequence over one step of which a single QR loses too many digits."""
+        logs[sequence, self.slots[sequence, : self._alive[sequence]]] = 0.0
+        for factor in graded_factors(self._chain.jacobian(step)[sequence]):
+            self._careful_factor(factor, sequence, logs)
+
+    def _careful_factor(self, factor: FloatArray, sequence: int, logs: FloatArray) -> None:
+        """Carry one sequence through one factor of a step; add to its ``logs``."""
         alive = self._alive[sequence]
-        jacobian = self._chain.jacobian(step)[sequence]
-        basis, factor, living = carried_basis(jacobian, self.vectors[sequence, :alive].T)
+        basis, upper, living = carried_basis(factor, self.vectors[sequence, :alive].T)
         slots = self.slots[sequence, :alive].copy()
         self.slots[sequence, :alive] = np.concatenate([slots[living], slots[~living]])
         self._alive[sequence] = remaining = int(living.sum())
-        sizes = largest_entries(jacobian)
+        sizes = largest_entries(factor)
         self.vectors[sequence] = 0.0
         self.vectors[sequence, :remaining] = basis.T
-        pivots = np.abs(np.diagonal(factor[:, living]))
+        pivots = np.abs(np.diagonal(upper[:, living]))
         rounding = sizes.size * EPSILON * -np.sort(-sizes)[:remaining]
         self.doubt[sequence, slots[living]] += np.minimum(1.0, rounding / pivots)
-        logs[sequence, slots[living]] = np.log(pivots)
+        logs[sequence, slots[living]] += np.log(pivots)
+        logs[sequence, slots[~living]] = -np.inf

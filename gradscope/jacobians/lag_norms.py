@@ -68,7 +68,9 @@ def lag_norms(chain: Chain, max_lag: int | None = None, *, tolerance: float = 1e
     LagNorms
         ``log_norms`` (L,B) in nats, −inf where the product is exactly zero; ``certificate`` (L,B):
         the bound on what was dropped, which holds at any one lag with probability 1 − 4⁻⁸, plus the
-        estimated errors of the iteration and of rounding (ε √S ℓ).
+        estimated errors of the iteration and of rounding (ε √S ℓ). Not in it: rounding in a
+        direction far below σ_max that later factors bring back above it, where double precision
+        has no digits to give; ``verify_lag_norms`` rounds otherwise and disagrees.
 
     Raises
     ------

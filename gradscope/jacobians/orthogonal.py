@@ -2,7 +2,9 @@
 
 The rows are sorted by length before the Householder factorization, so that a unit whose slope is
 1e-30 keeps its digits beside one whose slope is 1 (row-wise backward stability: Cox & Higham 1998,
-BIT 38). A column whose pivot is below the rounding of its own product is dead: it cannot be told
+BIT 38). Columns of very different sizes are the work of such a unit too, where the state is its
+pre-activation or a cell's memory: they come first, as a factor by themselves (``graded_factors``).
+A column whose pivot is below the rounding of its own product is dead: it cannot be told
 from a combination of the columns before it, and it is left out. Built on by ``singular_values`` and
 ``lyapunov``.
 """
@@ -13,11 +15,35 @@ from gradscope.arrays import BoolArray, FloatArray
 
 EPSILON = float(np.finfo(np.float64).eps)
 
+WIDEST_COLUMNS = 8
+"""Powers of two by which the columns of one factor may differ in size: the bits that are lost."""
+
+LEAST_SHIFT = -1000
+"""No column is taken to be smaller against the largest: its scale would not be a float."""
+
 
 def largest_entries(matrix: FloatArray) -> FloatArray:
     """Return max |entry| of each row: its size, without the squares that underflow."""
     sizes: FloatArray = np.abs(matrix).max(axis=1)
     return sizes
+
+
+def graded_factors(jacobian: FloatArray) -> tuple[FloatArray, ...]:
+    """Write J as a product, the first factor to act first, in which sorted rows keep all digits.
+
+    Returns
+    -------
+    tuple of (S,S) arrays
+        J itself, or diag(2^e) and J·diag(2^−e), whose columns are alike in size. Columns of zeros
+        stay as they are.
+    """
+    exponents = np.frexp(np.abs(jacobian).max(axis=0))[1]
+    present = jacobian.any(axis=0)
+    widest = np.max(exponents, initial=-2000, where=present)
+    if (widest - exponents <= WIDEST_COLUMNS)[present].all():
+        return (jacobian,)
+    shifts = np.where(present, np.maximum(exponents - widest, LEAST_SHIFT), 0)
+    return np.diag(np.ldexp(1.0, shifts)), np.ldexp(jacobian, -shifts)
 
 
 def sorted_qr(columns: FloatArray, row_sizes: FloatArray) -> tuple[FloatArray, FloatArray]:

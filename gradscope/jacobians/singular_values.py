@@ -22,7 +22,7 @@ from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain
 from gradscope.jacobians.graded import log_singular_values, premultiply
-from gradscope.jacobians.orthogonal import carried_basis, largest_entries
+from gradscope.jacobians.orthogonal import carried_basis, graded_factors, largest_entries, sorted_qr
 
 MOST_FACTOR_ENTRIES = 2**25
 """Entries of triangular factors held at a time (256 MB); more sequences are taken in turns."""
@@ -104,7 +104,7 @@ def _log_values(chain: Chain, lag: int) -> FloatArray:
     """Return the logarithms of all singular values at one lag, (B,S)."""
     size = chain.state_size
     logs = np.full((chain.n_sequences, size), -np.inf)
-    at_once = max(1, MOST_FACTOR_ENTRIES // (lag * size**2))
+    at_once = max(1, MOST_FACTOR_ENTRIES // (2 * lag * size**2))
     for start in range(0, chain.n_sequences, at_once):
         sequences = range(start, min(start + at_once, chain.n_sequences))
         for sequence, factors in zip(sequences, _triangles(chain, lag, sequences), strict=True):
@@ -114,16 +114,17 @@ def _log_values(chain: Chain, lag: int) -> FloatArray:
 
 
 def _triangles(chain: Chain, lag: int, sequences: range) -> list[list[FloatArray]]:
-    """First sweep, forward: return R_1 … R_ℓ of each sequence, narrower from where a direction
-    dies.
+    """First sweep, forward: return R_1 … R_ℓ of each sequence, up to two a step, narrower from
+    where a direction dies.
     """
     bases: list[FloatArray] = [np.eye(chain.state_size) for _ in sequences]
     factors: list[list[FloatArray]] = [[] for _ in sequences]
     for step in range(chain.n_steps - lag + 1, chain.n_steps + 1):
         jacobians = chain.jacobian(step)
         for index, sequence in enumerate(sequences):
-            bases[index], factor, _ = carried_basis(jacobians[sequence], bases[index])
-            factors[index].append(factor)
+            for part in graded_factors(jacobians[sequence]):
+                bases[index], factor, _ = carried_basis(part, bases[index])
+                factors[index].append(factor)
     return factors
 
 
@@ -142,7 +143,7 @@ def _graded_values(factors: list[FloatArray]) -> FloatArray:
     basis: FloatArray = np.eye(rank)
     for factor in reversed(factors):
         sizes = largest_entries(factor)
-        basis, upper = np.linalg.qr(sizes[:, None] * basis)
+        basis, upper = sorted_qr(sizes[:, None] * basis, sizes)
         exponents, rows = premultiply(upper, exponents, rows)
         basis, upper = np.linalg.qr((factor / sizes[:, None]).T @ basis)
         exponents, rows = premultiply(upper, exponents, rows)

@@ -27,13 +27,16 @@ def closer_document(analysis: Analysis) -> Document:
 
 
 def spectrum_document(analysis: Analysis) -> Document:
-    """Return the spectrum of the last stage beside the growth rate that was measured."""
+    """Return the spectrum of the last stage beside the growth rate that was measured, and the
+    certificate of the profile it was measured on.
+    """
     spectrum = analysis.closer.spectrum
     stage = analysis.last
     return {
         **head("spectrum", analysis.settings.as_dict()),
         "stage": str(stage.name),
         **rate_document(stage),
+        "certificate": stage.profile.certificate,
         "spectrum": None if spectrum is None else _spectrum(spectrum),
     }
 

@@ -244,7 +244,7 @@ def theory_panel(axes: "Axes", analysis: Analysis) -> None:
             markerfacecolor=face,
         )
         axes.annotate(
-            THEORY_WORDS[each.name],
+            THEORY_WORDS[each.name] + ("" if each.applies else " (does not apply)"),
             (0.01, place),
             xycoords=("axes fraction", "data"),
             xytext=(0, 7),

@@ -27,6 +27,7 @@ def test_the_spectrum_document_holds_every_value(run: Run, small: tuple[str, ...
     document = json.loads(run("spectrum", *small, "--json").stdout)
 
     assert (document["schema"], document["version"]) == ("gradscope.spectrum", 1)
+    assert 0.0 < document["certificate"] <= document["settings"]["tolerance"]
     spectrum = document["spectrum"]
     hidden = document["settings"]["hidden"]
     assert all(len(each) == hidden for each in spectrum["lyapunov"]["exponents_nats_per_step"])

@@ -42,6 +42,30 @@ def test_two_singular_values_that_all_but_coincide_are_told_right(rows: int, gap
     assert (found.error <= 3e-7).all()
 
 
+@pytest.mark.parametrize("gap", [2e-6, 3e-6, 1e-5, 3e-5])
+def test_a_start_that_all_but_misses_the_leading_vector_does_not_end_the_iteration(
+    gap: float,
+) -> None:
+    # The part of a random start in one vector over that in another is below 0.1 in one of 16 draws.
+    values = np.linspace(0.1, 0.9, MANY_ROWS)
+    values[-2:] = 1.0, 1.0 + gap
+
+    for seed in range(60):
+        found = leading_singular_values(with_singular_values(values, MANY_ROWS, seed), 3e-7)
+
+        assert_allclose(found.sigma, 1.0 + gap, rtol=3e-7)
+
+
+@pytest.mark.parametrize("gap", [1e-8, 1e-7, 1e-6, 1e-5])
+def test_the_error_is_within_its_estimate_where_all_singular_values_are_close(gap: float) -> None:
+    rng = np.random.default_rng(4)
+    for seed in range(30):
+        values = 1.0 - gap * np.abs(rng.standard_normal(MANY_ROWS))
+        found = leading_singular_values(with_singular_values(values, MANY_ROWS, seed), 3e-7)
+
+        assert abs(found.sigma[0] / values.max() - 1.0) <= found.error[0] + 1e-14
+
+
 @pytest.mark.parametrize("rows", [FEW_ROWS, MANY_ROWS])
 def test_equal_singular_values_are_no_breakdown(rows: int) -> None:
     stack = with_singular_values(np.full(rows, 3.0), MANY_ROWS)

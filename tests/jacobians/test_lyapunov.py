@@ -277,6 +277,21 @@ def test_a_unit_that_is_almost_shut_keeps_its_exponent_to_full_accuracy() -> Non
     assert found.sum_rule_residual[0] < 1e-11
 
 
+@pytest.mark.parametrize("step", [1, 7])
+def test_a_unit_whose_column_is_almost_shut_keeps_its_exponent_too(step: int) -> None:
+    # J = W diag(φ′), as where the state is the pre-activation; every ``step`` steps one unit shuts.
+    rng = np.random.default_rng(8)
+    slopes = rng.uniform(0.5, 1.0, (210, 1, 1, 4))
+    slopes[::step, 0, 0, 1] *= 1e-30
+    weights = rng.standard_normal((4, 4))
+
+    found = lyapunov_exponents(DenseChain(weights * slopes), warm_up=0)
+
+    expected = np.log(slopes).sum() / 210.0 + np.linalg.slogdet(weights)[1]
+    assert found.trusted.all()
+    np.testing.assert_allclose(found.exponents.sum(), expected, rtol=0.0, atol=1e-10)
+
+
 def test_a_chain_that_dies_altogether_has_no_finite_exponent() -> None:
     found = lyapunov_exponents(ElmanChain(np.ones((20, 1, 4)), np.eye(4, k=-1)))
 

@@ -71,12 +71,26 @@ def _tanh_net(rng: np.random.Generator, shape: tuple[int, int, int]) -> FloatArr
     return jacobians
 
 
+def _saturated_before_w(rng: np.random.Generator, shape: tuple[int, int, int]) -> FloatArray:
+    """The same slopes on the columns: W diag(φ′), as where the state is the pre-activation."""
+    return rng.standard_normal(shape) * np.exp(rng.uniform(-30.0, 0.0, (shape[0], 1, shape[2])))
+
+
+def _one_column_almost_shut(rng: np.random.Generator, shape: tuple[int, int, int]) -> FloatArray:
+    """One unit in the middle whose column is 1e-30 of the others at every step."""
+    jacobians = rng.standard_normal(shape)
+    jacobians[:, :, shape[2] // 2] *= 1e-30
+    return jacobians
+
+
 @pytest.mark.parametrize(
     ("draw", "shape", "digits"),
     [
         (_gaussian, (60, 6, 6), 150),
         (_gaussian, (400, 3, 3), 700),
         (_saturated, (40, 5, 5), 1200),
+        (_saturated_before_w, (40, 5, 5), 1200),
+        (_one_column_almost_shut, (30, 4, 4), 1200),
         (_tanh_net, (150, 6, 6), 800),
     ],
 )

@@ -13,8 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.image import imread
 
 import gradscope
+from gradscope.diagnosis.theory import TheoryName
 from gradscope.names import (
     ActivationName,
+    CellName,
     ColumnWidth,
     InitializerName,
     PanelName,
@@ -27,7 +29,7 @@ from gradscope.report.figures import (
     comparison_picture,
     panel_picture,
 )
-from gradscope.report.figures_spectra import theory_panel
+from gradscope.report.figures_spectra import eigenvalues_panel, theory_panel
 from gradscope.report.figures_style import PANEL_SIZES
 from gradscope.report.provenance import read_provenance
 from gradscope.report.theory_words import THEORY_WORDS
@@ -185,19 +187,36 @@ def test_every_panel_stands_alone_in_the_column_of_a_paper(
     assert (image[..., :3].mean(axis=2) < 0.5).mean() > 0.002
 
 
-def test_every_theory_drawn_is_named_beside_its_mark(looked_at_closely: Analysis) -> None:
-    axes = Figure().subplots()
-
-    theory_panel(axes, looked_at_closely)
-
-    theory = present(looked_at_closely.closer.spectrum).theory
-    drawn = [THEORY_WORDS[each.name] for each in theory if each.rate is not None]
-    assert [text.get_text() for text in axes.texts] == drawn
-    assert len(drawn) > 1
-
-
 def test_a_closer_look_makes_the_report_longer_not_smaller(looked_at_closely: Analysis) -> None:
     height, width, _ = pixels(analysis_picture(looked_at_closely, ".png")).shape
 
     assert width >= 1920
     assert height > width
+
+
+def test_every_theory_is_named_beside_its_point_and_says_whether_it_applies(
+    looked_at_closely: Analysis,
+) -> None:
+    spectrum = looked_at_closely.closer.spectrum
+    assert spectrum is not None
+    axes = Figure().add_subplot()
+
+    theory_panel(axes, looked_at_closely)
+
+    drawn = [each for each in spectrum.theory if each.rate is not None and np.isfinite(each.rate)]
+    words = [text.get_text() for text in axes.texts]
+    assert words == [
+        THEORY_WORDS[each.name] + ("" if each.applies else " (does not apply)") for each in drawn
+    ]
+    assert len(drawn) == len(TheoryName)
+
+
+@pytest.mark.parametrize("cell", [CellName.ELMAN, CellName.GRU])
+def test_the_legend_of_the_eigenvalues_names_w_where_there_is_one(cell: CellName) -> None:
+    axes = Figure().add_subplot()
+
+    eigenvalues_panel(axes, analysis_of(cell=cell, spectrum=True))
+
+    drawn = axes.get_legend()
+    assert drawn is not None
+    assert ("W" in [text.get_text() for text in drawn.texts]) == (cell is CellName.ELMAN)
