@@ -79,11 +79,18 @@ def leading_singular_values(rows: FloatArray, accuracy: float, likely_steps: int
             sigma, error = krylov.leading_value()
             if (error <= accuracy).all():
                 return Leading(sigma, error, krylov.size)
-            next_look += STEPS_BETWEEN_LOOKS
+            next_look += _steps_needed(krylov.size, float(error.max()), accuracy)
     sigma, error = krylov.leading_value()
     missed = error > accuracy
     sigma[missed] = _exact(rows[missed] @ rows[missed].swapaxes(1, 2))
     return Leading(sigma, np.where(missed, 0.0, error), krylov.size)
+
+
+def _steps_needed(steps: int, error: float, accuracy: float) -> int:
+    """Return after how many more steps to look again: the error falls geometrically."""
+    fallen = np.log(HIDDEN / error)
+    more = steps * np.log(error / accuracy) / fallen if fallen > 0 else STEPS_BETWEEN_LOOKS
+    return int(np.clip(np.ceil(more), 1, STEPS_BETWEEN_LOOKS))
 
 
 def _of_few_rows(rows: FloatArray) -> Leading:
