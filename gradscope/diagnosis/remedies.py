@@ -22,6 +22,10 @@ QUANTILE_TO_CLIP_AT = 0.9
 """Clip what exceeds nine in ten of the gradient norms seen (convention; Pascanu et al. 2013,
 section 3.2, take 0.5 to 10 times the average norm)."""
 
+LARGEST_CLIP = 1e3
+"""Beyond it the norms are those of a training that diverged, and say nothing of where to clip
+(convention)."""
+
 
 class RemedyCode(StrEnum):
     """What to change."""
@@ -29,6 +33,7 @@ class RemedyCode(StrEnum):
     RAISE_SLOPE_CEILING = "raise-slope-ceiling"
     REDUCE_SATURATION = "reduce-saturation"
     ALIGN_WEIGHTS = "align-weights"
+    KEEP_ALIGNED = "keep-aligned"
     RAISE_GAIN = "raise-gain"
     LOWER_GAIN = "lower-gain"
     CLIP = "clip"
@@ -49,12 +54,13 @@ class Remedy:
 
 
 def clipping_value(history: History | None) -> float | None:
-    """Return the quantile of the unclipped gradient norms at which to clip; None before
-    training.
+    """Return the quantile of the unclipped gradient norms at which to clip; None before training,
+    and after one that diverged.
     """
     if history is None or not history.updates:
         return None
-    return float(np.quantile(history.gradient_norm, QUANTILE_TO_CLIP_AT))
+    value = float(np.quantile(history.gradient_norm, QUANTILE_TO_CLIP_AT))
+    return value if value <= LARGEST_CLIP else None
 
 
 def remedies(
@@ -62,6 +68,8 @@ def remedies(
     causes: Rates,
     activation: ActivationName,
     clip_at: float | None = None,
+    *,
+    orthogonal: bool = False,
 ) -> tuple[Remedy, ...]:
     """Return what to change about a network, most promising first.
 
@@ -75,6 +83,8 @@ def remedies(
         Its φ.
     clip_at : float, optional
         Quantile ``QUANTILE_TO_CLIP_AT`` of the unclipped gradient norm, where it was trained.
+    orthogonal : bool
+        Whether W was drawn with equal singular values, and needs not be again.
 
     Returns
     -------
@@ -99,7 +109,7 @@ def remedies(
         if verdict.reaches is False
         else ()
     )
-    return (*_against_vanishing(causes, activation), *needs_more)
+    return (*_against_vanishing(causes, activation, orthogonal=orthogonal), *needs_more)
 
 
 def _against_exploding(verdict: Verdict, clip_at: float | None) -> tuple[Remedy, ...]:
@@ -111,15 +121,18 @@ def _against_exploding(verdict: Verdict, clip_at: float | None) -> tuple[Remedy,
     return tuple(found)
 
 
-def _against_vanishing(causes: CauseRates, activation: ActivationName) -> tuple[Remedy, ...]:
+def _against_vanishing(
+    causes: CauseRates, activation: ActivationName, *, orthogonal: bool
+) -> tuple[Remedy, ...]:
     """Return one remedy for each term that costs more than a tenth of the rate, largest first."""
     total = causes.total
     if total is None or total >= 0.0:
         return ()
+    align = RemedyCode.KEEP_ALIGNED if orthogonal else RemedyCode.ALIGN_WEIGHTS
     costs = [
         (causes.slope_ceiling, Remedy(RemedyCode.RAISE_SLOPE_CEILING, {"activation": "tanh"})),
         (causes.saturation, Remedy(RemedyCode.REDUCE_SATURATION, {"activation": str(activation)})),
-        (causes.misalignment, Remedy(RemedyCode.ALIGN_WEIGHTS)),
+        (causes.misalignment, Remedy(align)),
         (
             causes.weights,
             Remedy(RemedyCode.RAISE_GAIN, {"factor": np.exp(-(causes.weights or 0.0))}),

@@ -4,6 +4,7 @@ A network that gradscope drew is changed by its flags; one from a file of weight
 it, in words that fit any framework. A test holds that no code is without either.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -16,17 +17,23 @@ from gradscope.study.results import Analysis
 
 def advice(analysis: Analysis) -> list[str]:
     """Return what to do about the network of an analysis, a sentence or two for each remedy."""
+    verdict, settings = analysis.last.verdict, analysis.settings
+    explodes = math.log(settings.exploding) / verdict.max_lag
     drawn = analysis.network is None
-    return [remedy_sentence(remedy, drawn=drawn) for remedy in analysis.remedies]
+    return [remedy_sentence(each, drawn=drawn, explodes=explodes) for each in analysis.remedies]
 
 
-def remedy_sentence(remedy: Remedy, *, drawn: bool = True) -> str:
-    """Return one remedy as a sentence, by flag for a network that gradscope ``drawn``."""
+def remedy_sentence(remedy: Remedy, *, drawn: bool = True, explodes: float = math.inf) -> str:
+    """Return one remedy as a sentence or two, by flag for a network that gradscope ``drawn``.
+
+    ``explodes`` is the growth rate, nats a step, beyond which the change is more than enough.
+    """
     words = _REMEDIES if drawn else {**_REMEDIES, **_REMEDIES_ELSEWHERE}
     text = words[remedy.code](remedy.numbers)
     predicted = remedy.numbers.get("predicted_rate")
     if isinstance(predicted, float):
-        text += f" Predicted: {level(predicted)} nats a step ({pace(predicted)}), all else equal."
+        text += f" Predicted: {level(predicted)} nats a step ({pace(predicted)}), all else equal"
+        text += ": it would explode; take a smaller W with it." if predicted > explodes else "."
     return text
 
 
@@ -48,13 +55,18 @@ _REMEDIES: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = MappingProx
             "Make W's singular values equal (--init orthogonal), so that no direction is a weak "
             "one."
         ),
+        RemedyCode.KEEP_ALIGNED: lambda _: (
+            "W began with equal singular values; training makes them differ (a smaller "
+            "--learning-rate, less), and so does a leak (--leak)."
+        ),
         RemedyCode.RAISE_GAIN: lambda n: f"Multiply W by {number(n['factor'])} (--gain).",
         RemedyCode.LOWER_GAIN: lambda n: f"Multiply W by {number(n['factor'])} (--gain).",
         RemedyCode.CLIP: lambda n: (
             f"Clip the gradient norm at {number(n['norm'])} (--clip-norm), its "
             f"{n['quantile']:.0%} quantile in training."
             if n["norm"] is not None
-            else "Clip the gradient norm (--clip-norm); train to see which value."
+            else "Clip the gradient norm (--clip-norm 1 to begin with); the norms of a training "
+            "that does not diverge say which value."
         ),
         RemedyCode.GATES: lambda n: (
             f"For a lag of {n['required_lag']} consider a gated cell (GRU, LSTM) or a shorter lag."
@@ -85,6 +97,9 @@ _REMEDIES_ELSEWHERE: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = M
         RemedyCode.ALIGN_WEIGHTS: lambda _: (
             "Make W's singular values equal, so that no direction is a weak one: start from an "
             "orthogonal W."
+        ),
+        RemedyCode.KEEP_ALIGNED: lambda _: (
+            "W began with equal singular values; training makes them differ, and so does a leak."
         ),
         RemedyCode.RAISE_GAIN: lambda n: f"Multiply W by {number(n['factor'])}.",
         RemedyCode.LOWER_GAIN: lambda n: f"Multiply W by {number(n['factor'])}.",

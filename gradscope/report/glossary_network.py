@@ -58,7 +58,7 @@ NETWORK: tuple[Term, ...] = (
         "E_baseline, of the task in closed form or of the data",
         "A network that is not clearly below it (95 %) has learned nothing that needs memory.",
         "the tasks' own mathematics (adding: 1/6; temporal order: ln 4)",
-        ("of its baseline",),
+        ("its baseline",),
     ),
     Term(
         "activation",

@@ -111,7 +111,7 @@ def _error_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
     return [
         ("gradient norm ‖∂E/∂θ‖", norms),
         ("error a step", [number(stage.error) for stage in stages]),
-        ("  of its baseline", [number(baseline.error)] * len(stages)),
+        ("  its baseline", [number(baseline.error)] * len(stages)),
     ]
 
 

@@ -22,7 +22,7 @@ from gradscope.learning.optimizers import DEFAULT_LEARNING_RATE, OPTIMIZERS
 from gradscope.learning.training import Limits, Trained, Watcher, train
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import unroll
-from gradscope.names import ActivationName, CellName, StageName
+from gradscope.names import ActivationName, CellName, InitializerName, StageName
 from gradscope.study.archive import SavedRun, load_run
 from gradscope.study.closer import Progress, look_closer
 from gradscope.study.config import NETWORK_SETTINGS, SEQUENCE_SETTINGS, Settings, flag
@@ -109,7 +109,13 @@ def analyze(
         stage, trajectory = look(StageName.TRAINED, params, error=error)
         stages.append(stage)
     examined = subject.sight.batch.first(trajectory.n_steps)
-    advice = remedies(stage.verdict, stage.causes, settings.activation, clipping_value(history))
+    advice = remedies(
+        stage.verdict,
+        stage.causes,
+        settings.activation,
+        clipping_value(history),
+        orthogonal=settings.weights is None and settings.init is InitializerName.ORTHOGONAL,
+    )
     profile = stage.profile.log_norms
     closer = look_closer(params, trajectory, examined.targets, profile, settings, progress)
     return Analysis(

@@ -23,11 +23,12 @@ def advice(
     required_lag: int | None = None,
     learned: Learned | None = None,
     clip_at: float | None = None,
+    orthogonal: bool = False,
 ) -> dict[RemedyCode, Remedy]:
     """What is said of a profile that goes in a straight line."""
     profile = (rate * LAGS)[:, None]
     verdict = judge(Evidence(profile, 0.5, required_lag=required_lag, learned=learned))
-    given = remedies(verdict, causes, ActivationName.SIGMOID, clip_at)
+    given = remedies(verdict, causes, ActivationName.SIGMOID, clip_at, orthogonal=orthogonal)
     found = {each.code: each for each in given}
     assert len(found) == len(given)
     return found
@@ -48,6 +49,13 @@ def test_every_costly_cause_has_its_remedy_the_costliest_first() -> None:
     assert predicted == pytest.approx([-1.2, -2.1, -2.2, -2.3])
     assert found[RemedyCode.RAISE_SLOPE_CEILING].numbers["activation"] == "tanh"
     assert found[RemedyCode.REDUCE_SATURATION].numbers["activation"] == "sigmoid"
+
+
+def test_weights_drawn_orthogonal_are_not_to_be_drawn_so_again() -> None:
+    causes = CauseRates(0.0, 0.0, -0.5, 0.0, -0.5)
+
+    assert list(advice(-0.5, causes, orthogonal=True)) == [RemedyCode.KEEP_ALIGNED]
+    assert list(advice(-0.5, causes)) == [RemedyCode.ALIGN_WEIGHTS]
 
 
 def test_the_gain_to_raise_brings_sigma_max_of_w_to_one() -> None:
@@ -139,12 +147,14 @@ def history(norms: list[float]) -> History:
 def test_the_clipping_value_is_exceeded_by_one_norm_in_ten() -> None:
     assert clipping_value(history([float(n) for n in range(11)])) == pytest.approx(9.0)
     assert clipping_value(history([])) is None
+    assert clipping_value(history([1.0, 1e35, 1e36])) is None
     assert clipping_value(None) is None
 
 
 def test_every_remedy_can_be_given() -> None:
     given = {
         *advice(-2.6, CauseRates(-0.3, -1.4, -0.5, -0.4, -2.6), required_lag=60),
+        *advice(-0.5, CauseRates(0.0, 0.0, -0.5, 0.0, -0.5), orthogonal=True),
         *advice(0.3),
         *advice(0.0, learned=Learned(1.0, 1.0)),
     }

@@ -49,7 +49,7 @@ DESIGN_TERMS = (
 TABLE_TERMS = (
     ["gradient norm", "∂E/∂θ‖"][0],
     "error a step",
-    "of its baseline",
+    "its baseline",
     "the task needs",
     "its bound",
     "updates clipped",

@@ -237,6 +237,7 @@ REMEDIES: dict[RemedyCode, list[dict[str, Any]]] = {
         {"activation": "sigmoid", "predicted_rate": 0.0},
     ],
     RemedyCode.ALIGN_WEIGHTS: [{"predicted_rate": -0.1}, {}],
+    RemedyCode.KEEP_ALIGNED: [{"predicted_rate": -0.1}],
     RemedyCode.RAISE_GAIN: [{"factor": 1.5, "predicted_rate": 0.0}],
     RemedyCode.LOWER_GAIN: [{"factor": 0.5, "predicted_rate": 0.0}],
     RemedyCode.CLIP: [{"norm": None, "quantile": 0.9}, {"norm": 2.5, "quantile": 0.9}],
@@ -260,6 +261,15 @@ def test_every_remedy_has_a_sentence(code: RemedyCode, drawn: bool) -> None:
         text = remedy_sentence(Remedy(code, numbers), drawn=drawn)
         check_sentence(text)
         assert ("Predicted: " in text) is ("predicted_rate" in numbers)
+
+
+def test_a_change_that_is_more_than_enough_says_so() -> None:
+    remedy = Remedy(RemedyCode.RAISE_SLOPE_CEILING, {"activation": "tanh", "predicted_rate": 0.14})
+
+    assert remedy_sentence(remedy, explodes=0.1).endswith(
+        "it would explode; take a smaller W with it."
+    )
+    assert remedy_sentence(remedy, explodes=0.2).endswith(", all else equal.")
 
 
 def test_only_a_sigmoid_is_told_to_centre_its_bias() -> None:
