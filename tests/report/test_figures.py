@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -159,6 +160,30 @@ def test_every_panel_stands_alone_in_the_column_of_a_paper(
     image = pixels(content)
     assert image.shape[1] / 300 == pytest.approx(PANEL_SIZES[width][0], abs=0.01)
     assert (image[..., :3].mean(axis=2) < 0.5).mean() > 0.002
+
+
+@pytest.mark.parametrize(
+    ("changed", "name", "words"),
+    [
+        ({"gain": 0.0, "spectrum": True}, PanelName.THEORY, "No theory gives a finite rate here."),
+        ({"cell": "gru", "spectrum": True}, PanelName.THEORY, "No theory applies here"),
+        ({}, PanelName.TRAINING, "No update was made."),
+        ({}, PanelName.SHARES, "The gradient was not split by lag."),
+        ({}, PanelName.LYAPUNOV, "The spectrum was not asked for."),
+    ],
+)
+def test_a_panel_without_anything_to_draw_says_why(
+    changed: dict[str, object], name: PanelName, words: str
+) -> None:
+    # An empty frame would leave the reader to guess, and Matplotlib would warn of its limits.
+    analysis = analysis_of(updates=0, **changed)
+
+    assert words in written(panel_picture(analysis, name, ".svg").decode())
+
+
+def written(svg: str) -> str:
+    """Return the words of a picture, which Matplotlib leaves beside their outlines."""
+    return " ".join(re.findall(r"<!-- (.*?) -->", svg))
 
 
 def test_a_closer_look_makes_the_report_longer_not_smaller(looked_at_closely: Analysis) -> None:
