@@ -16,7 +16,7 @@ from gradscope.study.results import Analysis
 
 def advice(analysis: Analysis) -> list[str]:
     """Return what to do about the network of an analysis, a sentence or two for each remedy."""
-    drawn = analysis.network is None
+    drawn = analysis.settings.weights is None
     return [remedy_sentence(remedy, drawn=drawn) for remedy in analysis.remedies]
 
 
