@@ -100,7 +100,7 @@ def _recall(steps: int, delay: int) -> Task:
         return Batch(inputs, Targets(values, at_step))
 
     baseline = Baseline(1.0, "always saying 0, the mean")
-    description = f"recall what came {delay} steps ago"
+    description = f"recall what came {delay} step{'' if delay == 1 else 's'} ago"
     facts = Facts(description, ErrorName.SQUARED, delay, baseline)
     return Task(facts, 1, 1, draw)
 

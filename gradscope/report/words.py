@@ -155,9 +155,11 @@ def describe(settings: Settings, analysis: Analysis) -> str:
     if settings.load is not None:
         origin = f"loaded from {settings.load}"
     out = f"{outputs} out" if outputs else "no readout"
+    length = analysis.trajectory.n_steps
     return (
         f"{model_name(settings)}, {inputs} in, {hidden} hidden, {out}, {origin}; "
-        f"{analysis.trajectory.n_steps} steps; {analysis.facts.description}; seed {settings.seed}"
+        f"{length} step{'' if length == 1 else 's'}; {analysis.facts.description}; "
+        f"seed {settings.seed}"
     )
 
 

@@ -252,6 +252,7 @@ def test_the_limits_are_those_that_the_definitions_leave() -> None:
 def test_a_task_says_in_words_how_far_it_reaches() -> None:
     assert make_task(TaskName.COPY, 100).facts.description == "copy 10 symbols over 80 steps"
     assert make_task(TaskName.RECALL, 9, 3).facts.description == "recall what came 3 steps ago"
+    assert make_task(TaskName.RECALL, 9, 1).facts.description == "recall what came 1 step ago"
 
 
 def shortest(name: TaskName) -> Task:
