@@ -46,6 +46,8 @@ _HOMES = {
     "cell_chain": "jacobians.cell_chain",
     "LagNorms": "jacobians.lag_norms",
     "lag_norms": "jacobians.lag_norms",
+    "LagMap": "jacobians.lag_map",
+    "lag_map": "jacobians.lag_map",
     "SingularValues": "jacobians.singular_values",
     "singular_values": "jacobians.singular_values",
     "LyapunovSpectrum": "jacobians.lyapunov",
@@ -84,6 +86,7 @@ _HOMES = {
     "FoundNetwork": "weights.layers",
     "RecurrentLayer": "weights.layers",
     "load_weights": "weights.load",
+    "settings_of_weights": "study.given",
     "GradscopeError": "errors",
 }
 

@@ -19,7 +19,7 @@ def advice(analysis: Analysis) -> list[str]:
     """Return what to do about the network of an analysis, a sentence or two for each remedy."""
     verdict, settings = analysis.last.verdict, analysis.settings
     explodes = math.log(settings.exploding) / verdict.max_lag
-    drawn = analysis.network is None
+    drawn = settings.weights is None
     return [remedy_sentence(each, drawn=drawn, explodes=explodes) for each in analysis.remedies]
 
 

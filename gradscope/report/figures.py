@@ -5,6 +5,7 @@ the file formats in ``figures_style``.
 """
 
 from collections.abc import Mapping
+from textwrap import fill
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import numpy as np
 
 from gradscope.names import ActivationName, CellName, ColumnWidth, PanelName
 from gradscope.report.cell_words import short_name
+from gradscope.report.figures_panels import say
 from gradscope.report.figures_style import (
     BLUE,
     GREEN,
@@ -37,6 +39,9 @@ from gradscope.study.results import Analysis, Comparison
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+WORDS_ACROSS = 36
+"""Characters in a line of what a panel says where it has nothing to draw."""
 
 TOP_PANELS = (PanelName.PROFILE, PanelName.CAUSES)
 """What stands in the first row of a report: whether and why."""
@@ -117,10 +122,14 @@ def panel_picture(
 ) -> bytes:
     """Return one panel alone, for a column of a paper whose caption is its title.
 
-    ``name`` as in ``panels.PANELS``.
+    ``name`` as in ``panels.PANELS``. Where the analysis has nothing that it could show, it says so.
     """
     figure, axes = new_panel(width)
-    PANELS[name].draw(axes, analysis)
+    panel = PANELS[name]
+    if panel.shown(analysis):
+        panel.draw(axes, analysis)
+    else:
+        say(axes, fill(panel.reading(analysis), WORDS_ACROSS))
     fit_panel(axes)
     return picture_bytes(figure, suffix, analysis.settings.as_dict())
 

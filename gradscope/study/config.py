@@ -237,6 +237,11 @@ class Settings:
                 f"--updates is {self.updates}, but the network in {self.weights} is studied as it "
                 "is; leave it out, or take 0"
             )
+        if self.data is not None and self.noise_scale != blank["noise_scale"].default:
+            raise SettingError(
+                f"--noise-scale is {self.noise_scale}, but the inputs come from {self.data}; leave "
+                "one of them out"
+            )
         if self.targets is not None and (self.readout is None or self.data is None):
             missing = "--readout NAME" if self.readout is None else "--data FILE"
             raise SettingError(
@@ -283,8 +288,23 @@ GIVEN_SETTINGS = (
 )
 """What says how somebody else's network is read, and what it is shown."""
 
-DRAWN_SETTINGS = ("forget_bias", "init", "gain", "input_scale", "center_bias", "task", "delay")
-"""What says how a network is drawn and which task it is shown."""
+DRAWN_SETTINGS = (
+    "forget_bias",
+    "init",
+    "gain",
+    "input_scale",
+    "center_bias",
+    "task",
+    "delay",
+    "validation",
+    "batch",
+    "optimizer",
+    "learning_rate",
+    "clip_norm",
+    "clip_value",
+    "truncate",
+)
+"""What says how a network is drawn, which task it is shown and how it is trained."""
 
 NETWORK_SETTINGS = (
     "cell",

@@ -24,6 +24,8 @@ CELL_OF_KIND = {
     LayerKind.LSTM: CellName.LSTM,
 }
 
+GATED = (LayerKind.GRU, LayerKind.LSTM)
+
 ASK = {
     "activation": "the activation φ; give --activation NAME ({activations})",
     "gate_activation": "the function of its gates; give --gate-activation sigmoid if it is that",
@@ -72,10 +74,11 @@ def settle(layer: RecurrentLayer, answers: Answers, *, by_hand: bool) -> Settled
     Raises
     ------
     WeightsError
-        If something is said by neither, by both and differently, or is a function that is not
-        known.
+        If something is said by neither, by both and differently, is a function that is not known,
+        or is said of gates that the layer does not have.
     """
     gated = layer.kind is not LayerKind.RNN
+    _require_gates(layer, answers)
     activation = _joined(layer, "activation", layer.activation, answers.activation)
     gates = None
     if gated:
@@ -99,10 +102,38 @@ def settle(layer: RecurrentLayer, answers: Answers, *, by_hand: bool) -> Settled
     )
 
 
+def _require_gates(layer: RecurrentLayer, answers: Answers) -> None:
+    """Refuse what is said of gates that a layer of this kind does not have."""
+    said = {
+        "--gate-activation": (answers.gate_activation, "gated cells", set(GATED)),
+        _reset_flag(after=bool(answers.reset_after)): (
+            answers.reset_after,
+            "a GRU",
+            {LayerKind.GRU},
+        ),
+    }
+    for option, (answer, whom, kinds) in said.items():
+        if answer is not None and layer.kind not in kinds:
+            kind = "an RNN" if layer.kind is LayerKind.RNN else "an LSTM"
+            raise WeightsError(
+                f"{option} is for {whom}, but {shown(layer.title)} is {kind}; leave it out"
+            )
+
+
+def _reset_flag(*, after: bool) -> str:
+    return "--reset-after" if after else "--no-reset-after"
+
+
 def _joined(layer: RecurrentLayer, name: str, said: Value | None, answer: Value | None) -> Value:
     """Return what is known of a layer, from the file or from the person."""
     if said is not None and answer is not None and said != answer:
         option = f"--{name.replace('_', '-')}"
+        if isinstance(answer, bool):
+            raise WeightsError(
+                f"{_reset_flag(after=answer)} contradicts the file, which says of "
+                f"{shown(layer.title)} that its reset gate acts {'before' if answer else 'after'} "
+                "W; leave it out"
+            )
         raise WeightsError(
             f"{option} is {answer}, but the file says {said} of {shown(layer.title)}; leave "
             f"{option} out"
@@ -167,6 +198,7 @@ def choose_layer(layers: tuple[RecurrentLayer, ...], asked: str | None) -> Recur
     WeightsError
         If there is none, or several may be meant.
     """
+    meant = asked
     if asked is None:
         asked = layers[-1].name
         forward = any(_fits(each, asked, Direction.FORWARD) for each in layers)
@@ -182,7 +214,7 @@ def choose_layer(layers: tuple[RecurrentLayer, ...], asked: str | None) -> Recur
     if not found or (asked.isdecimal() and len({each.name for each in found}) > 1):
         which = "names several layers" if found else "is none of the layers"
         titles = listed(tuple(each.title for each in layers))
-        raise WeightsError(f"--layer {shown(asked)} {which}; choose one of {titles}")
+        raise WeightsError(f"--layer {shown(meant or asked)} {which}; choose one of {titles}")
     return max(found, key=lambda each: each.layer)
 
 

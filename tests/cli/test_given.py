@@ -77,6 +77,18 @@ def test_pictures_closer_looks_saved_runs_and_reruns(run: Run, folder: Path) -> 
         assert document["spectrum"]["lyapunov"] == first["spectrum"]["lyapunov"]
 
 
+def test_what_to_do_about_a_network_from_elsewhere_survives_its_saved_run(run: Run) -> None:
+    # Nobody's training script has our flags; a saved run is no reason to name them.
+    def remedies(page: str) -> str:
+        return page.partition("What to do")[2]
+
+    first = run("analyze", *ASKED, "--vanishing", "0.1", "--save", "run.npz")
+    again = run("analyze", "--load", "run.npz", "--vanishing", "0.1")
+
+    assert "orthogonal" in remedies(first.stdout)
+    assert remedies(again.stdout) == remedies(first.stdout)
+
+
 def test_settings_come_from_a_file_or_the_environment_too(run: Run, folder: Path) -> None:
     (folder / "net.toml").write_text(
         'weights = "net.npz"\ndata = "x.npy"\nactivation = "relu"\nlayer = "0"\n'

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,11 @@ def pixels(content: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
     return np.asarray(imread(io.BytesIO(content)), dtype=np.float64)
 
 
+def written(svg: str) -> str:
+    """Return the words of a picture, which Matplotlib leaves beside their outlines."""
+    return " ".join(re.findall(r"<!-- (.*?) -->", svg))
+
+
 @pytest.fixture(scope="module")
 def trained() -> Analysis:
     return analysis_of()
@@ -63,6 +69,25 @@ def test_the_report_is_a_slide_with_its_settings_inside(trained: Analysis, tmp_p
     assert width / height == pytest.approx(16 / 9, rel=0.01)
     assert width >= 1920
     assert read_provenance(picture)["settings"] == trained.settings.as_dict()
+
+
+@pytest.mark.parametrize(
+    ("changed", "name", "words"),
+    [
+        ({"gain": 0.0, "spectrum": True}, PanelName.THEORY, "No theory gives a finite rate here."),
+        ({"cell": "gru", "spectrum": True}, PanelName.THEORY, "No theory applies here"),
+        ({}, PanelName.TRAINING, "No update was made."),
+        ({}, PanelName.SHARES, "The gradient was not split by lag."),
+        ({}, PanelName.LYAPUNOV, "The spectrum was not asked for."),
+    ],
+)
+def test_a_panel_without_anything_to_draw_says_why(
+    changed: dict[str, object], name: PanelName, words: str
+) -> None:
+    # An empty frame would leave the reader to guess, and Matplotlib would warn of its limits.
+    analysis = analysis_of(updates=0, **changed)
+
+    assert words in written(panel_picture(analysis, name, ".svg").decode())
 
 
 @pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])

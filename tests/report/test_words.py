@@ -187,6 +187,12 @@ def test_the_description_names_network_task_and_seed(analysis: Analysis) -> None
     assert text.endswith(f"seed {analysis.settings.seed}")
 
 
+def test_a_single_step_is_written_as_one(analyses: dict[str, Analysis]) -> None:
+    single = analyses["one lag"]
+
+    assert "; 1 step; " in describe(single.settings, single)
+
+
 def test_a_loaded_network_is_described_by_its_file(analyses: dict[str, Analysis]) -> None:
     trained = analyses["trained"]
     loaded = trained.settings.with_changes({"load": "run.npz"})

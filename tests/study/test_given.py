@@ -236,7 +236,14 @@ def test_a_layer_is_named_by_place_name_and_direction(asked: str | None, title: 
         ({**TANH, "hidden": 9}, "--hidden is 9, but rnn\\[0\\]"),
         ({**TANH, "updates": 5}, "--updates is 5, but the network in net.npz is studied as it is"),
         ({**TANH, "gain": 2.0}, "--gain is for a network that is drawn"),
+        ({**TANH, "optimizer": "sgd"}, "--optimizer is for a network that is drawn"),
+        ({**TANH, "clip_norm": 1.0}, "--clip-norm is for a network that is drawn"),
+        ({**TANH, "noise_scale": 3.0}, "--noise-scale is 3.0, but the inputs come from x.npy"),
+        ({**TANH, "reset_after": True}, "--reset-after is for a GRU, but 'rnn\\[0\\]' is an RNN"),
+        ({**TANH, "gate_activation": "sigmoid"}, "is for gated cells, but 'rnn\\[0\\]' is an RNN"),
+        ({"weights": "gru.npz", "reset_after": False}, "--no-reset-after contradicts the file"),
         ({**TANH, "layer": "1"}, "--layer '1' is none of the layers"),
+        ({**TANH, "layer": "0:reverse"}, "--layer '0:reverse' is none of the layers"),
         ({**TANH, "readout": "head"}, "there are 'fc'"),
         ({**TANH, "targets": "y.npy"}, "without --readout NAME"),
         ({**TANH, "steps": 10}, "--steps is 10, but x.npy has 9"),
@@ -257,6 +264,9 @@ def test_what_does_not_fit_is_refused(values: dict[str, Any], words: str) -> Non
     np.save("nan.npy", broken)
     np.save("flat.npy", np.ones(9))
     np.save("text.npy", np.array([["a"]]))
+    thrice = {name: np.tile(TORCH[name], (3, 1)) for name in list(TORCH)[:2]}
+    biases = {f"rnn.bias_{which}_l0": np.zeros(12) for which in ("ih", "hh")}
+    np.savez("gru.npz", **thrice, **biases)  # type: ignore[arg-type]
 
     with pytest.raises(GradscopeError, match=words) as raised:
         studied(values.pop("weights", "net.npz"), **values)
