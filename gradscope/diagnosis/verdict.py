@@ -23,6 +23,10 @@ from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.errors import SettingError
 from gradscope.names import Regime
 
+CANCELLED = 0.1
+"""Of a stable gradient: the part of its largest cause below which the rate is what is left after
+causes have cancelled, and none of them the main one (convention)."""
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Thresholds:
@@ -159,7 +163,7 @@ def judge(evidence: Evidence, thresholds: Thresholds | None = None) -> Verdict:
         *_overflow_reason(evidence.overflow_step),
         *_lag_reasons(bare),
         *_bound_reason(evidence),
-        *_cause_reason(evidence.causes),
+        *_cause_reason(evidence.causes, regime),
         *_fine_reason(bare, median, thresholds),
         *_learning_reason(evidence.learned, thresholds),
     )
@@ -256,12 +260,16 @@ def _bound_reason(evidence: Evidence) -> tuple[Reason, ...]:
     return (Reason(code, numbers),)
 
 
-def _cause_reason(rates: Rates | None) -> tuple[Reason, ...]:
-    """Name the largest cause in the direction in which the norm goes."""
+def _cause_reason(rates: Rates | None, regime: Regime) -> tuple[Reason, ...]:
+    """Name the largest cause in the direction in which the norm goes; none where it is stable
+    because large causes cancel.
+    """
     if rates is None or rates.total is None:
         return ()
     sign = 1.0 if rates.total >= 0 else -1.0
     cause, size = max(terms_of(rates).items(), key=lambda each: sign * (each[1] or 0.0))
+    if regime is Regime.STABLE and abs(rates.total) < CANCELLED * abs(size or 0.0):
+        return ()
     return (Reason(ReasonCode.MAIN_CAUSE, {"cause": cause, "nats_per_step": size}),)
 
 

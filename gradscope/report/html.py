@@ -9,6 +9,7 @@ from html import escape
 from string import Template
 
 from gradscope.names import PanelName
+from gradscope.report.advice import advice
 from gradscope.report.command_line import command_line
 from gradscope.report.export import to_csv
 from gradscope.report.figures import panel_picture
@@ -16,7 +17,7 @@ from gradscope.report.html_pieces import bullet_list, data_url
 from gradscope.report.html_style import STYLE
 from gradscope.report.panels import PANELS, Panel
 from gradscope.report.provenance import provenance_text, settings_to_toml
-from gradscope.report.sentences import reason_sentence, remedy_sentence
+from gradscope.report.sentences import reason_sentence
 from gradscope.report.tables import stage_rows
 from gradscope.report.words import (
     describe,
@@ -107,8 +108,7 @@ def _numbers(analysis: Analysis) -> str:
 def _advice(analysis: Analysis) -> list[str]:
     if not analysis.remedies:
         return []
-    sentences = [remedy_sentence(remedy) for remedy in analysis.remedies]
-    return [_section("advice", "What to do", bullet_list(sentences))]
+    return [_section("advice", "What to do", bullet_list(advice(analysis)))]
 
 
 def _figure(name: PanelName, panel: Panel, analysis: Analysis) -> str:

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from gradscope.diagnosis.diagnose import Diagnosis
 from gradscope.diagnosis.verdict import Thresholds
 from gradscope.jacobians.lag_norms import LagNorms
+from gradscope.report.advice import advice
 from gradscope.report.figures import analysis_picture, comparison_picture
 from gradscope.report.figures_profile import profile_picture
 from gradscope.report.html_pieces import bullet_list, data_url
-from gradscope.report.sentences import reason_sentence, remedy_sentence
+from gradscope.report.sentences import reason_sentence
 from gradscope.report.words import (
     LN_10,
     cause_sentence,
@@ -54,7 +55,7 @@ def _analysis(analysis: Analysis) -> str:
         _opening(answer, describe(analysis.settings, analysis)),
         _picture(analysis_picture(analysis, ".png"), answer),
         _points("Why", [reason_sentence(each) for each in analysis.last.verdict.reasons]),
-        _points("What to do", [remedy_sentence(each) for each in analysis.remedies]),
+        _points("What to do", advice(analysis)),
     ]
     return _frame(parts)
 

@@ -1,6 +1,7 @@
-"""Reasons and remedies as sentences: one for every code, made of its numbers.
+"""Reasons as sentences: one for every code, made of its numbers.
 
-A test holds that no code is without its words. Numbers, verdicts and causes live in ``words``.
+A test holds that no code is without its words. Remedies live in ``advice``; numbers, verdicts and
+causes in ``words``.
 """
 
 import math
@@ -9,23 +10,13 @@ from types import MappingProxyType
 from typing import Any
 
 from gradscope.diagnosis.reasons import Reason, ReasonCode
-from gradscope.diagnosis.remedies import Remedy, RemedyCode
 from gradscope.report.cell_words import MAIN_CAUSES
-from gradscope.report.words import fraction, level, number, pace, power_of_ten
+from gradscope.report.words import fraction, level, number, power_of_ten
 
 
 def reason_sentence(reason: Reason) -> str:
     """Return one reason as a sentence."""
     return _REASONS[reason.code](reason.numbers)
-
-
-def remedy_sentence(remedy: Remedy) -> str:
-    """Return one remedy as a sentence."""
-    text = _REMEDIES[remedy.code](remedy.numbers)
-    predicted = remedy.numbers.get("predicted_rate")
-    if isinstance(predicted, float):
-        text += f" Predicted: {level(predicted)} nats a step ({pace(predicted)}), all else equal."
-    return text
 
 
 def _of_lag(numbers: Mapping[str, Any]) -> str:
@@ -110,43 +101,5 @@ _REASONS: Mapping[ReasonCode, Callable[[Mapping[str, Any]], str]] = MappingProxy
         ),
         ReasonCode.AT_BASELINE: lambda n: _learned(n, "It has not learned"),
         ReasonCode.BEATS_BASELINE: lambda n: _learned(n, "It has learned"),
-    }
-)
-
-_REMEDIES: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = MappingProxyType(
-    {
-        RemedyCode.RAISE_SLOPE_CEILING: lambda n: (
-            f"Use an activation of slope 1 (--activation {n['activation']}): γ costs the most here."
-        ),
-        RemedyCode.REDUCE_SATURATION: lambda _: (
-            "Keep the units off their flat ends: smaller inputs (--input-scale), a smaller --gain, "
-            "--center-bias for sigmoid."
-        ),
-        RemedyCode.ALIGN_WEIGHTS: lambda _: (
-            "Make W's singular values equal (--init orthogonal), so that no direction is a weak "
-            "one."
-        ),
-        RemedyCode.RAISE_GAIN: lambda n: f"Multiply W by {number(n['factor'])} (--gain).",
-        RemedyCode.LOWER_GAIN: lambda n: f"Multiply W by {number(n['factor'])} (--gain).",
-        RemedyCode.CLIP: lambda n: (
-            f"Clip the gradient norm at {number(n['norm'])} (--clip-norm), its "
-            f"{n['quantile']:.0%} quantile in training."
-            if n["norm"] is not None
-            else "Clip the gradient norm (--clip-norm); train to see which value."
-        ),
-        RemedyCode.GATES: lambda n: (
-            f"For a lag of {n['required_lag']} consider a gated cell (GRU, LSTM) or a shorter lag."
-        ),
-        RemedyCode.KEEP_LONGER: lambda n: (
-            f"Keep the state longer (--forget-bias): by itself the gate loses "
-            f"{level(-n['direct'])} nats a step."
-        ),
-        RemedyCode.OPEN_GATES: lambda _: (
-            "Let the gates stand open at the start: smaller inputs (--input-scale) or a smaller "
-            "--gain."
-        ),
-        RemedyCode.LOOK_ELSEWHERE: lambda _: (
-            "Look elsewhere: learning rate, number of updates, hidden size, the data."
-        ),
     }
 )

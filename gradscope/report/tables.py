@@ -9,11 +9,12 @@ from rich.table import Table
 from rich.text import Text
 
 from gradscope.names import CellName
+from gradscope.report.advice import advice
 from gradscope.report.cell_words import cause_rows, has_textbook_bound, short_name
 from gradscope.report.given import layers_of, measure_sentence
 from gradscope.report.readings import closer_sentences
 from gradscope.report.screen import Screen
-from gradscope.report.sentences import reason_sentence, remedy_sentence
+from gradscope.report.sentences import reason_sentence
 from gradscope.report.table_pieces import add_row, bullets, columns_of
 from gradscope.report.terminal_plot import profile_plot
 from gradscope.report.words import (
@@ -50,8 +51,7 @@ def analysis_page(analysis: Analysis, screen: Screen) -> RenderableType:
         *bullets("Why", [reason_sentence(each) for each in verdict.reasons], screen),
     ]
     if analysis.remedies:
-        advice = [remedy_sentence(each) for each in analysis.remedies]
-        parts += [Text(), *bullets("What to do", advice, screen)]
+        parts += [Text(), *bullets("What to do", advice(analysis), screen)]
     if analysis.closer is not NOT_CLOSER:
         parts += [Text(), *bullets("A closer look", closer_sentences(analysis), screen)]
     return Group(*parts)

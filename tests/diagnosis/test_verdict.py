@@ -221,6 +221,15 @@ def test_where_every_sequence_died_no_cause_is_named() -> None:
     assert judge(evidence(DIES, causes=nothing)).reason(ReasonCode.MAIN_CAUSE) is None
 
 
+def test_where_large_causes_cancel_to_a_stable_gradient_none_is_the_main_one() -> None:
+    cancel = CauseRates(0.5, 0.0, -0.3, -0.19, 0.01)
+    decay = CauseRates(0.0, 0.0, -0.01, -0.002, -0.012)
+
+    assert judge(evidence(HOLDS, causes=cancel)).reason(ReasonCode.MAIN_CAUSE) is None
+    assert judge(evidence(HOLDS, causes=decay)).reason(ReasonCode.MAIN_CAUSE) is not None
+    assert judge(evidence(VANISHES, causes=cancel)).reason(ReasonCode.MAIN_CAUSE) is not None
+
+
 @pytest.mark.parametrize(
     ("profile", "required", "fine"),
     [

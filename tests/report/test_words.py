@@ -15,7 +15,8 @@ from gradscope.diagnosis.remedies import Remedy, RemedyCode
 from gradscope.diagnosis.verdict import Verdict
 from gradscope.learning.history import History, NonFinite, Stop
 from gradscope.names import Regime, StageName
-from gradscope.report.sentences import reason_sentence, remedy_sentence
+from gradscope.report.advice import remedy_sentence
+from gradscope.report.sentences import reason_sentence
 from gradscope.report.words import (
     cause_sentence,
     describe,
@@ -225,7 +226,10 @@ REASONS: dict[ReasonCode, list[dict[str, Any]]] = {
 
 REMEDIES: dict[RemedyCode, list[dict[str, Any]]] = {
     RemedyCode.RAISE_SLOPE_CEILING: [{"activation": "tanh", "predicted_rate": -0.1}],
-    RemedyCode.REDUCE_SATURATION: [{"activation": "tanh", "predicted_rate": 0.0}],
+    RemedyCode.REDUCE_SATURATION: [
+        {"activation": "tanh", "predicted_rate": 0.0},
+        {"activation": "sigmoid", "predicted_rate": 0.0},
+    ],
     RemedyCode.ALIGN_WEIGHTS: [{"predicted_rate": -0.1}, {}],
     RemedyCode.RAISE_GAIN: [{"factor": 1.5, "predicted_rate": 0.0}],
     RemedyCode.LOWER_GAIN: [{"factor": 0.5, "predicted_rate": 0.0}],
@@ -243,12 +247,28 @@ def test_every_reason_has_a_sentence(code: ReasonCode) -> None:
         check_sentence(reason_sentence(Reason(code, numbers)))
 
 
+@pytest.mark.parametrize("drawn", [True, False])
 @pytest.mark.parametrize("code", RemedyCode)
-def test_every_remedy_has_a_sentence(code: RemedyCode) -> None:
+def test_every_remedy_has_a_sentence(code: RemedyCode, drawn: bool) -> None:
     for numbers in REMEDIES[code]:
-        text = remedy_sentence(Remedy(code, numbers))
+        text = remedy_sentence(Remedy(code, numbers), drawn=drawn)
         check_sentence(text)
         assert ("Predicted: " in text) is ("predicted_rate" in numbers)
+
+
+def test_only_a_sigmoid_is_told_to_centre_its_bias() -> None:
+    for drawn, words in ((True, "--center-bias"), (False, "−W·½")):
+        texts = [
+            remedy_sentence(Remedy(RemedyCode.REDUCE_SATURATION, numbers), drawn=drawn)
+            for numbers in REMEDIES[RemedyCode.REDUCE_SATURATION]
+        ]
+        assert [words in text for text in texts] == [False, True]
+
+
+@pytest.mark.parametrize("code", RemedyCode)
+def test_a_remedy_for_a_network_from_elsewhere_names_no_flag(code: RemedyCode) -> None:
+    for numbers in REMEDIES[code]:
+        assert "--" not in remedy_sentence(Remedy(code, numbers), drawn=False)
 
 
 def check_sentence(text: str) -> None:
