@@ -79,7 +79,7 @@ def eigenvalue_picture(inspection: Inspection, suffix: str) -> bytes:
             _plane(panel, spectrum, _name(each, gate), reach)
         if len(each.spectra) == 1:
             _ranks(figure.add_subplot(grid[row, 1]), spectrum)
-    return picture_bytes(figure, suffix, {})
+    return picture_bytes(figure, suffix, {}, {"command": "inspect"})
 
 
 def _name(inspected: InspectedLayer, gate: str) -> str:

@@ -120,7 +120,8 @@ def panel_picture(
     figure, axes = new_panel(width)
     PANELS[name].draw(axes, analysis)
     fit_panel(axes)
-    return picture_bytes(figure, suffix, analysis.settings.as_dict())
+    made_by = {"command": "analyze", "panel": str(name), "width": str(width)}
+    return picture_bytes(figure, suffix, analysis.settings.as_dict(), made_by)
 
 
 def comparison_picture(comparison: Comparison, suffix: str) -> bytes:

@@ -69,6 +69,9 @@ MEASURE_BEYOND: Mapping[str, str] = MappingProxyType(
 )
 """What a median means that is infinite."""
 
+MADE_BY: Mapping[str, str] = MappingProxyType({"command": "report"})
+"""The settings are those that all cells share: they make none of them again."""
+
 TOLD_SETTINGS = ("activation", "hidden", "init", "gain", "steps", "task", "data", "updates")
 """Shared settings that the line below the title names."""
 
@@ -105,7 +108,7 @@ def phase_picture(field: Field, rate: Field, settings: Mapping[str, Any], suffix
             axes.set_xlabel("")
     bar = figure.add_axes((0.9, 0.1, 0.016, 0.72))
     _color_bar(figure.colorbar(mesh, cax=bar), field)
-    return picture_bytes(figure, suffix, settings)
+    return picture_bytes(figure, suffix, settings, MADE_BY)
 
 
 def _phase_title(field: Field) -> str:
@@ -317,7 +320,7 @@ def fan_picture(fan: Fan, settings: Mapping[str, Any], suffix: str) -> bytes:
         axes.margins(y=0.08)
         axes.axhline(0.0, color=INK, linewidth=1.2)
     legend(axes)
-    return picture_bytes(figure, suffix, settings)
+    return picture_bytes(figure, suffix, settings, MADE_BY)
 
 
 def _fan(axes: "Axes", x: Axis, name: str, curve: FloatArray) -> None:
