@@ -10,6 +10,7 @@ import numpy as np
 
 from gradscope.arrays import BoolArray, FloatArray
 from gradscope.report.closer_rows import median_map
+from gradscope.report.figures_panels import say
 from gradscope.report.figures_style import (
     BLUE,
     GREEN,
@@ -233,6 +234,9 @@ def theory_panel(axes: "Axes", analysis: Analysis) -> None:
     if spectrum is None:
         return
     known = [each for each in spectrum.theory if each.rate is not None and np.isfinite(each.rate)]
+    if not known:
+        say(axes, "No theory gives\na finite rate here.")
+        return
     for place, each in enumerate(known):
         face = BLUE if each.applies else "white"
         axes.plot(

@@ -262,10 +262,18 @@ def closer_sentences(analysis: Analysis) -> list[str]:
         said.append(shares_reading(analysis))
     if closer.spectrum is not None:
         said += [lyapunov_reading(analysis), singular_reading(analysis)]
-    if closer.verification is not None:
-        count, worst = closer.verification.lags.size, closer.verification.worst
-        said.append(
+    return [*said, *verification_sentences(analysis)]
+
+
+def verification_sentences(analysis: Analysis) -> list[str]:
+    """Say how far an exact SVD was from the profile, where one was asked for."""
+    verification = analysis.closer.verification
+    if verification is None:
+        return []
+    count, worst = verification.lags.size, verification.worst
+    return [
+        (
             f"Verified by an exact SVD at {count} lags: the worst relative deviation of σ_max is "
             f"{worst:.1e}; the certificate allows {analysis.last.profile.certificate:.1e}."
         )
-    return said
+    ]

@@ -1,5 +1,6 @@
 """Pictures: each opens, carries its settings, is the same twice, and draws the odd cases too."""
 
+import dataclasses
 import io
 import json
 import subprocess
@@ -181,3 +182,22 @@ def test_a_closer_look_makes_the_report_longer_not_smaller(looked_at_closely: An
 
     assert width >= 1920
     assert height > width
+
+
+def test_a_net_without_memory_is_drawn_beside_no_theory() -> None:
+    # W = 0: every theory gives −∞ or nothing; an axis from −½ to −½ would be a warning, an error.
+    silent = analysis_of(gain=0.0, updates=0, spectrum=True)
+
+    assert b"No theory gives" in panel_picture(silent, PanelName.THEORY, ".svg")
+
+
+def test_no_label_runs_off_the_page_where_the_gradient_norm_spans_one_power_of_ten(
+    trained: Analysis,
+) -> None:
+    history = dataclasses.replace(
+        present(trained.training), gradient_norm=np.array([0.69, 2.0, 8.6])
+    )
+
+    image = pixels(analysis_picture(dataclasses.replace(trained, training=history), ".png"))
+
+    assert (image[:, -6:, :3] == 1.0).all()
