@@ -38,6 +38,10 @@ def gradient_panel(axes: "Axes", analysis: Analysis) -> None:
         "time step t",
         r"$\log_{10}\,\Vert\partial E/\partial h_t\Vert$",
     )
+    given = [each.gradient for each in analysis.stages if each.gradient is not None]
+    if not any(np.isfinite(gradient.log_by_step).any() for gradient in given):
+        say(axes, "No error reaches\nany of these states.")
+        return
     for stage, look in stage_looks(analysis):
         if stage.gradient is None:
             continue

@@ -79,6 +79,9 @@ def shares_panel(axes: "Axes", analysis: Analysis) -> None:
     shares = analysis.closer.shares
     if shares is None:
         return
+    if np.isneginf(shares.log_partial_norms[-1]):
+        say(axes, "The gradient is exactly zero:\nnothing to split by lag.")
+        return
     looks = {
         "recurrent_weights": ("W", "-"),
         "input_weights": ("U", "--"),

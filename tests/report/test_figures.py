@@ -26,6 +26,7 @@ from gradscope.report.figures import analysis_picture, comparison_picture, panel
 from gradscope.report.figures_spectra import theory_panel
 from gradscope.report.figures_style import PANEL_SIZES
 from gradscope.report.provenance import read_provenance
+from gradscope.report.readings import shares_reading
 from gradscope.report.theory_words import THEORY_WORDS
 from gradscope.study.results import Analysis
 from tests.present import present
@@ -201,3 +202,18 @@ def test_no_label_runs_off_the_page_where_the_gradient_norm_spans_one_power_of_t
     image = pixels(analysis_picture(dataclasses.replace(trained, training=history), ".png"))
 
     assert (image[:, -6:, :3] == 1.0).all()
+
+
+def test_a_gradient_of_exactly_zero_is_said_and_not_split() -> None:
+    # The state overflows long before step 20, the first with a target.
+    early = analysis_of(
+        steps=60, activation="relu", gain=1e20, updates=0, delay=20, shares=True, seed=1
+    )
+
+    shares, steps = (
+        panel_picture(early, name, ".svg") for name in (PanelName.SHARES, PanelName.GRADIENT)
+    )
+
+    assert b"exactly zero" in shares
+    assert b"No error reaches" in steps
+    assert "nothing to split" in shares_reading(early)
