@@ -131,3 +131,16 @@ class ColumnWidth(StrEnum):
 
     SINGLE = "single"
     DOUBLE = "double"
+
+
+def network_name(cell: str, activation: str) -> str:
+    """Return how a network is called among others: its activation, or its cell where it is gated.
+
+    Examples
+    --------
+    >>> [network_name("elman", "relu"), network_name("gru", "tanh"), network_name("gru", "relu")]
+    ['relu', 'gru', 'gru relu']
+    """
+    if cell == CellName.ELMAN:
+        return activation
+    return cell if activation == ActivationName.TANH else f"{cell} {activation}"

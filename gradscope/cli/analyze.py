@@ -58,6 +58,13 @@ PANELS_OF_LOOKS: dict[str, tuple[PanelName, ...]] = {
 }
 """Panels that show a closer look, by the setting that takes it."""
 
+LACKING: dict[PanelName, str] = {
+    PanelName.GRADIENT: "there are no targets; give --readout NAME and --targets FILE",
+    PanelName.TRAINING: "nothing was trained; give --updates N",
+    PanelName.THEORY: "no theory applies to this cell; choose --panel lyapunov",
+}
+"""Why a run may have nothing for a panel to show, and what to do about it."""
+
 FAILING: dict[FailOn, tuple[Regime, ...]] = {
     FailOn.VANISHING: (Regime.VANISHING, Regime.TRANSIENT),
     FailOn.EXPLODING: (Regime.EXPLODING,),
@@ -118,9 +125,19 @@ def run_analysis(place: Place, settings: "Settings", files: Files) -> "Analysis"
 
     with training_bar(settings) as watch, map_bar(settings) as progress:
         analysis = run(settings, watch=watch, progress=progress)
+    _require_panel(analysis, files.panel)
     show_analysis(place, analysis)
     write_files(analysis, files, force=place.force)
     return analysis
+
+
+def _require_panel(analysis: "Analysis", panel: PanelName | None) -> None:
+    """Refuse to draw an empty panel."""
+    if panel in LACKING:
+        from gradscope.report.panels import PANELS
+
+        if not PANELS[panel].shown(analysis):
+            raise SettingError(f"--panel is {panel}, but {LACKING[panel]}")
 
 
 def show_analysis(place: Place, analysis: "Analysis") -> None:

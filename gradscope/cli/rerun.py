@@ -66,7 +66,8 @@ def rerun(
         _refuse(save or png, "a picture or --save", "a check")
         run_check(place, recipe.settings)
     else:
-        leave(run_analysis(place, recipe.settings, Files(png, save, html)))
+        files = Files(png, save, html, recipe.panel, recipe.width)
+        leave(run_analysis(place, recipe.settings, files))
 
 
 def _refuse(path: Path | None, option: str, made: str) -> None:

@@ -17,6 +17,7 @@ class ReasonCode(StrEnum):
     STATE_OVERFLOWS = "state-overflows"
     HORIZON_SHORT = "horizon-short-of-required-lag"
     HORIZON_REACHES = "horizon-reaches-required-lag"
+    HORIZON_UNKNOWN = "required-lag-not-measured"
     BOUND_FORCES_VANISHING = "bound-forces-vanishing"
     BOUND_ALLOWS_EXPLODING = "bound-allows-exploding"
     MAIN_CAUSE = "main-cause"

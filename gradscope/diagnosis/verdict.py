@@ -127,10 +127,14 @@ class Verdict:
 
     @property
     def reaches(self) -> bool | None:
-        """Whether the horizon lies beyond the required lag; None where no lag is known."""
+        """Whether the horizon lies beyond the required lag; None where no lag is known, or none so
+        long was measured.
+        """
         if self.required_lag is None:
             return None
-        return self.horizon is None or self.horizon > self.required_lag
+        if self.horizon is None:
+            return None if self.required_lag > self.max_lag else True
+        return self.horizon > self.required_lag
 
 
 def judge(evidence: Evidence, thresholds: Thresholds | None = None) -> Verdict:
@@ -244,6 +248,9 @@ def _lag_reasons(verdict: Verdict) -> tuple[Reason, ...]:
     """Set the horizon against the lag that the task requires."""
     if verdict.required_lag is None:
         return ()
+    if verdict.reaches is None:
+        unseen = {"max_lag": verdict.max_lag, "required_lag": verdict.required_lag}
+        return (Reason(ReasonCode.HORIZON_UNKNOWN, unseen),)
     code = ReasonCode.HORIZON_REACHES if verdict.reaches else ReasonCode.HORIZON_SHORT
     return (Reason(code, {"horizon": verdict.horizon, "required_lag": verdict.required_lag}),)
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from gradscope.diagnosis.growth import Rates, terms_of
-from gradscope.names import ActivationName, CellName, StateName
+from gradscope.names import ActivationName, CellName, StateName, network_name
 from gradscope.study.config import Settings
 
 CAUSE_TITLES: Mapping[str, str] = MappingProxyType(
@@ -67,11 +67,8 @@ def model_name(settings: Settings) -> str:
 
 
 def short_name(settings: Settings) -> str:
-    """Return how a comparison calls a network: its activation, or its cell where it is gated."""
-    if settings.cell is CellName.ELMAN:
-        return str(settings.activation)
-    plain = settings.activation is ActivationName.TANH
-    return str(settings.cell) if plain else f"{settings.cell} {settings.activation}"
+    """Return how a comparison calls a network."""
+    return network_name(str(settings.cell), str(settings.activation))
 
 
 def cause_rows(rates: Rates) -> tuple[tuple[str, str], ...]:

@@ -67,7 +67,28 @@ ACTIVATION_LOOKS: Mapping[ActivationName, tuple[str, str, str]] = MappingProxyTy
 CELL_LOOKS: Mapping[CellName, tuple[str, str, str]] = MappingProxyType(
     {CellName.GRU: (GREEN, "-.", "P"), CellName.LSTM: (ORANGE, "--", "X")}
 )
-"""The same of a gated cell."""
+"""The same of a gated cell with tanh."""
+
+DARK_CELLS: Mapping[CellName, str] = MappingProxyType(
+    {CellName.GRU: "#00513a", CellName.LSTM: "#7d5600"}
+)
+"""Its colour with any other activation, whose line and marker it takes."""
+
+MOST_LEGENDS = 4
+"""Networks up to which a small panel names them too."""
+
+
+def network_look(name: str) -> tuple[str, str, str]:
+    """Return colour, line and marker of a network by its ``names.network_name``; of anything else,
+    such as all networks together, a plain one.
+    """
+    first, _, second = name.partition(" ")
+    if first in list(CellName):
+        if not second:
+            return CELL_LOOKS.get(CellName(first), (BLUE, "-", "o"))
+        return DARK_CELLS[CellName(first)], *ACTIVATION_LOOKS[ActivationName(second)][1:]
+    known = first in list(ActivationName)
+    return ACTIVATION_LOOKS[ActivationName(first)] if known else (BLUE, "-", "o")
 
 
 def analysis_picture(analysis: Analysis, suffix: str) -> bytes:
@@ -131,7 +152,8 @@ def panel_picture(
     else:
         say(axes, fill(panel.reading(analysis), WORDS_ACROSS))
     fit_panel(axes)
-    return picture_bytes(figure, suffix, analysis.settings.as_dict())
+    made_by = {"command": "analyze", "panel": str(name), "width": str(width)}
+    return picture_bytes(figure, suffix, analysis.settings.as_dict(), made_by)
 
 
 def comparison_picture(comparison: Comparison, suffix: str) -> bytes:
@@ -174,12 +196,6 @@ def _by_network(comparison: Comparison) -> dict[str, list[Analysis]]:
     return groups
 
 
-def _look(analyses: list[Analysis]) -> tuple[str, str, str]:
-    """Return colour, line and marker of one network: by its cell, then by its activation."""
-    settings = analyses[0].settings
-    return CELL_LOOKS.get(settings.cell) or ACTIVATION_LOOKS[settings.activation]
-
-
 def _profiles_panel(axes: "Axes", comparison: Comparison) -> None:
     dress(
         axes,
@@ -189,7 +205,7 @@ def _profiles_panel(axes: "Axes", comparison: Comparison) -> None:
     )
     longest = max(analysis.settings.steps for analysis in comparison.analyses)
     for name, analyses in _by_network(comparison).items():
-        color, style, marker = _look(analyses)
+        color, style, marker = network_look(name)
         for place, analysis in enumerate(analyses):
             profile = analysis.last.profile
             values = np.where(np.isfinite(profile.median), profile.median, np.nan) / LN_10
@@ -224,7 +240,7 @@ def _horizons_panel(axes: "Axes", comparison: Comparison) -> None:
     dress(axes, "Memory horizon (hollow: beyond T)", "sequence length T", "lag (steps)")
     groups = _by_network(comparison)
     for name, analyses in groups.items():
-        color, style, marker = _look(analyses)
+        color, style, marker = network_look(name)
         lengths = [analysis.settings.steps for analysis in analyses]
         reached = [a.last.verdict.horizon or a.last.verdict.max_lag for a in analyses]
         beyond = [a.last.verdict.horizon is None for a in analyses]
@@ -259,13 +275,14 @@ def _horizons_panel(axes: "Axes", comparison: Comparison) -> None:
     axes.set_yscale("log")
     set_round_ticks(axes.yaxis, axes.get_ylim())
     _tick_lengths(axes, comparison)
-    legend(axes)
+    if len(groups) <= MOST_LEGENDS:
+        legend(axes)
 
 
 def _errors_panel(axes: "Axes", comparison: Comparison) -> None:
     dress(axes, "Error against the baseline", "sequence length T", "error / baseline")
-    for analyses in _by_network(comparison).values():
-        color, style, marker = _look(analyses)
+    for name, analyses in _by_network(comparison).items():
+        color, style, marker = network_look(name)
         lengths = [analysis.settings.steps for analysis in analyses]
         ratios = [analysis.relative_error or 0.0 for analysis in analyses]
         axes.plot(lengths, ratios, color=color, linestyle=style, marker=marker, linewidth=2)

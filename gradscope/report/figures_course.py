@@ -26,6 +26,9 @@ from gradscope.study.results import SLOPE_EDGES, Analysis
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+WIDE_SPAN = 100.0
+"""Values whose ends lie this factor apart have enough powers of ten between them for ticks."""
+
 
 def gradient_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw log10 ‖∂E/∂h_t‖ by time step."""
@@ -35,6 +38,10 @@ def gradient_panel(axes: "Axes", analysis: Analysis) -> None:
         "time step t",
         r"$\log_{10}\,\Vert\partial E/\partial h_t\Vert$",
     )
+    given = [each.gradient for each in analysis.stages if each.gradient is not None]
+    if not any(np.isfinite(gradient.log_by_step).any() for gradient in given):
+        say(axes, "No error reaches\nany of these states.")
+        return
     for stage, look in stage_looks(analysis):
         if stage.gradient is None:
             continue
@@ -154,8 +161,15 @@ def training_panel(axes: "Axes", analysis: Analysis) -> None:
 
 def _log_if_wide(axes: "Axes", values: FloatArray) -> None:
     """Use a logarithmic axis where the values span more than one power of ten."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
     positive = values[values > 0.0]
     if positive.size and positive.max() > 10.0 * positive.min():
         axes.set_yscale("log")
+        if positive.max() < WIDE_SPAN * positive.min():
+            # As "2 × 10⁰" they would push the label of the axis off the page.
+            axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         axes.set_ylim(bottom=0.0)

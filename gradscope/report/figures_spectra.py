@@ -79,6 +79,9 @@ def shares_panel(axes: "Axes", analysis: Analysis) -> None:
     shares = analysis.closer.shares
     if shares is None:
         return
+    if np.isneginf(shares.log_partial_norms[-1]):
+        say(axes, "The gradient is exactly zero:\nnothing to split by lag.")
+        return
     looks = {
         "recurrent_weights": ("W", "-"),
         "input_weights": ("U", "--"),
@@ -235,7 +238,7 @@ def theory_panel(axes: "Axes", analysis: Analysis) -> None:
         return
     known = [each for each in spectrum.theory if each.rate is not None and np.isfinite(each.rate)]
     if not known:
-        say(axes, "No theory gives a finite rate here.")
+        say(axes, "No theory gives\na finite rate here.")
         return
     for place, each in enumerate(known):
         face = BLUE if each.applies else "white"

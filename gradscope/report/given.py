@@ -29,14 +29,24 @@ def measure_sentence(analysis: Analysis) -> str:
 
 def layers_of(analysis: Analysis, screen: Screen) -> list[RenderableType]:
     """Return the table of all layers of the file; nothing for a network from elsewhere."""
-    network = analysis.network
-    if network is None:
+    if analysis.network is None:
         return []
     table = columns_of(TITLES, screen, gap=2)
-    for each in network.layers:
-        add_row(table, _cells(each, analysis), screen)
-    title = f"Layers of {analysis.settings.weights} (studied: {network.studied})"
-    return [Text(), Text(screen.say(title), style="bold"), table]
+    for cells in layer_rows(analysis):
+        add_row(table, cells, screen)
+    return [Text(), Text(screen.say(layers_title(analysis)), style="bold"), table]
+
+
+def layers_title(analysis: Analysis) -> str:
+    """Return what stands above the table of layers."""
+    studied = analysis.network and analysis.network.studied
+    return f"Layers of {analysis.settings.weights} (studied: {studied})"
+
+
+def layer_rows(analysis: Analysis) -> list[list[str]]:
+    """Return the table of all layers of the file; no row for a network from elsewhere."""
+    network = analysis.network
+    return [_cells(each, analysis) for each in network.layers] if network else []
 
 
 def _cells(given: GivenLayer, analysis: Analysis) -> list[str]:

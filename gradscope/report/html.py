@@ -13,10 +13,12 @@ from gradscope.report.advice import advice
 from gradscope.report.command_line import command_line
 from gradscope.report.export import to_csv
 from gradscope.report.figures import panel_picture
+from gradscope.report.given import TITLES, layer_rows, layers_title, measure_sentence
 from gradscope.report.html_pieces import bullet_list, data_url
 from gradscope.report.html_style import STYLE
 from gradscope.report.panels import PANELS, Panel
 from gradscope.report.provenance import provenance_text, settings_to_toml
+from gradscope.report.readings import verification_sentences
 from gradscope.report.sentences import reason_sentence
 from gradscope.report.tables import stage_rows
 from gradscope.report.words import (
@@ -58,6 +60,7 @@ def analysis_html(analysis: Analysis) -> str:
     """Return the whole report of one analysis as HTML."""
     sections = [
         _section("numbers", "In numbers", _numbers(analysis)),
+        *_layers(analysis),
         _section(
             "why", "Why", bullet_list([reason_sentence(r) for r in analysis.last.verdict.reasons])
         ),
@@ -99,10 +102,28 @@ def _numbers(analysis: Analysis) -> str:
     )
     ended = training_sentence(analysis.training) if analysis.training is not None else ""
     warning = f'<p class="warning">{escape(ended)}</p>' if ended else ""
+    said = [measure_sentence(analysis), *verification_sentences(analysis)]
+    notes = "\n".join(f"<p>{escape(each)}</p>" for each in said)
     return (
         f'{warning}<table>\n<thead><tr><th scope="col">quantity</th>{heads}</tr></thead>\n'
-        f"<tbody>\n{rows}\n</tbody>\n</table>"
+        f"<tbody>\n{rows}\n</tbody>\n</table>\n{notes}"
     )
+
+
+def _layers(analysis: Analysis) -> list[str]:
+    """Return the table of all layers of a network from a file; nothing for another."""
+    rows = layer_rows(analysis)
+    if not rows:
+        return []
+    heads = "".join(f'<th scope="col">{escape(each)}</th>' for each in TITLES)
+    lines = "\n".join(
+        f'<tr><th scope="row">{escape(name)}</th>'
+        + "".join(f"<td>{escape(each)}</td>" for each in cells)
+        + "</tr>"
+        for name, *cells in rows
+    )
+    table = f"<table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{lines}\n</tbody>\n</table>"
+    return [_section("layers", layers_title(analysis), table)]
 
 
 def _advice(analysis: Analysis) -> list[str]:

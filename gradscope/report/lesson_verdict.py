@@ -210,6 +210,12 @@ def _outcome_lines(lesson: VerdictLesson) -> tuple[str, ...]:
     )
     if lesson.required_lag is None:
         return "Nobody knows which lag the data requires.", of_error
+    last = int(lesson.median.size)
+    if lesson.horizon is None and lesson.required_lag > last:
+        return (
+            f"The task needs lag {lesson.required_lag}, the lags measured end at {last}: whether "
+            "the gradient arrives is not known."
+        ), of_error
     enough = lesson.horizon is None or lesson.horizon > lesson.required_lag
     reach = "beyond the lags measured" if lesson.horizon is None else str(lesson.horizon)
     of_lag = (

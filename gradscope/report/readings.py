@@ -23,6 +23,9 @@ ERRORS_APART = 2.0
 """Standard errors that an exponent must lie from 0 before its sign is believed (``explain standard
 error``)."""
 
+ALL_REMAINS = 0.995
+"""What of the sizes of the shares remains in their sum where they do not cancel: 100 %, rounded."""
+
 
 def _power(log10: float) -> str:
     """Return a power of ten, or zero."""
@@ -148,6 +151,8 @@ def shares_reading(analysis: Analysis) -> str:
     shares = analysis.closer.shares
     if shares is None:
         return "The gradient was not split by lag."
+    if np.isneginf(shares.log_partial_norms[-1]):
+        return "The gradient is exactly zero: there is nothing to split by lag."
     allowed = percent(analysis.settings.truncation_error)
     length = shares.truncation_length(analysis.settings.truncation_error)
     needed = (
@@ -157,6 +162,8 @@ def shares_reading(analysis: Analysis) -> str:
         else f"No truncation within these lags keeps the error of the gradient below {allowed}."
     )
     left = float(shares.cancellation[-1])
+    if left > ALL_REMAINS:
+        return f"{needed} Shares of different lags do not cancel."
     return (
         f"{needed} Shares of different lags partly cancel: {left:.0%} of their sizes remain in the "
         "sum."
@@ -262,10 +269,18 @@ def closer_sentences(analysis: Analysis) -> list[str]:
         said.append(shares_reading(analysis))
     if closer.spectrum is not None:
         said += [lyapunov_reading(analysis), singular_reading(analysis)]
-    if closer.verification is not None:
-        count, worst = closer.verification.lags.size, closer.verification.worst
-        said.append(
+    return [*said, *verification_sentences(analysis)]
+
+
+def verification_sentences(analysis: Analysis) -> list[str]:
+    """Say how far an exact SVD was from the profile, where one was asked for."""
+    verification = analysis.closer.verification
+    if verification is None:
+        return []
+    count, worst = verification.lags.size, verification.worst
+    return [
+        (
             f"Verified by an exact SVD at {count} lags: the worst relative deviation of σ_max is "
             f"{worst:.1e}; the certificate allows {analysis.last.profile.certificate:.1e}."
         )
-    return said
+    ]

@@ -13,7 +13,7 @@ from typing import Any
 
 import gradscope
 from gradscope.errors import ArchiveError, SettingError
-from gradscope.names import ActivationName, CellName
+from gradscope.names import ActivationName, CellName, ColumnWidth, PanelName
 from gradscope.report.provenance import read_document
 from gradscope.study.config import Settings
 
@@ -38,15 +38,20 @@ SCHEMAS: Mapping[str, MadeBy] = MappingProxyType(
     }
 )
 
-
-FROM_FILES = ("report", "inspect")
-"""Commands that draw what a store or a file of weights holds: no settings tell of it."""
+DRAWN_AGAIN: Mapping[str, str] = MappingProxyType(
+    {
+        "report": "shows the store of a sweep; draw it again with gradscope report STORE",
+        "inspect": "shows a file of weights; draw it again with gradscope inspect FILE",
+    }
+)
+"""Pictures that no settings tell how to make again, and what does."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Recipe:
     """``cells``, ``activations`` and ``lengths`` are those of a comparison, else the settings' own
-    one; ``version`` is that of the gradscope that made the file.
+    one; ``panel`` is the one that a picture shows alone, None where it shows all; ``version`` is
+    that of the gradscope that made the file.
     """
 
     command: MadeBy
@@ -55,6 +60,8 @@ class Recipe:
     activations: tuple[ActivationName, ...]
     lengths: tuple[int, ...]
     version: str
+    panel: PanelName | None = None
+    width: ColumnWidth = ColumnWidth.DOUBLE
 
     @property
     def of_another_version(self) -> bool:
@@ -74,7 +81,8 @@ def read_recipe(path: Path) -> Recipe:
     """
     document = read_document(path)
     try:
-        command = _command(document, path)
+        _refuse_drawn(path, document)
+        command = _command(document)
         axes = _axes(document) if command is MadeBy.COMPARE else {}
         first = {name: values[0] for name, values in axes.items()}
         settings = Settings.from_dict({**document["settings"], **first}, str(path))
@@ -87,8 +95,9 @@ def read_recipe(path: Path) -> Recipe:
             ),
             lengths=tuple(_length(each) for each in axes.get("steps", [settings.steps])),
             version=str(document["gradscope"]),
+            **_panel(document),
         )
-    except SettingError:
+    except (SettingError, ArchiveError):
         raise
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ArchiveError(
@@ -97,16 +106,9 @@ def read_recipe(path: Path) -> Recipe:
         ) from error
 
 
-def _command(document: Mapping[str, Any], path: Path) -> MadeBy:
+def _command(document: Mapping[str, Any]) -> MadeBy:
     made_by = document.get("made_by")
-    if made_by is None:
-        return SCHEMAS[document["schema"]]
-    if made_by["command"] in FROM_FILES:
-        raise SettingError(
-            f"{path} was drawn by gradscope {made_by['command']} from another file; give "
-            f"{made_by['command']} that file again"
-        )
-    return MadeBy(made_by["command"])
+    return SCHEMAS[document["schema"]] if made_by is None else MadeBy(made_by["command"])
 
 
 def command_words(document: Mapping[str, Any]) -> str:
@@ -120,6 +122,21 @@ def command_words(document: Mapping[str, Any]) -> str:
     axes = _axes(document) if command == MadeBy.COMPARE else {}
     options = (f"--{name} {','.join(map(str, values))}" for name, values in axes.items())
     return " ".join(("gradscope", str(command), *options))
+
+
+def _refuse_drawn(path: Path, document: Mapping[str, Any]) -> None:
+    """Refuse a picture that came of something else than settings, and say what draws it again."""
+    command = document.get("made_by", {}).get("command")
+    if command in DRAWN_AGAIN:
+        raise ArchiveError(f"{path} {DRAWN_AGAIN[command]}")
+
+
+def _panel(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the panel that a picture shows alone and its width; nothing for any other file."""
+    made_by = document.get("made_by", {})
+    if "panel" not in made_by:
+        return {}
+    return {"panel": PanelName(made_by["panel"]), "width": ColumnWidth(made_by["width"])}
 
 
 def _axes(document: Mapping[str, Any]) -> dict[str, list[Any]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.report.cell_words import MAIN_CAUSES
-from gradscope.report.words import fraction, level, number, power_of_ten
+from gradscope.report.words import fraction, level, number, power_of_ten, steps
 
 
 def reason_sentence(reason: Reason) -> str:
@@ -88,6 +88,10 @@ _REASONS: Mapping[ReasonCode, Callable[[Mapping[str, Any]], str]] = MappingProxy
         ),
         ReasonCode.HORIZON_SHORT: lambda n: _of_lag(n) + ": it cannot learn so far back.",
         ReasonCode.HORIZON_REACHES: lambda n: _of_lag(n) + ": the gradient arrives.",
+        ReasonCode.HORIZON_UNKNOWN: lambda n: (
+            f"The task needs {steps(n['required_lag'])}, but the lags measured end at "
+            f"{n['max_lag']}: whether the gradient arrives is not known."
+        ),
         ReasonCode.BOUND_FORCES_VANISHING: lambda n: (
             f"The bound {_bound_is(n, '<')} ({_bound(n)} nats a step) is enough to force vanishing."
         ),

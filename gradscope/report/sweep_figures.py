@@ -1,6 +1,6 @@
 """The pictures of ``report``: a phase diagram over two settings, and quantiles over one.
 
-A phase diagram has a panel for each activation. Vanishing is blue and exploding orange, and since
+A phase diagram has a panel for each network. Vanishing is blue and exploding orange, and since
 grey prints cannot tell the two, what explodes is hatched too and the contour of zero growth drawn.
 """
 
@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradscope.arrays import FloatArray
-from gradscope.names import ActivationName
-from gradscope.report.figures import ACTIVATION_LOOKS
+from gradscope.report.figures import network_look
 from gradscope.report.figures_style import (
     BLUE,
     FAINT,
@@ -45,6 +44,11 @@ MOST_TICKS = 13
 MOST_NUMBERS = 120
 """Places of a panel up to which each is given its number."""
 
+MOST_STRETCH = 4.0
+"""How much wider one side of the colours of growth may be than the other: beyond, a rate of nearly
+nothing would be painted like the fastest of the other side.
+"""
+
 CONTOUR_WIDTH = 2.6
 LARGEST = 1e6
 """Stands for infinity where matplotlib wants a number."""
@@ -70,8 +74,8 @@ MEASURE_BEYOND: Mapping[str, str] = MappingProxyType(
 )
 """What a median means that is infinite."""
 
-REPORT: Mapping[str, Any] = MappingProxyType({"command": "report"})
-"""Made from a store of many runs: ``rerun`` refuses it."""
+MADE_BY: Mapping[str, str] = MappingProxyType({"command": "report"})
+"""The settings are those that all cells share: they make none of them again."""
 
 TOLD_SETTINGS = ("activation", "hidden", "init", "gain", "steps", "task", "data", "updates")
 """Shared settings that the line below the title names."""
@@ -109,13 +113,13 @@ def phase_picture(field: Field, rate: Field, settings: Mapping[str, Any], suffix
             axes.set_xlabel("")
     bar = figure.add_axes((0.9, 0.1, 0.016, 0.72))
     _color_bar(figure.colorbar(mesh, cax=bar), field)
-    return picture_bytes(figure, suffix, settings, REPORT)
+    return picture_bytes(figure, suffix, settings, MADE_BY)
 
 
 def _phase_title(field: Field) -> str:
     x, y = (axis.name.replace("_", " ") for axis in (field.x, field.y))
     many = len(field.panels)
-    who = " and ".join(field.panels) if many < 4 else f"{many} activations"
+    who = " and ".join(field.panels) if many < 4 else f"{many} networks"
     far = field.measure == "horizon"
     what = "How far back the gradient reaches" if far else "Where the gradient vanishes or explodes"
     return f"{what}: {who} over {x} and {y}"
@@ -152,6 +156,7 @@ def _rate_look(field: Field) -> "tuple[Colormap, Normalize]":
     colors = LinearSegmentedColormap.from_list("growth", list(zip(stops, shades, strict=True)))
     values = _finite(field)
     low, high = values.min(initial=-1e-3), values.max(initial=1e-3)
+    low, high = min(low, -high / MOST_STRETCH), max(high, -low / MOST_STRETCH)
     return colors.with_extremes(bad=FAINT), TwoSlopeNorm(0.0, vmin=low, vmax=high)
 
 
@@ -185,7 +190,7 @@ def _color_bar(scale: "Colorbar", field: Field) -> None:
 def _field_panel(
     axes: "Axes", field: Field, rate: Field, name: str, look: "tuple[Colormap, Normalize]"
 ) -> "QuadMesh":
-    """Draw one activation: a coloured place for each combination, zero growth as a contour."""
+    """Draw one network: a coloured place for each combination, zero growth as a contour."""
     colors, norm = look
     values = np.ma.masked_invalid(np.clip(field.panels[name], -LARGEST, LARGEST))
     mesh = axes.pcolormesh(
@@ -198,7 +203,7 @@ def _field_panel(
     axes.set_title(
         f"{name}{_everywhere(rate.panels[name])}",
         loc="left",
-        size=LABEL_SIZE + 1,
+        size=LABEL_SIZE + (1 if len(field.panels) < PANELS_IN_A_ROW else -1.5),
         weight="bold",
         color=INK,
         pad=8,
@@ -313,13 +318,11 @@ def fan_picture(fan: Fan, settings: Mapping[str, Any], suffix: str) -> bytes:
         axes.margins(y=0.08)
         axes.axhline(0.0, color=INK, linewidth=1.2)
     legend(axes)
-    return picture_bytes(figure, suffix, settings, REPORT)
+    return picture_bytes(figure, suffix, settings, MADE_BY)
 
 
 def _fan(axes: "Axes", x: Axis, name: str, curve: FloatArray) -> None:
-    color, style, marker = (
-        ACTIVATION_LOOKS[ActivationName(name)] if name in list(ActivationName) else (BLUE, "-", "o")
-    )
+    color, style, marker = network_look(name)
     drawn = np.where(np.isfinite(curve), curve, np.nan)
     for low, high, alpha in ((0, 4, 0.15), (1, 3, 0.25)):
         axes.fill_between(x.places, drawn[low], drawn[high], color=color, alpha=alpha, linewidth=0)

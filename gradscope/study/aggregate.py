@@ -15,6 +15,7 @@ import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import SettingError
+from gradscope.names import network_name
 from gradscope.study.config import setting_kinds
 from gradscope.study.outcome import Status
 from gradscope.study.query import Rows
@@ -22,6 +23,9 @@ from gradscope.study.store import setting_columns
 
 MEASURES: Mapping[str, float] = {"rate_nats_per_step": -np.inf, "horizon": np.inf}
 """What a field shows, and the value that a cell without a number stands for."""
+
+NETWORK = ("cell", "activation")
+"""What makes a network another one: never mixed in one panel, unless shown as an axis."""
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 MOST_GROUPS = 24
@@ -74,9 +78,9 @@ class Axis:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Field:
-    """A measure over two settings, a panel for each activation.
+    """A measure over two settings, a panel for each network: a cell with its activation.
 
-    ``panels`` holds (y,x) medians by activation, NaN where no cell is done; ``cells`` is the number
+    ``panels`` holds (y,x) medians by network, NaN where no cell is done; ``cells`` is the number
     of cells in each place at most, ``mixed`` names the swept settings that it is taken over.
     """
 
@@ -90,7 +94,7 @@ class Field:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Fan:
-    """A measure over one setting: for each activation the quantiles (``LEVELS``, x) and the number
+    """A measure over one setting: for each network the quantiles (``LEVELS``, x) and the number
     of cells (x,), NaN and 0 where none is done.
     """
 
@@ -185,13 +189,13 @@ def field_of(rows: Rows, x: str | None, y: str | None, measure: str) -> Field:
     across, up = _two_axes(axes, x, y)
     panels = {}
     most = 0
-    for (activation,), places in _panels(rows, {across.name, up.name}):
+    for network, places in _panels(rows, {across.name, up.name}):
         grid = np.full((len(up.values), len(across.values)), np.nan)
         for (at_y, at_x), here in _by(rows, (up.name, across.name), places):
             median = _median(rows, measure, here)
             grid[_place(up, at_y), _place(across, at_x)] = np.nan if median is None else median
             most = max(most, len(here))
-        panels[str(activation)] = grid
+        panels[network] = grid
     return Field(measure, across, up, panels, most, _mixed(rows, axes, {across.name, up.name}))
 
 
@@ -207,7 +211,7 @@ def fan_of(rows: Rows, x: str | None, measure: str) -> Fan:
     axes = swept_axes(rows)
     across = _axis(axes, x or ("steps" if "steps" in axes else None), taken=())
     curves, counts = {}, {}
-    for (activation,), places in _panels(rows, {across.name}):
+    for network, places in _panels(rows, {across.name}):
         curve = np.full((len(LEVELS), len(across.values)), np.nan)
         count = np.zeros(len(across.values), dtype=np.int64)
         for (at_x,), here in _by(rows, (across.name,), places):
@@ -215,7 +219,7 @@ def fan_of(rows: Rows, x: str | None, measure: str) -> Fan:
             column = _place(across, at_x)
             curve[:, column] = np.quantile(values, LEVELS, method="inverted_cdf")
             count[column] = len(here)
-        curves[str(activation)], counts[str(activation)] = curve, count
+        curves[network], counts[network] = curve, count
     return Fan(measure, across, curves, counts, _mixed(rows, axes, {across.name}))
 
 
@@ -245,12 +249,18 @@ def _axis(axes: Mapping[str, Axis], name: str | None, taken: Collection[str | No
     return ordered[0]
 
 
-def _panels(rows: Rows, shown: Collection[str]) -> Sequence[tuple[tuple[Any, ...], list[int]]]:
-    """Return the done cells of every activation; of all together where that is an axis itself."""
+def _panels(rows: Rows, shown: Collection[str]) -> list[tuple[str, list[int]]]:
+    """Return the done cells of every network under its name; where the cell or the activation is an
+    axis itself, by the other alone.
+    """
     done = [at for at, status in enumerate(rows.column("status")) if status == Status.DONE]
-    if "activation" in shown:
-        return [(("all activations",), done)]
-    return _by(rows, ("activation",), done)
+    names = [name for name in NETWORK if name not in shown]
+    if not names:
+        return [("all networks", done)]
+    return [
+        (network_name(*values) if names == list(NETWORK) else str(values[0]), places)
+        for values, places in _by(rows, names, done)
+    ]
 
 
 def _by(
@@ -277,5 +287,5 @@ def _mixed(rows: Rows, axes: Mapping[str, Axis], shown: Collection[str]) -> tupl
     """Return what the quantiles are taken over: the seeds, and swept settings not shown."""
     seeds = len(set(rows.column("seed")))
     over = (f"{seeds} seeds",) if seeds > 1 else ()
-    hidden = (name for name in axes if name not in shown and name != "activation")
+    hidden = (name for name in axes if name not in shown and name not in NETWORK)
     return (*over, *hidden)

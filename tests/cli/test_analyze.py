@@ -236,3 +236,23 @@ def test_extreme_nets_are_answered_in_finite_numbers_without_a_warning(
     assert done.returncode == 0, done.stderr
     parsed(done.stdout)
     assert not any("Warning" in line for line in done.stderr.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--panel", "training", "--updates", "0"), "nothing was trained; give --updates N"),
+        (("--panel", "theory", "--cell", "gru"), "no theory applies to this cell"),
+        (("run.npz", "--panel", "gradient"), "give --readout NAME and --targets FILE"),
+    ],
+)
+def test_a_panel_that_would_be_empty_is_refused(
+    call: Run, tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    assert call("analyze", "--hidden", "3", "--updates", "0", "--save", "run.npz").returncode == 0
+
+    done = call("analyze", *words, "--steps", "5", "--png", "empty.png")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert said in done.stderr
+    assert not (tmp_path / "empty.png").exists()

@@ -247,3 +247,13 @@ def test_a_lesson_takes_about_a_second_of_computing(run: Run, words: tuple[str, 
         return after.ru_utime - before.ru_utime
 
     assert min(once() for _ in range(3)) < 1.5
+
+
+def test_a_required_lag_beyond_those_measured_is_said_to_be_unknown(call: Run) -> None:
+    few = ("--hidden", "3", "--steps", "20", "--updates", "0", "--max-lag", "2")
+    page = call("analyze", *few, "--save", "run.npz").stdout
+    lesson = call("explain", "verdict", "run.npz").stdout
+
+    for each in (page, lesson):
+        assert "is not known" in " ".join(each.split())
+        assert "the gradient arrives." not in " ".join(each.split())

@@ -83,6 +83,47 @@ def test_from_a_picture_come_its_document_and_the_picture_byte_for_byte(
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("width", ["single", "double"])
+def test_a_panel_alone_is_made_again_as_that_panel(
+    call: Run, small: tuple[str, ...], suffix: str, width: str, tmp_path: Path
+) -> None:
+    panel = ("--panel", "map", "--width", width)
+    assert call("analyze", *small, *panel, "--png", f"panel.{suffix}").returncode == 0
+
+    assert call("rerun", f"panel.{suffix}", "--png", f"again.{suffix}").returncode == 0
+
+    again, first = (tmp_path / f"{name}.{suffix}" for name in ("again", "panel"))
+    assert again.read_bytes() == first.read_bytes()
+
+
+@pytest.mark.parametrize("kind", ["phase", "quantiles"])
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_picture_of_a_sweep_is_not_taken_for_that_of_one_analysis(
+    call: Run, suffix: str, kind: str
+) -> None:
+    grid = ("-P", "gain=1,2", "-P", "hidden=3,4", "--executor", "serial", "-o", "s.db")
+    assert call("sweep", *grid, "--steps", "4", "--updates", "0").returncode == 0
+    assert call("report", "s.db", "--kind", kind, "--png", f"s.{suffix}").returncode == 0
+
+    done = call("rerun", f"s.{suffix}")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "draw it again with gradscope report STORE" in done.stderr
+
+
+def test_a_picture_of_a_weight_file_is_not_taken_for_that_of_an_analysis(
+    call: Run, small: tuple[str, ...]
+) -> None:
+    assert call("analyze", *small, "--save", "run.npz").returncode == 0
+    assert call("inspect", "run.npz", "--png", "eigen.png").returncode == 0
+
+    done = call("rerun", "eigen.png")
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "draw it again with gradscope inspect FILE" in done.stderr
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_show_config_reads_every_picture(run: Run, made: Path, suffix: str) -> None:
     shown = json.loads(run("show-config", f"made.{suffix}", "--json", cwd=made).stdout)
 

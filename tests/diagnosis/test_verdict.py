@@ -173,8 +173,19 @@ def test_the_horizon_is_set_against_the_required_lag(
     assert numbers(verdict, code) == {"horizon": 35, "required_lag": required}
 
 
-def test_no_horizon_reaches_every_lag_and_without_a_lag_nothing_is_said() -> None:
-    assert judge(evidence(HOLDS, required_lag=10**6)).reaches is True
+def test_a_required_lag_beyond_those_measured_is_not_said_to_be_reached() -> None:
+    last = judge(evidence(HOLDS)).max_lag
+    assert judge(evidence(HOLDS, required_lag=last)).reaches is True
+
+    beyond = judge(evidence(HOLDS, required_lag=last + 1))
+
+    assert beyond.reaches is None
+    assert beyond.reason(ReasonCode.HORIZON_REACHES) is None
+    unseen = {"max_lag": last, "required_lag": last + 1}
+    assert numbers(beyond, ReasonCode.HORIZON_UNKNOWN) == unseen
+
+
+def test_without_a_required_lag_nothing_is_said_of_it() -> None:
     unknown = judge(evidence(VANISHES))
     assert unknown.reaches is None
     assert unknown.reason(ReasonCode.HORIZON_REACHES) is None
@@ -290,6 +301,7 @@ def test_every_reason_can_be_given() -> None:
         judge(evidence(VANISHES, required_lag=50, bound_rate=-0.1, causes=rates)),
         judge(evidence(EXPLODES, required_lag=50, learned=Learned(1.0, 1.0), overflow_step=3)),
         judge(evidence(HOLDS, learned=Learned(0.1, 1.0))),
+        judge(evidence(HOLDS, required_lag=10**6)),
         judge(evidence(GROWS_THEN_VANISHES, GROWS_THEN_VANISHES, DIES)),
     ]
 

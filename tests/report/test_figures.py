@@ -1,5 +1,6 @@
 """Pictures: each opens, carries its settings, is the same twice, and draws the odd cases too."""
 
+import dataclasses
 import io
 import json
 import re
@@ -33,6 +34,7 @@ from gradscope.report.figures import (
 from gradscope.report.figures_spectra import eigenvalues_panel, theory_panel
 from gradscope.report.figures_style import PANEL_SIZES
 from gradscope.report.provenance import read_provenance
+from gradscope.report.readings import shares_reading
 from gradscope.report.theory_words import THEORY_WORDS
 from gradscope.study.results import Analysis
 from tests.present import present
@@ -245,3 +247,37 @@ def test_the_legend_of_the_eigenvalues_names_w_where_there_is_one(cell: CellName
     drawn = axes.get_legend()
     assert drawn is not None
     assert ("W" in [text.get_text() for text in drawn.texts]) == (cell is CellName.ELMAN)
+
+
+def test_a_net_without_memory_is_drawn_beside_no_theory() -> None:
+    # W = 0: every theory gives −∞ or nothing; an axis from −½ to −½ would be a warning, an error.
+    silent = analysis_of(gain=0.0, updates=0, spectrum=True)
+
+    assert b"No theory gives" in panel_picture(silent, PanelName.THEORY, ".svg")
+
+
+def test_no_label_runs_off_the_page_where_the_gradient_norm_spans_one_power_of_ten(
+    trained: Analysis,
+) -> None:
+    history = dataclasses.replace(
+        present(trained.training), gradient_norm=np.array([0.69, 2.0, 8.6])
+    )
+
+    image = pixels(analysis_picture(dataclasses.replace(trained, training=history), ".png"))
+
+    assert (image[:, -6:, :3] == 1.0).all()
+
+
+def test_a_gradient_of_exactly_zero_is_said_and_not_split() -> None:
+    # The state overflows long before step 20, the first with a target.
+    early = analysis_of(
+        steps=60, activation="relu", gain=1e20, updates=0, delay=20, shares=True, seed=1
+    )
+
+    shares, steps = (
+        panel_picture(early, name, ".svg") for name in (PanelName.SHARES, PanelName.GRADIENT)
+    )
+
+    assert b"exactly zero" in shares
+    assert b"No error reaches" in steps
+    assert "nothing to split" in shares_reading(early)

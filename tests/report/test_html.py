@@ -20,6 +20,8 @@ from gradscope.report.html import analysis_html
 from gradscope.report.panels import PANELS
 from gradscope.report.provenance import read_provenance
 from gradscope.report.words import headline
+from gradscope.study.archive import archive_bytes
+from gradscope.study.given import settings_of_weights
 from gradscope.study.results import Analysis
 
 CHROMIUM = shutil.which("chromium")
@@ -168,6 +170,29 @@ def test_what_comes_from_a_file_is_text_and_never_markup(report: str) -> None:
     assert "&lt;b&gt;&amp;amp;&#x27;quoted&#x27;.csv" in report
 
 
+def test_what_was_verified_and_the_baseline_are_said(report: str) -> None:
+    assert "Verified by an exact SVD at" in report
+    assert "baseline: " in report
+
+
+@pytest.fixture(scope="module")
+def of_a_file(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return the report of a network from a file whose name would be markup."""
+    saved = tmp_path_factory.mktemp("saved") / "<i>net&.npz"
+    saved.write_bytes(archive_bytes(gradscope.analyze(gradscope.Settings(hidden=4, updates=0))))
+    settings = settings_of_weights({"weights": str(saved), "steps": 9, "activation": "tanh"})
+    return analysis_html(gradscope.analyze(settings))
+
+
+def test_the_layers_of_a_network_from_a_file_stand_in_a_table_of_their_own(of_a_file: str) -> None:
+    reader = read(of_a_file)
+
+    assert "layers" in [heading.get("id") for heading in reader.of("h2")]
+    assert '<th scope="row">run[0]</th><td>RNN</td><td>1</td><td>4</td>' in of_a_file
+    assert "no targets, so no error and no gradient by step" in of_a_file
+    assert "<i>" not in of_a_file
+
+
 def test_the_report_carries_its_settings(analysis: Analysis, report: str, tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     path.write_text(report, encoding="utf-8")
@@ -179,11 +204,13 @@ def test_the_same_analysis_gives_the_same_report(analysis: Analysis, report: str
     assert analysis_html(analysis) == report
 
 
+@pytest.mark.parametrize("kind", ["report", "of_a_file"])
 def test_a_browser_shows_it_at_any_width_without_scrolling_sideways_errors_or_requests(
-    report: str, tmp_path: Path
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     if CHROMIUM is None:
         pytest.skip("chromium is not installed")
+    report: str = request.getfixturevalue(kind)
     page = tmp_path / "frames.html"
     # "</" would end the script that holds the report as a string.
     text = json.dumps(report).replace("</", "<\\/")
@@ -201,5 +228,5 @@ def test_a_browser_shows_it_at_any_width_without_scrolling_sideways_errors_or_re
     assert sorted(each["width"] for each in found) == list(WIDTHS)
     for each in found:
         assert each["needed"] <= each["width"], f"scrolls sideways at {each['width']} pixels"
-        assert (each["images"], each["scripts"], each["fetched"]) == (len(PANELS), 0, [])
+        assert (each["images"], each["scripts"], each["fetched"]) == (report.count("<img "), 0, [])
     assert "CONSOLE" not in done.stderr

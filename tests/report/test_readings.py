@@ -9,7 +9,12 @@ from matplotlib.figure import Figure
 
 import gradscope
 from gradscope.report.figures_spectra import eigenvalues_panel, shares_panel
-from gradscope.report.readings import eigenvalues_reading, lyapunov_reading, profile_reading
+from gradscope.report.readings import (
+    eigenvalues_reading,
+    lyapunov_reading,
+    profile_reading,
+    shares_reading,
+)
 from gradscope.study.closer import Spectrum
 from gradscope.study.results import Analysis
 from tests.present import present
@@ -104,3 +109,11 @@ def test_the_mark_of_the_truncation_length_stays_inside_its_panel(delay: int) ->
     inside, text = axes.get_window_extent(), mark.get_window_extent()
     assert inside.x0 <= text.x0
     assert text.x1 <= inside.x1
+
+
+def test_shares_that_do_not_cancel_are_not_said_to() -> None:
+    # W = 0: the whole gradient is the share of lag 0.
+    alone, many = analysis_of(gain=0.0, shares=True), analysis_of(shares=True)
+
+    assert shares_reading(alone).endswith("do not cancel.")
+    assert "partly cancel" in shares_reading(many)

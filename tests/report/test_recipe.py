@@ -100,6 +100,8 @@ COMPARE = {"command": "compare", "cell": ["elman"], "activation": ["tanh"], "ste
         {"made_by": {}},
         {"made_by": "analyze"},
         {"made_by": {"command": "rm"}},
+        {"made_by": {"command": "analyze", "panel": "moon", "width": "double"}},
+        {"made_by": {"command": "analyze", "panel": "map"}},
         {"made_by": {**COMPARE, "activation": []}},
         {"made_by": {**COMPARE, "activation": ["tanh", "tan"]}},
         {"made_by": {**COMPARE, "cell": ["elman", "elm"]}},
@@ -118,3 +120,14 @@ def test_a_file_that_does_not_say_what_made_it_is_refused_with_a_way_out(
     assert "\n" not in str(refused.value)
     if isinstance(refused.value, ArchiveError):
         assert "gradscope show-config" in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("command", "way_out"),
+    [("report", "gradscope report STORE"), ("inspect", "gradscope inspect FILE")],
+)
+def test_a_picture_of_what_no_analysis_made_names_the_command_that_draws_it_again(
+    command: str, way_out: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ArchiveError, match=way_out):
+        read_recipe(written(tmp_path, made_by={"command": command}))

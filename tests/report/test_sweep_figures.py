@@ -118,3 +118,14 @@ def test_nothing_global_is_changed() -> None:
     phase_picture(field(), field(), {}, ".png")
 
     assert dict(mpl.rcParams) == before
+
+
+def test_a_rate_barely_above_zero_is_not_painted_as_exploding() -> None:
+    # The deepest orange is red 0.88, green 0.54, blue 0.12; one nat a step of vanishing beside it.
+    slightly = field(tanh=np.where(SLOPE > 0, 0.001, SLOPE))
+
+    content = pixels(phase_picture(slightly, slightly, {}, ".png"))
+    height, width, _ = content.shape
+
+    painted = content[height // 2, round(width * 0.84), :3]
+    assert painted[2] > 0.8

@@ -217,6 +217,7 @@ REASONS: dict[ReasonCode, list[dict[str, Any]]] = {
     ReasonCode.EXACT_ZERO: [{"lag": 8, "sequences": 2, "of": 3}],
     ReasonCode.STATE_OVERFLOWS: [{"step": 4}],
     ReasonCode.HORIZON_SHORT: [{"horizon": 3, "required_lag": 9}],
+    ReasonCode.HORIZON_UNKNOWN: [{"max_lag": 5, "required_lag": 30}],
     ReasonCode.HORIZON_REACHES: [
         {"horizon": None, "required_lag": 9},
         {"horizon": 12, "required_lag": 9},

@@ -101,7 +101,39 @@ def test_activations_are_panels_unless_they_are_an_axis() -> None:
 
     assert list(fan_of(rows, "gain", "rate_nats_per_step").curves) == ["tanh", "relu"]
     field = field_of(rows, "gain", "activation", "rate_nats_per_step")
-    assert (list(field.panels), field.y.values) == (["all activations"], ("relu", "tanh"))
+    assert (list(field.panels), field.y.values) == (["elman"], ("relu", "tanh"))
+
+
+def test_cells_are_panels_of_their_own_and_never_mixed() -> None:
+    rows = rows_of(
+        *(
+            {"cell": c, "activation": a, "gain": float(g), "steps": t, "rate_nats_per_step": rate}
+            for c, rate in (("elman", -1.0), ("gru", -2.0), ("lstm", -3.0))
+            for a in ("tanh", "sigmoid")
+            for g in (1, 2)
+            for t in (5, 7)
+        )
+    )
+    named = ["tanh", "sigmoid", "gru", "gru sigmoid", "lstm", "lstm sigmoid"]
+
+    field = field_of(rows, None, None, "rate_nats_per_step")
+    fan = fan_of(rows, "gain", "rate_nats_per_step")
+
+    assert list(field.panels) == list(fan.curves) == named
+    assert [float(panel[0, 0]) for panel in field.panels.values()] == [-1, -1, -2, -2, -3, -3]
+    assert (field.mixed, fan.mixed) == ((), ("steps",))
+    by_activation = field_of(rows, "gain", "activation", "rate_nats_per_step")
+    assert list(by_activation.panels) == ["elman", "gru", "lstm"]
+    by_cell = field_of(rows, "gain", "cell", "rate_nats_per_step")
+    assert list(by_cell.panels) == ["tanh", "sigmoid"]
+    both = field_of(rows, "activation", "cell", "rate_nats_per_step")
+    assert list(both.panels) == ["all networks"]
+
+
+def test_a_sweep_of_one_gated_cell_is_called_by_its_name() -> None:
+    rows = rows_of(*({"cell": "gru", "gain": float(g), "steps": t} for g in (1, 2) for t in (5, 7)))
+
+    assert list(field_of(rows, None, None, "horizon").panels) == ["gru"]
 
 
 def test_a_fan_holds_quantiles_and_counts() -> None:
