@@ -144,7 +144,7 @@ def test_what_comes_from_a_store_is_not_run_again_as_one_run(store: Path, tmp_pa
     drawn, exported = run("rerun", picture), run("rerun", rows)
 
     assert (drawn.returncode, drawn.stdout) == (exported.returncode, exported.stdout) == (2, "")
-    assert "drawn by gradscope report from another file; give report that file" in drawn.stderr
+    assert "shows the store of a sweep; draw it again with gradscope report STORE" in drawn.stderr
     assert "holds the rows of a sweep, not one run" in exported.stderr
     assert run("show-config", picture).stdout.startswith("# gradscope report\n")
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradscope.errors import SettingError
+from gradscope.errors import ArchiveError
 from gradscope.report.eigenvalue_figures import eigenvalue_picture
 from gradscope.report.recipe import read_recipe
 from gradscope.study.inspect import inspect
@@ -68,7 +68,7 @@ def test_a_picture_of_a_file_is_not_run_again_as_an_analysis(folder: Path) -> No
     content = eigenvalue_picture(inspect(folder / "net.npz"), ".png")
     (folder / "eigen.png").write_bytes(content)
 
-    with pytest.raises(SettingError, match="drawn by gradscope inspect from another file"):
+    with pytest.raises(ArchiveError, match="draw it again with gradscope inspect FILE"):
         read_recipe(folder / "eigen.png")
 
 

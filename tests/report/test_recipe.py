@@ -66,7 +66,7 @@ def test_a_comparison_keeps_the_order_of_its_cells(tmp_path: Path) -> None:
 def test_what_was_drawn_from_another_file_is_refused_with_the_command_to_give(
     command: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(SettingError, match=f"drawn by gradscope {command} from another file"):
+    with pytest.raises(ArchiveError, match=f"draw it again with gradscope {command}"):
         read_recipe(written(tmp_path, made_by={"command": command}))
 
 
