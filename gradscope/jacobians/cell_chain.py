@@ -73,9 +73,11 @@ class CellChain:
         return self.tangent.forward(vectors, _at(step))
 
     def carry_back(
-        self, rows: FloatArray, steps: IntArray, sequences: IntArray, out: FloatArray
+        self, rows: FloatArray | None, steps: IntArray, sequences: IntArray, out: FloatArray
     ) -> IntArray:
         """Rows · J_t · 2**−e over steps in a row, e from the bound on all steps of the course."""
+        if rows is None:
+            rows = np.broadcast_to(np.eye(self.state_size), out.shape[1:])
         local = np.empty((*rows.shape[:2], self.tangent.local_size))
         scale = np.ldexp(1.0, -self._exponent)
         for index, step in enumerate(steps):

@@ -50,14 +50,14 @@ class Chain(Protocol):
         ...
 
     def carry_back(
-        self, rows: FloatArray, steps: IntArray, sequences: IntArray, out: FloatArray
+        self, rows: FloatArray | None, steps: IntArray, sequences: IntArray, out: FloatArray
     ) -> IntArray:
         """Carry rows back over m steps in a row: the inner loop of every product of Jacobians.
 
         Parameters
         ----------
-        rows : (N,r,S) array
-            Rows of N products.
+        rows : (N,r,S) array, optional
+            Rows of N products; the identity by default.
         steps : (m,N) array of int
             The step t of each factor J_t, which may differ from one product to another.
         sequences : (N,) array of int
@@ -175,7 +175,7 @@ class ElmanChain:
         return self._with_leak(carried, vectors)
 
     def carry_back(
-        self, rows: FloatArray, steps: IntArray, sequences: IntArray, out: FloatArray
+        self, rows: FloatArray | None, steps: IntArray, sequences: IntArray, out: FloatArray
     ) -> IntArray:
         """Rows · J_t · 2**−e over steps in a row, each one flat GEMM over all rows."""
         held = 1.0 - self.leak
@@ -185,9 +185,15 @@ class ElmanChain:
             exponents = np.maximum(exponents, np.frexp(held)[1])
         factors = np.ldexp(factors, -exponents[..., None])
         held_rows = np.ldexp(held, -exponents)
-        scaled = np.empty_like(rows)
+        scaled = np.empty_like(out[0])
         flat = scaled.reshape(-1, self.state_size)
         for index, factor in enumerate(factors):
+            if rows is None:
+                # Its own product with J would cost as much as any other.
+                rows = np.multiply(factor[:, :, None], self.recurrent_weights, out=out[index])
+                if held:
+                    rows += held_rows[index, :, None, None] * np.eye(self.state_size)
+                continue
             np.multiply(rows, factor[:, None], out=scaled)
             np.matmul(flat, self.recurrent_weights, out=out[index].reshape(flat.shape))
             if held:
@@ -251,7 +257,7 @@ class DenseChain:
         return carried
 
     def carry_back(
-        self, rows: FloatArray, steps: IntArray, sequences: IntArray, out: FloatArray
+        self, rows: FloatArray | None, steps: IntArray, sequences: IntArray, out: FloatArray
     ) -> IntArray:
         """Rows · J_t · 2**−e over steps in a row, one GEMM a sequence."""
         exponents = np.empty(steps.shape, dtype=np.int64)
@@ -259,7 +265,10 @@ class DenseChain:
             factors = self.jacobians[step - 1, sequences]
             exponents[index] = _exponents(factors, (1, 2))
             factors *= np.ldexp(1.0, -exponents[index])[:, None, None]
-            rows = np.matmul(rows, factors, out=out[index])
+            if rows is None:
+                out[index], rows = factors, out[index]
+            else:
+                rows = np.matmul(rows, factors, out=out[index])
         return exponents
 
 

@@ -3,7 +3,7 @@
 σ_max(R)² is the largest eigenvalue of the symmetric R Rᵀ (r,r). A few rows: R Rᵀ is formed and
 squared until its leading eigenvalue is alone. Many rows: Lanczos iteration, which only multiplies
 by R Rᵀ (or, where R is not thin, by R and Rᵀ), with full reorthogonalisation. It starts from R g,
-g random: there two directions of like σ are equally likely whatever the rows look like, and a
+g random, each row weighted by its energy, which saves a step where the rows are graded: there a
 direction that has just overtaken the leading one of the last lag is not hidden. Its error is known
 as it runs. A Ritz value θ of residual ρ is within ρ of *an* eigenvalue, and one just above it may
 be hidden: it is at most ρ/q above θ, q the part that the start has in its vector over that in the
@@ -31,8 +31,9 @@ SQUARED_OUT = 1e-13
 # One in so many is left to LAPACK rather than squared on.
 STRAGGLERS = 8
 # The largest eigenvalue is taken to be up to this many ρ above θ; where it all but coincides with
-# another, it is farther with probability 2/(100 π). A hundredfold costs about four steps.
-HIDDEN = 100.0
+# another, it is farther with probability 2/(10 π), by no more than the gap between the two. Each
+# tenfold costs about two steps.
+HIDDEN = 10.0
 MOST_STEPS = 60
 STEPS_BETWEEN_LOOKS = 3
 # A remainder this small against the largest eigenvalue is rounding: the Krylov space is exhausted.
@@ -139,6 +140,7 @@ class _Krylov:
         self.size = 0
         self._basis = np.empty((count, MOST_STEPS + 1, n_rows))
         start = rows @ self._rng.standard_normal(rows.shape[2])
+        start *= np.einsum("nrs,nrs->nr", rows, rows)
         start[~start.any(axis=1)] = 1.0
         self._basis[:, 0] = start / np.linalg.norm(start, axis=1, keepdims=True)
         self._scale = np.zeros(count)

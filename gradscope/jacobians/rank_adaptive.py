@@ -71,7 +71,7 @@ class RankAdaptiveProduct:
         self.lag = 0
         self.rank = size
         self._chain, self._ends, self._sequences, self._drop = chain, ends, sequences, drop
-        self._rows = np.repeat(np.eye(size)[None], ends.size, axis=0)
+        self._rows: FloatArray = np.broadcast_to(np.eye(size), (ends.size, size, size))
         self._exponents = np.zeros(ends.size, dtype=np.int64)
         self._alive = np.full(ends.size, fill_value=True)
         # The rows lie in one, their successors go into the other.
@@ -90,7 +90,8 @@ class RankAdaptiveProduct:
             stack = self._workspaces[0][: count * self._rows.size].reshape(-1, *self._rows.shape)
             lags = np.arange(self.lag, self.lag + count)
             steps = np.maximum(self._ends - lags[:, None], 1)
-            shifts = self._chain.carry_back(self._rows, steps, self._sequences, stack)
+            rows = self._rows if self.lag else None
+            shifts = self._chain.carry_back(rows, steps, self._sequences, stack)
             peaks = _peaks(stack[-1])
             if count == 1 or (peaks >= SMALLEST_PEAK)[self._alive].all():
                 break

@@ -38,6 +38,20 @@ def test_each_product_takes_its_own_step_of_its_own_sequence(kind: str, leak: fl
 
 @pytest.mark.parametrize("kind", ["elman", "dense"])
 @pytest.mark.parametrize("leak", [1.0, 0.3])
+def test_no_rows_are_the_identity(kind: str, leak: float) -> None:
+    chain = chain_of(kind, leak)
+    identity = np.repeat(np.eye(SIZE)[None], 2, axis=0)
+    steps, sequences = np.array([[9, 4], [8, 3]]), np.array([2, 0])
+    expected, found = np.empty((2, 2, *identity.shape))
+
+    exponents = chain.carry_back(identity, steps, sequences, expected)
+
+    np.testing.assert_array_equal(chain.carry_back(None, steps, sequences, found), exponents)
+    assert_allclose(found, expected, rtol=1e-14, atol=1e-16)
+
+
+@pytest.mark.parametrize("kind", ["elman", "dense"])
+@pytest.mark.parametrize("leak", [1.0, 0.3])
 @pytest.mark.parametrize("scale", [1e-200, 1e-3, 1.0, 1e3, 1e200])
 def test_a_step_is_carried_at_a_scale_near_1(kind: str, leak: float, scale: float) -> None:
     chain = chain_of(kind, leak, scale)
