@@ -68,9 +68,10 @@ def lag_norms(chain: Chain, max_lag: int | None = None, *, tolerance: float = 1e
     LagNorms
         ``log_norms`` (L,B) in nats, −inf where the product is exactly zero; ``certificate`` (L,B):
         the bound on what was dropped, which holds at any one lag with probability 1 − 4⁻⁸, plus the
-        estimated errors of the iteration and of rounding (ε √S ℓ). Not in it: rounding in a
-        direction far below σ_max that later factors bring back above it, where double precision
-        has no digits to give; ``verify_lag_norms`` rounds otherwise and disagrees.
+        estimated errors of the iteration and of rounding, ε √S ℓ in the product and 2 ε |log σ_max|
+        in its logarithm. Not in it: rounding in a direction far below σ_max that later factors
+        bring back above it, where double precision has no digits to give; ``verify_lag_norms``
+        rounds otherwise and may disagree.
 
     Raises
     ------
@@ -143,7 +144,8 @@ def measure(
         )
         failed = (certificate > tolerance).any(axis=0)
     lags = np.arange(1, longest + 1)[:, None]
-    rounding = np.finfo(np.float64).eps * np.sqrt(chain.state_size) * lags
+    of_logs = 2.0 * np.where(np.isfinite(log_norms), np.abs(log_norms), 0.0)
+    rounding = np.finfo(np.float64).eps * (np.sqrt(chain.state_size) * lags + of_logs)
     return log_norms, np.where(lags <= ends, certificate + rounding, 0.0)
 
 

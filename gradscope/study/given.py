@@ -146,7 +146,8 @@ def read_given(settings: Settings, rng: np.random.Generator) -> Given:
         raise SettingError(
             f"{settings.weights} now has {subject.title} as {settled.cell} of "
             f"{subject.hidden_size} units, but the settings say {settings.cell} of "
-            f"{settings.hidden}; it was written anew: analyze it anew"
+            f"{settings.hidden}; if it was written anew, analyze it anew; in Python, let "
+            "settings_of_weights ask the file"
         )
     stack = _stack(found, subject, settings)
     require_memory(settings, subject.input_size, 0, 0)

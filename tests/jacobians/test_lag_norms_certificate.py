@@ -103,6 +103,19 @@ def test_the_certificate_is_within_the_tolerance_and_the_error_within_the_certif
     assert (check.deviations <= 2.0 * profile.certificate[check.lags - 1] + 1e-12).all()
 
 
+def test_a_logarithm_far_from_zero_costs_digits_and_the_certificate_counts_them() -> None:
+    # Of σ = e^±23,000 a double has its logarithm to 4e-12, whatever the product was known to.
+    rng = np.random.default_rng(3)
+    for scale in (1e-100, 1e100):
+        chain = ElmanChain(np.ones((100, 1, 4)), scale * rng.standard_normal((4, 4)))
+
+        profile = lag_norms(chain)
+        check = verify_lag_norms(chain, profile, count=20)
+
+        assert 4e-12 < profile.certificate[-1, 0] < 4e-11
+        assert (check.deviations <= profile.certificate[check.lags - 1]).all()
+
+
 def test_a_wider_tolerance_is_used_up() -> None:
     # A certificate that bounded everything by far would make the answer slow, not better.
     rng = np.random.default_rng(2)
