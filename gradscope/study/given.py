@@ -163,7 +163,7 @@ def _stack(
     found: FoundNetwork, subject: RecurrentLayer, settings: Settings
 ) -> tuple[tuple[tuple[RecurrentLayer, Cell], ...], ...]:
     """Return the layers of the subject's stack with their cells, depth by depth."""
-    members = [each for each in found.layers if each.name == subject.name]
+    members = [each for each in found.layers if each.stack == subject.stack]
     depths = sorted({each.layer for each in members})
     if depths != list(range(len(depths))):
         raise WeightsError(
@@ -238,7 +238,7 @@ def _readout(settings: Settings, found: FoundNetwork, subject: RecurrentLayer) -
             f"--readout {shown(settings.readout)} is no linear layer that fits a state in "
             f"{settings.weights}; {f'there are {names}' if names else 'leave it out'}"
         )
-    beside = [each for each in found.layers if each.name == subject.name]
+    beside = [each for each in found.layers if each.stack == subject.stack]
     above = any(each.layer > subject.layer for each in beside)
     both = any(each.direction is Direction.BACKWARD for each in beside)
     if above or both or named[0].output_weights.shape[1] != subject.hidden_size:

@@ -28,6 +28,20 @@ CLASSES: Mapping[str, LayerKind] = MappingProxyType(
         "LSTMCell": LayerKind.LSTM,
     }
 )
+PASSING = (
+    "InputLayer",
+    "Dropout",
+    "SpatialDropout1D",
+    "GaussianDropout",
+    "GaussianNoise",
+    "AlphaDropout",
+    "Identity",
+)
+"""Layers that hand on what they are given when a model is used."""
+
+MOST_INBOUND = 10_000
+"""Parts of one layer's inputs that are looked at."""
+
 UNLIKE = ("CuDNN", "Peephole", "ConvLSTM")
 """Classes whose name or arrays are like a recurrent layer's, and whose equations are not."""
 
@@ -61,6 +75,64 @@ def said_of_layers(config: Any) -> tuple[SaidOfLayer, ...]:
         ``{"class_name": …, "config": {…}}`` or nothing; whatever does not look so is passed over.
     """
     return tuple(_walk(config, "", 0, backwards=False))
+
+
+def feeding_layers(config: Any) -> dict[str, str]:
+    """Return, by name, the recurrent layer whose sequence each recurrent layer is fed.
+
+    Followed are Sequential models and functional ones, through layers that change nothing when the
+    model is used. Of two layers that one feeds, the first counts; one that reads from the end
+    feeds none, and is fed by none.
+
+    Parameters
+    ----------
+    config : parsed JSON
+        As ``said_of_layers`` takes it.
+    """
+    class_name, values = _class_and_values(config)
+    nodes = values.get(CONTAINER)
+    nodes = [each for each in nodes if isinstance(each, dict)] if isinstance(nodes, list) else []
+    known = {_name(node): node for node in nodes}
+    if class_name == "Sequential":
+        sources = dict(zip(list(known)[1:], known, strict=False))
+    else:
+        sources = {name: each for name in known if (each := _only_input(known[name], known))}
+    found: dict[str, str] = {}
+    for name, node in known.items():
+        source = sources.get(name, "")
+        while _class_and_values(known.get(source))[0] in PASSING:
+            source = sources.get(source, "")
+        sequences = _reads_forward(known.get(source)).get("return_sequences") is True
+        if sequences and _reads_forward(node) and source not in found.values():
+            found[name] = source
+    return found
+
+
+def _reads_forward(node: Any) -> Mapping[str, Any]:
+    """Return the settings of a recurrent layer that reads from the start; nothing for another."""
+    class_name, values = _class_and_values(node)
+    plain = class_name in CLASSES and values.get("go_backwards", False) is False
+    return values if plain else {}
+
+
+def _only_input(node: Any, known: Mapping[str, Any]) -> str | None:
+    """Return the name of the one layer whose output a layer of a functional model takes."""
+    found, nodes = set(), [node.get("inbound_nodes")]
+    for _ in range(MOST_INBOUND):
+        if not nodes:
+            break
+        each = nodes.pop()
+        if isinstance(each, str) and each in known:
+            found.add(each)
+        elif isinstance(each, list):
+            nodes += each
+        elif isinstance(each, dict):
+            nodes += each.values()
+    return found.pop() if len(found) == 1 and not nodes else None
+
+
+def _name(node: Any) -> str:
+    return str(_class_and_values(node)[1].get("name"))
 
 
 def _walk(node: Any, place: str, depth: int, *, backwards: bool) -> Iterator[SaidOfLayer]:

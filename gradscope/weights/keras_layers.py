@@ -6,7 +6,7 @@ the input's and the state's. Source: Keras 3, ``layers/rnn/gru.py`` and ``lstm.p
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -16,7 +16,12 @@ from gradscope.arrays import FloatArray
 from gradscope.data.columns import shown
 from gradscope.errors import WeightsError
 from gradscope.weights.contents import WeightFile
-from gradscope.weights.keras_config import UNLIKE, SaidOfLayer, said_of_layers
+from gradscope.weights.keras_config import (
+    UNLIKE,
+    SaidOfLayer,
+    feeding_layers,
+    said_of_layers,
+)
 from gradscope.weights.layers import (
     KIND_OF_GATES,
     Direction,
@@ -68,11 +73,13 @@ def keras_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
     WeightsError
         If a layer is of a class whose equations are others than those of its name.
     """
-    said = said_of_layers(file.about.get("config"))
+    config = file.about.get("config")
+    said, fed = said_of_layers(config), feeding_layers(config)
     cells = [(_said_of(cell, said), cell) for cell in _cells(file)]
     for each, cell in sorted(cells, key=lambda pair: _order(pair[0], said)):
         if each is None or each.kind is cell.kind:
-            yield _layer(cell, each, _depth(each, said))
+            layer = _layer(cell, each, _depth(each, said))
+            yield replace(layer, **_place(layer.name, fed)) if _alone(each) else layer
         elif any(word in each.class_name for word in UNLIKE):
             raise WeightsError(
                 f"{shown(cell.name)} is a {each.class_name}, whose equations are not "
@@ -89,6 +96,19 @@ def _depth(cell: SaidOfLayer | None, everything: tuple[SaidOfLayer, ...]) -> int
     if cell is None or len(cell.names) == 1:
         return 0
     return [each for each in everything if each.names[0] == cell.names[0]].index(cell)
+
+
+def _alone(cell: SaidOfLayer | None) -> bool:
+    """Whether a cell is a layer of its own, read from the start: one that a stack is made of."""
+    return cell is not None and len(cell.names) == 1 and not cell.go_backwards
+
+
+def _place(name: str, fed: Mapping[str, str]) -> dict[str, Any]:
+    """Return how many layers feed a layer, one through the other, and the lowest of them."""
+    depth, lowest = 0, name
+    while lowest in fed:
+        depth, lowest = depth + 1, fed[lowest]
+    return {"layer": depth, "below": lowest if depth or name in fed.values() else ""}
 
 
 def _cells(file: WeightFile) -> Iterator[_Cell]:

@@ -72,7 +72,7 @@ class RecurrentLayer:
     name : str
         Its name in the file, ``encoder.rnn``.
     layer : int
-        Its place in a stack of that name, from 0 at the input.
+        Its place in its stack, from 0 at the input.
     direction : Direction
         Backward: it reads the sequence from its end.
     input_weights : (G·H,D) array
@@ -89,6 +89,8 @@ class RecurrentLayer:
         α of (1 − α) h + α φ(…): 1 where there is none, None where the file does not say.
     state : StateKind
         What W multiplies: φ(a), or a in ``W φ(a)`` of a rate network.
+    below : str
+        Name of the lowest layer of its stack, where the layers have names of their own; else empty.
 
     Raises
     ------
@@ -109,6 +111,7 @@ class RecurrentLayer:
     reset_after: bool | None = None
     leak: float | None = 1.0
     state: StateKind = StateKind.POST
+    below: str = ""
 
     def __post_init__(self) -> None:
         rows = len(self.gates) * self.hidden_size
@@ -149,6 +152,11 @@ class RecurrentLayer:
     def hidden_size(self) -> int:
         """H."""
         return int(self.recurrent_weights.shape[-1])
+
+    @property
+    def stack(self) -> str:
+        """What the layers of one stack have in common."""
+        return self.below or self.name
 
     @property
     def title(self) -> str:

@@ -19,6 +19,7 @@ from gradscope.study.config import Settings
 from gradscope.study.given import Given, settings_of_weights
 from gradscope.study.study import analyze, given_of
 from gradscope.weights.cells import cell_of
+from tests.present import present
 
 pytest.importorskip("h5py", reason="Keras files are HDF5")
 FLOAT32 = 1e-6
@@ -146,3 +147,40 @@ def test_gates_in_another_order_fail(keras: Any, name: str, tmp_path: Path) -> N
 
     assert [row.passed for row in ours_wrong] == [True, False]
     assert [row.passed for row in theirs_wrong] == [False, False]
+
+
+@pytest.mark.parametrize("functional", [False, True])
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_layers_of_a_model_that_feed_one_another_are_one_stack(
+    keras: Any, functional: bool, suffix: str, tmp_path: Path
+) -> None:
+    keras.utils.set_random_seed(3)
+    made = [
+        keras.layers.GRU(6, return_sequences=True, name="low"),
+        keras.layers.Dropout(0.5),
+        keras.layers.LSTM(5, return_sequences=True, name="middle"),
+        keras.layers.SimpleRNN(4, return_sequences=True, name="top"),
+    ]
+    first = keras.Input((None, 3))
+    model = keras.Sequential([first, *made, keras.layers.Dense(1)])
+    if functional:
+        outputs = first
+        for layer in made:
+            outputs = layer(outputs)
+        model = keras.Model(first, keras.layers.Dense(1)(outputs))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.save(tmp_path / f"net{suffix}")
+    np.save(tmp_path / "x.npy", INPUTS)
+    values = {"weights": str(tmp_path / f"net{suffix}"), "data": str(tmp_path / "x.npy")}
+
+    analysis = analyze(settings_of_weights(values))
+
+    outputs = keras.ops.convert_to_tensor(INPUTS.swapaxes(0, 1))
+    for layer in made:
+        outputs = layer(outputs)
+    expected = keras.ops.convert_to_numpy(outputs).swapaxes(0, 1)
+    np.testing.assert_allclose(analysis.trajectory.hidden[1:], expected, rtol=0, atol=1e-5)
+    network = present(analysis.network)
+    assert [each.layer.title for each in network.layers] == ["low[0]", "middle[1]", "top[2]"]
+    assert all(each.verdict is not None for each in network.layers[:2])
