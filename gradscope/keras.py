@@ -15,12 +15,10 @@ import keras
 import numpy as np
 
 from gradscope.arrays import FloatArray
-from gradscope.learning.differences import relative_deviation
-from gradscope.model.trajectory import Trajectory
 from gradscope.names import ActivationName, CellName, StateName
 from gradscope.study.check import CheckRow
 from gradscope.study.given import Given
-from gradscope.study.parity import jacobian_row
+from gradscope.study.parity import jacobian_row, steps_row
 from gradscope.weights.cells import Settled
 from gradscope.weights.keras_layers import GATE_ORDER
 from gradscope.weights.layers import RecurrentLayer
@@ -59,27 +57,18 @@ def parity_rows(given: Given) -> tuple[CheckRow, ...]:
     tuple of CheckRow
         With the worst deviation of each, relative to the largest number.
     """
-    course = given.courses[given.subject.title]
     layer = _layer(given.subject, given.settled)
     name = LAYERS[given.settled.cell]
-    states = CheckRow(
-        f"{course.n_steps} steps of {given.subject.title}",
-        f"keras.layers.{name}Cell",
-        relative_deviation(course.states[1:], _states(layer.cell, course)),
-        TOLERANCE,
-    )
+    states = steps_row(given, f"keras.layers.{name}Cell", partial(_states, layer.cell), TOLERANCE)
     if cannot_differentiate():
         return (states,)
     against = f"{name}Cell on {keras.config.backend()}"
     return states, jacobian_row(given, against, partial(_jacobian, layer.cell), TOLERANCE)
 
 
-def _states(cell: Any, course: Trajectory) -> FloatArray:
-    """Return s_1 … s_T (T,B,S), each from the one before as it is with us."""
-    before = course.states[:-1]
-    inputs = course.inputs.reshape(-1, course.inputs.shape[2])
-    after = _step(cell, _tensor(cell, inputs), _tensor(cell, before.reshape(-1, before.shape[2])))
-    return _array(after).reshape(before.shape)
+def _states(cell: Any, inputs: FloatArray, before: FloatArray) -> FloatArray:
+    """Return s_t (N,S) from x_t (N,D) and s_{t−1} (N,S)."""
+    return _array(_step(cell, _tensor(cell, inputs), _tensor(cell, before)))
 
 
 def _jacobian(cell: Any, inputs: FloatArray, before: FloatArray) -> FloatArray:

@@ -24,7 +24,8 @@ from gradscope.names import (
     StateName,
     TaskName,
 )
-from gradscope.study.config import Settings, flag
+from gradscope.study.config import Settings
+from gradscope.study.setting_values import flag
 
 HELP = (
     "See how gradient travels through time in a recurrent network: whether, how fast, "

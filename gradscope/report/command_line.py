@@ -4,7 +4,8 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
-from gradscope.study.config import Settings, flag
+from gradscope.study.config import Settings
+from gradscope.study.setting_values import flag
 
 SAID_OF_WEIGHTS = ("activation", "leak", "state")
 """What a file of weights may leave open, and a command must say even where it is the default."""

@@ -13,6 +13,7 @@ from gradscope.diagnosis.growth import terms_of
 from gradscope.report.cell_words import CAUSE_LABELS, has_textbook_bound
 from gradscope.report.closer_rows import middle
 from gradscope.report.figures_style import (
+    BACKING,
     BLUE,
     GREEN,
     GREY,
@@ -146,7 +147,7 @@ def _mark_lags(axes: "Axes", analysis: Analysis) -> None:
             va="top",
             size=TICK_SIZE * text_scale(axes),
             color=INK,
-            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5},
+            bbox=dict(BACKING),
         )
     if axes.get_ylim()[0] < np.log10(threshold):
         axes.annotate(

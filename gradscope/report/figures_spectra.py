@@ -12,6 +12,7 @@ from gradscope.arrays import BoolArray, FloatArray
 from gradscope.report.closer_rows import median_map
 from gradscope.report.figures_panels import say
 from gradscope.report.figures_style import (
+    BACKING,
     BLUE,
     GREEN,
     GREY,
@@ -124,7 +125,7 @@ def _mark_truncation(axes: "Axes", length: int | None, analysis: Analysis) -> No
         va="top",
         size=TICK_SIZE * text_scale(axes),
         color=INK,
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5},
+        bbox=dict(BACKING),
     )
 
 
@@ -249,6 +250,7 @@ def theory_panel(axes: "Axes", analysis: Analysis) -> None:
             markersize=8,
             color=BLUE,
             markerfacecolor=face,
+            zorder=4,
         )
         axes.annotate(
             THEORY_WORDS[each.name] + ("" if each.applies else " (does not apply)"),
@@ -258,6 +260,7 @@ def theory_panel(axes: "Axes", analysis: Analysis) -> None:
             textcoords="offset points",
             size=TICK_SIZE * text_scale(axes),
             color=INK,
+            bbox=dict(BACKING),
         )
     if growth.rate is not None:
         axes.axvline(growth.rate, color=INK, linewidth=2.0, label="measured")

@@ -32,6 +32,11 @@ TITLE_SIZE, TEXT_SIZE, LABEL_SIZE, TICK_SIZE = 16, 12, 12, 10.5
 TITLE_CHARACTERS, LONGEST_TITLE, LONGEST_SUBTITLE = 92, 125, 130
 """What fits on one line of a slide: at full size, at the smallest size, below the title."""
 
+BACKING: Mapping[str, Any] = MappingProxyType(
+    {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
+)
+"""Behind a text that stands on lines."""
+
 
 def new_page(title: str, subtitle: str, size: tuple[float, float] = SLIDE) -> "Figure":
     """Return an empty figure with the answer in words at its top, on one line."""

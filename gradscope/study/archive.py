@@ -20,10 +20,11 @@ from gradscope.data.sequences import Baseline, Batch, Facts, Targets
 from gradscope.errors import ArchiveError, SettingError, ShapeError
 from gradscope.model.cells import WEIGHT_NAMES, Cell
 from gradscope.names import ErrorName
-from gradscope.study.config import NETWORK_SETTINGS, Settings, flag
+from gradscope.study.config import NETWORK_SETTINGS, Settings
 from gradscope.study.examine import Sight
 from gradscope.study.network import restore_network
 from gradscope.study.results import Analysis
+from gradscope.study.setting_values import flag
 
 NEEDED = (
     *WEIGHT_NAMES,

@@ -24,10 +24,11 @@ from gradscope.model.cells import Cell
 from gradscope.model.stack import Layer, unroll_stack
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import ErrorName
-from gradscope.study.config import Settings, flag
+from gradscope.study.config import Settings
 from gradscope.study.examine import Sight, first_overflow, thresholds
 from gradscope.study.memory import require_memory
 from gradscope.study.results import GivenLayer, GivenNetwork
+from gradscope.study.setting_values import flag
 from gradscope.weights.cells import Answers, Settled, cell_of, choose_layer, settle
 from gradscope.weights.layers import Direction, FoundNetwork, Readout, RecurrentLayer
 from gradscope.weights.load import load_weights

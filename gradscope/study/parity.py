@@ -1,8 +1,9 @@
-"""Some Jacobians of a network from a file, held against those of the framework that wrote it.
+"""The steps of a network from a file, held against those of the framework that wrote it.
 
-J_t = ∂s_t/∂s_{t−1} of the studied layer over its whole state, (h, c) for an LSTM, at a few steps
-of a few sequences, both spread evenly. How a framework comes to its own is for the framework's
-file to say.
+Of the studied layer over its whole state, (h, c) for an LSTM: every state s_t from the s_{t−1} that
+is ours, since a chaotic network makes of any rounding another course; and J_t = ∂s_t/∂s_{t−1} at a
+few steps of a few sequences, both spread evenly. How a framework comes to its own is for the
+framework's file to say.
 """
 
 from collections.abc import Callable
@@ -17,6 +18,41 @@ from gradscope.study.given import Given
 
 MOST_JACOBIANS = 8
 """Enough to meet the first step, the last, and some between."""
+
+
+def steps_row(
+    given: Given,
+    against: str,
+    theirs: Callable[[FloatArray, FloatArray], FloatArray],
+    tolerance: float,
+) -> CheckRow:
+    """Compare every step of the studied layer, each from our state, with another way to them.
+
+    Parameters
+    ----------
+    given : Given
+        The network and its course.
+    against : str
+        What the other way is called.
+    theirs : callable
+        Takes x_t (N,D) and s_{t−1} (N,S) to s_t (N,S).
+    tolerance : float
+        The largest deviation that passes.
+
+    Returns
+    -------
+    CheckRow
+        With the worst deviation, relative to the largest state.
+    """
+    course = given.courses[given.subject.title]
+    inputs, before = (
+        each.reshape(-1, each.shape[2]) for each in (course.inputs, course.states[:-1])
+    )
+    ours = course.states[1:]
+    deviation = relative_deviation(ours, theirs(inputs, before).reshape(ours.shape))
+    return CheckRow(
+        f"{course.n_steps} steps of {given.subject.title}", against, deviation, tolerance
+    )
 
 
 def jacobian_row(

@@ -25,12 +25,13 @@ from gradscope.model.trajectory import unroll
 from gradscope.names import ActivationName, CellName, InitializerName, StageName
 from gradscope.study.archive import SavedRun, load_run
 from gradscope.study.closer import Progress, look_closer
-from gradscope.study.config import NETWORK_SETTINGS, SEQUENCE_SETTINGS, Settings, flag
+from gradscope.study.config import NETWORK_SETTINGS, SEQUENCE_SETTINGS, Settings
 from gradscope.study.examine import Sight, examine
 from gradscope.study.grid import Grid
 from gradscope.study.memory import STATES_AT_ONCE, require_memory
 from gradscope.study.network import draw_network
 from gradscope.study.results import Analysis, Comparison, GivenNetwork
+from gradscope.study.setting_values import flag
 
 if TYPE_CHECKING:
     from gradscope.study.given import Given

@@ -15,11 +15,10 @@ import torch
 
 from gradscope.arrays import FloatArray
 from gradscope.learning.differences import relative_deviation
-from gradscope.model.trajectory import Trajectory
 from gradscope.names import ActivationName, CellName, StateName
 from gradscope.study.check import CheckRow
 from gradscope.study.given import Given, run_stack
-from gradscope.study.parity import jacobian_row
+from gradscope.study.parity import jacobian_row, steps_row
 from gradscope.weights.cells import Settled
 from gradscope.weights.layers import Direction, RecurrentLayer
 
@@ -53,15 +52,10 @@ def parity_rows(given: Given) -> tuple[CheckRow, ...]:
     tuple of CheckRow
         With the worst deviation of each, relative to the largest number.
     """
-    course = given.courses[given.subject.title]
     cell = _cell(given.subject, given.settled)
+    name = f"torch.nn.{CELLS[given.settled.cell]}Cell"
     return (
-        CheckRow(
-            f"{course.n_steps} steps of {given.subject.title}",
-            f"torch.nn.{CELLS[given.settled.cell]}Cell",
-            relative_deviation(course.states[1:], _states(cell, course)),
-            TOLERANCE,
-        ),
+        steps_row(given, name, partial(_states, cell), TOLERANCE),
         jacobian_row(given, "torch.func.jacrev", partial(_jacobian, cell), TOLERANCE),
         _stack_row(given),
     )
@@ -119,12 +113,9 @@ def _step(cell: Any, inputs: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
     return after
 
 
-def _states(cell: Any, course: Trajectory) -> FloatArray:
-    """Return s_1 … s_T (T,B,S), each from the one before as it is with us."""
-    before = course.states[:-1]
-    inputs = course.inputs.reshape(-1, course.inputs.shape[2])
-    after = _step(cell, _tensor(inputs), _tensor(before.reshape(-1, before.shape[2])))
-    found: FloatArray = after.numpy().reshape(before.shape)
+def _states(cell: Any, inputs: FloatArray, before: FloatArray) -> FloatArray:
+    """Return s_t (N,S) from x_t (N,D) and s_{t−1} (N,S)."""
+    found: FloatArray = _step(cell, _tensor(inputs), _tensor(before)).numpy()
     return found
 
 

@@ -13,14 +13,13 @@ from gradscope.errors import SettingError
 from gradscope.names import ActivationName, InitializerName, OptimizerName, TaskName
 from gradscope.report.provenance import settings_to_toml
 from gradscope.study.config import (
-    LIMITS,
     NETWORK_SETTINGS,
     SEQUENCE_SETTINGS,
     Settings,
     check_names,
-    flag,
     setting_names,
 )
+from gradscope.study.setting_values import LIMITS, flag
 
 ANYTHING = st.one_of(
     st.none(),
