@@ -4,22 +4,15 @@
 is given (``reading``), with their initial states and the weights as they stand, to
 ``study.watching``, which replays them with our cells: nothing is kept of PyTorch's graph, nothing
 is drawn from its random numbers, and no gradient is asked of it. Whose turn it is, and when a
-training step begins, is said by ``study.watch_steps``.
-
-A Cell is called step by step. Its sequence goes on as long as the state it is given is the state it
-returned: the same memory, or the same numbers in the sequences looked at. It ends where that is not
-so, and where the next training step begins (a state carried on detached, as truncated
-backpropagation does, starts a new sequence from there). Source: PyTorch 2.13,
-``torch.nn.modules.rnn``; ``Module.register_forward_hook``,
-``Tensor.register_post_accumulate_grad_hook``.
+training step begins, is said by ``study.watch_steps``; the steps of a Cell are put together to
+sequences by ``cell_courses``. Source: PyTorch 2.13, ``torch.nn.modules.rnn``;
+``Module.register_forward_hook``, ``Tensor.register_post_accumulate_grad_hook``.
 """
 
 import threading
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from math import hypot, inf, isfinite
+from math import hypot, isfinite
 from typing import Any, Self
 
 import numpy as np
@@ -32,13 +25,11 @@ from gradscope.errors import SettingError
 from gradscope.report.watch_log import Log, WatchLog
 from gradscope.report.watch_page import watch_report
 from gradscope.study.watch_journal import Journal, NonFinite, Purse, Quantity, Refusal
-from gradscope.study.watch_steps import CellSteps, Limits, Steps, clock
+from gradscope.study.watch_steps import Limits, Steps, clock
+from gradscope.torch.cell_courses import CellCourses
 from gradscope.torch.reading import (
     CELLS,
     Call,
-    activation_of,
-    cell_step,
-    cell_weights,
     is_compiled,
     kind_of,
     layer_sample,
@@ -134,27 +125,6 @@ class _Hook:
         return _stand_in, ()
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class _Course:
-    """Where a Cell's sequence is: steps so far, the state returned last, and what is kept of it."""
-
-    n_steps: int = 0
-    returned: tuple[Tensor, ...] = ()
-    kept: CellSteps | None = None
-    n_kept: int = 1
-
-    def goes_on(self, given: tuple[Tensor, ...]) -> bool:
-        """Whether a state given is the one returned last."""
-        pairs = list(zip(given, self.returned, strict=False))
-        if not pairs or any(now.shape != last.shape for now, last in pairs):
-            return False
-        if all(now.data_ptr() == last.data_ptr() for now, last in pairs):
-            return True
-        rows = slice(self.n_kept if given[0].ndim == 2 else None)
-        same = (torch.equal(now[rows], last[rows].to(now.dtype)) for now, last in pairs)
-        return all(same)
-
-
 class Watch:
     """A watch over a model, made by ``watch``; ``journal`` holds what it has seen."""
 
@@ -169,7 +139,7 @@ class Watch:
         self._steps, self._log, self._scaler = steps, log, scaler
         self._lock = threading.RLock()
         self._left_alone: set[str] = set()
-        self._courses: dict[str, _Course] = {}
+        self._courses = CellCourses(steps)
         self._norms: dict[str, Tensor] = {}
         self._unread: list[Callable[[], None]] = []
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
@@ -188,7 +158,7 @@ class Watch:
         while self._handles:
             self._handles.pop().remove()
         self._guarded("the end", self._end_step)
-        self._courses, self._scaler = {}, None
+        self._scaler = None
         self._log.write(self.report())
 
     def __enter__(self) -> Self:
@@ -268,7 +238,7 @@ class Watch:
                 act()
             except Exception as error:  # noqa: BLE001 (whatever it is, the training goes on)
                 self._left_alone.add(name)
-                self._courses.pop(name, None)
+                self._courses.forget(name)
                 self.journal.fail(name, error)
 
     def _on_gradient(self, name: str, parameter: Tensor) -> None:
@@ -287,8 +257,8 @@ class Watch:
         self._norms[name] = norm
 
     def _end_step(self) -> None:
-        for name in tuple(self._courses):
-            self._guarded(name, partial(self._finish, name))
+        for name in self._courses.names():
+            self._guarded(name, partial(self._courses.finish, name))
         if self._norms:
             self._unread.append(partial(self._read_norms, self._steps.now, self._norms))
         # Reading makes a GPU wait; a CPU has the numbers already.
@@ -329,56 +299,13 @@ class Watch:
             steps.examine(name, layer_sample(titles, steps.now, call, count), started)
 
     def _saw_cell(self, name: str, call: Call) -> None:
-        steps, course = self._steps, self._courses.get(name)
-        goes_on = course is not None and course.goes_on(call.states)
-        if course is not None and not goes_on:
-            if self._is_replaced(course, call):
-                self._left_alone.add(name)
-                del self._courses[name]
-                self.journal.refuse(name, Refusal.STATE_REPLACED)
-                return
-            self._finish(name)
-        if not goes_on or steps.backward_seen:
-            steps.begin(name, graded=call.graded, end_last=self._end_step)
-        course = self._courses.get(name) or self._start(name, call)
-        if course.kept is not None:
-            course.kept.steps.append(cell_step(call, course.n_kept))
-        returned = call.output if isinstance(call.output, tuple) else (call.output,)
-        here, size = course.n_steps + 1, torch.linalg.vector_norm(returned[0].detach(), ord=inf)
-        self._unread.append(
-            partial(self._read_sizes, name, steps.now, np.array([here]), size[None])
-        )
-        last = tuple(each.detach() for each in returned)
-        self._courses[name] = _Course(here, last, course.kept, course.n_kept)
-
-    def _is_replaced(self, course: _Course, call: Call) -> bool:
-        """Whether a sequence broke off after one step, and not to start again from zeros."""
-        if course.n_steps > 1 or course.kept is None or self._steps.backward_seen:
-            return False
-        return any(bool(state.any()) for state in call.states)
-
-    def _start(self, name: str, call: Call) -> _Course:
-        """Begin a Cell's sequence; keep its steps where it is due."""
-        steps, module = self._steps, call.module
-        guess = steps.guess(kind_of(module), module.hidden_size, steps.limits.max_lag)
-        count = steps.due(name, guess, n_sequences(call))
-        if not count:
-            return _Course()
-        kept = CellSteps(
-            title=name,
-            step=steps.now,
-            kind=kind_of(module),
-            activation=activation_of(module),
-            weights=cell_weights(module),
-            steps=deque(maxlen=steps.limits.max_lag),
-        )
-        return _Course(kept=kept, n_kept=count)
-
-    def _finish(self, name: str) -> None:
-        """End a Cell's sequence, and look at what was kept of it."""
-        course = self._courses.pop(name)
-        if course.kept is not None:
-            self._steps.examine(name, course.kept.sample(), clock())
+        seen = self._courses.follow(name, call, self._end_step)
+        if seen is None:
+            self._left_alone.add(name)
+            return
+        time_step, size = seen
+        read = partial(self._read_sizes, name, self._steps.now, np.array([time_step]), size[None])
+        self._unread.append(read)
 
 
 def _titles(name: str, module: Any) -> tuple[str, ...]:
