@@ -16,11 +16,15 @@ def main() -> None:
     if sys.argv[1:] == ["--version"] and sys.stdout is not None and _show_version():
         sys.exit(0)
     gc.set_threshold(OBJECTS_BEFORE_A_SEARCH)
+    from gradscope.cli.interrupts import let_imports_finish
+
+    let_imports_finish()
     try:
         from gradscope.cli.app import run
+
+        code = run(sys.argv[1:])
     except KeyboardInterrupt:
-        sys.exit(EXIT_INTERRUPTED)
-    code = run(sys.argv[1:])
+        code = EXIT_INTERRUPTED
     # What is left goes with the process; nothing need be searched for first.
     gc.freeze()
     sys.exit(code)

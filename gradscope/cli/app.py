@@ -6,9 +6,10 @@ import sys
 import traceback
 from collections.abc import Iterable, Sequence
 from importlib import import_module
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 import gradscope
@@ -50,10 +51,22 @@ COMMANDS = {
 """Every command, in the order of the help page, and the module it lives in."""
 
 
+class _Commands(TyperGroup):
+    """The commands together; Typer on its own ends at Ctrl-C without a word."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; an interrupt is told like every other end."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise typer.Abort from error
+
+
 def build_app(commands: Iterable[str] = tuple(COMMANDS)) -> typer.Typer:
     """Return the application with these commands; others are not even loaded."""
     app = typer.Typer(
         name="gradscope",
+        cls=_Commands,
         help=HELP,
         epilog=LAYERS_HELP,
         add_completion=False,

@@ -4,8 +4,10 @@ Python is asked to report its imports, so that a test knows how far a command ha
 """
 
 import json
+import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 
 SIZES = ("--hidden", "8", "--steps", "20", "--sequences", "2")
 ENDLESS = (*SIZES, "--updates", "1000000")
+TOP = Path(__file__).parents[2]
 READY = "gradscope.study.study"
 """The import after which a command begins to compute."""
 
@@ -105,5 +108,33 @@ def test_an_interrupt_at_any_moment_is_exit_code_130_without_a_traceback(
     done = Interrupted(arguments, environment, tmp_path, word=word)
 
     assert done.code == 130
+    assert any("interrupted" in line for line in done.notes)
     assert not any("Traceback" in line or "Exception" in line for line in done.notes)
     assert not list(tmp_path.glob(".*"))
+
+
+def test_an_interrupt_within_an_import_is_heard_after_it(tmp_path: Path) -> None:
+    # What dataclasses do: Python marks an interrupt within as unhandled, and ends by the signal.
+    interrupted = "import os, signal\nexec('os.kill(os.getpid(), signal.SIGINT)')\nwhole = True\n"
+    (tmp_path / "imported.py").write_text(interrupted)
+    script = (
+        "from gradscope.cli.interrupts import let_imports_finish\n"
+        "import time\n"
+        "let_imports_finish()\n"
+        "try:\n"
+        "    import imported\n"
+        "    time.sleep(60)\n"
+        "except KeyboardInterrupt:\n"
+        "    print('whole' if imported.whole else 'half')\n"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(TOP), str(tmp_path)])},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "whole\n", "")
