@@ -65,12 +65,11 @@ class CellChain:
 
     def pull_back(self, rows: FloatArray, step: int) -> FloatArray:
         """Rows · J_t, through the factors of all sequences at once."""
-        local = np.empty((*rows.shape[:2], self.tangent.local_size))
-        return self.tangent.back(rows, _at(step), local)
+        return self.tangent.pull(rows, _at(step))
 
     def push_forward(self, vectors: FloatArray, step: int) -> FloatArray:
         """J_t v, through the factors of all sequences at once."""
-        return self.tangent.forward(vectors, _at(step))
+        return self.tangent.push(vectors, _at(step))
 
     def carry_back(
         self, rows: FloatArray | None, steps: IntArray, sequences: IntArray, out: FloatArray
@@ -78,10 +77,9 @@ class CellChain:
         """Rows · J_t · 2**−e over steps in a row, e from the bound on all steps of the course."""
         if rows is None:
             rows = np.broadcast_to(np.eye(self.state_size), out.shape[1:])
-        local = np.empty((*rows.shape[:2], self.tangent.local_size))
         scale = np.ldexp(1.0, -self._exponent)
         for index, step in enumerate(steps):
-            carried = self.tangent.back(rows, (step - 1, sequences, None), local)
+            carried = self.tangent.pull(rows, (step - 1, sequences, None))
             rows = np.multiply(carried, scale, out=out[index])
         return np.full(steps.shape, self._exponent, dtype=np.int64)
 

@@ -38,6 +38,9 @@ WEIGHT_NAMES = (
 )
 """The weights that every cell has; ``U x``, ``W h`` and ``b`` of a gated cell block above block."""
 
+MANY_ROWS = 32
+"""Rows a sequence from which it pays to sum the blocks of W into one matrix before the product."""
+
 Steps = slice | IntArray
 """Several steps, as an index into arrays (T,B,·): ``slice(n)`` for steps 1 … n."""
 
@@ -93,6 +96,16 @@ class Tangent(Protocol):
 
     def forward(self, vectors: FloatArray, at: At) -> FloatArray:
         """Carry vectors (…,S) at s_{t−1} on to s_t: J_t v."""
+        ...
+
+    def pull(self, rows: FloatArray, at: At) -> FloatArray:
+        """Rows (N,r,S) · J_t and no adjoints: where rows are many, through as few GEMMs as the step
+        can be merged to.
+        """
+        ...
+
+    def push(self, vectors: FloatArray, at: At) -> FloatArray:
+        """J_t v for vectors (N,r,S), likewise."""
         ...
 
     def enter(self, errors: FloatArray) -> FloatArray:
@@ -174,6 +187,20 @@ class Cell(Protocol):
         ...
 
 
+class ByFactors:
+    """A tangent that has one way to carry rows, few or many: factor by factor."""
+
+    __slots__ = ()
+
+    def pull(self: Tangent, rows: FloatArray, at: At) -> FloatArray:
+        """Rows · J_t."""
+        return self.back(rows, at, np.empty((*rows.shape[:-1], self.local_size)))
+
+    def push(self: Tangent, vectors: FloatArray, at: At) -> FloatArray:
+        """J_t v."""
+        return self.forward(vectors, at)
+
+
 def as_float_arrays(cell: object, names: tuple[str, ...]) -> None:
     """Turn the named fields of a frozen cell into float64 arrays."""
     for name in names:
@@ -203,6 +230,15 @@ def product(rows: FloatArray, matrix: FloatArray) -> FloatArray:
         return rows @ matrix
     flat = rows.reshape(-1, rows.shape[-1]) @ matrix
     return flat.reshape(*rows.shape[:-1], matrix.shape[1])
+
+
+def merged(gains: FloatArray, weights: FloatArray, out: FloatArray | None = None) -> FloatArray:
+    """Return Σ diag(gains_k) W_k over the blocks of gains (N,kH) and weights (kH,H): (H,N,H), a row
+    of all N after the other, as a small GEMM for each makes them.
+    """
+    hidden = weights.shape[1]
+    by_row = gains.reshape(gains.shape[0], -1, hidden).transpose(2, 0, 1)
+    return np.matmul(by_row, weights.reshape(-1, hidden, hidden).swapaxes(0, 1), out=out)
 
 
 def outer_sum(rows: FloatArray, columns: FloatArray) -> FloatArray:

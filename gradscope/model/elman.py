@@ -25,6 +25,7 @@ from gradscope.model.activations import TANH, Activation
 from gradscope.model.cells import (
     WEIGHT_NAMES,
     At,
+    ByFactors,
     Course,
     Steps,
     as_float_arrays,
@@ -190,7 +191,7 @@ def has_leak(leak: float | FloatArray) -> bool:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class _ElmanTangent(ABC):
+class _ElmanTangent(ByFactors, ABC):
     """What the tangents of both conventions share."""
 
     course: Course

@@ -12,11 +12,14 @@ import numpy as np
 
 from gradscope.arrays import FloatArray
 from gradscope.model.cells import (
+    MANY_ROWS,
     At,
+    ByFactors,
     Course,
     Steps,
     largest,
     log_of,
+    merged,
     outer_sum,
     product,
     spectral_norm,
@@ -87,6 +90,32 @@ class ResetAfterTangent:
         carried += vectors * factors.update[at]
         return carried
 
+    def pull(self, rows: FloatArray, at: At) -> FloatArray:
+        """Rows · J_t."""
+        if rows.shape[-2] < MANY_ROWS:
+            return self.back(rows, at, np.empty((*rows.shape[:-1], self.local_size)))
+        return rows @ self._dense(at)
+
+    def push(self, vectors: FloatArray, at: At) -> FloatArray:
+        """J_t v."""
+        if vectors.shape[-2] < MANY_ROWS:
+            return self.forward(vectors, at)
+        return vectors @ self._dense(at).swapaxes(1, 2)
+
+    def _dense(self, at: At) -> FloatArray:
+        """J_t (N,H,H): the three blocks of W in one, and z on the diagonal."""
+        candidate = self.factors.candidate_gains[at]
+        gains = [
+            candidate * self.reset_gains[at],
+            self.factors.update_gains[at],
+            candidate * self.factors.reset[at],
+        ]
+        rows = merged(np.concatenate(gains, axis=-1)[:, 0], self.recurrent_weights)
+        dense: FloatArray = rows.swapaxes(0, 1)
+        units = np.arange(self.size)
+        dense[:, units, units] += self.factors.update[at][:, 0]
+        return dense
+
     def enter(self, errors: FloatArray) -> FloatArray:
         """The readout sees the state itself."""
         return errors
@@ -131,7 +160,7 @@ class ResetAfterTangent:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class ResetBeforeTangent:
+class ResetBeforeTangent(ByFactors):
     """∂a_n/∂h = W_n (diag(r) + diag(h_{t−1} r′) W_r); ``reset_gains`` is that last diagonal.
 
     Local adjoints stand as (r, z, n).

@@ -22,6 +22,7 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.model.activations import SIGMOID, TANH, Activation
 from gradscope.model.cells import (
+    MANY_ROWS,
     WEIGHT_NAMES,
     At,
     Course,
@@ -29,6 +30,7 @@ from gradscope.model.cells import (
     as_float_arrays,
     largest,
     log_of,
+    merged,
     outer_sum,
     product,
     project_inputs,
@@ -185,6 +187,40 @@ class LstmTangent:
         carried = self._show(to_cell, at)
         carried[..., :size] += fed[..., 3 * size :]
         return carried
+
+    def pull(self, rows: FloatArray, at: At) -> FloatArray:
+        """Rows · J_t; of many rows, (rows_h, adjoint of c_t) meets both blocks in one GEMM."""
+        if rows.shape[-2] < MANY_ROWS:
+            return self.back(rows, at, np.empty((*rows.shape[:-1], self.local_size)))
+        size = self.cell.hidden_size
+        adjoints = rows.copy()
+        adjoints[..., size:] += rows[..., :size] * self.shown[at]
+        carried = np.empty_like(adjoints)
+        np.matmul(adjoints, self._from_hidden(at), out=carried[..., :size])
+        np.multiply(adjoints[..., size:], self.forget[at], out=carried[..., size:])
+        return carried
+
+    def push(self, vectors: FloatArray, at: At) -> FloatArray:
+        """J_t v."""
+        if vectors.shape[-2] < MANY_ROWS:
+            return self.forward(vectors, at)
+        size = self.cell.hidden_size
+        fed = vectors[..., :size] @ self._from_hidden(at).swapaxes(1, 2)
+        carried = self._show(fed[..., size:] + vectors[..., size:] * self.forget[at], at)
+        carried[..., :size] += fed[..., :size]
+        return carried
+
+    def _from_hidden(self, at: At) -> FloatArray:
+        """diag(φ(c_t) o′) W_o above A = ∂c_t/∂h_{t−1}, (N,2H,H)."""
+        size, gains, weights = (
+            self.cell.hidden_size,
+            self.gains[at][:, 0],
+            self.cell.recurrent_weights,
+        )
+        rows = np.empty((2 * size, gains.shape[0], size))
+        merged(gains[:, 3 * size :], weights[3 * size :], out=rows[:size])
+        merged(gains[:, : 3 * size], weights[: 3 * size], out=rows[size:])
+        return rows.swapaxes(0, 1)
 
     def _show(self, to_cell: FloatArray, at: At) -> FloatArray:
         """Return (q ∘ u, u): what a change u of c_t is in (h_t, c_t), the output gate held."""

@@ -238,7 +238,10 @@ class DaskTeam:
         """Return the cells for all worker threads; workers may join and leave."""
         when, threads = self._counted
         if time.monotonic() - when > 1.0:
-            threads = sum(self._client.nthreads().values())
+            try:
+                threads = sum(self._client.nthreads().values())
+            except OSError as error:
+                raise workers_gone(error) from error
             self._counted = (time.monotonic(), threads)
         return each * max(threads, 1)
 
@@ -267,6 +270,14 @@ def _client(distributed: Any, scheduler: str) -> Any:
             "written by: dask scheduler --scheduler-file FILE"
         )
     return distributed.Client(scheduler_file=scheduler, timeout=CONNECTION_PATIENCE)
+
+
+def workers_gone(error: BaseException) -> WorkerError:
+    """Say that the workers, or their scheduler, can be asked no more, and what to do."""
+    return WorkerError(
+        f"the workers are gone or cannot run a cell ({type(error).__name__}: {error}); what ended "
+        "is kept; start them again with the same gradscope and run the same command"
+    )
 
 
 def is_fault_of_cell(error: BaseException) -> bool:

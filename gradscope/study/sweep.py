@@ -21,6 +21,7 @@ from gradscope.study.executors import (
     Team,
     is_fault_of_cell,
     open_team,
+    workers_gone,
 )
 from gradscope.study.grid import ALGORITHM_VERSION, Cell
 from gradscope.study.outcome import Outcome, Status, failure, run_cell
@@ -261,10 +262,7 @@ def _outcome_of(future: Future[Outcome], cell: Cell) -> Outcome:
     if error is not None and is_fault_of_cell(error):
         return failure(cell, f"the workers that it ran on died: {error}")
     if error is not None:
-        raise WorkerError(
-            f"the workers are gone or cannot run a cell ({type(error).__name__}: {error}); what "
-            "ended is kept; start them again with the same gradscope and run the same command"
-        ) from error
+        raise workers_gone(error) from error
     outcome = future.result()
     if outcome.algorithm != ALGORITHM_VERSION:
         raise WorkerError(

@@ -19,7 +19,7 @@ from gradscope.jacobians.scaled_product import verify_lag_norms
 from gradscope.jacobians.shares import gradient_shares
 from gradscope.jacobians.transport import difference_transport, product_transport
 from gradscope.learning.bptt import backpropagate
-from gradscope.model.cells import Cell
+from gradscope.model.cells import MANY_ROWS, Cell
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.lstm import LstmParameters
 from gradscope.model.trajectory import Trajectory, unroll
@@ -42,6 +42,27 @@ def transport(chain: Chain, later: int, earlier: int) -> FloatArray:
     for step in range(later, earlier, -1):
         product = product @ chain.jacobian(step)
     return product
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_many_rows_are_carried_as_each_alone(kind: str) -> None:
+    cell, trajectory, _ = unrolled(kind)
+    chain = chain_of(cell, trajectory)
+    rows = np.random.default_rng(1).normal(size=(4, MANY_ROWS, chain.state_size))
+    few = slice(MANY_ROWS - 1)
+    steps, sequences = np.array([[7, 5, 2, 6], [6, 4, 1, 5]]), np.array([1, 3, 0, 1])
+    carried = np.empty((2, *rows.shape))
+
+    pulled, pushed = chain.pull_back(rows, 3), chain.push_forward(rows, 3)
+    exponents = chain.carry_back(rows, steps, sequences, carried)
+
+    np.testing.assert_allclose(pulled[:, few], chain.pull_back(rows[:, few], 3), atol=1e-14)
+    np.testing.assert_allclose(pushed[:, few], chain.push_forward(rows[:, few], 3), atol=1e-14)
+    for product, (late, early) in enumerate(steps.T):
+        alone = rows[[product] * 4][:, few]
+        wanted = chain.pull_back(chain.pull_back(alone, late), early)[sequences[product]]
+        found = carried[1, product, few] * np.exp2(exponents[:, product].sum())
+        np.testing.assert_allclose(found, wanted, atol=1e-13)
 
 
 @settings(deadline=None, max_examples=40)

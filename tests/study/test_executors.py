@@ -18,6 +18,7 @@ from gradscope.errors import SettingError, WorkerError
 from gradscope.names import ExecutorName
 from gradscope.study import executors
 from gradscope.study.executors import (
+    DaskTeam,
     ProcessTeam,
     SerialExecutor,
     inherited_by_workers,
@@ -241,6 +242,27 @@ def test_a_scheduler_that_dies_ends_the_sweep_and_what_ended_is_kept(
 
     assert kept[-1] >= 10
     assert len(lasting_rows(store)) == kept[-1]
+
+
+@pytest.mark.slow
+def test_a_scheduler_that_is_gone_when_its_workers_are_counted_is_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pytest.importorskip(
+        "distributed", reason="dask is not installed: pip install 'gradscope[dask]'"
+    )
+    team = open_team(ExecutorName.DASK, workers=1)
+    assert isinstance(team, DaskTeam)
+
+    def closed() -> dict[str, int]:
+        raise OSError("ConnectionPool closing.")
+
+    monkeypatch.setattr(team._client, "nthreads", closed)
+    try:
+        with pytest.raises(WorkerError, match=r"workers are gone .*: ConnectionPool closing"):
+            team.in_flight(2)
+    finally:
+        team.close()
 
 
 @pytest.mark.slow
