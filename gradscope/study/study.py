@@ -26,7 +26,7 @@ from gradscope.names import ActivationName, CellName, InitializerName, StageName
 from gradscope.study.archive import SavedRun, load_run
 from gradscope.study.closer import Progress, look_closer
 from gradscope.study.config import NETWORK_SETTINGS, SEQUENCE_SETTINGS, Settings
-from gradscope.study.examine import Sight, examine
+from gradscope.study.examine import Sight, examine, takes_first_step
 from gradscope.study.grid import Grid
 from gradscope.study.memory import STATES_AT_ONCE, require_memory
 from gradscope.study.network import draw_network
@@ -104,7 +104,7 @@ def analyze(
     stage, trajectory = look(subject.first_stage, params, error=error)
     stages = [stage]
     if settings.updates:
-        trained = train_network(params, settings, watch)
+        trained = train_network(params, settings, subject.sight, watch)
         params, history = trained.params, trained.history
         error = held_out_error(params, subject.held_out)
         stage, trajectory = look(StageName.TRAINED, params, error=error)
@@ -246,8 +246,12 @@ def held_out_error(params: Cell, held_out: Batch | None) -> float | None:
     return error if np.isfinite(error) else np.inf
 
 
-def train_network(params: Cell, settings: Settings, watch: Watcher | None = None) -> Trained:
-    """Train as the settings say, on batches of their own random stream."""
+def train_network(
+    params: Cell, settings: Settings, sight: Sight, watch: Watcher | None = None
+) -> Trained:
+    """Train as the settings say, on batches of their own random stream, and only as far as the
+    network can be examined.
+    """
     problem = open_problem(settings)
     rng = Streams.from_seed(settings.seed).training
     rate = settings.learning_rate or DEFAULT_LEARNING_RATE[settings.optimizer]
@@ -258,6 +262,7 @@ def train_network(params: Cell, settings: Settings, watch: Watcher | None = None
         settings.updates,
         limits=Limits(settings.clip_norm, settings.clip_value, settings.truncate),
         watch=watch,
+        fits=partial(takes_first_step, sight=sight),
     )
 
 
