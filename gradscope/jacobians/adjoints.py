@@ -14,7 +14,7 @@ from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.scale import LOG_2, rescaled
 from gradscope.learning.bptt import entering_errors
 from gradscope.learning.losses import step_errors
-from gradscope.model.cells import Cell
+from gradscope.model.cells import Cell, Tangent
 from gradscope.model.trajectory import Trajectory
 
 
@@ -56,7 +56,9 @@ def scaled_adjoints(
     The largest entry of each row is in [½, 1), or 0 where no error reaches the state.
     """
     chain = cell_chain(params, trajectory)
-    entering, scales = _entering(params, trajectory, targets)
+    _, output_slopes = step_errors(trajectory.outputs, targets)
+    tangent = params.linearize(trajectory.course)
+    entering, scales = scaled_entering_errors(params, tangent, output_slopes)
     rows: FloatArray = np.zeros((chain.n_sequences, 1, chain.state_size))
     exponents: IntArray = np.zeros(chain.n_sequences, dtype=np.int64)
     for step in range(chain.n_steps, -1, -1):
@@ -68,17 +70,17 @@ def scaled_adjoints(
         yield step, rows[:, 0], exponents
 
 
-def _entering(
-    params: Cell, trajectory: Trajectory, targets: Targets
+def scaled_entering_errors(
+    params: Cell, tangent: Tangent, output_slopes: FloatArray
 ) -> tuple[FloatArray, IntArray]:
-    """Return the errors (T,B,S) that enter at each step, and the power of two (T,) to multiply each
-    step's by: 0 but where ∂E_t/∂y_t is large, whose product with V could leave the floats.
+    """Return the errors (T,B,S) that enter at each step, and the exponent (T,) of the power of two
+    by which each step's are to be multiplied: 0 but where ∂E_t/∂y_t is large, whose product with V
+    could leave the floats.
     """
-    _, output_slopes = step_errors(trajectory.outputs, targets)
     exponents = np.frexp(np.abs(output_slopes).max(axis=(1, 2), initial=0.0))[1]
     scales = np.maximum(exponents, 0).astype(np.int64)
     scaled = np.ldexp(output_slopes, -scales[:, None, None])
-    return entering_errors(params, params.linearize(trajectory.course), scaled), scales
+    return entering_errors(params, tangent, scaled), scales
 
 
 def _add(
