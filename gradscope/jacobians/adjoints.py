@@ -65,7 +65,9 @@ def scaled_adjoints(
         if step < chain.n_steps:
             rows = chain.pull_back(rows, step + 1)
         if step > 0:
-            rows, exponents = _add(rows, exponents, entering[step - 1][:, None, :], scales[step - 1])
+            rows, exponents = _add(
+                rows, exponents, entering[step - 1][:, None, :], scales[step - 1]
+            )
         rows, exponents = rescaled(rows, exponents)
         yield step, rows[:, 0], exponents
 

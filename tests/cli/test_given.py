@@ -104,6 +104,15 @@ def test_settings_come_from_a_file_or_the_environment_too(run: Run, folder: Path
     assert json.loads(other.stdout)["network"]["layer"] == "rnn[1]"
 
 
+def test_the_network_among_the_arguments_goes_before_that_of_the_environment(run: Run) -> None:
+    done = run("analyze", *ASKED, "--json", env={"GRADSCOPE_WEIGHTS": "cell.npz"})
+    same = run("analyze", *ASKED, "--weights", "net.npz", "--json")
+
+    for each in (done, same):
+        assert each.returncode == 0, each.stderr
+        assert json.loads(each.stdout)["network"]["file"] == "net.npz"
+
+
 def test_map_names_weights_where_a_pair_follows_and_asks_for_the_heat_map_alone(run: Run) -> None:
     said = ("cell.npz", "--data", "x.npy", "--activation", "tanh", "--leak", "0.5")
 
@@ -180,6 +189,13 @@ def test_check_holds_states_and_jacobians_against_pytorch(run: Run) -> None:
         ("analyze cell.npz --activation tanh --map W=h2 --map U=i2h", "did you mean 'h2h'?"),
         ("analyze cell.npz --activation tanh", "holds no recurrent layer"),
         ("analyze net.npz --load run.npz", "choose one network"),
+        (
+            "analyze net.npz --weights cell.npz",
+            "FILE is net.npz and --weights is cell.npz, but one network is studied; leave "
+            "--weights out",
+        ),
+        ("spectrum --weights cell.npz net.npz", "leave --weights out"),
+        ("check net.npz --weights cell.npz", "leave --weights out"),
         ("analyze --layer 0", "--layer is for a network from a file"),
         ("spectrum net.npz", "give --activation NAME"),
         ("check net.npz", "give --activation NAME"),
