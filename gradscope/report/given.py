@@ -84,6 +84,7 @@ def network_document(analysis: Analysis) -> Document:
             "readout": settings.readout,
             "inputs": settings.data,
             "noise_scale": None if settings.data is not None else settings.noise_scale,
+            "initial_state": "file" if analysis.trajectory.states[0].any() else "zeros",
             "layers": network and [_layer(each, analysis) for each in network.layers],
         }
     }

@@ -156,7 +156,7 @@ def read_given(settings: Settings, rng: np.random.Generator) -> Given:
     courses = run_stack(stack, inputs)
     readout = _readout(settings, found, subject)
     params = cell_of(subject, settled, readout)
-    sight = _sight(settings, courses[subject.title].inputs, params)
+    sight = _sight(settings, courses[subject.title], params, subject)
     return Given(params, sight, subject, settled, stack, courses, inputs, found)
 
 
@@ -218,7 +218,8 @@ def run_stack(
     layers = [Layer(*(cell for _, cell in depth)) for depth in stack]
     if stack[0][0][0].direction is Direction.BACKWARD:  # Keras's go_backwards: alone, from the end
         inputs = np.ascontiguousarray(inputs[::-1])
-    ran = unroll_stack(layers, inputs)
+    first = [_first_states(*each, inputs.shape[1]) for depth in stack for each in depth]
+    ran = unroll_stack(layers, inputs, first)
     courses: dict[str, Trajectory] = {}
     for depth, done in zip(stack, ran, strict=True):
         both = (done.forward, done.backward)
@@ -226,6 +227,12 @@ def run_stack(
             if course is not None:
                 courses[layer.title] = course
     return courses
+
+
+def _first_states(layer: RecurrentLayer, cell: Cell, sequences: int) -> FloatArray:
+    """Return s_0 (B,S) of a layer: what the file says, the same for every sequence, else zeros."""
+    first = np.zeros(cell.state_size) if layer.initial_state is None else layer.initial_state
+    return np.tile(first, (sequences, 1))
 
 
 def _readout(settings: Settings, found: FoundNetwork, subject: RecurrentLayer) -> Readout | None:
@@ -252,14 +259,19 @@ def _readout(settings: Settings, found: FoundNetwork, subject: RecurrentLayer) -
     return named[0]
 
 
-def _sight(settings: Settings, inputs: FloatArray, params: Cell) -> Sight:
-    """Return the sequences that the subject sees, what is wanted of it, and what that is called."""
+def _sight(settings: Settings, course: Trajectory, params: Cell, subject: RecurrentLayer) -> Sight:
+    """Return the sequences that the subject sees from its first state on, what is wanted of it, and
+    what that is called.
+    """
+    inputs, first = course.inputs, course.states[0]
     shape = (*inputs.shape[:2], params.sizes[2])
     source = f"inputs from {settings.data}" if settings.data is not None else _noise(settings)
+    if subject.initial_state is not None:
+        source += ", h_0 from the file"
     if settings.targets is None:
         nothing = Targets(np.zeros(shape), np.zeros(shape[0], dtype=np.bool_))
         facts = Facts(source, ErrorName.SQUARED, None, None)
-        return Sight(Batch(inputs, nothing), facts)
+        return Sight(Batch(inputs, nothing), facts, first)
     wanted = _read(settings, settings.targets, "--targets")
     if wanted.shape[2:] != shape[2:] or wanted.shape[0] < shape[0] or wanted.shape[1] < shape[1]:
         raise DataError(
@@ -271,7 +283,8 @@ def _sight(settings: Settings, inputs: FloatArray, params: Cell) -> Sight:
     targets = Targets(wanted, np.ones(shape[0], dtype=np.bool_))
     baseline = Baseline(spread, "the mean of the targets")
     description = f"{source}, targets from {settings.targets}"
-    return Sight(Batch(inputs, targets), Facts(description, ErrorName.SQUARED, None, baseline))
+    facts = Facts(description, ErrorName.SQUARED, None, baseline)
+    return Sight(Batch(inputs, targets), facts, first)
 
 
 def _noise(settings: Settings) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gradscope.arrays import FloatArray
 from gradscope.data.problem import Problem, series_problem, task_problem
 from gradscope.data.sequences import Batch, Targets
 from gradscope.diagnosis.remedies import clipping_value, remedies
@@ -58,8 +59,8 @@ class Streams:
 @dataclass(frozen=True, eq=False, slots=True)
 class Subject:
     """The network to study, what it is examined on, and held-out sequences to measure its error
-    (None: there are no targets); ``network`` where it is from a file of weights, ``error`` where a
-    saved run has it already.
+    (None: there are no targets); ``network`` where it is from a file of weights, ``error`` where it
+    is known already, of such a network or a saved run.
     """
 
     first_stage: StageName
@@ -153,8 +154,9 @@ def given_subject(settings: Settings) -> Subject:
 
     given = given_of(settings)
     held_out = None if settings.targets is None else given.sight.batch
+    error = held_out_error(given.params, held_out, given.sight.initial_state)
     network = given_network(given, settings)
-    return Subject(StageName.GIVEN, given.params, given.sight, held_out, network)
+    return Subject(StageName.GIVEN, given.params, given.sight, held_out, network, error)
 
 
 def drawn_subject(settings: Settings) -> Subject:
@@ -227,9 +229,11 @@ def roomy_problem(settings: Settings) -> Problem:
     return problem
 
 
-def held_out_error(params: Cell, held_out: Batch | None) -> float | None:
-    """Return the mean step error on held-out sequences; infinite where the state overflows, None
-    where there are none.
+def held_out_error(
+    params: Cell, held_out: Batch | None, initial_state: FloatArray | None = None
+) -> float | None:
+    """Return the mean step error on held-out sequences, from h_0 (B,S) (None: zeros) on; infinite
+    where the state overflows, None where there are none.
     """
     if held_out is None:
         return None
@@ -238,9 +242,10 @@ def held_out_error(params: Cell, held_out: Batch | None) -> float | None:
     total = 0.0
     for start in range(0, held_out.n_sequences, at_once):
         inputs = held_out.inputs[:, start : start + at_once]
+        first = None if initial_state is None else initial_state[start : start + at_once]
         values = held_out.targets.values[:, start : start + at_once]
         targets = Targets(values, held_out.targets.at_step, held_out.targets.error)
-        outputs = unroll(params, inputs).outputs
+        outputs = unroll(params, inputs, first).outputs
         total += error_per_step(outputs, targets) * inputs.shape[1]
     error = total / held_out.n_sequences
     return error if np.isfinite(error) else np.inf

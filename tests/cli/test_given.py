@@ -191,8 +191,7 @@ def test_check_holds_states_and_jacobians_against_pytorch(run: Run) -> None:
         ("analyze net.npz --load run.npz", "choose one network"),
         (
             "analyze net.npz --weights cell.npz",
-            "FILE is net.npz and --weights is cell.npz, but one network is studied; leave "
-            "--weights out",
+            "FILE is net.npz and --weights is cell.npz, but one network is studied; leave",
         ),
         ("spectrum --weights cell.npz net.npz", "leave --weights out"),
         ("check net.npz --weights cell.npz", "leave --weights out"),
