@@ -182,7 +182,7 @@ def _cell(layer: RecurrentLayer, settings: Settings) -> Cell:
     said = {
         name: getattr(settings, name)
         for name in ANSWERS
-        if getattr(layer, name) is None or (name == "state" and settings.weight_map)
+        if name in layer.unknown or (name == "state" and settings.weight_map)
     }
     return cell_of(layer, settle(layer, Answers(**said), by_hand=bool(settings.weight_map)))
 
@@ -248,7 +248,9 @@ def _readout(settings: Settings, found: FoundNetwork, subject: RecurrentLayer) -
         )
     beside = [each for each in found.layers if each.stack == subject.stack]
     above = any(each.layer > subject.layer for each in beside)
-    both = any(each.direction is Direction.BACKWARD for each in beside)
+    both = any(
+        each.layer == subject.layer and each.direction is Direction.BACKWARD for each in beside
+    )
     if above or both or named[0].output_weights.shape[1] != subject.hidden_size:
         reads = named[0].output_weights.shape[1]
         raise WeightsError(
