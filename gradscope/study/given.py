@@ -156,7 +156,8 @@ def read_given(settings: Settings, rng: np.random.Generator) -> Given:
     courses = run_stack(stack, inputs)
     readout = _readout(settings, found, subject)
     params = cell_of(subject, settled, readout)
-    sight = _sight(settings, courses[subject.title], params, subject)
+    source = _source(settings, found, subject, stack[0][0][0].title)
+    sight = _sight(settings, courses[subject.title], params, source)
     return Given(params, sight, subject, settled, stack, courses, inputs, found)
 
 
@@ -261,15 +262,12 @@ def _readout(settings: Settings, found: FoundNetwork, subject: RecurrentLayer) -
     return named[0]
 
 
-def _sight(settings: Settings, course: Trajectory, params: Cell, subject: RecurrentLayer) -> Sight:
+def _sight(settings: Settings, course: Trajectory, params: Cell, source: str) -> Sight:
     """Return the sequences that the subject sees from its first state on, what is wanted of it, and
     what that is called.
     """
     inputs, first = course.inputs, course.states[0]
     shape = (*inputs.shape[:2], params.sizes[2])
-    source = f"inputs from {settings.data}" if settings.data is not None else _noise(settings)
-    if subject.initial_state is not None:
-        source += ", h_0 from the file"
     if settings.targets is None:
         nothing = Targets(np.zeros(shape), np.zeros(shape[0], dtype=np.bool_))
         facts = Facts(source, ErrorName.SQUARED, None, None)
@@ -289,8 +287,16 @@ def _sight(settings: Settings, course: Trajectory, params: Cell, subject: Recurr
     return Sight(Batch(inputs, targets), facts, first)
 
 
-def _noise(settings: Settings) -> str:
-    return f"white noise of scale {settings.noise_scale:g} as inputs (no --data given)"
+def _source(settings: Settings, found: FoundNetwork, subject: RecurrentLayer, lowest: str) -> str:
+    """Return in words what the lowest layer of the stack sees, by name where the file has layers
+    outside the stack, and what the subject starts from.
+    """
+    outside = any(each.stack != subject.stack for each in found.layers)
+    inputs = f"inputs of {lowest}" if outside else "inputs"
+    first = "" if subject.initial_state is None else ", h_0 from the file"
+    if settings.data is not None:
+        return f"{inputs} from {settings.data}{first}"
+    return f"white noise of scale {settings.noise_scale:g} as {inputs} (no --data given){first}"
 
 
 def given_network(given: Given, settings: Settings) -> GivenNetwork:

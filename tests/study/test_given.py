@@ -77,6 +77,16 @@ def test_a_psychrnn_network_carries_its_pre_activation() -> None:
 
 
 @pytest.mark.usefixtures("folder")
+def test_whose_inputs_the_data_are_is_said_where_the_file_has_other_layers_too() -> None:
+    encoder = {name.replace("rnn", "encoder"): array for name, array in TORCH.items()}
+    np.savez("two.npz", **{**encoder, **TORCH})  # type: ignore[arg-type]
+
+    said = [studied(name, **TANH).facts.description for name in ("net.npz", "two.npz")]
+
+    assert said == ["inputs from x.npy", "inputs of rnn[0] from x.npy"]
+
+
+@pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize("shape", [(1, 4), (4,)])
 def test_a_psychrnn_network_starts_from_its_own_first_state(shape: tuple[int, ...]) -> None:
     first = np.array([0.5, -1.0, 2.0, 0.25])
