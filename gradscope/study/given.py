@@ -17,7 +17,6 @@ from gradscope.data.columns import listed, shown
 from gradscope.data.inputs import Layout, read_sequences, standardised, white_noise
 from gradscope.data.sequences import Baseline, Batch, Facts, Targets
 from gradscope.diagnosis.diagnose import diagnose
-from gradscope.diagnosis.verdict import Verdict
 from gradscope.errors import DataError, SettingError, WeightsError
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.model.cells import Cell
@@ -27,9 +26,16 @@ from gradscope.names import ErrorName
 from gradscope.study.config import Settings
 from gradscope.study.examine import Sight, first_overflow, thresholds
 from gradscope.study.memory import require_memory
-from gradscope.study.results import GivenLayer, GivenNetwork
+from gradscope.study.results import GivenLayer, GivenNetwork, LayerVerdict
 from gradscope.study.setting_values import flag
-from gradscope.weights.cells import Answers, Settled, cell_of, choose_layer, settle
+from gradscope.weights.cells import (
+    CELL_OF_KIND,
+    Answers,
+    Settled,
+    cell_of,
+    choose_layer,
+    settle,
+)
 from gradscope.weights.layers import Direction, FoundNetwork, Readout, RecurrentLayer
 from gradscope.weights.load import load_weights
 
@@ -307,11 +313,21 @@ def given_network(given: Given, settings: Settings) -> GivenNetwork:
         for layer, cell in depth
         if layer is not given.subject
     }
-    layers = tuple(GivenLayer(each, verdicts.get(each.title)) for each in given.found.layers)
+    layers = tuple(
+        GivenLayer(
+            title=each.title,
+            cell=CELL_OF_KIND[each.kind],
+            direction=str(each.direction),
+            input_size=each.input_size,
+            hidden_size=each.hidden_size,
+            verdict=verdicts.get(each.title),
+        )
+        for each in given.found.layers
+    )
     return GivenNetwork(layers, given.subject.title)
 
 
-def _verdict(cell: Cell, course: Trajectory, settings: Settings) -> Verdict | None:
+def _verdict(cell: Cell, course: Trajectory, settings: Settings) -> LayerVerdict | None:
     """Return what a layer's gradient does; None where its state overflows."""
     if first_overflow(course) is not None:
         return None
@@ -322,4 +338,5 @@ def _verdict(cell: Cell, course: Trajectory, settings: Settings) -> Verdict | No
         thresholds=thresholds(settings),
         tolerance=settings.tolerance,
     )
-    return found.verdict
+    said = found.verdict
+    return LayerVerdict(said.regime, said.rate, said.horizon, said.max_lag)

@@ -26,7 +26,12 @@ from gradscope.model.trajectory import unroll
 from gradscope.names import ActivationName, CellName, InitializerName, StageName
 from gradscope.study.archive import SavedRun, load_run
 from gradscope.study.closer import Progress, look_closer
-from gradscope.study.config import NETWORK_SETTINGS, SEQUENCE_SETTINGS, Settings
+from gradscope.study.config import (
+    JUDGING_SETTINGS,
+    NETWORK_SETTINGS,
+    SEQUENCE_SETTINGS,
+    Settings,
+)
 from gradscope.study.examine import Sight, examine, takes_first_step
 from gradscope.study.grid import Grid
 from gradscope.study.memory import STATES_AT_ONCE, require_memory
@@ -175,7 +180,9 @@ def loaded_subject(settings: Settings) -> Subject:
     _require_same_network(settings, run)
     if not settings.updates and _same(settings, run.settings, SEQUENCE_SETTINGS):
         held_out = None if run.sight.facts.baseline is None else run.sight.batch
-        return Subject(StageName.GIVEN, run.params, run.sight, held_out, error=run.error)
+        judged = _same(settings, run.settings, JUDGING_SETTINGS)
+        network = run.network if judged else None
+        return Subject(StageName.GIVEN, run.params, run.sight, held_out, network, run.error)
     if settings.weights is not None:
         raise SettingError(
             f"other inputs are asked for, but the run in {settings.load} keeps one layer of "

@@ -182,7 +182,7 @@ def test_layers_of_a_model_that_feed_one_another_are_one_stack(
     expected = keras.ops.convert_to_numpy(outputs).swapaxes(0, 1)
     np.testing.assert_allclose(analysis.trajectory.hidden[1:], expected, rtol=0, atol=1e-5)
     network = present(analysis.network)
-    assert [each.layer.title for each in network.layers] == ["low[0]", "middle[1]", "top[2]"]
+    assert [each.title for each in network.layers] == ["low[0]", "middle[1]", "top[2]"]
     assert all(each.verdict is not None for each in network.layers[:2])
 
 
@@ -209,14 +209,14 @@ def test_both_directions_of_a_layer_feed_the_next_as_keras_has_it(
     expected = keras.ops.convert_to_numpy(model(INPUTS.swapaxes(0, 1))).swapaxes(0, 1)
     np.testing.assert_allclose(analysis.trajectory.outputs, expected, rtol=0, atol=1e-5)
     layers = present(analysis.network).layers
-    assert [(each.layer.layer, str(each.layer.direction)) for each in layers] == [
-        (0, "forward"),
-        (0, "backward"),
-        (1, "forward"),
-        (1, "backward"),
-        (2, "forward"),
+    assert [each.title for each in layers] == [
+        "forward_a[0]",
+        "backward_a[0]_reverse",
+        "forward_b[1]",
+        "backward_b[1]_reverse",
+        "top[2]",
     ]
     assert all(each.verdict is not None for each in layers[:4])
     for lower in layers[:4]:
-        studied = analyze(settings_of_weights({**values, "layer": lower.layer.title}))
+        studied = analyze(settings_of_weights({**values, "layer": lower.title}))
         assert studied.last.verdict.rate == present(lower.verdict).rate
