@@ -25,6 +25,7 @@ from gradscope.cli.options import (
 )
 from gradscope.cli.output import Place, choose_format, prepare_files, require_stdout
 from gradscope.cli.threads import set_blas_threads
+from gradscope.errors import SettingError
 from gradscope.study.config import Settings
 
 
@@ -115,11 +116,26 @@ def weights_of(file: str | None) -> Given:
 
 
 class MapsWeights(TyperCommand):
-    """A command whose ``--map W=NAME`` names weights, where ``--map`` alone is the heat map."""
+    """A command of a FILE of weights, whose ``--map W=NAME`` names some of them, where ``--map``
+    alone is the heat map.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments, ``--map W=NAME`` as ``--weight-map W=NAME``."""
-        return super().parse_args(ctx, told_apart(args))
+        left = super().parse_args(ctx, told_apart(args))
+        _require_one_network(ctx)
+        return left
+
+
+def _require_one_network(ctx: Any) -> None:
+    """Refuse a FILE beside another ``--weights``; over a variable or a TOML file it goes."""
+    file, weights = ctx.params.get("file"), ctx.params.get("weights")
+    typed = ctx.get_parameter_source("weights")
+    if None not in (file, weights) and file != weights and typed.name == "COMMANDLINE":
+        raise SettingError(
+            f"FILE is {file} and --weights is {weights}, but one network is studied; leave "
+            "--weights out"
+        )
 
 
 def told_apart(arguments: Sequence[str]) -> list[str]:

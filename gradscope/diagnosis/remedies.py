@@ -27,6 +27,11 @@ LARGEST_CLIP = 1e3
 (convention)."""
 
 
+LARGEST_GROWTH = 1e3
+"""A step that multiplies the gradient by more is no matter of the gain: no network learns there
+(convention; a linear net multiplies it by its gain)."""
+
+
 class RemedyCode(StrEnum):
     """What to change."""
 
@@ -36,6 +41,7 @@ class RemedyCode(StrEnum):
     KEEP_ALIGNED = "keep-aligned"
     RAISE_GAIN = "raise-gain"
     LOWER_GAIN = "lower-gain"
+    CHECK_SIZE = "check-size"
     CLIP = "clip"
     GATES = "gates"
     KEEP_LONGER = "keep-longer"
@@ -95,7 +101,7 @@ def remedies(
         stuck = verdict.reason(ReasonCode.AT_BASELINE) is not None
         return (Remedy(RemedyCode.LOOK_ELSEWHERE),) if stuck else ()
     if verdict.regime in (Regime.EXPLODING, Regime.MIXED):
-        return _against_exploding(verdict, clip_at)
+        return _against_exploding(verdict, causes, clip_at)
     if verdict.horizon is None:
         return ()
     if isinstance(causes, GatedCauseRates):
@@ -112,7 +118,13 @@ def remedies(
     return (*_against_vanishing(causes, activation, orthogonal=orthogonal), *needs_more)
 
 
-def _against_exploding(verdict: Verdict, clip_at: float | None) -> tuple[Remedy, ...]:
+def _against_exploding(
+    verdict: Verdict, causes: Rates, clip_at: float | None
+) -> tuple[Remedy, ...]:
+    if verdict.rate > np.log(LARGEST_GROWTH):
+        way = "gates" if isinstance(causes, GatedCauseRates) else "weights"
+        growth = float(np.exp(verdict.rate))
+        return (Remedy(RemedyCode.CHECK_SIZE, {"growth_per_step": growth, "by_way_of": way}),)
     found = []
     if verdict.rate > 0.0:
         numbers = {"factor": float(np.exp(-verdict.rate)), "predicted_rate": 0.0}

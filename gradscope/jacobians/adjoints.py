@@ -14,7 +14,7 @@ from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.scale import LOG_2, rescaled
 from gradscope.learning.bptt import entering_errors
 from gradscope.learning.losses import step_errors
-from gradscope.model.cells import Cell
+from gradscope.model.cells import Cell, Tangent
 from gradscope.model.trajectory import Trajectory
 
 
@@ -57,24 +57,41 @@ def scaled_adjoints(
     """
     chain = cell_chain(params, trajectory)
     _, output_slopes = step_errors(trajectory.outputs, targets)
-    entering = entering_errors(params, params.linearize(trajectory.course), output_slopes)
+    tangent = params.linearize(trajectory.course)
+    entering, scales = scaled_entering_errors(params, tangent, output_slopes)
     rows: FloatArray = np.zeros((chain.n_sequences, 1, chain.state_size))
     exponents: IntArray = np.zeros(chain.n_sequences, dtype=np.int64)
     for step in range(chain.n_steps, -1, -1):
         if step < chain.n_steps:
             rows = chain.pull_back(rows, step + 1)
         if step > 0:
-            rows, exponents = _add(rows, exponents, entering[step - 1][:, None, :])
+            rows, exponents = _add(
+                rows, exponents, entering[step - 1][:, None, :], scales[step - 1]
+            )
         rows, exponents = rescaled(rows, exponents)
         yield step, rows[:, 0], exponents
 
 
-def _add(
-    rows: FloatArray, exponents: IntArray, entering: FloatArray
+def scaled_entering_errors(
+    params: Cell, tangent: Tangent, output_slopes: FloatArray
 ) -> tuple[FloatArray, IntArray]:
-    """Add errors of scale 1 to rows times 2**exponents, at the scale of the larger of both."""
+    """Return the errors (T,B,S) that enter at each step, and the exponent (T,) of the power of two
+    by which each step's are to be multiplied: 0 but where ∂E_t/∂y_t is large, whose product with V
+    could leave the floats.
+    """
+    exponents = np.frexp(np.abs(output_slopes).max(axis=(1, 2), initial=0.0))[1]
+    scales = np.maximum(exponents, 0).astype(np.int64)
+    scaled = np.ldexp(output_slopes, -scales[:, None, None])
+    return entering_errors(params, tangent, scaled), scales
+
+
+def _add(
+    rows: FloatArray, exponents: IntArray, entering: FloatArray, scale: int
+) -> tuple[FloatArray, IntArray]:
+    """Add errors times 2**scale to rows times 2**exponents, at the scale of the larger of both."""
     present = entering.any(axis=(1, 2))
     empty = ~rows.any(axis=(1, 2))
-    common = np.where(empty, 0, np.where(present, np.maximum(exponents, 0), exponents))
+    common = np.where(empty, scale, np.where(present, np.maximum(exponents, scale), exponents))
     shifted = np.ldexp(rows, (exponents - common)[:, None, None])
-    return shifted + np.ldexp(entering, np.where(present, -common, 0)[:, None, None]), common
+    behind = np.where(present, scale - common, 0)
+    return shifted + np.ldexp(entering, behind[:, None, None]), common

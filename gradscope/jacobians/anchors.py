@@ -29,14 +29,17 @@ class AnchorRows:
     At lag ℓ the row of anchor t belongs to the state s_{t−ℓ}; anchors leave when t = ℓ.
     """
 
-    def __init__(self, tangent: Tangent, entering: FloatArray) -> None:
-        """Start at lag 0 from the errors (T,B,S) that enter at each step, where one does."""
+    def __init__(self, tangent: Tangent, entering: FloatArray, scales: IntArray) -> None:
+        """Start at lag 0 from the errors (T,B,S), times 2**scales (T,), that enter at each step,
+        where one does.
+        """
         self.steps: IntArray = np.flatnonzero(entering.any(axis=(1, 2))) + 1
         self._tangent = tangent
         self._rows: FloatArray = entering[self.steps - 1]
         self._carried = self._rows
         self._local = np.empty((*self._rows.shape[:2], tangent.local_size))
         self._exponents: IntArray = np.zeros(self._rows.shape[:2], dtype=np.int64)
+        self._exponents += scales[self.steps - 1][:, None]
         self._placed: IntArray = np.zeros(self._rows.shape[:2], dtype=np.int64)
         self._lag = 0
         self._until_rescaling = 0

@@ -16,10 +16,9 @@ import numpy as np
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.data.sequences import Targets
 from gradscope.errors import SettingError
-from gradscope.jacobians.adjoints import scaled_adjoints
+from gradscope.jacobians.adjoints import scaled_adjoints, scaled_entering_errors
 from gradscope.jacobians.anchors import AnchorRows
 from gradscope.jacobians.scale import LOG_2
-from gradscope.learning.bptt import entering_errors
 from gradscope.learning.losses import step_errors
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import Trajectory
@@ -122,7 +121,7 @@ def gradient_shares(
     layout = _Layout(params)
     gradient = _gradient(params, trajectory, targets, layout)
     tangent = params.linearize(trajectory.course)
-    rows = AnchorRows(tangent, entering_errors(params, tangent, output_slopes))
+    rows = AnchorRows(tangent, *scaled_entering_errors(params, tangent, output_slopes))
     longest = _longest_lag(max_lag, rows.steps, trajectory)
     so_far = _ScaledSum(layout.size)
     shares = np.full((longest + 1, len(layout.shapes)), -np.inf)

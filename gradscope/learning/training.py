@@ -2,8 +2,8 @@
 being finite.
 
 The first quantity that is not finite ends training with the update, the time step and the factor
-named; the weights of the last finished update are kept. Ctrl-C ends it the same way: what was
-learned is kept.
+named; the weights of the last finished update are kept. An update that makes a network too large
+for its first step is not finished. Ctrl-C ends it the same way: what was learned is kept.
 """
 
 from collections.abc import Callable
@@ -20,6 +20,7 @@ from gradscope.model.cells import Cell
 from gradscope.model.trajectory import Trajectory, unroll
 
 Watcher = Callable[[int, float, float, Cell], None]
+Fits = Callable[[Cell], bool]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -47,6 +48,7 @@ def train(
     *,
     limits: Limits | None = None,
     watch: Watcher | None = None,
+    fits: Fits | None = None,
 ) -> Trained:
     """Train by backpropagation through time.
 
@@ -65,6 +67,9 @@ def train(
     watch : callable, optional
         Called after each update with its number (from 1), the loss, the unclipped gradient norm and
         the network.
+    fits : callable, optional
+        Says of a network whether the squares of what it computes at its first step are finite; an
+        update after which they are not ends training, and is not kept.
 
     Returns
     -------
@@ -77,7 +82,7 @@ def train(
     try:
         for update in range(1, updates + 1):
             batch = draw_batch()
-            stepped = _update(params, batch, optimizer, limits, course, update)
+            stepped = _update(params, batch, optimizer, limits, course, update, fits)
             if isinstance(stepped, NonFinite):
                 return Trained(params, course.history(Stop.NOT_FINITE, stepped))
             params = stepped
@@ -116,6 +121,7 @@ def _update(
     limits: Limits,
     course: _Course,
     update: int,
+    fits: Fits | None,
 ) -> Cell | NonFinite:
     """Make one update, or say what stopped being finite."""
     trajectory = unroll(params, batch.inputs)
@@ -130,11 +136,14 @@ def _update(
     for name, array in weights.items():
         if not np.isfinite(array).all():
             return NonFinite(update, None, f"{name.replace('_', ' ')} after the update")
+    stepped = params.with_weights(weights)
+    if fits is not None and not fits(stepped):
+        return NonFinite(update, 1, "square of the pre-activation after the update")
     course.target_steps = max(batch.targets.count, 1)
     course.loss.append(gradients.loss)
     course.norm.append(norm)
     course.clipped.append(clipped)
-    return params.with_weights(weights)
+    return stepped
 
 
 def _clip(gradient: Weights, norm: float, limits: Limits) -> tuple[Weights, bool]:

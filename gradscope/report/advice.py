@@ -42,6 +42,11 @@ def _for_sigmoid(numbers: Mapping[str, Any], words: str) -> str:
     return words if numbers["activation"] == ActivationName.SIGMOID else ""
 
 
+def _by_gates(numbers: Mapping[str, Any], words: str) -> str:
+    """Return what matters where the state itself, and so the inputs, make the gradient larger."""
+    return words if numbers["by_way_of"] == "gates" else ""
+
+
 _REMEDIES: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = MappingProxyType(
     {
         RemedyCode.RAISE_SLOPE_CEILING: lambda n: (
@@ -61,6 +66,11 @@ _REMEDIES: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = MappingProx
         ),
         RemedyCode.RAISE_GAIN: lambda n: f"Multiply W by {number(n['factor'])} (--gain).",
         RemedyCode.LOWER_GAIN: lambda n: f"Multiply W by {number(n['factor'])} (--gain).",
+        RemedyCode.CHECK_SIZE: lambda n: (
+            f"A step multiplies the gradient by {number(n['growth_per_step'])}: start anew, with a "
+            f"--gain near 1{_by_gates(n, ', a smaller --input-scale')} and, where training made W "
+            "so large, a smaller --learning-rate or --clip-norm."
+        ),
         RemedyCode.CLIP: lambda n: (
             f"Clip the gradient norm at {number(n['norm'])} (--clip-norm), its "
             f"{n['quantile']:.0%} quantile in training."
@@ -103,6 +113,11 @@ _REMEDIES_ELSEWHERE: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = M
         ),
         RemedyCode.RAISE_GAIN: lambda n: f"Multiply W by {number(n['factor'])}.",
         RemedyCode.LOWER_GAIN: lambda n: f"Multiply W by {number(n['factor'])}.",
+        RemedyCode.CHECK_SIZE: lambda n: (
+            f"A step multiplies the gradient by {number(n['growth_per_step'])}, where no network "
+            "learns: check that the file holds the trained network, not one that diverged, and "
+            f"each array in its place{_by_gates(n, '; give inputs on the scale of its training')}."
+        ),
         RemedyCode.CLIP: lambda n: (
             f"Clip the gradient norm in training; its {n['quantile']:.0%} quantile is a first "
             "value, and gradscope.torch.watch records the norm."

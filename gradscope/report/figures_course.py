@@ -26,6 +26,9 @@ from gradscope.study.results import SLOPE_EDGES, Analysis
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+END_OF_AXIS = 1e250
+"""Beyond it the ticks of matplotlib's logarithmic axis leave the range of floats."""
+
 WIDE_SPAN = 100.0
 """Values whose ends lie this factor apart have enough powers of ten between them for ticks."""
 
@@ -165,6 +168,8 @@ def _log_if_wide(axes: "Axes", values: FloatArray) -> None:
 
     positive = values[values > 0.0]
     if positive.size and positive.max() > 10.0 * positive.min():
+        if positive.max() > END_OF_AXIS:
+            axes.set_ylim(positive.min() / 10.0, END_OF_AXIS)
         axes.set_yscale("log")
         if positive.max() < WIDE_SPAN * positive.min():
             # As "2 × 10⁰" they would push the label of the axis off the page.

@@ -5,12 +5,13 @@ what could not be measured for want of targets.
 from rich.console import RenderableType
 from rich.text import Text
 
+from gradscope.diagnosis.verdict import Verdict
 from gradscope.names import CellName
 from gradscope.report.export import Document, finite
 from gradscope.report.screen import Screen
 from gradscope.report.table_pieces import add_row, columns_of
 from gradscope.report.words import level, steps
-from gradscope.study.results import Analysis, GivenLayer
+from gradscope.study.results import Analysis, GivenLayer, LayerVerdict
 
 TITLES = ("layer", "kind", "in", "hidden", "gradient", "growth", "horizon")
 
@@ -50,15 +51,19 @@ def layer_rows(analysis: Analysis) -> list[list[str]]:
 
 
 def _cells(given: GivenLayer, analysis: Analysis) -> list[str]:
-    layer, verdict = given.layer, given.verdict
-    if analysis.network is not None and layer.title == analysis.network.studied:
-        verdict = analysis.last.verdict
-    sizes = [str(layer.input_size), str(layer.hidden_size)]
-    names = [layer.title, _kind(given)]
+    verdict = _verdict(given, analysis)
+    sizes = [str(given.input_size), str(given.hidden_size)]
+    names = [given.title, _kind(given)]
     if verdict is None:
         return [*names, *sizes, NOT_DRIVEN, "–", "–"]
     reach = f">{verdict.max_lag}" if verdict.horizon is None else steps(verdict.horizon)
     return [*names, *sizes, str(verdict.regime), level(verdict.rate), reach]
+
+
+def _verdict(given: GivenLayer, analysis: Analysis) -> Verdict | LayerVerdict | None:
+    """Return what is said of a layer: of the one that was studied, the analysis's own verdict."""
+    studied = analysis.network is not None and given.title == analysis.network.studied
+    return analysis.last.verdict if studied else given.verdict
 
 
 def _kind(given: GivenLayer) -> str:
@@ -84,21 +89,20 @@ def network_document(analysis: Analysis) -> Document:
             "readout": settings.readout,
             "inputs": settings.data,
             "noise_scale": None if settings.data is not None else settings.noise_scale,
+            "initial_state": "file" if analysis.trajectory.states[0].any() else "zeros",
             "layers": network and [_layer(each, analysis) for each in network.layers],
         }
     }
 
 
 def _layer(given: GivenLayer, analysis: Analysis) -> Document:
-    layer, verdict = given.layer, given.verdict
-    if analysis.network is not None and layer.title == analysis.network.studied:
-        verdict = analysis.last.verdict
+    verdict = _verdict(given, analysis)
     return {
-        "layer": layer.title,
+        "layer": given.title,
         "kind": str(given.cell),
-        "direction": str(layer.direction),
-        "input_size": layer.input_size,
-        "hidden_size": layer.hidden_size,
+        "direction": given.direction,
+        "input_size": given.input_size,
+        "hidden_size": given.hidden_size,
         "regime": None if verdict is None else str(verdict.regime),
         "rate_nats_per_step": None if verdict is None else finite(verdict.rate),
         "horizon": None if verdict is None else verdict.horizon,

@@ -158,6 +158,8 @@ def _notes(inspection: Inspection) -> list[str]:
     layers = [each.layer for each in inspection.layers]
     if any(layer.state is StateKind.PRE for layer in layers):
         notes.append("The state is the pre-activation: W multiplies φ(h) (--state pre).")
+    if any(layer.initial_state is not None for layer in layers):
+        notes.append("It has the state h_0 that every sequence starts from.")
     readouts = inspection.found.readouts[:MOST_LISTED]
     if readouts:
         shapes = [f"{each.name} {each.output_weights.shape}" for each in readouts]
@@ -258,6 +260,7 @@ def _layer(inspected: InspectedLayer) -> Document:
         "reset_after": layer.reset_after,
         "leak": layer.leak,
         "state": str(layer.state),
+        "initial_state": layer.initial_state is not None,
         "unknown": [str(each) for each in layer.unknown],
         "log_bound_nats_per_step": finite(inspected.log_bound),
         "gates": {gate: _spectrum(each) for gate, each in inspected.spectra.items()},

@@ -3,7 +3,8 @@
 Arrays are named as on the design page (``input_weights`` … ``output_bias``, ``inputs`` (T,B,D),
 ``initial_state`` (B,S)), and beside them ``targets`` (T,B,O), ``target_steps`` (T,),
 ``pre_activations`` (T,B,H), ``hidden`` (T+1,B,H), ``outputs`` (T,B,O), ``held_out_error`` (), NaN
-where there are no targets. ``settings`` and ``facts`` are JSON strings.
+where there are no targets. ``settings`` and ``facts`` are JSON strings, and so is, of a
+network from a file of weights, ``network``: what was said of every layer in the file.
 """
 
 import json
@@ -19,11 +20,11 @@ from gradscope.arrays import FloatArray
 from gradscope.data.sequences import Baseline, Batch, Facts, Targets
 from gradscope.errors import ArchiveError, SettingError, ShapeError
 from gradscope.model.cells import WEIGHT_NAMES, Cell
-from gradscope.names import ErrorName
+from gradscope.names import CellName, ErrorName, Regime
 from gradscope.study.config import NETWORK_SETTINGS, Settings
 from gradscope.study.examine import Sight
 from gradscope.study.network import restore_network
-from gradscope.study.results import Analysis
+from gradscope.study.results import Analysis, GivenLayer, GivenNetwork, LayerVerdict
 from gradscope.study.setting_values import flag
 
 NEEDED = (
@@ -44,13 +45,15 @@ SECOND_BIAS = "candidate_bias"
 @dataclass(frozen=True, eq=False, slots=True)
 class SavedRun:
     """A network, the sequences it was examined on, its error on held-out ones (None: there are no
-    targets), and the settings that made it.
+    targets), the settings that made it, and the network it is a layer of (None: it is none, or the
+    archive does not say).
     """
 
     params: Cell
     sight: Sight
     error: float | None
     settings: Settings
+    network: GivenNetwork | None
 
 
 def archive_bytes(analysis: Analysis) -> bytes:
@@ -71,6 +74,8 @@ def archive_bytes(analysis: Analysis) -> bytes:
     }
     if trajectory.states is not trajectory.hidden:
         arrays["states"] = trajectory.states
+    if analysis.network is not None:
+        arrays["network"] = json.dumps(_network_to_dict(analysis.network), allow_nan=False)
     buffer = BytesIO()
     np.savez(buffer, **arrays)
     return buffer.getvalue()
@@ -105,6 +110,9 @@ def load_run(path: Path) -> SavedRun:
         _require_fit(params, batch, initial_state)
         sight = Sight(batch, facts, initial_state)
         error = float(arrays["held_out_error"])
+        network = None
+        if "network" in arrays:
+            network = _network_from_dict(json.loads(str(arrays["network"])))
     except (
         LookupError,
         TypeError,
@@ -116,7 +124,7 @@ def load_run(path: Path) -> SavedRun:
         raise ArchiveError(
             f"{path} is damaged ({reason}); save the run again with --save"
         ) from reason
-    return SavedRun(params, sight, None if np.isnan(error) else error, settings)
+    return SavedRun(params, sight, None if np.isnan(error) else error, settings, network)
 
 
 def read_settings(path: Path) -> Mapping[str, Any]:
@@ -215,4 +223,51 @@ def _facts_from_dict(values: Mapping[str, Any]) -> Facts:
         baseline=None
         if baseline is None
         else Baseline(float(baseline["error"]), str(baseline["meaning"])),
+    )
+
+
+def _network_to_dict(network: GivenNetwork) -> dict[str, Any]:
+    return {"studied": network.studied, "layers": [_layer_to_dict(each) for each in network.layers]}
+
+
+def _layer_to_dict(layer: GivenLayer) -> dict[str, Any]:
+    verdict = layer.verdict
+    return {
+        "title": layer.title,
+        "cell": str(layer.cell),
+        "direction": layer.direction,
+        "input_size": layer.input_size,
+        "hidden_size": layer.hidden_size,
+        "verdict": None
+        if verdict is None
+        else {
+            "regime": str(verdict.regime),
+            "rate": None if np.isneginf(verdict.rate) else verdict.rate,
+            "horizon": verdict.horizon,
+            "max_lag": verdict.max_lag,
+        },
+    }
+
+
+def _network_from_dict(values: Mapping[str, Any]) -> GivenNetwork:
+    layers = tuple(_layer_from_dict(each) for each in values["layers"])
+    return GivenNetwork(layers, str(values["studied"]))
+
+
+def _layer_from_dict(values: Mapping[str, Any]) -> GivenLayer:
+    verdict = values["verdict"]
+    return GivenLayer(
+        title=str(values["title"]),
+        cell=CellName(values["cell"]),
+        direction=str(values["direction"]),
+        input_size=int(values["input_size"]),
+        hidden_size=int(values["hidden_size"]),
+        verdict=None
+        if verdict is None
+        else LayerVerdict(
+            regime=Regime(verdict["regime"]),
+            rate=-np.inf if verdict["rate"] is None else float(verdict["rate"]),
+            horizon=None if verdict["horizon"] is None else int(verdict["horizon"]),
+            max_lag=int(verdict["max_lag"]),
+        ),
     )

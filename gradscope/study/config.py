@@ -303,6 +303,16 @@ SEQUENCE_SETTINGS = (
 )
 """What decides the sequences that a network is examined on."""
 
+JUDGING_SETTINGS = (
+    "max_lag",
+    "tolerance",
+    "vanishing",
+    "exploding",
+    "transient_growth",
+    "agreement",
+)
+"""What decides, of a network and its sequences, the verdict."""
+
 
 @cache
 def setting_kinds() -> Mapping[str, Any]:

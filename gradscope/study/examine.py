@@ -105,14 +105,18 @@ def first_overflow(trajectory: Trajectory) -> int | None:
     return None if fits.all() else int(np.argmin(fits)) + 1
 
 
+def takes_first_step(params: Cell, sight: Sight) -> bool:
+    """Say whether a network can be examined at all: it is followed over one step at least."""
+    first = unroll(params, sight.batch.inputs[:1], sight.initial_state)
+    return first_overflow(first) is None
+
+
 def _steps_before(overflow: int, name: StageName) -> int:
     if overflow == 1:
-        remedy = (
-            "choose a smaller --learning-rate, or --clip-norm"
-            if name is StageName.TRAINED
-            else "choose a smaller --input-scale or --gain, or smaller inputs"
+        raise SettingError(
+            f"the {name} network overflows at its first step; choose a smaller --input-scale or "
+            "--gain, or smaller inputs"
         )
-        raise SettingError(f"the {name} network overflows at its first step; {remedy}")
     return overflow - 1
 
 

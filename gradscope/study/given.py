@@ -17,7 +17,6 @@ from gradscope.data.columns import listed, shown
 from gradscope.data.inputs import Layout, read_sequences, standardised, white_noise
 from gradscope.data.sequences import Baseline, Batch, Facts, Targets
 from gradscope.diagnosis.diagnose import diagnose
-from gradscope.diagnosis.verdict import Verdict
 from gradscope.errors import DataError, SettingError, WeightsError
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.model.cells import Cell
@@ -27,9 +26,16 @@ from gradscope.names import ErrorName
 from gradscope.study.config import Settings
 from gradscope.study.examine import Sight, first_overflow, thresholds
 from gradscope.study.memory import require_memory
-from gradscope.study.results import GivenLayer, GivenNetwork
+from gradscope.study.results import GivenLayer, GivenNetwork, LayerVerdict
 from gradscope.study.setting_values import flag
-from gradscope.weights.cells import Answers, Settled, cell_of, choose_layer, settle
+from gradscope.weights.cells import (
+    CELL_OF_KIND,
+    Answers,
+    Settled,
+    cell_of,
+    choose_layer,
+    settle,
+)
 from gradscope.weights.layers import Direction, FoundNetwork, Readout, RecurrentLayer
 from gradscope.weights.load import load_weights
 
@@ -156,7 +162,8 @@ def read_given(settings: Settings, rng: np.random.Generator) -> Given:
     courses = run_stack(stack, inputs)
     readout = _readout(settings, found, subject)
     params = cell_of(subject, settled, readout)
-    sight = _sight(settings, courses[subject.title].inputs, params)
+    source = _source(settings, found, subject, stack[0][0][0].title)
+    sight = _sight(settings, courses[subject.title], params, source)
     return Given(params, sight, subject, settled, stack, courses, inputs, found)
 
 
@@ -182,7 +189,7 @@ def _cell(layer: RecurrentLayer, settings: Settings) -> Cell:
     said = {
         name: getattr(settings, name)
         for name in ANSWERS
-        if getattr(layer, name) is None or (name == "state" and settings.weight_map)
+        if name in layer.unknown or (name == "state" and settings.weight_map)
     }
     return cell_of(layer, settle(layer, Answers(**said), by_hand=bool(settings.weight_map)))
 
@@ -218,7 +225,8 @@ def run_stack(
     layers = [Layer(*(cell for _, cell in depth)) for depth in stack]
     if stack[0][0][0].direction is Direction.BACKWARD:  # Keras's go_backwards: alone, from the end
         inputs = np.ascontiguousarray(inputs[::-1])
-    ran = unroll_stack(layers, inputs)
+    first = [_first_states(*each, inputs.shape[1]) for depth in stack for each in depth]
+    ran = unroll_stack(layers, inputs, first)
     courses: dict[str, Trajectory] = {}
     for depth, done in zip(stack, ran, strict=True):
         both = (done.forward, done.backward)
@@ -226,6 +234,12 @@ def run_stack(
             if course is not None:
                 courses[layer.title] = course
     return courses
+
+
+def _first_states(layer: RecurrentLayer, cell: Cell, sequences: int) -> FloatArray:
+    """Return s_0 (B,S) of a layer: what the file says, the same for every sequence, else zeros."""
+    first = np.zeros(cell.state_size) if layer.initial_state is None else layer.initial_state
+    return np.tile(first, (sequences, 1))
 
 
 def _readout(settings: Settings, found: FoundNetwork, subject: RecurrentLayer) -> Readout | None:
@@ -241,7 +255,9 @@ def _readout(settings: Settings, found: FoundNetwork, subject: RecurrentLayer) -
         )
     beside = [each for each in found.layers if each.stack == subject.stack]
     above = any(each.layer > subject.layer for each in beside)
-    both = any(each.direction is Direction.BACKWARD for each in beside)
+    both = any(
+        each.layer == subject.layer and each.direction is Direction.BACKWARD for each in beside
+    )
     if above or both or named[0].output_weights.shape[1] != subject.hidden_size:
         reads = named[0].output_weights.shape[1]
         raise WeightsError(
@@ -252,14 +268,16 @@ def _readout(settings: Settings, found: FoundNetwork, subject: RecurrentLayer) -
     return named[0]
 
 
-def _sight(settings: Settings, inputs: FloatArray, params: Cell) -> Sight:
-    """Return the sequences that the subject sees, what is wanted of it, and what that is called."""
+def _sight(settings: Settings, course: Trajectory, params: Cell, source: str) -> Sight:
+    """Return the sequences that the subject sees from its first state on, what is wanted of it, and
+    what that is called.
+    """
+    inputs, first = course.inputs, course.states[0]
     shape = (*inputs.shape[:2], params.sizes[2])
-    source = f"inputs from {settings.data}" if settings.data is not None else _noise(settings)
     if settings.targets is None:
         nothing = Targets(np.zeros(shape), np.zeros(shape[0], dtype=np.bool_))
         facts = Facts(source, ErrorName.SQUARED, None, None)
-        return Sight(Batch(inputs, nothing), facts)
+        return Sight(Batch(inputs, nothing), facts, first)
     wanted = _read(settings, settings.targets, "--targets")
     if wanted.shape[2:] != shape[2:] or wanted.shape[0] < shape[0] or wanted.shape[1] < shape[1]:
         raise DataError(
@@ -271,11 +289,20 @@ def _sight(settings: Settings, inputs: FloatArray, params: Cell) -> Sight:
     targets = Targets(wanted, np.ones(shape[0], dtype=np.bool_))
     baseline = Baseline(spread, "the mean of the targets")
     description = f"{source}, targets from {settings.targets}"
-    return Sight(Batch(inputs, targets), Facts(description, ErrorName.SQUARED, None, baseline))
+    facts = Facts(description, ErrorName.SQUARED, None, baseline)
+    return Sight(Batch(inputs, targets), facts, first)
 
 
-def _noise(settings: Settings) -> str:
-    return f"white noise of scale {settings.noise_scale:g} as inputs (no --data given)"
+def _source(settings: Settings, found: FoundNetwork, subject: RecurrentLayer, lowest: str) -> str:
+    """Return in words what the lowest layer of the stack sees, by name where the file has layers
+    outside the stack, and what the subject starts from.
+    """
+    outside = any(each.stack != subject.stack for each in found.layers)
+    inputs = f"inputs of {lowest}" if outside else "inputs"
+    first = "" if subject.initial_state is None else ", h_0 from the file"
+    if settings.data is not None:
+        return f"{inputs} from {settings.data}{first}"
+    return f"white noise of scale {settings.noise_scale:g} as {inputs} (no --data given){first}"
 
 
 def given_network(given: Given, settings: Settings) -> GivenNetwork:
@@ -286,11 +313,21 @@ def given_network(given: Given, settings: Settings) -> GivenNetwork:
         for layer, cell in depth
         if layer is not given.subject
     }
-    layers = tuple(GivenLayer(each, verdicts.get(each.title)) for each in given.found.layers)
+    layers = tuple(
+        GivenLayer(
+            title=each.title,
+            cell=CELL_OF_KIND[each.kind],
+            direction=str(each.direction),
+            input_size=each.input_size,
+            hidden_size=each.hidden_size,
+            verdict=verdicts.get(each.title),
+        )
+        for each in given.found.layers
+    )
     return GivenNetwork(layers, given.subject.title)
 
 
-def _verdict(cell: Cell, course: Trajectory, settings: Settings) -> Verdict | None:
+def _verdict(cell: Cell, course: Trajectory, settings: Settings) -> LayerVerdict | None:
     """Return what a layer's gradient does; None where its state overflows."""
     if first_overflow(course) is not None:
         return None
@@ -301,4 +338,5 @@ def _verdict(cell: Cell, course: Trajectory, settings: Settings) -> Verdict | No
         thresholds=thresholds(settings),
         tolerance=settings.tolerance,
     )
-    return found.verdict
+    said = found.verdict
+    return LayerVerdict(said.regime, said.rate, said.horizon, said.max_lag)

@@ -7,7 +7,6 @@ numbers are computed on the floors below.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,13 +18,10 @@ from gradscope.diagnosis.verdict import Verdict
 from gradscope.learning.history import History
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import Trajectory
-from gradscope.names import CellName, StageName
+from gradscope.names import CellName, Regime, StageName
 from gradscope.shown import Shown
 from gradscope.study.closer import NOT_CLOSER, CloserLook
 from gradscope.study.config import Settings
-
-if TYPE_CHECKING:
-    from gradscope.weights.layers import RecurrentLayer
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -110,18 +106,25 @@ class Stage:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class LayerVerdict:
+    """What a verdict says of a layer in a line of a table; see ``Verdict``."""
+
+    regime: Regime
+    rate: float
+    horizon: int | None
+    max_lag: int
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class GivenLayer:
     """One layer in one direction; ``verdict`` where it was driven by the layers below."""
 
-    layer: "RecurrentLayer"
-    verdict: Verdict | None
-
-    @property
-    def cell(self) -> CellName:
-        """The cell that the layer is made of."""
-        from gradscope.weights.cells import CELL_OF_KIND
-
-        return CELL_OF_KIND[self.layer.kind]
+    title: str
+    cell: CellName
+    direction: str
+    input_size: int
+    hidden_size: int
+    verdict: LayerVerdict | None
 
 
 @dataclass(frozen=True, eq=False, slots=True)

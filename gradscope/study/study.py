@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gradscope.arrays import FloatArray
 from gradscope.data.problem import Problem, series_problem, task_problem
 from gradscope.data.sequences import Batch, Targets
 from gradscope.diagnosis.remedies import clipping_value, remedies
@@ -25,8 +26,13 @@ from gradscope.model.trajectory import unroll
 from gradscope.names import ActivationName, CellName, InitializerName, StageName
 from gradscope.study.archive import SavedRun, load_run
 from gradscope.study.closer import Progress, look_closer
-from gradscope.study.config import NETWORK_SETTINGS, SEQUENCE_SETTINGS, Settings
-from gradscope.study.examine import Sight, examine
+from gradscope.study.config import (
+    JUDGING_SETTINGS,
+    NETWORK_SETTINGS,
+    SEQUENCE_SETTINGS,
+    Settings,
+)
+from gradscope.study.examine import Sight, examine, takes_first_step
 from gradscope.study.grid import Grid
 from gradscope.study.memory import STATES_AT_ONCE, require_memory
 from gradscope.study.network import draw_network
@@ -58,8 +64,8 @@ class Streams:
 @dataclass(frozen=True, eq=False, slots=True)
 class Subject:
     """The network to study, what it is examined on, and held-out sequences to measure its error
-    (None: there are no targets); ``network`` where it is from a file of weights, ``error`` where a
-    saved run has it already.
+    (None: there are no targets); ``network`` where it is from a file of weights, ``error`` where it
+    is known already, of such a network or a saved run.
     """
 
     first_stage: StageName
@@ -104,7 +110,7 @@ def analyze(
     stage, trajectory = look(subject.first_stage, params, error=error)
     stages = [stage]
     if settings.updates:
-        trained = train_network(params, settings, watch)
+        trained = train_network(params, settings, subject.sight, watch)
         params, history = trained.params, trained.history
         error = held_out_error(params, subject.held_out)
         stage, trajectory = look(StageName.TRAINED, params, error=error)
@@ -153,8 +159,9 @@ def given_subject(settings: Settings) -> Subject:
 
     given = given_of(settings)
     held_out = None if settings.targets is None else given.sight.batch
+    error = held_out_error(given.params, held_out, given.sight.initial_state)
     network = given_network(given, settings)
-    return Subject(StageName.GIVEN, given.params, given.sight, held_out, network)
+    return Subject(StageName.GIVEN, given.params, given.sight, held_out, network, error)
 
 
 def drawn_subject(settings: Settings) -> Subject:
@@ -173,7 +180,9 @@ def loaded_subject(settings: Settings) -> Subject:
     _require_same_network(settings, run)
     if not settings.updates and _same(settings, run.settings, SEQUENCE_SETTINGS):
         held_out = None if run.sight.facts.baseline is None else run.sight.batch
-        return Subject(StageName.GIVEN, run.params, run.sight, held_out, error=run.error)
+        judged = _same(settings, run.settings, JUDGING_SETTINGS)
+        network = run.network if judged else None
+        return Subject(StageName.GIVEN, run.params, run.sight, held_out, network, run.error)
     if settings.weights is not None:
         raise SettingError(
             f"other inputs are asked for, but the run in {settings.load} keeps one layer of "
@@ -227,9 +236,11 @@ def roomy_problem(settings: Settings) -> Problem:
     return problem
 
 
-def held_out_error(params: Cell, held_out: Batch | None) -> float | None:
-    """Return the mean step error on held-out sequences; infinite where the state overflows, None
-    where there are none.
+def held_out_error(
+    params: Cell, held_out: Batch | None, initial_state: FloatArray | None = None
+) -> float | None:
+    """Return the mean step error on held-out sequences, from h_0 (B,S) (None: zeros) on; infinite
+    where the state overflows, None where there are none.
     """
     if held_out is None:
         return None
@@ -238,16 +249,21 @@ def held_out_error(params: Cell, held_out: Batch | None) -> float | None:
     total = 0.0
     for start in range(0, held_out.n_sequences, at_once):
         inputs = held_out.inputs[:, start : start + at_once]
+        first = None if initial_state is None else initial_state[start : start + at_once]
         values = held_out.targets.values[:, start : start + at_once]
         targets = Targets(values, held_out.targets.at_step, held_out.targets.error)
-        outputs = unroll(params, inputs).outputs
+        outputs = unroll(params, inputs, first).outputs
         total += error_per_step(outputs, targets) * inputs.shape[1]
     error = total / held_out.n_sequences
     return error if np.isfinite(error) else np.inf
 
 
-def train_network(params: Cell, settings: Settings, watch: Watcher | None = None) -> Trained:
-    """Train as the settings say, on batches of their own random stream."""
+def train_network(
+    params: Cell, settings: Settings, sight: Sight, watch: Watcher | None = None
+) -> Trained:
+    """Train as the settings say, on batches of their own random stream, and only as far as the
+    network can be examined.
+    """
     problem = open_problem(settings)
     rng = Streams.from_seed(settings.seed).training
     rate = settings.learning_rate or DEFAULT_LEARNING_RATE[settings.optimizer]
@@ -258,6 +274,7 @@ def train_network(params: Cell, settings: Settings, watch: Watcher | None = None
         settings.updates,
         limits=Limits(settings.clip_norm, settings.clip_value, settings.truncate),
         watch=watch,
+        fits=partial(takes_first_step, sight=sight),
     )
 
 

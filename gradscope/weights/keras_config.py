@@ -51,11 +51,13 @@ class SaidOfLayer:
     """What the configuration says of one layer or cell.
 
     ``place`` is its path in the HDF5 file, ``names`` the layer's and, within an RNN of cells, the
-    cell's own; ``values`` its plain settings.
+    cell's own; ``member`` is the layer that the model sees, the Bidirectional that it is half of or
+    itself; ``values`` its plain settings.
     """
 
     place: str
     names: tuple[str, ...]
+    member: str
     class_name: str
     go_backwards: bool
     values: Mapping[str, Any]
@@ -82,7 +84,7 @@ def feeding_layers(config: Any) -> dict[str, str]:
 
     Followed are Sequential models and functional ones, through layers that change nothing when the
     model is used. Of two layers that one feeds, the first counts; one that reads from the end
-    feeds none, and is fed by none.
+    feeds none, and is fed by none, but a Bidirectional is one layer.
 
     Parameters
     ----------
@@ -102,16 +104,32 @@ def feeding_layers(config: Any) -> dict[str, str]:
         source = sources.get(name, "")
         while _class_and_values(known.get(source))[0] in PASSING:
             source = sources.get(source, "")
-        sequences = _reads_forward(known.get(source)).get("return_sequences") is True
-        if sequences and _reads_forward(node) and source not in found.values():
+        sequences = _in_order(known.get(source)).get("return_sequences") is True
+        if sequences and _in_order(node) and source not in found.values():
             found[name] = source
     return found
 
 
-def _reads_forward(node: Any) -> Mapping[str, Any]:
-    """Return the settings of a recurrent layer that reads from the start; nothing for another."""
+def _in_order(node: Any) -> Mapping[str, Any]:
+    """Return the settings of a recurrent layer whose outputs stand in the order of the sequence,
+    those of both directions side by side; nothing for another.
+    """
     class_name, values = _class_and_values(node)
-    plain = class_name in CLASSES and values.get("go_backwards", False) is False
+    if class_name != "Bidirectional":
+        return _reading(node, backwards=False)
+    forward = _reading(values.get("layer"), backwards=False)
+    backward = _reading(values.get("backward_layer"), backwards=True)
+    alike = "return_sequences"
+    fits = values.get("backward_layer") is None or (
+        backward and backward.get(alike) == forward.get(alike)
+    )
+    return forward if fits and values.get("merge_mode") == "concat" else {}
+
+
+def _reading(node: Any, *, backwards: bool) -> Mapping[str, Any]:
+    """Return the settings of a recurrent layer that reads from this end; nothing for another."""
+    class_name, values = _class_and_values(node)
+    plain = class_name in CLASSES and values.get("go_backwards", False) is backwards
     return values if plain else {}
 
 
@@ -135,7 +153,9 @@ def _name(node: Any) -> str:
     return str(_class_and_values(node)[1].get("name"))
 
 
-def _walk(node: Any, place: str, depth: int, *, backwards: bool) -> Iterator[SaidOfLayer]:
+def _walk(
+    node: Any, place: str, depth: int, *, backwards: bool, member: str | None = None
+) -> Iterator[SaidOfLayer]:
     class_name, values = _class_and_values(node)
     if class_name is None or depth > DEEPEST:
         return
@@ -144,15 +164,16 @@ def _walk(node: Any, place: str, depth: int, *, backwards: bool) -> Iterator[Sai
             yield from _walk(each, below, depth + 1, backwards=False)
     elif class_name == "Bidirectional":
         forward, backward = values.get("layer"), values.get("backward_layer")
-        yield from _walk(forward, f"{place}/forward_layer", depth + 1, backwards=False)
-        yield from _walk(
-            backward or forward, f"{place}/backward_layer", depth + 1, backwards=backward is None
-        )
+        halves = {"forward": (forward, False), "backward": (backward or forward, backward is None)}
+        for half, (inner, turned) in halves.items():
+            below = f"{place}/{half}_layer"
+            yield from _walk(inner, below, depth + 1, backwards=turned, member=_name(node))
     elif isinstance(values.get("cell"), dict):
         yield from _cells(values, place, depth, backwards=backwards)
     else:
         turned = bool(values.get("go_backwards", False)) != backwards
-        yield SaidOfLayer(place[1:], (str(values.get("name")),), class_name, turned, values)
+        name = str(values.get("name"))
+        yield SaidOfLayer(place[1:], (name,), member or name, class_name, turned, values)
 
 
 def _cells(
@@ -167,7 +188,7 @@ def _cells(
     for below, cell in cells:
         for said in _walk(cell, below, depth + 1, backwards=False):
             names = (str(values.get("name")), *said.names)
-            yield SaidOfLayer(said.place, names, said.class_name, turned, said.values)
+            yield SaidOfLayer(said.place, names, names[0], said.class_name, turned, said.values)
 
 
 def _placed(nodes: list[Any], container: str) -> Iterator[tuple[str, Any]]:

@@ -79,7 +79,7 @@ def keras_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
     for each, cell in sorted(cells, key=lambda pair: _order(pair[0], said)):
         if each is None or each.kind is cell.kind:
             layer = _layer(cell, each, _depth(each, said))
-            yield replace(layer, **_place(layer.name, fed)) if _alone(each) else layer
+            yield layer if each is None else replace(layer, **_place(each, fed))
         elif any(word in each.class_name for word in UNLIKE):
             raise WeightsError(
                 f"{shown(cell.name)} is a {each.class_name}, whose equations are not "
@@ -98,17 +98,14 @@ def _depth(cell: SaidOfLayer | None, everything: tuple[SaidOfLayer, ...]) -> int
     return [each for each in everything if each.names[0] == cell.names[0]].index(cell)
 
 
-def _alone(cell: SaidOfLayer | None) -> bool:
-    """Whether a cell is a layer of its own, read from the start: one that a stack is made of."""
-    return cell is not None and len(cell.names) == 1 and not cell.go_backwards
-
-
-def _place(name: str, fed: Mapping[str, str]) -> dict[str, Any]:
-    """Return how many layers feed a layer, one through the other, and the lowest of them."""
-    depth, lowest = 0, name
+def _place(said: SaidOfLayer, fed: Mapping[str, str]) -> dict[str, Any]:
+    """Return how many layers feed a layer, one through the other, and the lowest of them; nothing
+    for one that feeds none and is fed by none.
+    """
+    depth, lowest = 0, said.member
     while lowest in fed:
         depth, lowest = depth + 1, fed[lowest]
-    return {"layer": depth, "below": lowest if depth or name in fed.values() else ""}
+    return {"layer": depth, "below": lowest} if depth or lowest in fed.values() else {}
 
 
 def _cells(file: WeightFile) -> Iterator[_Cell]:

@@ -89,6 +89,8 @@ class RecurrentLayer:
         α of (1 − α) h + α φ(…): 1 where there is none, None where the file does not say.
     state : StateKind
         What W multiplies: φ(a), or a in ``W φ(a)`` of a rate network.
+    initial_state : (H,) array, optional
+        h_0, of the kind that ``state`` says; None where the file has none, and it is zero.
     below : str
         Name of the lowest layer of its stack, where the layers have names of their own; else empty.
 
@@ -111,6 +113,7 @@ class RecurrentLayer:
     reset_after: bool | None = None
     leak: float | None = 1.0
     state: StateKind = StateKind.POST
+    initial_state: FloatArray | None = None
     below: str = ""
 
     def __post_init__(self) -> None:
@@ -120,6 +123,7 @@ class RecurrentLayer:
             "recurrent_weights": (rows, self.hidden_size),
             "input_bias": (rows,),
             "recurrent_bias": (rows,),
+            "initial_state": (self.hidden_size,),
         }
         for name, shape in wanted.items():
             array = getattr(self, name)

@@ -2,7 +2,7 @@
 
 PsychRNN (Ehrlich et al. 2021, eNeuro 8(1)) saves the effective weights, masks and Dale's law
 already applied, of a rate network h ← (1 − α) h + α (W φ(h) + U x + b): W multiplies φ of the
-state. It saves neither α nor φ.
+state. It saves neither α nor φ, but the state h_0 that every sequence starts from, before φ.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -36,6 +36,7 @@ def named_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
             input_bias=as_vector(file.arrays["b_rec"]),
             leak=None,
             state=StateKind.PRE,
+            initial_state=as_vector(file.arrays.get("init_state")),
         )
 
 

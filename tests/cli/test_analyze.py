@@ -213,6 +213,24 @@ def test_training_that_overflows_says_so_and_still_shows_the_result(run: Run) ->
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.parametrize("cell", ["elman", "gru", "lstm"])
+def test_an_update_that_throws_the_net_out_of_range_is_not_kept(run: Run, cell: str) -> None:
+    command = ("analyze", "--cell", cell, "--hidden", "4", "--steps", "6", "--sequences", "2")
+    diverging = ("--updates", "3", "--learning-rate", "1e300")
+
+    done = run(*command, *diverging, "--json", "--save", "run.npz", "--png", "run.png")
+
+    found = parsed(done.stdout)
+    assert done.returncode == 0
+    assert [stage["stage"] for stage in found["stages"]] == ["initial", "trained"]
+    assert found["training"]["updates"] == 0
+    named = {"update": 1, "step": 1, "factor": "square of the pre-activation after the update"}
+    assert found["training"]["non_finite"] == named
+    assert found["stages"][0]["profile"] == found["stages"][1]["profile"]
+    assert "no longer finite at step 1; the weights after 0 updates are kept" in done.stderr
+    assert run("analyze", "--load", "run.npz").returncode == 0
+
+
 EXTREMES = [
     ("--gain", "1e100"),
     ("--gain", "1e100", "--activation", "relu"),

@@ -52,10 +52,6 @@ SETTINGS = {
     "option without value": ("analyze --steps", "requires an argument"),
     "no such file of weights": ("analyze tanh", "tanh does not exist; check the name"),
     "stray argument": ("analyze tanh relu", "unexpected extra argument"),
-    "net that overflows": (
-        "analyze --hidden 4 --steps 6 --updates 3 --learning-rate 1e300",
-        "overflows at its first step; choose a smaller --learning-rate",
-    ),
     "too large for memory": ("analyze --hidden 100000 --steps 10000000", "GiB of memory"),
     "one cell too large": ("compare --steps 10,10000000 --hidden 1000", "GiB of memory"),
 }

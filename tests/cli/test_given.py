@@ -77,6 +77,39 @@ def test_pictures_closer_looks_saved_runs_and_reruns(run: Run, folder: Path) -> 
         assert document["spectrum"]["lyapunov"] == first["spectrum"]["lyapunov"]
 
 
+def test_a_saved_run_of_a_stack_lists_every_layer_as_the_first_run_did(
+    run: Run, folder: Path
+) -> None:
+    with np.load(folder / "net.npz") as net:
+        arrays = {**net, "other.weight_ih_l0": U, "other.weight_hh_l0": W}
+    np.savez(folder / "net.npz", **arrays)
+    asked = (*ASKED, "--layer", "rnn[1]")
+    first = run("analyze", *asked, "--save", "run.npz", "--json")
+    loaded = ("analyze", "--load", "run.npz")
+
+    again = run(*loaded, "--save", "again.npz", "--json")
+    third = run("analyze", "--load", "again.npz", "--json")
+
+    expected = json.loads(first.stdout)["network"]
+    assert [each["regime"] is None for each in expected["layers"]] == [False, False, True]
+    assert json.loads(again.stdout)["network"] == expected
+    assert json.loads(third.stdout)["network"] == expected
+    for more in ((), ("--map",)):
+        table = run("analyze", *asked).stdout.partition("Layers of")[2].partition("Why")[0]
+        assert table
+        assert run(*loaded, *more).stdout.partition("Layers of")[2].startswith(table)
+
+
+def test_a_saved_run_judged_otherwise_lists_no_layers_that_were_not_judged_so(run: Run) -> None:
+    run("analyze", *ASKED, "--save", "run.npz")
+
+    document = json.loads(
+        run("analyze", "--load", "run.npz", "--vanishing", "0.1", "--json").stdout
+    )
+
+    assert document["network"]["layers"] is None
+
+
 def test_what_to_do_about_a_network_from_elsewhere_survives_its_saved_run(run: Run) -> None:
     # Nobody's training script has our flags; a saved run is no reason to name them.
     def remedies(page: str) -> str:
@@ -102,6 +135,15 @@ def test_settings_come_from_a_file_or_the_environment_too(run: Run, folder: Path
     assert document["settings"]["activation"] == "relu"
     assert document["settings"]["layer"] == "rnn[0]"
     assert json.loads(other.stdout)["network"]["layer"] == "rnn[1]"
+
+
+def test_the_network_among_the_arguments_goes_before_that_of_the_environment(run: Run) -> None:
+    done = run("analyze", *ASKED, "--json", env={"GRADSCOPE_WEIGHTS": "cell.npz"})
+    same = run("analyze", *ASKED, "--weights", "net.npz", "--json")
+
+    for each in (done, same):
+        assert each.returncode == 0, each.stderr
+        assert json.loads(each.stdout)["network"]["file"] == "net.npz"
 
 
 def test_map_names_weights_where_a_pair_follows_and_asks_for_the_heat_map_alone(run: Run) -> None:
@@ -180,6 +222,12 @@ def test_check_holds_states_and_jacobians_against_pytorch(run: Run) -> None:
         ("analyze cell.npz --activation tanh --map W=h2 --map U=i2h", "did you mean 'h2h'?"),
         ("analyze cell.npz --activation tanh", "holds no recurrent layer"),
         ("analyze net.npz --load run.npz", "choose one network"),
+        (
+            "analyze net.npz --weights cell.npz",
+            "FILE is net.npz and --weights is cell.npz, but one network is studied; leave",
+        ),
+        ("spectrum --weights cell.npz net.npz", "leave --weights out"),
+        ("check net.npz --weights cell.npz", "leave --weights out"),
         ("analyze --layer 0", "--layer is for a network from a file"),
         ("spectrum net.npz", "give --activation NAME"),
         ("check net.npz", "give --activation NAME"),

@@ -36,6 +36,14 @@ def test_each_costly_term_has_its_remedy_and_the_costliest_comes_first() -> None
     ]
 
 
+def test_the_inputs_are_asked_after_where_a_gated_cell_explodes_out_of_all_proportion() -> None:
+    rates = GatedCauseRates(0.0, 10.0, 0.0, 0.0, 0.0, 10.0)
+
+    (found,) = remedies(vanishing(rates), rates, ActivationName.TANH)
+
+    assert (found.code, found.numbers["by_way_of"]) == (RemedyCode.CHECK_SIZE, "gates")
+
+
 def test_a_term_that_costs_little_has_no_remedy() -> None:
     assert advice(GatedCauseRates(-0.8, 0.14, -0.02, -0.02, 0.0, -0.7)) == [RemedyCode.KEEP_LONGER]
 

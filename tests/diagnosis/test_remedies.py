@@ -80,6 +80,17 @@ def test_against_exploding_the_gain_is_lowered_and_the_gradient_clipped() -> Non
     assert found[RemedyCode.CLIP].numbers == {"norm": 2.5, "quantile": 0.9}
 
 
+def test_a_growth_out_of_all_proportion_asks_where_it_comes_from_instead() -> None:
+    just, beyond = math.log(999.0), math.log(1001.0)
+
+    assert RemedyCode.LOWER_GAIN in advice(just, CauseRates(just, 0.0, 0.0, 0.0, just))
+    found = advice(beyond, CauseRates(beyond, 0.0, 0.0, 0.0, beyond), clip_at=2.5)
+
+    assert list(found) == [RemedyCode.CHECK_SIZE]
+    assert found[RemedyCode.CHECK_SIZE].numbers["growth_per_step"] == pytest.approx(1001.0)
+    assert found[RemedyCode.CHECK_SIZE].numbers["by_way_of"] == "weights"
+
+
 def test_a_gain_that_explodes_slowly_is_still_to_be_lowered_down_to_no_growth() -> None:
     found = advice(0.08, CauseRates(0.08, 0.0, 0.0, 0.0, 0.08))
 
@@ -156,6 +167,7 @@ def test_every_remedy_can_be_given() -> None:
         *advice(-2.6, CauseRates(-0.3, -1.4, -0.5, -0.4, -2.6), required_lag=60),
         *advice(-0.5, CauseRates(0.0, 0.0, -0.5, 0.0, -0.5), orthogonal=True),
         *advice(0.3),
+        *advice(9.0),
         *advice(0.0, learned=Learned(1.0, 1.0)),
     }
 

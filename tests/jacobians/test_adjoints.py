@@ -1,5 +1,7 @@
 """‖∂E/∂h_t‖ in the log domain: the plain adjoints where those exist, and right beyond them."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -55,6 +57,21 @@ def test_they_are_right_where_the_plain_adjoints_leave_the_floats(w: float) -> N
 
     distance = steps - np.arange(steps + 1)
     np.testing.assert_allclose(found, np.log(2.0) + distance * np.log(w), rtol=1e-13)
+
+
+@pytest.mark.parametrize("step", [1, 3, 6])
+def test_they_are_right_where_the_error_that_enters_is_out_of_range(step: int) -> None:
+    # y = c = 1e200 and V = 1e200: at the step with the target (∂E/∂y) V = 2·1e400.
+    params = replace(
+        diagonal([0.5]), output_weights=np.full((1, 1), 1e200), output_bias=np.full(1, 1e200)
+    )
+
+    found = log_adjoint_norms(params, unroll(params, np.zeros((6, 1, 1))), only(step, 6))
+
+    t = np.arange(step + 1)
+    expected = np.log(2.0) + 400 * np.log(10.0) + (step - t) * np.log(0.5)
+    np.testing.assert_allclose(found[: step + 1], expected, rtol=1e-13)
+    assert np.isneginf(found[step + 1 :]).all()
 
 
 @pytest.mark.parametrize("w", [1e-30, 1e30])

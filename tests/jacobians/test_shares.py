@@ -271,6 +271,24 @@ def test_adjoint_norms_are_those_of_backpropagation(
     np.testing.assert_allclose(found, expected, rtol=1e-11)
 
 
+def test_shares_are_right_where_the_errors_that_enter_are_out_of_range() -> None:
+    # V = 2**700 and an error of −2**701 instead of −2: every share is 2**1400 times as large.
+    params, trajectory, targets = _scalar_case(0.5, 20)
+    far = 2.0**700
+    large = replace(params, output_weights=far * params.output_weights)
+    wanted = replace(targets, values=far * targets.values)
+
+    found = gradient_shares(large, trajectory, wanted)
+
+    expected = gradient_shares(params, trajectory, targets)
+    np.testing.assert_allclose(
+        found.log_norms["hidden_bias"],
+        expected.log_norms["hidden_bias"] + 1400 * np.log(2.0),
+        rtol=1e-12,
+    )
+    np.testing.assert_allclose(found.truncation_errors, expected.truncation_errors, rtol=1e-9)
+
+
 @pytest.mark.parametrize("weight", [1e-3, 1e3])
 def test_adjoint_norms_keep_their_size_where_floats_end(weight: float) -> None:
     found = log_adjoint_norms(*_scalar_case(weight, 600))

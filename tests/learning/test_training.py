@@ -243,6 +243,21 @@ def test_a_weight_that_overflows_in_the_update_is_named() -> None:
     assert same(found.params, scalar(v=0.0))
 
 
+def test_an_update_that_makes_a_network_out_of_range_is_not_kept() -> None:
+    def fits(params: Cell) -> bool:
+        return bool(np.abs(params.output_weights) > 0.8)
+
+    found = train(scalar(), lambda: GOOD, sgd(0.01), 9, fits=fits)
+
+    named = found.history.non_finite
+    assert isinstance(named, NonFinite)
+    assert (found.history.stop, named.step) == (Stop.NOT_FINITE, 1)
+    assert named.factor == "square of the pre-activation after the update"
+    assert found.history.updates == named.update - 1 > 0
+    assert same(found.params, train(scalar(), lambda: GOOD, sgd(0.01), named.update - 1).params)
+    assert not fits(train(scalar(), lambda: GOOD, sgd(0.01), named.update).params)
+
+
 def test_what_was_learned_before_the_break_is_kept() -> None:
     bad = batch([0.0, np.nan, 0.0, 0.0, 0.0])
     before = train(scalar(), lambda: GOOD, sgd(0.01), 2)

@@ -115,6 +115,7 @@ ODD = {
         "steps": 12,
         "updates": 5,
     },
+    "training to the end of the floats": {"optimizer": "sgd", "learning_rate": 1e75},
     "a lag beyond those measured": {"max_lag": 2, "delay": 9},
     "cross-entropy": {"task": TaskName.TEMPORAL_ORDER},
     "chaos": {"init": InitializerName.GAUSSIAN, "gain": 3.0},

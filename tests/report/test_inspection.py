@@ -59,6 +59,18 @@ def test_the_page_names_layers_gates_and_what_the_file_does_not_say(tmp_path: Pa
     assert "Left out: note (text)." in text
 
 
+def test_the_state_that_a_file_starts_from_is_named(tmp_path: Path) -> None:
+    weights = {"W_in": np.ones((4, 2)), "W_rec": np.eye(4), "b_rec": np.zeros(4)}
+    without = look(tmp_path / "net.npz", weights)
+    found = look(tmp_path / "net.npz", weights, {"init_state": np.ones((1, 4))})
+
+    sentence = "It has the state h_0 that every sequence starts from."
+    assert sentence in page_of(found)
+    assert sentence not in page_of(without)
+    assert inspection_document(found)["layers"][0]["initial_state"] is True
+    assert inspection_document(without)["layers"][0]["initial_state"] is False
+
+
 def test_a_long_command_stays_on_one_line(tmp_path: Path) -> None:
     path = tmp_path / ("long name " * 12 + ".npz")
 

@@ -247,6 +247,10 @@ REMEDIES: dict[RemedyCode, list[dict[str, Any]]] = {
     RemedyCode.KEEP_ALIGNED: [{"predicted_rate": -0.1}],
     RemedyCode.RAISE_GAIN: [{"factor": 1.5, "predicted_rate": 0.0}],
     RemedyCode.LOWER_GAIN: [{"factor": 0.5, "predicted_rate": 0.0}],
+    RemedyCode.CHECK_SIZE: [
+        {"growth_per_step": 2.6e11, "by_way_of": "weights"},
+        {"growth_per_step": 5e4, "by_way_of": "gates"},
+    ],
     RemedyCode.CLIP: [{"norm": None, "quantile": 0.9}, {"norm": 2.5, "quantile": 0.9}],
     RemedyCode.GATES: [{"horizon": 3, "required_lag": 50}],
     RemedyCode.LOOK_ELSEWHERE: [{}],
@@ -277,6 +281,15 @@ def test_a_change_that_is_more_than_enough_says_so() -> None:
         "it would explode; take a smaller W with it."
     )
     assert remedy_sentence(remedy, explodes=0.2).endswith(", all else equal.")
+
+
+def test_only_a_gated_cell_is_asked_for_the_scale_of_its_inputs() -> None:
+    for drawn, words in ((True, "--input-scale"), (False, "inputs on the scale")):
+        texts = [
+            remedy_sentence(Remedy(RemedyCode.CHECK_SIZE, numbers), drawn=drawn)
+            for numbers in REMEDIES[RemedyCode.CHECK_SIZE]
+        ]
+        assert [words in text for text in texts] == [False, True]
 
 
 def test_only_a_sigmoid_is_told_to_centre_its_bias() -> None:

@@ -84,6 +84,9 @@ def test_an_archive_without_one_of_its_arrays_is_refused(saved: Path, name: str)
         ({"hidden_bias": np.array(["a"] * 4)}, "damaged"),
         ({"inputs": np.zeros((6, 2))}, "damaged"),
         ({"inputs": np.full((6, 2, 1), np.inf)}, "inputs holds a number that is not finite"),
+        ({"network": "{}"}, "damaged"),
+        ({"network": '{"studied": "a", "layers": [{"title": "a"}]}'}, "damaged"),
+        ({"network": "[" * 100_000}, "damaged"),
         ({"target_steps": np.ones(5, dtype=bool)}, "damaged"),
     ],
 )

@@ -13,7 +13,7 @@ from gradscope.errors import DataError, GradscopeError, SettingError, WeightsErr
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.gru import GruParameters
 from gradscope.names import ActivationName, CellName, StateName
-from gradscope.study.archive import archive_bytes
+from gradscope.study.archive import archive_bytes, settings_of_saved
 from gradscope.study.config import Settings
 from gradscope.study.given import settings_of_weights
 from gradscope.study.results import Analysis
@@ -74,6 +74,43 @@ def test_a_psychrnn_network_carries_its_pre_activation() -> None:
     np.testing.assert_allclose(found.trajectory.states, expected, rtol=0, atol=1e-14)
     with pytest.raises(WeightsError, match="the file says pre"):
         studied("psychrnn.npz", activation="relu", leak=0.2, state="post")
+
+
+@pytest.mark.usefixtures("folder")
+def test_whose_inputs_the_data_are_is_said_where_the_file_has_other_layers_too() -> None:
+    encoder = {name.replace("rnn", "encoder"): array for name, array in TORCH.items()}
+    np.savez("two.npz", **{**encoder, **TORCH})  # type: ignore[arg-type]
+
+    said = [studied(name, **TANH).facts.description for name in ("net.npz", "two.npz")]
+
+    assert said == ["inputs from x.npy", "inputs of rnn[0] from x.npy"]
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("shape", [(1, 4), (4,)])
+def test_a_psychrnn_network_starts_from_its_own_first_state(shape: tuple[int, ...]) -> None:
+    first = np.array([0.5, -1.0, 2.0, 0.25])
+    arrays = {"W_rec": W, "W_in": U, "b_rec": b, "W_out": V, "b_out": c}
+    np.savez("net.npz", **arrays, init_state=first.reshape(shape))  # type: ignore[arg-type]
+    wanted = RNG.normal(size=(9, 2, 2))
+    np.save("y.npy", wanted)
+
+    found = studied("net.npz", activation="relu", leak=0.2, readout="W_out", targets="y.npy")
+
+    # PsychRNN's recurrent_timestep and output_timestep, without their noise.
+    states, outputs = [np.tile(first, (2, 1))], []
+    for x in INPUTS:
+        driven = np.maximum(states[-1], 0) @ W.T + x @ U.T + b
+        states.append(0.8 * states[-1] + 0.2 * driven)
+        outputs.append(np.maximum(states[-1], 0) @ V.T + c)
+    np.testing.assert_allclose(found.trajectory.states, states, rtol=0, atol=1e-13)
+    assert found.last.error == pytest.approx(np.mean((wanted - outputs) ** 2), rel=1e-12)
+    assert found.facts.description.startswith("inputs from x.npy, h_0 from the file")
+
+    Path("run.npz").write_bytes(archive_bytes(found))
+    again = analyze(settings_of_saved("run.npz", {}))
+    np.testing.assert_array_equal(again.last.profile.log_norms, found.last.profile.log_norms)
+    assert again.facts.description == found.facts.description
 
 
 @pytest.mark.usefixtures("folder")

@@ -182,5 +182,41 @@ def test_layers_of_a_model_that_feed_one_another_are_one_stack(
     expected = keras.ops.convert_to_numpy(outputs).swapaxes(0, 1)
     np.testing.assert_allclose(analysis.trajectory.hidden[1:], expected, rtol=0, atol=1e-5)
     network = present(analysis.network)
-    assert [each.layer.title for each in network.layers] == ["low[0]", "middle[1]", "top[2]"]
+    assert [each.title for each in network.layers] == ["low[0]", "middle[1]", "top[2]"]
     assert all(each.verdict is not None for each in network.layers[:2])
+
+
+@pytest.mark.parametrize("suffix", [".keras", ".h5"])
+def test_both_directions_of_a_layer_feed_the_next_as_keras_has_it(
+    keras: Any, suffix: str, tmp_path: Path
+) -> None:
+    keras.utils.set_random_seed(4)
+    L = keras.layers
+    made = [
+        L.Bidirectional(L.LSTM(4, return_sequences=True, name="a"), name="low"),
+        L.Bidirectional(L.GRU(3, return_sequences=True, name="b"), name="middle"),
+        L.SimpleRNN(5, return_sequences=True, name="top"),
+    ]
+    model = keras.Sequential([keras.Input((None, 3)), *made, L.Dense(1, name="head")])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.save(tmp_path / f"net{suffix}")
+    np.save(tmp_path / "x.npy", INPUTS)
+    values = {"weights": str(tmp_path / f"net{suffix}"), "data": str(tmp_path / "x.npy")}
+
+    analysis = analyze(settings_of_weights({**values, "readout": "head"}))
+
+    expected = keras.ops.convert_to_numpy(model(INPUTS.swapaxes(0, 1))).swapaxes(0, 1)
+    np.testing.assert_allclose(analysis.trajectory.outputs, expected, rtol=0, atol=1e-5)
+    layers = present(analysis.network).layers
+    assert [each.title for each in layers] == [
+        "forward_a[0]",
+        "backward_a[0]_reverse",
+        "forward_b[1]",
+        "backward_b[1]_reverse",
+        "top[2]",
+    ]
+    assert all(each.verdict is not None for each in layers[:4])
+    for lower in layers[:4]:
+        studied = analyze(settings_of_weights({**values, "layer": lower.title}))
+        assert studied.last.verdict.rate == present(lower.verdict).rate

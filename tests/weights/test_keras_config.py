@@ -13,6 +13,11 @@ def layer(name: str, class_name: str = "GRU", source: str | None = None, **value
     return node | ({"inbound_nodes": [{"args": [history]}]} if source else {})
 
 
+def two_ways(name: str, inner: Any = None, **values: Any) -> Any:
+    given = {"name": name, "layer": inner or layer("in"), "merge_mode": "concat", **values}
+    return {"class_name": "Bidirectional", "config": given}
+
+
 def model(*layers: Any, class_name: str = "Sequential") -> Any:
     return {"class_name": class_name, "config": {"layers": list(layers)}}
 
@@ -28,6 +33,13 @@ def test_each_layer_of_a_sequential_model_feeds_the_next_through_what_changes_no
     assert found == {"b": "a", "c": "b"}
 
 
+@pytest.mark.parametrize("values", [{}, {"backward_layer": layer("back", go_backwards=True)}])
+def test_both_directions_side_by_side_feed_and_are_fed_as_one(values: Any) -> None:
+    found = feeding_layers(model(layer("a"), two_ways("b", **values), layer("c", "LSTM")))
+
+    assert found == {"b": "a", "c": "b"}
+
+
 @pytest.mark.parametrize(
     "lower",
     [
@@ -35,6 +47,14 @@ def test_each_layer_of_a_sequential_model_feeds_the_next_through_what_changes_no
         layer("a", go_backwards=True),
         layer("a", "Bidirectional"),
         layer("a", "Dense"),
+        two_ways("a", merge_mode="sum"),
+        two_ways("a", layer("in", return_sequences=False)),
+        two_ways("a", layer("in", go_backwards=True)),
+        two_ways("a", layer("in", "RNN")),
+        two_ways("a", two_ways("in")),
+        two_ways("a", backward_layer=layer("back")),
+        two_ways("a", backward_layer=layer("back", return_sequences=False, go_backwards=True)),
+        two_ways("a", backward_layer=layer("back", "RNN", go_backwards=True)),
         "not a layer",
     ],
 )

@@ -1,5 +1,6 @@
 """NumPy archives: our own runs, PsychRNN's networks, and anybody's, none of them unpickled."""
 
+import re
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 import gradscope
+from gradscope.arrays import FloatArray
 from gradscope.errors import WeightsError
 from gradscope.study.archive import archive_bytes
 from gradscope.weights.layers import StateKind, Unknown
@@ -60,9 +62,28 @@ def test_a_psychrnn_network_carries_its_preactivation_and_asks_for_the_rest(
     assert layer.unknown == (Unknown.ACTIVATION, Unknown.LEAK)
     np.testing.assert_array_equal(layer.recurrent_weights, arrays["W_rec"])
     np.testing.assert_array_equal(layer.input_weights, arrays["W_in"])
+    assert layer.initial_state is not None
+    np.testing.assert_array_equal(layer.initial_state, np.full(5, 0.1))
     assert found.file.skipped == {"dale_ratio": "objects, which NumPy pickles"}
     (readout,) = found.readouts
     np.testing.assert_array_equal(readout.output_weights, arrays["W_out"])
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (np.zeros((3, 5)), "the initial state of 'W_rec', layer 0: shape (3, 5)"),
+        (np.full((1, 5), np.inf), "the initial state of 'W_rec', layer 0: inf at [0]"),
+    ],
+)
+def test_a_first_state_that_does_not_fit_is_refused(
+    tmp_path: Path, state: FloatArray, words: str
+) -> None:
+    weights = {"W_in": np.ones((5, 2)), "W_rec": np.eye(5), "b_rec": np.zeros(5)}
+    path = saved(tmp_path / "weights.npz", **weights, init_state=state)
+
+    with pytest.raises(WeightsError, match=re.escape(words)):
+        load_weights(path)
 
 
 @pytest.mark.parametrize("compressed", [True, False])
