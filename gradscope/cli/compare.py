@@ -141,7 +141,7 @@ def run_comparison(
             lambda: map(analysis_document, comparison.analyses),
         )
         if figure is not None:
-            from gradscope.report.figures import comparison_picture
+            from gradscope.report.comparison_figures import comparison_picture
 
             write_whole(
                 figure, comparison_picture(comparison, figure.suffix.lower()), force=place.force

@@ -15,6 +15,7 @@ from gradscope.names import ColumnWidth
 from gradscope.report.provenance import ANALYSIS, KEYWORD, provenance_text
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
@@ -36,6 +37,22 @@ BACKING: Mapping[str, Any] = MappingProxyType(
     {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
 )
 """Behind a text that stands on lines."""
+
+LEGEND_LOOK: Mapping[str, Any] = MappingProxyType(
+    {
+        "frameon": False,
+        "borderaxespad": 0.0,
+        "handlelength": 2.2,
+        "columnspacing": 1.4,
+        "handletextpad": 0.6,
+    }
+)
+
+LEGEND_TOP, LEGEND_ROW = 0.76, 0.23
+"""Inches: from a slide's upper edge to the legend of all its panels, and from row to row."""
+
+LEGEND_COLUMNS = 7
+"""The longest names of networks that fit side by side on a slide."""
 
 
 def new_page(title: str, subtitle: str, size: tuple[float, float] = SLIDE) -> "Figure":
@@ -112,28 +129,42 @@ def dress(axes: "Axes", title: str, x: str, y: str) -> None:
 
 
 def legend(axes: "Axes", others: Sequence["Axes"] = ()) -> None:
-    """Show the curves of these axes in one row between title and axes, where it hides nothing."""
-    handles, labels = [], []
+    """Show the curves of these axes in one row between title and axes, where it hides nothing;
+    those of one name once.
+    """
+    named: dict[str, Any] = {}
     for each in (axes, *others):
-        more_handles, more_labels = each.get_legend_handles_labels()
-        handles += more_handles
-        labels += more_labels
-    scale = text_scale(axes)
+        for handle, label in zip(*each.get_legend_handles_labels(), strict=True):
+            named.setdefault(label, handle)
     alone = figure_width(axes) <= PANEL_SIZES[ColumnWidth.DOUBLE][0]
-    if handles:
+    if named:
         axes.legend(
-            handles,
-            labels,
+            named.values(),
+            named.keys(),
             loc="lower left",
             bbox_to_anchor=(-0.01, 0.985),
-            ncols=2 if alone else len(handles),
-            fontsize=TICK_SIZE * scale,
-            frameon=False,
-            borderaxespad=0.0,
-            handlelength=2.2,
-            columnspacing=1.4,
-            handletextpad=0.6,
+            ncols=2 if alone else len(named),
+            fontsize=TICK_SIZE * text_scale(axes),
+            **LEGEND_LOOK,
         )
+
+
+def page_legend(figure: "Figure", handles: Sequence["Artist"], labels: Sequence[str]) -> None:
+    """Show curves in rows below the subtitle, for all panels of a slide."""
+    figure.legend(
+        handles,
+        labels,
+        loc="upper left",
+        bbox_to_anchor=(0.026, 1.0 - LEGEND_TOP / SLIDE[1]),
+        ncols=LEGEND_COLUMNS,
+        fontsize=TICK_SIZE,
+        **LEGEND_LOOK,
+    )
+
+
+def height_of_rows(entries: int) -> float:
+    """Return the inches by which the rows of a page's legend after the first push panels down."""
+    return LEGEND_ROW * ((entries - 1) // LEGEND_COLUMNS)
 
 
 def set_round_ticks(drawn: "Axis", limits: tuple[float, float]) -> None:

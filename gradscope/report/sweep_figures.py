@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradscope.arrays import FloatArray
-from gradscope.report.figures import network_look
 from gradscope.report.figures_style import (
     BLUE,
     FAINT,
@@ -26,6 +25,7 @@ from gradscope.report.figures_style import (
     picture_bytes,
     set_round_ticks,
 )
+from gradscope.report.network_looks import network_look
 from gradscope.study.aggregate import Axis, Fan, Field
 from gradscope.study.grid import describe
 

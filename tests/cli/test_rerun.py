@@ -9,9 +9,10 @@ import pytest
 
 from gradscope.names import ActivationName, CellName
 from gradscope.report.closer_export import spectrum_document
+from gradscope.report.comparison_figures import comparison_picture
 from gradscope.report.documents import analysis_document, comparison_document
 from gradscope.report.export import to_json
-from gradscope.report.figures import analysis_picture, comparison_picture, spectrum_picture
+from gradscope.report.figures import analysis_picture, spectrum_picture
 from gradscope.study.archive import archive_bytes
 from gradscope.study.config import Settings
 from gradscope.study.study import analyze, compare

@@ -27,8 +27,6 @@ from gradscope.names import (
 )
 from gradscope.report.figures import (
     analysis_picture,
-    comparison_figure,
-    comparison_picture,
     panel_picture,
 )
 from gradscope.report.figures_spectra import eigenvalues_panel, theory_panel
@@ -138,42 +136,6 @@ def test_the_picture_shows_the_verdict_in_words(trained: Analysis) -> None:
 
 def _verb(regime: Regime) -> str:
     return {Regime.VANISHING: "vanishes", Regime.STABLE: "is stable"}[regime]
-
-
-def test_a_comparison_is_drawn_with_every_activation() -> None:
-    comparison = gradscope.compare(
-        gradscope.Settings.from_dict({**SMALL, "updates": 1}), list(ActivationName), (3, 9)
-    )
-
-    text = comparison_picture(comparison, ".svg").decode()
-
-    assert all(f"<!-- {activation} -->" in text for activation in ActivationName)
-
-
-def test_a_comparison_says_where_nothing_is_learned_and_has_horizons_to_read_off() -> None:
-    comparison = gradscope.compare(
-        gradscope.Settings.from_dict({**SMALL, "updates": 1}), list(ActivationName)[:2], (20, 60)
-    )
-    figure = comparison_figure(comparison)
-    figure.canvas.draw()
-
-    horizons, errors = figure.axes[1:3]
-    low, high = horizons.get_ylim()
-    assert sum(low <= tick <= high for tick in horizons.get_yticks()) > 1
-    assert [text.get_text() for text in present(errors.get_legend()).get_texts()] == [
-        "nothing learned"
-    ]
-
-
-def test_a_comparison_of_a_series_has_no_needed_lag_to_draw(tmp_path: Path) -> None:
-    series = tmp_path / "$x_1$ [red].csv"
-    series.write_text("\n".join(str(np.sin(t)) for t in range(90)))
-    settings = gradscope.Settings.from_dict({**SMALL, "updates": 1, "data": str(series)})
-
-    comparison = gradscope.compare(settings, (ActivationName.TANH,), (5, 10))
-
-    assert b"needed by the task" not in comparison_picture(comparison, ".svg")
-    assert b"$x_1$ [red].csv" in analysis_picture(comparison.analyses[0], ".svg")
 
 
 def test_drawing_leaves_the_settings_of_matplotlib_as_they_were(trained: Analysis) -> None:
