@@ -24,6 +24,7 @@ from gradscope.report.figures_style import (
     legend,
     text_scale,
 )
+from gradscope.report.readings import eigenvalues_title
 from gradscope.report.theory_words import THEORY_WORDS
 from gradscope.report.words import LN_10, percent, steps
 from gradscope.study.closer import Spectrum
@@ -199,8 +200,10 @@ def _middle_exponents(spectrum: Spectrum) -> tuple[FloatArray, FloatArray, BoolA
 
 
 def eigenvalues_panel(axes: "Axes", analysis: Analysis) -> None:
-    """Draw the eigenvalues of W and of sampled J_t in the complex plane, with the unit circle."""
-    dress(axes, "Eigenvalues of W and of J_t", "real part", "imaginary part")
+    """Draw the eigenvalues of W, where there is one, and of sampled J_t in the complex plane, with
+    the unit circle.
+    """
+    dress(axes, eigenvalues_title(analysis), "real part", "imaginary part")
     spectrum = analysis.closer.spectrum
     if spectrum is None:
         return

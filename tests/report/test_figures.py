@@ -31,6 +31,7 @@ from gradscope.report.figures import (
 )
 from gradscope.report.figures_spectra import eigenvalues_panel, theory_panel
 from gradscope.report.figures_style import PANEL_SIZES
+from gradscope.report.panels import PANELS
 from gradscope.report.provenance import read_provenance
 from gradscope.report.readings import shares_reading
 from gradscope.report.theory_words import THEORY_WORDS
@@ -200,12 +201,24 @@ def test_every_theory_is_named_beside_its_point_and_says_whether_it_applies(
     assert len(drawn) == len(TheoryName)
 
 
-@pytest.mark.parametrize("cell", [CellName.ELMAN, CellName.GRU])
-def test_the_legend_of_the_eigenvalues_names_w_where_there_is_one(cell: CellName) -> None:
+@pytest.mark.parametrize("name", list(PanelName))
+def test_a_panel_on_the_page_is_called_as_in_the_report(
+    looked_at_closely: Analysis, name: PanelName
+) -> None:
+    axes = Figure().add_subplot()
+
+    PANELS[name].draw(axes, looked_at_closely)
+
+    assert axes.get_title(loc="left") == PANELS[name].title(looked_at_closely)
+
+
+@pytest.mark.parametrize("cell", list(CellName))
+def test_the_eigenvalues_of_w_are_named_where_there_is_one_w(cell: CellName) -> None:
     axes = Figure().add_subplot()
 
     eigenvalues_panel(axes, analysis_of(cell=cell, spectrum=True))
 
+    assert (" W " in axes.get_title(loc="left")) == (cell is CellName.ELMAN)
     drawn = axes.get_legend()
     assert drawn is not None
     assert ("W" in [text.get_text() for text in drawn.texts]) == (cell is CellName.ELMAN)
