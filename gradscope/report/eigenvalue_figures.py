@@ -22,6 +22,7 @@ from gradscope.report.figures_style import (
     picture_bytes,
 )
 from gradscope.report.inspection import describe, headline
+from gradscope.report.sources import WeightsSource
 from gradscope.report.words import number
 from gradscope.study.inspect import Inspection
 from gradscope.weights.layers import LayerKind, RecurrentLayer
@@ -84,7 +85,8 @@ def eigenvalue_picture(inspection: Inspection, suffix: str) -> bytes:
             _plane(panel, spectrum, _title(each.layer, gate), reach)
         if len(each.spectra) == 1:
             _ranks(figure.add_subplot(grid[row, 1]), spectrum)
-    return picture_bytes(figure, suffix, {}, {"command": "inspect"})
+    source = WeightsSource(str(inspection.found.file.path), inspection.mapping)
+    return picture_bytes(figure, suffix, {}, source.made_by())
 
 
 def _title(layer: RecurrentLayer, gate: str) -> str:

@@ -74,14 +74,20 @@ MEASURE_BEYOND: Mapping[str, str] = MappingProxyType(
 )
 """What a median means that is infinite."""
 
-MADE_BY: Mapping[str, str] = MappingProxyType({"command": "report"})
-"""The settings are those that all cells share: they make none of them again."""
+NO_STORE: Mapping[str, Any] = MappingProxyType({"command": "report"})
+"""What a picture says of what made it where no store is named: ``rerun`` refuses it."""
 
 TOLD_SETTINGS = ("activation", "hidden", "init", "gain", "steps", "task", "data", "updates")
 """Shared settings that the line below the title names."""
 
 
-def phase_picture(field: Field, rate: Field, settings: Mapping[str, Any], suffix: str) -> bytes:
+def phase_picture(
+    field: Field,
+    rate: Field,
+    settings: Mapping[str, Any],
+    suffix: str,
+    made_by: Mapping[str, Any] = NO_STORE,
+) -> bytes:
     """Return a phase diagram as the bytes of a ``.png``, ``.svg`` or ``.pdf``.
 
     Parameters
@@ -94,6 +100,8 @@ def phase_picture(field: Field, rate: Field, settings: Mapping[str, Any], suffix
         What all cells share; written into the file's metadata.
     suffix : str
         The format.
+    made_by : mapping
+        The command to draw it again; see ``sources.StoreSource``.
     """
     figure = new_page(_phase_title(field), _subtitle(_median_over(field), settings))
     columns = min(len(field.panels), PANELS_IN_A_ROW)
@@ -113,7 +121,7 @@ def phase_picture(field: Field, rate: Field, settings: Mapping[str, Any], suffix
             axes.set_xlabel("")
     bar = figure.add_axes((0.9, 0.1, 0.016, 0.72))
     _color_bar(figure.colorbar(mesh, cax=bar), field)
-    return picture_bytes(figure, suffix, settings, MADE_BY)
+    return picture_bytes(figure, suffix, settings, made_by)
 
 
 def _phase_title(field: Field) -> str:
@@ -292,8 +300,12 @@ def _write_horizons(axes: "Axes", field: Field, name: str, mesh: "QuadMesh") -> 
         )
 
 
-def fan_picture(fan: Fan, settings: Mapping[str, Any], suffix: str) -> bytes:
-    """Return the quantiles of a measure over one setting as the bytes of a picture."""
+def fan_picture(
+    fan: Fan, settings: Mapping[str, Any], suffix: str, made_by: Mapping[str, Any] = NO_STORE
+) -> bytes:
+    """Return the quantiles of a measure over one setting as the bytes of a picture; what each
+    argument is as in ``phase_picture``.
+    """
     what = MEASURE_WORDS[fan.measure].partition(",")[0]
     title = (
         f"{what.capitalize()} against {_words(fan.x).partition(',')[0]}: {', '.join(fan.curves)}"
@@ -318,7 +330,7 @@ def fan_picture(fan: Fan, settings: Mapping[str, Any], suffix: str) -> bytes:
         axes.margins(y=0.08)
         axes.axhline(0.0, color=INK, linewidth=1.2)
     legend(axes)
-    return picture_bytes(figure, suffix, settings, MADE_BY)
+    return picture_bytes(figure, suffix, settings, made_by)
 
 
 def _fan(axes: "Axes", x: Axis, name: str, curve: FloatArray) -> None:
