@@ -42,6 +42,9 @@ def _for_sigmoid(numbers: Mapping[str, Any], words: str) -> str:
     return words if numbers["activation"] == ActivationName.SIGMOID else ""
 
 
+GAIN = (RemedyCode.RAISE_GAIN, RemedyCode.LOWER_GAIN)
+"""One sentence, whose factor says which of the two it is."""
+
 _REMEDIES: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = MappingProxyType(
     {
         RemedyCode.RAISE_SLOPE_CEILING: lambda n: (
@@ -59,8 +62,7 @@ _REMEDIES: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = MappingProx
             "W began with equal singular values; training makes them differ (a smaller "
             "--learning-rate, less), and so does a leak (--leak)."
         ),
-        RemedyCode.RAISE_GAIN: lambda n: f"Multiply W by {number(n['factor'])} (--gain).",
-        RemedyCode.LOWER_GAIN: lambda n: f"Multiply W by {number(n['factor'])} (--gain).",
+        **dict.fromkeys(GAIN, lambda n: f"Multiply W by {number(n['factor'])} (--gain)."),
         RemedyCode.CLIP: lambda n: (
             f"Clip the gradient norm at {number(n['norm'])} (--clip-norm), its "
             f"{n['quantile']:.0%} quantile in training."
@@ -101,8 +103,7 @@ _REMEDIES_ELSEWHERE: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = M
         RemedyCode.KEEP_ALIGNED: lambda _: (
             "W began with equal singular values; training makes them differ, and so does a leak."
         ),
-        RemedyCode.RAISE_GAIN: lambda n: f"Multiply W by {number(n['factor'])}.",
-        RemedyCode.LOWER_GAIN: lambda n: f"Multiply W by {number(n['factor'])}.",
+        **dict.fromkeys(GAIN, lambda n: f"Multiply W by {number(n['factor'])}."),
         RemedyCode.CLIP: lambda n: (
             f"Clip the gradient norm in training; its {n['quantile']:.0%} quantile is a first "
             "value, and gradscope.torch.watch records the norm."

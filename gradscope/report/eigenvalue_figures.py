@@ -20,6 +20,7 @@ from gradscope.report.figures_style import (
     legend,
     new_page,
     picture_bytes,
+    typeset,
 )
 from gradscope.report.inspection import describe, headline
 from gradscope.report.sources import WeightsSource
@@ -106,7 +107,7 @@ def _plane(axes: "Axes", spectrum: WeightSpectrum, title: str, reach: float) -> 
     area = min(LARGEST_POINT, max(SMALLEST_POINT, LARGEST_POINT * 64 / outside.size))
     # A line of numbers below the title, where a legend would stand in other pictures.
     axes.annotate(
-        f"|λ| ≤ {number(spectrum.spectral_radius)}; dashed: σ_max {number(sigma)}",
+        typeset(f"|λ| ≤ {number(spectrum.spectral_radius)}; dashed: σ_max {number(sigma)}"),
         (0.0, 1.02),
         xycoords="axes fraction",
         size=TICK_SIZE,

@@ -1,10 +1,11 @@
-"""The pictures of ``analyze`` and ``compare``: the answer in words, then the panels that show it.
+"""The pictures of ``analyze`` and ``spectrum``: the answer in words, then the panels that show it.
 
 Made for a slide (16 to 9). What each panel draws lives in ``figures_panels``, the common look and
 the file formats in ``figures_style``.
 """
 
 from textwrap import fill
+from typing import TYPE_CHECKING
 
 from gradscope.names import ColumnWidth, PanelName
 from gradscope.report.figures_panels import say
@@ -19,6 +20,9 @@ from gradscope.report.panels import PANELS
 from gradscope.report.readings import lyapunov_sentence
 from gradscope.report.words import describe, headline
 from gradscope.study.results import Analysis
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 WORDS_ACROSS = 36
 """Characters in a line of what a panel says where it has nothing to draw."""
@@ -35,6 +39,11 @@ EXTRA_ROW = 3.5
 
 def analysis_picture(analysis: Analysis, suffix: str) -> bytes:
     """Return the report of one analysis as the bytes of a ``.png``, ``.svg`` or ``.pdf``."""
+    return picture_bytes(analysis_figure(analysis), suffix, analysis.settings.as_dict())
+
+
+def analysis_figure(analysis: Analysis) -> "Figure":
+    """Return the report of one analysis: whether and why, then every panel that it has."""
     others = (name for name in PANELS if name not in (*TOP_PANELS, *ALONE_ONLY))
     below = [name for name in others if PANELS[name].shown(analysis)]
     rows = [below[place : place + 3] for place in range(0, len(below), 3)]
@@ -61,7 +70,7 @@ def analysis_picture(analysis: Analysis, suffix: str) -> bytes:
         for place, name in enumerate(names):
             columns = slice(width * place, width * (place + 1))
             PANELS[name].draw(figure.add_subplot(grid[row, columns]), analysis)
-    return picture_bytes(figure, suffix, analysis.settings.as_dict())
+    return figure
 
 
 def spectrum_picture(analysis: Analysis, suffix: str) -> bytes:
@@ -87,6 +96,13 @@ def panel_picture(
 
     ``name`` as in ``panels.PANELS``. Where the analysis has nothing that it could show, it says so.
     """
+    made_by = {"command": "analyze", "panel": str(name), "width": str(width)}
+    figure = panel_figure(analysis, name, width)
+    return picture_bytes(figure, suffix, analysis.settings.as_dict(), made_by)
+
+
+def panel_figure(analysis: Analysis, name: PanelName, width: ColumnWidth) -> "Figure":
+    """Return one panel alone; see ``panel_picture``."""
     figure, axes = new_panel(width)
     panel = PANELS[name]
     if panel.shown(analysis):
@@ -94,5 +110,4 @@ def panel_picture(
     else:
         say(axes, fill(panel.reading(analysis), WORDS_ACROSS))
     fit_panel(axes)
-    made_by = {"command": "analyze", "panel": str(name), "width": str(width)}
-    return picture_bytes(figure, suffix, analysis.settings.as_dict(), made_by)
+    return figure

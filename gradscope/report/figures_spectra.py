@@ -21,8 +21,10 @@ from gradscope.report.figures_style import (
     TICK_SIZE,
     VERMILLION,
     dress,
+    halo,
     legend,
     text_scale,
+    typeset,
 )
 from gradscope.report.readings import eigenvalues_title
 from gradscope.report.theory_words import THEORY_WORDS
@@ -68,9 +70,14 @@ def map_panel(axes: "Axes", analysis: Analysis) -> None:
             color="white",
             linestyle="--",
             linewidth=1.6,
-            label=f"dashed: the memory horizon, {steps(horizon)}",
         )
-        legend(axes)
+        axes.annotate(
+            f"dashed: the memory horizon, {steps(horizon)}",
+            (0.0, 1.02),
+            xycoords="axes fraction",
+            size=TICK_SIZE * text_scale(axes),
+            color=GREY,
+        )
 
 
 def shares_panel(axes: "Axes", analysis: Analysis) -> None:
@@ -100,10 +107,11 @@ def shares_panel(axes: "Axes", analysis: Analysis) -> None:
         color=VERMILLION,
         linestyle="-.",
         linewidth=2.0,
-        label="error if cut here (right)",
+        label="error if cut",
     )
     other.set_ylim(0.0, 105.0)
-    other.set_yticks(range(0, 101, 25), [f"{part} %" for part in range(0, 101, 25)])
+    other.set_yticks(range(0, 101, 25))
+    other.set_ylabel("error if cut here, %", size=LABEL_SIZE * text_scale(axes), color=INK)
     other.tick_params(labelsize=TICK_SIZE * text_scale(axes), colors=INK, length=3)
     other.spines["top"].set_visible(False)
     _mark_truncation(axes, shares.truncation_length(analysis.settings.truncation_error), analysis)
@@ -217,7 +225,7 @@ def eigenvalues_panel(axes: "Axes", analysis: Analysis) -> None:
         marker="x",
         markersize=4,
         linestyle="none",
-        label="J_t",
+        label=typeset("J_t"),
     )
     if spectrum.eigenvalues.size:
         axes.plot(
@@ -256,14 +264,14 @@ def theory_panel(axes: "Axes", analysis: Analysis) -> None:
             zorder=4,
         )
         axes.annotate(
-            THEORY_WORDS[each.name] + ("" if each.applies else " (does not apply)"),
+            typeset(THEORY_WORDS[each.name]) + ("" if each.applies else " (does not apply)"),
             (0.01, place),
             xycoords=("axes fraction", "data"),
             xytext=(0, 7),
             textcoords="offset points",
             size=TICK_SIZE * text_scale(axes),
             color=INK,
-            bbox=dict(BACKING),
+            path_effects=halo(),
         )
     if growth.rate is not None:
         axes.axvline(growth.rate, color=INK, linewidth=2.0, label="measured")

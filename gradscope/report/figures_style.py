@@ -6,6 +6,7 @@ and the style goes onto each axes.
 """
 
 import io
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -19,12 +20,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
+    from matplotlib.patheffects import AbstractPathEffect
 
 BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 INK, GREY, FAINT = "#222222", "#6b6b6b", "#d9d9d9"
 
 SLIDE = (13.33, 7.5)
 """Inches: a slide of 16 to 9."""
+
+MATHEMATICS: Mapping[str, str] = MappingProxyType(
+    {"σ_max": r"$\sigma_{\mathrm{max}}$", "λ_1": r"$\lambda_1$", "J_t": "$J_t$"}
+)
+"""Symbols with an index, as Matplotlib sets them."""
+
+SYMBOLS = re.compile("|".join(MATHEMATICS))
 
 DOTS_PER_INCH = 150
 PANEL_DOTS_PER_INCH = 300
@@ -98,6 +107,11 @@ PANEL_SIZES: Mapping[ColumnWidth, tuple[float, float]] = MappingProxyType(
 )
 """Inches: 89 and 183 mm wide, as Nature and the IEEE have their columns."""
 
+PANEL_COLUMNS: Mapping[ColumnWidth, int] = MappingProxyType(
+    {ColumnWidth.SINGLE: 2, ColumnWidth.DOUBLE: 3}
+)
+"""Names of curves that have room side by side above a panel alone."""
+
 SMALLEST_TEXT = 0.62
 """Text shrinks with its figure to this part at the least: 7.5 points in a single column."""
 
@@ -129,21 +143,21 @@ def dress(axes: "Axes", title: str, x: str, y: str) -> None:
 
 
 def legend(axes: "Axes", others: Sequence["Axes"] = ()) -> None:
-    """Show the curves of these axes in one row between title and axes, where it hides nothing;
-    those of one name once.
+    """Show the curves of these axes between title and axes, where it hides nothing: in one row, in
+    the columns that a panel alone has room for. Those of one name stand there once.
     """
     named: dict[str, Any] = {}
     for each in (axes, *others):
         for handle, label in zip(*each.get_legend_handles_labels(), strict=True):
             named.setdefault(label, handle)
-    alone = figure_width(axes) <= PANEL_SIZES[ColumnWidth.DOUBLE][0]
+    columns = {PANEL_SIZES[width][0]: count for width, count in PANEL_COLUMNS.items()}
     if named:
         axes.legend(
             named.values(),
             named.keys(),
             loc="lower left",
             bbox_to_anchor=(-0.01, 0.985),
-            ncols=2 if alone else len(named),
+            ncols=columns.get(figure_width(axes), len(named)),
             fontsize=TICK_SIZE * text_scale(axes),
             **LEGEND_LOOK,
         )
@@ -165,6 +179,22 @@ def page_legend(figure: "Figure", handles: Sequence["Artist"], labels: Sequence[
 def height_of_rows(entries: int) -> float:
     """Return the inches by which the rows of a page's legend after the first push panels down."""
     return LEGEND_ROW * ((entries - 1) // LEGEND_COLUMNS)
+
+
+def typeset(text: str) -> str:
+    """Return a text with its symbols as mathematics has them.
+
+    >>> typeset("Eigenvalues of J_t")
+    'Eigenvalues of $J_t$'
+    """
+    return SYMBOLS.sub(lambda found: MATHEMATICS[found.group()], text)
+
+
+def halo() -> "list[AbstractPathEffect]":
+    """Return what lets a text stand on lines and areas without hiding them."""
+    from matplotlib.patheffects import withStroke
+
+    return [withStroke(linewidth=2.5, foreground="white")]
 
 
 def set_round_ticks(drawn: "Axis", limits: tuple[float, float]) -> None:

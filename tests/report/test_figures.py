@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import matplotlib as mpl
@@ -26,17 +27,20 @@ from gradscope.names import (
     TaskName,
 )
 from gradscope.report.figures import (
+    analysis_figure,
     analysis_picture,
+    panel_figure,
     panel_picture,
 )
 from gradscope.report.figures_spectra import eigenvalues_panel, theory_panel
-from gradscope.report.figures_style import PANEL_SIZES
+from gradscope.report.figures_style import PANEL_SIZES, typeset
 from gradscope.report.panels import PANELS
 from gradscope.report.provenance import read_provenance
 from gradscope.report.readings import shares_reading
 from gradscope.report.theory_words import THEORY_WORDS
 from gradscope.study.results import Analysis
 from tests.present import present
+from tests.report.drawn_texts import clashes
 
 SMALL = {"hidden": 6, "steps": 12, "sequences": 3, "batch": 4}
 
@@ -160,9 +164,33 @@ def test_pyplot_is_never_imported() -> None:
     assert json.loads(done.stdout) is False
 
 
+@cache
+def closely(activation: ActivationName) -> Analysis:
+    looks = {"map": True, "shares": True, "spectrum": True}
+    return analysis_of(activation=activation, steps=60, updates=20, **looks)
+
+
 @pytest.fixture(scope="module")
 def looked_at_closely() -> Analysis:
     return analysis_of(map=True, shares=True, spectrum=True)
+
+
+@pytest.mark.parametrize("cell", list(CellName))
+def test_no_text_of_the_whole_report_covers_another_or_runs_off_the_page(cell: CellName) -> None:
+    # With legends as long as they come: 200 updates, and every look that there is.
+    looks = {"map": True, "shares": True, "spectrum": True, "verify": True}
+    analysis = analysis_of(cell=cell, hidden=4, steps=60, updates=100, clip_norm=1.0, **looks)
+
+    assert clashes(analysis_figure(analysis)) == []
+
+
+@pytest.mark.parametrize("activation", [ActivationName.TANH, ActivationName.SIGMOID])
+@pytest.mark.parametrize("width", list(ColumnWidth))
+@pytest.mark.parametrize("name", list(PanelName))
+def test_no_text_of_a_panel_covers_another_or_runs_off_the_page(
+    name: PanelName, width: ColumnWidth, activation: ActivationName
+) -> None:
+    assert clashes(panel_figure(closely(activation), name, width)) == []
 
 
 @pytest.mark.parametrize("width", list(ColumnWidth))
@@ -196,7 +224,8 @@ def test_every_theory_is_named_beside_its_point_and_says_whether_it_applies(
     drawn = [each for each in spectrum.theory if each.rate is not None and np.isfinite(each.rate)]
     words = [text.get_text() for text in axes.texts]
     assert words == [
-        THEORY_WORDS[each.name] + ("" if each.applies else " (does not apply)") for each in drawn
+        typeset(THEORY_WORDS[each.name]) + ("" if each.applies else " (does not apply)")
+        for each in drawn
     ]
     assert len(drawn) == len(TheoryName)
 
