@@ -139,7 +139,8 @@ def run_report(place: Place, source: "StoreSource", png: Path | None) -> None:
 
 
 def _picture(rows: "Rows", source: "StoreSource", suffix: str) -> bytes:
-    from gradscope.report.sweep_figures import fan_picture, phase_picture
+    from gradscope.report.phase_figures import phase_picture
+    from gradscope.report.quantile_figures import fan_picture
     from gradscope.study.aggregate import fan_of, field_of, shared_settings
 
     x, y = (None if each is None else each.replace("-", "_") for each in (source.x, source.y))

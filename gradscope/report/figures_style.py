@@ -39,8 +39,9 @@ DOTS_PER_INCH = 150
 PANEL_DOTS_PER_INCH = 300
 TITLE_SIZE, TEXT_SIZE, LABEL_SIZE, TICK_SIZE = 16, 12, 12, 10.5
 
-TITLE_CHARACTERS, LONGEST_TITLE, LONGEST_SUBTITLE = 92, 125, 130
-"""What fits on one line of a slide: at full size, at the smallest size, below the title."""
+TITLE_CHARACTERS, LONGEST_TITLE = 92, 125
+SUBTITLE_CHARACTERS, LONGEST_SUBTITLE = 140, 165
+"""What fits on one line of a slide, of title and subtitle: at full size, at the smallest size."""
 
 BACKING: Mapping[str, Any] = MappingProxyType(
     {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
@@ -73,9 +74,10 @@ def new_page(title: str, subtitle: str, size: tuple[float, float] = SLIDE) -> "F
     FigureCanvasAgg(figure)
     large = textwrap.shorten(title, LONGEST_TITLE, placeholder=" …")
     small = textwrap.shorten(subtitle, LONGEST_SUBTITLE, placeholder=" …")
-    shrunk = TITLE_SIZE * min(1.0, TITLE_CHARACTERS / len(large))
-    _page_text(figure, 1.0 - 0.2 / size[1], large, size=shrunk, weight="bold", color=INK)
-    _page_text(figure, 1.0 - 0.555 / size[1], small, size=TEXT_SIZE, color=GREY)
+    large_size = TITLE_SIZE * min(1.0, TITLE_CHARACTERS / len(large))
+    small_size = TEXT_SIZE * min(1.0, SUBTITLE_CHARACTERS / max(len(small), 1))
+    _page_text(figure, 1.0 - 0.2 / size[1], large, size=large_size, weight="bold", color=INK)
+    _page_text(figure, 1.0 - 0.555 / size[1], small, size=small_size, color=GREY)
     return figure
 
 
