@@ -118,7 +118,7 @@ def run_comparison(
     from gradscope.report.documents import analysis_document, comparison_document
     from gradscope.report.rows import CELL_COLUMNS, comparison_rows
     from gradscope.report.tables import comparison_page
-    from gradscope.study.study import compare as run
+    from gradscope.study.comparison import compare as run
 
     total = max(shared.updates, 1) * axes.count
     with progress_bar("comparing", total) as advance:

@@ -14,8 +14,9 @@ from gradscope.report.documents import analysis_document, comparison_document
 from gradscope.report.export import to_json
 from gradscope.report.figures import analysis_picture, spectrum_picture
 from gradscope.study.archive import archive_bytes
+from gradscope.study.comparison import compare
 from gradscope.study.config import Settings
-from gradscope.study.study import analyze, compare
+from gradscope.study.study import analyze
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
