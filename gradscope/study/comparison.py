@@ -1,4 +1,5 @@
 """Networks side by side: every kind of cell, activation and length, all else alike."""
+
 from collections.abc import Callable, Iterable
 
 from gradscope.errors import SettingError
