@@ -75,7 +75,7 @@ _HOMES = {
     "Analysis": "study.results",
     "Comparison": "study.results",
     "analyze": "study.study",
-    "compare": "study.study",
+    "compare": "study.comparison",
     "Grid": "study.grid",
     "make_plan": "study.plan",
     "Crew": "study.sweep",

@@ -126,6 +126,20 @@ class PanelName(StrEnum):
     THEORY = "theory"
 
 
+class SweepPicture(StrEnum):
+    """The picture of a sweep: over two settings, or over one."""
+
+    PHASE = "phase"
+    QUANTILES = "quantiles"
+
+
+class SweepValue(StrEnum):
+    """What a picture of a sweep shows of each cell."""
+
+    RATE = "rate"
+    HORIZON = "horizon"
+
+
 class ColumnWidth(StrEnum):
     """Widths that journals ask for: one column of two, or both."""
 

@@ -118,7 +118,7 @@ def run_comparison(
     from gradscope.report.documents import analysis_document, comparison_document
     from gradscope.report.rows import CELL_COLUMNS, comparison_rows
     from gradscope.report.tables import comparison_page
-    from gradscope.study.study import compare as run
+    from gradscope.study.comparison import compare as run
 
     total = max(shared.updates, 1) * axes.count
     with progress_bar("comparing", total) as advance:
@@ -141,7 +141,7 @@ def run_comparison(
             lambda: map(analysis_document, comparison.analyses),
         )
         if figure is not None:
-            from gradscope.report.figures import comparison_picture
+            from gradscope.report.comparison_figures import comparison_picture
 
             write_whole(
                 figure, comparison_picture(comparison, figure.suffix.lower()), force=place.force

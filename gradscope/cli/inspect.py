@@ -74,13 +74,17 @@ def inspect(  # noqa: PLR0913, PLR0917 (one for each option)
     if place.to_stdout:
         require_stdout()
     prepare_files((output,), force=force, figure=png)
+    run_inspection(place, file, tuple(map or ()), png)
 
+
+def run_inspection(place: Place, file: Path, mapping: tuple[str, ...], png: Path | None) -> None:
+    """Show what a weight file holds, draw its eigenvalues."""
     from gradscope.study.inspect import inspect as look
 
-    inspection = look(file, tuple(map or ()))
+    inspection = look(file, mapping)
     _show(place, inspection)
     if png is not None:
-        _draw(inspection, png, force=force)
+        _draw(inspection, png, force=place.force)
 
 
 def _show(place: Place, inspection: "Inspection") -> None:

@@ -1,6 +1,5 @@
 """``gradscope report``: what a sweep's store shows, as a page and as pictures."""
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -21,9 +20,11 @@ from gradscope.cli.options import (
 from gradscope.cli.output import Place, choose_format, note, prepare_files, show
 from gradscope.cli.threads import set_blas_threads
 from gradscope.errors import SettingError
+from gradscope.names import SweepPicture, SweepValue
 from gradscope.report.files import write_whole
 
 if TYPE_CHECKING:
+    from gradscope.report.sources import StoreSource
     from gradscope.study.query import Rows
 
 EXAMPLES = """\
@@ -37,24 +38,10 @@ EXAMPLES = """\
 """
 
 
-class Kind(StrEnum):
-    """What is drawn."""
-
-    PHASE = "phase"
-    QUANTILES = "quantiles"
-
-
-class Value(StrEnum):
-    """What is shown of each cell."""
-
-    RATE = "rate"
-    HORIZON = "horizon"
-
-
-MEASURE = {Value.RATE: "rate_nats_per_step", Value.HORIZON: "horizon"}
+MEASURE = {SweepValue.RATE: "rate_nats_per_step", SweepValue.HORIZON: "horizon"}
 
 KindChoice = Annotated[
-    Kind,
+    SweepPicture,
     typer.Option(
         "--kind",
         help="The picture: phase (two settings), quantiles (one, such as the steps; over seeds) "
@@ -65,7 +52,7 @@ KindChoice = Annotated[
     ),
 ]
 ValueChoice = Annotated[
-    Value,
+    SweepValue,
     typer.Option(
         "--value",
         help="What it shows: rate, horizon (default rate).",
@@ -103,8 +90,8 @@ def report(  # noqa: PLR0913 (each is a flag)
     store: StoreFile,
     *,
     where: Where = None,
-    kind: KindChoice = Kind.PHASE,
-    value: ValueChoice = Value.RATE,
+    kind: KindChoice = SweepPicture.PHASE,
+    value: ValueChoice = SweepValue.RATE,
     x: Across = None,
     y: Up = None,
     png: Figure = None,
@@ -120,18 +107,26 @@ def report(  # noqa: PLR0913 (each is a flag)
     prepare_files((output,), force=force, figure=png)
     place = Place(choose_format(format, json, output), output, color, force)
 
+    from gradscope.report.sources import StoreSource
+
+    run_report(place, StoreSource(str(store), where, kind, value, x, y), png)
+
+
+def run_report(place: Place, source: "StoreSource", png: Path | None) -> None:
+    """Show the table of a store, draw its picture."""
     from gradscope.report.sweep_export import GROUP_COLUMNS, group_rows, store_document
     from gradscope.report.sweep_tables import store_page
     from gradscope.study.aggregate import summarize
     from gradscope.study.query import read_rows
 
-    rows = read_rows(store, where, curves=False)
+    store = Path(source.store)
+    rows = read_rows(store, source.where, curves=False)
     if not rows.values:
         raise SettingError(
-            f"{store} has no cells{' that fit --where' if where else ''}; sweep first"
+            f"{store} has no cells{' that fit --where' if source.where else ''}; sweep first"
         )
     summary = summarize(rows)
-    picture = None if png is None else _picture(rows, kind, MEASURE[value], (x, y), png)
+    picture = None if png is None else _picture(rows, source, png.suffix.lower())
     show(
         place,
         lambda screen: store_page(summary, store, screen),
@@ -139,20 +134,19 @@ def report(  # noqa: PLR0913 (each is a flag)
         lambda: (GROUP_COLUMNS, group_rows(summary)),
     )
     if png is not None and picture is not None:
-        write_whole(png, picture, force=force)
+        write_whole(png, picture, force=place.force)
         note(f"wrote {png}")
 
 
-def _picture(
-    rows: "Rows", kind: Kind, measure: str, axes: tuple[str | None, str | None], file: Path
-) -> bytes:
-    from gradscope.report.sweep_figures import fan_picture, phase_picture
+def _picture(rows: "Rows", source: "StoreSource", suffix: str) -> bytes:
+    from gradscope.report.phase_figures import phase_picture
+    from gradscope.report.quantile_figures import fan_picture
     from gradscope.study.aggregate import fan_of, field_of, shared_settings
 
-    names = tuple(None if each is None else each.replace("-", "_") for each in axes)
-    settings, suffix = shared_settings(rows), file.suffix.lower()
-    if kind is Kind.PHASE:
-        field = field_of(rows, names[0], names[1], measure)
-        rate = field_of(rows, names[0], names[1], MEASURE[Value.RATE])
-        return phase_picture(field, rate, settings, suffix)
-    return fan_picture(fan_of(rows, names[0], measure), settings, suffix)
+    x, y = (None if each is None else each.replace("-", "_") for each in (source.x, source.y))
+    settings, made_by = shared_settings(rows), source.made_by()
+    if source.kind is SweepPicture.QUANTILES:
+        return fan_picture(fan_of(rows, x, MEASURE[source.value]), settings, suffix, made_by)
+    field = field_of(rows, x, y, MEASURE[source.value])
+    rate = field_of(rows, x, y, MEASURE[SweepValue.RATE])
+    return phase_picture(field, rate, settings, suffix, made_by)

@@ -1,7 +1,7 @@
 """``gradscope rerun``: make a picture, a document or a saved run again from what it carries."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,11 +9,16 @@ from gradscope.cli.analyze import Files, leave, run_analysis
 from gradscope.cli.check import run_check
 from gradscope.cli.command import takes_place
 from gradscope.cli.compare import Axes, run_comparison
+from gradscope.cli.inspect import run_inspection
 from gradscope.cli.options import Figure, Html, Save
 from gradscope.cli.output import Place, note, prepare_files, require_stdout
+from gradscope.cli.report import run_report
 from gradscope.cli.spectrum import run_spectrum
 from gradscope.cli.train import run_training
 from gradscope.errors import SettingError
+
+if TYPE_CHECKING:
+    from gradscope.report.recipe import Recipe
 
 EXAMPLES = """\
 [bold]Examples[/bold]
@@ -24,6 +29,14 @@ EXAMPLES = """\
 
   gradscope rerun run.json --json -o again.json
 """
+
+UNSAVED = {
+    "compare": "a comparison",
+    "spectrum": "a spectrum",
+    "inspect": "what inspect makes",
+    "report": "what report makes",
+}
+"""Commands that keep no run, and what they make."""
 
 
 def register(app: typer.Typer) -> None:
@@ -51,22 +64,33 @@ def rerun(
     recipe = read_recipe(file)
     if recipe.command is not MadeBy.ANALYZE:
         _refuse(html, "--html", f"what {recipe.command} makes")
+    if recipe.command in UNSAVED:
+        _refuse(save, "--save", UNSAVED[recipe.command])
     if recipe.of_another_version:
         note(f"warning: {file} was made by gradscope {recipe.version}; numbers may differ")
-    if recipe.command is MadeBy.COMPARE:
-        _refuse(save, "--save", "a comparison")
+    _run(recipe, place, Files(png, save, html, recipe.panel, recipe.width))
+
+
+def _run(recipe: "Recipe", place: Place, files: Files) -> None:
+    from gradscope.report.recipe import MadeBy
+    from gradscope.report.sources import StoreSource, WeightsSource
+
+    source = recipe.source
+    if isinstance(source, WeightsSource):
+        run_inspection(place, Path(source.file), source.mapping, files.figure)
+    elif isinstance(source, StoreSource):
+        run_report(place, source, files.figure)
+    elif recipe.command is MadeBy.COMPARE:
         axes = Axes(recipe.cells, recipe.activations, recipe.lengths)
-        run_comparison(place, recipe.settings, axes, png)
+        run_comparison(place, recipe.settings, axes, files.figure)
     elif recipe.command is MadeBy.TRAIN:
-        run_training(place, recipe.settings, png, save)
+        run_training(place, recipe.settings, files.figure, files.save)
     elif recipe.command is MadeBy.SPECTRUM:
-        _refuse(save, "--save", "a spectrum")
-        run_spectrum(place, recipe.settings, png)
+        run_spectrum(place, recipe.settings, files.figure)
     elif recipe.command is MadeBy.CHECK:
-        _refuse(save or png, "a picture or --save", "a check")
+        _refuse(files.save or files.figure, "a picture or --save", "a check")
         run_check(place, recipe.settings)
     else:
-        files = Files(png, save, html, recipe.panel, recipe.width)
         leave(run_analysis(place, recipe.settings, files))
 
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from gradscope.arrays import BoolArray, FloatArray
 from gradscope.errors import ShapeError
 from gradscope.names import ErrorName
+from gradscope.shown import Brief
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Targets:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Targets(Brief):
     """What the outputs are to be.
 
     Parameters
@@ -44,8 +45,8 @@ class Targets:
         return int(self.at_step.sum())
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Batch:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Batch(Brief):
     """Inputs (T,B,D) and the targets that belong to them."""
 
     inputs: FloatArray
@@ -84,8 +85,8 @@ class Baseline:
     meaning: str
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Facts:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Facts(Brief):
     """What is known of a problem before anything is learned.
 
     ``description`` says in words what is wanted; ``required_lag`` is in steps, None where nobody

@@ -14,7 +14,8 @@ which the weights have what γ = 1 would give; the slope at its ceiling takes th
 saturation may then be positive too.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain, ElmanChain
 from gradscope.jacobians.directions import leading_directions
 from gradscope.jacobians.lag_norms import LagNorms, lag_norms
+from gradscope.shown import Brief
 
 TOLERANCE = 1e-10
 """Relative error of the measured σ_max, where it is not given: the four terms add up to 1e-9."""
@@ -33,8 +35,8 @@ LARGEST_GAP = 5e-10
 """Nats by which a direction may fall short of the measured σ_max, beside its certificate."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Causes:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Causes(Brief):
     """The four terms of log σ_max(P_ℓ) and their sum, by lag and sequence.
 
     ``lags`` (K,) in steps; every other array is (K,B), in nats. ``total`` is log σ_max as
@@ -48,6 +50,19 @@ class Causes:
     misalignment: FloatArray
     saturation: FloatArray
     total: FloatArray
+
+    def brief(self) -> dict[str, Any]:
+        """Return sizes, and each term at the longest lag in nats per step."""
+        return brief_terms(self)
+
+
+def brief_terms(found: Any) -> dict[str, Any]:
+    """Return sizes of terms by lag, and each at the longest lag in nats per step: the mean over the
+    sequences.
+    """
+    terms = [each.name for each in fields(found) if each.name != "lags"]
+    ends = {name: float(getattr(found, name)[-1].mean()) / int(found.lags[-1]) for name in terms}
+    return {"lags": found.lags.size, "sequences": found.total.shape[1], **ends}
 
 
 def causes(chain: Chain, lags: IntArray | None = None, *, norms: LagNorms | None = None) -> Causes:

@@ -1,6 +1,7 @@
 """The whole diagnosis of one chain: profile, bound, growth rate, causes and verdict in one call."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from gradscope.jacobians.lag_norms import LagNorms, lag_norms
 from gradscope.shown import Shown
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
 class Diagnosis(Shown):
     """What was measured on a chain, and what it means.
 
@@ -33,6 +34,10 @@ class Diagnosis(Shown):
     causes: Rates
     verdict: Verdict
     thresholds: Thresholds
+
+    def brief(self) -> dict[str, Any]:
+        """Return the number of sequences, and what the verdict tells."""
+        return {"sequences": self.norms.log_norms.shape[1], **self.verdict.brief()}
 
 
 def diagnose(

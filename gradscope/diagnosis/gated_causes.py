@@ -23,18 +23,20 @@ whose units leak differently.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
-from gradscope.diagnosis.causes import Causes, checked_lags, measured_directions
+from gradscope.diagnosis.causes import Causes, brief_terms, checked_lags, measured_directions
 from gradscope.jacobians.cell_chain import CellChain
 from gradscope.jacobians.lag_norms import LagNorms
 from gradscope.model.elman import ElmanParameters, PostTangent, PreTangent
+from gradscope.shown import Brief
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class GatedCauses:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class GatedCauses(Brief):
     """The five terms of log σ_max(P_ℓ) and their sum, by lag and sequence.
 
     ``lags`` (K,) in steps; every other array is (K,B), in nats. ``total`` is log σ_max as
@@ -49,6 +51,10 @@ class GatedCauses:
     closed_gates: FloatArray
     gate_slopes: FloatArray
     total: FloatArray
+
+    def brief(self) -> dict[str, Any]:
+        """Return sizes, and each term at the longest lag in nats per step."""
+        return brief_terms(self)
 
 
 def cell_causes(

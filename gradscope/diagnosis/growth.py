@@ -24,6 +24,7 @@ import numpy as np
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.diagnosis.causes import Causes
 from gradscope.diagnosis.gated_causes import GatedCauses
+from gradscope.shown import Brief
 
 FEWEST = 5
 """Sequences, or batches of lags, from which on their scatter gives an interval: four degrees of
@@ -55,8 +56,8 @@ class Tail:
         return (self.log_norms[1] - self.log_norms[0]) / (self.lags[1] - self.lags[0])
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class GrowthRate:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class GrowthRate(Brief):
     """The growth rate, nats per step, and the interval that holds it at 95 % confidence.
 
     ``rate`` is the mean over the sequences whose product is not exactly zero, ``tail`` the two
@@ -72,8 +73,8 @@ class GrowthRate:
     tail: Tail | None
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class CauseRates:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class CauseRates(Brief):
     """The four terms of the growth rate and their sum, nats per step, averaged over sequences.
 
     Sequences whose product is exactly zero have no rate; they are left out, and where all are, each
@@ -87,8 +88,8 @@ class CauseRates:
     total: float | None
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class GatedCauseRates:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class GatedCauseRates(Brief):
     """The five terms of a gated cell's growth rate and their sum, as in ``CauseRates``."""
 
     direct: float | None

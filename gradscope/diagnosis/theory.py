@@ -24,6 +24,7 @@ from gradscope.errors import SettingError
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import ActivationName
+from gradscope.shown import Brief
 
 EULER_GAMMA = 0.5772156649015329
 """−ψ(1)."""
@@ -82,8 +83,8 @@ class Objection:
     numbers: Mapping[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Prediction:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Prediction(Brief):
     """One theory's growth rate, nats per step: an upper bound of it for ``TheoryName.BOUND``.
 
     ``rate`` is None where the theory gives none; ``depth_scale``, steps, is given by the mean field

@@ -22,6 +22,7 @@ from gradscope.diagnosis.horizon import extrapolated_horizon, memory_horizon
 from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.errors import SettingError
 from gradscope.names import Regime
+from gradscope.shown import Brief
 
 CANCELLED = 0.1
 """Of a stable gradient: the part of its largest cause below which the rate is what is left after
@@ -76,8 +77,8 @@ class Learned:
     baseline: float
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Evidence:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Evidence(Brief):
     """What a verdict rests on.
 
     ``log_norms`` (L,B) in nats; ``bound_rate`` is log(γ σ_max(W)) in nats per step,
@@ -96,8 +97,8 @@ class Evidence:
     bound_of_course: bool = False
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Verdict:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Verdict(Brief):
     """What the gradient does, how fast, how far back, and why one may say so.
 
     ``rate`` is the growth rate in nats per step, averaged over the sequences (−inf where every

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradscope.arrays import BoolArray, FloatArray
+from gradscope.shown import Brief
 
 ComplexArray = np.ndarray[tuple[int, ...], np.dtype[np.complex128]]
 
@@ -19,8 +20,8 @@ ROUNDING = 1e-6
 """An orthogonal W kept in float32 has eigenvalues this far from the unit circle, to either side."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class WeightSpectrum:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class WeightSpectrum(Brief):
     """Singular values and eigenvalues of one square matrix.
 
     ``singular_values`` (H,) descending; ``eigenvalues`` (H,) by falling modulus;

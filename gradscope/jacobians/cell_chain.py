@@ -17,10 +17,11 @@ from gradscope.model.cells import At, Cell, Course, Tangent
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import StateName
+from gradscope.shown import Brief
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class CellChain:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class CellChain(Brief):
     """The chain of a cell, from its tangent.
 
     Parameters

@@ -15,6 +15,7 @@ from gradscope.errors import SettingError, ShapeError
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import StateName
+from gradscope.shown import Brief
 
 
 class Chain(Protocol):
@@ -94,8 +95,8 @@ def _exponents(array: FloatArray, axis: int | tuple[int, ...]) -> IntArray:
     return np.asarray(np.maximum(exponents, SMALLEST_EXPONENT), dtype=np.int64)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class ElmanChain:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class ElmanChain(Brief):
     """The chain of a (leaky) vanilla RNN: J_t = (1−α) I + α diag(slopes_t) W.
 
     Parameters
@@ -207,8 +208,8 @@ class ElmanChain:
         return self.leak * carried + (1.0 - self.leak) * held
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class DenseChain:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class DenseChain(Brief):
     """A chain of explicit Jacobians (T,B,S,S), J_t at ``[t-1]``, rows the later state.
 
     Raises

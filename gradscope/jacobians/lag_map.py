@@ -7,6 +7,7 @@ different t for each product. Memory: the map itself.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -14,10 +15,11 @@ from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain
 from gradscope.jacobians.lag_norms import check_tolerance, measure, parts
+from gradscope.shown import Brief
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class LagMap:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class LagMap(Brief):
     """Every pair of chosen states.
 
     ``times`` (A,) are the states, 0 … T where none were chosen. ``log_norms`` (A,A,B) has log σ_max
@@ -29,6 +31,15 @@ class LagMap:
     times: IntArray
     log_norms: FloatArray
     certificate: FloatArray
+
+    def brief(self) -> dict[str, Any]:
+        """Return sizes, the weakest pair, and the worst certificate."""
+        return {
+            "times": self.times.size,
+            "sequences": self.log_norms.shape[2],
+            "smallest_log_norm": float(np.nanmin(self.log_norms)),
+            "certificate": float(self.certificate.max()),
+        }
 
 
 def lag_map(

@@ -10,10 +10,11 @@ Source: ``DESIGN`` section "The quantities".
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from gradscope.arrays import FloatArray, IntArray
+from gradscope.arrays import FloatArray, IntArray, order_statistics
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain
 from gradscope.jacobians.leading_singular import leading_singular_values
@@ -38,7 +39,7 @@ SMALL_STATE = 16
 CACHE_BYTES = 6 * 2**20
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
 class LagNorms(Shown):
     """The lag profile of every sequence.
 
@@ -49,6 +50,16 @@ class LagNorms(Shown):
     lags: IntArray
     log_norms: FloatArray
     certificate: FloatArray
+
+    def brief(self) -> dict[str, Any]:
+        """Return sizes, the median of the longest lag, and the worst certificate."""
+        lags, sequences = self.log_norms.shape
+        return {
+            "lags": lags,
+            "sequences": sequences,
+            "last_log_norm": float(order_statistics(self.log_norms[-1], (0.5,))[0]),
+            "certificate": float(self.certificate.max()),
+        }
 
 
 def lag_norms(chain: Chain, max_lag: int | None = None, *, tolerance: float = 1e-6) -> LagNorms:

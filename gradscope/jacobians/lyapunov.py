@@ -11,13 +11,15 @@ entropy rate.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from gradscope.arrays import BoolArray, FloatArray, IntArray
+from gradscope.arrays import BoolArray, FloatArray, IntArray, order_statistics
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain, ElmanChain
 from gradscope.jacobians.frame import Frame
+from gradscope.shown import Brief
 
 MOST_STEPS = 64
 """Longest interval between two factorizations, where nothing else asks for a shorter one."""
@@ -33,8 +35,8 @@ WARM_UP_FRACTION = 0.1
 """Part of the trajectory left to the frame to turn into its directions (convention)."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class LyapunovSpectrum:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class LyapunovSpectrum(Brief):
     """Exponents of every sequence, largest first.
 
     ``exponents`` (B,count) in nats per step, −inf for directions that die. ``standard_errors``
@@ -52,6 +54,17 @@ class LyapunovSpectrum:
     trusted: BoolArray
     state_size: int
     n_steps: int
+
+    def brief(self) -> dict[str, Any]:
+        """Return sizes, the median of the largest exponent, and how many are to be trusted."""
+        sequences, count = self.exponents.shape
+        return {
+            "sequences": sequences,
+            "count": count,
+            "largest": float(order_statistics(self.exponents[:, 0], (0.5,))[0]),
+            "trusted": int(self.trusted.sum()),
+            "n_steps": self.n_steps,
+        }
 
     @property
     def kaplan_yorke_dimension(self) -> FloatArray:

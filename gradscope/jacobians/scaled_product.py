@@ -13,6 +13,7 @@ from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain
 from gradscope.jacobians.lag_norms import LagNorms
 from gradscope.jacobians.scale import LOG_2, rescaled
+from gradscope.shown import Brief
 
 
 class ScaledProduct:
@@ -42,8 +43,8 @@ class ScaledProduct:
         return logs
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Verification:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Verification(Brief):
     """What a second computation of chosen lags says about a lag profile.
 
     ``lags`` (K,) in steps; ``deviations`` (K,B), the relative deviations of σ_max as measured from

@@ -10,6 +10,7 @@ each lag pays a GEMM to carry them and a GEMM to gather them. The rows have thei
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -22,13 +23,14 @@ from gradscope.jacobians.scale import LOG_2
 from gradscope.learning.losses import step_errors
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import Trajectory
+from gradscope.shown import Brief
 
 MOST_OPERATIONS = 2e12
 """Multiplications and additions spent where no longest lag is given: about a minute of one core."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class GradientShares:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class GradientShares(Brief):
     """The shares of the gradient by lag.
 
     ``lags`` (L,) are 0 … L − 1 in steps. ``log_norms`` maps "input_weights", "recurrent_weights"
@@ -45,6 +47,10 @@ class GradientShares:
     log_partial_norms: FloatArray
     cancellation: FloatArray
     truncation_errors: FloatArray
+
+    def brief(self) -> dict[str, Any]:
+        """Return the number of lags, and the truncation length at the usual error."""
+        return {"lags": self.lags.size, "truncation_length": self.truncation_length()}
 
     @property
     def norms(self) -> dict[str, FloatArray]:

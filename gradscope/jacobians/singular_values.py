@@ -15,6 +15,7 @@ the SVD of a long product of matrices, ETNA 5:29–47 (sweeps, stability of prod
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -23,13 +24,14 @@ from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain
 from gradscope.jacobians.graded import log_singular_values, premultiply
 from gradscope.jacobians.orthogonal import carried_basis, graded_factors, largest_entries, sorted_qr
+from gradscope.shown import Brief
 
 MOST_FACTOR_ENTRIES = 2**25
 """Entries of triangular factors held at a time (256 MB); more sequences are taken in turns."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class SingularValues:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class SingularValues(Brief):
     """The singular values of ∂h_T/∂h_{T−ℓ} at chosen lags, and what they say together.
 
     ``lags`` (K,) in steps. ``log_values`` (K,B,count) in nats, descending, −inf for the directions
@@ -44,6 +46,16 @@ class SingularValues:
     log_condition: FloatArray
     stable_rank: FloatArray
     participation_ratio: FloatArray
+
+    def brief(self) -> dict[str, Any]:
+        """Return sizes, and how far apart the largest and the smallest value are at the most."""
+        lags, sequences, count = self.log_values.shape
+        return {
+            "lags": lags,
+            "sequences": sequences,
+            "count": count,
+            "largest_log_condition": float(self.log_condition.max()),
+        }
 
 
 def singular_values(

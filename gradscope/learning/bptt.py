@@ -28,10 +28,11 @@ from gradscope.data.sequences import Targets
 from gradscope.learning.losses import step_errors
 from gradscope.model.cells import Cell, Tangent
 from gradscope.model.trajectory import Trajectory
+from gradscope.shown import Brief
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Gradients:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Gradients(Brief):
     """The loss, its gradient for every weight, and every hidden adjoint.
 
     ``loss`` is E = Σ_t E_t; ``step_errors`` (T,) are the E_t; ``weights`` maps the names of

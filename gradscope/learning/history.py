@@ -6,8 +6,10 @@ from it afterwards.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from gradscope.arrays import BoolArray, FloatArray
+from gradscope.shown import Brief
 
 
 class Stop(StrEnum):
@@ -32,8 +34,8 @@ class NonFinite:
     factor: str
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class History:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class History(Brief):
     """The course of training, one entry per finished update (n of them).
 
     ``loss`` (n,) is E = Σ_t E_t on that update's batch, ``gradient_norm`` (n,) the global norm of
@@ -47,6 +49,12 @@ class History:
     target_steps: int
     stop: Stop
     non_finite: NonFinite | None = None
+
+    def brief(self) -> dict[str, Any]:
+        """Return how many updates there were, the last error, and why they ended."""
+        errors = self.error_per_step
+        last = float(errors[-1]) if errors.size else None
+        return {"updates": self.updates, "error_per_step": last, "stop": self.stop}
 
     @property
     def updates(self) -> int:

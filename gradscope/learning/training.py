@@ -18,6 +18,7 @@ from gradscope.learning.history import History, NonFinite, Stop
 from gradscope.learning.optimizers import Optimizer, Weights, clip_by_norm, clip_by_value
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import Trajectory, unroll
+from gradscope.shown import Brief
 
 Watcher = Callable[[int, float, float, Cell], None]
 Fits = Callable[[Cell], bool]
@@ -32,8 +33,8 @@ class Limits:
     truncation: int | None = None
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Trained:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Trained(Brief):
     """The network after its last finished update, and the course of training."""
 
     params: Cell

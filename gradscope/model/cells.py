@@ -28,6 +28,7 @@ import numpy as np
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import ShapeError
 from gradscope.model.activations import Activation
+from gradscope.shown import Brief
 
 WEIGHT_NAMES = (
     "input_weights",
@@ -51,8 +52,8 @@ step t, ``(steps - 1, sequences, None)`` for rows (N,r,·) each at its own step 
 sequence."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Course:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Course(Brief):
     """What a cell did with its inputs.
 
     ``inputs`` (T,B,D); ``states`` (T+1,B,S) with s_t at ``[t]``, the given s_0 first; ``hidden``

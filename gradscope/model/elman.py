@@ -38,10 +38,11 @@ from gradscope.model.cells import (
     spectral_norm,
 )
 from gradscope.names import StateName
+from gradscope.shown import Brief
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class ElmanParameters:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class ElmanParameters(Brief):
     """Weights and activation of a vanilla RNN.
 
     Parameters

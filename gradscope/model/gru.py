@@ -26,10 +26,11 @@ from gradscope.model.cells import (
     require_shapes,
 )
 from gradscope.model.gru_tangents import GruFactors, ResetAfterTangent, ResetBeforeTangent
+from gradscope.shown import Brief
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class GruParameters:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class GruParameters(Brief):
     """Weights of a GRU.
 
     Parameters

@@ -37,10 +37,11 @@ from gradscope.model.cells import (
     require_shapes,
     spectral_norm,
 )
+from gradscope.shown import Brief
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class LstmParameters:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class LstmParameters(Brief):
     """Weights of an LSTM.
 
     Parameters

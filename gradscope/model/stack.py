@@ -20,10 +20,11 @@ from gradscope.model.gru import GruParameters
 from gradscope.model.lstm import LstmParameters
 from gradscope.model.trajectory import Trajectory, unroll
 from gradscope.names import CellName
+from gradscope.shown import Brief
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Layer:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Layer(Brief):
     """One layer: a cell that goes forward through the sequence and, maybe, one that goes
     backward.
     """
@@ -37,8 +38,8 @@ class Layer:
         return (self.forward,) if self.backward is None else (self.forward, self.backward)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class LayerTrajectory:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class LayerTrajectory(Brief):
     """What one layer did; ``backward`` in its own time, the last step of the sequence first."""
 
     forward: Trajectory
@@ -97,8 +98,8 @@ def unroll_stack(
     return tuple(trajectories)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class LayerWeights:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class LayerWeights(Brief):
     """One direction of one layer as a file holds it, in our orientation and PyTorch's gate order.
 
     Parameters

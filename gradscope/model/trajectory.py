@@ -6,6 +6,7 @@ has rounded to its limit.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -13,10 +14,11 @@ from gradscope.arrays import FloatArray
 from gradscope.errors import ShapeError
 from gradscope.model.activations import Activation
 from gradscope.model.cells import Cell, Course
+from gradscope.shown import Brief
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Trajectory:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Trajectory(Brief):
     """What the network did, step by step.
 
     ``course`` is what its cell did, ``outputs`` (T,B,O) holds y_t at ``[t-1]``, ``activation`` is
@@ -26,6 +28,15 @@ class Trajectory:
     course: Course
     outputs: FloatArray
     activation: Activation
+
+    def brief(self) -> dict[str, Any]:
+        """Return sizes and φ."""
+        return {
+            "n_steps": self.n_steps,
+            "n_sequences": self.n_sequences,
+            "state_size": self.states.shape[2],
+            "activation": self.activation.name,
+        }
 
     @property
     def inputs(self) -> FloatArray:

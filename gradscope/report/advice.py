@@ -47,6 +47,9 @@ def _by_gates(numbers: Mapping[str, Any], words: str) -> str:
     return words if numbers["by_way_of"] == "gates" else ""
 
 
+GAIN = (RemedyCode.RAISE_GAIN, RemedyCode.LOWER_GAIN)
+"""One sentence, whose factor says which of the two it is."""
+
 _REMEDIES: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = MappingProxyType(
     {
         RemedyCode.RAISE_SLOPE_CEILING: lambda n: (
@@ -64,8 +67,7 @@ _REMEDIES: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = MappingProx
             "W began with equal singular values; training makes them differ (a smaller "
             "--learning-rate, less), and so does a leak (--leak)."
         ),
-        RemedyCode.RAISE_GAIN: lambda n: f"Multiply W by {number(n['factor'])} (--gain).",
-        RemedyCode.LOWER_GAIN: lambda n: f"Multiply W by {number(n['factor'])} (--gain).",
+        **dict.fromkeys(GAIN, lambda n: f"Multiply W by {number(n['factor'])} (--gain)."),
         RemedyCode.CHECK_SIZE: lambda n: (
             f"A step multiplies the gradient by {number(n['growth_per_step'])}: start anew, with a "
             f"--gain near 1{_by_gates(n, ', a smaller --input-scale')} and, where training made W "
@@ -111,8 +113,7 @@ _REMEDIES_ELSEWHERE: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = M
         RemedyCode.KEEP_ALIGNED: lambda _: (
             "W began with equal singular values; training makes them differ, and so does a leak."
         ),
-        RemedyCode.RAISE_GAIN: lambda n: f"Multiply W by {number(n['factor'])}.",
-        RemedyCode.LOWER_GAIN: lambda n: f"Multiply W by {number(n['factor'])}.",
+        **dict.fromkeys(GAIN, lambda n: f"Multiply W by {number(n['factor'])}."),
         RemedyCode.CHECK_SIZE: lambda n: (
             f"A step multiplies the gradient by {number(n['growth_per_step'])}, where no network "
             "learns: check that the file holds the trained network, not one that diverged, and "

@@ -1,7 +1,8 @@
 """The eigenvalues of each recurrent weight matrix in the complex plane, beside the unit circle.
 
-One row a layer, one panel a gate. Filled points lie inside the circle, hollow ones outside, so that
-the picture reads without colour; the dashed circle is σ_max, which no eigenvalue can pass.
+One row a layer, one panel for the block of W of each gate. Filled points lie inside the circle,
+hollow ones outside, so that the picture reads without colour; the dashed circle is σ_max, which no
+eigenvalue can pass.
 """
 
 from typing import TYPE_CHECKING
@@ -19,10 +20,13 @@ from gradscope.report.figures_style import (
     legend,
     new_page,
     picture_bytes,
+    typeset,
 )
 from gradscope.report.inspection import describe, headline
+from gradscope.report.sources import WeightsSource
 from gradscope.report.words import number
-from gradscope.study.inspect import InspectedLayer, Inspection
+from gradscope.study.inspect import Inspection
+from gradscope.weights.layers import LayerKind, RecurrentLayer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -38,6 +42,9 @@ TEXT_PLACES = (0.2, 0.56)
 
 LARGEST_POINT, SMALLEST_POINT = 26.0, 5.0
 """Areas of a point, in square points: the more eigenvalues, the smaller."""
+
+CANDIDATES = ("n", "g")
+"""Rows of W that make a candidate and no gate: of a GRU and of an LSTM."""
 
 ROOM = 1.12
 """How far the axes reach beyond the farthest of what is drawn."""
@@ -70,21 +77,27 @@ def eigenvalue_picture(inspection: Inspection, suffix: str) -> bytes:
         right=0.985,
         top=1.0 - HEAD / height,
         bottom=0.62 / height,
-        hspace=0.5,
+        hspace=0.62,
         wspace=0.32,
     )
     for row, each in enumerate(shown):
         for column, (gate, spectrum) in enumerate(each.spectra.items()):
             panel = figure.add_subplot(grid[row, column])
-            _plane(panel, spectrum, _name(each, gate), reach)
+            _plane(panel, spectrum, _title(each.layer, gate), reach)
         if len(each.spectra) == 1:
             _ranks(figure.add_subplot(grid[row, 1]), spectrum)
-    return picture_bytes(figure, suffix, {}, {"command": "inspect"})
+    source = WeightsSource(str(inspection.found.file.path), inspection.mapping)
+    return picture_bytes(figure, suffix, {}, source.made_by())
 
 
-def _name(inspected: InspectedLayer, gate: str) -> str:
-    title = inspected.layer.title
-    return title if len(inspected.spectra) == 1 else f"{title}, gate {gate}"
+def _title(layer: RecurrentLayer, gate: str) -> str:
+    """Return whose eigenvalues a panel shows; the layer is named above the first of its row, where
+    a long name has room.
+    """
+    if layer.kind is LayerKind.RNN:
+        return f"{layer.title}, W"
+    name = f"W of {'candidate' if gate in CANDIDATES else 'gate'} {gate}"
+    return f"{layer.title}\n{name}" if gate == layer.gates[0] else name
 
 
 def _plane(axes: "Axes", spectrum: WeightSpectrum, title: str, reach: float) -> None:
@@ -94,7 +107,7 @@ def _plane(axes: "Axes", spectrum: WeightSpectrum, title: str, reach: float) -> 
     area = min(LARGEST_POINT, max(SMALLEST_POINT, LARGEST_POINT * 64 / outside.size))
     # A line of numbers below the title, where a legend would stand in other pictures.
     axes.annotate(
-        f"|λ| ≤ {number(spectrum.spectral_radius)}; dashed: σ_max {number(sigma)}",
+        typeset(f"|λ| ≤ {number(spectrum.spectral_radius)}; dashed: σ_max {number(sigma)}"),
         (0.0, 1.02),
         xycoords="axes fraction",
         size=TICK_SIZE,

@@ -22,8 +22,10 @@ from gradscope.report.figures_style import (
     TICK_SIZE,
     VERMILLION,
     dress,
+    halo,
     legend,
     text_scale,
+    typeset,
 )
 from gradscope.report.words import LN_10, fraction, stage_title, steps
 from gradscope.study.results import Analysis, Stage
@@ -107,7 +109,7 @@ def _draw_lyapunov_slope(axes: "Axes", analysis: Analysis) -> None:
             color=ORANGE,
             linestyle=(0, (8, 2, 1, 2)),
             linewidth=1.4,
-            label="slope λ_1",
+            label=f"slope {typeset('λ_1')}",
         )
 
 
@@ -158,6 +160,7 @@ def _mark_lags(axes: "Axes", analysis: Analysis) -> None:
             ha="right",
             size=(TICK_SIZE - 1) * text_scale(axes),
             color=GREY,
+            path_effects=halo(),
         )
 
 

@@ -21,9 +21,12 @@ from gradscope.report.figures_style import (
     TICK_SIZE,
     VERMILLION,
     dress,
+    halo,
     legend,
     text_scale,
+    typeset,
 )
+from gradscope.report.readings import eigenvalues_title
 from gradscope.report.theory_words import THEORY_WORDS
 from gradscope.report.words import LN_10, percent, steps
 from gradscope.study.closer import Spectrum
@@ -67,9 +70,14 @@ def map_panel(axes: "Axes", analysis: Analysis) -> None:
             color="white",
             linestyle="--",
             linewidth=1.6,
-            label=f"dashed: the memory horizon, {steps(horizon)}",
         )
-        legend(axes)
+        axes.annotate(
+            f"dashed: the memory horizon, {steps(horizon)}",
+            (0.0, 1.02),
+            xycoords="axes fraction",
+            size=TICK_SIZE * text_scale(axes),
+            color=GREY,
+        )
 
 
 def shares_panel(axes: "Axes", analysis: Analysis) -> None:
@@ -99,10 +107,11 @@ def shares_panel(axes: "Axes", analysis: Analysis) -> None:
         color=VERMILLION,
         linestyle="-.",
         linewidth=2.0,
-        label="error if cut here (right)",
+        label="error if cut",
     )
     other.set_ylim(0.0, 105.0)
-    other.set_yticks(range(0, 101, 25), [f"{part} %" for part in range(0, 101, 25)])
+    other.set_yticks(range(0, 101, 25))
+    other.set_ylabel("error if cut here, %", size=LABEL_SIZE * text_scale(axes), color=INK)
     other.tick_params(labelsize=TICK_SIZE * text_scale(axes), colors=INK, length=3)
     other.spines["top"].set_visible(False)
     _mark_truncation(axes, shares.truncation_length(analysis.settings.truncation_error), analysis)
@@ -199,8 +208,10 @@ def _middle_exponents(spectrum: Spectrum) -> tuple[FloatArray, FloatArray, BoolA
 
 
 def eigenvalues_panel(axes: "Axes", analysis: Analysis) -> None:
-    """Draw the eigenvalues of W and of sampled J_t in the complex plane, with the unit circle."""
-    dress(axes, "Eigenvalues of W and of J_t", "real part", "imaginary part")
+    """Draw the eigenvalues of W, where there is one, and of sampled J_t in the complex plane, with
+    the unit circle.
+    """
+    dress(axes, eigenvalues_title(analysis), "real part", "imaginary part")
     spectrum = analysis.closer.spectrum
     if spectrum is None:
         return
@@ -214,7 +225,7 @@ def eigenvalues_panel(axes: "Axes", analysis: Analysis) -> None:
         marker="x",
         markersize=4,
         linestyle="none",
-        label="J_t",
+        label=typeset("J_t"),
     )
     if spectrum.eigenvalues.size:
         axes.plot(
@@ -253,14 +264,14 @@ def theory_panel(axes: "Axes", analysis: Analysis) -> None:
             zorder=4,
         )
         axes.annotate(
-            THEORY_WORDS[each.name] + ("" if each.applies else " (does not apply)"),
+            typeset(THEORY_WORDS[each.name]) + ("" if each.applies else " (does not apply)"),
             (0.01, place),
             xycoords=("axes fraction", "data"),
             xytext=(0, 7),
             textcoords="offset points",
             size=TICK_SIZE * text_scale(axes),
             color=INK,
-            bbox=dict(BACKING),
+            path_effects=halo(),
         )
     if growth.rate is not None:
         axes.axvline(growth.rate, color=INK, linewidth=2.0, label="measured")

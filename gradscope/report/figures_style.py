@@ -6,6 +6,7 @@ and the style goes onto each axes.
 """
 
 import io
+import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -15,9 +16,11 @@ from gradscope.names import ColumnWidth
 from gradscope.report.provenance import ANALYSIS, KEYWORD, provenance_text
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
+    from matplotlib.patheffects import AbstractPathEffect
 
 BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 INK, GREY, FAINT = "#222222", "#6b6b6b", "#d9d9d9"
@@ -25,17 +28,41 @@ INK, GREY, FAINT = "#222222", "#6b6b6b", "#d9d9d9"
 SLIDE = (13.33, 7.5)
 """Inches: a slide of 16 to 9."""
 
+MATHEMATICS: Mapping[str, str] = MappingProxyType(
+    {"σ_max": r"$\sigma_{\mathrm{max}}$", "λ_1": r"$\lambda_1$", "J_t": "$J_t$"}
+)
+"""Symbols with an index, as Matplotlib sets them."""
+
+SYMBOLS = re.compile("|".join(MATHEMATICS))
+
 DOTS_PER_INCH = 150
 PANEL_DOTS_PER_INCH = 300
 TITLE_SIZE, TEXT_SIZE, LABEL_SIZE, TICK_SIZE = 16, 12, 12, 10.5
 
-TITLE_CHARACTERS, LONGEST_TITLE, LONGEST_SUBTITLE = 92, 125, 130
-"""What fits on one line of a slide: at full size, at the smallest size, below the title."""
+TITLE_CHARACTERS, LONGEST_TITLE = 92, 125
+SUBTITLE_CHARACTERS, LONGEST_SUBTITLE = 140, 165
+"""What fits on one line of a slide, of title and subtitle: at full size, at the smallest size."""
 
 BACKING: Mapping[str, Any] = MappingProxyType(
     {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
 )
 """Behind a text that stands on lines."""
+
+LEGEND_LOOK: Mapping[str, Any] = MappingProxyType(
+    {
+        "frameon": False,
+        "borderaxespad": 0.0,
+        "handlelength": 2.2,
+        "columnspacing": 1.4,
+        "handletextpad": 0.6,
+    }
+)
+
+LEGEND_TOP, LEGEND_ROW = 0.76, 0.23
+"""Inches: from a slide's upper edge to the legend of all its panels, and from row to row."""
+
+LEGEND_COLUMNS = 7
+"""The longest names of networks that fit side by side on a slide."""
 
 
 def new_page(title: str, subtitle: str, size: tuple[float, float] = SLIDE) -> "Figure":
@@ -47,9 +74,10 @@ def new_page(title: str, subtitle: str, size: tuple[float, float] = SLIDE) -> "F
     FigureCanvasAgg(figure)
     large = textwrap.shorten(title, LONGEST_TITLE, placeholder=" …")
     small = textwrap.shorten(subtitle, LONGEST_SUBTITLE, placeholder=" …")
-    shrunk = TITLE_SIZE * min(1.0, TITLE_CHARACTERS / len(large))
-    _page_text(figure, 1.0 - 0.2 / size[1], large, size=shrunk, weight="bold", color=INK)
-    _page_text(figure, 1.0 - 0.555 / size[1], small, size=TEXT_SIZE, color=GREY)
+    large_size = TITLE_SIZE * min(1.0, TITLE_CHARACTERS / len(large))
+    small_size = TEXT_SIZE * min(1.0, SUBTITLE_CHARACTERS / max(len(small), 1))
+    _page_text(figure, 1.0 - 0.2 / size[1], large, size=large_size, weight="bold", color=INK)
+    _page_text(figure, 1.0 - 0.555 / size[1], small, size=small_size, color=GREY)
     return figure
 
 
@@ -80,6 +108,11 @@ PANEL_SIZES: Mapping[ColumnWidth, tuple[float, float]] = MappingProxyType(
     {ColumnWidth.SINGLE: (3.5, 2.9), ColumnWidth.DOUBLE: (7.2, 4.2)}
 )
 """Inches: 89 and 183 mm wide, as Nature and the IEEE have their columns."""
+
+PANEL_COLUMNS: Mapping[ColumnWidth, int] = MappingProxyType(
+    {ColumnWidth.SINGLE: 2, ColumnWidth.DOUBLE: 3}
+)
+"""Names of curves that have room side by side above a panel alone."""
 
 SMALLEST_TEXT = 0.62
 """Text shrinks with its figure to this part at the least: 7.5 points in a single column."""
@@ -112,28 +145,58 @@ def dress(axes: "Axes", title: str, x: str, y: str) -> None:
 
 
 def legend(axes: "Axes", others: Sequence["Axes"] = ()) -> None:
-    """Show the curves of these axes in one row between title and axes, where it hides nothing."""
-    handles, labels = [], []
+    """Show the curves of these axes between title and axes, where it hides nothing: in one row, in
+    the columns that a panel alone has room for. Those of one name stand there once.
+    """
+    named: dict[str, Any] = {}
     for each in (axes, *others):
-        more_handles, more_labels = each.get_legend_handles_labels()
-        handles += more_handles
-        labels += more_labels
-    scale = text_scale(axes)
-    alone = figure_width(axes) <= PANEL_SIZES[ColumnWidth.DOUBLE][0]
-    if handles:
+        for handle, label in zip(*each.get_legend_handles_labels(), strict=True):
+            named.setdefault(label, handle)
+    columns = {PANEL_SIZES[width][0]: count for width, count in PANEL_COLUMNS.items()}
+    if named:
         axes.legend(
-            handles,
-            labels,
+            named.values(),
+            named.keys(),
             loc="lower left",
             bbox_to_anchor=(-0.01, 0.985),
-            ncols=2 if alone else len(handles),
-            fontsize=TICK_SIZE * scale,
-            frameon=False,
-            borderaxespad=0.0,
-            handlelength=2.2,
-            columnspacing=1.4,
-            handletextpad=0.6,
+            ncols=columns.get(figure_width(axes), len(named)),
+            fontsize=TICK_SIZE * text_scale(axes),
+            **LEGEND_LOOK,
         )
+
+
+def page_legend(figure: "Figure", handles: Sequence["Artist"], labels: Sequence[str]) -> None:
+    """Show curves in rows below the subtitle, for all panels of a slide."""
+    figure.legend(
+        handles,
+        labels,
+        loc="upper left",
+        bbox_to_anchor=(0.026, 1.0 - LEGEND_TOP / SLIDE[1]),
+        ncols=LEGEND_COLUMNS,
+        fontsize=TICK_SIZE,
+        **LEGEND_LOOK,
+    )
+
+
+def height_of_rows(entries: int) -> float:
+    """Return the inches by which the rows of a page's legend after the first push panels down."""
+    return LEGEND_ROW * ((entries - 1) // LEGEND_COLUMNS)
+
+
+def typeset(text: str) -> str:
+    """Return a text with its symbols as mathematics has them.
+
+    >>> typeset("Eigenvalues of J_t")
+    'Eigenvalues of $J_t$'
+    """
+    return SYMBOLS.sub(lambda found: MATHEMATICS[found.group()], text)
+
+
+def halo() -> "list[AbstractPathEffect]":
+    """Return what lets a text stand on lines and areas without hiding them."""
+    from matplotlib.patheffects import withStroke
+
+    return [withStroke(linewidth=2.5, foreground="white")]
 
 
 def set_round_ticks(drawn: "Axis", limits: tuple[float, float]) -> None:

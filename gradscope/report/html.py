@@ -135,15 +135,15 @@ def _advice(analysis: Analysis) -> list[str]:
 def _figure(name: PanelName, panel: Panel, analysis: Analysis) -> str:
     """Return one panel: its picture, how to read it for this run, its numbers to download."""
     picture = data_url("image/svg+xml", panel_picture(analysis, name, ".svg"))
-    reading = escape(panel.reading(analysis))
+    title, reading = panel.title(analysis), escape(panel.reading(analysis))
     numbers = data_url("text/csv", to_csv(*panel.rows(analysis)).encode())
     body = (
         f'<figure>\n<img src="{picture}" '
-        f'alt="{escape(panel.title)}. {reading}">\n<figcaption>{reading} '
+        f'alt="{escape(title)}. {reading}">\n<figcaption>{reading} '
         f'<a download="{name}.csv" href="{numbers}">The numbers (CSV)</a>'
         "</figcaption>\n</figure>"
     )
-    return _section(name, panel.title, body)
+    return _section(name, title, body)
 
 
 def _again(analysis: Analysis) -> str:

@@ -11,7 +11,8 @@ from gradscope.diagnosis.diagnose import Diagnosis
 from gradscope.diagnosis.verdict import Thresholds
 from gradscope.jacobians.lag_norms import LagNorms
 from gradscope.report.advice import advice
-from gradscope.report.figures import analysis_picture, comparison_picture
+from gradscope.report.comparison_figures import comparison_picture
+from gradscope.report.figures import analysis_picture
 from gradscope.report.figures_profile import profile_picture
 from gradscope.report.html_pieces import bullet_list, data_url
 from gradscope.report.sentences import reason_sentence

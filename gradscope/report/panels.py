@@ -28,16 +28,20 @@ Rows = tuple[tuple[str, ...], list[list[Any]]]
 class Panel:
     """One picture of a report.
 
-    ``draw(axes, analysis)`` draws it, ``reading(analysis)`` says in one sentence how to read it for
-    this run, ``rows(analysis)`` gives its numbers, ``shown(analysis)`` whether the analysis has
-    what it needs.
+    ``title(analysis)`` names what it shows, ``draw(axes, analysis)`` draws it,
+    ``reading(analysis)`` says in one sentence how to read it for this run, ``rows(analysis)`` gives
+    its numbers, ``shown(analysis)`` whether the analysis has what it needs.
     """
 
-    title: str
+    title: Callable[[Analysis], str]
     draw: Callable[[Any, Analysis], None]
     reading: Callable[[Analysis], str]
     rows: Callable[[Analysis], Rows]
     shown: Callable[[Analysis], bool] = lambda _analysis: True
+
+
+def _always(title: str) -> Callable[[Analysis], str]:
+    return lambda _analysis: title
 
 
 def _cause_rows(analysis: Analysis) -> Rows:
@@ -100,80 +104,80 @@ def _has_theory(analysis: Analysis) -> bool:
 PANELS: Mapping[PanelName, Panel] = MappingProxyType(
     {
         PanelName.PROFILE: Panel(
-            "How much of the gradient arrives, by lag",
+            _always("How much of the gradient arrives, by lag"),
             draw.profile_panel,
             readings.profile_reading,
             lambda analysis: (PROFILE_COLUMNS, profile_rows(analysis)),
         ),
         PanelName.CAUSES: Panel(
-            "Why: what makes the growth rate",
+            _always("Why: what makes the growth rate"),
             draw.causes_panel,
             readings.causes_reading,
             _cause_rows,
         ),
         PanelName.GRADIENT: Panel(
-            "Gradient norm by time step",
+            _always("Gradient norm by time step"),
             draw_course.gradient_panel,
             readings.gradient_reading,
             _gradient_rows,
             lambda analysis: analysis.last.gradient is not None,
         ),
         PanelName.SLOPES: Panel(
-            "Saturation: slopes over time",
+            _always("Saturation: slopes over time"),
             draw_course.slopes_panel,
             readings.slopes_reading,
             _slope_rows,
         ),
         PanelName.SATURATION: Panel(
-            "Saturation: all slopes over time",
+            _always("Saturation: all slopes over time"),
             draw_course.saturation_panel,
             readings.saturation_reading,
             _saturation_rows,
         ),
         PanelName.TRAINING: Panel(
-            "Training",
+            _always("Training"),
             draw_course.training_panel,
             readings.training_reading,
             _training_rows,
             lambda analysis: analysis.training is not None,
         ),
         PanelName.MAP: Panel(
-            "Every state against every earlier one",
+            _always("Every state against every earlier one"),
             draw_closer.map_panel,
             readings.map_reading,
             closer_rows.map_rows,
             lambda analysis: analysis.closer.map is not None,
         ),
         PanelName.SINGULAR: Panel(
-            "Singular values, a curve a lag",
+            _always("Singular values, a curve a lag"),
             draw_closer.singular_panel,
             readings.singular_reading,
             closer_rows.singular_rows,
             _has_spectrum,
         ),
         PanelName.SHARES: Panel(
-            "The gradient by lag",
+            _always("The gradient by lag"),
             draw_closer.shares_panel,
             readings.shares_reading,
             closer_rows.share_rows,
             lambda analysis: analysis.closer.shares is not None,
         ),
         PanelName.LYAPUNOV: Panel(
-            "Lyapunov exponents",
+            _always("Lyapunov exponents"),
             draw_closer.lyapunov_panel,
             readings.lyapunov_reading,
             closer_rows.lyapunov_rows,
             _has_spectrum,
         ),
         PanelName.EIGENVALUES: Panel(
-            "Eigenvalues of W and of J_t",
+            readings.eigenvalues_title,
             draw_closer.eigenvalues_panel,
             readings.eigenvalues_reading,
             closer_rows.eigenvalue_rows,
             _has_spectrum,
         ),
         PanelName.THEORY: Panel(
-            "Theory beside measurement",
+            _always("Theory beside measurement"),
             draw_closer.theory_panel,
             readings.theory_reading,
             closer_rows.theory_rows,

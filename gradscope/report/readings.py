@@ -4,7 +4,7 @@ import numpy as np
 
 from gradscope.diagnosis.growth import CauseRates
 from gradscope.diagnosis.reasons import ReasonCode
-from gradscope.names import ActivationName, Regime
+from gradscope.names import ActivationName, CellName, Regime
 from gradscope.report.closer_rows import median_map, middle
 from gradscope.report.sentences import reason_sentence
 from gradscope.report.theory_words import THEORY_WORDS
@@ -221,6 +221,12 @@ def _behaviour(exponent: float, standard_error: float, *, linear: bool) -> str:
     if abs(exponent) <= ERRORS_APART * standard_error:
         return "too close to 0 for so few steps to tell chaos from none"
     return "close trajectories part: chaos" if exponent > 0 else "close trajectories meet: no chaos"
+
+
+def eigenvalues_title(analysis: Analysis) -> str:
+    """Return whose eigenvalues are drawn; a gated cell has no one W, but a block for each gate."""
+    gated = analysis.settings.cell is not CellName.ELMAN
+    return "Eigenvalues of J_t" if gated else "Eigenvalues of W and of J_t"
 
 
 def eigenvalues_reading(analysis: Analysis) -> str:

@@ -1,7 +1,7 @@
 """What to run to make a file again: the command, its settings, and for a comparison its cells.
 
 A picture names its command under ``made_by``; a document by its schema; a saved run comes from an
-analysis.
+analysis. A picture of another file than those names it there: ``sources``.
 """
 
 from collections.abc import Mapping
@@ -15,6 +15,7 @@ import gradscope
 from gradscope.errors import ArchiveError, SettingError
 from gradscope.names import ActivationName, CellName, ColumnWidth, PanelName
 from gradscope.report.provenance import read_document
+from gradscope.report.sources import Source, read_source, source_words
 from gradscope.study.config import Settings
 
 
@@ -26,6 +27,8 @@ class MadeBy(StrEnum):
     TRAIN = "train"
     SPECTRUM = "spectrum"
     CHECK = "check"
+    INSPECT = "inspect"
+    REPORT = "report"
 
 
 SCHEMAS: Mapping[str, MadeBy] = MappingProxyType(
@@ -38,20 +41,23 @@ SCHEMAS: Mapping[str, MadeBy] = MappingProxyType(
     }
 )
 
-DRAWN_AGAIN: Mapping[str, str] = MappingProxyType(
+DRAWN_AGAIN: Mapping[MadeBy, str] = MappingProxyType(
     {
-        "report": "shows the store of a sweep; draw it again with gradscope report STORE",
-        "inspect": "shows a file of weights; draw it again with gradscope inspect FILE",
+        MadeBy.REPORT: "the store of a sweep and does not say which; draw it again with gradscope "
+        "report STORE",
+        MadeBy.INSPECT: "a file of weights and does not say which; draw it again with gradscope "
+        "inspect FILE",
     }
 )
-"""Pictures that no settings tell how to make again, and what does."""
+"""What a picture shows that came of another file, and what draws it again."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Recipe:
     """``cells``, ``activations`` and ``lengths`` are those of a comparison, else the settings' own
-    one; ``panel`` is the one that a picture shows alone, None where it shows all; ``version`` is
-    that of the gradscope that made the file.
+    one; ``panel`` is the one that a picture shows alone, None where it shows all; ``source`` is the
+    file that a picture was drawn from, None where settings tell it all; ``version`` is that of the
+    gradscope that made the file.
     """
 
     command: MadeBy
@@ -62,6 +68,7 @@ class Recipe:
     version: str
     panel: PanelName | None = None
     width: ColumnWidth = ColumnWidth.DOUBLE
+    source: Source | None = None
 
     @property
     def of_another_version(self) -> bool:
@@ -81,11 +88,12 @@ def read_recipe(path: Path) -> Recipe:
     """
     document = read_document(path)
     try:
-        _refuse_drawn(path, document)
         command = _command(document)
+        source = _source(path, document)
         axes = _axes(document) if command is MadeBy.COMPARE else {}
         first = {name: values[0] for name, values in axes.items()}
-        settings = Settings.from_dict({**document["settings"], **first}, str(path))
+        given = {} if source else {**document["settings"], **first}
+        settings = Settings.from_dict(given, str(path))
         return Recipe(
             command=command,
             settings=settings,
@@ -95,6 +103,7 @@ def read_recipe(path: Path) -> Recipe:
             ),
             lengths=tuple(_length(each) for each in axes.get("steps", [settings.steps])),
             version=str(document["gradscope"]),
+            source=source,
             **_panel(document),
         )
     except (SettingError, ArchiveError):
@@ -113,22 +122,30 @@ def _command(document: Mapping[str, Any]) -> MadeBy:
 
 def command_words(document: Mapping[str, Any]) -> str:
     """Return the command that made a file as people type it, a comparison with what it set side by
-    side; empty where the file does not say.
+    side, a picture of another file with that file; empty where the file does not say.
     """
     made_by = document.get("made_by")
     command = SCHEMAS.get(document["schema"]) if made_by is None else made_by["command"]
     if command is None:
         return ""
+    words = ["gradscope", str(command)]
+    if made_by is not None and command in DRAWN_AGAIN and len(made_by) > 1:
+        words += source_words(made_by)
     axes = _axes(document) if command == MadeBy.COMPARE else {}
-    options = (f"--{name} {','.join(map(str, values))}" for name, values in axes.items())
-    return " ".join(("gradscope", str(command), *options))
+    words += (f"--{name} {','.join(map(str, values))}" for name, values in axes.items())
+    return " ".join(words)
 
 
-def _refuse_drawn(path: Path, document: Mapping[str, Any]) -> None:
-    """Refuse a picture that came of something else than settings, and say what draws it again."""
-    command = document.get("made_by", {}).get("command")
-    if command in DRAWN_AGAIN:
-        raise ArchiveError(f"{path} {DRAWN_AGAIN[command]}")
+def _source(path: Path, document: Mapping[str, Any]) -> Source | None:
+    """Return the file that a picture was drawn from; refuse one that does not name it, and say what
+    draws it again.
+    """
+    made_by = document.get("made_by")
+    if made_by is None:
+        return None
+    if made_by["command"] in DRAWN_AGAIN and len(made_by) == 1:
+        raise ArchiveError(f"{path} shows {DRAWN_AGAIN[made_by['command']]}")
+    return read_source(made_by)
 
 
 def _panel(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -31,6 +31,9 @@ more digits."""
 LARGEST_DENOMINATOR = 1e6
 """Thresholds below one part in this are written as a decimal number."""
 
+MOST_NAMED = 3
+"""Networks up to which a headline has room for what each of them does."""
+
 REGIME_WORDS: Mapping[Regime, str] = MappingProxyType(
     {
         Regime.VANISHING: "The gradient vanishes",
@@ -140,14 +143,21 @@ def _pace_of(verdict: Verdict) -> str:
 
 
 def comparison_headline(comparison: Comparison) -> str:
-    """Return in one sentence what each network does at the longest length."""
+    """Return in one sentence what each network does at the longest length, of many networks the two
+    between which all others lie.
+    """
     longest = {short_name(analysis.settings): analysis for analysis in comparison.analyses}
-    parts = [
-        f"{name} {_pace_of(analysis.last.verdict).removeprefix('it ')}"
-        for name, analysis in longest.items()
-    ]
     length = max(analysis.settings.steps for analysis in longest.values())
-    return f"Over {steps(length)}: {', '.join(parts)}"
+    paces = {name: _pace_alone(analysis.last.verdict) for name, analysis in longest.items()}
+    if len(paces) > MOST_NAMED:
+        ordered = sorted(longest, key=lambda name: longest[name].last.verdict.rate)
+        first, last = (f"{name} ({paces[name]})" for name in (ordered[0], ordered[-1]))
+        return f"Over {steps(length)}: from {first} to {last}"
+    return f"Over {steps(length)}: {', '.join(f'{name} {pace}' for name, pace in paces.items())}"
+
+
+def _pace_alone(verdict: Verdict) -> str:
+    return _pace_of(verdict).removeprefix("it ")
 
 
 def describe(settings: Settings, analysis: Analysis) -> str:

@@ -21,6 +21,7 @@ from gradscope.data.sequences import Baseline, Batch, Facts, Targets
 from gradscope.errors import ArchiveError, SettingError, ShapeError
 from gradscope.model.cells import WEIGHT_NAMES, Cell
 from gradscope.names import CellName, ErrorName, Regime
+from gradscope.shown import Brief
 from gradscope.study.config import NETWORK_SETTINGS, Settings
 from gradscope.study.examine import Sight
 from gradscope.study.network import restore_network
@@ -42,8 +43,8 @@ SECOND_BIAS = "candidate_bias"
 """What a GRU has beside the weights of every cell, where its reset gate comes after the product."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class SavedRun:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class SavedRun(Brief):
     """A network, the sequences it was examined on, its error on held-out ones (None: there are no
     targets), the settings that made it, and the network it is a layer of (None: it is none, or the
     archive does not say).

@@ -24,6 +24,7 @@ from gradscope.model.cells import Cell
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import Trajectory, unroll
 from gradscope.names import StateName
+from gradscope.shown import Brief
 from gradscope.study.config import Settings
 
 MAP_TIMES = 200
@@ -45,8 +46,8 @@ SAMPLED_JACOBIANS = 8
 Progress = Callable[[int, int], None]
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Spectrum:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Spectrum(Brief):
     """Everything about a network's Jacobians that is a spectrum.
 
     ``singular`` at chosen lags, ``lyapunov`` exponents, ``eigenvalues`` (H,) of W, those of J_t at
@@ -62,8 +63,8 @@ class Spectrum:
     theory: tuple[Prediction, ...]
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class CloserLook:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class CloserLook(Brief):
     """What was looked at more closely; None where it was not asked for."""
 
     map: LagMap | None = None

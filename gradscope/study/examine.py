@@ -16,6 +16,7 @@ from gradscope.learning.bptt import backpropagate
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import Trajectory, unroll
 from gradscope.names import StageName
+from gradscope.shown import Brief
 from gradscope.study.config import Settings
 from gradscope.study.results import SLOPE_EDGES, GradientSummary, Profile, SlopeSummary, Stage
 
@@ -23,8 +24,8 @@ LARGEST_STATE = 1e150
 """States beyond this are not followed further: their squares leave the range of float64."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Sight:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Sight(Brief):
     """What a network is examined on: sequences, h_0 (B,H) (None: zeros), and what is known of the
     problem.
     """

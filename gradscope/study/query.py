@@ -13,6 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from gradscope.errors import ArchiveError, SettingError
+from gradscope.shown import Brief
 from gradscope.study.outcome import CURVES
 from gradscope.study.store import LOCK_PATIENCE, check_schema, columns, setting_columns
 
@@ -25,12 +26,16 @@ MOST_STEPS = 200_000_000
 STEPS_BETWEEN_LOOKS = 1_000_000
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Rows:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Rows(Brief):
     """Rows of a store: the names of the columns, and a tuple of their values for each row."""
 
     columns: tuple[str, ...]
     values: tuple[tuple[Any, ...], ...]
+
+    def brief(self) -> dict[str, Any]:
+        """Return how many there are of each."""
+        return {"columns": len(self.columns), "rows": len(self.values)}
 
     def column(self, name: str) -> tuple[Any, ...]:
         """Return the values of one column."""

@@ -5,8 +5,10 @@ with its lag profile, its verdict, the causes of its growth rate and the gradien
 numbers are computed on the floors below.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -19,13 +21,13 @@ from gradscope.learning.history import History
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import CellName, Regime, StageName
-from gradscope.shown import Shown
+from gradscope.shown import Brief, Shown
 from gradscope.study.closer import NOT_CLOSER, CloserLook
 from gradscope.study.config import Settings
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Profile:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Profile(Brief):
     """The lag profile of a set of sequences.
 
     ``lags`` (L,) are 1 … L in steps, ``log_norms`` (L,B) is log σ_max(∂h_T/∂h_{T−ℓ}) in nats, −inf
@@ -59,8 +61,8 @@ SLOPE_EDGES = np.linspace(0.0, 1.0, 21)
 """Edges of the histogram of slopes, in parts of the slope ceiling γ."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class SlopeSummary:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class SlopeSummary(Brief):
     """Slopes φ′(a_t) over time: 5 %, median and 95 % over sequences and units (T,), the slope
     ceiling γ, and ``histogram`` (T,20), the fraction of units between the ``SLOPE_EDGES`` times γ.
     """
@@ -72,8 +74,8 @@ class SlopeSummary:
     histogram: FloatArray
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class GradientSummary:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class GradientSummary(Brief):
     """∂E/∂θ and ∂E/∂h_t on the examined sequences.
 
     ``norm`` is the global norm of ∂E/∂θ; ``log_by_step`` (T+1,) is log ‖∂E/∂h_t‖ in nats for t = 0
@@ -84,8 +86,8 @@ class GradientSummary:
     log_by_step: FloatArray
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Stage:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Stage(Brief):
     """One state of the network, examined.
 
     ``error`` is the mean step error on held-out sequences (a network from a file of weights: on the
@@ -104,9 +106,13 @@ class Stage:
     slopes: SlopeSummary
     rate_per_time_constant: float | None = None
 
+    def brief(self) -> dict[str, Any]:
+        """Return the name of the stage, what its verdict tells, and its error."""
+        return {"name": self.name, **self.verdict.brief(), "error": self.error}
 
-@dataclass(frozen=True, eq=False, slots=True)
-class LayerVerdict:
+
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class LayerVerdict(Brief):
     """What a verdict says of a layer in a line of a table; see ``Verdict``."""
 
     regime: Regime
@@ -115,8 +121,8 @@ class LayerVerdict:
     max_lag: int
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class GivenLayer:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class GivenLayer(Brief):
     """One layer in one direction; ``verdict`` where it was driven by the layers below."""
 
     title: str
@@ -127,8 +133,8 @@ class GivenLayer:
     verdict: LayerVerdict | None
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class GivenNetwork:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class GivenNetwork(Brief):
     """What was found in a file of weights: every layer, and the title of the one that was
     studied.
     """
@@ -137,7 +143,7 @@ class GivenNetwork:
     studied: str
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
 class Analysis(Shown):
     """Everything one study found.
 
@@ -158,6 +164,17 @@ class Analysis(Shown):
     closer: CloserLook = NOT_CLOSER
     network: GivenNetwork | None = None
 
+    def brief(self) -> dict[str, Any]:
+        """Return the network, and what the verdict on its last stage tells."""
+        return {
+            "cell": self.settings.cell,
+            "activation": self.settings.activation,
+            "hidden": self.params.sizes[1],
+            "steps": self.trajectory.n_steps,
+            "updates": self.training.updates if self.training else 0,
+            **self.last.verdict.brief(),
+        }
+
     @property
     def relative_error(self) -> float | None:
         """Error of the last stage in units of its baseline's; None where there are no targets."""
@@ -172,7 +189,7 @@ class Analysis(Shown):
         return self.stages[-1]
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
 class Comparison(Shown):
     """Analyses side by side, one per activation and length, in the order asked for.
 
@@ -181,3 +198,8 @@ class Comparison(Shown):
 
     analyses: tuple[Analysis, ...]
     interrupted: bool = False
+
+    def brief(self) -> dict[str, Any]:
+        """Return how many analyses there are, and how many of each regime."""
+        regimes = Counter(str(each.last.verdict.regime) for each in self.analyses)
+        return {"analyses": len(self.analyses), **regimes, "interrupted": self.interrupted}

@@ -1,10 +1,8 @@
 """The whole flow: settings in, analysis out.
 
-Draw or load a network, look at it, train it, look again. ``analyze`` and ``compare`` are what
-``gradscope`` exports.
+Draw or load a network, look at it, train it, look again. ``comparison`` sets several side by side.
 """
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,13 +15,12 @@ from gradscope.data.problem import Problem, series_problem, task_problem
 from gradscope.data.sequences import Batch, Targets
 from gradscope.diagnosis.remedies import clipping_value, remedies
 from gradscope.errors import SettingError
-from gradscope.learning.history import Stop
 from gradscope.learning.losses import error_per_step
 from gradscope.learning.optimizers import DEFAULT_LEARNING_RATE, OPTIMIZERS
 from gradscope.learning.training import Limits, Trained, Watcher, train
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import unroll
-from gradscope.names import ActivationName, CellName, InitializerName, StageName
+from gradscope.names import InitializerName, StageName
 from gradscope.study.archive import SavedRun, load_run
 from gradscope.study.closer import Progress, look_closer
 from gradscope.study.config import (
@@ -33,10 +30,9 @@ from gradscope.study.config import (
     Settings,
 )
 from gradscope.study.examine import Sight, examine, takes_first_step
-from gradscope.study.grid import Grid
 from gradscope.study.memory import STATES_AT_ONCE, require_memory
 from gradscope.study.network import draw_network
-from gradscope.study.results import Analysis, Comparison, GivenNetwork
+from gradscope.study.results import Analysis, GivenNetwork
 from gradscope.study.setting_values import flag
 
 if TYPE_CHECKING:
@@ -276,71 +272,3 @@ def train_network(
         watch=watch,
         fits=partial(takes_first_step, sight=sight),
     )
-
-
-def comparison_cells(
-    settings: Settings,
-    activations: Iterable[ActivationName],
-    steps: Iterable[int],
-    kinds: Iterable[CellName] | None = None,
-) -> tuple[Settings, ...]:
-    """Return the settings of every cell of a comparison, which are those of a sweep over the same
-    values, each checked against its task or data.
-    """
-    axes = {
-        "cell": tuple(kinds or (settings.cell,)),
-        "activation": tuple(activations),
-        "steps": tuple(steps),
-    }
-    shared = {name: value for name, value in settings.as_dict().items() if name not in axes}
-    grid = Grid(shared, axes)
-    cells = tuple(settings.with_changes(values) for values in grid.combinations())
-    for cell in cells:
-        roomy_problem(cell)
-    return cells
-
-
-def compare(
-    settings: Settings,
-    activations: Iterable[ActivationName] = (ActivationName.TANH, ActivationName.SIGMOID),
-    steps: Iterable[int] = (10, 50, 100, 200),
-    *,
-    kinds: Iterable[CellName] | None = None,
-    watch: Callable[[int, Settings], Watcher | None] | None = None,
-) -> Comparison:
-    """Analyse every kind of cell with every activation at every length, all else alike.
-
-    Parameters
-    ----------
-    settings : Settings
-        What the cells share.
-    activations, steps : iterables
-        What is set side by side.
-    kinds : iterable of CellName, optional
-        Kinds of cell to set side by side; that of the settings by default.
-    watch : callable, optional Called with the number (from 0) and the settings of each cell;
-        returns what watches its training, or None.
-
-    Returns
-    -------
-    Comparison
-        The finished analyses; Ctrl-C keeps those that are done.
-
-    Raises
-    ------
-    SettingError, DataError
-        Before anything is computed, if a cell contradicts its task or data.
-    """
-    cells = comparison_cells(settings, activations, steps, kinds)
-    if not cells:
-        raise SettingError("there is nothing to compare; name an activation and a number of steps")
-    done: list[Analysis] = []
-    try:
-        for number, cell in enumerate(cells):
-            analysis = analyze(cell, watch=watch(number, cell) if watch else None)
-            if analysis.training is not None and analysis.training.stop is Stop.INTERRUPTED:
-                return Comparison(tuple(done), interrupted=True)
-            done.append(analysis)
-    except KeyboardInterrupt:
-        return Comparison(tuple(done), interrupted=True)
-    return Comparison(tuple(done))

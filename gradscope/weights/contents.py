@@ -17,6 +17,7 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.data.columns import shown
 from gradscope.errors import GradscopeError, WeightsError
+from gradscope.shown import Brief
 
 MOST_BYTES = 4 * 2**30
 """Arrays of one file take at most this much as float64: half a billion numbers, where the largest
@@ -43,8 +44,8 @@ class FileFormat(StrEnum):
     MATLAB = "matlab"
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class WeightFile:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class WeightFile(Brief):
     """The arrays of one file, as they are named and laid out in it.
 
     Parameters

@@ -12,12 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
 from gradscope.arrays import FloatArray
 from gradscope.data.columns import shown
 from gradscope.errors import WeightsError
+from gradscope.shown import Brief
 from gradscope.weights.contents import WeightFile
 
 
@@ -62,8 +64,8 @@ KIND_OF_GATES: Mapping[int, LayerKind] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class RecurrentLayer:
+@dataclass(frozen=True, eq=False, repr=False, slots=True, kw_only=True)
+class RecurrentLayer(Brief):
     """One layer in one direction.
 
     Parameters
@@ -115,6 +117,16 @@ class RecurrentLayer:
     state: StateKind = StateKind.POST
     initial_state: FloatArray | None = None
     below: str = ""
+
+    def brief(self) -> dict[str, Any]:
+        """Return what it is called, its kind and its sizes."""
+        return {
+            "title": self.title,
+            "kind": self.kind,
+            "input_size": self.input_size,
+            "hidden_size": self.hidden_size,
+            "activation": self.activation,
+        }
 
     def __post_init__(self) -> None:
         rows = len(self.gates) * self.hidden_size
@@ -198,8 +210,8 @@ def as_vector(array: FloatArray | None) -> FloatArray | None:
     return array.reshape(-1)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Readout:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Readout(Brief):
     """A linear layer that may read the state: V (O,H) and c (O,), None where there is no bias."""
 
     name: str
@@ -215,8 +227,8 @@ class Candidates:
     input: tuple[str, ...]
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class FoundNetwork:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class FoundNetwork(Brief):
     """A weight file, and what was recognised in it.
 
     ``layers`` are in the order of the file, within a stack from its input up, forward before

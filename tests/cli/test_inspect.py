@@ -9,10 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradscope.errors import ArchiveError
-from gradscope.report.eigenvalue_figures import eigenvalue_picture
-from gradscope.report.recipe import read_recipe
-from gradscope.study.inspect import inspect
 from tests.weights.forging import Call, checkpoint
 
 ARRAYS: dict[str, Any] = {
@@ -62,14 +58,6 @@ def test_rows_come_as_csv_and_markdown(folder: Path, format: str, start: str) ->
 
     assert done.stdout.startswith(start)
     assert len(done.stdout.splitlines()) == (2 if format == "csv" else 3)
-
-
-def test_a_picture_of_a_file_is_not_run_again_as_an_analysis(folder: Path) -> None:
-    content = eigenvalue_picture(inspect(folder / "net.npz"), ".png")
-    (folder / "eigen.png").write_bytes(content)
-
-    with pytest.raises(ArchiveError, match="draw it again with gradscope inspect FILE"):
-        read_recipe(folder / "eigen.png")
 
 
 def test_a_picture_is_written_once_and_only_forced_twice(folder: Path) -> None:

@@ -9,12 +9,14 @@ import pytest
 
 from gradscope.names import ActivationName, CellName
 from gradscope.report.closer_export import spectrum_document
+from gradscope.report.comparison_figures import comparison_picture
 from gradscope.report.documents import analysis_document, comparison_document
 from gradscope.report.export import to_json
-from gradscope.report.figures import analysis_picture, comparison_picture, spectrum_picture
+from gradscope.report.figures import analysis_picture, spectrum_picture
 from gradscope.study.archive import archive_bytes
+from gradscope.study.comparison import compare
 from gradscope.study.config import Settings
-from gradscope.study.study import analyze, compare
+from gradscope.study.study import analyze
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -96,31 +98,98 @@ def test_a_panel_alone_is_made_again_as_that_panel(
     assert again.read_bytes() == first.read_bytes()
 
 
-@pytest.mark.parametrize("kind", ["phase", "quantiles"])
-@pytest.mark.parametrize("suffix", SUFFIXES)
-def test_a_picture_of_a_sweep_is_not_taken_for_that_of_one_analysis(
-    call: Run, suffix: str, kind: str
-) -> None:
-    grid = ("-P", "gain=1,2", "-P", "hidden=3,4", "--executor", "serial", "-o", "s.db")
-    assert call("sweep", *grid, "--steps", "4", "--updates", "0").returncode == 0
-    assert call("report", "s.db", "--kind", kind, "--png", f"s.{suffix}").returncode == 0
+@pytest.fixture
+def sweep(call: Run, tmp_path: Path) -> Path:
+    """Return the store of a sweep, named as a person names it: from the folder they are in."""
+    grid = ("-P", "gain=1,2", "-P", "hidden=3,4", "-P", "seed=0,1", "--executor", "serial")
+    assert call("sweep", *grid, "--steps", "4", "--updates", "0", "-o", "s.db").returncode == 0
+    return tmp_path / "s.db"
 
-    done = call("rerun", f"s.{suffix}")
+
+LOOKS = {
+    "phase": (),
+    "quantiles": ("--kind", "quantiles", "--value", "horizon", "--x", "hidden"),
+    "turned": ("--x", "hidden", "--y", "gain", "--where", "seed = 0"),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_picture_of_a_sweep_is_drawn_again_byte_for_byte_where_its_store_is(
+    call: Run, sweep: Path, suffix: str, look: str
+) -> None:
+    first, again = (sweep.with_name(f"{name}.{suffix}") for name in ("first", "again"))
+    shown = call("report", "s.db", *LOOKS[look], "--json", "--png", first.name)
+
+    done = call("rerun", first.name, "--json", "--png", again.name)
+
+    assert (done.returncode, done.stdout) == (0, shown.stdout)
+    assert done.stderr == f"wrote {again.name}\n"
+    assert again.read_bytes() == first.read_bytes()
+
+
+def test_a_picture_of_a_sweep_whose_store_has_gone_is_refused_in_one_line(
+    call: Run, sweep: Path
+) -> None:
+    assert call("report", "s.db", "--png", "s.png").returncode == 0
+    sweep.unlink()
+
+    done = call("rerun", "s.png", "--png", "again.png")
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert "draw it again with gradscope report STORE" in done.stderr
+    assert done.stderr == (
+        "error: s.db does not exist or is no file; name a store of gradscope sweep\n"
+    )
+    assert not sweep.with_name("again.png").exists()
 
 
-def test_a_picture_of_a_weight_file_is_not_taken_for_that_of_an_analysis(
-    call: Run, small: tuple[str, ...]
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_picture_of_a_weight_file_is_drawn_again_byte_for_byte(
+    call: Run, small: tuple[str, ...], suffix: str, tmp_path: Path
 ) -> None:
     assert call("analyze", *small, "--save", "run.npz").returncode == 0
-    assert call("inspect", "run.npz", "--png", "eigen.png").returncode == 0
+    first, again = (f"{name}.{suffix}" for name in ("first", "again"))
+    named = ("--map", "W=recurrent_weights", "--map", "U=input_weights")
+    shown = call("inspect", "run.npz", *named, "--png", first)
+    assert shown.returncode == 0
 
-    done = call("rerun", "eigen.png")
+    done = call("rerun", first, "--png", again)
 
-    assert (done.returncode, done.stdout) == (2, "")
-    assert "draw it again with gradscope inspect FILE" in done.stderr
+    assert (done.returncode, done.stdout, done.stderr) == (0, shown.stdout, f"wrote {again}\n")
+    assert (tmp_path / again).read_bytes() == (tmp_path / first).read_bytes()
+    assert call("show-config", first).stdout == (
+        "# gradscope inspect run.npz --map W=recurrent_weights --map U=input_weights\n"
+    )
+    (tmp_path / "run.npz").unlink()
+    gone = call("rerun", first)
+    assert (gone.returncode, gone.stderr.count("\n")) == (2, 1)
+    assert gone.stderr.startswith("error: run.npz does not exist")
+
+
+def test_show_config_tells_what_a_picture_of_a_sweep_shows(call: Run, sweep: Path) -> None:
+    assert call("report", sweep.name, *LOOKS["turned"], "--png", "s.png").returncode == 0
+
+    said = call("show-config", "s.png").stdout
+
+    assert said.splitlines()[0] == (
+        "# gradscope report s.db --where 'seed = 0' --kind phase --value rate --x hidden --y gain"
+    )
+    assert "steps = 4\n" in said
+
+
+@pytest.mark.parametrize("option", ["--html", "--save"])
+@pytest.mark.parametrize("made", ["report", "inspect"])
+def test_what_only_an_analysis_has_is_refused_for_what_was_drawn_from_a_file(
+    call: Run, sweep: Path, small: tuple[str, ...], made: str, option: str
+) -> None:
+    assert call("analyze", *small, "--save", "run.npz").returncode == 0
+    source = sweep.name if made == "report" else "run.npz"
+    assert call(made, source, "--png", "p.png").returncode == 0
+
+    done = call("rerun", "p.png", option, "other.npz")
+
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert f"{option} is asked for (other.npz), but what {made} makes has none" in done.stderr
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)

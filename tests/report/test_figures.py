@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import matplotlib as mpl
@@ -26,18 +27,20 @@ from gradscope.names import (
     TaskName,
 )
 from gradscope.report.figures import (
+    analysis_figure,
     analysis_picture,
-    comparison_figure,
-    comparison_picture,
+    panel_figure,
     panel_picture,
 )
 from gradscope.report.figures_spectra import eigenvalues_panel, theory_panel
-from gradscope.report.figures_style import PANEL_SIZES
+from gradscope.report.figures_style import PANEL_SIZES, typeset
+from gradscope.report.panels import PANELS
 from gradscope.report.provenance import read_provenance
 from gradscope.report.readings import shares_reading
 from gradscope.report.theory_words import THEORY_WORDS
 from gradscope.study.results import Analysis
 from tests.present import present
+from tests.report.drawn_texts import clashes
 
 SMALL = {"hidden": 6, "steps": 12, "sequences": 3, "batch": 4}
 
@@ -141,42 +144,6 @@ def _verb(regime: Regime) -> str:
     return {Regime.VANISHING: "vanishes", Regime.STABLE: "is stable"}[regime]
 
 
-def test_a_comparison_is_drawn_with_every_activation() -> None:
-    comparison = gradscope.compare(
-        gradscope.Settings.from_dict({**SMALL, "updates": 1}), list(ActivationName), (3, 9)
-    )
-
-    text = comparison_picture(comparison, ".svg").decode()
-
-    assert all(f"<!-- {activation} -->" in text for activation in ActivationName)
-
-
-def test_a_comparison_says_where_nothing_is_learned_and_has_horizons_to_read_off() -> None:
-    comparison = gradscope.compare(
-        gradscope.Settings.from_dict({**SMALL, "updates": 1}), list(ActivationName)[:2], (20, 60)
-    )
-    figure = comparison_figure(comparison)
-    figure.canvas.draw()
-
-    horizons, errors = figure.axes[1:3]
-    low, high = horizons.get_ylim()
-    assert sum(low <= tick <= high for tick in horizons.get_yticks()) > 1
-    assert [text.get_text() for text in present(errors.get_legend()).get_texts()] == [
-        "nothing learned"
-    ]
-
-
-def test_a_comparison_of_a_series_has_no_needed_lag_to_draw(tmp_path: Path) -> None:
-    series = tmp_path / "$x_1$ [red].csv"
-    series.write_text("\n".join(str(np.sin(t)) for t in range(90)))
-    settings = gradscope.Settings.from_dict({**SMALL, "updates": 1, "data": str(series)})
-
-    comparison = gradscope.compare(settings, (ActivationName.TANH,), (5, 10))
-
-    assert b"needed by the task" not in comparison_picture(comparison, ".svg")
-    assert b"$x_1$ [red].csv" in analysis_picture(comparison.analyses[0], ".svg")
-
-
 def test_drawing_leaves_the_settings_of_matplotlib_as_they_were(trained: Analysis) -> None:
     before = dict(mpl.rcParams)
 
@@ -198,9 +165,33 @@ def test_pyplot_is_never_imported() -> None:
     assert json.loads(done.stdout) is False
 
 
+@cache
+def closely(activation: ActivationName) -> Analysis:
+    looks = {"map": True, "shares": True, "spectrum": True}
+    return analysis_of(activation=activation, steps=60, updates=20, **looks)
+
+
 @pytest.fixture(scope="module")
 def looked_at_closely() -> Analysis:
     return analysis_of(map=True, shares=True, spectrum=True)
+
+
+@pytest.mark.parametrize("cell", list(CellName))
+def test_no_text_of_the_whole_report_covers_another_or_runs_off_the_page(cell: CellName) -> None:
+    # With legends as long as they come: 200 updates, and every look that there is.
+    looks = {"map": True, "shares": True, "spectrum": True, "verify": True}
+    analysis = analysis_of(cell=cell, hidden=4, steps=60, updates=100, clip_norm=1.0, **looks)
+
+    assert clashes(analysis_figure(analysis)) == []
+
+
+@pytest.mark.parametrize("activation", [ActivationName.TANH, ActivationName.SIGMOID])
+@pytest.mark.parametrize("width", list(ColumnWidth))
+@pytest.mark.parametrize("name", list(PanelName))
+def test_no_text_of_a_panel_covers_another_or_runs_off_the_page(
+    name: PanelName, width: ColumnWidth, activation: ActivationName
+) -> None:
+    assert clashes(panel_figure(closely(activation), name, width)) == []
 
 
 @pytest.mark.parametrize("width", list(ColumnWidth))
@@ -234,17 +225,30 @@ def test_every_theory_is_named_beside_its_point_and_says_whether_it_applies(
     drawn = [each for each in spectrum.theory if each.rate is not None and np.isfinite(each.rate)]
     words = [text.get_text() for text in axes.texts]
     assert words == [
-        THEORY_WORDS[each.name] + ("" if each.applies else " (does not apply)") for each in drawn
+        typeset(THEORY_WORDS[each.name]) + ("" if each.applies else " (does not apply)")
+        for each in drawn
     ]
     assert len(drawn) == len(TheoryName)
 
 
-@pytest.mark.parametrize("cell", [CellName.ELMAN, CellName.GRU])
-def test_the_legend_of_the_eigenvalues_names_w_where_there_is_one(cell: CellName) -> None:
+@pytest.mark.parametrize("name", list(PanelName))
+def test_a_panel_on_the_page_is_called_as_in_the_report(
+    looked_at_closely: Analysis, name: PanelName
+) -> None:
+    axes = Figure().add_subplot()
+
+    PANELS[name].draw(axes, looked_at_closely)
+
+    assert axes.get_title(loc="left") == PANELS[name].title(looked_at_closely)
+
+
+@pytest.mark.parametrize("cell", list(CellName))
+def test_the_eigenvalues_of_w_are_named_where_there_is_one_w(cell: CellName) -> None:
     axes = Figure().add_subplot()
 
     eigenvalues_panel(axes, analysis_of(cell=cell, spectrum=True))
 
+    assert (" W " in axes.get_title(loc="left")) == (cell is CellName.ELMAN)
     drawn = axes.get_legend()
     assert drawn is not None
     assert ("W" in [text.get_text() for text in drawn.texts]) == (cell is CellName.ELMAN)

@@ -183,3 +183,13 @@ def test_a_picture_of_many_layers_says_how_many_it_shows(tmp_path: Path) -> None
 
     assert content.count("Re ") == MOST_ROWS
     assert f"the first {MOST_ROWS} drawn" in content
+
+
+def test_each_panel_of_a_gated_layer_says_of_which_matrix_it_is(tmp_path: Path) -> None:
+    inspection = look(tmp_path / "net.npz", layer(4, "lstm"), layer(3, "gru"), layer(1, "rnn"))
+
+    content = eigenvalue_picture(inspection, ".svg").decode()
+
+    named = ("W of gate i", "W of gate f", "W of candidate g", "W of gate o", "W of gate r")
+    for words in (*named, "W of gate z", "W of candidate n", "lstm[0]", "gru[0]", "rnn[0], W"):
+        assert content.count(f"<!-- {words} -->") == 1

@@ -93,7 +93,7 @@ def test_a_gated_cell_has_no_mark_of_w_in_the_legend_of_its_eigenvalues(gated: A
 
     eigenvalues_panel(axes, gated)
 
-    assert axes.get_legend_handles_labels()[1] == ["|z| = 1", "J_t"]
+    assert axes.get_legend_handles_labels()[1] == ["|z| = 1", "$J_t$"]
 
 
 @pytest.mark.parametrize("delay", [1, 10, 18])

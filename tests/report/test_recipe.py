@@ -9,10 +9,11 @@ import pytest
 
 import gradscope
 from gradscope.errors import ArchiveError, SettingError
-from gradscope.names import ActivationName, CellName
+from gradscope.names import ActivationName, CellName, SweepPicture, SweepValue
 from gradscope.report.export import head
 from gradscope.report.provenance import read_document
 from gradscope.report.recipe import MadeBy, command_words, read_recipe
+from gradscope.report.sources import StoreSource, WeightsSource
 from gradscope.study.config import Settings
 
 AXES = ("cell", "activation", "steps")
@@ -62,14 +63,6 @@ def test_a_comparison_keeps_the_order_of_its_cells(tmp_path: Path) -> None:
     assert recipe.settings.cell is CellName.GRU
 
 
-@pytest.mark.parametrize("command", ["report", "inspect"])
-def test_what_was_drawn_from_another_file_is_refused_with_the_command_to_give(
-    command: str, tmp_path: Path
-) -> None:
-    with pytest.raises(ArchiveError, match=f"draw it again with gradscope {command}"):
-        read_recipe(written(tmp_path, made_by={"command": command}))
-
-
 def test_a_comparison_is_told_with_all_that_it_set_side_by_side(tmp_path: Path) -> None:
     axes = {"cell": ["elman"], "activation": ["tanh", "sigmoid"], "steps": [10, 50]}
     document = read_document(written(tmp_path, made_by={"command": "compare", **axes}))
@@ -79,6 +72,56 @@ def test_a_comparison_is_told_with_all_that_it_set_side_by_side(tmp_path: Path) 
     )
     assert command_words({"schema": "gradscope.training"}) == "gradscope train"
     assert command_words({"schema": "gradscope.settings"}) == ""
+
+
+INSPECTED = {"command": "inspect", "file": "my nets/net.pt", "map": ["W=h2h", "U=i2h"]}
+SHOWN = {
+    "command": "report",
+    "store": "s.db",
+    "where": "gain < 2",
+    "kind": "quantiles",
+    "value": "horizon",
+    "x": "hidden",
+    "y": None,
+}
+
+
+def test_a_picture_of_a_weight_file_says_which_file_and_how_it_was_read(tmp_path: Path) -> None:
+    path = written(tmp_path, settings={}, made_by=INSPECTED)
+
+    recipe = read_recipe(path)
+
+    assert recipe.command is MadeBy.INSPECT
+    assert isinstance(recipe.source, WeightsSource)
+    assert (recipe.source.file, recipe.source.mapping) == ("my nets/net.pt", ("W=h2h", "U=i2h"))
+    assert command_words(read_document(path)) == (
+        "gradscope inspect 'my nets/net.pt' --map W=h2h --map U=i2h"
+    )
+
+
+def test_a_picture_of_a_sweep_says_which_store_and_what_of_it(tmp_path: Path) -> None:
+    path = written(tmp_path, settings={"hidden": 9}, made_by=SHOWN)
+
+    recipe = read_recipe(path)
+
+    assert recipe.command is MadeBy.REPORT
+    assert isinstance(recipe.source, StoreSource)
+    assert (recipe.source.store, recipe.source.where) == ("s.db", "gain < 2")
+    assert recipe.source.kind is SweepPicture.QUANTILES
+    assert recipe.source.value is SweepValue.HORIZON
+    assert command_words(read_document(path)) == (
+        "gradscope report s.db --where 'gain < 2' --kind quantiles --value horizon --x hidden"
+    )
+
+
+@pytest.mark.parametrize("made_by", [INSPECTED, SHOWN])
+def test_what_a_source_says_of_itself_is_what_is_read_of_it(
+    made_by: dict[str, Any], tmp_path: Path
+) -> None:
+    source = read_recipe(written(tmp_path, made_by=made_by)).source
+
+    assert source is not None
+    assert source.made_by() == made_by
 
 
 def test_another_version_is_told(tmp_path: Path) -> None:
@@ -102,6 +145,13 @@ COMPARE = {"command": "compare", "cell": ["elman"], "activation": ["tanh"], "ste
         {"made_by": {"command": "rm"}},
         {"made_by": {"command": "analyze", "panel": "moon", "width": "double"}},
         {"made_by": {"command": "analyze", "panel": "map"}},
+        {"made_by": {**INSPECTED, "map": "W=h2h"}},
+        {"made_by": {**INSPECTED, "map": [1]}},
+        {"made_by": {**INSPECTED, "file": 3}},
+        {"made_by": {**SHOWN, "kind": "pie"}},
+        {"made_by": {**SHOWN, "value": ["rate"]}},
+        {"made_by": {**SHOWN, "where": 3}},
+        {"made_by": {"command": "report", "store": "s.db"}},
         {"made_by": {**COMPARE, "activation": []}},
         {"made_by": {**COMPARE, "activation": ["tanh", "tan"]}},
         {"made_by": {**COMPARE, "cell": ["elman", "elm"]}},
@@ -126,7 +176,7 @@ def test_a_file_that_does_not_say_what_made_it_is_refused_with_a_way_out(
     ("command", "way_out"),
     [("report", "gradscope report STORE"), ("inspect", "gradscope inspect FILE")],
 )
-def test_a_picture_of_what_no_analysis_made_names_the_command_that_draws_it_again(
+def test_a_picture_that_does_not_name_its_source_names_the_command_that_draws_it_again(
     command: str, way_out: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ArchiveError, match=way_out):

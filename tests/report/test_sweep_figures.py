@@ -9,8 +9,11 @@ import numpy as np
 import pytest
 from matplotlib.image import imread
 
-from gradscope.report.sweep_figures import fan_picture, phase_picture
+from gradscope.names import ActivationName, CellName, network_name
+from gradscope.report.phase_figures import phase_figure, phase_picture
+from gradscope.report.quantile_figures import fan_figure, fan_picture
 from gradscope.study.aggregate import LEVELS, Axis, Fan, Field
+from tests.report.drawn_texts import clashes, texts_of
 
 GAIN = Axis("gain", (0.5, 1.0, 2.0))
 STEPS = Axis("steps", (10, 100, 1000))
@@ -110,6 +113,43 @@ def test_quantiles_are_drawn_with_infinite_and_missing_ones(measure: str) -> Non
 
     assert "at the edge" in content
     assert "median over 3 seeds" in content
+
+
+EVERY = [network_name(cell, phi) for cell in CellName for phi in ActivationName]
+"""All networks that a sweep can hold."""
+
+SHARED = {"hidden": 32, "init": "orthogonal", "task": "recall", "updates": 200}
+
+
+@pytest.mark.parametrize("count", [1, 3, 6, len(EVERY)])
+@pytest.mark.parametrize("measure", ["rate_nats_per_step", "horizon"])
+def test_no_text_of_a_phase_diagram_covers_another_however_many_networks(
+    measure: str, count: int
+) -> None:
+    shown = field(measure, **dict.fromkeys(EVERY[:count], 10.0 + SLOPE))
+    wide = Axis("input_scale", (0.1, 0.5, 1.0))
+
+    figure = phase_figure(
+        Field(measure, GAIN, wide, shown.panels, 3, ("3 seeds", "steps")), shown, SHARED
+    )
+
+    assert clashes(figure) == []
+    assert not any("…" in each.get_text() for each in texts_of(figure))
+
+
+@pytest.mark.parametrize("count", [1, 3, 6, len(EVERY)])
+@pytest.mark.parametrize("measure", ["rate_nats_per_step", "horizon"])
+def test_no_text_of_quantiles_covers_another_however_many_networks(
+    measure: str, count: int
+) -> None:
+    curve = np.cumsum(np.ones((len(LEVELS), 3)), axis=0)
+    curve[2:, 1] = np.inf
+    fan = Fan(measure, STEPS, dict.fromkeys(EVERY[:count], curve), {}, ("3 seeds", "gain"))
+
+    figure = fan_figure(fan, SHARED)
+
+    assert clashes(figure) == []
+    assert not any("…" in each.get_text() for each in texts_of(figure))
 
 
 def test_nothing_global_is_changed() -> None:

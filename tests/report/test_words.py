@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import gradscope
 from gradscope.diagnosis.growth import CauseRates
 from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.diagnosis.remedies import Remedy, RemedyCode
@@ -19,6 +20,7 @@ from gradscope.report.advice import remedy_sentence
 from gradscope.report.sentences import reason_sentence
 from gradscope.report.words import (
     cause_sentence,
+    comparison_headline,
     describe,
     fraction,
     headline,
@@ -31,7 +33,26 @@ from gradscope.report.words import (
     steps,
     training_sentence,
 )
-from gradscope.study.results import Analysis
+from gradscope.study.results import Analysis, Comparison
+
+
+def test_a_comparison_of_many_networks_names_the_two_that_all_others_lie_between() -> None:
+    def analysis_of(activation: str) -> Analysis:
+        settings = gradscope.Settings.from_dict(
+            {"activation": activation, "hidden": 3, "steps": 8, "sequences": 1, "updates": 0}
+        )
+        analysis: Analysis = gradscope.analyze(settings)
+        return analysis
+
+    many = tuple(map(analysis_of, ("tanh", "identity", "sigmoid", "hard-tanh")))
+
+    assert comparison_headline(Comparison(many[:2])) == (
+        f"Over 8 steps: tanh {pace(many[0].last.verdict.rate)}, identity neither grows nor shrinks"
+    )
+    assert comparison_headline(Comparison(many)) == (
+        f"Over 8 steps: from sigmoid ({pace(many[2].last.verdict.rate)}) to identity (neither "
+        "grows nor shrinks)"
+    )
 
 
 @pytest.mark.parametrize(

@@ -37,8 +37,9 @@ from gradscope.report.export import to_json
 from gradscope.study import check as check_module
 from gradscope.study.archive import archive_bytes, load_run
 from gradscope.study.check import check
+from gradscope.study.comparison import compare
 from gradscope.study.config import Settings
-from gradscope.study.study import analyze, compare
+from gradscope.study.study import analyze
 from tests.present import present
 
 SMALL: dict[str, Any] = {

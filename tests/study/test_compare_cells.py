@@ -1,8 +1,8 @@
 """``compare`` rests on the cells of a sweep."""
 
 from gradscope.names import ActivationName
+from gradscope.study.comparison import comparison_cells
 from gradscope.study.config import Settings
-from gradscope.study.study import comparison_cells
 from tests.sweeping import TINY, cells_of
 
 

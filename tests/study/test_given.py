@@ -14,10 +14,11 @@ from gradscope.model.elman import ElmanParameters
 from gradscope.model.gru import GruParameters
 from gradscope.names import ActivationName, CellName, StateName
 from gradscope.study.archive import archive_bytes, settings_of_saved
+from gradscope.study.comparison import compare
 from gradscope.study.config import Settings
 from gradscope.study.given import settings_of_weights
 from gradscope.study.results import Analysis
-from gradscope.study.study import analyze, compare
+from gradscope.study.study import analyze
 
 RNG = np.random.default_rng(5)
 W, U, b = 0.5 * RNG.normal(size=(4, 4)), RNG.normal(size=(4, 3)), RNG.normal(size=4)

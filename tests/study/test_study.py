@@ -17,10 +17,11 @@ from gradscope.names import ActivationName, CellName, StageName, TaskName
 from gradscope.study import study
 from gradscope.study.archive import archive_bytes, load_run
 from gradscope.study.checkpoints import LOOKS, Checkpoint, Lookout
+from gradscope.study.comparison import compare
 from gradscope.study.config import Settings
 from gradscope.study.memory import NEEDS, machine_memory, memory_needed, require_memory
 from gradscope.study.results import Analysis, Profile
-from gradscope.study.study import Streams, analyze, compare, drawn_subject, held_out_error
+from gradscope.study.study import Streams, analyze, drawn_subject, held_out_error
 from tests.present import present
 
 
