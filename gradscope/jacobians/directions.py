@@ -12,6 +12,7 @@ import numpy as np
 
 from gradscope.arrays import BoolArray, FloatArray, IntArray
 from gradscope.jacobians.chain import Chain
+from gradscope.jacobians.rank_adaptive import FIRST_COMPRESSION
 from gradscope.jacobians.scale import LOG_2, rescaled
 
 BLOCK = 4
@@ -74,7 +75,7 @@ class _RightFactor:
         self._rng = np.random.default_rng(0)
         block = (chain.n_sequences, chain.state_size, min(BLOCK, chain.state_size))
         self._left: FloatArray = self._rng.standard_normal(block)
-        self._next_qr = 2
+        self._next_qr = FIRST_COMPRESSION
 
     def extend(self) -> None:
         """Go one lag further back: R ← R J_{T−ℓ}, scaled, and compressed now and then."""
@@ -90,7 +91,7 @@ class _RightFactor:
     def _compress(self) -> None:
         """Replace R by its triangle and drop the trailing rows that no sequence needs."""
         right = self.rows.swapaxes(1, 2) @ self._left
-        triangle = np.linalg.qr(self.rows)[1]
+        triangle = np.linalg.qr(self.rows, mode="r")
         squares = np.square(triangle).sum(axis=2)
         tails = np.cumsum(squares[:, ::-1], axis=1)[:, ::-1]
         needed = (tails > self._dropped**2 * tails[:, :1]).any(axis=0)
