@@ -91,7 +91,7 @@ class _RightFactor:
     def _compress(self) -> None:
         """Replace R by its triangle and drop the trailing rows that no sequence needs."""
         right = self.rows.swapaxes(1, 2) @ self._left
-        triangle = np.linalg.qr(self.rows, mode="r")
+        triangle: FloatArray = np.asarray(np.linalg.qr(self.rows, mode="r"), dtype=np.float64)
         squares = np.square(triangle).sum(axis=2)
         tails = np.cumsum(squares[:, ::-1], axis=1)[:, ::-1]
         needed = (tails > self._dropped**2 * tails[:, :1]).any(axis=0)

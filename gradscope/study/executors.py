@@ -217,12 +217,13 @@ class DaskTeam:
                 if scheduler is not None
                 else self._local_client(distributed, count, threads)
             )
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, TypeError, RuntimeError) as error:
+            # A type where certificates are missing, a runtime error where encryption is required.
             self._open.close()
             where = scheduler or "a local cluster"
             raise WorkerError(
-                f"no dask scheduler answers at {where} ({error}); check the address, or start one "
-                "with: dask scheduler"
+                f"no dask scheduler answers at {where} ({error}); check the address and, where TLS "
+                "is on, dask's configuration, or start one with: dask scheduler"
             ) from error
         retries = LOST_WORKERS_ALLOWED
         self.executor: Executor = self._client.get_executor(pure=False, retries=retries)

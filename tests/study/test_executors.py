@@ -270,9 +270,17 @@ def test_no_answer_from_a_scheduler_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     pytest.importorskip(
         "distributed", reason="dask is not installed: pip install 'gradscope[dask]'"
     )
+    dask_config = pytest.importorskip("dask.config")
     monkeypatch.setattr(executors, "CONNECTION_PATIENCE", 0.5)
 
     with pytest.raises(WorkerError, match=r"no dask scheduler answers at tcp://127\.0\.0\.1:1"):
+        open_team(ExecutorName.DASK, scheduler="tcp://127.0.0.1:1")
+    with pytest.raises(WorkerError, match=r"tls://127\.0\.0\.1:1 .*dask's configuration"):
+        open_team(ExecutorName.DASK, scheduler="tls://127.0.0.1:1")  # without certificates
+    with (
+        dask_config.set({"distributed.comm.require-encryption": True}),
+        pytest.raises(WorkerError, match="encryption required"),
+    ):
         open_team(ExecutorName.DASK, scheduler="tcp://127.0.0.1:1")
     with pytest.raises(SettingError, match="is no file and no address"):
         open_team(ExecutorName.DASK, scheduler="nowhere.json")
