@@ -16,9 +16,9 @@ def main() -> None:
     if sys.argv[1:] == ["--version"] and sys.stdout is not None and _show_version():
         sys.exit(0)
     gc.set_threshold(OBJECTS_BEFORE_A_SEARCH)
-    from gradscope.cli.interrupts import let_imports_finish
+    from gradscope.cli.interrupts import hold_interrupts_that_would_be_lost
 
-    let_imports_finish()
+    hold_interrupts_that_would_be_lost()
     try:
         from gradscope.cli.app import run
 

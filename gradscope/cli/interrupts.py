@@ -1,20 +1,26 @@
-"""Ctrl-C while modules are imported: it waits until they are.
+"""Ctrl-C at moments when Python would lose it: it waits until they are over.
 
-An interrupt in the middle of an import can be lost (in a callback that may not raise), can end the
-process by a signal although it was caught (``exec``, by which dataclasses are made, marks it as
-unhandled), or leave a module half made.
+An interrupt in the middle of an import can end the process by a signal although it was caught
+(``exec``, by which dataclasses are made, marks it as unhandled), or leave a module half made. In a
+callback of a weak reference or a finaliser it is written to stderr as ignored, and lost.
 """
 
+import _weakrefset
 import signal
 import threading
+import weakref
 from types import FrameType
 
 PAUSE = 0.02
 """Seconds after which an interrupt that had to wait is heard again."""
 
+IMPORTING = "<frozen importlib"
+CALLING_BACK = (weakref.__file__, _weakrefset.__file__)
+FINALISER = "__del__"
 
-def let_imports_finish() -> None:
-    """Hear Ctrl-C from now on as KeyboardInterrupt, but not within an import.
+
+def hold_interrupts_that_would_be_lost() -> None:
+    """Hear Ctrl-C from now on as KeyboardInterrupt, but not within an import or a callback.
 
     Where it is ignored, or somebody else listens, it stays so.
     """
@@ -23,16 +29,19 @@ def let_imports_finish() -> None:
 
 
 def _hear(number: int, frame: FrameType | None) -> None:
-    if not _is_import(frame):
+    if not _would_be_lost(frame):
         raise KeyboardInterrupt
     again = threading.Timer(PAUSE, _tell, (number,))
     again.daemon = True
     again.start()
 
 
-def _is_import(frame: FrameType | None) -> bool:
+def _would_be_lost(frame: FrameType | None) -> bool:
     while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
+        code = frame.f_code
+        if code.co_filename.startswith(IMPORTING) or code.co_filename in CALLING_BACK:
+            return True
+        if code.co_name == FINALISER:
             return True
         frame = frame.f_back
     return False

@@ -113,19 +113,43 @@ def test_an_interrupt_at_any_moment_is_exit_code_130_without_a_traceback(
     assert not list(tmp_path.glob(".*"))
 
 
-def test_an_interrupt_within_an_import_is_heard_after_it(tmp_path: Path) -> None:
+LOSING = {
     # What dataclasses do: Python marks an interrupt within as unhandled, and ends by the signal.
-    interrupted = "import os, signal\nexec('os.kill(os.getpid(), signal.SIGINT)')\nwhole = True\n"
-    (tmp_path / "imported.py").write_text(interrupted)
+    "import": "exec('os.kill(os.getpid(), signal.SIGINT)')",
+    "finaliser": (
+        "class Last:\n"
+        "    def __del__(self):\n"
+        "        os.kill(os.getpid(), signal.SIGINT)\n"
+        "        time.sleep(0)\n"
+        "def lose():\n"
+        "    Last()\n"
+    ),
+    "callback": (
+        "class Known: pass\n"
+        "def lose():\n"
+        "    known = Known()\n"
+        "    weakref.finalize(known, os.kill, os.getpid(), signal.SIGINT)\n"
+        "    del known\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("moment", LOSING)
+def test_an_interrupt_that_python_would_lose_is_heard_a_moment_later(
+    tmp_path: Path, moment: str
+) -> None:
+    module = f"import os, signal, time, weakref\nlose = int\n{LOSING[moment]}\nwhole = True\n"
+    (tmp_path / "interrupting.py").write_text(module)
     script = (
-        "from gradscope.cli.interrupts import let_imports_finish\n"
+        "from gradscope.cli.interrupts import hold_interrupts_that_would_be_lost\n"
         "import time\n"
-        "let_imports_finish()\n"
+        "hold_interrupts_that_would_be_lost()\n"
         "try:\n"
-        "    import imported\n"
+        "    import interrupting\n"
+        "    interrupting.lose()\n"
         "    time.sleep(60)\n"
         "except KeyboardInterrupt:\n"
-        "    print('whole' if imported.whole else 'half')\n"
+        "    print('whole' if interrupting.whole else 'half')\n"
     )
 
     done = subprocess.run(
