@@ -16,6 +16,8 @@ def main() -> None:
     if sys.argv[1:] == ["--version"] and sys.stdout is not None and _show_version():
         sys.exit(0)
     gc.set_threshold(OBJECTS_BEFORE_A_SEARCH)
+    import signal
+
     from gradscope.cli.interrupts import hold_interrupts_that_would_be_lost
 
     hold_interrupts_that_would_be_lost()
@@ -25,6 +27,8 @@ def main() -> None:
         code = run(sys.argv[1:])
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED
+    # One that comes now has nothing left to stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     # What is left goes with the process; nothing need be searched for first.
     gc.freeze()
     sys.exit(code)

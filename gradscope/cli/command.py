@@ -131,7 +131,9 @@ def _require_one_network(ctx: Any) -> None:
     """Refuse a FILE beside another ``--weights``; over a variable or a TOML file it goes."""
     file, weights = ctx.params.get("file"), ctx.params.get("weights")
     typed = ctx.get_parameter_source("weights")
-    if None not in (file, weights) and file != weights and typed.name == "COMMANDLINE":
+    if None in (file, weights) or typed.name != "COMMANDLINE":
+        return
+    if Path(file).resolve() != Path(weights).resolve():
         raise SettingError(
             f"FILE is {file} and --weights is {weights}, but one network is studied; leave "
             "--weights out"

@@ -115,9 +115,11 @@ def run_comparison(
     figure: Path | None,
 ) -> None:
     """Run every cell, show the table, draw the picture."""
+    from gradscope.report.cell_words import short_name
     from gradscope.report.documents import analysis_document, comparison_document
     from gradscope.report.rows import CELL_COLUMNS, comparison_rows
     from gradscope.report.tables import comparison_page
+    from gradscope.report.words import training_sentence
     from gradscope.study.comparison import compare as run
 
     total = max(shared.updates, 1) * axes.count
@@ -132,6 +134,10 @@ def run_comparison(
             return watch
 
         comparison = run(shared, axes.activations, axes.lengths, kinds=axes.cells, watch=watch_cell)
+    for each in comparison.analyses:
+        said = "" if each.training is None else training_sentence(each.training)
+        if said:
+            note(f"warning: {short_name(each.settings)}, {each.settings.steps} steps: {said}")
     if comparison.analyses:
         show(
             place,

@@ -29,6 +29,7 @@ import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.diagnosis.causes import Causes, brief_terms, checked_lags, measured_directions
+from gradscope.diagnosis.paths import lengths_of
 from gradscope.jacobians.cell_chain import CellChain
 from gradscope.jacobians.lag_norms import LagNorms
 from gradscope.model.elman import ElmanParameters, PostTangent, PreTangent
@@ -124,7 +125,7 @@ def walk(chain: CellChain, lags: IntArray, directions: FloatArray) -> dict[str, 
         for name, ratios in _log_ratios(here, stages).items():
             terms.setdefault(name, np.zeros(directions.shape[:2]))[under_way] += ratios.T
         image = list(stages.values())[-1]
-        length = np.linalg.norm(image, axis=2, keepdims=True)
+        length = lengths_of(image)[..., None]
         vectors[under_way] = (image / np.where(length > 0.0, length, 1.0)).swapaxes(0, 1)
     return terms
 
@@ -132,10 +133,10 @@ def walk(chain: CellChain, lags: IntArray, directions: FloatArray) -> dict[str, 
 def _log_ratios(start: FloatArray, stages: dict[str, FloatArray]) -> dict[str, FloatArray]:
     """Return log(length/length before) (B,K) of every stage, 0 where there was nothing to lose."""
     last = list(stages)[-1]
-    before = np.linalg.norm(start, axis=2)
+    before = lengths_of(start)
     ratios = {}
     for name, image in stages.items():
-        length = np.linalg.norm(image, axis=2)
+        length = lengths_of(image)
         if name != last:
             length = np.where(length > 0.0, length, before)
         present = before > 0.0

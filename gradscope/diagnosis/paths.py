@@ -118,12 +118,12 @@ class _Walk:
         leak, ceiling = self._chain.leak, self._chain.slope_ceiling
         driven = vectors @ self._chain.recurrent_weights.T
         if leak == 1.0:
-            at_ceiling = ceiling * _lengths(driven)
+            at_ceiling = ceiling * lengths_of(driven)
             driven *= slopes
         else:
-            at_ceiling = _lengths((1.0 - leak) * vectors + leak * ceiling * driven)
+            at_ceiling = lengths_of((1.0 - leak) * vectors + leak * ceiling * driven)
             driven = (1.0 - leak) * vectors + leak * slopes * driven
-        length = _lengths(driven)
+        length = lengths_of(driven)
         np.divide(driven, np.where(length > 0.0, length, 1.0)[:, None], out=vectors)
         return at_ceiling, length
 
@@ -145,14 +145,17 @@ class _Walk:
         self._vectors, self._gone = self._vectors[kept], self._gone[kept]
 
 
-def _lengths(vectors: FloatArray) -> FloatArray:
-    """Return ‖v‖ (n,), formed from scaled entries where the squares underflow."""
-    squares = np.einsum("ns,ns->n", vectors, vectors)
+def lengths_of(vectors: FloatArray) -> FloatArray:
+    """Return ‖v‖ (…) of vectors (…,S), formed from scaled entries where their squares leave the
+    range of floats.
+    """
+    with np.errstate(over="ignore"):
+        squares = np.einsum("...s,...s->...", vectors, vectors)
     lengths: FloatArray = np.sqrt(squares)
-    for row in np.flatnonzero(squares < SMALLEST_SQUARE):
-        largest = np.abs(vectors[row]).max()
+    for place in zip(*np.nonzero((squares < SMALLEST_SQUARE) | np.isinf(squares)), strict=True):
+        largest = np.abs(vectors[place]).max()
         if largest > 0.0:
-            lengths[row] = largest * np.linalg.norm(vectors[row] / largest)
+            lengths[place] = largest * np.linalg.norm(vectors[place] / largest)
     return lengths
 
 

@@ -139,7 +139,7 @@ def _update(
             return NonFinite(update, None, f"{name.replace('_', ' ')} after the update")
     stepped = params.with_weights(weights)
     if fits is not None and not fits(stepped):
-        return NonFinite(update, 1, "square of the pre-activation after the update")
+        return NonFinite(update, 1, "square of a pre-activation or state after the update")
     course.target_steps = max(batch.targets.count, 1)
     course.loss.append(gradients.loss)
     course.norm.append(norm)

@@ -84,9 +84,12 @@ def comparison_figure(comparison: Comparison) -> "Figure":
 
 
 def _by_network(comparison: Comparison) -> dict[str, list[Analysis]]:
+    """Return the analyses of each network from the shortest to the longest sequence."""
     groups: dict[str, list[Analysis]] = {}
     for analysis in comparison.analyses:
         groups.setdefault(short_name(analysis.settings), []).append(analysis)
+    for analyses in groups.values():
+        analyses.sort(key=lambda analysis: analysis.settings.steps)
     return groups
 
 

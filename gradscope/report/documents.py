@@ -177,13 +177,19 @@ def _explained(values: Mapping[str, Any]) -> Document:
     return {**values, **why}
 
 
+def _why_no_norm(norm: float | None) -> str | None:
+    if norm is None:
+        return "no step that was reached has a target"
+    return None if math.isfinite(norm) else "it overflows"
+
+
 def _gradient(gradient: GradientSummary) -> Document:
     log_by_step = gradient.log_by_step
     plain = np.exp(np.minimum(log_by_step, -SMALLEST))
     held = np.isneginf(log_by_step) | (np.abs(log_by_step) < -SMALLEST)
     return {
         "norm": finite(gradient.norm),
-        "norm_null_because": None if math.isfinite(gradient.norm) else "it overflows",
+        "norm_null_because": _why_no_norm(gradient.norm),
         "steps": list(range(log_by_step.size)),
         "by_step": [v if ok else None for v, ok in zip(plain.tolist(), held, strict=True)],
         "by_step_null_because": None if held.all() else "outside float64; see log10_by_step",

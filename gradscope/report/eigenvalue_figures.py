@@ -102,7 +102,7 @@ def _title(layer: RecurrentLayer, gate: str) -> str:
 
 def _plane(axes: "Axes", spectrum: WeightSpectrum, title: str, reach: float) -> None:
     """Draw eigenvalues in the complex plane, with the unit circle and that of radius σ_max."""
-    dress(axes, title, "Re λ", "Im λ")
+    dress(axes, title, "Re λ", "Im λ", plain=True)
     sigma, outside = spectrum.sigma_max, spectrum.outside
     area = min(LARGEST_POINT, max(SMALLEST_POINT, LARGEST_POINT * 64 / outside.size))
     # A line of numbers below the title, where a legend would stand in other pictures.

@@ -26,7 +26,7 @@ from gradscope.report.figures_style import (
     text_scale,
     typeset,
 )
-from gradscope.report.readings import eigenvalues_title
+from gradscope.report.readings import eigenvalues_title, why_no_shares
 from gradscope.report.theory_words import THEORY_WORDS
 from gradscope.report.words import LN_10, percent, steps
 from gradscope.study.closer import Spectrum
@@ -89,7 +89,7 @@ def shares_panel(axes: "Axes", analysis: Analysis) -> None:
     if shares is None:
         return
     if np.isneginf(shares.log_partial_norms[-1]):
-        say(axes, "The gradient is exactly zero:\nnothing to split by lag.")
+        say(axes, f"{why_no_shares(analysis)}:\nnothing to split by lag.")
         return
     looks = {
         "recurrent_weights": ("W", "-"),

@@ -100,8 +100,11 @@ def fit_panel(axes: "Axes") -> None:
 
 
 def _page_text(figure: "Figure", top: float, text: str, **look: Any) -> None:
-    """Write a line at the left margin; what stands in a file's name is not mathematics."""
-    figure.text(0.03, top, text, va="top", parse_math=False, **look)
+    """Write a line at the left margin; what stands in a file's name is not mathematics, and need
+    not be text.
+    """
+    shown = text.encode("utf-8", "replace").decode()
+    figure.text(0.03, top, shown, va="top", parse_math=False, **look)
 
 
 PANEL_SIZES: Mapping[ColumnWidth, tuple[float, float]] = MappingProxyType(
@@ -129,10 +132,13 @@ def figure_width(axes: "Axes") -> float:
     return figure.get_figwidth() if figure is not None else SLIDE[0]
 
 
-def dress(axes: "Axes", title: str, x: str, y: str) -> None:
-    """Give an axes its title, its labels and the common look."""
+def dress(axes: "Axes", title: str, x: str, y: str, *, plain: bool = False) -> None:
+    """Give an axes its title, its labels and the common look; in a ``plain`` title, such as the
+    name of somebody's layer, nothing is mathematics.
+    """
     scale = text_scale(axes)
-    axes.set_title(title, loc="left", size=LABEL_SIZE + 1, weight="bold", color=INK, pad=26)
+    shown = axes.set_title(title, loc="left", size=LABEL_SIZE + 1, weight="bold", color=INK, pad=26)
+    shown.set_parse_math(not plain)
     axes.set_xlabel(x, size=LABEL_SIZE * scale, color=INK)
     axes.set_ylabel(y, size=LABEL_SIZE * scale, color=INK)
     axes.tick_params(labelsize=TICK_SIZE * scale, colors=INK, length=3)

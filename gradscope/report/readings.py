@@ -146,13 +146,21 @@ def map_reading(analysis: Analysis) -> str:
     )
 
 
+def why_no_shares(analysis: Analysis) -> str:
+    """Say why a gradient has no share at any lag."""
+    gradient = analysis.last.gradient
+    if gradient is not None and gradient.norm is None:
+        return "No step that was reached has a target"
+    return "The gradient is exactly zero"
+
+
 def shares_reading(analysis: Analysis) -> str:
     """Say how long truncated backpropagation must be, and how much the shares cancel."""
     shares = analysis.closer.shares
     if shares is None:
         return "The gradient was not split by lag."
     if np.isneginf(shares.log_partial_norms[-1]):
-        return "The gradient is exactly zero: there is nothing to split by lag."
+        return f"{why_no_shares(analysis)}: there is nothing to split by lag."
     allowed = percent(analysis.settings.truncation_error)
     length = shares.truncation_length(analysis.settings.truncation_error)
     needed = (

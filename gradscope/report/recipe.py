@@ -52,6 +52,10 @@ DRAWN_AGAIN: Mapping[MadeBy, str] = MappingProxyType(
 """What a picture shows that came of another file, and what draws it again."""
 
 
+DAMAGE = (ValueError, LookupError, TypeError, AttributeError)
+"""What reading a damaged ``made_by`` ends in."""
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Recipe:
     """``cells``, ``activations`` and ``lengths`` are those of a comparison, else the settings' own
@@ -108,7 +112,7 @@ def read_recipe(path: Path) -> Recipe:
         )
     except (SettingError, ArchiveError):
         raise
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
+    except DAMAGE as error:
         raise ArchiveError(
             f"{path} does not say which command made it; take its settings with gradscope "
             f"show-config {path}, and run analyze or compare with --config"
@@ -122,17 +126,19 @@ def _command(document: Mapping[str, Any]) -> MadeBy:
 
 def command_words(document: Mapping[str, Any]) -> str:
     """Return the command that made a file as people type it, a comparison with what it set side by
-    side, a picture of another file with that file; empty where the file does not say.
+    side, a picture of another file with that file; empty where the file does not say, or says what
+    is no command.
     """
-    made_by = document.get("made_by")
-    command = SCHEMAS.get(document["schema"]) if made_by is None else made_by["command"]
-    if command is None:
+    try:
+        command = _command(document)
+        words = ["gradscope", str(command)]
+        made_by = document.get("made_by", {})
+        source = read_source(made_by) if len(made_by) > 1 else None
+        words += source_words(source) if source else []
+        axes = _axes(document) if command is MadeBy.COMPARE else {}
+        words += (f"--{name} {','.join(map(str, values))}" for name, values in axes.items())
+    except DAMAGE:
         return ""
-    words = ["gradscope", str(command)]
-    if made_by is not None and command in DRAWN_AGAIN and len(made_by) > 1:
-        words += source_words(made_by)
-    axes = _axes(document) if command == MadeBy.COMPARE else {}
-    words += (f"--{name} {','.join(map(str, values))}" for name, values in axes.items())
     return " ".join(words)
 
 

@@ -71,14 +71,25 @@ def read_source(made_by: Mapping[str, Any]) -> Source | None:
     return None
 
 
-def source_words(made_by: Mapping[str, Any]) -> list[str]:
+def source_words(source: Source) -> list[str]:
     """Return what follows the command's name as people type it: the file, then the options."""
-    file, *options = (each for each in made_by.items() if each[0] != "command")
-    words = [str(file[1])]
+    (_, file), *options = (each for each in source.made_by().items() if each[0] != "command")
+    words = [f"./{file}" if file.startswith("-") else file]
     for name, value in options:
         for each in value if isinstance(value, list) else [value]:
-            words += [] if each is None else [f"--{name}", str(each)]
-    return [shlex.quote(word) for word in words]
+            words += [] if each is None else [f"--{name}", each]
+    return [_quoted(word) for word in words]
+
+
+def _quoted(word: str) -> str:
+    """Quote a word for a shell, on one line whatever it holds: as in bash where a letter cannot be
+    seen.
+    """
+    if word.isprintable():
+        return shlex.quote(word)
+    shown = (each if each.isprintable() else f"\\u{ord(each):04x}" for each in word)
+    escaped = (f"\\{each}" if each in "\\'" else each for each in shown)
+    return f"$'{''.join(escaped)}'"
 
 
 def _text(value: object) -> str:

@@ -27,6 +27,7 @@ from gradscope.report.words import (
     number,
     pace,
     short_pace,
+    stage_of,
     stage_title,
     steps,
     training_sentence,
@@ -191,10 +192,9 @@ def _shared(first: Analysis) -> str:
     """Return what all cells of a comparison have in common."""
     settings = first.settings
     about = str(settings.task) if settings.data is None else first.facts.description
-    stage = stage_title(first.last.name, first.training)
     return (
-        f"{stage}; {settings.hidden} hidden units, {settings.init} init, gain {settings.gain:g}; "
-        f"{about}; seed {settings.seed}"
+        f"{stage_of(settings)}; {settings.hidden} hidden units, {settings.init} init, "
+        f"gain {settings.gain:g}; {about}; seed {settings.seed}"
     )
 
 

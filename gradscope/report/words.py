@@ -146,8 +146,12 @@ def comparison_headline(comparison: Comparison) -> str:
     """Return in one sentence what each network does at the longest length, of many networks the two
     between which all others lie.
     """
-    longest = {short_name(analysis.settings): analysis for analysis in comparison.analyses}
-    length = max(analysis.settings.steps for analysis in longest.values())
+    length = max(analysis.settings.steps for analysis in comparison.analyses)
+    longest = {
+        short_name(analysis.settings): analysis
+        for analysis in comparison.analyses
+        if analysis.settings.steps == length
+    }
     paces = {name: _pace_alone(analysis.last.verdict) for name, analysis in longest.items()}
     if len(paces) > MOST_NAMED:
         ordered = sorted(longest, key=lambda name: longest[name].last.verdict.rate)
@@ -180,6 +184,11 @@ def stage_title(name: StageName, history: History | None) -> str:
     if name is StageName.TRAINED and history is not None:
         return f"after {_updates(history.updates)}"
     return {StageName.INITIAL: "before training", StageName.GIVEN: "as given"}.get(name, str(name))
+
+
+def stage_of(settings: Settings) -> str:
+    """Return how far networks of these settings were to be trained."""
+    return f"after {_updates(settings.updates)}" if settings.updates else "before training"
 
 
 def _updates(count: int) -> str:

@@ -230,14 +230,21 @@ def _two_axes(axes: Mapping[str, Axis], x: str | None, y: str | None) -> tuple[A
     return across, _axis(axes, y, taken=(across.name,))
 
 
+def _no_axis(name: str) -> str:
+    """Say why a picture has no axis of a name."""
+    if name == "seed":
+        return "seed is what medians and quantiles are taken over"
+    if name not in setting_kinds():
+        return f"{name} is no setting"
+    return f"{name} takes one value in this store"
+
+
 def _axis(axes: Mapping[str, Axis], name: str | None, taken: Collection[str | None]) -> Axis:
     """Return the axis of that name; else the first swept number, else the first swept word."""
     free = {each: axis for each, axis in axes.items() if each not in taken}
     if name is not None:
         if name not in axes:
-            raise SettingError(
-                f"{name} takes one value in this store; choose of {', '.join(axes) or 'none'}"
-            )
+            raise SettingError(f"{_no_axis(name)}; choose of {', '.join(axes) or 'none'}")
         return axes[name]
     ordered = sorted(free.values(), key=lambda axis: (not axis.numeric, axis.name == "activation"))
     if not ordered:

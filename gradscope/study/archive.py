@@ -120,6 +120,7 @@ def load_run(path: Path) -> SavedRun:
         ValueError,
         AttributeError,
         RecursionError,
+        OverflowError,
         ShapeError,
     ) as reason:
         raise ArchiveError(
@@ -137,7 +138,14 @@ def read_settings(path: Path) -> Mapping[str, Any]:
         )
     try:
         return Settings.from_dict(json.loads(str(arrays["settings"])), str(path)).as_dict()
-    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (
+        LookupError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        RecursionError,
+        OverflowError,
+    ) as error:
         raise ArchiveError(
             f"{path} holds no settings of gradscope; give a file written by --save"
         ) from error

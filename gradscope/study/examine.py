@@ -24,6 +24,10 @@ LARGEST_STATE = 1e150
 """States beyond this are not followed further: their squares leave the range of float64."""
 
 
+LARGEST_WEIGHT, LARGEST_ENTERING = 1e90, 1e50
+"""With weights, inputs and h_0 up to these no step of fewer than 1e9 units reaches that state."""
+
+
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class Sight(Brief):
     """What a network is examined on: sequences, h_0 (B,H) (None: zeros), and what is known of the
@@ -108,16 +112,27 @@ def first_overflow(trajectory: Trajectory) -> int | None:
 
 def takes_first_step(params: Cell, sight: Sight) -> bool:
     """Say whether a network can be examined at all: it is followed over one step at least."""
-    first = unroll(params, sight.batch.inputs[:1], sight.initial_state)
-    return first_overflow(first) is None
+    first = np.zeros(1) if sight.initial_state is None else sight.initial_state
+    entering = max(_largest(first), _largest(sight.batch.inputs[0]))
+    if entering <= LARGEST_ENTERING and all(
+        _largest(array) <= LARGEST_WEIGHT for _, array in params.weights()
+    ):
+        return True
+    return first_overflow(unroll(params, sight.batch.inputs[:1], sight.initial_state)) is None
+
+
+def _largest(array: FloatArray) -> float:
+    return float(np.abs(array).max(initial=0.0))
 
 
 def _steps_before(overflow: int, name: StageName) -> int:
     if overflow == 1:
-        raise SettingError(
-            f"the {name} network overflows at its first step; choose a smaller --input-scale or "
-            "--gain, or smaller inputs"
+        remedy = (
+            "give smaller inputs, or check the weights and h_0 of the file"
+            if name is StageName.GIVEN
+            else "choose a smaller --input-scale or --gain, or smaller inputs"
         )
+        raise SettingError(f"the {name} network overflows at its first step; {remedy}")
     return overflow - 1
 
 
@@ -128,8 +143,9 @@ def _profile(diagnosis: Diagnosis) -> Profile:
 
 
 def _gradient(params: Cell, trajectory: Trajectory, batch: Batch) -> GradientSummary:
+    wanted = bool(batch.targets.at_step.any())
     return GradientSummary(
-        norm=backpropagate(params, trajectory, batch.targets).norm,
+        norm=backpropagate(params, trajectory, batch.targets).norm if wanted else None,
         log_by_step=log_adjoint_norms(params, trajectory, batch.targets),
     )
 

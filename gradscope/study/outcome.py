@@ -143,9 +143,16 @@ def run_cell(cell: Cell) -> Outcome:
         text = f"{type(error).__name__}: {error}"
         took = time.perf_counter() - start
         return failure(cell, text, trace=traceback.format_exc(), duration=took)
-    if analysis.training is not None and analysis.training.stop is Stop.INTERRUPTED:
+    training, took = analysis.training, time.perf_counter() - start
+    if training is not None and training.stop is Stop.INTERRUPTED:
         raise KeyboardInterrupt
-    return Outcome(cell, Status.DONE, numbers, duration=time.perf_counter() - start)
+    if training is not None and training.non_finite is not None and not training.updates:
+        text = (
+            f"training stopped at update 1: the {training.non_finite.factor} is no longer finite; "
+            "choose a smaller --learning-rate, or --clip-norm"
+        )
+        return failure(cell, text, duration=took)
+    return Outcome(cell, Status.DONE, numbers, duration=took)
 
 
 def failure(cell: Cell, error: str, *, trace: str | None = None, duration: float = 0.0) -> Outcome:

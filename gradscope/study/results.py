@@ -78,11 +78,12 @@ class SlopeSummary(Brief):
 class GradientSummary(Brief):
     """∂E/∂θ and ∂E/∂h_t on the examined sequences.
 
-    ``norm`` is the global norm of ∂E/∂θ; ``log_by_step`` (T+1,) is log ‖∂E/∂h_t‖ in nats for t = 0
-    … T, −inf where no error reaches the state.
+    ``norm`` is the global norm of ∂E/∂θ, None where no step that was reached has a target;
+    ``log_by_step`` (T+1,) is log ‖∂E/∂h_t‖ in nats for t = 0 … T, −inf where no error reaches the
+    state.
     """
 
-    norm: float
+    norm: float | None
     log_by_step: FloatArray
 
 

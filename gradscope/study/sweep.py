@@ -161,11 +161,10 @@ class _Run:
                     team.close()
                     team = self._restarted()
         except KeyboardInterrupt:
-            self._take_ended()
-            self._save()
+            self._keep_ended()
             self.progress = replace(self.progress, interrupted=True)
         except WorkerError:
-            self._save()
+            self._keep_ended()
             raise
         finally:
             team.close()
@@ -206,6 +205,15 @@ class _Run:
                 lost.append(cell)
         self.flying.clear()
         return lost
+
+    def _keep_ended(self) -> None:
+        """Save all cells that ended well, whatever became of the others."""
+        for future in self.flying:
+            if future.done() and _error_of(future) is None:
+                outcome = future.result()
+                self.unsaved += [outcome] if outcome.algorithm == ALGORITHM_VERSION else []
+        self.flying.clear()
+        self._save()
 
     def _suspect(self, lost: list[Cell]) -> None:
         """Try cells that flew when a worker died again one by one; blame one that flew alone."""

@@ -104,10 +104,17 @@ def feeding_layers(config: Any) -> dict[str, str]:
         source = sources.get(name, "")
         while _class_and_values(known.get(source))[0] in PASSING:
             source = sources.get(source, "")
-        sequences = _in_order(known.get(source)).get("return_sequences") is True
-        if sequences and _in_order(node) and source not in found.values():
+        feeds = _in_order(known.get(source)).get("return_sequences") is True
+        feeds = feeds and _is_called_once(known[source]) and _is_called_once(node)
+        if feeds and _in_order(node) and source not in found.values():
             found[name] = source
     return found
+
+
+def _is_called_once(node: Mapping[str, Any]) -> bool:
+    """Whether a layer stands in the model at one place: a shared one is no layer of a stack."""
+    calls = node.get("inbound_nodes")
+    return not isinstance(calls, list) or len(calls) <= 1
 
 
 def _in_order(node: Any) -> Mapping[str, Any]:

@@ -224,7 +224,11 @@ def test_an_update_that_throws_the_net_out_of_range_is_not_kept(run: Run, cell: 
     assert done.returncode == 0
     assert [stage["stage"] for stage in found["stages"]] == ["initial", "trained"]
     assert found["training"]["updates"] == 0
-    named = {"update": 1, "step": 1, "factor": "square of the pre-activation after the update"}
+    named = {
+        "update": 1,
+        "step": 1,
+        "factor": "square of a pre-activation or state after the update",
+    }
     assert found["training"]["non_finite"] == named
     assert found["stages"][0]["profile"] == found["stages"][1]["profile"]
     assert "no longer finite at step 1; the weights after 0 updates are kept" in done.stderr

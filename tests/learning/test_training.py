@@ -252,7 +252,7 @@ def test_an_update_that_makes_a_network_out_of_range_is_not_kept() -> None:
     named = found.history.non_finite
     assert isinstance(named, NonFinite)
     assert (found.history.stop, named.step) == (Stop.NOT_FINITE, 1)
-    assert named.factor == "square of the pre-activation after the update"
+    assert named.factor == "square of a pre-activation or state after the update"
     assert found.history.updates == named.update - 1 > 0
     assert same(found.params, train(scalar(), lambda: GOOD, sgd(0.01), named.update - 1).params)
     assert not fits(train(scalar(), lambda: GOOD, sgd(0.01), named.update).params)

@@ -72,6 +72,14 @@ def test_the_lengths_are_named_once_above_the_ends_of_their_curves() -> None:
     assert named == {"T = 20": 20, "T = 60": 60, "T = 5": 5}
 
 
+def test_lengths_are_drawn_in_order_however_they_were_asked_for() -> None:
+    figure = comparison_figure(gradscope.compare(SMALL, EVERY[:2], (60, 5, 20)))
+
+    drawn = [np.asarray(line.get_xdata()).tolist() for line in figure.axes[1].lines]
+    assert [5, 20, 60] in drawn
+    assert drawn == [sorted(each) for each in drawn]
+
+
 def test_a_length_that_no_curve_reaches_is_not_named() -> None:
     settings = SMALL.with_changes({"max_lag": 7})
 

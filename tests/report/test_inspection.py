@@ -185,6 +185,15 @@ def test_a_picture_of_many_layers_says_how_many_it_shows(tmp_path: Path) -> None
     assert f"the first {MOST_ROWS} drawn" in content
 
 
+@pytest.mark.parametrize("name", [r"a$\frac$", "$x$", "a_b^c"])
+def test_the_name_of_a_layer_is_not_read_as_mathematics(tmp_path: Path, name: str) -> None:
+    inspection = look(tmp_path / "a\udcff$net$.npz", layer(1, name))
+
+    content = eigenvalue_picture(inspection, ".svg").decode()
+
+    assert content.count(f"<!-- {name}[0], W -->") == 1
+
+
 def test_each_panel_of_a_gated_layer_says_of_which_matrix_it_is(tmp_path: Path) -> None:
     inspection = look(tmp_path / "net.npz", layer(4, "lstm"), layer(3, "gru"), layer(1, "rnn"))
 

@@ -1,6 +1,8 @@
 """What made a file is read from it, or the file is refused."""
 
 import json
+import shutil
+import subprocess
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -72,6 +74,44 @@ def test_a_comparison_is_told_with_all_that_it_set_side_by_side(tmp_path: Path) 
     )
     assert command_words({"schema": "gradscope.training"}) == "gradscope train"
     assert command_words({"schema": "gradscope.settings"}) == ""
+
+
+DAMAGED: tuple[Any, ...] = (
+    "x",
+    [],
+    {},
+    None,
+    {"command": ["a"]},
+    {"command": "compare"},
+    {"command": "compare", "cell": 3, "activation": [], "steps": []},
+    {"command": "report", "store": None},
+    {"command": "inspect", "file": "a", "map": "W"},
+)
+
+
+@pytest.mark.parametrize("made_by", DAMAGED)
+def test_what_is_no_command_is_not_told_as_one(tmp_path: Path, made_by: Any) -> None:
+    path = written(tmp_path, made_by=made_by)
+
+    assert command_words(read_document(path)) == ""
+
+
+@pytest.mark.parametrize(
+    ("file", "typed"),
+    [("-x.pt", "./-x.pt"), ("a\nb's \\.pt", r"$'a\u000ab\'s \\.pt'"), ("\x1b[2J", r"$'\u001b[2J'")],
+)
+def test_a_command_is_one_line_that_a_shell_reads_back(
+    tmp_path: Path, file: str, typed: str
+) -> None:
+    path = written(tmp_path, made_by={"command": "inspect", "file": file, "map": []})
+
+    words = command_words(read_document(path))
+
+    assert words == f"gradscope inspect {typed}"
+    bash = shutil.which("bash")
+    if bash is not None and not file.startswith("-"):
+        line = f"LC_ALL=C.UTF-8; printf %s {words.removeprefix('gradscope inspect ')}"
+        assert subprocess.run([bash, "-c", line], stdout=-1, check=True).stdout.decode() == file
 
 
 INSPECTED = {"command": "inspect", "file": "my nets/net.pt", "map": ["W=h2h", "U=i2h"]}

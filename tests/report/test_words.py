@@ -55,6 +55,18 @@ def test_a_comparison_of_many_networks_names_the_two_that_all_others_lie_between
     )
 
 
+def test_a_comparison_is_about_its_longest_length_in_whatever_order() -> None:
+    settings = gradscope.Settings(hidden=3, sequences=1, updates=0)
+    found = gradscope.compare(settings, steps=(20, 8), activations=("tanh", "sigmoid"))
+    tanh, sigmoid = (each for each in found.analyses if each.settings.steps == 20)
+
+    whole = f"Over 20 steps: tanh {pace(tanh.last.verdict.rate)}"
+    assert comparison_headline(found) == f"{whole}, sigmoid {pace(sigmoid.last.verdict.rate)}"
+    # An interrupted one speaks of the networks that came so far.
+    rest = tuple(each for each in found.analyses if each is not sigmoid)
+    assert comparison_headline(Comparison(rest, interrupted=True)) == whole
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [

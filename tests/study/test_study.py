@@ -14,6 +14,8 @@ from gradscope.learning.losses import error_per_step
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import unroll
 from gradscope.names import ActivationName, CellName, StageName, TaskName
+from gradscope.report.documents import analysis_document
+from gradscope.report.readings import shares_reading
 from gradscope.study import study
 from gradscope.study.archive import archive_bytes, load_run
 from gradscope.study.checkpoints import LOOKS, Checkpoint, Lookout
@@ -91,6 +93,23 @@ def test_a_state_that_overflows_is_followed_up_to_the_step_before() -> None:
     assert codes["state-overflows"]["step"] == found.trajectory.n_steps + 1
     assert math.isinf(present(found.last.error))
     assert found.examined.n_steps == found.trajectory.n_steps < 12
+
+
+def test_a_gradient_is_not_zero_but_unknown_where_no_target_was_reached() -> None:
+    settings = Settings(
+        hidden=3, steps=12, sequences=2, updates=0, activation=ActivationName.IDENTITY, gain=1e80,
+        shares=True,
+    )  # fmt: skip
+
+    found = analyze(settings)
+    document = analysis_document(found)
+
+    assert found.examined.n_steps < present(found.facts.required_lag)
+    assert present(found.last.gradient).norm is None
+    (stage,) = document["stages"]
+    assert stage["gradient"]["norm"] is None
+    assert stage["gradient"]["norm_null_because"] == "no step that was reached has a target"
+    assert "No step that was reached has a target" in shares_reading(found)
 
 
 def test_the_held_out_error_in_parts_is_the_error_of_the_whole(
