@@ -1,14 +1,17 @@
 """Pictures of sweeps: each opens, is the same twice, and draws the odd cases too."""
 
 import io
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.contour import ContourSet
 from matplotlib.image import imread
 
+from gradscope.arrays import FloatArray
 from gradscope.names import ActivationName, CellName, network_name
 from gradscope.report.phase_figures import phase_figure, phase_picture
 from gradscope.report.quantile_figures import fan_figure, fan_picture
@@ -53,6 +56,46 @@ def test_the_contour_of_zero_stands_where_the_rate_changes_sign_and_reaches_the_
     wanted = left + (right - left) * (1.2 - low) / (high - low)
     assert found, "no black line runs from the bottom to the top"
     assert abs(np.mean(found) - wanted) < 4
+
+
+LOG_GAIN = Axis("gain", (0.03, 0.3, 3.0, 30.0))
+
+
+def contour_of(shown: Field) -> FloatArray:
+    """Return the corners of the zero contour in the first panel, as places on both axes."""
+    axes = phase_figure(shown, shown, {}).axes[0]
+    (contour,) = (
+        each for each in axes.collections if isinstance(each, ContourSet) and not each.filled
+    )
+    return np.concatenate([path.vertices for path in contour.get_paths()])
+
+
+def test_the_contour_of_zero_is_interpolated_on_the_scale_of_a_logarithmic_axis() -> None:
+    # The rate of a scaled identity is exactly the logarithm of its gain: zero at gain 1.
+    rates = np.tile(np.log(LOG_GAIN.places), (3, 1))
+
+    corners = contour_of(Field("rate_nats_per_step", LOG_GAIN, GAIN, {"identity": rates}, 1, ()))
+
+    np.testing.assert_allclose(corners[:, 0], 1.0, rtol=2e-3)
+    assert (corners[:, 1].min(), corners[:, 1].max()) == (0.25, 2.5)
+
+
+def test_products_of_exactly_zero_do_not_push_the_contour_onto_what_grows() -> None:
+    # Beside −∞, which counts as the smallest finite rate, −1, the rate 1 is met half-way.
+    rates = np.array([[-np.inf, 1.0, 1.0], [-1.0, 1.0, 1.0], [-np.inf, 1.0, 1.0]])
+
+    np.testing.assert_allclose(contour_of(field(tanh=rates))[:, 0], 0.75, rtol=2e-3)
+
+
+def test_the_contour_runs_up_to_a_place_without_a_result_and_not_through_it() -> None:
+    # The place at gain 2 and 1000 steps begins at gain 1.5 and √100000 steps.
+    gap = SLOPE.copy()
+    gap[2, 2] = np.nan
+
+    gain, steps = contour_of(field(tanh=gap)).T
+
+    assert gain.max() == pytest.approx(1.5, rel=0.01)
+    assert not ((gain > 1.501) & (steps > math.sqrt(1e5))).any()
 
 
 def test_a_field_that_shrinks_everywhere_has_no_contour_and_says_so() -> None:
