@@ -158,6 +158,21 @@ def test_quantiles_are_drawn_with_infinite_and_missing_ones(measure: str) -> Non
     assert "median over 3 seeds" in content
 
 
+def test_the_bands_of_quantiles_reach_the_edge_where_a_quantile_is_infinite() -> None:
+    # At 100 steps half of the horizons lie beyond the lags: the bands go on from 20 and 30 upwards.
+    curve = np.outer([2.0, 3.0, 5.0, 7.0, 11.0], np.ones(3))
+    curve[:, 1] = [20.0, 30.0, np.inf, np.inf, np.inf]
+
+    axes = fan_figure(Fan("horizon", STEPS, {"tanh": curve}, {}, ("9 seeds",)), {}).axes[0]
+
+    bottom, top = axes.get_ylim()
+    assert bottom < 2.0 and 30.0 < top < 100.0
+    bands = [np.concatenate([p.vertices for p in each.get_paths()]) for each in axes.collections]
+    for corners, lowest in zip(bands, (20.0, 30.0), strict=True):
+        middle = corners[corners[:, 0] == 100.0, 1]
+        assert (middle.min(), middle.max()) == (lowest, top)
+
+
 EVERY = [network_name(cell, phi) for cell in CellName for phi in ActivationName]
 """All networks that a sweep can hold."""
 
