@@ -127,7 +127,10 @@ def training_panel(axes: "Axes", analysis: Analysis) -> None:
         return
     dress(axes, "Training", "update", "error a step")
     updates = np.arange(1, history.updates + 1)
-    axes.plot(updates, history.error_per_step, color=BLUE, linewidth=2.0, label="error")
+    marker = "o" if history.updates <= FEW_POINTS else None
+    axes.plot(
+        updates, history.error_per_step, color=BLUE, linewidth=2.0, marker=marker, label="error"
+    )
     baseline = analysis.facts.baseline
     if baseline is not None:
         axes.axhline(baseline.error, color=INK, linestyle="--", linewidth=1.3, label="baseline")
@@ -138,6 +141,7 @@ def training_panel(axes: "Axes", analysis: Analysis) -> None:
         history.gradient_norm,
         color=VERMILLION,
         linewidth=0.8,
+        marker=marker,
         label="gradient norm",
     )
     other.set_ylabel("gradient norm, unclipped", size=LABEL_SIZE * text_scale(axes), color=INK)

@@ -32,6 +32,7 @@ from gradscope.report.figures import (
     panel_figure,
     panel_picture,
 )
+from gradscope.report.figures_course import training_panel
 from gradscope.report.figures_spectra import eigenvalues_panel, theory_panel
 from gradscope.report.figures_style import PANEL_SIZES, typeset
 from gradscope.report.panels import PANELS
@@ -271,6 +272,22 @@ def test_no_label_runs_off_the_page_where_the_gradient_norm_spans_one_power_of_t
     image = pixels(analysis_picture(dataclasses.replace(trained, training=history), ".png"))
 
     assert (image[:, -6:, :3] == 1.0).all()
+
+
+@pytest.mark.parametrize(("updates", "marked"), [(1, True), (40, False)])
+def test_a_training_of_few_updates_is_drawn_point_by_point(updates: int, marked: bool) -> None:
+    figure = Figure()
+
+    training_panel(figure.add_subplot(), analysis_of(updates=updates))
+
+    curves = [
+        line
+        for axes in figure.axes
+        for line in axes.lines
+        if line.get_label() in {"error", "gradient norm"}
+    ]
+    assert len(curves) == 2
+    assert [line.get_marker() == "o" for line in curves] == [marked, marked]
 
 
 def test_a_gradient_of_exactly_zero_is_said_and_not_split() -> None:
