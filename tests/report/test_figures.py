@@ -274,19 +274,24 @@ def test_no_label_runs_off_the_page_where_the_gradient_norm_spans_one_power_of_t
     assert (image[:, -6:, :3] == 1.0).all()
 
 
-@pytest.mark.parametrize(("updates", "marked"), [(1, True), (40, False)])
+@pytest.mark.parametrize(("updates", "marked"), [(1, True), (12, True), (40, False)])
 def test_a_training_of_few_updates_is_drawn_point_by_point(updates: int, marked: bool) -> None:
     figure = Figure()
 
-    training_panel(figure.add_subplot(), analysis_of(updates=updates))
+    axes = figure.add_subplot()
+    training_panel(axes, analysis_of(updates=updates))
 
+    assert all(float(tick).is_integer() for tick in axes.get_xticks())
     curves = [
         line
-        for axes in figure.axes
-        for line in axes.lines
+        for each in figure.axes
+        for line in each.lines
         if line.get_label() in {"error", "gradient norm"}
     ]
     assert len(curves) == 2
+    for line in curves:
+        top = present(line.axes).get_ylim()[1]
+        assert np.asarray(line.get_ydata(), np.float64).max() < top / 1.02
     assert [line.get_marker() == "o" for line in curves] == [marked, marked]
 
 
