@@ -31,8 +31,10 @@ from gradscope.report.sweep_figures import (
     named,
     set_ticks,
     subtitle,
+    tick_labels,
     words,
 )
+from gradscope.report.tick_room import width_of
 from gradscope.study.aggregate import Axis, Field
 
 if TYPE_CHECKING:
@@ -43,8 +45,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PANELS_IN_A_ROW = 3
-TOP, BOTTOM, ROW = 1.35, 0.75, 2.7
-"""Inches: from the page's upper and lower edge to the panels, and from row to row of them."""
+TOP, BOTTOM, LEFT, ROW = 1.35, 0.75, 1.0, 2.7
+"""Inches: from the page's edges to the panels, and from row to row of them."""
+
+BESIDE_TICKS = 0.5
+"""Inches left of the panels for all but their tick labels, where these are long."""
 
 MOST_NUMBERS = 120
 """Places of a panel up to which each is given its number."""
@@ -95,8 +100,9 @@ def phase_figure(field: Field, rate: Field, settings: Mapping[str, Any]) -> "Fig
     about = subtitle(_median_over(field), settings)
     figure = new_page(_phase_title(field), about, (SLIDE[0], height))
     top, bottom = 1.0 - TOP / height, BOTTOM / height
+    left = max(LEFT, BESIDE_TICKS + width_of(tick_labels(field.y))) / SLIDE[0]
     grid = figure.add_gridspec(
-        rows, columns, left=0.075, right=0.875, top=top, bottom=bottom, hspace=0.55, wspace=0.1
+        rows, columns, left=left, right=0.875, top=top, bottom=bottom, hspace=0.55, wspace=0.1
     )
     look = _horizon_look(field) if field.measure == "horizon" else _rate_look(field)
     for place, name in enumerate(field.panels):
@@ -203,10 +209,10 @@ def _field_panel(
 
 
 def _everywhere(rates: FloatArray) -> str:
-    known = rates[~np.isnan(rates)]
-    if known.size and (known < 0.0).all():
+    """Return what holds of every place; nothing where one has no result."""
+    if (rates < 0.0).all():
         return ": shrinks everywhere"
-    return ": grows everywhere" if known.size and (known > 0.0).all() else ""
+    return ": grows everywhere" if (rates > 0.0).all() else ""
 
 
 def _edges(axis: Axis) -> FloatArray:

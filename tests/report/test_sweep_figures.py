@@ -12,7 +12,7 @@ from matplotlib.contour import ContourSet
 from matplotlib.image import imread
 
 from gradscope.arrays import FloatArray
-from gradscope.names import ActivationName, CellName, network_name
+from gradscope.names import ActivationName, CellName, InitializerName, network_name
 from gradscope.report.phase_figures import phase_figure, phase_picture
 from gradscope.report.quantile_figures import fan_figure, fan_picture
 from gradscope.study.aggregate import LEVELS, Axis, Fan, Field
@@ -107,6 +107,13 @@ def test_a_field_that_shrinks_everywhere_has_no_contour_and_says_so() -> None:
     assert "sigmoid: shrinks everywhere" not in phase_picture(field(), field(), {}, ".svg").decode()
 
 
+def test_nothing_is_said_of_everywhere_where_a_place_has_no_result() -> None:
+    gap = SLOPE - 1.0
+    gap[1, 1] = np.nan
+
+    assert b"everywhere" not in phase_picture(field(tanh=gap), field(tanh=gap), {}, ".svg")
+
+
 ODD: dict[str, dict[str, Any]] = {
     "nothing is done": {"tanh": np.full((3, 3), np.nan)},
     "all is zero": {"tanh": np.full((3, 3), -np.inf)},
@@ -166,7 +173,8 @@ def test_the_bands_of_quantiles_reach_the_edge_where_a_quantile_is_infinite() ->
     axes = fan_figure(Fan("horizon", STEPS, {"tanh": curve}, {}, ("9 seeds",)), {}).axes[0]
 
     bottom, top = axes.get_ylim()
-    assert bottom < 2.0 and 30.0 < top < 100.0
+    assert bottom < 2.0
+    assert 30.0 < top < 100.0
     bands = [np.concatenate([p.vertices for p in each.get_paths()]) for each in axes.collections]
     for corners, lowest in zip(bands, (20.0, 30.0), strict=True):
         middle = corners[corners[:, 0] == 100.0, 1]
@@ -193,6 +201,21 @@ def test_no_text_of_a_phase_diagram_covers_another_however_many_networks(
 
     assert clashes(figure) == []
     assert not any("…" in each.get_text() for each in texts_of(figure))
+
+
+@pytest.mark.parametrize("count", [1, 3, 6])
+def test_words_beside_the_panels_and_many_values_below_and_beside_have_room(count: int) -> None:
+    inits = Axis("init", tuple(sorted(InitializerName)))
+    gains = Axis("gain", tuple(np.geomspace(0.03, 30.0, 13)))
+
+    for x, y in ((gains, inits), (inits, gains)):
+        rates = np.ones((len(y.values), len(x.values)))
+        shown = Field("rate_nats_per_step", x, y, dict.fromkeys(EVERY[:count], rates), 1, ())
+        figure = phase_figure(shown, shown, SHARED)
+
+        assert clashes(figure) == []
+        words = [each.get_text() for each in texts_of(figure)]
+        assert set(inits.values) <= set(words)
 
 
 @pytest.mark.parametrize("count", [1, 3, 6, len(EVERY)])
