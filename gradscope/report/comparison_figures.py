@@ -26,6 +26,7 @@ from gradscope.report.figures_style import (
     set_round_ticks,
 )
 from gradscope.report.network_looks import network_look
+from gradscope.report.tick_room import inches_along, room_for, with_room
 from gradscope.report.words import comparison_headline, fraction
 from gradscope.study.results import Analysis, Comparison
 
@@ -114,6 +115,9 @@ def _profiles_panel(axes: "Axes", comparison: Comparison) -> None:
                 markevery=[-1],
                 label=name if place == len(analyses) - 1 else None,
             )
+    if all(np.isneginf(analysis.last.profile.median).all() for analysis in comparison.analyses):
+        say(axes, "Every product is exactly zero.")
+        return
     vanishing = comparison.analyses[0].settings.vanishing
     axes.axhline(
         float(np.log10(vanishing)),
@@ -122,9 +126,6 @@ def _profiles_panel(axes: "Axes", comparison: Comparison) -> None:
         linewidth=1.0,
         label=f"vanished: below {fraction(vanishing)}",
     )
-    if all(np.isneginf(analysis.last.profile.median).all() for analysis in comparison.analyses):
-        say(axes, "Every product is exactly zero.")
-        return
     _name_ends(axes, comparison)
 
 
@@ -136,11 +137,7 @@ def _name_ends(axes: "Axes", comparison: Comparison) -> None:
     ends = {int(each.lags[-1]) for each in profiles if np.isfinite(each.median[-1])}
     reached = sorted(ends & set(_lengths(comparison.analyses)), reverse=True)
     low, high = axes.get_xlim()
-    named: list[int] = []
-    for length in reached:
-        if named and (named[-1] - length) * LENGTHS_ACROSS < high - low:
-            continue
-        named.append(length)
+    for length in (reached[each] for each in with_room(reached, (high - low) / LENGTHS_ACROSS)):
         axes.annotate(
             f"T = {length}",
             (length, 1.0),
@@ -154,7 +151,7 @@ def _name_ends(axes: "Axes", comparison: Comparison) -> None:
 
 
 def _horizons_panel(axes: "Axes", comparison: Comparison) -> None:
-    dress(axes, "Memory horizon (hollow: beyond T)", "sequence length T", "lag (steps)")
+    dress(axes, "Memory horizon (hollow: beyond the lags)", "sequence length T", "lag (steps)")
     groups = _by_network(comparison)
     for name, analyses in groups.items():
         color, style, marker = network_look(name)
@@ -227,7 +224,11 @@ def _ratios(analyses: Sequence[Analysis]) -> FloatArray:
 
 
 def _tick_lengths(axes: "Axes", comparison: Comparison) -> None:
-    """Name the lengths that were run, and no others."""
-    lengths = sorted(set(_lengths(comparison.analyses)))
-    axes.set_xticks(lengths, [str(length) for length in lengths])
+    """Name the lengths that were run, and no others: the longest first, the others where there is
+    room.
+    """
+    lengths = sorted(set(_lengths(comparison.analyses)), reverse=True)
+    room = room_for(axes.xaxis, map(str, lengths))
+    named = [lengths[each] for each in with_room(inches_along(axes.xaxis, lengths), room)]
+    axes.set_xticks(named, [str(length) for length in named])
     axes.minorticks_off()

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 END_OF_AXIS = 1e250
 """Beyond it the ticks of matplotlib's logarithmic axis leave the range of floats."""
 
+ROOM_ABOVE = 1.05
+"""What the height of a linear axis grows by, so that its edge cuts no marker."""
+
 WIDE_SPAN = 100.0
 """Values whose ends lie this factor apart have enough powers of ten between them for ticks."""
 
@@ -127,7 +130,12 @@ def training_panel(axes: "Axes", analysis: Analysis) -> None:
         return
     dress(axes, "Training", "update", "error a step")
     updates = np.arange(1, history.updates + 1)
-    axes.plot(updates, history.error_per_step, color=BLUE, linewidth=2.0, label="error")
+    marker = "o" if history.updates <= FEW_POINTS else None
+    if history.updates <= FEW_POINTS:
+        axes.set_xticks(updates)
+    axes.plot(
+        updates, history.error_per_step, color=BLUE, linewidth=2.0, marker=marker, label="error"
+    )
     baseline = analysis.facts.baseline
     if baseline is not None:
         axes.axhline(baseline.error, color=INK, linestyle="--", linewidth=1.3, label="baseline")
@@ -138,6 +146,7 @@ def training_panel(axes: "Axes", analysis: Analysis) -> None:
         history.gradient_norm,
         color=VERMILLION,
         linewidth=0.8,
+        marker=marker,
         label="gradient norm",
     )
     other.set_ylabel("gradient norm, unclipped", size=LABEL_SIZE * text_scale(axes), color=INK)
@@ -177,4 +186,4 @@ def _log_if_wide(axes: "Axes", values: FloatArray) -> None:
             axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter(NullFormatter())
     else:
-        axes.set_ylim(bottom=0.0)
+        axes.set_ylim(0.0, ROOM_ABOVE * axes.get_ylim()[1])

@@ -31,8 +31,10 @@ from gradscope.report.sweep_figures import (
     named,
     set_ticks,
     subtitle,
+    tick_labels,
     words,
 )
+from gradscope.report.tick_room import width_of
 from gradscope.study.aggregate import Axis, Field
 
 if TYPE_CHECKING:
@@ -43,8 +45,11 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PANELS_IN_A_ROW = 3
-TOP, BOTTOM, ROW = 1.35, 0.75, 2.7
-"""Inches: from the page's upper and lower edge to the panels, and from row to row of them."""
+TOP, BOTTOM, LEFT, ROW = 1.35, 0.75, 1.0, 2.7
+"""Inches: from the page's edges to the panels, and from row to row of them."""
+
+BESIDE_TICKS = 0.5
+"""Inches left of the panels for all but their tick labels, where these are long."""
 
 MOST_NUMBERS = 120
 """Places of a panel up to which each is given its number."""
@@ -55,6 +60,9 @@ nothing would be painted like the fastest of the other side.
 """
 
 CONTOUR_WIDTH = 2.6
+FINE_POINTS = 400
+"""Points along an axis between which the contour is straight, on logarithmic axes as well."""
+
 LARGEST = 1e6
 """Stands for infinity where matplotlib wants a number."""
 
@@ -92,8 +100,9 @@ def phase_figure(field: Field, rate: Field, settings: Mapping[str, Any]) -> "Fig
     about = subtitle(_median_over(field), settings)
     figure = new_page(_phase_title(field), about, (SLIDE[0], height))
     top, bottom = 1.0 - TOP / height, BOTTOM / height
+    left = max(LEFT, BESIDE_TICKS + width_of(tick_labels(field.y))) / SLIDE[0]
     grid = figure.add_gridspec(
-        rows, columns, left=0.075, right=0.875, top=top, bottom=bottom, hspace=0.55, wspace=0.1
+        rows, columns, left=left, right=0.875, top=top, bottom=bottom, hspace=0.55, wspace=0.1
     )
     look = _horizon_look(field) if field.measure == "horizon" else _rate_look(field)
     for place, name in enumerate(field.panels):
@@ -200,20 +209,27 @@ def _field_panel(
 
 
 def _everywhere(rates: FloatArray) -> str:
-    known = rates[~np.isnan(rates)]
-    if known.size and (known < 0.0).all():
+    """Return what holds of every place; nothing where one has no result."""
+    if (rates < 0.0).all():
         return ": shrinks everywhere"
-    return ": grows everywhere" if known.size and (known > 0.0).all() else ""
+    return ": grows everywhere" if (rates > 0.0).all() else ""
 
 
 def _edges(axis: Axis) -> FloatArray:
     """Return the borders between the values of an axis, half-way on its scale."""
-    places = np.log(axis.places) if is_wide(axis) else axis.places
+    places = _scaled(axis, axis.places)
     middles = (places[1:] + places[:-1]) / 2.0
     first, last = places[0] - middles[0], places[-1] - middles[-1]
     edges = np.concatenate([[places[0] + first], middles, [places[-1] + last]])
-    scaled: FloatArray = np.exp(edges) if is_wide(axis) else edges
-    return scaled
+    return _unscaled(axis, edges)
+
+
+def _scaled(axis: Axis, values: FloatArray) -> FloatArray:
+    return np.log(values) if is_wide(axis) else values
+
+
+def _unscaled(axis: Axis, values: FloatArray) -> FloatArray:
+    return np.exp(values) if is_wide(axis) else values
 
 
 def _scale(axes: "Axes", field: Field) -> None:
@@ -228,16 +244,55 @@ def _scale(axes: "Axes", field: Field) -> None:
 
 def _mark_zero(axes: "Axes", rate: Field, name: str, *, hatched: bool) -> None:
     """Draw the contour of zero growth to the borders of the panel, and hatch what grows."""
-    values = np.pad(np.clip(rate.panels[name], -LARGEST, LARGEST), 1, mode="edge")
-    if not ((values < 0.0).any() and (values > 0.0).any()):
+    rates = rate.panels[name]
+    if not ((rates < 0.0).any() and (rates > 0.0).any()):
         return
-    x, y = (np.r_[_edges(each)[0], each.places, _edges(each)[-1]] for each in (rate.x, rate.y))
-    masked = np.ma.masked_invalid(values)
-    axes.contour(x, y, masked, levels=[0.0], colors=INK, linewidths=CONTOUR_WIDTH)
+    x, y = _fine_places(rate.x), _fine_places(rate.y)
+    values = _between(rate, _bounded(rates), x, y)
+    x, y = _unscaled(rate.x, x), _unscaled(rate.y, y)
+    axes.contour(x, y, values, levels=[0.0], colors=INK, linewidths=CONTOUR_WIDTH)
     if hatched:
-        area = axes.contourf(x, y, masked, levels=[0.0, 2.0 * LARGEST], colors="none", hatches="/")
+        area = axes.contourf(x, y, values, levels=[0.0, 2.0 * LARGEST], colors="none", hatches="/")
         area.set_edgecolor(GREY)
         area.set_linewidth(0.0)
+
+
+def _bounded(rates: FloatArray) -> FloatArray:
+    """Return rates with the smallest finite one for −∞: the product is exactly zero; where no
+    finite one shrinks, with one as far below zero as the largest is above.
+    """
+    finite = rates[np.isfinite(rates)].clip(-LARGEST, LARGEST)
+    smallest = finite.min(initial=LARGEST)
+    low = smallest if smallest < 0.0 else -finite.max(initial=0.001)
+    return np.clip(rates, low, LARGEST)
+
+
+def _fine_places(axis: Axis) -> FloatArray:
+    """Return many points along an axis, on its scale, every value and every border among them."""
+    nodes = np.sort(np.r_[_scaled(axis, _edges(axis)), _scaled(axis, axis.places)])
+    pieces = math.ceil(FINE_POINTS / nodes.size)
+    at = np.arange((nodes.size - 1) * pieces + 1) / pieces
+    fine: FloatArray = np.interp(at, np.arange(nodes.size), nodes)
+    return fine
+
+
+def _between(field: Field, values: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
+    """Return (y,x) values at points of both axes, linear between the nearest four known ones on the
+    scales of the axes; masked in the places that have none.
+    """
+    missing = np.isnan(values)
+    across, up = _weights(field.x, x), _weights(field.y, y)
+    empty = missing[np.ix_(up.argmax(axis=1), across.argmax(axis=1))]
+    shares = up @ ~missing @ across.T
+    sums = up @ np.where(missing, 0.0, values) @ across.T
+    found: FloatArray = np.ma.array(sums / np.where(empty, 1.0, shares), mask=empty)
+    return found
+
+
+def _weights(axis: Axis, points: FloatArray) -> FloatArray:
+    """Return (points, values): the share of each value of an axis in each of the points."""
+    places = _scaled(axis, axis.places)
+    return np.stack([np.interp(points, places, row) for row in np.eye(places.size)], axis=1)
 
 
 def _write_horizons(axes: "Axes", field: Field, name: str, mesh: "QuadMesh") -> None:

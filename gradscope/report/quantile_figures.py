@@ -63,7 +63,7 @@ def fan_figure(fan: Fan, settings: Mapping[str, Any]) -> "Figure":
     height = 1.0 - (TOP + height_of_rows(len(fan.curves)) + BOTTOM) / SLIDE[1]
     axes = figure.add_axes((0.085, BOTTOM / SLIDE[1], 0.88, height))
     for name, curve in fan.curves.items():
-        _fan(axes, fan.x, name, curve)
+        _medians(axes, fan.x, name, curve)
     dress(axes, "", words(fan.x), MEASURE_WORDS[fan.measure])
     if is_wide(fan.x):
         axes.set_xscale("log")
@@ -74,6 +74,8 @@ def fan_figure(fan: Fan, settings: Mapping[str, Any]) -> "Figure":
         set_round_ticks(axes.yaxis, axes.get_ylim())
     else:
         axes.axhline(0.0, color=INK, linewidth=1.2)
+    for name, curve in fan.curves.items():
+        _fill_bands(axes, fan.x, name, curve)
     page_legend(figure, *axes.get_legend_handles_labels())
     return figure
 
@@ -87,14 +89,15 @@ def _bands(fan: Fan) -> str:
     return bands
 
 
-def _fan(axes: "Axes", x: Axis, name: str, curve: FloatArray) -> None:
+def _medians(axes: "Axes", x: Axis, name: str, curve: FloatArray) -> None:
+    """Draw the medians, hollow at the edge where infinite, and make room for all that is finite."""
     color, style, marker = network_look(name)
-    drawn = np.where(np.isfinite(curve), curve, np.nan)
-    for low, high, alpha in ((0, 4, 0.15), (1, 3, 0.25)):
-        axes.fill_between(x.places, drawn[low], drawn[high], color=color, alpha=alpha, linewidth=0)
+    finite = np.isfinite(curve)
+    drawn = np.where(finite[2], curve[2], np.nan)
     axes.plot(
-        x.places, drawn[2], color=color, marker=marker, linestyle=style, linewidth=2.2, label=name
+        x.places, drawn, color=color, marker=marker, linestyle=style, linewidth=2.2, label=name
     )
+    axes.update_datalim(np.c_[np.broadcast_to(x.places, curve.shape)[finite], curve[finite]])
     for beyond, edge in ((np.isposinf(curve[2]), 0.985), (np.isneginf(curve[2]), 0.015)):
         axes.plot(
             x.places[beyond],
@@ -106,3 +109,13 @@ def _fan(axes: "Axes", x: Axis, name: str, curve: FloatArray) -> None:
             transform=axes.get_xaxis_transform(),
             clip_on=False,
         )
+
+
+def _fill_bands(axes: "Axes", x: Axis, name: str, curve: FloatArray) -> None:
+    """Fill the bands between the quantiles, to the limits of the axes where these are infinite."""
+    color, *_ = network_look(name)
+    limits = axes.get_ylim()
+    drawn = np.clip(curve, *limits)
+    for low, high, alpha in ((0, 4, 0.15), (1, 3, 0.25)):
+        axes.fill_between(x.places, drawn[low], drawn[high], color=color, alpha=alpha, linewidth=0)
+    axes.set_ylim(limits)

@@ -7,6 +7,12 @@ from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from gradscope.report.tick_room import (
+    inches_along,
+    lies,
+    room_for,
+    with_room,
+)
 from gradscope.study.aggregate import Axis
 from gradscope.study.grid import describe
 
@@ -17,6 +23,9 @@ WIDE = 20.0
 """Values of an axis whose ends lie this factor apart are drawn on a logarithmic axis."""
 
 MOST_TICKS = 13
+
+SECOND_LINE = 18.0
+"""Points from the ticks down to labels that stand on the second line."""
 
 AXIS_WORDS: Mapping[str, str] = MappingProxyType(
     {
@@ -72,8 +81,23 @@ def is_wide(axis: Axis) -> bool:
 
 
 def set_ticks(drawn: "MatplotlibAxis", axis: Axis) -> None:
-    """Put a tick at every value, or at every second, third … of many."""
+    """Put a tick at every value, or at every second, third … of many, where there is room; words
+    stand on two lines by turns where they have none on one.
+    """
     every = math.ceil(len(axis.values) / MOST_TICKS)
-    labels = [f"{each:.4g}" if axis.numeric else str(each) for each in axis.values[::every]]
-    drawn.set_ticks(axis.places[::every].tolist(), labels)
+    places, labels = axis.places[::every], tick_labels(axis)[::every]
+    inches, room = inches_along(drawn, places), room_for(drawn, labels)
+    kept = with_room(inches, room)
+    two_lines = len(kept) < len(labels) and lies(drawn) and not axis.numeric
+    if two_lines:
+        kept = with_room(inches, room / 2.0)
+    drawn.set_ticks(places[kept].tolist(), [labels[each] for each in kept])
     drawn.set_ticks([], minor=True)
+    if two_lines:
+        for tick in drawn.get_major_ticks()[1::2]:
+            tick.set_pad(SECOND_LINE)
+
+
+def tick_labels(axis: Axis) -> list[str]:
+    """Return the values of an axis as its ticks have them."""
+    return [f"{each:.4g}" if axis.numeric else str(each) for each in axis.values]

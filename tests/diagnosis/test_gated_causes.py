@@ -203,6 +203,15 @@ def test_a_gate_closed_to_the_last_bit_passes_its_share_to_the_weights() -> None
     np.testing.assert_allclose(sum_of_terms(found), found.total, rtol=1e-12)
 
 
+@pytest.mark.parametrize("closed", [-360.0, -380.0, -400.0, -500.0])
+def test_a_gate_so_far_closed_that_squares_underflow_keeps_what_it_keeps(closed: float) -> None:
+    found = causes_of(gated_at("gru", (0.0, closed, 0.0), 0.0), QUIET)
+
+    assert isinstance(found, GatedCauses)
+    np.testing.assert_allclose(found.direct[-1], found.lags[-1] * closed, rtol=1e-12)
+    np.testing.assert_allclose(sum_of_terms(found), found.total, rtol=1e-12)
+
+
 def test_a_product_that_is_exactly_zero_is_minus_infinity_without_nan() -> None:
     dead = gated_at("gru", (0.0, -800.0, 0.0), 0.0)
 

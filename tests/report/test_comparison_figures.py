@@ -80,6 +80,20 @@ def test_lengths_are_drawn_in_order_however_they_were_asked_for() -> None:
     assert drawn == [sorted(each) for each in drawn]
 
 
+def test_many_lengths_are_named_where_there_is_room_the_longest_first() -> None:
+    lengths = (10, 14, 19, 27, 37, 52, 72, 100, 139, 193, 268, 373, 518, 720, 1000)
+    settings = SMALL.with_changes({"updates": 0, "sequences": 1, "hidden": 2})
+
+    figure = comparison_figure(gradscope.compare(settings, EVERY[:1], lengths))
+
+    assert clashes(figure) == []
+    for axes in figure.axes[1:3]:
+        ticks = axes.get_xticks().tolist()
+        assert 1000 in ticks
+        assert set(ticks) < set(lengths)
+        assert len(ticks) > 5
+
+
 def test_a_length_that_no_curve_reaches_is_not_named() -> None:
     settings = SMALL.with_changes({"max_lag": 7})
 
@@ -126,7 +140,14 @@ def test_products_of_exactly_zero_are_said_where_no_curve_can_be_drawn() -> None
     )
 
     assert "Every product is exactly zero." in words_of(figure)
+    assert not any(np.isfinite(line.get_ydata(orig=False)).any() for line in figure.axes[0].lines)
     assert clashes(figure) == []
+
+
+def test_a_horizon_beyond_the_lags_is_called_so() -> None:
+    figure = comparison_figure(gradscope.compare(SMALL, EVERY[:1], (5, 10)))
+
+    assert figure.axes[1].get_title(loc="left") == "Memory horizon (hollow: beyond the lags)"
 
 
 def test_a_comparison_is_drawn_with_every_activation() -> None:

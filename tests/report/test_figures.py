@@ -32,6 +32,7 @@ from gradscope.report.figures import (
     panel_figure,
     panel_picture,
 )
+from gradscope.report.figures_course import training_panel
 from gradscope.report.figures_spectra import eigenvalues_panel, theory_panel
 from gradscope.report.figures_style import PANEL_SIZES, typeset
 from gradscope.report.panels import PANELS
@@ -271,6 +272,27 @@ def test_no_label_runs_off_the_page_where_the_gradient_norm_spans_one_power_of_t
     image = pixels(analysis_picture(dataclasses.replace(trained, training=history), ".png"))
 
     assert (image[:, -6:, :3] == 1.0).all()
+
+
+@pytest.mark.parametrize(("updates", "marked"), [(1, True), (12, True), (40, False)])
+def test_a_training_of_few_updates_is_drawn_point_by_point(updates: int, marked: bool) -> None:
+    figure = Figure()
+
+    axes = figure.add_subplot()
+    training_panel(axes, analysis_of(updates=updates))
+
+    assert all(float(tick).is_integer() for tick in axes.get_xticks())
+    curves = [
+        line
+        for each in figure.axes
+        for line in each.lines
+        if line.get_label() in {"error", "gradient norm"}
+    ]
+    assert len(curves) == 2
+    for line in curves:
+        top = present(line.axes).get_ylim()[1]
+        assert np.asarray(line.get_ydata(), np.float64).max() < top / 1.02
+    assert [line.get_marker() == "o" for line in curves] == [marked, marked]
 
 
 def test_a_gradient_without_a_target_is_said_and_not_split() -> None:

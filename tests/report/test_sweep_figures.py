@@ -1,15 +1,18 @@
 """Pictures of sweeps: each opens, is the same twice, and draws the odd cases too."""
 
 import io
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.contour import ContourSet
 from matplotlib.image import imread
 
-from gradscope.names import ActivationName, CellName, network_name
+from gradscope.arrays import FloatArray
+from gradscope.names import ActivationName, CellName, InitializerName, network_name
 from gradscope.report.phase_figures import phase_figure, phase_picture
 from gradscope.report.quantile_figures import fan_figure, fan_picture
 from gradscope.study.aggregate import LEVELS, Axis, Fan, Field
@@ -55,6 +58,46 @@ def test_the_contour_of_zero_stands_where_the_rate_changes_sign_and_reaches_the_
     assert abs(np.mean(found) - wanted) < 4
 
 
+LOG_GAIN = Axis("gain", (0.03, 0.3, 3.0, 30.0))
+
+
+def contour_of(shown: Field) -> FloatArray:
+    """Return the corners of the zero contour in the first panel, as places on both axes."""
+    axes = phase_figure(shown, shown, {}).axes[0]
+    (contour,) = (
+        each for each in axes.collections if isinstance(each, ContourSet) and not each.filled
+    )
+    return np.concatenate([path.vertices for path in contour.get_paths()])
+
+
+def test_the_contour_of_zero_is_interpolated_on_the_scale_of_a_logarithmic_axis() -> None:
+    # The rate of a scaled identity is exactly the logarithm of its gain: zero at gain 1.
+    rates = np.tile(np.log(LOG_GAIN.places), (3, 1))
+
+    corners = contour_of(Field("rate_nats_per_step", LOG_GAIN, GAIN, {"identity": rates}, 1, ()))
+
+    np.testing.assert_allclose(corners[:, 0], 1.0, rtol=2e-3)
+    assert (corners[:, 1].min(), corners[:, 1].max()) == (0.25, 2.5)
+
+
+def test_products_of_exactly_zero_do_not_push_the_contour_onto_what_grows() -> None:
+    # Beside −∞, which counts as the smallest finite rate, −1, the rate 1 is met half-way.
+    rates = np.array([[-np.inf, 1.0, 1.0], [-1.0, 1.0, 1.0], [-np.inf, 1.0, 1.0]])
+
+    np.testing.assert_allclose(contour_of(field(tanh=rates))[:, 0], 0.75, rtol=2e-3)
+
+
+def test_the_contour_runs_up_to_a_place_without_a_result_and_not_through_it() -> None:
+    # The place at gain 2 and 1000 steps begins at gain 1.5 and √100000 steps.
+    gap = SLOPE.copy()
+    gap[2, 2] = np.nan
+
+    gain, steps = contour_of(field(tanh=gap)).T
+
+    assert gain.max() == pytest.approx(1.5, rel=0.01)
+    assert not ((gain > 1.501) & (steps > math.sqrt(1e5))).any()
+
+
 def test_a_field_that_shrinks_everywhere_has_no_contour_and_says_so() -> None:
     shrinking = field(sigmoid=SLOPE - 1.0)
 
@@ -62,6 +105,13 @@ def test_a_field_that_shrinks_everywhere_has_no_contour_and_says_so() -> None:
 
     assert "sigmoid: shrinks everywhere" in content
     assert "sigmoid: shrinks everywhere" not in phase_picture(field(), field(), {}, ".svg").decode()
+
+
+def test_nothing_is_said_of_everywhere_where_a_place_has_no_result() -> None:
+    gap = SLOPE - 1.0
+    gap[1, 1] = np.nan
+
+    assert b"everywhere" not in phase_picture(field(tanh=gap), field(tanh=gap), {}, ".svg")
 
 
 ODD: dict[str, dict[str, Any]] = {
@@ -115,6 +165,22 @@ def test_quantiles_are_drawn_with_infinite_and_missing_ones(measure: str) -> Non
     assert "median over 3 seeds" in content
 
 
+def test_the_bands_of_quantiles_reach_the_edge_where_a_quantile_is_infinite() -> None:
+    # At 100 steps half of the horizons lie beyond the lags: the bands go on from 20 and 30 upwards.
+    curve = np.outer([2.0, 3.0, 5.0, 7.0, 11.0], np.ones(3))
+    curve[:, 1] = [20.0, 30.0, np.inf, np.inf, np.inf]
+
+    axes = fan_figure(Fan("horizon", STEPS, {"tanh": curve}, {}, ("9 seeds",)), {}).axes[0]
+
+    bottom, top = axes.get_ylim()
+    assert bottom < 2.0
+    assert 30.0 < top < 100.0
+    bands = [np.concatenate([p.vertices for p in each.get_paths()]) for each in axes.collections]
+    for corners, lowest in zip(bands, (20.0, 30.0), strict=True):
+        middle = corners[corners[:, 0] == 100.0, 1]
+        assert (middle.min(), middle.max()) == (lowest, top)
+
+
 EVERY = [network_name(cell, phi) for cell in CellName for phi in ActivationName]
 """All networks that a sweep can hold."""
 
@@ -135,6 +201,21 @@ def test_no_text_of_a_phase_diagram_covers_another_however_many_networks(
 
     assert clashes(figure) == []
     assert not any("…" in each.get_text() for each in texts_of(figure))
+
+
+@pytest.mark.parametrize("count", [1, 3, 6])
+def test_words_beside_the_panels_and_many_values_below_and_beside_have_room(count: int) -> None:
+    inits = Axis("init", tuple(sorted(InitializerName)))
+    gains = Axis("gain", tuple(np.geomspace(0.03, 30.0, 13)))
+
+    for x, y in ((gains, inits), (inits, gains)):
+        rates = np.ones((len(y.values), len(x.values)))
+        shown = Field("rate_nats_per_step", x, y, dict.fromkeys(EVERY[:count], rates), 1, ())
+        figure = phase_figure(shown, shown, SHARED)
+
+        assert clashes(figure) == []
+        words = [each.get_text() for each in texts_of(figure)]
+        assert set(inits.values) <= set(words)
 
 
 @pytest.mark.parametrize("count", [1, 3, 6, len(EVERY)])

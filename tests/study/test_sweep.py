@@ -26,7 +26,7 @@ import gradscope
 from gradscope.errors import OutputError, WorkerError
 from gradscope.names import ExecutorName
 from gradscope.study import outcome as outcome_module
-from gradscope.study.executors import SerialExecutor
+from gradscope.study.executors import SerialExecutor, workers_gone
 from gradscope.study.grid import Cell
 from gradscope.study.outcome import Outcome, Status, run_cell
 from gradscope.study.query import read_rows
@@ -347,6 +347,51 @@ def test_an_interrupt_keeps_what_ended_since_the_last_look(tmp_path: Path) -> No
 
     assert (end.interrupted, end.done) == (True, 3)
     assert count_cells(tmp_path / "s.db") == 3
+
+
+class FailingTeam(Team):
+    """Its workers cannot be counted any more, after four cells were handed out."""
+
+    handed_out = False
+
+    def in_flight(self, _each: int) -> int:
+        if self.handed_out:
+            raise workers_gone(OSError("closed"))
+        self.handed_out = True
+        return 4
+
+
+class FailingCrew(Crew):
+    def open(self) -> Any:
+        return FailingTeam(SerialExecutor())
+
+
+def test_workers_that_are_gone_keep_all_that_ended(tmp_path: Path) -> None:
+    with pytest.raises(WorkerError, match="what ended is kept"):
+        run_sweep(cells_of(seeds=8), tmp_path / "s.db", crew=FailingCrew())
+
+    assert count_cells(tmp_path / "s.db") == 4
+
+
+def test_an_interrupt_keeps_what_ended_although_another_cell_failed_its_worker(
+    tmp_path: Path,
+) -> None:
+    class Both(Interrupting):
+        def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+            if args[0].settings.seed == 0:
+                broken: Future[Any] = Future()
+                broken.set_exception(OSError("no room"))
+                return broken
+            return super().submit(fn, *args, **kwargs)
+
+    class BothCrew(Crew):
+        def open(self) -> Any:
+            return Team(Both())
+
+    end = run_sweep(cells_of(seeds=8), tmp_path / "s.db", crew=BothCrew())
+
+    assert (end.interrupted, end.done) == (True, 2)
+    assert count_cells(tmp_path / "s.db") == 2
 
 
 class Gone(SerialExecutor):

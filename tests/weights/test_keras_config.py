@@ -85,6 +85,14 @@ def test_of_two_layers_that_one_feeds_the_first_is_above_it() -> None:
     assert feeding_layers(model(*fork, class_name="Functional")) == {"b": "a"}
 
 
+def test_a_layer_that_is_called_twice_is_in_no_stack() -> None:
+    shared = layer("a", source="x")
+    shared["inbound_nodes"] *= 2
+    above, below = layer("b", source="a"), layer("x")
+
+    assert feeding_layers(model(below, shared, above, class_name="Functional")) == {}
+
+
 def test_a_layer_of_two_inputs_is_in_no_stack() -> None:
     both = layer("c", source="a")
     both["inbound_nodes"][0]["kwargs"] = {"initial_state": ["b", 0, 0]}
