@@ -349,21 +349,37 @@ def test_an_interrupt_keeps_what_ended_since_the_last_look(tmp_path: Path) -> No
     assert count_cells(tmp_path / "s.db") == 3
 
 
-class FailingTeam(Team):
-    """Its workers cannot be counted any more, after four cells were handed out."""
+class Slow(SerialExecutor):
+    """Ends the first cell at once, the others when it is asked to."""
 
-    handed_out = False
+    def __init__(self) -> None:
+        self.later: list[tuple[Future[Any], Callable[..., Any], Any]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        (cell,) = args
+        if cell.settings.seed == 0:
+            return super().submit(fn, cell, **kwargs)
+        future: Future[Any] = Future()
+        self.later.append((future, fn, cell))
+        return future
+
+
+class FailingTeam(Team):
+    """Its workers cannot be counted a second time; meanwhile the cells under way end."""
+
+    executor: Slow
 
     def in_flight(self, _each: int) -> int:
-        if self.handed_out:
-            raise workers_gone(OSError("closed"))
-        self.handed_out = True
-        return 4
+        if not self.executor.later:
+            return 4
+        for future, fn, cell in self.executor.later:
+            future.set_result(fn(cell))
+        raise workers_gone(OSError("closed"))
 
 
 class FailingCrew(Crew):
     def open(self) -> Any:
-        return FailingTeam(SerialExecutor())
+        return FailingTeam(Slow())
 
 
 def test_workers_that_are_gone_keep_all_that_ended(tmp_path: Path) -> None:
