@@ -64,6 +64,10 @@ KIND_OF_GATES: Mapping[int, LayerKind] = MappingProxyType(
 )
 
 
+LARGEST_WEIGHT = 1e290
+"""A sum of so many weights as a layer has, times an input, is finite still."""
+
+
 @dataclass(frozen=True, eq=False, repr=False, slots=True, kw_only=True)
 class RecurrentLayer(Brief):
     """One layer in one direction.
@@ -152,6 +156,11 @@ class RecurrentLayer(Brief):
                 raise WeightsError(
                     f"the {title}: {array[place]} at {list(place)} is not finite; take an earlier "
                     "checkpoint"
+                )
+            if array.size and np.abs(array).max() > LARGEST_WEIGHT:
+                raise WeightsError(
+                    f"the {title}: {np.abs(array).max():.3g} is beyond {LARGEST_WEIGHT:g}, where "
+                    "products leave the range of floats; take an earlier checkpoint"
                 )
 
     @property

@@ -198,6 +198,18 @@ def test_fail_on_ends_with_one_only_where_the_last_stage_shows_it(
     assert len(done.stderr.splitlines()) == code
 
 
+def test_a_comparison_says_which_network_stopped_and_after_what(run: Run) -> None:
+    done = run(
+        *("compare", "--activation", "relu,tanh", "--steps", "10", "--gain", "1.5", "--updates"),
+        *("40", "--hidden", "8", "--learning-rate", "2", "--optimizer", "sgd"),
+    )
+
+    assert done.returncode == 0
+    assert done.stderr.startswith("warning: relu, 10 steps: training stopped at update ")
+    assert len(done.stderr.splitlines()) == 1
+    assert "after 40 updates" in done.stdout
+
+
 def test_training_that_overflows_says_so_and_still_shows_the_result(run: Run) -> None:
     done = run(
         *("analyze", "--activation", "softplus", "--optimizer", "sgd", "--learning-rate", "1"),

@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,16 @@ def test_the_settings_alone_can_be_read(saved: Path, analysis: Analysis) -> None
     assert read_settings(saved) == analysis.settings.as_dict()
 
 
+BOUNDLESS = {
+    "title": "a",
+    "cell": "elman",
+    "direction": "forward",
+    "input_size": 1,
+    "hidden_size": math.inf,
+    "verdict": None,
+}
+
+
 @pytest.mark.parametrize("name", NEEDED)
 def test_an_archive_without_one_of_its_arrays_is_refused(saved: Path, name: str) -> None:
     with pytest.raises(ArchiveError, match=f"it has no {name}"):
@@ -87,6 +98,7 @@ def test_an_archive_without_one_of_its_arrays_is_refused(saved: Path, name: str)
         ({"network": "{}"}, "damaged"),
         ({"network": '{"studied": "a", "layers": [{"title": "a"}]}'}, "damaged"),
         ({"network": "[" * 100_000}, "damaged"),
+        ({"network": json.dumps({"studied": "a", "layers": [BOUNDLESS]})}, "damaged"),
         ({"target_steps": np.ones(5, dtype=bool)}, "damaged"),
     ],
 )

@@ -327,6 +327,17 @@ def test_a_cell_that_kills_its_worker_every_time_is_found_out(
     assert all(log.count([seed]) == 3 for seed in guilty)
 
 
+def test_a_cell_whose_training_diverges_at_once_fails(tmp_path: Path) -> None:
+    cells = cells_of("learning_rate=1e-3,1e300", updates=3)
+
+    end = run_sweep(cells, tmp_path / "s.db", crew=SERIAL)
+
+    assert numbers(end) == (0, 1, 1, 0)
+    (error,) = read_rows(tmp_path / "s.db", "status = 'failed'", ("error",)).column("error")
+    assert error.startswith("training stopped at update 1: the ")
+    assert "--learning-rate" in error
+
+
 class Interrupting(SerialExecutor):
     """Ctrl-C comes while the fourth cell is handed out, before anybody looked at the others."""
 

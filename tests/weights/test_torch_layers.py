@@ -85,6 +85,10 @@ def test_layers_stand_from_the_input_up_however_the_file_has_them(tmp_path: Path
             "inf at [0, 0] is not finite",
         ),
         (
+            layer_arrays(1, "_l0") | {"weight_hh_l0": np.diag([1.0, 2.0, -1e308])},
+            "recurrent weights of 'rnn', layer 0: 1e+308 is beyond 1e+290",
+        ),
+        (
             layer_arrays(1, "_l0") | {"weight_hh_l0": np.eye(3, dtype="i1")},
             "is stored as int8: the weights are quantised",
         ),
