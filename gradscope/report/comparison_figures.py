@@ -25,8 +25,8 @@ from gradscope.report.figures_style import (
     picture_bytes,
     set_round_ticks,
 )
+from gradscope.report.figures_ticks import inches_along, room_for, with_room
 from gradscope.report.network_looks import network_look
-from gradscope.report.tick_room import inches_along, room_for, with_room
 from gradscope.report.words import comparison_headline, fraction
 from gradscope.study.results import Analysis, Comparison
 

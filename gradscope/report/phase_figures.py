@@ -24,6 +24,7 @@ from gradscope.report.figures_style import (
     picture_bytes,
     set_round_ticks,
 )
+from gradscope.report.figures_ticks import width_of
 from gradscope.report.sweep_figures import (
     MEASURE_WORDS,
     NO_STORE,
@@ -34,7 +35,6 @@ from gradscope.report.sweep_figures import (
     tick_labels,
     words,
 )
-from gradscope.report.tick_room import width_of
 from gradscope.study.aggregate import Axis, Field
 
 if TYPE_CHECKING:

@@ -71,6 +71,8 @@ def fan_figure(fan: Fan, settings: Mapping[str, Any]) -> "Figure":
     axes.margins(y=0.08)
     if fan.measure == "horizon":
         axes.set_yscale("log")
+        if not any(np.isfinite(curve).any() for curve in fan.curves.values()):
+            axes.set_ylim(1.0, 10.0)  # Nothing says where the axis should lie
         set_round_ticks(axes.yaxis, axes.get_ylim())
     else:
         axes.axhline(0.0, color=INK, linewidth=1.2)

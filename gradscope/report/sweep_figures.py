@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from gradscope.report.tick_room import (
+from gradscope.report.figures_ticks import (
     inches_along,
     lies,
     room_for,
