@@ -189,7 +189,7 @@ class Cell(Protocol):
 
 
 class ByFactors:
-    """A tangent that has one way to carry rows, few or many: factor by factor."""
+    """A tangent that carries rows factor by factor: few of them, or where it has no other way."""
 
     __slots__ = ()
 
@@ -249,8 +249,8 @@ def outer_sum(rows: FloatArray, columns: FloatArray) -> FloatArray:
 
 
 def largest(factor: FloatArray) -> float:
-    """Return max |factor|."""
-    return float(np.max(np.abs(factor)))
+    """Return max |factor|, 0 where it has no entry."""
+    return float(np.abs(factor).max(initial=0.0))
 
 
 def spectral_norm(weights: FloatArray) -> float:

@@ -38,7 +38,7 @@ class GruFactors:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class ResetAfterTangent:
+class ResetAfterTangent(ByFactors):
     """∂a_n/∂h = diag(r) W_n + diag((W_n h + b′) r′) W_r; ``reset_gains`` is that last diagonal.
 
     Local adjoints stand as (W_n h + b′, r, z, n), so that what W feeds and what U feeds are each
@@ -93,13 +93,13 @@ class ResetAfterTangent:
     def pull(self, rows: FloatArray, at: At) -> FloatArray:
         """Rows · J_t."""
         if rows.shape[-2] < MANY_ROWS:
-            return self.back(rows, at, np.empty((*rows.shape[:-1], self.local_size)))
+            return ByFactors.pull(self, rows, at)
         return rows @ self._dense(at)
 
     def push(self, vectors: FloatArray, at: At) -> FloatArray:
         """J_t v."""
         if vectors.shape[-2] < MANY_ROWS:
-            return self.forward(vectors, at)
+            return ByFactors.push(self, vectors, at)
         return vectors @ self._dense(at).swapaxes(1, 2)
 
     def _dense(self, at: At) -> FloatArray:

@@ -25,6 +25,7 @@ from gradscope.model.cells import (
     MANY_ROWS,
     WEIGHT_NAMES,
     At,
+    ByFactors,
     Course,
     Steps,
     as_float_arrays,
@@ -146,7 +147,7 @@ class LstmParameters(Brief):
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class LstmTangent:
+class LstmTangent(ByFactors):
     """J_t by its diagonals: ``gains`` (T,B,4H) before W_i, W_f, W_g, W_o, ``forget`` f (T,B,H) and
     ``shown`` q = o φ′(c_t) (T,B,H).
     """
@@ -192,7 +193,7 @@ class LstmTangent:
     def pull(self, rows: FloatArray, at: At) -> FloatArray:
         """Rows · J_t; of many rows, (rows_h, adjoint of c_t) meets both blocks in one GEMM."""
         if rows.shape[-2] < MANY_ROWS:
-            return self.back(rows, at, np.empty((*rows.shape[:-1], self.local_size)))
+            return ByFactors.pull(self, rows, at)
         size = self.cell.hidden_size
         adjoints = rows.copy()
         adjoints[..., size:] += rows[..., :size] * self.shown[at]
@@ -204,7 +205,7 @@ class LstmTangent:
     def push(self, vectors: FloatArray, at: At) -> FloatArray:
         """J_t v."""
         if vectors.shape[-2] < MANY_ROWS:
-            return self.forward(vectors, at)
+            return ByFactors.push(self, vectors, at)
         size = self.cell.hidden_size
         fed = vectors[..., :size] @ self._from_hidden(at).swapaxes(1, 2)
         carried = self._show(fed[..., size:] + vectors[..., size:] * self.forget[at], at)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gradscope.arrays import FloatArray
+from gradscope.arrays import FloatArray, IntArray
 from gradscope.report.figures_panels import FEW_POINTS, drawable, say, stage_looks
 from gradscope.report.figures_style import (
     BLUE,
@@ -140,24 +140,7 @@ def training_panel(axes: "Axes", analysis: Analysis) -> None:
     if baseline is not None:
         axes.axhline(baseline.error, color=INK, linestyle="--", linewidth=1.3, label="baseline")
     _log_if_wide(axes, history.error_per_step)
-    other = axes.twinx()
-    other.plot(
-        updates,
-        history.gradient_norm,
-        color=VERMILLION,
-        linewidth=0.8,
-        marker=marker,
-        label="gradient norm",
-    )
-    other.set_ylabel("gradient norm, unclipped", size=LABEL_SIZE * text_scale(axes), color=INK)
-    _log_if_wide(other, history.gradient_norm)
-    other.tick_params(labelsize=TICK_SIZE * text_scale(axes), colors=INK, length=3)
-    for side in ("top", "left"):
-        other.spines[side].set_visible(False)
-    other.spines["right"].set_color(GREY)
-    axes.set_zorder(other.get_zorder() + 1)
-    axes.patch.set_visible(False)
-    axes.grid(visible=False)  # It would cut through the curve of the axes behind.
+    other = _norms_behind(axes, updates, history.gradient_norm, marker)
     if history.clipped_fraction:
         axes.annotate(
             f"{history.clipped_fraction:.0%} of the updates clipped",
@@ -169,6 +152,24 @@ def training_panel(axes: "Axes", analysis: Analysis) -> None:
             color=INK,
         )
     legend(axes, [other])
+
+
+def _norms_behind(axes: "Axes", updates: IntArray, norms: FloatArray, marker: str | None) -> "Axes":
+    """Draw the unclipped gradient norm behind the errors, on an axis of its own, and return it."""
+    other = axes.twinx()
+    other.plot(
+        updates, norms, color=VERMILLION, linewidth=0.8, marker=marker, label="gradient norm"
+    )
+    other.set_ylabel("gradient norm, unclipped", size=LABEL_SIZE * text_scale(axes), color=INK)
+    _log_if_wide(other, norms)
+    other.tick_params(labelsize=TICK_SIZE * text_scale(axes), colors=INK, length=3)
+    for side in ("top", "left"):
+        other.spines[side].set_visible(False)
+    other.spines["right"].set_color(GREY)
+    axes.set_zorder(other.get_zorder() + 1)
+    axes.patch.set_visible(False)
+    axes.grid(visible=False)  # It would cut through the curve of the axes behind.
+    return other
 
 
 def _log_if_wide(axes: "Axes", values: FloatArray) -> None:

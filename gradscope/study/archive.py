@@ -43,6 +43,10 @@ SECOND_BIAS = "candidate_bias"
 """What a GRU has beside the weights of every cell, where its reset gate comes after the product."""
 
 
+DAMAGE = (LookupError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)
+"""What taking apart a damaged text of JSON ends in."""
+
+
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class SavedRun(Brief):
     """A network, the sequences it was examined on, its error on held-out ones (None: there are no
@@ -114,15 +118,7 @@ def load_run(path: Path) -> SavedRun:
         network = None
         if "network" in arrays:
             network = _network_from_dict(json.loads(str(arrays["network"])))
-    except (
-        LookupError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        RecursionError,
-        OverflowError,
-        ShapeError,
-    ) as reason:
+    except (*DAMAGE, ShapeError) as reason:
         raise ArchiveError(
             f"{path} is damaged ({reason}); save the run again with --save"
         ) from reason
@@ -138,14 +134,7 @@ def read_settings(path: Path) -> Mapping[str, Any]:
         )
     try:
         return Settings.from_dict(json.loads(str(arrays["settings"])), str(path)).as_dict()
-    except (
-        LookupError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        RecursionError,
-        OverflowError,
-    ) as error:
+    except DAMAGE as error:
         raise ArchiveError(
             f"{path} holds no settings of gradscope; give a file written by --save"
         ) from error

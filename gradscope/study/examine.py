@@ -13,7 +13,7 @@ from gradscope.errors import SettingError
 from gradscope.jacobians.adjoints import log_adjoint_norms
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.learning.bptt import backpropagate
-from gradscope.model.cells import Cell
+from gradscope.model.cells import Cell, largest
 from gradscope.model.trajectory import Trajectory, unroll
 from gradscope.names import StageName
 from gradscope.shown import Brief
@@ -113,16 +113,12 @@ def first_overflow(trajectory: Trajectory) -> int | None:
 def takes_first_step(params: Cell, sight: Sight) -> bool:
     """Say whether a network can be examined at all: it is followed over one step at least."""
     first = np.zeros(1) if sight.initial_state is None else sight.initial_state
-    entering = max(_largest(first), _largest(sight.batch.inputs[0]))
+    entering = max(largest(first), largest(sight.batch.inputs[0]))
     if entering <= LARGEST_ENTERING and all(
-        _largest(array) <= LARGEST_WEIGHT for _, array in params.weights()
+        largest(array) <= LARGEST_WEIGHT for _, array in params.weights()
     ):
         return True
     return first_overflow(unroll(params, sight.batch.inputs[:1], sight.initial_state)) is None
-
-
-def _largest(array: FloatArray) -> float:
-    return float(np.abs(array).max(initial=0.0))
 
 
 def _steps_before(overflow: int, name: StageName) -> int:
