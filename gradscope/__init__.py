@@ -11,7 +11,7 @@ True
 
 from importlib import import_module
 
-from gradscope.shown import Shown
+from gradscope.notebook_repr import Shown
 
 # As typing has it; importing typing would double the time of ``gradscope --version``.
 TYPE_CHECKING = False
@@ -33,8 +33,8 @@ _HOMES = {
     "unroll_stack": "model.stack",
     "Trajectory": "model.trajectory",
     "unroll": "model.trajectory",
-    "Batch": "data.sequences",
-    "Targets": "data.sequences",
+    "Batch": "data.batch",
+    "Targets": "data.batch",
     "make_task": "data.tasks",
     "Gradients": "learning.bptt",
     "backpropagate": "learning.bptt",
@@ -71,22 +71,22 @@ _HOMES = {
     "Diagnosis": "diagnosis.diagnose",
     "diagnose": "diagnosis.diagnose",
     "Regime": "names",
-    "Settings": "study.config",
-    "Analysis": "study.results",
-    "Comparison": "study.results",
-    "analyze": "study.study",
-    "compare": "study.comparison",
-    "Grid": "study.grid",
-    "make_plan": "study.plan",
-    "Crew": "study.sweep",
-    "Progress": "study.sweep",
-    "run_sweep": "study.sweep",
-    "read_rows": "study.query",
-    "load_run": "study.archive",
-    "FoundNetwork": "weights.layers",
-    "RecurrentLayer": "weights.layers",
+    "Settings": "analysis.settings",
+    "Analysis": "analysis.results",
+    "Comparison": "analysis.results",
+    "analyze": "analysis.analyze",
+    "compare": "sweep.compare",
+    "Grid": "sweep.grid",
+    "make_plan": "sweep.plan",
+    "Crew": "sweep.run",
+    "Progress": "sweep.run",
+    "run_sweep": "sweep.run",
+    "read_rows": "sweep.query",
+    "load_run": "analysis.archive",
+    "FoundNetwork": "weights.layers.recurrent_layer",
+    "RecurrentLayer": "weights.layers.recurrent_layer",
     "load_weights": "weights.load",
-    "settings_of_weights": "study.given",
+    "settings_of_weights": "analysis.imported",
     "GradscopeError": "errors",
 }
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from gradscope.arrays import FloatArray
-from gradscope.data.sequences import Targets
+from gradscope.data.batch import Targets
 from gradscope.model.activations import ACTIVATIONS
 from gradscope.model.cells import Cell
 from gradscope.model.elman import ElmanParameters

@@ -10,11 +10,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from gradscope.study.axes import parse_axes
-from gradscope.study.grid import Cell, Grid
-from gradscope.study.plan import make_plan
-from gradscope.study.query import read_rows
-from gradscope.study.store import columns
+from gradscope.sweep.axes import parse_axes
+from gradscope.sweep.grid import Cell, Grid
+from gradscope.sweep.plan import make_plan
+from gradscope.sweep.query import read_rows
+from gradscope.sweep.store import columns
 
 TINY = {"hidden": 4, "steps": 6, "sequences": 2, "updates": 0}
 """Settings of a cell that takes a few milliseconds."""

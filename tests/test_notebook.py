@@ -159,7 +159,7 @@ def test_a_comparison_that_was_interrupted_at_once_has_a_page_too() -> None:
 def test_results_are_wired_however_they_are_loaded_and_nothing_more_is() -> None:
     script = (
         "import sys\n"
-        "from gradscope.study.results import Comparison\n"
+        "from gradscope.analysis.results import Comparison\n"
         "assert callable(Comparison._repr_html_)\n"
         "from gradscope.jacobians.lag_norms import LagNorms\n"
         "assert callable(LagNorms._repr_html_)\n"

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import gradscope
+from gradscope.analysis.archive import archive_bytes
+from gradscope.analysis.results import Analysis
 from gradscope.names import ActivationName
-from gradscope.study.archive import archive_bytes
-from gradscope.study.results import Analysis
 from gradscope.weights.load import look_into
 from tests.present import present
 

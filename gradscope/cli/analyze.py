@@ -29,10 +29,10 @@ from gradscope.names import ColumnWidth, PanelName, Regime
 from gradscope.report.files import write_whole
 
 if TYPE_CHECKING:
+    from gradscope.analysis.results import Analysis
+    from gradscope.analysis.settings import Settings
     from gradscope.learning.training import Watcher
     from gradscope.model.cells import Cell
-    from gradscope.study.config import Settings
-    from gradscope.study.results import Analysis
 
 EXAMPLES = """\
 [bold]Examples[/bold]
@@ -121,7 +121,7 @@ def _looks_of(panel: PanelName | None) -> Given:
 
 def run_analysis(place: Place, settings: "Settings", files: Files) -> "Analysis":
     """Analyze, show the page, write picture, run and report; return what was found."""
-    from gradscope.study.study import analyze as run
+    from gradscope.analysis.analyze import analyze as run
 
     with training_bar(settings) as watch, map_bar(settings) as progress:
         analysis = run(settings, watch=watch, progress=progress)
@@ -134,7 +134,7 @@ def run_analysis(place: Place, settings: "Settings", files: Files) -> "Analysis"
 def _require_panel(analysis: "Analysis", panel: PanelName | None) -> None:
     """Refuse to draw an empty panel."""
     if panel in LACKING:
-        from gradscope.report.panels import PANELS
+        from gradscope.report.figures.panels import PANELS
 
         if not PANELS[panel].shown(analysis):
             raise SettingError(f"--panel is {panel}, but {LACKING[panel]}")
@@ -142,9 +142,9 @@ def _require_panel(analysis: "Analysis", panel: PanelName | None) -> None:
 
 def show_analysis(place: Place, analysis: "Analysis") -> None:
     """Write the analysis in the format asked for."""
-    from gradscope.report.documents import analysis_document
-    from gradscope.report.rows import PROFILE_COLUMNS, profile_rows
-    from gradscope.report.tables import analysis_page
+    from gradscope.report.documents.analysis import analysis_document
+    from gradscope.report.documents.rows import PROFILE_COLUMNS, profile_rows
+    from gradscope.report.terminal.analysis import analysis_page
 
     show(
         place,
@@ -157,7 +157,7 @@ def show_analysis(place: Place, analysis: "Analysis") -> None:
 def write_files(analysis: "Analysis", files: Files, *, force: bool) -> None:
     """Write the saved run, the picture and the report, where asked for."""
     if files.save is not None:
-        from gradscope.study.archive import archive_bytes
+        from gradscope.analysis.archive import archive_bytes
 
         _write(files.save, archive_bytes(analysis), force=force)
     if files.figure is not None:
@@ -169,7 +169,7 @@ def write_files(analysis: "Analysis", files: Files, *, force: bool) -> None:
 
 
 def _picture(analysis: "Analysis", files: Files, suffix: str) -> bytes:
-    from gradscope.report.figures import analysis_picture, panel_picture
+    from gradscope.report.figures.analysis import analysis_picture, panel_picture
 
     if files.panel is None:
         return analysis_picture(analysis, suffix)
@@ -212,7 +212,7 @@ def leave(analysis: "Analysis", fail_on: FailOn | None = None) -> None:
     fits.
     """
     from gradscope.learning.history import Stop
-    from gradscope.report.words import training_sentence
+    from gradscope.report.words.headline import training_sentence
 
     history = analysis.training
     if history is not None and history.stop is not Stop.DONE:

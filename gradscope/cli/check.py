@@ -10,8 +10,8 @@ from gradscope.cli.options import WeightsFile
 from gradscope.cli.output import Place, note, show
 
 if TYPE_CHECKING:
-    from gradscope.study.check import CheckRow
-    from gradscope.study.config import Settings
+    from gradscope.analysis.check import CheckRow
+    from gradscope.analysis.settings import Settings
 
 EXAMPLES = """\
 [bold]Examples[/bold]
@@ -52,17 +52,17 @@ def check(call: Call, file: WeightsFile = None) -> None:
 
 def framework_rows(settings: "Settings") -> "tuple[CheckRow, ...]":
     """Compare a network from a file with its framework; say on stderr what was not compared."""
-    from gradscope.study.study import given_of
-    from gradscope.weights.contents import FileFormat
+    from gradscope.analysis.analyze import given_of
+    from gradscope.weights.files.contents import FileFormat
 
     given = given_of(settings)
     keras = given.found.file.format is FileFormat.KERAS
     name = "Keras" if keras else "PyTorch"
     try:
         if keras:
-            from gradscope.keras import can_compute, parity_rows
+            from gradscope.frameworks.keras import can_compute, parity_rows
         else:
-            from gradscope.torch.parity import can_compute, parity_rows
+            from gradscope.frameworks.torch import can_compute, parity_rows
     except ImportError as error:
         note(f"not compared with {name}: {_what_is_missing(PACKAGE[name], error.name)}")
         return ()
@@ -83,7 +83,7 @@ def _what_is_missing(package: str, module: str | None) -> str:
 
 def _note_backend() -> None:
     """Say on stderr that Jacobians are not compared, where Keras runs on what has none."""
-    from gradscope.keras import cannot_differentiate
+    from gradscope.frameworks.keras import cannot_differentiate
 
     if backend := cannot_differentiate():
         note(
@@ -94,10 +94,10 @@ def _note_backend() -> None:
 
 def run_check(place: Place, settings: "Settings") -> None:
     """Check, show the table, and leave with the exit code that fits."""
-    from gradscope.report.documents import check_document
-    from gradscope.report.rows import CHECK_COLUMNS, check_rows
-    from gradscope.report.tables import check_page
-    from gradscope.study.check import check as run
+    from gradscope.analysis.check import check as run
+    from gradscope.report.documents.analysis import check_document
+    from gradscope.report.documents.rows import CHECK_COLUMNS, check_rows
+    from gradscope.report.terminal.analysis import check_page
 
     rows = run(settings)
     if settings.weights is not None:

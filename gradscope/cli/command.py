@@ -1,6 +1,7 @@
 """What every command that takes settings has in common: its options, gathered into one ``Call``."""
 
 import inspect
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
@@ -9,7 +10,7 @@ from typing import Any, get_type_hints
 
 from typer.core import TyperCommand
 
-from gradscope.cli.layers import layered_settings
+from gradscope.analysis.settings import Settings
 from gradscope.cli.options import (
     SETTING_OPTIONS,
     Color,
@@ -24,9 +25,20 @@ from gradscope.cli.options import (
     Threads,
 )
 from gradscope.cli.output import Place, choose_format, prepare_files, require_stdout
-from gradscope.cli.threads import set_blas_threads
+from gradscope.cli.settings import layered_settings
 from gradscope.errors import SettingError
-from gradscope.study.config import Settings
+from gradscope.sweep.threads import THREAD_VARIABLES
+
+
+def set_blas_threads(threads: int | None) -> None:
+    """Set the number of BLAS threads of this process; None keeps what the environment has, else
+    1.
+    """
+    for name in THREAD_VARIABLES:
+        if threads is not None:
+            os.environ[name] = str(threads)
+        else:
+            os.environ.setdefault(name, "1")
 
 
 @dataclass(frozen=True, eq=False, slots=True)

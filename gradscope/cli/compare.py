@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from gradscope.analysis.settings import GIVEN_SETTINGS
 from gradscope.cli.analyze import EXIT_INTERRUPTED
 from gradscope.cli.command import Call, takes_settings
 from gradscope.cli.options import DATA, MODEL, Figure
@@ -14,13 +15,12 @@ from gradscope.cli.output import Place, note, progress_bar, show
 from gradscope.errors import SettingError
 from gradscope.names import ActivationName, CellName
 from gradscope.report.files import write_whole
-from gradscope.study.config import GIVEN_SETTINGS
-from gradscope.study.ranges import parse_whole_numbers, parse_words
+from gradscope.sweep.ranges import parse_whole_numbers, parse_words
 
 if TYPE_CHECKING:
+    from gradscope.analysis.settings import Settings
     from gradscope.learning.training import Watcher
     from gradscope.model.cells import Cell
-    from gradscope.study.config import Settings
 
 EXAMPLES = """\
 [bold]Examples[/bold]
@@ -115,12 +115,12 @@ def run_comparison(
     figure: Path | None,
 ) -> None:
     """Run every cell, show the table, draw the picture."""
-    from gradscope.report.cell_words import short_name
-    from gradscope.report.documents import analysis_document, comparison_document
-    from gradscope.report.rows import CELL_COLUMNS, comparison_rows
-    from gradscope.report.tables import comparison_page
-    from gradscope.report.words import training_sentence
-    from gradscope.study.comparison import compare as run
+    from gradscope.report.documents.analysis import analysis_document, comparison_document
+    from gradscope.report.documents.rows import CELL_COLUMNS, comparison_rows
+    from gradscope.report.terminal.analysis import comparison_page
+    from gradscope.report.words.cells import short_name
+    from gradscope.report.words.headline import training_sentence
+    from gradscope.sweep.compare import compare as run
 
     total = max(shared.updates, 1) * axes.count
     with progress_bar("comparing", total) as advance:
@@ -147,7 +147,7 @@ def run_comparison(
             lambda: map(analysis_document, comparison.analyses),
         )
         if figure is not None:
-            from gradscope.report.comparison_figures import comparison_picture
+            from gradscope.report.figures.comparison import comparison_picture
 
             write_whole(
                 figure, comparison_picture(comparison, figure.suffix.lower()), force=place.force

@@ -85,7 +85,7 @@ def _prepare(place: Place) -> None:
 def topics(place: Place) -> None:
     """List all topics and terms."""
     _prepare(place)
-    from gradscope.report.lesson_terms import topics_document, topics_page, topics_table
+    from gradscope.explain.pages.terms import topics_document, topics_page, topics_table
 
     show(place, topics_page, topics_document, topics_table)
 
@@ -98,8 +98,8 @@ def term(
 ) -> None:
     """Explain a term: definition, formula, how to read it, source."""
     _prepare(place)
-    from gradscope.report.glossary import find_term
-    from gradscope.report.lesson_terms import term_document, term_page, term_table
+    from gradscope.explain.glossary import find_term
+    from gradscope.explain.pages.terms import term_document, term_page, term_table
 
     found = find_term(" ".join(name))
     show(
@@ -117,10 +117,10 @@ def backprop(
 ) -> None:
     """Walk through the graph f = (x − y) z: forward, backward, one step downhill."""
     _prepare(place)
-    from gradscope.report.lesson_backprop import backprop_answer, backprop_sections
-    from gradscope.report.lesson_documents import backprop_document, backprop_table
-    from gradscope.report.lesson_page import lesson_page
-    from gradscope.study.lessons.backprop import backprop_lesson
+    from gradscope.explain.backprop import backprop_lesson
+    from gradscope.explain.documents import backprop_document, backprop_table
+    from gradscope.explain.pages.backprop import backprop_answer, backprop_sections
+    from gradscope.explain.pages.page import lesson_page
 
     lesson = backprop_lesson(x, y, z, learning_rate)
     show(
@@ -142,10 +142,10 @@ def bptt(
 ) -> None:
     """Take ∂E_T/∂V, ∂E_T/∂W and ∂E_T/∂U of a small RNN apart, term by term."""
     _prepare(place)
-    from gradscope.report.lesson_bptt import bptt_answer, bptt_sections
-    from gradscope.report.lesson_documents import bptt_document, bptt_table
-    from gradscope.report.lesson_page import lesson_page
-    from gradscope.study.lessons.bptt_terms import draw_bptt_lesson
+    from gradscope.explain.bptt import draw_bptt_lesson
+    from gradscope.explain.documents import bptt_document, bptt_table
+    from gradscope.explain.pages.bptt import bptt_answer, bptt_sections
+    from gradscope.explain.pages.page import lesson_page
 
     settings = {"steps": steps, "hidden": hidden, "activation": str(activation), "seed": seed}
     lesson = draw_bptt_lesson(steps, hidden, activation, seed)
@@ -164,10 +164,10 @@ def vanishing(
 ) -> None:
     """Multiply the Jacobians, tanh against sigmoid, factor by factor beside the bound."""
     _prepare(place)
-    from gradscope.report.lesson_documents import vanishing_document, vanishing_table
-    from gradscope.report.lesson_page import lesson_page
-    from gradscope.report.lesson_products import vanishing_answer, vanishing_sections
-    from gradscope.study.lessons.products import product_lessons
+    from gradscope.explain.documents import vanishing_document, vanishing_table
+    from gradscope.explain.pages.page import lesson_page
+    from gradscope.explain.pages.vanishing import vanishing_answer, vanishing_sections
+    from gradscope.explain.vanishing import product_lessons
 
     settings = {"steps": steps, "hidden": hidden, "gain": gain, "seed": seed}
     lessons = product_lessons(steps, hidden, gain, seed)
@@ -189,10 +189,10 @@ def verdict(
 ) -> None:
     """Say how each number of a saved run was reached."""
     _prepare(place)
-    from gradscope.report.lesson_documents import verdict_document, verdict_table
-    from gradscope.report.lesson_page import lesson_page
-    from gradscope.report.lesson_verdict import verdict_answer, verdict_sections
-    from gradscope.study.lessons.verdict_steps import verdict_lesson
+    from gradscope.explain.documents import verdict_document, verdict_table
+    from gradscope.explain.pages.page import lesson_page
+    from gradscope.explain.pages.verdict import verdict_answer, verdict_sections
+    from gradscope.explain.verdict import verdict_lesson
 
     lesson = verdict_lesson(run)
     show(

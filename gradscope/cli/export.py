@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
+from gradscope.cli.command import set_blas_threads
 from gradscope.cli.options import DATA, OUTPUT, Debug, Force, Output
 from gradscope.cli.output import STDOUT, note, prepare_files, require_stdout, write_stdout
-from gradscope.cli.threads import set_blas_threads
 from gradscope.errors import SettingError
 from gradscope.report.files import write_whole
 
@@ -91,9 +91,9 @@ def _by_ending(output: Path | None) -> ExportFormat:
 
 
 def _content(store: Path, where: str | None, chosen: ExportFormat) -> bytes:
-    from gradscope.report.export import to_csv, to_jsonl, to_markdown
-    from gradscope.report.sweep_export import row_documents, rows_archive
-    from gradscope.study.query import read_rows
+    from gradscope.report.documents.sweep import row_documents, rows_archive
+    from gradscope.report.formats import to_csv, to_jsonl, to_markdown
+    from gradscope.sweep.query import read_rows
 
     curves = chosen in (ExportFormat.JSONL, ExportFormat.NPZ)
     rows = read_rows(store, where, curves=curves)

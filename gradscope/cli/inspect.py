@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gradscope.cli.command import set_blas_threads
 from gradscope.cli.options import (
     MODEL,
     Color,
@@ -18,11 +19,10 @@ from gradscope.cli.options import (
     Threads,
 )
 from gradscope.cli.output import Place, choose_format, note, prepare_files, require_stdout, show
-from gradscope.cli.threads import set_blas_threads
 from gradscope.report.files import write_whole
 
 if TYPE_CHECKING:
-    from gradscope.study.inspect import Inspection
+    from gradscope.analysis.inspect import Inspection
 
 EXAMPLES = """\
 [bold]Examples[/bold]
@@ -79,7 +79,7 @@ def inspect(  # noqa: PLR0913, PLR0917 (one for each option)
 
 def run_inspection(place: Place, file: Path, mapping: tuple[str, ...], png: Path | None) -> None:
     """Show what a weight file holds, draw its eigenvalues."""
-    from gradscope.study.inspect import inspect as look
+    from gradscope.analysis.inspect import inspect as look
 
     inspection = look(file, mapping)
     _show(place, inspection)
@@ -88,12 +88,8 @@ def run_inspection(place: Place, file: Path, mapping: tuple[str, ...], png: Path
 
 
 def _show(place: Place, inspection: "Inspection") -> None:
-    from gradscope.report.inspection import (
-        COLUMNS,
-        inspection_document,
-        inspection_page,
-        inspection_rows,
-    )
+    from gradscope.report.documents.inspection import inspection_document, inspection_rows
+    from gradscope.report.terminal.inspection import COLUMNS, inspection_page
 
     show(
         place,
@@ -104,7 +100,7 @@ def _show(place: Place, inspection: "Inspection") -> None:
 
 
 def _draw(inspection: "Inspection", png: Path, *, force: bool) -> None:
-    from gradscope.report.eigenvalue_figures import eigenvalue_picture
+    from gradscope.report.figures.eigenvalues import eigenvalue_picture
 
     if not inspection.layers:
         note(f"no picture {png}: there is no recurrent layer to draw")

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
+from gradscope.cli.command import set_blas_threads
 from gradscope.cli.options import OUTPUT, Color, Debug, Force, FormatChoice, Json
 from gradscope.cli.output import Place, choose_format, show
-from gradscope.cli.threads import set_blas_threads
 from gradscope.report.files import require_free
 
 EXAMPLES = """\
@@ -46,9 +46,9 @@ def merge(
     require_free(output, force=force)
     place = Place(choose_format(format, json, None), None, Color.AUTO, force=False)
 
-    from gradscope.report.sweep_export import MERGE_COLUMNS, merge_document, merge_row
-    from gradscope.report.sweep_tables import merge_page
-    from gradscope.study.merge import merge_stores
+    from gradscope.report.documents.sweep import MERGE_COLUMNS, merge_document, merge_row
+    from gradscope.report.terminal.sweep import merge_page
+    from gradscope.sweep.merge import merge_stores
 
     merged = merge_stores(stores, output)
     show(

@@ -2,7 +2,7 @@
 TOML file.
 
 Every default is None here, so that what was given can be told from what was not; the defaults shown
-are those of ``study.config.Settings``.
+are those of ``analysis.settings.Settings``.
 """
 
 from collections.abc import Mapping
@@ -12,6 +12,8 @@ from typing import Annotated, Any
 
 import typer
 
+from gradscope.analysis.setting_values import flag
+from gradscope.analysis.settings import Settings
 from gradscope.names import (
     ActivationName,
     CellName,
@@ -24,8 +26,6 @@ from gradscope.names import (
     StateName,
     TaskName,
 )
-from gradscope.study.config import Settings
-from gradscope.study.setting_values import flag
 
 HELP = (
     "See how gradient travels through time in a recurrent network: whether, how fast, "

@@ -77,7 +77,7 @@ def show(
     columns and rows, ``lines()`` the documents of JSONL, a line each: the one document where there
     is nothing else.
     """
-    from gradscope.report.export import to_csv, to_json, to_jsonl, to_markdown
+    from gradscope.report.formats import to_csv, to_json, to_jsonl, to_markdown
 
     if place.format is Format.TABLE:
         _write(place, _page_text(place, page))

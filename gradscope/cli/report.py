@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gradscope.cli.command import set_blas_threads
 from gradscope.cli.export import StoreFile, Where
 from gradscope.cli.options import (
     ANALYSIS,
@@ -18,14 +19,13 @@ from gradscope.cli.options import (
     Output,
 )
 from gradscope.cli.output import Place, choose_format, note, prepare_files, show
-from gradscope.cli.threads import set_blas_threads
 from gradscope.errors import SettingError
 from gradscope.names import SweepPicture, SweepValue
 from gradscope.report.files import write_whole
 
 if TYPE_CHECKING:
-    from gradscope.report.sources import StoreSource
-    from gradscope.study.query import Rows
+    from gradscope.report.provenance.sources import StoreSource
+    from gradscope.sweep.query import Rows
 
 EXAMPLES = """\
 [bold]Examples[/bold]
@@ -107,17 +107,17 @@ def report(  # noqa: PLR0913 (each is a flag)
     prepare_files((output,), force=force, figure=png)
     place = Place(choose_format(format, json, output), output, color, force)
 
-    from gradscope.report.sources import StoreSource
+    from gradscope.report.provenance.sources import StoreSource
 
     run_report(place, StoreSource(str(store), where, kind, value, x, y), png)
 
 
 def run_report(place: Place, source: "StoreSource", png: Path | None) -> None:
     """Show the table of a store, draw its picture."""
-    from gradscope.report.sweep_export import GROUP_COLUMNS, group_rows, store_document
-    from gradscope.report.sweep_tables import store_page
-    from gradscope.study.aggregate import summarize
-    from gradscope.study.query import read_rows
+    from gradscope.report.documents.sweep import GROUP_COLUMNS, group_rows, store_document
+    from gradscope.report.terminal.sweep import store_page
+    from gradscope.sweep.query import read_rows
+    from gradscope.sweep.summary import summarize
 
     store = Path(source.store)
     rows = read_rows(store, source.where, curves=False)
@@ -139,9 +139,9 @@ def run_report(place: Place, source: "StoreSource", png: Path | None) -> None:
 
 
 def _picture(rows: "Rows", source: "StoreSource", suffix: str) -> bytes:
-    from gradscope.report.phase_figures import phase_picture
-    from gradscope.report.quantile_figures import fan_picture
-    from gradscope.study.aggregate import fan_of, field_of, shared_settings
+    from gradscope.report.figures.phase import phase_picture
+    from gradscope.report.figures.quantiles import fan_picture
+    from gradscope.sweep.summary import fan_of, field_of, shared_settings
 
     x, y = (None if each is None else each.replace("-", "_") for each in (source.x, source.y))
     settings, made_by = shared_settings(rows), source.made_by()

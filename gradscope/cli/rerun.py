@@ -18,7 +18,7 @@ from gradscope.cli.train import run_training
 from gradscope.errors import SettingError
 
 if TYPE_CHECKING:
-    from gradscope.report.recipe import Recipe
+    from gradscope.report.provenance.recipe import Recipe
 
 EXAMPLES = """\
 [bold]Examples[/bold]
@@ -59,7 +59,7 @@ def rerun(
     if place.to_stdout:
         require_stdout()
     prepare_files((place.output, save, html), force=place.force, figure=png)
-    from gradscope.report.recipe import MadeBy, read_recipe
+    from gradscope.report.provenance.recipe import MadeBy, read_recipe
 
     recipe = read_recipe(file)
     if recipe.command is not MadeBy.ANALYZE:
@@ -72,8 +72,8 @@ def rerun(
 
 
 def _run(recipe: "Recipe", place: Place, files: Files) -> None:
-    from gradscope.report.recipe import MadeBy
-    from gradscope.report.sources import StoreSource, WeightsSource
+    from gradscope.report.provenance.recipe import MadeBy
+    from gradscope.report.provenance.sources import StoreSource, WeightsSource
 
     source = recipe.source
     if isinstance(source, WeightsSource):

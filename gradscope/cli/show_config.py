@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
+from gradscope.cli.command import set_blas_threads
 from gradscope.cli.options import Debug, Json
 from gradscope.cli.output import write_stdout
-from gradscope.cli.threads import set_blas_threads
 
 EXAMPLES = """\
 [bold]Examples[/bold]
@@ -35,9 +35,9 @@ def show_config(
 ) -> None:
     """Print the settings that made a picture, a JSON document or a saved run, as TOML."""
     set_blas_threads(None)
-    from gradscope.report.export import to_json
-    from gradscope.report.provenance import read_document, read_provenance, settings_to_toml
-    from gradscope.report.recipe import MadeBy, command_words
+    from gradscope.report.formats import to_json
+    from gradscope.report.provenance.recipe import MadeBy, command_words
+    from gradscope.report.provenance.records import read_document, read_provenance, settings_to_toml
 
     if json:
         write_stdout(to_json(read_provenance(file)))

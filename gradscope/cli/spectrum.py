@@ -12,7 +12,7 @@ from gradscope.cli.output import Place, note, show
 from gradscope.report.files import write_whole
 
 if TYPE_CHECKING:
-    from gradscope.study.config import Settings
+    from gradscope.analysis.settings import Settings
 
 EXAMPLES = """\
 [bold]Examples[/bold]
@@ -43,10 +43,10 @@ def spectrum(call: Call, file: WeightsFile = None, load: Load = None, png: Figur
 
 def run_spectrum(place: Place, settings: "Settings", figure: Path | None) -> None:
     """Take the spectra, show the page, draw the picture."""
-    from gradscope.report.closer_export import spectrum_document
-    from gradscope.report.closer_rows import singular_rows
-    from gradscope.report.spectrum_page import spectrum_page
-    from gradscope.study.study import analyze
+    from gradscope.analysis.analyze import analyze
+    from gradscope.report.documents.details import spectrum_document
+    from gradscope.report.documents.rows import singular_rows
+    from gradscope.report.terminal.spectrum import spectrum_page
 
     with training_bar(settings) as watch:
         analysis = analyze(settings, watch=watch)
@@ -57,7 +57,7 @@ def run_spectrum(place: Place, settings: "Settings", figure: Path | None) -> Non
         lambda: singular_rows(analysis),
     )
     if figure is not None:
-        from gradscope.report.figures import spectrum_picture
+        from gradscope.report.figures.analysis import spectrum_picture
 
         picture = spectrum_picture(analysis, figure.suffix.lower())
         write_whole(figure, picture, force=place.force)

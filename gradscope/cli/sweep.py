@@ -8,20 +8,19 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from gradscope.analysis.settings import GIVEN_SETTINGS
 from gradscope.cli.analyze import EXIT_INTERRUPTED
-from gradscope.cli.command import Call, takes_settings
-from gradscope.cli.layers import read_config, read_toml
+from gradscope.cli.command import Call, set_blas_threads, takes_settings
 from gradscope.cli.options import EXECUTION, OUTPUT, Threads
 from gradscope.cli.output import note, show
-from gradscope.cli.threads import set_blas_threads
+from gradscope.cli.settings import read_config, read_toml
 from gradscope.errors import SettingError
 from gradscope.names import ExecutorName
-from gradscope.study.config import GIVEN_SETTINGS
 
 if TYPE_CHECKING:
-    from gradscope.study.grid import Grid, Shard
-    from gradscope.study.plan import Plan
-    from gradscope.study.sweep import Crew, Progress, Watch
+    from gradscope.sweep.grid import Grid, Shard
+    from gradscope.sweep.plan import Plan
+    from gradscope.sweep.run import Crew, Progress, Watch
 
 EXAMPLES = """\
 [bold]Examples[/bold]
@@ -147,9 +146,9 @@ def sweep(  # noqa: PLR0913 (each is a flag)
     """Analyze every combination of settings into one store; run again, it does what is missing."""
     set_blas_threads(threads or 1)
     call.prepare()
-    from gradscope.study.grid import Shard
-    from gradscope.study.plan import make_plan
-    from gradscope.study.sweep import Crew, run_sweep
+    from gradscope.sweep.grid import Shard
+    from gradscope.sweep.plan import make_plan
+    from gradscope.sweep.run import Crew, run_sweep
 
     part = None if shard is None else Shard.parse(shard)
     place = store if part is None else shard_place(store, part)
@@ -170,8 +169,8 @@ def sweep(  # noqa: PLR0913 (each is a flag)
 
 def _grid(call: Call, texts: Sequence[str], seeds: int | None) -> "Grid":
     """Put -P over flags over the TOML file's [sweep] table over its settings."""
-    from gradscope.study.axes import axes_from_table, parse_axes
-    from gradscope.study.grid import Grid
+    from gradscope.sweep.axes import axes_from_table, parse_axes
+    from gradscope.sweep.grid import Grid
 
     axes = parse_axes(texts)
     table: Any = read_toml(call.config).get("sweep", {})
@@ -237,9 +236,9 @@ def sweep_bar(total: int) -> "Iterator[Watch]":
 
 
 def _show_plan(call: Call, plan: "Plan", place: Path, crew: "Crew") -> None:
-    from gradscope.report.sweep_export import PLAN_COLUMNS, plan_document, plan_rows
-    from gradscope.report.sweep_tables import plan_page
-    from gradscope.study.preview import preview
+    from gradscope.report.documents.sweep import PLAN_COLUMNS, plan_document, plan_rows
+    from gradscope.report.terminal.sweep import plan_page
+    from gradscope.sweep.preview import preview
 
     seen = preview(plan, place, crew)
     show(
@@ -253,10 +252,10 @@ def _show_plan(call: Call, plan: "Plan", place: Path, crew: "Crew") -> None:
 def _show_summary(
     call: Call, plan: "Plan", place: Path, progress: "Progress", seconds: float
 ) -> None:
-    from gradscope.report.sweep_export import GROUP_COLUMNS, group_rows, sweep_document
-    from gradscope.report.sweep_tables import sweep_page
-    from gradscope.study.aggregate import summarize
-    from gradscope.study.query import read_rows
+    from gradscope.report.documents.sweep import GROUP_COLUMNS, group_rows, sweep_document
+    from gradscope.report.terminal.sweep import sweep_page
+    from gradscope.sweep.query import read_rows
+    from gradscope.sweep.summary import summarize
 
     keys = {cell.key for cell in plan.cells}
     summary = summarize(read_rows(place, curves=False), keys)

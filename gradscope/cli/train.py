@@ -5,17 +5,17 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from gradscope.analysis.settings import GIVEN_SETTINGS
 from gradscope.cli.analyze import Files, leave, write_files
 from gradscope.cli.command import Call, takes_settings
 from gradscope.cli.options import Figure, Load, Save
 from gradscope.cli.output import Place, note, progress_bar, show
 from gradscope.errors import SettingError
-from gradscope.study.config import GIVEN_SETTINGS
 
 if TYPE_CHECKING:
+    from gradscope.analysis.checkpoints import Checkpoint
+    from gradscope.analysis.settings import Settings
     from gradscope.model.cells import Cell
-    from gradscope.study.checkpoints import Checkpoint
-    from gradscope.study.config import Settings
 
 EXAMPLES = """\
 [bold]Examples[/bold]
@@ -52,11 +52,11 @@ def run_training(
     place: Place, settings: "Settings", figure: Path | None, save: Path | None
 ) -> None:
     """Train, show the course, write picture and run."""
-    from gradscope.report.documents import training_document
-    from gradscope.report.rows import CHECKPOINT_COLUMNS, checkpoint_rows
-    from gradscope.report.tables import training_page
-    from gradscope.study.checkpoints import Lookout
-    from gradscope.study.study import analyze
+    from gradscope.analysis.analyze import analyze
+    from gradscope.analysis.checkpoints import Lookout
+    from gradscope.report.documents.analysis import training_document
+    from gradscope.report.documents.rows import CHECKPOINT_COLUMNS, checkpoint_rows
+    from gradscope.report.terminal.analysis import training_page
 
     lookout = Lookout(settings, lambda checkpoint: note(_line(checkpoint)))
     with progress_bar("training", settings.updates) as advance:

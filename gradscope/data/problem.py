@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gradscope.data.sequences import Baseline, Batch, Facts
+from gradscope.data.batch import Baseline, Batch, Facts
 from gradscope.data.tasks import make_task
 from gradscope.names import ErrorName, MissingCells, TaskName
 

@@ -13,7 +13,7 @@ from fractions import Fraction
 import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
-from gradscope.data.sequences import Batch, Targets
+from gradscope.data.batch import Batch, Targets
 from gradscope.data.table import Table
 from gradscope.errors import DataError, SettingError, ShapeError
 

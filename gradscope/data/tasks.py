@@ -23,7 +23,7 @@ from types import MappingProxyType
 import numpy as np
 
 from gradscope.arrays import BoolArray
-from gradscope.data.sequences import Baseline, Batch, Facts, Targets
+from gradscope.data.batch import Baseline, Batch, Facts, Targets
 from gradscope.errors import SettingError
 from gradscope.names import ErrorName, TaskName
 

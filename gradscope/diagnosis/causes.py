@@ -24,9 +24,9 @@ from gradscope.diagnosis.paths import path_logs
 from gradscope.diagnosis.theory import log_bound_per_step
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain, ElmanChain
-from gradscope.jacobians.directions import leading_directions
+from gradscope.jacobians.kernels.leading_directions import leading_directions
 from gradscope.jacobians.lag_norms import LagNorms, lag_norms
-from gradscope.shown import Brief
+from gradscope.notebook_repr import Brief
 
 TOLERANCE = 1e-10
 """Relative error of the measured σ_max, where it is not given: the four terms add up to 1e-9."""

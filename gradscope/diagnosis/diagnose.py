@@ -15,7 +15,7 @@ from gradscope.errors import SettingError
 from gradscope.jacobians.cell_chain import CellChain
 from gradscope.jacobians.chain import Chain, ElmanChain
 from gradscope.jacobians.lag_norms import LagNorms, lag_norms
-from gradscope.shown import Shown
+from gradscope.notebook_repr import Shown
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)

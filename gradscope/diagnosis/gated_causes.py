@@ -33,7 +33,7 @@ from gradscope.diagnosis.paths import lengths_of
 from gradscope.jacobians.cell_chain import CellChain
 from gradscope.jacobians.lag_norms import LagNorms
 from gradscope.model.elman import ElmanParameters, PostTangent, PreTangent
-from gradscope.shown import Brief
+from gradscope.notebook_repr import Brief
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)

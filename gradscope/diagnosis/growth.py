@@ -24,7 +24,7 @@ import numpy as np
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.diagnosis.causes import Causes
 from gradscope.diagnosis.gated_causes import GatedCauses
-from gradscope.shown import Brief
+from gradscope.notebook_repr import Brief
 
 FEWEST = 5
 """Sequences, or batches of lags, from which on their scatter gives an interval: four degrees of

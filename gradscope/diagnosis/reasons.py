@@ -1,4 +1,4 @@
-"""Reasons as values: a code and its numbers. Words are made of them in ``report.words`` alone."""
+"""Reasons as values: a code and its numbers. Words: ``report.words.reasons``."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

@@ -1,5 +1,5 @@
 """What to change, and what it is predicted to do, as values; words are made of them in
-``report.words``.
+``report.words.headline``.
 
 Each remedy answers the largest cause. The predicted growth rate moves only the term that the remedy
 changes and leaves the others as measured, so it is a first guess to be checked by running it, not a

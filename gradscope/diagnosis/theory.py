@@ -24,7 +24,7 @@ from gradscope.errors import SettingError
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import ActivationName
-from gradscope.shown import Brief
+from gradscope.notebook_repr import Brief
 
 EULER_GAMMA = 0.5772156649015329
 """−ψ(1)."""

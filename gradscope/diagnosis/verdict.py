@@ -22,7 +22,7 @@ from gradscope.diagnosis.horizon import extrapolated_horizon, memory_horizon
 from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.errors import SettingError
 from gradscope.names import Regime
-from gradscope.shown import Brief
+from gradscope.notebook_repr import Brief
 
 CANCELLED = 0.1
 """Of a stable gradient: the part of its largest cause below which the rate is what is left after

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradscope.arrays import BoolArray, FloatArray
-from gradscope.shown import Brief
+from gradscope.notebook_repr import Brief
 
 ComplexArray = np.ndarray[tuple[int, ...], np.dtype[np.complex128]]
 

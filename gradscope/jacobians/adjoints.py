@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
-from gradscope.data.sequences import Targets
+from gradscope.data.batch import Targets
 from gradscope.jacobians.cell_chain import cell_chain
-from gradscope.jacobians.scale import LOG_2, rescaled
+from gradscope.jacobians.kernels.powers_of_two import LOG_2, rescaled
 from gradscope.learning.bptt import entering_errors
 from gradscope.learning.losses import step_errors
 from gradscope.model.cells import Cell, Tangent

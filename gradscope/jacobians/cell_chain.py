@@ -12,12 +12,12 @@ import numpy as np
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import ShapeError
 from gradscope.jacobians.chain import SMALLEST_EXPONENT, Chain, elman_chain
-from gradscope.jacobians.scale import LOG_2
+from gradscope.jacobians.kernels.powers_of_two import LOG_2
 from gradscope.model.cells import At, Cell, Course, Tangent
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import StateName
-from gradscope.shown import Brief
+from gradscope.notebook_repr import Brief
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)

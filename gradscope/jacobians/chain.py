@@ -15,7 +15,7 @@ from gradscope.errors import SettingError, ShapeError
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import StateName
-from gradscope.shown import Brief
+from gradscope.notebook_repr import Brief
 
 
 class Chain(Protocol):

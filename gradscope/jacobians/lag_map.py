@@ -15,7 +15,7 @@ from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain
 from gradscope.jacobians.lag_norms import check_tolerance, measure, parts
-from gradscope.shown import Brief
+from gradscope.notebook_repr import Brief
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)

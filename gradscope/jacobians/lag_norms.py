@@ -17,14 +17,14 @@ import numpy as np
 from gradscope.arrays import FloatArray, IntArray, order_statistics
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain
-from gradscope.jacobians.leading_singular import leading_singular_values
-from gradscope.jacobians.rank_adaptive import (
+from gradscope.jacobians.kernels.lanczos import leading_singular_values
+from gradscope.jacobians.kernels.powers_of_two import LOG_2
+from gradscope.jacobians.kernels.rank_adaptive import (
     RankAdaptiveProduct,
     drop_within,
     truncation_error,
 )
-from gradscope.jacobians.scale import LOG_2
-from gradscope.shown import Shown
+from gradscope.notebook_repr import Shown
 
 # Shares of the tolerance.
 SHARE_OF_TRUNCATION = 0.7

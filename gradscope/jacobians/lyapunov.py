@@ -18,8 +18,8 @@ import numpy as np
 from gradscope.arrays import BoolArray, FloatArray, IntArray, order_statistics
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain, ElmanChain
-from gradscope.jacobians.frame import Frame
-from gradscope.shown import Brief
+from gradscope.jacobians.kernels.qr_frame import Frame
+from gradscope.notebook_repr import Brief
 
 MOST_STEPS = 64
 """Longest interval between two factorizations, where nothing else asks for a shorter one."""

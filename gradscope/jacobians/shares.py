@@ -15,15 +15,15 @@ from typing import Any
 import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
-from gradscope.data.sequences import Targets
+from gradscope.data.batch import Targets
 from gradscope.errors import SettingError
 from gradscope.jacobians.adjoints import scaled_adjoints, scaled_entering_errors
-from gradscope.jacobians.anchors import AnchorRows
-from gradscope.jacobians.scale import LOG_2
+from gradscope.jacobians.kernels.adjoint_rows import AnchorRows
+from gradscope.jacobians.kernels.powers_of_two import LOG_2
 from gradscope.learning.losses import step_errors
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import Trajectory
-from gradscope.shown import Brief
+from gradscope.notebook_repr import Brief
 
 MOST_OPERATIONS = 2e12
 """Multiplications and additions spent where no longest lag is given: about a minute of one core."""

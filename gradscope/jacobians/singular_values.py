@@ -22,9 +22,14 @@ import numpy as np
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain
-from gradscope.jacobians.graded import log_singular_values, premultiply
-from gradscope.jacobians.orthogonal import carried_basis, graded_factors, largest_entries, sorted_qr
-from gradscope.shown import Brief
+from gradscope.jacobians.kernels.jacobi_svd import log_singular_values, premultiply
+from gradscope.jacobians.kernels.sorted_qr import (
+    carried_basis,
+    graded_factors,
+    largest_entries,
+    sorted_qr,
+)
+from gradscope.notebook_repr import Brief
 
 MOST_FACTOR_ENTRIES = 2**25
 """Entries of triangular factors held at a time (256 MB); more sequences are taken in turns."""

@@ -24,11 +24,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradscope.arrays import FloatArray
-from gradscope.data.sequences import Targets
+from gradscope.data.batch import Targets
 from gradscope.learning.losses import step_errors
 from gradscope.model.cells import Cell, Tangent
 from gradscope.model.trajectory import Trajectory
-from gradscope.shown import Brief
+from gradscope.notebook_repr import Brief
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)

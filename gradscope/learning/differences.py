@@ -9,7 +9,7 @@ activations, less where φ has kinks.
 import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
-from gradscope.data.sequences import Batch
+from gradscope.data.batch import Batch
 from gradscope.learning.losses import step_errors
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import unroll

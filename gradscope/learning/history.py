@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from gradscope.arrays import BoolArray, FloatArray
-from gradscope.shown import Brief
+from gradscope.notebook_repr import Brief
 
 
 class Stop(StrEnum):

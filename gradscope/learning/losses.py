@@ -10,7 +10,7 @@ cross-entropy  E_t = mean over the batch of −Σ_o A_t,o log softmax(y_t)_o
 import numpy as np
 
 from gradscope.arrays import FloatArray
-from gradscope.data.sequences import Targets
+from gradscope.data.batch import Targets
 from gradscope.errors import ShapeError
 from gradscope.names import ErrorName
 

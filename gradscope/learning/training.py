@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradscope.arrays import FloatArray
-from gradscope.data.sequences import Batch
+from gradscope.data.batch import Batch
 from gradscope.learning.bptt import Gradients, backpropagate
 from gradscope.learning.history import History, NonFinite, Stop
 from gradscope.learning.optimizers import Optimizer, Weights, clip_by_norm, clip_by_value
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import Trajectory, unroll
-from gradscope.shown import Brief
+from gradscope.notebook_repr import Brief
 
 Watcher = Callable[[int, float, float, Cell], None]
 Fits = Callable[[Cell], bool]

@@ -28,7 +28,7 @@ import numpy as np
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import ShapeError
 from gradscope.model.activations import Activation
-from gradscope.shown import Brief
+from gradscope.notebook_repr import Brief
 
 WEIGHT_NAMES = (
     "input_weights",

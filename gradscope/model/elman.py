@@ -38,7 +38,7 @@ from gradscope.model.cells import (
     spectral_norm,
 )
 from gradscope.names import StateName
-from gradscope.shown import Brief
+from gradscope.notebook_repr import Brief
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)

@@ -26,7 +26,7 @@ from gradscope.model.cells import (
     require_shapes,
 )
 from gradscope.model.gru_tangents import GruFactors, ResetAfterTangent, ResetBeforeTangent
-from gradscope.shown import Brief
+from gradscope.notebook_repr import Brief
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)

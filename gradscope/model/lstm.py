@@ -38,7 +38,7 @@ from gradscope.model.cells import (
     require_shapes,
     spectral_norm,
 )
-from gradscope.shown import Brief
+from gradscope.notebook_repr import Brief
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)

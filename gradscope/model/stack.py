@@ -20,7 +20,7 @@ from gradscope.model.gru import GruParameters
 from gradscope.model.lstm import LstmParameters
 from gradscope.model.trajectory import Trajectory, unroll
 from gradscope.names import CellName
-from gradscope.shown import Brief
+from gradscope.notebook_repr import Brief
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)

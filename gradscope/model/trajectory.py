@@ -14,7 +14,7 @@ from gradscope.arrays import FloatArray
 from gradscope.errors import ShapeError
 from gradscope.model.activations import Activation
 from gradscope.model.cells import Cell, Course
-from gradscope.shown import Brief
+from gradscope.notebook_repr import Brief
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)

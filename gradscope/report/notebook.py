@@ -1,32 +1,24 @@
 """Results as a notebook shows them: verdict in words, picture, reasons, what to do.
 
 One self-contained piece of HTML: the picture is inside, every text is escaped, and nothing is
-fetched. Which results have a page is said by ``gradscope.shown``.
+fetched. Which results have a page is said by ``gradscope.notebook_repr``.
 """
 
 import html
 from collections.abc import Sequence
 
+from gradscope.analysis.results import Analysis, Comparison
 from gradscope.diagnosis.diagnose import Diagnosis
 from gradscope.diagnosis.verdict import Thresholds
 from gradscope.jacobians.lag_norms import LagNorms
-from gradscope.report.advice import advice
-from gradscope.report.comparison_figures import comparison_picture
-from gradscope.report.figures import analysis_picture
-from gradscope.report.figures_profile import profile_picture
-from gradscope.report.html_pieces import bullet_list, data_url
-from gradscope.report.sentences import reason_sentence
-from gradscope.report.words import (
-    LN_10,
-    cause_sentence,
-    comparison_headline,
-    describe,
-    headline,
-    power_of_ten,
-    steps,
-)
-from gradscope.shown import Shown
-from gradscope.study.results import Analysis, Comparison
+from gradscope.notebook_repr import Shown
+from gradscope.report.figures.analysis import analysis_picture, profile_picture
+from gradscope.report.figures.comparison import comparison_picture
+from gradscope.report.html import bullet_list, data_url
+from gradscope.report.words.headline import cause_sentence, comparison_headline, describe, headline
+from gradscope.report.words.numbers import LN_10, power_of_ten, steps
+from gradscope.report.words.reasons import reason_sentence
+from gradscope.report.words.remedies import advice
 
 WIDTH = "max-width: 60em; width: 100%"
 

@@ -11,6 +11,6 @@ except ImportError as error:
         "the live hook needs PyTorch, which is not installed; pip install 'gradscope[torch]'"
     ) from error
 
-from gradscope.torch.watching import Watch, watch
+from gradscope.torch.hooks import Watch, watch
 
 __all__ = ["Watch", "watch"]

@@ -19,9 +19,9 @@ from gradscope.arrays import FloatArray
 from gradscope.model.activations import ACTIVATIONS, Activation
 from gradscope.model.stack import LayerWeights
 from gradscope.names import ActivationName, CellName
-from gradscope.study.watch_journal import Refusal
-from gradscope.study.watch_steps import CellStep
-from gradscope.study.watching import Sample
+from gradscope.watch.journal import Refusal
+from gradscope.watch.replay import Sample
+from gradscope.watch.schedule import CellStep
 
 LAYERS = (nn.RNN, nn.GRU, nn.LSTM)
 CELLS = (nn.RNNCell, nn.GRUCell, nn.LSTMCell)

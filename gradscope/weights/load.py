@@ -6,17 +6,22 @@ from zipfile import ZipFile
 
 from gradscope.data.columns import listed
 from gradscope.errors import WeightsError
-from gradscope.weights.contents import FileFormat, WeightFile, naming, reading
-from gradscope.weights.keras import CONFIG_MEMBER, WEIGHTS_MEMBER, read_keras, read_keras_h5
-from gradscope.weights.keras_layers import keras_layers, keras_readouts
-from gradscope.weights.layers import FoundNetwork
-from gradscope.weights.mapping import candidates, mapped_layer, parse_mapping, suggested_options
-from gradscope.weights.matlab import SIGNATURE_5, SIGNATURE_73, read_matlab
-from gradscope.weights.named_layers import named_layers, named_readouts
-from gradscope.weights.npz import ENDING, read_npz
-from gradscope.weights.pytorch import read_pytorch
-from gradscope.weights.safetensors import read_safetensors
-from gradscope.weights.torch_layers import torch_layers, torch_readouts
+from gradscope.weights.files.contents import FileFormat, WeightFile, naming, reading
+from gradscope.weights.files.keras import CONFIG_MEMBER, WEIGHTS_MEMBER, read_keras, read_keras_h5
+from gradscope.weights.files.matlab import SIGNATURE_5, SIGNATURE_73, read_matlab
+from gradscope.weights.files.npz import ENDING, read_npz
+from gradscope.weights.files.pytorch import read_pytorch
+from gradscope.weights.files.safetensors import read_safetensors
+from gradscope.weights.layers.keras_names import keras_layers, keras_readouts
+from gradscope.weights.layers.known_names import named_layers, named_readouts
+from gradscope.weights.layers.manual_names import (
+    candidates,
+    mapped_layer,
+    parse_mapping,
+    suggested_options,
+)
+from gradscope.weights.layers.recurrent_layer import FoundNetwork
+from gradscope.weights.layers.torch_names import torch_layers, torch_readouts
 
 READABLE = ".npz, .pt, .pth, .safetensors, .keras, .weights.h5, .h5 or .mat"
 ZIP, HDF5, NPY = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n", b"\x93NUMPY"
@@ -38,7 +43,7 @@ def load_weights(
         ``.keras``, ``.weights.h5``, ``.h5`` or ``.mat``.
     mapping : mapping of str to str, or sequence of str, optional
         For a hand-written cell: ``{"W": "rnn.h2h.weight", "U": "rnn.i2h.weight"}``, or the same as
-        ``["W=rnn.h2h.weight", …]``; see ``weights.mapping``.
+        ``["W=rnn.h2h.weight", …]``; see ``weights.layers.manual_names``.
 
     Returns
     -------

@@ -11,11 +11,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import median
 
+from gradscope.analysis.analyze import analyze
 from gradscope.names import ExecutorName
-from gradscope.study.grid import Cell, Grid
-from gradscope.study.plan import make_plan
-from gradscope.study.study import analyze
-from gradscope.study.sweep import Crew, run_sweep
+from gradscope.sweep.grid import Cell, Grid
+from gradscope.sweep.plan import make_plan
+from gradscope.sweep.run import Crew, run_sweep
 from tests.benchmarks.measure import REPEATS, Row
 
 CELLS = 1000

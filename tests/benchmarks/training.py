@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from gradscope.arrays import FloatArray
-from gradscope.data.sequences import Batch, Targets
+from gradscope.data.batch import Batch, Targets
 from gradscope.learning.bptt import backpropagate
 from gradscope.learning.optimizers import sgd
 from gradscope.model.initializers import initialize

@@ -6,7 +6,7 @@ import pytest
 from gradscope.diagnosis.diagnose import diagnose
 from gradscope.jacobians.chain import elman_chain
 from gradscope.jacobians.lag_norms import lag_norms
-from gradscope.jacobians.transport import product_transport
+from gradscope.jacobians.reference import product_transport
 from gradscope.model.initializers import initialize
 from gradscope.model.trajectory import unroll
 from gradscope.names import ActivationName, InitializerName

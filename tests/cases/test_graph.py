@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gradscope.data.sequences import Targets
+from gradscope.data.batch import Targets
 from gradscope.learning.bptt import backpropagate
 from gradscope.learning.optimizers import sgd
 from gradscope.model.activations import IDENTITY

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from gradscope.arrays import FloatArray
-from gradscope.data.sequences import Targets
+from gradscope.data.batch import Targets
 from gradscope.jacobians.chain import Chain, ElmanChain, elman_chain
 from gradscope.jacobians.lag_norms import lag_norms
+from gradscope.jacobians.reference import product_transport
 from gradscope.jacobians.shares import gradient_shares
-from gradscope.jacobians.transport import product_transport
 from gradscope.learning.bptt import backpropagate
 from gradscope.learning.differences import relative_deviation
 from gradscope.model.initializers import initialize

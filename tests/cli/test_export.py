@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from gradscope.names import ExecutorName
-from gradscope.report.provenance import read_provenance
-from gradscope.study.outcome import CURVES
-from gradscope.study.store import columns
-from gradscope.study.sweep import Crew, run_sweep
+from gradscope.report.provenance.records import read_provenance
+from gradscope.sweep.cell import CURVES
+from gradscope.sweep.run import Crew, run_sweep
+from gradscope.sweep.store import columns
 from tests.sweeping import cells_of, run
 
 

@@ -164,8 +164,8 @@ def test_the_command_that_a_report_prints_makes_it_again(run: Run) -> None:
 
     import shlex
 
-    from gradscope.report.command_line import command_line
-    from gradscope.study.config import Settings
+    from gradscope.analysis.settings import Settings
+    from gradscope.report.provenance.recipe import command_line
 
     line = command_line(Settings.from_dict(json.loads(first.stdout)["settings"]))
     again = run(*shlex.split(line)[1:], "--json")

@@ -16,7 +16,7 @@ import pytest
 SIZES = ("--hidden", "8", "--steps", "20", "--sequences", "2")
 ENDLESS = (*SIZES, "--updates", "1000000")
 TOP = Path(__file__).parents[2]
-READY = "gradscope.study.study"
+READY = "gradscope.analysis.analyze"
 """The import after which a command begins to compute."""
 
 

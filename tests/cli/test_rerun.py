@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from gradscope.analysis.analyze import analyze
+from gradscope.analysis.archive import archive_bytes
+from gradscope.analysis.settings import Settings
 from gradscope.names import ActivationName, CellName
-from gradscope.report.closer_export import spectrum_document
-from gradscope.report.comparison_figures import comparison_picture
-from gradscope.report.documents import analysis_document, comparison_document
-from gradscope.report.export import to_json
-from gradscope.report.figures import analysis_picture, spectrum_picture
-from gradscope.study.archive import archive_bytes
-from gradscope.study.comparison import compare
-from gradscope.study.config import Settings
-from gradscope.study.study import analyze
+from gradscope.report.documents.analysis import analysis_document, comparison_document
+from gradscope.report.documents.details import spectrum_document
+from gradscope.report.figures.analysis import analysis_picture, spectrum_picture
+from gradscope.report.figures.comparison import comparison_picture
+from gradscope.report.formats import to_json
+from gradscope.sweep.compare import compare
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradscope.arrays import BoolArray, FloatArray
-from gradscope.data.sequences import Batch, Targets
+from gradscope.data.batch import Batch, Targets
 from gradscope.data.series import Series, prepare_series, repeat_last_error
 from gradscope.data.table import Table, read_table
 from gradscope.errors import DataError, SettingError, ShapeError

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gradscope.arrays import FloatArray
-from gradscope.data.sequences import Batch
+from gradscope.data.batch import Batch
 from gradscope.data.tasks import SHORTEST, Task, make_task
 from gradscope.errors import SettingError
 from gradscope.learning.losses import error_per_step

@@ -9,7 +9,7 @@ from gradscope.diagnosis.causes import Causes, causes
 from gradscope.diagnosis.paths import path_logs
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import DenseChain, ElmanChain
-from gradscope.jacobians.directions import leading_directions
+from gradscope.jacobians.kernels.leading_directions import leading_directions
 from gradscope.jacobians.lag_norms import lag_norms
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from gradscope.data.sequences import Targets
+from gradscope.data.batch import Targets
 from gradscope.jacobians.adjoints import log_adjoint_norms
 from gradscope.learning.bptt import backpropagate
 from gradscope.model.activations import IDENTITY, RELU

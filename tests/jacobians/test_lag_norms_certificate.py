@@ -10,9 +10,13 @@ from numpy.testing import assert_allclose
 
 from gradscope.arrays import FloatArray
 from gradscope.jacobians.chain import DenseChain, ElmanChain
+from gradscope.jacobians.kernels.rank_adaptive import (
+    RankAdaptiveProduct,
+    drop_within,
+    truncation_error,
+)
 from gradscope.jacobians.lag_norms import lag_norms
-from gradscope.jacobians.rank_adaptive import RankAdaptiveProduct, drop_within, truncation_error
-from gradscope.jacobians.scaled_product import verify_lag_norms
+from gradscope.jacobians.reference import verify_lag_norms
 from gradscope.model.initializers import orthogonal
 
 SIZE = 64

@@ -7,7 +7,7 @@ from gradscope.arrays import FloatArray
 from gradscope.errors import SettingError
 from gradscope.jacobians import lyapunov
 from gradscope.jacobians.chain import DenseChain, ElmanChain, elman_chain
-from gradscope.jacobians.frame import Frame
+from gradscope.jacobians.kernels.qr_frame import Frame
 from gradscope.jacobians.lyapunov import LyapunovSpectrum, lyapunov_exponents
 from gradscope.model.activations import RELU
 from gradscope.model.elman import ElmanParameters

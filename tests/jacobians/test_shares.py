@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gradscope.arrays import FloatArray
-from gradscope.data.sequences import Targets
+from gradscope.data.batch import Targets
 from gradscope.errors import SettingError, ShapeError
 from gradscope.jacobians import shares
 from gradscope.jacobians.adjoints import log_adjoint_norms

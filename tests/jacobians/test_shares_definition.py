@@ -5,7 +5,7 @@ from functools import reduce
 import numpy as np
 import pytest
 
-from gradscope.data.sequences import Targets
+from gradscope.data.batch import Targets
 from gradscope.jacobians.chain import elman_chain
 from gradscope.jacobians.shares import gradient_shares
 from gradscope.learning.bptt import backpropagate, entering_errors

@@ -10,7 +10,7 @@ import pytest
 from autograd import grad
 
 from gradscope.arrays import FloatArray
-from gradscope.data.sequences import Batch, Targets
+from gradscope.data.batch import Batch, Targets
 from gradscope.jacobians.shares import gradient_shares
 from gradscope.learning.bptt import backpropagate
 from gradscope.model.cells import WEIGHT_NAMES

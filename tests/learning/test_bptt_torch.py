@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gradscope.data.sequences import Targets
+from gradscope.data.batch import Targets
 from gradscope.learning.bptt import backpropagate
 from gradscope.model.initializers import initialize
 from gradscope.model.trajectory import unroll

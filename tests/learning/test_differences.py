@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gradscope.data.sequences import Batch, Targets
+from gradscope.data.batch import Batch, Targets
 from gradscope.learning.bptt import backpropagate
 from gradscope.learning.differences import central_differences, loss, relative_deviation
 from gradscope.model.elman import ElmanParameters

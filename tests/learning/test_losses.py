@@ -8,7 +8,7 @@ import pytest
 from autograd import grad
 
 from gradscope.arrays import FloatArray
-from gradscope.data.sequences import Targets
+from gradscope.data.batch import Targets
 from gradscope.errors import ShapeError
 from gradscope.learning.losses import error_per_step, step_errors
 from gradscope.names import ErrorName

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gradscope.arrays import FloatArray
-from gradscope.data.sequences import Batch, Targets
+from gradscope.data.batch import Batch, Targets
 from gradscope.data.tasks import make_task
 from gradscope.learning.bptt import backpropagate
 from gradscope.learning.history import NonFinite, Stop

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 import numpy as np
 import pytest
 
-from gradscope.data.sequences import Baseline
+from gradscope.analysis.analyze import analyze
+from gradscope.analysis.results import Analysis
+from gradscope.analysis.settings import Settings
+from gradscope.data.batch import Baseline
 from gradscope.diagnosis.growth import CauseRates
 from gradscope.learning.history import History, NonFinite, Stop
 from gradscope.names import ActivationName, InitializerName, TaskName
-from gradscope.study.config import Settings
-from gradscope.study.results import Analysis
-from gradscope.study.study import analyze
 from tests.present import present
 
 SMALL = Settings(hidden=4, steps=12, updates=3, sequences=3, batch=4)

@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 
 import gradscope
+from gradscope.analysis.archive import archive_bytes
+from gradscope.analysis.imported import settings_of_weights
+from gradscope.analysis.results import Analysis
 from gradscope.diagnosis.growth import terms_of
 from gradscope.names import PanelName
+from gradscope.report.figures.panels import PANELS
 from gradscope.report.html import analysis_html
-from gradscope.report.panels import PANELS
-from gradscope.report.provenance import read_provenance
-from gradscope.report.words import headline
-from gradscope.study.archive import archive_bytes
-from gradscope.study.given import settings_of_weights
-from gradscope.study.results import Analysis
+from gradscope.report.provenance.records import read_provenance
+from gradscope.report.words.headline import headline
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = (

@@ -8,14 +8,19 @@ import numpy as np
 import pytest
 from rich.console import Console, RenderableType
 
+from gradscope.analysis.check import CheckRow
+from gradscope.analysis.checkpoints import Checkpoint
+from gradscope.analysis.results import Analysis, Comparison, Profile
 from gradscope.arrays import FloatArray
 from gradscope.report.screen import Screen
-from gradscope.report.tables import analysis_page, check_page, comparison_page, training_page
-from gradscope.report.terminal_plot import GUTTER, ROWS, WIDEST, profile_plot
-from gradscope.report.words import LN_10
-from gradscope.study.check import CheckRow
-from gradscope.study.checkpoints import Checkpoint
-from gradscope.study.results import Analysis, Comparison, Profile
+from gradscope.report.terminal.analysis import (
+    analysis_page,
+    check_page,
+    comparison_page,
+    training_page,
+)
+from gradscope.report.terminal.plot import GUTTER, ROWS, WIDEST, profile_plot
+from gradscope.report.words.numbers import LN_10
 
 SCREENS = [Screen(width, unicode) for width in (60, 80, 200) for unicode in (True, False)]
 

@@ -16,7 +16,7 @@ import pytest
 
 from gradscope.errors import OutputError, SettingError
 from gradscope.names import Regime
-from gradscope.study.watch_journal import Quantity, Refusal
+from gradscope.watch.journal import Quantity, Refusal
 from tests.present import present
 
 torch = pytest.importorskip("torch", reason="PyTorch is what the hook watches")
@@ -385,8 +385,8 @@ def test_checkpointing_does_not_count_twice(reentrant: bool) -> None:
 def test_an_error_in_the_watch_is_told_once_and_the_training_goes_on(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from gradscope.study import watch_steps
     from gradscope.torch import watch
+    from gradscope.watch import schedule as watch_steps
 
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("on purpose")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from gradscope.arrays import FloatArray
-from gradscope.weights.layers import Direction, LayerKind, RecurrentLayer
+from gradscope.weights.layers.recurrent_layer import Direction, LayerKind, RecurrentLayer
 
 Function = Callable[[FloatArray], FloatArray]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gradscope.errors import GradscopeError, WeightsError
-from gradscope.weights.contents import FileFormat
+from gradscope.weights.files.contents import FileFormat
 from gradscope.weights.load import load_weights, read_file
 from tests.weights.forging import checkpoint, safetensors_bytes, tensor
 

@@ -1,0 +1,271 @@
+"""A saved run: one ``.npz`` that plain NumPy reads, without pickle.
+
+Arrays are named as on the design page (``input_weights`` … ``output_bias``, ``inputs`` (T,B,D),
+``initial_state`` (B,S)), and beside them ``targets`` (T,B,O), ``target_steps`` (T,),
+``pre_activations`` (T,B,H), ``hidden`` (T+1,B,H), ``outputs`` (T,B,O), ``held_out_error`` (), NaN
+where there are no targets. ``settings`` and ``facts`` are JSON strings, and so is, of a
+network from a file of weights, ``network``: what was said of every layer in the file.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gradscope.analysis.network import restore_network
+from gradscope.analysis.results import Analysis, GivenLayer, GivenNetwork, LayerVerdict
+from gradscope.analysis.setting_values import flag
+from gradscope.analysis.settings import NETWORK_SETTINGS, Settings
+from gradscope.analysis.stage import Sight
+from gradscope.arrays import FloatArray
+from gradscope.data.batch import Baseline, Batch, Facts, Targets
+from gradscope.errors import ArchiveError, SettingError, ShapeError
+from gradscope.model.cells import WEIGHT_NAMES, Cell
+from gradscope.names import CellName, ErrorName, Regime
+from gradscope.notebook_repr import Brief
+
+NEEDED = (
+    *WEIGHT_NAMES,
+    "inputs",
+    "initial_state",
+    "targets",
+    "target_steps",
+    "held_out_error",
+    "settings",
+    "facts",
+)
+
+SECOND_BIAS = "candidate_bias"
+"""What a GRU has beside the weights of every cell, where its reset gate comes after the product."""
+
+
+DAMAGE = (LookupError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)
+"""What taking apart a damaged text of JSON ends in."""
+
+
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class SavedRun(Brief):
+    """A network, the sequences it was examined on, its error on held-out ones (None: there are no
+    targets), the settings that made it, and the network it is a layer of (None: it is none, or the
+    archive does not say).
+    """
+
+    params: Cell
+    sight: Sight
+    error: float | None
+    settings: Settings
+    network: GivenNetwork | None
+
+
+def archive_bytes(analysis: Analysis) -> bytes:
+    """Return the analysis's last network and its course as the bytes of an ``.npz``."""
+    trajectory, targets = analysis.trajectory, analysis.examined.targets
+    arrays: dict[str, Any] = dict(analysis.params.weights())
+    arrays |= {
+        "inputs": trajectory.inputs,
+        "initial_state": trajectory.states[0],
+        "targets": targets.values,
+        "target_steps": targets.at_step,
+        "pre_activations": trajectory.pre_activations,
+        "hidden": trajectory.hidden,
+        "outputs": trajectory.outputs,
+        "held_out_error": np.nan if analysis.last.error is None else analysis.last.error,
+        "settings": json.dumps(analysis.settings.as_dict(), allow_nan=False),
+        "facts": json.dumps(_facts_to_dict(analysis.facts), allow_nan=False),
+    }
+    if trajectory.states is not trajectory.hidden:
+        arrays["states"] = trajectory.states
+    if analysis.network is not None:
+        arrays["network"] = json.dumps(_network_to_dict(analysis.network), allow_nan=False)
+    buffer = BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def load_run(path: Path) -> SavedRun:
+    """Read a saved run back.
+
+    Raises
+    ------
+    ArchiveError
+        If the file is no saved run of gradscope, is damaged, or holds numbers that are not finite.
+    """
+    arrays = _read(path)
+    missing = [name for name in NEEDED if name not in arrays]
+    if missing:
+        raise ArchiveError(
+            f"{path} is not a run saved by gradscope: it has no {', '.join(missing)}; give a file "
+            "written by --save"
+        )
+    try:
+        settings = Settings.from_dict(json.loads(str(arrays["settings"])), str(path))
+        facts = _facts_from_dict(json.loads(str(arrays["facts"])))
+        names = [name for name in (*WEIGHT_NAMES, SECOND_BIAS) if name in arrays]
+        weights = {name: _numbers(path, name, arrays) for name in names}
+        params = restore_network(settings, weights)
+        targets = Targets(
+            _numbers(path, "targets", arrays), arrays["target_steps"].astype(np.bool_), facts.error
+        )
+        batch = Batch(_numbers(path, "inputs", arrays), targets)
+        initial_state = _numbers(path, "initial_state", arrays)
+        _require_fit(params, batch, initial_state)
+        sight = Sight(batch, facts, initial_state)
+        error = float(arrays["held_out_error"])
+        network = None
+        if "network" in arrays:
+            network = _network_from_dict(json.loads(str(arrays["network"])))
+    except (*DAMAGE, ShapeError) as reason:
+        raise ArchiveError(
+            f"{path} is damaged ({reason}); save the run again with --save"
+        ) from reason
+    return SavedRun(params, sight, None if np.isnan(error) else error, settings, network)
+
+
+def read_settings(path: Path) -> Mapping[str, Any]:
+    """Return the settings stored in a saved run, as plain values."""
+    arrays = _read(path)
+    if "key" in arrays and "regime" in arrays:
+        raise ArchiveError(
+            f"{path} holds the rows of a sweep, not one run; give a file written by --save"
+        )
+    try:
+        return Settings.from_dict(json.loads(str(arrays["settings"])), str(path)).as_dict()
+    except DAMAGE as error:
+        raise ArchiveError(
+            f"{path} holds no settings of gradscope; give a file written by --save"
+        ) from error
+
+
+def settings_of_saved(load: str, changes: Mapping[str, Any]) -> Settings:
+    """Return the settings of a saved run with others over them, to study its network again.
+
+    Raises
+    ------
+    SettingError
+        If one of the changes belongs to the network, which comes from the saved run.
+    """
+    saved = load_run(Path(load)).settings
+    for name in NETWORK_SETTINGS:
+        if name in changes and _plain(changes[name]) != _plain(getattr(saved, name)):
+            raise SettingError(
+                f"{flag(name)} {changes[name]} is given, but the network comes from {load}; "
+                f"leave {flag(name)} out, or leave --load out"
+            )
+    return saved.with_changes({"updates": 0, **changes, "load": load})
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return every array of an ``.npz``, none of them unpickled."""
+    try:
+        loaded = np.load(BytesIO(path.read_bytes()), allow_pickle=False)
+        if isinstance(loaded, np.lib.npyio.NpzFile):
+            with loaded as archive:
+                return {name: archive[name] for name in archive.files}
+    except FileNotFoundError as error:
+        raise ArchiveError(
+            f"{path} does not exist; check the name, or save a run with --save"
+        ) from error
+    except Exception as error:  # a damaged zip fails in many ways inside NumPy
+        raise ArchiveError(
+            f"{path} cannot be read as a saved run ({type(error).__name__}); give a file written "
+            "by --save"
+        ) from error
+    raise ArchiveError(f"{path} is a single array, not a saved run; give a file written by --save")
+
+
+def _numbers(path: Path, name: str, arrays: Mapping[str, Any]) -> FloatArray:
+    array: FloatArray = np.asarray(arrays[name], dtype=np.float64)
+    if not np.isfinite(array).all():
+        raise ArchiveError(
+            f"{path}: {name} holds a number that is not finite; save the run again with --save"
+        )
+    return array
+
+
+def _require_fit(params: Cell, batch: Batch, initial_state: FloatArray) -> None:
+    n_inputs, _, n_outputs = params.sizes
+    shape, state = batch.inputs.shape, initial_state.shape
+    outputs = batch.targets.values.shape[2]
+    if shape[2:] != (n_inputs,) or state != (shape[1], params.state_size) or outputs != n_outputs:
+        raise ShapeError(
+            f"inputs {shape}, initial state {state} and {outputs} outputs do not fit a network of "
+            f"sizes {params.sizes}"
+        )
+
+
+def _facts_to_dict(facts: Facts) -> dict[str, Any]:
+    return {
+        "description": facts.description,
+        "error": str(facts.error),
+        "required_lag": facts.required_lag,
+        "baseline": None
+        if facts.baseline is None
+        else {"error": facts.baseline.error, "meaning": facts.baseline.meaning},
+    }
+
+
+def _facts_from_dict(values: Mapping[str, Any]) -> Facts:
+    baseline = values["baseline"]
+    return Facts(
+        description=str(values["description"]),
+        error=ErrorName(values["error"]),
+        required_lag=None if values["required_lag"] is None else int(values["required_lag"]),
+        baseline=None
+        if baseline is None
+        else Baseline(float(baseline["error"]), str(baseline["meaning"])),
+    )
+
+
+def _network_to_dict(network: GivenNetwork) -> dict[str, Any]:
+    return {"studied": network.studied, "layers": [_layer_to_dict(each) for each in network.layers]}
+
+
+def _layer_to_dict(layer: GivenLayer) -> dict[str, Any]:
+    verdict = layer.verdict
+    return {
+        "title": layer.title,
+        "cell": str(layer.cell),
+        "direction": layer.direction,
+        "input_size": layer.input_size,
+        "hidden_size": layer.hidden_size,
+        "verdict": None
+        if verdict is None
+        else {
+            "regime": str(verdict.regime),
+            "rate": None if np.isneginf(verdict.rate) else verdict.rate,
+            "horizon": verdict.horizon,
+            "max_lag": verdict.max_lag,
+        },
+    }
+
+
+def _network_from_dict(values: Mapping[str, Any]) -> GivenNetwork:
+    layers = tuple(_layer_from_dict(each) for each in values["layers"])
+    return GivenNetwork(layers, str(values["studied"]))
+
+
+def _layer_from_dict(values: Mapping[str, Any]) -> GivenLayer:
+    verdict = values["verdict"]
+    return GivenLayer(
+        title=str(values["title"]),
+        cell=CellName(values["cell"]),
+        direction=str(values["direction"]),
+        input_size=int(values["input_size"]),
+        hidden_size=int(values["hidden_size"]),
+        verdict=None
+        if verdict is None
+        else LayerVerdict(
+            regime=Regime(verdict["regime"]),
+            rate=-np.inf if verdict["rate"] is None else float(verdict["rate"]),
+            horizon=None if verdict["horizon"] is None else int(verdict["horizon"]),
+            max_lag=int(verdict["max_lag"]),
+        ),
+    )

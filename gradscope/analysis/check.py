@@ -1,0 +1,137 @@
+"""Does the instrument measure right, here and now? Its numbers against independent ones, on a
+network of one's own choice.
+
+Backpropagation through time against central differences, the gradient against the sum of its shares
+by lag, the Jacobian product against differences of the state, and the causes against the
+measured norm.
+"""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from gradscope.analysis.analyze import Subject, subject_of
+from gradscope.analysis.settings import Settings
+from gradscope.diagnosis.diagnose import explain
+from gradscope.jacobians.cell_chain import cell_chain
+from gradscope.jacobians.reference import difference_transport, product_transport
+from gradscope.jacobians.shares import gradient_shares
+from gradscope.learning.bptt import Gradients, backpropagate
+from gradscope.learning.differences import central_differences, relative_deviation
+from gradscope.model.trajectory import Trajectory, unroll
+
+MOST_ENTRIES = 200
+"""Entries of each weight array that are moved; more are sampled."""
+
+TOLERANCE_OF_DIFFERENCES = 1e-6
+"""Central differences themselves are good to about 1e-9; kinks in φ cost some of that."""
+
+TOLERANCE_OF_SUMS = 1e-10
+"""Sums of the same terms in another order differ by rounding alone."""
+
+TOLERANCE_OF_PATHS = 1e-9
+"""Two routes to log σ_max, in nats: that is, in relative terms of σ_max."""
+
+NUMERALS = {4: "four", 5: "five"}
+
+MOST_STEPS_MOVED = 4
+"""Steps over which the state is moved: after more, a sigmoid net answers below the rounding of its
+state."""
+
+
+LARGEST_FIRST_STATE = 0.1
+"""The state that is moved is drawn this far about 0, not 0 itself: there ReLU has its kink where
+the state is a pre-activation, and a difference across a kink is no slope."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class CheckRow:
+    """One comparison: what, against what, the relative deviation and the most that is allowed."""
+
+    quantity: str
+    against: str
+    deviation: float
+    tolerance: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether the deviation is within the tolerance; NaN is not."""
+        return self.deviation <= self.tolerance
+
+
+def check(settings: Settings) -> tuple[CheckRow, ...]:
+    """Compare gradient, shares, transport and causes with independent computations.
+
+    Parameters
+    ----------
+    settings : Settings
+        The network and the sequences to check on; small ones are quick.
+
+    Returns
+    -------
+    tuple of CheckRow
+    """
+    subject = subject_of(settings)
+    batch = subject.sight.batch
+    trajectory = unroll(subject.params, batch.inputs)
+    if subject.held_out is None:
+        return _against_moved_state(subject, settings.seed), _against_causes(subject, trajectory)
+    gradients = backpropagate(subject.params, trajectory, batch.targets)
+    return (
+        *_against_differences(subject, gradients, settings.seed),
+        *_against_shares(subject, trajectory, gradients),
+        _against_moved_state(subject, settings.seed),
+        _against_causes(subject, trajectory),
+    )
+
+
+def _against_differences(subject: Subject, gradients: Gradients, seed: int) -> tuple[CheckRow, ...]:
+    rng = np.random.default_rng(seed)
+    rows = []
+    for name, array in subject.params.weights():
+        entries = rng.permutation(array.size)[:MOST_ENTRIES]
+        numerical = central_differences(subject.params, subject.sight.batch, name, entries)
+        deviation = relative_deviation(gradients.weights[name].flat[entries], numerical)
+        title = f"gradient of {name.replace('_', ' ')}"
+        rows.append(CheckRow(title, "central differences", deviation, TOLERANCE_OF_DIFFERENCES))
+    return tuple(rows)
+
+
+def _against_shares(
+    subject: Subject, trajectory: Trajectory, gradients: Gradients
+) -> tuple[CheckRow, ...]:
+    total = gradient_shares(subject.params, trajectory, subject.sight.batch.targets).total
+    return tuple(
+        CheckRow(
+            f"gradient of {name.replace('_', ' ')}",
+            "sum of shares by lag",
+            relative_deviation(gradients.weights[name], shares),
+            TOLERANCE_OF_SUMS,
+        )
+        for name, shares in total.items()
+    )
+
+
+def _against_moved_state(subject: Subject, seed: int) -> CheckRow:
+    inputs = subject.sight.batch.inputs[:MOST_STEPS_MOVED]
+    size = subject.params.state_size
+    first = LARGEST_FIRST_STATE * np.random.default_rng(seed).uniform(-1.0, 1.0, size)
+    product = product_transport(subject.params, inputs, first)
+    moved = difference_transport(subject.params, inputs, first)
+    return CheckRow(
+        f"product of {inputs.shape[0]} Jacobians",
+        "moving the first state",
+        relative_deviation(product, moved),
+        TOLERANCE_OF_DIFFERENCES,
+    )
+
+
+def _against_causes(subject: Subject, trajectory: Trajectory) -> CheckRow:
+    lags = np.arange(1, trajectory.n_steps + 1)
+    found, _ = explain(cell_chain(subject.params, trajectory), lags)
+    names = [each.name for each in fields(found) if each.name not in ("lags", "total")]
+    terms = sum(getattr(found, name) for name in names)
+    alive = np.isfinite(found.total)
+    deviation = float(np.max(np.abs(terms[alive] - found.total[alive]), initial=0.0))
+    against = f"its {NUMERALS[len(names)]} causes"
+    return CheckRow("σ_max at every lag", against, deviation, TOLERANCE_OF_PATHS)

@@ -1,0 +1,63 @@
+"""How the memory horizon moves while the network learns: a few looks between updates."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from gradscope.analysis.analyze import drawn_subject
+from gradscope.analysis.settings import Settings
+from gradscope.analysis.stage import first_overflow
+from gradscope.arrays import order_statistics
+from gradscope.diagnosis.horizon import memory_horizon
+from gradscope.jacobians.cell_chain import cell_chain
+from gradscope.jacobians.lag_norms import lag_norms
+from gradscope.model.cells import Cell
+from gradscope.model.trajectory import unroll
+
+LOOKS = 10
+"""Looks over the course of training."""
+
+SEQUENCES = 4
+"""Sequences looked at each time; the full number is kept for the stages."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Checkpoint:
+    """What was seen after an update (from 1).
+
+    ``loss`` is E on that update's batch, ``gradient_norm`` unclipped, ``horizon`` in steps (None
+    where the profile never falls below the threshold, or the state overflows).
+    """
+
+    update: int
+    loss: float
+    gradient_norm: float
+    horizon: int | None
+
+
+class Lookout:
+    """Watches training, and looks at the horizon after the first update and every tenth of the
+    way.
+    """
+
+    def __init__(self, settings: Settings, report: Callable[[Checkpoint], None]) -> None:
+        self.checkpoints: list[Checkpoint] = []
+        self._settings = settings
+        self._report = report
+        self._every = max(settings.updates // LOOKS, 1)
+        self._inputs = drawn_subject(settings).sight.batch.inputs[:, :SEQUENCES]
+
+    def __call__(self, update: int, loss: float, gradient_norm: float, params: Cell) -> None:
+        """Take a look, where one is due."""
+        if update != 1 and update % self._every and update != self._settings.updates:
+            return
+        checkpoint = Checkpoint(update, loss, gradient_norm, self._horizon(params))
+        self.checkpoints.append(checkpoint)
+        self._report(checkpoint)
+
+    def _horizon(self, params: Cell) -> int | None:
+        trajectory = unroll(params, self._inputs)
+        if first_overflow(trajectory) is not None:
+            return None
+        log_norms = lag_norms(cell_chain(params, trajectory), self._settings.max_lag).log_norms
+        (median,) = order_statistics(log_norms, (0.5,))
+        return memory_horizon(median, self._settings.vanishing)

@@ -1,0 +1,171 @@
+"""A closer look at the last network of a study, where one was asked for: all pairs of states, the
+gradient by lag, the whole spectrum, and a second computation of the lag profile.
+
+Each look is a setting (``--map``, ``--shares``, ``--spectrum``, ``--verify``) and costs more than
+the profile itself, so none is taken unasked.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradscope.analysis.settings import Settings
+from gradscope.arrays import ComplexArray, FloatArray, IntArray
+from gradscope.data.batch import Targets
+from gradscope.diagnosis.theory import Prediction, predictions
+from gradscope.jacobians.cell_chain import cell_chain
+from gradscope.jacobians.lag_map import LagMap, lag_map
+from gradscope.jacobians.lag_norms import LagNorms
+from gradscope.jacobians.lyapunov import LyapunovSpectrum, lyapunov_exponents
+from gradscope.jacobians.reference import Verification, verify_lag_norms
+from gradscope.jacobians.shares import GradientShares, gradient_shares
+from gradscope.jacobians.singular_values import SingularValues, singular_values
+from gradscope.model.cells import Cell
+from gradscope.model.elman import ElmanParameters
+from gradscope.model.trajectory import Trajectory, unroll
+from gradscope.names import StateName
+from gradscope.notebook_repr import Brief
+
+MAP_TIMES = 200
+"""States of the heat map along each side at the most: more than its pixels show."""
+
+MAP_SEQUENCES = 4
+"""Sequences behind the heat map's median."""
+
+SPECTRUM_LAGS, LONGEST_SPECTRUM_LAG = 8, 1000
+"""Lags at which all singular values are taken, spread evenly on a logarithmic scale, and the
+longest of them: the cost is three (S,S) factorizations a step, lag and sequence."""
+
+SPECTRUM_SEQUENCES = 3
+"""Sequences whose whole spectrum is taken."""
+
+SAMPLED_JACOBIANS = 8
+"""Steps of the first sequence whose Jacobian's eigenvalues are taken."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Spectrum(Brief):
+    """Everything about a network's Jacobians that is a spectrum.
+
+    ``singular`` at chosen lags, ``lyapunov`` exponents, ``eigenvalues`` (H,) of W, those of J_t at
+    ``sampled_steps`` (n,) of the first sequence (n,S), and what theory expects. For a gated cell,
+    whose W has a block for every gate, the eigenvalues of W and the theories are empty.
+    """
+
+    singular: SingularValues
+    lyapunov: LyapunovSpectrum
+    eigenvalues: ComplexArray
+    sampled_steps: IntArray
+    jacobian_eigenvalues: ComplexArray
+    theory: tuple[Prediction, ...]
+
+
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class CloserLook(Brief):
+    """What was looked at more closely; None where it was not asked for."""
+
+    map: LagMap | None = None
+    shares: GradientShares | None = None
+    spectrum: Spectrum | None = None
+    verification: Verification | None = None
+
+
+NOT_CLOSER = CloserLook()
+
+
+def look_closer(
+    params: Cell,
+    trajectory: Trajectory,
+    targets: Targets,
+    log_norms: FloatArray,
+    settings: Settings,
+    progress: Progress | None = None,
+) -> CloserLook:
+    """Take the looks that the settings ask for.
+
+    Parameters
+    ----------
+    params, trajectory, targets
+        The network, its course over the examined sequences, and what its outputs were to be.
+    log_norms : (L,B) array
+        The lag profile to verify, in nats.
+    settings : Settings
+        Which looks to take.
+    progress : callable, optional
+        Told ``(done, total)`` while the map is made.
+
+    Returns
+    -------
+    CloserLook
+    """
+    if not (settings.map or settings.shares or settings.spectrum or settings.verify):
+        return NOT_CLOSER
+    return CloserLook(
+        map=_map(params, trajectory, settings, progress) if settings.map else None,
+        shares=gradient_shares(params, trajectory, targets) if settings.shares else None,
+        spectrum=_spectrum(params, trajectory) if settings.spectrum else None,
+        verification=_verify(params, trajectory, log_norms) if settings.verify else None,
+    )
+
+
+def _first_sequences(params: Cell, trajectory: Trajectory, count: int) -> Trajectory:
+    """Return the course over the first sequences alone."""
+    return unroll(params, trajectory.inputs[:, :count], trajectory.course.states[0, :count])
+
+
+def _map(
+    params: Cell, trajectory: Trajectory, settings: Settings, progress: Progress | None
+) -> LagMap:
+    some = cell_chain(params, _first_sequences(params, trajectory, MAP_SEQUENCES))
+    times = _spread(np.linspace(0, some.n_steps, min(MAP_TIMES, some.n_steps + 1)))
+    return lag_map(some, tolerance=settings.tolerance, times=times, progress=progress)
+
+
+def _spectrum(params: Cell, trajectory: Trajectory) -> Spectrum:
+    some = _first_sequences(params, trajectory, SPECTRUM_SEQUENCES)
+    chain = cell_chain(params, some)
+    lags = _spread(np.geomspace(1, min(chain.n_steps, LONGEST_SPECTRUM_LAG), SPECTRUM_LAGS))
+    steps = _spread(np.linspace(1, chain.n_steps, min(SAMPLED_JACOBIANS, chain.n_steps)))
+    return Spectrum(
+        singular=singular_values(chain, lags),
+        lyapunov=lyapunov_exponents(chain),
+        eigenvalues=_eigenvalues_of_weights(params),
+        sampled_steps=steps,
+        jacobian_eigenvalues=np.stack([_eigenvalues(chain.jacobian(int(t))[0]) for t in steps]),
+        theory=_theory(params, trajectory),
+    )
+
+
+def _verify(params: Cell, trajectory: Trajectory, log_norms: FloatArray) -> Verification:
+    lags = np.arange(1, log_norms.shape[0] + 1)
+    measured = LagNorms(lags, log_norms, np.zeros_like(log_norms))
+    return verify_lag_norms(cell_chain(params, trajectory), measured)
+
+
+def _spread(places: FloatArray) -> IntArray:
+    """Return places rounded to whole numbers, each once."""
+    return np.unique(np.rint(places).astype(np.int64))
+
+
+def _theory(params: Cell, trajectory: Trajectory) -> tuple[Prediction, ...]:
+    """Return what theory says; it speaks of vanilla RNNs without a leak."""
+    if not isinstance(params, ElmanParameters):
+        return ()
+    vanilla = params.state is StateName.POST and np.all(params.leak == 1.0)
+    return predictions(params, trajectory) if vanilla else ()
+
+
+def _eigenvalues_of_weights(params: Cell) -> ComplexArray:
+    if isinstance(params, ElmanParameters):
+        return _eigenvalues(params.recurrent_weights)
+    return np.empty(0, dtype=np.complex128)
+
+
+def _eigenvalues(matrix: FloatArray) -> ComplexArray:
+    """Return eigenvalues, largest modulus first."""
+    values = np.linalg.eigvals(matrix).astype(np.complex128)
+    ordered: ComplexArray = values[np.argsort(-np.abs(values), kind="stable")]
+    return ordered

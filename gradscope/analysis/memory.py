@@ -1,0 +1,101 @@
+"""How much memory a study takes, in numbers of float64, so that one that cannot fit is refused in
+a line before anything is allocated, instead of bringing the machine to its knees.
+
+The largest arrays are counted, by the sizes of DESIGN section 1: weights (H,H+D+O), trajectories
+(T,B,H), products of Jacobians (B,S,S), held-out sequences (T,B,D+O). How many of each, the kind of
+cell says. The rest is small beside them.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from gradscope.analysis.settings import Settings
+from gradscope.errors import SettingError
+from gradscope.names import CellName
+
+BYTES = 8
+COPIES_OF_WEIGHTS = 8
+"""W in its initialiser's factorisation; in training gradient, two moments, and the old weights."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Needs:
+    """What a kind of cell needs, measured with tracemalloc and rounded up.
+
+    ``blocks`` of H rows in its weights, ``states`` numbers a unit in its state; copies of (T,B,H)
+    in a trajectory that is followed back (pre-activations, gates, slopes, adjoints) and in one that
+    is only run; copies of a product (B,S,S) with the workspace of its decomposition.
+    """
+
+    blocks: int
+    states: int
+    trajectory: int
+    run: int
+    product: int
+
+
+NEEDS: Mapping[CellName, Needs] = MappingProxyType(
+    {
+        CellName.ELMAN: Needs(blocks=1, states=1, trajectory=8, run=3, product=8),
+        CellName.GRU: Needs(blocks=3, states=1, trajectory=24, run=10, product=12),
+        CellName.LSTM: Needs(blocks=4, states=2, trajectory=28, run=10, product=8),
+    }
+)
+
+STATES_AT_ONCE = 2**25
+"""Hidden states (numbers) that are held at once while the error is measured: 256 MB."""
+
+NUMBERS_A_STEP = 256
+"""What a step adds to results and their document."""
+
+UNKNOWN_MACHINE = 8 * 2**30
+"""Memory in bytes that is assumed where the system does not tell."""
+
+
+def memory_needed(settings: Settings, n_inputs: int, n_outputs: int) -> int:
+    """Return about how many bytes a study takes at its peak."""
+    hidden, width, needs = settings.hidden, n_inputs + n_outputs, NEEDS[settings.cell]
+    longest = max(settings.sequences, settings.batch if settings.updates else 1)
+    weights = COPIES_OF_WEIGHTS * hidden * (needs.blocks * (hidden + n_inputs) + n_outputs)
+    trajectory = settings.steps * longest * (needs.trajectory * hidden + 3 * width)
+    product = needs.product * settings.sequences * (needs.states * hidden) ** 2
+    return BYTES * (weights + trajectory + product + NUMBERS_A_STEP * settings.steps)
+
+
+def machine_memory() -> int:
+    """Return the bytes of memory of this machine."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return UNKNOWN_MACHINE
+
+
+def require_memory(settings: Settings, n_inputs: int, n_outputs: int, held_out: int) -> None:
+    """Refuse a study that cannot fit into the machine's memory.
+
+    Parameters
+    ----------
+    settings : Settings
+        The study.
+    n_inputs, n_outputs : int
+        D and O of its task or data.
+    held_out : int
+        Sequences that its error is measured on.
+
+    Raises
+    ------
+    SettingError
+        Before anything is allocated.
+    """
+    run = min(held_out * settings.steps * settings.hidden, STATES_AT_ONCE)
+    kept = held_out * settings.steps * (n_inputs + n_outputs) + NEEDS[settings.cell].run * run
+    needed = memory_needed(settings, n_inputs, n_outputs) + BYTES * kept
+    limit = machine_memory()
+    if needed > limit:
+        raise SettingError(
+            f"--hidden {settings.hidden}, --steps {settings.steps} and --sequences "
+            f"{settings.sequences} need about {needed / 2**30:,.0f} GiB of memory, but this "
+            f"machine has {limit / 2**30:,.0f} GiB; choose smaller ones"
+        )

@@ -1,0 +1,63 @@
+"""From settings to a network, and from saved weights back to one: where the name of a cell becomes
+its class.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from gradscope.analysis.settings import Settings
+from gradscope.arrays import FloatArray
+from gradscope.data.problem import Problem
+from gradscope.model.activations import ACTIVATIONS
+from gradscope.model.cells import WEIGHT_NAMES, Cell
+from gradscope.model.elman import ElmanParameters
+from gradscope.model.gru import GruParameters
+from gradscope.model.initializers import initialize
+from gradscope.model.lstm import LstmParameters
+from gradscope.names import CellName
+
+
+def draw_network(settings: Settings, problem: Problem, rng: np.random.Generator) -> Cell:
+    """Draw the weights that the settings describe, in the sizes that the problem asks for."""
+    sizes = (problem.n_inputs, settings.hidden, problem.n_outputs)
+    if settings.cell is CellName.ELMAN:
+        drawn = initialize(
+            rng,
+            sizes,
+            activation=settings.activation,
+            scheme=settings.init,
+            gain=settings.gain,
+            input_scale=settings.input_scale,
+            center_bias=settings.center_bias,
+        )
+        return replace(drawn, leak=settings.leak, state=settings.state)
+    from gradscope.model.gated_initializers import Draw, initialize_gru, initialize_lstm
+
+    initialize_gated = initialize_gru if settings.cell is CellName.GRU else initialize_lstm
+    return initialize_gated(
+        rng,
+        sizes,
+        draw=Draw(settings.init, settings.gain, settings.input_scale),
+        forget_bias=settings.forget_bias,
+        activation=settings.activation,
+    )
+
+
+def restore_network(settings: Settings, weights: Mapping[str, FloatArray]) -> Cell:
+    """Make the network of a saved run from its weights, by the names of ``model.cells``.
+
+    Raises
+    ------
+    ShapeError
+        If the shapes do not belong together.
+    """
+    given: dict[str, Any] = {name: weights[name] for name in WEIGHT_NAMES}
+    given["activation"] = ACTIVATIONS[settings.activation]
+    if settings.cell is CellName.ELMAN:
+        return ElmanParameters(**given, leak=settings.leak, state=settings.state)
+    if settings.cell is CellName.LSTM:
+        return LstmParameters(**given)
+    return GruParameters(**given, candidate_bias=weights.get("candidate_bias"))

@@ -1,0 +1,107 @@
+"""The steps of a network from a file, held against those of the framework that wrote it.
+
+Of the studied layer over its whole state, (h, c) for an LSTM: every state s_t from the s_{t−1} that
+is ours, since a chaotic network makes of any rounding another course; and J_t = ∂s_t/∂s_{t−1} at a
+few steps of a few sequences, both spread evenly. How a framework comes to its own is for the
+framework's file to say.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from gradscope.analysis.check import CheckRow
+from gradscope.analysis.imported import Given
+from gradscope.arrays import FloatArray
+from gradscope.jacobians.cell_chain import cell_chain
+from gradscope.learning.differences import relative_deviation
+
+MOST_JACOBIANS = 8
+"""Enough to meet the first step, the last, and some between."""
+
+
+def steps_row(
+    given: Given,
+    against: str,
+    theirs: Callable[[FloatArray, FloatArray], FloatArray],
+    tolerance: float,
+) -> CheckRow:
+    """Compare every step of the studied layer, each from our state, with another way to them.
+
+    Parameters
+    ----------
+    given : Given
+        The network and its course.
+    against : str
+        What the other way is called.
+    theirs : callable
+        Takes x_t (N,D) and s_{t−1} (N,S) to s_t (N,S).
+    tolerance : float
+        The largest deviation that passes.
+
+    Returns
+    -------
+    CheckRow
+        With the worst deviation, relative to the largest state.
+    """
+    course = given.courses[given.subject.title]
+    inputs, before = (
+        each.reshape(-1, each.shape[2]) for each in (course.inputs, course.states[:-1])
+    )
+    ours = course.states[1:]
+    deviation = relative_deviation(ours, theirs(inputs, before).reshape(ours.shape))
+    return CheckRow(
+        f"{course.n_steps} steps of {given.subject.title}", against, deviation, tolerance
+    )
+
+
+def jacobian_row(
+    given: Given,
+    against: str,
+    theirs: Callable[[FloatArray, FloatArray], FloatArray],
+    tolerance: float,
+) -> CheckRow:
+    """Compare a few Jacobians of the studied layer with another way to them.
+
+    Parameters
+    ----------
+    given : Given
+        The network and its course.
+    against : str
+        What the other way is called.
+    theirs : callable
+        Takes x_t (D,) and s_{t−1} (S,) to ∂s_t/∂s_{t−1} (S,S), rows the later state.
+    tolerance : float
+        The largest deviation that passes.
+
+    Returns
+    -------
+    CheckRow
+        With the worst deviation, relative to the largest entry.
+    """
+    course = given.courses[given.subject.title]
+    chain = cell_chain(given.params, course)
+    places = sampled_places(course.n_steps, course.inputs.shape[1])
+    ours = np.stack([chain.jacobian(step)[sequence] for step, sequence in places])
+    found = np.stack(
+        [
+            theirs(course.inputs[step - 1, each], course.states[step - 1, each])
+            for step, each in places
+        ]
+    )
+    deviation = relative_deviation(ours, found)
+    title = f"{len(places)} Jacobians of {given.subject.title}"
+    return CheckRow(title, against, deviation, tolerance)
+
+
+def sampled_places(n_steps: int, n_sequences: int) -> list[tuple[int, int]]:
+    """Return at most ``MOST_JACOBIANS`` pairs of a step, from 1 on, and a sequence, from 0 on.
+
+    >>> sampled_places(100, 3)
+    [(1, 0), (15, 0), (29, 1), (43, 1), (58, 1), (72, 1), (86, 2), (100, 2)]
+    >>> sampled_places(1, 3)
+    [(1, 0), (1, 1), (1, 2)]
+    """
+    steps = np.rint(np.linspace(1, n_steps, MOST_JACOBIANS)).astype(int)
+    sequences = np.rint(np.linspace(0, n_sequences - 1, MOST_JACOBIANS)).astype(int)
+    return sorted(set(zip(steps.tolist(), sequences.tolist(), strict=True)))

@@ -1,0 +1,206 @@
+"""What a study returns: frozen results made of arrays, units in nats and steps.
+
+An ``Analysis`` holds one ``Stage`` per state of the network (initial and trained, or given), each
+with its lag profile, its verdict, the causes of its growth rate and the gradient of its error. The
+numbers are computed on the floors below.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gradscope.analysis.details import NOT_CLOSER, CloserLook
+from gradscope.analysis.settings import Settings
+from gradscope.arrays import FloatArray, IntArray, order_statistics
+from gradscope.data.batch import Batch, Facts
+from gradscope.diagnosis.growth import GrowthRate, Rates
+from gradscope.diagnosis.remedies import Remedy
+from gradscope.diagnosis.verdict import Verdict
+from gradscope.learning.history import History
+from gradscope.model.cells import Cell
+from gradscope.model.trajectory import Trajectory
+from gradscope.names import CellName, Regime, StageName
+from gradscope.notebook_repr import Brief, Shown
+
+
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Profile(Brief):
+    """The lag profile of a set of sequences.
+
+    ``lags`` (L,) are 1 … L in steps, ``log_norms`` (L,B) is log σ_max(∂h_T/∂h_{T−ℓ}) in nats, −inf
+    where the product is exactly zero, ``log_bound`` (L,) the bound ℓ·log(γ σ_max(W)) and
+    ``certificate`` the largest bound on the relative error of σ_max that was reached.
+    """
+
+    lags: IntArray
+    log_norms: FloatArray
+    log_bound: FloatArray
+    certificate: float
+
+    def quantile(self, level: float) -> FloatArray:
+        """Quantile over the sequences (L,), nats; an order statistic, so that −inf stays −inf and
+        no NaN can arise.
+        """
+        at_level: FloatArray = self.quantiles((level,))[0]
+        return at_level
+
+    def quantiles(self, levels: Sequence[float]) -> FloatArray:
+        """Several quantiles over the sequences (levels,L), nats, for little more than one."""
+        return order_statistics(self.log_norms, levels)
+
+    @property
+    def median(self) -> FloatArray:
+        """Median over the sequences (L,), nats."""
+        return self.quantile(0.5)
+
+
+SLOPE_EDGES = np.linspace(0.0, 1.0, 21)
+"""Edges of the histogram of slopes, in parts of the slope ceiling γ."""
+
+
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class SlopeSummary(Brief):
+    """Slopes φ′(a_t) over time: 5 %, median and 95 % over sequences and units (T,), the slope
+    ceiling γ, and ``histogram`` (T,20), the fraction of units between the ``SLOPE_EDGES`` times γ.
+    """
+
+    p05: FloatArray
+    median: FloatArray
+    p95: FloatArray
+    ceiling: float
+    histogram: FloatArray
+
+
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class GradientSummary(Brief):
+    """∂E/∂θ and ∂E/∂h_t on the examined sequences.
+
+    ``norm`` is the global norm of ∂E/∂θ, None where no step that was reached has a target;
+    ``log_by_step`` (T+1,) is log ‖∂E/∂h_t‖ in nats for t = 0 … T, −inf where no error reaches the
+    state.
+    """
+
+    norm: float | None
+    log_by_step: FloatArray
+
+
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Stage(Brief):
+    """One state of the network, examined.
+
+    ``error`` is the mean step error on held-out sequences (a network from a file of weights: on the
+    examined ones); it and ``gradient`` are None where there are no targets. ``growth`` is the
+    verdict's rate with the interval that holds it; ``rate_per_time_constant`` is the growth rate in
+    nats per τ = dt/α where there is a leak α, else None.
+    """
+
+    name: StageName
+    error: float | None
+    profile: Profile
+    verdict: Verdict
+    growth: GrowthRate
+    causes: Rates
+    gradient: GradientSummary | None
+    slopes: SlopeSummary
+    rate_per_time_constant: float | None = None
+
+    def brief(self) -> dict[str, Any]:
+        """Return the name of the stage, what its verdict tells, and its error."""
+        return {"name": self.name, **self.verdict.brief(), "error": self.error}
+
+
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class LayerVerdict(Brief):
+    """What a verdict says of a layer in a line of a table; see ``Verdict``."""
+
+    regime: Regime
+    rate: float
+    horizon: int | None
+    max_lag: int
+
+
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class GivenLayer(Brief):
+    """One layer in one direction; ``verdict`` where it was driven by the layers below."""
+
+    title: str
+    cell: CellName
+    direction: str
+    input_size: int
+    hidden_size: int
+    verdict: LayerVerdict | None
+
+
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class GivenNetwork(Brief):
+    """What was found in a file of weights: every layer, and the title of the one that was
+    studied.
+    """
+
+    layers: tuple[GivenLayer, ...]
+    studied: str
+
+
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Analysis(Shown):
+    """Everything one study found.
+
+    ``facts`` is what is known of the problem; ``params``, ``examined`` and ``trajectory`` are the
+    network of the last stage, the sequences it was examined on and its course over them; ``closer``
+    is the closer look at it that was asked for; ``network`` what was found in a file of weights,
+    None where the network is not from one.
+    """
+
+    settings: Settings
+    facts: Facts
+    stages: tuple[Stage, ...]
+    training: History | None
+    params: Cell
+    trajectory: Trajectory
+    examined: Batch
+    remedies: tuple[Remedy, ...]
+    closer: CloserLook = NOT_CLOSER
+    network: GivenNetwork | None = None
+
+    def brief(self) -> dict[str, Any]:
+        """Return the network, and what the verdict on its last stage tells."""
+        return {
+            "cell": self.settings.cell,
+            "activation": self.settings.activation,
+            "hidden": self.params.sizes[1],
+            "steps": self.trajectory.n_steps,
+            "updates": self.training.updates if self.training else 0,
+            **self.last.verdict.brief(),
+        }
+
+    @property
+    def relative_error(self) -> float | None:
+        """Error of the last stage in units of its baseline's; None where there are no targets."""
+        error, baseline = self.last.error, self.facts.baseline
+        return None if error is None or baseline is None else error / baseline.error
+
+    @property
+    def last(self) -> Stage:
+        """The stage that the verdict in the headline speaks of: the trained or given network, else
+        the initial one.
+        """
+        return self.stages[-1]
+
+
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Comparison(Shown):
+    """Analyses side by side, one per activation and length, in the order asked for.
+
+    ``interrupted`` says that Ctrl-C came before all were done.
+    """
+
+    analyses: tuple[Analysis, ...]
+    interrupted: bool = False
+
+    def brief(self) -> dict[str, Any]:
+        """Return how many analyses there are, and how many of each regime."""
+        regimes = Counter(str(each.last.verdict.regime) for each in self.analyses)
+        return {"analyses": len(self.analyses), **regimes, "interrupted": self.interrupted}

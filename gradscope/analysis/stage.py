@@ -1,0 +1,155 @@
+"""One look at one network: unroll it, multiply its Jacobians, judge."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradscope.analysis.results import SLOPE_EDGES, GradientSummary, Profile, SlopeSummary, Stage
+from gradscope.analysis.settings import Settings
+from gradscope.arrays import FloatArray, order_statistics
+from gradscope.data.batch import Batch, Facts
+from gradscope.diagnosis.diagnose import Diagnosis, diagnose
+from gradscope.diagnosis.growth import rate_per_time_constant
+from gradscope.diagnosis.verdict import Learned, Thresholds
+from gradscope.errors import SettingError
+from gradscope.jacobians.adjoints import log_adjoint_norms
+from gradscope.jacobians.cell_chain import cell_chain
+from gradscope.learning.bptt import backpropagate
+from gradscope.model.cells import Cell, largest
+from gradscope.model.trajectory import Trajectory, unroll
+from gradscope.names import StageName
+from gradscope.notebook_repr import Brief
+
+LARGEST_STATE = 1e150
+"""States beyond this are not followed further: their squares leave the range of float64."""
+
+
+LARGEST_WEIGHT, LARGEST_ENTERING = 1e90, 1e50
+"""With weights, inputs and h_0 up to these no step of fewer than 1e9 units reaches that state."""
+
+
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Sight(Brief):
+    """What a network is examined on: sequences, h_0 (B,H) (None: zeros), and what is known of the
+    problem.
+    """
+
+    batch: Batch
+    facts: Facts
+    initial_state: FloatArray | None = None
+
+
+def examine(
+    name: StageName, params: Cell, *, sight: Sight, error: float | None, settings: Settings
+) -> tuple[Stage, Trajectory]:
+    """Return one stage of a study (profile, verdict, causes, gradient, slopes) and the trajectory
+    behind it.
+
+    ``error`` is the mean step error to set against the baseline, None where there are no targets;
+    nothing is said of it in the initial stage. A state that overflows is followed up to the step
+    before.
+    """
+    trajectory = unroll(params, sight.batch.inputs, sight.initial_state)
+    overflow = first_overflow(trajectory)
+    batch = sight.batch
+    if overflow is not None:
+        batch = batch.first(_steps_before(overflow, name))
+        trajectory = unroll(params, batch.inputs, sight.initial_state)
+    chain = cell_chain(params, trajectory)
+    diagnosis = diagnose(
+        chain,
+        min(settings.max_lag or chain.n_steps, chain.n_steps),
+        required_lag=sight.facts.required_lag,
+        learned=None if name is StageName.INITIAL else learned_by(error, sight.facts),
+        overflow_step=overflow,
+        thresholds=thresholds(settings),
+        tolerance=settings.tolerance,
+    )
+    stage = Stage(
+        name=name,
+        error=error,
+        profile=_profile(diagnosis),
+        verdict=diagnosis.verdict,
+        growth=diagnosis.growth,
+        causes=diagnosis.causes,
+        gradient=None if error is None else _gradient(params, trajectory, batch),
+        slopes=_summarise_slopes(trajectory),
+        rate_per_time_constant=(
+            rate_per_time_constant(diagnosis.verdict.rate, settings.leak)
+            if settings.leak != 1.0
+            else None
+        ),
+    )
+    return stage, trajectory
+
+
+def learned_by(error: float | None, facts: Facts) -> Learned | None:
+    """Set an error beside its baseline; None where there are no targets."""
+    if error is None or facts.baseline is None:
+        return None
+    return Learned(error, facts.baseline.error)
+
+
+def thresholds(settings: Settings) -> Thresholds:
+    """Return the verdict's thresholds as the settings have them."""
+    return Thresholds(
+        vanishing=settings.vanishing,
+        exploding=settings.exploding,
+        transient_growth=settings.transient_growth,
+        agreement=settings.agreement,
+    )
+
+
+def first_overflow(trajectory: Trajectory) -> int | None:
+    """Return the first step (from 1) at which a pre-activation or a state is too large to go on
+    with; None if there is none.
+    """
+    with np.errstate(invalid="ignore"):
+        fits = (np.abs(trajectory.pre_activations) <= LARGEST_STATE).all(axis=(1, 2))
+        fits &= (np.abs(trajectory.states[1:]) <= LARGEST_STATE).all(axis=(1, 2))
+    return None if fits.all() else int(np.argmin(fits)) + 1
+
+
+def takes_first_step(params: Cell, sight: Sight) -> bool:
+    """Say whether a network can be examined at all: it is followed over one step at least."""
+    first = np.zeros(1) if sight.initial_state is None else sight.initial_state
+    entering = max(largest(first), largest(sight.batch.inputs[0]))
+    if entering <= LARGEST_ENTERING and all(
+        largest(array) <= LARGEST_WEIGHT for _, array in params.weights()
+    ):
+        return True
+    return first_overflow(unroll(params, sight.batch.inputs[:1], sight.initial_state)) is None
+
+
+def _steps_before(overflow: int, name: StageName) -> int:
+    if overflow == 1:
+        remedy = (
+            "give smaller inputs, or check the weights and h_0 of the file"
+            if name is StageName.GIVEN
+            else "choose a smaller --input-scale or --gain, or smaller inputs"
+        )
+        raise SettingError(f"the {name} network overflows at its first step; {remedy}")
+    return overflow - 1
+
+
+def _profile(diagnosis: Diagnosis) -> Profile:
+    norms = diagnosis.norms
+    certificate = float(norms.certificate.max())
+    return Profile(norms.lags, norms.log_norms, diagnosis.log_bound, certificate)
+
+
+def _gradient(params: Cell, trajectory: Trajectory, batch: Batch) -> GradientSummary:
+    wanted = bool(batch.targets.at_step.any())
+    return GradientSummary(
+        norm=backpropagate(params, trajectory, batch.targets).norm if wanted else None,
+        log_by_step=log_adjoint_norms(params, trajectory, batch.targets),
+    )
+
+
+def _summarise_slopes(trajectory: Trajectory) -> SlopeSummary:
+    flat = trajectory.slopes.reshape(trajectory.n_steps, -1)
+    p05, median, p95 = order_statistics(flat, (0.05, 0.5, 0.95))
+    ceiling = trajectory.activation.slope_ceiling
+    parts = np.clip(flat / ceiling, 0.0, 1.0)
+    counts = np.stack([np.histogram(row, SLOPE_EDGES)[0] for row in parts])
+    return SlopeSummary(p05, median, p95, ceiling, counts / flat.shape[1])

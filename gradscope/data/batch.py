@@ -1,0 +1,99 @@
+"""A batch of sequences: what goes in, and what is to come out at which steps.
+
+Inputs ``x_t`` stand at ``inputs[t - 1]``. A step either has a target for every sequence or for
+none; E = Σ_t E_t runs over the steps that have one. What the error of a step is lives in
+``learning.losses``.
+"""
+
+from dataclasses import dataclass
+
+from gradscope.arrays import BoolArray, FloatArray
+from gradscope.errors import ShapeError
+from gradscope.names import ErrorName
+from gradscope.notebook_repr import Brief
+
+
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Targets(Brief):
+    """What the outputs are to be.
+
+    Parameters
+    ----------
+    values : (T,B,O) array
+        Wanted outputs ``A_t``; for cross-entropy one-hot classes (or probabilities). Unused where a
+        step has no target.
+    at_step : (T,) array of bool
+        Which steps have a target.
+    error : ErrorName
+        Squared error (the default) or cross-entropy.
+    """
+
+    values: FloatArray
+    at_step: BoolArray
+    error: ErrorName = ErrorName.SQUARED
+
+    def __post_init__(self) -> None:
+        if self.values.ndim != 3 or self.at_step.shape != self.values.shape[:1]:
+            raise ShapeError(
+                f"targets have shape {self.values.shape} and their steps {self.at_step.shape}; "
+                "give (T,B,O) values and (T,) steps"
+            )
+
+    @property
+    def count(self) -> int:
+        """Number of steps that have a target."""
+        return int(self.at_step.sum())
+
+
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Batch(Brief):
+    """Inputs (T,B,D) and the targets that belong to them."""
+
+    inputs: FloatArray
+    targets: Targets
+
+    def __post_init__(self) -> None:
+        if self.inputs.shape[:2] != self.targets.values.shape[:2]:
+            raise ShapeError(
+                f"inputs have shape {self.inputs.shape} but targets {self.targets.values.shape}; "
+                "the first two sizes (steps, sequences) must agree"
+            )
+
+    def first(self, steps: int) -> "Batch":
+        """Return the first steps of every sequence."""
+        targets = Targets(
+            self.targets.values[:steps], self.targets.at_step[:steps], self.targets.error
+        )
+        return Batch(self.inputs[:steps], targets)
+
+    @property
+    def n_steps(self) -> int:
+        """T, the number of steps."""
+        return self.inputs.shape[0]
+
+    @property
+    def n_sequences(self) -> int:
+        """B, the number of sequences."""
+        return self.inputs.shape[1]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Baseline:
+    """The mean step error of a predictor that needs no memory, and what that predictor does."""
+
+    error: float
+    meaning: str
+
+
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Facts(Brief):
+    """What is known of a problem before anything is learned.
+
+    ``description`` says in words what is wanted; ``required_lag`` is in steps, None where nobody
+    knows it.
+    """
+
+    description: str
+    error: ErrorName
+    required_lag: int | None
+    baseline: Baseline | None

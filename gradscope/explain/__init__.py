@@ -1,0 +1,1 @@
+"""Lessons: numbers worked out step by step, and the meaning of every term."""

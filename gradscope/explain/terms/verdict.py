@@ -1,0 +1,95 @@
+"""The glossary's entries on the verdict and what follows from it."""
+
+from gradscope.explain.terms.entry import Term
+
+VERDICT: tuple[Term, ...] = (
+    Term(
+        "memory horizon",
+        "How far back the network can learn: the first lag at which too little arrives.",
+        "min ℓ with median σ_max(∂h_T/∂h_T−ℓ) < 1/1000 (--vanishing)",
+        "Set it against the required lag; beyond means that it was not reached within the lags "
+        "measured.",
+        "threshold: Schoenholz et al. (2017), arXiv:1611.01232, section 5",
+        ("horizon",),
+    ),
+    Term(
+        "required lag",
+        "How far back the task makes the network remember.",
+        "known for each synthetic task; of a series of one's own nobody knows it",
+        "A horizon shorter than this cannot learn the task, however long it trains.",
+        "the tasks' definitions",
+        ("the task needs", "needed", "delay"),
+    ),
+    Term(
+        "regime",
+        "What the gradient does as the lag grows, in one word.",
+        "vanishing, exploding, stable, transient or mixed",
+        "Each sequence is judged by itself, then they vote.",
+        "the verdict's thresholds; see explain verdict RUN",
+        ("regimes",),
+    ),
+    Term(
+        "vanishing",
+        "The gradient dies out on its way back.",
+        "σ_max ends below --vanishing (1/1000)",
+        "What lies further back than the memory horizon is not learned.",
+        "Hochreiter (1991); Bengio, Simard & Frasconi (1994), IEEE TNN 5(2)",
+        ("vanished", "vanishing gradient", "vanishing threshold"),
+    ),
+    Term(
+        "exploding",
+        "The gradient grows on its way back.",
+        "σ_max passes --exploding (1000) and does not end below --vanishing",
+        "Training jumps or ends in NaN; clip, or lower the gain.",
+        "Bengio, Simard & Frasconi (1994), IEEE TNN 5(2)",
+        ("exploded", "exploding gradient", "exploding threshold"),
+    ),
+    Term(
+        "stable",
+        "The gradient neither vanishes nor explodes within the lags measured.",
+        "1/1000 ≤ σ_max at the last lag, and never above 1000",
+        "If training fails, look elsewhere: learning rate, updates, data.",
+        "the verdict's thresholds",
+        ("gradient fine", "fine"),
+    ),
+    Term(
+        "transient",
+        "The gradient grows first and vanishes later.",
+        "σ_max passes 2 (--transient-growth), then ends below 1/1000",
+        "The eigenvalues of W foretell the end, not the beginning: W is far from normal.",
+        "Trefethen & Embree (2005), Spectra and Pseudospectra, chapter 14",
+        ("non-normal growth", "transient growth"),
+    ),
+    Term(
+        "mixed",
+        "The sequences disagree about what the gradient does.",
+        "no regime holds --agreement (80 %) of the sequences",
+        "Look at the band of the profile, and at more --sequences.",
+        "the verdict's thresholds",
+        ("agreement", "sequences disagree"),
+    ),
+    Term(
+        "threshold",
+        "A line that a verdict draws; every one is a setting.",
+        "--vanishing 1/1000, --exploding 1000, --transient-growth 2, --agreement 0.8",
+        "A verdict that turns when a line moves a little is no strong verdict.",
+        "see explain verdict RUN for the source of each",
+        ("thresholds",),
+    ),
+    Term(
+        "stage",
+        "Which state of the network was looked at.",
+        "before training, after n updates, or as given",
+        "Training can shorten the horizon as well as lengthen it: compare the columns.",
+        "the project's convention",
+        ("before training", "as given", "initial", "trained", "given"),
+    ),
+    Term(
+        "remedy",
+        "What to change, with the growth rate it is predicted to give.",
+        "predicted rate = rate − the cause that it removes",
+        "A first guess, all else equal: run it to know.",
+        "the four causes; see explain causes",
+        ("remedies", "what to do"),
+    ),
+)

@@ -1,0 +1,1 @@
+"""Parity with PyTorch's and Keras's own layers and automatic differentiation."""

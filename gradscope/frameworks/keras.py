@@ -1,0 +1,156 @@
+"""A layer from a file once more, in Keras: its states and Jacobians to hold ours against.
+
+``SimpleRNN``, ``GRU`` or ``LSTM`` is built from the arrays of the file, in Keras's order and
+orientation; nothing of the file's own configuration is built or run. Its cell takes single steps,
+each from a state of ours, since a chaotic network makes of any rounding another course; the backend
+takes their Jacobians: PyTorch, JAX or TensorFlow. Other backends of Keras cannot differentiate.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+
+import keras
+import numpy as np
+
+from gradscope.analysis.check import CheckRow
+from gradscope.analysis.imported import Given
+from gradscope.analysis.parity import jacobian_row, steps_row
+from gradscope.arrays import FloatArray
+from gradscope.names import ActivationName, CellName, StateName
+from gradscope.weights.layers.keras_names import GATE_ORDER
+from gradscope.weights.layers.recurrent_layer import RecurrentLayer
+from gradscope.weights.layers.to_cell import Settled
+
+TOLERANCE = 1e-5
+"""On PyTorch, Keras takes matrix products in float32, on JAX everything; a wrong gate is off by a
+tenth.
+"""
+
+LAYERS = {CellName.ELMAN: "SimpleRNN", CellName.GRU: "GRU", CellName.LSTM: "LSTM"}
+THEIR_WORDS = {ActivationName.IDENTITY: "linear", ActivationName.HARD_TANH: "hard_tanh"}
+
+
+def can_compute(settled: Settled) -> bool:
+    """Whether Keras has a layer of these equations."""
+    return settled.leak == 1.0 and settled.state is StateName.POST
+
+
+def cannot_differentiate() -> str | None:
+    """Return the backend that Keras runs on if it has no way to Jacobians, else None."""
+    backend = str(keras.config.backend())
+    return None if backend in JACREV else backend
+
+
+def parity_rows(given: Given) -> tuple[CheckRow, ...]:
+    """Compare a network from a file with Keras: hidden states and, where the backend of Keras can
+    differentiate, Jacobians.
+
+    Parameters
+    ----------
+    given : Given
+        Of a kind that Keras has; see ``can_compute``.
+
+    Returns
+    -------
+    tuple of CheckRow
+        With the worst deviation of each, relative to the largest number.
+    """
+    layer = _layer(given.subject, given.settled)
+    name = LAYERS[given.settled.cell]
+    states = steps_row(given, f"keras.layers.{name}Cell", partial(_states, layer.cell), TOLERANCE)
+    if cannot_differentiate():
+        return (states,)
+    against = f"{name}Cell on {keras.config.backend()}"
+    return states, jacobian_row(given, against, partial(_jacobian, layer.cell), TOLERANCE)
+
+
+def _states(cell: Any, inputs: FloatArray, before: FloatArray) -> FloatArray:
+    """Return s_t (N,S) from x_t (N,D) and s_{t−1} (N,S)."""
+    return _array(_step(cell, _tensor(cell, inputs), _tensor(cell, before)))
+
+
+def _jacobian(cell: Any, inputs: FloatArray, before: FloatArray) -> FloatArray:
+    """Return ∂s_t/∂s_{t−1} (S,S) from x_t (D,) and s_{t−1} (S,), of the whole state (h, c)."""
+    sequence = _tensor(cell, inputs[None])
+
+    def step(state: Any) -> Any:
+        return _step(cell, sequence, state[None])[0]
+
+    return _array(JACREV[keras.config.backend()](step, _tensor(cell, before)))
+
+
+def _step(cell: Any, inputs: Any, state: Any) -> Any:
+    """Return s_t (N,S) from x_t (N,D) and s_{t−1}, the whole state (h, c)."""
+    blocks = keras.ops.split(state, state.shape[1] // cell.units, axis=1)
+    _, after = cell(inputs, blocks)
+    return keras.ops.concatenate(after, axis=1)
+
+
+def _tensor(cell: Any, array: FloatArray) -> Any:
+    return keras.ops.convert_to_tensor(np.ascontiguousarray(array), dtype=cell.compute_dtype)
+
+
+def _array(tensor: Any) -> FloatArray:
+    found: FloatArray = np.asarray(keras.ops.convert_to_numpy(tensor), dtype=np.float64)
+    return found
+
+
+def _by_torch(step: Callable[[Any], Any], state: Any) -> Any:
+    import torch
+
+    return torch.func.jacrev(step)(state)
+
+
+def _by_jax(step: Callable[[Any], Any], state: Any) -> Any:
+    import jax
+
+    return jax.jacrev(step)(state)
+
+
+def _by_tensorflow(step: Callable[[Any], Any], state: Any) -> Any:
+    import tensorflow as tf
+
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(state)
+        after = step(state)
+    # Without the compiled loop, which TensorFlow would trace anew, with a warning, at every step.
+    return tape.jacobian(after, state, experimental_use_pfor=False)
+
+
+JACREV: Mapping[str, Callable[[Callable[[Any], Any], Any], Any]] = MappingProxyType(
+    {"torch": _by_torch, "jax": _by_jax, "tensorflow": _by_tensorflow}
+)
+"""By backend, how the Jacobian of a function is taken at a state."""
+
+
+def _layer(layer: RecurrentLayer, settled: Settled) -> Any:
+    gated = {} if settled.cell is CellName.ELMAN else {"recurrent_activation": "sigmoid"}
+    if settled.cell is CellName.GRU:
+        gated["reset_after"] = bool(settled.reset_after)  # type: ignore[assignment]
+    made = getattr(keras.layers, LAYERS[settled.cell])(
+        layer.hidden_size,
+        activation=THEIR_WORDS.get(settled.activation, str(settled.activation)),
+        return_sequences=True,
+        # JAX has float64 only where its whole process was told so, and Keras fails there.
+        dtype="float32" if keras.config.backend() == "jax" else "float64",
+        **gated,
+    )
+    made.build((None, None, layer.input_size))
+    first, second = (_bias(layer, each) for each in (layer.input_bias, layer.recurrent_bias))
+    bias = np.stack([first, second]) if gated.get("reset_after") else first + second
+    kernels = (layer.input_weights, layer.recurrent_weights)
+    made.set_weights([*(_their_order(layer, each).T for each in kernels), bias])
+    return made
+
+
+def _bias(layer: RecurrentLayer, bias: FloatArray | None) -> FloatArray:
+    none = np.zeros(layer.recurrent_weights.shape[0])
+    return _their_order(layer, none if bias is None else bias)
+
+
+def _their_order(layer: RecurrentLayer, array: FloatArray) -> FloatArray:
+    """Return an array whose blocks along the first dimension are in Keras's order."""
+    blocks = np.split(array, len(layer.gates))
+    return np.concatenate([blocks[place] for place in np.argsort(GATE_ORDER[layer.kind])])

@@ -1,0 +1,160 @@
+"""A layer from a file once more, in PyTorch: its states and Jacobians to hold ours against.
+
+The studied layer takes single steps through ``RNNCell``, ``GRUCell`` or ``LSTMCell``, each from a
+state of ours, and ``torch.func.jacrev`` their Jacobians; the whole stack goes once through
+``nn.RNN``, ``nn.GRU`` or ``nn.LSTM``. Both are built from the arrays of the file, in float64, on
+the CPU. A chaotic network makes of any rounding another course; there, the stack is compared over
+as many steps as it takes to tell the two apart.
+"""
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+
+from gradscope.analysis.check import CheckRow
+from gradscope.analysis.imported import Given, run_stack
+from gradscope.analysis.parity import jacobian_row, steps_row
+from gradscope.arrays import FloatArray
+from gradscope.learning.differences import relative_deviation
+from gradscope.names import ActivationName, CellName, StateName
+from gradscope.weights.layers.recurrent_layer import Direction, RecurrentLayer
+from gradscope.weights.layers.to_cell import Settled
+
+TOLERANCE = 1e-10
+"""Two ways to the same float64 numbers: rounding, as it grows over the steps."""
+
+GROWN = 1e-2 * TOLERANCE
+"""How far rounding may have grown in the steps over which whole stacks are compared."""
+
+CELLS = {CellName.ELMAN: "RNN", CellName.GRU: "GRU", CellName.LSTM: "LSTM"}
+
+
+def can_compute(settled: Settled) -> bool:
+    """Whether PyTorch has a layer of these equations."""
+    if settled.cell is CellName.ELMAN:
+        plain = settled.leak == 1.0 and settled.state is StateName.POST
+        return plain and settled.activation in (ActivationName.TANH, ActivationName.RELU)
+    return settled.activation is ActivationName.TANH and settled.reset_after is not False
+
+
+def parity_rows(given: Given) -> tuple[CheckRow, ...]:
+    """Compare a network from a file with PyTorch: states, Jacobians, and what its stack puts out.
+
+    Parameters
+    ----------
+    given : Given
+        Of a kind that PyTorch has; see ``can_compute``.
+
+    Returns
+    -------
+    tuple of CheckRow
+        With the worst deviation of each, relative to the largest number.
+    """
+    cell = _cell(given.subject, given.settled)
+    name = f"torch.nn.{CELLS[given.settled.cell]}Cell"
+    return (
+        steps_row(given, name, partial(_states, cell), TOLERANCE),
+        jacobian_row(given, "torch.func.jacrev", partial(_jacobian, cell), TOLERANCE),
+        _stack_row(given),
+    )
+
+
+def _stack_row(given: Given) -> CheckRow:
+    """Compare what the whole stack puts out, over the steps in which rounding has not grown."""
+    steps = given.inputs.shape[0]
+    nudged = given.inputs * (1.0 + np.finfo(np.float64).eps)
+    ours = _our_outputs(given, given.inputs)
+    while steps > 1 and relative_deviation(ours, _our_outputs(given, nudged[:steps])) > GROWN:
+        steps //= 2
+        ours = _our_outputs(given, given.inputs[:steps])
+    return CheckRow(
+        f"{steps} outputs of all layers of {given.subject.name}",
+        f"torch.nn.{CELLS[given.settled.cell]}",
+        relative_deviation(ours, _outputs(given, given.inputs[:steps])),
+        TOLERANCE,
+    )
+
+
+def _tensor(array: FloatArray) -> torch.Tensor:
+    return torch.tensor(np.ascontiguousarray(array), dtype=torch.float64)
+
+
+def _nonlinearity(settled: Settled) -> dict[str, str]:
+    return {"nonlinearity": str(settled.activation)} if settled.cell is CellName.ELMAN else {}
+
+
+def _weights(layer: RecurrentLayer) -> dict[str, torch.Tensor]:
+    """Return a layer's arrays under PyTorch's names; a bias that is missing is 0."""
+    none = np.zeros(layer.recurrent_weights.shape[0])
+    return {
+        "weight_ih": _tensor(layer.input_weights),
+        "weight_hh": _tensor(layer.recurrent_weights),
+        "bias_ih": _tensor(none if layer.input_bias is None else layer.input_bias),
+        "bias_hh": _tensor(none if layer.recurrent_bias is None else layer.recurrent_bias),
+    }
+
+
+def _cell(layer: RecurrentLayer, settled: Settled) -> Any:
+    made = getattr(torch.nn, f"{CELLS[settled.cell]}Cell")
+    sizes = (layer.input_size, layer.hidden_size)
+    cell = made(*sizes, dtype=torch.float64, device="cpu", **_nonlinearity(settled))
+    cell.load_state_dict(_weights(layer))
+    return cell.requires_grad_(requires_grad=False)
+
+
+def _step(cell: Any, inputs: torch.Tensor, state: torch.Tensor) -> torch.Tensor:
+    """Return s_t from x_t and s_{t−1}, the whole state (…,S)."""
+    if isinstance(cell, torch.nn.LSTMCell):
+        hidden, memory = state[..., : cell.hidden_size], state[..., cell.hidden_size :]
+        return torch.cat(cell(inputs, (hidden, memory)), dim=-1)
+    after: torch.Tensor = cell(inputs, state)
+    return after
+
+
+def _states(cell: Any, inputs: FloatArray, before: FloatArray) -> FloatArray:
+    """Return s_t (N,S) from x_t (N,D) and s_{t−1} (N,S)."""
+    found: FloatArray = _step(cell, _tensor(inputs), _tensor(before)).numpy()
+    return found
+
+
+def _jacobian(cell: Any, inputs: FloatArray, before: FloatArray) -> FloatArray:
+    """Return ∂s_t/∂s_{t−1} (S,S) from x_t (D,) and s_{t−1} (S,)."""
+    step = partial(_step, cell, _tensor(inputs))
+    found: FloatArray = torch.func.jacrev(step)(_tensor(before)).numpy()
+    return found
+
+
+def _outputs(given: Given, inputs: FloatArray) -> FloatArray:
+    """Return what the fused module of the whole stack puts out, (T,B,H) or (T,B,2H)."""
+    lowest = given.stack[0][0][0]
+    module = getattr(torch.nn, CELLS[given.settled.cell])(
+        lowest.input_size,
+        lowest.hidden_size,
+        len(given.stack),
+        bidirectional=len(given.stack[0]) == 2,
+        dtype=torch.float64,
+        device="cpu",
+        **_nonlinearity(given.settled),
+    )
+    arrays = {
+        f"{name}_l{layer.layer}{'_reverse' if layer.direction is Direction.BACKWARD else ''}": each
+        for depth in given.stack
+        for layer, _ in depth
+        for name, each in _weights(layer).items()
+    }
+    module.load_state_dict(arrays)
+    with torch.no_grad():
+        found: FloatArray = module(_tensor(inputs))[0].numpy()
+    return found
+
+
+def _our_outputs(given: Given, inputs: FloatArray) -> FloatArray:
+    """Return what the top of our stack puts out, both directions in the order of the sequence."""
+    courses = run_stack(given.stack, inputs)
+    halves = []
+    for layer, _ in given.stack[-1]:
+        hidden = courses[layer.title].hidden[1:]
+        halves.append(hidden[::-1] if layer.direction is Direction.BACKWARD else hidden)
+    return np.concatenate(halves, axis=2)

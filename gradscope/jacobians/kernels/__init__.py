@@ -1,0 +1,1 @@
+"""The numerical parts under the Jacobian products: QR, SVD, Lanczos, scaling."""

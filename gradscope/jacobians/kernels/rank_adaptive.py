@@ -1,0 +1,210 @@
+"""P_ℓ = L R + E: the product of Jacobians as a few rows R (r,S), and what was dropped, watched.
+
+L has orthonormal columns and is never formed, since the singular values of R are those of L R. One
+lag further is R ← R J. Now and then R is rotated from the left so that its rows come out graded,
+and trailing rows that are small against σ_max leave for E. Their left directions are orthogonal to
+those kept, now and at every later lag, so PᵀP = RᵀR + EᵀE and
+
+    σ_max(R)² ≤ σ_max(P)² ≤ σ_max(R)² + ‖E‖²:  dropping ε costs ε²/2, not ε.
+
+As the Lyapunov spectrum spreads, r collapses, and with it the cost. A direction dropped now may
+grow later; s random rows Y = ΩᵀE carried with R show whether it did:
+
+    ‖E‖ ≤ α √(2/π) max‖Y_i‖  with probability ≥ 1 − α⁻ˢ
+
+(Halko, Martinsson & Tropp 2011, arXiv:0909.4061, lemma 4.1). What is dropped depends on R alone,
+never on Y, so the bound holds at every lag. Scales are integer powers of two beside the rows.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradscope.arrays import FloatArray, IntArray
+from gradscope.jacobians.chain import Chain
+from gradscope.jacobians.kernels.powers_of_two import SMALLEST_SHIFT
+
+# At s rows the bound is wrong with probability α⁻ˢ = 1.5e-5. More rows make it tighter, fewer make
+# it cheaper: a small state has few rows to spare.
+PROBES_OF_LARGE_STATE = 6
+PROBES_OF_SMALL_STATE = 4
+LARGE_STATE = 256
+FAILURE_PROBABILITY = 4.0**-8
+PROBE_SEED = 20240612
+
+# Several drops count at any time, and the largest of s random numbers exceeds their mean.
+SHARE_OF_DROP = 0.15
+FIRST_COMPRESSION = 8
+# The rows of a stretch start at a scale of 2**±50, may grow to 2**450 and shrink to 2**-450: their
+# squares stay ordinary numbers.
+LARGEST_OFFSET = 50
+LARGEST_GROWTH = 400
+SMALLEST_PEAK = 2.0**-200
+# Up to this part of S rows, the sharper way of grading them pays.
+THIN = 0.6
+LEAST_WORKSPACE = 2**19
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Stretch:
+    """Consecutive lags ``lag`` + 1 … ``lag`` + m of N products, valid until the next stretch.
+
+    ``kept`` (m,N,r,S) is R and ``probes`` (m,N,s,S) is Y, s = 0 while nothing is dropped, both
+    times 2**``exponents`` (m,N).
+    """
+
+    lag: int
+    kept: FloatArray
+    probes: FloatArray
+    exponents: IntArray
+
+
+class RankAdaptiveProduct:
+    """N products ∂h_t/∂h_{t−ℓ}, each with its own t (``ends``) and sequence, growing together.
+
+    ``drop`` · √(r/S) is the largest Frobenius norm, relative to σ_max, of what one compression
+    drops; 0 keeps everything. Past h_0 a product goes on with J_1 and means nothing.
+    """
+
+    def __init__(self, chain: Chain, ends: IntArray, sequences: IntArray, drop: float) -> None:
+        self._size = size = chain.state_size
+        self.lag = 0
+        self.rank = size
+        self._chain, self._ends, self._sequences, self._drop = chain, ends, sequences, drop
+        self._rows: FloatArray = np.broadcast_to(np.eye(size), (ends.size, size, size))
+        self._exponents = np.zeros(ends.size, dtype=np.int64)
+        self._alive = np.full(ends.size, fill_value=True)
+        # The rows lie in one, their successors go into the other.
+        room = max(ends.size * (size + n_probes(size)) * size, LEAST_WORKSPACE)
+        self._workspaces = [np.empty(room), np.empty(room)]
+        self._rng = np.random.default_rng(PROBE_SEED)
+        self._due = FIRST_COMPRESSION
+        self._patience = 1.0
+
+    def extend(self, most: int) -> Stretch:
+        """Go further back, by at most ``most`` lags and no further than the next compression."""
+        count = min(most, self._room())
+        if self._drop > 0:
+            count = min(count, self._due - self.lag)
+        while True:
+            stack = self._workspaces[0][: count * self._rows.size].reshape(-1, *self._rows.shape)
+            lags = np.arange(self.lag, self.lag + count)
+            steps = np.maximum(self._ends - lags[:, None], 1)
+            rows = self._rows if self.lag else None
+            shifts = self._chain.carry_back(rows, steps, self._sequences, stack)
+            peaks = _peaks(stack[-1])
+            if count == 1 or (peaks >= SMALLEST_PEAK)[self._alive].all():
+                break
+            count //= 2
+        last = np.maximum(np.frexp(peaks)[1], SMALLEST_SHIFT)
+        if (np.abs(last) > LARGEST_OFFSET).any():
+            stack[-1] *= np.ldexp(1.0, -last)[:, None, None]
+            shifts[-1] += last
+        exponents = self._exponents + np.cumsum(shifts, axis=0)
+        stretch = Stretch(self.lag, stack[:, :, : self.rank], stack[:, :, self.rank :], exponents)
+        self.lag += count
+        self._rows, self._exponents, self._alive = stack[-1], exponents[-1], peaks > 0
+        self._workspaces.reverse()
+        return stretch
+
+    def compress(self, sigma: FloatArray) -> None:
+        """Where it is due, rotate R and drop its negligible rows; ``sigma`` (N,) is σ_max of R at
+        the last lag of the last stretch.
+        """
+        if self._drop == 0 or self.lag < self._due:
+            return
+        kept, probes = self._rows[:, : self.rank], self._rows[:, self.rank :]
+        graded = _graded(kept)
+        energies = np.einsum("nrs,nrs->nr", graded, graded)
+        tails = np.cumsum(energies[:, ::-1], axis=1)[:, ::-1]
+        # A thin R has a narrow spectrum, where what was dropped takes long to die out, and may grow
+        # for a while; its rows are cheap.
+        limit = self._drop * np.sqrt(self.rank / self._size) * sigma
+        needed = np.count_nonzero(tails > limit[:, None] ** 2, axis=1)
+        rank = max(1, int(needed.max()))
+        if rank < self.rank:
+            dropped = graded[:, rank:]
+            mixture = self._rng.standard_normal((n_probes(self._size), dropped.shape[1]))
+            probes = mixture @ dropped + (probes if probes.size else 0.0)
+            self._patience = 1.0
+        else:
+            self._patience *= 2.0
+        self._rows = np.concatenate([graded[:, :rank], probes], axis=1)
+        self.rank = rank
+        self._due = self.lag + self._spacing()
+
+    def keep(self, count: int) -> None:
+        """Go on with the first ``count`` products alone."""
+        self._ends, self._sequences = self._ends[:count], self._sequences[:count]
+        self._rows, self._exponents = self._rows[:count], self._exponents[:count]
+        self._alive = self._alive[:count]
+
+    def _room(self) -> int:
+        """Return how many lags one stretch can hold, at least one."""
+        by_growth = LARGEST_GROWTH / np.log2(4.0 * self._size)
+        return max(1, min(int(by_growth), self._workspaces[0].size // self._rows.size))
+
+    def _spacing(self) -> int:
+        """Return the lags to the next compression, which make its cost and that of rows kept too
+        long equal.
+
+        One compression costs about 0.5 + 2.8 r/S lags, and r falls like 1/ℓ.
+        """
+        cost = 0.5 + 2.8 * self.rank / self._size
+        return max(1, int(self._patience * np.sqrt(2.0 * cost * self.lag)))
+
+
+def n_probes(state_size: int) -> int:
+    """Return s, the number of random rows that watch what was dropped."""
+    return PROBES_OF_LARGE_STATE if state_size >= LARGE_STATE else PROBES_OF_SMALL_STATE
+
+
+def truncation_error(probes: FloatArray, sigma: FloatArray) -> FloatArray:
+    """Return the bound ½ (‖E‖/σ_max)² on the relative error of σ_max, from probes (…,s,S) and σ_max
+    (…).
+
+    0 where nothing was dropped, infinite where only what was dropped is left.
+    """
+    if probes.shape[-2] == 0:
+        return np.zeros(sigma.shape)
+    alpha = FAILURE_PROBABILITY ** (-1.0 / probes.shape[-2])
+    lengths = np.sqrt(np.einsum("...s,...s->...", probes, probes).max(axis=-1))
+    dead = sigma == 0
+    ratio = np.where(dead & (lengths > 0), np.inf, lengths / np.where(dead, 1.0, sigma))
+    bound: FloatArray = 0.5 * (alpha * np.sqrt(2.0 / np.pi) * ratio) ** 2
+    return bound
+
+
+def drop_within(error: float, state_size: int) -> float:
+    """Return the relative Frobenius norm of one drop at which ``truncation_error`` stays within
+    ``error`` although drops add up.
+    """
+    alpha = FAILURE_PROBABILITY ** (-1.0 / n_probes(state_size))
+    return SHARE_OF_DROP * float(np.sqrt(2.0 * error) / (alpha * np.sqrt(2.0 / np.pi)))
+
+
+def _peaks(rows: FloatArray) -> FloatArray:
+    """Return a size (N,) for each R (N,r,S): its Frobenius norm, or its largest entry where the
+    squares vanish.
+    """
+    energies = np.einsum("nrs,nrs->n", rows, rows)
+    if (energies > 0).all():
+        norms: FloatArray = np.sqrt(energies)
+        return norms
+    largest: FloatArray = np.max(np.abs(rows), axis=(1, 2))
+    return largest
+
+
+def _graded(rows: FloatArray) -> FloatArray:
+    """Rotate R (N,r,S) from the left so that its rows fall off in size.
+
+    A QR decomposition of R does it (T of R = Q T), but is blunt. Where R is thin, the Q of R Rᵀ is
+    taken instead, one more step of subspace iteration: where the rows were graded a few lags ago,
+    it leaves as few of them as the singular vectors would, and is cheaper.
+    """
+    if rows.shape[1] <= THIN * rows.shape[2]:
+        left, _ = np.linalg.qr(rows @ rows.swapaxes(1, 2))
+        rotated: FloatArray = left.swapaxes(1, 2) @ rows
+        return rotated
+    triangular: FloatArray = np.asarray(np.linalg.qr(rows, mode="r"), dtype=np.float64)
+    return triangular

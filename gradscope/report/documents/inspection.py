@@ -1,0 +1,94 @@
+"""What a file of weights holds, as a document and as rows."""
+
+from typing import Any
+
+from gradscope.analysis.inspect import InspectedLayer, Inspection
+from gradscope.diagnosis.weight_spectrum import WeightSpectrum
+from gradscope.report.formats import Document, finite, head
+from gradscope.report.terminal.inspection import analyze_command
+
+
+def inspection_document(inspection: Inspection) -> Document:
+    """Return the inspection, version 1."""
+    found = inspection.found
+    return {
+        **head("inspection", {}),
+        "file": str(found.file.path),
+        "format": str(found.file.format),
+        "map": list(inspection.mapping),
+        "layers": [_layer(each) for each in inspection.layers],
+        "readouts": [
+            {
+                "name": each.name,
+                "shape": list(each.output_weights.shape),
+                "bias": each.output_bias is not None,
+            }
+            for each in found.readouts
+        ],
+        "candidates": {
+            "W": list(found.candidates.recurrent),
+            "U": list(found.candidates.input),
+        },
+        "arrays": [
+            {"name": name, "shape": list(array.shape), "stored_as": found.file.stored_as[name]}
+            for name, array in found.file.arrays.items()
+        ],
+        "skipped": dict(found.file.skipped),
+        "command": analyze_command(inspection),
+    }
+
+
+def _layer(inspected: InspectedLayer) -> Document:
+    layer = inspected.layer
+    bias = {"input": layer.input_bias is not None, "recurrent": layer.recurrent_bias is not None}
+    return {
+        "name": layer.name,
+        "kind": str(layer.kind),
+        "layer": layer.layer,
+        "direction": str(layer.direction),
+        "input_size": layer.input_size,
+        "hidden_size": layer.hidden_size,
+        "parameters": layer.n_parameters,
+        "bias": bias,
+        "activation": layer.activation,
+        "gate_activation": layer.gate_activation,
+        "reset_after": layer.reset_after,
+        "leak": layer.leak,
+        "state": str(layer.state),
+        "initial_state": layer.initial_state is not None,
+        "unknown": [str(each) for each in layer.unknown],
+        "log_bound_nats_per_step": finite(inspected.log_bound),
+        "gates": {gate: _spectrum(each) for gate, each in inspected.spectra.items()},
+    }
+
+
+def _spectrum(spectrum: WeightSpectrum) -> Document:
+    return {
+        "sigma_max": spectrum.sigma_max,
+        "sigma_min": float(spectrum.singular_values[-1]),
+        "spectral_radius": spectrum.spectral_radius,
+        "eigenvalues_outside": int(spectrum.outside.sum()),
+        "departure_from_normality": spectrum.departure,
+        "eigenvalues": [[each.real, each.imag] for each in spectrum.eigenvalues.tolist()],
+    }
+
+
+def inspection_rows(inspection: Inspection) -> list[list[Any]]:
+    """Return one row per layer and gate, in the order of ``COLUMNS``."""
+    return [
+        [
+            each.layer.title,
+            str(each.layer.kind),
+            str(each.layer.direction),
+            each.layer.input_size,
+            each.layer.hidden_size,
+            each.layer.n_parameters,
+            gate,
+            spectrum.sigma_max,
+            spectrum.spectral_radius,
+            int(spectrum.outside.sum()),
+            spectrum.departure,
+        ]
+        for each in inspection.layers
+        for gate, spectrum in each.spectra.items()
+    ]

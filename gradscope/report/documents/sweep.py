@@ -1,0 +1,193 @@
+"""Sweeps as documents and tables: JSON of a sweep, and the rows of a store as CSV, JSON Lines,
+Markdown or ``.npz``.
+
+Columns keep the order of the store's table. In JSON and CSV a missing number is null or empty, and
+``null_because`` says why; curves are left to JSON Lines and ``.npz``.
+"""
+
+import io
+import json
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gradscope.analysis.settings import setting_kinds
+from gradscope.arrays import FloatArray
+from gradscope.report.formats import Document, finite, head, numbers
+from gradscope.report.provenance.records import provenance_text
+from gradscope.report.terminal.sweep import FIRST_CELLS, REGIME_COLUMNS
+from gradscope.sweep.cell import CURVES, curve_from_blob
+from gradscope.sweep.grid import Cell, shared_and_swept
+from gradscope.sweep.merge import Merged
+from gradscope.sweep.preview import Preview
+from gradscope.sweep.query import Rows
+from gradscope.sweep.run import Progress
+from gradscope.sweep.summary import Summary, shared_settings
+
+GROUP_COLUMNS = ("group", "cells", "failed", *REGIME_COLUMNS, "rate_nats_per_step", "horizon")
+PLAN_COLUMNS = ("key", "settings")
+MERGE_COLUMNS = ("stores", "cells", "failed", "duplicates")
+
+
+def plan_document(preview: Preview) -> Document:
+    """Return what a sweep would do."""
+    shared, swept = shared_and_swept(preview.cells)
+    return {
+        **head("sweep-plan", shared),
+        "swept": swept,
+        "store": str(preview.store),
+        "cells": len(preview.cells),
+        "missing": len(preview.missing),
+        "failed": preview.failed,
+        "left_out": preview.left_out,
+        "first": [
+            {name: cell.settings.as_dict()[name] for name in swept}
+            for cell in preview.cells[:FIRST_CELLS]
+        ],
+        "estimated_seconds": preview.seconds,
+        "workers": preview.workers,
+        "timed": {"sizes": preview.estimate.sizes, "timed": preview.estimate.timed},
+    }
+
+
+def plan_rows(preview: Preview) -> list[list[Any]]:
+    """Return every cell of a plan: its key and its settings as JSON."""
+    return [[cell.key, json.dumps(cell.settings.as_dict())] for cell in preview.cells]
+
+
+def sweep_document(
+    cells: Sequence[Cell], summary: Summary, progress: Progress, store: Path, seconds: float
+) -> Document:
+    """Return what a sweep over these cells did."""
+    shared, swept = shared_and_swept(cells)
+    return {
+        **head("sweep", shared),
+        "swept": swept,
+        "store": str(store),
+        "cells": progress.total,
+        "kept": progress.kept,
+        "done": progress.done,
+        "failed": progress.all_failed,
+        "missing": progress.missing,
+        "interrupted": progress.interrupted,
+        "restarts": progress.restarts,
+        "seconds": seconds,
+        **_groups(summary),
+    }
+
+
+def store_document(summary: Summary, store: Path, rows: Rows) -> Document:
+    """Return what a store holds."""
+    return {
+        **head("sweep-report", shared_settings(rows)),
+        "store": str(store),
+        "cells": sum(group.cells for group in summary.groups),
+        "failed": sum(group.failed for group in summary.groups),
+        **_groups(summary),
+    }
+
+
+def merge_document(merged: Merged, target: Path) -> Document:
+    """Return what was joined."""
+    row = dict(zip(MERGE_COLUMNS, merge_row(merged), strict=True))
+    return {**head("merge", {}), "store": str(target), **row}
+
+
+def merge_row(merged: Merged) -> list[Any]:
+    """Return what was joined, in the order of ``MERGE_COLUMNS``."""
+    return [merged.stores, merged.cells, merged.failed, merged.duplicates]
+
+
+def _groups(summary: Summary) -> Document:
+    return {
+        "groups": [
+            {
+                **dict(zip(summary.names, group.values, strict=True)),
+                **dict(zip(GROUP_COLUMNS[1:], row[1:], strict=True)),
+                "horizon_null_because": _why_no_horizon(group.horizon),
+                "rate_null_because": _why_no_rate(group.rate),
+            }
+            for group, row in zip(summary.groups, group_rows(summary), strict=True)
+        ],
+        "errors": [{"error": text, "cells": many} for text, many in summary.errors.items()],
+    }
+
+
+def _why_no_horizon(horizon: float | None) -> str | None:
+    if horizon is None:
+        return "no cell is done"
+    return "the median cell stays above the threshold" if math.isinf(horizon) else None
+
+
+def _why_no_rate(rate: float | None) -> str | None:
+    if rate is None:
+        return "no cell is done"
+    return "the product is exactly zero" if math.isinf(rate) else None
+
+
+def group_rows(summary: Summary) -> list[list[Any]]:
+    """Return one row per group, in the order of ``GROUP_COLUMNS``."""
+    return [
+        [
+            ", ".join(group.values),
+            group.cells,
+            group.failed,
+            *(group.regimes.get(regime, 0) for regime in REGIME_COLUMNS),
+            finite(group.rate),
+            finite(group.horizon),
+        ]
+        for group in summary.groups
+    ]
+
+
+def row_documents(rows: Rows) -> Iterator[Document]:
+    """Yield each row as a flat document; switches are booleans, curves lists of numbers (null is
+    an exact zero's −∞).
+    """
+    kinds = setting_kinds()
+    for row in rows.values:
+        document = dict(zip(rows.columns, row, strict=True))
+        for name, value in document.items():
+            if value is None:
+                continue
+            if name in CURVES:
+                document[name] = numbers(curve_from_blob(value))
+            elif kinds.get(name) is bool:
+                document[name] = bool(value)
+            elif name == "column":
+                document[name] = json.loads(value)
+        yield document
+
+
+def rows_archive(rows: Rows) -> bytes:
+    """Return rows as the bytes of an ``.npz``: an array for each column, a row each.
+
+    Texts are unicode arrays (empty where there is none), numbers float64 (NaN where there is none),
+    curves (rows, longest) padded with NaN. ``settings`` is a JSON string of what all rows share.
+    """
+    arrays: dict[str, Any] = {}
+    for name in rows.columns:
+        values = rows.column(name)
+        if name in CURVES:
+            arrays[name] = _padded([b"" if each is None else each for each in values])
+        elif any(isinstance(each, str) for each in values) or name in ("error", "traceback"):
+            arrays[name] = np.array(["" if each is None else str(each) for each in values], str)
+        else:
+            found = [np.nan if each is None else each for each in values]
+            arrays[name] = np.array(found, np.float64)
+    arrays["settings"] = provenance_text(shared_settings(rows))
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def _padded(blobs: list[bytes]) -> FloatArray:
+    curves = [curve_from_blob(blob) for blob in blobs]
+    longest = max((curve.size for curve in curves), default=0)
+    padded = np.full((len(curves), longest), np.nan)
+    for row, curve in zip(padded, curves, strict=True):
+        row[: curve.size] = curve
+    return padded

@@ -1,0 +1,175 @@
+"""The pictures of ``analyze`` and ``spectrum``: the answer in words, then the panels that show it.
+
+Made for a slide (16 to 9). What each panel draws lives in ``figures_panels``, the common look and
+the file formats in ``figures_style``.
+"""
+
+from textwrap import fill
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gradscope.analysis.results import Analysis
+from gradscope.arrays import FloatArray, order_statistics
+from gradscope.jacobians.lag_norms import LagNorms
+from gradscope.names import ColumnWidth, PanelName
+from gradscope.report.figures.panels import PANELS
+from gradscope.report.figures.profile_panels import say
+from gradscope.report.figures.style import (
+    BLUE,
+    INK,
+    SLIDE,
+    VERMILLION,
+    dress,
+    fit_panel,
+    legend,
+    new_page,
+    new_panel,
+    picture_bytes,
+)
+from gradscope.report.words.captions import lyapunov_sentence
+from gradscope.report.words.headline import describe, headline
+from gradscope.report.words.numbers import LN_10, fraction
+
+SIZE = (8.0, 4.5)
+"""Inches: half a slide."""
+
+
+NOTEBOOK = {"command": "notebook"}
+"""Made by hand: no settings tell how, so ``rerun`` refuses it."""
+
+
+def profile_picture(
+    norms: LagNorms, threshold: float, log_bound: FloatArray | None = None
+) -> bytes:
+    """Return a lag profile as the bytes of a PNG.
+
+    Parameters
+    ----------
+    norms : LagNorms
+        The profile of every sequence.
+    threshold : float
+        σ_max below which it has vanished; drawn as a line.
+    log_bound : (L,) array, optional
+        The bound in nats, whatever the cell.
+    """
+    n_sequences = norms.log_norms.shape[1]
+    about = f"{norms.lags.size} lags, {n_sequences} sequences; dashed: {fraction(threshold)}"
+    figure = new_page("How much of the gradient arrives, by lag", about, SIZE)
+    axes = figure.add_axes((0.11, 0.13, 0.85, 0.68))
+    dress(
+        axes, "", "lag ℓ (steps back)",
+        r"$\log_{10}\,\sigma_{\max}(\partial h_T/\partial h_{T-\ell})$",
+    )  # fmt: skip
+    low, median, high = (_log10_quantile(norms, level) for level in (0.05, 0.5, 0.95))
+    axes.plot(norms.lags, median, color=BLUE, linewidth=2.4, label="median")
+    axes.fill_between(
+        norms.lags, low, high, color=BLUE, alpha=0.18, linewidth=0, label="5 % to 95 %"
+    )
+    if log_bound is not None and np.isfinite(log_bound).all():
+        axes.plot(
+            norms.lags, log_bound / LN_10, color=VERMILLION, linestyle=":", linewidth=2.0,
+            label="bound",
+        )  # fmt: skip
+    axes.axhline(float(np.log10(threshold)), color=INK, linestyle=(0, (6, 4)), linewidth=1.0)
+    legend(axes)
+    return picture_bytes(figure, ".png", {}, NOTEBOOK)
+
+
+def _log10_quantile(norms: LagNorms, level: float) -> FloatArray:
+    """Return an order statistic over sequences as log10, NaN (a gap) for an exact zero."""
+    (nats,) = order_statistics(norms.log_norms, (level,))
+    values: FloatArray = np.where(np.isfinite(nats), nats, np.nan) / LN_10
+    return values
+
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+WORDS_ACROSS = 36
+"""Characters in a line of what a panel says where it has nothing to draw."""
+
+TOP_PANELS = (PanelName.PROFILE, PanelName.CAUSES)
+"""What stands in the first row of a report: whether and why."""
+
+ALONE_ONLY = (PanelName.SATURATION,)
+"""What a report leaves to its own page: the slopes over time are there in short."""
+
+EXTRA_ROW = 3.5
+"""Inches that each further row of panels adds to the slide."""
+
+
+def analysis_picture(analysis: Analysis, suffix: str) -> bytes:
+    """Return the report of one analysis as the bytes of a ``.png``, ``.svg`` or ``.pdf``."""
+    return picture_bytes(analysis_figure(analysis), suffix, analysis.settings.as_dict())
+
+
+def analysis_figure(analysis: Analysis) -> "Figure":
+    """Return the report of one analysis: whether and why, then every panel that it has."""
+    others = (name for name in PANELS if name not in (*TOP_PANELS, *ALONE_ONLY))
+    below = [name for name in others if PANELS[name].shown(analysis)]
+    rows = [below[place : place + 3] for place in range(0, len(below), 3)]
+    height = SLIDE[1] + EXTRA_ROW * (len(rows) - 1)
+    figure = new_page(
+        headline(analysis.last.verdict, analysis.settings.vanishing),
+        describe(analysis.settings, analysis),
+        (SLIDE[0], height),
+    )
+    grid = figure.add_gridspec(
+        1 + len(rows),
+        6,
+        left=0.065,
+        right=0.945,
+        top=1.0 - 1.575 / height,
+        bottom=0.64 / height,
+        hspace=0.58,
+        wspace=1.35,
+    )
+    for name, columns in zip(TOP_PANELS, (slice(0, 4), slice(4, 6)), strict=True):
+        PANELS[name].draw(figure.add_subplot(grid[0, columns]), analysis)
+    for row, names in enumerate(rows, 1):
+        width = 6 // len(names)
+        for place, name in enumerate(names):
+            columns = slice(width * place, width * (place + 1))
+            PANELS[name].draw(figure.add_subplot(grid[row, columns]), analysis)
+    return figure
+
+
+def spectrum_picture(analysis: Analysis, suffix: str) -> bytes:
+    """Return the picture of ``spectrum``: exponents, singular values, eigenvalues, theory."""
+    figure = new_page(
+        f"Largest Lyapunov exponent: {lyapunov_sentence(analysis)}",
+        describe(analysis.settings, analysis),
+    )
+    grid = figure.add_gridspec(
+        2, 2, left=0.065, right=0.965, top=0.79, bottom=0.085, hspace=0.58, wspace=0.46
+    )
+    named = (PanelName.LYAPUNOV, PanelName.SINGULAR, PanelName.EIGENVALUES, PanelName.THEORY)
+    for place, name in enumerate(name for name in named if PANELS[name].shown(analysis)):
+        PANELS[name].draw(figure.add_subplot(grid[divmod(place, 2)]), analysis)
+    made_by = {"command": "spectrum"}
+    return picture_bytes(figure, suffix, analysis.settings.as_dict(), made_by)
+
+
+def panel_picture(
+    analysis: Analysis, name: PanelName, suffix: str, width: ColumnWidth = ColumnWidth.DOUBLE
+) -> bytes:
+    """Return one panel alone, for a column of a paper whose caption is its title.
+
+    ``name`` as in ``panels.PANELS``. Where the analysis has nothing that it could show, it says so.
+    """
+    made_by = {"command": "analyze", "panel": str(name), "width": str(width)}
+    figure = panel_figure(analysis, name, width)
+    return picture_bytes(figure, suffix, analysis.settings.as_dict(), made_by)
+
+
+def panel_figure(analysis: Analysis, name: PanelName, width: ColumnWidth) -> "Figure":
+    """Return one panel alone; see ``panel_picture``."""
+    figure, axes = new_panel(width)
+    panel = PANELS[name]
+    if panel.shown(analysis):
+        panel.draw(axes, analysis)
+    else:
+        say(axes, fill(panel.reading(analysis), WORDS_ACROSS))
+    fit_panel(axes)
+    return figure

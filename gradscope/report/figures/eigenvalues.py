@@ -1,0 +1,138 @@
+"""The eigenvalues of each recurrent weight matrix in the complex plane, beside the unit circle.
+
+One row a layer, one panel for the block of W of each gate. Filled points lie inside the circle,
+hollow ones outside, so that the picture reads without colour; the dashed circle is σ_max, which no
+eigenvalue can pass.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gradscope.analysis.inspect import Inspection
+from gradscope.diagnosis.weight_spectrum import WeightSpectrum
+from gradscope.report.figures.style import (
+    BLUE,
+    GREY,
+    INK,
+    TICK_SIZE,
+    VERMILLION,
+    dress,
+    legend,
+    new_page,
+    picture_bytes,
+    typeset,
+)
+from gradscope.report.provenance.sources import WeightsSource
+from gradscope.report.terminal.inspection import describe, headline
+from gradscope.report.words.numbers import number
+from gradscope.weights.layers.recurrent_layer import LayerKind, RecurrentLayer
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MOST_ROWS = 6
+"""Layers that fit on a page that is still read."""
+
+WIDTH, PANEL, HEAD = 13.33, 3.9, 1.6
+"""Inches: the page, the height of a row of panels, the room above them."""
+
+TEXT_PLACES = (0.2, 0.56)
+"""Inches from the page's upper edge to title and subtitle."""
+
+LARGEST_POINT, SMALLEST_POINT = 26.0, 5.0
+"""Areas of a point, in square points: the more eigenvalues, the smaller."""
+
+CANDIDATES = ("n", "g")
+"""Rows of W that make a candidate and no gate: of a GRU and of an LSTM."""
+
+ROOM = 1.12
+"""How far the axes reach beyond the farthest of what is drawn."""
+
+
+def eigenvalue_picture(inspection: Inspection, suffix: str) -> bytes:
+    """Return the eigenvalues of every layer as the bytes of a ``.png``, ``.svg`` or ``.pdf``.
+
+    Parameters
+    ----------
+    inspection : Inspection
+        With one layer or more; the first ``MOST_ROWS`` are drawn.
+    suffix : str
+    """
+    shown = inspection.layers[:MOST_ROWS]
+    gated = any(len(each.spectra) > 1 for each in shown)
+    height = HEAD + (PANEL if gated or len(shown) > 1 else 1.5 * PANEL) * len(shown)
+    missing = len(inspection.layers) - len(shown)
+    title = headline(inspection) + (f", the first {len(shown)} drawn" if missing else "")
+    figure = new_page(title, describe(inspection), (WIDTH, height))
+    for text, below_edge in zip(figure.texts, TEXT_PLACES, strict=True):
+        text.set_y(1.0 - below_edge / height)  # A page of any height opens like a slide
+    columns = max(*(len(each.spectra) for each in shown), 2)
+    spectra = [spectrum for each in shown for spectrum in each.spectra.values()]
+    reach = ROOM * max(1.0, *(spectrum.sigma_max for spectrum in spectra))
+    grid = figure.add_gridspec(
+        len(shown),
+        columns,
+        left=0.06,
+        right=0.985,
+        top=1.0 - HEAD / height,
+        bottom=0.62 / height,
+        hspace=0.62,
+        wspace=0.32,
+    )
+    for row, each in enumerate(shown):
+        for column, (gate, spectrum) in enumerate(each.spectra.items()):
+            panel = figure.add_subplot(grid[row, column])
+            _plane(panel, spectrum, _title(each.layer, gate), reach)
+        if len(each.spectra) == 1:
+            _ranks(figure.add_subplot(grid[row, 1]), spectrum)
+    source = WeightsSource(str(inspection.found.file.path), inspection.mapping)
+    return picture_bytes(figure, suffix, {}, source.made_by())
+
+
+def _title(layer: RecurrentLayer, gate: str) -> str:
+    """Return whose eigenvalues a panel shows; the layer is named above the first of its row, where
+    a long name has room.
+    """
+    if layer.kind is LayerKind.RNN:
+        return f"{layer.title}, W"
+    name = f"W of {'candidate' if gate in CANDIDATES else 'gate'} {gate}"
+    return f"{layer.title}\n{name}" if gate == layer.gates[0] else name
+
+
+def _plane(axes: "Axes", spectrum: WeightSpectrum, title: str, reach: float) -> None:
+    """Draw eigenvalues in the complex plane, with the unit circle and that of radius σ_max."""
+    dress(axes, title, "Re λ", "Im λ", plain=True)
+    sigma, outside = spectrum.sigma_max, spectrum.outside
+    area = min(LARGEST_POINT, max(SMALLEST_POINT, LARGEST_POINT * 64 / outside.size))
+    # A line of numbers below the title, where a legend would stand in other pictures.
+    axes.annotate(
+        typeset(f"|λ| ≤ {number(spectrum.spectral_radius)}; dashed: σ_max {number(sigma)}"),
+        (0.0, 1.02),
+        xycoords="axes fraction",
+        size=TICK_SIZE,
+        color=GREY,
+    )
+    angles = np.linspace(0.0, 2.0 * np.pi, 361)
+    axes.plot(np.cos(angles), np.sin(angles), color=INK, linewidth=1.2)
+    axes.plot(
+        sigma * np.cos(angles), sigma * np.sin(angles), color=GREY, linewidth=1.2, linestyle="--"
+    )
+    for chosen, color, face in ((~outside, BLUE, BLUE), (outside, VERMILLION, "white")):
+        points = spectrum.eigenvalues[chosen]
+        axes.scatter(
+            points.real, points.imag, s=area, color=color, facecolors=face, linewidths=1.3, zorder=3
+        )
+    axes.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
+
+
+def _ranks(axes: "Axes", spectrum: WeightSpectrum) -> None:
+    """Draw singular values and moduli of eigenvalues by rank: apart where W is not normal."""
+    dress(axes, f"Departure from normality {spectrum.departure:.0%}", "rank", "σ and |λ|")
+    ranks = np.arange(1, spectrum.singular_values.size + 1)
+    moduli = np.abs(spectrum.eigenvalues)
+    axes.plot(ranks, spectrum.singular_values, "-", color=INK, linewidth=2, label="σ")
+    axes.plot(ranks, moduli, "o", color=BLUE, markersize=4.5, label="|λ|")
+    axes.axhline(1.0, color=GREY, linestyle=":", linewidth=1.5)
+    axes.set_ylim(bottom=0.0)
+    legend(axes)

@@ -1,0 +1,316 @@
+"""The picture of ``report --kind phase``: a phase diagram over two settings, a panel a network.
+
+Vanishing is blue and exploding orange, and since grey prints cannot tell the two, what explodes is
+hatched too and the contour of zero growth drawn.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gradscope.arrays import FloatArray
+from gradscope.report.figures.style import (
+    BLUE,
+    FAINT,
+    GREY,
+    INK,
+    LABEL_SIZE,
+    SLIDE,
+    TICK_SIZE,
+    halo,
+    new_page,
+    picture_bytes,
+    set_round_ticks,
+)
+from gradscope.report.figures.sweep_axes import (
+    MEASURE_WORDS,
+    NO_STORE,
+    is_wide,
+    named,
+    set_ticks,
+    subtitle,
+    tick_labels,
+    width_of,
+    words,
+)
+from gradscope.sweep.summary import Axis, Field
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.collections import QuadMesh
+    from matplotlib.colorbar import Colorbar
+    from matplotlib.colors import Colormap, Normalize
+    from matplotlib.figure import Figure
+
+PANELS_IN_A_ROW = 3
+TOP, BOTTOM, LEFT, ROW = 1.35, 0.75, 1.0, 2.7
+"""Inches: from the page's edges to the panels, and from row to row of them."""
+
+BESIDE_TICKS = 0.5
+"""Inches left of the panels for all but their tick labels, where these are long."""
+
+MOST_NUMBERS = 120
+"""Places of a panel up to which each is given its number."""
+
+MOST_STRETCH = 4.0
+"""How much wider one side of the colours of growth may be than the other: beyond, a rate of nearly
+nothing would be painted like the fastest of the other side.
+"""
+
+CONTOUR_WIDTH = 2.6
+FINE_POINTS = 400
+"""Points along an axis between which the contour is straight, on logarithmic axes as well."""
+
+LARGEST = 1e6
+"""Stands for infinity where matplotlib wants a number."""
+
+
+def phase_picture(
+    field: Field,
+    rate: Field,
+    settings: Mapping[str, Any],
+    suffix: str,
+    made_by: Mapping[str, Any] = NO_STORE,
+) -> bytes:
+    """Return a phase diagram as the bytes of a ``.png``, ``.svg`` or ``.pdf``.
+
+    Parameters
+    ----------
+    field : Field
+        What is coloured: the growth rate or the horizon.
+    rate : Field
+        The growth rate over the same axes, for the contour of zero.
+    settings : mapping
+        What all cells share; written into the file's metadata.
+    suffix : str
+        The format.
+    made_by : mapping
+        The command to draw it again; see ``sources.StoreSource``.
+    """
+    return picture_bytes(phase_figure(field, rate, settings), suffix, settings, made_by)
+
+
+def phase_figure(field: Field, rate: Field, settings: Mapping[str, Any]) -> "Figure":
+    """Return a phase diagram, taller than a slide where it has more than two rows."""
+    columns = min(len(field.panels), PANELS_IN_A_ROW)
+    rows = math.ceil(len(field.panels) / columns)
+    height = max(SLIDE[1], TOP + BOTTOM + ROW * rows)
+    about = subtitle(_median_over(field), settings)
+    figure = new_page(_phase_title(field), about, (SLIDE[0], height))
+    top, bottom = 1.0 - TOP / height, BOTTOM / height
+    left = max(LEFT, BESIDE_TICKS + width_of(tick_labels(field.y))) / SLIDE[0]
+    grid = figure.add_gridspec(
+        rows, columns, left=left, right=0.875, top=top, bottom=bottom, hspace=0.55, wspace=0.1
+    )
+    look = _horizon_look(field) if field.measure == "horizon" else _rate_look(field)
+    for place, name in enumerate(field.panels):
+        row, column = divmod(place, columns)
+        axes = figure.add_subplot(grid[row, column])
+        mesh = _field_panel(axes, field, rate, name, look)
+        if rows > 1:
+            axes.set_ylabel(words(field.y).partition(",")[0])
+        if column:
+            axes.set_ylabel("")
+            axes.tick_params(labelleft=False)
+        if place + columns < len(field.panels):
+            axes.set_xlabel("")
+    bar = figure.add_axes((0.9, bottom, 0.016, top - bottom))
+    _color_bar(figure.colorbar(mesh, cax=bar), field)
+    return figure
+
+
+def _phase_title(field: Field) -> str:
+    x, y = (axis.name.replace("_", " ") for axis in (field.x, field.y))
+    who = named(field.panels, " and ")
+    far = field.measure == "horizon"
+    what = "How far back the gradient reaches" if far else "Where the gradient vanishes or explodes"
+    return f"{what}: {who} over {x} and {y}"
+
+
+def _median_over(field: Field) -> str:
+    far = field.measure == "horizon"
+    hatched = "∞: beyond the lags measured; " if far else "hatched: it grows; "
+    over = " and ".join(word.replace("_", " ") for word in field.mixed)
+    empty = any(np.isnan(values).any() for values in field.panels.values())
+    grey = "grey: no result; " if empty else ""
+    return f"black line: zero growth; {hatched}{grey}" + (f"median over {over}" if over else "")
+
+
+def _rate_look(field: Field) -> "tuple[Colormap, Normalize]":
+    """Return colours that meet in white at zero: deep blue is fast vanishing, orange exploding.
+
+    The blues go far darker than the oranges, so that grey prints keep the order of both.
+    """
+    from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
+
+    stops = (0.0, 0.2, 0.4, 0.5, 0.75, 1.0)
+    shades = ("#08263f", BLUE, "#bcd9ea", "#ffffff", "#f6c98a", "#e08a1e")
+    colors = LinearSegmentedColormap.from_list("growth", list(zip(stops, shades, strict=True)))
+    values = _finite(field)
+    low, high = values.min(initial=-1e-3), values.max(initial=1e-3)
+    low, high = min(low, -high / MOST_STRETCH), max(high, -low / MOST_STRETCH)
+    return colors.with_extremes(bad=FAINT), TwoSlopeNorm(0.0, vmin=low, vmax=high)
+
+
+def _horizon_look(field: Field) -> "tuple[Colormap, Normalize]":
+    """Return colours whose lightness rises with the horizon; beyond the lags measured is white."""
+    import matplotlib as mpl
+    from matplotlib.colors import LogNorm
+
+    colors = mpl.colormaps["viridis"].with_extremes(bad=FAINT, over="white")
+    values = _finite(field)
+    low = float(values.min()) if values.size else 1.0
+    high = float(values.max()) if values.size else 10.0
+    return colors, LogNorm(low, max(high, 2.0 * low))
+
+
+def _finite(field: Field) -> FloatArray:
+    values = np.concatenate([panel.ravel() for panel in field.panels.values()])
+    finite: FloatArray = values[np.isfinite(values)]
+    return finite
+
+
+def _color_bar(scale: "Colorbar", field: Field) -> None:
+    scale.set_label(MEASURE_WORDS[field.measure], size=LABEL_SIZE, color=INK)
+    if field.measure == "horizon":
+        set_round_ticks(scale.ax.yaxis, scale.ax.get_ylim())
+    else:
+        scale.ax.axhline(0.0, color=INK, linewidth=CONTOUR_WIDTH)
+    scale.ax.tick_params(labelsize=TICK_SIZE, colors=INK)
+
+
+def _field_panel(
+    axes: "Axes", field: Field, rate: Field, name: str, look: "tuple[Colormap, Normalize]"
+) -> "QuadMesh":
+    """Draw one network: a coloured place for each combination, zero growth as a contour."""
+    colors, norm = look
+    values = np.ma.masked_invalid(np.clip(field.panels[name], -LARGEST, LARGEST))
+    mesh = axes.pcolormesh(
+        _edges(field.x), _edges(field.y), values, cmap=colors, norm=norm, rasterized=True
+    )
+    _scale(axes, field)
+    _mark_zero(axes, rate, name, hatched=field.measure != "horizon")
+    if field.measure == "horizon":
+        _write_horizons(axes, field, name, mesh)
+    axes.set_title(
+        f"{name}{_everywhere(rate.panels[name])}",
+        loc="left",
+        size=LABEL_SIZE + (1 if len(field.panels) < PANELS_IN_A_ROW else -1.5),
+        weight="bold",
+        color=INK,
+        pad=8,
+    )
+    axes.set_xlabel(words(field.x), size=LABEL_SIZE, color=INK)
+    axes.set_ylabel(words(field.y), size=LABEL_SIZE, color=INK)
+    axes.tick_params(labelsize=TICK_SIZE, colors=INK, length=3)
+    return mesh
+
+
+def _everywhere(rates: FloatArray) -> str:
+    """Return what holds of every place; nothing where one has no result."""
+    if (rates < 0.0).all():
+        return ": shrinks everywhere"
+    return ": grows everywhere" if (rates > 0.0).all() else ""
+
+
+def _edges(axis: Axis) -> FloatArray:
+    """Return the borders between the values of an axis, half-way on its scale."""
+    places = _scaled(axis, axis.places)
+    middles = (places[1:] + places[:-1]) / 2.0
+    first, last = places[0] - middles[0], places[-1] - middles[-1]
+    edges = np.concatenate([[places[0] + first], middles, [places[-1] + last]])
+    return _unscaled(axis, edges)
+
+
+def _scaled(axis: Axis, values: FloatArray) -> FloatArray:
+    return np.log(values) if is_wide(axis) else values
+
+
+def _unscaled(axis: Axis, values: FloatArray) -> FloatArray:
+    return np.exp(values) if is_wide(axis) else values
+
+
+def _scale(axes: "Axes", field: Field) -> None:
+    """Set the scale and the ticks of both axes: every value where there are few."""
+    if is_wide(field.x):
+        axes.set_xscale("log")
+    if is_wide(field.y):
+        axes.set_yscale("log")
+    for axis, drawn in ((field.x, axes.xaxis), (field.y, axes.yaxis)):
+        set_ticks(drawn, axis)
+
+
+def _mark_zero(axes: "Axes", rate: Field, name: str, *, hatched: bool) -> None:
+    """Draw the contour of zero growth to the borders of the panel, and hatch what grows."""
+    rates = rate.panels[name]
+    if not ((rates < 0.0).any() and (rates > 0.0).any()):
+        return
+    x, y = _fine_places(rate.x), _fine_places(rate.y)
+    values = _between(rate, _bounded(rates), x, y)
+    x, y = _unscaled(rate.x, x), _unscaled(rate.y, y)
+    axes.contour(x, y, values, levels=[0.0], colors=INK, linewidths=CONTOUR_WIDTH)
+    if hatched:
+        area = axes.contourf(x, y, values, levels=[0.0, 2.0 * LARGEST], colors="none", hatches="/")
+        area.set_edgecolor(GREY)
+        area.set_linewidth(0.0)
+
+
+def _bounded(rates: FloatArray) -> FloatArray:
+    """Return rates with the smallest finite one for −∞: the product is exactly zero; where no
+    finite one shrinks, with one as far below zero as the largest is above.
+    """
+    finite = rates[np.isfinite(rates)].clip(-LARGEST, LARGEST)
+    smallest = finite.min(initial=LARGEST)
+    low = smallest if smallest < 0.0 else -finite.max(initial=0.001)
+    return np.clip(rates, low, LARGEST)
+
+
+def _fine_places(axis: Axis) -> FloatArray:
+    """Return many points along an axis, on its scale, every value and every border among them."""
+    nodes = np.sort(np.r_[_scaled(axis, _edges(axis)), _scaled(axis, axis.places)])
+    pieces = math.ceil(FINE_POINTS / nodes.size)
+    at = np.arange((nodes.size - 1) * pieces + 1) / pieces
+    fine: FloatArray = np.interp(at, np.arange(nodes.size), nodes)
+    return fine
+
+
+def _between(field: Field, values: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
+    """Return (y,x) values at points of both axes, linear between the nearest four known ones on the
+    scales of the axes; masked in the places that have none.
+    """
+    missing = np.isnan(values)
+    across, up = _weights(field.x, x), _weights(field.y, y)
+    empty = missing[np.ix_(up.argmax(axis=1), across.argmax(axis=1))]
+    shares = up @ ~missing @ across.T
+    sums = up @ np.where(missing, 0.0, values) @ across.T
+    found: FloatArray = np.ma.array(sums / np.where(empty, 1.0, shares), mask=empty)
+    return found
+
+
+def _weights(axis: Axis, points: FloatArray) -> FloatArray:
+    """Return (points, values): the share of each value of an axis in each of the points."""
+    places = _scaled(axis, axis.places)
+    return np.stack([np.interp(points, places, row) for row in np.eye(places.size)], axis=1)
+
+
+def _write_horizons(axes: "Axes", field: Field, name: str, mesh: "QuadMesh") -> None:
+    """Write the horizon of every place, where there is room; ∞ is beyond the lags measured."""
+    if field.panels[name].size > MOST_NUMBERS:
+        return
+    for (row, column), value in np.ndenumerate(field.panels[name]):
+        if np.isnan(value):
+            continue
+        red, green, blue, _ = mesh.to_rgba(np.array([min(float(value), LARGEST)]))[0]
+        light = np.isinf(value) or 0.3 * red + 0.59 * green + 0.11 * blue > 0.6
+        axes.text(
+            float(field.x.places[column]),
+            float(field.y.places[row]),
+            "∞" if np.isinf(value) else f"{value:.0f}",
+            ha="center",
+            va="center",
+            color=INK if light else "white",
+            size=TICK_SIZE,
+            path_effects=halo() if light else None,
+        )

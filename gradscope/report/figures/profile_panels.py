@@ -1,0 +1,229 @@
+"""The panels that reports are made of: each draws one question's answer onto one axes.
+
+Norms are drawn as log10, lags and steps as they are. The last stage is solid and blue, the stage
+before it dashed and grey, the bound dotted.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gradscope.analysis.results import Analysis, Stage
+from gradscope.arrays import FloatArray
+from gradscope.diagnosis.growth import terms_of
+from gradscope.report.documents.rows import middle
+from gradscope.report.figures.style import (
+    BACKING,
+    BLUE,
+    GREEN,
+    GREY,
+    INK,
+    ORANGE,
+    TICK_SIZE,
+    VERMILLION,
+    dress,
+    halo,
+    legend,
+    text_scale,
+    typeset,
+)
+from gradscope.report.words.cells import CAUSE_LABELS, has_textbook_bound
+from gradscope.report.words.headline import stage_title
+from gradscope.report.words.numbers import LN_10, fraction, steps
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+FEW_POINTS = 12
+"""Curves with no more points than this show each of them."""
+
+LARGEST_RISE = 0.5
+"""The bound may stretch the axis of a profile by this many times the measured span."""
+
+STAGE_LOOKS = (
+    {"color": GREY, "linestyle": "--", "linewidth": 1.8},
+    {"color": BLUE, "linestyle": "-", "linewidth": 2.6},
+)
+
+
+def profile_panel(axes: "Axes", analysis: Analysis) -> None:
+    """Draw log10 σ_max by lag: median, band over sequences, bound, threshold, horizon, need."""
+    dress(
+        axes,
+        "How much of the gradient arrives, by lag",
+        "lag ℓ (steps back)",
+        r"$\log_{10}\,\sigma_{\max}(\partial h_T/\partial h_{T-\ell})$",
+    )
+    for stage, look in stage_looks(analysis):
+        profile = stage.profile
+        axes.plot(
+            profile.lags,
+            drawable(profile.median),
+            label=stage_title(stage.name, analysis.training),
+            marker="o" if profile.lags.size <= FEW_POINTS else None,
+            **look,
+        )
+    last = analysis.last.profile
+    low, high = drawable(last.quantile(0.05)), drawable(last.quantile(0.95))
+    axes.fill_between(
+        last.lags, low, high, color=BLUE, alpha=0.18, linewidth=0, label="5 % to 95 %"
+    )
+    axes.plot(
+        last.lags,
+        last.log_bound / LN_10,
+        color=VERMILLION,
+        linestyle=":",
+        linewidth=2.4,
+        label=r"bound $(\gamma\,\sigma_{\max}(W))^\ell$"
+        if has_textbook_bound(analysis.settings)
+        else "bound",
+    )
+    _draw_lyapunov_slope(axes, analysis)
+    _limit_rise(axes, analysis)
+    _mark_lags(axes, analysis)
+    legend(axes)
+
+
+def stage_looks(analysis: Analysis) -> list[tuple[Stage, dict[str, Any]]]:
+    """Return the stages, each with the look of its curve."""
+    looks = STAGE_LOOKS[-len(analysis.stages) :]
+    return [(stage, dict(look)) for stage, look in zip(analysis.stages, looks, strict=True)]
+
+
+def drawable(nats: FloatArray) -> FloatArray:
+    """Return log10 values, NaN (a gap) where the product is exactly zero."""
+    values: FloatArray = np.where(np.isfinite(nats), nats, np.nan) / LN_10
+    return values
+
+
+def _draw_lyapunov_slope(axes: "Axes", analysis: Analysis) -> None:
+    """Draw the slope that the largest Lyapunov exponent gives, through the end of the median."""
+    spectrum, profile = analysis.closer.spectrum, analysis.last.profile
+    if spectrum is None or not np.isfinite(profile.median[-1]):
+        return
+    largest = middle(spectrum.lyapunov.exponents[:, 0])
+    if np.isfinite(largest):
+        line = profile.median[-1] + largest * (profile.lags - profile.lags[-1])
+        axes.plot(
+            profile.lags,
+            line / LN_10,
+            color=ORANGE,
+            linestyle=(0, (8, 2, 1, 2)),
+            linewidth=1.4,
+            label=f"slope {typeset('λ_1')}",
+        )
+
+
+def _limit_rise(axes: "Axes", analysis: Analysis) -> None:
+    """Keep the measured curves large: the bound may run out of the picture."""
+    curves = [drawable(s.profile.quantile(q)) for s in analysis.stages for q in (0.05, 0.95)]
+    measured = np.concatenate([*curves, [0.0]])
+    threshold = np.log10(analysis.settings.vanishing)
+    low = min(float(np.nanmin(measured)), threshold if np.nanmin(measured) < threshold / 3 else 0)
+    high = float(np.nanmax(measured))
+    span = max(high - low, 0.5)
+    bound = analysis.last.profile.log_bound / LN_10
+    top = min(max(high, float(np.max(bound))), high + LARGEST_RISE * span)
+    axes.set_ylim(low - 0.06 * span, top + 0.08 * (top - low) + 0.02 * span)
+    axes.set_xlim(0, analysis.last.profile.lags[-1] * 1.01 + 0.5)
+
+
+def _mark_lags(axes: "Axes", analysis: Analysis) -> None:
+    """Mark the threshold, the memory horizon and the lag that the task needs."""
+    verdict, threshold = analysis.last.verdict, analysis.settings.vanishing
+    axes.axhline(np.log10(threshold), color=INK, linestyle=(0, (6, 4)), linewidth=1.0)
+    top = axes.get_ylim()[1]
+    for lag, text, color in (
+        (verdict.horizon, "memory horizon", GREEN),
+        (verdict.required_lag, "the task needs", ORANGE),
+    ):
+        if lag is None or lag > analysis.last.profile.lags[-1]:
+            continue
+        axes.axvline(lag, color=color, linestyle="-." if color == GREEN else "-", linewidth=2.0)
+        right = lag < 0.75 * axes.get_xlim()[1]
+        axes.annotate(
+            f"{text}: {steps(lag)}",
+            (lag, top),
+            xytext=(5 if right else -5, -4 if color == GREEN else -22),
+            textcoords="offset points",
+            ha="left" if right else "right",
+            va="top",
+            size=TICK_SIZE * text_scale(axes),
+            color=INK,
+            bbox=dict(BACKING),
+        )
+    if axes.get_ylim()[0] < np.log10(threshold):
+        axes.annotate(
+            f"{fraction(threshold)}: vanished",
+            (axes.get_xlim()[1], np.log10(threshold)),
+            xytext=(-2, 3),
+            textcoords="offset points",
+            ha="right",
+            size=(TICK_SIZE - 1) * text_scale(axes),
+            color=GREY,
+            path_effects=halo(),
+        )
+
+
+def causes_panel(axes: "Axes", analysis: Analysis) -> None:
+    """Draw the waterfall from 0 through the causes to the growth rate, nats a step."""
+    dress(axes, "Why: what makes the growth rate", "nats a step", "")
+    causes = analysis.last.causes
+    if causes.total is None:
+        say(axes, "The product is exactly zero:\nthere is no rate to explain.")
+        return
+    terms = terms_of(causes)
+    parts = np.array([term or 0.0 for term in terms.values()])
+    ends = np.cumsum(parts)
+    starts = ends - parts
+    rising = parts >= 0
+    bars = axes.barh(
+        range(parts.size), parts, left=starts, color=np.where(rising, BLUE, VERMILLION)
+    )
+    for bar, rises in zip(bars, rising, strict=True):
+        bar.set(hatch="" if rises else "//", edgecolor="white")
+    axes.barh(parts.size, causes.total, color=INK)
+    axes.vlines(
+        ends, np.arange(parts.size) + 0.4, np.arange(parts.size) + 0.6, color=GREY, linewidth=1.0
+    )
+    axes.axvline(0.0, color=GREY, linewidth=1.0)
+    _label_bars(axes, np.append(starts, 0.0), np.append(parts, causes.total))
+    axes.set_yticks(range(parts.size + 1), [*(CAUSE_LABELS[name] for name in terms), "growth rate"])
+    axes.invert_yaxis()
+    axes.locator_params(axis="x", nbins=5)
+    axes.grid(visible=False, axis="y")
+
+
+def _label_bars(axes: "Axes", starts: FloatArray, sizes: FloatArray) -> None:
+    """Write each bar's number beyond its right end, and make room for it."""
+    rights = np.maximum(starts, starts + sizes)
+    low, high = min(0.0, float(np.min(np.minimum(starts, starts + sizes)))), float(np.max(rights))
+    span = max(high - low, 0.05)
+    axes.set_xlim(low - 0.04 * span, max(high, 0.0) + 0.3 * span)
+    for place, (right, size) in enumerate(zip(rights, sizes, strict=True)):
+        axes.annotate(
+            f"{size:+.3f}".replace("-", "−"),
+            (right, place),
+            xytext=(4, 0),
+            textcoords="offset points",
+            va="center",
+            size=TICK_SIZE * text_scale(axes),
+            color=INK,
+        )
+
+
+def say(axes: "Axes", text: str) -> None:
+    """Write a sentence where there is nothing to draw."""
+    axes.text(
+        0.5,
+        0.5,
+        text,
+        ha="center",
+        va="center",
+        size=(TICK_SIZE + 1) * text_scale(axes),
+        color=GREY,
+        transform=axes.transAxes,
+    )
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.grid(visible=False)

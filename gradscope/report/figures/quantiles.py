@@ -1,0 +1,123 @@
+"""The picture of ``report --kind quantiles``: a measure over one setting, a curve a network.
+
+The line is the median over whatever else was swept, the bands hold half and nine tenths of the
+cells.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gradscope.arrays import FloatArray
+from gradscope.report.figures.network_styles import network_look
+from gradscope.report.figures.style import (
+    INK,
+    SLIDE,
+    dress,
+    height_of_rows,
+    new_page,
+    page_legend,
+    picture_bytes,
+    set_round_ticks,
+)
+from gradscope.report.figures.sweep_axes import (
+    MEASURE_WORDS,
+    NO_STORE,
+    is_wide,
+    named,
+    set_ticks,
+    subtitle,
+    words,
+)
+from gradscope.sweep.summary import Axis, Fan
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MEASURE_BEYOND: Mapping[str, str] = MappingProxyType(
+    {"rate_nats_per_step": "exactly zero", "horizon": "beyond the lags"}
+)
+"""What a median means that is infinite."""
+
+TOP, BOTTOM = 1.2, 0.75
+"""Inches from the page's upper and lower edge to the axes, below one row of the legend."""
+
+
+def fan_picture(
+    fan: Fan, settings: Mapping[str, Any], suffix: str, made_by: Mapping[str, Any] = NO_STORE
+) -> bytes:
+    """Return the quantiles of a measure over one setting as the bytes of a picture; what each
+    argument is as in ``phase_picture``.
+    """
+    return picture_bytes(fan_figure(fan, settings), suffix, settings, made_by)
+
+
+def fan_figure(fan: Fan, settings: Mapping[str, Any]) -> "Figure":
+    """Return the quantiles of a measure over one setting."""
+    what = MEASURE_WORDS[fan.measure].partition(",")[0].capitalize()
+    title = f"{what} against {words(fan.x).partition(',')[0]}: {named(fan.curves, ', ')}"
+    figure = new_page(title, subtitle(_bands(fan), settings))
+    height = 1.0 - (TOP + height_of_rows(len(fan.curves)) + BOTTOM) / SLIDE[1]
+    axes = figure.add_axes((0.085, BOTTOM / SLIDE[1], 0.88, height))
+    for name, curve in fan.curves.items():
+        _medians(axes, fan.x, name, curve)
+    dress(axes, "", words(fan.x), MEASURE_WORDS[fan.measure])
+    if is_wide(fan.x):
+        axes.set_xscale("log")
+    set_ticks(axes.xaxis, fan.x)
+    axes.margins(y=0.08)
+    if fan.measure == "horizon":
+        axes.set_yscale("log")
+        if not any(np.isfinite(curve).any() for curve in fan.curves.values()):
+            axes.set_ylim(1.0, 10.0)  # Nothing says where the axis should lie
+        set_round_ticks(axes.yaxis, axes.get_ylim())
+    else:
+        axes.axhline(0.0, color=INK, linewidth=1.2)
+    for name, curve in fan.curves.items():
+        _fill_bands(axes, fan.x, name, curve)
+    page_legend(figure, *axes.get_legend_handles_labels())
+    return figure
+
+
+def _bands(fan: Fan) -> str:
+    """Return what lines and bands show."""
+    over = " and ".join(word.replace("_", " ") for word in fan.mixed)
+    bands = f"line: median over {over}; bands: 50 % and 90 % of cells" if over else ""
+    if any(np.isinf(curve[2]).any() for curve in fan.curves.values()):
+        bands += f"; hollow at the edge: {MEASURE_BEYOND[fan.measure]}"
+    return bands
+
+
+def _medians(axes: "Axes", x: Axis, name: str, curve: FloatArray) -> None:
+    """Draw the medians, hollow at the edge where infinite, and make room for all that is finite."""
+    color, style, marker = network_look(name)
+    finite = np.isfinite(curve)
+    drawn = np.where(finite[2], curve[2], np.nan)
+    axes.plot(
+        x.places, drawn, color=color, marker=marker, linestyle=style, linewidth=2.2, label=name
+    )
+    axes.update_datalim(np.c_[np.broadcast_to(x.places, curve.shape)[finite], curve[finite]])
+    for beyond, edge in ((np.isposinf(curve[2]), 0.985), (np.isneginf(curve[2]), 0.015)):
+        axes.plot(
+            x.places[beyond],
+            np.full(int(beyond.sum()), edge),
+            color=color,
+            marker=marker,
+            linestyle="",
+            fillstyle="none",
+            transform=axes.get_xaxis_transform(),
+            clip_on=False,
+        )
+
+
+def _fill_bands(axes: "Axes", x: Axis, name: str, curve: FloatArray) -> None:
+    """Fill the bands between the quantiles, to the limits of the axes where these are infinite."""
+    color, *_ = network_look(name)
+    limits = axes.get_ylim()
+    drawn = np.clip(curve, *limits)
+    for low, high, alpha in ((0, 4, 0.15), (1, 3, 0.25)):
+        axes.fill_between(x.places, drawn[low], drawn[high], color=color, alpha=alpha, linewidth=0)
+    axes.set_ylim(limits)

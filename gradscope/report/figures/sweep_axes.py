@@ -1,0 +1,148 @@
+"""What the pictures of a sweep have in common: its settings as axes, its measures in words, and the
+line that says what all cells share. ``phase_figures`` and ``quantile_figures`` draw.
+"""
+
+import math
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gradscope.arrays import FloatArray
+from gradscope.report.figures.style import TICK_SIZE
+from gradscope.sweep.grid import describe
+from gradscope.sweep.summary import Axis
+
+if TYPE_CHECKING:
+    from matplotlib.axis import Axis as MatplotlibAxis
+
+POINTS_PER_INCH = 72.0
+
+CHARACTER, LINE = 0.64 * TICK_SIZE / POINTS_PER_INCH, 1.4 * TICK_SIZE / POINTS_PER_INCH
+"""Inches: as wide as a digit of Matplotlib's font is at the size of ticks, as high as a line."""
+
+
+def with_room(places: Sequence[float], room: float) -> list[int]:
+    """Return which of these places to name, the first ones first, none nearer than ``room`` to
+    another.
+
+    >>> with_room([0.0, 1.0, 2.0, 4.5, 5.0], 2.0)
+    [0, 2, 3]
+    """
+    kept: list[int] = []
+    for index, place in enumerate(places):
+        if all(abs(place - places[other]) >= room for other in kept):
+            kept.append(index)
+    return kept
+
+
+def width_of(labels: Iterable[str]) -> float:
+    """Return the inches that the longest of these labels is wide."""
+    return CHARACTER * max(map(len, labels), default=0)
+
+
+def room_for(drawn: "MatplotlibAxis", labels: Iterable[str]) -> float:
+    """Return the inches from one of these labels to the next along a horizontal or vertical axis:
+    a character more than they are wide, or a line.
+    """
+    return width_of(labels) + CHARACTER if lies(drawn) else LINE
+
+
+def inches_along(drawn: "MatplotlibAxis", places: Sequence[float] | FloatArray) -> list[float]:
+    """Return where these places stand along an axis, on its scale and between its limits."""
+    box, dpi = drawn.axes.get_window_extent(), drawn.axes.figure.dpi
+    scale = drawn.get_transform()
+    low, high = scale.transform(np.asarray(drawn.get_view_interval()))
+    shares: FloatArray = (scale.transform(np.asarray(places, np.float64)) - low) / (high - low)
+    inches: list[float] = (shares * (box.width if lies(drawn) else box.height) / dpi).tolist()
+    return inches
+
+
+def lies(drawn: "MatplotlibAxis") -> bool:
+    """Whether an axis is the horizontal one."""
+    return drawn is drawn.axes.xaxis
+
+
+WIDE = 20.0
+"""Values of an axis whose ends lie this factor apart are drawn on a logarithmic axis."""
+
+MOST_TICKS = 13
+
+SECOND_LINE = 18.0
+"""Points from the ticks down to labels that stand on the second line."""
+
+AXIS_WORDS: Mapping[str, str] = MappingProxyType(
+    {
+        "gain": "gain, the factor on W",
+        "input_scale": "input scale, the factor on U",
+        "steps": "sequence length T, steps",
+        "hidden": "hidden units H",
+        "updates": "training updates",
+        "learning_rate": "learning rate",
+        "delay": "delay of the task, steps",
+    }
+)
+
+MEASURE_WORDS: Mapping[str, str] = MappingProxyType(
+    {"rate_nats_per_step": "growth rate, nats a step", "horizon": "memory horizon, steps"}
+)
+
+NO_STORE: Mapping[str, Any] = MappingProxyType({"command": "report"})
+"""What a picture says of what made it where no store is named: ``rerun`` refuses it."""
+
+TOLD_SETTINGS = ("activation", "hidden", "init", "gain", "steps", "task", "data", "updates")
+"""Shared settings that the line below the title names."""
+
+MOST_NAMED = 3
+"""Networks up to which a title names them."""
+
+
+def named(networks: Collection[str], joined: str) -> str:
+    """Return the names of networks, or of many their number."""
+    return joined.join(networks) if len(networks) <= MOST_NAMED else f"{len(networks)} networks"
+
+
+def subtitle(opening: str, settings: Mapping[str, Any]) -> str:
+    """Return what the picture shows, then the settings that all cells share."""
+    told = {
+        name: settings[name]
+        for name in TOLD_SETTINGS
+        if settings.get(name) is not None and not (name == "task" and settings.get("data"))
+    }
+    shared = ", ".join(f"{name} {describe({name: told[name]}).partition('=')[2]}" for name in told)
+    return "; ".join(part for part in (opening.strip("; "), shared) if part)
+
+
+def words(axis: Axis) -> str:
+    """Return what stands beside an axis."""
+    return AXIS_WORDS.get(axis.name, axis.name.replace("_", " "))
+
+
+def is_wide(axis: Axis) -> bool:
+    """Whether an axis is drawn on a logarithmic scale."""
+    places = axis.places
+    return axis.numeric and bool(places[0] > 0.0 and places[-1] / places[0] >= WIDE)
+
+
+def set_ticks(drawn: "MatplotlibAxis", axis: Axis) -> None:
+    """Put a tick at every value, or at every second, third … of many, where there is room; words
+    stand on two lines by turns where they have none on one.
+    """
+    every = math.ceil(len(axis.values) / MOST_TICKS)
+    places, labels = axis.places[::every], tick_labels(axis)[::every]
+    inches, room = inches_along(drawn, places), room_for(drawn, labels)
+    kept = with_room(inches, room)
+    two_lines = len(kept) < len(labels) and lies(drawn) and not axis.numeric
+    if two_lines:
+        kept = with_room(inches, room / 2.0)
+    drawn.set_ticks(places[kept].tolist(), [labels[each] for each in kept])
+    drawn.set_ticks([], minor=True)
+    if two_lines:
+        for tick in drawn.get_major_ticks()[1::2]:
+            tick.set_pad(SECOND_LINE)
+
+
+def tick_labels(axis: Axis) -> list[str]:
+    """Return the values of an axis as its ticks have them."""
+    return [f"{each:.4g}" if axis.numeric else str(each) for each in axis.values]

@@ -1,0 +1,191 @@
+"""The panels that show what happened over time: gradient, slopes, training.
+
+Same looks as ``figures_panels``, which shows how far back the gradient reaches and why.
+"""
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gradscope.analysis.results import SLOPE_EDGES, Analysis
+from gradscope.arrays import FloatArray, IntArray
+from gradscope.report.figures.profile_panels import FEW_POINTS, drawable, say, stage_looks
+from gradscope.report.figures.style import (
+    BLUE,
+    GREY,
+    INK,
+    LABEL_SIZE,
+    TICK_SIZE,
+    VERMILLION,
+    dress,
+    legend,
+    text_scale,
+)
+from gradscope.report.words.headline import stage_title
+from gradscope.report.words.numbers import number
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+END_OF_AXIS = 1e250
+"""Beyond it the ticks of matplotlib's logarithmic axis leave the range of floats."""
+
+ROOM_ABOVE = 1.05
+"""What the height of a linear axis grows by, so that its edge cuts no marker."""
+
+WIDE_SPAN = 100.0
+"""Values whose ends lie this factor apart have enough powers of ten between them for ticks."""
+
+
+def gradient_panel(axes: "Axes", analysis: Analysis) -> None:
+    """Draw log10 ‖∂E/∂h_t‖ by time step."""
+    dress(
+        axes,
+        "Gradient norm by time step",
+        "time step t",
+        r"$\log_{10}\,\Vert\partial E/\partial h_t\Vert$",
+    )
+    given = [each.gradient for each in analysis.stages if each.gradient is not None]
+    if not any(np.isfinite(gradient.log_by_step).any() for gradient in given):
+        say(axes, "No error reaches\nany of these states.")
+        return
+    for stage, look in stage_looks(analysis):
+        if stage.gradient is None:
+            continue
+        values = drawable(stage.gradient.log_by_step)
+        axes.plot(
+            np.arange(values.size),
+            values,
+            label=stage_title(stage.name, analysis.training),
+            marker="o" if values.size <= FEW_POINTS else None,
+            **look,
+        )
+    legend(axes)
+
+
+def slopes_panel(axes: "Axes", analysis: Analysis) -> None:
+    """Draw the slopes φ′(a_t) over time: median and band over sequences and units, and γ."""
+    dress(axes, "Saturation: slopes over time", "time step t", r"slope $\varphi'(a_t)$")
+    slopes = analysis.last.slopes
+    when = np.arange(1, slopes.median.size + 1)
+    axes.fill_between(
+        when, slopes.p05, slopes.p95, color=BLUE, alpha=0.18, linewidth=0, label="5 % to 95 %"
+    )
+    marker = "o" if when.size <= FEW_POINTS else None
+    axes.plot(when, slopes.median, color=BLUE, linewidth=2.2, marker=marker, label="median unit")
+    axes.axhline(slopes.ceiling, color=VERMILLION, linestyle=":", linewidth=2.4)
+    axes.annotate(
+        f"slope ceiling γ = {number(slopes.ceiling)}",
+        (when[-1], slopes.ceiling),
+        xytext=(0, 3),
+        textcoords="offset points",
+        ha="right",
+        size=TICK_SIZE * text_scale(axes),
+        color=INK,
+    )
+    axes.set_ylim(0.0, 1.16 * slopes.ceiling)
+    legend(axes)
+
+
+def saturation_panel(axes: "Axes", analysis: Analysis) -> None:
+    """Draw how the slopes of all units are spread at every step, dark where many are, and over all
+    steps as a histogram at the right.
+    """
+    dress(axes, "Saturation: all slopes over time", "time step t", r"slope $\varphi'(a_t)/\gamma$")
+    slopes = analysis.last.slopes
+    n_steps = slopes.histogram.shape[0]
+    axes.grid(visible=False)
+    axes.imshow(
+        slopes.histogram.T,
+        origin="lower",
+        extent=(0.5, n_steps + 0.5, 0.0, 1.0),
+        cmap="Blues",
+        vmin=0.0,
+        aspect="auto",
+        interpolation="nearest",
+    )
+    beside = axes.inset_axes((1.02, 0.0, 0.2, 1.0))
+    overall = slopes.histogram.mean(axis=0)
+    beside.barh(SLOPE_EDGES[:-1], overall, height=SLOPE_EDGES[1], align="edge", color=BLUE)
+    beside.set_ylim(0.0, 1.0)
+    beside.set_yticks([])
+    beside.set_xticks([float(overall.max())], [f"{overall.max():.0%}"])
+    beside.tick_params(labelsize=TICK_SIZE * text_scale(axes), colors=INK, length=3)
+    for side in ("top", "right"):
+        beside.spines[side].set_visible(False)
+    axes.annotate(
+        f"dark: up to {slopes.histogram.max():.0%} of the units; right: all steps",
+        (0.0, 1.02),
+        xycoords="axes fraction",
+        size=TICK_SIZE * text_scale(axes),
+        color=GREY,
+    )
+
+
+def training_panel(axes: "Axes", analysis: Analysis) -> None:
+    """Draw the error a step and the unclipped gradient norm over the updates, both logarithmic."""
+    history = analysis.training
+    if history is None or not history.updates:
+        dress(axes, "Training", "", "")
+        say(axes, "Training stopped before\nthe first update was made.")
+        return
+    dress(axes, "Training", "update", "error a step")
+    updates = np.arange(1, history.updates + 1)
+    marker = "o" if history.updates <= FEW_POINTS else None
+    if history.updates <= FEW_POINTS:
+        axes.set_xticks(updates)
+    axes.plot(
+        updates, history.error_per_step, color=BLUE, linewidth=2.0, marker=marker, label="error"
+    )
+    baseline = analysis.facts.baseline
+    if baseline is not None:
+        axes.axhline(baseline.error, color=INK, linestyle="--", linewidth=1.3, label="baseline")
+    _log_if_wide(axes, history.error_per_step)
+    other = _norms_behind(axes, updates, history.gradient_norm, marker)
+    if history.clipped_fraction:
+        axes.annotate(
+            f"{history.clipped_fraction:.0%} of the updates clipped",
+            (0.98, 0.96),
+            xycoords="axes fraction",
+            ha="right",
+            va="top",
+            size=TICK_SIZE * text_scale(axes),
+            color=INK,
+        )
+    legend(axes, [other])
+
+
+def _norms_behind(axes: "Axes", updates: IntArray, norms: FloatArray, marker: str | None) -> "Axes":
+    """Draw the unclipped gradient norm behind the errors, on an axis of its own, and return it."""
+    other = axes.twinx()
+    other.plot(
+        updates, norms, color=VERMILLION, linewidth=0.8, marker=marker, label="gradient norm"
+    )
+    other.set_ylabel("gradient norm, unclipped", size=LABEL_SIZE * text_scale(axes), color=INK)
+    _log_if_wide(other, norms)
+    other.tick_params(labelsize=TICK_SIZE * text_scale(axes), colors=INK, length=3)
+    for side in ("top", "left"):
+        other.spines[side].set_visible(False)
+    other.spines["right"].set_color(GREY)
+    axes.set_zorder(other.get_zorder() + 1)
+    axes.patch.set_visible(False)
+    axes.grid(visible=False)  # It would cut through the curve of the axes behind.
+    return other
+
+
+def _log_if_wide(axes: "Axes", values: FloatArray) -> None:
+    """Use a logarithmic axis where the values span more than one power of ten."""
+    from matplotlib.ticker import LogLocator, NullFormatter
+
+    positive = values[values > 0.0]
+    if positive.size and positive.max() > 10.0 * positive.min():
+        if positive.max() > END_OF_AXIS:
+            axes.set_ylim(positive.min() / 10.0, END_OF_AXIS)
+        axes.set_yscale("log")
+        if positive.max() < WIDE_SPAN * positive.min():
+            # As "2 × 10⁰" they would push the label of the axis off the page.
+            axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+            axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter(NullFormatter())
+    else:
+        axes.set_ylim(0.0, ROOM_ABOVE * axes.get_ylim()[1])

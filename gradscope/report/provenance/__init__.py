@@ -1,0 +1,1 @@
+"""What made a result: records inside files, and the command that makes it again."""

@@ -1,0 +1,160 @@
+"""The lag profile as text: a braille canvas, or plain ASCII where the terminal speaks nothing else.
+
+One character cell holds 2 × 4 braille dots (Unicode 2800 to 28FF) or one ASCII mark. Solid: the
+median profile; dotted: the bound; dashed: the vanishing threshold. No colour is needed to read it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import numpy as np
+
+from gradscope.analysis.results import Analysis
+from gradscope.arrays import BoolArray, FloatArray
+from gradscope.report.screen import Screen, to_ascii
+from gradscope.report.words.numbers import LN_10, fraction, level, steps
+
+ROWS = 12
+"""Height in character rows: with table and verdict, a page fits a screen of 50."""
+
+GUTTER = 10
+"""Columns left of the canvas, for the labels of the axis."""
+
+WIDEST = 120
+"""Columns of the canvas at the most: a longer line is harder to read, not more exact."""
+
+BRAILLE = 0x2800
+DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
+"""The bit of each dot, by row and column within a cell (Unicode chapter 21.1)."""
+
+ASCII_MARKS: Mapping[str, str] = MappingProxyType({"threshold": "-", "bound": ".", "median": "*"})
+"""The mark of each curve, later ones on top."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _View:
+    """What part of the plane is drawn: lags 1 … ``n_lags``, log10 values ``low`` … ``high``."""
+
+    n_lags: int
+    low: float
+    high: float
+
+    def heights(self, values: FloatArray, rows: int) -> FloatArray:
+        """Return rows counted from the top (float); NaN where a value lies outside the view."""
+        slack = 1e-9 * (self.high - self.low)
+        inside = (values >= self.low - slack) & (values <= self.high + slack)
+        scaled = (self.high - values) / (self.high - self.low) * (rows - 1)
+        heights: FloatArray = np.where(inside, scaled, np.nan)
+        return heights
+
+
+def profile_plot(analysis: Analysis, screen: Screen) -> str:
+    """Return the last stage's profile by lag as lines of text, none wider than the screen."""
+    stage, settings = analysis.last, analysis.settings
+    columns = max(min(screen.width - GUTTER - 2, WIDEST), 20)
+    threshold = float(np.log10(settings.vanishing))
+    curves = {
+        "threshold": np.full(stage.profile.lags.size, threshold),
+        "bound": stage.profile.log_bound / LN_10,
+        "median": stage.profile.median / LN_10,
+    }
+    view = _view(curves["median"], threshold)
+    draw = _braille if screen.unicode else _ascii
+    canvas = draw(curves, view, columns)
+    title = "log10 σ_max(∂h_T/∂h_T−ℓ) against the lag ℓ"
+    solid, dotted, dashed = ("solid", "dotted", "dashed") if screen.unicode else ("*", ".", "-")
+    threshold_text = fraction(settings.vanishing)
+    legend = f"{solid}: median; {dotted}: the bound; {dashed}: {threshold_text}"
+    lines = [title, *_framed(canvas, view), *_lag_axis(view, columns, stage.verdict.horizon)]
+    text = "\n".join([*lines, " " * GUTTER + legend])
+    return text if screen.unicode else to_ascii(text)
+
+
+def _view(median: FloatArray, threshold: float) -> _View:
+    """Return a view with the whole median, 0, and the threshold where the median comes near it."""
+    finite = median[np.isfinite(median)]
+    low, high = float(np.min(finite, initial=0.0)), float(np.max(finite, initial=0.0))
+    if low < threshold / 2 or finite.size < median.size:
+        low = min(low, threshold)
+    if high - low < 0.1:
+        low, high = low - 0.05, high + 0.05
+    return _View(median.size, low, high)
+
+
+def _sampled(view: _View, values: FloatArray, columns: int) -> FloatArray:
+    """Return the curve at evenly spaced lags, one a column."""
+    at = np.linspace(1.0, view.n_lags, columns)
+    if not np.isneginf(values).any():
+        sampled: FloatArray = np.interp(at, np.arange(1, view.n_lags + 1), values)
+        return sampled
+    nearest: FloatArray = values[np.rint(at).astype(np.int64) - 1]
+    return nearest
+
+
+def _braille(curves: Mapping[str, FloatArray], view: _View, columns: int) -> list[str]:
+    dots = np.zeros((4 * ROWS, 2 * columns), dtype=np.bool_)
+    for name, values in curves.items():
+        heights = view.heights(_sampled(view, values, 2 * columns), 4 * ROWS)
+        for column in _columns_of(name, 2 * columns):
+            _fill(dots, heights, column, join=name == "median")
+    cells = dots.reshape(ROWS, 4, columns, 2)
+    bits = np.einsum("rict,it->rc", cells, DOTS)
+    return ["".join(chr(BRAILLE + int(bit)) for bit in row) for row in bits]
+
+
+def _columns_of(name: str, columns: int) -> range | list[int]:
+    """Return the columns in which a curve is drawn: all of the median, a pattern of the others."""
+    if name == "median":
+        return range(columns)
+    if name == "bound":
+        return range(0, columns, 4)
+    return [column for column in range(columns) if column % 12 < 6]
+
+
+def _fill(dots: BoolArray, heights: FloatArray, column: int, *, join: bool) -> None:
+    """Set the dot of one column; joined curves reach halfway to the next one."""
+    here = heights[column]
+    if np.isnan(here):
+        return
+    before = heights[column - 1] if join and column else here
+    start, stop = sorted((round(here), round(here if np.isnan(before) else (here + before) / 2)))
+    dots[start : stop + 1, column] = True
+
+
+def _ascii(curves: Mapping[str, FloatArray], view: _View, columns: int) -> list[str]:
+    canvas = np.full((ROWS, columns), " ")
+    for name, mark in ASCII_MARKS.items():
+        heights = view.heights(_sampled(view, curves[name], columns), ROWS)
+        for column in np.flatnonzero(~np.isnan(heights)):
+            canvas[round(heights[column]), column] = mark
+    return ["".join(row) for row in canvas]
+
+
+def _framed(canvas: list[str], view: _View) -> list[str]:
+    """Put the axis beside the canvas: a number at the top, the middle and the bottom."""
+    labels = {0: view.high, ROWS // 2: (view.high + view.low) / 2, ROWS - 1: view.low}
+    if view.low < 0.0 < view.high:
+        zero = round(view.high / (view.high - view.low) * (ROWS - 1))
+        labels = {row: value for row, value in labels.items() if abs(row - zero) > 1}
+        labels[zero] = 0.0
+    return [
+        f"{level(labels[row]) if row in labels else '':>{GUTTER - 2}} |{line}"
+        for row, line in enumerate(canvas)
+    ]
+
+
+def _lag_axis(view: _View, columns: int, horizon: int | None) -> list[str]:
+    """Return the axis of lags, with a mark where the horizon lies."""
+    rule = ["-"] * columns
+    first, last = "1", str(view.n_lags)
+    ends = first + " " * max(columns - len(first) - len(last), 1) + last
+    if horizon is None:
+        return [" " * (GUTTER - 1) + "+" + "".join(rule), " " * GUTTER + ends]
+    place = round((horizon - 1) / max(view.n_lags - 1, 1) * (columns - 1))
+    rule[place] = "^"
+    text = f"horizon: {steps(horizon)}"
+    start = min(max(place - len(text) // 2, len(first) + 1), columns - len(last) - len(text) - 1)
+    if start > len(first):
+        ends = ends[:start] + text + ends[start + len(text) :]
+    return [" " * (GUTTER - 1) + "+" + "".join(rule), " " * GUTTER + ends]

@@ -1,0 +1,151 @@
+"""Terminal pages of sweeps: what would be done, what was done, what a store holds."""
+
+from pathlib import Path
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from gradscope.report.screen import Screen
+from gradscope.report.words.numbers import level, steps
+from gradscope.sweep.grid import describe, shared_and_swept
+from gradscope.sweep.merge import Merged
+from gradscope.sweep.preview import Preview
+from gradscope.sweep.run import Progress
+from gradscope.sweep.summary import Group as Cells
+from gradscope.sweep.summary import Summary
+
+FIRST_CELLS = 5
+MOST_ERRORS = 5
+
+REGIME_COLUMNS = ("vanishing", "transient", "stable", "exploding", "mixed")
+
+
+def duration(seconds: float) -> str:
+    """Return a duration as people say it: 40 s, 12 min, 3 h 20 min."""
+    if seconds < 1:
+        return "less than 1 s"
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 100:
+        return f"{minutes} min"
+    hours, rest = divmod(minutes, 60)
+    return f"{hours} h {rest} min" if hours < 48 else f"{hours // 24} days {hours % 24} h"
+
+
+def count(number: int, word: str = "cell") -> str:
+    """Return a number of things, with its plural."""
+    return f"{number} {word}" if number == 1 else f"{number} {word}s"
+
+
+def plan_page(preview: Preview, screen: Screen) -> RenderableType:
+    """Return the page of ``sweep --dry-run``: how many cells, the first of them, how long."""
+    kept = len(preview.cells) - len(preview.missing)
+    stored = (
+        f"{kept} of them in {preview.store} already" if kept else f"none in {preview.store} yet"
+    )
+    who = "one worker" if preview.workers is None else count(preview.workers, "worker")
+    guess = preview.estimate
+    time = (
+        f"about {duration(preview.seconds)} on {who} (one cell timed for each of {guess.timed} of "
+        f"{count(guess.sizes, 'size')})"
+        if preview.missing
+        else "nothing to do"
+    )
+    lines = [f"{count(len(preview.cells))}, {stored}: {time}.", ""]
+    if preview.failed:
+        lines.insert(1, f"{count(preview.failed)} failed before; --retry-failed tries them again.")
+    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
+    names = tuple(shared_and_swept(preview.cells)[1]) or ("activation", "steps", "seed")
+    for name in names:
+        table.add_column(Text(screen.say(name)), justify="right", overflow="fold")
+    for cell in preview.cells[:FIRST_CELLS]:
+        settings = cell.settings.as_dict()
+        words = (describe({name: settings[name]}).partition("=")[2] for name in names)
+        table.add_row(*(Text(screen.say(word)) for word in words))
+    rest = len(preview.cells) - FIRST_CELLS
+    after = [Text(screen.say(f"… and {rest} more"), style="dim")] if rest > 0 else []
+    first, *others = (Text(screen.say(line)) for line in lines)
+    first.stylize("bold")
+    return Group(first, *others, table, *after)
+
+
+def sweep_page(
+    summary: Summary, progress: Progress, store: Path, seconds: float, screen: Screen
+) -> RenderableType:
+    """Return the page of ``sweep``: what was done, and what came of it by group."""
+    opening = [
+        f"{count(progress.done)} done now in {duration(seconds)}",
+        f"{progress.kept} kept from before" if progress.kept else "",
+        f"{progress.all_failed} failed" if progress.all_failed else "",
+        f"{progress.missing} missing" if progress.missing else "",
+    ]
+    line = f"{', '.join(part for part in opening if part)}: {store} holds "
+    line += f"{progress.total - progress.missing} of the {count(progress.total)} asked for."
+    return Group(
+        Text(screen.say(line), style="bold"),
+        Text(),
+        summary_table(summary, screen),
+        *_errors(summary, screen),
+    )
+
+
+def store_page(summary: Summary, store: Path, screen: Screen) -> RenderableType:
+    """Return the page of ``report``: what a store holds by group."""
+    cells = sum(group.cells for group in summary.groups)
+    failed = sum(group.failed for group in summary.groups)
+    line = f"{store}: {count(cells)}" + (f", {failed} of them failed" if failed else "")
+    return Group(
+        Text(screen.say(f"{line}."), style="bold"),
+        Text(),
+        summary_table(summary, screen),
+        *_errors(summary, screen),
+    )
+
+
+def merge_page(merged: Merged, target: Path, screen: Screen) -> RenderableType:
+    """Return the page of ``merge``."""
+    parts = [
+        f"{count(merged.cells)} of {count(merged.stores, 'store')} in {target}",
+        f"{merged.duplicates} duplicates resolved" if merged.duplicates else "",
+        f"{merged.failed} failed" if merged.failed else "",
+    ]
+    return Text(screen.say(f"{', '.join(part for part in parts if part)}."), style="bold")
+
+
+def summary_table(summary: Summary, screen: Screen) -> Table:
+    """Return a row for each group: regimes, median growth rate and horizon."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
+    present = {regime for group in summary.groups for regime in group.regimes}
+    regimes = [regime for regime in REGIME_COLUMNS if regime in present]
+    failed = ["failed"] if any(group.failed for group in summary.groups) else []
+    for name in summary.names:
+        table.add_column(Text(screen.say(name)))
+    for name in ("cells", *regimes, *failed, "rate", "horizon"):
+        table.add_column(Text(name), justify="right")
+    for group in summary.groups:
+        numbers = [group.cells, *(group.regimes.get(regime, 0) for regime in regimes)]
+        numbers += [group.failed] if failed else []
+        words = [*group.values, *(str(each or "–") for each in numbers), *_medians(group)]
+        table.add_row(*(Text(screen.say(word)) for word in words))
+    table.caption = "rate (nats a step) and horizon are medians over the cells"
+    table.caption_justify = "left"
+    return table
+
+
+def _medians(group: Cells) -> tuple[str, str]:
+    if group.rate is None or group.horizon is None:
+        return "–", "–"
+    beyond = group.horizon == float("inf")
+    return level(group.rate), "beyond" if beyond else steps(group.horizon)
+
+
+def _errors(summary: Summary, screen: Screen) -> list[RenderableType]:
+    """Return the commonest errors of failed cells, a line each."""
+    if not summary.errors:
+        return []
+    lines = [f"{many} × {text}" for text, many in list(summary.errors.items())[:MOST_ERRORS]]
+    rest = len(summary.errors) - MOST_ERRORS
+    lines += [f"… and {rest} other errors"] if rest > 0 else []
+    return [Text(), Text("Failed", style="bold"), *(Text(screen.say(line)) for line in lines)]

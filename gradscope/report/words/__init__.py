@@ -1,0 +1,1 @@
+"""Verdicts, numbers, reasons and remedies as English sentences."""

@@ -1,0 +1,81 @@
+"""What depends on the cell in what people read: its name, and the names of its causes."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from gradscope.analysis.settings import Settings
+from gradscope.diagnosis.growth import Rates, terms_of
+from gradscope.names import ActivationName, CellName, StateName, network_name
+
+CAUSE_TITLES: Mapping[str, str] = MappingProxyType(
+    {
+        "weights": "weights, log σ_max(W)",
+        "slope_ceiling": "slope ceiling, log γ",
+        "misalignment": "misalignment",
+        "saturation": "saturation",
+        "direct": "kept by the gate alone",
+        "recurrent_weights": "recurrent weights",
+        "candidate_saturation": "candidate saturated",
+        "closed_gates": "gates closed",
+        "gate_slopes": "gates that move",
+    }
+)
+"""Each cause as a row of a table has it."""
+
+CAUSE_LABELS: Mapping[str, str] = MappingProxyType(
+    {
+        "weights": "weights",
+        "slope_ceiling": "slope ceiling γ",
+        "misalignment": "misalignment",
+        "saturation": "saturation",
+        "direct": "gate alone",
+        "recurrent_weights": "recurrent W",
+        "candidate_saturation": "candidate flat",
+        "closed_gates": "gates closed",
+        "gate_slopes": "gates move",
+    }
+)
+"""Each cause as a narrow picture has it."""
+
+MAIN_CAUSES: Mapping[str, str] = MappingProxyType(
+    {
+        "weights": "the size of W (log σ_max(W)",
+        "slope_ceiling": "the activation's largest slope γ (log γ",
+        "misalignment": "misalignment: the gradient lies off W's strongest direction (",
+        "saturation": "saturation: the units work where φ is flat (",
+        "direct": "the gate that keeps the state: what it lets pass by itself (",
+        "recurrent_weights": "the recurrent weights beside the gate that keeps the state (",
+        "candidate_saturation": "saturation: the candidate works where φ is flat (",
+        "closed_gates": "closed gates: they keep out what the recurrent weights carry (",
+        "gate_slopes": "the gates that move with the state (",
+    }
+)
+"""Each cause as the sentence "The main cause is …" has it, up to its number."""
+
+
+def model_name(settings: Settings) -> str:
+    """Return what kind of network it is: "tanh RNN", "leaky tanh RNN (α = 0.2)", "GRU"."""
+    if settings.cell is CellName.ELMAN:
+        name = f"{settings.activation} RNN"
+        notes = [f"α = {settings.leak:g}"] if settings.leak != 1.0 else []
+        if settings.state is StateName.PRE:
+            notes.append("state before φ")
+        leaky = "leaky " if settings.leak != 1.0 else ""
+        return leaky + name + (f" ({', '.join(notes)})" if notes else "")
+    name = settings.cell.upper()
+    return name if settings.activation is ActivationName.TANH else f"{settings.activation} {name}"
+
+
+def short_name(settings: Settings) -> str:
+    """Return how a comparison calls a network."""
+    return network_name(str(settings.cell), str(settings.activation))
+
+
+def cause_rows(rates: Rates) -> tuple[tuple[str, str], ...]:
+    """Return title and field name of every cause of a growth rate, in the order they add up."""
+    return tuple((f"  {CAUSE_TITLES[name]}", name) for name in terms_of(rates))
+
+
+def has_textbook_bound(settings: Settings) -> bool:
+    """Whether the bound is (γ σ_max(W))^ℓ; a leak and gates have others."""
+    return settings.cell is CellName.ELMAN and settings.leak == 1.0

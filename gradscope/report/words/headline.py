@@ -1,0 +1,147 @@
+"""Numbers, verdicts and causes in words; reasons and remedies live in ``sentences``. Here and
+there, and nowhere else, values become words.
+"""
+
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from gradscope.analysis.results import Analysis, Comparison
+from gradscope.analysis.settings import Settings
+from gradscope.diagnosis.growth import Rates, terms_of
+from gradscope.diagnosis.reasons import ReasonCode
+from gradscope.diagnosis.verdict import Verdict
+from gradscope.learning.history import History, Stop
+from gradscope.names import Regime, StageName
+from gradscope.report.words.cells import CAUSE_LABELS, model_name, short_name
+from gradscope.report.words.numbers import STEADY_RATE, fraction, level, number, pace, steps
+
+QUANTILES: Mapping[str, float] = MappingProxyType({"p05": 0.05, "median": 0.5, "p95": 0.95})
+"""Over the sequences, by the names they have in documents."""
+
+
+MOST_NAMED = 3
+"""Networks up to which a headline has room for what each of them does."""
+
+REGIME_WORDS: Mapping[Regime, str] = MappingProxyType(
+    {
+        Regime.VANISHING: "The gradient vanishes",
+        Regime.EXPLODING: "The gradient explodes",
+        Regime.STABLE: "The gradient is stable",
+        Regime.MIXED: "The sequences disagree",
+        Regime.TRANSIENT: "The gradient grows first, then vanishes",
+    }
+)
+
+
+def headline(verdict: Verdict, threshold: float) -> str:
+    """Return the verdict in one sentence: whether, how fast, how far back."""
+    parts = [_pace_of(verdict), _reach_of(verdict, threshold)]
+    if verdict.regime is Regime.STABLE:
+        parts.reverse()
+    if verdict.required_lag is not None:
+        parts.append(f"the task needs {verdict.required_lag}")
+    return f"{REGIME_WORDS[verdict.regime]}: {'; '.join(parts)}"
+
+
+def _reach_of(verdict: Verdict, threshold: float) -> str:
+    """Return the lag from which on too little arrives, or too much."""
+    if verdict.horizon is not None:
+        return f"below {fraction(threshold)} after {steps(verdict.horizon)}"
+    above = verdict.reason(ReasonCode.ABOVE_THRESHOLD)
+    if above is not None:
+        numbers: Mapping[str, Any] = above.numbers
+        return f"above {number(numbers['threshold'])} after {steps(numbers['lag'])}"
+    lags = f"all {verdict.max_lag} lags" if verdict.max_lag > 1 else "its only lag"
+    return f"above {fraction(threshold)} at {lags}"
+
+
+def _pace_of(verdict: Verdict) -> str:
+    if math.isinf(verdict.rate):
+        return "it becomes exactly zero"
+    if abs(verdict.rate) < STEADY_RATE:
+        return "it neither grows nor shrinks"
+    return f"it {pace(verdict.rate)}"
+
+
+def comparison_headline(comparison: Comparison) -> str:
+    """Return in one sentence what each network does at the longest length, of many networks the two
+    between which all others lie.
+    """
+    length = max(analysis.settings.steps for analysis in comparison.analyses)
+    longest = {
+        short_name(analysis.settings): analysis
+        for analysis in comparison.analyses
+        if analysis.settings.steps == length
+    }
+    paces = {name: _pace_alone(analysis.last.verdict) for name, analysis in longest.items()}
+    if len(paces) > MOST_NAMED:
+        ordered = sorted(longest, key=lambda name: longest[name].last.verdict.rate)
+        first, last = (f"{name} ({paces[name]})" for name in (ordered[0], ordered[-1]))
+        return f"Over {steps(length)}: from {first} to {last}"
+    return f"Over {steps(length)}: {', '.join(f'{name} {pace}' for name, pace in paces.items())}"
+
+
+def _pace_alone(verdict: Verdict) -> str:
+    return _pace_of(verdict).removeprefix("it ")
+
+
+def describe(settings: Settings, analysis: Analysis) -> str:
+    """Return in one line what was studied."""
+    inputs, hidden, outputs = analysis.params.sizes
+    origin = f"{settings.init} init" + (f", gain {settings.gain:g}" if settings.gain != 1 else "")
+    if settings.weights is not None:
+        origin = f"{settings.layer} of {settings.weights}"
+    if settings.load is not None:
+        origin = f"loaded from {settings.load}"
+    out = f"{outputs} out" if outputs else "no readout"
+    return (
+        f"{model_name(settings)}, {inputs} in, {hidden} hidden, {out}, {origin}; "
+        f"{steps(analysis.trajectory.n_steps)}; {analysis.facts.description}; seed {settings.seed}"
+    )
+
+
+def stage_title(name: StageName, history: History | None) -> str:
+    """Return the name of a stage, with the number of updates behind it."""
+    if name is StageName.TRAINED and history is not None:
+        return f"after {_updates(history.updates)}"
+    return {StageName.INITIAL: "before training", StageName.GIVEN: "as given"}.get(name, str(name))
+
+
+def stage_of(settings: Settings) -> str:
+    """Return how far networks of these settings were to be trained."""
+    return f"after {_updates(settings.updates)}" if settings.updates else "before training"
+
+
+def _updates(count: int) -> str:
+    return "1 update" if count == 1 else f"{count} updates"
+
+
+def cause_sentence(causes: Rates) -> str:
+    """Return the sum of the causes as an equation in nats per step."""
+    if causes.total is None:
+        return "the product is exactly zero: there is no rate to explain"
+    summed = " ".join(
+        f"{_signed(value or 0.0)} {CAUSE_LABELS[term]}" for term, value in terms_of(causes).items()
+    )
+    return f"{summed} = {level(round(causes.total, 3))} nats a step"
+
+
+def _signed(value: float) -> str:
+    return f"{'−' if round(value, 3) < 0 else '+'} {abs(value):.3f}"
+
+
+def training_sentence(history: History) -> str:
+    """Return how training ended, where it did not end as planned; empty otherwise."""
+    if history.stop is Stop.INTERRUPTED:
+        return f"interrupted after {_updates(history.updates)}; what was learned so far is kept"
+    bad = history.non_finite
+    if bad is None:
+        return ""
+    where = f" at step {bad.step}" if bad.step is not None else ""
+    return (
+        f"training stopped at update {bad.update}: the {bad.factor} is no longer finite{where}; "
+        f"the weights after {_updates(history.updates)} are kept. Choose a smaller "
+        "--learning-rate, or --clip-norm"
+    )

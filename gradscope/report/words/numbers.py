@@ -1,0 +1,85 @@
+"""Numbers, counts and rates in words: how a value is written wherever people read it."""
+
+import math
+
+LN_10 = math.log(10.0)
+
+
+STEADY_RATE = 1e-4
+"""Growth rates closer to zero than this (a factor 2 in 7000 steps) are called steady."""
+
+
+NEGLIGIBLE = 1e-9
+"""Logarithms and rates closer to zero than this are rounding, and read 0: σ_max is not measured to
+more digits."""
+
+
+LARGEST_DENOMINATOR = 1e6
+"""Thresholds below one part in this are written as a decimal number."""
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """Return a number as people write it; a dash where there is none."""
+    if value is None:
+        return "–"
+    if not math.isfinite(value):
+        return "∞" if value > 0 else "−∞"
+    if value == 0:
+        return "0"  # and not −0
+    text = f"{value:.{digits}g}"
+    if "e" in text:
+        mantissa, _, exponent = text.partition("e")
+        few = 0 < int(exponent) < 6
+        text = f"{float(text):.0f}" if few else f"{mantissa}e{int(exponent)}"
+    return text.replace("-", "−")
+
+
+def level(value: float | None) -> str:
+    """Return a logarithm, or a rate of one, as people write it; what rounding left over reads 0."""
+    return number(0.0 if value is not None and abs(value) < NEGLIGIBLE else value)
+
+
+def power_of_ten(exponent: float) -> str:
+    """Return 10^exponent, written out where it is short."""
+    return number(10.0**exponent) if abs(exponent) < 4 else f"10^{level(exponent)}"
+
+
+def steps(count: float) -> str:
+    """Return a number of steps, without needless digits."""
+    text = _count(count)
+    return f"{text} step" if text == "1" else f"{text} steps"
+
+
+def _count(value: float) -> str:
+    return number(value, 2) if value < 100 else f"{value:.0f}"
+
+
+def pace(rate: float) -> str:
+    """Return a growth rate in words: how soon it halves or doubles."""
+    if math.isinf(rate):
+        return "the product is exactly zero"
+    if abs(rate) < STEADY_RATE:
+        return "neither halves nor doubles"
+    return f"{'halves' if rate < 0 else 'doubles'} every {steps(math.log(2.0) / abs(rate))}"
+
+
+def short_pace(rate: float) -> str:
+    """Return a growth rate as a factor and the number of steps it takes, for narrow columns."""
+    if math.isinf(rate):
+        return "zero"
+    if abs(rate) < STEADY_RATE:
+        return "steady"
+    return f"{'½' if rate < 0 else '×2'} in {_count(math.log(2.0) / abs(rate))}"
+
+
+def fraction(threshold: float) -> str:
+    """Return a threshold as a fraction where that is shorter."""
+    whole = round(1.0 / threshold) if threshold * LARGEST_DENOMINATOR >= 1.0 else 0
+    if whole >= 2 and math.isclose(whole * threshold, 1.0, rel_tol=1e-9):
+        return f"1/{whole}"
+    return number(threshold)
+
+
+def percent(part: float) -> str:
+    """Return a part of a whole in percent, without needless digits."""
+    return f"{number(100.0 * part)} %"

@@ -1,0 +1,135 @@
+"""Remedies as sentences: one for every code, made of its numbers.
+
+A network that gradscope drew is changed by its flags; one from a file of weights by whoever trains
+it, in words that fit any framework. A test holds that no code is without either.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from gradscope.analysis.results import Analysis
+from gradscope.diagnosis.remedies import Remedy, RemedyCode
+from gradscope.names import ActivationName
+from gradscope.report.words.numbers import level, number, pace
+
+
+def advice(analysis: Analysis) -> list[str]:
+    """Return what to do about the network of an analysis, a sentence or two for each remedy."""
+    verdict, settings = analysis.last.verdict, analysis.settings
+    explodes = math.log(settings.exploding) / verdict.max_lag
+    drawn = settings.weights is None
+    return [remedy_sentence(each, drawn=drawn, explodes=explodes) for each in analysis.remedies]
+
+
+def remedy_sentence(remedy: Remedy, *, drawn: bool = True, explodes: float = math.inf) -> str:
+    """Return one remedy as a sentence or two, by flag for a network that gradscope ``drawn``.
+
+    ``explodes`` is the growth rate, nats a step, beyond which the change is more than enough.
+    """
+    words = _REMEDIES if drawn else {**_REMEDIES, **_REMEDIES_ELSEWHERE}
+    text = words[remedy.code](remedy.numbers)
+    predicted = remedy.numbers.get("predicted_rate")
+    if isinstance(predicted, float):
+        text += f" Predicted: {level(predicted)} nats a step ({pace(predicted)}), all else equal"
+        text += ": it would explode; take a smaller W with it." if predicted > explodes else "."
+    return text
+
+
+def _for_sigmoid(numbers: Mapping[str, Any], words: str) -> str:
+    """Return what helps a φ whose outputs are all positive."""
+    return words if numbers["activation"] == ActivationName.SIGMOID else ""
+
+
+def _by_gates(numbers: Mapping[str, Any], words: str) -> str:
+    """Return what matters where the state itself, and so the inputs, make the gradient larger."""
+    return words if numbers["by_way_of"] == "gates" else ""
+
+
+GAIN = (RemedyCode.RAISE_GAIN, RemedyCode.LOWER_GAIN)
+"""One sentence, whose factor says which of the two it is."""
+
+_REMEDIES: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = MappingProxyType(
+    {
+        RemedyCode.RAISE_SLOPE_CEILING: lambda n: (
+            f"Use an activation of slope 1 (--activation {n['activation']}): γ costs the most here."
+        ),
+        RemedyCode.REDUCE_SATURATION: lambda n: (
+            "Keep the units off their flat ends: smaller inputs (--input-scale), a smaller --gain"
+            f"{_for_sigmoid(n, ', --center-bias')}."
+        ),
+        RemedyCode.ALIGN_WEIGHTS: lambda _: (
+            "Make W's singular values equal (--init orthogonal), so that no direction is a weak "
+            "one."
+        ),
+        RemedyCode.KEEP_ALIGNED: lambda _: (
+            "W began with equal singular values; training makes them differ (a smaller "
+            "--learning-rate, less), and so does a leak (--leak)."
+        ),
+        **dict.fromkeys(GAIN, lambda n: f"Multiply W by {number(n['factor'])} (--gain)."),
+        RemedyCode.CHECK_SIZE: lambda n: (
+            f"A step multiplies the gradient by {number(n['growth_per_step'])}: start anew, with a "
+            f"--gain near 1{_by_gates(n, ', a smaller --input-scale')} and, where training made W "
+            "so large, a smaller --learning-rate or --clip-norm."
+        ),
+        RemedyCode.CLIP: lambda n: (
+            f"Clip the gradient norm at {number(n['norm'])} (--clip-norm), its "
+            f"{n['quantile']:.0%} quantile in training."
+            if n["norm"] is not None
+            else "Clip the gradient norm (--clip-norm 1 to begin with); the norms of a training "
+            "that does not diverge say which value."
+        ),
+        RemedyCode.GATES: lambda n: (
+            f"For a lag of {n['required_lag']} consider a gated cell (GRU, LSTM) or a shorter lag."
+        ),
+        RemedyCode.KEEP_LONGER: lambda n: (
+            f"Keep the state longer (--forget-bias): by itself the gate loses "
+            f"{level(-n['direct'])} nats a step."
+        ),
+        RemedyCode.OPEN_GATES: lambda _: (
+            "Let the gates stand open at the start: smaller inputs (--input-scale) or a smaller "
+            "--gain."
+        ),
+        RemedyCode.LOOK_ELSEWHERE: lambda _: (
+            "Look elsewhere: learning rate, number of updates, hidden size, the data."
+        ),
+    }
+)
+
+_REMEDIES_ELSEWHERE: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = MappingProxyType(
+    {
+        RemedyCode.RAISE_SLOPE_CEILING: lambda n: (
+            f"Use an activation of slope 1 ({n['activation']}): γ costs the most here."
+        ),
+        RemedyCode.REDUCE_SATURATION: lambda n: (
+            "Keep the units off their flat ends: standardised or smaller inputs, a smaller W at "
+            f"the start{_for_sigmoid(n, ', a bias of −W·½')}."
+        ),
+        RemedyCode.ALIGN_WEIGHTS: lambda _: (
+            "Make W's singular values equal, so that no direction is a weak one: start from an "
+            "orthogonal W."
+        ),
+        RemedyCode.KEEP_ALIGNED: lambda _: (
+            "W began with equal singular values; training makes them differ, and so does a leak."
+        ),
+        **dict.fromkeys(GAIN, lambda n: f"Multiply W by {number(n['factor'])}."),
+        RemedyCode.CHECK_SIZE: lambda n: (
+            f"A step multiplies the gradient by {number(n['growth_per_step'])}, where no network "
+            "learns: check that the file holds the trained network, not one that diverged, and "
+            f"each array in its place{_by_gates(n, '; give inputs on the scale of its training')}."
+        ),
+        RemedyCode.CLIP: lambda n: (
+            f"Clip the gradient norm in training; its {n['quantile']:.0%} quantile is a first "
+            "value, and gradscope.torch.watch records the norm."
+        ),
+        RemedyCode.KEEP_LONGER: lambda n: (
+            "Keep the state longer, by a larger bias at the start on the gate that keeps it (an "
+            f"LSTM's forget gate, a GRU's update gate): by itself it loses {level(-n['direct'])} "
+            "nats a step."
+        ),
+        RemedyCode.OPEN_GATES: lambda _: (
+            "Let the gates stand open at the start: standardised or smaller inputs, a smaller W."
+        ),
+    }
+)

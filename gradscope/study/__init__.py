@@ -1,1 +1,0 @@
-"""The whole flow, from settings to an analysis, and its archive."""

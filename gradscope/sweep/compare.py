@@ -1,0 +1,80 @@
+"""Networks side by side: every kind of cell, activation and length, all else alike."""
+
+from collections.abc import Callable, Iterable
+
+from gradscope.analysis.analyze import analyze, roomy_problem
+from gradscope.analysis.results import Analysis, Comparison
+from gradscope.analysis.settings import Settings
+from gradscope.errors import SettingError
+from gradscope.learning.history import Stop
+from gradscope.learning.training import Watcher
+from gradscope.names import ActivationName, CellName
+from gradscope.sweep.grid import Grid
+
+
+def comparison_cells(
+    settings: Settings,
+    activations: Iterable[ActivationName],
+    steps: Iterable[int],
+    kinds: Iterable[CellName] | None = None,
+) -> tuple[Settings, ...]:
+    """Return the settings of every cell of a comparison, which are those of a sweep over the same
+    values, each checked against its task or data.
+    """
+    axes = {
+        "cell": tuple(kinds or (settings.cell,)),
+        "activation": tuple(activations),
+        "steps": tuple(steps),
+    }
+    shared = {name: value for name, value in settings.as_dict().items() if name not in axes}
+    grid = Grid(shared, axes)
+    cells = tuple(settings.with_changes(values) for values in grid.combinations())
+    for cell in cells:
+        roomy_problem(cell)
+    return cells
+
+
+def compare(
+    settings: Settings,
+    activations: Iterable[ActivationName] = (ActivationName.TANH, ActivationName.SIGMOID),
+    steps: Iterable[int] = (10, 50, 100, 200),
+    *,
+    kinds: Iterable[CellName] | None = None,
+    watch: Callable[[int, Settings], Watcher | None] | None = None,
+) -> Comparison:
+    """Analyse every kind of cell with every activation at every length, all else alike.
+
+    Parameters
+    ----------
+    settings : Settings
+        What the cells share.
+    activations, steps : iterables
+        What is set side by side.
+    kinds : iterable of CellName, optional
+        Kinds of cell to set side by side; that of the settings by default.
+    watch : callable, optional Called with the number (from 0) and the settings of each cell;
+        returns what watches its training, or None.
+
+    Returns
+    -------
+    Comparison
+        The finished analyses; Ctrl-C keeps those that are done.
+
+    Raises
+    ------
+    SettingError, DataError
+        Before anything is computed, if a cell contradicts its task or data.
+    """
+    cells = comparison_cells(settings, activations, steps, kinds)
+    if not cells:
+        raise SettingError("there is nothing to compare; name an activation and a number of steps")
+    done: list[Analysis] = []
+    try:
+        for number, cell in enumerate(cells):
+            analysis = analyze(cell, watch=watch(number, cell) if watch else None)
+            if analysis.training is not None and analysis.training.stop is Stop.INTERRUPTED:
+                return Comparison(tuple(done), interrupted=True)
+            done.append(analysis)
+    except KeyboardInterrupt:
+        return Comparison(tuple(done), interrupted=True)
+    return Comparison(tuple(done))

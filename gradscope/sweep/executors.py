@@ -1,0 +1,288 @@
+"""Who computes the cells of a sweep: this process, processes of this machine, or a dask cluster.
+
+All stand behind ``concurrent.futures.Executor``, and a cell comes to the same bits on each, given
+the same versions and one BLAS thread. Worker processes are spawned, not forked, so that nothing of
+the parent leaks into them; they inherit the number of BLAS threads through their environment, since
+it must be set before NumPy is imported; they do not hear Ctrl-C, which is the parent's to answer;
+and they end by themselves when the parent is killed.
+"""
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any, ParamSpec, Protocol, TypeVar
+
+from gradscope.errors import SettingError, WorkerError
+from gradscope.names import ExecutorName
+from gradscope.sweep.threads import THREAD_VARIABLES
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+CONNECTION_PATIENCE = 20.0
+"""Seconds to wait for a dask scheduler to answer."""
+
+LOST_WORKERS_ALLOWED = 2
+"""Workers that may die under one cell before the cell is to blame: it is tried three times."""
+
+INSTALL_DASK = "pip install 'gradscope[dask]'"
+
+
+class Team(Protocol):
+    """An executor, how many cells to keep in flight on it, and how to end it."""
+
+    @property
+    def executor(self) -> Executor:
+        """Where to submit."""
+
+    def in_flight(self, each: int) -> int:
+        """Return how many cells to keep in flight, with ``each`` of them for every worker."""
+
+    def close(self) -> None:
+        """End at once; what still runs is given up."""
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def open_team(
+    name: ExecutorName, workers: int | None = None, scheduler: str | None = None, threads: int = 1
+) -> Team:
+    """Start the workers.
+
+    Parameters
+    ----------
+    name : ExecutorName
+        Who computes.
+    workers : int, optional
+        Number of processes; the available cores by default. A scheduler brings its own.
+    scheduler : str, optional
+        Address (``tcp://…``) or scheduler file of a dask cluster; a local one by default.
+    threads : int
+        BLAS threads of each process.
+
+    Raises
+    ------
+    SettingError
+        If the settings contradict each other, or dask is not installed.
+    WorkerError
+        If no worker can be started, or no scheduler answers.
+    """
+    if workers is not None and workers < 1:
+        raise SettingError(f"--workers is {workers}; choose 1 or more")
+    if scheduler is not None and name is not ExecutorName.DASK:
+        raise SettingError(f"--scheduler is for --executor dask, but --executor is {name}")
+    if name is ExecutorName.SERIAL:
+        return SerialTeam()
+    count = workers or available_cores()
+    if name is ExecutorName.PROCESS:
+        return ProcessTeam(count, threads)
+    if scheduler is not None and workers is not None:
+        raise SettingError("--workers is for workers of this machine; a scheduler has its own")
+    return DaskTeam(scheduler, count, threads)
+
+
+class SerialExecutor(Executor):
+    """Computes in this process, when submitted."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Call the function now; return a future that is done."""
+        future: Future[T] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001 (a future carries it to whoever asks)
+            future.set_exception(error)
+        return future
+
+
+class SerialTeam:
+    """The parent alone: a cell in flight is a cell at work."""
+
+    def __init__(self) -> None:
+        self.executor: Executor = SerialExecutor()
+
+    def in_flight(self, each: int) -> int:  # noqa: ARG002 (a cell handed out is done)
+        """Return 1."""
+        return 1
+
+    def close(self) -> None:
+        """Nothing to end."""
+
+
+class _Pool(ProcessPoolExecutor):
+    """A process pool whose workers, started on demand, inherit one environment."""
+
+    def __init__(self, count: int, threads: int) -> None:
+        spawn = multiprocessing.get_context("spawn")
+        super().__init__(count, mp_context=spawn, initializer=_prepare_worker)
+        self._threads = threads
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        with inherited_by_workers(self._threads):
+            return super().submit(fn, *args, **kwargs)
+
+
+class ProcessTeam:
+    """Processes of this machine."""
+
+    def __init__(self, count: int, threads: int) -> None:
+        self._strangers = set(multiprocessing.active_children())
+        self._count = count
+        self.executor: Executor = _Pool(count, threads)
+        try:
+            self.executor.submit(os.getpid).result()
+        except BrokenExecutor as error:
+            self.close()
+            raise WorkerError(
+                "worker processes end as soon as they start; is memory short, or is the script "
+                "without an `if __name__ == '__main__':`? Try --executor serial"
+            ) from error
+
+    def in_flight(self, each: int) -> int:
+        """Return the cells for all processes."""
+        return each * self._count
+
+    def close(self) -> None:
+        """Kill the workers; they hold nothing that is not computed again."""
+        for process in set(multiprocessing.active_children()) - self._strangers:
+            process.kill()
+        self.executor.shutdown(wait=True, cancel_futures=True)
+
+
+def _prepare_worker() -> None:
+    """Leave Ctrl-C to the parent, and end when the parent does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@contextmanager
+def inherited_by_workers(threads: int) -> Iterator[None]:
+    """Within, processes are started with this many BLAS threads and deaf to Ctrl-C.
+
+    The environment and the signal mask of this process are restored afterwards; a Ctrl-C that came
+    meanwhile is heard then.
+    """
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    with _interrupt_held_back():
+        os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+        try:
+            yield
+        finally:
+            for name, value in before.items():
+                if value is None:
+                    del os.environ[name]
+                else:
+                    os.environ[name] = value
+
+
+@contextmanager
+def _interrupt_held_back() -> Iterator[None]:
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+class DaskTeam:
+    """The workers of a dask scheduler, or of a cluster of one's own on loopback."""
+
+    def __init__(self, scheduler: str | None, count: int, threads: int) -> None:
+        self._open = ExitStack()
+        self._counted = (0.0, 0)
+        distributed = _import_distributed()
+        try:
+            self._client = self._open.enter_context(
+                _client(distributed, scheduler)
+                if scheduler is not None
+                else self._local_client(distributed, count, threads)
+            )
+        except (OSError, ValueError, TypeError, RuntimeError) as error:
+            # A type where certificates are missing, a runtime error where encryption is required.
+            self._open.close()
+            where = scheduler or "a local cluster"
+            raise WorkerError(
+                f"no dask scheduler answers at {where} ({error}); check the address and, where TLS "
+                "is on, dask's configuration, or start one with: dask scheduler"
+            ) from error
+        retries = LOST_WORKERS_ALLOWED
+        self.executor: Executor = self._client.get_executor(pure=False, retries=retries)
+
+    def _local_client(self, distributed: Any, count: int, threads: int) -> Any:
+        with inherited_by_workers(threads):
+            cluster = distributed.LocalCluster(
+                n_workers=count, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+            )
+        return distributed.Client(self._open.enter_context(cluster))
+
+    def in_flight(self, each: int) -> int:
+        """Return the cells for all worker threads; workers may join and leave."""
+        when, threads = self._counted
+        if time.monotonic() - when > 1.0:
+            try:
+                threads = sum(self._client.nthreads().values())
+            except OSError as error:
+                raise workers_gone(error) from error
+            self._counted = (time.monotonic(), threads)
+        return each * max(threads, 1)
+
+    def close(self) -> None:
+        """Cancel what was submitted and leave the scheduler as it was."""
+        self.executor.shutdown(wait=False)
+        self._open.close()
+
+
+def _import_distributed() -> Any:
+    try:
+        import distributed  # type: ignore[import-not-found, import-untyped, unused-ignore]
+    except ImportError as error:
+        raise SettingError(
+            f"--executor dask needs dask; install it with: {INSTALL_DASK}"
+        ) from error
+    return distributed
+
+
+def _client(distributed: Any, scheduler: str) -> Any:
+    if "://" in scheduler:
+        return distributed.Client(scheduler, timeout=CONNECTION_PATIENCE)
+    if not Path(scheduler).is_file():
+        raise SettingError(
+            f"--scheduler {scheduler} is no file and no address; give tcp://HOST:PORT, or the file "
+            "written by: dask scheduler --scheduler-file FILE"
+        )
+    return distributed.Client(scheduler_file=scheduler, timeout=CONNECTION_PATIENCE)
+
+
+def workers_gone(error: BaseException) -> WorkerError:
+    """Say that the workers, or their scheduler, can be asked no more, and what to do."""
+    return WorkerError(
+        f"the workers are gone or cannot run a cell ({type(error).__name__}: {error}); what ended "
+        "is kept; start them again with the same gradscope and run the same command"
+    )
+
+
+def is_fault_of_cell(error: BaseException) -> bool:
+    """Whether an error from a worker tells of the cell: the scheduler gave it up after it took
+    several workers with it (``distributed.scheduler.KilledWorker``).
+    """
+    return type(error).__name__ == "KilledWorker"

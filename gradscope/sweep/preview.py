@@ -1,0 +1,125 @@
+"""What a sweep would do, before it does it: how many cells are missing, and how long they take."""
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from gradscope.analysis.settings import Settings
+from gradscope.names import ExecutorName
+from gradscope.sweep.cell import Status, run_cell
+from gradscope.sweep.executors import available_cores
+from gradscope.sweep.grid import Cell
+from gradscope.sweep.plan import Plan
+from gradscope.sweep.query import read_rows
+from gradscope.sweep.run import Crew
+
+BUDGET = 8.0
+"""Seconds that timing may take, apart from the cell at work when they are over."""
+
+LOOK = 8.0
+"""Cost of examining a sequence (lag norms, causes) over that of training on it once, roughly."""
+
+Size = tuple[int, ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Estimate:
+    """Expected seconds for all cells on one worker, and how many cells of how many sizes were
+    timed.
+    """
+
+    seconds: float
+    timed: int
+    sizes: int
+
+
+def estimate(cells: Sequence[Cell], budget: float = BUDGET) -> Estimate:
+    """Time a sample of cells and return how long all of them would take in this process."""
+    by_size: dict[Size, Cell] = {}
+    for cell in cells:
+        by_size.setdefault(_size(cell.settings), cell)
+    counts = Counter(_size(cell.settings) for cell in cells)
+    order = sorted(by_size, key=_work)
+    if not order:
+        return Estimate(0.0, 0, 0)
+    run_cell(by_size[order[0]])  # The first run also loads what it needs.
+    took: dict[Size, float] = {}
+    start = time.perf_counter()
+    for size in order:
+        took[size] = _time(by_size[size])
+        if time.perf_counter() - start > budget:
+            break
+    largest = order[len(took) - 1]
+    for size in order[len(took) :]:
+        took[size] = took[largest] * _work(size) / _work(largest)
+    seconds = sum(count * took[size] for size, count in counts.items())
+    timed = order.index(largest) + 1
+    return Estimate(seconds, timed, len(order))
+
+
+def _time(cell: Cell) -> float:
+    start = time.perf_counter()
+    run_cell(cell)
+    return time.perf_counter() - start
+
+
+def _size(settings: Settings) -> Size:
+    return (
+        settings.steps,
+        settings.hidden,
+        settings.sequences,
+        settings.updates * settings.batch,
+        settings.max_lag or settings.steps,
+    )
+
+
+def _work(size: Size) -> float:
+    steps, hidden, sequences, trained, lags = size
+    return float(hidden**2 * (steps * (sequences + trained) + LOOK * lags * sequences))
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Preview:
+    """The cells of a plan, those of them that the store lacks, and the estimate for these.
+
+    ``failed`` cells stand in the store as failed; ``workers`` share the work (None: as many as the
+    scheduler has).
+    """
+
+    store: Path
+    cells: tuple[Cell, ...]
+    missing: tuple[Cell, ...]
+    failed: int
+    left_out: int
+    estimate: Estimate
+    workers: int | None
+
+    @property
+    def seconds(self) -> float:
+        """Expected seconds with all workers (one, where their number is not known)."""
+        return self.estimate.seconds / (self.workers or 1)
+
+
+def preview(plan: Plan, store: Path, crew: Crew) -> Preview:
+    """Count what the store lacks and time a sample of it; nothing is written."""
+    stored: dict[str, str] = {}
+    if store.exists():
+        rows = read_rows(store, names=("key", "status"))
+        stored = dict(zip(rows.column("key"), rows.column("status"), strict=True))
+    missing = tuple(cell for cell in plan.cells if cell.key not in stored)
+    failed = sum(stored.get(cell.key) == Status.FAILED for cell in plan.cells)
+    workers = crew.workers or available_cores()
+    if crew.name is ExecutorName.SERIAL:
+        workers = 1
+    elsewhere = crew.scheduler is not None
+    return Preview(
+        store=store,
+        cells=plan.cells,
+        missing=missing,
+        failed=failed,
+        left_out=len(plan.left_out),
+        estimate=estimate(missing),
+        workers=None if elsewhere else workers,
+    )

@@ -1,0 +1,144 @@
+"""Reading a store: rows of ``cells``, all or those for which an SQL condition holds.
+
+The condition comes from the command line, so it is given no chance to harm: the file is opened
+read-only, the connection refuses to write, and an authorizer allows it to read the table ``cells``
+and to call functions of numbers and texts, nothing else.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from gradscope.errors import ArchiveError, SettingError
+from gradscope.notebook_repr import Brief
+from gradscope.sweep.cell import CURVES
+from gradscope.sweep.store import LOCK_PATIENCE, check_schema, columns, setting_columns
+
+ALLOWED = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION})
+FORBIDDEN_FUNCTIONS = frozenset({"load_extension", "fts3_tokenizer", "randomblob", "zeroblob"})
+
+MOST_STEPS = 200_000_000
+"""Instructions of SQLite's machine that a condition may take: some seconds, then it is stopped."""
+
+STEPS_BETWEEN_LOOKS = 1_000_000
+
+
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Rows(Brief):
+    """Rows of a store: the names of the columns, and a tuple of their values for each row."""
+
+    columns: tuple[str, ...]
+    values: tuple[tuple[Any, ...], ...]
+
+    def brief(self) -> dict[str, Any]:
+        """Return how many there are of each."""
+        return {"columns": len(self.columns), "rows": len(self.values)}
+
+    def column(self, name: str) -> tuple[Any, ...]:
+        """Return the values of one column."""
+        place = self.columns.index(name)
+        return tuple(row[place] for row in self.values)
+
+
+def read_rows(
+    path: Path, where: str | None = None, names: Sequence[str] | None = None, *, curves: bool = True
+) -> Rows:
+    """Return rows of a store, sorted by their settings, whatever order they were written in.
+
+    Parameters
+    ----------
+    path : Path
+        The store.
+    where : str, optional
+        An SQL condition on the columns of ``cells``, such as ``activation = 'tanh' AND gain > 1``.
+    names : sequence of str, optional
+        Columns; all by default.
+    curves : bool
+        Whether all columns include the curves (as bytes; see ``outcome.curve_from_blob``).
+
+    Raises
+    ------
+    ArchiveError
+        If the file is missing, is no store, or one of another version.
+    SettingError
+        If the condition is no SQL, reads anything but ``cells``, or takes too long.
+    """
+    chosen = tuple(names or (name for name in columns() if curves or name not in CURVES))
+    listed = ", ".join(f'"{name}"' for name in chosen)
+    order = ", ".join(f'"{name}"' for name in (*setting_columns(), "key"))
+    connection = _open_read_only(path)
+    try:
+        check_schema(path, connection)
+        _confine(connection)
+        condition = f"WHERE (\n{where}\n)" if where is not None else ""
+        query = f"SELECT {listed} FROM cells {condition} ORDER BY {order}"  # noqa: S608 (confined)
+        return Rows(chosen, tuple(connection.execute(query)))
+    except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
+        if where is None:
+            raise ArchiveError(
+                f"{path} cannot be read ({error}); name a file that is whole"
+            ) from error
+        raise SettingError(
+            f"--where is {where!r}, but SQLite says: {_say(error)}; give a condition on the "
+            "columns of cells, as in \"activation = 'tanh' AND gain > 1\""
+        ) from error
+    finally:
+        connection.close()
+
+
+def _open_read_only(path: Path) -> sqlite3.Connection:
+    if not path.is_file():
+        raise ArchiveError(f"{path} does not exist or is no file; name a store of gradscope sweep")
+    if path.with_name(f"{path.name}-journal").exists():
+        _settle(path)
+    try:
+        address = f"file:{quote(str(path.resolve()))}?mode=ro"
+        connection = sqlite3.connect(address, uri=True, timeout=LOCK_PATIENCE)
+        connection.execute("PRAGMA query_only = ON")
+    except sqlite3.Error as error:
+        raise ArchiveError(f"{path} cannot be opened ({error}); check its permissions") from error
+    return connection
+
+
+def _settle(path: Path) -> None:
+    """Let SQLite take back what a killed sweep had half written; only a writer may do that."""
+    try:
+        connection = sqlite3.connect(path, timeout=LOCK_PATIENCE)
+        try:
+            connection.execute("SELECT count(*) FROM sqlite_master")
+        finally:
+            connection.close()
+    except sqlite3.Error as error:
+        raise ArchiveError(
+            f"{path} was being written when its sweep was killed, and cannot be mended ({error}); "
+            "make it writable once"
+        ) from error
+
+
+def _confine(connection: sqlite3.Connection) -> None:
+    """Allow this connection to read ``cells`` and nothing else, and not forever."""
+    looks = iter(range(MOST_STEPS // STEPS_BETWEEN_LOOKS))
+    connection.set_authorizer(_authorize)
+    connection.set_progress_handler(lambda: next(looks, -1) == -1, STEPS_BETWEEN_LOOKS)
+
+
+def _authorize(
+    action: int, first: str | None, second: str | None, _database: str | None, _inner: str | None
+) -> int:
+    if action not in ALLOWED:
+        return sqlite3.SQLITE_DENY
+    if action == sqlite3.SQLITE_READ and first != "cells":
+        return sqlite3.SQLITE_DENY
+    if action == sqlite3.SQLITE_FUNCTION and second in FORBIDDEN_FUNCTIONS:
+        return sqlite3.SQLITE_DENY
+    return sqlite3.SQLITE_OK
+
+
+def _say(error: Exception) -> str:
+    # An open quote swallows the rest of the query: its first line is all that was the person's.
+    text = str(error).partition("\n")[0].rstrip(".")
+    known = {"interrupted": "it takes too long", "not authorized": "it reads more than cells"}
+    return known.get(text, text)

@@ -1,0 +1,280 @@
+"""The run of a sweep: hand out the cells that the store lacks, and keep each as soon as it ends.
+
+A bounded number of cells is in flight. Whatever has ended when the parent looks is committed in one
+transaction. A pool whose worker was killed is started anew, and the cells that were in flight are
+tried again one at a time, so that a cell that kills its worker is found out without blaming those
+beside it.
+"""
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from gradscope.errors import WorkerError
+from gradscope.names import ExecutorName
+from gradscope.sweep.cell import Outcome, Status, failure, run_cell
+from gradscope.sweep.executors import (
+    LOST_WORKERS_ALLOWED,
+    Team,
+    is_fault_of_cell,
+    open_team,
+    workers_gone,
+)
+from gradscope.sweep.grid import ALGORITHM_VERSION, Cell
+from gradscope.sweep.store import Store, open_store
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Progress:
+    """How far a sweep is, in cells.
+
+    ``total`` cells in the plan, of which ``kept`` were in the store before (``kept_failed`` of them
+    failed), ``done`` and ``failed`` ended now; ``restarts`` counts pools started anew because a
+    worker died.
+    """
+
+    total: int
+    kept: int = 0
+    kept_failed: int = 0
+    done: int = 0
+    failed: int = 0
+    restarts: int = 0
+    interrupted: bool = False
+
+    @property
+    def ended(self) -> int:
+        """Cells that ended in this run."""
+        return self.done + self.failed
+
+    @property
+    def missing(self) -> int:
+        """Cells that are still to be computed."""
+        return self.total - self.kept - self.ended
+
+    @property
+    def all_failed(self) -> int:
+        """Cells of the plan that stand in the store as failed."""
+        return self.kept_failed + self.failed
+
+
+FEWEST_AHEAD, MOST_AHEAD = 2, 64
+"""Cells in flight for each worker: one at work and one behind it; the most, for the quickest."""
+
+Watch = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Crew:
+    """Which executor computes, and on how many workers; see ``executors.open_team``."""
+
+    name: ExecutorName = ExecutorName.PROCESS
+    workers: int | None = None
+    scheduler: str | None = None
+    threads: int = 1
+
+    def open(self) -> Team:
+        """Start the workers."""
+        return open_team(self.name, self.workers, self.scheduler, self.threads)
+
+
+def run_sweep(
+    cells: Iterable[Cell],
+    path: Path,
+    *,
+    crew: Crew | None = None,
+    retry_failed: bool = False,
+    watch: Watch | None = None,
+) -> Progress:
+    """Compute every cell that the store lacks.
+
+    Parameters
+    ----------
+    cells : iterable of Cell
+        The cells wanted, as from ``plan.make_plan(grid).cells``.
+    path : Path
+        The store; made where there is none, added to where there is one.
+    crew : Crew, optional
+        Who computes; a process for each core by default.
+    retry_failed : bool
+        Compute cells again that stand in the store as failed.
+    watch : callable, optional
+        Called with the progress after each commit.
+
+    Returns
+    -------
+    Progress
+        How it ended; ``interrupted`` after Ctrl-C, which keeps all that ended before.
+
+    Raises
+    ------
+    ArchiveError, OutputError
+        If the store is of another version, or cannot be written (a full disk); it keeps its rows.
+    WorkerError
+        If the workers or their scheduler are gone.
+    """
+    wanted = tuple(cells)
+    with open_store(path) as store:
+        statuses = store.statuses()
+        again = {Status.FAILED} if retry_failed else set()
+        missing = [cell for cell in wanted if statuses.get(cell.key) in {None, *again}]
+        kept = [statuses[cell.key] for cell in wanted if cell.key in statuses]
+        progress = Progress(
+            total=len(wanted),
+            kept=len(wanted) - len(missing),
+            kept_failed=0 if retry_failed else kept.count(Status.FAILED),
+        )
+        run = _Run(store, crew or Crew(), missing, progress, watch or (lambda _progress: None))
+        run.watch(run.progress)
+        return run.finish() if missing else progress
+
+
+class _Run:
+    """One run over the missing cells: what waits, what is in flight, what is not yet saved."""
+
+    def __init__(
+        self, store: Store, crew: Crew, missing: Sequence[Cell], progress: Progress, watch: Watch
+    ) -> None:
+        self.store = store
+        self.crew = crew
+        self.waiting = deque(missing)
+        self.progress = progress
+        self.watch = watch
+        self.suspects: deque[Cell] = deque()
+        self.deaths: dict[str, int] = {}
+        self.flying: dict[Future[Outcome], Cell] = {}
+        self.unsaved: list[Outcome] = []
+        self.ahead = FEWEST_AHEAD
+
+    def finish(self) -> Progress:
+        """Work until nothing is missing, or Ctrl-C."""
+        team = self.crew.open()
+        try:
+            while self.waiting or self.suspects or self.flying:
+                alive = self._hand_out(team) and self._collect()
+                if self._save():
+                    self.watch(self.progress)
+                if not alive:
+                    team.close()
+                    team = self._restarted()
+        except KeyboardInterrupt:
+            self._keep_ended()
+            self.progress = replace(self.progress, interrupted=True)
+        except WorkerError:
+            self._keep_ended()
+            raise
+        finally:
+            team.close()
+        return self.progress
+
+    def _hand_out(self, team: Team) -> bool:
+        """Submit cells up to the bound, suspects alone; False where the pool is broken."""
+        bound = 1 if self.suspects else team.in_flight(self.ahead)
+        while (self.suspects or self.waiting) and len(self.flying) < bound:
+            source = self.suspects or self.waiting
+            try:
+                future = team.executor.submit(run_cell, source[0])
+            except BrokenExecutor:
+                self._suspect(self._take_ended())
+                return False
+            self.flying[future] = source.popleft()
+        return True
+
+    def _collect(self) -> bool:
+        """Wait for a cell to end and take what has ended; False where the pool is broken."""
+        ended, _ = wait(self.flying, return_when=FIRST_COMPLETED)
+        if any(isinstance(_error_of(future), BrokenExecutor) for future in ended):
+            # All that is in flight breaks with it, at once; what ended just before counts.
+            wait(self.flying)
+            self._suspect(self._take_ended())
+            return False
+        for future in sorted(ended, key=lambda each: _error_of(each) is not None):
+            self.unsaved.append(_outcome_of(future, self.flying.pop(future)))
+        return True
+
+    def _take_ended(self) -> list[Cell]:
+        """Take the outcomes of all that ended; return the cells of the rest, which fly no more."""
+        lost = []
+        for future, cell in self.flying.items():
+            if future.done() and not isinstance(_error_of(future), BrokenExecutor | CancelledError):
+                self.unsaved.append(_outcome_of(future, cell))
+            else:
+                lost.append(cell)
+        self.flying.clear()
+        return lost
+
+    def _keep_ended(self) -> None:
+        """Save all cells that ended well, whatever became of the others."""
+        for future in self.flying:
+            if future.done() and _error_of(future) is None:
+                outcome = future.result()
+                self.unsaved += [outcome] if outcome.algorithm == ALGORITHM_VERSION else []
+        self.flying.clear()
+        self._save()
+
+    def _suspect(self, lost: list[Cell]) -> None:
+        """Try cells that flew when a worker died again one by one; blame one that flew alone."""
+        if len(lost) == 1:
+            self._blame(lost[0])
+        else:
+            self.suspects.extendleft(reversed(lost))
+
+    def _blame(self, cell: Cell) -> None:
+        """Count a worker that died under one cell alone; give the cell up after several."""
+        self.deaths[cell.key] = self.deaths.get(cell.key, 0) + 1
+        if self.deaths[cell.key] <= LOST_WORKERS_ALLOWED:
+            self.suspects.append(cell)
+            return
+        text = (
+            f"its worker died {self.deaths[cell.key]} times (killed, or out of memory); choose a "
+            "smaller cell or fewer --workers, then --retry-failed"
+        )
+        self.unsaved.append(failure(cell, text))
+
+    def _restarted(self) -> Team:
+        self.progress = replace(self.progress, restarts=self.progress.restarts + 1)
+        return self.crew.open()
+
+    def _save(self) -> bool:
+        """Commit what has ended; False where nothing has."""
+        if not self.unsaved:
+            return False
+        start = time.perf_counter()
+        self.store.save(self.unsaved)
+        self._look_ahead(time.perf_counter() - start)
+        failed = sum(outcome.status is Status.FAILED for outcome in self.unsaved)
+        done = self.progress.done + len(self.unsaved) - failed
+        self.progress = replace(self.progress, done=done, failed=self.progress.failed + failed)
+        self.unsaved.clear()
+        return True
+
+    def _look_ahead(self, commit: float) -> None:
+        """Hand out enough cells that no worker waits while the parent commits, and not many more:
+        what is in flight when a worker dies is tried again one by one.
+        """
+        cell = sum(outcome.duration for outcome in self.unsaved) / len(self.unsaved)
+        during_commit = math.ceil(min(commit / max(cell, 1e-4), MOST_AHEAD))
+        self.ahead = min(FEWEST_AHEAD + 2 * during_commit, MOST_AHEAD)
+
+
+def _error_of(future: Future[Outcome]) -> BaseException | None:
+    return CancelledError() if future.cancelled() else future.exception()
+
+
+def _outcome_of(future: Future[Outcome], cell: Cell) -> Outcome:
+    """Return what a cell came to; raise where the workers themselves are at fault."""
+    error = _error_of(future)
+    if error is not None and is_fault_of_cell(error):
+        return failure(cell, f"the workers that it ran on died: {error}")
+    if error is not None:
+        raise workers_gone(error) from error
+    outcome = future.result()
+    if outcome.algorithm != ALGORITHM_VERSION:
+        raise WorkerError(
+            f"a worker has algorithm version {outcome.algorithm}, but this is "
+            f"{ALGORITHM_VERSION}; install the same gradscope on all"
+        )
+    return outcome

@@ -1,0 +1,284 @@
+"""The store of a sweep: one SQLite file with a row for every cell that ended.
+
+Two tables: ``cells``, whose columns are the key, the status, every setting by its name, the results
+(``sweep.cell``), how the row came about, and the curves as little-endian float64; and ``meta``,
+names and values that say which schema and algorithm wrote the file.
+
+There is one writer, the parent of the sweep; a row is committed as soon as its cell ends, so that a
+kill at any moment loses only what still ran. The journal is SQLite's rollback journal and not its
+write-ahead log: a store is then one file at rest, which can be copied, read from read-only media
+and written on the network file systems of clusters, where the log's shared memory does not work
+(https://sqlite.org/wal.html, section 1). A commit costs about a millisecond, in the parent, while
+the workers compute.
+"""
+
+import json
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import gradscope
+from gradscope.analysis.settings import setting_kinds
+from gradscope.errors import ArchiveError, OutputError
+from gradscope.sweep.cell import CURVES, SCALARS, Outcome, Status
+from gradscope.sweep.grid import ALGORITHM_VERSION
+
+SCHEMA_VERSION = 1
+APPLICATION_ID = 0x67726473
+"""Marks the file as a store of gradscope ("grds"), for ``file`` and for ourselves."""
+
+LOCK_PATIENCE = 30.0
+"""Seconds to wait for a reader or writer who holds the file."""
+
+HEAD = {"key": "TEXT PRIMARY KEY NOT NULL", "status": "TEXT NOT NULL", "error": "TEXT"}
+TAIL = {
+    "attempts": "INTEGER NOT NULL",
+    "duration_seconds": "REAL NOT NULL",
+    "finished_at": "TEXT NOT NULL",
+    "gradscope": "TEXT NOT NULL",
+    "python": "TEXT NOT NULL",
+    "numpy": "TEXT NOT NULL",
+    "traceback": "TEXT",
+}
+NO_DATABASE = ("SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_ERROR")
+"""What SQLite says of a file that is no database of ours."""
+
+_SQL_TYPES = {int: "INTEGER", float: "REAL", bool: "INTEGER"}
+
+
+def setting_columns() -> dict[str, str]:
+    """Return a column for every setting, with its SQL type."""
+    columns = {}
+    for name, kind in setting_kinds().items():
+        options = getattr(kind, "__args__", (kind,))
+        columns[name] = _SQL_TYPES.get(options[0], "TEXT")
+    return columns
+
+
+def columns() -> dict[str, str]:
+    """Return all columns of ``cells`` in order, with their SQL types."""
+    curves = dict.fromkeys(CURVES, "BLOB")
+    return {**HEAD, **setting_columns(), **SCALARS, **TAIL, **curves}
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Store:
+    """An open store. Make one with ``open_store``; it closes at the end of ``with``."""
+
+    path: Path
+    connection: sqlite3.Connection
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.connection.close()
+
+    def statuses(self) -> dict[str, Status]:
+        """Return the status of every cell in the store, by key."""
+        found = self.connection.execute("SELECT key, status FROM cells")
+        return {key: Status(status) for key, status in found}
+
+    def save(self, outcomes: Iterable[Outcome]) -> None:
+        """Write outcomes in one transaction: all of them or, on an error, none.
+
+        A cell that is done is never written again; a failed one is, and its attempts are counted.
+
+        Raises
+        ------
+        OutputError
+            If the disk is full, or the file cannot be written; what was in it stays.
+        """
+        rows = [row_of(outcome) for outcome in outcomes]
+        if rows:
+            self.insert(rows, _UPSERT)
+
+    def insert(self, rows: Sequence[Sequence[Any]], statement: str) -> None:
+        """Write rows, in the order of ``columns``, in one transaction."""
+        try:
+            self.connection.execute("BEGIN IMMEDIATE")
+            self.connection.executemany(statement, rows)
+            self.connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._roll_back()
+            raise OutputError(_what_failed(self.path, error)) from error
+        except BaseException:
+            self._roll_back()
+            raise
+
+    def _roll_back(self) -> None:
+        """Take back what was not committed; SQLite may have done so already."""
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")
+
+
+def _insertion(conflict: str) -> str:
+    names = ", ".join(f'"{name}"' for name in columns())
+    marks = ", ".join("?" for _ in columns())
+    return f"INSERT INTO cells ({names}) VALUES ({marks}) ON CONFLICT(key) DO {conflict}"  # noqa: S608 (our own names)
+
+
+_UPDATES = ", ".join(
+    f'"{name}" = excluded."{name}"' for name in columns() if name not in ("key", "attempts")
+)
+_UPSERT = _insertion(
+    f"UPDATE SET {_UPDATES}, attempts = attempts + 1 WHERE status = '{Status.FAILED}'"
+)
+INSERT = _insertion("NOTHING")
+"""For rows whose key is known to be new."""
+
+
+def row_of(outcome: Outcome) -> tuple[Any, ...]:
+    """Return an outcome as a row in the order of ``columns``."""
+    cell, numbers = outcome.cell, outcome.numbers
+    settings = cell.settings.as_dict()
+    return (
+        cell.key,
+        str(outcome.status),
+        outcome.error,
+        *(_plain(settings[name]) for name in setting_columns()),
+        *(numbers.get(name) for name in SCALARS),
+        1,
+        outcome.duration,
+        outcome.finished_at,
+        *(outcome.versions[name] for name in ("gradscope", "python", "numpy")),
+        outcome.trace,
+        *(numbers.get(name) for name in CURVES),
+    )
+
+
+def _plain(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, list) else value
+
+
+def open_store(path: Path) -> Store:
+    """Open a store for writing, and make it where there is none.
+
+    Raises
+    ------
+    ArchiveError
+        If the file is no store, or another schema or algorithm version wrote it.
+    OutputError
+        If it cannot be created or written.
+    """
+    if path.is_dir() or not path.parent.is_dir():
+        where = path if path.is_dir() else path.parent
+        fault = "is a folder; name a file in it" if path.is_dir() else "is not a folder; create it"
+        raise OutputError(f"{where} {fault}")
+    connection = _connect(path)
+    try:
+        if _is_empty(connection):
+            _create(connection)
+        check_schema(path, connection)
+    except sqlite3.Error as error:
+        connection.close()
+        raise OutputError(_what_failed(path, error)) from error
+    except BaseException:
+        connection.close()
+        raise
+    return Store(path, connection)
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    try:
+        # Autocommit: every transaction is begun and ended in sight.
+        return sqlite3.connect(path, timeout=LOCK_PATIENCE, isolation_level=None)
+    except sqlite3.Error as error:
+        raise OutputError(_what_failed(path, error)) from error
+
+
+def _is_empty(connection: sqlite3.Connection) -> bool:
+    """Whether the file holds nothing: it is new, or a kill came while it was made.
+
+    Looking inside also takes back what a kill left half written, which the file's size counts.
+    """
+    try:
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorname not in NO_DATABASE:
+            raise
+        return False
+    return bool(pages == 0)
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    """Make the tables in one transaction, so that a kill leaves an empty file or a whole schema."""
+    fields = ",\n  ".join(f'"{name}" {kind}' for name, kind in columns().items())
+    connection.execute("BEGIN IMMEDIATE")
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if not tables[0]:
+        connection.execute(f"CREATE TABLE cells (\n  {fields}\n)")
+        connection.execute("CREATE TABLE meta (name TEXT PRIMARY KEY NOT NULL, value TEXT)")
+        connection.executemany("INSERT INTO meta VALUES (?, ?)", _marks().items())
+        connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    connection.execute("COMMIT")
+
+
+def _marks() -> dict[str, str]:
+    return {
+        "schema": "gradscope.sweep",
+        "schema_version": str(SCHEMA_VERSION),
+        "algorithm_version": str(ALGORITHM_VERSION),
+        "gradscope": gradscope.__version__,
+    }
+
+
+def check_schema(path: Path, connection: sqlite3.Connection) -> None:
+    """Refuse a file that is no store, or one of another version.
+
+    Raises
+    ------
+    ArchiveError
+    """
+    try:
+        (mark,) = connection.execute("PRAGMA application_id").fetchone()
+        found = dict(connection.execute("SELECT name, value FROM meta")) if mark else {}
+        present = [row[1] for row in connection.execute("PRAGMA table_info(cells)")]
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorname not in NO_DATABASE:
+            raise
+        mark, found, present = 0, {}, []
+    if mark != APPLICATION_ID:
+        raise ArchiveError(
+            f"{path} is not a store of gradscope; name a file that gradscope sweep wrote, or a new "
+            "one"
+        )
+    _require_version(path, "schema", found, SCHEMA_VERSION)
+    _require_version(path, "algorithm", found, ALGORITHM_VERSION)
+    if present != list(columns()):
+        raise ArchiveError(
+            f"{path} has other columns than gradscope {gradscope.__version__} writes "
+            f"(it was made by {found.get('gradscope')}); use that version, or another file"
+        )
+
+
+def _require_version(path: Path, what: str, found: Mapping[str, str], wanted: int) -> None:
+    version = found.get(f"{what}_version")
+    if version != str(wanted):
+        raise ArchiveError(
+            f"{path} was written by {what} version {version}, but this is {what} version {wanted}; "
+            f"name another file, or use gradscope {found.get('gradscope')}, which made it"
+        )
+
+
+def _what_failed(path: Path, error: sqlite3.Error) -> str:
+    """Return an SQLite error as one line with its remedy."""
+    name = getattr(error, "sqlite_errorname", None) or ""
+    if name == "SQLITE_FULL" or name.startswith("SQLITE_IOERR"):
+        return (
+            f"{path} cannot be written ({error}): the disk is full or the file may not grow; what "
+            "it holds is kept; make room and run the same command again"
+        )
+    if name.startswith("SQLITE_BUSY"):
+        return f"{path} is held by another process ({error}); wait for it to end"
+    return f"{path} cannot be written ({error}); choose another place"

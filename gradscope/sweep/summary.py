@@ -1,0 +1,298 @@
+"""Many cells as few numbers: groups, fields over two settings, curves over one.
+
+Quantiles are order statistics over the cells that share a place (seeds, and any other setting that
+is swept but not shown), so that a rate of −∞ (the product is exactly zero) and a horizon beyond the
+lags measured, which count as the smallest rate and the largest horizon, need no special care.
+"""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Collection, Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from gradscope.analysis.settings import setting_kinds
+from gradscope.arrays import FloatArray, IntArray
+from gradscope.errors import SettingError
+from gradscope.names import network_name
+from gradscope.sweep.cell import Status
+from gradscope.sweep.query import Rows
+from gradscope.sweep.store import setting_columns
+
+MEASURES: Mapping[str, float] = {"rate_nats_per_step": -np.inf, "horizon": np.inf}
+"""What a field shows, and the value that a cell without a number stands for."""
+
+NETWORK = ("cell", "activation")
+"""What makes a network another one: never mixed in one panel, unless shown as an axis."""
+
+LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
+MOST_GROUPS = 24
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Group:
+    """Cells that share some words: how many, how many failed, their regimes, and the medians.
+
+    ``rate`` is in nats per step (−inf: exactly zero), ``horizon`` in steps (inf: beyond the lags
+    measured); both are None where no cell is done.
+    """
+
+    values: tuple[str, ...]
+    cells: int
+    failed: int
+    regimes: Mapping[str, int]
+    rate: float | None
+    horizon: float | None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Summary:
+    """The cells of a sweep in groups, ``names`` says by which settings, and the errors of the
+    failed ones with their counts.
+    """
+
+    names: tuple[str, ...]
+    groups: tuple[Group, ...]
+    errors: Mapping[str, int]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Axis:
+    """A swept setting and its values in order; ``places`` are numbers to draw them at."""
+
+    name: str
+    values: tuple[Any, ...]
+
+    @property
+    def numeric(self) -> bool:
+        """Whether the values are numbers."""
+        return all(isinstance(each, int | float) for each in self.values)
+
+    @property
+    def places(self) -> FloatArray:
+        """Where to draw the values: numbers at themselves, words at 0, 1, 2 and so on."""
+        return np.asarray(self.values if self.numeric else range(len(self.values)), np.float64)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Field:
+    """A measure over two settings, a panel for each network: a cell with its activation.
+
+    ``panels`` holds (y,x) medians by network, NaN where no cell is done; ``cells`` is the number
+    of cells in each place at most, ``mixed`` names the swept settings that it is taken over.
+    """
+
+    measure: str
+    x: Axis
+    y: Axis
+    panels: Mapping[str, FloatArray]
+    cells: int
+    mixed: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Fan:
+    """A measure over one setting: for each network the quantiles (``LEVELS``, x) and the number
+    of cells (x,), NaN and 0 where none is done.
+    """
+
+    measure: str
+    x: Axis
+    curves: Mapping[str, FloatArray]
+    counts: Mapping[str, IntArray]
+    mixed: tuple[str, ...]
+
+
+def swept_axes(rows: Rows) -> dict[str, Axis]:
+    """Return the settings that take more than one value in these rows, the seed left out."""
+    axes = {}
+    for name in setting_columns():
+        values = set(rows.column(name))
+        if len(values) > 1 and name != "seed":
+            # None (no such limit) comes last, as the largest.
+            ordered = sorted(values, key=lambda each: (each is None, each))
+            axes[name] = Axis(name, tuple("none" if each is None else each for each in ordered))
+    return axes
+
+
+def shared_settings(rows: Rows) -> dict[str, Any]:
+    """Return the settings that have one value in all of these rows."""
+    kinds = setting_kinds()
+    shared = {}
+    for name in setting_columns():
+        values = set(rows.column(name))
+        if len(values) == 1:
+            value = values.pop()
+            shared[name] = _restored(value, kinds[name])
+    return shared
+
+
+def _restored(value: Any, kind: Any) -> Any:
+    """Return a stored setting as it was given: switches and lists are stored as 0 or 1 and JSON."""
+    if kind is bool:
+        return bool(value)
+    return json.loads(value) if kind == tuple[str, ...] and value is not None else value
+
+
+def summarize(rows: Rows, keys: Collection[str] | None = None) -> Summary:
+    """Return cells in groups by the words that they differ in (those with these keys, or all)."""
+    keep = [keys is None or key in keys for key in rows.column("key")]
+    chosen = Rows(
+        rows.columns, tuple(row for row, wanted in zip(rows.values, keep, strict=True) if wanted)
+    )
+    axes = swept_axes(chosen)
+    names = tuple(name for name, axis in axes.items() if not axis.numeric) or ("activation",)
+    if len({tuple(each) for each in zip(*map(chosen.column, names), strict=True)}) > MOST_GROUPS:
+        names = ("activation",)
+    grouped = _by(chosen, names)
+    groups = tuple(_group(tuple(map(_word, values)), chosen, places) for values, places in grouped)
+    errors = Counter(each for each in chosen.column("error") if each is not None)
+    return Summary(names, groups, dict(errors.most_common()))
+
+
+def _word(value: Hashable) -> str:
+    """Return a value as ``-P`` takes it: a setting that is absent is none."""
+    return "none" if value is None else str(value)
+
+
+def _group(values: tuple[str, ...], rows: Rows, places: Sequence[int]) -> Group:
+    status, regime = rows.column("status"), rows.column("regime")
+    done = [place for place in places if status[place] == Status.DONE]
+    return Group(
+        values=values,
+        cells=len(places),
+        failed=len(places) - len(done),
+        regimes=dict(Counter(regime[place] for place in done).most_common()),
+        rate=_median(rows, "rate_nats_per_step", done),
+        horizon=_median(rows, "horizon", done),
+    )
+
+
+def _median(rows: Rows, measure: str, places: Sequence[int]) -> float | None:
+    if not places:
+        return None
+    values = _measured(rows, measure)[list(places)]
+    return float(np.quantile(values, 0.5, method="inverted_cdf"))
+
+
+def field_of(rows: Rows, x: str | None, y: str | None, measure: str) -> Field:
+    """Return a measure over two swept settings; the first two swept numbers where none are named.
+
+    Raises
+    ------
+    SettingError
+        If a named setting is not swept, or there are no two.
+    """
+    axes = swept_axes(rows)
+    across, up = _two_axes(axes, x, y)
+    panels = {}
+    most = 0
+    for network, places in _panels(rows, {across.name, up.name}):
+        grid = np.full((len(up.values), len(across.values)), np.nan)
+        for (at_y, at_x), here in _by(rows, (up.name, across.name), places):
+            median = _median(rows, measure, here)
+            grid[_place(up, at_y), _place(across, at_x)] = np.nan if median is None else median
+            most = max(most, len(here))
+        panels[network] = grid
+    return Field(measure, across, up, panels, most, _mixed(rows, axes, {across.name, up.name}))
+
+
+def fan_of(rows: Rows, x: str | None, measure: str) -> Fan:
+    """Return the quantiles of a measure over one swept setting; over the steps where none is named
+    and they are swept.
+
+    Raises
+    ------
+    SettingError
+        If the setting is not swept, or none is.
+    """
+    axes = swept_axes(rows)
+    across = _axis(axes, x or ("steps" if "steps" in axes else None), taken=())
+    curves, counts = {}, {}
+    for network, places in _panels(rows, {across.name}):
+        curve = np.full((len(LEVELS), len(across.values)), np.nan)
+        count = np.zeros(len(across.values), dtype=np.int64)
+        for (at_x,), here in _by(rows, (across.name,), places):
+            values = _measured(rows, measure)[here]
+            column = _place(across, at_x)
+            curve[:, column] = np.quantile(values, LEVELS, method="inverted_cdf")
+            count[column] = len(here)
+        curves[network], counts[network] = curve, count
+    return Fan(measure, across, curves, counts, _mixed(rows, axes, {across.name}))
+
+
+def _two_axes(axes: Mapping[str, Axis], x: str | None, y: str | None) -> tuple[Axis, Axis]:
+    if x is not None and x == y:
+        raise SettingError(f"--x and --y are both {x}; choose two settings")
+    across = _axis(axes, x, taken=(y,))
+    return across, _axis(axes, y, taken=(across.name,))
+
+
+def _no_axis(name: str) -> str:
+    """Say why a picture has no axis of a name."""
+    if name == "seed":
+        return "seed is what medians and quantiles are taken over"
+    if name not in setting_kinds():
+        return f"{name} is no setting"
+    return f"{name} takes one value in this store"
+
+
+def _axis(axes: Mapping[str, Axis], name: str | None, taken: Collection[str | None]) -> Axis:
+    """Return the axis of that name; else the first swept number, else the first swept word."""
+    free = {each: axis for each, axis in axes.items() if each not in taken}
+    if name is not None:
+        if name not in axes:
+            raise SettingError(f"{_no_axis(name)}; choose of {', '.join(axes) or 'none'}")
+        return axes[name]
+    ordered = sorted(free.values(), key=lambda axis: (not axis.numeric, axis.name == "activation"))
+    if not ordered:
+        found = ", ".join(axes) or "nothing"
+        raise SettingError(
+            f"a picture needs more swept settings than this store has (it sweeps over {found}); "
+            "sweep over another, loosen --where, or draw one setting with --kind quantiles"
+        )
+    return ordered[0]
+
+
+def _panels(rows: Rows, shown: Collection[str]) -> list[tuple[str, list[int]]]:
+    """Return the done cells of every network under its name; where the cell or the activation is an
+    axis itself, by the other alone.
+    """
+    done = [at for at, status in enumerate(rows.column("status")) if status == Status.DONE]
+    names = [name for name in NETWORK if name not in shown]
+    if not names:
+        return [("all networks", done)]
+    return [
+        (network_name(*values) if names == list(NETWORK) else str(values[0]), places)
+        for values, places in _by(rows, names, done)
+    ]
+
+
+def _by(
+    rows: Rows, names: Sequence[str], places: Sequence[int] | None = None
+) -> list[tuple[tuple[Any, ...], list[int]]]:
+    """Return the places of the rows, grouped by the values of some columns, in order of place."""
+    columns = [rows.column(name) for name in names]
+    groups: defaultdict[tuple[Hashable, ...], list[int]] = defaultdict(list)
+    for place in range(len(rows.values)) if places is None else places:
+        groups[tuple(column[place] for column in columns)].append(place)
+    return list(groups.items())
+
+
+def _place(axis: Axis, value: Any) -> int:
+    return axis.values.index("none" if value is None else value)
+
+
+def _measured(rows: Rows, measure: str) -> FloatArray:
+    stand_in = MEASURES[measure]
+    return np.array([stand_in if each is None else each for each in rows.column(measure)], float)
+
+
+def _mixed(rows: Rows, axes: Mapping[str, Axis], shown: Collection[str]) -> tuple[str, ...]:
+    """Return what the quantiles are taken over: the seeds, and swept settings not shown."""
+    seeds = len(set(rows.column("seed")))
+    over = (f"{seeds} seeds",) if seeds > 1 else ()
+    hidden = (name for name in axes if name not in shown and name not in NETWORK)
+    return (*over, *hidden)

@@ -1,0 +1,1 @@
+"""What happens to the gradient while a network trains, whatever the framework."""

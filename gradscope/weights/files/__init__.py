@@ -1,0 +1,1 @@
+"""From bytes to named arrays: one reader per file format."""

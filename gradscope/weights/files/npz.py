@@ -1,0 +1,85 @@
+"""A NumPy archive (``.npz``): named arrays, of which none is unpickled.
+
+Our own saved runs, PsychRNN's, and anybody's. What needs pickle (PsychRNN's ``dale_ratio`` of None)
+is left out. Source: NumPy's ``numpy.lib.format``, versions 1.0 to 3.0.
+"""
+
+import json
+import math
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gradscope.data.columns import shown
+from gradscope.errors import WeightsError
+from gradscope.weights.files.contents import FileFormat, Gathering, WeightFile
+from gradscope.weights.files.zip import open_members
+
+ENDING = ".npy"
+REMEDY = "save it again: numpy.savez('weights.npz', W=W, U=U, b=b)"
+SETTINGS = "settings"
+LONGEST_SETTINGS = 2**20
+
+
+def read_npz(path: Path) -> WeightFile:
+    """Read every array of real numbers in a NumPy archive.
+
+    Returns
+    -------
+    WeightFile
+        ``about`` holds, under ``settings``, those of a run that gradscope saved.
+
+    Raises
+    ------
+    WeightsError
+        If it is damaged, or an array says it is larger than its bytes.
+    """
+    gathering = Gathering.of(path)
+    about: dict[str, Any] = {}
+    with open_members(path, gathering.budget, "a NumPy archive", REMEDY) as members:
+        for member in members.names:
+            name = member.removesuffix(ENDING)
+            array = _array(name, members.read(member))
+            if array is None:
+                gathering.skip(name, "objects, which NumPy pickles")
+            elif array.dtype.kind in "biuf":
+                gathering.keep(name, array)
+            else:
+                gathering.skip(name, "text" if array.dtype.kind in "US" else str(array.dtype))
+            if array is not None and name == SETTINGS and array.dtype.kind == "U":
+                about |= _settings(array)
+    return gathering.finish(FileFormat.NPZ, about)
+
+
+def _array(name: str, raw: bytes) -> np.ndarray[Any, Any] | None:
+    """Return the array in one member, None where it can only be unpickled."""
+    file = BytesIO(raw)
+    version = np.lib.format.read_magic(file)
+    header = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    # Version 3.0 differs only in field names that are not Latin-1, of which numbers have none.
+    shape, columns_first, dtype = header.get(version, np.lib.format.read_array_header_2_0)(file)
+    if dtype.hasobject:
+        return None
+    wanted, left = math.prod(shape) * dtype.itemsize, len(raw) - file.tell()
+    if any(n < 0 for n in shape) or wanted != left:
+        raise WeightsError(
+            f"{shown(name)} of shape {shown(str(shape))} takes {wanted:.6g} bytes, but "
+            f"{left} are there; {REMEDY}"
+        )
+    flat = np.frombuffer(raw, dtype=dtype, offset=file.tell())
+    return flat.reshape(shape, order="F" if columns_first else "C")
+
+
+def _settings(array: np.ndarray[Any, Any]) -> dict[str, Any]:
+    """Return the settings of a saved run; nothing where they are somebody else's text."""
+    text = str(array) if array.nbytes <= LONGEST_SETTINGS else ""
+    try:
+        values = json.loads(text)
+    except ValueError:
+        return {}
+    return {SETTINGS: values} if isinstance(values, dict) else {}

@@ -1,0 +1,274 @@
+"""A PyTorch checkpoint (``.pt``, ``.pth``), read without PyTorch.
+
+The zip holds ``data.pkl``, a pickle of tensors as (storage, offset, size, stride), one member
+``data/KEY`` for each storage, and ``byteorder``. Nested dicts become dotted names. Source: PyTorch
+2.13, ``torch/serialization.py`` and ``torch/_utils.py``; the pickle is read by ``pickle_reader``.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from gradscope.data.columns import shown
+from gradscope.errors import WeightsError
+from gradscope.weights.files.contents import (
+    LONGEST_NAME,
+    MOST_ARRAYS,
+    FileFormat,
+    Gathering,
+    WeightFile,
+    naming,
+)
+from gradscope.weights.files.restricted_pickle import (
+    Maker,
+    Named,
+    Opaque,
+    make,
+    read_pickle,
+    refused_name,
+)
+from gradscope.weights.files.tensors import WIDTHS, NumberArray, flat_numbers, strided_view, width
+from gradscope.weights.files.zip import ZipMembers, open_members
+
+REMEDY = "save it again: torch.save(model.state_dict(), 'weights.pt')"
+LARGEST_PICKLE = 32 * 2**20
+DEEPEST = 32
+"""Dicts within dicts; a checkpoint has two or three."""
+
+STORAGES: Mapping[str, str | None] = MappingProxyType(
+    {
+        "torch.DoubleStorage": "float64",
+        "torch.FloatStorage": "float32",
+        "torch.HalfStorage": "float16",
+        "torch.BFloat16Storage": "bfloat16",
+        "torch.LongStorage": "int64",
+        "torch.IntStorage": "int32",
+        "torch.ShortStorage": "int16",
+        "torch.CharStorage": "int8",
+        "torch.ByteStorage": "uint8",
+        "torch.BoolStorage": "bool",
+        "torch.storage.UntypedStorage": None,
+    }
+)
+"""The number type that each storage class stands for; an untyped one leaves it to the tensor."""
+
+HARMLESS = (
+    "argparse.Namespace",
+    "builtins.set",
+    "__builtin__.set",
+    "_codecs.encode",
+    "numpy.core.multiarray.scalar",
+    "numpy.core.multiarray._reconstruct",
+    "numpy._core.multiarray.scalar",
+    "numpy._core.multiarray._reconstruct",
+    "numpy.dtype",
+    "pathlib.PosixPath",
+    "pathlib.WindowsPath",
+    "pathlib.Path",
+    "torch.device",
+    "torch.Generator",
+)
+"""What people keep in a checkpoint beside the weights; taken note of, never made."""
+
+PLAIN = frozenset(
+    {*STORAGES, *(f"torch.{number_type}" for number_type in WIDTHS), "torch.Tensor"}
+    | {"torch.nn.parameter.Parameter", "numpy.ndarray", "builtins.list", "builtins.int"}
+)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Storage:
+    """A run of numbers in the archive: member key, number type, and the bytes it says it has."""
+
+    key: str
+    number_type: str | None
+    n_bytes: int
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Tensor:
+    """A view of a storage; ``number_type`` says what is in an untyped one."""
+
+    storage: _Storage
+    offset: int
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+    number_type: str
+
+
+def read_pytorch(path: Path) -> WeightFile:
+    """Read every tensor of a checkpoint.
+
+    Parameters
+    ----------
+    path : Path
+        A zip written by ``torch.save``: a state dict, or dicts around one.
+
+    Returns
+    -------
+    WeightFile
+        Names as in the file, ``model_state_dict.rnn.weight_hh_l0``.
+
+    Raises
+    ------
+    WeightsError
+        If it is damaged, asks for anything but tensors and plain values, or for bytes it does not
+        have.
+    """
+    gathering = Gathering.of(path)
+    with open_members(path, gathering.budget, "a PyTorch checkpoint", REMEDY) as members:
+        root = _root(members)
+        data = members.read(f"{root}data.pkl", LARGEST_PICKLE)
+        tree = read_pickle(data, MAKERS, PLAIN, _storage)
+        storages = _Storages(members, root)
+        for name, tensor in _named_tensors(tree):
+            with naming(shown(name)):
+                flat = storages.numbers(tensor)
+                view = strided_view(flat, tensor.offset, tensor.size, tensor.stride)
+            gathering.keep(name, view, tensor.number_type)
+    return gathering.finish(FileFormat.PYTORCH, {})
+
+
+class _Storages:
+    """The storages of one archive, each read once however many tensors share it."""
+
+    def __init__(self, members: ZipMembers, root: str) -> None:
+        self._members = members
+        self._root = root
+        self._byte_order = self._read_byte_order()
+        self._read: dict[tuple[str, str], NumberArray] = {}
+
+    def numbers(self, tensor: _Tensor) -> NumberArray:
+        """Return the storage of a tensor as a flat array."""
+        storage, number_type = tensor.storage, tensor.number_type
+        place = (storage.key, number_type)
+        if place not in self._read:
+            raw = self._members.read(f"{self._root}data/{storage.key}")
+            if len(raw) < storage.n_bytes:
+                raise WeightsError(
+                    f"its storage has {len(raw)} bytes, but {storage.n_bytes} are announced; the "
+                    f"file is cut short: {REMEDY}"
+                )
+            self._read[place] = flat_numbers(raw, number_type, self._byte_order)
+        return self._read[place]
+
+    def _read_byte_order(self) -> str:
+        name = f"{self._root}byteorder"  # Not there before PyTorch 2.1
+        order = self._members.read(name, 16).decode("ascii") if name in self._members.names else ""
+        if order not in ("", "little", "big"):
+            raise WeightsError(f"the byte order is {shown(order)}; {REMEDY}")
+        return order or "little"
+
+
+def _root(members: ZipMembers) -> str:
+    """Return the folder within the archive, with its slash."""
+    places = [name for name in members.names if name.count("/") == 1 and name.endswith("/data.pkl")]
+    if any("/code/" in name or name.endswith("/constants.pkl") for name in members.names):
+        raise WeightsError(
+            "it is a TorchScript archive, a program and not its weights; load it with "
+            f"torch.jit.load and {REMEDY}"
+        )
+    if len(places) != 1:
+        raise WeightsError(f"it is a zip with {len(places)} pickles of tensors, not one; {REMEDY}")
+    return places[0].removesuffix("data.pkl")
+
+
+def _named_tensors(tree: Any) -> Iterator[tuple[str, _Tensor]]:
+    """Yield every tensor in nested dicts and lists with its dotted name."""
+    waiting: list[tuple[str, int, Any]] = [("", 0, tree)]
+    for _ in range(MOST_ARRAYS * 10):
+        if not waiting:
+            return
+        name, depth, value = waiting.pop()
+        if isinstance(value, _Tensor):
+            yield name or "tensor", value
+        inside: list[tuple[str, Any]] = []
+        if isinstance(value, dict):
+            inside = [(str(key), each) for key, each in value.items()]
+        elif isinstance(value, list | tuple):
+            inside = [(str(index), each) for index, each in enumerate(value)]
+        if inside and (depth >= DEEPEST or len(name) > LONGEST_NAME):
+            break
+        below = [(f"{name}.{key}" if name else key, depth + 1, each) for key, each in inside]
+        waiting.extend(reversed(below))
+    raise WeightsError(
+        f"it nests dicts more than {DEEPEST} deep, or in a circle; save the state_dict alone: "
+        "torch.save(model.state_dict(), 'weights.pt')"
+    )
+
+
+def _storage(identity: Any) -> _Storage:
+    """Stand in for a persistent id: ('storage', class, key, device, count)."""
+    kind, named, key, _, count = identity
+    if kind != "storage" or not isinstance(key, str) or not key.isalnum():
+        raise WeightsError(f"it refers to a storage by {kind!r}, {key!r}; {REMEDY}")
+    if not isinstance(named, Named) or named.name not in STORAGES:
+        raise refused_name(named.name)
+    if type(count) is not int or count < 0:
+        raise WeightsError(f"a storage has {count!r} numbers; {REMEDY}")
+    number_type = STORAGES[named.name]
+    return _Storage(key, number_type, count * (width(number_type) if number_type else 1))
+
+
+def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *rest: Any) -> _Tensor:
+    """Stand in for ``torch._utils._rebuild_tensor_v2``."""
+    if not isinstance(storage, _Storage) or storage.number_type is None:
+        raise TypeError("a tensor without a storage of numbers")
+    return _typed_tensor(storage, offset, size, stride, storage.number_type, *rest[2:])
+
+
+def _tensor_of_type(storage: Any, offset: Any, size: Any, stride: Any, *rest: Any) -> _Tensor:
+    """Stand in for ``torch._utils._rebuild_tensor_v3``, whose storage has no type of its own."""
+    named = rest[2]
+    number_type = named.name.removeprefix("torch.") if isinstance(named, Named) else ""
+    if number_type not in WIDTHS:
+        raise WeightsError(f"it holds numbers of type {shown(number_type)}; save it as float32")
+    return _typed_tensor(storage, offset, size, stride, number_type, *rest[3:])
+
+
+def _typed_tensor(
+    storage: _Storage, offset: Any, size: Any, stride: Any, number_type: str, *metadata: Any
+) -> _Tensor:
+    if any(metadata):
+        raise WeightsError("a tensor is a negated or conjugated view; save tensor.clone() instead")
+    if not isinstance(size, tuple) or not isinstance(stride, tuple):
+        raise TypeError("a size or stride that is no tuple")
+    return _Tensor(storage, offset, size, stride, number_type)
+
+
+def _parameter(data: Any, *_: Any) -> Any:
+    """Stand in for ``torch._utils._rebuild_parameter``: the tensor itself."""
+    return data
+
+
+def _of_class(maker: Any, _class: Any, arguments: Any, _state: Any) -> Any:
+    """Stand in for ``torch._tensor._rebuild_from_type_v2``: a tensor with attributes."""
+    return make(MAKERS, maker, arguments)
+
+
+def _empty_dict(*_: Any) -> dict[Any, Any]:
+    """Stand in for a dict's class; what is in it follows item by item."""
+    return {}
+
+
+def _opaque(name: str) -> Maker:
+    return lambda *_: Opaque(name)
+
+
+MAKERS: Mapping[str, Maker] = MappingProxyType(
+    {
+        "collections.OrderedDict": _empty_dict,
+        "collections.defaultdict": _empty_dict,
+        "collections.Counter": _empty_dict,
+        "torch.Size": tuple,
+        "torch._utils._rebuild_tensor": _tensor,
+        "torch._utils._rebuild_tensor_v2": _tensor,
+        "torch._utils._rebuild_tensor_v3": _tensor_of_type,
+        "torch._utils._rebuild_parameter": _parameter,
+        "torch._utils._rebuild_parameter_with_state": _parameter,
+        "torch._tensor._rebuild_from_type_v2": _of_class,
+        **{name: _opaque(name) for name in HARMLESS},
+    }
+)

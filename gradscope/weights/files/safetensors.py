@@ -1,0 +1,137 @@
+"""A ``.safetensors`` file: eight bytes of header length, a JSON header, then raw numbers.
+
+The header gives each tensor its type, shape and place; places cover the rest of the file without
+hole or overlap. Read with NumPy alone, since the check of the layout is most of a reader. Source:
+the format's own page, https://github.com/huggingface/safetensors, section "Format".
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, BinaryIO
+
+from gradscope.data.columns import shown
+from gradscope.errors import WeightsError
+from gradscope.weights.files.contents import FileFormat, Gathering, WeightFile, reading
+from gradscope.weights.files.tensors import MOST_DIMENSIONS, flat_numbers, width
+
+LONGEST_HEADER = 100_000_000
+"""The format's own limit, in bytes."""
+
+LENGTH_BYTES = 8
+REMEDY = "save it again: safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')"
+
+NUMBER_TYPES: Mapping[str, str] = MappingProxyType(
+    {
+        "F64": "float64",
+        "F32": "float32",
+        "F16": "float16",
+        "BF16": "bfloat16",
+        "I64": "int64",
+        "I32": "int32",
+        "I16": "int16",
+        "I8": "int8",
+        "U8": "uint8",
+        "BOOL": "bool",
+    }
+)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Entry:
+    """One tensor of the header; ``begin`` and ``end`` are bytes from the end of the header."""
+
+    name: str
+    code: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+
+def read_safetensors(path: Path) -> WeightFile:
+    """Read every tensor of a ``.safetensors`` file.
+
+    Returns
+    -------
+    WeightFile
+        ``about`` holds the file's own metadata under ``metadata``.
+
+    Raises
+    ------
+    WeightsError
+        If the header does not fit the file.
+    """
+    gathering = Gathering.of(path)
+    with reading(path, "a safetensors file", REMEDY), path.open("rb") as file:
+        size = path.stat().st_size
+        header = _header(file, size)
+        metadata = header.pop("__metadata__", {})
+        entries = [_entry(name, values) for name, values in header.items()]
+        start = file.tell()
+        _check_cover(entries, size - start)
+        for entry in entries:
+            if entry.code not in NUMBER_TYPES:
+                gathering.skip(entry.name, f"numbers of type {entry.code}")
+                continue
+            number_type = NUMBER_TYPES[entry.code]
+            file.seek(start + entry.begin)
+            flat = flat_numbers(file.read(entry.end - entry.begin), number_type)
+            gathering.keep(entry.name, flat.reshape(entry.shape), number_type)
+    return gathering.finish(FileFormat.SAFETENSORS, {"metadata": metadata})
+
+
+def _header(file: BinaryIO, size: int) -> dict[str, Any]:
+    length = int.from_bytes(file.read(LENGTH_BYTES), "little")
+    if length > min(LONGEST_HEADER, size - LENGTH_BYTES):
+        raise WeightsError(
+            f"the header is said to have {length} bytes, but the file has {size}; it is "
+            f"cut short: {REMEDY}"
+        )
+    header = json.loads(file.read(length), object_pairs_hook=_once)
+    if not isinstance(header, dict):
+        raise TypeError("the header is no JSON object")
+    return header
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object that names nothing twice."""
+    names = dict(pairs)
+    if len(names) < len(pairs):
+        raise ValueError("the header names a tensor twice")
+    return names
+
+
+def _entry(name: str, values: Any) -> _Entry:
+    code, shape = values["dtype"], values["shape"]
+    begin, end = values["data_offsets"]
+    whole = [*shape, begin, end]
+    if any(type(n) is not int or not 0 <= n < 2**63 for n in whole) or len(shape) > MOST_DIMENSIONS:
+        raise WeightsError(f"{shown(name)} has shape {shown(str(shape))}; {REMEDY}")
+    entry = _Entry(name, str(code), tuple(shape), begin, end)
+    wanted = math.prod(shape) * width(NUMBER_TYPES[code]) if code in NUMBER_TYPES else end - begin
+    if end - begin != wanted:
+        raise WeightsError(
+            f"{shown(name)} of shape {entry.shape} takes {wanted:.6g} bytes, but the "
+            f"header gives it {end - begin}; {REMEDY}"
+        )
+    return entry
+
+
+def _check_cover(entries: list[_Entry], n_bytes: int) -> None:
+    """Refuse places that overlap, leave a hole, or reach beyond the file."""
+    reached = 0
+    for entry in sorted(entries, key=lambda each: (each.begin, each.end)):
+        if entry.begin != reached:
+            raise WeightsError(
+                f"{shown(entry.name)} begins at byte {entry.begin}, but the one before "
+                f"ends at {reached}; {REMEDY}"
+            )
+        reached = entry.end
+    if reached != n_bytes:
+        raise WeightsError(
+            f"the header speaks of {reached} bytes, but {n_bytes} follow; the file is cut "
+            f"short or damaged: {REMEDY}"
+        )

@@ -1,0 +1,92 @@
+"""A zip archive whose members are checked before they are unpacked: names, number, size, method.
+
+PyTorch, Keras and NumPy all save into one. Nothing is ever written to disk. Source: PKWARE's
+APPNOTE 6.3.10; the bombs that the limits are for: Fifield (2019), "A better zip bomb".
+"""
+
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+
+from gradscope.data.columns import shown
+from gradscope.errors import WeightsError
+from gradscope.weights.files.contents import MOST_ARRAYS, Budget, reading
+
+METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+ENCRYPTED = 0x1
+
+
+class ZipMembers:
+    """The members of an open archive, each read at most as far as it says it goes."""
+
+    def __init__(self, path: Path, archive: zipfile.ZipFile, budget: Budget) -> None:
+        self._file_size = path.stat().st_size
+        self._archive = archive
+        self._budget = budget
+        entries = archive.infolist()
+        if len(entries) > MOST_ARRAYS:
+            raise WeightsError(
+                f"it has {len(entries)} members, but {MOST_ARRAYS} is the most; save the "
+                "recurrent weights alone"
+            )
+        self._entries = {entry.filename: entry for entry in entries if not entry.is_dir()}
+        for entry in entries:
+            self._check(entry)
+        if len({entry.filename for entry in entries}) < len(entries):
+            raise WeightsError("it holds a member twice; save the weights again")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all members but folders, in the order of the archive."""
+        return tuple(self._entries)
+
+    def size(self, name: str) -> int:
+        """Return the bytes that a member says it has."""
+        return self._entries[name].file_size
+
+    def read(self, name: str, at_most: int | None = None) -> bytes:
+        """Return a member's bytes, counted against the budget first.
+
+        Raises
+        ------
+        WeightsError
+            If it is not there, or says it is longer than ``at_most`` bytes or than is left.
+        """
+        if name not in self._entries:
+            raise WeightsError(
+                f"it has no member {shown(name)}; the file is damaged: save it again"
+            )
+        size = self.size(name)
+        if at_most is not None and size > at_most:
+            raise WeightsError(
+                f"{shown(name)} has {size} bytes, but {at_most} is the most; save "
+                "the recurrent weights alone"
+            )
+        self._budget.spend(size, name)
+        return self._archive.read(name)
+
+    def _check(self, entry: zipfile.ZipInfo) -> None:
+        place = PurePosixPath(entry.filename.replace("\\", "/"))
+        if place.is_absolute() or ".." in place.parts or ":" in entry.filename:
+            raise WeightsError(
+                f"the member {shown(entry.filename)} points out of the archive; "
+                "do not trust this file"
+            )
+        if entry.compress_size > self._file_size:
+            raise WeightsError(
+                f"{shown(entry.filename)} is said to take {entry.compress_size} "
+                "bytes, more than the file has; it is cut short or damaged: save it again"
+            )
+        if entry.flag_bits & ENCRYPTED or entry.compress_type not in METHODS:
+            raise WeightsError(
+                f"{shown(entry.filename)} is encrypted or packed by method "
+                f"{entry.compress_type}; save it stored or deflated (methods 0 and 8)"
+            )
+
+
+@contextmanager
+def open_members(path: Path, budget: Budget, kind: str, remedy: str) -> Iterator[ZipMembers]:
+    """Open an archive and check every member; whatever fails inside becomes one line."""
+    with reading(path, kind, remedy), zipfile.ZipFile(path) as archive:
+        yield ZipMembers(path, archive, budget)

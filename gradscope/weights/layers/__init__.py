@@ -1,0 +1,1 @@
+"""From named arrays to recurrent layers."""

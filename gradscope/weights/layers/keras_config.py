@@ -1,0 +1,224 @@
+"""A Keras configuration as a list of what it says of each recurrent layer.
+
+The configuration nests models in models, layers in Bidirectional and cells in RNN; the walk reads
+names and plain values, and builds nothing. Places are those of the HDF5 file: a layer is
+``layers/gru_1``, after its class and its count among the layers of the same container. Source:
+Keras 3, ``saving/saving_lib.py``, ``_walk_saveable``.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from gradscope.weights.layers.recurrent_layer import LayerKind
+
+CONTAINER = "layers"
+DEEPEST = 24
+
+CLASSES: Mapping[str, LayerKind] = MappingProxyType(
+    {
+        "SimpleRNN": LayerKind.RNN,
+        "SimpleRNNCell": LayerKind.RNN,
+        "GRU": LayerKind.GRU,
+        "GRUCell": LayerKind.GRU,
+        "LSTM": LayerKind.LSTM,
+        "LSTMCell": LayerKind.LSTM,
+    }
+)
+PASSING = (
+    "InputLayer",
+    "Dropout",
+    "SpatialDropout1D",
+    "GaussianDropout",
+    "GaussianNoise",
+    "AlphaDropout",
+    "Identity",
+)
+"""Layers that hand on what they are given when a model is used."""
+
+MOST_INBOUND = 10_000
+"""Parts of one layer's inputs that are looked at."""
+
+UNLIKE = ("CuDNN", "Peephole", "ConvLSTM")
+"""Classes whose name or arrays are like a recurrent layer's, and whose equations are not."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class SaidOfLayer:
+    """What the configuration says of one layer or cell.
+
+    ``place`` is its path in the HDF5 file, ``names`` the layer's and, within an RNN of cells, the
+    cell's own; ``member`` is the layer that the model sees, the Bidirectional that it is half of or
+    itself; ``values`` its plain settings.
+    """
+
+    place: str
+    names: tuple[str, ...]
+    member: str
+    class_name: str
+    go_backwards: bool
+    values: Mapping[str, Any]
+
+    @property
+    def kind(self) -> LayerKind | None:
+        """The kind of a class that is known, None of any other."""
+        return CLASSES.get(self.class_name)
+
+
+def said_of_layers(config: Any) -> tuple[SaidOfLayer, ...]:
+    """Return what a model's configuration says of every recurrent layer in it.
+
+    Parameters
+    ----------
+    config : parsed JSON
+        ``{"class_name": …, "config": {…}}`` or nothing; whatever does not look so is passed over.
+    """
+    return tuple(_walk(config, "", 0, backwards=False))
+
+
+def feeding_layers(config: Any) -> dict[str, str]:
+    """Return, by name, the recurrent layer whose sequence each recurrent layer is fed.
+
+    Followed are Sequential models and functional ones, through layers that change nothing when the
+    model is used. Of two layers that one feeds, the first counts; one that reads from the end
+    feeds none, and is fed by none, but a Bidirectional is one layer.
+
+    Parameters
+    ----------
+    config : parsed JSON
+        As ``said_of_layers`` takes it.
+    """
+    class_name, values = _class_and_values(config)
+    nodes = values.get(CONTAINER)
+    nodes = [each for each in nodes if isinstance(each, dict)] if isinstance(nodes, list) else []
+    known = {_name(node): node for node in nodes}
+    if class_name == "Sequential":
+        sources = dict(zip(list(known)[1:], known, strict=False))
+    else:
+        sources = {name: each for name in known if (each := _only_input(known[name], known))}
+    found: dict[str, str] = {}
+    for name, node in known.items():
+        source = sources.get(name, "")
+        while _class_and_values(known.get(source))[0] in PASSING:
+            source = sources.get(source, "")
+        feeds = _in_order(known.get(source)).get("return_sequences") is True
+        feeds = feeds and _is_called_once(known[source]) and _is_called_once(node)
+        if feeds and _in_order(node) and source not in found.values():
+            found[name] = source
+    return found
+
+
+def _is_called_once(node: Mapping[str, Any]) -> bool:
+    """Whether a layer stands in the model at one place: a shared one is no layer of a stack."""
+    calls = node.get("inbound_nodes")
+    return not isinstance(calls, list) or len(calls) <= 1
+
+
+def _in_order(node: Any) -> Mapping[str, Any]:
+    """Return the settings of a recurrent layer whose outputs stand in the order of the sequence,
+    those of both directions side by side; nothing for another.
+    """
+    class_name, values = _class_and_values(node)
+    if class_name != "Bidirectional":
+        return _reading(node, backwards=False)
+    forward = _reading(values.get("layer"), backwards=False)
+    backward = _reading(values.get("backward_layer"), backwards=True)
+    alike = "return_sequences"
+    fits = values.get("backward_layer") is None or (
+        backward and backward.get(alike) == forward.get(alike)
+    )
+    return forward if fits and values.get("merge_mode") == "concat" else {}
+
+
+def _reading(node: Any, *, backwards: bool) -> Mapping[str, Any]:
+    """Return the settings of a recurrent layer that reads from this end; nothing for another."""
+    class_name, values = _class_and_values(node)
+    plain = class_name in CLASSES and values.get("go_backwards", False) is backwards
+    return values if plain else {}
+
+
+def _only_input(node: Any, known: Mapping[str, Any]) -> str | None:
+    """Return the name of the one layer whose output a layer of a functional model takes."""
+    found, nodes = set(), [node.get("inbound_nodes")]
+    for _ in range(MOST_INBOUND):
+        if not nodes:
+            break
+        each = nodes.pop()
+        if isinstance(each, str) and each in known:
+            found.add(each)
+        elif isinstance(each, list):
+            nodes += each
+        elif isinstance(each, dict):
+            nodes += each.values()
+    return found.pop() if len(found) == 1 and not nodes else None
+
+
+def _name(node: Any) -> str:
+    return str(_class_and_values(node)[1].get("name"))
+
+
+def _walk(
+    node: Any, place: str, depth: int, *, backwards: bool, member: str | None = None
+) -> Iterator[SaidOfLayer]:
+    class_name, values = _class_and_values(node)
+    if class_name is None or depth > DEEPEST:
+        return
+    if isinstance(values.get(CONTAINER), list):
+        for below, each in _placed(values[CONTAINER], f"{place}/{CONTAINER}"):
+            yield from _walk(each, below, depth + 1, backwards=False)
+    elif class_name == "Bidirectional":
+        forward, backward = values.get("layer"), values.get("backward_layer")
+        halves = {"forward": (forward, False), "backward": (backward or forward, backward is None)}
+        for half, (inner, turned) in halves.items():
+            below = f"{place}/{half}_layer"
+            yield from _walk(inner, below, depth + 1, backwards=turned, member=_name(node))
+    elif isinstance(values.get("cell"), dict):
+        yield from _cells(values, place, depth, backwards=backwards)
+    else:
+        turned = bool(values.get("go_backwards", False)) != backwards
+        name = str(values.get("name"))
+        yield SaidOfLayer(place[1:], (name,), member or name, class_name, turned, values)
+
+
+def _cells(
+    values: Mapping[str, Any], place: str, depth: int, *, backwards: bool
+) -> Iterator[SaidOfLayer]:
+    """Yield what is said of the cells of a ``keras.layers.RNN``, one or a stack."""
+    turned = bool(values.get("go_backwards", False)) != backwards
+    _, inside = _class_and_values(values["cell"])
+    cells = [(f"{place}/cell", values["cell"])]
+    if isinstance(inside.get("cells"), list):
+        cells = list(_placed(inside["cells"], f"{place}/cell/cells"))
+    for below, cell in cells:
+        for said in _walk(cell, below, depth + 1, backwards=False):
+            names = (str(values.get("name")), *said.names)
+            yield SaidOfLayer(said.place, names, names[0], said.class_name, turned, said.values)
+
+
+def _placed(nodes: list[Any], container: str) -> Iterator[tuple[str, Any]]:
+    """Yield each layer of a container with its place: its class, and from the second on a count."""
+    counts: Counter[str] = Counter()
+    for node in nodes:
+        word = _snake_case(_class_and_values(node)[0] or "")
+        yield f"{container}/{word}_{counts[word]}" if counts[word] else f"{container}/{word}", node
+        counts[word] += 1
+
+
+def _class_and_values(node: Any) -> tuple[str | None, Mapping[str, Any]]:
+    """Return the class and the settings of a node of the configuration."""
+    if not isinstance(node, dict) or not isinstance(node.get("class_name"), str):
+        return None, {}
+    values = node.get("config")
+    if isinstance(values, list):  # A Sequential of Keras 2.1
+        values = {CONTAINER: values}
+    return node["class_name"], values if isinstance(values, dict) else {}
+
+
+def _snake_case(name: str) -> str:
+    """Return a class's name as Keras writes it in paths: SimpleRNN → simple_rnn."""
+    name = re.sub(r"\W+", "", name)
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()

@@ -1,0 +1,223 @@
+"""Keras's arrays as layers: transposed, gates put in order, biases told apart.
+
+Keras multiplies rows: kernel (D,G·H), recurrent kernel (H,G·H). Its LSTM has i, f, c, o, our
+order; its GRU has z, r, h where we have r, z, n. With ``reset_after`` the GRU's bias is (2,G·H),
+the input's and the state's. Source: Keras 3, ``layers/rnn/gru.py`` and ``lstm.py``.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from gradscope.arrays import FloatArray
+from gradscope.data.columns import shown
+from gradscope.errors import WeightsError
+from gradscope.weights.files.contents import WeightFile
+from gradscope.weights.layers.keras_config import (
+    UNLIKE,
+    SaidOfLayer,
+    feeding_layers,
+    said_of_layers,
+)
+from gradscope.weights.layers.recurrent_layer import (
+    KIND_OF_GATES,
+    Direction,
+    LayerKind,
+    Readout,
+    RecurrentLayer,
+)
+
+KERNEL, RECURRENT, BIAS = "kernel", "recurrent_kernel", "bias"
+NUMBERED: Mapping[str, str] = MappingProxyType({"0": KERNEL, "1": RECURRENT, "2": BIAS})
+"""What the variables of a cell are under Keras 3, which numbers them."""
+
+OLD_CONTAINER = "_layer_checkpoint_dependencies"
+"""What Keras called ``layers`` before version 3."""
+
+GATE_ORDER: Mapping[LayerKind, tuple[int, ...]] = MappingProxyType(
+    {LayerKind.RNN: (0,), LayerKind.GRU: (1, 0, 2), LayerKind.LSTM: (0, 1, 2, 3)}
+)
+"""Where each of our gates stands in Keras's order."""
+
+OUR_WORDS: Mapping[str, str] = MappingProxyType({"linear": "identity", "hard_tanh": "hard-tanh"})
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Cell:
+    """The arrays of one cell, and the parts of their path without what every path has."""
+
+    place: tuple[str, ...]
+    arrays: Mapping[str, FloatArray]
+    kind: LayerKind
+
+    @property
+    def name(self) -> str:
+        """The path without the parts that say nothing, for where there is no configuration."""
+        telling = [part for part in self.place if part not in ("layers", "cell", "cells")]
+        return "/".join(telling or self.place)
+
+    @property
+    def backward_path(self) -> bool:
+        """Whether the path is that of the second half of a Bidirectional."""
+        return any(part.startswith("backward_") for part in self.place)
+
+
+def keras_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
+    """Yield every recurrent layer of a Keras model, in the order of its configuration.
+
+    Raises
+    ------
+    WeightsError
+        If a layer is of a class whose equations are others than those of its name.
+    """
+    config = file.about.get("config")
+    said, fed = said_of_layers(config), feeding_layers(config)
+    cells = [(_said_of(cell, said), cell) for cell in _cells(file)]
+    for each, cell in sorted(cells, key=lambda pair: _order(pair[0], said)):
+        if each is None or each.kind is cell.kind:
+            layer = _layer(cell, each, _depth(each, said))
+            yield layer if each is None else replace(layer, **_place(each, fed))
+        elif any(word in each.class_name for word in UNLIKE):
+            raise WeightsError(
+                f"{shown(cell.name)} is a {each.class_name}, whose equations are not "
+                f"those of a plain {cell.kind.upper()}; train and save a plain one"
+            )
+
+
+def _order(said: SaidOfLayer | None, everything: tuple[SaidOfLayer, ...]) -> int:
+    return len(everything) if said is None else everything.index(said)
+
+
+def _depth(cell: SaidOfLayer | None, everything: tuple[SaidOfLayer, ...]) -> int:
+    """Return the place of a cell in its stack; 0 for a layer of its own."""
+    if cell is None or len(cell.names) == 1:
+        return 0
+    return [each for each in everything if each.names[0] == cell.names[0]].index(cell)
+
+
+def _place(said: SaidOfLayer, fed: Mapping[str, str]) -> dict[str, Any]:
+    """Return how many layers feed a layer, one through the other, and the lowest of them; nothing
+    for one that feeds none and is fed by none.
+    """
+    depth, lowest = 0, said.member
+    while lowest in fed:
+        depth, lowest = depth + 1, fed[lowest]
+    return {"layer": depth, "below": lowest} if depth or lowest in fed.values() else {}
+
+
+def _cells(file: WeightFile) -> Iterator[_Cell]:
+    """Yield every group of arrays that has the shapes of a recurrent cell."""
+    for group, arrays in _groups(file).items():
+        kernel, recurrent = arrays.get(KERNEL), arrays.get(RECURRENT)
+        if kernel is None or recurrent is None or kernel.ndim != 2 or recurrent.ndim != 2:
+            continue
+        hidden, columns = recurrent.shape
+        gates = columns // hidden if hidden and columns % hidden == 0 else 0
+        if gates in KIND_OF_GATES and kernel.shape[1] == columns:
+            place = tuple(
+                "layers" if part == OLD_CONTAINER else part
+                for part in group.replace("\\", "/").split("/")
+                if part not in ("vars", "model_weights")
+            )
+            yield _Cell(place, arrays, KIND_OF_GATES[gates])
+
+
+def _groups(file: WeightFile) -> dict[str, dict[str, FloatArray]]:
+    """Return the arrays by their group, each under its role; roles are named or numbered."""
+    groups: dict[str, dict[str, FloatArray]] = {}
+    for path, array in file.arrays.items():
+        group, _, last = path.rpartition("/")
+        role = last.partition(":")[0]
+        if group.endswith("vars"):
+            role = NUMBERED.get(role, role)
+        groups.setdefault(group, {})[role] = array
+    return groups
+
+
+def _said_of(cell: _Cell, said: Iterable[SaidOfLayer]) -> SaidOfLayer | None:
+    """Return what the configuration says of a cell: by its place, else by the names in its path."""
+    place = "/".join(cell.place)
+    by_place = [each for each in said if place in (each.place, f"{each.place}/cell")]
+    by_name = [each for each in said if _named_in(cell, each)]
+    found = by_place or by_name
+    return found[0] if len(found) == 1 else None
+
+
+def _named_in(cell: _Cell, said: SaidOfLayer) -> bool:
+    """Say whether a path of names, ``model/twice/forward_gru/gru_cell``, is this layer's."""
+    layer, *cells = said.names
+    half = said.place.rpartition("/")[2].removesuffix("layer")
+    if half in ("forward_", "backward_"):
+        layer = half + layer.removeprefix(half)
+    return layer in cell.place and (not cells or cells[-1] in cell.place)
+
+
+def _layer(cell: _Cell, said: SaidOfLayer | None, depth: int) -> RecurrentLayer:
+    values: Mapping[str, Any] = said.values if said is not None else {}
+    input_bias, recurrent_bias = _biases(cell)
+    backward = said.go_backwards if said is not None else cell.backward_path
+    return RecurrentLayer(
+        kind=cell.kind,
+        name=said.names[0] if said is not None else cell.name,
+        layer=depth,
+        direction=Direction.BACKWARD if backward else Direction.FORWARD,
+        input_weights=_our_order(cell.kind, cell.arrays[KERNEL].T),
+        recurrent_weights=_our_order(cell.kind, cell.arrays[RECURRENT].T),
+        input_bias=input_bias,
+        recurrent_bias=recurrent_bias,
+        activation=_function(values.get("activation")),
+        gate_activation=_function(values.get("recurrent_activation")),
+        reset_after=_reset_after(cell, values),
+    )
+
+
+def _biases(cell: _Cell) -> tuple[FloatArray | None, FloatArray | None]:
+    """Return b and b′; a bias (2,G·H) is both."""
+    bias = cell.arrays.get(BIAS)
+    if bias is None:
+        return None, None
+    if bias.ndim == 2:
+        first, second = (_our_order(cell.kind, each) for each in bias)
+        return first, second
+    return _our_order(cell.kind, bias), None
+
+
+def _our_order(kind: LayerKind, array: FloatArray) -> FloatArray:
+    """Return an array whose G blocks along the first dimension are in our order."""
+    blocks = np.split(array, len(GATE_ORDER[kind]))
+    return np.concatenate([blocks[index] for index in GATE_ORDER[kind]])
+
+
+def _reset_after(cell: _Cell, values: Mapping[str, Any]) -> bool | None:
+    """Return the GRU's convention: as configured, else as the shape of the bias tells."""
+    if cell.kind is not LayerKind.GRU:
+        return None
+    if isinstance(values.get("reset_after"), bool):
+        return bool(values["reset_after"])
+    return cell.arrays[BIAS].ndim == 2 if BIAS in cell.arrays else None
+
+
+def _function(said: Any) -> str | None:
+    """Return the name of a configured function in our words, None where it is not plain."""
+    if isinstance(said, dict):
+        said = said.get("config")
+    return OUR_WORDS.get(said, said) if isinstance(said, str) else None
+
+
+def keras_readouts(file: WeightFile, layers: Iterable[RecurrentLayer]) -> Iterator[Readout]:
+    """Yield every dense layer whose inputs are as many as a recurrent layer's units, of one
+    direction or two.
+    """
+    sizes = {layer.hidden_size for layer in layers}
+    sizes |= {2 * size for size in sizes}
+    for group, arrays in _groups(file).items():
+        kernel = arrays.get(KERNEL)
+        bias = arrays.get(RECURRENT, arrays.get(BIAS))  # Keras 3 numbers a dense layer's bias 1
+        if kernel is None or kernel.ndim != 2 or "emb" in group or kernel.shape[0] not in sizes:
+            continue
+        if bias is None or bias.shape == kernel.shape[1:]:
+            place = group.replace("/vars", "").rpartition("/")[2]
+            yield Readout(str(file.about["names"].get(group) or place), kernel.T.copy(), bias)

@@ -1,0 +1,80 @@
+"""Names of arrays that say what they are: those of our own saved runs, and of PsychRNN.
+
+PsychRNN (Ehrlich et al. 2021, eNeuro 8(1)) saves the effective weights, masks and Dale's law
+already applied, of a rate network h ← (1 − α) h + α (W φ(h) + U x + b): W multiplies φ of the
+state. It saves neither α nor φ, but the state h_0 that every sequence starts from, before φ.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from gradscope.weights.files.contents import WeightFile
+from gradscope.weights.layers.recurrent_layer import (
+    LayerKind,
+    Readout,
+    RecurrentLayer,
+    StateKind,
+    as_vector,
+)
+
+OURS = ("input_weights", "recurrent_weights", "hidden_bias", "output_weights", "output_bias")
+KIND_OF_CELL: Mapping[str, LayerKind] = MappingProxyType(
+    {"elman": LayerKind.RNN, "gru": LayerKind.GRU, "lstm": LayerKind.LSTM}
+)
+"""What our settings call a cell."""
+
+PSYCHRNN = ("W_in", "W_rec", "b_rec", "W_out", "b_out")
+
+
+def named_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
+    """Yield the layer of a run that gradscope saved, or of a PsychRNN network."""
+    if set(OURS[:2]) <= set(file.arrays):
+        yield _our_run(file)
+    if set(PSYCHRNN[:3]) <= set(file.arrays):
+        yield RecurrentLayer(
+            kind=LayerKind.RNN,
+            name="W_rec",
+            input_weights=file.arrays["W_in"],
+            recurrent_weights=file.arrays["W_rec"],
+            input_bias=as_vector(file.arrays["b_rec"]),
+            leak=None,
+            state=StateKind.PRE,
+            initial_state=as_vector(file.arrays.get("init_state")),
+        )
+
+
+def _our_run(file: WeightFile) -> RecurrentLayer:
+    """Return the layer of a saved run: its settings say what its arrays do not."""
+    settings = file.about.get("settings")
+    said: Mapping[str, Any] = settings if isinstance(settings, dict) else {}
+    kind = KIND_OF_CELL.get(str(said.get("cell")), LayerKind.RNN)
+    activation, leak = said.get("activation"), said.get("leak", 1.0)
+    second = as_vector(file.arrays.get("candidate_bias"))
+    if kind is LayerKind.GRU and second is not None:
+        second = np.concatenate([np.zeros(2 * second.size), second])
+    return RecurrentLayer(
+        kind=kind,
+        name="run",
+        input_weights=file.arrays["input_weights"],
+        recurrent_weights=file.arrays["recurrent_weights"],
+        input_bias=as_vector(file.arrays.get("hidden_bias")),
+        recurrent_bias=second,
+        activation=activation if isinstance(activation, str) else None,
+        gate_activation=None if kind is LayerKind.RNN else "sigmoid",
+        reset_after=second is not None if kind is LayerKind.GRU else None,
+        leak=float(leak) if isinstance(leak, int | float) else None,
+        state=StateKind.PRE if said.get("state") == StateKind.PRE else StateKind.POST,
+    )
+
+
+def named_readouts(file: WeightFile, layers: Iterable[RecurrentLayer]) -> Iterator[Readout]:
+    """Yield the output layer that belongs to such a layer."""
+    names = {"run": OURS[3:], "W_rec": PSYCHRNN[3:]}
+    for layer in layers:
+        weights_name, bias_name = names[layer.name]
+        weights, bias = file.arrays.get(weights_name), file.arrays.get(bias_name)
+        if weights is not None and weights.shape[1:] == (layer.hidden_size,):
+            yield Readout(weights_name, weights, as_vector(bias))

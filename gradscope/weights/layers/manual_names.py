@@ -1,0 +1,226 @@
+"""Names → parameters, where nobody but the author knows: ``--map W=rnn.h2h.weight``.
+
+The letters are those of h ← φ(U x + W h + b), y = V h + c; ``W`` and ``U`` are needed. ``.T`` after
+a name says that the array multiplies rows, ``h @ W``, as TensorFlow and much hand-written code have
+it: of a square W no shape can tell.
+"""
+
+import difflib
+import shlex
+from collections.abc import Mapping, Sequence
+
+from gradscope.arrays import FloatArray
+from gradscope.data.columns import listed, shown
+from gradscope.errors import WeightsError
+from gradscope.weights.files.contents import WeightFile
+from gradscope.weights.layers.recurrent_layer import (
+    Candidates,
+    LayerKind,
+    Readout,
+    RecurrentLayer,
+    as_vector,
+)
+
+LETTERS = ("W", "U", "b", "V", "c")
+NEEDED = ("W", "U")
+TRANSPOSED = ".T"
+MOST_CANDIDATES = 5
+
+RECURRENT_WORDS = ("h2h", "hh", "w_rec", "recurrent", "rec", "hidden2hidden", "hid", "state")
+INPUT_WORDS = ("i2h", "x2h", "ih", "w_in", "input", "in2h", "inp")
+
+
+def parse_mapping(pairs: Sequence[str]) -> dict[str, str]:
+    """Read ``LETTER=NAME`` pairs.
+
+    Parameters
+    ----------
+    pairs : sequence of str
+        ``W=rnn.h2h.weight``; the letter is one of W, U, b, V, c.
+
+    Raises
+    ------
+    WeightsError
+        If a pair is malformed, a letter is unknown or given twice, or W or U is missing.
+    """
+    mapping: dict[str, str] = {}
+    for pair in pairs:
+        letter, equals, name = pair.partition("=")
+        if letter not in LETTERS or not equals or not name:
+            raise WeightsError(
+                f"--map is {shown(pair)}; write LETTER=NAME with a letter of {', '.join(LETTERS)}, "
+                "as in --map W=rnn.h2h.weight"
+            )
+        if letter in mapping:
+            raise WeightsError(f"--map gives {letter} twice ({shown(pair)}); give it once")
+        mapping[letter] = name
+    check_mapping(mapping)
+    return mapping
+
+
+def check_mapping(mapping: Mapping[str, str]) -> None:
+    """Refuse a mapping of unknown letters, or without W and U."""
+    unknown = [letter for letter in mapping if letter not in LETTERS]
+    missing = [letter for letter in NEEDED if letter not in mapping]
+    if unknown:
+        raise WeightsError(
+            f"the mapping has a letter {shown(unknown[0])}; choose of {', '.join(LETTERS)}"
+        )
+    if missing:
+        raise WeightsError(
+            f"the mapping has no {' and no '.join(missing)}; name both the recurrent and the input "
+            "weights: --map W=NAME --map U=NAME"
+        )
+
+
+def mapped_layer(
+    file: WeightFile, mapping: Mapping[str, str]
+) -> tuple[RecurrentLayer, Readout | None]:
+    """Return the hand-written cell that a mapping describes, and its output layer if mapped.
+
+    Parameters
+    ----------
+    file : WeightFile
+    mapping : mapping of str to str
+        Letter to name in the file, with ``.T`` where rows are multiplied.
+
+    Returns
+    -------
+    layer : RecurrentLayer
+        A vanilla cell whose activation and leak are unknown.
+    readout : Readout or None
+
+    Raises
+    ------
+    WeightsError
+        If a name is not there, or a shape does not fit.
+    """
+    check_mapping(mapping)
+    recurrent = _matrix(file, mapping, "W")
+    hidden = recurrent.shape[0]
+    if recurrent.shape != (hidden, hidden):
+        raise WeightsError(
+            f"--map W={mapping['W']} has shape {recurrent.shape}, but W of a vanilla cell is "
+            f"square; {_suggestion('W', candidates(file).recurrent)}"
+        )
+    inputs = _matrix(file, mapping, "U")
+    if inputs.shape[0] != hidden:
+        raise WeightsError(
+            f"--map U={mapping['U']} has shape {inputs.shape}, but W has {hidden} units, so U "
+            f"needs {hidden} rows; {_turned_or_other(inputs, hidden, mapping['U'], file)}"
+        )
+    layer = RecurrentLayer(
+        kind=LayerKind.RNN,
+        name=mapping["W"].removesuffix(TRANSPOSED),
+        input_weights=inputs,
+        recurrent_weights=recurrent,
+        input_bias=_vector(file, mapping, "b", hidden),
+        leak=None,
+    )
+    return layer, _readout(file, mapping, hidden)
+
+
+def _readout(file: WeightFile, mapping: Mapping[str, str], hidden: int) -> Readout | None:
+    if "V" not in mapping:
+        return None
+    weights = _matrix(file, mapping, "V")
+    if weights.shape[1] != hidden:
+        raise WeightsError(
+            f"--map V={mapping['V']} has shape {weights.shape}, but W has {hidden} units, so V "
+            f"needs {hidden} columns; name another array, or write V=NAME.T if it multiplies rows"
+        )
+    return Readout(mapping["V"], weights, _vector(file, mapping, "c", weights.shape[0]))
+
+
+def _array(file: WeightFile, letter: str, name: str) -> FloatArray:
+    """Return a named array, transposed where the name ends so; an exact name wins."""
+    if name in file.arrays:
+        return file.arrays[name]
+    bare = name.removesuffix(TRANSPOSED)
+    if bare != name and bare in file.arrays:
+        return file.arrays[bare].T.copy()
+    close = difflib.get_close_matches(bare, list(file.arrays)[:2000], n=1)
+    hint = f"did you mean {shown(close[0])}? " if close else ""
+    raise WeightsError(
+        f"--map {letter}={name}: there is no array of that name; {hint}there are "
+        f"{listed(tuple(file.arrays)) or 'none'}; correct it"
+    )
+
+
+def _matrix(file: WeightFile, mapping: Mapping[str, str], letter: str) -> FloatArray:
+    array = _array(file, letter, mapping[letter])
+    if array.ndim != 2 or array.size == 0:
+        raise WeightsError(
+            f"--map {letter}={mapping[letter]} has shape {array.shape}, but {letter} is a matrix; "
+            "name another array"
+        )
+    return array
+
+
+def _vector(
+    file: WeightFile, mapping: Mapping[str, str], letter: str, size: int
+) -> FloatArray | None:
+    """Return a bias (n,), None where none is named."""
+    if letter not in mapping:
+        return None
+    array = _array(file, letter, mapping[letter])
+    bias = as_vector(array)
+    if bias is None or bias.shape != (size,):
+        raise WeightsError(
+            f"--map {letter}={mapping[letter]} has shape {array.shape}, but {letter} needs "
+            f"({size},); name another array, or leave it out"
+        )
+    return bias
+
+
+def _turned_or_other(inputs: FloatArray, hidden: int, name: str, file: WeightFile) -> str:
+    if inputs.shape[1] == hidden and name.endswith(TRANSPOSED):
+        return f"it fits as it is: write U={name.removesuffix(TRANSPOSED)}"
+    if inputs.shape[1] == hidden:
+        return f"if it multiplies rows (x @ U), write U={name}{TRANSPOSED}"
+    return _suggestion("U", candidates(file, hidden).input)
+
+
+def _suggestion(letter: str, names: Sequence[str]) -> str:
+    if not names:
+        return f"the file holds nothing of the shape of {letter}"
+    return f"candidates are {listed(tuple(names))}"
+
+
+def candidates(file: WeightFile, hidden: int | None = None) -> Candidates:
+    """Return what may be W, square, and U, (H,D) or (D,H), the likeliest names first.
+
+    Parameters
+    ----------
+    file : WeightFile
+    hidden : int, optional
+        H, where W is known; else that of the likeliest W.
+    """
+    matrices = {
+        name: array
+        for name, array in file.arrays.items()
+        if array.ndim == 2 and array.size > 1 and "bias" not in name
+    }
+    squares = [name for name, array in matrices.items() if array.shape[0] == array.shape[1]]
+    recurrent = _likeliest(squares, RECURRENT_WORDS)
+    if hidden is None and recurrent:
+        hidden = matrices[recurrent[0]].shape[0]
+    fitting = [n for n, a in matrices.items() if hidden in a.shape and n not in recurrent[:1]]
+    return Candidates(recurrent, _likeliest(fitting, INPUT_WORDS))
+
+
+def suggested_options(found: Candidates) -> str:
+    """Return the ``--map`` options to try first, as they are typed; NAME where nothing fits."""
+    options = (("W", found.recurrent), ("U", found.input))
+    names = [(letter, next(filter(str.isprintable, names), "NAME")) for letter, names in options]
+    return " ".join(f"--map {shlex.quote(f'{letter}={name}')}" for letter, name in names)
+
+
+def _likeliest(names: Sequence[str], words: Sequence[str]) -> tuple[str, ...]:
+    """Return names that contain a telling word before the others, at most a few."""
+
+    def rank(name: str) -> int:
+        places = [index for index, word in enumerate(words) if word in name.lower()]
+        return min(places, default=len(words))
+
+    return tuple(sorted(names, key=rank)[:MOST_CANDIDATES])

@@ -1,0 +1,251 @@
+"""A recurrent layer as a file gives it, in one orientation and one order of gates.
+
+U is (G·H,D) and W (G·H,H), whatever the file had: they multiply columns, ``U x + W h``. The G gates
+stand one below the other, in PyTorch's order: GRU r, z, n; LSTM i, f, g, o. Two biases stay two,
+because in a GRU with ``reset_after`` the reset gate acts on the second one alone:
+
+    n = φ(U_n x + b_n + r ∘ (W_n h + b′_n))     reset_after (PyTorch, cuDNN, Keras since 2.1)
+    n = φ(U_n x + b_n + W_n (r ∘ h))            before it (Cho et al. 2014, arXiv:1406.1078)
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from gradscope.arrays import FloatArray
+from gradscope.data.columns import shown
+from gradscope.errors import WeightsError
+from gradscope.notebook_repr import Brief
+from gradscope.weights.files.contents import WeightFile
+
+
+class LayerKind(StrEnum):
+    """What a recurrent layer computes."""
+
+    RNN = "rnn"
+    GRU = "gru"
+    LSTM = "lstm"
+
+
+class Direction(StrEnum):
+    """Which end of the sequence a layer starts from."""
+
+    FORWARD = "forward"
+    BACKWARD = "backward"
+
+
+class StateKind(StrEnum):
+    """What is carried from step to step: the activation φ(a), or the pre-activation a."""
+
+    POST = "post"
+    PRE = "pre"
+
+
+class Unknown(StrEnum):
+    """What a file may not say and an analysis cannot do without."""
+
+    ACTIVATION = "activation"
+    GATE_ACTIVATION = "gate_activation"
+    LEAK = "leak"
+    RESET_AFTER = "reset_after"
+
+
+GATES: Mapping[LayerKind, tuple[str, ...]] = MappingProxyType(
+    {LayerKind.RNN: ("h",), LayerKind.GRU: ("r", "z", "n"), LayerKind.LSTM: ("i", "f", "g", "o")}
+)
+"""Names of the blocks of U, W and b, from the top."""
+
+KIND_OF_GATES: Mapping[int, LayerKind] = MappingProxyType(
+    {len(gates): kind for kind, gates in GATES.items()}
+)
+
+
+LARGEST_WEIGHT = 1e290
+"""A sum of so many weights as a layer has, times an input, is finite still."""
+
+
+@dataclass(frozen=True, eq=False, repr=False, slots=True, kw_only=True)
+class RecurrentLayer(Brief):
+    """One layer in one direction.
+
+    Parameters
+    ----------
+    kind : LayerKind
+    name : str
+        Its name in the file, ``encoder.rnn``.
+    layer : int
+        Its place in its stack, from 0 at the input.
+    direction : Direction
+        Backward: it reads the sequence from its end.
+    input_weights : (G·H,D) array
+        U, gates in the order of ``GATES``.
+    recurrent_weights : (G·H,H) array
+        W.
+    input_bias, recurrent_bias : (G·H,) arrays, optional
+        b and b′; None where the file has none.
+    activation, gate_activation : str, optional
+        φ and the gates' function, in our words where we have one; None where the file does not say.
+    reset_after : bool, optional
+        Of a GRU: see above. None where the file does not say.
+    leak : float, optional
+        α of (1 − α) h + α φ(…): 1 where there is none, None where the file does not say.
+    state : StateKind
+        What W multiplies: φ(a), or a in ``W φ(a)`` of a rate network.
+    initial_state : (H,) array, optional
+        h_0, of the kind that ``state`` says; None where the file has none, and it is zero.
+    below : str
+        Name of the lowest layer of its stack, where the layers have names of their own; else empty.
+
+    Raises
+    ------
+    WeightsError
+        If the arrays do not fit together, or hold a number that is not finite.
+    """
+
+    kind: LayerKind
+    name: str
+    layer: int = 0
+    direction: Direction = Direction.FORWARD
+    input_weights: FloatArray
+    recurrent_weights: FloatArray
+    input_bias: FloatArray | None = None
+    recurrent_bias: FloatArray | None = None
+    activation: str | None = None
+    gate_activation: str | None = None
+    reset_after: bool | None = None
+    leak: float | None = 1.0
+    state: StateKind = StateKind.POST
+    initial_state: FloatArray | None = None
+    below: str = ""
+
+    def brief(self) -> dict[str, Any]:
+        """Return what it is called, its kind and its sizes."""
+        return {
+            "title": self.title,
+            "kind": self.kind,
+            "input_size": self.input_size,
+            "hidden_size": self.hidden_size,
+            "activation": self.activation,
+        }
+
+    def __post_init__(self) -> None:
+        rows = len(self.gates) * self.hidden_size
+        wanted = {
+            "input_weights": (rows, self.input_weights.shape[-1]),
+            "recurrent_weights": (rows, self.hidden_size),
+            "input_bias": (rows,),
+            "recurrent_bias": (rows,),
+            "initial_state": (self.hidden_size,),
+        }
+        for name, shape in wanted.items():
+            array = getattr(self, name)
+            if array is None:
+                continue
+            title = f"{name.replace('_', ' ')} of {shown(self.name)}, layer {self.layer}"
+            if array.shape != shape:
+                raise WeightsError(
+                    f"the {title}: shape {array.shape}, but a {self.kind} layer of "
+                    f"{self.hidden_size} units needs {shape}; save the layer whole"
+                )
+            if not np.isfinite(array).all():
+                place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
+                raise WeightsError(
+                    f"the {title}: {array[place]} at {list(place)} is not finite; take an earlier "
+                    "checkpoint"
+                )
+            if array.size and np.abs(array).max() > LARGEST_WEIGHT:
+                raise WeightsError(
+                    f"the {title}: {np.abs(array).max():.3g} is beyond {LARGEST_WEIGHT:g}, where "
+                    "products leave the range of floats; take an earlier checkpoint"
+                )
+
+    @property
+    def gates(self) -> tuple[str, ...]:
+        """Names of the G blocks of U, W and b."""
+        return GATES[self.kind]
+
+    @property
+    def input_size(self) -> int:
+        """D."""
+        return int(self.input_weights.shape[-1])
+
+    @property
+    def hidden_size(self) -> int:
+        """H."""
+        return int(self.recurrent_weights.shape[-1])
+
+    @property
+    def stack(self) -> str:
+        """What the layers of one stack have in common."""
+        return self.below or self.name
+
+    @property
+    def title(self) -> str:
+        """Name, place in the stack and direction, as one word without blanks of its own."""
+        ending = "_reverse" if self.direction is Direction.BACKWARD else ""
+        return f"{self.name}[{self.layer}]{ending}"
+
+    @property
+    def n_parameters(self) -> int:
+        """How many numbers the layer has."""
+        arrays = (self.input_weights, self.recurrent_weights, self.input_bias, self.recurrent_bias)
+        return sum(array.size for array in arrays if array is not None)
+
+    @property
+    def unknown(self) -> tuple[Unknown, ...]:
+        """What the file does not say: it is asked for, never guessed."""
+        missing = {
+            Unknown.ACTIVATION: self.activation is None,
+            Unknown.GATE_ACTIVATION: len(self.gates) > 1 and self.gate_activation is None,
+            Unknown.LEAK: self.leak is None,
+            Unknown.RESET_AFTER: self.kind is LayerKind.GRU and self.reset_after is None,
+        }
+        return tuple(each for each, lacking in missing.items() if lacking)
+
+    def gate(self, gate: str) -> FloatArray:
+        """Return the (H,H) block of W that belongs to one gate."""
+        top = self.gates.index(gate) * self.hidden_size
+        return self.recurrent_weights[top : top + self.hidden_size]
+
+
+def as_vector(array: FloatArray | None) -> FloatArray | None:
+    """Return a bias (n,) that may have come as (n,1) or (1,n), as MATLAB keeps vectors."""
+    if array is None or sum(n != 1 for n in array.shape) > 1:
+        return array
+    return array.reshape(-1)
+
+
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Readout(Brief):
+    """A linear layer that may read the state: V (O,H) and c (O,), None where there is no bias."""
+
+    name: str
+    output_weights: FloatArray
+    output_bias: FloatArray | None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Candidates:
+    """Arrays that may be W or U of a hand-written cell, the likeliest first."""
+
+    recurrent: tuple[str, ...]
+    input: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class FoundNetwork(Brief):
+    """A weight file, and what was recognised in it.
+
+    ``layers`` are in the order of the file, within a stack from its input up, forward before
+    backward; ``readouts`` are candidates; so are ``candidates``, for ``--map``, where nothing was
+    recognised.
+    """
+
+    file: WeightFile
+    layers: tuple[RecurrentLayer, ...]
+    readouts: tuple[Readout, ...]
+    candidates: Candidates

@@ -1,0 +1,154 @@
+"""PyTorch's names as layers: ``weight_ih_l0``, ``weight_hh_l0_reverse``, and the Cells' without
+``_l0``.
+
+The kind is in the shape: W is (G·H,H) with G = 1, 3 or 4. Gates are in our order already, and
+biases are two. An ``nn.RNN`` does not save whether it is tanh or ReLU. Source: PyTorch 2.13,
+``torch.nn.RNN``, ``GRU``, ``LSTM``, section "Variables".
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
+
+from gradscope.arrays import FloatArray
+from gradscope.data.columns import shown
+from gradscope.errors import WeightsError
+from gradscope.weights.files.contents import WeightFile
+from gradscope.weights.layers.recurrent_layer import (
+    KIND_OF_GATES,
+    Direction,
+    LayerKind,
+    Readout,
+    RecurrentLayer,
+    as_vector,
+)
+
+WRAPPERS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module"})
+"""What DataParallel, torch.compile and FSDP put between the names."""
+
+RECURRENT = re.compile(
+    r"^(?:(?P<base>.+)\.)?weight_hh(?P<suffix>(?:_l(?P<layer>\d{1,4}))?(?P<reverse>_reverse)?)$"
+)
+WEIGHT = r"(?:weight|bias)_(?:ih|hh)(?:_l\d+)?(?:_reverse)?"
+REPARAMETRIZED = re.compile(
+    rf"^(?:.+\.)?(?:parametrizations\.{WEIGHT}\..+|{WEIGHT}_(?:g|v|u|orig|raw|mask))$"
+)
+PROJECTION = re.compile(r"^(?:.+\.)?weight_hr_l\d+(?:_reverse)?$")
+FIXED: Mapping[LayerKind, tuple[str | None, str | None]] = MappingProxyType(
+    {
+        LayerKind.RNN: (None, None),
+        LayerKind.GRU: ("tanh", "sigmoid"),
+        LayerKind.LSTM: ("tanh", "sigmoid"),
+    }
+)
+"""Activation and gates' function, where PyTorch leaves no choice."""
+
+
+def unwrapped(names: Iterable[str]) -> dict[str, str]:
+    """Return each name without what wrappers added, and the name in the file; all stay as they are
+    where two would become one.
+    """
+    names = tuple(names)
+    bare = [".".join(part for part in name.split(".") if part not in WRAPPERS) for name in names]
+    if len(set(bare)) < len(names):
+        bare = list(names)
+    return dict(zip(bare, names, strict=True))
+
+
+def torch_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
+    """Yield every recurrent layer under PyTorch's names.
+
+    Raises
+    ------
+    WeightsError
+        If weights are reparametrized, projected or quantised, or part of a layer is missing.
+    """
+    places = unwrapped(file.arrays)
+    for name in places:
+        _refuse_unlike(name)
+    matches = [match for name in places if (match := RECURRENT.match(name))]
+    order = {base: place for place, base in reversed(list(enumerate(m["base"] for m in matches)))}
+    for match in sorted(
+        matches, key=lambda m: (order[m["base"]], int(m["layer"] or 0), m["reverse"] or "")
+    ):
+        yield _layer(file, places, match)
+
+
+def _layer(file: WeightFile, places: Mapping[str, str], match: re.Match[str]) -> RecurrentLayer:
+    base = match["base"] or ""
+    prefix, suffix = f"{base}." if base else "", match["suffix"]
+    arrays = {
+        part: file.arrays.get(places.get(f"{prefix}{part}{suffix}", ""))
+        for part in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
+    }
+    name, recurrent, inputs = match.group(), arrays["weight_hh"], arrays["weight_ih"]
+    if recurrent is None or inputs is None:
+        raise WeightsError(
+            f"it holds {shown(name)} without the weight_ih{suffix} beside it; save the layer whole"
+        )
+    _refuse_integers(file, name, places[name])
+    kind = _kind(name, recurrent)
+    activation, gate_activation = FIXED[kind]
+    return RecurrentLayer(
+        kind=kind,
+        name=base or str(kind),
+        layer=int(match["layer"] or 0),
+        direction=Direction.BACKWARD if match["reverse"] else Direction.FORWARD,
+        input_weights=inputs,
+        recurrent_weights=recurrent,
+        input_bias=as_vector(arrays["bias_ih"]),
+        recurrent_bias=as_vector(arrays["bias_hh"]),
+        activation=activation,
+        gate_activation=gate_activation,
+        reset_after=True if kind is LayerKind.GRU else None,
+    )
+
+
+def _kind(name: str, recurrent: FloatArray) -> LayerKind:
+    """Return the kind that the shape (G·H,H) of W tells."""
+    rows, columns = recurrent.shape if recurrent.ndim == 2 else (0, 0)
+    gates = rows // columns if columns and rows % columns == 0 else 0
+    if gates not in KIND_OF_GATES:
+        raise WeightsError(
+            f"{shown(name)} has shape {recurrent.shape}, but (G·H, H) with G = 1 "
+            "(RNN), 3 (GRU) or 4 (LSTM) is needed; name the arrays with --map"
+        )
+    return KIND_OF_GATES[gates]
+
+
+def _refuse_unlike(name: str) -> None:
+    """Refuse what looks like a layer of PyTorch's but computes something else."""
+    if REPARAMETRIZED.match(name):
+        raise WeightsError(
+            f"{shown(name)} is a parametrization, from which the effective weights "
+            "are computed; bake them in before saving: torch.nn.utils.parametrize."
+            "remove_parametrizations(rnn, 'weight_hh_l0')"
+        )
+    if PROJECTION.match(name):
+        raise WeightsError(
+            f"{shown(name)} is a projection (proj_size) of the LSTM's state, whose "
+            "Jacobian gradscope does not have; train without proj_size"
+        )
+
+
+def _refuse_integers(file: WeightFile, name: str, place: str) -> None:
+    if "float" not in file.stored_as[place]:
+        raise WeightsError(
+            f"{shown(name)} is stored as {file.stored_as[place]}: the weights are "
+            "quantised; save the float model"
+        )
+
+
+def torch_readouts(file: WeightFile, layers: Iterable[RecurrentLayer]) -> Iterator[Readout]:
+    """Yield every linear layer whose inputs are as many as a recurrent layer's units, of one
+    direction or two.
+    """
+    sizes = {layer.hidden_size for layer in layers}
+    sizes |= {2 * size for size in sizes}
+    for name, place in unwrapped(file.arrays).items():
+        weights = file.arrays[place]
+        base, _, last = name.rpartition(".")
+        if last == "weight" and "emb" not in base and weights.ndim == 2:
+            bias = as_vector(file.arrays.get(place.removesuffix("weight") + "bias"))
+            if weights.shape[1] in sizes and (bias is None or bias.shape == weights.shape[:1]):
+                yield Readout(base, weights, bias)

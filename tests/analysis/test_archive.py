@@ -1,0 +1,155 @@
+"""A saved run comes back as it was, and what is damaged is refused in one line."""
+
+import io
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from gradscope.analysis.archive import NEEDED, archive_bytes, load_run, read_settings
+from gradscope.analysis.results import Analysis
+from gradscope.errors import ArchiveError, GradscopeError
+from gradscope.model.cells import WEIGHT_NAMES
+from tests.present import present
+
+
+@pytest.fixture
+def saved(analysis: Analysis, tmp_path: Path) -> Path:
+    place = tmp_path / "run.npz"
+    place.write_bytes(archive_bytes(analysis))
+    return place
+
+
+def rewritten(saved: Path, **changes: Any) -> Path:
+    """Return the archive with some arrays changed, or left out where the change is None."""
+    with np.load(saved) as archive:
+        arrays: dict[str, Any] = {name: archive[name] for name in archive.files}
+    arrays |= changes
+    buffer = io.BytesIO()
+    np.savez(buffer, **{name: value for name, value in arrays.items() if value is not None})
+    saved.write_bytes(buffer.getvalue())
+    return saved
+
+
+def test_network_sequences_facts_and_settings_come_back_bit_by_bit(
+    saved: Path, analysis: Analysis
+) -> None:
+    run = load_run(saved)
+
+    assert run.settings.as_dict() == analysis.settings.as_dict()
+    assert run.sight.facts.description == analysis.facts.description
+    assert run.sight.facts.required_lag == 3
+    assert present(run.sight.facts.baseline).error == present(analysis.facts.baseline).error
+    for name, array in analysis.params.weights():
+        np.testing.assert_array_equal(getattr(run.params, name), array)
+    np.testing.assert_array_equal(run.sight.batch.inputs, analysis.trajectory.inputs)
+    np.testing.assert_array_equal(run.sight.batch.targets.values, analysis.examined.targets.values)
+    assert run.params.activation is analysis.params.activation
+
+
+def test_plain_numpy_reads_it_without_pickle(saved: Path, analysis: Analysis) -> None:
+    with np.load(saved, allow_pickle=False) as archive:
+        assert set(archive.files) >= set(NEEDED)
+        assert set(WEIGHT_NAMES) <= set(archive.files)
+        assert archive["hidden"].shape == (7, 2, 4)
+        assert archive["pre_activations"].shape == (6, 2, 4)
+        assert archive["outputs"].shape == (6, 2, 1)
+        assert json.loads(str(archive["settings"])) == analysis.settings.as_dict()
+
+
+def test_the_settings_alone_can_be_read(saved: Path, analysis: Analysis) -> None:
+    assert read_settings(saved) == analysis.settings.as_dict()
+
+
+BOUNDLESS = {
+    "title": "a",
+    "cell": "elman",
+    "direction": "forward",
+    "input_size": 1,
+    "hidden_size": math.inf,
+    "verdict": None,
+}
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_an_archive_without_one_of_its_arrays_is_refused(saved: Path, name: str) -> None:
+    with pytest.raises(ArchiveError, match=f"it has no {name}"):
+        load_run(rewritten(saved, **{name: None}))
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"settings": "[]x"}, "damaged"),
+        ({"settings": "[1, 2]"}, "damaged"),
+        ({"facts": "{}"}, "damaged"),
+        ({"facts": "[" * 100_000}, "damaged"),
+        ({"settings": '{"hiden": 3}'}, "there is no setting 'hiden'"),
+        ({"recurrent_weights": np.eye(3)}, "damaged"),
+        ({"hidden_bias": np.array(["a"] * 4)}, "damaged"),
+        ({"inputs": np.zeros((6, 2))}, "damaged"),
+        ({"inputs": np.full((6, 2, 1), np.inf)}, "inputs holds a number that is not finite"),
+        ({"network": "{}"}, "damaged"),
+        ({"network": '{"studied": "a", "layers": [{"title": "a"}]}'}, "damaged"),
+        ({"network": "[" * 100_000}, "damaged"),
+        ({"network": json.dumps({"studied": "a", "layers": [BOUNDLESS]})}, "damaged"),
+        ({"target_steps": np.ones(5, dtype=bool)}, "damaged"),
+    ],
+)
+def test_what_does_not_fit_together_is_refused(
+    saved: Path, changes: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(GradscopeError, match=words):
+        load_run(rewritten(saved, **changes))
+
+
+@pytest.mark.parametrize("settings", ["[1]", "nonsense", "3", "[" * 100_000])
+def test_settings_that_are_none_are_refused(saved: Path, settings: str) -> None:
+    with pytest.raises(ArchiveError, match="holds no settings of gradscope"):
+        read_settings(rewritten(saved, settings=settings))
+
+
+def test_nothing_is_unpickled(saved: Path, tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+            return (Path.touch, (tmp_path / "sprung",))
+
+    with pytest.raises(ArchiveError, match="cannot be read as a saved run"):
+        load_run(rewritten(saved, hidden_bias=np.array([Trap()], dtype=object)))
+    assert not (tmp_path / "sprung").exists()
+
+
+@given(data=st.data())
+@hypothesis_settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_damaged_bytes_are_an_archive_error_or_harmless(
+    data: st.DataObject, analysis: Analysis, tmp_path: Path
+) -> None:
+    content = bytearray(archive_bytes(analysis))
+    if data.draw(st.booleans()):
+        del content[data.draw(st.integers(0, len(content) - 1)) :]
+    else:
+        for place in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=4)):
+            content[place] ^= data.draw(st.integers(1, 255))
+    damaged = tmp_path / "damaged.npz"
+    damaged.write_bytes(content)
+
+    complaint = refusal(damaged)
+
+    assert complaint is None or "damaged.npz" in complaint
+    assert complaint is None or "\n" not in complaint
+
+
+def refusal(path: Path) -> str | None:
+    """Return what is said of an archive that cannot be read, None where it can."""
+    try:
+        run = load_run(path)
+    except GradscopeError as error:
+        return str(error)
+    assert np.isfinite(run.params.recurrent_weights).all()
+    return None

@@ -1,0 +1,380 @@
+"""The lessons say what is true: by hand, against BPTT, against automatic differentiation."""
+
+import contextlib
+import json
+import math
+from collections.abc import Mapping
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import autograd.numpy as anp  # type: ignore[import-untyped]
+import numpy as np
+import pytest
+from autograd import grad
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gradscope.analysis.analyze import analyze
+from gradscope.analysis.archive import archive_bytes
+from gradscope.analysis.results import Analysis
+from gradscope.analysis.settings import Settings
+from gradscope.data.batch import Targets
+from gradscope.diagnosis.growth import terms_of
+from gradscope.errors import ArchiveError, SettingError
+from gradscope.explain.backprop import (
+    ARTICLE_GRAPH,
+    Operation,
+    Step,
+    backprop_lesson,
+    backward,
+    forward,
+)
+from gradscope.explain.bptt import LESSON_WEIGHTS, bptt_lesson, draw_bptt_lesson
+from gradscope.explain.vanishing import product_lessons
+from gradscope.explain.verdict import verdict_lesson
+from gradscope.jacobians.cell_chain import cell_chain
+from gradscope.jacobians.lag_norms import lag_norms
+from gradscope.jacobians.shares import gradient_shares
+from gradscope.learning.bptt import backpropagate
+from gradscope.model.initializers import initialize
+from gradscope.model.trajectory import unroll
+from gradscope.names import ActivationName, Regime
+from gradscope.report.documents.analysis import analysis_document
+from gradscope.report.formats import to_json
+
+NUMBERS = st.floats(-10, 10)
+
+
+def test_a1_the_article_graph_gives_three_minus_three_three_and_descends() -> None:
+    lesson = backprop_lesson(4.0, 1.0, 3.0, 0.1)
+
+    assert lesson.values == {"x": 4.0, "y": 1.0, "z": 3.0, "p": 3.0, "f": 9.0}
+    assert [lesson.adjoints[name] for name in "xyzpf"] == [3.0, -3.0, 3.0, 3.0, 1.0]
+    assert lesson.x_moved.leaves["x"] == pytest.approx(3.7, abs=1e-12)
+    assert lesson.x_moved.f == pytest.approx(8.1, abs=1e-12)
+    assert lesson.all_moved.f == pytest.approx((3.7 - 1.3) * 2.7, abs=1e-12)
+
+
+@given(NUMBERS, NUMBERS, NUMBERS)
+def test_the_chain_rule_gives_what_autograd_gives(x: float, y: float, z: float) -> None:
+    lesson = backprop_lesson(x, y, z)
+
+    slopes = grad(lambda leaves: (leaves[0] - leaves[1]) * leaves[2])(np.array([x, y, z]))
+
+    np.testing.assert_allclose([lesson.adjoints[name] for name in "xyz"], slopes, atol=1e-12)
+
+
+@st.composite
+def graphs(draw: st.DrawFn) -> tuple[Step, ...]:
+    """Any graph of up to five steps in which nodes may be used many times, or twice in one step."""
+    names, steps = ["x", "y"], []
+    for number in range(draw(st.integers(1, 5))):
+        inputs = (draw(st.sampled_from(names)), draw(st.sampled_from(names)))
+        steps.append(Step(f"n{number}", draw(st.sampled_from(list(Operation))), inputs))
+        names.append(f"n{number}")
+    return tuple(steps)
+
+
+@given(graphs(), st.floats(-2, 2), st.floats(-2, 2))
+def test_paths_that_meet_are_added(steps: tuple[Step, ...], x: float, y: float) -> None:
+    def f(leaves: Any) -> Any:
+        values = {"x": leaves[0], "y": leaves[1]}
+        for step in steps:
+            a, b = (values[name] for name in step.inputs)
+            values[step.name] = a - b if step.operation is Operation.SUBTRACT else a * b
+        return values[steps[-1].name]
+
+    adjoints, edges = backward(forward({"x": x, "y": y}, steps), steps)
+
+    slopes = grad(f)(np.array([x, y]))
+    np.testing.assert_allclose([adjoints["x"], adjoints["y"]], slopes, rtol=1e-12, atol=1e-12)
+    for name in "xy":
+        shares = sum(edge.share for edge in edges if edge.earlier == name)
+        assert adjoints[name] == pytest.approx(shares, abs=1e-12)
+
+
+def test_the_article_graph_has_two_steps_in_the_order_of_its_formula() -> None:
+    assert [(s.name, str(s.operation), s.inputs) for s in ARTICLE_GRAPH] == [
+        ("p", "−", ("x", "y")),
+        ("f", "·", ("p", "z")),
+    ]
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 1e200])
+def test_leaves_that_leave_float64_are_refused(bad: float) -> None:
+    with pytest.raises(SettingError, match=r"--y is .*; choose a number from"):
+        backprop_lesson(y=bad)
+
+
+ORACLE = {ActivationName.TANH: anp.tanh, ActivationName.SIGMOID: lambda a: 1 / (1 + anp.exp(-a))}
+
+
+@pytest.mark.parametrize(
+    ("activation", "steps", "hidden"), list(product(ORACLE, range(1, 9), (1, 2, 4)))
+)
+def test_the_terms_sum_to_bptt_and_to_autograd(
+    activation: ActivationName, steps: int, hidden: int
+) -> None:
+    lesson = draw_bptt_lesson(steps, hidden, activation, seed=steps)
+
+    gradients = backpropagate(lesson.params, lesson.trajectory, lesson.targets).weights
+    slopes = grad(_loss(lesson.params, lesson.trajectory, lesson.targets, None))(
+        {name: getattr(lesson.params, long) for name, long in LESSON_WEIGHTS.items()}
+    )
+    assert lesson.deviation <= 1e-12
+    for name, long in LESSON_WEIGHTS.items():
+        largest = np.max(np.abs(gradients[long])) or 1.0
+        np.testing.assert_allclose(lesson.summed[name], gradients[long], atol=1e-12 * largest)
+        np.testing.assert_allclose(lesson.summed[name], slopes[name], atol=1e-12 * largest)
+
+
+def _loss(params: Any, trajectory: Any, targets: Targets, only: int | None) -> Any:
+    """Return E, or E_t of one step, of one sequence as a function of U, W and V."""
+    phi = ORACLE[params.activation.name]
+
+    def loss(weights: Mapping[str, Any]) -> Any:
+        hidden, total = trajectory.hidden[0, 0], 0.0
+        for t in range(1, trajectory.n_steps + 1):
+            inputs = anp.dot(weights["U"], trajectory.inputs[t - 1, 0])
+            hidden = phi(inputs + anp.dot(weights["W"], hidden) + params.hidden_bias)
+            output = anp.dot(weights["V"], hidden) + params.output_bias
+            if only in (None, t):
+                total = total + anp.mean((targets.values[t - 1, 0] - output) ** 2)
+        return total
+
+    return loss
+
+
+@pytest.mark.parametrize("activation", list(ORACLE))
+def test_every_step_with_a_state_to_start_from_agrees_with_autograd(
+    activation: ActivationName,
+) -> None:
+    # h_0 ≠ 0, biases, two inputs and three outputs: no term is zero by accident.
+    rng = np.random.default_rng(5)
+    params = initialize(rng, (2, 3, 3), activation=activation, gain=1.7)
+    params = params.with_weights(
+        {**dict(params.weights()), "hidden_bias": rng.normal(size=3), "output_bias": np.ones(3)}
+    )
+    trajectory = unroll(params, rng.normal(size=(5, 1, 2)), rng.normal(size=(1, 3)))
+    targets = Targets(rng.normal(size=(5, 1, 3)), np.ones(5, dtype=np.bool_))
+
+    lesson = bptt_lesson(params, trajectory, targets)
+
+    weights = {name: getattr(params, long) for name, long in LESSON_WEIGHTS.items()}
+    assert [step.step for step in lesson.steps] == [1, 2, 3, 4, 5]
+    for step in lesson.steps:
+        slopes = grad(_loss(params, trajectory, targets, step.step))(weights)
+        assert [term.earlier for term in step.terms] == list(range(step.step, 0, -1))
+        for name, slope in slopes.items():
+            np.testing.assert_allclose(step.gradients[name], slope, rtol=1e-10, atol=1e-13)
+        for term in step.terms:
+            assert np.abs(term.share_w).max() > 0.0
+
+
+def test_the_terms_of_one_lag_are_that_lags_share_of_the_gradient() -> None:
+    lesson = draw_bptt_lesson(6, 3, ActivationName.TANH, seed=2)
+
+    shares = gradient_shares(lesson.params, lesson.trajectory, lesson.targets)
+
+    for lag in range(6):
+        terms = [
+            term.share_w
+            for step in lesson.steps
+            for term in step.terms
+            if term.later - term.earlier == lag
+        ]
+        norm = np.linalg.norm(np.sum(terms, axis=0))
+        assert norm == pytest.approx(shares.norms["recurrent_weights"][lag], rel=1e-12, abs=1e-15)
+
+
+@pytest.mark.parametrize(("steps", "hidden"), [(0, 2), (9, 2), (3, 0), (3, 5)])
+def test_a_lesson_that_does_not_fit_a_page_is_refused(steps: int, hidden: int) -> None:
+    with pytest.raises(SettingError, match=r"choose 1 to [84]"):
+        draw_bptt_lesson(steps, hidden)
+
+
+def test_sigmoid_loses_at_least_log_four_a_step_and_tanh_less() -> None:
+    tanh, sigmoid = product_lessons(steps=600)
+
+    assert (tanh.activation, sigmoid.activation) == (ActivationName.TANH, ActivationName.SIGMOID)
+    np.testing.assert_allclose(sigmoid.log_bound, -sigmoid.lags * math.log(4.0), rtol=1e-12)
+    np.testing.assert_allclose(tanh.log_bound, 0.0, atol=1e-9)
+    assert sigmoid.rate < -math.log(4.0) < tanh.rate < 0.0
+    # A bound below 1/1000 first at lag 5: 4⁻⁵ < 10⁻³ < 4⁻⁴.
+    assert sigmoid.horizon == 5
+
+
+@pytest.mark.parametrize("gain", [0.5, 1.0, 3.0])
+def test_norm_of_the_product_product_of_the_norms_and_bound_stand_in_this_order(
+    gain: float,
+) -> None:
+    for lesson in product_lessons(steps=80, gain=gain):
+        slack = 1e-9 * lesson.lags
+        assert (lesson.log_norms <= lesson.log_factor_products + slack).all()
+        assert (lesson.log_factor_products <= lesson.log_bound + slack).all()
+        assert lesson.log_weight_norm == pytest.approx(math.log(gain), abs=1e-12)
+
+
+def test_the_lag_of_underflow_is_where_the_logarithm_passes_the_smallest_float() -> None:
+    sigmoid = product_lessons(steps=600)[1]
+
+    assert sigmoid.zero_lag is not None
+    before = sigmoid.log_norms[sigmoid.zero_lag - 2]
+    smallest = math.log(5e-324)
+    assert before > smallest - 3.0
+    assert sigmoid.log_norms[sigmoid.zero_lag - 1] < smallest + 3.0
+    assert np.isfinite(sigmoid.log_norms).all()
+
+
+def test_the_factors_are_told_from_the_last_step_back() -> None:
+    # One factor alone is the whole product at lag 1.
+    for lesson in product_lessons(steps=7):
+        assert lesson.log_factors[0] == pytest.approx(lesson.log_norms[0], abs=1e-9)
+        assert lesson.log_factors.size == 7
+
+
+SMALL = {"hidden": 5, "steps": 14, "sequences": 4, "batch": 4}
+
+
+def analysis_of(**settings: object) -> Analysis:
+    return analyze(Settings.from_dict({**SMALL, "updates": 3, **settings}))
+
+
+def saved(analysis: Analysis, folder: Path) -> tuple[Path, Path]:
+    """Return the analysis as a run and as a document."""
+    run, document = folder / "run.npz", folder / "run.json"
+    run.write_bytes(archive_bytes(analysis))
+    document.write_text(to_json(analysis_document(analysis)), encoding="utf-8")
+    return run, document
+
+
+CASES: Mapping[str, dict[str, object]] = {
+    "tanh": {},
+    "sigmoid": {"activation": "sigmoid"},
+    "exploding": {"activation": "identity", "gain": 3.0, "updates": 0},
+    "one step": {"steps": 1, "task": "sine", "updates": 0},
+    "gru": {"cell": "gru"},
+    "lstm": {"cell": "lstm"},
+    "leak": {"leak": 0.3, "state": "pre"},
+    "exact zeros": {"activation": "relu", "gain": 0.0, "updates": 0},
+}
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES.keys())
+def test_every_number_of_a_verdict_is_reached_again_from_the_file(
+    case: dict[str, object], tmp_path: Path
+) -> None:
+    analysis = analysis_of(**case)
+    verdict = analysis.last.verdict
+
+    for path in saved(analysis, tmp_path):
+        lesson = verdict_lesson(path)
+
+        assert lesson.rate == pytest.approx(verdict.rate, rel=1e-9)
+        assert lesson.horizon == verdict.horizon
+        assert lesson.regime is verdict.regime
+        assert lesson.required_lag == verdict.required_lag
+        assert lesson.bound_rate == pytest.approx(float(analysis.last.profile.log_bound[0]))
+        if lesson.causes.total is not None:
+            assert lesson.causes.total == pytest.approx(lesson.rate, abs=1e-9)
+            terms = [term or 0.0 for term in terms_of(lesson.causes).values()]
+            assert sum(terms) == pytest.approx(lesson.rate, abs=1e-9)
+
+
+def test_the_rate_is_the_slope_between_the_two_points_of_the_mean_profile(tmp_path: Path) -> None:
+    analysis = analysis_of()
+    log_norms = lag_norms(cell_chain(analysis.params, analysis.trajectory)).log_norms.mean(axis=1)
+
+    tail = verdict_lesson(saved(analysis, tmp_path)[0]).tail
+
+    assert tail is not None
+    assert (tail.lags, tail.sequences, tail.of) == ((7, 14), 4, 4)
+    np.testing.assert_allclose(tail.log_norms, [log_norms[6], log_norms[13]], rtol=1e-9)
+
+
+def test_a_document_that_was_edited_is_found_out(tmp_path: Path) -> None:
+    path = saved(analysis_of(activation="sigmoid"), tmp_path)[1]
+    document = json.loads(path.read_text(encoding="utf-8"))
+    document["stages"][-1]["verdict"].update(regime="stable", horizon=None)
+    path.write_text(json.dumps(document), encoding="utf-8")
+
+    lesson = verdict_lesson(path)
+
+    assert lesson.stored is not None
+    assert (lesson.regime, lesson.stored.regime) == (Regime.VANISHING, Regime.STABLE)
+    assert lesson.horizon != lesson.stored.horizon
+
+
+JUNK: Mapping[str, Any] = {
+    "a null": None,
+    "a text": "x",
+    "a list": [],
+    "an object": {},
+    "a truth": True,
+    "a fraction": -0.5,
+    "a huge number": 10**400,
+}
+
+
+@pytest.mark.parametrize("junk", JUNK.values(), ids=JUNK.keys())
+def test_damage_anywhere_in_a_document_is_one_line_or_harmless(junk: Any, tmp_path: Path) -> None:
+    path = saved(analysis_of(updates=0), tmp_path)[1]
+    whole = path.read_text(encoding="utf-8")
+    places: list[tuple[Any, ...]] = [
+        ("schema",),
+        ("settings",),
+        ("stages",),
+        ("problem",),
+        ("stages", 0, "stage"),
+        ("stages", 0, "error"),
+        ("stages", 0, "causes"),
+        ("stages", 0, "causes", "total"),
+        ("stages", 0, "profile", "log10_norm", "median"),
+        ("stages", 0, "profile", "log10_norm", "median", 3),
+        ("stages", 0, "profile", "log10_bound"),
+        ("stages", 0, "verdict", "horizon"),
+        ("stages", 0, "verdict", "regime"),
+        ("stages", 0, "verdict", "rate_between"),
+        ("stages", 0, "verdict", "rate_between", "lags"),
+        ("stages", 0, "verdict", "rate_between", "log10_norm", 1),
+    ]
+    for place in places:
+        document = json.loads(whole)
+        inner = document
+        for key in place[:-1]:
+            inner = inner[key]
+        inner[place[-1]] = junk
+        path.write_text(json.dumps(document), encoding="utf-8")
+        with contextlib.suppress(ArchiveError, SettingError):
+            verdict_lesson(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "holds no analysis"),
+        (b"\xff\xfe\x00", "holds no analysis"),
+        (b"[1, 2]", "holds no analysis"),
+        (b"[" * 100_000, "holds no analysis"),
+        (b'{"schema": "gradscope.comparison", "settings": {}}', "gradscope.comparison"),
+    ],
+)
+def test_what_is_no_run_is_refused_in_one_line(content: bytes, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "run.json"
+    path.write_bytes(content)
+
+    with pytest.raises(ArchiveError, match=words):
+        verdict_lesson(path)
+    with pytest.raises(ArchiveError, match="cannot be read"):
+        verdict_lesson(tmp_path / "missing.json")
+
+
+def test_a_document_of_before_says_how_to_renew_it(tmp_path: Path) -> None:
+    path = saved(analysis_of(updates=0), tmp_path)[1]
+    document = json.loads(path.read_text(encoding="utf-8"))
+    del document["stages"][-1]["verdict"]["rate_between"]
+    path.write_text(json.dumps(document), encoding="utf-8")
+
+    with pytest.raises(ArchiveError, match="gradscope rerun"):
+        verdict_lesson(path)

@@ -1,0 +1,59 @@
+"""The whole product: what verification sees."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gradscope.errors import SettingError
+from gradscope.jacobians.chain import ElmanChain
+from gradscope.jacobians.lag_norms import lag_norms
+from gradscope.jacobians.reference import verify_lag_norms
+
+STEPS, SEQUENCES, SIZE = 60, 2, 20
+
+
+def random_chain(scale: float = 1.0) -> ElmanChain:
+    rng = np.random.default_rng(0)
+    slopes = rng.uniform(0.1, 1.0, (STEPS, SEQUENCES, SIZE))
+    return ElmanChain(slopes, scale * rng.standard_normal((SIZE, SIZE)) / np.sqrt(SIZE))
+
+
+@pytest.mark.parametrize("scale", [1e-60, 1.0, 1e60])
+def test_a_right_profile_is_confirmed(scale: float) -> None:
+    chain = random_chain(scale)
+
+    check = verify_lag_norms(chain, lag_norms(chain), count=6)
+
+    assert check.lags[0] == 1
+    assert check.lags[-1] == STEPS
+    assert check.deviations.shape == (check.lags.size, SEQUENCES)
+    assert check.worst == check.deviations.max() <= 1e-6
+
+
+@pytest.mark.parametrize("shift", [1e-3, -0.5, 2000.0, -np.inf])
+def test_a_wrong_lag_is_found_and_its_deviation_is_told(shift: float) -> None:
+    chain = random_chain()
+    profile = lag_norms(chain)
+    wrong = profile.log_norms.copy()
+    wrong[-1, 1] += shift
+
+    check = verify_lag_norms(chain, replace(profile, log_norms=wrong))
+
+    expected = np.inf if abs(shift) > 700.0 else abs(np.expm1(shift))
+    assert check.worst == check.deviations[-1, 1] == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_product_that_is_exactly_zero_is_confirmed_as_such_and_a_number_for_it_is_not() -> None:
+    chain = ElmanChain(np.zeros((5, 1, 3)), np.eye(3))
+    profile = lag_norms(chain)
+
+    assert verify_lag_norms(chain, profile).worst == 0.0
+    assert verify_lag_norms(chain, replace(profile, log_norms=np.zeros((5, 1)))).worst == np.inf
+
+
+def test_no_lags_to_verify_are_refused() -> None:
+    chain = random_chain()
+
+    with pytest.raises(SettingError, match="lags to verify are 0; choose 1 or more"):
+        verify_lag_norms(chain, lag_norms(chain), count=0)

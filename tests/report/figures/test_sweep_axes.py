@@ -1,0 +1,252 @@
+"""Pictures of sweeps: each opens, is the same twice, and draws the odd cases too."""
+
+import io
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.contour import ContourSet
+from matplotlib.image import imread
+
+from gradscope.arrays import FloatArray
+from gradscope.names import ActivationName, CellName, InitializerName, network_name
+from gradscope.report.figures.phase import phase_figure, phase_picture
+from gradscope.report.figures.quantiles import fan_figure, fan_picture
+from gradscope.sweep.summary import LEVELS, Axis, Fan, Field
+from tests.report.drawn_texts import clashes, texts_of
+
+GAIN = Axis("gain", (0.5, 1.0, 2.0))
+STEPS = Axis("steps", (10, 100, 1000))
+SLOPE = np.add.outer(np.zeros(3), [-1.0, -0.1, 0.4])
+
+
+def field(measure: str = "rate_nats_per_step", **panels: Any) -> Field:
+    return Field(measure, GAIN, STEPS, panels or {"tanh": SLOPE}, 3, ("3 seeds",))
+
+
+def pixels(content: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+    return np.asarray(imread(io.BytesIO(content)), dtype=np.float64)
+
+
+def dark_columns(content: bytes, rows: slice) -> Sequence[int]:
+    """Return the columns of a picture that are nearly black in all of these rows."""
+    return np.flatnonzero((pixels(content)[rows, :, :3] < 0.18).all(axis=(0, 2))).tolist()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".svg", ".pdf"])
+def test_the_same_field_gives_the_same_bytes(suffix: str) -> None:
+    assert phase_picture(field(), field(), {}, suffix) == phase_picture(
+        field(), field(), {}, suffix
+    )
+
+
+def test_the_contour_of_zero_stands_where_the_rate_changes_sign_and_reaches_the_borders() -> None:
+    # The rate is −0.1 at gain 1 and 0.4 at gain 2: linear in between, it is zero at gain 1.2.
+    content = phase_picture(field(), field(), {}, ".png")
+    height, width, _ = pixels(content).shape
+    top, bottom = round(height * (1 - 0.82)) + 8, round(height * (1 - 0.1)) - 8
+    left, right = width * 0.075, width * 0.875
+    low, high = 0.25, 2.5  # half-way beyond the first and the last gain
+
+    found = [c for c in dark_columns(content, slice(top, bottom)) if left + 8 < c < right - 8]
+
+    wanted = left + (right - left) * (1.2 - low) / (high - low)
+    assert found, "no black line runs from the bottom to the top"
+    assert abs(np.mean(found) - wanted) < 4
+
+
+LOG_GAIN = Axis("gain", (0.03, 0.3, 3.0, 30.0))
+
+
+def contour_of(shown: Field) -> FloatArray:
+    """Return the corners of the zero contour in the first panel, as places on both axes."""
+    axes = phase_figure(shown, shown, {}).axes[0]
+    (contour,) = (
+        each for each in axes.collections if isinstance(each, ContourSet) and not each.filled
+    )
+    return np.concatenate([path.vertices for path in contour.get_paths()])
+
+
+def test_the_contour_of_zero_is_interpolated_on_the_scale_of_a_logarithmic_axis() -> None:
+    # The rate of a scaled identity is exactly the logarithm of its gain: zero at gain 1.
+    rates = np.tile(np.log(LOG_GAIN.places), (3, 1))
+
+    corners = contour_of(Field("rate_nats_per_step", LOG_GAIN, GAIN, {"identity": rates}, 1, ()))
+
+    np.testing.assert_allclose(corners[:, 0], 1.0, rtol=2e-3)
+    assert (corners[:, 1].min(), corners[:, 1].max()) == (0.25, 2.5)
+
+
+def test_products_of_exactly_zero_do_not_push_the_contour_onto_what_grows() -> None:
+    # Beside −∞, which counts as the smallest finite rate, −1, the rate 1 is met half-way.
+    rates = np.array([[-np.inf, 1.0, 1.0], [-1.0, 1.0, 1.0], [-np.inf, 1.0, 1.0]])
+
+    np.testing.assert_allclose(contour_of(field(tanh=rates))[:, 0], 0.75, rtol=2e-3)
+
+
+def test_the_contour_runs_up_to_a_place_without_a_result_and_not_through_it() -> None:
+    # The place at gain 2 and 1000 steps begins at gain 1.5 and √100000 steps.
+    gap = SLOPE.copy()
+    gap[2, 2] = np.nan
+
+    gain, steps = contour_of(field(tanh=gap)).T
+
+    assert gain.max() == pytest.approx(1.5, rel=0.01)
+    assert not ((gain > 1.501) & (steps > math.sqrt(1e5))).any()
+
+
+def test_a_field_that_shrinks_everywhere_has_no_contour_and_says_so() -> None:
+    shrinking = field(sigmoid=SLOPE - 1.0)
+
+    content = phase_picture(shrinking, shrinking, {}, ".svg").decode()
+
+    assert "sigmoid: shrinks everywhere" in content
+    assert "sigmoid: shrinks everywhere" not in phase_picture(field(), field(), {}, ".svg").decode()
+
+
+def test_nothing_is_said_of_everywhere_where_a_place_has_no_result() -> None:
+    gap = SLOPE - 1.0
+    gap[1, 1] = np.nan
+
+    assert b"everywhere" not in phase_picture(field(tanh=gap), field(tanh=gap), {}, ".svg")
+
+
+ODD: dict[str, dict[str, Any]] = {
+    "nothing is done": {"tanh": np.full((3, 3), np.nan)},
+    "all is zero": {"tanh": np.full((3, 3), -np.inf)},
+    "one place is done": {"tanh": np.where(np.eye(3) * [1, 0, 0] > 0, 0.5, np.nan)},
+    "all grows": {"tanh": SLOPE + 5.0},
+    "exactly nought": {"tanh": np.zeros((3, 3))},
+    "infinite beside finite": {"tanh": np.where(SLOPE < 0, -np.inf, SLOPE)},
+    "seven panels": {f"φ{number}": SLOPE - number for number in range(7)},
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+@pytest.mark.parametrize("measure", ["rate_nats_per_step", "horizon"])
+def test_odd_fields_are_drawn_without_a_warning(case: str, measure: str) -> None:
+    panels = ODD[case]
+    horizons = {name: np.where(panel < 0, 5.0, np.inf) for name, panel in panels.items()}
+    shown = field(measure, **(horizons if measure == "horizon" else panels))
+
+    content = phase_picture(shown, field(**panels), {"hidden": 4}, ".png")
+
+    assert pixels(content).shape[1] >= 1920
+
+
+def test_places_without_a_result_are_explained_where_there_are_any() -> None:
+    gap = SLOPE.copy()
+    gap[1, 1] = np.nan
+
+    assert b"grey: no result" in phase_picture(field(tanh=gap), field(tanh=gap), {}, ".svg")
+    assert b"grey: no result" not in phase_picture(field(), field(), {}, ".svg")
+
+
+def test_words_many_values_and_hidden_axes_are_drawn() -> None:
+    inits, gains = Axis("init", ("glorot", "uniform")), Axis("gain", tuple(np.arange(1.0, 60.0)))
+    wide = Field("horizon", gains, inits, {"tanh": np.full((2, 59), 7.0)}, 1, ("hidden",))
+
+    assert phase_picture(wide, wide, {}, ".png")
+
+
+@pytest.mark.parametrize("measure", ["rate_nats_per_step", "horizon"])
+def test_quantiles_are_drawn_with_infinite_and_missing_ones(measure: str) -> None:
+    curve = np.cumsum(np.ones((len(LEVELS), 3)), axis=0)
+    curve[2:, 1] = np.inf
+    curve[:, 2] = np.nan
+    fan = Fan(measure, STEPS, {"tanh": curve, "other": curve + 1}, {}, ("3 seeds",))
+
+    content = fan_picture(fan, {}, ".svg").decode()
+
+    assert "at the edge" in content
+    assert "median over 3 seeds" in content
+
+
+def test_the_bands_of_quantiles_reach_the_edge_where_a_quantile_is_infinite() -> None:
+    # At 100 steps half of the horizons lie beyond the lags: the bands go on from 20 and 30 upwards.
+    curve = np.outer([2.0, 3.0, 5.0, 7.0, 11.0], np.ones(3))
+    curve[:, 1] = [20.0, 30.0, np.inf, np.inf, np.inf]
+
+    axes = fan_figure(Fan("horizon", STEPS, {"tanh": curve}, {}, ("9 seeds",)), {}).axes[0]
+
+    bottom, top = axes.get_ylim()
+    assert bottom < 2.0
+    assert 30.0 < top < 100.0
+    bands = [np.concatenate([p.vertices for p in each.get_paths()]) for each in axes.collections]
+    for corners, lowest in zip(bands, (20.0, 30.0), strict=True):
+        middle = corners[corners[:, 0] == 100.0, 1]
+        assert (middle.min(), middle.max()) == (lowest, top)
+
+
+EVERY = [network_name(cell, phi) for cell in CellName for phi in ActivationName]
+"""All networks that a sweep can hold."""
+
+SHARED = {"hidden": 32, "init": "orthogonal", "task": "recall", "updates": 200}
+
+
+@pytest.mark.parametrize("count", [1, 3, 6, len(EVERY)])
+@pytest.mark.parametrize("measure", ["rate_nats_per_step", "horizon"])
+def test_no_text_of_a_phase_diagram_covers_another_however_many_networks(
+    measure: str, count: int
+) -> None:
+    shown = field(measure, **dict.fromkeys(EVERY[:count], 10.0 + SLOPE))
+    wide = Axis("input_scale", (0.1, 0.5, 1.0))
+
+    figure = phase_figure(
+        Field(measure, GAIN, wide, shown.panels, 3, ("3 seeds", "steps")), shown, SHARED
+    )
+
+    assert clashes(figure) == []
+    assert not any("…" in each.get_text() for each in texts_of(figure))
+
+
+@pytest.mark.parametrize("count", [1, 3, 6])
+def test_words_beside_the_panels_and_many_values_below_and_beside_have_room(count: int) -> None:
+    inits = Axis("init", tuple(sorted(InitializerName)))
+    gains = Axis("gain", tuple(np.geomspace(0.03, 30.0, 13)))
+
+    for x, y in ((gains, inits), (inits, gains)):
+        rates = np.ones((len(y.values), len(x.values)))
+        shown = Field("rate_nats_per_step", x, y, dict.fromkeys(EVERY[:count], rates), 1, ())
+        figure = phase_figure(shown, shown, SHARED)
+
+        assert clashes(figure) == []
+        words = [each.get_text() for each in texts_of(figure)]
+        assert set(inits.values) <= set(words)
+
+
+@pytest.mark.parametrize("count", [1, 3, 6, len(EVERY)])
+@pytest.mark.parametrize("measure", ["rate_nats_per_step", "horizon"])
+def test_no_text_of_quantiles_covers_another_however_many_networks(
+    measure: str, count: int
+) -> None:
+    curve = np.cumsum(np.ones((len(LEVELS), 3)), axis=0)
+    curve[2:, 1] = np.inf
+    fan = Fan(measure, STEPS, dict.fromkeys(EVERY[:count], curve), {}, ("3 seeds", "gain"))
+
+    figure = fan_figure(fan, SHARED)
+
+    assert clashes(figure) == []
+    assert not any("…" in each.get_text() for each in texts_of(figure))
+
+
+def test_nothing_global_is_changed() -> None:
+    before = dict(mpl.rcParams)
+
+    phase_picture(field(), field(), {}, ".png")
+
+    assert dict(mpl.rcParams) == before
+
+
+def test_a_rate_barely_above_zero_is_not_painted_as_exploding() -> None:
+    # The deepest orange is red 0.88, green 0.54, blue 0.12; one nat a step of vanishing beside it.
+    slightly = field(tanh=np.where(SLOPE > 0, 0.001, SLOPE))
+
+    content = pixels(phase_picture(slightly, slightly, {}, ".png"))
+    height, width, _ = content.shape
+
+    painted = content[height // 2, round(width * 0.84), :3]
+    assert painted[2] > 0.8

@@ -1,0 +1,119 @@
+"""How to read each panel: no sentence claims more than the numbers of its run."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+import gradscope
+from gradscope.analysis.details import Spectrum
+from gradscope.analysis.results import Analysis
+from gradscope.report.figures.spectra_panels import eigenvalues_panel, shares_panel
+from gradscope.report.words.captions import (
+    eigenvalues_reading,
+    lyapunov_reading,
+    profile_reading,
+    shares_reading,
+)
+from tests.present import present
+
+SMALL = {"hidden": 6, "steps": 12, "sequences": 3, "batch": 4, "updates": 0}
+
+
+def analysis_of(**settings: object) -> Analysis:
+    found: Analysis = gradscope.analyze(gradscope.Settings(**{**SMALL, **settings}))
+    return found
+
+
+@pytest.fixture(scope="module")
+def drawn() -> Analysis:
+    return analysis_of(spectrum=True)
+
+
+@pytest.fixture(scope="module")
+def gated() -> Analysis:
+    return analysis_of(cell="lstm", spectrum=True)
+
+
+def with_exponent(analysis: Analysis, exponent: float, error: float) -> Analysis:
+    spectrum: Spectrum = present(analysis.closer.spectrum)
+    lyapunov = dataclasses.replace(
+        spectrum.lyapunov,
+        exponents=np.full_like(spectrum.lyapunov.exponents, exponent),
+        standard_errors=np.full_like(spectrum.lyapunov.standard_errors, error),
+    )
+    changed = dataclasses.replace(spectrum, lyapunov=lyapunov)
+    return dataclasses.replace(
+        analysis, closer=dataclasses.replace(analysis.closer, spectrum=changed)
+    )
+
+
+@pytest.mark.parametrize(
+    ("exponent", "error", "words"),
+    [
+        (0.05, 0.02, "part: chaos"),
+        (0.05, 0.03, "too close to 0"),
+        (-0.05, 0.03, "too close to 0"),
+        (-0.05, 0.02, "meet: no chaos"),
+        (1.0, math.inf, "too close to 0"),
+        (-math.inf, 0.0, "meet: no chaos"),
+    ],
+)
+def test_chaos_is_claimed_only_where_two_standard_errors_lie_between_the_exponent_and_zero(
+    drawn: Analysis, exponent: float, error: float, words: str
+) -> None:
+    assert words in lyapunov_reading(with_exponent(drawn, exponent, error))
+
+
+def test_a_linear_network_that_grows_has_no_chaos() -> None:
+    text = lyapunov_reading(analysis_of(activation="identity", gain=1.2, spectrum=True))
+
+    assert "close trajectories part; a linear network has no chaos" in text
+
+
+def test_the_bound_of_a_gated_cell_is_not_said_to_come_from_its_weights_alone(
+    drawn: Analysis, gated: Analysis
+) -> None:
+    assert "from W and φ alone" in profile_reading(drawn)
+    assert "W and φ alone" not in profile_reading(gated)
+
+
+def test_slopes_are_said_to_pull_eigenvalues_inward_only_where_they_do(drawn: Analysis) -> None:
+    assert "pull the crosses inward" in eigenvalues_reading(drawn)
+    linear = analysis_of(activation="identity", spectrum=True)
+    assert "inward" not in eigenvalues_reading(linear)
+    leaky = analysis_of(leak=0.5, gain=3.0, spectrum=True)
+    assert "inward" not in eigenvalues_reading(leaky)
+
+
+def test_a_gated_cell_has_no_mark_of_w_in_the_legend_of_its_eigenvalues(gated: Analysis) -> None:
+    axes = Figure().subplots()
+
+    eigenvalues_panel(axes, gated)
+
+    assert axes.get_legend_handles_labels()[1] == ["|z| = 1", "$J_t$"]
+
+
+@pytest.mark.parametrize("delay", [1, 10, 18])
+def test_the_mark_of_the_truncation_length_stays_inside_its_panel(delay: int) -> None:
+    analysis = analysis_of(steps=20, delay=delay, shares=True, updates=3, cell="lstm")
+    figure = Figure(figsize=(2.7, 2.2))
+    axes = figure.subplots()
+
+    shares_panel(axes, analysis)
+
+    figure.canvas.draw()
+    (mark,) = axes.texts
+    inside, text = axes.get_window_extent(), mark.get_window_extent()
+    assert inside.x0 <= text.x0
+    assert text.x1 <= inside.x1
+
+
+def test_shares_that_do_not_cancel_are_not_said_to() -> None:
+    # W = 0: the whole gradient is the share of lag 0.
+    alone, many = analysis_of(gain=0.0, shares=True), analysis_of(shares=True)
+
+    assert shares_reading(alone).endswith("do not cancel.")
+    assert "partly cancel" in shares_reading(many)

@@ -1,0 +1,357 @@
+"""Numbers, verdicts, causes, reasons and remedies in words: none missing, none wrong."""
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import gradscope
+from gradscope.analysis.results import Analysis, Comparison
+from gradscope.diagnosis.growth import CauseRates
+from gradscope.diagnosis.reasons import Reason, ReasonCode
+from gradscope.diagnosis.remedies import Remedy, RemedyCode
+from gradscope.diagnosis.verdict import Verdict
+from gradscope.learning.history import History, NonFinite, Stop
+from gradscope.names import Regime, StageName
+from gradscope.report.words.headline import (
+    cause_sentence,
+    comparison_headline,
+    describe,
+    headline,
+    stage_title,
+    training_sentence,
+)
+from gradscope.report.words.numbers import (
+    fraction,
+    level,
+    number,
+    pace,
+    power_of_ten,
+    short_pace,
+    steps,
+)
+from gradscope.report.words.reasons import reason_sentence
+from gradscope.report.words.remedies import remedy_sentence
+
+
+def test_a_comparison_of_many_networks_names_the_two_that_all_others_lie_between() -> None:
+    def analysis_of(activation: str) -> Analysis:
+        settings = gradscope.Settings.from_dict(
+            {"activation": activation, "hidden": 3, "steps": 8, "sequences": 1, "updates": 0}
+        )
+        analysis: Analysis = gradscope.analyze(settings)
+        return analysis
+
+    many = tuple(map(analysis_of, ("tanh", "identity", "sigmoid", "hard-tanh")))
+
+    assert comparison_headline(Comparison(many[:2])) == (
+        f"Over 8 steps: tanh {pace(many[0].last.verdict.rate)}, identity neither grows nor shrinks"
+    )
+    assert comparison_headline(Comparison(many)) == (
+        f"Over 8 steps: from sigmoid ({pace(many[2].last.verdict.rate)}) to identity (neither "
+        "grows nor shrinks)"
+    )
+
+
+def test_a_comparison_is_about_its_longest_length_in_whatever_order() -> None:
+    settings = gradscope.Settings(hidden=3, sequences=1, updates=0)
+    found = gradscope.compare(settings, steps=(20, 8), activations=("tanh", "sigmoid"))
+    tanh, sigmoid = (each for each in found.analyses if each.settings.steps == 20)
+
+    whole = f"Over 20 steps: tanh {pace(tanh.last.verdict.rate)}"
+    assert comparison_headline(found) == f"{whole}, sigmoid {pace(sigmoid.last.verdict.rate)}"
+    # An interrupted one speaks of the networks that came so far.
+    rest = tuple(each for each in found.analyses if each is not sigmoid)
+    assert comparison_headline(Comparison(rest, interrupted=True)) == whole
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (None, "–"),
+        (math.inf, "∞"),
+        (-math.inf, "−∞"),
+        (0.0, "0"),
+        (-0.0, "0"),
+        (1.0, "1"),
+        (-1.234, "−1.23"),
+        (1000.0, "1000"),
+        (84_721.0, "84700"),
+        (1.2e6, "1.2e6"),
+        (-3.456e-7, "−3.46e−7"),
+        (1e-300, "1e−300"),
+    ],
+)
+def test_numbers_are_written_as_people_write_them(value: float | None, text: str) -> None:
+    assert number(value) == text
+
+
+def test_what_rounding_left_of_a_logarithm_reads_zero() -> None:
+    assert level(4.44e-16) == level(-1.6e-16) == "0"
+    assert level(1e-6) == "1e−6"
+    assert level(None) == "–"
+    assert level(-math.inf) == "−∞"
+    assert number(4.44e-16) == "4.44e−16"
+
+
+@given(value=st.floats())
+def test_every_number_is_short_and_has_a_real_minus(value: float) -> None:
+    if not math.isnan(value):
+        assert len(number(value)) <= 10
+        assert "-" not in number(value)
+        assert "-" not in level(value)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "text"),
+    [(1e-3, "1/1000"), (0.5, "1/2"), (1 / 3, "1/3"), (0.3, "0.3"), (1e-300, "1e−300")],
+)
+def test_a_threshold_is_a_fraction_where_that_is_shorter(threshold: float, text: str) -> None:
+    assert fraction(threshold) == text
+
+
+@given(threshold=st.floats(0.0, 1.0, exclude_min=True, exclude_max=True))
+def test_every_threshold_has_a_short_text(threshold: float) -> None:
+    assert len(fraction(threshold)) <= 9
+
+
+def test_a_pace_says_how_soon_it_halves_or_doubles() -> None:
+    assert pace(-math.log(2.0)) == "halves every 1 step"
+    assert pace(math.log(2.0) / 5.0) == "doubles every 5 steps"
+    assert pace(1e-9) == pace(0.0) == "neither halves nor doubles"
+    assert pace(-math.inf) == "the product is exactly zero"
+    assert short_pace(-math.log(2.0) / 7.25) == "½ in 7.2"
+    assert short_pace(math.log(2.0)) == "×2 in 1"
+    assert (short_pace(0.0), short_pace(-math.inf)) == ("steady", "zero")
+    assert (steps(1), steps(0.49), steps(103.4)) == ("1 step", "0.49 steps", "103 steps")
+
+
+def test_powers_of_ten_never_overflow() -> None:
+    assert power_of_ten(0.5) == "3.16"
+    assert power_of_ten(-6284.7) == "10^−6.28e3".replace("6.28e3", "6280")
+    assert power_of_ten(400.0) == "10^400"
+
+
+def test_steps_and_paces_are_never_in_powers_of_ten() -> None:
+    assert [steps(count) for count in (0.49, 1.0, 9.2, 99.6, 138.0)] == [
+        "0.49 steps",
+        "1 step",
+        "9.2 steps",
+        "100 steps",
+        "138 steps",
+    ]
+    assert short_pace(-math.log(2.0) / 138.0) == "½ in 138"
+    assert short_pace(math.log(2.0) / 99.6) == "×2 in 100"
+    assert short_pace(-math.log(2.0) / 1.13) == "½ in 1.1"
+
+
+def test_one_step_is_one_step(analyses: dict[str, Analysis]) -> None:
+    one = analyses["one lag"]
+
+    assert "; 1 step; " in describe(one.settings, one)
+
+
+# --- Verdicts -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("regime", Regime)
+@pytest.mark.parametrize("horizon", [None, 1, 12])
+@pytest.mark.parametrize("rate", [-math.inf, -0.5, 0.0, 2.0])
+def test_every_verdict_has_a_headline(regime: Regime, horizon: int | None, rate: float) -> None:
+    text = headline(Verdict(regime, rate, horizon, None, 30, ()), 1e-3)
+
+    assert "None" not in text
+    assert "inf" not in text
+    assert "1/1000" in text
+    assert ("after" in text) is (horizon is not None)
+
+
+def test_the_headline_says_whether_how_fast_how_far_and_what_is_needed() -> None:
+    vanishing = Verdict(Regime.VANISHING, -math.log(2.0) / 3.0, 12, 50, 100, ())
+    stable = Verdict(Regime.STABLE, 0.0, None, None, 1, ())
+
+    assert headline(vanishing, 1e-3) == (
+        "The gradient vanishes: it halves every 3 steps; below 1/1000 after 12 steps; the task "
+        "needs 50"
+    )
+    assert headline(stable, 0.5).endswith("above 1/2 at its only lag; it neither grows nor shrinks")
+
+
+def test_causes_are_an_equation_without_rounding_noise() -> None:
+    causes = CauseRates(0.61, 0.0, -1e-16, -0.786, -0.176)
+
+    assert cause_sentence(causes) == (
+        "+ 0.610 weights + 0.000 slope ceiling γ + 0.000 misalignment − 0.786 saturation = "
+        "−0.176 nats a step"
+    )
+    assert "exactly zero" in cause_sentence(CauseRates(None, None, None, None, None))
+
+
+def test_stages_are_named_with_the_updates_behind_them() -> None:
+    one, many = (
+        History(np.ones(n), np.ones(n), np.zeros(n, dtype=bool), 1, Stop.DONE) for n in (1, 20)
+    )
+
+    assert stage_title(StageName.INITIAL, many) == "before training"
+    assert stage_title(StageName.GIVEN, None) == "as given"
+    assert stage_title(StageName.TRAINED, one) == "after 1 update"
+    assert stage_title(StageName.TRAINED, many) == "after 20 updates"
+
+
+def test_training_is_mentioned_only_where_it_did_not_end_as_planned() -> None:
+    def history(stop: Stop, bad: NonFinite | None = None) -> History:
+        return History(np.ones(3), np.ones(3), np.zeros(3, dtype=bool), 1, stop, bad)
+
+    assert training_sentence(history(Stop.DONE)) == ""
+    assert "interrupted after 3 updates" in training_sentence(history(Stop.INTERRUPTED))
+    stopped = training_sentence(history(Stop.NOT_FINITE, NonFinite(4, 7, "output")))
+    assert "at update 4: the output is no longer finite at step 7" in stopped
+    unplaced = training_sentence(history(Stop.NOT_FINITE, NonFinite(4, None, "input weights")))
+    assert "step" not in unplaced.replace("time step", "")
+
+
+def test_the_description_names_network_task_and_seed(analysis: Analysis) -> None:
+    text = describe(analysis.settings, analysis)
+
+    assert f"{analysis.settings.activation} RNN" in text
+    assert analysis.facts.description in text
+    assert text.endswith(f"seed {analysis.settings.seed}")
+
+
+def test_a_single_step_is_written_as_one(analyses: dict[str, Analysis]) -> None:
+    single = analyses["one lag"]
+
+    assert "; 1 step; " in describe(single.settings, single)
+
+
+def test_a_loaded_network_is_described_by_its_file(analyses: dict[str, Analysis]) -> None:
+    trained = analyses["trained"]
+    loaded = trained.settings.with_changes({"load": "run.npz"})
+
+    assert "loaded from run.npz" in describe(loaded, dataclasses.replace(trained, settings=loaded))
+
+
+# --- Reasons and remedies -----------------------------------------------------------------------
+
+REASONS: dict[ReasonCode, list[dict[str, Any]]] = {
+    ReasonCode.BELOW_THRESHOLD: [{"lag": 12, "threshold": 1e-3}],
+    ReasonCode.ABOVE_THRESHOLD: [{"lag": 12, "threshold": 1e3}],
+    ReasonCode.WITHIN_THRESHOLDS: [
+        {"max_lag": 9, "log10_norm": -1.0, "expected_horizon": None},
+        {"max_lag": 9, "log10_norm": 0.0, "expected_horizon": 37},
+    ],
+    ReasonCode.GROWS_FIRST: [
+        {"peak_lag": 3, "peak_log10_norm": 0.6},
+        {"peak_lag": 3, "peak_log10_norm": 500.0},
+    ],
+    ReasonCode.SEQUENCES_DISAGREE: [{"vanishing": 3, "stable": 13}],
+    ReasonCode.EXACT_ZERO: [{"lag": 8, "sequences": 2, "of": 3}],
+    ReasonCode.STATE_OVERFLOWS: [{"step": 4}],
+    ReasonCode.HORIZON_SHORT: [{"horizon": 3, "required_lag": 9}],
+    ReasonCode.HORIZON_UNKNOWN: [{"max_lag": 5, "required_lag": 30}],
+    ReasonCode.HORIZON_REACHES: [
+        {"horizon": None, "required_lag": 9},
+        {"horizon": 12, "required_lag": 9},
+    ],
+    ReasonCode.BOUND_FORCES_VANISHING: [
+        {"bound_rate_nats_per_step": -0.1},
+        {"bound_rate_nats_per_step": None},
+    ],
+    ReasonCode.BOUND_ALLOWS_EXPLODING: [{"bound_rate_nats_per_step": 2e-16}],
+    ReasonCode.MAIN_CAUSE: [
+        {"cause": cause, "nats_per_step": size}
+        for cause in ("weights", "slope_ceiling", "misalignment", "saturation")
+        for size in (-0.1, None)
+    ],
+    ReasonCode.GRADIENT_FINE: [{"required_lag": None}],
+    ReasonCode.AT_BASELINE: [{"error": None, "baseline": 1.0}, {"error": 2.0, "baseline": 1.0}],
+    ReasonCode.BEATS_BASELINE: [{"error": 0.1, "baseline": 1.0}],
+}
+
+REMEDIES: dict[RemedyCode, list[dict[str, Any]]] = {
+    RemedyCode.RAISE_SLOPE_CEILING: [{"activation": "tanh", "predicted_rate": -0.1}],
+    RemedyCode.REDUCE_SATURATION: [
+        {"activation": "tanh", "predicted_rate": 0.0},
+        {"activation": "sigmoid", "predicted_rate": 0.0},
+    ],
+    RemedyCode.ALIGN_WEIGHTS: [{"predicted_rate": -0.1}, {}],
+    RemedyCode.KEEP_ALIGNED: [{"predicted_rate": -0.1}],
+    RemedyCode.RAISE_GAIN: [{"factor": 1.5, "predicted_rate": 0.0}],
+    RemedyCode.LOWER_GAIN: [{"factor": 0.5, "predicted_rate": 0.0}],
+    RemedyCode.CHECK_SIZE: [
+        {"growth_per_step": 2.6e11, "by_way_of": "weights"},
+        {"growth_per_step": 5e4, "by_way_of": "gates"},
+    ],
+    RemedyCode.CLIP: [{"norm": None, "quantile": 0.9}, {"norm": 2.5, "quantile": 0.9}],
+    RemedyCode.GATES: [{"horizon": 3, "required_lag": 50}],
+    RemedyCode.LOOK_ELSEWHERE: [{}],
+    RemedyCode.KEEP_LONGER: [{"direct": -0.7}],
+    RemedyCode.OPEN_GATES: [{}],
+}
+
+
+@pytest.mark.parametrize("code", ReasonCode)
+def test_every_reason_has_a_sentence(code: ReasonCode) -> None:
+    for numbers in REASONS[code]:
+        check_sentence(reason_sentence(Reason(code, numbers)))
+
+
+@pytest.mark.parametrize("drawn", [True, False])
+@pytest.mark.parametrize("code", RemedyCode)
+def test_every_remedy_has_a_sentence(code: RemedyCode, drawn: bool) -> None:
+    for numbers in REMEDIES[code]:
+        text = remedy_sentence(Remedy(code, numbers), drawn=drawn)
+        check_sentence(text)
+        assert ("Predicted: " in text) is ("predicted_rate" in numbers)
+
+
+def test_a_change_that_is_more_than_enough_says_so() -> None:
+    remedy = Remedy(RemedyCode.RAISE_SLOPE_CEILING, {"activation": "tanh", "predicted_rate": 0.14})
+
+    assert remedy_sentence(remedy, explodes=0.1).endswith(
+        "it would explode; take a smaller W with it."
+    )
+    assert remedy_sentence(remedy, explodes=0.2).endswith(", all else equal.")
+
+
+def test_only_a_gated_cell_is_asked_for_the_scale_of_its_inputs() -> None:
+    for drawn, words in ((True, "--input-scale"), (False, "inputs on the scale")):
+        texts = [
+            remedy_sentence(Remedy(RemedyCode.CHECK_SIZE, numbers), drawn=drawn)
+            for numbers in REMEDIES[RemedyCode.CHECK_SIZE]
+        ]
+        assert [words in text for text in texts] == [False, True]
+
+
+def test_only_a_sigmoid_is_told_to_centre_its_bias() -> None:
+    for drawn, words in ((True, "--center-bias"), (False, "−W·½")):
+        texts = [
+            remedy_sentence(Remedy(RemedyCode.REDUCE_SATURATION, numbers), drawn=drawn)
+            for numbers in REMEDIES[RemedyCode.REDUCE_SATURATION]
+        ]
+        assert [words in text for text in texts] == [False, True]
+
+
+@pytest.mark.parametrize("code", RemedyCode)
+def test_a_remedy_for_a_network_from_elsewhere_names_no_flag(code: RemedyCode) -> None:
+    for numbers in REMEDIES[code]:
+        assert "--" not in remedy_sentence(Remedy(code, numbers), drawn=False)
+
+
+def check_sentence(text: str) -> None:
+    assert text[0].isupper() or text[0] == "σ"
+    assert text.endswith(".")
+    for broken in ("None", "nan", "{", "}", "inf ", "e-1", "−0 "):
+        assert broken not in text
+
+
+def test_the_reasons_of_real_analyses_have_sentences(analysis: Analysis) -> None:
+    for stage in analysis.stages:
+        for reason in stage.verdict.reasons:
+            check_sentence(reason_sentence(reason))
+    for remedy in analysis.remedies:
+        check_sentence(remedy_sentence(remedy))

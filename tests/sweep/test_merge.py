@@ -1,0 +1,114 @@
+"""Shards become the store that one sweep would have written; disagreements are refused."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from gradscope.errors import ArchiveError, OutputError
+from gradscope.names import ExecutorName
+from gradscope.sweep.cell import failure, run_cell
+from gradscope.sweep.grid import Grid, Shard
+from gradscope.sweep.merge import merge_stores
+from gradscope.sweep.plan import make_plan
+from gradscope.sweep.run import Crew, run_sweep
+from gradscope.sweep.store import open_store
+from tests.sweeping import TINY, cells_of, lasting_rows
+
+SERIAL = Crew(ExecutorName.SERIAL)
+
+
+def swept(path: Path, *axes: str) -> Path:
+    run_sweep(cells_of(*axes), path, crew=SERIAL)
+    return path
+
+
+def change(path: Path, statement: str) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+def test_all_shards_together_are_the_whole_sweep(tmp_path: Path) -> None:
+    grid = Grid(TINY, {"gain": (0.5, 1.0, 2.0)}, seeds=3)
+    whole, parts = tmp_path / "whole.db", []
+    run_sweep(make_plan(grid).cells, whole, crew=SERIAL)
+    for number in (1, 2, 3):
+        parts.append(tmp_path / f"part{number}.db")
+        run_sweep(make_plan(grid, Shard(number, 3)).cells, parts[-1], crew=SERIAL)
+
+    merged = merge_stores(parts, tmp_path / "joined.db")
+
+    assert lasting_rows(tmp_path / "joined.db") == lasting_rows(whole)
+    assert (merged.stores, merged.cells, merged.failed, merged.duplicates) == (3, 9, 0, 0)
+
+
+def test_duplicates_are_resolved(tmp_path: Path) -> None:
+    one, two = swept(tmp_path / "1.db", "gain=1,2"), swept(tmp_path / "2.db", "gain=2,3")
+
+    merged = merge_stores([one, two], tmp_path / "both.db")
+
+    assert (merged.cells, merged.duplicates) == (3, 1)
+
+
+def test_versions_and_durations_may_differ_between_duplicates(tmp_path: Path) -> None:
+    one, two = swept(tmp_path / "1.db"), swept(tmp_path / "2.db")
+    change(two, "UPDATE cells SET numpy = '1.0', duration_seconds = 99, finished_at = 'later'")
+
+    assert merge_stores([one, two], tmp_path / "both.db").cells == 1
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("horizon", "77"), ("rate_nats_per_step", "0.5"), ("loss_curve", "x'00'"), ("regime", "NULL")],
+)
+def test_a_conflict_is_refused_and_nothing_is_written(
+    tmp_path: Path, column: str, value: str
+) -> None:
+    one, two = swept(tmp_path / "1.db"), swept(tmp_path / "2.db")
+    change(two, f"UPDATE cells SET {column} = {value}")  # noqa: S608 (a test)
+
+    with pytest.raises(
+        ArchiveError, match=rf"1\.db and .*2\.db disagree about cell .* in {column}"
+    ):
+        merge_stores([one, two], tmp_path / "both.db")
+
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1.db", "2.db"]
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_done_cell_wins_over_a_failed_one(tmp_path: Path, turned: bool) -> None:
+    (cell,) = cells_of()
+    paths = [tmp_path / "done.db", tmp_path / "failed.db"]
+    for path, outcome in zip(paths, (run_cell(cell), failure(cell, "lost")), strict=True):
+        with open_store(path) as store:
+            store.save([outcome])
+
+    merged = merge_stores(paths[::-1] if turned else paths, tmp_path / "both.db")
+
+    assert (merged.cells, merged.failed) == (1, 0)
+    assert lasting_rows(tmp_path / "both.db") == lasting_rows(tmp_path / "done.db")
+
+
+def test_two_failures_are_one(tmp_path: Path) -> None:
+    (cell,) = cells_of()
+    for name in ("1.db", "2.db"):
+        with open_store(tmp_path / name) as store:
+            store.save([failure(cell, f"lost in {name}")])
+
+    merged = merge_stores([tmp_path / "1.db", tmp_path / "2.db"], tmp_path / "both.db")
+
+    assert (merged.cells, merged.failed, merged.duplicates) == (1, 1, 1)
+
+
+def test_a_store_can_be_merged_into_itself(tmp_path: Path) -> None:
+    one, two = swept(tmp_path / "1.db", "gain=1"), swept(tmp_path / "2.db", "gain=2")
+
+    assert merge_stores([one, two], one).cells == 2
+    assert len(lasting_rows(one)) == 2
+
+
+def test_a_target_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match="is not a folder"):
+        merge_stores([swept(tmp_path / "1.db")], tmp_path / "missing" / "both.db")

@@ -1,0 +1,150 @@
+"""MATLAB's files, old and new, give the same matrices; what is not numeric is left out."""
+
+import tracemalloc
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradscope.errors import WeightsError
+from gradscope.weights.files.contents import ALWAYS_ALLOWED
+from gradscope.weights.load import load_weights, read_file
+
+MAP = {"W": "W", "U": "U", "b": "b"}
+
+
+def written_by_scipy(path: Path, arrays: dict[str, Any], **options: Any) -> Path:
+    scipy_io = pytest.importorskip("scipy.io", reason="writes MATLAB files up to version 7")
+    scipy_io.savemat(path, arrays, **options)
+    return path
+
+
+def written_as_73(path: Path, arrays: dict[str, Any], matlab_class: str = "double") -> Path:
+    """Write what MATLAB's ``save -v7.3`` writes: HDF5 after a block of 512 bytes, columns first."""
+    h5py = pytest.importorskip("h5py", reason="writes MATLAB files of version 7.3")
+    with h5py.File(path, "w", userblock_size=512) as file:
+        for name, array in arrays.items():
+            file[name] = np.atleast_2d(array).T
+            file[name].attrs["MATLAB_class"] = np.bytes_(matlab_class)
+    with path.open("r+b") as file:
+        file.write(b"MATLAB 7.3 MAT-file, Platform: GLNXA64, Created on: by hand".ljust(124))
+        file.write(b"\x00\x02IM")
+    return path
+
+
+def network() -> dict[str, Any]:
+    rng = np.random.default_rng(0)
+    return {
+        "W": rng.normal(size=(4, 4)),
+        "U": rng.normal(size=(4, 2)),
+        "b": rng.normal(size=(4, 1)),
+    }
+
+
+@pytest.mark.parametrize("version", ["4", "5", "5 compressed", "7.3"])
+def test_every_version_gives_the_same_layer(tmp_path: Path, version: str) -> None:
+    arrays, path = network(), tmp_path / "net.mat"
+    if version == "7.3":
+        written_as_73(path, arrays)
+    else:
+        written_by_scipy(path, arrays, format=version[0], do_compression="compressed" in version)
+
+    (layer,) = load_weights(path, MAP).layers
+
+    np.testing.assert_array_equal(layer.recurrent_weights, arrays["W"])
+    np.testing.assert_array_equal(layer.input_weights, arrays["U"])
+    assert layer.input_bias is not None
+    np.testing.assert_array_equal(layer.input_bias, arrays["b"][:, 0])
+
+
+@pytest.mark.parametrize("order", ["little", "big"])
+def test_a_small_matrix_of_either_byte_order_is_read(tmp_path: Path, order: Any) -> None:
+    # As MATLAB writes whole numbers: doubles kept as bytes, inside the tags of small elements.
+    def word(number: int, size: int = 4) -> bytes:
+        return number.to_bytes(size, order)
+
+    def small(kind: int, data: bytes) -> bytes:
+        halves = (kind, len(data)) if order == "little" else (len(data), kind)
+        return b"".join(word(half, 2) for half in halves) + data.ljust(4, b"\0")
+
+    flags = word(6) + word(8) + word(6) + word(0)
+    sizes = word(5) + word(8) + word(1) + word(3)
+    body = flags + sizes + small(1, b"W") + small(2, bytes([7, 8, 9]))
+    mark = b"\x00\x01IM" if order == "little" else b"\x01\x00MI"
+    content = b"MATLAB 5.0 MAT-file".ljust(124) + mark + word(14) + word(len(body)) + body
+    (tmp_path / "net.mat").write_bytes(content)
+
+    np.testing.assert_array_equal(read_file(tmp_path / "net.mat").arrays["W"], [[7, 8, 9]])
+
+
+@pytest.mark.parametrize("code", ["<f4", "<i2", "|u1", "|b1"])
+def test_every_number_type_is_read(tmp_path: Path, code: str) -> None:
+    path = written_by_scipy(tmp_path / "net.mat", {"W": np.eye(3).astype(code)})
+
+    np.testing.assert_array_equal(read_file(path).arrays["W"], np.eye(3))
+
+
+def test_what_is_not_numeric_is_left_out(tmp_path: Path) -> None:
+    arrays = {"s": {"W": np.eye(2)}, "t": "text", "c": np.eye(2) * 1j, "l": np.array([1, "a"], "O")}
+
+    file = read_file(written_by_scipy(tmp_path / "net.mat", arrays))
+
+    assert not file.arrays
+    assert file.skipped == {"s": "struct", "t": "char", "c": "complex numbers", "l": "cell"}
+
+
+def test_text_in_a_new_file_is_left_out(tmp_path: Path) -> None:
+    path = written_as_73(tmp_path / "net.mat", {"t": np.array([[72, 105]], "u2")}, "char")
+
+    assert read_file(path).skipped == {"t": "char"}
+
+
+def test_fields_of_a_struct_in_a_new_file_have_dotted_names(tmp_path: Path) -> None:
+    path = written_as_73(tmp_path / "net.mat", {"net/W": np.eye(2)})
+
+    assert set(read_file(path).arrays) == {"net.W"}
+
+
+def test_a_compressed_bomb_is_refused_before_it_is_kept(tmp_path: Path) -> None:
+    bomb = zlib.compress(bytes(2**28), 9)
+    header = b"MATLAB 5.0 MAT-file".ljust(124) + b"\x00\x01IM"
+    path = tmp_path / "net.mat"
+    tag = (15).to_bytes(4, "little") + len(bomb).to_bytes(4, "little")
+    path.write_bytes(header + tag + bomb)
+
+    tracemalloc.start()
+    with pytest.raises(WeightsError, match="a compressed variable' would unfold"):
+        read_file(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert peak < 3 * ALWAYS_ALLOWED  # zlib doubles its buffer as it goes
+
+
+def test_a_variable_longer_than_the_file_is_refused(tmp_path: Path) -> None:
+    path = written_by_scipy(tmp_path / "net.mat", {"W": np.eye(3)})
+    path.write_bytes(path.read_bytes()[:-8])
+
+    with pytest.raises(WeightsError, match=r"an element of \d+ bytes stands where \d+ are left"):
+        read_file(path)
+
+
+def test_a_matrix_that_declares_more_than_it_holds_is_refused(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py", reason="writes the file")
+    path = written_as_73(tmp_path / "net.mat", {"W": np.eye(2)})
+    with h5py.File(path, "r+") as file:
+        huge = file.create_dataset("V", shape=(2**20, 2**20), dtype="f8", chunks=(64, 64))
+        huge.attrs["MATLAB_class"] = np.bytes_("double")
+
+    with pytest.raises(WeightsError, match=r"'V' would unfold to 8.8e\+12 bytes"):
+        read_file(path)
+
+
+def test_a_file_of_the_name_alone_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "net.mat"
+    path.write_bytes(b"no matrix in here at all, and no header of MATLAB's either")
+
+    with pytest.raises(WeightsError, match="cannot be read as a MATLAB file"):
+        read_file(path)
