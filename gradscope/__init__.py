@@ -11,7 +11,7 @@ True
 
 from importlib import import_module
 
-from gradscope.notebook_repr import Shown
+from gradscope.notebook_repr import NotebookResult
 
 # As typing has it; importing typing would double the time of ``gradscope --version``.
 TYPE_CHECKING = False
@@ -79,6 +79,7 @@ _HOMES = {
     "Grid": "sweep.grid",
     "make_plan": "sweep.plan",
     "Crew": "sweep.run",
+    "Workers": "sweep.run",
     "Progress": "sweep.run",
     "run_sweep": "sweep.run",
     "read_rows": "sweep.query",
@@ -101,13 +102,13 @@ def __getattr__(name: str) -> "Any":
     return value
 
 
-def _page(result: Shown) -> str:
+def _page(result: NotebookResult) -> str:
     """Return what a notebook shows for a result; the page is made on the floors below."""
     made: str = import_module("gradscope.report.notebook").page(result)
     return made
 
 
-Shown._repr_html_ = _page
+NotebookResult._repr_html_ = _page
 
 
 def __dir__() -> list[str]:

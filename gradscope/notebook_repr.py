@@ -1,10 +1,10 @@
 """Results that show themselves: as one line in a REPL, as a page in a notebook.
 
-The line tells the answer, of arrays their shapes alone: ``Brief``. IPython asks an object for
-``_repr_html_``. Pages and pictures belong to ``report``, which results may not know, so a result
-inherits from ``Shown`` only the place for the method; the top floor (``gradscope/__init__``, which
-always runs before any room is loaded) puts there a function that loads ``report.notebook`` when a
-notebook first asks. Nothing is wired twice, and nothing is loaded where no notebook asks.
+``CompactRepr`` prints a result as one line, arrays as their shapes. IPython asks an object for
+``_repr_html_``. Pages and pictures belong to ``report``, which results may not import, so a result
+inherits from ``NotebookResult`` only a slot for the method; ``gradscope/__init__``, which always
+runs before any other module, sets it to a function that loads ``report.notebook`` when a notebook
+first asks.
 """
 
 # As typing has it; importing typing would double the time of ``gradscope --version``.
@@ -14,29 +14,29 @@ if TYPE_CHECKING:
     from typing import Any, ClassVar
 
 
-class Brief:
+class CompactRepr:
     """A dataclass whose ``repr`` is one line."""
 
     __slots__ = ()
 
     __dataclass_fields__: "ClassVar[dict[str, Any]]"
 
-    def brief(self) -> "Mapping[str, Any]":
+    def compact_fields(self) -> "Mapping[str, Any]":
         """Return what the line tells, by name: the fields, where a class does not say better."""
         shown = (name for name, each in self.__dataclass_fields__.items() if each.repr)
         return {name: getattr(self, name) for name in shown}
 
     def __repr__(self) -> str:
-        told = (f"{name}={_word(value)}" for name, value in self.brief().items())
+        told = (f"{name}={_word(value)}" for name, value in self.compact_fields().items())
         return f"{type(self).__name__}({', '.join(told)})"
 
 
-class Shown(Brief):
+class NotebookResult(CompactRepr):
     """A result that a notebook shows as a page."""
 
     __slots__ = ()
 
-    _repr_html_: "ClassVar[Callable[[Shown], str]]"
+    _repr_html_: "ClassVar[Callable[[NotebookResult], str]]"
 
 
 def _word(value: "Any") -> str:

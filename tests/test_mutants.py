@@ -95,14 +95,14 @@ MUTANTS = (
         "jacobians/test_lag_map.py::test_every_pair_is_the_norm_of_its_own_product",
     ),
     Mutant(
-        "Wᵀ for W in pull_back",
+        "Wᵀ for W in vjp",
         "jacobians/chain.py",
         "scaled.reshape(-1, self.state_size) @ self.recurrent_weights",
         "scaled.reshape(-1, self.state_size) @ self.recurrent_weights.T",
         "jacobians/test_chain.py::test_pulling_back_multiplies_rows_from_the_left_and_pushing_forward_vectors_from_the_right",
     ),
     Mutant(
-        "slopes before W in push_forward",
+        "slopes before W in jvp",
         "jacobians/chain.py",
         "flat = vectors.reshape(-1, self.state_size) @ self.recurrent_weights.T",
         "flat = vectors.reshape(-1, self.state_size) @ self.recurrent_weights",
@@ -160,7 +160,7 @@ MUTANTS = (
     Mutant(
         "every exponent trusted",
         "jacobians/lyapunov.py",
-        "frame.doubt <= LARGEST_DOUBT * n_steps",
+        "frame.doubt <= MAX_DOUBT * n_steps",
         "frame.doubt < np.inf",
         "jacobians/test_lyapunov.py::test_an_exponent_below_the_floor_of_double_precision_is_not_trusted",
     ),
@@ -223,22 +223,22 @@ MUTANTS = (
     Mutant(
         "∂E/∂W with the state after the step",
         "model/elman.py",
-        "course.hidden[:-1][steps]",
-        "course.hidden[1:][steps]",
+        "cell_trajectory.hidden[:-1][steps]",
+        "cell_trajectory.hidden[1:][steps]",
         "learning/test_bptt.py::test_each_lag_brings_an_equal_part_of_the_slope_of_a_power",
     ),
     Mutant(
         "truncation one lag short",
         "learning/bptt.py",
-        "in adjoints_by_lag(tangent, entering, truncation):",
-        "in adjoints_by_lag(tangent, entering, truncation - 1):",
+        "in adjoints_by_lag(linearization, entering, truncation):",
+        "in adjoints_by_lag(linearization, entering, truncation - 1):",
         "learning/test_bptt.py::test_each_lag_brings_an_equal_part_of_the_slope_of_a_power",
     ),
     Mutant(
         "the state after the step in a GRU's update gate",
         "model/gru.py",
-        "(course.states[:-1] - candidate)",
-        "(course.states[1:] - candidate)",
+        "(cell_trajectory.states[:-1] - candidate)",
+        "(cell_trajectory.states[1:] - candidate)",
         "jacobians/test_cell_chain.py::test_the_product_is_what_moving_the_first_state_does[gru]",
     ),
     Mutant(
@@ -279,8 +279,8 @@ MUTANTS = (
     Mutant(
         "the clipped norm recorded",
         "learning/training.py",
-        "course.norm.append(norm)",
-        "course.norm.append(Gradients(0.0, gradients.step_errors, gradient, norm).norm)",
+        "record.norm.append(norm)",
+        "record.norm.append(Gradients(0.0, gradients.step_errors, gradient, norm).norm)",
         "learning/test_training.py::test_the_recorded_norm_is_the_unclipped_one",
     ),
     Mutant(

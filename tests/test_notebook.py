@@ -130,9 +130,9 @@ def test_a_diagnosis_speaks_of_the_thresholds_it_was_made_with() -> None:
 def test_what_comes_from_a_file_is_escaped() -> None:
     analysis = gradscope.analyze(gradscope.Settings(**SMALL))
     evil = '<script>alert("x")</script>'
-    facts = dataclasses.replace(analysis.facts, description=evil)
+    task_info = dataclasses.replace(analysis.task_info, description=evil)
 
-    shown = dataclasses.replace(analysis, facts=facts)._repr_html_()
+    shown = dataclasses.replace(analysis, task_info=task_info)._repr_html_()
 
     assert "<script" not in shown
     assert evil in Page(shown).text

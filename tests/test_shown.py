@@ -128,6 +128,6 @@ def test_a_product_of_exact_zeros_and_a_training_that_never_began_are_told_too()
 
 
 def test_shares_tell_how_far_back_truncation_must_reach(analysis: Analysis) -> None:
-    shares = present(analysis.closer.shares)
+    shares = present(analysis.details.shares)
 
     assert repr(shares) == f"GradientShares(lags=6, truncation_length={shares.truncation_length()})"

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gradscope.analysis.archive import SavedRun, load_run
-from gradscope.analysis.details import Progress, look_closer
+from gradscope.analysis.details import Progress, measure_details
 from gradscope.analysis.memory import STATES_AT_ONCE, require_memory
 from gradscope.analysis.network import draw_network
-from gradscope.analysis.results import Analysis, GivenNetwork
+from gradscope.analysis.results import Analysis, ImportedNetwork
 from gradscope.analysis.setting_values import flag
 from gradscope.analysis.settings import (
     JUDGING_SETTINGS,
@@ -22,7 +22,7 @@ from gradscope.analysis.settings import (
     SEQUENCE_SETTINGS,
     Settings,
 )
-from gradscope.analysis.stage import Sight, examine, takes_first_step
+from gradscope.analysis.stage import EvaluationBatch, examine, takes_first_step
 from gradscope.arrays import FloatArray
 from gradscope.data.batch import Batch, Targets
 from gradscope.data.problem import Problem, series_problem, task_problem
@@ -58,7 +58,7 @@ class Streams:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Subject:
+class StudiedNetwork:
     """The network to study, what it is examined on, and held-out sequences to measure its error
     (None: there are no targets); ``network`` where it is from a file of weights, ``error`` where it
     is known already, of such a network or a saved run.
@@ -66,9 +66,9 @@ class Subject:
 
     first_stage: StageName
     params: Cell
-    sight: Sight
+    evaluation: EvaluationBatch
     held_out: Batch | None
-    network: GivenNetwork | None = None
+    network: ImportedNetwork | None = None
     error: float | None = None
 
 
@@ -97,21 +97,21 @@ def analyze(
     SettingError, DataError, ArchiveError If the settings contradict the task, the data or the saved
         run, or one of them is unreadable.
     """
-    subject = subject_of(settings)
-    error = subject.error
+    studied = studied_network(settings)
+    error = studied.error
     if error is None:
-        error = held_out_error(subject.params, subject.held_out)
-    look = partial(examine, sight=subject.sight, settings=settings)
-    params, history = subject.params, None
-    stage, trajectory = look(subject.first_stage, params, error=error)
+        error = held_out_error(studied.params, studied.held_out)
+    look = partial(examine, evaluation=studied.evaluation, settings=settings)
+    params, history = studied.params, None
+    stage, trajectory = look(studied.first_stage, params, error=error)
     stages = [stage]
     if settings.updates:
-        trained = train_network(params, settings, subject.sight, watch)
+        trained = train_network(params, settings, studied.evaluation, watch)
         params, history = trained.params, trained.history
-        error = held_out_error(params, subject.held_out)
+        error = held_out_error(params, studied.held_out)
         stage, trajectory = look(StageName.TRAINED, params, error=error)
         stages.append(stage)
-    examined = subject.sight.batch.first(trajectory.n_steps)
+    examined = studied.evaluation.batch.first(trajectory.n_steps)
     advice = remedies(
         stage.verdict,
         stage.causes,
@@ -120,26 +120,26 @@ def analyze(
         orthogonal=settings.weights is None and settings.init is InitializerName.ORTHOGONAL,
     )
     profile = stage.profile.log_norms
-    closer = look_closer(params, trajectory, examined.targets, profile, settings, progress)
+    details = measure_details(params, trajectory, examined.targets, profile, settings, progress)
     return Analysis(
         settings,
-        subject.sight.facts,
+        studied.evaluation.task_info,
         tuple(stages),
         history,
         params,
         trajectory,
         examined,
         advice,
-        closer,
-        subject.network,
+        details,
+        studied.network,
     )
 
 
-def subject_of(settings: Settings) -> Subject:
+def studied_network(settings: Settings) -> StudiedNetwork:
     """Take the network of a saved run or of a file of weights, or draw one."""
     if settings.load is not None:
-        return loaded_subject(settings)
-    return drawn_subject(settings) if settings.weights is None else given_subject(settings)
+        return saved_network(settings)
+    return drawn_network(settings) if settings.weights is None else imported_network(settings)
 
 
 def given_of(settings: Settings) -> "Given":
@@ -149,49 +149,55 @@ def given_of(settings: Settings) -> "Given":
     return read_given(settings, Streams.from_seed(settings.seed).examined)
 
 
-def given_subject(settings: Settings) -> Subject:
+def imported_network(settings: Settings) -> StudiedNetwork:
     """Take a layer of somebody else's network, driven by data or noise."""
     from gradscope.analysis.imported import given_network
 
     given = given_of(settings)
-    held_out = None if settings.targets is None else given.sight.batch
-    error = held_out_error(given.params, held_out, given.sight.initial_state)
+    held_out = None if settings.targets is None else given.evaluation.batch
+    error = held_out_error(given.params, held_out, given.evaluation.initial_state)
     network = given_network(given, settings)
-    return Subject(StageName.GIVEN, given.params, given.sight, held_out, network, error)
+    return StudiedNetwork(StageName.GIVEN, given.params, given.evaluation, held_out, network, error)
 
 
-def drawn_subject(settings: Settings) -> Subject:
+def drawn_network(settings: Settings) -> StudiedNetwork:
     """Draw a network and its sequences, each from its own random stream."""
     streams = Streams.from_seed(settings.seed)
-    problem = roomy_problem(settings)
+    problem = problem_within_memory(settings)
     params = draw_network(settings, problem, streams.weights)
-    sight = Sight(problem.examine(streams.examined, settings.sequences), problem.facts)
+    evaluation = EvaluationBatch(
+        problem.examine(streams.examined, settings.sequences), problem.task_info
+    )
     held_out = problem.validate(streams.held_out, HELD_OUT_SEQUENCES)
-    return Subject(StageName.INITIAL, params, sight, held_out)
+    return StudiedNetwork(StageName.INITIAL, params, evaluation, held_out)
 
 
-def loaded_subject(settings: Settings) -> Subject:
+def saved_network(settings: Settings) -> StudiedNetwork:
     """Take the network of a saved run, and its sequences unless the settings ask for others."""
     run = load_run(Path(str(settings.load)))
     _require_same_network(settings, run)
     if not settings.updates and _same(settings, run.settings, SEQUENCE_SETTINGS):
-        held_out = None if run.sight.facts.baseline is None else run.sight.batch
+        held_out = None if run.evaluation.task_info.baseline is None else run.evaluation.batch
         judged = _same(settings, run.settings, JUDGING_SETTINGS)
         network = run.network if judged else None
-        return Subject(StageName.GIVEN, run.params, run.sight, held_out, network, run.error)
+        return StudiedNetwork(
+            StageName.GIVEN, run.params, run.evaluation, held_out, network, run.error
+        )
     if settings.weights is not None:
         raise SettingError(
             f"other inputs are asked for, but the run in {settings.load} keeps one layer of "
             f"{settings.weights}; analyze that file instead of --load"
         )
-    drawn = drawn_subject(settings)
+    drawn = drawn_network(settings)
     if drawn.params.sizes != run.params.sizes:
         raise SettingError(
             f"the network in {settings.load} has {_words(run.params.sizes)}, but the data asks for "
             f"{_words(drawn.params.sizes)}; choose the task or columns that it was made for"
         )
     kept = _same(settings, run.settings, SEQUENCE_SETTINGS)
-    return Subject(StageName.GIVEN, run.params, run.sight if kept else drawn.sight, drawn.held_out)
+    return StudiedNetwork(
+        StageName.GIVEN, run.params, run.evaluation if kept else drawn.evaluation, drawn.held_out
+    )
 
 
 def _require_same_network(settings: Settings, run: SavedRun) -> None:
@@ -225,7 +231,7 @@ def open_problem(settings: Settings) -> Problem:
     )
 
 
-def roomy_problem(settings: Settings) -> Problem:
+def problem_within_memory(settings: Settings) -> Problem:
     """Open the problem, and refuse it where the study would not fit into memory."""
     problem = open_problem(settings)
     require_memory(settings, problem.n_inputs, problem.n_outputs, HELD_OUT_SEQUENCES)
@@ -255,7 +261,7 @@ def held_out_error(
 
 
 def train_network(
-    params: Cell, settings: Settings, sight: Sight, watch: Watcher | None = None
+    params: Cell, settings: Settings, evaluation: EvaluationBatch, watch: Watcher | None = None
 ) -> Trained:
     """Train as the settings say, on batches of their own random stream, and only as far as the
     network can be examined.
@@ -270,5 +276,5 @@ def train_network(
         settings.updates,
         limits=Limits(settings.clip_norm, settings.clip_value, settings.truncate),
         watch=watch,
-        fits=partial(takes_first_step, sight=sight),
+        fits=partial(takes_first_step, evaluation=evaluation),
     )

@@ -3,7 +3,7 @@
 Arrays are named as on the design page (``input_weights`` … ``output_bias``, ``inputs`` (T,B,D),
 ``initial_state`` (B,S)), and beside them ``targets`` (T,B,O), ``target_steps`` (T,),
 ``pre_activations`` (T,B,H), ``hidden`` (T+1,B,H), ``outputs`` (T,B,O), ``held_out_error`` (), NaN
-where there are no targets. ``settings`` and ``facts`` are JSON strings, and so is, of a
+where there are no targets. ``settings`` and ``task_info`` are JSON strings, and so is, of a
 network from a file of weights, ``network``: what was said of every layer in the file.
 """
 
@@ -17,16 +17,16 @@ from typing import Any
 import numpy as np
 
 from gradscope.analysis.network import restore_network
-from gradscope.analysis.results import Analysis, GivenLayer, GivenNetwork, LayerVerdict
+from gradscope.analysis.results import Analysis, ImportedLayer, ImportedNetwork, LayerVerdict
 from gradscope.analysis.setting_values import flag
 from gradscope.analysis.settings import NETWORK_SETTINGS, Settings
-from gradscope.analysis.stage import Sight
+from gradscope.analysis.stage import EvaluationBatch
 from gradscope.arrays import FloatArray
-from gradscope.data.batch import Baseline, Batch, Facts, Targets
+from gradscope.data.batch import Baseline, Batch, Targets, TaskInfo
 from gradscope.errors import ArchiveError, SettingError, ShapeError
 from gradscope.model.cells import WEIGHT_NAMES, Cell
 from gradscope.names import CellName, ErrorName, Regime
-from gradscope.notebook_repr import Brief
+from gradscope.notebook_repr import CompactRepr
 
 NEEDED = (
     *WEIGHT_NAMES,
@@ -48,17 +48,17 @@ DAMAGE = (LookupError, TypeError, ValueError, AttributeError, RecursionError, Ov
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class SavedRun(Brief):
+class SavedRun(CompactRepr):
     """A network, the sequences it was examined on, its error on held-out ones (None: there are no
     targets), the settings that made it, and the network it is a layer of (None: it is none, or the
     archive does not say).
     """
 
     params: Cell
-    sight: Sight
+    evaluation: EvaluationBatch
     error: float | None
     settings: Settings
-    network: GivenNetwork | None
+    network: ImportedNetwork | None
 
 
 def archive_bytes(analysis: Analysis) -> bytes:
@@ -75,7 +75,7 @@ def archive_bytes(analysis: Analysis) -> bytes:
         "outputs": trajectory.outputs,
         "held_out_error": np.nan if analysis.last.error is None else analysis.last.error,
         "settings": json.dumps(analysis.settings.as_dict(), allow_nan=False),
-        "facts": json.dumps(_facts_to_dict(analysis.facts), allow_nan=False),
+        "facts": json.dumps(_facts_to_dict(analysis.task_info), allow_nan=False),
     }
     if trajectory.states is not trajectory.hidden:
         arrays["states"] = trajectory.states
@@ -103,17 +103,19 @@ def load_run(path: Path) -> SavedRun:
         )
     try:
         settings = Settings.from_dict(json.loads(str(arrays["settings"])), str(path))
-        facts = _facts_from_dict(json.loads(str(arrays["facts"])))
+        task_info = _facts_from_dict(json.loads(str(arrays["facts"])))
         names = [name for name in (*WEIGHT_NAMES, SECOND_BIAS) if name in arrays]
         weights = {name: _numbers(path, name, arrays) for name in names}
         params = restore_network(settings, weights)
         targets = Targets(
-            _numbers(path, "targets", arrays), arrays["target_steps"].astype(np.bool_), facts.error
+            _numbers(path, "targets", arrays),
+            arrays["target_steps"].astype(np.bool_),
+            task_info.error,
         )
         batch = Batch(_numbers(path, "inputs", arrays), targets)
         initial_state = _numbers(path, "initial_state", arrays)
         _require_fit(params, batch, initial_state)
-        sight = Sight(batch, facts, initial_state)
+        evaluation = EvaluationBatch(batch, task_info, initial_state)
         error = float(arrays["held_out_error"])
         network = None
         if "network" in arrays:
@@ -122,7 +124,7 @@ def load_run(path: Path) -> SavedRun:
         raise ArchiveError(
             f"{path} is damaged ({reason}); save the run again with --save"
         ) from reason
-    return SavedRun(params, sight, None if np.isnan(error) else error, settings, network)
+    return SavedRun(params, evaluation, None if np.isnan(error) else error, settings, network)
 
 
 def read_settings(path: Path) -> Mapping[str, Any]:
@@ -201,20 +203,20 @@ def _require_fit(params: Cell, batch: Batch, initial_state: FloatArray) -> None:
         )
 
 
-def _facts_to_dict(facts: Facts) -> dict[str, Any]:
+def _facts_to_dict(task_info: TaskInfo) -> dict[str, Any]:
     return {
-        "description": facts.description,
-        "error": str(facts.error),
-        "required_lag": facts.required_lag,
+        "description": task_info.description,
+        "error": str(task_info.error),
+        "required_lag": task_info.required_lag,
         "baseline": None
-        if facts.baseline is None
-        else {"error": facts.baseline.error, "meaning": facts.baseline.meaning},
+        if task_info.baseline is None
+        else {"error": task_info.baseline.error, "meaning": task_info.baseline.meaning},
     }
 
 
-def _facts_from_dict(values: Mapping[str, Any]) -> Facts:
+def _facts_from_dict(values: Mapping[str, Any]) -> TaskInfo:
     baseline = values["baseline"]
-    return Facts(
+    return TaskInfo(
         description=str(values["description"]),
         error=ErrorName(values["error"]),
         required_lag=None if values["required_lag"] is None else int(values["required_lag"]),
@@ -224,11 +226,11 @@ def _facts_from_dict(values: Mapping[str, Any]) -> Facts:
     )
 
 
-def _network_to_dict(network: GivenNetwork) -> dict[str, Any]:
+def _network_to_dict(network: ImportedNetwork) -> dict[str, Any]:
     return {"studied": network.studied, "layers": [_layer_to_dict(each) for each in network.layers]}
 
 
-def _layer_to_dict(layer: GivenLayer) -> dict[str, Any]:
+def _layer_to_dict(layer: ImportedLayer) -> dict[str, Any]:
     verdict = layer.verdict
     return {
         "title": layer.title,
@@ -247,14 +249,14 @@ def _layer_to_dict(layer: GivenLayer) -> dict[str, Any]:
     }
 
 
-def _network_from_dict(values: Mapping[str, Any]) -> GivenNetwork:
+def _network_from_dict(values: Mapping[str, Any]) -> ImportedNetwork:
     layers = tuple(_layer_from_dict(each) for each in values["layers"])
-    return GivenNetwork(layers, str(values["studied"]))
+    return ImportedNetwork(layers, str(values["studied"]))
 
 
-def _layer_from_dict(values: Mapping[str, Any]) -> GivenLayer:
+def _layer_from_dict(values: Mapping[str, Any]) -> ImportedLayer:
     verdict = values["verdict"]
-    return GivenLayer(
+    return ImportedLayer(
         title=str(values["title"]),
         cell=CellName(values["cell"]),
         direction=str(values["direction"]),

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from gradscope.analysis.analyze import Subject, subject_of
+from gradscope.analysis.analyze import StudiedNetwork, studied_network
 from gradscope.analysis.settings import Settings
 from gradscope.diagnosis.diagnose import explain
 from gradscope.jacobians.cell_chain import cell_chain
@@ -20,7 +20,7 @@ from gradscope.learning.bptt import Gradients, backpropagate
 from gradscope.learning.differences import central_differences, relative_deviation
 from gradscope.model.trajectory import Trajectory, unroll
 
-MOST_ENTRIES = 200
+MAX_ENTRIES = 200
 """Entries of each weight array that are moved; more are sampled."""
 
 TOLERANCE_OF_DIFFERENCES = 1e-6
@@ -34,12 +34,12 @@ TOLERANCE_OF_PATHS = 1e-9
 
 NUMERALS = {4: "four", 5: "five"}
 
-MOST_STEPS_MOVED = 4
+MAX_STEPS_MOVED = 4
 """Steps over which the state is moved: after more, a sigmoid net answers below the rounding of its
 state."""
 
 
-LARGEST_FIRST_STATE = 0.1
+MAX_FIRST_STATE = 0.1
 """The state that is moved is drawn this far about 0, not 0 itself: there ReLU has its kink where
 the state is a pre-activation, and a difference across a kink is no slope."""
 
@@ -71,26 +71,28 @@ def check(settings: Settings) -> tuple[CheckRow, ...]:
     -------
     tuple of CheckRow
     """
-    subject = subject_of(settings)
-    batch = subject.sight.batch
-    trajectory = unroll(subject.params, batch.inputs)
-    if subject.held_out is None:
-        return _against_moved_state(subject, settings.seed), _against_causes(subject, trajectory)
-    gradients = backpropagate(subject.params, trajectory, batch.targets)
+    studied = studied_network(settings)
+    batch = studied.evaluation.batch
+    trajectory = unroll(studied.params, batch.inputs)
+    if studied.held_out is None:
+        return _against_moved_state(studied, settings.seed), _against_causes(studied, trajectory)
+    gradients = backpropagate(studied.params, trajectory, batch.targets)
     return (
-        *_against_differences(subject, gradients, settings.seed),
-        *_against_shares(subject, trajectory, gradients),
-        _against_moved_state(subject, settings.seed),
-        _against_causes(subject, trajectory),
+        *_against_differences(studied, gradients, settings.seed),
+        *_against_shares(studied, trajectory, gradients),
+        _against_moved_state(studied, settings.seed),
+        _against_causes(studied, trajectory),
     )
 
 
-def _against_differences(subject: Subject, gradients: Gradients, seed: int) -> tuple[CheckRow, ...]:
+def _against_differences(
+    studied: StudiedNetwork, gradients: Gradients, seed: int
+) -> tuple[CheckRow, ...]:
     rng = np.random.default_rng(seed)
     rows = []
-    for name, array in subject.params.weights():
-        entries = rng.permutation(array.size)[:MOST_ENTRIES]
-        numerical = central_differences(subject.params, subject.sight.batch, name, entries)
+    for name, array in studied.params.weights():
+        entries = rng.permutation(array.size)[:MAX_ENTRIES]
+        numerical = central_differences(studied.params, studied.evaluation.batch, name, entries)
         deviation = relative_deviation(gradients.weights[name].flat[entries], numerical)
         title = f"gradient of {name.replace('_', ' ')}"
         rows.append(CheckRow(title, "central differences", deviation, TOLERANCE_OF_DIFFERENCES))
@@ -98,9 +100,9 @@ def _against_differences(subject: Subject, gradients: Gradients, seed: int) -> t
 
 
 def _against_shares(
-    subject: Subject, trajectory: Trajectory, gradients: Gradients
+    studied: StudiedNetwork, trajectory: Trajectory, gradients: Gradients
 ) -> tuple[CheckRow, ...]:
-    total = gradient_shares(subject.params, trajectory, subject.sight.batch.targets).total
+    total = gradient_shares(studied.params, trajectory, studied.evaluation.batch.targets).total
     return tuple(
         CheckRow(
             f"gradient of {name.replace('_', ' ')}",
@@ -112,12 +114,12 @@ def _against_shares(
     )
 
 
-def _against_moved_state(subject: Subject, seed: int) -> CheckRow:
-    inputs = subject.sight.batch.inputs[:MOST_STEPS_MOVED]
-    size = subject.params.state_size
-    first = LARGEST_FIRST_STATE * np.random.default_rng(seed).uniform(-1.0, 1.0, size)
-    product = product_transport(subject.params, inputs, first)
-    moved = difference_transport(subject.params, inputs, first)
+def _against_moved_state(studied: StudiedNetwork, seed: int) -> CheckRow:
+    inputs = studied.evaluation.batch.inputs[:MAX_STEPS_MOVED]
+    size = studied.params.state_size
+    first = MAX_FIRST_STATE * np.random.default_rng(seed).uniform(-1.0, 1.0, size)
+    product = product_transport(studied.params, inputs, first)
+    moved = difference_transport(studied.params, inputs, first)
     return CheckRow(
         f"product of {inputs.shape[0]} Jacobians",
         "moving the first state",
@@ -126,9 +128,9 @@ def _against_moved_state(subject: Subject, seed: int) -> CheckRow:
     )
 
 
-def _against_causes(subject: Subject, trajectory: Trajectory) -> CheckRow:
+def _against_causes(studied: StudiedNetwork, trajectory: Trajectory) -> CheckRow:
     lags = np.arange(1, trajectory.n_steps + 1)
-    found, _ = explain(cell_chain(subject.params, trajectory), lags)
+    found, _ = explain(cell_chain(studied.params, trajectory), lags)
     names = [each.name for each in fields(found) if each.name not in ("lags", "total")]
     terms = sum(getattr(found, name) for name in names)
     alive = np.isfinite(found.total)

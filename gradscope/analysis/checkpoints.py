@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gradscope.analysis.analyze import drawn_subject
+from gradscope.analysis.analyze import drawn_network
 from gradscope.analysis.settings import Settings
 from gradscope.analysis.stage import first_overflow
 from gradscope.arrays import order_statistics
@@ -34,7 +34,7 @@ class Checkpoint:
     horizon: int | None
 
 
-class Lookout:
+class CheckpointRecorder:
     """Watches training, and looks at the horizon after the first update and every tenth of the
     way.
     """
@@ -44,7 +44,7 @@ class Lookout:
         self._settings = settings
         self._report = report
         self._every = max(settings.updates // LOOKS, 1)
-        self._inputs = drawn_subject(settings).sight.batch.inputs[:, :SEQUENCES]
+        self._inputs = drawn_network(settings).evaluation.batch.inputs[:, :SEQUENCES]
 
     def __call__(self, update: int, loss: float, gradient_norm: float, params: Cell) -> None:
         """Take a look, where one is due."""

@@ -25,7 +25,7 @@ from gradscope.model.cells import Cell
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import Trajectory, unroll
 from gradscope.names import StateName
-from gradscope.notebook_repr import Brief
+from gradscope.notebook_repr import CompactRepr
 
 MAP_TIMES = 200
 """States of the heat map along each side at the most: more than its pixels show."""
@@ -47,7 +47,7 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class Spectrum(Brief):
+class Spectrum(CompactRepr):
     """Everything about a network's Jacobians that is a spectrum.
 
     ``singular`` at chosen lags, ``lyapunov`` exponents, ``eigenvalues`` (H,) of W, those of J_t at
@@ -64,7 +64,7 @@ class Spectrum(Brief):
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class CloserLook(Brief):
+class Details(CompactRepr):
     """What was looked at more closely; None where it was not asked for."""
 
     map: LagMap | None = None
@@ -73,17 +73,17 @@ class CloserLook(Brief):
     verification: Verification | None = None
 
 
-NOT_CLOSER = CloserLook()
+NOT_CLOSER = Details()
 
 
-def look_closer(
+def measure_details(
     params: Cell,
     trajectory: Trajectory,
     targets: Targets,
     log_norms: FloatArray,
     settings: Settings,
     progress: Progress | None = None,
-) -> CloserLook:
+) -> Details:
     """Take the looks that the settings ask for.
 
     Parameters
@@ -99,11 +99,11 @@ def look_closer(
 
     Returns
     -------
-    CloserLook
+    Details
     """
     if not (settings.map or settings.shares or settings.spectrum or settings.verify):
         return NOT_CLOSER
-    return CloserLook(
+    return Details(
         map=_map(params, trajectory, settings, progress) if settings.map else None,
         shares=gradient_shares(params, trajectory, targets) if settings.shares else None,
         spectrum=_spectrum(params, trajectory) if settings.spectrum else None,
@@ -113,7 +113,9 @@ def look_closer(
 
 def _first_sequences(params: Cell, trajectory: Trajectory, count: int) -> Trajectory:
     """Return the course over the first sequences alone."""
-    return unroll(params, trajectory.inputs[:, :count], trajectory.course.states[0, :count])
+    return unroll(
+        params, trajectory.inputs[:, :count], trajectory.cell_trajectory.states[0, :count]
+    )
 
 
 def _map(

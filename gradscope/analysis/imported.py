@@ -13,13 +13,13 @@ from typing import Any
 import numpy as np
 
 from gradscope.analysis.memory import require_memory
-from gradscope.analysis.results import GivenLayer, GivenNetwork, LayerVerdict
+from gradscope.analysis.results import ImportedLayer, ImportedNetwork, LayerVerdict
 from gradscope.analysis.setting_values import flag
 from gradscope.analysis.settings import Settings
-from gradscope.analysis.stage import Sight, first_overflow, thresholds
+from gradscope.analysis.stage import EvaluationBatch, first_overflow, thresholds
 from gradscope.arrays import FloatArray
-from gradscope.data.batch import Baseline, Batch, Facts, Targets
-from gradscope.data.columns import listed, shown
+from gradscope.data.batch import Baseline, Batch, Targets, TaskInfo
+from gradscope.data.columns import listed, quoted
 from gradscope.data.recordings import Layout, read_sequences, standardised, white_noise
 from gradscope.diagnosis.diagnose import diagnose
 from gradscope.errors import DataError, SettingError, WeightsError
@@ -36,11 +36,11 @@ from gradscope.weights.layers.recurrent_layer import (
 )
 from gradscope.weights.layers.to_cell import (
     CELL_OF_KIND,
-    Answers,
-    Settled,
+    CellSpec,
+    UserChoices,
     cell_of,
     choose_layer,
-    settle,
+    resolve_spec,
 )
 from gradscope.weights.load import load_weights
 
@@ -52,16 +52,16 @@ ANSWERS = ("activation", "gate_activation", "leak", "state", "reset_after")
 class Given:
     """The layer that is studied, as a network, what it sees, and the whole stack it belongs to.
 
-    ``stack`` holds, depth by depth, the layers with their cells; ``courses`` what each did;
+    ``stack`` holds, depth by depth, the layers with their cells; ``trajectories`` what each did;
     ``inputs`` (T,B,D) is what the lowest sees.
     """
 
     params: Cell
-    sight: Sight
-    subject: RecurrentLayer
-    settled: Settled
+    evaluation: EvaluationBatch
+    studied: RecurrentLayer
+    spec: CellSpec
     stack: tuple[tuple[tuple[RecurrentLayer, Cell], ...], ...]
-    courses: Mapping[str, Trajectory]
+    trajectories: Mapping[str, Trajectory]
     inputs: FloatArray
     found: FoundNetwork
 
@@ -90,19 +90,19 @@ def settings_of_weights(values: Mapping[str, Any]) -> Settings:
     free = {name: value for name, value in values.items() if name != "max_lag"}
     asked = Settings.from_dict({"updates": 0, **free})
     found = _found(asked)
-    subject = choose_layer(found.layers, asked.layer)
+    studied = choose_layer(found.layers, asked.layer)
     said = {name: getattr(asked, name) for name in ANSWERS if name in values}
-    settled = settle(subject, Answers(**said), by_hand=bool(asked.weight_map))
+    spec = resolve_spec(studied, UserChoices(**said), by_hand=bool(asked.weight_map))
     network = {
-        "cell": settled.cell,
-        "hidden": subject.hidden_size,
-        "layer": subject.title,
-        **{name: getattr(settled, name) for name in ANSWERS},
+        "cell": spec.cell,
+        "hidden": studied.hidden_size,
+        "layer": studied.title,
+        **{name: getattr(spec, name) for name in ANSWERS},
     }
     for name in ("cell", "hidden"):
         if name in values and getattr(asked, name) != network[name]:
             raise SettingError(
-                f"{flag(name)} is {values[name]}, but {subject.title} in {asked.weights} has "
+                f"{flag(name)} is {values[name]}, but {studied.title} in {asked.weights} has "
                 f"{network[name]}; leave {flag(name)} out"
             )
     if asked.data is not None:
@@ -150,37 +150,37 @@ def read_given(settings: Settings, rng: np.random.Generator) -> Given:
         If the file is no longer what the settings say, or the data do not fit it.
     """
     found = _found(settings)
-    subject = choose_layer(found.layers, settings.layer)
+    studied = choose_layer(found.layers, settings.layer)
     by_hand = bool(settings.weight_map)
     said = {name: getattr(settings, name) for name in ANSWERS}
-    settled = settle(subject, Answers(**said), by_hand=by_hand)
-    if (settled.cell, subject.hidden_size) != (settings.cell, settings.hidden):
+    spec = resolve_spec(studied, UserChoices(**said), by_hand=by_hand)
+    if (spec.cell, studied.hidden_size) != (settings.cell, settings.hidden):
         raise SettingError(
-            f"{settings.weights} now has {subject.title} as {settled.cell} of "
-            f"{subject.hidden_size} units, but the settings say {settings.cell} of "
+            f"{settings.weights} now has {studied.title} as {spec.cell} of "
+            f"{studied.hidden_size} units, but the settings say {settings.cell} of "
             f"{settings.hidden}; if it was written anew, analyze it anew; in Python, let "
             "settings_of_weights ask the file"
         )
-    stack = _stack(found, subject, settings)
-    require_memory(settings, subject.input_size, 0, 0)
+    stack = _stack(found, studied, settings)
+    require_memory(settings, studied.input_size, 0, 0)
     inputs = _inputs(settings, stack[0][0][0], found, rng)
-    courses = run_stack(stack, inputs)
-    readout = _readout(settings, found, subject)
-    params = cell_of(subject, settled, readout)
-    source = _source(settings, found, subject, stack[0][0][0].title)
-    sight = _sight(settings, courses[subject.title], params, source)
-    return Given(params, sight, subject, settled, stack, courses, inputs, found)
+    trajectories = run_stack(stack, inputs)
+    readout = _readout(settings, found, studied)
+    params = cell_of(studied, spec, readout)
+    source = _source(settings, found, studied, stack[0][0][0].title)
+    evaluation = _sight(settings, trajectories[studied.title], params, source)
+    return Given(params, evaluation, studied, spec, stack, trajectories, inputs, found)
 
 
 def _stack(
-    found: FoundNetwork, subject: RecurrentLayer, settings: Settings
+    found: FoundNetwork, studied: RecurrentLayer, settings: Settings
 ) -> tuple[tuple[tuple[RecurrentLayer, Cell], ...], ...]:
     """Return the layers of the subject's stack with their cells, depth by depth."""
-    members = [each for each in found.layers if each.stack == subject.stack]
+    members = [each for each in found.layers if each.stack == studied.stack]
     depths = sorted({each.layer for each in members})
     if depths != list(range(len(depths))):
         raise WeightsError(
-            f"{settings.weights} has of {shown(subject.name)} the layers {depths} alone; save the "
+            f"{settings.weights} has of {quoted(studied.name)} the layers {depths} alone; save the "
             "stack whole"
         )
     return tuple(
@@ -196,7 +196,9 @@ def _cell(layer: RecurrentLayer, settings: Settings) -> Cell:
         for name in ANSWERS
         if name in layer.unknown or (name == "state" and settings.weight_map)
     }
-    return cell_of(layer, settle(layer, Answers(**said), by_hand=bool(settings.weight_map)))
+    return cell_of(
+        layer, resolve_spec(layer, UserChoices(**said), by_hand=bool(settings.weight_map))
+    )
 
 
 def _inputs(
@@ -232,13 +234,13 @@ def run_stack(
         inputs = np.ascontiguousarray(inputs[::-1])
     first = [_first_states(*each, inputs.shape[1]) for depth in stack for each in depth]
     ran = unroll_stack(layers, inputs, first)
-    courses: dict[str, Trajectory] = {}
+    trajectories: dict[str, Trajectory] = {}
     for depth, done in zip(stack, ran, strict=True):
         both = (done.forward, done.backward)
-        for (layer, _), course in zip(depth, both, strict=False):
-            if course is not None:
-                courses[layer.title] = course
-    return courses
+        for (layer, _), trajectory in zip(depth, both, strict=False):
+            if trajectory is not None:
+                trajectories[layer.title] = trajectory
+    return trajectories
 
 
 def _first_states(layer: RecurrentLayer, cell: Cell, sequences: int) -> FloatArray:
@@ -247,7 +249,7 @@ def _first_states(layer: RecurrentLayer, cell: Cell, sequences: int) -> FloatArr
     return np.tile(first, (sequences, 1))
 
 
-def _readout(settings: Settings, found: FoundNetwork, subject: RecurrentLayer) -> Readout | None:
+def _readout(settings: Settings, found: FoundNetwork, studied: RecurrentLayer) -> Readout | None:
     """Return the output layer that is asked for, if it reads the subject and nothing else."""
     if settings.readout is None:
         return None
@@ -255,34 +257,36 @@ def _readout(settings: Settings, found: FoundNetwork, subject: RecurrentLayer) -
     if not named:
         names = listed(tuple(each.name for each in found.readouts))
         raise WeightsError(
-            f"--readout {shown(settings.readout)} is no linear layer that fits a state in "
+            f"--readout {quoted(settings.readout)} is no linear layer that fits a state in "
             f"{settings.weights}; {f'there are {names}' if names else 'leave it out'}"
         )
-    beside = [each for each in found.layers if each.stack == subject.stack]
-    above = any(each.layer > subject.layer for each in beside)
+    beside = [each for each in found.layers if each.stack == studied.stack]
+    above = any(each.layer > studied.layer for each in beside)
     both = any(
-        each.layer == subject.layer and each.direction is Direction.BACKWARD for each in beside
+        each.layer == studied.layer and each.direction is Direction.BACKWARD for each in beside
     )
-    if above or both or named[0].output_weights.shape[1] != subject.hidden_size:
+    if above or both or named[0].output_weights.shape[1] != studied.hidden_size:
         reads = named[0].output_weights.shape[1]
         raise WeightsError(
-            f"--readout {shown(settings.readout)} reads {reads} numbers, not the {subject.title} "
-            f"of {subject.hidden_size} units alone; choose the last layer of one direction, or "
+            f"--readout {quoted(settings.readout)} reads {reads} numbers, not the {studied.title} "
+            f"of {studied.hidden_size} units alone; choose the last layer of one direction, or "
             "leave --readout out"
         )
     return named[0]
 
 
-def _sight(settings: Settings, course: Trajectory, params: Cell, source: str) -> Sight:
+def _sight(
+    settings: Settings, trajectory: Trajectory, params: Cell, source: str
+) -> EvaluationBatch:
     """Return the sequences that the subject sees from its first state on, what is wanted of it, and
     what that is called.
     """
-    inputs, first = course.inputs, course.states[0]
+    inputs, first = trajectory.inputs, trajectory.states[0]
     shape = (*inputs.shape[:2], params.sizes[2])
     if settings.targets is None:
         nothing = Targets(np.zeros(shape), np.zeros(shape[0], dtype=np.bool_))
-        facts = Facts(source, ErrorName.SQUARED, None, None)
-        return Sight(Batch(inputs, nothing), facts, first)
+        task_info = TaskInfo(source, ErrorName.SQUARED, None, None)
+        return EvaluationBatch(Batch(inputs, nothing), task_info, first)
     wanted = _read(settings, settings.targets, "--targets")
     if wanted.shape[2:] != shape[2:] or wanted.shape[0] < shape[0] or wanted.shape[1] < shape[1]:
         raise DataError(
@@ -294,32 +298,32 @@ def _sight(settings: Settings, course: Trajectory, params: Cell, source: str) ->
     targets = Targets(wanted, np.ones(shape[0], dtype=np.bool_))
     baseline = Baseline(spread, "the mean of the targets")
     description = f"{source}, targets from {settings.targets}"
-    facts = Facts(description, ErrorName.SQUARED, None, baseline)
-    return Sight(Batch(inputs, targets), facts, first)
+    task_info = TaskInfo(description, ErrorName.SQUARED, None, baseline)
+    return EvaluationBatch(Batch(inputs, targets), task_info, first)
 
 
-def _source(settings: Settings, found: FoundNetwork, subject: RecurrentLayer, lowest: str) -> str:
+def _source(settings: Settings, found: FoundNetwork, studied: RecurrentLayer, lowest: str) -> str:
     """Return in words what the lowest layer of the stack sees, by name where the file has layers
     outside the stack, and what the subject starts from.
     """
-    outside = any(each.stack != subject.stack for each in found.layers)
+    outside = any(each.stack != studied.stack for each in found.layers)
     inputs = f"inputs of {lowest}" if outside else "inputs"
-    first = "" if subject.initial_state is None else ", h_0 from the file"
+    first = "" if studied.initial_state is None else ", h_0 from the file"
     if settings.data is not None:
         return f"{inputs} from {settings.data}{first}"
     return f"white noise of scale {settings.noise_scale:g} as {inputs} (no --data given){first}"
 
 
-def given_network(given: Given, settings: Settings) -> GivenNetwork:
+def given_network(given: Given, settings: Settings) -> ImportedNetwork:
     """Judge every layer of the stack beside the one that is studied."""
     verdicts = {
-        layer.title: _verdict(cell, given.courses[layer.title], settings)
+        layer.title: _verdict(cell, given.trajectories[layer.title], settings)
         for depth in given.stack
         for layer, cell in depth
-        if layer is not given.subject
+        if layer is not given.studied
     }
     layers = tuple(
-        GivenLayer(
+        ImportedLayer(
             title=each.title,
             cell=CELL_OF_KIND[each.kind],
             direction=str(each.direction),
@@ -329,16 +333,16 @@ def given_network(given: Given, settings: Settings) -> GivenNetwork:
         )
         for each in given.found.layers
     )
-    return GivenNetwork(layers, given.subject.title)
+    return ImportedNetwork(layers, given.studied.title)
 
 
-def _verdict(cell: Cell, course: Trajectory, settings: Settings) -> LayerVerdict | None:
+def _verdict(cell: Cell, trajectory: Trajectory, settings: Settings) -> LayerVerdict | None:
     """Return what a layer's gradient does; None where its state overflows."""
-    if first_overflow(course) is not None:
+    if first_overflow(trajectory) is not None:
         return None
-    lag = min(settings.max_lag or course.n_steps, course.n_steps)
+    lag = min(settings.max_lag or trajectory.n_steps, trajectory.n_steps)
     found = diagnose(
-        cell_chain(cell, course),
+        cell_chain(cell, trajectory),
         lag,
         thresholds=thresholds(settings),
         tolerance=settings.tolerance,

@@ -16,7 +16,7 @@ from gradscope.arrays import FloatArray
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.learning.differences import relative_deviation
 
-MOST_JACOBIANS = 8
+MAX_JACOBIANS = 8
 """Enough to meet the first step, the last, and some between."""
 
 
@@ -44,14 +44,15 @@ def steps_row(
     CheckRow
         With the worst deviation, relative to the largest state.
     """
-    course = given.courses[given.subject.title]
+    cell_trajectory = given.trajectories[given.studied.title]
     inputs, before = (
-        each.reshape(-1, each.shape[2]) for each in (course.inputs, course.states[:-1])
+        each.reshape(-1, each.shape[2])
+        for each in (cell_trajectory.inputs, cell_trajectory.states[:-1])
     )
-    ours = course.states[1:]
+    ours = cell_trajectory.states[1:]
     deviation = relative_deviation(ours, theirs(inputs, before).reshape(ours.shape))
     return CheckRow(
-        f"{course.n_steps} steps of {given.subject.title}", against, deviation, tolerance
+        f"{cell_trajectory.n_steps} steps of {given.studied.title}", against, deviation, tolerance
     )
 
 
@@ -79,29 +80,29 @@ def jacobian_row(
     CheckRow
         With the worst deviation, relative to the largest entry.
     """
-    course = given.courses[given.subject.title]
-    chain = cell_chain(given.params, course)
-    places = sampled_places(course.n_steps, course.inputs.shape[1])
+    cell_trajectory = given.trajectories[given.studied.title]
+    chain = cell_chain(given.params, cell_trajectory)
+    places = sampled_places(cell_trajectory.n_steps, cell_trajectory.inputs.shape[1])
     ours = np.stack([chain.jacobian(step)[sequence] for step, sequence in places])
     found = np.stack(
         [
-            theirs(course.inputs[step - 1, each], course.states[step - 1, each])
+            theirs(cell_trajectory.inputs[step - 1, each], cell_trajectory.states[step - 1, each])
             for step, each in places
         ]
     )
     deviation = relative_deviation(ours, found)
-    title = f"{len(places)} Jacobians of {given.subject.title}"
+    title = f"{len(places)} Jacobians of {given.studied.title}"
     return CheckRow(title, against, deviation, tolerance)
 
 
 def sampled_places(n_steps: int, n_sequences: int) -> list[tuple[int, int]]:
-    """Return at most ``MOST_JACOBIANS`` pairs of a step, from 1 on, and a sequence, from 0 on.
+    """Return at most ``MAX_JACOBIANS`` pairs of a step, from 1 on, and a sequence, from 0 on.
 
     >>> sampled_places(100, 3)
     [(1, 0), (15, 0), (29, 1), (43, 1), (58, 1), (72, 1), (86, 2), (100, 2)]
     >>> sampled_places(1, 3)
     [(1, 0), (1, 1), (1, 2)]
     """
-    steps = np.rint(np.linspace(1, n_steps, MOST_JACOBIANS)).astype(int)
-    sequences = np.rint(np.linspace(0, n_sequences - 1, MOST_JACOBIANS)).astype(int)
+    steps = np.rint(np.linspace(1, n_steps, MAX_JACOBIANS)).astype(int)
+    sequences = np.rint(np.linspace(0, n_sequences - 1, MAX_JACOBIANS)).astype(int)
     return sorted(set(zip(steps.tolist(), sequences.tolist(), strict=True)))

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from gradscope.analysis.details import NOT_CLOSER, CloserLook
+from gradscope.analysis.details import NOT_CLOSER, Details
 from gradscope.analysis.settings import Settings
 from gradscope.arrays import FloatArray, IntArray, order_statistics
-from gradscope.data.batch import Batch, Facts
+from gradscope.data.batch import Batch, TaskInfo
 from gradscope.diagnosis.growth import GrowthRate, Rates
 from gradscope.diagnosis.remedies import Remedy
 from gradscope.diagnosis.verdict import Verdict
@@ -23,11 +23,11 @@ from gradscope.learning.history import History
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import CellName, Regime, StageName
-from gradscope.notebook_repr import Brief, Shown
+from gradscope.notebook_repr import CompactRepr, NotebookResult
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class Profile(Brief):
+class Profile(CompactRepr):
     """The lag profile of a set of sequences.
 
     ``lags`` (L,) are 1 … L in steps, ``log_norms`` (L,B) is log σ_max(∂h_T/∂h_{T−ℓ}) in nats, −inf
@@ -62,7 +62,7 @@ SLOPE_EDGES = np.linspace(0.0, 1.0, 21)
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class SlopeSummary(Brief):
+class SlopeSummary(CompactRepr):
     """Slopes φ′(a_t) over time: 5 %, median and 95 % over sequences and units (T,), the slope
     ceiling γ, and ``histogram`` (T,20), the fraction of units between the ``SLOPE_EDGES`` times γ.
     """
@@ -75,7 +75,7 @@ class SlopeSummary(Brief):
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class GradientSummary(Brief):
+class GradientSummary(CompactRepr):
     """∂E/∂θ and ∂E/∂h_t on the examined sequences.
 
     ``norm`` is the global norm of ∂E/∂θ, None where no step that was reached has a target;
@@ -88,7 +88,7 @@ class GradientSummary(Brief):
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class Stage(Brief):
+class Stage(CompactRepr):
     """One state of the network, examined.
 
     ``error`` is the mean step error on held-out sequences (a network from a file of weights: on the
@@ -107,13 +107,13 @@ class Stage(Brief):
     slopes: SlopeSummary
     rate_per_time_constant: float | None = None
 
-    def brief(self) -> dict[str, Any]:
+    def compact_fields(self) -> dict[str, Any]:
         """Return the name of the stage, what its verdict tells, and its error."""
-        return {"name": self.name, **self.verdict.brief(), "error": self.error}
+        return {"name": self.name, **self.verdict.compact_fields(), "error": self.error}
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class LayerVerdict(Brief):
+class LayerVerdict(CompactRepr):
     """What a verdict says of a layer in a line of a table; see ``Verdict``."""
 
     regime: Regime
@@ -123,7 +123,7 @@ class LayerVerdict(Brief):
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class GivenLayer(Brief):
+class ImportedLayer(CompactRepr):
     """One layer in one direction; ``verdict`` where it was driven by the layers below."""
 
     title: str
@@ -135,37 +135,37 @@ class GivenLayer(Brief):
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class GivenNetwork(Brief):
+class ImportedNetwork(CompactRepr):
     """What was found in a file of weights: every layer, and the title of the one that was
     studied.
     """
 
-    layers: tuple[GivenLayer, ...]
+    layers: tuple[ImportedLayer, ...]
     studied: str
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class Analysis(Shown):
+class Analysis(NotebookResult):
     """Everything one study found.
 
-    ``facts`` is what is known of the problem; ``params``, ``examined`` and ``trajectory`` are the
-    network of the last stage, the sequences it was examined on and its course over them; ``closer``
-    is the closer look at it that was asked for; ``network`` what was found in a file of weights,
-    None where the network is not from one.
+    ``task_info`` is what is known of the problem; ``params``, ``examined`` and ``trajectory``
+    are the network of the last stage, the sequences it was examined on and its trajectory over
+    them; ``details`` holds the further measurements that were asked for; ``network`` describes the
+    layers of a weight file, None where the network is not from one.
     """
 
     settings: Settings
-    facts: Facts
+    task_info: TaskInfo
     stages: tuple[Stage, ...]
     training: History | None
     params: Cell
     trajectory: Trajectory
     examined: Batch
     remedies: tuple[Remedy, ...]
-    closer: CloserLook = NOT_CLOSER
-    network: GivenNetwork | None = None
+    details: Details = NOT_CLOSER
+    network: ImportedNetwork | None = None
 
-    def brief(self) -> dict[str, Any]:
+    def compact_fields(self) -> dict[str, Any]:
         """Return the network, and what the verdict on its last stage tells."""
         return {
             "cell": self.settings.cell,
@@ -173,13 +173,13 @@ class Analysis(Shown):
             "hidden": self.params.sizes[1],
             "steps": self.trajectory.n_steps,
             "updates": self.training.updates if self.training else 0,
-            **self.last.verdict.brief(),
+            **self.last.verdict.compact_fields(),
         }
 
     @property
     def relative_error(self) -> float | None:
         """Error of the last stage in units of its baseline's; None where there are no targets."""
-        error, baseline = self.last.error, self.facts.baseline
+        error, baseline = self.last.error, self.task_info.baseline
         return None if error is None or baseline is None else error / baseline.error
 
     @property
@@ -191,7 +191,7 @@ class Analysis(Shown):
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class Comparison(Shown):
+class Comparison(NotebookResult):
     """Analyses side by side, one per activation and length, in the order asked for.
 
     ``interrupted`` says that Ctrl-C came before all were done.
@@ -200,7 +200,7 @@ class Comparison(Shown):
     analyses: tuple[Analysis, ...]
     interrupted: bool = False
 
-    def brief(self) -> dict[str, Any]:
+    def compact_fields(self) -> dict[str, Any]:
         """Return how many analyses there are, and how many of each regime."""
         regimes = Counter(str(each.last.verdict.regime) for each in self.analyses)
         return {"analyses": len(self.analyses), **regimes, "interrupted": self.interrupted}

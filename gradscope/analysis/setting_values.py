@@ -10,33 +10,33 @@ from typing import Any
 
 from gradscope.errors import SettingError
 
-LARGEST_SIZE = 100_000
-LARGEST_COUNT = 10_000_000
-LARGEST_FACTOR = 1e100
+MAX_SIZE = 100_000
+MAX_COUNT = 10_000_000
+MAX_FACTOR = 1e100
 """Weights beyond this have squares, and products with one another, that leave float64."""
 
-LARGEST_FLOAT = 1.7976931348623157e308
+MAX_FLOAT = 1.7976931348623157e308
 SHOWN_DIGITS = 40
 
 LIMITS: Mapping[str, tuple[float, float]] = MappingProxyType(
     {
         "leak": (0.0, 1.0),
-        "forget_bias": (-LARGEST_FACTOR, LARGEST_FACTOR),
-        "hidden": (1, LARGEST_SIZE),
-        "gain": (0.0, LARGEST_FACTOR),
-        "input_scale": (0.0, LARGEST_FACTOR),
-        "noise_scale": (0.0, LARGEST_FACTOR),
-        "steps": (1, LARGEST_COUNT),
-        "delay": (0, LARGEST_COUNT),
+        "forget_bias": (-MAX_FACTOR, MAX_FACTOR),
+        "hidden": (1, MAX_SIZE),
+        "gain": (0.0, MAX_FACTOR),
+        "input_scale": (0.0, MAX_FACTOR),
+        "noise_scale": (0.0, MAX_FACTOR),
+        "steps": (1, MAX_COUNT),
+        "delay": (0, MAX_COUNT),
         "validation": (0.0, 1.0),
-        "updates": (0, LARGEST_COUNT),
-        "batch": (1, LARGEST_SIZE),
+        "updates": (0, MAX_COUNT),
+        "batch": (1, MAX_SIZE),
         "learning_rate": (0.0, math.inf),
         "clip_norm": (0.0, math.inf),
         "clip_value": (0.0, math.inf),
-        "truncate": (0, LARGEST_COUNT),
-        "sequences": (1, LARGEST_SIZE),
-        "max_lag": (1, LARGEST_COUNT),
+        "truncate": (0, MAX_COUNT),
+        "sequences": (1, MAX_SIZE),
+        "max_lag": (1, MAX_COUNT),
         "vanishing": (0.0, 1.0),
         "exploding": (1.0, math.inf),
         "transient_growth": (1.0, math.inf),
@@ -106,7 +106,7 @@ def _number(name: str, value: Any, kind: type) -> int | float:
         return int(value)
     lowest = low <= value if name in LOW_END_ALLOWED else low < value
     highest = value <= high if name in HIGH_END_ALLOWED else value < high
-    if not (lowest and highest) or abs(value) > LARGEST_FLOAT:
+    if not (lowest and highest) or abs(value) > MAX_FLOAT:
         raise SettingError(f"{flag(name)} is {_short(value)}; {_choose_real(name, low, high)}")
     return float(value)
 

@@ -7,7 +7,7 @@ import numpy as np
 from gradscope.analysis.results import SLOPE_EDGES, GradientSummary, Profile, SlopeSummary, Stage
 from gradscope.analysis.settings import Settings
 from gradscope.arrays import FloatArray, order_statistics
-from gradscope.data.batch import Batch, Facts
+from gradscope.data.batch import Batch, TaskInfo
 from gradscope.diagnosis.diagnose import Diagnosis, diagnose
 from gradscope.diagnosis.growth import rate_per_time_constant
 from gradscope.diagnosis.verdict import Learned, Thresholds
@@ -18,29 +18,34 @@ from gradscope.learning.bptt import backpropagate
 from gradscope.model.cells import Cell, largest
 from gradscope.model.trajectory import Trajectory, unroll
 from gradscope.names import StageName
-from gradscope.notebook_repr import Brief
+from gradscope.notebook_repr import CompactRepr
 
-LARGEST_STATE = 1e150
+MAX_STATE = 1e150
 """States beyond this are not followed further: their squares leave the range of float64."""
 
 
-LARGEST_WEIGHT, LARGEST_ENTERING = 1e90, 1e50
+MAX_WEIGHT, MAX_ENTERING = 1e90, 1e50
 """With weights, inputs and h_0 up to these no step of fewer than 1e9 units reaches that state."""
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class Sight(Brief):
+class EvaluationBatch(CompactRepr):
     """What a network is examined on: sequences, h_0 (B,H) (None: zeros), and what is known of the
     problem.
     """
 
     batch: Batch
-    facts: Facts
+    task_info: TaskInfo
     initial_state: FloatArray | None = None
 
 
 def examine(
-    name: StageName, params: Cell, *, sight: Sight, error: float | None, settings: Settings
+    name: StageName,
+    params: Cell,
+    *,
+    evaluation: EvaluationBatch,
+    error: float | None,
+    settings: Settings,
 ) -> tuple[Stage, Trajectory]:
     """Return one stage of a study (profile, verdict, causes, gradient, slopes) and the trajectory
     behind it.
@@ -49,18 +54,18 @@ def examine(
     nothing is said of it in the initial stage. A state that overflows is followed up to the step
     before.
     """
-    trajectory = unroll(params, sight.batch.inputs, sight.initial_state)
+    trajectory = unroll(params, evaluation.batch.inputs, evaluation.initial_state)
     overflow = first_overflow(trajectory)
-    batch = sight.batch
+    batch = evaluation.batch
     if overflow is not None:
         batch = batch.first(_steps_before(overflow, name))
-        trajectory = unroll(params, batch.inputs, sight.initial_state)
+        trajectory = unroll(params, batch.inputs, evaluation.initial_state)
     chain = cell_chain(params, trajectory)
     diagnosis = diagnose(
         chain,
         min(settings.max_lag or chain.n_steps, chain.n_steps),
-        required_lag=sight.facts.required_lag,
-        learned=None if name is StageName.INITIAL else learned_by(error, sight.facts),
+        required_lag=evaluation.task_info.required_lag,
+        learned=None if name is StageName.INITIAL else learned_by(error, evaluation.task_info),
         overflow_step=overflow,
         thresholds=thresholds(settings),
         tolerance=settings.tolerance,
@@ -83,11 +88,11 @@ def examine(
     return stage, trajectory
 
 
-def learned_by(error: float | None, facts: Facts) -> Learned | None:
+def learned_by(error: float | None, task_info: TaskInfo) -> Learned | None:
     """Set an error beside its baseline; None where there are no targets."""
-    if error is None or facts.baseline is None:
+    if error is None or task_info.baseline is None:
         return None
-    return Learned(error, facts.baseline.error)
+    return Learned(error, task_info.baseline.error)
 
 
 def thresholds(settings: Settings) -> Thresholds:
@@ -105,20 +110,23 @@ def first_overflow(trajectory: Trajectory) -> int | None:
     with; None if there is none.
     """
     with np.errstate(invalid="ignore"):
-        fits = (np.abs(trajectory.pre_activations) <= LARGEST_STATE).all(axis=(1, 2))
-        fits &= (np.abs(trajectory.states[1:]) <= LARGEST_STATE).all(axis=(1, 2))
+        fits = (np.abs(trajectory.pre_activations) <= MAX_STATE).all(axis=(1, 2))
+        fits &= (np.abs(trajectory.states[1:]) <= MAX_STATE).all(axis=(1, 2))
     return None if fits.all() else int(np.argmin(fits)) + 1
 
 
-def takes_first_step(params: Cell, sight: Sight) -> bool:
+def takes_first_step(params: Cell, evaluation: EvaluationBatch) -> bool:
     """Say whether a network can be examined at all: it is followed over one step at least."""
-    first = np.zeros(1) if sight.initial_state is None else sight.initial_state
-    entering = max(largest(first), largest(sight.batch.inputs[0]))
-    if entering <= LARGEST_ENTERING and all(
-        largest(array) <= LARGEST_WEIGHT for _, array in params.weights()
+    first = np.zeros(1) if evaluation.initial_state is None else evaluation.initial_state
+    entering = max(largest(first), largest(evaluation.batch.inputs[0]))
+    if entering <= MAX_ENTERING and all(
+        largest(array) <= MAX_WEIGHT for _, array in params.weights()
     ):
         return True
-    return first_overflow(unroll(params, sight.batch.inputs[:1], sight.initial_state)) is None
+    return (
+        first_overflow(unroll(params, evaluation.batch.inputs[:1], evaluation.initial_state))
+        is None
+    )
 
 
 def _steps_before(overflow: int, name: StageName) -> int:

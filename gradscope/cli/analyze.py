@@ -108,7 +108,7 @@ def analyze(  # noqa: PLR0913, PLR0917 (a parameter is an option)
     if panel is not None and png is None:
         raise SettingError(f"--panel is {panel}, but no picture is asked for; add --png FILE")
     analysis = run_analysis(call.place, settings, Files(png, save, html, panel, width))
-    leave(analysis, fail_on)
+    exit_with_status(analysis, fail_on)
 
 
 def _looks_of(panel: PanelName | None) -> Given:
@@ -207,7 +207,7 @@ def map_bar(settings: "Settings") -> "Iterator[Callable[[int, int], None]]":
         yield progress
 
 
-def leave(analysis: "Analysis", fail_on: FailOn | None = None) -> None:
+def exit_with_status(analysis: "Analysis", fail_on: FailOn | None = None) -> None:
     """Say on stderr how training ended if not as planned, and leave with the exit code that
     fits.
     """

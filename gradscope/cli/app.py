@@ -14,7 +14,7 @@ from typer.exceptions import TyperException
 
 import gradscope
 from gradscope.cli.options import HELP, LAYERS_HELP
-from gradscope.cli.output import ReaderGoneError, abandon, note, write_stdout
+from gradscope.cli.output import ReaderGoneError, detach_stream, note, write_stdout
 from gradscope.errors import GradscopeError
 from gradscope.report.screen import to_ascii
 
@@ -117,7 +117,7 @@ def run(arguments: Sequence[str]) -> int:
         return _fail(text, arguments, EXIT_USAGE)
     except OSError as error:
         if sys.stdout is not None:
-            abandon(sys.stdout)
+            detach_stream(sys.stdout)
         where = error.filename or "stdout"
         text = f"{where} cannot be used: {error.strerror}; make room, or choose another place"
         return _fail(text, arguments, EXIT_USAGE)
@@ -161,5 +161,5 @@ def _fail(text: str, arguments: Sequence[str], code: int) -> int:
 
 def _leave_quietly() -> int:
     """Leave as a program does whose reader has gone (128 + SIGPIPE)."""
-    abandon(sys.stdout)
+    detach_stream(sys.stdout)
     return 141

@@ -66,7 +66,7 @@ def framework_rows(settings: "Settings") -> "tuple[CheckRow, ...]":
     except ImportError as error:
         note(f"not compared with {name}: {_what_is_missing(PACKAGE[name], error.name)}")
         return ()
-    if not can_compute(given.settled):
+    if not can_compute(given.spec):
         note(f"not compared with {name}: it has no layer of these equations")
         return ()
     if keras:

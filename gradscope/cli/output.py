@@ -166,10 +166,10 @@ def note(text: str) -> None:
         sys.stderr.write(f"{printable(text)}\n")
         sys.stderr.flush()
     except OSError:
-        abandon(sys.stderr)
+        detach_stream(sys.stderr)
 
 
-def abandon(stream: TextIO) -> None:
+def detach_stream(stream: TextIO) -> None:
     """Point a broken stream nowhere, so that the interpreter's last flush does not fail again."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 

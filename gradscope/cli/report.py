@@ -140,13 +140,15 @@ def run_report(place: Place, source: "StoreSource", png: Path | None) -> None:
 
 def _picture(rows: "Rows", source: "StoreSource", suffix: str) -> bytes:
     from gradscope.report.figures.phase import phase_picture
-    from gradscope.report.figures.quantiles import fan_picture
-    from gradscope.sweep.summary import fan_of, field_of, shared_settings
+    from gradscope.report.figures.quantiles import quantile_picture
+    from gradscope.sweep.summary import grid_of_values, quantile_curves, shared_settings
 
     x, y = (None if each is None else each.replace("-", "_") for each in (source.x, source.y))
     settings, made_by = shared_settings(rows), source.made_by()
     if source.kind is SweepPicture.QUANTILES:
-        return fan_picture(fan_of(rows, x, MEASURE[source.value]), settings, suffix, made_by)
-    field = field_of(rows, x, y, MEASURE[source.value])
-    rate = field_of(rows, x, y, MEASURE[SweepValue.RATE])
+        return quantile_picture(
+            quantile_curves(rows, x, MEASURE[source.value]), settings, suffix, made_by
+        )
+    field = grid_of_values(rows, x, y, MEASURE[source.value])
+    rate = grid_of_values(rows, x, y, MEASURE[SweepValue.RATE])
     return phase_picture(field, rate, settings, suffix, made_by)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gradscope.cli.analyze import Files, leave, run_analysis
+from gradscope.cli.analyze import Files, exit_with_status, run_analysis
 from gradscope.cli.check import run_check
 from gradscope.cli.command import takes_place
 from gradscope.cli.compare import Axes, run_comparison
@@ -91,7 +91,7 @@ def _run(recipe: "Recipe", place: Place, files: Files) -> None:
         _refuse(files.save or files.figure, "a picture or --save", "a check")
         run_check(place, recipe.settings)
     else:
-        leave(run_analysis(place, recipe.settings, files))
+        exit_with_status(run_analysis(place, recipe.settings, files))
 
 
 def _refuse(path: Path | None, option: str, made: str) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from gradscope.cli.analyze import leave, training_bar
+from gradscope.cli.analyze import exit_with_status, training_bar
 from gradscope.cli.command import Call, MapsWeights, takes_settings, weights_of
 from gradscope.cli.options import Figure, Load, WeightsFile
 from gradscope.cli.output import Place, note, show
@@ -62,4 +62,4 @@ def run_spectrum(place: Place, settings: "Settings", figure: Path | None) -> Non
         picture = spectrum_picture(analysis, figure.suffix.lower())
         write_whole(figure, picture, force=place.force)
         note(f"wrote {figure}")
-    leave(analysis)
+    exit_with_status(analysis)

@@ -20,7 +20,7 @@ from gradscope.names import ExecutorName
 if TYPE_CHECKING:
     from gradscope.sweep.grid import Grid, Shard
     from gradscope.sweep.plan import Plan
-    from gradscope.sweep.run import Crew, Progress, Watch
+    from gradscope.sweep.run import Progress, Watch, Workers
 
 EXAMPLES = """\
 [bold]Examples[/bold]
@@ -82,7 +82,7 @@ ExecutorChoice = Annotated[
         metavar="WORD",
     ),
 ]
-Workers = Annotated[
+WorkerCount = Annotated[
     int | None,
     typer.Option(
         "--workers",
@@ -136,7 +136,7 @@ def sweep(  # noqa: PLR0913 (each is a flag)
     store: StorePlace = Path("sweep.db"),
     shard: ShardOfGrid = None,
     executor: ExecutorChoice = None,
-    workers: Workers = None,
+    workers: WorkerCount = None,
     scheduler: Scheduler = None,
     threads: Threads = None,
     retry_failed: RetryFailed = False,
@@ -148,7 +148,7 @@ def sweep(  # noqa: PLR0913 (each is a flag)
     call.prepare()
     from gradscope.sweep.grid import Shard
     from gradscope.sweep.plan import make_plan
-    from gradscope.sweep.run import Crew, run_sweep
+    from gradscope.sweep.run import Workers, run_sweep
 
     part = None if shard is None else Shard.parse(shard)
     place = store if part is None else shard_place(store, part)
@@ -156,13 +156,15 @@ def sweep(  # noqa: PLR0913 (each is a flag)
     if plan.left_out:
         note(f"left out {len(plan.left_out)} combinations; the first: {plan.left_out[0]}")
     by_default = ExecutorName.PROCESS if scheduler is None else ExecutorName.DASK
-    crew = Crew(executor or by_default, workers, scheduler, threads or 1)
+    chosen = Workers(executor or by_default, workers, scheduler, threads or 1)
     if dry_run:
-        _show_plan(call, plan, place, crew)
+        _show_plan(call, plan, place, chosen)
         return
     start = time.perf_counter()
     with sweep_bar(len(plan.cells)) as watch:
-        progress = run_sweep(plan.cells, place, crew=crew, retry_failed=retry_failed, watch=watch)
+        progress = run_sweep(
+            plan.cells, place, workers=chosen, retry_failed=retry_failed, watch=watch
+        )
     _show_summary(call, plan, place, progress, time.perf_counter() - start)
     _leave(progress)
 
@@ -235,12 +237,12 @@ def sweep_bar(total: int) -> "Iterator[Watch]":
         yield watch
 
 
-def _show_plan(call: Call, plan: "Plan", place: Path, crew: "Crew") -> None:
+def _show_plan(call: Call, plan: "Plan", place: Path, chosen: "Workers") -> None:
     from gradscope.report.documents.sweep import PLAN_COLUMNS, plan_document, plan_rows
     from gradscope.report.terminal.sweep import plan_page
     from gradscope.sweep.preview import preview
 
-    seen = preview(plan, place, crew)
+    seen = preview(plan, place, chosen)
     show(
         call.place,
         lambda screen: plan_page(seen, screen),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from gradscope.analysis.settings import GIVEN_SETTINGS
-from gradscope.cli.analyze import Files, leave, write_files
+from gradscope.cli.analyze import Files, exit_with_status, write_files
 from gradscope.cli.command import Call, takes_settings
 from gradscope.cli.options import Figure, Load, Save
 from gradscope.cli.output import Place, note, progress_bar, show
@@ -53,20 +53,20 @@ def run_training(
 ) -> None:
     """Train, show the course, write picture and run."""
     from gradscope.analysis.analyze import analyze
-    from gradscope.analysis.checkpoints import Lookout
+    from gradscope.analysis.checkpoints import CheckpointRecorder
     from gradscope.report.documents.analysis import training_document
     from gradscope.report.documents.rows import CHECKPOINT_COLUMNS, checkpoint_rows
     from gradscope.report.terminal.analysis import training_page
 
-    lookout = Lookout(settings, lambda checkpoint: note(_line(checkpoint)))
+    recorder = CheckpointRecorder(settings, lambda checkpoint: note(_line(checkpoint)))
     with progress_bar("training", settings.updates) as advance:
 
         def watch(update: int, loss: float, norm: float, params: "Cell") -> None:
-            lookout(update, loss, norm, params)
+            recorder(update, loss, norm, params)
             advance("")
 
         analysis = analyze(settings, watch=watch)
-    seen = lookout.checkpoints
+    seen = recorder.checkpoints
     show(
         place,
         lambda screen: training_page(analysis, seen, screen),
@@ -74,7 +74,7 @@ def run_training(
         lambda: (CHECKPOINT_COLUMNS, checkpoint_rows(analysis, seen)),
     )
     write_files(analysis, Files(figure, save), force=place.force)
-    leave(analysis)
+    exit_with_status(analysis)
 
 
 def _line(checkpoint: "Checkpoint") -> str:

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from gradscope.arrays import BoolArray, FloatArray
 from gradscope.errors import ShapeError
 from gradscope.names import ErrorName
-from gradscope.notebook_repr import Brief
+from gradscope.notebook_repr import CompactRepr
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class Targets(Brief):
+class Targets(CompactRepr):
     """What the outputs are to be.
 
     Parameters
@@ -46,7 +46,7 @@ class Targets(Brief):
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class Batch(Brief):
+class Batch(CompactRepr):
     """Inputs (T,B,D) and the targets that belong to them."""
 
     inputs: FloatArray
@@ -86,7 +86,7 @@ class Baseline:
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class Facts(Brief):
+class TaskInfo(CompactRepr):
     """What is known of a problem before anything is learned.
 
     ``description`` says in words what is wanted; ``required_lag`` is in steps, None where nobody

@@ -25,7 +25,7 @@ def choose_columns(asked: tuple[str, ...], names: tuple[str, ...], path: Path) -
     for place, column in enumerate(chosen):
         if column in chosen[:place]:
             raise DataError(
-                f"column {shown(asked[place])} of {path} is asked for twice; name it once"
+                f"column {quoted(asked[place])} of {path} is asked for twice; name it once"
             )
     return chosen
 
@@ -36,7 +36,7 @@ def _find_column(asked: str, names: tuple[str, ...], path: Path) -> int:
     if len(named) > 1:
         numbers = ", ".join(str(column + 1) for column in named[:SHOWN_NAMES])
         raise DataError(
-            f"{path} has {len(named)} columns named {shown(asked)} (numbers {numbers}); choose by "
+            f"{path} has {len(named)} columns named {quoted(asked)} (numbers {numbers}); choose by "
             "number, or rename them"
         )
     if named:
@@ -45,7 +45,7 @@ def _find_column(asked: str, names: tuple[str, ...], path: Path) -> int:
         if str(column + 1) == asked.strip():
             return column
     raise DataError(
-        f"{path} has no column {shown(asked)}{_close_match(asked, names)}; "
+        f"{path} has no column {quoted(asked)}{_close_match(asked, names)}; "
         f"it has {listed(names)} (--column takes a name, or a number from 1)"
     )
 
@@ -54,7 +54,7 @@ def _close_match(asked: str, names: tuple[str, ...]) -> str:
     """Return a suggestion, or nothing where no name is close."""
     by_lower_case = {name.lower(): name for name in reversed(names)}
     close = difflib.get_close_matches(asked.strip().lower(), by_lower_case, n=1)
-    return f" (did you mean {shown(by_lower_case[close[0]])}?)" if close else ""
+    return f" (did you mean {quoted(by_lower_case[close[0]])}?)" if close else ""
 
 
 def several_columns(names: tuple[str, ...], path: Path) -> DataError:
@@ -66,11 +66,11 @@ def several_columns(names: tuple[str, ...], path: Path) -> DataError:
 
 def listed(names: tuple[str, ...]) -> str:
     """Return the first names, and how many there are if that is not all."""
-    first = ", ".join(shown(name) for name in names[:SHOWN_NAMES])
+    first = ", ".join(quoted(name) for name in names[:SHOWN_NAMES])
     return first if len(names) <= SHOWN_NAMES else f"{first}, … ({len(names)} in all)"
 
 
-def shown(text: str) -> str:
+def quoted(text: str) -> str:
     """Return a text from the file as it goes into a message: one line, quoted, not too long."""
     short = text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
     return repr(short)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from gradscope.data.batch import Baseline, Batch, Facts
+from gradscope.data.batch import Baseline, Batch, TaskInfo
 from gradscope.data.tasks import make_task
 from gradscope.names import ErrorName, MissingCells, TaskName
 
-MOST_HELD_OUT = 1024
+MAX_HELD_OUT = 1024
 """Held-out rows of a series that are predicted, spread evenly over longer tails."""
 
 
@@ -25,7 +25,7 @@ class Problem:
     multiplied, ``validate(rng, n)`` held-out ones.
     """
 
-    facts: Facts
+    task_info: TaskInfo
     n_inputs: int
     n_outputs: int
     draw: Callable[[np.random.Generator, int], Batch]
@@ -37,7 +37,7 @@ def task_problem(name: TaskName, steps: int, delay: int | None = None) -> Proble
     """Ask for a synthetic task of T steps; every batch is drawn fresh."""
     task = make_task(name, steps, delay)
     return Problem(
-        facts=task.facts,
+        task_info=task.task_info,
         n_inputs=task.n_inputs,
         n_outputs=task.n_outputs,
         draw=task.draw,
@@ -64,16 +64,16 @@ def series_problem(
 
     table = read_table(path, columns, missing)
     series = prepare_series(table, steps, validation_fraction)
-    held_out = series.validation_batch(MOST_HELD_OUT)
+    held_out = series.validation_batch(MAX_HELD_OUT)
     width = len(table.names)
-    facts = Facts(
+    task_info = TaskInfo(
         description=f"say the next value of {', '.join(table.names)} ({path.name})",
         error=ErrorName.SQUARED,
         required_lag=None,
         baseline=Baseline(repeat_last_error(held_out), "repeating the last value"),
     )
     return Problem(
-        facts=facts,
+        task_info=task_info,
         n_inputs=width,
         n_outputs=width,
         draw=series.training_batch,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gradscope.arrays import FloatArray
-from gradscope.data.columns import listed, shown
+from gradscope.data.columns import listed, quoted
 from gradscope.data.table import ARRAY_SUFFIX, TEXT_SUFFIXES, file_bytes, read_table
 from gradscope.errors import DataError
 from gradscope.names import MissingCells
@@ -21,7 +21,7 @@ from gradscope.names import MissingCells
 AnyArray = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
 ARCHIVE_SUFFIX = ".npz"
-LARGEST_INPUT = 1e100
+MAX_INPUT = 1e100
 """Inputs beyond this have squares, and products with weights, that leave float64."""
 
 
@@ -98,7 +98,7 @@ def _member(raw: bytes, path: Path, column: tuple[str, ...]) -> AnyArray:
                 return member
     except Exception as error:  # noqa: BLE001 - a damaged zip fails in many ways inside NumPy
         raise _unreadable(path, error, "numpy.savez") from None
-    wanted = f"no array {shown(column[0])}" if column else f"{len(names)} arrays"
+    wanted = f"no array {quoted(column[0])}" if column else f"{len(names)} arrays"
     raise DataError(f"{path} has {wanted}: {listed(names)}; choose one with --column")
 
 
@@ -121,12 +121,12 @@ def _sequences(array: AnyArray, path: Path, *, batch_first: bool, option: str) -
         )
     with np.errstate(over="ignore"):  # A long double beyond float64 becomes inf, refused below.
         values = array.astype(np.float64)
-    unfit = ~(np.abs(values) <= LARGEST_INPUT)  # NaN too
+    unfit = ~(np.abs(values) <= MAX_INPUT)  # NaN too
     if unfit.any():
         place = tuple(int(i) for i in np.argwhere(unfit)[0])
         raise DataError(
             f"{path} holds {values[place]} at {list(place)}, and {int(unfit.sum())} such in all; "
-            f"give finite numbers up to {LARGEST_INPUT:g} ({option})"
+            f"give finite numbers up to {MAX_INPUT:g} ({option})"
         )
     if values.ndim == 2:
         return values[:, None]

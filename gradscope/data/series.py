@@ -21,7 +21,7 @@ from gradscope.errors import DataError, SettingError, ShapeError
 # rounding: float64 keeps about 2e-16, and the sum of a long column loses a few digits of it.
 NEGLIGIBLE_VARIATION = 1e-12
 # Standardised values up to this can be squared and summed without leaving float64 (1.8e308).
-LARGEST_STANDARDISED = 1e100
+MAX_STANDARDISED = 1e100
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -220,7 +220,7 @@ def _mean_and_scale(table: Table, n_train: int) -> tuple[FloatArray, FloatArray]
 
 def _check_magnitude(table: Table, derived: FloatArray) -> None:
     """Raise DataError where numbers derived from a column, (C,) or (N,C), overflow when squared."""
-    too_large = ~(np.abs(np.atleast_2d(derived)) <= LARGEST_STANDARDISED).all(axis=0)  # NaN too
+    too_large = ~(np.abs(np.atleast_2d(derived)) <= MAX_STANDARDISED).all(axis=0)  # NaN too
     if too_large.any():
         column = too_large.argmax()
         largest = np.abs(table.values[:, column]).max()

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from gradscope.arrays import BoolArray, FloatArray
-from gradscope.data.columns import choose_columns, listed, several_columns, shown
+from gradscope.data.columns import choose_columns, listed, quoted, several_columns
 from gradscope.data.delimited import CellTable, cell_value, is_value, parse_cells
 from gradscope.errors import DataError
 from gradscope.names import MissingCells
@@ -49,7 +49,7 @@ class _Places:
 
     def at(self, row: int, name: str) -> str:
         """Return the place of one cell, as an error message opens."""
-        return f"{self.path} {self.unit} {self.numbers[row]}, column {shown(name)}"
+        return f"{self.path} {self.unit} {self.numbers[row]}, column {quoted(name)}"
 
 
 def read_table(
@@ -218,7 +218,7 @@ def _column_values(cells: CellTable, column: int, places: _Places) -> FloatArray
         problem = "is not finite, or beyond 1.8e308"
     hint = " (decimal commas need ; or tab between cells, and no decimal points)"
     raise DataError(
-        f"{places.at(row, cells.names[column])}: {shown(texts[row])} {problem}"
+        f"{places.at(row, cells.names[column])}: {quoted(texts[row])} {problem}"
         f"{hint if ',' in texts[row] else ''}; correct the cell or choose another column (--column)"
     )
 
@@ -233,7 +233,7 @@ def _complete(
     blank = np.flatnonzero(absent.all(axis=0))
     if blank.size:
         raise DataError(
-            f"column {shown(names[blank[0]])} of {places.path} holds no number at all; "
+            f"column {quoted(names[blank[0]])} of {places.path} holds no number at all; "
             "choose another column (--column)"
         )
     if missing is MissingCells.REFUSE:

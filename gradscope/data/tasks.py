@@ -23,7 +23,7 @@ from types import MappingProxyType
 import numpy as np
 
 from gradscope.arrays import BoolArray
-from gradscope.data.batch import Baseline, Batch, Facts, Targets
+from gradscope.data.batch import Baseline, Batch, Targets, TaskInfo
 from gradscope.errors import SettingError
 from gradscope.names import ErrorName, TaskName
 
@@ -40,7 +40,7 @@ class Task:
     step error of the best predictor that ignores the inputs.
     """
 
-    facts: Facts
+    task_info: TaskInfo
     n_inputs: int
     n_outputs: int
     draw: Callable[[np.random.Generator, int], Batch]
@@ -102,8 +102,8 @@ def _recall(steps: int, delay: int) -> Task:
     baseline = Baseline(1.0, "always saying 0, the mean")
     ago = "1 step" if delay == 1 else f"{delay} steps"
     description = f"recall what came {ago} ago"
-    facts = Facts(description, ErrorName.SQUARED, delay, baseline)
-    return Task(facts, 1, 1, draw)
+    task_info = TaskInfo(description, ErrorName.SQUARED, delay, baseline)
+    return Task(task_info, 1, 1, draw)
 
 
 def _last_step(steps: int) -> BoolArray:
@@ -126,8 +126,8 @@ def _adding(steps: int) -> Task:
 
     baseline = Baseline(1.0 / 6.0, "always saying 1, the mean of the sum")
     description = "add the two marked values"
-    facts = Facts(description, ErrorName.SQUARED, steps - 1, baseline)
-    return Task(facts, 2, 1, draw)
+    task_info = TaskInfo(description, ErrorName.SQUARED, steps - 1, baseline)
+    return Task(task_info, 2, 1, draw)
 
 
 def _copy(steps: int) -> Task:
@@ -149,8 +149,8 @@ def _copy(steps: int) -> Task:
     baseline = Baseline(float(error), "saying blank, then guessing among the eight symbols")
     description = f"copy {COPY_LENGTH} symbols over {steps - 2 * COPY_LENGTH} steps"
     lag = steps - COPY_LENGTH
-    facts = Facts(description, ErrorName.CROSS_ENTROPY, lag, baseline)
-    return Task(facts, COPY_SYMBOLS + 2, COPY_SYMBOLS + 1, draw)
+    task_info = TaskInfo(description, ErrorName.CROSS_ENTROPY, lag, baseline)
+    return Task(task_info, COPY_SYMBOLS + 2, COPY_SYMBOLS + 1, draw)
 
 
 def _temporal_order(steps: int) -> Task:
@@ -171,8 +171,8 @@ def _temporal_order(steps: int) -> Task:
     baseline = Baseline(float(np.log(4.0)), "guessing among the four classes")
     description = "tell the order of two symbols"
     lag = steps - 1 - first[0]
-    facts = Facts(description, ErrorName.CROSS_ENTROPY, lag, baseline)
-    return Task(facts, 6, 4, draw)
+    task_info = TaskInfo(description, ErrorName.CROSS_ENTROPY, lag, baseline)
+    return Task(task_info, 6, 4, draw)
 
 
 def _sine(steps: int) -> Task:
@@ -187,8 +187,8 @@ def _sine(steps: int) -> Task:
     baseline = Baseline(0.5, "always saying 0, the mean")
     description = "say the next value of a sine"
     lag = min(2, steps - 1)
-    facts = Facts(description, ErrorName.SQUARED, lag, baseline)
-    return Task(facts, 1, 1, draw)
+    task_info = TaskInfo(description, ErrorName.SQUARED, lag, baseline)
+    return Task(task_info, 1, 1, draw)
 
 
 MAKERS: Mapping[TaskName, Callable[[int], Task]] = MappingProxyType(

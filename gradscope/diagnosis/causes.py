@@ -26,17 +26,17 @@ from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain, ElmanChain
 from gradscope.jacobians.kernels.leading_directions import leading_directions
 from gradscope.jacobians.lag_norms import LagNorms, lag_norms
-from gradscope.notebook_repr import Brief
+from gradscope.notebook_repr import CompactRepr
 
 TOLERANCE = 1e-10
 """Relative error of the measured σ_max, where it is not given: the four terms add up to 1e-9."""
 
-LARGEST_GAP = 5e-10
+MAX_GAP = 5e-10
 """Nats by which a direction may fall short of the measured σ_max, beside its certificate."""
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class Causes(Brief):
+class Causes(CompactRepr):
     """The four terms of log σ_max(P_ℓ) and their sum, by lag and sequence.
 
     ``lags`` (K,) in steps; every other array is (K,B), in nats. ``total`` is log σ_max as
@@ -51,7 +51,7 @@ class Causes(Brief):
     saturation: FloatArray
     total: FloatArray
 
-    def brief(self) -> dict[str, Any]:
+    def compact_fields(self) -> dict[str, Any]:
         """Return sizes, and each term at the longest lag in nats per step."""
         return brief_terms(self)
 
@@ -132,7 +132,7 @@ def measured_directions(
     total, certificate = norms.log_norms[lags - 1], norms.certificate[lags - 1]
     directions, reached = leading_directions(chain, lags)
     with np.errstate(invalid="ignore"):
-        missed = total - reached > certificate + LARGEST_GAP
+        missed = total - reached > certificate + MAX_GAP
     if missed.any():
         # Later steps favoured what had been dropped.
         directions, reached = leading_directions(chain, lags, dropped=0.0)

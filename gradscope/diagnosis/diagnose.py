@@ -15,11 +15,11 @@ from gradscope.errors import SettingError
 from gradscope.jacobians.cell_chain import CellChain
 from gradscope.jacobians.chain import Chain, ElmanChain
 from gradscope.jacobians.lag_norms import LagNorms, lag_norms
-from gradscope.notebook_repr import Shown
+from gradscope.notebook_repr import NotebookResult
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class Diagnosis(Shown):
+class Diagnosis(NotebookResult):
     """What was measured on a chain, and what it means.
 
     ``norms`` is the lag profile; ``log_bound`` (L,) the bound ℓ·log(γ σ_max(W)) in nats (of another
@@ -35,9 +35,9 @@ class Diagnosis(Shown):
     verdict: Verdict
     thresholds: Thresholds
 
-    def brief(self) -> dict[str, Any]:
+    def compact_fields(self) -> dict[str, Any]:
         """Return the number of sequences, and what the verdict tells."""
-        return {"sequences": self.norms.log_norms.shape[1], **self.verdict.brief()}
+        return {"sequences": self.norms.log_norms.shape[1], **self.verdict.compact_fields()}
 
 
 def diagnose(
@@ -128,7 +128,7 @@ def explain(
         bound = log_bound_per_step(chain.recurrent_weights, chain.slope_ceiling, chain.leak)
         return causes(chain, lags, norms=norms), bound
     if isinstance(chain, CellChain):
-        return cell_causes(chain, lags, norms=norms), chain.tangent.log_bound()
+        return cell_causes(chain, lags, norms=norms), chain.linearization.log_bound()
     raise SettingError(
         "a chain of explicit Jacobians says nothing of its causes; give the chain of a cell, or "
         "measure it with lag_norms"

@@ -32,12 +32,12 @@ from gradscope.diagnosis.causes import Causes, brief_terms, checked_lags, measur
 from gradscope.diagnosis.paths import lengths_of
 from gradscope.jacobians.cell_chain import CellChain
 from gradscope.jacobians.lag_norms import LagNorms
-from gradscope.model.elman import ElmanParameters, PostTangent, PreTangent
-from gradscope.notebook_repr import Brief
+from gradscope.model.elman import ElmanParameters, PostLinearization, PreLinearization
+from gradscope.notebook_repr import CompactRepr
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class GatedCauses(Brief):
+class GatedCauses(CompactRepr):
     """The five terms of log σ_max(P_ℓ) and their sum, by lag and sequence.
 
     ``lags`` (K,) in steps; every other array is (K,B), in nats. ``total`` is log σ_max as
@@ -53,7 +53,7 @@ class GatedCauses(Brief):
     gate_slopes: FloatArray
     total: FloatArray
 
-    def brief(self) -> dict[str, Any]:
+    def compact_fields(self) -> dict[str, Any]:
         """Return sizes, and each term at the longest lag in nats per step."""
         return brief_terms(self)
 
@@ -90,9 +90,9 @@ def cell_causes(
     chosen = checked_lags(chain, lags)
     total, directions, _ = measured_directions(chain, chosen, norms)
     terms = walk(chain, chosen, directions)
-    tangent = chain.tangent
-    if isinstance(tangent, PostTangent | PreTangent):
-        return _vanilla_causes(tangent.cell, chosen, terms, total)
+    linearization = chain.linearization
+    if isinstance(linearization, PostLinearization | PreLinearization):
+        return _vanilla_causes(linearization.cell, chosen, terms, total)
     return GatedCauses(
         lags=chosen,
         direct=terms["direct"],

@@ -24,13 +24,13 @@ import numpy as np
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.diagnosis.causes import Causes
 from gradscope.diagnosis.gated_causes import GatedCauses
-from gradscope.notebook_repr import Brief
+from gradscope.notebook_repr import CompactRepr
 
 FEWEST = 5
 """Sequences, or batches of lags, from which on their scatter gives an interval: four degrees of
 freedom."""
 
-MOST_BATCHES = 10
+MAX_BATCHES = 10
 """Batches of lags of the tail whose mean increments are compared (convention of batch means)."""
 
 NORMAL_975 = 1.959963984540054
@@ -57,7 +57,7 @@ class Tail:
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class GrowthRate(Brief):
+class GrowthRate(CompactRepr):
     """The growth rate, nats per step, and the interval that holds it at 95 % confidence.
 
     ``rate`` is the mean over the sequences whose product is not exactly zero, ``tail`` the two
@@ -74,7 +74,7 @@ class GrowthRate(Brief):
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class CauseRates(Brief):
+class CauseRates(CompactRepr):
     """The four terms of the growth rate and their sum, nats per step, averaged over sequences.
 
     Sequences whose product is exactly zero have no rate; they are left out, and where all are, each
@@ -89,7 +89,7 @@ class CauseRates(Brief):
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class GatedCauseRates(Brief):
+class GatedCauseRates(CompactRepr):
     """The five terms of a gated cell's growth rate and their sum, as in ``CauseRates``."""
 
     direct: float | None
@@ -180,7 +180,7 @@ def _batch_rates(mean: FloatArray) -> FloatArray:
     nats per step.
     """
     first, last = tail_lags(mean.size - 1)
-    n_batches = min(MOST_BATCHES, int(last - first))
+    n_batches = min(MAX_BATCHES, int(last - first))
     ends = np.linspace(first, last, n_batches + 1).round().astype(np.int64)
     rates: FloatArray = np.diff(mean[ends]) / np.diff(ends)
     return rates

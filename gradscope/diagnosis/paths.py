@@ -22,10 +22,10 @@ ENTRIES_AT_ONCE = 2**15
 """Entries of the vectors carried at a time (256 KB): they stay in the cache from the GEMM to the
 norms."""
 
-SMALLEST_SQUARE = 1e-200
+MIN_SQUARE = 1e-200
 """Sums of squares below this are formed anew from scaled entries: they may have underflown."""
 
-LARGEST_DEVIATION = 1e-10
+MAX_DEVIATION = 1e-10
 """Nats by which a path may miss the length of the product before it walks alone."""
 
 
@@ -54,7 +54,7 @@ def path_logs(
     logs = _Walk(chain, lags, directions, MERGED).to_the_end()
     with np.errstate(invalid="ignore"):
         missed = np.abs(logs.sum(axis=0) - reached)
-    astray = (np.isfinite(reached) & ~(missed <= LARGEST_DEVIATION * lags[:, None])).any(axis=1)
+    astray = (np.isfinite(reached) & ~(missed <= MAX_DEVIATION * lags[:, None])).any(axis=1)
     if astray.any():
         logs[:, astray] = _Walk(chain, lags[astray], directions[astray], 0.0).to_the_end()
     return logs[0], logs[1]
@@ -152,7 +152,7 @@ def lengths_of(vectors: FloatArray) -> FloatArray:
     with np.errstate(over="ignore"):
         squares = np.einsum("...s,...s->...", vectors, vectors)
     lengths: FloatArray = np.sqrt(squares)
-    for place in zip(*np.nonzero((squares < SMALLEST_SQUARE) | np.isinf(squares)), strict=True):
+    for place in zip(*np.nonzero((squares < MIN_SQUARE) | np.isinf(squares)), strict=True):
         largest = np.abs(vectors[place]).max()
         if largest > 0.0:
             lengths[place] = largest * np.linalg.norm(vectors[place] / largest)

@@ -22,12 +22,12 @@ QUANTILE_TO_CLIP_AT = 0.9
 """Clip what exceeds nine in ten of the gradient norms seen (convention; Pascanu et al. 2013,
 section 3.2, take 0.5 to 10 times the average norm)."""
 
-LARGEST_CLIP = 1e3
+MAX_CLIP = 1e3
 """Beyond it the norms are those of a training that diverged, and say nothing of where to clip
 (convention)."""
 
 
-LARGEST_GROWTH = 1e3
+MAX_GROWTH = 1e3
 """A step that multiplies the gradient by more is no matter of the gain: no network learns there
 (convention; a linear net multiplies it by its gain)."""
 
@@ -66,7 +66,7 @@ def clipping_value(history: History | None) -> float | None:
     if history is None or not history.updates:
         return None
     value = float(np.quantile(history.gradient_norm, QUANTILE_TO_CLIP_AT))
-    return value if value <= LARGEST_CLIP else None
+    return value if value <= MAX_CLIP else None
 
 
 def remedies(
@@ -121,7 +121,7 @@ def remedies(
 def _against_exploding(
     verdict: Verdict, causes: Rates, clip_at: float | None
 ) -> tuple[Remedy, ...]:
-    if verdict.rate > np.log(LARGEST_GROWTH):
+    if verdict.rate > np.log(MAX_GROWTH):
         way = "gates" if isinstance(causes, GatedCauseRates) else "weights"
         growth = float(np.exp(verdict.rate))
         return (Remedy(RemedyCode.CHECK_SIZE, {"growth_per_step": growth, "by_way_of": way}),)

@@ -24,32 +24,32 @@ from gradscope.errors import SettingError
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import ActivationName
-from gradscope.notebook_repr import Brief
+from gradscope.notebook_repr import CompactRepr
 
 EULER_GAMMA = 0.5772156649015329
 """−ψ(1)."""
 
-FEWEST_UNITS = 50
+MIN_UNITS = 50
 """Width from which on a mean field is believed: fluctuations are of order 1/√H (convention)."""
 
-LARGEST_OUTLIER = 1.2
+MAX_OUTLIER = 1.2
 """σ_max(W) over its random value 2σ_w (Geman 1980, Annals of Probability 8) from which on W has
 structure; at 50 units chance makes 1.05 of it."""
 
-LARGEST_KURTOSIS = 3.0
+MAX_KURTOSIS = 3.0
 """Excess kurtosis of the entries of W from which on few of them carry it; that of a Laplace
 distribution."""
 
-LARGEST_CORRELATION = 0.5
+MAX_CORRELATION = 0.5
 """Between the bias and the row sums of W, from which on the bias is no independent drive."""
 
-LARGEST_VARIANCE_RATIO = 1.5
+MAX_VARIANCE_RATIO = 1.5
 """Between measured and predicted mean square of the pre-activations (convention)."""
 
-SMALLEST_SQUARE = 1e-2
+MIN_SQUARE = 1e-2
 """Of pre-activations; below it every slope is γ within 1 %, whatever the mean square is."""
 
-SMALLEST_LINEAR_SLOPE = 0.99
+MIN_LINEAR_SLOPE = 0.99
 """Least slope, in parts of γ, at which a network counts as linear (convention)."""
 
 
@@ -84,7 +84,7 @@ class Objection:
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class Prediction(Brief):
+class Prediction(CompactRepr):
     """One theory's growth rate, nats per step: an upper bound of it for ``TheoryName.BOUND``.
 
     ``rate`` is None where the theory gives none; ``depth_scale``, steps, is given by the mean field
@@ -197,7 +197,7 @@ def predictions(params: ElmanParameters, trajectory: Trajectory) -> tuple[Predic
 
 def _objection_to_linearity(trajectory: Trajectory, ceiling: float) -> Objection | None:
     smallest = float(trajectory.slopes.min()) / ceiling
-    if smallest >= SMALLEST_LINEAR_SLOPE:
+    if smallest >= MIN_LINEAR_SLOPE:
         return None
     return Objection(ObjectionCode.SLOPES_VARY, {"smallest_slope": smallest * ceiling})
 
@@ -217,20 +217,20 @@ def _mean_field_prediction(params: ElmanParameters, trajectory: Trajectory) -> P
 def _objection_to_randomness(params: ElmanParameters, found: MeanField) -> Objection | None:
     """Say why W and b are not those of a wide network with independent random weights."""
     weights, bias = params.recurrent_weights, params.hidden_bias
-    if bias.size < FEWEST_UNITS:
-        return Objection(ObjectionCode.NARROW, {"units": bias.size, "fewest": FEWEST_UNITS})
+    if bias.size < MIN_UNITS:
+        return Objection(ObjectionCode.NARROW, {"units": bias.size, "fewest": MIN_UNITS})
     if found.gain == 0.0:
         return None
     outlier = float(np.linalg.norm(weights, 2)) / (2.0 * found.gain)
-    if outlier > LARGEST_OUTLIER:
+    if outlier > MAX_OUTLIER:
         return Objection(ObjectionCode.OUTLIER, {"spectral_norm_ratio": outlier})
     fourth = float(np.mean(weights**4) / np.mean(weights**2) ** 2)
-    if fourth - 3.0 > LARGEST_KURTOSIS:
+    if fourth - 3.0 > MAX_KURTOSIS:
         return Objection(ObjectionCode.FEW_ENTRIES, {"excess_kurtosis": fourth - 3.0})
     sums = weights.sum(axis=1)
     if bias.std() > 0.0 and sums.std() > 0.0:
         correlation = float(np.corrcoef(bias, sums)[0, 1])
-        if abs(correlation) > LARGEST_CORRELATION:
+        if abs(correlation) > MAX_CORRELATION:
             return Objection(ObjectionCode.BIAS_FOLLOWS_WEIGHTS, {"correlation": correlation})
     return None
 
@@ -243,8 +243,8 @@ def _objection_to_variance(
     drive = trajectory.inputs.reshape(-1, n_inputs) @ params.input_weights.T + params.hidden_bias
     measured = float(np.mean(np.square(trajectory.pre_activations[later:])))
     predicted = found.recurrent_variance + float(np.mean(np.square(drive)))
-    ratio = max(measured, SMALLEST_SQUARE) / max(predicted, SMALLEST_SQUARE)
-    if 1.0 / LARGEST_VARIANCE_RATIO <= ratio <= LARGEST_VARIANCE_RATIO:
+    ratio = max(measured, MIN_SQUARE) / max(predicted, MIN_SQUARE)
+    if 1.0 / MAX_VARIANCE_RATIO <= ratio <= MAX_VARIANCE_RATIO:
         return None
     numbers = {"measured": measured, "predicted": predicted}
     return Objection(ObjectionCode.VARIANCE_DIFFERS, numbers)

@@ -22,7 +22,7 @@ from gradscope.diagnosis.horizon import extrapolated_horizon, memory_horizon
 from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.errors import SettingError
 from gradscope.names import Regime
-from gradscope.notebook_repr import Brief
+from gradscope.notebook_repr import CompactRepr
 
 CANCELLED = 0.1
 """Of a stable gradient: the part of its largest cause below which the rate is what is left after
@@ -78,7 +78,7 @@ class Learned:
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class Evidence(Brief):
+class Evidence(CompactRepr):
     """What a verdict rests on.
 
     ``log_norms`` (L,B) in nats; ``bound_rate`` is log(γ σ_max(W)) in nats per step,
@@ -98,7 +98,7 @@ class Evidence(Brief):
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class Verdict(Brief):
+class Verdict(CompactRepr):
     """What the gradient does, how fast, how far back, and why one may say so.
 
     ``rate`` is the growth rate in nats per step, averaged over the sequences (−inf where every

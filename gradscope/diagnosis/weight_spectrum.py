@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradscope.arrays import BoolArray, FloatArray
-from gradscope.notebook_repr import Brief
+from gradscope.notebook_repr import CompactRepr
 
 ComplexArray = np.ndarray[tuple[int, ...], np.dtype[np.complex128]]
 
@@ -21,7 +21,7 @@ ROUNDING = 1e-6
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class WeightSpectrum(Brief):
+class WeightSpectrum(CompactRepr):
     """Singular values and eigenvalues of one square matrix.
 
     ``singular_values`` (H,) descending; ``eigenvalues`` (H,) by falling modulus;

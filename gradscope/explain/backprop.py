@@ -97,7 +97,7 @@ ARTICLE_GRAPH = (
     Step("f", Operation.MULTIPLY, ("p", "z")),
 )
 
-LARGEST_LEAF = 1e100
+MAX_LEAF = 1e100
 """Leaves beyond this have products that leave float64."""
 
 
@@ -149,8 +149,8 @@ def backprop_lesson(
     """
     leaves = {"x": x, "y": y, "z": z}
     for name, value in {**leaves, "learning-rate": learning_rate}.items():
-        if not (math.isfinite(value) and abs(value) <= LARGEST_LEAF):
-            limit = f"{-LARGEST_LEAF:g} to {LARGEST_LEAF:g}"
+        if not (math.isfinite(value) and abs(value) <= MAX_LEAF):
+            limit = f"{-MAX_LEAF:g} to {MAX_LEAF:g}"
             raise SettingError(f"--{name} is {value}; choose a number from {limit}")
     values = forward(leaves, ARTICLE_GRAPH)
     adjoints, edges = backward(values, ARTICLE_GRAPH)

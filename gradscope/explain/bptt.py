@@ -26,7 +26,7 @@ from gradscope.names import ActivationName, InitializerName
 
 LESSON_WEIGHTS = {"V": "output_weights", "W": "recurrent_weights", "U": "input_weights"}
 
-MOST_STEPS, MOST_UNITS = 8, 4
+MAX_STEPS, MAX_UNITS = 8, 4
 """What still reads as a page: more terms, or wider matrices, teach nothing new."""
 
 
@@ -110,7 +110,7 @@ def draw_bptt_lesson(
     SettingError
         If a number lies outside its limits.
     """
-    for flag, value, most in (("steps", steps, MOST_STEPS), ("hidden", hidden, MOST_UNITS)):
+    for flag, value, most in (("steps", steps, MAX_STEPS), ("hidden", hidden, MAX_UNITS)):
         if not 1 <= value <= most:
             raise SettingError(f"--{flag} is {value}; choose 1 to {most}: more does not fit a page")
     if seed < 0:

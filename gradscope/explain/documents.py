@@ -67,12 +67,12 @@ def bptt_document(lesson: BpttLesson, settings: Mapping[str, Any]) -> Document:
 
 
 def _step(lesson: BpttLesson, each: StepGradient) -> Document:
-    course, place = lesson.trajectory, each.step - 1
+    cell_trajectory, place = lesson.trajectory, each.step - 1
     return {
         "step": each.step,
-        "input": course.inputs[place, 0].tolist(),
-        "hidden": course.hidden[each.step, 0].tolist(),
-        "output": course.outputs[place, 0].tolist(),
+        "input": cell_trajectory.inputs[place, 0].tolist(),
+        "hidden": cell_trajectory.hidden[each.step, 0].tolist(),
+        "output": cell_trajectory.outputs[place, 0].tolist(),
         "target": lesson.targets.values[place, 0].tolist(),
         "error": each.error,
         "error_by_output": each.output_slope.tolist(),

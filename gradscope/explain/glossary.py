@@ -21,7 +21,7 @@ from gradscope.report.screen import to_ascii
 TERMS: tuple[Term, ...] = (*NETWORK, *PRODUCTS, *SPECTRA, *VERDICT)
 """In the order in which one meets them."""
 
-MOST_OFFERED = 5
+MAX_OFFERED = 5
 SIMILAR = 0.6
 """Ratio of difflib from which on a name is near (its own default)."""
 
@@ -56,7 +56,7 @@ def find_term(name: str) -> Term:
 def near_terms(name: str) -> list[str]:
     """Return the names of terms that look like this one, nearest first."""
     key = _key(name)
-    close = difflib.get_close_matches(key, list(_BY_KEY), n=MOST_OFFERED, cutoff=SIMILAR)
+    close = difflib.get_close_matches(key, list(_BY_KEY), n=MAX_OFFERED, cutoff=SIMILAR)
     holding = [each for each in _BY_KEY if len(key) > 2 and key in each]
     names = (_BY_KEY[each].name for each in (*close, *holding))
-    return list(dict.fromkeys(names))[:MOST_OFFERED]
+    return list(dict.fromkeys(names))[:MAX_OFFERED]

@@ -22,7 +22,7 @@ from gradscope.names import ActivationName, InitializerName
 
 COMPARED = (ActivationName.TANH, ActivationName.SIGMOID)
 
-MOST_STEPS, MOST_UNITS, LARGEST_GAIN = 1000, 32, 100.0
+MAX_STEPS, MAX_UNITS, MAX_GAIN = 1000, 32, 100.0
 """What still takes less than a second; and where a gain says no more."""
 
 THRESHOLD = 1e-3
@@ -73,11 +73,11 @@ def product_lessons(
     SettingError
         If a number lies outside its limits.
     """
-    for flag, value, most in (("steps", steps, MOST_STEPS), ("hidden", hidden, MOST_UNITS)):
+    for flag, value, most in (("steps", steps, MAX_STEPS), ("hidden", hidden, MAX_UNITS)):
         if not 1 <= value <= most:
             raise SettingError(f"--{flag} is {value}; choose 1 to {most}")
-    if not 0.0 < gain <= LARGEST_GAIN:
-        raise SettingError(f"--gain is {gain}; choose a number above 0, at most {LARGEST_GAIN:g}")
+    if not 0.0 < gain <= MAX_GAIN:
+        raise SettingError(f"--gain is {gain}; choose a number above 0, at most {MAX_GAIN:g}")
     if seed < 0:
         raise SettingError(f"--seed is {seed}; choose 0 or more")
     return tuple(_multiply(name, steps, hidden, gain, seed) for name in COMPARED)

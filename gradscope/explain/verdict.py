@@ -110,7 +110,7 @@ def _from_run(path: Path) -> VerdictLesson:
         causes=stage.causes,
         slope_ceiling=analysis.params.activation.slope_ceiling,
         bound_rate=float(stage.profile.log_bound[0]),
-        learned=learned_by(stage.error, analysis.facts),
+        learned=learned_by(stage.error, analysis.task_info),
         thresholds=thresholds(settings),
         stored=None,
     )

@@ -21,7 +21,7 @@ from gradscope.arrays import FloatArray
 from gradscope.names import ActivationName, CellName, StateName
 from gradscope.weights.layers.keras_names import GATE_ORDER
 from gradscope.weights.layers.recurrent_layer import RecurrentLayer
-from gradscope.weights.layers.to_cell import Settled
+from gradscope.weights.layers.to_cell import CellSpec
 
 TOLERANCE = 1e-5
 """On PyTorch, Keras takes matrix products in float32, on JAX everything; a wrong gate is off by a
@@ -32,9 +32,9 @@ LAYERS = {CellName.ELMAN: "SimpleRNN", CellName.GRU: "GRU", CellName.LSTM: "LSTM
 THEIR_WORDS = {ActivationName.IDENTITY: "linear", ActivationName.HARD_TANH: "hard_tanh"}
 
 
-def can_compute(settled: Settled) -> bool:
+def can_compute(spec: CellSpec) -> bool:
     """Whether Keras has a layer of these equations."""
-    return settled.leak == 1.0 and settled.state is StateName.POST
+    return spec.leak == 1.0 and spec.state is StateName.POST
 
 
 def cannot_differentiate() -> str | None:
@@ -57,8 +57,8 @@ def parity_rows(given: Given) -> tuple[CheckRow, ...]:
     tuple of CheckRow
         With the worst deviation of each, relative to the largest number.
     """
-    layer = _layer(given.subject, given.settled)
-    name = LAYERS[given.settled.cell]
+    layer = _layer(given.studied, given.spec)
+    name = LAYERS[given.spec.cell]
     states = steps_row(given, f"keras.layers.{name}Cell", partial(_states, layer.cell), TOLERANCE)
     if cannot_differentiate():
         return (states,)
@@ -125,13 +125,13 @@ JACREV: Mapping[str, Callable[[Callable[[Any], Any], Any], Any]] = MappingProxyT
 """By backend, how the Jacobian of a function is taken at a state."""
 
 
-def _layer(layer: RecurrentLayer, settled: Settled) -> Any:
-    gated = {} if settled.cell is CellName.ELMAN else {"recurrent_activation": "sigmoid"}
-    if settled.cell is CellName.GRU:
-        gated["reset_after"] = bool(settled.reset_after)  # type: ignore[assignment]
-    made = getattr(keras.layers, LAYERS[settled.cell])(
+def _layer(layer: RecurrentLayer, spec: CellSpec) -> Any:
+    gated = {} if spec.cell is CellName.ELMAN else {"recurrent_activation": "sigmoid"}
+    if spec.cell is CellName.GRU:
+        gated["reset_after"] = bool(spec.reset_after)  # type: ignore[assignment]
+    made = getattr(keras.layers, LAYERS[spec.cell])(
         layer.hidden_size,
-        activation=THEIR_WORDS.get(settled.activation, str(settled.activation)),
+        activation=THEIR_WORDS.get(spec.activation, str(spec.activation)),
         return_sequences=True,
         # JAX has float64 only where its whole process was told so, and Keras fails there.
         dtype="float32" if keras.config.backend() == "jax" else "float64",

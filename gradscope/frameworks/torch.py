@@ -20,7 +20,7 @@ from gradscope.arrays import FloatArray
 from gradscope.learning.differences import relative_deviation
 from gradscope.names import ActivationName, CellName, StateName
 from gradscope.weights.layers.recurrent_layer import Direction, RecurrentLayer
-from gradscope.weights.layers.to_cell import Settled
+from gradscope.weights.layers.to_cell import CellSpec
 
 TOLERANCE = 1e-10
 """Two ways to the same float64 numbers: rounding, as it grows over the steps."""
@@ -31,12 +31,12 @@ GROWN = 1e-2 * TOLERANCE
 CELLS = {CellName.ELMAN: "RNN", CellName.GRU: "GRU", CellName.LSTM: "LSTM"}
 
 
-def can_compute(settled: Settled) -> bool:
+def can_compute(spec: CellSpec) -> bool:
     """Whether PyTorch has a layer of these equations."""
-    if settled.cell is CellName.ELMAN:
-        plain = settled.leak == 1.0 and settled.state is StateName.POST
-        return plain and settled.activation in (ActivationName.TANH, ActivationName.RELU)
-    return settled.activation is ActivationName.TANH and settled.reset_after is not False
+    if spec.cell is CellName.ELMAN:
+        plain = spec.leak == 1.0 and spec.state is StateName.POST
+        return plain and spec.activation in (ActivationName.TANH, ActivationName.RELU)
+    return spec.activation is ActivationName.TANH and spec.reset_after is not False
 
 
 def parity_rows(given: Given) -> tuple[CheckRow, ...]:
@@ -52,8 +52,8 @@ def parity_rows(given: Given) -> tuple[CheckRow, ...]:
     tuple of CheckRow
         With the worst deviation of each, relative to the largest number.
     """
-    cell = _cell(given.subject, given.settled)
-    name = f"torch.nn.{CELLS[given.settled.cell]}Cell"
+    cell = _cell(given.studied, given.spec)
+    name = f"torch.nn.{CELLS[given.spec.cell]}Cell"
     return (
         steps_row(given, name, partial(_states, cell), TOLERANCE),
         jacobian_row(given, "torch.func.jacrev", partial(_jacobian, cell), TOLERANCE),
@@ -70,8 +70,8 @@ def _stack_row(given: Given) -> CheckRow:
         steps //= 2
         ours = _our_outputs(given, given.inputs[:steps])
     return CheckRow(
-        f"{steps} outputs of all layers of {given.subject.name}",
-        f"torch.nn.{CELLS[given.settled.cell]}",
+        f"{steps} outputs of all layers of {given.studied.name}",
+        f"torch.nn.{CELLS[given.spec.cell]}",
         relative_deviation(ours, _outputs(given, given.inputs[:steps])),
         TOLERANCE,
     )
@@ -81,8 +81,8 @@ def _tensor(array: FloatArray) -> torch.Tensor:
     return torch.tensor(np.ascontiguousarray(array), dtype=torch.float64)
 
 
-def _nonlinearity(settled: Settled) -> dict[str, str]:
-    return {"nonlinearity": str(settled.activation)} if settled.cell is CellName.ELMAN else {}
+def _nonlinearity(spec: CellSpec) -> dict[str, str]:
+    return {"nonlinearity": str(spec.activation)} if spec.cell is CellName.ELMAN else {}
 
 
 def _weights(layer: RecurrentLayer) -> dict[str, torch.Tensor]:
@@ -96,10 +96,10 @@ def _weights(layer: RecurrentLayer) -> dict[str, torch.Tensor]:
     }
 
 
-def _cell(layer: RecurrentLayer, settled: Settled) -> Any:
-    made = getattr(torch.nn, f"{CELLS[settled.cell]}Cell")
+def _cell(layer: RecurrentLayer, spec: CellSpec) -> Any:
+    made = getattr(torch.nn, f"{CELLS[spec.cell]}Cell")
     sizes = (layer.input_size, layer.hidden_size)
-    cell = made(*sizes, dtype=torch.float64, device="cpu", **_nonlinearity(settled))
+    cell = made(*sizes, dtype=torch.float64, device="cpu", **_nonlinearity(spec))
     cell.load_state_dict(_weights(layer))
     return cell.requires_grad_(requires_grad=False)
 
@@ -129,14 +129,14 @@ def _jacobian(cell: Any, inputs: FloatArray, before: FloatArray) -> FloatArray:
 def _outputs(given: Given, inputs: FloatArray) -> FloatArray:
     """Return what the fused module of the whole stack puts out, (T,B,H) or (T,B,2H)."""
     lowest = given.stack[0][0][0]
-    module = getattr(torch.nn, CELLS[given.settled.cell])(
+    module = getattr(torch.nn, CELLS[given.spec.cell])(
         lowest.input_size,
         lowest.hidden_size,
         len(given.stack),
         bidirectional=len(given.stack[0]) == 2,
         dtype=torch.float64,
         device="cpu",
-        **_nonlinearity(given.settled),
+        **_nonlinearity(given.spec),
     )
     arrays = {
         f"{name}_l{layer.layer}{'_reverse' if layer.direction is Direction.BACKWARD else ''}": each
@@ -152,9 +152,9 @@ def _outputs(given: Given, inputs: FloatArray) -> FloatArray:
 
 def _our_outputs(given: Given, inputs: FloatArray) -> FloatArray:
     """Return what the top of our stack puts out, both directions in the order of the sequence."""
-    courses = run_stack(given.stack, inputs)
+    trajectories = run_stack(given.stack, inputs)
     halves = []
     for layer, _ in given.stack[-1]:
-        hidden = courses[layer.title].hidden[1:]
+        hidden = trajectories[layer.title].hidden[1:]
         halves.append(hidden[::-1] if layer.direction is Direction.BACKWARD else hidden)
     return np.concatenate(halves, axis=2)

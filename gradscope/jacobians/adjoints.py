@@ -14,7 +14,7 @@ from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.kernels.powers_of_two import LOG_2, rescaled
 from gradscope.learning.bptt import entering_errors
 from gradscope.learning.losses import step_errors
-from gradscope.model.cells import Cell, Tangent
+from gradscope.model.cells import Cell, Linearization
 from gradscope.model.trajectory import Trajectory
 
 
@@ -57,13 +57,13 @@ def scaled_adjoints(
     """
     chain = cell_chain(params, trajectory)
     _, output_slopes = step_errors(trajectory.outputs, targets)
-    tangent = params.linearize(trajectory.course)
-    entering, scales = scaled_entering_errors(params, tangent, output_slopes)
+    linearization = params.linearize(trajectory.cell_trajectory)
+    entering, scales = scaled_entering_errors(params, linearization, output_slopes)
     rows: FloatArray = np.zeros((chain.n_sequences, 1, chain.state_size))
     exponents: IntArray = np.zeros(chain.n_sequences, dtype=np.int64)
     for step in range(chain.n_steps, -1, -1):
         if step < chain.n_steps:
-            rows = chain.pull_back(rows, step + 1)
+            rows = chain.vjp(rows, step + 1)
         if step > 0:
             rows, exponents = _add(
                 rows, exponents, entering[step - 1][:, None, :], scales[step - 1]
@@ -73,7 +73,7 @@ def scaled_adjoints(
 
 
 def scaled_entering_errors(
-    params: Cell, tangent: Tangent, output_slopes: FloatArray
+    params: Cell, linearization: Linearization, output_slopes: FloatArray
 ) -> tuple[FloatArray, IntArray]:
     """Return the errors (T,B,S) that enter at each step, and the exponent (T,) of the power of two
     by which each step's are to be multiplied: 0 but where ∂E_t/∂y_t is large, whose product with V
@@ -82,7 +82,7 @@ def scaled_entering_errors(
     exponents = np.frexp(np.abs(output_slopes).max(axis=(1, 2), initial=0.0))[1]
     scales = np.maximum(exponents, 0).astype(np.int64)
     scaled = np.ldexp(output_slopes, -scales[:, None, None])
-    return entering_errors(params, tangent, scaled), scales
+    return entering_errors(params, linearization, scaled), scales
 
 
 def _add(

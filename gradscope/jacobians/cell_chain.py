@@ -11,22 +11,22 @@ import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import ShapeError
-from gradscope.jacobians.chain import SMALLEST_EXPONENT, Chain, elman_chain
+from gradscope.jacobians.chain import MIN_EXPONENT, Chain, elman_chain
 from gradscope.jacobians.kernels.powers_of_two import LOG_2
-from gradscope.model.cells import At, Cell, Course, Tangent
+from gradscope.model.cells import At, Cell, CellTrajectory, Linearization
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import StateName
-from gradscope.notebook_repr import Brief
+from gradscope.notebook_repr import CompactRepr
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class CellChain(Brief):
+class CellChain(CompactRepr):
     """The chain of a cell, from its tangent.
 
     Parameters
     ----------
-    tangent : Tangent
+    linearization : Linearization
         The linear part of every step.
 
     Raises
@@ -35,44 +35,44 @@ class CellChain(Brief):
         If the course has no step or no sequence, or holds a number that is not finite.
     """
 
-    tangent: Tangent
+    linearization: Linearization
     _exponent: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        _require_finite(self.tangent.course)
+        _require_finite(self.linearization.cell_trajectory)
         # The bound holds for every entry of J_t too.
-        exponent = np.ceil(max(self.tangent.log_bound() / LOG_2, SMALLEST_EXPONENT))
+        exponent = np.ceil(max(self.linearization.log_bound() / LOG_2, MIN_EXPONENT))
         object.__setattr__(self, "_exponent", int(exponent))
 
     @property
     def n_steps(self) -> int:
         """T."""
-        return self.tangent.course.inputs.shape[0]
+        return self.linearization.cell_trajectory.inputs.shape[0]
 
     @property
     def n_sequences(self) -> int:
         """B."""
-        return self.tangent.course.inputs.shape[1]
+        return self.linearization.cell_trajectory.inputs.shape[1]
 
     @property
     def state_size(self) -> int:
         """S."""
-        return self.tangent.course.states.shape[2]
+        return self.linearization.cell_trajectory.states.shape[2]
 
     def jacobian(self, step: int) -> FloatArray:
         """J_t, (B,S,S)."""
         unit_rows = np.eye(self.state_size)[None]
-        return self.pull_back(np.repeat(unit_rows, self.n_sequences, axis=0), step)
+        return self.vjp(np.repeat(unit_rows, self.n_sequences, axis=0), step)
 
-    def pull_back(self, rows: FloatArray, step: int) -> FloatArray:
+    def vjp(self, rows: FloatArray, step: int) -> FloatArray:
         """Rows · J_t, through the factors of all sequences at once."""
-        return self.tangent.pull(rows, _at(step))
+        return self.linearization.vjp_many(rows, _at(step))
 
-    def push_forward(self, vectors: FloatArray, step: int) -> FloatArray:
+    def jvp(self, vectors: FloatArray, step: int) -> FloatArray:
         """J_t v, through the factors of all sequences at once."""
-        return self.tangent.push(vectors, _at(step))
+        return self.linearization.jvp_many(vectors, _at(step))
 
-    def carry_back(
+    def accumulate_vjp(
         self, rows: FloatArray | None, steps: IntArray, sequences: IntArray, out: FloatArray
     ) -> IntArray:
         """Rows · J_t · 2**−e over steps in a row, e from the bound on all steps of the course."""
@@ -80,13 +80,13 @@ class CellChain(Brief):
             rows = np.broadcast_to(np.eye(self.state_size), out.shape[1:])
         scale = np.ldexp(1.0, -self._exponent)
         for index, step in enumerate(steps):
-            carried = self.tangent.pull(rows, (step - 1, sequences, None))
+            carried = self.linearization.vjp_many(rows, (step - 1, sequences, None))
             rows = np.multiply(carried, scale, out=out[index])
         return np.full(steps.shape, self._exponent, dtype=np.int64)
 
     def stages(self, vectors: FloatArray, step: int) -> dict[str, FloatArray]:
-        """J_t v, built up stage by stage; see ``model.cells.Tangent``."""
-        return self.tangent.stages(vectors, _at(step))
+        """J_t v, built up stage by stage; see ``model.cells.Linearization``."""
+        return self.linearization.stages(vectors, _at(step))
 
 
 def cell_chain(params: Cell, trajectory: Trajectory) -> Chain:
@@ -112,7 +112,7 @@ def cell_chain(params: Cell, trajectory: Trajectory) -> Chain:
     """
     if isinstance(params, ElmanParameters) and _is_plain(params):
         return elman_chain(params, trajectory)
-    return CellChain(params.linearize(trajectory.course))
+    return CellChain(params.linearize(trajectory.cell_trajectory))
 
 
 def _is_plain(params: ElmanParameters) -> bool:
@@ -124,12 +124,12 @@ def _at(step: int) -> At:
     return (step - 1, slice(None), None)
 
 
-def _require_finite(course: Course) -> None:
-    if 0 in course.pre_activations.shape:
-        shape = course.pre_activations.shape
+def _require_finite(cell_trajectory: CellTrajectory) -> None:
+    if 0 in cell_trajectory.pre_activations.shape:
+        shape = cell_trajectory.pre_activations.shape
         raise ShapeError(f"pre-activations have shape {shape}; each size must be 1 or more")
     for name in ("pre_activations", "states"):
-        array = getattr(course, name)
+        array = getattr(cell_trajectory, name)
         bad = ~np.isfinite(array)
         if bad.any():
             where = tuple(int(i) for i in np.argwhere(bad)[0])

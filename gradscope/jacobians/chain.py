@@ -15,7 +15,7 @@ from gradscope.errors import SettingError, ShapeError
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import StateName
-from gradscope.notebook_repr import Brief
+from gradscope.notebook_repr import CompactRepr
 
 
 class Chain(Protocol):
@@ -42,15 +42,15 @@ class Chain(Protocol):
         """J_t, (B,S,S), rows the later state."""
         ...
 
-    def pull_back(self, rows: FloatArray, step: int) -> FloatArray:
+    def vjp(self, rows: FloatArray, step: int) -> FloatArray:
         """Row vectors (B,r,S) at h_t carried back to h_{t−1}: rows · J_t."""
         ...
 
-    def push_forward(self, vectors: FloatArray, step: int) -> FloatArray:
+    def jvp(self, vectors: FloatArray, step: int) -> FloatArray:
         """Vectors (B,r,S) at h_{t−1}, one a row, carried forward to h_t: J_t v."""
         ...
 
-    def carry_back(
+    def accumulate_vjp(
         self, rows: FloatArray | None, steps: IntArray, sequences: IntArray, out: FloatArray
     ) -> IntArray:
         """Carry rows back over m steps in a row: the inner loop of every product of Jacobians.
@@ -86,17 +86,17 @@ def _require_finite(array: FloatArray, name: str) -> None:
 
 
 # Factors smaller than this stay as they are: their inverse must not overflow.
-SMALLEST_EXPONENT = -700
+MIN_EXPONENT = -700
 
 
 def _exponents(array: FloatArray, axis: int | tuple[int, ...]) -> IntArray:
     """Return the exponent e of the largest entry along axes, max|array| in [½, 1) · 2**e."""
     exponents = np.frexp(np.max(np.abs(array), axis=axis))[1]
-    return np.asarray(np.maximum(exponents, SMALLEST_EXPONENT), dtype=np.int64)
+    return np.asarray(np.maximum(exponents, MIN_EXPONENT), dtype=np.int64)
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class ElmanChain(Brief):
+class ElmanChain(CompactRepr):
     """The chain of a (leaky) vanilla RNN: J_t = (1−α) I + α diag(slopes_t) W.
 
     Parameters
@@ -163,19 +163,19 @@ class ElmanChain(Brief):
             dense += (1.0 - self.leak) * np.eye(self.state_size)
         return dense
 
-    def pull_back(self, rows: FloatArray, step: int) -> FloatArray:
+    def vjp(self, rows: FloatArray, step: int) -> FloatArray:
         """Rows · J_t as one flat GEMM over all sequences."""
         scaled = rows * self.slopes[step - 1][:, None, :]
         flat = scaled.reshape(-1, self.state_size) @ self.recurrent_weights
         return self._with_leak(flat.reshape(rows.shape), rows)
 
-    def push_forward(self, vectors: FloatArray, step: int) -> FloatArray:
+    def jvp(self, vectors: FloatArray, step: int) -> FloatArray:
         """J_t v as one flat GEMM over all sequences."""
         flat = vectors.reshape(-1, self.state_size) @ self.recurrent_weights.T
         carried = flat.reshape(vectors.shape) * self.slopes[step - 1][:, None, :]
         return self._with_leak(carried, vectors)
 
-    def carry_back(
+    def accumulate_vjp(
         self, rows: FloatArray | None, steps: IntArray, sequences: IntArray, out: FloatArray
     ) -> IntArray:
         """Rows · J_t · 2**−e over steps in a row, each one flat GEMM over all rows."""
@@ -209,7 +209,7 @@ class ElmanChain(Brief):
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class DenseChain(Brief):
+class DenseChain(CompactRepr):
     """A chain of explicit Jacobians (T,B,S,S), J_t at ``[t-1]``, rows the later state.
 
     Raises
@@ -247,17 +247,17 @@ class DenseChain(Brief):
         dense: FloatArray = self.jacobians[step - 1].copy()
         return dense
 
-    def pull_back(self, rows: FloatArray, step: int) -> FloatArray:
+    def vjp(self, rows: FloatArray, step: int) -> FloatArray:
         """Rows · J_t, one GEMM a sequence."""
         carried: FloatArray = rows @ self.jacobians[step - 1]
         return carried
 
-    def push_forward(self, vectors: FloatArray, step: int) -> FloatArray:
+    def jvp(self, vectors: FloatArray, step: int) -> FloatArray:
         """J_t v, one GEMM a sequence."""
         carried: FloatArray = vectors @ self.jacobians[step - 1].swapaxes(1, 2)
         return carried
 
-    def carry_back(
+    def accumulate_vjp(
         self, rows: FloatArray | None, steps: IntArray, sequences: IntArray, out: FloatArray
     ) -> IntArray:
         """Rows · J_t · 2**−e over steps in a row, one GEMM a sequence."""

@@ -15,11 +15,11 @@ from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain
 from gradscope.jacobians.lag_norms import check_tolerance, measure, parts
-from gradscope.notebook_repr import Brief
+from gradscope.notebook_repr import CompactRepr
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class LagMap(Brief):
+class LagMap(CompactRepr):
     """Every pair of chosen states.
 
     ``times`` (A,) are the states, 0 … T where none were chosen. ``log_norms`` (A,A,B) has log σ_max
@@ -32,7 +32,7 @@ class LagMap(Brief):
     log_norms: FloatArray
     certificate: FloatArray
 
-    def brief(self) -> dict[str, Any]:
+    def compact_fields(self) -> dict[str, Any]:
         """Return sizes, the weakest pair, and the worst certificate."""
         return {
             "times": self.times.size,

@@ -1,10 +1,10 @@
 """log σ_max(∂h_T/∂h_{T−ℓ}) for every lag ℓ: how strongly the last state feels the state ℓ steps
 before.
 
-The product P_ℓ = J_T J_{T−1} ⋯ J_{T−ℓ+1} grows to the right by one factor a lag. ``rank_adaptive``
-keeps the few rows of it that still matter, ``leading_singular`` takes σ_max of them, and here
-sequences are measured in parts that stay in the cache, and measured anew where the certificate asks
-for it. ``scaled_product`` has the whole product for comparison, ``lag_map`` every pair of steps.
+The product P_ℓ = J_T J_{T−1} ⋯ J_{T−ℓ+1} grows to the right by one factor per lag.
+``kernels.rank_adaptive`` keeps the few rows of it that still matter, ``kernels.lanczos`` takes
+σ_max of them; here sequences are measured in parts that fit the cache, and measured again where the
+certificate asks for it. ``reference`` has the whole product for comparison, ``lag_map`` every pair of steps.
 Source: ``DESIGN`` section "The quantities".
 """
 
@@ -24,7 +24,7 @@ from gradscope.jacobians.kernels.rank_adaptive import (
     drop_within,
     truncation_error,
 )
-from gradscope.notebook_repr import Shown
+from gradscope.notebook_repr import NotebookResult
 
 # Shares of the tolerance.
 SHARE_OF_TRUNCATION = 0.7
@@ -32,7 +32,7 @@ SHARE_OF_ITERATION = 0.3
 # Where the certificate fails, at most this much of the drop is tried again, and less where the
 # failure is grave: the error goes with the square of the drop. Below the limit nothing is dropped.
 RETRY_FACTOR = 0.1
-SMALLEST_DROP = 1e-12
+MIN_DROP = 1e-12
 # So few rows cost nothing worth saving.
 SMALL_STATE = 16
 # Bytes of rows, their successors and their scaled copy in one part; 32 MB was slower (measured).
@@ -40,7 +40,7 @@ CACHE_BYTES = 6 * 2**20
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class LagNorms(Shown):
+class LagNorms(NotebookResult):
     """The lag profile of every sequence.
 
     ``lags`` (L,) are 1 … L in steps; ``log_norms`` (L,B) are in nats, −inf from the lag on at which
@@ -51,7 +51,7 @@ class LagNorms(Shown):
     log_norms: FloatArray
     certificate: FloatArray
 
-    def brief(self) -> dict[str, Any]:
+    def compact_fields(self) -> dict[str, Any]:
         """Return sizes, the median of the longest lag, and the worst certificate."""
         lags, sequences = self.log_norms.shape
         return {
@@ -148,7 +148,7 @@ def measure(
     failed = (certificate > tolerance).any(axis=0)
     while drop > 0 and failed.any():
         drop *= RETRY_FACTOR * float(np.sqrt(tolerance / certificate.max()))
-        drop = drop if drop > SMALLEST_DROP else 0.0
+        drop = drop if drop > MIN_DROP else 0.0
         reach = min(longest, int(ends[failed].max()))
         log_norms[:reach, failed], certificate[:reach, failed] = _profile(
             chain, ends[failed], sequences[failed], reach, tolerance, drop

@@ -19,16 +19,16 @@ from gradscope.arrays import BoolArray, FloatArray, IntArray, order_statistics
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain, ElmanChain
 from gradscope.jacobians.kernels.qr_frame import Frame
-from gradscope.notebook_repr import Brief
+from gradscope.notebook_repr import CompactRepr
 
-MOST_STEPS = 64
+MAX_STEPS = 64
 """Longest interval between two factorizations, where nothing else asks for a shorter one."""
 
 N_BATCHES = 20
 """Batches of consecutive steps whose means give the standard error (Schmeiser 1982, Operations
 Research 30(3): 10 to 30 suffice)."""
 
-LARGEST_DOUBT = 1e-4
+MAX_DOUBT = 1e-4
 """Nats per step that rounding may have put into an exponent that is still trusted (convention)."""
 
 WARM_UP_FRACTION = 0.1
@@ -36,7 +36,7 @@ WARM_UP_FRACTION = 0.1
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class LyapunovSpectrum(Brief):
+class LyapunovSpectrum(CompactRepr):
     """Exponents of every sequence, largest first.
 
     ``exponents`` (B,count) in nats per step, −inf for directions that die. ``standard_errors``
@@ -55,7 +55,7 @@ class LyapunovSpectrum(Brief):
     state_size: int
     n_steps: int
 
-    def brief(self) -> dict[str, Any]:
+    def compact_fields(self) -> dict[str, Any]:
         """Return sizes, the median of the largest exponent, and how many are to be trusted."""
         sequences, count = self.exponents.shape
         return {
@@ -136,7 +136,7 @@ def lyapunov_exponents(
             f"{chain.n_steps - 1}"
         )
     frame = Frame(chain, kept, np.random.default_rng(0) if rng is None else rng)
-    most = max(1, min(MOST_STEPS, (chain.n_steps - discarded) // (2 * N_BATCHES)))
+    most = max(1, min(MAX_STEPS, (chain.n_steps - discarded) // (2 * N_BATCHES)))
     for _ in frame.travel(0, discarded, most):
         pass
     frame.doubt[:] = 0.0
@@ -151,7 +151,7 @@ def _spectrum(chain: Chain, frame: Frame, spans: IntArray, logs: FloatArray) -> 
     dead = frame.dead()
     logs = np.where(dead, 0.0, logs)
     exponents = np.where(dead, -np.inf, logs.sum(axis=0) / n_steps)
-    trusted = np.where(dead, False, frame.doubt <= LARGEST_DOUBT * n_steps)
+    trusted = np.where(dead, False, frame.doubt <= MAX_DOUBT * n_steps)
     if dead.any():
         explained = dead.sum(axis=1) <= _most_units_shut(chain) - (chain.state_size - dead.shape[1])
         trusted |= dead & explained[:, None]

@@ -17,7 +17,7 @@ from gradscope.jacobians.lag_norms import LagNorms
 from gradscope.learning.differences import CUBE_ROOT_OF_EPSILON
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import unroll
-from gradscope.notebook_repr import Brief
+from gradscope.notebook_repr import CompactRepr
 
 
 def product_transport(
@@ -30,7 +30,7 @@ def product_transport(
     chain = cell_chain(params, unroll(params, inputs[:, :1], first))
     rows: FloatArray = np.eye(chain.state_size)[None]
     for step in range(chain.n_steps, 0, -1):
-        rows = chain.pull_back(rows, step)
+        rows = chain.vjp(rows, step)
     product: FloatArray = rows[0]
     return product
 
@@ -55,7 +55,7 @@ def difference_transport(
 
 class ScaledProduct:
     """P_ℓ of every sequence as ``matrices`` (B,S,S) times 2**``exponents`` (B,), growing to the
-    right by one factor a lag.
+    right by one factor per lag.
     """
 
     def __init__(self, chain: Chain) -> None:
@@ -81,7 +81,7 @@ class ScaledProduct:
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class Verification(Brief):
+class Verification(CompactRepr):
     """What a second computation of chosen lags says about a lag profile.
 
     ``lags`` (K,) in steps; ``deviations`` (K,B), the relative deviations of σ_max as measured from

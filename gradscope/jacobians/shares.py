@@ -23,14 +23,14 @@ from gradscope.jacobians.kernels.powers_of_two import LOG_2
 from gradscope.learning.losses import step_errors
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import Trajectory
-from gradscope.notebook_repr import Brief
+from gradscope.notebook_repr import CompactRepr
 
-MOST_OPERATIONS = 2e12
+MAX_OPERATIONS = 2e12
 """Multiplications and additions spent where no longest lag is given: about a minute of one core."""
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class GradientShares(Brief):
+class GradientShares(CompactRepr):
     """The shares of the gradient by lag.
 
     ``lags`` (L,) are 0 … L − 1 in steps. ``log_norms`` maps "input_weights", "recurrent_weights"
@@ -48,7 +48,7 @@ class GradientShares(Brief):
     cancellation: FloatArray
     truncation_errors: FloatArray
 
-    def brief(self) -> dict[str, Any]:
+    def compact_fields(self) -> dict[str, Any]:
         """Return the number of lags, and the truncation length at the usual error."""
         return {"lags": self.lags.size, "truncation_length": self.truncation_length()}
 
@@ -104,7 +104,7 @@ def gradient_shares(
     targets : Targets
         What its outputs were to be.
     max_lag : int, optional
-        Longest lag, in steps; by default T − 1, or as many as ``MOST_OPERATIONS`` pay for.
+        Longest lag, in steps; by default T − 1, or as many as ``MAX_OPERATIONS`` pay for.
 
     Returns
     -------
@@ -126,8 +126,8 @@ def gradient_shares(
     _, output_slopes = step_errors(trajectory.outputs, targets)
     layout = _Layout(params)
     gradient = _gradient(params, trajectory, targets, layout)
-    tangent = params.linearize(trajectory.course)
-    rows = AnchorRows(tangent, *scaled_entering_errors(params, tangent, output_slopes))
+    linearization = params.linearize(trajectory.cell_trajectory)
+    rows = AnchorRows(linearization, *scaled_entering_errors(params, linearization, output_slopes))
     longest = _longest_lag(max_lag, rows.steps, trajectory)
     so_far = _ScaledSum(layout.size)
     shares = np.full((longest + 1, len(layout.shapes)), -np.inf)
@@ -135,7 +135,7 @@ def gradient_shares(
     for lag in range(longest + 1):
         if rows.steps.size:
             local, exponent = rows.local_errors()
-            share = tangent.weight_gradients(local, rows.window)
+            share = linearization.weight_gradients(local, rows.window)
             so_far.add(layout.joined(share), exponent)
             shares[lag] = [_log_norm(share[name], exponent) for name in layout.shapes]
             rows.go_back()
@@ -204,22 +204,22 @@ def _longest_lag(max_lag: int | None, steps: IntArray, trajectory: Trajectory) -
     n_hidden, n_inputs = trajectory.hidden.shape[2], trajectory.inputs.shape[2]
     of_one = 2.0 * trajectory.n_sequences * n_hidden * (2 * n_hidden + n_inputs + 1)
     reaching = steps.size - np.searchsorted(steps, np.arange(last + 1), side="right")
-    return max(int(np.sum(np.cumsum(reaching) * of_one <= MOST_OPERATIONS)) - 1, 0)
+    return max(int(np.sum(np.cumsum(reaching) * of_one <= MAX_OPERATIONS)) - 1, 0)
 
 
 def _gradient(
     params: Cell, trajectory: Trajectory, targets: Targets, layout: _Layout
 ) -> "_ScaledSum":
     """Return the exact gradient of one full backward sweep."""
-    tangent = params.linearize(trajectory.course)
-    local = np.empty((1, trajectory.n_sequences, tangent.local_size))
+    linearization = params.linearize(trajectory.cell_trajectory)
+    local = np.empty((1, trajectory.n_sequences, linearization.local_size))
     total = _ScaledSum(layout.size)
     for step, adjoints, exponents in scaled_adjoints(params, trajectory, targets):
         if step > 0 and adjoints.any():
             common = int(exponents[adjoints.any(axis=1)].max())
             rows = np.ldexp(adjoints, np.minimum(exponents - common, 0)[:, None])
-            tangent.back(rows, step - 1, local[0])
-            gathered = tangent.weight_gradients(local, slice(step - 1, step))
+            linearization.vjp(rows, step - 1, local[0])
+            gathered = linearization.weight_gradients(local, slice(step - 1, step))
             total.add(layout.joined(gathered), common)
     return total
 

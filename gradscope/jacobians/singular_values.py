@@ -29,14 +29,14 @@ from gradscope.jacobians.kernels.sorted_qr import (
     largest_entries,
     sorted_qr,
 )
-from gradscope.notebook_repr import Brief
+from gradscope.notebook_repr import CompactRepr
 
-MOST_FACTOR_ENTRIES = 2**25
+MAX_FACTOR_ENTRIES = 2**25
 """Entries of triangular factors held at a time (256 MB); more sequences are taken in turns."""
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class SingularValues(Brief):
+class SingularValues(CompactRepr):
     """The singular values of ∂h_T/∂h_{T−ℓ} at chosen lags, and what they say together.
 
     ``lags`` (K,) in steps. ``log_values`` (K,B,count) in nats, descending, −inf for the directions
@@ -52,7 +52,7 @@ class SingularValues(Brief):
     stable_rank: FloatArray
     participation_ratio: FloatArray
 
-    def brief(self) -> dict[str, Any]:
+    def compact_fields(self) -> dict[str, Any]:
         """Return sizes, and how far apart the largest and the smallest value are at the most."""
         lags, sequences, count = self.log_values.shape
         return {
@@ -121,7 +121,7 @@ def _log_values(chain: Chain, lag: int) -> FloatArray:
     """Return the logarithms of all singular values at one lag, (B,S)."""
     size = chain.state_size
     logs = np.full((chain.n_sequences, size), -np.inf)
-    at_once = max(1, MOST_FACTOR_ENTRIES // (2 * lag * size**2))
+    at_once = max(1, MAX_FACTOR_ENTRIES // (2 * lag * size**2))
     for start in range(0, chain.n_sequences, at_once):
         sequences = range(start, min(start + at_once, chain.n_sequences))
         for sequence, factors in zip(sequences, _triangles(chain, lag, sequences), strict=True):

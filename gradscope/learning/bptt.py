@@ -10,8 +10,8 @@ and with ε_t = δ_t ∘ φ′(a_t) = ∂E/∂a_t, its local adjoint,
     ∂E/∂W = Σ_t ε_tᵀ h_{t−1},        ∂E/∂U = Σ_t ε_tᵀ x_t,        ∂E/∂b = Σ_t ε_t,
     ∂E/∂V = Σ_t (∂E_t/∂y_t)ᵀ h_t,    ∂E/∂c = Σ_t ∂E_t/∂y_t.
 
-Any other cell has the same sweep over its own state: its ``Tangent`` carries δ back by one step,
-leaves the local adjoints on the way, and gathers them. One GEMM a step carries δ back, one per
+Any other cell has the same sweep over its own state: its ``Linearization`` carries δ back by one
+step, records the local adjoints on the way, and sums them. One GEMM a step carries δ back, one per
 weight matrix gathers the sums. Truncation at k sends each step's error back over at most k lags:
 the same Σ over lags ℓ = 0 … k that ``jacobians.shares`` splits the gradient into, not a cut into
 blocks. Source: Werbos (1990), Proc. IEEE 78(10); truncation BPTT(h) as in Williams & Peng (1990),
@@ -26,13 +26,13 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.data.batch import Targets
 from gradscope.learning.losses import step_errors
-from gradscope.model.cells import Cell, Tangent
+from gradscope.model.cells import Cell, Linearization
 from gradscope.model.trajectory import Trajectory
-from gradscope.notebook_repr import Brief
+from gradscope.notebook_repr import CompactRepr
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class Gradients(Brief):
+class Gradients(CompactRepr):
     """The loss, its gradient for every weight, and every hidden adjoint.
 
     ``loss`` is E = Σ_t E_t; ``step_errors`` (T,) are the E_t; ``weights`` maps the names of
@@ -93,47 +93,49 @@ def backpropagate(
     """
     errors, output_slopes = step_errors(trajectory.outputs, targets)
     with np.errstate(over="ignore", invalid="ignore"):
-        tangent = params.linearize(trajectory.course)
+        linearization = params.linearize(trajectory.cell_trajectory)
         if truncation is None or truncation >= trajectory.n_steps:
-            adjoints, local = _sweep(params, tangent, output_slopes)
+            adjoints, local = _sweep(params, linearization, output_slopes)
         else:
-            entering = entering_errors(params, tangent, output_slopes)
-            adjoints, local = _truncated_sweep(tangent, entering, truncation)
-        weights = tangent.weight_gradients(local, slice(trajectory.n_steps))
+            entering = entering_errors(params, linearization, output_slopes)
+            adjoints, local = _truncated_sweep(linearization, entering, truncation)
+        weights = linearization.weight_gradients(local, slice(trajectory.n_steps))
         flat = output_slopes.reshape(-1, output_slopes.shape[2])
         weights["output_weights"] = flat.T @ trajectory.hidden[1:].reshape(flat.shape[0], -1)
         weights["output_bias"] = flat.sum(axis=0)
     return Gradients(float(errors.sum()), errors, weights, adjoints)
 
 
-def entering_errors(params: Cell, tangent: Tangent, output_slopes: FloatArray) -> FloatArray:
+def entering_errors(
+    params: Cell, linearization: Linearization, output_slopes: FloatArray
+) -> FloatArray:
     """Return (∂E_t/∂y_t) ∂y_t/∂s_t (T,B,S), the error that enters the state at its own step."""
     flat = output_slopes.reshape(-1, output_slopes.shape[2]) @ params.output_weights
-    return tangent.enter(flat.reshape(*output_slopes.shape[:2], -1))
+    return linearization.enter(flat.reshape(*output_slopes.shape[:2], -1))
 
 
-def local_adjoints(tangent: Tangent, adjoints: FloatArray) -> FloatArray:
+def local_adjoints(linearization: Linearization, adjoints: FloatArray) -> FloatArray:
     """Return the local adjoints (N,B,G) of state adjoints (N,B,S) at steps 1 … N."""
-    local = np.empty((*adjoints.shape[:2], tangent.local_size))
-    tangent.back(adjoints, slice(adjoints.shape[0]), local)
+    local = np.empty((*adjoints.shape[:2], linearization.local_size))
+    linearization.vjp(adjoints, slice(adjoints.shape[0]), local)
     return local
 
 
 def _sweep(
-    params: Cell, tangent: Tangent, output_slopes: FloatArray
+    params: Cell, linearization: Linearization, output_slopes: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Return δ (T+1,B,S) and the local adjoints (T,B,G) of the full backward sweep."""
     n_steps, n_sequences, _ = output_slopes.shape
     adjoints = np.zeros((n_steps + 1, n_sequences, params.state_size))
-    adjoints[1:] = entering_errors(params, tangent, output_slopes)
-    local = np.empty((n_steps, n_sequences, tangent.local_size))
+    adjoints[1:] = entering_errors(params, linearization, output_slopes)
+    local = np.empty((n_steps, n_sequences, linearization.local_size))
     for step in range(n_steps, 0, -1):
-        adjoints[step - 1] += tangent.back(adjoints[step], step - 1, local[step - 1])
+        adjoints[step - 1] += linearization.vjp(adjoints[step], step - 1, local[step - 1])
     return adjoints, local
 
 
 def adjoints_by_lag(
-    tangent: Tangent, entering: FloatArray, max_lag: int
+    linearization: Linearization, entering: FloatArray, max_lag: int
 ) -> Iterator[tuple[int, FloatArray]]:
     """Yield for ℓ = 0 … max_lag the adjoints g_t P_{t,t−ℓ} of all anchors t = ℓ … T at once.
 
@@ -147,22 +149,22 @@ def adjoints_by_lag(
         # now.
         anchors = rows if lag == 1 else rows[1:]
         n_steps, n_sequences, _ = anchors.shape
-        local = np.empty((n_steps, n_sequences, tangent.local_size))
-        rows = tangent.back(anchors, slice(n_steps), local)
+        local = np.empty((n_steps, n_sequences, linearization.local_size))
+        rows = linearization.vjp(anchors, slice(n_steps), local)
         yield lag, rows
 
 
 def _truncated_sweep(
-    tangent: Tangent, entering: FloatArray, truncation: int
+    linearization: Linearization, entering: FloatArray, truncation: int
 ) -> tuple[FloatArray, FloatArray]:
     """Return δ and the local adjoints with the errors of each step sent back over at most
     ``truncation`` lags.
     """
     n_steps, n_sequences, size = entering.shape
     adjoints = np.zeros((n_steps + 1, n_sequences, size))
-    for lag, rows in adjoints_by_lag(tangent, entering, truncation):
+    for lag, rows in adjoints_by_lag(linearization, entering, truncation):
         if lag == 0:
             adjoints[1:] += rows
         else:
             adjoints[: rows.shape[0]] += rows
-    return adjoints, local_adjoints(tangent, adjoints[1:])
+    return adjoints, local_adjoints(linearization, adjoints[1:])

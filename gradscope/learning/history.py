@@ -9,7 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from gradscope.arrays import BoolArray, FloatArray
-from gradscope.notebook_repr import Brief
+from gradscope.notebook_repr import CompactRepr
 
 
 class Stop(StrEnum):
@@ -35,7 +35,7 @@ class NonFinite:
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class History(Brief):
+class History(CompactRepr):
     """The course of training, one entry per finished update (n of them).
 
     ``loss`` (n,) is E = Σ_t E_t on that update's batch, ``gradient_norm`` (n,) the global norm of
@@ -50,7 +50,7 @@ class History(Brief):
     stop: Stop
     non_finite: NonFinite | None = None
 
-    def brief(self) -> dict[str, Any]:
+    def compact_fields(self) -> dict[str, Any]:
         """Return how many updates there were, the last error, and why they ended."""
         errors = self.error_per_step
         last = float(errors[-1]) if errors.size else None

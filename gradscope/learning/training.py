@@ -18,7 +18,7 @@ from gradscope.learning.history import History, NonFinite, Stop
 from gradscope.learning.optimizers import Optimizer, Weights, clip_by_norm, clip_by_value
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import Trajectory, unroll
-from gradscope.notebook_repr import Brief
+from gradscope.notebook_repr import CompactRepr
 
 Watcher = Callable[[int, float, float, Cell], None]
 Fits = Callable[[Cell], bool]
@@ -34,7 +34,7 @@ class Limits:
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class Trained(Brief):
+class Trained(CompactRepr):
     """The network after its last finished update, and the course of training."""
 
     params: Cell
@@ -79,19 +79,19 @@ def train(
         Ctrl-C came.
     """
     limits = limits or Limits()
-    course = _Course()
+    record = _Course()
     try:
         for update in range(1, updates + 1):
             batch = draw_batch()
-            stepped = _update(params, batch, optimizer, limits, course, update, fits)
+            stepped = _update(params, batch, optimizer, limits, record, update, fits)
             if isinstance(stepped, NonFinite):
-                return Trained(params, course.history(Stop.NOT_FINITE, stepped))
+                return Trained(params, record.history(Stop.NOT_FINITE, stepped))
             params = stepped
             if watch is not None:
-                watch(update, course.loss[-1], course.norm[-1], params)
+                watch(update, record.loss[-1], record.norm[-1], params)
     except KeyboardInterrupt:
-        return Trained(params, course.history(Stop.INTERRUPTED))
-    return Trained(params, course.history(Stop.DONE))
+        return Trained(params, record.history(Stop.INTERRUPTED))
+    return Trained(params, record.history(Stop.DONE))
 
 
 class _Course:
@@ -120,7 +120,7 @@ def _update(
     batch: Batch,
     optimizer: Optimizer,
     limits: Limits,
-    course: _Course,
+    record: _Course,
     update: int,
     fits: Fits | None,
 ) -> Cell | NonFinite:
@@ -140,10 +140,10 @@ def _update(
     stepped = params.with_weights(weights)
     if fits is not None and not fits(stepped):
         return NonFinite(update, 1, "square of a pre-activation or state after the update")
-    course.target_steps = max(batch.targets.count, 1)
-    course.loss.append(gradients.loss)
-    course.norm.append(norm)
-    course.clipped.append(clipped)
+    record.target_steps = max(batch.targets.count, 1)
+    record.loss.append(gradients.loss)
+    record.norm.append(norm)
+    record.clipped.append(clipped)
     return stepped
 
 

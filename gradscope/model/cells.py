@@ -13,10 +13,10 @@ GRU      H      s_t                 r, z, n (PyTorch's order), then W_n h + b′
 LSTM     2H     s_t = (h_t, c_t)    i, f, g, o (PyTorch's order)
 =======  =====  ==================  ================================================================
 
-The step's linear part is a ``Tangent``: J_t = ∂s_t/∂s_{t−1} kept as its factors, applied from the
-left or from the right, never multiplied out. Everything that follows gradient (``learning.bptt``,
-``jacobians``) asks the tangent, and no one asks which cell it is. The cells themselves live in
-``elman``, ``gru`` and ``lstm``.
+The step's linear part is a ``Linearization``: J_t = ∂s_t/∂s_{t−1} kept as its factors, applied
+from the left or from the right, never multiplied out. Everything that propagates gradients
+(``learning.bptt``, ``jacobians``) uses the linearization and does not depend on the cell. The
+cells themselves are in ``elman``, ``gru`` and ``lstm``.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ import numpy as np
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import ShapeError
 from gradscope.model.activations import Activation
-from gradscope.notebook_repr import Brief
+from gradscope.notebook_repr import CompactRepr
 
 WEIGHT_NAMES = (
     "input_weights",
@@ -53,7 +53,7 @@ sequence."""
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class Course(Brief):
+class CellTrajectory(CompactRepr):
     """What a cell did with its inputs.
 
     ``inputs`` (T,B,D); ``states`` (T+1,B,S) with s_t at ``[t]``, the given s_0 first; ``hidden``
@@ -69,11 +69,11 @@ class Course(Brief):
     candidates: FloatArray
 
 
-class Tangent(Protocol):
+class Linearization(Protocol):
     """A cell linearised along its course. ``at`` says which steps; see ``At``."""
 
     @property
-    def course(self) -> Course:
+    def cell_trajectory(self) -> CellTrajectory:
         """Where it was linearised."""
         ...
 
@@ -89,23 +89,23 @@ class Tangent(Protocol):
         """
         ...
 
-    def back(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
+    def vjp(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
         """Carry rows (…,S) at s_t back to s_{t−1}: rows · J_t. On the way fill ``local`` (…,G) with
         the adjoints of what the weights feed, of which ``weight_gradients`` is made.
         """
         ...
 
-    def forward(self, vectors: FloatArray, at: At) -> FloatArray:
+    def jvp(self, vectors: FloatArray, at: At) -> FloatArray:
         """Carry vectors (…,S) at s_{t−1} on to s_t: J_t v."""
         ...
 
-    def pull(self, rows: FloatArray, at: At) -> FloatArray:
+    def vjp_many(self, rows: FloatArray, at: At) -> FloatArray:
         """Rows (N,r,S) · J_t and no adjoints: where rows are many, through as few GEMMs as the step
         can be merged to.
         """
         ...
 
-    def push(self, vectors: FloatArray, at: At) -> FloatArray:
+    def jvp_many(self, vectors: FloatArray, at: At) -> FloatArray:
         """J_t v for vectors (N,r,S), likewise."""
         ...
 
@@ -179,11 +179,11 @@ class Cell(Protocol):
         """Return the same network with other weights, by name."""
         ...
 
-    def run(self, inputs: FloatArray, initial_state: FloatArray) -> Course:
+    def run(self, inputs: FloatArray, initial_state: FloatArray) -> CellTrajectory:
         """Go through inputs (T,B,D) from s_0 (B,S)."""
         ...
 
-    def linearize(self, course: Course) -> Tangent:
+    def linearize(self, cell_trajectory: CellTrajectory) -> Linearization:
         """Take the linear part of every step of a course."""
         ...
 
@@ -193,13 +193,13 @@ class ByFactors:
 
     __slots__ = ()
 
-    def pull(self: Tangent, rows: FloatArray, at: At) -> FloatArray:
+    def vjp_many(self: Linearization, rows: FloatArray, at: At) -> FloatArray:
         """Rows · J_t."""
-        return self.back(rows, at, np.empty((*rows.shape[:-1], self.local_size)))
+        return self.vjp(rows, at, np.empty((*rows.shape[:-1], self.local_size)))
 
-    def push(self: Tangent, vectors: FloatArray, at: At) -> FloatArray:
+    def jvp_many(self: Linearization, vectors: FloatArray, at: At) -> FloatArray:
         """J_t v."""
-        return self.forward(vectors, at)
+        return self.jvp(vectors, at)
 
 
 def as_float_arrays(cell: object, names: tuple[str, ...]) -> None:

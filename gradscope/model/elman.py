@@ -26,7 +26,7 @@ from gradscope.model.cells import (
     WEIGHT_NAMES,
     At,
     ByFactors,
-    Course,
+    CellTrajectory,
     Steps,
     as_float_arrays,
     largest,
@@ -38,11 +38,11 @@ from gradscope.model.cells import (
     spectral_norm,
 )
 from gradscope.names import StateName
-from gradscope.notebook_repr import Brief
+from gradscope.notebook_repr import CompactRepr
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class ElmanParameters(Brief):
+class ElmanParameters(CompactRepr):
     """Weights and activation of a vanilla RNN.
 
     Parameters
@@ -121,7 +121,7 @@ class ElmanParameters(Brief):
             output_bias=weights["output_bias"],
         )
 
-    def run(self, inputs: FloatArray, initial_state: FloatArray) -> Course:
+    def run(self, inputs: FloatArray, initial_state: FloatArray) -> CellTrajectory:
         """Go through inputs (T,B,D) from s_0 (B,H): one GEMM for all inputs, one a step."""
         states = np.empty((inputs.shape[0] + 1, *initial_state.shape))
         states[0] = initial_state
@@ -129,11 +129,11 @@ class ElmanParameters(Brief):
         carry = np.ascontiguousarray(self.recurrent_weights.T)
         if self.state is StateName.PRE:
             self._run_pre(states, pre_activations, carry)
-            return Course(
+            return CellTrajectory(
                 inputs, states, self.activation.value(states), pre_activations, states[:-1]
             )
         self._run_post(states, pre_activations, carry)
-        return Course(inputs, states, states, pre_activations, pre_activations)
+        return CellTrajectory(inputs, states, states, pre_activations, pre_activations)
 
     def _run_post(self, states: FloatArray, pre_activations: FloatArray, carry: FloatArray) -> None:
         value, leaks, kept = self.activation.value, has_leak(self.leak), 1.0 - self.leak
@@ -149,14 +149,14 @@ class ElmanParameters(Brief):
             pre_activations[step] += value(states[step]) @ carry
             states[step + 1] = kept * states[step] + self.leak * pre_activations[step]
 
-    def linearize(self, course: Course) -> "PostTangent | PreTangent":
+    def linearize(self, cell_trajectory: CellTrajectory) -> "PostLinearization | PreLinearization":
         """Take the linear part of every step of a course."""
-        slopes = self.activation.slope(course.candidates)
+        slopes = self.activation.slope(cell_trajectory.candidates)
         if self.state is StateName.PRE:
-            last = self.activation.slope(course.states[-1:])
-            return PreTangent(course, self, np.concatenate([slopes, last]))
+            last = self.activation.slope(cell_trajectory.states[-1:])
+            return PreLinearization(cell_trajectory, self, np.concatenate([slopes, last]))
         gains = self.leak * slopes if has_leak(self.leak) else slopes
-        return PostTangent(course, self, gains)
+        return PostLinearization(cell_trajectory, self, gains)
 
     def at_ceiling(self, vectors: FloatArray) -> FloatArray:
         """Return M v = (1−α) v + αγ W v, the step with every slope at its ceiling γ."""
@@ -192,10 +192,10 @@ def has_leak(leak: float | FloatArray) -> bool:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class _ElmanTangent(ByFactors, ABC):
+class _ElmanLinearization(ByFactors, ABC):
     """What the tangents of both conventions share."""
 
-    course: Course
+    cell_trajectory: CellTrajectory
     cell: ElmanParameters
 
     @property
@@ -204,20 +204,20 @@ class _ElmanTangent(ByFactors, ABC):
         return self.cell.state_size
 
     @abstractmethod
-    def forward(self, vectors: FloatArray, at: At) -> FloatArray:
+    def jvp(self, vectors: FloatArray, at: At) -> FloatArray:
         """J_t v."""
 
     def weight_gradients(self, local: FloatArray, steps: Steps) -> dict[str, FloatArray]:
         """Gather ∂E/∂U, ∂E/∂W and ∂E/∂b from ε_t = ∂E/∂a_t (N,B,H) at N steps."""
         return {
-            "input_weights": outer_sum(local, self.course.inputs[steps]),
-            "recurrent_weights": outer_sum(local, self.course.hidden[:-1][steps]),
+            "input_weights": outer_sum(local, self.cell_trajectory.inputs[steps]),
+            "recurrent_weights": outer_sum(local, self.cell_trajectory.hidden[:-1][steps]),
             "hidden_bias": local.sum(axis=(0, 1)),
         }
 
     def stages(self, vectors: FloatArray, at: At) -> dict[str, FloatArray]:
         """The step with its slopes at the ceiling, then as they are."""
-        return {"ceiling": self.cell.at_ceiling(vectors), "saturation": self.forward(vectors, at)}
+        return {"ceiling": self.cell.at_ceiling(vectors), "saturation": self.jvp(vectors, at)}
 
     def log_bound(self) -> float:
         """log(max(1−α) + max(α) γ σ_max(W)), in nats."""
@@ -225,7 +225,7 @@ class _ElmanTangent(ByFactors, ABC):
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class PostTangent(_ElmanTangent):
+class PostLinearization(_ElmanLinearization):
     """J_t = (1−α) I + diag(gains_t) W, gains α φ′(a_t) (T,B,H) at ``[t-1]``."""
 
     gains: FloatArray
@@ -235,7 +235,7 @@ class PostTangent(_ElmanTangent):
         """α φ′(a_t)."""
         return self.gains
 
-    def back(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
+    def vjp(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
         """Rows · J_t; ``local`` becomes ∂E/∂a_t."""
         np.multiply(rows, self.gains[at], out=local)
         carried = product(local, self.cell.recurrent_weights)
@@ -243,7 +243,7 @@ class PostTangent(_ElmanTangent):
             carried += (1.0 - self.cell.leak) * rows
         return carried
 
-    def forward(self, vectors: FloatArray, at: At) -> FloatArray:
+    def jvp(self, vectors: FloatArray, at: At) -> FloatArray:
         """J_t v."""
         carried = product(vectors, self.cell.recurrent_weights.T) * self.gains[at]
         if has_leak(self.cell.leak):
@@ -256,7 +256,7 @@ class PostTangent(_ElmanTangent):
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class PreTangent(_ElmanTangent):
+class PreLinearization(_ElmanLinearization):
     """J_t = (1−α) I + α W diag(φ′(v_{t−1})), slopes φ′(v_t) (T+1,B,H) at ``[t]``, v_0 first."""
 
     slopes: FloatArray
@@ -266,7 +266,7 @@ class PreTangent(_ElmanTangent):
         """φ′(v_{t−1})."""
         return self.slopes[:-1]
 
-    def back(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
+    def vjp(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
         """Rows · J_t; ``local`` becomes ∂E/∂a_t."""
         np.multiply(rows, self.cell.leak, out=local)
         carried = product(local, self.cell.recurrent_weights)
@@ -275,7 +275,7 @@ class PreTangent(_ElmanTangent):
             carried += (1.0 - self.cell.leak) * rows
         return carried
 
-    def forward(self, vectors: FloatArray, at: At) -> FloatArray:
+    def jvp(self, vectors: FloatArray, at: At) -> FloatArray:
         """J_t v."""
         sloped = vectors * self.slopes[at]
         carried = self.cell.leak * product(sloped, self.cell.recurrent_weights.T)

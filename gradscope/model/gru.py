@@ -8,7 +8,7 @@
 Blocks stand in PyTorch's order r, z, n. Reset after, with its second bias b′, is what cuDNN,
 PyTorch and Keras's default do; reset before is Cho et al. (2014), arXiv:1406.1078, equations 5 to
 8, with z as there: z = 1 keeps the old state. The linear part of a step lives in
-``gru_tangents``.
+``gru_linearization``.
 """
 
 from collections.abc import Iterator
@@ -20,17 +20,21 @@ from gradscope.arrays import FloatArray
 from gradscope.model.activations import SIGMOID, TANH, Activation
 from gradscope.model.cells import (
     WEIGHT_NAMES,
-    Course,
+    CellTrajectory,
     as_float_arrays,
     project_inputs,
     require_shapes,
 )
-from gradscope.model.gru_tangents import GruFactors, ResetAfterTangent, ResetBeforeTangent
-from gradscope.notebook_repr import Brief
+from gradscope.model.gru_linearization import (
+    GruFactors,
+    ResetAfterLinearization,
+    ResetBeforeLinearization,
+)
+from gradscope.notebook_repr import CompactRepr
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class GruParameters(Brief):
+class GruParameters(CompactRepr):
     """Weights of a GRU.
 
     Parameters
@@ -116,7 +120,7 @@ class GruParameters(Brief):
             candidate_bias=weights.get("candidate_bias"),
         )
 
-    def run(self, inputs: FloatArray, initial_state: FloatArray) -> Course:
+    def run(self, inputs: FloatArray, initial_state: FloatArray) -> CellTrajectory:
         """Go through inputs (T,B,D) from h_0 (B,H)."""
         size = self.state_size
         driven = project_inputs(inputs, self.input_weights, self.hidden_bias)
@@ -128,7 +132,7 @@ class GruParameters(Brief):
             # The fourth block keeps W_n h + b′, which the reset gate's gradient needs.
             driven = np.concatenate([driven, np.zeros_like(driven[..., :size])], axis=2)
             self._run_after(states, driven, self.candidate_bias)
-        return Course(inputs, states, states, driven, driven[..., 2 * size : 3 * size])
+        return CellTrajectory(inputs, states, states, driven, driven[..., 2 * size : 3 * size])
 
     def _run_after(self, states: FloatArray, driven: FloatArray, bias: FloatArray) -> None:
         size = self.state_size
@@ -155,27 +159,34 @@ class GruParameters(Brief):
             candidate = self.activation.value(a[:, 2 * size :])
             states[step + 1] = candidate + gates[:, size:] * (before - candidate)
 
-    def linearize(self, course: Course) -> "ResetAfterTangent | ResetBeforeTangent":
+    def linearize(
+        self, cell_trajectory: CellTrajectory
+    ) -> "ResetAfterLinearization | ResetBeforeLinearization":
         """Take the linear part of every step of a course."""
         size = self.state_size
         reset_in, update_in = (
-            course.pre_activations[..., :size],
-            course.pre_activations[..., size : 2 * size],
+            cell_trajectory.pre_activations[..., :size],
+            cell_trajectory.pre_activations[..., size : 2 * size],
         )
         update = SIGMOID.value(update_in)
-        candidate = self.activation.value(course.candidates)
-        slopes = self.activation.slope(course.candidates)
+        candidate = self.activation.value(cell_trajectory.candidates)
+        slopes = self.activation.slope(cell_trajectory.candidates)
         reset_slopes = SIGMOID.slope(reset_in)
         factors = GruFactors(
             update=update,
-            update_gains=(course.states[:-1] - candidate) * SIGMOID.slope(update_in),
+            update_gains=(cell_trajectory.states[:-1] - candidate) * SIGMOID.slope(update_in),
             candidate_gains=(1.0 - update) * slopes,
             open_gains=(1.0 - update) * self.activation.slope_ceiling,
             reset=SIGMOID.value(reset_in),
         )
         if self.reset_after:
-            gated = course.pre_activations[..., 3 * size :]
-            return ResetAfterTangent(course, self.recurrent_weights, factors, gated * reset_slopes)
-        return ResetBeforeTangent(
-            course, self.recurrent_weights, factors, course.states[:-1] * reset_slopes
+            gated = cell_trajectory.pre_activations[..., 3 * size :]
+            return ResetAfterLinearization(
+                cell_trajectory, self.recurrent_weights, factors, gated * reset_slopes
+            )
+        return ResetBeforeLinearization(
+            cell_trajectory,
+            self.recurrent_weights,
+            factors,
+            cell_trajectory.states[:-1] * reset_slopes,
         )

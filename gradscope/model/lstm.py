@@ -26,7 +26,7 @@ from gradscope.model.cells import (
     WEIGHT_NAMES,
     At,
     ByFactors,
-    Course,
+    CellTrajectory,
     Steps,
     as_float_arrays,
     largest,
@@ -38,11 +38,11 @@ from gradscope.model.cells import (
     require_shapes,
     spectral_norm,
 )
-from gradscope.notebook_repr import Brief
+from gradscope.notebook_repr import CompactRepr
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class LstmParameters(Brief):
+class LstmParameters(CompactRepr):
     """Weights of an LSTM.
 
     Parameters
@@ -116,7 +116,7 @@ class LstmParameters(Brief):
             output_bias=weights["output_bias"],
         )
 
-    def run(self, inputs: FloatArray, initial_state: FloatArray) -> Course:
+    def run(self, inputs: FloatArray, initial_state: FloatArray) -> CellTrajectory:
         """Go through inputs (T,B,D) from (h_0, c_0) (B,2H)."""
         size, value = self.hidden_size, self.activation.value
         driven = project_inputs(inputs, self.input_weights, self.hidden_bias)
@@ -130,29 +130,29 @@ class LstmParameters(Brief):
             states[step + 1, :, size:] = after
             states[step + 1, :, :size] = SIGMOID.value(a[:, 3 * size :]) * value(after)
         candidates = driven[..., 2 * size : 3 * size]
-        return Course(inputs, states, states[..., :size], driven, candidates)
+        return CellTrajectory(inputs, states, states[..., :size], driven, candidates)
 
-    def linearize(self, course: Course) -> "LstmTangent":
+    def linearize(self, cell_trajectory: CellTrajectory) -> "LstmLinearization":
         """Take the linear part of every step of a course."""
         size, value, slope = self.hidden_size, self.activation.value, self.activation.slope
-        blocks = np.split(course.pre_activations, 4, axis=2)
+        blocks = np.split(cell_trajectory.pre_activations, 4, axis=2)
         entry, forget, output = (SIGMOID.value(blocks[i]) for i in (0, 1, 3))
-        cells = course.states[..., size:]
-        gains = np.empty_like(course.pre_activations)
+        cells = cell_trajectory.states[..., size:]
+        gains = np.empty_like(cell_trajectory.pre_activations)
         gains[..., :size] = value(blocks[2]) * SIGMOID.slope(blocks[0])
         gains[..., size : 2 * size] = cells[:-1] * SIGMOID.slope(blocks[1])
         gains[..., 2 * size : 3 * size] = entry * slope(blocks[2])
         gains[..., 3 * size :] = value(cells[1:]) * SIGMOID.slope(blocks[3])
-        return LstmTangent(course, self, gains, forget, output * slope(cells[1:]))
+        return LstmLinearization(cell_trajectory, self, gains, forget, output * slope(cells[1:]))
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class LstmTangent(ByFactors):
+class LstmLinearization(ByFactors):
     """J_t by its diagonals: ``gains`` (T,B,4H) before W_i, W_f, W_g, W_o, ``forget`` f (T,B,H) and
     ``shown`` q = o φ′(c_t) (T,B,H).
     """
 
-    course: Course
+    cell_trajectory: CellTrajectory
     cell: LstmParameters
     gains: FloatArray
     forget: FloatArray
@@ -168,7 +168,7 @@ class LstmTangent(ByFactors):
         """The forget gate f."""
         return self.forget
 
-    def back(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
+    def vjp(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
         """Rows · J_t; ``local`` becomes the adjoints of a_i, a_f, a_g, a_o."""
         size, gains = self.cell.hidden_size, self.gains[at]
         to_cell = rows[..., size:] + rows[..., :size] * self.shown[at]
@@ -180,7 +180,7 @@ class LstmTangent(ByFactors):
         np.multiply(to_cell, self.forget[at], out=carried[..., size:])
         return carried
 
-    def forward(self, vectors: FloatArray, at: At) -> FloatArray:
+    def jvp(self, vectors: FloatArray, at: At) -> FloatArray:
         """J_t v."""
         size = self.cell.hidden_size
         fed = product(vectors[..., :size], self.cell.recurrent_weights.T) * self.gains[at]
@@ -190,10 +190,10 @@ class LstmTangent(ByFactors):
         carried[..., :size] += fed[..., 3 * size :]
         return carried
 
-    def pull(self, rows: FloatArray, at: At) -> FloatArray:
+    def vjp_many(self, rows: FloatArray, at: At) -> FloatArray:
         """Rows · J_t; of many rows, (rows_h, adjoint of c_t) meets both blocks in one GEMM."""
         if rows.shape[-2] < MANY_ROWS:
-            return ByFactors.pull(self, rows, at)
+            return ByFactors.vjp_many(self, rows, at)
         size = self.cell.hidden_size
         adjoints = rows.copy()
         adjoints[..., size:] += rows[..., :size] * self.shown[at]
@@ -202,10 +202,10 @@ class LstmTangent(ByFactors):
         np.multiply(adjoints[..., size:], self.forget[at], out=carried[..., size:])
         return carried
 
-    def push(self, vectors: FloatArray, at: At) -> FloatArray:
+    def jvp_many(self, vectors: FloatArray, at: At) -> FloatArray:
         """J_t v."""
         if vectors.shape[-2] < MANY_ROWS:
-            return ByFactors.push(self, vectors, at)
+            return ByFactors.jvp_many(self, vectors, at)
         size = self.cell.hidden_size
         fed = vectors[..., :size] @ self._from_hidden(at).swapaxes(1, 2)
         carried = self._show(fed[..., size:] + vectors[..., size:] * self.forget[at], at)
@@ -235,8 +235,8 @@ class LstmTangent(ByFactors):
     def weight_gradients(self, local: FloatArray, steps: Steps) -> dict[str, FloatArray]:
         """Gather the gradients of U, W and b."""
         return {
-            "input_weights": outer_sum(local, self.course.inputs[steps]),
-            "recurrent_weights": outer_sum(local, self.course.hidden[:-1][steps]),
+            "input_weights": outer_sum(local, self.cell_trajectory.inputs[steps]),
+            "recurrent_weights": outer_sum(local, self.cell_trajectory.hidden[:-1][steps]),
             "hidden_bias": local.sum(axis=(0, 1)),
         }
 
@@ -248,7 +248,7 @@ class LstmTangent(ByFactors):
         to_candidate = self.cell.recurrent_weights[2 * size : 3 * size]
         driven = product(vectors[..., :size], to_candidate.T)
         direct = vectors[..., size:] * self.forget[at]
-        slopes = self.cell.activation.slope(self.course.candidates[at])
+        slopes = self.cell.activation.slope(self.cell_trajectory.candidates[at])
         gated = self.gains[at][..., 2 * size : 3 * size]
         cell_changes = {
             "direct": direct,
@@ -257,7 +257,7 @@ class LstmTangent(ByFactors):
             "closed_gates": direct + gated * driven,
         }
         shown = {name: self._show(each, at) for name, each in cell_changes.items()}
-        return {**shown, "gate_slopes": self.forward(vectors, at)}
+        return {**shown, "gate_slopes": self.jvp(vectors, at)}
 
     def log_bound(self) -> float:
         """Log σ_max of the 2 × 2 matrix that bounds the four blocks of J_t over the course, in

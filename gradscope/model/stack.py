@@ -20,11 +20,11 @@ from gradscope.model.gru import GruParameters
 from gradscope.model.lstm import LstmParameters
 from gradscope.model.trajectory import Trajectory, unroll
 from gradscope.names import CellName
-from gradscope.notebook_repr import Brief
+from gradscope.notebook_repr import CompactRepr
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class Layer(Brief):
+class Layer(CompactRepr):
     """One layer: a cell that goes forward through the sequence and, maybe, one that goes
     backward.
     """
@@ -39,7 +39,7 @@ class Layer(Brief):
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class LayerTrajectory(Brief):
+class LayerTrajectory(CompactRepr):
     """What one layer did; ``backward`` in its own time, the last step of the sequence first."""
 
     forward: Trajectory
@@ -99,7 +99,7 @@ def unroll_stack(
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class LayerWeights(Brief):
+class LayerWeights(CompactRepr):
     """One direction of one layer as a file holds it, in our orientation and PyTorch's gate order.
 
     Parameters

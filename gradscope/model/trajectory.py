@@ -13,23 +13,23 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.errors import ShapeError
 from gradscope.model.activations import Activation
-from gradscope.model.cells import Cell, Course
-from gradscope.notebook_repr import Brief
+from gradscope.model.cells import Cell, CellTrajectory
+from gradscope.notebook_repr import CompactRepr
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class Trajectory(Brief):
+class Trajectory(CompactRepr):
     """What the network did, step by step.
 
-    ``course`` is what its cell did, ``outputs`` (T,B,O) holds y_t at ``[t-1]``, ``activation`` is
-    φ.
+    ``cell_trajectory`` is what its cell did, ``outputs`` (T,B,O) holds y_t at ``[t-1]``,
+    ``activation`` is φ.
     """
 
-    course: Course
+    cell_trajectory: CellTrajectory
     outputs: FloatArray
     activation: Activation
 
-    def brief(self) -> dict[str, Any]:
+    def compact_fields(self) -> dict[str, Any]:
         """Return sizes and φ."""
         return {
             "n_steps": self.n_steps,
@@ -41,24 +41,24 @@ class Trajectory(Brief):
     @property
     def inputs(self) -> FloatArray:
         """x_t, (T,B,D), at ``[t-1]``."""
-        return self.course.inputs
+        return self.cell_trajectory.inputs
 
     @property
     def states(self) -> FloatArray:
         """s_t, (T+1,B,S), at ``[t]``: h_t itself for a vanilla RNN and a GRU, (h_t, c_t) for an
         LSTM.
         """
-        return self.course.states
+        return self.cell_trajectory.states
 
     @property
     def hidden(self) -> FloatArray:
         """h_t, (T+1,B,H), at ``[t]`` (h_0 first)."""
-        return self.course.hidden
+        return self.cell_trajectory.hidden
 
     @property
     def pre_activations(self) -> FloatArray:
         """a_t, (T,B,H), at ``[t-1]``; of a gated cell block by block, see ``model.cells``."""
-        return self.course.pre_activations
+        return self.cell_trajectory.pre_activations
 
     @property
     def n_steps(self) -> int:
@@ -75,7 +75,7 @@ class Trajectory(Brief):
         """φ′ of the units (of the candidate in a gated cell), (T,B,H), computed anew at each
         call.
         """
-        return self.activation.slope(self.course.candidates)
+        return self.activation.slope(self.cell_trajectory.candidates)
 
 
 def unroll(params: Cell, inputs: FloatArray, initial_state: FloatArray | None = None) -> Trajectory:
@@ -119,7 +119,7 @@ def unroll(params: Cell, inputs: FloatArray, initial_state: FloatArray | None = 
             f"of {params.state_size} numbers ask for {asked}"
         )
     with np.errstate(over="ignore", invalid="ignore"):
-        course = params.run(inputs, first)
-        flat = course.hidden[1:].reshape(-1, n_hidden) @ params.output_weights.T
+        cell_trajectory = params.run(inputs, first)
+        flat = cell_trajectory.hidden[1:].reshape(-1, n_hidden) @ params.output_weights.T
         outputs = (flat + params.output_bias).reshape(n_steps, n_sequences, n_outputs)
-    return Trajectory(course, outputs, params.activation)
+    return Trajectory(cell_trajectory, outputs, params.activation)

@@ -11,7 +11,7 @@ from gradscope.analysis.results import Analysis, Comparison
 from gradscope.diagnosis.diagnose import Diagnosis
 from gradscope.diagnosis.verdict import Thresholds
 from gradscope.jacobians.lag_norms import LagNorms
-from gradscope.notebook_repr import Shown
+from gradscope.notebook_repr import NotebookResult
 from gradscope.report.figures.analysis import analysis_picture, profile_picture
 from gradscope.report.figures.comparison import comparison_picture
 from gradscope.report.html import bullet_list, data_url
@@ -23,7 +23,7 @@ from gradscope.report.words.remedies import advice
 WIDTH = "max-width: 60em; width: 100%"
 
 
-def page(result: Shown) -> str:
+def page(result: NotebookResult) -> str:
     """Return the page of a result.
 
     Raises

@@ -171,7 +171,7 @@ def flatten(analysis: Analysis) -> dict[str, Any]:
         **last,
         **{f"first_{name}": value for name, value in first.items()},
         **_training_numbers(analysis),
-        "baseline_error": analysis.facts.baseline and analysis.facts.baseline.error,
+        "baseline_error": analysis.task_info.baseline and analysis.task_info.baseline.error,
     }
     scalars = {name: _finite(found.get(name)) for name in SCALARS}
     missing = [

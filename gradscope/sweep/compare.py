@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
-from gradscope.analysis.analyze import analyze, roomy_problem
+from gradscope.analysis.analyze import analyze, problem_within_memory
 from gradscope.analysis.results import Analysis, Comparison
 from gradscope.analysis.settings import Settings
 from gradscope.errors import SettingError
@@ -30,7 +30,7 @@ def comparison_cells(
     grid = Grid(shared, axes)
     cells = tuple(settings.with_changes(values) for values in grid.combinations())
     for cell in cells:
-        roomy_problem(cell)
+        problem_within_memory(cell)
     return cells
 
 

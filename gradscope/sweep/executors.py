@@ -34,7 +34,7 @@ LOST_WORKERS_ALLOWED = 2
 INSTALL_DASK = "pip install 'gradscope[dask]'"
 
 
-class Team(Protocol):
+class WorkerPool(Protocol):
     """An executor, how many cells to keep in flight on it, and how to end it."""
 
     @property
@@ -55,9 +55,9 @@ def available_cores() -> int:
     return os.cpu_count() or 1
 
 
-def open_team(
+def open_pool(
     name: ExecutorName, workers: int | None = None, scheduler: str | None = None, threads: int = 1
-) -> Team:
+) -> WorkerPool:
     """Start the workers.
 
     Parameters
@@ -83,13 +83,13 @@ def open_team(
     if scheduler is not None and name is not ExecutorName.DASK:
         raise SettingError(f"--scheduler is for --executor dask, but --executor is {name}")
     if name is ExecutorName.SERIAL:
-        return SerialTeam()
+        return SerialPool()
     count = workers or available_cores()
     if name is ExecutorName.PROCESS:
-        return ProcessTeam(count, threads)
+        return ProcessPool(count, threads)
     if scheduler is not None and workers is not None:
         raise SettingError("--workers is for workers of this machine; a scheduler has its own")
-    return DaskTeam(scheduler, count, threads)
+    return DaskPool(scheduler, count, threads)
 
 
 class SerialExecutor(Executor):
@@ -105,7 +105,7 @@ class SerialExecutor(Executor):
         return future
 
 
-class SerialTeam:
+class SerialPool:
     """The parent alone: a cell in flight is a cell at work."""
 
     def __init__(self) -> None:
@@ -132,7 +132,7 @@ class _Pool(ProcessPoolExecutor):
             return super().submit(fn, *args, **kwargs)
 
 
-class ProcessTeam:
+class ProcessPool:
     """Processes of this machine."""
 
     def __init__(self, count: int, threads: int) -> None:
@@ -204,7 +204,7 @@ def _interrupt_held_back() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-class DaskTeam:
+class DaskPool:
     """The workers of a dask scheduler, or of a cluster of one's own on loopback."""
 
     def __init__(self, scheduler: str | None, count: int, threads: int) -> None:

@@ -20,7 +20,7 @@ from gradscope.sweep.axes import Axes
 ALGORITHM_VERSION = 1
 """Raised whenever the same settings come to give other numbers: old stores are then refused."""
 
-LARGEST_GRID = 1_000_000
+MAX_GRID = 1_000_000
 """Cells of one sweep; a grid beyond this is a slip of a range more often than a wish."""
 
 FILE_SETTINGS = ("data", "load")
@@ -96,9 +96,9 @@ class Grid:
             raise SettingError(f"--seeds is {self.seeds}; choose 1 or more")
         if self.seeds > 1 and "seed" in self.axes:
             raise SettingError("--seeds and -P seed are both given; choose one")
-        if self.size > LARGEST_GRID:
+        if self.size > MAX_GRID:
             raise SettingError(
-                f"the grid has {self.size} cells; choose fewer values, at most {LARGEST_GRID}"
+                f"the grid has {self.size} cells; choose fewer values, at most {MAX_GRID}"
             )
 
     @property

@@ -13,7 +13,7 @@ from gradscope.sweep.executors import available_cores
 from gradscope.sweep.grid import Cell
 from gradscope.sweep.plan import Plan
 from gradscope.sweep.query import read_rows
-from gradscope.sweep.run import Crew
+from gradscope.sweep.run import Workers
 
 BUDGET = 8.0
 """Seconds that timing may take, apart from the cell at work when they are over."""
@@ -102,7 +102,7 @@ class Preview:
         return self.estimate.seconds / (self.workers or 1)
 
 
-def preview(plan: Plan, store: Path, crew: Crew) -> Preview:
+def preview(plan: Plan, store: Path, workers: Workers) -> Preview:
     """Count what the store lacks and time a sample of it; nothing is written."""
     stored: dict[str, str] = {}
     if store.exists():
@@ -110,10 +110,10 @@ def preview(plan: Plan, store: Path, crew: Crew) -> Preview:
         stored = dict(zip(rows.column("key"), rows.column("status"), strict=True))
     missing = tuple(cell for cell in plan.cells if cell.key not in stored)
     failed = sum(stored.get(cell.key) == Status.FAILED for cell in plan.cells)
-    workers = crew.workers or available_cores()
-    if crew.name is ExecutorName.SERIAL:
-        workers = 1
-    elsewhere = crew.scheduler is not None
+    count = workers.workers or available_cores()
+    if workers.name is ExecutorName.SERIAL:
+        count = 1
+    elsewhere = workers.scheduler is not None
     return Preview(
         store=store,
         cells=plan.cells,
@@ -121,5 +121,5 @@ def preview(plan: Plan, store: Path, crew: Crew) -> Preview:
         failed=failed,
         left_out=len(plan.left_out),
         estimate=estimate(missing),
-        workers=None if elsewhere else workers,
+        workers=None if elsewhere else count,
     )

@@ -13,27 +13,27 @@ from typing import Any
 from urllib.parse import quote
 
 from gradscope.errors import ArchiveError, SettingError
-from gradscope.notebook_repr import Brief
+from gradscope.notebook_repr import CompactRepr
 from gradscope.sweep.cell import CURVES
 from gradscope.sweep.store import LOCK_PATIENCE, check_schema, columns, setting_columns
 
 ALLOWED = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION})
 FORBIDDEN_FUNCTIONS = frozenset({"load_extension", "fts3_tokenizer", "randomblob", "zeroblob"})
 
-MOST_STEPS = 200_000_000
+MAX_STEPS = 200_000_000
 """Instructions of SQLite's machine that a condition may take: some seconds, then it is stopped."""
 
 STEPS_BETWEEN_LOOKS = 1_000_000
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class Rows(Brief):
+class Rows(CompactRepr):
     """Rows of a store: the names of the columns, and a tuple of their values for each row."""
 
     columns: tuple[str, ...]
     values: tuple[tuple[Any, ...], ...]
 
-    def brief(self) -> dict[str, Any]:
+    def compact_fields(self) -> dict[str, Any]:
         """Return how many there are of each."""
         return {"columns": len(self.columns), "rows": len(self.values)}
 
@@ -120,9 +120,9 @@ def _settle(path: Path) -> None:
 
 def _confine(connection: sqlite3.Connection) -> None:
     """Allow this connection to read ``cells`` and nothing else, and not forever."""
-    looks = iter(range(MOST_STEPS // STEPS_BETWEEN_LOOKS))
+    snapshots = iter(range(MAX_STEPS // STEPS_BETWEEN_LOOKS))
     connection.set_authorizer(_authorize)
-    connection.set_progress_handler(lambda: next(looks, -1) == -1, STEPS_BETWEEN_LOOKS)
+    connection.set_progress_handler(lambda: next(snapshots, -1) == -1, STEPS_BETWEEN_LOOKS)
 
 
 def _authorize(

@@ -8,7 +8,7 @@ import math
 
 from gradscope.errors import SettingError
 
-LARGEST_RANGE = 100_000
+MAX_RANGE = 100_000
 
 
 def parse_words(text: str, flag: str) -> tuple[str, ...]:
@@ -98,9 +98,9 @@ def _number(part: str, text: str, flag: str) -> float:
 
 
 def _count(part: str, text: str, flag: str) -> int:
-    if not part.strip().isdecimal() or not 1 <= int(part) <= LARGEST_RANGE:
+    if not part.strip().isdecimal() or not 1 <= int(part) <= MAX_RANGE:
         raise SettingError(
             f"{flag} is {text!r}, but its count is {part!r}; choose a whole number from 1 to "
-            f"{LARGEST_RANGE}"
+            f"{MAX_RANGE}"
         )
     return int(part)

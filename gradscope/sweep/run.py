@@ -19,9 +19,9 @@ from gradscope.names import ExecutorName
 from gradscope.sweep.cell import Outcome, Status, failure, run_cell
 from gradscope.sweep.executors import (
     LOST_WORKERS_ALLOWED,
-    Team,
+    WorkerPool,
     is_fault_of_cell,
-    open_team,
+    open_pool,
     workers_gone,
 )
 from gradscope.sweep.grid import ALGORITHM_VERSION, Cell
@@ -61,31 +61,35 @@ class Progress:
         return self.kept_failed + self.failed
 
 
-FEWEST_AHEAD, MOST_AHEAD = 2, 64
+MIN_AHEAD, MAX_AHEAD = 2, 64
 """Cells in flight for each worker: one at work and one behind it; the most, for the quickest."""
 
 Watch = Callable[[Progress], None]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Crew:
-    """Which executor computes, and on how many workers; see ``executors.open_team``."""
+class Workers:
+    """Which executor computes, and on how many workers; see ``executors.open_pool``."""
 
     name: ExecutorName = ExecutorName.PROCESS
     workers: int | None = None
     scheduler: str | None = None
     threads: int = 1
 
-    def open(self) -> Team:
+    def open(self) -> WorkerPool:
         """Start the workers."""
-        return open_team(self.name, self.workers, self.scheduler, self.threads)
+        return open_pool(self.name, self.workers, self.scheduler, self.threads)
+
+
+Crew = Workers
+"""The public name of ``Workers`` in version 0.1; kept for scripts that use it."""
 
 
 def run_sweep(
     cells: Iterable[Cell],
     path: Path,
     *,
-    crew: Crew | None = None,
+    workers: Workers | None = None,
     retry_failed: bool = False,
     watch: Watch | None = None,
 ) -> Progress:
@@ -97,7 +101,7 @@ def run_sweep(
         The cells wanted, as from ``plan.make_plan(grid).cells``.
     path : Path
         The store; made where there is none, added to where there is one.
-    crew : Crew, optional
+    workers : Crew, optional
         Who computes; a process for each core by default.
     retry_failed : bool
         Compute cells again that stand in the store as failed.
@@ -127,7 +131,9 @@ def run_sweep(
             kept=len(wanted) - len(missing),
             kept_failed=0 if retry_failed else kept.count(Status.FAILED),
         )
-        run = _Run(store, crew or Crew(), missing, progress, watch or (lambda _progress: None))
+        run = _Run(
+            store, workers or Workers(), missing, progress, watch or (lambda _progress: None)
+        )
         run.watch(run.progress)
         return run.finish() if missing else progress
 
@@ -136,10 +142,15 @@ class _Run:
     """One run over the missing cells: what waits, what is in flight, what is not yet saved."""
 
     def __init__(
-        self, store: Store, crew: Crew, missing: Sequence[Cell], progress: Progress, watch: Watch
+        self,
+        store: Store,
+        workers: Workers,
+        missing: Sequence[Cell],
+        progress: Progress,
+        watch: Watch,
     ) -> None:
         self.store = store
-        self.crew = crew
+        self.workers = workers
         self.waiting = deque(missing)
         self.progress = progress
         self.watch = watch
@@ -147,19 +158,19 @@ class _Run:
         self.deaths: dict[str, int] = {}
         self.flying: dict[Future[Outcome], Cell] = {}
         self.unsaved: list[Outcome] = []
-        self.ahead = FEWEST_AHEAD
+        self.ahead = MIN_AHEAD
 
     def finish(self) -> Progress:
         """Work until nothing is missing, or Ctrl-C."""
-        team = self.crew.open()
+        pool = self.workers.open()
         try:
             while self.waiting or self.suspects or self.flying:
-                alive = self._hand_out(team) and self._collect()
+                alive = self._hand_out(pool) and self._collect()
                 if self._save():
                     self.watch(self.progress)
                 if not alive:
-                    team.close()
-                    team = self._restarted()
+                    pool.close()
+                    pool = self._restarted()
         except KeyboardInterrupt:
             self._keep_ended()
             self.progress = replace(self.progress, interrupted=True)
@@ -167,16 +178,16 @@ class _Run:
             self._keep_ended()
             raise
         finally:
-            team.close()
+            pool.close()
         return self.progress
 
-    def _hand_out(self, team: Team) -> bool:
+    def _hand_out(self, pool: WorkerPool) -> bool:
         """Submit cells up to the bound, suspects alone; False where the pool is broken."""
-        bound = 1 if self.suspects else team.in_flight(self.ahead)
+        bound = 1 if self.suspects else pool.in_flight(self.ahead)
         while (self.suspects or self.waiting) and len(self.flying) < bound:
             source = self.suspects or self.waiting
             try:
-                future = team.executor.submit(run_cell, source[0])
+                future = pool.executor.submit(run_cell, source[0])
             except BrokenExecutor:
                 self._suspect(self._take_ended())
                 return False
@@ -234,9 +245,9 @@ class _Run:
         )
         self.unsaved.append(failure(cell, text))
 
-    def _restarted(self) -> Team:
+    def _restarted(self) -> WorkerPool:
         self.progress = replace(self.progress, restarts=self.progress.restarts + 1)
-        return self.crew.open()
+        return self.workers.open()
 
     def _save(self) -> bool:
         """Commit what has ended; False where nothing has."""
@@ -256,8 +267,8 @@ class _Run:
         what is in flight when a worker dies is tried again one by one.
         """
         cell = sum(outcome.duration for outcome in self.unsaved) / len(self.unsaved)
-        during_commit = math.ceil(min(commit / max(cell, 1e-4), MOST_AHEAD))
-        self.ahead = min(FEWEST_AHEAD + 2 * during_commit, MOST_AHEAD)
+        during_commit = math.ceil(min(commit / max(cell, 1e-4), MAX_AHEAD))
+        self.ahead = min(MIN_AHEAD + 2 * during_commit, MAX_AHEAD)
 
 
 def _error_of(future: Future[Outcome]) -> BaseException | None:

@@ -28,7 +28,7 @@ NETWORK = ("cell", "activation")
 """What makes a network another one: never mixed in one panel, unless shown as an axis."""
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
-MOST_GROUPS = 24
+MAX_GROUPS = 24
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -77,7 +77,7 @@ class Axis:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Field:
+class GridOfValues:
     """A measure over two settings, a panel for each network: a cell with its activation.
 
     ``panels`` holds (y,x) medians by network, NaN where no cell is done; ``cells`` is the number
@@ -93,7 +93,7 @@ class Field:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Fan:
+class QuantileCurves:
     """A measure over one setting: for each network the quantiles (``LEVELS``, x) and the number
     of cells (x,), NaN and 0 where none is done.
     """
@@ -144,7 +144,7 @@ def summarize(rows: Rows, keys: Collection[str] | None = None) -> Summary:
     )
     axes = swept_axes(chosen)
     names = tuple(name for name, axis in axes.items() if not axis.numeric) or ("activation",)
-    if len({tuple(each) for each in zip(*map(chosen.column, names), strict=True)}) > MOST_GROUPS:
+    if len({tuple(each) for each in zip(*map(chosen.column, names), strict=True)}) > MAX_GROUPS:
         names = ("activation",)
     grouped = _by(chosen, names)
     groups = tuple(_group(tuple(map(_word, values)), chosen, places) for values, places in grouped)
@@ -177,7 +177,7 @@ def _median(rows: Rows, measure: str, places: Sequence[int]) -> float | None:
     return float(np.quantile(values, 0.5, method="inverted_cdf"))
 
 
-def field_of(rows: Rows, x: str | None, y: str | None, measure: str) -> Field:
+def grid_of_values(rows: Rows, x: str | None, y: str | None, measure: str) -> GridOfValues:
     """Return a measure over two swept settings; the first two swept numbers where none are named.
 
     Raises
@@ -196,10 +196,12 @@ def field_of(rows: Rows, x: str | None, y: str | None, measure: str) -> Field:
             grid[_place(up, at_y), _place(across, at_x)] = np.nan if median is None else median
             most = max(most, len(here))
         panels[network] = grid
-    return Field(measure, across, up, panels, most, _mixed(rows, axes, {across.name, up.name}))
+    return GridOfValues(
+        measure, across, up, panels, most, _mixed(rows, axes, {across.name, up.name})
+    )
 
 
-def fan_of(rows: Rows, x: str | None, measure: str) -> Fan:
+def quantile_curves(rows: Rows, x: str | None, measure: str) -> QuantileCurves:
     """Return the quantiles of a measure over one swept setting; over the steps where none is named
     and they are swept.
 
@@ -220,7 +222,7 @@ def fan_of(rows: Rows, x: str | None, measure: str) -> Fan:
             curve[:, column] = np.quantile(values, LEVELS, method="inverted_cdf")
             count[column] = len(here)
         curves[network], counts[network] = curve, count
-    return Fan(measure, across, curves, counts, _mixed(rows, axes, {across.name}))
+    return QuantileCurves(measure, across, curves, counts, _mixed(rows, axes, {across.name}))
 
 
 def _two_axes(axes: Mapping[str, Axis], x: str | None, y: str | None) -> tuple[Axis, Axis]:

@@ -66,37 +66,39 @@ class CellCourses:
         Returns the time step (from 1) and the largest output in magnitude; None for a Cell that
         cannot be followed, because its state is replaced between steps (told in the journal).
         """
-        steps, course = self._steps, self._courses.get(name)
-        goes_on = course is not None and course.goes_on(call.states)
-        if course is not None and not goes_on:
-            if self._is_replaced(course, call):
+        steps, cell_trajectory = self._steps, self._courses.get(name)
+        goes_on = cell_trajectory is not None and cell_trajectory.goes_on(call.states)
+        if cell_trajectory is not None and not goes_on:
+            if self._is_replaced(cell_trajectory, call):
                 self.forget(name)
                 steps.journal.refuse(name, Refusal.STATE_REPLACED)
                 return None
             self.finish(name)
         if not goes_on or steps.backward_seen:
             steps.begin(name, graded=call.graded, end_last=end_step)
-        course = self._courses.get(name) or self._start(name, call)
-        if course.kept is not None:
-            course.kept.steps.append(cell_step(call, course.n_kept))
+        cell_trajectory = self._courses.get(name) or self._start(name, call)
+        if cell_trajectory.kept is not None:
+            cell_trajectory.kept.steps.append(cell_step(call, cell_trajectory.n_kept))
         returned = call.output if isinstance(call.output, tuple) else (call.output,)
         last = tuple(each.detach() for each in returned)
-        self._courses[name] = _Course(course.n_steps + 1, last, course.kept, course.n_kept)
-        return course.n_steps + 1, torch.linalg.vector_norm(last[0], ord=inf)
+        self._courses[name] = _Course(
+            cell_trajectory.n_steps + 1, last, cell_trajectory.kept, cell_trajectory.n_kept
+        )
+        return cell_trajectory.n_steps + 1, torch.linalg.vector_norm(last[0], ord=inf)
 
     def finish(self, name: str) -> None:
         """End a Cell's sequence, and look at what was kept of it."""
-        course = self._courses.pop(name)
-        if course.kept is not None:
-            self._steps.examine(name, course.kept.sample(), clock())
+        cell_trajectory = self._courses.pop(name)
+        if cell_trajectory.kept is not None:
+            self._steps.examine(name, cell_trajectory.kept.sample(), clock())
 
     def forget(self, name: str) -> None:
         """End a Cell's sequence without a look, if it is in one."""
         self._courses.pop(name, None)
 
-    def _is_replaced(self, course: _Course, call: Call) -> bool:
+    def _is_replaced(self, cell_trajectory: _Course, call: Call) -> bool:
         """Whether a sequence broke off after one step, and not to start again from zeros."""
-        if course.n_steps > 1 or course.kept is None or self._steps.backward_seen:
+        if cell_trajectory.n_steps > 1 or cell_trajectory.kept is None or self._steps.backward_seen:
             return False
         return any(bool(state.any()) for state in call.states)
 

@@ -35,7 +35,7 @@ from gradscope.torch.reading import (
     refusal_of,
     time_steps,
 )
-from gradscope.watch.journal import Journal, NonFinite, Purse, Quantity, Refusal
+from gradscope.watch.journal import Journal, NonFinite, Quantity, Refusal, TimeBudget
 from gradscope.watch.page import Log, WatchLog, watch_report
 from gradscope.watch.schedule import Limits, Steps, clock
 from gradscope.weights.layers.torch_names import unwrapped
@@ -100,7 +100,7 @@ def watch(
     """
     limits = Limits(every, max_lag, sequences, thresholds or Thresholds())
     writer = WatchLog(log)
-    return Watch(module, Steps(Journal(Purse(share), writer), limits), writer, scaler)
+    return Watch(module, Steps(Journal(TimeBudget(share), writer), limits), writer, scaler)
 
 
 def _nothing(*_: object, **__: object) -> None:

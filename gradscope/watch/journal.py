@@ -17,7 +17,7 @@ from gradscope.arrays import FloatArray, IntArray
 from gradscope.diagnosis.diagnose import Diagnosis
 from gradscope.errors import SettingError
 from gradscope.names import Regime
-from gradscope.watch.replay import Look
+from gradscope.watch.replay import Snapshot
 
 ADVANCE = 0.1
 """Seconds that looks may take before the share of the time allows them."""
@@ -92,7 +92,7 @@ Event = FirstSeen | Alert | NonFinite | NotWatched | Failure
 
 
 @dataclass(slots=True)
-class Purse:
+class TimeBudget:
     """What looks may cost: ``share`` of the time since the first step (None: no limit)."""
 
     share: float | None
@@ -150,16 +150,16 @@ class Waiting:
 class Journal:
     """Everything a watch has seen; ``tell`` is called with each event as it happens.
 
-    ``steps`` counts the training steps; ``looks`` are in the order taken, ``diagnoses`` holds
+    ``steps`` counts the training steps; ``snapshots`` are in the order taken, ``diagnoses`` holds
     the last of every layer; ``trouble`` holds of everything that was not finite the first time,
     ``trouble_count`` how often it happened.
     """
 
-    purse: Purse
+    budget: TimeBudget
     tell: Callable[[Event], None]
     steps: int = 0
     diagnoses: dict[str, Diagnosis] = field(default_factory=dict)
-    looks: list[Look] = field(default_factory=list)
+    snapshots: list[Snapshot] = field(default_factory=list)
     alerts: list[Alert] = field(default_factory=list)
     trouble: dict[tuple[str, Quantity], NonFinite] = field(default_factory=dict)
     trouble_count: dict[tuple[str, Quantity], int] = field(default_factory=dict)
@@ -180,7 +180,7 @@ class Journal:
         price = self._prices.get(name, first_guess)
         asked_lately = [each.step >= self.steps - 1 for each in self._waiting.values()]
         held = name not in self._waiting and any(asked_lately)
-        count = 0 if held else self.purse.affords(price, most)
+        count = 0 if held else self.budget.affords(price, most)
         if count:
             self._waiting.pop(name, None)
         elif not held:
@@ -197,15 +197,15 @@ class Journal:
 
     def charge(self, name: str, seconds: float, n_sequences: int) -> None:
         """Pay for a look."""
-        self.purse.spent += seconds
+        self.budget.spent += seconds
         self._prices[name] = seconds / n_sequences
 
-    def record(self, looks: Iterable[Look]) -> None:
+    def record(self, snapshots: Iterable[Snapshot]) -> None:
         """Keep looks, and tell where a verdict is new or has changed."""
-        for look in looks:
+        for look in snapshots:
             if look.bad_step is not None:
                 self.not_finite(NonFinite(look.step, look.title, Quantity.STATE, look.bad_step))
-            self.looks.append(look)
+            self.snapshots.append(look)
             if look.diagnosis is None:
                 continue
             before = self.diagnoses.get(look.title)

@@ -30,7 +30,7 @@ from gradscope.watch.journal import (
     NotWatched,
     Refusal,
 )
-from gradscope.watch.replay import Look
+from gradscope.watch.replay import Snapshot
 
 Log = Callable[[str], object] | Logger | str | Path | None
 """A function of one string, a logger, a file that is added to, or nowhere."""
@@ -147,7 +147,7 @@ def watch_report(journal: Journal, *, log_error: Exception | None = None, width:
 
 def _page(journal: Journal, log_error: Exception | None, screen: Screen) -> RenderableType:
     parts: list[RenderableType] = [Text(screen.say(_opening(journal)), style="bold"), Text()]
-    if journal.looks:
+    if journal.snapshots:
         parts += [_layers(journal, screen), Text()]
     sections: Mapping[str, list[str]] = {
         "Why": _causes(journal),
@@ -164,12 +164,12 @@ def _page(journal: Journal, log_error: Exception | None, screen: Screen) -> Rend
 
 
 def _opening(journal: Journal) -> str:
-    looks = len({(look.step, look.title) for look in journal.looks})
-    spent, elapsed = journal.purse.spent, journal.purse.elapsed
+    snapshots = len({(look.step, look.title) for look in journal.snapshots})
+    spent, elapsed = journal.budget.spent, journal.budget.elapsed
     share = f", {percent(spent / elapsed)} of the time" if elapsed else ""
-    allowed = journal.purse.share
+    allowed = journal.budget.share
     limit = f" (at most {percent(allowed)} and {number(ADVANCE)} s)" if allowed else ""
-    counted = f"{_count(journal.steps, 'training step')}: {_count(looks, 'look')} took"
+    counted = f"{_count(journal.steps, 'training step')}: {_count(snapshots, 'look')} took"
     return f"Watched {counted} {number(spent)} s{share}{limit}."
 
 
@@ -181,13 +181,13 @@ def _layers(journal: Journal, screen: Screen) -> Table:
     """Return a row for each layer: its first verdict and its last."""
     titles = ("layer", "gradient", "growth,\nsteps", "horizon", "log10\nσ_max", "at\nlag", "looks")
     table = columns_of((*titles, "replay\noff by"), screen, gap=2)
-    by_layer: dict[str, list[Look]] = {}
-    for look in journal.looks:
+    by_layer: dict[str, list[Snapshot]] = {}
+    for look in journal.snapshots:
         by_layer.setdefault(look.title, []).append(look)
-    for title, looks in by_layer.items():
-        seen = [look.diagnosis for look in looks if look.diagnosis is not None]
+    for title, snapshots in by_layer.items():
+        seen = [look.diagnosis for look in snapshots if look.diagnosis is not None]
         cells = _cells(seen[0], seen[-1]) if seen else ["not finite", *["–"] * 4]
-        add_row(table, [title, *cells, str(len(looks)), _deviation(looks)], screen)
+        add_row(table, [title, *cells, str(len(snapshots)), _deviation(snapshots)], screen)
     return table
 
 
@@ -210,8 +210,8 @@ def _median_end(values: list[float]) -> float:
     return sorted(values)[(len(values) - 1) // 2]
 
 
-def _deviation(looks: list[Look]) -> str:
-    found = [look.deviation for look in looks if look.deviation is not None]
+def _deviation(snapshots: list[Snapshot]) -> str:
+    found = [look.deviation for look in snapshots if look.deviation is not None]
     return f"{max(found):.0e}" if found else "–"
 
 
@@ -221,7 +221,7 @@ def _causes(journal: Journal) -> list[str]:
         main = diagnosis.verdict.reason(ReasonCode.MAIN_CAUSE)
         if main is not None:
             sentences.append(f"{title}: {reason_sentence(main).removesuffix('.')}")
-    dropped = dict.fromkeys(look.title for look in journal.looks if look.dropout)
+    dropped = dict.fromkeys(look.title for look in journal.snapshots if look.dropout)
     if dropped:
         sentences.append(
             f"{', '.join(dropped)}: dropout between layers; the replay drops as many numbers, but "

@@ -19,7 +19,7 @@ from gradscope.diagnosis.diagnose import Diagnosis, diagnose
 from gradscope.diagnosis.verdict import Thresholds
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.model.activations import Activation
-from gradscope.model.cells import Cell, Course
+from gradscope.model.cells import Cell, CellTrajectory
 from gradscope.model.stack import Layer, LayerWeights, cell_without_readout, unroll_stack
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import CellName
@@ -61,7 +61,7 @@ class Sample:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Look:
+class Snapshot:
     """What was seen of one direction of one layer at one training step.
 
     ``diagnosis`` is None where the state is not finite from its first step on; ``bad_step`` is the
@@ -94,16 +94,16 @@ class _Run:
             return None
         return self.trajectory.n_steps - self.sound if self.backward else self.sound + 1
 
-    def end(self, n_steps: int) -> Course:
+    def end(self, n_steps: int) -> CellTrajectory:
         """Return the last steps of the course that can be followed."""
-        course, last = self.trajectory.course, self.sound
+        cell_trajectory, last = self.trajectory.cell_trajectory, self.sound
         steps, states = slice(last - n_steps, last), slice(last - n_steps, last + 1)
-        return Course(
-            course.inputs[steps],
-            course.states[states],
-            course.hidden[states],
-            course.pre_activations[steps],
-            course.candidates[steps],
+        return CellTrajectory(
+            cell_trajectory.inputs[steps],
+            cell_trajectory.states[states],
+            cell_trajectory.hidden[states],
+            cell_trajectory.pre_activations[steps],
+            cell_trajectory.candidates[steps],
         )
 
 
@@ -113,7 +113,7 @@ def look(
     max_lag: int = 200,
     tolerance: float = 1e-6,
     thresholds: Thresholds | None = None,
-) -> tuple[Look, ...]:
+) -> tuple[Snapshot, ...]:
     """Replay a sample and judge every direction of every layer.
 
     Parameters
@@ -141,7 +141,7 @@ def look(
     groups = _same_length(sample.sequences)
     replays = [_replay(sample, layers, group) for group in groups]
     deviation = _deviation(sample, groups, replays)
-    looks = []
+    snapshots = []
     for which, (title, cell) in enumerate(zip(sample.titles, _cells(layers), strict=True)):
         runs = [replay[which] for replay in replays]
         bad = [run.bad_step for run in runs if run.bad_step is not None]
@@ -149,19 +149,19 @@ def look(
         n_steps = min(max_lag, *(run.sound for run in runs))
         diagnosis = None
         if n_steps:
-            course = _side_by_side([run.end(n_steps) for run in runs])
-            outputs = np.zeros((*course.inputs.shape[:2], 0))
+            cell_trajectory = _side_by_side([run.end(n_steps) for run in runs])
+            outputs = np.zeros((*cell_trajectory.inputs.shape[:2], 0))
             diagnosis = diagnose(
-                cell_chain(cell, Trajectory(course, outputs, cell.activation)),
+                cell_chain(cell, Trajectory(cell_trajectory, outputs, cell.activation)),
                 overflow_step=bad_step,
                 thresholds=thresholds,
                 tolerance=tolerance,
             )
         count = len(sample.sequences)
-        looks.append(
-            Look(sample.step, title, count, diagnosis, bad_step, deviation, sample.dropout)
+        snapshots.append(
+            Snapshot(sample.step, title, count, diagnosis, bad_step, deviation, sample.dropout)
         )
-    return tuple(looks)
+    return tuple(snapshots)
 
 
 def _layers(sample: Sample) -> tuple[Layer, ...]:
@@ -205,15 +205,17 @@ def _replay(sample: Sample, layers: Sequence[Layer], group: Sequence[int]) -> li
     return runs
 
 
-def _side_by_side(courses: Sequence[Course]) -> Course:
+def _side_by_side(trajectories: Sequence[CellTrajectory]) -> CellTrajectory:
     """Return courses of equally many steps as one of all their sequences."""
-    if len(courses) == 1:
-        return courses[0]
+    if len(trajectories) == 1:
+        return trajectories[0]
 
     def joined(name: str) -> FloatArray:
-        return np.concatenate([getattr(course, name) for course in courses], axis=1)
+        return np.concatenate(
+            [getattr(cell_trajectory, name) for cell_trajectory in trajectories], axis=1
+        )
 
-    return Course(
+    return CellTrajectory(
         joined("inputs"),
         joined("states"),
         joined("hidden"),

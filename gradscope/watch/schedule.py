@@ -69,7 +69,7 @@ class Steps:
             self.backward_seen = False
             self._called.clear()
             self.journal.steps += 1
-            self.journal.purse.start()
+            self.journal.budget.start()
         self._called.add(name)
 
     def has_turn(self, name: str) -> bool:

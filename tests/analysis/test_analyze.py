@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from gradscope.analysis import analyze as study
-from gradscope.analysis.analyze import Streams, analyze, drawn_subject, held_out_error
+from gradscope.analysis.analyze import Streams, analyze, drawn_network, held_out_error
 from gradscope.analysis.archive import archive_bytes, load_run
-from gradscope.analysis.checkpoints import LOOKS, Checkpoint, Lookout
+from gradscope.analysis.checkpoints import LOOKS, Checkpoint, CheckpointRecorder
 from gradscope.analysis.memory import NEEDS, machine_memory, memory_needed, require_memory
 from gradscope.analysis.results import Analysis, Profile
 from gradscope.analysis.settings import Settings
@@ -22,7 +22,7 @@ from gradscope.model.cells import Cell
 from gradscope.model.trajectory import unroll
 from gradscope.names import ActivationName, CellName, StageName, TaskName
 from gradscope.report.documents.analysis import analysis_document
-from gradscope.report.words.captions import shares_reading
+from gradscope.report.words.captions import shares_caption
 from gradscope.sweep.compare import compare
 from tests.present import present
 
@@ -67,7 +67,7 @@ def test_each_use_of_chance_has_a_stream_of_its_own(small: Settings) -> None:
         tuple(stream.standard_normal(2))
         for stream in (streams.weights, streams.training, streams.examined, streams.held_out)
     }
-    one, more = (drawn_subject(small.with_changes({"sequences": count})) for count in (2, 5))
+    one, more = (drawn_network(small.with_changes({"sequences": count})) for count in (2, 5))
 
     assert len(draws) == 4
     np.testing.assert_array_equal(one.params.recurrent_weights, more.params.recurrent_weights)
@@ -104,32 +104,32 @@ def test_a_gradient_is_not_zero_but_unknown_where_no_target_was_reached() -> Non
     found = analyze(settings)
     document = analysis_document(found)
 
-    assert found.examined.n_steps < present(found.facts.required_lag)
+    assert found.examined.n_steps < present(found.task_info.required_lag)
     assert present(found.last.gradient).norm is None
     (stage,) = document["stages"]
     assert stage["gradient"]["norm"] is None
     assert stage["gradient"]["norm_null_because"] == "no step that was reached has a target"
-    assert "No step that was reached has a target" in shares_reading(found)
+    assert "No step that was reached has a target" in shares_caption(found)
 
 
 def test_the_held_out_error_in_parts_is_the_error_of_the_whole(
     small: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    subject = drawn_subject(small.with_changes({"task": TaskName.SINE}))
+    studied = drawn_network(small.with_changes({"task": TaskName.SINE}))
     whole = error_per_step(
-        unroll(subject.params, present(subject.held_out).inputs).outputs,
-        present(subject.held_out).targets,
+        unroll(studied.params, present(studied.held_out).inputs).outputs,
+        present(studied.held_out).targets,
     )
 
-    assert held_out_error(subject.params, present(subject.held_out)) == pytest.approx(
+    assert held_out_error(studied.params, present(studied.held_out)) == pytest.approx(
         whole, rel=1e-15
     )
     monkeypatch.setattr(study, "STATES_AT_ONCE", 6 * 4 * 100)
-    assert held_out_error(subject.params, present(subject.held_out)) == pytest.approx(
+    assert held_out_error(studied.params, present(studied.held_out)) == pytest.approx(
         whole, rel=1e-12
     )
     monkeypatch.setattr(study, "STATES_AT_ONCE", 1)
-    assert held_out_error(subject.params, present(subject.held_out)) == pytest.approx(
+    assert held_out_error(studied.params, present(studied.held_out)) == pytest.approx(
         whole, rel=1e-12
     )
 
@@ -265,13 +265,13 @@ def test_the_lookout_looks_first_last_and_every_tenth_of_the_way(
 ) -> None:
     seen: list[Checkpoint] = []
     settings = small.with_changes({"updates": updates})
-    lookout = Lookout(settings, seen.append)
+    recorder = CheckpointRecorder(settings, seen.append)
 
-    found = analyze(settings, watch=lookout)
+    found = analyze(settings, watch=recorder)
 
     assert found.training is not None
     assert [each.update for each in seen] == looked_at
-    assert seen == lookout.checkpoints
+    assert seen == recorder.checkpoints
     assert len(seen) <= LOOKS * 2
     assert [each.gradient_norm for each in seen] == [
         found.training.gradient_norm[update - 1] for update in looked_at
@@ -285,7 +285,7 @@ def test_the_last_checkpoint_sees_the_horizon_of_the_trained_stage() -> None:
     )
     seen: list[Checkpoint] = []
 
-    found = analyze(settings, watch=Lookout(settings, seen.append))
+    found = analyze(settings, watch=CheckpointRecorder(settings, seen.append))
 
     assert found.last.verdict.horizon is not None
     assert seen[-1].horizon == found.last.verdict.horizon

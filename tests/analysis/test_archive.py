@@ -43,13 +43,18 @@ def test_network_sequences_facts_and_settings_come_back_bit_by_bit(
     run = load_run(saved)
 
     assert run.settings.as_dict() == analysis.settings.as_dict()
-    assert run.sight.facts.description == analysis.facts.description
-    assert run.sight.facts.required_lag == 3
-    assert present(run.sight.facts.baseline).error == present(analysis.facts.baseline).error
+    assert run.evaluation.task_info.description == analysis.task_info.description
+    assert run.evaluation.task_info.required_lag == 3
+    assert (
+        present(run.evaluation.task_info.baseline).error
+        == present(analysis.task_info.baseline).error
+    )
     for name, array in analysis.params.weights():
         np.testing.assert_array_equal(getattr(run.params, name), array)
-    np.testing.assert_array_equal(run.sight.batch.inputs, analysis.trajectory.inputs)
-    np.testing.assert_array_equal(run.sight.batch.targets.values, analysis.examined.targets.values)
+    np.testing.assert_array_equal(run.evaluation.batch.inputs, analysis.trajectory.inputs)
+    np.testing.assert_array_equal(
+        run.evaluation.batch.targets.values, analysis.examined.targets.values
+    )
     assert run.params.activation is analysis.params.activation
 
 

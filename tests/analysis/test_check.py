@@ -76,7 +76,7 @@ def test_slopes_of_the_wrong_step_fail_the_product(monkeypatch: pytest.MonkeyPat
     def early(self: ElmanChain, rows: FloatArray, step: int) -> FloatArray:
         return rows @ self.jacobian(max(step - 1, 1))
 
-    monkeypatch.setattr(ElmanChain, "pull_back", early)
+    monkeypatch.setattr(ElmanChain, "vjp", early)
 
     assert any(quantity.startswith("product of") for quantity, _ in failed())
 
@@ -86,7 +86,7 @@ def test_a_transposed_recurrent_matrix_fails(monkeypatch: pytest.MonkeyPatch) ->
         carried: FloatArray = rows * self.slopes[step - 1][:, None, :] @ self.recurrent_weights.T
         return carried
 
-    monkeypatch.setattr(ElmanChain, "pull_back", transposed)
+    monkeypatch.setattr(ElmanChain, "vjp", transposed)
 
     assert failed()
 

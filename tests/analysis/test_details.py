@@ -20,24 +20,24 @@ def looked(request: pytest.FixtureRequest) -> Analysis:
 
 
 def test_nothing_is_looked_at_unasked() -> None:
-    assert analyze(SMALL).closer is NOT_CLOSER
+    assert analyze(SMALL).details is NOT_CLOSER
 
 
 @pytest.mark.parametrize("look", LOOKS)
 def test_each_look_is_taken_alone(look: str) -> None:
-    closer = analyze(SMALL.with_changes({look: True})).closer
+    details = analyze(SMALL.with_changes({look: True})).details
 
     taken = {
-        "map": closer.map,
-        "shares": closer.shares,
-        "spectrum": closer.spectrum,
-        "verify": closer.verification,
+        "map": details.map,
+        "shares": details.shares,
+        "spectrum": details.spectrum,
+        "verify": details.verification,
     }
     assert [name for name, found in taken.items() if found is not None] == [look]
 
 
 def test_the_last_row_of_the_map_is_the_lag_profile(looked: Analysis) -> None:
-    found, profile = looked.closer.map, looked.last.profile
+    found, profile = looked.details.map, looked.last.profile
 
     assert found is not None
     np.testing.assert_allclose(
@@ -46,7 +46,7 @@ def test_the_last_row_of_the_map_is_the_lag_profile(looked: Analysis) -> None:
 
 
 def test_the_largest_singular_values_are_those_of_the_profile(looked: Analysis) -> None:
-    spectrum, profile = looked.closer.spectrum, looked.last.profile
+    spectrum, profile = looked.details.spectrum, looked.last.profile
 
     assert spectrum is not None
     found = spectrum.singular
@@ -55,14 +55,14 @@ def test_the_largest_singular_values_are_those_of_the_profile(looked: Analysis) 
 
 
 def test_the_profile_is_verified_within_its_certificate(looked: Analysis) -> None:
-    verification = looked.closer.verification
+    verification = looked.details.verification
 
     assert verification is not None
     assert verification.worst <= looked.last.profile.certificate + 1e-13
 
 
 def test_the_shares_reach_over_all_lags_and_lose_nothing_at_the_last(looked: Analysis) -> None:
-    shares = looked.closer.shares
+    shares = looked.details.shares
 
     assert shares is not None
     assert shares.lags.tolist() == list(range(SMALL.steps))
@@ -70,7 +70,7 @@ def test_the_shares_reach_over_all_lags_and_lose_nothing_at_the_last(looked: Ana
 
 
 def test_theory_and_the_eigenvalues_of_w_are_for_vanilla_nets_alone(looked: Analysis) -> None:
-    spectrum, vanilla = looked.closer.spectrum, looked.settings.cell is CellName.ELMAN
+    spectrum, vanilla = looked.details.spectrum, looked.settings.cell is CellName.ELMAN
 
     assert spectrum is not None
     assert bool(spectrum.theory) is vanilla
@@ -80,7 +80,7 @@ def test_theory_and_the_eigenvalues_of_w_are_for_vanilla_nets_alone(looked: Anal
 
 
 def test_a_leak_leaves_theory_out() -> None:
-    spectrum = analyze(SMALL.with_changes({"spectrum": True, "leak": 0.5})).closer.spectrum
+    spectrum = analyze(SMALL.with_changes({"spectrum": True, "leak": 0.5})).details.spectrum
 
     assert spectrum is not None
     assert spectrum.theory == ()
@@ -90,7 +90,7 @@ def test_a_long_map_is_thinned_and_told_of_on_the_way() -> None:
     told: list[tuple[int, int]] = []
     long = SMALL.with_changes({"steps": 3 * MAP_TIMES, "sequences": 1, "updates": 0, "map": True})
 
-    found = analyze(long, progress=lambda done, total: told.append((done, total))).closer.map
+    found = analyze(long, progress=lambda done, total: told.append((done, total))).details.map
 
     assert found is not None
     assert found.times.size == MAP_TIMES

@@ -82,7 +82,7 @@ def test_whose_inputs_the_data_are_is_said_where_the_file_has_other_layers_too()
     encoder = {name.replace("rnn", "encoder"): array for name, array in TORCH.items()}
     np.savez("two.npz", **{**encoder, **TORCH})  # type: ignore[arg-type]
 
-    said = [studied(name, **TANH).facts.description for name in ("net.npz", "two.npz")]
+    said = [studied(name, **TANH).task_info.description for name in ("net.npz", "two.npz")]
 
     assert said == ["inputs from x.npy", "inputs of rnn[0] from x.npy"]
 
@@ -106,12 +106,12 @@ def test_a_psychrnn_network_starts_from_its_own_first_state(shape: tuple[int, ..
         outputs.append(np.maximum(states[-1], 0) @ V.T + c)
     np.testing.assert_allclose(found.trajectory.states, states, rtol=0, atol=1e-13)
     assert found.last.error == pytest.approx(np.mean((wanted - outputs) ** 2), rel=1e-12)
-    assert found.facts.description.startswith("inputs from x.npy, h_0 from the file")
+    assert found.task_info.description.startswith("inputs from x.npy, h_0 from the file")
 
     Path("run.npz").write_bytes(archive_bytes(found))
     again = analyze(settings_of_saved("run.npz", {}))
     np.testing.assert_array_equal(again.last.profile.log_norms, found.last.profile.log_norms)
-    assert again.facts.description == found.facts.description
+    assert again.task_info.description == found.task_info.description
 
 
 @pytest.mark.usefixtures("folder")
@@ -143,7 +143,7 @@ def test_without_targets_there_is_no_error_and_no_gradient() -> None:
 
     assert found.last.error is None
     assert found.last.gradient is None
-    assert found.facts.baseline is None
+    assert found.task_info.baseline is None
     assert found.relative_error is None
 
 
@@ -155,9 +155,9 @@ def test_with_a_readout_and_targets_error_baseline_and_shares_are_measured() -> 
     found = studied("net.npz", **TANH, readout="fc", targets="y.npy", shares=True)
 
     assert found.last.error == pytest.approx(np.mean((found.trajectory.outputs - wanted) ** 2))
-    assert found.facts.baseline is not None
-    assert found.facts.baseline.error == pytest.approx(np.mean(np.var(wanted, axis=(0, 1))))
-    assert found.closer.shares is not None
+    assert found.task_info.baseline is not None
+    assert found.task_info.baseline.error == pytest.approx(np.mean(np.var(wanted, axis=(0, 1))))
+    assert found.details.shares is not None
     with pytest.raises(SettingError, match="--shares split the gradient"):
         studied("net.npz", **TANH, readout="fc", shares=True)
 
@@ -169,7 +169,7 @@ def test_without_data_it_is_white_noise_of_the_stated_scale() -> None:
     found = analyze(settings_of_weights(values))
 
     assert found.trajectory.inputs.std() == pytest.approx(0.3, rel=0.02)
-    assert "white noise of scale 0.3" in found.facts.description
+    assert "white noise of scale 0.3" in found.task_info.description
     other = analyze(settings_of_weights({**values, "seed": 1}))
     assert not np.array_equal(found.trajectory.inputs, other.trajectory.inputs)
 

@@ -80,13 +80,13 @@ def test_a_keras_file_says_all_and_its_states_and_jacobians_are_those_of_keras(
     expected = keras.ops.convert_to_numpy(layer(INPUTS.swapaxes(0, 1))).swapaxes(0, 1)
     np.testing.assert_allclose(analysis.trajectory.hidden[1:], expected, rtol=0, atol=1e-5)
     assert (settings.cell is CellName.ELMAN) == (name == "SimpleRNN")
-    assert can_compute(given.settled)
+    assert can_compute(given.spec)
     states, jacobians = parity_rows(given)
     assert states.passed
     assert jacobians.passed
     assert jacobians.deviation < FLOAT32
     assert jacobians.against == f"{name.split(maxsplit=1)[0]}Cell on torch"
-    given.courses[given.subject.title].hidden[3] += 1e-3
+    given.trajectories[given.studied.title].hidden[3] += 1e-3
     states, _ = parity_rows(given)
     assert not states.passed
 
@@ -139,11 +139,11 @@ def test_gates_in_another_order_fail(keras: Any, name: str, tmp_path: Path) -> N
     from gradscope.frameworks.keras import parity_rows
 
     given = given_of(settings_and_layer(keras, name, tmp_path)[0])
-    first, second, *rest = np.split(given.subject.recurrent_weights, len(given.subject.gates))
-    other = replace(given.subject, recurrent_weights=np.concatenate([second, first, *rest]))
+    first, second, *rest = np.split(given.studied.recurrent_weights, len(given.studied.gates))
+    other = replace(given.studied, recurrent_weights=np.concatenate([second, first, *rest]))
 
-    ours_wrong = parity_rows(replace(given, params=cell_of(other, given.settled)))
-    theirs_wrong = parity_rows(replace(given, subject=other))
+    ours_wrong = parity_rows(replace(given, params=cell_of(other, given.spec)))
+    theirs_wrong = parity_rows(replace(given, studied=other))
 
     assert [row.passed for row in ours_wrong] == [True, False]
     assert [row.passed for row in theirs_wrong] == [False, False]

@@ -127,7 +127,7 @@ def test_products_and_profile_are_those_of_jacrev(
             chain = cell_chain(analysis.params, analysis.trajectory)
             rows = np.eye(chain.state_size)[None]
             for step, product in zip(range(T, 0, -1), wanted, strict=True):
-                rows = chain.pull_back(rows, step)
+                rows = chain.vjp(rows, step)
                 size = float(np.linalg.norm(product, 2))
                 np.testing.assert_allclose(rows[0], product, rtol=0, atol=1e-10 * size)
             norms = [np.log(np.linalg.norm(product, 2)) for product in wanted]
@@ -198,7 +198,7 @@ def test_a_net_trained_by_pytorch_has_the_profile_of_its_autograd(tmp_path: Path
         [float(each.norm().log()) for each in adjoints],
         atol=1e-9,
     )
-    assert analysis.closer.shares is not None
+    assert analysis.details.shares is not None
 
 
 def test_with_forget_bias_3_the_whole_state_of_an_lstm_carries_a_thousandth_over_50_steps(
@@ -243,7 +243,7 @@ def test_parity_with_pytorch_holds_and_a_changed_weight_is_found(
     settings = settings_of_weights({**values, **said(kind)})
     given = given_of(settings)
 
-    assert can_compute(given.settled)
+    assert can_compute(given.spec)
     assert all(row.deviation < 1e-13 for row in parity_rows(given))
     assert all(row.passed for row in check(settings))
     assert not any(row.passed for row in parity_rows(with_other_weights(given)))
@@ -279,7 +279,7 @@ def with_other_weights(given: Given) -> Given:
     stack = tuple(
         tuple((changed[each.title], cell) for each, cell in depth) for depth in given.stack
     )
-    return replace(given, subject=changed[given.subject.title], stack=stack)
+    return replace(given, studied=changed[given.studied.title], stack=stack)
 
 
 def test_what_pytorch_has_no_layer_for_is_told(tmp_path: Path) -> None:
@@ -287,6 +287,4 @@ def test_what_pytorch_has_no_layer_for_is_told(tmp_path: Path) -> None:
 
     values = saved(tmp_path, made("tanh"), drawn_inputs())
 
-    assert not can_compute(
-        given_of(settings_of_weights({**values, "activation": "sigmoid"})).settled
-    )
+    assert not can_compute(given_of(settings_of_weights({**values, "activation": "sigmoid"})).spec)

@@ -15,7 +15,7 @@ from gradscope.analysis.analyze import analyze
 from gradscope.names import ExecutorName
 from gradscope.sweep.grid import Cell, Grid
 from gradscope.sweep.plan import make_plan
-from gradscope.sweep.run import Crew, run_sweep
+from gradscope.sweep.run import Workers, run_sweep
 from tests.benchmarks.measure import REPEATS, Row
 
 CELLS = 1000
@@ -48,8 +48,8 @@ def _row(name: str, floor: float, ours: Sequence[float], reference: Sequence[flo
 
 def _sweep_seconds(cells: Sequence[Cell], workers: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
-        crew = Crew(ExecutorName.PROCESS, workers)
-        return _seconds(lambda: run_sweep(cells, Path(folder) / "sweep.db", crew=crew))
+        pool = Workers(ExecutorName.PROCESS, workers)
+        return _seconds(lambda: run_sweep(cells, Path(folder) / "sweep.db", workers=pool))
 
 
 def _seconds(call: Callable[[], object]) -> float:

@@ -19,7 +19,7 @@ from gradscope.names import InitializerName
 from tests.benchmarks.measure import Row, Side, compare
 
 STEPS, INPUTS = 100, 8
-OPERATIONS, MOST_TIMES = 2e8, 40
+OPERATIONS, MAX_TIMES = 2e8, 40
 """Multiplications a side makes in one measurement; small steps are repeated up to these."""
 
 
@@ -35,7 +35,7 @@ def rows() -> Iterator[Row]:
 def step_against_torch(hidden: int, n_sequences: int) -> Row:
     """Compare one step of one size."""
     work = 6 * STEPS * n_sequences * hidden**2
-    times = min(max(1, int(OPERATIONS / work)), MOST_TIMES)
+    times = min(max(1, int(OPERATIONS / work)), MAX_TIMES)
     rng = np.random.default_rng(0)
     inputs = rng.standard_normal((STEPS, n_sequences, INPUTS))
     wanted = rng.standard_normal((STEPS, n_sequences, 1))

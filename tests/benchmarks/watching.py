@@ -11,7 +11,7 @@ from tests.benchmarks.measure import Row, Side, compare
 
 STEPS, SEQUENCES, INPUTS, HIDDEN = 100, 32, 8, 128
 UPDATES, EVERY = 300, 50
-MOST_OVERHEAD = 0.10
+MAX_OVERHEAD = 0.10
 
 
 def rows() -> Iterator[Row]:
@@ -21,7 +21,7 @@ def rows() -> Iterator[Row]:
     for kind in ("RNN", "GRU", "LSTM"):
         yield compare(
             f"training loop of nn.{kind}, H = {HIDDEN}, watched every {EVERY}, vs unwatched",
-            1.0 / (1.0 + MOST_OVERHEAD),
+            1.0 / (1.0 + MAX_OVERHEAD),
             Side(_loop(kind, watched=True)),
             Side(_loop(kind, watched=False)),
             note=f"T = {STEPS}, B = {SEQUENCES}, {UPDATES} updates",

@@ -52,7 +52,7 @@ def test_a4_whole_products_agree_entry_by_entry() -> None:
         chain = elman_chain(params, trajectory)
         rows = np.eye(SIZE)[None]
         for step in range(STEPS, 0, -1):
-            rows = chain.pull_back(rows, step)
+            rows = chain.vjp(rows, step)
         products.append(rows[0])
 
     scale = np.abs(products[0]).max()

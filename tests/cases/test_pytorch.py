@@ -73,7 +73,7 @@ def frobenius_slope(chain: Chain, longest: int) -> float:
     rows: FloatArray = np.eye(chain.state_size)[None]
     norms = []
     for step in range(chain.n_steps, chain.n_steps - longest, -1):
-        rows = chain.pull_back(rows, step)
+        rows = chain.vjp(rows, step)
         norms.append(np.log(np.linalg.norm(rows)))
     return float(np.polyfit(np.arange(1, longest + 1), norms, 1)[0])
 

@@ -15,7 +15,7 @@ def test_a15_adding_costs_one_sixth() -> None:
 
     # The error of one sequence has mean 1/6 and a standard deviation below 1/5.
     measured = error_per_step(np.ones_like(batch.targets.values), batch.targets)
-    assert present(task.facts.baseline).error == pytest.approx(1.0 / 6.0, rel=1e-12)
+    assert present(task.task_info.baseline).error == pytest.approx(1.0 / 6.0, rel=1e-12)
     assert measured == pytest.approx(1.0 / 6.0, abs=4 * 0.2 / np.sqrt(20_000))
 
 
@@ -26,8 +26,8 @@ def test_a15_copy_costs_ten_logarithms_of_eight_over_all_steps() -> None:
     logits = np.zeros_like(batch.targets.values)
     logits[:-10, :, 8], logits[-10:, :, 8] = 1000.0, -1000.0
 
-    assert present(task.facts.baseline).error == pytest.approx(10 * np.log(8) / 120, rel=1e-12)
-    assert present(task.facts.baseline).error == pytest.approx(0.17329, abs=5e-6)
+    assert present(task.task_info.baseline).error == pytest.approx(10 * np.log(8) / 120, rel=1e-12)
+    assert present(task.task_info.baseline).error == pytest.approx(0.17329, abs=5e-6)
     assert error_per_step(logits, batch.targets) == pytest.approx(0.17329, abs=5e-6)
 
 
@@ -36,5 +36,5 @@ def test_a15_temporal_order_costs_the_logarithm_of_four() -> None:
     batch = task.draw(np.random.default_rng(3), 50)
 
     measured = error_per_step(np.zeros_like(batch.targets.values), batch.targets)
-    assert present(task.facts.baseline).error == pytest.approx(np.log(4.0), rel=1e-12)
+    assert present(task.task_info.baseline).error == pytest.approx(np.log(4.0), rel=1e-12)
     assert measured == pytest.approx(np.log(4.0), rel=1e-12)

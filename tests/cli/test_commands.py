@@ -103,7 +103,7 @@ def test_check_compares_everything_it_promises_and_passes(run: Run) -> None:
 BROKEN_CHECK = """
 import sys
 from gradscope.jacobians import chain
-chain.ElmanChain.pull_back = lambda self, rows, step: 1.001 * rows @ self.jacobian(step)
+chain.ElmanChain.vjp = lambda self, rows, step: 1.001 * rows @ self.jacobian(step)
 from gradscope.cli.app import run
 sys.exit(run(["check", "--hidden", "3", "--steps", "4"]))
 """

@@ -13,7 +13,7 @@ import pytest
 from gradscope.names import ExecutorName
 from gradscope.report.provenance.records import read_provenance
 from gradscope.sweep.cell import CURVES
-from gradscope.sweep.run import Crew, run_sweep
+from gradscope.sweep.run import Workers, run_sweep
 from gradscope.sweep.store import columns
 from tests.sweeping import cells_of, run
 
@@ -22,7 +22,7 @@ from tests.sweeping import cells_of, run
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("export") / "s.db"
     cells = cells_of("gain=0,0.5,1.5", "activation=tanh,sigmoid", "steps=6,12", seeds=2)
-    run_sweep(cells, path, crew=Crew(ExecutorName.SERIAL))
+    run_sweep(cells, path, workers=Workers(ExecutorName.SERIAL))
     return path
 
 

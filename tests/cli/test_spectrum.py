@@ -54,15 +54,15 @@ def test_the_spectrum_table_has_a_row_for_every_singular_value(
 def test_the_looks_of_analyze_stand_in_page_and_document(
     run: Run, small: tuple[str, ...], tmp_path: Path
 ) -> None:
-    looks = ("--map", "--shares", "--spectrum", "--verify")
-    done = run("analyze", *small, *looks, "--png", "report.png")
+    snapshots = ("--map", "--shares", "--spectrum", "--verify")
+    done = run("analyze", *small, *snapshots, "--png", "report.png")
 
     assert done.returncode == 0
     assert "A closer look" in done.stdout
     assert "--truncate" in done.stdout
     assert "exact SVD" in done.stdout
     assert (tmp_path / "report.png").exists()
-    document = json.loads(run("analyze", *small, *looks, "--json").stdout)
+    document = json.loads(run("analyze", *small, *snapshots, "--json").stdout)
     assert document["verification"]["worst_deviation"] < 1e-9
     assert document["map"]["times"] == list(range(7))
     assert document["shares"]["truncation"]["error"] == 0.05

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from gradscope.data.columns import SHOWN_CHARACTERS, choose_columns, several_columns, shown
+from gradscope.data.columns import SHOWN_CHARACTERS, choose_columns, quoted, several_columns
 from gradscope.errors import DataError
 
 PATH = Path("t.csv")
@@ -59,6 +59,6 @@ def test_a_column_asked_for_twice_is_refused() -> None:
 
 
 def test_a_text_in_a_message_is_one_short_line() -> None:
-    assert shown("a\n\x1b[31m") == r"'a\n\x1b[31m'"
-    assert shown("y" * SHOWN_CHARACTERS) == "'" + "y" * SHOWN_CHARACTERS + "'"
-    assert shown("y" * 10**6) == "'" + "y" * (SHOWN_CHARACTERS - 1) + "…'"
+    assert quoted("a\n\x1b[31m") == r"'a\n\x1b[31m'"
+    assert quoted("y" * SHOWN_CHARACTERS) == "'" + "y" * SHOWN_CHARACTERS + "'"
+    assert quoted("y" * 10**6) == "'" + "y" * (SHOWN_CHARACTERS - 1) + "…'"

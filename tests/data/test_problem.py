@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradscope.data.problem import MOST_HELD_OUT, series_problem, task_problem
+from gradscope.data.problem import MAX_HELD_OUT, series_problem, task_problem
 from gradscope.data.tasks import make_task
 from gradscope.names import ErrorName, TaskName
 from tests.present import present
@@ -18,7 +18,7 @@ def test_a_task_draws_what_it_is_examined_and_validated_on_like_its_batches() ->
     for draw in (problem.draw, problem.examine, problem.validate):
         batch = draw(np.random.default_rng(1), 5)
         np.testing.assert_array_equal(batch.inputs, expected.inputs)
-    assert (problem.facts.required_lag, problem.n_inputs, problem.n_outputs) == (4, 1, 1)
+    assert (problem.task_info.required_lag, problem.n_inputs, problem.n_outputs) == (4, 1, 1)
 
 
 @pytest.fixture
@@ -33,22 +33,22 @@ def test_a_series_asks_for_its_next_row_and_holds_its_end_back(ramp: Path) -> No
     problem = series_problem(ramp, ("a", "b"), 10)
 
     assert (problem.n_inputs, problem.n_outputs) == (2, 2)
-    assert problem.facts.required_lag is None
-    assert problem.facts.error is ErrorName.SQUARED
-    assert problem.facts.description == "say the next value of a, b (ramp.csv)"
+    assert problem.task_info.required_lag is None
+    assert problem.task_info.error is ErrorName.SQUARED
+    assert problem.task_info.description == "say the next value of a, b (ramp.csv)"
     batch = problem.draw(np.random.default_rng(1), 6)
     assert batch.inputs.shape == (10, 6, 2)
     np.testing.assert_array_equal(batch.targets.values[:-1], batch.inputs[1:])
     held_out = problem.validate(np.random.default_rng(2), 3)
     assert held_out.targets.values.max() > batch.targets.values.max()
-    assert held_out.n_sequences <= MOST_HELD_OUT
+    assert held_out.n_sequences <= MAX_HELD_OUT
 
 
 def test_the_baseline_of_a_series_is_repeating_its_last_value(ramp: Path) -> None:
     # A ramp of rows 0 … 99, 80 of them to train on: every step up is 1/deviation of 0 … 79.
     problem = series_problem(ramp, ("a",), 10)
 
-    assert present(problem.facts.baseline).error == pytest.approx(
+    assert present(problem.task_info.baseline).error == pytest.approx(
         1.0 / np.var(np.arange(80)), rel=1e-9
     )
 

@@ -43,7 +43,7 @@ def test_recall_wants_what_came_d_steps_ago(delay: int) -> None:
 
 
 def test_recall_goes_back_half_of_the_steps_by_default() -> None:
-    assert make_task(TaskName.RECALL, 13).facts.required_lag == 6
+    assert make_task(TaskName.RECALL, 13).task_info.required_lag == 6
 
 
 def test_recall_draws_standard_normal_values() -> None:
@@ -136,21 +136,21 @@ def farthest(name: TaskName, steps: int) -> int:
 @pytest.mark.parametrize("name", [TaskName.ADDING, TaskName.TEMPORAL_ORDER])
 @pytest.mark.parametrize("steps", [21, 50])
 def test_the_required_lag_is_the_farthest_that_occurs(name: TaskName, steps: int) -> None:
-    assert make_task(name, steps).facts.required_lag == farthest(name, steps)
+    assert make_task(name, steps).task_info.required_lag == farthest(name, steps)
 
 
 def test_copy_requires_the_same_lag_for_each_of_its_symbols() -> None:
-    batch, lag = drawn(TaskName.COPY, 33), make_task(TaskName.COPY, 33).facts.required_lag
+    batch, lag = drawn(TaskName.COPY, 33), make_task(TaskName.COPY, 33).task_info.required_lag
 
     assert lag is not None
     np.testing.assert_array_equal(batch.targets.values[lag:, :, :9], batch.inputs[:10, :, :9])
 
 
 def test_recall_requires_its_delay_and_sine_two_steps() -> None:
-    assert make_task(TaskName.RECALL, 30, 17).facts.required_lag == 17
-    assert make_task(TaskName.SINE, 30).facts.required_lag == 2
-    assert make_task(TaskName.SINE, 2).facts.required_lag == 1
-    assert make_task(TaskName.SINE, 1).facts.required_lag == 0
+    assert make_task(TaskName.RECALL, 30, 17).task_info.required_lag == 17
+    assert make_task(TaskName.SINE, 30).task_info.required_lag == 2
+    assert make_task(TaskName.SINE, 2).task_info.required_lag == 1
+    assert make_task(TaskName.SINE, 1).task_info.required_lag == 0
 
 
 # --- Baselines ---------------------------------------------------------------------------------
@@ -187,8 +187,8 @@ def test_the_baseline_is_what_its_predictor_measures(
     measured = error_per_step(predictor(batch), batch.targets)
 
     # Errors of single sequences spread by less than twice their mean, over MANY of them.
-    spread = 2.0 * present(task.facts.baseline).error / np.sqrt(MANY)
-    assert measured == pytest.approx(present(task.facts.baseline).error, abs=4.0 * spread)
+    spread = 2.0 * present(task.task_info.baseline).error / np.sqrt(MANY)
+    assert measured == pytest.approx(present(task.task_info.baseline).error, abs=4.0 * spread)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_no_other_constant_does_better_than_the_baseline(
 
     for constant in constants:
         measured = error_per_step(always(constant)(batch), batch.targets)
-        assert measured > present(task.facts.baseline).error + 0.02
+        assert measured > present(task.task_info.baseline).error + 0.02
 
 
 # --- What every task keeps ---------------------------------------------------------------------
@@ -220,7 +220,7 @@ def test_shapes_are_those_that_the_task_announces(name: TaskName, steps: int) ->
 
     assert batch.inputs.shape == (steps, 7, task.n_inputs)
     assert batch.targets.values.shape == (steps, 7, task.n_outputs)
-    assert batch.targets.error is task.facts.error
+    assert batch.targets.error is task.task_info.error
     assert (batch.n_steps, batch.n_sequences) == (steps, 7)
 
 
@@ -250,9 +250,9 @@ def test_the_limits_are_those_that_the_definitions_leave() -> None:
 
 
 def test_a_task_says_in_words_how_far_it_reaches() -> None:
-    assert make_task(TaskName.COPY, 100).facts.description == "copy 10 symbols over 80 steps"
-    assert make_task(TaskName.RECALL, 9, 3).facts.description == "recall what came 3 steps ago"
-    assert make_task(TaskName.RECALL, 9, 1).facts.description == "recall what came 1 step ago"
+    assert make_task(TaskName.COPY, 100).task_info.description == "copy 10 symbols over 80 steps"
+    assert make_task(TaskName.RECALL, 9, 3).task_info.description == "recall what came 3 steps ago"
+    assert make_task(TaskName.RECALL, 9, 1).task_info.description == "recall what came 1 step ago"
 
 
 def shortest(name: TaskName) -> Task:
@@ -265,7 +265,7 @@ def test_the_shortest_sequence_that_a_task_takes_can_be_drawn(name: TaskName) ->
 
     assert batch.n_steps == SHORTEST.get(name, 1)
     assert batch.targets.count >= 1
-    assert (shortest(name).facts.required_lag or 0) < batch.n_steps
+    assert (shortest(name).task_info.required_lag or 0) < batch.n_steps
 
 
 @pytest.mark.parametrize("name", SHORTEST)

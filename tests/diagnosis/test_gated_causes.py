@@ -27,7 +27,7 @@ WIDE = 40.0
 def causes_of(
     cell: Cell, inputs: FloatArray, first: FloatArray | None = None
 ) -> Causes | GatedCauses:
-    return cell_causes(CellChain(cell.linearize(unroll(cell, inputs, first).course)))
+    return cell_causes(CellChain(cell.linearize(unroll(cell, inputs, first).cell_trajectory)))
 
 
 def sum_of_terms(found: Causes | GatedCauses) -> FloatArray:
@@ -257,7 +257,7 @@ def test_a_net_without_recurrent_weights_has_its_weights_as_the_only_cause() -> 
 @pytest.mark.parametrize("lags", [[0, 1], [2, 2], [7], []])
 def test_lags_that_the_chain_does_not_have_are_refused(lags: list[int]) -> None:
     cell = gated_at("gru", (0.0, 0.0, 0.0))
-    chain = CellChain(cell.linearize(unroll(cell, QUIET).course))
+    chain = CellChain(cell.linearize(unroll(cell, QUIET).cell_trajectory))
 
     with pytest.raises(SettingError, match="choose ascending lags from 1 to 6"):
         cell_causes(chain, np.array(lags, dtype=np.int64))

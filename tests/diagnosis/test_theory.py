@@ -193,7 +193,7 @@ def _stretching(params: ElmanParameters, trajectory: Trajectory) -> float:
     vectors = np.random.default_rng(2).standard_normal((2, 6, params.sizes[1]))
     logs = []
     for step in range(21, trajectory.n_steps + 1):
-        carried: FloatArray = chain.push_forward(vectors, step)
+        carried: FloatArray = chain.jvp(vectors, step)
         length = np.linalg.norm(carried, axis=2, keepdims=True)
         logs.append(np.log(length / np.linalg.norm(vectors, axis=2, keepdims=True)).mean())
         vectors = carried / length

@@ -48,7 +48,7 @@ DESIGN_TERMS = (
 )
 TABLE_TERMS = (
     ["gradient norm", "∂E/∂θ‖"][0],
-    "error a step",
+    "error per step",
     "its baseline",
     "the task needs",
     "its bound",

@@ -27,7 +27,7 @@ from tests.drawn_cells import HIDDEN, INPUTS, KINDS, UNEQUAL_LEAKS, drawn, elman
 
 
 def chain_of(cell: Cell, trajectory: Trajectory) -> CellChain:
-    return CellChain(cell.linearize(trajectory.course))
+    return CellChain(cell.linearize(trajectory.cell_trajectory))
 
 
 def unrolled(kind: str, seed: int = 0) -> tuple[Cell, Trajectory, Targets]:
@@ -52,14 +52,14 @@ def test_many_rows_are_carried_as_each_alone(kind: str) -> None:
     steps, sequences = np.array([[7, 5, 2, 6], [6, 4, 1, 5]]), np.array([1, 3, 0, 1])
     carried = np.empty((2, *rows.shape))
 
-    pulled, pushed = chain.pull_back(rows, 3), chain.push_forward(rows, 3)
-    exponents = chain.carry_back(rows, steps, sequences, carried)
+    pulled, pushed = chain.vjp(rows, 3), chain.jvp(rows, 3)
+    exponents = chain.accumulate_vjp(rows, steps, sequences, carried)
 
-    np.testing.assert_allclose(pulled[:, few], chain.pull_back(rows[:, few], 3), atol=1e-14)
-    np.testing.assert_allclose(pushed[:, few], chain.push_forward(rows[:, few], 3), atol=1e-14)
+    np.testing.assert_allclose(pulled[:, few], chain.vjp(rows[:, few], 3), atol=1e-14)
+    np.testing.assert_allclose(pushed[:, few], chain.jvp(rows[:, few], 3), atol=1e-14)
     for product, (late, early) in enumerate(steps.T):
         alone = rows[[product] * 4][:, few]
-        wanted = chain.pull_back(chain.pull_back(alone, late), early)[sequences[product]]
+        wanted = chain.vjp(chain.vjp(alone, late), early)[sequences[product]]
         found = carried[1, product, few] * np.exp2(exponents[:, product].sum())
         np.testing.assert_allclose(found, wanted, atol=1e-13)
 
@@ -79,8 +79,8 @@ def test_pulling_back_is_the_adjoint_of_pushing_forward(
     rng = np.random.default_rng(seed)
     rows, vectors = rng.normal(size=(2, chain.n_sequences, count, chain.state_size))
 
-    left = np.einsum("brs,brs->br", chain.pull_back(rows, step), vectors)
-    right = np.einsum("brs,brs->br", rows, chain.push_forward(vectors, step))
+    left = np.einsum("brs,brs->br", chain.vjp(rows, step), vectors)
+    right = np.einsum("brs,brs->br", rows, chain.jvp(vectors, step))
 
     np.testing.assert_allclose(left, right, rtol=1e-11, atol=1e-12)
 
@@ -93,10 +93,8 @@ def test_rows_and_vectors_go_through_the_dense_jacobian(kind: str) -> None:
 
     for step in (1, chain.n_steps):
         dense = chain.jacobian(step)
-        np.testing.assert_allclose(chain.pull_back(rows, step), rows @ dense, atol=1e-13)
-        np.testing.assert_allclose(
-            chain.push_forward(rows, step), rows @ dense.swapaxes(1, 2), atol=1e-13
-        )
+        np.testing.assert_allclose(chain.vjp(rows, step), rows @ dense, atol=1e-13)
+        np.testing.assert_allclose(chain.jvp(rows, step), rows @ dense.swapaxes(1, 2), atol=1e-13)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -134,11 +132,11 @@ def test_the_logarithm_of_each_adjoint_is_that_of_the_sweep(kind: str) -> None:
 def test_no_step_of_the_course_exceeds_the_bound(kind: str) -> None:
     for seed in range(5):
         cell, trajectory, _ = unrolled(kind, seed)
-        tangent = cell.linearize(trajectory.course)
-        chain = CellChain(tangent)
+        linearization = cell.linearize(trajectory.cell_trajectory)
+        chain = CellChain(linearization)
         largest = max(np.linalg.norm(chain.jacobian(t), 2, axis=(1, 2)).max() for t in range(1, 8))
 
-        assert np.log(largest) <= tangent.log_bound() + 1e-12
+        assert np.log(largest) <= linearization.log_bound() + 1e-12
 
 
 @pytest.mark.parametrize("state", StateName)
@@ -313,13 +311,13 @@ def test_carrying_back_over_many_steps_is_pulling_back_over_each(kind: str) -> N
     given = np.random.default_rng(2).normal(size=(2, 3, chain.state_size))
     out = np.empty((3, *given.shape))
 
-    exponents = np.cumsum(chain.carry_back(given, steps, sequences, out), axis=0)
+    exponents = np.cumsum(chain.accumulate_vjp(given, steps, sequences, out), axis=0)
 
     for which, sequence in enumerate(sequences):
         rows: FloatArray = np.zeros((chain.n_sequences, 3, chain.state_size))
         rows[sequence] = given[which]
         for index, step in enumerate(steps[:, which]):
-            rows = chain.pull_back(rows, step)
+            rows = chain.vjp(rows, step)
             found = np.ldexp(out[index, which], exponents[index, which])
             np.testing.assert_allclose(found, rows[sequence], rtol=1e-12, atol=1e-15)
 

@@ -23,7 +23,7 @@ def test_products_are_those_of_jacrev(kind: str) -> None:
     chain = cell_chain(cell, unroll(cell, inputs, first))
     rows = np.repeat(np.eye(chain.state_size)[None], chain.n_sequences, axis=0)
     for t in range(chain.n_steps, 0, -1):
-        rows = chain.pull_back(rows, t)
+        rows = chain.vjp(rows, t)
 
     def last_state(state: Any, which: int) -> Any:
         for x in tensor(inputs)[:, which]:
@@ -43,7 +43,7 @@ def test_the_jacobian_of_each_step_is_that_of_jacrev(kind: str) -> None:
     cell, inputs, first, _ = drawn(kind)
     weights = {name: tensor(array) for name, array in cell.weights()}
     trajectory = unroll(cell, inputs, first)
-    chain = CellChain(cell.linearize(trajectory.course))
+    chain = CellChain(cell.linearize(trajectory.cell_trajectory))
     jacrev = torch.func.jacrev(step_of(cell), argnums=1)
 
     for t in range(1, chain.n_steps + 1):

@@ -80,8 +80,8 @@ def test_pulling_back_multiplies_rows_from_the_left_and_pushing_forward_vectors_
         factor = elman.jacobian(t)
         pulled = np.einsum("bri,bij->brj", rows, factor)
         pushed = np.einsum("bij,brj->bri", factor, rows)
-        np.testing.assert_allclose(chain.pull_back(rows, t), pulled, rtol=1e-12, atol=1e-14)
-        np.testing.assert_allclose(chain.push_forward(rows, t), pushed, rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(chain.vjp(rows, t), pulled, rtol=1e-12, atol=1e-14)
+        np.testing.assert_allclose(chain.jvp(rows, t), pushed, rtol=1e-12, atol=1e-14)
 
 
 def test_a_dense_chain_hands_out_copies() -> None:

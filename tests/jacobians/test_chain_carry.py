@@ -26,7 +26,7 @@ def test_each_product_takes_its_own_step_of_its_own_sequence(kind: str, leak: fl
     steps, sequences = np.array([[9, 4], [8, 3], [7, 1]]), np.array([2, 0])
     out = np.empty((3, *rows.shape))
 
-    exponents = chain.carry_back(rows, steps, sequences, out)
+    exponents = chain.accumulate_vjp(rows, steps, sequences, out)
 
     for index in range(2):
         expected = rows[index]
@@ -44,9 +44,9 @@ def test_no_rows_are_the_identity(kind: str, leak: float) -> None:
     steps, sequences = np.array([[9, 4], [8, 3]]), np.array([2, 0])
     expected, found = np.empty((2, 2, *identity.shape))
 
-    exponents = chain.carry_back(identity, steps, sequences, expected)
+    exponents = chain.accumulate_vjp(identity, steps, sequences, expected)
 
-    np.testing.assert_array_equal(chain.carry_back(None, steps, sequences, found), exponents)
+    np.testing.assert_array_equal(chain.accumulate_vjp(None, steps, sequences, found), exponents)
     assert_allclose(found, expected, rtol=1e-14, atol=1e-16)
 
 
@@ -58,7 +58,7 @@ def test_a_step_is_carried_at_a_scale_near_1(kind: str, leak: float, scale: floa
     out = np.empty((1, SEQUENCES, SIZE, SIZE))
     identity = np.repeat(np.eye(SIZE)[None], SEQUENCES, axis=0)
 
-    chain.carry_back(identity, np.full((1, SEQUENCES), 5), np.arange(SEQUENCES), out)
+    chain.accumulate_vjp(identity, np.full((1, SEQUENCES), 5), np.arange(SEQUENCES), out)
 
     largest = np.max(np.abs(out), axis=(0, 2, 3))
     assert (largest <= 2.0).all()

@@ -197,7 +197,7 @@ def test_the_adaptive_interval_gives_what_a_factorization_at_every_step_gives(
     adaptive = lyapunov_exponents(chain)
     n_adaptive = len(counted)
     counted.clear()
-    monkeypatch.setattr(lyapunov, "MOST_STEPS", 1)
+    monkeypatch.setattr(lyapunov, "MAX_STEPS", 1)
     every_step = lyapunov_exponents(chain)
 
     np.testing.assert_allclose(adaptive.exponents, every_step.exponents, rtol=0.0, atol=2e-11)

@@ -15,7 +15,7 @@ from gradscope.jacobians.shares import GradientShares, gradient_shares
 from gradscope.learning.bptt import backpropagate
 from gradscope.learning.losses import step_errors
 from gradscope.model.activations import IDENTITY, TANH, Activation
-from gradscope.model.cells import Course
+from gradscope.model.cells import CellTrajectory
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.initializers import initialize
 from gradscope.model.trajectory import Trajectory, unroll
@@ -57,7 +57,7 @@ def _given_slopes(pre_activations: FloatArray, activation: Activation = TANH) ->
     still = np.zeros((n_steps, n_sequences, 1))
     hidden = np.zeros((n_steps + 1, n_sequences, 1))
     given = pre_activations[:, :, None]
-    trajectory = Trajectory(Course(still, hidden, hidden, given, given), still, activation)
+    trajectory = Trajectory(CellTrajectory(still, hidden, hidden, given, given), still, activation)
     at_end = np.arange(n_steps) == n_steps - 1
     return params, trajectory, Targets(np.full((n_steps, n_sequences, 1), -0.5), at_end)
 
@@ -229,8 +229,10 @@ def test_one_step_has_one_share_which_is_the_gradient() -> None:
 def test_slopes_that_are_not_finite_are_refused() -> None:
     params, trajectory, targets = _case(n_steps=3)
     unknown = np.full_like(trajectory.pre_activations, np.nan)
-    course = replace(trajectory.course, pre_activations=unknown, candidates=unknown)
-    broken = replace(trajectory, course=course)
+    cell_trajectory = replace(
+        trajectory.cell_trajectory, pre_activations=unknown, candidates=unknown
+    )
+    broken = replace(trajectory, cell_trajectory=cell_trajectory)
 
     with pytest.raises(ShapeError, match="finite"):
         gradient_shares(params, broken, targets)
@@ -239,7 +241,7 @@ def test_slopes_that_are_not_finite_are_refused() -> None:
 def test_without_a_longest_lag_the_cost_is_capped(monkeypatch: pytest.MonkeyPatch) -> None:
     case = _case(n_steps=12)
     of_one = 2 * 3 * 6 * (2 * 6 + 2 + 1)
-    monkeypatch.setattr(shares, "MOST_OPERATIONS", of_one * (12 + 11 + 10))
+    monkeypatch.setattr(shares, "MAX_OPERATIONS", of_one * (12 + 11 + 10))
 
     assert gradient_shares(*case).lags.tolist() == [0, 1, 2]
     assert gradient_shares(*case, max_lag=11).lags.size == 12

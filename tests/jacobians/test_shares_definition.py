@@ -69,7 +69,9 @@ def test_a_share_is_the_double_sum_of_its_definition() -> None:
     targets = Targets(rng.normal(size=(STEPS, SEQUENCES, 3)), np.ones(STEPS, dtype=np.bool_))
     chain = elman_chain(params, trajectory)
     entering = entering_errors(
-        params, params.linearize(trajectory.course), step_errors(trajectory.outputs, targets)[1]
+        params,
+        params.linearize(trajectory.cell_trajectory),
+        step_errors(trajectory.outputs, targets)[1],
     )
 
     found = gradient_shares(params, trajectory, targets)

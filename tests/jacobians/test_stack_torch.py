@@ -88,7 +88,7 @@ def test_the_transport_of_every_direction_is_that_of_jacrev(
         chain = cell_chain(cell, trajectory)
         rows = np.eye(chain.state_size)[None]
         for step in range(T, 0, -1):
-            rows = chain.pull_back(rows, step)
+            rows = chain.vjp(rows, step)
         size = float(np.linalg.norm(wanted, 2))
         np.testing.assert_allclose(rows[0], wanted, rtol=0, atol=1e-10 * size)
 

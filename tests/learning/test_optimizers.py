@@ -24,7 +24,7 @@ from gradscope.names import OptimizerName
 RATE = 0.1
 
 
-def course(name: OptimizerName, slopes: list[float]) -> list[float]:
+def descent(name: OptimizerName, slopes: list[float]) -> list[float]:
     """Where one weight that starts at 0 goes under these slopes."""
     update = OPTIMIZERS[name](RATE)
     weights: Weights = {"w": np.zeros(1)}
@@ -40,19 +40,19 @@ def test_every_name_has_its_rule_and_its_learning_rate() -> None:
 
 
 def test_gradient_descent_goes_down_the_slope() -> None:
-    np.testing.assert_allclose(course(OptimizerName.SGD, [2.0, -1.0]), [-0.2, -0.1], rtol=1e-14)
+    np.testing.assert_allclose(descent(OptimizerName.SGD, [2.0, -1.0]), [-0.2, -0.1], rtol=1e-14)
 
 
 def test_momentum_carries_nine_tenths_of_the_last_step_on() -> None:
     # v = 1, 1.9, 2.71 and, once the slope is gone, 2.439.
-    found = course(OptimizerName.MOMENTUM, [1.0, 1.0, 1.0, 0.0])
+    found = descent(OptimizerName.MOMENTUM, [1.0, 1.0, 1.0, 0.0])
 
     np.testing.assert_allclose(-np.diff([0.0, *found]), [0.1, 0.19, 0.271, 0.2439], rtol=1e-13)
 
 
 def test_rmsprop_divides_by_a_running_root_mean_square() -> None:
     # s = 0.01 g², then 0.0199 g²: the steps do not know the size of g.
-    found = course(OptimizerName.RMSPROP, [500.0, 500.0])
+    found = descent(OptimizerName.RMSPROP, [500.0, 500.0])
 
     steps = -np.diff([0.0, *found])
     np.testing.assert_allclose(steps, [RATE / 0.1, RATE / np.sqrt(0.0199)], rtol=1e-9)
@@ -60,14 +60,14 @@ def test_rmsprop_divides_by_a_running_root_mean_square() -> None:
 
 def test_adam_steps_by_the_learning_rate_while_the_slope_stays_the_same() -> None:
     # Kingma & Ba 2015, section 2.1: with both corrections m̂ = g and √ŝ = |g| at every step.
-    found = course(OptimizerName.ADAM, [-500.0] * 5)
+    found = descent(OptimizerName.ADAM, [-500.0] * 5)
 
     np.testing.assert_allclose(found, RATE * np.arange(1, 6), rtol=1e-10)
 
 
 def test_adam_turns_as_its_two_averages_say() -> None:
     # m̂ = (0.1·0.9·1 − 0.1·3)/(1 − 0.81), ŝ = (0.001·0.999·1 + 0.001·9)/(1 − 0.998001).
-    first, second = course(OptimizerName.ADAM, [1.0, -3.0])
+    first, second = descent(OptimizerName.ADAM, [1.0, -3.0])
 
     turned = (0.09 - 0.3) / 0.19 / np.sqrt((0.000999 + 0.009) / 0.001999)
     assert second - first == pytest.approx(-RATE * turned, rel=1e-7)
@@ -75,8 +75,8 @@ def test_adam_turns_as_its_two_averages_say() -> None:
 
 def test_a_slope_as_small_as_epsilon_is_not_blown_up() -> None:
     # ε = 1e-8 stands beside the root: |g| for Adam's first step, |g|/10 for RMSProp's.
-    assert course(OptimizerName.ADAM, [1e-8]) == pytest.approx([-RATE / 2.0], rel=1e-6)
-    assert course(OptimizerName.RMSPROP, [1e-7]) == pytest.approx([-RATE * 5.0], rel=1e-6)
+    assert descent(OptimizerName.ADAM, [1e-8]) == pytest.approx([-RATE / 2.0], rel=1e-6)
+    assert descent(OptimizerName.RMSPROP, [1e-7]) == pytest.approx([-RATE * 5.0], rel=1e-6)
 
 
 @pytest.mark.parametrize("make", [sgd, momentum, rmsprop, adam])
@@ -95,9 +95,9 @@ def test_a_network_is_never_changed_in_place(make: Callable[[float], Any]) -> No
 
 @pytest.mark.parametrize("name", OptimizerName)
 def test_two_optimizers_share_no_memory(name: OptimizerName) -> None:
-    course(name, [100.0, -3.0])
+    descent(name, [100.0, -3.0])
 
-    assert course(name, [1.0, 2.0]) == course(name, [1.0, 2.0])
+    assert descent(name, [1.0, 2.0]) == descent(name, [1.0, 2.0])
 
 
 @pytest.mark.torch

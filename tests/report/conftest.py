@@ -47,13 +47,13 @@ def analyses() -> dict[str, Analysis]:
 
 
 def with_odd_names(analysis: Analysis) -> Analysis:
-    facts = dataclasses.replace(
-        analysis.facts,
+    task_info = dataclasses.replace(
+        analysis.task_info,
         description="say the next value of [bold]x[/bold]\nand\x1b[31m y | z (a  b.csv)",
         required_lag=None,
         baseline=Baseline(0.5, "a very long baseline " * 6),
     )
-    return dataclasses.replace(analysis, facts=facts)
+    return dataclasses.replace(analysis, task_info=task_info)
 
 
 def with_overflow(analysis: Analysis) -> Analysis:

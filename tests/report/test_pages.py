@@ -58,7 +58,7 @@ def test_the_page_of_train_renders(analysis: Analysis, screen: Screen) -> None:
 
     lines = rendered(training_page(analysis, seen, screen), screen)
 
-    assert any(line.startswith("held-out error a step:") for line in lines)
+    assert any(line.startswith("held-out error per step:") for line in lines)
     assert lines[-1] != ""
 
 

@@ -18,14 +18,14 @@ from gradscope.errors import SettingError, WorkerError
 from gradscope.names import ExecutorName
 from gradscope.sweep import executors
 from gradscope.sweep.executors import (
-    DaskTeam,
-    ProcessTeam,
+    DaskPool,
+    ProcessPool,
     SerialExecutor,
     inherited_by_workers,
     is_fault_of_cell,
-    open_team,
+    open_pool,
 )
-from gradscope.sweep.run import Crew, Progress, run_sweep
+from gradscope.sweep.run import Progress, Workers, run_sweep
 from gradscope.sweep.threads import THREAD_VARIABLES
 from tests.sweeping import (
     PATIENCE,
@@ -36,7 +36,7 @@ from tests.sweeping import (
     wait_until,
 )
 
-SERIAL = Crew(ExecutorName.SERIAL)
+SERIAL = Workers(ExecutorName.SERIAL)
 
 
 def test_a_serial_executor_gives_futures_that_are_done() -> None:
@@ -49,7 +49,11 @@ def test_a_serial_executor_gives_futures_that_are_done() -> None:
 def test_processes_give_the_bits_that_one_process_gives(tmp_path: Path) -> None:
     cells = cells_of("gain=0.5,1,3", "activation=tanh,sigmoid,relu", seeds=2, updates=3, hidden=9)
     for name in (ExecutorName.SERIAL, ExecutorName.PROCESS):
-        run_sweep(cells, tmp_path / f"{name}.db", crew=Crew(name, None if name == "serial" else 2))
+        run_sweep(
+            cells,
+            tmp_path / f"{name}.db",
+            workers=Workers(name, None if name == "serial" else 2),
+        )
 
     rows = lasting_rows(tmp_path / "process.db")
     assert rows == lasting_rows(tmp_path / "serial.db")
@@ -59,11 +63,11 @@ def test_processes_give_the_bits_that_one_process_gives(tmp_path: Path) -> None:
 def test_workers_have_one_blas_thread_from_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "8")
     monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
-    team = ProcessTeam(1, threads=1)
+    pool = ProcessPool(1, threads=1)
     try:
-        found = [team.executor.submit(os.getenv, name).result() for name in THREAD_VARIABLES]
+        found = [pool.executor.submit(os.getenv, name).result() for name in THREAD_VARIABLES]
     finally:
-        team.close()
+        pool.close()
 
     assert found == ["1"] * 4
     assert os.environ["OMP_NUM_THREADS"] == "8"
@@ -71,11 +75,11 @@ def test_workers_have_one_blas_thread_from_the_start(monkeypatch: pytest.MonkeyP
 
 
 def test_more_threads_are_given_where_asked_for() -> None:
-    team = ProcessTeam(1, threads=2)
+    pool = ProcessPool(1, threads=2)
     try:
-        assert team.executor.submit(os.getenv, "OMP_NUM_THREADS").result() == "2"
+        assert pool.executor.submit(os.getenv, "OMP_NUM_THREADS").result() == "2"
     finally:
-        team.close()
+        pool.close()
 
 
 def test_an_interrupt_while_workers_start_is_heard_afterwards() -> None:
@@ -92,12 +96,12 @@ def test_an_interrupt_while_workers_start_is_heard_afterwards() -> None:
 
 
 def test_closing_a_team_leaves_no_process() -> None:
-    team = ProcessTeam(2, threads=1)
-    pids = {team.executor.submit(os.getpid).result() for _ in range(20)}
-    wait_until(team.executor.submit(time.sleep, 60).running)
+    pool = ProcessPool(2, threads=1)
+    pids = {pool.executor.submit(os.getpid).result() for _ in range(20)}
+    wait_until(pool.executor.submit(time.sleep, 60).running)
 
     start = time.monotonic()
-    team.close()
+    pool.close()
 
     assert time.monotonic() - start < 30
     wait_until(lambda: not any(map(is_running, pids)))
@@ -106,9 +110,9 @@ def test_closing_a_team_leaves_no_process() -> None:
 def test_workers_end_with_a_parent_that_is_killed() -> None:
     script = (
         "import os, time\n"
-        "from gradscope.sweep.executors import ProcessTeam\n"
+        "from gradscope.sweep.executors import ProcessPool\n"
         "if __name__ == '__main__':\n"
-        "    team = ProcessTeam(1, 1)\n"
+        "    team = ProcessPool(1, 1)\n"
         "    print(team.executor.submit(os.getpid).result(), flush=True)\n"
         "    team.executor.submit(time.sleep, 600)\n"
         "    time.sleep(600)\n"
@@ -136,14 +140,14 @@ def test_settings_that_contradict_each_other_are_refused(
     name: ExecutorName, workers: int | None, scheduler: str | None, part: str
 ) -> None:
     with pytest.raises(SettingError, match=part):
-        open_team(name, workers, scheduler)
+        open_pool(name, workers, scheduler)
 
 
 def test_without_dask_the_install_line_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
 
     with pytest.raises(SettingError) as caught:
-        open_team(ExecutorName.DASK)
+        open_pool(ExecutorName.DASK)
 
     assert "pip install 'gradscope[dask]'" in str(caught.value)
 
@@ -198,14 +202,14 @@ def test_a_dask_cluster_that_loses_a_worker_midway_gives_the_bits_of_one_process
 ) -> None:
     scheduler, workers = cluster
     cells = cells_of("gain=0.5:3:20", "activation=tanh,sigmoid", seeds=3, steps=30, updates=2)
-    run_sweep(cells, tmp_path / "serial.db", crew=SERIAL)
+    run_sweep(cells, tmp_path / "serial.db", workers=SERIAL)
 
     def watch(progress: Progress) -> None:
         if progress.ended >= 20 and workers[0].poll() is None:
             workers[0].kill()
 
-    crew = Crew(ExecutorName.DASK, scheduler=str(scheduler))
-    end = run_sweep(cells, tmp_path / "dask.db", crew=crew, watch=watch)
+    dask_pool = Workers(ExecutorName.DASK, scheduler=str(scheduler))
+    end = run_sweep(cells, tmp_path / "dask.db", workers=dask_pool, watch=watch)
 
     assert (end.done, end.failed) == (120, 0)
     assert workers[0].wait(PATIENCE) != 0
@@ -233,12 +237,12 @@ def test_a_scheduler_that_dies_ends_the_sweep_and_what_ended_is_kept(
             if progress.ended >= 10:
                 scheduler.kill()
 
-        crew = Crew(ExecutorName.DASK, scheduler=str(place))
+        workers = Workers(ExecutorName.DASK, scheduler=str(place))
         with (
             dask(*join, "--no-nanny", folder=tmp_path),
             pytest.raises(WorkerError, match="what ended is kept"),
         ):
-            run_sweep(cells, store, crew=crew, watch=watch)
+            run_sweep(cells, store, workers=workers, watch=watch)
 
     assert kept[-1] >= 10
     assert len(lasting_rows(store)) == kept[-1]
@@ -251,18 +255,18 @@ def test_a_scheduler_that_is_gone_when_its_workers_are_counted_is_told(
     pytest.importorskip(
         "distributed", reason="dask is not installed: pip install 'gradscope[dask]'"
     )
-    team = open_team(ExecutorName.DASK, workers=1)
-    assert isinstance(team, DaskTeam)
+    pool = open_pool(ExecutorName.DASK, workers=1)
+    assert isinstance(pool, DaskPool)
 
     def closed() -> dict[str, int]:
         raise OSError("ConnectionPool closing.")
 
-    monkeypatch.setattr(team._client, "nthreads", closed)
+    monkeypatch.setattr(pool._client, "nthreads", closed)
     try:
         with pytest.raises(WorkerError, match=r"workers are gone .*: ConnectionPool closing"):
-            team.in_flight(2)
+            pool.in_flight(2)
     finally:
-        team.close()
+        pool.close()
 
 
 @pytest.mark.slow
@@ -274,13 +278,13 @@ def test_no_answer_from_a_scheduler_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(executors, "CONNECTION_PATIENCE", 0.5)
 
     with pytest.raises(WorkerError, match=r"no dask scheduler answers at tcp://127\.0\.0\.1:1"):
-        open_team(ExecutorName.DASK, scheduler="tcp://127.0.0.1:1")
+        open_pool(ExecutorName.DASK, scheduler="tcp://127.0.0.1:1")
     with pytest.raises(WorkerError, match=r"tls://127\.0\.0\.1:1 .*dask's configuration"):
-        open_team(ExecutorName.DASK, scheduler="tls://127.0.0.1:1")  # without certificates
+        open_pool(ExecutorName.DASK, scheduler="tls://127.0.0.1:1")  # without certificates
     with (
         dask_config.set({"distributed.comm.require-encryption": True}),
         pytest.raises(WorkerError, match="encryption required"),
     ):
-        open_team(ExecutorName.DASK, scheduler="tcp://127.0.0.1:1")
+        open_pool(ExecutorName.DASK, scheduler="tcp://127.0.0.1:1")
     with pytest.raises(SettingError, match="is no file and no address"):
-        open_team(ExecutorName.DASK, scheduler="nowhere.json")
+        open_pool(ExecutorName.DASK, scheduler="nowhere.json")

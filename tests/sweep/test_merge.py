@@ -11,15 +11,15 @@ from gradscope.sweep.cell import failure, run_cell
 from gradscope.sweep.grid import Grid, Shard
 from gradscope.sweep.merge import merge_stores
 from gradscope.sweep.plan import make_plan
-from gradscope.sweep.run import Crew, run_sweep
+from gradscope.sweep.run import Workers, run_sweep
 from gradscope.sweep.store import open_store
 from tests.sweeping import TINY, cells_of, lasting_rows
 
-SERIAL = Crew(ExecutorName.SERIAL)
+SERIAL = Workers(ExecutorName.SERIAL)
 
 
 def swept(path: Path, *axes: str) -> Path:
-    run_sweep(cells_of(*axes), path, crew=SERIAL)
+    run_sweep(cells_of(*axes), path, workers=SERIAL)
     return path
 
 
@@ -33,10 +33,10 @@ def change(path: Path, statement: str) -> None:
 def test_all_shards_together_are_the_whole_sweep(tmp_path: Path) -> None:
     grid = Grid(TINY, {"gain": (0.5, 1.0, 2.0)}, seeds=3)
     whole, parts = tmp_path / "whole.db", []
-    run_sweep(make_plan(grid).cells, whole, crew=SERIAL)
+    run_sweep(make_plan(grid).cells, whole, workers=SERIAL)
     for number in (1, 2, 3):
         parts.append(tmp_path / f"part{number}.db")
-        run_sweep(make_plan(grid, Shard(number, 3)).cells, parts[-1], crew=SERIAL)
+        run_sweep(make_plan(grid, Shard(number, 3)).cells, parts[-1], workers=SERIAL)
 
     merged = merge_stores(parts, tmp_path / "joined.db")
 

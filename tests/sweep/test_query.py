@@ -12,7 +12,7 @@ from gradscope.errors import ArchiveError, SettingError
 from gradscope.names import ExecutorName
 from gradscope.sweep import query
 from gradscope.sweep.query import read_rows
-from gradscope.sweep.run import Crew, run_sweep
+from gradscope.sweep.run import Workers, run_sweep
 from gradscope.sweep.store import open_store
 from tests.sweeping import cells_of
 
@@ -20,11 +20,11 @@ from tests.sweeping import cells_of
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("query") / "odd name?#%.db"
-    run_sweep(cells_of("gain=0.5,1,2", "activation=tanh,sigmoid"), path, crew=SERIAL)
+    run_sweep(cells_of("gain=0.5,1,2", "activation=tanh,sigmoid"), path, workers=SERIAL)
     return path
 
 
-SERIAL = Crew(ExecutorName.SERIAL)
+SERIAL = Workers(ExecutorName.SERIAL)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def test_no_text_whatever_changes_the_store_or_breaks_the_reader(store: Path, wh
 def test_a_condition_that_never_ends_is_stopped(
     store: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(query, "MOST_STEPS", 100_000)
+    monkeypatch.setattr(query, "MAX_STEPS", 100_000)
     monkeypatch.setattr(query, "STEPS_BETWEEN_LOOKS", 10_000)
     many = ", ".join(f"cells AS c{number}" for number in range(12))
 
@@ -117,7 +117,7 @@ def test_a_sweep_can_be_read_while_it_is_written(tmp_path: Path) -> None:
     run_sweep(
         cells_of("gain=1:2:5"),
         path,
-        crew=SERIAL,
+        workers=SERIAL,
         watch=lambda progress: seen.append((progress.ended, len(read_rows(path).values))),
     )
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradscope.errors import SettingError
-from gradscope.sweep.ranges import LARGEST_RANGE, parse_numbers, parse_whole_numbers, parse_words
+from gradscope.sweep.ranges import MAX_RANGE, parse_numbers, parse_whole_numbers, parse_words
 
 FINITE = st.floats(-1e100, 1e100, allow_nan=False)
 
@@ -46,7 +46,7 @@ def test_any_text_gives_finite_numbers_or_a_setting_error(text: str) -> None:
     if values is None:
         assert complaint.startswith("--steps is ")
     else:
-        assert 1 <= len(values) <= LARGEST_RANGE
+        assert 1 <= len(values) <= MAX_RANGE
         assert all(map(math.isfinite, values))
 
 
@@ -78,7 +78,7 @@ def test_whole_numbers_of_a_range_come_once_and_stay_between_its_ends(
         ("1:2:3:4", "start:stop:count"),
         ("1:2:0", "count is '0'"),
         ("1:2:2.5", "count is '2.5'"),
-        (f"1:2:{LARGEST_RANGE + 1}", f"from 1 to {LARGEST_RANGE}"),
+        (f"1:2:{MAX_RANGE + 1}", f"from 1 to {MAX_RANGE}"),
         ("log:0:1:3", "above 0"),
         ("inf", "not finite"),
         ("a:2:3", "'a' is not a number"),

@@ -30,7 +30,7 @@ from gradscope.sweep.cell import Outcome, Status, run_cell
 from gradscope.sweep.executors import SerialExecutor, workers_gone
 from gradscope.sweep.grid import Cell
 from gradscope.sweep.query import read_rows
-from gradscope.sweep.run import Crew, Progress, run_sweep
+from gradscope.sweep.run import Progress, Workers, run_sweep
 from gradscope.sweep.store import Store, open_store
 from tests.sweeping import (
     TINY_FLAGS,
@@ -41,8 +41,8 @@ from tests.sweeping import (
     start,
 )
 
-SERIAL = Crew(ExecutorName.SERIAL)
-TWO = Crew(ExecutorName.PROCESS, 2)
+SERIAL = Workers(ExecutorName.SERIAL)
+TWO = Workers(ExecutorName.PROCESS, 2)
 FAILING: dict[str, Any] = {"sequences": 1000}
 """With 10,000,000 steps, more than any machine's memory."""
 
@@ -56,17 +56,17 @@ def numbers(progress: Progress) -> tuple[int, int, int, int]:
 
 def test_the_same_sweep_again_computes_nothing(tmp_path: Path) -> None:
     cells = cells_of("gain=1,2", seeds=2)
-    assert numbers(run_sweep(cells, tmp_path / "s.db", crew=SERIAL)) == (0, 4, 0, 0)
+    assert numbers(run_sweep(cells, tmp_path / "s.db", workers=SERIAL)) == (0, 4, 0, 0)
     before = read_rows(tmp_path / "s.db").values
 
-    assert numbers(run_sweep(cells, tmp_path / "s.db", crew=SERIAL)) == (4, 0, 0, 0)
+    assert numbers(run_sweep(cells, tmp_path / "s.db", workers=SERIAL)) == (4, 0, 0, 0)
     assert read_rows(tmp_path / "s.db").values == before
 
 
 def test_a_grown_grid_adds_cells(tmp_path: Path) -> None:
-    run_sweep(cells_of("gain=1,2"), tmp_path / "s.db", crew=SERIAL)
+    run_sweep(cells_of("gain=1,2"), tmp_path / "s.db", workers=SERIAL)
 
-    grown = run_sweep(cells_of("gain=1,2,3", seeds=2), tmp_path / "s.db", crew=SERIAL)
+    grown = run_sweep(cells_of("gain=1,2,3", seeds=2), tmp_path / "s.db", workers=SERIAL)
 
     assert numbers(grown) == (2, 4, 0, 0)
 
@@ -77,7 +77,7 @@ def test_a_row_is_there_as_soon_as_its_cell_ended(tmp_path: Path) -> None:
     def watch(progress: Progress) -> None:
         seen.append((progress.ended, count_cells(tmp_path / "s.db")))
 
-    run_sweep(cells_of("gain=1:2:4"), tmp_path / "s.db", crew=SERIAL, watch=watch)
+    run_sweep(cells_of("gain=1:2:4"), tmp_path / "s.db", workers=SERIAL, watch=watch)
 
     assert seen == [(0, 0), (1, 1), (2, 2), (3, 3), (4, 4)]
 
@@ -88,7 +88,7 @@ def test_a_row_is_there_as_soon_as_its_cell_ended(tmp_path: Path) -> None:
 def test_a_failing_cell_is_recorded_and_the_others_are_done(tmp_path: Path) -> None:
     cells = cells_of("steps=6,10000000,8", **FAILING)
 
-    end = run_sweep(cells, tmp_path / "s.db", crew=TWO)
+    end = run_sweep(cells, tmp_path / "s.db", workers=TWO)
 
     assert numbers(end) == (0, 2, 1, 0)
     rows = read_rows(tmp_path / "s.db", "status = 'failed'", ("steps", "error", "regime"))
@@ -99,12 +99,12 @@ def test_a_failing_cell_is_recorded_and_the_others_are_done(tmp_path: Path) -> N
 
 def test_failed_cells_are_tried_again_only_where_asked_for(tmp_path: Path) -> None:
     cells = cells_of("steps=6,10000000", **FAILING)
-    run_sweep(cells, tmp_path / "s.db", crew=SERIAL)
+    run_sweep(cells, tmp_path / "s.db", workers=SERIAL)
 
-    again = run_sweep(cells, tmp_path / "s.db", crew=SERIAL)
+    again = run_sweep(cells, tmp_path / "s.db", workers=SERIAL)
     assert (numbers(again), again.all_failed) == ((2, 0, 0, 0), 1)
 
-    retried = run_sweep(cells, tmp_path / "s.db", crew=SERIAL, retry_failed=True)
+    retried = run_sweep(cells, tmp_path / "s.db", workers=SERIAL, retry_failed=True)
     assert (numbers(retried), retried.all_failed) == ((1, 0, 1, 0), 1)
     assert read_rows(tmp_path / "s.db", "status = 'failed'", ("attempts",)).values == ((2,),)
 
@@ -116,7 +116,7 @@ def test_a_failure_that_nobody_foresaw_keeps_its_traceback(
         raise ZeroDivisionError("one\nover\0zero")
 
     monkeypatch.setattr(outcome_module, "analyze", broken)
-    run_sweep(cells_of(), tmp_path / "s.db", crew=SERIAL)
+    run_sweep(cells_of(), tmp_path / "s.db", workers=SERIAL)
 
     ((error, trace),) = read_rows(tmp_path / "s.db", None, ("error", "traceback")).values
     assert error == "ZeroDivisionError: one overzero"
@@ -152,17 +152,19 @@ def interrupt_after(count: int) -> Callable[[Progress], None]:
     return watch
 
 
-@pytest.mark.parametrize("crew", [SERIAL, TWO], ids=["serial", "process"])
-def test_an_interrupt_keeps_what_ended_and_the_next_run_goes_on(tmp_path: Path, crew: Crew) -> None:
+@pytest.mark.parametrize("workers", [SERIAL, TWO], ids=["serial", "process"])
+def test_an_interrupt_keeps_what_ended_and_the_next_run_goes_on(
+    tmp_path: Path, workers: Workers
+) -> None:
     cells = cells_of("gain=1:2:30")
 
-    end = run_sweep(cells, tmp_path / "s.db", crew=crew, watch=interrupt_after(5))
+    end = run_sweep(cells, tmp_path / "s.db", workers=workers, watch=interrupt_after(5))
 
     assert end.interrupted
     assert end.done >= 5
     assert end.missing == 30 - end.done
     assert count_cells(tmp_path / "s.db") == end.done
-    assert numbers(run_sweep(cells, tmp_path / "s.db", crew=SERIAL))[2:] == (0, 0)
+    assert numbers(run_sweep(cells, tmp_path / "s.db", workers=SERIAL))[2:] == (0, 0)
 
 
 def test_an_interrupt_before_the_commit_returns_commits_once(
@@ -177,7 +179,7 @@ def test_an_interrupt_before_the_commit_returns_commits_once(
             raise KeyboardInterrupt
 
     monkeypatch.setattr(Store, "save", save)
-    end = run_sweep(cells_of("gain=1:2:5"), tmp_path / "s.db", crew=SERIAL)
+    end = run_sweep(cells_of("gain=1:2:5"), tmp_path / "s.db", workers=SERIAL)
 
     assert end.interrupted
     assert read_rows(tmp_path / "s.db", None, ("attempts",)).values == ((1,), (1,))
@@ -200,11 +202,11 @@ def test_a_disk_that_fills_up_keeps_what_was_written(
 
     monkeypatch.setattr(Store, "save", save)
     with pytest.raises(OutputError, match=r"the disk is full .* run the same command again"):
-        run_sweep(cells, tmp_path / "s.db", crew=SERIAL)
+        run_sweep(cells, tmp_path / "s.db", workers=SERIAL)
     monkeypatch.undo()
 
     assert count_cells(tmp_path / "s.db") == 3
-    assert numbers(run_sweep(cells, tmp_path / "s.db", crew=SERIAL)) == (3, 3, 0, 0)
+    assert numbers(run_sweep(cells, tmp_path / "s.db", workers=SERIAL)) == (3, 3, 0, 0)
 
 
 @pytest.mark.slow
@@ -232,7 +234,7 @@ def test_a_limit_on_the_files_size_is_a_full_disk_and_the_store_resumes(
     resumed = run(*command, "--json")
     assert resumed.returncode == 0
     assert f'"kept": {kept}' in resumed.stdout
-    run_sweep(cells_of("gain=1:2:60"), tmp_path / "calm.db", crew=SERIAL)
+    run_sweep(cells_of("gain=1:2:60"), tmp_path / "calm.db", workers=SERIAL)
     assert lasting_rows(store) == lasting_rows(tmp_path / "calm.db")
 
 
@@ -250,14 +252,14 @@ def test_a_worker_that_is_killed_is_replaced_and_nothing_is_lost(tmp_path: Path)
             killed.append(workers.pop())
             killed[0].kill()
 
-    end = run_sweep(cells, tmp_path / "s.db", crew=TWO, watch=watch)
+    end = run_sweep(cells, tmp_path / "s.db", workers=TWO, watch=watch)
 
     assert (numbers(end), end.restarts) == ((0, 40, 0, 0), 1)
-    run_sweep(cells, tmp_path / "calm.db", crew=SERIAL)
+    run_sweep(cells, tmp_path / "calm.db", workers=SERIAL)
     assert lasting_rows(tmp_path / "s.db") == lasting_rows(tmp_path / "calm.db")
 
 
-class Team:
+class WorkerPool:
     """A team around an executor of our own."""
 
     def __init__(self, executor: Executor) -> None:
@@ -298,14 +300,14 @@ class Breaking(Executor):
                 future.set_result(fn(cell))
 
 
-class BreakingCrew(Crew):
+class BreakingWorkers(Workers):
     """A crew whose workers die under the cells of some seeds."""
 
     guilty: set[int] = set()  # noqa: RUF012 (set for each test)
     log: list[list[int]] = []  # noqa: RUF012
 
     def open(self) -> Any:
-        return Team(Breaking(self.guilty, self.log))
+        return WorkerPool(Breaking(self.guilty, self.log))
 
 
 @pytest.mark.parametrize("guilty", [{3}, {0, 1}, {7}, {0, 7}])
@@ -313,10 +315,10 @@ def test_a_cell_that_kills_its_worker_every_time_is_found_out(
     tmp_path: Path, guilty: set[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log: list[list[int]] = []
-    monkeypatch.setattr(BreakingCrew, "guilty", guilty)
-    monkeypatch.setattr(BreakingCrew, "log", log)
+    monkeypatch.setattr(BreakingWorkers, "guilty", guilty)
+    monkeypatch.setattr(BreakingWorkers, "log", log)
 
-    end = run_sweep(cells_of(seeds=8), tmp_path / "s.db", crew=BreakingCrew())
+    end = run_sweep(cells_of(seeds=8), tmp_path / "s.db", workers=BreakingWorkers())
 
     assert numbers(end) == (0, 8 - len(guilty), len(guilty), 0)
     rows = read_rows(tmp_path / "s.db", "status = 'failed'", ("seed", "error"))
@@ -330,7 +332,7 @@ def test_a_cell_that_kills_its_worker_every_time_is_found_out(
 def test_a_cell_whose_training_diverges_at_once_fails(tmp_path: Path) -> None:
     cells = cells_of("learning_rate=1e-3,1e300", updates=3)
 
-    end = run_sweep(cells, tmp_path / "s.db", crew=SERIAL)
+    end = run_sweep(cells, tmp_path / "s.db", workers=SERIAL)
 
     assert numbers(end) == (0, 1, 1, 0)
     (error,) = read_rows(tmp_path / "s.db", "status = 'failed'", ("error",)).column("error")
@@ -348,13 +350,13 @@ class Interrupting(SerialExecutor):
         return super().submit(fn, *args, **kwargs)
 
 
-class InterruptingCrew(Crew):
+class InterruptingWorkers(Workers):
     def open(self) -> Any:
-        return Team(Interrupting())
+        return WorkerPool(Interrupting())
 
 
 def test_an_interrupt_keeps_what_ended_since_the_last_look(tmp_path: Path) -> None:
-    end = run_sweep(cells_of(seeds=8), tmp_path / "s.db", crew=InterruptingCrew())
+    end = run_sweep(cells_of(seeds=8), tmp_path / "s.db", workers=InterruptingWorkers())
 
     assert (end.interrupted, end.done) == (True, 3)
     assert count_cells(tmp_path / "s.db") == 3
@@ -375,7 +377,7 @@ class Slow(SerialExecutor):
         return future
 
 
-class FailingTeam(Team):
+class FailingPool(WorkerPool):
     """Its workers cannot be counted a second time; meanwhile the cells under way end."""
 
     executor: Slow
@@ -388,14 +390,14 @@ class FailingTeam(Team):
         raise workers_gone(OSError("closed"))
 
 
-class FailingCrew(Crew):
+class FailingWorkers(Workers):
     def open(self) -> Any:
-        return FailingTeam(Slow())
+        return FailingPool(Slow())
 
 
 def test_workers_that_are_gone_keep_all_that_ended(tmp_path: Path) -> None:
     with pytest.raises(WorkerError, match="what ended is kept"):
-        run_sweep(cells_of(seeds=8), tmp_path / "s.db", crew=FailingCrew())
+        run_sweep(cells_of(seeds=8), tmp_path / "s.db", workers=FailingWorkers())
 
     assert count_cells(tmp_path / "s.db") == 4
 
@@ -411,11 +413,11 @@ def test_an_interrupt_keeps_what_ended_although_another_cell_failed_its_worker(
                 return broken
             return super().submit(fn, *args, **kwargs)
 
-    class BothCrew(Crew):
+    class BothWorkers(Workers):
         def open(self) -> Any:
-            return Team(Both())
+            return WorkerPool(Both())
 
-    end = run_sweep(cells_of(seeds=8), tmp_path / "s.db", crew=BothCrew())
+    end = run_sweep(cells_of(seeds=8), tmp_path / "s.db", workers=BothWorkers())
 
     assert (end.interrupted, end.done) == (True, 2)
     assert count_cells(tmp_path / "s.db") == 2
@@ -433,14 +435,14 @@ class Gone(SerialExecutor):
         return future
 
 
-class GoneCrew(Crew):
+class GoneWorkers(Workers):
     def open(self) -> Any:
-        return Team(Gone())
+        return WorkerPool(Gone())
 
 
 def test_workers_that_cannot_run_a_cell_end_the_sweep_and_not_each_cell(tmp_path: Path) -> None:
     with pytest.raises(WorkerError, match=r"No module named 'gradscope'.*what ended is kept"):
-        run_sweep(cells_of(seeds=8), tmp_path / "s.db", crew=GoneCrew())
+        run_sweep(cells_of(seeds=8), tmp_path / "s.db", workers=GoneWorkers())
 
     rows = read_rows(tmp_path / "s.db", None, ("seed", "status"))
     assert rows.values == ((0, "done"), (1, "done"), (2, "done"))
@@ -454,7 +456,7 @@ def test_a_worker_of_another_algorithm_version_is_refused(
 
     monkeypatch.setattr("gradscope.sweep.run.run_cell", run_elsewhere)
     with pytest.raises(WorkerError, match="algorithm version 99"):
-        run_sweep(cells_of(), tmp_path / "s.db", crew=SERIAL)
+        run_sweep(cells_of(), tmp_path / "s.db", workers=SERIAL)
     assert count_cells(tmp_path / "s.db") == 0
 
 

@@ -64,7 +64,7 @@ def test_a_row_says_what_the_analysis_says(tmp_path: Path) -> None:
         last.verdict.required_lag,
         6,
         last.error,
-        analysis.facts.baseline.error,
+        analysis.task_info.baseline.error,
         "initial",
         first.verdict.rate,
         3,
@@ -137,7 +137,7 @@ def test_a_transaction_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
         assert list(store.statuses()) == [good.key]
 
 
-def abandon(path: Path, *statements: str) -> None:
+def detach_stream(path: Path, *statements: str) -> None:
     """Begin a transaction in a process that ends before its commit. Its cache is small, so that
     half of it is in the file by then.
     """
@@ -156,7 +156,7 @@ def abandon(path: Path, *statements: str) -> None:
 
 def test_a_kill_while_the_store_is_made_leaves_a_place_to_make_it_again(tmp_path: Path) -> None:
     path = tmp_path / "s.db"
-    abandon(path, "CREATE TABLE cells (a)", "INSERT INTO cells VALUES (zeroblob(200000))")
+    detach_stream(path, "CREATE TABLE cells (a)", "INSERT INTO cells VALUES (zeroblob(200000))")
 
     with open_store(path) as store:
         assert store.statuses() == {}
@@ -255,7 +255,7 @@ def test_a_writer_that_holds_the_file_is_told_of(
 def test_what_a_kill_left_half_written_is_taken_back_by_the_next_reader(tmp_path: Path) -> None:
     path = filled(tmp_path / "s.db", "gain=1,2")
     before = read_rows(path).values
-    abandon(
+    detach_stream(
         path,
         "UPDATE cells SET traceback = zeroblob(200000)",
         "UPDATE cells SET error = zeroblob(200000)",

@@ -10,7 +10,13 @@ from gradscope.errors import SettingError
 from gradscope.sweep.cell import CURVES
 from gradscope.sweep.query import Rows
 from gradscope.sweep.store import columns
-from gradscope.sweep.summary import fan_of, field_of, shared_settings, summarize, swept_axes
+from gradscope.sweep.summary import (
+    grid_of_values,
+    quantile_curves,
+    shared_settings,
+    summarize,
+    swept_axes,
+)
 
 NAMES = tuple(name for name in columns() if name not in CURVES)
 
@@ -39,7 +45,7 @@ def test_a_field_is_the_median_over_seeds_and_every_value_has_its_place() -> Non
         )
     )
 
-    field = field_of(rows, None, None, "rate_nats_per_step")
+    field = grid_of_values(rows, None, None, "rate_nats_per_step")
 
     assert (field.x.name, field.x.values) == ("gain", (1.0, 2.0, 3.0))
     assert (field.y.name, field.y.values) == ("steps", (5, 7))
@@ -58,7 +64,7 @@ def test_x_and_y_can_be_chosen_and_turned() -> None:
         )
     )
 
-    field = field_of(rows, "steps", "gain", "rate_nats_per_step")
+    field = grid_of_values(rows, "steps", "gain", "rate_nats_per_step")
 
     np.testing.assert_array_equal(field.panels["tanh"], [[5.0, 7.0], [10.0, 14.0]])
 
@@ -71,8 +77,8 @@ def test_a_product_of_zero_is_the_smallest_rate_and_a_horizon_beyond_the_largest
               for t in (5, 7)]  # fmt: skip
     rows = rows_of(*cells, *other)
 
-    rate = field_of(rows, "gain", "steps", "rate_nats_per_step").panels["tanh"]
-    horizon = field_of(rows, "gain", "steps", "horizon").panels["tanh"]
+    rate = grid_of_values(rows, "gain", "steps", "rate_nats_per_step").panels["tanh"]
+    horizon = grid_of_values(rows, "gain", "steps", "horizon").panels["tanh"]
 
     np.testing.assert_array_equal(rate, [[-1.0, -np.inf]] * 2)
     np.testing.assert_array_equal(horizon, [[4.0, np.inf]] * 2)
@@ -85,7 +91,7 @@ def test_a_place_without_a_done_cell_is_nan_and_failures_do_not_count() -> None:
         {"gain": 1.0, "steps": 7, "status": "failed", "error": "lost"},
     )
 
-    field = field_of(rows, "gain", "steps", "rate_nats_per_step")
+    field = grid_of_values(rows, "gain", "steps", "rate_nats_per_step")
 
     np.testing.assert_array_equal(field.panels["tanh"], [[-1.0, np.nan], [np.nan, -2.0]])
 
@@ -99,8 +105,8 @@ def test_activations_are_panels_unless_they_are_an_axis() -> None:
         )
     )
 
-    assert list(fan_of(rows, "gain", "rate_nats_per_step").curves) == ["tanh", "relu"]
-    field = field_of(rows, "gain", "activation", "rate_nats_per_step")
+    assert list(quantile_curves(rows, "gain", "rate_nats_per_step").curves) == ["tanh", "relu"]
+    field = grid_of_values(rows, "gain", "activation", "rate_nats_per_step")
     assert (list(field.panels), field.y.values) == (["elman"], ("relu", "tanh"))
 
 
@@ -116,24 +122,24 @@ def test_cells_are_panels_of_their_own_and_never_mixed() -> None:
     )
     named = ["tanh", "sigmoid", "gru", "gru sigmoid", "lstm", "lstm sigmoid"]
 
-    field = field_of(rows, None, None, "rate_nats_per_step")
-    fan = fan_of(rows, "gain", "rate_nats_per_step")
+    field = grid_of_values(rows, None, None, "rate_nats_per_step")
+    quantiles = quantile_curves(rows, "gain", "rate_nats_per_step")
 
-    assert list(field.panels) == list(fan.curves) == named
+    assert list(field.panels) == list(quantiles.curves) == named
     assert [float(panel[0, 0]) for panel in field.panels.values()] == [-1, -1, -2, -2, -3, -3]
-    assert (field.mixed, fan.mixed) == ((), ("steps",))
-    by_activation = field_of(rows, "gain", "activation", "rate_nats_per_step")
+    assert (field.mixed, quantiles.mixed) == ((), ("steps",))
+    by_activation = grid_of_values(rows, "gain", "activation", "rate_nats_per_step")
     assert list(by_activation.panels) == ["elman", "gru", "lstm"]
-    by_cell = field_of(rows, "gain", "cell", "rate_nats_per_step")
+    by_cell = grid_of_values(rows, "gain", "cell", "rate_nats_per_step")
     assert list(by_cell.panels) == ["tanh", "sigmoid"]
-    both = field_of(rows, "activation", "cell", "rate_nats_per_step")
+    both = grid_of_values(rows, "activation", "cell", "rate_nats_per_step")
     assert list(both.panels) == ["all networks"]
 
 
 def test_a_sweep_of_one_gated_cell_is_called_by_its_name() -> None:
     rows = rows_of(*({"cell": "gru", "gain": float(g), "steps": t} for g in (1, 2) for t in (5, 7)))
 
-    assert list(field_of(rows, None, None, "horizon").panels) == ["gru"]
+    assert list(grid_of_values(rows, None, None, "horizon").panels) == ["gru"]
 
 
 def test_a_fan_holds_quantiles_and_counts() -> None:
@@ -145,11 +151,11 @@ def test_a_fan_holds_quantiles_and_counts() -> None:
         )
     )
 
-    fan = fan_of(rows, None, "rate_nats_per_step")
+    quantiles = quantile_curves(rows, None, "rate_nats_per_step")
 
-    assert fan.x.name == "steps"
-    np.testing.assert_array_equal(fan.curves["tanh"][:, 0], [0.0, 4.0, 9.0, 14.0, 18.0])
-    np.testing.assert_array_equal(fan.counts["tanh"], [20, 20])
+    assert quantiles.x.name == "steps"
+    np.testing.assert_array_equal(quantiles.curves["tanh"][:, 0], [0.0, 4.0, 9.0, 14.0, 18.0])
+    np.testing.assert_array_equal(quantiles.counts["tanh"], [20, 20])
 
 
 def test_a_hidden_axis_is_named() -> None:
@@ -162,7 +168,7 @@ def test_a_hidden_axis_is_named() -> None:
         )
     )
 
-    assert field_of(rows, "gain", "steps", "horizon").mixed == ("hidden",)
+    assert grid_of_values(rows, "gain", "steps", "horizon").mixed == ("hidden",)
 
 
 def test_words_and_absent_limits_are_axes_too() -> None:
@@ -230,4 +236,4 @@ def test_an_axis_that_is_not_swept_is_refused(x: str, y: str | None, part: str) 
     rows = rows_of(*({"gain": float(g), "steps": t} for g in (1, 2) for t in (5, 7)))
 
     with pytest.raises(SettingError, match=part):
-        field_of(rows, x, y, "horizon")
+        grid_of_values(rows, x, y, "horizon")

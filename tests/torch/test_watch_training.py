@@ -73,7 +73,7 @@ def test_a_changed_verdict_is_told_once() -> None:
     assert told[0].startswith(
         "gradscope: step 5, rnn: vanishing → exploding. The gradient explodes"
     )
-    assert [look.step for look in watching.journal.looks] == [1, 3, 5, 7]
+    assert [look.step for look in watching.journal.snapshots] == [1, 3, 5, 7]
 
 
 def test_the_gradient_norm_is_the_one_before_clipping() -> None:
@@ -143,7 +143,7 @@ def test_a_look_at_a_state_that_is_not_finite_judges_the_steps_before() -> None:
     with watch(net, share=None) as watching:
         net["rnn"](inputs)
 
-    ahead, back = watching.journal.looks
+    ahead, back = watching.journal.snapshots
     assert (ahead.bad_step, back.bad_step) == (30, 30)
     assert (present(ahead.diagnosis).norms.lags.size, present(back.diagnosis).norms.lags.size) == (
         29,
@@ -160,7 +160,7 @@ def test_weights_that_are_nan_leave_no_verdict_but_a_report() -> None:
     with watch(net, share=None) as watching:
         train_step(net, batch())
 
-    assert watching.journal.looks[0].diagnosis is None
+    assert watching.journal.snapshots[0].diagnosis is None
     assert watching.journal.trouble[("rnn", Quantity.STATE)].time_step == 1
     assert "not finite" in watching.report()
 
@@ -199,7 +199,7 @@ def test_a_cell_in_a_loop_is_the_layer(kind: str, unbatched: bool) -> None:
     with watch(cell, share=None) as of_cell:
         run_cell(cell, inputs)
 
-    (by_layer,), (by_cell,) = of_layer.journal.looks, of_cell.journal.looks
+    (by_layer,), (by_cell,) = of_layer.journal.snapshots, of_cell.journal.snapshots
     assert of_cell.journal.failures == []
     assert present(by_cell.deviation) < 1e-12
     np.testing.assert_allclose(
@@ -228,9 +228,9 @@ def test_a_cell_has_a_training_step_for_each_backward_pass(kind: str) -> None:
 
     journal = watching.journal
     assert journal.steps == 5
-    assert [look.step for look in journal.looks] == [1, 3, 5]
-    assert all(present(look.diagnosis).norms.lags.size == 25 for look in journal.looks)
-    assert all(present(look.deviation) < 1e-12 for look in journal.looks)
+    assert [look.step for look in journal.snapshots] == [1, 3, 5]
+    assert all(present(look.diagnosis).norms.lags.size == 25 for look in journal.snapshots)
+    assert all(present(look.deviation) < 1e-12 for look in journal.snapshots)
 
 
 def test_a_state_masked_for_other_sequences_goes_on() -> None:
@@ -243,7 +243,7 @@ def test_a_state_masked_for_other_sequences_goes_on() -> None:
             ended = torch.tensor([[False], [False], [t > 5]])
             state = torch.where(ended, state, cell(x, state))
 
-    assert [present(look.diagnosis).norms.lags.size for look in watching.journal.looks] == [T]
+    assert [present(look.diagnosis).norms.lags.size for look in watching.journal.snapshots] == [T]
 
 
 def test_two_sequences_of_one_step_are_two() -> None:
@@ -254,7 +254,7 @@ def test_two_sequences_of_one_step_are_two() -> None:
         run_cell(cell, batch()[:12])
         run_cell(cell, batch()).sum().backward()
 
-    assert [present(look.diagnosis).norms.lags.size for look in watching.journal.looks] == [12]
+    assert [present(look.diagnosis).norms.lags.size for look in watching.journal.snapshots] == [12]
 
 
 def test_a_cell_whose_state_is_changed_in_between_is_refused_with_the_reason() -> None:
@@ -268,7 +268,7 @@ def test_a_cell_whose_state_is_changed_in_between_is_refused_with_the_reason() -
             state = norm(cell(x, state))
 
     assert [each.refusal for each in watching.journal.refused] == [Refusal.STATE_REPLACED]
-    assert watching.journal.looks == []
+    assert watching.journal.snapshots == []
     assert "not the one it returned" in lines[0]
 
 
@@ -301,9 +301,9 @@ def test_after_close_nothing_is_left_behind() -> None:
         assert not module._forward_pre_hooks
         assert not module._forward_hooks_with_kwargs
     assert not any(each._post_accumulate_grad_hooks for each in net.parameters())
-    seen = len(watching.journal.looks)
+    seen = len(watching.journal.snapshots)
     train_step(net, batch())
-    assert (watching.journal.steps, len(watching.journal.looks)) == (1, seen)
+    assert (watching.journal.steps, len(watching.journal.snapshots)) == (1, seen)
 
     gone, watch_gone = weakref.ref(net["rnn"]), weakref.ref(watching)
     del net, module
@@ -376,7 +376,7 @@ def test_checkpointing_does_not_count_twice(reentrant: bool) -> None:
             net["out"](states).sum().backward()
 
     assert watching.journal.steps == 3
-    assert len(watching.journal.looks) == 3
+    assert len(watching.journal.snapshots) == 3
 
 
 # --- What goes wrong in the watch itself ---------------------------------------------------------
@@ -414,7 +414,7 @@ def test_a_log_that_fails_does_not_stop_the_training_and_is_in_the_report() -> N
     with watch(net, share=None, log=broken) as watching:
         train_step(net, batch())
 
-    assert len(watching.journal.looks) == 1
+    assert len(watching.journal.snapshots) == 1
     assert "RuntimeError: no space" in watching.report()
 
 
@@ -428,7 +428,7 @@ def test_a_projection_is_refused_with_its_reason_and_the_rest_is_watched() -> No
         net["b"](net["a"](torch.randn(T, B, D))[0])[0].sum().backward()
 
     assert "a is not watched: it has a projection (proj_size)" in lines[0]
-    assert [look.title for look in watching.journal.looks] == ["b"]
+    assert [look.title for look in watching.journal.snapshots] == ["b"]
     assert "proj_size" in watching.report()
 
 

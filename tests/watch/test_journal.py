@@ -2,7 +2,7 @@
 
 import pytest
 
-from gradscope.watch.journal import ADVANCE, Journal, Purse
+from gradscope.watch.journal import ADVANCE, Journal, TimeBudget
 
 
 class Clock:
@@ -16,8 +16,8 @@ class Clock:
 
 
 def journal(clock: Clock, share: float | None = 0.1) -> Journal:
-    made = Journal(Purse(share, clock), lambda _: None, steps=1)
-    made.purse.start()
+    made = Journal(TimeBudget(share, clock), lambda _: None, steps=1)
+    made.budget.start()
     return made
 
 
@@ -31,8 +31,8 @@ def test_looks_take_no_more_than_their_share_of_the_time() -> None:
             clock.now += 0.3 * count
             book.charge("rnn", 0.3 * count, count)
 
-    assert book.purse.spent <= 0.1 * book.purse.elapsed + ADVANCE + 1e-9
-    assert book.purse.spent > 0.08 * book.purse.elapsed
+    assert book.budget.spent <= 0.1 * book.budget.elapsed + ADVANCE + 1e-9
+    assert book.budget.spent > 0.08 * book.budget.elapsed
 
 
 def test_a_look_has_as_many_sequences_as_can_be_paid() -> None:

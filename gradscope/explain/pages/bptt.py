@@ -57,7 +57,7 @@ def _network_section(lesson: BpttLesson) -> Section:
 
 def _forward_section(lesson: BpttLesson) -> Section:
     """Return what every step saw, held, said and should have said."""
-    course, wanted = lesson.trajectory, lesson.targets.values
+    cell_trajectory, wanted = lesson.trajectory, lesson.targets.values
     units = range(lesson.params.sizes[1])
     titles = ("t", "x_t", *(f"h_t[{i + 1}]" for i in units), "y_t", "A_t", "E_t")
     rows = [
@@ -66,9 +66,9 @@ def _forward_section(lesson: BpttLesson) -> Section:
             *(
                 number(float(value), DIGITS)
                 for value in (
-                    course.inputs[each.step - 1, 0, 0],
-                    *course.hidden[each.step, 0],
-                    course.outputs[each.step - 1, 0, 0],
+                    cell_trajectory.inputs[each.step - 1, 0, 0],
+                    *cell_trajectory.hidden[each.step, 0],
+                    cell_trajectory.outputs[each.step - 1, 0, 0],
                     wanted[each.step - 1, 0, 0],
                     each.error,
                 )

@@ -56,7 +56,7 @@ def _product_lines(lesson: ProductLesson) -> tuple[str, ...]:
     )
     of_norm = (
         f"σ_max is below {fraction(THRESHOLD)} {reach}; over the later half it changes by "
-        f"{level(lesson.rate)} nats a step."
+        f"{level(lesson.rate)} nats per step."
     )
     of_end = (
         f"At lag {last} log10 is {norm} for the product, {factors} for the factors' norms "

@@ -40,7 +40,7 @@ def verdict_answer(lesson: VerdictLesson) -> str:
     reach = _reach(lesson)
     stage = {StageName.GIVEN: "as saved"}.get(lesson.stage, str(lesson.stage))
     return (
-        f"{REGIME_WORDS[lesson.regime]} ({stage}): growth rate {level(lesson.rate)} nats a step, "
+        f"{REGIME_WORDS[lesson.regime]} ({stage}): growth rate {level(lesson.rate)} nats per step, "
         f"memory horizon {reach}. How each number was reached:"
     )
 
@@ -48,9 +48,9 @@ def verdict_answer(lesson: VerdictLesson) -> str:
 def verdict_sections(lesson: VerdictLesson) -> list[Section]:
     """Return rate, horizon, causes, bound, regime, need, error and thresholds, each explained."""
     sections = [
-        Section(f"Growth rate: {level(lesson.rate)} nats a step", _rate_lines(lesson)),
+        Section(f"Growth rate: {level(lesson.rate)} nats per step", _rate_lines(lesson)),
         Section(_horizon_title(lesson), _horizon_lines(lesson)),
-        Section("Causes: the terms of the growth rate, nats a step", _cause_lines(lesson)),
+        Section("Causes: the terms of the growth rate, nats per step", _cause_lines(lesson)),
         Section(_bound_title(lesson), _bound_lines(lesson)),
         Section(f"Regime: {lesson.regime}", _regime_lines(lesson)),
         Section("What is needed, what was learned", _outcome_lines(lesson)),
@@ -133,7 +133,7 @@ def _signed(value: float | None) -> str:
 def _bound_title(lesson: VerdictLesson) -> str:
     if has_textbook_bound(lesson.settings):
         return "Bound: (γ σ_max(W))^ℓ"
-    return f"Bound: {level(lesson.bound_rate)} nats a step"
+    return f"Bound: {level(lesson.bound_rate)} nats per step"
 
 
 def _bound_lines(lesson: VerdictLesson) -> tuple[str, ...]:
@@ -149,7 +149,7 @@ def _bound_lines(lesson: VerdictLesson) -> tuple[str, ...]:
     if not has_textbook_bound(settings):
         return f"log(1 − α + α γ σ_max(W)), α = {settings.leak:g}, γ = {gamma}.", forces
     norm = f"log σ_max(W) = {level(lesson.log_weight_norm)} nats"
-    total = f"log γ + log σ_max(W) = {level(rate)} nats a step"
+    total = f"log γ + log σ_max(W) = {level(rate)} nats per step"
     return (
         f"γ = max φ′ = {gamma} ({settings.activation}); {norm}.",
         f"{total}: γσ_max(W) = {power_of_ten(rate / LN_10)}. {forces}",
@@ -198,7 +198,8 @@ def _outcome_lines(lesson: VerdictLesson) -> tuple[str, ...]:
     better = "has learned" if learned.error < most * learned.baseline else "has not learned"
     outcome = "nothing was learned yet" if lesson.stage is StageName.INITIAL else f"it {better}"
     of_error = (
-        f"Its error a step is {number(learned.error)}, the baseline's {number(learned.baseline)}; "
+        f"Its error per step is {number(learned.error)}, the baseline's "
+        f"{number(learned.baseline)}; "
         f"to have learned it must be below {most:.0%} of that: {outcome}."
     )
     if lesson.required_lag is None:

@@ -42,7 +42,7 @@ NETWORK: tuple[Term, ...] = (
         "E_t = mean over batch and outputs of (A_t − y_t)²",
         "Shown as the mean over the steps that have a target, beside the baseline's.",
         "the project's convention; cross-entropy for tasks with classes",
-        ("error a step", "error per step", "error", "E_t"),
+        ("error per step", "error per step", "error", "E_t"),
     ),
     Term(
         "loss",
@@ -95,7 +95,7 @@ NETWORK: tuple[Term, ...] = (
     Term(
         "weights",
         "The cause that lies in the size of the recurrent matrix.",
-        "log σ_max(W) nats a step",
+        "log σ_max(W) nats per step",
         "0 for an orthogonal W of gain 1; raise or lower it with --gain.",
         f"{PASCANU}, section 2.1",
         ("W", "log σ_max(W)", "gain"),

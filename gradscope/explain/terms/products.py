@@ -39,9 +39,9 @@ PRODUCTS: tuple[Term, ...] = (
         "nats",
         "Natural logarithms: the unit in which products of factors become sums.",
         "x nats = log(e^x); 1 nat = 0.434 powers of ten; log 2 = 0.693 nats",
-        "−0.693 nats a step halves the gradient at each step.",
+        "−0.693 nats per step halves the gradient at each step.",
         "information theory's usual unit",
-        ("nat", "nats a step", "nats per step"),
+        ("nat", "nats per step", "nats per step"),
     ),
     Term(
         "log10",
@@ -103,7 +103,7 @@ PRODUCTS: tuple[Term, ...] = (
     Term(
         "growth rate",
         "How fast the lag profile rises or falls once the transient is over.",
-        "(f(L) − f(L/2))/(L − L/2) in nats a step, f the profile; mean over sequences",
+        "(f(L) − f(L/2))/(L − L/2) in nats per step, f the profile; mean over sequences",
         "Negative: vanishing, halving every log 2/|rate| steps. Positive: exploding. Near 0: "
         "stable.",
         "efficient for a drift with independent increments; tends to the leading Lyapunov exponent",

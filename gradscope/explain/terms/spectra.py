@@ -53,7 +53,7 @@ SPECTRA: tuple[Term, ...] = (
     Term(
         "Lyapunov exponent",
         "The long-run rate at which a direction of the state grows or shrinks.",
-        "λ_i = lim 1/ℓ log σ_i(P_ℓ), nats a step, by QR along the trajectory",
+        "λ_i = lim 1/ℓ log σ_i(P_ℓ), nats per step, by QR along the trajectory",
         "The largest is where the growth rate tends to; above 0 the network is chaotic.",
         "Benettin et al. (1980), Meccanica 15; Oseledets (1968)",
         (
@@ -76,7 +76,7 @@ SPECTRA: tuple[Term, ...] = (
     Term(
         "trusted",
         "Whether double precision can tell an exponent at all.",
-        "rounding may have moved λ_i by at most 1e−4 nats a step",
+        "rounding may have moved λ_i by at most 1e−4 nats per step",
         "no: do not read this exponent; the sum rule shows how wrong all are together.",
         "the project's convention; see explain sum rule",
         ("trust", "untrusted", "trusted exponent"),

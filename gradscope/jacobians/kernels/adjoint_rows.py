@@ -9,17 +9,17 @@ happens only as often as the fastest row asks for.
 import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
-from gradscope.model.cells import Tangent
+from gradscope.model.cells import Linearization
 
 WIDEST_RANGE = 300
 """Powers of two between the largest and the smallest row that share one scale: products of their
 entries still fit."""
 
-MOST_BITS = 200
+MAX_BITS = 200
 """Powers of two that the fastest row may gain or lose between two rescalings, as the last interval
 and the smallest of all steps' largest slopes predict it; float64 has 1074 below 1."""
 
-MOST_LAGS = 32
+MAX_LAGS = 32
 """Longest interval between two rescalings."""
 
 
@@ -29,22 +29,24 @@ class AnchorRows:
     At lag ℓ the row of anchor t belongs to the state s_{t−ℓ}; anchors leave when t = ℓ.
     """
 
-    def __init__(self, tangent: Tangent, entering: FloatArray, scales: IntArray) -> None:
+    def __init__(
+        self, linearization: Linearization, entering: FloatArray, scales: IntArray
+    ) -> None:
         """Start at lag 0 from the errors (T,B,S), times 2**scales (T,), that enter at each step,
         where one does.
         """
         self.steps: IntArray = np.flatnonzero(entering.any(axis=(1, 2))) + 1
-        self._tangent = tangent
+        self._tangent = linearization
         self._rows: FloatArray = entering[self.steps - 1]
         self._carried = self._rows
-        self._local = np.empty((*self._rows.shape[:2], tangent.local_size))
+        self._local = np.empty((*self._rows.shape[:2], linearization.local_size))
         self._exponents: IntArray = np.zeros(self._rows.shape[:2], dtype=np.int64)
         self._exponents += scales[self.steps - 1][:, None]
         self._placed: IntArray = np.zeros(self._rows.shape[:2], dtype=np.int64)
         self._lag = 0
         self._until_rescaling = 0
         self._interval = 1
-        open_most = np.max(tangent.openings, axis=2)
+        open_most = np.max(linearization.openings, axis=2)
         self._slowest = -float(np.log2(np.min(open_most, initial=1.0, where=open_most > 0.0)))
         self._rescale()
 
@@ -61,7 +63,7 @@ class AnchorRows:
         the rows times φ′.
         """
         local = self._local[-self.steps.size :]
-        self._carried = self._tangent.back(self._rows, self.window, local)
+        self._carried = self._tangent.vjp(self._rows, self.window, local)
         alive = self._rows.any(axis=2) if self._exponents.any() else None
         if alive is None or not alive.any():
             return local, 0
@@ -98,8 +100,8 @@ class AnchorRows:
         shift = self._exponents - target
         np.ldexp(self._rows, shift[:, :, None], out=self._rows)
         speed = np.abs(moved - self._placed)[alive].max() / self._interval
-        speed = max(speed, self._slowest, MOST_BITS / MOST_LAGS)
-        self._interval = int(max(MOST_BITS / speed, 1.0)) if self._lag else 1
+        speed = max(speed, self._slowest, MAX_BITS / MAX_LAGS)
+        self._interval = int(max(MAX_BITS / speed, 1.0)) if self._lag else 1
         self._until_rescaling = self._interval
         self._exponents = target
         self._placed = moved + shift

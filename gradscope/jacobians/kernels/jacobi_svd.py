@@ -19,10 +19,10 @@ import numpy as np
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.jacobians.kernels.powers_of_two import LOG_2
 
-MOST_SWEEPS = 30
+MAX_SWEEPS = 30
 """LAPACK's limit in ``dgesvj``; graded triangles take two to eight."""
 
-LARGEST_SHIFT = 4000
+MAX_SHIFT = 4000
 """Powers of two further apart than this are 0 beside each other in any float64."""
 
 
@@ -32,7 +32,7 @@ def premultiply(
     """Return exponents and rows of ``upper`` (r,r) · diag(2**exponents) (r,) · rows (r,n)."""
     sizes = np.frexp(upper)[1].astype(np.int64) + exponents
     top = np.where(upper != 0.0, sizes, np.iinfo(np.int64).min // 2).max(axis=1)
-    shifts = np.clip(exponents - top[:, None], -LARGEST_SHIFT, LARGEST_SHIFT)
+    shifts = np.clip(exponents - top[:, None], -MAX_SHIFT, MAX_SHIFT)
     product = np.ldexp(upper, shifts) @ rows
     shift = np.frexp(np.abs(product).max(axis=1))[1].astype(np.int64)
     return top + shift, np.ldexp(product, -shift[:, None])
@@ -58,7 +58,7 @@ def log_singular_values(exponents: IntArray, rows: FloatArray) -> FloatArray:
     units = rows / lengths[:, None]
     size = logs.size
     tolerance = np.sqrt(size) * np.finfo(np.float64).eps
-    for _ in range(MOST_SWEEPS):
+    for _ in range(MAX_SWEEPS):
         order = np.argsort(-logs, kind="stable")
         logs, units = logs[order], units[order]
         largest = 0.0

@@ -25,7 +25,7 @@ FEW_ROWS = 32
 FEW_ENTRIES = 4096
 # Up to this part of S rows, R Rᵀ is formed once: its products read less memory than those of R.
 THIN = 0.5
-MOST_SQUARINGS = 10
+MAX_SQUARINGS = 10
 # Each squaring doubles the digits: full precision costs one more than six digits.
 SQUARED_OUT = 1e-13
 # One in so many is left to LAPACK rather than squared on.
@@ -34,7 +34,7 @@ STRAGGLERS = 8
 # another, it is farther with probability 2/(10 π), by no more than the gap between the two. Each
 # tenfold costs about two steps.
 HIDDEN = 10.0
-MOST_STEPS = 60
+MAX_STEPS = 60
 STEPS_BETWEEN_LOOKS = 3
 # A remainder this small against the largest eigenvalue is rounding: the Krylov space is exhausted.
 BREAKDOWN = 1e-13
@@ -74,7 +74,7 @@ def leading_singular_values(rows: FloatArray, accuracy: float, likely_steps: int
         return _of_few_rows(rows)
     krylov = _Krylov(rows)
     next_look = max(likely_steps * 2 // 3, STEPS_BETWEEN_LOOKS)
-    while krylov.size < min(MOST_STEPS, rows.shape[1]):
+    while krylov.size < min(MAX_STEPS, rows.shape[1]):
         krylov.extend()
         if krylov.size >= next_look:
             sigma, error = krylov.leading_value()
@@ -107,7 +107,7 @@ def _of_few_rows(rows: FloatArray) -> Leading:
         return Leading(_exact(squares), np.zeros(rows.shape[0]))
     trace = np.einsum("nii->n", squares)
     power = squares / np.where(trace > 0, trace, 1.0)[:, None, None]
-    for _ in range(MOST_SQUARINGS):
+    for _ in range(MAX_SQUARINGS):
         purity = np.einsum("nij,nij->n", power, power)
         error = np.where(trace > 0, 0.5 * np.maximum(1.0 - purity, 0.0), 0.0)
         if np.count_nonzero(error > SQUARED_OUT) * STRAGGLERS <= error.size:
@@ -138,14 +138,14 @@ class _Krylov:
         thin = n_rows <= THIN * rows.shape[2]
         self._factors = (rows @ columns,) if thin else (rows, columns)
         self.size = 0
-        self._basis = np.empty((count, MOST_STEPS + 1, n_rows))
+        self._basis = np.empty((count, MAX_STEPS + 1, n_rows))
         start = rows @ self._rng.standard_normal(rows.shape[2])
         start *= np.einsum("nrs,nrs->nr", rows, rows)
         start[~start.any(axis=1)] = 1.0
         self._basis[:, 0] = start / np.linalg.norm(start, axis=1, keepdims=True)
         self._scale = np.zeros(count)
-        self._diagonal = np.zeros((count, MOST_STEPS))
-        self._coupling = np.zeros((count, MOST_STEPS))
+        self._diagonal = np.zeros((count, MAX_STEPS))
+        self._coupling = np.zeros((count, MAX_STEPS))
 
     def extend(self) -> None:
         """Multiply the last vector by R Rᵀ and keep what is new in it."""

@@ -19,10 +19,10 @@ BLOCK = 4
 """Vectors iterated at a time: three that may change places, and a random one, drawn anew at each
 lag from a generator of seed 0, that sees a direction which none of them has a part in."""
 
-MOST_ROUNDS = 8
+MAX_ROUNDS = 8
 """Rounds of the subspace iteration before the exact decomposition takes over."""
 
-LARGEST_ERROR = 1e-11
+MAX_ERROR = 1e-11
 """Relative error of σ_max at which a direction is accepted."""
 
 DROPPED = 1e-10
@@ -79,7 +79,7 @@ class _RightFactor:
 
     def extend(self) -> None:
         """Go one lag further back: R ← R J_{T−ℓ}, scaled, and compressed now and then."""
-        self.rows = self._chain.pull_back(self.rows, self._chain.n_steps - self.lag)
+        self.rows = self._chain.vjp(self.rows, self._chain.n_steps - self.lag)
         self.lag += 1
         self.rows, self.exponents = rescaled(self.rows, self.exponents)
         if self.lag >= self._next_qr:
@@ -103,7 +103,7 @@ class _RightFactor:
         """Return v (B,S) and log ‖P v‖ (B,)."""
         settled = np.zeros(self.rows.shape[0], dtype=np.bool_)
         self._left[:, :, -1] = self._rng.standard_normal(self.rows.shape[:2])
-        for _ in range(MOST_ROUNDS):
+        for _ in range(MAX_ROUNDS):
             directions, now = self._iterate()
             settled |= now
             if settled.all():
@@ -123,6 +123,6 @@ class _RightFactor:
         largest = np.where(sigma[:, 0] > 0.0, sigma[:, 0], 1.0)
         residual = np.linalg.norm(pulled - sigma[:, :1] * found, axis=1) / largest
         second = sigma[:, 1] if sigma.shape[1] > 1 else np.zeros_like(largest)
-        gap = np.maximum(1.0 - second / largest, LARGEST_ERROR)
+        gap = np.maximum(1.0 - second / largest, MAX_ERROR)
         # The value is off by the residual at most, and by its square over the gap (Kato–Temple).
-        return found, np.minimum(residual, np.square(residual) / gap) <= LARGEST_ERROR
+        return found, np.minimum(residual, np.square(residual) / gap) <= MAX_ERROR

@@ -12,7 +12,7 @@ LOG_2 = float(np.log(2.0))
 """One power of two in nats."""
 
 
-SMALLEST_SHIFT = -1000
+MIN_SHIFT = -1000
 """The exponent below which one factor, itself an ordinary number, does not undo it."""
 
 
@@ -21,5 +21,5 @@ def rescaled(matrices: FloatArray, exponents: IntArray) -> tuple[FloatArray, Int
     power of two in its exponent (B,); a matrix of zeros stays as it is.
     """
     shift = np.frexp(np.max(np.abs(matrices), axis=(1, 2)))[1].astype(np.int64)
-    shift = np.maximum(shift, SMALLEST_SHIFT)
+    shift = np.maximum(shift, MIN_SHIFT)
     return matrices * np.ldexp(1.0, -shift)[:, None, None], exponents + shift

@@ -22,7 +22,7 @@ import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.jacobians.chain import Chain
-from gradscope.jacobians.kernels.powers_of_two import SMALLEST_SHIFT
+from gradscope.jacobians.kernels.powers_of_two import MIN_SHIFT
 
 # At s rows the bound is wrong with probability α⁻ˢ = 1.5e-5. More rows make it tighter, fewer make
 # it cheaper: a small state has few rows to spare.
@@ -37,9 +37,9 @@ SHARE_OF_DROP = 0.15
 FIRST_COMPRESSION = 8
 # The rows of a stretch start at a scale of 2**±50, may grow to 2**450 and shrink to 2**-450: their
 # squares stay ordinary numbers.
-LARGEST_OFFSET = 50
-LARGEST_GROWTH = 400
-SMALLEST_PEAK = 2.0**-200
+MAX_OFFSET = 50
+MAX_GROWTH = 400
+MIN_PEAK = 2.0**-200
 # Up to this part of S rows, the sharper way of grading them pays.
 THIN = 0.6
 LEAST_WORKSPACE = 2**19
@@ -91,13 +91,13 @@ class RankAdaptiveProduct:
             lags = np.arange(self.lag, self.lag + count)
             steps = np.maximum(self._ends - lags[:, None], 1)
             rows = self._rows if self.lag else None
-            shifts = self._chain.carry_back(rows, steps, self._sequences, stack)
+            shifts = self._chain.accumulate_vjp(rows, steps, self._sequences, stack)
             peaks = _peaks(stack[-1])
-            if count == 1 or (peaks >= SMALLEST_PEAK)[self._alive].all():
+            if count == 1 or (peaks >= MIN_PEAK)[self._alive].all():
                 break
             count //= 2
-        last = np.maximum(np.frexp(peaks)[1], SMALLEST_SHIFT)
-        if (np.abs(last) > LARGEST_OFFSET).any():
+        last = np.maximum(np.frexp(peaks)[1], MIN_SHIFT)
+        if (np.abs(last) > MAX_OFFSET).any():
             stack[-1] *= np.ldexp(1.0, -last)[:, None, None]
             shifts[-1] += last
         exponents = self._exponents + np.cumsum(shifts, axis=0)
@@ -141,7 +141,7 @@ class RankAdaptiveProduct:
 
     def _room(self) -> int:
         """Return how many lags one stretch can hold, at least one."""
-        by_growth = LARGEST_GROWTH / np.log2(4.0 * self._size)
+        by_growth = MAX_GROWTH / np.log2(4.0 * self._size)
         return max(1, min(int(by_growth), self._workspaces[0].size // self._rows.size))
 
     def _spacing(self) -> int:

@@ -14,15 +14,15 @@ from gradscope.analysis.checkpoints import Checkpoint
 from gradscope.analysis.results import (
     Analysis,
     Comparison,
-    GivenLayer,
     GradientSummary,
+    ImportedLayer,
     Profile,
     Stage,
 )
 from gradscope.diagnosis.growth import terms_of
 from gradscope.diagnosis.reasons import Reason
 from gradscope.learning.history import History
-from gradscope.report.documents.details import closer_document, rate_document
+from gradscope.report.documents.details import details_document, rate_document
 from gradscope.report.documents.rows import (
     CELL_COLUMNS,
     CHECK_COLUMNS,
@@ -62,7 +62,7 @@ def network_document(analysis: Analysis) -> Document:
     }
 
 
-def _layer(given: GivenLayer, analysis: Analysis) -> Document:
+def _layer(given: ImportedLayer, analysis: Analysis) -> Document:
     verdict = layer_verdict(given, analysis)
     return {
         "layer": given.title,
@@ -99,7 +99,7 @@ def analysis_document(analysis: Analysis) -> Document:
         "remedies": [
             {"code": str(each.code), **_explained(each.numbers)} for each in analysis.remedies
         ],
-        **closer_document(analysis),
+        **details_document(analysis),
     }
 
 
@@ -140,14 +140,14 @@ def check_document(rows: Sequence[CheckRow], settings: Mapping[str, Any]) -> Doc
 
 
 def _problem(analysis: Analysis) -> Document:
-    facts = analysis.facts
+    task_info = analysis.task_info
     return {
-        "description": facts.description,
-        "error": str(facts.error),
-        "required_lag": facts.required_lag,
+        "description": task_info.description,
+        "error": str(task_info.error),
+        "required_lag": task_info.required_lag,
         "baseline": None
-        if facts.baseline is None
-        else {"error": facts.baseline.error, "meaning": facts.baseline.meaning},
+        if task_info.baseline is None
+        else {"error": task_info.baseline.error, "meaning": task_info.baseline.meaning},
     }
 
 

@@ -10,18 +10,18 @@ from gradscope.report.words.numbers import LN_10
 from gradscope.report.words.theory import objection_sentence
 
 
-def closer_document(analysis: Analysis) -> Document:
+def details_document(analysis: Analysis) -> Document:
     """Return map, shares, spectrum and verification of the last stage."""
-    closer = analysis.closer
+    details = analysis.details
     return {
-        "map": None if closer.map is None else _map(analysis),
-        "shares": None if closer.shares is None else _shares(analysis),
-        "spectrum": None if closer.spectrum is None else _spectrum(closer.spectrum),
+        "map": None if details.map is None else _map(analysis),
+        "shares": None if details.shares is None else _shares(analysis),
+        "spectrum": None if details.spectrum is None else _spectrum(details.spectrum),
         "verification": None
-        if closer.verification is None
+        if details.verification is None
         else {
-            "lags": closer.verification.lags.tolist(),
-            "worst_deviation": finite(closer.verification.worst),
+            "lags": details.verification.lags.tolist(),
+            "worst_deviation": finite(details.verification.worst),
         },
     }
 
@@ -30,7 +30,7 @@ def spectrum_document(analysis: Analysis) -> Document:
     """Return the spectrum of the last stage beside the growth rate that was measured, and the
     certificate of the profile it was measured on.
     """
-    spectrum = analysis.closer.spectrum
+    spectrum = analysis.details.spectrum
     stage = analysis.last
     return {
         **head("spectrum", analysis.settings.as_dict()),
@@ -67,7 +67,7 @@ def _between(tail: Tail) -> Document:
 
 
 def _map(analysis: Analysis) -> Document:
-    found = analysis.closer.map
+    found = analysis.details.map
     if found is None:
         return {}
     middle = median_map(found.log_norms) / LN_10
@@ -81,7 +81,7 @@ def _map(analysis: Analysis) -> Document:
 
 
 def _shares(analysis: Analysis) -> Document:
-    shares, allowed = analysis.closer.shares, analysis.settings.truncation_error
+    shares, allowed = analysis.details.shares, analysis.settings.truncation_error
     columns, rows = share_rows(analysis)
     length = None if shares is None else shares.truncation_length(allowed)
     return {

@@ -40,7 +40,7 @@ def middle(values: FloatArray) -> float:
 def map_rows(analysis: Analysis) -> Rows:
     """Return one row per pair t > k: log10 σ_max(∂h_t/∂h_k), the median over sequences."""
     columns = ("later", "earlier", "log10_norm")
-    found = analysis.closer.map
+    found = analysis.details.map
     if found is None:
         return columns, []
     middle = median_map(found.log_norms) / LN_10
@@ -55,7 +55,7 @@ def map_rows(analysis: Analysis) -> Rows:
 
 def share_rows(analysis: Analysis) -> Rows:
     """Return one row per lag: the norms of the shares, of their partial sum, and what is lost."""
-    shares = analysis.closer.shares
+    shares = analysis.details.shares
     if shares is None:
         return SHARE_COLUMNS, []
     logs = [
@@ -73,7 +73,7 @@ def share_rows(analysis: Analysis) -> Rows:
 def singular_rows(analysis: Analysis) -> Rows:
     """Return one row per lag, sequence and rank: log10 σ_i."""
     columns = ("lag", "sequence", "rank", "log10_singular_value")
-    spectrum = analysis.closer.spectrum
+    spectrum = analysis.details.spectrum
     if spectrum is None:
         return columns, []
     found = spectrum.singular
@@ -89,7 +89,7 @@ def singular_rows(analysis: Analysis) -> Rows:
 def lyapunov_rows(analysis: Analysis) -> Rows:
     """Return one row per sequence and rank: λ_i in nats per step, its error, whether trusted."""
     columns = ("sequence", "rank", "exponent_nats_per_step", "standard_error", "trusted")
-    spectrum = analysis.closer.spectrum
+    spectrum = analysis.details.spectrum
     if spectrum is None:
         return columns, []
     found = spectrum.lyapunov
@@ -108,7 +108,7 @@ def lyapunov_rows(analysis: Analysis) -> Rows:
 def eigenvalue_rows(analysis: Analysis) -> Rows:
     """Return one row per eigenvalue of W and of the sampled Jacobians."""
     columns = ("of", "step", "real", "imaginary")
-    spectrum = analysis.closer.spectrum
+    spectrum = analysis.details.spectrum
     if spectrum is None:
         return columns, []
     rows: list[list[Any]] = [["W", None, z.real, z.imag] for z in spectrum.eigenvalues.tolist()]
@@ -122,7 +122,7 @@ def eigenvalue_rows(analysis: Analysis) -> Rows:
 def theory_rows(analysis: Analysis) -> Rows:
     """Return one row per theory: its rate in nats per step, whether it applies, its source."""
     columns = ("theory", "rate_nats_per_step", "depth_scale", "applies", "source")
-    spectrum = analysis.closer.spectrum
+    spectrum = analysis.details.spectrum
     if spectrum is None:
         return columns, []
     rows: list[list[Any]] = [
@@ -175,7 +175,7 @@ def comparison_rows(comparison: Comparison) -> list[list[Any]]:
             stage.verdict.required_lag,
             finite(float(stage.profile.median[-1]) / LN_10),
             finite(stage.error),
-            analysis.facts.baseline and analysis.facts.baseline.error,
+            analysis.task_info.baseline and analysis.task_info.baseline.error,
             str(analysis.settings.cell),
         ]
         for analysis in comparison.analyses

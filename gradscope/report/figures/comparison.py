@@ -26,7 +26,7 @@ from gradscope.report.figures.style import (
     picture_bytes,
     set_round_ticks,
 )
-from gradscope.report.figures.sweep_axes import inches_along, room_for, with_room
+from gradscope.report.figures.sweep_axes import fits, inches_along, room_for
 from gradscope.report.words.cells import short_name
 from gradscope.report.words.headline import comparison_headline
 from gradscope.report.words.numbers import fraction
@@ -138,7 +138,7 @@ def _name_ends(axes: "Axes", comparison: Comparison) -> None:
     ends = {int(each.lags[-1]) for each in profiles if np.isfinite(each.median[-1])}
     reached = sorted(ends & set(_lengths(comparison.analyses)), reverse=True)
     low, high = axes.get_xlim()
-    for length in (reached[each] for each in with_room(reached, (high - low) / LENGTHS_ACROSS)):
+    for length in (reached[each] for each in fits(reached, (high - low) / LENGTHS_ACROSS)):
         axes.annotate(
             f"T = {length}",
             (length, 1.0),
@@ -169,7 +169,7 @@ def _horizons_panel(axes: "Axes", comparison: Comparison) -> None:
             linestyle="none",
             markersize=8,
         )
-    needed = [(a.settings.steps, a.facts.required_lag) for a in next(iter(groups.values()))]
+    needed = [(a.settings.steps, a.task_info.required_lag) for a in next(iter(groups.values()))]
     if all(lag is not None for _, lag in needed):
         axes.plot(
             *zip(*needed, strict=True),
@@ -230,6 +230,6 @@ def _tick_lengths(axes: "Axes", comparison: Comparison) -> None:
     """
     lengths = sorted(set(_lengths(comparison.analyses)), reverse=True)
     room = room_for(axes.xaxis, map(str, lengths))
-    named = [lengths[each] for each in with_room(inches_along(axes.xaxis, lengths), room)]
+    named = [lengths[each] for each in fits(inches_along(axes.xaxis, lengths), room)]
     axes.set_xticks(named, [str(length) for length in named])
     axes.minorticks_off()

@@ -31,7 +31,7 @@ from gradscope.weights.layers.recurrent_layer import LayerKind, RecurrentLayer
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-MOST_ROWS = 6
+MAX_ROWS = 6
 """Layers that fit on a page that is still read."""
 
 WIDTH, PANEL, HEAD = 13.33, 3.9, 1.6
@@ -40,7 +40,7 @@ WIDTH, PANEL, HEAD = 13.33, 3.9, 1.6
 TEXT_PLACES = (0.2, 0.56)
 """Inches from the page's upper edge to title and subtitle."""
 
-LARGEST_POINT, SMALLEST_POINT = 26.0, 5.0
+MAX_POINT, MIN_POINT = 26.0, 5.0
 """Areas of a point, in square points: the more eigenvalues, the smaller."""
 
 CANDIDATES = ("n", "g")
@@ -56,10 +56,10 @@ def eigenvalue_picture(inspection: Inspection, suffix: str) -> bytes:
     Parameters
     ----------
     inspection : Inspection
-        With one layer or more; the first ``MOST_ROWS`` are drawn.
+        With one layer or more; the first ``MAX_ROWS`` are drawn.
     suffix : str
     """
-    shown = inspection.layers[:MOST_ROWS]
+    shown = inspection.layers[:MAX_ROWS]
     gated = any(len(each.spectra) > 1 for each in shown)
     height = HEAD + (PANEL if gated or len(shown) > 1 else 1.5 * PANEL) * len(shown)
     missing = len(inspection.layers) - len(shown)
@@ -104,7 +104,7 @@ def _plane(axes: "Axes", spectrum: WeightSpectrum, title: str, reach: float) -> 
     """Draw eigenvalues in the complex plane, with the unit circle and that of radius σ_max."""
     dress(axes, title, "Re λ", "Im λ", plain=True)
     sigma, outside = spectrum.sigma_max, spectrum.outside
-    area = min(LARGEST_POINT, max(SMALLEST_POINT, LARGEST_POINT * 64 / outside.size))
+    area = min(MAX_POINT, max(MIN_POINT, MAX_POINT * 64 / outside.size))
     # A line of numbers below the title, where a legend would stand in other pictures.
     axes.annotate(
         typeset(f"|λ| ≤ {number(spectrum.spectral_radius)}; dashed: σ_max {number(sigma)}"),

@@ -14,12 +14,12 @@ import numpy as np
 from gradscope.analysis.results import SLOPE_EDGES, Analysis
 from gradscope.diagnosis.growth import terms_of
 from gradscope.names import PanelName
-from gradscope.report.documents import rows as closer_rows
+from gradscope.report.documents import rows as detail_rows
 from gradscope.report.documents.rows import PROFILE_COLUMNS, profile_rows
 from gradscope.report.figures import profile_panels as draw
 from gradscope.report.figures import spectra_panels as draw_closer
 from gradscope.report.figures import time_panels as draw_course
-from gradscope.report.words import captions as readings
+from gradscope.report.words import captions
 from gradscope.report.words.numbers import LN_10
 
 Rows = tuple[tuple[str, ...], list[list[Any]]]
@@ -95,11 +95,11 @@ def _training_rows(analysis: Analysis) -> Rows:
 
 
 def _has_spectrum(analysis: Analysis) -> bool:
-    return analysis.closer.spectrum is not None
+    return analysis.details.spectrum is not None
 
 
 def _has_theory(analysis: Analysis) -> bool:
-    return analysis.closer.spectrum is not None and bool(analysis.closer.spectrum.theory)
+    return analysis.details.spectrum is not None and bool(analysis.details.spectrum.theory)
 
 
 PANELS: Mapping[PanelName, Panel] = MappingProxyType(
@@ -107,81 +107,81 @@ PANELS: Mapping[PanelName, Panel] = MappingProxyType(
         PanelName.PROFILE: Panel(
             _always("How much of the gradient arrives, by lag"),
             draw.profile_panel,
-            readings.profile_reading,
+            captions.profile_caption,
             lambda analysis: (PROFILE_COLUMNS, profile_rows(analysis)),
         ),
         PanelName.CAUSES: Panel(
             _always("Why: what makes the growth rate"),
             draw.causes_panel,
-            readings.causes_reading,
+            captions.causes_caption,
             _cause_rows,
         ),
         PanelName.GRADIENT: Panel(
             _always("Gradient norm by time step"),
             draw_course.gradient_panel,
-            readings.gradient_reading,
+            captions.gradient_caption,
             _gradient_rows,
             lambda analysis: analysis.last.gradient is not None,
         ),
         PanelName.SLOPES: Panel(
             _always("Saturation: slopes over time"),
             draw_course.slopes_panel,
-            readings.slopes_reading,
+            captions.slopes_caption,
             _slope_rows,
         ),
         PanelName.SATURATION: Panel(
             _always("Saturation: all slopes over time"),
             draw_course.saturation_panel,
-            readings.saturation_reading,
+            captions.saturation_caption,
             _saturation_rows,
         ),
         PanelName.TRAINING: Panel(
             _always("Training"),
             draw_course.training_panel,
-            readings.training_reading,
+            captions.training_caption,
             _training_rows,
             lambda analysis: analysis.training is not None,
         ),
         PanelName.MAP: Panel(
             _always("Every state against every earlier one"),
             draw_closer.map_panel,
-            readings.map_reading,
-            closer_rows.map_rows,
-            lambda analysis: analysis.closer.map is not None,
+            captions.map_caption,
+            detail_rows.map_rows,
+            lambda analysis: analysis.details.map is not None,
         ),
         PanelName.SINGULAR: Panel(
-            _always("Singular values, a curve a lag"),
+            _always("Singular values, a curve per lag"),
             draw_closer.singular_panel,
-            readings.singular_reading,
-            closer_rows.singular_rows,
+            captions.singular_caption,
+            detail_rows.singular_rows,
             _has_spectrum,
         ),
         PanelName.SHARES: Panel(
             _always("The gradient by lag"),
             draw_closer.shares_panel,
-            readings.shares_reading,
-            closer_rows.share_rows,
-            lambda analysis: analysis.closer.shares is not None,
+            captions.shares_caption,
+            detail_rows.share_rows,
+            lambda analysis: analysis.details.shares is not None,
         ),
         PanelName.LYAPUNOV: Panel(
             _always("Lyapunov exponents"),
             draw_closer.lyapunov_panel,
-            readings.lyapunov_reading,
-            closer_rows.lyapunov_rows,
+            captions.lyapunov_caption,
+            detail_rows.lyapunov_rows,
             _has_spectrum,
         ),
         PanelName.EIGENVALUES: Panel(
-            readings.eigenvalues_title,
+            captions.eigenvalues_title,
             draw_closer.eigenvalues_panel,
-            readings.eigenvalues_reading,
-            closer_rows.eigenvalue_rows,
+            captions.eigenvalues_caption,
+            detail_rows.eigenvalue_rows,
             _has_spectrum,
         ),
         PanelName.THEORY: Panel(
             _always("Theory beside measurement"),
             draw_closer.theory_panel,
-            readings.theory_reading,
-            closer_rows.theory_rows,
+            captions.theory_caption,
+            detail_rows.theory_rows,
             _has_theory,
         ),
     }

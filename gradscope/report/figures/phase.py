@@ -35,7 +35,7 @@ from gradscope.report.figures.sweep_axes import (
     width_of,
     words,
 )
-from gradscope.sweep.summary import Axis, Field
+from gradscope.sweep.summary import Axis, GridOfValues
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,10 +51,10 @@ TOP, BOTTOM, LEFT, ROW = 1.35, 0.75, 1.0, 2.7
 BESIDE_TICKS = 0.5
 """Inches left of the panels for all but their tick labels, where these are long."""
 
-MOST_NUMBERS = 120
+MAX_NUMBERS = 120
 """Places of a panel up to which each is given its number."""
 
-MOST_STRETCH = 4.0
+MAX_STRETCH = 4.0
 """How much wider one side of the colours of growth may be than the other: beyond, a rate of nearly
 nothing would be painted like the fastest of the other side.
 """
@@ -68,8 +68,8 @@ LARGEST = 1e6
 
 
 def phase_picture(
-    field: Field,
-    rate: Field,
+    field: GridOfValues,
+    rate: GridOfValues,
     settings: Mapping[str, Any],
     suffix: str,
     made_by: Mapping[str, Any] = NO_STORE,
@@ -92,7 +92,7 @@ def phase_picture(
     return picture_bytes(phase_figure(field, rate, settings), suffix, settings, made_by)
 
 
-def phase_figure(field: Field, rate: Field, settings: Mapping[str, Any]) -> "Figure":
+def phase_figure(field: GridOfValues, rate: GridOfValues, settings: Mapping[str, Any]) -> "Figure":
     """Return a phase diagram, taller than a slide where it has more than two rows."""
     columns = min(len(field.panels), PANELS_IN_A_ROW)
     rows = math.ceil(len(field.panels) / columns)
@@ -121,7 +121,7 @@ def phase_figure(field: Field, rate: Field, settings: Mapping[str, Any]) -> "Fig
     return figure
 
 
-def _phase_title(field: Field) -> str:
+def _phase_title(field: GridOfValues) -> str:
     x, y = (axis.name.replace("_", " ") for axis in (field.x, field.y))
     who = named(field.panels, " and ")
     far = field.measure == "horizon"
@@ -129,7 +129,7 @@ def _phase_title(field: Field) -> str:
     return f"{what}: {who} over {x} and {y}"
 
 
-def _median_over(field: Field) -> str:
+def _median_over(field: GridOfValues) -> str:
     far = field.measure == "horizon"
     hatched = "∞: beyond the lags measured; " if far else "hatched: it grows; "
     over = " and ".join(word.replace("_", " ") for word in field.mixed)
@@ -138,7 +138,7 @@ def _median_over(field: Field) -> str:
     return f"black line: zero growth; {hatched}{grey}" + (f"median over {over}" if over else "")
 
 
-def _rate_look(field: Field) -> "tuple[Colormap, Normalize]":
+def _rate_look(field: GridOfValues) -> "tuple[Colormap, Normalize]":
     """Return colours that meet in white at zero: deep blue is fast vanishing, orange exploding.
 
     The blues go far darker than the oranges, so that grey prints keep the order of both.
@@ -150,11 +150,11 @@ def _rate_look(field: Field) -> "tuple[Colormap, Normalize]":
     colors = LinearSegmentedColormap.from_list("growth", list(zip(stops, shades, strict=True)))
     values = _finite(field)
     low, high = values.min(initial=-1e-3), values.max(initial=1e-3)
-    low, high = min(low, -high / MOST_STRETCH), max(high, -low / MOST_STRETCH)
+    low, high = min(low, -high / MAX_STRETCH), max(high, -low / MAX_STRETCH)
     return colors.with_extremes(bad=FAINT), TwoSlopeNorm(0.0, vmin=low, vmax=high)
 
 
-def _horizon_look(field: Field) -> "tuple[Colormap, Normalize]":
+def _horizon_look(field: GridOfValues) -> "tuple[Colormap, Normalize]":
     """Return colours whose lightness rises with the horizon; beyond the lags measured is white."""
     import matplotlib as mpl
     from matplotlib.colors import LogNorm
@@ -166,13 +166,13 @@ def _horizon_look(field: Field) -> "tuple[Colormap, Normalize]":
     return colors, LogNorm(low, max(high, 2.0 * low))
 
 
-def _finite(field: Field) -> FloatArray:
+def _finite(field: GridOfValues) -> FloatArray:
     values = np.concatenate([panel.ravel() for panel in field.panels.values()])
     finite: FloatArray = values[np.isfinite(values)]
     return finite
 
 
-def _color_bar(scale: "Colorbar", field: Field) -> None:
+def _color_bar(scale: "Colorbar", field: GridOfValues) -> None:
     scale.set_label(MEASURE_WORDS[field.measure], size=LABEL_SIZE, color=INK)
     if field.measure == "horizon":
         set_round_ticks(scale.ax.yaxis, scale.ax.get_ylim())
@@ -182,7 +182,11 @@ def _color_bar(scale: "Colorbar", field: Field) -> None:
 
 
 def _field_panel(
-    axes: "Axes", field: Field, rate: Field, name: str, look: "tuple[Colormap, Normalize]"
+    axes: "Axes",
+    field: GridOfValues,
+    rate: GridOfValues,
+    name: str,
+    look: "tuple[Colormap, Normalize]",
 ) -> "QuadMesh":
     """Draw one network: a coloured place for each combination, zero growth as a contour."""
     colors, norm = look
@@ -232,7 +236,7 @@ def _unscaled(axis: Axis, values: FloatArray) -> FloatArray:
     return np.exp(values) if is_wide(axis) else values
 
 
-def _scale(axes: "Axes", field: Field) -> None:
+def _scale(axes: "Axes", field: GridOfValues) -> None:
     """Set the scale and the ticks of both axes: every value where there are few."""
     if is_wide(field.x):
         axes.set_xscale("log")
@@ -242,7 +246,7 @@ def _scale(axes: "Axes", field: Field) -> None:
         set_ticks(drawn, axis)
 
 
-def _mark_zero(axes: "Axes", rate: Field, name: str, *, hatched: bool) -> None:
+def _mark_zero(axes: "Axes", rate: GridOfValues, name: str, *, hatched: bool) -> None:
     """Draw the contour of zero growth to the borders of the panel, and hatch what grows."""
     rates = rate.panels[name]
     if not ((rates < 0.0).any() and (rates > 0.0).any()):
@@ -276,7 +280,7 @@ def _fine_places(axis: Axis) -> FloatArray:
     return fine
 
 
-def _between(field: Field, values: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
+def _between(field: GridOfValues, values: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
     """Return (y,x) values at points of both axes, linear between the nearest four known ones on the
     scales of the axes; masked in the places that have none.
     """
@@ -295,9 +299,9 @@ def _weights(axis: Axis, points: FloatArray) -> FloatArray:
     return np.stack([np.interp(points, places, row) for row in np.eye(places.size)], axis=1)
 
 
-def _write_horizons(axes: "Axes", field: Field, name: str, mesh: "QuadMesh") -> None:
+def _write_horizons(axes: "Axes", field: GridOfValues, name: str, mesh: "QuadMesh") -> None:
     """Write the horizon of every place, where there is room; ∞ is beyond the lags measured."""
-    if field.panels[name].size > MOST_NUMBERS:
+    if field.panels[name].size > MAX_NUMBERS:
         return
     for (row, column), value in np.ndenumerate(field.panels[name]):
         if np.isnan(value):

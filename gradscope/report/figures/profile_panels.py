@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 FEW_POINTS = 12
 """Curves with no more points than this show each of them."""
 
-LARGEST_RISE = 0.5
+MAX_RISE = 0.5
 """The bound may stretch the axis of a profile by this many times the measured span."""
 
 STAGE_LOOKS = (
@@ -86,8 +86,8 @@ def profile_panel(axes: "Axes", analysis: Analysis) -> None:
 
 def stage_looks(analysis: Analysis) -> list[tuple[Stage, dict[str, Any]]]:
     """Return the stages, each with the look of its curve."""
-    looks = STAGE_LOOKS[-len(analysis.stages) :]
-    return [(stage, dict(look)) for stage, look in zip(analysis.stages, looks, strict=True)]
+    snapshots = STAGE_LOOKS[-len(analysis.stages) :]
+    return [(stage, dict(look)) for stage, look in zip(analysis.stages, snapshots, strict=True)]
 
 
 def drawable(nats: FloatArray) -> FloatArray:
@@ -98,7 +98,7 @@ def drawable(nats: FloatArray) -> FloatArray:
 
 def _draw_lyapunov_slope(axes: "Axes", analysis: Analysis) -> None:
     """Draw the slope that the largest Lyapunov exponent gives, through the end of the median."""
-    spectrum, profile = analysis.closer.spectrum, analysis.last.profile
+    spectrum, profile = analysis.details.spectrum, analysis.last.profile
     if spectrum is None or not np.isfinite(profile.median[-1]):
         return
     largest = middle(spectrum.lyapunov.exponents[:, 0])
@@ -123,7 +123,7 @@ def _limit_rise(axes: "Axes", analysis: Analysis) -> None:
     high = float(np.nanmax(measured))
     span = max(high - low, 0.5)
     bound = analysis.last.profile.log_bound / LN_10
-    top = min(max(high, float(np.max(bound))), high + LARGEST_RISE * span)
+    top = min(max(high, float(np.max(bound))), high + MAX_RISE * span)
     axes.set_ylim(low - 0.06 * span, top + 0.08 * (top - low) + 0.02 * span)
     axes.set_xlim(0, analysis.last.profile.lags[-1] * 1.01 + 0.5)
 
@@ -166,8 +166,8 @@ def _mark_lags(axes: "Axes", analysis: Analysis) -> None:
 
 
 def causes_panel(axes: "Axes", analysis: Analysis) -> None:
-    """Draw the waterfall from 0 through the causes to the growth rate, nats a step."""
-    dress(axes, "Why: what makes the growth rate", "nats a step", "")
+    """Draw the waterfall from 0 through the causes to the growth rate, nats per step."""
+    dress(axes, "Why: what makes the growth rate", "nats per step", "")
     causes = analysis.last.causes
     if causes.total is None:
         say(axes, "The product is exactly zero:\nthere is no rate to explain.")

@@ -1,4 +1,4 @@
-"""The picture of ``report --kind quantiles``: a measure over one setting, a curve a network.
+"""The picture of ``report --kind quantiles``: a measure over one setting, a curve per network.
 
 The line is the median over whatever else was swept, the bands hold half and nine tenths of the
 cells.
@@ -31,7 +31,7 @@ from gradscope.report.figures.sweep_axes import (
     subtitle,
     words,
 )
-from gradscope.sweep.summary import Axis, Fan
+from gradscope.sweep.summary import Axis, QuantileCurves
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,48 +46,53 @@ TOP, BOTTOM = 1.2, 0.75
 """Inches from the page's upper and lower edge to the axes, below one row of the legend."""
 
 
-def fan_picture(
-    fan: Fan, settings: Mapping[str, Any], suffix: str, made_by: Mapping[str, Any] = NO_STORE
+def quantile_picture(
+    quantiles: QuantileCurves,
+    settings: Mapping[str, Any],
+    suffix: str,
+    made_by: Mapping[str, Any] = NO_STORE,
 ) -> bytes:
     """Return the quantiles of a measure over one setting as the bytes of a picture; what each
     argument is as in ``phase_picture``.
     """
-    return picture_bytes(fan_figure(fan, settings), suffix, settings, made_by)
+    return picture_bytes(quantile_figure(quantiles, settings), suffix, settings, made_by)
 
 
-def fan_figure(fan: Fan, settings: Mapping[str, Any]) -> "Figure":
+def quantile_figure(quantiles: QuantileCurves, settings: Mapping[str, Any]) -> "Figure":
     """Return the quantiles of a measure over one setting."""
-    what = MEASURE_WORDS[fan.measure].partition(",")[0].capitalize()
-    title = f"{what} against {words(fan.x).partition(',')[0]}: {named(fan.curves, ', ')}"
-    figure = new_page(title, subtitle(_bands(fan), settings))
-    height = 1.0 - (TOP + height_of_rows(len(fan.curves)) + BOTTOM) / SLIDE[1]
+    what = MEASURE_WORDS[quantiles.measure].partition(",")[0].capitalize()
+    title = (
+        f"{what} against {words(quantiles.x).partition(',')[0]}: {named(quantiles.curves, ', ')}"
+    )
+    figure = new_page(title, subtitle(_bands(quantiles), settings))
+    height = 1.0 - (TOP + height_of_rows(len(quantiles.curves)) + BOTTOM) / SLIDE[1]
     axes = figure.add_axes((0.085, BOTTOM / SLIDE[1], 0.88, height))
-    for name, curve in fan.curves.items():
-        _medians(axes, fan.x, name, curve)
-    dress(axes, "", words(fan.x), MEASURE_WORDS[fan.measure])
-    if is_wide(fan.x):
+    for name, curve in quantiles.curves.items():
+        _medians(axes, quantiles.x, name, curve)
+    dress(axes, "", words(quantiles.x), MEASURE_WORDS[quantiles.measure])
+    if is_wide(quantiles.x):
         axes.set_xscale("log")
-    set_ticks(axes.xaxis, fan.x)
+    set_ticks(axes.xaxis, quantiles.x)
     axes.margins(y=0.08)
-    if fan.measure == "horizon":
+    if quantiles.measure == "horizon":
         axes.set_yscale("log")
-        if not any(np.isfinite(curve).any() for curve in fan.curves.values()):
+        if not any(np.isfinite(curve).any() for curve in quantiles.curves.values()):
             axes.set_ylim(1.0, 10.0)  # Nothing says where the axis should lie
         set_round_ticks(axes.yaxis, axes.get_ylim())
     else:
         axes.axhline(0.0, color=INK, linewidth=1.2)
-    for name, curve in fan.curves.items():
-        _fill_bands(axes, fan.x, name, curve)
+    for name, curve in quantiles.curves.items():
+        _fill_bands(axes, quantiles.x, name, curve)
     page_legend(figure, *axes.get_legend_handles_labels())
     return figure
 
 
-def _bands(fan: Fan) -> str:
+def _bands(quantiles: QuantileCurves) -> str:
     """Return what lines and bands show."""
-    over = " and ".join(word.replace("_", " ") for word in fan.mixed)
+    over = " and ".join(word.replace("_", " ") for word in quantiles.mixed)
     bands = f"line: median over {over}; bands: 50 % and 90 % of cells" if over else ""
-    if any(np.isinf(curve[2]).any() for curve in fan.curves.values()):
-        bands += f"; hollow at the edge: {MEASURE_BEYOND[fan.measure]}"
+    if any(np.isinf(curve[2]).any() for curve in quantiles.curves.values()):
+        bands += f"; hollow at the edge: {MEASURE_BEYOND[quantiles.measure]}"
     return bands
 
 

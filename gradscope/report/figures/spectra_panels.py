@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 def map_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw log10 σ_max(∂h_t/∂h_k) for all pairs of states, the median over sequences."""
     dress(axes, "Every state against every earlier one", "earlier state k", "later state t")
-    found = analysis.closer.map
+    found = analysis.details.map
     if found is None:
         return
     axes.grid(visible=False)
@@ -85,18 +85,18 @@ def shares_panel(axes: "Axes", analysis: Analysis) -> None:
     dress(
         axes, "The gradient by lag", "lag ℓ (steps back)", r"share $\log_{10}\,\Vert C_\ell\Vert$"
     )
-    shares = analysis.closer.shares
+    shares = analysis.details.shares
     if shares is None:
         return
     if np.isneginf(shares.log_partial_norms[-1]):
         say(axes, f"{why_no_shares(analysis)}:\nnothing to split by lag.")
         return
-    looks = {
+    snapshots = {
         "recurrent_weights": ("W", "-"),
         "input_weights": ("U", "--"),
         "hidden_bias": ("b", ":"),
     }
-    for name, (title, style) in looks.items():
+    for name, (title, style) in snapshots.items():
         logs = shares.log_norms[name] / LN_10
         drawn = np.where(np.isfinite(logs), logs, np.nan)
         axes.plot(shares.lags, drawn, color=BLUE, linestyle=style, linewidth=2.0, label=title)
@@ -140,8 +140,8 @@ def _mark_truncation(axes: "Axes", length: int | None, analysis: Analysis) -> No
 
 def singular_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw the singular values of P_ℓ by rank, a curve for each lag looked at."""
-    dress(axes, "Singular values, a curve a lag", "rank i", r"$\log_{10}\,(\sigma_i/\sigma_1)$")
-    spectrum = analysis.closer.spectrum
+    dress(axes, "Singular values, a curve per lag", "rank i", r"$\log_{10}\,(\sigma_i/\sigma_1)$")
+    spectrum = analysis.details.spectrum
     if spectrum is None:
         return
     found = spectrum.singular
@@ -172,8 +172,8 @@ def _shade(lightness: float) -> tuple[float, float, float]:
 
 def lyapunov_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw the Lyapunov exponents with their standard errors; hollow where not to be trusted."""
-    dress(axes, "Lyapunov exponents", "rank i", r"$\lambda_i$, nats a step")
-    spectrum = analysis.closer.spectrum
+    dress(axes, "Lyapunov exponents", "rank i", r"$\lambda_i$, nats per step")
+    spectrum = analysis.details.spectrum
     if spectrum is None:
         return
     exponents, errors, trusted = _middle_exponents(spectrum)
@@ -212,7 +212,7 @@ def eigenvalues_panel(axes: "Axes", analysis: Analysis) -> None:
     the unit circle.
     """
     dress(axes, eigenvalues_title(analysis), "real part", "imaginary part")
-    spectrum = analysis.closer.spectrum
+    spectrum = analysis.details.spectrum
     if spectrum is None:
         return
     turn = np.linspace(0.0, 2.0 * np.pi, 361)
@@ -244,8 +244,8 @@ def eigenvalues_panel(axes: "Axes", analysis: Analysis) -> None:
 
 def theory_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw each theory's rate beside the measured one; hollow where it does not apply."""
-    dress(axes, "Theory beside measurement", "nats a step", "")
-    spectrum, growth = analysis.closer.spectrum, analysis.last.growth
+    dress(axes, "Theory beside measurement", "nats per step", "")
+    spectrum, growth = analysis.details.spectrum, analysis.last.growth
     if spectrum is None:
         return
     known = [each for each in spectrum.theory if each.rate is not None and np.isfinite(each.rate)]

@@ -117,13 +117,13 @@ PANEL_COLUMNS: Mapping[ColumnWidth, int] = MappingProxyType(
 )
 """Names of curves that have room side by side above a panel alone."""
 
-SMALLEST_TEXT = 0.62
+MIN_TEXT = 0.62
 """Text shrinks with its figure to this part at the least: 7.5 points in a single column."""
 
 
 def text_scale(axes: "Axes") -> float:
     """Return the factor on text sizes and line widths in a figure narrower than both columns."""
-    return min(1.0, max(SMALLEST_TEXT, figure_width(axes) / PANEL_SIZES[ColumnWidth.DOUBLE][0]))
+    return min(1.0, max(MIN_TEXT, figure_width(axes) / PANEL_SIZES[ColumnWidth.DOUBLE][0]))
 
 
 def figure_width(axes: "Axes") -> float:

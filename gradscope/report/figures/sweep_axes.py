@@ -23,11 +23,11 @@ CHARACTER, LINE = 0.64 * TICK_SIZE / POINTS_PER_INCH, 1.4 * TICK_SIZE / POINTS_P
 """Inches: as wide as a digit of Matplotlib's font is at the size of ticks, as high as a line."""
 
 
-def with_room(places: Sequence[float], room: float) -> list[int]:
+def fits(places: Sequence[float], room: float) -> list[int]:
     """Return which of these places to name, the first ones first, none nearer than ``room`` to
     another.
 
-    >>> with_room([0.0, 1.0, 2.0, 4.5, 5.0], 2.0)
+    >>> fits([0.0, 1.0, 2.0, 4.5, 5.0], 2.0)
     [0, 2, 3]
     """
     kept: list[int] = []
@@ -67,7 +67,7 @@ def lies(drawn: "MatplotlibAxis") -> bool:
 WIDE = 20.0
 """Values of an axis whose ends lie this factor apart are drawn on a logarithmic axis."""
 
-MOST_TICKS = 13
+MAX_TICKS = 13
 
 SECOND_LINE = 18.0
 """Points from the ticks down to labels that stand on the second line."""
@@ -85,7 +85,7 @@ AXIS_WORDS: Mapping[str, str] = MappingProxyType(
 )
 
 MEASURE_WORDS: Mapping[str, str] = MappingProxyType(
-    {"rate_nats_per_step": "growth rate, nats a step", "horizon": "memory horizon, steps"}
+    {"rate_nats_per_step": "growth rate, nats per step", "horizon": "memory horizon, steps"}
 )
 
 NO_STORE: Mapping[str, Any] = MappingProxyType({"command": "report"})
@@ -94,13 +94,13 @@ NO_STORE: Mapping[str, Any] = MappingProxyType({"command": "report"})
 TOLD_SETTINGS = ("activation", "hidden", "init", "gain", "steps", "task", "data", "updates")
 """Shared settings that the line below the title names."""
 
-MOST_NAMED = 3
+MAX_NAMED = 3
 """Networks up to which a title names them."""
 
 
 def named(networks: Collection[str], joined: str) -> str:
     """Return the names of networks, or of many their number."""
-    return joined.join(networks) if len(networks) <= MOST_NAMED else f"{len(networks)} networks"
+    return joined.join(networks) if len(networks) <= MAX_NAMED else f"{len(networks)} networks"
 
 
 def subtitle(opening: str, settings: Mapping[str, Any]) -> str:
@@ -129,13 +129,13 @@ def set_ticks(drawn: "MatplotlibAxis", axis: Axis) -> None:
     """Put a tick at every value, or at every second, third … of many, where there is room; words
     stand on two lines by turns where they have none on one.
     """
-    every = math.ceil(len(axis.values) / MOST_TICKS)
+    every = math.ceil(len(axis.values) / MAX_TICKS)
     places, labels = axis.places[::every], tick_labels(axis)[::every]
     inches, room = inches_along(drawn, places), room_for(drawn, labels)
-    kept = with_room(inches, room)
+    kept = fits(inches, room)
     two_lines = len(kept) < len(labels) and lies(drawn) and not axis.numeric
     if two_lines:
-        kept = with_room(inches, room / 2.0)
+        kept = fits(inches, room / 2.0)
     drawn.set_ticks(places[kept].tolist(), [labels[each] for each in kept])
     drawn.set_ticks([], minor=True)
     if two_lines:

@@ -123,13 +123,13 @@ def saturation_panel(axes: "Axes", analysis: Analysis) -> None:
 
 
 def training_panel(axes: "Axes", analysis: Analysis) -> None:
-    """Draw the error a step and the unclipped gradient norm over the updates, both logarithmic."""
+    """Draw the error per step and the unclipped gradient norm over the updates, on log axes."""
     history = analysis.training
     if history is None or not history.updates:
         dress(axes, "Training", "", "")
         say(axes, "Training stopped before\nthe first update was made.")
         return
-    dress(axes, "Training", "update", "error a step")
+    dress(axes, "Training", "update", "error per step")
     updates = np.arange(1, history.updates + 1)
     marker = "o" if history.updates <= FEW_POINTS else None
     if history.updates <= FEW_POINTS:
@@ -137,7 +137,7 @@ def training_panel(axes: "Axes", analysis: Analysis) -> None:
     axes.plot(
         updates, history.error_per_step, color=BLUE, linewidth=2.0, marker=marker, label="error"
     )
-    baseline = analysis.facts.baseline
+    baseline = analysis.task_info.baseline
     if baseline is not None:
         axes.axhline(baseline.error, color=INK, linestyle="--", linewidth=1.3, label="baseline")
     _log_if_wide(axes, history.error_per_step)

@@ -17,7 +17,7 @@ from gradscope.report.screen import Screen
 from gradscope.report.terminal.layers import layers_of, measure_sentence
 from gradscope.report.terminal.plot import profile_plot
 from gradscope.report.terminal.table import add_row, bullets, columns_of
-from gradscope.report.words.captions import closer_sentences
+from gradscope.report.words.captions import details_sentences
 from gradscope.report.words.cells import cause_rows, has_textbook_bound, short_name
 from gradscope.report.words.headline import (
     cause_sentence,
@@ -48,8 +48,8 @@ def analysis_page(analysis: Analysis, screen: Screen) -> RenderableType:
     ]
     if analysis.remedies:
         parts += [Text(), *bullets("What to do", advice(analysis), screen)]
-    if analysis.closer is not NOT_CLOSER:
-        parts += [Text(), *bullets("A closer look", closer_sentences(analysis), screen)]
+    if analysis.details is not NOT_CLOSER:
+        parts += [Text(), *bullets("A closer look", details_sentences(analysis), screen)]
     return Group(*parts)
 
 
@@ -77,14 +77,14 @@ def stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
     last = analysis.last.profile.lags[-1]
     rows = [
         ("gradient", [str(stage.verdict.regime) for stage in stages]),
-        ("growth rate, nats a step", [level(stage.verdict.rate) for stage in stages]),
+        ("growth rate, nats per step", [level(stage.verdict.rate) for stage in stages]),
         *_time_constant_row(stages),
         ("", [pace(stage.verdict.rate) for stage in stages]),
         *((title, _causes_of(stages, name)) for title, name in cause_rows(analysis.last.causes)),
         ("memory horizon", [_horizon(stage) for stage in stages]),
     ]
-    if analysis.facts.required_lag is not None:
-        rows.append(("the task needs", [steps(analysis.facts.required_lag)] * len(stages)))
+    if analysis.task_info.required_lag is not None:
+        rows.append(("the task needs", [steps(analysis.task_info.required_lag)] * len(stages)))
     rows += [
         (f"log10 σ_max at lag {last}", [_log10(float(s.profile.median[-1])) for s in stages]),
         (f"  5 % … 95 % of {_sequences(analysis)}", [_band(stage) for stage in stages]),
@@ -100,13 +100,13 @@ def stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
 
 def _error_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
     """Return the rows that speak of an error; none where there are no targets."""
-    stages, baseline = analysis.stages, analysis.facts.baseline
+    stages, baseline = analysis.stages, analysis.task_info.baseline
     if baseline is None:
         return []
     norms = [number(stage.gradient.norm if stage.gradient else None) for stage in stages]
     return [
         ("gradient norm ‖∂E/∂θ‖", norms),
-        ("error a step", [number(stage.error) for stage in stages]),
+        ("error per step", [number(stage.error) for stage in stages]),
         ("  its baseline", [number(baseline.error)] * len(stages)),
     ]
 
@@ -186,7 +186,7 @@ def comparison_page(comparison: Comparison, screen: Screen) -> RenderableType:
 def _shared(first: Analysis) -> str:
     """Return what all cells of a comparison have in common."""
     settings = first.settings
-    about = str(settings.task) if settings.data is None else first.facts.description
+    about = str(settings.task) if settings.data is None else first.task_info.description
     return (
         f"{stage_of(settings)}; {settings.hidden} hidden units, {settings.init} init, "
         f"gain {settings.gain:g}; {about}; seed {settings.seed}"
@@ -212,17 +212,17 @@ def training_page(
 ) -> RenderableType:
     """Return the page of ``train``: the verdict, and how loss, gradient norm and horizon went."""
     history = analysis.training
-    titles = ("update", "error a step", "gradient norm, unclipped", "memory horizon")
+    titles = ("update", "error per step", "gradient norm, unclipped", "memory horizon")
     table = columns_of(titles, screen, gap=3)
     targets = history.target_steps if history is not None else 1
     for each in checkpoints:
         reach = "beyond" if each.horizon is None else str(each.horizon)
         cells = (str(each.update), number(each.loss / targets), number(each.gradient_norm), reach)
         add_row(table, cells, screen)
-    baseline = analysis.facts.baseline
+    baseline = analysis.task_info.baseline
     before, after = analysis.stages[0].error, analysis.last.error
     closing = [
-        f"held-out error a step: {number(before)} before, {number(after)} after",
+        f"held-out error per step: {number(before)} before, {number(after)} after",
         f"baseline: {number(baseline.error)}, {baseline.meaning}" if baseline else "",
         cause_sentence(analysis.last.causes),
         training_sentence(history) if history is not None else "",

@@ -19,7 +19,7 @@ from gradscope.weights.files.contents import FileFormat
 from gradscope.weights.layers.manual_names import suggested_options
 from gradscope.weights.layers.recurrent_layer import LayerKind, RecurrentLayer, StateKind, Unknown
 
-MOST_LISTED = 8
+MAX_LISTED = 8
 
 FORMAT_WORDS: Mapping[FileFormat, str] = MappingProxyType(
     {
@@ -158,14 +158,14 @@ def _notes(inspection: Inspection) -> list[str]:
         notes.append("The state is the pre-activation: W multiplies φ(h) (--state pre).")
     if any(layer.initial_state is not None for layer in layers):
         notes.append("It has the state h_0 that every sequence starts from.")
-    readouts = inspection.found.readouts[:MOST_LISTED]
+    readouts = inspection.found.readouts[:MAX_LISTED]
     if readouts:
         shapes = [f"{each.name} {each.output_weights.shape}" for each in readouts]
         notes.append(f"Output layers that fit the state: {', '.join(shapes)}.")
     skipped = list(inspection.found.file.skipped.items())
     if skipped:
-        some = ", ".join(f"{name} ({holds})" for name, holds in skipped[:MOST_LISTED])
-        notes.append(f"Left out: {some}{', …' if len(skipped) > MOST_LISTED else ''}.")
+        some = ", ".join(f"{name} ({holds})" for name, holds in skipped[:MAX_LISTED])
+        notes.append(f"Left out: {some}{', …' if len(skipped) > MAX_LISTED else ''}.")
     return notes
 
 
@@ -185,10 +185,10 @@ def _without_layers(inspection: Inspection, screen: Screen) -> list[RenderableTy
     """Return the arrays that are there and how to name those of a hand-written cell."""
     file = inspection.found.file
     table = columns_of(("array", "shape", "stored as"), screen, gap=2)
-    for name, array in list(file.arrays.items())[: 3 * MOST_LISTED]:
+    for name, array in list(file.arrays.items())[: 3 * MAX_LISTED]:
         shape = " × ".join(map(str, array.shape)) or "–"
         add_row(table, (name, shape, file.stored_as[name]), screen)
-    hidden = len(file.arrays) - 3 * MOST_LISTED
+    hidden = len(file.arrays) - 3 * MAX_LISTED
     more = [Text(screen.say(f"… and {hidden} more"))] if hidden > 0 else []
     command = f"gradscope inspect {shlex.quote(str(file.path))} "
     command += suggested_options(inspection.found.candidates)

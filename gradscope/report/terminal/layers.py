@@ -5,7 +5,7 @@ what could not be measured for want of targets.
 from rich.console import RenderableType
 from rich.text import Text
 
-from gradscope.analysis.results import Analysis, GivenLayer, LayerVerdict
+from gradscope.analysis.results import Analysis, ImportedLayer, LayerVerdict
 from gradscope.diagnosis.verdict import Verdict
 from gradscope.names import CellName
 from gradscope.report.screen import Screen
@@ -20,7 +20,7 @@ NOT_DRIVEN = "not driven"
 
 def measure_sentence(analysis: Analysis) -> str:
     """Say what the error is set against, or why there is none."""
-    baseline = analysis.facts.baseline
+    baseline = analysis.task_info.baseline
     if baseline is not None:
         return f"baseline: {baseline.meaning}"
     missing = "--targets FILE" if analysis.params.sizes[2] else "--readout NAME, --targets FILE"
@@ -49,7 +49,7 @@ def layer_rows(analysis: Analysis) -> list[list[str]]:
     return [_cells(each, analysis) for each in network.layers] if network else []
 
 
-def _cells(given: GivenLayer, analysis: Analysis) -> list[str]:
+def _cells(given: ImportedLayer, analysis: Analysis) -> list[str]:
     verdict = layer_verdict(given, analysis)
     sizes = [str(given.input_size), str(given.hidden_size)]
     names = [given.title, _kind(given)]
@@ -59,11 +59,11 @@ def _cells(given: GivenLayer, analysis: Analysis) -> list[str]:
     return [*names, *sizes, str(verdict.regime), level(verdict.rate), reach]
 
 
-def layer_verdict(given: GivenLayer, analysis: Analysis) -> Verdict | LayerVerdict | None:
+def layer_verdict(given: ImportedLayer, analysis: Analysis) -> Verdict | LayerVerdict | None:
     """Return what is said of a layer: of the one that was studied, the analysis's own verdict."""
     studied = analysis.network is not None and given.title == analysis.network.studied
     return analysis.last.verdict if studied else given.verdict
 
 
-def _kind(given: GivenLayer) -> str:
+def _kind(given: ImportedLayer) -> str:
     return "RNN" if given.cell is CellName.ELMAN else given.cell.upper()

@@ -11,22 +11,22 @@ from gradscope.report.documents.rows import middle
 from gradscope.report.screen import Screen
 from gradscope.report.terminal.table import add_row, bullets, columns_of
 from gradscope.report.words.captions import (
-    eigenvalues_reading,
-    lyapunov_reading,
+    eigenvalues_caption,
+    lyapunov_caption,
     lyapunov_sentence,
-    singular_reading,
+    singular_caption,
 )
 from gradscope.report.words.headline import describe
 from gradscope.report.words.numbers import LN_10, level, number
 from gradscope.report.words.theory import theory_sentence
 
-MOST_EXPONENTS = 8
+MAX_EXPONENTS = 8
 """Exponents shown; the document has all."""
 
 
 def spectrum_page(analysis: Analysis, screen: Screen) -> RenderableType:
     """Return the page of one network's spectra."""
-    spectrum = analysis.closer.spectrum
+    spectrum = analysis.details.spectrum
     if spectrum is None:
         return Text("The spectrum was not asked for (--spectrum).")
     theory = [_measured(analysis), *(theory_sentence(each) for each in spectrum.theory)]
@@ -37,20 +37,20 @@ def spectrum_page(analysis: Analysis, screen: Screen) -> RenderableType:
         ),
         Text(screen.say(describe(analysis.settings, analysis)), style="dim"),
         Text(),
-        Text("Lyapunov exponents, nats a step (median over sequences)", style="bold"),
+        Text("Lyapunov exponents, nats per step (median over sequences)", style="bold"),
         _exponents(spectrum.lyapunov, screen),
         Text(),
         Text(screen.say("Singular values of ∂h_T/∂h_T−ℓ (median over sequences)"), style="bold"),
         _singular_values(spectrum, screen),
         Text(),
-        *bullets("Theory beside measurement, nats a step", theory, screen),
+        *bullets("Theory beside measurement, nats per step", theory, screen),
         Text(),
         *bullets(
             "How to read it",
             [
-                lyapunov_reading(analysis),
-                singular_reading(analysis),
-                eigenvalues_reading(analysis),
+                lyapunov_caption(analysis),
+                singular_caption(analysis),
+                eigenvalues_caption(analysis),
             ],
             screen,
         ),
@@ -70,11 +70,11 @@ def _measured(analysis: Analysis) -> str:
 
 def _exponents(found: LyapunovSpectrum, screen: Screen) -> Table:
     table = columns_of(("rank", "exponent", "standard error", "trusted"), screen, gap=3)
-    for rank in range(min(MOST_EXPONENTS, found.exponents.shape[1])):
+    for rank in range(min(MAX_EXPONENTS, found.exponents.shape[1])):
         trusted = "yes" if found.trusted[:, rank].all() else "no"
         values = (found.exponents[:, rank], found.standard_errors[:, rank])
         add_row(table, [str(rank + 1), *(number(middle(v)) for v in values), trusted], screen)
-    more = found.exponents.shape[1] - MOST_EXPONENTS
+    more = found.exponents.shape[1] - MAX_EXPONENTS
     if more > 0:
         add_row(table, ["…", f"{more} more", "", ""], screen)
     return table

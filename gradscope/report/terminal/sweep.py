@@ -16,7 +16,7 @@ from gradscope.sweep.summary import Group as Cells
 from gradscope.sweep.summary import Summary
 
 FIRST_CELLS = 5
-MOST_ERRORS = 5
+MAX_ERRORS = 5
 
 REGIME_COLUMNS = ("vanishing", "transient", "stable", "exploding", "mixed")
 
@@ -129,7 +129,7 @@ def summary_table(summary: Summary, screen: Screen) -> Table:
         numbers += [group.failed] if failed else []
         words = [*group.values, *(str(each or "–") for each in numbers), *_medians(group)]
         table.add_row(*(Text(screen.say(word)) for word in words))
-    table.caption = "rate (nats a step) and horizon are medians over the cells"
+    table.caption = "rate (nats per step) and horizon are medians over the cells"
     table.caption_justify = "left"
     return table
 
@@ -145,7 +145,7 @@ def _errors(summary: Summary, screen: Screen) -> list[RenderableType]:
     """Return the commonest errors of failed cells, a line each."""
     if not summary.errors:
         return []
-    lines = [f"{many} × {text}" for text, many in list(summary.errors.items())[:MOST_ERRORS]]
-    rest = len(summary.errors) - MOST_ERRORS
+    lines = [f"{many} × {text}" for text, many in list(summary.errors.items())[:MAX_ERRORS]]
+    rest = len(summary.errors) - MAX_ERRORS
     lines += [f"… and {rest} other errors"] if rest > 0 else []
     return [Text(), Text("Failed", style="bold"), *(Text(screen.say(line)) for line in lines)]

@@ -25,7 +25,7 @@ def _power(log10: float) -> str:
     return f"10^{number(log10)}" if np.isfinite(log10) else "exactly 0"
 
 
-def profile_reading(analysis: Analysis) -> str:
+def profile_caption(analysis: Analysis) -> str:
     """Say where the curve of σ_max goes, and what the bound has to do with it."""
     verdict, profile = analysis.last.verdict, analysis.last.profile
     threshold = fraction(analysis.settings.vanishing)
@@ -54,7 +54,7 @@ def profile_reading(analysis: Analysis) -> str:
     return f"{where} The dotted bound, {source}, would allow {bound} there."
 
 
-def causes_reading(analysis: Analysis) -> str:
+def causes_caption(analysis: Analysis) -> str:
     """Say which cause is the largest, and that all add up."""
     main = analysis.last.verdict.reason(ReasonCode.MAIN_CAUSE)
     sentence = f"{reason_sentence(main)} " if main is not None else ""
@@ -62,7 +62,7 @@ def causes_reading(analysis: Analysis) -> str:
     return f"{sentence}From top to bottom the bars add up exactly: {added}."
 
 
-def gradient_reading(analysis: Analysis) -> str:
+def gradient_caption(analysis: Analysis) -> str:
     """Say between which sizes the gradient of the hidden state lies, and when."""
     gradient = analysis.last.gradient
     if gradient is None:
@@ -79,7 +79,7 @@ def gradient_reading(analysis: Analysis) -> str:
     )
 
 
-def slopes_reading(analysis: Analysis) -> str:
+def slopes_caption(analysis: Analysis) -> str:
     """Say how much of its slope the median unit uses."""
     slopes = analysis.last.slopes
     middle = float(np.median(slopes.median))
@@ -95,7 +95,7 @@ def slopes_reading(analysis: Analysis) -> str:
     )
 
 
-def saturation_reading(analysis: Analysis) -> str:
+def saturation_caption(analysis: Analysis) -> str:
     """Say which part of the units is nearly shut, at the start and at the end."""
     shut = analysis.last.slopes.histogram[:, :2].sum(axis=1)
     return (
@@ -105,14 +105,14 @@ def saturation_reading(analysis: Analysis) -> str:
     )
 
 
-def training_reading(analysis: Analysis) -> str:
+def training_caption(analysis: Analysis) -> str:
     """Say how the error went, and between which quantiles the unclipped gradient norm lay."""
     history = analysis.training
     if history is None or not history.updates:
         return "No update was made."
     first, last = history.error_per_step[[0, -1]]
     half, nine = np.quantile(history.gradient_norm, [0.5, 0.9])
-    baseline = analysis.facts.baseline
+    baseline = analysis.task_info.baseline
     beside = f" (baseline {number(baseline.error)}, {baseline.meaning})" if baseline else ""
     return (
         f"The error went from {number(float(first))} to {number(float(last))} in "
@@ -122,9 +122,9 @@ def training_reading(analysis: Analysis) -> str:
     )
 
 
-def map_reading(analysis: Analysis) -> str:
+def map_caption(analysis: Analysis) -> str:
     """Say whether the gradient fades alike everywhere along the diagonal."""
-    found = analysis.closer.map
+    found = analysis.details.map
     if found is None or found.times.size < 2:
         return "There is but one state: no pair to show."
     middle = median_map(found.log_norms) / LN_10
@@ -147,9 +147,9 @@ def why_no_shares(analysis: Analysis) -> str:
     return "The gradient is exactly zero"
 
 
-def shares_reading(analysis: Analysis) -> str:
+def shares_caption(analysis: Analysis) -> str:
     """Say how long truncated backpropagation must be, and how much the shares cancel."""
-    shares = analysis.closer.shares
+    shares = analysis.details.shares
     if shares is None:
         return "The gradient was not split by lag."
     if np.isneginf(shares.log_partial_norms[-1]):
@@ -171,9 +171,9 @@ def shares_reading(analysis: Analysis) -> str:
     )
 
 
-def singular_reading(analysis: Analysis) -> str:
+def singular_caption(analysis: Analysis) -> str:
     """Say how many directions carry the gradient at the longest lag looked at."""
-    spectrum = analysis.closer.spectrum
+    spectrum = analysis.details.spectrum
     if spectrum is None:
         return "The spectrum was not asked for."
     found = spectrum.singular
@@ -187,16 +187,16 @@ def singular_reading(analysis: Analysis) -> str:
 
 def lyapunov_sentence(analysis: Analysis) -> str:
     """Say the largest exponent, and how soon it doubles or halves."""
-    spectrum = analysis.closer.spectrum
+    spectrum = analysis.details.spectrum
     if spectrum is None:
         return "not asked for"
     first = middle(spectrum.lyapunov.exponents[:, 0])
-    return f"{number(first)} nats a step, {pace(first)}"
+    return f"{number(first)} nats per step, {pace(first)}"
 
 
-def lyapunov_reading(analysis: Analysis) -> str:
+def lyapunov_caption(analysis: Analysis) -> str:
     """Say what the largest exponent means, and what is known of the others."""
-    spectrum = analysis.closer.spectrum
+    spectrum = analysis.details.spectrum
     if spectrum is None:
         return "The spectrum was not asked for."
     found = spectrum.lyapunov
@@ -207,8 +207,8 @@ def lyapunov_reading(analysis: Analysis) -> str:
     dimension = float(np.median(found.kaplan_yorke_dimension))
     said = f", Kaplan–Yorke dimension {number(dimension)}" if np.isfinite(dimension) else ""
     return (
-        f"The largest exponent is {number(largest)} nats a step ({behaviour}{said}); {trusted:.0%} "
-        "of the exponents can be trusted in double precision."
+        f"The largest exponent is {number(largest)} nats per step ({behaviour}{said}); "
+        f"{trusted:.0%} of the exponents can be trusted in double precision."
     )
 
 
@@ -230,9 +230,9 @@ def eigenvalues_title(analysis: Analysis) -> str:
     return "Eigenvalues of J_t" if gated else "Eigenvalues of W and of J_t"
 
 
-def eigenvalues_reading(analysis: Analysis) -> str:
+def eigenvalues_caption(analysis: Analysis) -> str:
     """Set the spectral radius of W beside that of the Jacobians along the way."""
-    spectrum = analysis.closer.spectrum
+    spectrum = analysis.details.spectrum
     if spectrum is None:
         return "The spectrum was not asked for."
     along = float(np.median(np.abs(spectrum.jacobian_eigenvalues).max(axis=1)))
@@ -251,37 +251,37 @@ def eigenvalues_reading(analysis: Analysis) -> str:
     )
 
 
-def theory_reading(analysis: Analysis) -> str:
+def theory_caption(analysis: Analysis) -> str:
     """Say which theory comes nearest to what was measured."""
-    spectrum, rate = analysis.closer.spectrum, analysis.last.growth.rate
+    spectrum, rate = analysis.details.spectrum, analysis.last.growth.rate
     if spectrum is None or rate is None:
         return "There is no growth rate to set theory beside."
     fit = [each for each in spectrum.theory if each.applies and each.rate is not None]
     nearest = min(fit, key=lambda each: abs((each.rate or 0.0) - rate), default=None)
     if nearest is None:
-        return f"No theory applies here; the measured rate is {number(rate)} nats a step."
+        return f"No theory applies here; the measured rate is {number(rate)} nats per step."
     return (
         f"Of the theories that apply, {THEORY_WORDS[nearest.name]} ({number(nearest.rate)}) comes "
-        f"nearest to the measured {number(rate)} nats a step; hollow marks do not apply here."
+        f"nearest to the measured {number(rate)} nats per step; hollow marks do not apply here."
     )
 
 
-def closer_sentences(analysis: Analysis) -> list[str]:
+def details_sentences(analysis: Analysis) -> list[str]:
     """Return what the closer looks that were taken say, one or two sentences each."""
-    closer = analysis.closer
+    details = analysis.details
     said = []
-    if closer.map is not None:
-        said.append(map_reading(analysis))
-    if closer.shares is not None:
-        said.append(shares_reading(analysis))
-    if closer.spectrum is not None:
-        said += [lyapunov_reading(analysis), singular_reading(analysis)]
+    if details.map is not None:
+        said.append(map_caption(analysis))
+    if details.shares is not None:
+        said.append(shares_caption(analysis))
+    if details.spectrum is not None:
+        said += [lyapunov_caption(analysis), singular_caption(analysis)]
     return [*said, *verification_sentences(analysis)]
 
 
 def verification_sentences(analysis: Analysis) -> list[str]:
     """Say how far an exact SVD was from the profile, where one was asked for."""
-    verification = analysis.closer.verification
+    verification = analysis.details.verification
     if verification is None:
         return []
     count, worst = verification.lags.size, verification.worst

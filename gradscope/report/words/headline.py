@@ -21,7 +21,7 @@ QUANTILES: Mapping[str, float] = MappingProxyType({"p05": 0.05, "median": 0.5, "
 """Over the sequences, by the names they have in documents."""
 
 
-MOST_NAMED = 3
+MAX_NAMED = 3
 """Networks up to which a headline has room for what each of them does."""
 
 REGIME_WORDS: Mapping[Regime, str] = MappingProxyType(
@@ -76,7 +76,7 @@ def comparison_headline(comparison: Comparison) -> str:
         if analysis.settings.steps == length
     }
     paces = {name: _pace_alone(analysis.last.verdict) for name, analysis in longest.items()}
-    if len(paces) > MOST_NAMED:
+    if len(paces) > MAX_NAMED:
         ordered = sorted(longest, key=lambda name: longest[name].last.verdict.rate)
         first, last = (f"{name} ({paces[name]})" for name in (ordered[0], ordered[-1]))
         return f"Over {steps(length)}: from {first} to {last}"
@@ -98,7 +98,8 @@ def describe(settings: Settings, analysis: Analysis) -> str:
     out = f"{outputs} out" if outputs else "no readout"
     return (
         f"{model_name(settings)}, {inputs} in, {hidden} hidden, {out}, {origin}; "
-        f"{steps(analysis.trajectory.n_steps)}; {analysis.facts.description}; seed {settings.seed}"
+        f"{steps(analysis.trajectory.n_steps)}; {analysis.task_info.description}; "
+        f"seed {settings.seed}"
     )
 
 
@@ -125,7 +126,7 @@ def cause_sentence(causes: Rates) -> str:
     summed = " ".join(
         f"{_signed(value or 0.0)} {CAUSE_LABELS[term]}" for term, value in terms_of(causes).items()
     )
-    return f"{summed} = {level(round(causes.total, 3))} nats a step"
+    return f"{summed} = {level(round(causes.total, 3))} nats per step"
 
 
 def _signed(value: float) -> str:

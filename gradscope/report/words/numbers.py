@@ -14,7 +14,7 @@ NEGLIGIBLE = 1e-9
 more digits."""
 
 
-LARGEST_DENOMINATOR = 1e6
+MAX_DENOMINATOR = 1e6
 """Thresholds below one part in this are written as a decimal number."""
 
 
@@ -74,7 +74,7 @@ def short_pace(rate: float) -> str:
 
 def fraction(threshold: float) -> str:
     """Return a threshold as a fraction where that is shorter."""
-    whole = round(1.0 / threshold) if threshold * LARGEST_DENOMINATOR >= 1.0 else 0
+    whole = round(1.0 / threshold) if threshold * MAX_DENOMINATOR >= 1.0 else 0
     if whole >= 2 and math.isclose(whole * threshold, 1.0, rel_tol=1e-9):
         return f"1/{whole}"
     return number(threshold)

@@ -55,7 +55,7 @@ def _bound_is(numbers: Mapping[str, Any], relation: str) -> str:
 def _main_cause(numbers: Mapping[str, Any]) -> str:
     cause = MAIN_CAUSES[numbers["cause"]]
     sign = "" if cause.endswith("(") else " = "
-    return f"The main cause is {cause}{sign}{level(numbers['nats_per_step'])} nats a step)."
+    return f"The main cause is {cause}{sign}{level(numbers['nats_per_step'])} nats per step)."
 
 
 def _learned(numbers: Mapping[str, Any], outcome: str) -> str:
@@ -93,10 +93,11 @@ _REASONS: Mapping[ReasonCode, Callable[[Mapping[str, Any]], str]] = MappingProxy
             f"{n['max_lag']}: whether the gradient arrives is not known."
         ),
         ReasonCode.BOUND_FORCES_VANISHING: lambda n: (
-            f"The bound {_bound_is(n, '<')} ({_bound(n)} nats a step) is enough to force vanishing."
+            f"The bound {_bound_is(n, '<')} ({_bound(n)} nats per step) is enough to force "
+            "vanishing."
         ),
         ReasonCode.BOUND_ALLOWS_EXPLODING: lambda n: (
-            f"The bound {_bound_is(n, '≥')} ({_bound(n)} nats a step) allows exploding, but does "
+            f"The bound {_bound_is(n, '≥')} ({_bound(n)} nats per step) allows exploding, but does "
             "not force it."
         ),
         ReasonCode.MAIN_CAUSE: _main_cause,

@@ -26,13 +26,13 @@ def advice(analysis: Analysis) -> list[str]:
 def remedy_sentence(remedy: Remedy, *, drawn: bool = True, explodes: float = math.inf) -> str:
     """Return one remedy as a sentence or two, by flag for a network that gradscope ``drawn``.
 
-    ``explodes`` is the growth rate, nats a step, beyond which the change is more than enough.
+    ``explodes`` is the growth rate, nats per step, beyond which the change is more than enough.
     """
     words = _REMEDIES if drawn else {**_REMEDIES, **_REMEDIES_ELSEWHERE}
     text = words[remedy.code](remedy.numbers)
     predicted = remedy.numbers.get("predicted_rate")
     if isinstance(predicted, float):
-        text += f" Predicted: {level(predicted)} nats a step ({pace(predicted)}), all else equal"
+        text += f" Predicted: {level(predicted)} nats per step ({pace(predicted)}), all else equal"
         text += ": it would explode; take a smaller W with it." if predicted > explodes else "."
     return text
 
@@ -85,7 +85,7 @@ _REMEDIES: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = MappingProx
         ),
         RemedyCode.KEEP_LONGER: lambda n: (
             f"Keep the state longer (--forget-bias): by itself the gate loses "
-            f"{level(-n['direct'])} nats a step."
+            f"{level(-n['direct'])} nats per step."
         ),
         RemedyCode.OPEN_GATES: lambda _: (
             "Let the gates stand open at the start: smaller inputs (--input-scale) or a smaller "
@@ -126,7 +126,7 @@ _REMEDIES_ELSEWHERE: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = M
         RemedyCode.KEEP_LONGER: lambda n: (
             "Keep the state longer, by a larger bias at the start on the gate that keeps it (an "
             f"LSTM's forget gate, a GRU's update gate): by itself it loses {level(-n['direct'])} "
-            "nats a step."
+            "nats per step."
         ),
         RemedyCode.OPEN_GATES: lambda _: (
             "Let the gates stand open at the start: standardised or smaller inputs, a smaller W."

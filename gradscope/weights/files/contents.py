@@ -15,22 +15,22 @@ from typing import Any
 import numpy as np
 
 from gradscope.arrays import FloatArray
-from gradscope.data.columns import shown
+from gradscope.data.columns import quoted
 from gradscope.errors import GradscopeError, WeightsError
-from gradscope.notebook_repr import Brief
+from gradscope.notebook_repr import CompactRepr
 
-MOST_BYTES = 4 * 2**30
+MAX_BYTES = 4 * 2**30
 """Arrays of one file take at most this much as float64: half a billion numbers, where the largest
 recurrent language models have a tenth of that."""
 
 ALWAYS_ALLOWED = 64 * 2**20
 """A file of any size may unfold to this."""
 
-MOST_EXPANSION = 100
+MAX_EXPANSION = 100
 """Beyond that, bytes of float64 for each byte of the file: half-precision weights take 4, and
 trained weights hardly compress."""
 
-MOST_ARRAYS = 100_000
+MAX_ARRAYS = 100_000
 LONGEST_NAME = 1000
 
 
@@ -45,7 +45,7 @@ class FileFormat(StrEnum):
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class WeightFile(Brief):
+class WeightFile(CompactRepr):
     """The arrays of one file, as they are named and laid out in it.
 
     Parameters
@@ -74,8 +74,8 @@ class Budget:
     """The bytes of float64 that a file may unfold to, and how many are spent."""
 
     def __init__(self, path: Path) -> None:
-        allowed = max(ALWAYS_ALLOWED, MOST_EXPANSION * path.stat().st_size)
-        self._left = min(MOST_BYTES, allowed)
+        allowed = max(ALWAYS_ALLOWED, MAX_EXPANSION * path.stat().st_size)
+        self._left = min(MAX_BYTES, allowed)
 
     @property
     def left(self) -> int:
@@ -92,7 +92,7 @@ class Budget:
         """
         if n_bytes > self._left:
             raise WeightsError(
-                f"{shown(name)} would unfold to {n_bytes:.3g} bytes, but of this "
+                f"{quoted(name)} would unfold to {n_bytes:.3g} bytes, but of this "
                 f"file's allowance only {self._left:.3g} are left; save the recurrent weights alone"
             )
         self._left -= n_bytes
@@ -140,11 +140,11 @@ class Gathering:
             )
         if name in self.arrays or name in self.skipped:
             raise WeightsError(
-                f"it holds {shown(name)} twice; save each array under a name of its own"
+                f"it holds {quoted(name)} twice; save each array under a name of its own"
             )
-        if len(self.arrays) + len(self.skipped) >= MOST_ARRAYS:
+        if len(self.arrays) + len(self.skipped) >= MAX_ARRAYS:
             raise WeightsError(
-                f"it holds more than {MOST_ARRAYS} arrays; save the recurrent weights alone"
+                f"it holds more than {MAX_ARRAYS} arrays; save the recurrent weights alone"
             )
 
 
@@ -163,7 +163,7 @@ def reading(path: Path, kind: str, remedy: str) -> Iterator[None]:
     except GradscopeError:
         raise
     except Exception as error:
-        reason = shown(str(error).partition("\n")[0] or type(error).__name__)
+        reason = quoted(str(error).partition("\n")[0] or type(error).__name__)
         raise WeightsError(
             f"{path} cannot be read as {kind}: it is damaged, cut short or not one ({reason}); "
             f"{remedy}"

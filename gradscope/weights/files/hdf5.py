@@ -12,13 +12,13 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-from gradscope.data.columns import shown
+from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
 
 DEEPEST = 24
 """Groups within groups; a Keras model of models has a dozen."""
 
-MOST_ITEMS = 50_000
+MAX_ITEMS = 50_000
 """Groups and data sets; a layer of Keras's takes about six."""
 
 HEAP = b"GCOL\x01\0\0\0"
@@ -81,7 +81,7 @@ def data_sets(h5py: Any, file: Any) -> Iterator[tuple[str, Any]]:
         If a link leads out of the file or in a circle, or a data set keeps its numbers elsewhere.
     """
     waiting: list[tuple[str, int, Any]] = [("", 0, file)]
-    for _ in range(MOST_ITEMS):
+    for _ in range(MAX_ITEMS):
         if not waiting:
             return
         path, depth, item = waiting.pop()
@@ -96,7 +96,7 @@ def data_sets(h5py: Any, file: Any) -> Iterator[tuple[str, Any]]:
         elif isinstance(item, h5py.Group):
             break
     raise WeightsError(
-        f"it nests groups more than {DEEPEST} deep, in a circle, or beyond {MOST_ITEMS} items; "
+        f"it nests groups more than {DEEPEST} deep, in a circle, or beyond {MAX_ITEMS} items; "
         "save the recurrent weights alone"
     )
 
@@ -105,7 +105,7 @@ def _inside(h5py: Any, group: Any, name: str) -> Any:
     """Return a member of a group that is reached by a link within the file."""
     if not isinstance(group.get(name, getlink=True), h5py.HardLink):
         raise WeightsError(
-            f"{shown(name)} is a link to elsewhere; copy the numbers into the file itself"
+            f"{quoted(name)} is a link to elsewhere; copy the numbers into the file itself"
         )
     return group[name]
 
@@ -113,5 +113,5 @@ def _inside(h5py: Any, group: Any, name: str) -> Any:
 def _check_kept_here(path: str, data_set: Any) -> None:
     if data_set.external or data_set.is_virtual:
         raise WeightsError(
-            f"{shown(path)} keeps its numbers in another file; copy them into the file itself"
+            f"{quoted(path)} keeps its numbers in another file; copy them into the file itself"
         )

@@ -22,7 +22,7 @@ from gradscope.weights.files.tensors import NumberArray
 
 HEADER_5, HEADER_4, TAG = 128, 20, 8
 MATRIX, COMPRESSED = 14, 15
-MOST_DIMENSIONS = 8
+MAX_DIMENSIONS = 8
 
 NUMBER_CODES: Mapping[int, str] = MappingProxyType(
     {
@@ -147,7 +147,7 @@ def _matrix_5(data: memoryview, byte_order: ByteOrder) -> Matrix:
     if word & COMPLEX:
         return Matrix(title, "complex numbers", None)
     shape = [int(n) for n in _numbers(sizes, byte_order)]
-    if len(shape) > MOST_DIMENSIONS or any(n < 0 for n in shape):
+    if len(shape) > MAX_DIMENSIONS or any(n < 0 for n in shape):
         raise ValueError(f"{len(shape)} dimensions, or a negative one")
     flat = _numbers(parts[0], byte_order)
     if math.prod(shape) != flat.size:

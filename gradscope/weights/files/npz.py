@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gradscope.data.columns import shown
+from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
 from gradscope.weights.files.contents import FileFormat, Gathering, WeightFile
 from gradscope.weights.files.zip import open_members
@@ -68,7 +68,7 @@ def _array(name: str, raw: bytes) -> np.ndarray[Any, Any] | None:
     wanted, left = math.prod(shape) * dtype.itemsize, len(raw) - file.tell()
     if any(n < 0 for n in shape) or wanted != left:
         raise WeightsError(
-            f"{shown(name)} of shape {shown(str(shape))} takes {wanted:.6g} bytes, but "
+            f"{quoted(name)} of shape {quoted(str(shape))} takes {wanted:.6g} bytes, but "
             f"{left} are there; {REMEDY}"
         )
     flat = np.frombuffer(raw, dtype=dtype, offset=file.tell())

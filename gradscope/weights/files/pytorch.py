@@ -11,11 +11,11 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from gradscope.data.columns import shown
+from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
 from gradscope.weights.files.contents import (
     LONGEST_NAME,
-    MOST_ARRAYS,
+    MAX_ARRAYS,
     FileFormat,
     Gathering,
     WeightFile,
@@ -33,7 +33,7 @@ from gradscope.weights.files.tensors import WIDTHS, NumberArray, flat_numbers, s
 from gradscope.weights.files.zip import ZipMembers, open_members
 
 REMEDY = "save it again: torch.save(model.state_dict(), 'weights.pt')"
-LARGEST_PICKLE = 32 * 2**20
+MAX_PICKLE = 32 * 2**20
 DEEPEST = 32
 """Dicts within dicts; a checkpoint has two or three."""
 
@@ -120,11 +120,11 @@ def read_pytorch(path: Path) -> WeightFile:
     gathering = Gathering.of(path)
     with open_members(path, gathering.budget, "a PyTorch checkpoint", REMEDY) as members:
         root = _root(members)
-        data = members.read(f"{root}data.pkl", LARGEST_PICKLE)
+        data = members.read(f"{root}data.pkl", MAX_PICKLE)
         tree = read_pickle(data, MAKERS, PLAIN, _storage)
         storages = _Storages(members, root)
         for name, tensor in _named_tensors(tree):
-            with naming(shown(name)):
+            with naming(quoted(name)):
                 flat = storages.numbers(tensor)
                 view = strided_view(flat, tensor.offset, tensor.size, tensor.stride)
             gathering.keep(name, view, tensor.number_type)
@@ -158,7 +158,7 @@ class _Storages:
         name = f"{self._root}byteorder"  # Not there before PyTorch 2.1
         order = self._members.read(name, 16).decode("ascii") if name in self._members.names else ""
         if order not in ("", "little", "big"):
-            raise WeightsError(f"the byte order is {shown(order)}; {REMEDY}")
+            raise WeightsError(f"the byte order is {quoted(order)}; {REMEDY}")
         return order or "little"
 
 
@@ -178,7 +178,7 @@ def _root(members: ZipMembers) -> str:
 def _named_tensors(tree: Any) -> Iterator[tuple[str, _Tensor]]:
     """Yield every tensor in nested dicts and lists with its dotted name."""
     waiting: list[tuple[str, int, Any]] = [("", 0, tree)]
-    for _ in range(MOST_ARRAYS * 10):
+    for _ in range(MAX_ARRAYS * 10):
         if not waiting:
             return
         name, depth, value = waiting.pop()
@@ -224,7 +224,7 @@ def _tensor_of_type(storage: Any, offset: Any, size: Any, stride: Any, *rest: An
     named = rest[2]
     number_type = named.name.removeprefix("torch.") if isinstance(named, Named) else ""
     if number_type not in WIDTHS:
-        raise WeightsError(f"it holds numbers of type {shown(number_type)}; save it as float32")
+        raise WeightsError(f"it holds numbers of type {quoted(number_type)}; save it as float32")
     return _typed_tensor(storage, offset, size, stride, number_type, *rest[3:])
 
 

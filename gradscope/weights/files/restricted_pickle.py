@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
-from gradscope.data.columns import shown
+from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
 
 Maker = Callable[..., Any]
 
-MOST_OPCODES = 5_000_000
+MAX_OPCODES = 5_000_000
 """A state dict spends about 40 on a tensor."""
 
-LARGEST_INTEGER = 2**63
+MAX_INTEGER = 2**63
 
 ARGUMENTS = frozenset(
     {
@@ -95,9 +95,9 @@ def read_pickle(
     """
     machine = _Machine(makers, plain, persistent)
     for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
-        if count >= MOST_OPCODES:
+        if count >= MAX_OPCODES:
             raise WeightsError(
-                f"its pickle has more than {MOST_OPCODES} opcodes; save the recurrent weights alone"
+                f"its pickle has more than {MAX_OPCODES} opcodes; save the recurrent weights alone"
             )
         machine.step(opcode.name, argument)
     return machine.result()
@@ -175,7 +175,7 @@ class _Machine:
         return values
 
     def _push_argument(self, argument: Any) -> None:
-        if isinstance(argument, int) and abs(argument) >= LARGEST_INTEGER:
+        if isinstance(argument, int) and abs(argument) >= MAX_INTEGER:
             raise WeightsError(
                 "its pickle holds an integer of more than 63 bits; no size or stride needs one, "
                 "so the file is damaged or forged"
@@ -247,15 +247,16 @@ def refused_name(name: str) -> WeightsError:
     """Return the error for a name that is not on the list, with what is the matter with it."""
     if any(word in name for word in ("quant", "_rebuild_qtensor", "torch.Q", "ScriptObject")):
         return WeightsError(
-            f"it holds quantised or scripted weights ({shown(name)}), which are not those that "
+            f"it holds quantised or scripted weights ({quoted(name)}), which are not those that "
             "were trained; save the state_dict of the float model"
         )
     remedy = "save the state_dict alone: torch.save(model.state_dict(), 'weights.pt')"
     if name.startswith(("torch.nn.modules.", "__main__.")):
         return WeightsError(
-            f"it holds a whole model ({shown(name)}), which only its own code can rebuild; {remedy}"
+            f"it holds a whole model ({quoted(name)}), which only its own code can rebuild; "
+            f"{remedy}"
         )
     return WeightsError(
-        f"its pickle asks for {shown(name)}, which is no tensor, and nothing in a file is run "
+        f"its pickle asks for {quoted(name)}, which is no tensor, and nothing in a file is run "
         f"here; {remedy}"
     )

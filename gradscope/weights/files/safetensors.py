@@ -13,10 +13,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO
 
-from gradscope.data.columns import shown
+from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
 from gradscope.weights.files.contents import FileFormat, Gathering, WeightFile, reading
-from gradscope.weights.files.tensors import MOST_DIMENSIONS, flat_numbers, width
+from gradscope.weights.files.tensors import MAX_DIMENSIONS, flat_numbers, width
 
 LONGEST_HEADER = 100_000_000
 """The format's own limit, in bytes."""
@@ -108,13 +108,13 @@ def _entry(name: str, values: Any) -> _Entry:
     code, shape = values["dtype"], values["shape"]
     begin, end = values["data_offsets"]
     whole = [*shape, begin, end]
-    if any(type(n) is not int or not 0 <= n < 2**63 for n in whole) or len(shape) > MOST_DIMENSIONS:
-        raise WeightsError(f"{shown(name)} has shape {shown(str(shape))}; {REMEDY}")
+    if any(type(n) is not int or not 0 <= n < 2**63 for n in whole) or len(shape) > MAX_DIMENSIONS:
+        raise WeightsError(f"{quoted(name)} has shape {quoted(str(shape))}; {REMEDY}")
     entry = _Entry(name, str(code), tuple(shape), begin, end)
     wanted = math.prod(shape) * width(NUMBER_TYPES[code]) if code in NUMBER_TYPES else end - begin
     if end - begin != wanted:
         raise WeightsError(
-            f"{shown(name)} of shape {entry.shape} takes {wanted:.6g} bytes, but the "
+            f"{quoted(name)} of shape {entry.shape} takes {wanted:.6g} bytes, but the "
             f"header gives it {end - begin}; {REMEDY}"
         )
     return entry
@@ -126,7 +126,7 @@ def _check_cover(entries: list[_Entry], n_bytes: int) -> None:
     for entry in sorted(entries, key=lambda each: (each.begin, each.end)):
         if entry.begin != reached:
             raise WeightsError(
-                f"{shown(entry.name)} begins at byte {entry.begin}, but the one before "
+                f"{quoted(entry.name)} begins at byte {entry.begin}, but the one before "
                 f"ends at {reached}; {REMEDY}"
             )
         reached = entry.end

@@ -15,7 +15,7 @@ import numpy as np
 
 from gradscope.errors import WeightsError
 
-MOST_DIMENSIONS = 8
+MAX_DIMENSIONS = 8
 WIDTHS: Mapping[str, str] = MappingProxyType(
     {
         "float64": "f8",
@@ -85,10 +85,10 @@ def strided_view(
         raise WeightsError(
             "offset, size and stride must be integers of 0 or more; the file is damaged or forged"
         )
-    if len(size) != len(stride) or len(size) > MOST_DIMENSIONS:
+    if len(size) != len(stride) or len(size) > MAX_DIMENSIONS:
         raise WeightsError(
             f"it has {len(size)} sizes and {len(stride)} strides; equally many are needed, at most "
-            f"{MOST_DIMENSIONS}; the file is damaged or forged"
+            f"{MAX_DIMENSIONS}; the file is damaged or forged"
         )
     count = math.prod(size)
     if count == 0:

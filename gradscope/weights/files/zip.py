@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
-from gradscope.data.columns import shown
+from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
-from gradscope.weights.files.contents import MOST_ARRAYS, Budget, reading
+from gradscope.weights.files.contents import MAX_ARRAYS, Budget, reading
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 ENCRYPTED = 0x1
@@ -25,9 +25,9 @@ class ZipMembers:
         self._archive = archive
         self._budget = budget
         entries = archive.infolist()
-        if len(entries) > MOST_ARRAYS:
+        if len(entries) > MAX_ARRAYS:
             raise WeightsError(
-                f"it has {len(entries)} members, but {MOST_ARRAYS} is the most; save the "
+                f"it has {len(entries)} members, but {MAX_ARRAYS} is the most; save the "
                 "recurrent weights alone"
             )
         self._entries = {entry.filename: entry for entry in entries if not entry.is_dir()}
@@ -55,12 +55,12 @@ class ZipMembers:
         """
         if name not in self._entries:
             raise WeightsError(
-                f"it has no member {shown(name)}; the file is damaged: save it again"
+                f"it has no member {quoted(name)}; the file is damaged: save it again"
             )
         size = self.size(name)
         if at_most is not None and size > at_most:
             raise WeightsError(
-                f"{shown(name)} has {size} bytes, but {at_most} is the most; save "
+                f"{quoted(name)} has {size} bytes, but {at_most} is the most; save "
                 "the recurrent weights alone"
             )
         self._budget.spend(size, name)
@@ -70,17 +70,17 @@ class ZipMembers:
         place = PurePosixPath(entry.filename.replace("\\", "/"))
         if place.is_absolute() or ".." in place.parts or ":" in entry.filename:
             raise WeightsError(
-                f"the member {shown(entry.filename)} points out of the archive; "
+                f"the member {quoted(entry.filename)} points out of the archive; "
                 "do not trust this file"
             )
         if entry.compress_size > self._file_size:
             raise WeightsError(
-                f"{shown(entry.filename)} is said to take {entry.compress_size} "
+                f"{quoted(entry.filename)} is said to take {entry.compress_size} "
                 "bytes, more than the file has; it is cut short or damaged: save it again"
             )
         if entry.flag_bits & ENCRYPTED or entry.compress_type not in METHODS:
             raise WeightsError(
-                f"{shown(entry.filename)} is encrypted or packed by method "
+                f"{quoted(entry.filename)} is encrypted or packed by method "
                 f"{entry.compress_type}; save it stored or deflated (methods 0 and 8)"
             )
 

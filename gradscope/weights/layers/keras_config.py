@@ -39,7 +39,7 @@ PASSING = (
 )
 """Layers that hand on what they are given when a model is used."""
 
-MOST_INBOUND = 10_000
+MAX_INBOUND = 10_000
 """Parts of one layer's inputs that are looked at."""
 
 UNLIKE = ("CuDNN", "Peephole", "ConvLSTM")
@@ -143,7 +143,7 @@ def _reading(node: Any, *, backwards: bool) -> Mapping[str, Any]:
 def _only_input(node: Any, known: Mapping[str, Any]) -> str | None:
     """Return the name of the one layer whose output a layer of a functional model takes."""
     found, nodes = set(), [node.get("inbound_nodes")]
-    for _ in range(MOST_INBOUND):
+    for _ in range(MAX_INBOUND):
         if not nodes:
             break
         each = nodes.pop()

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gradscope.arrays import FloatArray
-from gradscope.data.columns import shown
+from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
 from gradscope.weights.files.contents import WeightFile
 from gradscope.weights.layers.keras_config import (
@@ -82,7 +82,7 @@ def keras_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
             yield layer if each is None else replace(layer, **_place(each, fed))
         elif any(word in each.class_name for word in UNLIKE):
             raise WeightsError(
-                f"{shown(cell.name)} is a {each.class_name}, whose equations are not "
+                f"{quoted(cell.name)} is a {each.class_name}, whose equations are not "
                 f"those of a plain {cell.kind.upper()}; train and save a plain one"
             )
 

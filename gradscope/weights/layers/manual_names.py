@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 
 from gradscope.arrays import FloatArray
-from gradscope.data.columns import listed, shown
+from gradscope.data.columns import listed, quoted
 from gradscope.errors import WeightsError
 from gradscope.weights.files.contents import WeightFile
 from gradscope.weights.layers.recurrent_layer import (
@@ -24,7 +24,7 @@ from gradscope.weights.layers.recurrent_layer import (
 LETTERS = ("W", "U", "b", "V", "c")
 NEEDED = ("W", "U")
 TRANSPOSED = ".T"
-MOST_CANDIDATES = 5
+MAX_CANDIDATES = 5
 
 RECURRENT_WORDS = ("h2h", "hh", "w_rec", "recurrent", "rec", "hidden2hidden", "hid", "state")
 INPUT_WORDS = ("i2h", "x2h", "ih", "w_in", "input", "in2h", "inp")
@@ -48,11 +48,11 @@ def parse_mapping(pairs: Sequence[str]) -> dict[str, str]:
         letter, equals, name = pair.partition("=")
         if letter not in LETTERS or not equals or not name:
             raise WeightsError(
-                f"--map is {shown(pair)}; write LETTER=NAME with a letter of {', '.join(LETTERS)}, "
+                f"--map is {quoted(pair)}; write LETTER=NAME, a letter of {', '.join(LETTERS)}, "
                 "as in --map W=rnn.h2h.weight"
             )
         if letter in mapping:
-            raise WeightsError(f"--map gives {letter} twice ({shown(pair)}); give it once")
+            raise WeightsError(f"--map gives {letter} twice ({quoted(pair)}); give it once")
         mapping[letter] = name
     check_mapping(mapping)
     return mapping
@@ -64,7 +64,7 @@ def check_mapping(mapping: Mapping[str, str]) -> None:
     missing = [letter for letter in NEEDED if letter not in mapping]
     if unknown:
         raise WeightsError(
-            f"the mapping has a letter {shown(unknown[0])}; choose of {', '.join(LETTERS)}"
+            f"the mapping has a letter {quoted(unknown[0])}; choose of {', '.join(LETTERS)}"
         )
     if missing:
         raise WeightsError(
@@ -140,7 +140,7 @@ def _array(file: WeightFile, letter: str, name: str) -> FloatArray:
     if bare != name and bare in file.arrays:
         return file.arrays[bare].T.copy()
     close = difflib.get_close_matches(bare, list(file.arrays)[:2000], n=1)
-    hint = f"did you mean {shown(close[0])}? " if close else ""
+    hint = f"did you mean {quoted(close[0])}? " if close else ""
     raise WeightsError(
         f"--map {letter}={name}: there is no array of that name; {hint}there are "
         f"{listed(tuple(file.arrays)) or 'none'}; correct it"
@@ -223,4 +223,4 @@ def _likeliest(names: Sequence[str], words: Sequence[str]) -> tuple[str, ...]:
         places = [index for index, word in enumerate(words) if word in name.lower()]
         return min(places, default=len(words))
 
-    return tuple(sorted(names, key=rank)[:MOST_CANDIDATES])
+    return tuple(sorted(names, key=rank)[:MAX_CANDIDATES])

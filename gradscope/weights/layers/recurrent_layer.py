@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 
 from gradscope.arrays import FloatArray
-from gradscope.data.columns import shown
+from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
-from gradscope.notebook_repr import Brief
+from gradscope.notebook_repr import CompactRepr
 from gradscope.weights.files.contents import WeightFile
 
 
@@ -64,12 +64,12 @@ KIND_OF_GATES: Mapping[int, LayerKind] = MappingProxyType(
 )
 
 
-LARGEST_WEIGHT = 1e290
+MAX_WEIGHT = 1e290
 """A sum of so many weights as a layer has, times an input, is finite still."""
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True, kw_only=True)
-class RecurrentLayer(Brief):
+class RecurrentLayer(CompactRepr):
     """One layer in one direction.
 
     Parameters
@@ -122,7 +122,7 @@ class RecurrentLayer(Brief):
     initial_state: FloatArray | None = None
     below: str = ""
 
-    def brief(self) -> dict[str, Any]:
+    def compact_fields(self) -> dict[str, Any]:
         """Return what it is called, its kind and its sizes."""
         return {
             "title": self.title,
@@ -145,7 +145,7 @@ class RecurrentLayer(Brief):
             array = getattr(self, name)
             if array is None:
                 continue
-            title = f"{name.replace('_', ' ')} of {shown(self.name)}, layer {self.layer}"
+            title = f"{name.replace('_', ' ')} of {quoted(self.name)}, layer {self.layer}"
             if array.shape != shape:
                 raise WeightsError(
                     f"the {title}: shape {array.shape}, but a {self.kind} layer of "
@@ -157,9 +157,9 @@ class RecurrentLayer(Brief):
                     f"the {title}: {array[place]} at {list(place)} is not finite; take an earlier "
                     "checkpoint"
                 )
-            if array.size and np.abs(array).max() > LARGEST_WEIGHT:
+            if array.size and np.abs(array).max() > MAX_WEIGHT:
                 raise WeightsError(
-                    f"the {title}: {np.abs(array).max():.3g} is beyond {LARGEST_WEIGHT:g}, where "
+                    f"the {title}: {np.abs(array).max():.3g} is beyond {MAX_WEIGHT:g}, where "
                     "products leave the range of floats; take an earlier checkpoint"
                 )
 
@@ -220,7 +220,7 @@ def as_vector(array: FloatArray | None) -> FloatArray | None:
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class Readout(Brief):
+class Readout(CompactRepr):
     """A linear layer that may read the state: V (O,H) and c (O,), None where there is no bias."""
 
     name: str
@@ -237,7 +237,7 @@ class Candidates:
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class FoundNetwork(Brief):
+class FoundNetwork(CompactRepr):
     """A weight file, and what was recognised in it.
 
     ``layers`` are in the order of the file, within a stack from its input up, forward before

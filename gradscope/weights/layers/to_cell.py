@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from gradscope.data.columns import listed, shown
+from gradscope.data.columns import listed, quoted
 from gradscope.errors import WeightsError
 from gradscope.model.activations import ACTIVATIONS
 from gradscope.model.cells import Cell
@@ -37,7 +37,7 @@ ASK = {
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Answers:
+class UserChoices:
     """What a person says of a layer; None where nothing was said."""
 
     activation: ActivationName | None = None
@@ -48,7 +48,7 @@ class Answers:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Settled:
+class CellSpec:
     """All that a layer's equations need beside its weights; None for what its kind does not
     have.
     """
@@ -61,13 +61,13 @@ class Settled:
     reset_after: bool | None
 
 
-def settle(layer: RecurrentLayer, answers: Answers, *, by_hand: bool) -> Settled:
+def resolve_spec(layer: RecurrentLayer, choices: UserChoices, *, by_hand: bool) -> CellSpec:
     """Join what the file says of a layer with what the person says.
 
     Parameters
     ----------
     layer : RecurrentLayer
-    answers : Answers
+    choices : UserChoices
     by_hand : bool
         Whether the layer was named by ``--map``: then its kind of state is the person's to say.
 
@@ -78,22 +78,22 @@ def settle(layer: RecurrentLayer, answers: Answers, *, by_hand: bool) -> Settled
         or is said of gates that the layer does not have.
     """
     gated = layer.kind is not LayerKind.RNN
-    _require_gates(layer, answers)
-    activation = _joined(layer, "activation", layer.activation, answers.activation)
+    _require_gates(layer, choices)
+    activation = _joined(layer, "activation", layer.activation, choices.activation)
     gates = None
     if gated:
-        gates = _joined(layer, "gate_activation", layer.gate_activation, answers.gate_activation)
+        gates = _joined(layer, "gate_activation", layer.gate_activation, choices.gate_activation)
     reset_after = None
     if layer.kind is LayerKind.GRU:
-        reset_after = _joined(layer, "reset_after", layer.reset_after, answers.reset_after)
-    if by_hand and answers.state is not None:
-        state = answers.state
+        reset_after = _joined(layer, "reset_after", layer.reset_after, choices.reset_after)
+    if by_hand and choices.state is not None:
+        state = choices.state
     else:
-        state = StateName(_joined(layer, "state", str(layer.state), answers.state))
-    return Settled(
+        state = StateName(_joined(layer, "state", str(layer.state), choices.state))
+    return CellSpec(
         cell=CELL_OF_KIND[layer.kind],
         activation=ActivationName(_known(layer, "activation", activation, list(ActivationName))),
-        leak=float(_joined(layer, "leak", layer.leak, answers.leak)),
+        leak=float(_joined(layer, "leak", layer.leak, choices.leak)),
         state=state,
         gate_activation=GateName(_known(layer, "gate activation", gates, list(GateName)))
         if gated
@@ -102,12 +102,12 @@ def settle(layer: RecurrentLayer, answers: Answers, *, by_hand: bool) -> Settled
     )
 
 
-def _require_gates(layer: RecurrentLayer, answers: Answers) -> None:
+def _require_gates(layer: RecurrentLayer, choices: UserChoices) -> None:
     """Refuse what is said of gates that a layer of this kind does not have."""
     said = {
-        "--gate-activation": (answers.gate_activation, "gated cells", set(GATED)),
-        _reset_flag(after=bool(answers.reset_after)): (
-            answers.reset_after,
+        "--gate-activation": (choices.gate_activation, "gated cells", set(GATED)),
+        _reset_flag(after=bool(choices.reset_after)): (
+            choices.reset_after,
             "a GRU",
             {LayerKind.GRU},
         ),
@@ -116,7 +116,7 @@ def _require_gates(layer: RecurrentLayer, answers: Answers) -> None:
         if answer is not None and layer.kind not in kinds:
             kind = "an RNN" if layer.kind is LayerKind.RNN else "an LSTM"
             raise WeightsError(
-                f"{option} is for {whom}, but {shown(layer.title)} is {kind}; leave it out"
+                f"{option} is for {whom}, but {quoted(layer.title)} is {kind}; leave it out"
             )
 
 
@@ -131,17 +131,17 @@ def _joined(layer: RecurrentLayer, name: str, said: Value | None, answer: Value 
         if isinstance(answer, bool):
             raise WeightsError(
                 f"{_reset_flag(after=answer)} contradicts the file, which says of "
-                f"{shown(layer.title)} that its reset gate acts {'before' if answer else 'after'} "
+                f"{quoted(layer.title)} that its reset gate acts {'before' if answer else 'after'} "
                 "W; leave it out"
             )
         raise WeightsError(
-            f"{option} is {answer}, but the file says {said} of {shown(layer.title)}; leave "
+            f"{option} is {answer}, but the file says {said} of {quoted(layer.title)}; leave "
             f"{option} out"
         )
     known = said if said is not None else answer
     if known is None:
         asked = ASK[name].format(activations=", ".join(ActivationName))
-        raise WeightsError(f"the file does not say of {shown(layer.title)} {asked}")
+        raise WeightsError(f"the file does not say of {quoted(layer.title)} {asked}")
     return known
 
 
@@ -149,12 +149,12 @@ def _known(layer: RecurrentLayer, what: str, name: object, names: list[str]) -> 
     if name in names:
         return str(name)
     raise WeightsError(
-        f"the {what} of {shown(layer.title)} is {shown(str(name))}, which gradscope does not have; "
-        f"it has {', '.join(names)}"
+        f"the {what} of {quoted(layer.title)} is {quoted(str(name))}, which gradscope does not "
+        f"have; it has {', '.join(names)}"
     )
 
 
-def cell_of(layer: RecurrentLayer, settled: Settled, readout: Readout | None = None) -> Cell:
+def cell_of(layer: RecurrentLayer, spec: CellSpec, readout: Readout | None = None) -> Cell:
     """Return the cell of a layer, with the readout's outputs, or with none (O = 0).
 
     Raises
@@ -163,15 +163,15 @@ def cell_of(layer: RecurrentLayer, settled: Settled, readout: Readout | None = N
         If the readout does not fit the state.
     """
     cell = cell_without_readout(
-        settled.cell,
+        spec.cell,
         LayerWeights(
             layer.input_weights, layer.recurrent_weights, layer.input_bias, layer.recurrent_bias
         ),
-        activation=ACTIVATIONS[settled.activation],
-        reset_after=bool(settled.reset_after),
+        activation=ACTIVATIONS[spec.activation],
+        reset_after=bool(spec.reset_after),
     )
     if isinstance(cell, ElmanParameters):
-        cell = replace(cell, leak=settled.leak, state=settled.state)
+        cell = replace(cell, leak=spec.leak, state=spec.state)
     if readout is None:
         return cell
     bias = readout.output_bias
@@ -214,7 +214,7 @@ def choose_layer(layers: tuple[RecurrentLayer, ...], asked: str | None) -> Recur
     if not found or (asked.isdecimal() and len({each.name for each in found}) > 1):
         which = "names several layers" if found else "is none of the layers"
         titles = listed(tuple(each.title for each in layers))
-        raise WeightsError(f"--layer {shown(meant or asked)} {which}; choose one of {titles}")
+        raise WeightsError(f"--layer {quoted(meant or asked)} {which}; choose one of {titles}")
     return max(found, key=lambda each: each.layer)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 
 from gradscope.arrays import FloatArray
-from gradscope.data.columns import shown
+from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
 from gradscope.weights.files.contents import WeightFile
 from gradscope.weights.layers.recurrent_layer import (
@@ -84,7 +84,7 @@ def _layer(file: WeightFile, places: Mapping[str, str], match: re.Match[str]) ->
     name, recurrent, inputs = match.group(), arrays["weight_hh"], arrays["weight_ih"]
     if recurrent is None or inputs is None:
         raise WeightsError(
-            f"it holds {shown(name)} without the weight_ih{suffix} beside it; save the layer whole"
+            f"it holds {quoted(name)} without the weight_ih{suffix} beside it; save the layer whole"
         )
     _refuse_integers(file, name, places[name])
     kind = _kind(name, recurrent)
@@ -110,7 +110,7 @@ def _kind(name: str, recurrent: FloatArray) -> LayerKind:
     gates = rows // columns if columns and rows % columns == 0 else 0
     if gates not in KIND_OF_GATES:
         raise WeightsError(
-            f"{shown(name)} has shape {recurrent.shape}, but (G·H, H) with G = 1 "
+            f"{quoted(name)} has shape {recurrent.shape}, but (G·H, H) with G = 1 "
             "(RNN), 3 (GRU) or 4 (LSTM) is needed; name the arrays with --map"
         )
     return KIND_OF_GATES[gates]
@@ -120,13 +120,13 @@ def _refuse_unlike(name: str) -> None:
     """Refuse what looks like a layer of PyTorch's but computes something else."""
     if REPARAMETRIZED.match(name):
         raise WeightsError(
-            f"{shown(name)} is a parametrization, from which the effective weights "
+            f"{quoted(name)} is a parametrization, from which the effective weights "
             "are computed; bake them in before saving: torch.nn.utils.parametrize."
             "remove_parametrizations(rnn, 'weight_hh_l0')"
         )
     if PROJECTION.match(name):
         raise WeightsError(
-            f"{shown(name)} is a projection (proj_size) of the LSTM's state, whose "
+            f"{quoted(name)} is a projection (proj_size) of the LSTM's state, whose "
             "Jacobian gradscope does not have; train without proj_size"
         )
 
@@ -134,7 +134,7 @@ def _refuse_unlike(name: str) -> None:
 def _refuse_integers(file: WeightFile, name: str, place: str) -> None:
     if "float" not in file.stored_as[place]:
         raise WeightsError(
-            f"{shown(name)} is stored as {file.stored_as[place]}: the weights are "
+            f"{quoted(name)} is stored as {file.stored_as[place]}: the weights are "
             "quantised; save the float model"
         )
 

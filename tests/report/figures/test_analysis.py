@@ -38,7 +38,7 @@ from gradscope.report.figures.spectra_panels import eigenvalues_panel, theory_pa
 from gradscope.report.figures.style import PANEL_SIZES, typeset
 from gradscope.report.figures.time_panels import training_panel
 from gradscope.report.provenance.records import read_provenance
-from gradscope.report.words.captions import shares_reading
+from gradscope.report.words.captions import shares_caption
 from gradscope.report.words.theory import THEORY_WORDS
 from tests.present import present
 from tests.report.drawn_texts import clashes
@@ -169,8 +169,8 @@ def test_pyplot_is_never_imported() -> None:
 
 @cache
 def closely(activation: ActivationName) -> Analysis:
-    looks = {"map": True, "shares": True, "spectrum": True}
-    return analysis_of(activation=activation, steps=60, updates=20, **looks)
+    snapshots = {"map": True, "shares": True, "spectrum": True}
+    return analysis_of(activation=activation, steps=60, updates=20, **snapshots)
 
 
 @pytest.fixture(scope="module")
@@ -181,8 +181,8 @@ def looked_at_closely() -> Analysis:
 @pytest.mark.parametrize("cell", list(CellName))
 def test_no_text_of_the_whole_report_covers_another_or_runs_off_the_page(cell: CellName) -> None:
     # With legends as long as they come: 200 updates, and every look that there is.
-    looks = {"map": True, "shares": True, "spectrum": True, "verify": True}
-    analysis = analysis_of(cell=cell, hidden=4, steps=60, updates=100, clip_norm=1.0, **looks)
+    snapshots = {"map": True, "shares": True, "spectrum": True, "verify": True}
+    analysis = analysis_of(cell=cell, hidden=4, steps=60, updates=100, clip_norm=1.0, **snapshots)
 
     assert clashes(analysis_figure(analysis)) == []
 
@@ -218,7 +218,7 @@ def test_a_closer_look_makes_the_report_longer_not_smaller(looked_at_closely: An
 def test_every_theory_is_named_beside_its_point_and_says_whether_it_applies(
     looked_at_closely: Analysis,
 ) -> None:
-    spectrum = looked_at_closely.closer.spectrum
+    spectrum = looked_at_closely.details.spectrum
     assert spectrum is not None
     axes = Figure().add_subplot()
 
@@ -308,4 +308,4 @@ def test_a_gradient_without_a_target_is_said_and_not_split() -> None:
 
     assert b"No step that was reached has a target" in shares
     assert b"No error reaches" in steps
-    assert "nothing to split" in shares_reading(early)
+    assert "nothing to split" in shares_caption(early)

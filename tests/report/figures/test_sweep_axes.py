@@ -14,8 +14,8 @@ from matplotlib.image import imread
 from gradscope.arrays import FloatArray
 from gradscope.names import ActivationName, CellName, InitializerName, network_name
 from gradscope.report.figures.phase import phase_figure, phase_picture
-from gradscope.report.figures.quantiles import fan_figure, fan_picture
-from gradscope.sweep.summary import LEVELS, Axis, Fan, Field
+from gradscope.report.figures.quantiles import quantile_figure, quantile_picture
+from gradscope.sweep.summary import LEVELS, Axis, GridOfValues, QuantileCurves
 from tests.report.drawn_texts import clashes, texts_of
 
 GAIN = Axis("gain", (0.5, 1.0, 2.0))
@@ -23,8 +23,8 @@ STEPS = Axis("steps", (10, 100, 1000))
 SLOPE = np.add.outer(np.zeros(3), [-1.0, -0.1, 0.4])
 
 
-def field(measure: str = "rate_nats_per_step", **panels: Any) -> Field:
-    return Field(measure, GAIN, STEPS, panels or {"tanh": SLOPE}, 3, ("3 seeds",))
+def field(measure: str = "rate_nats_per_step", **panels: Any) -> GridOfValues:
+    return GridOfValues(measure, GAIN, STEPS, panels or {"tanh": SLOPE}, 3, ("3 seeds",))
 
 
 def pixels(content: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
@@ -61,7 +61,7 @@ def test_the_contour_of_zero_stands_where_the_rate_changes_sign_and_reaches_the_
 LOG_GAIN = Axis("gain", (0.03, 0.3, 3.0, 30.0))
 
 
-def contour_of(shown: Field) -> FloatArray:
+def contour_of(shown: GridOfValues) -> FloatArray:
     """Return the corners of the zero contour in the first panel, as places on both axes."""
     axes = phase_figure(shown, shown, {}).axes[0]
     (contour,) = (
@@ -74,7 +74,9 @@ def test_the_contour_of_zero_is_interpolated_on_the_scale_of_a_logarithmic_axis(
     # The rate of a scaled identity is exactly the logarithm of its gain: zero at gain 1.
     rates = np.tile(np.log(LOG_GAIN.places), (3, 1))
 
-    corners = contour_of(Field("rate_nats_per_step", LOG_GAIN, GAIN, {"identity": rates}, 1, ()))
+    corners = contour_of(
+        GridOfValues("rate_nats_per_step", LOG_GAIN, GAIN, {"identity": rates}, 1, ())
+    )
 
     np.testing.assert_allclose(corners[:, 0], 1.0, rtol=2e-3)
     assert (corners[:, 1].min(), corners[:, 1].max()) == (0.25, 2.5)
@@ -147,7 +149,7 @@ def test_places_without_a_result_are_explained_where_there_are_any() -> None:
 
 def test_words_many_values_and_hidden_axes_are_drawn() -> None:
     inits, gains = Axis("init", ("glorot", "uniform")), Axis("gain", tuple(np.arange(1.0, 60.0)))
-    wide = Field("horizon", gains, inits, {"tanh": np.full((2, 59), 7.0)}, 1, ("hidden",))
+    wide = GridOfValues("horizon", gains, inits, {"tanh": np.full((2, 59), 7.0)}, 1, ("hidden",))
 
     assert phase_picture(wide, wide, {}, ".png")
 
@@ -157,9 +159,11 @@ def test_quantiles_are_drawn_with_infinite_and_missing_ones(measure: str) -> Non
     curve = np.cumsum(np.ones((len(LEVELS), 3)), axis=0)
     curve[2:, 1] = np.inf
     curve[:, 2] = np.nan
-    fan = Fan(measure, STEPS, {"tanh": curve, "other": curve + 1}, {}, ("3 seeds",))
+    quantiles = QuantileCurves(
+        measure, STEPS, {"tanh": curve, "other": curve + 1}, {}, ("3 seeds",)
+    )
 
-    content = fan_picture(fan, {}, ".svg").decode()
+    content = quantile_picture(quantiles, {}, ".svg").decode()
 
     assert "at the edge" in content
     assert "median over 3 seeds" in content
@@ -170,7 +174,9 @@ def test_the_bands_of_quantiles_reach_the_edge_where_a_quantile_is_infinite() ->
     curve = np.outer([2.0, 3.0, 5.0, 7.0, 11.0], np.ones(3))
     curve[:, 1] = [20.0, 30.0, np.inf, np.inf, np.inf]
 
-    axes = fan_figure(Fan("horizon", STEPS, {"tanh": curve}, {}, ("9 seeds",)), {}).axes[0]
+    axes = quantile_figure(
+        QuantileCurves("horizon", STEPS, {"tanh": curve}, {}, ("9 seeds",)), {}
+    ).axes[0]
 
     bottom, top = axes.get_ylim()
     assert bottom < 2.0
@@ -196,7 +202,7 @@ def test_no_text_of_a_phase_diagram_covers_another_however_many_networks(
     wide = Axis("input_scale", (0.1, 0.5, 1.0))
 
     figure = phase_figure(
-        Field(measure, GAIN, wide, shown.panels, 3, ("3 seeds", "steps")), shown, SHARED
+        GridOfValues(measure, GAIN, wide, shown.panels, 3, ("3 seeds", "steps")), shown, SHARED
     )
 
     assert clashes(figure) == []
@@ -210,7 +216,7 @@ def test_words_beside_the_panels_and_many_values_below_and_beside_have_room(coun
 
     for x, y in ((gains, inits), (inits, gains)):
         rates = np.ones((len(y.values), len(x.values)))
-        shown = Field("rate_nats_per_step", x, y, dict.fromkeys(EVERY[:count], rates), 1, ())
+        shown = GridOfValues("rate_nats_per_step", x, y, dict.fromkeys(EVERY[:count], rates), 1, ())
         figure = phase_figure(shown, shown, SHARED)
 
         assert clashes(figure) == []
@@ -225,9 +231,11 @@ def test_no_text_of_quantiles_covers_another_however_many_networks(
 ) -> None:
     curve = np.cumsum(np.ones((len(LEVELS), 3)), axis=0)
     curve[2:, 1] = np.inf
-    fan = Fan(measure, STEPS, dict.fromkeys(EVERY[:count], curve), {}, ("3 seeds", "gain"))
+    quantiles = QuantileCurves(
+        measure, STEPS, dict.fromkeys(EVERY[:count], curve), {}, ("3 seeds", "gain")
+    )
 
-    figure = fan_figure(fan, SHARED)
+    figure = quantile_figure(quantiles, SHARED)
 
     assert clashes(figure) == []
     assert not any("…" in each.get_text() for each in texts_of(figure))

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from gradscope.analysis.inspect import Inspection, inspect
 from gradscope.report.documents.inspection import inspection_document, inspection_rows
-from gradscope.report.figures.eigenvalues import MOST_ROWS, eigenvalue_picture
+from gradscope.report.figures.eigenvalues import MAX_ROWS, eigenvalue_picture
 from gradscope.report.formats import to_json
 from gradscope.report.screen import Screen
 from gradscope.report.terminal.inspection import COLUMNS, analyze_command, headline, inspection_page
@@ -171,12 +171,12 @@ def test_the_same_file_gives_the_same_picture(tmp_path: Path, suffix: str, gates
 
 
 def test_a_picture_of_many_layers_says_how_many_it_shows(tmp_path: Path) -> None:
-    layers = [layer(1, f"rnn{number}") for number in range(MOST_ROWS + 2)]
+    layers = [layer(1, f"rnn{number}") for number in range(MAX_ROWS + 2)]
 
     content = eigenvalue_picture(look(tmp_path / "net.npz", *layers), ".svg").decode()
 
-    assert content.count("Re ") == MOST_ROWS
-    assert f"the first {MOST_ROWS} drawn" in content
+    assert content.count("Re ") == MAX_ROWS
+    assert f"the first {MAX_ROWS} drawn" in content
 
 
 @pytest.mark.parametrize("name", [r"a$\frac$", "$x$", "a_b^c"])

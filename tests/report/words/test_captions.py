@@ -12,10 +12,10 @@ from gradscope.analysis.details import Spectrum
 from gradscope.analysis.results import Analysis
 from gradscope.report.figures.spectra_panels import eigenvalues_panel, shares_panel
 from gradscope.report.words.captions import (
-    eigenvalues_reading,
-    lyapunov_reading,
-    profile_reading,
-    shares_reading,
+    eigenvalues_caption,
+    lyapunov_caption,
+    profile_caption,
+    shares_caption,
 )
 from tests.present import present
 
@@ -38,7 +38,7 @@ def gated() -> Analysis:
 
 
 def with_exponent(analysis: Analysis, exponent: float, error: float) -> Analysis:
-    spectrum: Spectrum = present(analysis.closer.spectrum)
+    spectrum: Spectrum = present(analysis.details.spectrum)
     lyapunov = dataclasses.replace(
         spectrum.lyapunov,
         exponents=np.full_like(spectrum.lyapunov.exponents, exponent),
@@ -46,7 +46,7 @@ def with_exponent(analysis: Analysis, exponent: float, error: float) -> Analysis
     )
     changed = dataclasses.replace(spectrum, lyapunov=lyapunov)
     return dataclasses.replace(
-        analysis, closer=dataclasses.replace(analysis.closer, spectrum=changed)
+        analysis, details=dataclasses.replace(analysis.details, spectrum=changed)
     )
 
 
@@ -64,11 +64,11 @@ def with_exponent(analysis: Analysis, exponent: float, error: float) -> Analysis
 def test_chaos_is_claimed_only_where_two_standard_errors_lie_between_the_exponent_and_zero(
     drawn: Analysis, exponent: float, error: float, words: str
 ) -> None:
-    assert words in lyapunov_reading(with_exponent(drawn, exponent, error))
+    assert words in lyapunov_caption(with_exponent(drawn, exponent, error))
 
 
 def test_a_linear_network_that_grows_has_no_chaos() -> None:
-    text = lyapunov_reading(analysis_of(activation="identity", gain=1.2, spectrum=True))
+    text = lyapunov_caption(analysis_of(activation="identity", gain=1.2, spectrum=True))
 
     assert "close trajectories part; a linear network has no chaos" in text
 
@@ -76,16 +76,16 @@ def test_a_linear_network_that_grows_has_no_chaos() -> None:
 def test_the_bound_of_a_gated_cell_is_not_said_to_come_from_its_weights_alone(
     drawn: Analysis, gated: Analysis
 ) -> None:
-    assert "from W and φ alone" in profile_reading(drawn)
-    assert "W and φ alone" not in profile_reading(gated)
+    assert "from W and φ alone" in profile_caption(drawn)
+    assert "W and φ alone" not in profile_caption(gated)
 
 
 def test_slopes_are_said_to_pull_eigenvalues_inward_only_where_they_do(drawn: Analysis) -> None:
-    assert "pull the crosses inward" in eigenvalues_reading(drawn)
+    assert "pull the crosses inward" in eigenvalues_caption(drawn)
     linear = analysis_of(activation="identity", spectrum=True)
-    assert "inward" not in eigenvalues_reading(linear)
+    assert "inward" not in eigenvalues_caption(linear)
     leaky = analysis_of(leak=0.5, gain=3.0, spectrum=True)
-    assert "inward" not in eigenvalues_reading(leaky)
+    assert "inward" not in eigenvalues_caption(leaky)
 
 
 def test_a_gated_cell_has_no_mark_of_w_in_the_legend_of_its_eigenvalues(gated: Analysis) -> None:
@@ -115,5 +115,5 @@ def test_shares_that_do_not_cancel_are_not_said_to() -> None:
     # W = 0: the whole gradient is the share of lag 0.
     alone, many = analysis_of(gain=0.0, shares=True), analysis_of(shares=True)
 
-    assert shares_reading(alone).endswith("do not cancel.")
-    assert "partly cancel" in shares_reading(many)
+    assert shares_caption(alone).endswith("do not cancel.")
+    assert "partly cancel" in shares_caption(many)

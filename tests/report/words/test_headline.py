@@ -186,7 +186,7 @@ def test_causes_are_an_equation_without_rounding_noise() -> None:
 
     assert cause_sentence(causes) == (
         "+ 0.610 weights + 0.000 slope ceiling γ + 0.000 misalignment − 0.786 saturation = "
-        "−0.176 nats a step"
+        "−0.176 nats per step"
     )
     assert "exactly zero" in cause_sentence(CauseRates(None, None, None, None, None))
 
@@ -218,7 +218,7 @@ def test_the_description_names_network_task_and_seed(analysis: Analysis) -> None
     text = describe(analysis.settings, analysis)
 
     assert f"{analysis.settings.activation} RNN" in text
-    assert analysis.facts.description in text
+    assert analysis.task_info.description in text
     assert text.endswith(f"seed {analysis.settings.seed}")
 
 

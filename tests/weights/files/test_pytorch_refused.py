@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from gradscope.errors import WeightsError
-from gradscope.weights.files.restricted_pickle import MOST_OPCODES
+from gradscope.weights.files.restricted_pickle import MAX_OPCODES
 from gradscope.weights.load import load_weights, read_file
 from tests.weights.forging import Call, Name, Storage, checkpoint, opcodes, tensor, text
 
@@ -279,8 +279,8 @@ def test_a_pickle_that_makes_no_sense_is_refused(tmp_path: Path, raw: bytes) -> 
 def test_a_pickle_of_too_many_opcodes_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert MOST_OPCODES > 40 * 10_000  # Ten thousand tensors
-    monkeypatch.setattr("gradscope.weights.files.restricted_pickle.MOST_OPCODES", 100)
+    assert MAX_OPCODES > 40 * 10_000  # Ten thousand tensors
+    monkeypatch.setattr("gradscope.weights.files.restricted_pickle.MAX_OPCODES", 100)
     raw = b"\x80\x02](" + b"N" * 200 + b"e."
 
     assert "more than 100 opcodes" in refusal(checkpoint(tmp_path / "net.pt", raw=raw))

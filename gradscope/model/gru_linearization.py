@@ -15,7 +15,7 @@ from gradscope.model.cells import (
     MANY_ROWS,
     At,
     ByFactors,
-    Course,
+    CellTrajectory,
     Steps,
     largest,
     log_of,
@@ -38,14 +38,14 @@ class GruFactors:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class ResetAfterTangent(ByFactors):
+class ResetAfterLinearization(ByFactors):
     """∂a_n/∂h = diag(r) W_n + diag((W_n h + b′) r′) W_r; ``reset_gains`` is that last diagonal.
 
     Local adjoints stand as (W_n h + b′, r, z, n), so that what W feeds and what U feeds are each
     one piece of them.
     """
 
-    course: Course
+    cell_trajectory: CellTrajectory
     recurrent_weights: FloatArray
     factors: GruFactors
     reset_gains: FloatArray
@@ -65,7 +65,7 @@ class ResetAfterTangent(ByFactors):
         """The update gate z."""
         return self.factors.update
 
-    def back(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
+    def vjp(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
         """Rows · J_t; ``local`` becomes the adjoints of W_n h + b′, a_r, a_z, a_n."""
         size, factors = self.size, self.factors
         gated, reset, update, candidate = (local[..., i * size : (i + 1) * size] for i in range(4))
@@ -79,7 +79,7 @@ class ResetAfterTangent(ByFactors):
         carried += rows * factors.update[at]
         return carried
 
-    def forward(self, vectors: FloatArray, at: At) -> FloatArray:
+    def jvp(self, vectors: FloatArray, at: At) -> FloatArray:
         """J_t v."""
         size, factors = self.size, self.factors
         fed = product(vectors, self.recurrent_weights.T)
@@ -90,16 +90,16 @@ class ResetAfterTangent(ByFactors):
         carried += vectors * factors.update[at]
         return carried
 
-    def pull(self, rows: FloatArray, at: At) -> FloatArray:
+    def vjp_many(self, rows: FloatArray, at: At) -> FloatArray:
         """Rows · J_t."""
         if rows.shape[-2] < MANY_ROWS:
-            return ByFactors.pull(self, rows, at)
+            return ByFactors.vjp_many(self, rows, at)
         return rows @ self._dense(at)
 
-    def push(self, vectors: FloatArray, at: At) -> FloatArray:
+    def jvp_many(self, vectors: FloatArray, at: At) -> FloatArray:
         """J_t v."""
         if vectors.shape[-2] < MANY_ROWS:
-            return ByFactors.push(self, vectors, at)
+            return ByFactors.jvp_many(self, vectors, at)
         return vectors @ self._dense(at).swapaxes(1, 2)
 
     def _dense(self, at: At) -> FloatArray:
@@ -124,9 +124,9 @@ class ResetAfterTangent(ByFactors):
         """Gather the gradients of U, W, b and b′."""
         size = self.size
         fed_by_inputs = local[..., size:]
-        by_state = outer_sum(local[..., : 3 * size], self.course.states[:-1][steps])
+        by_state = outer_sum(local[..., : 3 * size], self.cell_trajectory.states[:-1][steps])
         return {
-            "input_weights": outer_sum(fed_by_inputs, self.course.inputs[steps]),
+            "input_weights": outer_sum(fed_by_inputs, self.cell_trajectory.inputs[steps]),
             "recurrent_weights": np.roll(by_state, -size, axis=0),
             "hidden_bias": fed_by_inputs.sum(axis=(0, 1)),
             "candidate_bias": local[..., :size].sum(axis=(0, 1)),
@@ -144,7 +144,7 @@ class ResetAfterTangent(ByFactors):
             "recurrent_weights": direct + driven * factors.open_gains[at],
             "candidate_saturation": direct + driven * factors.candidate_gains[at],
             "closed_gates": direct + driven * factors.reset[at] * factors.candidate_gains[at],
-            "gate_slopes": self.forward(vectors, at),
+            "gate_slopes": self.jvp(vectors, at),
         }
 
     def log_bound(self) -> float:
@@ -160,13 +160,13 @@ class ResetAfterTangent(ByFactors):
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class ResetBeforeTangent(ByFactors):
+class ResetBeforeLinearization(ByFactors):
     """∂a_n/∂h = W_n (diag(r) + diag(h_{t−1} r′) W_r); ``reset_gains`` is that last diagonal.
 
     Local adjoints stand as (r, z, n).
     """
 
-    course: Course
+    cell_trajectory: CellTrajectory
     recurrent_weights: FloatArray
     factors: GruFactors
     reset_gains: FloatArray
@@ -186,7 +186,7 @@ class ResetBeforeTangent(ByFactors):
         """The update gate z."""
         return self.factors.update
 
-    def back(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
+    def vjp(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
         """Rows · J_t; ``local`` becomes the adjoints of a_r, a_z, a_n."""
         size, factors = self.size, self.factors
         weights = self.recurrent_weights
@@ -199,7 +199,7 @@ class ResetBeforeTangent(ByFactors):
         carried += rows * factors.update[at]
         return carried
 
-    def forward(self, vectors: FloatArray, at: At) -> FloatArray:
+    def jvp(self, vectors: FloatArray, at: At) -> FloatArray:
         """J_t v."""
         size, factors = self.size, self.factors
         weights = self.recurrent_weights
@@ -217,11 +217,11 @@ class ResetBeforeTangent(ByFactors):
     def weight_gradients(self, local: FloatArray, steps: Steps) -> dict[str, FloatArray]:
         """Gather the gradients of U, W and b."""
         size = self.size
-        before = self.course.states[:-1][steps]
+        before = self.cell_trajectory.states[:-1][steps]
         by_gates = outer_sum(local[..., : 2 * size], before)
         by_candidate = outer_sum(local[..., 2 * size :], before * self.factors.reset[steps])
         return {
-            "input_weights": outer_sum(local, self.course.inputs[steps]),
+            "input_weights": outer_sum(local, self.cell_trajectory.inputs[steps]),
             "recurrent_weights": np.concatenate([by_gates, by_candidate]),
             "hidden_bias": local.sum(axis=(0, 1)),
         }
@@ -240,7 +240,7 @@ class ResetBeforeTangent(ByFactors):
             "recurrent_weights": direct + driven * factors.open_gains[at],
             "candidate_saturation": direct + driven * factors.candidate_gains[at],
             "closed_gates": direct + passed * factors.candidate_gains[at],
-            "gate_slopes": self.forward(vectors, at),
+            "gate_slopes": self.jvp(vectors, at),
         }
 
     def log_bound(self) -> float:
