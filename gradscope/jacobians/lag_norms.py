@@ -4,7 +4,8 @@ before.
 The product P_ℓ = J_T J_{T−1} ⋯ J_{T−ℓ+1} grows to the right by one factor per lag.
 ``kernels.rank_adaptive`` keeps the few rows of it that still matter, ``kernels.lanczos`` takes
 σ_max of them; here sequences are measured in parts that fit the cache, and measured again where the
-certificate asks for it. ``reference`` has the whole product for comparison, ``lag_map`` every pair of steps.
+certificate asks for it. ``reference`` has the whole product for comparison,
+``lag_map`` every pair of steps.
 Source: ``DESIGN`` section "The quantities".
 """
 
