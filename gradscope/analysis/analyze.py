@@ -15,12 +15,12 @@ from gradscope.analysis.details import Progress, measure_details
 from gradscope.analysis.memory import STATES_AT_ONCE, require_memory
 from gradscope.analysis.network import draw_network
 from gradscope.analysis.results import Analysis, ImportedNetwork
-from gradscope.analysis.setting_values import flag
 from gradscope.analysis.settings import (
     JUDGING_SETTINGS,
     NETWORK_SETTINGS,
     SEQUENCE_SETTINGS,
     Settings,
+    flag,
 )
 from gradscope.analysis.stage import EvaluationBatch, examine, takes_first_step
 from gradscope.arrays import FloatArray

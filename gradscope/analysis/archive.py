@@ -18,8 +18,7 @@ import numpy as np
 
 from gradscope.analysis.network import restore_network
 from gradscope.analysis.results import Analysis, ImportedLayer, ImportedNetwork, LayerVerdict
-from gradscope.analysis.setting_values import flag
-from gradscope.analysis.settings import NETWORK_SETTINGS, Settings
+from gradscope.analysis.settings import NETWORK_SETTINGS, Settings, flag
 from gradscope.analysis.stage import EvaluationBatch
 from gradscope.arrays import FloatArray
 from gradscope.data.batch import Baseline, Batch, Targets, TaskInfo

@@ -1,8 +1,8 @@
 """A closer look at the last network of a study, where one was asked for: all pairs of states, the
 gradient by lag, the whole spectrum, and a second computation of the lag profile.
 
-Each look is a setting (``--map``, ``--shares``, ``--spectrum``, ``--verify``) and costs more than
-the profile itself, so none is taken unasked.
+Each look is a setting (``--lag-map``, ``--shares``, ``--spectrum``, ``--verify``) and costs more
+than the profile itself, so none is taken unasked.
 """
 
 from collections.abc import Callable

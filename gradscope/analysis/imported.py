@@ -14,8 +14,7 @@ import numpy as np
 
 from gradscope.analysis.memory import require_memory
 from gradscope.analysis.results import ImportedLayer, ImportedNetwork, LayerVerdict
-from gradscope.analysis.setting_values import flag
-from gradscope.analysis.settings import Settings
+from gradscope.analysis.settings import Settings, flag
 from gradscope.analysis.stage import EvaluationBatch, first_overflow, thresholds
 from gradscope.arrays import FloatArray
 from gradscope.data.batch import Baseline, Batch, Targets, TaskInfo

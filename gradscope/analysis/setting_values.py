@@ -1,113 +1,166 @@
-"""The values of settings: each of the type and within the limits that its field has.
+"""What a setting is: its default, its limits, its option, and the groups that it belongs to.
 
-A refusal says the flag, the value and what to choose instead. Free of NumPy, as ``config`` is.
+``setting_fields`` declares all of them; ``checked`` refuses a value with the flag,
+the value and what to choose instead. Free of NumPy and Typer, so that help pages load at once.
 """
 
 import math
 from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Any
+from dataclasses import dataclass, field, fields
+from enum import Flag, StrEnum, auto
+from types import UnionType
+from typing import Any, NamedTuple, get_args, get_type_hints
 
 from gradscope.errors import SettingError
-
-MAX_SIZE = 100_000
-MAX_COUNT = 10_000_000
-MAX_FACTOR = 1e100
-"""Weights beyond this have squares, and products with one another, that leave float64."""
 
 MAX_FLOAT = 1.7976931348623157e308
 SHOWN_DIGITS = 40
 
-LIMITS: Mapping[str, tuple[float, float]] = MappingProxyType(
-    {
-        "leak": (0.0, 1.0),
-        "forget_bias": (-MAX_FACTOR, MAX_FACTOR),
-        "hidden": (1, MAX_SIZE),
-        "gain": (0.0, MAX_FACTOR),
-        "input_scale": (0.0, MAX_FACTOR),
-        "noise_scale": (0.0, MAX_FACTOR),
-        "steps": (1, MAX_COUNT),
-        "delay": (0, MAX_COUNT),
-        "validation": (0.0, 1.0),
-        "updates": (0, MAX_COUNT),
-        "batch": (1, MAX_SIZE),
-        "learning_rate": (0.0, math.inf),
-        "clip_norm": (0.0, math.inf),
-        "clip_value": (0.0, math.inf),
-        "truncate": (0, MAX_COUNT),
-        "sequences": (1, MAX_SIZE),
-        "max_lag": (1, MAX_COUNT),
-        "vanishing": (0.0, 1.0),
-        "exploding": (1.0, math.inf),
-        "transient_growth": (1.0, math.inf),
-        "agreement": (0.0, 1.0),
-        "tolerance": (0.0, 1.0),
-        "truncation_error": (0.0, 1.0),
-        "seed": (0, 2**63 - 1),
-    }
-)
-LOW_END_ALLOWED = frozenset({"gain", "input_scale", "noise_scale"})
-HIGH_END_ALLOWED = frozenset({"gain", "input_scale", "noise_scale", "agreement", "leak"})
-"""Ranges of real numbers whose end is allowed; all others are open."""
+
+class Group(Flag):
+    """What a setting decides, and for which networks it has a meaning."""
+
+    NETWORK = auto()  # A saved run brings these with it.
+    SEQUENCES = auto()  # The sequences that a network is examined on.
+    TRAINING = auto()
+    JUDGING = auto()  # The verdict, for a network and its sequences.
+    DETAILS = auto()  # What is measured beyond the verdict.
+    SAVED = auto()  # Which saved run is taken.
+    IMPORTED = auto()  # Only for a network from a file of weights.
+    DRAWN = auto()  # Only for a network that is drawn.
 
 
-def flag(name: str) -> str:
-    """Return the command-line flag of a setting."""
-    return "--" + name.replace("_", "-")
+class OptionPanel(StrEnum):
+    """Where an option stands on a help page."""
+
+    MODEL = "Model"
+    IMPORTED = "Imported network"
+    DATA = "Data"
+    TRAINING = "Training"
+    ANALYSIS = "Analysis"
+    OUTPUT = "Output"
+    EXECUTION = "Execution"
 
 
-def checked(name: str, value: Any, kind: Any) -> Any:
-    """Return a value as the type of its field, or say what is wrong with it."""
-    options = getattr(kind, "__args__", (kind,)) if kind != tuple[str, ...] else (kind,)
-    if value is None and type(None) in options:
+class Limits(NamedTuple):
+    """Where the values of a setting lie; a round bracket in ``ends`` leaves that end out of a range
+    of real numbers, while whole numbers may be both.
+    """
+
+    low: float
+    high: float
+    ends: str = "()"
+
+
+ANY_NUMBER = Limits(-math.inf, math.inf)
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Setting:
+    """One setting of ``analyze``, as its field declares it.
+
+    ``kind`` is the type of its values (None too, where ``optional``); ``metavar`` stands for the
+    value on help pages, "" for what follows from the type; ``common`` settings are those that most
+    people need.
+    """
+
+    name: str
+    kind: Any
+    optional: bool
+    default: Any
+    group: Group
+    panel: OptionPanel
+    help: str
+    limits: Limits
+    flag: str
+    metavar: str
+    common: bool
+
+
+def setting(
+    default: Any,
+    group: Group,
+    panel: OptionPanel,
+    text: str,
+    limits: Limits = ANY_NUMBER,
+    *,
+    flag: str = "",
+    metavar: str = "",
+    common: bool = False,
+) -> Any:
+    """Return the field of a setting: ``flag`` where it is not the field's name, the rest as in
+    ``Setting``.
+    """
+    declared = {"group": group, "panel": panel, "help": text, "limits": limits}
+    declared |= {"flag": flag, "metavar": metavar, "common": common}
+    return field(default=default, metadata=declared)
+
+
+def declared_settings(table: type[Any]) -> Mapping[str, Setting]:
+    """Return the settings that are the fields of a dataclass, by name."""
+    kinds = get_type_hints(table)
+    found = {}
+    for each in fields(table):
+        kind = kinds[each.name]
+        options = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+        optional = type(None) in options
+        flag = each.metadata["flag"] or "--" + each.name.replace("_", "-")
+        declared = {**each.metadata, "flag": flag}
+        found[each.name] = Setting(each.name, options[0], optional, each.default, **declared)
+    return found
+
+
+def checked(setting: Setting, value: Any) -> Any:
+    """Return a value as the type of its setting, or say what is wrong with it."""
+    flag, kind = setting.flag, setting.kind
+    if value is None and setting.optional:
         return None
-    wanted = options[0]
-    if wanted is int or wanted is float:
-        return _number(name, value, wanted)
-    if wanted is bool:
+    if kind is int or kind is float:
+        return _number(setting, value)
+    if kind is bool:
         if not isinstance(value, bool):
-            raise SettingError(f"{flag(name)} is {value!r}; choose true or false")
+            raise SettingError(f"{flag} is {value!r}; choose true or false")
         return value
-    if wanted is str:
+    if kind is str:
         if not isinstance(value, str):
-            raise SettingError(f"{flag(name)} is {value!r}; give a text")
+            raise SettingError(f"{flag} is {value!r}; give a text")
         return value
-    if wanted == tuple[str, ...]:
-        return _names(name, value)
-    if value not in list(wanted):
-        choices = ", ".join(wanted)
-        raise SettingError(f"{flag(name)} is {value!r}; choose one of {choices}")
-    return wanted(value)
+    if kind == tuple[str, ...]:
+        return _names(flag, value)
+    if value not in list(kind):
+        raise SettingError(f"{flag} is {value!r}; choose one of {', '.join(kind)}")
+    return kind(value)
 
 
-def _names(name: str, value: Any) -> tuple[str, ...]:
+def _names(flag: str, value: Any) -> tuple[str, ...]:
     """Return one name, or a list of names or numbers, as a tuple of words."""
     if isinstance(value, str):
         return (value,)
     words = value if isinstance(value, list | tuple) else (value,)
     if any(isinstance(each, bool) or not isinstance(each, str | int) for each in words):
-        raise SettingError(f"{flag(name)} is {value!r}; give a name or a list of names")
+        raise SettingError(f"{flag} is {value!r}; give a name or a list of names")
     return tuple(str(each) for each in words)
 
 
-def _number(name: str, value: Any, kind: type) -> int | float:
+def _number(setting: Setting, value: Any) -> int | float:
     """Return a finite number within its limits."""
-    low, high = LIMITS[name]
-    whole = kind is int
+    flag, (low, high, ends) = setting.flag, setting.limits
+    whole = setting.kind is int
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise SettingError(f"{flag(name)} is {value!r}; give a {'whole ' if whole else ''}number")
+        raise SettingError(f"{flag} is {value!r}; give a {'whole ' if whole else ''}number")
     if isinstance(value, float) and not math.isfinite(value):
-        raise SettingError(f"{flag(name)} is {value}; give a finite number")
+        raise SettingError(f"{flag} is {value}; give a finite number")
     if whole and value != int(value):
-        raise SettingError(f"{flag(name)} is {value}; give a whole number")
+        raise SettingError(f"{flag} is {value}; give a whole number")
     if whole:
         if not low <= value <= high:
-            raise SettingError(f"{flag(name)} is {_short(int(value))}; {_choose_whole(low, high)}")
+            limits = f"choose {int(low)} or more (at most {int(high)})"
+            raise SettingError(f"{flag} is {_short(int(value))}; {limits}")
         return int(value)
-    lowest = low <= value if name in LOW_END_ALLOWED else low < value
-    highest = value <= high if name in HIGH_END_ALLOWED else value < high
-    if not (lowest and highest) or abs(value) > MAX_FLOAT:
-        raise SettingError(f"{flag(name)} is {_short(value)}; {_choose_real(name, low, high)}")
+    above = low <= value if ends[0] == "[" else low < value
+    below = value <= high if ends[1] == "]" else value < high
+    if not (above and below) or abs(value) > MAX_FLOAT:
+        raise SettingError(f"{flag} is {_short(value)}; {_choose_real(setting)}")
     return float(value)
 
 
@@ -118,12 +171,10 @@ def _short(value: float) -> str:
     return f"about {'-' if value < 0 else ''}10^{round(math.log10(abs(value)))}"
 
 
-def _choose_whole(low: float, high: float) -> str:
-    return f"choose {int(low)} or more (at most {int(high)})"
-
-
-def _choose_real(name: str, low: float, high: float) -> str:
-    if name in LOW_END_ALLOWED:
+def _choose_real(setting: Setting) -> str:
+    """Say which real numbers may be chosen."""
+    low, high, ends = setting.limits
+    if ends[0] == "[":
         return f"choose {low:g} to {high:g}"
     if math.isinf(high):
         return f"choose a number above {low:g}"

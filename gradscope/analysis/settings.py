@@ -1,66 +1,49 @@
 """The settings of a study: frozen, validated, and free of NumPy so that help pages load at once.
 
-Every field is one option of ``gradscope analyze`` and one key of a TOML file; what values it may
-have is in ``setting_values``.
+``setting_fields`` declares each of them; here is what they mean together.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from types import MappingProxyType
 from typing import Any, get_type_hints
 
-from gradscope.analysis.setting_values import checked, flag
+from gradscope.analysis.setting_fields import SettingFields
+from gradscope.analysis.setting_values import Group, Setting, checked, declared_settings
 from gradscope.errors import SettingError
-from gradscope.names import (
-    ActivationName,
-    CellName,
-    GateName,
-    InitializerName,
-    MissingCells,
-    OptimizerName,
-    StateName,
-    TaskName,
-)
+from gradscope.names import ActivationName, CellName, InitializerName, StateName
+
+SETTINGS: Mapping[str, Setting] = MappingProxyType(declared_settings(SettingFields))
+"""Every setting by name, in order."""
+
+
+def flag(name: str) -> str:
+    """Return the command-line flag of a setting."""
+    return SETTINGS[name].flag
+
+
+def settings_of(group: Group) -> tuple[str, ...]:
+    """Return the names of the settings that belong to a group."""
+    return tuple(name for name, each in SETTINGS.items() if group in each.group)
+
+
+IMPORTED_SETTINGS = settings_of(Group.IMPORTED)
+DRAWN_SETTINGS = settings_of(Group.DRAWN)
+NETWORK_SETTINGS = settings_of(Group.NETWORK)
+SEQUENCE_SETTINGS = settings_of(Group.SEQUENCES)
+JUDGING_SETTINGS = settings_of(Group.JUDGING)
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
-class Settings:
+class Settings(SettingFields):
     """Everything that decides a study's numbers, seed included.
 
-    Parameters
-    ----------
-    cell, leak, state, forget_bias
-        Which cell; the leak α and the kind of state of a vanilla RNN, see ``model.elman``; the bias
-        of the gate that keeps the state in an LSTM or GRU (None: as the initialiser has it).
-    activation, hidden, init, gain, input_scale, center_bias The network; see
-        ``model.initializers``. ``init`` is orthogonal by default, as in Keras's ``SimpleRNN``.
-    weights, weight_map, layer, readout, gate_activation, reset_after
-        Somebody else's network instead of a drawn one: file, ``LETTER=NAME`` pairs, the layer that
-        is studied, its output layer, and what a file of gated cells may not say. Such settings are
-        made by ``analysis.imported.settings_of_weights``, which asks the file.
-    batch_first, standardise, targets, noise_scale
-        What such a network is shown: whether ``data`` is (B,T,D), is brought to mean 0 and
-        deviation 1; wanted outputs; the scale of white noise where there is no ``data``.
-    steps, task, delay
-        What it is shown: T steps of a synthetic task; ``delay`` in steps, for ``recall``.
-    data, column, missing, validation A series of one's own instead of a task: path, columns, what
-        to do about empty cells, held-out fraction.
-    updates, batch, optimizer, learning_rate, clip_norm, clip_value, truncate Training;
-        ``learning_rate`` None is the optimizer's own default, ``truncate`` is the longest lag, in
-        steps.
-    sequences, max_lag
-        How many sequences are examined, and to which lag, in steps (None: all).
-    vanishing, exploding, transient_growth, agreement
-        The verdict's thresholds; see ``diagnosis.verdict.Thresholds``.
-    tolerance
-        Largest relative error of σ_max; 1e-10, so that the four causes add up to 1e-9.
-    truncation_error
-        Relative error of the gradient that a truncation length may leave.
-    map, shares, spectrum, verify
-        Closer looks; see ``analysis.details``.
-    seed, load
-        The source of every random draw; a saved run whose network is taken instead of a new one.
+    ``SETTINGS`` has the type, default, limits and meaning of each. Lengths are in steps, ``steps``
+    is T and ``hidden`` H; ``max_lag`` None is every lag, ``forget_bias`` None as the initialiser
+    has it, ``learning_rate`` None the optimizer's own default. ``tolerance`` is 1e-10 so that the
+    four causes add up to 1e-9. Settings of a network from a file of ``weights`` are made by
+    ``analysis.imported.settings_of_weights``, which asks the file.
 
     Raises
     ------
@@ -68,65 +51,9 @@ class Settings:
         If a value lies outside its limits, or two settings contradict each other.
     """
 
-    cell: CellName = CellName.ELMAN
-    leak: float = 1.0
-    state: StateName = StateName.POST
-    forget_bias: float | None = None
-    activation: ActivationName = ActivationName.TANH
-    hidden: int = 32
-    init: InitializerName = InitializerName.ORTHOGONAL
-    gain: float = 1.0
-    input_scale: float = 1.0
-    center_bias: bool = False
-
-    weights: str | None = None
-    weight_map: tuple[str, ...] = ()
-    layer: str | None = None
-    readout: str | None = None
-    gate_activation: GateName | None = None
-    reset_after: bool | None = None
-
-    batch_first: bool = False
-    standardise: bool = False
-    targets: str | None = None
-    noise_scale: float = 1.0
-
-    steps: int = 100
-    task: TaskName = TaskName.RECALL
-    delay: int | None = None
-    data: str | None = None
-    column: tuple[str, ...] = ()
-    missing: MissingCells = MissingCells.REFUSE
-    validation: float = 0.2
-
-    updates: int = 200
-    batch: int = 32
-    optimizer: OptimizerName = OptimizerName.ADAM
-    learning_rate: float | None = None
-    clip_norm: float | None = None
-    clip_value: float | None = None
-    truncate: int | None = None
-
-    sequences: int = 16
-    max_lag: int | None = None
-    vanishing: float = 1e-3
-    exploding: float = 1e3
-    transient_growth: float = 2.0
-    agreement: float = 0.8
-    tolerance: float = 1e-10
-    truncation_error: float = 0.05
-    map: bool = False
-    shares: bool = False
-    spectrum: bool = False
-    verify: bool = False
-
-    seed: int = 0
-    load: str | None = None
-
     def __post_init__(self) -> None:
-        for name, kind in setting_kinds().items():
-            value = checked(name, getattr(self, name), kind)
-            object.__setattr__(self, name, value)
+        for name, each in SETTINGS.items():
+            object.__setattr__(self, name, checked(each, getattr(self, name)))
         self._check_together()
 
     def _check_together(self) -> None:
@@ -147,7 +74,7 @@ class Settings:
                 "leave it out, or choose --activation sigmoid"
             )
         self._check_cell()
-        self._check_given()
+        self._check_source()
         if self.data is None and self.column:
             raise SettingError("--column is given without --data; name the file with --data FILE")
         if self.data is not None and self.delay is not None and self.weights is None:
@@ -176,12 +103,11 @@ class Settings:
                 "out, or choose --cell lstm or gru"
             )
 
-    def _check_given(self) -> None:
-        """Refuse what belongs to a drawn network beside a given one, and the other way round."""
+    def _check_source(self) -> None:
+        """Refuse what belongs to a drawn network beside an imported one, and the reverse."""
         drawn = self.weights is None
-        blank = Settings.__dataclass_fields__
-        names = GIVEN_SETTINGS if drawn else DRAWN_SETTINGS
-        given = [name for name in names if getattr(self, name) != blank[name].default]
+        names = IMPORTED_SETTINGS if drawn else DRAWN_SETTINGS
+        given = [name for name in names if getattr(self, name) != SETTINGS[name].default]
         if given and drawn:
             raise SettingError(
                 f"{flag(given[0])} is for a network from a file of weights, but none is given; "
@@ -197,7 +123,7 @@ class Settings:
                 f"--updates is {self.updates}, but the network in {self.weights} is studied as it "
                 "is; leave it out, or take 0"
             )
-        if self.data is not None and self.noise_scale != blank["noise_scale"].default:
+        if self.data is not None and self.noise_scale != SETTINGS["noise_scale"].default:
             raise SettingError(
                 f"--noise-scale is {self.noise_scale}, but the inputs come from {self.data}; leave "
                 "one of them out"
@@ -231,98 +157,14 @@ class Settings:
         return cls(**values)
 
     def with_changes(self, values: Mapping[str, Any]) -> "Settings":
-        """Return the same settings with some changed, validated anew."""
+        """Return the same settings with some changed, validated again."""
         return replace(self, **values)
-
-
-GIVEN_SETTINGS = (
-    "weight_map",
-    "layer",
-    "readout",
-    "gate_activation",
-    "reset_after",
-    "batch_first",
-    "standardise",
-    "targets",
-    "noise_scale",
-)
-"""What says how somebody else's network is read, and what it is shown."""
-
-DRAWN_SETTINGS = (
-    "forget_bias",
-    "init",
-    "gain",
-    "input_scale",
-    "center_bias",
-    "task",
-    "delay",
-    "validation",
-    "batch",
-    "optimizer",
-    "learning_rate",
-    "clip_norm",
-    "clip_value",
-    "truncate",
-)
-"""What says how a network is drawn, which task it is shown and how it is trained."""
-
-NETWORK_SETTINGS = (
-    "cell",
-    "leak",
-    "state",
-    "forget_bias",
-    "activation",
-    "hidden",
-    "init",
-    "gain",
-    "input_scale",
-    "center_bias",
-    "weights",
-    "weight_map",
-    "layer",
-    "readout",
-    "gate_activation",
-    "reset_after",
-)
-"""What a saved network brings with it."""
-
-SEQUENCE_SETTINGS = (
-    "steps",
-    "task",
-    "delay",
-    "data",
-    "column",
-    "missing",
-    "validation",
-    "batch_first",
-    "standardise",
-    "targets",
-    "noise_scale",
-    "sequences",
-    "seed",
-)
-"""What decides the sequences that a network is examined on."""
-
-JUDGING_SETTINGS = (
-    "max_lag",
-    "tolerance",
-    "vanishing",
-    "exploding",
-    "transient_growth",
-    "agreement",
-)
-"""What decides, of a network and its sequences, the verdict."""
 
 
 @cache
 def setting_kinds() -> Mapping[str, Any]:
-    """Return the type of every setting; resolved once, since a sweep makes thousands of them."""
-    return MappingProxyType(get_type_hints(Settings))
-
-
-def setting_names() -> tuple[str, ...]:
-    """Return the names of all settings, in order."""
-    return tuple(each.name for each in fields(Settings))
+    """Return the type of every setting, such as ``float | None``."""
+    return MappingProxyType(get_type_hints(SettingFields))
 
 
 def check_names(values: Mapping[str, Any], source: str) -> None:
@@ -330,7 +172,7 @@ def check_names(values: Mapping[str, Any], source: str) -> None:
     import difflib
 
     for name in values:
-        if name not in setting_names():
-            near = difflib.get_close_matches(name, setting_names(), n=1)
+        if name not in SETTINGS:
+            near = difflib.get_close_matches(name, SETTINGS, n=1)
             hint = f"did you mean {near[0]!r}?" if near else "see gradscope analyze --help"
             raise SettingError(f"{source}: there is no setting {name!r}; {hint}")

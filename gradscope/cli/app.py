@@ -13,6 +13,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 import gradscope
+from gradscope.cli.command import current_spelling
 from gradscope.cli.options import HELP, LAYERS_HELP
 from gradscope.cli.output import ReaderGoneError, detach_stream, note, write_stdout
 from gradscope.errors import GradscopeError
@@ -104,7 +105,7 @@ def run(arguments: Sequence[str]) -> int:
         _spell_what_streams_cannot_show()
         # The page of all commands, and the answer to a word that is none, need every one of them.
         app = build_app([arg for arg in arguments[:1] if arg in COMMANDS] or COMMANDS)
-        code = app(list(arguments), prog_name="gradscope", standalone_mode=False)
+        code = app(current_spelling(arguments), prog_name="gradscope", standalone_mode=False)
         _flush()
     except (TyperException, GradscopeError) as error:
         return _fail(_one_line(error), arguments, EXIT_USAGE)

@@ -24,7 +24,7 @@ from gradscope.cli.options import (
     Output,
     Threads,
 )
-from gradscope.cli.output import Place, choose_format, prepare_files, require_stdout
+from gradscope.cli.output import Place, choose_format, note, prepare_files, require_stdout
 from gradscope.cli.settings import layered_settings
 from gradscope.errors import SettingError
 from gradscope.sweep.threads import THREAD_VARIABLES
@@ -128,13 +128,11 @@ def weights_of(file: str | None) -> Given:
 
 
 class MapsWeights(TyperCommand):
-    """A command of a FILE of weights, whose ``--map W=NAME`` names some of them, where ``--map``
-    alone is the heat map.
-    """
+    """A command of a FILE of weights, which is the only network that is studied."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the arguments, ``--map W=NAME`` as ``--weight-map W=NAME``."""
-        left = super().parse_args(ctx, told_apart(args))
+        """Read the arguments, and refuse two networks."""
+        left = super().parse_args(ctx, args)
         _require_one_network(ctx)
         return left
 
@@ -152,15 +150,23 @@ def _require_one_network(ctx: Any) -> None:
         )
 
 
-def told_apart(arguments: Sequence[str]) -> list[str]:
-    """Return arguments with each ``--map`` that a pair follows, or holds, as ``--weight-map``."""
-    after = [*arguments[1:], ""]
-    return [
-        word.replace("--map", "--weight-map", 1)
-        if word.startswith("--map=") or (word == "--map" and "=" in follower[1:])
-        else word
-        for word, follower in zip(arguments, after, strict=False)
-    ]
+def current_spelling(arguments: Sequence[str]) -> list[str]:
+    """Return arguments with the old ``--map`` spelled ``--weight-map`` before W=NAME, else
+    ``--lag-map``; one line on stderr says so.
+    """
+    current, used = [], set()
+    for word, after in zip(arguments, [*arguments[1:], ""], strict=False):
+        flag, joined, value = word.partition("=")
+        renamed = {"--map": "--lag-map", "--no-map": "--no-lag-map"}.get(flag, flag)
+        pair = joined or ("=" in after[1:] and not after.startswith("-"))
+        if flag == "--map" and (pair or arguments[0] == "inspect"):
+            renamed = "--weight-map"
+        if renamed != flag:
+            used.add(f"{renamed} W=NAME" if renamed == "--weight-map" else renamed)
+        current.append(f"{renamed}{joined}{value}")
+    if used:
+        note(f"--map is now spelled {' or '.join(sorted(used))}; the old spelling still works")
+    return current
 
 
 def takes_place(command: Callable[..., None]) -> Callable[..., None]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from gradscope.analysis.settings import GIVEN_SETTINGS
+from gradscope.analysis.settings import IMPORTED_SETTINGS
 from gradscope.cli.analyze import EXIT_INTERRUPTED
 from gradscope.cli.command import Call, takes_settings
 from gradscope.cli.options import DATA, MODEL, Figure
@@ -90,7 +90,7 @@ def register(app: typer.Typer) -> None:
     app.command("compare", epilog=EXAMPLES)(compare)
 
 
-@takes_settings("cell", "activation", "steps", "weights", *GIVEN_SETTINGS)
+@takes_settings("cell", "activation", "steps", "weights", *IMPORTED_SETTINGS)
 def compare(
     call: Call,
     activation: Activations = "",

@@ -31,13 +31,13 @@ EXAMPLES = """\
 
   gradscope inspect model.keras --png eigenvalues.png
 
-  gradscope inspect cell.npz --map W=rnn.h2h.weight --map U=rnn.i2h.weight --json
+  gradscope inspect cell.npz --weight-map W=rnn.h2h.weight --weight-map U=rnn.i2h.weight --json
 """
 
 Mapping = Annotated[
     list[str] | None,
     typer.Option(
-        "--map",
+        "--weight-map",
         help="Name the weights of a hand-written cell, LETTER=NAME; letters W, U, b, V, c.",
         rich_help_panel=MODEL,
         metavar="W=NAME",
@@ -58,7 +58,7 @@ def inspect(  # noqa: PLR0913, PLR0917 (one for each option)
             metavar="FILE",
         ),
     ],
-    map: Mapping = None,  # noqa: A002 (the flag's name)
+    weight_map: Mapping = None,
     output: Output = None,
     format: FormatChoice = None,  # noqa: A002 (the flag's name)
     json: Json = False,
@@ -74,7 +74,7 @@ def inspect(  # noqa: PLR0913, PLR0917 (one for each option)
     if place.to_stdout:
         require_stdout()
     prepare_files((output,), force=force, figure=png)
-    run_inspection(place, file, tuple(map or ()), png)
+    run_inspection(place, file, tuple(weight_map or ()), png)
 
 
 def run_inspection(place: Place, file: Path, mapping: tuple[str, ...], png: Path | None) -> None:

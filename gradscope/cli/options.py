@@ -12,20 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
-from gradscope.analysis.setting_values import flag
-from gradscope.analysis.settings import Settings
-from gradscope.names import (
-    ActivationName,
-    CellName,
-    ColumnWidth,
-    GateName,
-    InitializerName,
-    MissingCells,
-    OptimizerName,
-    PanelName,
-    StateName,
-    TaskName,
-)
+from gradscope.analysis.setting_values import OptionPanel, Setting
+from gradscope.analysis.settings import SETTINGS
+from gradscope.names import ColumnWidth, PanelName
 
 HELP = (
     "See how gradient travels through time in a recurrent network: whether, how fast, "
@@ -36,19 +25,8 @@ LAYERS_HELP = (
     "else from its default."
 )
 
-MODEL, DATA, TRAINING = "Model", "Data", "Training"
-GIVEN = "Given network"
-ANALYSIS, OUTPUT, EXECUTION = "Analysis", "Output", "Execution"
-
-METAVARS = {
-    "data": "FILE",
-    "column": "NAME",
-    "weights": "FILE",
-    "weight_map": "W=NAME",
-    "layer": "N|NAME",
-    "readout": "NAME",
-    "targets": "FILE",
-}
+MODEL, DATA, ANALYSIS = OptionPanel.MODEL, OptionPanel.DATA, OptionPanel.ANALYSIS
+TRAINING, OUTPUT, EXECUTION = OptionPanel.TRAINING, OptionPanel.OUTPUT, OptionPanel.EXECUTION
 
 Given = dict[str, Any]
 """Settings that were given, by name."""
@@ -80,125 +58,41 @@ class FailOn(StrEnum):
     ANY = "any"
 
 
-def _setting(name: str, kind: Any, panel: str, text: str) -> Any:
-    """Return the annotation of one setting's option; its words and default stand in its help."""
-    default: Any = Settings.__dataclass_fields__[name].default
+def _setting_option(setting: Setting, envvar: str | None = None) -> Any:
+    """Return the option of a setting; its words and its default stand in its help."""
+    kind, flag, text = setting.kind, setting.flag, setting.help
     words = isinstance(kind, type) and issubclass(kind, StrEnum)
-    spelled = f"{flag(name)}/--no-{flag(name)[2:]}" if kind is bool else flag(name)
     if words:
         text = f"{text.rstrip('.')}: {', '.join(kind)}."
+    default = setting.default
     if default is not None and default is not False and default != ():
         text = f"{text.rstrip('.')} (default {default})."
-    option = typer.Option(
-        spelled,
+    return typer.Option(
+        f"{flag}/--no-{flag[2:]}" if kind is bool else flag,
         help=text,
-        rich_help_panel=panel,
-        envvar=f"GRADSCOPE_{name.upper()}",
+        rich_help_panel=setting.panel,
+        envvar=envvar,
         show_envvar=False,
         show_default=False,
-        metavar=METAVARS.get(name)
-        or {int: "N", float: "X"}.get(kind)
-        or ("WORD" if words else None),
+        metavar=setting.metavar or {int: "N", float: "X"}.get(kind) or ("WORD" if words else None),
     )
-    return Annotated[kind | None, option]
 
 
 SETTING_OPTIONS: Mapping[str, Any] = {
-    each[0]: _setting(*each)
-    for each in (
-        ("cell", CellName, MODEL, "The recurrent cell."),
-        ("leak", float, MODEL, "Leak α = dt/τ of a vanilla RNN."),
-        ("state", StateName, MODEL, "A vanilla RNN's state: after φ or before it."),
-        ("forget_bias", float, MODEL, "Bias of the gate that keeps the state (LSTM f, GRU z)."),
-        ("activation", ActivationName, MODEL, "The nonlinearity φ."),
-        ("hidden", int, MODEL, "Hidden units H."),
-        (
-            "init",
-            InitializerName,
-            MODEL,
-            "How W is drawn (orthogonal: as Keras's SimpleRNN, uniform: as PyTorch's nn.RNN).",
-        ),
-        ("gain", float, MODEL, "Factor on W."),
-        ("input_scale", float, MODEL, "Factor on U."),
-        ("center_bias", bool, MODEL, "Start a sigmoid net at rest at ½: b = −W·½."),
-        ("weights", str, GIVEN, "Somebody else's network: the same as FILE."),
-        (
-            "weight_map",
-            list[str],
-            GIVEN,
-            "Weights of a hand-written cell, letters W, U, b, V, c; --map W=NAME is the same.",
-        ),
-        (
-            "layer",
-            str,
-            GIVEN,
-            "Layer to study, by place from 0 or name; :reverse for backward (default: the last).",
-        ),
-        ("readout", str, GIVEN, "Its linear output layer, by name."),
-        ("gate_activation", GateName, GIVEN, "The gates' function where the file is silent."),
-        (
-            "reset_after",
-            bool,
-            GIVEN,
-            "Whether a GRU's reset gate acts after W, where the file is silent.",
-        ),
-        ("batch_first", bool, GIVEN, "--data is (B,T,D) instead of (T,B,D)."),
-        ("standardise", bool, GIVEN, "Bring each input to mean 0 and deviation 1."),
-        ("targets", str, GIVEN, "Wanted outputs of --readout, shaped as --data."),
-        ("noise_scale", float, GIVEN, "Scale of white noise where there is no --data."),
-        ("steps", int, DATA, "Sequence length T."),
-        ("task", TaskName, DATA, "Synthetic task."),
-        ("delay", int, DATA, "How far back recall reaches (default: half of the steps)."),
-        (
-            "data",
-            str,
-            DATA,
-            "Your own series (.csv, .tsv, .txt, .npy); with FILE, its inputs.",
-        ),
-        ("column", list[str], DATA, "Column of --data by name or number; repeat for several."),
-        ("missing", MissingCells, DATA, "What to do about empty cells."),
-        ("validation", float, DATA, "Fraction of the series held out at its end."),
-        ("updates", int, TRAINING, "Training updates; 0 for none."),
-        ("batch", int, TRAINING, "Sequences in a training batch."),
-        ("optimizer", OptimizerName, TRAINING, "Update rule."),
-        (
-            "learning_rate",
-            float,
-            TRAINING,
-            "Learning rate (default: adam 0.003, rmsprop 0.001, else 0.01).",
-        ),
-        ("clip_norm", float, TRAINING, "Clip the global gradient norm."),
-        ("clip_value", float, TRAINING, "Clip each gradient entry."),
-        ("truncate", int, TRAINING, "Send each error back over at most this many lags."),
-        ("sequences", int, ANALYSIS, "Sequences examined."),
-        ("max_lag", int, ANALYSIS, "Longest lag (default: all steps)."),
-        ("vanishing", float, ANALYSIS, "σ_max below this has vanished."),
-        ("exploding", float, ANALYSIS, "σ_max above this has exploded."),
-        ("transient_growth", float, ANALYSIS, "Growth before vanishing worth a word."),
-        ("agreement", float, ANALYSIS, "Fraction of sequences that must agree."),
-        ("tolerance", float, ANALYSIS, "Largest relative error of σ_max."),
-        ("truncation_error", float, ANALYSIS, "Gradient error that truncation may leave."),
-        ("map", bool, ANALYSIS, "Measure all pairs of states: the heat map."),
-        ("shares", bool, ANALYSIS, "Split the gradient by lag; truncation length."),
-        ("spectrum", bool, ANALYSIS, "Singular values, Lyapunov exponents, theory."),
-        ("verify", bool, ANALYSIS, "Compute sampled lags again by an exact SVD."),
-        ("seed", int, EXECUTION, "Source of every random draw."),
-    )
+    name: Annotated[
+        (list[str] if each.kind == tuple[str, ...] else each.kind) | None,
+        _setting_option(each, f"GRADSCOPE_{name.upper()}"),
+    ]
+    for name, each in SETTINGS.items()
+    if name != "load"
 }
+"""The options of all settings but ``--load``, which only commands of one network have."""
 
+Load = Annotated[str | None, _setting_option(SETTINGS["load"])]
 ConfigFile = Annotated[
     Path | None,
     typer.Option(
         "--config", help="Settings from a TOML file.", rich_help_panel=EXECUTION, metavar="FILE"
-    ),
-]
-Load = Annotated[
-    str | None,
-    typer.Option(
-        "--load",
-        help="Take the network of a saved run (FILE.npz).",
-        rich_help_panel=MODEL,
-        metavar="FILE",
     ),
 ]
 WeightsFile = Annotated[

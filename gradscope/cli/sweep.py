@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gradscope.analysis.settings import GIVEN_SETTINGS
+from gradscope.analysis.settings import IMPORTED_SETTINGS
 from gradscope.cli.analyze import EXIT_INTERRUPTED
 from gradscope.cli.command import Call, set_blas_threads, takes_settings
 from gradscope.cli.options import EXECUTION, OUTPUT, Threads
@@ -127,7 +127,7 @@ def register(app: typer.Typer) -> None:
     app.command("sweep", epilog=EXAMPLES)(sweep)
 
 
-@takes_settings("output", "force", "threads", "weights", *GIVEN_SETTINGS)
+@takes_settings("output", "force", "threads", "weights", *IMPORTED_SETTINGS)
 def sweep(  # noqa: PLR0913 (each is a flag)
     call: Call,
     *,

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from gradscope.analysis.settings import GIVEN_SETTINGS
+from gradscope.analysis.settings import IMPORTED_SETTINGS
 from gradscope.cli.analyze import Files, exit_with_status, write_files
 from gradscope.cli.command import Call, takes_settings
 from gradscope.cli.options import Figure, Load, Save
@@ -33,7 +33,7 @@ def register(app: typer.Typer) -> None:
     app.command("train", epilog=EXAMPLES)(train)
 
 
-@takes_settings("weights", *GIVEN_SETTINGS)
+@takes_settings("weights", *IMPORTED_SETTINGS)
 def train(
     call: Call,
     load: Load = None,

@@ -18,7 +18,8 @@ from gradscope.analysis.check import CheckRow
 from gradscope.analysis.imported import Given
 from gradscope.analysis.parity import jacobian_row, steps_row
 from gradscope.arrays import FloatArray
-from gradscope.names import ActivationName, CellName, StateName
+from gradscope.model.activations import ACTIVATIONS
+from gradscope.names import CellName, StateName
 from gradscope.weights.layers.keras_names import GATE_ORDER
 from gradscope.weights.layers.recurrent_layer import RecurrentLayer
 from gradscope.weights.layers.to_cell import CellSpec
@@ -29,7 +30,6 @@ tenth.
 """
 
 LAYERS = {CellName.ELMAN: "SimpleRNN", CellName.GRU: "GRU", CellName.LSTM: "LSTM"}
-THEIR_WORDS = {ActivationName.IDENTITY: "linear", ActivationName.HARD_TANH: "hard_tanh"}
 
 
 def can_compute(spec: CellSpec) -> bool:
@@ -131,7 +131,7 @@ def _layer(layer: RecurrentLayer, spec: CellSpec) -> Any:
         gated["reset_after"] = bool(spec.reset_after)  # type: ignore[assignment]
     made = getattr(keras.layers, LAYERS[spec.cell])(
         layer.hidden_size,
-        activation=THEIR_WORDS.get(spec.activation, str(spec.activation)),
+        activation=ACTIVATIONS[spec.activation].keras_name,
         return_sequences=True,
         # JAX has float64 only where its whole process was told so, and Keras fails there.
         dtype="float32" if keras.config.backend() == "jax" else "float64",

@@ -18,6 +18,7 @@ from gradscope.analysis.imported import Given, run_stack
 from gradscope.analysis.parity import jacobian_row, steps_row
 from gradscope.arrays import FloatArray
 from gradscope.learning.differences import relative_deviation
+from gradscope.model.activations import ACTIVATIONS
 from gradscope.names import ActivationName, CellName, StateName
 from gradscope.weights.layers.recurrent_layer import Direction, RecurrentLayer
 from gradscope.weights.layers.to_cell import CellSpec
@@ -35,7 +36,7 @@ def can_compute(spec: CellSpec) -> bool:
     """Whether PyTorch has a layer of these equations."""
     if spec.cell is CellName.ELMAN:
         plain = spec.leak == 1.0 and spec.state is StateName.POST
-        return plain and spec.activation in (ActivationName.TANH, ActivationName.RELU)
+        return plain and ACTIVATIONS[spec.activation].torch_name is not None
     return spec.activation is ActivationName.TANH and spec.reset_after is not False
 
 
@@ -81,8 +82,9 @@ def _tensor(array: FloatArray) -> torch.Tensor:
     return torch.tensor(np.ascontiguousarray(array), dtype=torch.float64)
 
 
-def _nonlinearity(spec: CellSpec) -> dict[str, str]:
-    return {"nonlinearity": str(spec.activation)} if spec.cell is CellName.ELMAN else {}
+def _nonlinearity(spec: CellSpec) -> dict[str, str | None]:
+    phi = ACTIVATIONS[spec.activation].torch_name
+    return {"nonlinearity": phi} if spec.cell is CellName.ELMAN else {}
 
 
 def _weights(layer: RecurrentLayer) -> dict[str, torch.Tensor]:

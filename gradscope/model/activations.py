@@ -9,11 +9,20 @@ Bengio (2013), arXiv:1211.5063, section 2.1.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 import numpy as np
 
 from gradscope.arrays import FloatArray
 from gradscope.names import ActivationName
+
+
+class LineStyle(NamedTuple):
+    """Colour, line and marker of a curve, as Matplotlib takes them."""
+
+    color: str
+    line: str | tuple[int, tuple[int, ...]]
+    marker: str
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -22,12 +31,17 @@ class Activation:
 
     ``value(a)`` is φ(a) and ``slope(a)`` is φ′(a), elementwise on arrays of any shape;
     ``slope_ceiling`` is γ = max φ′. Where φ has a kink the slope is 0, as PyTorch has it.
+    ``keras_name`` is its name in ``keras.activations``, ``torch_name`` the ``nonlinearity`` of
+    ``torch.nn.RNN``, None where that has none; ``line_style`` is the same in every picture.
     """
 
     name: ActivationName
     value: Callable[[FloatArray], FloatArray]
     slope: Callable[[FloatArray], FloatArray]
     slope_ceiling: float
+    torch_name: str | None
+    keras_name: str
+    line_style: LineStyle
 
 
 def _sigmoid(a: FloatArray) -> FloatArray:
@@ -43,11 +57,6 @@ def _sigmoid_slope(a: FloatArray) -> FloatArray:
     e = np.exp(-np.abs(a))
     slope: FloatArray = e / np.square(1.0 + e)
     return slope
-
-
-def _tanh(a: FloatArray) -> FloatArray:
-    """Return tanh(a)."""
-    return np.tanh(a)
 
 
 def _tanh_slope(a: FloatArray) -> FloatArray:
@@ -68,16 +77,6 @@ def _relu_slope(a: FloatArray) -> FloatArray:
     return np.where(a > 0.0, 1.0, 0.0)
 
 
-def _identity(a: FloatArray) -> FloatArray:
-    """Return a."""
-    return a.copy()
-
-
-def _identity_slope(a: FloatArray) -> FloatArray:
-    """Return 1."""
-    return np.ones_like(a)
-
-
 def _hard_tanh(a: FloatArray) -> FloatArray:
     """Return a, cut to [−1, 1]."""
     return np.clip(a, -1.0, 1.0)
@@ -93,13 +92,31 @@ def _softplus(a: FloatArray) -> FloatArray:
     return np.maximum(a, 0.0) + np.log1p(np.exp(-np.abs(a)))
 
 
-TANH = Activation(ActivationName.TANH, _tanh, _tanh_slope, 1.0)
-SIGMOID = Activation(ActivationName.SIGMOID, _sigmoid, _sigmoid_slope, 0.25)
-RELU = Activation(ActivationName.RELU, _relu, _relu_slope, 1.0)
-IDENTITY = Activation(ActivationName.IDENTITY, _identity, _identity_slope, 1.0)
-HARD_TANH = Activation(ActivationName.HARD_TANH, _hard_tanh, _hard_tanh_slope, 1.0)
-SOFTPLUS = Activation(ActivationName.SOFTPLUS, _softplus, _sigmoid, 1.0)
+# Colours of Okabe and Ito (2008), which colour-blind readers tell apart.
+TANH = Activation(
+    ActivationName.TANH, np.tanh, _tanh_slope, 1.0, "tanh", "tanh", LineStyle("#0072B2", "-", "o")
+)
+SIGMOID = Activation(
+    ActivationName.SIGMOID, _sigmoid, _sigmoid_slope, 0.25, None, "sigmoid",
+    LineStyle("#D55E00", "--", "s"),
+)  # fmt: skip
+RELU = Activation(
+    ActivationName.RELU, _relu, _relu_slope, 1.0, "relu", "relu", LineStyle("#009E73", "-.", "^")
+)
+IDENTITY = Activation(
+    ActivationName.IDENTITY, np.copy, np.ones_like, 1.0, None, "linear",
+    LineStyle("#222222", ":", "D"),
+)  # fmt: skip
+HARD_TANH = Activation(
+    ActivationName.HARD_TANH, _hard_tanh, _hard_tanh_slope, 1.0, None, "hard_tanh",
+    LineStyle("#E69F00", (0, (5, 1, 1, 1)), "v"),
+)  # fmt: skip
+SOFTPLUS = Activation(
+    ActivationName.SOFTPLUS, _softplus, _sigmoid, 1.0, None, "softplus",
+    LineStyle("#CC79A7", (0, (1, 1)), "P"),
+)  # fmt: skip
 
 ACTIVATIONS: Mapping[ActivationName, Activation] = MappingProxyType(
     {each.name: each for each in (TANH, SIGMOID, RELU, IDENTITY, HARD_TANH, SOFTPLUS)}
 )
+"""To add one, add its word to ``names.ActivationName`` and its row here."""

@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import PackedSequence
 from gradscope.arrays import FloatArray
 from gradscope.model.activations import ACTIVATIONS, Activation
 from gradscope.model.stack import LayerWeights
-from gradscope.names import ActivationName, CellName
+from gradscope.names import CellName
 from gradscope.watch.journal import Refusal
 from gradscope.watch.replay import Sample
 from gradscope.watch.schedule import CellStep
@@ -80,7 +80,8 @@ def kind_of(module: Any) -> CellName:
 
 def activation_of(module: Any) -> Activation:
     """Return φ: a gated cell's is tanh."""
-    return ACTIVATIONS[ActivationName(getattr(module, "nonlinearity", "tanh"))]
+    name = getattr(module, "nonlinearity", "tanh")
+    return next(each for each in ACTIVATIONS.values() if each.torch_name == name)
 
 
 def to_array(tensor: Tensor) -> FloatArray:

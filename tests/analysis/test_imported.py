@@ -289,7 +289,7 @@ def test_a_layer_is_named_by_place_name_and_direction(asked: str | None, title: 
         ({**TANH, "data": "nan.npy"}, "nan.npy holds nan at \\[1, 0, 2\\], and 1 such in all"),
         ({**TANH, "data": "flat.npy"}, "flat.npy holds an array of shape \\(9,\\)"),
         ({**TANH, "data": "text.npy"}, "save real numbers"),
-        ({**TANH, "weights": "cell.npz"}, "name the weights: --map W=h2h"),
+        ({**TANH, "weights": "cell.npz"}, "name the weights: --weight-map W=h2h"),
         ({**TANH, "weight_map": ["W=rnn.weight_hh"]}, "the mapping has no U"),
         ({**TANH, "weight_map": ["W=rnn.weight_hh_0", "U=x"]}, "did you mean"),
     ],

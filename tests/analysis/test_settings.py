@@ -9,13 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradscope.analysis.setting_values import LIMITS, flag
+from gradscope.analysis.setting_values import ANY_NUMBER, Group
 from gradscope.analysis.settings import (
-    NETWORK_SETTINGS,
-    SEQUENCE_SETTINGS,
+    SETTINGS,
     Settings,
     check_names,
-    setting_names,
+    flag,
 )
 from gradscope.errors import SettingError
 from gradscope.names import ActivationName, InitializerName, OptimizerName, TaskName
@@ -42,7 +41,7 @@ def valid_settings(draw: st.DrawFn) -> Settings:
     """Draw settings that do not contradict each other."""
 
     def real(name: str, *, at_most: float = 1e12) -> st.SearchStrategy[float]:
-        low, high = LIMITS[name]
+        low, high, _ = SETTINGS[name].limits
         return st.floats(
             low, min(high, at_most), exclude_min=True, exclude_max=True, allow_subnormal=False
         )
@@ -76,7 +75,7 @@ def valid_settings(draw: st.DrawFn) -> Settings:
     )
 
 
-@given(name=st.sampled_from(setting_names()), value=ANYTHING)
+@given(name=st.sampled_from(list(SETTINGS)), value=ANYTHING)
 def test_any_value_gives_valid_settings_or_a_setting_error_of_one_line(
     name: str, value: Any
 ) -> None:
@@ -87,8 +86,8 @@ def test_any_value_gives_valid_settings_or_a_setting_error_of_one_line(
         assert len(complaint) < 1000
         return
     kept = getattr(settings, name)
-    if name in LIMITS and kept is not None:
-        low, high = LIMITS[name]
+    if SETTINGS[name].limits != ANY_NUMBER and kept is not None:
+        low, high, _ = SETTINGS[name].limits
         assert low <= kept <= high
         assert math.isfinite(kept)
 
@@ -115,7 +114,7 @@ def test_settings_survive_json_and_toml(settings: Settings) -> None:
 def test_plain_values_are_the_types_that_json_knows() -> None:
     plain = Settings(column=("a",), data="x.csv").as_dict()
 
-    assert list(plain) == list(setting_names())
+    assert list(plain) == list(SETTINGS)
     for value in plain.values():
         assert type(value) in (int, float, str, bool, list, type(None))
 
@@ -182,6 +181,18 @@ def test_changing_one_setting_validates_them_all() -> None:
         settings.with_changes({"steps": 9})
 
 
-def test_the_named_groups_of_settings_exist() -> None:
-    assert set(NETWORK_SETTINGS) | set(SEQUENCE_SETTINGS) <= set(setting_names())
-    assert flag("max_lag") == "--max-lag"
+@pytest.mark.parametrize("name", SETTINGS)
+def test_every_setting_declares_what_it_decides_and_its_numbers_have_limits(name: str) -> None:
+    each = SETTINGS[name]
+    decided = [group for group in Group if group in each.group]
+
+    assert len([group for group in decided if group not in Group.IMPORTED | Group.DRAWN]) == 1
+    assert not (Group.IMPORTED in each.group and Group.DRAWN in each.group)
+    assert (each.limits != ANY_NUMBER) == (each.kind in {int, float})
+    assert each.help.endswith(".")
+    assert flag(name) == each.flag
+
+
+def test_no_two_settings_share_a_flag() -> None:
+    assert len({each.flag for each in SETTINGS.values()}) == len(SETTINGS)
+    assert (flag("max_lag"), flag("map")) == ("--max-lag", "--lag-map")

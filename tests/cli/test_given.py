@@ -59,7 +59,7 @@ def test_the_document_has_the_network_and_reasons_for_what_is_null(run: Run) -> 
 
 def test_pictures_closer_looks_saved_runs_and_reruns(run: Run, folder: Path) -> None:
     made = run(
-        "analyze", *ASKED, "--map", "--spectrum", "--verify", "--png", "net.png",
+        "analyze", *ASKED, "--lag-map", "--spectrum", "--verify", "--png", "net.png",
         "--save", "run.npz", "--json", "-o", "run.json",
     )  # fmt: skip
     assert made.returncode == 0, made.stderr
@@ -69,7 +69,7 @@ def test_pictures_closer_looks_saved_runs_and_reruns(run: Run, folder: Path) -> 
     for again in (
         run("rerun", "run.json", "--json"),
         run("rerun", "net.png", "--json"),
-        run("analyze", "--load", "run.npz", "--map", "--spectrum", "--verify", "--json"),
+        run("analyze", "--load", "run.npz", "--lag-map", "--spectrum", "--verify", "--json"),
     ):
         assert again.returncode == 0, again.stderr
         document = json.loads(again.stdout)
@@ -94,7 +94,7 @@ def test_a_saved_run_of_a_stack_lists_every_layer_as_the_first_run_did(
     assert [each["regime"] is None for each in expected["layers"]] == [False, False, True]
     assert json.loads(again.stdout)["network"] == expected
     assert json.loads(third.stdout)["network"] == expected
-    for more in ((), ("--map",)):
+    for more in ((), ("--lag-map",)):
         table = run("analyze", *asked).stdout.partition("Layers of")[2].partition("Why")[0]
         assert table
         assert run(*loaded, *more).stdout.partition("Layers of")[2].startswith(table)
@@ -146,21 +146,29 @@ def test_the_network_among_the_arguments_goes_before_that_of_the_environment(run
         assert json.loads(each.stdout)["network"]["file"] == "net.npz"
 
 
-def test_map_names_weights_where_a_pair_follows_and_asks_for_the_heat_map_alone(run: Run) -> None:
-    said = ("cell.npz", "--data", "x.npy", "--activation", "tanh", "--leak", "0.5")
+def test_the_old_spelling_names_weights_before_a_pair_and_else_asks_for_the_heat_map(
+    run: Run,
+) -> None:
+    given = ("analyze", "cell.npz", "--data", "x.npy", "--activation", "tanh", "--leak", "0.5")
+    pairs = ("--weight-map", "W=h2h", "--weight-map", "U=i2h")
 
-    done = run("analyze", *said, "--map", "W=h2h", "--map=U=i2h", "--map", "--json")
+    old = run(*given, "--map", "W=h2h", "--map=U=i2h", "--map", "--json")
+    new = run(*given, *pairs, "--lag-map", "--json")
 
-    document = json.loads(done.stdout)
-    assert document["settings"]["weight_map"] == ["W=h2h", "U=i2h"]
-    assert document["map"] is not None
-    without = run("analyze", *said, "--map", "W=h2h", "--map", "U=i2h", "--json")
-    assert json.loads(without.stdout)["map"] is None
+    assert (new.returncode, new.stderr) == (0, "")
+    assert old.stdout == new.stdout
+    assert json.loads(old.stdout)["map"] is not None
+    assert old.stderr.count("\n") == 1
+    assert "--lag-map" in old.stderr
+    assert "--weight-map" in old.stderr
+    assert json.loads(run(*given, *pairs, "--json").stdout)["map"] is None
+    inspected = run("inspect", "cell.npz", "--map", "W=h2h", "--map", "U=i2h", "--json")
+    assert inspected.stdout == run("inspect", "cell.npz", *pairs, "--json").stdout
 
 
 def test_the_command_that_a_report_prints_makes_it_again(run: Run) -> None:
     said = ("cell.npz", "--data", "x.npy", "--activation", "tanh", "--leak", "1")
-    first = run("analyze", *said, "--map", "W=h2h", "--map", "U=i2h", "--json")
+    first = run("analyze", *said, "--weight-map", "W=h2h", "--weight-map", "U=i2h", "--json")
 
     import shlex
 
@@ -200,7 +208,7 @@ def test_check_holds_states_and_jacobians_against_pytorch(run: Run) -> None:
     pytest.importorskip("torch", reason="PyTorch is the oracle")
 
     rows = json.loads(run("check", *ASKED, "--json").stdout)["checks"]
-    leaky = run("check", "cell.npz", "--map", "W=h2h", "--map", "U=i2h", "--leak", "0.5",
+    leaky = run("check", "cell.npz", "--weight-map", "W=h2h", "--weight-map", "U=i2h", "--leak", "0.5",
                 "--activation", "tanh")  # fmt: skip
 
     worst = {row["against"]: row["deviation"] for row in rows}
@@ -218,8 +226,11 @@ def test_check_holds_states_and_jacobians_against_pytorch(run: Run) -> None:
         ("analyze net.npz --activation tanh --data wide.npy", "wide.npy has 5 inputs a step"),
         ("analyze net.npz --activation tanh --data nan.npy", "nan.npy holds nan at [0, 0, 0]"),
         ("analyze net.npz --activation tanh --shares", "--shares split the gradient"),
-        ("analyze net.npz --activation tanh --map Q=x", "write LETTER=NAME"),
-        ("analyze cell.npz --activation tanh --map W=h2 --map U=i2h", "did you mean 'h2h'?"),
+        ("analyze net.npz --activation tanh --weight-map Q=x", "write LETTER=NAME"),
+        (
+            "analyze cell.npz --activation tanh --weight-map W=h2 --weight-map U=i2h",
+            "did you mean 'h2h'?",
+        ),
         ("analyze cell.npz --activation tanh", "holds no recurrent layer"),
         ("analyze net.npz --load run.npz", "choose one network"),
         (

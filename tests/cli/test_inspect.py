@@ -78,7 +78,7 @@ def test_a_file_without_layers_is_shown_and_not_drawn(folder: Path) -> None:
     done = inspected(folder, "cell.npz", "--png", "eigen.png")
 
     assert done.returncode == 0
-    assert "gradscope inspect cell.npz --map W=h2h --map U=i2h" in done.stdout
+    assert "gradscope inspect cell.npz --weight-map W=h2h --weight-map U=i2h" in done.stdout
     assert done.stderr == "no picture eigen.png: there is no recurrent layer to draw\n"
     assert not (folder / "eigen.png").exists()
 
@@ -86,7 +86,7 @@ def test_a_file_without_layers_is_shown_and_not_drawn(folder: Path) -> None:
 def test_the_suggested_command_does_what_it_says(folder: Path) -> None:
     np.savez(folder / "cell.npz", h2h=np.eye(2), i2h=np.ones((2, 1)))
 
-    done = inspected(folder, "cell.npz", "--map", "W=h2h", "--map", "U=i2h")
+    done = inspected(folder, "cell.npz", "--weight-map", "W=h2h", "--weight-map", "U=i2h")
 
     assert done.stdout.startswith("1 vanilla RNN layer.\n")
     assert "--activation NAME --leak ALPHA" in done.stdout
@@ -96,7 +96,7 @@ def test_the_suggested_command_does_what_it_says(folder: Path) -> None:
     ("arguments", "words"),
     [
         (("absent.pt",), "absent.pt does not exist"),
-        (("net.npz", "--map", "W"), "write LETTER=NAME"),
+        (("net.npz", "--weight-map", "W"), "write LETTER=NAME"),
         (("net.npz", "--png", "eigen.txt"), "ends in .txt"),
         (("net.npz", "--json", "--format", "md"), "choose one"),
         (("bad.pt",), "asks for 'os.system'"),

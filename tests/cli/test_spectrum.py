@@ -54,7 +54,7 @@ def test_the_spectrum_table_has_a_row_for_every_singular_value(
 def test_the_looks_of_analyze_stand_in_page_and_document(
     run: Run, small: tuple[str, ...], tmp_path: Path
 ) -> None:
-    snapshots = ("--map", "--shares", "--spectrum", "--verify")
+    snapshots = ("--lag-map", "--shares", "--spectrum", "--verify")
     done = run("analyze", *small, *snapshots, "--png", "report.png")
 
     assert done.returncode == 0

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gradscope
-from gradscope.analysis.settings import GIVEN_SETTINGS, Settings
+from gradscope.analysis.settings import IMPORTED_SETTINGS, Settings
 from gradscope.errors import SettingError
 from gradscope.sweep import grid as grid_module
 from gradscope.sweep.axes import Axes, parse_axes
@@ -66,7 +66,7 @@ def test_every_setting_changes_the_key() -> None:
     gated = Settings(cell="lstm")  # type: ignore[arg-type]
     assert cell_key(gated, {}) != cell_key(gated.with_changes({"forget_bias": 3.0}), {})
     alone = {"center_bias", "delay", "forget_bias"}
-    no_grid_takes = {"weights", *GIVEN_SETTINGS}
+    no_grid_takes = {"weights", *IMPORTED_SETTINGS}
     assert {*changed} | alone | no_grid_takes == set(Settings().as_dict())
 
 

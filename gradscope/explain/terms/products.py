@@ -73,7 +73,7 @@ PRODUCTS: tuple[Term, ...] = (
         "How every state depends on every earlier one, as a heat map.",
         "log σ_max(∂h_t/∂h_k) for all pairs t > k",
         "Rows that darken at once mark the steps at which the past is forgotten.",
-        "all pairs of the lag profile, median over sequences (--map)",
+        "all pairs of the lag profile, median over sequences (--lag-map)",
         ("heat map", "map", "all pairs", "(t,k) map"),
     ),
     Term(

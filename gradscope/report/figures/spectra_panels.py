@@ -1,6 +1,6 @@
 """The panels of a closer look: all pairs of states, the gradient by lag, and the spectra.
 
-Same looks as ``figures_panels``; each draws what one setting (``--map``, ``--shares``,
+Same looks as ``figures_panels``; each draws what one setting (``--lag-map``, ``--shares``,
 ``--spectrum``) has brought.
 """
 

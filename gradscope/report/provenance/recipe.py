@@ -13,8 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 import gradscope
-from gradscope.analysis.setting_values import flag
-from gradscope.analysis.settings import Settings
+from gradscope.analysis.settings import Settings, flag
 from gradscope.errors import ArchiveError, SettingError
 from gradscope.names import ActivationName, CellName, ColumnWidth, PanelName
 from gradscope.report.provenance.records import read_document

@@ -97,7 +97,7 @@ def analyze_command(inspection: Inspection) -> str | None:
     if not layers:
         return None
     parts = ["gradscope analyze", shlex.quote(str(inspection.found.file.path))]
-    parts += [f"--map {shlex.quote(pair)}" for pair in inspection.mapping]
+    parts += [f"--weight-map {shlex.quote(pair)}" for pair in inspection.mapping]
     if len({layer.name for layer in layers}) > 1:
         parts.append(f"--layer {shlex.quote(layers[0].name)}")
     return " ".join([*parts, "--data FILE", *(ASKED[each][1] for each in _unknown(layers))])

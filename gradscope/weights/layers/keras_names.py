@@ -15,6 +15,7 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
+from gradscope.model.activations import ACTIVATIONS
 from gradscope.weights.files.contents import WeightFile
 from gradscope.weights.layers.keras_config import (
     UNLIKE,
@@ -42,7 +43,9 @@ GATE_ORDER: Mapping[LayerKind, tuple[int, ...]] = MappingProxyType(
 )
 """Where each of our gates stands in Keras's order."""
 
-OUR_WORDS: Mapping[str, str] = MappingProxyType({"linear": "identity", "hard_tanh": "hard-tanh"})
+OUR_WORDS: Mapping[str, str] = MappingProxyType(
+    {each.keras_name: str(each.name) for each in ACTIVATIONS.values()}
+)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

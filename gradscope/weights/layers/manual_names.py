@@ -1,4 +1,4 @@
-"""Names → parameters, where nobody but the author knows: ``--map W=rnn.h2h.weight``.
+"""Names → parameters, where nobody but the author knows: ``--weight-map W=rnn.h2h.weight``.
 
 The letters are those of h ← φ(U x + W h + b), y = V h + c; ``W`` and ``U`` are needed. ``.T`` after
 a name says that the array multiplies rows, ``h @ W``, as TensorFlow and much hand-written code have
@@ -48,11 +48,11 @@ def parse_mapping(pairs: Sequence[str]) -> dict[str, str]:
         letter, equals, name = pair.partition("=")
         if letter not in LETTERS or not equals or not name:
             raise WeightsError(
-                f"--map is {quoted(pair)}; write LETTER=NAME, a letter of {', '.join(LETTERS)}, "
-                "as in --map W=rnn.h2h.weight"
+                f"--weight-map is {quoted(pair)}; write LETTER=NAME, a letter of "
+                f"{', '.join(LETTERS)}, as in --weight-map W=rnn.h2h.weight"
             )
         if letter in mapping:
-            raise WeightsError(f"--map gives {letter} twice ({quoted(pair)}); give it once")
+            raise WeightsError(f"--weight-map gives {letter} twice ({quoted(pair)}); give it once")
         mapping[letter] = name
     check_mapping(mapping)
     return mapping
@@ -69,7 +69,7 @@ def check_mapping(mapping: Mapping[str, str]) -> None:
     if missing:
         raise WeightsError(
             f"the mapping has no {' and no '.join(missing)}; name both the recurrent and the input "
-            "weights: --map W=NAME --map U=NAME"
+            "weights: --weight-map W=NAME --weight-map U=NAME"
         )
 
 
@@ -100,14 +100,14 @@ def mapped_layer(
     hidden = recurrent.shape[0]
     if recurrent.shape != (hidden, hidden):
         raise WeightsError(
-            f"--map W={mapping['W']} has shape {recurrent.shape}, but W of a vanilla cell is "
-            f"square; {_suggestion('W', candidates(file).recurrent)}"
+            f"--weight-map W={mapping['W']} has shape {recurrent.shape}, but W of a vanilla cell "
+            f"is square; {_suggestion('W', candidates(file).recurrent)}"
         )
     inputs = _matrix(file, mapping, "U")
     if inputs.shape[0] != hidden:
         raise WeightsError(
-            f"--map U={mapping['U']} has shape {inputs.shape}, but W has {hidden} units, so U "
-            f"needs {hidden} rows; {_turned_or_other(inputs, hidden, mapping['U'], file)}"
+            f"--weight-map U={mapping['U']} has shape {inputs.shape}, but W has {hidden} units, so "
+            f"U needs {hidden} rows; {_turned_or_other(inputs, hidden, mapping['U'], file)}"
         )
     layer = RecurrentLayer(
         kind=LayerKind.RNN,
@@ -126,8 +126,8 @@ def _readout(file: WeightFile, mapping: Mapping[str, str], hidden: int) -> Reado
     weights = _matrix(file, mapping, "V")
     if weights.shape[1] != hidden:
         raise WeightsError(
-            f"--map V={mapping['V']} has shape {weights.shape}, but W has {hidden} units, so V "
-            f"needs {hidden} columns; name another array, or write V=NAME.T if it multiplies rows"
+            f"--weight-map V={mapping['V']} has shape {weights.shape}, but W has {hidden} units, so "
+            f"V needs {hidden} columns; name another array, or write V=NAME.T if it multiplies rows"
         )
     return Readout(mapping["V"], weights, _vector(file, mapping, "c", weights.shape[0]))
 
@@ -142,7 +142,7 @@ def _array(file: WeightFile, letter: str, name: str) -> FloatArray:
     close = difflib.get_close_matches(bare, list(file.arrays)[:2000], n=1)
     hint = f"did you mean {quoted(close[0])}? " if close else ""
     raise WeightsError(
-        f"--map {letter}={name}: there is no array of that name; {hint}there are "
+        f"--weight-map {letter}={name}: there is no array of that name; {hint}there are "
         f"{listed(tuple(file.arrays)) or 'none'}; correct it"
     )
 
@@ -151,8 +151,8 @@ def _matrix(file: WeightFile, mapping: Mapping[str, str], letter: str) -> FloatA
     array = _array(file, letter, mapping[letter])
     if array.ndim != 2 or array.size == 0:
         raise WeightsError(
-            f"--map {letter}={mapping[letter]} has shape {array.shape}, but {letter} is a matrix; "
-            "name another array"
+            f"--weight-map {letter}={mapping[letter]} has shape {array.shape}, but {letter} is a "
+            "matrix; name another array"
         )
     return array
 
@@ -167,7 +167,7 @@ def _vector(
     bias = as_vector(array)
     if bias is None or bias.shape != (size,):
         raise WeightsError(
-            f"--map {letter}={mapping[letter]} has shape {array.shape}, but {letter} needs "
+            f"--weight-map {letter}={mapping[letter]} has shape {array.shape}, but {letter} needs "
             f"({size},); name another array, or leave it out"
         )
     return bias
@@ -210,10 +210,10 @@ def candidates(file: WeightFile, hidden: int | None = None) -> Candidates:
 
 
 def suggested_options(found: Candidates) -> str:
-    """Return the ``--map`` options to try first, as they are typed; NAME where nothing fits."""
+    """Return the ``--weight-map`` options to try first; NAME where nothing fits."""
     options = (("W", found.recurrent), ("U", found.input))
     names = [(letter, next(filter(str.isprintable, names), "NAME")) for letter, names in options]
-    return " ".join(f"--map {shlex.quote(f'{letter}={name}')}" for letter, name in names)
+    return " ".join(f"--weight-map {shlex.quote(f'{letter}={name}')}" for letter, name in names)
 
 
 def _likeliest(names: Sequence[str], words: Sequence[str]) -> tuple[str, ...]:

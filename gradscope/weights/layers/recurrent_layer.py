@@ -241,8 +241,8 @@ class FoundNetwork(CompactRepr):
     """A weight file, and what was recognised in it.
 
     ``layers`` are in the order of the file, within a stack from its input up, forward before
-    backward; ``readouts`` are candidates; so are ``candidates``, for ``--map``, where nothing was
-    recognised.
+    backward; ``readouts`` are candidates; so are ``candidates``, for ``--weight-map``, where
+    nothing was recognised.
     """
 
     file: WeightFile

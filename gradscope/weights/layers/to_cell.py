@@ -69,7 +69,7 @@ def resolve_spec(layer: RecurrentLayer, choices: UserChoices, *, by_hand: bool) 
     layer : RecurrentLayer
     choices : UserChoices
     by_hand : bool
-        Whether the layer was named by ``--map``: then its kind of state is the person's to say.
+        Whether the layer was named by ``--weight-map``: then its kind of state must be said.
 
     Raises
     ------

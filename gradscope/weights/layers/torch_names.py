@@ -111,7 +111,7 @@ def _kind(name: str, recurrent: FloatArray) -> LayerKind:
     if gates not in KIND_OF_GATES:
         raise WeightsError(
             f"{quoted(name)} has shape {recurrent.shape}, but (G·H, H) with G = 1 "
-            "(RNN), 3 (GRU) or 4 (LSTM) is needed; name the arrays with --map"
+            "(RNN), 3 (GRU) or 4 (LSTM) is needed; name the arrays with --weight-map"
         )
     return KIND_OF_GATES[gates]
 

@@ -135,7 +135,7 @@ def test_a_picture_of_a_weight_file_says_which_file_and_how_it_was_read(tmp_path
     assert isinstance(recipe.source, WeightsSource)
     assert (recipe.source.file, recipe.source.mapping) == ("my nets/net.pt", ("W=h2h", "U=i2h"))
     assert command_words(read_document(path)) == (
-        "gradscope inspect 'my nets/net.pt' --map W=h2h --map U=i2h"
+        "gradscope inspect 'my nets/net.pt' --weight-map W=h2h --weight-map U=i2h"
     )
 
 

@@ -79,7 +79,7 @@ def test_the_page_without_layers_says_how_to_name_them(tmp_path: Path) -> None:
     text = page_of(look(tmp_path / "net.npz", arrays))
 
     assert "No recurrent layer under a name that is known." in text
-    assert "--map W=h2h --map U=i2h" in text
+    assert "--weight-map W=h2h --weight-map U=i2h" in text
     assert "3 × 2" in text
 
 
@@ -97,7 +97,7 @@ def test_a_page_in_ascii_has_no_other_letters(tmp_path: Path) -> None:
         (
             [{"W x": np.eye(2), "U": np.ones((2, 1))}],
             ("W=W x", "U=U"),
-            "--map 'W=W x' --map U=U --data FILE --activation NAME --leak ALPHA",
+            "--weight-map 'W=W x' --weight-map U=U --data FILE --activation NAME --leak ALPHA",
         ),
     ],
 )

@@ -64,11 +64,11 @@ def test_a_name_that_ends_so_by_itself_is_not_turned(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("pairs", "words"),
     [
-        (["W"], "--map is 'W'; write LETTER=NAME"),
+        (["W"], "--weight-map is 'W'; write LETTER=NAME"),
         (["=a"], "write LETTER=NAME"),
         (["W="], "write LETTER=NAME"),
         (["Q=a"], "a letter of W, U, b, V, c"),
-        (["W=a", "W=b"], "--map gives W twice"),
+        (["W=a", "W=b"], "--weight-map gives W twice"),
         (["W=rnn.h2h.weight"], "the mapping has no U"),
         (["b=rnn.h2h.bias"], "the mapping has no W and no U"),
         (["W=rnn.h2hh.weight", NAMED[1]], "did you mean 'rnn.h2h.weight'?"),
@@ -105,7 +105,9 @@ def test_candidates_are_square_for_w_and_share_a_side_for_u(tmp_path: Path) -> N
 
 
 def test_a_file_without_known_names_says_how_to_name_them(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match=r"--map W=rnn\.h2h\.weight --map U=i2h\.weight"):
+    with pytest.raises(
+        WeightsError, match=r"--weight-map W=rnn\.h2h\.weight --weight-map U=i2h\.weight"
+    ):
         load_weights(saved(tmp_path / "net.npz"))
 
 

@@ -1,0 +1,233 @@
+"""Every setting of a study, declared once: a field is one option of ``gradscope analyze``, one
+``GRADSCOPE_*`` variable, one key of a TOML file and one column of a store.
+
+To add a setting, add a field: its default, what it decides, where its option stands and what its
+help says. Limits, help pages, variables and store columns follow.
+"""
+
+import math
+from dataclasses import dataclass
+
+from gradscope.analysis.setting_values import (
+    Group,
+    Limits,
+    OptionPanel,
+    setting,
+)
+from gradscope.names import (
+    ActivationName,
+    CellName,
+    GateName,
+    InitializerName,
+    MissingCells,
+    OptimizerName,
+    StateName,
+    TaskName,
+)
+
+NETWORK, SEQUENCES, JUDGING = Group.NETWORK, Group.SEQUENCES, Group.JUDGING
+DETAILS, IMPORTED, DRAWN = Group.DETAILS, Group.IMPORTED, Group.DRAWN
+TRAINED = Group.TRAINING | DRAWN
+MODEL, FROM_FILE, DATA = OptionPanel.MODEL, OptionPanel.IMPORTED, OptionPanel.DATA
+TRAINING, ANALYSIS = OptionPanel.TRAINING, OptionPanel.ANALYSIS
+
+MAX_SIZE = 100_000
+MAX_COUNT = 10_000_000
+MAX_FACTOR = 1e100
+"""Weights beyond this have squares, and products with one another, that leave float64."""
+
+SIZE, COUNT, LENGTH = Limits(1, MAX_SIZE), Limits(0, MAX_COUNT), Limits(1, MAX_COUNT)
+FACTOR = Limits(0.0, MAX_FACTOR, "[]")
+FRACTION, PART = Limits(0.0, 1.0), Limits(0.0, 1.0, "(]")
+POSITIVE, ABOVE_ONE = Limits(0.0, math.inf), Limits(1.0, math.inf)
+
+
+@dataclass(frozen=True, eq=False, slots=True, kw_only=True)
+class SettingFields:
+    """The fields of ``Settings``, which says what they mean together."""
+
+    cell: CellName = setting(CellName.ELMAN, NETWORK, MODEL, "The recurrent cell.", common=True)
+    leak: float = setting(1.0, NETWORK, MODEL, "Leak α = dt/τ of a vanilla RNN.", PART)
+    state: StateName = setting(
+        StateName.POST, NETWORK, MODEL, "A vanilla RNN's state: after φ or before it."
+    )
+    forget_bias: float | None = setting(
+        None,
+        NETWORK | DRAWN,
+        MODEL,
+        "Bias of the gate that keeps the state (LSTM f, GRU z).",
+        Limits(-MAX_FACTOR, MAX_FACTOR),
+    )
+    activation: ActivationName = setting(
+        ActivationName.TANH, NETWORK, MODEL, "The nonlinearity φ.", common=True
+    )
+    hidden: int = setting(32, NETWORK, MODEL, "Hidden units H.", SIZE, common=True)
+    init: InitializerName = setting(
+        InitializerName.ORTHOGONAL,
+        NETWORK | DRAWN,
+        MODEL,
+        "How W is drawn (orthogonal: as Keras's SimpleRNN, uniform: as PyTorch's nn.RNN).",
+    )
+    gain: float = setting(1.0, NETWORK | DRAWN, MODEL, "Factor on W.", FACTOR, common=True)
+    input_scale: float = setting(1.0, NETWORK | DRAWN, MODEL, "Factor on U.", FACTOR)
+    center_bias: bool = setting(
+        False, NETWORK | DRAWN, MODEL, "Start a sigmoid net at rest at ½: b = −W·½."
+    )
+
+    weights: str | None = setting(
+        None,
+        NETWORK,
+        FROM_FILE,
+        "A network from a file of weights: the same as FILE.",
+        metavar="FILE",
+    )
+    weight_map: tuple[str, ...] = setting(
+        (),
+        NETWORK | IMPORTED,
+        FROM_FILE,
+        "Weights of a hand-written cell, letters W, U, b, V, c.",
+        metavar="W=NAME",
+    )
+    layer: str | None = setting(
+        None,
+        NETWORK | IMPORTED,
+        FROM_FILE,
+        "Layer to study, by place from 0 or name; :reverse for backward (default: the last).",
+        metavar="N|NAME",
+    )
+    readout: str | None = setting(
+        None, NETWORK | IMPORTED, FROM_FILE, "Its linear output layer, by name.", metavar="NAME"
+    )
+    gate_activation: GateName | None = setting(
+        None, NETWORK | IMPORTED, FROM_FILE, "The gates' function where the file is silent."
+    )
+    reset_after: bool | None = setting(
+        None,
+        NETWORK | IMPORTED,
+        FROM_FILE,
+        "Whether a GRU's reset gate acts after W, where the file is silent.",
+    )
+    batch_first: bool = setting(
+        False, SEQUENCES | IMPORTED, FROM_FILE, "--data is (B,T,D) instead of (T,B,D)."
+    )
+    standardise: bool = setting(
+        False, SEQUENCES | IMPORTED, FROM_FILE, "Bring each input to mean 0 and deviation 1."
+    )
+    targets: str | None = setting(
+        None,
+        SEQUENCES | IMPORTED,
+        FROM_FILE,
+        "Wanted outputs of --readout, shaped as --data.",
+        metavar="FILE",
+    )
+    noise_scale: float = setting(
+        1.0,
+        SEQUENCES | IMPORTED,
+        FROM_FILE,
+        "Scale of white noise where there is no --data.",
+        FACTOR,
+    )
+
+    steps: int = setting(100, SEQUENCES, DATA, "Sequence length T.", LENGTH, common=True)
+    task: TaskName = setting(
+        TaskName.RECALL, SEQUENCES | DRAWN, DATA, "Synthetic task.", common=True
+    )
+    delay: int | None = setting(
+        None,
+        SEQUENCES | DRAWN,
+        DATA,
+        "How far back recall reaches (default: half of the steps).",
+        COUNT,
+    )
+    data: str | None = setting(
+        None,
+        SEQUENCES,
+        DATA,
+        "Your own series (.csv, .tsv, .txt, .npy); with FILE, its inputs.",
+        metavar="FILE",
+        common=True,
+    )
+    column: tuple[str, ...] = setting(
+        (),
+        SEQUENCES,
+        DATA,
+        "Column of --data by name or number; repeat for several.",
+        metavar="NAME",
+        common=True,
+    )
+    missing: MissingCells = setting(
+        MissingCells.REFUSE, SEQUENCES, DATA, "What to do about empty cells."
+    )
+    validation: float = setting(
+        0.2, SEQUENCES | DRAWN, DATA, "Fraction of the series held out at its end.", FRACTION
+    )
+
+    updates: int = setting(
+        200, Group.TRAINING, TRAINING, "Training updates; 0 for none.", COUNT, common=True
+    )
+    batch: int = setting(32, TRAINED, TRAINING, "Sequences in a training batch.", SIZE)
+    optimizer: OptimizerName = setting(OptimizerName.ADAM, TRAINED, TRAINING, "Update rule.")
+    learning_rate: float | None = setting(
+        None,
+        TRAINED,
+        TRAINING,
+        "Learning rate (default: adam 0.003, rmsprop 0.001, else 0.01).",
+        POSITIVE,
+        common=True,
+    )
+    clip_norm: float | None = setting(
+        None, TRAINED, TRAINING, "Clip the global gradient norm.", POSITIVE, common=True
+    )
+    clip_value: float | None = setting(
+        None, TRAINED, TRAINING, "Clip each gradient entry.", POSITIVE
+    )
+    truncate: int | None = setting(
+        None, TRAINED, TRAINING, "Send each error back over at most this many lags.", COUNT
+    )
+
+    sequences: int = setting(16, SEQUENCES, ANALYSIS, "Sequences examined.", SIZE)
+    max_lag: int | None = setting(
+        None, JUDGING, ANALYSIS, "Longest lag (default: all steps).", LENGTH
+    )
+    vanishing: float = setting(1e-3, JUDGING, ANALYSIS, "σ_max below this has vanished.", FRACTION)
+    exploding: float = setting(1e3, JUDGING, ANALYSIS, "σ_max above this has exploded.", ABOVE_ONE)
+    transient_growth: float = setting(
+        2.0, JUDGING, ANALYSIS, "Growth before vanishing worth a word.", ABOVE_ONE
+    )
+    agreement: float = setting(
+        0.8, JUDGING, ANALYSIS, "Fraction of sequences that must agree.", PART
+    )
+    tolerance: float = setting(
+        1e-10, JUDGING, ANALYSIS, "Largest relative error of σ_max.", FRACTION
+    )
+    truncation_error: float = setting(
+        0.05, DETAILS, ANALYSIS, "Gradient error that truncation may leave.", FRACTION
+    )
+    map: bool = setting(
+        False,
+        DETAILS,
+        ANALYSIS,
+        "Measure all pairs of states: the heat map.",
+        flag="--lag-map",
+        common=True,
+    )
+    shares: bool = setting(
+        False, DETAILS, ANALYSIS, "Split the gradient by lag; truncation length.", common=True
+    )
+    spectrum: bool = setting(
+        False, DETAILS, ANALYSIS, "Singular values, Lyapunov exponents, theory.", common=True
+    )
+    verify: bool = setting(False, DETAILS, ANALYSIS, "Compute sampled lags again by an exact SVD.")
+
+    seed: int = setting(
+        0,
+        SEQUENCES,
+        OptionPanel.EXECUTION,
+        "Source of every random draw.",
+        Limits(0, 2**63 - 1),
+        common=True,
+    )
+
+    load: str | None = setting(
+        None, Group.SAVED, MODEL, "Take the network of a saved run (FILE.npz).", metavar="FILE"
+    )
