@@ -109,23 +109,6 @@ class Regime(StrEnum):
     TRANSIENT = "transient"
 
 
-class PanelName(StrEnum):
-    """One panel of a report."""
-
-    PROFILE = "profile"
-    CAUSES = "causes"
-    GRADIENT = "gradient"
-    SLOPES = "slopes"
-    SATURATION = "saturation"
-    TRAINING = "training"
-    MAP = "map"
-    SINGULAR = "singular"
-    SHARES = "shares"
-    LYAPUNOV = "lyapunov"
-    EIGENVALUES = "eigenvalues"
-    THEORY = "theory"
-
-
 class SweepPicture(StrEnum):
     """The picture of a sweep: over two settings, or over one."""
 

@@ -25,7 +25,8 @@ from gradscope.cli.options import (
 )
 from gradscope.cli.output import Place, note, progress_bar, show
 from gradscope.errors import SettingError
-from gradscope.names import ColumnWidth, PanelName, Regime
+from gradscope.names import ColumnWidth, Regime
+from gradscope.report.figures.panels import PANELS
 from gradscope.report.files import write_whole
 
 if TYPE_CHECKING:
@@ -46,25 +47,6 @@ EXAMPLES = """\
 EXIT_CHECK_FAILED = 1
 EXIT_INTERRUPTED = 130
 
-PANELS_OF_LOOKS: dict[str, tuple[PanelName, ...]] = {
-    "map": (PanelName.MAP,),
-    "shares": (PanelName.SHARES,),
-    "spectrum": (
-        PanelName.SINGULAR,
-        PanelName.LYAPUNOV,
-        PanelName.EIGENVALUES,
-        PanelName.THEORY,
-    ),
-}
-"""Panels that show a closer look, by the setting that takes it."""
-
-LACKING: dict[PanelName, str] = {
-    PanelName.GRADIENT: "there are no targets; give --readout NAME and --targets FILE",
-    PanelName.TRAINING: "nothing was trained; give --updates N",
-    PanelName.THEORY: "no theory applies to this cell; choose --panel lyapunov",
-}
-"""Why a run may have nothing for a panel to show, and what to do about it."""
-
 FAILING: dict[FailOn, tuple[Regime, ...]] = {
     FailOn.VANISHING: (Regime.VANISHING, Regime.TRANSIENT),
     FailOn.EXPLODING: (Regime.EXPLODING,),
@@ -84,7 +66,7 @@ class Files:
     figure: Path | None = None
     save: Path | None = None
     html: Path | None = None
-    panel: PanelName | None = None
+    panel: str | None = None
     width: ColumnWidth = ColumnWidth.DOUBLE
 
 
@@ -104,19 +86,12 @@ def analyze(  # noqa: PLR0913, PLR0917 (a parameter is an option)
     gradient does and why.
     """
     call.prepare(save, html, figure=png)
-    settings = call.settings(load=load, **weights_of(file), **_looks_of(panel))
+    needed: Given = {} if panel is None or not PANELS[panel].needs else {PANELS[panel].needs: True}
+    settings = call.settings(load=load, **weights_of(file), **needed)
     if panel is not None and png is None:
         raise SettingError(f"--panel is {panel}, but no picture is asked for; add --png FILE")
     analysis = run_analysis(call.place, settings, Files(png, save, html, panel, width))
     exit_with_status(analysis, fail_on)
-
-
-def _looks_of(panel: PanelName | None) -> Given:
-    """Return the closer look that a panel shows, as a setting."""
-    for look, panels in PANELS_OF_LOOKS.items():
-        if panel in panels:
-            return {look: True}
-    return {}
 
 
 def run_analysis(place: Place, settings: "Settings", files: Files) -> "Analysis":
@@ -125,19 +100,11 @@ def run_analysis(place: Place, settings: "Settings", files: Files) -> "Analysis"
 
     with training_bar(settings) as watch, map_bar(settings) as progress:
         analysis = run(settings, watch=watch, progress=progress)
-    _require_panel(analysis, files.panel)
+    if files.panel is not None and not PANELS[files.panel].shown(analysis):
+        raise SettingError(f"--panel is {files.panel}, but {PANELS[files.panel].why_empty}")
     show_analysis(place, analysis)
     write_files(analysis, files, force=place.force)
     return analysis
-
-
-def _require_panel(analysis: "Analysis", panel: PanelName | None) -> None:
-    """Refuse to draw an empty panel."""
-    if panel in LACKING:
-        from gradscope.report.figures.panels import PANELS
-
-        if not PANELS[panel].shown(analysis):
-            raise SettingError(f"--panel is {panel}, but {LACKING[panel]}")
 
 
 def show_analysis(place: Place, analysis: "Analysis") -> None:

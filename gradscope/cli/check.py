@@ -56,7 +56,7 @@ def framework_rows(settings: "Settings") -> "tuple[CheckRow, ...]":
     from gradscope.weights.files.contents import FileFormat
 
     given = given_of(settings)
-    keras = given.found.file.format is FileFormat.KERAS
+    keras = given.found.file.format == FileFormat.KERAS
     name = "Keras" if keras else "PyTorch"
     try:
         if keras:

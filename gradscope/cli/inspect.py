@@ -20,6 +20,7 @@ from gradscope.cli.options import (
 )
 from gradscope.cli.output import Place, choose_format, note, prepare_files, require_stdout, show
 from gradscope.report.files import write_whole
+from gradscope.weights.readers import READABLE
 
 if TYPE_CHECKING:
     from gradscope.analysis.inspect import Inspection
@@ -54,7 +55,7 @@ def inspect(  # noqa: PLR0913, PLR0917 (one for each option)
     file: Annotated[
         Path,
         typer.Argument(
-            help="Weights: .npz, .pt, .pth, .safetensors, .keras, .weights.h5, .h5 or .mat.",
+            help=f"Weights: {READABLE}.",
             metavar="FILE",
         ),
     ],

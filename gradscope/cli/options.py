@@ -14,7 +14,9 @@ import typer
 
 from gradscope.analysis.setting_values import OptionPanel, Setting
 from gradscope.analysis.settings import SETTINGS
-from gradscope.names import ColumnWidth, PanelName
+from gradscope.names import ColumnWidth
+from gradscope.report.figures.panels import PANELS, checked_panel
+from gradscope.weights.readers import READABLE
 
 HELP = (
     "See how gradient travels through time in a recurrent network: whether, how fast, "
@@ -98,8 +100,7 @@ ConfigFile = Annotated[
 WeightsFile = Annotated[
     str | None,
     typer.Argument(
-        help="Somebody else's network: .npz, .pt, .pth, .safetensors, .keras, .weights.h5, .h5 or "
-        ".mat. Without it one is drawn.",
+        help=f"A network from a file: {READABLE}. Without it one is drawn.",
         metavar="[FILE]",
         show_default=False,
     ),
@@ -162,10 +163,11 @@ Figure = Annotated[
     ),
 ]
 Panel = Annotated[
-    PanelName | None,
+    str | None,
     typer.Option(
         "--panel",
-        help=f"Draw one panel alone, for a paper: {', '.join(PanelName)}.",
+        help=f"Draw one panel alone, for a paper: {', '.join(PANELS)}.",
+        callback=checked_panel,
         rich_help_panel=OUTPUT,
         metavar="WORD",
     ),

@@ -16,6 +16,7 @@ from gradscope.explain.terms.network import NETWORK
 from gradscope.explain.terms.products import PRODUCTS
 from gradscope.explain.terms.spectra import SPECTRA
 from gradscope.explain.terms.verdict import VERDICT
+from gradscope.report.figures.panels import PANELS
 from gradscope.report.screen import to_ascii
 
 TERMS: tuple[Term, ...] = (*NETWORK, *PRODUCTS, *SPECTRA, *VERDICT)
@@ -35,6 +36,9 @@ def _key(name: str) -> str:
 _BY_KEY: Mapping[str, Term] = MappingProxyType(
     {_key(name): term for term in reversed(TERMS) for name in (*term.others[::-1], term.name)}
 )
+_PANEL_TERMS: Mapping[str, str] = MappingProxyType(
+    {_key(each.name): _key(each.term) for each in PANELS.values() if each.term}
+)
 
 
 def find_term(name: str) -> Term:
@@ -45,7 +49,7 @@ def find_term(name: str) -> Term:
     SettingError
         If there is none; the message offers near ones.
     """
-    found = _BY_KEY.get(_key(name))
+    found = _BY_KEY.get(_PANEL_TERMS.get(_key(name), _key(name)))
     if found is not None:
         return found
     near = near_terms(name)

@@ -92,31 +92,38 @@ def _softplus(a: FloatArray) -> FloatArray:
     return np.maximum(a, 0.0) + np.log1p(np.exp(-np.abs(a)))
 
 
-# Colours of Okabe and Ito (2008), which colour-blind readers tell apart.
-TANH = Activation(
-    ActivationName.TANH, np.tanh, _tanh_slope, 1.0, "tanh", "tanh", LineStyle("#0072B2", "-", "o")
-)
-SIGMOID = Activation(
-    ActivationName.SIGMOID, _sigmoid, _sigmoid_slope, 0.25, None, "sigmoid",
-    LineStyle("#D55E00", "--", "s"),
+ROWS = (
+    Activation(
+        ActivationName.TANH, np.tanh, _tanh_slope, slope_ceiling=1.0,
+        torch_name="tanh", keras_name="tanh", line_style=LineStyle("#0072B2", "-", "o"),
+    ),
+    Activation(
+        ActivationName.SIGMOID, _sigmoid, _sigmoid_slope, slope_ceiling=0.25,
+        torch_name=None, keras_name="sigmoid", line_style=LineStyle("#D55E00", "--", "s"),
+    ),
+    Activation(
+        ActivationName.RELU, _relu, _relu_slope, slope_ceiling=1.0,
+        torch_name="relu", keras_name="relu", line_style=LineStyle("#009E73", "-.", "^"),
+    ),
+    Activation(
+        ActivationName.IDENTITY, np.copy, np.ones_like, slope_ceiling=1.0,
+        torch_name=None, keras_name="linear", line_style=LineStyle("#222222", ":", "D"),
+    ),
+    Activation(
+        ActivationName.HARD_TANH, _hard_tanh, _hard_tanh_slope, slope_ceiling=1.0,
+        torch_name=None, keras_name="hard_tanh",
+        line_style=LineStyle("#E69F00", (0, (5, 1, 1, 1)), "v"),
+    ),
+    Activation(
+        ActivationName.SOFTPLUS, _softplus, _sigmoid, slope_ceiling=1.0,
+        torch_name=None, keras_name="softplus", line_style=LineStyle("#CC79A7", (0, (1, 1)), "P"),
+    ),
 )  # fmt: skip
-RELU = Activation(
-    ActivationName.RELU, _relu, _relu_slope, 1.0, "relu", "relu", LineStyle("#009E73", "-.", "^")
-)
-IDENTITY = Activation(
-    ActivationName.IDENTITY, np.copy, np.ones_like, 1.0, None, "linear",
-    LineStyle("#222222", ":", "D"),
-)  # fmt: skip
-HARD_TANH = Activation(
-    ActivationName.HARD_TANH, _hard_tanh, _hard_tanh_slope, 1.0, None, "hard_tanh",
-    LineStyle("#E69F00", (0, (5, 1, 1, 1)), "v"),
-)  # fmt: skip
-SOFTPLUS = Activation(
-    ActivationName.SOFTPLUS, _softplus, _sigmoid, 1.0, None, "softplus",
-    LineStyle("#CC79A7", (0, (1, 1)), "P"),
-)  # fmt: skip
+"""To add an activation, add its word to ``names.ActivationName`` and its row here. The colours are
+those of Okabe and Ito (2008), which colour-blind readers tell apart.
+"""
 
 ACTIVATIONS: Mapping[ActivationName, Activation] = MappingProxyType(
-    {each.name: each for each in (TANH, SIGMOID, RELU, IDENTITY, HARD_TANH, SOFTPLUS)}
+    {each.name: each for each in ROWS}
 )
-"""To add one, add its word to ``names.ActivationName`` and its row here."""
+TANH, SIGMOID, RELU, IDENTITY, HARD_TANH, SOFTPLUS = ROWS[:6]

@@ -11,7 +11,6 @@ from html import escape
 from string import Template
 
 from gradscope.analysis.results import Analysis
-from gradscope.names import PanelName
 from gradscope.report.figures.analysis import panel_picture
 from gradscope.report.figures.panels import PANELS, Panel
 from gradscope.report.formats import to_csv
@@ -112,11 +111,7 @@ def analysis_html(analysis: Analysis) -> str:
             "why", "Why", bullet_list([reason_sentence(r) for r in analysis.last.verdict.reasons])
         ),
         *_advice(analysis),
-        *(
-            _figure(name, panel, analysis)
-            for name, panel in PANELS.items()
-            if panel.shown(analysis)
-        ),
+        *(_figure(each, analysis) for each in PANELS.values() if each.shown(analysis)),
         _section("again", "Make it again", _again(analysis)),
     ]
     return PAGE.substitute(
@@ -179,18 +174,18 @@ def _advice(analysis: Analysis) -> list[str]:
     return [_section("advice", "What to do", bullet_list(advice(analysis)))]
 
 
-def _figure(name: PanelName, panel: Panel, analysis: Analysis) -> str:
+def _figure(panel: Panel, analysis: Analysis) -> str:
     """Return one panel: its picture, how to read it for this run, its numbers to download."""
-    picture = data_url("image/svg+xml", panel_picture(analysis, name, ".svg"))
+    picture = data_url("image/svg+xml", panel_picture(analysis, panel.name, ".svg"))
     title, reading = panel.title(analysis), escape(panel.reading(analysis))
     numbers = data_url("text/csv", to_csv(*panel.rows(analysis)).encode())
     body = (
         f'<figure>\n<img src="{picture}" '
         f'alt="{escape(title)}. {reading}">\n<figcaption>{reading} '
-        f'<a download="{name}.csv" href="{numbers}">The numbers (CSV)</a>'
+        f'<a download="{panel.name}.csv" href="{numbers}">The numbers (CSV)</a>'
         "</figcaption>\n</figure>"
     )
-    return _section(name, title, body)
+    return _section(panel.name, title, body)
 
 
 def _again(analysis: Analysis) -> str:

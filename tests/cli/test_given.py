@@ -208,7 +208,8 @@ def test_check_holds_states_and_jacobians_against_pytorch(run: Run) -> None:
     pytest.importorskip("torch", reason="PyTorch is the oracle")
 
     rows = json.loads(run("check", *ASKED, "--json").stdout)["checks"]
-    leaky = run("check", "cell.npz", "--weight-map", "W=h2h", "--weight-map", "U=i2h", "--leak", "0.5",
+    pairs = ("--weight-map", "W=h2h", "--weight-map", "U=i2h")
+    leaky = run("check", "cell.npz", *pairs, "--leak", "0.5",
                 "--activation", "tanh")  # fmt: skip
 
     worst = {row["against"]: row["deviation"] for row in rows}

@@ -158,7 +158,8 @@ def test_a_picture_of_a_weight_file_is_drawn_again_byte_for_byte(
     assert (done.returncode, done.stdout, done.stderr) == (0, shown.stdout, f"wrote {again}\n")
     assert (tmp_path / again).read_bytes() == (tmp_path / first).read_bytes()
     assert call("show-config", first).stdout == (
-        "# gradscope inspect run.npz --weight-map W=recurrent_weights --weight-map U=input_weights\n"
+        "# gradscope inspect run.npz --weight-map W=recurrent_weights "
+        "--weight-map U=input_weights\n"
     )
     (tmp_path / "run.npz").unlink()
     gone = call("rerun", first)

@@ -18,7 +18,6 @@ from gradscope.analysis.archive import archive_bytes
 from gradscope.analysis.imported import settings_of_weights
 from gradscope.analysis.results import Analysis
 from gradscope.diagnosis.growth import terms_of
-from gradscope.names import PanelName
 from gradscope.report.figures.panels import PANELS
 from gradscope.report.html import analysis_html
 from gradscope.report.provenance.records import read_provenance
@@ -140,7 +139,7 @@ def test_every_panel_has_a_picture_with_words_for_those_who_do_not_see_it(report
 def test_the_numbers_behind_each_panel_can_be_downloaded(analysis: Analysis, report: str) -> None:
     links = {a["download"]: a["href"] for a in read(report).of("a")}
 
-    assert set(links) == {f"{name}.csv" for name in PanelName}
+    assert set(links) == {f"{name}.csv" for name in PANELS}
     for name, panel in PANELS.items():
         content = base64.b64decode((links[f"{name}.csv"] or "").partition(",")[2]).decode()
         columns, rows = panel.rows(analysis)

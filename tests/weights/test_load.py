@@ -11,7 +11,8 @@ import pytest
 
 from gradscope.errors import GradscopeError, WeightsError
 from gradscope.weights.files.contents import FileFormat
-from gradscope.weights.load import load_weights, read_file
+from gradscope.weights.load import load_weights
+from gradscope.weights.readers import read_file
 from tests.weights.forging import checkpoint, safetensors_bytes, tensor
 
 

@@ -162,6 +162,11 @@ def profile_rows(analysis: Analysis) -> list[list[Any]]:
     return rows
 
 
+def profile_table(analysis: Analysis) -> Rows:
+    """Return the profile of every stage with its columns."""
+    return PROFILE_COLUMNS, profile_rows(analysis)
+
+
 def comparison_rows(comparison: Comparison) -> list[list[Any]]:
     """Return one row per activation, length and stage, in the order of ``CELL_COLUMNS``."""
     return [

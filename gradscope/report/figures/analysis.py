@@ -12,9 +12,9 @@ import numpy as np
 from gradscope.analysis.results import Analysis
 from gradscope.arrays import FloatArray, order_statistics
 from gradscope.jacobians.lag_norms import LagNorms
-from gradscope.names import ColumnWidth, PanelName
+from gradscope.names import ColumnWidth
 from gradscope.report.figures.panels import PANELS
-from gradscope.report.figures.profile_panels import say
+from gradscope.report.figures.profile_panels import drawable, say
 from gradscope.report.figures.style import (
     BLUE,
     INK,
@@ -58,10 +58,9 @@ def profile_picture(
     figure = new_page("How much of the gradient arrives, by lag", about, SIZE)
     axes = figure.add_axes((0.11, 0.13, 0.85, 0.68))
     dress(
-        axes, "", "lag ℓ (steps back)",
-        r"$\log_{10}\,\sigma_{\max}(\partial h_T/\partial h_{T-\ell})$",
-    )  # fmt: skip
-    low, median, high = (_log10_quantile(norms, level) for level in (0.05, 0.5, 0.95))
+        axes, "lag ℓ (steps back)", r"$\log_{10}\,\sigma_{\max}(\partial h_T/\partial h_{T-\ell})$"
+    )
+    low, median, high = map(drawable, order_statistics(norms.log_norms, (0.05, 0.5, 0.95)))
     axes.plot(norms.lags, median, color=BLUE, linewidth=2.4, label="median")
     axes.fill_between(
         norms.lags, low, high, color=BLUE, alpha=0.18, linewidth=0, label="5 % to 95 %"
@@ -76,23 +75,16 @@ def profile_picture(
     return picture_bytes(figure, ".png", {}, NOTEBOOK)
 
 
-def _log10_quantile(norms: LagNorms, level: float) -> FloatArray:
-    """Return an order statistic over sequences as log10, NaN (a gap) for an exact zero."""
-    (nats,) = order_statistics(norms.log_norms, (level,))
-    values: FloatArray = np.where(np.isfinite(nats), nats, np.nan) / LN_10
-    return values
-
-
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WORDS_ACROSS = 36
 """Characters in a line of what a panel says where it has nothing to draw."""
 
-TOP_PANELS = (PanelName.PROFILE, PanelName.CAUSES)
+TOP_PANELS = ("profile", "causes")
 """What stands in the first row of a report: whether and why."""
 
-ALONE_ONLY = (PanelName.SATURATION,)
+ALONE_ONLY = ("saturation",)
 """What a report leaves to its own page: the slopes over time are there in short."""
 
 EXTRA_ROW = 3.5
@@ -144,7 +136,7 @@ def spectrum_picture(analysis: Analysis, suffix: str) -> bytes:
     grid = figure.add_gridspec(
         2, 2, left=0.065, right=0.965, top=0.79, bottom=0.085, hspace=0.58, wspace=0.46
     )
-    named = (PanelName.LYAPUNOV, PanelName.SINGULAR, PanelName.EIGENVALUES, PanelName.THEORY)
+    named = ("lyapunov", "singular", "eigenvalues", "theory")
     for place, name in enumerate(name for name in named if PANELS[name].shown(analysis)):
         PANELS[name].draw(figure.add_subplot(grid[divmod(place, 2)]), analysis)
     made_by = {"command": "spectrum"}
@@ -152,18 +144,18 @@ def spectrum_picture(analysis: Analysis, suffix: str) -> bytes:
 
 
 def panel_picture(
-    analysis: Analysis, name: PanelName, suffix: str, width: ColumnWidth = ColumnWidth.DOUBLE
+    analysis: Analysis, name: str, suffix: str, width: ColumnWidth = ColumnWidth.DOUBLE
 ) -> bytes:
     """Return one panel alone, for a column of a paper whose caption is its title.
 
     ``name`` as in ``panels.PANELS``. Where the analysis has nothing that it could show, it says so.
     """
-    made_by = {"command": "analyze", "panel": str(name), "width": str(width)}
+    made_by = {"command": "analyze", "panel": name, "width": str(width)}
     figure = panel_figure(analysis, name, width)
     return picture_bytes(figure, suffix, analysis.settings.as_dict(), made_by)
 
 
-def panel_figure(analysis: Analysis, name: PanelName, width: ColumnWidth) -> "Figure":
+def panel_figure(analysis: Analysis, name: str, width: ColumnWidth) -> "Figure":
     """Return one panel alone; see ``panel_picture``."""
     figure, axes = new_panel(width)
     panel = PANELS[name]

@@ -11,7 +11,6 @@ import numpy as np
 
 from gradscope.analysis.results import Analysis, Comparison
 from gradscope.arrays import FloatArray
-from gradscope.report.figures.network_styles import network_look
 from gradscope.report.figures.profile_panels import drawable, say
 from gradscope.report.figures.style import (
     GREY,
@@ -21,6 +20,7 @@ from gradscope.report.figures.style import (
     dress,
     height_of_rows,
     legend,
+    line_style,
     new_page,
     page_legend,
     picture_bytes,
@@ -98,12 +98,12 @@ def _by_network(comparison: Comparison) -> dict[str, list[Analysis]]:
 def _profiles_panel(axes: "Axes", comparison: Comparison) -> None:
     dress(
         axes,
-        "How much of the gradient arrives, by lag; one curve a length",
         "lag ℓ (steps back)",
         r"$\log_{10}\,\sigma_{\max}(\partial h_T/\partial h_{T-\ell})$, median",
+        "How much of the gradient arrives, by lag; one curve a length",
     )
     for name, analyses in _by_network(comparison).items():
-        color, style, marker = network_look(name)
+        color, style, marker = line_style(name)
         for place, analysis in enumerate(analyses):
             axes.plot(
                 analysis.last.profile.lags,
@@ -152,10 +152,10 @@ def _name_ends(axes: "Axes", comparison: Comparison) -> None:
 
 
 def _horizons_panel(axes: "Axes", comparison: Comparison) -> None:
-    dress(axes, "Memory horizon (hollow: beyond the lags)", "sequence length T", "lag (steps)")
+    dress(axes, "sequence length T", "lag (steps)", "Memory horizon (hollow: beyond the lags)")
     groups = _by_network(comparison)
     for name, analyses in groups.items():
-        color, style, marker = network_look(name)
+        color, style, marker = line_style(name)
         lengths = _lengths(analyses)
         reached = [a.last.verdict.horizon or a.last.verdict.max_lag for a in analyses]
         beyond = [a.last.verdict.horizon is None for a in analyses]
@@ -187,14 +187,14 @@ def _horizons_panel(axes: "Axes", comparison: Comparison) -> None:
 
 def _errors_panel(axes: "Axes", comparison: Comparison) -> None:
     """Draw each error in units of its baseline's; what is infinite hollow at the upper edge."""
-    dress(axes, "Error against the baseline", "sequence length T", "error / baseline")
+    dress(axes, "sequence length T", "error / baseline", "Error against the baseline")
     overflows = np.isinf(_ratios(comparison.analyses))
     if overflows.all():
         say(axes, "The error is infinite:\nthe state overflows.")
         return
     axes.axhline(1.0, color=GREY, linestyle=":", linewidth=2, label="nothing learned")
     for name, analyses in _by_network(comparison).items():
-        color, style, marker = network_look(name)
+        color, style, marker = line_style(name)
         lengths, ratios = np.array(_lengths(analyses)), _ratios(analyses)
         infinite = np.isinf(ratios)
         finite = np.where(infinite, np.nan, ratios)

@@ -21,6 +21,7 @@ from gradscope.report.figures.style import (
     legend,
     new_page,
     picture_bytes,
+    set_title,
     typeset,
 )
 from gradscope.report.provenance.sources import WeightsSource
@@ -102,7 +103,8 @@ def _title(layer: RecurrentLayer, gate: str) -> str:
 
 def _plane(axes: "Axes", spectrum: WeightSpectrum, title: str, reach: float) -> None:
     """Draw eigenvalues in the complex plane, with the unit circle and that of radius σ_max."""
-    dress(axes, title, "Re λ", "Im λ", plain=True)
+    set_title(axes, title, plain=True)
+    dress(axes, "Re λ", "Im λ")
     sigma, outside = spectrum.sigma_max, spectrum.outside
     area = min(MAX_POINT, max(MIN_POINT, MAX_POINT * 64 / outside.size))
     # A line of numbers below the title, where a legend would stand in other pictures.
@@ -128,7 +130,7 @@ def _plane(axes: "Axes", spectrum: WeightSpectrum, title: str, reach: float) -> 
 
 def _ranks(axes: "Axes", spectrum: WeightSpectrum) -> None:
     """Draw singular values and moduli of eigenvalues by rank: apart where W is not normal."""
-    dress(axes, f"Departure from normality {spectrum.departure:.0%}", "rank", "σ and |λ|")
+    dress(axes, "rank", "σ and |λ|", f"Departure from normality {spectrum.departure:.0%}")
     ranks = np.arange(1, spectrum.singular_values.size + 1)
     moduli = np.abs(spectrum.eigenvalues)
     axes.plot(ranks, spectrum.singular_values, "-", color=INK, linewidth=2, label="σ")

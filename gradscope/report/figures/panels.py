@@ -1,188 +1,216 @@
-"""The panels of a report by name: what draws each, how to read it for one run, its numbers.
+"""The panels of a report, one row each: what draws it, how to read it for one run, its numbers.
 
-The figure of a page, ``--panel`` and the HTML report all choose from ``PANELS``. Each is drawn by
-``figures_panels``, ``figures_course`` or ``figures_spectra``, and put into words by ``readings``.
+Pages, ``--panel``, the HTML report and ``explain`` all choose from ``PANELS``. To add a panel,
+write its drawing and add its row; rows name functions by where they are, so that help pages need no
+NumPy.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+from gradscope.errors import SettingError
+from gradscope.names import CellName
 
-from gradscope.analysis.results import SLOPE_EDGES, Analysis
-from gradscope.diagnosis.growth import terms_of
-from gradscope.names import PanelName
-from gradscope.report.documents import rows as detail_rows
-from gradscope.report.documents.rows import PROFILE_COLUMNS, profile_rows
-from gradscope.report.figures import profile_panels as draw
-from gradscope.report.figures import spectra_panels as draw_closer
-from gradscope.report.figures import time_panels as draw_course
-from gradscope.report.words import captions
-from gradscope.report.words.numbers import LN_10
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from gradscope.analysis.results import Analysis
 
 Rows = tuple[tuple[str, ...], list[list[Any]]]
+
+CAPTIONS, NUMBERS = "words.captions", "documents.rows"
+PROFILES, TIMES = "figures.profile_panels", "figures.time_panels"
+SPECTRA = "figures.spectra_panels"
+
+
+def _gated(analysis: "Analysis") -> bool:
+    return analysis.settings.cell is not CellName.ELMAN
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Panel:
     """One picture of a report.
 
-    ``title(analysis)`` names what it shows, ``draw(axes, analysis)`` draws it,
-    ``reading(analysis)`` says in one sentence how to read it for this run, ``rows(analysis)`` gives
-    its numbers, ``shown(analysis)`` whether the analysis has what it needs.
+    Parameters
+    ----------
+    name : str
+        As ``--panel`` spells it.
+    words : str
+        The title; ``title`` has that of one run.
+    drawing, caption, numbers : str
+        Functions of ``gradscope.report``, as "package.module.function": ``drawing(axes, analysis)``
+        draws, ``caption(analysis)`` says in a sentence or two how to read it for this run,
+        ``numbers(analysis)`` returns columns and rows.
+    needs : str
+        The setting that measures what it shows, "" for what every analysis has.
+    why_empty : str
+        Why a run may have nothing to show all the same, and what to do about it.
+    present : callable
+        Whether an analysis has it, beyond ``needs``.
+    term : str
+        The glossary's entry on it, "" where that has the name of the panel.
     """
 
-    title: Callable[[Analysis], str]
-    draw: Callable[[Any, Analysis], None]
-    reading: Callable[[Analysis], str]
-    rows: Callable[[Analysis], Rows]
-    shown: Callable[[Analysis], bool] = lambda _analysis: True
+    name: str
+    words: str
+    drawing: str
+    caption: str
+    numbers: str
+    needs: str = ""
+    why_empty: str = ""
+    present: "Callable[[Analysis], bool]" = lambda _analysis: True
+    gated_words: str = ""
+    term: str = ""
+
+    def title(self, analysis: "Analysis") -> str:
+        """Return what it shows; a gated cell has no one W."""
+        return self.gated_words if self.gated_words and _gated(analysis) else self.words
+
+    def shown(self, analysis: "Analysis") -> bool:
+        """Whether the analysis has what it needs."""
+        measured = not self.needs or getattr(analysis.details, self.needs) is not None
+        return measured and self.present(analysis)
+
+    def draw(self, axes: "Axes", analysis: "Analysis") -> None:
+        """Draw it under its title."""
+        _function("figures.style.set_title")(axes, self.title(analysis))
+        _function(self.drawing)(axes, analysis)
+
+    def reading(self, analysis: "Analysis") -> str:
+        """Return how to read it for this run."""
+        return str(_function(self.caption)(analysis))
+
+    def rows(self, analysis: "Analysis") -> Rows:
+        """Return its columns and rows of numbers."""
+        found: Rows = _function(self.numbers)(analysis)
+        return found
 
 
-def _always(title: str) -> Callable[[Analysis], str]:
-    return lambda _analysis: title
+def _function(place: str) -> Callable[..., Any]:
+    """Return a function of ``gradscope.report`` by where it is."""
+    module, _, name = place.rpartition(".")
+    found: Callable[..., Any] = getattr(import_module(f"gradscope.report.{module}"), name)
+    return found
 
 
-def _cause_rows(analysis: Analysis) -> Rows:
-    names = (*terms_of(analysis.last.causes), "total")
-    rows = [
-        [str(stage.name), *(getattr(stage.causes, name) for name in names)]
-        for stage in analysis.stages
-    ]
-    return ("stage", *(f"{name}_nats_per_step" for name in names)), rows
+def checked_panel(name: str | None) -> str | None:
+    """Return the name of a panel, None for none.
+
+    Raises
+    ------
+    SettingError
+        If there is no such panel.
+    """
+    if name is None or name in PANELS:
+        return name
+    raise SettingError(f"--panel is {name!r}; choose one of {', '.join(PANELS)}")
 
 
-def _gradient_rows(analysis: Analysis) -> Rows:
-    rows = [
-        [str(stage.name), step, value if np.isfinite(value) else None]
-        for stage in analysis.stages
-        if stage.gradient is not None
-        for step, value in enumerate((stage.gradient.log_by_step / LN_10).tolist())
-    ]
-    return ("stage", "step", "log10_norm"), rows
-
-
-def _slope_rows(analysis: Analysis) -> Rows:
-    rows = [
-        [str(stage.name), step, *values]
-        for stage in analysis.stages
-        for step, values in enumerate(
-            np.stack([stage.slopes.p05, stage.slopes.median, stage.slopes.p95], axis=1).tolist(), 1
-        )
-    ]
-    return ("stage", "step", "p05", "median", "p95"), rows
-
-
-def _saturation_rows(analysis: Analysis) -> Rows:
-    slopes = analysis.last.slopes
-    columns = tuple(f"up_to_{edge:.2f}_of_ceiling" for edge in SLOPE_EDGES[1:])
-    rows = [[step, *row] for step, row in enumerate(slopes.histogram.tolist(), 1)]
-    return ("step", *columns), rows
-
-
-def _training_rows(analysis: Analysis) -> Rows:
-    history = analysis.training
-    if history is None:
-        return ("update", "error_per_step", "gradient_norm", "clipped"), []
-    columns = (history.error_per_step, history.gradient_norm, history.clipped)
-    rows = [
-        [update, *values]
-        for update, values in enumerate(zip(*(c.tolist() for c in columns), strict=True), 1)
-    ]
-    return ("update", "error_per_step", "gradient_norm", "clipped"), rows
-
-
-def _has_spectrum(analysis: Analysis) -> bool:
-    return analysis.details.spectrum is not None
-
-
-def _has_theory(analysis: Analysis) -> bool:
-    return analysis.details.spectrum is not None and bool(analysis.details.spectrum.theory)
-
-
-PANELS: Mapping[PanelName, Panel] = MappingProxyType(
-    {
-        PanelName.PROFILE: Panel(
-            _always("How much of the gradient arrives, by lag"),
-            draw.profile_panel,
-            captions.profile_caption,
-            lambda analysis: (PROFILE_COLUMNS, profile_rows(analysis)),
+ROWS = (
+    Panel(
+        "profile",
+        "How much of the gradient arrives, by lag",
+        f"{PROFILES}.profile_panel",
+        f"{CAPTIONS}.profile_caption",
+        f"{NUMBERS}.profile_table",
+    ),
+    Panel(
+        "causes",
+        "Why: what makes the growth rate",
+        f"{PROFILES}.causes_panel",
+        f"{CAPTIONS}.causes_caption",
+        f"{PROFILES}.cause_rows",
+    ),
+    Panel(
+        "gradient",
+        "Gradient norm by time step",
+        f"{TIMES}.gradient_panel",
+        f"{CAPTIONS}.gradient_caption",
+        f"{TIMES}.gradient_rows",
+        why_empty="there are no targets; give --readout NAME and --targets FILE",
+        present=lambda analysis: analysis.last.gradient is not None,
+    ),
+    Panel(
+        "slopes",
+        "Saturation: slopes over time",
+        f"{TIMES}.slopes_panel",
+        f"{CAPTIONS}.slopes_caption",
+        f"{TIMES}.slope_rows",
+    ),
+    Panel(
+        "saturation",
+        "Saturation: all slopes over time",
+        f"{TIMES}.saturation_panel",
+        f"{CAPTIONS}.saturation_caption",
+        f"{TIMES}.saturation_rows",
+    ),
+    Panel(
+        "training",
+        "Training",
+        f"{TIMES}.training_panel",
+        f"{CAPTIONS}.training_caption",
+        f"{TIMES}.training_rows",
+        why_empty="nothing was trained; give --updates N",
+        present=lambda analysis: analysis.training is not None,
+        term="loss",
+    ),
+    Panel(
+        "map",
+        "Every state against every earlier one",
+        f"{SPECTRA}.map_panel",
+        f"{CAPTIONS}.map_caption",
+        f"{NUMBERS}.map_rows",
+        needs="map",
+    ),
+    Panel(
+        "singular",
+        "Singular values, a curve per lag",
+        f"{SPECTRA}.singular_panel",
+        f"{CAPTIONS}.singular_caption",
+        f"{NUMBERS}.singular_rows",
+        needs="spectrum",
+    ),
+    Panel(
+        "shares",
+        "The gradient by lag",
+        f"{SPECTRA}.shares_panel",
+        f"{CAPTIONS}.shares_caption",
+        f"{NUMBERS}.share_rows",
+        needs="shares",
+    ),
+    Panel(
+        "lyapunov",
+        "Lyapunov exponents",
+        f"{SPECTRA}.lyapunov_panel",
+        f"{CAPTIONS}.lyapunov_caption",
+        f"{NUMBERS}.lyapunov_rows",
+        needs="spectrum",
+    ),
+    Panel(
+        "eigenvalues",
+        "Eigenvalues of W and of J_t",
+        f"{SPECTRA}.eigenvalues_panel",
+        f"{CAPTIONS}.eigenvalues_caption",
+        f"{NUMBERS}.eigenvalue_rows",
+        needs="spectrum",
+        gated_words="Eigenvalues of J_t",
+    ),
+    Panel(
+        "theory",
+        "Theory beside measurement",
+        f"{SPECTRA}.theory_panel",
+        f"{CAPTIONS}.theory_caption",
+        f"{NUMBERS}.theory_rows",
+        needs="spectrum",
+        why_empty="no theory applies to this cell; choose --panel lyapunov",
+        present=lambda analysis: bool(
+            analysis.details.spectrum and analysis.details.spectrum.theory
         ),
-        PanelName.CAUSES: Panel(
-            _always("Why: what makes the growth rate"),
-            draw.causes_panel,
-            captions.causes_caption,
-            _cause_rows,
-        ),
-        PanelName.GRADIENT: Panel(
-            _always("Gradient norm by time step"),
-            draw_course.gradient_panel,
-            captions.gradient_caption,
-            _gradient_rows,
-            lambda analysis: analysis.last.gradient is not None,
-        ),
-        PanelName.SLOPES: Panel(
-            _always("Saturation: slopes over time"),
-            draw_course.slopes_panel,
-            captions.slopes_caption,
-            _slope_rows,
-        ),
-        PanelName.SATURATION: Panel(
-            _always("Saturation: all slopes over time"),
-            draw_course.saturation_panel,
-            captions.saturation_caption,
-            _saturation_rows,
-        ),
-        PanelName.TRAINING: Panel(
-            _always("Training"),
-            draw_course.training_panel,
-            captions.training_caption,
-            _training_rows,
-            lambda analysis: analysis.training is not None,
-        ),
-        PanelName.MAP: Panel(
-            _always("Every state against every earlier one"),
-            draw_closer.map_panel,
-            captions.map_caption,
-            detail_rows.map_rows,
-            lambda analysis: analysis.details.map is not None,
-        ),
-        PanelName.SINGULAR: Panel(
-            _always("Singular values, a curve per lag"),
-            draw_closer.singular_panel,
-            captions.singular_caption,
-            detail_rows.singular_rows,
-            _has_spectrum,
-        ),
-        PanelName.SHARES: Panel(
-            _always("The gradient by lag"),
-            draw_closer.shares_panel,
-            captions.shares_caption,
-            detail_rows.share_rows,
-            lambda analysis: analysis.details.shares is not None,
-        ),
-        PanelName.LYAPUNOV: Panel(
-            _always("Lyapunov exponents"),
-            draw_closer.lyapunov_panel,
-            captions.lyapunov_caption,
-            detail_rows.lyapunov_rows,
-            _has_spectrum,
-        ),
-        PanelName.EIGENVALUES: Panel(
-            captions.eigenvalues_title,
-            draw_closer.eigenvalues_panel,
-            captions.eigenvalues_caption,
-            detail_rows.eigenvalue_rows,
-            _has_spectrum,
-        ),
-        PanelName.THEORY: Panel(
-            _always("Theory beside measurement"),
-            draw_closer.theory_panel,
-            captions.theory_caption,
-            detail_rows.theory_rows,
-            _has_theory,
-        ),
-    }
+    ),
 )
+
+PANELS: Mapping[str, Panel] = MappingProxyType({each.name: each for each in ROWS})
+"""In the order of a report."""

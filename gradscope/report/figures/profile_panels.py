@@ -12,6 +12,7 @@ from gradscope.analysis.results import Analysis, Stage
 from gradscope.arrays import FloatArray
 from gradscope.diagnosis.growth import terms_of
 from gradscope.report.documents.rows import middle
+from gradscope.report.figures.panels import Rows
 from gradscope.report.figures.style import (
     BACKING,
     BLUE,
@@ -50,7 +51,6 @@ def profile_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw log10 σ_max by lag: median, band over sequences, bound, threshold, horizon, need."""
     dress(
         axes,
-        "How much of the gradient arrives, by lag",
         "lag ℓ (steps back)",
         r"$\log_{10}\,\sigma_{\max}(\partial h_T/\partial h_{T-\ell})$",
     )
@@ -167,7 +167,7 @@ def _mark_lags(axes: "Axes", analysis: Analysis) -> None:
 
 def causes_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw the waterfall from 0 through the causes to the growth rate, nats per step."""
-    dress(axes, "Why: what makes the growth rate", "nats per step", "")
+    dress(axes, "nats per step", "")
     causes = analysis.last.causes
     if causes.total is None:
         say(axes, "The product is exactly zero:\nthere is no rate to explain.")
@@ -227,3 +227,13 @@ def say(axes: "Axes", text: str) -> None:
     axes.set_xticks([])
     axes.set_yticks([])
     axes.grid(visible=False)
+
+
+def cause_rows(analysis: Analysis) -> Rows:
+    """Return one row per stage, in nats per step."""
+    names = (*terms_of(analysis.last.causes), "total")
+    rows = [
+        [str(stage.name), *(getattr(stage.causes, name) for name in names)]
+        for stage in analysis.stages
+    ]
+    return ("stage", *(f"{name}_nats_per_step" for name in names)), rows

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradscope.arrays import FloatArray
-from gradscope.report.figures.network_styles import network_look
 from gradscope.report.figures.style import (
     INK,
     SLIDE,
     dress,
     height_of_rows,
+    line_style,
     new_page,
     page_legend,
     picture_bytes,
@@ -69,7 +69,7 @@ def quantile_figure(quantiles: QuantileCurves, settings: Mapping[str, Any]) -> "
     axes = figure.add_axes((0.085, BOTTOM / SLIDE[1], 0.88, height))
     for name, curve in quantiles.curves.items():
         _medians(axes, quantiles.x, name, curve)
-    dress(axes, "", words(quantiles.x), MEASURE_WORDS[quantiles.measure])
+    dress(axes, words(quantiles.x), MEASURE_WORDS[quantiles.measure])
     if is_wide(quantiles.x):
         axes.set_xscale("log")
     set_ticks(axes.xaxis, quantiles.x)
@@ -98,7 +98,7 @@ def _bands(quantiles: QuantileCurves) -> str:
 
 def _medians(axes: "Axes", x: Axis, name: str, curve: FloatArray) -> None:
     """Draw the medians, hollow at the edge where infinite, and make room for all that is finite."""
-    color, style, marker = network_look(name)
+    color, style, marker = line_style(name)
     finite = np.isfinite(curve)
     drawn = np.where(finite[2], curve[2], np.nan)
     axes.plot(
@@ -120,7 +120,7 @@ def _medians(axes: "Axes", x: Axis, name: str, curve: FloatArray) -> None:
 
 def _fill_bands(axes: "Axes", x: Axis, name: str, curve: FloatArray) -> None:
     """Fill the bands between the quantiles, to the limits of the axes where these are infinite."""
-    color, *_ = network_look(name)
+    color, *_ = line_style(name)
     limits = axes.get_ylim()
     drawn = np.clip(curve, *limits)
     for low, high, alpha in ((0, 4, 0.15), (1, 3, 0.25)):

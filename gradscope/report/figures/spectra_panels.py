@@ -28,7 +28,7 @@ from gradscope.report.figures.style import (
     text_scale,
     typeset,
 )
-from gradscope.report.words.captions import eigenvalues_title, why_no_shares
+from gradscope.report.words.captions import why_no_shares
 from gradscope.report.words.numbers import LN_10, percent, steps
 from gradscope.report.words.theory import THEORY_WORDS
 
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 def map_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw log10 σ_max(∂h_t/∂h_k) for all pairs of states, the median over sequences."""
-    dress(axes, "Every state against every earlier one", "earlier state k", "later state t")
+    dress(axes, "earlier state k", "later state t")
     found = analysis.details.map
     if found is None:
         return
@@ -82,9 +82,7 @@ def map_panel(axes: "Axes", analysis: Analysis) -> None:
 
 def shares_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw log10 of each lag's share of the gradient, and what truncation at that lag would err."""
-    dress(
-        axes, "The gradient by lag", "lag ℓ (steps back)", r"share $\log_{10}\,\Vert C_\ell\Vert$"
-    )
+    dress(axes, "lag ℓ (steps back)", r"share $\log_{10}\,\Vert C_\ell\Vert$")
     shares = analysis.details.shares
     if shares is None:
         return
@@ -140,7 +138,7 @@ def _mark_truncation(axes: "Axes", length: int | None, analysis: Analysis) -> No
 
 def singular_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw the singular values of P_ℓ by rank, a curve for each lag looked at."""
-    dress(axes, "Singular values, a curve per lag", "rank i", r"$\log_{10}\,(\sigma_i/\sigma_1)$")
+    dress(axes, "rank i", r"$\log_{10}\,(\sigma_i/\sigma_1)$")
     spectrum = analysis.details.spectrum
     if spectrum is None:
         return
@@ -172,7 +170,7 @@ def _shade(lightness: float) -> tuple[float, float, float]:
 
 def lyapunov_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw the Lyapunov exponents with their standard errors; hollow where not to be trusted."""
-    dress(axes, "Lyapunov exponents", "rank i", r"$\lambda_i$, nats per step")
+    dress(axes, "rank i", r"$\lambda_i$, nats per step")
     spectrum = analysis.details.spectrum
     if spectrum is None:
         return
@@ -211,7 +209,7 @@ def eigenvalues_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw the eigenvalues of W, where there is one, and of sampled J_t in the complex plane, with
     the unit circle.
     """
-    dress(axes, eigenvalues_title(analysis), "real part", "imaginary part")
+    dress(axes, "real part", "imaginary part")
     spectrum = analysis.details.spectrum
     if spectrum is None:
         return
@@ -244,7 +242,7 @@ def eigenvalues_panel(axes: "Axes", analysis: Analysis) -> None:
 
 def theory_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw each theory's rate beside the measured one; hollow where it does not apply."""
-    dress(axes, "Theory beside measurement", "nats per step", "")
+    dress(axes, "nats per step", "")
     spectrum, growth = analysis.details.spectrum, analysis.last.growth
     if spectrum is None:
         return

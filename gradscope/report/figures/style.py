@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from gradscope.names import ColumnWidth
+from gradscope.model.activations import ACTIVATIONS, LineStyle
+from gradscope.names import CellName, ColumnWidth
 from gradscope.report.provenance.records import ANALYSIS, KEYWORD, provenance_text
 
 if TYPE_CHECKING:
@@ -57,6 +58,18 @@ LEGEND_LOOK: Mapping[str, Any] = MappingProxyType(
         "handletextpad": 0.6,
     }
 )
+
+PLAIN = LineStyle(BLUE, "-", "o")
+
+CELL_STYLES: Mapping[str, tuple[LineStyle, str]] = MappingProxyType(
+    {
+        CellName.GRU: (LineStyle(GREEN, "-.", "P"), "#00513a"),
+        CellName.LSTM: (LineStyle(ORANGE, "--", "X"), "#7d5600"),
+    }
+)
+"""The style of a gated cell with tanh, and its colour with any other activation, whose line and
+marker it takes.
+"""
 
 LEGEND_TOP, LEGEND_ROW = 0.76, 0.23
 """Inches: from a slide's upper edge to the legend of all its panels, and from row to row."""
@@ -132,13 +145,19 @@ def figure_width(axes: "Axes") -> float:
     return figure.get_figwidth() if figure is not None else SLIDE[0]
 
 
-def dress(axes: "Axes", title: str, x: str, y: str, *, plain: bool = False) -> None:
-    """Give an axes its title, its labels and the common look; in a ``plain`` title, such as the
-    name of somebody's layer, nothing is mathematics.
+def set_title(axes: "Axes", title: str, *, plain: bool = False) -> None:
+    """Give an axes its title; in a ``plain`` one, such as the name of a layer, nothing is
+    mathematics.
     """
-    scale = text_scale(axes)
     shown = axes.set_title(title, loc="left", size=LABEL_SIZE + 1, weight="bold", color=INK, pad=26)
     shown.set_parse_math(not plain)
+
+
+def dress(axes: "Axes", x: str, y: str, title: str = "") -> None:
+    """Give an axes its labels and the common look, and a title where ``PANELS`` has none for it."""
+    scale = text_scale(axes)
+    if title:
+        set_title(axes, title)
     axes.set_xlabel(x, size=LABEL_SIZE * scale, color=INK)
     axes.set_ylabel(y, size=LABEL_SIZE * scale, color=INK)
     axes.tick_params(labelsize=TICK_SIZE * scale, colors=INK, length=3)
@@ -182,6 +201,18 @@ def page_legend(figure: "Figure", handles: Sequence["Artist"], labels: Sequence[
         fontsize=TICK_SIZE,
         **LEGEND_LOOK,
     )
+
+
+def line_style(network: str) -> LineStyle:
+    """Return colour, line and marker of a network by its ``names.network_name``; of anything else,
+    such as all networks together, a plain one.
+    """
+    styles = {str(name): each.line_style for name, each in ACTIVATIONS.items()}
+    cell, _, activation = network.partition(" ")
+    style, dark = CELL_STYLES.get(cell, (PLAIN, BLUE))
+    if cell in CELL_STYLES and activation:
+        return styles[activation]._replace(color=dark)
+    return styles.get(network, style)
 
 
 def height_of_rows(entries: int) -> float:

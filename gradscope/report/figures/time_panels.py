@@ -9,6 +9,7 @@ import numpy as np
 
 from gradscope.analysis.results import SLOPE_EDGES, Analysis
 from gradscope.arrays import FloatArray, IntArray
+from gradscope.report.figures.panels import Rows
 from gradscope.report.figures.profile_panels import FEW_POINTS, drawable, say, stage_looks
 from gradscope.report.figures.style import (
     BLUE,
@@ -22,7 +23,7 @@ from gradscope.report.figures.style import (
     text_scale,
 )
 from gradscope.report.words.headline import stage_title
-from gradscope.report.words.numbers import number
+from gradscope.report.words.numbers import LN_10, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +42,6 @@ def gradient_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw log10 ‖∂E/∂h_t‖ by time step."""
     dress(
         axes,
-        "Gradient norm by time step",
         "time step t",
         r"$\log_{10}\,\Vert\partial E/\partial h_t\Vert$",
     )
@@ -65,7 +65,7 @@ def gradient_panel(axes: "Axes", analysis: Analysis) -> None:
 
 def slopes_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw the slopes φ′(a_t) over time: median and band over sequences and units, and γ."""
-    dress(axes, "Saturation: slopes over time", "time step t", r"slope $\varphi'(a_t)$")
+    dress(axes, "time step t", r"slope $\varphi'(a_t)$")
     slopes = analysis.last.slopes
     when = np.arange(1, slopes.median.size + 1)
     axes.fill_between(
@@ -91,7 +91,7 @@ def saturation_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw how the slopes of all units are spread at every step, dark where many are, and over all
     steps as a histogram at the right.
     """
-    dress(axes, "Saturation: all slopes over time", "time step t", r"slope $\varphi'(a_t)/\gamma$")
+    dress(axes, "time step t", r"slope $\varphi'(a_t)/\gamma$")
     slopes = analysis.last.slopes
     n_steps = slopes.histogram.shape[0]
     axes.grid(visible=False)
@@ -126,10 +126,10 @@ def training_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw the error per step and the unclipped gradient norm over the updates, on log axes."""
     history = analysis.training
     if history is None or not history.updates:
-        dress(axes, "Training", "", "")
+        dress(axes, "", "")
         say(axes, "Training stopped before\nthe first update was made.")
         return
-    dress(axes, "Training", "update", "error per step")
+    dress(axes, "update", "error per step")
     updates = np.arange(1, history.updates + 1)
     marker = "o" if history.updates <= FEW_POINTS else None
     if history.updates <= FEW_POINTS:
@@ -189,3 +189,47 @@ def _log_if_wide(axes: "Axes", values: FloatArray) -> None:
         axes.yaxis.set_minor_formatter(NullFormatter())
     else:
         axes.set_ylim(0.0, ROOM_ABOVE * axes.get_ylim()[1])
+
+
+def gradient_rows(analysis: Analysis) -> Rows:
+    """Return one row per stage and time step."""
+    rows = [
+        [str(stage.name), step, value if np.isfinite(value) else None]
+        for stage in analysis.stages
+        if stage.gradient is not None
+        for step, value in enumerate((stage.gradient.log_by_step / LN_10).tolist())
+    ]
+    return ("stage", "step", "log10_norm"), rows
+
+
+def slope_rows(analysis: Analysis) -> Rows:
+    """Return one row per stage and time step: quantiles over units and sequences."""
+    rows = [
+        [str(stage.name), step, *values]
+        for stage in analysis.stages
+        for step, values in enumerate(
+            np.stack([stage.slopes.p05, stage.slopes.median, stage.slopes.p95], axis=1).tolist(), 1
+        )
+    ]
+    return ("stage", "step", "p05", "median", "p95"), rows
+
+
+def saturation_rows(analysis: Analysis) -> Rows:
+    """Return one row per time step: the fraction of slopes in each bin."""
+    slopes = analysis.last.slopes
+    columns = tuple(f"up_to_{edge:.2f}_of_ceiling" for edge in SLOPE_EDGES[1:])
+    rows = [[step, *row] for step, row in enumerate(slopes.histogram.tolist(), 1)]
+    return ("step", *columns), rows
+
+
+def training_rows(analysis: Analysis) -> Rows:
+    """Return one row per update."""
+    history = analysis.training
+    if history is None:
+        return ("update", "error_per_step", "gradient_norm", "clipped"), []
+    columns = (history.error_per_step, history.gradient_norm, history.clipped)
+    rows = [
+        [update, *values]
+        for update, values in enumerate(zip(*(c.tolist() for c in columns), strict=True), 1)
+    ]
+    return ("update", "error_per_step", "gradient_norm", "clipped"), rows

@@ -15,7 +15,8 @@ from typing import Any
 import gradscope
 from gradscope.analysis.settings import Settings, flag
 from gradscope.errors import ArchiveError, SettingError
-from gradscope.names import ActivationName, CellName, ColumnWidth, PanelName
+from gradscope.names import ActivationName, CellName, ColumnWidth
+from gradscope.report.figures.panels import checked_panel
 from gradscope.report.provenance.records import read_document
 from gradscope.report.provenance.sources import Source, read_source, source_words
 
@@ -98,7 +99,7 @@ class Recipe:
     activations: tuple[ActivationName, ...]
     lengths: tuple[int, ...]
     version: str
-    panel: PanelName | None = None
+    panel: str | None = None
     width: ColumnWidth = ColumnWidth.DOUBLE
     source: Source | None = None
 
@@ -187,7 +188,7 @@ def _panel(document: Mapping[str, Any]) -> dict[str, Any]:
     made_by = document.get("made_by", {})
     if "panel" not in made_by:
         return {}
-    return {"panel": PanelName(made_by["panel"]), "width": ColumnWidth(made_by["width"])}
+    return {"panel": checked_panel(made_by["panel"]), "width": ColumnWidth(made_by["width"])}
 
 
 def _axes(document: Mapping[str, Any]) -> dict[str, list[Any]]:

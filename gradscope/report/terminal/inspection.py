@@ -15,21 +15,13 @@ from gradscope.diagnosis.weight_spectrum import ROUNDING
 from gradscope.report.screen import Screen
 from gradscope.report.terminal.table import add_row, bullets, columns_of
 from gradscope.report.words.numbers import level, number
-from gradscope.weights.files.contents import FileFormat
 from gradscope.weights.layers.manual_names import suggested_options
 from gradscope.weights.layers.recurrent_layer import LayerKind, RecurrentLayer, StateKind, Unknown
+from gradscope.weights.readers import READERS
 
 MAX_LISTED = 8
 
-FORMAT_WORDS: Mapping[FileFormat, str] = MappingProxyType(
-    {
-        FileFormat.NPZ: "a NumPy archive",
-        FileFormat.PYTORCH: "a PyTorch checkpoint",
-        FileFormat.SAFETENSORS: "a safetensors file",
-        FileFormat.KERAS: "a Keras model",
-        FileFormat.MATLAB: "a MATLAB file",
-    }
-)
+FORMAT_WORDS: Mapping[str, str] = MappingProxyType({each.format: each.words for each in READERS})
 
 KIND_WORDS: Mapping[LayerKind, str] = MappingProxyType(
     {LayerKind.RNN: "vanilla RNN", LayerKind.GRU: "GRU", LayerKind.LSTM: "LSTM"}

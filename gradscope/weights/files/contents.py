@@ -51,7 +51,8 @@ class WeightFile(CompactRepr):
     Parameters
     ----------
     path : Path
-    format : FileFormat
+    format : str
+        Of a ``FileFormat``, or as a reader of another kind calls it.
     arrays : mapping of str to float64 array
         Every array of real numbers, under its name in the file.
     stored_as : mapping of str to str
@@ -63,7 +64,7 @@ class WeightFile(CompactRepr):
     """
 
     path: Path
-    format: FileFormat
+    format: str
     arrays: Mapping[str, FloatArray]
     stored_as: Mapping[str, str]
     skipped: Mapping[str, str]
@@ -126,7 +127,7 @@ class Gathering:
         self._admit(name)
         self.skipped[name] = holds
 
-    def finish(self, file_format: FileFormat, about: Mapping[str, Any]) -> WeightFile:
+    def finish(self, file_format: str, about: Mapping[str, Any]) -> WeightFile:
         """Return what was gathered."""
         return WeightFile(
             self.path, file_format, self.arrays, self.stored_as, self.skipped, dict(about)

@@ -126,8 +126,9 @@ def _readout(file: WeightFile, mapping: Mapping[str, str], hidden: int) -> Reado
     weights = _matrix(file, mapping, "V")
     if weights.shape[1] != hidden:
         raise WeightsError(
-            f"--weight-map V={mapping['V']} has shape {weights.shape}, but W has {hidden} units, so "
-            f"V needs {hidden} columns; name another array, or write V=NAME.T if it multiplies rows"
+            f"--weight-map V={mapping['V']} has shape {weights.shape}, but W has {hidden} units, "
+            f"so V needs {hidden} columns; name another array, or write V=NAME.T if it multiplies "
+            "rows"
         )
     return Readout(mapping["V"], weights, _vector(file, mapping, "c", weights.shape[0]))
 

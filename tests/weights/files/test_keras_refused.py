@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from gradscope.errors import WeightsError
-from gradscope.weights.load import load_weights, read_file
+from gradscope.weights.load import load_weights
+from gradscope.weights.readers import read_file
 
 h5py = pytest.importorskip("h5py", reason="Keras files are HDF5")
 

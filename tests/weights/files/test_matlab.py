@@ -10,7 +10,8 @@ import pytest
 
 from gradscope.errors import WeightsError
 from gradscope.weights.files.contents import ALWAYS_ALLOWED
-from gradscope.weights.load import load_weights, read_file
+from gradscope.weights.load import load_weights
+from gradscope.weights.readers import read_file
 
 MAP = {"W": "W", "U": "U", "b": "b"}
 

@@ -14,7 +14,8 @@ from gradscope.analysis.archive import archive_bytes
 from gradscope.arrays import FloatArray
 from gradscope.errors import WeightsError
 from gradscope.weights.layers.recurrent_layer import StateKind, Unknown
-from gradscope.weights.load import load_weights, read_file
+from gradscope.weights.load import load_weights
+from gradscope.weights.readers import read_file
 
 
 def saved(path: Path, **arrays: Any) -> Path:

@@ -12,7 +12,8 @@ import pytest
 
 from gradscope.errors import WeightsError
 from gradscope.weights.layers.recurrent_layer import Direction, LayerKind, Unknown
-from gradscope.weights.load import load_weights, read_file
+from gradscope.weights.load import load_weights
+from gradscope.weights.readers import read_file
 from tests.weights.replay import replay_stack
 
 torch = pytest.importorskip("torch", reason="PyTorch writes the files and is the oracle")

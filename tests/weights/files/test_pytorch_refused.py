@@ -12,7 +12,8 @@ import pytest
 
 from gradscope.errors import WeightsError
 from gradscope.weights.files.restricted_pickle import MAX_OPCODES
-from gradscope.weights.load import load_weights, read_file
+from gradscope.weights.load import load_weights
+from gradscope.weights.readers import read_file
 from tests.weights.forging import Call, Name, Storage, checkpoint, opcodes, tensor, text
 
 

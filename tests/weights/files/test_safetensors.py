@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from gradscope.errors import WeightsError
-from gradscope.weights.load import load_weights, read_file
+from gradscope.weights.load import load_weights
+from gradscope.weights.readers import read_file
 from tests.weights.forging import safetensors_bytes
 
 GOOD = {"W": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]}}

@@ -1,0 +1,160 @@
+"""The kinds of weight files that are read, one row each: what a file's first bytes decide, its name
+only where these say nothing.
+
+To add a kind, write its reader in ``files`` and add its row; a row names the reader by where it is,
+so that help pages list the endings without NumPy.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+from zipfile import ZipFile
+
+from gradscope.errors import WeightsError
+
+if TYPE_CHECKING:
+    from gradscope.weights.files.contents import WeightFile
+
+HEAD = 64
+"""Bytes at a file's start that decide which reader it needs."""
+
+ZIP, HDF5, NPY, PICKLE = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n", b"\x93NUMPY", b"\x80"
+MATLAB = (b"MATLAB 5.0 MAT-file", b"MATLAB 7.3 MAT-file")
+OLD_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+"""The magic number that opens what torch.save wrote before PyTorch 1.6, pickled."""
+
+Fits = Callable[[bytes, Sequence[str], str], bool]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Reader:
+    """One kind of weight file.
+
+    ``format`` is its name in documents, ``words`` on pages; ``fits(head, members, suffix)`` tells
+    from the first bytes, the members of a zip and the name's end whether a file is one;
+    ``function`` in ``weights.files`` reads it.
+    """
+
+    format: str
+    words: str
+    endings: tuple[str, ...]
+    fits: Fits
+    function: str
+
+    def read(self, path: Path) -> "WeightFile":
+        """Read the arrays of a file."""
+        module, _, name = self.function.partition(".")
+        found: WeightFile = getattr(import_module(f"gradscope.weights.files.{module}"), name)(path)
+        return found
+
+
+READERS = (
+    Reader(
+        "npz",
+        "a NumPy archive",
+        (".npz",),
+        lambda _, members, __: bool(members) and all(name.endswith(".npy") for name in members),
+        "npz.read_npz",
+    ),
+    Reader(
+        "pytorch",
+        "a PyTorch checkpoint",
+        (".pt", ".pth"),
+        lambda _, members, __: any(name.rpartition("/")[2] == "data.pkl" for name in members),
+        "pytorch.read_pytorch",
+    ),
+    Reader(
+        "safetensors",
+        "a safetensors file",
+        (".safetensors",),
+        lambda head, *_: head[8:9] == b"{",
+        "safetensors.read_safetensors",
+    ),
+    Reader(
+        "keras",
+        "a Keras model",
+        (".keras",),
+        lambda _, members, __: not {"model.weights.h5", "config.json"}.isdisjoint(members),
+        "keras.read_keras",
+    ),
+    Reader(
+        "keras",
+        "a Keras model",
+        (".weights.h5", ".h5"),
+        lambda head, *_: head.startswith(HDF5),
+        "keras.read_keras_h5",
+    ),
+    Reader(
+        "matlab",
+        "a MATLAB file",
+        (".mat",),
+        lambda head, _members, suffix: (
+            head.startswith(MATLAB)
+            # Version 4 has no signature.
+            or (suffix == ".mat" and not head.startswith((NPY, OLD_TORCH)))
+        ),
+        "matlab.read_matlab",
+    ),
+)
+
+_ENDINGS = [ending for reader in READERS for ending in reader.endings]
+READABLE = f"{', '.join(_ENDINGS[:-1])} or {_ENDINGS[-1]}"
+
+
+def read_file(path: Path) -> "WeightFile":
+    """Read the arrays of a file with the reader that fits its content.
+
+    Raises
+    ------
+    WeightsError
+        If there is no such file, or no reader for it.
+    """
+    from gradscope.data.columns import listed
+    from gradscope.weights.files.contents import reading
+
+    if not path.exists():
+        raise WeightsError(f"{path} does not exist; check the name")
+    if not path.is_file():
+        raise WeightsError(f"{path} is a folder or a device; name a file of weights ({READABLE})")
+    try:
+        with path.open("rb") as file:
+            head = file.read(HEAD)
+    except OSError as error:
+        raise WeightsError(
+            f"{path} cannot be read: {error.strerror}; check its permissions"
+        ) from None
+    members: list[str] = []
+    if head.startswith(ZIP):
+        with reading(path, "a zip of weights", "copy or save it again"), ZipFile(path) as archive:
+            members = archive.namelist()
+    for reader in READERS:
+        if reader.fits(head, members, path.suffix.lower()):
+            return reader.read(path)
+    if head.startswith(ZIP):
+        raise WeightsError(
+            f"{path} is a zip of {listed(tuple(members)) or 'nothing'}, not of weights; give a "
+            f"{READABLE}"
+        )
+    raise WeightsError(f"{path} {_why_unreadable(head)}")
+
+
+def _why_unreadable(head: bytes) -> str:
+    """Say what a file is that no reader fits, and what to save instead."""
+    if head.startswith(OLD_TORCH):
+        return (
+            "is in PyTorch's format from before 1.6, a bare pickle, which is not read; "
+            "convert it where it is trusted: torch.save(torch.load('old.pt'), 'new.pt')"
+        )
+    if head.startswith(NPY):
+        return (
+            "is a single array without a name; save all of them: "
+            "numpy.savez('weights.npz', W=W, U=U, b=b)"
+        )
+    if head.startswith(PICKLE):
+        return (
+            "is a bare pickle, which could run anything when read; save the arrays: "
+            "numpy.savez('weights.npz', W=W, U=U, b=b)"
+        )
+    return f"is none of the files that are read; give a {READABLE}"
