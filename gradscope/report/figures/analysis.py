@@ -20,6 +20,8 @@ from gradscope.report.figures.style import (
     INK,
     SLIDE,
     VERMILLION,
+    Look,
+    draw_band,
     dress,
     fit_panel,
     legend,
@@ -62,14 +64,10 @@ def profile_picture(
     )
     low, median, high = map(drawable, order_statistics(norms.log_norms, (0.05, 0.5, 0.95)))
     axes.plot(norms.lags, median, color=BLUE, linewidth=2.4, label="median")
-    axes.fill_between(
-        norms.lags, low, high, color=BLUE, alpha=0.18, linewidth=0, label="5 % to 95 %"
-    )
+    draw_band(axes, norms.lags, low, high)
     if log_bound is not None and np.isfinite(log_bound).all():
-        axes.plot(
-            norms.lags, log_bound / LN_10, color=VERMILLION, linestyle=":", linewidth=2.0,
-            label="bound",
-        )  # fmt: skip
+        look: Look = {"color": VERMILLION, "linestyle": ":", "linewidth": 2.0}
+        axes.plot(norms.lags, log_bound / LN_10, label="bound", **look)
     axes.axhline(float(np.log10(threshold)), color=INK, linestyle=(0, (6, 4)), linewidth=1.0)
     legend(axes)
     return picture_bytes(figure, ".png", {}, NOTEBOOK)

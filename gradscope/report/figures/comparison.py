@@ -16,17 +16,17 @@ from gradscope.report.figures.style import (
     GREY,
     INK,
     SLIDE,
-    TICK_SIZE,
+    Look,
     dress,
     height_of_rows,
     legend,
-    line_style,
     new_page,
     page_legend,
     picture_bytes,
     set_round_ticks,
+    write,
 )
-from gradscope.report.figures.sweep_axes import fits, inches_along, room_for
+from gradscope.report.figures.sweep_axes import fits, inches_along, line_style, room_for
 from gradscope.report.words.cells import short_name
 from gradscope.report.words.headline import comparison_headline
 from gradscope.report.words.numbers import fraction
@@ -139,16 +139,8 @@ def _name_ends(axes: "Axes", comparison: Comparison) -> None:
     reached = sorted(ends & set(_lengths(comparison.analyses)), reverse=True)
     low, high = axes.get_xlim()
     for length in (reached[each] for each in fits(reached, (high - low) / LENGTHS_ACROSS)):
-        axes.annotate(
-            f"T = {length}",
-            (length, 1.0),
-            xycoords=("data", "axes fraction"),
-            xytext=(0, 4),
-            textcoords="offset points",
-            ha="center",
-            size=TICK_SIZE,
-            color=GREY,
-        )
+        look: Look = {"xycoords": ("data", "axes fraction"), "ha": "center", "color": GREY}
+        write(axes, f"T = {length}", (length, 1.0), (0, 4), **look)
 
 
 def _horizons_panel(axes: "Axes", comparison: Comparison) -> None:

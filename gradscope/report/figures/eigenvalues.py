@@ -15,7 +15,6 @@ from gradscope.report.figures.style import (
     BLUE,
     GREY,
     INK,
-    TICK_SIZE,
     VERMILLION,
     dress,
     legend,
@@ -23,6 +22,7 @@ from gradscope.report.figures.style import (
     picture_bytes,
     set_title,
     typeset,
+    write_above,
 )
 from gradscope.report.provenance.sources import WeightsSource
 from gradscope.report.terminal.inspection import describe, headline
@@ -108,12 +108,8 @@ def _plane(axes: "Axes", spectrum: WeightSpectrum, title: str, reach: float) -> 
     sigma, outside = spectrum.sigma_max, spectrum.outside
     area = min(MAX_POINT, max(MIN_POINT, MAX_POINT * 64 / outside.size))
     # A line of numbers below the title, where a legend would stand in other pictures.
-    axes.annotate(
-        typeset(f"|λ| ≤ {number(spectrum.spectral_radius)}; dashed: σ_max {number(sigma)}"),
-        (0.0, 1.02),
-        xycoords="axes fraction",
-        size=TICK_SIZE,
-        color=GREY,
+    write_above(
+        axes, typeset(f"|λ| ≤ {number(spectrum.spectral_radius)}; dashed: σ_max {number(sigma)}")
     )
     angles = np.linspace(0.0, 2.0 * np.pi, 361)
     axes.plot(np.cos(angles), np.sin(angles), color=INK, linewidth=1.2)

@@ -40,7 +40,6 @@ from gradscope.sweep.summary import Axis, GridOfValues
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.collections import QuadMesh
-    from matplotlib.colorbar import Colorbar
     from matplotlib.colors import Colormap, Normalize
     from matplotlib.figure import Figure
 
@@ -76,18 +75,9 @@ def phase_picture(
 ) -> bytes:
     """Return a phase diagram as the bytes of a ``.png``, ``.svg`` or ``.pdf``.
 
-    Parameters
-    ----------
-    field : Field
-        What is coloured: the growth rate or the horizon.
-    rate : Field
-        The growth rate over the same axes, for the contour of zero.
-    settings : mapping
-        What all cells share; written into the file's metadata.
-    suffix : str
-        The format.
-    made_by : mapping
-        The command to draw it again; see ``sources.StoreSource``.
+    ``field`` is what is coloured, the growth rate or the horizon; ``rate`` the growth rate over the
+    same axes, for the contour of zero; ``settings`` what all cells share and ``made_by`` the
+    command to draw it again (``sources.StoreSource``), both written into the metadata.
     """
     return picture_bytes(phase_figure(field, rate, settings), suffix, settings, made_by)
 
@@ -98,13 +88,17 @@ def phase_figure(field: GridOfValues, rate: GridOfValues, settings: Mapping[str,
     rows = math.ceil(len(field.panels) / columns)
     height = max(SLIDE[1], TOP + BOTTOM + ROW * rows)
     about = subtitle(_median_over(field), settings)
-    figure = new_page(_phase_title(field), about, (SLIDE[0], height))
+    x, y = (axis.name.replace("_", " ") for axis in (field.x, field.y))
+    far = field.measure == "horizon"
+    what = "How far back the gradient reaches" if far else "Where the gradient vanishes or explodes"
+    title = f"{what}: {named(field.panels, ' and ')} over {x} and {y}"
+    figure = new_page(title, about, (SLIDE[0], height))
     top, bottom = 1.0 - TOP / height, BOTTOM / height
     left = max(LEFT, BESIDE_TICKS + width_of(tick_labels(field.y))) / SLIDE[0]
     grid = figure.add_gridspec(
         rows, columns, left=left, right=0.875, top=top, bottom=bottom, hspace=0.55, wspace=0.1
     )
-    look = _horizon_look(field) if field.measure == "horizon" else _rate_look(field)
+    look = _horizon_look(field) if far else _rate_look(field)
     for place, name in enumerate(field.panels):
         row, column = divmod(place, columns)
         axes = figure.add_subplot(grid[row, column])
@@ -117,16 +111,14 @@ def phase_figure(field: GridOfValues, rate: GridOfValues, settings: Mapping[str,
         if place + columns < len(field.panels):
             axes.set_xlabel("")
     bar = figure.add_axes((0.9, bottom, 0.016, top - bottom))
-    _color_bar(figure.colorbar(mesh, cax=bar), field)
+    scale = figure.colorbar(mesh, cax=bar)
+    scale.set_label(MEASURE_WORDS[field.measure], size=LABEL_SIZE, color=INK)
+    if far:
+        set_round_ticks(bar.yaxis, bar.get_ylim())
+    else:
+        bar.axhline(0.0, color=INK, linewidth=CONTOUR_WIDTH)
+    bar.tick_params(labelsize=TICK_SIZE, colors=INK)
     return figure
-
-
-def _phase_title(field: GridOfValues) -> str:
-    x, y = (axis.name.replace("_", " ") for axis in (field.x, field.y))
-    who = named(field.panels, " and ")
-    far = field.measure == "horizon"
-    what = "How far back the gradient reaches" if far else "Where the gradient vanishes or explodes"
-    return f"{what}: {who} over {x} and {y}"
 
 
 def _median_over(field: GridOfValues) -> str:
@@ -172,15 +164,6 @@ def _finite(field: GridOfValues) -> FloatArray:
     return finite
 
 
-def _color_bar(scale: "Colorbar", field: GridOfValues) -> None:
-    scale.set_label(MEASURE_WORDS[field.measure], size=LABEL_SIZE, color=INK)
-    if field.measure == "horizon":
-        set_round_ticks(scale.ax.yaxis, scale.ax.get_ylim())
-    else:
-        scale.ax.axhline(0.0, color=INK, linewidth=CONTOUR_WIDTH)
-    scale.ax.tick_params(labelsize=TICK_SIZE, colors=INK)
-
-
 def _field_panel(
     axes: "Axes",
     field: GridOfValues,
@@ -198,8 +181,10 @@ def _field_panel(
     _mark_zero(axes, rate, name, hatched=field.measure != "horizon")
     if field.measure == "horizon":
         _write_horizons(axes, field, name, mesh)
+    rates = rate.panels[name]  # NaN in a place without a result: then nothing holds everywhere.
+    shrinks = ": shrinks everywhere" if (rates < 0.0).all() else ""
     axes.set_title(
-        f"{name}{_everywhere(rate.panels[name])}",
+        name + (": grows everywhere" if (rates > 0.0).all() else shrinks),
         loc="left",
         size=LABEL_SIZE + (1 if len(field.panels) < PANELS_IN_A_ROW else -1.5),
         weight="bold",
@@ -210,13 +195,6 @@ def _field_panel(
     axes.set_ylabel(words(field.y), size=LABEL_SIZE, color=INK)
     axes.tick_params(labelsize=TICK_SIZE, colors=INK, length=3)
     return mesh
-
-
-def _everywhere(rates: FloatArray) -> str:
-    """Return what holds of every place; nothing where one has no result."""
-    if (rates < 0.0).all():
-        return ": shrinks everywhere"
-    return ": grows everywhere" if (rates > 0.0).all() else ""
 
 
 def _edges(axis: Axis) -> FloatArray:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradscope.analysis.results import Analysis, Stage
-from gradscope.arrays import FloatArray
+from gradscope.arrays import FloatArray, IntArray
 from gradscope.diagnosis.growth import terms_of
 from gradscope.report.documents.rows import middle
 from gradscope.report.figures.panels import Rows
@@ -22,11 +22,14 @@ from gradscope.report.figures.style import (
     ORANGE,
     TICK_SIZE,
     VERMILLION,
+    Look,
+    draw_band,
     dress,
     halo,
     legend,
     text_scale,
     typeset,
+    write,
 )
 from gradscope.report.words.cells import CAUSE_LABELS, has_textbook_bound
 from gradscope.report.words.headline import stage_title
@@ -54,20 +57,10 @@ def profile_panel(axes: "Axes", analysis: Analysis) -> None:
         "lag ℓ (steps back)",
         r"$\log_{10}\,\sigma_{\max}(\partial h_T/\partial h_{T-\ell})$",
     )
-    for stage, look in stage_looks(analysis):
-        profile = stage.profile
-        axes.plot(
-            profile.lags,
-            drawable(profile.median),
-            label=stage_title(stage.name, analysis.training),
-            marker="o" if profile.lags.size <= FEW_POINTS else None,
-            **look,
-        )
+    for stage in analysis.stages:
+        draw_stage(axes, analysis, stage, stage.profile.lags, drawable(stage.profile.median))
     last = analysis.last.profile
-    low, high = drawable(last.quantile(0.05)), drawable(last.quantile(0.95))
-    axes.fill_between(
-        last.lags, low, high, color=BLUE, alpha=0.18, linewidth=0, label="5 % to 95 %"
-    )
+    draw_band(axes, last.lags, drawable(last.quantile(0.05)), drawable(last.quantile(0.95)))
     axes.plot(
         last.lags,
         last.log_bound / LN_10,
@@ -84,10 +77,13 @@ def profile_panel(axes: "Axes", analysis: Analysis) -> None:
     legend(axes)
 
 
-def stage_looks(analysis: Analysis) -> list[tuple[Stage, dict[str, Any]]]:
-    """Return the stages, each with the look of its curve."""
-    snapshots = STAGE_LOOKS[-len(analysis.stages) :]
-    return [(stage, dict(look)) for stage, look in zip(analysis.stages, snapshots, strict=True)]
+def draw_stage(
+    axes: "Axes", analysis: Analysis, stage: Stage, x: IntArray, values: FloatArray
+) -> None:
+    """Draw the curve of one stage: the last blue, the one before it dashed and grey."""
+    look: dict[str, Any] = dict(STAGE_LOOKS[stage is analysis.last])
+    marker = "o" if values.size <= FEW_POINTS else None
+    axes.plot(x, values, label=stage_title(stage.name, analysis.training), marker=marker, **look)
 
 
 def drawable(nats: FloatArray) -> FloatArray:
@@ -141,28 +137,15 @@ def _mark_lags(axes: "Axes", analysis: Analysis) -> None:
             continue
         axes.axvline(lag, color=color, linestyle="-." if color == GREEN else "-", linewidth=2.0)
         right = lag < 0.75 * axes.get_xlim()[1]
-        axes.annotate(
-            f"{text}: {steps(lag)}",
-            (lag, top),
-            xytext=(5 if right else -5, -4 if color == GREEN else -22),
-            textcoords="offset points",
-            ha="left" if right else "right",
-            va="top",
-            size=TICK_SIZE * text_scale(axes),
-            color=INK,
-            bbox=dict(BACKING),
-        )
+        offset = 5 if right else -5, -4 if color == GREEN else -22
+        side = "left" if right else "right"
+        shown = f"{text}: {steps(lag)}"
+        write(axes, shown, (lag, top), offset, ha=side, va="top", bbox=dict(BACKING))
     if axes.get_ylim()[0] < np.log10(threshold):
-        axes.annotate(
-            f"{fraction(threshold)}: vanished",
-            (axes.get_xlim()[1], np.log10(threshold)),
-            xytext=(-2, 3),
-            textcoords="offset points",
-            ha="right",
-            size=(TICK_SIZE - 1) * text_scale(axes),
-            color=GREY,
-            path_effects=halo(),
-        )
+        text, at = f"{fraction(threshold)}: vanished", (axes.get_xlim()[1], np.log10(threshold))
+        small = (TICK_SIZE - 1) * text_scale(axes)
+        look: Look = {"ha": "right", "size": small, "color": GREY, "path_effects": halo()}
+        write(axes, text, at, (-2, 3), **look)
 
 
 def causes_panel(axes: "Axes", analysis: Analysis) -> None:
@@ -201,29 +184,14 @@ def _label_bars(axes: "Axes", starts: FloatArray, sizes: FloatArray) -> None:
     span = max(high - low, 0.05)
     axes.set_xlim(low - 0.04 * span, max(high, 0.0) + 0.3 * span)
     for place, (right, size) in enumerate(zip(rights, sizes, strict=True)):
-        axes.annotate(
-            f"{size:+.3f}".replace("-", "−"),
-            (right, place),
-            xytext=(4, 0),
-            textcoords="offset points",
-            va="center",
-            size=TICK_SIZE * text_scale(axes),
-            color=INK,
-        )
+        write(axes, f"{size:+.3f}".replace("-", "−"), (right, place), (4, 0), va="center")
 
 
 def say(axes: "Axes", text: str) -> None:
     """Write a sentence where there is nothing to draw."""
-    axes.text(
-        0.5,
-        0.5,
-        text,
-        ha="center",
-        va="center",
-        size=(TICK_SIZE + 1) * text_scale(axes),
-        color=GREY,
-        transform=axes.transAxes,
-    )
+    size = (TICK_SIZE + 1) * text_scale(axes)
+    look: Look = {"ha": "center", "va": "center", "size": size, "color": GREY}
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, **look)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.grid(visible=False)

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gradscope.analysis.details import Spectrum
 from gradscope.analysis.results import Analysis
-from gradscope.arrays import BoolArray, FloatArray
 from gradscope.report.documents.rows import median_map
 from gradscope.report.figures.profile_panels import say
 from gradscope.report.figures.style import (
@@ -22,11 +20,15 @@ from gradscope.report.figures.style import (
     LABEL_SIZE,
     TICK_SIZE,
     VERMILLION,
+    Look,
     dress,
     halo,
     legend,
+    second_axis,
     text_scale,
     typeset,
+    write,
+    write_above,
 )
 from gradscope.report.words.captions import why_no_shares
 from gradscope.report.words.numbers import LN_10, percent, steps
@@ -34,6 +36,9 @@ from gradscope.report.words.theory import THEORY_WORDS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+
+DARK_BLUE = np.array([0.0, 0.28, 0.45])
+"""Red, green and blue."""
 
 
 def map_panel(axes: "Axes", analysis: Analysis) -> None:
@@ -64,20 +69,9 @@ def map_panel(axes: "Axes", analysis: Analysis) -> None:
         bar.set_label(r"$\log_{10}\,\sigma_{\max}$", size=LABEL_SIZE * text_scale(axes), color=INK)
     horizon = analysis.last.verdict.horizon
     if horizon is not None and horizon < last:
-        axes.plot(
-            [0, last - horizon],
-            [horizon, last],
-            color="white",
-            linestyle="--",
-            linewidth=1.6,
-        )
-        axes.annotate(
-            f"dashed: the memory horizon, {steps(horizon)}",
-            (0.0, 1.02),
-            xycoords="axes fraction",
-            size=TICK_SIZE * text_scale(axes),
-            color=GREY,
-        )
+        ends = [0, last - horizon], [horizon, last]
+        axes.plot(*ends, color="white", linestyle="--", linewidth=1.6)
+        write_above(axes, f"dashed: the memory horizon, {steps(horizon)}")
 
 
 def shares_panel(axes: "Axes", analysis: Analysis) -> None:
@@ -98,20 +92,12 @@ def shares_panel(axes: "Axes", analysis: Analysis) -> None:
         logs = shares.log_norms[name] / LN_10
         drawn = np.where(np.isfinite(logs), logs, np.nan)
         axes.plot(shares.lags, drawn, color=BLUE, linestyle=style, linewidth=2.0, label=title)
-    other = axes.twinx()
-    other.plot(
-        shares.lags,
-        100.0 * shares.truncation_errors,
-        color=VERMILLION,
-        linestyle="-.",
-        linewidth=2.0,
-        label="error if cut",
-    )
+    other = second_axis(axes, "error if cut here, %")
+    errors = 100.0 * shares.truncation_errors
+    look: Look = {"color": VERMILLION, "linestyle": "-.", "linewidth": 2.0}
+    other.plot(shares.lags, errors, label="error if cut", **look)
     other.set_ylim(0.0, 105.0)
     other.set_yticks(range(0, 101, 25))
-    other.set_ylabel("error if cut here, %", size=LABEL_SIZE * text_scale(axes), color=INK)
-    other.tick_params(labelsize=TICK_SIZE * text_scale(axes), colors=INK, length=3)
-    other.spines["top"].set_visible(False)
     _mark_truncation(axes, shares.truncation_length(analysis.settings.truncation_error), analysis)
     legend(axes, [other])
 
@@ -123,17 +109,9 @@ def _mark_truncation(axes: "Axes", length: int | None, analysis: Analysis) -> No
     low, high = axes.get_xlim()
     across = (length - low) / (high - low)
     side, offset = ("left", 5) if across < 0.4 else ("center", 0) if across < 0.6 else ("right", -5)
-    axes.annotate(
-        f"{percent(analysis.settings.truncation_error)} error: --truncate {length}",
-        (length, axes.get_ylim()[1]),
-        xytext=(offset, -4),
-        textcoords="offset points",
-        ha=side,
-        va="top",
-        size=TICK_SIZE * text_scale(axes),
-        color=INK,
-        bbox=dict(BACKING),
-    )
+    text = f"{percent(analysis.settings.truncation_error)} error: --truncate {length}"
+    at = length, axes.get_ylim()[1]
+    write(axes, text, at, (offset, -4), ha=side, va="top", bbox=dict(BACKING))
 
 
 def singular_panel(axes: "Axes", analysis: Analysis) -> None:
@@ -143,29 +121,18 @@ def singular_panel(axes: "Axes", analysis: Analysis) -> None:
     if spectrum is None:
         return
     found = spectrum.singular
-    shades = np.linspace(0.85, 0.0, found.lags.size)
+    # Blue, mixed with white: the longer the lag, the darker.
+    lightness = np.linspace(0.85, 0.0, found.lags.size)[:, None]
+    shades = DARK_BLUE + (1.0 - DARK_BLUE) * lightness
     ranks = np.arange(1, found.log_values.shape[2] + 1)
     for lag, values, shade in zip(found.lags, found.log_values, shades, strict=True):
         with np.errstate(invalid="ignore"):
             relative = (values - values[:, :1]) / LN_10
         middle = np.sort(relative, axis=0)[(relative.shape[0] - 1) // 2]
         drawn = np.where(np.isfinite(middle), middle, np.nan)
-        axes.plot(ranks, drawn, color=_shade(float(shade)), linewidth=2.0, label=f"{lag}")
-    axes.annotate(
-        f"dark: lag {found.lags[-1]}; light: lag {found.lags[0]}",
-        (0.03, 0.05),
-        xycoords="axes fraction",
-        ha="left",
-        va="bottom",
-        size=TICK_SIZE * text_scale(axes),
-        color=GREY,
-    )
-
-
-def _shade(lightness: float) -> tuple[float, float, float]:
-    """Return blue, mixed with white."""
-    red, green, blue = 0.0, 0.28, 0.45
-    return tuple(part + (1.0 - part) * lightness for part in (red, green, blue))  # type: ignore[return-value]
+        axes.plot(ranks, drawn, color=tuple(shade), linewidth=2.0, label=f"{lag}")
+    text = f"dark: lag {found.lags[-1]}; light: lag {found.lags[0]}"
+    write(axes, text, (0.03, 0.05), color=GREY, xycoords="axes fraction")
 
 
 def lyapunov_panel(axes: "Axes", analysis: Analysis) -> None:
@@ -174,7 +141,11 @@ def lyapunov_panel(axes: "Axes", analysis: Analysis) -> None:
     spectrum = analysis.details.spectrum
     if spectrum is None:
         return
-    exponents, errors, trusted = _middle_exponents(spectrum)
+    found = spectrum.lyapunov
+    # Of the sequence whose λ_1 is the median.
+    middle = int(np.argsort(found.exponents[:, 0])[(found.exponents.shape[0] - 1) // 2])
+    exponents, errors = found.exponents[middle], found.standard_errors[middle]
+    trusted = found.trusted[middle]
     ranks = np.arange(1, exponents.size + 1)
     alive = np.isfinite(exponents)
     for shown, face, label in (
@@ -197,14 +168,6 @@ def lyapunov_panel(axes: "Axes", analysis: Analysis) -> None:
     legend(axes)
 
 
-def _middle_exponents(spectrum: Spectrum) -> tuple[FloatArray, FloatArray, BoolArray]:
-    """Return exponents, errors and trust of the sequence whose λ_1 is the median."""
-    found = spectrum.lyapunov
-    first = found.exponents[:, 0]
-    middle = int(np.argsort(first)[(first.size - 1) // 2])
-    return found.exponents[middle], found.standard_errors[middle], found.trusted[middle]
-
-
 def eigenvalues_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw the eigenvalues of W, where there is one, and of sampled J_t in the complex plane, with
     the unit circle.
@@ -215,27 +178,11 @@ def eigenvalues_panel(axes: "Axes", analysis: Analysis) -> None:
         return
     turn = np.linspace(0.0, 2.0 * np.pi, 361)
     axes.plot(np.cos(turn), np.sin(turn), color=INK, linestyle="--", linewidth=1.0, label="|z| = 1")
-    here = spectrum.jacobian_eigenvalues.ravel()
-    axes.plot(
-        here.real,
-        here.imag,
-        color=VERMILLION,
-        marker="x",
-        markersize=4,
-        linestyle="none",
-        label=typeset("J_t"),
-    )
-    if spectrum.eigenvalues.size:
-        axes.plot(
-            spectrum.eigenvalues.real,
-            spectrum.eigenvalues.imag,
-            color=BLUE,
-            marker="o",
-            markersize=5,
-            markerfacecolor="none",
-            linestyle="none",
-            label="W",
-        )
+    here, ours = spectrum.jacobian_eigenvalues.ravel(), spectrum.eigenvalues
+    axes.plot(here.real, here.imag, "x", color=VERMILLION, markersize=4, label=typeset("J_t"))
+    if ours.size:
+        look: Look = {"color": BLUE, "markersize": 5, "markerfacecolor": "none"}
+        axes.plot(ours.real, ours.imag, "o", label="W", **look)
     axes.set_aspect("equal", adjustable="datalim")
     legend(axes)
 
@@ -252,25 +199,11 @@ def theory_panel(axes: "Axes", analysis: Analysis) -> None:
         return
     for place, each in enumerate(known):
         face = BLUE if each.applies else "white"
-        axes.plot(
-            np.array([each.rate]),
-            [place],
-            marker="o",
-            markersize=8,
-            color=BLUE,
-            markerfacecolor=face,
-            zorder=4,
-        )
-        axes.annotate(
-            typeset(THEORY_WORDS[each.name]) + ("" if each.applies else " (does not apply)"),
-            (0.01, place),
-            xycoords=("axes fraction", "data"),
-            xytext=(0, 7),
-            textcoords="offset points",
-            size=TICK_SIZE * text_scale(axes),
-            color=INK,
-            path_effects=halo(),
-        )
+        look: Look = {"color": BLUE, "markersize": 8, "markerfacecolor": face, "zorder": 4}
+        axes.plot(np.array([each.rate]), [place], marker="o", **look)
+        text = typeset(THEORY_WORDS[each.name]) + ("" if each.applies else " (does not apply)")
+        fractions = ("axes fraction", "data")
+        write(axes, text, (0.01, place), (0, 7), xycoords=fractions, path_effects=halo())
     if growth.rate is not None:
         axes.axvline(growth.rate, color=INK, linewidth=2.0, label="measured")
         if growth.low is not None and growth.high is not None:

@@ -12,8 +12,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from gradscope.model.activations import ACTIVATIONS, LineStyle
-from gradscope.names import CellName, ColumnWidth
+from gradscope.arrays import FloatArray, IntArray
+from gradscope.names import ColumnWidth
 from gradscope.report.provenance.records import ANALYSIS, KEYWORD, provenance_text
 
 if TYPE_CHECKING:
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
     from matplotlib.patheffects import AbstractPathEffect
+
+Look = dict[str, Any]
+"""Keywords of Matplotlib."""
 
 BLUE, VERMILLION, GREEN, ORANGE = "#0072B2", "#D55E00", "#009E73", "#E69F00"
 INK, GREY, FAINT = "#222222", "#6b6b6b", "#d9d9d9"
@@ -58,18 +61,6 @@ LEGEND_LOOK: Mapping[str, Any] = MappingProxyType(
         "handletextpad": 0.6,
     }
 )
-
-PLAIN = LineStyle(BLUE, "-", "o")
-
-CELL_STYLES: Mapping[str, tuple[LineStyle, str]] = MappingProxyType(
-    {
-        CellName.GRU: (LineStyle(GREEN, "-.", "P"), "#00513a"),
-        CellName.LSTM: (LineStyle(ORANGE, "--", "X"), "#7d5600"),
-    }
-)
-"""The style of a gated cell with tanh, and its colour with any other activation, whose line and
-marker it takes.
-"""
 
 LEGEND_TOP, LEGEND_ROW = 0.76, 0.23
 """Inches: from a slide's upper edge to the legend of all its panels, and from row to row."""
@@ -190,6 +181,45 @@ def legend(axes: "Axes", others: Sequence["Axes"] = ()) -> None:
         )
 
 
+def write(
+    axes: "Axes",
+    text: str,
+    at: tuple[float, float],
+    offset: tuple[float, float] = (0, 0),
+    *,
+    color: str = INK,
+    **look: Any,
+) -> None:
+    """Write a text at a place of an axes, moved by ``offset`` points."""
+    size = TICK_SIZE * text_scale(axes)
+    axes.annotate(
+        text,
+        at,
+        xytext=offset,
+        textcoords="offset points",
+        **{"size": size, "color": color, **look},
+    )
+
+
+def write_above(axes: "Axes", text: str) -> None:
+    """Write how to read an axes above its upper left corner."""
+    write(axes, text, (0.0, 1.02), color=GREY, xycoords="axes fraction")
+
+
+def second_axis(axes: "Axes", label: str) -> "Axes":
+    """Return axes over the same x whose y stands at the right."""
+    other = axes.twinx()
+    other.set_ylabel(label, size=LABEL_SIZE * text_scale(axes), color=INK)
+    other.tick_params(labelsize=TICK_SIZE * text_scale(axes), colors=INK, length=3)
+    other.spines["top"].set_visible(False)
+    return other
+
+
+def draw_band(axes: "Axes", x: FloatArray | IntArray, low: FloatArray, high: FloatArray) -> None:
+    """Fill what lies between the quantiles 5 % and 95 %."""
+    axes.fill_between(x, low, high, color=BLUE, alpha=0.18, linewidth=0, label="5 % to 95 %")
+
+
 def page_legend(figure: "Figure", handles: Sequence["Artist"], labels: Sequence[str]) -> None:
     """Show curves in rows below the subtitle, for all panels of a slide."""
     figure.legend(
@@ -201,18 +231,6 @@ def page_legend(figure: "Figure", handles: Sequence["Artist"], labels: Sequence[
         fontsize=TICK_SIZE,
         **LEGEND_LOOK,
     )
-
-
-def line_style(network: str) -> LineStyle:
-    """Return colour, line and marker of a network by its ``names.network_name``; of anything else,
-    such as all networks together, a plain one.
-    """
-    styles = {str(name): each.line_style for name, each in ACTIVATIONS.items()}
-    cell, _, activation = network.partition(" ")
-    style, dark = CELL_STYLES.get(cell, (PLAIN, BLUE))
-    if cell in CELL_STYLES and activation:
-        return styles[activation]._replace(color=dark)
-    return styles.get(network, style)
 
 
 def height_of_rows(entries: int) -> float:

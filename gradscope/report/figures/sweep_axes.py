@@ -1,5 +1,5 @@
-"""What the pictures of a sweep have in common: its settings as axes, its measures in words, and the
-line that says what all cells share. ``phase_figures`` and ``quantile_figures`` draw.
+"""What the pictures of several networks have in common: settings as axes, measures in words, the
+style of each network's curve, and the line that says what all cells share.
 """
 
 import math
@@ -10,12 +10,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradscope.arrays import FloatArray
-from gradscope.report.figures.style import TICK_SIZE
+from gradscope.model.activations import ACTIVATIONS, LineStyle
+from gradscope.names import CellName
+from gradscope.report.figures.style import BLUE, GREEN, ORANGE, TICK_SIZE
 from gradscope.sweep.grid import describe
 from gradscope.sweep.summary import Axis
 
 if TYPE_CHECKING:
     from matplotlib.axis import Axis as MatplotlibAxis
+
+PLAIN = LineStyle(BLUE, "-", "o")
+
+CELL_STYLES: Mapping[str, tuple[LineStyle, str]] = MappingProxyType(
+    {
+        CellName.GRU: (LineStyle(GREEN, "-.", "P"), "#00513a"),
+        CellName.LSTM: (LineStyle(ORANGE, "--", "X"), "#7d5600"),
+    }
+)
+"""The style of a gated cell with tanh, and its colour with any other activation, whose line and
+marker it takes.
+"""
 
 POINTS_PER_INCH = 72.0
 
@@ -96,6 +110,18 @@ TOLD_SETTINGS = ("activation", "hidden", "init", "gain", "steps", "task", "data"
 
 MAX_NAMED = 3
 """Networks up to which a title names them."""
+
+
+def line_style(network: str) -> LineStyle:
+    """Return colour, line and marker of a network by its ``names.network_name``; of anything else,
+    such as all networks together, a plain one.
+    """
+    styles = {str(name): each.line_style for name, each in ACTIVATIONS.items()}
+    cell, _, activation = network.partition(" ")
+    style, dark = CELL_STYLES.get(cell, (PLAIN, BLUE))
+    if cell in CELL_STYLES and activation:
+        return styles[activation]._replace(color=dark)
+    return styles.get(network, style)
 
 
 def named(networks: Collection[str], joined: str) -> str:

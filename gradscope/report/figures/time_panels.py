@@ -10,19 +10,21 @@ import numpy as np
 from gradscope.analysis.results import SLOPE_EDGES, Analysis
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.report.figures.panels import Rows
-from gradscope.report.figures.profile_panels import FEW_POINTS, drawable, say, stage_looks
+from gradscope.report.figures.profile_panels import FEW_POINTS, draw_stage, drawable, say
 from gradscope.report.figures.style import (
     BLUE,
     GREY,
     INK,
-    LABEL_SIZE,
     TICK_SIZE,
     VERMILLION,
+    draw_band,
     dress,
     legend,
+    second_axis,
     text_scale,
+    write,
+    write_above,
 )
-from gradscope.report.words.headline import stage_title
 from gradscope.report.words.numbers import LN_10, number
 
 if TYPE_CHECKING:
@@ -45,21 +47,16 @@ def gradient_panel(axes: "Axes", analysis: Analysis) -> None:
         "time step t",
         r"$\log_{10}\,\Vert\partial E/\partial h_t\Vert$",
     )
-    given = [each.gradient for each in analysis.stages if each.gradient is not None]
-    if not any(np.isfinite(gradient.log_by_step).any() for gradient in given):
+    curves = [
+        (stage, drawable(stage.gradient.log_by_step))
+        for stage in analysis.stages
+        if stage.gradient is not None
+    ]
+    if not any(np.isfinite(values).any() for _, values in curves):
         say(axes, "No error reaches\nany of these states.")
         return
-    for stage, look in stage_looks(analysis):
-        if stage.gradient is None:
-            continue
-        values = drawable(stage.gradient.log_by_step)
-        axes.plot(
-            np.arange(values.size),
-            values,
-            label=stage_title(stage.name, analysis.training),
-            marker="o" if values.size <= FEW_POINTS else None,
-            **look,
-        )
+    for stage, values in curves:
+        draw_stage(axes, analysis, stage, np.arange(values.size), values)
     legend(axes)
 
 
@@ -68,21 +65,12 @@ def slopes_panel(axes: "Axes", analysis: Analysis) -> None:
     dress(axes, "time step t", r"slope $\varphi'(a_t)$")
     slopes = analysis.last.slopes
     when = np.arange(1, slopes.median.size + 1)
-    axes.fill_between(
-        when, slopes.p05, slopes.p95, color=BLUE, alpha=0.18, linewidth=0, label="5 % to 95 %"
-    )
+    draw_band(axes, when, slopes.p05, slopes.p95)
     marker = "o" if when.size <= FEW_POINTS else None
     axes.plot(when, slopes.median, color=BLUE, linewidth=2.2, marker=marker, label="median unit")
     axes.axhline(slopes.ceiling, color=VERMILLION, linestyle=":", linewidth=2.4)
-    axes.annotate(
-        f"slope ceiling γ = {number(slopes.ceiling)}",
-        (when[-1], slopes.ceiling),
-        xytext=(0, 3),
-        textcoords="offset points",
-        ha="right",
-        size=TICK_SIZE * text_scale(axes),
-        color=INK,
-    )
+    text = f"slope ceiling γ = {number(slopes.ceiling)}"
+    write(axes, text, (when[-1], slopes.ceiling), (0, 3), ha="right")
     axes.set_ylim(0.0, 1.16 * slopes.ceiling)
     legend(axes)
 
@@ -113,13 +101,7 @@ def saturation_panel(axes: "Axes", analysis: Analysis) -> None:
     beside.tick_params(labelsize=TICK_SIZE * text_scale(axes), colors=INK, length=3)
     for side in ("top", "right"):
         beside.spines[side].set_visible(False)
-    axes.annotate(
-        f"dark: up to {slopes.histogram.max():.0%} of the units; right: all steps",
-        (0.0, 1.02),
-        xycoords="axes fraction",
-        size=TICK_SIZE * text_scale(axes),
-        color=GREY,
-    )
+    write_above(axes, f"dark: up to {slopes.histogram.max():.0%} of the units; right: all steps")
 
 
 def training_panel(axes: "Axes", analysis: Analysis) -> None:
@@ -143,29 +125,19 @@ def training_panel(axes: "Axes", analysis: Analysis) -> None:
     _log_if_wide(axes, history.error_per_step)
     other = _norms_behind(axes, updates, history.gradient_norm, marker)
     if history.clipped_fraction:
-        axes.annotate(
-            f"{history.clipped_fraction:.0%} of the updates clipped",
-            (0.98, 0.96),
-            xycoords="axes fraction",
-            ha="right",
-            va="top",
-            size=TICK_SIZE * text_scale(axes),
-            color=INK,
-        )
+        text = f"{history.clipped_fraction:.0%} of the updates clipped"
+        write(axes, text, (0.98, 0.96), xycoords="axes fraction", ha="right", va="top")
     legend(axes, [other])
 
 
 def _norms_behind(axes: "Axes", updates: IntArray, norms: FloatArray, marker: str | None) -> "Axes":
     """Draw the unclipped gradient norm behind the errors, on an axis of its own, and return it."""
-    other = axes.twinx()
+    other = second_axis(axes, "gradient norm, unclipped")
     other.plot(
         updates, norms, color=VERMILLION, linewidth=0.8, marker=marker, label="gradient norm"
     )
-    other.set_ylabel("gradient norm, unclipped", size=LABEL_SIZE * text_scale(axes), color=INK)
     _log_if_wide(other, norms)
-    other.tick_params(labelsize=TICK_SIZE * text_scale(axes), colors=INK, length=3)
-    for side in ("top", "left"):
-        other.spines[side].set_visible(False)
+    other.spines["left"].set_visible(False)
     other.spines["right"].set_color(GREY)
     axes.set_zorder(other.get_zorder() + 1)
     axes.patch.set_visible(False)
