@@ -18,10 +18,10 @@ from gradscope.names import ActivationName
 
 
 class LineStyle(NamedTuple):
-    """Colour, line and marker of a curve, as Matplotlib takes them."""
+    """Colour, line and marker of a curve, as keywords of Matplotlib's ``plot``."""
 
     color: str
-    line: str | tuple[int, tuple[int, ...]]
+    linestyle: str | tuple[int, tuple[int, ...]]
     marker: str
 
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from gradscope.errors import GradscopeError, WeightsError
 from gradscope.weights.files.contents import FileFormat
 from gradscope.weights.load import load_weights
-from gradscope.weights.readers import read_file
+from gradscope.weights.readers import READERS, read_file
 from tests.weights.forging import checkpoint, safetensors_bytes, tensor
 
 
@@ -104,3 +105,13 @@ def test_names_with_newlines_stay_on_one_line_of_an_error(tmp_path: Path) -> Non
         load_weights(tmp_path / "net.npz")
 
     assert "\n" not in str(caught.value)
+
+
+def test_every_kind_of_file_has_a_row_with_endings_of_its_own_and_a_reader() -> None:
+    endings = [ending for each in READERS for ending in each.endings]
+
+    assert {each.format for each in READERS} == set(FileFormat)
+    assert len(set(endings)) == len(endings)
+    for each in READERS:
+        module, _, function = each.function.partition(".")
+        assert callable(getattr(import_module(f"gradscope.weights.files.{module}"), function))

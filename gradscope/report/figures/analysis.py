@@ -105,16 +105,9 @@ def analysis_figure(analysis: Analysis) -> "Figure":
         describe(analysis.settings, analysis),
         (SLIDE[0], height),
     )
-    grid = figure.add_gridspec(
-        1 + len(rows),
-        6,
-        left=0.065,
-        right=0.945,
-        top=1.0 - 1.575 / height,
-        bottom=0.64 / height,
-        hspace=0.58,
-        wspace=1.35,
-    )
+    margins: Look = {"top": 1.0 - 1.575 / height, "bottom": 0.64 / height}
+    margins |= {"left": 0.065, "right": 0.945, "hspace": 0.58, "wspace": 1.35}
+    grid = figure.add_gridspec(1 + len(rows), 6, **margins)
     for name, columns in zip(TOP_PANELS, (slice(0, 4), slice(4, 6)), strict=True):
         PANELS[name].draw(figure.add_subplot(grid[0, columns]), analysis)
     for row, names in enumerate(rows, 1):

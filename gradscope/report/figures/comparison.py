@@ -67,16 +67,8 @@ def comparison_figure(comparison: Comparison) -> "Figure":
     )
     figure = new_page(comparison_headline(comparison), subtitle)
     top = PANELS_TOP + height_of_rows(len(_by_network(comparison)) + 1)
-    grid = figure.add_gridspec(
-        2,
-        5,
-        left=0.065,
-        right=0.97,
-        top=1.0 - top / SLIDE[1],
-        bottom=0.085,
-        hspace=0.58,
-        wspace=0.9,
-    )
+    margins: Look = {"left": 0.065, "right": 0.97, "top": 1.0 - top / SLIDE[1], "bottom": 0.085}
+    grid = figure.add_gridspec(2, 5, hspace=0.58, wspace=0.9, **margins)
     profiles = figure.add_subplot(grid[:, :3])
     _profiles_panel(profiles, comparison)
     _horizons_panel(figure.add_subplot(grid[0, 3:]), comparison)
@@ -103,30 +95,17 @@ def _profiles_panel(axes: "Axes", comparison: Comparison) -> None:
         "How much of the gradient arrives, by lag; one curve a length",
     )
     for name, analyses in _by_network(comparison).items():
-        color, style, marker = line_style(name)
-        for place, analysis in enumerate(analyses):
-            axes.plot(
-                analysis.last.profile.lags,
-                drawable(analysis.last.profile.median),
-                color=color,
-                linestyle=style,
-                linewidth=2,
-                marker=marker,
-                markersize=7,
-                markevery=[-1],
-                label=name if place == len(analyses) - 1 else None,
-            )
+        look: Look = {**line_style(name)._asdict(), "linewidth": 2, "markersize": 7}
+        for analysis in analyses:
+            profile, label = analysis.last.profile, name if analysis is analyses[-1] else None
+            axes.plot(profile.lags, drawable(profile.median), markevery=[-1], label=label, **look)
     if all(np.isneginf(analysis.last.profile.median).all() for analysis in comparison.analyses):
         say(axes, "Every product is exactly zero.")
         return
     vanishing = comparison.analyses[0].settings.vanishing
-    axes.axhline(
-        float(np.log10(vanishing)),
-        color=INK,
-        linestyle=(0, (6, 4)),
-        linewidth=1.0,
-        label=f"vanished: below {fraction(vanishing)}",
-    )
+    dashed: Look = {"color": INK, "linestyle": (0, (6, 4)), "linewidth": 1.0}
+    label = f"vanished: below {fraction(vanishing)}"
+    axes.axhline(float(np.log10(vanishing)), label=label, **dashed)
     _name_ends(axes, comparison)
 
 
@@ -147,29 +126,17 @@ def _horizons_panel(axes: "Axes", comparison: Comparison) -> None:
     dress(axes, "sequence length T", "lag (steps)", "Memory horizon (hollow: beyond the lags)")
     groups = _by_network(comparison)
     for name, analyses in groups.items():
-        color, style, marker = line_style(name)
-        lengths = _lengths(analyses)
-        reached = [a.last.verdict.horizon or a.last.verdict.max_lag for a in analyses]
-        beyond = [a.last.verdict.horizon is None for a in analyses]
-        axes.plot(lengths, reached, color=color, linestyle=style, marker=marker, linewidth=2)
-        axes.plot(
-            [n for n, open_end in zip(lengths, beyond, strict=True) if open_end],
-            [n for n, open_end in zip(reached, beyond, strict=True) if open_end],
-            color=color,
-            marker=marker,
-            markerfacecolor="white",
-            linestyle="none",
-            markersize=8,
-        )
+        style, lengths = line_style(name)._asdict(), np.array(_lengths(analyses))
+        verdicts = [analysis.last.verdict for analysis in analyses]
+        reached = np.array([each.horizon or each.max_lag for each in verdicts])
+        beyond = np.array([each.horizon is None for each in verdicts])
+        axes.plot(lengths, reached, linewidth=2, **style)
+        hollow: Look = {**style, "linestyle": "none", "markerfacecolor": "white", "markersize": 8}
+        axes.plot(lengths[beyond], reached[beyond], **hollow)
     needed = [(a.settings.steps, a.task_info.required_lag) for a in next(iter(groups.values()))]
     if all(lag is not None for _, lag in needed):
-        axes.plot(
-            *zip(*needed, strict=True),
-            color=GREY,
-            linestyle=":",
-            linewidth=2,
-            label="needed by the task",
-        )
+        look: Look = {"color": GREY, "linestyle": ":", "linewidth": 2}
+        axes.plot(*zip(*needed, strict=True), label="needed by the task", **look)
     axes.set_xscale("log")
     axes.set_yscale("log")
     set_round_ticks(axes.yaxis, axes.get_ylim())
@@ -186,22 +153,15 @@ def _errors_panel(axes: "Axes", comparison: Comparison) -> None:
         return
     axes.axhline(1.0, color=GREY, linestyle=":", linewidth=2, label="nothing learned")
     for name, analyses in _by_network(comparison).items():
-        color, style, marker = line_style(name)
+        style = line_style(name)._asdict()
         lengths, ratios = np.array(_lengths(analyses)), _ratios(analyses)
         infinite = np.isinf(ratios)
-        finite = np.where(infinite, np.nan, ratios)
-        axes.plot(lengths, finite, color=color, linestyle=style, marker=marker, linewidth=2)
+        axes.plot(lengths, np.where(infinite, np.nan, ratios), linewidth=2, **style)
         if infinite.any():
-            axes.plot(
-                lengths[infinite],
-                np.full(infinite.sum(), UPPER_EDGE),
-                color=color,
-                marker=marker,
-                linestyle="none",
-                fillstyle="none",
-                transform=axes.get_xaxis_transform(),
-                label="hollow: infinite",
-            )
+            edge = np.full(infinite.sum(), UPPER_EDGE)
+            hollow: Look = {**style, "linestyle": "none", "fillstyle": "none"}
+            hollow |= {"transform": axes.get_xaxis_transform(), "label": "hollow: infinite"}
+            axes.plot(lengths[infinite], edge, **hollow)
     legend(axes)
     axes.set_xscale("log")
     axes.set_ylim(0.0, axes.get_ylim()[1] * (ROOM_ABOVE if overflows.any() else 1.0))

@@ -16,6 +16,7 @@ from gradscope.report.figures.style import (
     GREY,
     INK,
     VERMILLION,
+    Look,
     dress,
     legend,
     new_page,
@@ -71,16 +72,9 @@ def eigenvalue_picture(inspection: Inspection, suffix: str) -> bytes:
     columns = max(*(len(each.spectra) for each in shown), 2)
     spectra = [spectrum for each in shown for spectrum in each.spectra.values()]
     reach = ROOM * max(1.0, *(spectrum.sigma_max for spectrum in spectra))
-    grid = figure.add_gridspec(
-        len(shown),
-        columns,
-        left=0.06,
-        right=0.985,
-        top=1.0 - HEAD / height,
-        bottom=0.62 / height,
-        hspace=0.62,
-        wspace=0.32,
-    )
+    margins: Look = {"top": 1.0 - HEAD / height, "bottom": 0.62 / height}
+    margins |= {"left": 0.06, "right": 0.985, "hspace": 0.62, "wspace": 0.32}
+    grid = figure.add_gridspec(len(shown), columns, **margins)
     for row, each in enumerate(shown):
         for column, (gate, spectrum) in enumerate(each.spectra.items()):
             panel = figure.add_subplot(grid[row, column])

@@ -76,20 +76,20 @@ class Panel:
 
     def draw(self, axes: "Axes", analysis: "Analysis") -> None:
         """Draw it under its title."""
-        _function("figures.style.set_title")(axes, self.title(analysis))
-        _function(self.drawing)(axes, analysis)
+        function_at("figures.style.set_title")(axes, self.title(analysis))
+        function_at(self.drawing)(axes, analysis)
 
     def reading(self, analysis: "Analysis") -> str:
         """Return how to read it for this run."""
-        return str(_function(self.caption)(analysis))
+        return str(function_at(self.caption)(analysis))
 
     def rows(self, analysis: "Analysis") -> Rows:
         """Return its columns and rows of numbers."""
-        found: Rows = _function(self.numbers)(analysis)
+        found: Rows = function_at(self.numbers)(analysis)
         return found
 
 
-def _function(place: str) -> Callable[..., Any]:
+def function_at(place: str) -> Callable[..., Any]:
     """Return a function of ``gradscope.report`` by where it is."""
     module, _, name = place.rpartition(".")
     found: Callable[..., Any] = getattr(import_module(f"gradscope.report.{module}"), name)
@@ -111,106 +111,66 @@ def checked_panel(name: str | None) -> str | None:
 
 ROWS = (
     Panel(
-        "profile",
-        "How much of the gradient arrives, by lag",
-        f"{PROFILES}.profile_panel",
-        f"{CAPTIONS}.profile_caption",
-        f"{NUMBERS}.profile_table",
+        "profile", "How much of the gradient arrives, by lag",
+        f"{PROFILES}.profile_panel", f"{CAPTIONS}.profile_caption", f"{NUMBERS}.profile_table",
     ),
     Panel(
-        "causes",
-        "Why: what makes the growth rate",
-        f"{PROFILES}.causes_panel",
-        f"{CAPTIONS}.causes_caption",
-        f"{PROFILES}.cause_rows",
+        "causes", "Why: what makes the growth rate",
+        f"{PROFILES}.causes_panel", f"{CAPTIONS}.causes_caption", f"{PROFILES}.cause_rows",
     ),
     Panel(
-        "gradient",
-        "Gradient norm by time step",
-        f"{TIMES}.gradient_panel",
-        f"{CAPTIONS}.gradient_caption",
-        f"{TIMES}.gradient_rows",
+        "gradient", "Gradient norm by time step",
+        f"{TIMES}.gradient_panel", f"{CAPTIONS}.gradient_caption", f"{TIMES}.gradient_rows",
         why_empty="there are no targets; give --readout NAME and --targets FILE",
         present=lambda analysis: analysis.last.gradient is not None,
     ),
     Panel(
-        "slopes",
-        "Saturation: slopes over time",
-        f"{TIMES}.slopes_panel",
-        f"{CAPTIONS}.slopes_caption",
-        f"{TIMES}.slope_rows",
+        "slopes", "Saturation: slopes over time",
+        f"{TIMES}.slopes_panel", f"{CAPTIONS}.slopes_caption", f"{TIMES}.slope_rows",
     ),
     Panel(
-        "saturation",
-        "Saturation: all slopes over time",
-        f"{TIMES}.saturation_panel",
-        f"{CAPTIONS}.saturation_caption",
-        f"{TIMES}.saturation_rows",
+        "saturation", "Saturation: all slopes over time",
+        f"{TIMES}.saturation_panel", f"{CAPTIONS}.saturation_caption", f"{TIMES}.saturation_rows",
     ),
     Panel(
-        "training",
-        "Training",
-        f"{TIMES}.training_panel",
-        f"{CAPTIONS}.training_caption",
-        f"{TIMES}.training_rows",
+        "training", "Training",
+        f"{TIMES}.training_panel", f"{CAPTIONS}.training_caption", f"{TIMES}.training_rows",
         why_empty="nothing was trained; give --updates N",
-        present=lambda analysis: analysis.training is not None,
-        term="loss",
+        present=lambda analysis: analysis.training is not None, term="loss",
     ),
     Panel(
-        "map",
-        "Every state against every earlier one",
-        f"{SPECTRA}.map_panel",
-        f"{CAPTIONS}.map_caption",
-        f"{NUMBERS}.map_rows",
+        "map", "Every state against every earlier one",
+        f"{SPECTRA}.map_panel", f"{CAPTIONS}.map_caption", f"{NUMBERS}.map_rows",
         needs="map",
     ),
     Panel(
-        "singular",
-        "Singular values, a curve per lag",
-        f"{SPECTRA}.singular_panel",
-        f"{CAPTIONS}.singular_caption",
-        f"{NUMBERS}.singular_rows",
+        "singular", "Singular values, a curve per lag",
+        f"{SPECTRA}.singular_panel", f"{CAPTIONS}.singular_caption", f"{NUMBERS}.singular_rows",
         needs="spectrum",
     ),
     Panel(
-        "shares",
-        "The gradient by lag",
-        f"{SPECTRA}.shares_panel",
-        f"{CAPTIONS}.shares_caption",
-        f"{NUMBERS}.share_rows",
+        "shares", "The gradient by lag",
+        f"{SPECTRA}.shares_panel", f"{CAPTIONS}.shares_caption", f"{NUMBERS}.share_rows",
         needs="shares",
     ),
     Panel(
-        "lyapunov",
-        "Lyapunov exponents",
-        f"{SPECTRA}.lyapunov_panel",
-        f"{CAPTIONS}.lyapunov_caption",
-        f"{NUMBERS}.lyapunov_rows",
+        "lyapunov", "Lyapunov exponents",
+        f"{SPECTRA}.lyapunov_panel", f"{CAPTIONS}.lyapunov_caption", f"{NUMBERS}.lyapunov_rows",
         needs="spectrum",
     ),
     Panel(
-        "eigenvalues",
-        "Eigenvalues of W and of J_t",
-        f"{SPECTRA}.eigenvalues_panel",
-        f"{CAPTIONS}.eigenvalues_caption",
+        "eigenvalues", "Eigenvalues of W and of J_t",
+        f"{SPECTRA}.eigenvalues_panel", f"{CAPTIONS}.eigenvalues_caption",
         f"{NUMBERS}.eigenvalue_rows",
-        needs="spectrum",
-        gated_words="Eigenvalues of J_t",
+        needs="spectrum", gated_words="Eigenvalues of J_t",
     ),
     Panel(
-        "theory",
-        "Theory beside measurement",
-        f"{SPECTRA}.theory_panel",
-        f"{CAPTIONS}.theory_caption",
-        f"{NUMBERS}.theory_rows",
-        needs="spectrum",
-        why_empty="no theory applies to this cell; choose --panel lyapunov",
-        present=lambda analysis: bool(
-            analysis.details.spectrum and analysis.details.spectrum.theory
-        ),
+        "theory", "Theory beside measurement",
+        f"{SPECTRA}.theory_panel", f"{CAPTIONS}.theory_caption", f"{NUMBERS}.theory_rows",
+        needs="spectrum", why_empty="no theory applies to this cell; choose --panel lyapunov",
+        present=lambda analysis: bool(getattr(analysis.details.spectrum, "theory", None)),
     ),
-)
+)  # fmt: skip
 
 PANELS: Mapping[str, Panel] = MappingProxyType({each.name: each for each in ROWS})
 """In the order of a report."""

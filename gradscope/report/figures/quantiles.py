@@ -14,6 +14,7 @@ from gradscope.arrays import FloatArray
 from gradscope.report.figures.style import (
     INK,
     SLIDE,
+    Look,
     dress,
     height_of_rows,
     new_page,
@@ -98,29 +99,19 @@ def _bands(quantiles: QuantileCurves) -> str:
 
 def _medians(axes: "Axes", x: Axis, name: str, curve: FloatArray) -> None:
     """Draw the medians, hollow at the edge where infinite, and make room for all that is finite."""
-    color, style, marker = line_style(name)
-    finite = np.isfinite(curve)
+    style, finite = line_style(name)._asdict(), np.isfinite(curve)
     drawn = np.where(finite[2], curve[2], np.nan)
-    axes.plot(
-        x.places, drawn, color=color, marker=marker, linestyle=style, linewidth=2.2, label=name
-    )
+    axes.plot(x.places, drawn, linewidth=2.2, label=name, **style)
     axes.update_datalim(np.c_[np.broadcast_to(x.places, curve.shape)[finite], curve[finite]])
     for beyond, edge in ((np.isposinf(curve[2]), 0.985), (np.isneginf(curve[2]), 0.015)):
-        axes.plot(
-            x.places[beyond],
-            np.full(int(beyond.sum()), edge),
-            color=color,
-            marker=marker,
-            linestyle="",
-            fillstyle="none",
-            transform=axes.get_xaxis_transform(),
-            clip_on=False,
-        )
+        hollow: Look = {**style, "linestyle": "", "fillstyle": "none", "clip_on": False}
+        height = np.full(int(beyond.sum()), edge)
+        axes.plot(x.places[beyond], height, transform=axes.get_xaxis_transform(), **hollow)
 
 
 def _fill_bands(axes: "Axes", x: Axis, name: str, curve: FloatArray) -> None:
     """Fill the bands between the quantiles, to the limits of the axes where these are infinite."""
-    color, *_ = line_style(name)
+    color = line_style(name).color
     limits = axes.get_ylim()
     drawn = np.clip(curve, *limits)
     for low, high, alpha in ((0, 4, 0.15), (1, 3, 0.25)):

@@ -1,0 +1,33 @@
+"""The table of panels names functions that are there, settings that are there, and terms."""
+
+from dataclasses import fields
+
+import pytest
+
+from gradscope.analysis.details import Details
+from gradscope.analysis.settings import SETTINGS
+from gradscope.errors import SettingError
+from gradscope.explain.glossary import find_term
+from gradscope.report.figures.panels import PANELS, Panel, checked_panel, function_at
+
+EVERY = tuple(PANELS.values())
+
+
+@pytest.mark.parametrize("panel", EVERY, ids=PANELS)
+def test_every_row_names_functions_of_its_own_panel(panel: Panel) -> None:
+    for place in (panel.drawing, panel.caption, panel.numbers):
+        assert callable(function_at(place))
+    assert panel.drawing.endswith(f".{panel.name}_panel")
+
+
+@pytest.mark.parametrize("panel", EVERY, ids=PANELS)
+def test_every_panel_is_measured_by_a_setting_and_explained(panel: Panel) -> None:
+    assert panel.needs in {"", *SETTINGS} & {"", *(each.name for each in fields(Details))}
+    assert find_term(panel.name).name
+
+
+def test_a_word_that_is_no_panel_is_refused_with_those_that_are() -> None:
+    assert checked_panel("map") == "map"
+    assert checked_panel(None) is None
+    with pytest.raises(SettingError, match="choose one of profile, causes"):
+        checked_panel("histogram")
