@@ -1,7 +1,7 @@
 """Options, declared once: each setting is one flag, one ``GRADSCOPE_*`` variable and one key of a
 TOML file.
 
-Every default is None here, so that what was given can be told from what was not; the defaults shown
+Every default is None here, so that a given value is known from a default; the defaults shown
 are those of ``analysis.settings.Settings``.
 """
 

@@ -1,7 +1,7 @@
 """The pictures of ``analyze`` and ``spectrum``: the answer in words, then the panels that show it.
 
-Made for a slide (16 to 9). What each panel draws lives in ``figures_panels``, the common look and
-the file formats in ``figures_style``.
+Made for a slide (16 to 9). The panels are in ``panels``, the common style and the file
+formats in ``style``.
 """
 
 from textwrap import fill
@@ -18,6 +18,8 @@ from gradscope.report.figures.profile_panels import drawable, say
 from gradscope.report.figures.style import (
     BLUE,
     INK,
+    LAG,
+    SIGMA_MAX,
     SLIDE,
     VERMILLION,
     Look,
@@ -59,9 +61,7 @@ def profile_picture(
     about = f"{norms.lags.size} lags, {n_sequences} sequences; dashed: {fraction(threshold)}"
     figure = new_page("How much of the gradient arrives, by lag", about, SIZE)
     axes = figure.add_axes((0.11, 0.13, 0.85, 0.68))
-    dress(
-        axes, "lag ℓ (steps back)", r"$\log_{10}\,\sigma_{\max}(\partial h_T/\partial h_{T-\ell})$"
-    )
+    dress(axes, LAG, SIGMA_MAX)
     low, median, high = map(drawable, order_statistics(norms.log_norms, (0.05, 0.5, 0.95)))
     axes.plot(norms.lags, median, color=BLUE, linewidth=2.4, label="median")
     draw_band(axes, norms.lags, low, high)

@@ -15,6 +15,8 @@ from gradscope.report.figures.profile_panels import drawable, say
 from gradscope.report.figures.style import (
     GREY,
     INK,
+    LAG,
+    SIGMA_MAX,
     SLIDE,
     Look,
     dress,
@@ -26,7 +28,7 @@ from gradscope.report.figures.style import (
     set_round_ticks,
     write,
 )
-from gradscope.report.figures.sweep_axes import fits, inches_along, line_style, room_for
+from gradscope.report.figures.sweep_axes import fits, gap_for, inches_along, line_style
 from gradscope.report.words.cells import short_name
 from gradscope.report.words.headline import comparison_headline
 from gradscope.report.words.numbers import fraction
@@ -39,9 +41,9 @@ PANELS_TOP = 1.575
 """Inches from the page's upper edge to the panels, below one row of the legend."""
 
 LENGTHS_ACROSS = 9
-"""Names of lengths that have room side by side above a panel."""
+"""Names of lengths that fit side by side above a panel."""
 
-UPPER_EDGE, ROOM_ABOVE = 0.95, 1.12
+UPPER_EDGE, HEADROOM = 0.95, 1.12
 """Where on the height of a panel what is infinite stands, and what that height grows by for it."""
 
 
@@ -88,12 +90,8 @@ def _by_network(comparison: Comparison) -> dict[str, list[Analysis]]:
 
 
 def _profiles_panel(axes: "Axes", comparison: Comparison) -> None:
-    dress(
-        axes,
-        "lag ℓ (steps back)",
-        r"$\log_{10}\,\sigma_{\max}(\partial h_T/\partial h_{T-\ell})$, median",
-        "How much of the gradient arrives, by lag; one curve a length",
-    )
+    title = "How much of the gradient arrives, by lag; one curve a length"
+    dress(axes, LAG, f"{SIGMA_MAX}, median", title)
     for name, analyses in _by_network(comparison).items():
         look: Look = {**line_style(name)._asdict(), "linewidth": 2, "markersize": 7}
         for analysis in analyses:
@@ -111,7 +109,7 @@ def _profiles_panel(axes: "Axes", comparison: Comparison) -> None:
 
 def _name_ends(axes: "Axes", comparison: Comparison) -> None:
     """Name the lengths above the lags where their curves end, the longest first, the others where
-    there is room.
+    they fit.
     """
     profiles = [analysis.last.profile for analysis in comparison.analyses]
     ends = {int(each.lags[-1]) for each in profiles if np.isfinite(each.median[-1])}
@@ -164,7 +162,7 @@ def _errors_panel(axes: "Axes", comparison: Comparison) -> None:
             axes.plot(lengths[infinite], edge, **hollow)
     legend(axes)
     axes.set_xscale("log")
-    axes.set_ylim(0.0, axes.get_ylim()[1] * (ROOM_ABOVE if overflows.any() else 1.0))
+    axes.set_ylim(0.0, axes.get_ylim()[1] * (HEADROOM if overflows.any() else 1.0))
     _tick_lengths(axes, comparison)
 
 
@@ -177,11 +175,11 @@ def _ratios(analyses: Sequence[Analysis]) -> FloatArray:
 
 
 def _tick_lengths(axes: "Axes", comparison: Comparison) -> None:
-    """Name the lengths that were run, and no others: the longest first, the others where there is
-    room.
+    """Name the lengths that were run, and no others: the longest first, the others where they
+    fit.
     """
     lengths = sorted(set(_lengths(comparison.analyses)), reverse=True)
-    room = room_for(axes.xaxis, map(str, lengths))
-    named = [lengths[each] for each in fits(inches_along(axes.xaxis, lengths), room)]
+    gap = gap_for(axes.xaxis, map(str, lengths))
+    named = [lengths[each] for each in fits(inches_along(axes.xaxis, lengths), gap)]
     axes.set_xticks(named, [str(length) for length in named])
     axes.minorticks_off()

@@ -37,7 +37,7 @@ MAX_ROWS = 6
 """Layers that fit on a page that is still read."""
 
 WIDTH, PANEL, HEAD = 13.33, 3.9, 1.6
-"""Inches: the page, the height of a row of panels, the room above them."""
+"""Inches: the page, the height of a row of panels, the space above them."""
 
 TEXT_PLACES = (0.2, 0.56)
 """Inches from the page's upper edge to title and subtitle."""
@@ -48,7 +48,7 @@ MAX_POINT, MIN_POINT = 26.0, 5.0
 CANDIDATES = ("n", "g")
 """Rows of W that make a candidate and no gate: of a GRU and of an LSTM."""
 
-ROOM = 1.12
+MARGIN = 1.12
 """How far the axes reach beyond the farthest of what is drawn."""
 
 
@@ -71,7 +71,7 @@ def eigenvalue_picture(inspection: Inspection, suffix: str) -> bytes:
         text.set_y(1.0 - below_edge / height)  # A page of any height opens like a slide
     columns = max(*(len(each.spectra) for each in shown), 2)
     spectra = [spectrum for each in shown for spectrum in each.spectra.values()]
-    reach = ROOM * max(1.0, *(spectrum.sigma_max for spectrum in spectra))
+    reach = MARGIN * max(1.0, *(spectrum.sigma_max for spectrum in spectra))
     margins: Look = {"top": 1.0 - HEAD / height, "bottom": 0.62 / height}
     margins |= {"left": 0.06, "right": 0.985, "hspace": 0.62, "wspace": 0.32}
     grid = figure.add_gridspec(len(shown), columns, **margins)
@@ -87,7 +87,7 @@ def eigenvalue_picture(inspection: Inspection, suffix: str) -> bytes:
 
 def _title(layer: RecurrentLayer, gate: str) -> str:
     """Return whose eigenvalues a panel shows; the layer is named above the first of its row, where
-    a long name has room.
+    a long name fits.
     """
     if layer.kind is LayerKind.RNN:
         return f"{layer.title}, W"

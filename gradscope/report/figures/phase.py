@@ -278,7 +278,7 @@ def _weights(axis: Axis, points: FloatArray) -> FloatArray:
 
 
 def _write_horizons(axes: "Axes", field: GridOfValues, name: str, mesh: "QuadMesh") -> None:
-    """Write the horizon of every place, where there is room; ∞ is beyond the lags measured."""
+    """Write the horizon of every place, where the numbers fit; ∞ is beyond the lags measured."""
     if field.panels[name].size > MAX_NUMBERS:
         return
     for (row, column), value in np.ndenumerate(field.panels[name]):

@@ -19,7 +19,9 @@ from gradscope.report.figures.style import (
     GREEN,
     GREY,
     INK,
+    LAG,
     ORANGE,
+    SIGMA_MAX,
     TICK_SIZE,
     VERMILLION,
     Look,
@@ -52,11 +54,7 @@ STAGE_LOOKS = (
 
 def profile_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw log10 σ_max by lag: median, band over sequences, bound, threshold, horizon, need."""
-    dress(
-        axes,
-        "lag ℓ (steps back)",
-        r"$\log_{10}\,\sigma_{\max}(\partial h_T/\partial h_{T-\ell})$",
-    )
+    dress(axes, LAG, SIGMA_MAX)
     for stage in analysis.stages:
         draw_stage(axes, analysis, stage, stage.profile.lags, drawable(stage.profile.median))
     last = analysis.last.profile
@@ -178,7 +176,7 @@ def causes_panel(axes: "Axes", analysis: Analysis) -> None:
 
 
 def _label_bars(axes: "Axes", starts: FloatArray, sizes: FloatArray) -> None:
-    """Write each bar's number beyond its right end, and make room for it."""
+    """Write each bar's number beyond its right end, which widens the axis."""
     rights = np.maximum(starts, starts + sizes)
     low, high = min(0.0, float(np.min(np.minimum(starts, starts + sizes)))), float(np.max(rights))
     span = max(high - low, 0.05)

@@ -98,7 +98,7 @@ def _bands(quantiles: QuantileCurves) -> str:
 
 
 def _medians(axes: "Axes", x: Axis, name: str, curve: FloatArray) -> None:
-    """Draw the medians, hollow at the edge where infinite, and make room for all that is finite."""
+    """Draw the medians, hollow at the edge where infinite; the limits include all finite values."""
     style, finite = line_style(name)._asdict(), np.isfinite(curve)
     drawn = np.where(finite[2], curve[2], np.nan)
     axes.plot(x.places, drawn, linewidth=2.2, label=name, **style)

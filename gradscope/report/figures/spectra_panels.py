@@ -1,7 +1,6 @@
-"""The panels of a closer look: all pairs of states, the gradient by lag, and the spectra.
+"""The panels of the details: all pairs of states, the gradient by lag, and the spectra.
 
-Same looks as ``figures_panels``; each draws what one setting (``--lag-map``, ``--shares``,
-``--spectrum``) has brought.
+Each draws what one setting (``--lag-map``, ``--shares``, ``--spectrum``) measures.
 """
 
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from gradscope.report.figures.style import (
     GREY,
     INK,
     LABEL_SIZE,
+    LAG,
     TICK_SIZE,
     VERMILLION,
     Look,
@@ -76,7 +76,7 @@ def map_panel(axes: "Axes", analysis: Analysis) -> None:
 
 def shares_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw log10 of each lag's share of the gradient, and what truncation at that lag would err."""
-    dress(axes, "lag ℓ (steps back)", r"share $\log_{10}\,\Vert C_\ell\Vert$")
+    dress(axes, LAG, r"share $\log_{10}\,\Vert C_\ell\Vert$")
     shares = analysis.details.shares
     if shares is None:
         return

@@ -1,8 +1,8 @@
 """One style for every picture, and how a picture becomes bytes.
 
-Colours are Okabe and Ito's (2008), told apart by colour-blind readers; each curve also has a line
-style of its own, so that grey prints read as well. Nothing global is set: pyplot is never imported,
-and the style goes onto each axes.
+Colours are those of Okabe and Ito (2008), which colour-blind readers tell apart; each curve also has
+its own line style, so that grey prints read as well. Nothing global is set: pyplot is never
+imported, and the style goes onto each axes.
 """
 
 import io
@@ -31,6 +31,10 @@ INK, GREY, FAINT = "#222222", "#6b6b6b", "#d9d9d9"
 
 SLIDE = (13.33, 7.5)
 """Inches: a slide of 16 to 9."""
+
+LAG = "lag ℓ (steps back)"
+SIGMA_MAX = r"$\log_{10}\,\sigma_{\max}(\partial h_T/\partial h_{T-\ell})$"
+"""Labels of the axes of a lag profile."""
 
 MATHEMATICS: Mapping[str, str] = MappingProxyType(
     {"σ_max": r"$\sigma_{\mathrm{max}}$", "λ_1": r"$\lambda_1$", "J_t": "$J_t$"}
@@ -119,7 +123,7 @@ PANEL_SIZES: Mapping[ColumnWidth, tuple[float, float]] = MappingProxyType(
 PANEL_COLUMNS: Mapping[ColumnWidth, int] = MappingProxyType(
     {ColumnWidth.SINGLE: 2, ColumnWidth.DOUBLE: 3}
 )
-"""Names of curves that have room side by side above a panel alone."""
+"""Names of curves that fit side by side above a panel alone."""
 
 MIN_TEXT = 0.62
 """Text shrinks with its figure to this part at the least: 7.5 points in a single column."""
@@ -162,7 +166,7 @@ def dress(axes: "Axes", x: str, y: str, title: str = "") -> None:
 
 def legend(axes: "Axes", others: Sequence["Axes"] = ()) -> None:
     """Show the curves of these axes between title and axes, where it hides nothing: in one row, in
-    the columns that a panel alone has room for. Those of one name stand there once.
+    the columns that fit a panel alone. Those of one name stand there once.
     """
     named: dict[str, Any] = {}
     for each in (axes, *others):

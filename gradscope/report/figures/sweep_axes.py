@@ -37,8 +37,8 @@ CHARACTER, LINE = 0.64 * TICK_SIZE / POINTS_PER_INCH, 1.4 * TICK_SIZE / POINTS_P
 """Inches: as wide as a digit of Matplotlib's font is at the size of ticks, as high as a line."""
 
 
-def fits(places: Sequence[float], room: float) -> list[int]:
-    """Return which of these places to name, the first ones first, none nearer than ``room`` to
+def fits(places: Sequence[float], gap: float) -> list[int]:
+    """Return which of these places to name, the first ones first, none nearer than ``gap`` to
     another.
 
     >>> fits([0.0, 1.0, 2.0, 4.5, 5.0], 2.0)
@@ -46,7 +46,7 @@ def fits(places: Sequence[float], room: float) -> list[int]:
     """
     kept: list[int] = []
     for index, place in enumerate(places):
-        if all(abs(place - places[other]) >= room for other in kept):
+        if all(abs(place - places[other]) >= gap for other in kept):
             kept.append(index)
     return kept
 
@@ -56,7 +56,7 @@ def width_of(labels: Iterable[str]) -> float:
     return CHARACTER * max(map(len, labels), default=0)
 
 
-def room_for(drawn: "MatplotlibAxis", labels: Iterable[str]) -> float:
+def gap_for(drawn: "MatplotlibAxis", labels: Iterable[str]) -> float:
     """Return the inches from one of these labels to the next along a horizontal or vertical axis:
     a character more than they are wide, or a line.
     """
@@ -105,7 +105,7 @@ MEASURE_WORDS: Mapping[str, str] = MappingProxyType(
 NO_STORE: Mapping[str, Any] = MappingProxyType({"command": "report"})
 """What a picture says of what made it where no store is named: ``rerun`` refuses it."""
 
-TOLD_SETTINGS = ("activation", "hidden", "init", "gain", "steps", "task", "data", "updates")
+SUBTITLE_SETTINGS = ("activation", "hidden", "init", "gain", "steps", "task", "data", "updates")
 """Shared settings that the line below the title names."""
 
 MAX_NAMED = 3
@@ -131,12 +131,14 @@ def named(networks: Collection[str], joined: str) -> str:
 
 def subtitle(opening: str, settings: Mapping[str, Any]) -> str:
     """Return what the picture shows, then the settings that all cells share."""
-    told = {
+    known = {
         name: settings[name]
-        for name in TOLD_SETTINGS
+        for name in SUBTITLE_SETTINGS
         if settings.get(name) is not None and not (name == "task" and settings.get("data"))
     }
-    shared = ", ".join(f"{name} {describe({name: told[name]}).partition('=')[2]}" for name in told)
+    shared = ", ".join(
+        f"{name} {describe({name: known[name]}).partition('=')[2]}" for name in shown
+    )
     return "; ".join(part for part in (opening.strip("; "), shared) if part)
 
 
@@ -152,16 +154,16 @@ def is_wide(axis: Axis) -> bool:
 
 
 def set_ticks(drawn: "MatplotlibAxis", axis: Axis) -> None:
-    """Put a tick at every value, or at every second, third … of many, where there is room; words
-    stand on two lines by turns where they have none on one.
+    """Put a tick at every value, or at every second, third … of many, where they fit; words
+    stand on two lines by turns where they do not fit on one.
     """
     every = math.ceil(len(axis.values) / MAX_TICKS)
     places, labels = axis.places[::every], tick_labels(axis)[::every]
-    inches, room = inches_along(drawn, places), room_for(drawn, labels)
-    kept = fits(inches, room)
+    inches, gap = inches_along(drawn, places), gap_for(drawn, labels)
+    kept = fits(inches, gap)
     two_lines = len(kept) < len(labels) and lies(drawn) and not axis.numeric
     if two_lines:
-        kept = fits(inches, room / 2.0)
+        kept = fits(inches, gap / 2.0)
     drawn.set_ticks(places[kept].tolist(), [labels[each] for each in kept])
     drawn.set_ticks([], minor=True)
     if two_lines:

@@ -1,6 +1,6 @@
 """The panels that show what happened over time: gradient, slopes, training.
 
-Same looks as ``figures_panels``, which shows how far back the gradient reaches and why.
+``profile_panels`` shows how far back the gradient reaches, and why.
 """
 
 from typing import TYPE_CHECKING
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 END_OF_AXIS = 1e250
 """Beyond it the ticks of matplotlib's logarithmic axis leave the range of floats."""
 
-ROOM_ABOVE = 1.05
+HEADROOM = 1.05
 """What the height of a linear axis grows by, so that its edge cuts no marker."""
 
 WIDE_SPAN = 100.0
@@ -42,11 +42,7 @@ WIDE_SPAN = 100.0
 
 def gradient_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw log10 ‖∂E/∂h_t‖ by time step."""
-    dress(
-        axes,
-        "time step t",
-        r"$\log_{10}\,\Vert\partial E/\partial h_t\Vert$",
-    )
+    dress(axes, "time step t", r"$\log_{10}\,\Vert\partial E/\partial h_t\Vert$")
     curves = [
         (stage, drawable(stage.gradient.log_by_step))
         for stage in analysis.stages
@@ -131,7 +127,7 @@ def training_panel(axes: "Axes", analysis: Analysis) -> None:
 
 
 def _norms_behind(axes: "Axes", updates: IntArray, norms: FloatArray, marker: str | None) -> "Axes":
-    """Draw the unclipped gradient norm behind the errors, on an axis of its own, and return it."""
+    """Draw the unclipped gradient norm behind the errors, on a second axis, and return it."""
     other = second_axis(axes, "gradient norm, unclipped")
     other.plot(
         updates, norms, color=VERMILLION, linewidth=0.8, marker=marker, label="gradient norm"
@@ -160,7 +156,7 @@ def _log_if_wide(axes: "Axes", values: FloatArray) -> None:
             axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter(NullFormatter())
     else:
-        axes.set_ylim(0.0, ROOM_ABOVE * axes.get_ylim()[1])
+        axes.set_ylim(0.0, HEADROOM * axes.get_ylim()[1])
 
 
 def gradient_rows(analysis: Analysis) -> Rows:
