@@ -8,32 +8,41 @@ backpropagation, starts a new sequence).
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from math import inf
 from time import perf_counter
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from gradscope.model.stack import LayerWeights
 from gradscope.torch.reading import (
     Call,
+    CellStep,
     activation_of,
     cell_step,
-    cell_weights,
     kind_of,
     n_sequences,
+    to_array,
 )
 from gradscope.watch.journal import Refusal
-from gradscope.watch.schedule import CellSteps, Steps
+from gradscope.watch.replay import Sample
+from gradscope.watch.schedule import Steps
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Sequence:
-    """A Cell's unfinished sequence: its length, the state returned last, and the steps kept."""
+    """A Cell's unfinished sequence: its length and the state returned last.
+
+    If a snapshot is due, ``sample`` holds the weights at its beginning, and ``steps`` the last
+    steps of the first ``n_kept`` sequences of the batch.
+    """
 
     n_steps: int = 0
     returned: tuple[Tensor, ...] = ()
-    kept: CellSteps | None = None
+    sample: Sample | None = None
+    steps: deque[CellStep] = field(default_factory=deque)
     n_kept: int = 1
 
     def goes_on(self, given: tuple[Tensor, ...]) -> bool:
@@ -71,7 +80,7 @@ class CellSequences:
         goes_on = sequence is not None and sequence.goes_on(call.states)
         if sequence is not None and not goes_on:
             # It broke off after one step, and not to start again from zeros.
-            broken = sequence.n_steps == 1 and sequence.kept is not None
+            broken = sequence.n_steps == 1 and sequence.sample is not None
             if broken and not steps.backward_seen and any(bool(s.any()) for s in call.states):
                 self.forget(name)
                 steps.journal.refuse(name, Refusal.STATE_REPLACED)
@@ -80,19 +89,28 @@ class CellSequences:
         if not goes_on or steps.backward_seen:
             steps.begin(name, graded=call.graded, end_last=end_step)
         sequence = self._sequences.get(name) or self._start(name, call)
-        if sequence.kept is not None:
-            sequence.kept.steps.append(cell_step(call, sequence.n_kept))
+        if sequence.sample is not None:
+            sequence.steps.append(cell_step(call, sequence.n_kept))
         returned = call.output if isinstance(call.output, tuple) else (call.output,)
         last = tuple(each.detach() for each in returned)
         length = sequence.n_steps + 1
-        self._sequences[name] = _Sequence(length, last, sequence.kept, sequence.n_kept)
+        self._sequences[name] = replace(sequence, n_steps=length, returned=last)
         return length, torch.linalg.vector_norm(last[0], ord=inf)
 
     def finish(self, name: str) -> None:
         """End a Cell's sequence, and take a snapshot if steps were kept."""
-        kept = self._sequences.pop(name).kept
-        if kept is not None:
-            self._steps.examine(name, kept.sample(), perf_counter())
+        sequence = self._sequences.pop(name)
+        if sequence.sample is None:
+            return
+        started = perf_counter()
+        inputs, states, hidden = zip(*sequence.steps, strict=True)
+        sample = replace(
+            sequence.sample,
+            sequences=tuple(np.stack(inputs, axis=1)),
+            initial_states=(states[0],),
+            outputs=tuple(np.stack(hidden, axis=1)),
+        )
+        self._steps.examine(name, sample, started)
 
     def forget(self, name: str) -> None:
         """End a Cell's sequence, if it is in one, without a snapshot."""
@@ -105,12 +123,16 @@ class CellSequences:
         count = steps.due(name, guess, n_sequences(call))
         if not count:
             return _Sequence()
-        kept = CellSteps(
-            title=name,
+        names = ("weight_ih", "weight_hh", *(("bias_ih", "bias_hh") if module.bias else ()))
+        sample = Sample(
             step=steps.now,
+            titles=(name,),
             kind=kind_of(module),
             activation=activation_of(module),
-            weights=cell_weights(module),
-            steps=deque(maxlen=steps.limits.max_lag),
+            layers=((LayerWeights(*(to_array(getattr(module, each)) for each in names)),),),
+            sequences=(),
+            initial_states=(),
+            outputs=(),
         )
-        return _Sequence(kept=kept, n_kept=count)
+        kept = deque[CellStep](maxlen=steps.limits.max_lag)
+        return _Sequence(sample=sample, steps=kept, n_kept=count)

@@ -21,10 +21,10 @@ from gradscope.model.stack import LayerWeights
 from gradscope.names import ActivationName, CellName
 from gradscope.watch.journal import Refusal
 from gradscope.watch.replay import Sample
-from gradscope.watch.schedule import CellStep
 
 LAYERS = (nn.RNN, nn.GRU, nn.LSTM)
 CELLS = (nn.RNNCell, nn.GRUCell, nn.LSTMCell)
+CellStep = tuple[FloatArray, FloatArray, FloatArray]
 KINDS = MappingProxyType({"RNN": CellName.ELMAN, "GRU": CellName.GRU, "LSTM": CellName.LSTM})
 
 
@@ -89,28 +89,12 @@ def to_array(tensor: Tensor) -> FloatArray:
     return array
 
 
-def layer_weights(module: Any) -> tuple[tuple[LayerWeights, ...], ...]:
-    """Return the weights of a layer, direction by direction in each layer of the stack."""
-    # As the forward pass has just used them: to evaluate a parametrization again might change them.
-    flat = [to_array(each) for each in module._flat_weights]  # noqa: SLF001
-    each = 4 if module.bias else 2
-    cells = [LayerWeights(*flat[i : i + each]) for i in range(0, len(flat), each)]
-    width = 2 if module.bidirectional else 1
-    return tuple(tuple(cells[i : i + width]) for i in range(0, len(cells), width))
-
-
-def cell_weights(module: Any) -> LayerWeights:
-    """Return the weights of a Cell."""
-    names = ("weight_ih", "weight_hh", *(("bias_ih", "bias_hh") if module.bias else ()))
-    return LayerWeights(*(to_array(getattr(module, name)) for name in names))
-
-
 def cell_step(call: Call, count: int) -> CellStep:
-    """Return one step of a Cell for the first ``count`` sequences."""
+    """Return x_t (B,D), s_{t−1} (B,S) and h_t (B,H) of a Cell's first ``count`` sequences."""
     returned = call.output if isinstance(call.output, tuple) else (call.output,)
     inputs, *results = (_rows(each, count) for each in (call.inputs, *returned))
     states = [_rows(each, count) for each in call.states] or [np.zeros_like(h) for h in results]
-    return CellStep(inputs, np.concatenate(states, axis=1), results[0])
+    return inputs, np.concatenate(states, axis=1), results[0]
 
 
 def _rows(tensor: Tensor, count: int) -> FloatArray:
@@ -171,12 +155,16 @@ def layer_sample(titles: tuple[str, ...], step: int, call: Call, count: int) -> 
     The longest of a packed batch, else the first.
     """
     module = call.module
+    # As the forward pass has just used them: to evaluate a parametrization again might change them.
+    flat = [to_array(each) for each in module._flat_weights]  # noqa: SLF001
+    per_cell, directions = 4 if module.bias else 2, 2 if module.bidirectional else 1
+    cells = [LayerWeights(*flat[i : i + per_cell]) for i in range(0, len(flat), per_cell)]
     return Sample(
         step=step,
         titles=titles,
         kind=kind_of(module),
         activation=activation_of(module),
-        layers=layer_weights(module),
+        layers=tuple(tuple(cells[i : i + directions]) for i in range(0, len(cells), directions)),
         sequences=_sequences(call.inputs, count, batch_first=module.batch_first),
         initial_states=_initial_states(call, count, len(titles)),
         outputs=_sequences(call.output[0], count, batch_first=module.batch_first),

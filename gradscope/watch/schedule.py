@@ -1,22 +1,16 @@
-"""When snapshots are taken: training steps, the turn of each module, the steps of a Cell.
+"""When snapshots are taken: training steps, and the turn of each module.
 
 A training step runs from one backward pass to the next; where no gradient is recorded, from one
 call of a module to the next. A snapshot of a module is taken in the first step and then every so
 many steps, as soon as the time budget allows it.
 """
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import perf_counter
 
-import numpy as np
-
-from gradscope.arrays import FloatArray
 from gradscope.diagnosis.verdict import Thresholds
 from gradscope.errors import SettingError
-from gradscope.model.activations import Activation
-from gradscope.model.stack import LayerWeights
 from gradscope.names import CellName
 from gradscope.watch.journal import Journal
 from gradscope.watch.replay import Sample, take_snapshots
@@ -95,37 +89,3 @@ class Steps:
         lag, thresholds = self.limits.max_lag, self.limits.thresholds
         self.journal.record(take_snapshots(sample, max_lag=lag, thresholds=thresholds))
         self.journal.charge(name, perf_counter() - started, len(sample.sequences))
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class CellStep:
-    """Arguments and result of a Cell in one step: x_t (B,D), s_{t−1} (B,S), h_t (B,H)."""
-
-    inputs: FloatArray
-    state: FloatArray
-    hidden: FloatArray
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class CellSteps:
-    """The last steps of a Cell's sequences, and its weights when the sequences began."""
-
-    title: str
-    step: int
-    kind: CellName
-    activation: Activation
-    weights: LayerWeights
-    steps: deque[CellStep]
-
-    def sample(self) -> Sample:
-        """Return them as a sample of one layer."""
-        return Sample(
-            step=self.step,
-            titles=(self.title,),
-            kind=self.kind,
-            activation=self.activation,
-            layers=((self.weights,),),
-            sequences=tuple(np.stack([each.inputs for each in self.steps], axis=1)),
-            initial_states=(self.steps[0].state,),
-            outputs=tuple(np.stack([each.hidden for each in self.steps], axis=1)),
-        )
