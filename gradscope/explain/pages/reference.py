@@ -1,4 +1,4 @@
-"""What one looks up: a term, a topic, or the list of all.
+"""Reference pages: a term, a topic, or the list of all lessons, topics and terms.
 
 A topic is a text, ``topics/NAME.md``. The list of a store's columns is made from the code; what
 each of them means is in ``topics/columns.toml``.
