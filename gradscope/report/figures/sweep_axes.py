@@ -137,7 +137,7 @@ def subtitle(opening: str, settings: Mapping[str, Any]) -> str:
         if settings.get(name) is not None and not (name == "task" and settings.get("data"))
     }
     shared = ", ".join(
-        f"{name} {describe({name: known[name]}).partition('=')[2]}" for name in shown
+        f"{name} {describe({name: known[name]}).partition('=')[2]}" for name in known
     )
     return "; ".join(part for part in (opening.strip("; "), shared) if part)
 
