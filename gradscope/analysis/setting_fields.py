@@ -173,10 +173,9 @@ class SettingFields:
         TRAINING,
         "Learning rate (default: adam 0.003, rmsprop 0.001, else 0.01).",
         POSITIVE,
-        common=True,
     )
     clip_norm: float | None = setting(
-        None, TRAINED, TRAINING, "Clip the global gradient norm.", POSITIVE, common=True
+        None, TRAINED, TRAINING, "Clip the global gradient norm.", POSITIVE
     )
     clip_value: float | None = setting(
         None, TRAINED, TRAINING, "Clip each gradient entry.", POSITIVE
@@ -209,13 +208,12 @@ class SettingFields:
         ANALYSIS,
         "Measure all pairs of states: the heat map.",
         flag="--lag-map",
-        common=True,
     )
     shares: bool = setting(
-        False, DETAILS, ANALYSIS, "Split the gradient by lag; truncation length.", common=True
+        False, DETAILS, ANALYSIS, "Split the gradient by lag; truncation length."
     )
     spectrum: bool = setting(
-        False, DETAILS, ANALYSIS, "Singular values, Lyapunov exponents, theory.", common=True
+        False, DETAILS, ANALYSIS, "Singular values, Lyapunov exponents, theory."
     )
     verify: bool = setting(False, DETAILS, ANALYSIS, "Compute sampled lags again by an exact SVD.")
 

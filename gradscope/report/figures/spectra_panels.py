@@ -132,7 +132,7 @@ def singular_panel(axes: "Axes", analysis: Analysis) -> None:
         drawn = np.where(np.isfinite(middle), middle, np.nan)
         axes.plot(ranks, drawn, color=tuple(shade), linewidth=2.0, label=f"{lag}")
     text = f"dark: lag {found.lags[-1]}; light: lag {found.lags[0]}"
-    write(axes, text, (0.03, 0.05), color=GREY, xycoords="axes fraction")
+    write(axes, text, (0.03, 0.05), color=GREY, xycoords="axes fraction", va="bottom")
 
 
 def lyapunov_panel(axes: "Axes", analysis: Analysis) -> None:
