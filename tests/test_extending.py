@@ -40,9 +40,9 @@ def steepness_panel(axes: "Axes", analysis: Analysis) -> None:
 PANEL = """    Panel(
         "steepness",
         "How steep the median unit is",
-        f"{TIMES}.steepness_panel",
-        f"{CAPTIONS}.slopes_caption",
-        f"{TIMES}.slope_rows",
+        lambda: _times().steepness_panel,
+        lambda: _captions().slopes_caption,
+        lambda: _times().slope_rows,
         term="slope",
     ),
 """

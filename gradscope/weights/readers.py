@@ -1,14 +1,14 @@
 """The kinds of weight files that are read, one row each: what a file's first bytes decide, its name
 only where these say nothing.
 
-To add a kind, write its reader in ``files`` and add its row; a row names the reader by where it is,
-so that help pages list the endings without NumPy.
+To add a kind, write its reader in ``files`` and add its row; what it names is imported when it is
+used, so that help pages list the endings without NumPy.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 from zipfile import ZipFile
 
@@ -34,20 +34,23 @@ class Reader:
 
     ``format`` is its name in documents, ``words`` on pages; ``fits(head, members, suffix)`` tells
     from the first bytes, the members of a zip and the name's end whether a file is one;
-    ``function`` in ``weights.files`` reads it.
+    ``reading()`` returns what reads its arrays.
     """
 
     format: str
     words: str
     endings: tuple[str, ...]
     fits: Fits
-    function: str
+    reading: "Callable[[], Callable[[Path], WeightFile]]"
 
-    def read(self, path: Path) -> "WeightFile":
-        """Read the arrays of a file."""
-        module, _, name = self.function.partition(".")
-        found: WeightFile = getattr(import_module(f"gradscope.weights.files.{module}"), name)(path)
-        return found
+
+def _files() -> SimpleNamespace:
+    """Return the modules that read, all of which need NumPy."""
+    from gradscope.weights.files import keras, matlab, npz, pytorch, safetensors
+
+    return SimpleNamespace(
+        keras=keras, matlab=matlab, npz=npz, pytorch=pytorch, safetensors=safetensors
+    )
 
 
 READERS = (
@@ -56,35 +59,35 @@ READERS = (
         "a NumPy archive",
         (".npz",),
         lambda _, members, __: bool(members) and all(name.endswith(".npy") for name in members),
-        "npz.read_npz",
+        lambda: _files().npz.read_npz,
     ),
     Reader(
         "pytorch",
         "a PyTorch checkpoint",
         (".pt", ".pth"),
         lambda _, members, __: any(name.rpartition("/")[2] == "data.pkl" for name in members),
-        "pytorch.read_pytorch",
+        lambda: _files().pytorch.read_pytorch,
     ),
     Reader(
         "safetensors",
         "a safetensors file",
         (".safetensors",),
         lambda head, *_: head[8:9] == b"{",
-        "safetensors.read_safetensors",
+        lambda: _files().safetensors.read_safetensors,
     ),
     Reader(
         "keras",
         "a Keras model",
         (".keras",),
         lambda _, members, __: not {"model.weights.h5", "config.json"}.isdisjoint(members),
-        "keras.read_keras",
+        lambda: _files().keras.read_keras,
     ),
     Reader(
         "keras",
         "a Keras model",
         (".weights.h5", ".h5"),
         lambda head, *_: head.startswith(HDF5),
-        "keras.read_keras_h5",
+        lambda: _files().keras.read_keras_h5,
     ),
     Reader(
         "matlab",
@@ -95,7 +98,7 @@ READERS = (
             # Version 4 has no signature.
             or (suffix == ".mat" and not head.startswith((NPY, OLD_TORCH)))
         ),
-        "matlab.read_matlab",
+        lambda: _files().matlab.read_matlab,
     ),
 )
 
@@ -131,7 +134,7 @@ def read_file(path: Path) -> "WeightFile":
             members = archive.namelist()
     for reader in READERS:
         if reader.fits(head, members, path.suffix.lower()):
-            return reader.read(path)
+            return reader.reading()(path)
     if head.startswith(ZIP):
         raise WeightsError(
             f"{path} is a zip of {listed(tuple(members)) or 'nothing'}, not of weights; give a "

@@ -1,14 +1,13 @@
 """The panels of a report, one row each: what draws it, how to read it for one run, its numbers.
 
 Pages, ``--panel``, the HTML report and ``explain`` all choose from ``PANELS``. To add a panel,
-write its drawing and add its row; rows name functions by where they are, so that help pages need no
-NumPy.
+write its drawing and add its row; rows import what they name when it is used, so that help pages
+need no NumPy.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib import import_module
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 from gradscope.errors import SettingError
@@ -18,12 +17,40 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from gradscope.analysis.results import Analysis
+    from gradscope.report.documents.rows import Rows
 
-Rows = tuple[tuple[str, ...], list[list[Any]]]
+Lazy = Callable[[], Callable[..., Any]]
+"""Returns a function of a module that needs NumPy."""
 
-CAPTIONS, NUMBERS = "words.captions", "documents.rows"
-PROFILES, TIMES = "figures.profile_panels", "figures.time_panels"
-SPECTRA = "figures.spectra_panels"
+
+def _profiles() -> ModuleType:
+    from gradscope.report.figures import profile_panels
+
+    return profile_panels
+
+
+def _times() -> ModuleType:
+    from gradscope.report.figures import time_panels
+
+    return time_panels
+
+
+def _spectra() -> ModuleType:
+    from gradscope.report.figures import spectra_panels
+
+    return spectra_panels
+
+
+def _captions() -> ModuleType:
+    from gradscope.report.words import captions
+
+    return captions
+
+
+def _rows() -> ModuleType:
+    from gradscope.report.documents import rows
+
+    return rows
 
 
 def _gated(analysis: "Analysis") -> bool:
@@ -40,10 +67,9 @@ class Panel:
         As ``--panel`` spells it.
     words : str
         The title; ``title`` has that of one run.
-    drawing, caption, numbers : str
-        Functions of ``gradscope.report``, as "package.module.function": ``drawing(axes, analysis)``
-        draws, ``caption(analysis)`` says in a sentence or two how to read it for this run,
-        ``numbers(analysis)`` returns columns and rows.
+    drawing, caption, numbers : callable
+        Return the functions that draw it on axes, say in a sentence or two how to read it for this
+        run, and return its columns and rows.
     needs : str
         The setting that measures what it shows, "" for what every analysis has.
     why_empty : str
@@ -56,9 +82,9 @@ class Panel:
 
     name: str
     words: str
-    drawing: str
-    caption: str
-    numbers: str
+    drawing: Lazy
+    caption: Lazy
+    numbers: Lazy
     needs: str = ""
     why_empty: str = ""
     present: "Callable[[Analysis], bool]" = lambda _analysis: True
@@ -76,24 +102,19 @@ class Panel:
 
     def draw(self, axes: "Axes", analysis: "Analysis") -> None:
         """Draw it under its title."""
-        function_at("figures.style.set_title")(axes, self.title(analysis))
-        function_at(self.drawing)(axes, analysis)
+        from gradscope.report.figures.style import set_title
+
+        set_title(axes, self.title(analysis))
+        self.drawing()(axes, analysis)
 
     def reading(self, analysis: "Analysis") -> str:
         """Return how to read it for this run."""
-        return str(function_at(self.caption)(analysis))
+        return str(self.caption()(analysis))
 
-    def rows(self, analysis: "Analysis") -> Rows:
+    def rows(self, analysis: "Analysis") -> "Rows":
         """Return its columns and rows of numbers."""
-        found: Rows = function_at(self.numbers)(analysis)
+        found: Rows = self.numbers()(analysis)
         return found
-
-
-def function_at(place: str) -> Callable[..., Any]:
-    """Return a function of ``gradscope.report`` by where it is."""
-    module, _, name = place.rpartition(".")
-    found: Callable[..., Any] = getattr(import_module(f"gradscope.report.{module}"), name)
-    return found
 
 
 def checked_panel(name: str | None) -> str | None:
@@ -112,61 +133,81 @@ def checked_panel(name: str | None) -> str | None:
 ROWS = (
     Panel(
         "profile", "How much of the gradient arrives, by lag",
-        f"{PROFILES}.profile_panel", f"{CAPTIONS}.profile_caption", f"{NUMBERS}.profile_table",
+        lambda: _profiles().profile_panel,
+        lambda: _captions().profile_caption,
+        lambda: _rows().profile_table,
     ),
     Panel(
         "causes", "Why: what makes the growth rate",
-        f"{PROFILES}.causes_panel", f"{CAPTIONS}.causes_caption", f"{PROFILES}.cause_rows",
+        lambda: _profiles().causes_panel,
+        lambda: _captions().causes_caption,
+        lambda: _profiles().cause_rows,
     ),
     Panel(
         "gradient", "Gradient norm by time step",
-        f"{TIMES}.gradient_panel", f"{CAPTIONS}.gradient_caption", f"{TIMES}.gradient_rows",
+        lambda: _times().gradient_panel,
+        lambda: _captions().gradient_caption,
+        lambda: _times().gradient_rows,
         why_empty="there are no targets; give --readout NAME and --targets FILE",
         present=lambda analysis: analysis.last.gradient is not None,
     ),
     Panel(
         "slopes", "Saturation: slopes over time",
-        f"{TIMES}.slopes_panel", f"{CAPTIONS}.slopes_caption", f"{TIMES}.slope_rows",
+        lambda: _times().slopes_panel,
+        lambda: _captions().slopes_caption,
+        lambda: _times().slope_rows,
     ),
     Panel(
         "saturation", "Saturation: all slopes over time",
-        f"{TIMES}.saturation_panel", f"{CAPTIONS}.saturation_caption", f"{TIMES}.saturation_rows",
+        lambda: _times().saturation_panel,
+        lambda: _captions().saturation_caption,
+        lambda: _times().saturation_rows,
     ),
     Panel(
         "training", "Training",
-        f"{TIMES}.training_panel", f"{CAPTIONS}.training_caption", f"{TIMES}.training_rows",
+        lambda: _times().training_panel,
+        lambda: _captions().training_caption,
+        lambda: _times().training_rows,
         why_empty="nothing was trained; give --updates N",
         present=lambda analysis: analysis.training is not None, term="loss",
     ),
     Panel(
         "map", "Every state against every earlier one",
-        f"{SPECTRA}.map_panel", f"{CAPTIONS}.map_caption", f"{NUMBERS}.map_rows",
+        lambda: _spectra().map_panel, lambda: _captions().map_caption, lambda: _rows().map_rows,
         needs="map",
     ),
     Panel(
         "singular", "Singular values, a curve per lag",
-        f"{SPECTRA}.singular_panel", f"{CAPTIONS}.singular_caption", f"{NUMBERS}.singular_rows",
+        lambda: _spectra().singular_panel,
+        lambda: _captions().singular_caption,
+        lambda: _rows().singular_rows,
         needs="spectrum",
     ),
     Panel(
         "shares", "The gradient by lag",
-        f"{SPECTRA}.shares_panel", f"{CAPTIONS}.shares_caption", f"{NUMBERS}.share_rows",
+        lambda: _spectra().shares_panel,
+        lambda: _captions().shares_caption,
+        lambda: _rows().share_rows,
         needs="shares",
     ),
     Panel(
         "lyapunov", "Lyapunov exponents",
-        f"{SPECTRA}.lyapunov_panel", f"{CAPTIONS}.lyapunov_caption", f"{NUMBERS}.lyapunov_rows",
+        lambda: _spectra().lyapunov_panel,
+        lambda: _captions().lyapunov_caption,
+        lambda: _rows().lyapunov_rows,
         needs="spectrum",
     ),
     Panel(
         "eigenvalues", "Eigenvalues of W and of J_t",
-        f"{SPECTRA}.eigenvalues_panel", f"{CAPTIONS}.eigenvalues_caption",
-        f"{NUMBERS}.eigenvalue_rows",
+        lambda: _spectra().eigenvalues_panel, lambda: _captions().eigenvalues_caption,
+        lambda: _rows().eigenvalue_rows,
         needs="spectrum", gated_words="Eigenvalues of J_t",
     ),
     Panel(
         "theory", "Theory beside measurement",
-        f"{SPECTRA}.theory_panel", f"{CAPTIONS}.theory_caption", f"{NUMBERS}.theory_rows",
+        lambda: _spectra().theory_panel,
+        lambda: _captions().theory_caption,
+        lambda: _rows().theory_rows,
         needs="spectrum", why_empty="no theory applies to this cell; choose --panel lyapunov",
         present=lambda analysis: bool(getattr(analysis.details.spectrum, "theory", None)),
     ),

@@ -11,8 +11,7 @@ import numpy as np
 from gradscope.analysis.results import Analysis, Stage
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.diagnosis.growth import terms_of
-from gradscope.report.documents.rows import middle
-from gradscope.report.figures.panels import Rows
+from gradscope.report.documents.rows import Rows, middle
 from gradscope.report.figures.style import (
     BACKING,
     BLUE,

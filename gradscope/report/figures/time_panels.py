@@ -9,7 +9,7 @@ import numpy as np
 
 from gradscope.analysis.results import SLOPE_EDGES, Analysis
 from gradscope.arrays import FloatArray, IntArray
-from gradscope.report.figures.panels import Rows
+from gradscope.report.documents.rows import Rows
 from gradscope.report.figures.profile_panels import FEW_POINTS, draw_stage, drawable, say
 from gradscope.report.figures.style import (
     BLUE,

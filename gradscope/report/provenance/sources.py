@@ -71,13 +71,17 @@ def read_source(made_by: Mapping[str, Any]) -> Source | None:
     return None
 
 
+OPTIONS = {"map": "--weight-map"}
+"""The option of what a picture says of its source, where it has another name."""
+
+
 def source_words(source: Source) -> list[str]:
     """Return what follows the command's name as people type it: the file, then the options."""
     (_, file), *options = (each for each in source.made_by().items() if each[0] != "command")
     words = [f"./{file}" if file.startswith("-") else file]
     for name, value in options:
         for each in value if isinstance(value, list) else [value]:
-            words += [] if each is None else [f"--{name}", each]
+            words += [] if each is None else [OPTIONS.get(name, f"--{name}"), each]
     return [_quoted(word) for word in words]
 
 
