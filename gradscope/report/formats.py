@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 import gradscope
-from gradscope.arrays import FloatArray
+from gradscope.arrays import FloatArray, plain
 from gradscope.report.screen import printable
 
 Document = dict[str, Any]
@@ -54,18 +54,18 @@ def head(kind: str, settings: Mapping[str, Any]) -> Document:
 
 
 def to_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Return rows as CSV; a missing number is an empty cell."""
+    """Return rows as CSV; the cell of a missing or infinite number is empty."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows(rows)
+    writer.writerows(map(plain, rows))
     return buffer.getvalue()
 
 
 def to_markdown(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Return rows as a Markdown table; a missing number is an empty cell."""
+    """Return rows as a Markdown table; the cell of a missing or infinite number is empty."""
     lines = [f"| {' | '.join(columns)} |", f"| {' | '.join('---' for _ in columns)} |"]
-    for row in rows:
+    for row in map(plain, rows):
         cells = ["" if v is None else f"{v:.6g}" if isinstance(v, float) else str(v) for v in row]
         escaped = " | ".join(printable(cell).replace("|", r"\|") for cell in cells)
         lines.append(f"| {escaped} |")
