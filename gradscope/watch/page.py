@@ -15,7 +15,7 @@ from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.diagnosis.verdict import Verdict
 from gradscope.errors import OutputError
 from gradscope.report.screen import Screen, printable
-from gradscope.report.terminal.table import add_row, bullets, columns_of
+from gradscope.report.terminal.table import bullets, table_of
 from gradscope.report.words.headline import headline
 from gradscope.report.words.numbers import LN_10, level, number, percent, short_pace
 from gradscope.report.words.reasons import reason_sentence
@@ -180,15 +180,15 @@ def _count(number_of: int, thing: str) -> str:
 def _layers(journal: Journal, screen: Screen) -> Table:
     """Return a row for each layer: its first verdict and its last."""
     titles = ("layer", "gradient", "growth,\nsteps", "horizon", "log10\nσ_max", "at\nlag", "looks")
-    table = columns_of((*titles, "replay\noff by"), screen, gap=2)
     by_layer: dict[str, list[Snapshot]] = {}
     for look in journal.snapshots:
         by_layer.setdefault(look.title, []).append(look)
+    rows = []
     for title, snapshots in by_layer.items():
         seen = [look.diagnosis for look in snapshots if look.diagnosis is not None]
         cells = _cells(seen[0], seen[-1]) if seen else ["not finite", *["–"] * 4]
-        add_row(table, [title, *cells, str(len(snapshots)), _deviation(snapshots)], screen)
-    return table
+        rows.append([title, *cells, str(len(snapshots)), _deviation(snapshots)])
+    return table_of((*titles, "replay\noff by"), rows, screen, gap=2)
 
 
 def _cells(first: Diagnosis, last: Diagnosis) -> list[str]:
