@@ -69,8 +69,8 @@ _REMEDIES: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = MappingProx
         **dict.fromkeys(GAIN, lambda n: f"Multiply W by {number(n['factor'])} (--gain)."),
         RemedyCode.CHECK_SIZE: lambda n: (
             f"Each step multiplies the gradient by {number(n['growth_per_step'])}: start again, "
-            f"with --gain near 1{_by_gates(n, ', a smaller --input-scale')} and, where training made W "
-            "so large, a smaller --learning-rate or --clip-norm."
+            f"with --gain near 1{_by_gates(n, ', a smaller --input-scale')} and, where training "
+            "made W so large, a smaller --learning-rate or --clip-norm."
         ),
         RemedyCode.CLIP: lambda n: (
             f"Clip the gradient norm at {number(n['norm'])} (--clip-norm), its "
