@@ -16,7 +16,7 @@ from gradscope.report.documents.rows import check_rows, checkpoint_rows
 from gradscope.report.screen import Screen
 from gradscope.report.terminal.layers import layers_of, measure_sentence
 from gradscope.report.terminal.plot import profile_plot
-from gradscope.report.terminal.table import bullets, table_of
+from gradscope.report.terminal.table import bullets, opening, table_of
 from gradscope.report.words.captions import details_sentences
 from gradscope.report.words.cells import cause_rows, has_textbook_bound, short_name
 from gradscope.report.words.headline import (
@@ -57,11 +57,7 @@ def analysis_page(analysis: Analysis, screen: Screen) -> RenderableType:
 
 def _opening(analysis: Analysis, screen: Screen) -> list[RenderableType]:
     answer = headline(analysis.last.verdict, analysis.settings.vanishing)
-    return [
-        Text(screen.say(f"{answer}."), style="bold"),
-        Text(screen.say(describe(analysis.settings, analysis)), style="dim"),
-        Text(),
-    ]
+    return opening(answer, describe(analysis.settings, analysis), screen)
 
 
 def stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
@@ -155,9 +151,7 @@ def comparison_page(comparison: Comparison, screen: Screen) -> RenderableType:
             ]
         )
     return Group(
-        Text(screen.say(f"{comparison_headline(comparison)}."), style="bold"),
-        Text(screen.say(_shared(first)), style="dim"),
-        Text(),
+        *opening(comparison_headline(comparison), _shared(first), screen),
         table_of(titles, rows, screen, gap=2),
     )
 

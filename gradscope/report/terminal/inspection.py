@@ -14,7 +14,7 @@ from gradscope.analysis.inspect import Inspection
 from gradscope.arrays import LN_10
 from gradscope.diagnosis.weight_spectrum import ROUNDING
 from gradscope.report.screen import Screen
-from gradscope.report.terminal.table import bullets, table_of
+from gradscope.report.terminal.table import bullets, opening, table_of
 from gradscope.report.words.numbers import level, number, power_of_ten
 from gradscope.weights.files.contents import FileFormat
 from gradscope.weights.layers.manual_names import suggested_options
@@ -106,18 +106,14 @@ def analyze_command(inspection: Inspection) -> str | None:
 
 def inspection_page(inspection: Inspection, screen: Screen) -> RenderableType:
     """Return the page of ``inspect``."""
-    opening = [
-        Text(screen.say(f"{headline(inspection)}."), style="bold"),
-        Text(screen.say(describe(inspection)), style="dim"),
-        Text(),
-    ]
+    parts = opening(headline(inspection), describe(inspection), screen)
     if not inspection.layers:
-        return Group(*opening, *_without_layers(inspection, screen))
+        return Group(*parts, *_without_layers(inspection, screen))
     table = table_of(TITLES, _rows(inspection), screen, gap=2)
     asked = [": ".join(ASKED[each]) for each in _unknown(inspection)]
     notes = _notes(inspection)
     return Group(
-        *opening,
+        *parts,
         table,
         *([Text(), *bullets("What the file does not say", asked, screen)] if asked else []),
         *([Text(), *bullets("Also", notes, screen)] if notes else []),

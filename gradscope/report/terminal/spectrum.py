@@ -10,7 +10,7 @@ from gradscope.jacobians.lyapunov import LyapunovSpectrum
 from gradscope.jacobians.singular_values import SingularValues
 from gradscope.report.documents.rows import middle
 from gradscope.report.screen import Screen
-from gradscope.report.terminal.table import bullets, table_of
+from gradscope.report.terminal.table import bullets, opening, table_of
 from gradscope.report.words.captions import (
     NO_SPECTRUM,
     eigenvalues_caption,
@@ -41,13 +41,10 @@ def spectrum_page(analysis: Analysis, screen: Screen) -> RenderableType:
         f"measured growth rate: {number(growth.rate)}{interval}",
         *(theory_sentence(each) for each in spectrum.theory),
     ]
-    parts: list[RenderableType] = [
-        Text(
-            screen.say(f"Largest Lyapunov exponent: {lyapunov_sentence(analysis)}."),
-            style="bold",
-        ),
-        Text(screen.say(describe(analysis.settings, analysis)), style="dim"),
-        Text(),
+    largest = f"Largest Lyapunov exponent: {lyapunov_sentence(analysis)}"
+    how_to_read = (lyapunov_caption, singular_caption, eigenvalues_caption)
+    return Group(
+        *opening(largest, describe(analysis.settings, analysis), screen),
         Text("Lyapunov exponents, nats per step (median over sequences)", style="bold"),
         _exponents(spectrum.lyapunov, screen),
         Text(),
@@ -56,13 +53,8 @@ def spectrum_page(analysis: Analysis, screen: Screen) -> RenderableType:
         Text(),
         *bullets("Theory and measurement, nats per step", theory, screen),
         Text(),
-        *bullets(
-            "How to read it",
-            [each(analysis) for each in (lyapunov_caption, singular_caption, eigenvalues_caption)],
-            screen,
-        ),
-    ]
-    return Group(*parts)
+        *bullets("How to read it", [each(analysis) for each in how_to_read], screen),
+    )
 
 
 def _exponents(found: LyapunovSpectrum, screen: Screen) -> Table:

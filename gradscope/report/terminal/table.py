@@ -1,4 +1,4 @@
-"""What terminal pages are made of: tables without lines, and titled lists of sentences."""
+"""What terminal pages are made of: an opening, tables without lines, titled lists of sentences."""
 
 from collections.abc import Container, Iterable, Sequence
 
@@ -14,6 +14,12 @@ WORDY = frozenset(
     | {"layer", "kind", "gate", "array", "shape", "stored as"}
 )
 """Columns of words, set to the left."""
+
+
+def opening(answer: str, about: str, screen: Screen) -> list[RenderableType]:
+    """Return what a page begins with: the answer, what it is about, a blank line."""
+    lines = (Text(screen.say(f"{answer}."), style="bold"), Text(screen.say(about), style="dim"))
+    return [*lines, Text()]
 
 
 def bullets(title: str, sentences: Sequence[str], screen: Screen) -> list[RenderableType]:
