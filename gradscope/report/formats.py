@@ -7,7 +7,6 @@ why. What goes into a document lives in ``documents``, what into a row in ``rows
 import csv
 import io
 import json
-import math
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import gradscope
-from gradscope.arrays import FloatArray, plain
+from gradscope.arrays import plain
 from gradscope.report.screen import printable
 
 Document = dict[str, Any]
@@ -30,16 +29,6 @@ def to_jsonl(documents: Iterable[Mapping[str, Any]]) -> str:
     """Return documents as JSON Lines: one line each, whatever their texts hold."""
     lines = (json.dumps(each, allow_nan=False, separators=(",", ":")) for each in documents)
     return "".join(f"{line}\n" for line in lines)
-
-
-def finite(value: float | None) -> float | None:
-    """Return a number, None for one that JSON cannot hold."""
-    return value if value is not None and math.isfinite(value) else None
-
-
-def numbers(array: FloatArray) -> list[float | None]:
-    """Return an array as a list, None where JSON cannot hold the number."""
-    return [finite(each) for each in array.tolist()]
 
 
 def head(kind: str, settings: Mapping[str, Any]) -> Document:
