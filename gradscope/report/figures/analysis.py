@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gradscope.analysis.results import Analysis
-from gradscope.arrays import FloatArray, order_statistics
+from gradscope.arrays import LN_10, FloatArray, order_statistics
 from gradscope.jacobians.lag_norms import LagNorms
 from gradscope.names import ColumnWidth
 from gradscope.report.figures.panels import PANELS
@@ -33,7 +33,7 @@ from gradscope.report.figures.style import (
 )
 from gradscope.report.words.captions import lyapunov_sentence
 from gradscope.report.words.headline import describe, headline
-from gradscope.report.words.numbers import LN_10, fraction
+from gradscope.report.words.numbers import fraction
 
 SIZE = (8.0, 4.5)
 """Inches: half a slide."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradscope.analysis.results import Analysis, Stage
-from gradscope.arrays import FloatArray, IntArray
+from gradscope.arrays import LN_10, FloatArray, IntArray
 from gradscope.diagnosis.growth import terms_of
 from gradscope.report.documents.rows import Rows, middle
 from gradscope.report.figures.style import (
@@ -34,7 +34,7 @@ from gradscope.report.figures.style import (
 )
 from gradscope.report.words.cells import CAUSE_LABELS, has_textbook_bound
 from gradscope.report.words.headline import stage_title
-from gradscope.report.words.numbers import LN_10, fraction, steps
+from gradscope.report.words.numbers import fraction, steps
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gradscope.analysis.results import Analysis
+from gradscope.arrays import LN_10
 from gradscope.report.documents.rows import median_map
 from gradscope.report.figures.profile_panels import say
 from gradscope.report.figures.style import (
@@ -31,7 +32,7 @@ from gradscope.report.figures.style import (
     write_above,
 )
 from gradscope.report.words.captions import why_no_shares
-from gradscope.report.words.numbers import LN_10, percent, steps
+from gradscope.report.words.numbers import percent, steps
 from gradscope.report.words.theory import THEORY_WORDS
 
 if TYPE_CHECKING:

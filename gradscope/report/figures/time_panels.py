@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gradscope.analysis.results import SLOPE_EDGES, Analysis
-from gradscope.arrays import FloatArray, IntArray
+from gradscope.arrays import LN_10, FloatArray, IntArray
 from gradscope.report.documents.rows import Rows
 from gradscope.report.figures.profile_panels import FEW_POINTS, draw_stage, drawable, say
 from gradscope.report.figures.style import (
@@ -25,7 +25,7 @@ from gradscope.report.figures.style import (
     write,
     write_above,
 )
-from gradscope.report.words.numbers import LN_10, number
+from gradscope.report.words.numbers import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
