@@ -53,10 +53,6 @@ def _rows() -> ModuleType:
     return rows
 
 
-def _gated(analysis: "Analysis") -> bool:
-    return analysis.settings.cell is not CellName.ELMAN
-
-
 @dataclass(frozen=True, eq=False, slots=True)
 class Panel:
     """One picture of a report.
@@ -66,7 +62,7 @@ class Panel:
     name : str
         As ``--panel`` spells it.
     words : str
-        The title; ``title`` has that of one run.
+        The title; ``gated_words`` that for a gated cell, where it differs.
     drawing, caption, numbers : callable
         Return the functions that draw it on axes, say in a sentence or two how to read it for this
         run, and return its columns and rows.
@@ -93,7 +89,8 @@ class Panel:
 
     def title(self, analysis: "Analysis") -> str:
         """Return what it shows; a gated cell has no one W."""
-        return self.gated_words if self.gated_words and _gated(analysis) else self.words
+        gated = analysis.settings.cell is not CellName.ELMAN
+        return self.gated_words if gated and self.gated_words else self.words
 
     def shown(self, analysis: "Analysis") -> bool:
         """Whether the analysis has what it needs."""
