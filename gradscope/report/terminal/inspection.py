@@ -12,12 +12,13 @@ from rich.text import Text
 
 from gradscope.analysis.inspect import InspectedLayer, Inspection
 from gradscope.diagnosis.weight_spectrum import ROUNDING
+from gradscope.names import CellName, StateName
 from gradscope.report.screen import Screen
 from gradscope.report.terminal.table import add_row, bullets, columns_of
 from gradscope.report.words.numbers import level, number
 from gradscope.weights.files.contents import FileFormat
 from gradscope.weights.layers.manual_names import suggested_options
-from gradscope.weights.layers.recurrent_layer import LayerKind, RecurrentLayer, StateKind, Unknown
+from gradscope.weights.layers.recurrent_layer import RecurrentLayer, Unknown, kind_word
 
 MAX_LISTED = 8
 
@@ -31,8 +32,8 @@ FORMAT_WORDS: Mapping[FileFormat, str] = MappingProxyType(
     }
 )
 
-KIND_WORDS: Mapping[LayerKind, str] = MappingProxyType(
-    {LayerKind.RNN: "vanilla RNN", LayerKind.GRU: "GRU", LayerKind.LSTM: "LSTM"}
+KIND_WORDS: Mapping[CellName, str] = MappingProxyType(
+    {CellName.ELMAN: "vanilla RNN", CellName.GRU: "GRU", CellName.LSTM: "LSTM"}
 )
 
 ASKED: Mapping[Unknown, tuple[str, str]] = MappingProxyType(
@@ -133,7 +134,7 @@ def _cells(inspected: InspectedLayer) -> list[list[str]]:
     for gate, spectrum in inspected.spectra.items():
         first = [
             layer.title,
-            str(layer.kind).upper(),
+            kind_word(layer.kind).upper(),
             str(layer.input_size),
             str(layer.hidden_size),
         ]
@@ -154,7 +155,7 @@ def _notes(inspection: Inspection) -> list[str]:
     """Return what else is worth knowing: bounds, conventions, output layers, what was left out."""
     notes = [_bound_sentence(each) for each in inspection.layers if each.log_bound is not None]
     layers = [each.layer for each in inspection.layers]
-    if any(layer.state is StateKind.PRE for layer in layers):
+    if any(layer.state is StateName.PRE for layer in layers):
         notes.append("The state is the pre-activation: W multiplies φ(h) (--state pre).")
     if any(layer.initial_state is not None for layer in layers):
         notes.append("It has the state h_0 that every sequence starts from.")

@@ -25,18 +25,8 @@ LENGTH_BYTES = 8
 REMEDY = "save it again: safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')"
 
 NUMBER_TYPES: Mapping[str, str] = MappingProxyType(
-    {
-        "F64": "float64",
-        "F32": "float32",
-        "F16": "float16",
-        "BF16": "bfloat16",
-        "I64": "int64",
-        "I32": "int32",
-        "I16": "int16",
-        "I8": "int8",
-        "U8": "uint8",
-        "BOOL": "bool",
-    }
+    {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+    | {"I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool"}
 )
 
 
@@ -90,13 +80,13 @@ def _header(file: BinaryIO, size: int) -> dict[str, Any]:
             f"the header is said to have {length} bytes, but the file has {size}; it is "
             f"cut short: {REMEDY}"
         )
-    header = json.loads(file.read(length), object_pairs_hook=_once)
+    header = json.loads(file.read(length), object_pairs_hook=_without_duplicates)
     if not isinstance(header, dict):
         raise TypeError("the header is no JSON object")
     return header
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return a JSON object that names nothing twice."""
     names = dict(pairs)
     if len(names) < len(pairs):

@@ -17,18 +17,8 @@ from gradscope.errors import WeightsError
 
 MAX_DIMENSIONS = 8
 WIDTHS: Mapping[str, str] = MappingProxyType(
-    {
-        "float64": "f8",
-        "float32": "f4",
-        "float16": "f2",
-        "bfloat16": "u2",
-        "int64": "i8",
-        "int32": "i4",
-        "int16": "i2",
-        "int8": "i1",
-        "uint8": "u1",
-        "bool": "u1",
-    }
+    {"float64": "f8", "float32": "f4", "float16": "f2", "bfloat16": "u2"}
+    | {"int64": "i8", "int32": "i4", "int16": "i2", "int8": "i1", "uint8": "u1", "bool": "u1"}
 )
 """NumPy's code for what is stored of each number type; of bfloat16, the bits."""
 

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from gradscope.arrays import FloatArray
 from gradscope.data.columns import listed, quoted
 from gradscope.errors import WeightsError
+from gradscope.names import CellName
 from gradscope.weights.files.contents import WeightFile
 from gradscope.weights.layers.recurrent_layer import (
     Candidates,
-    LayerKind,
     Readout,
     RecurrentLayer,
     as_vector,
@@ -110,7 +110,7 @@ def mapped_layer(
             f"needs {hidden} rows; {_turned_or_other(inputs, hidden, mapping['U'], file)}"
         )
     layer = RecurrentLayer(
-        kind=LayerKind.RNN,
+        kind=CellName.ELMAN,
         name=mapping["W"].removesuffix(TRANSPOSED),
         input_weights=inputs,
         recurrent_weights=recurrent,
