@@ -1,4 +1,4 @@
-"""Several recurrent layers, one or both directions: as other people's files hold them.
+"""Several recurrent layers, one or both directions, as files of weights hold them.
 
 Layer n sees at step t the hidden state of layer n − 1 at step t, forward and backward side by side.
 A backward cell goes through the reversed sequence, so its own step t is the sequence's step

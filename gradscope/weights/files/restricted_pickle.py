@@ -58,29 +58,13 @@ class _Mark:
 def read_pickle(
     data: bytes, makers: Mapping[str, Maker], plain: frozenset[str], persistent: Maker
 ) -> Any:
-    """Return the value that a pickle describes.
+    """Return the value that a pickle describes: dict, list, tuple, str, bytes, int, float, bool,
+    None, ``Named``, and whatever the makers return.
 
-    Parameters
-    ----------
-    data : bytes
-        The pickle, whole.
-    makers : mapping of str to callable
-        What stands in for each callable that the pickle may name, called with its arguments.
-    plain : frozenset of str
-        Further names it may mention, that nothing is made of: number types.
-    persistent : callable
-        What stands in for a persistent id.
-
-    Returns
-    -------
-    value
-        Made of dict, list, tuple, str, bytes, int, float, bool, None, ``Named``, and whatever the
-        makers return.
-
-    Raises
-    ------
-    WeightsError
-        If it names anything else, or uses an opcode or a number beyond these limits.
+    ``makers`` stand in for the callables that the pickle may name and are called with their
+    arguments; ``plain`` are further names it may mention, such as number types; ``persistent``
+    stands in for a persistent id. Raises WeightsError if the pickle names anything else, or uses an
+    opcode or a number beyond these limits.
     """
     machine = _Machine(makers, plain, persistent)
     for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
@@ -103,7 +87,7 @@ class _Machine:
         self._persistent = persistent
         self._stack: list[Any] = []
         self._memo: dict[int, Any] = {}
-        self._steps: Mapping[str, Callable[[Any], None]] = {
+        self._steps: Mapping[str, Callable[[Any], object]] = {
             **dict.fromkeys(("PROTO", "FRAME", "STOP"), lambda _: None),
             **dict.fromkeys(ARGUMENTS, self._push_argument),
             **dict.fromkeys(("BINPUT", "LONG_BINPUT"), self._remember),
@@ -123,7 +107,7 @@ class _Machine:
         }
 
     def step(self, opcode: str, argument: Any) -> None:
-        """Carry out one opcode."""
+        """Execute one opcode."""
         if opcode in CONSTANTS:
             self._stack.append(CONSTANTS[opcode])
         elif opcode in EMPTY:

@@ -42,17 +42,9 @@ class _Entry:
 
 
 def read_safetensors(path: Path) -> WeightFile:
-    """Read every tensor of a ``.safetensors`` file.
+    """Read every tensor; ``about`` holds the file's ``metadata``.
 
-    Returns
-    -------
-    WeightFile
-        ``about`` holds the file's own metadata under ``metadata``.
-
-    Raises
-    ------
-    WeightsError
-        If the header does not fit the file.
+    Raises WeightsError if the header does not fit the file.
     """
     gathering = Gathering.of(path)
     with reading(path, "a safetensors file", REMEDY), path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""A recurrent layer as a file gives it, in one orientation and one order of gates.
+"""A recurrent layer as stored in a file, in one orientation and one order of gates.
 
 U is (G·H,D) and W (G·H,H), whatever the file had: they multiply columns, ``U x + W h``. The G gates
 stand one below the other, in PyTorch's order: GRU r, z, n; LSTM i, f, g, o. Two biases stay two,
@@ -32,7 +32,7 @@ class Direction(StrEnum):
 
 
 class Unknown(StrEnum):
-    """What a file may not say and an analysis cannot do without."""
+    """What an analysis needs and a file may not state."""
 
     ACTIVATION = "activation"
     GATE_ACTIVATION = "gate_activation"
@@ -231,8 +231,7 @@ class FoundNetwork(CompactRepr):
     """A weight file, and what was recognised in it.
 
     ``layers`` are in the order of the file, within a stack from its input up, forward before
-    backward; ``readouts`` are candidates; so are ``candidates``, for ``--map``, where nothing was
-    recognised.
+    backward; ``readouts`` may belong to them; ``candidates`` are for ``--map``.
     """
 
     file: WeightFile
