@@ -201,6 +201,22 @@ class ByFactors:
         return self.jvp(vectors, at)
 
 
+class NamedWeights:
+    """A cell whose weights are its fields of these names."""
+
+    __slots__ = ()
+
+    @property
+    def weight_names(self) -> tuple[str, ...]:
+        """The names of its weight arrays."""
+        return WEIGHT_NAMES
+
+    def weights(self) -> Iterator[tuple[str, FloatArray]]:
+        """Yield each weight array with its name, in a fixed order."""
+        for name in self.weight_names:
+            yield name, getattr(self, name)
+
+
 def as_float_arrays(cell: object, names: tuple[str, ...]) -> None:
     """Turn the named fields of a frozen cell into float64 arrays."""
     for name in names:

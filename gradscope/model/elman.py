@@ -14,7 +14,6 @@ state as pre-activation Sompolinsky, Crisanti & Sommers (1988), Phys. Rev. Lett.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,6 +27,7 @@ from gradscope.model.cells import (
     At,
     ByFactors,
     CellTrajectory,
+    NamedWeights,
     Steps,
     as_float_arrays,
     largest,
@@ -43,21 +43,15 @@ from gradscope.notebook_repr import CompactRepr
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class ElmanParameters(CompactRepr):
+class ElmanParameters(NamedWeights, CompactRepr):
     """Weights and activation of a vanilla RNN.
 
     Parameters
     ----------
-    input_weights : (H,D) array
-        U.
-    recurrent_weights : (H,H) array
-        W.
-    hidden_bias : (H,) array
-        b.
-    output_weights : (O,H) array
-        V.
-    output_bias : (O,) array
-        c.
+    input_weights, recurrent_weights, hidden_bias : (H,D), (H,H) and (H,) arrays
+        U, W and b.
+    output_weights, output_bias : (O,H) and (O,) arrays
+        V and c.
     activation : Activation
         φ, tanh by default.
     leak : float or (H,) array
@@ -97,11 +91,6 @@ class ElmanParameters(CompactRepr):
     def state_size(self) -> int:
         """S = H."""
         return self.hidden_bias.size
-
-    def weights(self) -> Iterator[tuple[str, FloatArray]]:
-        """Yield each weight array with its name, in a fixed order."""
-        for name in WEIGHT_NAMES:
-            yield name, getattr(self, name)
 
     def with_weights(self, weights: dict[str, FloatArray]) -> "ElmanParameters":
         """Return the same network with other weights, named as in ``WEIGHT_NAMES``."""

@@ -11,7 +11,6 @@ PyTorch and Keras's default do; reset before is Cho et al. (2014), arXiv:1406.10
 ``gru_linearization``.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -22,6 +21,7 @@ from gradscope.model.activations import SIGMOID, TANH, Activation
 from gradscope.model.cells import (
     WEIGHT_NAMES,
     CellTrajectory,
+    NamedWeights,
     as_float_arrays,
     project_inputs,
     require_shapes,
@@ -35,21 +35,16 @@ from gradscope.notebook_repr import CompactRepr
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class GruParameters(CompactRepr):
+class GruParameters(NamedWeights, CompactRepr):
     """Weights of a GRU.
 
     Parameters
     ----------
-    input_weights : (3H,D) array
-        U_r, U_z, U_n, one above the other.
-    recurrent_weights : (3H,H) array
-        W_r, W_z, W_n.
-    hidden_bias : (3H,) array
-        b_r, b_z, b_n; where a file has two biases for r and z, their sums.
-    output_weights : (O,H) array
-        V.
-    output_bias : (O,) array
-        c.
+    input_weights, recurrent_weights, hidden_bias : (3H,D), (3H,H) and (3H,) arrays
+        U, W and b, blocks r, z, n one above the other; where a file has two biases for r and z,
+        their sums.
+    output_weights, output_bias : (O,H) and (O,) arrays
+        V and c.
     candidate_bias : (H,) array, optional
         b′, the bias inside the reset product. None (the default) puts the reset before the product,
         where there is no such bias.
@@ -96,11 +91,6 @@ class GruParameters(CompactRepr):
     def state_size(self) -> int:
         """S = H."""
         return self.recurrent_weights.shape[-1]
-
-    def weights(self) -> Iterator[tuple[str, FloatArray]]:
-        """Yield each weight array with its name, in a fixed order."""
-        for name in self.weight_names:
-            yield name, getattr(self, name)
 
     def with_weights(self, weights: dict[str, FloatArray]) -> "GruParameters":
         """Return the same network with other weights, by name."""

@@ -14,7 +14,6 @@ Source: Hochreiter & Schmidhuber (1997), Neural Computation 9(8), with the forge
 Schmidhuber & Cummins (2000), Neural Computation 12(10), and without peepholes.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,6 +27,7 @@ from gradscope.model.cells import (
     At,
     ByFactors,
     CellTrajectory,
+    NamedWeights,
     Steps,
     as_float_arrays,
     largest,
@@ -43,21 +43,15 @@ from gradscope.notebook_repr import CompactRepr
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class LstmParameters(CompactRepr):
+class LstmParameters(NamedWeights, CompactRepr):
     """Weights of an LSTM.
 
     Parameters
     ----------
-    input_weights : (4H,D) array
-        U_i, U_f, U_g, U_o, one above the other.
-    recurrent_weights : (4H,H) array
-        W_i, W_f, W_g, W_o.
-    hidden_bias : (4H,) array
-        b_i, b_f, b_g, b_o; where a file has two biases, their sum.
-    output_weights : (O,H) array
-        V.
-    output_bias : (O,) array
-        c.
+    input_weights, recurrent_weights, hidden_bias : (4H,D), (4H,H) and (4H,) arrays
+        U, W and b, blocks i, f, g, o one above the other; where a file has two biases, their sum.
+    output_weights, output_bias : (O,H) and (O,) arrays
+        V and c.
     activation : Activation
         φ of the candidate and of the cell's output, tanh by default.
 
@@ -92,11 +86,6 @@ class LstmParameters(CompactRepr):
     def state_size(self) -> int:
         """S = 2H."""
         return 2 * self.hidden_size
-
-    def weights(self) -> Iterator[tuple[str, FloatArray]]:
-        """Yield each weight array with its name, in a fixed order."""
-        for name in WEIGHT_NAMES:
-            yield name, getattr(self, name)
 
     def with_weights(self, weights: dict[str, FloatArray]) -> "LstmParameters":
         """Return the same network with other weights, by name."""

@@ -69,7 +69,7 @@ def test_without_a_word_nothing_leaks_and_the_ceiling_is_that_of_tanh() -> None:
 
 @pytest.mark.parametrize("leak", [1.0, 0.3, 0.01])
 @pytest.mark.parametrize("kind", ["elman", "dense"])
-def test_pulling_back_multiplies_rows_from_the_left_and_pushing_forward_vectors_from_the_right(
+def test_vjp_multiplies_rows_from_the_left_and_jvp_vectors_from_the_right(
     leak: float, kind: str
 ) -> None:
     elman = random_chain(leak)
