@@ -132,9 +132,9 @@ def test_a_factor_that_is_not_finite_is_refused_with_its_place(bad: float) -> No
     jacobians = np.zeros((5, 3, 4, 4))
     jacobians[4, 0, 1, 2] = bad
 
-    with pytest.raises(ShapeError, match=rf"the slopes holds {bad} at \[2, 1, 3\]"):
+    with pytest.raises(ShapeError, match=rf"the slopes hold {bad} at \[2, 1, 3\]"):
         ElmanChain(spoiled, weights)
-    with pytest.raises(ShapeError, match=rf"W holds {bad} at \[1, 1\]"):
+    with pytest.raises(ShapeError, match=rf"the entries of W hold {bad} at \[1, 1\]"):
         ElmanChain(slopes, np.where(np.diag([0, 1, 0, 0]), bad, weights))
-    with pytest.raises(ShapeError, match=rf"the Jacobians holds {bad} at \[4, 0, 1, 2\]"):
+    with pytest.raises(ShapeError, match=rf"the Jacobians hold {bad} at \[4, 0, 1, 2\]"):
         DenseChain(jacobians)
