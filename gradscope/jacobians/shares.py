@@ -102,10 +102,6 @@ def gradient_shares(
     max_lag : int, optional
         Longest lag, in steps; by default T − 1, or as many as ``MAX_OPERATIONS`` pay for.
 
-    Returns
-    -------
-    GradientShares
-
     Raises
     ------
     SettingError

@@ -77,10 +77,6 @@ def singular_values(
     count : int, optional
         How many values to return, the largest first; all S by default.
 
-    Returns
-    -------
-    SingularValues
-
     Raises
     ------
     SettingError

@@ -138,10 +138,6 @@ def cell_without_readout(
     reset_after : bool
         Where a GRU's reset gate stands. Before the product there is but one bias.
 
-    Returns
-    -------
-    Cell
-
     Raises
     ------
     ShapeError

@@ -88,10 +88,6 @@ def unroll(params: Cell, inputs: FloatArray, initial_state: FloatArray | None = 
     initial_state : (B,S) array, optional
         s_0; zeros by default.
 
-    Returns
-    -------
-    Trajectory
-
     Raises
     ------
     ShapeError
