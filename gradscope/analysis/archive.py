@@ -9,7 +9,7 @@ network from a file of weights, ``network``: what was said of every layer in the
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -18,12 +18,11 @@ import numpy as np
 
 from gradscope.analysis.network import restore_network
 from gradscope.analysis.results import Analysis, ImportedLayer, ImportedNetwork, LayerVerdict
-from gradscope.analysis.setting_values import flag
-from gradscope.analysis.settings import NETWORK_SETTINGS, Settings
+from gradscope.analysis.settings import Settings
 from gradscope.analysis.stage import EvaluationBatch
 from gradscope.arrays import FloatArray
 from gradscope.data.batch import Baseline, Batch, Targets, TaskInfo
-from gradscope.errors import ArchiveError, SettingError, ShapeError
+from gradscope.errors import ArchiveError, ShapeError
 from gradscope.model.cells import WEIGHT_NAMES, Cell
 from gradscope.names import CellName, ErrorName, Regime
 from gradscope.notebook_repr import CompactRepr
@@ -75,12 +74,15 @@ def archive_bytes(analysis: Analysis) -> bytes:
         "outputs": trajectory.outputs,
         "held_out_error": np.nan if analysis.last.error is None else analysis.last.error,
         "settings": json.dumps(analysis.settings.as_dict(), allow_nan=False),
-        "facts": json.dumps(_facts_to_dict(analysis.task_info), allow_nan=False),
+        "facts": json.dumps(asdict(analysis.task_info), allow_nan=False),
     }
     if trajectory.states is not trajectory.hidden:
         arrays["states"] = trajectory.states
     if analysis.network is not None:
-        arrays["network"] = json.dumps(_network_to_dict(analysis.network), allow_nan=False)
+        network = asdict(analysis.network)
+        for verdict in filter(None, (layer["verdict"] for layer in network["layers"])):
+            verdict["rate"] = None if np.isneginf(verdict["rate"]) else verdict["rate"]
+        arrays["network"] = json.dumps(network, allow_nan=False)
     buffer = BytesIO()
     np.savez(buffer, **arrays)
     return buffer.getvalue()
@@ -142,28 +144,6 @@ def read_settings(path: Path) -> Mapping[str, Any]:
         ) from error
 
 
-def settings_of_saved(load: str, changes: Mapping[str, Any]) -> Settings:
-    """Return the settings of a saved run with others over them, to study its network again.
-
-    Raises
-    ------
-    SettingError
-        If one of the changes belongs to the network, which comes from the saved run.
-    """
-    saved = load_run(Path(load)).settings
-    for name in NETWORK_SETTINGS:
-        if name in changes and _plain(changes[name]) != _plain(getattr(saved, name)):
-            raise SettingError(
-                f"{flag(name)} {changes[name]} is given, but the network comes from {load}; "
-                f"leave {flag(name)} out, or leave --load out"
-            )
-    return saved.with_changes({"updates": 0, **changes, "load": load})
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
-
-
 def _read(path: Path) -> dict[str, Any]:
     """Return every array of an ``.npz``, none of them unpickled."""
     try:
@@ -193,25 +173,13 @@ def _numbers(path: Path, name: str, arrays: Mapping[str, Any]) -> FloatArray:
 
 
 def _require_fit(params: Cell, batch: Batch, initial_state: FloatArray) -> None:
-    n_inputs, _, n_outputs = params.sizes
-    shape, state = batch.inputs.shape, initial_state.shape
-    outputs = batch.targets.values.shape[2]
-    if shape[2:] != (n_inputs,) or state != (shape[1], params.state_size) or outputs != n_outputs:
+    shape, outputs = batch.inputs.shape, batch.targets.values.shape[2]
+    sizes, states = (*shape[2:], params.sizes[1], outputs), (shape[1], params.state_size)
+    if sizes != params.sizes or initial_state.shape != states:
         raise ShapeError(
-            f"inputs {shape}, initial state {state} and {outputs} outputs do not fit a network of "
-            f"sizes {params.sizes}"
+            f"inputs {shape}, initial state {initial_state.shape} and {outputs} outputs do not fit "
+            f"a network of sizes {params.sizes}"
         )
-
-
-def _facts_to_dict(task_info: TaskInfo) -> dict[str, Any]:
-    return {
-        "description": task_info.description,
-        "error": str(task_info.error),
-        "required_lag": task_info.required_lag,
-        "baseline": None
-        if task_info.baseline is None
-        else {"error": task_info.baseline.error, "meaning": task_info.baseline.meaning},
-    }
 
 
 def _facts_from_dict(values: Mapping[str, Any]) -> TaskInfo:
@@ -226,48 +194,27 @@ def _facts_from_dict(values: Mapping[str, Any]) -> TaskInfo:
     )
 
 
-def _network_to_dict(network: ImportedNetwork) -> dict[str, Any]:
-    return {"studied": network.studied, "layers": [_layer_to_dict(each) for each in network.layers]}
-
-
-def _layer_to_dict(layer: ImportedLayer) -> dict[str, Any]:
-    verdict = layer.verdict
-    return {
-        "title": layer.title,
-        "cell": str(layer.cell),
-        "direction": layer.direction,
-        "input_size": layer.input_size,
-        "hidden_size": layer.hidden_size,
-        "verdict": None
-        if verdict is None
-        else {
-            "regime": str(verdict.regime),
-            "rate": None if np.isneginf(verdict.rate) else verdict.rate,
-            "horizon": verdict.horizon,
-            "max_lag": verdict.max_lag,
-        },
-    }
-
-
 def _network_from_dict(values: Mapping[str, Any]) -> ImportedNetwork:
-    layers = tuple(_layer_from_dict(each) for each in values["layers"])
+    layers = tuple(
+        ImportedLayer(
+            title=str(each["title"]),
+            cell=CellName(each["cell"]),
+            direction=str(each["direction"]),
+            input_size=int(each["input_size"]),
+            hidden_size=int(each["hidden_size"]),
+            verdict=_verdict_from_dict(each["verdict"]),
+        )
+        for each in values["layers"]
+    )
     return ImportedNetwork(layers, str(values["studied"]))
 
 
-def _layer_from_dict(values: Mapping[str, Any]) -> ImportedLayer:
-    verdict = values["verdict"]
-    return ImportedLayer(
-        title=str(values["title"]),
-        cell=CellName(values["cell"]),
-        direction=str(values["direction"]),
-        input_size=int(values["input_size"]),
-        hidden_size=int(values["hidden_size"]),
-        verdict=None
-        if verdict is None
-        else LayerVerdict(
-            regime=Regime(verdict["regime"]),
-            rate=-np.inf if verdict["rate"] is None else float(verdict["rate"]),
-            horizon=None if verdict["horizon"] is None else int(verdict["horizon"]),
-            max_lag=int(verdict["max_lag"]),
-        ),
+def _verdict_from_dict(values: Mapping[str, Any] | None) -> LayerVerdict | None:
+    if values is None:
+        return None
+    return LayerVerdict(
+        regime=Regime(values["regime"]),
+        rate=-np.inf if values["rate"] is None else float(values["rate"]),
+        horizon=None if values["horizon"] is None else int(values["horizon"]),
+        max_lag=int(values["max_lag"]),
     )

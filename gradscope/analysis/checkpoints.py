@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gradscope.analysis.analyze import drawn_network
-from gradscope.analysis.settings import Settings
+from gradscope.analysis.prepare import Prepared
 from gradscope.analysis.stage import first_overflow
 from gradscope.arrays import order_statistics
 from gradscope.diagnosis.horizon import memory_horizon
@@ -39,12 +38,12 @@ class CheckpointRecorder:
     way.
     """
 
-    def __init__(self, settings: Settings, report: Callable[[Checkpoint], None]) -> None:
+    def __init__(self, prepared: Prepared, report: Callable[[Checkpoint], None]) -> None:
         self.checkpoints: list[Checkpoint] = []
-        self._settings = settings
+        self._settings = settings = prepared.resolved
         self._report = report
         self._every = max(settings.updates // LOOKS, 1)
-        self._inputs = drawn_network(settings).evaluation.batch.inputs[:, :SEQUENCES]
+        self._inputs = prepared.batch.batch.inputs[:, :SEQUENCES]
 
     def __call__(self, update: int, loss: float, gradient_norm: float, params: Cell) -> None:
         """Take a look, where one is due."""

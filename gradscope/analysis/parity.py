@@ -11,7 +11,7 @@ from collections.abc import Callable
 import numpy as np
 
 from gradscope.analysis.check import CheckRow
-from gradscope.analysis.imported import Given
+from gradscope.analysis.imported_stack import ImportedStack
 from gradscope.arrays import FloatArray
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.learning.differences import relative_deviation
@@ -21,7 +21,7 @@ MAX_JACOBIANS = 8
 
 
 def steps_row(
-    given: Given,
+    stack: ImportedStack,
     against: str,
     theirs: Callable[[FloatArray, FloatArray], FloatArray],
     tolerance: float,
@@ -30,8 +30,8 @@ def steps_row(
 
     Parameters
     ----------
-    given : Given
-        The network and its course.
+    stack : ImportedStack
+        The network and its trajectories.
     against : str
         What the other way is called.
     theirs : callable
@@ -44,7 +44,7 @@ def steps_row(
     CheckRow
         With the worst deviation, relative to the largest state.
     """
-    cell_trajectory = given.trajectories[given.studied.title]
+    cell_trajectory = stack.trajectories[stack.studied.title]
     inputs, before = (
         each.reshape(-1, each.shape[2])
         for each in (cell_trajectory.inputs, cell_trajectory.states[:-1])
@@ -52,12 +52,12 @@ def steps_row(
     ours = cell_trajectory.states[1:]
     deviation = relative_deviation(ours, theirs(inputs, before).reshape(ours.shape))
     return CheckRow(
-        f"{cell_trajectory.n_steps} steps of {given.studied.title}", against, deviation, tolerance
+        f"{cell_trajectory.n_steps} steps of {stack.studied.title}", against, deviation, tolerance
     )
 
 
 def jacobian_row(
-    given: Given,
+    stack: ImportedStack,
     against: str,
     theirs: Callable[[FloatArray, FloatArray], FloatArray],
     tolerance: float,
@@ -66,8 +66,8 @@ def jacobian_row(
 
     Parameters
     ----------
-    given : Given
-        The network and its course.
+    stack : ImportedStack
+        The network and its trajectories.
     against : str
         What the other way is called.
     theirs : callable
@@ -80,8 +80,8 @@ def jacobian_row(
     CheckRow
         With the worst deviation, relative to the largest entry.
     """
-    cell_trajectory = given.trajectories[given.studied.title]
-    chain = cell_chain(given.params, cell_trajectory)
+    cell_trajectory = stack.trajectories[stack.studied.title]
+    chain = cell_chain(stack.params, cell_trajectory)
     places = sampled_places(cell_trajectory.n_steps, cell_trajectory.inputs.shape[1])
     ours = np.stack([chain.jacobian(step)[sequence] for step, sequence in places])
     found = np.stack(
@@ -91,7 +91,7 @@ def jacobian_row(
         ]
     )
     deviation = relative_deviation(ours, found)
-    title = f"{len(places)} Jacobians of {given.studied.title}"
+    title = f"{len(places)} Jacobians of {stack.studied.title}"
     return CheckRow(title, against, deviation, tolerance)
 
 

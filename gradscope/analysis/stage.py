@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from gradscope.analysis.memory import STATES_AT_ONCE
 from gradscope.analysis.results import SLOPE_EDGES, GradientSummary, Profile, SlopeSummary, Stage
 from gradscope.analysis.settings import Settings
 from gradscope.arrays import FloatArray, order_statistics
-from gradscope.data.batch import Batch, TaskInfo
+from gradscope.data.batch import Batch, Targets, TaskInfo
 from gradscope.diagnosis.diagnose import Diagnosis, diagnose
 from gradscope.diagnosis.growth import rate_per_time_constant
 from gradscope.diagnosis.verdict import Learned, Thresholds
@@ -15,6 +16,7 @@ from gradscope.errors import SettingError
 from gradscope.jacobians.adjoints import log_adjoint_norms
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.learning.bptt import backpropagate
+from gradscope.learning.losses import error_per_step
 from gradscope.model.cells import Cell, largest
 from gradscope.model.trajectory import Trajectory, unroll
 from gradscope.names import StageName
@@ -40,20 +42,23 @@ class EvaluationBatch(CompactRepr):
 
 
 def examine(
+    evaluation: EvaluationBatch,
+    held_out: EvaluationBatch | None,
+    settings: Settings,
     name: StageName,
     params: Cell,
     *,
-    evaluation: EvaluationBatch,
-    error: float | None,
-    settings: Settings,
+    error: float | None = None,
 ) -> tuple[Stage, Trajectory]:
     """Return one stage of a study (profile, verdict, causes, gradient, slopes) and the trajectory
     behind it.
 
-    ``error`` is the mean step error to set against the baseline, None where there are no targets;
-    nothing is said of it in the initial stage. A state that overflows is followed up to the step
-    before.
+    ``error`` is the mean step error to set against the baseline (None: measured on ``held_out``,
+    where there are targets); the initial stage is not judged by it. A state that overflows is
+    followed up to the step before.
     """
+    if error is None:
+        error = held_out_error(params, held_out)
     trajectory = unroll(params, evaluation.batch.inputs, evaluation.initial_state)
     overflow = first_overflow(trajectory)
     batch = evaluation.batch
@@ -86,6 +91,25 @@ def examine(
         ),
     )
     return stage, trajectory
+
+
+def held_out_error(params: Cell, held_out: EvaluationBatch | None) -> float | None:
+    """Return the mean step error on held-out sequences; infinite where the state overflows, None
+    where there are none.
+    """
+    if held_out is None:
+        return None
+    batch, first = held_out.batch, held_out.initial_state
+    at_once = max(STATES_AT_ONCE // (batch.n_steps * params.sizes[1]), 1)
+    total = 0.0
+    for start in range(0, batch.n_sequences, at_once):
+        some = slice(start, start + at_once)
+        inputs, values = batch.inputs[:, some], batch.targets.values[:, some]
+        targets = Targets(values, batch.targets.at_step, batch.targets.error)
+        outputs = unroll(params, inputs, None if first is None else first[some]).outputs
+        total += error_per_step(outputs, targets) * inputs.shape[1]
+    error = total / batch.n_sequences
+    return error if np.isfinite(error) else np.inf
 
 
 def learned_by(error: float | None, task_info: TaskInfo) -> Learned | None:

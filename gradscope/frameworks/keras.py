@@ -15,7 +15,7 @@ import keras
 import numpy as np
 
 from gradscope.analysis.check import CheckRow
-from gradscope.analysis.imported import Given
+from gradscope.analysis.imported_stack import ImportedStack
 from gradscope.analysis.parity import jacobian_row, steps_row
 from gradscope.arrays import FloatArray
 from gradscope.names import ActivationName, CellName, StateName
@@ -43,13 +43,13 @@ def cannot_differentiate() -> str | None:
     return None if backend in JACREV else backend
 
 
-def parity_rows(given: Given) -> tuple[CheckRow, ...]:
+def parity_rows(stack: ImportedStack) -> tuple[CheckRow, ...]:
     """Compare a network from a file with Keras: hidden states and, where the backend of Keras can
     differentiate, Jacobians.
 
     Parameters
     ----------
-    given : Given
+    stack : ImportedStack
         Of a kind that Keras has; see ``can_compute``.
 
     Returns
@@ -57,13 +57,13 @@ def parity_rows(given: Given) -> tuple[CheckRow, ...]:
     tuple of CheckRow
         With the worst deviation of each, relative to the largest number.
     """
-    layer = _layer(given.studied, given.spec)
-    name = LAYERS[given.spec.cell]
-    states = steps_row(given, f"keras.layers.{name}Cell", partial(_states, layer.cell), TOLERANCE)
+    layer = _layer(stack.studied, stack.spec)
+    name = LAYERS[stack.spec.cell]
+    states = steps_row(stack, f"keras.layers.{name}Cell", partial(_states, layer.cell), TOLERANCE)
     if cannot_differentiate():
         return (states,)
     against = f"{name}Cell on {keras.config.backend()}"
-    return states, jacobian_row(given, against, partial(_jacobian, layer.cell), TOLERANCE)
+    return states, jacobian_row(stack, against, partial(_jacobian, layer.cell), TOLERANCE)
 
 
 def _states(cell: Any, inputs: FloatArray, before: FloatArray) -> FloatArray:

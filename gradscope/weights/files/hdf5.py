@@ -9,8 +9,7 @@ import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
@@ -29,21 +28,19 @@ HEAP_HEADER = 16
 
 
 @contextmanager
-def open_hdf5(h5py: Any, source: Path | bytes) -> Iterator[Any]:
-    """Open an HDF5 file, or one held in memory, whose texts can be read.
+def open_hdf5(h5py: Any, source: BinaryIO) -> Iterator[Any]:
+    """Read an open HDF5 file, or one held in memory (``BytesIO``), whose texts can be read.
 
     Raises
     ------
     WeightsError
         If a collection of texts is damaged.
     """
-    if isinstance(source, bytes):
-        _check_heaps(source)
-        with h5py.File(BytesIO(source), "r") as file:
-            yield file
-        return
-    with source.open("rb") as raw, mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        _check_heaps(content)
+    if isinstance(source, BytesIO):
+        _check_heaps(source.getvalue())
+    else:
+        with mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            _check_heaps(content)
     with h5py.File(source, "r") as file:
         yield file
 

@@ -8,6 +8,7 @@ files as MATLAB writes them (attribute ``MATLAB_class``).
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import BinaryIO
 
 from gradscope.weights.files.contents import (
     FileFormat,
@@ -25,7 +26,7 @@ SIGNATURE_73 = b"MATLAB 7.3 MAT-file"
 SIGNATURE_5 = b"MATLAB 5.0 MAT-file"
 
 
-def read_matlab(path: Path) -> WeightFile:
+def read_matlab(path: Path, file: BinaryIO) -> WeightFile:
     """Read every matrix of real numbers in a MATLAB file.
 
     Returns
@@ -40,14 +41,14 @@ def read_matlab(path: Path) -> WeightFile:
     """
     gathering = Gathering.of(path)
     with reading(path, "a MATLAB file", REMEDY):
-        with path.open("rb") as file:
-            start = file.read(HEADER_5)
+        start = file.read(HEADER_5)
+        file.seek(0)
         if start.startswith(SIGNATURE_73):
-            _read_hdf5(path, gathering)
+            _read_hdf5(file, gathering)
         elif start.startswith(SIGNATURE_5):
-            _keep(matrices_5(path.read_bytes(), gathering.budget), gathering)
+            _keep(matrices_5(file.read(), gathering.budget), gathering)
         else:
-            _keep(matrices_4(path.read_bytes()), gathering)
+            _keep(matrices_4(file.read()), gathering)
     return gathering.finish(FileFormat.MATLAB, {})
 
 
@@ -61,11 +62,11 @@ def _keep(matrices: Iterable[Matrix], gathering: Gathering) -> None:
             gathering.keep(matrix.name, matrix.numbers)
 
 
-def _read_hdf5(path: Path, gathering: Gathering) -> None:
+def _read_hdf5(source: BinaryIO, gathering: Gathering) -> None:
     """Gather the matrices of a version 7.3 file, their dimensions put back in MATLAB's order."""
     with needing("h5py", "matlab"):
         import h5py  # type: ignore[import-untyped]
-    with open_hdf5(h5py, path) as file:
+    with open_hdf5(h5py, source) as file:
         for name, data_set in data_sets(h5py, file):
             if name.startswith("#"):
                 continue  # MATLAB's own store of what cells and structs refer to

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, BinaryIO
 
 from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
@@ -98,12 +98,14 @@ class _Tensor:
     number_type: str
 
 
-def read_pytorch(path: Path) -> WeightFile:
+def read_pytorch(path: Path, file: BinaryIO) -> WeightFile:
     """Read every tensor of a checkpoint.
 
     Parameters
     ----------
     path : Path
+        For messages.
+    file : binary file
         A zip written by ``torch.save``: a state dict, or dicts around one.
 
     Returns
@@ -118,7 +120,7 @@ def read_pytorch(path: Path) -> WeightFile:
         have.
     """
     gathering = Gathering.of(path)
-    with open_members(path, gathering.budget, "a PyTorch checkpoint", REMEDY) as members:
+    with open_members(path, file, gathering.budget, "a PyTorch checkpoint", REMEDY) as members:
         root = _root(members)
         data = members.read(f"{root}data.pkl", MAX_PICKLE)
         tree = read_pickle(data, MAKERS, PLAIN, _storage)

@@ -51,7 +51,7 @@ class _Entry:
     end: int
 
 
-def read_safetensors(path: Path) -> WeightFile:
+def read_safetensors(path: Path, file: BinaryIO) -> WeightFile:
     """Read every tensor of a ``.safetensors`` file.
 
     Returns
@@ -65,7 +65,7 @@ def read_safetensors(path: Path) -> WeightFile:
         If the header does not fit the file.
     """
     gathering = Gathering.of(path)
-    with reading(path, "a safetensors file", REMEDY), path.open("rb") as file:
+    with reading(path, "a safetensors file", REMEDY):
         size = path.stat().st_size
         header = _header(file, size)
         metadata = header.pop("__metadata__", {})
