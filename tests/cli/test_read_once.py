@@ -1,7 +1,6 @@
 """A command opens each of its input files once, whoever asks for what is in it."""
 
 import os
-import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
@@ -10,26 +9,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-# Counted from outside the code under test: Python reports every file that is opened to the hook.
-COUNTING = """
-import collections, os, sys
-folder, opened = os.path.realpath(sys.argv[1]), collections.Counter()
+from gradscope.cli.app import run as run_line
 
-def hook(event, arguments):
-    if event == "open" and isinstance(arguments[0], (str, bytes, os.PathLike)):
-        place = os.path.realpath(os.fsdecode(arguments[0]))
-        if os.path.dirname(place) == folder:
-            opened[os.path.basename(place)] += 1
+opened: Counter[Path] = Counter()
 
-sys.addaudithook(hook)
-from gradscope.cli.app import main
-sys.argv = ["gradscope", *sys.argv[2:]]
-try:
-    main()
-finally:
-    for name, count in opened.items():
-        print(name, count, file=sys.stderr)
-"""
+
+def count(event: str, arguments: tuple[Any, ...]) -> None:
+    """Count every file that Python reports to be opened, by whatever means."""
+    if event == "open" and isinstance(arguments[0], str | bytes | os.PathLike):
+        opened[Path(os.fsdecode(arguments[0])).absolute()] += 1
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _counting() -> None:
+    sys.addaudithook(count)  # It stays for as long as the process, and does nothing but count.
+
 
 NET = ("--hidden", "4", "--steps", "6", "--sequences", "2", "--batch", "4")
 RNG = np.random.default_rng(3)
@@ -41,23 +35,17 @@ STATE = {
 }
 
 
-def openings(folder: Path, *command: str) -> Counter[str]:
-    """Return how often a command opened each file of a folder."""
-    ran = subprocess.run(
-        [sys.executable, "-c", COUNTING, str(folder), *command],
-        cwd=folder,
-        env={**os.environ, "NO_COLOR": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stderr
-    counts = (line.rsplit(" ", 1) for line in ran.stderr.splitlines())
-    return Counter({name: int(count) for name, count in counts})
+def openings(folder: Path, *command: str) -> dict[str, int]:
+    """Return how often a command opened each file of the folder that was there before."""
+    inputs = list(folder.iterdir())
+    opened.clear()
+    assert run_line(list(command)) == 0
+    return {path.name: opened[path] for path in inputs if opened[path]}
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
     series = "\n".join(f"{np.sin(0.3 * t) + 0.01 * t:.6f}" for t in range(80))
     (tmp_path / "series.csv").write_text(f"value\n{series}\n")
     np.save(tmp_path / "x.npy", RNG.normal(size=(9, 2, 3)))
@@ -77,9 +65,7 @@ def test_a_series_is_opened_once(folder: Path, command: str, updates: str) -> No
     size = ("--data", "series.csv", *NET[:2], *NET[4:]) if command == "compare" else SERIES
     lengths = ("--steps", "4,6") if command == "compare" else ()
 
-    opened = openings(folder, command, *size, *lengths, "--updates", updates)
-
-    assert opened == {"series.csv": 1}
+    assert openings(folder, command, *size, *lengths, "--updates", updates) == {"series.csv": 1}
 
 
 def test_a_config_file_and_the_series_it_names_are_opened_once(folder: Path) -> None:
@@ -96,11 +82,11 @@ def test_a_config_file_and_the_series_it_names_are_opened_once(folder: Path) -> 
 @pytest.mark.parametrize("updates", ["0", "2"])
 def test_a_saved_run_is_opened_once(folder: Path, updates: str) -> None:
     made = openings(folder, "analyze", *SERIES, "--updates", "1", "--save", "run.npz")
-    assert made["series.csv"] == 1
+    assert made == {"series.csv": 1}
 
-    opened = openings(folder, "analyze", "--load", "run.npz", "--updates", updates)
+    loaded = openings(folder, "analyze", "--load", "run.npz", "--updates", updates)
 
-    assert opened == {"run.npz": 1, **({} if updates == "0" else {"series.csv": 1})}
+    assert loaded == {"run.npz": 1, **({} if updates == "0" else {"series.csv": 1})}
     trained = openings(folder, "train", "--load", "run.npz", "--updates", "2")
     assert trained == {"run.npz": 1, "series.csv": 1}
 
@@ -109,9 +95,7 @@ def test_a_saved_run_is_opened_once(folder: Path, updates: str) -> None:
 def test_weights_data_and_targets_are_opened_once(folder: Path, command: str) -> None:
     np.savez(folder / "net.npz", **STATE)  # type: ignore[arg-type]
 
-    opened = openings(folder, command, "net.npz", *TARGETS)
-
-    assert opened == {"net.npz": 1, "x.npy": 1, "y.npy": 1}
+    assert openings(folder, command, "net.npz", *TARGETS) == {"net.npz": 1, "x.npy": 1, "y.npy": 1}
 
 
 @pytest.mark.torch
@@ -120,9 +104,7 @@ def test_a_checkpoint_of_pytorch_is_opened_once(folder: Path, command: str) -> N
     torch = pytest.importorskip("torch", reason="PyTorch writes the file")
     torch.save({name: torch.tensor(array) for name, array in STATE.items()}, folder / "net.pt")
 
-    opened = openings(folder, command, "net.pt", *TARGETS)
-
-    assert opened == {"net.pt": 1, "x.npy": 1, "y.npy": 1}
+    assert openings(folder, command, "net.pt", *TARGETS) == {"net.pt": 1, "x.npy": 1, "y.npy": 1}
 
 
 def written_by_safetensors(path: Path) -> None:
