@@ -202,16 +202,14 @@ def _network_from_dict(values: Mapping[str, Any]) -> ImportedNetwork:
             direction=str(each["direction"]),
             input_size=int(each["input_size"]),
             hidden_size=int(each["hidden_size"]),
-            verdict=_verdict_from_dict(each["verdict"]),
+            verdict=None if each["verdict"] is None else _verdict_from_dict(each["verdict"]),
         )
         for each in values["layers"]
     )
     return ImportedNetwork(layers, str(values["studied"]))
 
 
-def _verdict_from_dict(values: Mapping[str, Any] | None) -> LayerVerdict | None:
-    if values is None:
-        return None
+def _verdict_from_dict(values: Mapping[str, Any]) -> LayerVerdict:
     return LayerVerdict(
         regime=Regime(values["regime"]),
         rate=-np.inf if values["rate"] is None else float(values["rate"]),

@@ -60,14 +60,8 @@ def inspect(path: Path, mapping: tuple[str, ...] = ()) -> Inspection:
 
 def _inspected(layer: RecurrentLayer) -> InspectedLayer:
     spectra = {gate: weight_spectrum(layer.gate(gate)) for gate in layer.gates}
-    return InspectedLayer(layer, spectra, _log_bound(layer))
-
-
-def _log_bound(layer: RecurrentLayer) -> float | None:
-    """Return the bound on one step of a vanilla layer whose activation and leak are known."""
-    if layer.kind is not LayerKind.RNN or layer.leak is None:
-        return None
-    for name, activation in ACTIVATIONS.items():
-        if layer.activation == name:
-            return log_bound_per_step(layer.recurrent_weights, activation.slope_ceiling, layer.leak)
-    return None
+    known = {str(name): activation.slope_ceiling for name, activation in ACTIVATIONS.items()}
+    log_bound, ceiling = None, known.get(str(layer.activation))
+    if layer.kind is LayerKind.RNN and layer.leak is not None and ceiling is not None:
+        log_bound = log_bound_per_step(layer.recurrent_weights, ceiling, layer.leak)
+    return InspectedLayer(layer, spectra, log_bound)

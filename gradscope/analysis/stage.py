@@ -1,4 +1,4 @@
-"""One look at one network: unroll it, multiply its Jacobians, judge."""
+"""One stage of a study: unroll the network, multiply its Jacobians, judge."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from gradscope.analysis.results import SLOPE_EDGES, GradientSummary, Profile, Sl
 from gradscope.analysis.settings import Settings
 from gradscope.arrays import FloatArray, order_statistics
 from gradscope.data.batch import Batch, Targets, TaskInfo
-from gradscope.diagnosis.diagnose import Diagnosis, diagnose
+from gradscope.diagnosis.diagnose import diagnose
 from gradscope.diagnosis.growth import rate_per_time_constant
 from gradscope.diagnosis.verdict import Learned, Thresholds
 from gradscope.errors import SettingError
@@ -62,8 +62,15 @@ def examine(
     trajectory = unroll(params, evaluation.batch.inputs, evaluation.initial_state)
     overflow = first_overflow(trajectory)
     batch = evaluation.batch
+    if overflow == 1:
+        remedy = (
+            "give smaller inputs, or check the weights and h_0 of the file"
+            if name is StageName.GIVEN
+            else "choose a smaller --input-scale or --gain, or smaller inputs"
+        )
+        raise SettingError(f"the {name} network overflows at its first step; {remedy}")
     if overflow is not None:
-        batch = batch.first(_steps_before(overflow, name))
+        batch = batch.first(overflow - 1)
         trajectory = unroll(params, batch.inputs, evaluation.initial_state)
     chain = cell_chain(params, trajectory)
     diagnosis = diagnose(
@@ -78,7 +85,12 @@ def examine(
     stage = Stage(
         name=name,
         error=error,
-        profile=_profile(diagnosis),
+        profile=Profile(
+            diagnosis.norms.lags,
+            diagnosis.norms.log_norms,
+            diagnosis.log_bound,
+            certificate=float(diagnosis.norms.certificate.max()),
+        ),
         verdict=diagnosis.verdict,
         growth=diagnosis.growth,
         causes=diagnosis.causes,
@@ -141,33 +153,13 @@ def first_overflow(trajectory: Trajectory) -> int | None:
 
 def takes_first_step(params: Cell, evaluation: EvaluationBatch) -> bool:
     """Say whether a network can be examined at all: it is followed over one step at least."""
-    first = np.zeros(1) if evaluation.initial_state is None else evaluation.initial_state
-    entering = max(largest(first), largest(evaluation.batch.inputs[0]))
+    inputs, first = evaluation.batch.inputs[:1], evaluation.initial_state
+    entering = max(largest(inputs), 0.0 if first is None else largest(first))
     if entering <= MAX_ENTERING and all(
-        largest(array) <= MAX_WEIGHT for _, array in params.weights()
+        largest(each) <= MAX_WEIGHT for _, each in params.weights()
     ):
         return True
-    return (
-        first_overflow(unroll(params, evaluation.batch.inputs[:1], evaluation.initial_state))
-        is None
-    )
-
-
-def _steps_before(overflow: int, name: StageName) -> int:
-    if overflow == 1:
-        remedy = (
-            "give smaller inputs, or check the weights and h_0 of the file"
-            if name is StageName.GIVEN
-            else "choose a smaller --input-scale or --gain, or smaller inputs"
-        )
-        raise SettingError(f"the {name} network overflows at its first step; {remedy}")
-    return overflow - 1
-
-
-def _profile(diagnosis: Diagnosis) -> Profile:
-    norms = diagnosis.norms
-    certificate = float(norms.certificate.max())
-    return Profile(norms.lags, norms.log_norms, diagnosis.log_bound, certificate)
+    return first_overflow(unroll(params, inputs, first)) is None
 
 
 def _gradient(params: Cell, trajectory: Trajectory, batch: Batch) -> GradientSummary:

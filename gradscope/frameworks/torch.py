@@ -3,8 +3,8 @@
 The studied layer takes single steps through ``RNNCell``, ``GRUCell`` or ``LSTMCell``, each from a
 state of ours, and ``torch.func.jacrev`` their Jacobians; the whole stack goes once through
 ``nn.RNN``, ``nn.GRU`` or ``nn.LSTM``. Both are built from the arrays of the file, in float64, on
-the CPU. A chaotic network makes of any rounding another course; there, the stack is compared over
-as many steps as it takes to tell the two apart.
+the CPU. In a chaotic network rounding grows; there, the stack is compared over the first steps
+alone.
 """
 
 from functools import partial
@@ -81,8 +81,10 @@ def _tensor(array: FloatArray) -> torch.Tensor:
     return torch.tensor(np.ascontiguousarray(array), dtype=torch.float64)
 
 
-def _nonlinearity(spec: CellSpec) -> dict[str, str]:
-    return {"nonlinearity": str(spec.activation)} if spec.cell is CellName.ELMAN else {}
+def _options(spec: CellSpec) -> dict[str, Any]:
+    """Return what a layer and a cell of these equations are built with, beside their sizes."""
+    phi = {"nonlinearity": str(spec.activation)} if spec.cell is CellName.ELMAN else {}
+    return {"dtype": torch.float64, "device": "cpu", **phi}
 
 
 def _weights(layer: RecurrentLayer) -> dict[str, torch.Tensor]:
@@ -98,8 +100,7 @@ def _weights(layer: RecurrentLayer) -> dict[str, torch.Tensor]:
 
 def _cell(layer: RecurrentLayer, spec: CellSpec) -> Any:
     made = getattr(torch.nn, f"{CELLS[spec.cell]}Cell")
-    sizes = (layer.input_size, layer.hidden_size)
-    cell = made(*sizes, dtype=torch.float64, device="cpu", **_nonlinearity(spec))
+    cell = made(layer.input_size, layer.hidden_size, **_options(spec))
     cell.load_state_dict(_weights(layer))
     return cell.requires_grad_(requires_grad=False)
 
@@ -134,9 +135,7 @@ def _outputs(stack: ImportedStack, inputs: FloatArray) -> FloatArray:
         lowest.hidden_size,
         len(stack.layers),
         bidirectional=len(stack.layers[0]) == 2,
-        dtype=torch.float64,
-        device="cpu",
-        **_nonlinearity(stack.spec),
+        **_options(stack.spec),
     )
     arrays = {
         f"{name}_l{layer.layer}{'_reverse' if layer.direction is Direction.BACKWARD else ''}": each
