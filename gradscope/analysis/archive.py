@@ -4,7 +4,7 @@ Arrays are named as on the design page (``input_weights`` … ``output_bias``, `
 ``initial_state`` (B,S)), and beside them ``targets`` (T,B,O), ``target_steps`` (T,),
 ``pre_activations`` (T,B,H), ``hidden`` (T+1,B,H), ``outputs`` (T,B,O), ``held_out_error`` (), NaN
 where there are no targets. ``settings`` and ``task_info`` are JSON strings, and so is, of a
-network from a file of weights, ``network``: what was said of every layer in the file.
+network from a file of weights, ``network``: what was found of every layer in the file.
 """
 
 import json
@@ -61,7 +61,7 @@ class SavedRun(CompactRepr):
 
 
 def archive_bytes(analysis: Analysis) -> bytes:
-    """Return the analysis's last network and its course as the bytes of an ``.npz``."""
+    """Return the analysis's last network and its trajectory as the bytes of an ``.npz``."""
     trajectory, targets = analysis.trajectory, analysis.examined.targets
     arrays: dict[str, Any] = dict(analysis.params.weights())
     arrays |= {
@@ -88,15 +88,15 @@ def archive_bytes(analysis: Analysis) -> bytes:
     return buffer.getvalue()
 
 
-def load_run(path: Path) -> SavedRun:
-    """Read a saved run back.
+def load_run(path: Path, content: bytes | None = None) -> SavedRun:
+    """Read a saved run back, from its content where the file was read before.
 
     Raises
     ------
     ArchiveError
         If the file is no saved run of gradscope, is damaged, or holds numbers that are not finite.
     """
-    arrays = _read(path)
+    arrays = _read(path, content)
     missing = [name for name in NEEDED if name not in arrays]
     if missing:
         raise ArchiveError(
@@ -129,9 +129,9 @@ def load_run(path: Path) -> SavedRun:
     return SavedRun(params, evaluation, None if np.isnan(error) else error, settings, network)
 
 
-def read_settings(path: Path) -> Mapping[str, Any]:
-    """Return the settings stored in a saved run, as plain values."""
-    arrays = _read(path)
+def read_settings(path: Path, content: bytes | None = None) -> Mapping[str, Any]:
+    """Return the settings in a saved run as plain values; ``content`` as for ``load_run``."""
+    arrays = _read(path, content)
     if "key" in arrays and "regime" in arrays:
         raise ArchiveError(
             f"{path} holds the rows of a sweep, not one run; give a file written by --save"
@@ -144,10 +144,11 @@ def read_settings(path: Path) -> Mapping[str, Any]:
         ) from error
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, content: bytes | None) -> dict[str, Any]:
     """Return every array of an ``.npz``, none of them unpickled."""
     try:
-        loaded = np.load(BytesIO(path.read_bytes()), allow_pickle=False)
+        raw = path.read_bytes() if content is None else content
+        loaded = np.load(BytesIO(raw), allow_pickle=False)
         if isinstance(loaded, np.lib.npyio.NpzFile):
             with loaded as archive:
                 return {name: archive[name] for name in archive.files}

@@ -1,5 +1,4 @@
-"""Does the instrument measure right, here and now? Its numbers against independent ones, on a
-network of one's own choice.
+"""The numbers of gradscope against independent ones, on any network that the settings describe.
 
 Backpropagation through time against central differences, the gradient against the sum of its shares
 by lag, the Jacobian product against differences of the state, and the causes against the
@@ -35,9 +34,8 @@ TOLERANCE_OF_PATHS = 1e-9
 NUMERALS = {4: "four", 5: "five"}
 
 MAX_STEPS_MOVED = 4
-"""Steps over which the state is moved: after more, a sigmoid net answers below the rounding of its
-state."""
-
+"""Steps over which the state is moved: after more, that of a sigmoid net changes by less than its
+rounding."""
 
 MAX_FIRST_STATE = 0.1
 """The state that is moved is drawn this far about 0, not 0 itself: there ReLU has its kink where

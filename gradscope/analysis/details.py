@@ -35,7 +35,7 @@ MAP_SEQUENCES = 4
 
 SPECTRUM_LAGS, LONGEST_SPECTRUM_LAG = 8, 1000
 """Lags at which all singular values are taken, spread evenly on a logarithmic scale, and the
-longest of them: the cost is three (S,S) factorizations a step, lag and sequence."""
+longest of them: the cost is three (S,S) factorizations per step, lag and sequence."""
 
 SPECTRUM_SEQUENCES = 3
 """Sequences whose whole spectrum is taken."""

@@ -1,11 +1,10 @@
 """A network from a file of weights: what the file says, and what the settings add.
 
-A stack is run from its lowest layer up; each direction of each layer is a network of its own,
+A stack is run from its lowest layer up; each direction of each layer is a separate network,
 driven by what the layers below put out (``imported_stack``).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,69 +36,17 @@ from gradscope.weights.layers.to_cell import (
 from gradscope.weights.load import load_weights
 
 ANSWERS = ("activation", "gate_activation", "leak", "state", "reset_after")
-"""Settings that say of a layer what its file may not."""
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _Request:
-    """What was asked of a file, and the layer and equations that it answers with."""
-
-    values: Mapping[str, Any]
-    asked: Settings
-    found: FoundNetwork
-    studied: RecurrentLayer
-    spec: CellSpec
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> "_Request":
-        """Read the file of weights that the values name."""
-        # The longest lag is held against the steps of the data, which are not read yet.
-        free = {name: value for name, value in values.items() if name != "max_lag"}
-        asked = Settings.from_dict({"updates": 0, **free})
-        found = load_weights(str(asked.weights), asked.weight_map or None)
-        studied = choose_layer(found.layers, asked.layer)
-        declared = {name: getattr(asked, name) for name in ANSWERS if name in values}
-        spec = resolve_spec(studied, UserChoices(**declared), by_hand=bool(asked.weight_map))
-        return cls(values, asked, found, studied, spec)
-
-    def data(self) -> FloatArray | None:
-        """Read the data, where the values name any."""
-        if self.asked.data is None:
-            return None
-        return _read(self.asked, self.asked.data, "--data")
-
-    def settings(self, data: FloatArray | None) -> Settings:
-        """Return the settings with all that the file and the data say filled in."""
-        network = {"cell": self.spec.cell, "hidden": self.studied.hidden_size}
-        for name, value in network.items():
-            if name in self.values and getattr(self.asked, name) != value:
-                raise SettingError(
-                    f"{flag(name)} is {self.values[name]}, but {self.studied.title} in "
-                    f"{self.asked.weights} has {value}; leave {flag(name)} out"
-                )
-        lengths = (
-            {} if data is None else dict(zip(("steps", "sequences"), data.shape, strict=False))
-        )
-        for name, length in lengths.items():
-            if name in self.values and getattr(self.asked, name) > length:
-                raise SettingError(
-                    f"{flag(name)} is {getattr(self.asked, name)}, but {self.asked.data} has "
-                    f"{length} {name}; choose 1 to {length}, or leave {flag(name)} out (is "
-                    "--batch-first right?)"
-                )
-        equations = {name: getattr(self.spec, name) for name in ANSWERS}
-        layer = {**network, **equations, "layer": self.studied.title}
-        return Settings.from_dict({"updates": 0, **lengths, **self.values, **layer})
+"""Settings that complete a layer where its file is silent."""
 
 
 def settings_of_weights(values: Mapping[str, Any]) -> Settings:
-    """Return the settings that study a network from a file, all that the file says filled in.
+    """Return the settings that study a network from a file, with all that the file says filled in.
 
     Parameters
     ----------
     values : mapping
-        Settings by name, ``weights`` among them; ``activation`` and the like only where they are
-        said by a person.
+        Settings by name, ``weights`` among them; ``activation`` and the like only where a person
+        gave them.
 
     Returns
     -------
@@ -113,8 +60,7 @@ def settings_of_weights(values: Mapping[str, Any]) -> Settings:
         If the file, or the data, cannot be read, says something else than the settings, or leaves
         open what they do not say.
     """
-    request = _Request.of(values)
-    return request.settings(request.data())
+    return _read_layer(values)[0]
 
 
 def import_stack(values: Mapping[str, Any]) -> ImportedStack:
@@ -122,16 +68,45 @@ def import_stack(values: Mapping[str, Any]) -> ImportedStack:
 
     Parameters and errors are those of ``settings_of_weights``; the data must also fit the stack.
     """
-    request = _Request.of(values)
-    found, studied, spec = request.found, request.studied, request.spec
-    data = request.data()
-    settings = request.settings(data)
+    settings, found, studied, spec, data = _read_layer(values)
     layers = _stack(found, studied, settings)
     require_memory(settings, studied.input_size, 0, 0)
     data = _inputs(settings, layers[0][0][0], found, data)
     params = cell_of(studied, spec, _readout(settings, found, studied))
     trajectories = run_stack(layers, data)
     return ImportedStack(settings, params, studied, spec, layers, data, trajectories, found)
+
+
+def _read_layer(
+    values: Mapping[str, Any],
+) -> tuple[Settings, FoundNetwork, RecurrentLayer, CellSpec, FloatArray | None]:
+    """Read the file of weights and the data; return the settings with all that they say filled in,
+    what is in the file, the studied layer and its equations, and the data (None: there are none).
+    """
+    # The longest lag is held against the steps of the data, which are not read yet.
+    asked = Settings.from_dict({"updates": 0, **values, "max_lag": None})
+    found = load_weights(str(asked.weights), asked.weight_map or None)
+    studied = choose_layer(found.layers, asked.layer)
+    declared = {name: getattr(asked, name) for name in ANSWERS if name in values}
+    spec = resolve_spec(studied, UserChoices(**declared), by_hand=bool(asked.weight_map))
+    network: dict[str, Any] = {"cell": spec.cell, "hidden": studied.hidden_size}
+    for name, value in network.items():
+        if name in values and getattr(asked, name) != value:
+            raise SettingError(
+                f"{flag(name)} is {values[name]}, but {studied.title} in {asked.weights} has "
+                f"{value}; leave {flag(name)} out"
+            )
+    data = None if asked.data is None else _read(asked, asked.data, "--data")
+    lengths = {} if data is None else {"steps": data.shape[0], "sequences": data.shape[1]}
+    for name, length in lengths.items():
+        if name in values and getattr(asked, name) > length:
+            raise SettingError(
+                f"{flag(name)} is {getattr(asked, name)}, but {asked.data} has {length} {name}; "
+                f"choose 1 to {length}, or leave {flag(name)} out (is --batch-first right?)"
+            )
+    network |= {name: getattr(spec, name) for name in ANSWERS}
+    filled = {"updates": 0, **lengths, **values, **network, "layer": studied.title}
+    return Settings.from_dict(filled), found, studied, spec, data
 
 
 def read_targets(settings: Settings) -> FloatArray | None:

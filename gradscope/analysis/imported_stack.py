@@ -9,7 +9,7 @@ import numpy as np
 
 from gradscope.analysis.results import ImportedLayer, ImportedNetwork, LayerVerdict
 from gradscope.analysis.settings import Settings
-from gradscope.analysis.stage import EvaluationBatch, first_overflow, thresholds
+from gradscope.analysis.stage import EvaluationBatch, first_overflow, longest_lag, thresholds
 from gradscope.arrays import FloatArray
 from gradscope.data.batch import Baseline, Batch, Targets, TaskInfo
 from gradscope.diagnosis.diagnose import diagnose
@@ -118,7 +118,7 @@ def judge_layers(stack: ImportedStack) -> ImportedNetwork:
             return None
         found = diagnose(
             cell_chain(cells[title], trajectory),
-            min(stack.settings.max_lag or trajectory.n_steps, trajectory.n_steps),
+            longest_lag(stack.settings, trajectory.n_steps),
             thresholds=thresholds(stack.settings),
             tolerance=stack.settings.tolerance,
         ).verdict

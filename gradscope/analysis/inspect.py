@@ -1,4 +1,4 @@
-"""A weight file, looked into: which layers are recurrent, and what their W says on its own."""
+"""What a weight file holds: which layers are recurrent, and what their W says by itself."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Inspection:
 
 
 def inspect(path: Path, mapping: tuple[str, ...] = ()) -> Inspection:
-    """Look into a weight file.
+    """Read a weight file and describe its recurrent layers.
 
     Parameters
     ----------

@@ -75,7 +75,7 @@ def examine(
     chain = cell_chain(params, trajectory)
     diagnosis = diagnose(
         chain,
-        min(settings.max_lag or chain.n_steps, chain.n_steps),
+        longest_lag(settings, chain.n_steps),
         required_lag=evaluation.task_info.required_lag,
         learned=None if name is StageName.INITIAL else learned_by(error, evaluation.task_info),
         overflow_step=overflow,
@@ -139,6 +139,11 @@ def thresholds(settings: Settings) -> Thresholds:
         transient_growth=settings.transient_growth,
         agreement=settings.agreement,
     )
+
+
+def longest_lag(settings: Settings, n_steps: int) -> int:
+    """Return the longest lag to measure over so many steps."""
+    return min(settings.max_lag or n_steps, n_steps)
 
 
 def first_overflow(trajectory: Trajectory) -> int | None:

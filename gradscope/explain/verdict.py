@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,6 +18,7 @@ import numpy as np
 
 from gradscope.analysis.analyze import analyze
 from gradscope.analysis.archive import load_run
+from gradscope.analysis.prepare import prepare
 from gradscope.analysis.settings import Settings
 from gradscope.analysis.stage import learned_by, thresholds
 from gradscope.arrays import FloatArray
@@ -90,15 +92,15 @@ def verdict_lesson(path: Path) -> VerdictLesson:
     except OSError as error:
         raise ArchiveError(f"{path} cannot be read: {error.strerror}; check the name") from error
     if content.startswith(b"PK"):
-        return _from_run(path)
+        return _from_run(path, content)
     return _from_document(path, content)
 
 
-def _from_run(path: Path) -> VerdictLesson:
+def _from_run(path: Path, content: bytes) -> VerdictLesson:
     """Measure a saved run again."""
-    settings = load_run(path).settings.with_changes({"updates": 0, "load": str(path)})
-    analysis = analyze(settings)
-    stage = analysis.last
+    read_run = partial(load_run, content=content)
+    analysis = analyze(prepare({"load": str(path)}, read_run=read_run))
+    settings, stage = analysis.settings, analysis.last
     return VerdictLesson(
         settings=settings,
         stage=stage.name,

@@ -115,7 +115,7 @@ def _jacrev(step: Callable[[Any], Any], state: Any) -> Any:
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(state)
         after = step(state)
-    # Without the compiled loop, which TensorFlow would trace anew, with a warning, at every step.
+    # Without the compiled loop, which TensorFlow would trace again, with a warning, at every step.
     return tape.jacobian(after, state, experimental_use_pfor=False)
 
 
@@ -127,7 +127,7 @@ def _layer(layer: RecurrentLayer, spec: CellSpec) -> Any:
         layer.hidden_size,
         activation=THEIR_WORDS.get(spec.activation, str(spec.activation)),
         return_sequences=True,
-        # JAX has float64 only where its whole process was told so, and Keras fails there.
+        # JAX has float64 only where its whole process enables it, and Keras fails there.
         dtype="float32" if keras.config.backend() == "jax" else "float64",
         **gated,
     )

@@ -87,6 +87,8 @@ def test_a_saved_run_is_opened_once(folder: Path, updates: str) -> None:
     loaded = openings(folder, "analyze", "--load", "run.npz", "--updates", updates)
 
     assert loaded == {"run.npz": 1, **({} if updates == "0" else {"series.csv": 1})}
+    for command in (("rerun",), ("show-config",), ("explain", "verdict")):
+        assert openings(folder, *command, "run.npz")["run.npz"] == 1
     trained = openings(folder, "train", "--load", "run.npz", "--updates", "2")
     assert trained == {"run.npz": 1, "series.csv": 1}
 

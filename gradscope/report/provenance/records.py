@@ -60,7 +60,7 @@ def read_document(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ArchiveError(f"{path} cannot be read: {error.strerror}; check the name") from error
     if content.startswith(b"PK"):
-        return {**head("settings", read_settings(path)), "made_by": dict(ANALYSIS)}
+        return {**head("settings", read_settings(path, content)), "made_by": dict(ANALYSIS)}
     return _parse(path, _text(content))
 
 
