@@ -88,15 +88,15 @@ def archive_bytes(analysis: Analysis) -> bytes:
     return buffer.getvalue()
 
 
-def load_run(path: Path, content: bytes | None = None) -> SavedRun:
-    """Read a saved run back, from its content where the file was read before.
+def load_run(path: Path) -> SavedRun:
+    """Read a saved run back.
 
     Raises
     ------
     ArchiveError
         If the file is no saved run of gradscope, is damaged, or holds numbers that are not finite.
     """
-    arrays = _read(path, content)
+    arrays = _read(path)
     missing = [name for name in NEEDED if name not in arrays]
     if missing:
         raise ArchiveError(
@@ -130,7 +130,7 @@ def load_run(path: Path, content: bytes | None = None) -> SavedRun:
 
 
 def read_settings(path: Path, content: bytes | None = None) -> Mapping[str, Any]:
-    """Return the settings in a saved run as plain values; ``content`` as for ``load_run``."""
+    """Return the settings in a saved run as plain values; ``content`` is the file's, if at hand."""
     arrays = _read(path, content)
     if "key" in arrays and "regime" in arrays:
         raise ArchiveError(
@@ -144,7 +144,7 @@ def read_settings(path: Path, content: bytes | None = None) -> Mapping[str, Any]
         ) from error
 
 
-def _read(path: Path, content: bytes | None) -> dict[str, Any]:
+def _read(path: Path, content: bytes | None = None) -> dict[str, Any]:
     """Return every array of an ``.npz``, none of them unpickled."""
     try:
         raw = path.read_bytes() if content is None else content
