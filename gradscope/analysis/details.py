@@ -73,7 +73,7 @@ class Details(CompactRepr):
     verification: Verification | None = None
 
 
-NOT_CLOSER = Details()
+NO_DETAILS = Details()
 
 
 def measure_details(
@@ -102,7 +102,7 @@ def measure_details(
     Details
     """
     if not (settings.map or settings.shares or settings.spectrum or settings.verify):
-        return NOT_CLOSER
+        return NO_DETAILS
     return Details(
         map=_map(params, trajectory, settings, progress) if settings.map else None,
         shares=gradient_shares(params, trajectory, targets) if settings.shares else None,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gradscope.analysis.details import NOT_CLOSER, Details
+from gradscope.analysis.details import NO_DETAILS, Details
 from gradscope.analysis.settings import Settings
 from gradscope.arrays import FloatArray, IntArray, order_statistics
 from gradscope.data.batch import Batch, TaskInfo
@@ -161,7 +161,7 @@ class Analysis(NotebookResult):
     trajectory: Trajectory
     examined: Batch
     remedies: tuple[Remedy, ...]
-    details: Details = NOT_CLOSER
+    details: Details = NO_DETAILS
     network: ImportedNetwork | None = None
 
     def compact_fields(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from gradscope.analysis.check import CheckRow
 from gradscope.analysis.checkpoints import Checkpoint
-from gradscope.analysis.details import NOT_CLOSER
+from gradscope.analysis.details import NO_DETAILS
 from gradscope.analysis.results import Analysis, Comparison, Stage
 from gradscope.names import CellName
 from gradscope.report.screen import Screen
@@ -48,7 +48,7 @@ def analysis_page(analysis: Analysis, screen: Screen) -> RenderableType:
     ]
     if analysis.remedies:
         parts += [Text(), *bullets("What to do", advice(analysis), screen)]
-    if analysis.details is not NOT_CLOSER:
+    if analysis.details is not NO_DETAILS:
         parts += [Text(), *bullets("A closer look", details_sentences(analysis), screen)]
     return Group(*parts)
 
