@@ -20,7 +20,7 @@ from gradscope.analysis.network import restore_network
 from gradscope.analysis.results import Analysis, ImportedLayer, ImportedNetwork, LayerVerdict
 from gradscope.analysis.settings import Settings
 from gradscope.analysis.stage import EvaluationBatch
-from gradscope.arrays import FloatArray
+from gradscope.arrays import FloatArray, plain
 from gradscope.data.batch import Baseline, Batch, Targets, TaskInfo
 from gradscope.errors import ArchiveError, ShapeError
 from gradscope.model.cells import WEIGHT_NAMES, Cell
@@ -74,15 +74,12 @@ def archive_bytes(analysis: Analysis) -> bytes:
         "outputs": trajectory.outputs,
         "held_out_error": np.nan if analysis.last.error is None else analysis.last.error,
         "settings": json.dumps(analysis.settings.as_dict(), allow_nan=False),
-        "facts": json.dumps(asdict(analysis.task_info), allow_nan=False),
+        "facts": json.dumps(plain(asdict(analysis.task_info)), allow_nan=False),
     }
     if trajectory.states is not trajectory.hidden:
         arrays["states"] = trajectory.states
     if analysis.network is not None:
-        network = asdict(analysis.network)
-        for verdict in filter(None, (layer["verdict"] for layer in network["layers"])):
-            verdict["rate"] = None if np.isneginf(verdict["rate"]) else verdict["rate"]
-        arrays["network"] = json.dumps(network, allow_nan=False)
+        arrays["network"] = json.dumps(plain(asdict(analysis.network)), allow_nan=False)
     buffer = BytesIO()
     np.savez(buffer, **arrays)
     return buffer.getvalue()

@@ -20,7 +20,7 @@ from gradscope.model.stack import Layer, unroll_stack
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import ErrorName
 from gradscope.weights.layers.recurrent_layer import Direction, FoundNetwork, RecurrentLayer
-from gradscope.weights.layers.to_cell import CELL_OF_KIND, CellSpec
+from gradscope.weights.layers.to_cell import CellSpec
 
 Layers = tuple[tuple[tuple[RecurrentLayer, Cell], ...], ...]
 """The layers of a stack with their cells: depth by depth, forward before backward."""
@@ -127,7 +127,7 @@ def judge_layers(stack: ImportedStack) -> ImportedNetwork:
     layers = tuple(
         ImportedLayer(
             title=each.title,
-            cell=CELL_OF_KIND[each.kind],
+            cell=each.kind,
             direction=str(each.direction),
             input_size=each.input_size,
             hidden_size=each.hidden_size,

@@ -7,8 +7,9 @@ from pathlib import Path
 from gradscope.diagnosis.theory import log_bound_per_step
 from gradscope.diagnosis.weight_spectrum import WeightSpectrum, weight_spectrum
 from gradscope.model.activations import ACTIVATIONS
+from gradscope.names import CellName
 from gradscope.weights.layers.manual_names import parse_mapping
-from gradscope.weights.layers.recurrent_layer import FoundNetwork, LayerKind, RecurrentLayer
+from gradscope.weights.layers.recurrent_layer import FoundNetwork, RecurrentLayer
 from gradscope.weights.load import look_into
 
 
@@ -62,6 +63,6 @@ def _inspected(layer: RecurrentLayer) -> InspectedLayer:
     spectra = {gate: weight_spectrum(layer.gate(gate)) for gate in layer.gates}
     known = {str(name): activation.slope_ceiling for name, activation in ACTIVATIONS.items()}
     log_bound, ceiling = None, known.get(str(layer.activation))
-    if layer.kind is LayerKind.RNN and layer.leak is not None and ceiling is not None:
+    if layer.kind is CellName.ELMAN and layer.leak is not None and ceiling is not None:
         log_bound = log_bound_per_step(layer.recurrent_weights, ceiling, layer.leak)
     return InspectedLayer(layer, spectra, log_bound)
