@@ -8,14 +8,12 @@ import csv
 import io
 import json
 import math
-import platform
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 import gradscope
 from gradscope.arrays import FloatArray
+from gradscope.machine import environment
 from gradscope.report.screen import printable
 
 Document = dict[str, Any]
@@ -49,7 +47,7 @@ def head(kind: str, settings: Mapping[str, Any]) -> Document:
         "version": 1,
         "gradscope": gradscope.__version__,
         "settings": dict(settings),
-        "environment": {"python": platform.python_version(), "numpy": np.__version__},
+        "environment": environment(),
     }
 
 

@@ -5,7 +5,6 @@ still escapes from a worker is a matter of the worker.
 """
 
 import math
-import platform
 import time
 import traceback
 from collections.abc import Mapping
@@ -17,13 +16,14 @@ from typing import Any
 
 import numpy as np
 
-import gradscope
+from gradscope import __version__
 from gradscope.analysis.analyze import analyze
 from gradscope.analysis.results import Analysis, Stage
 from gradscope.arrays import FloatArray
 from gradscope.diagnosis.growth import terms_of
 from gradscope.errors import GradscopeError
 from gradscope.learning.history import Stop
+from gradscope.machine import environment
 from gradscope.sweep.grid import ALGORITHM_VERSION, Cell
 
 LN_10 = math.log(10.0)
@@ -101,21 +101,13 @@ REASONS: Mapping[str, str] = MappingProxyType(
 """Why a number that belongs there may be missing."""
 
 
-def _versions() -> Mapping[str, str]:
-    return {
-        "gradscope": gradscope.__version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-    }
-
-
 @dataclass(frozen=True, eq=False, slots=True)
 class Outcome:
     """What became of a cell.
 
     ``numbers`` holds the columns of ``SCALARS`` and ``CURVES`` (empty for a failure), ``error`` one
-    line and ``trace`` the traceback of a failure that nobody foresaw, ``duration`` is in seconds,
-    ``algorithm`` the version of the algorithm that the worker has.
+    line and ``trace`` the traceback of an unexpected failure, ``duration`` is in seconds,
+    ``gradscope``, ``environment`` and ``algorithm`` are the versions and the machine of the worker.
     """
 
     cell: Cell
@@ -127,7 +119,8 @@ class Outcome:
     finished_at: str = field(
         default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds")
     )
-    versions: Mapping[str, str] = field(default_factory=_versions)
+    gradscope: str = __version__
+    environment: Mapping[str, Any] = field(default_factory=environment)
     algorithm: int = ALGORITHM_VERSION
 
 

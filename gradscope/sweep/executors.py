@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from gradscope.errors import SettingError, WorkerError
+from gradscope.machine import THREAD_VARIABLES
 from gradscope.names import ExecutorName
-from gradscope.sweep.threads import THREAD_VARIABLES
 
 P = ParamSpec("P")
 T = TypeVar("T")
