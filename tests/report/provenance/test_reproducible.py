@@ -11,9 +11,7 @@ from gradscope.report.documents.analysis import analysis_document, comparison_do
 from gradscope.report.provenance.reproducible import reproducible
 
 SMALL = Settings(hidden=4, steps=6, sequences=2, updates=0)
-GROWING = SMALL.with_changes(
-    {"activation": "identity", "gain": 30.0, "steps": 40}
-)
+GROWING = SMALL.with_changes({"activation": "identity", "gain": 30.0, "steps": 40})
 
 
 @pytest.fixture(scope="module")
