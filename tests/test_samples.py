@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradscope.diagnosis.rounding import amplified_rounding, relative_tolerance
+from gradscope.diagnosis.rounding import amplified_rounding, largest_rise, relative_tolerance
 
 SAMPLES = Path(__file__).parents[1] / "sample_runs"
 NAMES = sorted(path.parent.name for path in SAMPLES.glob("*/command"))
@@ -98,6 +98,7 @@ def tolerance_of(run: dict[str, Any], stage: str) -> float | None:
         steps=settings["steps"],
         width=settings["hidden"],
         updates=settings["updates"] if trained else 0,
+        rise=max(largest_rise(each["gradient"]["log10_by_step"]) for each in stages) * np.log(10.0),
     )
     return relative_tolerance(rounding, settings["tolerance"])
 

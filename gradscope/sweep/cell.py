@@ -173,7 +173,11 @@ def flatten(analysis: Analysis) -> dict[str, Any]:
         if found.get(name) is not None and scalars[name] is None
     ]
     scalars["null_because"] = "; ".join(missing) or None
-    return scalars | {name: _blob(found.get(name)) for name in CURVES}
+    curves = {name: found.get(name) for name in CURVES}
+    return scalars | {
+        name: None if curve is None else np.ascontiguousarray(curve, dtype="<f8").tobytes()
+        for name, curve in curves.items()
+    }
 
 
 def _stage_numbers(stage: Stage) -> dict[str, Any]:
@@ -215,10 +219,6 @@ def _training_numbers(analysis: Analysis) -> dict[str, Any]:
 
 def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _blob(curve: FloatArray | None) -> bytes | None:
-    return None if curve is None else np.ascontiguousarray(curve, dtype="<f8").tobytes()
 
 
 def curve_from_blob(blob: bytes) -> FloatArray:

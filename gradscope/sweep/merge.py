@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from gradscope.diagnosis.rounding import amplified_rounding, relative_tolerance
+from gradscope.diagnosis.rounding import amplified_rounding, largest_rise, relative_tolerance
 from gradscope.errors import ArchiveError, OutputError
 from gradscope.machine import same_machine_type
-from gradscope.sweep.cell import CURVES, SCALARS, Status, curve_from_blob
+from gradscope.sweep.cell import CURVES, LN_10, SCALARS, Status, curve_from_blob
 from gradscope.sweep.query import read_environments, read_rows
 from gradscope.sweep.store import INSERT, columns, open_store
 
@@ -146,7 +146,16 @@ def tolerance_of(row: Row, name: str) -> float | None:
     first = name.startswith("first_")
     rates = (row[each] for each in (RATES[:1] if first else RATES) if row[each] is not None)
     updates = 0 if first else row["training_updates"] or 0
-    rounding = amplified_rounding(rates, steps=row["steps"], width=row["hidden"], updates=updates)
+    gradient, profile = row["log10_gradient_by_step"], row["first_log10_norm_median"]
+    curves = [curve_from_blob(each or b"").tolist() for each in (gradient, profile)]
+    rounding = amplified_rounding(
+        rates,
+        steps=row["steps"],
+        width=row["hidden"],
+        updates=updates,
+        # Lags count back in time, so that the profile reversed is a curve over the steps.
+        rise=max(largest_rise(curves[0]), largest_rise(curves[1][::-1])) * LN_10,
+    )
     return relative_tolerance(rounding, row["tolerance"])
 
 

@@ -189,7 +189,11 @@ def open_store(path: Path) -> Store:
         where = path if path.is_dir() else path.parent
         fault = "is a folder; name a file in it" if path.is_dir() else "is not a folder; create it"
         raise OutputError(f"{where} {fault}")
-    connection = _connect(path)
+    try:
+        # Autocommit: every transaction is begun and ended in sight.
+        connection = sqlite3.connect(path, timeout=LOCK_PATIENCE, isolation_level=None)
+    except sqlite3.Error as error:
+        raise OutputError(_what_failed(path, error)) from error
     try:
         if _is_empty(connection):
             _create(connection)
@@ -202,14 +206,6 @@ def open_store(path: Path) -> Store:
         connection.close()
         raise
     return Store(path, connection)
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    try:
-        # Autocommit: every transaction is begun and ended in sight.
-        return sqlite3.connect(path, timeout=LOCK_PATIENCE, isolation_level=None)
-    except sqlite3.Error as error:
-        raise OutputError(_what_failed(path, error)) from error
 
 
 def _is_empty(connection: sqlite3.Connection) -> bool:
@@ -235,19 +231,16 @@ def _create(connection: sqlite3.Connection) -> None:
     if not tables[0]:
         connection.execute(f"CREATE TABLE cells (\n  {fields}\n)")
         connection.execute("CREATE TABLE meta (name TEXT PRIMARY KEY NOT NULL, value TEXT)")
-        connection.executemany("INSERT INTO meta VALUES (?, ?)", _marks().items())
+        marks = {
+            "schema": "gradscope.sweep",
+            "schema_version": str(SCHEMA_VERSION),
+            "algorithm_version": str(ALGORITHM_VERSION),
+            "gradscope": gradscope.__version__,
+        }
+        connection.executemany("INSERT INTO meta VALUES (?, ?)", marks.items())
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.execute("COMMIT")
-
-
-def _marks() -> dict[str, str]:
-    return {
-        "schema": "gradscope.sweep",
-        "schema_version": str(SCHEMA_VERSION),
-        "algorithm_version": str(ALGORITHM_VERSION),
-        "gradscope": gradscope.__version__,
-    }
 
 
 def check_schema(path: Path, connection: sqlite3.Connection) -> None:

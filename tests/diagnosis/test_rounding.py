@@ -7,8 +7,10 @@ import pytest
 
 from gradscope.diagnosis.rounding import (
     COMPARABLE,
+    SAFETY,
     UNIT_ROUNDOFF,
     amplified_rounding,
+    largest_rise,
     relative_tolerance,
 )
 
@@ -31,7 +33,7 @@ def test_a_scalar_linear_net_amplifies_a_difference_by_exactly_that_factor(
 
 @pytest.mark.parametrize("rate", [0.0, -0.3, -math.inf])
 def test_without_growth_the_differences_of_the_steps_add_up(rate: float) -> None:
-    expected = UNIT_ROUNDOFF * 32 * 100
+    expected = SAFETY * UNIT_ROUNDOFF * 32 * 100
 
     assert math.exp(amplified_rounding([rate], steps=100, width=32)) == pytest.approx(expected)
 
@@ -78,3 +80,20 @@ def test_a_tolerance_is_never_below_the_accuracy_nor_beyond_comparison() -> None
     assert relative_tolerance(math.log(0.99 * COMPARABLE), 1e-10) is not None
     assert relative_tolerance(math.log(COMPARABLE), 1e-10) is None
     assert relative_tolerance(1e6, 1e-10) is None
+
+
+def test_a_stretch_of_growth_counts_where_the_rate_at_the_end_is_below_zero() -> None:
+    # ‖∂E/∂h_t‖ of h_t = w_t h_{t−1}: the products of the later weights.
+    weights = np.array([0.5, 2.0, 2.0, 2.0, 0.5, 0.5, 0.5, 0.5, 0.5])
+    log_by_step = [float(np.log(weights[t:]).sum()) for t in range(len(weights) + 1)]
+
+    rise = largest_rise(log_by_step)
+
+    assert rise == pytest.approx(3 * math.log(2.0))
+    still, grown = (amplified_rounding([-0.7], steps=9, width=1, rise=each) for each in (0.0, rise))
+    assert grown - still == pytest.approx(rise)
+
+
+def test_steps_without_a_gradient_are_no_rise() -> None:
+    assert largest_rise([]) == largest_rise([None, -math.inf]) == largest_rise([1.0, 2.0]) == 0.0
+    assert largest_rise([3.0, None, 1.0, -math.inf, 2.0]) == 2.0

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from gradscope.diagnosis.rounding import amplified_rounding, relative_tolerance
+from gradscope.diagnosis.rounding import amplified_rounding, largest_rise, relative_tolerance
 from gradscope.machine import ARITHMETIC, same_machine_type
 
 Document = Mapping[str, Any]
@@ -56,11 +56,13 @@ def reproducible(made: Document, again: Document, version: str) -> dict[str, Any
 
 def _rounding(run: Document) -> float:
     settings = run["settings"]
+    gradients = (stage["gradient"]["log10_by_step"] for stage in run.get("stages", []))
     return amplified_rounding(
         _rates(run),
         steps=settings["steps"],
         width=run.get("network", {}).get("hidden_size", settings["hidden"]),
         updates=settings["updates"],
+        rise=max((largest_rise(each) for each in gradients), default=0.0) * math.log(10.0),
     )
 
 
