@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -84,7 +84,8 @@ def show(
 
     if place.complete is not None:
         completed = place.complete(document())
-        document = lambda: completed  # noqa: E731 (the caller's document, completed once)
+        show(replace(place, complete=None), page, lambda: completed, table, lines)
+        return
     if place.format is Format.TABLE:
         _write(place, _page_text(place, page))
     elif place.format is Format.JSON:
