@@ -17,16 +17,18 @@ from typing import Any
 
 import numpy as np
 
+from gradscope.arrays import LN_10
 from gradscope.diagnosis.rounding import amplified_rounding, largest_rise, relative_tolerance
 from gradscope.errors import ArchiveError, OutputError
 from gradscope.machine import same_machine_type
-from gradscope.sweep.cell import CURVES, LN_10, SCALARS, Status, curve_from_blob
+from gradscope.sweep.cell import CURVES, SCALARS, Status, curve_from_blob
 from gradscope.sweep.query import read_environments, read_rows
 from gradscope.sweep.store import INSERT, columns, open_store
 
 Row = Mapping[str, Any]
 
 RESULTS = (*SCALARS, *CURVES)
+PROFILES = tuple(name for name in CURVES if "log10_norm" in name)
 RATES = ("first_rate_nats_per_step", "rate_nats_per_step")
 EXACT = ("stage", "required_lag", "lags", "first_stage", "training_stop", "training_updates")
 """Results that are no numbers of a trajectory: they are the same however much rounding grows."""
@@ -173,7 +175,7 @@ def _near_threshold(row: Row, tolerance: float) -> bool:
     """Whether some value of the lag profiles lies on a threshold of the verdict, or a rate on 0."""
     thresholds = [0.0, *(math.log10(row[name]) for name in ("vanishing", "exploding"))]
     thresholds.append(math.log10(row["transient_growth"]))
-    curves = [curve_from_blob(row[name]) for name in CURVES[:4] if row[name] is not None]
+    curves = [curve_from_blob(row[name]) for name in PROFILES if row[name] is not None]
     rates = [row[name] for name in RATES if row[name] is not None]
     values = np.concatenate([*curves, np.array(rates, float)])
     distance = np.abs(values[:, None] - np.array(thresholds))
