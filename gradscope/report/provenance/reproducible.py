@@ -3,10 +3,10 @@
 The formula stands in ``diagnosis.rounding``.
 """
 
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gradscope.arrays import LN_10
 from gradscope.diagnosis.rounding import amplified_rounding, largest_rise, relative_tolerance
 from gradscope.machine import ARITHMETIC, same_machine_type
 
@@ -44,7 +44,7 @@ def reproducible(made: Document, again: Document, version: str) -> dict[str, Any
         runs = again.get("analyses", [again])
         rounding, accuracy = max((_rounding(each), each["settings"]["tolerance"]) for each in runs)
         tolerance = relative_tolerance(rounding, accuracy)
-        size = f"10^{rounding / math.log(10):.0f} of the value"
+        size = f"10^{rounding / LN_10:.0f} of the value"
         because = (
             f"the growth of this run amplifies rounding beyond comparison, to {size}"
             if tolerance is None
@@ -56,13 +56,14 @@ def reproducible(made: Document, again: Document, version: str) -> dict[str, Any
 
 def _rounding(run: Document) -> float:
     settings = run["settings"]
-    gradients = (stage["gradient"]["log10_by_step"] for stage in run.get("stages", []))
+    # Without targets there is no gradient, and a stage has none.
+    gradients = ((stage["gradient"] or {}).get("log10_by_step") for stage in run.get("stages", []))
     return amplified_rounding(
         _rates(run),
         steps=settings["steps"],
         width=run.get("network", {}).get("hidden_size", settings["hidden"]),
         updates=settings["updates"],
-        rise=max((largest_rise(each) for each in gradients), default=0.0) * math.log(10.0),
+        rise=max((largest_rise(each or []) for each in gradients), default=0.0) * LN_10,
     )
 
 

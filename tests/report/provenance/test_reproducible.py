@@ -62,3 +62,12 @@ def test_nothing_is_promised_of_another_version(documents: dict[str, Any]) -> No
 
     assert found["relative_tolerance"] is None
     assert "0.0.1" in found["because"]
+
+
+def test_a_run_without_targets_has_no_gradient_and_still_a_tolerance(
+    documents: dict[str, Any],
+) -> None:
+    (stage,) = documents["small"]["stages"]
+    untargeted = {**documents["small"], "stages": [{**stage, "gradient": None}]}
+
+    assert reproducible({}, untargeted, "0.1.0")["relative_tolerance"] == 1e-10
