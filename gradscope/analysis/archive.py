@@ -3,8 +3,9 @@
 Arrays are named as on the design page (``input_weights`` … ``output_bias``, ``inputs`` (T,B,D),
 ``initial_state`` (B,S)), and beside them ``targets`` (T,B,O), ``target_steps`` (T,),
 ``pre_activations`` (T,B,H), ``hidden`` (T+1,B,H), ``outputs`` (T,B,O), ``held_out_error`` (), NaN
-where there are no targets. ``settings`` and ``task_info`` are JSON strings, and so is, of a
-network from a file of weights, ``network``: what was found of every layer in the file.
+where there are no targets. ``settings``, ``facts`` (the task) and ``environment`` (what computed
+it) are JSON strings, and so is, of a network from a file of weights, ``network``: what was found of
+every layer in the file.
 """
 
 import json
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+import gradscope
 from gradscope.analysis.network import restore_network
 from gradscope.analysis.results import Analysis, ImportedLayer, ImportedNetwork, LayerVerdict
 from gradscope.analysis.settings import Settings
@@ -23,6 +25,7 @@ from gradscope.analysis.stage import EvaluationBatch
 from gradscope.arrays import FloatArray, plain
 from gradscope.data.batch import Baseline, Batch, Targets, TaskInfo
 from gradscope.errors import ArchiveError, ShapeError
+from gradscope.machine import environment
 from gradscope.model.cells import WEIGHT_NAMES, Cell
 from gradscope.names import CellName, ErrorName, Regime
 from gradscope.notebook_repr import CompactRepr
@@ -75,6 +78,7 @@ def archive_bytes(analysis: Analysis) -> bytes:
         "held_out_error": np.nan if analysis.last.error is None else analysis.last.error,
         "settings": json.dumps(analysis.settings.as_dict(), allow_nan=False),
         "facts": json.dumps(plain(asdict(analysis.task_info)), allow_nan=False),
+        "environment": json.dumps({"gradscope": gradscope.__version__, **environment()}),
     }
     if trajectory.states is not trajectory.hidden:
         arrays["states"] = trajectory.states
@@ -126,15 +130,20 @@ def load_run(path: Path) -> SavedRun:
     return SavedRun(params, evaluation, None if np.isnan(error) else error, settings, network)
 
 
-def read_settings(path: Path, content: bytes | None = None) -> Mapping[str, Any]:
-    """Return the settings in a saved run as plain values; ``content`` is the file's, if at hand."""
+def read_settings(
+    path: Path, content: bytes | None = None
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return the settings of a saved run as plain values, and the version and environment that made
+    it, which runs saved by gradscope 0.1.0 may lack; ``content`` is the file's, if at hand.
+    """
     arrays = _read(path, content)
     if "key" in arrays and "regime" in arrays:
         raise ArchiveError(
             f"{path} holds the rows of a sweep, not one run; give a file written by --save"
         )
     try:
-        return Settings.from_dict(json.loads(str(arrays["settings"])), str(path)).as_dict()
+        settings = Settings.from_dict(json.loads(str(arrays["settings"])), str(path)).as_dict()
+        return settings, dict(json.loads(str(arrays.get("environment", "{}"))))
     except DAMAGE as error:
         raise ArchiveError(
             f"{path} holds no settings of gradscope; give a file written by --save"

@@ -26,7 +26,7 @@ from gradscope.cli.options import (
 from gradscope.cli.output import Place, choose_format, prepare_files, require_stdout
 from gradscope.cli.settings import layered_values
 from gradscope.errors import SettingError
-from gradscope.sweep.threads import THREAD_VARIABLES
+from gradscope.machine import THREAD_VARIABLES
 
 
 def set_blas_threads(threads: int | None) -> None:
