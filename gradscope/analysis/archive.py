@@ -21,7 +21,7 @@ from gradscope.analysis.results import Analysis, ImportedLayer, ImportedNetwork,
 from gradscope.analysis.setting_values import flag
 from gradscope.analysis.settings import NETWORK_SETTINGS, Settings
 from gradscope.analysis.stage import EvaluationBatch
-from gradscope.arrays import FloatArray
+from gradscope.arrays import FloatArray, as_float64
 from gradscope.data.batch import Baseline, Batch, Targets, TaskInfo
 from gradscope.errors import ArchiveError, SettingError, ShapeError
 from gradscope.model.cells import WEIGHT_NAMES, Cell
@@ -109,7 +109,7 @@ def load_run(path: Path) -> SavedRun:
         params = restore_network(settings, weights)
         targets = Targets(
             _numbers(path, "targets", arrays),
-            arrays["target_steps"].astype(np.bool_),
+            _numbers(path, "target_steps", arrays).astype(np.bool_),
             task_info.error,
         )
         batch = Batch(_numbers(path, "inputs", arrays), targets)
@@ -184,7 +184,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _numbers(path: Path, name: str, arrays: Mapping[str, Any]) -> FloatArray:
-    array: FloatArray = np.asarray(arrays[name], dtype=np.float64)
+    array = as_float64(arrays[name])
     if not np.isfinite(array).all():
         raise ArchiveError(
             f"{path}: {name} holds a number that is not finite; save the run again with --save"

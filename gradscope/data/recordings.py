@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gradscope.arrays import FloatArray
+from gradscope.arrays import FloatArray, as_float64
 from gradscope.data.columns import listed, quoted
 from gradscope.data.table import ARRAY_SUFFIX, TEXT_SUFFIXES, file_bytes, read_table
 from gradscope.errors import DataError
@@ -119,8 +119,7 @@ def _sequences(array: AnyArray, path: Path, *, batch_first: bool, option: str) -
             f"{path} holds an array of shape {array.shape}; save {order}, or (T,D) for one "
             f"sequence ({option})"
         )
-    with np.errstate(over="ignore"):  # A long double beyond float64 becomes inf, refused below.
-        values = array.astype(np.float64)
+    values = as_float64(array)
     unfit = ~(np.abs(values) <= MAX_INPUT)  # NaN too
     if unfit.any():
         place = tuple(int(i) for i in np.argwhere(unfit)[0])

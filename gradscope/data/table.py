@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gradscope.arrays import BoolArray, FloatArray
+from gradscope.arrays import BoolArray, FloatArray, as_float64
 from gradscope.data.columns import choose_columns, listed, quoted, several_columns
 from gradscope.data.delimited import CellTable, cell_value, is_value, parse_cells
 from gradscope.errors import DataError
@@ -163,8 +163,7 @@ def _array_values(raw: bytes, path: Path) -> FloatArray:
             f"{path} holds an array of shape {array.shape}; save (N,) or (N,C) numbers, with one "
             "row or more"
         )
-    with np.errstate(over="ignore"):  # A long double beyond float64 becomes inf, refused later.
-        return array.reshape(len(array), -1).astype(np.float64)
+    return as_float64(array.reshape(len(array), -1))
 
 
 def _only_column_of_numbers(cells: CellTable, path: Path) -> int:

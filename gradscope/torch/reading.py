@@ -50,7 +50,7 @@ def recurrent_kind(module: nn.Module) -> str | None:
     """Return the class in ``torch.nn`` that a recurrent module is, scripted or not; else None."""
     for each in (*LAYERS, *CELLS):
         if isinstance(module, each) or _scripted_from(module) == each.__name__:
-            return each.__name__
+            return str(each.__name__)
     return None
 
 

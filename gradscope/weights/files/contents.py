@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from gradscope.arrays import FloatArray
+from gradscope.arrays import FloatArray, as_float64
 from gradscope.data.columns import quoted
 from gradscope.errors import GradscopeError, WeightsError
 from gradscope.notebook_repr import CompactRepr
@@ -117,8 +117,7 @@ class Gathering:
         """Keep an array of real numbers as float64, counted first."""
         self._admit(name)
         self.budget.spend(8 * array.size, name)
-        with np.errstate(over="ignore"):  # A long double beyond float64 is refused where it is used
-            self.arrays[name] = np.array(array, dtype=np.float64, order="C")
+        self.arrays[name] = as_float64(array, order="C")
         self.stored_as[name] = stored_as or array.dtype.name
 
     def skip(self, name: str, holds: str) -> None:
