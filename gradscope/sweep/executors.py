@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
 
-from gradscope.errors import SettingError, WorkerError
+from gradscope.errors import SettingError, WorkerError, install_line
 from gradscope.names import ExecutorName
 from gradscope.sweep.threads import THREAD_VARIABLES
 
@@ -30,8 +30,6 @@ CONNECTION_PATIENCE = 20.0
 
 LOST_WORKERS_ALLOWED = 2
 """Workers that may die under one cell before the cell is to blame: it is tried three times."""
-
-INSTALL_DASK = "pip install 'gradscope[dask]'"
 
 
 class WorkerPool(Protocol):
@@ -256,9 +254,7 @@ def _import_distributed() -> Any:
     try:
         import distributed  # type: ignore[import-not-found, import-untyped, unused-ignore]
     except ImportError as error:
-        raise SettingError(
-            f"--executor dask needs dask; install it with: {INSTALL_DASK}"
-        ) from error
+        raise SettingError(f"--executor dask needs dask; {install_line('dask')}") from error
     return distributed
 
 

@@ -62,7 +62,11 @@ def write_pytorch(path: Path, kind: str) -> None:
     arrays, strides = weights(kind), ((2, 1), (3, 1), (1,))
     content, members = {}, {"archive/byteorder": b"little"}
     for key, ((name, array), stride) in enumerate(zip(arrays.items(), strides, strict=True)):
-        stored = {"count": array.size, "kind": f"torch.{TORCH_STORAGES[kind]}", "key": str(key)}
+        stored: dict[str, Any] = {
+            "count": array.size,
+            "kind": f"torch.{TORCH_STORAGES[kind]}",
+            "key": str(key),
+        }
         content[name] = tensor(size=array.shape, stride=stride, **stored)
         members[f"archive/data/{key}"] = array.tobytes()
     checkpoint(path, content, members=members)

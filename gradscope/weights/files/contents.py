@@ -16,7 +16,7 @@ import numpy as np
 
 from gradscope.arrays import FloatArray, as_float64
 from gradscope.data.columns import quoted
-from gradscope.errors import GradscopeError, WeightsError
+from gradscope.errors import GradscopeError, WeightsError, install_line
 from gradscope.notebook_repr import CompactRepr
 
 MAX_BYTES = 4 * 2**30
@@ -191,5 +191,5 @@ def needing(package: str, extra: str) -> Iterator[None]:
         yield
     except ImportError as error:
         raise WeightsError(
-            f"it needs {package}, which is not installed; pip install 'gradscope[{extra}]'"
+            f"it needs {package}, which is not installed; {install_line(extra)}"
         ) from error
