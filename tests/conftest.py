@@ -1,7 +1,6 @@
 """What all tests share: limits that do not depend on the machine, and what is said of skips."""
 
 import importlib
-import importlib.util
 import os
 import shutil
 from collections.abc import Callable, Mapping
@@ -12,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from gradscope.names import ActivationName
+from tests.skips import absent_frameworks, skip_line
 
 os.environ.setdefault("KERAS_BACKEND", "torch")  # The one backend that the tests bring.
 
@@ -24,8 +24,6 @@ settings.register_profile(
 )
 settings.load_profile("gradscope")
 
-FRAMEWORKS = ("torch", "keras", "jax")
-FRAMEWORK_WORDS = ("torch", "keras", "jax", "tensorflow")
 
 REQUIRED = tuple(os.environ.get("GRADSCOPE_REQUIRE", "").split())
 """What must be there, so that no test skips for want of it: set in CI."""
@@ -42,21 +40,11 @@ def pytest_configure() -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say in one line how much was skipped, and what runs it."""
-    skipped = terminalreporter.stats.get("skipped", [])
-    if not skipped:
-        return
-    reasons = [
-        str(report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr)
-        for report in skipped
-    ]
-    waiting = sum(any(word in reason.lower() for word in FRAMEWORK_WORDS) for reason in reasons)
-    absent = [name for name in FRAMEWORKS if importlib.util.find_spec(name) is None]
-    remedy = "`make test-frameworks` runs them"
-    line = f"skipped: {len(skipped)}"
-    if absent and waiting:
-        line += f", of which {waiting} want {', '.join(absent)} ({remedy})"
-    terminalreporter.write_line(line)
+    """Say in one line what was skipped, how much, and what runs it."""
+    skips = terminalreporter.stats.get("skipped", [])
+    if skips:
+        reasons = [str(each.longrepr[2]) for each in skips]
+        terminalreporter.write_line(skip_line(reasons, absent_frameworks()))
 
 
 @pytest.fixture(scope="session")
