@@ -1,8 +1,7 @@
 """Separated text (CSV and its relatives) as named columns of cells.
 
-Cells are split here and told apart: a number, a missing value, or other text. Choosing columns
-lives in ``columns``, turning them into arrays in ``table``. The separator is the one that splits
-the first rows most evenly into values, because ``csv.Sniffer`` guesses from letter frequencies and
+Columns are chosen in ``columns`` and turned into arrays in ``table``. The separator is the one that
+splits the first rows most evenly into values: ``csv.Sniffer`` guesses from letter frequencies and
 errs on dates and decimal commas.
 """
 
@@ -30,7 +29,7 @@ _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 _POINT_NUMBER_CELL = re.compile(
     r"(?:^|[;\t\"])[ ]*[+-]?\d*\.\d+(?:[eE][+-]?\d+)?[ ]*(?:$|[;\t\"])", re.MULTILINE
 )
-# Dates, times and numbers in foreign dress: text, but not the name of a column.
+# Dates, times and numbers in other notations: text, but not the name of a column.
 _FIGURES = re.compile(r"[+-]?\d[\d\s\-/:.,;+TZAPM]*")
 
 
@@ -103,9 +102,16 @@ def parse_cells(raw: bytes, source: str) -> CellTable:
     DataError
         If the bytes are not text, hold no rows, or rows differ in their number of cells.
     """
-    text = _decode(raw, source)
+    try:
+        text = raw.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise DataError(
+            f"{source} is not UTF-8 text; save it as UTF-8 (in a spreadsheet: 'CSV UTF-8')"
+        )
     lines = text.split("\n")
-    separator = choose_separator(lines)
+    separator = max(SEPARATORS, key=lambda each: _plausibility(lines, each))
     cells, starts = _read_rows(lines, separator, source)
     decimal_comma = (
         separator in DECIMAL_COMMA_SEPARATORS
@@ -125,12 +131,6 @@ def parse_cells(raw: bytes, source: str) -> CellTable:
     )
 
 
-def choose_separator(lines: list[str]) -> str:
-    """Return the separator that splits the first rows most evenly into the most values."""
-    scores = {separator: _plausibility(lines, separator) for separator in SEPARATORS}
-    return max(SEPARATORS, key=scores.__getitem__)
-
-
 def _plausibility(lines: list[str], separator: str) -> float:
     """Return (share of rows with the commonest width) × (share of cells that are values)."""
     try:
@@ -145,19 +145,6 @@ def _plausibility(lines: list[str], separator: str) -> float:
     cells = [cell for row in rows for cell in row]
     values = sum(is_value(cell, decimal_comma=decimal_comma) for cell in cells)
     return agreeing / len(rows) * values / len(cells)
-
-
-def _decode(raw: bytes, source: str) -> str:
-    """Return the text with every line end as a single newline."""
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text:
-        raise DataError(
-            f"{source} is not UTF-8 text; save it as UTF-8 (in a spreadsheet: 'CSV UTF-8')"
-        )
-    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _rows(lines: list[str], separator: str, source: str) -> Iterator[tuple[int, list[str]]]:
