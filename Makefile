@@ -8,7 +8,7 @@ MARKS  := $(if $(CI),not benchmark,not slow and not benchmark)
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
 # What only tests against other frameworks need, in an environment apart. On Linux the index has
-# PyTorch with CUDA alone, gigabytes of it; PyTorch's own index has it without.
+# PyTorch only with CUDA, gigabytes of it; PyTorch's own index has it without.
 FRAMEWORKS_VENV := .venv-frameworks
 TORCH := $(if $(filter Linux,$(shell uname)),torch==2.13.0+cpu,torch==2.13.0)
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
@@ -44,8 +44,9 @@ test-frameworks: $(FRAMEWORKS_VENV)/.ready  ## Run the tests that need PyTorch, 
 
 $(FRAMEWORKS_VENV)/.ready: pyproject.toml
 	@test -x $(FRAMEWORKS_VENV)/bin/python || $(PYTHON) -m venv $(FRAMEWORKS_VENV)
-	$(FRAMEWORKS_VENV)/bin/python -m pip install --quiet --extra-index-url $(TORCH_INDEX) '$(TORCH)'
-	$(FRAMEWORKS_VENV)/bin/python -m pip install --quiet --editable '.[dev,keras,jax]'
+	$(FRAMEWORKS_VENV)/bin/python -m pip install --quiet --no-deps '$(TORCH)' 2>/dev/null \
+	  || $(FRAMEWORKS_VENV)/bin/python -m pip install --quiet --no-deps --index-url $(TORCH_INDEX) '$(TORCH)'
+	$(FRAMEWORKS_VENV)/bin/python -m pip install --quiet --editable '.[dev,torch,keras,jax]'
 	@touch $@
 
 lint: $(READY)  ## Check style and format.

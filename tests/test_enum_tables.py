@@ -17,8 +17,7 @@ import pytest
 import gradscope
 
 ABSENT: Mapping[tuple[str, str], str] = {
-    ("MAKERS", "recall"): "the one task that takes a delay is made by name",
-    ("SHORTEST", "recall"): "any number of steps will do",
+    ("TASKS", "recall"): "the one task that takes a delay is made by name, of any length",
     ("CELL_LOOKS", "elman"): "an Elman network is drawn by its activation",
     ("DARK_CELLS", "elman"): "an Elman network is drawn by its activation",
 }
@@ -85,7 +84,8 @@ def test_a_table_has_an_entry_for_every_member(table: Table) -> None:
 @pytest.mark.parametrize("table", WHOLE, ids=lambda table: table.name)
 def test_a_member_that_is_added_without_its_entry_is_found(table: Table) -> None:
     members = {member.name: member.value for member in table.enum}
-    grown = StrEnum("grown", {**members, "ADDED": "added"})
+    make: Any = StrEnum  # Its functional form has no type where the members are not literals.
+    grown = make("grown", {**members, "ADDED": "added"})
 
     assert missing(Table(table.name, table.entries, grown)) == ["added"]
 

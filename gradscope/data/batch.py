@@ -17,15 +17,8 @@ from gradscope.notebook_repr import CompactRepr
 class Targets(CompactRepr):
     """The wanted outputs.
 
-    Parameters
-    ----------
-    values : (T,B,O) array
-        Wanted outputs ``A_t``; for cross-entropy one-hot classes (or probabilities). Unused where a
-        step has no target.
-    at_step : (T,) array of bool
-        Which steps have a target.
-    error : ErrorName
-        Squared error (the default) or cross-entropy.
+    ``values`` (T,B,O) are ``A_t``, for cross-entropy one-hot classes (or probabilities), unused
+    where a step has no target; ``at_step`` (T,) says which steps have one.
     """
 
     values: FloatArray

@@ -35,18 +35,11 @@ _FIGURES = re.compile(r"[+-]?\d[\d\s\-/:.,;+TZAPM]*")
 
 @dataclass(frozen=True, eq=False, slots=True)
 class CellTable:
-    """Named columns of text cells.
+    """C named columns of N text cells, as they stand in the file but for their quotes.
 
-    Parameters
-    ----------
-    names : tuple of C str
-        From the header; "1", "2", … where there is none, and where a name is empty.
-    columns : tuple of C lists of N str
-        Cells as they stand in the file, without their quotes.
-    lines : list of N int
-        Line of the file, from 1, on which each row starts.
-    decimal_comma : bool
-        Whether "1,5" means 1.5.
+    Names are from the header; "1", "2", … where there is none, and where one is empty. ``lines``
+    has the line of the file, from 1, on which each row starts; ``decimal_comma`` says whether "1,5"
+    means 1.5.
     """
 
     names: tuple[str, ...]
@@ -90,12 +83,7 @@ def parse_cells(raw: bytes, source: str) -> CellTable:
     is the header. Decimal commas are read between semicolons and tabs, unless a number with a
     decimal point stands beside them ("1,234" would be ambiguous).
 
-    Parameters
-    ----------
-    raw : bytes
-        The whole file; time and memory grow in proportion.
-    source : str
-        Name of the file, for messages.
+    ``raw`` is the whole file, and ``source`` its name for messages.
 
     Raises
     ------

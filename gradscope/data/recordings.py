@@ -41,21 +41,11 @@ class Layout:
 
 
 def read_sequences(path: Path, layout: Layout, option: str = "--data") -> FloatArray:
-    """Read sequences from a ``.npy``, ``.npz``, ``.csv``, ``.tsv`` or ``.txt`` file.
+    """Read finite sequences (T,B,D) from a ``.npy``, ``.npz``, ``.csv``, ``.tsv`` or ``.txt`` file.
 
-    Parameters
-    ----------
-    path : Path
-        An array (T,B,D), or (T,D) for one sequence; a table has a column for each of D.
-    layout : Layout
-        ``column`` names the columns of a table, or the array of an ``.npz`` that holds several.
-    option : str
-        The flag that named the file, for messages.
-
-    Returns
-    -------
-    (T,B,D) array
-        float64, finite.
+    An array is (T,B,D), or (T,D) for one sequence; a table has a column for each of D.
+    ``layout.column`` names the columns of a table, or the array of an ``.npz`` that holds several;
+    ``option`` is the flag that named the file, for messages.
 
     Raises
     ------

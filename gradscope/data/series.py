@@ -26,20 +26,11 @@ MAX_STANDARDISED = 1e100
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Series:
-    """A standardised series, its split in time, and the windows that are cut from it.
+    """A standardised series (N,C), its split in time, and the windows that are cut from it.
 
-    Parameters
-    ----------
-    names : tuple of C str
-        Names of the columns.
-    mean, scale : (C,) arrays
-        Mean and standard deviation of the training part, in the units of the file.
-    values : (N,C) array
-        Standardised rows: mean 0 and standard deviation 1 over the training part.
-    n_train : int
-        Rows ``0 … n_train − 1`` are the training part, steps + 1 or more; the others are held out.
-    steps : int
-        Length T of a window.
+    ``values`` have mean 0 and standard deviation 1 over the training part, rows 0 … n_train − 1
+    (steps + 1 of them or more); ``mean`` and ``scale`` (C,) are in the units of the file. A window
+    is ``steps`` long.
     """
 
     names: tuple[str, ...]

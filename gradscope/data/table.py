@@ -27,14 +27,9 @@ ARRAY_SUFFIX = ".npy"
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Table:
-    """Named columns of numbers, all finite.
+    """C named columns of finite numbers, in the order they were asked for.
 
-    Parameters
-    ----------
-    names : tuple of C str
-        One for each column, in the order they were asked for.
-    values : (N,C) array
-        In the units of the file; consecutive rows are consecutive points in time.
+    ``values`` (N,C) are in the units of the file; consecutive rows are consecutive in time.
     """
 
     names: tuple[str, ...]
@@ -202,13 +197,11 @@ def _only_column_of_numbers(cells: CellTable, path: Path) -> int:
 
 def _column_values(cells: CellTable, column: int, places: _Places) -> FloatArray:
     """Return one column as (N,) numbers, NaN where a cell is missing."""
-    texts = cells.columns[column]
-    comma = cells.decimal_comma
+    texts, comma = cells.columns[column], cells.decimal_comma
     try:
         values = np.array([cell_value(text, decimal_comma=comma) for text in texts])
     except ValueError:
-        slips = (row for row, text in enumerate(texts) if not is_value(text, decimal_comma=comma))
-        row = next(slips)
+        row = [is_value(text, decimal_comma=comma) for text in texts].index(False)
         problem = "is not a number"
     else:
         if not np.isinf(values).any():

@@ -64,13 +64,13 @@ def make_task(name: TaskName, steps: int, delay: int | None = None) -> Task:
             f"--delay is {delay}, but only the recall task takes a delay; leave it out, or choose "
             "--task recall"
         )
-    shortest = SHORTEST[name]
+    shortest, make = TASKS[name]
     if steps < shortest:
         raise SettingError(
             f"--steps is {steps}, but the {name} task needs {shortest} or more; choose --steps "
             f"{shortest} or more"
         )
-    return MAKERS[name](steps)
+    return make(steps)
 
 
 def _recall(steps: int, delay: int) -> Task:
@@ -182,20 +182,12 @@ def _sine(steps: int) -> Task:
     )
 
 
-MAKERS: Mapping[TaskName, Callable[[int], Task]] = MappingProxyType(
+TASKS: Mapping[TaskName, tuple[int, Callable[[int], Task]]] = MappingProxyType(
     {
-        TaskName.ADDING: _adding,
-        TaskName.COPY: _copy,
-        TaskName.TEMPORAL_ORDER: _temporal_order,
-        TaskName.SINE: _sine,
+        TaskName.ADDING: (2, _adding),
+        TaskName.COPY: (2 * COPY_LENGTH + 1, _copy),
+        TaskName.TEMPORAL_ORDER: (10, _temporal_order),
+        TaskName.SINE: (1, _sine),
     }
 )
-
-SHORTEST: Mapping[TaskName, int] = MappingProxyType(
-    {
-        TaskName.ADDING: 2,
-        TaskName.COPY: 2 * COPY_LENGTH + 1,
-        TaskName.TEMPORAL_ORDER: 10,
-        TaskName.SINE: 1,
-    }
-)
+"""The fewest steps of each task without a delay, and what sets it up."""
