@@ -1,7 +1,7 @@
-"""``gradscope explain``: the lessons, a saved run's verdict, and every term of a report."""
+"""``gradscope explain``: lessons, a saved run's verdict, topics, and every term of a report."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -11,6 +11,10 @@ from gradscope.cli.options import DATA, EXECUTION, MODEL, TRAINING
 from gradscope.cli.output import Place, prepare_files, require_stdout, show
 from gradscope.names import ActivationName
 
+if TYPE_CHECKING:
+    from gradscope.explain.pages.page import Page
+    from gradscope.report.formats import Document
+
 EXAMPLES = """\
 [bold]Examples[/bold]
 
@@ -19,9 +23,11 @@ EXAMPLES = """\
   gradscope explain verdict run.npz
 
   gradscope explain memory horizon
+
+  gradscope explain store
 """
 
-HELP = "Teach with numbers: backprop, bptt, vanishing, the verdict of a run, or any term."
+HELP = "Teach with numbers: lessons, the verdict of a run, a sweep's store, clusters, any term."
 
 
 class Topics(TyperGroup):
@@ -40,33 +46,19 @@ class Topics(TyperGroup):
 
 topics_app = typer.Typer(cls=Topics, rich_markup_mode="rich")
 
-Steps = Annotated[int, typer.Option("--steps", help="Steps T.", rich_help_panel=DATA, metavar="N")]
-Units = Annotated[
-    int, typer.Option("--hidden", help="Hidden units H.", rich_help_panel=MODEL, metavar="N")
-]
-Seed = Annotated[
-    int,
-    typer.Option(
-        "--seed", help="Source of every random draw.", rich_help_panel=EXECUTION, metavar="N"
-    ),
-]
-Phi = Annotated[
-    ActivationName,
-    typer.Option(
-        "--activation",
-        help=f"The nonlinearity φ: {', '.join(ActivationName)}.",
-        rich_help_panel=MODEL,
-        metavar="WORD",
-    ),
-]
-Gain = Annotated[
-    float, typer.Option("--gain", help="Factor on W.", rich_help_panel=MODEL, metavar="X")
-]
+
+def _option(flag: str, text: str, panel: str, metavar: str = "N") -> Any:
+    return typer.Option(flag, help=text, rich_help_panel=panel, metavar=metavar)
+
+
+PHI = f"The nonlinearity φ: {', '.join(ActivationName)}."
+Steps = Annotated[int, _option("--steps", "Steps T.", DATA)]
+Units = Annotated[int, _option("--hidden", "Hidden units H.", MODEL)]
+Seed = Annotated[int, _option("--seed", "Source of every random draw.", EXECUTION)]
+Phi = Annotated[ActivationName, _option("--activation", PHI, MODEL, "WORD")]
+Gain = Annotated[float, _option("--gain", "Factor on W.", MODEL, "X")]
 Leaf = Annotated[float, typer.Option(help="A leaf of f = (x − y) z.", metavar="X")]
-Rate = Annotated[
-    float,
-    typer.Option("--learning-rate", help="Learning rate η.", rich_help_panel=TRAINING, metavar="X"),
-]
+Rate = Annotated[float, _option("--learning-rate", "Learning rate η.", TRAINING, "X")]
 
 
 def register(app: typer.Typer) -> None:
@@ -80,14 +72,19 @@ def _prepare(place: Place) -> None:
     prepare_files((place.output,), force=place.force)
 
 
+def _show_lesson(place: Place, page: "Page", document: "Document") -> None:
+    show(place, page.render, lambda: document)
+
+
 @topics_app.command("topics")
 @takes_place
 def topics(place: Place) -> None:
-    """List all topics and terms."""
+    """List all lessons, topics and terms."""
     _prepare(place)
-    from gradscope.explain.pages.terms import topics_document, topics_page, topics_table
+    from gradscope.explain.glossary import TERMS
+    from gradscope.explain.pages.reference import listing_document, listing_page, terms_table
 
-    show(place, topics_page, topics_document, topics_table)
+    show(place, listing_page().render, listing_document, lambda: terms_table(*TERMS))
 
 
 @topics_app.command("term")
@@ -99,15 +96,31 @@ def term(
     """Explain a term: definition, formula, how to read it, source."""
     _prepare(place)
     from gradscope.explain.glossary import find_term
-    from gradscope.explain.pages.terms import term_document, term_page, term_table
+    from gradscope.explain.pages.reference import term_document, term_page, terms_table
 
     found = find_term(" ".join(name))
-    show(
-        place,
-        lambda screen: term_page(found, screen),
-        lambda: term_document(found),
-        lambda: term_table(found),
-    )
+    page = term_page(found)
+    show(place, page.render, lambda: term_document(found), lambda: terms_table(found))
+
+
+@topics_app.command("store")
+@takes_place
+def store(place: Place) -> None:
+    """Describe a sweep's store: tables, columns, queries (sqlite3, pandas, datasette)."""
+    _prepare(place)
+    from gradscope.explain.pages.reference import columns_table, topic_document, topic_page
+
+    show(place, topic_page("store").render, lambda: topic_document("store"), columns_table)
+
+
+@topics_app.command("cluster")
+@takes_place
+def cluster(place: Place) -> None:
+    """Run many analyses: xargs, GNU parallel, SLURM, dask; shards and merge."""
+    _prepare(place)
+    from gradscope.explain.pages.reference import topic_document, topic_page
+
+    _show_lesson(place, topic_page("cluster"), topic_document("cluster"))
 
 
 @topics_app.command("backprop")
@@ -118,17 +131,10 @@ def backprop(
     """Walk through the graph f = (x − y) z: forward, backward, one step downhill."""
     _prepare(place)
     from gradscope.explain.backprop import backprop_lesson
-    from gradscope.explain.documents import backprop_document, backprop_table
-    from gradscope.explain.pages.backprop import backprop_answer, backprop_sections
-    from gradscope.explain.pages.page import lesson_page
+    from gradscope.explain.pages.backprop import backprop_page
 
     lesson = backprop_lesson(x, y, z, learning_rate)
-    show(
-        place,
-        lambda screen: lesson_page(backprop_answer(lesson), backprop_sections(lesson), screen),
-        lambda: backprop_document(lesson),
-        lambda: backprop_table(lesson),
-    )
+    _show_lesson(place, backprop_page(lesson), lesson.document())
 
 
 @topics_app.command("bptt")
@@ -143,18 +149,11 @@ def bptt(
     """Take ∂E_T/∂V, ∂E_T/∂W and ∂E_T/∂U of a small RNN apart, term by term."""
     _prepare(place)
     from gradscope.explain.bptt import draw_bptt_lesson
-    from gradscope.explain.documents import bptt_document, bptt_table
-    from gradscope.explain.pages.bptt import bptt_answer, bptt_sections
-    from gradscope.explain.pages.page import lesson_page
+    from gradscope.explain.pages.bptt import bptt_page
 
     settings = {"steps": steps, "hidden": hidden, "activation": str(activation), "seed": seed}
     lesson = draw_bptt_lesson(steps, hidden, activation, seed)
-    show(
-        place,
-        lambda screen: lesson_page(bptt_answer(lesson), bptt_sections(lesson), screen),
-        lambda: bptt_document(lesson, settings),
-        lambda: bptt_table(lesson),
-    )
+    _show_lesson(place, bptt_page(lesson), lesson.document(settings))
 
 
 @topics_app.command("vanishing")
@@ -164,40 +163,24 @@ def vanishing(
 ) -> None:
     """Multiply the Jacobians, tanh against sigmoid, factor by factor beside the bound."""
     _prepare(place)
-    from gradscope.explain.documents import vanishing_document, vanishing_table
-    from gradscope.explain.pages.page import lesson_page
-    from gradscope.explain.pages.vanishing import vanishing_answer, vanishing_sections
-    from gradscope.explain.vanishing import product_lessons
+    from gradscope.explain.pages.vanishing import vanishing_page
+    from gradscope.explain.vanishing import product_lessons, vanishing_document
 
     settings = {"steps": steps, "hidden": hidden, "gain": gain, "seed": seed}
     lessons = product_lessons(steps, hidden, gain, seed)
-    show(
-        place,
-        lambda screen: lesson_page(vanishing_answer(lessons), vanishing_sections(lessons), screen),
-        lambda: vanishing_document(lessons, settings),
-        lambda: vanishing_table(lessons),
-    )
+    _show_lesson(place, vanishing_page(lessons), vanishing_document(lessons, settings))
 
 
 @topics_app.command("verdict")
 @takes_place
 def verdict(
     place: Place,
-    run: Annotated[
-        Path, typer.Argument(help="A run (.npz) or an analysis (.json).", metavar="RUN")
-    ],
+    run: Annotated[Path, typer.Argument(help="A saved run (.npz).", metavar="RUN")],
 ) -> None:
     """Say how each number of a saved run was reached."""
     _prepare(place)
-    from gradscope.explain.documents import verdict_document, verdict_table
-    from gradscope.explain.pages.page import lesson_page
-    from gradscope.explain.pages.verdict import verdict_answer, verdict_sections
+    from gradscope.explain.pages.verdict import verdict_page
     from gradscope.explain.verdict import verdict_lesson
 
     lesson = verdict_lesson(run)
-    show(
-        place,
-        lambda screen: lesson_page(verdict_answer(lesson), verdict_sections(lesson), screen),
-        lambda: verdict_document(lesson),
-        lambda: verdict_table(lesson),
-    )
+    _show_lesson(place, verdict_page(lesson), lesson.document())

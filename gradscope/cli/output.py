@@ -68,14 +68,14 @@ def show(
     place: Place,
     page: "Callable[[Screen], RenderableType]",
     document: Callable[[], Mapping[str, Any]],
-    table: Callable[[], tuple[tuple[str, ...], list[list[Any]]]],
+    table: Callable[[], tuple[tuple[str, ...], list[list[Any]]]] | None = None,
     lines: Callable[[], Iterable[Mapping[str, Any]]] | None = None,
 ) -> None:
     """Write a result in the format asked for.
 
     ``page(screen)`` makes the terminal page, ``document()`` the JSON document, ``table()``
-    columns and rows, ``lines()`` the documents of JSONL, a line each: the one document where there
-    is nothing else.
+    columns and rows, None for a result that is a text; ``lines()`` the documents of JSONL, a line
+    each: the one document where there is nothing else.
     """
     from gradscope.report.formats import to_csv, to_json, to_jsonl, to_markdown
 
@@ -85,6 +85,11 @@ def show(
         _write(place, to_json(document()))
     elif place.format is Format.JSONL:
         _write(place, to_jsonl(lines() if lines else [document()]))
+    elif table is None:
+        raise SettingError(
+            f"--format {place.format} is for rows of numbers, and this is a text; choose table, "
+            "json or jsonl"
+        )
     elif place.format is Format.CSV:
         _write(place, to_csv(*table()))
     else:
