@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 from zipfile import ZipFile
 
 from gradscope.errors import WeightsError
@@ -34,14 +34,15 @@ class Reader:
 
     ``format`` is its name in documents, ``words`` on pages; ``fits(head, members, suffix)`` tells
     from the first bytes, the members of a zip and the name's end whether a file is one;
-    ``reading()`` returns what reads its arrays.
+    ``reading()`` returns what
+    reads the arrays of ``(path, file)``, an open file from its start.
     """
 
     format: str
     words: str
     endings: tuple[str, ...]
     fits: Fits
-    reading: "Callable[[], Callable[[Path], WeightFile]]"
+    reading: "Callable[[], Callable[[Path, BinaryIO], WeightFile]]"
 
 
 def _files() -> SimpleNamespace:
@@ -114,9 +115,6 @@ def read_file(path: Path) -> "WeightFile":
     WeightsError
         If there is no such file, or no reader for it.
     """
-    from gradscope.data.columns import listed
-    from gradscope.weights.files.contents import reading
-
     if not path.exists():
         raise WeightsError(f"{path} does not exist; check the name")
     if not path.is_file():
@@ -124,17 +122,30 @@ def read_file(path: Path) -> "WeightFile":
     try:
         with path.open("rb") as file:
             head = file.read(HEAD)
+            reader = _reader(path, head, _members(path, file) if head.startswith(ZIP) else [])
+            file.seek(0)
+            return reader.reading()(path, file)
     except OSError as error:
         raise WeightsError(
             f"{path} cannot be read: {error.strerror}; check its permissions"
         ) from None
-    members: list[str] = []
-    if head.startswith(ZIP):
-        with reading(path, "a zip of weights", "copy or save it again"), ZipFile(path) as archive:
-            members = archive.namelist()
+
+
+def _members(path: Path, file: BinaryIO) -> list[str]:
+    """Return the names in a zip."""
+    from gradscope.weights.files.contents import reading
+
+    with reading(path, "a zip of weights", "copy or save it again"), ZipFile(file) as archive:
+        return archive.namelist()
+
+
+def _reader(path: Path, head: bytes, members: Sequence[str]) -> Reader:
+    """Return the reader that fits a file's first bytes and, of a zip, its members."""
+    from gradscope.data.columns import listed
+
     for reader in READERS:
         if reader.fits(head, members, path.suffix.lower()):
-            return reader.reading()(path)
+            return reader
     if head.startswith(ZIP):
         raise WeightsError(
             f"{path} is a zip of {listed(tuple(members)) or 'nothing'}, not of weights; give a "

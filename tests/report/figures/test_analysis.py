@@ -33,7 +33,7 @@ from gradscope.report.figures.analysis import (
     panel_picture,
 )
 from gradscope.report.figures.panels import PANELS
-from gradscope.report.figures.spectra_panels import eigenvalues_panel, theory_panel
+from gradscope.report.figures.spectra_panels import theory_panel
 from gradscope.report.figures.style import PANEL_SIZES, typeset
 from gradscope.report.figures.time_panels import training_panel
 from gradscope.report.provenance.records import read_provenance
@@ -247,7 +247,7 @@ def test_a_panel_on_the_page_is_called_as_in_the_report(
 def test_the_eigenvalues_of_w_are_named_where_there_is_one_w(cell: CellName) -> None:
     axes = Figure().add_subplot()
 
-    eigenvalues_panel(axes, analysis_of(cell=cell, spectrum=True))
+    PANELS["eigenvalues"].draw(axes, analysis_of(cell=cell, spectrum=True))
 
     assert (" W " in axes.get_title(loc="left")) == (cell is CellName.ELMAN)
     drawn = axes.get_legend()
