@@ -18,15 +18,12 @@ import gradscope
 
 ABSENT: Mapping[tuple[str, str], str] = {
     ("TASKS", "recall"): "the one task that takes a delay is made by name, of any length",
-    ("CELL_LOOKS", "elman"): "an Elman network is drawn by its activation",
-    ("DARK_CELLS", "elman"): "an Elman network is drawn by its activation",
+    ("CELL_STYLES", "elman"): "an Elman network is drawn by its activation",
 }
 """Members that a table leaves out, and why."""
 
 OPTIONAL: Mapping[str, str] = {
-    "LACKING": "what a panel needs, for the few panels that need something",
     "DRAWN_AGAIN": "the commands whose pictures are drawn by another command",
-    "THEIR_WORDS": "the activations that Keras names otherwise",
     "_REMEDIES_ELSEWHERE": "the remedies that read otherwise for a network from a file",
 }
 """Tables of exceptions, which are asked with a default."""
@@ -71,7 +68,7 @@ WHOLE = [table for table in TABLES.values() if table.name not in OPTIONAL]
 
 
 def test_the_tables_are_found() -> None:
-    assert {"ACTIVATIONS", "NEEDS", "OPTIMIZERS", "PANELS", "REGIME_WORDS"} <= {
+    assert {"ACTIVATIONS", "NEEDS", "OPTIMIZERS", "REGIME_WORDS"} <= {
         table.name for table in TABLES.values()
     }
 
