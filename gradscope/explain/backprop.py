@@ -1,9 +1,9 @@
 """The article's graph, f = (x − y) z with p = x − y: forward, backward, one step downhill."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from gradscope.errors import SettingError
 from gradscope.report.formats import Document, head
@@ -19,8 +19,7 @@ class Operation(StrEnum):
     MULTIPLY = "·"
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Step:
+class Step(NamedTuple):
     """``name = inputs[0] operation inputs[1]``."""
 
     name: str
@@ -32,7 +31,7 @@ class Step:
 class Edge:
     """One factor of the chain rule: ``later`` = v was computed from ``earlier`` = u.
 
-    ``slope`` is ∂v/∂u; ``adjoint`` is ∂f/∂v, and ``share`` their product, the part of ∂f/∂u that
+    ``slope`` is ∂v/∂u, ``adjoint`` is ∂f/∂v, and ``share`` (∂f/∂v)(∂v/∂u), the part of ∂f/∂u that
     comes along this edge.
     """
 
@@ -40,11 +39,7 @@ class Edge:
     earlier: str
     slope: float
     adjoint: float
-
-    @property
-    def share(self) -> float:
-        """(∂f/∂v)(∂v/∂u)."""
-        return self.adjoint * self.slope
+    share: float
 
 
 def forward(leaves: Mapping[str, float], steps: Sequence[Step]) -> dict[str, float]:
@@ -70,9 +65,9 @@ def backward(
         a, b = (values[name] for name in step.inputs)
         slopes = (1.0, -1.0) if step.operation is Operation.SUBTRACT else (b, a)
         for name, slope in zip(step.inputs, slopes, strict=True):
-            edge = Edge(step.name, name, slope, adjoints[step.name])
-            adjoints[name] += edge.share
-            edges.append(edge)
+            adjoint = adjoints[step.name]
+            edges.append(Edge(step.name, name, slope, adjoint, adjoint * slope))
+            adjoints[name] += adjoint * slope
     return adjoints, tuple(edges)
 
 
@@ -84,11 +79,9 @@ ARTICLE_GRAPH = (
 
 @dataclass(frozen=True, eq=False, slots=True)
 class BackpropLesson:
-    """Both passes through the graph, and one step of gradient descent.
-
-    ``values`` and ``adjoints`` (∂f/∂node) by name; ``edges`` the factors of the chain rule in the
-    order of the backward pass; ``x_moved`` and ``all_moved`` every node's value after one step
-    downhill of x alone and of all three leaves.
+    """Both passes through the graph: ``values`` and ``adjoints`` (∂f/∂node) by name, ``edges`` in
+    backward order; ``x_moved`` and ``all_moved``, every node's value after one step of gradient
+    descent of x alone and of all three leaves.
     """
 
     values: Mapping[str, float]
@@ -103,10 +96,10 @@ class BackpropLesson:
         leaves = {name: self.values[name] for name in "xyz"}
         return {
             **head("explain.backprop", {**leaves, "learning_rate": self.learning_rate}),
-            "values": dict(self.values),
+            "values": self.values,
             "gradient": {name: self.adjoints[name] for name in "xyz"},
-            "adjoints": dict(self.adjoints),
-            "edges": [{**asdict(edge), "share": edge.share} for edge in self.edges],
+            "adjoints": self.adjoints,
+            "edges": [asdict(edge) for edge in self.edges],
             "x_moved": {name: self.x_moved[name] for name in "xyzf"},
             "all_moved": {name: self.all_moved[name] for name in "xyzf"},
         }
@@ -124,17 +117,12 @@ def backprop_lesson(
     """
     leaves = {"x": x, "y": y, "z": z}
     for name, value in {**leaves, "learning-rate": learning_rate}.items():
-        if not (math.isfinite(value) and abs(value) <= MAX_LEAF):
+        if not abs(value) <= MAX_LEAF:
             limit = f"{-MAX_LEAF:g} to {MAX_LEAF:g}"
             raise SettingError(f"--{name} is {value}; choose a number from {limit}")
     values = forward(leaves, ARTICLE_GRAPH)
     adjoints, edges = backward(values, ARTICLE_GRAPH)
     moved = {name: value - learning_rate * adjoints[name] for name, value in leaves.items()}
-    return BackpropLesson(
-        values=values,
-        adjoints=adjoints,
-        edges=edges,
-        learning_rate=learning_rate,
-        x_moved=forward({**leaves, "x": moved["x"]}, ARTICLE_GRAPH),
-        all_moved=forward(moved, ARTICLE_GRAPH),
-    )
+    x_moved = forward({**leaves, "x": moved["x"]}, ARTICLE_GRAPH)
+    all_moved = forward(moved, ARTICLE_GRAPH)
+    return BackpropLesson(values, adjoints, edges, learning_rate, x_moved, all_moved)

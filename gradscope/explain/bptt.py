@@ -10,13 +10,13 @@ O(T²) of them; the sweep that needs O(T) is ``learning.bptt``. Source: Pascanu,
 (2013), arXiv:1211.5063, equations 3 to 5.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from gradscope.arrays import FloatArray
+from gradscope.arrays import FloatArray, plain
 from gradscope.data.batch import Targets
 from gradscope.errors import SettingError
 from gradscope.learning.bptt import backpropagate
@@ -35,7 +35,7 @@ MAX_STEPS, MAX_UNITS = 8, 4
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Term:
-    """The term k of ∂E_t/∂W and ∂E_t/∂U: t − k steps back.
+    """The term k of ∂E_t/∂W and ∂E_t/∂U, t = ``later``, k = ``earlier``.
 
     ``transport`` (H,H) is ∂h_t/∂h_k; ``adjoint`` (H,) is (∂E_t/∂y_t)(∂y_t/∂h_t)(∂h_t/∂h_k);
     ``immediate`` maps "W" (H,H) and "U" (H,D) to the entries of ∂⁺h_k that are not zero, row i
@@ -50,7 +50,7 @@ class Term:
 
     @property
     def share(self) -> dict[str, FloatArray]:
-        """The term itself: row i is adjoint_i ∂⁺h_{k,i}/∂W_i, and the same for U."""
+        """The term itself: row i is adjoint_i ∂⁺h_{k,i}/∂W_i, likewise for U."""
         return {name: self.adjoint[:, None] * each for name, each in self.immediate.items()}
 
 
@@ -63,8 +63,8 @@ class StepGradient:
     step: int
     error: float
     output_slope: FloatArray
-    terms: tuple[Term, ...]
-    gradients: dict[str, FloatArray]
+    terms: Sequence[Term]
+    gradients: Mapping[str, FloatArray]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -78,55 +78,52 @@ class BpttLesson:
     params: ElmanParameters
     trajectory: Trajectory
     targets: Targets
-    steps: tuple[StepGradient, ...]
-    summed: dict[str, FloatArray]
-    swept: dict[str, FloatArray]
+    steps: Sequence[StepGradient]
+    summed: Mapping[str, FloatArray]
+    swept: Mapping[str, FloatArray]
     deviation: float
 
     def document(self, settings: Mapping[str, Any]) -> Document:
         """Return the network and every factor of every term as JSON has them."""
         trajectory = self.trajectory
-        return {
-            **head("explain.bptt", settings),
-            "network": _lists(dict(self.params.weights())),
-            "steps": [
-                {
-                    "step": each.step,
-                    "input": trajectory.inputs[each.step - 1, 0].tolist(),
-                    "hidden": trajectory.hidden[each.step, 0].tolist(),
-                    "output": trajectory.outputs[each.step - 1, 0].tolist(),
-                    "target": self.targets.values[each.step - 1, 0].tolist(),
-                    "error": each.error,
-                    "error_by_output": each.output_slope.tolist(),
-                    "gradient": _lists(each.gradients),
-                    "terms": [
-                        {
-                            "earlier": term.earlier,
-                            "lag": term.later - term.earlier,
-                            "transport": term.transport.tolist(),
-                            "adjoint": term.adjoint.tolist(),
-                            "immediate": _lists(term.immediate),
-                            "share": _lists(term.share),
-                        }
-                        for term in each.terms
-                    ],
-                }
-                for each in self.steps
-            ],
-            "summed": _lists(self.summed),
-            "bptt": _lists(self.swept),
+        steps = [
+            {
+                "step": each.step,
+                "input": trajectory.inputs[each.step - 1, 0],
+                "hidden": trajectory.hidden[each.step, 0],
+                "output": trajectory.outputs[each.step - 1, 0],
+                "target": self.targets.values[each.step - 1, 0],
+                "error": each.error,
+                "error_by_output": each.output_slope,
+                "gradient": each.gradients,
+                "terms": [
+                    {
+                        "earlier": term.earlier,
+                        "lag": term.later - term.earlier,
+                        "transport": term.transport,
+                        "adjoint": term.adjoint,
+                        "immediate": term.immediate,
+                        "share": term.share,
+                    }
+                    for term in each.terms
+                ],
+            }
+            for each in self.steps
+        ]
+        content = {
+            "network": dict(self.params.weights()),
+            "steps": steps,
+            "summed": self.summed,
+            "bptt": self.swept,
             "largest_relative_difference": self.deviation,
         }
-
-
-def _lists(arrays: Mapping[str, FloatArray]) -> Document:
-    return {name: array.tolist() for name, array in arrays.items()}
+        return {**head("explain.bptt", settings), **plain(content)}
 
 
 def draw_bptt_lesson(
     steps: int = 3, hidden: int = 2, activation: ActivationName = ActivationName.TANH, seed: int = 0
 ) -> BpttLesson:
-    """Draw a small network and one sequence with a target at every step, and take them apart.
+    """Take a random network apart, with one sequence that has a target at every step.
 
     One input, one output, biases 0, h_0 = 0; ``steps`` in 1 … 8 and ``hidden`` in 1 … 4.
 
@@ -150,15 +147,25 @@ def draw_bptt_lesson(
 def bptt_lesson(params: ElmanParameters, trajectory: Trajectory, targets: Targets) -> BpttLesson:
     """Take the gradient of one sequence apart, step by step and term by term."""
     errors, output_slopes = step_errors(trajectory.outputs, targets)
+    slopes, hidden = trajectory.slopes[:, 0], trajectory.hidden[:, 0]
+    immediate = [
+        {"W": np.outer(slope, before), "U": np.outer(slope, entering)}
+        for slope, before, entering in zip(slopes, hidden, trajectory.inputs[:, 0], strict=False)
+    ]
     steps = []
-    for step in range(1, trajectory.n_steps + 1):
-        slope = output_slopes[step - 1, 0]
-        terms = _terms(params, trajectory, step, slope @ params.output_weights)
+    for t in range(1, trajectory.n_steps + 1):
+        output_slope = output_slopes[t - 1, 0]
+        by_state = output_slope @ params.output_weights
+        transport: FloatArray = np.eye(params.sizes[1])
+        terms = []
+        for k in range(t, 0, -1):
+            terms.append(Term(t, k, transport, by_state @ transport, immediate[k - 1]))
+            transport = transport @ (slopes[k - 1][:, None] * params.recurrent_weights)
         gradients = {
-            "V": np.outer(slope, trajectory.hidden[step, 0]),
+            "V": np.outer(output_slope, hidden[t]),
             **{name: np.sum([each.share[name] for each in terms], axis=0) for name in "WU"},
         }
-        steps.append(StepGradient(step, float(errors[step - 1]), slope, terms, gradients))
+        steps.append(StepGradient(t, float(errors[t - 1]), output_slope, terms, gradients))
     weights = backpropagate(params, trajectory, targets).weights
     swept = {name: weights[long_name] for name, long_name in LESSON_WEIGHTS.items()}
     summed = {name: np.sum([each.gradients[name] for each in steps], axis=0) for name in swept}
@@ -166,21 +173,4 @@ def bptt_lesson(params: ElmanParameters, trajectory: Trajectory, targets: Target
         float(np.max(np.abs(summed[name] - each))) / (float(np.max(np.abs(each))) or 1.0)
         for name, each in swept.items()
     )
-    return BpttLesson(params, trajectory, targets, tuple(steps), summed, swept, deviation)
-
-
-def _terms(
-    params: ElmanParameters, trajectory: Trajectory, step: int, entering: FloatArray
-) -> tuple[Term, ...]:
-    """Return the terms k = t … 1 of step t; ``entering`` (H,) is ∂E_t/∂h_t without later steps."""
-    slopes = trajectory.slopes[:, 0]
-    transport: FloatArray = np.eye(params.sizes[1])
-    terms = []
-    for k in range(step, 0, -1):
-        immediate = {
-            "W": np.outer(slopes[k - 1], trajectory.hidden[k - 1, 0]),
-            "U": np.outer(slopes[k - 1], trajectory.inputs[k - 1, 0]),
-        }
-        terms.append(Term(step, k, transport, entering @ transport, immediate))
-        transport = transport @ (slopes[k - 1][:, None] * params.recurrent_weights)
-    return tuple(terms)
+    return BpttLesson(params, trajectory, targets, steps, summed, swept, deviation)

@@ -1,6 +1,7 @@
 """The glossary: what every term of a report means, found by any spelling of its name.
 
-The entries are data: ``terms/*.toml``, in the order in which a reader meets them.
+The entries are data: ``terms/*.toml``, in the order in which a reader meets them; the heading of
+an entry holds all names of the term.
 """
 
 import difflib
@@ -28,15 +29,16 @@ class Term:
     formula: str
     reading: str
     source: str
-    others: Sequence[str] = ()
+    others: Sequence[str]
 
 
-TERMS: tuple[Term, ...] = tuple(
-    Term(name, **entry)
+TERMS = tuple(
+    Term(name, **entry, others=others)
     for subject in ("network", "products", "spectra", "verdict")
-    for name, entry in tomllib.loads(
+    for names, entry in tomllib.loads(
         (files("gradscope.explain") / "terms" / f"{subject}.toml").read_text("utf-8")
     ).items()
+    for name, *others in [names.split("; ")]
 )
 
 

@@ -84,20 +84,18 @@ def product_lessons(
         chain = elman_chain(params, unroll(params, rng.standard_normal((steps, 1, 1))))
         found = diagnose(chain)
         factors = np.array([log_spectral_norm(chain.jacobian(t)[0]) for t in range(steps, 0, -1)])
-        zero_lag, infinite_lag = _float64_range(chain)
         lesson = ProductLesson(
-            activation=name,
-            slope_ceiling=ACTIVATIONS[name].slope_ceiling,
-            log_weight_norm=log_spectral_norm(params.recurrent_weights),
-            lags=found.norms.lags,
-            log_factors=factors,
-            log_norms=found.norms.log_norms[:, 0],
-            log_factor_products=np.cumsum(factors),
-            log_bound=found.log_bound,
-            rate=found.verdict.rate,
-            horizon=found.verdict.horizon,
-            zero_lag=zero_lag,
-            infinite_lag=infinite_lag,
+            name,
+            ACTIVATIONS[name].slope_ceiling,
+            log_spectral_norm(params.recurrent_weights),
+            found.norms.lags,
+            factors,
+            found.norms.log_norms[:, 0],
+            np.cumsum(factors),
+            found.log_bound,
+            found.verdict.rate,
+            found.verdict.horizon,
+            *_float64_range(chain),
         )
         lessons.append(lesson)
     return tuple(lessons)
@@ -122,19 +120,19 @@ def vanishing_document(lessons: Sequence[ProductLesson], settings: Mapping[str, 
     """Return every network's factors, products and bounds by lag, as log10."""
     networks = [
         {
-            "activation": str(each.activation),
+            "activation": each.activation,
             "slope_ceiling": each.slope_ceiling,
             "log10_weight_norm": each.log_weight_norm / LN_10,
-            "rate_nats_per_step": plain(each.rate),
+            "rate_nats_per_step": each.rate,
             "first_lag_below_threshold": each.horizon,
             "first_lag_of_exact_zero_in_float64": each.zero_lag,
             "first_lag_of_overflow_in_float64": each.infinite_lag,
-            "lags": each.lags.tolist(),
-            "log10_factor": plain(each.log_factors / LN_10),
-            "log10_norm": plain(each.log_norms / LN_10),
-            "log10_factor_product": plain(each.log_factor_products / LN_10),
-            "log10_bound": plain(each.log_bound / LN_10),
+            "lags": each.lags,
+            "log10_factor": each.log_factors / LN_10,
+            "log10_norm": each.log_norms / LN_10,
+            "log10_factor_product": each.log_factor_products / LN_10,
+            "log10_bound": each.log_bound / LN_10,
         }
         for each in lessons
     ]
-    return {**head("explain.vanishing", settings), "networks": networks}
+    return {**head("explain.vanishing", settings), "networks": plain(networks)}

@@ -21,70 +21,51 @@ from gradscope.report.words.cells import has_textbook_bound
 class VerdictLesson:
     """A verdict with what it was made from.
 
-    ``slope_ceiling`` is γ; ``stage`` has the lag profile, its bound and the causes.
+    ``stage`` has the lag profile, its bound and the causes; ``rate`` is the growth rate in nats per
+    step, −inf where every product is exactly zero at the end, ``bound_rate`` its bound:
+    log(γ σ_max(W)) for a vanilla RNN. ``slope_ceiling`` is γ, ``log_weight_norm`` the bound less
+    log γ: log σ_max(W) in nats; None where the bound has other terms.
     """
 
     settings: Settings
     stage: Stage
-    slope_ceiling: float
     learned: Learned | None
-
-    @property
-    def thresholds(self) -> Thresholds:
-        """The thresholds of the verdict."""
-        return thresholds(self.settings)
-
-    @property
-    def rate(self) -> float:
-        """The growth rate, nats per step: −inf where every product is exactly zero at the end."""
-        tail = self.stage.growth.tail
-        return -math.inf if tail is None else tail.rate
-
-    @property
-    def bound_rate(self) -> float:
-        """The bound of the growth rate: log(γ σ_max(W)) for a vanilla RNN."""
-        return float(self.stage.profile.log_bound[0])
-
-    @property
-    def log_weight_norm(self) -> float | None:
-        """The bound less log γ: log σ_max(W) in nats; None where the bound has other terms."""
-        plain = has_textbook_bound(self.settings)
-        return self.bound_rate - math.log(self.slope_ceiling) if plain else None
+    thresholds: Thresholds
+    rate: float
+    bound_rate: float
+    slope_ceiling: float
+    log_weight_norm: float | None
 
     def document(self) -> Document:
         """Return each number of the verdict with those behind it, as JSON has them."""
-        stage, norm = self.stage, self.log_weight_norm
-        tail = stage.growth.tail
-        return {
-            **head("explain.verdict", self.settings.as_dict()),
-            "stage": str(stage.name),
-            "regime": str(stage.verdict.regime),
-            "rate_nats_per_step": plain(self.rate),
-            "rate_between": tail
-            and {
-                "lags": list(tail.lags),
-                "nats": [plain(each) for each in tail.log_norms],
-                "sequences": tail.sequences,
-                "of": tail.of,
-            },
+        stage, norm, tail = self.stage, self.log_weight_norm, self.stage.growth.tail
+        no_norm = "the bound has other terms: a leak, or gates" if norm is None else "W is zero"
+        points = tail and {
+            "lags": tail.lags,
+            "nats": tail.log_norms,
+            "sequences": tail.sequences,
+            "of": tail.of,
+        }
+        content = {
+            "stage": stage.name,
+            "regime": stage.verdict.regime,
+            "rate_nats_per_step": self.rate,
+            "rate_between": points,
             "rate_null_because": None if tail else ZERO_PRODUCT,
             "horizon": stage.verdict.horizon,
             "required_lag": stage.verdict.required_lag,
             "causes": asdict(stage.causes),
-            "bound_rate_nats_per_step": plain(self.bound_rate),
+            "bound_rate_nats_per_step": self.bound_rate,
             "log_slope_ceiling": math.log(self.slope_ceiling),
-            "log_weight_norm": plain(norm),
-            "log_weight_norm_null_because": "the bound has other terms: a leak, or gates"
-            if norm is None
-            else None
-            if math.isfinite(norm)
-            else "W is zero",
-            "error": self.learned and plain(self.learned.error),
+            "log_weight_norm": norm,
+            "log_weight_norm_null_because": no_norm if plain(norm) is None else None,
+            "error": self.learned and self.learned.error,
             "baseline": self.learned and self.learned.baseline,
             "thresholds": asdict(self.thresholds),
             # Once filled for analysis documents, which are no longer explained.
             "in_the_file": None,
         }
+        return {**head("explain.verdict", self.settings.as_dict()), **plain(content)}
 
 
 def verdict_lesson(path: Path) -> VerdictLesson:
@@ -104,9 +85,15 @@ def verdict_lesson(path: Path) -> VerdictLesson:
         )
     settings = settings_of_saved(str(path), {})
     analysis = analyze(settings)
+    stage, gamma = analysis.last, analysis.params.activation.slope_ceiling
+    bound_rate = float(stage.profile.log_bound[0])
     return VerdictLesson(
-        settings=settings,
-        stage=analysis.last,
-        slope_ceiling=analysis.params.activation.slope_ceiling,
-        learned=learned_by(analysis.last.error, analysis.task_info),
+        settings,
+        stage,
+        learned_by(stage.error, analysis.task_info),
+        thresholds(settings),
+        rate=stage.growth.tail.rate if stage.growth.tail else -math.inf,
+        bound_rate=bound_rate,
+        slope_ceiling=gamma,
+        log_weight_norm=bound_rate - math.log(gamma) if has_textbook_bound(settings) else None,
     )

@@ -1,8 +1,12 @@
 """BPTT of a small RNN, term by term, in words; the numbers come from ``explain.bptt``."""
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from gradscope.explain.bptt import BpttLesson, Term
-from gradscope.explain.pages.page import DIGITS, Page, Section, matrix_lines, table_lines
-from gradscope.report.words.numbers import number
+from gradscope.explain.pages.page import DIGITS, Page, matrix_lines, table_lines
+from gradscope.report.words.numbers import number, steps
 
 
 def bptt_page(lesson: BpttLesson) -> Page:
@@ -29,49 +33,40 @@ def bptt_page(lesson: BpttLesson) -> Page:
         general += ["", *matrix_lines(f"Σ of the terms, ∂E/∂{name}", total)]
         general += matrix_lines(f"BPTT's sweep,   ∂E/∂{name}", lesson.swept[name])
     general += ["", f"largest difference, relative: {lesson.deviation:.1e}"]
-    sum_title = f"The sum over the steps before: ∂E_{t}/∂"
-    sections = (
-        Section("The network", network),
-        Section("Forward", _forward_lines(lesson)),
-        Section(f"∂E_{t}/∂V = (∂E_{t}/∂y_{t}) h_{t}ᵀ: one term, no time in it", output),
-        Section(
-            f"∂E_{t}/∂W = Σ_k (∂E_{t}/∂y_{t}) (∂y_{t}/∂h_{t}) (∂h_{t}/∂h_k) (∂⁺h_k/∂W), "
-            f"k = {t} … 1",
-            ("∂⁺h_k/∂W holds h_k−1 fixed; row i of φ′(a_k) h_k−1ᵀ is the derivative of unit i.",),
-        ),
-        *(_term_section(lesson, term, "W") for term in last.terms),
-        Section(f"{sum_title}W", matrix_lines(f"∂E_{t}/∂W", gradients["W"])),
-        Section(f"∂E_{t}/∂U: the same paths, ending in ∂⁺h_k/∂U = φ′(a_k) x_kᵀ", ()),
-        *(_term_section(lesson, term, "U") for term in last.terms),
-        Section(f"{sum_title}U", matrix_lines(f"∂E_{t}/∂U", gradients["U"])),
-        Section("The general formula, over all steps", general),
-    )
+    weights_title = f"∂E_{t}/∂W = Σ_k (∂E_{t}/∂y_{t}) (∂y_{t}/∂h_{t}) (∂h_{t}/∂h_k) (∂⁺h_k/∂W), "
+    held = "∂⁺h_k/∂W holds h_k−1 fixed; row i of φ′(a_k) h_k−1ᵀ is the derivative of unit i."
+    sections: list[tuple[str, Sequence[str]]] = [
+        ("The network", network),
+        ("Forward", _forward_lines(lesson)),
+        (f"∂E_{t}/∂V = (∂E_{t}/∂y_{t}) h_{t}ᵀ: one term, no time in it", output),
+    ]
+    for name, title, lines in (
+        ("W", f"{weights_title}k = {t} … 1", (held,)),
+        ("U", f"∂E_{t}/∂U: the same paths, ending in ∂⁺h_k/∂U = φ′(a_k) x_kᵀ", ()),
+    ):
+        sections += [(title, lines), *(_term_section(lesson, term, name) for term in last.terms)]
+        total = matrix_lines(f"∂E_{t}/∂{name}", gradients[name])
+        sections.append((f"The sum over the steps before: ∂E_{t}/∂{name}", total))
     count = sum(len(each.terms) for each in lesson.steps)
     answer = (
         f"∂E_{t}/∂W is a sum of {len(last.terms)} terms, one for each step before; all "
         f"{count} of ∂E/∂W agree with BPTT's one sweep to {lesson.deviation:.0e}."
     )
-    return Page(answer, sections)
+    return Page(answer, [*sections, ("The general formula, over all steps", general)])
 
 
 def _forward_lines(lesson: BpttLesson) -> list[str]:
     """Return input, state, output, target and error of every step."""
-    trajectory = lesson.trajectory
-    titles = ["t", "x_t", *(f"h_t[{i + 1}]" for i in range(lesson.params.sizes[1]))]
-    rows = []
-    for each in lesson.steps:
-        values = (
-            trajectory.inputs[each.step - 1, 0, 0],
-            *trajectory.hidden[each.step, 0],
-            trajectory.outputs[each.step - 1, 0, 0],
-            lesson.targets.values[each.step - 1, 0, 0],
-            each.error,
-        )
-        rows.append([str(each.step), *(number(float(value), DIGITS) for value in values)])
-    return table_lines((*titles, "y_t", "A_t", "E_t"), rows)
+    trajectory, targets = lesson.trajectory, lesson.targets.values
+    states = [f"h_t[{i + 1}]" for i in range(lesson.params.sizes[1])]
+    errors = [[each.error] for each in lesson.steps]
+    columns = (trajectory.inputs[:, 0], trajectory.hidden[1:, 0], trajectory.outputs[:, 0])
+    values = np.hstack([*columns, targets[:, 0], errors]).tolist()
+    rows = [[str(t), *(number(each, DIGITS) for each in row)] for t, row in enumerate(values, 1)]
+    return table_lines(("t", "x_t", *states, "y_t", "A_t", "E_t"), rows)
 
 
-def _term_section(lesson: BpttLesson, term: Term, weights: str) -> Section:
+def _term_section(lesson: BpttLesson, term: Term, weights: str) -> tuple[str, list[str]]:
     """Return one term with every factor; U's repeat what W's have shown as one product."""
     t, k = term.later, term.earlier
     immediate = term.immediate[weights]
@@ -94,4 +89,4 @@ def _term_section(lesson: BpttLesson, term: Term, weights: str) -> Section:
     lines += matrix_lines("the term", term.share[weights])
     if weights == "W" and k == 1 and not immediate.any():
         lines.append("It is zero because h_0 = 0: before the first step there was nothing.")
-    return Section(f"k = {k}, {t - k} {'step' if t - k == 1 else 'steps'} back", lines)
+    return f"k = {k}, {steps(t - k)} back", lines

@@ -12,7 +12,7 @@ from itertools import groupby
 from typing import Any
 
 from gradscope.explain.glossary import TERMS, Term
-from gradscope.explain.pages.page import Page, Section
+from gradscope.explain.pages.page import Page
 from gradscope.report.formats import Document, head
 from gradscope.sweep.store import columns, setting_columns
 
@@ -34,14 +34,9 @@ TEXT_WIDTH = 76
 
 def term_page(term: Term) -> Page:
     """Return the page of one term."""
-    return Page(
-        f"{term.name}: {term.definition}",
-        (
-            Section("Formula", (term.formula,)),
-            Section("How to read it", (term.reading,)),
-            Section("Source", (term.source,)),
-        ),
-    )
+    texts = {"Formula": term.formula, "How to read it": term.reading, "Source": term.source}
+    sections = [(title, (text,)) for title, text in texts.items()]
+    return Page(f"{term.name}: {term.definition}", sections)
 
 
 def terms_table(*terms: Term) -> Table:
@@ -57,38 +52,31 @@ def term_document(term: Term) -> Document:
 
 def _fields(term: Term) -> Document:
     fields = asdict(term)
-    return {"term": fields.pop("name"), **fields, "others": list(term.others)}
+    return {"term": fields.pop("name"), **fields}
 
 
 def listing_page() -> Page:
     """Return the list of lessons, topics and terms."""
     width = max(map(len, (*LESSONS, *TOPICS)))
-    lessons, topics = (
-        [f"{name.ljust(width)}  {about}" for name, about in group.items()]
-        for group in (LESSONS, TOPICS)
-    )
+    texts = {
+        f"{title}: gradscope explain {title[:-1].upper()}": [
+            f"{name.ljust(width)}  {about}" for name, about in group.items()
+        ]
+        for title, group in (("Lessons", LESSONS), ("Topics", TOPICS))
+    }
     names = textwrap.wrap(", ".join(term.name for term in TERMS), TEXT_WIDTH)
-    return Page(
-        "What gradscope explains, with numbers computed now.",
-        (
-            Section("Lessons: gradscope explain LESSON", lessons),
-            Section("Topics: gradscope explain TOPIC", topics),
-            Section("Terms: gradscope explain TERM", names),
-        ),
-    )
+    texts["Terms: gradscope explain TERM"] = names
+    return Page("What gradscope explains, with numbers computed now.", texts.items())
 
 
 def listing_document() -> Document:
     """Return all lessons, topics and terms."""
-    groups = {"lessons": LESSONS, "topics": TOPICS}
-    return {
-        **head("explain.topics", {}),
-        **{
-            title: [{"name": name, "about": about} for name, about in group.items()]
-            for title, group in groups.items()
-        },
-        "terms": [_fields(term) for term in TERMS],
+    groups = {
+        title: [{"name": name, "about": about} for name, about in group.items()]
+        for title, group in (("lessons", LESSONS), ("topics", TOPICS))
     }
+    terms = [_fields(term) for term in TERMS]
+    return {**head("explain.topics", {}), **groups, "terms": terms}
 
 
 def column_meanings() -> dict[str, str]:
@@ -110,29 +98,23 @@ def topic_page(name: str) -> Page:
     sections = []
     for part in parts:
         title, _, *lines = part.rstrip().split("\n")
-        sections.append(Section(title, [each for each in lines if not each.startswith("```")]))
+        sections.append((title, [each for each in lines if not each.startswith("```")]))
     if name == "store":
-        sections.append(Section("Columns of `cells`", _columns_lines()))
+        listed = []
+        for meaning, names in groupby(columns(), column_meanings().__getitem__):
+            listed += textwrap.wrap(", ".join(names), TEXT_WIDTH)
+            listed += [f"    {line}" for line in textwrap.wrap(meaning, TEXT_WIDTH - 4)]
+        sections.append(("Columns of `cells`", listed))
     return Page(answer.strip(), sections)
-
-
-def _columns_lines() -> list[str]:
-    lines = []
-    for meaning, names in groupby(columns(), column_meanings().__getitem__):
-        lines += textwrap.wrap(", ".join(names), TEXT_WIDTH)
-        lines += [f"    {line}" for line in textwrap.wrap(meaning, TEXT_WIDTH - 4)]
-    return lines
 
 
 def topic_document(name: str) -> Document:
     """Return a topic's text as Markdown, with the columns of the store where it is about them."""
-    titles, rows = columns_table() if name == "store" else ((), [])
-    return {
-        **head("explain.topic", {}),
-        "topic": name,
-        "text": _text(f"{name}.md"),
-        **({"columns": [dict(zip(titles, row, strict=True)) for row in rows]} if rows else {}),
-    }
+    document = {**head("explain.topic", {}), "topic": name, "text": _text(f"{name}.md")}
+    if name == "store":
+        titles, rows = columns_table()
+        document["columns"] = [dict(zip(titles, row, strict=True)) for row in rows]
+    return document
 
 
 def _text(name: str) -> str:

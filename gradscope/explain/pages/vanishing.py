@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from gradscope.arrays import LN_10
-from gradscope.explain.pages.page import Page, Section, scientific, table_lines
+from gradscope.explain.pages.page import Page, scientific, table_lines
 from gradscope.explain.vanishing import THRESHOLD, ProductLesson
 from gradscope.report.words.numbers import NEGLIGIBLE, fraction, level, number, pace
 
@@ -17,15 +17,11 @@ def vanishing_page(lessons: Sequence[ProductLesson]) -> Page:
     titles = ["lag"]
     for each in lessons:
         titles += [f"{each.activation}: J", "product", "bound"]
+    curves = [
+        curve for each in lessons for curve in (each.log_factors, each.log_norms, each.log_bound)
+    ]
     rows = [
-        [
-            str(lag),
-            *(
-                scientific(float(curve[lag - 1]))
-                for each in lessons
-                for curve in (each.log_factors, each.log_norms, each.log_bound)
-            ),
-        ]
+        [str(lag), *(scientific(float(curve[lag - 1])) for curve in curves)]
         for lag in (*(lag for lag in LESSON_LAGS if lag < last), last)
     ]
     legend = (
@@ -33,49 +29,37 @@ def vanishing_page(lessons: Sequence[ProductLesson]) -> Page:
         "product: σ_max(∂h_T/∂h_T−ℓ), of all factors so far. bound: (γ σ_max(W))^ℓ.",
     )
     parts = [f"{each.activation}'s product {pace(each.rate)}" for each in lessons]
-    return Page(
-        f"The same W, two activations: {', '.join(parts)}.",
-        (
-            Section("One factor more at each lag", (*table_lines(titles, rows), "", *legend)),
-            *(Section(f"What {each.activation} does", _product_lines(each)) for each in lessons),
-        ),
-    )
+    texts = {
+        "One factor more at each lag": (*table_lines(titles, rows), "", *legend),
+        **{f"What {each.activation} does": _product_lines(each) for each in lessons},
+    }
+    return Page(f"The same W, two activations: {', '.join(parts)}.", texts.items())
 
 
 def _product_lines(lesson: ProductLesson) -> tuple[str, ...]:
-    gamma, last = number(lesson.slope_ceiling), int(lesson.lags[-1])
-    bound = float(lesson.log_bound[0])
+    bound, last = float(lesson.log_bound[0]), int(lesson.lags[-1])
     if abs(bound) < NEGLIGIBLE:
-        consequence = "forbids exploding and says no more"
-    elif bound < 0:
-        consequence = "forces vanishing"
+        what = "forbids exploding and says no more"
     else:
-        consequence = "allows exploding, but does not force it"
-    reach = f"from lag {lesson.horizon} on" if lesson.horizon else f"at none of the {last} lags"
-    ends = (lesson.log_norms, lesson.log_factor_products, lesson.log_bound)
-    norm, factors, limit = (level(float(curve[-1]) / LN_10) for curve in ends)
+        what = "forces vanishing" if bound < 0 else "allows exploding, but does not force it"
+    in_float64 = "the product stays within range."
     if lesson.zero_lag is not None:
-        log10 = float(lesson.log_norms[lesson.zero_lag - 1]) / LN_10
-        in_float64 = (
-            f"the product is exactly 0 from lag {lesson.zero_lag} on; by logarithms σ_max is "
-            f"10^{level(log10)} there."
-        )
+        log10 = level(float(lesson.log_norms[lesson.zero_lag - 1]) / LN_10)
+        zero = f"the product is exactly 0 from lag {lesson.zero_lag} on"
+        in_float64 = f"{zero}; by logarithms σ_max is 10^{log10} there."
     elif lesson.infinite_lag is not None:
         in_float64 = f"the product overflows at lag {lesson.infinite_lag}."
-    else:
-        in_float64 = "the product stays within range."
+    gamma, size = number(lesson.slope_ceiling), scientific(lesson.log_weight_norm)
+    limit, rate, line = scientific(bound), level(lesson.rate), fraction(THRESHOLD)
+    reach = f"from lag {lesson.horizon} on" if lesson.horizon else f"at none of the {last} lags"
+    ends = (lesson.log_norms, lesson.log_factor_products, lesson.log_bound)
+    norm, factors, log10_limit = (level(float(curve[-1]) / LN_10) for curve in ends)
     return (
-        (
-            f"γ = max φ′ = {gamma} and σ_max(W) = {scientific(lesson.log_weight_norm)}: the "
-            f"bound is {scientific(bound)} per step, which {consequence}."
-        ),
-        (
-            f"σ_max is below {fraction(THRESHOLD)} {reach}; over the later half it changes by "
-            f"{level(lesson.rate)} nats per step."
-        ),
+        f"γ = max φ′ = {gamma} and σ_max(W) = {size}: the bound is {limit} per step, which {what}.",
+        f"σ_max is below {line} {reach}; over the later half it changes by {rate} nats per step.",
         (
             f"At lag {last} log10 is {norm} for the product, {factors} for the factors' norms "
-            f"multiplied, {limit} for the bound."
+            f"multiplied, {log10_limit} for the bound."
         ),
         f"Multiplied directly in float64, {in_float64}",
     )

@@ -9,7 +9,7 @@ import numpy as np
 from gradscope.analysis.results import Stage
 from gradscope.arrays import LN_10
 from gradscope.diagnosis.growth import Tail, terms_of
-from gradscope.explain.pages.page import Page, Section
+from gradscope.explain.pages.page import Page
 from gradscope.explain.verdict import VerdictLesson
 from gradscope.names import CellName, Regime, StageName
 from gradscope.report.words.cells import CAUSE_TITLES
@@ -32,30 +32,30 @@ THRESHOLD_SOURCES: Mapping[str, str] = MappingProxyType(
 
 def verdict_page(lesson: VerdictLesson) -> Page:
     """Return rate, horizon, causes, bound, regime, need, error and thresholds, each explained."""
-    stage = lesson.stage
-    verdict, lags = stage.verdict, stage.profile.lags.size
-    rate = f"{level(lesson.rate)} nats per step"
-    reach = f"beyond {steps(lags)}" if verdict.horizon is None else steps(verdict.horizon)
-    bound = f"{level(lesson.bound_rate)} nats per step"
-    if lesson.log_weight_norm is not None:
-        bound = "(γ σ_max(W))^ℓ"
+    stage, verdict = lesson.stage, lesson.stage.verdict
+    rate, bound = (f"{level(each)} nats per step" for each in (lesson.rate, lesson.bound_rate))
+    beyond = f"beyond {steps(stage.profile.lags.size)}"
+    reach = beyond if verdict.horizon is None else steps(verdict.horizon)
     thresholds = [
         f"{name.replace('_', '-')} {_size(getattr(lesson.thresholds, name))}: {source}"
         for name, source in THRESHOLD_SOURCES.items()
     ]
+    texts = {
+        f"Growth rate: {rate}": _rate_lines(stage.growth.tail),
+        f"Memory horizon: {reach}": _horizon_lines(lesson),
+        "Causes: the terms of the growth rate, nats per step": _cause_lines(stage),
+        f"Bound: {bound if lesson.log_weight_norm is None else '(γ σ_max(W))^ℓ'}": (
+            _bound_lines(lesson)
+        ),
+        f"Regime: {verdict.regime}": _regime_lines(lesson),
+        "What is needed, what was learned": _outcome_lines(lesson),
+        "Thresholds and where they come from": thresholds,
+    }
     name = "as saved" if stage.name is StageName.GIVEN else stage.name
     return Page(
         f"{REGIME_WORDS[verdict.regime]} ({name}): growth rate {rate}, memory horizon {reach}. "
         "How each number was reached:",
-        (
-            Section(f"Growth rate: {rate}", _rate_lines(stage.growth.tail)),
-            Section(f"Memory horizon: {reach}", _horizon_lines(lesson)),
-            Section("Causes: the terms of the growth rate, nats per step", _cause_lines(stage)),
-            Section(f"Bound: {bound}", _bound_lines(lesson)),
-            Section(f"Regime: {verdict.regime}", _regime_lines(lesson)),
-            Section("What is needed, what was learned", _outcome_lines(lesson)),
-            Section("Thresholds and where they come from", thresholds),
-        ),
+        texts.items(),
     )
 
 
@@ -63,36 +63,30 @@ def _rate_lines(tail: Tail | None) -> tuple[str, ...]:
     if tail is None:
         return ("At the last lag the product is exactly zero in every sequence: log 0 = −∞.",)
     (first, last), (before, after) = tail.lags, tail.log_norms
+    rise, rate = number(after - before, 5), number(tail.rate, 5)
     return (
         (
             "f(ℓ) is log σ_max(∂h_T/∂h_T−ℓ) in nats, averaged over the "
             f"{tail.sequences} of {tail.of} sequences whose product is not exactly zero."
         ),
         f"f({first}) = {number(before, 5)}, f({last}) = {number(after, 5)}",
-        (
-            f"rate = (f({last}) − f({first})) / ({last} − {first}) = "
-            f"{number(after - before, 5)} / {last - first} = {number(tail.rate, 5)}"
-        ),
+        f"rate = (f({last}) − f({first})) / ({last} − {first}) = {rise} / {last - first} = {rate}",
         "The first half of the lags is left to the transient.",
     )
 
 
 def _horizon_lines(lesson: VerdictLesson) -> tuple[str, ...]:
     line, horizon = lesson.thresholds.vanishing, lesson.stage.verdict.horizon
-    median = lesson.stage.profile.median
-    rule = (
-        "The first lag at which the median profile is below "
-        f"log({fraction(line)}) = {number(math.log(line), 5)} nats."
-    )
+    logs = lesson.stage.profile.median.tolist()
+    log_line = f"log({fraction(line)}) = {number(math.log(line), 5)}"
+    rule = f"The first lag at which the median profile is below {log_line} nats."
     if horizon is None:
-        lowest = int(np.argmin(median))
-        value = number(float(median[lowest]), 5)
-        return rule, f"Its lowest value is {value}, at lag {lowest + 1} of {median.size}."
-    at = f"at lag {horizon} it is {number(float(median[horizon - 1]), 5)}"
+        lag = int(np.argmin(logs)) + 1
+        return rule, f"Its lowest value is {number(logs[lag - 1], 5)}, at lag {lag} of {len(logs)}."
+    at = f"at lag {horizon} it is {number(logs[horizon - 1], 5)}"
     if horizon == 1:
         return rule, f"Already {at}."
-    before = number(float(median[horizon - 2]), 5)
-    return rule, f"At lag {horizon - 1} the median is {before}, {at}."
+    return rule, f"At lag {horizon - 1} the median is {number(logs[horizon - 2], 5)}, {at}."
 
 
 def _cause_lines(stage: Stage) -> tuple[str, ...]:
@@ -117,11 +111,9 @@ def _cause_lines(stage: Stage) -> tuple[str, ...]:
 
 def _bound_lines(lesson: VerdictLesson) -> tuple[str, ...]:
     rate, gamma, settings = lesson.bound_rate, number(lesson.slope_ceiling), lesson.settings
-    forces = (
-        "A factor below 1 per step forces vanishing."
-        if rate < 0
-        else "A factor of 1 or more per step allows exploding but does not force it."
-    )
+    forces = "A factor of 1 or more per step allows exploding but does not force it."
+    if rate < 0:
+        forces = "A factor below 1 per step forces vanishing."
     if settings.cell is not CellName.ELMAN:
         return "The gates and weights along this trajectory let no step add more.", forces
     if lesson.log_weight_norm is None:
@@ -137,25 +129,21 @@ def _bound_lines(lesson: VerdictLesson) -> tuple[str, ...]:
 def _regime_lines(lesson: VerdictLesson) -> tuple[str, ...]:
     lines, median = lesson.thresholds, lesson.stage.profile.median
     regime, low, high = lesson.stage.verdict.regime, _size(lines.vanishing), _size(lines.exploding)
+    growth = _size(lines.transient_growth)
     rules = {
         Regime.VANISHING: f"it ends below {low}.",
-        Regime.TRANSIENT: (
-            f"it grows past {_size(lines.transient_growth)} first, and ends below {low}."
-        ),
+        Regime.TRANSIENT: f"it grows past {growth} first, and ends below {low}.",
         Regime.EXPLODING: f"it passes {high} and does not end below {low}.",
         Regime.STABLE: f"it does not end below {low} and never passes {high}.",
         Regime.MIXED: f"fewer than {lines.agreement:.0%} of the sequences share a regime.",
     }
-    peak = int(np.argmax(median))
     end, largest = (
         "0" if np.isneginf(nats) else power_of_ten(float(nats) / LN_10)
-        for nats in (median[-1], median[peak])
+        for nats in (median[-1], median.max())
     )
+    sizes = f"The median σ_max is {end} at the last lag, {median.size}; its largest is {largest}"
     return (
-        (
-            f"The median σ_max is {end} at the last lag, {median.size}; its largest is {largest}, "
-            f"at lag {peak + 1}."
-        ),
+        f"{sizes}, at lag {int(np.argmax(median)) + 1}.",
         f"{str(regime).capitalize()}, from the profile of every sequence: {rules[regime]}",
     )
 
@@ -168,23 +156,22 @@ def _outcome_lines(lesson: VerdictLesson) -> tuple[str, ...]:
     verdict, learned, most = lesson.stage.verdict, lesson.learned, lesson.thresholds.no_better
     if learned is None:
         return ("There are no targets: which lag is required, or what was learned, is not known.",)
-    better = "has learned" if learned.error < most * learned.baseline else "has not learned"
-    initial = lesson.stage.name is StageName.INITIAL
+    better = "it has learned" if learned.error < most * learned.baseline else "it has not learned"
+    if lesson.stage.name is StageName.INITIAL:
+        better = "nothing was learned yet"
+    error, baseline = number(learned.error), number(learned.baseline)
     of_error = (
-        f"Its error per step is {number(learned.error)}, the baseline's "
-        f"{number(learned.baseline)}; to have learned it must be below {most:.0%} of that: "
-        f"{'nothing was learned yet' if initial else f'it {better}'}."
+        f"Its error per step is {error}, the baseline's {baseline}; to have learned it must be "
+        f"below {most:.0%} of that: {better}."
     )
     lag, reaches = verdict.required_lag, verdict.reaches
     if lag is None:
         return "Which lag the data requires is not known.", of_error
     if reaches is None:
         return (
-            f"The task needs lag {lag}, the lags measured end at {verdict.max_lag}: whether "
-            "the gradient arrives is not known."
+            f"The task needs lag {lag}, the lags measured end at {verdict.max_lag}: whether the "
+            "gradient arrives is not known."
         ), of_error
-    reach = "beyond the lags measured" if verdict.horizon is None else str(verdict.horizon)
-    return (
-        f"The task needs lag {lag}, the horizon is {reach}: the gradient "
-        f"{'arrives' if reaches else 'does not reach so far back'}."
-    ), of_error
+    reach = "beyond the lags measured" if verdict.horizon is None else verdict.horizon
+    end = "arrives" if reaches else "does not reach so far back"
+    return f"The task needs lag {lag}, the horizon is {reach}: the gradient {end}.", of_error
