@@ -27,13 +27,13 @@ from gradscope.torch.reading import (
     CELLS,
     Call,
     is_compiled,
-    kind_of,
     layer_sample,
     layer_titles,
     n_sequences,
     output_sizes,
     recurrent_kind,
     refusal_of,
+    state_size,
     time_steps,
 )
 from gradscope.watch.journal import Journal, NonFinite, Quantity, Refusal, TimeBudget
@@ -244,7 +244,7 @@ class Watch:
         self._guarded(name, keep_norm)
 
     def _end_step(self) -> None:
-        for name in self._sequences.names():
+        for name in self._sequences:
             self._guarded(name, partial(self._sequences.finish, name))
         if self._norms:
             self._unread.append(partial(self._read_norms, self._steps.now, self._norms))
@@ -276,11 +276,9 @@ class Watch:
         sizes, at = output_sizes(call), time_steps(call)
         if sizes is not None:
             self._unread.append(partial(self._read_sizes, name, steps.now, at, sizes))
-        if not steps.has_turn(name):
-            return
         titles = layer_titles(name, module)
-        guess = steps.guess(kind_of(module), module.hidden_size, int(at[-1]), len(titles))
-        count = steps.due(name, guess, n_sequences(call))
+        size, last = state_size(module), int(at[-1])
+        count = steps.due(name, n_sequences(call), size, last, len(titles))
         if count:
             started = perf_counter()
             steps.examine(name, layer_sample(titles, steps.now, call, count), started)
@@ -290,6 +288,5 @@ class Watch:
         if followed is None:
             self._ignored.add(name)
             return
-        time_step, size = followed
-        read = partial(self._read_sizes, name, self._steps.now, np.array([time_step]), size[None])
-        self._unread.append(read)
+        at, size = np.array([followed[0]]), followed[1][None]
+        self._unread.append(partial(self._read_sizes, name, self._steps.now, at, size))

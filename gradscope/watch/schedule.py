@@ -11,7 +11,6 @@ from time import perf_counter
 
 from gradscope.diagnosis.verdict import Thresholds
 from gradscope.errors import SettingError
-from gradscope.names import CellName
 from gradscope.watch.journal import Journal
 from gradscope.watch.replay import Sample, take_snapshots
 
@@ -22,16 +21,14 @@ FIRST_COST = 3e-10
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Limits:
-    """How often snapshots are taken and of how much.
-
-    ``every`` in training steps, ``max_lag`` in steps of the sequence, ``sequences`` per snapshot,
-    and the thresholds of the verdict.
+    """A snapshot of ``sequences`` over ``max_lag`` steps is taken ``every`` so many training steps,
+    and judged by the thresholds.
     """
 
     every: int
     max_lag: int
     sequences: int
-    thresholds: Thresholds = field(default_factory=Thresholds)
+    thresholds: Thresholds
 
     def __post_init__(self) -> None:
         for name in ("every", "max_lag", "sequences"):
@@ -66,26 +63,22 @@ class Steps:
             self.journal.budget.start()
         self._called.add(name)
 
-    def has_turn(self, name: str) -> bool:
-        """Whether a snapshot of a module is due in this step, if the time budget allows it."""
-        return self.now >= self._next.get(name, 1)
-
-    def due(self, name: str, guess: float, available: int) -> int:
-        """Return how many sequences of a call the snapshot may take, 0 for no snapshot."""
-        if not self.has_turn(name):
+    def due(
+        self, name: str, available: int, state_size: int, n_steps: int, n_cells: int = 1
+    ) -> int:
+        """Return how many sequences of a call, up to ``available``, a snapshot of the module may
+        take now: 0 if it has had its turn, or the time budget does not allow it.
+        """
+        if self.now < self._next.get(name, 1):
             return 0
-        count = self.journal.affordable(name, guess, min(self.limits.sequences, available))
+        cost = FIRST_COST * n_cells * min(n_steps, self.limits.max_lag) * float(state_size) ** 3
+        count = self.journal.affordable(name, cost, min(self.limits.sequences, available))
         if count:
             self._next[name] = self.now + self.limits.every
         return count
 
-    def guess(self, kind: CellName, hidden: int, n_steps: int, n_cells: int = 1) -> float:
-        """Return the expected cost of a snapshot per sequence, in seconds."""
-        state = hidden * (2 if kind is CellName.LSTM else 1)
-        return FIRST_COST * n_cells * min(n_steps, self.limits.max_lag) * float(state) ** 3
-
     def examine(self, name: str, sample: Sample, started: float) -> None:
         """Take snapshots of a sample, and charge the time since ``started`` (``perf_counter``)."""
-        lag, thresholds = self.limits.max_lag, self.limits.thresholds
-        self.journal.record(take_snapshots(sample, max_lag=lag, thresholds=thresholds))
+        found = take_snapshots(sample, self.limits.max_lag, self.limits.thresholds)
+        self.journal.record(found)
         self.journal.charge(name, perf_counter() - started, len(sample.sequences))
