@@ -84,10 +84,9 @@ def _topic(explain: Callable[..., Answer]) -> None:
 @_topic
 def topics() -> Answer:
     """List all lessons, topics and terms."""
-    from gradscope.explain.glossary import TERMS
-    from gradscope.explain.pages.reference import listing_document, listing_page, terms_table
+    from gradscope.explain.pages.reference import listing
 
-    return listing_page(), listing_document(), terms_table(*TERMS)
+    return listing()
 
 
 @_topic
@@ -96,26 +95,25 @@ def term(
 ) -> Answer:
     """Explain a term: definition, formula, how to read it, source."""
     from gradscope.explain.glossary import find_term
-    from gradscope.explain.pages.reference import term_document, term_page, terms_table
+    from gradscope.explain.pages.reference import term_answer
 
-    found = find_term(" ".join(name))
-    return term_page(found), term_document(found), terms_table(found)
+    return term_answer(find_term(" ".join(name)))
 
 
 @_topic
 def store() -> Answer:
     """Describe a sweep's store: tables, columns, queries (sqlite3, pandas, datasette)."""
-    from gradscope.explain.pages.reference import columns_table, topic_document, topic_page
+    from gradscope.explain.pages.reference import topic
 
-    return topic_page("store"), topic_document("store"), columns_table()
+    return topic("store")
 
 
 @_topic
 def cluster() -> Answer:
     """Run many analyses: xargs, GNU parallel, SLURM, dask; shards and merge."""
-    from gradscope.explain.pages.reference import topic_document, topic_page
+    from gradscope.explain.pages.reference import topic
 
-    return topic_page("cluster"), topic_document("cluster"), None
+    return topic("cluster")
 
 
 @_topic

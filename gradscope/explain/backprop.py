@@ -110,10 +110,7 @@ def backprop_lesson(
 ) -> BackpropLesson:
     """Work through f = (x − y) z, and u ← u − η ∂f/∂u with learning rate η.
 
-    Raises
-    ------
-    SettingError
-        If a number is not within ±1e100.
+    Raises SettingError if a number is not within ±1e100.
     """
     leaves = {"x": x, "y": y, "z": z}
     for name, value in {**leaves, "learning-rate": learning_rate}.items():

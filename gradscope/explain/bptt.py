@@ -125,12 +125,8 @@ def draw_bptt_lesson(
 ) -> BpttLesson:
     """Take a random network apart, with one sequence that has a target at every step.
 
-    One input, one output, biases 0, h_0 = 0; ``steps`` in 1 … 8 and ``hidden`` in 1 … 4.
-
-    Raises
-    ------
-    SettingError
-        If a number lies outside its limits.
+    One input, one output, biases 0, h_0 = 0; ``steps`` in 1 … 8 and ``hidden`` in 1 … 4, else
+    SettingError.
     """
     for flag, value, most in (("steps", steps, MAX_STEPS), ("hidden", hidden, MAX_UNITS)):
         if not 1 <= value <= most:

@@ -54,13 +54,7 @@ _BY_KEY: Mapping[str, Term] = MappingProxyType(
 
 
 def find_term(name: str) -> Term:
-    """Return the entry of a term.
-
-    Raises
-    ------
-    SettingError
-        If there is none; the message suggests similar ones.
-    """
+    """Return the entry of a term; SettingError, which offers similar ones, if there is none."""
     key = term_key(name)
     if key in _BY_KEY:
         return _BY_KEY[key]

@@ -60,13 +60,8 @@ def product_lessons(
 ) -> tuple[ProductLesson, ...]:
     """Multiply the Jacobians of two networks, tanh and sigmoid, that have the same weights.
 
-    ``steps`` in 1 … 1000, ``hidden`` in 1 … 32. W is orthogonal times ``gain`` in (0, 100], so that
-    σ_max(W) is the gain; the one sequence of inputs is N(0, 1).
-
-    Raises
-    ------
-    SettingError
-        If a number lies outside its limits.
+    ``steps`` in 1 … 1000, ``hidden`` in 1 … 32, else SettingError. W is orthogonal times ``gain``
+    in (0, 100], so that σ_max(W) is the gain; the one sequence of inputs is N(0, 1).
     """
     for flag, value, most in (("steps", steps, MAX_STEPS), ("hidden", hidden, MAX_UNITS)):
         if not 1 <= value <= most:

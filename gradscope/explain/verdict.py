@@ -71,12 +71,8 @@ class VerdictLesson:
 def verdict_lesson(path: Path) -> VerdictLesson:
     """Measure a saved run (``.npz``) again.
 
-    Raises
-    ------
-    ArchiveError
-        If the file cannot be read, or is no saved run.
-    SettingError
-        If it holds settings outside their limits.
+    Raises ArchiveError if the file cannot be read or is no saved run, SettingError if it holds
+    settings outside their limits.
     """
     if path.suffix.lower() == ".json":
         raise ArchiveError(

@@ -34,12 +34,13 @@ from gradscope.torch.reading import (
     recurrent_kind,
     refusal_of,
     state_size,
-    time_steps,
 )
 from gradscope.watch.journal import Journal, NonFinite, Quantity, Refusal, TimeBudget
 from gradscope.watch.page import Log, WatchLog, watch_report
 from gradscope.watch.schedule import Limits, Steps
 from gradscope.weights.layers.torch_names import unwrapped
+
+Check = Callable[[str, Call], None]
 
 
 def watch(
@@ -104,21 +105,18 @@ def watch(
     return Watch(module, Steps(Journal(TimeBudget(share), writer), limits), writer, scaler)
 
 
-def _nothing(*_: object) -> None:
-    """Do nothing: the hook of a copy of a watched module."""
-
-
 class _Hook:
     """A hook that is not copied: deep and saved copies of its module are not watched."""
 
-    def __init__(self, run: Callable[..., None]) -> None:
+    def __init__(self, run: Callable[..., None] | None = None) -> None:
         self._run = run
 
     def __call__(self, *given: Any) -> None:
-        self._run(*given)
+        if self._run is not None:
+            self._run(*given)
 
-    def __reduce__(self) -> tuple[type["_Hook"], tuple[Callable[..., None]]]:
-        return _Hook, (_nothing,)
+    def __reduce__(self) -> tuple[type["_Hook"], tuple[()]]:
+        return _Hook, ()
 
 
 class Watch:
@@ -190,13 +188,7 @@ class Watch:
             self._handles.append(each.register_forward_hook(hook, with_kwargs=True))
 
     def _on_call(
-        self,
-        name: str,
-        check: Callable[[str, Call], None],
-        module: nn.Module,
-        given: tuple[Any, ...],
-        named: dict[str, Any],
-        output: Any,
+        self, name: str, check: Check, module: nn.Module, given: Any, named: Any, output: Any
     ) -> None:
         # A checkpoint recomputes the forward pass within the backward pass.
         if not module.training or torch._C._current_graph_task_id() != -1:  # noqa: SLF001
@@ -273,7 +265,7 @@ class Watch:
     def _check_layer(self, name: str, call: Call) -> None:
         steps, module = self._steps, call.module
         steps.begin(name, graded=call.graded, end_last=self._end_step)
-        sizes, at = output_sizes(call), time_steps(call)
+        at, sizes = output_sizes(call)
         if sizes is not None:
             self._unread.append(partial(self._read_sizes, name, steps.now, at, sizes))
         titles = layer_titles(name, module)

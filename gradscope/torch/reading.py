@@ -57,16 +57,12 @@ def _as_tuple(state: Any) -> tuple[Tensor, ...]:
 
 def recurrent_kind(module: nn.Module) -> str | None:
     """Return the name of a recurrent module's class in ``torch.nn``, scripted or not; else None."""
-    scripted_from = _scripted_from(module)
+    scripted = isinstance(module, torch.jit.ScriptModule)
+    scripted_from = module.original_name if scripted else None
     for each in (*LAYERS, *CELLS):
         if isinstance(module, each) or scripted_from == each.__name__:
             return each.__name__
     return None
-
-
-def _scripted_from(module: nn.Module) -> str | None:
-    scripted = isinstance(module, torch.jit.ScriptModule)
-    return str(module.original_name) if scripted else None
 
 
 def is_compiled(module: nn.Module) -> bool:
@@ -77,7 +73,7 @@ def is_compiled(module: nn.Module) -> bool:
 
 def refusal_of(module: nn.Module) -> Refusal | None:
     """Return why a recurrent module cannot be watched, None where it can."""
-    if _scripted_from(module) is not None:
+    if isinstance(module, torch.jit.ScriptModule):
         return Refusal.SCRIPTED
     return Refusal.PROJECTION if getattr(module, "proj_size", 0) else None
 
@@ -125,32 +121,23 @@ def n_sequences(call: Call) -> int:
     return int(call.inputs.shape[1 if time_first else 0])
 
 
-def output_sizes(call: Call) -> Tensor | None:
-    """Return max |output| at each time step (N,), on the outputs' device: infinite or NaN where an
-    output is. None if all are known to be finite.
+def output_sizes(call: Call) -> tuple[FloatArray, Tensor | None]:
+    """Return the time steps of a layer's outputs (N,), from 1, and max |output| at each (N,), on
+    the outputs' device: infinite or NaN where an output is. None if all are known to be finite.
     """
-    output = call.output[0]
+    output, axis = call.output[0], 0
     if isinstance(output, PackedSequence):
-        output = output.data
+        sizes = output.batch_sizes
+        at, output = np.repeat(np.arange(1.0, len(sizes) + 1), sizes), output.data
+    else:
+        axis = 1 if output.ndim == 3 and call.module.batch_first else 0
+        at = np.arange(1.0, output.shape[axis] + 1)
     output = output.detach()
     # On a CPU the sum is there at once, and cheaper than the sizes.
     if output.device.type == "cpu" and isfinite(output.sum()):
-        return None
-    others = tuple(dim for dim in range(output.ndim) if dim != _time_axis(call, output))
-    sizes: Tensor = torch.linalg.vector_norm(output, ord=inf, dim=others)
-    return sizes
-
-
-def time_steps(call: Call) -> FloatArray:
-    """Return the time step, from 1, of each size in ``output_sizes``."""
-    output = call.output[0]
-    if isinstance(output, PackedSequence):
-        return np.repeat(np.arange(1.0, output.batch_sizes.numel() + 1), output.batch_sizes)
-    return np.arange(1.0, output.shape[_time_axis(call, output)] + 1)
-
-
-def _time_axis(call: Call, output: Tensor) -> int:
-    return 1 if output.ndim == 3 and call.module.batch_first else 0
+        return at, None
+    others = tuple(dim for dim in range(output.ndim) if dim != axis)
+    return at, torch.linalg.vector_norm(output, ord=inf, dim=others)
 
 
 def layer_titles(name: str, module: Any) -> tuple[str, ...]:

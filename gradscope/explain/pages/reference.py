@@ -6,6 +6,7 @@ each of them means is in ``topics/columns.toml``.
 
 import textwrap
 import tomllib
+from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.resources import files
 from itertools import groupby
@@ -17,6 +18,7 @@ from gradscope.report.formats import Document, head
 from gradscope.sweep.store import columns, setting_columns
 
 Table = tuple[tuple[str, ...], list[list[Any]]]
+Answer = tuple[Page, Document, Table | None]
 
 LESSONS = {
     "backprop": "the graph f = (x − y) z: chain rule and one step downhill",
@@ -32,22 +34,12 @@ TEXT_WIDTH = 76
 """Columns of a list of names, whatever the terminal."""
 
 
-def term_page(term: Term) -> Page:
-    """Return the page of one term."""
+def term_answer(term: Term) -> Answer:
+    """Return a term: definition, formula, how to read it, source."""
     texts = {"Formula": term.formula, "How to read it": term.reading, "Source": term.source}
     sections = [(title, (text,)) for title, text in texts.items()]
-    return Page(f"{term.name}: {term.definition}", sections)
-
-
-def terms_table(*terms: Term) -> Table:
-    """Return terms, one per row."""
-    names = ("term", "definition", "formula", "reading", "source")
-    return names, [[t.name, t.definition, t.formula, t.reading, t.source] for t in terms]
-
-
-def term_document(term: Term) -> Document:
-    """Return a term as JSON has it."""
-    return {**head("explain.term", {}), **_fields(term)}
+    document = {**head("explain.term", {}), **_fields(term)}
+    return Page(f"{term.name}: {term.definition}", sections), document, _table([term])
 
 
 def _fields(term: Term) -> Document:
@@ -55,28 +47,24 @@ def _fields(term: Term) -> Document:
     return {"term": fields.pop("name"), **fields}
 
 
-def listing_page() -> Page:
+def _table(terms: Sequence[Term]) -> Table:
+    names = ("term", "definition", "formula", "reading", "source")
+    return names, [[t.name, t.definition, t.formula, t.reading, t.source] for t in terms]
+
+
+def listing() -> Answer:
     """Return the list of lessons, topics and terms."""
     width = max(map(len, (*LESSONS, *TOPICS)))
-    texts = {
-        f"{title}: gradscope explain {title[:-1].upper()}": [
-            f"{name.ljust(width)}  {about}" for name, about in group.items()
-        ]
-        for title, group in (("Lessons", LESSONS), ("Topics", TOPICS))
-    }
-    names = textwrap.wrap(", ".join(term.name for term in TERMS), TEXT_WIDTH)
-    texts["Terms: gradscope explain TERM"] = names
-    return Page("What gradscope explains, with numbers computed now.", texts.items())
-
-
-def listing_document() -> Document:
-    """Return all lessons, topics and terms."""
-    groups = {
-        title: [{"name": name, "about": about} for name, about in group.items()]
-        for title, group in (("lessons", LESSONS), ("topics", TOPICS))
-    }
-    terms = [_fields(term) for term in TERMS]
-    return {**head("explain.topics", {}), **groups, "terms": terms}
+    document, texts = head("explain.topics", {}), {}
+    for title, group in (("Lessons", LESSONS), ("Topics", TOPICS)):
+        lines = [f"{name.ljust(width)}  {about}" for name, about in group.items()]
+        texts[f"{title}: gradscope explain {title[:-1].upper()}"] = lines
+        document[title.lower()] = [{"name": name, "about": about} for name, about in group.items()]
+    names = ", ".join(term.name for term in TERMS)
+    texts["Terms: gradscope explain TERM"] = textwrap.wrap(names, TEXT_WIDTH)
+    document["terms"] = [_fields(term) for term in TERMS]
+    page = Page("What gradscope explains, with numbers computed now.", texts.items())
+    return page, document, _table(TERMS)
 
 
 def column_meanings() -> dict[str, str]:
@@ -86,35 +74,29 @@ def column_meanings() -> dict[str, str]:
     return {name: text for names, text in groups.items() for name in names.split()} | settings
 
 
-def columns_table() -> Table:
-    """Return the columns of a store: name, SQL type and meaning."""
-    meanings = column_meanings()
-    return ("column", "type", "meaning"), [[n, sql, meanings[n]] for n, sql in columns().items()]
-
-
-def topic_page(name: str) -> Page:
-    """Return a topic: the sections of its text, code as it stands."""
-    answer, *parts = _text(f"{name}.md").split("\n## ")
+def topic(name: str) -> Answer:
+    """Return the text of a topic, code as it stands; of ``store`` also the columns: name, SQL type
+    and meaning.
+    """
+    text, meanings = _text(f"{name}.md"), column_meanings()
+    document = {**head("explain.topic", {}), "topic": name, "text": text}
+    answer, *parts = text.split("\n## ")
     sections = []
     for part in parts:
         title, _, *lines = part.rstrip().split("\n")
         sections.append((title, [each for each in lines if not each.startswith("```")]))
-    if name == "store":
-        listed = []
-        for meaning, names in groupby(columns(), column_meanings().__getitem__):
-            listed += textwrap.wrap(", ".join(names), TEXT_WIDTH)
-            listed += [f"    {line}" for line in textwrap.wrap(meaning, TEXT_WIDTH - 4)]
-        sections.append(("Columns of `cells`", listed))
-    return Page(answer.strip(), sections)
-
-
-def topic_document(name: str) -> Document:
-    """Return a topic's text as Markdown, with the columns of the store where it is about them."""
-    document = {**head("explain.topic", {}), "topic": name, "text": _text(f"{name}.md")}
-    if name == "store":
-        titles, rows = columns_table()
-        document["columns"] = [dict(zip(titles, row, strict=True)) for row in rows]
-    return document
+    page = Page(answer.strip(), sections)
+    if name != "store":
+        return page, document, None
+    listed = []
+    for meaning, names in groupby(columns(), meanings.__getitem__):
+        listed += textwrap.wrap(", ".join(names), TEXT_WIDTH)
+        listed += [f"    {line}" for line in textwrap.wrap(meaning, TEXT_WIDTH - 4)]
+    sections.append(("Columns of `cells`", listed))
+    titles = ("column", "type", "meaning")
+    rows = [[column, sql, meanings[column]] for column, sql in columns().items()]
+    document["columns"] = [dict(zip(titles, row, strict=True)) for row in rows]
+    return page, document, (titles, rows)
 
 
 def _text(name: str) -> str:
