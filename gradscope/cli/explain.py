@@ -119,8 +119,7 @@ def cluster() -> Answer:
 @_topic
 def backprop(x: Leaf = 4.0, y: Leaf = 1.0, z: Leaf = 3.0, learning_rate: Rate = 0.1) -> Answer:
     """Walk through the graph f = (x − y) z: forward, backward, one step downhill."""
-    from gradscope.explain.backprop import backprop_lesson
-    from gradscope.explain.pages.backprop import backprop_page
+    from gradscope.explain.backprop import backprop_lesson, backprop_page
 
     lesson = backprop_lesson(x, y, z, learning_rate)
     return backprop_page(lesson), lesson.document(), None
@@ -131,8 +130,7 @@ def bptt(
     steps: Steps = 3, hidden: Units = 2, activation: Phi = ActivationName.TANH, seed: Seed = 0
 ) -> Answer:
     """Take ∂E_T/∂V, ∂E_T/∂W and ∂E_T/∂U of a small RNN apart, term by term."""
-    from gradscope.explain.bptt import draw_bptt_lesson
-    from gradscope.explain.pages.bptt import bptt_page
+    from gradscope.explain.bptt import bptt_page, draw_bptt_lesson
 
     settings = {"steps": steps, "hidden": hidden, "activation": str(activation), "seed": seed}
     lesson = draw_bptt_lesson(steps, hidden, activation, seed)
@@ -142,8 +140,7 @@ def bptt(
 @_topic
 def vanishing(steps: Steps = 600, hidden: Units = 8, gain: Gain = 1.0, seed: Seed = 0) -> Answer:
     """Multiply the Jacobians, tanh against sigmoid, factor by factor beside the bound."""
-    from gradscope.explain.pages.vanishing import vanishing_page
-    from gradscope.explain.vanishing import product_lessons, vanishing_document
+    from gradscope.explain.vanishing import product_lessons, vanishing_document, vanishing_page
 
     settings = {"steps": steps, "hidden": hidden, "gain": gain, "seed": seed}
     lessons = product_lessons(**settings)
@@ -155,8 +152,7 @@ def verdict(
     run: Annotated[Path, typer.Argument(help="A saved run (.npz).", metavar="RUN")],
 ) -> Answer:
     """Say how each number of a saved run was reached."""
-    from gradscope.explain.pages.verdict import verdict_page
-    from gradscope.explain.verdict import verdict_lesson
+    from gradscope.explain.verdict import verdict_lesson, verdict_page
 
     lesson = verdict_lesson(run)
     return verdict_page(lesson), lesson.document(), None

@@ -16,12 +16,14 @@ from gradscope.arrays import LN_10, FloatArray, IntArray, plain
 from gradscope.diagnosis.diagnose import diagnose
 from gradscope.diagnosis.theory import log_spectral_norm
 from gradscope.errors import SettingError
+from gradscope.explain.pages.page import Page, scientific, table_lines
 from gradscope.jacobians.chain import Chain, elman_chain
 from gradscope.model.activations import ACTIVATIONS
 from gradscope.model.initializers import initialize
 from gradscope.model.trajectory import unroll
 from gradscope.names import ActivationName, InitializerName
 from gradscope.report.formats import Document, head
+from gradscope.report.words.numbers import NEGLIGIBLE, fraction, level, number, pace
 
 MAX_STEPS, MAX_UNITS, MAX_GAIN = 1000, 32, 100.0
 """Limits that keep the lesson under a second."""
@@ -131,3 +133,61 @@ def vanishing_document(lessons: Sequence[ProductLesson], settings: Mapping[str, 
         for each in lessons
     ]
     return {**head("explain.vanishing", settings), "networks": plain(networks)}
+
+
+LESSON_LAGS = (1, 2, 3, 4, 5, 10, 20, 50, 100, 200, 500, 1000)
+"""Lags whose factor and product are shown, as far as the run has them."""
+
+
+def vanishing_page(lessons: Sequence[ProductLesson]) -> Page:
+    """Return the running products side by side, and what each column means."""
+    last = int(lessons[0].lags[-1])
+    titles = ["lag"]
+    for each in lessons:
+        titles += [f"{each.activation}: J", "product", "bound"]
+    curves = [
+        curve for each in lessons for curve in (each.log_factors, each.log_norms, each.log_bound)
+    ]
+    rows = [
+        [str(lag), *(scientific(float(curve[lag - 1])) for curve in curves)]
+        for lag in (*(lag for lag in LESSON_LAGS if lag < last), last)
+    ]
+    legend = (
+        "J: σ_max of the factor J_T−ℓ+1 that joins the product at this lag, diag(φ′(a)) W.",
+        "product: σ_max(∂h_T/∂h_T−ℓ), of all factors so far. bound: (γ σ_max(W))^ℓ.",
+    )
+    parts = [f"{each.activation}'s product {pace(each.rate)}" for each in lessons]
+    texts = {
+        "One factor more at each lag": (*table_lines(titles, rows), "", *legend),
+        **{f"What {each.activation} does": _product_lines(each) for each in lessons},
+    }
+    return Page(f"The same W, two activations: {', '.join(parts)}.", texts.items())
+
+
+def _product_lines(lesson: ProductLesson) -> tuple[str, ...]:
+    bound, last = float(lesson.log_bound[0]), int(lesson.lags[-1])
+    if abs(bound) < NEGLIGIBLE:
+        what = "forbids exploding and says no more"
+    else:
+        what = "forces vanishing" if bound < 0 else "allows exploding, but does not force it"
+    in_float64 = "the product stays within range."
+    if lesson.zero_lag is not None:
+        log10 = level(float(lesson.log_norms[lesson.zero_lag - 1]) / LN_10)
+        zero = f"the product is exactly 0 from lag {lesson.zero_lag} on"
+        in_float64 = f"{zero}; by logarithms σ_max is 10^{log10} there."
+    elif lesson.infinite_lag is not None:
+        in_float64 = f"the product overflows at lag {lesson.infinite_lag}."
+    gamma, size = number(lesson.slope_ceiling), scientific(lesson.log_weight_norm)
+    limit, rate, line = scientific(bound), level(lesson.rate), fraction(THRESHOLD)
+    reach = f"from lag {lesson.horizon} on" if lesson.horizon else f"at none of the {last} lags"
+    ends = (lesson.log_norms, lesson.log_factor_products, lesson.log_bound)
+    norm, factors, log10_limit = (level(float(curve[-1]) / LN_10) for curve in ends)
+    return (
+        f"γ = max φ′ = {gamma} and σ_max(W) = {size}: the bound is {limit} per step, which {what}.",
+        f"σ_max is below {line} {reach}; over the later half it changes by {rate} nats per step.",
+        (
+            f"At lag {last} log10 is {norm} for the product, {factors} for the factors' norms "
+            f"multiplied, {log10_limit} for the bound."
+        ),
+        f"Multiplied directly in float64, {in_float64}",
+    )
