@@ -7,7 +7,7 @@ backpropagation, starts a new sequence).
 """
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from math import inf
 from time import perf_counter
@@ -59,10 +59,8 @@ class CellSequences:
         """The Cells that are in a sequence; it may be ended on the way."""
         return iter(tuple(self._sequences))
 
-    def follow(
-        self, name: str, call: Call, end_step: Callable[[], None]
-    ) -> tuple[int, Tensor] | None:
-        """Add one call of a Cell, which may begin a training step: ``end_step`` ends the last.
+    def follow(self, name: str, call: Call) -> tuple[int, Tensor] | None:
+        """Add one call of a Cell, which may begin a training step.
 
         Returns the time step (from 1) and the largest output in magnitude; None for a Cell that
         cannot be followed, because its state is replaced between steps (see the journal).
@@ -78,7 +76,7 @@ class CellSequences:
                 return None
             self.finish(name)
         if not goes_on or steps.backward_seen:
-            steps.begin(name, graded=call.graded, end_last=end_step)
+            steps.begin(name, graded=call.graded)
         sequence = self._sequences.get(name) or self._start(name, call)
         if sequence.sample is not None:
             sequence.steps.append(cell_step(call, sequence.n_kept))
@@ -108,7 +106,7 @@ class CellSequences:
 
     def _start(self, name: str, call: Call) -> _Sequence:
         """Begin a Cell's sequence; keep its steps if a snapshot is due."""
-        module, max_lag = call.module, self._steps.limits.max_lag
+        module, max_lag = call.module, self._steps.max_lag
         count = self._steps.due(name, n_sequences(call), state_size(module), max_lag)
         if not count:
             return _Sequence()

@@ -1,10 +1,9 @@
 """Hooks: how gradient travels through the recurrent layers of a PyTorch model in training.
 
-Every so often a forward hook copies a few of the sequences that a layer is given (``reading``),
-with their initial states and the current weights, and ``watch.replay`` runs our cells on them:
-PyTorch's graph is not kept, its random numbers are not drawn, and no gradient is requested.
-``watch.schedule`` decides when a training step begins and which layer is due; ``cell_sequences``
-joins the steps of a Cell to sequences. Source: PyTorch 2.13, ``torch.nn.modules.rnn``;
+Every so often a forward hook copies a few of the sequences that a layer is given (``reading``; of a
+Cell, ``cell_sequences``), with their initial states and the current weights, and ``watch.replay``
+runs our cells on them: PyTorch's graph is not kept, its random numbers are not drawn, and no
+gradient is requested. Source: PyTorch 2.13, ``torch.nn.modules.rnn``;
 ``Module.register_forward_hook``, ``Tensor.register_post_accumulate_grad_hook``.
 """
 
@@ -37,7 +36,7 @@ from gradscope.torch.reading import (
 )
 from gradscope.watch.journal import Journal, NonFinite, Quantity, Refusal, TimeBudget
 from gradscope.watch.page import Log, WatchLog, watch_report
-from gradscope.watch.schedule import Limits, Steps
+from gradscope.watch.schedule import Steps
 from gradscope.weights.layers.torch_names import unwrapped
 
 Check = Callable[[str, Call], None]
@@ -100,9 +99,10 @@ def watch(
     not watched, and log and report say so. An error within the watch is reported once, with its
     reason; its layer is ignored from then on, and the training goes on.
     """
-    limits = Limits(every, max_lag, sequences, thresholds or Thresholds())
     writer = WatchLog(log)
-    return Watch(module, Steps(Journal(TimeBudget(share), writer), limits), writer, scaler)
+    journal = Journal(TimeBudget(share), writer)
+    steps = Steps(journal, every, max_lag, sequences, thresholds or Thresholds())
+    return Watch(module, steps, writer, scaler)
 
 
 class _Hook:
@@ -123,14 +123,11 @@ class Watch:
     """A watch over a model, made by ``watch``; ``journal`` holds what it has recorded."""
 
     def __init__(
-        self,
-        module: nn.Module,
-        steps: Steps,
-        log: WatchLog,
-        scaler: "torch.amp.GradScaler | None" = None,
+        self, module: nn.Module, steps: Steps, log: WatchLog, scaler: "torch.amp.GradScaler | None"
     ) -> None:
         self.journal = steps.journal
         self._steps, self._log, self._scaler = steps, log, scaler
+        steps.end_last = self._end_step
         self._lock = threading.RLock()
         self._ignored: set[str] = set()
         self._sequences = CellSequences(steps)
@@ -195,8 +192,7 @@ class Watch:
             return
         if name in self._ignored and torch.is_grad_enabled():
             # Its calls still mark where a training step begins.
-            begin = partial(self._steps.begin, name, graded=True, end_last=self._end_step)
-            self._guarded("the steps", begin)
+            self._guarded("the steps", partial(self._steps.begin, name, graded=True))
 
         def examine() -> None:
             values = dict(zip(("input", "hx"), given, strict=False)) | named
@@ -242,7 +238,7 @@ class Watch:
             self._unread.append(partial(self._read_norms, self._steps.now, self._norms))
         # Reading makes a GPU wait; a CPU has the numbers already.
         on_cpu = all(norm.device.type == "cpu" for norm in self._norms.values())
-        if on_cpu or self._steps.now % self._steps.limits.every == 0:
+        if on_cpu or self._steps.now % self._steps.every == 0:
             self._read()
         self._norms = {}
 
@@ -264,7 +260,7 @@ class Watch:
 
     def _check_layer(self, name: str, call: Call) -> None:
         steps, module = self._steps, call.module
-        steps.begin(name, graded=call.graded, end_last=self._end_step)
+        steps.begin(name, graded=call.graded)
         at, sizes = output_sizes(call)
         if sizes is not None:
             self._unread.append(partial(self._read_sizes, name, steps.now, at, sizes))
@@ -276,7 +272,7 @@ class Watch:
             steps.examine(name, layer_sample(titles, steps.now, call, count), started)
 
     def _follow_cell(self, name: str, call: Call) -> None:
-        followed = self._sequences.follow(name, call, self._end_step)
+        followed = self._sequences.follow(name, call)
         if followed is None:
             self._ignored.add(name)
             return

@@ -43,16 +43,14 @@ class Call:
     @property
     def states(self) -> tuple[Tensor, ...]:
         """The initial state: (h,), (h, c) of an LSTM, () for none."""
-        return () if self.state is None else _as_tuple(self.state)
+        if self.state is None:
+            return ()
+        return self.state if isinstance(self.state, tuple) else (self.state,)
 
     @property
     def returned(self) -> tuple[Tensor, ...]:
         """What a Cell returned: (h,), (h, c) of an LSTM."""
-        return _as_tuple(self.output)
-
-
-def _as_tuple(state: Any) -> tuple[Tensor, ...]:
-    return state if isinstance(state, tuple) else (state,)
+        return self.output if isinstance(self.output, tuple) else (self.output,)
 
 
 def recurrent_kind(module: nn.Module) -> str | None:
