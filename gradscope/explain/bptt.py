@@ -88,6 +88,7 @@ class BpttLesson:
     def document(self, settings: Mapping[str, Any]) -> Document:
         """Return the network and every factor of every term as JSON has them."""
         trajectory = self.trajectory
+        factors = ("transport", "adjoint", "immediate", "share")
         steps = [
             {
                 "step": each.step,
@@ -99,14 +100,8 @@ class BpttLesson:
                 "error_by_output": each.output_slope,
                 "gradient": each.gradients,
                 "terms": [
-                    {
-                        "earlier": term.earlier,
-                        "lag": term.later - term.earlier,
-                        "transport": term.transport,
-                        "adjoint": term.adjoint,
-                        "immediate": term.immediate,
-                        "share": term.share,
-                    }
+                    {"earlier": term.earlier, "lag": term.later - term.earlier}
+                    | {name: getattr(term, name) for name in factors}
                     for term in each.terms
                 ],
             }

@@ -7,10 +7,9 @@ an entry holds all names of the term.
 import difflib
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from types import MappingProxyType
 
 from gradscope.errors import SettingError
 from gradscope.report.screen import to_ascii
@@ -48,9 +47,7 @@ def term_key(name: str) -> str:
     return re.sub(r"[^a-z0-9%|]", "", spelled)
 
 
-_BY_KEY: Mapping[str, Term] = MappingProxyType(
-    {term_key(name): term for term in TERMS for name in (term.name, *term.others)}
-)
+_BY_KEY = {term_key(name): term for term in TERMS for name in (term.name, *term.others)}
 
 
 def find_term(name: str) -> Term:

@@ -1,10 +1,8 @@
 """How each number of a saved run's verdict was reached, measured again from the file."""
 
 import math
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 
@@ -104,18 +102,16 @@ def verdict_lesson(path: Path) -> VerdictLesson:
     )
 
 
-THRESHOLD_SOURCES: Mapping[str, str] = MappingProxyType(
-    {
-        "vanishing": "σ_max below this has vanished. Seven e-folds: nets were found trainable to "
-        "about six depth scales, e^−6 (Schoenholz et al. 2017, arXiv:1611.01232, section 5).",
-        "exploding": "σ_max above this has exploded: the same distance on the other side.",
-        "transient_growth": "Growth before vanishing that is worth a word (convention; Trefethen & "
-        "Embree 2005, chapter 14).",
-        "agreement": "Fraction of the sequences that must share a regime (convention).",
-        "fine": "σ_max at the required lag from which on the gradient is fine (convention).",
-        "no_better": "Fraction of the baseline error above which nothing was learned (convention).",
-    }
-)
+THRESHOLD_SOURCES = {
+    "vanishing": "σ_max below this has vanished. Seven e-folds: nets were found trainable to "
+    "about six depth scales, e^−6 (Schoenholz et al. 2017, arXiv:1611.01232, section 5).",
+    "exploding": "σ_max above this has exploded: the same distance on the other side.",
+    "transient_growth": "Growth before vanishing that is worth a word (convention; Trefethen & "
+    "Embree 2005, chapter 14).",
+    "agreement": "Fraction of the sequences that must share a regime (convention).",
+    "fine": "σ_max at the required lag from which on the gradient is fine (convention).",
+    "no_better": "Fraction of the baseline error above which nothing was learned (convention).",
+}
 
 
 def verdict_page(lesson: VerdictLesson) -> Page:

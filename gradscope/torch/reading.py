@@ -8,7 +8,6 @@ optimizer changes the weights in place. Source: PyTorch 2.13, ``torch.nn.modules
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import inf, isfinite
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,7 @@ from gradscope.watch.replay import Sample
 LAYERS = (nn.RNN, nn.GRU, nn.LSTM)
 CELLS = (nn.RNNCell, nn.GRUCell, nn.LSTMCell)
 CellStep = tuple[FloatArray, FloatArray, FloatArray]
-KINDS = MappingProxyType({"RNN": CellName.ELMAN, "GRU": CellName.GRU, "LSTM": CellName.LSTM})
+KINDS = {"RNN": CellName.ELMAN, "GRU": CellName.GRU, "LSTM": CellName.LSTM}
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -155,12 +154,19 @@ def layer_sample(titles: tuple[str, ...], step: int, call: Call, count: int) -> 
     flat = module._flat_weights  # noqa: SLF001
     per_cell, directions = 4 if module.bias else 2, 2 if module.bidirectional else 1
     cells = [cell_of(module, flat[i : i + per_cell]) for i in range(0, len(flat), per_cell)]
+    states = [np.zeros((count, state_size(module))) for _ in titles]
+    if call.states:
+        # In the order in which ``_sequences`` takes the sequences.
+        order = getattr(call.inputs, "sorted_indices", None)
+        places = slice(count) if order is None else order[:count]
+        whole = [each if each.ndim == 3 else each[:, None] for each in call.states]
+        states = [*map(to_array, torch.cat([each[:, places] for each in whole], dim=2))]
     return Sample(
         step=step,
         titles=titles,
         layers=[Layer(*cells[i : i + directions]) for i in range(0, len(cells), directions)],
         sequences=_sequences(call.inputs, count, batch_first=module.batch_first),
-        initial_states=_initial_states(call, count, len(titles)),
+        initial_states=states,
         outputs=_sequences(call.output[0], count, batch_first=module.batch_first),
         dropout=float(module.dropout) if module.num_layers > 1 else 0.0,
     )
@@ -177,15 +183,3 @@ def _sequences(batch: Any, count: int, *, batch_first: bool) -> tuple[FloatArray
         return (to_array(batch),)
     first = batch[:count] if batch_first else batch[:, :count].transpose(0, 1)
     return tuple(to_array(first))
-
-
-def _initial_states(call: Call, count: int, n_cells: int) -> tuple[FloatArray, ...]:
-    """Return s_0 (B,S) of every cell for the sequences that ``_sequences`` returns."""
-    module, inputs = call.module, call.inputs
-    if not call.states:
-        return tuple(np.zeros((count, state_size(module))) for _ in range(n_cells))
-    places: slice | Tensor = slice(count)
-    if isinstance(inputs, PackedSequence) and inputs.sorted_indices is not None:
-        places = inputs.sorted_indices[:count]
-    whole = [each if each.ndim == 3 else each[:, None] for each in call.states]
-    return tuple(to_array(torch.cat([each[:, places] for each in whole], dim=2)))

@@ -105,10 +105,10 @@ class TimeBudget:
 
     def affords(self, cost: float, most: int) -> int:
         """Return how many sequences, up to ``most``, are affordable at ``cost`` seconds each."""
-        if self.share is None:
+        if self.share is None or cost <= 0.0:
             return most
         left = self.share * self.elapsed + ADVANCE - self.spent
-        return max(min(int(left / cost), most), 0) if cost > 0.0 else most
+        return max(min(int(left / cost), most), 0)
 
 
 @dataclass(eq=False, slots=True)
@@ -176,9 +176,9 @@ class Journal:
             last = self.diagnoses.get(title)
             self.diagnoses[title] = diagnosis
             event = NewVerdict(step, title, diagnosis, last and last.verdict.regime)
-            if last and event.before is not diagnosis.verdict.regime:
-                self.alerts.append(event)
             if event.before is not diagnosis.verdict.regime:
+                if last is not None:
+                    self.alerts.append(event)
                 self.tell(event)
 
     def not_finite(self, found: NonFinite) -> None:

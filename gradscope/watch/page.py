@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from io import StringIO
 from logging import Logger
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 from rich.console import Console, Group, RenderableType
@@ -53,9 +52,13 @@ class WatchLog:
                 ) from error
 
     def __call__(self, event: Event) -> None:
-        """Write the line of an event; all but a layer's first verdict are urgent."""
-        first = isinstance(event, NewVerdict) and event.before is None
-        self.write(event_line(event), urgent=not first)
+        """Write an event as one line; all but a layer's first verdict are urgent."""
+        text, first = _sentence(event), False
+        if isinstance(event, NewVerdict):
+            first = event.before is None
+            verdict, line = event.diagnosis.verdict, event.diagnosis.thresholds.vanishing
+            text = f"{text}{': ' if first else '. '}{headline(verdict, line)}"
+        self.write(f"gradscope: {printable(text)}.", urgent=not first)
 
     def write(self, text: str, *, urgent: bool = False) -> None:
         """Write lines; a logger gets urgent ones as warnings."""
@@ -73,28 +76,17 @@ class WatchLog:
             self.error = error
 
 
-REFUSAL_WORDS: Mapping[Refusal, str] = MappingProxyType(
-    {
-        Refusal.PROJECTION: "it has a projection (proj_size), whose Jacobian gradscope does not "
-        "have; train without proj_size to watch it",
-        Refusal.SCRIPTED: "it is scripted, and hooks do not see inside; watch the module that "
-        "torch.jit was given",
-        Refusal.COMPILED: "it is compiled, and hooks do not see inside; train without "
-        "torch.compile while you watch",
-        Refusal.STATE_REPLACED: "the state it is given is not the one it returned: what happens in "
-        "between is unknown, and its transport through time cannot be measured",
-    }
-)
+REFUSAL_WORDS = {
+    Refusal.PROJECTION: "it has a projection (proj_size), whose Jacobian gradscope does not "
+    "have; train without proj_size to watch it",
+    Refusal.SCRIPTED: "it is scripted, and hooks do not see inside; watch the module that "
+    "torch.jit was given",
+    Refusal.COMPILED: "it is compiled, and hooks do not see inside; train without "
+    "torch.compile while you watch",
+    Refusal.STATE_REPLACED: "the state it is given is not the one it returned: what happens in "
+    "between is unknown, and its transport through time cannot be measured",
+}
 """Why a module is not watched, and what to do about it."""
-
-
-def event_line(event: Event) -> str:
-    """Return an event as one line."""
-    text = _sentence(event)
-    if isinstance(event, NewVerdict):
-        verdict, line = event.diagnosis.verdict, event.diagnosis.thresholds.vanishing
-        text = f"{text}{'. ' if event.before else ': '}{headline(verdict, line)}"
-    return f"gradscope: {printable(text)}."
 
 
 def _sentence(event: Event) -> str:
