@@ -84,7 +84,7 @@ def _topic(explain: Callable[..., Answer]) -> None:
 @_topic
 def topics() -> Answer:
     """List all lessons, topics and terms."""
-    from gradscope.explain.pages.reference import listing
+    from gradscope.explain.glossary import listing
 
     return listing()
 
@@ -94,16 +94,15 @@ def term(
     name: Annotated[list[str], typer.Argument(help="A word of a report.", metavar="TERM")],
 ) -> Answer:
     """Explain a term: definition, formula, how to read it, source."""
-    from gradscope.explain.glossary import find_term
-    from gradscope.explain.pages.reference import term_answer
+    from gradscope.explain.glossary import term_answer
 
-    return term_answer(find_term(" ".join(name)))
+    return term_answer(" ".join(name))
 
 
 @_topic
 def store() -> Answer:
     """Describe a sweep's store: tables, columns, queries (sqlite3, pandas, datasette)."""
-    from gradscope.explain.pages.reference import topic
+    from gradscope.explain.glossary import topic
 
     return topic("store")
 
@@ -111,7 +110,7 @@ def store() -> Answer:
 @_topic
 def cluster() -> Answer:
     """Run many analyses: xargs, GNU parallel, SLURM, dask; shards and merge."""
-    from gradscope.explain.pages.reference import topic
+    from gradscope.explain.glossary import topic
 
     return topic("cluster")
 

@@ -7,7 +7,7 @@ from functools import partial
 from typing import NamedTuple
 
 from gradscope.errors import SettingError
-from gradscope.explain.pages.page import Page
+from gradscope.explain.page import Page
 from gradscope.report.formats import Document, head
 from gradscope.report.words.numbers import number
 

@@ -19,7 +19,7 @@ import numpy as np
 from gradscope.arrays import FloatArray, plain
 from gradscope.data.batch import Targets
 from gradscope.errors import SettingError
-from gradscope.explain.pages.page import DIGITS, Page, matrix_lines, table_lines
+from gradscope.explain.page import DIGITS, Page, matrix_lines, table_lines
 from gradscope.learning.bptt import backpropagate
 from gradscope.learning.losses import step_errors
 from gradscope.model.elman import ElmanParameters

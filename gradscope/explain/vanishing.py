@@ -16,7 +16,7 @@ from gradscope.arrays import LN_10, FloatArray, IntArray, plain
 from gradscope.diagnosis.diagnose import diagnose
 from gradscope.diagnosis.theory import log_spectral_norm
 from gradscope.errors import SettingError
-from gradscope.explain.pages.page import Page, scientific, table_lines
+from gradscope.explain.page import Page, scientific, table_lines
 from gradscope.jacobians.chain import Chain, elman_chain
 from gradscope.model.activations import ACTIVATIONS
 from gradscope.model.initializers import initialize

@@ -16,7 +16,7 @@ from gradscope.arrays import LN_10, plain
 from gradscope.diagnosis.growth import Tail, terms_of
 from gradscope.diagnosis.verdict import Learned, Thresholds
 from gradscope.errors import ArchiveError
-from gradscope.explain.pages.page import Page
+from gradscope.explain.page import Page
 from gradscope.names import CellName, Regime, StageName
 from gradscope.report.formats import Document, head
 from gradscope.report.words.cells import CAUSE_TITLES, has_textbook_bound

@@ -189,9 +189,7 @@ class Journal:
             self.tell(found)
 
     def gradient(self, step: int, norm: float, title: str) -> None:
-        """Keep the unclipped gradient norm of a step; ``title`` is a parameter where it is infinite
-        or NaN.
-        """
+        """Keep a step's unclipped gradient norm; ``title`` is of a parameter that is not finite."""
         self._norm_steps.append(step)
         self._norms.append(norm)
         if not np.isfinite(norm):

@@ -11,7 +11,6 @@ from rich.table import Table
 from rich.text import Text
 
 from gradscope.arrays import LN_10
-from gradscope.diagnosis.diagnose import Diagnosis
 from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.errors import OutputError
 from gradscope.report.screen import Screen, printable
@@ -146,34 +145,28 @@ def _opening(journal: Journal) -> str:
 
 
 def _layers(journal: Journal, screen: Screen) -> Table:
-    """Return a row for each layer: its first verdict and its last."""
+    """Return a row for each layer: its last verdict, the first beside it where they differ."""
     titles = ("layer", "gradient", "growth,\nsteps", "horizon", "log10\nσ_max", "at\nlag")
     rows = []
     for title in dict.fromkeys(each.title for each in journal.snapshots):
         snapshots = [each for each in journal.snapshots if each.title == title]
         seen = [each.diagnosis for each in snapshots if each.diagnosis is not None]
-        cells = _cells(seen[0], seen[-1]) if seen else ["not finite", *["–"] * 4]
-        worst = max(
-            (each.deviation for each in snapshots if each.deviation is not None), default=None
-        )
-        off_by = "–" if worst is None else f"{worst:.0e}"
+        cells = ["not finite", *["–"] * 4]
+        if seen:
+            verdicts, last = (seen[0].verdict, seen[-1].verdict), seen[-1].verdict
+            horizons = [str(each.horizon or f">{each.max_lag}") for each in verdicts]
+            ends = sorted(seen[-1].norms.log_norms[-1].tolist())
+            cells = [
+                " → ".join(dict.fromkeys(str(each.regime) for each in verdicts)),
+                short_pace(last.rate),
+                " → ".join(dict.fromkeys(horizons)),
+                level(ends[(len(ends) - 1) // 2] / LN_10),
+                str(last.max_lag),
+            ]
+        deviations = [each.deviation for each in snapshots if each.deviation is not None]
+        off_by = f"{max(deviations):.0e}" if deviations else "–"
         rows.append([title, *cells, str(len(snapshots)), off_by])
     return table_of((*titles, "snapshots", "replay\noff by"), rows, screen, gap=2)
-
-
-def _cells(first: Diagnosis, last: Diagnosis) -> list[str]:
-    """Return a layer's numbers, the first beside the last where they differ."""
-    verdicts = (first.verdict, last.verdict)
-    regimes = dict.fromkeys(str(each.regime) for each in verdicts)
-    horizons = dict.fromkeys(str(each.horizon or f">{each.max_lag}") for each in verdicts)
-    ends = sorted(last.norms.log_norms[-1].tolist())
-    return [
-        " → ".join(regimes),
-        short_pace(last.verdict.rate),
-        " → ".join(horizons),
-        level(ends[(len(ends) - 1) // 2] / LN_10),
-        str(last.verdict.max_lag),
-    ]
 
 
 def _causes(journal: Journal) -> list[str]:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradscope.explain.pages.reference import TOPICS, column_meanings, topic
+from gradscope.explain.glossary import TOPICS, column_meanings, topic
 from gradscope.sweep.grid import Grid
 from gradscope.sweep.plan import make_plan
 from gradscope.sweep.run import run_sweep
