@@ -1,16 +1,15 @@
-"""What the network is asked to learn, with one face for a synthetic task and a series of one's
-own.
-"""
+"""A problem to learn: a synthetic task, or the next value of a series from a file."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from gradscope.data.batch import Baseline, Batch, TaskInfo
+from gradscope.data.series import prepare_series, repeat_last_error
+from gradscope.data.table import Table
 from gradscope.data.tasks import make_task
-from gradscope.names import ErrorName, MissingCells, TaskName
+from gradscope.names import ErrorName, TaskName
 
 MAX_HELD_OUT = 1024
 """Held-out rows of a series that are predicted, spread evenly over longer tails."""
@@ -18,11 +17,8 @@ MAX_HELD_OUT = 1024
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Problem:
-    """Batches to learn from, sequences to examine and to validate on, and what is known of the
-    task.
-
-    ``draw(rng, n)`` returns a training batch, ``examine(rng, n)`` the sequences whose Jacobians are
-    multiplied, ``validate(rng, n)`` held-out ones.
+    """A task and its sequences: ``draw(rng, n)`` returns a training batch, ``examine(rng, n)`` the
+    sequences whose Jacobians are multiplied, ``validate(rng, n)`` held-out ones.
     """
 
     task_info: TaskInfo
@@ -34,12 +30,12 @@ class Problem:
 
 
 def task_problem(name: TaskName, steps: int, delay: int | None = None) -> Problem:
-    """Ask for a synthetic task of T steps; every batch is drawn fresh."""
+    """Set up a synthetic task of T steps; every batch is drawn fresh."""
     task = make_task(name, steps, delay)
     return Problem(
-        task_info=task.task_info,
-        n_inputs=task.n_inputs,
-        n_outputs=task.n_outputs,
+        task.task_info,
+        task.n_inputs,
+        task.n_outputs,
         draw=task.draw,
         examine=task.draw,
         validate=task.draw,
@@ -47,35 +43,27 @@ def task_problem(name: TaskName, steps: int, delay: int | None = None) -> Proble
 
 
 def series_problem(
-    path: Path,
-    columns: tuple[str, ...],
-    steps: int,
-    *,
-    missing: MissingCells = MissingCells.REFUSE,
-    validation_fraction: float = 0.2,
+    table: Table, name: str, steps: int, validation_fraction: float = 0.2
 ) -> Problem:
-    """Ask for the next value of a series; the last part of it is held out.
+    """Set up the prediction of the next value of a series, read from the file of this name, whose
+    last part is held out.
 
-    The baseline is the error of repeating the last value on the held-out part; how far back one
-    must remember to do better is what nobody knows.
+    The baseline is the error of repeating the last value on the held-out part; the required lag is
+    unknown.
     """
-    from gradscope.data.series import prepare_series, repeat_last_error
-    from gradscope.data.table import read_table
-
-    table = read_table(path, columns, missing)
     series = prepare_series(table, steps, validation_fraction)
     held_out = series.validation_batch(MAX_HELD_OUT)
     width = len(table.names)
     task_info = TaskInfo(
-        description=f"say the next value of {', '.join(table.names)} ({path.name})",
+        description=f"predict the next value of {', '.join(table.names)} ({name})",
         error=ErrorName.SQUARED,
         required_lag=None,
         baseline=Baseline(repeat_last_error(held_out), "repeating the last value"),
     )
     return Problem(
-        task_info=task_info,
-        n_inputs=width,
-        n_outputs=width,
+        task_info,
+        width,
+        width,
         draw=series.training_batch,
         examine=lambda _rng, n: series.examination_batch(n),
         validate=lambda _rng, _n: held_out,

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from gradscope.analysis.analyze import analyze
-from gradscope.analysis.archive import settings_of_saved
 from gradscope.analysis.fields import ZERO_PRODUCT
+from gradscope.analysis.prepare import prepare
 from gradscope.analysis.results import Stage
 from gradscope.analysis.settings import Settings
 from gradscope.analysis.stage import learned_by, thresholds
@@ -86,8 +86,8 @@ def verdict_lesson(path: Path) -> VerdictLesson:
             f"{path} holds no network to measure; give the saved run, which "
             f"gradscope rerun {path} --save run.npz writes"
         )
-    settings = settings_of_saved(str(path), {})
-    analysis = analyze(settings)
+    analysis = analyze(prepare({"load": str(path)}))
+    settings = analysis.settings
     stage, gamma = analysis.last, analysis.params.activation.slope_ceiling
     bound_rate = float(stage.profile.log_bound[0])
     return VerdictLesson(

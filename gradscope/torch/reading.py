@@ -58,7 +58,7 @@ def recurrent_kind(module: nn.Module) -> str | None:
     scripted_from = module.original_name if scripted else None
     for each in (*LAYERS, *CELLS):
         if isinstance(module, each) or scripted_from == each.__name__:
-            return each.__name__
+            return str(each.__name__)
     return None
 
 

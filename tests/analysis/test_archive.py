@@ -8,13 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+import gradscope
 from gradscope.analysis.archive import NEEDED, archive_bytes, load_run, read_settings
 from gradscope.analysis.results import Analysis
 from gradscope.errors import ArchiveError, GradscopeError
+from gradscope.machine import environment
 from gradscope.model.cells import WEIGHT_NAMES
 from tests.present import present
 
@@ -69,7 +71,9 @@ def test_plain_numpy_reads_it_without_pickle(saved: Path, analysis: Analysis) ->
 
 
 def test_the_settings_alone_can_be_read(saved: Path, analysis: Analysis) -> None:
-    assert read_settings(saved) == analysis.settings.as_dict()
+    settings, made = read_settings(saved)
+    assert settings == analysis.settings.as_dict()
+    assert made == {"gradscope": gradscope.__version__, **environment()}
 
 
 BOUNDLESS = {
@@ -131,7 +135,7 @@ def test_nothing_is_unpickled(saved: Path, tmp_path: Path) -> None:
 
 
 @given(data=st.data())
-@hypothesis_settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=150)
 def test_damaged_bytes_are_an_archive_error_or_harmless(
     data: st.DataObject, analysis: Analysis, tmp_path: Path
 ) -> None:

@@ -9,8 +9,7 @@ import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
@@ -29,21 +28,13 @@ HEAP_HEADER = 16
 
 
 @contextmanager
-def open_hdf5(h5py: Any, source: Path | bytes) -> Iterator[Any]:
-    """Open an HDF5 file, or one held in memory, whose texts can be read.
-
-    Raises
-    ------
-    WeightsError
-        If a collection of texts is damaged.
-    """
-    if isinstance(source, bytes):
-        _check_heaps(source)
-        with h5py.File(BytesIO(source), "r") as file:
-            yield file
-        return
-    with source.open("rb") as raw, mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        _check_heaps(content)
+def open_hdf5(h5py: Any, source: BinaryIO) -> Iterator[Any]:
+    """Open an HDF5 file, or one held in memory; raises WeightsError if its texts are damaged."""
+    if isinstance(source, BytesIO):
+        _check_heaps(source.getvalue())
+    else:
+        with mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            _check_heaps(content)
     with h5py.File(source, "r") as file:
         yield file
 
@@ -68,17 +59,10 @@ def _check_heaps(content: bytes | mmap.mmap) -> None:
 
 
 def data_sets(h5py: Any, file: Any) -> Iterator[tuple[str, Any]]:
-    """Yield every data set in a file with its path, in the order of the names.
+    """Yield every data set of an ``h5py.File`` with its path, in the order of the names.
 
-    Parameters
-    ----------
-    h5py : module
-    file : h5py.File
-
-    Raises
-    ------
-    WeightsError
-        If a link leads out of the file or in a circle, or a data set keeps its numbers elsewhere.
+    Raises WeightsError if a link leads out of the file or in a circle, or a data set keeps its
+    numbers elsewhere.
     """
     waiting: list[tuple[str, int, Any]] = [("", 0, file)]
     for _ in range(MAX_ITEMS):
@@ -86,7 +70,11 @@ def data_sets(h5py: Any, file: Any) -> Iterator[tuple[str, Any]]:
             return
         path, depth, item = waiting.pop()
         if isinstance(item, h5py.Dataset):
-            _check_kept_here(path, item)
+            if item.external or item.is_virtual:
+                raise WeightsError(
+                    f"{quoted(path)} keeps its numbers in another file; copy them into the file "
+                    "itself"
+                )
             yield path, item
         elif isinstance(item, h5py.Group) and depth < DEEPEST:
             below = [(f"{path}/{name}" if path else name, name) for name in item]
@@ -108,10 +96,3 @@ def _inside(h5py: Any, group: Any, name: str) -> Any:
             f"{quoted(name)} is a link to elsewhere; copy the numbers into the file itself"
         )
     return group[name]
-
-
-def _check_kept_here(path: str, data_set: Any) -> None:
-    if data_set.external or data_set.is_virtual:
-        raise WeightsError(
-            f"{quoted(path)} keeps its numbers in another file; copy them into the file itself"
-        )

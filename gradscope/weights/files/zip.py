@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
@@ -41,23 +42,17 @@ class ZipMembers:
         """Names of all members but folders, in the order of the archive."""
         return tuple(self._entries)
 
-    def size(self, name: str) -> int:
-        """Return the bytes that a member says it has."""
-        return self._entries[name].file_size
-
     def read(self, name: str, at_most: int | None = None) -> bytes:
         """Return a member's bytes, counted against the budget first.
 
-        Raises
-        ------
-        WeightsError
-            If it is not there, or says it is longer than ``at_most`` bytes or than is left.
+        Raises WeightsError if there is no such member, or it is declared longer than ``at_most``
+        bytes or than the budget allows.
         """
         if name not in self._entries:
             raise WeightsError(
                 f"it has no member {quoted(name)}; the file is damaged: save it again"
             )
-        size = self.size(name)
+        size = self._entries[name].file_size
         if at_most is not None and size > at_most:
             raise WeightsError(
                 f"{quoted(name)} has {size} bytes, but {at_most} is the most; save "
@@ -86,7 +81,9 @@ class ZipMembers:
 
 
 @contextmanager
-def open_members(path: Path, budget: Budget, kind: str, remedy: str) -> Iterator[ZipMembers]:
+def open_members(
+    path: Path, file: BinaryIO, budget: Budget, kind: str, remedy: str
+) -> Iterator[ZipMembers]:
     """Open an archive and check every member; whatever fails inside becomes one line."""
-    with reading(path, kind, remedy), zipfile.ZipFile(path) as archive:
+    with reading(path, kind, remedy), zipfile.ZipFile(file) as archive:
         yield ZipMembers(path, archive, budget)
