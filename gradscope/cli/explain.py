@@ -142,7 +142,7 @@ def vanishing(steps: Steps = 600, hidden: Units = 8, gain: Gain = 1.0, seed: See
     from gradscope.explain.vanishing import product_lessons, vanishing_document, vanishing_page
 
     settings = {"steps": steps, "hidden": hidden, "gain": gain, "seed": seed}
-    lessons = product_lessons(**settings)
+    lessons = product_lessons(steps, hidden, gain, seed)
     return vanishing_page(lessons), vanishing_document(lessons, settings), None
 
 

@@ -205,8 +205,8 @@ def bptt_page(lesson: BpttLesson) -> Page:
         ("U", f"∂E_{t}/∂U: the same paths, ending in ∂⁺h_k/∂U = φ′(a_k) x_kᵀ", ()),
     ):
         sections += [(title, lines), *(_term_section(lesson, term, name) for term in last.terms)]
-        total = matrix_lines(f"∂E_{t}/∂{name}", gradients[name])
-        sections.append((f"The sum over the steps before: ∂E_{t}/∂{name}", total))
+        added = matrix_lines(f"∂E_{t}/∂{name}", gradients[name])
+        sections.append((f"The sum over the steps before: ∂E_{t}/∂{name}", added))
     count = sum(len(each.terms) for each in lesson.steps)
     answer = (
         f"∂E_{t}/∂W is a sum of {len(last.terms)} terms, one for each step before; all "

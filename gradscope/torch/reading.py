@@ -154,13 +154,13 @@ def layer_sample(titles: tuple[str, ...], step: int, call: Call, count: int) -> 
     flat = module._flat_weights  # noqa: SLF001
     per_cell, directions = 4 if module.bias else 2, 2 if module.bidirectional else 1
     cells = [cell_of(module, flat[i : i + per_cell]) for i in range(0, len(flat), per_cell)]
-    states = [np.zeros((count, state_size(module))) for _ in titles]
+    states: list[FloatArray] = [np.zeros((count, state_size(module))) for _ in titles]
     if call.states:
         # In the order in which ``_sequences`` takes the sequences.
         order = getattr(call.inputs, "sorted_indices", None)
         places = slice(count) if order is None else order[:count]
         whole = [each if each.ndim == 3 else each[:, None] for each in call.states]
-        states = [*map(to_array, torch.cat([each[:, places] for each in whole], dim=2))]
+        states = list(map(to_array, torch.cat([each[:, places] for each in whole], dim=2)))
     return Sample(
         step=step,
         titles=titles,

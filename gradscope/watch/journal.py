@@ -175,8 +175,9 @@ class Journal:
                 continue
             last = self.diagnoses.get(title)
             self.diagnoses[title] = diagnosis
-            event = NewVerdict(step, title, diagnosis, last and last.verdict.regime)
-            if event.before is not diagnosis.verdict.regime:
+            before = None if last is None else last.verdict.regime
+            event = NewVerdict(step, title, diagnosis, before)
+            if before is not diagnosis.verdict.regime:
                 if last is not None:
                     self.alerts.append(event)
                 self.tell(event)
