@@ -11,31 +11,18 @@ PyTorch and Keras's default do; reset before is Cho et al. (2014), arXiv:1406.10
 ``gru_linearization``.
 """
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from gradscope.arrays import FloatArray
 from gradscope.model.activations import SIGMOID, TANH, Activation
-from gradscope.model.cells import (
-    WEIGHT_NAMES,
-    CellTrajectory,
-    NamedWeights,
-    as_float_arrays,
-    project_inputs,
-    require_shapes,
-)
-from gradscope.model.gru_linearization import (
-    GruFactors,
-    ResetAfterLinearization,
-    ResetBeforeLinearization,
-)
-from gradscope.notebook_repr import CompactRepr
+from gradscope.model.cells import WEIGHT_NAMES, Cell, CellTrajectory, project_inputs
+from gradscope.model.gru_linearization import ResetAfterLinearization, ResetBeforeLinearization
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class GruParameters(NamedWeights, CompactRepr):
+class GruParameters(Cell):
     """Weights of a GRU.
 
     Parameters
@@ -57,20 +44,12 @@ class GruParameters(NamedWeights, CompactRepr):
         If the shapes do not belong together.
     """
 
-    input_weights: FloatArray
-    recurrent_weights: FloatArray
-    hidden_bias: FloatArray
-    output_weights: FloatArray
-    output_bias: FloatArray
     candidate_bias: FloatArray | None = None
     activation: Activation = TANH
 
     def __post_init__(self) -> None:
-        as_float_arrays(self, self.weight_names)
-        if self.reset_after:
-            require_shapes(self, 3, candidate_bias=(self.state_size,))
-        else:
-            require_shapes(self, 3)
+        second = {"candidate_bias": (self.hidden_size,)} if self.reset_after else {}
+        self._check_weights(3, **second)
 
     @property
     def reset_after(self) -> bool:
@@ -81,22 +60,6 @@ class GruParameters(NamedWeights, CompactRepr):
     def weight_names(self) -> tuple[str, ...]:
         """The names of its weight arrays."""
         return (*WEIGHT_NAMES, "candidate_bias") if self.reset_after else WEIGHT_NAMES
-
-    @property
-    def sizes(self) -> tuple[int, int, int]:
-        """(D, H, O): input, hidden and output size."""
-        return self.input_weights.shape[1], self.state_size, self.output_bias.size
-
-    @property
-    def state_size(self) -> int:
-        """S = H."""
-        return self.recurrent_weights.shape[-1]
-
-    def with_weights(self, weights: dict[str, FloatArray]) -> "GruParameters":
-        """Return the same network with other weights, by name."""
-        changes: dict[str, Any] = {name: weights[name] for name in WEIGHT_NAMES}
-        changes["candidate_bias"] = weights.get("candidate_bias")
-        return replace(self, **changes)
 
     def run(self, inputs: FloatArray, initial_state: FloatArray) -> CellTrajectory:
         """Go through inputs (T,B,D) from h_0 (B,H)."""
@@ -142,29 +105,20 @@ class GruParameters(NamedWeights, CompactRepr):
     ) -> "ResetAfterLinearization | ResetBeforeLinearization":
         """Take the linear part of every step of a trajectory."""
         size = self.state_size
-        reset_in, update_in = (
-            cell_trajectory.pre_activations[..., :size],
-            cell_trajectory.pre_activations[..., size : 2 * size],
-        )
+        before, driven = cell_trajectory.states[:-1], cell_trajectory.pre_activations
+        reset_in, update_in = driven[..., :size], driven[..., size : 2 * size]
         update = SIGMOID.value(update_in)
         candidate = self.activation.value(cell_trajectory.candidates)
         slopes = self.activation.slope(cell_trajectory.candidates)
-        reset_slopes = SIGMOID.slope(reset_in)
-        factors = GruFactors(
+        kind = ResetAfterLinearization if self.reset_after else ResetBeforeLinearization
+        return kind(
+            cell_trajectory,
+            self.recurrent_weights,
             update=update,
-            update_gains=(cell_trajectory.states[:-1] - candidate) * SIGMOID.slope(update_in),
+            update_gains=(before - candidate) * SIGMOID.slope(update_in),
             candidate_gains=(1.0 - update) * slopes,
             open_gains=(1.0 - update) * self.activation.slope_ceiling,
             reset=SIGMOID.value(reset_in),
-        )
-        if self.reset_after:
-            gated = cell_trajectory.pre_activations[..., 3 * size :]
-            return ResetAfterLinearization(
-                cell_trajectory, self.recurrent_weights, factors, gated * reset_slopes
-            )
-        return ResetBeforeLinearization(
-            cell_trajectory,
-            self.recurrent_weights,
-            factors,
-            cell_trajectory.states[:-1] * reset_slopes,
+            reset_gains=(driven[..., 3 * size :] if self.reset_after else before)
+            * SIGMOID.slope(reset_in),
         )

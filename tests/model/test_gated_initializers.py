@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from gradscope.errors import SettingError
-from gradscope.model.gated_initializers import Draw, initialize_gru, initialize_lstm
 from gradscope.model.gru import GruParameters
+from gradscope.model.initializers import Draw, initialize_gru, initialize_lstm
 from gradscope.model.lstm import LstmParameters
 from gradscope.names import InitializerName
 

@@ -28,13 +28,11 @@ ARGUMENTS = (
 )
 """Opcodes that push their own argument."""
 
-CONSTANTS: Mapping[str, Any] = MappingProxyType({"NONE": None, "NEWTRUE": True, "NEWFALSE": False})
-TUPLES: Mapping[str, int] = MappingProxyType(
-    {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+CONSTANTS: Mapping[str, Callable[[], Any]] = MappingProxyType(
+    {"NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False}
+    | {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_SET": list, "EMPTY_TUPLE": tuple}
 )
-EMPTY: Mapping[str, Callable[[], Any]] = MappingProxyType(
-    {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_SET": list}
-)
+TUPLES: Mapping[str, int] = MappingProxyType({"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3})
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -91,8 +89,13 @@ class _Machine:
             **dict.fromkeys(("PROTO", "FRAME", "STOP"), lambda _: None),
             **dict.fromkeys(ARGUMENTS, self._push_argument),
             **dict.fromkeys(("BINPUT", "LONG_BINPUT"), self._remember),
-            **dict.fromkeys(("BINGET", "LONG_BINGET"), self._recall),
-            **dict.fromkeys(("REDUCE", "NEWOBJ"), lambda _: self._call(*self._pop_many(2))),
+            **dict.fromkeys(
+                ("BINGET", "LONG_BINGET"), lambda place: self._stack.append(self._memo[place])
+            ),
+            **dict.fromkeys(
+                ("REDUCE", "NEWOBJ"),
+                lambda _: self._stack.append(make(self._makers, *self._pop_many(2))),
+            ),
             **dict.fromkeys(("APPENDS", "ADDITEMS"), lambda _: self._extend(self._since_mark())),
             "MARK": lambda _: self._stack.append(_Mark),
             "MEMOIZE": lambda _: self._remember(len(self._memo)),
@@ -109,9 +112,7 @@ class _Machine:
     def step(self, opcode: str, argument: Any) -> None:
         """Execute one opcode."""
         if opcode in CONSTANTS:
-            self._stack.append(CONSTANTS[opcode])
-        elif opcode in EMPTY:
-            self._stack.append(EMPTY[opcode]())
+            self._stack.append(CONSTANTS[opcode]())
         elif opcode in TUPLES:
             self._stack.append(tuple(self._pop_many(TUPLES[opcode])))
         elif opcode in self._steps:
@@ -155,9 +156,6 @@ class _Machine:
     def _remember(self, place: Any) -> None:
         self._memo[place] = self._stack[-1]
 
-    def _recall(self, place: Any) -> None:
-        self._stack.append(self._memo[place])
-
     def _extend(self, values: list[Any]) -> None:
         if isinstance(self._stack[-1], list):
             self._stack[-1].extend(values)
@@ -181,9 +179,6 @@ class _Machine:
         if name not in self._makers and name not in self._plain:
             raise refused_name(name)
         self._stack.append(Named(name))
-
-    def _call(self, named: Any, arguments: Any) -> None:
-        self._stack.append(make(self._makers, named, arguments))
 
 
 def make(makers: Mapping[str, Maker], named: Any, arguments: Any) -> Any:

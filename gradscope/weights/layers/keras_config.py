@@ -53,15 +53,13 @@ class ConfiguredLayer:
     values: Mapping[str, Any]
 
     @property
-    def kind(self) -> CellName | None:
-        """The kind of a class that is known, None of any other."""
+    def cell(self) -> CellName | None:
+        """The cell of a class that is known, None of any other."""
         return CLASSES.get(self.class_name)
 
 
 def configured_layers(config: Any) -> tuple[ConfiguredLayer, ...]:
-    """Return every recurrent layer of a configuration, ``{"class_name": …, "config": {…}}`` or
-    nothing; whatever does not look so is passed over.
-    """
+    """Return every recurrent layer of a configuration; what does not look like one is skipped."""
     return tuple(_walk(config, "", 0, backwards=False))
 
 
@@ -99,9 +97,7 @@ def _is_called_once(node: Mapping[str, Any]) -> bool:
 
 
 def _in_order(node: Any) -> Mapping[str, Any]:
-    """Return the settings of a recurrent layer whose outputs stand in the order of the sequence,
-    those of both directions side by side; nothing for another.
-    """
+    """Return the settings of a recurrent layer whose outputs stand in the order of the sequence."""
     class_name, values = _class_and_values(node)
     if class_name != "Bidirectional":
         return _reading(node, backwards=False)

@@ -24,11 +24,12 @@ from gradscope.weights.layers.keras_config import (
     feeding_layers,
 )
 from gradscope.weights.layers.recurrent_layer import (
-    KIND_OF_GATES,
+    CELL_OF_GATES,
     Direction,
     Readout,
     RecurrentLayer,
-    kind_word,
+    kind_of,
+    readout_sizes,
 )
 
 KERNEL, RECURRENT, BIAS = "kernel", "recurrent_kernel", "bias"
@@ -47,12 +48,12 @@ OUR_WORDS: Mapping[str, str] = MappingProxyType({"linear": "identity", "hard_tan
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class _Cell:
+class _Group:
     """The arrays of one cell, and the parts of their path without what every path has."""
 
     place: tuple[str, ...]
     arrays: Mapping[str, FloatArray]
-    kind: CellName
+    cell: CellName
 
     @property
     def name(self) -> str:
@@ -100,7 +101,7 @@ def _place(layer: ConfiguredLayer, fed: Mapping[str, str]) -> dict[str, Any]:
     return {"layer": depth, "below": lowest} if depth or lowest in fed.values() else {}
 
 
-def _cells(file: WeightFile) -> Iterator[_Cell]:
+def _cells(file: WeightFile) -> Iterator[_Group]:
     """Yield every group of arrays that has the shapes of a recurrent cell."""
     for group, arrays in _groups(file).items():
         kernel, recurrent = arrays.get(KERNEL), arrays.get(RECURRENT)
@@ -108,13 +109,13 @@ def _cells(file: WeightFile) -> Iterator[_Cell]:
             continue
         hidden, columns = recurrent.shape
         gates = columns // hidden if hidden and columns % hidden == 0 else 0
-        if gates in KIND_OF_GATES and kernel.shape[1] == columns:
+        if gates in CELL_OF_GATES and kernel.shape[1] == columns:
             place = tuple(
                 "layers" if part == OLD_CONTAINER else part
                 for part in group.replace("\\", "/").split("/")
                 if part not in ("vars", "model_weights")
             )
-            yield _Cell(place, arrays, KIND_OF_GATES[gates])
+            yield _Group(place, arrays, CELL_OF_GATES[gates])
 
 
 def _groups(file: WeightFile) -> dict[str, dict[str, FloatArray]]:
@@ -129,7 +130,7 @@ def _groups(file: WeightFile) -> dict[str, dict[str, FloatArray]]:
     return groups
 
 
-def _configured(cell: _Cell, layers: Iterable[ConfiguredLayer]) -> ConfiguredLayer | None:
+def _configured(cell: _Group, layers: Iterable[ConfiguredLayer]) -> ConfiguredLayer | None:
     """Return the configuration of a cell, found by its place, else by the names in its path."""
     place = "/".join(cell.place)
     by_place = [each for each in layers if place in (each.place, f"{each.place}/cell")]
@@ -138,7 +139,7 @@ def _configured(cell: _Cell, layers: Iterable[ConfiguredLayer]) -> ConfiguredLay
     return found[0] if len(found) == 1 else None
 
 
-def _named_in(cell: _Cell, configured: ConfiguredLayer) -> bool:
+def _named_in(cell: _Group, configured: ConfiguredLayer) -> bool:
     """Say whether a path of names, ``model/twice/forward_gru/gru_cell``, is this layer's."""
     layer, *cells = configured.names
     half = configured.place.rpartition("/")[2].removesuffix("layer")
@@ -147,7 +148,7 @@ def _named_in(cell: _Cell, configured: ConfiguredLayer) -> bool:
     return layer in cell.place and (not cells or cells[-1] in cell.place)
 
 
-def _layer(cell: _Cell, configured: ConfiguredLayer | None) -> RecurrentLayer:
+def _layer(cell: _Group, configured: ConfiguredLayer | None) -> RecurrentLayer:
     values: Mapping[str, Any] = {}
     # Of a Bidirectional, the second half; where there is no configuration, the path tells.
     name, backward = cell.name, any(part.startswith("backward_") for part in cell.place)
@@ -183,7 +184,7 @@ def _our_order(kind: CellName, array: FloatArray) -> FloatArray:
     return np.concatenate([blocks[index] for index in GATE_ORDER[kind]])
 
 
-def _reset_after(cell: _Cell, values: Mapping[str, Any]) -> bool | None:
+def _reset_after(cell: _Group, values: Mapping[str, Any]) -> bool | None:
     """Return the GRU's convention: as configured, else as the shape of the bias tells."""
     if cell.kind is not CellName.GRU:
         return None

@@ -86,7 +86,7 @@ def mapped_layer(
         need = f"W has {hidden} units, so U needs {hidden} rows; {other}"
         raise _misfit(mapping, "U", inputs, need)
     layer = RecurrentLayer(
-        kind=CellName.ELMAN,
+        cell=CellName.ELMAN,
         name=mapping["W"].removesuffix(TRANSPOSED),
         input_weights=inputs,
         recurrent_weights=recurrent,
