@@ -279,8 +279,8 @@ MUTANTS = (
     Mutant(
         "the clipped norm recorded",
         "learning/training.py",
-        "record.norm.append(norm)",
-        "record.norm.append(Gradients(0.0, gradients.step_errors, gradient, norm).norm)",
+        "(gradients.loss, norm, clipped)",
+        "(0.0, Gradients(0.0, gradients.step_errors, gradient, norm).norm, clipped)",
         "learning/test_training.py::test_the_recorded_norm_is_the_unclipped_one",
     ),
     Mutant(
@@ -320,7 +320,7 @@ MUTANTS = (
     ),
     Mutant(
         "a cell's path walked from one step too early",
-        "diagnosis/gated_causes.py",
+        "diagnosis/causes.py",
         "starting = chain.n_steps - lags + 1 == step",
         "starting = chain.n_steps - lags == step",
         "diagnosis/test_gated_causes.py::test_every_term_of_one_lstm_unit_by_hand",

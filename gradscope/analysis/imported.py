@@ -324,7 +324,7 @@ def given_network(given: Given, settings: Settings) -> ImportedNetwork:
     layers = tuple(
         ImportedLayer(
             title=each.title,
-            cell=each.kind,
+            cell=each.cell,
             direction=str(each.direction),
             input_size=each.input_size,
             hidden_size=each.hidden_size,

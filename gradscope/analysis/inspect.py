@@ -66,7 +66,7 @@ def _inspected(layer: RecurrentLayer) -> InspectedLayer:
 
 def _log_bound(layer: RecurrentLayer) -> float | None:
     """Return the bound on one step of a vanilla layer whose activation and leak are known."""
-    if layer.kind is not CellName.ELMAN or layer.leak is None:
+    if layer.cell is not CellName.ELMAN or layer.leak is None:
         return None
     for name, activation in ACTIVATIONS.items():
         if layer.activation == name:

@@ -20,7 +20,7 @@ cells themselves are in ``elman``, ``gru`` and ``lstm``.
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import numpy as np
@@ -29,15 +29,6 @@ from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import ShapeError
 from gradscope.model.activations import Activation
 from gradscope.notebook_repr import CompactRepr
-
-WEIGHT_NAMES = (
-    "input_weights",
-    "recurrent_weights",
-    "hidden_bias",
-    "output_weights",
-    "output_bias",
-)
-"""The weights that every cell has; ``U x``, ``W h`` and ``b`` of a gated cell block above block."""
 
 MANY_ROWS = 32
 """Rows per sequence from which summing the blocks of W to one matrix before the product pays."""
@@ -83,9 +74,7 @@ class Linearization(ABC):
     @property
     @abstractmethod
     def openings(self) -> FloatArray:
-        """What a step lets through unit by unit (T,B,H): αφ′ of a vanilla RNN, the gate that keeps
-        the state of a gated cell. Says how fast rows may shrink.
-        """
+        """What a step lets through (T,B,H): αφ′, or the gate that keeps the state."""
 
     @abstractmethod
     def vjp(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
@@ -210,6 +199,10 @@ class Cell(CompactRepr, ABC):
         """Take the linear part of every step of a trajectory."""
 
 
+WEIGHT_NAMES = tuple(each.name for each in fields(Cell))
+"""The weights that every cell has; ``U x``, ``W h`` and ``b`` of a gated cell block above block."""
+
+
 def project_inputs(inputs: FloatArray, weights: FloatArray, bias: FloatArray) -> FloatArray:
     """Return U x_t + b for all steps (T,B,G), as one GEMM."""
     flat = inputs.reshape(-1, inputs.shape[2]) @ weights.T + bias
@@ -225,9 +218,7 @@ def product(rows: FloatArray, matrix: FloatArray) -> FloatArray:
 
 
 def merged(gains: FloatArray, weights: FloatArray, out: FloatArray | None = None) -> FloatArray:
-    """Return Σ diag(gains_k) W_k over the blocks of gains (N,kH) and weights (kH,H): (H,N,H), a row
-    of all N after the other, as a small GEMM for each makes them.
-    """
+    """Return Σ diag(gains_k) W_k over blocks of gains (N,kH) and weights (kH,H), as (H,N,H)."""
     hidden = weights.shape[1]
     by_row = gains.reshape(gains.shape[0], -1, hidden).transpose(2, 0, 1)
     return np.matmul(by_row, weights.reshape(-1, hidden, hidden).swapaxes(0, 1), out=out)

@@ -124,12 +124,9 @@ class ResetAfterLinearization(_GruLinearization):
     def _dense(self, at: At) -> FloatArray:
         """J_t (N,H,H): the three blocks of W in one, and z on the diagonal."""
         candidate = self.candidate_gains[at]
-        gains = [
-            candidate * self.reset_gains[at],
-            self.update_gains[at],
-            candidate * self.reset[at],
-        ]
-        rows = merged(np.concatenate(gains, axis=-1)[:, 0], self.recurrent_weights)
+        reset, kept = candidate * self.reset_gains[at], candidate * self.reset[at]
+        gains = np.concatenate([reset, self.update_gains[at], kept], axis=-1)[:, 0]
+        rows = merged(gains, self.recurrent_weights)
         dense: FloatArray = rows.swapaxes(0, 1)
         units = np.arange(self.size)
         dense[:, units, units] += self.update[at][:, 0]

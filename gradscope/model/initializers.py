@@ -95,9 +95,7 @@ def draw_weights(
     gain: float,
     input_scale: float,
 ) -> dict[str, Any]:
-    """Draw U, W, b of so many blocks (1 for a vanilla RNN, one per gate and candidate otherwise), V
-    and c.
-    """
+    """Draw U, W and b of so many blocks, 1 for a vanilla RNN, and V and c."""
     n_inputs, hidden, n_outputs = sizes
     rows = blocks * hidden
     if scheme is InitializerName.ORTHOGONAL:
@@ -189,9 +187,7 @@ class Draw:
         blocks: int,
         forget_bias: float | None,
     ) -> dict[str, Any]:
-        """Draw the weights that GRU and LSTM share, of so many blocks; the second keeps the old
-        state.
-        """
+        """Draw the weights that GRU and LSTM share; the second block keeps the old state."""
         scales = {"gain": self.gain, "input_scale": self.input_scale}
         weights = draw_weights(rng, sizes, blocks, scheme=self.scheme, **scales)
         if forget_bias is not None:

@@ -161,11 +161,8 @@ class LstmLinearization(Linearization):
 
     def _from_hidden(self, at: At) -> FloatArray:
         """diag(φ(c_t) o′) W_o above A = ∂c_t/∂h_{t−1}, (N,2H,H)."""
-        size, gains, weights = (
-            self.cell.hidden_size,
-            self.gains[at][:, 0],
-            self.cell.recurrent_weights,
-        )
+        size, weights = self.cell.hidden_size, self.cell.recurrent_weights
+        gains = self.gains[at][:, 0]
         rows = np.empty((2 * size, gains.shape[0], size))
         merged(gains[:, 3 * size :], weights[3 * size :], out=rows[:size])
         merged(gains[:, : 3 * size], weights[: 3 * size], out=rows[size:])
@@ -199,9 +196,7 @@ class LstmLinearization(Linearization):
         return {**shown, "gate_slopes": self.jvp(vectors, at)}
 
     def log_bound(self) -> float:
-        """Log σ_max of the 2 × 2 matrix that bounds the four blocks of J_t over the trajectory,
-        in nats.
-        """
+        """Log σ_max of the 2 × 2 matrix of bounds on the four blocks of J_t, in nats."""
         norms = [spectral_norm(each) for each in np.split(self.cell.recurrent_weights, 4)]
         tops = [largest(each) for each in np.split(self.gains, 4, axis=2)]
         paths = [top * norm for top, norm in zip(tops, norms, strict=True)]

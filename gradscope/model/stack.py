@@ -25,9 +25,7 @@ from gradscope.notebook_repr import CompactRepr
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class Layer(CompactRepr):
-    """One layer: a cell that goes forward through the sequence and, maybe, one that goes
-    backward.
-    """
+    """One layer: a cell that goes forward through the sequence, maybe also one backward."""
 
     forward: Cell
     backward: Cell | None = None
@@ -90,8 +88,7 @@ def unroll_stack(
     trajectories: list[LayerTrajectory] = []
     for layer in layers:
         seen = trajectories[-1].hidden if trajectories else inputs
-        forward = unroll(layer.forward, seen, next(states))
-        backward = None
+        forward, backward = unroll(layer.forward, seen, next(states)), None
         if layer.backward is not None:
             backward = unroll(layer.backward, np.ascontiguousarray(seen[::-1]), next(states))
         trajectories.append(LayerTrajectory(forward, backward))

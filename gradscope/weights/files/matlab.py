@@ -73,7 +73,7 @@ def read_matlab(path: Path) -> WeightFile:
 
     Raises WeightsError if the file is damaged, or h5py is needed and not installed.
     """
-    gathering = Gathering.of(path)
+    gathering = Gathering(path)
     with reading(path, "a MATLAB file", REMEDY):
         with path.open("rb") as file:
             start = file.read(HEADER_5)

@@ -28,7 +28,7 @@ def read_npz(path: Path) -> WeightFile:
 
     Raises WeightsError if it is damaged, or an array is declared larger than its bytes.
     """
-    gathering = Gathering.of(path)
+    gathering = Gathering(path)
     about: dict[str, Any] = {}
     with open_members(path, gathering.budget, "a NumPy archive", REMEDY) as members:
         for member in members.names:

@@ -88,7 +88,7 @@ def read_pytorch(path: Path) -> WeightFile:
     Names are as in the file: ``model_state_dict.rnn.weight_hh_l0``. Raises WeightsError if it is
     damaged, asks for anything but tensors and plain values, or for bytes it does not have.
     """
-    gathering = Gathering.of(path)
+    gathering = Gathering(path)
     with open_members(path, gathering.budget, "a PyTorch checkpoint", REMEDY) as members:
         root = _root(members)
         data = members.read(f"{root}data.pkl", MAX_PICKLE)

@@ -10,17 +10,17 @@ from typing import Any
 
 import numpy as np
 
+from gradscope.model.cells import WEIGHT_NAMES
 from gradscope.names import CellName, StateName
 from gradscope.weights.files.contents import WeightFile
 from gradscope.weights.layers.recurrent_layer import Readout, RecurrentLayer, as_vector
 
-OURS = ("input_weights", "recurrent_weights", "hidden_bias", "output_weights", "output_bias")
 PSYCHRNN = ("W_in", "W_rec", "b_rec", "W_out", "b_out")
 
 
 def named_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
     """Yield the layer of a run that gradscope saved, or of a PsychRNN network."""
-    if set(OURS[:2]) <= set(file.arrays):
+    if set(WEIGHT_NAMES[:2]) <= set(file.arrays):
         yield _our_run(file)
     if set(PSYCHRNN[:3]) <= set(file.arrays):
         yield RecurrentLayer(
@@ -62,7 +62,7 @@ def _our_run(file: WeightFile) -> RecurrentLayer:
 
 def named_readouts(file: WeightFile, layers: Iterable[RecurrentLayer]) -> Iterator[Readout]:
     """Yield the output layer that belongs to such a layer."""
-    names = {"run": OURS[3:], "W_rec": PSYCHRNN[3:]}
+    names = {"run": WEIGHT_NAMES[3:], "W_rec": PSYCHRNN[3:]}
     for layer in layers:
         weights_name, bias_name = names[layer.name]
         weights, bias = file.arrays.get(weights_name), file.arrays.get(bias_name)

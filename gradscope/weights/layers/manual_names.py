@@ -14,12 +14,7 @@ from gradscope.data.columns import listed, quoted
 from gradscope.errors import WeightsError
 from gradscope.names import CellName
 from gradscope.weights.files.contents import WeightFile
-from gradscope.weights.layers.recurrent_layer import (
-    Candidates,
-    Readout,
-    RecurrentLayer,
-    as_vector,
-)
+from gradscope.weights.layers.recurrent_layer import Candidates, Readout, RecurrentLayer, as_vector
 
 LETTERS = ("W", "U", "b", "V", "c")
 NEEDED = ("W", "U")

@@ -19,6 +19,7 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
+from gradscope.model.stack import LayerWeights
 from gradscope.names import CellName, StateName
 from gradscope.notebook_repr import CompactRepr
 from gradscope.weights.files.contents import WeightFile
@@ -53,13 +54,13 @@ MAX_WEIGHT = 1e290
 """A sum of so many weights as a layer has, times an input, is finite still."""
 
 
-def kind_of(cell: CellName) -> str:
+def kind_word(cell: CellName) -> str:
     """Return ``rnn``, ``gru`` or ``lstm``, as files, documents and messages call a layer's cell."""
     return "rnn" if cell is CellName.ELMAN else str(cell)
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True, kw_only=True)
-class RecurrentLayer(CompactRepr):
+class RecurrentLayer(LayerWeights):
     """One layer in one direction.
 
     Parameters
@@ -100,10 +101,6 @@ class RecurrentLayer(CompactRepr):
     name: str
     layer: int = 0
     direction: Direction = Direction.FORWARD
-    input_weights: FloatArray
-    recurrent_weights: FloatArray
-    input_bias: FloatArray | None = None
-    recurrent_bias: FloatArray | None = None
     activation: str | None = None
     gate_activation: str | None = None
     reset_after: bool | None = None
@@ -156,7 +153,7 @@ class RecurrentLayer(CompactRepr):
     @property
     def kind(self) -> str:
         """Its cell as ``rnn``, ``gru`` or ``lstm``."""
-        return kind_of(self.cell)
+        return kind_word(self.cell)
 
     @property
     def gates(self) -> tuple[str, ...]:

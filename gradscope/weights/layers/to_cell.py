@@ -16,7 +16,7 @@ from gradscope.errors import WeightsError
 from gradscope.model.activations import ACTIVATIONS
 from gradscope.model.cells import Cell
 from gradscope.model.elman import ElmanParameters
-from gradscope.model.stack import LayerWeights, cell_without_readout
+from gradscope.model.stack import cell_without_readout
 from gradscope.names import ActivationName, CellName, GateName, StateName
 from gradscope.weights.layers.recurrent_layer import Direction, Readout, RecurrentLayer
 
@@ -96,9 +96,7 @@ def _require_gates(layer: RecurrentLayer, choices: UserChoices) -> None:
         option, whom = _reset_flag(after=choices.reset_after), "a GRU"
     else:
         return
-    raise WeightsError(
-        f"{option} is for {whom}, but {quoted(layer.title)} is {kind}; leave it out"
-    )
+    raise WeightsError(f"{option} is for {whom}, but {quoted(layer.title)} is {kind}; leave it out")
 
 
 def _reset_flag(*, after: bool) -> str:
@@ -142,9 +140,7 @@ def cell_of(layer: RecurrentLayer, spec: CellSpec, readout: Readout | None = Non
     """
     cell = cell_without_readout(
         spec.cell,
-        LayerWeights(
-            layer.input_weights, layer.recurrent_weights, layer.input_bias, layer.recurrent_bias
-        ),
+        layer,
         activation=ACTIVATIONS[spec.activation],
         reset_after=bool(spec.reset_after),
     )

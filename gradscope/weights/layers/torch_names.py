@@ -20,7 +20,7 @@ from gradscope.weights.layers.recurrent_layer import (
     Readout,
     RecurrentLayer,
     as_vector,
-    kind_of,
+    kind_word,
     readout_sizes,
 )
 
@@ -85,7 +85,7 @@ def _layer(file: WeightFile, places: Mapping[str, str], match: re.Match[str]) ->
     cell = _cell(name, recurrent)
     return RecurrentLayer(
         cell=cell,
-        name=base or kind_of(cell),
+        name=base or kind_word(cell),
         layer=int(match["layer"] or 0),
         direction=Direction.BACKWARD if match["reverse"] else Direction.FORWARD,
         input_weights=inputs,
