@@ -63,42 +63,29 @@ class GruParameters(Cell):
 
     def run(self, inputs: FloatArray, initial_state: FloatArray) -> CellTrajectory:
         """Go through inputs (T,B,D) from h_0 (B,H)."""
-        size = self.state_size
+        size, bias, weights = self.state_size, self.candidate_bias, self.recurrent_weights
         driven = project_inputs(inputs, self.input_weights, self.hidden_bias)
-        states = np.empty((inputs.shape[0] + 1, *initial_state.shape))
-        states[0] = initial_state
-        if self.candidate_bias is None:
-            self._run_before(states, driven)
-        else:
+        if bias is not None:
             # The fourth block keeps W_n h + b′, which the reset gate's gradient needs.
             driven = np.concatenate([driven, np.zeros_like(driven[..., :size])], axis=2)
-            self._run_after(states, driven, self.candidate_bias)
-        return CellTrajectory(inputs, states, states, driven, driven[..., 2 * size : 3 * size])
-
-    def _run_after(self, states: FloatArray, driven: FloatArray, bias: FloatArray) -> None:
-        size = self.state_size
-        transposed = np.ascontiguousarray(self.recurrent_weights.T)
+        states = np.empty((inputs.shape[0] + 1, *initial_state.shape))
+        states[0] = initial_state
+        # Where the reset comes after the product, one GEMM feeds gates and candidate.
+        fed_at_once = np.ascontiguousarray(weights[: 2 * size].T if bias is None else weights.T)
+        to_candidate = np.ascontiguousarray(weights[2 * size :].T)
         for step, a in enumerate(driven):
             before = states[step]
-            fed = before @ transposed
+            fed = before @ fed_at_once
             a[:, : 2 * size] += fed[:, : 2 * size]
-            gates = SIGMOID.value(a[:, : 2 * size])
-            np.add(fed[:, 2 * size :], bias, out=a[:, 3 * size :])
-            a[:, 2 * size : 3 * size] += gates[:, :size] * a[:, 3 * size :]
+            reset, update = np.split(SIGMOID.value(a[:, : 2 * size]), 2, axis=1)
+            if bias is None:
+                a[:, 2 * size :] += (reset * before) @ to_candidate
+            else:
+                np.add(fed[:, 2 * size :], bias, out=a[:, 3 * size :])
+                a[:, 2 * size : 3 * size] += reset * a[:, 3 * size :]
             candidate = self.activation.value(a[:, 2 * size : 3 * size])
-            states[step + 1] = candidate + gates[:, size:] * (before - candidate)
-
-    def _run_before(self, states: FloatArray, driven: FloatArray) -> None:
-        size = self.state_size
-        to_gates = np.ascontiguousarray(self.recurrent_weights[: 2 * size].T)
-        to_candidate = np.ascontiguousarray(self.recurrent_weights[2 * size :].T)
-        for step, a in enumerate(driven):
-            before = states[step]
-            a[:, : 2 * size] += before @ to_gates
-            gates = SIGMOID.value(a[:, : 2 * size])
-            a[:, 2 * size :] += (gates[:, :size] * before) @ to_candidate
-            candidate = self.activation.value(a[:, 2 * size :])
-            states[step + 1] = candidate + gates[:, size:] * (before - candidate)
+            states[step + 1] = candidate + update * (before - candidate)
+        return CellTrajectory(inputs, states, states, driven, driven[..., 2 * size : 3 * size])
 
     def linearize(
         self, cell_trajectory: CellTrajectory
