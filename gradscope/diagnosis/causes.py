@@ -204,10 +204,8 @@ def cell_causes(
     ----------
     chain : CellChain
         A cell linearised over T steps and B sequences.
-    lags : (K,) array of int, optional
-        Lags in steps, ascending; all of 1 … T by default.
-    norms : LagNorms, optional
-        The lag profile of this chain, where it was measured before.
+    lags, norms
+        As for ``causes``.
 
     Returns
     -------

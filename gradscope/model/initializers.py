@@ -86,38 +86,53 @@ RECURRENT: Mapping[InitializerName, Callable[[np.random.Generator, int], FloatAr
 )
 
 
-def draw_weights(
-    rng: np.random.Generator,
-    sizes: tuple[int, int, int],
-    blocks: int,
-    *,
-    scheme: InitializerName,
-    gain: float,
-    input_scale: float,
-) -> dict[str, Any]:
-    """Draw U, W and b of so many blocks, 1 for a vanilla RNN, and V and c."""
-    n_inputs, hidden, n_outputs = sizes
-    rows = blocks * hidden
-    if scheme is InitializerName.ORTHOGONAL:
-        recurrent = gain * orthonormal_columns(rng, rows, hidden)
-    else:
-        drawn = [RECURRENT[scheme](rng, hidden) for _ in range(blocks)]
-        recurrent = gain * np.concatenate(drawn)
-    if scheme is InitializerName.UNIFORM:
-        return {
-            "recurrent_weights": recurrent,
-            "input_weights": input_scale * uniform(rng, hidden, rows, n_inputs),
-            "hidden_bias": uniform(rng, hidden, 2, rows).sum(axis=0),
-            "output_weights": uniform(rng, hidden, n_outputs, hidden),
-            "output_bias": uniform(rng, hidden, n_outputs),
-        }
-    return {
-        "recurrent_weights": recurrent,
-        "input_weights": input_scale * glorot_uniform(rng, rows, n_inputs),
-        "hidden_bias": np.zeros(rows),
-        "output_weights": glorot_uniform(rng, n_outputs, hidden),
-        "output_bias": np.zeros(n_outputs),
-    }
+@dataclass(frozen=True, eq=False, slots=True)
+class Draw:
+    """How weights are drawn: the scheme, and the factors on W and on U."""
+
+    scheme: InitializerName = InitializerName.ORTHOGONAL
+    gain: float = 1.0
+    input_scale: float = 1.0
+
+    def weights(
+        self,
+        rng: np.random.Generator,
+        sizes: tuple[int, int, int],
+        blocks: int,
+        forget_bias: float | None = None,
+    ) -> dict[str, Any]:
+        """Draw U, W and b of so many blocks, 1 for a vanilla RNN, and V and c; in a gated cell the
+        second block keeps the old state.
+        """
+        if blocks > 1 and self.scheme is InitializerName.IDENTITY:
+            raise SettingError(
+                "--init identity is for the vanilla RNN, but the cell is gated; choose orthogonal, "
+                "gaussian, glorot or uniform"
+            )
+        n_inputs, hidden, n_outputs = sizes
+        rows = blocks * hidden
+        if self.scheme is InitializerName.ORTHOGONAL:
+            recurrent = orthonormal_columns(rng, rows, hidden)
+        else:
+            recurrent = np.concatenate([RECURRENT[self.scheme](rng, hidden) for _ in range(blocks)])
+        weights = {"recurrent_weights": self.gain * recurrent}
+        if self.scheme is InitializerName.UNIFORM:
+            weights |= {
+                "input_weights": self.input_scale * uniform(rng, hidden, rows, n_inputs),
+                "hidden_bias": uniform(rng, hidden, 2, rows).sum(axis=0),
+                "output_weights": uniform(rng, hidden, n_outputs, hidden),
+                "output_bias": uniform(rng, hidden, n_outputs),
+            }
+        else:
+            weights |= {
+                "input_weights": self.input_scale * glorot_uniform(rng, rows, n_inputs),
+                "hidden_bias": np.zeros(rows),
+                "output_weights": glorot_uniform(rng, n_outputs, hidden),
+                "output_bias": np.zeros(n_outputs),
+            }
+        if forget_bias is not None:
+            weights["hidden_bias"][hidden : 2 * hidden] = forget_bias
+        return weights
 
 
 def initialize(
@@ -153,7 +168,7 @@ def initialize(
     SettingError
         If ``center_bias`` is asked of another activation than the sigmoid.
     """
-    weights = draw_weights(rng, sizes, 1, scheme=scheme, gain=gain, input_scale=input_scale)
+    weights = Draw(scheme, gain, input_scale).weights(rng, sizes, 1)
     if center_bias:
         if activation is not ActivationName.SIGMOID:
             raise SettingError(
@@ -163,36 +178,6 @@ def initialize(
             )
         weights["hidden_bias"] = -0.5 * weights["recurrent_weights"].sum(axis=1)
     return ElmanParameters(**weights, activation=ACTIVATIONS[activation])
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Draw:
-    """How weights are drawn: the scheme, and the factors on W and on U."""
-
-    scheme: InitializerName = InitializerName.ORTHOGONAL
-    gain: float = 1.0
-    input_scale: float = 1.0
-
-    def __post_init__(self) -> None:
-        if self.scheme is InitializerName.IDENTITY:
-            raise SettingError(
-                "--init identity is for the vanilla RNN, but the cell is gated; choose orthogonal, "
-                "gaussian, glorot or uniform"
-            )
-
-    def weights(
-        self,
-        rng: np.random.Generator,
-        sizes: tuple[int, int, int],
-        blocks: int,
-        forget_bias: float | None,
-    ) -> dict[str, Any]:
-        """Draw the weights that GRU and LSTM share; the second block keeps the old state."""
-        scales = {"gain": self.gain, "input_scale": self.input_scale}
-        weights = draw_weights(rng, sizes, blocks, scheme=self.scheme, **scales)
-        if forget_bias is not None:
-            weights["hidden_bias"][sizes[1] : 2 * sizes[1]] = forget_bias
-        return weights
 
 
 def initialize_gru(
@@ -208,10 +193,8 @@ def initialize_gru(
 
     Parameters
     ----------
-    rng : numpy.random.Generator
-        The source of every draw: same state, same weights.
-    sizes : (D, H, O)
-        Input, hidden and output size.
+    rng, sizes
+        As for ``initialize``.
     draw : Draw, optional
         Scheme and factors.
     forget_bias : float, optional

@@ -12,7 +12,7 @@ as a tag announces before it checks that so much is there. Source: MathWorks, "M
 
 import math
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO, Literal
@@ -79,21 +79,17 @@ def read_matlab(path: Path, file: BinaryIO) -> WeightFile:
         file.seek(0)
         if start.startswith(SIGNATURE_73):
             _read_hdf5(file, gathering)
-        elif start.startswith(SIGNATURE_5):
-            _keep(_matrices_5(file.read(), gathering.budget), gathering)
         else:
-            _keep(_matrices_4(file.read()), gathering)
+            raw, five = file.read(), start.startswith(SIGNATURE_5)
+            matrices = _matrices_5(raw, gathering.budget) if five else _matrices_4(raw)
+            for name, matlab_class, numbers in matrices:
+                if not name:
+                    continue  # MATLAB's own note on objects
+                if numbers is None:
+                    gathering.skip(name, matlab_class)
+                else:
+                    gathering.keep(name, numbers)
     return gathering.finish(FileFormat.MATLAB, {})
-
-
-def _keep(matrices: Iterable[Matrix], gathering: Gathering) -> None:
-    for name, matlab_class, numbers in matrices:
-        if not name:
-            continue  # MATLAB's own note on objects
-        if numbers is None:
-            gathering.skip(name, matlab_class)
-        else:
-            gathering.keep(name, numbers)
 
 
 def _read_hdf5(source: BinaryIO, gathering: Gathering) -> None:

@@ -22,6 +22,9 @@ MAX_OPCODES = 5_000_000
 
 MAX_INTEGER = 2**63
 
+MARK = object()
+"""Where a run of values on the stack begins."""
+
 ARGUMENTS = (
     *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE"),
     *("BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES"),
@@ -47,10 +50,6 @@ class Opaque:
     """A harmless object whose inside does not matter: a path, a date, a NumPy scalar."""
 
     name: str
-
-
-class _Mark:
-    """Where a run of values on the stack begins."""
 
 
 def read_pickle(
@@ -97,7 +96,7 @@ class _Machine:
                 lambda _: self._stack.append(make(self._makers, *self._pop_many(2))),
             ),
             **dict.fromkeys(("APPENDS", "ADDITEMS"), lambda _: self._extend(self._since_mark())),
-            "MARK": lambda _: self._stack.append(_Mark),
+            "MARK": lambda _: self._stack.append(MARK),
             "MEMOIZE": lambda _: self._remember(len(self._memo)),
             "TUPLE": lambda _: self._stack.append(tuple(self._since_mark())),
             "APPEND": lambda _: self._extend(self._pop_many(1)),
@@ -131,13 +130,13 @@ class _Machine:
     def _pop_many(self, count: int) -> list[Any]:
         """Take the last values off the stack, in the order in which they were pushed."""
         values = [self._stack.pop() for _ in range(count)][::-1]
-        if any(value is _Mark for value in values):
+        if any(value is MARK for value in values):
             raise ValueError("a mark where a value should be")
         return values
 
     def _since_mark(self) -> list[Any]:
         place = len(self._stack) - 1
-        while self._stack[place] is not _Mark:
+        while self._stack[place] is not MARK:
             place -= 1
             if place < 0:
                 raise ValueError("no mark")

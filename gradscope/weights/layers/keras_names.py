@@ -68,7 +68,7 @@ def keras_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
     Raises WeightsError if the equations of a layer's class are others than those of its name.
     """
     config = file.about.get("config")
-    known, fed = configured_layers(config), feeding_layers(config)
+    known, fed = tuple(configured_layers(config)), feeding_layers(config)
     groups = [(_configured(group, known), group) for group in _cells(file)]
     # Layers that the configuration does not name come last.
     for each, group in sorted(groups, key=lambda pair: [*known, None].index(pair[0])):

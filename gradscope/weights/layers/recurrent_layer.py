@@ -72,10 +72,8 @@ class RecurrentLayer(LayerWeights):
         Its place in its stack, from 0 at the input.
     direction : Direction
         Backward: it reads the sequence from its end.
-    input_weights : (G·H,D) array
-        U, gates in the order of ``GATES``.
-    recurrent_weights : (G·H,H) array
-        W.
+    input_weights, recurrent_weights : (G·H,D) and (G·H,H) arrays
+        U and W, gates in the order of ``GATES``.
     input_bias, recurrent_bias : (G·H,) arrays, optional
         b and b′; None where the file has none.
     activation, gate_activation : str, optional

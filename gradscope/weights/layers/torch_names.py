@@ -55,7 +55,17 @@ def torch_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
     """
     places = unwrapped(file.arrays)
     for name in places:
-        _refuse_unlike(name)
+        if REPARAMETRIZED.match(name):
+            raise WeightsError(
+                f"{quoted(name)} is a parametrization, from which the effective weights are "
+                "computed; bake them in before saving: torch.nn.utils.parametrize."
+                "remove_parametrizations(rnn, 'weight_hh_l0')"
+            )
+        if PROJECTION.match(name):
+            raise WeightsError(
+                f"{quoted(name)} is a projection (proj_size) of the LSTM's state, whose Jacobian "
+                "gradscope does not have; train without proj_size"
+            )
     matches = [match for name in places if (match := RECURRENT.match(name))]
     order = {base: place for place, base in reversed(list(enumerate(m["base"] for m in matches)))}
     for match in sorted(
@@ -109,21 +119,6 @@ def _cell(name: str, recurrent: FloatArray) -> CellName:
             "(RNN), 3 (GRU) or 4 (LSTM) is needed; name the arrays with --map"
         )
     return CELL_OF_GATES[gates]
-
-
-def _refuse_unlike(name: str) -> None:
-    """Refuse what looks like a layer of PyTorch's but computes something else."""
-    if REPARAMETRIZED.match(name):
-        raise WeightsError(
-            f"{quoted(name)} is a parametrization, from which the effective weights "
-            "are computed; bake them in before saving: torch.nn.utils.parametrize."
-            "remove_parametrizations(rnn, 'weight_hh_l0')"
-        )
-    if PROJECTION.match(name):
-        raise WeightsError(
-            f"{quoted(name)} is a projection (proj_size) of the LSTM's state, whose "
-            "Jacobian gradscope does not have; train without proj_size"
-        )
 
 
 def torch_readouts(file: WeightFile, layers: Iterable[RecurrentLayer]) -> Iterator[Readout]:
