@@ -9,6 +9,7 @@ from gradscope.cli.analyze import Files, exit_with_status, run_analysis
 from gradscope.cli.check import run_check
 from gradscope.cli.command import takes_place
 from gradscope.cli.compare import Axes, run_comparison
+from gradscope.cli.help import Command
 from gradscope.cli.inspect import run_inspection
 from gradscope.cli.options import Figure, Html, Save
 from gradscope.cli.output import Place, note, prepare_files, require_stdout
@@ -21,13 +22,9 @@ if TYPE_CHECKING:
     from gradscope.report.provenance.recipe import Recipe
 
 EXAMPLES = """\
-[bold]Examples[/bold]
-
-  gradscope rerun report.png
-
-  gradscope rerun report.pdf --png again.png --save again.npz
-
-  gradscope rerun run.json --json -o again.json
+gradscope rerun report.png
+gradscope rerun report.pdf --png again.png --save again.npz
+gradscope rerun run.json --json -o again.json
 """
 
 UNSAVED = {
@@ -41,7 +38,7 @@ UNSAVED = {
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("rerun", epilog=EXAMPLES)(rerun)
+    app.command("rerun", cls=Command, epilog=EXAMPLES)(rerun)
 
 
 @takes_place

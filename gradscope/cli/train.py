@@ -1,4 +1,4 @@
-"""``gradscope train``: learn, and watch loss, unclipped gradient norm and horizon on the way."""
+"""``gradscope train``: loss, unclipped gradient norm and memory horizon during training."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +8,7 @@ import typer
 from gradscope.analysis.settings import GIVEN_SETTINGS
 from gradscope.cli.analyze import Files, exit_with_status, write_files
 from gradscope.cli.command import Call, takes_settings
+from gradscope.cli.help import Command
 from gradscope.cli.options import Figure, Load, Save
 from gradscope.cli.output import Place, note, progress_bar, show
 from gradscope.errors import SettingError
@@ -18,19 +19,15 @@ if TYPE_CHECKING:
     from gradscope.model.cells import Cell
 
 EXAMPLES = """\
-[bold]Examples[/bold]
-
-  gradscope train --task recall --delay 5 --steps 20 --save run.npz
-
-  gradscope train --task adding --steps 50 --updates 1000 --clip-norm 1
-
-  gradscope train --data series.csv --column NAME --steps 50 --truncate 10 --json
+gradscope train --task recall --delay 5 --steps 20 --save run.npz
+gradscope train --task adding --steps 50 --updates 1000 --clip-norm 1
+gradscope train --data series.csv --column NAME --steps 50 --truncate 10 --json
 """
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("train", epilog=EXAMPLES)(train)
+    app.command("train", cls=Command, epilog=EXAMPLES)(train)
 
 
 @takes_settings("weights", *GIVEN_SETTINGS)
@@ -40,10 +37,12 @@ def train(
     png: Figure = None,
     save: Save = None,
 ) -> None:
-    """Train a recurrent net by backpropagation through time and watch its horizon move."""
-    call.prepare(save, figure=png)
+    """Train a recurrent network by backpropagation through time and report loss, unclipped gradient
+    norm and memory horizon as it learns.
+    """
+    call.place.prepare(save, figure=png)
     settings = call.settings(load=load)
-    if not settings.updates:
+    if settings.updates == 0:
         raise SettingError("--updates is 0; choose 1 or more to train")
     run_training(call.place, settings, png, save)
 
@@ -51,19 +50,19 @@ def train(
 def run_training(
     place: Place, settings: "Settings", figure: Path | None, save: Path | None
 ) -> None:
-    """Train, show the course, write picture and run."""
+    """Train, show the checkpoints, write picture and run."""
     from gradscope.analysis.analyze import analyze
     from gradscope.analysis.checkpoints import CheckpointRecorder
     from gradscope.report.documents.analysis import training_document
     from gradscope.report.documents.rows import CHECKPOINT_COLUMNS, checkpoint_rows
     from gradscope.report.terminal.analysis import training_page
 
-    recorder = CheckpointRecorder(settings, lambda checkpoint: note(_line(checkpoint)))
-    with progress_bar("training", settings.updates) as advance:
+    recorder = CheckpointRecorder(settings, _note)
+    with progress_bar("training", settings.updates) as move:
 
         def watch(update: int, loss: float, norm: float, params: "Cell") -> None:
             recorder(update, loss, norm, params)
-            advance("")
+            move("")
 
         analysis = analyze(settings, watch=watch)
     seen = recorder.checkpoints
@@ -77,9 +76,9 @@ def run_training(
     exit_with_status(analysis)
 
 
-def _line(checkpoint: "Checkpoint") -> str:
+def _note(checkpoint: "Checkpoint") -> None:
     reach = "beyond the sequence" if checkpoint.horizon is None else f"{checkpoint.horizon} steps"
-    return (
+    note(
         f"update {checkpoint.update}: loss {checkpoint.loss:.4g}, "
         f"gradient norm {checkpoint.gradient_norm:.3g}, horizon {reach}"
     )
