@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
 gradscope analyze --activation tanh --steps 100
-gradscope analyze --data series.csv --column NAME --steps 50 --png report.png --save run.npz
 gradscope analyze model.pt --data inputs.npy --batch-first --activation tanh
+gradscope analyze --data series.csv --column NAME --steps 50 --png series.png
 """
 EXIT_CHECK_FAILED = 1
 EXIT_INTERRUPTED = 130

@@ -24,7 +24,7 @@ PACKAGE = {"Keras": "keras", "PyTorch": "torch"}
 BACKENDS = ("torch", "jax", "tensorflow")
 """Keras backends that can differentiate."""
 
-OTHER_BACKEND = f"set KERAS_BACKEND to an installed one of {', '.join(BACKENDS)}"
+OTHER_BACKEND = f"set KERAS_BACKEND to one of {', '.join(BACKENDS)} that is installed"
 
 SMALL = {"hidden": 8, "steps": 12, "sequences": 3, "updates": 0}
 """Defaults of a network on which every comparison takes well under a second."""

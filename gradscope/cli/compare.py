@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from gradscope.model.cells import Cell
 
 EXAMPLES = """\
-gradscope compare --activation tanh,sigmoid --steps 10,50,100,200 --png compare.png
+gradscope compare --activation tanh,sigmoid --steps 10,50 --png lengths.png
 gradscope compare --cell elman,gru,lstm --steps log:10:1000:5 --updates 0
 gradscope compare --task adding --steps 20,40,80 --format csv -o compare.csv
 """

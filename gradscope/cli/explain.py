@@ -4,27 +4,23 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from gradscope.cli.command import takes_place
+from gradscope.cli.help import Command, CommandGroup
 from gradscope.cli.options import DATA, EXECUTION, MODEL, TRAINING
 from gradscope.cli.output import Place, prepare_files, require_stdout, show
 from gradscope.names import ActivationName
 
 EXAMPLES = """\
-[bold]Examples[/bold]
-
-  gradscope explain bptt --steps 3
-
-  gradscope explain verdict run.npz
-
-  gradscope explain memory horizon
+gradscope explain bptt --steps 3
+gradscope explain verdict run.npz
+gradscope explain memory horizon
 """
 
 HELP = "Teach with numbers: backprop, bptt, vanishing, the verdict of a run, or any term."
 
 
-class Topics(TyperGroup):
+class Topics(CommandGroup):
     """The topics of ``explain``: nothing named lists them, any other word is a term."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -80,7 +76,7 @@ def _prepare(place: Place) -> None:
     prepare_files((place.output,), force=place.force)
 
 
-@topics_app.command("topics")
+@topics_app.command("topics", cls=Command)
 @takes_place
 def topics(place: Place) -> None:
     """List all topics and terms."""
@@ -90,7 +86,7 @@ def topics(place: Place) -> None:
     show(place, topics_page, topics_document, topics_table)
 
 
-@topics_app.command("term")
+@topics_app.command("term", cls=Command)
 @takes_place
 def term(
     place: Place,
@@ -110,7 +106,7 @@ def term(
     )
 
 
-@topics_app.command("backprop")
+@topics_app.command("backprop", cls=Command)
 @takes_place
 def backprop(
     place: Place, x: Leaf = 4.0, y: Leaf = 1.0, z: Leaf = 3.0, learning_rate: Rate = 0.1
@@ -131,7 +127,7 @@ def backprop(
     )
 
 
-@topics_app.command("bptt")
+@topics_app.command("bptt", cls=Command)
 @takes_place
 def bptt(
     place: Place,
@@ -157,7 +153,7 @@ def bptt(
     )
 
 
-@topics_app.command("vanishing")
+@topics_app.command("vanishing", cls=Command)
 @takes_place
 def vanishing(
     place: Place, steps: Steps = 600, hidden: Units = 8, gain: Gain = 1.0, seed: Seed = 0
@@ -179,7 +175,7 @@ def vanishing(
     )
 
 
-@topics_app.command("verdict")
+@topics_app.command("verdict", cls=Command)
 @takes_place
 def verdict(
     place: Place,

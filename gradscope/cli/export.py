@@ -13,8 +13,8 @@ from gradscope.cli.output import STDOUT, prepare_files, require_stdout, write_re
 from gradscope.errors import SettingError
 
 EXAMPLES = """\
-gradscope export sweep.db --format csv -o sweep.csv
-gradscope export sweep.db --format jsonl --where "regime = 'exploding' AND gain < 1.5"
+gradscope export sweep.db -o sweep.csv
+gradscope export sweep.db --format jsonl --where "regime = 'exploding'"
 gradscope export sweep.db -o sweep.npz --where "status = 'done'"
 """
 

@@ -1,6 +1,7 @@
 """Help pages: ``--help`` is one screen of plain text, ``--help-all`` has every option in panels.
 
-Neither imports NumPy, and ``--help`` does not import Rich.
+Neither imports NumPy, and ``--help`` does not import Rich. Both write to stdout themselves, as Typer's
+Rich pages do: Click would send UTF-8 to a terminal that knows only ASCII.
 """
 
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from gradscope.analysis.setting_values import flag
 from gradscope.cli.options import SETTING_OPTIONS
+from gradscope.cli.output import write_stdout
 
 WIDTH = 80
 MAX_NAME_WIDTH = 20
@@ -23,8 +25,7 @@ EXAMPLES_ON_ONE_SCREEN = 2
 MOST_NEEDED: Mapping[str, tuple[str, ...]] = {
     "analyze": (
         *("file", "data", "column", "activation", "cell", "hidden", "gain", "steps", "task"),
-        *("updates", "layer", "batch_first", "shares", "seed", "png", "html", "save"),
-        *("output", "json", "fail_on", "config"),
+        *("updates", "batch_first", "seed", "png", "html", "save", "output", "json", "fail_on"),
     ),
     "compare": (
         *("cells", "activations", "lengths", "hidden", "gain", "task", "data", "column"),
@@ -76,36 +77,41 @@ class Command(TyperCommand):
         pieces = super().collect_usage_pieces(ctx)
         return [piece.replace("{", "").replace("}", "") for piece in pieces]
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         """Write the short page: usage, purpose, the options most needed, two examples."""
+        page = ctx.make_formatter()
         params = [each for each in self.params if each.name != "help_all"]
         needed = MOST_NEEDED.get(self.name or "", tuple(each.name or "" for each in params))
         shown = [each for name in needed for each in params if each.name == name]
         arguments = any(each.param_type_name == "argument" for each in shown)
-        _write_purpose(self, ctx, formatter)
+        _write_purpose(self, ctx, page)
         _write_table(
-            formatter,
+            page,
             "Arguments and options" if arguments else "Options",
             [_row(each, ctx) for each in shown],
         )
-        _write_examples(self, formatter, EXAMPLES_ON_ONE_SCREEN)
-        formatter.write(f"\nAll options and examples: {ctx.command_path} --help-all\n")
+        _write_examples(self, page, EXAMPLES_ON_ONE_SCREEN)
+        page.write(f"\nAll options and examples: {ctx.command_path} --help-all\n")
         if _takes_settings(self):
-            formatter.write("and every setting of `analyze`: gradscope analyze --help-all\n")
+            page.write("and every setting of `analyze`: gradscope analyze --help-all\n")
+        write_stdout(page.getvalue().rstrip())
 
 
 class CommandGroup(TyperGroup):
     """A group whose ``--help`` is one screen: its commands and what each is for."""
 
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Write the page; each line of the epilog is a paragraph."""
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        """Write the page; the epilog holds examples or a closing sentence."""
+        page = ctx.make_formatter()
         commands = [(name, each.help or "") for name, each in self.commands.items()]
-        _write_purpose(self, ctx, formatter)
-        _write_table(formatter, "Commands", commands)
-        _write_table(formatter, "Options", [_row(each, ctx) for each in self.get_params(ctx)])
-        formatter.write(
-            "".join(f"\n{_filled(line)}\n" for line in (self.epilog or "").splitlines())
-        )
+        _write_purpose(self, ctx, page)
+        _write_table(page, "Commands", commands)
+        _write_table(page, "Options", [_row(each, ctx) for each in self.get_params(ctx)])
+        if (self.epilog or "").startswith("gradscope"):
+            _write_examples(self, page)
+        else:
+            page.write(f"\n{_filled(self.epilog or '')}\n")
+        write_stdout(page.getvalue().rstrip())
 
 
 def _show_all(ctx: Any, _param: Any, wanted: bool) -> None:
@@ -125,7 +131,7 @@ def _show_all(ctx: Any, _param: Any, wanted: bool) -> None:
         but = f" except {', '.join(lacking)}" if lacking else ""
         formatter.write("\n" + _filled(f"And every setting of `analyze`{but}: see") + "\n")
         formatter.write("gradscope analyze --help-all\n")
-    typer.echo(formatter.getvalue().strip())
+    write_stdout(formatter.getvalue())
     raise typer.Exit
 
 
@@ -167,5 +173,6 @@ def _write_table(formatter: Any, title: str, rows: Sequence[tuple[str, str]]) ->
 
 
 def _write_examples(command: Any, formatter: Any, most: int | None = None) -> None:
-    lines = (command.epilog or "").strip().splitlines()[:most]
-    formatter.write("\nExamples:\n" + "".join(f"  {line}\n" for line in lines))
+    lines = (command.epilog or "").splitlines()[:most]
+    if lines:
+        formatter.write("\nExamples:\n" + "".join(f"  {line}\n" for line in lines))

@@ -13,7 +13,7 @@ from gradscope.cli.output import Place, note, show, write_file
 EXAMPLES = """\
 gradscope inspect model.pt
 gradscope inspect model.keras --png eigenvalues.png
-gradscope inspect cell.npz --map W=rnn.h2h.weight --map U=rnn.i2h.weight --json
+gradscope inspect cell.npz --map W=rnn.h2h.weight --map U=rnn.i2h.weight
 """
 
 Mapping = Annotated[

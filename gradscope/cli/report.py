@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\
 gradscope report sweep.db --png phase.png
 gradscope report sweep.db --png horizon.png --x gain --y steps --value horizon
-gradscope report sweep.db --png rate.png --kind quantiles --x steps --where "gain = 1"
+gradscope report sweep.db --png rate.png --kind quantiles --x steps
 """
 
 

@@ -12,7 +12,7 @@ from gradscope.cli.output import write_stdout
 
 EXAMPLES = """\
 gradscope show-config report.pdf
-gradscope show-config run.npz > settings.toml && gradscope analyze --config settings.toml
+gradscope show-config run.npz > settings.toml
 gradscope show-config run.json --json
 """
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\
 gradscope spectrum --init gaussian --gain 1.5 --hidden 64
 gradscope spectrum --load run.npz --png spectrum.png
-gradscope spectrum --activation sigmoid --steps 500 --json | jq '.spectrum.lyapunov'
+gradscope spectrum --activation sigmoid --steps 500 --json -o spectrum.json
 """
 
 UNTRAINED = {"updates": 0}

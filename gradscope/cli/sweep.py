@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from gradscope.sweep.run import Progress, Watch, Workers
 
 EXAMPLES = """\
-gradscope sweep -P gain=0.5:3:26 -P activation=tanh,sigmoid -P steps=log:10:1000:7 --seeds 8
-gradscope sweep -P hidden=8,32,128 --updates 0 -o widths.db --dry-run
+gradscope sweep -P gain=0.5:3:6 -P activation=tanh,sigmoid --updates 0
+gradscope sweep -P steps=log:10:1000:7 --seeds 8 -o steps.db --dry-run
 gradscope sweep --config grid.toml --shard 3/16 -o sweep.db
 """
 EXIT_FAILED_CELLS = 3
