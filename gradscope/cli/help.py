@@ -1,7 +1,7 @@
 """Help pages: ``--help`` is one screen of plain text, ``--help-all`` has every option in panels.
 
-Neither imports NumPy, and ``--help`` does not import Rich. Both write to stdout themselves, as Typer's
-Rich pages do: Click would send UTF-8 to a terminal that knows only ASCII.
+Neither imports NumPy, and ``--help`` does not import Rich. Both write to stdout themselves, as
+Typer's Rich pages do: Click would send UTF-8 to a terminal that knows only ASCII.
 """
 
 from collections.abc import Mapping, Sequence
