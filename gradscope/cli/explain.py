@@ -1,23 +1,28 @@
-"""``gradscope explain``: the lessons, a saved run's verdict, and every term of a report."""
+"""``gradscope explain``: lessons, a saved run's verdict, topics, and every term of a report."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gradscope.cli.command import takes_place
 from gradscope.cli.help import Command, CommandGroup
 from gradscope.cli.options import DATA, EXECUTION, MODEL, TRAINING
-from gradscope.cli.output import Place, prepare_files, require_stdout, show
+from gradscope.cli.output import Place, show
 from gradscope.names import ActivationName
+
+if TYPE_CHECKING:
+    from gradscope.explain.pages.page import Page
+    from gradscope.report.formats import Document
 
 EXAMPLES = """\
 gradscope explain bptt --steps 3
 gradscope explain verdict run.npz
 gradscope explain memory horizon
+gradscope explain store
 """
 
-HELP = "Teach with numbers: backprop, bptt, vanishing, the verdict of a run, or any term."
+HELP = "Teach with numbers: lessons, the verdict of a run, a sweep's store, clusters, any term."
 
 
 class Topics(CommandGroup):
@@ -36,33 +41,19 @@ class Topics(CommandGroup):
 
 topics_app = typer.Typer(cls=Topics, rich_markup_mode="rich")
 
-Steps = Annotated[int, typer.Option("--steps", help="Steps T.", rich_help_panel=DATA, metavar="N")]
-Units = Annotated[
-    int, typer.Option("--hidden", help="Hidden units H.", rich_help_panel=MODEL, metavar="N")
-]
-Seed = Annotated[
-    int,
-    typer.Option(
-        "--seed", help="Source of every random draw.", rich_help_panel=EXECUTION, metavar="N"
-    ),
-]
-Phi = Annotated[
-    ActivationName,
-    typer.Option(
-        "--activation",
-        help=f"The nonlinearity φ: {', '.join(ActivationName)}.",
-        rich_help_panel=MODEL,
-        metavar="WORD",
-    ),
-]
-Gain = Annotated[
-    float, typer.Option("--gain", help="Factor on W.", rich_help_panel=MODEL, metavar="X")
-]
+
+def _option(flag: str, text: str, panel: str, metavar: str = "N") -> Any:
+    return typer.Option(flag, help=text, rich_help_panel=panel, metavar=metavar)
+
+
+PHI = f"The nonlinearity φ: {', '.join(ActivationName)}."
+Steps = Annotated[int, _option("--steps", "Steps T.", DATA)]
+Units = Annotated[int, _option("--hidden", "Hidden units H.", MODEL)]
+Seed = Annotated[int, _option("--seed", "Source of every random draw.", EXECUTION)]
+Phi = Annotated[ActivationName, _option("--activation", PHI, MODEL, "WORD")]
+Gain = Annotated[float, _option("--gain", "Factor on W.", MODEL, "X")]
 Leaf = Annotated[float, typer.Option(help="A leaf of f = (x − y) z.", metavar="X")]
-Rate = Annotated[
-    float,
-    typer.Option("--learning-rate", help="Learning rate η.", rich_help_panel=TRAINING, metavar="X"),
-]
+Rate = Annotated[float, _option("--learning-rate", "Learning rate η.", TRAINING, "X")]
 
 
 def register(app: typer.Typer) -> None:
@@ -70,20 +61,19 @@ def register(app: typer.Typer) -> None:
     app.add_typer(topics_app, name="explain", help=HELP, epilog=EXAMPLES)
 
 
-def _prepare(place: Place) -> None:
-    if place.to_stdout:
-        require_stdout()
-    prepare_files((place.output,), force=place.force)
+def _show_lesson(place: Place, page: "Page", document: "Document") -> None:
+    show(place, page.render, lambda: document)
 
 
 @topics_app.command("topics", cls=Command)
 @takes_place
 def topics(place: Place) -> None:
-    """List all topics and terms."""
-    _prepare(place)
-    from gradscope.explain.pages.terms import topics_document, topics_page, topics_table
+    """List all lessons, topics and terms."""
+    place.prepare()
+    from gradscope.explain.glossary import TERMS
+    from gradscope.explain.pages.reference import listing_document, listing_page, terms_table
 
-    show(place, topics_page, topics_document, topics_table)
+    show(place, listing_page().render, listing_document, lambda: terms_table(*TERMS))
 
 
 @topics_app.command("term", cls=Command)
@@ -93,17 +83,33 @@ def term(
     name: Annotated[list[str], typer.Argument(help="A word of a report.", metavar="TERM")],
 ) -> None:
     """Explain a term: definition, formula, how to read it, source."""
-    _prepare(place)
+    place.prepare()
     from gradscope.explain.glossary import find_term
-    from gradscope.explain.pages.terms import term_document, term_page, term_table
+    from gradscope.explain.pages.reference import term_document, term_page, terms_table
 
     found = find_term(" ".join(name))
-    show(
-        place,
-        lambda screen: term_page(found, screen),
-        lambda: term_document(found),
-        lambda: term_table(found),
-    )
+    page = term_page(found)
+    show(place, page.render, lambda: term_document(found), lambda: terms_table(found))
+
+
+@topics_app.command("store", cls=Command)
+@takes_place
+def store(place: Place) -> None:
+    """Describe a sweep's store: tables, columns, queries (sqlite3, pandas, datasette)."""
+    place.prepare()
+    from gradscope.explain.pages.reference import columns_table, topic_document, topic_page
+
+    show(place, topic_page("store").render, lambda: topic_document("store"), columns_table)
+
+
+@topics_app.command("cluster", cls=Command)
+@takes_place
+def cluster(place: Place) -> None:
+    """Run many analyses: xargs, GNU parallel, SLURM, dask; shards and merge."""
+    place.prepare()
+    from gradscope.explain.pages.reference import topic_document, topic_page
+
+    _show_lesson(place, topic_page("cluster"), topic_document("cluster"))
 
 
 @topics_app.command("backprop", cls=Command)
@@ -112,19 +118,12 @@ def backprop(
     place: Place, x: Leaf = 4.0, y: Leaf = 1.0, z: Leaf = 3.0, learning_rate: Rate = 0.1
 ) -> None:
     """Walk through the graph f = (x − y) z: forward, backward, one step downhill."""
-    _prepare(place)
+    place.prepare()
     from gradscope.explain.backprop import backprop_lesson
-    from gradscope.explain.documents import backprop_document, backprop_table
-    from gradscope.explain.pages.backprop import backprop_answer, backprop_sections
-    from gradscope.explain.pages.page import lesson_page
+    from gradscope.explain.pages.backprop import backprop_page
 
     lesson = backprop_lesson(x, y, z, learning_rate)
-    show(
-        place,
-        lambda screen: lesson_page(backprop_answer(lesson), backprop_sections(lesson), screen),
-        lambda: backprop_document(lesson),
-        lambda: backprop_table(lesson),
-    )
+    _show_lesson(place, backprop_page(lesson), lesson.document())
 
 
 @topics_app.command("bptt", cls=Command)
@@ -137,20 +136,13 @@ def bptt(
     seed: Seed = 0,
 ) -> None:
     """Take ∂E_T/∂V, ∂E_T/∂W and ∂E_T/∂U of a small RNN apart, term by term."""
-    _prepare(place)
+    place.prepare()
     from gradscope.explain.bptt import draw_bptt_lesson
-    from gradscope.explain.documents import bptt_document, bptt_table
-    from gradscope.explain.pages.bptt import bptt_answer, bptt_sections
-    from gradscope.explain.pages.page import lesson_page
+    from gradscope.explain.pages.bptt import bptt_page
 
     settings = {"steps": steps, "hidden": hidden, "activation": str(activation), "seed": seed}
     lesson = draw_bptt_lesson(steps, hidden, activation, seed)
-    show(
-        place,
-        lambda screen: lesson_page(bptt_answer(lesson), bptt_sections(lesson), screen),
-        lambda: bptt_document(lesson, settings),
-        lambda: bptt_table(lesson),
-    )
+    _show_lesson(place, bptt_page(lesson), lesson.document(settings))
 
 
 @topics_app.command("vanishing", cls=Command)
@@ -159,41 +151,25 @@ def vanishing(
     place: Place, steps: Steps = 600, hidden: Units = 8, gain: Gain = 1.0, seed: Seed = 0
 ) -> None:
     """Multiply the Jacobians, tanh against sigmoid, factor by factor beside the bound."""
-    _prepare(place)
-    from gradscope.explain.documents import vanishing_document, vanishing_table
-    from gradscope.explain.pages.page import lesson_page
-    from gradscope.explain.pages.vanishing import vanishing_answer, vanishing_sections
-    from gradscope.explain.vanishing import product_lessons
+    place.prepare()
+    from gradscope.explain.pages.vanishing import vanishing_page
+    from gradscope.explain.vanishing import product_lessons, vanishing_document
 
     settings = {"steps": steps, "hidden": hidden, "gain": gain, "seed": seed}
     lessons = product_lessons(steps, hidden, gain, seed)
-    show(
-        place,
-        lambda screen: lesson_page(vanishing_answer(lessons), vanishing_sections(lessons), screen),
-        lambda: vanishing_document(lessons, settings),
-        lambda: vanishing_table(lessons),
-    )
+    _show_lesson(place, vanishing_page(lessons), vanishing_document(lessons, settings))
 
 
 @topics_app.command("verdict", cls=Command)
 @takes_place
 def verdict(
     place: Place,
-    run: Annotated[
-        Path, typer.Argument(help="A run (.npz) or an analysis (.json).", metavar="RUN")
-    ],
+    run: Annotated[Path, typer.Argument(help="A saved run (.npz).", metavar="RUN")],
 ) -> None:
     """Say how each number of a saved run was reached."""
-    _prepare(place)
-    from gradscope.explain.documents import verdict_document, verdict_table
-    from gradscope.explain.pages.page import lesson_page
-    from gradscope.explain.pages.verdict import verdict_answer, verdict_sections
+    place.prepare()
+    from gradscope.explain.pages.verdict import verdict_page
     from gradscope.explain.verdict import verdict_lesson
 
     lesson = verdict_lesson(run)
-    show(
-        place,
-        lambda screen: lesson_page(verdict_answer(lesson), verdict_sections(lesson), screen),
-        lambda: verdict_document(lesson),
-        lambda: verdict_table(lesson),
-    )
+    _show_lesson(place, verdict_page(lesson), lesson.document())

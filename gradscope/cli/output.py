@@ -74,13 +74,14 @@ def show(
     place: Place,
     page: "Callable[[Screen], RenderableType]",
     document: Callable[[], Mapping[str, Any]],
-    table: Callable[[], tuple[tuple[str, ...], list[list[Any]]]],
+    table: Callable[[], tuple[tuple[str, ...], list[list[Any]]]] | None = None,
     lines: Callable[[], Iterable[Mapping[str, Any]]] | None = None,
 ) -> None:
     """Write a result in the format asked for.
 
     ``page(screen)`` makes the terminal page, ``document()`` the JSON document, ``table()``
-    columns and rows, ``lines()`` the documents of JSONL, by default the one document.
+    columns and rows, None for a result that is a text; ``lines()`` the documents of JSONL, by
+    default the one document.
     """
     from gradscope.report.formats import to_csv, to_json, to_jsonl, to_markdown
 
@@ -90,6 +91,11 @@ def show(
         text = to_json(document())
     elif place.format is Format.JSONL:
         text = to_jsonl(lines() if lines else [document()])
+    elif table is None:
+        raise SettingError(
+            f"--format {place.format} is for rows of numbers, and this is a text; choose table, "
+            "json or jsonl"
+        )
     elif place.format is Format.CSV:
         text = to_csv(*table())
     else:

@@ -1,27 +1,22 @@
 """The article's graph, f = (x − y) z with p = x − y: forward, backward, one step downhill."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from enum import StrEnum
-from types import MappingProxyType
 
 from gradscope.errors import SettingError
+from gradscope.report.formats import Document, head
+
+MAX_LEAF = 1e100
+"""Leaves beyond this have products that leave float64."""
 
 
 class Operation(StrEnum):
-    """What a step does with its two inputs."""
+    """What a step does with its two inputs a and b."""
 
     SUBTRACT = "−"
     MULTIPLY = "·"
-
-
-_VALUES: Mapping[Operation, Callable[[float, float], float]] = MappingProxyType(
-    {Operation.SUBTRACT: lambda a, b: a - b, Operation.MULTIPLY: lambda a, b: a * b}
-)
-_SLOPES: Mapping[Operation, Callable[[float, float], tuple[float, float]]] = MappingProxyType(
-    {Operation.SUBTRACT: lambda _a, _b: (1.0, -1.0), Operation.MULTIPLY: lambda a, b: (b, a)}
-)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -37,8 +32,8 @@ class Step:
 class Edge:
     """One factor of the chain rule: ``later`` = v was computed from ``earlier`` = u.
 
-    ``slope`` is ∂v/∂u; ``adjoint`` is ∂f/∂v, and ``share`` their product, what this edge adds to
-    ∂f/∂u.
+    ``slope`` is ∂v/∂u; ``adjoint`` is ∂f/∂v, and ``share`` their product, the part of ∂f/∂u that
+    comes along this edge.
     """
 
     later: str
@@ -57,35 +52,24 @@ def forward(leaves: Mapping[str, float], steps: Sequence[Step]) -> dict[str, flo
     values = dict(leaves)
     for step in steps:
         a, b = (values[name] for name in step.inputs)
-        values[step.name] = _VALUES[step.operation](a, b)
+        values[step.name] = a - b if step.operation is Operation.SUBTRACT else a * b
     return values
 
 
 def backward(
     values: Mapping[str, float], steps: Sequence[Step]
 ) -> tuple[dict[str, float], tuple[Edge, ...]]:
-    """Return ∂f/∂u for every node u, f being the last step, and every edge on the way back.
+    """Return ∂f/∂u of every node u, f being the last step, and the edges in backward order.
 
-    Parameters
-    ----------
-    values : mapping
-        The value of every node, from ``forward``.
-    steps : sequence of Step
-        The graph.
-
-    Returns
-    -------
-    adjoints : dict
-        ∂f/∂u by name; 0 for a node that f does not hang on.
-    edges : tuple of Edge
-        The factors in the order in which the backward pass meets them.
+    ``values`` come from ``forward``; ∂f/∂u is 0 for a node that f does not depend on.
     """
     adjoints = dict.fromkeys(values, 0.0)
     adjoints[steps[-1].name] = 1.0
     edges = []
     for step in reversed(steps):
         a, b = (values[name] for name in step.inputs)
-        for name, slope in zip(step.inputs, _SLOPES[step.operation](a, b), strict=True):
+        slopes = (1.0, -1.0) if step.operation is Operation.SUBTRACT else (b, a)
+        for name, slope in zip(step.inputs, slopes, strict=True):
             edge = Edge(step.name, name, slope, adjoints[step.name])
             adjoints[name] += edge.share
             edges.append(edge)
@@ -97,55 +81,46 @@ ARTICLE_GRAPH = (
     Step("f", Operation.MULTIPLY, ("p", "z")),
 )
 
-MAX_LEAF = 1e100
-"""Leaves beyond this have products that leave float64."""
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Descent:
-    """One step of gradient descent: the leaves after it, and f there."""
-
-    leaves: Mapping[str, float]
-    f: float
-
 
 @dataclass(frozen=True, eq=False, slots=True)
 class BackpropLesson:
-    """The two passes and what they are for.
+    """Both passes through the graph, and one step of gradient descent.
 
     ``values`` and ``adjoints`` (∂f/∂node) by name; ``edges`` the factors of the chain rule in the
-    order of the backward pass; ``x_moved`` and ``all_moved`` one step downhill of x alone and of
-    all three leaves.
+    order of the backward pass; ``x_moved`` and ``all_moved`` every node's value after one step
+    downhill of x alone and of all three leaves.
     """
 
     values: Mapping[str, float]
     adjoints: Mapping[str, float]
     edges: tuple[Edge, ...]
     learning_rate: float
-    x_moved: Descent
-    all_moved: Descent
+    x_moved: Mapping[str, float]
+    all_moved: Mapping[str, float]
+
+    def document(self) -> Document:
+        """Return the lesson as JSON has it."""
+        leaves = {name: self.values[name] for name in "xyz"}
+        return {
+            **head("explain.backprop", {**leaves, "learning_rate": self.learning_rate}),
+            "values": dict(self.values),
+            "gradient": {name: self.adjoints[name] for name in "xyz"},
+            "adjoints": dict(self.adjoints),
+            "edges": [{**asdict(edge), "share": edge.share} for edge in self.edges],
+            "x_moved": {name: self.x_moved[name] for name in "xyzf"},
+            "all_moved": {name: self.all_moved[name] for name in "xyzf"},
+        }
 
 
 def backprop_lesson(
     x: float = 4.0, y: float = 1.0, z: float = 3.0, learning_rate: float = 0.1
 ) -> BackpropLesson:
-    """Work through f = (x − y) z.
-
-    Parameters
-    ----------
-    x, y, z : float
-        The leaves, each within ±1e100.
-    learning_rate : float
-        η in u ← u − η ∂f/∂u.
-
-    Returns
-    -------
-    BackpropLesson
+    """Work through f = (x − y) z, and u ← u − η ∂f/∂u with learning rate η.
 
     Raises
     ------
     SettingError
-        If a number is not finite, or too large.
+        If a number is not within ±1e100.
     """
     leaves = {"x": x, "y": y, "z": z}
     for name, value in {**leaves, "learning-rate": learning_rate}.items():
@@ -160,10 +135,6 @@ def backprop_lesson(
         adjoints=adjoints,
         edges=edges,
         learning_rate=learning_rate,
-        x_moved=_descent({**leaves, "x": moved["x"]}),
-        all_moved=_descent(moved),
+        x_moved=forward({**leaves, "x": moved["x"]}, ARTICLE_GRAPH),
+        all_moved=forward(moved, ARTICLE_GRAPH),
     )
-
-
-def _descent(leaves: Mapping[str, float]) -> Descent:
-    return Descent(leaves, forward(leaves, ARTICLE_GRAPH)["f"])

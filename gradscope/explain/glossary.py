@@ -1,39 +1,53 @@
-"""The glossary: every term that a report uses. Any spelling of a name finds its entry, else near
-names are offered.
+"""The glossary: what every term of a report means, found by any spelling of its name.
 
-The entries stand in ``glossary_network``, ``glossary_products``, ``glossary_spectra`` and
-``glossary_verdict``; ``explain TERM`` shows one.
+The entries are data: ``terms/*.toml``, in the order in which a reader meets them.
 """
 
 import difflib
 import re
-from collections.abc import Mapping
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
 from types import MappingProxyType
 
 from gradscope.errors import SettingError
-from gradscope.explain.terms.entry import Term
-from gradscope.explain.terms.network import NETWORK
-from gradscope.explain.terms.products import PRODUCTS
-from gradscope.explain.terms.spectra import SPECTRA
-from gradscope.explain.terms.verdict import VERDICT
 from gradscope.report.screen import to_ascii
-
-TERMS: tuple[Term, ...] = (*NETWORK, *PRODUCTS, *SPECTRA, *VERDICT)
-"""In the order in which one meets them."""
 
 MAX_OFFERED = 5
 SIMILAR = 0.6
-"""Ratio of difflib from which on a name is near (its own default)."""
+"""Ratio of difflib from which on two names are similar (its own default)."""
 
 
-def _key(name: str) -> str:
+@dataclass(frozen=True, eq=False, slots=True)
+class Term:
+    """One entry; ``others`` are further names that lead to it."""
+
+    name: str
+    definition: str
+    formula: str
+    reading: str
+    source: str
+    others: Sequence[str] = ()
+
+
+TERMS: tuple[Term, ...] = tuple(
+    Term(name, **entry)
+    for subject in ("network", "products", "spectra", "verdict")
+    for name, entry in tomllib.loads(
+        (files("gradscope.explain") / "terms" / f"{subject}.toml").read_text("utf-8")
+    ).items()
+)
+
+
+def term_key(name: str) -> str:
     """Return a name without case, hyphens and spaces, its Greek letters and primes spelled out."""
     spelled = to_ascii(name).lower().replace("'", "prime")
     return re.sub(r"[^a-z0-9%|]", "", spelled)
 
 
 _BY_KEY: Mapping[str, Term] = MappingProxyType(
-    {_key(name): term for term in reversed(TERMS) for name in (*term.others[::-1], term.name)}
+    {term_key(name): term for term in TERMS for name in (term.name, *term.others)}
 )
 
 
@@ -43,20 +57,13 @@ def find_term(name: str) -> Term:
     Raises
     ------
     SettingError
-        If there is none; the message offers near ones.
+        If there is none; the message suggests similar ones.
     """
-    found = _BY_KEY.get(_key(name))
-    if found is not None:
-        return found
-    near = near_terms(name)
-    offer = f"did you mean {', '.join(near)}?" if near else "gradscope explain lists all"
-    raise SettingError(f"there is no term {name!r}; {offer}")
-
-
-def near_terms(name: str) -> list[str]:
-    """Return the names of terms that look like this one, nearest first."""
-    key = _key(name)
+    key = term_key(name)
+    if key in _BY_KEY:
+        return _BY_KEY[key]
     close = difflib.get_close_matches(key, list(_BY_KEY), n=MAX_OFFERED, cutoff=SIMILAR)
     holding = [each for each in _BY_KEY if len(key) > 2 and key in each]
-    names = (_BY_KEY[each].name for each in (*close, *holding))
-    return list(dict.fromkeys(names))[:MAX_OFFERED]
+    near = list(dict.fromkeys(_BY_KEY[each].name for each in (*close, *holding)))[:MAX_OFFERED]
+    offer = f"did you mean {', '.join(near)}?" if near else "gradscope explain lists all"
+    raise SettingError(f"there is no term {name!r}; {offer}")

@@ -2,11 +2,13 @@
 
     σ_max(∂h_T/∂h_{T−ℓ}) ≤ Π σ_max(J_t) ≤ (γ σ_max(W))^ℓ,
 
-and the lag at which the same product, multiplied plainly in float64, is nothing but zeros. Source:
+and the lag at which the same product, multiplied directly in float64, is exactly zero. Source:
 Pascanu, Mikolov & Bengio (2013), arXiv:1211.5063, section 2.1.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -19,11 +21,11 @@ from gradscope.model.activations import ACTIVATIONS
 from gradscope.model.initializers import initialize
 from gradscope.model.trajectory import unroll
 from gradscope.names import ActivationName, InitializerName
-
-COMPARED = (ActivationName.TANH, ActivationName.SIGMOID)
+from gradscope.report.formats import Document, finite, head, numbers
+from gradscope.report.words.numbers import LN_10
 
 MAX_STEPS, MAX_UNITS, MAX_GAIN = 1000, 32, 100.0
-"""What still takes less than a second; and where a gain says no more."""
+"""Limits that keep the lesson under a second."""
 
 THRESHOLD = 1e-3
 """σ_max below which a state no longer feels the earlier one, as in ``diagnosis.verdict``."""
@@ -37,7 +39,7 @@ class ProductLesson:
     lag ℓ; ``log_norms`` (L,) log σ_max of the product, ``log_factor_products`` (L,) the sum of the
     factors' logarithms, ``log_bound`` (L,) that of the bound, all in nats. ``horizon`` is the first
     lag at which σ_max is below ``THRESHOLD``; ``zero_lag`` and ``infinite_lag`` the first at which
-    the plain product is exactly zero, or no longer finite; None where there is none.
+    the product in float64 is exactly zero, or no longer finite; None where there is none.
     """
 
     activation: ActivationName
@@ -59,14 +61,8 @@ def product_lessons(
 ) -> tuple[ProductLesson, ...]:
     """Multiply the Jacobians of two networks, tanh and sigmoid, that have the same weights.
 
-    Parameters
-    ----------
-    steps, hidden : int
-        T in 1 … 1000 and H in 1 … 32.
-    gain : float
-        Factor on an orthogonal W, so that σ_max(W) is the gain; in (0, 100].
-    seed : int
-        Source of W, U and of the one sequence of N(0, 1) inputs.
+    ``steps`` in 1 … 1000, ``hidden`` in 1 … 32. W is orthogonal times ``gain`` in (0, 100], so that
+    σ_max(W) is the gain; the one sequence of inputs is N(0, 1).
 
     Raises
     ------
@@ -80,39 +76,37 @@ def product_lessons(
         raise SettingError(f"--gain is {gain}; choose a number above 0, at most {MAX_GAIN:g}")
     if seed < 0:
         raise SettingError(f"--seed is {seed}; choose 0 or more")
-    return tuple(_multiply(name, steps, hidden, gain, seed) for name in COMPARED)
+    lessons = []
+    for name in (ActivationName.TANH, ActivationName.SIGMOID):
+        rng = np.random.default_rng(seed)
+        params = initialize(
+            rng, (1, hidden, 1), activation=name, scheme=InitializerName.ORTHOGONAL, gain=gain
+        )
+        chain = elman_chain(params, unroll(params, rng.standard_normal((steps, 1, 1))))
+        found = diagnose(chain)
+        factors = np.array([log_spectral_norm(chain.jacobian(t)[0]) for t in range(steps, 0, -1)])
+        zero_lag, infinite_lag = _float64_range(chain)
+        lesson = ProductLesson(
+            activation=name,
+            slope_ceiling=ACTIVATIONS[name].slope_ceiling,
+            log_weight_norm=log_spectral_norm(params.recurrent_weights),
+            lags=found.norms.lags,
+            log_factors=factors,
+            log_norms=found.norms.log_norms[:, 0],
+            log_factor_products=np.cumsum(factors),
+            log_bound=found.log_bound,
+            rate=found.verdict.rate,
+            horizon=found.verdict.horizon,
+            zero_lag=zero_lag,
+            infinite_lag=infinite_lag,
+        )
+        lessons.append(lesson)
+    return tuple(lessons)
 
 
-def _multiply(
-    name: ActivationName, steps: int, hidden: int, gain: float, seed: int
-) -> ProductLesson:
-    rng = np.random.default_rng(seed)
-    params = initialize(
-        rng, (1, hidden, 1), activation=name, scheme=InitializerName.ORTHOGONAL, gain=gain
-    )
-    chain = elman_chain(params, unroll(params, rng.standard_normal((steps, 1, 1))))
-    found = diagnose(chain)
-    factors = np.array([log_spectral_norm(chain.jacobian(t)[0]) for t in range(steps, 0, -1)])
-    zero_lag, infinite_lag = _plain_ends(chain)
-    return ProductLesson(
-        activation=name,
-        slope_ceiling=ACTIVATIONS[name].slope_ceiling,
-        log_weight_norm=log_spectral_norm(params.recurrent_weights),
-        lags=found.norms.lags,
-        log_factors=factors,
-        log_norms=found.norms.log_norms[:, 0],
-        log_factor_products=np.cumsum(factors),
-        log_bound=found.log_bound,
-        rate=found.verdict.rate,
-        horizon=found.verdict.horizon,
-        zero_lag=zero_lag,
-        infinite_lag=infinite_lag,
-    )
-
-
-def _plain_ends(chain: Chain) -> tuple[int | None, int | None]:
-    """Return the first lags at which J_T ⋯ J_{T−ℓ+1}, multiplied without care, is exactly zero, or
-    no longer finite; None where it never is.
+def _float64_range(chain: Chain) -> tuple[int | None, int | None]:
+    """Return the first lags at which J_T ⋯ J_{T−ℓ+1}, multiplied directly in float64, is exactly
+    zero, or no longer finite; None where it never is.
     """
     product: FloatArray = np.eye(chain.state_size)
     with np.errstate(over="ignore", invalid="ignore"):
@@ -123,3 +117,25 @@ def _plain_ends(chain: Chain) -> tuple[int | None, int | None]:
             if not np.isfinite(product).all():
                 return None, lag
     return None, None
+
+
+def vanishing_document(lessons: Sequence[ProductLesson], settings: Mapping[str, Any]) -> Document:
+    """Return every network's factors, products and bounds by lag, as log10."""
+    networks = [
+        {
+            "activation": str(each.activation),
+            "slope_ceiling": each.slope_ceiling,
+            "log10_weight_norm": each.log_weight_norm / LN_10,
+            "rate_nats_per_step": finite(each.rate),
+            "first_lag_below_threshold": each.horizon,
+            "first_lag_of_exact_zero_in_float64": each.zero_lag,
+            "first_lag_of_overflow_in_float64": each.infinite_lag,
+            "lags": each.lags.tolist(),
+            "log10_factor": numbers(each.log_factors / LN_10),
+            "log10_norm": numbers(each.log_norms / LN_10),
+            "log10_factor_product": numbers(each.log_factor_products / LN_10),
+            "log10_bound": numbers(each.log_bound / LN_10),
+        }
+        for each in lessons
+    ]
+    return {**head("explain.vanishing", settings), "networks": networks}

@@ -1,7 +1,7 @@
 """The live hook into PyTorch: ``gradscope.torch.watch`` and the ``Watch`` it makes.
 
-The only room that may import PyTorch; ``watching`` has the hooks, ``reading`` turns what they are
-given into arrays. Without PyTorch the import fails with the line that installs it.
+``hooks`` has the hooks, ``reading`` turns their arguments into arrays. Without PyTorch the import
+fails with the line that installs it.
 """
 
 try:

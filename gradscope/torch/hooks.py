@@ -1,11 +1,10 @@
 """Hooks: how gradient travels through the recurrent layers of a PyTorch model in training.
 
-``watch`` looks on from forward hooks. Every so often it takes a few of the sequences that a layer
-is given (``reading``), with their initial states and the weights as they stand, to
-``watch.replay``, which replays them with our cells: nothing is kept of PyTorch's graph, nothing
-is drawn from its random numbers, and no gradient is asked of it. Whose turn it is, and when a
-training step begins, is said by ``watch.schedule``; the steps of a Cell are put together to
-sequences by ``cell_courses``. Source: PyTorch 2.13, ``torch.nn.modules.rnn``;
+Every so often a forward hook copies a few of the sequences that a layer is given (``reading``),
+with their initial states and the current weights, and ``watch.replay`` runs our cells on them:
+PyTorch's graph is not kept, its random numbers are not drawn, and no gradient is requested.
+``watch.schedule`` decides when a training step begins and which layer is due; ``cell_sequences``
+joins the steps of a Cell to sequences. Source: PyTorch 2.13, ``torch.nn.modules.rnn``;
 ``Module.register_forward_hook``, ``Tensor.register_post_accumulate_grad_hook``.
 """
 
@@ -13,6 +12,7 @@ import threading
 from collections.abc import Callable
 from functools import partial
 from math import hypot, isfinite
+from time import perf_counter
 from typing import Any, Self
 
 import numpy as np
@@ -22,13 +22,14 @@ from torch import Tensor, nn
 from gradscope.arrays import FloatArray
 from gradscope.diagnosis.verdict import Thresholds
 from gradscope.errors import SettingError
-from gradscope.torch.cell_sequences import CellCourses
+from gradscope.torch.cell_sequences import CellSequences
 from gradscope.torch.reading import (
     CELLS,
     Call,
     is_compiled,
     kind_of,
     layer_sample,
+    layer_titles,
     n_sequences,
     output_sizes,
     recurrent_kind,
@@ -37,7 +38,7 @@ from gradscope.torch.reading import (
 )
 from gradscope.watch.journal import Journal, NonFinite, Quantity, Refusal, TimeBudget
 from gradscope.watch.page import Log, WatchLog, watch_report
-from gradscope.watch.schedule import Limits, Steps, clock
+from gradscope.watch.schedule import Limits, Steps
 from gradscope.weights.layers.torch_names import unwrapped
 
 
@@ -59,29 +60,29 @@ def watch(
     module : torch.nn.Module
         A model with ``nn.RNN``, ``GRU``, ``LSTM`` or their Cells anywhere inside, or one itself.
     every : int
-        Training steps from one look at a layer to the next; more where ``share`` asks for it.
+        Training steps from one snapshot of a layer to the next; more where ``share`` requires it.
     max_lag : int
         Longest lag, in steps of the sequence.
     log : callable, logging.Logger, path or None
-        Where first verdicts, changes, numbers that are not finite and, in the end, the report go:
-        a function such as ``print``, a logger, a file that is added to. None (the default):
-        nowhere; see ``report()``.
+        Where first verdicts, changes, values that are not finite and, at the end, the report go:
+        a function such as ``print``, a logger, a file to append to. None (the default): nowhere;
+        see ``report()``.
     sequences : int
-        Sequences in a look, the longest of a packed batch, else the first; fewer where ``share``
-        asks for it.
+        Sequences per snapshot, the longest of a packed batch, else the first; fewer where
+        ``share`` requires it.
     share : float or None
-        Most of the time since the first step that looks may take, a tenth of a second aside. None:
-        no limit, and every look has all its sequences. Between looks the hooks cost some tenths of
-        a millisecond a step.
+        Largest fraction of the time since the first step that snapshots may take, apart from a
+        tenth of a second. None: no limit, and every snapshot has all its sequences. Between
+        snapshots the hooks cost some tenths of a millisecond per step.
     thresholds : Thresholds, optional
-        Where the verdict draws its lines.
+        The thresholds of the verdict.
     scaler : torch.amp.GradScaler, optional
         The scaler of the loss, by whose factor recorded gradient norms are divided.
 
     Returns
     -------
     Watch
-        A context manager; ``close()`` takes every hook away.
+        A context manager; ``close()`` removes every hook.
 
     Raises
     ------
@@ -92,27 +93,23 @@ def watch(
 
     Notes
     -----
-    Layers in evaluation mode are left alone. The gradient norm is that over all parameters which
-    want a gradient, as the backward pass leaves them, before anything clips them. A scripted or
-    compiled module runs no hooks, and gradscope has no Jacobian for an LSTM with ``proj_size``:
-    they are passed over, and log and report say so. An error within the watch is told once, with
-    its reason; the layer it happened at is left alone from then on, and the training goes on.
+    Layers in evaluation mode are ignored. The gradient norm is that over all parameters that
+    require a gradient, after the backward pass and before any clipping. A scripted or compiled
+    module runs no hooks, and gradscope has no Jacobian for an LSTM with ``proj_size``: they are
+    not watched, and log and report say so. An error within the watch is reported once, with its
+    reason; its layer is ignored from then on, and the training goes on.
     """
     limits = Limits(every, max_lag, sequences, thresholds or Thresholds())
     writer = WatchLog(log)
     return Watch(module, Steps(Journal(TimeBudget(share), writer), limits), writer, scaler)
 
 
-def _nothing(*_: object, **__: object) -> None:
-    """Do nothing: the hook that a copy of a watched module has."""
-
-
-def _stand_in() -> Callable[..., None]:
-    return _nothing
+def _nothing(*_: object) -> None:
+    """Do nothing: the hook of a copy of a watched module."""
 
 
 class _Hook:
-    """A hook that stays with its module: deep copies of it, and saved ones, are not watched."""
+    """A hook that is not copied: deep and saved copies of its module are not watched."""
 
     def __init__(self, run: Callable[..., None]) -> None:
         self._run = run
@@ -120,12 +117,12 @@ class _Hook:
     def __call__(self, *given: Any) -> None:
         self._run(*given)
 
-    def __reduce__(self) -> tuple[Callable[..., Any], tuple[()]]:
-        return _stand_in, ()
+    def __reduce__(self) -> tuple[type["_Hook"], tuple[Callable[..., None]]]:
+        return _Hook, (_nothing,)
 
 
 class Watch:
-    """A watch over a model, made by ``watch``; ``journal`` holds what it has seen."""
+    """A watch over a model, made by ``watch``; ``journal`` holds what it has recorded."""
 
     def __init__(
         self,
@@ -137,21 +134,26 @@ class Watch:
         self.journal = steps.journal
         self._steps, self._log, self._scaler = steps, log, scaler
         self._lock = threading.RLock()
-        self._left_alone: set[str] = set()
-        self._courses = CellCourses(steps)
+        self._ignored: set[str] = set()
+        self._sequences = CellSequences(steps)
         self._norms: dict[str, Tensor] = {}
         self._unread: list[Callable[[], None]] = []
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
         self._attach_to_layers(module)
-        self._attach_to_gradients(module)
+        parameters = dict(module.named_parameters())
+        for title, name in unwrapped(parameters).items():
+            if parameters[name].requires_grad:
+                hook = _Hook(partial(self._on_gradient, title))
+                handle = parameters[name].register_post_accumulate_grad_hook(hook)  # type: ignore[no-untyped-call]
+                self._handles.append(handle)
 
     def report(self) -> str:
-        """Return what was seen so far, as text."""
+        """Return what was recorded so far, as text."""
         self._guarded("the report", self._read)
         return watch_report(self.journal, log_error=self._log.error)
 
     def close(self) -> None:
-        """Take every hook away and write the report to the log; a second time does nothing."""
+        """Remove every hook and write the report to the log; a second call does nothing."""
         if not self._handles:
             return
         while self._handles:
@@ -183,81 +185,67 @@ class Watch:
             if refusal is not None:
                 self.journal.refuse(title, refusal)
                 continue
-            saw = self._saw_cell if isinstance(each, CELLS) else self._saw_layer
-            hook = _Hook(partial(self._on_call, title, saw))
+            check = self._follow_cell if isinstance(each, CELLS) else self._check_layer
+            hook = _Hook(partial(self._on_call, title, check))
             self._handles.append(each.register_forward_hook(hook, with_kwargs=True))
-
-    def _attach_to_gradients(self, module: nn.Module) -> None:
-        parameters = dict(module.named_parameters())
-        for title, name in unwrapped(parameters).items():
-            if parameters[name].requires_grad:
-                hook = _Hook(partial(self._on_gradient, title))
-                handle = parameters[name].register_post_accumulate_grad_hook(hook)  # type: ignore[no-untyped-call]
-                self._handles.append(handle)
 
     def _on_call(
         self,
         name: str,
-        saw: Callable[[str, Call], None],
+        check: Callable[[str, Call], None],
         module: nn.Module,
         given: tuple[Any, ...],
         named: dict[str, Any],
         output: Any,
     ) -> None:
-        # A checkpoint that computes forward anew does so within the backward pass.
+        # A checkpoint recomputes the forward pass within the backward pass.
         if not module.training or torch._C._current_graph_task_id() != -1:  # noqa: SLF001
             return
-        if name in self._left_alone and torch.is_grad_enabled():
-            # Its calls still say where a training step begins.
+        if name in self._ignored and torch.is_grad_enabled():
+            # Its calls still mark where a training step begins.
             begin = partial(self._steps.begin, name, graded=True, end_last=self._end_step)
             self._guarded("the steps", begin)
-        self._guarded(name, partial(self._see, name, saw, module, given, named, output))
 
-    def _see(
-        self,
-        name: str,
-        saw: Callable[[str, Call], None],
-        module: nn.Module,
-        given: tuple[Any, ...],
-        named: dict[str, Any],
-        output: Any,
-    ) -> None:
-        values = dict(zip(("input", "hx"), given, strict=False)) | named
-        graded = torch.is_grad_enabled() and any(each.requires_grad for each in module.parameters())
-        call = Call(module, values["input"], values.get("hx"), output, graded)
-        with torch.no_grad():
-            saw(name, call)
+        def examine() -> None:
+            values = dict(zip(("input", "hx"), given, strict=False)) | named
+            trained = any(each.requires_grad for each in module.parameters())
+            graded = torch.is_grad_enabled() and trained
+            with torch.no_grad():
+                check(name, Call(module, values["input"], values.get("hx"), output, graded))
+
+        self._guarded(name, examine)
 
     def _guarded(self, name: str, act: Callable[[], None]) -> None:
-        """Do something that must never end the training: it fails but once."""
+        """Do something that must never end the training; after an error, never again."""
         with self._lock:
-            if name in self._left_alone:
+            if name in self._ignored:
                 return
             try:
                 act()
             except Exception as error:  # noqa: BLE001 (whatever it is, the training goes on)
-                self._left_alone.add(name)
-                self._courses.forget(name)
+                self._ignored.add(name)
+                self._sequences.forget(name)
                 self.journal.fail(name, error)
 
     def _on_gradient(self, name: str, parameter: Tensor) -> None:
         self._steps.backward_seen = True
-        self._guarded(name, partial(self._keep_norm, name, parameter))
 
-    def _keep_norm(self, name: str, parameter: Tensor) -> None:
-        if parameter.grad is None:
-            return
-        gradient = parameter.grad.detach()
-        values = gradient.coalesce().values() if gradient.is_sparse else gradient
-        norm = torch.linalg.vector_norm(values, dtype=torch.float64)
-        if self._scaler is not None:
-            # As a tensor: to ask for the number would make a GPU wait.
-            norm = norm / self._scaler.scale(torch.ones_like(norm))
-        self._norms[name] = norm
+        def keep_norm() -> None:
+            if parameter.grad is None:
+                return
+            gradient = parameter.grad.detach()
+            values = gradient.coalesce().values() if gradient.is_sparse else gradient
+            norm = torch.linalg.vector_norm(values, dtype=torch.float64)
+            if self._scaler is not None:
+                # As a tensor: to read the number would make a GPU wait.
+                norm = norm / self._scaler.scale(torch.ones_like(norm))
+            self._norms[name] = norm
+
+        self._guarded(name, keep_norm)
 
     def _end_step(self) -> None:
-        for name in self._courses.names():
-            self._guarded(name, partial(self._courses.finish, name))
+        for name in self._sequences.names():
+            self._guarded(name, partial(self._sequences.finish, name))
         if self._norms:
             self._unread.append(partial(self._read_norms, self._steps.now, self._norms))
         # Reading makes a GPU wait; a CPU has the numbers already.
@@ -282,7 +270,7 @@ class Watch:
             time_step = int(time_steps[int(bad.to(torch.uint8).argmax())])
             self.journal.not_finite(NonFinite(step, name, Quantity.OUTPUT, time_step))
 
-    def _saw_layer(self, name: str, call: Call) -> None:
+    def _check_layer(self, name: str, call: Call) -> None:
         steps, module = self._steps, call.module
         steps.begin(name, graded=call.graded, end_last=self._end_step)
         sizes, at = output_sizes(call), time_steps(call)
@@ -290,27 +278,18 @@ class Watch:
             self._unread.append(partial(self._read_sizes, name, steps.now, at, sizes))
         if not steps.has_turn(name):
             return
-        titles = _titles(name, module)
+        titles = layer_titles(name, module)
         guess = steps.guess(kind_of(module), module.hidden_size, int(at[-1]), len(titles))
         count = steps.due(name, guess, n_sequences(call))
         if count:
-            started = clock()
+            started = perf_counter()
             steps.examine(name, layer_sample(titles, steps.now, call, count), started)
 
-    def _saw_cell(self, name: str, call: Call) -> None:
-        seen = self._courses.follow(name, call, self._end_step)
-        if seen is None:
-            self._left_alone.add(name)
+    def _follow_cell(self, name: str, call: Call) -> None:
+        followed = self._sequences.follow(name, call, self._end_step)
+        if followed is None:
+            self._ignored.add(name)
             return
-        time_step, size = seen
+        time_step, size = followed
         read = partial(self._read_sizes, name, self._steps.now, np.array([time_step]), size[None])
         self._unread.append(read)
-
-
-def _titles(name: str, module: Any) -> tuple[str, ...]:
-    """Return a name for each part of a layer: ``rnn[0]``, ``rnn[0]_reverse``, ``rnn[1]`` and so on;
-    the bare name where it has but one.
-    """
-    endings = ("", "_reverse") if module.bidirectional else ("",)
-    parts = [f"{name}[{n}]{ending}" for n in range(module.num_layers) for ending in endings]
-    return (name,) if len(parts) == 1 else tuple(parts)

@@ -1,8 +1,8 @@
-"""What PyTorch's recurrent modules are, and were given, as plain arrays.
+"""PyTorch's recurrent modules, and the arguments and results of their calls, as plain arrays.
 
-A layer's batch may come time first, batch first, without a batch, or packed; its states stand layer
-by layer, forward before backward. Everything is copied to float64, since the weights change in
-place with the next step of the optimizer. Source: PyTorch 2.13, ``torch.nn.modules.rnn``.
+A layer's batch may be time first, batch first, unbatched, or packed; its states are ordered layer
+by layer, forward before backward. Everything is copied to float64, since the next step of the
+optimizer changes the weights in place. Source: PyTorch 2.13, ``torch.nn.modules.rnn``.
 """
 
 from dataclasses import dataclass
@@ -21,16 +21,16 @@ from gradscope.model.stack import LayerWeights
 from gradscope.names import ActivationName, CellName
 from gradscope.watch.journal import Refusal
 from gradscope.watch.replay import Sample
-from gradscope.watch.schedule import CellStep
 
 LAYERS = (nn.RNN, nn.GRU, nn.LSTM)
 CELLS = (nn.RNNCell, nn.GRUCell, nn.LSTMCell)
+CellStep = tuple[FloatArray, FloatArray, FloatArray]
 KINDS = MappingProxyType({"RNN": CellName.ELMAN, "GRU": CellName.GRU, "LSTM": CellName.LSTM})
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Call:
-    """One call of a layer in training; ``graded`` where a backward pass may follow."""
+    """One call of a layer in training; ``graded`` if a backward pass may follow."""
 
     module: Any
     inputs: Any
@@ -40,14 +40,14 @@ class Call:
 
     @property
     def states(self) -> tuple[Tensor, ...]:
-        """The state given: (h,), (h, c) of an LSTM, () for none."""
+        """The initial state: (h,), (h, c) of an LSTM, () for none."""
         if self.state is None:
             return ()
         return self.state if isinstance(self.state, tuple) else (self.state,)
 
 
 def recurrent_kind(module: nn.Module) -> str | None:
-    """Return the class in ``torch.nn`` that a recurrent module is, scripted or not; else None."""
+    """Return the name of a recurrent module's class in ``torch.nn``, scripted or not; else None."""
     for each in (*LAYERS, *CELLS):
         if isinstance(module, each) or _scripted_from(module) == each.__name__:
             return each.__name__
@@ -60,7 +60,7 @@ def _scripted_from(module: nn.Module) -> str | None:
 
 
 def is_compiled(module: nn.Module) -> bool:
-    """Whether calls of this module, and all within, go through ``torch.compile``."""
+    """Whether calls of this module and all in it go through ``torch.compile``."""
     in_place = getattr(module, "_compiled_call_impl", None) is not None
     return in_place or "_orig_mod" in dict(module.named_children())
 
@@ -73,13 +73,13 @@ def refusal_of(module: nn.Module) -> Refusal | None:
 
 
 def kind_of(module: Any) -> CellName:
-    """Return which cell a recurrent module has."""
+    """Return the kind of cell of a recurrent module."""
     name = recurrent_kind(module) or ""
     return KINDS[name.removesuffix("Cell")]
 
 
 def activation_of(module: Any) -> Activation:
-    """Return φ: a gated cell's is tanh."""
+    """Return φ, which is tanh for a gated cell."""
     return ACTIVATIONS[ActivationName(getattr(module, "nonlinearity", "tanh"))]
 
 
@@ -89,36 +89,16 @@ def to_array(tensor: Tensor) -> FloatArray:
     return array
 
 
-def layer_weights(module: Any) -> tuple[tuple[LayerWeights, ...], ...]:
-    """Return the weights of a layer, direction by direction in each part of the stack."""
-    # What the forward pass has just used: to ask a parametrization again might change it.
-    flat = [to_array(each) for each in module._flat_weights]  # noqa: SLF001
-    each = 4 if module.bias else 2
-    cells = [LayerWeights(*flat[i : i + each]) for i in range(0, len(flat), each)]
-    width = 2 if module.bidirectional else 1
-    return tuple(tuple(cells[i : i + width]) for i in range(0, len(cells), width))
-
-
-def cell_weights(module: Any) -> LayerWeights:
-    """Return the weights of a Cell."""
-    names = ("weight_ih", "weight_hh", *(("bias_ih", "bias_hh") if module.bias else ()))
-    return LayerWeights(*(to_array(getattr(module, name)) for name in names))
-
-
 def cell_step(call: Call, count: int) -> CellStep:
-    """Return what a Cell did with the first ``count`` sequences."""
+    """Return x_t (B,D), s_{t−1} (B,S) and h_t (B,H) of a Cell's first ``count`` sequences."""
     returned = call.output if isinstance(call.output, tuple) else (call.output,)
-    inputs = _rows(call.inputs, count)
-    hidden = _rows(returned[0], count)
-    if not call.states:
-        return CellStep(
-            inputs, np.zeros((inputs.shape[0], hidden.shape[1] * len(returned))), hidden
-        )
-    return CellStep(inputs, np.concatenate([_rows(s, count) for s in call.states], axis=1), hidden)
+    inputs, *results = (_rows(each, count) for each in (call.inputs, *returned))
+    states = [_rows(each, count) for each in call.states] or [np.zeros_like(h) for h in results]
+    return inputs, np.concatenate(states, axis=1), results[0]
 
 
 def _rows(tensor: Tensor, count: int) -> FloatArray:
-    """Return the first sequences of a Cell's tensor, with or without a batch."""
+    """Return the first sequences of a Cell's tensor, batched or not."""
     return to_array(tensor[:count] if tensor.ndim == 2 else tensor[None])
 
 
@@ -133,14 +113,14 @@ def n_sequences(call: Call) -> int:
 
 
 def output_sizes(call: Call) -> Tensor | None:
-    """Return max |output| at each time step (N,), where the outputs are: infinite, or no number,
-    where one of these is. None where all are known to be finite.
+    """Return max |output| at each time step (N,), on the outputs' device: infinite or NaN where an
+    output is. None if all are known to be finite.
     """
     output = call.output[0]
     if isinstance(output, PackedSequence):
         output = output.data
     output = output.detach()
-    # A CPU has the sum at once, and for less than the sizes.
+    # On a CPU the sum is there at once, and cheaper than the sizes.
     if output.device.type == "cpu" and isfinite(output.sum()):
         return None
     others = tuple(dim for dim in range(output.ndim) if dim != _time_axis(call, output))
@@ -160,18 +140,31 @@ def _time_axis(call: Call, output: Tensor) -> int:
     return 1 if output.ndim == 3 and call.module.batch_first else 0
 
 
+def layer_titles(name: str, module: Any) -> tuple[str, ...]:
+    """Return a name for each cell of a layer: ``rnn[0]``, ``rnn[0]_reverse``, ``rnn[1]`` and so on;
+    the bare name if it has only one.
+    """
+    endings = ("", "_reverse") if module.bidirectional else ("",)
+    parts = [f"{name}[{n}]{ending}" for n in range(module.num_layers) for ending in endings]
+    return (name,) if len(parts) == 1 else tuple(parts)
+
+
 def layer_sample(titles: tuple[str, ...], step: int, call: Call, count: int) -> Sample:
     """Return ``count`` sequences of a layer's call with their states, outputs and the weights.
 
     The longest of a packed batch, else the first.
     """
     module = call.module
+    # As the forward pass has just used them: to evaluate a parametrization again might change them.
+    flat = [to_array(each) for each in module._flat_weights]  # noqa: SLF001
+    per_cell, directions = 4 if module.bias else 2, 2 if module.bidirectional else 1
+    cells = [LayerWeights(*flat[i : i + per_cell]) for i in range(0, len(flat), per_cell)]
     return Sample(
         step=step,
         titles=titles,
         kind=kind_of(module),
         activation=activation_of(module),
-        layers=layer_weights(module),
+        layers=tuple(tuple(cells[i : i + directions]) for i in range(0, len(cells), directions)),
         sequences=_sequences(call.inputs, count, batch_first=module.batch_first),
         initial_states=_initial_states(call, count, len(titles)),
         outputs=_sequences(call.output[0], count, batch_first=module.batch_first),

@@ -1,9 +1,8 @@
-"""The journal of a watched training: what was seen, when the verdict changed, what went wrong.
+"""The journal of a watched training: its snapshots, changes of verdict, and what went wrong.
 
-The cost is bounded by a purse: of all the time that has gone by since the first step, looks may
-take a share, and a small advance so that the first one need not wait. A look that the purse cannot
-pay with all its sequences takes fewer; where not even one can be paid, it waits. Nothing here knows
-of PyTorch, and events become words in ``watch.page``.
+Snapshots may use a share of the time since the first step, and a small advance so that the first
+one need not wait. If the budget does not cover all sequences of a snapshot, it has fewer; if not
+even one, it waits. Events become words in ``watch.page``.
 """
 
 import time
@@ -20,7 +19,7 @@ from gradscope.names import Regime
 from gradscope.watch.replay import Snapshot
 
 ADVANCE = 0.1
-"""Seconds that looks may take before the share of the time allows them."""
+"""Seconds that snapshots may take before the share of the time allows them."""
 
 
 class Quantity(StrEnum):
@@ -51,7 +50,7 @@ class FirstSeen:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Alert:
-    """The verdict on a layer changed: which regime it had before, and what is seen now."""
+    """The verdict on a layer changed: its regime before, and its diagnosis now."""
 
     step: int
     title: str
@@ -61,9 +60,7 @@ class Alert:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class NonFinite:
-    """A number was infinite or none: at which training step, where, at which step of the sequence
-    (None for a gradient).
-    """
+    """A value was infinite or NaN; ``time_step`` of the sequence, None for a gradient."""
 
     step: int
     title: str
@@ -73,7 +70,7 @@ class NonFinite:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class NotWatched:
-    """A module is passed over, and why."""
+    """A module that is not watched, and why."""
 
     title: str
     refusal: Refusal
@@ -93,7 +90,7 @@ Event = FirstSeen | Alert | NonFinite | NotWatched | Failure
 
 @dataclass(slots=True)
 class TimeBudget:
-    """What looks may cost: ``share`` of the time since the first step (None: no limit)."""
+    """Snapshots may use ``share`` of the time since the first step (None: no limit)."""
 
     share: float | None
     clock: Callable[[], float] = time.perf_counter
@@ -108,7 +105,7 @@ class TimeBudget:
             )
 
     def start(self) -> None:
-        """Begin to count, at the first step."""
+        """Start the clock, at the first step."""
         if self._start is None:
             self._start = self.clock()
 
@@ -117,42 +114,22 @@ class TimeBudget:
         """Seconds since the first step."""
         return 0.0 if self._start is None else self.clock() - self._start
 
-    def affords(self, price: float, most: int) -> int:
-        """Return how many sequences, up to ``most``, can be paid at this price in seconds each."""
+    def affords(self, cost: float, most: int) -> int:
+        """Return how many sequences, up to ``most``, are affordable at ``cost`` seconds each."""
         if self.share is None:
             return most
         left = self.share * self.elapsed + ADVANCE - self.spent
-        return max(min(int(left / price), most), 0) if price > 0.0 else most
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class NormSummary:
-    """Quantiles of the unclipped gradient norm over the steps at which it was finite."""
-
-    steps: int
-    half: float
-    nine_in_ten: float
-    largest: float
-    largest_step: int
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Waiting:
-    """A look that the purse could not pay when it was last asked, at a training step; its price for
-    each sequence, in seconds.
-    """
-
-    step: int
-    price: float
+        return max(min(int(left / cost), most), 0) if cost > 0.0 else most
 
 
 @dataclass(eq=False, slots=True)
 class Journal:
-    """Everything a watch has seen; ``tell`` is called with each event as it happens.
+    """Everything a watch has recorded; ``tell`` is called with each event as it happens.
 
     ``steps`` counts the training steps; ``snapshots`` are in the order taken, ``diagnoses`` holds
-    the last of every layer; ``trouble`` holds of everything that was not finite the first time,
-    ``trouble_count`` how often it happened.
+    the last of every layer; ``trouble`` holds the first occurrence of everything that was not
+    finite, ``trouble_count`` the number of occurrences. ``_costs`` are seconds per sequence of each
+    module's last snapshot, ``_waiting`` the step and expected cost of those that did not fit.
     """
 
     budget: TimeBudget
@@ -167,66 +144,65 @@ class Journal:
     failures: list[Failure] = field(default_factory=list)
     _norm_steps: list[int] = field(default_factory=list)
     _norms: list[float] = field(default_factory=list)
-    _prices: dict[str, float] = field(default_factory=dict)
-    _waiting: dict[str, Waiting] = field(default_factory=dict)
+    _costs: dict[str, float] = field(default_factory=dict)
+    _waiting: dict[str, tuple[int, float]] = field(default_factory=dict)
 
     def affordable(self, name: str, first_guess: float, most: int) -> int:
-        """Return how many sequences a look at a module may have now, 0 where it must wait.
+        """Return how many sequences a snapshot of a module may have now, 0 if it must wait.
 
-        A sequence costs what it did in the module's last look, ``first_guess`` seconds before the
-        first. Modules that wait are served before others, or small ones would use up what the
-        large one needs.
+        A sequence costs what it did in the module's last snapshot, ``first_guess`` seconds before
+        the first. Modules that wait come first, or small ones would use up what a large one needs.
         """
-        price = self._prices.get(name, first_guess)
-        asked_lately = [each.step >= self.steps - 1 for each in self._waiting.values()]
+        cost = self._costs.get(name, first_guess)
+        asked_lately = [step >= self.steps - 1 for step, _ in self._waiting.values()]
         held = name not in self._waiting and any(asked_lately)
-        count = 0 if held else self.budget.affords(price, most)
+        count = 0 if held else self.budget.affords(cost, most)
         if count:
             self._waiting.pop(name, None)
         elif not held:
-            self._waiting[name] = Waiting(self.steps, price)
+            self._waiting[name] = (self.steps, cost)
         return count
 
     @property
     def unseen(self) -> dict[str, float]:
-        """The modules whose first look still waits, and what it is thought to cost for each
-        sequence, in seconds.
+        """The modules whose first snapshot still waits, and its expected cost per sequence, in
+        seconds.
         """
         waiting = self._waiting.items()
-        return {name: each.price for name, each in waiting if name not in self._prices}
+        return {name: cost for name, (_, cost) in waiting if name not in self._costs}
 
     def charge(self, name: str, seconds: float, n_sequences: int) -> None:
-        """Pay for a look."""
+        """Charge the budget for a snapshot."""
         self.budget.spent += seconds
-        self._prices[name] = seconds / n_sequences
+        self._costs[name] = seconds / n_sequences
 
     def record(self, snapshots: Iterable[Snapshot]) -> None:
-        """Keep looks, and tell where a verdict is new or has changed."""
-        for look in snapshots:
-            if look.bad_step is not None:
-                self.not_finite(NonFinite(look.step, look.title, Quantity.STATE, look.bad_step))
-            self.snapshots.append(look)
-            if look.diagnosis is None:
+        """Keep snapshots, and report a verdict that is new or has changed."""
+        for each in snapshots:
+            step, title, diagnosis = each.step, each.title, each.diagnosis
+            if each.bad_step is not None:
+                self.not_finite(NonFinite(step, title, Quantity.STATE, each.bad_step))
+            self.snapshots.append(each)
+            if diagnosis is None:
                 continue
-            before = self.diagnoses.get(look.title)
-            self.diagnoses[look.title] = look.diagnosis
+            before = self.diagnoses.get(title)
+            self.diagnoses[title] = diagnosis
             if before is None:
-                self.tell(FirstSeen(look.step, look.title, look.diagnosis))
-            elif before.verdict.regime is not look.diagnosis.verdict.regime:
-                regime = before.verdict.regime
-                self.alerts.append(Alert(look.step, look.title, regime, look.diagnosis))
+                self.tell(FirstSeen(step, title, diagnosis))
+            elif before.verdict.regime is not diagnosis.verdict.regime:
+                self.alerts.append(Alert(step, title, before.verdict.regime, diagnosis))
                 self.tell(self.alerts[-1])
 
     def not_finite(self, found: NonFinite) -> None:
-        """Count something that is not finite; the first time it is told."""
+        """Count something that is not finite; report it the first time."""
         key = (found.title, found.quantity)
         self.trouble_count[key] = self.trouble_count.get(key, 0) + 1
         if self.trouble.setdefault(key, found) is found:
             self.tell(found)
 
     def gradient(self, step: int, norm: float, title: str) -> None:
-        """Keep the unclipped gradient norm of a step; ``title`` names the parameter to blame where
-        it is not finite.
+        """Keep the unclipped gradient norm of a step; ``title`` names the parameter at fault if it
+        is not finite.
         """
         self._norm_steps.append(step)
         self._norms.append(norm)
@@ -234,12 +210,12 @@ class Journal:
             self.not_finite(NonFinite(step, title, Quantity.GRADIENT, None))
 
     def refuse(self, title: str, refusal: Refusal) -> None:
-        """Say why a module is passed over."""
+        """Keep and report why a module is not watched."""
         self.refused.append(NotWatched(title, refusal))
         self.tell(self.refused[-1])
 
     def fail(self, title: str, error: Exception) -> None:
-        """Keep and tell that the watch itself failed."""
+        """Keep and report that the watch itself failed."""
         line = " ".join(f"{type(error).__name__}: {error}".split())
         self.failures.append(Failure(self.steps, title, line))
         self.tell(self.failures[-1])
@@ -248,14 +224,3 @@ class Journal:
     def gradient_norms(self) -> tuple[IntArray, FloatArray]:
         """Training steps (N,) and the unclipped gradient norm at each (N,)."""
         return np.array(self._norm_steps, dtype=np.int64), np.array(self._norms, dtype=np.float64)
-
-    @property
-    def norm_summary(self) -> NormSummary | None:
-        """How large the unclipped gradient norm was; None where there was no finite one."""
-        at, norms = self.gradient_norms
-        at, norms = at[np.isfinite(norms)], norms[np.isfinite(norms)]
-        if not norms.size:
-            return None
-        half, nine = (float(each) for each in np.quantile(norms, [0.5, 0.9]))
-        top = int(np.argmax(norms))
-        return NormSummary(norms.size, half, nine, float(norms[top]), int(at[top]))

@@ -1,4 +1,4 @@
-"""What a watch says: a line for each event, and the report at the end."""
+"""The words of a watch: a line for each event, and the report at the end."""
 
 from collections.abc import Callable, Mapping
 from io import StringIO
@@ -6,6 +6,7 @@ from logging import Logger
 from pathlib import Path
 from types import MappingProxyType
 
+import numpy as np
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -33,13 +34,13 @@ from gradscope.watch.journal import (
 from gradscope.watch.replay import Snapshot
 
 Log = Callable[[str], object] | Logger | str | Path | None
-"""A function of one string, a logger, a file that is added to, or nowhere."""
+"""A function of one string, a logger, a file to append to, or nowhere."""
 
 
 class WatchLog:
     """Turns events into lines and sends them on.
 
-    A log that fails is not tried again and does not stop the training; ``error`` keeps why.
+    A log that fails is not tried again and does not stop the training; ``error`` keeps the reason.
     """
 
     def __init__(self, log: Log) -> None:
@@ -55,10 +56,10 @@ class WatchLog:
 
     def __call__(self, event: Event) -> None:
         """Write the line of an event."""
-        self.write(event_line(event), urgent=is_urgent(event))
+        self.write(event_line(event), urgent=not isinstance(event, FirstSeen))
 
     def write(self, text: str, *, urgent: bool = False) -> None:
-        """Write some lines; a logger gets the urgent ones as warnings."""
+        """Write lines; a logger gets urgent ones as warnings."""
         if self._log is None or self.error is not None:
             return
         try:
@@ -85,29 +86,26 @@ REFUSAL_WORDS: Mapping[Refusal, str] = MappingProxyType(
         "torch.jit was given",
         Refusal.COMPILED: "it is compiled, and hooks do not see inside; train without "
         "torch.compile while you watch",
-        Refusal.STATE_REPLACED: "the state it is given is not the one it returned, so what happens "
-        "to it in between is not known; its transport through time cannot be measured",
+        Refusal.STATE_REPLACED: "the state it is given is not the one it returned: what happens in "
+        "between is unknown, and its transport through time cannot be measured",
     }
 )
-"""Why a module is passed over, and what to do about it."""
-
-
-def is_urgent(event: Event) -> bool:
-    """Whether an event is a warning, not a piece of news."""
-    return not isinstance(event, FirstSeen)
+"""Why a module is not watched, and what to do about it."""
 
 
 def event_line(event: Event) -> str:
     """Return an event as one line."""
     if isinstance(event, NotWatched):
-        return _line(f"{event.title} is not watched: {REFUSAL_WORDS[event.refusal]}")
-    if isinstance(event, NonFinite):
-        return _line(non_finite_words(event))
-    if isinstance(event, Failure):
-        return _line(failure_words(event))
-    change = f"{_change(event)}. " if isinstance(event, Alert) else f"{_place(event)}: "
-    diagnosis = event.diagnosis
-    return _line(f"{change}{headline(diagnosis.verdict, diagnosis.thresholds.vanishing)}")
+        text = f"{event.title} is not watched: {REFUSAL_WORDS[event.refusal]}"
+    elif isinstance(event, NonFinite):
+        text = _non_finite(event)
+    elif isinstance(event, Failure):
+        text = _failure(event)
+    else:
+        verdict, line = event.diagnosis.verdict, event.diagnosis.thresholds.vanishing
+        start = f"{_change(event)}. " if isinstance(event, Alert) else f"{_place(event)}: "
+        text = start + headline(verdict, line)
+    return f"gradscope: {printable(text)}."
 
 
 def _place(event: FirstSeen | Alert | NonFinite | Failure) -> str:
@@ -118,18 +116,12 @@ def _change(alert: Alert) -> str:
     return f"{_place(alert)}: {alert.before} → {alert.diagnosis.verdict.regime}"
 
 
-def _line(text: str) -> str:
-    return f"gradscope: {printable(text)}."
-
-
-def non_finite_words(found: NonFinite) -> str:
-    """Say what was not finite, at which training step and step of the sequence."""
+def _non_finite(found: NonFinite) -> str:
     where = "" if found.time_step is None else f" at time step {found.time_step}"
     return f"{_place(found)}: the {found.quantity} is not finite{where}"
 
 
-def failure_words(failure: Failure) -> str:
-    """Say that the watch failed, and that the training goes on."""
+def _failure(failure: Failure) -> str:
     return (
         f"{_place(failure)}: the watch failed and leaves it alone from now on "
         f"({failure.error}); the training goes on"
@@ -138,38 +130,41 @@ def failure_words(failure: Failure) -> str:
 
 def watch_report(journal: Journal, *, log_error: Exception | None = None, width: int = 100) -> str:
     """Return the report of a watch as plain text."""
-    screen = Screen(width)
-    out = StringIO()
-    console = Console(file=out, width=width, color_system=None, force_terminal=False, markup=False)
-    console.print(_page(journal, log_error, screen), highlight=False)
-    return "\n".join(line.rstrip() for line in out.getvalue().rstrip().splitlines())
-
-
-def _page(journal: Journal, log_error: Exception | None, screen: Screen) -> RenderableType:
+    screen, out = Screen(width), StringIO()
     parts: list[RenderableType] = [Text(screen.say(_opening(journal)), style="bold"), Text()]
     if journal.snapshots:
         parts += [_layers(journal, screen), Text()]
+    failures = [_failure(failure) for failure in journal.failures]
+    if log_error is not None:
+        kind = type(log_error).__name__
+        failures.append(f"the log failed and was not written any further ({kind}: {log_error})")
     sections: Mapping[str, list[str]] = {
         "Why": _causes(journal),
         "Verdicts that changed": [_change(alert) for alert in journal.alerts],
-        "Not finite": _trouble(journal),
-        "Not watched": _refused(journal),
-        "The watch itself": _own_trouble(journal, log_error),
+        "Not finite": [
+            _non_finite(found) + (f", the first of {count} times" if count > 1 else "")
+            for found, count in zip(
+                journal.trouble.values(), journal.trouble_count.values(), strict=True
+            )
+        ],
+        "Not watched": _not_watched(journal),
+        "The watch itself": failures,
         "Gradient norm, unclipped": _norms(journal),
     }
     for title, sentences in sections.items():
         if sentences:
             parts += bullets(title, [f"{sentence}." for sentence in sentences], screen)
-    return Group(*parts)
+    console = Console(file=out, width=width, color_system=None, force_terminal=False, markup=False)
+    console.print(Group(*parts), highlight=False)
+    return "\n".join(line.rstrip() for line in out.getvalue().rstrip().splitlines())
 
 
 def _opening(journal: Journal) -> str:
-    snapshots = len({(look.step, look.title) for look in journal.snapshots})
-    spent, elapsed = journal.budget.spent, journal.budget.elapsed
+    taken = len({(each.step, each.title) for each in journal.snapshots})
+    spent, elapsed, allowed = journal.budget.spent, journal.budget.elapsed, journal.budget.share
     share = f", {percent(spent / elapsed)} of the time" if elapsed else ""
-    allowed = journal.budget.share
     limit = f" (at most {percent(allowed)} and {number(ADVANCE)} s)" if allowed else ""
-    counted = f"{_count(journal.steps, 'training step')}: {_count(snapshots, 'look')} took"
+    counted = f"{_count(journal.steps, 'training step')}: {_count(taken, 'snapshot')} took"
     return f"Watched {counted} {number(spent)} s{share}{limit}."
 
 
@@ -179,40 +174,34 @@ def _count(number_of: int, thing: str) -> str:
 
 def _layers(journal: Journal, screen: Screen) -> Table:
     """Return a row for each layer: its first verdict and its last."""
-    titles = ("layer", "gradient", "growth,\nsteps", "horizon", "log10\nσ_max", "at\nlag", "looks")
-    table = columns_of((*titles, "replay\noff by"), screen, gap=2)
+    titles = ("layer", "gradient", "growth,\nsteps", "horizon", "log10\nσ_max", "at\nlag")
+    table = columns_of((*titles, "snapshots", "replay\noff by"), screen, gap=2)
     by_layer: dict[str, list[Snapshot]] = {}
-    for look in journal.snapshots:
-        by_layer.setdefault(look.title, []).append(look)
+    for each in journal.snapshots:
+        by_layer.setdefault(each.title, []).append(each)
     for title, snapshots in by_layer.items():
-        seen = [look.diagnosis for look in snapshots if look.diagnosis is not None]
+        seen = [each.diagnosis for each in snapshots if each.diagnosis is not None]
         cells = _cells(seen[0], seen[-1]) if seen else ["not finite", *["–"] * 4]
-        add_row(table, [title, *cells, str(len(snapshots)), _deviation(snapshots)], screen)
+        deviations = [each.deviation for each in snapshots if each.deviation is not None]
+        off_by = f"{max(deviations):.0e}" if deviations else "–"
+        add_row(table, [title, *cells, str(len(snapshots)), off_by], screen)
     return table
 
 
 def _cells(first: Diagnosis, last: Diagnosis) -> list[str]:
-    """Return what there is to say of a layer; the first beside the last where they differ."""
+    """Return a layer's numbers, the first beside the last where they differ."""
 
     def both(words: Callable[[Verdict], str]) -> str:
         return " → ".join(dict.fromkeys((words(first.verdict), words(last.verdict))))
 
+    ends = sorted(last.norms.log_norms[-1].tolist())
     return [
         both(lambda verdict: str(verdict.regime)),
         short_pace(last.verdict.rate),
         both(lambda verdict: str(verdict.horizon or f">{verdict.max_lag}")),
-        level(_median_end(last.norms.log_norms[-1].tolist()) / LN_10),
+        level(ends[(len(ends) - 1) // 2] / LN_10),
         str(last.verdict.max_lag),
     ]
-
-
-def _median_end(values: list[float]) -> float:
-    return sorted(values)[(len(values) - 1) // 2]
-
-
-def _deviation(snapshots: list[Snapshot]) -> str:
-    found = [look.deviation for look in snapshots if look.deviation is not None]
-    return f"{max(found):.0e}" if found else "–"
 
 
 def _causes(journal: Journal) -> list[str]:
@@ -221,48 +210,35 @@ def _causes(journal: Journal) -> list[str]:
         main = diagnosis.verdict.reason(ReasonCode.MAIN_CAUSE)
         if main is not None:
             sentences.append(f"{title}: {reason_sentence(main).removesuffix('.')}")
-    dropped = dict.fromkeys(look.title for look in journal.snapshots if look.dropout)
+    dropped = dict.fromkeys(each.title for each in journal.snapshots if each.dropout)
     if dropped:
         sentences.append(
-            f"{', '.join(dropped)}: dropout between layers; the replay drops as many numbers, but "
-            "not the same ones"
+            f"{', '.join(dropped)}: dropout between layers; the replay drops the same fraction of "
+            "values, but not the same values"
         )
     return sentences
 
 
-def _trouble(journal: Journal) -> list[str]:
-    def often(count: int) -> str:
-        return f", the first of {count} times" if count > 1 else ""
-
-    return [
-        f"{non_finite_words(found)}{often(journal.trouble_count[key])}"
-        for key, found in journal.trouble.items()
+def _not_watched(journal: Journal) -> list[str]:
+    refused = [f"{each.title}: {REFUSAL_WORDS[each.refusal]}" for each in journal.refused]
+    return refused + [
+        f"{name}: no snapshot yet; one sequence is expected to take {number(cost)} s, more than "
+        "the share of the time allows so far (raise share, or lower max_lag)"
+        for name, cost in journal.unseen.items()
     ]
-
-
-def _refused(journal: Journal) -> list[str]:
-    waiting = [
-        f"{name}: no look yet; one sequence is thought to take {number(price)} s, more than the "
-        "share of the time allows so far (raise share, or lower max_lag)"
-        for name, price in journal.unseen.items()
-    ]
-    return [f"{each.title}: {REFUSAL_WORDS[each.refusal]}" for each in journal.refused] + waiting
-
-
-def _own_trouble(journal: Journal, log_error: Exception | None) -> list[str]:
-    said = [failure_words(failure) for failure in journal.failures]
-    if log_error is not None:
-        kind = type(log_error).__name__
-        said.append(f"the log failed and was not written any further ({kind}: {log_error})")
-    return said
 
 
 def _norms(journal: Journal) -> list[str]:
-    found = journal.norm_summary
-    if found is None:
+    """Return how large the unclipped gradient norm was where it was finite."""
+    at, norms = journal.gradient_norms
+    at, norms = at[np.isfinite(norms)], norms[np.isfinite(norms)]
+    if not norms.size:
         return []
-    if found.steps == 1:
-        return [f"{number(found.largest)} at step {found.largest_step}, the only one"]
-    half, nine = number(found.half), number(found.nine_in_ten)
-    largest = f"the largest {number(found.largest)} at step {found.largest_step}"
-    return [f"half of {found.steps} steps below {half}, nine in ten below {nine}; {largest}"]
+    top = int(np.argmax(norms))
+    largest = f"{number(float(norms[top]))} at step {at[top]}"
+    if norms.size == 1:
+        return [f"{largest}, the only one"]
+    half, nine = (number(float(each)) for each in np.quantile(norms, [0.5, 0.9]))
+    return [
+        f"half of {norms.size} steps below {half}, nine in ten below {nine}; the largest {largest}"
+    ]

@@ -1,15 +1,14 @@
-"""One look at a recurrent module in training: what it saw, replayed in float64, and judged.
+"""Snapshots of a recurrent module in training: its forward pass replayed in float64, and judged.
 
-A sample is what a forward pass of somebody else's module was given: a few sequences with their
-initial states, and the weights as they stood. The replay goes through them with our cells, layer by
-layer; the lag profile of each direction of each layer is taken at the end of its own sequence. Of
-sequences that differ in length the last steps are set side by side, as many as the shortest has.
-Which steps are looked at, and what becomes of it, lives in ``watch_journal``; hooks and tensors in
-``gradscope.torch``.
+A sample holds a few sequences that a module was given, their initial states, and the weights at
+that step. The replay runs our cells on them, layer by layer; the lag profile of each direction of
+each layer is taken at the end of its own sequence. If sequences differ in length, their last steps
+are aligned, as many as the shortest has. ``watch.schedule`` decides which steps are sampled,
+``watch.journal`` keeps the snapshots; hooks and tensors are in ``gradscope.torch``.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from gradscope.diagnosis.diagnose import Diagnosis, diagnose
 from gradscope.diagnosis.verdict import Thresholds
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.model.activations import Activation
-from gradscope.model.cells import Cell, CellTrajectory
+from gradscope.model.cells import CellTrajectory
 from gradscope.model.stack import Layer, LayerWeights, cell_without_readout, unroll_stack
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import CellName
@@ -27,26 +26,13 @@ from gradscope.names import CellName
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Sample:
-    """What a recurrent module was given, and gave, in one forward pass.
+    """Inputs, states, weights and outputs of a recurrent module in one forward pass.
 
-    Parameters
-    ----------
-    step : int
-        The training step, from 1.
-    titles : tuple of str
-        A name for each cell, layer by layer, forward before backward.
-    kind, activation : CellName, Activation
-        Which cell, and φ.
-    layers : tuple of tuples of LayerWeights
-        One or two directions of each layer.
-    sequences : tuple of (T_i,D) arrays
-        x_t of each sequence; lengths may differ.
-    initial_states : tuple of (B,S) arrays
-        s_0 of every cell, in the order of ``titles``.
-    outputs : tuple of (T_i,H) or (T_i,2H) arrays
-        What the module itself made of them, to hold the replay against.
-    dropout : float
-        Probability with which numbers between layers are dropped.
+    ``step`` is the training step, from 1; ``titles`` name each cell, layer by layer, forward before
+    backward; ``layers`` hold one or two directions each. ``sequences`` are (T_i,D) arrays whose
+    lengths may differ, ``initial_states`` (B,S) arrays in the order of ``titles``, ``outputs``
+    (T_i,H) or (T_i,2H) arrays of the module itself, to check the replay. ``dropout`` is the
+    probability with which values between layers are dropped.
     """
 
     step: int
@@ -62,12 +48,12 @@ class Sample:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Snapshot:
-    """What was seen of one direction of one layer at one training step.
+    """The diagnosis of one direction of one layer at one training step.
 
     ``diagnosis`` is None where the state is not finite from its first step on; ``bad_step`` is the
-    step of the sequence at which it is too large to go on, or not a number, None where there is
-    none; ``deviation`` is the largest difference between the module's outputs and the replay's,
-    None where dropout between layers or a state out of range forbids to compare.
+    step of the sequence at which the state overflows or is NaN, None if it never does;
+    ``deviation`` is the largest difference between the module's outputs and the replay's, None
+    where dropout between layers or a state out of range rules the comparison out.
     """
 
     step: int
@@ -81,7 +67,9 @@ class Snapshot:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Run:
-    """One cell's course over sequences of one length: ``sound`` steps can be followed."""
+    """The trajectory of one cell over sequences of one length; its first ``sound`` steps are
+    finite.
+    """
 
     trajectory: Trajectory
     sound: int
@@ -89,13 +77,13 @@ class _Run:
 
     @property
     def bad_step(self) -> int | None:
-        """The first step of the sequence, as its reader counts, that cannot be followed."""
+        """The first step that is not finite, counted forward along the sequence."""
         if self.sound == self.trajectory.n_steps:
             return None
         return self.trajectory.n_steps - self.sound if self.backward else self.sound + 1
 
     def end(self, n_steps: int) -> CellTrajectory:
-        """Return the last steps of the course that can be followed."""
+        """Return the last ``n_steps`` sound steps."""
         cell_trajectory, last = self.trajectory.cell_trajectory, self.sound
         steps, states = slice(last - n_steps, last), slice(last - n_steps, last + 1)
         return CellTrajectory(
@@ -107,29 +95,29 @@ class _Run:
         )
 
 
-def look(
+def take_snapshots(
     sample: Sample,
     *,
     max_lag: int = 200,
     tolerance: float = 1e-6,
     thresholds: Thresholds | None = None,
 ) -> tuple[Snapshot, ...]:
-    """Replay a sample and judge every direction of every layer.
+    """Replay a sample and diagnose every direction of every layer.
 
     Parameters
     ----------
     sample : Sample
-        What the module saw.
+        What the module was given.
     max_lag : int
         Longest lag, in steps; fewer where the shortest sequence has fewer.
     tolerance : float
         Largest relative error of σ_max.
     thresholds : Thresholds, optional
-        Where the verdict draws its lines.
+        The thresholds of the verdict.
 
     Returns
     -------
-    tuple of Look
+    tuple of Snapshot
         In the order of ``sample.titles``.
 
     Raises
@@ -137,22 +125,33 @@ def look(
     ShapeError
         If the arrays of the sample do not belong together.
     """
-    layers = _layers(sample)
-    groups = _same_length(sample.sequences)
-    replays = [_replay(sample, layers, group) for group in groups]
-    deviation = _deviation(sample, groups, replays)
+    layers = [
+        Layer(
+            *(
+                cell_without_readout(sample.kind, weights, activation=sample.activation)
+                for weights in directions
+            )
+        )
+        for directions in sample.layers
+    ]
+    groups: dict[int, list[int]] = {}
+    for place, sequence in enumerate(sample.sequences):
+        groups.setdefault(sequence.shape[0], []).append(place)
+    replays, outputs = zip(
+        *(_replay(sample, layers, each) for each in groups.values()), strict=True
+    )
+    deviation = _deviation(sample, list(groups.values()), outputs)
+    cells = [cell for layer in layers for cell in layer.directions]
     snapshots = []
-    for which, (title, cell) in enumerate(zip(sample.titles, _cells(layers), strict=True)):
-        runs = [replay[which] for replay in replays]
-        bad = [run.bad_step for run in runs if run.bad_step is not None]
-        bad_step = min(bad, default=None)
+    for title, cell, runs in zip(sample.titles, cells, zip(*replays, strict=True), strict=True):
+        bad_step = min((run.bad_step for run in runs if run.bad_step is not None), default=None)
         n_steps = min(max_lag, *(run.sound for run in runs))
         diagnosis = None
         if n_steps:
-            cell_trajectory = _side_by_side([run.end(n_steps) for run in runs])
-            outputs = np.zeros((*cell_trajectory.inputs.shape[:2], 0))
+            cell_trajectory = _joined([run.end(n_steps) for run in runs])
+            readout = np.zeros((*cell_trajectory.inputs.shape[:2], 0))
             diagnosis = diagnose(
-                cell_chain(cell, Trajectory(cell_trajectory, outputs, cell.activation)),
+                cell_chain(cell, Trajectory(cell_trajectory, readout, cell.activation)),
                 overflow_step=bad_step,
                 thresholds=thresholds,
                 tolerance=tolerance,
@@ -164,80 +163,45 @@ def look(
     return tuple(snapshots)
 
 
-def _layers(sample: Sample) -> tuple[Layer, ...]:
-    def cell(weights: LayerWeights) -> Cell:
-        return cell_without_readout(sample.kind, weights, activation=sample.activation)
-
-    return tuple(Layer(*(cell(weights) for weights in pair)) for pair in sample.layers)
-
-
-def _cells(layers: Sequence[Layer]) -> list[Cell]:
-    return [cell for layer in layers for cell in layer.directions]
-
-
-def _same_length(sequences: Sequence[FloatArray]) -> list[list[int]]:
-    """Return the sequences' places, those of one length together."""
-    groups: dict[int, list[int]] = {}
-    for place, sequence in enumerate(sequences):
-        groups.setdefault(sequence.shape[0], []).append(place)
-    return list(groups.values())
-
-
-def _replay(sample: Sample, layers: Sequence[Layer], group: Sequence[int]) -> list[_Run]:
-    """Run sequences of one length through all layers."""
-    seen = np.stack([sample.sequences[place] for place in group], axis=1)
+def _replay(
+    sample: Sample, layers: Sequence[Layer], group: Sequence[int]
+) -> tuple[list[_Run], FloatArray]:
+    """Run sequences of one length through all layers; return runs and the top layer's outputs."""
+    inputs = np.stack([sample.sequences[place] for place in group], axis=1)
     states = [state[list(group)] for state in sample.initial_states]
-    # Which numbers the module dropped is not known; as many others are dropped here.
+    # Which values the module dropped is not known; the same fraction is dropped here.
     rng = np.random.default_rng(sample.step)
     runs: list[_Run] = []
     for number, layer in enumerate(layers):
         if number and sample.dropout:
-            kept = rng.random(seen.shape) >= sample.dropout
-            seen = seen * kept / max(1.0 - sample.dropout, np.finfo(np.float64).tiny)
+            kept = rng.random(inputs.shape) >= sample.dropout
+            inputs = inputs * kept / max(1.0 - sample.dropout, np.finfo(np.float64).tiny)
         here = states[len(runs) : len(runs) + len(layer.directions)]
-        (found,) = unroll_stack([layer], seen, here)
-        seen = found.hidden
+        (found,) = unroll_stack([layer], inputs, here)
+        inputs = found.hidden
         for trajectory in (found.forward, found.backward):
             if trajectory is not None:
                 overflow = first_overflow(trajectory)
                 sound = trajectory.n_steps if overflow is None else overflow - 1
                 runs.append(_Run(trajectory, sound, trajectory is found.backward))
-    return runs
+    return runs, inputs
 
 
-def _side_by_side(trajectories: Sequence[CellTrajectory]) -> CellTrajectory:
-    """Return courses of equally many steps as one of all their sequences."""
-    if len(trajectories) == 1:
-        return trajectories[0]
-
-    def joined(name: str) -> FloatArray:
-        return np.concatenate(
-            [getattr(cell_trajectory, name) for cell_trajectory in trajectories], axis=1
-        )
-
-    return CellTrajectory(
-        joined("inputs"),
-        joined("states"),
-        joined("hidden"),
-        joined("pre_activations"),
-        joined("candidates"),
-    )
+def _joined(trajectories: Sequence[CellTrajectory]) -> CellTrajectory:
+    """Return trajectories of equal length as one trajectory of all their sequences."""
+    names = [each.name for each in fields(CellTrajectory)]
+    arrays = ([getattr(each, name) for each in trajectories] for name in names)
+    return CellTrajectory(*(np.concatenate(each, axis=1) for each in arrays))
 
 
 def _deviation(
-    sample: Sample, groups: Sequence[Sequence[int]], replays: Sequence[Sequence[_Run]]
+    sample: Sample, groups: Sequence[Sequence[int]], outputs: Sequence[FloatArray]
 ) -> float | None:
-    """Return how far the top layer's outputs are from the module's own."""
+    """Return the largest difference between the top layer's outputs and the module's."""
     if sample.dropout and len(sample.layers) > 1:
         return None
     worst = 0.0
-    for group, runs in zip(groups, replays, strict=True):
-        top = runs[-len(sample.layers[-1]) :]
-        halves = [
-            run.trajectory.hidden[:0:-1] if run.backward else run.trajectory.hidden[1:]
-            for run in top
-        ]
-        ours = np.concatenate(halves, axis=2)
+    for group, ours in zip(groups, outputs, strict=True):
         theirs = np.stack([sample.outputs[place] for place in group], axis=1)
         if not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
             return None

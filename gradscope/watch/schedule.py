@@ -1,37 +1,31 @@
-"""When a watch looks: training steps, the turn of each module, and what a Cell's sequence left.
+"""When snapshots are taken: training steps, and the turn of each module.
 
 A training step runs from one backward pass to the next; where no gradient is recorded, from one
-call of a module to the next. A module is looked at in the first step and then every so many steps,
-as soon as the purse allows it.
+call of a module to the next. A snapshot of a module is taken in the first step and then every so
+many steps, as soon as the time budget allows it.
 """
 
-import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from time import perf_counter
 
-import numpy as np
-
-from gradscope.arrays import FloatArray
 from gradscope.diagnosis.verdict import Thresholds
 from gradscope.errors import SettingError
-from gradscope.model.activations import Activation
-from gradscope.model.stack import LayerWeights
 from gradscope.names import CellName
 from gradscope.watch.journal import Journal
-from gradscope.watch.replay import Sample, look
+from gradscope.watch.replay import Sample, take_snapshots
 
-FIRST_PRICE = 3e-10
-"""Seconds a look costs for each lag, sequence, cell and S³ until one was timed (one BLAS thread, S
-= 128 and 256: from 1e-10 for an LSTM to 5e-10 for a GRU)."""
+FIRST_COST = 3e-10
+"""Seconds per lag, sequence, cell and S³ that a snapshot is assumed to cost before one was timed
+(one BLAS thread, S = 128 and 256: from 1e-10 for an LSTM to 5e-10 for a GRU)."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Limits:
-    """How often and how far a watch looks.
+    """How often snapshots are taken and of how much.
 
-    ``every`` in training steps, ``max_lag`` in steps of the sequence, ``sequences`` in a look, and
-    where the verdict draws its lines.
+    ``every`` in training steps, ``max_lag`` in steps of the sequence, ``sequences`` per snapshot,
+    and the thresholds of the verdict.
     """
 
     every: int
@@ -47,7 +41,7 @@ class Limits:
 
 @dataclass(eq=False, slots=True)
 class Steps:
-    """The training steps of a watch, and whose turn it is to be looked at."""
+    """The training steps of a watch, and which module is due for a snapshot."""
 
     journal: Journal
     limits: Limits
@@ -61,8 +55,8 @@ class Steps:
         return self.journal.steps
 
     def begin(self, name: str, *, graded: bool, end_last: Callable[[], None]) -> None:
-        """Begin a training step where this call of a module is the first after a backward pass, or
-        where no gradient is recorded and the module was called before.
+        """Begin a training step if this call of a module is the first after a backward pass, or if
+        no gradient is recorded and the module was called before.
         """
         if not self.now or self.backward_seen or (not graded and name in self._called):
             end_last()
@@ -73,11 +67,11 @@ class Steps:
         self._called.add(name)
 
     def has_turn(self, name: str) -> bool:
-        """Whether a module may be looked at in this step, if the purse allows it."""
+        """Whether a snapshot of a module is due in this step, if the time budget allows it."""
         return self.now >= self._next.get(name, 1)
 
     def due(self, name: str, guess: float, available: int) -> int:
-        """Return how many sequences of a call are looked at, 0 for no look."""
+        """Return how many sequences of a call the snapshot may take, 0 for no snapshot."""
         if not self.has_turn(name):
             return 0
         count = self.journal.affordable(name, guess, min(self.limits.sequences, available))
@@ -86,53 +80,12 @@ class Steps:
         return count
 
     def guess(self, kind: CellName, hidden: int, n_steps: int, n_cells: int = 1) -> float:
-        """Return what a look is thought to cost for each sequence, in seconds."""
+        """Return the expected cost of a snapshot per sequence, in seconds."""
         state = hidden * (2 if kind is CellName.LSTM else 1)
-        return FIRST_PRICE * n_cells * min(n_steps, self.limits.max_lag) * float(state) ** 3
+        return FIRST_COST * n_cells * min(n_steps, self.limits.max_lag) * float(state) ** 3
 
     def examine(self, name: str, sample: Sample, started: float) -> None:
-        """Look at a sample, and pay for the time since ``started`` (``clock()``)."""
-        limits = self.limits
-        self.journal.record(look(sample, max_lag=limits.max_lag, thresholds=limits.thresholds))
-        self.journal.charge(name, clock() - started, len(sample.sequences))
-
-
-def clock() -> float:
-    """Return the time by which looks are paid, in seconds."""
-    return time.perf_counter()
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class CellStep:
-    """What a Cell was given and returned in one step: x_t (B,D), s_{t−1} (B,S), h_t (B,H)."""
-
-    inputs: FloatArray
-    state: FloatArray
-    hidden: FloatArray
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class CellSteps:
-    """The last steps of a Cell's sequences, kept one by one while it is looked at, and its weights
-    as they stood when they began.
-    """
-
-    title: str
-    step: int
-    kind: CellName
-    activation: Activation
-    weights: LayerWeights
-    steps: deque[CellStep]
-
-    def sample(self) -> Sample:
-        """Return them as a sample of one layer."""
-        return Sample(
-            step=self.step,
-            titles=(self.title,),
-            kind=self.kind,
-            activation=self.activation,
-            layers=((self.weights,),),
-            sequences=tuple(np.stack([each.inputs for each in self.steps], axis=1)),
-            initial_states=(self.steps[0].state,),
-            outputs=tuple(np.stack([each.hidden for each in self.steps], axis=1)),
-        )
+        """Take snapshots of a sample, and charge the time since ``started`` (``perf_counter``)."""
+        lag, thresholds = self.limits.max_lag, self.limits.thresholds
+        self.journal.record(take_snapshots(sample, max_lag=lag, thresholds=thresholds))
+        self.journal.charge(name, perf_counter() - started, len(sample.sequences))

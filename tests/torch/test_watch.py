@@ -108,8 +108,8 @@ def test_the_replay_is_the_forward_pass(
     snapshots = watched(module, *given, sequences=2).snapshots
 
     assert len(snapshots) == n_cells
-    assert all(look.n_sequences == 2 and look.deviation < 1e-12 for look in snapshots)
-    assert [present(look.diagnosis).norms.lags.size for look in snapshots] == [T] * n_cells
+    assert all(snapshot.n_sequences == 2 and snapshot.deviation < 1e-12 for snapshot in snapshots)
+    assert [present(snapshot.diagnosis).norms.lags.size for snapshot in snapshots] == [T] * n_cells
 
 
 @pytest.mark.parametrize("n_cells", [1, 4])
@@ -126,8 +126,10 @@ def test_packed_sequences_end_where_they_end(kind: str, n_cells: int, sorted_alr
 
     # The two longest: 9 and 7 steps, of which the last 7 stand side by side.
     assert len(snapshots) == n_cells
-    assert all(present(look.deviation) < 1e-12 for look in snapshots)
-    assert all(present(look.diagnosis).norms.log_norms.shape == (7, 2) for look in snapshots)
+    assert all(present(snapshot.deviation) < 1e-12 for snapshot in snapshots)
+    assert all(
+        present(snapshot.diagnosis).norms.log_norms.shape == (7, 2) for snapshot in snapshots
+    )
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -154,8 +156,8 @@ def test_a_sequence_without_a_batch_is_one_sequence(kind: str) -> None:
 
     snapshots = watched(module, inputs, state(kind, 2)).snapshots
 
-    assert [look.n_sequences for look in snapshots] == [1, 1]
-    assert all(present(look.deviation) < 1e-12 for look in snapshots)
+    assert [snapshot.n_sequences for snapshot in snapshots] == [1, 1]
+    assert all(present(snapshot.deviation) < 1e-12 for snapshot in snapshots)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -166,11 +168,14 @@ def test_arguments_may_be_named_and_biases_left_out(kind: str) -> None:
     with watch(module, share=None) as watching:
         module(input=torch.randn(T, B, D, dtype=torch.float64), hx=state(kind, 2, B))
 
-    assert [present(look.deviation) < 1e-12 for look in watching.journal.snapshots] == [True, True]
+    assert [present(snapshot.deviation) < 1e-12 for snapshot in watching.journal.snapshots] == [
+        True,
+        True,
+    ]
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_without_gradients_it_looks_all_the_same(kind: str) -> None:
+def test_without_gradients_snapshots_are_taken_all_the_same(kind: str) -> None:
     from gradscope.torch import watch
 
     module, inputs = layer(kind), torch.randn(T, B, D, dtype=torch.float64)
@@ -179,7 +184,7 @@ def test_without_gradients_it_looks_all_the_same(kind: str) -> None:
             module(inputs)
 
     assert watching.journal.steps == 5
-    assert [look.step for look in watching.journal.snapshots] == [1, 3, 5]
+    assert [snapshot.step for snapshot in watching.journal.snapshots] == [1, 3, 5]
     assert watching.journal.gradient_norms[1].size == 0
 
 
@@ -198,12 +203,14 @@ def test_half_precision_is_replayed_in_double(kind: str) -> None:
         module(inputs)[0].float().sum().backward()
 
     assert watching.journal.failures == []
-    look = watching.journal.snapshots[0]
-    assert 0.0 < present(look.deviation) < 0.1
+    snapshot = watching.journal.snapshots[0]
+    assert 0.0 < present(snapshot.deviation) < 0.1
     exact = present(
         watched(module.double(), inputs.double()).snapshots[0].diagnosis
     ).norms.log_norms
-    np.testing.assert_allclose(present(look.diagnosis).norms.log_norms, exact, rtol=0, atol=1e-6)
+    np.testing.assert_allclose(
+        present(snapshot.diagnosis).norms.log_norms, exact, rtol=0, atol=1e-6
+    )
 
 
 def test_a_model_in_evaluation_is_left_alone() -> None:
@@ -221,7 +228,7 @@ def test_dropout_between_layers_is_told_and_forbids_to_compare() -> None:
     with watch(module, share=None) as watching:
         module(torch.randn(T, B, D, dtype=torch.float64))
 
-    assert [look.deviation for look in watching.journal.snapshots] == [None, None]
+    assert [snapshot.deviation for snapshot in watching.journal.snapshots] == [None, None]
     assert "gru[0], gru[1]: dropout between layers" in " ".join(watching.report().split())
 
 

@@ -73,7 +73,7 @@ def test_a_changed_verdict_is_told_once() -> None:
     assert told[0].startswith(
         "gradscope: step 5, rnn: vanishing → exploding. The gradient explodes"
     )
-    assert [look.step for look in watching.journal.snapshots] == [1, 3, 5, 7]
+    assert [snapshot.step for snapshot in watching.journal.snapshots] == [1, 3, 5, 7]
 
 
 def test_the_gradient_norm_is_the_one_before_clipping() -> None:
@@ -135,7 +135,7 @@ def test_nan_in_a_packed_batch_has_the_time_step_of_its_sequence() -> None:
     assert watching.journal.trouble[("rnn", Quantity.OUTPUT)].time_step == 5
 
 
-def test_a_look_at_a_state_that_is_not_finite_judges_the_steps_before() -> None:
+def test_a_snapshot_of_a_state_that_is_not_finite_judges_the_steps_before() -> None:
     from gradscope.torch import watch
 
     net, inputs = model("GRU", bidirectional=True), batch()
@@ -228,9 +228,9 @@ def test_a_cell_has_a_training_step_for_each_backward_pass(kind: str) -> None:
 
     journal = watching.journal
     assert journal.steps == 5
-    assert [look.step for look in journal.snapshots] == [1, 3, 5]
-    assert all(present(look.diagnosis).norms.lags.size == 25 for look in journal.snapshots)
-    assert all(present(look.deviation) < 1e-12 for look in journal.snapshots)
+    assert [snapshot.step for snapshot in journal.snapshots] == [1, 3, 5]
+    assert all(present(snapshot.diagnosis).norms.lags.size == 25 for snapshot in journal.snapshots)
+    assert all(present(snapshot.deviation) < 1e-12 for snapshot in journal.snapshots)
 
 
 def test_a_state_masked_for_other_sequences_goes_on() -> None:
@@ -243,7 +243,9 @@ def test_a_state_masked_for_other_sequences_goes_on() -> None:
             ended = torch.tensor([[False], [False], [t > 5]])
             state = torch.where(ended, state, cell(x, state))
 
-    assert [present(look.diagnosis).norms.lags.size for look in watching.journal.snapshots] == [T]
+    assert [
+        present(snapshot.diagnosis).norms.lags.size for snapshot in watching.journal.snapshots
+    ] == [T]
 
 
 def test_two_sequences_of_one_step_are_two() -> None:
@@ -254,7 +256,9 @@ def test_two_sequences_of_one_step_are_two() -> None:
         run_cell(cell, batch()[:12])
         run_cell(cell, batch()).sum().backward()
 
-    assert [present(look.diagnosis).norms.lags.size for look in watching.journal.snapshots] == [12]
+    assert [
+        present(snapshot.diagnosis).norms.lags.size for snapshot in watching.journal.snapshots
+    ] == [12]
 
 
 def test_a_cell_whose_state_is_changed_in_between_is_refused_with_the_reason() -> None:
@@ -391,7 +395,7 @@ def test_an_error_in_the_watch_is_told_once_and_the_training_goes_on(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("on purpose")
 
-    monkeypatch.setattr(watch_steps, "look", broken)
+    monkeypatch.setattr(watch_steps, "take_snapshots", broken)
     net, lines = model("GRU"), list[str]()
     with watch(net, every=1, share=None, log=lines.append) as watching:
         norms = [train_step(net, batch()) for _ in range(3)]
@@ -428,7 +432,7 @@ def test_a_projection_is_refused_with_its_reason_and_the_rest_is_watched() -> No
         net["b"](net["a"](torch.randn(T, B, D))[0])[0].sum().backward()
 
     assert "a is not watched: it has a projection (proj_size)" in lines[0]
-    assert [look.title for look in watching.journal.snapshots] == ["b"]
+    assert [snapshot.title for snapshot in watching.journal.snapshots] == ["b"]
     assert "proj_size" in watching.report()
 
 
@@ -475,7 +479,7 @@ def test_lines_go_to_a_logger_or_a_file(tmp_path: Path, caplog: pytest.LogCaptur
 
     first, last = (caplog.records[i].getMessage() for i in (0, -1))
     assert first.startswith("gradscope: step 1, rnn: The gradient")
-    assert last.startswith("Watched 1 training step: 1 look took")
+    assert last.startswith("Watched 1 training step: 1 snapshot took")
     assert path.read_text("utf-8").startswith("gradscope: step 1, rnn: The gradient")
     with pytest.raises(OutputError, match="cannot be written"):
         watch(net, log=tmp_path / "missing" / "watch.log")

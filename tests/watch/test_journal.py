@@ -1,4 +1,4 @@
-"""The purse of a watch: looks take no more than their share, and the large ones get their turn."""
+"""The time budget of a watch: snapshots keep to their share, and large layers get their turn."""
 
 import pytest
 
@@ -21,7 +21,7 @@ def journal(clock: Clock, share: float | None = 0.1) -> Journal:
     return made
 
 
-def test_looks_take_no_more_than_their_share_of_the_time() -> None:
+def test_snapshots_take_no_more_than_their_share_of_the_time() -> None:
     clock = Clock()
     book = journal(clock)
     for _ in range(1000):
@@ -35,7 +35,7 @@ def test_looks_take_no_more_than_their_share_of_the_time() -> None:
     assert book.budget.spent > 0.08 * book.budget.elapsed
 
 
-def test_a_look_has_as_many_sequences_as_can_be_paid() -> None:
+def test_a_snapshot_has_as_many_sequences_as_the_budget_allows() -> None:
     clock = Clock()
     book = journal(clock)
     clock.now += 10.0  # 1 s, and the advance
@@ -45,17 +45,17 @@ def test_a_look_has_as_many_sequences_as_can_be_paid() -> None:
     assert book.affordable("rnn", 2.0, 4) == 0
 
 
-def test_the_price_is_that_of_the_last_look() -> None:
+def test_the_cost_is_that_of_the_last_snapshot() -> None:
     clock = Clock()
     book = journal(clock)
     clock.now += 100.0
     book.charge("rnn", 6.0, 2)
 
-    # 10.1 s less 6 s spent pay one look of 3 s.
+    # 10.1 s less 6 s spent leave time for one sequence of 3 s.
     assert book.affordable("rnn", 0.001, 4) == 1
 
 
-def test_without_a_limit_every_look_is_whole() -> None:
+def test_without_a_limit_every_snapshot_has_all_sequences() -> None:
     assert journal(Clock(), share=None).affordable("rnn", 1e9, 4) == 4
 
 
@@ -81,7 +81,7 @@ def test_a_layer_that_is_no_longer_called_holds_up_nobody() -> None:
     assert book.affordable("small", 0.05, 1) == 1
 
 
-def test_a_first_look_that_waits_is_in_the_list_of_the_unseen() -> None:
+def test_a_first_snapshot_that_waits_is_in_the_list_of_the_unseen() -> None:
     clock = Clock()
     book = journal(clock)
     book.affordable("large", 1.0, 1)

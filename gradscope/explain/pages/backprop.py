@@ -1,9 +1,9 @@
-"""The lesson of backpropagation through a small graph in words; its numbers come from
-``explain.backprop``.
-"""
+"""Backpropagation through a small graph, in words; the numbers come from ``explain.backprop``."""
 
-from gradscope.explain.backprop import BackpropLesson, Descent
-from gradscope.explain.pages.page import Section
+from collections.abc import Mapping
+
+from gradscope.explain.backprop import BackpropLesson
+from gradscope.explain.pages.page import Page, Section
 from gradscope.report.words.numbers import number
 
 
@@ -16,83 +16,74 @@ def _factor(value: float) -> str:
     return f"({_plain(value)})" if value < 0 else _plain(value)
 
 
-def backprop_answer(lesson: BackpropLesson) -> str:
-    """Return the gradient of f = (x − y) z in one sentence."""
-    at = ", ".join(f"{name} = {_plain(lesson.values[name])}" for name in "xyz")
-    slopes = ", ".join(_plain(lesson.adjoints[name]) for name in "xyz")
-    return f"f = (x − y) z is {_plain(lesson.values['f'])} at {at}; its gradient is ({slopes})."
-
-
-def backprop_sections(lesson: BackpropLesson) -> list[Section]:
+def backprop_page(lesson: BackpropLesson) -> Page:
     """Return forward pass, backward pass and descent of the graph f = (x − y) z."""
     x, y, z, p, f = (lesson.values[name] for name in "xyzpf")
-    edges = {(edge.later, edge.earlier): edge for edge in lesson.edges}
+    slope = {(edge.later, edge.earlier): _plain(edge.slope) for edge in lesson.edges}
     forward = (
         f"p = x − y = {_plain(x)} − {_factor(y)} = {_plain(p)}",
         f"f = p · z = {_factor(p)} · {_factor(z)} = {_plain(f)}",
     )
     local = (
-        f"∂p/∂x = {_plain(edges['p', 'x'].slope)}, ∂p/∂y = {_plain(edges['p', 'y'].slope)}",
-        f"∂f/∂p = z = {_plain(edges['f', 'p'].slope)}, ∂f/∂z = p = {_plain(edges['f', 'z'].slope)}",
+        f"∂p/∂x = {slope['p', 'x']}, ∂p/∂y = {slope['p', 'y']}",
+        f"∂f/∂p = z = {slope['f', 'p']}, ∂f/∂z = p = {slope['f', 'z']}",
     )
     backward = ["∂f/∂f = 1: the end, where the way back begins."]
     for edge in lesson.edges:
-        if edge.later == "f":
-            line = f"∂f/∂{edge.earlier} = {_plain(edge.share)}"
-        else:
-            line = (
-                f"∂f/∂{edge.earlier} = (∂f/∂{edge.later}) (∂{edge.later}/∂{edge.earlier}) = "
-                f"{_factor(edge.adjoint)} · {_factor(edge.slope)} = {_plain(edge.share)}"
+        factors = (
+            ""
+            if edge.later == "f"
+            else (
+                f"(∂f/∂{edge.later}) (∂{edge.later}/∂{edge.earlier}) = "
+                f"{_factor(edge.adjoint)} · {_factor(edge.slope)} = "
             )
-        backward.append(line)
+        )
+        backward.append(f"∂f/∂{edge.earlier} = {factors}{_plain(edge.share)}")
     rate = _plain(lesson.learning_rate)
-    back = "Backward, by the chain rule: multiply along a path, add where paths meet"
-    return [
-        Section("The graph: leaves, nodes, and the local derivative on each edge", _graph(lesson)),
-        Section("Forward: each node from those before it", forward),
-        Section("Local derivatives: one for each edge, known to the node alone", local),
-        Section(back, tuple(backward)),
-        Section(f"One step of gradient descent: u ← u − η ∂f/∂u, η = {rate}", _descent(lesson)),
-    ]
+    at = ", ".join(f"{name} = {_plain(lesson.values[name])}" for name in "xyz")
+    gradient = ", ".join(_plain(lesson.adjoints[name]) for name in "xyz")
+    everywhere = ", ".join(f"{name} = {_plain(lesson.all_moved[name])}" for name in "xyz")
+    product = f"{_factor(lesson.learning_rate)} · {_factor(lesson.adjoints['x'])}"
+    descent = (
+        f"x ← {_plain(x)} − {product} = {_plain(lesson.x_moved['x'])}",
+        f"With x alone moved f {_change(f, lesson.x_moved['f'])}.",
+        f"With all three moved ({everywhere}) f {_change(f, lesson.all_moved['f'])}.",
+    )
+    title = "Backward, by the chain rule: multiply along a path, add where paths meet"
+    return Page(
+        f"f = (x − y) z is {_plain(f)} at {at}; its gradient is ({gradient}).",
+        (
+            Section(
+                "The graph: leaves, nodes, and the local derivative on each edge",
+                _graph(lesson, slope),
+            ),
+            Section("Forward: each node from those before it", forward),
+            Section("Local derivatives: one for each edge, known to the node alone", local),
+            Section(title, backward),
+            Section(f"One step of gradient descent: u ← u − η ∂f/∂u, η = {rate}", descent),
+        ),
+    )
 
 
-def _graph(lesson: BackpropLesson) -> tuple[str, ...]:
+def _graph(lesson: BackpropLesson, slope: Mapping[tuple[str, str], str]) -> tuple[str, ...]:
     """Draw the graph, its values and its local derivatives."""
-    slopes = {(edge.later, edge.earlier): _plain(edge.slope) for edge in lesson.edges}
     x, y, z, p, f = (f"{name} = {_plain(lesson.values[name])}" for name in "xyzpf")
     first = max(len(x), len(y), len(z)) + 1
-    second = len(f" (−)  {p} ") + max(len(slopes["p", "x"]), len(slopes["p", "y"])) + 3
-    gap = " " * first
-    upper = f"{x.ljust(first)}── {slopes['p', 'x']} ─┐"
-    lower = f"{y.ljust(first)}── {slopes['p', 'y']} ─┘"
+    upper = f"{x.ljust(first)}── {slope['p', 'x']} ─"
+    lower = f"{y.ljust(first)}── {slope['p', 'y']} ─"
     joint = max(len(upper), len(lower))
-    upper = f"{upper[:-2].ljust(joint - 2, '─')}─┐"
-    lower = f"{lower[:-2].ljust(joint - 2, '─')}─┘"
-    middle = f"{gap}{' ' * (joint - first)}(−) {p} ── {slopes['f', 'p']} ─┐"
-    reach = max(len(middle), joint + second)
-    bottom = f"{z.ljust(first)}── {slopes['f', 'z']} "
+    middle = f"{' ' * (joint + 1)}(−) {p} ── {slope['f', 'p']} ─"
+    bottom = f"{z.ljust(first)}── {slope['f', 'z']} "
     return (
-        upper,
-        f"{middle[:-2].ljust(reach - 2, '─')}─┐",
-        f"{lower.ljust(reach)}(·) {f}",
-        f"{bottom.ljust(reach - 1, '─')}┘",
+        f"{upper.ljust(joint, '─')}┐",
+        f"{middle}┐",
+        f"{(lower.ljust(joint, '─') + '┘').ljust(len(middle) + 1)}(·) {f}",
+        f"{bottom.ljust(len(middle), '─')}┘",
     )
 
 
-def _descent(lesson: BackpropLesson) -> tuple[str, ...]:
-    rate, before = lesson.learning_rate, lesson.values["f"]
-    x, slope = lesson.values["x"], lesson.adjoints["x"]
-    moved = lesson.x_moved.leaves["x"]
-    everywhere = ", ".join(f"{n} = {_plain(v)}" for n, v in lesson.all_moved.leaves.items())
-    return (
-        f"x ← {_plain(x)} − {_factor(rate)} · {_factor(slope)} = {_plain(moved)}",
-        f"With x alone moved f {_course(before, lesson.x_moved)}.",
-        f"With all three moved ({everywhere}) f {_course(before, lesson.all_moved)}.",
-    )
-
-
-def _course(before: float, after: Descent) -> str:
-    if after.f == before:
+def _change(before: float, after: float) -> str:
+    if after == before:
         return f"stays at {_plain(before)}"
-    verb = "falls" if after.f < before else "rises"
-    return f"{verb} from {_plain(before)} to {_plain(after.f)}"
+    verb = "falls" if after < before else "rises"
+    return f"{verb} from {_plain(before)} to {_plain(after)}"

@@ -1,6 +1,4 @@
-"""The look of a lesson: an answer, then titled sections whose lines fit 80 columns; and matrices
-as text.
-"""
+"""The layout of a page: an answer, titled sections within 80 columns, matrices as text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,16 +21,23 @@ class Section:
     """A title and the lines under it."""
 
     title: str
-    lines: tuple[str, ...]
+    lines: Sequence[str]
 
 
-def lesson_page(answer: str, sections: Sequence[Section], screen: Screen) -> RenderableType:
-    """Return a lesson as a terminal page."""
-    parts: list[RenderableType] = [Text(screen.say(answer), style="bold")]
-    for section in sections:
-        parts += [Text(), Text(screen.say(section.title), style="bold")]
-        parts += [Padding(Text(screen.say(line)), (0, 0, 0, 2)) for line in section.lines]
-    return Group(*parts)
+@dataclass(frozen=True, eq=False, slots=True)
+class Page:
+    """An answer in one sentence, and the sections that explain it."""
+
+    answer: str
+    sections: Sequence[Section]
+
+    def render(self, screen: Screen) -> RenderableType:
+        """Return the page for a terminal."""
+        parts: list[RenderableType] = [Text(screen.say(self.answer), style="bold")]
+        for section in self.sections:
+            parts += [Text(), Text(screen.say(section.title), style="bold")]
+            parts += [Padding(Text(screen.say(line)), (0, 0, 0, 2)) for line in section.lines]
+        return Group(*parts)
 
 
 def matrix_lines(label: str, matrix: FloatArray) -> list[str]:
