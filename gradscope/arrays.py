@@ -1,4 +1,4 @@
-"""Array aliases and the index convention that every room shares.
+"""Array aliases and the index convention that every module shares.
 
 Time comes first, then sequences, then units: ``(T, B, H)``. Hidden states are counted from the
 given ``h_0``, so ``hidden[t]`` is ``h_t`` for t = 0 … T and has T + 1 entries; whatever belongs to
@@ -6,9 +6,15 @@ a step (pre-activations, slopes, outputs, inputs, step errors) has T entries and
 ``[t - 1]``. Lags count from 1, so lag ℓ stands at ``[ℓ - 1]``.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+from typing import Any
 
 import numpy as np
+
+LN_10 = math.log(10.0)
+"""Nats of a factor of ten."""
 
 FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 IntArray = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
@@ -26,3 +32,16 @@ def order_statistics(values: FloatArray, levels: Sequence[float] | FloatArray) -
     ranks = np.clip(np.ceil(np.asarray(levels) * count).astype(np.int64) - 1, 0, count - 1)
     ordered: FloatArray = np.sort(values, axis=-1)[..., ranks]
     return np.moveaxis(ordered, -1, 0)
+
+
+def plain(value: Any) -> Any:
+    """Return a value as JSON can hold it: lists for arrays, None for NaN and infinities."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, Mapping):
+        return {name: plain(each) for name, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(each) for each in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return str(value) if isinstance(value, StrEnum) else value

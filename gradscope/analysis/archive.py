@@ -9,7 +9,7 @@ network from a file of weights, ``network``: what was said of every layer in the
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from gradscope.analysis.results import Analysis, ImportedLayer, ImportedNetwork,
 from gradscope.analysis.setting_values import flag
 from gradscope.analysis.settings import NETWORK_SETTINGS, Settings
 from gradscope.analysis.stage import EvaluationBatch
-from gradscope.arrays import FloatArray
+from gradscope.arrays import FloatArray, plain
 from gradscope.data.batch import Baseline, Batch, Targets, TaskInfo
 from gradscope.errors import ArchiveError, SettingError, ShapeError
 from gradscope.model.cells import WEIGHT_NAMES, Cell
@@ -75,12 +75,12 @@ def archive_bytes(analysis: Analysis) -> bytes:
         "outputs": trajectory.outputs,
         "held_out_error": np.nan if analysis.last.error is None else analysis.last.error,
         "settings": json.dumps(analysis.settings.as_dict(), allow_nan=False),
-        "facts": json.dumps(_facts_to_dict(analysis.task_info), allow_nan=False),
+        "facts": json.dumps(plain(asdict(analysis.task_info)), allow_nan=False),
     }
     if trajectory.states is not trajectory.hidden:
         arrays["states"] = trajectory.states
     if analysis.network is not None:
-        arrays["network"] = json.dumps(_network_to_dict(analysis.network), allow_nan=False)
+        arrays["network"] = json.dumps(plain(asdict(analysis.network)), allow_nan=False)
     buffer = BytesIO()
     np.savez(buffer, **arrays)
     return buffer.getvalue()
@@ -203,17 +203,6 @@ def _require_fit(params: Cell, batch: Batch, initial_state: FloatArray) -> None:
         )
 
 
-def _facts_to_dict(task_info: TaskInfo) -> dict[str, Any]:
-    return {
-        "description": task_info.description,
-        "error": str(task_info.error),
-        "required_lag": task_info.required_lag,
-        "baseline": None
-        if task_info.baseline is None
-        else {"error": task_info.baseline.error, "meaning": task_info.baseline.meaning},
-    }
-
-
 def _facts_from_dict(values: Mapping[str, Any]) -> TaskInfo:
     baseline = values["baseline"]
     return TaskInfo(
@@ -224,29 +213,6 @@ def _facts_from_dict(values: Mapping[str, Any]) -> TaskInfo:
         if baseline is None
         else Baseline(float(baseline["error"]), str(baseline["meaning"])),
     )
-
-
-def _network_to_dict(network: ImportedNetwork) -> dict[str, Any]:
-    return {"studied": network.studied, "layers": [_layer_to_dict(each) for each in network.layers]}
-
-
-def _layer_to_dict(layer: ImportedLayer) -> dict[str, Any]:
-    verdict = layer.verdict
-    return {
-        "title": layer.title,
-        "cell": str(layer.cell),
-        "direction": layer.direction,
-        "input_size": layer.input_size,
-        "hidden_size": layer.hidden_size,
-        "verdict": None
-        if verdict is None
-        else {
-            "regime": str(verdict.regime),
-            "rate": None if np.isneginf(verdict.rate) else verdict.rate,
-            "horizon": verdict.horizon,
-            "max_lag": verdict.max_lag,
-        },
-    }
 
 
 def _network_from_dict(values: Mapping[str, Any]) -> ImportedNetwork:

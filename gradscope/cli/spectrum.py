@@ -39,7 +39,7 @@ def spectrum(call: Call, file: WeightsFile = None, load: Load = None, png: Figur
 def run_spectrum(place: Place, settings: "Settings", figure: Path | None) -> None:
     """Compute the spectra, show the page, draw the picture."""
     from gradscope.analysis.analyze import analyze
-    from gradscope.report.documents.details import spectrum_document
+    from gradscope.report.documents.analysis import spectrum_document
     from gradscope.report.documents.rows import singular_rows
     from gradscope.report.terminal.spectrum import spectrum_page
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gradscope.arrays import FloatArray, IntArray
+from gradscope.arrays import LN_10, FloatArray, IntArray, plain
 from gradscope.diagnosis.diagnose import diagnose
 from gradscope.diagnosis.theory import log_spectral_norm
 from gradscope.errors import SettingError
@@ -21,8 +21,7 @@ from gradscope.model.activations import ACTIVATIONS
 from gradscope.model.initializers import initialize
 from gradscope.model.trajectory import unroll
 from gradscope.names import ActivationName, InitializerName
-from gradscope.report.formats import Document, finite, head, numbers
-from gradscope.report.words.numbers import LN_10
+from gradscope.report.formats import Document, head
 
 MAX_STEPS, MAX_UNITS, MAX_GAIN = 1000, 32, 100.0
 """Limits that keep the lesson under a second."""
@@ -126,15 +125,15 @@ def vanishing_document(lessons: Sequence[ProductLesson], settings: Mapping[str, 
             "activation": str(each.activation),
             "slope_ceiling": each.slope_ceiling,
             "log10_weight_norm": each.log_weight_norm / LN_10,
-            "rate_nats_per_step": finite(each.rate),
+            "rate_nats_per_step": plain(each.rate),
             "first_lag_below_threshold": each.horizon,
             "first_lag_of_exact_zero_in_float64": each.zero_lag,
             "first_lag_of_overflow_in_float64": each.infinite_lag,
             "lags": each.lags.tolist(),
-            "log10_factor": numbers(each.log_factors / LN_10),
-            "log10_norm": numbers(each.log_norms / LN_10),
-            "log10_factor_product": numbers(each.log_factor_products / LN_10),
-            "log10_bound": numbers(each.log_bound / LN_10),
+            "log10_factor": plain(each.log_factors / LN_10),
+            "log10_norm": plain(each.log_norms / LN_10),
+            "log10_factor_product": plain(each.log_factor_products / LN_10),
+            "log10_bound": plain(each.log_bound / LN_10),
         }
         for each in lessons
     ]

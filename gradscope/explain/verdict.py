@@ -6,12 +6,14 @@ from pathlib import Path
 
 from gradscope.analysis.analyze import analyze
 from gradscope.analysis.archive import settings_of_saved
+from gradscope.analysis.fields import ZERO_PRODUCT
 from gradscope.analysis.results import Stage
 from gradscope.analysis.settings import Settings
 from gradscope.analysis.stage import learned_by, thresholds
+from gradscope.arrays import plain
 from gradscope.diagnosis.verdict import Learned, Thresholds
 from gradscope.errors import ArchiveError
-from gradscope.report.formats import Document, finite, head
+from gradscope.report.formats import Document, head
 from gradscope.report.words.cells import has_textbook_bound
 
 
@@ -57,27 +59,27 @@ class VerdictLesson:
             **head("explain.verdict", self.settings.as_dict()),
             "stage": str(stage.name),
             "regime": str(stage.verdict.regime),
-            "rate_nats_per_step": finite(self.rate),
+            "rate_nats_per_step": plain(self.rate),
             "rate_between": tail
             and {
                 "lags": list(tail.lags),
-                "nats": [finite(each) for each in tail.log_norms],
+                "nats": [plain(each) for each in tail.log_norms],
                 "sequences": tail.sequences,
                 "of": tail.of,
             },
-            "rate_null_because": None if tail else "the product is exactly zero",
+            "rate_null_because": None if tail else ZERO_PRODUCT,
             "horizon": stage.verdict.horizon,
             "required_lag": stage.verdict.required_lag,
             "causes": asdict(stage.causes),
-            "bound_rate_nats_per_step": finite(self.bound_rate),
+            "bound_rate_nats_per_step": plain(self.bound_rate),
             "log_slope_ceiling": math.log(self.slope_ceiling),
-            "log_weight_norm": finite(norm),
+            "log_weight_norm": plain(norm),
             "log_weight_norm_null_because": "the bound has other terms: a leak, or gates"
             if norm is None
             else None
             if math.isfinite(norm)
             else "W is zero",
-            "error": self.learned and finite(self.learned.error),
+            "error": self.learned and plain(self.learned.error),
             "baseline": self.learned and self.learned.baseline,
             "thresholds": asdict(self.thresholds),
             # Once filled for analysis documents, which are no longer explained.

@@ -29,12 +29,12 @@ def require_free(path: Path, *, force: bool) -> None:
 
 
 def write_whole(path: Path, content: bytes, *, force: bool) -> None:
-    """Write a file so that nobody ever sees half of it.
+    """Write a file under a temporary name and rename it, so that no partial file is ever seen.
 
     Raises
     ------
     OutputError
-        If it may not or cannot be written; what stood there before is left as it was.
+        If it may not or cannot be written; what was there before is left as it was.
     """
     require_free(path, force=force)
     try:
@@ -44,8 +44,8 @@ def write_whole(path: Path, content: bytes, *, force: bool) -> None:
         _write_beside(path.resolve(), content)
     except OSError as error:
         raise OutputError(
-            f"{path} cannot be written: {error.strerror or error}; make room, or choose another "
-            "place"
+            f"{path} cannot be written: {error.strerror or error}; free some space, or choose "
+            "another place"
         ) from error
 
 

@@ -7,7 +7,6 @@ why. What goes into a document lives in ``documents``, what into a row in ``rows
 import csv
 import io
 import json
-import math
 import platform
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import gradscope
-from gradscope.arrays import FloatArray
+from gradscope.arrays import plain
 from gradscope.report.screen import printable
 
 Document = dict[str, Any]
@@ -32,16 +31,6 @@ def to_jsonl(documents: Iterable[Mapping[str, Any]]) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def finite(value: float | None) -> float | None:
-    """Return a number, None for one that JSON cannot hold."""
-    return value if value is not None and math.isfinite(value) else None
-
-
-def numbers(array: FloatArray) -> list[float | None]:
-    """Return an array as a list, None where JSON cannot hold the number."""
-    return [finite(each) for each in array.tolist()]
-
-
 def head(kind: str, settings: Mapping[str, Any]) -> Document:
     """Return what every document opens with: schema, versions, settings, environment."""
     return {
@@ -54,18 +43,18 @@ def head(kind: str, settings: Mapping[str, Any]) -> Document:
 
 
 def to_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Return rows as CSV; a missing number is an empty cell."""
+    """Return rows as CSV; the cell of a missing or infinite number is empty."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows(rows)
+    writer.writerows(map(plain, rows))
     return buffer.getvalue()
 
 
 def to_markdown(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Return rows as a Markdown table; a missing number is an empty cell."""
+    """Return rows as a Markdown table; the cell of a missing or infinite number is empty."""
     lines = [f"| {' | '.join(columns)} |", f"| {' | '.join('---' for _ in columns)} |"]
-    for row in rows:
+    for row in map(plain, rows):
         cells = ["" if v is None else f"{v:.6g}" if isinstance(v, float) else str(v) for v in row]
         escaped = " | ".join(printable(cell).replace("|", r"\|") for cell in cells)
         lines.append(f"| {escaped} |")

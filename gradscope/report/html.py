@@ -6,7 +6,7 @@ setting is escaped.
 """
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from string import Template
 
@@ -72,7 +72,7 @@ def bullet_list(sentences: Sequence[str]) -> str:
 
 
 def data_url(media_type: str, content: bytes) -> str:
-    """Return bytes as an address that holds them itself, so that nothing is fetched."""
+    """Return bytes as a data URL, so that nothing is fetched."""
     return f"data:{media_type};base64,{base64.b64encode(content).decode('ascii')}"
 
 
@@ -97,7 +97,7 @@ PAGE = Template("""\
 </header>
 $sections
 </main>
-<footer><p>Made by gradscope. The command above makes every number again.</p></footer>
+<footer><p>Made by gradscope. The command above reproduces every number.</p></footer>
 </body>
 </html>
 """)
@@ -117,7 +117,7 @@ def analysis_html(analysis: Analysis) -> str:
             for name, panel in PANELS.items()
             if panel.shown(analysis)
         ),
-        _section("again", "Make it again", _again(analysis)),
+        _section("again", "Reproduce it", _again(analysis)),
     ]
     return PAGE.substitute(
         title=escape(headline(analysis.last.verdict, analysis.settings.vanishing)),
@@ -135,42 +135,33 @@ def _section(identity: str, title: str, body: str) -> str:
     )
 
 
-def _numbers(analysis: Analysis) -> str:
-    """Return the table of all stages, a column each."""
-    heads = "".join(
-        f'<th scope="col">{escape(stage_title(stage.name, analysis.training))}</th>'
-        for stage in analysis.stages
-    )
-    rows = "\n".join(
-        f'<tr><th scope="row">{escape(title.strip() or "that is")}</th>'
-        + "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-        + "</tr>"
-        for title, cells in stage_rows(analysis)
-    )
-    ended = training_sentence(analysis.training) if analysis.training is not None else ""
-    warning = f'<p class="warning">{escape(ended)}</p>' if ended else ""
-    said = [measure_sentence(analysis), *verification_sentences(analysis)]
-    notes = "\n".join(f"<p>{escape(each)}</p>" for each in said)
-    return (
-        f'{warning}<table>\n<thead><tr><th scope="col">quantity</th>{heads}</tr></thead>\n'
-        f"<tbody>\n{rows}\n</tbody>\n</table>\n{notes}"
-    )
-
-
-def _layers(analysis: Analysis) -> list[str]:
-    """Return the table of all layers of a network from a file; nothing for another."""
-    rows = layer_rows(analysis)
-    if not rows:
-        return []
-    heads = "".join(f'<th scope="col">{escape(each)}</th>' for each in TITLES)
+def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table whose first column holds the names of the rows."""
+    heads = "".join(f'<th scope="col">{escape(title)}</th>' for title in titles)
     lines = "\n".join(
         f'<tr><th scope="row">{escape(name)}</th>'
-        + "".join(f"<td>{escape(each)}</td>" for each in cells)
+        + "".join(f"<td>{escape(cell)}</td>" for cell in cells)
         + "</tr>"
         for name, *cells in rows
     )
-    table = f"<table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{lines}\n</tbody>\n</table>"
-    return [_section("layers", layers_title(analysis), table)]
+    return f"<table>\n<thead><tr>{heads}</tr></thead>\n<tbody>\n{lines}\n</tbody>\n</table>"
+
+
+def _numbers(analysis: Analysis) -> str:
+    """Return the table of all stages, a column each."""
+    stages = [stage_title(stage.name, analysis.training) for stage in analysis.stages]
+    rows = [(title.strip() or "that is", *cells) for title, cells in stage_rows(analysis)]
+    ended = training_sentence(analysis.training) if analysis.training is not None else ""
+    warning = f'<p class="warning">{escape(ended)}</p>' if ended else ""
+    notes = [measure_sentence(analysis), *verification_sentences(analysis)]
+    below = "\n".join(f"<p>{escape(each)}</p>" for each in notes)
+    return f"{warning}{_table(['quantity', *stages], rows)}\n{below}"
+
+
+def _layers(analysis: Analysis) -> list[str]:
+    """Return the table of all layers of an imported network; nothing for another."""
+    rows = layer_rows(analysis)
+    return [_section("layers", layers_title(analysis), _table(TITLES, rows))] if rows else []
 
 
 def _advice(analysis: Analysis) -> list[str]:

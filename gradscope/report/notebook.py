@@ -8,6 +8,7 @@ import html
 from collections.abc import Sequence
 
 from gradscope.analysis.results import Analysis, Comparison
+from gradscope.arrays import LN_10
 from gradscope.diagnosis.diagnose import Diagnosis
 from gradscope.diagnosis.verdict import Thresholds
 from gradscope.jacobians.lag_norms import LagNorms
@@ -16,7 +17,7 @@ from gradscope.report.figures.analysis import analysis_picture, profile_picture
 from gradscope.report.figures.comparison import comparison_picture
 from gradscope.report.html import bullet_list, data_url
 from gradscope.report.words.headline import cause_sentence, comparison_headline, describe, headline
-from gradscope.report.words.numbers import LN_10, power_of_ten, steps
+from gradscope.report.words.numbers import power_of_ten, steps
 from gradscope.report.words.reasons import reason_sentence
 from gradscope.report.words.remedies import advice
 

@@ -1,8 +1,7 @@
-"""What a page is drawn for: how wide the terminal is, and which letters it can show.
+"""What a page is drawn for: how wide the terminal is, and which characters it can show.
 
-Mathematics is written with its own letters (σ, ∂, ‖ ‖). A terminal that knows only ASCII gets the
-words and marks that people type instead, never a row of question marks; and whatever came from a
-user's file is shown on one line, its control characters spelled out.
+Mathematical symbols (σ, ∂, ‖ ‖) are spelled out for an ASCII terminal. Text from a user's file is
+shown on one line, its control characters escaped.
 """
 
 from collections.abc import Mapping
@@ -10,57 +9,39 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 NARROWEST = 60
-"""Columns below which a page is not squeezed further."""
+"""Narrowest page, in columns; a narrower terminal wraps its lines."""
+
+_LETTERS = "σ γ φ θ λ α τ ψ δ ε ρ χ η μ π"
+_NAMES = "sigma gamma phi theta lambda alpha tau psi delta eps rho chi eta mu pi"
 
 SPELLED: Mapping[str, str] = MappingProxyType(
     {
-        "σ": "sigma",
-        "γ": "gamma",
-        "φ": "phi",
-        "θ": "theta",
-        "λ": "lambda",
-        "α": "alpha",
-        "τ": "tau",
-        "ψ": "psi",
-        "√": "sqrt",
-        "δ": "delta",
-        "ε": "eps",
-        "ℓ": "l",
-        "ρ": "rho",
-        "χ": "chi",
+        **dict(zip(_LETTERS.split(), _NAMES.split(), strict=True)),
+        **dict.fromkeys("−–—─", "-"),
+        **dict.fromkeys("·•", "*"),
+        **dict.fromkeys("⁺┐┘", "+"),
+        **dict.fromkeys("…⋯", "..."),
         "Σ": "sum ",
+        "Π": "prod ",
         "∂": "d",
-        "‖": "||",
-        "−": "-",
-        "–": "-",
-        "—": "-",
+        "√": "sqrt",
+        "∞": "inf",
+        "∘": "o",
+        "ℓ": "l",
         "×": "x",
-        "·": "*",
         "½": "1/2",
+        "±": "+-",
+        "≈": "~",
         "≥": ">=",
         "≤": "<=",
-        "∞": "inf",
-        "′": "'",
         "→": "->",
-        "…": "...",
-        "•": "*",
-        "∘": "o",
+        "←": "<-",
+        "‖": "||",
+        "′": "'",
         "²": "^2",
         "³": "^3",
         "⁴": "^4",
-        "⁺": "+",
         "ᵀ": "^T",
-        "Π": "prod ",
-        "η": "eta",
-        "μ": "mu",
-        "π": "pi",
-        "±": "+-",
-        "⋯": "...",
-        "←": "<-",
-        "≈": "~",
-        "─": "-",
-        "┐": "+",
-        "┘": "+",
     }
 )
 """How each letter and sign of the field is typed on a plain keyboard."""

@@ -4,7 +4,6 @@
 still escapes from a worker is a matter of the worker.
 """
 
-import math
 import platform
 import time
 import traceback
@@ -19,14 +18,12 @@ import numpy as np
 
 import gradscope
 from gradscope.analysis.analyze import analyze
-from gradscope.analysis.results import Analysis, Stage
+from gradscope.analysis.fields import Field, fields
+from gradscope.analysis.results import Analysis
 from gradscope.arrays import FloatArray
-from gradscope.diagnosis.growth import terms_of
 from gradscope.errors import GradscopeError
 from gradscope.learning.history import Stop
 from gradscope.sweep.grid import ALGORITHM_VERSION, Cell
-
-LN_10 = math.log(10.0)
 
 Numbers = Mapping[str, Any]
 
@@ -38,67 +35,75 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Column:
+    """Where a result comes from: the SQL type of its column, and the field of ``analysis.fields``,
+    ``last.`` and ``first.`` standing for those stages. Of a curve it is the last entry.
+
+    ``why_null`` is the reason for a missing number, where a sweep knows more than the field.
+    """
+
+    kind: str
+    field: str
+    why_null: str | None = None
+
+
+NO_ERROR = "the state overflows on the held-out sequences"
+
+COLUMNS: Mapping[str, Column] = MappingProxyType(
+    {
+        "stage": Column("TEXT", "last.stage"),
+        "regime": Column("TEXT", "last.verdict.regime"),
+        "rate_nats_per_step": Column("REAL", "last.verdict.rate_nats_per_step"),
+        "horizon": Column("INTEGER", "last.verdict.horizon"),
+        "required_lag": Column("INTEGER", "last.verdict.required_lag"),
+        "lags": Column("INTEGER", "last.verdict.max_lag"),
+        "log10_norm": Column("REAL", "last.profile.log10_norm.median"),
+        "log10_bound": Column("REAL", "last.profile.log10_bound"),
+        "certificate": Column("REAL", "last.profile.certificate"),
+        "cause_weights": Column("REAL", "last.causes.weights"),
+        "cause_slope_ceiling": Column("REAL", "last.causes.slope_ceiling"),
+        "cause_misalignment": Column("REAL", "last.causes.misalignment"),
+        "cause_saturation": Column("REAL", "last.causes.saturation"),
+        "cause_direct": Column("REAL", "last.causes.direct"),
+        "cause_recurrent_weights": Column("REAL", "last.causes.recurrent_weights"),
+        "cause_candidate_saturation": Column("REAL", "last.causes.candidate_saturation"),
+        "cause_closed_gates": Column("REAL", "last.causes.closed_gates"),
+        "cause_gate_slopes": Column("REAL", "last.causes.gate_slopes"),
+        "gradient_norm": Column("REAL", "last.gradient.norm"),
+        "held_out_error": Column("REAL", "last.error", NO_ERROR),
+        "baseline_error": Column("REAL", "problem.baseline.error"),
+        "first_stage": Column("TEXT", "first.stage"),
+        "first_regime": Column("TEXT", "first.verdict.regime"),
+        "first_rate_nats_per_step": Column("REAL", "first.verdict.rate_nats_per_step"),
+        "first_horizon": Column("INTEGER", "first.verdict.horizon"),
+        "first_held_out_error": Column("REAL", "first.error", NO_ERROR),
+        "training_stop": Column("TEXT", "training.stop"),
+        "training_updates": Column("INTEGER", "training.updates"),
+        "training_loss": Column("REAL", "training.loss"),
+        "clipped_fraction": Column("REAL", "training.clipped_fraction"),
+    }
+)
+"""Results that are one number or word each."""
+
 SCALARS: Mapping[str, str] = MappingProxyType(
+    {**{name: column.kind for name, column in COLUMNS.items()}, "null_because": "TEXT"}
+)
+"""The SQL types of ``COLUMNS``, and of why numbers that belong there are missing."""
+
+CURVES: Mapping[str, str] = MappingProxyType(
     {
-        "stage": "TEXT",
-        "regime": "TEXT",
-        "rate_nats_per_step": "REAL",
-        "horizon": "INTEGER",
-        "required_lag": "INTEGER",
-        "lags": "INTEGER",
-        "log10_norm": "REAL",
-        "log10_bound": "REAL",
-        "certificate": "REAL",
-        "cause_weights": "REAL",
-        "cause_slope_ceiling": "REAL",
-        "cause_misalignment": "REAL",
-        "cause_saturation": "REAL",
-        "cause_direct": "REAL",
-        "cause_recurrent_weights": "REAL",
-        "cause_candidate_saturation": "REAL",
-        "cause_closed_gates": "REAL",
-        "cause_gate_slopes": "REAL",
-        "gradient_norm": "REAL",
-        "held_out_error": "REAL",
-        "baseline_error": "REAL",
-        "first_stage": "TEXT",
-        "first_regime": "TEXT",
-        "first_rate_nats_per_step": "REAL",
-        "first_horizon": "INTEGER",
-        "first_held_out_error": "REAL",
-        "training_stop": "TEXT",
-        "training_updates": "INTEGER",
-        "training_loss": "REAL",
-        "clipped_fraction": "REAL",
-        "null_because": "TEXT",
+        "log10_norm_p05": "last.profile.log10_norm.p05",
+        "log10_norm_median": "last.profile.log10_norm.median",
+        "log10_norm_p95": "last.profile.log10_norm.p95",
+        "first_log10_norm_median": "first.profile.log10_norm.median",
+        "log10_gradient_by_step": "last.gradient.log10_by_step",
+        "loss_curve": "training.loss",
+        "gradient_norm_curve": "training.gradient_norm",
     }
 )
-"""Results that are one number or word each, and their SQL types."""
-
-CURVES = (
-    "log10_norm_p05",
-    "log10_norm_median",
-    "log10_norm_p95",
-    "first_log10_norm_median",
-    "log10_gradient_by_step",
-    "loss_curve",
-    "gradient_norm_curve",
-)
-"""Results that are arrays: little-endian float64, one after the other; −inf is an exact zero."""
-
-REASONS: Mapping[str, str] = MappingProxyType(
-    {
-        "rate_nats_per_step": "the product is exactly zero",
-        "log10_norm": "the product is exactly zero",
-        "log10_bound": "the bound is exactly zero",
-        "gradient_norm": "it overflows",
-        "held_out_error": "the state overflows on the held-out sequences",
-        "first_rate_nats_per_step": "the product is exactly zero",
-        "first_held_out_error": "the state overflows on the held-out sequences",
-        "training_loss": "it overflows",
-    }
-)
-"""Why a number that belongs there may be missing."""
+"""Results that are arrays, each with its field: little-endian float64, one after the other; −inf is
+an exact zero."""
 
 
 def _versions() -> Mapping[str, str]:
@@ -165,67 +170,34 @@ def flatten(analysis: Analysis) -> dict[str, Any]:
     """Return the numbers of an analysis in the order of ``SCALARS`` and ``CURVES``; None where
     there is none.
     """
-    last = _stage_numbers(analysis.last)
-    first = last if len(analysis.stages) == 1 else _stage_numbers(analysis.stages[0])
-    found = {
-        **last,
-        **{f"first_{name}": value for name, value in first.items()},
-        **_training_numbers(analysis),
-        "baseline_error": analysis.task_info.baseline and analysis.task_info.baseline.error,
-    }
-    scalars = {name: _finite(found.get(name)) for name in SCALARS}
-    missing = [
-        f"{name}: {why}"
-        for name, why in REASONS.items()
-        if found.get(name) is not None and scalars[name] is None
-    ]
-    scalars["null_because"] = "; ".join(missing) or None
-    return scalars | {name: _blob(found.get(name)) for name in CURVES}
-
-
-def _stage_numbers(stage: Stage) -> dict[str, Any]:
-    verdict, profile, causes = stage.verdict, stage.profile, stage.causes
-    p05, median, p95 = profile.quantiles((0.05, 0.5, 0.95)) / LN_10
-    return {
-        "stage": str(stage.name),
-        "regime": str(verdict.regime),
-        "rate_nats_per_step": verdict.rate,
-        "horizon": verdict.horizon,
-        "required_lag": verdict.required_lag,
-        "lags": verdict.max_lag,
-        "log10_norm": float(median[-1]),
-        "log10_bound": float(profile.log_bound[-1]) / LN_10,
-        "certificate": profile.certificate,
-        **{f"cause_{name}": nats for name, nats in terms_of(causes).items()},
-        "gradient_norm": stage.gradient and stage.gradient.norm,
-        "held_out_error": stage.error,
-        "log10_norm_p05": p05,
-        "log10_norm_median": median,
-        "log10_norm_p95": p95,
-        "log10_gradient_by_step": stage.gradient and stage.gradient.log_by_step / LN_10,
+    found = {each.name: each for each in fields(analysis)}
+    stages = {
+        "first": f"stages.{analysis.stages[0].name}",
+        "last": f"stages.{analysis.last.name}",
     }
 
+    def field(place: str) -> Field:
+        group, _, name = place.partition(".")
+        return found.get(f"{stages.get(group, group)}.{name}", Field(place, None))
 
-def _training_numbers(analysis: Analysis) -> dict[str, Any]:
-    history = analysis.training
-    if history is None:
-        return {}
-    return {
-        "training_stop": str(history.stop),
-        "training_updates": history.updates,
-        "training_loss": float(history.loss[-1]) if history.loss.size else None,
-        "clipped_fraction": history.clipped_fraction,
-        "loss_curve": history.loss,
-        "gradient_norm_curve": history.gradient_norm,
-    }
+    numbers: dict[str, Any] = {}
+    missing = []
+    for name, column in COLUMNS.items():
+        source = field(column.field)
+        numbers[name] = source.last
+        why = column.why_null or source.why_null
+        # What was never measured, and the loss of a training without updates, needs no reason.
+        measured = source.value is not None and np.size(source.value) > 0
+        if why is not None and measured and numbers[name] is None:
+            missing.append(f"{name}: {why}")
+    numbers["null_because"] = "; ".join(missing) or None
+    return numbers | {name: _blob(field(place)) for name, place in CURVES.items()}
 
 
-def _finite(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _blob(curve: FloatArray | None) -> bytes | None:
-    return None if curve is None else np.ascontiguousarray(curve, dtype="<f8").tobytes()
+def _blob(curve: Field) -> bytes | None:
+    if curve.value is None:
+        return None
+    return np.ascontiguousarray(curve.value, dtype="<f8").tobytes()
 
 
 def curve_from_blob(blob: bytes) -> FloatArray:

@@ -11,14 +11,15 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from gradscope.arrays import LN_10
 from gradscope.diagnosis.diagnose import Diagnosis
 from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.diagnosis.verdict import Verdict
 from gradscope.errors import OutputError
 from gradscope.report.screen import Screen, printable
-from gradscope.report.terminal.table import add_row, bullets, columns_of
+from gradscope.report.terminal.table import bullets, table_of
 from gradscope.report.words.headline import headline
-from gradscope.report.words.numbers import LN_10, level, number, percent, short_pace
+from gradscope.report.words.numbers import level, number, percent, short_pace
 from gradscope.report.words.reasons import reason_sentence
 from gradscope.watch.journal import (
     ADVANCE,
@@ -175,17 +176,17 @@ def _count(number_of: int, thing: str) -> str:
 def _layers(journal: Journal, screen: Screen) -> Table:
     """Return a row for each layer: its first verdict and its last."""
     titles = ("layer", "gradient", "growth,\nsteps", "horizon", "log10\nσ_max", "at\nlag")
-    table = columns_of((*titles, "snapshots", "replay\noff by"), screen, gap=2)
     by_layer: dict[str, list[Snapshot]] = {}
     for each in journal.snapshots:
         by_layer.setdefault(each.title, []).append(each)
+    rows = []
     for title, snapshots in by_layer.items():
         seen = [each.diagnosis for each in snapshots if each.diagnosis is not None]
         cells = _cells(seen[0], seen[-1]) if seen else ["not finite", *["–"] * 4]
         deviations = [each.deviation for each in snapshots if each.deviation is not None]
         off_by = f"{max(deviations):.0e}" if deviations else "–"
-        add_row(table, [title, *cells, str(len(snapshots)), off_by], screen)
-    return table
+        rows.append([title, *cells, str(len(snapshots)), off_by])
+    return table_of((*titles, "snapshots", "replay\noff by"), rows, screen, gap=2)
 
 
 def _cells(first: Diagnosis, last: Diagnosis) -> list[str]:

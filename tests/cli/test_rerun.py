@@ -11,8 +11,11 @@ from gradscope.analysis.analyze import analyze
 from gradscope.analysis.archive import archive_bytes
 from gradscope.analysis.settings import Settings
 from gradscope.names import ActivationName, CellName
-from gradscope.report.documents.analysis import analysis_document, comparison_document
-from gradscope.report.documents.details import spectrum_document
+from gradscope.report.documents.analysis import (
+    analysis_document,
+    comparison_document,
+    spectrum_document,
+)
 from gradscope.report.figures.analysis import analysis_picture, spectrum_picture
 from gradscope.report.figures.comparison import comparison_picture
 from gradscope.report.formats import to_json

@@ -58,7 +58,7 @@ def test_the_looks_of_analyze_stand_in_page_and_document(
     done = run("analyze", *small, *snapshots, "--png", "report.png")
 
     assert done.returncode == 0
-    assert "A closer look" in done.stdout
+    assert "In detail" in done.stdout
     assert "--truncate" in done.stdout
     assert "exact SVD" in done.stdout
     assert (tmp_path / "report.png").exists()

@@ -88,7 +88,7 @@ CLOSER_TERMS = (
     "verification",
     "95 % interval",
     "measured growth rate",
-    "nats a time constant τ",
+    "nats per time constant τ",
     "leak",
     "forget bias",
 )

@@ -11,7 +11,7 @@ from rich.console import Console, RenderableType
 from gradscope.analysis.check import CheckRow
 from gradscope.analysis.checkpoints import Checkpoint
 from gradscope.analysis.results import Analysis, Comparison, Profile
-from gradscope.arrays import FloatArray
+from gradscope.arrays import LN_10, FloatArray
 from gradscope.report.screen import Screen
 from gradscope.report.terminal.analysis import (
     analysis_page,
@@ -20,7 +20,6 @@ from gradscope.report.terminal.analysis import (
     training_page,
 )
 from gradscope.report.terminal.plot import GUTTER, ROWS, WIDEST, profile_plot
-from gradscope.report.words.numbers import LN_10
 
 SCREENS = [Screen(width, unicode) for width in (60, 80, 200) for unicode in (True, False)]
 

@@ -8,9 +8,9 @@ from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.text import Text
 
-from gradscope.arrays import FloatArray
+from gradscope.arrays import LN_10, FloatArray
 from gradscope.report.screen import Screen
-from gradscope.report.words.numbers import LN_10, number
+from gradscope.report.words.numbers import number
 
 DIGITS = 4
 """Significant digits of a number in a lesson: enough to follow a product by hand."""

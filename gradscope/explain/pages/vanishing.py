@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 
+from gradscope.arrays import LN_10
 from gradscope.explain.pages.page import Page, Section, scientific, table_lines
 from gradscope.explain.vanishing import THRESHOLD, ProductLesson
-from gradscope.report.words.numbers import LN_10, NEGLIGIBLE, fraction, level, number, pace
+from gradscope.report.words.numbers import NEGLIGIBLE, fraction, level, number, pace
 
 LESSON_LAGS = (1, 2, 3, 4, 5, 10, 20, 50, 100, 200, 500, 1000)
 """Lags whose factor and product are shown, as far as the run has them."""

@@ -7,13 +7,14 @@ from types import MappingProxyType
 import numpy as np
 
 from gradscope.analysis.results import Stage
+from gradscope.arrays import LN_10
 from gradscope.diagnosis.growth import Tail, terms_of
 from gradscope.explain.pages.page import Page, Section
 from gradscope.explain.verdict import VerdictLesson
 from gradscope.names import CellName, Regime, StageName
 from gradscope.report.words.cells import CAUSE_TITLES
 from gradscope.report.words.headline import REGIME_WORDS
-from gradscope.report.words.numbers import LN_10, fraction, level, number, power_of_ten, steps
+from gradscope.report.words.numbers import fraction, level, number, power_of_ten, steps
 
 THRESHOLD_SOURCES: Mapping[str, str] = MappingProxyType(
     {

@@ -3,8 +3,9 @@
 from typing import Any
 
 from gradscope.analysis.inspect import InspectedLayer, Inspection
+from gradscope.arrays import plain
 from gradscope.diagnosis.weight_spectrum import WeightSpectrum
-from gradscope.report.formats import Document, finite, head
+from gradscope.report.formats import Document, head
 from gradscope.report.terminal.inspection import analyze_command
 
 
@@ -57,7 +58,7 @@ def _layer(inspected: InspectedLayer) -> Document:
         "state": str(layer.state),
         "initial_state": layer.initial_state is not None,
         "unknown": [str(each) for each in layer.unknown],
-        "log_bound_nats_per_step": finite(inspected.log_bound),
+        "log_bound_nats_per_step": plain(inspected.log_bound),
         "gates": {gate: _spectrum(each) for gate, each in inspected.spectra.items()},
     }
 

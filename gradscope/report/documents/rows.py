@@ -1,4 +1,7 @@
-"""Results as columns and rows, for CSV and Markdown; the order of columns is a promise."""
+"""Results as columns and rows, for CSV and Markdown; the order of columns is a promise.
+
+Values keep their infinities; ``formats`` leaves the cell of a missing number empty.
+"""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -7,14 +10,47 @@ import numpy as np
 
 from gradscope.analysis.check import CheckRow
 from gradscope.analysis.checkpoints import Checkpoint
-from gradscope.analysis.results import Analysis, Comparison
-from gradscope.arrays import FloatArray
-from gradscope.report.formats import finite, numbers
-from gradscope.report.words.headline import QUANTILES
-from gradscope.report.words.numbers import LN_10
+from gradscope.analysis.fields import Field, stage_fields
+from gradscope.analysis.results import Analysis, Comparison, Stage
+from gradscope.arrays import LN_10, FloatArray, IntArray, order_statistics
+from gradscope.jacobians.shares import GradientShares
 
 Rows = tuple[tuple[str, ...], list[list[Any]]]
 
+PROFILE_COLUMNS = ("stage", "lag", "log10_p05", "log10_median", "log10_p95", "log10_bound")
+PROFILE_FIELDS = (
+    "profile.lags",
+    "profile.log10_norm.p05",
+    "profile.log10_norm.median",
+    "profile.log10_norm.p95",
+    "profile.log10_bound",
+)
+CELL_COLUMNS = (
+    "activation",
+    "steps",
+    "stage",
+    "regime",
+    "rate_nats_per_step",
+    "horizon",
+    "required_lag",
+    "log10_norm_at_last_lag",
+    "error",
+    "baseline",
+    "cell",
+)
+CELL_FIELDS = (
+    "stage",
+    "verdict.regime",
+    "verdict.rate_nats_per_step",
+    "verdict.horizon",
+    "verdict.required_lag",
+    "profile.log10_norm.median",
+    "error",
+)
+"""What the middle columns show of a stage, of a curve its last entry."""
+
+CHECKPOINT_COLUMNS = ("update", "error_per_step", "gradient_norm", "horizon")
+CHECK_COLUMNS = ("quantity", "against", "deviation", "tolerance", "passed")
 SHARE_COLUMNS = (
     "lag",
     "log10_share_recurrent_weights",
@@ -26,15 +62,59 @@ SHARE_COLUMNS = (
 )
 
 
+def _fields_of(stage: Stage, names: Sequence[str]) -> list[Field]:
+    found = {field.name: field for field in stage_fields(stage)}
+    return [found[name] for name in names]
+
+
+def profile_rows(analysis: Analysis) -> list[list[Any]]:
+    """Return one row per stage and lag, in the order of ``PROFILE_COLUMNS``."""
+    return [
+        [str(stage.name), *row]
+        for stage in analysis.stages
+        for row in zip(
+            *(field.value.tolist() for field in _fields_of(stage, PROFILE_FIELDS)), strict=True
+        )
+    ]
+
+
+def comparison_rows(comparison: Comparison) -> list[list[Any]]:
+    """Return one row per activation, length and stage, in the order of ``CELL_COLUMNS``."""
+    return [
+        [
+            str(analysis.settings.activation),
+            analysis.settings.steps,
+            *(field.last for field in _fields_of(stage, CELL_FIELDS)),
+            analysis.task_info.baseline and analysis.task_info.baseline.error,
+            str(analysis.settings.cell),
+        ]
+        for analysis in comparison.analyses
+        for stage in analysis.stages
+    ]
+
+
+def checkpoint_rows(analysis: Analysis, checkpoints: Sequence[Checkpoint]) -> list[list[Any]]:
+    """Return one row per checkpoint, in the order of ``CHECKPOINT_COLUMNS``."""
+    targets = analysis.training.target_steps if analysis.training else 1
+    return [
+        [each.update, each.loss / targets, each.gradient_norm, each.horizon] for each in checkpoints
+    ]
+
+
+def check_rows(rows: Iterable[CheckRow]) -> list[list[Any]]:
+    """Return one row per check, in the order of ``CHECK_COLUMNS``."""
+    return [[row.quantity, row.against, row.deviation, row.tolerance, row.passed] for row in rows]
+
+
 def median_map(log_norms: FloatArray) -> FloatArray:
     """Return the median over sequences (A,A), an order statistic, so that −inf makes no NaN."""
-    middle: FloatArray = np.sort(log_norms, axis=2)[:, :, (log_norms.shape[2] - 1) // 2]
+    middle: FloatArray = order_statistics(log_norms, (0.5,))[0]
     return middle
 
 
 def middle(values: FloatArray) -> float:
     """Return the median as an order statistic: infinities make no NaN."""
-    return float(np.sort(values)[(values.size - 1) // 2])
+    return float(order_statistics(values, (0.5,))[0])
 
 
 def map_rows(analysis: Analysis) -> Rows:
@@ -43,31 +123,32 @@ def map_rows(analysis: Analysis) -> Rows:
     found = analysis.details.map
     if found is None:
         return columns, []
-    middle = median_map(found.log_norms) / LN_10
-    times = found.times.tolist()
-    rows = [
-        [t, k, value]
-        for i, t in enumerate(times)
-        for k, value in zip(times[:i], numbers(middle[i, :i]), strict=True)
+    times, middle = found.times, median_map(found.log_norms) / LN_10
+    later, earlier = np.tril_indices(times.size, -1)
+    pairs = (times[later], times[earlier], middle[later, earlier])
+    return columns, _transposed(pairs)
+
+
+def share_columns(shares: GradientShares) -> list[FloatArray | IntArray]:
+    """Return the norms of the shares, of their partial sum, and what is lost, each by lag."""
+    names = ("recurrent_weights", "input_weights", "hidden_bias")
+    return [
+        shares.lags,
+        *(shares.log_norms[name] / LN_10 for name in names),
+        shares.log_partial_norms / LN_10,
+        shares.cancellation,
+        shares.truncation_errors,
     ]
-    return columns, rows
 
 
 def share_rows(analysis: Analysis) -> Rows:
-    """Return one row per lag: the norms of the shares, of their partial sum, and what is lost."""
+    """Return one row per lag, in the order of ``SHARE_COLUMNS``."""
     shares = analysis.details.shares
-    if shares is None:
-        return SHARE_COLUMNS, []
-    logs = [
-        shares.log_norms["recurrent_weights"],
-        shares.log_norms["input_weights"],
-        shares.log_norms["hidden_bias"],
-        shares.log_partial_norms,
-    ]
-    columns = [numbers(each / LN_10) for each in logs]
-    columns += [numbers(shares.cancellation), numbers(shares.truncation_errors)]
-    rows = [list(row) for row in zip(shares.lags.tolist(), *columns, strict=True)]
-    return SHARE_COLUMNS, rows
+    return SHARE_COLUMNS, [] if shares is None else _transposed(share_columns(shares))
+
+
+def _transposed(columns: Iterable[np.ndarray[Any, Any]]) -> list[list[Any]]:
+    return [list(row) for row in zip(*(each.tolist() for each in columns), strict=True)]
 
 
 def singular_rows(analysis: Analysis) -> Rows:
@@ -80,8 +161,8 @@ def singular_rows(analysis: Analysis) -> Rows:
     rows = [
         [lag, sequence, rank, value]
         for lag, of_lag in zip(found.lags.tolist(), found.log_values / LN_10, strict=True)
-        for sequence, values in enumerate(of_lag, 1)
-        for rank, value in enumerate(numbers(values), 1)
+        for sequence, values in enumerate(of_lag.tolist(), 1)
+        for rank, value in enumerate(values, 1)
     ]
     return columns, rows
 
@@ -93,14 +174,11 @@ def lyapunov_rows(analysis: Analysis) -> Rows:
     if spectrum is None:
         return columns, []
     found = spectrum.lyapunov
+    each = zip(found.exponents, found.standard_errors, found.trusted, strict=True)
     rows = [
         [sequence, rank, *row]
-        for sequence, (values, errors, trusted) in enumerate(
-            zip(found.exponents, found.standard_errors, found.trusted, strict=True), 1
-        )
-        for rank, row in enumerate(
-            zip(numbers(values), numbers(errors), trusted.tolist(), strict=True), 1
-        )
+        for sequence, of_sequence in enumerate(each, 1)
+        for rank, row in enumerate(_transposed(of_sequence), 1)
     ]
     return columns, rows
 
@@ -123,78 +201,7 @@ def theory_rows(analysis: Analysis) -> Rows:
     """Return one row per theory: its rate in nats per step, whether it applies, its source."""
     columns = ("theory", "rate_nats_per_step", "depth_scale", "applies", "source")
     spectrum = analysis.details.spectrum
-    if spectrum is None:
-        return columns, []
-    rows: list[list[Any]] = [
-        [str(each.name), finite(each.rate), finite(each.depth_scale), each.applies, each.source]
-        for each in spectrum.theory
-    ]
-    return columns, rows
-
-
-PROFILE_COLUMNS = ("stage", "lag", "log10_p05", "log10_median", "log10_p95", "log10_bound")
-CELL_COLUMNS = (
-    "activation",
-    "steps",
-    "stage",
-    "regime",
-    "rate_nats_per_step",
-    "horizon",
-    "required_lag",
-    "log10_norm_at_last_lag",
-    "error",
-    "baseline",
-    "cell",
-)
-CHECKPOINT_COLUMNS = ("update", "error_per_step", "gradient_norm", "horizon")
-CHECK_COLUMNS = ("quantity", "against", "deviation", "tolerance", "passed")
-
-
-def profile_rows(analysis: Analysis) -> list[list[Any]]:
-    """Return one row per stage and lag, in the order of ``PROFILE_COLUMNS``."""
-    rows = []
-    for stage in analysis.stages:
-        profile = stage.profile
-        curves = [profile.quantile(level) for level in QUANTILES.values()]
-        columns = [numbers(curve / LN_10) for curve in (*curves, profile.log_bound)]
-        for lag, *values in zip(profile.lags.tolist(), *columns, strict=True):
-            rows.append([str(stage.name), lag, *values])
-    return rows
-
-
-def comparison_rows(comparison: Comparison) -> list[list[Any]]:
-    """Return one row per activation, length and stage, in the order of ``CELL_COLUMNS``."""
-    return [
-        [
-            str(analysis.settings.activation),
-            analysis.settings.steps,
-            str(stage.name),
-            str(stage.verdict.regime),
-            finite(stage.verdict.rate),
-            stage.verdict.horizon,
-            stage.verdict.required_lag,
-            finite(float(stage.profile.median[-1]) / LN_10),
-            finite(stage.error),
-            analysis.task_info.baseline and analysis.task_info.baseline.error,
-            str(analysis.settings.cell),
-        ]
-        for analysis in comparison.analyses
-        for stage in analysis.stages
-    ]
-
-
-def checkpoint_rows(analysis: Analysis, checkpoints: Sequence[Checkpoint]) -> list[list[Any]]:
-    """Return one row per checkpoint, in the order of ``CHECKPOINT_COLUMNS``."""
-    targets = analysis.training.target_steps if analysis.training else 1
-    return [
-        [each.update, finite(each.loss / targets), finite(each.gradient_norm), each.horizon]
-        for each in checkpoints
-    ]
-
-
-def check_rows(rows: Iterable[CheckRow]) -> list[list[Any]]:
-    """Return one row per check, in the order of ``CHECK_COLUMNS``."""
-    return [
-        [row.quantity, row.against, finite(row.deviation), row.tolerance, row.passed]
-        for row in rows
+    theory = () if spectrum is None else spectrum.theory
+    return columns, [
+        [str(each.name), each.rate, each.depth_scale, each.applies, each.source] for each in theory
     ]

@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
+from gradscope.analysis.fields import ZERO_PRODUCT
 from gradscope.analysis.settings import setting_kinds
-from gradscope.arrays import FloatArray
-from gradscope.report.formats import Document, finite, head, numbers
+from gradscope.arrays import FloatArray, plain
+from gradscope.report.formats import Document, head
 from gradscope.report.provenance.records import provenance_text
 from gradscope.report.terminal.sweep import FIRST_CELLS, REGIME_COLUMNS
 from gradscope.sweep.cell import CURVES, curve_from_blob
@@ -125,7 +126,7 @@ def _why_no_horizon(horizon: float | None) -> str | None:
 def _why_no_rate(rate: float | None) -> str | None:
     if rate is None:
         return "no cell is done"
-    return "the product is exactly zero" if math.isinf(rate) else None
+    return ZERO_PRODUCT if math.isinf(rate) else None
 
 
 def group_rows(summary: Summary) -> list[list[Any]]:
@@ -136,8 +137,8 @@ def group_rows(summary: Summary) -> list[list[Any]]:
             group.cells,
             group.failed,
             *(group.regimes.get(regime, 0) for regime in REGIME_COLUMNS),
-            finite(group.rate),
-            finite(group.horizon),
+            plain(group.rate),
+            plain(group.horizon),
         ]
         for group in summary.groups
     ]
@@ -154,7 +155,7 @@ def row_documents(rows: Rows) -> Iterator[Document]:
             if value is None:
                 continue
             if name in CURVES:
-                document[name] = numbers(curve_from_blob(value))
+                document[name] = plain(curve_from_blob(value))
             elif kinds.get(name) is bool:
                 document[name] = bool(value)
             elif name == "column":

@@ -1,5 +1,5 @@
-"""What ``inspect`` found, as a page, a document and rows: the layers, what the file leaves open,
-and the command that analyses it.
+"""The page of ``inspect``: the layers, what the file does not say, and the command that analyses
+it.
 """
 
 import shlex
@@ -10,11 +10,12 @@ from types import MappingProxyType
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from gradscope.analysis.inspect import InspectedLayer, Inspection
+from gradscope.analysis.inspect import Inspection
+from gradscope.arrays import LN_10
 from gradscope.diagnosis.weight_spectrum import ROUNDING
 from gradscope.report.screen import Screen
-from gradscope.report.terminal.table import add_row, bullets, columns_of
-from gradscope.report.words.numbers import level, number
+from gradscope.report.terminal.table import bullets, opening, table_of
+from gradscope.report.words.numbers import level, number, power_of_ten
 from gradscope.weights.files.contents import FileFormat
 from gradscope.weights.layers.manual_names import suggested_options
 from gradscope.weights.layers.recurrent_layer import LayerKind, RecurrentLayer, StateKind, Unknown
@@ -69,7 +70,7 @@ def headline(inspection: Inspection) -> str:
     """Return in one sentence what recurrent layers the file holds."""
     layers = [each.layer for each in inspection.layers]
     if not layers:
-        return "No recurrent layer under a name that is known"
+        return "No recurrent layer under a known name"
     counts = Counter(layer.kind for layer in layers)
     noun = "layer" if len(layers) == 1 else "layers"
     if len(counts) == 1:
@@ -90,8 +91,8 @@ def describe(inspection: Inspection) -> str:
 
 
 def analyze_command(inspection: Inspection) -> str | None:
-    """Return the command that analyses the file, blanks left where only the user knows; None where
-    there is nothing to analyse.
+    """Return the command that analyses the file, with placeholders for what only the user knows;
+    None where there is nothing to analyse.
     """
     layers = [each.layer for each in inspection.layers]
     if not layers:
@@ -100,64 +101,60 @@ def analyze_command(inspection: Inspection) -> str | None:
     parts += [f"--map {shlex.quote(pair)}" for pair in inspection.mapping]
     if len({layer.name for layer in layers}) > 1:
         parts.append(f"--layer {shlex.quote(layers[0].name)}")
-    return " ".join([*parts, "--data FILE", *(ASKED[each][1] for each in _unknown(layers))])
+    return " ".join([*parts, "--data FILE", *(ASKED[each][1] for each in _unknown(inspection))])
 
 
 def inspection_page(inspection: Inspection, screen: Screen) -> RenderableType:
     """Return the page of ``inspect``."""
-    opening = [
-        Text(screen.say(f"{headline(inspection)}."), style="bold"),
-        Text(screen.say(describe(inspection)), style="dim"),
-        Text(),
-    ]
+    parts = opening(headline(inspection), describe(inspection), screen)
     if not inspection.layers:
-        return Group(*opening, *_without_layers(inspection, screen))
-    table = columns_of(TITLES, screen, gap=2)
-    for each in inspection.layers:
-        for cells in _cells(each):
-            add_row(table, cells, screen)
-    command = analyze_command(inspection) or ""
+        return Group(*parts, *_without_layers(inspection, screen))
+    table = table_of(TITLES, _rows(inspection), screen, gap=2)
+    asked = [": ".join(ASKED[each]) for each in _unknown(inspection)]
     notes = _notes(inspection)
-    found = [Text(), *bullets("Also", notes, screen)] if notes else []
-    asked = [f"{ASKED[each][0]}: {ASKED[each][1]}" for each in _unknown_of(inspection)]
-    asking = [Text(), *bullets("What the file does not say", asked, screen)] if asked else []
     return Group(
-        *opening, table, *asking, *found, Text(), *_typed("To analyse it", command, screen)
+        *parts,
+        table,
+        *([Text(), *bullets("What the file does not say", asked, screen)] if asked else []),
+        *([Text(), *bullets("Also", notes, screen)] if notes else []),
+        Text(),
+        *_typed("To analyse it", analyze_command(inspection) or "", screen),
     )
 
 
-def _cells(inspected: InspectedLayer) -> list[list[str]]:
-    """Return a row for each gate; what belongs to the layer stands in the first."""
-    layer = inspected.layer
+def _rows(inspection: Inspection) -> list[list[str]]:
+    """Return a row for each gate; the cells of the layer stand in the first one only."""
     rows: list[list[str]] = []
-    for gate, spectrum in inspected.spectra.items():
-        first = [
-            layer.title,
-            str(layer.kind).upper(),
-            str(layer.input_size),
-            str(layer.hidden_size),
-        ]
-        rows.append(
-            [
-                *(first if not rows else [""] * len(first)),
-                gate if len(inspected.spectra) > 1 else "",
-                number(spectrum.sigma_max),
-                number(spectrum.spectral_radius),
-                f"{spectrum.outside.sum()} of {layer.hidden_size}",
-                f"{spectrum.departure:.0%}",
-            ]
-        )
+    for each in inspection.layers:
+        layer = each.layer
+        first = [layer.title, layer.kind.upper(), str(layer.input_size), str(layer.hidden_size)]
+        for gate, spectrum in each.spectra.items():
+            rows.append(
+                [
+                    *first,
+                    gate if len(each.spectra) > 1 else "",
+                    number(spectrum.sigma_max),
+                    number(spectrum.spectral_radius),
+                    f"{spectrum.outside.sum()} of {layer.hidden_size}",
+                    f"{spectrum.departure:.0%}",
+                ]
+            )
+            first = [""] * len(first)
     return rows
 
 
 def _notes(inspection: Inspection) -> list[str]:
     """Return what else is worth knowing: bounds, conventions, output layers, what was left out."""
-    notes = [_bound_sentence(each) for each in inspection.layers if each.log_bound is not None]
     layers = [each.layer for each in inspection.layers]
+    notes = [
+        _bound_sentence(each.layer, each.log_bound)
+        for each in inspection.layers
+        if each.log_bound is not None
+    ]
     if any(layer.state is StateKind.PRE for layer in layers):
         notes.append("The state is the pre-activation: W multiplies φ(h) (--state pre).")
     if any(layer.initial_state is not None for layer in layers):
-        notes.append("It has the state h_0 that every sequence starts from.")
+        notes.append("The file holds the state h_0 that every sequence starts from.")
     readouts = inspection.found.readouts[:MAX_LISTED]
     if readouts:
         shapes = [f"{each.name} {each.output_weights.shape}" for each in readouts]
@@ -169,43 +166,44 @@ def _notes(inspection: Inspection) -> list[str]:
     return notes
 
 
-def _bound_sentence(inspected: InspectedLayer) -> str:
-    bound = inspected.log_bound or 0.0
-    effect = "so it cannot explode"
-    if abs(bound) > ROUNDING:
+def _bound_sentence(layer: RecurrentLayer, bound: float) -> str:
+    if abs(bound) <= ROUNDING:
+        bound, effect = 0.0, "so it cannot explode"
+    else:
         forced = "which forces vanishing"
         effect = forced if bound < 0 else "so exploding is possible, not certain"
     return (
-        f"{inspected.layer.title} ({inspected.layer.activation}): a step changes a gradient by at "
-        f"most {level(bound if abs(bound) > ROUNDING else 0.0)} nats, {effect}."
+        f"{layer.title} ({layer.activation}): one step multiplies a gradient by at most "
+        f"{power_of_ten(bound / LN_10)} ({level(bound)} nats), {effect}."
     )
 
 
 def _without_layers(inspection: Inspection, screen: Screen) -> list[RenderableType]:
     """Return the arrays that are there and how to name those of a hand-written cell."""
     file = inspection.found.file
-    table = columns_of(("array", "shape", "stored as"), screen, gap=2)
-    for name, array in list(file.arrays.items())[: 3 * MAX_LISTED]:
-        shape = " × ".join(map(str, array.shape)) or "–"
-        add_row(table, (name, shape, file.stored_as[name]), screen)
-    hidden = len(file.arrays) - 3 * MAX_LISTED
-    more = [Text(screen.say(f"… and {hidden} more"))] if hidden > 0 else []
+    rows = [
+        (name, " × ".join(map(str, array.shape)) or "–", file.stored_as[name])
+        for name, array in file.arrays.items()
+    ]
+    shown = 3 * MAX_LISTED
+    more = [Text(screen.say(f"… and {len(rows) - shown} more"))] if len(rows) > shown else []
     command = f"gradscope inspect {shlex.quote(str(file.path))} "
     command += suggested_options(inspection.found.candidates)
-    advice = _typed("If it is a hand-written cell, name its weights", command, screen)
-    return [table, *more, Text(), *advice]
+    return [
+        table_of(("array", "shape", "stored as"), rows[:shown], screen, gap=2),
+        *more,
+        Text(),
+        *_typed("If it is a hand-written cell, name its weights", command, screen),
+    ]
 
 
 def _typed(title: str, command: str, screen: Screen) -> list[RenderableType]:
-    """Return a command on a line of its own, however long, so that it can be copied."""
+    """Return a command on one line, however long, so that it can be copied."""
     line = Text(screen.say(f"  {command}"), no_wrap=True, overflow="ignore")
     return [Text(title, style="bold"), line]
 
 
-def _unknown(layers: list[RecurrentLayer]) -> list[Unknown]:
-    """Return what the file leaves open, each once."""
-    return [each for each in Unknown if any(each in layer.unknown for layer in layers)]
-
-
-def _unknown_of(inspection: Inspection) -> list[Unknown]:
-    return _unknown([each.layer for each in inspection.layers])
+def _unknown(inspection: Inspection) -> list[Unknown]:
+    """Return what the file does not say, each once."""
+    missing = {code for each in inspection.layers for code in each.layer.unknown}
+    return [each for each in Unknown if each in missing]

@@ -1,6 +1,4 @@
-"""What is said of a network from a file of weights: its layers as a table and as a document, and
-what could not be measured for want of targets.
-"""
+"""The layers of an imported network as a table, and what cannot be measured without targets."""
 
 from rich.console import RenderableType
 from rich.text import Text
@@ -9,17 +7,17 @@ from gradscope.analysis.results import Analysis, ImportedLayer, LayerVerdict
 from gradscope.diagnosis.verdict import Verdict
 from gradscope.names import CellName
 from gradscope.report.screen import Screen
-from gradscope.report.terminal.table import add_row, columns_of
+from gradscope.report.terminal.table import table_of
 from gradscope.report.words.numbers import level, steps
 
 TITLES = ("layer", "kind", "in", "hidden", "gradient", "growth", "horizon")
 
 NOT_DRIVEN = "not driven"
-"""Of a layer outside the stack that was studied: what it sees is not in the file."""
+"""Said of a layer outside the stack that was studied: its inputs are unknown."""
 
 
 def measure_sentence(analysis: Analysis) -> str:
-    """Say what the error is set against, or why there is none."""
+    """Say what the error is compared with, or why there is none."""
     baseline = analysis.task_info.baseline
     if baseline is not None:
         return f"baseline: {baseline.meaning}"
@@ -31,10 +29,8 @@ def layers_of(analysis: Analysis, screen: Screen) -> list[RenderableType]:
     """Return the table of all layers of the file; nothing for a network from elsewhere."""
     if analysis.network is None:
         return []
-    table = columns_of(TITLES, screen, gap=2)
-    for cells in layer_rows(analysis):
-        add_row(table, cells, screen)
-    return [Text(), Text(screen.say(layers_title(analysis)), style="bold"), table]
+    title = Text(screen.say(layers_title(analysis)), style="bold")
+    return [Text(), title, table_of(TITLES, layer_rows(analysis), screen, gap=2)]
 
 
 def layers_title(analysis: Analysis) -> str:
@@ -49,21 +45,17 @@ def layer_rows(analysis: Analysis) -> list[list[str]]:
     return [_cells(each, analysis) for each in network.layers] if network else []
 
 
-def _cells(given: ImportedLayer, analysis: Analysis) -> list[str]:
-    verdict = layer_verdict(given, analysis)
-    sizes = [str(given.input_size), str(given.hidden_size)]
-    names = [given.title, _kind(given)]
+def _cells(layer: ImportedLayer, analysis: Analysis) -> list[str]:
+    verdict = layer_verdict(layer, analysis)
+    kind = "RNN" if layer.cell is CellName.ELMAN else layer.cell.upper()
+    cells = [layer.title, kind, str(layer.input_size), str(layer.hidden_size)]
     if verdict is None:
-        return [*names, *sizes, NOT_DRIVEN, "–", "–"]
+        return [*cells, NOT_DRIVEN, "–", "–"]
     reach = f">{verdict.max_lag}" if verdict.horizon is None else steps(verdict.horizon)
-    return [*names, *sizes, str(verdict.regime), level(verdict.rate), reach]
+    return [*cells, str(verdict.regime), level(verdict.rate), reach]
 
 
-def layer_verdict(given: ImportedLayer, analysis: Analysis) -> Verdict | LayerVerdict | None:
-    """Return what is said of a layer: of the one that was studied, the analysis's own verdict."""
-    studied = analysis.network is not None and given.title == analysis.network.studied
-    return analysis.last.verdict if studied else given.verdict
-
-
-def _kind(given: ImportedLayer) -> str:
-    return "RNN" if given.cell is CellName.ELMAN else given.cell.upper()
+def layer_verdict(layer: ImportedLayer, analysis: Analysis) -> Verdict | LayerVerdict | None:
+    """Return the verdict on a layer: for the one that was studied, the analysis's own."""
+    studied = analysis.network is not None and layer.title == analysis.network.studied
+    return analysis.last.verdict if studied else layer.verdict

@@ -11,9 +11,9 @@ from types import MappingProxyType
 import numpy as np
 
 from gradscope.analysis.results import Analysis
-from gradscope.arrays import BoolArray, FloatArray
+from gradscope.arrays import LN_10, BoolArray, FloatArray
 from gradscope.report.screen import Screen, to_ascii
-from gradscope.report.words.numbers import LN_10, fraction, level, steps
+from gradscope.report.words.numbers import fraction, level, steps
 
 ROWS = 12
 """Height in character rows: with table and verdict, a page fits a screen of 50."""

@@ -4,20 +4,22 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from gradscope.analysis.details import Spectrum
 from gradscope.analysis.results import Analysis
+from gradscope.arrays import LN_10
 from gradscope.jacobians.lyapunov import LyapunovSpectrum
+from gradscope.jacobians.singular_values import SingularValues
 from gradscope.report.documents.rows import middle
 from gradscope.report.screen import Screen
-from gradscope.report.terminal.table import add_row, bullets, columns_of
+from gradscope.report.terminal.table import bullets, opening, table_of
 from gradscope.report.words.captions import (
+    NO_SPECTRUM,
     eigenvalues_caption,
     lyapunov_caption,
     lyapunov_sentence,
     singular_caption,
 )
 from gradscope.report.words.headline import describe
-from gradscope.report.words.numbers import LN_10, level, number
+from gradscope.report.words.numbers import level, number
 from gradscope.report.words.theory import theory_sentence
 
 MAX_EXPONENTS = 8
@@ -28,68 +30,59 @@ def spectrum_page(analysis: Analysis, screen: Screen) -> RenderableType:
     """Return the page of one network's spectra."""
     spectrum = analysis.details.spectrum
     if spectrum is None:
-        return Text("The spectrum was not asked for (--spectrum).")
-    theory = [_measured(analysis), *(theory_sentence(each) for each in spectrum.theory)]
-    parts: list[RenderableType] = [
-        Text(
-            screen.say(f"Largest Lyapunov exponent: {lyapunov_sentence(analysis)}."),
-            style="bold",
-        ),
-        Text(screen.say(describe(analysis.settings, analysis)), style="dim"),
-        Text(),
+        return Text(f"{NO_SPECTRUM} (--spectrum)")
+    growth = analysis.last.growth
+    interval = (
+        ""
+        if growth.low is None
+        else f" ({number(growth.low)} to {number(growth.high)} at 95 % confidence)"
+    )
+    theory = [
+        f"measured growth rate: {number(growth.rate)}{interval}",
+        *(theory_sentence(each) for each in spectrum.theory),
+    ]
+    largest = f"Largest Lyapunov exponent: {lyapunov_sentence(analysis)}"
+    how_to_read = (lyapunov_caption, singular_caption, eigenvalues_caption)
+    return Group(
+        *opening(largest, describe(analysis.settings, analysis), screen),
         Text("Lyapunov exponents, nats per step (median over sequences)", style="bold"),
         _exponents(spectrum.lyapunov, screen),
         Text(),
         Text(screen.say("Singular values of ∂h_T/∂h_T−ℓ (median over sequences)"), style="bold"),
-        _singular_values(spectrum, screen),
+        _singular_values(spectrum.singular, screen),
         Text(),
-        *bullets("Theory beside measurement, nats per step", theory, screen),
+        *bullets("Theory and measurement, nats per step", theory, screen),
         Text(),
-        *bullets(
-            "How to read it",
-            [
-                lyapunov_caption(analysis),
-                singular_caption(analysis),
-                eigenvalues_caption(analysis),
-            ],
-            screen,
-        ),
-    ]
-    return Group(*parts)
-
-
-def _measured(analysis: Analysis) -> str:
-    growth = analysis.last.growth
-    interval = (
-        f" ({number(growth.low)} to {number(growth.high)} at 95 %)"
-        if growth.low is not None and growth.high is not None
-        else ""
+        *bullets("How to read it", [each(analysis) for each in how_to_read], screen),
     )
-    return f"measured growth rate: {number(growth.rate)}{interval}"
 
 
 def _exponents(found: LyapunovSpectrum, screen: Screen) -> Table:
-    table = columns_of(("rank", "exponent", "standard error", "trusted"), screen, gap=3)
-    for rank in range(min(MAX_EXPONENTS, found.exponents.shape[1])):
-        trusted = "yes" if found.trusted[:, rank].all() else "no"
-        values = (found.exponents[:, rank], found.standard_errors[:, rank])
-        add_row(table, [str(rank + 1), *(number(middle(v)) for v in values), trusted], screen)
-    more = found.exponents.shape[1] - MAX_EXPONENTS
-    if more > 0:
-        add_row(table, ["…", f"{more} more", "", ""], screen)
-    return table
+    count = found.exponents.shape[1]
+    rows = [
+        [
+            str(rank + 1),
+            number(middle(found.exponents[:, rank])),
+            number(middle(found.standard_errors[:, rank])),
+            "yes" if found.trusted[:, rank].all() else "no",
+        ]
+        for rank in range(min(MAX_EXPONENTS, count))
+    ]
+    if count > MAX_EXPONENTS:
+        rows.append(["…", f"{count - MAX_EXPONENTS} more", "", ""])
+    return table_of(("rank", "exponent", "standard error", "trusted"), rows, screen, gap=3)
 
 
-def _singular_values(spectrum: Spectrum, screen: Screen) -> Table:
-    found = spectrum.singular
+def _singular_values(found: SingularValues, screen: Screen) -> Table:
+    columns = (
+        found.log_values[:, :, 0] / LN_10,
+        found.log_condition / LN_10,
+        found.stable_rank,
+        found.participation_ratio,
+    )
     titles = ("lag", "log10 σ_1", "log10 σ_1/σ_S", "stable rank", "participation ratio")
-    table = columns_of(titles, screen, gap=3)
-    for place, lag in enumerate(found.lags.tolist()):
-        row = (
-            found.log_values[place, :, 0] / LN_10,
-            found.log_condition[place] / LN_10,
-            found.stable_rank[place],
-            found.participation_ratio[place],
-        )
-        add_row(table, [str(lag), *(level(middle(values)) for values in row)], screen)
-    return table
+    rows = [
+        [str(lag), *(level(middle(each[place])) for each in columns)]
+        for place, lag in enumerate(found.lags)
+    ]
+    return table_of(titles, rows, screen, gap=3)

@@ -1,5 +1,6 @@
 """Terminal pages of sweeps: what would be done, what was done, what a store holds."""
 
+import math
 from pathlib import Path
 
 from rich.console import Group, RenderableType
@@ -7,12 +8,12 @@ from rich.table import Table
 from rich.text import Text
 
 from gradscope.report.screen import Screen
+from gradscope.report.terminal.table import table_of
 from gradscope.report.words.numbers import level, steps
 from gradscope.sweep.grid import describe, shared_and_swept
 from gradscope.sweep.merge import Merged
 from gradscope.sweep.preview import Preview
 from gradscope.sweep.run import Progress
-from gradscope.sweep.summary import Group as Cells
 from gradscope.sweep.summary import Summary
 
 FIRST_CELLS = 5
@@ -56,14 +57,10 @@ def plan_page(preview: Preview, screen: Screen) -> RenderableType:
     lines = [f"{count(len(preview.cells))}, {stored}: {time}.", ""]
     if preview.failed:
         lines.insert(1, f"{count(preview.failed)} failed before; --retry-failed tries them again.")
-    table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     names = tuple(shared_and_swept(preview.cells)[1]) or ("activation", "steps", "seed")
-    for name in names:
-        table.add_column(Text(screen.say(name)), justify="right", overflow="fold")
-    for cell in preview.cells[:FIRST_CELLS]:
-        settings = cell.settings.as_dict()
-        words = (describe({name: settings[name]}).partition("=")[2] for name in names)
-        table.add_row(*(Text(screen.say(word)) for word in words))
+    settings = [cell.settings.as_dict() for cell in preview.cells[:FIRST_CELLS]]
+    rows = [[describe({name: each[name]}).partition("=")[2] for name in names] for each in settings]
+    table = table_of(names, rows, screen, gap=3, left=())
     rest = len(preview.cells) - FIRST_CELLS
     after = [Text(screen.say(f"… and {rest} more"), style="dim")] if rest > 0 else []
     first, *others = (Text(screen.say(line)) for line in lines)
@@ -116,33 +113,28 @@ def merge_page(merged: Merged, target: Path, screen: Screen) -> RenderableType:
 
 def summary_table(summary: Summary, screen: Screen) -> Table:
     """Return a row for each group: regimes, median growth rate and horizon."""
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0))
     present = {regime for group in summary.groups for regime in group.regimes}
     regimes = [regime for regime in REGIME_COLUMNS if regime in present]
-    failed = ["failed"] if any(group.failed for group in summary.groups) else []
-    for name in summary.names:
-        table.add_column(Text(screen.say(name)))
-    for name in ("cells", *regimes, *failed, "rate", "horizon"):
-        table.add_column(Text(name), justify="right")
+    failed = any(group.failed for group in summary.groups)
+    rows = []
     for group in summary.groups:
         numbers = [group.cells, *(group.regimes.get(regime, 0) for regime in regimes)]
         numbers += [group.failed] if failed else []
-        words = [*group.values, *(str(each or "–") for each in numbers), *_medians(group)]
-        table.add_row(*(Text(screen.say(word)) for word in words))
+        medians = ("–", "–")
+        if group.rate is not None and group.horizon is not None:
+            reach = "beyond" if math.isinf(group.horizon) else steps(group.horizon)
+            medians = level(group.rate), reach
+        rows.append([*group.values, *(str(each or "–") for each in numbers), *medians])
+    counts = ("cells", *regimes, *(["failed"] if failed else []))
+    titles = (*summary.names, *counts, "rate", "horizon")
+    table = table_of(titles, rows, screen, gap=1, left=summary.names)
     table.caption = "rate (nats per step) and horizon are medians over the cells"
     table.caption_justify = "left"
     return table
 
 
-def _medians(group: Cells) -> tuple[str, str]:
-    if group.rate is None or group.horizon is None:
-        return "–", "–"
-    beyond = group.horizon == float("inf")
-    return level(group.rate), "beyond" if beyond else steps(group.horizon)
-
-
 def _errors(summary: Summary, screen: Screen) -> list[RenderableType]:
-    """Return the commonest errors of failed cells, a line each."""
+    """Return the most frequent errors of failed cells, one per line."""
     if not summary.errors:
         return []
     lines = [f"{many} × {text}" for text, many in list(summary.errors.items())[:MAX_ERRORS]]

@@ -1,6 +1,6 @@
-"""What terminal pages are made of: tables without lines, and titled lists of sentences."""
+"""What terminal pages are made of: an opening, tables without lines, titled lists of sentences."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 
 from rich.console import RenderableType
 from rich.padding import Padding
@@ -13,7 +13,13 @@ WORDY = frozenset(
     {"", "activation", "network", "gradient", "quantity", "against"}
     | {"layer", "kind", "gate", "array", "shape", "stored as"}
 )
-"""Columns of words, set to the left; numbers are set to the right."""
+"""Columns of words, set to the left."""
+
+
+def opening(answer: str, about: str, screen: Screen) -> list[RenderableType]:
+    """Return what a page begins with: the answer, what it is about, a blank line."""
+    lines = (Text(screen.say(f"{answer}."), style="bold"), Text(screen.say(about), style="dim"))
+    return [*lines, Text()]
 
 
 def bullets(title: str, sentences: Sequence[str], screen: Screen) -> list[RenderableType]:
@@ -24,17 +30,23 @@ def bullets(title: str, sentences: Sequence[str], screen: Screen) -> list[Render
     return [Text(title, style="bold"), Padding(points, (0, 0, 0, 1))]
 
 
-def columns_of(titles: Sequence[str], screen: Screen, gap: int) -> Table:
-    """Return an empty table with these columns, numbers to the right."""
+def table_of(
+    titles: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    screen: Screen,
+    *,
+    gap: int,
+    left: Container[str] = WORDY,
+) -> Table:
+    """Return a table without lines, the columns of numbers set to the right; an empty row is a
+    blank line.
+    """
     table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0))
     for title in titles:
         header = "\n".join(screen.say(line) for line in title.split("\n"))
         table.add_column(
-            Text(header), justify="left" if title in WORDY else "right", overflow="fold"
+            Text(header), justify="left" if title in left else "right", overflow="fold"
         )
+    for row in rows:
+        table.add_row(*(Text(screen.say(cell)) for cell in row))
     return table
-
-
-def add_row(table: Table, cells: Iterable[str], screen: Screen) -> None:
-    """Add a row of cells as this screen can show them."""
-    table.add_row(*(Text(screen.say(cell)) for cell in cells))

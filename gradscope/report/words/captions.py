@@ -1,23 +1,27 @@
-"""How to read each panel, in one or two sentences that speak of this run and no other."""
+"""How to read each panel: one or two sentences with the numbers of this run."""
 
 import numpy as np
 
 from gradscope.analysis.results import Analysis
+from gradscope.arrays import LN_10
 from gradscope.diagnosis.growth import CauseRates
 from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.names import ActivationName, CellName, Regime
 from gradscope.report.documents.rows import median_map, middle
 from gradscope.report.words.headline import cause_sentence
-from gradscope.report.words.numbers import LN_10, fraction, number, pace, percent, steps
+from gradscope.report.words.numbers import fraction, number, pace, percent, steps
 from gradscope.report.words.reasons import reason_sentence
 from gradscope.report.words.theory import THEORY_WORDS
 
 ERRORS_APART = 2.0
-"""Standard errors that an exponent must lie from 0 before its sign is believed (``explain standard
+"""Standard errors from 0 beyond which the sign of an exponent is believed (``explain standard
 error``)."""
 
 ALL_REMAINS = 0.995
-"""What of the sizes of the shares remains in their sum where they do not cancel: 100 %, rounded."""
+"""Norm of the sum of the shares over the sum of their norms above which they do not cancel."""
+
+
+NO_SPECTRUM = "The spectrum was not asked for."
 
 
 def _power(log10: float) -> str:
@@ -26,19 +30,19 @@ def _power(log10: float) -> str:
 
 
 def profile_caption(analysis: Analysis) -> str:
-    """Say where the curve of σ_max goes, and what the bound has to do with it."""
+    """Say where the curve of σ_max ends, and what the bound would allow."""
     verdict, profile = analysis.last.verdict, analysis.last.profile
     threshold = fraction(analysis.settings.vanishing)
     end = float(profile.median[-1]) / LN_10
     if verdict.horizon is not None:
         where = (
             f"The solid line crosses the dashed threshold {threshold} at lag {verdict.horizon}: an "
-            f"error feels nothing that happened more than {steps(verdict.horizon)} before it."
+            f"error does not depend on what happened more than {steps(verdict.horizon)} before it."
         )
     elif verdict.regime is Regime.EXPLODING:
         where = (
             f"The solid line climbs to {_power(end)} at lag {verdict.max_lag}: a small change long "
-            "ago rules the state now, and the gradient with it."
+            "ago dominates the state now, and the gradient with it."
         )
     else:
         where = (
@@ -49,7 +53,7 @@ def profile_caption(analysis: Analysis) -> str:
     source = (
         "from W and φ alone"
         if isinstance(analysis.last.causes, CauseRates)
-        else "on each step of this course"
+        else "along this trajectory"
     )
     return f"{where} The dotted bound, {source}, would allow {bound} there."
 
@@ -66,7 +70,7 @@ def gradient_caption(analysis: Analysis) -> str:
     """Say between which sizes the gradient of the hidden state lies, and when."""
     gradient = analysis.last.gradient
     if gradient is None:
-        return "There are no targets, so there is no error whose gradient could be shown."
+        return "There are no targets, so there is no error to take the gradient of."
     values = gradient.log_by_step / LN_10
     reached = np.flatnonzero(np.isfinite(values))
     if not reached.size:
@@ -74,8 +78,8 @@ def gradient_caption(analysis: Analysis) -> str:
     low, high = (reached[int(f(values[reached]))] for f in (np.argmin, np.argmax))
     return (
         f"The error moves the state most at step {high} ({_power(values[high])}) and least at step "
-        f"{low} ({_power(values[low])}); a line that falls to the left is gradient lost on its way "
-        "back."
+        f"{low} ({_power(values[low])}); where the line falls to the left, gradient is lost on its "
+        "way back."
     )
 
 
@@ -85,7 +89,7 @@ def slopes_caption(analysis: Analysis) -> str:
     middle = float(np.median(slopes.median))
     used = middle / slopes.ceiling
     verdict = (
-        "most units are saturated, and each step costs gradient"
+        "most units are saturated, and each step loses gradient"
         if used < 0.5
         else "most units work where φ is steep"
     )
@@ -96,10 +100,10 @@ def slopes_caption(analysis: Analysis) -> str:
 
 
 def saturation_caption(analysis: Analysis) -> str:
-    """Say which part of the units is nearly shut, at the start and at the end."""
+    """Say what fraction of the units is saturated, at the first step and at the last."""
     shut = analysis.last.slopes.histogram[:, :2].sum(axis=1)
     return (
-        f"Nearly shut (a slope below a tenth of the ceiling) are {shut[0]:.0%} of the units at the "
+        f"{shut[0]:.0%} of the units are saturated (a slope below a tenth of the ceiling) at the "
         f"first step and {shut[-1]:.0%} at the last; a dark band at the bottom is gradient lost at "
         "every step."
     )
@@ -123,19 +127,20 @@ def training_caption(analysis: Analysis) -> str:
 
 
 def map_caption(analysis: Analysis) -> str:
-    """Say whether the gradient fades alike everywhere along the diagonal."""
+    """Say between which sizes the median σ_max lies over all pairs of states."""
     found = analysis.details.map
     if found is None or found.times.size < 2:
-        return "There is but one state: no pair to show."
+        return "There is only one state: no pair to show."
     middle = median_map(found.log_norms) / LN_10
     below = middle[np.tril_indices(found.times.size, -1)]
     alive = below[np.isfinite(below)]
     if not alive.size:
-        return "Every product is exactly zero: no state feels an earlier one."
+        return "Every product is exactly zero: no state depends on an earlier one."
     return (
         "Each row is one later state, each column an earlier one; the diagonal is a state against "
-        f"itself. The median goes down to {_power(float(alive.min()))} and up to "
-        f"{_power(float(alive.max()))}; bands along the diagonal mean that all times fade alike."
+        f"itself. The median lies between {_power(float(alive.min()))} and "
+        f"{_power(float(alive.max()))}; bands along the diagonal mean that σ_max depends on "
+        "the lag alone."
     )
 
 
@@ -166,16 +171,16 @@ def shares_caption(analysis: Analysis) -> str:
     if left > ALL_REMAINS:
         return f"{needed} Shares of different lags do not cancel."
     return (
-        f"{needed} Shares of different lags partly cancel: {left:.0%} of their sizes remain in the "
-        "sum."
+        f"{needed} Shares of different lags partly cancel: the norm of their sum is {left:.0%} of "
+        "the sum of their norms."
     )
 
 
 def singular_caption(analysis: Analysis) -> str:
-    """Say how many directions carry the gradient at the longest lag looked at."""
+    """Say how many directions carry the gradient at the shortest and the longest lag."""
     spectrum = analysis.details.spectrum
     if spectrum is None:
-        return "The spectrum was not asked for."
+        return NO_SPECTRUM
     found = spectrum.singular
     first, last = (float(np.median(found.participation_ratio[i])) for i in (0, -1))
     return (
@@ -195,99 +200,97 @@ def lyapunov_sentence(analysis: Analysis) -> str:
 
 
 def lyapunov_caption(analysis: Analysis) -> str:
-    """Say what the largest exponent means, and what is known of the others."""
+    """Say what the largest exponent means, and how many can be trusted."""
     spectrum = analysis.details.spectrum
     if spectrum is None:
-        return "The spectrum was not asked for."
+        return NO_SPECTRUM
     found = spectrum.lyapunov
     largest = middle(found.exponents[:, 0])
     linear = analysis.params.activation.name is ActivationName.IDENTITY
     behaviour = _behaviour(largest, middle(found.standard_errors[:, 0]), linear=linear)
     trusted = float(found.trusted.mean())
     dimension = float(np.median(found.kaplan_yorke_dimension))
-    said = f", Kaplan–Yorke dimension {number(dimension)}" if np.isfinite(dimension) else ""
+    beside = f", Kaplan–Yorke dimension {number(dimension)}" if np.isfinite(dimension) else ""
     return (
-        f"The largest exponent is {number(largest)} nats per step ({behaviour}{said}); "
+        f"The largest exponent is {number(largest)} nats per step ({behaviour}{beside}); "
         f"{trusted:.0%} of the exponents can be trusted in double precision."
     )
 
 
 def _behaviour(exponent: float, standard_error: float, *, linear: bool) -> str:
-    """Say what the largest exponent does to close trajectories, as far as chance lets one tell. An
-    unknown error (+inf: too few steps) tells nothing; chaos needs more than a linear map.
+    """Say what the largest exponent does to nearby trajectories, where it differs from 0 by more
+    than chance. An infinite error (too few steps) decides nothing; a linear map has no chaos.
     """
     if linear:
-        way = "part" if exponent > 0 else "meet" if exponent < 0 else "stay apart"
-        return f"close trajectories {way}; a linear network has no chaos"
+        way = "diverge" if exponent > 0 else "converge" if exponent < 0 else "keep their distance"
+        return f"nearby trajectories {way}; a linear network has no chaos"
     if abs(exponent) <= ERRORS_APART * standard_error:
-        return "too close to 0 for so few steps to tell chaos from none"
-    return "close trajectories part: chaos" if exponent > 0 else "close trajectories meet: no chaos"
+        return "too close to 0 for so few steps to tell whether there is chaos"
+    return f"nearby trajectories {'diverge: chaos' if exponent > 0 else 'converge: no chaos'}"
 
 
 def eigenvalues_title(analysis: Analysis) -> str:
-    """Return whose eigenvalues are drawn; a gated cell has no one W, but a block for each gate."""
+    """Return whose eigenvalues are drawn; W of a gated cell has a block for each gate."""
     gated = analysis.settings.cell is not CellName.ELMAN
     return "Eigenvalues of J_t" if gated else "Eigenvalues of W and of J_t"
 
 
 def eigenvalues_caption(analysis: Analysis) -> str:
-    """Set the spectral radius of W beside that of the Jacobians along the way."""
+    """Compare the spectral radius of W with that of the Jacobians."""
     spectrum = analysis.details.spectrum
     if spectrum is None:
-        return "The spectrum was not asked for."
+        return NO_SPECTRUM
     along = float(np.median(np.abs(spectrum.jacobian_eigenvalues).max(axis=1)))
     if not spectrum.eigenvalues.size:
         return (
-            f"The spectral radius of the sampled Jacobians is {number(along)} in the middle; those "
+            f"The median spectral radius of the sampled Jacobians is {number(along)}; eigenvalues "
             "near 1 belong to directions that the gates keep."
         )
     radius = float(np.abs(spectrum.eigenvalues).max())
     slopes_alone = analysis.settings.leak == 1.0 and number(along) != number(radius)
     pulled = ": the slopes pull the crosses inward" if slopes_alone and along < radius else ""
     return (
-        f"The spectral radius of W is {number(radius)}, that of the sampled Jacobians "
-        f"{number(along)} in the middle{pulled}. Where W is not normal, eigenvalues inside the "
-        "circle do not keep a product from growing first."
+        f"The spectral radius of W is {number(radius)}, the median of the sampled Jacobians "
+        f"{number(along)}{pulled}. Where W is not normal, a product may grow at first although all "
+        "eigenvalues are inside the circle."
     )
 
 
 def theory_caption(analysis: Analysis) -> str:
-    """Say which theory comes nearest to what was measured."""
+    """Say which theory predicts the growth rate best."""
     spectrum, rate = analysis.details.spectrum, analysis.last.growth.rate
     if spectrum is None or rate is None:
-        return "There is no growth rate to set theory beside."
+        return "There is no growth rate to compare theory with."
     fit = [each for each in spectrum.theory if each.applies and each.rate is not None]
     nearest = min(fit, key=lambda each: abs((each.rate or 0.0) - rate), default=None)
     if nearest is None:
         return f"No theory applies here; the measured rate is {number(rate)} nats per step."
     return (
-        f"Of the theories that apply, {THEORY_WORDS[nearest.name]} ({number(nearest.rate)}) comes "
-        f"nearest to the measured {number(rate)} nats per step; hollow marks do not apply here."
+        f"Of the theories that apply, {THEORY_WORDS[nearest.name]} ({number(nearest.rate)}) is "
+        f"closest to the measured {number(rate)} nats per step; theories with hollow marks do not "
+        "apply here."
     )
 
 
 def details_sentences(analysis: Analysis) -> list[str]:
-    """Return what the closer looks that were taken say, one or two sentences each."""
+    """Return what each detailed measurement that was asked for says."""
     details = analysis.details
-    said = []
-    if details.map is not None:
-        said.append(map_caption(analysis))
-    if details.shares is not None:
-        said.append(shares_caption(analysis))
-    if details.spectrum is not None:
-        said += [lyapunov_caption(analysis), singular_caption(analysis)]
-    return [*said, *verification_sentences(analysis)]
+    return [
+        *([map_caption(analysis)] if details.map is not None else []),
+        *([shares_caption(analysis)] if details.shares is not None else []),
+        *([lyapunov_caption(analysis), singular_caption(analysis)] if details.spectrum else []),
+        *verification_sentences(analysis),
+    ]
 
 
 def verification_sentences(analysis: Analysis) -> list[str]:
-    """Say how far an exact SVD was from the profile, where one was asked for."""
+    """Say how far the profile is from an exact SVD, where one was asked for."""
     verification = analysis.details.verification
     if verification is None:
         return []
-    count, worst = verification.lags.size, verification.worst
-    return [
-        (
-            f"Verified by an exact SVD at {count} lags: the worst relative deviation of σ_max is "
-            f"{worst:.1e}; the certificate allows {analysis.last.profile.certificate:.1e}."
-        )
-    ]
+    sentence = (
+        f"Verified by an exact SVD at {verification.lags.size} lags: the worst relative deviation "
+        f"of σ_max is {verification.worst:.1e}; the certificate allows "
+        f"{analysis.last.profile.certificate:.1e}."
+    )
+    return [sentence]

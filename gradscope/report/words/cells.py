@@ -1,4 +1,4 @@
-"""What depends on the cell in what people read: its name, and the names of its causes."""
+"""Names of networks, and of the causes of a growth rate, which depend on the cell."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -46,7 +46,7 @@ MAIN_CAUSES: Mapping[str, str] = MappingProxyType(
         "direct": "the gate that keeps the state: what it lets pass by itself (",
         "recurrent_weights": "the recurrent weights beside the gate that keeps the state (",
         "candidate_saturation": "saturation: the candidate works where φ is flat (",
-        "closed_gates": "closed gates: they keep out what the recurrent weights carry (",
+        "closed_gates": "closed gates: they block what the recurrent weights carry (",
         "gate_slopes": "the gates that move with the state (",
     }
 )

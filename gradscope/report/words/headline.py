@@ -1,12 +1,10 @@
-"""Numbers, verdicts and causes in words; reasons and remedies live in ``sentences``. Here and
-there, and nowhere else, values become words.
-"""
+"""Verdicts, networks, stages and causes in words; reasons and remedies have files of their own."""
 
-import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from gradscope.analysis.fields import ZERO_PRODUCT
 from gradscope.analysis.results import Analysis, Comparison
 from gradscope.analysis.settings import Settings
 from gradscope.diagnosis.growth import Rates, terms_of
@@ -15,14 +13,10 @@ from gradscope.diagnosis.verdict import Verdict
 from gradscope.learning.history import History, Stop
 from gradscope.names import Regime, StageName
 from gradscope.report.words.cells import CAUSE_LABELS, model_name, short_name
-from gradscope.report.words.numbers import STEADY_RATE, fraction, level, number, pace, steps
-
-QUANTILES: Mapping[str, float] = MappingProxyType({"p05": 0.05, "median": 0.5, "p95": 0.95})
-"""Over the sequences, by the names they have in documents."""
-
+from gradscope.report.words.numbers import fraction, level, number, pace, steps
 
 MAX_NAMED = 3
-"""Networks up to which a headline has room for what each of them does."""
+"""Networks up to which a headline says what each of them does."""
 
 REGIME_WORDS: Mapping[Regime, str] = MappingProxyType(
     {
@@ -37,7 +31,7 @@ REGIME_WORDS: Mapping[Regime, str] = MappingProxyType(
 
 def headline(verdict: Verdict, threshold: float) -> str:
     """Return the verdict in one sentence: whether, how fast, how far back."""
-    parts = [_pace_of(verdict), _reach_of(verdict, threshold)]
+    parts = [f"it {pace(verdict.rate)}", _reach(verdict, threshold)]
     if verdict.regime is Regime.STABLE:
         parts.reverse()
     if verdict.required_lag is not None:
@@ -45,7 +39,7 @@ def headline(verdict: Verdict, threshold: float) -> str:
     return f"{REGIME_WORDS[verdict.regime]}: {'; '.join(parts)}"
 
 
-def _reach_of(verdict: Verdict, threshold: float) -> str:
+def _reach(verdict: Verdict, threshold: float) -> str:
     """Return the lag from which on too little arrives, or too much."""
     if verdict.horizon is not None:
         return f"below {fraction(threshold)} after {steps(verdict.horizon)}"
@@ -57,34 +51,21 @@ def _reach_of(verdict: Verdict, threshold: float) -> str:
     return f"above {fraction(threshold)} at {lags}"
 
 
-def _pace_of(verdict: Verdict) -> str:
-    if math.isinf(verdict.rate):
-        return "it becomes exactly zero"
-    if abs(verdict.rate) < STEADY_RATE:
-        return "it neither grows nor shrinks"
-    return f"it {pace(verdict.rate)}"
-
-
 def comparison_headline(comparison: Comparison) -> str:
-    """Return in one sentence what each network does at the longest length, of many networks the two
-    between which all others lie.
+    """Return in one sentence what each network does at the greatest length; of more than
+    ``MAX_NAMED`` networks, what those with the smallest and the largest growth rate do.
     """
     length = max(analysis.settings.steps for analysis in comparison.analyses)
-    longest = {
-        short_name(analysis.settings): analysis
+    rates = {
+        short_name(analysis.settings): analysis.last.verdict.rate
         for analysis in comparison.analyses
         if analysis.settings.steps == length
     }
-    paces = {name: _pace_alone(analysis.last.verdict) for name, analysis in longest.items()}
-    if len(paces) > MAX_NAMED:
-        ordered = sorted(longest, key=lambda name: longest[name].last.verdict.rate)
-        first, last = (f"{name} ({paces[name]})" for name in (ordered[0], ordered[-1]))
+    if len(rates) > MAX_NAMED:
+        ordered = sorted(rates, key=lambda name: rates[name])
+        first, last = (f"{name} ({pace(rates[name])})" for name in (ordered[0], ordered[-1]))
         return f"Over {steps(length)}: from {first} to {last}"
-    return f"Over {steps(length)}: {', '.join(f'{name} {pace}' for name, pace in paces.items())}"
-
-
-def _pace_alone(verdict: Verdict) -> str:
-    return _pace_of(verdict).removeprefix("it ")
+    return f"Over {steps(length)}: {', '.join(f'{name} {pace(rates[name])}' for name in rates)}"
 
 
 def describe(settings: Settings, analysis: Analysis) -> str:
@@ -106,43 +87,37 @@ def describe(settings: Settings, analysis: Analysis) -> str:
 def stage_title(name: StageName, history: History | None) -> str:
     """Return the name of a stage, with the number of updates behind it."""
     if name is StageName.TRAINED and history is not None:
-        return f"after {_updates(history.updates)}"
+        return f"after {updates_text(history.updates)}"
     return {StageName.INITIAL: "before training", StageName.GIVEN: "as given"}.get(name, str(name))
 
 
-def stage_of(settings: Settings) -> str:
-    """Return how far networks of these settings were to be trained."""
-    return f"after {_updates(settings.updates)}" if settings.updates else "before training"
-
-
-def _updates(count: int) -> str:
+def updates_text(count: int) -> str:
+    """Return a number of updates."""
     return "1 update" if count == 1 else f"{count} updates"
 
 
 def cause_sentence(causes: Rates) -> str:
     """Return the sum of the causes as an equation in nats per step."""
     if causes.total is None:
-        return "the product is exactly zero: there is no rate to explain"
+        return f"{ZERO_PRODUCT}: there is no rate to explain"
+    rates = {CAUSE_LABELS[name]: rate or 0.0 for name, rate in terms_of(causes).items()}
     summed = " ".join(
-        f"{_signed(value or 0.0)} {CAUSE_LABELS[term]}" for term, value in terms_of(causes).items()
+        f"{'−' if round(rate, 3) < 0 else '+'} {abs(rate):.3f} {label}"
+        for label, rate in rates.items()
     )
     return f"{summed} = {level(round(causes.total, 3))} nats per step"
-
-
-def _signed(value: float) -> str:
-    return f"{'−' if round(value, 3) < 0 else '+'} {abs(value):.3f}"
 
 
 def training_sentence(history: History) -> str:
     """Return how training ended, where it did not end as planned; empty otherwise."""
     if history.stop is Stop.INTERRUPTED:
-        return f"interrupted after {_updates(history.updates)}; what was learned so far is kept"
+        return f"interrupted after {updates_text(history.updates)}; the weights so far are kept"
     bad = history.non_finite
     if bad is None:
         return ""
     where = f" at step {bad.step}" if bad.step is not None else ""
     return (
         f"training stopped at update {bad.update}: the {bad.factor} is no longer finite{where}; "
-        f"the weights after {_updates(history.updates)} are kept. Choose a smaller "
+        f"the weights after {updates_text(history.updates)} are kept. Choose a smaller "
         "--learning-rate, or --clip-norm"
     )

@@ -1,9 +1,10 @@
-"""Numbers, counts and rates in words: how a value is written wherever people read it."""
+"""Numbers, step counts and rates as text."""
 
 import math
 
-LN_10 = math.log(10.0)
+from gradscope import arrays
 
+LN_10 = arrays.LN_10
 
 STEADY_RATE = 1e-4
 """Growth rates closer to zero than this (a factor 2 in 7000 steps) are called steady."""
@@ -35,7 +36,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 
 def level(value: float | None) -> str:
-    """Return a logarithm, or a rate of one, as people write it; what rounding left over reads 0."""
+    """Return a logarithm, or a rate of one, as people write it; rounding errors read 0."""
     return number(0.0 if value is not None and abs(value) < NEGLIGIBLE else value)
 
 
@@ -46,20 +47,20 @@ def power_of_ten(exponent: float) -> str:
 
 def steps(count: float) -> str:
     """Return a number of steps, without needless digits."""
-    text = _count(count)
+    text = _digits(count)
     return f"{text} step" if text == "1" else f"{text} steps"
 
 
-def _count(value: float) -> str:
-    return number(value, 2) if value < 100 else f"{value:.0f}"
+def _digits(count: float) -> str:
+    return number(count, 2) if count < 100 else f"{count:.0f}"
 
 
 def pace(rate: float) -> str:
     """Return a growth rate in words: how soon it halves or doubles."""
     if math.isinf(rate):
-        return "the product is exactly zero"
+        return "becomes exactly zero"
     if abs(rate) < STEADY_RATE:
-        return "neither halves nor doubles"
+        return "neither grows nor shrinks"
     return f"{'halves' if rate < 0 else 'doubles'} every {steps(math.log(2.0) / abs(rate))}"
 
 
@@ -69,7 +70,7 @@ def short_pace(rate: float) -> str:
         return "zero"
     if abs(rate) < STEADY_RATE:
         return "steady"
-    return f"{'½' if rate < 0 else '×2'} in {_count(math.log(2.0) / abs(rate))}"
+    return f"{'½' if rate < 0 else '×2'} in {_digits(math.log(2.0) / abs(rate))}"
 
 
 def fraction(threshold: float) -> str:

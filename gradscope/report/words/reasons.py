@@ -1,14 +1,11 @@
-"""Reasons as sentences: one for every code, made of its numbers.
-
-A test holds that no code is without its words. Remedies live in ``advice``; numbers, verdicts and
-causes in ``words``.
-"""
+"""Reasons as sentences: one for every code, made of its numbers. A test demands one of each."""
 
 import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from gradscope.analysis.fields import ZERO_PRODUCT
 from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.report.words.cells import MAIN_CAUSES
 from gradscope.report.words.numbers import fraction, level, number, power_of_ten, steps
@@ -19,48 +16,33 @@ def reason_sentence(reason: Reason) -> str:
     return _REASONS[reason.code](reason.numbers)
 
 
-def _of_lag(numbers: Mapping[str, Any]) -> str:
-    horizon = numbers["horizon"]
-    reach = "beyond the lags measured" if horizon is None else f"{horizon}"
-    return f"The memory horizon is {reach}; the task needs {numbers['required_lag']} steps"
+def _horizon(n: Mapping[str, Any]) -> str:
+    reach = "beyond the lags measured" if n["horizon"] is None else f"{n['horizon']}"
+    return f"The memory horizon is {reach}; the task needs {n['required_lag']} steps"
 
 
-def _within(numbers: Mapping[str, Any]) -> str:
-    text = (
-        f"σ_max stays within the thresholds: {power_of_ten(numbers['log10_norm'])} at lag "
-        f"{numbers['max_lag']}"
-    )
-    expected = numbers["expected_horizon"]
-    return text + (f"; at this rate it would vanish at lag {expected}." if expected else ".")
+def _within(n: Mapping[str, Any]) -> str:
+    size, expected = power_of_ten(n["log10_norm"]), n["expected_horizon"]
+    then = f"; at this rate it would vanish at lag {expected}." if expected else "."
+    return f"σ_max stays within the thresholds: {size} at lag {n['max_lag']}{then}"
 
 
-def _counts(numbers: Mapping[str, Any]) -> str:
-    return (
-        "Not all sequences agree: "
-        + ", ".join(f"{n} {regime}" for regime, n in numbers.items())
-        + "."
-    )
+def _bound(n: Mapping[str, Any], relation: str) -> str:
+    what = "along this trajectory" if n.get("of") == "course" else "γ·σ_max(W)"
+    rate = n["bound_rate_nats_per_step"]
+    rate = level(-math.inf if rate is None else rate)
+    return f"The bound {what} {relation} 1 ({rate} nats per step)"
 
 
-def _bound(numbers: Mapping[str, Any]) -> str:
-    rate = numbers["bound_rate_nats_per_step"]
-    return level(-math.inf if rate is None else rate)
-
-
-def _bound_is(numbers: Mapping[str, Any], relation: str) -> str:
-    what = "on each step of this course" if numbers.get("of") == "course" else "γ·σ_max(W)"
-    return f"{what} {relation} 1"
-
-
-def _main_cause(numbers: Mapping[str, Any]) -> str:
-    cause = MAIN_CAUSES[numbers["cause"]]
+def _main_cause(n: Mapping[str, Any]) -> str:
+    cause = MAIN_CAUSES[n["cause"]]
     sign = "" if cause.endswith("(") else " = "
-    return f"The main cause is {cause}{sign}{level(numbers['nats_per_step'])} nats per step)."
+    return f"The main cause is {cause}{sign}{level(n['nats_per_step'])} nats per step)."
 
 
-def _learned(numbers: Mapping[str, Any], outcome: str) -> str:
-    error = "out of range" if numbers["error"] is None else number(numbers["error"])
-    return f"{outcome}: error {error}, baseline {number(numbers['baseline'])}."
+def _error(n: Mapping[str, Any]) -> str:
+    error = "out of range" if n["error"] is None else number(n["error"])
+    return f"error {error}, baseline {number(n['baseline'])}."
 
 
 _REASONS: Mapping[ReasonCode, Callable[[Mapping[str, Any]], str]] = MappingProxyType(
@@ -77,34 +59,33 @@ _REASONS: Mapping[ReasonCode, Callable[[Mapping[str, Any]], str]] = MappingProxy
             f"Before it vanishes it grows to {power_of_ten(n['peak_log10_norm'])} at lag "
             f"{n['peak_lag']} (non-normal growth)."
         ),
-        ReasonCode.SEQUENCES_DISAGREE: _counts,
+        ReasonCode.SEQUENCES_DISAGREE: lambda n: (
+            f"Not all sequences agree: {', '.join(f'{n[regime]} {regime}' for regime in n)}."
+        ),
         ReasonCode.EXACT_ZERO: lambda n: (
-            f"In {n['sequences']} of {n['of']} sequences the product is exactly zero, from lag "
-            f"{n['lag']} on: "
+            f"In {n['sequences']} of {n['of']} sequences {ZERO_PRODUCT}, from lag {n['lag']} on: "
             "no path leads back."
         ),
         ReasonCode.STATE_OVERFLOWS: lambda n: (
             f"The hidden state overflows at step {n['step']}; the steps before it were examined."
         ),
-        ReasonCode.HORIZON_SHORT: lambda n: _of_lag(n) + ": it cannot learn so far back.",
-        ReasonCode.HORIZON_REACHES: lambda n: _of_lag(n) + ": the gradient arrives.",
+        ReasonCode.HORIZON_SHORT: lambda n: f"{_horizon(n)}: it cannot learn so far back.",
+        ReasonCode.HORIZON_REACHES: lambda n: f"{_horizon(n)}: the gradient arrives.",
         ReasonCode.HORIZON_UNKNOWN: lambda n: (
             f"The task needs {steps(n['required_lag'])}, but the lags measured end at "
-            f"{n['max_lag']}: whether the gradient arrives is not known."
+            f"{n['max_lag']}: whether the gradient arrives is unknown."
         ),
         ReasonCode.BOUND_FORCES_VANISHING: lambda n: (
-            f"The bound {_bound_is(n, '<')} ({_bound(n)} nats per step) is enough to force "
-            "vanishing."
+            f"{_bound(n, '<')} is enough to force vanishing."
         ),
         ReasonCode.BOUND_ALLOWS_EXPLODING: lambda n: (
-            f"The bound {_bound_is(n, '≥')} ({_bound(n)} nats per step) allows exploding, but does "
-            "not force it."
+            f"{_bound(n, '≥')} allows exploding, but does not force it."
         ),
         ReasonCode.MAIN_CAUSE: _main_cause,
         ReasonCode.GRADIENT_FINE: lambda _: (
             "The gradient is fine: if training fails, look elsewhere."
         ),
-        ReasonCode.AT_BASELINE: lambda n: _learned(n, "It has not learned"),
-        ReasonCode.BEATS_BASELINE: lambda n: _learned(n, "It has learned"),
+        ReasonCode.AT_BASELINE: lambda n: f"It has not learned: {_error(n)}",
+        ReasonCode.BEATS_BASELINE: lambda n: f"It has learned: {_error(n)}",
     }
 )

@@ -1,7 +1,7 @@
 """Remedies as sentences: one for every code, made of its numbers.
 
-A network that gradscope drew is changed by its flags; one from a file of weights by whoever trains
-it, in words that fit any framework. A test holds that no code is without either.
+For a network that gradscope drew they name flags; for an imported one they fit any framework. A
+test demands both of each code.
 """
 
 import math
@@ -56,22 +56,21 @@ _REMEDIES: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = MappingProx
             f"Use an activation of slope 1 (--activation {n['activation']}): γ costs the most here."
         ),
         RemedyCode.REDUCE_SATURATION: lambda n: (
-            "Keep the units off their flat ends: smaller inputs (--input-scale), a smaller --gain"
+            "Keep the units out of saturation: smaller inputs (--input-scale), a smaller --gain"
             f"{_for_sigmoid(n, ', --center-bias')}."
         ),
         RemedyCode.ALIGN_WEIGHTS: lambda _: (
-            "Make W's singular values equal (--init orthogonal), so that no direction is a weak "
-            "one."
+            "Make W's singular values equal (--init orthogonal), so that no direction is weak."
         ),
         RemedyCode.KEEP_ALIGNED: lambda _: (
-            "W began with equal singular values; training makes them differ (a smaller "
-            "--learning-rate, less), and so does a leak (--leak)."
+            "W began with equal singular values; training makes them differ (less so with a "
+            "smaller --learning-rate), and so does a leak (--leak)."
         ),
         **dict.fromkeys(GAIN, lambda n: f"Multiply W by {number(n['factor'])} (--gain)."),
         RemedyCode.CHECK_SIZE: lambda n: (
-            f"A step multiplies the gradient by {number(n['growth_per_step'])}: start anew, with a "
-            f"--gain near 1{_by_gates(n, ', a smaller --input-scale')} and, where training made W "
-            "so large, a smaller --learning-rate or --clip-norm."
+            f"Each step multiplies the gradient by {number(n['growth_per_step'])}: start again, "
+            f"with --gain near 1{_by_gates(n, ', a smaller --input-scale')} and, where training "
+            "made W so large, a smaller --learning-rate or --clip-norm."
         ),
         RemedyCode.CLIP: lambda n: (
             f"Clip the gradient norm at {number(n['norm'])} (--clip-norm), its "
@@ -103,11 +102,11 @@ _REMEDIES_ELSEWHERE: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = M
             f"Use an activation of slope 1 ({n['activation']}): γ costs the most here."
         ),
         RemedyCode.REDUCE_SATURATION: lambda n: (
-            "Keep the units off their flat ends: standardised or smaller inputs, a smaller W at "
+            "Keep the units out of saturation: standardised or smaller inputs, a smaller W at "
             f"the start{_for_sigmoid(n, ', a bias of −W·½')}."
         ),
         RemedyCode.ALIGN_WEIGHTS: lambda _: (
-            "Make W's singular values equal, so that no direction is a weak one: start from an "
+            "Make W's singular values equal, so that no direction is weak: start from an "
             "orthogonal W."
         ),
         RemedyCode.KEEP_ALIGNED: lambda _: (
@@ -115,8 +114,8 @@ _REMEDIES_ELSEWHERE: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = M
         ),
         **dict.fromkeys(GAIN, lambda n: f"Multiply W by {number(n['factor'])}."),
         RemedyCode.CHECK_SIZE: lambda n: (
-            f"A step multiplies the gradient by {number(n['growth_per_step'])}, where no network "
-            "learns: check that the file holds the trained network, not one that diverged, and "
+            f"Each step multiplies the gradient by {number(n['growth_per_step'])}; no network can "
+            "learn: check that the file holds the trained network, not one that diverged, and "
             f"each array in its place{_by_gates(n, '; give inputs on the scale of its training')}."
         ),
         RemedyCode.CLIP: lambda n: (

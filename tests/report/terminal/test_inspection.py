@@ -58,7 +58,7 @@ def test_the_state_that_a_file_starts_from_is_named(tmp_path: Path) -> None:
     without = look(tmp_path / "net.npz", weights)
     found = look(tmp_path / "net.npz", weights, {"init_state": np.ones((1, 4))})
 
-    sentence = "It has the state h_0 that every sequence starts from."
+    sentence = "The file holds the state h_0 that every sequence starts from."
     assert sentence in page_of(found)
     assert sentence not in page_of(without)
     assert inspection_document(found)["layers"][0]["initial_state"] is True
@@ -78,7 +78,7 @@ def test_the_page_without_layers_says_how_to_name_them(tmp_path: Path) -> None:
 
     text = page_of(look(tmp_path / "net.npz", arrays))
 
-    assert "No recurrent layer under a name that is known." in text
+    assert "No recurrent layer under a known name." in text
     assert "--map W=h2h --map U=i2h" in text
     assert "3 × 2" in text
 

@@ -53,12 +53,12 @@ def with_exponent(analysis: Analysis, exponent: float, error: float) -> Analysis
 @pytest.mark.parametrize(
     ("exponent", "error", "words"),
     [
-        (0.05, 0.02, "part: chaos"),
+        (0.05, 0.02, "diverge: chaos"),
         (0.05, 0.03, "too close to 0"),
         (-0.05, 0.03, "too close to 0"),
-        (-0.05, 0.02, "meet: no chaos"),
+        (-0.05, 0.02, "converge: no chaos"),
         (1.0, math.inf, "too close to 0"),
-        (-math.inf, 0.0, "meet: no chaos"),
+        (-math.inf, 0.0, "converge: no chaos"),
     ],
 )
 def test_chaos_is_claimed_only_where_two_standard_errors_lie_between_the_exponent_and_zero(
@@ -70,7 +70,7 @@ def test_chaos_is_claimed_only_where_two_standard_errors_lie_between_the_exponen
 def test_a_linear_network_that_grows_has_no_chaos() -> None:
     text = lyapunov_caption(analysis_of(activation="identity", gain=1.2, spectrum=True))
 
-    assert "close trajectories part; a linear network has no chaos" in text
+    assert "nearby trajectories diverge; a linear network has no chaos" in text
 
 
 def test_the_bound_of_a_gated_cell_is_not_said_to_come_from_its_weights_alone(

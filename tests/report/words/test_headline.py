@@ -122,8 +122,8 @@ def test_every_threshold_has_a_short_text(threshold: float) -> None:
 def test_a_pace_says_how_soon_it_halves_or_doubles() -> None:
     assert pace(-math.log(2.0)) == "halves every 1 step"
     assert pace(math.log(2.0) / 5.0) == "doubles every 5 steps"
-    assert pace(1e-9) == pace(0.0) == "neither halves nor doubles"
-    assert pace(-math.inf) == "the product is exactly zero"
+    assert pace(1e-9) == pace(0.0) == "neither grows nor shrinks"
+    assert pace(-math.inf) == "becomes exactly zero"
     assert short_pace(-math.log(2.0) / 7.25) == "½ in 7.2"
     assert short_pace(math.log(2.0)) == "×2 in 1"
     assert (short_pace(0.0), short_pace(-math.inf)) == ("steady", "zero")

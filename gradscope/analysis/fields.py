@@ -1,0 +1,197 @@
+"""An analysis as one list of named values, from which documents, rows and stores are made.
+
+A field has the dotted name it has in the analysis document (``stages.trained.verdict.horizon``),
+its value, the unit of the value, and why the value may be null. Values keep their infinities (an
+exactly zero product is −inf) until ``plain`` makes them null. Norms of products are log10.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from gradscope.analysis.results import Analysis, GradientSummary, Stage
+from gradscope.arrays import LN_10, FloatArray, plain
+from gradscope.data.batch import TaskInfo
+from gradscope.diagnosis.growth import terms_of
+from gradscope.learning.history import History
+
+QUANTILES: Mapping[str, float] = MappingProxyType({"p05": 0.05, "median": 0.5, "p95": 0.95})
+"""Over the sequences, by the names they have in documents."""
+
+ZERO_PRODUCT = "the product is exactly zero"
+ZERO_BOUND = "the bound is exactly zero"
+OVERFLOWS = "it overflows"
+NO_TARGETS = "there are no targets (--readout NAME --targets FILE)"
+NO_TARGET_REACHED = "no step that was reached has a target"
+NO_ERROR_ARRIVES = "no error reaches the state"
+OUTSIDE_FLOAT64 = "outside float64; see log10_by_step"
+NO_INTERVAL = "too few sequences and lags"
+
+SMALLEST = float(np.log(np.finfo(np.float64).tiny))
+"""Natural logarithm of the smallest normal number."""
+
+RATE, LOG10, STEPS = "nats per step", "log10", "steps"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Field:
+    """One value of an analysis.
+
+    ``value`` is a number, word or array in ``unit`` ("" where there is none); ``why_null`` says
+    why there may be no number, None where there is one.
+    """
+
+    name: str
+    value: Any
+    unit: str = ""
+    why_null: str | None = None
+
+    @property
+    def last(self) -> Any:
+        """The value, of a curve its last entry; None where there is no finite number."""
+        if not isinstance(self.value, np.ndarray):
+            return plain(self.value)
+        return plain(float(self.value[-1])) if self.value.size else None
+
+
+def nested(
+    fields: Iterable[Field], reasons: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
+    """Return plain values as nested objects, by their dotted names.
+
+    ``reasons`` names, for each field whose reason belongs in the document, the field that holds
+    it: null where no value is. Where several share a name, it follows the last of them.
+    """
+    document: dict[str, Any] = {}
+    for field in fields:
+        value = plain(field.value)
+        group, name = _place(document, field.name)
+        group[name] = value
+        if field.why_null is not None and field.name in reasons:
+            group, name = _place(document, reasons[field.name])
+            group[name] = group.pop(name, None) or (field.why_null if _has_null(value) else None)
+    return document
+
+
+def _place(document: dict[str, Any], dotted: str) -> tuple[dict[str, Any], str]:
+    """Return the object that a dotted name belongs to, and its name there."""
+    *groups, name = dotted.split(".")
+    for group in groups:
+        document = document.setdefault(group, {})
+    return document, name
+
+
+def _has_null(value: Any) -> bool:
+    return value is None or (isinstance(value, list) and any(map(_has_null, value)))
+
+
+def fields(analysis: Analysis) -> Iterator[Field]:
+    """Yield every value of an analysis under its dotted name."""
+    yield from _below("problem", task_fields(analysis.task_info))
+    for stage in analysis.stages:
+        yield from _below(f"stages.{stage.name}", stage_fields(stage))
+    if analysis.training is None:
+        yield Field("training", None)
+    else:
+        yield from _below("training", training_fields(analysis.training))
+
+
+def _below(group: str, members: Iterable[Field]) -> Iterator[Field]:
+    return (Field(f"{group}.{m.name}", m.value, m.unit, m.why_null) for m in members)
+
+
+def task_fields(task_info: TaskInfo) -> Iterator[Field]:
+    """Yield what is known of the problem."""
+    yield Field("description", task_info.description)
+    yield Field("error", task_info.error)
+    yield Field("required_lag", task_info.required_lag, STEPS)
+    if task_info.baseline is None:
+        yield Field("baseline", None)
+    else:
+        yield Field("baseline.error", task_info.baseline.error)
+        yield Field("baseline.meaning", task_info.baseline.meaning)
+
+
+def stage_fields(stage: Stage) -> Iterator[Field]:
+    """Yield the values of one stage, without its reasons."""
+    profile, verdict, growth, causes = stage.profile, stage.verdict, stage.growth, stage.causes
+    yield Field("stage", stage.name)
+    yield Field("error", stage.error, "", _why_no_error(stage.error))
+    yield Field("profile.lags", profile.lags, STEPS)
+    for name, curve in zip(QUANTILES, profile.quantiles(list(QUANTILES.values())), strict=True):
+        yield Field(f"profile.log10_norm.{name}", curve / LN_10, LOG10, ZERO_PRODUCT)
+    yield Field("profile.log10_bound", profile.log_bound / LN_10, LOG10, ZERO_BOUND)
+    yield Field("profile.certificate", profile.certificate)
+
+    yield Field("verdict.regime", verdict.regime)
+    yield Field("verdict.rate_nats_per_step", verdict.rate, RATE, ZERO_PRODUCT)
+    interval = None if growth.low is None else [growth.low, growth.high]
+    no_interval = ZERO_PRODUCT if growth.tail is None else NO_INTERVAL
+    yield Field("verdict.rate_interval_95", interval, RATE, no_interval)
+    if growth.tail is None:
+        yield Field("verdict.rate_between", None)
+    else:
+        log10_norms = [each / LN_10 for each in growth.tail.log_norms]
+        yield Field("verdict.rate_between.lags", growth.tail.lags, STEPS)
+        yield Field("verdict.rate_between.log10_norm", log10_norms, LOG10)
+        yield Field("verdict.rate_between.sequences", growth.tail.sequences)
+        yield Field("verdict.rate_between.of", growth.tail.of)
+    unreached = f"the median profile stays above the threshold at all {verdict.max_lag} lags"
+    yield Field("verdict.horizon", verdict.horizon, STEPS, unreached)
+    yield Field("verdict.required_lag", verdict.required_lag, STEPS)
+    yield Field("verdict.max_lag", verdict.max_lag, STEPS)
+
+    for name, rate in terms_of(causes).items():
+        yield Field(f"causes.{name}", rate, RATE)
+    yield Field("causes.total", causes.total, RATE, ZERO_PRODUCT)
+    if stage.gradient is None:
+        yield Field("gradient", None, "", NO_TARGETS)
+    else:
+        yield from _below("gradient", _gradient_fields(stage.gradient))
+    if stage.rate_per_time_constant is not None:
+        yield Field("rate_nats_per_time_constant", stage.rate_per_time_constant, "nats per τ")
+    yield Field("slopes.p05", stage.slopes.p05)
+    yield Field("slopes.median", stage.slopes.median)
+    yield Field("slopes.p95", stage.slopes.p95)
+    yield Field("slopes.ceiling", stage.slopes.ceiling)
+
+
+def _why_no_error(error: float | None) -> str | None:
+    if error is None:
+        return NO_TARGETS
+    return None if math.isfinite(error) else OVERFLOWS
+
+
+def _gradient_fields(gradient: GradientSummary) -> Iterator[Field]:
+    log_by_step = gradient.log_by_step
+    no_norm = NO_TARGET_REACHED if gradient.norm is None else OVERFLOWS
+    yield Field("norm", gradient.norm, "", no_norm)
+    yield Field("steps", np.arange(log_by_step.size), STEPS)
+    yield Field("by_step", _within_float64(log_by_step), "", OUTSIDE_FLOAT64)
+    yield Field("log10_by_step", log_by_step / LN_10, LOG10, NO_ERROR_ARRIVES)
+
+
+def _within_float64(logs: FloatArray) -> FloatArray:
+    """Return exp of logarithms, NaN where the number is too large, or denormal and inexact."""
+    held = np.isneginf(logs) | (np.abs(logs) < -SMALLEST)
+    return np.where(held, np.exp(np.minimum(logs, -SMALLEST)), np.nan)
+
+
+def training_fields(history: History) -> Iterator[Field]:
+    """Yield the values of training, one entry per update in each curve."""
+    yield Field("updates", history.updates)
+    yield Field("stop", history.stop)
+    if history.non_finite is None:
+        yield Field("non_finite", None)
+    else:
+        yield Field("non_finite.update", history.non_finite.update)
+        yield Field("non_finite.step", history.non_finite.step, STEPS)
+        yield Field("non_finite.factor", history.non_finite.factor)
+    yield Field("loss", history.loss, "", OVERFLOWS)
+    yield Field("error_per_step", history.error_per_step)
+    yield Field("gradient_norm", history.gradient_norm)
+    yield Field("clipped_fraction", history.clipped_fraction)
