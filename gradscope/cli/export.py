@@ -61,18 +61,15 @@ def export(
 ) -> None:
     """Write the rows of a sweep: settings and results; as jsonl or npz the curves too."""
     set_blas_threads(None)
-    chosen = format or _by_ending(output)
+    ending = "" if output is None else output.suffix.lower().removeprefix(".")
+    by_name = ExportFormat(ending) if ending in list(ExportFormat) else ExportFormat.CSV
+    chosen = format or by_name
     if output is None or output == STDOUT:
         require_stdout()
         if chosen is ExportFormat.NPZ:
             raise SettingError("--format npz is binary; name a file with -o FILE.npz")
     prepare_files((output,), force=force)
     write_result(output, _content(store, where, chosen), force=force)
-
-
-def _by_ending(output: Path | None) -> ExportFormat:
-    ending = "" if output is None else output.suffix.lower().removeprefix(".")
-    return ExportFormat(ending) if ending in list(ExportFormat) else ExportFormat.CSV
 
 
 def _content(store: Path, where: str | None, chosen: ExportFormat) -> bytes:
