@@ -99,14 +99,14 @@ MUTANTS = (
         "jacobians/chain.py",
         "scaled.reshape(-1, self.state_size) @ self.recurrent_weights",
         "scaled.reshape(-1, self.state_size) @ self.recurrent_weights.T",
-        "jacobians/test_chain.py::test_pulling_back_multiplies_rows_from_the_left_and_pushing_forward_vectors_from_the_right",
+        "jacobians/test_chain.py::test_vjp_multiplies_rows_from_the_left_and_jvp_vectors_from_the_right",
     ),
     Mutant(
         "slopes before W in jvp",
         "jacobians/chain.py",
         "flat = vectors.reshape(-1, self.state_size) @ self.recurrent_weights.T",
         "flat = vectors.reshape(-1, self.state_size) @ self.recurrent_weights",
-        "jacobians/test_chain.py::test_pulling_back_multiplies_rows_from_the_left_and_pushing_forward_vectors_from_the_right",
+        "jacobians/test_chain.py::test_vjp_multiplies_rows_from_the_left_and_jvp_vectors_from_the_right",
     ),
     Mutant(
         "the spectrum of the first steps",
@@ -172,7 +172,7 @@ MUTANTS = (
         "jacobians/test_lyapunov.py::test_fresh_gaussian_factors_have_newmans_exponents[2-1.0]",
     ),
     Mutant(
-        "the shares of the anchors at one scale",
+        "the adjoint rows at one scale",
         "jacobians/kernels/adjoint_rows.py",
         "return local * weights[:, :, None], common",
         "return local * (weights[:, :, None] > 0.0), common",

@@ -35,7 +35,6 @@ from gradscope.weights.layers.recurrent_layer import (
     RecurrentLayer,
 )
 from gradscope.weights.layers.to_cell import (
-    CELL_OF_KIND,
     CellSpec,
     UserChoices,
     cell_of,
@@ -325,7 +324,7 @@ def given_network(given: Given, settings: Settings) -> ImportedNetwork:
     layers = tuple(
         ImportedLayer(
             title=each.title,
-            cell=CELL_OF_KIND[each.kind],
+            cell=each.kind,
             direction=str(each.direction),
             input_size=each.input_size,
             hidden_size=each.hidden_size,

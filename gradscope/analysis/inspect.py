@@ -7,8 +7,9 @@ from pathlib import Path
 from gradscope.diagnosis.theory import log_bound_per_step
 from gradscope.diagnosis.weight_spectrum import WeightSpectrum, weight_spectrum
 from gradscope.model.activations import ACTIVATIONS
+from gradscope.names import CellName
 from gradscope.weights.layers.manual_names import parse_mapping
-from gradscope.weights.layers.recurrent_layer import FoundNetwork, LayerKind, RecurrentLayer
+from gradscope.weights.layers.recurrent_layer import FoundNetwork, RecurrentLayer
 from gradscope.weights.load import look_into
 
 
@@ -65,7 +66,7 @@ def _inspected(layer: RecurrentLayer) -> InspectedLayer:
 
 def _log_bound(layer: RecurrentLayer) -> float | None:
     """Return the bound on one step of a vanilla layer whose activation and leak are known."""
-    if layer.kind is not LayerKind.RNN or layer.leak is None:
+    if layer.kind is not CellName.ELMAN or layer.leak is None:
         return None
     for name, activation in ACTIVATIONS.items():
         if layer.activation == name:

@@ -76,12 +76,7 @@ def causes(chain: Chain, lags: IntArray | None = None, *, norms: LagNorms | None
         Lags in steps, ascending; all of 1 … T by default.
     norms : LagNorms, optional
         The lag profile of this chain up to the last of these lags, where it was measured before;
-        it is measured anew, to ``TOLERANCE``, by default.
-
-    Returns
-    -------
-    Causes
-        Arrays (K,B) in nats that add up to the total.
+        by default it is measured to ``TOLERANCE``.
 
     Raises
     ------
@@ -104,7 +99,7 @@ def causes(chain: Chain, lags: IntArray | None = None, *, norms: LagNorms | None
     bound = log_bound_per_step(chain.recurrent_weights, chain.slope_ceiling, chain.leak)
     steps = np.repeat(chosen[:, None].astype(np.float64), chain.n_sequences, axis=1)
     if np.isneginf(bound):
-        # Weights of zero leave nothing for the other terms to explain.
+        # log 0: weights of zero leave nothing for the other terms to explain.
         none = np.zeros_like(steps)
         return Causes(chosen, none - np.inf, none, none, none, total)
     return Causes(
@@ -134,7 +129,7 @@ def measured_directions(
     with np.errstate(invalid="ignore"):
         missed = total - reached > certificate + MAX_GAP
     if missed.any():
-        # Later steps favoured what had been dropped.
+        # Later steps favoured rows that had been dropped: once more with all of them.
         directions, reached = leading_directions(chain, lags, dropped=0.0)
     return total, directions, reached
 

@@ -23,7 +23,7 @@ class Diagnosis(NotebookResult):
     """What was measured on a chain, and what it means.
 
     ``norms`` is the lag profile; ``log_bound`` (L,) the bound ℓ·log(γ σ_max(W)) in nats (of another
-    cell than the vanilla one ℓ times the most that a step of this course can add); ``growth``
+    cell than the vanilla one ℓ times the most that a step of this trajectory can add); ``growth``
     its growth rate with an interval, ``causes`` the terms of that rate, both in nats per step;
     ``verdict`` the judgement with its reasons, and ``thresholds`` where it drew its lines.
     """
@@ -69,10 +69,6 @@ def diagnose(
         Where the verdict draws its lines.
     tolerance : float
         Largest relative error of σ_max; the default lets the four causes add up to 1e-9.
-
-    Returns
-    -------
-    Diagnosis
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """Why the product of a gated cell's Jacobians has the size it has: an exact decomposition.
 
-A gated cell hands gradient on by two ways, straight through a gate and through its recurrent
+A gated cell passes gradient on in two ways, straight through a gate and through its recurrent
 weights. Along the leading right singular vector of P each step J v is built up in stages, and each
 stage changes the length of what arrives:
 
@@ -18,8 +18,8 @@ gate_slopes           the gates moving with the state, ∂r/∂h, ∂z/∂h and 
 Each term is the logarithm of the ratio of two successive lengths, so over the ℓ steps the five add
 up to log σ_max(P_ℓ) exactly; any of them may have either sign. A stage that is exactly zero while
 the step is not (a gate closed to the last bit) is passed over, and what it lost is counted in the
-next. The same walk, with its own stages, splits a vanilla RNN whose state is its pre-activation or
-whose units leak differently.
+next. The same propagation, with other stages, splits a vanilla RNN whose state is its
+pre-activation or whose units leak differently.
 """
 
 from dataclasses import dataclass
@@ -89,29 +89,18 @@ def cell_causes(
     """
     chosen = checked_lags(chain, lags)
     total, directions, _ = measured_directions(chain, chosen, norms)
-    terms = walk(chain, chosen, directions)
+    terms = stage_logs(chain, chosen, directions)
     linearization = chain.linearization
     if isinstance(linearization, PostLinearization | PreLinearization):
         return _vanilla_causes(linearization.cell, chosen, terms, total)
-    return GatedCauses(
-        lags=chosen,
-        direct=terms["direct"],
-        recurrent_weights=terms["recurrent_weights"],
-        candidate_saturation=terms["candidate_saturation"],
-        closed_gates=terms["closed_gates"],
-        gate_slopes=terms["gate_slopes"],
-        total=total,
-    )
+    return GatedCauses(lags=chosen, total=total, **terms)
 
 
-def walk(chain: CellChain, lags: IntArray, directions: FloatArray) -> dict[str, FloatArray]:
-    """Carry each direction (K,B,S) from its state to s_T.
+def stage_logs(chain: CellChain, lags: IntArray, directions: FloatArray) -> dict[str, FloatArray]:
+    """Propagate each direction (K,B,S) from its state to s_T; return for every stage
+    Σ log(its length / the length before it), (K,B), in nats.
 
-    Returns
-    -------
-    dict of (K,B) arrays
-        For every stage Σ log(its length / the length before it), in nats. A vector that has become
-        zero adds no more.
+    A vector that has become zero adds no more.
     """
     terms: dict[str, FloatArray] = {}
     vectors = np.zeros_like(directions)
@@ -119,7 +108,7 @@ def walk(chain: CellChain, lags: IntArray, directions: FloatArray) -> dict[str, 
         starting = chain.n_steps - lags + 1 == step
         vectors[starting] = directions[starting]
         under_way = lags > chain.n_steps - step
-        # The chain wants vectors (B,K,S), and has all sequences at once.
+        # A JVP takes vectors (B,K,S), all sequences at once.
         here = vectors[under_way].swapaxes(0, 1)
         stages = chain.stages(here, step)
         for name, ratios in _log_ratios(here, stages).items():
@@ -137,6 +126,8 @@ def _log_ratios(start: FloatArray, stages: dict[str, FloatArray]) -> dict[str, F
     ratios = {}
     for name, image in stages.items():
         length = lengths_of(image)
+        # The sum of logarithms telescopes: a stage that is zero while a later one is not would make
+        # −∞ + ∞ of it, so it takes over the length before it.
         if name != last:
             length = np.where(length > 0.0, length, before)
         present = before > 0.0
@@ -150,7 +141,7 @@ def _log_ratios(start: FloatArray, stages: dict[str, FloatArray]) -> dict[str, F
 def _vanilla_causes(
     cell: ElmanParameters, lags: IntArray, terms: dict[str, FloatArray], total: FloatArray
 ) -> Causes:
-    """Return the four terms of a vanilla RNN: its bound, and what the walk lost against it."""
+    """Return the four terms of a vanilla RNN: its bound, and what the path lost against it."""
     steps = np.repeat(lags[:, None].astype(np.float64), total.shape[1], axis=1)
     bound_of_weights = cell.log_bound(1.0)
     if np.isneginf(bound_of_weights):

@@ -26,7 +26,7 @@ from gradscope.diagnosis.causes import Causes
 from gradscope.diagnosis.gated_causes import GatedCauses
 from gradscope.notebook_repr import CompactRepr
 
-FEWEST = 5
+MIN_SAMPLE = 5
 """Sequences, or batches of lags, from which on their scatter gives an interval: four degrees of
 freedom."""
 
@@ -62,9 +62,9 @@ class GrowthRate(CompactRepr):
 
     ``rate`` is the mean over the sequences whose product is not exactly zero, ``tail`` the two
     points of their mean profile that it is the slope between; both are None where all are zero.
-    ``low`` and ``high`` are None where there are fewer than ``FEWEST`` sequences and fewer than as
-    many lags in the tail. The interval speaks of the scatter of sequences and of steps, whichever
-    is larger, not of what is left of the transient.
+    ``low`` and ``high`` are None where there are fewer than ``MIN_SAMPLE`` sequences and fewer
+    lags than that in the tail. The interval covers the scatter of sequences and of steps, whichever
+    is larger, not what is left of the transient.
     """
 
     rate: float | None
@@ -129,17 +129,9 @@ def _from_lag_zero(log_norms: FloatArray) -> FloatArray:
 
 
 def growth_rates(log_norms: FloatArray) -> FloatArray:
-    """Return the growth rate of every sequence.
+    """Return the growth rate (B,) of profiles (L,B) in nats, lag ℓ at ``[ℓ-1]``.
 
-    Parameters
-    ----------
-    log_norms : (L,B) array
-        Lag profiles in nats, lag ℓ at ``[ℓ-1]``.
-
-    Returns
-    -------
-    (B,) array
-        Nats per step; −inf where the product is exactly zero at the last lag.
+    Nats per step; −inf where the product is exactly zero at the last lag.
     """
     first, last = tail_lags(log_norms.shape[0])
     at_first, at_last = _from_lag_zero(log_norms)[[first, last]]
@@ -149,17 +141,7 @@ def growth_rates(log_norms: FloatArray) -> FloatArray:
 
 
 def growth_rate(log_norms: FloatArray) -> GrowthRate:
-    """Return the growth rate over all sequences with its interval.
-
-    Parameters
-    ----------
-    log_norms : (L,B) array
-        Lag profiles in nats, lag ℓ at ``[ℓ-1]``.
-
-    Returns
-    -------
-    GrowthRate
-    """
+    """Return the growth rate of profiles (L,B) in nats over all sequences, with its interval."""
     alive = np.isfinite(log_norms[-1])
     if not alive.any():
         return GrowthRate(None, None, None, None)
@@ -168,27 +150,21 @@ def growth_rate(log_norms: FloatArray) -> GrowthRate:
     rate = float(rates.mean())
     first, last = (int(lag) for lag in tail_lags(log_norms.shape[0]))
     tail = Tail((first, last), (float(mean[first]), float(mean[last])), rates.size, alive.size)
-    halves = [_half_width(rates), _half_width(_batch_rates(mean))]
+    # Increments over batches of consecutive lags of the tail, nearly independent: batch means.
+    ends = np.linspace(first, last, min(MAX_BATCHES, last - first) + 1).round().astype(np.int64)
+    halves = [_half_width(rates), _half_width(np.diff(mean[ends]) / np.diff(ends))]
     found = [each for each in halves if each is not None]
     if not found:
         return GrowthRate(rate, None, None, tail)
     return GrowthRate(rate, rate - max(found), rate + max(found), tail)
 
 
-def _batch_rates(mean: FloatArray) -> FloatArray:
-    """Return the increments of a profile that begins at lag 0 in some batches of its tail's lags,
-    nats per step.
-    """
-    first, last = tail_lags(mean.size - 1)
-    n_batches = min(MAX_BATCHES, int(last - first))
-    ends = np.linspace(first, last, n_batches + 1).round().astype(np.int64)
-    rates: FloatArray = np.diff(mean[ends]) / np.diff(ends)
-    return rates
-
-
 def _half_width(sample: FloatArray) -> float | None:
-    """Return Student's half-width at 95 % of the mean of independent values; None for too few."""
-    if sample.size < FEWEST:
+    """Return Student's half-width at 95 % of the mean of independent values; None for too few.
+
+    Student's quantile in powers of 1/freedom about the normal one, so that no SciPy is needed.
+    """
+    if sample.size < MIN_SAMPLE:
         return None
     freedom, z = sample.size - 1, NORMAL_975
     # Abramowitz & Stegun (1964), 26.7.5; within 0.3 % from four degrees of freedom on.

@@ -68,10 +68,6 @@ def mean_field(params: ElmanParameters, inputs: FloatArray) -> MeanField:
         The network; its φ must be bounded by 1, as tanh and the sigmoid are.
     inputs : (T,B,D) array
         x_t at ``[t-1]``.
-
-    Returns
-    -------
-    MeanField
     """
     drive = inputs.reshape(-1, inputs.shape[2]) @ params.input_weights.T + params.hidden_bias
     levels = order_statistics(drive.ravel(), (np.arange(N_LEVELS) + 0.5) / N_LEVELS)

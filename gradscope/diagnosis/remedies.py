@@ -1,12 +1,12 @@
-"""What to change, and what it is predicted to do, as values; words are made of them in
-``report.words.headline``.
+"""Remedies: what to change, and what it is predicted to do, as values; their words are in
+``report.words.remedies``.
 
 Each remedy answers the largest cause. The predicted growth rate moves only the term that the remedy
 changes and leaves the others as measured, so it is a first guess to be checked by running it, not a
 promise.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -106,16 +106,11 @@ def remedies(
         return ()
     if isinstance(causes, GatedCauseRates):
         return _against_vanishing_behind_gates(causes, activation)
-    needs_more = (
-        (
-            Remedy(
-                RemedyCode.GATES, {"horizon": verdict.horizon, "required_lag": verdict.required_lag}
-            ),
-        )
-        if verdict.reaches is False
-        else ()
-    )
-    return (*_against_vanishing(causes, activation, orthogonal=orthogonal), *needs_more)
+    found = _against_vanishing(causes, activation, orthogonal=orthogonal)
+    if verdict.reaches is False:
+        lags = {"horizon": verdict.horizon, "required_lag": verdict.required_lag}
+        found = (*found, Remedy(RemedyCode.GATES, lags))
+    return found
 
 
 def _against_exploding(
@@ -136,7 +131,7 @@ def _against_exploding(
 def _against_vanishing(
     causes: CauseRates, activation: ActivationName, *, orthogonal: bool
 ) -> tuple[Remedy, ...]:
-    """Return one remedy for each term that costs more than a tenth of the rate, largest first."""
+    """Return one remedy for each costly term, and the rate without that term."""
     total = causes.total
     if total is None or total >= 0.0:
         return ()
@@ -150,17 +145,16 @@ def _against_vanishing(
             Remedy(RemedyCode.RAISE_GAIN, {"factor": np.exp(-(causes.weights or 0.0))}),
         ),
     ]
-    costly = [(cost, each) for cost, each in costs if cost is not None and cost < 0.1 * total]
-    costly.sort(key=lambda pair: pair[0])
     return tuple(
-        Remedy(each.code, {**each.numbers, "predicted_rate": total - cost}) for cost, each in costly
+        Remedy(each.code, {**each.numbers, "predicted_rate": total - cost})
+        for cost, each in _costly(costs, total)
     )
 
 
 def _against_vanishing_behind_gates(
     causes: GatedCauseRates, activation: ActivationName
 ) -> tuple[Remedy, ...]:
-    """Return one remedy for each term of a gated cell that costs more than a tenth of the rate."""
+    """Return one remedy for each term of a gated cell that is costly."""
     total = causes.total
     if total is None or total >= 0.0:
         return ()
@@ -172,5 +166,12 @@ def _against_vanishing_behind_gates(
             Remedy(RemedyCode.REDUCE_SATURATION, {"activation": str(activation)}),
         ),
     ]
+    return tuple(each for _, each in _costly(costs, total))
+
+
+def _costly(
+    costs: Sequence[tuple[float | None, Remedy]], total: float
+) -> list[tuple[float, Remedy]]:
+    """Return the terms that cost more than a tenth of the rate, the largest first."""
     costly = [(cost, each) for cost, each in costs if cost is not None and cost < 0.1 * total]
-    return tuple(each for _, each in sorted(costly, key=lambda pair: pair[0]))
+    return sorted(costly, key=lambda pair: pair[0])

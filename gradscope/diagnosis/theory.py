@@ -123,7 +123,7 @@ def log_spectral_radius(weights: FloatArray) -> float:
 
 
 def newman_exponents(size: int, scale: float, count: int | None = None) -> FloatArray:
-    """Return the Lyapunov exponents of products of fresh Gaussian matrices.
+    """Return the Lyapunov exponents (count,) of products of fresh Gaussian matrices.
 
     Parameters
     ----------
@@ -132,12 +132,7 @@ def newman_exponents(size: int, scale: float, count: int | None = None) -> Float
     scale : float
         s, the standard deviation of each entry.
     count : int, optional
-        How many, the largest first; all n by default.
-
-    Returns
-    -------
-    (count,) array
-        Nats per step, descending.
+        How many, in nats per step, the largest first; all n by default.
 
     Raises
     ------
@@ -149,35 +144,28 @@ def newman_exponents(size: int, scale: float, count: int | None = None) -> Float
     kept = size if count is None else count
     if not 1 <= kept <= size:
         raise SettingError(f"the count of exponents is {count}; choose 1 to {size}")
-    digammas = np.array([_digamma_of_half(size - i) for i in range(kept)])
+    # ψ((n − i + 1)/2) for i = 1 … from ψ(1) = −γ or ψ(½) = −γ − 2 log 2 by ψ(x + 1) = ψ(x) + 1/x.
+    digammas = np.empty(kept)
+    for i in range(kept):
+        first = 1 if (size - i) % 2 else 2
+        start = -EULER_GAMMA - (2.0 * np.log(2.0) if first == 1 else 0.0)
+        digammas[i] = start + np.sum(2.0 / np.arange(first, size - i, 2))
     exponents: FloatArray = 0.5 * (np.log(2.0 * scale**2) + digammas)
     return exponents
 
 
-def _digamma_of_half(twice: int) -> float:
-    """Return ψ(twice/2) from ψ(½) or ψ(1) by ψ(x+1) = ψ(x) + 1/x."""
-    start = 1 if twice % 2 else 2
-    first = -EULER_GAMMA - (2.0 * np.log(2.0) if start == 1 else 0.0)
-    return float(first + np.sum(2.0 / np.arange(start, twice, 2)))
-
-
 def predictions(params: ElmanParameters, trajectory: Trajectory) -> tuple[Prediction, ...]:
-    """Return what each theory says of a network on its course.
+    """Return what each theory says of a network: bound, spectral radius, mean field, Newman's first
+    exponent.
 
-    Parameters
-    ----------
-    params : ElmanParameters
-        The network.
-    trajectory : Trajectory
-        Its course, whose inputs drive the mean field and whose slopes and pre-activations decide
-        what applies.
-
-    Returns
-    -------
-    tuple of Prediction
-        Bound, spectral radius, mean field, Newman's first exponent.
+    The inputs of its trajectory drive the mean field; slopes and pre-activations decide what
+    applies.
     """
     weights, ceiling = params.recurrent_weights, params.activation.slope_ceiling
+    smallest = float(trajectory.slopes.min()) / ceiling
+    curved = None
+    if smallest < MIN_LINEAR_SLOPE:
+        curved = Objection(ObjectionCode.SLOPES_VARY, {"smallest_slope": smallest * ceiling})
     return (
         Prediction(
             TheoryName.BOUND,
@@ -188,18 +176,11 @@ def predictions(params: ElmanParameters, trajectory: Trajectory) -> tuple[Predic
             TheoryName.SPECTRAL_RADIUS,
             log_spectral_radius(ceiling * weights),
             "Gelfand (1941); Jaeger (2001), GMD Report 148",
-            _objection_to_linearity(trajectory, ceiling),
+            curved,
         ),
         _mean_field_prediction(params, trajectory),
         _newman_prediction(params, trajectory),
     )
-
-
-def _objection_to_linearity(trajectory: Trajectory, ceiling: float) -> Objection | None:
-    smallest = float(trajectory.slopes.min()) / ceiling
-    if smallest >= MIN_LINEAR_SLOPE:
-        return None
-    return Objection(ObjectionCode.SLOPES_VARY, {"smallest_slope": smallest * ceiling})
 
 
 def _mean_field_prediction(params: ElmanParameters, trajectory: Trajectory) -> Prediction:

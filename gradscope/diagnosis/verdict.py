@@ -1,4 +1,4 @@
-"""From the lag profiles to a regime, with reasons as values.
+"""The verdict: from lag profiles to a regime, with reasons as values (``reasons``).
 
 Each sequence is judged by itself on the lags that were measured, then the sequences vote:
 
@@ -11,8 +11,8 @@ mixed       no family of these (vanishing and transient count as one) holds the 
             sequences.
 """
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -38,7 +38,7 @@ class Thresholds:
         arXiv:1611.01232, section 5).
     exploding : σ_max above which the earlier state rules the later one. 1e3, by symmetry in the
     logarithm.
-    transient_growth : growth before vanishing that is worth a word. 2, a doubling (convention).
+    transient_growth : growth before vanishing that is worth reporting. 2, a doubling (convention).
     agreement : fraction of the sequences that must share a regime. 0.8 (convention).
     fine : σ_max at the required lag from which on the gradient is fine. 0.1, a tenth of the signal
     (convention).
@@ -81,11 +81,10 @@ class Learned:
 class Evidence(CompactRepr):
     """What a verdict rests on.
 
-    ``log_norms`` (L,B) in nats; ``bound_rate`` is log(γ σ_max(W)) in nats per step,
-    or with ``bound_of_course`` the most that a step of the measured course can add;
-    ``required_lag`` in steps, None where nobody knows it; ``learned`` is None before anything was
-    learned; ``overflow_step`` is the step at which the state grew too large to go on, None where it
-    did not.
+    ``log_norms`` (L,B) in nats; ``bound_rate`` is log(γ σ_max(W)) in nats per step, or with
+    ``bound_of_course`` the most that a step of the measured trajectory can add; ``required_lag`` in
+    steps, None where it is unknown; ``learned`` is None before training; ``overflow_step`` is the
+    step at which the state grew too large to go on, None where it did not.
     """
 
     log_norms: FloatArray
@@ -99,7 +98,7 @@ class Evidence(CompactRepr):
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class Verdict(CompactRepr):
-    """What the gradient does, how fast, how far back, and why one may say so.
+    """What the gradient does, how fast, how far back, and the reasons for saying so.
 
     ``rate`` is the growth rate in nats per step, averaged over the sequences (−inf where every
     product is exactly zero); ``horizon`` the memory horizon in steps, None where the profile never
@@ -139,18 +138,8 @@ class Verdict(CompactRepr):
 
 
 def judge(evidence: Evidence, thresholds: Thresholds | None = None) -> Verdict:
-    """Return the verdict on a set of lag profiles.
-
-    Parameters
-    ----------
-    evidence : Evidence
-        Lag profiles and what is known beside them.
-    thresholds : Thresholds, optional
-        Where to draw the lines.
-
-    Returns
-    -------
-    Verdict
+    """Return the verdict on the lag profiles in ``evidence``, with the default thresholds if none
+    are given.
     """
     thresholds = thresholds or Thresholds()
     log_norms = evidence.log_norms
@@ -164,15 +153,13 @@ def judge(evidence: Evidence, thresholds: Thresholds | None = None) -> Verdict:
     bare = Verdict(regime, rate, horizon, evidence.required_lag, log_norms.shape[0], ())
     reasons = (
         *_shape_reasons(bare, median, regimes, thresholds),
-        *_zero_reason(log_norms),
-        *_overflow_reason(evidence.overflow_step),
+        *_zero_reasons(log_norms, evidence.overflow_step),
         *_lag_reasons(bare),
-        *_bound_reason(evidence),
-        *_cause_reason(evidence.causes, regime),
+        *_bound_and_cause(evidence, regime),
         *_fine_reason(bare, median, thresholds),
         *_learning_reason(evidence.learned, thresholds),
     )
-    return Verdict(regime, rate, horizon, evidence.required_lag, log_norms.shape[0], reasons)
+    return replace(bare, reasons=reasons)
 
 
 def _regime(profile: FloatArray, thresholds: Thresholds) -> Regime:
@@ -199,113 +186,100 @@ def _vote(regimes: Sequence[Regime], agreement: float) -> Regime:
 
 def _shape_reasons(
     verdict: Verdict, median: FloatArray, regimes: Sequence[Regime], thresholds: Thresholds
-) -> tuple[Reason, ...]:
-    """Say which thresholds the median profile crosses, and whether the sequences disagree."""
-    reasons = []
-    peak_lag = int(np.argmax(median)) + 1
-    peak = float(median[peak_lag - 1])
+) -> Iterator[Reason]:
+    """Yield which thresholds the median profile crosses, and whether the sequences disagree."""
+    above = median > np.log(thresholds.exploding)
     if verdict.horizon is not None:
         numbers = {"lag": verdict.horizon, "threshold": thresholds.vanishing}
-        reasons.append(Reason(ReasonCode.BELOW_THRESHOLD, numbers))
-    above = median > np.log(thresholds.exploding)
+        yield Reason(ReasonCode.BELOW_THRESHOLD, numbers)
     if above.any():
         numbers = {"lag": int(np.argmax(above)) + 1, "threshold": thresholds.exploding}
-        reasons.append(Reason(ReasonCode.ABOVE_THRESHOLD, numbers))
-    if not reasons:
-        expected = extrapolated_horizon(median, verdict.rate, thresholds.vanishing)
+        yield Reason(ReasonCode.ABOVE_THRESHOLD, numbers)
+    if verdict.horizon is None and not above.any():
         within = {
             "max_lag": median.size,
             "log10_norm": float(median[-1] / np.log(10.0)),
-            "expected_horizon": expected,
+            "expected_horizon": extrapolated_horizon(median, verdict.rate, thresholds.vanishing),
         }
-        reasons.append(Reason(ReasonCode.WITHIN_THRESHOLDS, within))
+        yield Reason(ReasonCode.WITHIN_THRESHOLDS, within)
     if verdict.regime is Regime.TRANSIENT:
-        grown = {"peak_lag": peak_lag, "peak_log10_norm": peak / np.log(10.0)}
-        reasons.append(Reason(ReasonCode.GROWS_FIRST, grown))
+        peak = int(np.argmax(median))
+        grown = {"peak_lag": peak + 1, "peak_log10_norm": float(median[peak]) / np.log(10.0)}
+        yield Reason(ReasonCode.GROWS_FIRST, grown)
     counts = {str(regime): regimes.count(regime) for regime in dict.fromkeys(regimes)}
     if len(counts) > 1:
-        reasons.append(Reason(ReasonCode.SEQUENCES_DISAGREE, counts))
-    return tuple(reasons)
+        yield Reason(ReasonCode.SEQUENCES_DISAGREE, counts)
 
 
-def _zero_reason(log_norms: FloatArray) -> tuple[Reason, ...]:
-    """Say how many sequences have a product that is exactly zero, and from which lag on."""
+def _zero_reasons(log_norms: FloatArray, overflow_step: int | None) -> Iterator[Reason]:
+    """Yield how many products are exactly zero and from which lag on, and the step at which the
+    state grew too large to go on.
+    """
     zero = np.isneginf(log_norms)
-    count = int(zero[-1].sum())
-    if not count:
-        return ()
-    first = int(np.argmax(zero.any(axis=1))) + 1
-    return (
-        Reason(ReasonCode.EXACT_ZERO, {"lag": first, "sequences": count, "of": log_norms.shape[1]}),
-    )
+    if count := int(zero[-1].sum()):
+        first = int(np.argmax(zero.any(axis=1))) + 1
+        numbers = {"lag": first, "sequences": count, "of": log_norms.shape[1]}
+        yield Reason(ReasonCode.EXACT_ZERO, numbers)
+    if overflow_step is not None:
+        yield Reason(ReasonCode.STATE_OVERFLOWS, {"step": overflow_step})
 
 
-def _overflow_reason(step: int | None) -> tuple[Reason, ...]:
-    """Say at which step the state grew too large to go on."""
-    return () if step is None else (Reason(ReasonCode.STATE_OVERFLOWS, {"step": step}),)
+def _lag_reasons(verdict: Verdict) -> Iterator[Reason]:
+    """Compare the horizon with the lag that the task requires."""
+    required = verdict.required_lag
+    if required is not None and verdict.reaches is None:
+        unseen = {"max_lag": verdict.max_lag, "required_lag": required}
+        yield Reason(ReasonCode.HORIZON_UNKNOWN, unseen)
+    elif required is not None:
+        code = ReasonCode.HORIZON_REACHES if verdict.reaches else ReasonCode.HORIZON_SHORT
+        yield Reason(code, {"horizon": verdict.horizon, "required_lag": required})
 
 
-def _lag_reasons(verdict: Verdict) -> tuple[Reason, ...]:
-    """Set the horizon against the lag that the task requires."""
-    if verdict.required_lag is None:
-        return ()
-    if verdict.reaches is None:
-        unseen = {"max_lag": verdict.max_lag, "required_lag": verdict.required_lag}
-        return (Reason(ReasonCode.HORIZON_UNKNOWN, unseen),)
-    code = ReasonCode.HORIZON_REACHES if verdict.reaches else ReasonCode.HORIZON_SHORT
-    return (Reason(code, {"horizon": verdict.horizon, "required_lag": verdict.required_lag}),)
-
-
-def _bound_reason(evidence: Evidence) -> tuple[Reason, ...]:
-    """Say what the bound (γ σ_max(W))^ℓ, or that of the course, leaves possible."""
-    bound_rate = evidence.bound_rate
-    forced = bound_rate < 0.0
+def _bound_and_cause(evidence: Evidence, regime: Regime) -> Iterator[Reason]:
+    """Yield what the bound (γ σ_max(W))^ℓ, or that along the trajectory, leaves possible, and the
+    largest cause in the direction in which the norm goes.
+    """
+    forced = evidence.bound_rate < 0.0
     code = ReasonCode.BOUND_FORCES_VANISHING if forced else ReasonCode.BOUND_ALLOWS_EXPLODING
-    rate = bound_rate if np.isfinite(bound_rate) else None
+    rate = evidence.bound_rate if np.isfinite(evidence.bound_rate) else None
     numbers: dict[str, float | int | str | None] = {"bound_rate_nats_per_step": rate}
     if evidence.bound_of_course:
         numbers["of"] = "course"
-    return (Reason(code, numbers),)
-
-
-def _cause_reason(rates: Rates | None, regime: Regime) -> tuple[Reason, ...]:
-    """Name the largest cause in the direction in which the norm goes; none where it is stable
-    because large causes cancel.
-    """
+    yield Reason(code, numbers)
+    rates = evidence.causes
     if rates is None or rates.total is None:
-        return ()
+        return
     sign = 1.0 if rates.total >= 0 else -1.0
     cause, size = max(terms_of(rates).items(), key=lambda each: sign * (each[1] or 0.0))
-    if regime is Regime.STABLE and abs(rates.total) < CANCELLED * abs(size or 0.0):
-        return ()
-    return (Reason(ReasonCode.MAIN_CAUSE, {"cause": cause, "nats_per_step": size}),)
+    # Where large causes cancel and leave a stable gradient, none of them is the main one.
+    if regime is not Regime.STABLE or abs(rates.total) >= CANCELLED * abs(size or 0.0):
+        yield Reason(ReasonCode.MAIN_CAUSE, {"cause": cause, "nats_per_step": size})
 
 
-def _fine_reason(
-    verdict: Verdict, median: FloatArray, thresholds: Thresholds
-) -> tuple[Reason, ...]:
-    """Say that the gradient is fine where enough of it arrives at the required lag and none of it
-    explodes.
+def _fine_reason(verdict: Verdict, median: FloatArray, thresholds: Thresholds) -> Iterator[Reason]:
+    """Yield that the gradient is fine where enough of it arrives at the required lag and it does
+    not explode.
     """
+    required = verdict.required_lag
     if verdict.regime is Regime.EXPLODING or median.max() > np.log(thresholds.exploding):
-        return ()
-    if verdict.required_lag is None:
+        return
+    if required is None:
         fine = verdict.regime is Regime.STABLE
-    elif verdict.required_lag == 0:
-        fine = True
-    elif verdict.required_lag > median.size:
-        fine = False
     else:
-        fine = bool(median[verdict.required_lag - 1] >= np.log(thresholds.fine))
-    code = Reason(ReasonCode.GRADIENT_FINE, {"required_lag": verdict.required_lag})
-    return (code,) if fine else ()
+        # At lag 0 there is nothing to travel through; a lag beyond the profile is not known to be.
+        arrives = (
+            median[required - 1] >= np.log(thresholds.fine) if required <= median.size else False
+        )
+        fine = required == 0 or bool(arrives)
+    if fine:
+        yield Reason(ReasonCode.GRADIENT_FINE, {"required_lag": required})
 
 
-def _learning_reason(learned: Learned | None, thresholds: Thresholds) -> tuple[Reason, ...]:
-    """Say whether anything was learned that the baseline does not have."""
+def _learning_reason(learned: Learned | None, thresholds: Thresholds) -> Iterator[Reason]:
+    """Yield whether the error is below that of the baseline."""
     if learned is None:
-        return ()
+        return
     better = learned.error < thresholds.no_better * learned.baseline
     code = ReasonCode.BEATS_BASELINE if better else ReasonCode.AT_BASELINE
     error = learned.error if np.isfinite(learned.error) else None
-    return (Reason(code, {"error": error, "baseline": learned.baseline}),)
+    yield Reason(code, {"error": error, "baseline": learned.baseline})

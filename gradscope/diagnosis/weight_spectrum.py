@@ -56,10 +56,6 @@ def weight_spectrum(weights: FloatArray) -> WeightSpectrum:
     weights : (H,H) array
         W, or the block of W that belongs to one gate; finite.
 
-    Returns
-    -------
-    WeightSpectrum
-
     Notes
     -----
     Cost: one singular value and one eigenvalue decomposition, some 30 H³ operations.

@@ -19,26 +19,10 @@ from gradscope.model.trajectory import Trajectory
 
 
 def log_adjoint_norms(params: Cell, trajectory: Trajectory, targets: Targets) -> FloatArray:
-    """Return log ‖∂E/∂s_t‖, the norm over sequences and the whole state together.
+    """Return log ‖∂E/∂s_t‖ (T+1,) for t = 0 … T, the norm over sequences and the whole state.
 
-    Parameters
-    ----------
-    params : Cell
-        The network.
-    trajectory : Trajectory
-        Its course over B sequences of T steps.
-    targets : Targets
-        What its outputs were to be.
-
-    Returns
-    -------
-    (T+1,) array
-        Nats, for t = 0 … T; −inf where no error reaches the state.
-
-    Raises
-    ------
-    ShapeError
-        If a slope or a weight is not finite.
+    Nats; −inf where no error reaches the state. Raises ShapeError if a slope or a weight is not
+    finite.
     """
     log_norms = np.empty((trajectory.n_steps + 1, trajectory.n_sequences))
     for step, rows, exponents in scaled_adjoints(params, trajectory, targets):
@@ -89,6 +73,7 @@ def _add(
     rows: FloatArray, exponents: IntArray, entering: FloatArray, scale: int
 ) -> tuple[FloatArray, IntArray]:
     """Add errors times 2**scale to rows times 2**exponents, at the scale of the larger of both."""
+    # An empty row has no scale: the other's is taken as it is, or its digits would be shifted out.
     present = entering.any(axis=(1, 2))
     empty = ~rows.any(axis=(1, 2))
     common = np.where(empty, scale, np.where(present, np.maximum(exponents, scale), exponents))

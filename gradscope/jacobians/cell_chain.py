@@ -1,8 +1,9 @@
-"""The chain of any cell along its trajectory: what the cell's tangent carries, step by step.
+"""The chain of any cell along its trajectory: the VJPs and JVPs of its linearization, step by step.
 
 J_t = ∂s_t/∂s_{t−1} over the whole state, (h, c) for an LSTM. Nothing dense is kept: rows and
-vectors of all sequences go through the tangent's factors as flat GEMMs. A vanilla RNN whose state
-is its activation has its own chain, ``ElmanChain``, which ``causes`` can take apart.
+vectors of all sequences go through the factors of the ``Linearization`` as flat GEMMs. A vanilla
+RNN whose state is its activation has the ``ElmanChain`` of ``chain``, which ``causes`` can take
+apart.
 """
 
 from dataclasses import dataclass, field
@@ -11,9 +12,9 @@ import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import ShapeError
-from gradscope.jacobians.chain import MIN_EXPONENT, Chain, elman_chain
+from gradscope.jacobians.chain import MIN_EXPONENT, Chain, elman_chain, require_finite
 from gradscope.jacobians.kernels.powers_of_two import LOG_2
-from gradscope.model.cells import At, Cell, CellTrajectory, Linearization
+from gradscope.model.cells import At, Cell, Linearization
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import StateName
@@ -22,7 +23,7 @@ from gradscope.notebook_repr import CompactRepr
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class CellChain(CompactRepr):
-    """The chain of a cell, from its tangent.
+    """The chain of a cell, from its linearization.
 
     Parameters
     ----------
@@ -32,15 +33,21 @@ class CellChain(CompactRepr):
     Raises
     ------
     ShapeError
-        If the course has no step or no sequence, or holds a number that is not finite.
+        If the trajectory has no step or no sequence, or holds a number that is not finite.
     """
 
     linearization: Linearization
     _exponent: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        _require_finite(self.linearization.cell_trajectory)
-        # The bound holds for every entry of J_t too.
+        trajectory = self.linearization.cell_trajectory
+        if 0 in trajectory.pre_activations.shape:
+            shape = trajectory.pre_activations.shape
+            raise ShapeError(f"pre-activations have shape {shape}; each size must be 1 or more")
+        require_finite(trajectory.pre_activations, "pre-activations")
+        require_finite(trajectory.states, "states")
+        # |entry of J_t| ≤ σ_max(J_t), so the bound on σ_max over all steps scales every factor:
+        # its exponent is known beforehand, and no step needs a pass over J_t.
         exponent = np.ceil(max(self.linearization.log_bound() / LOG_2, MIN_EXPONENT))
         object.__setattr__(self, "_exponent", int(exponent))
 
@@ -75,7 +82,7 @@ class CellChain(CompactRepr):
     def accumulate_vjp(
         self, rows: FloatArray | None, steps: IntArray, sequences: IntArray, out: FloatArray
     ) -> IntArray:
-        """Rows · J_t · 2**−e over steps in a row, e from the bound on all steps of the course."""
+        """Rows · J_t · 2**−e over consecutive steps, e from the bound along the trajectory."""
         if rows is None:
             rows = np.broadcast_to(np.eye(self.state_size), out.shape[1:])
         scale = np.ldexp(1.0, -self._exponent)
@@ -97,7 +104,7 @@ def cell_chain(params: Cell, trajectory: Trajectory) -> Chain:
     params : Cell
         The network.
     trajectory : Trajectory
-        Its course over B sequences of T steps.
+        Its trajectory over B sequences of T steps.
 
     Returns
     -------
@@ -110,30 +117,15 @@ def cell_chain(params: Cell, trajectory: Trajectory) -> Chain:
     ShapeError
         If the trajectory holds a number that is not finite.
     """
-    if isinstance(params, ElmanParameters) and _is_plain(params):
+    if (
+        isinstance(params, ElmanParameters)
+        and params.state is StateName.POST
+        and isinstance(params.leak, float)
+    ):
         return elman_chain(params, trajectory)
     return CellChain(params.linearize(trajectory.cell_trajectory))
-
-
-def _is_plain(params: ElmanParameters) -> bool:
-    return params.state is StateName.POST and isinstance(params.leak, float)
 
 
 def _at(step: int) -> At:
     """Index the factors at a step so that they broadcast over r rows a sequence."""
     return (step - 1, slice(None), None)
-
-
-def _require_finite(cell_trajectory: CellTrajectory) -> None:
-    if 0 in cell_trajectory.pre_activations.shape:
-        shape = cell_trajectory.pre_activations.shape
-        raise ShapeError(f"pre-activations have shape {shape}; each size must be 1 or more")
-    for name in ("pre_activations", "states"):
-        array = getattr(cell_trajectory, name)
-        bad = ~np.isfinite(array)
-        if bad.any():
-            where = tuple(int(i) for i in np.argwhere(bad)[0])
-            raise ShapeError(
-                f"{name.replace('_', '-')} hold {array[where]} at {list(where)}; a product of "
-                "Jacobians needs finite numbers"
-            )

@@ -43,17 +43,17 @@ class Chain(Protocol):
         ...
 
     def vjp(self, rows: FloatArray, step: int) -> FloatArray:
-        """Row vectors (B,r,S) at h_t carried back to h_{t−1}: rows · J_t."""
+        """VJP: row vectors (B,r,S) at h_t back to h_{t−1}, rows · J_t."""
         ...
 
     def jvp(self, vectors: FloatArray, step: int) -> FloatArray:
-        """Vectors (B,r,S) at h_{t−1}, one a row, carried forward to h_t: J_t v."""
+        """JVP: vectors (B,r,S) at h_{t−1}, one per row, forward to h_t, J_t v."""
         ...
 
     def accumulate_vjp(
         self, rows: FloatArray | None, steps: IntArray, sequences: IntArray, out: FloatArray
     ) -> IntArray:
-        """Carry rows back over m steps in a row: the inner loop of every product of Jacobians.
+        """VJPs over m consecutive steps: the inner loop of every product of Jacobians.
 
         Parameters
         ----------
@@ -76,16 +76,17 @@ class Chain(Protocol):
         ...
 
 
-def _require_finite(array: FloatArray, name: str) -> None:
+def require_finite(array: FloatArray, name: str) -> None:
+    """Refuse an array that holds a number which is not finite."""
     if not np.isfinite(array).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
         raise ShapeError(
-            f"{name} holds {array[where]} at {list(where)}; a product of Jacobians needs finite "
+            f"{name} hold {array[where]} at {list(where)}; a product of Jacobians needs finite "
             "numbers"
         )
 
 
-# Factors smaller than this stay as they are: their inverse must not overflow.
+# Factors smaller than 2**−700 stay as they are: 2**−e, and the product of two, must not overflow.
 MIN_EXPONENT = -700
 
 
@@ -137,8 +138,8 @@ class ElmanChain(CompactRepr):
             raise ShapeError(f"slopes have shape {self.slopes.shape}; each size must be 1 or more")
         if not 0.0 < self.leak <= 1.0:
             raise SettingError(f"the leak is {self.leak}; choose a number in (0, 1], 1 for no leak")
-        _require_finite(self.slopes, "the slopes")
-        _require_finite(weights, "W")
+        require_finite(self.slopes, "the slopes")
+        require_finite(weights, "the entries of W")
         object.__setattr__(self, "_weight_exponent", int(_exponents(weights, (0, 1))))
 
     @property
@@ -178,7 +179,9 @@ class ElmanChain(CompactRepr):
     def accumulate_vjp(
         self, rows: FloatArray | None, steps: IntArray, sequences: IntArray, out: FloatArray
     ) -> IntArray:
-        """Rows · J_t · 2**−e over steps in a row, each one flat GEMM over all rows."""
+        """Rows · J_t · 2**−e over consecutive steps, each one flat GEMM over all rows."""
+        # The exponent of |J_t| is known without J_t, from max α φ′ · max|W| and 1 − α; scaling the
+        # slopes by it before the GEMM is exact, and costs H numbers where J_t has H².
         held = 1.0 - self.leak
         factors = self.leak * self.slopes[steps - 1, sequences]
         exponents = _exponents(factors, 2) + self._weight_exponent
@@ -190,7 +193,7 @@ class ElmanChain(CompactRepr):
         flat = scaled.reshape(-1, self.state_size)
         for index, factor in enumerate(factors):
             if rows is None:
-                # Its own product with J would cost as much as any other.
+                # The identity times J is J itself: no GEMM for the first lag.
                 rows = np.multiply(factor[:, :, None], self.recurrent_weights, out=out[index])
                 if held:
                     rows += held_rows[index, :, None, None] * np.eye(self.state_size)
@@ -225,7 +228,7 @@ class DenseChain(CompactRepr):
         shape = self.jacobians.shape
         if len(shape) != 4 or shape[2] != shape[3] or 0 in shape:
             raise ShapeError(f"Jacobians have shape {shape}; give (T,B,S,S), each size 1 or more")
-        _require_finite(self.jacobians, "the Jacobians")
+        require_finite(self.jacobians, "the Jacobians")
 
     @property
     def n_steps(self) -> int:
@@ -248,19 +251,19 @@ class DenseChain(CompactRepr):
         return dense
 
     def vjp(self, rows: FloatArray, step: int) -> FloatArray:
-        """Rows · J_t, one GEMM a sequence."""
+        """Rows · J_t, one GEMM per sequence."""
         carried: FloatArray = rows @ self.jacobians[step - 1]
         return carried
 
     def jvp(self, vectors: FloatArray, step: int) -> FloatArray:
-        """J_t v, one GEMM a sequence."""
+        """J_t v, one GEMM per sequence."""
         carried: FloatArray = vectors @ self.jacobians[step - 1].swapaxes(1, 2)
         return carried
 
     def accumulate_vjp(
         self, rows: FloatArray | None, steps: IntArray, sequences: IntArray, out: FloatArray
     ) -> IntArray:
-        """Rows · J_t · 2**−e over steps in a row, one GEMM a sequence."""
+        """Rows · J_t · 2**−e over consecutive steps, one GEMM per sequence."""
         exponents = np.empty(steps.shape, dtype=np.int64)
         for index, step in enumerate(steps):
             factors = self.jacobians[step - 1, sequences]

@@ -61,11 +61,7 @@ def lag_map(
         States to show, ascending, in 0 … T; all by default. A long trajectory is thinned here:
         cost goes with A T, memory with A².
     progress : callable, optional
-        Told ``(done, total)`` pairs now and then.
-
-    Returns
-    -------
-    LagMap
+        Called now and then with the number of pairs done and in all.
 
     Raises
     ------

@@ -6,7 +6,7 @@ The product P_ℓ = J_T J_{T−1} ⋯ J_{T−ℓ+1} grows to the right by one fa
 σ_max of them; here sequences are measured in parts that fit the cache, and measured again where the
 certificate asks for it. ``reference`` has the whole product for comparison,
 ``lag_map`` every pair of steps.
-Source: ``DESIGN`` section "The quantities".
+Source: Pascanu, Mikolov & Bengio (2013), arXiv:1211.5063, section 2.1, for the quantity.
 """
 
 from collections.abc import Iterator
@@ -94,8 +94,8 @@ def lag_norms(chain: Chain, max_lag: int | None = None, *, tolerance: float = 1e
     -----
     Cost: 2rS² a lag and sequence plus the norms, where r is the number of rows still kept: S at
     first, a few where the singular values have spread. Deterministic: the random rows behind the
-    certificate have a seed of their own. A sequence whose certificate exceeds the tolerance is
-    measured anew, dropping at least ten times less, in the end nothing.
+    certificate have a fixed seed. A sequence whose certificate exceeds the tolerance is
+    measured again, dropping at least ten times less, in the end nothing.
     """
     longest = check_max_lag(chain, max_lag)
     check_tolerance(tolerance)
@@ -148,6 +148,7 @@ def measure(
     log_norms, certificate = _profile(chain, ends, sequences, longest, tolerance, drop)
     failed = (certificate > tolerance).any(axis=0)
     while drop > 0 and failed.any():
+        # The error goes with drop²: √(tolerance/certificate) would just do, RETRY_FACTOR is margin.
         drop *= RETRY_FACTOR * float(np.sqrt(tolerance / certificate.max()))
         drop = drop if drop > MIN_DROP else 0.0
         reach = min(longest, int(ends[failed].max()))
@@ -156,6 +157,8 @@ def measure(
         )
         failed = (certificate > tolerance).any(axis=0)
     lags = np.arange(1, longest + 1)[:, None]
+    # Rounding is estimated, not bounded: ε √S per factor of the product, ε in log σ and in the sum
+    # of exponents each.
     of_logs = 2.0 * np.where(np.isfinite(log_norms), np.abs(log_norms), 0.0)
     rounding = np.finfo(np.float64).eps * (np.sqrt(chain.state_size) * lags + of_logs)
     return log_norms, np.where(lags <= ends, certificate + rounding, 0.0)

@@ -1,8 +1,8 @@
 """Lyapunov exponents λ_i along a trajectory: the mean rates, in nats per step, at which the
 Jacobians stretch volumes.
 
-An orthonormal frame is carried forward and made orthonormal again by QR (``frame``); the mean of
-log|R_ii| is λ_i.
+Orthonormal vectors are propagated and made orthonormal again by QR (``kernels.qr_frame``); the mean
+of log|R_ii| is λ_i.
 
 Source: Benettin, Galgani, Giorgilli & Strelcyn (1980), Meccanica 15; Engelken, Wolf & Abbott
 (2023), arXiv:2006.02427, for recurrent networks. Standard errors by batch means: Flegal & Jones
@@ -32,7 +32,7 @@ MAX_DOUBT = 1e-4
 """Nats per step that rounding may have put into an exponent that is still trusted (convention)."""
 
 WARM_UP_FRACTION = 0.1
-"""Part of the trajectory left to the frame to turn into its directions (convention)."""
+"""Part of the trajectory in which the vectors turn into the Lyapunov directions (convention)."""
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -107,14 +107,10 @@ def lyapunov_exponents(
     count : int, optional
         How many exponents, the largest first; all S by default.
     warm_up : int, optional
-        First steps, in which the frame turns into its directions, that do not count; a tenth of T
-        by default. Transients of the state itself are the caller's to leave out.
+        First steps that do not count, in which the vectors turn into the Lyapunov directions; a
+        tenth of T by default. Transients of the state itself are the caller's to leave out.
     rng : numpy.random.Generator, optional
-        Draws the first frame; one of seed 0 by default, so that equal chains give equal exponents.
-
-    Returns
-    -------
-    LyapunovSpectrum
+        Draws the first vectors; seed 0 by default, so that equal chains give equal exponents.
 
     Raises
     ------
@@ -123,7 +119,7 @@ def lyapunov_exponents(
 
     Notes
     -----
-    Cost: one GEMM of B·count rows a step and one QR (S,count) a block and sequence.
+    Cost: one GEMM of B·count rows per step and one QR (S,count) per block and sequence.
     """
     size = chain.state_size
     kept = size if count is None else count
@@ -158,6 +154,7 @@ def _spectrum(chain: Chain, frame: Frame, spans: IntArray, logs: FloatArray) -> 
     order = np.argsort(-exponents, axis=1, kind="stable")
     residual = None
     if exponents.shape[1] == chain.state_size:
+        # Volumes are stretched by |det J_t|, so Σλ_i = ⟨log|det J_t|⟩ whatever the vectors were.
         expected = _mean_log_determinant(chain, chain.n_steps - n_steps)
         any_dead = dead.any(axis=1)
         total = np.where(any_dead, 0.0, np.where(dead, 0.0, exponents).sum(axis=1))

@@ -1,7 +1,7 @@
-"""P_ℓ as it stands, every row of it, with its scale beside it: the comparison for ``lag_norms``.
+"""P_ℓ = J_T ⋯ J_{T−ℓ+1} multiplied out, with its scale beside it: the reference for ``lag_norms``.
 
-Each lag costs a product of (S,S) matrices, and a singular value decomposition where it is looked
-at: right to rounding, and slow. Source: Golub & Van Loan (2013), section 5.4.
+Each lag costs a product of (S,S) matrices, and a singular value decomposition where it is compared:
+right to rounding, and slow. Source: Golub & Van Loan (2013), section 5.4.
 """
 
 from dataclasses import dataclass
@@ -82,7 +82,7 @@ class ScaledProduct:
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class Verification(CompactRepr):
-    """What a second computation of chosen lags says about a lag profile.
+    """How far a second computation of chosen lags differs from a lag profile.
 
     ``lags`` (K,) in steps; ``deviations`` (K,B), the relative deviations of σ_max as measured from
     σ_max of the whole product, infinite where only one of them is zero; ``worst``, the largest.
@@ -94,30 +94,12 @@ class Verification(CompactRepr):
 
 
 def verify_lag_norms(chain: Chain, measured: LagNorms, *, count: int = 10) -> Verification:
-    """Compute sampled lags of a profile again, from the whole product and its singular values.
+    """Compute ``count`` lags of a measured profile again, from the whole product and its SVD.
 
-    Parameters
-    ----------
-    chain : Chain
-        The chain that was measured.
-    measured : LagNorms
-        What ``lag_norms`` said about it.
-    count : int
-        Lags to look at, spread evenly on a logarithmic scale, the first and the last among them.
-
-    Returns
-    -------
-    Verification
-
-    Raises
-    ------
-    SettingError
-        If ``count`` is not 1 or more.
-
-    Notes
-    -----
-    Shares no code with ``lag_norms`` but the dense Jacobians of the chain. Cost: one product of
-    (S,S) matrices a lag and sequence, up to the last.
+    The lags are spread evenly on a logarithmic scale, the first and the last among them. Shares no
+    code with ``lag_norms`` but the dense Jacobians of the chain. Cost: one product of (S,S)
+    matrices per lag and sequence, up to the last. Raises SettingError if ``count`` is not 1 or
+    more.
     """
     if count < 1:
         raise SettingError(f"the lags to verify are {count}; choose 1 or more")

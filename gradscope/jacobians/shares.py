@@ -3,10 +3,10 @@
 C_ℓ = Σ_t (∂E_t/∂h_t) P_{t,t−ℓ} ∂⁺h_{t−ℓ}/∂W, ℓ = 0 … T−1, so that Σ_ℓ C_ℓ = ∂E/∂W exactly; the same
 for U and b. Source: Pascanu, Mikolov & Bengio (2013), arXiv:1211.5063, equations 3 to 5.
 
-One anchor t of one sequence adds a matrix of rank one to C_ℓ, whose norm ‖ε‖·‖h‖ costs nothing; the
-norm of their *sum* is not to be had from those, so the rows of all anchors travel back together and
-each lag pays a GEMM to carry them and a GEMM to gather them. The rows have their scales beside them
-(``anchors``), and so has each sum here: no share can underflow or overflow.
+One step t of one sequence adds a matrix of rank one to C_ℓ, whose norm ‖ε‖·‖h‖ costs nothing; the
+norm of their *sum* does not follow from those, so the adjoint rows of all steps go back together
+(``kernels.adjoint_rows``), and each lag costs one GEMM for the VJP and one to sum the products.
+Rows and sums keep their scale beside them as a power of two: no share can underflow or overflow.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from gradscope.arrays import FloatArray, IntArray
 from gradscope.data.batch import Targets
 from gradscope.errors import SettingError
 from gradscope.jacobians.adjoints import scaled_adjoints, scaled_entering_errors
-from gradscope.jacobians.kernels.adjoint_rows import AnchorRows
+from gradscope.jacobians.kernels.adjoint_rows import AdjointRows
 from gradscope.jacobians.kernels.powers_of_two import LOG_2
 from gradscope.learning.losses import step_errors
 from gradscope.model.cells import Cell
@@ -97,18 +97,10 @@ def gradient_shares(
 
     Parameters
     ----------
-    params : Cell
-        The network.
-    trajectory : Trajectory
-        Its course over B sequences of T steps.
-    targets : Targets
-        What its outputs were to be.
+    params, trajectory, targets : Cell, Trajectory, Targets
+        The network, its trajectory over B sequences of T steps, and the targets of its outputs.
     max_lag : int, optional
         Longest lag, in steps; by default T − 1, or as many as ``MAX_OPERATIONS`` pay for.
-
-    Returns
-    -------
-    GradientShares
 
     Raises
     ------
@@ -127,8 +119,8 @@ def gradient_shares(
     layout = _Layout(params)
     gradient = _gradient(params, trajectory, targets, layout)
     linearization = params.linearize(trajectory.cell_trajectory)
-    rows = AnchorRows(linearization, *scaled_entering_errors(params, linearization, output_slopes))
-    longest = _longest_lag(max_lag, rows.steps, trajectory)
+    rows = AdjointRows(linearization, *scaled_entering_errors(params, linearization, output_slopes))
+    longest = _max_lag(max_lag, rows.steps, trajectory)
     so_far = _ScaledSum(layout.size)
     shares = np.full((longest + 1, len(layout.shapes)), -np.inf)
     partial, errors = np.full((2, longest + 1), -np.inf)
@@ -140,7 +132,10 @@ def gradient_shares(
             shares[lag] = [_log_norm(share[name], exponent) for name in layout.shapes]
             rows.go_back()
         partial[lag] = so_far.log_norm()
-        errors[lag] = gradient.minus(so_far).log_norm()
+        left = _ScaledSum(layout.size)
+        left.add(gradient.array, gradient.exponent)
+        left.add(-so_far.array, so_far.exponent)
+        errors[lag] = left.log_norm()
     return _result(layout, shares, partial, (errors, gradient.log_norm()), so_far)
 
 
@@ -192,7 +187,7 @@ class _Layout:
         }
 
 
-def _longest_lag(max_lag: int | None, steps: IntArray, trajectory: Trajectory) -> int:
+def _max_lag(max_lag: int | None, steps: IntArray, trajectory: Trajectory) -> int:
     last = trajectory.n_steps - 1
     if max_lag is not None:
         if not 0 <= max_lag <= last:
@@ -202,6 +197,7 @@ def _longest_lag(max_lag: int | None, steps: IntArray, trajectory: Trajectory) -
             )
         return max_lag
     n_hidden, n_inputs = trajectory.hidden.shape[2], trajectory.inputs.shape[2]
+    # A VJP costs 2 B H² operations per lag and step, the sums for W, U and b 2 B H (H + D + 1).
     of_one = 2.0 * trajectory.n_sequences * n_hidden * (2 * n_hidden + n_inputs + 1)
     reaching = steps.size - np.searchsorted(steps, np.arange(last + 1), side="right")
     return max(int(np.sum(np.cumsum(reaching) * of_one <= MAX_OPERATIONS)) - 1, 0)
@@ -247,13 +243,6 @@ class _ScaledSum:
         self.array = np.ldexp(self.array, self.exponent - common)
         self.array += np.ldexp(array, exponent - common)
         self.exponent = common
-
-    def minus(self, other: "_ScaledSum") -> "_ScaledSum":
-        """Return this sum less another one."""
-        difference = _ScaledSum(self.array.size)
-        difference.add(self.array, self.exponent)
-        difference.add(-other.array, other.exponent)
-        return difference
 
     def log_norm(self) -> float:
         """Log of the Frobenius norm, nats."""

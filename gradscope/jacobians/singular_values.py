@@ -6,11 +6,11 @@ lags, so the product is never formed. Two sweeps of QR factorizations turn it in
     P_ℓ = Q R_ℓ ⋯ R_1,        (R_ℓ ⋯ R_1)ᵀ = Z S_1 ⋯ S_ℓ,
 
 the second starting from the directions that the first one found, so that S_1 ⋯ S_ℓ is graded and
-close to diagonal once its rows are scaled. Its scaled rows then meet the Jacobi method of
-``graded``. Each sweep is backward stable in every factor by itself, hence each singular value has
-the relative accuracy that its factors determine. Source: D. E. Stewart (1997), A new algorithm for
-the SVD of a long product of matrices, ETNA 5:29–47 (sweeps, stability of products); G. W. Stewart
-(1995), On graded QR decompositions of products of matrices, ETNA 3:39–49 (grading).
+close to diagonal once its rows are scaled; ``kernels.jacobi_svd`` finds its singular values. Each
+sweep is backward stable in every factor by itself, hence each singular value has the relative
+accuracy that its factors determine. ``lag_norms`` finds the largest one alone, faster. Source:
+D. E. Stewart (1997), ETNA 5:29–47 (sweeps, stability of products); G. W. Stewart (1995), ETNA
+3:39–49 (grading).
 """
 
 from collections.abc import Sequence
@@ -24,9 +24,9 @@ from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain
 from gradscope.jacobians.kernels.jacobi_svd import log_singular_values, premultiply
 from gradscope.jacobians.kernels.sorted_qr import (
-    carried_basis,
     graded_factors,
     largest_entries,
+    qr_of_step,
     sorted_qr,
 )
 from gradscope.notebook_repr import CompactRepr
@@ -42,8 +42,8 @@ class SingularValues(CompactRepr):
     ``lags`` (K,) in steps. ``log_values`` (K,B,count) in nats, descending, −inf for the directions
     that the product kills. From *all* S values, whatever the count: ``log_condition`` (K,B), log
     σ_max/σ_min in nats, +inf where a direction is dead; ``stable_rank`` (K,B), Σσ²/σ_max²;
-    ``participation_ratio`` (K,B), (Σσ²)²/Σσ⁴, the number of directions that share the
-    gradient. Both are 0 for an exactly zero product.
+    ``participation_ratio`` (K,B), (Σσ²)²/Σσ⁴, the number of directions that share the gradient.
+    Both are 0 for an exactly zero product.
     """
 
     lags: IntArray
@@ -77,10 +77,6 @@ def singular_values(
     count : int, optional
         How many values to return, the largest first; all S by default.
 
-    Returns
-    -------
-    SingularValues
-
     Raises
     ------
     SettingError
@@ -104,6 +100,7 @@ def singular_values(
             "size"
         )
     logs = np.stack([_log_values(chain, int(lag)) for lag in chosen])
+    # All ratios from log(σ_i/σ_1) ≤ 0, so that squares and fourth powers cannot overflow.
     below_first = logs - np.where(np.isneginf(logs[..., :1]), 0.0, logs[..., :1])
     relative = np.exp(2.0 * below_first)
     total = relative.sum(axis=2)
@@ -140,7 +137,7 @@ def _triangles(chain: Chain, lag: int, sequences: range) -> list[list[FloatArray
         jacobians = chain.jacobian(step)
         for index, sequence in enumerate(sequences):
             for part in graded_factors(jacobians[sequence]):
-                bases[index], factor, _ = carried_basis(part, bases[index])
+                bases[index], factor, _ = qr_of_step(part, bases[index])
                 factors[index].append(factor)
     return factors
 
@@ -159,6 +156,7 @@ def _graded_values(factors: list[FloatArray]) -> FloatArray:
     rows: FloatArray = np.eye(rank)
     basis: FloatArray = np.eye(rank)
     for factor in reversed(factors):
+        # R_kᵀ = (D⁻¹ R_k)ᵀ D, D the row sizes: D first, by a QR with sorted rows, then the rest.
         sizes = largest_entries(factor)
         basis, upper = sorted_qr(sizes[:, None] * basis, sizes)
         exponents, rows = premultiply(upper, exponents, rows)

@@ -10,12 +10,12 @@ and with ε_t = δ_t ∘ φ′(a_t) = ∂E/∂a_t, its local adjoint,
     ∂E/∂W = Σ_t ε_tᵀ h_{t−1},        ∂E/∂U = Σ_t ε_tᵀ x_t,        ∂E/∂b = Σ_t ε_t,
     ∂E/∂V = Σ_t (∂E_t/∂y_t)ᵀ h_t,    ∂E/∂c = Σ_t ∂E_t/∂y_t.
 
-Any other cell has the same sweep over its own state: its ``Linearization`` carries δ back by one
-step, records the local adjoints on the way, and sums them. One GEMM a step carries δ back, one per
-weight matrix gathers the sums. Truncation at k sends each step's error back over at most k lags:
-the same Σ over lags ℓ = 0 … k that ``jacobians.shares`` splits the gradient into, not a cut into
-blocks. Source: Werbos (1990), Proc. IEEE 78(10); truncation BPTT(h) as in Williams & Peng (1990),
-Neural Computation 2(4).
+Any other cell has the same sweep over its whole state: the VJP of its ``Linearization`` takes δ
+back one step and records the local adjoints on the way. One GEMM per step takes δ back, one per
+weight matrix makes the sums over t. Truncation at k sends each step's error back over at most k
+lags: the same Σ over lags ℓ = 0 … k that ``jacobians.shares`` splits the gradient into, not a cut
+into blocks. Source: Werbos (1990), Proc. IEEE 78(10); truncation BPTT(h) as in Williams & Peng
+(1990), Neural Computation 2(4).
 """
 
 from collections.abc import Iterator
@@ -53,6 +53,7 @@ class Gradients(CompactRepr):
 
 def global_norm(weights: dict[str, FloatArray]) -> float:
     """Return the Euclidean norm over all arrays together, without overflow of the squares."""
+    # Divided by the largest entry first, since the square of 1e200 is infinite.
     largest = max(float(np.max(np.abs(each), initial=0.0)) for each in weights.values())
     if largest == 0.0 or not np.isfinite(largest):
         return largest
@@ -75,16 +76,12 @@ def backpropagate(
     params : Cell
         The network.
     trajectory : Trajectory
-        Its course over a batch, from ``model.trajectory.unroll``.
+        Its trajectory over a batch, from ``model.trajectory.unroll``.
     targets : Targets
         What its outputs were to be.
     truncation : int, optional
         Longest lag, in steps, over which an error is sent back; all by default. The cost of a
         truncated sweep is that of ``truncation`` full ones, made as GEMMs over all steps at once.
-
-    Returns
-    -------
-    Gradients
 
     Raises
     ------
@@ -114,13 +111,6 @@ def entering_errors(
     return linearization.enter(flat.reshape(*output_slopes.shape[:2], -1))
 
 
-def local_adjoints(linearization: Linearization, adjoints: FloatArray) -> FloatArray:
-    """Return the local adjoints (N,B,G) of state adjoints (N,B,S) at steps 1 … N."""
-    local = np.empty((*adjoints.shape[:2], linearization.local_size))
-    linearization.vjp(adjoints, slice(adjoints.shape[0]), local)
-    return local
-
-
 def _sweep(
     params: Cell, linearization: Linearization, output_slopes: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
@@ -137,7 +127,7 @@ def _sweep(
 def adjoints_by_lag(
     linearization: Linearization, entering: FloatArray, max_lag: int
 ) -> Iterator[tuple[int, FloatArray]]:
-    """Yield for ℓ = 0 … max_lag the adjoints g_t P_{t,t−ℓ} of all anchors t = ℓ … T at once.
+    """Yield for ℓ = 0 … max_lag the adjoints g_t P_{t,t−ℓ} of all errors t = ℓ … T at once.
 
     Each item is ``(ℓ, rows)`` with rows (T−ℓ+1,B,S) for ℓ ≥ 1, row i belonging to the state s_i, i
     = 0 … T−ℓ; for ℓ = 0 rows (T,B,S) belong to s_1 … s_T. Cost: one GEMM of T·B rows a lag.
@@ -145,12 +135,11 @@ def adjoints_by_lag(
     rows = entering
     yield 0, rows
     for lag in range(1, max_lag + 1):
-        # Anchors t = lag … T stand at their states s_{t−lag+1}, one step ahead of where they go
-        # now.
-        anchors = rows if lag == 1 else rows[1:]
-        n_steps, n_sequences, _ = anchors.shape
-        local = np.empty((n_steps, n_sequences, linearization.local_size))
-        rows = linearization.vjp(anchors, slice(n_steps), local)
+        # Errors t = lag … T are at s_{t−lag+1}, one step ahead of where they go now; those at s_0,
+        # row 0 from lag 1 on, have no step before them.
+        later = rows if lag == 1 else rows[1:]
+        local = np.empty((*later.shape[:2], linearization.local_size))
+        rows = linearization.vjp(later, slice(later.shape[0]), local)
         yield lag, rows
 
 
@@ -167,4 +156,6 @@ def _truncated_sweep(
             adjoints[1:] += rows
         else:
             adjoints[: rows.shape[0]] += rows
-    return adjoints, local_adjoints(linearization, adjoints[1:])
+    local = np.empty((n_steps, n_sequences, linearization.local_size))
+    linearization.vjp(adjoints[1:], slice(n_steps), local)
+    return adjoints, local

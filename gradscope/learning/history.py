@@ -36,7 +36,7 @@ class NonFinite:
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class History(CompactRepr):
-    """The course of training, one entry per finished update (n of them).
+    """The history of training, one entry per finished update (n of them).
 
     ``loss`` (n,) is E = Σ_t E_t on that update's batch, ``gradient_norm`` (n,) the global norm of
     ∂E/∂θ before clipping, ``clipped`` (n,) whether the update was clipped. ``target_steps`` is the

@@ -63,10 +63,9 @@ def rmsprop(learning_rate: float, decay: float = 0.99, epsilon: float = 1e-8) ->
     def update(weights: Weights, gradient: Weights) -> Weights:
         for name, slope in gradient.items():
             squares[name] = decay * squares.get(name, 0.0) + (1.0 - decay) * np.square(slope)
+        roots = {name: np.sqrt(squares[name]) + epsilon for name in weights}
         return {
-            name: weights[name]
-            - learning_rate * gradient[name] / (np.sqrt(squares[name]) + epsilon)
-            for name in weights
+            name: weights[name] - learning_rate * gradient[name] / roots[name] for name in weights
         }
 
     return update

@@ -15,7 +15,7 @@ from gradscope.arrays import FloatArray
 from gradscope.data.batch import Batch
 from gradscope.learning.bptt import Gradients, backpropagate
 from gradscope.learning.history import History, NonFinite, Stop
-from gradscope.learning.optimizers import Optimizer, Weights, clip_by_norm, clip_by_value
+from gradscope.learning.optimizers import Optimizer, clip_by_norm, clip_by_value
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import Trajectory, unroll
 from gradscope.notebook_repr import CompactRepr
@@ -35,7 +35,7 @@ class Limits:
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class Trained(CompactRepr):
-    """The network after its last finished update, and the course of training."""
+    """The network after its last finished update, and the history of training."""
 
     params: Cell
     history: History
@@ -69,8 +69,8 @@ def train(
         Called after each update with its number (from 1), the loss, the unclipped gradient norm and
         the network.
     fits : callable, optional
-        Says of a network whether the squares of what it computes at its first step are finite; an
-        update after which they are not ends training, and is not kept.
+        Whether a network is small enough for its first step; an update after which it is not ends
+        training, and is not kept.
 
     Returns
     -------
@@ -79,7 +79,7 @@ def train(
         Ctrl-C came.
     """
     limits = limits or Limits()
-    record = _Course()
+    record = _Record()
     try:
         for update in range(1, updates + 1):
             batch = draw_batch()
@@ -94,7 +94,7 @@ def train(
     return Trained(params, record.history(Stop.DONE))
 
 
-class _Course:
+class _Record:
     """The growing lists behind a ``History``."""
 
     def __init__(self) -> None:
@@ -120,7 +120,7 @@ def _update(
     batch: Batch,
     optimizer: Optimizer,
     limits: Limits,
-    record: _Course,
+    record: _Record,
     update: int,
     fits: Fits | None,
 ) -> Cell | NonFinite:
@@ -131,7 +131,11 @@ def _update(
     if bad is not None:
         return bad
     norm = gradients.norm
-    gradient, clipped = _clip(gradients.weights, norm, limits)
+    gradient, clipped = gradients.weights, False
+    if limits.clip_norm is not None:
+        gradient, clipped = clip_by_norm(gradient, norm, limits.clip_norm)
+    elif limits.clip_value is not None:
+        gradient, clipped = clip_by_value(gradient, limits.clip_value)
     with np.errstate(over="ignore", invalid="ignore"):
         weights = optimizer(dict(params.weights()), gradient)
     for name, array in weights.items():
@@ -147,20 +151,9 @@ def _update(
     return stepped
 
 
-def _clip(gradient: Weights, norm: float, limits: Limits) -> tuple[Weights, bool]:
-    if limits.clip_norm is not None:
-        return clip_by_norm(gradient, norm, limits.clip_norm)
-    if limits.clip_value is not None:
-        return clip_by_value(gradient, limits.clip_value)
-    return gradient, False
-
-
 def first_non_finite(trajectory: Trajectory, gradients: Gradients, update: int) -> NonFinite | None:
-    """Name the first quantity of an update that is not finite, in the order in which they are
-    computed.
-
-    Forward in time: pre-activation, hidden state, output, step error; then backward: hidden
-    adjoint; then the sums.
+    """Name the first quantity of an update that is not finite, in the order of computation: forward
+    in time, then backward, then the sums over t.
     """
     forward = {
         "pre-activation": trajectory.pre_activations,

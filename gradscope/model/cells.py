@@ -1,5 +1,4 @@
-"""What every cell is, seen from outside: a state, a course through time, and the linear part of
-each step.
+"""What every cell is, seen from outside: a state, a trajectory, and the linear part of each step.
 
 A cell carries a state s_t of size S from step to step, s_t = F(x_t, s_{t−1}), and shows H of it to
 a linear readout: y_t = V h_t + c. What the cells keep of themselves:
@@ -40,15 +39,15 @@ WEIGHT_NAMES = (
 """The weights that every cell has; ``U x``, ``W h`` and ``b`` of a gated cell block above block."""
 
 MANY_ROWS = 32
-"""Rows a sequence from which it pays to sum the blocks of W into one matrix before the product."""
+"""Rows per sequence from which summing the blocks of W to one matrix before the product pays."""
 
 Steps = slice | IntArray
 """Several steps, as an index into arrays (T,B,·): ``slice(n)`` for steps 1 … n."""
 
 At = int | Steps | tuple[int, slice, None] | tuple[IntArray, IntArray, None]
-"""Which steps a tangent works at, as an index into its (T,B,·) factors: ``t - 1`` for rows (B,·) at
-step t, ``Steps`` for rows (n,B,·) at n steps, ``(t - 1, slice(None), None)`` for rows (B,r,·) at
-step t, ``(steps - 1, sequences, None)`` for rows (N,r,·) each at its own step of its own
+"""Which steps a linearization works at, as an index into its (T,B,·) factors: ``t - 1`` for rows
+(B,·) at step t, ``Steps`` for rows (n,B,·) at n steps, ``(t - 1, slice(None), None)`` for rows
+(B,r,·) at step t, ``(steps - 1, sequences, None)`` for rows (N,r,·) each at one step of one
 sequence."""
 
 
@@ -70,7 +69,7 @@ class CellTrajectory(CompactRepr):
 
 
 class Linearization(Protocol):
-    """A cell linearised along its course. ``at`` says which steps; see ``At``."""
+    """A cell linearised along a trajectory. ``at`` says which steps; see ``At``."""
 
     @property
     def cell_trajectory(self) -> CellTrajectory:
@@ -90,13 +89,13 @@ class Linearization(Protocol):
         ...
 
     def vjp(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
-        """Carry rows (…,S) at s_t back to s_{t−1}: rows · J_t. On the way fill ``local`` (…,G) with
+        """VJP: rows (…,S) at s_t back to s_{t−1}, rows · J_t. On the way fill ``local`` (…,G) with
         the adjoints of what the weights feed, of which ``weight_gradients`` is made.
         """
         ...
 
     def jvp(self, vectors: FloatArray, at: At) -> FloatArray:
-        """Carry vectors (…,S) at s_{t−1} on to s_t: J_t v."""
+        """JVP: vectors (…,S) at s_{t−1} on to s_t, J_t v."""
         ...
 
     def vjp_many(self, rows: FloatArray, at: At) -> FloatArray:
@@ -124,7 +123,7 @@ class Linearization(Protocol):
         ...
 
     def log_bound(self) -> float:
-        """A number that log σ_max(J_t) exceeds at no step of the course, in nats."""
+        """A number that log σ_max(J_t) exceeds at no step of the trajectory, in nats."""
         ...
 
 
@@ -184,12 +183,12 @@ class Cell(Protocol):
         ...
 
     def linearize(self, cell_trajectory: CellTrajectory) -> Linearization:
-        """Take the linear part of every step of a course."""
+        """Take the linear part of every step of a trajectory."""
         ...
 
 
 class ByFactors:
-    """A tangent that carries rows factor by factor: few of them, or where it has no other way."""
+    """Applies J_t to many rows as to few: factor by factor, one flat GEMM per weight matrix."""
 
     __slots__ = ()
 
@@ -202,15 +201,43 @@ class ByFactors:
         return self.jvp(vectors, at)
 
 
+class NamedWeights:
+    """A cell whose weights are its fields of these names."""
+
+    __slots__ = ()
+
+    @property
+    def weight_names(self) -> tuple[str, ...]:
+        """The names of its weight arrays."""
+        return WEIGHT_NAMES
+
+    def weights(self) -> Iterator[tuple[str, FloatArray]]:
+        """Yield each weight array with its name, in a fixed order."""
+        for name in self.weight_names:
+            yield name, getattr(self, name)
+
+
 def as_float_arrays(cell: object, names: tuple[str, ...]) -> None:
     """Turn the named fields of a frozen cell into float64 arrays."""
     for name in names:
         object.__setattr__(cell, name, np.asarray(getattr(cell, name), dtype=np.float64))
 
 
-def require_shapes(cell: object, wanted: dict[str, tuple[int, ...]], hidden: int) -> None:
-    """Refuse weight arrays whose shapes do not belong together."""
-    for name, shape in wanted.items():
+def require_shapes(cell: Cell, blocks: int, **more: tuple[int, ...]) -> None:
+    """Refuse weights whose shapes do not belong together: U, W and b of so many blocks of H rows, V
+    and c, and ``more`` arrays by name.
+    """
+    hidden, outputs = cell.hidden_bias.size // blocks, cell.output_bias.size
+    if blocks > 1:
+        hidden = cell.recurrent_weights.shape[-1]
+    wanted = {
+        "input_weights": (blocks * hidden, cell.input_weights.shape[-1]),
+        "recurrent_weights": (blocks * hidden, hidden),
+        "hidden_bias": (blocks * hidden,),
+        "output_weights": (outputs, hidden),
+        "output_bias": (outputs,),
+    }
+    for name, shape in {**wanted, **more}.items():
         found = getattr(cell, name).shape
         if found != shape:
             raise ShapeError(

@@ -14,8 +14,8 @@ state as pre-activation Sompolinsky, Crisanti & Sommers (1988), Phys. Rev. Lett.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from gradscope.model.cells import (
     At,
     ByFactors,
     CellTrajectory,
+    NamedWeights,
     Steps,
     as_float_arrays,
     largest,
@@ -42,21 +43,15 @@ from gradscope.notebook_repr import CompactRepr
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class ElmanParameters(CompactRepr):
+class ElmanParameters(NamedWeights, CompactRepr):
     """Weights and activation of a vanilla RNN.
 
     Parameters
     ----------
-    input_weights : (H,D) array
-        U.
-    recurrent_weights : (H,H) array
-        W.
-    hidden_bias : (H,) array
-        b.
-    output_weights : (O,H) array
-        V.
-    output_bias : (O,) array
-        c.
+    input_weights, recurrent_weights, hidden_bias : (H,D), (H,H) and (H,) arrays
+        U, W and b.
+    output_weights, output_bias : (O,H) and (O,) arrays
+        V and c.
     activation : Activation
         φ, tanh by default.
     leak : float or (H,) array
@@ -83,16 +78,8 @@ class ElmanParameters(CompactRepr):
 
     def __post_init__(self) -> None:
         as_float_arrays(self, WEIGHT_NAMES)
-        hidden, outputs = self.hidden_bias.size, self.output_bias.size
-        wanted = {
-            "input_weights": (hidden, self.input_weights.shape[-1]),
-            "recurrent_weights": (hidden, hidden),
-            "hidden_bias": (hidden,),
-            "output_weights": (outputs, hidden),
-            "output_bias": (outputs,),
-        }
-        require_shapes(self, wanted, hidden)
-        object.__setattr__(self, "leak", _checked_leak(self.leak, hidden))
+        require_shapes(self, 1)
+        object.__setattr__(self, "leak", _checked_leak(self.leak, self.state_size))
         object.__setattr__(self, "state", StateName(self.state))
 
     @property
@@ -105,52 +92,45 @@ class ElmanParameters(CompactRepr):
         """S = H."""
         return self.hidden_bias.size
 
-    def weights(self) -> Iterator[tuple[str, FloatArray]]:
-        """Yield each weight array with its name, in a fixed order."""
-        for name in WEIGHT_NAMES:
-            yield name, getattr(self, name)
-
     def with_weights(self, weights: dict[str, FloatArray]) -> "ElmanParameters":
         """Return the same network with other weights, named as in ``WEIGHT_NAMES``."""
-        return replace(
-            self,
-            input_weights=weights["input_weights"],
-            recurrent_weights=weights["recurrent_weights"],
-            hidden_bias=weights["hidden_bias"],
-            output_weights=weights["output_weights"],
-            output_bias=weights["output_bias"],
-        )
+        changes: dict[str, Any] = {name: weights[name] for name in WEIGHT_NAMES}
+        return replace(self, **changes)
 
     def run(self, inputs: FloatArray, initial_state: FloatArray) -> CellTrajectory:
         """Go through inputs (T,B,D) from s_0 (B,H): one GEMM for all inputs, one a step."""
         states = np.empty((inputs.shape[0] + 1, *initial_state.shape))
         states[0] = initial_state
         pre_activations = project_inputs(inputs, self.input_weights, self.hidden_bias)
-        carry = np.ascontiguousarray(self.recurrent_weights.T)
+        transposed = np.ascontiguousarray(self.recurrent_weights.T)
         if self.state is StateName.PRE:
-            self._run_pre(states, pre_activations, carry)
+            self._run_pre(states, pre_activations, transposed)
             return CellTrajectory(
                 inputs, states, self.activation.value(states), pre_activations, states[:-1]
             )
-        self._run_post(states, pre_activations, carry)
+        self._run_post(states, pre_activations, transposed)
         return CellTrajectory(inputs, states, states, pre_activations, pre_activations)
 
-    def _run_post(self, states: FloatArray, pre_activations: FloatArray, carry: FloatArray) -> None:
+    def _run_post(
+        self, states: FloatArray, pre_activations: FloatArray, transposed: FloatArray
+    ) -> None:
         value, leaks, kept = self.activation.value, has_leak(self.leak), 1.0 - self.leak
         for step in range(pre_activations.shape[0]):
-            pre_activations[step] += states[step] @ carry
+            pre_activations[step] += states[step] @ transposed
             states[step + 1] = value(pre_activations[step])
             if leaks:
                 states[step + 1] = kept * states[step] + self.leak * states[step + 1]
 
-    def _run_pre(self, states: FloatArray, pre_activations: FloatArray, carry: FloatArray) -> None:
+    def _run_pre(
+        self, states: FloatArray, pre_activations: FloatArray, transposed: FloatArray
+    ) -> None:
         value, kept = self.activation.value, 1.0 - self.leak
         for step in range(pre_activations.shape[0]):
-            pre_activations[step] += value(states[step]) @ carry
+            pre_activations[step] += value(states[step]) @ transposed
             states[step + 1] = kept * states[step] + self.leak * pre_activations[step]
 
     def linearize(self, cell_trajectory: CellTrajectory) -> "PostLinearization | PreLinearization":
-        """Take the linear part of every step of a course."""
+        """Take the linear part of every step of a trajectory."""
         slopes = self.activation.slope(cell_trajectory.candidates)
         if self.state is StateName.PRE:
             last = self.activation.slope(cell_trajectory.states[-1:])
@@ -193,7 +173,7 @@ def has_leak(leak: float | FloatArray) -> bool:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _ElmanLinearization(ByFactors, ABC):
-    """What the tangents of both conventions share."""
+    """What the linearizations of both conventions share."""
 
     cell_trajectory: CellTrajectory
     cell: ElmanParameters

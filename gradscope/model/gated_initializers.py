@@ -16,6 +16,7 @@ unless one is given.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -23,7 +24,7 @@ from gradscope.arrays import FloatArray
 from gradscope.errors import SettingError
 from gradscope.model.activations import ACTIVATIONS
 from gradscope.model.gru import GruParameters
-from gradscope.model.initializers import RECURRENT, glorot_uniform
+from gradscope.model.initializers import draw_weights, uniform
 from gradscope.model.lstm import LstmParameters
 from gradscope.names import ActivationName, InitializerName
 
@@ -44,6 +45,19 @@ class Draw:
                 "--init identity is for the vanilla RNN, but the cell is gated; choose orthogonal, "
                 "gaussian, glorot or uniform"
             )
+
+    def weights(
+        self, rng: np.random.Generator, sizes: tuple[int, int, int], blocks: int
+    ) -> dict[str, Any]:
+        """Draw the weights that GRU and LSTM share, of so many blocks."""
+        return draw_weights(
+            rng,
+            sizes,
+            blocks,
+            scheme=self.scheme,
+            gain=self.gain,
+            input_scale=self.input_scale,
+        )
 
 
 def initialize_gru(
@@ -73,10 +87,6 @@ def initialize_gru(
     activation : ActivationName
         φ of the candidate.
 
-    Returns
-    -------
-    GruParameters
-
     Raises
     ------
     SettingError
@@ -84,25 +94,17 @@ def initialize_gru(
     """
     draw = draw or Draw()
     hidden = sizes[1]
-    weights = _recurrent_layer(rng, sizes, draw, 3)
+    weights = draw.weights(rng, sizes, 3)
     if forget_bias is not None:
         weights["hidden_bias"][hidden : 2 * hidden] = forget_bias
-    second_bias = None
+    second_bias: FloatArray | None = None
     if reset_after:
         # Of PyTorch's second bias the parts for r and z stand in ``hidden_bias`` already.
-        uniform = draw.scheme is InitializerName.UNIFORM
-        second_bias = _uniform(rng, hidden, hidden) if uniform else np.zeros(hidden)
-        if uniform:
-            weights["hidden_bias"][2 * hidden :] = _uniform(rng, hidden, hidden)
-    return GruParameters(
-        input_weights=weights["input_weights"],
-        recurrent_weights=weights["recurrent_weights"],
-        hidden_bias=weights["hidden_bias"],
-        output_weights=weights["output_weights"],
-        output_bias=weights["output_bias"],
-        candidate_bias=second_bias,
-        activation=ACTIVATIONS[activation],
-    )
+        second_bias = np.zeros(hidden)
+        if draw.scheme is InitializerName.UNIFORM:
+            second_bias = uniform(rng, hidden, hidden)
+            weights["hidden_bias"][2 * hidden :] = uniform(rng, hidden, hidden)
+    return GruParameters(**weights, candidate_bias=second_bias, activation=ACTIVATIONS[activation])
 
 
 def initialize_lstm(
@@ -117,20 +119,12 @@ def initialize_lstm(
 
     Parameters
     ----------
-    rng : numpy.random.Generator
-        The source of every draw: same state, same weights.
-    sizes : (D, H, O)
-        Input, hidden and output size.
-    draw : Draw, optional
-        Scheme and factors.
+    rng, sizes, draw
+        As for ``initialize_gru``.
     forget_bias : float, optional
         b_f of every unit; by default 1 as in Keras, under ``uniform`` drawn as in PyTorch.
     activation : ActivationName
         φ of the candidate and of the cell's output.
-
-    Returns
-    -------
-    LstmParameters
 
     Raises
     ------
@@ -139,64 +133,9 @@ def initialize_lstm(
     """
     draw = draw or Draw()
     hidden = sizes[1]
-    weights = _recurrent_layer(rng, sizes, draw, 4)
+    weights = draw.weights(rng, sizes, 4)
     if forget_bias is None and draw.scheme is not InitializerName.UNIFORM:
         forget_bias = KERAS_FORGET_BIAS
     if forget_bias is not None:
         weights["hidden_bias"][hidden : 2 * hidden] = forget_bias
-    return LstmParameters(
-        input_weights=weights["input_weights"],
-        recurrent_weights=weights["recurrent_weights"],
-        hidden_bias=weights["hidden_bias"],
-        output_weights=weights["output_weights"],
-        output_bias=weights["output_bias"],
-        activation=ACTIVATIONS[activation],
-    )
-
-
-def _recurrent_layer(
-    rng: np.random.Generator, sizes: tuple[int, int, int], draw: Draw, blocks: int
-) -> dict[str, FloatArray]:
-    """Draw what GRU and LSTM share: U, W and b of so many blocks, and the readout."""
-    n_inputs, hidden, n_outputs = sizes
-    rows = blocks * hidden
-    recurrent = draw.gain * _recurrent(rng, hidden, draw.scheme, blocks)
-    if draw.scheme is InitializerName.UNIFORM:
-        return {
-            "recurrent_weights": recurrent,
-            "input_weights": draw.input_scale * _uniform(rng, hidden, rows, n_inputs),
-            "hidden_bias": _uniform(rng, hidden, 2, rows).sum(axis=0),
-            "output_weights": _uniform(rng, hidden, n_outputs, hidden),
-            "output_bias": _uniform(rng, hidden, n_outputs),
-        }
-    return {
-        "recurrent_weights": recurrent,
-        "input_weights": draw.input_scale * glorot_uniform(rng, rows, n_inputs),
-        "hidden_bias": np.zeros(rows),
-        "output_weights": glorot_uniform(rng, n_outputs, hidden),
-        "output_bias": np.zeros(n_outputs),
-    }
-
-
-def _recurrent(
-    rng: np.random.Generator, hidden: int, scheme: InitializerName, blocks: int
-) -> FloatArray:
-    """Draw W (blocks·H, H)."""
-    if scheme is InitializerName.ORTHOGONAL:
-        return orthonormal_columns(rng, blocks * hidden, hidden)
-    return np.concatenate([RECURRENT[scheme](rng, hidden) for _ in range(blocks)])
-
-
-def orthonormal_columns(rng: np.random.Generator, rows: int, columns: int) -> FloatArray:
-    """Return a Haar-distributed (rows, columns) matrix with orthonormal columns, rows ≥ columns
-    (Mezzadri 2007, arXiv:math-ph/0609050).
-    """
-    q, r = np.linalg.qr(rng.standard_normal((rows, columns)))
-    signed: FloatArray = q * np.sign(np.diagonal(r))
-    return signed
-
-
-def _uniform(rng: np.random.Generator, hidden: int, *shape: int) -> FloatArray:
-    """Draw from U(±1/√H)."""
-    limit = 1.0 / np.sqrt(hidden)
-    return rng.uniform(-limit, limit, shape)
+    return LstmParameters(**weights, activation=ACTIVATIONS[activation])

@@ -11,8 +11,8 @@ PyTorch and Keras's default do; reset before is Cho et al. (2014), arXiv:1406.10
 ``gru_linearization``.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from gradscope.model.activations import SIGMOID, TANH, Activation
 from gradscope.model.cells import (
     WEIGHT_NAMES,
     CellTrajectory,
+    NamedWeights,
     as_float_arrays,
     project_inputs,
     require_shapes,
@@ -34,21 +35,16 @@ from gradscope.notebook_repr import CompactRepr
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class GruParameters(CompactRepr):
+class GruParameters(NamedWeights, CompactRepr):
     """Weights of a GRU.
 
     Parameters
     ----------
-    input_weights : (3H,D) array
-        U_r, U_z, U_n, one above the other.
-    recurrent_weights : (3H,H) array
-        W_r, W_z, W_n.
-    hidden_bias : (3H,) array
-        b_r, b_z, b_n; where a file has two biases for r and z, their sums.
-    output_weights : (O,H) array
-        V.
-    output_bias : (O,) array
-        c.
+    input_weights, recurrent_weights, hidden_bias : (3H,D), (3H,H) and (3H,) arrays
+        U, W and b, blocks r, z, n one above the other; where a file has two biases for r and z,
+        their sums.
+    output_weights, output_bias : (O,H) and (O,) arrays
+        V and c.
     candidate_bias : (H,) array, optional
         b′, the bias inside the reset product. None (the default) puts the reset before the product,
         where there is no such bias.
@@ -71,17 +67,10 @@ class GruParameters(CompactRepr):
 
     def __post_init__(self) -> None:
         as_float_arrays(self, self.weight_names)
-        hidden, outputs = self.state_size, self.output_bias.size
-        wanted: dict[str, tuple[int, ...]] = {
-            "input_weights": (3 * hidden, self.input_weights.shape[-1]),
-            "recurrent_weights": (3 * hidden, hidden),
-            "hidden_bias": (3 * hidden,),
-            "output_weights": (outputs, hidden),
-            "output_bias": (outputs,),
-        }
         if self.reset_after:
-            wanted["candidate_bias"] = (hidden,)
-        require_shapes(self, wanted, hidden)
+            require_shapes(self, 3, candidate_bias=(self.state_size,))
+        else:
+            require_shapes(self, 3)
 
     @property
     def reset_after(self) -> bool:
@@ -103,22 +92,11 @@ class GruParameters(CompactRepr):
         """S = H."""
         return self.recurrent_weights.shape[-1]
 
-    def weights(self) -> Iterator[tuple[str, FloatArray]]:
-        """Yield each weight array with its name, in a fixed order."""
-        for name in self.weight_names:
-            yield name, getattr(self, name)
-
     def with_weights(self, weights: dict[str, FloatArray]) -> "GruParameters":
         """Return the same network with other weights, by name."""
-        return replace(
-            self,
-            input_weights=weights["input_weights"],
-            recurrent_weights=weights["recurrent_weights"],
-            hidden_bias=weights["hidden_bias"],
-            output_weights=weights["output_weights"],
-            output_bias=weights["output_bias"],
-            candidate_bias=weights.get("candidate_bias"),
-        )
+        changes: dict[str, Any] = {name: weights[name] for name in WEIGHT_NAMES}
+        changes["candidate_bias"] = weights.get("candidate_bias")
+        return replace(self, **changes)
 
     def run(self, inputs: FloatArray, initial_state: FloatArray) -> CellTrajectory:
         """Go through inputs (T,B,D) from h_0 (B,H)."""
@@ -136,10 +114,10 @@ class GruParameters(CompactRepr):
 
     def _run_after(self, states: FloatArray, driven: FloatArray, bias: FloatArray) -> None:
         size = self.state_size
-        carry = np.ascontiguousarray(self.recurrent_weights.T)
+        transposed = np.ascontiguousarray(self.recurrent_weights.T)
         for step, a in enumerate(driven):
             before = states[step]
-            fed = before @ carry
+            fed = before @ transposed
             a[:, : 2 * size] += fed[:, : 2 * size]
             gates = SIGMOID.value(a[:, : 2 * size])
             np.add(fed[:, 2 * size :], bias, out=a[:, 3 * size :])
@@ -162,7 +140,7 @@ class GruParameters(CompactRepr):
     def linearize(
         self, cell_trajectory: CellTrajectory
     ) -> "ResetAfterLinearization | ResetBeforeLinearization":
-        """Take the linear part of every step of a course."""
+        """Take the linear part of every step of a trajectory."""
         size = self.state_size
         reset_in, update_in = (
             cell_trajectory.pre_activations[..., :size],

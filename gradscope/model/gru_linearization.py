@@ -6,6 +6,7 @@ primes for slopes, and the last factor by where the reset gate stands. The step 
 ``gru``.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,12 +39,8 @@ class GruFactors:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class ResetAfterLinearization(ByFactors):
-    """∂a_n/∂h = diag(r) W_n + diag((W_n h + b′) r′) W_r; ``reset_gains`` is that last diagonal.
-
-    Local adjoints stand as (W_n h + b′, r, z, n), so that what W feeds and what U feeds are each
-    one piece of them.
-    """
+class _GruLinearization(ByFactors, ABC):
+    """What both conventions share; ``reset_gains`` is the diagonal before W_r in ∂a_n/∂h."""
 
     cell_trajectory: CellTrajectory
     recurrent_weights: FloatArray
@@ -56,14 +53,47 @@ class ResetAfterLinearization(ByFactors):
         return self.recurrent_weights.shape[1]
 
     @property
-    def local_size(self) -> int:
-        """4H."""
-        return 4 * self.size
-
-    @property
     def openings(self) -> FloatArray:
         """The update gate z."""
         return self.factors.update
+
+    def enter(self, errors: FloatArray) -> FloatArray:
+        """The readout sees the state itself."""
+        return errors
+
+    @abstractmethod
+    def jvp(self, vectors: FloatArray, at: At) -> FloatArray:
+        """J_t v."""
+
+    def _stages(
+        self, vectors: FloatArray, at: At, driven: FloatArray, gated: FloatArray
+    ) -> dict[str, FloatArray]:
+        """The update gate alone, then W_n v (``driven``) with φ at its ceiling, with φ as it is,
+        with the reset gate (``gated``), with all gates moving.
+        """
+        factors = self.factors
+        direct, gains = vectors * factors.update[at], factors.candidate_gains[at]
+        return {
+            "direct": direct,
+            "recurrent_weights": direct + driven * factors.open_gains[at],
+            "candidate_saturation": direct + driven * gains,
+            "closed_gates": direct + gated * gains,
+            "gate_slopes": self.jvp(vectors, at),
+        }
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class ResetAfterLinearization(_GruLinearization):
+    """∂a_n/∂h = diag(r) W_n + diag((W_n h + b′) r′) W_r; ``reset_gains`` is the last diagonal.
+
+    Local adjoints stand as (W_n h + b′, r, z, n), so that what W feeds and what U feeds are each
+    one piece of them.
+    """
+
+    @property
+    def local_size(self) -> int:
+        """4H."""
+        return 4 * self.size
 
     def vjp(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
         """Rows · J_t; ``local`` becomes the adjoints of W_n h + b′, a_r, a_z, a_n."""
@@ -116,10 +146,6 @@ class ResetAfterLinearization(ByFactors):
         dense[:, units, units] += self.factors.update[at][:, 0]
         return dense
 
-    def enter(self, errors: FloatArray) -> FloatArray:
-        """The readout sees the state itself."""
-        return errors
-
     def weight_gradients(self, local: FloatArray, steps: Steps) -> dict[str, FloatArray]:
         """Gather the gradients of U, W, b and b′."""
         size = self.size
@@ -133,22 +159,12 @@ class ResetAfterLinearization(ByFactors):
         }
 
     def stages(self, vectors: FloatArray, at: At) -> dict[str, FloatArray]:
-        """The update gate alone, then W_n with φ at its ceiling, with φ as it is, with the reset
-        gate, with all gates moving.
-        """
-        factors = self.factors
+        """J_t v stage by stage, the reset gate behind W_n."""
         driven = product(vectors, self.recurrent_weights[2 * self.size :].T)
-        direct = vectors * factors.update[at]
-        return {
-            "direct": direct,
-            "recurrent_weights": direct + driven * factors.open_gains[at],
-            "candidate_saturation": direct + driven * factors.candidate_gains[at],
-            "closed_gates": direct + driven * factors.reset[at] * factors.candidate_gains[at],
-            "gate_slopes": self.jvp(vectors, at),
-        }
+        return self._stages(vectors, at, driven, driven * self.factors.reset[at])
 
     def log_bound(self) -> float:
-        """log(max z + Σ max|diagonal| σ_max(block of W)) over the course, in nats."""
+        """log(max z + Σ max|diagonal| σ_max(block of W)) over the trajectory, in nats."""
         factors = self.factors
         norms = [spectral_norm(each) for each in np.split(self.recurrent_weights, 3)]
         return log_of(
@@ -160,31 +176,16 @@ class ResetAfterLinearization(ByFactors):
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class ResetBeforeLinearization(ByFactors):
-    """∂a_n/∂h = W_n (diag(r) + diag(h_{t−1} r′) W_r); ``reset_gains`` is that last diagonal.
+class ResetBeforeLinearization(_GruLinearization):
+    """∂a_n/∂h = W_n (diag(r) + diag(h_{t−1} r′) W_r); ``reset_gains`` is the last diagonal.
 
     Local adjoints stand as (r, z, n).
     """
-
-    cell_trajectory: CellTrajectory
-    recurrent_weights: FloatArray
-    factors: GruFactors
-    reset_gains: FloatArray
-
-    @property
-    def size(self) -> int:
-        """H."""
-        return self.recurrent_weights.shape[1]
 
     @property
     def local_size(self) -> int:
         """3H."""
         return 3 * self.size
-
-    @property
-    def openings(self) -> FloatArray:
-        """The update gate z."""
-        return self.factors.update
 
     def vjp(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
         """Rows · J_t; ``local`` becomes the adjoints of a_r, a_z, a_n."""
@@ -210,10 +211,6 @@ class ResetBeforeLinearization(ByFactors):
         carried += vectors * factors.update[at]
         return carried
 
-    def enter(self, errors: FloatArray) -> FloatArray:
-        """The readout sees the state itself."""
-        return errors
-
     def weight_gradients(self, local: FloatArray, steps: Steps) -> dict[str, FloatArray]:
         """Gather the gradients of U, W and b."""
         size = self.size
@@ -227,24 +224,13 @@ class ResetBeforeLinearization(ByFactors):
         }
 
     def stages(self, vectors: FloatArray, at: At) -> dict[str, FloatArray]:
-        """The update gate alone, then W_n with φ at its ceiling, with φ as it is, with the reset
-        gate, with all gates moving.
-        """
-        factors = self.factors
+        """J_t v stage by stage, the reset gate before W_n."""
         to_candidate = self.recurrent_weights[2 * self.size :].T
-        driven = product(vectors, to_candidate)
-        direct = vectors * factors.update[at]
-        passed = product(vectors * factors.reset[at], to_candidate)
-        return {
-            "direct": direct,
-            "recurrent_weights": direct + driven * factors.open_gains[at],
-            "candidate_saturation": direct + driven * factors.candidate_gains[at],
-            "closed_gates": direct + passed * factors.candidate_gains[at],
-            "gate_slopes": self.jvp(vectors, at),
-        }
+        gated = product(vectors * self.factors.reset[at], to_candidate)
+        return self._stages(vectors, at, product(vectors, to_candidate), gated)
 
     def log_bound(self) -> float:
-        """log(max z + Σ max|diagonal| σ_max(block of W)) over the course, in nats."""
+        """log(max z + Σ max|diagonal| σ_max(block of W)) over the trajectory, in nats."""
         factors = self.factors
         norms = [spectral_norm(each) for each in np.split(self.recurrent_weights, 3)]
         inner = largest(factors.reset) + largest(self.reset_gains) * norms[0]

@@ -19,6 +19,7 @@ uniform and biases are 0. GRU and LSTM are drawn in ``gated_initializers``.
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
@@ -29,11 +30,19 @@ from gradscope.model.elman import ElmanParameters
 from gradscope.names import ActivationName, InitializerName
 
 
-def orthogonal(rng: np.random.Generator, size: int) -> FloatArray:
-    """Return a Haar-distributed orthogonal (H,H) matrix (Mezzadri 2007, arXiv:math-ph/0609050)."""
-    q, r = np.linalg.qr(rng.standard_normal((size, size)))
+def orthonormal_columns(rng: np.random.Generator, rows: int, columns: int) -> FloatArray:
+    """Return a Haar-distributed (rows, columns) matrix with orthonormal columns, rows ≥ columns
+    (Mezzadri 2007, arXiv:math-ph/0609050).
+    """
+    q, r = np.linalg.qr(rng.standard_normal((rows, columns)))
+    # QR leaves the signs of R's diagonal open; Haar measure asks for positive ones.
     signed: FloatArray = q * np.sign(np.diagonal(r))
     return signed
+
+
+def orthogonal(rng: np.random.Generator, size: int) -> FloatArray:
+    """Return a Haar-distributed orthogonal (H,H) matrix."""
+    return orthonormal_columns(rng, size, size)
 
 
 def gaussian(rng: np.random.Generator, size: int) -> FloatArray:
@@ -48,9 +57,10 @@ def glorot_uniform(rng: np.random.Generator, rows: int, columns: int) -> FloatAr
     return rng.uniform(-limit, limit, (rows, columns))
 
 
-def _uniform(rng: np.random.Generator, size: int) -> FloatArray:
-    limit = 1.0 / np.sqrt(size)
-    return rng.uniform(-limit, limit, (size, size))
+def uniform(rng: np.random.Generator, hidden: int, *shape: int) -> FloatArray:
+    """Return an array with entries U(±1/√H)."""
+    limit = 1.0 / np.sqrt(hidden)
+    return rng.uniform(-limit, limit, shape)
 
 
 RECURRENT: Mapping[InitializerName, Callable[[np.random.Generator, int], FloatArray]] = (
@@ -59,11 +69,47 @@ RECURRENT: Mapping[InitializerName, Callable[[np.random.Generator, int], FloatAr
             InitializerName.ORTHOGONAL: orthogonal,
             InitializerName.GAUSSIAN: gaussian,
             InitializerName.GLOROT: lambda rng, size: glorot_uniform(rng, size, size),
-            InitializerName.UNIFORM: _uniform,
+            InitializerName.UNIFORM: lambda rng, size: uniform(rng, size, size, size),
             InitializerName.IDENTITY: lambda _rng, size: np.eye(size),
         }
     )
 )
+
+
+def draw_weights(
+    rng: np.random.Generator,
+    sizes: tuple[int, int, int],
+    blocks: int,
+    *,
+    scheme: InitializerName,
+    gain: float,
+    input_scale: float,
+) -> dict[str, Any]:
+    """Draw U, W, b of so many blocks (1 for a vanilla RNN, one per gate and candidate otherwise), V
+    and c.
+    """
+    n_inputs, hidden, n_outputs = sizes
+    rows = blocks * hidden
+    if scheme is InitializerName.ORTHOGONAL:
+        recurrent = gain * orthonormal_columns(rng, rows, hidden)
+    else:
+        drawn = [RECURRENT[scheme](rng, hidden) for _ in range(blocks)]
+        recurrent = gain * np.concatenate(drawn)
+    if scheme is InitializerName.UNIFORM:
+        return {
+            "recurrent_weights": recurrent,
+            "input_weights": input_scale * uniform(rng, hidden, rows, n_inputs),
+            "hidden_bias": uniform(rng, hidden, 2, rows).sum(axis=0),
+            "output_weights": uniform(rng, hidden, n_outputs, hidden),
+            "output_bias": uniform(rng, hidden, n_outputs),
+        }
+    return {
+        "recurrent_weights": recurrent,
+        "input_weights": input_scale * glorot_uniform(rng, rows, n_inputs),
+        "hidden_bias": np.zeros(rows),
+        "output_weights": glorot_uniform(rng, n_outputs, hidden),
+        "output_bias": np.zeros(n_outputs),
+    }
 
 
 def initialize(
@@ -94,28 +140,12 @@ def initialize(
         Set b = −W·½, so that a sigmoid net rests at h = ½, where its slope is largest. For the
         sigmoid only.
 
-    Returns
-    -------
-    ElmanParameters
-
     Raises
     ------
     SettingError
         If ``center_bias`` is asked of another activation than the sigmoid.
     """
-    n_inputs, n_hidden, n_outputs = sizes
-    recurrent = gain * RECURRENT[scheme](rng, n_hidden)
-    if scheme is InitializerName.UNIFORM:
-        limit = 1.0 / np.sqrt(n_hidden)
-        inputs = rng.uniform(-limit, limit, (n_hidden, n_inputs))
-        bias = rng.uniform(-limit, limit, (2, n_hidden)).sum(axis=0)
-        outputs = rng.uniform(-limit, limit, (n_outputs, n_hidden))
-        output_bias = rng.uniform(-limit, limit, n_outputs)
-    else:
-        inputs = glorot_uniform(rng, n_hidden, n_inputs)
-        bias = np.zeros(n_hidden)
-        outputs = glorot_uniform(rng, n_outputs, n_hidden)
-        output_bias = np.zeros(n_outputs)
+    weights = draw_weights(rng, sizes, 1, scheme=scheme, gain=gain, input_scale=input_scale)
     if center_bias:
         if activation is not ActivationName.SIGMOID:
             raise SettingError(
@@ -123,12 +153,5 @@ def initialize(
                 f"activation is {activation}; "
                 "leave it out, or choose --activation sigmoid"
             )
-        bias = -0.5 * recurrent.sum(axis=1)
-    return ElmanParameters(
-        input_weights=input_scale * inputs,
-        recurrent_weights=recurrent,
-        hidden_bias=bias,
-        output_weights=outputs,
-        output_bias=output_bias,
-        activation=ACTIVATIONS[activation],
-    )
+        weights["hidden_bias"] = -0.5 * weights["recurrent_weights"].sum(axis=1)
+    return ElmanParameters(**weights, activation=ACTIVATIONS[activation])

@@ -14,8 +14,8 @@ Source: Hochreiter & Schmidhuber (1997), Neural Computation 9(8), with the forge
 Schmidhuber & Cummins (2000), Neural Computation 12(10), and without peepholes.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +27,7 @@ from gradscope.model.cells import (
     At,
     ByFactors,
     CellTrajectory,
+    NamedWeights,
     Steps,
     as_float_arrays,
     largest,
@@ -42,21 +43,15 @@ from gradscope.notebook_repr import CompactRepr
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class LstmParameters(CompactRepr):
+class LstmParameters(NamedWeights, CompactRepr):
     """Weights of an LSTM.
 
     Parameters
     ----------
-    input_weights : (4H,D) array
-        U_i, U_f, U_g, U_o, one above the other.
-    recurrent_weights : (4H,H) array
-        W_i, W_f, W_g, W_o.
-    hidden_bias : (4H,) array
-        b_i, b_f, b_g, b_o; where a file has two biases, their sum.
-    output_weights : (O,H) array
-        V.
-    output_bias : (O,) array
-        c.
+    input_weights, recurrent_weights, hidden_bias : (4H,D), (4H,H) and (4H,) arrays
+        U, W and b, blocks i, f, g, o one above the other; where a file has two biases, their sum.
+    output_weights, output_bias : (O,H) and (O,) arrays
+        V and c.
     activation : Activation
         φ of the candidate and of the cell's output, tanh by default.
 
@@ -75,15 +70,7 @@ class LstmParameters(CompactRepr):
 
     def __post_init__(self) -> None:
         as_float_arrays(self, WEIGHT_NAMES)
-        hidden, outputs = self.hidden_size, self.output_bias.size
-        wanted = {
-            "input_weights": (4 * hidden, self.input_weights.shape[-1]),
-            "recurrent_weights": (4 * hidden, hidden),
-            "hidden_bias": (4 * hidden,),
-            "output_weights": (outputs, hidden),
-            "output_bias": (outputs,),
-        }
-        require_shapes(self, wanted, hidden)
+        require_shapes(self, 4)
 
     @property
     def hidden_size(self) -> int:
@@ -100,21 +87,10 @@ class LstmParameters(CompactRepr):
         """S = 2H."""
         return 2 * self.hidden_size
 
-    def weights(self) -> Iterator[tuple[str, FloatArray]]:
-        """Yield each weight array with its name, in a fixed order."""
-        for name in WEIGHT_NAMES:
-            yield name, getattr(self, name)
-
     def with_weights(self, weights: dict[str, FloatArray]) -> "LstmParameters":
         """Return the same network with other weights, by name."""
-        return replace(
-            self,
-            input_weights=weights["input_weights"],
-            recurrent_weights=weights["recurrent_weights"],
-            hidden_bias=weights["hidden_bias"],
-            output_weights=weights["output_weights"],
-            output_bias=weights["output_bias"],
-        )
+        changes: dict[str, Any] = {name: weights[name] for name in WEIGHT_NAMES}
+        return replace(self, **changes)
 
     def run(self, inputs: FloatArray, initial_state: FloatArray) -> CellTrajectory:
         """Go through inputs (T,B,D) from (h_0, c_0) (B,2H)."""
@@ -122,9 +98,9 @@ class LstmParameters(CompactRepr):
         driven = project_inputs(inputs, self.input_weights, self.hidden_bias)
         states = np.empty((inputs.shape[0] + 1, *initial_state.shape))
         states[0] = initial_state
-        carry = np.ascontiguousarray(self.recurrent_weights.T)
+        transposed = np.ascontiguousarray(self.recurrent_weights.T)
         for step, a in enumerate(driven):
-            a[:] += states[step, :, :size] @ carry
+            a[:] += states[step, :, :size] @ transposed
             entry, forget = np.split(SIGMOID.value(a[:, : 2 * size]), 2, axis=1)
             after = forget * states[step, :, size:] + entry * value(a[:, 2 * size : 3 * size])
             states[step + 1, :, size:] = after
@@ -133,7 +109,7 @@ class LstmParameters(CompactRepr):
         return CellTrajectory(inputs, states, states[..., :size], driven, candidates)
 
     def linearize(self, cell_trajectory: CellTrajectory) -> "LstmLinearization":
-        """Take the linear part of every step of a course."""
+        """Take the linear part of every step of a trajectory."""
         size, value, slope = self.hidden_size, self.activation.value, self.activation.slope
         blocks = np.split(cell_trajectory.pre_activations, 4, axis=2)
         entry, forget, output = (SIGMOID.value(blocks[i]) for i in (0, 1, 3))
@@ -260,8 +236,8 @@ class LstmLinearization(ByFactors):
         return {**shown, "gate_slopes": self.jvp(vectors, at)}
 
     def log_bound(self) -> float:
-        """Log σ_max of the 2 × 2 matrix that bounds the four blocks of J_t over the course, in
-        nats.
+        """Log σ_max of the 2 × 2 matrix that bounds the four blocks of J_t over the trajectory,
+        in nats.
         """
         norms = [spectral_norm(each) for each in np.split(self.cell.recurrent_weights, 4)]
         tops = [largest(each) for each in np.split(self.gains, 4, axis=2)]

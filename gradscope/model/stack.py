@@ -1,4 +1,4 @@
-"""Several recurrent layers, one or both directions: as other people's files hold them.
+"""Several recurrent layers, one or both directions, as files of weights hold them.
 
 Layer n sees at step t the hidden state of layer n − 1 at step t, forward and backward side by side.
 A backward cell goes through the reversed sequence, so its own step t is the sequence's step
@@ -137,10 +137,6 @@ def cell_without_readout(
         φ; files often leave it out.
     reset_after : bool
         Where a GRU's reset gate stands. Before the product there is but one bias.
-
-    Returns
-    -------
-    Cell
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The course of the network through time, with all that its gradient needs.
+"""The trajectory of a network through time, with all that its gradient needs.
 
 ``a_t = U x_t + W h_{t−1} + b`` and ``h_t = φ(a_t)`` for a vanilla RNN; every cell has its own
 ``run``. The slopes are taken from the pre-activations, so they stay accurate where the state itself
@@ -72,9 +72,7 @@ class Trajectory(CompactRepr):
 
     @property
     def slopes(self) -> FloatArray:
-        """φ′ of the units (of the candidate in a gated cell), (T,B,H), computed anew at each
-        call.
-        """
+        """φ′ of the units (of the candidate in a gated cell), (T,B,H), computed at each call."""
         return self.activation.slope(self.cell_trajectory.candidates)
 
 
@@ -89,10 +87,6 @@ def unroll(params: Cell, inputs: FloatArray, initial_state: FloatArray | None = 
         x_t at ``[t-1]``.
     initial_state : (B,S) array, optional
         s_0; zeros by default.
-
-    Returns
-    -------
-    Trajectory
 
     Raises
     ------

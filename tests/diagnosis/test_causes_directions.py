@@ -156,17 +156,17 @@ def test_paths_that_run_together_give_what_they_give_alone(
     lags = np.arange(1, 301)
     directions, reached = leading_directions(elman, lags)
     carried: list[int] = []
-    step = paths._Walk._step
+    step = paths._Paths._propagate
 
-    def counting(walk: paths._Walk, number: int) -> None:
+    def counting(walk: paths._Paths, number: int) -> None:
         carried.append(walk._lag.size)
         step(walk, number)
 
-    monkeypatch.setattr(paths._Walk, "_step", counting)
+    monkeypatch.setattr(paths._Paths, "_propagate", counting)
     together = path_logs(elman, lags, directions, reached)
     n_together = sum(carried)
     carried.clear()
-    alone = paths._Walk(elman, lags, directions, 0.0).to_the_end()
+    alone = paths._Paths(elman, lags, directions, 0.0).log_sums()
 
     np.testing.assert_allclose(together, alone, rtol=0.0, atol=1e-9)
     assert n_together < 0.5 * sum(carried)

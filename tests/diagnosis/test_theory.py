@@ -44,7 +44,7 @@ def _net(
     )
 
 
-def _course(params: ElmanParameters, n_steps: int = 60) -> Trajectory:
+def _trajectory(params: ElmanParameters, n_steps: int = 60) -> Trajectory:
     rng = np.random.default_rng(1)
     state = rng.standard_normal((2, params.sizes[1]))
     return unroll(params, rng.standard_normal((n_steps, 2, 3)), state)
@@ -55,7 +55,7 @@ def _named(found: tuple[Prediction, ...], name: TheoryName) -> Prediction:
 
 
 def _mean_field_of(params: ElmanParameters, trajectory: Trajectory | None = None) -> Prediction:
-    return _named(predictions(params, trajectory or _course(params)), TheoryName.MEAN_FIELD)
+    return _named(predictions(params, trajectory or _trajectory(params)), TheoryName.MEAN_FIELD)
 
 
 def test_the_bound_is_the_norm_of_one_step_at_its_ceiling() -> None:
@@ -176,7 +176,7 @@ def test_random_networks_of_a_thousand_units_do_what_the_mean_field_says(
     name: ActivationName, gain: float, input_scale: float, scheme: InitializerName
 ) -> None:
     params = _net(name, gain, 1000, scheme, input_scale)
-    trajectory = _course(params, 80)
+    trajectory = _trajectory(params, 80)
 
     found = mean_field(params, trajectory.inputs)
 
@@ -211,7 +211,7 @@ def test_pytorchs_default_net_forgets_at_half_the_logarithm_of_three() -> None:
 
 def test_a_strong_drive_closes_the_slopes() -> None:
     rates = [
-        mean_field(_net(input_scale=scale), _course(_net()).inputs).growth_rate
+        mean_field(_net(input_scale=scale), _trajectory(_net()).inputs).growth_rate
         for scale in (0.1, 3.0, 30.0)
     ]
 
@@ -221,7 +221,7 @@ def test_a_strong_drive_closes_the_slopes() -> None:
 def test_the_bias_is_part_of_the_drive() -> None:
     params = _net()
     biased = _with(params, hidden_bias=np.full(100, 4.0))
-    inputs = _course(params).inputs
+    inputs = _trajectory(params).inputs
 
     # Every unit at a = 4 and beyond: slopes of 1.3e-3 and less, were it not for W and the inputs.
     assert mean_field(biased, inputs).chi < 0.3 * mean_field(params, inputs).chi
@@ -282,13 +282,13 @@ def test_inputs_that_fall_silent_leave_a_variance_the_theory_did_not_expect() ->
 def test_the_spectral_radius_applies_to_linear_nets_alone() -> None:
     linear = _net(ActivationName.IDENTITY, gain=0.9)
 
-    exact = _named(predictions(linear, _course(linear)), TheoryName.SPECTRAL_RADIUS)
-    bent = _named(predictions(_net(), _course(_net())), TheoryName.SPECTRAL_RADIUS)
+    exact = _named(predictions(linear, _trajectory(linear)), TheoryName.SPECTRAL_RADIUS)
+    bent = _named(predictions(_net(), _trajectory(_net())), TheoryName.SPECTRAL_RADIUS)
 
     assert exact.applies
     assert exact.rate == pytest.approx(log_spectral_radius(linear.recurrent_weights))
     quiet = _net(ActivationName.SIGMOID, gain=0.01, input_scale=0.01)
-    still = _named(predictions(quiet, _course(quiet)), TheoryName.SPECTRAL_RADIUS)
+    still = _named(predictions(quiet, _trajectory(quiet)), TheoryName.SPECTRAL_RADIUS)
     assert still.applies
     assert still.rate == pytest.approx(log_spectral_radius(quiet.recurrent_weights) - np.log(4.0))
     assert bent.objection is not None
@@ -298,7 +298,7 @@ def test_the_spectral_radius_applies_to_linear_nets_alone() -> None:
 
 def test_bound_and_newman_stand_beside_them_with_their_sources() -> None:
     params = _net(ActivationName.SIGMOID, gain=3.0)
-    trajectory = _course(params)
+    trajectory = _trajectory(params)
 
     found = predictions(params, trajectory)
 
@@ -316,7 +316,7 @@ def test_bound_and_newman_stand_beside_them_with_their_sources() -> None:
 def test_weights_of_zero_forget_at_once_in_every_theory() -> None:
     params = _with(_net(), recurrent_weights=np.zeros((100, 100)))
 
-    found = predictions(params, _course(params))
+    found = predictions(params, _trajectory(params))
 
     assert all(each.rate == -np.inf for each in found)
     assert _named(found, TheoryName.MEAN_FIELD).depth_scale == 0.0

@@ -129,7 +129,7 @@ def test_the_logarithm_of_each_adjoint_is_that_of_the_sweep(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_no_step_of_the_course_exceeds_the_bound(kind: str) -> None:
+def test_no_step_of_the_trajectory_exceeds_the_bound(kind: str) -> None:
     for seed in range(5):
         cell, trajectory, _ = unrolled(kind, seed)
         linearization = cell.linearize(trajectory.cell_trajectory)
@@ -162,7 +162,7 @@ def test_a_leak_near_zero_leaves_the_state_where_it_is() -> None:
     np.testing.assert_allclose(transport(chain, 6, 0), [np.eye(HIDDEN)] * 2, atol=1e-7)
 
 
-def test_without_a_leak_both_states_have_one_course_and_conjugate_products() -> None:
+def test_without_a_leak_both_states_have_one_trajectory_and_conjugate_products() -> None:
     # h_t = φ(v_t): diag(φ′(v_t)) ∂v_t/∂v_k = ∂h_t/∂h_k diag(φ′(v_k)).
     pre = elman(np.random.default_rng(5), 1.0, StateName.PRE)
     post = elman(np.random.default_rng(5))
@@ -249,7 +249,7 @@ def test_an_elman_chain_of_a_net_it_cannot_hold_is_refused(kind: str) -> None:
         elman_chain(cell, trajectory)
 
 
-def test_a_course_that_is_not_finite_is_refused_with_its_place() -> None:
+def test_a_trajectory_that_is_not_finite_is_refused_with_its_place() -> None:
     cell = elman(np.random.default_rng(0), 1.0, StateName.PRE, ActivationName.RELU)
     inputs = np.zeros((4, 2, INPUTS))
     inputs[2, 1] = np.inf
@@ -303,7 +303,7 @@ def test_an_lstm_without_weights_remembers_at_the_rate_of_its_forget_gate() -> N
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_carrying_back_over_many_steps_is_pulling_back_over_each(kind: str) -> None:
+def test_accumulate_vjp_over_many_steps_is_a_vjp_over_each(kind: str) -> None:
     cell, trajectory, _ = unrolled(kind)
     chain = chain_of(cell, trajectory)
     steps = np.array([[7, 4], [6, 3], [5, 2]])

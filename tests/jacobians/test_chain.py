@@ -69,7 +69,7 @@ def test_without_a_word_nothing_leaks_and_the_ceiling_is_that_of_tanh() -> None:
 
 @pytest.mark.parametrize("leak", [1.0, 0.3, 0.01])
 @pytest.mark.parametrize("kind", ["elman", "dense"])
-def test_pulling_back_multiplies_rows_from_the_left_and_pushing_forward_vectors_from_the_right(
+def test_vjp_multiplies_rows_from_the_left_and_jvp_vectors_from_the_right(
     leak: float, kind: str
 ) -> None:
     elman = random_chain(leak)
@@ -132,9 +132,9 @@ def test_a_factor_that_is_not_finite_is_refused_with_its_place(bad: float) -> No
     jacobians = np.zeros((5, 3, 4, 4))
     jacobians[4, 0, 1, 2] = bad
 
-    with pytest.raises(ShapeError, match=rf"the slopes holds {bad} at \[2, 1, 3\]"):
+    with pytest.raises(ShapeError, match=rf"the slopes hold {bad} at \[2, 1, 3\]"):
         ElmanChain(spoiled, weights)
-    with pytest.raises(ShapeError, match=rf"W holds {bad} at \[1, 1\]"):
+    with pytest.raises(ShapeError, match=rf"the entries of W hold {bad} at \[1, 1\]"):
         ElmanChain(slopes, np.where(np.diag([0, 1, 0, 0]), bad, weights))
-    with pytest.raises(ShapeError, match=rf"the Jacobians holds {bad} at \[4, 0, 1, 2\]"):
+    with pytest.raises(ShapeError, match=rf"the Jacobians hold {bad} at \[4, 0, 1, 2\]"):
         DenseChain(jacobians)

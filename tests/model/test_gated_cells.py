@@ -81,7 +81,7 @@ def test_a_sequence_goes_its_way_whatever_the_others_do(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_course_can_be_taken_up_where_it_was_left(kind: str) -> None:
+def test_a_trajectory_can_be_taken_up_where_it_was_left(kind: str) -> None:
     cell, inputs, first, _ = drawn(kind)
     whole = unroll(cell, inputs, first)
 

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from gradscope.arrays import FloatArray
-from gradscope.weights.layers.recurrent_layer import Direction, LayerKind, RecurrentLayer
+from gradscope.names import CellName
+from gradscope.weights.layers.recurrent_layer import Direction, RecurrentLayer
 
 Function = Callable[[FloatArray], FloatArray]
 
@@ -61,9 +62,9 @@ def _step(
     )
     fed = x @ layer.input_weights.T + b
     W, size = layer.recurrent_weights, layer.hidden_size
-    if layer.kind is LayerKind.RNN:
+    if layer.kind is CellName.ELMAN:
         return phi(fed + h @ W.T + d), c
-    if layer.kind is LayerKind.LSTM:
+    if layer.kind is CellName.LSTM:
         i, f, g, o = np.split(fed + h @ W.T + d, 4, axis=-1)
         c = sigmoid(f) * c + sigmoid(i) * phi(g)
         return sigmoid(o) * phi(c), c

@@ -1,9 +1,9 @@
-"""The errors of all anchors t on their way back together: rows g_t P_{t,t−ℓ}, one for every anchor
-and sequence, at one lag ℓ after the other.
+"""Adjoint rows g_t P_{t,t−ℓ} of every step t with an error g_t, at one lag ℓ after the other.
 
-One GEMM a lag carries them all. Their scale is kept beside them as powers of two: one for all while
-they are of comparable size, one for each row where they are not. Rescaling reads every row, so it
-happens only as often as the fastest row asks for.
+One VJP per lag takes the rows of all steps and sequences back together, as one GEMM. Their scale is
+kept beside them as powers of two: one for all while they are of comparable size, one for each row
+where they are not. Rescaling reads every row, so it happens only as often as the fastest row asks
+for. ``shares`` makes the gradient's shares by lag of them; ``adjoints`` has the sum over t.
 """
 
 import numpy as np
@@ -23,10 +23,10 @@ MAX_LAGS = 32
 """Longest interval between two rescalings."""
 
 
-class AnchorRows:
-    """Rows of the anchors that still reach back: ``steps`` (K,) are their steps t, ascending.
+class AdjointRows:
+    """Rows of the steps t with an error, ``steps`` (K,), ascending, that are not past s_0 yet.
 
-    At lag ℓ the row of anchor t belongs to the state s_{t−ℓ}; anchors leave when t = ℓ.
+    At lag ℓ the row of step t belongs to the state s_{t−ℓ}; it leaves when t = ℓ.
     """
 
     def __init__(
@@ -36,9 +36,9 @@ class AnchorRows:
         where one does.
         """
         self.steps: IntArray = np.flatnonzero(entering.any(axis=(1, 2))) + 1
-        self._tangent = linearization
+        self._linearization = linearization
         self._rows: FloatArray = entering[self.steps - 1]
-        self._carried = self._rows
+        self._next_rows = self._rows
         self._local = np.empty((*self._rows.shape[:2], linearization.local_size))
         self._exponents: IntArray = np.zeros(self._rows.shape[:2], dtype=np.int64)
         self._exponents += scales[self.steps - 1][:, None]
@@ -52,7 +52,7 @@ class AnchorRows:
 
     @property
     def window(self) -> slice | IntArray:
-        """Where the steps t − ℓ stand in arrays (T,…): a slice where the anchors are adjacent."""
+        """Where the steps t − ℓ stand in arrays (T,…): a slice where the steps t are adjacent."""
         first, last = int(self.steps[0]), int(self.steps[-1])
         if last - first + 1 == self.steps.size:
             return slice(first - self._lag - 1, last - self._lag)
@@ -63,19 +63,20 @@ class AnchorRows:
         the rows times φ′.
         """
         local = self._local[-self.steps.size :]
-        self._carried = self._tangent.vjp(self._rows, self.window, local)
+        self._next_rows = self._linearization.vjp(self._rows, self.window, local)
         alive = self._rows.any(axis=2) if self._exponents.any() else None
         if alive is None or not alive.any():
             return local, 0
         common = int(self._exponents[alive].max())
         if (self._exponents == common).all():
             return local, common
+        # At the scale of the largest row; what underflows there is lost in any sum with that row.
         weights = np.ldexp(1.0, np.minimum(self._exponents - common, 0))
         return local * weights[:, :, None], common
 
     def go_back(self) -> None:
-        """Go one lag further back; call after ``local_errors``, which has carried the rows."""
-        self._rows = self._carried
+        """Go one lag further back; call after ``local_errors``, which makes the next rows."""
+        self._rows = self._next_rows
         self._lag += 1
         leaving = int(np.searchsorted(self.steps, self._lag, side="right"))
         if leaving:
@@ -96,9 +97,12 @@ class AnchorRows:
         moved = np.frexp(largest)[1].astype(np.int64)
         sizes = self._exponents + moved
         low, high = int(sizes[alive].min()), int(sizes[alive].max())
+        # One common scale costs nothing later, since a sum of rows then needs no weights.
         target = np.where(alive, sizes if high - low > WIDEST_RANGE else high, high)
         shift = self._exponents - target
         np.ldexp(self._rows, shift[:, :, None], out=self._rows)
+        # Powers of two per lag: as the last interval had it, but no less than the most closed step
+        # takes, so that the next interval keeps every row within MAX_BITS.
         speed = np.abs(moved - self._placed)[alive].max() / self._interval
         speed = max(speed, self._slowest, MAX_BITS / MAX_LAGS)
         self._interval = int(max(MAX_BITS / speed, 1.0)) if self._lag else 1

@@ -30,6 +30,8 @@ def premultiply(
     upper: FloatArray, exponents: IntArray, rows: FloatArray
 ) -> tuple[IntArray, FloatArray]:
     """Return exponents and rows of ``upper`` (r,r) · diag(2**exponents) (r,) · rows (r,n)."""
+    # Entry (i,k) of the first product has magnitude about 2**sizes; each row i is scaled by its own
+    # largest, 2**top, so that the sum over k has terms of at most ordinary size.
     sizes = np.frexp(upper)[1].astype(np.int64) + exponents
     top = np.where(upper != 0.0, sizes, np.iinfo(np.int64).min // 2).max(axis=1)
     shifts = np.clip(exponents - top[:, None], -MAX_SHIFT, MAX_SHIFT)
@@ -58,18 +60,19 @@ def log_singular_values(exponents: IntArray, rows: FloatArray) -> FloatArray:
     units = rows / lengths[:, None]
     size = logs.size
     tolerance = np.sqrt(size) * np.finfo(np.float64).eps
+    # Each sweep starts from sorted rows (de Rijk 1989), which speeds convergence on graded ones.
     for _ in range(MAX_SWEEPS):
         order = np.argsort(-logs, kind="stable")
         logs, units = logs[order], units[order]
         largest = 0.0
-        for first, second in _rounds(size):
+        for first, second in _tournament(size):
             largest = max(largest, _rotate(logs, units, first, second, tolerance))
         if largest <= tolerance:
             break
     return -np.sort(-logs)
 
 
-def _rounds(size: int) -> list[tuple[IntArray, IntArray]]:
+def _tournament(size: int) -> list[tuple[IntArray, IntArray]]:
     """Return the rounds of a tournament (circle method): each pair meets once, no player twice a
     round.
     """
@@ -79,7 +82,7 @@ def _rounds(size: int) -> list[tuple[IntArray, IntArray]]:
     for turn in range(players - 1):
         table = np.concatenate([[0], np.roll(circle, turn)])
         pairs = np.stack([table[: players // 2], table[: players // 2 - 1 : -1]])
-        # An odd one sits out: its opponent is the player who does not exist.
+        # With an odd number one player sits out: its opponent does not exist.
         pairs = pairs[:, pairs.max(axis=0) < size]
         rounds.append((pairs[0], pairs[1]))
     return rounds
@@ -97,12 +100,15 @@ def _rotate(
     if not met.any():
         return largest
     i, j, cosine = i[met], j[met], cosine[met]
+    # ratio is q² of the module's formula, gap 1 − q², tau τ. Only differences of logarithms enter,
+    # and q² ≤ 1, so the lengths themselves may lie outside the range of floats.
     ratio = np.exp(2.0 * (logs[j] - logs[i]))
     gap = 1.0 - ratio
     tau = 2.0 * cosine / (gap + np.hypot(gap, 2.0 * np.sqrt(ratio) * cosine))
     # At equal lengths the angle is 45°, and τ = ±1 follows from the formula without 0/0.
     upper = units[i] + (tau * ratio)[:, None] * units[j]
     lower = units[j] - tau[:, None] * units[i]
+    # c = 1/√(1 + τ²q²): its logarithm joins that of the lengths.
     shrink = -0.5 * np.log1p(ratio * np.square(tau))
     for rows, index in ((upper, i), (lower, j)):
         length = np.linalg.norm(rows, axis=1)

@@ -80,18 +80,15 @@ def leading_singular_values(rows: FloatArray, accuracy: float, likely_steps: int
             sigma, error = krylov.leading_value()
             if (error <= accuracy).all():
                 return Leading(sigma, error, krylov.size)
-            next_look += _steps_needed(krylov.size, float(error.max()), accuracy)
+            # The error falls geometrically, from about HIDDEN at the start: extrapolate.
+            worst = float(error.max())
+            fallen, missing = np.log(HIDDEN / worst), np.log(worst / accuracy)
+            more = krylov.size * missing / fallen if fallen > 0 else STEPS_BETWEEN_LOOKS
+            next_look += int(np.clip(np.ceil(more), 1, STEPS_BETWEEN_LOOKS))
     sigma, error = krylov.leading_value()
     missed = error > accuracy
     sigma[missed] = _exact(rows[missed] @ rows[missed].swapaxes(1, 2))
     return Leading(sigma, np.where(missed, 0.0, error), krylov.size)
-
-
-def _steps_needed(steps: int, error: float, accuracy: float) -> int:
-    """Return after how many more steps to look again: the error falls geometrically."""
-    fallen = np.log(HIDDEN / error)
-    more = steps * np.log(error / accuracy) / fallen if fallen > 0 else STEPS_BETWEEN_LOOKS
-    return int(np.clip(np.ceil(more), 1, STEPS_BETWEEN_LOOKS))
 
 
 def _of_few_rows(rows: FloatArray) -> Leading:
@@ -108,10 +105,13 @@ def _of_few_rows(rows: FloatArray) -> Leading:
     trace = np.einsum("nii->n", squares)
     power = squares / np.where(trace > 0, trace, 1.0)[:, None, None]
     for _ in range(MAX_SQUARINGS):
+        # ‖Mᵖ‖² = Σ w_i² lies between w_1² and w_1, and w_1 is within ½ (1 − purity) of 1 to first
+        # order: with w_1 = 1 − δ, purity = (1 − δ)² + O(δ²) = 1 − 2δ.
         purity = np.einsum("nij,nij->n", power, power)
         error = np.where(trace > 0, 0.5 * np.maximum(1.0 - purity, 0.0), 0.0)
         if np.count_nonzero(error > SQUARED_OUT) * STRAGGLERS <= error.size:
             break
+        # tr M²ᵖ = ‖Mᵖ‖²: dividing by it keeps the trace at 1, so the power cannot underflow.
         power = (power @ power) / np.where(trace > 0, purity, 1.0)[:, None, None]
     sigma = np.sqrt(np.einsum("nij,nij->n", power, squares))
     missed = error > SQUARED_OUT
@@ -151,23 +151,26 @@ class _Krylov:
         """Multiply the last vector by R Rᵀ and keep what is new in it."""
         step, known = self.size, self._basis[:, : self.size + 1]
         across = known.swapaxes(1, 2)
+        # R Rᵀ is symmetric, so a row times it is the column's image too.
         image = reduce(np.matmul, self._factors, known[:, -1:])
         along = image @ across
         self._diagonal[:, step] = along[:, 0, -1]
         remainder = image - along @ known
-        # Once more, since the first pass loses digits where little is left.
+        # Once more, since the first pass loses digits where little is left (twice is enough:
+        # Parlett 1998, section 6.9).
         remainder -= (remainder @ across) @ known
         length = np.sqrt(np.einsum("nkr,nkr->n", remainder, remainder))
         self._scale = np.maximum(self._scale, self._diagonal[:, step])
         exhausted = length <= BREAKDOWN * self._scale
         if exhausted.any():
-            remainder[exhausted] = self._fresh(known[exhausted])
+            # An invariant subspace: go on in its complement, uncoupled, to find what it lacks.
+            remainder[exhausted] = self._new_direction(known[exhausted])
             length[exhausted] = 1.0
         self._basis[:, step + 1] = remainder[:, 0] / length[:, None]
         self._coupling[:, step] = np.where(exhausted, 0.0, length)
         self.size += 1
 
-    def _fresh(self, known: FloatArray) -> FloatArray:
+    def _new_direction(self, known: FloatArray) -> FloatArray:
         """Return random unit vectors (n,1,r) orthogonal to bases (n,k,r), zeros where these are
         whole.
         """
@@ -189,6 +192,7 @@ class _Krylov:
         tridiagonal[:, at[1:], at[:-1]] = self._coupling[:, : size - 1]
         values, vectors = np.linalg.eigh(tridiagonal)
         largest = np.maximum(values[:, -1], 0.0)
+        # The residual of a Ritz vector y is β_k |last entry of y|; half of it, relative, for √θ.
         residual = self._coupling[:, size - 1] * np.abs(vectors[:, -1, -1])
         off = 0.5 * HIDDEN * residual
         error = np.where(largest > 0, off / np.where(largest > 0, largest, 1.0), 0.0)

@@ -1,11 +1,11 @@
 """The direction at h_{T−ℓ} that ∂h_T/∂h_{T−ℓ} stretches most, at one lag after the other.
 
 Only right singular vectors are wanted, so of P_ℓ = L R + E, L orthonormal, no more than R (r,S) is
-kept (``lag_norms`` has the whole argument). The leading left vectors belong to the last steps,
-which all lags share, so they hardly move from one lag to the next: a block of four of them starts
-the subspace iteration that finds the next direction, v = Rᵀu/‖Rᵀu‖, most often in one round. Where
-it does not settle, an exact singular value decomposition answers. Source: Golub & Van Loan (2013),
-Matrix Computations, sections 8.2.4 (subspace iteration with Rayleigh–Ritz) and 8.6.
+kept (``rank_adaptive`` has the argument). The leading left vectors belong to the last steps, which
+all lags share, so they hardly move from one lag to the next: a block of four of them starts the
+subspace iteration that finds the next direction, v = Rᵀu/‖Rᵀu‖, most often in one round. Where it
+does not converge, an exact singular value decomposition takes over. Source: Golub & Van Loan
+(2013), sections 8.2.4 (subspace iteration with Rayleigh–Ritz) and 8.6.
 """
 
 import numpy as np
@@ -16,7 +16,7 @@ from gradscope.jacobians.kernels.powers_of_two import LOG_2, rescaled
 from gradscope.jacobians.kernels.rank_adaptive import FIRST_COMPRESSION
 
 BLOCK = 4
-"""Vectors iterated at a time: three that may change places, and a random one, drawn anew at each
+"""Vectors iterated at a time: three that may change places, and a random one, drawn again at each
 lag from a generator of seed 0, that sees a direction which none of them has a part in."""
 
 MAX_ROUNDS = 8
@@ -85,11 +85,13 @@ class _RightFactor:
         if self.lag >= self._next_qr:
             self._compress()
             fill = self.rows.shape[1] / self.rows.shape[2]
-            # One QR costs as much as a few steps: see ``lag_norms``.
+            # One QR costs as much as a few steps: see ``rank_adaptive``.
             self._next_qr = self.lag + int(np.sqrt(2.0 * (0.5 + 2.8 * fill) * self.lag))
 
     def _compress(self) -> None:
         """Replace R by its triangle and drop the trailing rows that no sequence needs."""
+        # R = Q T: the left vectors of T are Qᵀ times those of R. Q is not formed; right vectors
+        # stay as they are, so the block goes over to them and back through the new rows.
         right = self.rows.swapaxes(1, 2) @ self._left
         triangle: FloatArray = np.asarray(np.linalg.qr(self.rows, mode="r"), dtype=np.float64)
         squares = np.square(triangle).sum(axis=2)
@@ -101,27 +103,28 @@ class _RightFactor:
 
     def leading(self) -> tuple[FloatArray, FloatArray]:
         """Return v (B,S) and log ‖P v‖ (B,)."""
-        settled = np.zeros(self.rows.shape[0], dtype=np.bool_)
+        converged = np.zeros(self.rows.shape[0], dtype=np.bool_)
         self._left[:, :, -1] = self._rng.standard_normal(self.rows.shape[:2])
         for _ in range(MAX_ROUNDS):
             directions, now = self._iterate()
-            settled |= now
-            if settled.all():
+            converged |= now
+            if converged.all():
                 break
-        for sequence in np.flatnonzero(~settled):
+        for sequence in np.flatnonzero(~converged):
             directions[sequence] = np.linalg.svd(self.rows[sequence])[2][0]
         lengths = np.linalg.norm(self.rows @ directions[:, :, None], axis=(1, 2))
         with np.errstate(divide="ignore"):
             return directions, np.log(lengths) + self.exponents * LOG_2
 
     def _iterate(self) -> tuple[FloatArray, BoolArray]:
-        """One round: left block to right block and back; return v and where σ_max has settled."""
+        """One round: left block to right block and back; return v and where it has converged."""
         right = np.linalg.qr(self.rows.swapaxes(1, 2) @ self._left)[0]
         self._left, sigma, small = np.linalg.svd(self.rows @ right, full_matrices=False)
+        # Rayleigh–Ritz: the leading pair within the block, u = left[0] and v = right · small[0].
         found = (right @ small[:, 0, :, None])[:, :, 0]
-        pulled = (self.rows.swapaxes(1, 2) @ self._left[:, :, :1])[:, :, 0]
+        from_left = (self.rows.swapaxes(1, 2) @ self._left[:, :, :1])[:, :, 0]
         largest = np.where(sigma[:, 0] > 0.0, sigma[:, 0], 1.0)
-        residual = np.linalg.norm(pulled - sigma[:, :1] * found, axis=1) / largest
+        residual = np.linalg.norm(from_left - sigma[:, :1] * found, axis=1) / largest
         second = sigma[:, 1] if sigma.shape[1] > 1 else np.zeros_like(largest)
         gap = np.maximum(1.0 - second / largest, MAX_ERROR)
         # The value is off by the residual at most, and by its square over the gap (Kato–Temple).

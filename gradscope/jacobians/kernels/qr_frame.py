@@ -1,9 +1,10 @@
-"""An orthonormal frame under way along a chain: J_t ⋯ J_1 Q_0 = Q_t R_t ⋯ R_1.
+"""Orthonormal vectors propagated along a chain by QR: J_t ⋯ J_1 Q_0 = Q_t R_t ⋯ R_1.
 
-QR comes as often as it must: the interval adapts so that no pivot of a block J ⋯ J Q is smaller
-than 1e-6 of the vector it is left from. Where a single step is worse than that, the frame goes
-through ``orthogonal.carried_basis``, which keeps the digits of units that are nearly shut and sees
-which directions die. Built on by ``lyapunov``.
+The mean of log|R_ii| is the i-th Lyapunov exponent (``lyapunov``). QR comes as often as it must:
+the interval adapts so that no pivot of a block J ⋯ J Q is smaller than 1e-6 of the vector it is
+left from. Where a single step is worse than that, ``sorted_qr`` factors it, which keeps the digits
+of units that are nearly shut and sees which directions die. Source: Benettin, Galgani, Giorgilli &
+Strelcyn (1980), Meccanica 15.
 """
 
 from collections.abc import Iterator
@@ -14,9 +15,9 @@ from gradscope.arrays import BoolArray, FloatArray
 from gradscope.jacobians.chain import Chain
 from gradscope.jacobians.kernels.sorted_qr import (
     EPSILON,
-    carried_basis,
     graded_factors,
     largest_entries,
+    qr_of_step,
 )
 
 MAX_CONDITION = 1e6
@@ -39,14 +40,16 @@ def _next_interval(condition: float, span: int) -> int:
     """
     if not np.isfinite(condition):
         return max(1, span // 2)
+    # condition ≈ exp(rate · span), so MAX_CONDITION is reached after log(MAX_CONDITION)/rate steps.
     allowed = PRUDENCE * np.log(MAX_CONDITION) * span / max(np.log(condition), EPSILON)
     most = span - 1 if condition > MAX_CONDITION else 2 * span
     return max(1, int(min(allowed, most)))
 
 
 class Frame:
-    """Orthonormal vectors of every sequence under way: ``vectors`` (B,count,S), one a row, the dead
-    ones zero and last. ``slots`` (B,count) says whose log|R_ii| each of them records.
+    """Orthonormal vectors of every sequence: ``vectors`` (B,count,S), one a row, the dead ones zero
+    and last. ``slots`` (B,count) says whose log|R_ii| each of them records; ``doubt`` (B,count)
+    adds up what rounding may have put into each, in nats.
     """
 
     def __init__(self, chain: Chain, count: int, rng: np.random.Generator) -> None:
@@ -66,7 +69,7 @@ class Frame:
         return dead
 
     def travel(self, start: int, stop: int, most: int) -> Iterator[tuple[int, FloatArray]]:
-        """Carry the frame from h_start to h_stop; yield each block's steps and log|R_ii|."""
+        """Propagate from h_start to h_stop; yield each block's steps and log|R_ii| (B,count)."""
         step = start
         while step < stop:
             span = min(self._interval, most, stop - step)
@@ -77,17 +80,20 @@ class Frame:
             yield span, block
 
     def _block(self, step: int, span: int) -> FloatArray | None:
-        """Carry the frame over a block; None, nothing moved, if its condition is too large and a
-        shorter one would do.
+        """Propagate over a block of steps; None, nothing moved, if its condition is too large and
+        a shorter one would do.
         """
-        carried = self.vectors
+        images = self.vectors
         with np.errstate(over="ignore", invalid="ignore"):
             for each in range(step + 1, step + span + 1):
-                carried = self._chain.jvp(carried, each)
-            lengths = np.sqrt(np.einsum("bks,bks->bk", carried, carried))
+                images = self._chain.jvp(images, each)
+            lengths = np.sqrt(np.einsum("bks,bks->bk", images, images))
         condition: FloatArray = np.full(self._alive.size, np.inf)
+        # NaN and infinite lengths fail this comparison too, and leave the condition infinite.
         if lengths.max() < 1.0 / SHORTEST:
-            q, upper = np.linalg.qr(carried.swapaxes(1, 2))
+            # One QR of the whole block: J_{t+m} ⋯ J_{t+1} Q_t = Q_{t+m} R, with R the product of
+            # the triangles that QR at every step would give: log|R_ii| adds up to the same sum.
+            q, upper = np.linalg.qr(images.swapaxes(1, 2))
             pivots = np.abs(np.diagonal(upper, axis1=1, axis2=2))
             condition = self._condition(lengths, pivots)
         worst = float(np.max(condition))
@@ -97,7 +103,10 @@ class Frame:
         logs = np.full(self.slots.shape, -np.inf)
         for sequence in range(self._alive.size):
             if condition[sequence] > MAX_CONDITION:
-                self._careful_step(step + 1, sequence, logs)
+                # Here span is 1, and a plain QR of J Q still loses more digits than are allowed.
+                logs[sequence, self.slots[sequence, : self._alive[sequence]]] = 0.0
+                for factor in graded_factors(self._chain.jacobian(step + 1)[sequence]):
+                    self._careful_factor(factor, sequence, logs)
                 continue
             alive = self._alive[sequence]
             self.vectors[sequence, :alive] = q[sequence, :, :alive].T
@@ -105,8 +114,8 @@ class Frame:
         return logs
 
     def _condition(self, lengths: FloatArray, pivots: FloatArray) -> FloatArray:
-        """Return by how much rounding is magnified in the worst pivot (B,): a vector's length over
-        what is left of it; infinite where a pivot is too short to tell.
+        """Return by how much rounding is magnified in the worst pivot (B,): the length of a vector
+        over its part orthogonal to those before it; infinite where a pivot is too short to tell.
         """
         living = np.arange(pivots.shape[1]) < self._alive[:, None]
         short = (living & (pivots < SHORTEST)).any(axis=1)
@@ -114,16 +123,11 @@ class Frame:
         ratio = np.where(counts, lengths / np.where(counts, pivots, 1.0), 1.0).max(axis=1)
         return np.where(short, np.inf, ratio)
 
-    def _careful_step(self, step: int, sequence: int, logs: FloatArray) -> None:
-        """Carry one sequence over one step of which a single QR loses too many digits."""
-        logs[sequence, self.slots[sequence, : self._alive[sequence]]] = 0.0
-        for factor in graded_factors(self._chain.jacobian(step)[sequence]):
-            self._careful_factor(factor, sequence, logs)
-
     def _careful_factor(self, factor: FloatArray, sequence: int, logs: FloatArray) -> None:
-        """Carry one sequence through one factor of a step; add to its ``logs``."""
+        """Propagate one sequence through one factor of a step; add to its ``logs``."""
         alive = self._alive[sequence]
-        basis, upper, living = carried_basis(factor, self.vectors[sequence, :alive].T)
+        basis, upper, living = qr_of_step(factor, self.vectors[sequence, :alive].T)
+        # Vectors that die keep their slots, behind those that live on.
         slots = self.slots[sequence, :alive].copy()
         self.slots[sequence, :alive] = np.concatenate([slots[living], slots[~living]])
         self._alive[sequence] = remaining = int(living.sum())
@@ -131,6 +135,7 @@ class Frame:
         self.vectors[sequence] = 0.0
         self.vectors[sequence, :remaining] = basis.T
         pivots = np.abs(np.diagonal(upper[:, living]))
+        # The row-wise backward error, S·ε·(row size), over the pivot is the error of its logarithm.
         rounding = sizes.size * EPSILON * -np.sort(-sizes)[:remaining]
         self.doubt[sequence, slots[living]] += np.minimum(1.0, rounding / pivots)
         logs[sequence, slots[living]] += np.log(pivots)

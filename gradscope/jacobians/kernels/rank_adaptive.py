@@ -74,28 +74,35 @@ class RankAdaptiveProduct:
         self._rows: FloatArray = np.broadcast_to(np.eye(size), (ends.size, size, size))
         self._exponents = np.zeros(ends.size, dtype=np.int64)
         self._alive = np.full(ends.size, fill_value=True)
-        # The rows lie in one, their successors go into the other.
-        room = max(ends.size * (size + n_probes(size)) * size, LEAST_WORKSPACE)
-        self._workspaces = [np.empty(room), np.empty(room)]
+        # The rows lie in one, their successors go into the other: no allocation per lag.
+        entries = max(ends.size * (size + n_probes(size)) * size, LEAST_WORKSPACE)
+        self._workspaces = [np.empty(entries), np.empty(entries)]
         self._rng = np.random.default_rng(PROBE_SEED)
-        self._due = FIRST_COMPRESSION
+        self._next_compression = FIRST_COMPRESSION
         self._patience = 1.0
 
     def extend(self, most: int) -> Stretch:
         """Go further back, by at most ``most`` lags and no further than the next compression."""
-        count = min(most, self._room())
+        # A stretch is not rescaled inside. A factor has entries of at most 1 (2 with a leak), so it
+        # multiplies ‖R‖ by at most 2S: so many lags stay below 2**MAX_GROWTH. They fit the
+        # workspace too.
+        by_growth = int(MAX_GROWTH / np.log2(4.0 * self._size))
+        count = min(most, max(1, min(by_growth, self._workspaces[0].size // self._rows.size)))
         if self._drop > 0:
-            count = min(count, self._due - self.lag)
+            count = min(count, self._next_compression - self.lag)
+        # How far R may shrink is not known beforehand: a stretch in which a product falls below
+        # MIN_PEAK, where squares would lose digits, is done again at half its length.
         while True:
             stack = self._workspaces[0][: count * self._rows.size].reshape(-1, *self._rows.shape)
             lags = np.arange(self.lag, self.lag + count)
             steps = np.maximum(self._ends - lags[:, None], 1)
             rows = self._rows if self.lag else None
             shifts = self._chain.accumulate_vjp(rows, steps, self._sequences, stack)
-            peaks = _peaks(stack[-1])
+            peaks = _sizes(stack[-1])
             if count == 1 or (peaks >= MIN_PEAK)[self._alive].all():
                 break
             count //= 2
+        # Only the last R is rescaled, by a power of two: the next stretch starts from it.
         last = np.maximum(np.frexp(peaks)[1], MIN_SHIFT)
         if (np.abs(last) > MAX_OFFSET).any():
             stack[-1] *= np.ldexp(1.0, -last)[:, None, None]
@@ -111,18 +118,24 @@ class RankAdaptiveProduct:
         """Where it is due, rotate R and drop its negligible rows; ``sigma`` (N,) is σ_max of R at
         the last lag of the last stretch.
         """
-        if self._drop == 0 or self.lag < self._due:
+        if self._drop == 0 or self.lag < self._next_compression:
             return
         kept, probes = self._rows[:, : self.rank], self._rows[:, self.rank :]
         graded = _graded(kept)
         energies = np.einsum("nrs,nrs->nr", graded, graded)
+        # tails[:, i] = Σ_{j ≥ i} ‖row j‖², the squared Frobenius norm of what dropping the rows
+        # from i on would add to E. Summed from the small end: large rows do not swallow it.
         tails = np.cumsum(energies[:, ::-1], axis=1)[:, ::-1]
         # A thin R has a narrow spectrum, where what was dropped takes long to die out, and may grow
-        # for a while; its rows are cheap.
+        # for a while; its rows are cheap. Hence √(r/S) in the limit.
         limit = self._drop * np.sqrt(self.rank / self._size) * sigma
+        # All N products keep the same number of rows, so that they stay one array: the most any
+        # of them needs.
         needed = np.count_nonzero(tails > limit[:, None] ** 2, axis=1)
         rank = max(1, int(needed.max()))
         if rank < self.rank:
+            # The new rows of E join those dropped before in the same s probes Y = ΩᵀE, Ω standard
+            # normal: Gaussian sketches of two blocks with independent Ω add up to that of both.
             dropped = graded[:, rank:]
             mixture = self._rng.standard_normal((n_probes(self._size), dropped.shape[1]))
             probes = mixture @ dropped + (probes if probes.size else 0.0)
@@ -131,27 +144,18 @@ class RankAdaptiveProduct:
             self._patience *= 2.0
         self._rows = np.concatenate([graded[:, :rank], probes], axis=1)
         self.rank = rank
-        self._due = self.lag + self._spacing()
+        # Compress at intervals that make the cost of one compression, about 0.5 + 2.8 r/S lags
+        # (measured), and that of rows kept too long equal, where r falls like 1/ℓ: √(2 cost ℓ).
+        cost = 0.5 + 2.8 * rank / self._size
+        self._next_compression = self.lag + max(
+            1, int(self._patience * np.sqrt(2.0 * cost * self.lag))
+        )
 
     def keep(self, count: int) -> None:
         """Go on with the first ``count`` products alone."""
         self._ends, self._sequences = self._ends[:count], self._sequences[:count]
         self._rows, self._exponents = self._rows[:count], self._exponents[:count]
         self._alive = self._alive[:count]
-
-    def _room(self) -> int:
-        """Return how many lags one stretch can hold, at least one."""
-        by_growth = MAX_GROWTH / np.log2(4.0 * self._size)
-        return max(1, min(int(by_growth), self._workspaces[0].size // self._rows.size))
-
-    def _spacing(self) -> int:
-        """Return the lags to the next compression, which make its cost and that of rows kept too
-        long equal.
-
-        One compression costs about 0.5 + 2.8 r/S lags, and r falls like 1/ℓ.
-        """
-        cost = 0.5 + 2.8 * self.rank / self._size
-        return max(1, int(self._patience * np.sqrt(2.0 * cost * self.lag)))
 
 
 def n_probes(state_size: int) -> int:
@@ -167,6 +171,7 @@ def truncation_error(probes: FloatArray, sigma: FloatArray) -> FloatArray:
     """
     if probes.shape[-2] == 0:
         return np.zeros(sigma.shape)
+    # The lemma with probability 1 − α⁻ˢ, α chosen so that α⁻ˢ is the failure probability.
     alpha = FAILURE_PROBABILITY ** (-1.0 / probes.shape[-2])
     lengths = np.sqrt(np.einsum("...s,...s->...", probes, probes).max(axis=-1))
     dead = sigma == 0
@@ -179,13 +184,14 @@ def drop_within(error: float, state_size: int) -> float:
     """Return the relative Frobenius norm of one drop at which ``truncation_error`` stays within
     ``error`` although drops add up.
     """
+    # ``truncation_error`` solved for ‖E‖/σ_max, the largest probe being about as long as ‖E‖.
     alpha = FAILURE_PROBABILITY ** (-1.0 / n_probes(state_size))
     return SHARE_OF_DROP * float(np.sqrt(2.0 * error) / (alpha * np.sqrt(2.0 / np.pi)))
 
 
-def _peaks(rows: FloatArray) -> FloatArray:
-    """Return a size (N,) for each R (N,r,S): its Frobenius norm, or its largest entry where the
-    squares vanish.
+def _sizes(rows: FloatArray) -> FloatArray:
+    """Return the size (N,) of each R (N,r,S): the Frobenius norm, which costs one pass over the
+    rows, or the largest entry where the squares underflow.
     """
     energies = np.einsum("nrs,nrs->n", rows, rows)
     if (energies > 0).all():
@@ -203,6 +209,8 @@ def _graded(rows: FloatArray) -> FloatArray:
     it leaves as few of them as the singular vectors would, and is cheaper.
     """
     if rows.shape[1] <= THIN * rows.shape[2]:
+        # R = X Σ Yᵀ gives R Rᵀ = X Σ² Xᵀ: the columns of R Rᵀ lean towards the leading left vectors
+        # by σ², where those of R do by σ, and QR sorts them in that order.
         left, _ = np.linalg.qr(rows @ rows.swapaxes(1, 2))
         rotated: FloatArray = left.swapaxes(1, 2) @ rows
         return rotated

@@ -1,4 +1,4 @@
-"""J Z = Q R: an orthonormal basis carried through one step, and what the step did to it.
+"""J Z = Q R: an orthonormal basis propagated through one step, and what the step did to it.
 
 The rows are sorted by length before the Householder factorization, so that a unit whose slope is
 1e-30 keeps its digits beside one whose slope is 1 (row-wise backward stability: Cox & Higham 1998,
@@ -42,6 +42,8 @@ def graded_factors(jacobian: FloatArray) -> tuple[FloatArray, ...]:
     widest = np.max(exponents, initial=-2000, where=present)
     if (widest - exponents <= WIDEST_COLUMNS)[present].all():
         return (jacobian,)
+    # Scaling by powers of two is exact. Sorting rows protects against rows of different sizes only,
+    # so a factor whose columns differ is split: in each of the two, rows alone differ.
     shifts = np.where(present, np.maximum(exponents - widest, LEAST_SHIFT), 0)
     return np.diag(np.ldexp(1.0, shifts)), np.ldexp(jacobian, -shifts)
 
@@ -57,9 +59,7 @@ def sorted_qr(columns: FloatArray, row_sizes: FloatArray) -> tuple[FloatArray, F
     return unsorted, upper
 
 
-def carried_basis(
-    jacobian: FloatArray, basis: FloatArray
-) -> tuple[FloatArray, FloatArray, BoolArray]:
+def qr_of_step(jacobian: FloatArray, basis: FloatArray) -> tuple[FloatArray, FloatArray, BoolArray]:
     """Factor J Z into an orthonormal basis and what expresses J Z in it.
 
     Parameters
@@ -76,7 +76,7 @@ def carried_basis(
     factor : (r′,r) array
         R with J Z = Q R, upper triangular where nothing dies and a staircase elsewhere.
     alive : (r,) array of bool
-        Which columns of Z live on; Q has one column for each, in their order.
+        Which columns of Z live on; Q has one column for each, in the same order.
 
     Notes
     -----
@@ -92,6 +92,7 @@ def carried_basis(
     q, upper, alive = _without_dead(jacobian, basis, rounding)
     factor = np.zeros((q.shape[1], alive.size))
     factor[:, alive] = upper
+    # A dead column lies in the span of the living ones before it: its coefficients are Qᵀ J z.
     for dead in np.flatnonzero(~alive):
         before = int(alive[:dead].sum())
         factor[:before, dead] = q[:, :before].T @ columns[:, dead]
@@ -111,6 +112,7 @@ def _without_dead(
     lengths = np.linalg.norm(np.abs(jacobian) @ np.abs(basis), axis=0)
     of_columns = row_sizes.size * EPSILON * lengths
     alive = np.ones(basis.shape[1], dtype=np.bool_)
+    # One at a time: leaving out a column changes every pivot behind it.
     while True:
         q, upper = sorted_qr(columns[:, alive], row_sizes)
         noise = np.minimum(of_rows[: upper.shape[1]], of_columns[alive])

@@ -11,6 +11,7 @@ import numpy as np
 
 from gradscope.analysis.inspect import Inspection
 from gradscope.diagnosis.weight_spectrum import WeightSpectrum
+from gradscope.names import CellName
 from gradscope.report.figures.style import (
     BLUE,
     GREY,
@@ -26,7 +27,7 @@ from gradscope.report.figures.style import (
 from gradscope.report.provenance.sources import WeightsSource
 from gradscope.report.terminal.inspection import describe, headline
 from gradscope.report.words.numbers import number
-from gradscope.weights.layers.recurrent_layer import LayerKind, RecurrentLayer
+from gradscope.weights.layers.recurrent_layer import RecurrentLayer
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -94,7 +95,7 @@ def _title(layer: RecurrentLayer, gate: str) -> str:
     """Return whose eigenvalues a panel shows; the layer is named above the first of its row, where
     a long name has room.
     """
-    if layer.kind is LayerKind.RNN:
+    if layer.kind is CellName.ELMAN:
         return f"{layer.title}, W"
     name = f"W of {'candidate' if gate in CANDIDATES else 'gate'} {gate}"
     return f"{layer.title}\n{name}" if gate == layer.gates[0] else name

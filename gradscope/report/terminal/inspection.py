@@ -13,12 +13,13 @@ from rich.text import Text
 from gradscope.analysis.inspect import Inspection
 from gradscope.arrays import LN_10
 from gradscope.diagnosis.weight_spectrum import ROUNDING
+from gradscope.names import CellName, StateName
 from gradscope.report.screen import Screen
 from gradscope.report.terminal.table import bullets, opening, table_of
 from gradscope.report.words.numbers import level, number, power_of_ten
 from gradscope.weights.files.contents import FileFormat
 from gradscope.weights.layers.manual_names import suggested_options
-from gradscope.weights.layers.recurrent_layer import LayerKind, RecurrentLayer, StateKind, Unknown
+from gradscope.weights.layers.recurrent_layer import RecurrentLayer, Unknown, kind_word
 
 MAX_LISTED = 8
 
@@ -32,8 +33,8 @@ FORMAT_WORDS: Mapping[FileFormat, str] = MappingProxyType(
     }
 )
 
-KIND_WORDS: Mapping[LayerKind, str] = MappingProxyType(
-    {LayerKind.RNN: "vanilla RNN", LayerKind.GRU: "GRU", LayerKind.LSTM: "LSTM"}
+KIND_WORDS: Mapping[CellName, str] = MappingProxyType(
+    {CellName.ELMAN: "vanilla RNN", CellName.GRU: "GRU", CellName.LSTM: "LSTM"}
 )
 
 ASKED: Mapping[Unknown, tuple[str, str]] = MappingProxyType(
@@ -127,7 +128,8 @@ def _rows(inspection: Inspection) -> list[list[str]]:
     rows: list[list[str]] = []
     for each in inspection.layers:
         layer = each.layer
-        first = [layer.title, layer.kind.upper(), str(layer.input_size), str(layer.hidden_size)]
+        kind, sizes = kind_word(layer.kind).upper(), (layer.input_size, layer.hidden_size)
+        first = [layer.title, kind, *map(str, sizes)]
         for gate, spectrum in each.spectra.items():
             rows.append(
                 [
@@ -151,7 +153,7 @@ def _notes(inspection: Inspection) -> list[str]:
         for each in inspection.layers
         if each.log_bound is not None
     ]
-    if any(layer.state is StateKind.PRE for layer in layers):
+    if any(layer.state is StateName.PRE for layer in layers):
         notes.append("The state is the pre-activation: W multiplies φ(h) (--state pre).")
     if any(layer.initial_state is not None for layer in layers):
         notes.append("The file holds the state h_0 that every sequence starts from.")

@@ -1,8 +1,8 @@
-"""What a weight file holds: named float64 arrays, what was left out, and what the file says about
-itself.
+"""What a weight file holds: named float64 arrays, skipped entries, and the file's metadata.
 
-Every reader gathers its arrays here, counted against one budget before they are made, so that a
-small file cannot ask for all the memory there is.
+Every reader gathers its arrays here, counted against one ``Budget`` before they are allocated, so
+that a small file cannot fill the memory. Readers are in the other modules of ``files``;
+``weights.layers`` turns named arrays into recurrent layers.
 """
 
 from collections.abc import Iterator, Mapping
@@ -46,20 +46,10 @@ class FileFormat(StrEnum):
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class WeightFile(CompactRepr):
-    """The arrays of one file, as they are named and laid out in it.
+    """The arrays of real numbers of one file, as they are named and laid out in it.
 
-    Parameters
-    ----------
-    path : Path
-    format : FileFormat
-    arrays : mapping of str to float64 array
-        Every array of real numbers, under its name in the file.
-    stored_as : mapping of str to str
-        The number type of each array in the file, such as ``bfloat16``.
-    skipped : mapping of str to str
-        What each entry holds that is not an array of real numbers.
-    about : mapping
-        What the file says about itself: the Keras configuration, our own settings.
+    ``stored_as`` is the number type of each array in the file, such as ``bfloat16``; ``skipped``,
+    what each other entry holds; ``about``, metadata: the Keras configuration, gradscope's settings.
     """
 
     path: Path
@@ -71,31 +61,20 @@ class WeightFile(CompactRepr):
 
 
 class Budget:
-    """The bytes of float64 that a file may unfold to, and how many are spent."""
+    """The bytes of float64 that a file may still unfold to, ``left``."""
 
     def __init__(self, path: Path) -> None:
         allowed = max(ALWAYS_ALLOWED, MAX_EXPANSION * path.stat().st_size)
-        self._left = min(MAX_BYTES, allowed)
-
-    @property
-    def left(self) -> int:
-        """Bytes that are not spent."""
-        return self._left
+        self.left = min(MAX_BYTES, allowed)
 
     def spend(self, n_bytes: int, name: str) -> None:
-        """Take bytes out of the budget before they are made.
-
-        Raises
-        ------
-        WeightsError
-            If there are not so many left.
-        """
-        if n_bytes > self._left:
+        """Count bytes before they are allocated; raises WeightsError if too few are left."""
+        if n_bytes > self.left:
             raise WeightsError(
                 f"{quoted(name)} would unfold to {n_bytes:.3g} bytes, but of this "
-                f"file's allowance only {self._left:.3g} are left; save the recurrent weights alone"
+                f"file's allowance only {self.left:.3g} are left; save the recurrent weights alone"
             )
-        self._left -= n_bytes
+        self.left -= n_bytes
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -150,13 +129,7 @@ class Gathering:
 
 @contextmanager
 def reading(path: Path, kind: str, remedy: str) -> Iterator[None]:
-    """Name the file in every error, and turn whatever it does to a parser into one line.
-
-    Raises
-    ------
-    WeightsError
-        In place of any other exception.
-    """
+    """Name the file in every error, and raise WeightsError in place of any other exception."""
     try:
         with naming(str(path)):
             yield
@@ -172,7 +145,7 @@ def reading(path: Path, kind: str, remedy: str) -> Iterator[None]:
 
 @contextmanager
 def naming(place: str) -> Iterator[None]:
-    """Put the place, a file or an array in it, before what is said of it."""
+    """Prefix errors with a place, a file or an array in it."""
     try:
         yield
     except WeightsError as error:
@@ -181,13 +154,7 @@ def naming(place: str) -> Iterator[None]:
 
 @contextmanager
 def needing(package: str, extra: str) -> Iterator[None]:
-    """Import in the body what only some formats need.
-
-    Raises
-    ------
-    WeightsError
-        If it is not installed, with the line that installs it.
-    """
+    """Turn a failed import in the body into a WeightsError with the line that installs it."""
     try:
         yield
     except ImportError as error:

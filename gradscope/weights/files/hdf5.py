@@ -30,13 +30,7 @@ HEAP_HEADER = 16
 
 @contextmanager
 def open_hdf5(h5py: Any, source: Path | bytes) -> Iterator[Any]:
-    """Open an HDF5 file, or one held in memory, whose texts can be read.
-
-    Raises
-    ------
-    WeightsError
-        If a collection of texts is damaged.
-    """
+    """Open an HDF5 file, or one held in memory; raises WeightsError if its texts are damaged."""
     if isinstance(source, bytes):
         _check_heaps(source)
         with h5py.File(BytesIO(source), "r") as file:
@@ -68,17 +62,10 @@ def _check_heaps(content: bytes | mmap.mmap) -> None:
 
 
 def data_sets(h5py: Any, file: Any) -> Iterator[tuple[str, Any]]:
-    """Yield every data set in a file with its path, in the order of the names.
+    """Yield every data set of an ``h5py.File`` with its path, in the order of the names.
 
-    Parameters
-    ----------
-    h5py : module
-    file : h5py.File
-
-    Raises
-    ------
-    WeightsError
-        If a link leads out of the file or in a circle, or a data set keeps its numbers elsewhere.
+    Raises WeightsError if a link leads out of the file or in a circle, or a data set keeps its
+    numbers elsewhere.
     """
     waiting: list[tuple[str, int, Any]] = [("", 0, file)]
     for _ in range(MAX_ITEMS):
@@ -86,7 +73,11 @@ def data_sets(h5py: Any, file: Any) -> Iterator[tuple[str, Any]]:
             return
         path, depth, item = waiting.pop()
         if isinstance(item, h5py.Dataset):
-            _check_kept_here(path, item)
+            if item.external or item.is_virtual:
+                raise WeightsError(
+                    f"{quoted(path)} keeps its numbers in another file; copy them into the file "
+                    "itself"
+                )
             yield path, item
         elif isinstance(item, h5py.Group) and depth < DEEPEST:
             below = [(f"{path}/{name}" if path else name, name) for name in item]
@@ -108,10 +99,3 @@ def _inside(h5py: Any, group: Any, name: str) -> Any:
             f"{quoted(name)} is a link to elsewhere; copy the numbers into the file itself"
         )
     return group[name]
-
-
-def _check_kept_here(path: str, data_set: Any) -> None:
-    if data_set.external or data_set.is_virtual:
-        raise WeightsError(
-            f"{quoted(path)} keeps its numbers in another file; copy them into the file itself"
-        )

@@ -2,7 +2,7 @@
 
 ``.keras`` is a zip of ``config.json`` and ``model.weights.h5``; the others are HDF5, the oldest
 with the configuration in an attribute. Nothing in the configuration is built or run. What the
-arrays mean is in ``keras_layers``. Source: Keras 3, ``saving/saving_lib.py`` and
+arrays mean is in ``layers.keras_names``. Source: Keras 3, ``saving/saving_lib.py`` and
 ``legacy/saving/legacy_h5_format.py``.
 """
 
@@ -30,18 +30,10 @@ LONGEST_CONFIG = 32 * 2**20
 
 
 def read_keras(path: Path) -> WeightFile:
-    """Read every array of a ``.keras`` archive.
+    """Read every array of a ``.keras`` archive, named by its path within the HDF5 file.
 
-    Returns
-    -------
-    WeightFile
-        Names are paths within the HDF5 file. ``about`` holds the model's ``config`` and, under
-        ``names``, the layer's name for each path of a group of variables.
-
-    Raises
-    ------
-    WeightsError
-        If it is damaged, or h5py is not installed.
+    ``about`` holds the model's ``config`` and, under ``names``, the layer's name for each group of
+    variables. Raises WeightsError if the file is damaged, or h5py is not installed.
     """
     gathering = Gathering.of(path)
     with open_members(path, gathering.budget, KIND, REMEDY) as members:

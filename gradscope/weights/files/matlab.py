@@ -1,15 +1,28 @@
-"""A MATLAB file (``.mat``): its numeric matrices, by name.
+"""A MATLAB file (``.mat``): its numeric matrices, by name, and nothing else.
 
-Up to version 7 it is MATLAB's own format, read by ``matlab_classic``; version 7.3 is HDF5 with the
-dimensions in reverse, read by h5py. Structs, cells and objects are left out: MATLAB saves the
-fields of a struct as variables with ``save('weights.mat', '-struct', 'net')``. Source for 7.3:
-files as MATLAB writes them (attribute ``MATLAB_class``).
+Version 7.3 is HDF5 with the dimensions in reverse. Version 5 is a header of 128 bytes and then
+elements, each a tag (type, bytes) and its data, padded to 8 bytes; a matrix is an element of
+elements: flags, dimensions, name, real part. Version 4 is one header of 20 bytes per matrix.
+Numbers stand column by column, often in a narrower type than the matrix's class. Structs, cells and
+objects are left out: MATLAB saves the fields of a struct as variables with
+``save('weights.mat', '-struct', 'net')``. Read here rather than by SciPy, which allocates as much
+as a tag announces before it checks that so much is there. Source: MathWorks, "MAT-File Format"
+(R2024a), chapter 1; for 7.3, files as MATLAB writes them (attribute ``MATLAB_class``).
 """
 
-from collections.abc import Iterable
+import math
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
 
+import numpy as np
+
+from gradscope.errors import WeightsError
 from gradscope.weights.files.contents import (
+    Budget,
     FileFormat,
     Gathering,
     WeightFile,
@@ -17,26 +30,57 @@ from gradscope.weights.files.contents import (
     reading,
 )
 from gradscope.weights.files.hdf5 import data_sets, open_hdf5
-from gradscope.weights.files.matlab_v5 import HEADER_5, NUMERIC, Matrix, matrices_4, matrices_5
+from gradscope.weights.files.tensors import MAX_DIMENSIONS, NumberArray
 
 REMEDY = "save it again in MATLAB: save('weights.mat', 'W', 'U', 'b', '-v7')"
-NUMERIC_73 = frozenset({*NUMERIC.values(), "logical"})
 SIGNATURE_73 = b"MATLAB 7.3 MAT-file"
 SIGNATURE_5 = b"MATLAB 5.0 MAT-file"
 
+HEADER_5, HEADER_4, TAG = 128, 20, 8
+MATRIX, COMPRESSED = 14, 15
+
+NUMBER_CODES: Mapping[int, str] = MappingProxyType(
+    {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
+)
+"""Data types of an element that are numbers (table 1-1)."""
+
+NUMERIC: Mapping[int, str] = MappingProxyType(
+    {6: "double", 7: "single", 8: "int8", 9: "uint8", 10: "int16", 11: "uint16"}
+    | {12: "int32", 13: "uint32", 14: "int64", 15: "uint64"}
+)
+OTHER: Mapping[int, str] = MappingProxyType(
+    {1: "cell", 2: "struct", 3: "object", 4: "char", 5: "sparse", 16: "function", 17: "opaque"}
+)
+"""Classes of a matrix (table 1-3)."""
+
+NUMERIC_73 = frozenset({*NUMERIC.values(), "logical"})
+COMPLEX = 0x0800
+
+CODES_4 = ("f8", "f4", "i4", "i2", "u2", "u1")
+"""Number types of version 4, by the digit P of its type MOPT."""
+
+ByteOrder = Literal["little", "big"]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Matrix:
+    """One variable: its numbers, or None where it holds none, and the class it is of."""
+
+    name: str
+    matlab_class: str
+    numbers: NumberArray | None
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Element:
+    kind: int
+    data: memoryview
+
 
 def read_matlab(path: Path) -> WeightFile:
-    """Read every matrix of real numbers in a MATLAB file.
+    """Read every matrix of real numbers; a vector is (n,1) or (1,n), as MATLAB has it.
 
-    Returns
-    -------
-    WeightFile
-        Matrices are 2-D, as MATLAB has them: a vector is (n,1) or (1,n).
-
-    Raises
-    ------
-    WeightsError
-        If it is damaged, or h5py is needed and not installed.
+    Raises WeightsError if the file is damaged, or h5py is needed and not installed.
     """
     gathering = Gathering.of(path)
     with reading(path, "a MATLAB file", REMEDY):
@@ -45,13 +89,13 @@ def read_matlab(path: Path) -> WeightFile:
         if start.startswith(SIGNATURE_73):
             _read_hdf5(path, gathering)
         elif start.startswith(SIGNATURE_5):
-            _keep(matrices_5(path.read_bytes(), gathering.budget), gathering)
+            _keep(_matrices_5(path.read_bytes(), gathering.budget), gathering)
         else:
-            _keep(matrices_4(path.read_bytes()), gathering)
+            _keep(_matrices_4(path.read_bytes()), gathering)
     return gathering.finish(FileFormat.MATLAB, {})
 
 
-def _keep(matrices: Iterable[Matrix], gathering: Gathering) -> None:
+def _keep(matrices: Iterable[_Matrix], gathering: Gathering) -> None:
     for matrix in matrices:
         if not matrix.name:
             continue  # MATLAB's own note on objects
@@ -76,3 +120,101 @@ def _read_hdf5(path: Path, gathering: Gathering) -> None:
             elif "MATLAB_empty" not in data_set.attrs:
                 gathering.budget.spend(data_set.nbytes, name)
                 gathering.keep(name.replace("/", "."), data_set[()].T)
+
+
+def _matrices_5(raw: bytes, budget: Budget) -> Iterator[_Matrix]:
+    """Yield the variables of a version 5 file, given whole; the budget limits what compressed
+    variables may unfold to.
+    """
+    byte_order: ByteOrder = "little" if raw[126:128] == b"IM" else "big"
+    for element in _elements(memoryview(raw)[HEADER_5:], byte_order):
+        inside = [element]
+        if element.kind == COMPRESSED:
+            inside = list(_elements(memoryview(_unfolded(element.data, budget)), byte_order))
+        for each in inside:
+            if each.kind == MATRIX:
+                yield _matrix_5(each.data, byte_order)
+
+
+def _elements(data: memoryview, byte_order: ByteOrder) -> Iterator[_Element]:
+    """Yield the elements in a run of bytes."""
+    place = 0
+    while place + TAG <= len(data):
+        kind, size = (
+            int.from_bytes(data[place + at : place + at + 4], byte_order) for at in (0, 4)
+        )
+        start, place_after = place + TAG, place + TAG + size
+        if kind >> 16:  # A small element: its size beside its type, its data in the tag
+            kind, size, start, place_after = kind & 0xFFFF, kind >> 16, place + 4, place + TAG
+        if start + size > len(data):
+            raise WeightsError(
+                f"an element of {size} bytes stands where {len(data) - start} are left; the file "
+                "is cut short"
+            )
+        yield _Element(kind, data[start : start + size])
+        padding = 0 if kind == COMPRESSED else -place_after % TAG
+        place = place_after + padding
+
+
+def _unfolded(data: memoryview, budget: Budget) -> bytes:
+    """Return what a compressed element unfolds to, never more than is allowed."""
+    unfolder = zlib.decompressobj()
+    unfolded = unfolder.decompress(data, budget.left + 1)
+    budget.spend(len(unfolded), "a compressed variable")
+    if not unfolder.eof:
+        raise ValueError("a compressed variable is cut short")
+    return unfolded
+
+
+def _matrix_5(data: memoryview, byte_order: ByteOrder) -> _Matrix:
+    flags, sizes, name, *parts = _elements(data, byte_order)
+    word = int.from_bytes(flags.data[:4], byte_order)
+    code = word & 0xFF
+    title = bytes(name.data).decode("latin-1")
+    if code not in NUMERIC:
+        return _Matrix(title, OTHER.get(code, "unknown"), None)
+    if word & COMPLEX:
+        return _Matrix(title, "complex numbers", None)
+    shape = [int(n) for n in _numbers(sizes, byte_order)]
+    if len(shape) > MAX_DIMENSIONS or any(n < 0 for n in shape):
+        raise ValueError(f"{len(shape)} dimensions, or a negative one")
+    flat = _numbers(parts[0], byte_order)
+    if math.prod(shape) != flat.size:
+        raise WeightsError(
+            f"a matrix of shape {tuple(shape)} holds {flat.size} numbers; the file is damaged"
+        )
+    return _Matrix(title, NUMERIC[code], flat.reshape(shape, order="F"))
+
+
+def _numbers(element: _Element, byte_order: ByteOrder) -> NumberArray:
+    sign = "<" if byte_order == "little" else ">"
+    dtype: np.dtype[Any] = np.dtype(f"{sign}{NUMBER_CODES[element.kind]}")
+    return np.frombuffer(element.data, dtype=dtype)
+
+
+def _matrices_4(raw: bytes) -> Iterator[_Matrix]:
+    """Yield the variables of a version 4 file, which has no signature.
+
+    Raises ValueError if a header makes no sense, as where the file is something else.
+    """
+    data, place = memoryview(raw), 0
+    while place < len(data):
+        header = data[place : place + HEADER_4]
+        byte_order: ByteOrder = "little" if int.from_bytes(header[:4], "little") < 1000 else "big"
+        mopt, rows, columns, imaginary, length = (
+            int.from_bytes(header[at : at + 4], byte_order) for at in range(0, HEADER_4, 4)
+        )
+        machine, zero, precision, kind = (int(digit) for digit in f"{mopt:04}")
+        if machine > 1 or zero or precision >= len(CODES_4) or imaginary > 1:
+            raise ValueError("no header of a matrix")
+        dtype = np.dtype(f"{'>' if machine else '<'}{CODES_4[precision]}")
+        name = bytes(data[place + HEADER_4 : place + HEADER_4 + length]).rstrip(b"\0")
+        start = place + HEADER_4 + length
+        place = start + (1 + imaginary) * rows * columns * dtype.itemsize
+        if place > len(data):
+            raise ValueError("a matrix longer than the file")
+        plain = kind == 0 and not imaginary
+        flat = np.frombuffer(data[start:place], dtype=dtype) if plain else None
+        numbers = None if flat is None else flat.reshape((rows, columns), order="F")
+        holds = ("complex numbers" if imaginary else "double", "char", "sparse")[min(kind, 2)]
+        yield _Matrix(name.decode("latin-1"), holds, numbers)

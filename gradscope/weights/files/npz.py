@@ -1,7 +1,7 @@
 """A NumPy archive (``.npz``): named arrays, of which none is unpickled.
 
-Our own saved runs, PsychRNN's, and anybody's. What needs pickle (PsychRNN's ``dale_ratio`` of None)
-is left out. Source: NumPy's ``numpy.lib.format``, versions 1.0 to 3.0.
+gradscope's saved runs, PsychRNN's, and any other. What needs pickle (PsychRNN's ``dale_ratio`` of
+None) is left out. Source: NumPy's ``numpy.lib.format``, versions 1.0 to 3.0.
 """
 
 import json
@@ -24,17 +24,9 @@ LONGEST_SETTINGS = 2**20
 
 
 def read_npz(path: Path) -> WeightFile:
-    """Read every array of real numbers in a NumPy archive.
+    """Read every array of real numbers; ``about`` holds the ``settings`` of a saved run.
 
-    Returns
-    -------
-    WeightFile
-        ``about`` holds, under ``settings``, those of a run that gradscope saved.
-
-    Raises
-    ------
-    WeightsError
-        If it is damaged, or an array says it is larger than its bytes.
+    Raises WeightsError if it is damaged, or an array is declared larger than its bytes.
     """
     gathering = Gathering.of(path)
     about: dict[str, Any] = {}
@@ -76,7 +68,7 @@ def _array(name: str, raw: bytes) -> np.ndarray[Any, Any] | None:
 
 
 def _settings(array: np.ndarray[Any, Any]) -> dict[str, Any]:
-    """Return the settings of a saved run; nothing where they are somebody else's text."""
+    """Return the settings of a saved run; nothing where the text is another program's."""
     text = str(array) if array.nbytes <= LONGEST_SETTINGS else ""
     try:
         values = json.loads(text)

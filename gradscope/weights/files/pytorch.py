@@ -2,11 +2,12 @@
 
 The zip holds ``data.pkl``, a pickle of tensors as (storage, offset, size, stride), one member
 ``data/KEY`` for each storage, and ``byteorder``. Nested dicts become dotted names. Source: PyTorch
-2.13, ``torch/serialization.py`` and ``torch/_utils.py``; the pickle is read by ``pickle_reader``.
+2.13, ``torch/serialization.py`` and ``torch/_utils.py``. ``restricted_pickle`` reads the pickle.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -99,23 +100,10 @@ class _Tensor:
 
 
 def read_pytorch(path: Path) -> WeightFile:
-    """Read every tensor of a checkpoint.
+    """Read every tensor of a zip written by ``torch.save``: a state dict, or dicts around one.
 
-    Parameters
-    ----------
-    path : Path
-        A zip written by ``torch.save``: a state dict, or dicts around one.
-
-    Returns
-    -------
-    WeightFile
-        Names as in the file, ``model_state_dict.rnn.weight_hh_l0``.
-
-    Raises
-    ------
-    WeightsError
-        If it is damaged, asks for anything but tensors and plain values, or for bytes it does not
-        have.
+    Names are as in the file: ``model_state_dict.rnn.weight_hh_l0``. Raises WeightsError if it is
+    damaged, asks for anything but tensors and plain values, or for bytes it does not have.
     """
     gathering = Gathering.of(path)
     with open_members(path, gathering.budget, "a PyTorch checkpoint", REMEDY) as members:
@@ -137,7 +125,11 @@ class _Storages:
     def __init__(self, members: ZipMembers, root: str) -> None:
         self._members = members
         self._root = root
-        self._byte_order = self._read_byte_order()
+        name = f"{root}byteorder"  # Not there before PyTorch 2.1
+        order = members.read(name, 16).decode("ascii") if name in members.names else ""
+        if order not in ("", "little", "big"):
+            raise WeightsError(f"the byte order is {quoted(order)}; {REMEDY}")
+        self._byte_order = order or "little"
         self._read: dict[tuple[str, str], NumberArray] = {}
 
     def numbers(self, tensor: _Tensor) -> NumberArray:
@@ -153,13 +145,6 @@ class _Storages:
                 )
             self._read[place] = flat_numbers(raw, number_type, self._byte_order)
         return self._read[place]
-
-    def _read_byte_order(self) -> str:
-        name = f"{self._root}byteorder"  # Not there before PyTorch 2.1
-        order = self._members.read(name, 16).decode("ascii") if name in self._members.names else ""
-        if order not in ("", "little", "big"):
-            raise WeightsError(f"the byte order is {quoted(order)}; {REMEDY}")
-        return order or "little"
 
 
 def _root(members: ZipMembers) -> str:
@@ -248,13 +233,14 @@ def _of_class(maker: Any, _class: Any, arguments: Any, _state: Any) -> Any:
     return make(MAKERS, maker, arguments)
 
 
+def _opaque(name: str, *_: Any) -> Opaque:
+    """Stand in for an object whose inside does not matter, whatever it is called with."""
+    return Opaque(name)
+
+
 def _empty_dict(*_: Any) -> dict[Any, Any]:
     """Stand in for a dict's class; what is in it follows item by item."""
     return {}
-
-
-def _opaque(name: str) -> Maker:
-    return lambda *_: Opaque(name)
 
 
 MAKERS: Mapping[str, Maker] = MappingProxyType(
@@ -269,6 +255,6 @@ MAKERS: Mapping[str, Maker] = MappingProxyType(
         "torch._utils._rebuild_parameter": _parameter,
         "torch._utils._rebuild_parameter_with_state": _parameter,
         "torch._tensor._rebuild_from_type_v2": _of_class,
-        **{name: _opaque(name) for name in HARMLESS},
+        **{name: partial(_opaque, name) for name in HARMLESS},
     }
 )

@@ -22,20 +22,9 @@ MAX_OPCODES = 5_000_000
 
 MAX_INTEGER = 2**63
 
-ARGUMENTS = frozenset(
-    {
-        "BININT",
-        "BININT1",
-        "BININT2",
-        "LONG1",
-        "BINFLOAT",
-        "BINUNICODE",
-        "SHORT_BINUNICODE",
-        "BINSTRING",
-        "SHORT_BINSTRING",
-        "BINBYTES",
-        "SHORT_BINBYTES",
-    }
+ARGUMENTS = (
+    *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE"),
+    *("BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES"),
 )
 """Opcodes that push their own argument."""
 
@@ -69,29 +58,13 @@ class _Mark:
 def read_pickle(
     data: bytes, makers: Mapping[str, Maker], plain: frozenset[str], persistent: Maker
 ) -> Any:
-    """Return the value that a pickle describes.
+    """Return the value that a pickle describes: dict, list, tuple, str, bytes, int, float, bool,
+    None, ``Named``, and whatever the makers return.
 
-    Parameters
-    ----------
-    data : bytes
-        The pickle, whole.
-    makers : mapping of str to callable
-        What stands in for each callable that the pickle may name, called with its arguments.
-    plain : frozenset of str
-        Further names it may mention, that nothing is made of: number types.
-    persistent : callable
-        What stands in for a persistent id.
-
-    Returns
-    -------
-    value
-        Made of dict, list, tuple, str, bytes, int, float, bool, None, ``Named``, and whatever the
-        makers return.
-
-    Raises
-    ------
-    WeightsError
-        If it names anything else, or uses an opcode or a number beyond these limits.
+    ``makers`` stand in for the callables that the pickle may name and are called with their
+    arguments; ``plain`` are further names it may mention, such as number types; ``persistent``
+    stands in for a persistent id. Raises WeightsError if the pickle names anything else, or uses an
+    opcode or a number beyond these limits.
     """
     machine = _Machine(makers, plain, persistent)
     for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
@@ -114,34 +87,33 @@ class _Machine:
         self._persistent = persistent
         self._stack: list[Any] = []
         self._memo: dict[int, Any] = {}
-        self._steps: Mapping[str, Callable[[Any], None]] = {
-            **dict.fromkeys(("PROTO", "FRAME", "STOP"), self._nothing),
+        self._steps: Mapping[str, Callable[[Any], object]] = {
+            **dict.fromkeys(("PROTO", "FRAME", "STOP"), lambda _: None),
             **dict.fromkeys(ARGUMENTS, self._push_argument),
             **dict.fromkeys(("BINPUT", "LONG_BINPUT"), self._remember),
             **dict.fromkeys(("BINGET", "LONG_BINGET"), self._recall),
-            **dict.fromkeys(("REDUCE", "NEWOBJ"), self._make),
-            **dict.fromkeys(("APPENDS", "ADDITEMS"), self._append_all),
+            **dict.fromkeys(("REDUCE", "NEWOBJ"), lambda _: self._call(*self._pop_many(2))),
+            **dict.fromkeys(("APPENDS", "ADDITEMS"), lambda _: self._extend(self._since_mark())),
             "MARK": lambda _: self._stack.append(_Mark),
             "MEMOIZE": lambda _: self._remember(len(self._memo)),
             "TUPLE": lambda _: self._stack.append(tuple(self._since_mark())),
-            "APPEND": self._append,
-            "SETITEM": self._set_item,
-            "SETITEMS": self._set_items,
+            "APPEND": lambda _: self._extend(self._pop_many(1)),
+            "SETITEM": lambda _: self._update(self._pop_many(2)),
+            "SETITEMS": lambda _: self._update(self._since_mark()),
             "GLOBAL": lambda argument: self._name(*argument.split(" ", 1)),
-            "STACK_GLOBAL": self._name_on_stack,
-            "BUILD": lambda _: self._pop(),  # The state of an object whose inside is not read
-            "BINPERSID": lambda _: self._stack.append(self._persistent(self._pop())),
+            "STACK_GLOBAL": lambda _: self._name(*self._pop_many(2)),
+            "BUILD": lambda _: self._pop_many(1),  # The state of an object that is not read
+            "BINPERSID": lambda _: self._stack.append(self._persistent(*self._pop_many(1))),
         }
 
     def step(self, opcode: str, argument: Any) -> None:
-        """Carry out one opcode."""
+        """Execute one opcode."""
         if opcode in CONSTANTS:
             self._stack.append(CONSTANTS[opcode])
         elif opcode in EMPTY:
             self._stack.append(EMPTY[opcode]())
         elif opcode in TUPLES:
-            values = [self._pop() for _ in range(TUPLES[opcode])]
-            self._stack.append(tuple(reversed(values)))
+            self._stack.append(tuple(self._pop_many(TUPLES[opcode])))
         elif opcode in self._steps:
             self._steps[opcode](argument)
         else:
@@ -155,14 +127,12 @@ class _Machine:
         (value,) = self._stack
         return value
 
-    def _nothing(self, _: Any) -> None:
-        pass
-
-    def _pop(self) -> Any:
-        value = self._stack.pop()
-        if value is _Mark:
+    def _pop_many(self, count: int) -> list[Any]:
+        """Take the last values off the stack, in the order in which they were pushed."""
+        values = [self._stack.pop() for _ in range(count)][::-1]
+        if any(value is _Mark for value in values):
             raise ValueError("a mark where a value should be")
-        return value
+        return values
 
     def _since_mark(self) -> list[Any]:
         place = len(self._stack) - 1
@@ -188,24 +158,11 @@ class _Machine:
     def _recall(self, place: Any) -> None:
         self._stack.append(self._memo[place])
 
-    def _append(self, _: Any) -> None:
-        self._extend([self._pop()])
-
-    def _append_all(self, _: Any) -> None:
-        self._extend(self._since_mark())
-
     def _extend(self, values: list[Any]) -> None:
         if isinstance(self._stack[-1], list):
             self._stack[-1].extend(values)
         elif not isinstance(self._stack[-1], Opaque):
             raise TypeError("values for what is no list")
-
-    def _set_item(self, _: Any) -> None:
-        value, key = self._pop(), self._pop()
-        self._update([key, value])
-
-    def _set_items(self, _: Any) -> None:
-        self._update(self._since_mark())
 
     def _update(self, pairs: list[Any]) -> None:
         target = self._stack[-1]
@@ -219,18 +176,13 @@ class _Machine:
                 raise TypeError(f"a dict key of type {type(key).__name__}")
             target[key] = value
 
-    def _name_on_stack(self, _: Any) -> None:
-        attribute, module = self._pop(), self._pop()
-        self._name(module, attribute)
-
     def _name(self, module: str, attribute: str) -> None:
         name = f"{module}.{attribute}"
         if name not in self._makers and name not in self._plain:
             raise refused_name(name)
         self._stack.append(Named(name))
 
-    def _make(self, _: Any) -> None:
-        arguments, named = self._pop(), self._pop()
+    def _call(self, named: Any, arguments: Any) -> None:
         self._stack.append(make(self._makers, named, arguments))
 
 

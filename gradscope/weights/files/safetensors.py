@@ -25,18 +25,8 @@ LENGTH_BYTES = 8
 REMEDY = "save it again: safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')"
 
 NUMBER_TYPES: Mapping[str, str] = MappingProxyType(
-    {
-        "F64": "float64",
-        "F32": "float32",
-        "F16": "float16",
-        "BF16": "bfloat16",
-        "I64": "int64",
-        "I32": "int32",
-        "I16": "int16",
-        "I8": "int8",
-        "U8": "uint8",
-        "BOOL": "bool",
-    }
+    {"F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16"}
+    | {"I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8", "U8": "uint8", "BOOL": "bool"}
 )
 
 
@@ -52,17 +42,9 @@ class _Entry:
 
 
 def read_safetensors(path: Path) -> WeightFile:
-    """Read every tensor of a ``.safetensors`` file.
+    """Read every tensor; ``about`` holds the file's ``metadata``.
 
-    Returns
-    -------
-    WeightFile
-        ``about`` holds the file's own metadata under ``metadata``.
-
-    Raises
-    ------
-    WeightsError
-        If the header does not fit the file.
+    Raises WeightsError if the header does not fit the file.
     """
     gathering = Gathering.of(path)
     with reading(path, "a safetensors file", REMEDY), path.open("rb") as file:
@@ -90,13 +72,13 @@ def _header(file: BinaryIO, size: int) -> dict[str, Any]:
             f"the header is said to have {length} bytes, but the file has {size}; it is "
             f"cut short: {REMEDY}"
         )
-    header = json.loads(file.read(length), object_pairs_hook=_once)
+    header = json.loads(file.read(length), object_pairs_hook=_without_duplicates)
     if not isinstance(header, dict):
         raise TypeError("the header is no JSON object")
     return header
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Return a JSON object that names nothing twice."""
     names = dict(pairs)
     if len(names) < len(pairs):

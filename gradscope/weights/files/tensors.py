@@ -17,18 +17,8 @@ from gradscope.errors import WeightsError
 
 MAX_DIMENSIONS = 8
 WIDTHS: Mapping[str, str] = MappingProxyType(
-    {
-        "float64": "f8",
-        "float32": "f4",
-        "float16": "f2",
-        "bfloat16": "u2",
-        "int64": "i8",
-        "int32": "i4",
-        "int16": "i2",
-        "int8": "i1",
-        "uint8": "u1",
-        "bool": "u1",
-    }
+    {"float64": "f8", "float32": "f4", "float16": "f2", "bfloat16": "u2"}
+    | {"int64": "i8", "int32": "i4", "int16": "i2", "int8": "i1", "uint8": "u1", "bool": "u1"}
 )
 """NumPy's code for what is stored of each number type; of bfloat16, the bits."""
 
@@ -41,17 +31,7 @@ def width(number_type: str) -> int:
 
 
 def flat_numbers(raw: bytes, number_type: str, byte_order: str = "little") -> NumberArray:
-    """Return bytes as a flat array of numbers; bfloat16 becomes float32, exactly.
-
-    Parameters
-    ----------
-    raw : bytes
-        A whole number of numbers.
-    number_type : str
-        A key of ``WIDTHS``.
-    byte_order : str
-        ``little`` or ``big``.
-    """
+    """Return bytes as a flat array of a type of ``WIDTHS``; bfloat16 becomes float32, exactly."""
     numbers: NumberArray = np.frombuffer(raw, dtype=np.dtype(WIDTHS[number_type]))
     if byte_order != sys.byteorder:
         numbers = numbers.byteswap()
@@ -63,22 +43,10 @@ def flat_numbers(raw: bytes, number_type: str, byte_order: str = "little") -> Nu
 def strided_view(
     flat: NumberArray, offset: int, size: Sequence[int], stride: Sequence[int]
 ) -> NumberArray:
-    """Return the view of a flat array that offset, size and stride describe.
+    """Return the view of a storage (N,) that offset, size and stride, in numbers, describe.
 
-    Parameters
-    ----------
-    flat : (N,) array
-        The storage.
-    offset : int
-        Where the first entry stands.
-    size, stride : sequences of int, equally long
-        Shape, and distance between neighbours along each dimension; both in numbers.
-
-    Raises
-    ------
-    WeightsError
-        If any of them is negative or no integer, if the view reaches beyond the storage, or if it
-        has more entries than the storage has numbers.
+    Raises WeightsError if any of them is negative or no integer, if the view reaches beyond the
+    storage, or if it has more entries than the storage has numbers.
     """
     described = [offset, *size, *stride]
     if any(type(number) is not int or not 0 <= number < 2**63 for number in described):

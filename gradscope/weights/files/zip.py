@@ -41,23 +41,17 @@ class ZipMembers:
         """Names of all members but folders, in the order of the archive."""
         return tuple(self._entries)
 
-    def size(self, name: str) -> int:
-        """Return the bytes that a member says it has."""
-        return self._entries[name].file_size
-
     def read(self, name: str, at_most: int | None = None) -> bytes:
         """Return a member's bytes, counted against the budget first.
 
-        Raises
-        ------
-        WeightsError
-            If it is not there, or says it is longer than ``at_most`` bytes or than is left.
+        Raises WeightsError if there is no such member, or it is declared longer than ``at_most``
+        bytes or than the budget allows.
         """
         if name not in self._entries:
             raise WeightsError(
                 f"it has no member {quoted(name)}; the file is damaged: save it again"
             )
-        size = self.size(name)
+        size = self._entries[name].file_size
         if at_most is not None and size > at_most:
             raise WeightsError(
                 f"{quoted(name)} has {size} bytes, but {at_most} is the most; save "

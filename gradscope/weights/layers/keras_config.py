@@ -1,4 +1,4 @@
-"""A Keras configuration as a list of what it says of each recurrent layer.
+"""What a Keras configuration states about each recurrent layer.
 
 The configuration nests models in models, layers in Bidirectional and cells in RNN; the walk reads
 names and plain values, and builds nothing. Places are those of the HDF5 file: a layer is
@@ -9,35 +9,25 @@ Keras 3, ``saving/saving_lib.py``, ``_walk_saveable``.
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from gradscope.weights.layers.recurrent_layer import LayerKind
+from gradscope.names import CellName
 
 CONTAINER = "layers"
 DEEPEST = 24
 
-CLASSES: Mapping[str, LayerKind] = MappingProxyType(
-    {
-        "SimpleRNN": LayerKind.RNN,
-        "SimpleRNNCell": LayerKind.RNN,
-        "GRU": LayerKind.GRU,
-        "GRUCell": LayerKind.GRU,
-        "LSTM": LayerKind.LSTM,
-        "LSTMCell": LayerKind.LSTM,
-    }
+CLASSES: Mapping[str, CellName] = MappingProxyType(
+    dict.fromkeys(("SimpleRNN", "SimpleRNNCell"), CellName.ELMAN)
+    | dict.fromkeys(("GRU", "GRUCell"), CellName.GRU)
+    | dict.fromkeys(("LSTM", "LSTMCell"), CellName.LSTM)
 )
 PASSING = (
-    "InputLayer",
-    "Dropout",
-    "SpatialDropout1D",
-    "GaussianDropout",
-    "GaussianNoise",
-    "AlphaDropout",
-    "Identity",
+    *("InputLayer", "Dropout", "SpatialDropout1D", "GaussianDropout"),
+    *("GaussianNoise", "AlphaDropout", "Identity"),
 )
-"""Layers that hand on what they are given when a model is used."""
+"""Layers that change nothing at inference."""
 
 MAX_INBOUND = 10_000
 """Parts of one layer's inputs that are looked at."""
@@ -47,8 +37,8 @@ UNLIKE = ("CuDNN", "Peephole", "ConvLSTM")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class SaidOfLayer:
-    """What the configuration says of one layer or cell.
+class ConfiguredLayer:
+    """What the configuration states about one layer or cell.
 
     ``place`` is its path in the HDF5 file, ``names`` the layer's and, within an RNN of cells, the
     cell's own; ``member`` is the layer that the model sees, the Bidirectional that it is half of or
@@ -63,18 +53,14 @@ class SaidOfLayer:
     values: Mapping[str, Any]
 
     @property
-    def kind(self) -> LayerKind | None:
+    def kind(self) -> CellName | None:
         """The kind of a class that is known, None of any other."""
         return CLASSES.get(self.class_name)
 
 
-def said_of_layers(config: Any) -> tuple[SaidOfLayer, ...]:
-    """Return what a model's configuration says of every recurrent layer in it.
-
-    Parameters
-    ----------
-    config : parsed JSON
-        ``{"class_name": …, "config": {…}}`` or nothing; whatever does not look so is passed over.
+def configured_layers(config: Any) -> tuple[ConfiguredLayer, ...]:
+    """Return every recurrent layer of a configuration, ``{"class_name": …, "config": {…}}`` or
+    nothing; whatever does not look so is passed over.
     """
     return tuple(_walk(config, "", 0, backwards=False))
 
@@ -82,14 +68,9 @@ def said_of_layers(config: Any) -> tuple[SaidOfLayer, ...]:
 def feeding_layers(config: Any) -> dict[str, str]:
     """Return, by name, the recurrent layer whose sequence each recurrent layer is fed.
 
-    Followed are Sequential models and functional ones, through layers that change nothing when the
-    model is used. Of two layers that one feeds, the first counts; one that reads from the end
-    feeds none, and is fed by none, but a Bidirectional is one layer.
-
-    Parameters
-    ----------
-    config : parsed JSON
-        As ``said_of_layers`` takes it.
+    Sequential and functional models are followed, through layers that change nothing at inference.
+    Of two layers that one feeds, the first counts; one that reads from the end feeds none, and is
+    fed by none, but a Bidirectional is one layer.
     """
     class_name, values = _class_and_values(config)
     nodes = values.get(CONTAINER)
@@ -162,7 +143,7 @@ def _name(node: Any) -> str:
 
 def _walk(
     node: Any, place: str, depth: int, *, backwards: bool, member: str | None = None
-) -> Iterator[SaidOfLayer]:
+) -> Iterator[ConfiguredLayer]:
     class_name, values = _class_and_values(node)
     if class_name is None or depth > DEEPEST:
         return
@@ -180,29 +161,32 @@ def _walk(
     else:
         turned = bool(values.get("go_backwards", False)) != backwards
         name = str(values.get("name"))
-        yield SaidOfLayer(place[1:], (name,), member or name, class_name, turned, values)
+        yield ConfiguredLayer(place[1:], (name,), member or name, class_name, turned, values)
 
 
 def _cells(
     values: Mapping[str, Any], place: str, depth: int, *, backwards: bool
-) -> Iterator[SaidOfLayer]:
-    """Yield what is said of the cells of a ``keras.layers.RNN``, one or a stack."""
+) -> Iterator[ConfiguredLayer]:
+    """Yield the cells of a ``keras.layers.RNN``, one or a stack."""
     turned = bool(values.get("go_backwards", False)) != backwards
     _, inside = _class_and_values(values["cell"])
     cells = [(f"{place}/cell", values["cell"])]
     if isinstance(inside.get("cells"), list):
         cells = list(_placed(inside["cells"], f"{place}/cell/cells"))
     for below, cell in cells:
-        for said in _walk(cell, below, depth + 1, backwards=False):
-            names = (str(values.get("name")), *said.names)
-            yield SaidOfLayer(said.place, names, names[0], said.class_name, turned, said.values)
+        for each in _walk(cell, below, depth + 1, backwards=False):
+            names = (str(values.get("name")), *each.names)
+            yield replace(each, names=names, member=names[0], go_backwards=turned)
 
 
 def _placed(nodes: list[Any], container: str) -> Iterator[tuple[str, Any]]:
     """Yield each layer of a container with its place: its class, and from the second on a count."""
     counts: Counter[str] = Counter()
     for node in nodes:
-        word = _snake_case(_class_and_values(node)[0] or "")
+        # A class's name as Keras writes it in paths: SimpleRNN → simple_rnn.
+        word = re.sub(r"\W+", "", _class_and_values(node)[0] or "")
+        word = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", word)
+        word = re.sub(r"([a-z])([A-Z])", r"\1_\2", word).lower()
         yield f"{container}/{word}_{counts[word]}" if counts[word] else f"{container}/{word}", node
         counts[word] += 1
 
@@ -215,10 +199,3 @@ def _class_and_values(node: Any) -> tuple[str | None, Mapping[str, Any]]:
     if isinstance(values, list):  # A Sequential of Keras 2.1
         values = {CONTAINER: values}
     return node["class_name"], values if isinstance(values, dict) else {}
-
-
-def _snake_case(name: str) -> str:
-    """Return a class's name as Keras writes it in paths: SimpleRNN → simple_rnn."""
-    name = re.sub(r"\W+", "", name)
-    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)
-    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()

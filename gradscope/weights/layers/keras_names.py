@@ -1,4 +1,4 @@
-"""Keras's arrays as layers: transposed, gates put in order, biases told apart.
+"""Keras's arrays as recurrent layers: transposed, gates reordered, biases separated.
 
 Keras multiplies rows: kernel (D,G·H), recurrent kernel (H,G·H). Its LSTM has i, f, c, o, our
 order; its GRU has z, r, h where we have r, z, n. With ``reset_after`` the GRU's bias is (2,G·H),
@@ -15,19 +15,20 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
+from gradscope.names import CellName
 from gradscope.weights.files.contents import WeightFile
 from gradscope.weights.layers.keras_config import (
     UNLIKE,
-    SaidOfLayer,
+    ConfiguredLayer,
+    configured_layers,
     feeding_layers,
-    said_of_layers,
 )
 from gradscope.weights.layers.recurrent_layer import (
     KIND_OF_GATES,
     Direction,
-    LayerKind,
     Readout,
     RecurrentLayer,
+    kind_word,
 )
 
 KERNEL, RECURRENT, BIAS = "kernel", "recurrent_kernel", "bias"
@@ -37,8 +38,8 @@ NUMBERED: Mapping[str, str] = MappingProxyType({"0": KERNEL, "1": RECURRENT, "2"
 OLD_CONTAINER = "_layer_checkpoint_dependencies"
 """What Keras called ``layers`` before version 3."""
 
-GATE_ORDER: Mapping[LayerKind, tuple[int, ...]] = MappingProxyType(
-    {LayerKind.RNN: (0,), LayerKind.GRU: (1, 0, 2), LayerKind.LSTM: (0, 1, 2, 3)}
+GATE_ORDER: Mapping[CellName, tuple[int, ...]] = MappingProxyType(
+    {CellName.ELMAN: (0,), CellName.GRU: (1, 0, 2), CellName.LSTM: (0, 1, 2, 3)}
 )
 """Where each of our gates stands in Keras's order."""
 
@@ -51,18 +52,13 @@ class _Cell:
 
     place: tuple[str, ...]
     arrays: Mapping[str, FloatArray]
-    kind: LayerKind
+    kind: CellName
 
     @property
     def name(self) -> str:
-        """The path without the parts that say nothing, for where there is no configuration."""
+        """The path without the parts that every path has, for where there is no configuration."""
         telling = [part for part in self.place if part not in ("layers", "cell", "cells")]
         return "/".join(telling or self.place)
-
-    @property
-    def backward_path(self) -> bool:
-        """Whether the path is that of the second half of a Bidirectional."""
-        return any(part.startswith("backward_") for part in self.place)
 
 
 def keras_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
@@ -74,35 +70,31 @@ def keras_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
         If a layer is of a class whose equations are others than those of its name.
     """
     config = file.about.get("config")
-    said, fed = said_of_layers(config), feeding_layers(config)
-    cells = [(_said_of(cell, said), cell) for cell in _cells(file)]
-    for each, cell in sorted(cells, key=lambda pair: _order(pair[0], said)):
-        if each is None or each.kind is cell.kind:
-            layer = _layer(cell, each, _depth(each, said))
-            yield layer if each is None else replace(layer, **_place(each, fed))
+    known, fed = configured_layers(config), feeding_layers(config)
+    cells = [(_configured(cell, known), cell) for cell in _cells(file)]
+    # Layers that the configuration does not name come last.
+    for each, cell in sorted(cells, key=lambda pair: [*known, None].index(pair[0])):
+        if each is None:
+            yield _layer(cell, None)
+        elif each.kind is cell.kind:
+            # Cells of one ``keras.layers.RNN`` are a stack, in the order of the configuration.
+            stack = [
+                other for other in known if len(each.names) > 1 and other.names[0] == each.names[0]
+            ]
+            depth = stack.index(each) if stack else 0
+            yield replace(_layer(cell, each), **({"layer": depth} | _place(each, fed)))
         elif any(word in each.class_name for word in UNLIKE):
             raise WeightsError(
                 f"{quoted(cell.name)} is a {each.class_name}, whose equations are not "
-                f"those of a plain {cell.kind.upper()}; train and save a plain one"
+                f"those of a plain {kind_word(cell.kind).upper()}; train and save a plain one"
             )
 
 
-def _order(said: SaidOfLayer | None, everything: tuple[SaidOfLayer, ...]) -> int:
-    return len(everything) if said is None else everything.index(said)
-
-
-def _depth(cell: SaidOfLayer | None, everything: tuple[SaidOfLayer, ...]) -> int:
-    """Return the place of a cell in its stack; 0 for a layer of its own."""
-    if cell is None or len(cell.names) == 1:
-        return 0
-    return [each for each in everything if each.names[0] == cell.names[0]].index(cell)
-
-
-def _place(said: SaidOfLayer, fed: Mapping[str, str]) -> dict[str, Any]:
+def _place(layer: ConfiguredLayer, fed: Mapping[str, str]) -> dict[str, Any]:
     """Return how many layers feed a layer, one through the other, and the lowest of them; nothing
     for one that feeds none and is fed by none.
     """
-    depth, lowest = 0, said.member
+    depth, lowest = 0, layer.member
     while lowest in fed:
         depth, lowest = depth + 1, fed[lowest]
     return {"layer": depth, "below": lowest} if depth or lowest in fed.values() else {}
@@ -137,32 +129,43 @@ def _groups(file: WeightFile) -> dict[str, dict[str, FloatArray]]:
     return groups
 
 
-def _said_of(cell: _Cell, said: Iterable[SaidOfLayer]) -> SaidOfLayer | None:
-    """Return what the configuration says of a cell: by its place, else by the names in its path."""
+def _configured(cell: _Cell, layers: Iterable[ConfiguredLayer]) -> ConfiguredLayer | None:
+    """Return the configuration of a cell, found by its place, else by the names in its path."""
     place = "/".join(cell.place)
-    by_place = [each for each in said if place in (each.place, f"{each.place}/cell")]
-    by_name = [each for each in said if _named_in(cell, each)]
+    by_place = [each for each in layers if place in (each.place, f"{each.place}/cell")]
+    by_name = [each for each in layers if _named_in(cell, each)]
     found = by_place or by_name
     return found[0] if len(found) == 1 else None
 
 
-def _named_in(cell: _Cell, said: SaidOfLayer) -> bool:
+def _named_in(cell: _Cell, configured: ConfiguredLayer) -> bool:
     """Say whether a path of names, ``model/twice/forward_gru/gru_cell``, is this layer's."""
-    layer, *cells = said.names
-    half = said.place.rpartition("/")[2].removesuffix("layer")
+    layer, *cells = configured.names
+    half = configured.place.rpartition("/")[2].removesuffix("layer")
     if half in ("forward_", "backward_"):
         layer = half + layer.removeprefix(half)
     return layer in cell.place and (not cells or cells[-1] in cell.place)
 
 
-def _layer(cell: _Cell, said: SaidOfLayer | None, depth: int) -> RecurrentLayer:
-    values: Mapping[str, Any] = said.values if said is not None else {}
-    input_bias, recurrent_bias = _biases(cell)
-    backward = said.go_backwards if said is not None else cell.backward_path
+def _layer(cell: _Cell, configured: ConfiguredLayer | None) -> RecurrentLayer:
+    values: Mapping[str, Any] = {}
+    # Of a Bidirectional, the second half; where there is no configuration, the path tells.
+    name, backward = cell.name, any(part.startswith("backward_") for part in cell.place)
+    if configured is not None:
+        values, name = configured.values, configured.names[0]
+        backward = configured.go_backwards
+    bias, columns = cell.arrays.get(BIAS), cell.arrays[KERNEL].shape[1]
+    if bias is not None and bias.shape not in ((columns,), (2, columns)):
+        raise WeightsError(
+            f"the bias of {quoted(name)} has shape {bias.shape}, but ({columns},) or "
+            f"(2, {columns}) is needed; save the layer whole"
+        )
+    # A bias (2,G·H) is b and b′; (G·H,) is b alone.
+    rows = () if bias is None else bias.reshape(-1, columns)
+    input_bias, recurrent_bias = (*(_our_order(cell.kind, row) for row in rows), None, None)[:2]
     return RecurrentLayer(
         kind=cell.kind,
-        name=said.names[0] if said is not None else cell.name,
-        layer=depth,
+        name=name,
         direction=Direction.BACKWARD if backward else Direction.FORWARD,
         input_weights=_our_order(cell.kind, cell.arrays[KERNEL].T),
         recurrent_weights=_our_order(cell.kind, cell.arrays[RECURRENT].T),
@@ -174,18 +177,7 @@ def _layer(cell: _Cell, said: SaidOfLayer | None, depth: int) -> RecurrentLayer:
     )
 
 
-def _biases(cell: _Cell) -> tuple[FloatArray | None, FloatArray | None]:
-    """Return b and b′; a bias (2,G·H) is both."""
-    bias = cell.arrays.get(BIAS)
-    if bias is None:
-        return None, None
-    if bias.ndim == 2:
-        first, second = (_our_order(cell.kind, each) for each in bias)
-        return first, second
-    return _our_order(cell.kind, bias), None
-
-
-def _our_order(kind: LayerKind, array: FloatArray) -> FloatArray:
+def _our_order(kind: CellName, array: FloatArray) -> FloatArray:
     """Return an array whose G blocks along the first dimension are in our order."""
     blocks = np.split(array, len(GATE_ORDER[kind]))
     return np.concatenate([blocks[index] for index in GATE_ORDER[kind]])
@@ -193,18 +185,18 @@ def _our_order(kind: LayerKind, array: FloatArray) -> FloatArray:
 
 def _reset_after(cell: _Cell, values: Mapping[str, Any]) -> bool | None:
     """Return the GRU's convention: as configured, else as the shape of the bias tells."""
-    if cell.kind is not LayerKind.GRU:
+    if cell.kind is not CellName.GRU:
         return None
     if isinstance(values.get("reset_after"), bool):
         return bool(values["reset_after"])
     return cell.arrays[BIAS].ndim == 2 if BIAS in cell.arrays else None
 
 
-def _function(said: Any) -> str | None:
-    """Return the name of a configured function in our words, None where it is not plain."""
-    if isinstance(said, dict):
-        said = said.get("config")
-    return OUR_WORDS.get(said, said) if isinstance(said, str) else None
+def _function(configured: Any) -> str | None:
+    """Return gradscope's name of a configured function, None where it is not a plain name."""
+    if isinstance(configured, dict):
+        configured = configured.get("config")
+    return OUR_WORDS.get(configured, configured) if isinstance(configured, str) else None
 
 
 def keras_readouts(file: WeightFile, layers: Iterable[RecurrentLayer]) -> Iterator[Readout]:

@@ -6,26 +6,19 @@ state. It saves neither α nor φ, but the state h_0 that every sequence starts 
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from gradscope.names import CellName, StateName
 from gradscope.weights.files.contents import WeightFile
 from gradscope.weights.layers.recurrent_layer import (
-    LayerKind,
     Readout,
     RecurrentLayer,
-    StateKind,
     as_vector,
 )
 
 OURS = ("input_weights", "recurrent_weights", "hidden_bias", "output_weights", "output_bias")
-KIND_OF_CELL: Mapping[str, LayerKind] = MappingProxyType(
-    {"elman": LayerKind.RNN, "gru": LayerKind.GRU, "lstm": LayerKind.LSTM}
-)
-"""What our settings call a cell."""
-
 PSYCHRNN = ("W_in", "W_rec", "b_rec", "W_out", "b_out")
 
 
@@ -35,13 +28,13 @@ def named_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
         yield _our_run(file)
     if set(PSYCHRNN[:3]) <= set(file.arrays):
         yield RecurrentLayer(
-            kind=LayerKind.RNN,
+            kind=CellName.ELMAN,
             name="W_rec",
             input_weights=file.arrays["W_in"],
             recurrent_weights=file.arrays["W_rec"],
             input_bias=as_vector(file.arrays["b_rec"]),
             leak=None,
-            state=StateKind.PRE,
+            state=StateName.PRE,
             initial_state=as_vector(file.arrays.get("init_state")),
         )
 
@@ -50,10 +43,11 @@ def _our_run(file: WeightFile) -> RecurrentLayer:
     """Return the layer of a saved run: its settings say what its arrays do not."""
     settings = file.about.get("settings")
     said: Mapping[str, Any] = settings if isinstance(settings, dict) else {}
-    kind = KIND_OF_CELL.get(str(said.get("cell")), LayerKind.RNN)
+    cell = said.get("cell")
+    kind = CellName(cell) if cell in list(CellName) else CellName.ELMAN
     activation, leak = said.get("activation"), said.get("leak", 1.0)
     second = as_vector(file.arrays.get("candidate_bias"))
-    if kind is LayerKind.GRU and second is not None:
+    if kind is CellName.GRU and second is not None:
         second = np.concatenate([np.zeros(2 * second.size), second])
     return RecurrentLayer(
         kind=kind,
@@ -63,10 +57,10 @@ def _our_run(file: WeightFile) -> RecurrentLayer:
         input_bias=as_vector(file.arrays.get("hidden_bias")),
         recurrent_bias=second,
         activation=activation if isinstance(activation, str) else None,
-        gate_activation=None if kind is LayerKind.RNN else "sigmoid",
-        reset_after=second is not None if kind is LayerKind.GRU else None,
+        gate_activation=None if kind is CellName.ELMAN else "sigmoid",
+        reset_after=second is not None if kind is CellName.GRU else None,
         leak=float(leak) if isinstance(leak, int | float) else None,
-        state=StateKind.PRE if said.get("state") == StateKind.PRE else StateKind.POST,
+        state=StateName.PRE if said.get("state") == StateName.PRE else StateName.POST,
     )
 
 

@@ -1,4 +1,4 @@
-"""Names → parameters, where nobody but the author knows: ``--map W=rnn.h2h.weight``.
+"""A hand-written cell, whose arrays the user names: ``--map W=rnn.h2h.weight``.
 
 The letters are those of h ← φ(U x + W h + b), y = V h + c; ``W`` and ``U`` are needed. ``.T`` after
 a name says that the array multiplies rows, ``h @ W``, as TensorFlow and much hand-written code have
@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from gradscope.arrays import FloatArray
 from gradscope.data.columns import listed, quoted
 from gradscope.errors import WeightsError
+from gradscope.names import CellName
 from gradscope.weights.files.contents import WeightFile
 from gradscope.weights.layers.recurrent_layer import (
     Candidates,
-    LayerKind,
     Readout,
     RecurrentLayer,
     as_vector,
@@ -31,17 +31,10 @@ INPUT_WORDS = ("i2h", "x2h", "ih", "w_in", "input", "in2h", "inp")
 
 
 def parse_mapping(pairs: Sequence[str]) -> dict[str, str]:
-    """Read ``LETTER=NAME`` pairs.
+    """Read ``LETTER=NAME`` pairs, the letter one of W, U, b, V, c.
 
-    Parameters
-    ----------
-    pairs : sequence of str
-        ``W=rnn.h2h.weight``; the letter is one of W, U, b, V, c.
-
-    Raises
-    ------
-    WeightsError
-        If a pair is malformed, a letter is unknown or given twice, or W or U is missing.
+    Raises WeightsError if a pair is malformed, a letter is unknown or given twice, or W or U is
+    missing.
     """
     mapping: dict[str, str] = {}
     for pair in pairs:
@@ -76,41 +69,24 @@ def check_mapping(mapping: Mapping[str, str]) -> None:
 def mapped_layer(
     file: WeightFile, mapping: Mapping[str, str]
 ) -> tuple[RecurrentLayer, Readout | None]:
-    """Return the hand-written cell that a mapping describes, and its output layer if mapped.
+    """Return the vanilla cell that a mapping of letters to names describes, its activation and leak
+    unknown, and its output layer if mapped.
 
-    Parameters
-    ----------
-    file : WeightFile
-    mapping : mapping of str to str
-        Letter to name in the file, with ``.T`` where rows are multiplied.
-
-    Returns
-    -------
-    layer : RecurrentLayer
-        A vanilla cell whose activation and leak are unknown.
-    readout : Readout or None
-
-    Raises
-    ------
-    WeightsError
-        If a name is not there, or a shape does not fit.
+    Raises WeightsError if a name is not there, or a shape does not fit.
     """
     check_mapping(mapping)
     recurrent = _matrix(file, mapping, "W")
     hidden = recurrent.shape[0]
     if recurrent.shape != (hidden, hidden):
-        raise WeightsError(
-            f"--map W={mapping['W']} has shape {recurrent.shape}, but W of a vanilla cell is "
-            f"square; {_suggestion('W', candidates(file).recurrent)}"
-        )
+        other = _suggestion("W", candidates(file).recurrent)
+        raise _misfit(mapping, "W", recurrent, f"W of a vanilla cell is square; {other}")
     inputs = _matrix(file, mapping, "U")
     if inputs.shape[0] != hidden:
-        raise WeightsError(
-            f"--map U={mapping['U']} has shape {inputs.shape}, but W has {hidden} units, so U "
-            f"needs {hidden} rows; {_turned_or_other(inputs, hidden, mapping['U'], file)}"
-        )
+        other = _turned_or_other(inputs, hidden, mapping["U"], file)
+        need = f"W has {hidden} units, so U needs {hidden} rows; {other}"
+        raise _misfit(mapping, "U", inputs, need)
     layer = RecurrentLayer(
-        kind=LayerKind.RNN,
+        kind=CellName.ELMAN,
         name=mapping["W"].removesuffix(TRANSPOSED),
         input_weights=inputs,
         recurrent_weights=recurrent,
@@ -125,11 +101,14 @@ def _readout(file: WeightFile, mapping: Mapping[str, str], hidden: int) -> Reado
         return None
     weights = _matrix(file, mapping, "V")
     if weights.shape[1] != hidden:
-        raise WeightsError(
-            f"--map V={mapping['V']} has shape {weights.shape}, but W has {hidden} units, so V "
-            f"needs {hidden} columns; name another array, or write V=NAME.T if it multiplies rows"
-        )
+        need = f"W has {hidden} units, so V needs {hidden} columns"
+        remedy = "name another array, or write V=NAME.T if it multiplies rows"
+        raise _misfit(mapping, "V", weights, f"{need}; {remedy}")
     return Readout(mapping["V"], weights, _vector(file, mapping, "c", weights.shape[0]))
+
+
+def _misfit(mapping: Mapping[str, str], letter: str, array: FloatArray, need: str) -> WeightsError:
+    return WeightsError(f"--map {letter}={mapping[letter]} has shape {array.shape}, but {need}")
 
 
 def _array(file: WeightFile, letter: str, name: str) -> FloatArray:
@@ -150,10 +129,7 @@ def _array(file: WeightFile, letter: str, name: str) -> FloatArray:
 def _matrix(file: WeightFile, mapping: Mapping[str, str], letter: str) -> FloatArray:
     array = _array(file, letter, mapping[letter])
     if array.ndim != 2 or array.size == 0:
-        raise WeightsError(
-            f"--map {letter}={mapping[letter]} has shape {array.shape}, but {letter} is a matrix; "
-            "name another array"
-        )
+        raise _misfit(mapping, letter, array, f"{letter} is a matrix; name another array")
     return array
 
 
@@ -166,10 +142,8 @@ def _vector(
     array = _array(file, letter, mapping[letter])
     bias = as_vector(array)
     if bias is None or bias.shape != (size,):
-        raise WeightsError(
-            f"--map {letter}={mapping[letter]} has shape {array.shape}, but {letter} needs "
-            f"({size},); name another array, or leave it out"
-        )
+        need = f"{letter} needs ({size},); name another array, or leave it out"
+        raise _misfit(mapping, letter, array, need)
     return bias
 
 
@@ -188,13 +162,8 @@ def _suggestion(letter: str, names: Sequence[str]) -> str:
 
 
 def candidates(file: WeightFile, hidden: int | None = None) -> Candidates:
-    """Return what may be W, square, and U, (H,D) or (D,H), the likeliest names first.
-
-    Parameters
-    ----------
-    file : WeightFile
-    hidden : int, optional
-        H, where W is known; else that of the likeliest W.
+    """Return what may be W, square, and U, (H,D) or (D,H), the likeliest names first; H is
+    ``hidden``, by default that of the likeliest W.
     """
     matrices = {
         name: array

@@ -1,4 +1,4 @@
-"""A recurrent layer as a file gives it, in one orientation and one order of gates.
+"""A recurrent layer as stored in a file, in one orientation and one order of gates.
 
 U is (G·H,D) and W (G·H,H), whatever the file had: they multiply columns, ``U x + W h``. The G gates
 stand one below the other, in PyTorch's order: GRU r, z, n; LSTM i, f, g, o. Two biases stay two,
@@ -19,16 +19,9 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
+from gradscope.names import CellName, StateName
 from gradscope.notebook_repr import CompactRepr
 from gradscope.weights.files.contents import WeightFile
-
-
-class LayerKind(StrEnum):
-    """What a recurrent layer computes."""
-
-    RNN = "rnn"
-    GRU = "gru"
-    LSTM = "lstm"
 
 
 class Direction(StrEnum):
@@ -38,15 +31,8 @@ class Direction(StrEnum):
     BACKWARD = "backward"
 
 
-class StateKind(StrEnum):
-    """What is carried from step to step: the activation φ(a), or the pre-activation a."""
-
-    POST = "post"
-    PRE = "pre"
-
-
 class Unknown(StrEnum):
-    """What a file may not say and an analysis cannot do without."""
+    """What an analysis needs and a file may not state."""
 
     ACTIVATION = "activation"
     GATE_ACTIVATION = "gate_activation"
@@ -54,18 +40,22 @@ class Unknown(StrEnum):
     RESET_AFTER = "reset_after"
 
 
-GATES: Mapping[LayerKind, tuple[str, ...]] = MappingProxyType(
-    {LayerKind.RNN: ("h",), LayerKind.GRU: ("r", "z", "n"), LayerKind.LSTM: ("i", "f", "g", "o")}
+GATES: Mapping[CellName, tuple[str, ...]] = MappingProxyType(
+    {CellName.ELMAN: ("h",), CellName.GRU: ("r", "z", "n"), CellName.LSTM: ("i", "f", "g", "o")}
 )
 """Names of the blocks of U, W and b, from the top."""
 
-KIND_OF_GATES: Mapping[int, LayerKind] = MappingProxyType(
+KIND_OF_GATES: Mapping[int, CellName] = MappingProxyType(
     {len(gates): kind for kind, gates in GATES.items()}
 )
 
-
 MAX_WEIGHT = 1e290
 """A sum of so many weights as a layer has, times an input, is finite still."""
+
+
+def kind_word(kind: CellName) -> str:
+    """Return ``rnn``, ``gru`` or ``lstm``, as documents and messages call a layer's kind."""
+    return "rnn" if kind is CellName.ELMAN else str(kind)
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True, kw_only=True)
@@ -74,7 +64,7 @@ class RecurrentLayer(CompactRepr):
 
     Parameters
     ----------
-    kind : LayerKind
+    kind : CellName
     name : str
         Its name in the file, ``encoder.rnn``.
     layer : int
@@ -93,7 +83,7 @@ class RecurrentLayer(CompactRepr):
         Of a GRU: see above. None where the file does not say.
     leak : float, optional
         α of (1 − α) h + α φ(…): 1 where there is none, None where the file does not say.
-    state : StateKind
+    state : StateName
         What W multiplies: φ(a), or a in ``W φ(a)`` of a rate network.
     initial_state : (H,) array, optional
         h_0, of the kind that ``state`` says; None where the file has none, and it is zero.
@@ -106,7 +96,7 @@ class RecurrentLayer(CompactRepr):
         If the arrays do not fit together, or hold a number that is not finite.
     """
 
-    kind: LayerKind
+    kind: CellName
     name: str
     layer: int = 0
     direction: Direction = Direction.FORWARD
@@ -118,7 +108,7 @@ class RecurrentLayer(CompactRepr):
     gate_activation: str | None = None
     reset_after: bool | None = None
     leak: float | None = 1.0
-    state: StateKind = StateKind.POST
+    state: StateName = StateName.POST
     initial_state: FloatArray | None = None
     below: str = ""
 
@@ -126,7 +116,7 @@ class RecurrentLayer(CompactRepr):
         """Return what it is called, its kind and its sizes."""
         return {
             "title": self.title,
-            "kind": self.kind,
+            "kind": kind_word(self.kind),
             "input_size": self.input_size,
             "hidden_size": self.hidden_size,
             "activation": self.activation,
@@ -148,7 +138,7 @@ class RecurrentLayer(CompactRepr):
             title = f"{name.replace('_', ' ')} of {quoted(self.name)}, layer {self.layer}"
             if array.shape != shape:
                 raise WeightsError(
-                    f"the {title}: shape {array.shape}, but a {self.kind} layer of "
+                    f"the {title}: shape {array.shape}, but a {kind_word(self.kind)} layer of "
                     f"{self.hidden_size} units needs {shape}; save the layer whole"
                 )
             if not np.isfinite(array).all():
@@ -202,7 +192,7 @@ class RecurrentLayer(CompactRepr):
             Unknown.ACTIVATION: self.activation is None,
             Unknown.GATE_ACTIVATION: len(self.gates) > 1 and self.gate_activation is None,
             Unknown.LEAK: self.leak is None,
-            Unknown.RESET_AFTER: self.kind is LayerKind.GRU and self.reset_after is None,
+            Unknown.RESET_AFTER: self.kind is CellName.GRU and self.reset_after is None,
         }
         return tuple(each for each, lacking in missing.items() if lacking)
 
@@ -241,8 +231,7 @@ class FoundNetwork(CompactRepr):
     """A weight file, and what was recognised in it.
 
     ``layers`` are in the order of the file, within a stack from its input up, forward before
-    backward; ``readouts`` are candidates; so are ``candidates``, for ``--map``, where nothing was
-    recognised.
+    backward; ``readouts`` may belong to them; ``candidates`` are for ``--map``.
     """
 
     file: WeightFile

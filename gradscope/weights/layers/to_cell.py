@@ -1,5 +1,9 @@
-"""From a layer as a file gives it to a cell that can be run: what the file leaves open is answered
-by a person, and an answer that the file contradicts is refused.
+"""From a layer as stored in a file to a cell that can be run.
+
+What the file does not state (φ, leak, …) comes from the user (``UserChoices``); a choice that
+contradicts the file is refused. ``resolve_spec`` joins both to a ``CellSpec``, ``cell_of`` builds
+the cell. The layers themselves come from ``torch_names``, ``keras_names``, ``known_names`` and
+``manual_names``.
 """
 
 from dataclasses import dataclass, replace
@@ -14,17 +18,9 @@ from gradscope.model.cells import Cell
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.stack import LayerWeights, cell_without_readout
 from gradscope.names import ActivationName, CellName, GateName, StateName
-from gradscope.weights.layers.recurrent_layer import Direction, LayerKind, Readout, RecurrentLayer
+from gradscope.weights.layers.recurrent_layer import Direction, Readout, RecurrentLayer
 
 Value = TypeVar("Value")
-
-CELL_OF_KIND = {
-    LayerKind.RNN: CellName.ELMAN,
-    LayerKind.GRU: CellName.GRU,
-    LayerKind.LSTM: CellName.LSTM,
-}
-
-GATED = (LayerKind.GRU, LayerKind.LSTM)
 
 ASK = {
     "activation": "the activation φ; give --activation NAME ({activations})",
@@ -33,12 +29,12 @@ ASK = {
     "reset_after": "whether the reset gate acts after W (PyTorch, Keras) or before it (Cho et al. "
     "2014); give --reset-after or --no-reset-after",
 }
-"""What is asked for where a file does not say it."""
+"""What to supply where a file does not state it."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class UserChoices:
-    """What a person says of a layer; None where nothing was said."""
+    """What the user states about a layer; None where nothing was stated."""
 
     activation: ActivationName | None = None
     gate_activation: GateName | None = None
@@ -49,9 +45,7 @@ class UserChoices:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class CellSpec:
-    """All that a layer's equations need beside its weights; None for what its kind does not
-    have.
-    """
+    """All that a layer's equations need beside its weights; None where its kind has none."""
 
     cell: CellName
     activation: ActivationName
@@ -62,105 +56,89 @@ class CellSpec:
 
 
 def resolve_spec(layer: RecurrentLayer, choices: UserChoices, *, by_hand: bool) -> CellSpec:
-    """Join what the file says of a layer with what the person says.
+    """Join what the file states about a layer with the user's choices.
 
-    Parameters
-    ----------
-    layer : RecurrentLayer
-    choices : UserChoices
-    by_hand : bool
-        Whether the layer was named by ``--map``: then its kind of state is the person's to say.
+    ``by_hand`` is True where the layer was named by ``--map``: then the user states the convention
+    of its state.
 
     Raises
     ------
     WeightsError
-        If something is said by neither, by both and differently, is a function that is not known,
-        or is said of gates that the layer does not have.
+        If neither states a thing, both do and differ, a function is unknown, or a choice is about
+        gates that the layer does not have.
     """
-    gated = layer.kind is not LayerKind.RNN
     _require_gates(layer, choices)
     activation = _joined(layer, "activation", layer.activation, choices.activation)
-    gates = None
-    if gated:
-        gates = _joined(layer, "gate_activation", layer.gate_activation, choices.gate_activation)
-    reset_after = None
-    if layer.kind is LayerKind.GRU:
+    gates = reset_after = None
+    if layer.kind is not CellName.ELMAN:
+        asked = choices.gate_activation
+        name = _joined(layer, "gate_activation", layer.gate_activation, asked)
+        gates = GateName(_known(layer, "gate activation", name, list(GateName)))
+    if layer.kind is CellName.GRU:
         reset_after = _joined(layer, "reset_after", layer.reset_after, choices.reset_after)
-    if by_hand and choices.state is not None:
-        state = choices.state
-    else:
-        state = StateName(_joined(layer, "state", str(layer.state), choices.state))
+    state = choices.state if by_hand else None
     return CellSpec(
-        cell=CELL_OF_KIND[layer.kind],
+        cell=layer.kind,
         activation=ActivationName(_known(layer, "activation", activation, list(ActivationName))),
         leak=float(_joined(layer, "leak", layer.leak, choices.leak)),
-        state=state,
-        gate_activation=GateName(_known(layer, "gate activation", gates, list(GateName)))
-        if gated
-        else None,
+        state=state or _joined(layer, "state", layer.state, choices.state),
+        gate_activation=gates,
         reset_after=reset_after,
     )
 
 
 def _require_gates(layer: RecurrentLayer, choices: UserChoices) -> None:
-    """Refuse what is said of gates that a layer of this kind does not have."""
-    said = {
-        "--gate-activation": (choices.gate_activation, "gated cells", set(GATED)),
-        _reset_flag(after=bool(choices.reset_after)): (
-            choices.reset_after,
-            "a GRU",
-            {LayerKind.GRU},
-        ),
-    }
-    for option, (answer, whom, kinds) in said.items():
-        if answer is not None and layer.kind not in kinds:
-            kind = "an RNN" if layer.kind is LayerKind.RNN else "an LSTM"
-            raise WeightsError(
-                f"{option} is for {whom}, but {quoted(layer.title)} is {kind}; leave it out"
-            )
+    """Refuse choices about gates that a layer of this kind does not have."""
+    kind = "an RNN" if layer.kind is CellName.ELMAN else "an LSTM"
+    option = whom = ""
+    if choices.gate_activation is not None and layer.kind is CellName.ELMAN:
+        option, whom = "--gate-activation", "gated cells"
+    elif choices.reset_after is not None and layer.kind is not CellName.GRU:
+        option, whom = _reset_flag(after=choices.reset_after), "a GRU"
+    if option:
+        raise WeightsError(
+            f"{option} is for {whom}, but {quoted(layer.title)} is {kind}; leave it out"
+        )
 
 
 def _reset_flag(*, after: bool) -> str:
     return "--reset-after" if after else "--no-reset-after"
 
 
-def _joined(layer: RecurrentLayer, name: str, said: Value | None, answer: Value | None) -> Value:
-    """Return what is known of a layer, from the file or from the person."""
-    if said is not None and answer is not None and said != answer:
+def _joined(layer: RecurrentLayer, name: str, stored: Value | None, chosen: Value | None) -> Value:
+    """Return what the file or the user says of a layer; they may not contradict each other."""
+    if stored is not None and chosen is not None and stored != chosen:
         option = f"--{name.replace('_', '-')}"
-        if isinstance(answer, bool):
+        if isinstance(chosen, bool):
             raise WeightsError(
-                f"{_reset_flag(after=answer)} contradicts the file, which says of "
-                f"{quoted(layer.title)} that its reset gate acts {'before' if answer else 'after'} "
+                f"{_reset_flag(after=chosen)} contradicts the file, which says of "
+                f"{quoted(layer.title)} that its reset gate acts {'before' if chosen else 'after'} "
                 "W; leave it out"
             )
         raise WeightsError(
-            f"{option} is {answer}, but the file says {said} of {quoted(layer.title)}; leave "
+            f"{option} is {chosen}, but the file says {stored} of {quoted(layer.title)}; leave "
             f"{option} out"
         )
-    known = said if said is not None else answer
+    known = stored if stored is not None else chosen
     if known is None:
         asked = ASK[name].format(activations=", ".join(ActivationName))
         raise WeightsError(f"the file does not say of {quoted(layer.title)} {asked}")
     return known
 
 
-def _known(layer: RecurrentLayer, what: str, name: object, names: list[str]) -> str:
+def _known(layer: RecurrentLayer, what: str, name: str, names: list[str]) -> str:
     if name in names:
-        return str(name)
+        return name
     raise WeightsError(
-        f"the {what} of {quoted(layer.title)} is {quoted(str(name))}, which gradscope does not "
+        f"the {what} of {quoted(layer.title)} is {quoted(name)}, which gradscope does not "
         f"have; it has {', '.join(names)}"
     )
 
 
 def cell_of(layer: RecurrentLayer, spec: CellSpec, readout: Readout | None = None) -> Cell:
-    """Return the cell of a layer, with the readout's outputs, or with none (O = 0).
+    """Return the cell of a layer, with a readout or with no outputs (O = 0).
 
-    Raises
-    ------
-    ShapeError
-        If the readout does not fit the state.
+    Raises ShapeError if the readout does not fit the state.
     """
     cell = cell_without_readout(
         spec.cell,
@@ -183,20 +161,11 @@ def cell_of(layer: RecurrentLayer, spec: CellSpec, readout: Readout | None = Non
 
 
 def choose_layer(layers: tuple[RecurrentLayer, ...], asked: str | None) -> RecurrentLayer:
-    """Return the layer that is meant: by its place in the stack, its name, or as listed.
+    """Return one layer of a file by its place in the stack, its name, or its title.
 
-    Parameters
-    ----------
-    layers : tuple of RecurrentLayer
-        All layers of a file.
-    asked : str, optional
-        ``1``, ``encoder.rnn``, ``encoder.rnn[1]``, each with ``:reverse`` for the direction that
-        starts at the end. A name alone means its last layer; by default the last stack's.
-
-    Raises
-    ------
-    WeightsError
-        If there is none, or several may be meant.
+    ``asked`` is ``1``, ``encoder.rnn`` or ``encoder.rnn[1]``, each with ``:reverse`` for the
+    direction that starts at the end. A name alone means the last layer of its stack; None, the last
+    stack's. Raises WeightsError if no layer fits, or several do.
     """
     meant = asked
     if asked is None:

@@ -13,14 +13,15 @@ from types import MappingProxyType
 from gradscope.arrays import FloatArray
 from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
+from gradscope.names import CellName
 from gradscope.weights.files.contents import WeightFile
 from gradscope.weights.layers.recurrent_layer import (
     KIND_OF_GATES,
     Direction,
-    LayerKind,
     Readout,
     RecurrentLayer,
     as_vector,
+    kind_word,
 )
 
 WRAPPERS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module"})
@@ -34,11 +35,11 @@ REPARAMETRIZED = re.compile(
     rf"^(?:.+\.)?(?:parametrizations\.{WEIGHT}\..+|{WEIGHT}_(?:g|v|u|orig|raw|mask))$"
 )
 PROJECTION = re.compile(r"^(?:.+\.)?weight_hr_l\d+(?:_reverse)?$")
-FIXED: Mapping[LayerKind, tuple[str | None, str | None]] = MappingProxyType(
+FIXED: Mapping[CellName, tuple[str | None, str | None]] = MappingProxyType(
     {
-        LayerKind.RNN: (None, None),
-        LayerKind.GRU: ("tanh", "sigmoid"),
-        LayerKind.LSTM: ("tanh", "sigmoid"),
+        CellName.ELMAN: (None, None),
+        CellName.GRU: ("tanh", "sigmoid"),
+        CellName.LSTM: ("tanh", "sigmoid"),
     }
 )
 """Activation and gates' function, where PyTorch leaves no choice."""
@@ -91,7 +92,7 @@ def _layer(file: WeightFile, places: Mapping[str, str], match: re.Match[str]) ->
     activation, gate_activation = FIXED[kind]
     return RecurrentLayer(
         kind=kind,
-        name=base or str(kind),
+        name=base or kind_word(kind),
         layer=int(match["layer"] or 0),
         direction=Direction.BACKWARD if match["reverse"] else Direction.FORWARD,
         input_weights=inputs,
@@ -100,11 +101,11 @@ def _layer(file: WeightFile, places: Mapping[str, str], match: re.Match[str]) ->
         recurrent_bias=as_vector(arrays["bias_hh"]),
         activation=activation,
         gate_activation=gate_activation,
-        reset_after=True if kind is LayerKind.GRU else None,
+        reset_after=True if kind is CellName.GRU else None,
     )
 
 
-def _kind(name: str, recurrent: FloatArray) -> LayerKind:
+def _kind(name: str, recurrent: FloatArray) -> CellName:
     """Return the kind that the shape (G·H,H) of W tells."""
     rows, columns = recurrent.shape if recurrent.ndim == 2 else (0, 0)
     gates = rows // columns if columns and rows % columns == 0 else 0

@@ -67,6 +67,14 @@ def test_a_layer_of_an_unknown_class_is_not_taken_for_one_that_is_known(tmp_path
     assert "no recurrent layer" in refusal(written(tmp_path / "net.h5", fill))
 
 
+def test_a_bias_of_another_shape_is_refused(tmp_path: Path) -> None:
+    def fill(file: Any) -> None:
+        cell(file, "model_weights/own", 8)
+        file["model_weights/own/bias:0"] = np.zeros((3, 8))
+
+    assert "has shape (3, 8)" in refusal(written(tmp_path / "net.h5", fill))
+
+
 def test_a_link_to_another_file_is_refused_and_not_followed(tmp_path: Path) -> None:
     written(tmp_path / "secret.h5", lambda file: cell(file, "rnn", 2))
 

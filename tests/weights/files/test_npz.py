@@ -13,7 +13,8 @@ import gradscope
 from gradscope.analysis.archive import archive_bytes
 from gradscope.arrays import FloatArray
 from gradscope.errors import WeightsError
-from gradscope.weights.layers.recurrent_layer import StateKind, Unknown
+from gradscope.names import StateName
+from gradscope.weights.layers.recurrent_layer import Unknown
 from gradscope.weights.load import load_weights, read_file
 
 
@@ -58,7 +59,7 @@ def test_a_psychrnn_network_carries_its_preactivation_and_asks_for_the_rest(
     found = load_weights(saved(tmp_path / "weights.npz", **arrays))
 
     (layer,) = found.layers
-    assert layer.state is StateKind.PRE
+    assert layer.state is StateName.PRE
     assert layer.unknown == (Unknown.ACTIVATION, Unknown.LEAK)
     np.testing.assert_array_equal(layer.recurrent_weights, arrays["W_rec"])
     np.testing.assert_array_equal(layer.input_weights, arrays["W_in"])

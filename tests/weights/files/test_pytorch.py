@@ -11,14 +11,15 @@ import numpy as np
 import pytest
 
 from gradscope.errors import WeightsError
-from gradscope.weights.layers.recurrent_layer import Direction, LayerKind, Unknown
+from gradscope.names import CellName
+from gradscope.weights.layers.recurrent_layer import Direction, Unknown
 from gradscope.weights.load import load_weights, read_file
 from tests.weights.replay import replay_stack
 
 torch = pytest.importorskip("torch", reason="PyTorch writes the files and is the oracle")
 pytestmark = pytest.mark.torch
 
-KINDS = {"RNN": LayerKind.RNN, "GRU": LayerKind.GRU, "LSTM": LayerKind.LSTM}
+KINDS = {"RNN": CellName.ELMAN, "GRU": CellName.GRU, "LSTM": CellName.LSTM}
 
 
 def saved(path: Path, content: Any) -> Path:

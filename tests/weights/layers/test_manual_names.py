@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradscope.errors import WeightsError
+from gradscope.names import CellName
 from gradscope.weights.layers.manual_names import parse_mapping
-from gradscope.weights.layers.recurrent_layer import LayerKind, Unknown
+from gradscope.weights.layers.recurrent_layer import Unknown
 from gradscope.weights.load import load_weights, look_into
 
 RNG = np.random.default_rng(0)
@@ -37,7 +38,7 @@ def test_a_hand_written_cell_is_named_by_letters(tmp_path: Path) -> None:
     found = load_weights(saved(tmp_path / "net.npz"), pairs)
 
     (layer,), (readout,) = found.layers, found.readouts
-    assert layer.kind is LayerKind.RNN
+    assert layer.kind is CellName.ELMAN
     assert layer.unknown == (Unknown.ACTIVATION, Unknown.LEAK)
     np.testing.assert_array_equal(layer.recurrent_weights, ARRAYS["rnn.h2h.weight"])
     np.testing.assert_array_equal(layer.input_weights, ARRAYS["i2h.weight"])

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from gradscope.errors import WeightsError
-from gradscope.weights.layers.recurrent_layer import GATES, LayerKind, Unknown
+from gradscope.names import CellName
+from gradscope.weights.layers.recurrent_layer import GATES, Unknown
 from gradscope.weights.load import load_weights, look_into
 
 
@@ -23,11 +24,13 @@ def layer_arrays(gates: int, suffix: str = "", prefix: str = "", inputs: int = 2
     }
 
 
-@pytest.mark.parametrize(("gates", "kind"), [(1, "rnn"), (3, "gru"), (4, "lstm")])
-def test_the_shape_tells_the_kind(tmp_path: Path, gates: int, kind: str) -> None:
+@pytest.mark.parametrize(
+    ("gates", "kind"), [(1, CellName.ELMAN), (3, CellName.GRU), (4, CellName.LSTM)]
+)
+def test_the_shape_tells_the_kind(tmp_path: Path, gates: int, kind: CellName) -> None:
     (layer,) = load_weights(saved(tmp_path / "net.npz", layer_arrays(gates, "_l0"))).layers
 
-    assert layer.kind == kind
+    assert layer.kind is kind
     assert (layer.input_size, layer.hidden_size) == (2, 3)
     assert layer.n_parameters == gates * 15
     assert layer.input_bias is None
@@ -37,7 +40,7 @@ def test_the_shape_tells_the_kind(tmp_path: Path, gates: int, kind: str) -> None
 def test_gates_are_blocks_of_rows_from_the_top(tmp_path: Path) -> None:
     (layer,) = load_weights(saved(tmp_path / "net.npz", layer_arrays(4, "_l0"))).layers
 
-    assert GATES[LayerKind.LSTM] == ("i", "f", "g", "o")
+    assert GATES[CellName.LSTM] == ("i", "f", "g", "o")
     np.testing.assert_array_equal(layer.gate("f"), np.arange(9.0, 18.0).reshape(3, 3))
 
 
