@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
 gradscope train --task recall --delay 5 --steps 20 --save run.npz
-gradscope train --task adding --steps 50 --updates 1000 --clip-norm 1
+gradscope train --task adding --steps 50 --clip-norm 1 --png training.png
 gradscope train --data series.csv --column NAME --steps 50 --truncate 10 --json
 """
 
