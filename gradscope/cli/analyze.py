@@ -100,27 +100,20 @@ def analyze(  # noqa: PLR0913, PLR0917 (a parameter is an option)
     """
     call.place.prepare(save, html, figure=png)
     details: Given = {look: True for look, panels in PANELS_OF_LOOKS.items() if panel in panels}
-    settings = call.settings(load=load, **{**weights_of(file), **details})
+    asked = call.values(load=load, **{**weights_of(file), **details})
     if panel is not None and png is None:
         raise SettingError(f"--panel is {panel}, but no picture is asked for; add --png FILE")
-    analysis = run_analysis(call.place, settings, Files(png, save, html, panel, width))
+    analysis = run_analysis(call.place, asked, Files(png, save, html, panel, width))
     exit_with_status(analysis, fail_on)
 
 
-def run_analysis(place: Place, settings: "Settings", files: Files) -> "Analysis":
+def run_analysis(place: Place, asked: "Settings | Given", files: Files) -> "Analysis":
     """Analyze, show the page, write picture, run and report; return the analysis."""
-    from gradscope.analysis.analyze import analyze as run
     from gradscope.report.documents.analysis import analysis_document
     from gradscope.report.documents.rows import PROFILE_COLUMNS, profile_rows
     from gradscope.report.terminal.analysis import analysis_page
 
-    with (
-        training_bar(settings) as watch,
-        progress_bar("all pairs", 100 if settings.map else 0) as move,
-    ):
-        analysis = run(
-            settings, watch=watch, progress=lambda done, total: move("", 100 * done // total)
-        )
+    analysis = analysis_with_bars(asked)
     _require_panel(analysis, files.panel)
     show(
         place,
@@ -130,6 +123,22 @@ def run_analysis(place: Place, settings: "Settings", files: Files) -> "Analysis"
     )
     write_files(analysis, files, force=place.force)
     return analysis
+
+
+def analysis_with_bars(asked: "Settings | Given") -> "Analysis":
+    """Prepare and analyze, with bars for training and for the map of all pairs."""
+    from gradscope.analysis.analyze import analyze as run
+    from gradscope.analysis.prepare import prepare
+
+    prepared = prepare(asked)
+    settings = prepared.resolved
+    with (
+        training_bar(settings) as watch,
+        progress_bar("all pairs", 100 if settings.map else 0) as move,
+    ):
+        return run(
+            prepared, watch=watch, progress=lambda done, total: move("", 100 * done // total)
+        )
 
 
 def _require_panel(analysis: "Analysis", panel: PanelName | None) -> None:

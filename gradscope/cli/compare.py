@@ -98,10 +98,10 @@ def compare(
         _chosen(ActivationName, activations or usual, "--activation"),
         parse_whole_numbers(lengths, "--steps"),
     )
-    shared = call.settings(
-        cell=axes.cells[0], activation=axes.activations[0], steps=axes.lengths[0]
-    )
-    run_comparison(call.place, shared, axes, png)
+    from gradscope.analysis.prepare import resolve
+
+    shared = call.values(cell=axes.cells[0], activation=axes.activations[0], steps=axes.lengths[0])
+    run_comparison(call.place, resolve(shared), axes, png)
 
 
 def run_comparison(place: Place, shared: "Settings", axes: Axes, figure: Path | None) -> None:

@@ -1,7 +1,9 @@
 """``gradscope rerun``: make a picture, a document or a saved run again from what it carries."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,7 +14,7 @@ from gradscope.cli.compare import Axes, run_comparison
 from gradscope.cli.help import Command
 from gradscope.cli.inspect import run_inspection
 from gradscope.cli.options import Figure, Html, Save
-from gradscope.cli.output import Place, note, prepare_files, require_stdout
+from gradscope.cli.output import Place, note
 from gradscope.cli.report import run_report
 from gradscope.cli.spectrum import run_spectrum
 from gradscope.cli.train import run_training
@@ -52,11 +54,12 @@ def rerun(
     html: Html = None,
     save: Save = None,
 ) -> None:
-    """Run again what made a picture, a document or a saved run: the same numbers come out."""
-    if place.to_stdout:
-        require_stdout()
-    prepare_files((place.output, save, html), force=place.force, figure=png)
+    """Run again what made a picture, a document or a saved run. The numbers are the same bit for
+    bit on the same type of machine; elsewhere a line says how well they can agree.
+    """
+    place.prepare(save, html, figure=png)
     from gradscope.report.provenance.recipe import MadeBy, read_recipe
+    from gradscope.report.provenance.reproducible import reproducible
 
     recipe = read_recipe(file)
     if recipe.command is not MadeBy.ANALYZE:
@@ -65,6 +68,15 @@ def rerun(
         _refuse(save, "--save", UNSAVED[recipe.command])
     if recipe.of_another_version:
         note(f"warning: {file} was made by gradscope {recipe.version}; numbers may differ")
+
+    def complete(document: Mapping[str, Any]) -> Mapping[str, Any]:
+        found = reproducible(recipe.environment, document, recipe.version)
+        if not recipe.of_another_version:
+            note(f"reproducible: {found['because']}")
+        return {**document, "reproducible": found}
+
+    if recipe.source is None:
+        place = replace(place, complete=complete)
     _run(recipe, place, Files(png, save, html, recipe.panel, recipe.width))
 
 
