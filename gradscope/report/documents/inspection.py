@@ -7,7 +7,6 @@ from gradscope.arrays import plain
 from gradscope.diagnosis.weight_spectrum import WeightSpectrum
 from gradscope.report.formats import Document, head
 from gradscope.report.terminal.inspection import analyze_command
-from gradscope.weights.layers.recurrent_layer import kind_word
 
 
 def inspection_document(inspection: Inspection) -> Document:
@@ -45,7 +44,7 @@ def _layer(inspected: InspectedLayer) -> Document:
     bias = {"input": layer.input_bias is not None, "recurrent": layer.recurrent_bias is not None}
     return {
         "name": layer.name,
-        "kind": kind_word(layer.kind),
+        "kind": layer.kind,
         "layer": layer.layer,
         "direction": str(layer.direction),
         "input_size": layer.input_size,
@@ -80,7 +79,7 @@ def inspection_rows(inspection: Inspection) -> list[list[Any]]:
     return [
         [
             each.layer.title,
-            kind_word(each.layer.kind),
+            each.layer.kind,
             str(each.layer.direction),
             each.layer.input_size,
             each.layer.hidden_size,

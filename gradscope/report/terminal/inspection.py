@@ -19,7 +19,7 @@ from gradscope.report.terminal.table import bullets, opening, table_of
 from gradscope.report.words.numbers import level, number, power_of_ten
 from gradscope.weights.files.contents import FileFormat
 from gradscope.weights.layers.manual_names import suggested_options
-from gradscope.weights.layers.recurrent_layer import RecurrentLayer, Unknown, kind_word
+from gradscope.weights.layers.recurrent_layer import RecurrentLayer, Unknown
 
 MAX_LISTED = 8
 
@@ -72,10 +72,10 @@ def headline(inspection: Inspection) -> str:
     layers = [each.layer for each in inspection.layers]
     if not layers:
         return "No recurrent layer under a known name"
-    counts = Counter(layer.kind for layer in layers)
+    counts = Counter(layer.cell for layer in layers)
     noun = "layer" if len(layers) == 1 else "layers"
     if len(counts) == 1:
-        return f"{len(layers)} {KIND_WORDS[layers[0].kind]} {noun}"
+        return f"{len(layers)} {KIND_WORDS[layers[0].cell]} {noun}"
     several = ", ".join(f"{n} {KIND_WORDS[kind]}" for kind, n in counts.items())
     return f"{len(layers)} recurrent {noun}: {several}"
 
@@ -128,7 +128,7 @@ def _rows(inspection: Inspection) -> list[list[str]]:
     rows: list[list[str]] = []
     for each in inspection.layers:
         layer = each.layer
-        kind, sizes = kind_word(layer.kind).upper(), (layer.input_size, layer.hidden_size)
+        kind, sizes = layer.kind.upper(), (layer.input_size, layer.hidden_size)
         first = [layer.title, kind, *map(str, sizes)]
         for gate, spectrum in each.spectra.items():
             rows.append(
