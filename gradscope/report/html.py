@@ -11,21 +11,22 @@ from html import escape
 from string import Template
 
 from gradscope.analysis.results import Analysis
+from gradscope.analysis.settings import Settings
 from gradscope.names import PanelName
 from gradscope.report.figures.analysis import panel_picture
 from gradscope.report.figures.panels import PANELS, Panel
 from gradscope.report.formats import to_csv
 from gradscope.report.provenance.recipe import command_line
 from gradscope.report.provenance.records import provenance_text, settings_to_toml
-from gradscope.report.terminal.analysis import stage_rows
-from gradscope.report.terminal.layers import TITLES, layer_rows, layers_title, measure_sentence
-from gradscope.report.words.captions import verification_sentences
-from gradscope.report.words.headline import (
-    describe,
-    headline,
-    stage_title,
-    training_sentence,
+from gradscope.report.terminal.analysis import (
+    LAYER_TITLES,
+    layer_rows,
+    layers_title,
+    measure_sentence,
+    stage_rows,
 )
+from gradscope.report.words.captions import verification_sentences
+from gradscope.report.words.headline import describe, headline, stage_title, training_sentence
 from gradscope.report.words.reasons import reason_sentence
 from gradscope.report.words.remedies import advice
 
@@ -105,26 +106,25 @@ $sections
 
 def analysis_html(analysis: Analysis) -> str:
     """Return the whole report of one analysis as HTML."""
+    verdict, layers, advised = analysis.last.verdict, layer_rows(analysis), advice(analysis)
     sections = [
         _section("numbers", "In numbers", _numbers(analysis)),
-        *_layers(analysis),
-        _section(
-            "why", "Why", bullet_list([reason_sentence(r) for r in analysis.last.verdict.reasons])
-        ),
-        *_advice(analysis),
+        _section("layers", layers_title(analysis), _table(LAYER_TITLES, layers)) if layers else "",
+        _section("why", "Why", bullet_list([reason_sentence(r) for r in verdict.reasons])),
+        _section("advice", "What to do", bullet_list(advised)) if advised else "",
         *(
             _figure(name, panel, analysis)
             for name, panel in PANELS.items()
             if panel.shown(analysis)
         ),
-        _section("again", "Reproduce it", _again(analysis)),
+        _section("again", "Reproduce it", _again(analysis.settings)),
     ]
     return PAGE.substitute(
-        title=escape(headline(analysis.last.verdict, analysis.settings.vanishing)),
+        title=escape(headline(verdict, analysis.settings.vanishing)),
         subject=escape(describe(analysis.settings, analysis)),
         provenance=escape(provenance_text(analysis.settings.as_dict())),
         style=STYLE,
-        sections="\n".join(sections),
+        sections="\n".join(filter(None, sections)),
     )
 
 
@@ -158,18 +158,6 @@ def _numbers(analysis: Analysis) -> str:
     return f"{warning}{_table(['quantity', *stages], rows)}\n{below}"
 
 
-def _layers(analysis: Analysis) -> list[str]:
-    """Return the table of all layers of an imported network; nothing for another."""
-    rows = layer_rows(analysis)
-    return [_section("layers", layers_title(analysis), _table(TITLES, rows))] if rows else []
-
-
-def _advice(analysis: Analysis) -> list[str]:
-    if not analysis.remedies:
-        return []
-    return [_section("advice", "What to do", bullet_list(advice(analysis)))]
-
-
 def _figure(name: PanelName, panel: Panel, analysis: Analysis) -> str:
     """Return one panel: its picture, how to read it for this run, its numbers to download."""
     picture = data_url("image/svg+xml", panel_picture(analysis, name, ".svg"))
@@ -184,8 +172,7 @@ def _figure(name: PanelName, panel: Panel, analysis: Analysis) -> str:
     return _section(name, title, body)
 
 
-def _again(analysis: Analysis) -> str:
-    settings = analysis.settings
+def _again(settings: Settings) -> str:
     return (
         f"<pre><code>{escape(command_line(settings))}</code></pre>\n"
         "<details>\n<summary>All settings, as a TOML file for <code>--config</code></summary>\n"

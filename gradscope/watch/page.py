@@ -19,7 +19,7 @@ from gradscope.errors import OutputError
 from gradscope.report.screen import Screen, printable
 from gradscope.report.terminal.table import bullets, table_of
 from gradscope.report.words.headline import headline
-from gradscope.report.words.numbers import level, number, percent, short_pace
+from gradscope.report.words.numbers import count, level, number, percent, short_pace
 from gradscope.report.words.reasons import reason_sentence
 from gradscope.watch.journal import (
     ADVANCE,
@@ -165,12 +165,8 @@ def _opening(journal: Journal) -> str:
     spent, elapsed, allowed = journal.budget.spent, journal.budget.elapsed, journal.budget.share
     share = f", {percent(spent / elapsed)} of the time" if elapsed else ""
     limit = f" (at most {percent(allowed)} and {number(ADVANCE)} s)" if allowed else ""
-    counted = f"{_count(journal.steps, 'training step')}: {_count(taken, 'snapshot')} took"
+    counted = f"{count(journal.steps, 'training step')}: {count(taken, 'snapshot')} took"
     return f"Watched {counted} {number(spent)} s{share}{limit}."
-
-
-def _count(number_of: int, thing: str) -> str:
-    return f"{number_of} {thing}" if number_of == 1 else f"{number_of} {thing}s"
 
 
 def _layers(journal: Journal, screen: Screen) -> Table:

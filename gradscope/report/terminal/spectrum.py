@@ -32,11 +32,8 @@ def spectrum_page(analysis: Analysis, screen: Screen) -> RenderableType:
     if spectrum is None:
         return Text(f"{NO_SPECTRUM} (--spectrum)")
     growth = analysis.last.growth
-    interval = (
-        ""
-        if growth.low is None
-        else f" ({number(growth.low)} to {number(growth.high)} at 95 % confidence)"
-    )
+    interval = f" ({number(growth.low)} to {number(growth.high)} at 95 % confidence)"
+    interval = "" if growth.low is None else interval
     theory = [
         f"measured growth rate: {number(growth.rate)}{interval}",
         *(theory_sentence(each) for each in spectrum.theory),

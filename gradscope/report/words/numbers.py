@@ -55,6 +55,11 @@ def _digits(count: float) -> str:
     return number(count, 2) if count < 100 else f"{count:.0f}"
 
 
+def count(many: int, thing: str) -> str:
+    """Return a number of things, with the plural of their word."""
+    return f"{many} {thing}" if many == 1 else f"{many} {thing}s"
+
+
 def pace(rate: float) -> str:
     """Return a growth rate in words: how soon it halves or doubles."""
     if math.isinf(rate):
