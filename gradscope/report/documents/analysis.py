@@ -8,33 +8,15 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from gradscope.analysis import fields
 from gradscope.analysis.check import CheckRow
 from gradscope.analysis.checkpoints import Checkpoint
 from gradscope.analysis.details import Spectrum
-from gradscope.analysis.fields import (
-    OVERFLOWS,
-    QUANTILES,
-    ZERO_PRODUCT,
-    nested,
-    stage_fields,
-    task_fields,
-    training_fields,
-)
 from gradscope.analysis.results import Analysis, Comparison, ImportedLayer, Stage
 from gradscope.arrays import LN_10, ComplexArray, plain
 from gradscope.jacobians.lag_map import LagMap
 from gradscope.jacobians.shares import GradientShares
-from gradscope.report.documents.rows import (
-    CELL_COLUMNS,
-    CHECK_COLUMNS,
-    CHECKPOINT_COLUMNS,
-    SHARE_COLUMNS,
-    check_rows,
-    checkpoint_rows,
-    comparison_rows,
-    median_map,
-    share_columns,
-)
+from gradscope.report.documents import rows as tables
 from gradscope.report.formats import Document, head
 from gradscope.report.terminal.analysis import NOT_DRIVEN, layer_verdict
 from gradscope.report.words.theory import objection_sentence
@@ -45,7 +27,7 @@ _OF_GRADIENT = ("gradient.norm", "gradient.by_step", "gradient.log10_by_step")
 REASON_NAMES: Mapping[str, str] = MappingProxyType(
     {
         **{name: f"{name}_null_because" for name in (*_ALONE, *_OF_GRADIENT)},
-        **{f"profile.log10_norm.{name}": "profile.null_because" for name in QUANTILES},
+        **{f"profile.log10_norm.{name}": "profile.null_because" for name in fields.QUANTILES},
         "profile.log10_bound": "profile.null_because",
         "verdict.rate_nats_per_step": "verdict.rate_null_because",
         "verdict.rate_interval_95": "verdict.rate_interval_null_because",
@@ -56,7 +38,7 @@ REASON_NAMES: Mapping[str, str] = MappingProxyType(
 
 WHY_NULL: Mapping[str, str] = MappingProxyType(
     {
-        "error": OVERFLOWS,
+        "error": fields.OVERFLOWS,
         "bound_rate_nats_per_step": "W is zero",
         "horizon": "the median profile stays above the threshold at all lags measured",
         "expected_horizon": "the profile does not fall",
@@ -70,7 +52,7 @@ def analysis_document(analysis: Analysis) -> Document:
     """Return the analysis document, version 1."""
     return {
         **head("analysis", analysis.settings.as_dict()),
-        "problem": nested(task_fields(analysis.task_info)),
+        "problem": fields.nested(fields.task_fields(analysis.task_info)),
         **_network(analysis),
         "stages": [_stage(stage) for stage in analysis.stages],
         "training": _training(analysis),
@@ -86,7 +68,7 @@ def comparison_document(comparison: Comparison) -> Document:
     return {
         **head("comparison", shared),
         "interrupted": comparison.interrupted,
-        "cells": _objects(CELL_COLUMNS, comparison_rows(comparison)),
+        "cells": _objects(tables.CELL_COLUMNS, tables.comparison_rows(comparison)),
         "analyses": [analysis_document(each) for each in comparison.analyses],
     }
 
@@ -95,9 +77,11 @@ def training_document(analysis: Analysis, checkpoints: Sequence[Checkpoint]) -> 
     """Return how training went, with its checkpoints."""
     return {
         **head("training", analysis.settings.as_dict()),
-        "problem": nested(task_fields(analysis.task_info)),
+        "problem": fields.nested(fields.task_fields(analysis.task_info)),
         "error": {str(stage.name): plain(stage.error) for stage in analysis.stages},
-        "checkpoints": _objects(CHECKPOINT_COLUMNS, checkpoint_rows(analysis, checkpoints)),
+        "checkpoints": _objects(
+            tables.CHECKPOINT_COLUMNS, tables.checkpoint_rows(analysis, checkpoints)
+        ),
         "verdict": _stage(analysis.last)["verdict"],
         "training": _training(analysis),
     }
@@ -121,7 +105,7 @@ def check_document(rows: Sequence[CheckRow], settings: Mapping[str, Any]) -> Doc
     return {
         **head("check", settings),
         "passed": all(row.passed for row in rows),
-        "checks": _objects(CHECK_COLUMNS, check_rows(rows)),
+        "checks": _objects(tables.CHECK_COLUMNS, tables.check_rows(rows)),
     }
 
 
@@ -170,14 +154,14 @@ def _layer(layer: ImportedLayer, analysis: Analysis) -> Document:
 
 
 def _stage(stage: Stage) -> Document:
-    document = nested(stage_fields(stage), REASON_NAMES)
+    document = fields.nested(fields.stage_fields(stage), REASON_NAMES)
     reasons = [_explained(str(each.code), each.numbers) for each in stage.verdict.reasons]
     document["verdict"]["reasons"] = reasons
     return document
 
 
 def _training(analysis: Analysis) -> Document | None:
-    return nested(training_fields(analysis.training)) if analysis.training else None
+    return fields.nested(fields.training_fields(analysis.training)) if analysis.training else None
 
 
 def _explained(code: str, values: Mapping[str, Any]) -> Document:
@@ -206,12 +190,12 @@ def details_document(analysis: Analysis) -> Document:
 
 
 def _map(found: LagMap) -> Document:
-    middle = median_map(found.log_norms) / LN_10
+    middle = tables.median_map(found.log_norms) / LN_10
     return {
         "times": found.times,
         "log10_norm_median": [row[: place + 1] for place, row in enumerate(middle)],
         "rows": "one a later state, from the earliest state to itself",
-        "null_because": ZERO_PRODUCT if found.times.size > 1 else None,
+        "null_because": fields.ZERO_PRODUCT if found.times.size > 1 else None,
         "certificate": float(found.certificate.max()),
     }
 
@@ -219,7 +203,7 @@ def _map(found: LagMap) -> Document:
 def _shares(shares: GradientShares, allowed: float) -> Document:
     length = shares.truncation_length(allowed)
     return {
-        **dict(zip(SHARE_COLUMNS, share_columns(shares), strict=True)),
+        **dict(zip(tables.SHARE_COLUMNS, tables.share_columns(shares), strict=True)),
         "null_because": "nothing arrives at that lag",
         "truncation": {
             "error": allowed,
