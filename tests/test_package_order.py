@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "gradscope"
 
 LAYERS = (
-    ("errors", "arrays", "names", "notebook_repr"),
+    ("errors", "arrays", "machine", "names", "notebook_repr"),
     ("model",),
     ("data",),
     ("learning",),
@@ -66,6 +66,7 @@ THIRD_PARTIES: Mapping[str, Callable[[PurePosixPath], bool]] = {
     ),
     "typer": lambda path: top_package(path) == "cli",
     "matplotlib": draws,
+    "PIL": lambda path: path.parent == PurePosixPath(PACKAGE, "report", "provenance"),
     "h5py": reads_weight_files,
     "safetensors": reads_weight_files,
     "scipy": reads_weight_files,

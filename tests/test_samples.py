@@ -1,4 +1,9 @@
-"""Every sample says today what it said when it was written."""
+"""Every sample says today what it said when it was written, on every machine.
+
+Numbers are compared within the tolerance that a sample's own growth justifies (as ``rerun`` states
+it). Where rounding is amplified beyond comparison (``exploding``) only what is no digit of the
+trajectory is: field names, settings, shapes, regimes, lags, and the bound.
+"""
 
 import importlib.util
 import json
@@ -11,11 +16,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gradscope.diagnosis.rounding import amplified_rounding, largest_rise, relative_tolerance
+
 SAMPLES = Path(__file__).parents[1] / "sample_runs"
 NAMES = sorted(path.parent.name for path in SAMPLES.glob("*/command"))
-
-LOOSE = 1e-3
-"""Training magnifies the last digit, in which BLAS libraries differ."""
 
 
 @pytest.fixture(scope="module")
@@ -72,18 +76,54 @@ def test_a_sample_replays_to_the_same_verdicts_and_numbers(
 
     again = replay(maker.commands()[name], tmp_path)
 
+    assert again.keys() == stored.keys()
     assert again["settings"] == stored["settings"]
     assert len(analyses(again)) == len(analyses(stored))
     for now, then in zip(analyses(again), analyses(stored), strict=True):
         assert now["settings"] == then["settings"]
         for stage, before in zip(now["stages"], then["stages"], strict=True):
-            assert_same_stage(stage, before)
+            assert_same_trajectory_facts(stage, before)
+            tolerance = tolerance_of(then, before["stage"])
+            if tolerance is not None:
+                assert_same_numbers(stage, before, tolerance)
     assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")
 
 
-def assert_same_stage(now: dict[str, Any], then: dict[str, Any]) -> None:
-    tolerance = LOOSE if now["stage"] == "trained" else 1e-9
-    assert now["verdict"]["regime"] == then["verdict"]["regime"]
+def tolerance_of(run: dict[str, Any], stage: str) -> float | None:
+    """Return the relative tolerance of a stage; None where rounding is amplified beyond that."""
+    settings, trained = run["settings"], stage == "trained"
+    stages = run["stages"] if trained else run["stages"][:1]
+    rounding = amplified_rounding(
+        (each["verdict"]["rate_nats_per_step"] for each in stages),
+        steps=settings["steps"],
+        width=settings["hidden"],
+        updates=settings["updates"] if trained else 0,
+        rise=max(largest_rise(each["gradient"]["log10_by_step"]) for each in stages) * np.log(10.0),
+    )
+    return relative_tolerance(rounding, settings["tolerance"])
+
+
+def assert_same_trajectory_facts(now: dict[str, Any], then: dict[str, Any]) -> None:
+    """Compare what does not depend on the last digits of a trajectory."""
+    assert shape_of(now) == shape_of(then)
+    for name in ("regime", "required_lag", "max_lag"):
+        assert now["verdict"][name] == then["verdict"][name]
+    if now["stage"] == "initial":
+        bound, before = (each["profile"]["log10_bound"] for each in (now, then))
+        np.testing.assert_allclose(bound, before, rtol=1e-9)
+
+
+def shape_of(value: Any) -> Any:
+    """Return a document with its numbers left out, and lists of numbers as their lengths."""
+    if isinstance(value, dict):
+        # Reasons are the words of a verdict, and come and go with its numbers.
+        return {name: shape_of(each) for name, each in value.items() if name != "reasons"}
+    if isinstance(value, list):
+        return len(value)
+    return None
+
+
+def assert_same_numbers(now: dict[str, Any], then: dict[str, Any], tolerance: float) -> None:
     assert now["verdict"]["horizon"] == then["verdict"]["horizon"]
     for level, curve in then["profile"]["log10_norm"].items():
         np.testing.assert_allclose(
@@ -93,6 +133,18 @@ def assert_same_stage(now: dict[str, Any], then: dict[str, Any]) -> None:
         if isinstance(size, float):
             assert now["causes"][cause] == pytest.approx(size, rel=tolerance, abs=tolerance)
     assert now["error"] == pytest.approx(then["error"], rel=tolerance)
+
+
+def test_the_chaotic_sample_is_the_one_whose_numbers_cannot_be_compared() -> None:
+    beyond = set()
+    for name in NAMES:
+        document = json.loads((SAMPLES / name / "run.json").read_text(encoding="utf-8"))
+        runs = analyses(document) if name != "phase-diagram" else []
+        stages = [(run, stage["stage"]) for run in runs for stage in run["stages"]]
+        if any(tolerance_of(*each) is None for each in stages):
+            beyond.add(name)
+
+    assert beyond == {"exploding"}
 
 
 @pytest.mark.slow

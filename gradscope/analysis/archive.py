@@ -3,8 +3,9 @@
 Arrays are named as on the design page (``input_weights`` … ``output_bias``, ``inputs`` (T,B,D),
 ``initial_state`` (B,S)), and beside them ``targets`` (T,B,O), ``target_steps`` (T,),
 ``pre_activations`` (T,B,H), ``hidden`` (T+1,B,H), ``outputs`` (T,B,O), ``held_out_error`` (), NaN
-where there are no targets. ``settings`` and ``task_info`` are JSON strings, and so is, of a
-network from a file of weights, ``network``: what was said of every layer in the file.
+where there are no targets. ``settings``, ``facts`` (the task) and ``environment`` (what computed
+it) are JSON strings, and so is, of a network from a file of weights, ``network``: what was found of
+every layer in the file.
 """
 
 import json
@@ -16,14 +17,15 @@ from typing import Any
 
 import numpy as np
 
+import gradscope
 from gradscope.analysis.network import restore_network
 from gradscope.analysis.results import Analysis, ImportedLayer, ImportedNetwork, LayerVerdict
-from gradscope.analysis.setting_values import flag
-from gradscope.analysis.settings import NETWORK_SETTINGS, Settings
+from gradscope.analysis.settings import Settings
 from gradscope.analysis.stage import EvaluationBatch
 from gradscope.arrays import FloatArray, plain
 from gradscope.data.batch import Baseline, Batch, Targets, TaskInfo
-from gradscope.errors import ArchiveError, SettingError, ShapeError
+from gradscope.errors import ArchiveError, ShapeError
+from gradscope.machine import environment
 from gradscope.model.cells import WEIGHT_NAMES, Cell
 from gradscope.names import CellName, ErrorName, Regime
 from gradscope.notebook_repr import CompactRepr
@@ -62,7 +64,7 @@ class SavedRun(CompactRepr):
 
 
 def archive_bytes(analysis: Analysis) -> bytes:
-    """Return the analysis's last network and its course as the bytes of an ``.npz``."""
+    """Return the analysis's last network and its trajectory as the bytes of an ``.npz``."""
     trajectory, targets = analysis.trajectory, analysis.examined.targets
     arrays: dict[str, Any] = dict(analysis.params.weights())
     arrays |= {
@@ -76,6 +78,7 @@ def archive_bytes(analysis: Analysis) -> bytes:
         "held_out_error": np.nan if analysis.last.error is None else analysis.last.error,
         "settings": json.dumps(analysis.settings.as_dict(), allow_nan=False),
         "facts": json.dumps(plain(asdict(analysis.task_info)), allow_nan=False),
+        "environment": json.dumps({"gradscope": gradscope.__version__, **environment()}),
     }
     if trajectory.states is not trajectory.hidden:
         arrays["states"] = trajectory.states
@@ -127,47 +130,31 @@ def load_run(path: Path) -> SavedRun:
     return SavedRun(params, evaluation, None if np.isnan(error) else error, settings, network)
 
 
-def read_settings(path: Path) -> Mapping[str, Any]:
-    """Return the settings stored in a saved run, as plain values."""
-    arrays = _read(path)
+def read_settings(
+    path: Path, content: bytes | None = None
+) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
+    """Return the settings of a saved run as plain values, and the version and environment that made
+    it, which runs saved by gradscope 0.1.0 may lack; ``content`` is the file's, if at hand.
+    """
+    arrays = _read(path, content)
     if "key" in arrays and "regime" in arrays:
         raise ArchiveError(
             f"{path} holds the rows of a sweep, not one run; give a file written by --save"
         )
     try:
-        return Settings.from_dict(json.loads(str(arrays["settings"])), str(path)).as_dict()
+        settings = Settings.from_dict(json.loads(str(arrays["settings"])), str(path)).as_dict()
+        return settings, dict(json.loads(str(arrays.get("environment", "{}"))))
     except DAMAGE as error:
         raise ArchiveError(
             f"{path} holds no settings of gradscope; give a file written by --save"
         ) from error
 
 
-def settings_of_saved(load: str, changes: Mapping[str, Any]) -> Settings:
-    """Return the settings of a saved run with others over them, to study its network again.
-
-    Raises
-    ------
-    SettingError
-        If one of the changes belongs to the network, which comes from the saved run.
-    """
-    saved = load_run(Path(load)).settings
-    for name in NETWORK_SETTINGS:
-        if name in changes and _plain(changes[name]) != _plain(getattr(saved, name)):
-            raise SettingError(
-                f"{flag(name)} {changes[name]} is given, but the network comes from {load}; "
-                f"leave {flag(name)} out, or leave --load out"
-            )
-    return saved.with_changes({"updates": 0, **changes, "load": load})
-
-
-def _plain(value: Any) -> Any:
-    return list(value) if isinstance(value, tuple) else value
-
-
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, content: bytes | None = None) -> dict[str, Any]:
     """Return every array of an ``.npz``, none of them unpickled."""
     try:
-        loaded = np.load(BytesIO(path.read_bytes()), allow_pickle=False)
+        raw = path.read_bytes() if content is None else content
+        loaded = np.load(BytesIO(raw), allow_pickle=False)
         if isinstance(loaded, np.lib.npyio.NpzFile):
             with loaded as archive:
                 return {name: archive[name] for name in archive.files}
@@ -193,13 +180,12 @@ def _numbers(path: Path, name: str, arrays: Mapping[str, Any]) -> FloatArray:
 
 
 def _require_fit(params: Cell, batch: Batch, initial_state: FloatArray) -> None:
-    n_inputs, _, n_outputs = params.sizes
-    shape, state = batch.inputs.shape, initial_state.shape
-    outputs = batch.targets.values.shape[2]
-    if shape[2:] != (n_inputs,) or state != (shape[1], params.state_size) or outputs != n_outputs:
+    shape, outputs = batch.inputs.shape, batch.targets.values.shape[2]
+    sizes, states = (*shape[2:], params.sizes[1], outputs), (shape[1], params.state_size)
+    if sizes != params.sizes or initial_state.shape != states:
         raise ShapeError(
-            f"inputs {shape}, initial state {state} and {outputs} outputs do not fit a network of "
-            f"sizes {params.sizes}"
+            f"inputs {shape}, initial state {initial_state.shape} and {outputs} outputs do not fit "
+            f"a network of sizes {params.sizes}"
         )
 
 
@@ -216,24 +202,24 @@ def _facts_from_dict(values: Mapping[str, Any]) -> TaskInfo:
 
 
 def _network_from_dict(values: Mapping[str, Any]) -> ImportedNetwork:
-    layers = tuple(_layer_from_dict(each) for each in values["layers"])
+    layers = tuple(
+        ImportedLayer(
+            title=str(each["title"]),
+            cell=CellName(each["cell"]),
+            direction=str(each["direction"]),
+            input_size=int(each["input_size"]),
+            hidden_size=int(each["hidden_size"]),
+            verdict=None if each["verdict"] is None else _verdict_from_dict(each["verdict"]),
+        )
+        for each in values["layers"]
+    )
     return ImportedNetwork(layers, str(values["studied"]))
 
 
-def _layer_from_dict(values: Mapping[str, Any]) -> ImportedLayer:
-    verdict = values["verdict"]
-    return ImportedLayer(
-        title=str(values["title"]),
-        cell=CellName(values["cell"]),
-        direction=str(values["direction"]),
-        input_size=int(values["input_size"]),
-        hidden_size=int(values["hidden_size"]),
-        verdict=None
-        if verdict is None
-        else LayerVerdict(
-            regime=Regime(verdict["regime"]),
-            rate=-np.inf if verdict["rate"] is None else float(verdict["rate"]),
-            horizon=None if verdict["horizon"] is None else int(verdict["horizon"]),
-            max_lag=int(verdict["max_lag"]),
-        ),
+def _verdict_from_dict(values: Mapping[str, Any]) -> LayerVerdict:
+    return LayerVerdict(
+        regime=Regime(values["regime"]),
+        rate=-np.inf if values["rate"] is None else float(values["rate"]),
+        horizon=None if values["horizon"] is None else int(values["horizon"]),
+        max_lag=int(values["max_lag"]),
     )

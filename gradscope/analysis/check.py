@@ -1,5 +1,4 @@
-"""Does the instrument measure right, here and now? Its numbers against independent ones, on a
-network of one's own choice.
+"""The numbers of gradscope against independent ones, on any network that the settings describe.
 
 Backpropagation through time against central differences, the gradient against the sum of its shares
 by lag, the Jacobian product against differences of the state, and the causes against the
@@ -10,7 +9,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from gradscope.analysis.analyze import StudiedNetwork, studied_network
+from gradscope.analysis.prepare import Prepared, prepare
 from gradscope.analysis.settings import Settings
 from gradscope.diagnosis.diagnose import explain
 from gradscope.jacobians.cell_chain import cell_chain
@@ -35,9 +34,8 @@ TOLERANCE_OF_PATHS = 1e-9
 NUMERALS = {4: "four", 5: "five"}
 
 MAX_STEPS_MOVED = 4
-"""Steps over which the state is moved: after more, a sigmoid net answers below the rounding of its
-state."""
-
+"""Steps over which the state is moved: after more, that of a sigmoid net changes by less than its
+rounding."""
 
 MAX_FIRST_STATE = 0.1
 """The state that is moved is drawn this far about 0, not 0 itself: there ReLU has its kink where
@@ -59,40 +57,41 @@ class CheckRow:
         return self.deviation <= self.tolerance
 
 
-def check(settings: Settings) -> tuple[CheckRow, ...]:
+def check(settings: Settings | Prepared) -> tuple[CheckRow, ...]:
     """Compare gradient, shares, transport and causes with independent computations.
 
     Parameters
     ----------
-    settings : Settings
+    settings : Settings or Prepared
         The network and the sequences to check on; small ones are quick.
 
     Returns
     -------
     tuple of CheckRow
     """
-    studied = studied_network(settings)
-    batch = studied.evaluation.batch
-    trajectory = unroll(studied.params, batch.inputs)
-    if studied.held_out is None:
-        return _against_moved_state(studied, settings.seed), _against_causes(studied, trajectory)
-    gradients = backpropagate(studied.params, trajectory, batch.targets)
+    prepared = settings if isinstance(settings, Prepared) else prepare(settings)
+    seed = prepared.resolved.seed
+    batch = prepared.batch.batch
+    trajectory = unroll(prepared.network, batch.inputs)
+    if prepared.held_out is None:
+        return _against_moved_state(prepared, seed), _against_causes(prepared, trajectory)
+    gradients = backpropagate(prepared.network, trajectory, batch.targets)
     return (
-        *_against_differences(studied, gradients, settings.seed),
-        *_against_shares(studied, trajectory, gradients),
-        _against_moved_state(studied, settings.seed),
-        _against_causes(studied, trajectory),
+        *_against_differences(prepared, gradients, seed),
+        *_against_shares(prepared, trajectory, gradients),
+        _against_moved_state(prepared, seed),
+        _against_causes(prepared, trajectory),
     )
 
 
 def _against_differences(
-    studied: StudiedNetwork, gradients: Gradients, seed: int
+    prepared: Prepared, gradients: Gradients, seed: int
 ) -> tuple[CheckRow, ...]:
     rng = np.random.default_rng(seed)
     rows = []
-    for name, array in studied.params.weights():
+    for name, array in prepared.network.weights():
         entries = rng.permutation(array.size)[:MAX_ENTRIES]
-        numerical = central_differences(studied.params, studied.evaluation.batch, name, entries)
+        numerical = central_differences(prepared.network, prepared.batch.batch, name, entries)
         deviation = relative_deviation(gradients.weights[name].flat[entries], numerical)
         title = f"gradient of {name.replace('_', ' ')}"
         rows.append(CheckRow(title, "central differences", deviation, TOLERANCE_OF_DIFFERENCES))
@@ -100,9 +99,9 @@ def _against_differences(
 
 
 def _against_shares(
-    studied: StudiedNetwork, trajectory: Trajectory, gradients: Gradients
+    prepared: Prepared, trajectory: Trajectory, gradients: Gradients
 ) -> tuple[CheckRow, ...]:
-    total = gradient_shares(studied.params, trajectory, studied.evaluation.batch.targets).total
+    total = gradient_shares(prepared.network, trajectory, prepared.batch.batch.targets).total
     return tuple(
         CheckRow(
             f"gradient of {name.replace('_', ' ')}",
@@ -114,12 +113,12 @@ def _against_shares(
     )
 
 
-def _against_moved_state(studied: StudiedNetwork, seed: int) -> CheckRow:
-    inputs = studied.evaluation.batch.inputs[:MAX_STEPS_MOVED]
-    size = studied.params.state_size
+def _against_moved_state(prepared: Prepared, seed: int) -> CheckRow:
+    inputs = prepared.batch.batch.inputs[:MAX_STEPS_MOVED]
+    size = prepared.network.state_size
     first = MAX_FIRST_STATE * np.random.default_rng(seed).uniform(-1.0, 1.0, size)
-    product = product_transport(studied.params, inputs, first)
-    moved = difference_transport(studied.params, inputs, first)
+    product = product_transport(prepared.network, inputs, first)
+    moved = difference_transport(prepared.network, inputs, first)
     return CheckRow(
         f"product of {inputs.shape[0]} Jacobians",
         "moving the first state",
@@ -128,9 +127,9 @@ def _against_moved_state(studied: StudiedNetwork, seed: int) -> CheckRow:
     )
 
 
-def _against_causes(studied: StudiedNetwork, trajectory: Trajectory) -> CheckRow:
+def _against_causes(prepared: Prepared, trajectory: Trajectory) -> CheckRow:
     lags = np.arange(1, trajectory.n_steps + 1)
-    found, _ = explain(cell_chain(studied.params, trajectory), lags)
+    found, _ = explain(cell_chain(prepared.network, trajectory), lags)
     names = [each.name for each in fields(found) if each.name not in ("lags", "total")]
     terms = sum(getattr(found, name) for name in names)
     alive = np.isfinite(found.total)

@@ -1,11 +1,10 @@
-"""How the memory horizon moves while the network learns: a few looks between updates."""
+"""How the memory horizon moves while the network learns, measured at a few checkpoints."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from gradscope.analysis.analyze import drawn_network
-from gradscope.analysis.settings import Settings
-from gradscope.analysis.stage import first_overflow
+from gradscope.analysis.prepare import Prepared
+from gradscope.analysis.stage import first_overflow, longest_lag
 from gradscope.arrays import order_statistics
 from gradscope.diagnosis.horizon import memory_horizon
 from gradscope.jacobians.cell_chain import cell_chain
@@ -14,10 +13,10 @@ from gradscope.model.cells import Cell
 from gradscope.model.trajectory import unroll
 
 LOOKS = 10
-"""Looks over the course of training."""
+"""Checkpoints of one training, about."""
 
 SEQUENCES = 4
-"""Sequences looked at each time; the full number is kept for the stages."""
+"""Sequences of a checkpoint; the full number is kept for the stages."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -35,19 +34,17 @@ class Checkpoint:
 
 
 class CheckpointRecorder:
-    """Watches training, and looks at the horizon after the first update and every tenth of the
-    way.
-    """
+    """Watches training, and measures the horizon after the first update and every tenth of all."""
 
-    def __init__(self, settings: Settings, report: Callable[[Checkpoint], None]) -> None:
+    def __init__(self, prepared: Prepared, report: Callable[[Checkpoint], None]) -> None:
         self.checkpoints: list[Checkpoint] = []
-        self._settings = settings
+        self._settings = settings = prepared.resolved
         self._report = report
         self._every = max(settings.updates // LOOKS, 1)
-        self._inputs = drawn_network(settings).evaluation.batch.inputs[:, :SEQUENCES]
+        self._inputs = prepared.batch.batch.inputs[:, :SEQUENCES]
 
     def __call__(self, update: int, loss: float, gradient_norm: float, params: Cell) -> None:
-        """Take a look, where one is due."""
+        """Record a checkpoint, where one is due."""
         if update != 1 and update % self._every and update != self._settings.updates:
             return
         checkpoint = Checkpoint(update, loss, gradient_norm, self._horizon(params))
@@ -58,6 +55,7 @@ class CheckpointRecorder:
         trajectory = unroll(params, self._inputs)
         if first_overflow(trajectory) is not None:
             return None
-        log_norms = lag_norms(cell_chain(params, trajectory), self._settings.max_lag).log_norms
+        lag = longest_lag(self._settings, trajectory.n_steps)
+        log_norms = lag_norms(cell_chain(params, trajectory), lag).log_norms
         (median,) = order_statistics(log_norms, (0.5,))
         return memory_horizon(median, self._settings.vanishing)

@@ -1,8 +1,8 @@
-"""A closer look at the last network of a study, where one was asked for: all pairs of states, the
-gradient by lag, the whole spectrum, and a second computation of the lag profile.
+"""Further measurements of the last network of a study: all pairs of states, the gradient by lag,
+the whole spectrum, and a second computation of the lag profile.
 
-Each look is a setting (``--map``, ``--shares``, ``--spectrum``, ``--verify``) and costs more than
-the profile itself, so none is taken unasked.
+Each is a setting (``--map``, ``--shares``, ``--spectrum``, ``--verify``) and costs more than the
+profile itself, so it is made only on request.
 """
 
 from collections.abc import Callable
@@ -35,7 +35,7 @@ MAP_SEQUENCES = 4
 
 SPECTRUM_LAGS, LONGEST_SPECTRUM_LAG = 8, 1000
 """Lags at which all singular values are taken, spread evenly on a logarithmic scale, and the
-longest of them: the cost is three (S,S) factorizations a step, lag and sequence."""
+longest of them: the cost is three (S,S) factorizations per step, lag and sequence."""
 
 SPECTRUM_SEQUENCES = 3
 """Sequences whose whole spectrum is taken."""
@@ -65,7 +65,7 @@ class Spectrum(CompactRepr):
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class Details(CompactRepr):
-    """What was looked at more closely; None where it was not asked for."""
+    """Further measurements; None where not asked for."""
 
     map: LagMap | None = None
     shares: GradientShares | None = None
@@ -73,7 +73,7 @@ class Details(CompactRepr):
     verification: Verification | None = None
 
 
-NOT_CLOSER = Details()
+NO_DETAILS = Details()
 
 
 def measure_details(
@@ -84,25 +84,25 @@ def measure_details(
     settings: Settings,
     progress: Progress | None = None,
 ) -> Details:
-    """Take the looks that the settings ask for.
+    """Make the measurements that the settings ask for.
 
     Parameters
     ----------
     params, trajectory, targets
-        The network, its course over the examined sequences, and what its outputs were to be.
+        The network, its trajectory over the examined sequences, and their targets.
     log_norms : (L,B) array
         The lag profile to verify, in nats.
     settings : Settings
-        Which looks to take.
+        Which to make.
     progress : callable, optional
-        Told ``(done, total)`` while the map is made.
+        Called with ``(done, total)`` while the map is made.
 
     Returns
     -------
     Details
     """
     if not (settings.map or settings.shares or settings.spectrum or settings.verify):
-        return NOT_CLOSER
+        return NO_DETAILS
     return Details(
         map=_map(params, trajectory, settings, progress) if settings.map else None,
         shares=gradient_shares(params, trajectory, targets) if settings.shares else None,
@@ -112,7 +112,7 @@ def measure_details(
 
 
 def _first_sequences(params: Cell, trajectory: Trajectory, count: int) -> Trajectory:
-    """Return the course over the first sequences alone."""
+    """Return the trajectory over the first sequences alone."""
     return unroll(
         params, trajectory.inputs[:, :count], trajectory.cell_trajectory.states[0, :count]
     )
@@ -131,13 +131,20 @@ def _spectrum(params: Cell, trajectory: Trajectory) -> Spectrum:
     chain = cell_chain(params, some)
     lags = _spread(np.geomspace(1, min(chain.n_steps, LONGEST_SPECTRUM_LAG), SPECTRUM_LAGS))
     steps = _spread(np.linspace(1, chain.n_steps, min(SAMPLED_JACOBIANS, chain.n_steps)))
+    weights: FloatArray = np.empty((0, 0))
+    theory: tuple[Prediction, ...] = ()
+    if isinstance(params, ElmanParameters):
+        weights = params.recurrent_weights
+        # Theory speaks of vanilla RNNs without a leak.
+        if params.state is StateName.POST and np.all(params.leak == 1.0):
+            theory = predictions(params, trajectory)
     return Spectrum(
         singular=singular_values(chain, lags),
         lyapunov=lyapunov_exponents(chain),
-        eigenvalues=_eigenvalues_of_weights(params),
+        eigenvalues=_eigenvalues(weights),
         sampled_steps=steps,
         jacobian_eigenvalues=np.stack([_eigenvalues(chain.jacobian(int(t))[0]) for t in steps]),
-        theory=_theory(params, trajectory),
+        theory=theory,
     )
 
 
@@ -150,20 +157,6 @@ def _verify(params: Cell, trajectory: Trajectory, log_norms: FloatArray) -> Veri
 def _spread(places: FloatArray) -> IntArray:
     """Return places rounded to whole numbers, each once."""
     return np.unique(np.rint(places).astype(np.int64))
-
-
-def _theory(params: Cell, trajectory: Trajectory) -> tuple[Prediction, ...]:
-    """Return what theory says; it speaks of vanilla RNNs without a leak."""
-    if not isinstance(params, ElmanParameters):
-        return ()
-    vanilla = params.state is StateName.POST and np.all(params.leak == 1.0)
-    return predictions(params, trajectory) if vanilla else ()
-
-
-def _eigenvalues_of_weights(params: Cell) -> ComplexArray:
-    if isinstance(params, ElmanParameters):
-        return _eigenvalues(params.recurrent_weights)
-    return np.empty(0, dtype=np.complex128)
 
 
 def _eigenvalues(matrix: FloatArray) -> ComplexArray:

@@ -1,4 +1,4 @@
-"""A weight file, looked into: which layers are recurrent, and what their W says on its own."""
+"""What a weight file holds: which layers are recurrent, and what their W says by itself."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class Inspection:
 
 
 def inspect(path: Path, mapping: tuple[str, ...] = ()) -> Inspection:
-    """Look into a weight file.
+    """Read a weight file and describe its recurrent layers.
 
     Parameters
     ----------
@@ -61,14 +61,8 @@ def inspect(path: Path, mapping: tuple[str, ...] = ()) -> Inspection:
 
 def _inspected(layer: RecurrentLayer) -> InspectedLayer:
     spectra = {gate: weight_spectrum(layer.gate(gate)) for gate in layer.gates}
-    return InspectedLayer(layer, spectra, _log_bound(layer))
-
-
-def _log_bound(layer: RecurrentLayer) -> float | None:
-    """Return the bound on one step of a vanilla layer whose activation and leak are known."""
-    if layer.kind is not CellName.ELMAN or layer.leak is None:
-        return None
-    for name, activation in ACTIVATIONS.items():
-        if layer.activation == name:
-            return log_bound_per_step(layer.recurrent_weights, activation.slope_ceiling, layer.leak)
-    return None
+    known = {str(name): activation.slope_ceiling for name, activation in ACTIVATIONS.items()}
+    log_bound, ceiling = None, known.get(str(layer.activation))
+    if layer.kind is CellName.ELMAN and layer.leak is not None and ceiling is not None:
+        log_bound = log_bound_per_step(layer.recurrent_weights, ceiling, layer.leak)
+    return InspectedLayer(layer, spectra, log_bound)

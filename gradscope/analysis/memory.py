@@ -1,5 +1,5 @@
-"""How much memory a study takes, in numbers of float64, so that one that cannot fit is refused in
-a line before anything is allocated, instead of bringing the machine to its knees.
+"""How much memory a study takes, so that one that cannot fit is refused before anything is
+allocated.
 
 The largest arrays are counted, by the sizes of DESIGN section 1: weights (H,H+D+O), trajectories
 (T,B,H), products of Jacobians (B,S,S), held-out sequences (T,B,D+O). How many of each, the kind of
@@ -48,10 +48,10 @@ STATES_AT_ONCE = 2**25
 """Hidden states (numbers) that are held at once while the error is measured: 256 MB."""
 
 NUMBERS_A_STEP = 256
-"""What a step adds to results and their document."""
+"""What each step adds to results and their document."""
 
 UNKNOWN_MACHINE = 8 * 2**30
-"""Memory in bytes that is assumed where the system does not tell."""
+"""Memory in bytes that is assumed where the system does not say."""
 
 
 def memory_needed(settings: Settings, n_inputs: int, n_outputs: int) -> int:

@@ -3,7 +3,7 @@ its class.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,21 @@ from gradscope.model.gru import GruParameters
 from gradscope.model.initializers import initialize
 from gradscope.model.lstm import LstmParameters
 from gradscope.names import CellName
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Streams:
+    """One independent random stream for each use, all from one seed."""
+
+    weights: np.random.Generator
+    training: np.random.Generator
+    examined: np.random.Generator
+    held_out: np.random.Generator
+
+    @classmethod
+    def from_seed(cls, seed: int) -> "Streams":
+        """Spawn the streams; the same seed gives the same numbers whatever else is asked for."""
+        return cls(*(np.random.default_rng(each) for each in np.random.SeedSequence(seed).spawn(4)))
 
 
 def draw_network(settings: Settings, problem: Problem, rng: np.random.Generator) -> Cell:

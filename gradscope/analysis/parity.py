@@ -1,9 +1,8 @@
 """The steps of a network from a file, held against those of the framework that wrote it.
 
-Of the studied layer over its whole state, (h, c) for an LSTM: every state s_t from the s_{t−1} that
-is ours, since a chaotic network makes of any rounding another course; and J_t = ∂s_t/∂s_{t−1} at a
-few steps of a few sequences, both spread evenly. How a framework comes to its own is for the
-framework's file to say.
+Of the studied layer over its whole state, (h, c) for an LSTM: every state s_t from our own s_{t−1},
+since in a chaotic network any rounding leads to another trajectory; and J_t = ∂s_t/∂s_{t−1} at a
+few steps of a few sequences, both spread evenly. ``gradscope.frameworks`` has the other side.
 """
 
 from collections.abc import Callable
@@ -11,27 +10,24 @@ from collections.abc import Callable
 import numpy as np
 
 from gradscope.analysis.check import CheckRow
-from gradscope.analysis.imported import Given
+from gradscope.analysis.imported_stack import ImportedStack
 from gradscope.arrays import FloatArray
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.learning.differences import relative_deviation
+
+Function = Callable[[FloatArray, FloatArray], FloatArray]
 
 MAX_JACOBIANS = 8
 """Enough to meet the first step, the last, and some between."""
 
 
-def steps_row(
-    given: Given,
-    against: str,
-    theirs: Callable[[FloatArray, FloatArray], FloatArray],
-    tolerance: float,
-) -> CheckRow:
+def steps_row(stack: ImportedStack, against: str, theirs: Function, tolerance: float) -> CheckRow:
     """Compare every step of the studied layer, each from our state, with another way to them.
 
     Parameters
     ----------
-    given : Given
-        The network and its course.
+    stack : ImportedStack
+        The network and its trajectories.
     against : str
         What the other way is called.
     theirs : callable
@@ -44,54 +40,29 @@ def steps_row(
     CheckRow
         With the worst deviation, relative to the largest state.
     """
-    cell_trajectory = given.trajectories[given.studied.title]
-    inputs, before = (
-        each.reshape(-1, each.shape[2])
-        for each in (cell_trajectory.inputs, cell_trajectory.states[:-1])
-    )
-    ours = cell_trajectory.states[1:]
+    ran = stack.trajectories[stack.studied.title]
+    inputs, before = (each.reshape(-1, each.shape[2]) for each in (ran.inputs, ran.states[:-1]))
+    ours = ran.states[1:]
     deviation = relative_deviation(ours, theirs(inputs, before).reshape(ours.shape))
-    return CheckRow(
-        f"{cell_trajectory.n_steps} steps of {given.studied.title}", against, deviation, tolerance
-    )
+    title = f"{ran.n_steps} steps of {stack.studied.title}"
+    return CheckRow(title, against, deviation, tolerance)
 
 
 def jacobian_row(
-    given: Given,
-    against: str,
-    theirs: Callable[[FloatArray, FloatArray], FloatArray],
-    tolerance: float,
+    stack: ImportedStack, against: str, theirs: Function, tolerance: float
 ) -> CheckRow:
-    """Compare a few Jacobians of the studied layer with another way to them.
+    """Compare a few Jacobians of the studied layer with another way to them, as ``steps_row`` does.
 
-    Parameters
-    ----------
-    given : Given
-        The network and its course.
-    against : str
-        What the other way is called.
-    theirs : callable
-        Takes x_t (D,) and s_{t−1} (S,) to ∂s_t/∂s_{t−1} (S,S), rows the later state.
-    tolerance : float
-        The largest deviation that passes.
-
-    Returns
-    -------
-    CheckRow
-        With the worst deviation, relative to the largest entry.
+    ``theirs`` takes x_t (D,) and s_{t−1} (S,) to ∂s_t/∂s_{t−1} (S,S), rows the later state; the
+    worst deviation is relative to the largest entry.
     """
-    cell_trajectory = given.trajectories[given.studied.title]
-    chain = cell_chain(given.params, cell_trajectory)
-    places = sampled_places(cell_trajectory.n_steps, cell_trajectory.inputs.shape[1])
+    ran = stack.trajectories[stack.studied.title]
+    chain = cell_chain(stack.params, ran)
+    places = sampled_places(ran.n_steps, ran.inputs.shape[1])
     ours = np.stack([chain.jacobian(step)[sequence] for step, sequence in places])
-    found = np.stack(
-        [
-            theirs(cell_trajectory.inputs[step - 1, each], cell_trajectory.states[step - 1, each])
-            for step, each in places
-        ]
-    )
-    deviation = relative_deviation(ours, found)
-    title = f"{len(places)} Jacobians of {given.studied.title}"
+    found = [theirs(ran.inputs[t - 1, each], ran.states[t - 1, each]) for t, each in places]
+    deviation = relative_deviation(ours, np.stack(found))
+    title = f"{len(places)} Jacobians of {stack.studied.title}"
     return CheckRow(title, against, deviation, tolerance)
 
 

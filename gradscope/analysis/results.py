@@ -1,8 +1,7 @@
 """What a study returns: frozen results made of arrays, units in nats and steps.
 
 An ``Analysis`` holds one ``Stage`` per state of the network (initial and trained, or given), each
-with its lag profile, its verdict, the causes of its growth rate and the gradient of its error. The
-numbers are computed on the floors below.
+with its lag profile, its verdict, the causes of its growth rate and the gradient of its error.
 """
 
 from collections import Counter
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gradscope.analysis.details import NOT_CLOSER, Details
+from gradscope.analysis.details import NO_DETAILS, Details
 from gradscope.analysis.settings import Settings
 from gradscope.arrays import FloatArray, IntArray, order_statistics
 from gradscope.data.batch import Batch, TaskInfo
@@ -108,7 +107,7 @@ class Stage(CompactRepr):
     rate_per_time_constant: float | None = None
 
     def compact_fields(self) -> dict[str, Any]:
-        """Return the name of the stage, what its verdict tells, and its error."""
+        """Return the name of the stage, its verdict, and its error."""
         return {"name": self.name, **self.verdict.compact_fields(), "error": self.error}
 
 
@@ -162,11 +161,11 @@ class Analysis(NotebookResult):
     trajectory: Trajectory
     examined: Batch
     remedies: tuple[Remedy, ...]
-    details: Details = NOT_CLOSER
+    details: Details = NO_DETAILS
     network: ImportedNetwork | None = None
 
     def compact_fields(self) -> dict[str, Any]:
-        """Return the network, and what the verdict on its last stage tells."""
+        """Return the network, and the verdict on its last stage."""
         return {
             "cell": self.settings.cell,
             "activation": self.settings.activation,

@@ -1,20 +1,22 @@
-"""One look at one network: unroll it, multiply its Jacobians, judge."""
+"""One stage of a study: unroll the network, multiply its Jacobians, judge."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
+from gradscope.analysis.memory import STATES_AT_ONCE
 from gradscope.analysis.results import SLOPE_EDGES, GradientSummary, Profile, SlopeSummary, Stage
 from gradscope.analysis.settings import Settings
 from gradscope.arrays import FloatArray, order_statistics
-from gradscope.data.batch import Batch, TaskInfo
-from gradscope.diagnosis.diagnose import Diagnosis, diagnose
+from gradscope.data.batch import Batch, Targets, TaskInfo
+from gradscope.diagnosis.diagnose import diagnose
 from gradscope.diagnosis.growth import rate_per_time_constant
 from gradscope.diagnosis.verdict import Learned, Thresholds
 from gradscope.errors import SettingError
 from gradscope.jacobians.adjoints import log_adjoint_norms
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.learning.bptt import backpropagate
+from gradscope.learning.losses import error_per_step
 from gradscope.model.cells import Cell, largest
 from gradscope.model.trajectory import Trajectory, unroll
 from gradscope.names import StageName
@@ -40,30 +42,40 @@ class EvaluationBatch(CompactRepr):
 
 
 def examine(
+    evaluation: EvaluationBatch,
+    held_out: EvaluationBatch | None,
+    settings: Settings,
     name: StageName,
     params: Cell,
     *,
-    evaluation: EvaluationBatch,
-    error: float | None,
-    settings: Settings,
+    error: float | None = None,
 ) -> tuple[Stage, Trajectory]:
     """Return one stage of a study (profile, verdict, causes, gradient, slopes) and the trajectory
     behind it.
 
-    ``error`` is the mean step error to set against the baseline, None where there are no targets;
-    nothing is said of it in the initial stage. A state that overflows is followed up to the step
-    before.
+    ``error`` is the mean step error to set against the baseline (None: measured on ``held_out``,
+    where there are targets); the initial stage is not judged by it. A state that overflows is
+    followed up to the step before.
     """
+    if error is None:
+        error = held_out_error(params, held_out)
     trajectory = unroll(params, evaluation.batch.inputs, evaluation.initial_state)
     overflow = first_overflow(trajectory)
     batch = evaluation.batch
+    if overflow == 1:
+        remedy = (
+            "give smaller inputs, or check the weights and h_0 of the file"
+            if name is StageName.GIVEN
+            else "choose a smaller --input-scale or --gain, or smaller inputs"
+        )
+        raise SettingError(f"the {name} network overflows at its first step; {remedy}")
     if overflow is not None:
-        batch = batch.first(_steps_before(overflow, name))
+        batch = batch.first(overflow - 1)
         trajectory = unroll(params, batch.inputs, evaluation.initial_state)
     chain = cell_chain(params, trajectory)
     diagnosis = diagnose(
         chain,
-        min(settings.max_lag or chain.n_steps, chain.n_steps),
+        longest_lag(settings, chain.n_steps),
         required_lag=evaluation.task_info.required_lag,
         learned=None if name is StageName.INITIAL else learned_by(error, evaluation.task_info),
         overflow_step=overflow,
@@ -73,7 +85,12 @@ def examine(
     stage = Stage(
         name=name,
         error=error,
-        profile=_profile(diagnosis),
+        profile=Profile(
+            diagnosis.norms.lags,
+            diagnosis.norms.log_norms,
+            diagnosis.log_bound,
+            certificate=float(diagnosis.norms.certificate.max()),
+        ),
         verdict=diagnosis.verdict,
         growth=diagnosis.growth,
         causes=diagnosis.causes,
@@ -86,6 +103,25 @@ def examine(
         ),
     )
     return stage, trajectory
+
+
+def held_out_error(params: Cell, held_out: EvaluationBatch | None) -> float | None:
+    """Return the mean step error on held-out sequences; infinite where the state overflows, None
+    where there are none.
+    """
+    if held_out is None:
+        return None
+    batch, first = held_out.batch, held_out.initial_state
+    at_once = max(STATES_AT_ONCE // (batch.n_steps * params.sizes[1]), 1)
+    total = 0.0
+    for start in range(0, batch.n_sequences, at_once):
+        some = slice(start, start + at_once)
+        inputs, values = batch.inputs[:, some], batch.targets.values[:, some]
+        targets = Targets(values, batch.targets.at_step, batch.targets.error)
+        outputs = unroll(params, inputs, None if first is None else first[some]).outputs
+        total += error_per_step(outputs, targets) * inputs.shape[1]
+    error = total / batch.n_sequences
+    return error if np.isfinite(error) else np.inf
 
 
 def learned_by(error: float | None, task_info: TaskInfo) -> Learned | None:
@@ -105,6 +141,11 @@ def thresholds(settings: Settings) -> Thresholds:
     )
 
 
+def longest_lag(settings: Settings, n_steps: int) -> int:
+    """Return the longest lag to measure over so many steps."""
+    return min(settings.max_lag or n_steps, n_steps)
+
+
 def first_overflow(trajectory: Trajectory) -> int | None:
     """Return the first step (from 1) at which a pre-activation or a state is too large to go on
     with; None if there is none.
@@ -117,33 +158,13 @@ def first_overflow(trajectory: Trajectory) -> int | None:
 
 def takes_first_step(params: Cell, evaluation: EvaluationBatch) -> bool:
     """Say whether a network can be examined at all: it is followed over one step at least."""
-    first = np.zeros(1) if evaluation.initial_state is None else evaluation.initial_state
-    entering = max(largest(first), largest(evaluation.batch.inputs[0]))
+    inputs, first = evaluation.batch.inputs[:1], evaluation.initial_state
+    entering = max(largest(inputs), 0.0 if first is None else largest(first))
     if entering <= MAX_ENTERING and all(
-        largest(array) <= MAX_WEIGHT for _, array in params.weights()
+        largest(each) <= MAX_WEIGHT for _, each in params.weights()
     ):
         return True
-    return (
-        first_overflow(unroll(params, evaluation.batch.inputs[:1], evaluation.initial_state))
-        is None
-    )
-
-
-def _steps_before(overflow: int, name: StageName) -> int:
-    if overflow == 1:
-        remedy = (
-            "give smaller inputs, or check the weights and h_0 of the file"
-            if name is StageName.GIVEN
-            else "choose a smaller --input-scale or --gain, or smaller inputs"
-        )
-        raise SettingError(f"the {name} network overflows at its first step; {remedy}")
-    return overflow - 1
-
-
-def _profile(diagnosis: Diagnosis) -> Profile:
-    norms = diagnosis.norms
-    certificate = float(norms.certificate.max())
-    return Profile(norms.lags, norms.log_norms, diagnosis.log_bound, certificate)
+    return first_overflow(unroll(params, inputs, first)) is None
 
 
 def _gradient(params: Cell, trajectory: Trajectory, batch: Batch) -> GradientSummary:

@@ -104,10 +104,10 @@ def analyze(  # noqa: PLR0913, PLR0917 (a parameter is an option)
     gradient does and why.
     """
     call.prepare(save, html, figure=png)
-    settings = call.settings(load=load, **weights_of(file), **_looks_of(panel))
+    asked = call.values(load=load, **weights_of(file), **_looks_of(panel))
     if panel is not None and png is None:
         raise SettingError(f"--panel is {panel}, but no picture is asked for; add --png FILE")
-    analysis = run_analysis(call.place, settings, Files(png, save, html, panel, width))
+    analysis = run_analysis(call.place, asked, Files(png, save, html, panel, width))
     exit_with_status(analysis, fail_on)
 
 
@@ -119,16 +119,23 @@ def _looks_of(panel: PanelName | None) -> Given:
     return {}
 
 
-def run_analysis(place: Place, settings: "Settings", files: Files) -> "Analysis":
+def run_analysis(place: Place, asked: "Settings | Given", files: Files) -> "Analysis":
     """Analyze, show the page, write picture, run and report; return what was found."""
-    from gradscope.analysis.analyze import analyze as run
-
-    with training_bar(settings) as watch, map_bar(settings) as progress:
-        analysis = run(settings, watch=watch, progress=progress)
+    analysis = analysis_with_bars(asked)
     _require_panel(analysis, files.panel)
     show_analysis(place, analysis)
     write_files(analysis, files, force=place.force)
     return analysis
+
+
+def analysis_with_bars(asked: "Settings | Given") -> "Analysis":
+    """Prepare and analyze, with bars for training and for the map of all pairs."""
+    from gradscope.analysis.analyze import analyze as run
+    from gradscope.analysis.prepare import prepare
+
+    prepared = prepare(asked)
+    with training_bar(prepared.resolved) as watch, map_bar(prepared.resolved) as progress:
+        return run(prepared, watch=watch, progress=progress)
 
 
 def _require_panel(analysis: "Analysis", panel: PanelName | None) -> None:

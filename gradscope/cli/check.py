@@ -6,11 +6,12 @@ import typer
 
 from gradscope.cli.analyze import EXIT_CHECK_FAILED
 from gradscope.cli.command import Call, MapsWeights, takes_settings, weights_of
-from gradscope.cli.options import WeightsFile
+from gradscope.cli.options import Given, WeightsFile
 from gradscope.cli.output import Place, note, show
 
 if TYPE_CHECKING:
     from gradscope.analysis.check import CheckRow
+    from gradscope.analysis.imported_stack import ImportedStack
     from gradscope.analysis.settings import Settings
 
 EXAMPLES = """\
@@ -47,16 +48,14 @@ def check(call: Call, file: WeightsFile = None) -> None:
     and Jacobians against the framework that wrote it, where that is installed.
     """
     call.prepare()
-    run_check(call.place, call.settings(defaults=SMALL, **weights_of(file)))
+    run_check(call.place, call.values(defaults=SMALL, **weights_of(file)))
 
 
-def framework_rows(settings: "Settings") -> "tuple[CheckRow, ...]":
+def framework_rows(stack: "ImportedStack") -> "tuple[CheckRow, ...]":
     """Compare a network from a file with its framework; say on stderr what was not compared."""
-    from gradscope.analysis.analyze import given_of
     from gradscope.weights.files.contents import FileFormat
 
-    given = given_of(settings)
-    keras = given.found.file.format is FileFormat.KERAS
+    keras = stack.found.file.format is FileFormat.KERAS
     name = "Keras" if keras else "PyTorch"
     try:
         if keras:
@@ -66,12 +65,12 @@ def framework_rows(settings: "Settings") -> "tuple[CheckRow, ...]":
     except ImportError as error:
         note(f"not compared with {name}: {_what_is_missing(PACKAGE[name], error.name)}")
         return ()
-    if not can_compute(given.spec):
+    if not can_compute(stack.spec):
         note(f"not compared with {name}: it has no layer of these equations")
         return ()
     if keras:
         _note_backend()
-    return parity_rows(given)
+    return parity_rows(stack)
 
 
 def _what_is_missing(package: str, module: str | None) -> str:
@@ -92,20 +91,22 @@ def _note_backend() -> None:
         )
 
 
-def run_check(place: Place, settings: "Settings") -> None:
+def run_check(place: Place, asked: "Settings | Given") -> None:
     """Check, show the table, and leave with the exit code that fits."""
     from gradscope.analysis.check import check as run
+    from gradscope.analysis.prepare import prepare
     from gradscope.report.documents.analysis import check_document
     from gradscope.report.documents.rows import CHECK_COLUMNS, check_rows
     from gradscope.report.terminal.analysis import check_page
 
-    rows = run(settings)
-    if settings.weights is not None:
-        rows += framework_rows(settings)
+    prepared = prepare(asked, keep_stack=True)
+    rows = run(prepared)
+    if prepared.stack is not None:
+        rows += framework_rows(prepared.stack)
     show(
         place,
         lambda screen: check_page(rows, screen),
-        lambda: check_document(rows, settings.as_dict()),
+        lambda: check_document(rows, prepared.resolved.as_dict()),
         lambda: (CHECK_COLUMNS, check_rows(rows)),
     )
     if not all(row.passed for row in rows):

@@ -10,7 +10,6 @@ from typing import Any, get_type_hints
 
 from typer.core import TyperCommand
 
-from gradscope.analysis.settings import Settings
 from gradscope.cli.options import (
     SETTING_OPTIONS,
     Color,
@@ -25,9 +24,9 @@ from gradscope.cli.options import (
     Threads,
 )
 from gradscope.cli.output import Place, choose_format, prepare_files, require_stdout
-from gradscope.cli.settings import layered_settings
+from gradscope.cli.settings import layered_values
 from gradscope.errors import SettingError
-from gradscope.sweep.threads import THREAD_VARIABLES
+from gradscope.machine import THREAD_VARIABLES
 
 
 def set_blas_threads(threads: int | None) -> None:
@@ -49,11 +48,11 @@ class Call:
     config: Path | None
     place: Place
 
-    def settings(
+    def values(
         self, *, defaults: Given | None = None, load: str | None = None, **chosen: Any
-    ) -> Settings:
-        """Return validated settings: ``chosen`` over given over config file over ``defaults``."""
-        return layered_settings(
+    ) -> Given:
+        """Return what was asked for: ``chosen`` over given over config file over ``defaults``."""
+        return layered_values(
             {**self.given, **chosen}, self.config, defaults=defaults or {}, load=load
         )
 

@@ -104,7 +104,9 @@ def compare(
     usual = "tanh,sigmoid" if cells == (CellName.ELMAN,) else "tanh"
     activations = _chosen(ActivationName, activation or usual, "--activation")
     lengths = parse_whole_numbers(steps, "--steps")
-    shared = call.settings(cell=cells[0], activation=activations[0], steps=lengths[0])
+    from gradscope.analysis.prepare import resolve
+
+    shared = resolve(call.values(cell=cells[0], activation=activations[0], steps=lengths[0]))
     run_comparison(call.place, shared, Axes(cells, activations, lengths), png)
 
 

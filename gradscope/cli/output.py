@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -25,12 +25,15 @@ FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Place:
-    """Where a command's result goes and how it looks."""
+    """Where a command's result goes and how it looks; ``complete`` adds to its document what only
+    the command that was typed knows.
+    """
 
     format: Format
     output: Path | None = None
     color: Color = Color.AUTO
     force: bool = False
+    complete: "Callable[[Mapping[str, Any]], Mapping[str, Any]] | None" = None
 
     @property
     def to_stdout(self) -> bool:
@@ -79,6 +82,10 @@ def show(
     """
     from gradscope.report.formats import to_csv, to_json, to_jsonl, to_markdown
 
+    if place.complete is not None:
+        completed = place.complete(document())
+        show(replace(place, complete=None), page, lambda: completed, table, lines)
+        return
     if place.format is Format.TABLE:
         _write(place, _page_text(place, page))
     elif place.format is Format.JSON:

@@ -1,7 +1,9 @@
 """``gradscope rerun``: make a picture, a document or a saved run again from what it carries."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -55,11 +57,14 @@ def rerun(
     html: Html = None,
     save: Save = None,
 ) -> None:
-    """Run again what made a picture, a document or a saved run: the same numbers come out."""
+    """Run again what made a picture, a document or a saved run. The numbers are the same bit for
+    bit on the same type of machine; elsewhere a line says how well they can agree.
+    """
     if place.to_stdout:
         require_stdout()
     prepare_files((place.output, save, html), force=place.force, figure=png)
     from gradscope.report.provenance.recipe import MadeBy, read_recipe
+    from gradscope.report.provenance.reproducible import reproducible
 
     recipe = read_recipe(file)
     if recipe.command is not MadeBy.ANALYZE:
@@ -68,6 +73,15 @@ def rerun(
         _refuse(save, "--save", UNSAVED[recipe.command])
     if recipe.of_another_version:
         note(f"warning: {file} was made by gradscope {recipe.version}; numbers may differ")
+
+    def complete(document: Mapping[str, Any]) -> Mapping[str, Any]:
+        found = reproducible(recipe.environment, document, recipe.version)
+        if not recipe.of_another_version:
+            note(f"reproducible: {found['because']}")
+        return {**document, "reproducible": found}
+
+    if recipe.source is None:
+        place = replace(place, complete=complete)
     _run(recipe, place, Files(png, save, html, recipe.panel, recipe.width))
 
 

@@ -1,47 +1,44 @@
-"""Settings in layers: flag over ``GRADSCOPE_*`` variable over TOML file over saved run over
-default.
+"""The settings that a person gives, in layers: flag over ``GRADSCOPE_*`` variable over TOML file.
 
-Typer has put flags over variables already; both arrive in ``given``.
+Typer has put flags over variables already; both arrive in ``given``. A saved run or a file of
+weights answers for the rest in ``analysis.prepare``.
 """
 
 from pathlib import Path
 from typing import Any
 
-from gradscope.analysis.settings import Settings, check_names
+from gradscope.analysis.settings import check_names
 from gradscope.cli.options import Given
 from gradscope.errors import SettingError
 
 
-def layered_settings(
+def layered_values(
     given: Given, config: Path | None, *, defaults: Given, load: str | None = None
-) -> Settings:
-    """Return the validated settings of a command."""
-    layered = {**read_config(config), **given}
-    load = load or layered.pop("load", None)
-    if load is not None and not isinstance(load, str):
-        raise SettingError(f"--load is {load!r}; name a file written by --save")
-    weights = layered.get("weights")
-    if load is None and weights is None:
-        return Settings.from_dict({**defaults, **layered}, "settings")
-    if load is None:
-        from gradscope.analysis.imported import settings_of_weights
-
-        return settings_of_weights(layered)
+) -> Given:
+    """Return the values that a command was given, by the name of the setting; ``defaults`` are for
+    a network that is drawn.
+    """
+    values = {**settings_in(read_toml(config), config), **given}
+    if load is not None:
+        values["load"] = load
+    saved, weights = values.get("load"), values.get("weights")
+    if saved is None:
+        return values if weights is not None else {**defaults, **values}
+    if not isinstance(saved, str):
+        raise SettingError(f"--load is {saved!r}; name a file written by --save")
     if weights is not None:
         raise SettingError(
-            f"--load {load} and the weights {weights} are both given; choose one network"
+            f"--load {saved} and the weights {weights} are both given; choose one network"
         )
-    from gradscope.analysis.archive import settings_of_saved
-
-    return settings_of_saved(load, layered)
+    return values
 
 
-def read_config(path: Path | None) -> dict[str, Any]:
-    """Return the settings of a TOML file; hyphens in names count as underscores.
+def settings_in(content: dict[str, Any], path: Path | None) -> dict[str, Any]:
+    """Return the settings in a TOML file's content; hyphens in names count as underscores.
 
     A table ``[sweep]`` holds the axes of a sweep, and is no setting.
     """
-    values = {name: value for name, value in read_toml(path).items() if name != "sweep"}
+    values = {name: value for name, value in content.items() if name != "sweep"}
     settings = {name.replace("-", "_"): value for name, value in values.items()}
     check_names(settings, f"--config {path}")
     return settings

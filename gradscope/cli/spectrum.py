@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from gradscope.cli.analyze import exit_with_status, training_bar
+from gradscope.cli.analyze import analysis_with_bars, exit_with_status
 from gradscope.cli.command import Call, MapsWeights, takes_settings, weights_of
-from gradscope.cli.options import Figure, Load, WeightsFile
+from gradscope.cli.options import Figure, Given, Load, WeightsFile
 from gradscope.cli.output import Place, note, show
 from gradscope.report.files import write_whole
 
@@ -38,18 +38,16 @@ def spectrum(call: Call, file: WeightsFile = None, load: Load = None, png: Figur
     """Show all singular values by lag, the Lyapunov exponents, and what theory expects."""
     call.prepare(figure=png)
     chosen = {"spectrum": True, **weights_of(file)}
-    run_spectrum(call.place, call.settings(defaults=UNTRAINED, load=load, **chosen), png)
+    run_spectrum(call.place, call.values(defaults=UNTRAINED, load=load, **chosen), png)
 
 
-def run_spectrum(place: Place, settings: "Settings", figure: Path | None) -> None:
+def run_spectrum(place: Place, asked: "Settings | Given", figure: Path | None) -> None:
     """Take the spectra, show the page, draw the picture."""
-    from gradscope.analysis.analyze import analyze
     from gradscope.report.documents.analysis import spectrum_document
     from gradscope.report.documents.rows import singular_rows
     from gradscope.report.terminal.spectrum import spectrum_page
 
-    with training_bar(settings) as watch:
-        analysis = analyze(settings, watch=watch)
+    analysis = analysis_with_bars(asked)
     show(
         place,
         lambda screen: spectrum_page(analysis, screen),

@@ -13,7 +13,7 @@ from gradscope.cli.analyze import EXIT_INTERRUPTED
 from gradscope.cli.command import Call, set_blas_threads, takes_settings
 from gradscope.cli.options import EXECUTION, OUTPUT, Threads
 from gradscope.cli.output import note, show
-from gradscope.cli.settings import read_config, read_toml
+from gradscope.cli.settings import read_toml, settings_in
 from gradscope.errors import SettingError
 from gradscope.names import ExecutorName
 
@@ -175,7 +175,8 @@ def _grid(call: Call, texts: Sequence[str], seeds: int | None) -> "Grid":
     from gradscope.sweep.grid import Grid
 
     axes = parse_axes(texts)
-    table: Any = read_toml(call.config).get("sweep", {})
+    content = read_toml(call.config)
+    table: Any = content.get("sweep", {})
     if not isinstance(table, dict):
         raise SettingError(f"--config {call.config}: sweep is {table!r}; write a table, [sweep]")
     in_file = dict(table)
@@ -184,7 +185,7 @@ def _grid(call: Call, texts: Sequence[str], seeds: int | None) -> "Grid":
         raise SettingError(f"--config {call.config}: seeds is {seeds_in_file!r}; give a number")
     filed = axes_from_table(in_file, f"--config {call.config} [sweep]")
     axes = {name: v for name, v in filed.items() if name not in {*axes, *call.given}} | axes
-    shared = {name: v for name, v in read_config(call.config).items() if name not in axes}
+    shared = {name: v for name, v in settings_in(content, call.config).items() if name not in axes}
     return Grid({**shared, **call.given}, axes, seeds_in_file if seeds is None else seeds)
 
 

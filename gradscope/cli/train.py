@@ -8,7 +8,7 @@ import typer
 from gradscope.analysis.settings import GIVEN_SETTINGS
 from gradscope.cli.analyze import Files, exit_with_status, write_files
 from gradscope.cli.command import Call, takes_settings
-from gradscope.cli.options import Figure, Load, Save
+from gradscope.cli.options import Figure, Given, Load, Save
 from gradscope.cli.output import Place, note, progress_bar, show
 from gradscope.errors import SettingError
 
@@ -42,30 +42,31 @@ def train(
 ) -> None:
     """Train a recurrent net by backpropagation through time and watch its horizon move."""
     call.prepare(save, figure=png)
-    settings = call.settings(load=load)
-    if not settings.updates:
-        raise SettingError("--updates is 0; choose 1 or more to train")
-    run_training(call.place, settings, png, save)
+    run_training(call.place, call.values(load=load), png, save)
 
 
 def run_training(
-    place: Place, settings: "Settings", figure: Path | None, save: Path | None
+    place: Place, asked: "Settings | Given", figure: Path | None, save: Path | None
 ) -> None:
     """Train, show the course, write picture and run."""
     from gradscope.analysis.analyze import analyze
     from gradscope.analysis.checkpoints import CheckpointRecorder
+    from gradscope.analysis.prepare import prepare
     from gradscope.report.documents.analysis import training_document
     from gradscope.report.documents.rows import CHECKPOINT_COLUMNS, checkpoint_rows
     from gradscope.report.terminal.analysis import training_page
 
-    recorder = CheckpointRecorder(settings, lambda checkpoint: note(_line(checkpoint)))
-    with progress_bar("training", settings.updates) as advance:
+    prepared = prepare(asked)
+    if prepared.task is None:
+        raise SettingError("--updates is 0; choose 1 or more to train")
+    recorder = CheckpointRecorder(prepared, lambda checkpoint: note(_line(checkpoint)))
+    with progress_bar("training", prepared.resolved.updates) as advance:
 
         def watch(update: int, loss: float, norm: float, params: "Cell") -> None:
             recorder(update, loss, norm, params)
             advance("")
 
-        analysis = analyze(settings, watch=watch)
+        analysis = analyze(prepared, watch=watch)
     seen = recorder.checkpoints
     show(
         place,

@@ -4,13 +4,14 @@ own.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from gradscope.data.batch import Baseline, Batch, TaskInfo
+from gradscope.data.series import prepare_series, repeat_last_error
+from gradscope.data.table import Table
 from gradscope.data.tasks import make_task
-from gradscope.names import ErrorName, MissingCells, TaskName
+from gradscope.names import ErrorName, TaskName
 
 MAX_HELD_OUT = 1024
 """Held-out rows of a series that are predicted, spread evenly over longer tails."""
@@ -47,27 +48,19 @@ def task_problem(name: TaskName, steps: int, delay: int | None = None) -> Proble
 
 
 def series_problem(
-    path: Path,
-    columns: tuple[str, ...],
-    steps: int,
-    *,
-    missing: MissingCells = MissingCells.REFUSE,
-    validation_fraction: float = 0.2,
+    table: Table, name: str, steps: int, validation_fraction: float = 0.2
 ) -> Problem:
-    """Ask for the next value of a series; the last part of it is held out.
+    """Ask for the next value of a series, read from the file of this name; the last part of it is
+    held out.
 
     The baseline is the error of repeating the last value on the held-out part; how far back one
     must remember to do better is what nobody knows.
     """
-    from gradscope.data.series import prepare_series, repeat_last_error
-    from gradscope.data.table import read_table
-
-    table = read_table(path, columns, missing)
     series = prepare_series(table, steps, validation_fraction)
     held_out = series.validation_batch(MAX_HELD_OUT)
     width = len(table.names)
     task_info = TaskInfo(
-        description=f"say the next value of {', '.join(table.names)} ({path.name})",
+        description=f"say the next value of {', '.join(table.names)} ({name})",
         error=ErrorName.SQUARED,
         required_lag=None,
         baseline=Baseline(repeat_last_error(held_out), "repeating the last value"),

@@ -5,8 +5,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from gradscope.analysis.analyze import analyze
-from gradscope.analysis.archive import settings_of_saved
 from gradscope.analysis.fields import ZERO_PRODUCT
+from gradscope.analysis.prepare import prepare
 from gradscope.analysis.results import Stage
 from gradscope.analysis.settings import Settings
 from gradscope.analysis.stage import learned_by, thresholds
@@ -102,10 +102,9 @@ def verdict_lesson(path: Path) -> VerdictLesson:
             f"{path} holds no network to measure; give the saved run, which "
             f"gradscope rerun {path} --save run.npz writes"
         )
-    settings = settings_of_saved(str(path), {})
-    analysis = analyze(settings)
+    analysis = analyze(prepare({"load": str(path)}))
     return VerdictLesson(
-        settings=settings,
+        settings=analysis.settings,
         stage=analysis.last,
         slope_ceiling=analysis.params.activation.slope_ceiling,
         learned=learned_by(analysis.last.error, analysis.task_info),

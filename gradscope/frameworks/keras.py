@@ -2,20 +2,19 @@
 
 ``SimpleRNN``, ``GRU`` or ``LSTM`` is built from the arrays of the file, in Keras's order and
 orientation; nothing of the file's own configuration is built or run. Its cell takes single steps,
-each from a state of ours, since a chaotic network makes of any rounding another course; the backend
-takes their Jacobians: PyTorch, JAX or TensorFlow. Other backends of Keras cannot differentiate.
+each from a state of ours, and the backend takes their Jacobians: PyTorch, JAX or TensorFlow. Other
+backends of Keras cannot differentiate.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
-from types import MappingProxyType
 from typing import Any
 
 import keras
 import numpy as np
 
 from gradscope.analysis.check import CheckRow
-from gradscope.analysis.imported import Given
+from gradscope.analysis.imported_stack import ImportedStack
 from gradscope.analysis.parity import jacobian_row, steps_row
 from gradscope.arrays import FloatArray
 from gradscope.names import ActivationName, CellName, StateName
@@ -27,6 +26,9 @@ TOLERANCE = 1e-5
 """On PyTorch, Keras takes matrix products in float32, on JAX everything; a wrong gate is off by a
 tenth.
 """
+
+BACKENDS = ("torch", "jax", "tensorflow")
+"""What Keras can run on and take Jacobians by."""
 
 LAYERS = {CellName.ELMAN: "SimpleRNN", CellName.GRU: "GRU", CellName.LSTM: "LSTM"}
 THEIR_WORDS = {ActivationName.IDENTITY: "linear", ActivationName.HARD_TANH: "hard_tanh"}
@@ -40,16 +42,16 @@ def can_compute(spec: CellSpec) -> bool:
 def cannot_differentiate() -> str | None:
     """Return the backend that Keras runs on if it has no way to Jacobians, else None."""
     backend = str(keras.config.backend())
-    return None if backend in JACREV else backend
+    return None if backend in BACKENDS else backend
 
 
-def parity_rows(given: Given) -> tuple[CheckRow, ...]:
+def parity_rows(stack: ImportedStack) -> tuple[CheckRow, ...]:
     """Compare a network from a file with Keras: hidden states and, where the backend of Keras can
     differentiate, Jacobians.
 
     Parameters
     ----------
-    given : Given
+    stack : ImportedStack
         Of a kind that Keras has; see ``can_compute``.
 
     Returns
@@ -57,13 +59,13 @@ def parity_rows(given: Given) -> tuple[CheckRow, ...]:
     tuple of CheckRow
         With the worst deviation of each, relative to the largest number.
     """
-    layer = _layer(given.studied, given.spec)
-    name = LAYERS[given.spec.cell]
-    states = steps_row(given, f"keras.layers.{name}Cell", partial(_states, layer.cell), TOLERANCE)
+    layer = _layer(stack.studied, stack.spec)
+    name = LAYERS[stack.spec.cell]
+    states = steps_row(stack, f"keras.layers.{name}Cell", partial(_states, layer.cell), TOLERANCE)
     if cannot_differentiate():
         return (states,)
     against = f"{name}Cell on {keras.config.backend()}"
-    return states, jacobian_row(given, against, partial(_jacobian, layer.cell), TOLERANCE)
+    return states, jacobian_row(stack, against, partial(_jacobian, layer.cell), TOLERANCE)
 
 
 def _states(cell: Any, inputs: FloatArray, before: FloatArray) -> FloatArray:
@@ -78,7 +80,7 @@ def _jacobian(cell: Any, inputs: FloatArray, before: FloatArray) -> FloatArray:
     def step(state: Any) -> Any:
         return _step(cell, sequence, state[None])[0]
 
-    return _array(JACREV[keras.config.backend()](step, _tensor(cell, before)))
+    return _array(_jacrev(step, _tensor(cell, before)))
 
 
 def _step(cell: Any, inputs: Any, state: Any) -> Any:
@@ -97,32 +99,24 @@ def _array(tensor: Any) -> FloatArray:
     return found
 
 
-def _by_torch(step: Callable[[Any], Any], state: Any) -> Any:
-    import torch
+def _jacrev(step: Callable[[Any], Any], state: Any) -> Any:
+    """Return the Jacobian of a function at a state, by what the backend has for it."""
+    backend = keras.config.backend()
+    if backend == "torch":
+        import torch
 
-    return torch.func.jacrev(step)(state)
+        return torch.func.jacrev(step)(state)
+    if backend == "jax":
+        import jax
 
-
-def _by_jax(step: Callable[[Any], Any], state: Any) -> Any:
-    import jax
-
-    return jax.jacrev(step)(state)
-
-
-def _by_tensorflow(step: Callable[[Any], Any], state: Any) -> Any:
+        return jax.jacrev(step)(state)
     import tensorflow as tf
 
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(state)
         after = step(state)
-    # Without the compiled loop, which TensorFlow would trace anew, with a warning, at every step.
+    # Without the compiled loop, which TensorFlow would trace again, with a warning, at every step.
     return tape.jacobian(after, state, experimental_use_pfor=False)
-
-
-JACREV: Mapping[str, Callable[[Callable[[Any], Any], Any], Any]] = MappingProxyType(
-    {"torch": _by_torch, "jax": _by_jax, "tensorflow": _by_tensorflow}
-)
-"""By backend, how the Jacobian of a function is taken at a state."""
 
 
 def _layer(layer: RecurrentLayer, spec: CellSpec) -> Any:
@@ -133,21 +127,18 @@ def _layer(layer: RecurrentLayer, spec: CellSpec) -> Any:
         layer.hidden_size,
         activation=THEIR_WORDS.get(spec.activation, str(spec.activation)),
         return_sequences=True,
-        # JAX has float64 only where its whole process was told so, and Keras fails there.
+        # JAX has float64 only where its whole process enables it, and Keras fails there.
         dtype="float32" if keras.config.backend() == "jax" else "float64",
         **gated,
     )
     made.build((None, None, layer.input_size))
-    first, second = (_bias(layer, each) for each in (layer.input_bias, layer.recurrent_bias))
+    none = np.zeros(layer.recurrent_weights.shape[0])
+    both = [none if b is None else b for b in (layer.input_bias, layer.recurrent_bias)]
+    first, second = (_their_order(layer, b) for b in both)
     bias = np.stack([first, second]) if gated.get("reset_after") else first + second
     kernels = (layer.input_weights, layer.recurrent_weights)
     made.set_weights([*(_their_order(layer, each).T for each in kernels), bias])
     return made
-
-
-def _bias(layer: RecurrentLayer, bias: FloatArray | None) -> FloatArray:
-    none = np.zeros(layer.recurrent_weights.shape[0])
-    return _their_order(layer, none if bias is None else bias)
 
 
 def _their_order(layer: RecurrentLayer, array: FloatArray) -> FloatArray:

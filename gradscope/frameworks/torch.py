@@ -3,8 +3,8 @@
 The studied layer takes single steps through ``RNNCell``, ``GRUCell`` or ``LSTMCell``, each from a
 state of ours, and ``torch.func.jacrev`` their Jacobians; the whole stack goes once through
 ``nn.RNN``, ``nn.GRU`` or ``nn.LSTM``. Both are built from the arrays of the file, in float64, on
-the CPU. A chaotic network makes of any rounding another course; there, the stack is compared over
-as many steps as it takes to tell the two apart.
+the CPU. In a chaotic network rounding grows; there, the stack is compared over the first steps
+alone.
 """
 
 from functools import partial
@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from gradscope.analysis.check import CheckRow
-from gradscope.analysis.imported import Given, run_stack
+from gradscope.analysis.imported_stack import ImportedStack, run_stack
 from gradscope.analysis.parity import jacobian_row, steps_row
 from gradscope.arrays import FloatArray
 from gradscope.learning.differences import relative_deviation
@@ -39,12 +39,12 @@ def can_compute(spec: CellSpec) -> bool:
     return spec.activation is ActivationName.TANH and spec.reset_after is not False
 
 
-def parity_rows(given: Given) -> tuple[CheckRow, ...]:
+def parity_rows(stack: ImportedStack) -> tuple[CheckRow, ...]:
     """Compare a network from a file with PyTorch: states, Jacobians, and what its stack puts out.
 
     Parameters
     ----------
-    given : Given
+    stack : ImportedStack
         Of a kind that PyTorch has; see ``can_compute``.
 
     Returns
@@ -52,27 +52,27 @@ def parity_rows(given: Given) -> tuple[CheckRow, ...]:
     tuple of CheckRow
         With the worst deviation of each, relative to the largest number.
     """
-    cell = _cell(given.studied, given.spec)
-    name = f"torch.nn.{CELLS[given.spec.cell]}Cell"
+    cell = _cell(stack.studied, stack.spec)
+    name = f"torch.nn.{CELLS[stack.spec.cell]}Cell"
     return (
-        steps_row(given, name, partial(_states, cell), TOLERANCE),
-        jacobian_row(given, "torch.func.jacrev", partial(_jacobian, cell), TOLERANCE),
-        _stack_row(given),
+        steps_row(stack, name, partial(_states, cell), TOLERANCE),
+        jacobian_row(stack, "torch.func.jacrev", partial(_jacobian, cell), TOLERANCE),
+        _stack_row(stack),
     )
 
 
-def _stack_row(given: Given) -> CheckRow:
+def _stack_row(stack: ImportedStack) -> CheckRow:
     """Compare what the whole stack puts out, over the steps in which rounding has not grown."""
-    steps = given.inputs.shape[0]
-    nudged = given.inputs * (1.0 + np.finfo(np.float64).eps)
-    ours = _our_outputs(given, given.inputs)
-    while steps > 1 and relative_deviation(ours, _our_outputs(given, nudged[:steps])) > GROWN:
+    steps = stack.inputs.shape[0]
+    nudged = stack.inputs * (1.0 + np.finfo(np.float64).eps)
+    ours = _our_outputs(stack, stack.inputs)
+    while steps > 1 and relative_deviation(ours, _our_outputs(stack, nudged[:steps])) > GROWN:
         steps //= 2
-        ours = _our_outputs(given, given.inputs[:steps])
+        ours = _our_outputs(stack, stack.inputs[:steps])
     return CheckRow(
-        f"{steps} outputs of all layers of {given.studied.name}",
-        f"torch.nn.{CELLS[given.spec.cell]}",
-        relative_deviation(ours, _outputs(given, given.inputs[:steps])),
+        f"{steps} outputs of all layers of {stack.studied.name}",
+        f"torch.nn.{CELLS[stack.spec.cell]}",
+        relative_deviation(ours, _outputs(stack, stack.inputs[:steps])),
         TOLERANCE,
     )
 
@@ -81,8 +81,10 @@ def _tensor(array: FloatArray) -> torch.Tensor:
     return torch.tensor(np.ascontiguousarray(array), dtype=torch.float64)
 
 
-def _nonlinearity(spec: CellSpec) -> dict[str, str]:
-    return {"nonlinearity": str(spec.activation)} if spec.cell is CellName.ELMAN else {}
+def _options(spec: CellSpec) -> dict[str, Any]:
+    """Return what a layer and a cell of these equations are built with, beside their sizes."""
+    phi = {"nonlinearity": str(spec.activation)} if spec.cell is CellName.ELMAN else {}
+    return {"dtype": torch.float64, "device": "cpu", **phi}
 
 
 def _weights(layer: RecurrentLayer) -> dict[str, torch.Tensor]:
@@ -98,8 +100,7 @@ def _weights(layer: RecurrentLayer) -> dict[str, torch.Tensor]:
 
 def _cell(layer: RecurrentLayer, spec: CellSpec) -> Any:
     made = getattr(torch.nn, f"{CELLS[spec.cell]}Cell")
-    sizes = (layer.input_size, layer.hidden_size)
-    cell = made(*sizes, dtype=torch.float64, device="cpu", **_nonlinearity(spec))
+    cell = made(layer.input_size, layer.hidden_size, **_options(spec))
     cell.load_state_dict(_weights(layer))
     return cell.requires_grad_(requires_grad=False)
 
@@ -126,21 +127,19 @@ def _jacobian(cell: Any, inputs: FloatArray, before: FloatArray) -> FloatArray:
     return found
 
 
-def _outputs(given: Given, inputs: FloatArray) -> FloatArray:
+def _outputs(stack: ImportedStack, inputs: FloatArray) -> FloatArray:
     """Return what the fused module of the whole stack puts out, (T,B,H) or (T,B,2H)."""
-    lowest = given.stack[0][0][0]
-    module = getattr(torch.nn, CELLS[given.spec.cell])(
+    lowest = stack.layers[0][0][0]
+    module = getattr(torch.nn, CELLS[stack.spec.cell])(
         lowest.input_size,
         lowest.hidden_size,
-        len(given.stack),
-        bidirectional=len(given.stack[0]) == 2,
-        dtype=torch.float64,
-        device="cpu",
-        **_nonlinearity(given.spec),
+        len(stack.layers),
+        bidirectional=len(stack.layers[0]) == 2,
+        **_options(stack.spec),
     )
     arrays = {
         f"{name}_l{layer.layer}{'_reverse' if layer.direction is Direction.BACKWARD else ''}": each
-        for depth in given.stack
+        for depth in stack.layers
         for layer, _ in depth
         for name, each in _weights(layer).items()
     }
@@ -150,11 +149,11 @@ def _outputs(given: Given, inputs: FloatArray) -> FloatArray:
     return found
 
 
-def _our_outputs(given: Given, inputs: FloatArray) -> FloatArray:
+def _our_outputs(stack: ImportedStack, inputs: FloatArray) -> FloatArray:
     """Return what the top of our stack puts out, both directions in the order of the sequence."""
-    trajectories = run_stack(given.stack, inputs)
+    trajectories = run_stack(stack.layers, inputs)
     halves = []
-    for layer, _ in given.stack[-1]:
+    for layer, _ in stack.layers[-1]:
         hidden = trajectories[layer.title].hidden[1:]
         halves.append(hidden[::-1] if layer.direction is Direction.BACKWARD else hidden)
     return np.concatenate(halves, axis=2)

@@ -7,14 +7,12 @@ why. What goes into a document lives in ``documents``, what into a row in ``rows
 import csv
 import io
 import json
-import platform
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 import gradscope
 from gradscope.arrays import plain
+from gradscope.machine import environment
 from gradscope.report.screen import printable
 
 Document = dict[str, Any]
@@ -38,7 +36,7 @@ def head(kind: str, settings: Mapping[str, Any]) -> Document:
         "version": 1,
         "gradscope": gradscope.__version__,
         "settings": dict(settings),
-        "environment": {"python": platform.python_version(), "numpy": np.__version__},
+        "environment": environment(),
     }
 
 

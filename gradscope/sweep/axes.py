@@ -72,13 +72,10 @@ def parse_values(name: str, text: str, flag: str) -> tuple[Any, ...]:
         words = parse_words(text, flag)
         given = [word for word in words if word != NOTHING]
         values = _of_kind(options[0], ",".join(given), flag) if given else ()
-        return values if len(given) == len(words) else _with_nothing(words, values)
+        if len(given) == len(words):
+            return values
+        return (None, *values) if words[0] == NOTHING else (*values, None)
     return _of_kind(options[0], text, flag)
-
-
-def _with_nothing(words: Sequence[str], values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Put None where ``none`` stood: before the values or after them."""
-    return (None, *values) if words[0] == NOTHING else (*values, None)
 
 
 def _of_kind(kind: Any, text: str, flag: str) -> tuple[Any, ...]:

@@ -4,7 +4,6 @@
 still escapes from a worker is a matter of the worker.
 """
 
-import platform
 import time
 import traceback
 from collections.abc import Mapping
@@ -16,13 +15,14 @@ from typing import Any
 
 import numpy as np
 
-import gradscope
+from gradscope import __version__
 from gradscope.analysis.analyze import analyze
 from gradscope.analysis.fields import Field, fields
 from gradscope.analysis.results import Analysis
 from gradscope.arrays import FloatArray
 from gradscope.errors import GradscopeError
 from gradscope.learning.history import Stop
+from gradscope.machine import environment
 from gradscope.sweep.grid import ALGORITHM_VERSION, Cell
 
 Numbers = Mapping[str, Any]
@@ -106,21 +106,13 @@ CURVES: Mapping[str, str] = MappingProxyType(
 an exact zero."""
 
 
-def _versions() -> Mapping[str, str]:
-    return {
-        "gradscope": gradscope.__version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-    }
-
-
 @dataclass(frozen=True, eq=False, slots=True)
 class Outcome:
     """What became of a cell.
 
     ``numbers`` holds the columns of ``SCALARS`` and ``CURVES`` (empty for a failure), ``error`` one
-    line and ``trace`` the traceback of a failure that nobody foresaw, ``duration`` is in seconds,
-    ``algorithm`` the version of the algorithm that the worker has.
+    line and ``trace`` the traceback of an unexpected failure, ``duration`` is in seconds,
+    ``gradscope``, ``environment`` and ``algorithm`` are the versions and the machine of the worker.
     """
 
     cell: Cell
@@ -132,7 +124,8 @@ class Outcome:
     finished_at: str = field(
         default_factory=lambda: datetime.now(UTC).isoformat(timespec="seconds")
     )
-    versions: Mapping[str, str] = field(default_factory=_versions)
+    gradscope: str = __version__
+    environment: Mapping[str, Any] = field(default_factory=environment)
     algorithm: int = ALGORITHM_VERSION
 
 

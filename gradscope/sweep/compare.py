@@ -1,10 +1,14 @@
 """Networks side by side: every kind of cell, activation and length, all else alike."""
 
 from collections.abc import Callable, Iterable
+from functools import cache, partial
 
-from gradscope.analysis.analyze import analyze, problem_within_memory
+from gradscope.analysis.analyze import analyze
+from gradscope.analysis.archive import load_run
+from gradscope.analysis.prepare import ReadTable, prepare, problem_within_memory
 from gradscope.analysis.results import Analysis, Comparison
 from gradscope.analysis.settings import Settings
+from gradscope.data.table import read_table
 from gradscope.errors import SettingError
 from gradscope.learning.history import Stop
 from gradscope.learning.training import Watcher
@@ -17,6 +21,7 @@ def comparison_cells(
     activations: Iterable[ActivationName],
     steps: Iterable[int],
     kinds: Iterable[CellName] | None = None,
+    read_table: ReadTable = read_table,
 ) -> tuple[Settings, ...]:
     """Return the settings of every cell of a comparison, which are those of a sweep over the same
     values, each checked against its task or data.
@@ -30,7 +35,7 @@ def comparison_cells(
     grid = Grid(shared, axes)
     cells = tuple(settings.with_changes(values) for values in grid.combinations())
     for cell in cells:
-        problem_within_memory(cell)
+        problem_within_memory(cell, read_table)
     return cells
 
 
@@ -65,13 +70,15 @@ def compare(
     SettingError, DataError
         Before anything is computed, if a cell contradicts its task or data.
     """
-    cells = comparison_cells(settings, activations, steps, kinds)
+    read_once = cache(read_table)
+    cells = comparison_cells(settings, activations, steps, kinds, read_once)
     if not cells:
         raise SettingError("there is nothing to compare; name an activation and a number of steps")
+    prepared = partial(prepare, read_run=cache(load_run), read_table=read_once)
     done: list[Analysis] = []
     try:
         for number, cell in enumerate(cells):
-            analysis = analyze(cell, watch=watch(number, cell) if watch else None)
+            analysis = analyze(prepared(cell), watch=watch(number, cell) if watch else None)
             if analysis.training is not None and analysis.training.stop is Stop.INTERRUPTED:
                 return Comparison(tuple(done), interrupted=True)
             done.append(analysis)

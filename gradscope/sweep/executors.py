@@ -3,7 +3,7 @@
 All stand behind ``concurrent.futures.Executor``, and a cell comes to the same bits on each, given
 the same versions and one BLAS thread. Worker processes are spawned, not forked, so that nothing of
 the parent leaks into them; they inherit the number of BLAS threads through their environment, since
-it must be set before NumPy is imported; they do not hear Ctrl-C, which is the parent's to answer;
+it must be set before NumPy is imported; they ignore Ctrl-C, which the parent handles;
 and they end by themselves when the parent is killed.
 """
 
@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from gradscope.errors import SettingError, WorkerError
+from gradscope.machine import THREAD_VARIABLES
 from gradscope.names import ExecutorName
-from gradscope.sweep.threads import THREAD_VARIABLES
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -174,43 +174,39 @@ def _end_with_parent() -> None:
 
 @contextmanager
 def inherited_by_workers(threads: int) -> Iterator[None]:
-    """Within, processes are started with this many BLAS threads and deaf to Ctrl-C.
+    """Within, processes are started with this many BLAS threads and with Ctrl-C blocked.
 
     The environment and the signal mask of this process are restored afterwards; a Ctrl-C that came
-    meanwhile is heard then.
+    meanwhile is delivered then.
     """
     before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    with _interrupt_held_back():
-        os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
-        try:
-            yield
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    del os.environ[name]
-                else:
-                    os.environ[name] = value
-
-
-@contextmanager
-def _interrupt_held_back() -> Iterator[None]:
-    if not hasattr(signal, "pthread_sigmask"):
-        yield
-        return
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    masks = hasattr(signal, "pthread_sigmask")
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if masks else set()
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+        if masks:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
 class DaskPool:
-    """The workers of a dask scheduler, or of a cluster of one's own on loopback."""
+    """The workers of a dask scheduler, or of a local cluster on loopback."""
 
     def __init__(self, scheduler: str | None, count: int, threads: int) -> None:
         self._open = ExitStack()
         self._counted = (0.0, 0)
-        distributed = _import_distributed()
+        try:
+            import distributed  # type: ignore[import-not-found, import-untyped, unused-ignore]
+        except ImportError as error:
+            raise SettingError(
+                f"--executor dask needs dask; install it with: {INSTALL_DASK}"
+            ) from error
         try:
             self._client = self._open.enter_context(
                 _client(distributed, scheduler)
@@ -250,16 +246,6 @@ class DaskPool:
         """Cancel what was submitted and leave the scheduler as it was."""
         self.executor.shutdown(wait=False)
         self._open.close()
-
-
-def _import_distributed() -> Any:
-    try:
-        import distributed  # type: ignore[import-not-found, import-untyped, unused-ignore]
-    except ImportError as error:
-        raise SettingError(
-            f"--executor dask needs dask; install it with: {INSTALL_DASK}"
-        ) from error
-    return distributed
 
 
 def _client(distributed: Any, scheduler: str) -> Any:

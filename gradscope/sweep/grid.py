@@ -138,7 +138,11 @@ def shared_and_swept(cells: Sequence[Cell]) -> tuple[Values, Values]:
 
 def cell_key(settings: Settings, digests: Mapping[str, str]) -> str:
     """Return the key of a cell; ``digests`` are those of the files that its settings name."""
-    canonical = {name: _canonical(value) for name, value in settings.as_dict().items()}
+    # Equal settings have one form: −0.0 + 0.0 is 0.0.
+    canonical: dict[str, Any] = {
+        name: value + 0.0 if isinstance(value, float) else value
+        for name, value in settings.as_dict().items()
+    }
     for name in FILE_SETTINGS:
         if canonical[name] is not None:
             canonical[name] = digests[canonical[name]]
@@ -164,8 +168,3 @@ def _word(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     return f"{value:.6g}" if isinstance(value, float) else str(value).replace("None", "none")
-
-
-def _canonical(value: Any) -> Any:
-    """Return a value such that equal settings have one form: −0.0 is 0.0."""
-    return value + 0.0 if isinstance(value, float) else value

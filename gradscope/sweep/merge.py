@@ -1,23 +1,40 @@
 """Joining stores, as the shards of one sweep leave them.
 
-The same cell in two stores is one cell. Where both are done their results must be the same to the
-last bit: if they are not, two machines disagree about the same settings, and that is said, not
-settled. A done cell wins over a failed one.
+The same cell in two stores is one cell. Where both are done their results must agree: to the last
+bit where one type of machine computed both, within the tolerance that the cell's own growth
+justifies (``diagnosis.rounding``) where two did. Results beyond that are a conflict, which is
+refused. A done cell wins over a failed one.
 """
 
 import contextlib
+import json
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from gradscope.arrays import LN_10
+from gradscope.diagnosis.rounding import amplified_rounding, largest_rise, relative_tolerance
 from gradscope.errors import ArchiveError, OutputError
-from gradscope.sweep.cell import CURVES, SCALARS, Status
-from gradscope.sweep.query import Rows, read_rows
+from gradscope.machine import same_machine_type
+from gradscope.sweep.cell import CURVES, SCALARS, Status, curve_from_blob
+from gradscope.sweep.query import read_environments, read_rows
 from gradscope.sweep.store import INSERT, columns, open_store
 
-Row = tuple[Any, ...]
+Row = Mapping[str, Any]
+
+RESULTS = (*SCALARS, *CURVES)
+PROFILES = tuple(name for name in CURVES if "log10_norm" in name)
+RATES = ("first_rate_nats_per_step", "rate_nats_per_step")
+EXACT = ("stage", "required_lag", "lags", "first_stage", "training_stop", "training_updates")
+"""Results that are no numbers of a trajectory: they are the same however much rounding grows."""
+
+THRESHOLDED = ("regime", "horizon", "first_regime", "first_horizon", "null_because")
+"""Results that a threshold decides, so that last bits can turn them where a curve lies on it."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -32,8 +49,25 @@ class Merged:
     duplicates: int
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class Found:
+    """A row of a store, the store, and what computed the row as JSON ("" where it is unknown)."""
+
+    row: Row
+    path: Path
+    environment: str
+
+    @property
+    def done(self) -> bool:
+        """Whether the cell has results."""
+        return bool(self.row["status"] == Status.DONE)
+
+
 def merge_stores(sources: Sequence[Path], target: Path) -> Merged:
     """Write the union of stores into a new one, which appears whole or not at all.
+
+    Of two results that agree but for last bits, the same one is kept in whatever order the stores
+    are named.
 
     Parameters
     ----------
@@ -49,42 +83,116 @@ def merge_stores(sources: Sequence[Path], target: Path) -> Merged:
     OutputError
         If the target cannot be written.
     """
-    joined: dict[str, tuple[Row, Path]] = {}
+    joined: dict[str, Found] = {}
     read = 0
     for path in sources:
-        rows = read_rows(path)
+        rows, environments = read_rows(path), read_environments(path)
         read += len(rows.values)
-        _join(joined, rows, path)
-    _write([row for row, _ in joined.values()], target)
-    status = tuple(columns()).index("status")
-    failed = sum(row[status] == Status.FAILED for row, _ in joined.values())
+        for values in rows.values:
+            row = dict(zip(rows.columns, values, strict=True))
+            found = Found(row, path, environments.get(row["key"], ""))
+            before = joined.get(row["key"])
+            if before is None or (found.done and not before.done):
+                joined[row["key"]] = found
+            elif found.done:
+                joined[row["key"]] = _agreed(before, found)
+    _write(list(joined.values()), target)
+    failed = sum(not found.done for found in joined.values())
     return Merged(len(sources), len(joined), failed, read - len(joined))
 
 
-def _join(joined: dict[str, tuple[Row, Path]], rows: Rows, path: Path) -> None:
-    """Add the rows of one store to those of the others."""
-    places = {name: place for place, name in enumerate(rows.columns)}
-    key, status = places["key"], places["status"]
-    results = [(name, places[name]) for name in (*SCALARS, *CURVES)]
-    for row in rows.values:
-        before = joined.get(row[key])
-        if before is None or before[0][status] == Status.FAILED:
-            joined[row[key]] = (row, path)
-        elif row[status] == Status.DONE:
-            other, where = before
-            for name, place in results:
-                if row[place] != other[place]:
-                    raise ArchiveError(
-                        f"{where} and {path} disagree about cell {row[key][:12]} in {name}; find "
-                        "out which is right (versions, BLAS threads), and leave the other out"
-                    )
+def _agreed(before: Found, found: Found) -> Found:
+    """Return one of two results for a cell, the same one in either order; refuse a conflict."""
+    differing = [name for name in RESULTS if before.row[name] != found.row[name]]
+    environments = (json.loads(each.environment or "{}") for each in (before, found))
+    same = same_machine_type(*environments)
+    wrong = differing if same else list(disagreements(before.row, found.row, differing))
+    if wrong:
+        limit = "one type of machine computed both, so that they should be the same bit for bit"
+        tolerance = tolerance_of(before.row, wrong[0])
+        if not same:
+            limit = f"two machines may differ by a relative {tolerance or 0.0:.0e} at most"
+        shown = ", ".join(
+            f"{name} ({_shown(before.row[name])} and {_shown(found.row[name])})" for name in wrong
+        )
+        raise ArchiveError(
+            f"{before.path} and {found.path} disagree about cell {found.row['key'][:12]} in "
+            f"{shown}; {limit}; find out which is right, and leave the other out"
+        )
+    if not differing:
+        return before
+    return min(before, found, key=lambda each: (each.environment, repr(each.row)))
 
 
-def _write(rows: Sequence[Row], target: Path) -> None:
+def disagreements(first: Row, second: Row, names: Iterable[str]) -> Iterator[str]:
+    """Yield those of the results in which two rows differ by more than their tolerance."""
+    for name in names:
+        tolerance = tolerance_of(first, name)
+        if name in EXACT:
+            yield name
+        elif tolerance is None:
+            continue
+        elif name in THRESHOLDED:
+            if not _near_threshold(first, tolerance):
+                yield name
+        elif not _close(first[name], second[name], tolerance):
+            yield name
+
+
+def tolerance_of(row: Row, name: str) -> float | None:
+    """Return the relative tolerance of a result; None where rounding is amplified beyond
+    comparison. What belongs to the network before training is not amplified by training.
+    """
+    if name == "baseline_error":
+        return float(row["tolerance"])
+    first = name.startswith("first_")
+    rates = (row[each] for each in (RATES[:1] if first else RATES) if row[each] is not None)
+    updates = 0 if first else row["training_updates"] or 0
+    gradient, profile = row["log10_gradient_by_step"], row["first_log10_norm_median"]
+    curves = [curve_from_blob(each or b"").tolist() for each in (gradient, profile)]
+    rounding = amplified_rounding(
+        rates,
+        steps=row["steps"],
+        width=row["hidden"],
+        updates=updates,
+        # Lags count back in time, so that the profile reversed is a curve over the steps.
+        rise=max(largest_rise(curves[0]), largest_rise(curves[1][::-1])) * LN_10,
+    )
+    return relative_tolerance(rounding, row["tolerance"])
+
+
+def _close(one: Any, other: Any, tolerance: float) -> bool:
+    """Whether two numbers or curves agree; the tolerance is absolute below 1, since a rate or a
+    logarithm near 0 is the difference of larger numbers.
+    """
+    if one is None or other is None:
+        return False
+    a, b = (curve_from_blob(x) if isinstance(x, bytes) else np.array([x]) for x in (one, other))
+    return a.shape == b.shape and np.allclose(a, b, rtol=tolerance, atol=tolerance, equal_nan=True)
+
+
+def _near_threshold(row: Row, tolerance: float) -> bool:
+    """Whether some value of the lag profiles lies on a threshold of the verdict, or a rate on 0."""
+    thresholds = [0.0, *(math.log10(row[name]) for name in ("vanishing", "exploding"))]
+    thresholds.append(math.log10(row["transient_growth"]))
+    curves = [curve_from_blob(row[name]) for name in PROFILES if row[name] is not None]
+    rates = [row[name] for name in RATES if row[name] is not None]
+    values = np.concatenate([*curves, np.array(rates, float)])
+    distance = np.abs(values[:, None] - np.array(thresholds))
+    return bool((distance <= tolerance * (1.0 + np.abs(values))[:, None]).any())
+
+
+def _shown(value: Any) -> str:
+    return f"{len(value) // 8} numbers" if isinstance(value, bytes) else repr(value)
+
+
+def _write(found: Sequence[Found], target: Path) -> None:
+    rows = [[each.row[name] for name in columns()] for each in found]
+    environments = {each.row["key"]: each.environment for each in found if each.environment}
     beside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         with open_store(beside) as store:
-            store.insert(rows, INSERT)
+            store.insert(rows, environments, INSERT)
         beside.replace(target)
     except OSError as error:
         raise OutputError(f"{target} cannot be written: {error.strerror}") from error

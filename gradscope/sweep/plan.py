@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
-from gradscope.analysis.analyze import open_problem
-from gradscope.analysis.archive import settings_of_saved
+from gradscope.analysis.archive import load_run
+from gradscope.analysis.prepare import ReadRun, ReadTable, open_problem, resolve
 from gradscope.analysis.settings import SEQUENCE_SETTINGS, Settings
+from gradscope.data.table import read_table
 from gradscope.errors import GradscopeError, SettingError
 from gradscope.sweep.grid import FILE_SETTINGS, Cell, Grid, Shard, cell_key, describe, file_digest
 
@@ -72,17 +74,15 @@ class _Inspector:
     """Makes cells, and remembers what was already found of files and problems."""
 
     shared: Mapping[str, Any]
+    read_run: ReadRun = field(default_factory=lambda: cache(load_run))
+    read_table: ReadTable = field(default_factory=lambda: cache(read_table))
     digests: dict[str, str] = field(default_factory=dict)
     problems: dict[tuple[Any, ...], GradscopeError | None] = field(default_factory=dict)
 
     def cell(self, values: Mapping[str, Any]) -> Cell:
         """Return the cell of one combination, or say what is wrong with it."""
         layered = {**self.shared, **values}
-        load = layered.get("load")
-        if load is None:
-            settings = Settings.from_dict(layered, "the grid")
-        else:
-            settings = settings_of_saved(load, {k: v for k, v in layered.items() if k != "load"})
+        settings = resolve(layered, "the grid", read_run=self.read_run)
         self._check_problem(settings)
         for name in FILE_SETTINGS:
             path = getattr(settings, name)
@@ -96,7 +96,7 @@ class _Inspector:
         if kind not in self.problems:
             self.problems[kind] = None
             try:
-                open_problem(settings)
+                open_problem(settings, self.read_table)
             except GradscopeError as error:
                 self.problems[kind] = error
         found = self.problems[kind]

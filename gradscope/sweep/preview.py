@@ -48,7 +48,9 @@ def estimate(cells: Sequence[Cell], budget: float = BUDGET) -> Estimate:
     took: dict[Size, float] = {}
     start = time.perf_counter()
     for size in order:
-        took[size] = _time(by_size[size])
+        before = time.perf_counter()
+        run_cell(by_size[size])
+        took[size] = time.perf_counter() - before
         if time.perf_counter() - start > budget:
             break
     largest = order[len(took) - 1]
@@ -57,12 +59,6 @@ def estimate(cells: Sequence[Cell], budget: float = BUDGET) -> Estimate:
     seconds = sum(count * took[size] for size, count in counts.items())
     timed = order.index(largest) + 1
     return Estimate(seconds, timed, len(order))
-
-
-def _time(cell: Cell) -> float:
-    start = time.perf_counter()
-    run_cell(cell)
-    return time.perf_counter() - start
 
 
 def _size(settings: Settings) -> Size:

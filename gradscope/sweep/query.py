@@ -89,6 +89,23 @@ def read_rows(
         connection.close()
 
 
+def read_environments(path: Path) -> dict[str, str]:
+    """Return what computed each cell of a store, as JSON by the cell's key; empty where the store
+    is older than that table. Errors as in ``read_rows``.
+    """
+    connection = _open_read_only(path)
+    try:
+        check_schema(path, connection)
+        made = "SELECT count(*) FROM sqlite_master WHERE name = 'environments'"
+        if not connection.execute(made).fetchone()[0]:
+            return {}
+        return dict(connection.execute("SELECT key, environment FROM environments"))
+    except (sqlite3.Error, ValueError) as error:
+        raise ArchiveError(f"{path} cannot be read ({error}); name a file that is whole") from error
+    finally:
+        connection.close()
+
+
 def _open_read_only(path: Path) -> sqlite3.Connection:
     if not path.is_file():
         raise ArchiveError(f"{path} does not exist or is no file; name a store of gradscope sweep")

@@ -101,7 +101,7 @@ def run_sweep(
         The cells wanted, as from ``plan.make_plan(grid).cells``.
     path : Path
         The store; made where there is none, added to where there is one.
-    workers : Crew, optional
+    workers : Workers, optional
         Who computes; a process for each core by default.
     retry_failed : bool
         Compute cells again that stand in the store as failed.
@@ -170,7 +170,9 @@ class _Run:
                     self.watch(self.progress)
                 if not alive:
                     pool.close()
-                    pool = self._restarted()
+                    restarts = self.progress.restarts + 1
+                    self.progress = replace(self.progress, restarts=restarts)
+                    pool = self.workers.open()
         except KeyboardInterrupt:
             self._keep_ended()
             self.progress = replace(self.progress, interrupted=True)
@@ -227,14 +229,13 @@ class _Run:
         self._save()
 
     def _suspect(self, lost: list[Cell]) -> None:
-        """Try cells that flew when a worker died again one by one; blame one that flew alone."""
-        if len(lost) == 1:
-            self._blame(lost[0])
-        else:
+        """Try cells again one by one that were in flight when a worker died; give up a cell under
+        which alone several workers died.
+        """
+        if len(lost) != 1:
             self.suspects.extendleft(reversed(lost))
-
-    def _blame(self, cell: Cell) -> None:
-        """Count a worker that died under one cell alone; give the cell up after several."""
+            return
+        (cell,) = lost
         self.deaths[cell.key] = self.deaths.get(cell.key, 0) + 1
         if self.deaths[cell.key] <= LOST_WORKERS_ALLOWED:
             self.suspects.append(cell)
@@ -244,10 +245,6 @@ class _Run:
             "smaller cell or fewer --workers, then --retry-failed"
         )
         self.unsaved.append(failure(cell, text))
-
-    def _restarted(self) -> WorkerPool:
-        self.progress = replace(self.progress, restarts=self.progress.restarts + 1)
-        return self.workers.open()
 
     def _save(self) -> bool:
         """Commit what has ended; False where nothing has."""

@@ -1,8 +1,9 @@
 """The store of a sweep: one SQLite file with a row for every cell that ended.
 
-Two tables: ``cells``, whose columns are the key, the status, every setting by its name, the results
-(``sweep.cell``), how the row came about, and the curves as little-endian float64; and ``meta``,
-names and values that say which schema and algorithm wrote the file.
+Three tables: ``cells``, whose columns are the key, the status, every setting by its name, the
+results (``sweep.cell``), how the row came about, and the curves as little-endian float64; ``meta``,
+names and values that say which schema and algorithm wrote the file; and ``environments``, by the
+key of a cell what computed it, as JSON (``machine.environment``; absent in older stores).
 
 There is one writer, the parent of the sweep; a row is committed as soon as its cell ends, so that a
 kill at any moment loses only what still ran. The journal is SQLite's rollback journal and not its
@@ -45,6 +46,10 @@ TAIL = {
 }
 NO_DATABASE = ("SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_ERROR")
 """What SQLite says of a file that is no database of ours."""
+
+ENVIRONMENTS = (
+    "CREATE TABLE IF NOT EXISTS environments (key TEXT PRIMARY KEY NOT NULL, environment TEXT)"
+)
 
 _SQL_TYPES = {int: "INTEGER", float: "REAL", bool: "INTEGER"}
 
@@ -97,14 +102,18 @@ class Store:
         OutputError
             If the disk is full, or the file cannot be written; what was in it stays.
         """
-        rows = [row_of(outcome) for outcome in outcomes]
-        if rows:
-            self.insert(rows, _UPSERT)
+        ended = list(outcomes)
+        if ended:
+            environments = {each.cell.key: json.dumps(each.environment) for each in ended}
+            self.insert([row_of(each) for each in ended], environments, _UPSERT)
 
-    def insert(self, rows: Sequence[Sequence[Any]], statement: str) -> None:
-        """Write rows, in the order of ``columns``, in one transaction."""
+    def insert(
+        self, rows: Sequence[Sequence[Any]], environments: Mapping[str, str], statement: str
+    ) -> None:
+        """Write rows, in the order of ``columns``, and what computed them in one transaction."""
         try:
             self.connection.execute("BEGIN IMMEDIATE")
+            self.connection.executemany(_SET_ENVIRONMENT, environments.items())
             self.connection.executemany(statement, rows)
             self.connection.execute("COMMIT")
         except sqlite3.Error as error:
@@ -132,6 +141,11 @@ _UPDATES = ", ".join(
 _UPSERT = _insertion(
     f"UPDATE SET {_UPDATES}, attempts = attempts + 1 WHERE status = '{Status.FAILED}'"
 )
+_SET_ENVIRONMENT = (
+    "INSERT INTO environments SELECT ?1, ?2 "
+    "WHERE NOT EXISTS (SELECT 1 FROM cells WHERE key = ?1 AND status = 'done') "
+    "ON CONFLICT(key) DO UPDATE SET environment = excluded.environment"
+)
 INSERT = _insertion("NOTHING")
 """For rows whose key is known to be new."""
 
@@ -149,7 +163,9 @@ def row_of(outcome: Outcome) -> tuple[Any, ...]:
         1,
         outcome.duration,
         outcome.finished_at,
-        *(outcome.versions[name] for name in ("gradscope", "python", "numpy")),
+        outcome.gradscope,
+        outcome.environment["python"],
+        outcome.environment["numpy"],
         outcome.trace,
         *(numbers.get(name) for name in CURVES),
     )
@@ -173,11 +189,16 @@ def open_store(path: Path) -> Store:
         where = path if path.is_dir() else path.parent
         fault = "is a folder; name a file in it" if path.is_dir() else "is not a folder; create it"
         raise OutputError(f"{where} {fault}")
-    connection = _connect(path)
+    try:
+        # Autocommit: every transaction is begun and ended in sight.
+        connection = sqlite3.connect(path, timeout=LOCK_PATIENCE, isolation_level=None)
+    except sqlite3.Error as error:
+        raise OutputError(_what_failed(path, error)) from error
     try:
         if _is_empty(connection):
             _create(connection)
         check_schema(path, connection)
+        connection.execute(ENVIRONMENTS)
     except sqlite3.Error as error:
         connection.close()
         raise OutputError(_what_failed(path, error)) from error
@@ -185,14 +206,6 @@ def open_store(path: Path) -> Store:
         connection.close()
         raise
     return Store(path, connection)
-
-
-def _connect(path: Path) -> sqlite3.Connection:
-    try:
-        # Autocommit: every transaction is begun and ended in sight.
-        return sqlite3.connect(path, timeout=LOCK_PATIENCE, isolation_level=None)
-    except sqlite3.Error as error:
-        raise OutputError(_what_failed(path, error)) from error
 
 
 def _is_empty(connection: sqlite3.Connection) -> bool:
@@ -218,19 +231,16 @@ def _create(connection: sqlite3.Connection) -> None:
     if not tables[0]:
         connection.execute(f"CREATE TABLE cells (\n  {fields}\n)")
         connection.execute("CREATE TABLE meta (name TEXT PRIMARY KEY NOT NULL, value TEXT)")
-        connection.executemany("INSERT INTO meta VALUES (?, ?)", _marks().items())
+        marks = {
+            "schema": "gradscope.sweep",
+            "schema_version": str(SCHEMA_VERSION),
+            "algorithm_version": str(ALGORITHM_VERSION),
+            "gradscope": gradscope.__version__,
+        }
+        connection.executemany("INSERT INTO meta VALUES (?, ?)", marks.items())
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
     connection.execute("COMMIT")
-
-
-def _marks() -> dict[str, str]:
-    return {
-        "schema": "gradscope.sweep",
-        "schema_version": str(SCHEMA_VERSION),
-        "algorithm_version": str(ALGORITHM_VERSION),
-        "gradscope": gradscope.__version__,
-    }
 
 
 def check_schema(path: Path, connection: sqlite3.Connection) -> None:

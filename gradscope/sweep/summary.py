@@ -124,16 +124,14 @@ def shared_settings(rows: Rows) -> dict[str, Any]:
     for name in setting_columns():
         values = set(rows.column(name))
         if len(values) == 1:
-            value = values.pop()
-            shared[name] = _restored(value, kinds[name])
+            (value,) = values
+            # Switches are stored as 0 or 1, lists as JSON.
+            if kinds[name] is bool:
+                value = bool(value)
+            elif kinds[name] == tuple[str, ...] and value is not None:
+                value = json.loads(value)
+            shared[name] = value
     return shared
-
-
-def _restored(value: Any, kind: Any) -> Any:
-    """Return a stored setting as it was given: switches and lists are stored as 0 or 1 and JSON."""
-    if kind is bool:
-        return bool(value)
-    return json.loads(value) if kind == tuple[str, ...] and value is not None else value
 
 
 def summarize(rows: Rows, keys: Collection[str] | None = None) -> Summary:
@@ -186,7 +184,10 @@ def grid_of_values(rows: Rows, x: str | None, y: str | None, measure: str) -> Gr
         If a named setting is not swept, or there are no two.
     """
     axes = swept_axes(rows)
-    across, up = _two_axes(axes, x, y)
+    if x is not None and x == y:
+        raise SettingError(f"--x and --y are both {x}; choose two settings")
+    across = _axis(axes, x, taken=(y,))
+    up = _axis(axes, y, taken=(across.name,))
     panels = {}
     most = 0
     for network, places in _panels(rows, {across.name, up.name}):
@@ -223,13 +224,6 @@ def quantile_curves(rows: Rows, x: str | None, measure: str) -> QuantileCurves:
             count[column] = len(here)
         curves[network], counts[network] = curve, count
     return QuantileCurves(measure, across, curves, counts, _mixed(rows, axes, {across.name}))
-
-
-def _two_axes(axes: Mapping[str, Axis], x: str | None, y: str | None) -> tuple[Axis, Axis]:
-    if x is not None and x == y:
-        raise SettingError(f"--x and --y are both {x}; choose two settings")
-    across = _axis(axes, x, taken=(y,))
-    return across, _axis(axes, y, taken=(across.name,))
 
 
 def _no_axis(name: str) -> str:

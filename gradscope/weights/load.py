@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import BinaryIO
 from zipfile import ZipFile
 
 from gradscope.data.columns import listed
@@ -29,6 +30,9 @@ OLD_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """The magic number that opens what torch.save wrote before PyTorch 1.6, pickled."""
 
 HEAD = 64
+
+Reader = Callable[[Path, BinaryIO], WeightFile]
+"""Reads an open file from its start; the path is for messages and the size."""
 
 
 def load_weights(
@@ -102,17 +106,20 @@ def read_file(path: Path) -> WeightFile:
         raise WeightsError(f"{path} is a folder or a device; name a file of weights ({READABLE})")
     try:
         with path.open("rb") as file:
-            head = file.read(HEAD)
+            reader = _reader(path, file)
+            file.seek(0)
+            return reader(path, file)
     except OSError as error:
         raise WeightsError(
             f"{path} cannot be read: {error.strerror}; check its permissions"
         ) from None
-    return _reader(path, head)(path)
 
 
-def _reader(path: Path, head: bytes) -> Callable[[Path], WeightFile]:
+def _reader(path: Path, file: BinaryIO) -> Reader:
+    """Return the reader for an open file."""
+    head = file.read(HEAD)
     if head.startswith(ZIP):
-        return _reader_of_zip(path)
+        return _reader_of_zip(path, file)
     if head.startswith(HDF5):
         return read_keras_h5
     if head.startswith((SIGNATURE_5, SIGNATURE_73)):
@@ -139,9 +146,9 @@ def _reader(path: Path, head: bytes) -> Callable[[Path], WeightFile]:
     raise WeightsError(f"{path} is none of the files that are read; give a {READABLE}")
 
 
-def _reader_of_zip(path: Path) -> Callable[[Path], WeightFile]:
+def _reader_of_zip(path: Path, file: BinaryIO) -> Reader:
     """Return the reader for a zip, told by its members."""
-    with reading(path, "a zip of weights", "copy or save it again"), ZipFile(path) as archive:
+    with reading(path, "a zip of weights", "copy or save it again"), ZipFile(file) as archive:
         names = archive.namelist()
     if WEIGHTS_MEMBER in names or CONFIG_MEMBER in names:
         return read_keras

@@ -7,13 +7,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradscope.analysis import analyze as study
-from gradscope.analysis.analyze import Streams, analyze, drawn_network, held_out_error
+from gradscope.analysis import stage as study
+from gradscope.analysis.analyze import analyze
 from gradscope.analysis.archive import archive_bytes, load_run
 from gradscope.analysis.checkpoints import LOOKS, Checkpoint, CheckpointRecorder
 from gradscope.analysis.memory import NEEDS, machine_memory, memory_needed, require_memory
+from gradscope.analysis.network import Streams
+from gradscope.analysis.prepare import prepare
 from gradscope.analysis.results import Analysis, Profile
 from gradscope.analysis.settings import Settings
+from gradscope.analysis.stage import held_out_error
 from gradscope.diagnosis.growth import CauseRates
 from gradscope.errors import SettingError
 from gradscope.learning.history import Stop
@@ -67,11 +70,13 @@ def test_each_use_of_chance_has_a_stream_of_its_own(small: Settings) -> None:
         tuple(stream.standard_normal(2))
         for stream in (streams.weights, streams.training, streams.examined, streams.held_out)
     }
-    one, more = (drawn_network(small.with_changes({"sequences": count})) for count in (2, 5))
+    one, more = (prepare(small.with_changes({"sequences": count})) for count in (2, 5))
 
     assert len(draws) == 4
-    np.testing.assert_array_equal(one.params.recurrent_weights, more.params.recurrent_weights)
-    np.testing.assert_array_equal(present(one.held_out).inputs, present(more.held_out).inputs)
+    np.testing.assert_array_equal(one.network.recurrent_weights, more.network.recurrent_weights)
+    np.testing.assert_array_equal(
+        present(one.held_out).batch.inputs, present(more.held_out).batch.inputs
+    )
 
 
 def test_max_lag_cuts_the_profile(small: Settings) -> None:
@@ -115,21 +120,21 @@ def test_a_gradient_is_not_zero_but_unknown_where_no_target_was_reached() -> Non
 def test_the_held_out_error_in_parts_is_the_error_of_the_whole(
     small: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    studied = drawn_network(small.with_changes({"task": TaskName.SINE}))
+    studied = prepare(small.with_changes({"task": TaskName.SINE}))
     whole = error_per_step(
-        unroll(studied.params, present(studied.held_out).inputs).outputs,
-        present(studied.held_out).targets,
+        unroll(studied.network, present(studied.held_out).batch.inputs).outputs,
+        present(studied.held_out).batch.targets,
     )
 
-    assert held_out_error(studied.params, present(studied.held_out)) == pytest.approx(
+    assert held_out_error(studied.network, present(studied.held_out)) == pytest.approx(
         whole, rel=1e-15
     )
     monkeypatch.setattr(study, "STATES_AT_ONCE", 6 * 4 * 100)
-    assert held_out_error(studied.params, present(studied.held_out)) == pytest.approx(
+    assert held_out_error(studied.network, present(studied.held_out)) == pytest.approx(
         whole, rel=1e-12
     )
     monkeypatch.setattr(study, "STATES_AT_ONCE", 1)
-    assert held_out_error(studied.params, present(studied.held_out)) == pytest.approx(
+    assert held_out_error(studied.network, present(studied.held_out)) == pytest.approx(
         whole, rel=1e-12
     )
 
@@ -265,7 +270,7 @@ def test_the_lookout_looks_first_last_and_every_tenth_of_the_way(
 ) -> None:
     seen: list[Checkpoint] = []
     settings = small.with_changes({"updates": updates})
-    recorder = CheckpointRecorder(settings, seen.append)
+    recorder = CheckpointRecorder(prepare(settings), seen.append)
 
     found = analyze(settings, watch=recorder)
 
@@ -285,7 +290,7 @@ def test_the_last_checkpoint_sees_the_horizon_of_the_trained_stage() -> None:
     )
     seen: list[Checkpoint] = []
 
-    found = analyze(settings, watch=CheckpointRecorder(settings, seen.append))
+    found = analyze(settings, watch=CheckpointRecorder(prepare(settings), seen.append))
 
     assert found.last.verdict.horizon is not None
     assert seen[-1].horizon == found.last.verdict.horizon

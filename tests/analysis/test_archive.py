@@ -12,9 +12,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+import gradscope
 from gradscope.analysis.archive import NEEDED, archive_bytes, load_run, read_settings
 from gradscope.analysis.results import Analysis
 from gradscope.errors import ArchiveError, GradscopeError
+from gradscope.machine import environment
 from gradscope.model.cells import WEIGHT_NAMES
 from tests.present import present
 
@@ -69,7 +71,9 @@ def test_plain_numpy_reads_it_without_pickle(saved: Path, analysis: Analysis) ->
 
 
 def test_the_settings_alone_can_be_read(saved: Path, analysis: Analysis) -> None:
-    assert read_settings(saved) == analysis.settings.as_dict()
+    settings, made = read_settings(saved)
+    assert settings == analysis.settings.as_dict()
+    assert made == {"gradscope": gradscope.__version__, **environment()}
 
 
 BOUNDLESS = {

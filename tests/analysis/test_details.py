@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gradscope.analysis.analyze import analyze
-from gradscope.analysis.details import MAP_TIMES, NOT_CLOSER
+from gradscope.analysis.details import MAP_TIMES, NO_DETAILS
 from gradscope.analysis.results import Analysis
 from gradscope.analysis.settings import Settings
 from gradscope.names import CellName
@@ -20,7 +20,7 @@ def looked(request: pytest.FixtureRequest) -> Analysis:
 
 
 def test_nothing_is_looked_at_unasked() -> None:
-    assert analyze(SMALL).details is NOT_CLOSER
+    assert analyze(SMALL).details is NO_DETAILS
 
 
 @pytest.mark.parametrize("look", LOOKS)

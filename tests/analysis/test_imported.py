@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 
 from gradscope.analysis.analyze import analyze
-from gradscope.analysis.archive import archive_bytes, settings_of_saved
+from gradscope.analysis.archive import archive_bytes
 from gradscope.analysis.imported import settings_of_weights
+from gradscope.analysis.prepare import prepare
 from gradscope.analysis.results import Analysis
 from gradscope.analysis.settings import Settings
 from gradscope.arrays import FloatArray
-from gradscope.errors import DataError, GradscopeError, SettingError, WeightsError
+from gradscope.errors import GradscopeError, SettingError, WeightsError
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.gru import GruParameters
 from gradscope.names import ActivationName, CellName, StateName
@@ -109,7 +110,7 @@ def test_a_psychrnn_network_starts_from_its_own_first_state(shape: tuple[int, ..
     assert found.task_info.description.startswith("inputs from x.npy, h_0 from the file")
 
     Path("run.npz").write_bytes(archive_bytes(found))
-    again = analyze(settings_of_saved("run.npz", {}))
+    again = analyze(prepare({"load": "run.npz"}))
     np.testing.assert_array_equal(again.last.profile.log_norms, found.last.profile.log_norms)
     assert again.task_info.description == found.task_info.description
 
@@ -320,9 +321,9 @@ def test_given_networks_are_not_compared_and_need_their_file() -> None:
     with pytest.raises(SettingError, match="--readout is for a network from a file"):
         Settings(readout="fc")
     np.savez("net.npz", **{**TORCH, "rnn.weight_hh_l0": np.eye(3), "rnn.weight_ih_l0": U[:3]})  # type: ignore[arg-type]
-    with pytest.raises(SettingError, match="now has rnn"):
+    with pytest.raises(SettingError, match="--hidden is 4, but rnn"):
         analyze(settings)
     np.save("x.npy", INPUTS[:3])
     np.savez("net.npz", **TORCH)  # type: ignore[arg-type]
-    with pytest.raises((SettingError, DataError), match="are more than the 3"):
+    with pytest.raises(SettingError, match="--steps is 9, but x\\.npy has 3 steps"):
         analyze(settings)

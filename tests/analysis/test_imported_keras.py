@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from gradscope.analysis import parity
-from gradscope.analysis.analyze import analyze, given_of
-from gradscope.analysis.imported import Given, settings_of_weights
+from gradscope.analysis.analyze import analyze
+from gradscope.analysis.imported import settings_of_weights
+from gradscope.analysis.imported_stack import ImportedStack
+from gradscope.analysis.prepare import prepare
 from gradscope.analysis.settings import Settings
 from gradscope.arrays import FloatArray
 from gradscope.jacobians.cell_chain import cell_chain
@@ -74,20 +76,20 @@ def test_a_keras_file_says_all_and_its_states_and_jacobians_are_those_of_keras(
 
     settings, layer = settings_and_layer(keras, name, tmp_path)
 
-    given = given_of(settings)
+    stack = present(prepare(settings, keep_stack=True).stack)
     analysis = analyze(settings)
 
     expected = keras.ops.convert_to_numpy(layer(INPUTS.swapaxes(0, 1))).swapaxes(0, 1)
     np.testing.assert_allclose(analysis.trajectory.hidden[1:], expected, rtol=0, atol=1e-5)
     assert (settings.cell is CellName.ELMAN) == (name == "SimpleRNN")
-    assert can_compute(given.spec)
-    states, jacobians = parity_rows(given)
+    assert can_compute(stack.spec)
+    states, jacobians = parity_rows(stack)
     assert states.passed
     assert jacobians.passed
     assert jacobians.deviation < FLOAT32
     assert jacobians.against == f"{name.split(maxsplit=1)[0]}Cell on torch"
-    given.trajectories[given.studied.title].hidden[3] += 1e-3
-    states, _ = parity_rows(given)
+    stack.trajectories[stack.studied.title].hidden[3] += 1e-3
+    states, _ = parity_rows(stack)
     assert not states.passed
 
 
@@ -104,24 +106,24 @@ BENT: dict[str, Callable[[FloatArray], FloatArray]] = {
 def test_a_wrong_jacobian_fails_its_own_row(
     keras: Any, name: str, how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = given_of(settings_and_layer(keras, name, tmp_path)[0])
+    stack = present(prepare(settings_and_layer(keras, name, tmp_path)[0], keep_stack=True).stack)
 
-    assert passed_with(given, BENT[how], monkeypatch) == [True, False]
+    assert passed_with(stack, BENT[how], monkeypatch) == [True, False]
 
 
 def test_a_jacobian_of_memory_before_hidden_state_fails(
     keras: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = given_of(settings_and_layer(keras, "LSTM", tmp_path)[0])
+    stack = present(prepare(settings_and_layer(keras, "LSTM", tmp_path)[0], keep_stack=True).stack)
 
     def of_c_and_h(jacobian: FloatArray) -> FloatArray:
         return np.roll(jacobian, 5, axis=(1, 2))
 
-    assert passed_with(given, of_c_and_h, monkeypatch) == [True, False]
+    assert passed_with(stack, of_c_and_h, monkeypatch) == [True, False]
 
 
 def passed_with(
-    given: Given, bend: Callable[[FloatArray], FloatArray], monkeypatch: pytest.MonkeyPatch
+    stack: ImportedStack, bend: Callable[[FloatArray], FloatArray], monkeypatch: pytest.MonkeyPatch
 ) -> list[bool]:
     """Return whether states and Jacobians pass where every Jacobian of ours is a bent one."""
     from gradscope.frameworks.keras import parity_rows
@@ -131,19 +133,19 @@ def passed_with(
         return SimpleNamespace(jacobian=lambda step: bend(right.jacobian(step)))
 
     monkeypatch.setattr(parity, "cell_chain", bent_chain)
-    return [row.passed for row in parity_rows(given)]
+    return [row.passed for row in parity_rows(stack)]
 
 
 @pytest.mark.parametrize("name", ["GRU", "GRU before", "LSTM"])
 def test_gates_in_another_order_fail(keras: Any, name: str, tmp_path: Path) -> None:
     from gradscope.frameworks.keras import parity_rows
 
-    given = given_of(settings_and_layer(keras, name, tmp_path)[0])
-    first, second, *rest = np.split(given.studied.recurrent_weights, len(given.studied.gates))
-    other = replace(given.studied, recurrent_weights=np.concatenate([second, first, *rest]))
+    stack = present(prepare(settings_and_layer(keras, name, tmp_path)[0], keep_stack=True).stack)
+    first, second, *rest = np.split(stack.studied.recurrent_weights, len(stack.studied.gates))
+    other = replace(stack.studied, recurrent_weights=np.concatenate([second, first, *rest]))
 
-    ours_wrong = parity_rows(replace(given, params=cell_of(other, given.spec)))
-    theirs_wrong = parity_rows(replace(given, studied=other))
+    ours_wrong = parity_rows(replace(stack, params=cell_of(other, stack.spec)))
+    theirs_wrong = parity_rows(replace(stack, studied=other))
 
     assert [row.passed for row in ours_wrong] == [True, False]
     assert [row.passed for row in theirs_wrong] == [False, False]

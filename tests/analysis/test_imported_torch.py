@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradscope.analysis.analyze import analyze, given_of
+from gradscope.analysis.analyze import analyze
 from gradscope.analysis.check import check
-from gradscope.analysis.imported import Given, settings_of_weights
+from gradscope.analysis.imported import settings_of_weights
+from gradscope.analysis.imported_stack import ImportedStack
+from gradscope.analysis.prepare import prepare
 from gradscope.analysis.results import Analysis
 from gradscope.arrays import FloatArray
 from gradscope.jacobians.cell_chain import cell_chain
+from tests.present import present
 
 torch = pytest.importorskip("torch", reason="PyTorch writes the files and is the oracle")
 pytestmark = pytest.mark.torch
@@ -241,12 +244,12 @@ def test_parity_with_pytorch_holds_and_a_changed_weight_is_found(
 
     values = saved(tmp_path, made(kind, 2, n_directions), drawn_inputs())
     settings = settings_of_weights({**values, **said(kind)})
-    given = given_of(settings)
+    stack = present(prepare(settings, keep_stack=True).stack)
 
-    assert can_compute(given.spec)
-    assert all(row.deviation < 1e-13 for row in parity_rows(given))
+    assert can_compute(stack.spec)
+    assert all(row.deviation < 1e-13 for row in parity_rows(stack))
     assert all(row.passed for row in check(settings))
-    assert not any(row.passed for row in parity_rows(with_other_weights(given)))
+    assert not any(row.passed for row in parity_rows(with_other_weights(stack)))
 
 
 @pytest.mark.parametrize("n_directions", [1, 2])
@@ -260,26 +263,26 @@ def test_a_chaotic_network_is_compared_over_the_steps_in_which_rounding_stays_sm
     for name, weights in module.named_parameters():
         torch.nn.init.normal_(weights, std=2.0 / 32**0.5 if "weight_hh" in name else 0.2)
     values = saved(tmp_path, module, drawn_inputs(steps=400))
-    given = given_of(settings_of_weights({**values, **said("tanh")}))
+    stack = present(prepare(settings_of_weights({**values, **said("tanh")}), keep_stack=True).stack)
 
-    _, _, outputs = rows = parity_rows(given)
+    _, _, outputs = rows = parity_rows(stack)
     assert all(row.passed for row in rows)
     compared = int(outputs.quantity.split()[0])
-    assert 10 <= compared < given.inputs.shape[0]
-    assert not any(row.passed for row in parity_rows(with_other_weights(given)))
+    assert 10 <= compared < stack.inputs.shape[0]
+    assert not any(row.passed for row in parity_rows(with_other_weights(stack)))
 
 
-def with_other_weights(given: Given) -> Given:
-    """Return the same course with another W in the layers that PyTorch is given."""
+def with_other_weights(stack: ImportedStack) -> ImportedStack:
+    """Return the same trajectories with another W in the layers that PyTorch is given."""
     changed = {
         layer.title: replace(layer, recurrent_weights=1.001 * layer.recurrent_weights)
-        for depth in given.stack
+        for depth in stack.layers
         for layer, _ in depth
     }
-    stack = tuple(
-        tuple((changed[each.title], cell) for each, cell in depth) for depth in given.stack
+    layers = tuple(
+        tuple((changed[each.title], cell) for each, cell in depth) for depth in stack.layers
     )
-    return replace(given, studied=changed[given.studied.title], stack=stack)
+    return replace(stack, studied=changed[stack.studied.title], layers=layers)
 
 
 def test_what_pytorch_has_no_layer_for_is_told(tmp_path: Path) -> None:
@@ -287,4 +290,8 @@ def test_what_pytorch_has_no_layer_for_is_told(tmp_path: Path) -> None:
 
     values = saved(tmp_path, made("tanh"), drawn_inputs())
 
-    assert not can_compute(given_of(settings_of_weights({**values, "activation": "sigmoid"})).spec)
+    assert not can_compute(
+        present(
+            prepare(settings_of_weights({**values, "activation": "sigmoid"}), keep_stack=True).stack
+        ).spec
+    )

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from gradscope.cli.app import run as run_line
-from gradscope.sweep.threads import THREAD_VARIABLES
+from gradscope.machine import THREAD_VARIABLES
 
 ROOT = Path(__file__).parents[2]
 SMALL = ("--hidden", "4", "--steps", "6", "--updates", "2", "--sequences", "2")

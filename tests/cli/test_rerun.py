@@ -1,10 +1,11 @@
-"""``gradscope rerun``: from whatever a run left behind, the same numbers come out."""
+"""``gradscope rerun``: whatever a run left behind gives its numbers again, as it promises."""
 
 import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gradscope.analysis.analyze import analyze
@@ -49,28 +50,45 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+PROMISE = "reproducible: bit for bit: the same NumPy, BLAS, kernel, threads and platform\n"
+PROMISED = {
+    "same_machine_type": True,
+    "relative_tolerance": 0.0,
+    "because": PROMISE.removeprefix("reproducible: ").strip(),
+}
+
+
+def assert_same_document(again: str, first: Path | str, promised: object = PROMISED) -> None:
+    """Hold a document that was made again against the first, to the last digit."""
+    found = json.loads(again)
+    before = first if isinstance(first, str) else first.read_text(encoding="utf-8")
+
+    assert found.pop("reproducible") == promised
+    assert to_json(found) == before
+
+
 @pytest.mark.parametrize("suffix", ["npz", "json"])
 def test_an_analysis_is_made_again_from_each_of_its_files(
     run: Run, made: Path, suffix: str
 ) -> None:
     done = run("rerun", f"made.{suffix}", "--json", cwd=made)
 
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == (made / "made.json").read_text(encoding="utf-8")
+    assert (done.returncode, done.stderr) == (0, PROMISE)
+    assert_same_document(done.stdout, made / "made.json")
 
 
 def test_a_spectrum_is_made_again_as_a_spectrum(run: Run, made: Path) -> None:
     done = run("rerun", "spectrum.json", "--json", cwd=made)
 
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == (made / "spectrum.json").read_text(encoding="utf-8")
+    assert (done.returncode, done.stderr) == (0, PROMISE)
+    assert_same_document(done.stdout, made / "spectrum.json")
 
 
 def test_a_comparison_is_made_again_with_all_its_cells(run: Run, made: Path) -> None:
     done = run("rerun", "cells.json", "--json", cwd=made)
 
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == (made / "cells.json").read_text(encoding="utf-8")
+    assert (done.returncode, done.stderr) == (0, PROMISE)
+    assert_same_document(done.stdout, made / "cells.json")
 
 
 @pytest.mark.parametrize("name", ["made", "cells", "spectrum"])
@@ -82,8 +100,8 @@ def test_from_a_picture_come_its_document_and_the_picture_byte_for_byte(
 
     done = run("rerun", str(picture), "--json", "--png", str(again))
 
-    assert (done.returncode, done.stderr) == (0, f"wrote {again}\n")
-    assert done.stdout == (made / f"{name}.json").read_text(encoding="utf-8")
+    assert (done.returncode, done.stderr) == (0, f"{PROMISE}wrote {again}\n")
+    assert_same_document(done.stdout, made / f"{name}.json")
     assert again.read_bytes() == picture.read_bytes()
 
 
@@ -216,7 +234,7 @@ def test_a_course_of_training_and_a_check_are_made_again(
     assert run(command, *settings, "-o", "made.json").returncode == 0
     document = run(command, *settings, "--json").stdout
 
-    assert run("rerun", "made.json", "--json").stdout == document
+    assert_same_document(run("rerun", "made.json", "--json").stdout, document)
 
 
 def test_a_file_of_another_version_is_run_with_a_warning(
@@ -228,7 +246,12 @@ def test_a_file_of_another_version_is_run_with_a_warning(
 
     done = run("rerun", "old.json", "--json")
 
-    assert done.stdout == text
+    promised = {
+        "same_machine_type": True,
+        "relative_tolerance": None,
+        "because": "gradscope 0.0.1 made the file, and this is 0.1.0",
+    }
+    assert_same_document(done.stdout, text, promised)
     assert done.stderr == "warning: old.json was made by gradscope 0.0.1; numbers may differ\n"
 
 
@@ -253,3 +276,38 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1
     assert said in done.stderr
+
+
+@pytest.mark.parametrize("gain", [0.5, 30.0])
+def test_another_machine_is_told_how_well_its_numbers_can_agree(
+    call: Run, tmp_path: Path, gain: float
+) -> None:
+    study = ("--activation", "identity", "--gain", str(gain), "--steps", "40", "--updates", "0")
+    assert call("analyze", *study, "-o", "first.json").returncode == 0
+    document = json.loads((tmp_path / "first.json").read_text(encoding="utf-8"))
+    document["environment"]["kernel"] = "another"
+    (tmp_path / "first.json").write_text(to_json(document), encoding="utf-8")
+
+    done = call("rerun", "first.json", "--json")
+
+    found = json.loads(done.stdout)["reproducible"]
+    assert (done.returncode, done.stderr) == (0, f"reproducible: {found['because']}\n")
+    assert not found["same_machine_type"]
+    assert found["relative_tolerance"] == (1e-10 if gain < 1 else None)
+
+
+def test_a_run_that_does_not_name_its_machine_is_not_promised_the_same_bits(
+    call: Run, small: tuple[str, ...], tmp_path: Path
+) -> None:
+    assert call("analyze", *small, "--save", "new.npz").returncode == 0
+    with np.load(tmp_path / "new.npz") as arrays:
+        np.savez(
+            tmp_path / "old.npz",
+            allow_pickle=False,
+            **{name: arrays[name] for name in arrays if name != "environment"},
+        )
+
+    done = call("rerun", "old.npz", "--json")
+
+    assert json.loads(done.stdout)["reproducible"]["same_machine_type"] is False
+    assert call("show-config", "old.npz").returncode == 0

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gradscope.data.problem import MAX_HELD_OUT, series_problem, task_problem
+from gradscope.data.table import read_table
 from gradscope.data.tasks import make_task
 from gradscope.names import ErrorName, TaskName
 from tests.present import present
@@ -30,7 +31,7 @@ def ramp(tmp_path: Path) -> Path:
 
 
 def test_a_series_asks_for_its_next_row_and_holds_its_end_back(ramp: Path) -> None:
-    problem = series_problem(ramp, ("a", "b"), 10)
+    problem = series_problem(read_table(ramp, ("a", "b")), ramp.name, 10)
 
     assert (problem.n_inputs, problem.n_outputs) == (2, 2)
     assert problem.task_info.required_lag is None
@@ -46,7 +47,7 @@ def test_a_series_asks_for_its_next_row_and_holds_its_end_back(ramp: Path) -> No
 
 def test_the_baseline_of_a_series_is_repeating_its_last_value(ramp: Path) -> None:
     # A ramp of rows 0 … 99, 80 of them to train on: every step up is 1/deviation of 0 … 79.
-    problem = series_problem(ramp, ("a",), 10)
+    problem = series_problem(read_table(ramp, ("a",)), ramp.name, 10)
 
     assert present(problem.task_info.baseline).error == pytest.approx(
         1.0 / np.var(np.arange(80)), rel=1e-9
@@ -54,7 +55,7 @@ def test_the_baseline_of_a_series_is_repeating_its_last_value(ramp: Path) -> Non
 
 
 def test_a_series_is_examined_on_the_same_windows_whatever_the_seed(ramp: Path) -> None:
-    problem = series_problem(ramp, ("a",), 10)
+    problem = series_problem(read_table(ramp, ("a",)), ramp.name, 10)
 
     one, other = (problem.examine(np.random.default_rng(seed), 4).inputs for seed in (1, 2))
 

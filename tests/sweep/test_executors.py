@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from gradscope.errors import SettingError, WorkerError
+from gradscope.machine import THREAD_VARIABLES
 from gradscope.names import ExecutorName
 from gradscope.sweep import executors
 from gradscope.sweep.executors import (
@@ -26,7 +27,6 @@ from gradscope.sweep.executors import (
     open_pool,
 )
 from gradscope.sweep.run import Progress, Workers, run_sweep
-from gradscope.sweep.threads import THREAD_VARIABLES
 from tests.sweeping import (
     PATIENCE,
     cells_of,

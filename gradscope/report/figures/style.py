@@ -13,7 +13,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from gradscope.names import ColumnWidth
-from gradscope.report.provenance.records import ANALYSIS, KEYWORD, provenance_text
+from gradscope.report.provenance.embedded import KEYWORD
+from gradscope.report.provenance.records import ANALYSIS, provenance_text
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

@@ -1,17 +1,23 @@
-"""Our text inside an SVG, a PDF or an HTML report; None where there is none.
+"""Our text inside a picture or an HTML report; None where there is none.
 
-An SVG carries it in ``<dc:description>`` (Dublin Core in RDF metadata). A PDF carries it under
-``/Keywords`` in the document information dictionary, as a literal string or in UTF-16 with a byte
-order mark (ISO 32000-1, sections 7.3.4, 7.9.2 and 14.3.3). Both are read by hand and within the
-bytes given: no XML parser that expands entities, no PDF library. An HTML report carries it in
-``<meta name="gradscope">``.
+A PNG carries it in the text chunk ``gradscope`` (W3C PNG specification, section 11.3.3), an SVG in
+``<dc:description>`` (Dublin Core in RDF metadata), an HTML report in ``<meta name="gradscope">``. A
+PDF carries it under ``/Keywords`` in the document information dictionary, as a literal string or in
+UTF-16 with a byte order mark (ISO 32000-1, sections 7.3.4, 7.9.2 and 14.3.3). Pillow reads the PNG,
+no further than its pixels; the others are read by hand and within the bytes given: no XML parser
+that expands entities, no PDF library.
 """
 
 import html
 import re
+import struct
+import warnings
+from io import BytesIO
 
-SVG_OPEN, SVG_CLOSE = b"<dc:description>", b"</dc:description>"
-META_OPEN, META_CLOSE = b'<meta name="gradscope" content="', b'">'
+KEYWORD = "gradscope"
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+SVG_MARKS = b"<dc:description>", b"</dc:description>"
+HTML_MARKS = b'<meta name="gradscope" content="', b'">'
 START = 1024
 """Bytes at the beginning of a file in which its kind shows."""
 
@@ -21,19 +27,31 @@ OCTAL = re.compile(rb"[0-7]{1,3}")
 LINE_END = re.compile(rb"\r\n|\r|\n")
 
 
-def is_svg(content: bytes) -> bool:
-    """Whether a file looks like an SVG."""
-    return b"<svg" in content[:START]
+def embedded_text(content: bytes) -> bytes | None:
+    """Return our text in a picture or a report; any other file is returned as it is."""
+    start = content[:START]
+    if content.startswith(PNG_SIGNATURE):
+        return _png_text(content)
+    if content.startswith(b"%PDF-"):
+        return pdf_text(content)
+    if start.lstrip().lower().startswith(b"<!doctype html"):
+        return _between(content, *HTML_MARKS)
+    return _between(content, *SVG_MARKS) if b"<svg" in start else content
 
 
-def is_pdf(content: bytes) -> bool:
-    """Whether a file looks like a PDF."""
-    return content.startswith(b"%PDF-")
+def _png_text(content: bytes) -> bytes | None:
+    """Return the text under our keyword; no pixel is decoded, and Pillow bounds what is unpacked
+    (``MAX_TEXT_CHUNK``).
+    """
+    from PIL.PngImagePlugin import PngImageFile
 
-
-def svg_text(content: bytes) -> bytes | None:
-    """Return the description of an SVG."""
-    return _between(content, SVG_OPEN, SVG_CLOSE)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Of damaged animations, whose frames are not read.
+        try:
+            text = PngImageFile(BytesIO(content)).info.get(KEYWORD)
+        except (OSError, SyntaxError, ValueError, LookupError, struct.error):
+            return None
+    return text.encode() if isinstance(text, str) else None
 
 
 def _between(content: bytes, opening: bytes, closing: bytes) -> bytes | None:
@@ -43,16 +61,6 @@ def _between(content: bytes, opening: bytes, closing: bytes) -> bytes | None:
     if not (opened and closed):
         return None
     return html.unescape(text.decode("utf-8", "replace")).encode()
-
-
-def is_html(content: bytes) -> bool:
-    """Whether a file looks like a page of HTML."""
-    return content[:START].lstrip().lower().startswith(b"<!doctype html")
-
-
-def html_text(content: bytes) -> bytes | None:
-    """Return the meta entry of an HTML report."""
-    return _between(content, META_OPEN, META_CLOSE)
 
 
 def pdf_text(content: bytes) -> bytes | None:
@@ -83,15 +91,11 @@ def _info_dictionary(content: bytes) -> bytes | None:
 
 def _string(content: bytes, place: int) -> bytes | None:
     """Return the string object that begins at a place; None where it is none, or has no end."""
-    if content[place : place + 1] == b"<":
-        digits, closed, _ = content[place + 1 :].partition(b">")
-        return _from_hex(digits) if closed else None
-    if content[place : place + 1] != b"(":
+    if content[place : place + 1] == b"(":
+        return _literal(content, place + 1)
+    digits, closed, _ = content[place + 1 :].partition(b">")
+    if content[place : place + 1] != b"<" or not closed:
         return None
-    return _literal(content, place + 1)
-
-
-def _from_hex(digits: bytes) -> bytes | None:
     try:
         text = "".join(digits.decode("ascii").split())
         return bytes.fromhex(text if len(text) % 2 == 0 else f"{text}0")
@@ -108,14 +112,11 @@ def _literal(content: bytes, place: int) -> bytes | None:
         depth += {b"(": 1, b")": -1}.get(piece, 0)
         if depth == 0:
             return b"".join(pieces)
-        pieces.append(_unescaped(piece[1:]) if piece.startswith(b"\\") else piece)
+        escaped = piece.removeprefix(b"\\")
+        if escaped == piece:
+            pieces.append(piece)
+        elif OCTAL.fullmatch(escaped):
+            pieces.append(bytes([int(escaped, 8) & 0xFF]))
+        elif not LINE_END.fullmatch(escaped):  # A line that is continued adds nothing.
+            pieces.append(ESCAPED.get(escaped, escaped))
     return None
-
-
-def _unescaped(piece: bytes) -> bytes:
-    """Return what stands behind a backslash as the bytes it means."""
-    if OCTAL.fullmatch(piece):
-        return bytes([int(piece, 8) & 0xFF])
-    if LINE_END.fullmatch(piece):
-        return b""  # A line continued.
-    return ESCAPED.get(piece, piece)

@@ -90,7 +90,7 @@ class Recipe:
     """``cells``, ``activations`` and ``lengths`` are those of a comparison, else the settings' own
     one; ``panel`` is the one that a picture shows alone, None where it shows all; ``source`` is the
     file that a picture was drawn from, None where settings tell it all; ``version`` is that of the
-    gradscope that made the file.
+    gradscope that made the file, on the machine that ``environment`` describes.
     """
 
     command: MadeBy
@@ -99,6 +99,7 @@ class Recipe:
     activations: tuple[ActivationName, ...]
     lengths: tuple[int, ...]
     version: str
+    environment: Mapping[str, Any]
     panel: PanelName | None = None
     width: ColumnWidth = ColumnWidth.DOUBLE
     source: Source | None = None
@@ -136,6 +137,7 @@ def read_recipe(path: Path) -> Recipe:
             ),
             lengths=tuple(_length(each) for each in axes.get("steps", [settings.steps])),
             version=str(document["gradscope"]),
+            environment=dict(document["environment"]),
             source=source,
             **_panel(document),
         )

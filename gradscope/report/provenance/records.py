@@ -1,14 +1,12 @@
 """Which settings and versions made a file: written into every picture, read back from pictures,
 documents and runs.
 
-A PNG carries them as JSON in its text chunk ``gradscope`` (W3C PNG specification, section 11.3.3);
-how an SVG and a PDF do lives in ``provenance_text``, what to run again is read in ``recipe``.
+How each kind of picture carries them lives in ``embedded``, what to run again is read in
+``recipe``.
 """
 
 import json
-import struct
-import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,17 +14,7 @@ from typing import Any
 from gradscope.analysis.archive import read_settings
 from gradscope.errors import ArchiveError
 from gradscope.report.formats import head
-from gradscope.report.provenance.embedded import (
-    html_text,
-    is_html,
-    is_pdf,
-    is_svg,
-    pdf_text,
-    svg_text,
-)
-
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-KEYWORD = "gradscope"
+from gradscope.report.provenance.embedded import embedded_text
 
 ANALYSIS: Mapping[str, Any] = MappingProxyType({"command": "analyze"})
 """What ``made_by`` says where one analysis made the file."""
@@ -60,19 +48,12 @@ def read_document(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise ArchiveError(f"{path} cannot be read: {error.strerror}; check the name") from error
     if content.startswith(b"PK"):
-        return {**head("settings", read_settings(path)), "made_by": dict(ANALYSIS)}
-    return _parse(path, _text(content))
-
-
-def _text(content: bytes) -> bytes | None:
-    """Return our text in a picture, a document as it is; None where a picture has none."""
-    if content.startswith(PNG_SIGNATURE):
-        return _png_text(content)
-    if is_pdf(content):
-        return pdf_text(content)
-    if is_html(content):
-        return html_text(content)
-    return svg_text(content) if is_svg(content) else content
+        settings, environment = read_settings(path, content)
+        document = {**head("settings", settings), "made_by": dict(ANALYSIS)}
+        document["gradscope"] = environment.get("gradscope", document["gradscope"])
+        document["environment"] = {k: v for k, v in environment.items() if k != "gradscope"}
+        return document
+    return _parse(path, embedded_text(content))
 
 
 def settings_to_toml(settings: Mapping[str, Any]) -> str:
@@ -98,37 +79,3 @@ def _parse(path: Path, text: bytes | None) -> dict[str, Any]:
         raise ArchiveError(
             f"{path} carries no settings of gradscope; give a picture, .json or .npz that it wrote"
         ) from error
-
-
-def _png_text(content: bytes) -> bytes | None:
-    """Return the text under our keyword, None where there is none."""
-    for kind, data in _png_chunks(content):
-        keyword, _, rest = data.partition(b"\0")
-        if keyword != KEYWORD.encode():
-            continue
-        if kind == b"tEXt":
-            return rest
-        if kind == b"iTXt":
-            return _international_text(rest)
-    return None
-
-
-def _international_text(rest: bytes) -> bytes | None:
-    """Return the text of an iTXt chunk (section 11.3.3.4), None where it is damaged."""
-    flags, (_language, _, after) = rest[:2], rest[2:].partition(b"\0")
-    _translated, _, text = after.partition(b"\0")
-    if flags[:1] != b"\1":
-        return text
-    try:
-        return zlib.decompress(text)
-    except zlib.error:
-        return None
-
-
-def _png_chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield the kind and data of every whole chunk."""
-    place = len(PNG_SIGNATURE)
-    while place + 12 <= len(content):
-        (length,) = struct.unpack(">I", content[place : place + 4])
-        yield content[place + 4 : place + 8], content[place + 8 : place + 8 + length]
-        place += length + 12

@@ -65,7 +65,9 @@ def read_source(made_by: Mapping[str, Any]) -> Source | None:
             raise TypeError(f"{names!r} is no list of names")
         return WeightsSource(_text(made_by["file"]), tuple(map(_text, names)))
     if made_by["command"] == "report":
-        where, x, y = (_text_or_none(made_by[name]) for name in ("where", "x", "y"))
+        where, x, y = (
+            None if made_by[name] is None else _text(made_by[name]) for name in ("where", "x", "y")
+        )
         kind, value = SweepPicture(made_by["kind"]), SweepValue(made_by["value"])
         return StoreSource(_text(made_by["store"]), where, kind, value, x, y)
     return None
@@ -96,7 +98,3 @@ def _text(value: object) -> str:
     if isinstance(value, str):
         return value
     raise TypeError(f"{value!r} is no text")
-
-
-def _text_or_none(value: object) -> str | None:
-    return None if value is None else _text(value)

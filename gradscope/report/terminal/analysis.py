@@ -7,7 +7,7 @@ from rich.text import Text
 
 from gradscope.analysis.check import CheckRow
 from gradscope.analysis.checkpoints import Checkpoint
-from gradscope.analysis.details import NOT_CLOSER
+from gradscope.analysis.details import NO_DETAILS
 from gradscope.analysis.results import Analysis, Comparison, ImportedLayer, LayerVerdict
 from gradscope.arrays import LN_10, FloatArray
 from gradscope.diagnosis.growth import terms_of
@@ -55,7 +55,7 @@ def analysis_page(analysis: Analysis, screen: Screen) -> RenderableType:
     parts += bullets("Why", [reason_sentence(each) for each in verdict.reasons], screen)
     if analysis.remedies:
         parts += [Text(), *bullets("What to do", advice(analysis), screen)]
-    if analysis.details is not NOT_CLOSER:
+    if analysis.details is not NO_DETAILS:
         parts += [Text(), *bullets("In detail", details_sentences(analysis), screen)]
     return Group(*parts)
 

@@ -9,8 +9,7 @@ import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
@@ -29,15 +28,13 @@ HEAP_HEADER = 16
 
 
 @contextmanager
-def open_hdf5(h5py: Any, source: Path | bytes) -> Iterator[Any]:
+def open_hdf5(h5py: Any, source: BinaryIO) -> Iterator[Any]:
     """Open an HDF5 file, or one held in memory; raises WeightsError if its texts are damaged."""
-    if isinstance(source, bytes):
-        _check_heaps(source)
-        with h5py.File(BytesIO(source), "r") as file:
-            yield file
-        return
-    with source.open("rb") as raw, mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as content:
-        _check_heaps(content)
+    if isinstance(source, BytesIO):
+        _check_heaps(source.getvalue())
+    else:
+        with mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            _check_heaps(content)
     with h5py.File(source, "r") as file:
         yield file
 

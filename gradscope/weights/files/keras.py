@@ -7,8 +7,9 @@ arrays mean is in ``layers.keras_names``. Source: Keras 3, ``saving/saving_lib.p
 """
 
 import json
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -29,30 +30,30 @@ CONFIG_MEMBER = "config.json"
 LONGEST_CONFIG = 32 * 2**20
 
 
-def read_keras(path: Path) -> WeightFile:
+def read_keras(path: Path, file: BinaryIO) -> WeightFile:
     """Read every array of a ``.keras`` archive, named by its path within the HDF5 file.
 
     ``about`` holds the model's ``config`` and, under ``names``, the layer's name for each group of
     variables. Raises WeightsError if the file is damaged, or h5py is not installed.
     """
     gathering = Gathering.of(path)
-    with open_members(path, gathering.budget, KIND, REMEDY) as members:
+    with open_members(path, file, gathering.budget, KIND, REMEDY) as members:
         config = json.loads(members.read(CONFIG_MEMBER, LONGEST_CONFIG))
         inner = members.read(WEIGHTS_MEMBER)
-        names = _gather(inner, gathering)[0]
+        names = _gather(BytesIO(inner), gathering)[0]
     return gathering.finish(FileFormat.KERAS, {"config": config, "names": names})
 
 
-def read_keras_h5(path: Path) -> WeightFile:
+def read_keras_h5(path: Path, file: BinaryIO) -> WeightFile:
     """Read every array of a ``.weights.h5`` or legacy ``.h5`` file; see ``read_keras``."""
     gathering = Gathering.of(path)
     with reading(path, KIND, REMEDY):
-        names, text = _gather(path, gathering)
+        names, text = _gather(file, gathering)
         config = json.loads(text) if text else None
     return gathering.finish(FileFormat.KERAS, {"config": config, "names": names})
 
 
-def _gather(source: Path | bytes, gathering: Gathering) -> tuple[dict[str, str], str | None]:
+def _gather(source: BinaryIO, gathering: Gathering) -> tuple[dict[str, str], str | None]:
     """Gather every array of an HDF5 file; return names of layers, and the configuration if any."""
     with needing("h5py", "weights"):
         import h5py  # type: ignore[import-untyped]

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
@@ -77,21 +77,21 @@ class _Element:
     data: memoryview
 
 
-def read_matlab(path: Path) -> WeightFile:
+def read_matlab(path: Path, file: BinaryIO) -> WeightFile:
     """Read every matrix of real numbers; a vector is (n,1) or (1,n), as MATLAB has it.
 
     Raises WeightsError if the file is damaged, or h5py is needed and not installed.
     """
     gathering = Gathering.of(path)
     with reading(path, "a MATLAB file", REMEDY):
-        with path.open("rb") as file:
-            start = file.read(HEADER_5)
+        start = file.read(HEADER_5)
+        file.seek(0)
         if start.startswith(SIGNATURE_73):
-            _read_hdf5(path, gathering)
+            _read_hdf5(file, gathering)
         elif start.startswith(SIGNATURE_5):
-            _keep(_matrices_5(path.read_bytes(), gathering.budget), gathering)
+            _keep(_matrices_5(file.read(), gathering.budget), gathering)
         else:
-            _keep(_matrices_4(path.read_bytes()), gathering)
+            _keep(_matrices_4(file.read()), gathering)
     return gathering.finish(FileFormat.MATLAB, {})
 
 
@@ -105,11 +105,11 @@ def _keep(matrices: Iterable[_Matrix], gathering: Gathering) -> None:
             gathering.keep(matrix.name, matrix.numbers)
 
 
-def _read_hdf5(path: Path, gathering: Gathering) -> None:
+def _read_hdf5(source: BinaryIO, gathering: Gathering) -> None:
     """Gather the matrices of a version 7.3 file, their dimensions put back in MATLAB's order."""
     with needing("h5py", "matlab"):
         import h5py  # type: ignore[import-untyped]
-    with open_hdf5(h5py, path) as file:
+    with open_hdf5(h5py, source) as file:
         for name, data_set in data_sets(h5py, file):
             if name.startswith("#"):
                 continue  # MATLAB's own store of what cells and structs refer to

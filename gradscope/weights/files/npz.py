@@ -8,7 +8,7 @@ import json
 import math
 from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -23,14 +23,14 @@ SETTINGS = "settings"
 LONGEST_SETTINGS = 2**20
 
 
-def read_npz(path: Path) -> WeightFile:
+def read_npz(path: Path, file: BinaryIO) -> WeightFile:
     """Read every array of real numbers; ``about`` holds the ``settings`` of a saved run.
 
     Raises WeightsError if it is damaged, or an array is declared larger than its bytes.
     """
     gathering = Gathering.of(path)
     about: dict[str, Any] = {}
-    with open_members(path, gathering.budget, "a NumPy archive", REMEDY) as members:
+    with open_members(path, file, gathering.budget, "a NumPy archive", REMEDY) as members:
         for member in members.names:
             name = member.removesuffix(ENDING)
             array = _array(name, members.read(member))

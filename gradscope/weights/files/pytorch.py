@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, BinaryIO
 
 from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
@@ -99,14 +99,14 @@ class _Tensor:
     number_type: str
 
 
-def read_pytorch(path: Path) -> WeightFile:
+def read_pytorch(path: Path, file: BinaryIO) -> WeightFile:
     """Read every tensor of a zip written by ``torch.save``: a state dict, or dicts around one.
 
     Names are as in the file: ``model_state_dict.rnn.weight_hh_l0``. Raises WeightsError if it is
     damaged, asks for anything but tensors and plain values, or for bytes it does not have.
     """
     gathering = Gathering.of(path)
-    with open_members(path, gathering.budget, "a PyTorch checkpoint", REMEDY) as members:
+    with open_members(path, file, gathering.budget, "a PyTorch checkpoint", REMEDY) as members:
         root = _root(members)
         data = members.read(f"{root}data.pkl", MAX_PICKLE)
         tree = read_pickle(data, MAKERS, PLAIN, _storage)

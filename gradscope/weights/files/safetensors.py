@@ -41,13 +41,13 @@ class _Entry:
     end: int
 
 
-def read_safetensors(path: Path) -> WeightFile:
+def read_safetensors(path: Path, file: BinaryIO) -> WeightFile:
     """Read every tensor; ``about`` holds the file's ``metadata``.
 
     Raises WeightsError if the header does not fit the file.
     """
     gathering = Gathering.of(path)
-    with reading(path, "a safetensors file", REMEDY), path.open("rb") as file:
+    with reading(path, "a safetensors file", REMEDY):
         size = path.stat().st_size
         header = _header(file, size)
         metadata = header.pop("__metadata__", {})

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
@@ -80,7 +81,9 @@ class ZipMembers:
 
 
 @contextmanager
-def open_members(path: Path, budget: Budget, kind: str, remedy: str) -> Iterator[ZipMembers]:
+def open_members(
+    path: Path, file: BinaryIO, budget: Budget, kind: str, remedy: str
+) -> Iterator[ZipMembers]:
     """Open an archive and check every member; whatever fails inside becomes one line."""
-    with reading(path, kind, remedy), zipfile.ZipFile(path) as archive:
+    with reading(path, kind, remedy), zipfile.ZipFile(file) as archive:
         yield ZipMembers(path, archive, budget)

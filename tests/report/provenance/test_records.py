@@ -18,9 +18,8 @@ from gradscope.analysis.settings import Settings
 from gradscope.errors import ArchiveError, GradscopeError
 from gradscope.report.documents.analysis import analysis_document
 from gradscope.report.formats import to_json
+from gradscope.report.provenance.embedded import KEYWORD, PNG_SIGNATURE
 from gradscope.report.provenance.records import (
-    KEYWORD,
-    PNG_SIGNATURE,
     provenance_text,
     read_provenance,
     settings_to_toml,
@@ -33,8 +32,11 @@ def chunk(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
+HEADER = struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)
+
+
 def png(*chunks: bytes) -> bytes:
-    return PNG_SIGNATURE + b"".join((chunk(b"IHDR", bytes(13)), *chunks, chunk(b"IEND", b"")))
+    return PNG_SIGNATURE + b"".join((chunk(b"IHDR", HEADER), *chunks, chunk(b"IEND", b"")))
 
 
 def text_chunk(text: str) -> bytes:
@@ -86,6 +88,8 @@ DAMAGED = {
     "one flag": png(chunk(b"iTXt", KEYWORD.encode() + b"\0\1")),
     "not compressed": png(international(PROVENANCE.encode(), b"\1\0")),
     "cut short": PICTURES["plain"][:80],
+    "unpacked without end": png(international(zlib.compress(b"[" * 2**24), b"\1\0")),
+    "an animation of no frames": png(chunk(b"acTL", bytes(8))),
     "a length that lies": PNG_SIGNATURE + struct.pack(">I", 2**31) + b"tEXt",
     "signature alone": PNG_SIGNATURE,
     "empty": b"",

@@ -1,0 +1,229 @@
+"""From what a person asks to all that a study needs. No other step of a study opens an input file,
+and this one opens each file once.
+
+A network is drawn, taken from a saved run, or taken from a file of weights (``imported``); what the
+file says is written into the settings.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gradscope.analysis.archive import SavedRun, load_run
+from gradscope.analysis.memory import require_memory
+from gradscope.analysis.network import Streams, draw_network
+from gradscope.analysis.results import ImportedNetwork
+from gradscope.analysis.setting_values import flag
+from gradscope.analysis.settings import (
+    JUDGING_SETTINGS,
+    NETWORK_SETTINGS,
+    SEQUENCE_SETTINGS,
+    Settings,
+)
+from gradscope.analysis.stage import EvaluationBatch
+from gradscope.data.problem import Problem, series_problem, task_problem
+from gradscope.data.table import Table, read_table
+from gradscope.errors import SettingError
+from gradscope.model.cells import Cell
+from gradscope.names import MissingCells, StageName
+
+if TYPE_CHECKING:
+    from gradscope.analysis.imported_stack import ImportedStack
+
+HELD_OUT_SEQUENCES = 256
+"""Fresh sequences of a task on which the error is measured."""
+
+ReadRun = Callable[[Path], SavedRun]
+ReadTable = Callable[[Path, tuple[str, ...], MissingCells], Table]
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Prepared:
+    """All that a study needs.
+
+    Parameters
+    ----------
+    network : Cell
+        The network to study.
+    batch : EvaluationBatch
+        The sequences it is examined on.
+    held_out : EvaluationBatch, optional
+        Those that its error is measured on; None where there are no targets.
+    task : Problem, optional
+        What training batches are drawn from; None where nothing is to be trained.
+    resolved : Settings
+        What was asked, with all that the files say filled in.
+    first_stage : StageName
+        What the network is called as it stands.
+    error : float, optional
+        The error that a saved run keeps; None where it is to be measured.
+    layers : ImportedNetwork, optional
+        Every layer of a file of weights.
+    stack : ImportedStack, optional
+        The same layers with their weights and trajectories, kept only on request.
+    """
+
+    network: Cell
+    batch: EvaluationBatch
+    held_out: EvaluationBatch | None
+    task: Problem | None
+    resolved: Settings
+    first_stage: StageName
+    error: float | None = None
+    layers: ImportedNetwork | None = None
+    stack: "ImportedStack | None" = None
+
+
+def prepare(
+    asked: Settings | Mapping[str, Any],
+    *,
+    keep_stack: bool = False,
+    read_run: ReadRun = load_run,
+    read_table: ReadTable = read_table,
+) -> Prepared:
+    """Read or draw the network and its sequences.
+
+    Parameters
+    ----------
+    asked : Settings or mapping
+        Settings, or only those that a person gave, by name: a saved run or a file of weights
+        answers for the rest.
+    keep_stack : bool
+        Keep the weights and trajectories of every layer of a file.
+    read_run, read_table : callable, optional
+        How files are read; several studies of the same files pass readers that remember them.
+
+    Raises
+    ------
+    SettingError, DataError, ArchiveError, WeightsError
+        If the settings contradict the task or a file, or a file cannot be read.
+    """
+    values = asked.as_dict() if isinstance(asked, Settings) else asked
+    if values.get("load") is not None:
+        return _saved(values, read_run, read_table)
+    if values.get("weights") is not None:
+        return _imported(values, keep_stack=keep_stack)
+    return _drawn(asked if isinstance(asked, Settings) else resolve(values), read_table)
+
+
+def resolve(
+    values: Mapping[str, Any], source: str = "settings", *, read_run: ReadRun = load_run
+) -> Settings:
+    """Return the settings that a person's values come to, a saved run or a file of weights asked
+    for the rest; ``source`` says in errors where the values stood.
+    """
+    if values.get("load") is not None:
+        return _over_saved(values, read_run(Path(values["load"])).settings)
+    if values.get("weights") is not None:
+        from gradscope.analysis.imported import settings_of_weights
+
+        return settings_of_weights(values)
+    return Settings.from_dict(values, source)
+
+
+def _over_saved(values: Mapping[str, Any], saved: Settings) -> Settings:
+    """Return the settings of a saved run with others over them, none of them of its network."""
+    kept = saved.as_dict()
+    for name in NETWORK_SETTINGS:
+        asked = list(values[name]) if isinstance(values.get(name), tuple) else values.get(name)
+        if name in values and asked != kept[name]:
+            raise SettingError(
+                f"{flag(name)} is {asked}, but the network in {values['load']} has {kept[name]}; "
+                f"leave {flag(name)} out, or leave --load out"
+            )
+    return saved.with_changes({"updates": 0, **values})
+
+
+def _saved(values: Mapping[str, Any], read_run: ReadRun, read_table: ReadTable) -> Prepared:
+    """Take the network of a saved run, and its sequences unless the settings ask for others."""
+    run = read_run(Path(values["load"]))
+    settings = _over_saved(values, run.settings)
+
+    def same(names: tuple[str, ...]) -> bool:
+        return all(getattr(settings, name) == getattr(run.settings, name) for name in names)
+
+    if not settings.updates and same(SEQUENCE_SETTINGS):
+        return Prepared(
+            network=run.params,
+            batch=run.evaluation,
+            held_out=None if run.evaluation.task_info.baseline is None else run.evaluation,
+            task=None,
+            resolved=settings,
+            first_stage=StageName.GIVEN,
+            error=run.error,
+            layers=run.network if same(JUDGING_SETTINGS) else None,
+        )
+    if settings.weights is not None:
+        raise SettingError(
+            f"other inputs are asked for, but the run in {settings.load} keeps one layer of "
+            f"{settings.weights}; analyze that file instead of --load"
+        )
+    drawn = _drawn(settings, read_table)
+    if drawn.network.sizes != run.params.sizes:
+        words = "{} inputs, {} hidden units and {} outputs"
+        raise SettingError(
+            f"the network in {settings.load} has {words.format(*run.params.sizes)}, but the data "
+            f"asks for {words.format(*drawn.network.sizes)}; choose the task or columns that it "
+            "was made for"
+        )
+    return Prepared(
+        network=run.params,
+        batch=run.evaluation if same(SEQUENCE_SETTINGS) else drawn.batch,
+        held_out=drawn.held_out,
+        task=drawn.task,
+        resolved=settings,
+        first_stage=StageName.GIVEN,
+    )
+
+
+def _imported(values: Mapping[str, Any], *, keep_stack: bool) -> Prepared:
+    """Take a layer of a file of weights, driven by data or noise."""
+    from gradscope.analysis.imported import import_stack, read_targets
+    from gradscope.analysis.imported_stack import evaluation_of, judge_layers
+
+    stack = import_stack(values)
+    batch = evaluation_of(stack, read_targets(stack.settings))
+    return Prepared(
+        network=stack.params,
+        batch=batch,
+        held_out=None if batch.task_info.baseline is None else batch,
+        task=None,
+        resolved=stack.settings,
+        first_stage=StageName.GIVEN,
+        layers=judge_layers(stack),
+        stack=stack if keep_stack else None,
+    )
+
+
+def _drawn(settings: Settings, read_table: ReadTable) -> Prepared:
+    """Draw a network and its sequences, each from its own random stream."""
+    streams = Streams.from_seed(settings.seed)
+    problem = problem_within_memory(settings, read_table)
+    network = draw_network(settings, problem, streams.weights)
+    examined = problem.examine(streams.examined, settings.sequences)
+    held_out = problem.validate(streams.held_out, HELD_OUT_SEQUENCES)
+    return Prepared(
+        network=network,
+        batch=EvaluationBatch(examined, problem.task_info),
+        held_out=EvaluationBatch(held_out, problem.task_info),
+        task=problem if settings.updates else None,
+        resolved=settings,
+        first_stage=StageName.INITIAL,
+    )
+
+
+def open_problem(settings: Settings, read_table: ReadTable = read_table) -> Problem:
+    """Set up the task or read the series that the settings name."""
+    if settings.data is None:
+        return task_problem(settings.task, settings.steps, settings.delay)
+    path = Path(settings.data)
+    table = read_table(path, settings.column, settings.missing)
+    return series_problem(table, path.name, settings.steps, settings.validation)
+
+
+def problem_within_memory(settings: Settings, read_table: ReadTable = read_table) -> Problem:
+    """Open the problem, and refuse it where the study would not fit into memory."""
+    problem = open_problem(settings, read_table)
+    require_memory(settings, problem.n_inputs, problem.n_outputs, HELD_OUT_SEQUENCES)
+    return problem
