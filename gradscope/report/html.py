@@ -11,7 +11,6 @@ from html import escape
 from string import Template
 
 from gradscope.analysis.results import Analysis
-from gradscope.analysis.settings import Settings
 from gradscope.names import PanelName
 from gradscope.report.figures.analysis import panel_picture
 from gradscope.report.figures.panels import PANELS, Panel
@@ -107,6 +106,12 @@ $sections
 def analysis_html(analysis: Analysis) -> str:
     """Return the whole report of one analysis as HTML."""
     verdict, layers, advised = analysis.last.verdict, layer_rows(analysis), advice(analysis)
+    settings = analysis.settings
+    again = (
+        f"<pre><code>{escape(command_line(settings))}</code></pre>\n"
+        "<details>\n<summary>All settings, as a TOML file for <code>--config</code></summary>\n"
+        f"<pre><code>{escape(settings_to_toml(settings.as_dict()))}</code></pre>\n</details>"
+    )
     sections = [
         _section("numbers", "In numbers", _numbers(analysis)),
         _section("layers", layers_title(analysis), _table(LAYER_TITLES, layers)) if layers else "",
@@ -117,12 +122,12 @@ def analysis_html(analysis: Analysis) -> str:
             for name, panel in PANELS.items()
             if panel.shown(analysis)
         ),
-        _section("again", "Reproduce it", _again(analysis.settings)),
+        _section("again", "Reproduce it", again),
     ]
     return PAGE.substitute(
-        title=escape(headline(verdict, analysis.settings.vanishing)),
-        subject=escape(describe(analysis.settings, analysis)),
-        provenance=escape(provenance_text(analysis.settings.as_dict())),
+        title=escape(headline(verdict, settings.vanishing)),
+        subject=escape(describe(settings, analysis)),
+        provenance=escape(provenance_text(settings.as_dict())),
         style=STYLE,
         sections="\n".join(filter(None, sections)),
     )
@@ -170,11 +175,3 @@ def _figure(name: PanelName, panel: Panel, analysis: Analysis) -> str:
         "</figcaption>\n</figure>"
     )
     return _section(name, title, body)
-
-
-def _again(settings: Settings) -> str:
-    return (
-        f"<pre><code>{escape(command_line(settings))}</code></pre>\n"
-        "<details>\n<summary>All settings, as a TOML file for <code>--config</code></summary>\n"
-        f"<pre><code>{escape(settings_to_toml(settings.as_dict()))}</code></pre>\n</details>"
-    )

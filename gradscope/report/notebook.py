@@ -1,7 +1,6 @@
 """Results as a notebook shows them: verdict in words, picture, reasons, what to do.
 
-One self-contained piece of HTML: the picture is inside, every text is escaped, and nothing is
-fetched. Which results have a page is said by ``gradscope.notebook_repr``.
+One self-contained piece of HTML: the picture is inside, every text is escaped, nothing is fetched.
 """
 
 import html

@@ -33,7 +33,7 @@ CELL_FIELDS = {
     "log10_norm_at_last_lag": "profile.log10_norm.median",
     "error": "error",
 }
-"""The field of a stage that each of these columns shows, of a curve its last entry."""
+"""The field of a stage that each of these columns shows; for a curve, its last entry."""
 
 CELL_COLUMNS = ("activation", "steps", *CELL_FIELDS, "baseline", "cell")
 CHECKPOINT_COLUMNS = ("update", "error_per_step", "gradient_norm", "horizon")

@@ -34,7 +34,7 @@ from gradscope.report.words.remedies import advice
 LAYER_TITLES = ("layer", "kind", "in", "hidden", "gradient", "growth", "horizon")
 
 NOT_DRIVEN = "not driven"
-"""Said of a layer outside the stack that was studied: its inputs are unknown."""
+"""For a layer outside the stack that was studied: its inputs are unknown."""
 
 
 def analysis_page(analysis: Analysis, screen: Screen) -> RenderableType:

@@ -1,4 +1,4 @@
-"""The lag profile as text: a braille canvas, or plain ASCII where the terminal speaks nothing else.
+"""The lag profile as text: a braille canvas, or plain ASCII where the terminal shows nothing else.
 
 One character cell holds 2 × 4 braille dots (Unicode 2800 to 28FF) or one ASCII mark. Solid: the
 median profile; dotted: the bound; dashed: the vanishing threshold. No colour is needed to read it.
@@ -22,7 +22,7 @@ GUTTER = 10
 """Columns left of the canvas, for the labels of the axis."""
 
 WIDEST = 120
-"""Columns of the canvas at the most: a longer line is harder to read, not more exact."""
+"""Most columns of the canvas: a longer line is harder to read, not more exact."""
 
 BRAILLE = 0x2800
 DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])

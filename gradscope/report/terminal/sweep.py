@@ -42,26 +42,19 @@ def plan_page(preview: Preview, screen: Screen) -> RenderableType:
     stored = stored if kept else f"none in {preview.store} yet"
     who = "one worker" if preview.workers is None else count(preview.workers, "worker")
     guess = preview.estimate
-    time = (
-        f"about {duration(preview.seconds)} on {who} (one cell timed for each of {guess.timed} of "
-        f"{count(guess.sizes, 'size')})"
-        if preview.missing
-        else "nothing to do"
-    )
-    lines = [f"{count(len(preview.cells), 'cell')}, {stored}: {time}.", ""]
-    if preview.failed:
-        lines.insert(
-            1, f"{count(preview.failed, 'cell')} failed before; --retry-failed tries them again."
-        )
+    timed = f"one cell timed for each of {guess.timed} of {count(guess.sizes, 'size')}"
+    time = f"about {duration(preview.seconds)} on {who} ({timed})"
+    time = time if preview.missing else "nothing to do"
+    answer = f"{count(len(preview.cells), 'cell')}, {stored}: {time}."
+    failed = f"{count(preview.failed, 'cell')} failed before; --retry-failed tries them again."
+    about = [Text(failed)] if preview.failed else []
     names = tuple(shared_and_swept(preview.cells)[1]) or ("activation", "steps", "seed")
     settings = [cell.settings.as_dict() for cell in preview.cells[:FIRST_CELLS]]
     rows = [[describe({name: each[name]}).partition("=")[2] for name in names] for each in settings]
     table = table_of(names, rows, screen, gap=3, left=())
     rest = len(preview.cells) - FIRST_CELLS
     after = [Text(screen.say(f"… and {rest} more"), style="dim")] if rest > 0 else []
-    first, *others = (Text(screen.say(line)) for line in lines)
-    first.stylize("bold")
-    return Group(first, *others, table, *after)
+    return Group(Text(screen.say(answer), style="bold"), *about, Text(), table, *after)
 
 
 def sweep_page(
@@ -74,8 +67,8 @@ def sweep_page(
         f"{progress.all_failed} failed" if progress.all_failed else "",
         f"{progress.missing} missing" if progress.missing else "",
     ]
-    line = f"{', '.join(part for part in opening if part)}: {store} holds "
-    line += f"{progress.total - progress.missing} of the {count(progress.total, 'cell')} asked for."
+    held = f"{progress.total - progress.missing} of the {count(progress.total, 'cell')} asked for"
+    line = f"{', '.join(filter(None, opening))}: {store} holds {held}."
     return _page(line, summary, screen)
 
 
@@ -105,7 +98,7 @@ def merge_page(merged: Merged, target: Path, screen: Screen) -> RenderableType:
         f"{merged.duplicates} duplicates resolved" if merged.duplicates else "",
         f"{merged.failed} failed" if merged.failed else "",
     ]
-    return Text(screen.say(f"{', '.join(part for part in parts if part)}."), style="bold")
+    return Text(screen.say(f"{', '.join(filter(None, parts))}."), style="bold")
 
 
 def summary_table(summary: Summary, screen: Screen) -> Table:

@@ -20,7 +20,6 @@ error``)."""
 ALL_REMAINS = 0.995
 """Norm of the sum of the shares over the sum of their norms above which they do not cancel."""
 
-
 NO_SPECTRUM = "The spectrum was not asked for."
 
 
@@ -208,9 +207,7 @@ def lyapunov_caption(analysis: Analysis) -> str:
 
 
 def _behaviour(exponent: float, standard_error: float, *, linear: bool) -> str:
-    """Say what the largest exponent does to nearby trajectories, where it differs from 0 by more
-    than chance. An infinite error (too few steps) decides nothing; a linear map has no chaos.
-    """
+    """Say whether nearby trajectories diverge, where the exponent is beyond its standard errors."""
     if linear:
         way = "diverge" if exponent > 0 else "converge" if exponent < 0 else "keep their distance"
         return f"nearby trajectories {way}; a linear network has no chaos"

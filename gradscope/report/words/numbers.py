@@ -11,9 +11,7 @@ STEADY_RATE = 1e-4
 
 
 NEGLIGIBLE = 1e-9
-"""Logarithms and rates closer to zero than this are rounding, and read 0: σ_max is not measured to
-more digits."""
-
+"""Logarithms and rates closer to zero than this are rounding errors, and read 0."""
 
 MAX_DENOMINATOR = 1e6
 """Thresholds below one part in this are written as a decimal number."""
