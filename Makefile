@@ -7,8 +7,14 @@ READY  := $(VENV)/.ready
 MARKS  := $(if $(CI),not benchmark,not slow and not benchmark)
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
+# What only tests against other frameworks need, in an environment apart. On Linux the index has
+# PyTorch only with CUDA, gigabytes of it; PyTorch's own index has it without.
+FRAMEWORKS_VENV := .venv-frameworks
+TORCH := $(if $(filter Linux,$(shell uname)),torch==2.13.0+cpu,torch==2.13.0)
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all lint types docs docs-check bench samples wheel check clean
+.PHONY: help demo test test-all test-frameworks lint types docs docs-check bench samples wheel check clean
 
 help:  ## Say what there is.
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|' 2>/dev/null \
@@ -26,11 +32,22 @@ demo: $(READY)  ## The main job on tanh, sigmoid and a real series; pictures in 
 	$(BIN)/gradscope analyze --data sample_runs/data/sunspots.csv --column SUNACTIVITY --steps 50 --png demo/sunspots.png --force
 	@echo; echo "Pictures: demo/tanh.png demo/compare.png demo/sunspots.png"
 
-test: $(READY)  ## Run the tests (in CI the slow ones too).
+test: $(READY)  ## Run the tests (in CI the slow ones too); the last lines say what was skipped.
 	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 -m '$(MARKS)'
 
 test-all: $(READY)  ## Run the tests, the slow ones too.
 	$(ONE_THREAD) $(BIN)/python -m pytest -n 2 -m 'not benchmark'
+
+test-frameworks: $(FRAMEWORKS_VENV)/.ready  ## Run the tests that need PyTorch, Keras and JAX, in an environment of their own.
+	$(ONE_THREAD) KERAS_BACKEND=torch GRADSCOPE_REQUIRE="torch keras jax" \
+	  $(FRAMEWORKS_VENV)/bin/python -m pytest -n 2 -m 'not benchmark' $$(grep -rliE 'torch|keras' tests --include='test_*.py')
+
+$(FRAMEWORKS_VENV)/.ready: pyproject.toml
+	@test -x $(FRAMEWORKS_VENV)/bin/python || $(PYTHON) -m venv $(FRAMEWORKS_VENV)
+	$(FRAMEWORKS_VENV)/bin/python -m pip install --quiet --no-deps '$(TORCH)' 2>/dev/null \
+	  || $(FRAMEWORKS_VENV)/bin/python -m pip install --quiet --no-deps --index-url $(TORCH_INDEX) '$(TORCH)'
+	$(FRAMEWORKS_VENV)/bin/python -m pip install --quiet --editable '.[dev,torch,keras,jax]'
+	@touch $@
 
 lint: $(READY)  ## Check style and format.
 	$(BIN)/ruff check .
@@ -39,7 +56,7 @@ lint: $(READY)  ## Check style and format.
 types: $(READY)  ## Check types, strictly, in package and tests.
 	$(BIN)/mypy
 
-docs: $(READY)  ## Write the help pages into the README anew.
+docs: $(READY)  ## Write the help pages into the README.
 	$(BIN)/python -m tests.readme --write
 
 docs-check: $(READY)  ## Check that the README's help pages are those of the commands.
@@ -48,7 +65,7 @@ docs-check: $(READY)  ## Check that the README's help pages are those of the com
 bench: $(READY)  ## Print the table of speed ratios; bench.json has the numbers.
 	$(ONE_THREAD) $(BIN)/python -m tests.benchmarks --json bench.json
 
-samples: $(READY)  ## Run every sample anew.
+samples: $(READY)  ## Run every sample again.
 	$(BIN)/python sample_runs/make_samples.py
 
 wheel: $(READY)  ## Build the wheel into dist/.
@@ -57,4 +74,4 @@ wheel: $(READY)  ## Build the wheel into dist/.
 check: lint types docs-check test  ## The one gate: style, types, documents, tests.
 
 clean:  ## Remove what was built, the environment too.
-	rm -rf $(VENV) build dist demo bench.json .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(FRAMEWORKS_VENV) build dist demo bench.json .pytest_cache .mypy_cache .ruff_cache .hypothesis

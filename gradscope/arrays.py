@@ -1,4 +1,4 @@
-"""Array aliases and the index convention that every module shares.
+"""Array aliases, the index convention that every module shares, and the cast of foreign numbers.
 
 Time comes first, then sequences, then units: ``(T, B, H)``. Hidden states are counted from the
 given ``h_0``, so ``hidden[t]`` is ``h_t`` for t = 0 … T and has T + 1 entries; whatever belongs to
@@ -9,7 +9,7 @@ a step (pre-activations, slopes, outputs, inputs, step errors) has T entries and
 import math
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -20,6 +20,21 @@ FloatArray = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 IntArray = np.ndarray[tuple[int, ...], np.dtype[np.int64]]
 BoolArray = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 ComplexArray = np.ndarray[tuple[int, ...], np.dtype[np.complex128]]
+
+
+def as_float64(
+    numbers: np.ndarray[Any, np.dtype[Any]], order: Literal["K", "C"] = "K"
+) -> FloatArray:
+    """Return a float64 copy of real numbers from a file, without a warning whatever they are.
+
+    A long double beyond float64 becomes ±inf; the caller judges inf and NaN. Multiplied by 1,
+    which is exact, because a cast alone leaves a signalling NaN in float64 as it is, and the first
+    arithmetic on it would warn.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(
+            np.multiply(numbers, 1.0, dtype=np.float64, casting="unsafe", order=order)
+        )
 
 
 def order_statistics(values: FloatArray, levels: Sequence[float] | FloatArray) -> FloatArray:

@@ -6,6 +6,11 @@ and never prints.
 """
 
 
+def install_line(extra: str) -> str:
+    """Return what to type to get an extra of gradscope, which the index does not have."""
+    return f"pip install '.[{extra}]' in a clone of gradscope"
+
+
 class GradscopeError(Exception):
     """Base of every error that gradscope raises on purpose."""
 

@@ -1,4 +1,4 @@
-"""What several folders of tests hold the code against."""
+"""What all tests share: limits that do not depend on the machine, and what is said of skips."""
 
 import importlib
 import os
@@ -8,10 +8,22 @@ from typing import Any
 
 import autograd.numpy as anp  # type: ignore[import-untyped]
 import pytest
+from hypothesis import HealthCheck, settings
 
 from gradscope.names import ActivationName
+from tests.skips import absent_frameworks, skip_line
 
 os.environ.setdefault("KERAS_BACKEND", "torch")  # The one backend that the tests bring.
+
+# No example fails for being slow: a machine may be busy. Examples of one test share its folder, and
+# overwrite its one file.
+settings.register_profile(
+    "gradscope",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("gradscope")
+
 
 REQUIRED = tuple(os.environ.get("GRADSCOPE_REQUIRE", "").split())
 """What must be there, so that no test skips for want of it: set in CI."""
@@ -25,6 +37,14 @@ def pytest_configure() -> None:
                 raise pytest.UsageError(f"{name} is required here (GRADSCOPE_REQUIRE)")
         else:
             importlib.import_module(name)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line what was skipped, how much, and what runs it."""
+    skips = terminalreporter.stats.get("skipped", [])
+    if skips:
+        reasons = [str(each.longrepr[2]) for each in skips]
+        terminalreporter.write_line(skip_line(reasons, absent_frameworks()))
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ from gradscope.analysis.network import restore_network
 from gradscope.analysis.results import Analysis, ImportedLayer, ImportedNetwork, LayerVerdict
 from gradscope.analysis.settings import Settings
 from gradscope.analysis.stage import EvaluationBatch
-from gradscope.arrays import FloatArray, plain
+from gradscope.arrays import FloatArray, as_float64, plain
 from gradscope.data.batch import Baseline, Batch, Targets, TaskInfo
 from gradscope.errors import ArchiveError, ShapeError
 from gradscope.machine import environment
@@ -112,7 +112,7 @@ def load_run(path: Path) -> SavedRun:
         params = restore_network(settings, weights)
         targets = Targets(
             _numbers(path, "targets", arrays),
-            arrays["target_steps"].astype(np.bool_),
+            _numbers(path, "target_steps", arrays).astype(np.bool_),
             task_info.error,
         )
         batch = Batch(_numbers(path, "inputs", arrays), targets)
@@ -171,7 +171,7 @@ def _read(path: Path, content: bytes | None = None) -> dict[str, Any]:
 
 
 def _numbers(path: Path, name: str, arrays: Mapping[str, Any]) -> FloatArray:
-    array: FloatArray = np.asarray(arrays[name], dtype=np.float64)
+    array = as_float64(arrays[name])
     if not np.isfinite(array).all():
         raise ArchiveError(
             f"{path}: {name} holds a number that is not finite; save the run again with --save"

@@ -8,6 +8,7 @@ from gradscope.cli.analyze import EXIT_CHECK_FAILED
 from gradscope.cli.command import Call, MapsWeights, takes_settings, weights_of
 from gradscope.cli.options import Given, WeightsFile
 from gradscope.cli.output import Place, note, show
+from gradscope.errors import install_line
 
 if TYPE_CHECKING:
     from gradscope.analysis.check import CheckRow
@@ -77,7 +78,7 @@ def _what_is_missing(package: str, module: str | None) -> str:
     """Tell a missing framework from a Keras whose backend is missing."""
     if package == "keras" and module in BACKENDS:
         return f"it needs {module}, which is not installed; {OTHER_BACKEND}"
-    return f"it is not installed; pip install {package}"
+    return f"it is not installed; {install_line(package)}"
 
 
 def _note_backend() -> None:

@@ -1,7 +1,7 @@
-"""A batch of sequences: what goes in, and what is to come out at which steps.
+"""A batch of sequences: inputs, and the targets of the steps that have one.
 
 Inputs ``x_t`` stand at ``inputs[t - 1]``. A step either has a target for every sequence or for
-none; E = Σ_t E_t runs over the steps that have one. What the error of a step is lives in
+none; E = Σ_t E_t runs over the steps that have one. The step error is in
 ``learning.losses``.
 """
 
@@ -15,17 +15,10 @@ from gradscope.notebook_repr import CompactRepr
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class Targets(CompactRepr):
-    """What the outputs are to be.
+    """The wanted outputs.
 
-    Parameters
-    ----------
-    values : (T,B,O) array
-        Wanted outputs ``A_t``; for cross-entropy one-hot classes (or probabilities). Unused where a
-        step has no target.
-    at_step : (T,) array of bool
-        Which steps have a target.
-    error : ErrorName
-        Squared error (the default) or cross-entropy.
+    ``values`` (T,B,O) are ``A_t``, for cross-entropy one-hot classes (or probabilities), unused
+    where a step has no target; ``at_step`` (T,) says which steps have one.
     """
 
     values: FloatArray
@@ -79,7 +72,7 @@ class Batch(CompactRepr):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Baseline:
-    """The mean step error of a predictor that needs no memory, and what that predictor does."""
+    """Mean step error of a predictor that needs no memory, and the words for that predictor."""
 
     error: float
     meaning: str
@@ -87,11 +80,7 @@ class Baseline:
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class TaskInfo(CompactRepr):
-    """What is known of a problem before anything is learned.
-
-    ``description`` says in words what is wanted; ``required_lag`` is in steps, None where nobody
-    knows it.
-    """
+    """What is known of a problem before training; ``required_lag`` in steps, None if unknown."""
 
     description: str
     error: ErrorName

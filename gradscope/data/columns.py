@@ -1,4 +1,4 @@
-"""Which columns of a file are meant, and how its words go into a message.
+"""Choose columns of a file, and quote its words in a message.
 
 A column is asked for by its name or by its number from 1. Reading the file lives in ``table``.
 """
@@ -21,40 +21,30 @@ def choose_columns(asked: tuple[str, ...], names: tuple[str, ...], path: Path) -
     DataError
         If a column is not there, is asked for twice, or its name belongs to several.
     """
-    chosen = [_find_column(column, names, path) for column in asked]
-    for place, column in enumerate(chosen):
-        if column in chosen[:place]:
+    numbers = [str(column) for column in range(1, len(names) + 1)]
+    chosen: list[int] = []
+    for each in asked:
+        word = each.strip()
+        named = [column for column, name in enumerate(names) if name == word]
+        if len(named) > 1:
+            places = ", ".join(numbers[column] for column in named[:SHOWN_NAMES])
             raise DataError(
-                f"column {quoted(asked[place])} of {path} is asked for twice; name it once"
+                f"{path} has {len(named)} columns named {quoted(each)} (numbers {places}); choose "
+                "by number, or rename them"
             )
+        if not named and word not in numbers:
+            by_lower_case = {name.lower(): name for name in reversed(names)}
+            close = difflib.get_close_matches(word.lower(), by_lower_case, n=1)
+            meant = f" (did you mean {quoted(by_lower_case[close[0]])}?)" if close else ""
+            raise DataError(
+                f"{path} has no column {quoted(each)}{meant}; it has {listed(names)} (--column "
+                "takes a name, or a number from 1)"
+            )
+        column = named[0] if named else numbers.index(word)
+        if column in chosen:
+            raise DataError(f"column {quoted(each)} of {path} is asked for twice; name it once")
+        chosen.append(column)
     return chosen
-
-
-def _find_column(asked: str, names: tuple[str, ...], path: Path) -> int:
-    """Return the index of the column with this name, or else this number from 1."""
-    named = [column for column, name in enumerate(names) if name == asked.strip()]
-    if len(named) > 1:
-        numbers = ", ".join(str(column + 1) for column in named[:SHOWN_NAMES])
-        raise DataError(
-            f"{path} has {len(named)} columns named {quoted(asked)} (numbers {numbers}); choose by "
-            "number, or rename them"
-        )
-    if named:
-        return named[0]
-    for column in range(len(names)):
-        if str(column + 1) == asked.strip():
-            return column
-    raise DataError(
-        f"{path} has no column {quoted(asked)}{_close_match(asked, names)}; "
-        f"it has {listed(names)} (--column takes a name, or a number from 1)"
-    )
-
-
-def _close_match(asked: str, names: tuple[str, ...]) -> str:
-    """Return a suggestion, or nothing where no name is close."""
-    by_lower_case = {name.lower(): name for name in reversed(names)}
-    close = difflib.get_close_matches(asked.strip().lower(), by_lower_case, n=1)
-    return f" (did you mean {quoted(by_lower_case[close[0]])}?)" if close else ""
 
 
 def several_columns(names: tuple[str, ...], path: Path) -> DataError:

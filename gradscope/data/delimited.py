@@ -1,8 +1,7 @@
 """Separated text (CSV and its relatives) as named columns of cells.
 
-Cells are split here and told apart: a number, a missing value, or other text. Choosing columns
-lives in ``columns``, turning them into arrays in ``table``. The separator is the one that splits
-the first rows most evenly into values, because ``csv.Sniffer`` guesses from letter frequencies and
+Columns are chosen in ``columns`` and turned into arrays in ``table``. The separator is the one that
+splits the first rows most evenly into values: ``csv.Sniffer`` guesses from letter frequencies and
 errs on dates and decimal commas.
 """
 
@@ -30,24 +29,17 @@ _DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
 _POINT_NUMBER_CELL = re.compile(
     r"(?:^|[;\t\"])[ ]*[+-]?\d*\.\d+(?:[eE][+-]?\d+)?[ ]*(?:$|[;\t\"])", re.MULTILINE
 )
-# Dates, times and numbers in foreign dress: text, but not the name of a column.
+# Dates, times and numbers in other notations: text, but not the name of a column.
 _FIGURES = re.compile(r"[+-]?\d[\d\s\-/:.,;+TZAPM]*")
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class CellTable:
-    """Named columns of text cells.
+    """C named columns of N text cells, as they stand in the file but for their quotes.
 
-    Parameters
-    ----------
-    names : tuple of C str
-        From the header; "1", "2", … where there is none, and where a name is empty.
-    columns : tuple of C lists of N str
-        Cells as they stand in the file, without their quotes.
-    lines : list of N int
-        Line of the file, from 1, on which each row starts.
-    decimal_comma : bool
-        Whether "1,5" means 1.5.
+    Names are from the header; "1", "2", … where there is none, and where one is empty. ``lines``
+    has the line of the file, from 1, on which each row starts; ``decimal_comma`` says whether "1,5"
+    means 1.5.
     """
 
     names: tuple[str, ...]
@@ -91,21 +83,23 @@ def parse_cells(raw: bytes, source: str) -> CellTable:
     is the header. Decimal commas are read between semicolons and tabs, unless a number with a
     decimal point stands beside them ("1,234" would be ambiguous).
 
-    Parameters
-    ----------
-    raw : bytes
-        The whole file; time and memory grow in proportion.
-    source : str
-        Name of the file, for messages.
+    ``raw`` is the whole file, and ``source`` its name for messages.
 
     Raises
     ------
     DataError
         If the bytes are not text, hold no rows, or rows differ in their number of cells.
     """
-    text = _decode(raw, source)
+    try:
+        text = raw.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise DataError(
+            f"{source} is not UTF-8 text; save it as UTF-8 (in a spreadsheet: 'CSV UTF-8')"
+        )
     lines = text.split("\n")
-    separator = choose_separator(lines)
+    separator = max(SEPARATORS, key=lambda each: _plausibility(lines, each))
     cells, starts = _read_rows(lines, separator, source)
     decimal_comma = (
         separator in DECIMAL_COMMA_SEPARATORS
@@ -125,12 +119,6 @@ def parse_cells(raw: bytes, source: str) -> CellTable:
     )
 
 
-def choose_separator(lines: list[str]) -> str:
-    """Return the separator that splits the first rows most evenly into the most values."""
-    scores = {separator: _plausibility(lines, separator) for separator in SEPARATORS}
-    return max(SEPARATORS, key=scores.__getitem__)
-
-
 def _plausibility(lines: list[str], separator: str) -> float:
     """Return (share of rows with the commonest width) × (share of cells that are values)."""
     try:
@@ -145,19 +133,6 @@ def _plausibility(lines: list[str], separator: str) -> float:
     cells = [cell for row in rows for cell in row]
     values = sum(is_value(cell, decimal_comma=decimal_comma) for cell in cells)
     return agreeing / len(rows) * values / len(cells)
-
-
-def _decode(raw: bytes, source: str) -> str:
-    """Return the text with every line end as a single newline."""
-    try:
-        text = raw.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text:
-        raise DataError(
-            f"{source} is not UTF-8 text; save it as UTF-8 (in a spreadsheet: 'CSV UTF-8')"
-        )
-    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def _rows(lines: list[str], separator: str, source: str) -> Iterator[tuple[int, list[str]]]:

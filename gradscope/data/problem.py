@@ -1,6 +1,4 @@
-"""What the network is asked to learn, with one face for a synthetic task and a series of one's
-own.
-"""
+"""A problem to learn: a synthetic task, or the next value of a series from a file."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,11 +17,8 @@ MAX_HELD_OUT = 1024
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Problem:
-    """Batches to learn from, sequences to examine and to validate on, and what is known of the
-    task.
-
-    ``draw(rng, n)`` returns a training batch, ``examine(rng, n)`` the sequences whose Jacobians are
-    multiplied, ``validate(rng, n)`` held-out ones.
+    """A task and its sequences: ``draw(rng, n)`` returns a training batch, ``examine(rng, n)`` the
+    sequences whose Jacobians are multiplied, ``validate(rng, n)`` held-out ones.
     """
 
     task_info: TaskInfo
@@ -35,12 +30,12 @@ class Problem:
 
 
 def task_problem(name: TaskName, steps: int, delay: int | None = None) -> Problem:
-    """Ask for a synthetic task of T steps; every batch is drawn fresh."""
+    """Set up a synthetic task of T steps; every batch is drawn fresh."""
     task = make_task(name, steps, delay)
     return Problem(
-        task_info=task.task_info,
-        n_inputs=task.n_inputs,
-        n_outputs=task.n_outputs,
+        task.task_info,
+        task.n_inputs,
+        task.n_outputs,
         draw=task.draw,
         examine=task.draw,
         validate=task.draw,
@@ -50,25 +45,25 @@ def task_problem(name: TaskName, steps: int, delay: int | None = None) -> Proble
 def series_problem(
     table: Table, name: str, steps: int, validation_fraction: float = 0.2
 ) -> Problem:
-    """Ask for the next value of a series, read from the file of this name; the last part of it is
-    held out.
+    """Set up the prediction of the next value of a series, read from the file of this name, whose
+    last part is held out.
 
-    The baseline is the error of repeating the last value on the held-out part; how far back one
-    must remember to do better is what nobody knows.
+    The baseline is the error of repeating the last value on the held-out part; the required lag is
+    unknown.
     """
     series = prepare_series(table, steps, validation_fraction)
     held_out = series.validation_batch(MAX_HELD_OUT)
     width = len(table.names)
     task_info = TaskInfo(
-        description=f"say the next value of {', '.join(table.names)} ({name})",
+        description=f"predict the next value of {', '.join(table.names)} ({name})",
         error=ErrorName.SQUARED,
         required_lag=None,
         baseline=Baseline(repeat_last_error(held_out), "repeating the last value"),
     )
     return Problem(
-        task_info=task_info,
-        n_inputs=width,
-        n_outputs=width,
+        task_info,
+        width,
+        width,
         draw=series.training_batch,
         examine=lambda _rng, n: series.examination_batch(n),
         validate=lambda _rng, _n: held_out,

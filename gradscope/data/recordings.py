@@ -1,24 +1,28 @@
-"""Inputs for a network that somebody else trained: sequences (T,B,D) as they are, from a file or as
-white noise.
+"""Inputs for a trained network: sequences (T,B,D) as they are, from a file or as white noise.
 
-Nothing is cut into windows; ``standardise`` is for the one who asks. A file with one sequence,
-(T,D), is a batch of one. Series to train on live in ``series``.
+Nothing is cut into windows, and nothing standardised unless asked for. A file with one sequence,
+(T,D), is a batch of one. Series to train on are in ``series``.
 """
 
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from gradscope.arrays import FloatArray
+from gradscope.arrays import FloatArray, as_float64
 from gradscope.data.columns import listed, quoted
-from gradscope.data.table import ARRAY_SUFFIX, TEXT_SUFFIXES, file_bytes, read_table
+from gradscope.data.table import (
+    ARRAY_SUFFIX,
+    TEXT_SUFFIXES,
+    AnyArray,
+    file_bytes,
+    read_npy,
+    read_table,
+    require_real,
+)
 from gradscope.errors import DataError
 from gradscope.names import MissingCells
-
-AnyArray = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
 ARCHIVE_SUFFIX = ".npz"
 MAX_INPUT = 1e100
@@ -37,21 +41,11 @@ class Layout:
 
 
 def read_sequences(path: Path, layout: Layout, option: str = "--data") -> FloatArray:
-    """Read sequences from a ``.npy``, ``.npz``, ``.csv``, ``.tsv`` or ``.txt`` file.
+    """Read finite sequences (T,B,D) from a ``.npy``, ``.npz``, ``.csv``, ``.tsv`` or ``.txt`` file.
 
-    Parameters
-    ----------
-    path : Path
-        An array (T,B,D), or (T,D) for one sequence; a table has a column for each of D.
-    layout : Layout
-        ``column`` names the columns of a table, or the array of an ``.npz`` that holds several.
-    option : str
-        The flag that named the file, for messages.
-
-    Returns
-    -------
-    (T,B,D) array
-        float64, finite.
+    An array is (T,B,D), or (T,D) for one sequence; a table has a column for each of D.
+    ``layout.column`` names the columns of a table, or the array of an ``.npz`` that holds several;
+    ``option`` is the flag that named the file, for messages.
 
     Raises
     ------
@@ -63,7 +57,12 @@ def read_sequences(path: Path, layout: Layout, option: str = "--data") -> FloatA
     if suffix in TEXT_SUFFIXES:
         return read_table(path, layout.column, layout.missing, every=True).values[:, None]
     if suffix == ARRAY_SUFFIX:
-        array = _array(file_bytes(path), path, layout.column)
+        if layout.column:
+            raise DataError(
+                f"--column {layout.column[0]} is given, but {path} is an array of inputs as they "
+                "are; leave it out, or save the columns that are meant"
+            )
+        array = read_npy(file_bytes(path), path)
     elif suffix == ARCHIVE_SUFFIX:
         array = _member(file_bytes(path), path, layout.column)
     else:
@@ -72,19 +71,6 @@ def read_sequences(path: Path, layout: Layout, option: str = "--data") -> FloatA
             f"convert it, or rename it if it is one ({option})"
         )
     return _sequences(array, path, batch_first=layout.batch_first, option=option)
-
-
-def _array(raw: bytes, path: Path, column: tuple[str, ...]) -> AnyArray:
-    if column:
-        raise DataError(
-            f"--column {column[0]} is given, but {path} is an array of inputs as they are; leave "
-            "it out, or save the columns that are meant"
-        )
-    try:
-        array: AnyArray = np.lib.format.read_array(io.BytesIO(raw), allow_pickle=False)
-    except Exception as error:  # noqa: BLE001 - a damaged header fails in many ways inside NumPy
-        raise _unreadable(path, error, "numpy.save") from None
-    return array
 
 
 def _member(raw: bytes, path: Path, column: tuple[str, ...]) -> AnyArray:
@@ -97,30 +83,24 @@ def _member(raw: bytes, path: Path, column: tuple[str, ...]) -> AnyArray:
                 member: AnyArray = archive[asked[0]]
                 return member
     except Exception as error:  # noqa: BLE001 - a damaged zip fails in many ways inside NumPy
-        raise _unreadable(path, error, "numpy.savez") from None
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise DataError(
+            f"{path} cannot be read ({reason}); save the inputs with numpy.savez"
+        ) from None
     wanted = f"no array {quoted(column[0])}" if column else f"{len(names)} arrays"
     raise DataError(f"{path} has {wanted}: {listed(names)}; choose one with --column")
 
 
-def _unreadable(path: Path, error: Exception, remedy: str) -> DataError:
-    reason = str(error).partition("\n")[0] or type(error).__name__
-    return DataError(f"{path} cannot be read ({reason}); save the inputs with {remedy}")
-
-
 def _sequences(array: AnyArray, path: Path, *, batch_first: bool, option: str) -> FloatArray:
     """Return an array as (T,B,D) of finite numbers."""
-    if array.dtype.kind not in "biuf":
-        raise DataError(
-            f"{path} holds values of type {array.dtype}; save real numbers (integer or float)"
-        )
+    require_real(array, path)
     order = "(B,T,D)" if batch_first else "(T,B,D)"
     if array.ndim not in (2, 3) or array.size == 0:
         raise DataError(
             f"{path} holds an array of shape {array.shape}; save {order}, or (T,D) for one "
             f"sequence ({option})"
         )
-    with np.errstate(over="ignore"):  # A long double beyond float64 becomes inf, refused below.
-        values = array.astype(np.float64)
+    values = as_float64(array)
     unfit = ~(np.abs(values) <= MAX_INPUT)  # NaN too
     if unfit.any():
         place = tuple(int(i) for i in np.argwhere(unfit)[0])

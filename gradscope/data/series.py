@@ -2,7 +2,7 @@
 
 Each column becomes ``z = (v − mean) / scale``, with mean and scale of the training part alone, so
 that nothing of the held-out tail leaks into training. A window that starts at row s has inputs
-``x_t = z[s + t − 1]`` and targets ``A_t = z[s + t]``, t = 1 … steps. Reading the file lives in
+``x_t = z[s + t − 1]`` and targets ``A_t = z[s + t]``, t = 1 … steps. The file is read in
 ``table``.
 """
 
@@ -26,20 +26,11 @@ MAX_STANDARDISED = 1e100
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Series:
-    """A standardised series, its split in time, and the windows that are cut from it.
+    """A standardised series (N,C), its split in time, and the windows that are cut from it.
 
-    Parameters
-    ----------
-    names : tuple of C str
-        Names of the columns.
-    mean, scale : (C,) arrays
-        Mean and standard deviation of the training part, in the units of the file.
-    values : (N,C) array
-        Standardised rows: mean 0 and standard deviation 1 over the training part.
-    n_train : int
-        Rows ``0 … n_train − 1`` are the training part, steps + 1 or more; the others are held out.
-    steps : int
-        Length T of a window.
+    ``values`` have mean 0 and standard deviation 1 over the training part, rows 0 … n_train − 1
+    (steps + 1 of them or more); ``mean`` and ``scale`` (C,) are in the units of the file. A window
+    is ``steps`` long.
     """
 
     names: tuple[str, ...]
@@ -60,59 +51,26 @@ class Series:
         return self.n_train - self.steps
 
     def training_batch(self, rng: np.random.Generator, n_sequences: int) -> Batch:
-        """Return windows that start anywhere in the training part, drawn with replacement.
+        """Return windows that start anywhere in the training part, drawn with replacement: inputs
+        (T,B,C), and the next row as the target of every step, in standardised units.
 
-        Returns
-        -------
-        Batch
-            Inputs (T,B,C), and the next row as the target of every step; standardised units.
-
-        Raises
-        ------
-        SettingError
-            If ``n_sequences`` is not 1 or more.
+        Raises SettingError if ``n_sequences`` is not 1 or more.
         """
         _check_count(n_sequences)
         return self._windows(rng.integers(self.n_training_windows, size=n_sequences))
 
     def examination_batch(self, n_sequences: int) -> Batch:
-        """Return at most this many different windows, evenly spaced over the whole training part.
-
-        The first window and the last are among them (from 2 on). Nothing is drawn at random.
-
-        Returns
-        -------
-        Batch
-            As of ``training_batch``; fewer sequences where the training part has fewer windows.
-
-        Raises
-        ------
-        SettingError
-            If ``n_sequences`` is not 1 or more.
+        """Return at most this many different windows, evenly spaced over the whole training part,
+        both ends included (from 2 on); otherwise as ``training_batch``.
         """
         _check_count(n_sequences)
         return self._windows(_evenly_spaced(self.n_training_windows, n_sequences))
 
     def validation_batch(self, max_sequences: int | None = None) -> Batch:
-        """Return one sequence for each held-out row: the ``steps`` rows before it.
+        """Return one sequence for each held-out row, or for ``max_sequences`` evenly spaced ones.
 
-        They may reach back into the training part.
-
-        Parameters
-        ----------
-        max_sequences : int, optional
-            Evenly spaced rows are taken where there are more than this. All by default.
-
-        Returns
-        -------
-        Batch
-            Inputs (T,B,C); only the last step has a target, which is the held-out row. Standardised
-            units.
-
-        Raises
-        ------
-        SettingError
-            If ``max_sequences`` is not 1 or more.
+        A sequence has the ``steps`` rows before the held-out one, which may reach back into the
+        training part, and a target at its last step alone. Otherwise as ``training_batch``.
         """
         count = self.n_validation if max_sequences is None else max_sequences
         _check_count(count)
@@ -129,7 +87,7 @@ class Series:
 
 
 def prepare_series(table: Table, steps: int, validation_fraction: float = 0.2) -> Series:
-    """Standardise a table and hold out its tail.
+    """Standardise a table by its training part, and hold out its tail.
 
     Parameters
     ----------
@@ -140,11 +98,6 @@ def prepare_series(table: Table, steps: int, validation_fraction: float = 0.2) -
     validation_fraction : float
         Part of the rows that is held out at the end, between 0 and 1; rounded up to whole rows.
 
-    Returns
-    -------
-    Series
-        Standardised by the training part alone.
-
     Raises
     ------
     SettingError
@@ -154,7 +107,16 @@ def prepare_series(table: Table, steps: int, validation_fraction: float = 0.2) -
         large to standardise.
     """
     n_train = _training_rows(len(table.values), steps, validation_fraction)
-    mean, scale = _mean_and_scale(table, n_train)
+    training = table.values[:n_train]
+    with np.errstate(over="ignore", invalid="ignore"):  # Judged below, by name.
+        mean, scale = training.mean(axis=0), training.std(axis=0)
+    _check_magnitude(table, scale)
+    constant = scale <= NEGLIGIBLE_VARIATION * np.abs(training).max(axis=0)
+    if constant.any():
+        raise DataError(
+            f"column {table.names[constant.argmax()]!r} is constant, or nearly, over the training "
+            f"part (rows 1 to {n_train}); choose another column (--column)"
+        )
     with np.errstate(over="ignore", invalid="ignore"):  # Judged below, by name.
         values = (table.values - mean) / scale
     _check_magnitude(table, values)
@@ -162,11 +124,11 @@ def prepare_series(table: Table, steps: int, validation_fraction: float = 0.2) -
 
 
 def repeat_last_error(batch: Batch) -> float:
-    """Return the mean squared error of predicting that every next value equals the last input.
+    """Return the mean squared error of predicting that every next value equals the last input,
+    which a network must beat to have learnt anything from a series.
 
-    What a network must beat to have learnt anything from a series. The mean is over the steps with
-    a target, the sequences and the columns, in the squared units of the batch; to compare, divide a
-    summed loss E by the number of steps with a target.
+    The mean is over steps with a target, sequences and columns, in squared units of the batch; a
+    summed loss E is comparable once divided by the number of steps with a target.
 
     Raises
     ------
@@ -201,21 +163,6 @@ def _training_rows(n_rows: int, steps: int, validation_fraction: float) -> int:
             f"needs {needed}; give more rows or choose fewer steps"
         )
     return n_train
-
-
-def _mean_and_scale(table: Table, n_train: int) -> tuple[FloatArray, FloatArray]:
-    """Return the mean and the standard deviation (C,) of the training part."""
-    training = table.values[:n_train]
-    with np.errstate(over="ignore", invalid="ignore"):  # Judged below, by name.
-        mean, scale = training.mean(axis=0), training.std(axis=0)
-    _check_magnitude(table, scale)
-    constant = scale <= NEGLIGIBLE_VARIATION * np.abs(training).max(axis=0)
-    if constant.any():
-        raise DataError(
-            f"column {table.names[constant.argmax()]!r} is constant, or nearly, over the training "
-            f"part (rows 1 to {n_train}); choose another column (--column)"
-        )
-    return mean, scale
 
 
 def _check_magnitude(table: Table, derived: FloatArray) -> None:

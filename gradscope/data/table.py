@@ -1,8 +1,7 @@
-"""A file of the user's as named columns of finite numbers.
+"""A data file as named columns of finite numbers, a ``Table`` (N,C).
 
-Reads separated text (the splitting lives in ``delimited``) and NumPy's ``.npy``. Either way the
-columns are chosen (by ``columns``), the missing cells refused or filled, and what comes out is a
-``Table`` (N,C). Windows and standardisation live in ``series``.
+Reads separated text (split in ``delimited``) and NumPy's ``.npy``; chooses columns (``columns``),
+and refuses or fills missing cells. Windows and standardisation are in ``series``.
 """
 
 import io
@@ -10,14 +9,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from gradscope.arrays import BoolArray, FloatArray
+from gradscope.arrays import FloatArray, as_float64
 from gradscope.data.columns import choose_columns, listed, quoted, several_columns
 from gradscope.data.delimited import CellTable, cell_value, is_value, parse_cells
 from gradscope.errors import DataError
 from gradscope.names import MissingCells
+
+AnyArray = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
 ARRAY_SUFFIX = ".npy"
@@ -25,14 +27,9 @@ ARRAY_SUFFIX = ".npy"
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Table:
-    """Named columns of numbers, all finite.
+    """C named columns of finite numbers, in the order they were asked for.
 
-    Parameters
-    ----------
-    names : tuple of C str
-        One for each column, in the order they were asked for.
-    values : (N,C) array
-        In the units of the file; consecutive rows are consecutive points in time.
+    ``values`` (N,C) are in the units of the file; consecutive rows are consecutive in time.
     """
 
     names: tuple[str, ...]
@@ -113,7 +110,14 @@ def _read_text(
 
 
 def _read_array(path: Path, columns: tuple[str, ...], missing: MissingCells) -> Table:
-    everything = _array_values(file_bytes(path), path)
+    array = read_npy(file_bytes(path), path)
+    require_real(array, path)
+    if array.ndim not in (1, 2) or array.size == 0:
+        raise DataError(
+            f"{path} holds an array of shape {array.shape}; save (N,) or (N,C) numbers, with one "
+            "row or more"
+        )
+    everything = as_float64(array.reshape(len(array), -1))
     all_names = tuple(str(column) for column in range(1, everything.shape[1] + 1))
     if not columns and len(all_names) > 1:
         raise several_columns(all_names, path)
@@ -145,35 +149,42 @@ def file_bytes(path: Path) -> bytes:
         raise DataError(f"{path} cannot be read ({error}); check the name (--data)") from None
 
 
-def _array_values(raw: bytes, path: Path) -> FloatArray:
-    """Return the array in a ``.npy`` file as (N,C) float64, with N, C ≥ 1."""
+def read_npy(raw: bytes, path: Path) -> AnyArray:
+    """Return the array in the bytes of a ``.npy`` file."""
     try:
-        array = np.lib.format.read_array(io.BytesIO(raw), allow_pickle=False)
+        array: AnyArray = np.lib.format.read_array(io.BytesIO(raw), allow_pickle=False)
     except Exception as error:  # noqa: BLE001 - a damaged header fails in many ways inside NumPy
-        reason = str(error).partition("\n")[0]
+        reason = str(error).partition("\n")[0] or type(error).__name__
         raise DataError(
             f"{path} cannot be read as a .npy array ({reason}); save the numbers with numpy.save"
         ) from None
+    return array
+
+
+def require_real(array: AnyArray, path: Path) -> None:
+    """Refuse an array of anything but real numbers."""
     if array.dtype.kind not in "biuf":
         raise DataError(
             f"{path} holds values of type {array.dtype}; save real numbers (integer or float)"
         )
-    if array.ndim not in (1, 2) or array.size == 0:
-        raise DataError(
-            f"{path} holds an array of shape {array.shape}; save (N,) or (N,C) numbers, with one "
-            "row or more"
-        )
-    with np.errstate(over="ignore"):  # A long double beyond float64 becomes inf, refused later.
-        return array.reshape(len(array), -1).astype(np.float64)
 
 
 def _only_column_of_numbers(cells: CellTable, path: Path) -> int:
     """Return the index of the one column that can be meant where none was asked for."""
     if len(cells.names) == 1:
         return 0
-    candidates = [
-        column for column in range(len(cells.names)) if _holds_mostly_numbers(cells, column)
-    ]
+    # More cells that are numbers than text: a column of numbers with one slip in it is still the
+    # column that is meant, and its slip is to be reported.
+    candidates = []
+    for column, texts in enumerate(cells.columns):
+        numbers = slips = 0
+        for cell in texts:
+            try:
+                numbers += not math.isnan(cell_value(cell, decimal_comma=cells.decimal_comma))
+            except ValueError:
+                slips += 1
+        if numbers > slips:
+            candidates.append(column)
     if not candidates:
         raise DataError(
             f"{path} has no column of numbers (columns: {listed(cells.names)}); correct its cells,"
@@ -184,32 +195,13 @@ def _only_column_of_numbers(cells: CellTable, path: Path) -> int:
     return candidates[0]
 
 
-def _holds_mostly_numbers(cells: CellTable, column: int) -> bool:
-    """Say whether more cells are numbers than are text.
-
-    A column of numbers with one slip in it is still the column that is meant: its slip is to be
-    reported, not the column passed over.
-    """
-    numbers = texts = 0
-    for cell in cells.columns[column]:
-        try:
-            value = cell_value(cell, decimal_comma=cells.decimal_comma)
-        except ValueError:
-            texts += 1
-        else:
-            numbers += not math.isnan(value)
-    return numbers > texts
-
-
 def _column_values(cells: CellTable, column: int, places: _Places) -> FloatArray:
     """Return one column as (N,) numbers, NaN where a cell is missing."""
-    texts = cells.columns[column]
-    comma = cells.decimal_comma
+    texts, comma = cells.columns[column], cells.decimal_comma
     try:
         values = np.array([cell_value(text, decimal_comma=comma) for text in texts])
     except ValueError:
-        slips = (row for row, text in enumerate(texts) if not is_value(text, decimal_comma=comma))
-        row = next(slips)
+        row = [is_value(text, decimal_comma=comma) for text in texts].index(False)
         problem = "is not a number"
     else:
         if not np.isinf(values).any():
@@ -242,11 +234,7 @@ def _complete(
             f"{places.at(row, names[column])}: the value is missing ({absent.sum()} in all); "
             "fill it in, or use --missing interpolate"
         )
-    return _interpolate(values, absent)
-
-
-def _interpolate(values: FloatArray, absent: BoolArray) -> FloatArray:
-    """Return the values (N,C) with straight lines across the gaps and level ends."""
+    # Straight lines across the gaps, level at the ends.
     filled = values.copy()
     rows = np.arange(len(values))
     for column, gaps in enumerate(absent.T):

@@ -1,13 +1,13 @@
 """Synthetic tasks whose required lag is known: how far back the network must reach to solve them.
 
 ===============  ===================================================================================
-recall           x_t ~ N(0,1); y_t = x_{t−d}: say again what came d steps ago (after Jaeger 2001).
-                 Required lag d.
+recall           x_t ~ N(0,1); y_t = x_{t−d}, the input of d steps ago (after Jaeger 2001). Required
+                 lag d.
 adding           x_t = (value U[0,1], marker); two values are marked, one in each half; their sum is
                  wanted at the end. Hochreiter & Schmidhuber (1997), in the form of Le et al.
                  (2015). Required lag up to T − 1.
-copy             ten of eight symbols, blanks, a signal, ten steps to say them again: T − 20 steps
-                 lie between. Arjovsky, Shah & Bengio (2016), section 5.1. Required lag T − 10.
+copy             ten of eight symbols, blanks, a signal, ten steps to repeat them: T − 20 steps lie
+                 between. Arjovsky, Shah & Bengio (2016), section 5.1. Required lag T − 10.
 temporal-order   two of the symbols X, Y among distractors, near T/10 and T/2; which pair was it, in
                  which order? Hochreiter & Schmidhuber (1997), task 6a. Required lag up to T minus
                  the earliest first place.
@@ -36,7 +36,7 @@ SINE_PERIODS = (8.0, 32.0)
 class Task:
     """A task of T steps.
 
-    ``draw(rng, n)`` returns a ``Batch`` of n sequences; the baseline among the facts is the mean
+    ``draw(rng, n)`` returns a ``Batch`` of n sequences; the baseline in ``task_info`` is the mean
     step error of the best predictor that ignores the inputs.
     """
 
@@ -47,21 +47,10 @@ class Task:
 
 
 def make_task(name: TaskName, steps: int, delay: int | None = None) -> Task:
-    """Set up a task.
+    """Set up a task of T = ``steps`` steps.
 
-    Parameters
-    ----------
-    name : TaskName
-        Which task.
-    steps : int
-        T, the length of every sequence.
-    delay : int, optional
-        d of ``recall``, in steps: 0 … T − 1, half of T by default. The other tasks set their own
-        lag.
-
-    Returns
-    -------
-    Task
+    ``delay`` is d of ``recall``, in steps: 0 … T − 1, half of T by default. The other tasks set
+    their own lag.
 
     Raises
     ------
@@ -75,21 +64,20 @@ def make_task(name: TaskName, steps: int, delay: int | None = None) -> Task:
             f"--delay is {delay}, but only the recall task takes a delay; leave it out, or choose "
             "--task recall"
         )
-    shortest = SHORTEST[name]
+    shortest, make = TASKS[name]
     if steps < shortest:
         raise SettingError(
             f"--steps is {steps}, but the {name} task needs {shortest} or more; choose --steps "
             f"{shortest} or more"
         )
-    return MAKERS[name](steps)
+    return make(steps)
 
 
 def _recall(steps: int, delay: int) -> Task:
     if not 0 <= delay < steps:
         raise SettingError(
             f"--delay is {delay}, but a sequence of {steps} steps allows 0 to {steps - 1}; choose "
-            "a shorter delay, or "
-            "more --steps"
+            "a shorter delay, or more --steps"
         )
     at_step = np.arange(1, steps + 1) > delay
 
@@ -99,11 +87,10 @@ def _recall(steps: int, delay: int) -> Task:
         values[delay:] = inputs[: steps - delay]
         return Batch(inputs, Targets(values, at_step))
 
-    baseline = Baseline(1.0, "always saying 0, the mean")
-    ago = "1 step" if delay == 1 else f"{delay} steps"
-    description = f"recall what came {ago} ago"
-    task_info = TaskInfo(description, ErrorName.SQUARED, delay, baseline)
-    return Task(task_info, 1, 1, draw)
+    baseline = Baseline(1.0, "always predict the mean (0)")
+    return Task(
+        TaskInfo(f"recall task, delay {delay}", ErrorName.SQUARED, delay, baseline), 1, 1, draw
+    )
 
 
 def _last_step(steps: int) -> BoolArray:
@@ -124,9 +111,8 @@ def _adding(steps: int) -> Task:
         values[-1, :, 0] = np.sum(inputs[:, :, 0] * inputs[:, :, 1], axis=0)
         return Batch(inputs, Targets(values, _last_step(steps)))
 
-    baseline = Baseline(1.0 / 6.0, "always saying 1, the mean of the sum")
-    description = "add the two marked values"
-    task_info = TaskInfo(description, ErrorName.SQUARED, steps - 1, baseline)
+    baseline = Baseline(1.0 / 6.0, "always predict the mean of the sum (1)")
+    task_info = TaskInfo("add the two marked values", ErrorName.SQUARED, steps - 1, baseline)
     return Task(task_info, 2, 1, draw)
 
 
@@ -140,16 +126,19 @@ def _copy(steps: int) -> Task:
         seen[steps - COPY_LENGTH - 1] = signal
         wanted = np.full((steps, n_sequences), blank)
         wanted[-COPY_LENGTH:] = symbols
-        inputs = np.eye(COPY_SYMBOLS + 2)[seen]
-        values = np.eye(COPY_SYMBOLS + 1)[wanted]
+        targets = np.eye(COPY_SYMBOLS + 1)[wanted]
         everywhere = np.ones(steps, dtype=np.bool_)
-        return Batch(inputs, Targets(values, everywhere, ErrorName.CROSS_ENTROPY))
+        return Batch(
+            np.eye(COPY_SYMBOLS + 2)[seen], Targets(targets, everywhere, ErrorName.CROSS_ENTROPY)
+        )
 
-    error = COPY_LENGTH * np.log(COPY_SYMBOLS) / steps
-    baseline = Baseline(float(error), "saying blank, then guessing among the eight symbols")
-    description = f"copy {COPY_LENGTH} symbols over {steps - 2 * COPY_LENGTH} steps"
-    lag = steps - COPY_LENGTH
-    task_info = TaskInfo(description, ErrorName.CROSS_ENTROPY, lag, baseline)
+    error = float(COPY_LENGTH * np.log(COPY_SYMBOLS) / steps)
+    task_info = TaskInfo(
+        f"copy {COPY_LENGTH} symbols over {steps - 2 * COPY_LENGTH} steps",
+        ErrorName.CROSS_ENTROPY,
+        steps - COPY_LENGTH,
+        Baseline(error, "predict blanks, then guess among the eight symbols"),
+    )
     return Task(task_info, COPY_SYMBOLS + 2, COPY_SYMBOLS + 1, draw)
 
 
@@ -168,10 +157,12 @@ def _temporal_order(steps: int) -> Task:
         targets = Targets(values, _last_step(steps), ErrorName.CROSS_ENTROPY)
         return Batch(np.eye(6)[seen], targets)
 
-    baseline = Baseline(float(np.log(4.0)), "guessing among the four classes")
-    description = "tell the order of two symbols"
-    lag = steps - 1 - first[0]
-    task_info = TaskInfo(description, ErrorName.CROSS_ENTROPY, lag, baseline)
+    task_info = TaskInfo(
+        "tell the order of two symbols",
+        ErrorName.CROSS_ENTROPY,
+        steps - 1 - first[0],
+        Baseline(float(np.log(4.0)), "guess among the four classes"),
+    )
     return Task(task_info, 6, 4, draw)
 
 
@@ -184,27 +175,19 @@ def _sine(steps: int) -> Task:
         wave = np.sin(frequency * times + phase)[:, :, None]
         return Batch(wave[:-1], Targets(wave[1:], np.ones(steps, dtype=np.bool_)))
 
-    baseline = Baseline(0.5, "always saying 0, the mean")
-    description = "say the next value of a sine"
+    baseline = Baseline(0.5, "always predict the mean (0)")
     lag = min(2, steps - 1)
-    task_info = TaskInfo(description, ErrorName.SQUARED, lag, baseline)
-    return Task(task_info, 1, 1, draw)
+    return Task(
+        TaskInfo("predict the next value of a sine", ErrorName.SQUARED, lag, baseline), 1, 1, draw
+    )
 
 
-MAKERS: Mapping[TaskName, Callable[[int], Task]] = MappingProxyType(
+TASKS: Mapping[TaskName, tuple[int, Callable[[int], Task]]] = MappingProxyType(
     {
-        TaskName.ADDING: _adding,
-        TaskName.COPY: _copy,
-        TaskName.TEMPORAL_ORDER: _temporal_order,
-        TaskName.SINE: _sine,
+        TaskName.ADDING: (2, _adding),
+        TaskName.COPY: (2 * COPY_LENGTH + 1, _copy),
+        TaskName.TEMPORAL_ORDER: (10, _temporal_order),
+        TaskName.SINE: (1, _sine),
     }
 )
-
-SHORTEST: Mapping[TaskName, int] = MappingProxyType(
-    {
-        TaskName.ADDING: 2,
-        TaskName.COPY: 2 * COPY_LENGTH + 1,
-        TaskName.TEMPORAL_ORDER: 10,
-        TaskName.SINE: 1,
-    }
-)
+"""The fewest steps of each task without a delay, and what sets it up."""

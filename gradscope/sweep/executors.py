@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
 
-from gradscope.errors import SettingError, WorkerError
+from gradscope.errors import SettingError, WorkerError, install_line
 from gradscope.machine import THREAD_VARIABLES
 from gradscope.names import ExecutorName
 
@@ -30,8 +30,6 @@ CONNECTION_PATIENCE = 20.0
 
 LOST_WORKERS_ALLOWED = 2
 """Workers that may die under one cell before the cell is to blame: it is tried three times."""
-
-INSTALL_DASK = "pip install 'gradscope[dask]'"
 
 
 class WorkerPool(Protocol):
@@ -204,9 +202,7 @@ class DaskPool:
         try:
             import distributed  # type: ignore[import-not-found, import-untyped, unused-ignore]
         except ImportError as error:
-            raise SettingError(
-                f"--executor dask needs dask; install it with: {INSTALL_DASK}"
-            ) from error
+            raise SettingError(f"--executor dask needs dask; {install_line('dask')}") from error
         try:
             self._client = self._open.enter_context(
                 _client(distributed, scheduler)

@@ -4,11 +4,13 @@
 fails with the line that installs it.
 """
 
+from gradscope.errors import install_line
+
 try:
     import torch as _  # noqa: F401 (asked for here, where the remedy can be said)
 except ImportError as error:
     raise ImportError(
-        "the live hook needs PyTorch, which is not installed; pip install 'gradscope[torch]'"
+        f"the live hook needs PyTorch, which is not installed; {install_line('torch')}"
     ) from error
 
 from gradscope.torch.hooks import Watch, watch

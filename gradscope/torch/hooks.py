@@ -144,7 +144,7 @@ class Watch:
         for title, name in unwrapped(parameters).items():
             if parameters[name].requires_grad:
                 hook = _Hook(partial(self._on_gradient, title))
-                handle = parameters[name].register_post_accumulate_grad_hook(hook)  # type: ignore[no-untyped-call]
+                handle = parameters[name].register_post_accumulate_grad_hook(hook)
                 self._handles.append(handle)
 
     def report(self) -> str:

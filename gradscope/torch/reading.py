@@ -50,7 +50,7 @@ def recurrent_kind(module: nn.Module) -> str | None:
     """Return the name of a recurrent module's class in ``torch.nn``, scripted or not; else None."""
     for each in (*LAYERS, *CELLS):
         if isinstance(module, each) or _scripted_from(module) == each.__name__:
-            return each.__name__
+            return str(each.__name__)
     return None
 
 

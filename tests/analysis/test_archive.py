@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -135,7 +135,7 @@ def test_nothing_is_unpickled(saved: Path, tmp_path: Path) -> None:
 
 
 @given(data=st.data())
-@hypothesis_settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=150)
 def test_damaged_bytes_are_an_archive_error_or_harmless(
     data: st.DataObject, analysis: Analysis, tmp_path: Path
 ) -> None:

@@ -20,6 +20,7 @@ TURNS = 9
 def rows() -> Iterator[Row]:
     """Yield the rows; the one against ``import torch`` where PyTorch is installed."""
     yield _row("gradscope --version vs python -c pass", 1 / 1.5, ["--version"], "pass")
+    yield _row("gradscope --help vs python -c pass", 1 / 8.0, ["--help"], "pass")
     if importlib.util.find_spec("torch") is not None:
         analysis = ["analyze", "--activation", "tanh", "--steps", "100", "--updates", "0"]
         yield _row("gradscope analyze, no picture, vs import torch", 4.0, analysis, "import torch")

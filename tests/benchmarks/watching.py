@@ -47,7 +47,7 @@ def _loop(kind: str, *, watched: bool) -> Callable[[], None]:
         for _ in range(UPDATES):
             optimizer.zero_grad()
             loss = torch.square(readout(layer(x)[0]) - y).mean()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
         if watching is not None:

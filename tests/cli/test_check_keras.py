@@ -86,4 +86,7 @@ def test_a_backend_that_is_not_installed_is_told_from_keras_itself(
     _, without_keras = checked(run, "jax", PYTHONPATH=paths)
 
     assert without_jax == f"not compared with Keras: it needs jax, which is not installed; {REMEDY}"
-    assert without_keras == "not compared with Keras: it is not installed; pip install keras\n"
+    assert without_keras == (
+        "not compared with Keras: it is not installed; "
+        "pip install '.[keras]' in a clone of gradscope\n"
+    )

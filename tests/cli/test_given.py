@@ -190,7 +190,10 @@ def test_check_says_what_was_not_compared_where_pytorch_is_not_installed(
     done = run("check", *ASKED, "--json", env=paths)
 
     assert done.returncode == 0, done.stderr
-    assert done.stderr == "not compared with PyTorch: it is not installed; pip install torch\n"
+    assert done.stderr == (
+        "not compared with PyTorch: it is not installed; "
+        "pip install '.[torch]' in a clone of gradscope\n"
+    )
     rows = json.loads(done.stdout)["checks"]
     assert [row["against"] for row in rows] == ["moving the first state", "its four causes"]
 

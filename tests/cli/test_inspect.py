@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.sweeping import PATIENCE
 from tests.weights.forging import Call, checkpoint
 
 ARRAYS: dict[str, Any] = {
@@ -25,7 +26,7 @@ def inspected(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]
         capture_output=True,
         text=True,
         encoding="utf-8",
-        timeout=60,
+        timeout=PATIENCE,
         check=False,
     )
 

@@ -1,6 +1,7 @@
 """Ctrl-C: exit code 130, one line, and what was finished is kept.
 
-Python is asked to report its imports, so that a test knows how far a command has come.
+A test waits for a line on stderr: Python is asked to report its imports, and a program around the
+command to report how long the sequences are that it trains on.
 """
 
 import json
@@ -8,16 +9,36 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+
+from tests.sweeping import PATIENCE
 
 SIZES = ("--hidden", "8", "--steps", "20", "--sequences", "2")
 ENDLESS = (*SIZES, "--updates", "1000000")
 TOP = Path(__file__).parents[2]
 READY = "gradscope.analysis.analyze"
 """The import after which a command begins to compute."""
+
+TRAINING = """\
+import sys
+import gradscope.learning.training as training
+from gradscope.__main__ import main
+
+backpropagate, calls = training.backpropagate, {}
+
+def reporting(params, trajectory, *arguments, **options):
+    gradients = backpropagate(params, trajectory, *arguments, **options)
+    calls[trajectory.n_steps] = calls.get(trajectory.n_steps, 0) + 1
+    if calls[trajectory.n_steps] == 3:
+        print(f"training on {trajectory.n_steps} steps", file=sys.stderr, flush=True)
+    return gradients
+
+training.backpropagate = reporting
+main()
+"""
+"""The command, with a line on stderr at the third update on sequences of each length."""
 
 
 class Interrupted:
@@ -30,7 +51,6 @@ class Interrupted:
         folder: Path,
         *,
         word: str,
-        seconds: float = 0.0,
     ) -> None:
         with subprocess.Popen(
             arguments,
@@ -42,12 +62,18 @@ class Interrupted:
         ) as process:
             assert process.stderr is not None
             shown = next(line for line in process.stderr if word in line)
-            time.sleep(seconds)
             process.send_signal(signal.SIGINT)
-            self.stdout, rest = process.communicate(timeout=60)
+            self.stdout, rest = process.communicate(timeout=PATIENCE)
         self.code = process.returncode
         lines = [shown, *rest.splitlines()]
-        self.notes = [line for line in lines if not line.startswith("import time:")]
+        markers = ("import time:", "training on ")
+        self.notes = [line for line in lines if not line.startswith(markers)]
+
+
+@pytest.fixture(scope="module")
+def reporting_program() -> tuple[str, ...]:
+    """Return what starts gradscope and tells of its training; see ``TRAINING``."""
+    return (sys.executable, "-W", "error", "-c", TRAINING)
 
 
 def test_training_keeps_what_was_learned(
@@ -71,11 +97,11 @@ def test_training_keeps_what_was_learned(
 
 
 def test_an_interrupted_analysis_shows_the_stages_it_has(
-    program: tuple[str, ...], environment: dict[str, str], tmp_path: Path
+    reporting_program: tuple[str, ...], environment: dict[str, str], tmp_path: Path
 ) -> None:
-    arguments = [*program, "analyze", *ENDLESS, "--json"]
+    arguments = [*reporting_program, "analyze", *ENDLESS, "--json"]
 
-    done = Interrupted(arguments, environment, tmp_path, word=READY, seconds=1.5)
+    done = Interrupted(arguments, environment, tmp_path, word="training on 20 steps")
 
     document = json.loads(done.stdout)
     assert done.code == 130
@@ -85,12 +111,12 @@ def test_an_interrupted_analysis_shows_the_stages_it_has(
 
 
 def test_an_interrupted_comparison_shows_the_finished_cells(
-    program: tuple[str, ...], environment: dict[str, str], tmp_path: Path
+    reporting_program: tuple[str, ...], environment: dict[str, str], tmp_path: Path
 ) -> None:
     sizes = ("--hidden", "8", "--updates", "500", "--sequences", "2", "--steps", "2,2000")
-    arguments = [*program, "compare", *sizes, "--activation", "tanh", "--json"]
+    arguments = [*reporting_program, "compare", *sizes, "--activation", "tanh", "--json"]
 
-    done = Interrupted(arguments, environment, tmp_path, word=READY, seconds=2.0)
+    done = Interrupted(arguments, environment, tmp_path, word="training on 2000 steps")
 
     document = json.loads(done.stdout)
     assert done.code == 130
@@ -147,7 +173,7 @@ def test_an_interrupt_that_python_would_lose_is_heard_a_moment_later(
         "try:\n"
         "    import interrupting\n"
         "    interrupting.lose()\n"
-        "    time.sleep(60)\n"
+        "    time.sleep(3600)\n"
         "except KeyboardInterrupt:\n"
         "    print('whole' if interrupting.whole else 'half')\n"
     )
@@ -158,7 +184,7 @@ def test_an_interrupt_that_python_would_lose_is_heard_a_moment_later(
         capture_output=True,
         text=True,
         check=False,
-        timeout=120,
+        timeout=PATIENCE,
     )
 
     assert (done.returncode, done.stdout, done.stderr) == (0, "whole\n", "")

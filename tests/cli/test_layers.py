@@ -109,7 +109,7 @@ def test_an_odd_name_stands_on_the_page_as_it_is(run: Run, tmp_path: Path) -> No
     page = run("analyze", "--data", "s.csv", "--steps", "4", "--updates", "0", "--hidden", "3")
 
     text = " ".join(page.stdout.split())
-    assert "say the next value of [bold]x[/bold]\\n\\x1b[31my (s.csv)" in text
+    assert "predict the next value of [bold]x[/bold]\\n\\x1b[31my (s.csv)" in text
 
 
 @pytest.mark.parametrize("name", ["[red]x[/red].csv", "new\nline.csv", "\x1b[31mred.csv"], ids=repr)

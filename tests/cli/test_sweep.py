@@ -283,9 +283,7 @@ def test_help_imports_neither_numpy_nor_the_machinery_of_processes() -> None:
 
 @pytest.mark.slow
 def test_a_local_dask_cluster_gives_the_same_rows() -> None:
-    pytest.importorskip(
-        "distributed", reason="dask is not installed: pip install 'gradscope[dask]'"
-    )
+    pytest.importorskip("distributed", reason="dask is not installed: pip install '.[dask]'")
     words = ("-P", "gain=1:2:6", *TINY_FLAGS)
     done = run("sweep", *words, "--executor", "dask", "--workers", "2", "-o", "dask.db")
     assert done.returncode == 0, done.stderr

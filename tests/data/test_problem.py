@@ -36,7 +36,7 @@ def test_a_series_asks_for_its_next_row_and_holds_its_end_back(ramp: Path) -> No
     assert (problem.n_inputs, problem.n_outputs) == (2, 2)
     assert problem.task_info.required_lag is None
     assert problem.task_info.error is ErrorName.SQUARED
-    assert problem.task_info.description == "say the next value of a, b (ramp.csv)"
+    assert problem.task_info.description == "predict the next value of a, b (ramp.csv)"
     batch = problem.draw(np.random.default_rng(1), 6)
     assert batch.inputs.shape == (10, 6, 2)
     np.testing.assert_array_equal(batch.targets.values[:-1], batch.inputs[1:])

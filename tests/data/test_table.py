@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
@@ -17,8 +17,6 @@ from gradscope.errors import DataError
 from gradscope.names import MissingCells
 
 SUNSPOTS = Path(__file__).parents[2] / "sample_runs" / "data" / "sunspots.csv"
-# The folder of a test is the same for every example; each example overwrites its one file.
-same_folder = settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 
 
 @pytest.fixture
@@ -259,7 +257,6 @@ def text_tables(draw: st.DrawFn) -> tuple[list[str], np.ndarray, str]:
     return header or [str(k + 1) for k in range(shape[1])], values, text
 
 
-@same_folder
 @given(text_tables())
 def test_what_is_written_in_any_dialect_is_read_back_exactly(
     tmp_path: Path, case: tuple[list[str], np.ndarray, str]
@@ -278,7 +275,6 @@ snippets = st.sampled_from(
 texts = st.text(max_size=80) | st.lists(snippets, max_size=60).map("".join)
 
 
-@same_folder
 @given(
     texts.map(str.encode) | st.binary(max_size=80),
     st.sampled_from([(), ("1",), ("x",), ("1", "2")]),

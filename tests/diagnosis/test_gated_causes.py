@@ -54,7 +54,7 @@ def gated_at(kind: str, biases: tuple[float, ...], weight: float = 0.0) -> Cell:
 QUIET = np.zeros((6, 2, INPUTS))
 
 
-@settings(deadline=None, max_examples=30)
+@settings(max_examples=30)
 @given(kind=st.sampled_from(list(KINDS)), seed=st.integers(0, 2**32 - 1))
 def test_the_terms_add_up_to_the_measured_norm(kind: str, seed: int) -> None:
     cell, inputs, first, _ = drawn(kind, n_steps=9, seed=seed)

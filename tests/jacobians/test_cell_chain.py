@@ -64,7 +64,7 @@ def test_many_rows_are_carried_as_each_alone(kind: str) -> None:
         np.testing.assert_allclose(found, wanted, atol=1e-13)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(
     kind=st.sampled_from(list(KINDS)),
     seed=st.integers(0, 2**32 - 1),

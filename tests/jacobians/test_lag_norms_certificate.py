@@ -138,7 +138,7 @@ def test_the_same_chain_gives_the_same_numbers() -> None:
     np.testing.assert_array_equal(first.certificate, second.certificate)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     size=st.integers(1, 40),
     sequences=st.integers(1, 4),

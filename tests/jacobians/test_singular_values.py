@@ -209,7 +209,7 @@ def test_the_count_keeps_the_largest_and_leaves_the_properties_to_all() -> None:
 
 
 @given(size=st.integers(1, 9), n_steps=st.integers(1, 30), seed=st.integers(0, 10**6))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_logarithms_add_up_to_that_of_the_determinant(
     size: int, n_steps: int, seed: int
 ) -> None:

@@ -49,7 +49,7 @@ def analyses() -> dict[str, Analysis]:
 def with_odd_names(analysis: Analysis) -> Analysis:
     task_info = dataclasses.replace(
         analysis.task_info,
-        description="say the next value of [bold]x[/bold]\nand\x1b[31m y | z (a  b.csv)",
+        description="predict the next value of [bold]x[/bold]\nand\x1b[31m y | z (a  b.csv)",
         required_lag=None,
         baseline=Baseline(0.5, "a very long baseline " * 6),
     )

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import gradscope
@@ -115,7 +115,6 @@ def test_a_saved_network_can_be_swept_over(tmp_path: Path) -> None:
     assert len({cell.key for cell in cells}) == 2
 
 
-@settings(deadline=None)
 @given(st.integers(1, 12), st.integers(1, 20))
 def test_shards_part_a_grid_without_loss_or_overlap(count: int, cells: int) -> None:
     grid = Grid(TINY, {}, seeds=cells)

@@ -5,7 +5,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gradscope.errors import ArchiveError, SettingError
@@ -73,7 +73,6 @@ def test_anything_else_is_refused_in_one_line(store: Path, where: str) -> None:
     assert store.read_bytes() == before
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text())
 def test_no_text_whatever_changes_the_store_or_breaks_the_reader(store: Path, where: str) -> None:
     before = store.read_bytes()

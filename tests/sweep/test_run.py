@@ -4,18 +4,16 @@ The real thing is killed here: the parent, a worker, the disk. Where it matters 
 flight, an executor of our own breaks at will.
 """
 
-import math
 import multiprocessing
 import os
 import random
 import signal
 import sqlite3
 import sys
-import threading
-import time
 from collections.abc import Callable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
 from concurrent.futures.process import BrokenProcessPool
+from itertools import islice
 from pathlib import Path
 from subprocess import Popen
 from typing import Any
@@ -39,6 +37,7 @@ from tests.sweeping import (
     lasting_rows,
     run,
     start,
+    wait_until,
 )
 
 SERIAL = Workers(ExecutorName.SERIAL)
@@ -273,8 +272,8 @@ class WorkerPool:
 
 
 class Breaking(Executor):
-    """Runs what was handed out within a moment together. With a guilty cell among it all of it
-    breaks, as a pool does whose worker dies.
+    """Runs what was handed out together, once it is waited for. With a guilty cell among it all of
+    it breaks, as a pool does whose worker dies.
     """
 
     def __init__(self, guilty: set[int], log: list[list[int]]) -> None:
@@ -285,11 +284,9 @@ class Breaking(Executor):
     def submit(self, fn: Callable[..., Any], /, *args: Any, **_: Any) -> Future[Any]:
         future: Future[Any] = Future()
         self.flying.append((future, fn, args[0]))
-        if len(self.flying) == 1:
-            threading.Timer(0.05, self._land).start()
         return future
 
-    def _land(self) -> None:
+    def land(self) -> None:
         landed, self.flying = self.flying, []
         seeds = [cell.settings.seed for _, _, cell in landed]
         self.log.append(seeds)
@@ -305,9 +302,11 @@ class BreakingWorkers(Workers):
 
     guilty: set[int] = set()  # noqa: RUF012 (set for each test)
     log: list[list[int]] = []  # noqa: RUF012
+    executors: list[Breaking] = []  # noqa: RUF012
 
     def open(self) -> Any:
-        return WorkerPool(Breaking(self.guilty, self.log))
+        self.executors.append(Breaking(self.guilty, self.log))
+        return WorkerPool(self.executors[-1])
 
 
 @pytest.mark.parametrize("guilty", [{3}, {0, 1}, {7}, {0, 7}])
@@ -315,8 +314,16 @@ def test_a_cell_that_kills_its_worker_every_time_is_found_out(
     tmp_path: Path, guilty: set[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     log: list[list[int]] = []
+    executors: list[Breaking] = []
+
+    def land_and_wait(flying: Any, **options: Any) -> Any:
+        executors[-1].land()
+        return wait(flying, **options)
+
     monkeypatch.setattr(BreakingWorkers, "guilty", guilty)
     monkeypatch.setattr(BreakingWorkers, "log", log)
+    monkeypatch.setattr(BreakingWorkers, "executors", executors)
+    monkeypatch.setattr("gradscope.sweep.run.wait", land_and_wait)
 
     end = run_sweep(cells_of(seeds=8), tmp_path / "s.db", workers=BreakingWorkers())
 
@@ -475,11 +482,12 @@ def test_a_parent_killed_at_random_moments_ends_with_exactly_the_full_grid(tmp_p
     for kill in range(12):
         # The grid grows with the store, so that none ends before its kill, however many cells a
         # machine commits at once (a hundred, where its disk is slow).
-        with start(*command, str(20 + kept // 32)) as parent:
-            # The first die as they start, the others after a few more cells, wherever they are.
-            wanted, pause = (-1, 0.7) if kill < 3 else (kept + moments.randrange(9), 0.02)
-            wait_for_cells(parent, store, wanted)
-            wait_for_cells(parent, store, kept + 9, moments.uniform(0.0, pause))
+        with start(*command, str(20 + kept // 32), before=IMPORTS if kill < 3 else ()) as parent:
+            # The first die as they start, at some import; the others after a few more cells.
+            if kill < 3:
+                wait_for_lines(parent, moments.randrange(400))
+            else:
+                wait_for_cells(parent, store, kept + moments.randrange(9))
             parent.kill()
             _, said = parent.communicate()
         assert parent.returncode == -signal.SIGKILL, f"it ended before its kill: {said}"
@@ -501,10 +509,17 @@ def test_a_parent_killed_at_random_moments_ends_with_exactly_the_full_grid(tmp_p
     assert sorted(os.listdir(tmp_path)) == ["calm.db", "s.db"]  # noqa: PTH208 (names alone)
 
 
-def wait_for_cells(
-    parent: "Popen[str]", store: Path, cells: int, seconds: float = math.inf
-) -> None:
-    """Wait until more cells than these are in the store, the time is over or the parent ended."""
-    end = time.monotonic() + seconds
-    while parent.poll() is None and count_cells(store) <= cells and time.monotonic() < end:
-        time.sleep(0.002)
+IMPORTS = ("env", "PYTHONPROFILEIMPORTTIME=1")
+"""Starts a Python that writes a line on stderr for each import."""
+
+
+def wait_for_lines(parent: "Popen[str]", lines: int) -> None:
+    """Wait until more lines than these are on stderr, or the parent ended."""
+    assert parent.stderr is not None
+    for _ in islice(parent.stderr, lines + 1):
+        pass
+
+
+def wait_for_cells(parent: "Popen[str]", store: Path, cells: int) -> None:
+    """Wait until more cells than these are in the store, or the parent ended."""
+    wait_until(lambda: parent.poll() is not None or count_cells(store) > cells, pause=0.002)

@@ -492,4 +492,4 @@ def test_without_pytorch_the_import_says_how_to_install_it() -> None:
 
     assert done.returncode == 1
     assert "ImportError: the live hook needs PyTorch" in done.stderr
-    assert "pip install 'gradscope[torch]'" in done.stderr
+    assert "pip install '.[torch]'" in done.stderr

@@ -90,7 +90,7 @@ def test_a_missing_library_is_named_with_the_line_that_installs_it(
     with pytest.raises(GradscopeError) as caught:
         load_weights(path)
 
-    line = f"needs {module}, which is not installed; pip install 'gradscope[{extra}]'"
+    line = f"needs {module}, which is not installed; pip install '.[{extra}]' in a clone"
     assert line in str(caught.value)
     assert caught.value.exit_code == 2
 

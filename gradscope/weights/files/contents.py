@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from gradscope.arrays import FloatArray
+from gradscope.arrays import FloatArray, as_float64
 from gradscope.data.columns import quoted
-from gradscope.errors import GradscopeError, WeightsError
+from gradscope.errors import GradscopeError, WeightsError, install_line
 from gradscope.notebook_repr import CompactRepr
 
 MAX_BYTES = 4 * 2**30
@@ -96,8 +96,7 @@ class Gathering:
         """Keep an array of real numbers as float64, counted first."""
         self._admit(name)
         self.budget.spend(8 * array.size, name)
-        with np.errstate(over="ignore"):  # A long double beyond float64 is refused where it is used
-            self.arrays[name] = np.array(array, dtype=np.float64, order="C")
+        self.arrays[name] = as_float64(array, order="C")
         self.stored_as[name] = stored_as or array.dtype.name
 
     def skip(self, name: str, holds: str) -> None:
@@ -159,5 +158,5 @@ def needing(package: str, extra: str) -> Iterator[None]:
         yield
     except ImportError as error:
         raise WeightsError(
-            f"it needs {package}, which is not installed; pip install 'gradscope[{extra}]'"
+            f"it needs {package}, which is not installed; {install_line(extra)}"
         ) from error

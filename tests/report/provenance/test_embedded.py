@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -67,7 +67,7 @@ def test_settings_come_back_from_every_format_whatever_a_file_is_called(
 
 
 @given(st.text(max_size=40))
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 def test_any_text_comes_back_from_a_pdf_and_an_svg(name: str) -> None:
     text = provenance_text({"data": name})
 
@@ -161,9 +161,7 @@ def test_a_picture_of_others_is_refused_in_one_line(content: bytes, tmp_path: Pa
 
 
 @pytest.mark.parametrize("suffix", ALL)
-@settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=100)
 @given(data=st.data())
 def test_damage_anywhere_is_refused_or_harmless(
     suffix: str, data: st.DataObject, tmp_path: Path

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -110,7 +110,7 @@ def test_damaged_files_are_an_archive_error_of_one_line(tmp_path: Path, kind: st
 
 
 @given(data=st.data())
-@hypothesis_settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(max_examples=200)
 def test_flipped_bytes_are_harmless_or_an_error_of_ours(
     data: st.DataObject, tmp_path: Path
 ) -> None:
