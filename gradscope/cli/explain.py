@@ -6,32 +6,27 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from gradscope.cli.command import takes_place
+from gradscope.cli.help import Command, CommandGroup
 from gradscope.cli.options import DATA, EXECUTION, MODEL, TRAINING
-from gradscope.cli.output import Place, prepare_files, require_stdout, show
+from gradscope.cli.output import Place, show
 from gradscope.names import ActivationName
 
 Answer = tuple[Any, dict[str, Any], Any]
 """What a topic says: a page, a document, and columns with rows, None for a text."""
 
 EXAMPLES = """\
-[bold]Examples[/bold]
-
-  gradscope explain bptt --steps 3
-
-  gradscope explain verdict run.npz
-
-  gradscope explain memory horizon
-
-  gradscope explain store
+gradscope explain bptt --steps 3
+gradscope explain verdict run.npz
+gradscope explain memory horizon
+gradscope explain store
 """
 
 HELP = "Teach with numbers: lessons, the verdict of a run, a sweep's store, clusters, any term."
 
 
-class Topics(TyperGroup):
+class Topics(CommandGroup):
     """The topics of ``explain``: nothing named lists them, any other word is a term."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -70,13 +65,11 @@ def register(app: typer.Typer) -> None:
 def _topic(explain: Callable[..., Answer]) -> None:
     """Make a topic of a function that answers it."""
 
-    @topics_app.command(explain.__name__)
+    @topics_app.command(explain.__name__, cls=Command)
     @takes_place
     @wraps(explain)
     def command(place: Place, **options: Any) -> None:
-        if place.to_stdout:
-            require_stdout()
-        prepare_files((place.output,), force=place.force)
+        place.prepare()
         page, document, table = explain(**options)
         show(place, page.render, lambda: document, None if table is None else lambda: table)
 

@@ -16,7 +16,7 @@ from gradscope.errors import OutputError
 from gradscope.report.screen import Screen, printable
 from gradscope.report.terminal.table import bullets, table_of
 from gradscope.report.words.headline import headline
-from gradscope.report.words.numbers import level, number, percent, short_pace
+from gradscope.report.words.numbers import count, level, number, percent, short_pace
 from gradscope.report.words.reasons import reason_sentence
 from gradscope.watch.journal import (
     ADVANCE,
@@ -137,11 +137,8 @@ def _opening(journal: Journal) -> str:
     spent, elapsed, allowed = journal.budget.spent, journal.budget.elapsed, journal.budget.share
     share = f", {percent(spent / elapsed)} of the time" if elapsed else ""
     limit = f" (at most {percent(allowed)} and {number(ADVANCE)} s)" if allowed else ""
-    steps, snapshots = (
-        f"{count} {thing}{'' if count == 1 else 's'}"
-        for count, thing in ((journal.steps, "training step"), (taken, "snapshot"))
-    )
-    return f"Watched {steps}: {snapshots} took {number(spent)} s{share}{limit}."
+    counted = f"{count(journal.steps, 'training step')}: {count(taken, 'snapshot')} took"
+    return f"Watched {counted} {number(spent)} s{share}{limit}."
 
 
 def _layers(journal: Journal, screen: Screen) -> Table:

@@ -272,7 +272,7 @@ def test_a_required_lag_beyond_those_measured_is_said_to_be_unknown(call: Run) -
     document = json.loads(call("analyze", *few, "--json").stdout)
 
     codes = [each["code"] for each in document["stages"][-1]["verdict"]["reasons"]]
-    assert "horizon_unknown" in codes
-    assert not {"horizon_reaches", "gradient_fine"} & set(codes)
+    assert "required-lag-not-measured" in codes
+    assert not {"horizon-reaches-required-lag", "gradient-fine"} & set(codes)
     for each in (page, lesson):
         assert "the gradient arrives." not in " ".join(each.split())

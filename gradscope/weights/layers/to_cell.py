@@ -59,8 +59,8 @@ def resolve_spec(layer: RecurrentLayer, choices: UserChoices, *, by_hand: bool) 
     """Join what the file states about a layer with the user's choices.
 
     ``by_hand`` is True where the layer was named by ``--weight-map``: then the user states the
-    convention of its state. Raises WeightsError if neither states a thing, both do and differ, a function is
-    unknown, or a choice is about gates that the layer does not have.
+    convention of its state. Raises WeightsError if neither states a thing, both do and differ, a
+    function is unknown, or a choice is about gates that the layer does not have.
     """
     _require_gates(layer, choices)
     activation = _joined(layer, "activation", layer.activation, choices.activation)
