@@ -1,9 +1,4 @@
-"""The numbers of gradscope against independent ones, on any network that the settings describe.
-
-Backpropagation through time against central differences, the gradient against the sum of its shares
-by lag, the Jacobian product against differences of the state, and the causes against the
-measured norm.
-"""
+"""The numbers of gradscope against independent ones, on any network that the settings describe."""
 
 from dataclasses import dataclass, fields
 
@@ -58,17 +53,7 @@ class CheckRow:
 
 
 def check(settings: Settings | Prepared) -> tuple[CheckRow, ...]:
-    """Compare gradient, shares, transport and causes with independent computations.
-
-    Parameters
-    ----------
-    settings : Settings or Prepared
-        The network and the sequences to check on; small ones are quick.
-
-    Returns
-    -------
-    tuple of CheckRow
-    """
+    """Compare gradient, shares, transport and causes with independent computations."""
     prepared = settings if isinstance(settings, Prepared) else prepare(settings)
     seed = prepared.resolved.seed
     batch = prepared.batch.batch

@@ -1,8 +1,8 @@
 """The steps of a network from a file, held against those of the framework that wrote it.
 
-Of the studied layer over its whole state, (h, c) for an LSTM: every state s_t from our own s_{t−1},
-since in a chaotic network any rounding leads to another trajectory; and J_t = ∂s_t/∂s_{t−1} at a
-few steps of a few sequences, both spread evenly. ``gradscope.frameworks`` has the other side.
+Every state s_t of the studied layer, (h, c) for an LSTM, from our own s_{t−1}, since in a chaotic
+network any rounding leads to another trajectory; and J_t = ∂s_t/∂s_{t−1} at a few steps and
+sequences.
 """
 
 from collections.abc import Callable

@@ -34,10 +34,8 @@ SINE_PERIODS = (8.0, 32.0)
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Task:
-    """A task of T steps.
-
-    ``draw(rng, n)`` returns a ``Batch`` of n sequences; the baseline in ``task_info`` is the mean
-    step error of the best predictor that ignores the inputs.
+    """A task of T steps: ``draw(rng, n)`` returns a ``Batch`` of n sequences; the baseline in
+    ``task_info`` is the mean step error of the best predictor that ignores the inputs.
     """
 
     task_info: TaskInfo
