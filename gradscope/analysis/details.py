@@ -144,5 +144,4 @@ def _spread(places: FloatArray) -> IntArray:
 def _eigenvalues(matrix: FloatArray) -> ComplexArray:
     """Return eigenvalues, largest modulus first."""
     values = np.linalg.eigvals(matrix).astype(np.complex128)
-    ordered: ComplexArray = values[np.argsort(-np.abs(values), kind="stable")]
-    return ordered
+    return values[np.argsort(-np.abs(values), kind="stable")]

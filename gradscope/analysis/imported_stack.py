@@ -122,7 +122,7 @@ def judge_layers(stack: ImportedStack) -> ImportedNetwork:
     layers = tuple(
         ImportedLayer(
             each.title,
-            each.kind,
+            each.cell,
             str(each.direction),
             each.input_size,
             each.hidden_size,

@@ -7,19 +7,15 @@ from typing import Annotated
 import typer
 
 from gradscope.cli.command import set_blas_threads
-from gradscope.cli.options import DATA, OUTPUT, Debug, Force, Output
-from gradscope.cli.output import STDOUT, note, prepare_files, require_stdout, write_stdout
+from gradscope.cli.help import Command
+from gradscope.cli.options import DATA, OUTPUT, Debug, Force, Output, option
+from gradscope.cli.output import STDOUT, prepare_files, require_stdout, write_result
 from gradscope.errors import SettingError
-from gradscope.report.files import write_whole
 
 EXAMPLES = """\
-[bold]Examples[/bold]
-
-  gradscope export sweep.db --format csv -o sweep.csv
-
-  gradscope export sweep.db --format jsonl --where "regime = 'exploding' AND gain < 1.5"
-
-  gradscope export sweep.db -o sweep.npz --where "status = 'done'"
+gradscope export sweep.db -o sweep.csv
+gradscope export sweep.db --format jsonl --where "regime = 'exploding'"
+gradscope export sweep.db -o sweep.npz --where "status = 'done'"
 """
 
 
@@ -37,27 +33,22 @@ StoreFile = Annotated[
 ]
 Where = Annotated[
     str | None,
-    typer.Option(
-        "--where",
-        help="Only rows for which this SQL condition on the columns of cells holds.",
-        rich_help_panel=DATA,
-        metavar="SQL",
-    ),
+    option("--where", "Only rows that meet this SQL condition on columns.", DATA, "SQL"),
 ]
 RowFormat = Annotated[
     ExportFormat | None,
-    typer.Option(
+    option(
         "--format",
-        help="How rows are written: csv, jsonl, npz, md (default: by the file's ending, else csv).",
-        rich_help_panel=OUTPUT,
-        metavar="WORD",
+        "How rows are written: csv, jsonl, npz, md (default: by the file's ending, else csv).",
+        OUTPUT,
+        "WORD",
     ),
 ]
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("export", epilog=EXAMPLES)(export)
+    app.command("export", cls=Command, epilog=EXAMPLES)(export)
 
 
 def export(
@@ -68,26 +59,17 @@ def export(
     force: Force = False,
     debug: Debug = False,  # noqa: ARG001 (read where errors are shown)
 ) -> None:
-    """Write the rows of a sweep: settings, results, and (jsonl, npz) curves."""
+    """Write the rows of a sweep: settings and results; as jsonl or npz the curves too."""
     set_blas_threads(None)
-    chosen = format or _by_ending(output)
-    to_stdout = output is None or output == STDOUT
-    if chosen is ExportFormat.NPZ and to_stdout:
-        raise SettingError("--format npz is binary; name a file with -o FILE.npz")
-    if to_stdout:
-        require_stdout()
-    prepare_files((output,), force=force)
-    content = _content(store, where, chosen)
-    if output is None or to_stdout:
-        write_stdout(content.decode())
-        return
-    write_whole(output, content, force=force)
-    note(f"wrote {output}")
-
-
-def _by_ending(output: Path | None) -> ExportFormat:
     ending = "" if output is None else output.suffix.lower().removeprefix(".")
-    return ExportFormat(ending) if ending in list(ExportFormat) else ExportFormat.CSV
+    by_name = ExportFormat(ending) if ending in list(ExportFormat) else ExportFormat.CSV
+    chosen = format or by_name
+    if output is None or output == STDOUT:
+        require_stdout()
+        if chosen is ExportFormat.NPZ:
+            raise SettingError("--format npz is binary; name a file with -o FILE.npz")
+    prepare_files((output,), force=force)
+    write_result(output, _content(store, where, chosen), force=force)
 
 
 def _content(store: Path, where: str | None, chosen: ExportFormat) -> bytes:

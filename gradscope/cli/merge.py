@@ -6,18 +6,15 @@ from typing import Annotated
 import typer
 
 from gradscope.cli.command import set_blas_threads
+from gradscope.cli.help import Command
 from gradscope.cli.options import OUTPUT, Color, Debug, Force, FormatChoice, Json
 from gradscope.cli.output import Place, choose_format, show
 from gradscope.report.files import require_free
 
 EXAMPLES = """\
-[bold]Examples[/bold]
-
-  gradscope merge -o sweep.db sweep-*of16.db
-
-  gradscope merge -o both.db laptop.db cluster.db
-
-  gradscope merge -o sweep.db sweep.db more.db --force --json
+gradscope merge -o sweep.db sweep-*of16.db
+gradscope merge -o both.db laptop.db cluster.db
+gradscope merge -o sweep.db sweep.db more.db --force --json
 """
 
 Target = Annotated[
@@ -30,7 +27,7 @@ Target = Annotated[
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("merge", epilog=EXAMPLES)(merge)
+    app.command("merge", cls=Command, epilog=EXAMPLES)(merge)
 
 
 def merge(

@@ -317,3 +317,16 @@ FailWhen = Annotated[
         show_default=False,
     ),
 ]
+
+
+def option(flags: str, text: str, panel: str, metavar: str | None = None, **more: Any) -> Any:
+    """Return an option of one command, its flags separated by spaces."""
+    return typer.Option(
+        *flags.split(),
+        help=text,
+        rich_help_panel=panel,
+        metavar=metavar,
+        show_default=False,
+        show_envvar=False,
+        **more,
+    )

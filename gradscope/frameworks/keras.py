@@ -83,8 +83,7 @@ def _tensor(cell: Any, array: FloatArray) -> Any:
 
 
 def _array(tensor: Any) -> FloatArray:
-    found: FloatArray = np.asarray(keras.ops.convert_to_numpy(tensor), dtype=np.float64)
-    return found
+    return np.asarray(keras.ops.convert_to_numpy(tensor), dtype=np.float64)
 
 
 def _jacrev(step: Callable[[Any], Any], state: Any) -> Any:
@@ -132,4 +131,4 @@ def _layer(layer: RecurrentLayer, spec: CellSpec) -> Any:
 def _their_order(layer: RecurrentLayer, array: FloatArray) -> FloatArray:
     """Return an array whose blocks along the first dimension are in Keras's order."""
     blocks = np.split(array, len(layer.gates))
-    return np.concatenate([blocks[place] for place in np.argsort(GATE_ORDER[layer.kind])])
+    return np.concatenate([blocks[place] for place in np.argsort(GATE_ORDER[layer.cell])])
