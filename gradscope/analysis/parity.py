@@ -22,23 +22,10 @@ MAX_JACOBIANS = 8
 
 
 def steps_row(stack: ImportedStack, against: str, theirs: Function, tolerance: float) -> CheckRow:
-    """Compare every step of the studied layer, each from our state, with another way to them.
+    """Compare every step of the studied layer, each from our state, with another way to them,
+    called ``against``: ``theirs`` takes x_t (N,D) and s_{t−1} (N,S) to s_t (N,S).
 
-    Parameters
-    ----------
-    stack : ImportedStack
-        The network and its trajectories.
-    against : str
-        What the other way is called.
-    theirs : callable
-        Takes x_t (N,D) and s_{t−1} (N,S) to s_t (N,S).
-    tolerance : float
-        The largest deviation that passes.
-
-    Returns
-    -------
-    CheckRow
-        With the worst deviation, relative to the largest state.
+    The worst deviation, relative to the largest state, passes up to ``tolerance``.
     """
     ran = stack.trajectories[stack.studied.title]
     inputs, before = (each.reshape(-1, each.shape[2]) for each in (ran.inputs, ran.states[:-1]))

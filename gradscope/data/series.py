@@ -43,21 +43,16 @@ class Series:
         """Number of held-out rows."""
         return len(self.values) - self.n_train
 
-    @property
-    def n_training_windows(self) -> int:
-        """Number of different windows in the training part, targets included."""
-        return self.n_train - self.steps
-
     def training_batch(self, rng: np.random.Generator, n_sequences: int) -> Batch:
         """Return windows that start anywhere in the training part, drawn with replacement: inputs
         (T,B,C), and the next row as the target of every step. Raises SettingError unless n ≥ 1.
         """
         _check_count(n_sequences)
-        return self._windows(rng.integers(self.n_training_windows, size=n_sequences))
+        return self._windows(rng.integers(self.n_train - self.steps, size=n_sequences))
 
     def examination_batch(self, n_sequences: int) -> Batch:
         """Return at most so many different windows, evenly spaced over the whole training part."""
-        return self._windows(_evenly_spaced(self.n_training_windows, n_sequences))
+        return self._windows(_evenly_spaced(self.n_train - self.steps, n_sequences))
 
     def validation_batch(self, max_sequences: int | None = None) -> Batch:
         """Return one sequence for each held-out row, or for ``max_sequences`` evenly spaced ones:

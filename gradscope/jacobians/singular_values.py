@@ -85,8 +85,8 @@ def singular_values(
     Notes
     -----
     Cost, whatever the count: three (S,S) QR factorizations a step, lag and sequence, and a Jacobi
-    iteration a lag and sequence. A direction that one step shrinks to within S·ε of the rounding of
-    its own entries cannot be told from a dead one, and is given as −inf.
+    iteration. A direction that one step shrinks to within S·ε of the rounding of its own entries
+    cannot be told from a dead one, and is given as −inf.
     """
     chosen = np.asarray(lags, dtype=np.int64)
     if chosen.ndim != 1 or not chosen.size or chosen.min() < 1 or chosen.max() > chain.n_steps:

@@ -57,13 +57,9 @@ def leading_singular_values(rows: FloatArray, accuracy: float, likely_steps: int
     underflow.
 
     Few rows are exact to rounding; else the iteration stops at the relative error ``accuracy``,
-    which it first looks at a third before ``likely_steps``, the steps that a similar call took.
-
-    Notes
-    -----
-    Deterministic: the start has a seed of its own. Cost: r²S + O(r³) for few rows, 4rS a step
-    otherwise (2r², and r²S once, where R is thin), about 5 to 30 steps; what is not reached in 60
-    goes to LAPACK.
+    first looked at a third before ``likely_steps``, those of a similar call. Deterministic: the
+    start has a seed of its own. Cost: r²S + O(r³) for few rows, 4rS a step otherwise (2r², and r²S
+    once, where R is thin), about 5 to 30 steps; what is not reached in 60 goes to LAPACK.
     """
     if rows.shape[1] <= FEW_ROWS:
         return _of_few_rows(rows)

@@ -1,11 +1,9 @@
 """The direction at h_{T−ℓ} that ∂h_T/∂h_{T−ℓ} stretches most, at one lag after the other.
 
-Only right singular vectors are wanted, so of P_ℓ = L R + E, L orthonormal, no more than R (r,S) is
-kept (``rank_adaptive`` has the argument). The leading left vectors belong to the last steps, which
-all lags share, so they hardly move from one lag to the next: a block of four of them starts the
-subspace iteration that finds the next direction, v = Rᵀu/‖Rᵀu‖, most often in one round. Where it
-does not converge, an exact singular value decomposition takes over. Source: Golub & Van Loan
-(2013), sections 8.2.4 (subspace iteration with Rayleigh–Ritz) and 8.6.
+Of P_ℓ = L R + E, L orthonormal, no more than R (r,S) is kept (``rank_adaptive`` has the argument).
+The leading left vectors belong to the last steps, which all lags share: a block of four of them
+starts the subspace iteration for the next direction, v = Rᵀu/‖Rᵀu‖. Where it does not converge, an
+exact SVD takes over. Source: Golub & Van Loan (2013), sections 8.2.4 and 8.6.
 """
 
 import numpy as np
