@@ -26,20 +26,9 @@ def analyze(
 ) -> Analysis:
     """Take or draw a network, examine it, train it where updates are asked for, examine it again.
 
-    Parameters
-    ----------
-    settings : Settings or Prepared
-        Everything that decides the numbers, or what ``prepare`` made of it.
-    watch : callable, optional
-        Called after each update; see ``learning.training.train``.
-    progress : callable, optional
-        Called with ``(done, total)`` while the map of all pairs is made, where it is asked for.
-
-    Returns
-    -------
-    Analysis
-        With the stage "initial" (or "given", for a network from a file) and, where updates were
-        asked for, "trained".
+    ``settings`` decide the numbers; ``watch`` is called after each update (``learning.training``),
+    ``progress`` with ``(done, total)`` while a map of all pairs is made. The stages are "initial"
+    (or "given", for a network from a file) and, after updates, "trained".
 
     Raises
     ------

@@ -3,9 +3,8 @@
 Arrays are named as on the design page (``input_weights`` … ``output_bias``, ``inputs`` (T,B,D),
 ``initial_state`` (B,S)), and beside them ``targets`` (T,B,O), ``target_steps`` (T,),
 ``pre_activations`` (T,B,H), ``hidden`` (T+1,B,H), ``outputs`` (T,B,O), ``held_out_error`` (), NaN
-where there are no targets. ``settings``, ``facts`` (the task) and ``environment`` (what computed
-it) are JSON strings, and so is, of a network from a file of weights, ``network``: what was found of
-every layer in the file.
+without targets. ``settings``, ``facts`` (the task), ``environment`` and, for a network from a file
+of weights, ``network`` (all its layers) are JSON strings.
 """
 
 import json
@@ -51,9 +50,8 @@ DAMAGE = (LookupError, TypeError, ValueError, AttributeError, RecursionError, Ov
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class SavedRun(CompactRepr):
-    """A network, the sequences it was examined on, its error on held-out ones (None: there are no
-    targets), the settings that made it, and the network it is a layer of (None: it is none, or the
-    archive does not say).
+    """A network, the sequences it was examined on, its held-out error (None: no targets), the
+    settings that made it, and the network it is a layer of (None: none, or not recorded).
     """
 
     params: Cell

@@ -1,9 +1,4 @@
-"""The numbers of gradscope against independent ones, on any network that the settings describe.
-
-Backpropagation through time against central differences, the gradient against the sum of its shares
-by lag, the Jacobian product against differences of the state, and the causes against the
-measured norm.
-"""
+"""The numbers of gradscope against independent ones, on any network that the settings describe."""
 
 from dataclasses import dataclass, fields
 
@@ -15,7 +10,7 @@ from gradscope.diagnosis.diagnose import explain
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.reference import difference_transport, product_transport
 from gradscope.jacobians.shares import gradient_shares
-from gradscope.learning.bptt import Gradients, backpropagate
+from gradscope.learning.bptt import backpropagate
 from gradscope.learning.differences import central_differences, relative_deviation
 from gradscope.model.trajectory import Trajectory, unroll
 
@@ -58,65 +53,36 @@ class CheckRow:
 
 
 def check(settings: Settings | Prepared) -> tuple[CheckRow, ...]:
-    """Compare gradient, shares, transport and causes with independent computations.
-
-    Parameters
-    ----------
-    settings : Settings or Prepared
-        The network and the sequences to check on; small ones are quick.
-
-    Returns
-    -------
-    tuple of CheckRow
-    """
+    """Compare gradient, shares, transport and causes with independent computations."""
     prepared = settings if isinstance(settings, Prepared) else prepare(settings)
-    seed = prepared.resolved.seed
-    batch = prepared.batch.batch
-    trajectory = unroll(prepared.network, batch.inputs)
-    if prepared.held_out is None:
-        return _against_moved_state(prepared, seed), _against_causes(prepared, trajectory)
-    gradients = backpropagate(prepared.network, trajectory, batch.targets)
-    return (
-        *_against_differences(prepared, gradients, seed),
-        *_against_shares(prepared, trajectory, gradients),
-        _against_moved_state(prepared, seed),
-        _against_causes(prepared, trajectory),
-    )
+    trajectory = unroll(prepared.network, prepared.batch.batch.inputs)
+    of_gradient = () if prepared.held_out is None else _gradient_rows(prepared, trajectory)
+    return *of_gradient, _against_moved_state(prepared), _against_causes(prepared, trajectory)
 
 
-def _against_differences(
-    prepared: Prepared, gradients: Gradients, seed: int
-) -> tuple[CheckRow, ...]:
-    rng = np.random.default_rng(seed)
+def _gradient_rows(prepared: Prepared, trajectory: Trajectory) -> list[CheckRow]:
+    network, batch = prepared.network, prepared.batch.batch
+    found = backpropagate(network, trajectory, batch.targets).weights
+    rng = np.random.default_rng(prepared.resolved.seed)
+    against, tolerance = "central differences", TOLERANCE_OF_DIFFERENCES
     rows = []
-    for name, array in prepared.network.weights():
+    for name, array in network.weights():
         entries = rng.permutation(array.size)[:MAX_ENTRIES]
-        numerical = central_differences(prepared.network, prepared.batch.batch, name, entries)
-        deviation = relative_deviation(gradients.weights[name].flat[entries], numerical)
+        numerical = central_differences(network, batch, name, entries)
+        deviation = relative_deviation(found[name].flat[entries], numerical)
         title = f"gradient of {name.replace('_', ' ')}"
-        rows.append(CheckRow(title, "central differences", deviation, TOLERANCE_OF_DIFFERENCES))
-    return tuple(rows)
+        rows.append(CheckRow(title, against, deviation, tolerance))
+    for name, shares in gradient_shares(network, trajectory, batch.targets).total.items():
+        deviation = relative_deviation(found[name], shares)
+        title = f"gradient of {name.replace('_', ' ')}"
+        rows.append(CheckRow(title, "sum of shares by lag", deviation, TOLERANCE_OF_SUMS))
+    return rows
 
 
-def _against_shares(
-    prepared: Prepared, trajectory: Trajectory, gradients: Gradients
-) -> tuple[CheckRow, ...]:
-    total = gradient_shares(prepared.network, trajectory, prepared.batch.batch.targets).total
-    return tuple(
-        CheckRow(
-            f"gradient of {name.replace('_', ' ')}",
-            "sum of shares by lag",
-            relative_deviation(gradients.weights[name], shares),
-            TOLERANCE_OF_SUMS,
-        )
-        for name, shares in total.items()
-    )
-
-
-def _against_moved_state(prepared: Prepared, seed: int) -> CheckRow:
+def _against_moved_state(prepared: Prepared) -> CheckRow:
     inputs = prepared.batch.batch.inputs[:MAX_STEPS_MOVED]
-    size = prepared.network.state_size
-    first = MAX_FIRST_STATE * np.random.default_rng(seed).uniform(-1.0, 1.0, size)
+    size, rng = prepared.network.state_size, np.random.default_rng(prepared.resolved.seed)
+    first = MAX_FIRST_STATE * rng.uniform(-1.0, 1.0, size)
     product = product_transport(prepared.network, inputs, first)
     moved = difference_transport(prepared.network, inputs, first)
     return CheckRow(

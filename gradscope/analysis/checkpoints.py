@@ -21,10 +21,8 @@ SEQUENCES = 4
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Checkpoint:
-    """What was seen after an update (from 1).
-
-    ``loss`` is E on that update's batch, ``gradient_norm`` unclipped, ``horizon`` in steps (None
-    where the profile never falls below the threshold, or the state overflows).
+    """What was seen after an update (from 1): E on its batch, the unclipped gradient norm, and the
+    horizon in steps (None: never below the threshold, or the state overflows).
     """
 
     update: int

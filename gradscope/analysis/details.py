@@ -1,8 +1,5 @@
-"""Further measurements of the last network of a study: all pairs of states, the gradient by lag,
-the whole spectrum, and a second computation of the lag profile.
-
-Each is a setting (``--lag-map``, ``--shares``, ``--spectrum``, ``--verify``) and costs more than
-the profile itself, so it is made only on request.
+"""Further measurements of the last network of a study, each made only on request (``--lag-map``,
+``--shares``, ``--spectrum``, ``--verify``), since it costs more than the profile itself.
 """
 
 from collections.abc import Callable
@@ -84,30 +81,21 @@ def measure_details(
     settings: Settings,
     progress: Progress | None = None,
 ) -> Details:
-    """Make the measurements that the settings ask for.
-
-    Parameters
-    ----------
-    params, trajectory, targets
-        The network, its trajectory over the examined sequences, and their targets.
-    log_norms : (L,B) array
-        The lag profile to verify, in nats.
-    settings : Settings
-        Which to make.
-    progress : callable, optional
-        Called with ``(done, total)`` while the map is made.
-
-    Returns
-    -------
-    Details
+    """Make the measurements that the settings ask for, on the trajectory over the examined
+    sequences; ``log_norms`` (L,B) is the lag profile to verify, in nats.
     """
     if not (settings.map or settings.shares or settings.spectrum or settings.verify):
         return NO_DETAILS
+    verification = None
+    if settings.verify:
+        lags = np.arange(1, log_norms.shape[0] + 1)
+        measured = LagNorms(lags, log_norms, np.zeros_like(log_norms))
+        verification = verify_lag_norms(cell_chain(params, trajectory), measured)
     return Details(
         map=_map(params, trajectory, settings, progress) if settings.map else None,
         shares=gradient_shares(params, trajectory, targets) if settings.shares else None,
         spectrum=_spectrum(params, trajectory) if settings.spectrum else None,
-        verification=_verify(params, trajectory, log_norms) if settings.verify else None,
+        verification=verification,
     )
 
 
@@ -148,12 +136,6 @@ def _spectrum(params: Cell, trajectory: Trajectory) -> Spectrum:
     )
 
 
-def _verify(params: Cell, trajectory: Trajectory, log_norms: FloatArray) -> Verification:
-    lags = np.arange(1, log_norms.shape[0] + 1)
-    measured = LagNorms(lags, log_norms, np.zeros_like(log_norms))
-    return verify_lag_norms(cell_chain(params, trajectory), measured)
-
-
 def _spread(places: FloatArray) -> IntArray:
     """Return places rounded to whole numbers, each once."""
     return np.unique(np.rint(places).astype(np.int64))
@@ -162,5 +144,4 @@ def _spread(places: FloatArray) -> IntArray:
 def _eigenvalues(matrix: FloatArray) -> ComplexArray:
     """Return eigenvalues, largest modulus first."""
     values = np.linalg.eigvals(matrix).astype(np.complex128)
-    ordered: ComplexArray = values[np.argsort(-np.abs(values), kind="stable")]
-    return ordered
+    return values[np.argsort(-np.abs(values), kind="stable")]

@@ -41,17 +41,9 @@ ANSWERS = ("activation", "gate_activation", "leak", "state", "reset_after")
 def settings_of_weights(values: Mapping[str, Any]) -> Settings:
     """Return the settings that study a network from a file, with all that the file says filled in.
 
-    Parameters
-    ----------
-    values : mapping
-        Settings by name, ``weights`` among them; ``activation`` and the like only where a person
-        gave them.
-
-    Returns
-    -------
-    Settings
-        With the layer's title, kind, size and equations, and the length and number of the
-        sequences.
+    ``values`` are settings by name, ``weights`` among them, and ``activation`` and the like only
+    where a person gave them. The result has the layer's title, kind, size and equations, and the
+    length and number of the sequences.
 
     Raises
     ------
@@ -63,9 +55,8 @@ def settings_of_weights(values: Mapping[str, Any]) -> Settings:
 
 
 def import_stack(values: Mapping[str, Any]) -> ImportedStack:
-    """Read the network and the data that the values name, and run the network's stack.
-
-    Parameters and errors are those of ``settings_of_weights``; the data must also fit the stack.
+    """Read the network and the data that the values name, and run the network's stack; parameters
+    and errors are those of ``settings_of_weights``, and the data must also fit the stack.
     """
     settings, found, studied, spec, data = _read_layer(values)
     layers = _stack(found, studied, settings)
@@ -79,8 +70,8 @@ def import_stack(values: Mapping[str, Any]) -> ImportedStack:
 def _read_layer(
     values: Mapping[str, Any],
 ) -> tuple[Settings, FoundNetwork, RecurrentLayer, CellSpec, FloatArray | None]:
-    """Read the file of weights and the data; return the settings with all that they say filled in,
-    what is in the file, the studied layer and its equations, and the data (None: there are none).
+    """Return the settings with all that the file and the data say filled in, what is in the file,
+    the studied layer and its equations, and the data (None: there are none).
     """
     # The longest lag is held against the steps of the data, which are not read yet.
     asked = Settings.from_dict({"updates": 0, **values, "max_lag": None})
@@ -121,9 +112,7 @@ def _read(settings: Settings, path: str, option: str) -> FloatArray:
 
 
 def _stack(found: FoundNetwork, studied: RecurrentLayer, settings: Settings) -> Layers:
-    """Return the layers of the studied layer's stack with their cells, depth by depth; the
-    settings fill in what the file leaves open.
-    """
+    """Return the layers of the studied layer's stack with their cells, depth by depth."""
     members = [each for each in found.layers if each.stack == studied.stack]
     depths = sorted({each.layer for each in members})
     if depths != list(range(len(depths))):

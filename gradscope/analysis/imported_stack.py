@@ -1,6 +1,4 @@
-"""A stack of imported layers on its inputs: what each did, what the studied one is evaluated on,
-and a verdict on the others.
-"""
+"""A stack of imported layers on its inputs, and a verdict on the layers that are not studied."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -47,7 +45,6 @@ class ImportedStack:
 
 def run_stack(stack: Layers, inputs: FloatArray) -> dict[str, Trajectory]:
     """Run a stack on inputs (T,B,D); return what each layer did, in its own time, by its title.
-
     Each starts from the s_0 that its file has, the same for every sequence, or from zeros.
     """
     if stack[0][0][0].direction is Direction.BACKWARD:  # Keras's go_backwards: alone, from the end
@@ -70,34 +67,32 @@ def run_stack(stack: Layers, inputs: FloatArray) -> dict[str, Trajectory]:
 
 
 def evaluation_of(stack: ImportedStack, wanted: FloatArray | None) -> EvaluationBatch:
-    """Return the sequences that the studied layer sees from its first state on, and what is wanted
-    of it, (T,B,O) or longer (None: there are no targets).
+    """Return the sequences that the studied layer sees, and what is ``wanted`` of it, (T,B,O) or
+    longer.
     """
     settings, trajectory = stack.settings, stack.trajectories[stack.studied.title]
     inputs, first, source = trajectory.inputs, trajectory.states[0], _source(stack)
     shape = (*inputs.shape[:2], stack.params.sizes[2])
+    baseline = None
     if wanted is None:
-        nothing = Targets(np.zeros(shape), np.zeros(shape[0], dtype=np.bool_))
-        task_info = TaskInfo(source, ErrorName.SQUARED, None, None)
-        return EvaluationBatch(Batch(inputs, nothing), task_info, first)
-    if wanted.shape[2:] != shape[2:] or wanted.shape[0] < shape[0] or wanted.shape[1] < shape[1]:
-        raise DataError(
-            f"{settings.targets} holds (T,B,O) = {wanted.shape}, but the outputs are {shape}; give "
-            "a target for every step (--targets)"
-        )
-    wanted = np.ascontiguousarray(wanted[: shape[0], : shape[1]])
-    spread = float(np.mean(np.square(wanted - wanted.mean(axis=(0, 1)))))
-    targets = Targets(wanted, np.ones(shape[0], dtype=np.bool_))
-    baseline = Baseline(spread, "the mean of the targets")
-    description = f"{source}, targets from {settings.targets}"
-    task_info = TaskInfo(description, ErrorName.SQUARED, None, baseline)
-    return EvaluationBatch(Batch(inputs, targets), task_info, first)
+        wanted, at_step = np.zeros(shape), np.zeros(shape[0], dtype=np.bool_)
+    else:
+        if wanted.shape[2:] != shape[2:] or (np.array(wanted.shape) < shape).any():
+            raise DataError(
+                f"{settings.targets} holds (T,B,O) = {wanted.shape}, but the outputs are {shape}; "
+                "give a target for every step (--targets)"
+            )
+        wanted = np.ascontiguousarray(wanted[: shape[0], : shape[1]])
+        at_step = np.ones(shape[0], dtype=np.bool_)
+        spread = float(np.mean(np.square(wanted - wanted.mean(axis=(0, 1)))))
+        baseline = Baseline(spread, "the mean of the targets")
+        source = f"{source}, targets from {settings.targets}"
+    task_info = TaskInfo(source, ErrorName.SQUARED, None, baseline)
+    return EvaluationBatch(Batch(inputs, Targets(wanted, at_step)), task_info, first)
 
 
 def _source(stack: ImportedStack) -> str:
-    """Return in words what the lowest layer sees, by name where the file has layers outside the
-    stack, and what the studied layer starts from.
-    """
+    """Return in words what the lowest layer sees and what the studied layer starts from."""
     settings, studied = stack.settings, stack.studied
     outside = any(each.stack != studied.stack for each in stack.found.layers)
     inputs = f"inputs of {stack.layers[0][0][0].title}" if outside else "inputs"
@@ -126,12 +121,12 @@ def judge_layers(stack: ImportedStack) -> ImportedNetwork:
 
     layers = tuple(
         ImportedLayer(
-            title=each.title,
-            cell=each.cell,
-            direction=str(each.direction),
-            input_size=each.input_size,
-            hidden_size=each.hidden_size,
-            verdict=verdict(each.title),
+            each.title,
+            each.cell,
+            str(each.direction),
+            each.input_size,
+            each.hidden_size,
+            verdict(each.title),
         )
         for each in stack.found.layers
     )

@@ -15,10 +15,9 @@ from gradscope.weights.load import look_into
 
 @dataclass(frozen=True, eq=False, slots=True)
 class InspectedLayer:
-    """One recurrent layer: the spectrum of each gate's block of W, by gate.
-
-    ``log_bound`` is the most that one step can add to log σ_max of a product of Jacobians, in nats;
-    None for gated layers, and where the file does not say the activation or the leak.
+    """One recurrent layer: the spectrum of each gate's block of W, by gate; ``log_bound`` (nats) is
+    the most that one step can add to log σ_max, None for gated layers or an unknown activation or
+    leak.
     """
 
     layer: RecurrentLayer
@@ -36,24 +35,11 @@ class Inspection:
 
 
 def inspect(path: Path, mapping: tuple[str, ...] = ()) -> Inspection:
-    """Read a weight file and describe its recurrent layers.
+    """Read a weight file and describe its recurrent layers, if it holds any that is known;
+    ``mapping`` is ``W=NAME``, ``U=NAME`` … for a hand-written cell
+    (``weights.layers.manual_names``).
 
-    Parameters
-    ----------
-    path : Path
-        Any file that ``load_weights`` reads.
-    mapping : tuple of str
-        ``W=NAME``, ``U=NAME`` … for a hand-written cell; see ``weights.layers.manual_names``.
-
-    Returns
-    -------
-    Inspection
-        Without layers where the file holds none that is known.
-
-    Raises
-    ------
-    WeightsError
-        If the file cannot be read, is not safe to read, or holds layers that are not supported.
+    Raises WeightsError if the file cannot be read, is not safe to read, or is not supported.
     """
     found = look_into(path, parse_mapping(mapping) if mapping else None)
     return Inspection(found, tuple(map(_inspected, found.layers)), mapping)

@@ -1,9 +1,7 @@
-"""How much memory a study takes, so that one that cannot fit is refused before anything is
-allocated.
+"""How much memory a study takes, so that one that cannot fit is refused before it is allocated.
 
-The largest arrays are counted, by the sizes of DESIGN section 1: weights (H,H+D+O), trajectories
-(T,B,H), products of Jacobians (B,S,S), held-out sequences (T,B,D+O). How many of each, the kind of
-cell says. The rest is small beside them.
+Only the largest arrays are counted (DESIGN section 1): weights (H,H+D+O), trajectories (T,B,H),
+products of Jacobians (B,S,S), held-out sequences (T,B,D+O).
 """
 
 import os
@@ -22,11 +20,9 @@ COPIES_OF_WEIGHTS = 8
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Needs:
-    """What a kind of cell needs, measured with tracemalloc and rounded up.
-
-    ``blocks`` of H rows in its weights, ``states`` numbers a unit in its state; copies of (T,B,H)
-    in a trajectory that is followed back (pre-activations, gates, slopes, adjoints) and in one that
-    is only run; copies of a product (B,S,S) with the workspace of its decomposition.
+    """What a kind of cell needs, measured with tracemalloc and rounded up: blocks of H rows in its
+    weights, numbers per unit in its state, copies of (T,B,H) in a trajectory that is followed back
+    and in one that is only run, copies of a product (B,S,S) with its decomposition.
     """
 
     blocks: int
@@ -73,21 +69,8 @@ def machine_memory() -> int:
 
 
 def require_memory(settings: Settings, n_inputs: int, n_outputs: int, held_out: int) -> None:
-    """Refuse a study that cannot fit into the machine's memory.
-
-    Parameters
-    ----------
-    settings : Settings
-        The study.
-    n_inputs, n_outputs : int
-        D and O of its task or data.
-    held_out : int
-        Sequences that its error is measured on.
-
-    Raises
-    ------
-    SettingError
-        Before anything is allocated.
+    """Refuse, with SettingError, a study that cannot fit into the machine's memory: with D and O of
+    its task or data, and the number of sequences that its error is measured on.
     """
     run = min(held_out * settings.steps * settings.hidden, STATES_AT_ONCE)
     kept = held_out * settings.steps * (n_inputs + n_outputs) + NEEDS[settings.cell].run * run

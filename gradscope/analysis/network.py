@@ -1,6 +1,4 @@
-"""From settings to a network, and from saved weights back to one: where the name of a cell becomes
-its class.
-"""
+"""From settings or saved weights to a network: where the name of a cell becomes its class."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -60,12 +58,8 @@ def draw_network(settings: Settings, problem: Problem, rng: np.random.Generator)
 
 
 def restore_network(settings: Settings, weights: Mapping[str, FloatArray]) -> Cell:
-    """Make the network of a saved run from its weights, by the names of ``model.cells``.
-
-    Raises
-    ------
-    ShapeError
-        If the shapes do not belong together.
+    """Make the network of a saved run from its weights, by the names of ``model.cells``; raises
+    ShapeError if the shapes do not belong together.
     """
     given: dict[str, Any] = {name: weights[name] for name in WEIGHT_NAMES}
     given["activation"] = ACTIVATIONS[settings.activation]

@@ -1,12 +1,7 @@
-"""From what a person asks to all that a study needs. No other step of a study opens an input file,
-and this one opens each file once.
-
-A network is drawn, taken from a saved run, or taken from a file of weights (``imported``); what the
-file says is written into the settings.
-"""
+"""From what a person asks to all that a study needs; each input file is opened here, and once."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,26 +37,11 @@ ReadTable = Callable[[Path, tuple[str, ...], MissingCells], Table]
 class Prepared:
     """All that a study needs.
 
-    Parameters
-    ----------
-    network : Cell
-        The network to study.
-    batch : EvaluationBatch
-        The sequences it is examined on.
-    held_out : EvaluationBatch, optional
-        Those that its error is measured on; None where there are no targets.
-    task : Problem, optional
-        What training batches are drawn from; None where nothing is to be trained.
-    resolved : Settings
-        What was asked, with all that the files say filled in.
-    first_stage : StageName
-        What the network is called as it stands.
-    error : float, optional
-        The error that a saved run keeps; None where it is to be measured.
-    layers : ImportedNetwork, optional
-        Every layer of a file of weights.
-    stack : ImportedStack, optional
-        The same layers with their weights and trajectories, kept only on request.
+    ``network`` as it stands is called ``first_stage``; it is examined on ``batch``, its error is
+    measured on ``held_out`` (None: no targets), and training batches come from ``task`` (None: no
+    training). ``resolved`` are the settings with all that the files say filled in; ``error`` is
+    what a saved run keeps (None: to be measured), ``layers`` every layer of a file of weights,
+    ``stack`` the same with weights and trajectories, kept only on request.
     """
 
     network: Cell
@@ -84,15 +64,9 @@ def prepare(
 ) -> Prepared:
     """Read or draw the network and its sequences.
 
-    Parameters
-    ----------
-    asked : Settings or mapping
-        Settings, or only those that a person gave, by name: a saved run or a file of weights
-        answers for the rest.
-    keep_stack : bool
-        Keep the weights and trajectories of every layer of a file.
-    read_run, read_table : callable, optional
-        How files are read; several studies of the same files pass readers that remember them.
+    ``asked`` may be only the settings that a person gave, by name: a saved run or a file of weights
+    answers for the rest. ``keep_stack`` keeps weights and trajectories of every layer of a file.
+    Several studies of the same files pass readers that remember them.
 
     Raises
     ------
@@ -144,16 +118,10 @@ def _saved(values: Mapping[str, Any], read_run: ReadRun, read_table: ReadTable) 
         return all(getattr(settings, name) == getattr(run.settings, name) for name in names)
 
     if not settings.updates and same(SEQUENCE_SETTINGS):
-        return Prepared(
-            network=run.params,
-            batch=run.evaluation,
-            held_out=None if run.evaluation.task_info.baseline is None else run.evaluation,
-            task=None,
-            resolved=settings,
-            first_stage=StageName.GIVEN,
-            error=run.error,
-            layers=run.network if same(JUDGING_SETTINGS) else None,
-        )
+        batch, layers = run.evaluation, run.network if same(JUDGING_SETTINGS) else None
+        held_out = None if batch.task_info.baseline is None else batch
+        given = (None, settings, StageName.GIVEN)
+        return Prepared(run.params, batch, held_out, *given, run.error, layers)
     if settings.weights is not None:
         raise SettingError(
             f"other inputs are asked for, but the run in {settings.load} keeps one layer of "
@@ -167,14 +135,8 @@ def _saved(values: Mapping[str, Any], read_run: ReadRun, read_table: ReadTable) 
             f"asks for {words.format(*drawn.network.sizes)}; choose the task or columns that it "
             "was made for"
         )
-    return Prepared(
-        network=run.params,
-        batch=run.evaluation if same(SEQUENCE_SETTINGS) else drawn.batch,
-        held_out=drawn.held_out,
-        task=drawn.task,
-        resolved=settings,
-        first_stage=StageName.GIVEN,
-    )
+    batch = run.evaluation if same(SEQUENCE_SETTINGS) else drawn.batch
+    return replace(drawn, network=run.params, batch=batch, first_stage=StageName.GIVEN)
 
 
 def _imported(values: Mapping[str, Any], *, keep_stack: bool) -> Prepared:
@@ -184,16 +146,10 @@ def _imported(values: Mapping[str, Any], *, keep_stack: bool) -> Prepared:
 
     stack = import_stack(values)
     batch = evaluation_of(stack, read_targets(stack.settings))
-    return Prepared(
-        network=stack.params,
-        batch=batch,
-        held_out=None if batch.task_info.baseline is None else batch,
-        task=None,
-        resolved=stack.settings,
-        first_stage=StageName.GIVEN,
-        layers=judge_layers(stack),
-        stack=stack if keep_stack else None,
-    )
+    held_out = None if batch.task_info.baseline is None else batch
+    given = (None, stack.settings, StageName.GIVEN, None)
+    kept = stack if keep_stack else None
+    return Prepared(stack.params, batch, held_out, *given, judge_layers(stack), kept)
 
 
 def _drawn(settings: Settings, read_table: ReadTable) -> Prepared:
@@ -201,16 +157,15 @@ def _drawn(settings: Settings, read_table: ReadTable) -> Prepared:
     streams = Streams.from_seed(settings.seed)
     problem = problem_within_memory(settings, read_table)
     network = draw_network(settings, problem, streams.weights)
-    examined = problem.examine(streams.examined, settings.sequences)
-    held_out = problem.validate(streams.held_out, HELD_OUT_SEQUENCES)
-    return Prepared(
-        network=network,
-        batch=EvaluationBatch(examined, problem.task_info),
-        held_out=EvaluationBatch(held_out, problem.task_info),
-        task=problem if settings.updates else None,
-        resolved=settings,
-        first_stage=StageName.INITIAL,
+    batch, held_out = (
+        EvaluationBatch(sequences, problem.task_info)
+        for sequences in (
+            problem.examine(streams.examined, settings.sequences),
+            problem.validate(streams.held_out, HELD_OUT_SEQUENCES),
+        )
     )
+    task = problem if settings.updates else None
+    return Prepared(network, batch, held_out, task, settings, StageName.INITIAL)
 
 
 def open_problem(settings: Settings, read_table: ReadTable = read_table) -> Problem:

@@ -1,8 +1,4 @@
-"""What a study returns: frozen results made of arrays, units in nats and steps.
-
-An ``Analysis`` holds one ``Stage`` per state of the network (initial and trained, or given), each
-with its lag profile, its verdict, the causes of its growth rate and the gradient of its error.
-"""
+"""What a study returns: frozen results made of arrays, units in nats and steps."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -40,9 +36,7 @@ class Profile(CompactRepr):
     certificate: float
 
     def quantile(self, level: float) -> FloatArray:
-        """Quantile over the sequences (L,), nats; an order statistic, so that −inf stays −inf and
-        no NaN can arise.
-        """
+        """Quantile over the sequences (L,), nats; an order statistic, so that −inf stays −inf."""
         at_level: FloatArray = self.quantiles((level,))[0]
         return at_level
 
@@ -135,9 +129,7 @@ class ImportedLayer(CompactRepr):
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class ImportedNetwork(CompactRepr):
-    """What was found in a file of weights: every layer, and the title of the one that was
-    studied.
-    """
+    """What was found in a file of weights: every layer, and the title of the studied one."""
 
     layers: tuple[ImportedLayer, ...]
     studied: str
@@ -183,18 +175,13 @@ class Analysis(NotebookResult):
 
     @property
     def last(self) -> Stage:
-        """The stage that the verdict in the headline speaks of: the trained or given network, else
-        the initial one.
-        """
+        """The stage that the verdict in the headline speaks of: trained, given or initial."""
         return self.stages[-1]
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class Comparison(NotebookResult):
-    """Analyses side by side, one per activation and length, in the order asked for.
-
-    ``interrupted`` says that Ctrl-C came before all were done.
-    """
+    """Analyses side by side, one per activation and length; ``interrupted``: Ctrl-C came first."""
 
     analyses: tuple[Analysis, ...]
     interrupted: bool = False

@@ -32,9 +32,7 @@ MAX_WEIGHT, MAX_ENTERING = 1e90, 1e50
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class EvaluationBatch(CompactRepr):
-    """What a network is examined on: sequences, h_0 (B,H) (None: zeros), and what is known of the
-    problem.
-    """
+    """What a network is examined on: sequences, facts of the problem, h_0 (B,H) (None: zeros)."""
 
     batch: Batch
     task_info: TaskInfo
@@ -50,12 +48,10 @@ def examine(
     *,
     error: float | None = None,
 ) -> tuple[Stage, Trajectory]:
-    """Return one stage of a study (profile, verdict, causes, gradient, slopes) and the trajectory
-    behind it.
+    """Return one stage of a study and the trajectory behind it, up to the step before an overflow.
 
     ``error`` is the mean step error to set against the baseline (None: measured on ``held_out``,
-    where there are targets); the initial stage is not judged by it. A state that overflows is
-    followed up to the step before.
+    where there are targets); the initial stage is not judged by it.
     """
     if error is None:
         error = held_out_error(params, held_out)
@@ -82,6 +78,12 @@ def examine(
         thresholds=thresholds(settings),
         tolerance=settings.tolerance,
     )
+    gradient, targets = None, batch.targets
+    if error is not None:
+        gradient = GradientSummary(
+            norm=backpropagate(params, trajectory, targets).norm if targets.count else None,
+            log_by_step=log_adjoint_norms(params, trajectory, targets),
+        )
     stage = Stage(
         name=name,
         error=error,
@@ -94,7 +96,7 @@ def examine(
         verdict=diagnosis.verdict,
         growth=diagnosis.growth,
         causes=diagnosis.causes,
-        gradient=None if error is None else _gradient(params, trajectory, batch),
+        gradient=gradient,
         slopes=_summarise_slopes(trajectory),
         rate_per_time_constant=(
             rate_per_time_constant(diagnosis.verdict.rate, settings.leak)
@@ -106,9 +108,7 @@ def examine(
 
 
 def held_out_error(params: Cell, held_out: EvaluationBatch | None) -> float | None:
-    """Return the mean step error on held-out sequences; infinite where the state overflows, None
-    where there are none.
-    """
+    """Return the mean step error on held-out sequences, infinite where the state overflows."""
     if held_out is None:
         return None
     batch, first = held_out.batch, held_out.initial_state
@@ -147,9 +147,7 @@ def longest_lag(settings: Settings, n_steps: int) -> int:
 
 
 def first_overflow(trajectory: Trajectory) -> int | None:
-    """Return the first step (from 1) at which a pre-activation or a state is too large to go on
-    with; None if there is none.
-    """
+    """Return the first step (from 1) whose pre-activation or state is too large, if any is."""
     with np.errstate(invalid="ignore"):
         fits = (np.abs(trajectory.pre_activations) <= MAX_STATE).all(axis=(1, 2))
         fits &= (np.abs(trajectory.states[1:]) <= MAX_STATE).all(axis=(1, 2))
@@ -165,14 +163,6 @@ def takes_first_step(params: Cell, evaluation: EvaluationBatch) -> bool:
     ):
         return True
     return first_overflow(unroll(params, inputs, first)) is None
-
-
-def _gradient(params: Cell, trajectory: Trajectory, batch: Batch) -> GradientSummary:
-    wanted = bool(batch.targets.at_step.any())
-    return GradientSummary(
-        norm=backpropagate(params, trajectory, batch.targets).norm if wanted else None,
-        log_by_step=log_adjoint_norms(params, trajectory, batch.targets),
-    )
 
 
 def _summarise_slopes(trajectory: Trajectory) -> SlopeSummary:

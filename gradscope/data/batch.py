@@ -1,8 +1,7 @@
-"""A batch of sequences: inputs, and the targets of the steps that have one.
+"""A batch of sequences: inputs x_t at ``inputs[t - 1]``, and the targets of the steps that have
+one.
 
-Inputs ``x_t`` stand at ``inputs[t - 1]``. A step either has a target for every sequence or for
-none; E = Σ_t E_t runs over the steps that have one. The step error is in
-``learning.losses``.
+A step has a target for every sequence or for none; E = Σ_t E_t runs over those that have one.
 """
 
 from dataclasses import dataclass
@@ -15,10 +14,8 @@ from gradscope.notebook_repr import CompactRepr
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class Targets(CompactRepr):
-    """The wanted outputs.
-
-    ``values`` (T,B,O) are ``A_t``, for cross-entropy one-hot classes (or probabilities), unused
-    where a step has no target; ``at_step`` (T,) says which steps have one.
+    """The wanted outputs: ``values`` (T,B,O) are A_t, one-hot classes or probabilities for
+    cross-entropy, unused where ``at_step`` (T,) says that a step has no target.
     """
 
     values: FloatArray

@@ -1,7 +1,4 @@
-"""Choose columns of a file, and quote its words in a message.
-
-A column is asked for by its name or by its number from 1. Reading the file lives in ``table``.
-"""
+"""Choose columns of a file, by name or by number from 1, and quote its words in a message."""
 
 import difflib
 from pathlib import Path
@@ -14,12 +11,8 @@ SHOWN_NAMES = 8
 
 
 def choose_columns(asked: tuple[str, ...], names: tuple[str, ...], path: Path) -> list[int]:
-    """Return the index of every column that is asked for, in that order.
-
-    Raises
-    ------
-    DataError
-        If a column is not there, is asked for twice, or its name belongs to several.
+    """Return the index of every column that is asked for, in that order; raises DataError if one is
+    not there, is asked for twice, or its name belongs to several.
     """
     numbers = [str(column) for column in range(1, len(names) + 1)]
     chosen: list[int] = []

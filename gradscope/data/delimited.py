@@ -1,8 +1,7 @@
 """Separated text (CSV and its relatives) as named columns of cells.
 
-Columns are chosen in ``columns`` and turned into arrays in ``table``. The separator is the one that
-splits the first rows most evenly into values: ``csv.Sniffer`` guesses from letter frequencies and
-errs on dates and decimal commas.
+The separator is the one that splits the first rows most evenly into values: ``csv.Sniffer`` guesses
+from letter frequencies and errs on dates and decimal commas.
 """
 
 import csv
@@ -37,9 +36,8 @@ _FIGURES = re.compile(r"[+-]?\d[\d\s\-/:.,;+TZAPM]*")
 class CellTable:
     """C named columns of N text cells, as they stand in the file but for their quotes.
 
-    Names are from the header; "1", "2", … where there is none, and where one is empty. ``lines``
-    has the line of the file, from 1, on which each row starts; ``decimal_comma`` says whether "1,5"
-    means 1.5.
+    Names are "1", "2", … without a header, or where one is empty. ``lines`` has the line of the
+    file, from 1, on which each row starts; ``decimal_comma`` says whether "1,5" means 1.5.
     """
 
     names: tuple[str, ...]
@@ -49,12 +47,8 @@ class CellTable:
 
 
 def cell_value(cell: str, *, decimal_comma: bool) -> float:
-    """Return the number in a cell: NaN where it marks a missing value, ±inf where it overflows.
-
-    Raises
-    ------
-    ValueError
-        If the cell is neither.
+    """Return the number in a cell: NaN where it marks a missing value, ±inf where it overflows;
+    raises ValueError if it is neither.
     """
     word = cell.strip()
     if word.lower() in MISSING_WORDS:
@@ -76,19 +70,14 @@ def is_value(cell: str, *, decimal_comma: bool) -> bool:
 
 
 def parse_cells(raw: bytes, source: str) -> CellTable:
-    """Split the bytes of a text file into named columns of cells.
+    """Split the bytes of a text file into named columns of cells; ``source`` is its name in
+    messages.
 
     UTF-8 with or without a byte order mark, any line ends, quoted cells. Blank lines and lines that
     start with ``#`` are passed over. A first row with some cell that is neither a value nor a date
     is the header. Decimal commas are read between semicolons and tabs, unless a number with a
-    decimal point stands beside them ("1,234" would be ambiguous).
-
-    ``raw`` is the whole file, and ``source`` its name for messages.
-
-    Raises
-    ------
-    DataError
-        If the bytes are not text, hold no rows, or rows differ in their number of cells.
+    decimal point stands beside them ("1,234" would be ambiguous). Raises DataError if the bytes are
+    not text, hold no rows, or rows differ in their number of cells.
     """
     try:
         text = raw.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")

@@ -32,24 +32,15 @@ class Problem:
 def task_problem(name: TaskName, steps: int, delay: int | None = None) -> Problem:
     """Set up a synthetic task of T steps; every batch is drawn fresh."""
     task = make_task(name, steps, delay)
-    return Problem(
-        task.task_info,
-        task.n_inputs,
-        task.n_outputs,
-        draw=task.draw,
-        examine=task.draw,
-        validate=task.draw,
-    )
+    sizes = (task.n_inputs, task.n_outputs)
+    return Problem(task.task_info, *sizes, task.draw, task.draw, task.draw)
 
 
 def series_problem(
     table: Table, name: str, steps: int, validation_fraction: float = 0.2
 ) -> Problem:
-    """Set up the prediction of the next value of a series, read from the file of this name, whose
-    last part is held out.
-
-    The baseline is the error of repeating the last value on the held-out part; the required lag is
-    unknown.
+    """Set up the prediction of the next value of a series from the file ``name``, its last part
+    held out; the baseline is the error of repeating the last value there.
     """
     series = prepare_series(table, steps, validation_fraction)
     held_out = series.validation_batch(MAX_HELD_OUT)

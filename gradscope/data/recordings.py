@@ -1,8 +1,4 @@
-"""Inputs for a trained network: sequences (T,B,D) as they are, from a file or as white noise.
-
-Nothing is cut into windows, and nothing standardised unless asked for. A file with one sequence,
-(T,D), is a batch of one. Series to train on are in ``series``.
-"""
+"""Inputs for a trained network: sequences (T,B,D) as they are, from a file or as white noise."""
 
 import io
 from dataclasses import dataclass
@@ -31,9 +27,7 @@ MAX_INPUT = 1e100
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Layout:
-    """How a file is read: whether sequences come first, (B,T,D); which columns or array are meant;
-    what to do about empty cells.
-    """
+    """How a file is read: sequences first, (B,T,D), or not; which columns or array; empty cells."""
 
     batch_first: bool = False
     column: tuple[str, ...] = ()
@@ -44,14 +38,9 @@ def read_sequences(path: Path, layout: Layout, option: str = "--data") -> FloatA
     """Read finite sequences (T,B,D) from a ``.npy``, ``.npz``, ``.csv``, ``.tsv`` or ``.txt`` file.
 
     An array is (T,B,D), or (T,D) for one sequence; a table has a column for each of D.
-    ``layout.column`` names the columns of a table, or the array of an ``.npz`` that holds several;
-    ``option`` is the flag that named the file, for messages.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be read, has another number of dimensions, or a number in it is missing
-        or not finite.
+    ``layout.column`` names the columns of a table, or one array of an ``.npz``; ``option`` is the
+    flag that named the file, for messages. Raises DataError if the file cannot be read, has another
+    number of dimensions, or a number in it is missing or not finite.
     """
     suffix = path.suffix.lower()
     if suffix in TEXT_SUFFIXES:
@@ -114,8 +103,8 @@ def _sequences(array: AnyArray, path: Path, *, batch_first: bool, option: str) -
 
 
 def standardised(inputs: FloatArray) -> FloatArray:
-    """Return inputs (T,B,D) with mean 0 and standard deviation 1 over steps and sequences; an input
-    that is constant becomes 0.
+    """Return inputs (T,B,D) with mean 0 and deviation 1 over steps and sequences; a constant one is
+    0.
     """
     centred = inputs - inputs.mean(axis=(0, 1))
     scale = centred.std(axis=(0, 1))

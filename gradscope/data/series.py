@@ -2,8 +2,7 @@
 
 Each column becomes ``z = (v − mean) / scale``, with mean and scale of the training part alone, so
 that nothing of the held-out tail leaks into training. A window that starts at row s has inputs
-``x_t = z[s + t − 1]`` and targets ``A_t = z[s + t]``, t = 1 … steps. The file is read in
-``table``.
+``x_t = z[s + t − 1]`` and targets ``A_t = z[s + t]``, t = 1 … steps.
 """
 
 import math
@@ -28,9 +27,8 @@ MAX_STANDARDISED = 1e100
 class Series:
     """A standardised series (N,C), its split in time, and the windows that are cut from it.
 
-    ``values`` have mean 0 and standard deviation 1 over the training part, rows 0 … n_train − 1
-    (steps + 1 of them or more); ``mean`` and ``scale`` (C,) are in the units of the file. A window
-    is ``steps`` long.
+    ``values`` have mean 0 and standard deviation 1 over the training part, rows 0 … n_train − 1;
+    ``mean`` and ``scale`` (C,) are in the units of the file. A window is ``steps`` long.
     """
 
     names: tuple[str, ...]
@@ -45,35 +43,23 @@ class Series:
         """Number of held-out rows."""
         return len(self.values) - self.n_train
 
-    @property
-    def n_training_windows(self) -> int:
-        """Number of different windows in the training part, targets included."""
-        return self.n_train - self.steps
-
     def training_batch(self, rng: np.random.Generator, n_sequences: int) -> Batch:
         """Return windows that start anywhere in the training part, drawn with replacement: inputs
-        (T,B,C), and the next row as the target of every step, in standardised units.
-
-        Raises SettingError if ``n_sequences`` is not 1 or more.
+        (T,B,C), and the next row as the target of every step. Raises SettingError unless n ≥ 1.
         """
         _check_count(n_sequences)
-        return self._windows(rng.integers(self.n_training_windows, size=n_sequences))
+        return self._windows(rng.integers(self.n_train - self.steps, size=n_sequences))
 
     def examination_batch(self, n_sequences: int) -> Batch:
-        """Return at most this many different windows, evenly spaced over the whole training part,
-        both ends included (from 2 on); otherwise as ``training_batch``.
-        """
-        _check_count(n_sequences)
-        return self._windows(_evenly_spaced(self.n_training_windows, n_sequences))
+        """Return at most so many different windows, evenly spaced over the whole training part."""
+        return self._windows(_evenly_spaced(self.n_train - self.steps, n_sequences))
 
     def validation_batch(self, max_sequences: int | None = None) -> Batch:
-        """Return one sequence for each held-out row, or for ``max_sequences`` evenly spaced ones.
-
-        A sequence has the ``steps`` rows before the held-out one, which may reach back into the
-        training part, and a target at its last step alone. Otherwise as ``training_batch``.
+        """Return one sequence for each held-out row, or for ``max_sequences`` evenly spaced ones:
+        the ``steps`` rows before it, some perhaps of the training part, and a target at the last
+        step.
         """
         count = self.n_validation if max_sequences is None else max_sequences
-        _check_count(count)
         rows = self.n_train + _evenly_spaced(self.n_validation, count)
         return self._windows(rows - self.steps, last_step_only=True)
 
@@ -89,14 +75,8 @@ class Series:
 def prepare_series(table: Table, steps: int, validation_fraction: float = 0.2) -> Series:
     """Standardise a table by its training part, and hold out its tail.
 
-    Parameters
-    ----------
-    table : Table
-        Values (N,C), any units.
-    steps : int
-        Length T of a window, 1 or more.
-    validation_fraction : float
-        Part of the rows that is held out at the end, between 0 and 1; rounded up to whole rows.
+    ``steps`` is the length T of a window, 1 or more; ``validation_fraction`` the part of the rows
+    that is held out, in (0, 1), rounded up to whole rows.
 
     Raises
     ------
@@ -124,16 +104,10 @@ def prepare_series(table: Table, steps: int, validation_fraction: float = 0.2) -
 
 
 def repeat_last_error(batch: Batch) -> float:
-    """Return the mean squared error of predicting that every next value equals the last input,
-    which a network must beat to have learnt anything from a series.
+    """Return the mean squared error of predicting that every next value equals the last input, over
+    steps with a target, sequences and columns, in squared units of the batch.
 
-    The mean is over steps with a target, sequences and columns, in squared units of the batch; a
-    summed loss E is comparable once divided by the number of steps with a target.
-
-    Raises
-    ------
-    ShapeError
-        If the outputs are not as many as the inputs, or no step has a target.
+    Raises ShapeError if the outputs are not as many as the inputs, or no step has a target.
     """
     targets = batch.targets
     if batch.inputs.shape != targets.values.shape or targets.count == 0:
@@ -179,6 +153,7 @@ def _check_magnitude(table: Table, derived: FloatArray) -> None:
 
 def _evenly_spaced(n_places: int, at_most: int) -> IntArray:
     """Return at most this many different places from 0 … n_places − 1, both ends in (from 2 on)."""
+    _check_count(at_most)
     count = min(at_most, n_places)
     return np.linspace(0, n_places - 1, count).round().astype(np.int64)
 

@@ -1,8 +1,4 @@
-"""A data file as named columns of finite numbers, a ``Table`` (N,C).
-
-Reads separated text (split in ``delimited``) and NumPy's ``.npy``; chooses columns (``columns``),
-and refuses or fills missing cells. Windows and standardisation are in ``series``.
-"""
+"""A data file, separated text or NumPy's ``.npy``, as named columns of finite numbers (N,C)."""
 
 import io
 import math
@@ -27,9 +23,8 @@ ARRAY_SUFFIX = ".npy"
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Table:
-    """C named columns of finite numbers, in the order they were asked for.
-
-    ``values`` (N,C) are in the units of the file; consecutive rows are consecutive in time.
+    """C named columns of finite numbers, in the order they were asked for; ``values`` (N,C) are in
+    the units of the file, consecutive rows consecutive in time.
     """
 
     names: tuple[str, ...]
@@ -61,8 +56,7 @@ def read_table(
     Parameters
     ----------
     path : Path
-        Text: comma, semicolon, tab, ``|`` or blanks between cells, with or without a header (see
-        ``delimited.parse_cells``). Array: real numbers, (N,) or (N,C).
+        Text, with or without a header (see ``delimited.parse_cells``), or an array (N,) or (N,C).
     columns : tuple of str
         Names, or numbers counted from 1; a name wins. None asks for the only column of numbers.
     missing : MissingCells
@@ -70,11 +64,6 @@ def read_table(
         between their neighbours, and at the ends the nearest value.
     every : bool
         Take all columns of a text where none is asked for.
-
-    Returns
-    -------
-    Table
-        Values (N,C), float64, finite, N ≥ 1.
 
     Raises
     ------

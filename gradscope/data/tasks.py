@@ -34,10 +34,8 @@ SINE_PERIODS = (8.0, 32.0)
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Task:
-    """A task of T steps.
-
-    ``draw(rng, n)`` returns a ``Batch`` of n sequences; the baseline in ``task_info`` is the mean
-    step error of the best predictor that ignores the inputs.
+    """A task of T steps: ``draw(rng, n)`` returns a ``Batch`` of n sequences; the baseline in
+    ``task_info`` is the mean step error of the best predictor that ignores the inputs.
     """
 
     task_info: TaskInfo
@@ -47,15 +45,10 @@ class Task:
 
 
 def make_task(name: TaskName, steps: int, delay: int | None = None) -> Task:
-    """Set up a task of T = ``steps`` steps.
+    """Set up a task of T = ``steps`` steps; ``delay`` is d of ``recall``, in steps: 0 … T − 1, half
+    of T by default. The other tasks set their own lag.
 
-    ``delay`` is d of ``recall``, in steps: 0 … T − 1, half of T by default. The other tasks set
-    their own lag.
-
-    Raises
-    ------
-    SettingError
-        If the task does not fit into so few steps, or a delay is given that it cannot take.
+    Raises SettingError if the task does not fit into so few steps, or takes no such delay.
     """
     if name is TaskName.RECALL:
         return _recall(steps, steps // 2 if delay is None else delay)

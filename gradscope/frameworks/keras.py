@@ -1,9 +1,7 @@
 """A layer from a file once more, in Keras: its states and Jacobians to hold ours against.
 
-``SimpleRNN``, ``GRU`` or ``LSTM`` is built from the arrays of the file, in Keras's order and
-orientation; nothing of the file's own configuration is built or run. Its cell takes single steps,
-each from a state of ours, and the backend takes their Jacobians: PyTorch, JAX or TensorFlow. Other
-backends of Keras cannot differentiate.
+``SimpleRNN``, ``GRU`` or ``LSTM`` is built from the arrays of the file; nothing of the file's own
+configuration is built or run. The backend takes the Jacobians: PyTorch, JAX or TensorFlow.
 """
 
 from collections.abc import Callable
@@ -46,18 +44,8 @@ def cannot_differentiate() -> str | None:
 
 
 def parity_rows(stack: ImportedStack) -> tuple[CheckRow, ...]:
-    """Compare a network from a file with Keras: hidden states and, where the backend of Keras can
-    differentiate, Jacobians.
-
-    Parameters
-    ----------
-    stack : ImportedStack
-        Of a kind that Keras has; see ``can_compute``.
-
-    Returns
-    -------
-    tuple of CheckRow
-        With the worst deviation of each, relative to the largest number.
+    """Compare a network that Keras ``can_compute`` with it: hidden states and, where its backend
+    can differentiate, Jacobians.
     """
     layer = _layer(stack.studied, stack.spec)
     name = LAYERS[stack.spec.cell]
@@ -95,8 +83,7 @@ def _tensor(cell: Any, array: FloatArray) -> Any:
 
 
 def _array(tensor: Any) -> FloatArray:
-    found: FloatArray = np.asarray(keras.ops.convert_to_numpy(tensor), dtype=np.float64)
-    return found
+    return np.asarray(keras.ops.convert_to_numpy(tensor), dtype=np.float64)
 
 
 def _jacrev(step: Callable[[Any], Any], state: Any) -> Any:

@@ -1,10 +1,8 @@
 """A layer from a file once more, in PyTorch: its states and Jacobians to hold ours against.
 
 The studied layer takes single steps through ``RNNCell``, ``GRUCell`` or ``LSTMCell``, each from a
-state of ours, and ``torch.func.jacrev`` their Jacobians; the whole stack goes once through
-``nn.RNN``, ``nn.GRU`` or ``nn.LSTM``. Both are built from the arrays of the file, in float64, on
-the CPU. In a chaotic network rounding grows; there, the stack is compared over the first steps
-alone.
+state of ours; the whole stack goes once through ``nn.RNN``, ``nn.GRU`` or ``nn.LSTM``, in a chaotic
+network over the steps alone in which rounding has not grown. All in float64, on the CPU.
 """
 
 from functools import partial
@@ -41,22 +39,16 @@ def can_compute(spec: CellSpec) -> bool:
 
 
 def parity_rows(stack: ImportedStack) -> tuple[CheckRow, ...]:
-    """Compare a network from a file with PyTorch: states, Jacobians, and what its stack puts out.
-
-    Parameters
-    ----------
-    stack : ImportedStack
-        Of a kind that PyTorch has; see ``can_compute``.
-
-    Returns
-    -------
-    tuple of CheckRow
-        With the worst deviation of each, relative to the largest number.
+    """Compare a network that PyTorch ``can_compute`` with it: states, Jacobians, and the outputs of
+    the whole stack.
     """
-    cell = _cell(stack.studied, stack.spec)
-    name = f"torch.nn.{CELLS[stack.spec.cell]}Cell"
+    name, layer = f"{CELLS[stack.spec.cell]}Cell", stack.studied
+    made = getattr(torch.nn, name)
+    cell = made(layer.input_size, layer.hidden_size, **_options(stack.spec))
+    cell.load_state_dict(_weights(layer))
+    cell.requires_grad_(requires_grad=False)
     return (
-        steps_row(stack, name, partial(_states, cell), TOLERANCE),
+        steps_row(stack, f"torch.nn.{name}", partial(_states, cell), TOLERANCE),
         jacobian_row(stack, "torch.func.jacrev", partial(_jacobian, cell), TOLERANCE),
         _stack_row(stack),
     )
@@ -98,13 +90,6 @@ def _weights(layer: RecurrentLayer) -> dict[str, torch.Tensor]:
         "bias_ih": _tensor(none if layer.input_bias is None else layer.input_bias),
         "bias_hh": _tensor(none if layer.recurrent_bias is None else layer.recurrent_bias),
     }
-
-
-def _cell(layer: RecurrentLayer, spec: CellSpec) -> Any:
-    made = getattr(torch.nn, f"{CELLS[spec.cell]}Cell")
-    cell = made(layer.input_size, layer.hidden_size, **_options(spec))
-    cell.load_state_dict(_weights(layer))
-    return cell.requires_grad_(requires_grad=False)
 
 
 def _step(cell: Any, inputs: torch.Tensor, state: torch.Tensor) -> torch.Tensor:

@@ -1,7 +1,5 @@
-"""∂E/∂s_t for every t in the log domain, where the plain adjoints would underflow or overflow.
-
-The backward sweep of ``learning.bptt`` on rows whose scale is kept beside them as a power of two,
-one for each sequence.
+"""∂E/∂s_t for every t in the log domain, where the plain adjoints would underflow or overflow: the
+backward sweep of ``learning.bptt`` on rows with a power of two beside each.
 """
 
 from collections.abc import Iterator
@@ -19,10 +17,8 @@ from gradscope.model.trajectory import Trajectory
 
 
 def log_adjoint_norms(params: Cell, trajectory: Trajectory, targets: Targets) -> FloatArray:
-    """Return log ‖∂E/∂s_t‖ (T+1,) for t = 0 … T, the norm over sequences and the whole state.
-
-    Nats; −inf where no error reaches the state. Raises ShapeError if a slope or a weight is not
-    finite.
+    """Return log ‖∂E/∂s_t‖ (T+1,) for t = 0 … T in nats, the norm over sequences and the whole
+    state; −inf where no error reaches it. Raises ShapeError if a slope or a weight is not finite.
     """
     log_norms = np.empty((trajectory.n_steps + 1, trajectory.n_sequences))
     for step, rows, exponents in scaled_adjoints(params, trajectory, targets):
@@ -35,9 +31,8 @@ def log_adjoint_norms(params: Cell, trajectory: Trajectory, targets: Targets) ->
 def scaled_adjoints(
     params: Cell, trajectory: Trajectory, targets: Targets
 ) -> Iterator[tuple[int, FloatArray, IntArray]]:
-    """Yield (t, rows (B,S), exponents (B,)) for t = T … 0, ∂E/∂s_t being rows times 2**exponents.
-
-    The largest entry of each row is in [½, 1), or 0 where no error reaches the state.
+    """Yield (t, rows (B,S), exponents (B,)) for t = T … 0, ∂E/∂s_t being rows times 2**exponents;
+    the largest entry of a row is in [½, 1), or 0 where no error reaches the state.
     """
     chain = cell_chain(params, trajectory)
     _, output_slopes = step_errors(trajectory.outputs, targets)

@@ -1,9 +1,6 @@
 """The chain of any cell along its trajectory: the VJPs and JVPs of its linearization, step by step.
 
-J_t = ∂s_t/∂s_{t−1} over the whole state, (h, c) for an LSTM. Nothing dense is kept: rows and
-vectors of all sequences go through the factors of the ``Linearization`` as flat GEMMs. A vanilla
-RNN whose state is its activation has the ``ElmanChain`` of ``chain``, which ``causes`` can take
-apart.
+J_t = ∂s_t/∂s_{t−1} over the whole state, (h, c) for an LSTM; nothing dense is kept.
 """
 
 from dataclasses import dataclass, field
@@ -12,28 +9,18 @@ import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import ShapeError
-from gradscope.jacobians.chain import MIN_EXPONENT, Chain, elman_chain, require_finite
+from gradscope.jacobians.chain import MIN_EXPONENT, Chain, SizedChain, elman_chain, require_finite
 from gradscope.jacobians.kernels.powers_of_two import LOG_2
 from gradscope.model.cells import At, Cell, Linearization
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import StateName
-from gradscope.notebook_repr import CompactRepr
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class CellChain(CompactRepr):
-    """The chain of a cell, from its linearization.
-
-    Parameters
-    ----------
-    linearization : Linearization
-        The linear part of every step.
-
-    Raises
-    ------
-    ShapeError
-        If the trajectory has no step or no sequence, or holds a number that is not finite.
+class CellChain(SizedChain):
+    """The chain of a cell, from the linear part of every step; raises ShapeError if the trajectory
+    has no step or no sequence, or holds a number that is not finite.
     """
 
     linearization: Linearization
@@ -50,21 +37,8 @@ class CellChain(CompactRepr):
         # its exponent is known beforehand, and no step needs a pass over J_t.
         exponent = np.ceil(max(self.linearization.log_bound() / LOG_2, MIN_EXPONENT))
         object.__setattr__(self, "_exponent", int(exponent))
-
-    @property
-    def n_steps(self) -> int:
-        """T."""
-        return self.linearization.cell_trajectory.inputs.shape[0]
-
-    @property
-    def n_sequences(self) -> int:
-        """B."""
-        return self.linearization.cell_trajectory.inputs.shape[1]
-
-    @property
-    def state_size(self) -> int:
-        """S."""
-        return self.linearization.cell_trajectory.states.shape[2]
+        sizes = (*trajectory.inputs.shape[:2], trajectory.states.shape[2])
+        object.__setattr__(self, "_sizes", sizes)
 
     def jacobian(self, step: int) -> FloatArray:
         """J_t, (B,S,S)."""
@@ -97,25 +71,11 @@ class CellChain(CompactRepr):
 
 
 def cell_chain(params: Cell, trajectory: Trajectory) -> Chain:
-    """Return the chain of a network along a trajectory.
+    """Return the chain of a network along a trajectory over B sequences of T steps: an
+    ``ElmanChain`` for a vanilla RNN with one leak and its state as activation, else a
+    ``CellChain``.
 
-    Parameters
-    ----------
-    params : Cell
-        The network.
-    trajectory : Trajectory
-        Its trajectory over B sequences of T steps.
-
-    Returns
-    -------
-    Chain
-        An ``ElmanChain`` for a vanilla RNN with one leak and its state as activation, else a
-        ``CellChain``.
-
-    Raises
-    ------
-    ShapeError
-        If the trajectory holds a number that is not finite.
+    Raises ShapeError if the trajectory holds a number that is not finite.
     """
     if (
         isinstance(params, ElmanParameters)

@@ -19,61 +19,62 @@ from gradscope.notebook_repr import CompactRepr
 
 
 class Chain(Protocol):
-    """What every chain can do, however it keeps its factors. Steps t count from 1 to
-    ``n_steps``.
-    """
+    """What every chain can do, however it keeps its factors; steps t count from 1."""
 
     @property
     def n_steps(self) -> int:
         """T."""
-        ...
 
     @property
     def n_sequences(self) -> int:
         """B."""
-        ...
 
     @property
     def state_size(self) -> int:
         """S."""
-        ...
 
     def jacobian(self, step: int) -> FloatArray:
         """J_t, (B,S,S), rows the later state."""
-        ...
 
     def vjp(self, rows: FloatArray, step: int) -> FloatArray:
         """VJP: row vectors (B,r,S) at h_t back to h_{t−1}, rows · J_t."""
-        ...
 
     def jvp(self, vectors: FloatArray, step: int) -> FloatArray:
         """JVP: vectors (B,r,S) at h_{t−1}, one per row, forward to h_t, J_t v."""
-        ...
 
     def accumulate_vjp(
         self, rows: FloatArray | None, steps: IntArray, sequences: IntArray, out: FloatArray
     ) -> IntArray:
         """VJPs over m consecutive steps: the inner loop of every product of Jacobians.
 
-        Parameters
-        ----------
-        rows : (N,r,S) array, optional
-            Rows of N products; the identity by default.
-        steps : (m,N) array of int
-            The step t of each factor J_t, which may differ from one product to another.
-        sequences : (N,) array of int
-            The sequence each product belongs to.
-        out : (m,N,r,S) array
-            Contiguous, apart from ``rows``; ``out[i]`` becomes ``out[i−1] · J · 2**−e``, where
-            ``out[−1]`` stands for ``rows``.
-
-        Returns
-        -------
-        (m,N) array of int
-            The exponents e, chosen so that the entries of J · 2**−e are at most 1 (2 with a leak)
-            and near it.
+        ``rows`` (N,r,S) are those of N products (None: the identity), ``steps`` (m,N) the step t of
+        each factor, which may differ between products, ``sequences`` (N,) the sequence of each.
+        ``out`` (m,N,r,S) is contiguous and apart from ``rows``; ``out[i]`` becomes ``out[i−1] · J ·
+        2**−e``, ``out[−1]`` being ``rows``. Returns the exponents e (m,N), chosen so that the
+        entries of J · 2**−e are at most 1 (2 with a leak) and near it.
         """
-        ...
+
+
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class SizedChain(CompactRepr):
+    """A chain that keeps its sizes T, B and S."""
+
+    _sizes: tuple[int, ...] = field(init=False, repr=False)
+
+    @property
+    def n_steps(self) -> int:
+        """T."""
+        return self._sizes[0]
+
+    @property
+    def n_sequences(self) -> int:
+        """B."""
+        return self._sizes[1]
+
+    @property
+    def state_size(self) -> int:
+        """S."""
+        return self._sizes[2]
 
 
 def require_finite(array: FloatArray, name: str) -> None:
@@ -97,7 +98,7 @@ def _exponents(array: FloatArray, axis: int | tuple[int, ...]) -> IntArray:
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class ElmanChain(CompactRepr):
+class ElmanChain(SizedChain):
     """The chain of a (leaky) vanilla RNN: J_t = (1−α) I + α diag(slopes_t) W.
 
     Parameters
@@ -111,12 +112,8 @@ class ElmanChain(CompactRepr):
     slope_ceiling : float
         γ = max φ′: 1 for tanh (the default), 1/4 for sigmoid. Only ``causes`` reads it.
 
-    Raises
-    ------
-    ShapeError
-        If the shapes do not fit, or a factor is not finite.
-    SettingError
-        If the leak is outside (0, 1].
+    Raises ShapeError if the shapes do not fit or a factor is not finite, SettingError if the leak
+    is outside (0, 1].
     """
 
     slopes: FloatArray
@@ -141,21 +138,7 @@ class ElmanChain(CompactRepr):
         require_finite(self.slopes, "the slopes")
         require_finite(weights, "the entries of W")
         object.__setattr__(self, "_weight_exponent", int(_exponents(weights, (0, 1))))
-
-    @property
-    def n_steps(self) -> int:
-        """T."""
-        return self.slopes.shape[0]
-
-    @property
-    def n_sequences(self) -> int:
-        """B."""
-        return self.slopes.shape[1]
-
-    @property
-    def state_size(self) -> int:
-        """H."""
-        return self.slopes.shape[2]
+        object.__setattr__(self, "_sizes", self.slopes.shape)
 
     def jacobian(self, step: int) -> FloatArray:
         """J_t, (B,H,H)."""
@@ -212,13 +195,9 @@ class ElmanChain(CompactRepr):
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class DenseChain(CompactRepr):
-    """A chain of explicit Jacobians (T,B,S,S), J_t at ``[t-1]``, rows the later state.
-
-    Raises
-    ------
-    ShapeError
-        If they are not square matrices, or one is not finite.
+class DenseChain(SizedChain):
+    """A chain of explicit Jacobians (T,B,S,S), J_t at ``[t-1]``, rows the later state; raises
+    ShapeError if they are not square matrices, or one is not finite.
     """
 
     jacobians: FloatArray
@@ -229,21 +208,7 @@ class DenseChain(CompactRepr):
         if len(shape) != 4 or shape[2] != shape[3] or 0 in shape:
             raise ShapeError(f"Jacobians have shape {shape}; give (T,B,S,S), each size 1 or more")
         require_finite(self.jacobians, "the Jacobians")
-
-    @property
-    def n_steps(self) -> int:
-        """T."""
-        return self.jacobians.shape[0]
-
-    @property
-    def n_sequences(self) -> int:
-        """B."""
-        return self.jacobians.shape[1]
-
-    @property
-    def state_size(self) -> int:
-        """S."""
-        return self.jacobians.shape[2]
+        object.__setattr__(self, "_sizes", shape[:3])
 
     def jacobian(self, step: int) -> FloatArray:
         """J_t, (B,S,S)."""
@@ -277,13 +242,8 @@ class DenseChain(CompactRepr):
 
 
 def elman_chain(params: ElmanParameters, trajectory: Trajectory) -> ElmanChain:
-    """Return the chain of a vanilla RNN, its state the activation, along a trajectory.
-
-    Raises
-    ------
-    SettingError
-        If its state is the pre-activation, or its units leak differently: ``cell_chain`` takes any
-        cell.
+    """Return the chain of a vanilla RNN; raises SettingError if its state is the pre-activation or
+    its units leak differently: ``cell_chain`` takes any cell.
     """
     if params.state is StateName.PRE or not isinstance(params.leak, float):
         raise SettingError(

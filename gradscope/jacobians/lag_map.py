@@ -1,8 +1,7 @@
 """log σ_max(∂h_t/∂h_k) for all pairs k ≤ t: how every state feels every earlier one.
 
-Row t of the map is the lag profile that ends at h_t. All of them go back together, those of one lag
-as one flat GEMM, some at a time so that their rows stay in the cache: ``lag_norms.measure`` with a
-different t for each product. Memory: the map itself.
+Row t of the map is the lag profile that ends at h_t: ``lag_norms.measure`` with a different t for
+each product, some at a time so that their rows stay in the cache.
 """
 
 from collections.abc import Callable
@@ -58,8 +57,7 @@ def lag_map(
     tolerance : float
         Largest relative error of σ_max, rounding aside.
     times : (A,) array of int, optional
-        States to show, ascending, in 0 … T; all by default. A long trajectory is thinned here:
-        cost goes with A T, memory with A².
+        States to show, ascending, in 0 … T; all by default.
     progress : callable, optional
         Called now and then with the number of pairs done and in all.
 
@@ -70,11 +68,16 @@ def lag_map(
 
     Notes
     -----
-    Cost: that of one ``lag_norms`` for every time and sequence, but with full GEMMs.
+    Cost: that of one ``lag_norms`` for every time and sequence, but with full GEMMs; A T in time,
+    A² in memory.
     """
     check_tolerance(tolerance)
     chosen = np.arange(chain.n_steps + 1) if times is None else np.asarray(times, dtype=np.int64)
-    _check_times(chosen, chain.n_steps)
+    asked = f"the times of the map are {chosen.tolist()}"
+    if chosen.ndim != 1 or not chosen.size or chosen[0] < 0 or chosen[-1] > chain.n_steps:
+        raise SettingError(f"{asked}; choose one or more from 0 to {chain.n_steps}")
+    if (np.diff(chosen) < 1).any():
+        raise SettingError(f"{asked}; give them in ascending order, each once")
     count, n_sequences = chosen.size, chain.n_sequences
     log_norms = np.full((count, count, n_sequences), np.nan)
     log_norms[np.arange(count), np.arange(count)] = 0.0
@@ -96,15 +99,3 @@ def lag_map(
         if progress is not None:
             progress(done, total)
     return LagMap(chosen, log_norms, certificate)
-
-
-def _check_times(times: IntArray, n_steps: int) -> None:
-    """Refuse times that are not ascending in 0 … T."""
-    if times.ndim != 1 or times.size == 0 or times[0] < 0 or times[-1] > n_steps:
-        raise SettingError(
-            f"the times of the map are {times.tolist()}; choose one or more from 0 to {n_steps}"
-        )
-    if (np.diff(times) < 1).any():
-        raise SettingError(
-            f"the times of the map are {times.tolist()}; give them in ascending order, each once"
-        )

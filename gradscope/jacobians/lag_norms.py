@@ -3,10 +3,8 @@ before.
 
 The product P_ℓ = J_T J_{T−1} ⋯ J_{T−ℓ+1} grows to the right by one factor per lag.
 ``kernels.rank_adaptive`` keeps the few rows of it that still matter, ``kernels.lanczos`` takes
-σ_max of them; here sequences are measured in parts that fit the cache, and measured again where the
-certificate asks for it. ``reference`` has the whole product for comparison,
-``lag_map`` every pair of steps.
-Source: Pascanu, Mikolov & Bengio (2013), arXiv:1211.5063, section 2.1, for the quantity.
+σ_max of them; sequences are measured in parts that fit the cache, and again where the certificate
+asks for it. Source: Pascanu, Mikolov & Bengio (2013), arXiv:1211.5063, section 2.1.
 """
 
 from collections.abc import Iterator
@@ -97,7 +95,12 @@ def lag_norms(chain: Chain, max_lag: int | None = None, *, tolerance: float = 1e
     certificate have a fixed seed. A sequence whose certificate exceeds the tolerance is
     measured again, dropping at least ten times less, in the end nothing.
     """
-    longest = check_max_lag(chain, max_lag)
+    longest = chain.n_steps if max_lag is None else max_lag
+    if not 1 <= longest <= chain.n_steps:
+        raise SettingError(
+            f"the longest lag is {max_lag}, but the trajectory has {chain.n_steps} steps; "
+            f"choose 1 to {chain.n_steps}, or record more steps (--steps)"
+        )
     check_tolerance(tolerance)
     ends = np.full(chain.n_sequences, chain.n_steps)
     sequences = np.arange(chain.n_sequences)
@@ -108,18 +111,6 @@ def lag_norms(chain: Chain, max_lag: int | None = None, *, tolerance: float = 1e
             chain, ends[part], sequences[part], longest, tolerance
         )
     return LagNorms(np.arange(1, longest + 1), log_norms, certificate)
-
-
-def check_max_lag(chain: Chain, max_lag: int | None) -> int:
-    """Return the longest lag asked for, all T by default; refuse what the chain does not have."""
-    if max_lag is None:
-        return chain.n_steps
-    if not 1 <= max_lag <= chain.n_steps:
-        raise SettingError(
-            f"the longest lag is {max_lag}, but the trajectory has {chain.n_steps} steps; "
-            f"choose 1 to {chain.n_steps}, or record more steps (--steps)"
-        )
-    return max_lag
 
 
 def check_tolerance(tolerance: float) -> None:
@@ -139,9 +130,7 @@ def measure(
     chain: Chain, ends: IntArray, sequences: IntArray, longest: int, tolerance: float
 ) -> tuple[FloatArray, FloatArray]:
     """Return log σ_max(∂h_t/∂h_{t−ℓ}) and its certificate, both (L,N), for N pairs of t (``ends``,
-    descending) and sequence, ℓ = 1 … L ≤ ends[0].
-
-    Lags that reach past h_0 hold 0 in both.
+    descending) and sequence, ℓ = 1 … L ≤ ends[0]; 0 in both for lags that reach past h_0.
     """
     small = chain.state_size <= SMALL_STATE
     drop = 0.0 if small else drop_within(SHARE_OF_TRUNCATION * tolerance, chain.state_size)
@@ -165,12 +154,7 @@ def measure(
 
 
 def _profile(
-    chain: Chain,
-    ends: IntArray,
-    sequences: IntArray,
-    longest: int,
-    tolerance: float,
-    drop: float,
+    chain: Chain, ends: IntArray, sequences: IntArray, longest: int, tolerance: float, drop: float
 ) -> tuple[FloatArray, FloatArray]:
     """Return what ``measure`` does, from one run with one drop, rounding left out."""
     product = RankAdaptiveProduct(chain, ends, sequences, drop)

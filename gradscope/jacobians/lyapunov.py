@@ -1,8 +1,5 @@
 """Lyapunov exponents λ_i along a trajectory: the mean rates, in nats per step, at which the
-Jacobians stretch volumes.
-
-Orthonormal vectors are propagated and made orthonormal again by QR (``kernels.qr_frame``); the mean
-of log|R_ii| is λ_i.
+Jacobians stretch volumes, as means of log|R_ii| of repeated QR (``kernels.qr_frame``).
 
 Source: Benettin, Galgani, Giorgilli & Strelcyn (1980), Meccanica 15; Engelken, Wolf & Abbott
 (2023), arXiv:2006.02427, for recurrent networks. Standard errors by batch means: Flegal & Jones
@@ -149,7 +146,10 @@ def _spectrum(chain: Chain, frame: Frame, spans: IntArray, logs: FloatArray) -> 
     exponents = np.where(dead, -np.inf, logs.sum(axis=0) / n_steps)
     trusted = np.where(dead, False, frame.doubt <= MAX_DOUBT * n_steps)
     if dead.any():
-        explained = dead.sum(axis=1) <= _most_units_shut(chain) - (chain.state_size - dead.shape[1])
+        # Units that are shut in one step: rows of J_t that are 0.
+        steps = range(1, chain.n_steps + 1)
+        shut = np.max([(~chain.jacobian(t).any(axis=2)).sum(axis=1) for t in steps], axis=0)
+        explained = dead.sum(axis=1) <= shut - (chain.state_size - dead.shape[1])
         trusted |= dead & explained[:, None]
     order = np.argsort(-exponents, axis=1, kind="stable")
     residual = None
@@ -194,11 +194,3 @@ def _mean_log_determinant(chain: Chain, first: int) -> FloatArray:
     steps = range(first + 1, chain.n_steps + 1)
     logs: FloatArray = np.mean([np.linalg.slogdet(chain.jacobian(t))[1] for t in steps], axis=0)
     return logs
-
-
-def _most_units_shut(chain: Chain) -> IntArray:
-    """Return the largest number of units (B,) that are shut in one step: rows of J_t that are 0."""
-    most: IntArray = np.zeros(chain.n_sequences, dtype=np.int64)
-    for step in range(1, chain.n_steps + 1):
-        most = np.maximum(most, (~chain.jacobian(step).any(axis=2)).sum(axis=1))
-    return most

@@ -1,6 +1,4 @@
-"""P_ℓ = J_T ⋯ J_{T−ℓ+1} multiplied out, with its scale beside it: the reference for ``lag_norms``.
-
-Each lag costs a product of (S,S) matrices, and a singular value decomposition where it is compared:
+"""P_ℓ = J_T ⋯ J_{T−ℓ+1} multiplied out, with its scale beside it: the reference for ``lag_norms``,
 right to rounding, and slow. Source: Golub & Van Loan (2013), section 5.4.
 """
 
@@ -39,9 +37,7 @@ def difference_transport(
     params: Cell, inputs: FloatArray, first_state: FloatArray | None = None
 ) -> FloatArray:
     """Return ∂s_T/∂s_0 (S,S) along the first sequence by central differences at s_0 (S,), by
-    default 0.
-
-    All moved states run as one batch: cost of 2S sequences.
+    default 0; all moved states run as one batch, at the cost of 2S sequences.
     """
     size = params.state_size
     moves = CUBE_ROOT_OF_EPSILON * np.concatenate([np.eye(size), -np.eye(size)])
@@ -51,33 +47,6 @@ def difference_transport(
     columns: FloatArray = (last[:size] - last[size:]) / (2.0 * CUBE_ROOT_OF_EPSILON)
     transport: FloatArray = columns.T
     return transport
-
-
-class ScaledProduct:
-    """P_ℓ of every sequence as ``matrices`` (B,S,S) times 2**``exponents`` (B,), growing to the
-    right by one factor per lag.
-    """
-
-    def __init__(self, chain: Chain) -> None:
-        self._chain = chain
-        self.lag = 0
-        self.matrices = np.repeat(np.eye(chain.state_size)[None], chain.n_sequences, axis=0)
-        self.exponents: IntArray = np.zeros(chain.n_sequences, dtype=np.int64)
-
-    def extend_to(self, lag: int) -> None:
-        """Go further back, to a lag of ℓ: P_{ℓ+1} = P_ℓ J_{T−ℓ}."""
-        while self.lag < lag:
-            self.matrices = self.matrices @ self._chain.jacobian(self._chain.n_steps - self.lag)
-            self.lag += 1
-            self.matrices, self.exponents = rescaled(self.matrices, self.exponents)
-
-    def log(self, norms: FloatArray) -> FloatArray:
-        """Return the logarithm (nats) of norms (B,) of ``matrices`` as norms of the product, −inf
-        for 0.
-        """
-        with np.errstate(divide="ignore"):
-            logs: FloatArray = np.log(norms) + self.exponents * LOG_2
-        return logs
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -94,23 +63,28 @@ class Verification(CompactRepr):
 
 
 def verify_lag_norms(chain: Chain, measured: LagNorms, *, count: int = 10) -> Verification:
-    """Compute ``count`` lags of a measured profile again, from the whole product and its SVD.
-
-    The lags are spread evenly on a logarithmic scale, the first and the last among them. Shares no
-    code with ``lag_norms`` but the dense Jacobians of the chain. Cost: one product of (S,S)
-    matrices per lag and sequence, up to the last. Raises SettingError if ``count`` is not 1 or
+    """Compute ``count`` lags of a measured profile, log-spaced from first to last, again from the
+    whole product and its SVD. Shares no code with ``lag_norms`` but the dense Jacobians. Cost: one
+    product of (S,S) matrices per lag and sequence. Raises SettingError if ``count`` is not 1 or
     more.
     """
     if count < 1:
         raise SettingError(f"the lags to verify are {count}; choose 1 or more")
     longest = measured.lags.size
     lags = np.unique(np.rint(np.geomspace(longest, 1, count)).astype(np.int64))
-    product = ScaledProduct(chain)
     deviations = np.empty((lags.size, chain.n_sequences))
+    product: FloatArray = np.repeat(np.eye(chain.state_size)[None], chain.n_sequences, axis=0)
+    exponents: IntArray = np.zeros(chain.n_sequences, dtype=np.int64)
+    reached = 0
     for index, lag in enumerate(lags):
-        product.extend_to(int(lag))
-        sigma = np.linalg.svd(product.matrices, compute_uv=False)[:, 0]
-        exact = product.log(sigma.astype(np.float64))
+        # One lag further back: P_{ℓ+1} = P_ℓ J_{T−ℓ}.
+        for back in range(reached, int(lag)):
+            product = product @ chain.jacobian(chain.n_steps - back)
+            product, exponents = rescaled(product, exponents)
+        reached = int(lag)
+        sigma = np.linalg.svd(product, compute_uv=False)[:, 0].astype(np.float64)
+        with np.errstate(divide="ignore"):
+            exact = np.log(sigma) + exponents * LOG_2
         claimed = measured.log_norms[lag - 1]
         both_zero = np.isneginf(exact) & np.isneginf(claimed)
         with np.errstate(over="ignore"):

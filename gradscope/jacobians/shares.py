@@ -1,12 +1,9 @@
 """∂E/∂W split by lag: what the errors say about the state ℓ steps before them.
 
 C_ℓ = Σ_t (∂E_t/∂h_t) P_{t,t−ℓ} ∂⁺h_{t−ℓ}/∂W, ℓ = 0 … T−1, so that Σ_ℓ C_ℓ = ∂E/∂W exactly; the same
-for U and b. Source: Pascanu, Mikolov & Bengio (2013), arXiv:1211.5063, equations 3 to 5.
-
-One step t of one sequence adds a matrix of rank one to C_ℓ, whose norm ‖ε‖·‖h‖ costs nothing; the
-norm of their *sum* does not follow from those, so the adjoint rows of all steps go back together
-(``kernels.adjoint_rows``), and each lag costs one GEMM for the VJP and one to sum the products.
-Rows and sums keep their scale beside them as a power of two: no share can underflow or overflow.
+for U and b. Source: Pascanu, Mikolov & Bengio (2013), arXiv:1211.5063, equations 3 to 5. The
+adjoint rows of all steps go back together (``kernels.adjoint_rows``): each lag costs one GEMM for
+the VJP and one to sum. Rows and sums keep their scale as a power of two.
 """
 
 from dataclasses import dataclass
@@ -59,23 +56,9 @@ class GradientShares(CompactRepr):
             return {name: np.exp(logs) for name, logs in self.log_norms.items()}
 
     def truncation_length(self, error: float = 0.05) -> int | None:
-        """Return the smallest lag k from which on truncation keeps the gradient within ``error``.
-
-        Parameters
-        ----------
-        error : float
-            Largest relative error of ∂E/∂(U, W, b), in (0, 1).
-
-        Returns
-        -------
-        int or None
-            A number of steps for truncated backpropagation; None where the lags here do not reach
-            far enough to tell.
-
-        Raises
-        ------
-        SettingError
-            If the error is not in (0, 1).
+        """Return the smallest lag k (steps) from which on truncation keeps ∂E/∂(U, W, b) within the
+        relative ``error``; None where the lags here do not reach far enough to tell. Raises
+        SettingError if the error is not in (0, 1).
         """
         if not 0.0 < error < 1.0:
             raise SettingError(f"the error is {error}; choose a number between 0 and 1")
@@ -100,20 +83,17 @@ def gradient_shares(
     params, trajectory, targets : Cell, Trajectory, Targets
         The network, its trajectory over B sequences of T steps, and the targets of its outputs.
     max_lag : int, optional
-        Longest lag, in steps; by default T − 1, or as many as ``MAX_OPERATIONS`` pay for.
+        Longest lag, 0 … T − 1 steps; by default T − 1, or as many as ``MAX_OPERATIONS`` pay for.
 
     Raises
     ------
-    SettingError
-        If ``max_lag`` is not in 0 … T − 1.
-    ShapeError
-        If a slope or a weight is not finite.
+    SettingError, ShapeError
+        If ``max_lag`` is not in 0 … T − 1; if a slope or a weight is not finite.
 
     Notes
     -----
     Cost: 2 B H (2H + D + 1) operations for every lag and every step with a target that reaches so
-    far back, 1.3e11 at T = 1000, B = 16, H = 64 with a target at each step; with one target, no
-    more than a backward sweep. Memory: four times that of the trajectory.
+    far back; with one target, no more than a backward sweep. Memory: four trajectories.
     """
     _, output_slopes = step_errors(trajectory.outputs, targets)
     layout = _Layout(params)

@@ -85,8 +85,8 @@ def singular_values(
     Notes
     -----
     Cost, whatever the count: three (S,S) QR factorizations a step, lag and sequence, and a Jacobi
-    iteration a lag and sequence. A direction that one step shrinks to within S·ε of the rounding of
-    its own entries cannot be told from a dead one, and is given as −inf.
+    iteration. A direction that one step shrinks to within S·ε of the rounding of its own entries
+    cannot be told from a dead one, and is given as −inf.
     """
     chosen = np.asarray(lags, dtype=np.int64)
     if chosen.ndim != 1 or not chosen.size or chosen.min() < 1 or chosen.max() > chain.n_steps:
@@ -128,9 +128,7 @@ def _log_values(chain: Chain, lag: int) -> FloatArray:
 
 
 def _triangles(chain: Chain, lag: int, sequences: range) -> list[list[FloatArray]]:
-    """First sweep, forward: return R_1 … R_ℓ of each sequence, up to two a step, narrower from
-    where a direction dies.
-    """
+    """First sweep, forward: return R_1 … R_ℓ of each sequence, up to two a step."""
     bases: list[FloatArray] = [np.eye(chain.state_size) for _ in sequences]
     factors: list[list[FloatArray]] = [[] for _ in sequences]
     for step in range(chain.n_steps - lag + 1, chain.n_steps + 1):
@@ -143,12 +141,7 @@ def _triangles(chain: Chain, lag: int, sequences: range) -> list[list[FloatArray
 
 
 def _graded_values(factors: list[FloatArray]) -> FloatArray:
-    """Second sweep, backward over R_ℓᵀ … R_1ᵀ, then the Jacobi method on the graded triangle.
-
-    Rows of R_k of very different sizes are the work of slopes of very different sizes: their
-    scale is a factor by itself, whose QR keeps the digits of the short rows: the first sweep has
-    sorted them.
-    """
+    """Second sweep, backward over R_ℓᵀ … R_1ᵀ, then the Jacobi method on the graded triangle."""
     rank = factors[-1].shape[0]
     if rank == 0:
         return np.empty(0)

@@ -1,9 +1,7 @@
 """Adjoint rows g_t P_{t,t−ℓ} of every step t with an error g_t, at one lag ℓ after the other.
 
 One VJP per lag takes the rows of all steps and sequences back together, as one GEMM. Their scale is
-kept beside them as powers of two: one for all while they are of comparable size, one for each row
-where they are not. Rescaling reads every row, so it happens only as often as the fastest row asks
-for. ``shares`` makes the gradient's shares by lag of them; ``adjoints`` has the sum over t.
+kept as powers of two: one for all while they are of comparable size, else one for each row.
 """
 
 import numpy as np
@@ -24,17 +22,14 @@ MAX_LAGS = 32
 
 
 class AdjointRows:
-    """Rows of the steps t with an error, ``steps`` (K,), ascending, that are not past s_0 yet.
-
-    At lag ℓ the row of step t belongs to the state s_{t−ℓ}; it leaves when t = ℓ.
+    """Rows of the steps t with an error, ``steps`` (K,), ascending, that are not past s_0 yet; at
+    lag ℓ the row of step t belongs to s_{t−ℓ}, and it leaves when t = ℓ.
     """
 
     def __init__(
         self, linearization: Linearization, entering: FloatArray, scales: IntArray
     ) -> None:
-        """Start at lag 0 from the errors (T,B,S), times 2**scales (T,), that enter at each step,
-        where one does.
-        """
+        """Start at lag 0 from the errors (T,B,S), times 2**scales (T,), that enter at each step."""
         self.steps: IntArray = np.flatnonzero(entering.any(axis=(1, 2))) + 1
         self._linearization = linearization
         self._rows: FloatArray = entering[self.steps - 1]
@@ -59,8 +54,8 @@ class AdjointRows:
         return self.steps - self._lag - 1
 
     def local_errors(self) -> tuple[FloatArray, int]:
-        """Return (ε, e): ε · 2**e (K,B,G) are the local adjoints of step t − ℓ, of a vanilla RNN
-        the rows times φ′.
+        """Return (ε, e): ε · 2**e (K,B,G) are the local adjoints of step t − ℓ, for a vanilla RNN
+        rows·φ′.
         """
         local = self._local[-self.steps.size :]
         self._next_rows = self._linearization.vjp(self._rows, self.window, local)

@@ -41,19 +41,8 @@ def premultiply(
 
 
 def log_singular_values(exponents: IntArray, rows: FloatArray) -> FloatArray:
-    """Return the logarithms of the singular values of diag(2**exponents) · rows, descending.
-
-    Parameters
-    ----------
-    exponents : (r,) array of int
-        Scale of each row, a power of two.
-    rows : (r,n) array
-        The rows, of ordinary size, none of them zero.
-
-    Returns
-    -------
-    (r,) array
-        Nats.
+    """Return log singular values (r,) of diag(2**exponents) · rows, descending, in nats;
+    ``exponents`` (r,) scale rows (r,n) of ordinary size, none of them zero.
     """
     lengths = np.linalg.norm(rows, axis=1)
     logs = np.log(lengths) + exponents * LOG_2

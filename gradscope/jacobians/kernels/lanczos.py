@@ -43,8 +43,8 @@ START_SEED = 20240607
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Leading:
-    """``sigma`` (n,), the largest singular values; ``error`` (n,), the bound on their relative
-    errors; ``steps``, how many Lanczos steps they took.
+    """The largest singular values (n,), the bound on their relative errors (n,), and Lanczos steps
+    taken.
     """
 
     sigma: FloatArray
@@ -53,22 +53,13 @@ class Leading:
 
 
 def leading_singular_values(rows: FloatArray, accuracy: float, likely_steps: int = 0) -> Leading:
-    """Return σ_max of every matrix.
+    """Return σ_max of every matrix in ``rows`` (n,r,S), whose squares neither overflow nor
+    underflow.
 
-    Parameters
-    ----------
-    rows : (n,r,S) array
-        The matrices, of a scale whose squares neither overflow nor underflow.
-    accuracy : float
-        Largest relative error of σ_max, where the iteration stops; few rows are exact to rounding.
-    likely_steps : int
-        Steps that a similar call took: the first look at the error comes a third before that.
-
-    Notes
-    -----
-    Deterministic: the start has a seed of its own. Cost: r²S + O(r³) for few rows, 4rS a step
-    otherwise (2r², and r²S once, where R is thin), about 5 to 30 steps; what is not reached in 60
-    goes to LAPACK.
+    Few rows are exact to rounding; else the iteration stops at the relative error ``accuracy``,
+    first looked at a third before ``likely_steps``, those of a similar call. Deterministic: the
+    start has a seed of its own. Cost: r²S + O(r³) for few rows, 4rS a step otherwise (2r², and r²S
+    once, where R is thin), about 5 to 30 steps; what is not reached in 60 goes to LAPACK.
     """
     if rows.shape[1] <= FEW_ROWS:
         return _of_few_rows(rows)
@@ -127,8 +118,8 @@ def _exact(squares: FloatArray) -> FloatArray:
 
 
 class _Krylov:
-    """Orthonormal bases (n,k,r) of the Krylov spaces of R Rᵀ, and R Rᵀ seen in them: tridiagonal
-    matrices of ``diagonal`` and ``coupling``.
+    """Orthonormal bases (n,k,r) of the Krylov spaces of R Rᵀ, and R Rᵀ in them: tridiagonal
+    matrices.
     """
 
     def __init__(self, rows: FloatArray) -> None:

@@ -1,11 +1,9 @@
 """The direction at h_{T−ℓ} that ∂h_T/∂h_{T−ℓ} stretches most, at one lag after the other.
 
-Only right singular vectors are wanted, so of P_ℓ = L R + E, L orthonormal, no more than R (r,S) is
-kept (``rank_adaptive`` has the argument). The leading left vectors belong to the last steps, which
-all lags share, so they hardly move from one lag to the next: a block of four of them starts the
-subspace iteration that finds the next direction, v = Rᵀu/‖Rᵀu‖, most often in one round. Where it
-does not converge, an exact singular value decomposition takes over. Source: Golub & Van Loan
-(2013), sections 8.2.4 (subspace iteration with Rayleigh–Ritz) and 8.6.
+Of P_ℓ = L R + E, L orthonormal, no more than R (r,S) is kept (``rank_adaptive`` has the argument).
+The leading left vectors belong to the last steps, which all lags share: a block of four of them
+starts the subspace iteration for the next direction, v = Rᵀu/‖Rᵀu‖. Where it does not converge, an
+exact SVD takes over. Source: Golub & Van Loan (2013), sections 8.2.4 and 8.6.
 """
 
 import numpy as np
@@ -33,23 +31,9 @@ them, which shows against ``lag_norms``."""
 def leading_directions(
     chain: Chain, lags: IntArray, *, dropped: float = DROPPED
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the leading right singular vector of P_ℓ at chosen lags and how far it is stretched.
-
-    Parameters
-    ----------
-    chain : Chain
-        Factors of T steps and B sequences.
-    lags : (K,) array of int
-        Lags in 1 … T, ascending.
-    dropped : float
-        Part of ‖R‖ below which rows are dropped; 0 keeps all.
-
-    Returns
-    -------
-    directions : (K,B,S) array
-        Unit vectors v at h_{T−ℓ}; any where the product is exactly zero.
-    log_norms : (K,B) array
-        log ‖P_ℓ v‖ in nats, −inf for an exactly zero product.
+    """Return the leading right singular vectors v (K,B,S) of P_ℓ, unit vectors at h_{T−ℓ}, and log
+    ‖P_ℓ v‖ (K,B) in nats, at ``lags`` (K,), ascending in 1 … T. Rows below the part ``dropped`` of
+    ‖R‖ are dropped. For an exactly zero product v is any and the logarithm −inf.
     """
     directions = np.empty((lags.size, chain.n_sequences, chain.state_size))
     log_norms = np.empty((lags.size, chain.n_sequences))
@@ -62,8 +46,8 @@ def leading_directions(
 
 
 class _RightFactor:
-    """R of every sequence as ``rows`` (B,r,S) times 2**``exponents`` (B,), and a block of leading
-    left vectors (B,r,BLOCK) of it.
+    """R of every sequence, ``rows`` (B,r,S) · 2**``exponents`` (B,), and leading left vectors
+    (B,r,BLOCK).
     """
 
     def __init__(self, chain: Chain, dropped: float) -> None:

@@ -1,8 +1,4 @@
-"""Products whose scale stands beside them: matrices of ordinary size times 2**exponent.
-
-Powers of two are exact, so that rescaling costs no digit. Built on by everything here that
-multiplies Jacobians without leaving the range of floats.
-"""
+"""Products whose scale stands beside them: matrices of ordinary size times 2**exponent, exactly."""
 
 import numpy as np
 

@@ -1,10 +1,8 @@
 """Orthonormal vectors propagated along a chain by QR: J_t ⋯ J_1 Q_0 = Q_t R_t ⋯ R_1.
 
-The mean of log|R_ii| is the i-th Lyapunov exponent (``lyapunov``). QR comes as often as it must:
-the interval adapts so that no pivot of a block J ⋯ J Q is smaller than 1e-6 of the vector it is
-left from. Where a single step is worse than that, ``sorted_qr`` factors it, which keeps the digits
-of units that are nearly shut and sees which directions die. Source: Benettin, Galgani, Giorgilli &
-Strelcyn (1980), Meccanica 15.
+QR comes as often as it must: the interval adapts so that no pivot of a block J ⋯ J Q is smaller
+than 1e-6 of the vector it is left from. Where a single step is worse than that, ``sorted_qr``
+factors it. Source: Benettin, Galgani, Giorgilli & Strelcyn (1980), Meccanica 15.
 """
 
 from collections.abc import Iterator
@@ -35,9 +33,7 @@ SHORTEST = EPSILON**6
 
 
 def _next_interval(condition: float, span: int) -> int:
-    """Return how many steps the next block may take if its condition grows as that of this one
-    did.
-    """
+    """Return how many steps the next block may take if its condition grows as this one's did."""
     if not np.isfinite(condition):
         return max(1, span // 2)
     # condition ≈ exp(rate · span), so MAX_CONDITION is reached after log(MAX_CONDITION)/rate steps.
@@ -80,9 +76,7 @@ class Frame:
             yield span, block
 
     def _block(self, step: int, span: int) -> FloatArray | None:
-        """Propagate over a block of steps; None, nothing moved, if its condition is too large and
-        a shorter one would do.
-        """
+        """Propagate over a block of steps; None, nothing moved, if a shorter one is called for."""
         images = self.vectors
         with np.errstate(over="ignore", invalid="ignore"):
             for each in range(step + 1, step + span + 1):
@@ -114,8 +108,8 @@ class Frame:
         return logs
 
     def _condition(self, lengths: FloatArray, pivots: FloatArray) -> FloatArray:
-        """Return by how much rounding is magnified in the worst pivot (B,): the length of a vector
-        over its part orthogonal to those before it; infinite where a pivot is too short to tell.
+        """Return the largest length of a vector over its pivot (B,), infinite where one is too
+        short.
         """
         living = np.arange(pivots.shape[1]) < self._alive[:, None]
         short = (living & (pivots < SHORTEST)).any(axis=1)

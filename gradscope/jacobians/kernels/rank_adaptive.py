@@ -47,10 +47,8 @@ LEAST_WORKSPACE = 2**19
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Stretch:
-    """Consecutive lags ``lag`` + 1 … ``lag`` + m of N products, valid until the next stretch.
-
-    ``kept`` (m,N,r,S) is R and ``probes`` (m,N,s,S) is Y, s = 0 while nothing is dropped, both
-    times 2**``exponents`` (m,N).
+    """Consecutive lags ``lag`` + 1 … ``lag`` + m of N products, valid until the next stretch:
+    ``kept`` (m,N,r,S) is R and ``probes`` (m,N,s,S) is Y, both times 2**``exponents`` (m,N).
     """
 
     lag: int
@@ -60,10 +58,9 @@ class Stretch:
 
 
 class RankAdaptiveProduct:
-    """N products ∂h_t/∂h_{t−ℓ}, each with its own t (``ends``) and sequence, growing together.
-
+    """N products ∂h_t/∂h_{t−ℓ}, each with its own t (``ends``) and sequence, growing together;
     ``drop`` · √(r/S) is the largest Frobenius norm, relative to σ_max, of what one compression
-    drops; 0 keeps everything. Past h_0 a product goes on with J_1 and means nothing.
+    drops. Past h_0 a product goes on with J_1 and means nothing.
     """
 
     def __init__(self, chain: Chain, ends: IntArray, sequences: IntArray, drop: float) -> None:
@@ -115,9 +112,7 @@ class RankAdaptiveProduct:
         return stretch
 
     def compress(self, sigma: FloatArray) -> None:
-        """Where it is due, rotate R and drop its negligible rows; ``sigma`` (N,) is σ_max of R at
-        the last lag of the last stretch.
-        """
+        """Where it is due, rotate R and drop its negligible rows, given its last σ_max (N,)."""
         if self._drop == 0 or self.lag < self._next_compression:
             return
         kept, probes = self._rows[:, : self.rank], self._rows[:, self.rank :]
@@ -164,10 +159,8 @@ def n_probes(state_size: int) -> int:
 
 
 def truncation_error(probes: FloatArray, sigma: FloatArray) -> FloatArray:
-    """Return the bound ½ (‖E‖/σ_max)² on the relative error of σ_max, from probes (…,s,S) and σ_max
-    (…).
-
-    0 where nothing was dropped, infinite where only what was dropped is left.
+    """Return the bound ½ (‖E‖/σ_max)² on the relative error of σ_max (…), from probes (…,s,S): 0
+    where nothing was dropped, infinite where only what was dropped is left.
     """
     if probes.shape[-2] == 0:
         return np.zeros(sigma.shape)
@@ -181,8 +174,8 @@ def truncation_error(probes: FloatArray, sigma: FloatArray) -> FloatArray:
 
 
 def drop_within(error: float, state_size: int) -> float:
-    """Return the relative Frobenius norm of one drop at which ``truncation_error`` stays within
-    ``error`` although drops add up.
+    """Return the relative norm of one drop that keeps ``truncation_error`` within ``error`` as they
+    add up.
     """
     # ``truncation_error`` solved for ‖E‖/σ_max, the largest probe being about as long as ‖E‖.
     alpha = FAILURE_PROBABILITY ** (-1.0 / n_probes(state_size))
@@ -190,9 +183,7 @@ def drop_within(error: float, state_size: int) -> float:
 
 
 def _sizes(rows: FloatArray) -> FloatArray:
-    """Return the size (N,) of each R (N,r,S): the Frobenius norm, which costs one pass over the
-    rows, or the largest entry where the squares underflow.
-    """
+    """Return the Frobenius norm (N,) of R (N,r,S), or the largest entry where squares underflow."""
     energies = np.einsum("nrs,nrs->n", rows, rows)
     if (energies > 0).all():
         norms: FloatArray = np.sqrt(energies)
@@ -202,11 +193,8 @@ def _sizes(rows: FloatArray) -> FloatArray:
 
 
 def _graded(rows: FloatArray) -> FloatArray:
-    """Rotate R (N,r,S) from the left so that its rows fall off in size.
-
-    A QR decomposition of R does it (T of R = Q T), but is blunt. Where R is thin, the Q of R Rᵀ is
-    taken instead, one more step of subspace iteration: where the rows were graded a few lags ago,
-    it leaves as few of them as the singular vectors would, and is cheaper.
+    """Rotate R (N,r,S) from the left so that its rows fall off in size: T of R = Q T, or, where R
+    is thin, the Q of R Rᵀ, one more step of subspace iteration, which is sharper and cheaper.
     """
     if rows.shape[1] <= THIN * rows.shape[2]:
         # R = X Σ Yᵀ gives R Rᵀ = X Σ² Xᵀ: the columns of R Rᵀ lean towards the leading left vectors

@@ -2,11 +2,8 @@
 
 The rows are sorted by length before the Householder factorization, so that a unit whose slope is
 1e-30 keeps its digits beside one whose slope is 1 (row-wise backward stability: Cox & Higham 1998,
-BIT 38). Columns of very different sizes are the work of such a unit too, where the state is its
-pre-activation or a cell's memory: they come first, as a factor by themselves (``graded_factors``).
-A column whose pivot is below the rounding of its own product is dead: it cannot be told
-from a combination of the columns before it, and it is left out. Built on by ``singular_values`` and
-``lyapunov``.
+BIT 38). Columns of very different sizes come first, as a factor by themselves. A column whose pivot
+is below the rounding of its own product is dead, and is left out.
 """
 
 import numpy as np
@@ -29,13 +26,8 @@ def largest_entries(matrix: FloatArray) -> FloatArray:
 
 
 def graded_factors(jacobian: FloatArray) -> tuple[FloatArray, ...]:
-    """Write J as a product, the first factor to act first, in which sorted rows keep all digits.
-
-    Returns
-    -------
-    tuple of (S,S) arrays
-        J itself, or diag(2^e) and J·diag(2^−e), whose columns are alike in size. Columns of zeros
-        stay as they are.
+    """Write J as a product, the first factor to act first, in which sorted rows keep all digits: J
+    itself, or diag(2^e) and J·diag(2^−e), whose columns are alike in size or zero.
     """
     exponents = np.frexp(np.abs(jacobian).max(axis=0))[1]
     present = jacobian.any(axis=0)
@@ -49,9 +41,7 @@ def graded_factors(jacobian: FloatArray) -> tuple[FloatArray, ...]:
 
 
 def sorted_qr(columns: FloatArray, row_sizes: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return Q and R of ``columns`` (S,r), factored in descending order of the sizes (S,) of its
-    rows.
-    """
+    """Return Q and R of ``columns`` (S,r), factored in descending order of the row sizes (S,)."""
     order = np.argsort(-row_sizes, kind="stable")
     q, upper = np.linalg.qr(columns[order])
     unsorted = np.empty_like(q)
@@ -60,26 +50,9 @@ def sorted_qr(columns: FloatArray, row_sizes: FloatArray) -> tuple[FloatArray, F
 
 
 def qr_of_step(jacobian: FloatArray, basis: FloatArray) -> tuple[FloatArray, FloatArray, BoolArray]:
-    """Factor J Z into an orthonormal basis and what expresses J Z in it.
+    """Factor J Z, Z (S,r) orthonormal, into Q (S,r′) and R (r′,r), a staircase where directions
+    die; return also which columns of Z live on (r,), one of Q for each, in the same order.
 
-    Parameters
-    ----------
-    jacobian : (S,S) array
-        J.
-    basis : (S,r) array
-        Z, orthonormal columns.
-
-    Returns
-    -------
-    basis : (S,r′) array
-        Q, orthonormal columns; r − r′ is the number of directions that J kills.
-    factor : (r′,r) array
-        R with J Z = Q R, upper triangular where nothing dies and a staircase elsewhere.
-    alive : (r,) array of bool
-        Which columns of Z live on; Q has one column for each, in the same order.
-
-    Notes
-    -----
     Cost: one GEMM and one QR, and a QR more for every direction that dies.
     """
     row_sizes = largest_entries(jacobian)
@@ -102,11 +75,7 @@ def qr_of_step(jacobian: FloatArray, basis: FloatArray) -> tuple[FloatArray, Flo
 def _without_dead(
     jacobian: FloatArray, basis: FloatArray, of_rows: FloatArray
 ) -> tuple[FloatArray, FloatArray, BoolArray]:
-    """Leave out one dead column after the other; return Q, R of those alive, and which they are.
-
-    A pivot is noise where it is within S·ε of the length that its row (after sorting) and its
-    column, without cancellation, allow for: both bound the rounding, so the smaller one does.
-    """
+    """Leave out one dead column after the other; return Q, R of those alive, and which they are."""
     columns = jacobian @ basis
     row_sizes = largest_entries(jacobian)
     lengths = np.linalg.norm(np.abs(jacobian) @ np.abs(basis), axis=0)
