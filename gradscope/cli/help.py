@@ -33,8 +33,9 @@ MOST_NEEDED: Mapping[str, tuple[str, ...]] = {
         *("updates", "clip_norm", "seed", "png", "output", "format", "config"),
     ),
     "train": (
-        *(*COMMON, "delay", "optimizer", "learning_rate", "clip_norm", "truncate"),
-        *("png", "save", "output", "json"),
+        *("task", "delay", "data", "column", "steps", "activation", "cell", "hidden", "updates"),
+        *("optimizer", "learning_rate", "clip_norm", "truncate", "seed", "png", "save", "output"),
+        "json",
     ),
     "spectrum": (
         *("file", "load", "data", "activation", "cell", "hidden", "init", "gain", "steps"),
