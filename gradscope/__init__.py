@@ -77,7 +77,7 @@ _HOMES = {
     "analyze": "analysis.analyze",
     "compare": "sweep.compare",
     "Grid": "sweep.grid",
-    "make_plan": "sweep.plan",
+    "make_plan": "sweep.grid",
     "Crew": "sweep.run",
     "Workers": "sweep.run",
     "Progress": "sweep.run",

@@ -1,5 +1,6 @@
 """``gradscope report``: what a sweep's store shows, as a page and as pictures."""
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -38,46 +39,37 @@ EXAMPLES = """\
 """
 
 
+_option = partial(typer.Option, rich_help_panel=ANALYSIS)
 MEASURE = {SweepValue.RATE: "rate_nats_per_step", SweepValue.HORIZON: "horizon"}
 
 KindChoice = Annotated[
     SweepPicture,
-    typer.Option(
+    _option(
         "--kind",
         help="The picture: phase (two settings), quantiles (one, such as the steps; over seeds) "
         "(default phase).",
-        rich_help_panel=ANALYSIS,
         metavar="WORD",
         show_default=False,
     ),
 ]
 ValueChoice = Annotated[
     SweepValue,
-    typer.Option(
+    _option(
         "--value",
         help="What it shows: rate, horizon (default rate).",
-        rich_help_panel=ANALYSIS,
         metavar="WORD",
         show_default=False,
     ),
 ]
 Across = Annotated[
     str | None,
-    typer.Option(
-        "--x",
-        help="Swept setting to the right (default: the first swept number).",
-        rich_help_panel=ANALYSIS,
-        metavar="NAME",
+    _option(
+        "--x", help="Swept setting to the right (default: the first swept number).", metavar="NAME"
     ),
 ]
 Up = Annotated[
     str | None,
-    typer.Option(
-        "--y",
-        help="Swept setting upwards (default: the next swept number).",
-        rich_help_panel=ANALYSIS,
-        metavar="NAME",
-    ),
+    _option("--y", help="Swept setting upwards (default: the next swept number).", metavar="NAME"),
 ]
 
 

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,8 +19,7 @@ from gradscope.errors import SettingError
 from gradscope.names import ExecutorName
 
 if TYPE_CHECKING:
-    from gradscope.sweep.grid import Grid, Shard
-    from gradscope.sweep.plan import Plan
+    from gradscope.sweep.grid import Grid, Plan, Shard
     from gradscope.sweep.run import Progress, Watch, Workers
 
 EXAMPLES = """\
@@ -33,25 +33,21 @@ EXAMPLES = """\
 """
 EXIT_FAILED_CELLS = 3
 
+_option = partial(typer.Option, rich_help_panel=EXECUTION)
+
 Parameters = Annotated[
     list[str] | None,
-    typer.Option(
+    _option(
         "-P",
         "--param",
         help="Sweep a setting: NAME=start:stop:count, NAME=log:start:stop:count, or NAME=a,b,c; "
         "repeat for several.",
-        rich_help_panel=EXECUTION,
         metavar="NAME=RANGE",
     ),
 ]
 Seeds = Annotated[
     int | None,
-    typer.Option(
-        "--seeds",
-        help="Seeds of every combination, from --seed on (default 1).",
-        rich_help_panel=EXECUTION,
-        metavar="N",
-    ),
+    _option("--seeds", help="Seeds of every combination, from --seed on (default 1).", metavar="N"),
 ]
 StorePlace = Annotated[
     Path,
@@ -66,58 +62,46 @@ StorePlace = Annotated[
 ]
 ShardOfGrid = Annotated[
     str | None,
-    typer.Option(
+    _option(
         "--shard",
         help="Only part I of N of the grid, into a store of its own; join them with merge.",
-        rich_help_panel=EXECUTION,
         metavar="I/N",
     ),
 ]
 ExecutorChoice = Annotated[
     ExecutorName | None,
-    typer.Option(
-        "--executor",
-        help="Who computes: serial, process, dask (default process).",
-        rich_help_panel=EXECUTION,
-        metavar="WORD",
+    _option(
+        "--executor", help="Who computes: serial, process, dask (default process).", metavar="WORD"
     ),
 ]
 WorkerCount = Annotated[
     int | None,
-    typer.Option(
-        "--workers",
-        help="Worker processes (default: the cores there are).",
-        rich_help_panel=EXECUTION,
-        metavar="N",
-    ),
+    _option("--workers", help="Worker processes (default: the cores there are).", metavar="N"),
 ]
 Scheduler = Annotated[
     str | None,
-    typer.Option(
+    _option(
         "--scheduler",
         help="A dask scheduler: tcp://HOST:PORT, or its scheduler file.",
-        rich_help_panel=EXECUTION,
         metavar="ADDRESS",
     ),
 ]
 RetryFailed = Annotated[
     bool,
-    typer.Option("--retry-failed", help="Compute failed cells again.", rich_help_panel=EXECUTION),
+    _option("--retry-failed", help="Compute failed cells again."),
 ]
 SkipContradictions = Annotated[
     bool,
-    typer.Option(
+    _option(
         "--skip-contradictions",
         help="Leave out combinations whose settings contradict one another.",
-        rich_help_panel=EXECUTION,
     ),
 ]
 DryRun = Annotated[
     bool,
-    typer.Option(
+    _option(
         "--dry-run",
         help="Only say how many cells there are, the first of them, and how long it will take.",
-        rich_help_panel=EXECUTION,
     ),
 ]
 
@@ -146,8 +130,7 @@ def sweep(  # noqa: PLR0913 (each is a flag)
     """Analyze every combination of settings into one store; run again, it does what is missing."""
     set_blas_threads(threads or 1)
     call.prepare()
-    from gradscope.sweep.grid import Shard
-    from gradscope.sweep.plan import make_plan
+    from gradscope.sweep.grid import Shard, make_plan
     from gradscope.sweep.run import Workers, run_sweep
 
     part = None if shard is None else Shard.parse(shard)

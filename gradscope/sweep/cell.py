@@ -132,25 +132,26 @@ class Outcome:
 def run_cell(cell: Cell) -> Outcome:
     """Analyze one cell. A failure of any kind is an outcome too; only an interruption is not."""
     start = time.perf_counter()
+
+    def failed(error: str, trace: str | None = None) -> Outcome:
+        return failure(cell, error, trace=trace, duration=time.perf_counter() - start)
+
     try:
         analysis = analyze(cell.settings)
         numbers = flatten(analysis)
     except GradscopeError as error:
-        return failure(cell, str(error), duration=time.perf_counter() - start)
+        return failed(str(error))
     except Exception as error:  # noqa: BLE001 (one bad cell must not end a sweep of thousands)
-        text = f"{type(error).__name__}: {error}"
-        took = time.perf_counter() - start
-        return failure(cell, text, trace=traceback.format_exc(), duration=took)
-    training, took = analysis.training, time.perf_counter() - start
+        return failed(f"{type(error).__name__}: {error}", traceback.format_exc())
+    training = analysis.training
     if training is not None and training.stop is Stop.INTERRUPTED:
         raise KeyboardInterrupt
     if training is not None and training.non_finite is not None and not training.updates:
-        text = (
+        return failed(
             f"training stopped at update 1: the {training.non_finite.factor} is no longer finite; "
             "choose a smaller --learning-rate, or --clip-norm"
         )
-        return failure(cell, text, duration=took)
-    return Outcome(cell, Status.DONE, numbers, duration=took)
+    return Outcome(cell, Status.DONE, numbers, duration=time.perf_counter() - start)
 
 
 def failure(cell: Cell, error: str, *, trace: str | None = None, duration: float = 0.0) -> Outcome:
@@ -164,14 +165,12 @@ def flatten(analysis: Analysis) -> dict[str, Any]:
     there is none.
     """
     found = {each.name: each for each in fields(analysis)}
-    stages = {
-        "first": f"stages.{analysis.stages[0].name}",
-        "last": f"stages.{analysis.last.name}",
-    }
+    stages = {"first": analysis.stages[0].name, "last": analysis.last.name}
 
     def field(place: str) -> Field:
         group, _, name = place.partition(".")
-        return found.get(f"{stages.get(group, group)}.{name}", Field(place, None))
+        group = f"stages.{stages[group]}" if group in stages else group
+        return found.get(f"{group}.{name}", Field(place, None))
 
     numbers: dict[str, Any] = {}
     missing = []
@@ -184,13 +183,10 @@ def flatten(analysis: Analysis) -> dict[str, Any]:
         if why is not None and measured and numbers[name] is None:
             missing.append(f"{name}: {why}")
     numbers["null_because"] = "; ".join(missing) or None
-    return numbers | {name: _blob(field(place)) for name, place in CURVES.items()}
-
-
-def _blob(curve: Field) -> bytes | None:
-    if curve.value is None:
-        return None
-    return np.ascontiguousarray(curve.value, dtype="<f8").tobytes()
+    for name, place in CURVES.items():
+        curve = field(place).value
+        numbers[name] = None if curve is None else np.asarray(curve, dtype="<f8").tobytes()
+    return numbers
 
 
 def curve_from_blob(blob: bytes) -> FloatArray:

@@ -12,9 +12,8 @@ import pytest
 from gradscope.errors import ArchiveError, OutputError
 from gradscope.names import ExecutorName
 from gradscope.sweep.cell import failure, run_cell
-from gradscope.sweep.grid import Grid, Shard
+from gradscope.sweep.grid import Grid, Shard, make_plan
 from gradscope.sweep.merge import merge_stores
-from gradscope.sweep.plan import make_plan
 from gradscope.sweep.query import read_environments
 from gradscope.sweep.run import Workers, run_sweep
 from gradscope.sweep.store import open_store
