@@ -1,5 +1,6 @@
 """``gradscope merge``: the shards of a sweep become one store."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -46,7 +47,7 @@ def merge(
     require_free(output, force=force)
     place = Place(choose_format(format, json, None), None, Color.AUTO, force=False)
 
-    from gradscope.report.documents.sweep import MERGE_COLUMNS, merge_document, merge_row
+    from gradscope.report.documents.sweep import merge_document
     from gradscope.report.terminal.sweep import merge_page
     from gradscope.sweep.merge import merge_stores
 
@@ -55,5 +56,5 @@ def merge(
         place,
         lambda screen: merge_page(merged, output, screen),
         lambda: merge_document(merged, output),
-        lambda: (MERGE_COLUMNS, [merge_row(merged)]),
+        lambda: (list(asdict(merged)), [list(asdict(merged).values())]),
     )

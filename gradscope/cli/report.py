@@ -25,7 +25,7 @@ from gradscope.names import SweepPicture, SweepValue
 from gradscope.report.files import write_whole
 
 if TYPE_CHECKING:
-    from gradscope.report.provenance.sources import StoreSource
+    from gradscope.report.provenance.recipe import StoreSource
     from gradscope.sweep.query import Rows
 
 EXAMPLES = """\
@@ -99,7 +99,7 @@ def report(  # noqa: PLR0913 (each is a flag)
     prepare_files((output,), force=force, figure=png)
     place = Place(choose_format(format, json, output), output, color, force)
 
-    from gradscope.report.provenance.sources import StoreSource
+    from gradscope.report.provenance.recipe import StoreSource
 
     run_report(place, StoreSource(str(store), where, kind, value, x, y), png)
 

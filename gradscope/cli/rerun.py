@@ -86,8 +86,7 @@ def rerun(
 
 
 def _run(recipe: "Recipe", place: Place, files: Files) -> None:
-    from gradscope.report.provenance.recipe import MadeBy
-    from gradscope.report.provenance.sources import StoreSource, WeightsSource
+    from gradscope.report.provenance.recipe import MadeBy, StoreSource, WeightsSource
 
     source = recipe.source
     if isinstance(source, WeightsSource):

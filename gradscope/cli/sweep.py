@@ -19,7 +19,7 @@ from gradscope.errors import SettingError
 from gradscope.names import ExecutorName
 
 if TYPE_CHECKING:
-    from gradscope.sweep.grid import Grid, Plan, Shard
+    from gradscope.sweep.grid import Grid, Plan
     from gradscope.sweep.run import Progress, Watch, Workers
 
 EXAMPLES = """\
@@ -86,10 +86,7 @@ Scheduler = Annotated[
         metavar="ADDRESS",
     ),
 ]
-RetryFailed = Annotated[
-    bool,
-    _option("--retry-failed", help="Compute failed cells again."),
-]
+RetryFailed = Annotated[bool, _option("--retry-failed", help="Compute failed cells again.")]
 SkipContradictions = Annotated[
     bool,
     _option(
@@ -134,21 +131,22 @@ def sweep(  # noqa: PLR0913 (each is a flag)
     from gradscope.sweep.run import Workers, run_sweep
 
     part = None if shard is None else Shard.parse(shard)
-    place = store if part is None else shard_place(store, part)
+    if part is not None:  # sweep.db becomes sweep-3of16.db.
+        store = store.with_name(f"{store.stem}-{part.number}of{part.count}{store.suffix}")
     plan = make_plan(_grid(call, param or [], seeds), part, skip_contradictions=skip_contradictions)
     if plan.left_out:
         note(f"left out {len(plan.left_out)} combinations; the first: {plan.left_out[0]}")
     by_default = ExecutorName.PROCESS if scheduler is None else ExecutorName.DASK
     chosen = Workers(executor or by_default, workers, scheduler, threads or 1)
     if dry_run:
-        _show_plan(call, plan, place, chosen)
+        _show_plan(call, plan, store, chosen)
         return
     start = time.perf_counter()
     with sweep_bar(len(plan.cells)) as watch:
         progress = run_sweep(
-            plan.cells, place, workers=chosen, retry_failed=retry_failed, watch=watch
+            plan.cells, store, workers=chosen, retry_failed=retry_failed, watch=watch
         )
-    _show_summary(call, plan, place, progress, time.perf_counter() - start)
+    _show_summary(call, plan, store, progress, time.perf_counter() - start)
     _leave(progress)
 
 
@@ -170,11 +168,6 @@ def _grid(call: Call, texts: Sequence[str], seeds: int | None) -> "Grid":
     axes = {name: v for name, v in filed.items() if name not in {*axes, *call.given}} | axes
     shared = {name: v for name, v in settings_in(content, call.config).items() if name not in axes}
     return Grid({**shared, **call.given}, axes, seeds_in_file if seeds is None else seeds)
-
-
-def shard_place(store: Path, part: "Shard") -> Path:
-    """Return the store of one part: sweep.db becomes sweep-3of16.db."""
-    return store.with_name(f"{store.stem}-{part.number}of{part.count}{store.suffix}")
 
 
 @contextmanager

@@ -47,13 +47,10 @@ def plan_page(preview: Preview, screen: Screen) -> RenderableType:
         f"{kept} of them in {preview.store} already" if kept else f"none in {preview.store} yet"
     )
     who = "one worker" if preview.workers is None else count(preview.workers, "worker")
-    guess = preview.estimate
-    time = (
-        f"about {duration(preview.seconds)} on {who} (one cell timed for each of {guess.timed} of "
-        f"{count(guess.sizes, 'size')})"
-        if preview.missing
-        else "nothing to do"
-    )
+    guess, time = preview.estimate, "nothing to do"
+    if preview.missing:
+        time = f"about {duration(preview.seconds)} on {who} (one cell timed for each of "
+        time += f"{guess.timed} of {count(guess.sizes, 'size')})"
     lines = [f"{count(len(preview.cells))}, {stored}: {time}.", ""]
     if preview.failed:
         lines.insert(1, f"{count(preview.failed)} failed before; --retry-failed tries them again.")
@@ -80,12 +77,7 @@ def sweep_page(
     ]
     line = f"{', '.join(part for part in opening if part)}: {store} holds "
     line += f"{progress.total - progress.missing} of the {count(progress.total)} asked for."
-    return Group(
-        Text(screen.say(line), style="bold"),
-        Text(),
-        summary_table(summary, screen),
-        *_errors(summary, screen),
-    )
+    return _summary_page(line, summary, screen)
 
 
 def store_page(summary: Summary, store: Path, screen: Screen) -> RenderableType:
@@ -93,12 +85,22 @@ def store_page(summary: Summary, store: Path, screen: Screen) -> RenderableType:
     cells = sum(group.cells for group in summary.groups)
     failed = sum(group.failed for group in summary.groups)
     line = f"{store}: {count(cells)}" + (f", {failed} of them failed" if failed else "")
-    return Group(
-        Text(screen.say(f"{line}."), style="bold"),
+    return _summary_page(f"{line}.", summary, screen)
+
+
+def _summary_page(line: str, summary: Summary, screen: Screen) -> RenderableType:
+    """Return a line, the table of the groups, and the most frequent errors of failed cells."""
+    parts: list[RenderableType] = [
+        Text(screen.say(line), style="bold"),
         Text(),
         summary_table(summary, screen),
-        *_errors(summary, screen),
-    )
+    ]
+    if summary.errors:
+        errors = [f"{many} × {text}" for text, many in summary.errors.items()]
+        rest = len(errors) - MAX_ERRORS
+        errors[MAX_ERRORS:] = [f"… and {rest} other errors"] if rest > 0 else []
+        parts += [Text(), Text("Failed", style="bold"), *(Text(screen.say(e)) for e in errors)]
+    return Group(*parts)
 
 
 def merge_page(merged: Merged, target: Path, screen: Screen) -> RenderableType:
@@ -131,13 +133,3 @@ def summary_table(summary: Summary, screen: Screen) -> Table:
     table.caption = "rate (nats per step) and horizon are medians over the cells"
     table.caption_justify = "left"
     return table
-
-
-def _errors(summary: Summary, screen: Screen) -> list[RenderableType]:
-    """Return the most frequent errors of failed cells, one per line."""
-    if not summary.errors:
-        return []
-    lines = [f"{many} × {text}" for text, many in list(summary.errors.items())[:MAX_ERRORS]]
-    rest = len(summary.errors) - MAX_ERRORS
-    lines += [f"… and {rest} other errors"] if rest > 0 else []
-    return [Text(), Text("Failed", style="bold"), *(Text(screen.say(line)) for line in lines)]
