@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gradscope.cli.command import set_blas_threads
-from gradscope.cli.options import DATA, OUTPUT, Debug, Force, Output
+from gradscope.cli.options import DATA, OUTPUT, Debug, Force, Output, option
 from gradscope.cli.output import STDOUT, note, prepare_files, require_stdout, write_stdout
 from gradscope.errors import SettingError
 from gradscope.report.files import write_whole
@@ -35,24 +35,10 @@ class ExportFormat(StrEnum):
 StoreFile = Annotated[
     Path, typer.Argument(help="A store that gradscope sweep wrote.", metavar="STORE")
 ]
-Where = Annotated[
-    str | None,
-    typer.Option(
-        "--where",
-        help="Only rows for which this SQL condition on the columns of cells holds.",
-        rich_help_panel=DATA,
-        metavar="SQL",
-    ),
-]
-RowFormat = Annotated[
-    ExportFormat | None,
-    typer.Option(
-        "--format",
-        help="How rows are written: csv, jsonl, npz, md (default: by the file's ending, else csv).",
-        rich_help_panel=OUTPUT,
-        metavar="WORD",
-    ),
-]
+WHERE = "Only rows for which this SQL condition on the columns of cells holds."
+FORMAT = "How rows are written: csv, jsonl, npz, md (default: by the file's ending, else csv)."
+Where = Annotated[str | None, option(WHERE, DATA, "--where", metavar="SQL")]
+RowFormat = Annotated[ExportFormat | None, option(FORMAT, OUTPUT, "--format", metavar="WORD")]
 
 
 def register(app: typer.Typer) -> None:
@@ -70,7 +56,9 @@ def export(
 ) -> None:
     """Write the rows of a sweep: settings, results, and (jsonl, npz) curves."""
     set_blas_threads(None)
-    chosen = format or _by_ending(output)
+    ending = "" if output is None else output.suffix.lower().removeprefix(".")
+    by_ending = ExportFormat(ending) if ending in list(ExportFormat) else ExportFormat.CSV
+    chosen = format or by_ending
     to_stdout = output is None or output == STDOUT
     if chosen is ExportFormat.NPZ and to_stdout:
         raise SettingError("--format npz is binary; name a file with -o FILE.npz")
@@ -83,11 +71,6 @@ def export(
         return
     write_whole(output, content, force=force)
     note(f"wrote {output}")
-
-
-def _by_ending(output: Path | None) -> ExportFormat:
-    ending = "" if output is None else output.suffix.lower().removeprefix(".")
-    return ExportFormat(ending) if ending in list(ExportFormat) else ExportFormat.CSV
 
 
 def _content(store: Path, where: str | None, chosen: ExportFormat) -> bytes:

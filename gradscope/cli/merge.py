@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from gradscope.cli.command import set_blas_threads
-from gradscope.cli.options import OUTPUT, Color, Debug, Force, FormatChoice, Json
+from gradscope.cli.options import OUTPUT, Color, Debug, Force, FormatChoice, Json, option
 from gradscope.cli.output import Place, choose_format, show
 from gradscope.report.files import require_free
 
@@ -21,13 +21,6 @@ EXAMPLES = """\
   gradscope merge -o sweep.db sweep.db more.db --force --json
 """
 
-Target = Annotated[
-    Path,
-    typer.Option(
-        "--output", "-o", help="The joined store.", rich_help_panel=OUTPUT, metavar="FILE"
-    ),
-]
-
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -36,7 +29,7 @@ def register(app: typer.Typer) -> None:
 
 def merge(
     stores: Annotated[list[Path], typer.Argument(help="Stores that gradscope sweep wrote.")],
-    output: Target,
+    output: Annotated[Path, option("The joined store.", OUTPUT, "--output", "-o", metavar="FILE")],
     format: FormatChoice = None,  # noqa: A002 (the flag's name)
     json: Json = False,
     force: Force = False,

@@ -80,6 +80,13 @@ class FailOn(StrEnum):
     ANY = "any"
 
 
+def option(text: str, panel: str, *flags: str, metavar: str | None = None) -> Any:
+    """Return an option; what it is by default, its help says."""
+    return typer.Option(
+        *flags, help=text, rich_help_panel=panel, metavar=metavar, show_default=False
+    )
+
+
 def _setting(name: str, kind: Any, panel: str, text: str) -> Any:
     """Return the annotation of one setting's option; its words and default stand in its help."""
     default: Any = Settings.__dataclass_fields__[name].default

@@ -1,6 +1,5 @@
 """``gradscope report``: what a sweep's store shows, as a page and as pictures."""
 
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +17,7 @@ from gradscope.cli.options import (
     FormatChoice,
     Json,
     Output,
+    option,
 )
 from gradscope.cli.output import Place, choose_format, note, prepare_files, show
 from gradscope.errors import SettingError
@@ -39,38 +39,15 @@ EXAMPLES = """\
 """
 
 
-_option = partial(typer.Option, rich_help_panel=ANALYSIS)
 MEASURE = {SweepValue.RATE: "rate_nats_per_step", SweepValue.HORIZON: "horizon"}
 
-KindChoice = Annotated[
-    SweepPicture,
-    _option(
-        "--kind",
-        help="The picture: phase (two settings), quantiles (one, such as the steps; over seeds) "
-        "(default phase).",
-        metavar="WORD",
-        show_default=False,
-    ),
-]
-ValueChoice = Annotated[
-    SweepValue,
-    _option(
-        "--value",
-        help="What it shows: rate, horizon (default rate).",
-        metavar="WORD",
-        show_default=False,
-    ),
-]
-Across = Annotated[
-    str | None,
-    _option(
-        "--x", help="Swept setting to the right (default: the first swept number).", metavar="NAME"
-    ),
-]
-Up = Annotated[
-    str | None,
-    _option("--y", help="Swept setting upwards (default: the next swept number).", metavar="NAME"),
-]
+KIND = (
+    "The picture: phase (two settings), quantiles (one, such as the steps; over seeds) (default "
+    "phase)."
+)
+VALUE = "What it shows: rate, horizon (default rate)."
+ACROSS = "Swept setting to the right (default: the first swept number)."
+UP = "Swept setting upwards (default: the next swept number)."
 
 
 def register(app: typer.Typer) -> None:
@@ -82,10 +59,14 @@ def report(  # noqa: PLR0913 (each is a flag)
     store: StoreFile,
     *,
     where: Where = None,
-    kind: KindChoice = SweepPicture.PHASE,
-    value: ValueChoice = SweepValue.RATE,
-    x: Across = None,
-    y: Up = None,
+    kind: Annotated[
+        SweepPicture, option(KIND, ANALYSIS, "--kind", metavar="WORD")
+    ] = SweepPicture.PHASE,
+    value: Annotated[
+        SweepValue, option(VALUE, ANALYSIS, "--value", metavar="WORD")
+    ] = SweepValue.RATE,
+    x: Annotated[str | None, option(ACROSS, ANALYSIS, "--x", metavar="NAME")] = None,
+    y: Annotated[str | None, option(UP, ANALYSIS, "--y", metavar="NAME")] = None,
     png: Figure = None,
     output: Output = None,
     format: FormatChoice = None,  # noqa: A002 (the flag's name)
@@ -137,10 +118,8 @@ def _picture(rows: "Rows", source: "StoreSource", suffix: str) -> bytes:
 
     x, y = (None if each is None else each.replace("-", "_") for each in (source.x, source.y))
     settings, made_by = shared_settings(rows), source.made_by()
+    measure, rate = MEASURE[source.value], MEASURE[SweepValue.RATE]
     if source.kind is SweepPicture.QUANTILES:
-        return quantile_picture(
-            quantile_curves(rows, x, MEASURE[source.value]), settings, suffix, made_by
-        )
-    field = grid_of_values(rows, x, y, MEASURE[source.value])
-    rate = grid_of_values(rows, x, y, MEASURE[SweepValue.RATE])
-    return phase_picture(field, rate, settings, suffix, made_by)
+        return quantile_picture(quantile_curves(rows, x, measure), settings, suffix, made_by)
+    fields = (grid_of_values(rows, x, y, each) for each in (measure, rate))
+    return phase_picture(*fields, settings, suffix, made_by)

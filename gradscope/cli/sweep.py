@@ -3,7 +3,6 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +11,7 @@ import typer
 from gradscope.analysis.settings import GIVEN_SETTINGS
 from gradscope.cli.analyze import EXIT_INTERRUPTED
 from gradscope.cli.command import Call, set_blas_threads, takes_settings
-from gradscope.cli.options import EXECUTION, OUTPUT, Threads
+from gradscope.cli.options import EXECUTION, OUTPUT, Threads, option
 from gradscope.cli.output import note, show
 from gradscope.cli.settings import read_toml, settings_in
 from gradscope.errors import SettingError
@@ -33,74 +32,19 @@ EXAMPLES = """\
 """
 EXIT_FAILED_CELLS = 3
 
-_option = partial(typer.Option, rich_help_panel=EXECUTION)
-
-Parameters = Annotated[
-    list[str] | None,
-    _option(
-        "-P",
-        "--param",
-        help="Sweep a setting: NAME=start:stop:count, NAME=log:start:stop:count, or NAME=a,b,c; "
-        "repeat for several.",
-        metavar="NAME=RANGE",
-    ),
-]
-Seeds = Annotated[
-    int | None,
-    _option("--seeds", help="Seeds of every combination, from --seed on (default 1).", metavar="N"),
-]
-StorePlace = Annotated[
-    Path,
-    typer.Option(
-        "--output",
-        "-o",
-        help="The store; what it holds is not computed again (default sweep.db).",
-        rich_help_panel=OUTPUT,
-        metavar="FILE",
-        show_default=False,
-    ),
-]
-ShardOfGrid = Annotated[
-    str | None,
-    _option(
-        "--shard",
-        help="Only part I of N of the grid, into a store of its own; join them with merge.",
-        metavar="I/N",
-    ),
-]
-ExecutorChoice = Annotated[
-    ExecutorName | None,
-    _option(
-        "--executor", help="Who computes: serial, process, dask (default process).", metavar="WORD"
-    ),
-]
-WorkerCount = Annotated[
-    int | None,
-    _option("--workers", help="Worker processes (default: the cores there are).", metavar="N"),
-]
-Scheduler = Annotated[
-    str | None,
-    _option(
-        "--scheduler",
-        help="A dask scheduler: tcp://HOST:PORT, or its scheduler file.",
-        metavar="ADDRESS",
-    ),
-]
-RetryFailed = Annotated[bool, _option("--retry-failed", help="Compute failed cells again.")]
-SkipContradictions = Annotated[
-    bool,
-    _option(
-        "--skip-contradictions",
-        help="Leave out combinations whose settings contradict one another.",
-    ),
-]
-DryRun = Annotated[
-    bool,
-    _option(
-        "--dry-run",
-        help="Only say how many cells there are, the first of them, and how long it will take.",
-    ),
-]
+PARAM = (
+    "Sweep a setting: NAME=start:stop:count, NAME=log:start:stop:count, or NAME=a,b,c; repeat for "
+    "several."
+)
+SEEDS = "Seeds of every combination, from --seed on (default 1)."
+STORE = "The store; what it holds is not computed again (default sweep.db)."
+SHARD = "Only part I of N of the grid, into a store of its own; join them with merge."
+EXECUTOR = "Who computes: serial, process, dask (default process)."
+WORKERS = "Worker processes (default: the cores there are)."
+SCHEDULER = "A dask scheduler: tcp://HOST:PORT, or its scheduler file."
+RETRY = "Compute failed cells again."
+SKIP = "Leave out combinations whose settings contradict one another."
+DRY_RUN = "Only say how many cells there are, the first of them, and how long it will take."
 
 
 def register(app: typer.Typer) -> None:
@@ -112,17 +56,25 @@ def register(app: typer.Typer) -> None:
 def sweep(  # noqa: PLR0913 (each is a flag)
     call: Call,
     *,
-    param: Parameters = None,
-    seeds: Seeds = None,
-    store: StorePlace = Path("sweep.db"),
-    shard: ShardOfGrid = None,
-    executor: ExecutorChoice = None,
-    workers: WorkerCount = None,
-    scheduler: Scheduler = None,
+    param: Annotated[
+        list[str] | None, option(PARAM, EXECUTION, "-P", "--param", metavar="NAME=RANGE")
+    ] = None,
+    seeds: Annotated[int | None, option(SEEDS, EXECUTION, "--seeds", metavar="N")] = None,
+    store: Annotated[Path, option(STORE, OUTPUT, "--output", "-o", metavar="FILE")] = Path(
+        "sweep.db"
+    ),
+    shard: Annotated[str | None, option(SHARD, EXECUTION, "--shard", metavar="I/N")] = None,
+    executor: Annotated[
+        ExecutorName | None, option(EXECUTOR, EXECUTION, "--executor", metavar="WORD")
+    ] = None,
+    workers: Annotated[int | None, option(WORKERS, EXECUTION, "--workers", metavar="N")] = None,
+    scheduler: Annotated[
+        str | None, option(SCHEDULER, EXECUTION, "--scheduler", metavar="ADDRESS")
+    ] = None,
     threads: Threads = None,
-    retry_failed: RetryFailed = False,
-    skip_contradictions: SkipContradictions = False,
-    dry_run: DryRun = False,
+    retry_failed: Annotated[bool, option(RETRY, EXECUTION, "--retry-failed")] = False,
+    skip_contradictions: Annotated[bool, option(SKIP, EXECUTION, "--skip-contradictions")] = False,
+    dry_run: Annotated[bool, option(DRY_RUN, EXECUTION, "--dry-run")] = False,
 ) -> None:
     """Analyze every combination of settings into one store; run again, it does what is missing."""
     set_blas_threads(threads or 1)
@@ -160,11 +112,10 @@ def _grid(call: Call, texts: Sequence[str], seeds: int | None) -> "Grid":
     table: Any = content.get("sweep", {})
     if not isinstance(table, dict):
         raise SettingError(f"--config {call.config}: sweep is {table!r}; write a table, [sweep]")
-    in_file = dict(table)
-    seeds_in_file = in_file.pop("seeds", 1)
-    if isinstance(seeds_in_file, bool) or not isinstance(seeds_in_file, int):
+    seeds_in_file = table.pop("seeds", 1)
+    if type(seeds_in_file) is not int:
         raise SettingError(f"--config {call.config}: seeds is {seeds_in_file!r}; give a number")
-    filed = axes_from_table(in_file, f"--config {call.config} [sweep]")
+    filed = axes_from_table(table, f"--config {call.config} [sweep]")
     axes = {name: v for name, v in filed.items() if name not in {*axes, *call.given}} | axes
     shared = {name: v for name, v in settings_in(content, call.config).items() if name not in axes}
     return Grid({**shared, **call.given}, axes, seeds_in_file if seeds is None else seeds)

@@ -58,7 +58,7 @@ def read_rows(
     names : sequence of str, optional
         Columns; all by default.
     curves : bool
-        Whether all columns include the curves (as bytes; see ``outcome.curve_from_blob``).
+        Whether all columns include the curves (as bytes; see ``cell.curve_from_blob``).
 
     Raises
     ------

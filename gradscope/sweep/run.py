@@ -99,7 +99,7 @@ def run_sweep(
     Parameters
     ----------
     cells : iterable of Cell
-        The cells wanted, as from ``plan.make_plan(grid).cells``.
+        The cells wanted, as from ``grid.make_plan(grid).cells``.
     path : Path
         The store; made where there is none, added to where there is one.
     workers : Workers, optional

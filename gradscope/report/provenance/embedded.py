@@ -40,9 +40,7 @@ def embedded_text(content: bytes) -> bytes | None:
 
 
 def _png_text(content: bytes) -> bytes | None:
-    """Return the text under our keyword; no pixel is decoded, and Pillow bounds what is unpacked
-    (``MAX_TEXT_CHUNK``).
-    """
+    """Return the text under our keyword; Pillow bounds what is unpacked (``MAX_TEXT_CHUNK``)."""
     from PIL.PngImagePlugin import PngImageFile
 
     with warnings.catch_warnings():
@@ -64,29 +62,19 @@ def _between(content: bytes, opening: bytes, closing: bytes) -> bytes | None:
 
 
 def pdf_text(content: bytes) -> bytes | None:
-    """Return the keywords of a PDF."""
-    dictionary = _info_dictionary(content)
-    if dictionary is None:
-        return None
-    found = re.search(rb"/Keywords\s*", dictionary)
-    if found is None:
-        return None
-    raw = _string(dictionary, found.end())
-    if raw is None or not raw.startswith(UTF16_MARK):
-        return raw
-    return raw[len(UTF16_MARK) :].decode("utf-16-be", "replace").encode()
-
-
-def _info_dictionary(content: bytes) -> bytes | None:
-    """Return what follows the opening of the object that the trailer names as ``/Info``."""
+    """Return the keywords of a PDF, from the object that its trailer names as ``/Info``."""
     trailer = content.rfind(b"trailer")
     reference = re.search(rb"/Info\s+(\d{1,10})\s+(\d{1,5})\s+R", content[max(trailer, 0) :])
     if trailer < 0 or reference is None:
         return None
-    number, generation = reference.groups()
-    opening = rb"(?:^|[\r\n])" + number + rb"\s+" + generation + rb"\s+obj\s*<<"
+    opening = rb"(?:^|[\r\n])%b\s+%b\s+obj\s*<<" % reference.groups()
     objects = list(re.finditer(opening, content[:trailer]))
-    return content[objects[-1].end() : trailer] if objects else None
+    dictionary = content[objects[-1].end() : trailer] if objects else b""
+    found = re.search(rb"/Keywords\s*", dictionary)
+    raw = None if found is None else _string(dictionary, found.end())
+    if raw is None or not raw.startswith(UTF16_MARK):
+        return raw
+    return raw[len(UTF16_MARK) :].decode("utf-16-be", "replace").encode()
 
 
 def _string(content: bytes, place: int) -> bytes | None:
