@@ -1,4 +1,4 @@
-"""The help pages inside the README: ``python -m tests.readme`` checks them, ``--write`` renews."""
+"""The generated part of the README: ``python -m tests.readme`` checks it, ``--write`` renews it."""
 
 import os
 import subprocess
@@ -8,26 +8,10 @@ from pathlib import Path
 TOP = Path(__file__).parents[1]
 README = TOP / "README.md"
 BEGIN, END = "<!-- help:begin (make docs) -->\n", "<!-- help:end -->"
-COMMANDS = (
-    "",
-    "analyze",
-    "compare",
-    "train",
-    "spectrum",
-    "inspect",
-    "sweep",
-    "export",
-    "report",
-    "merge",
-    "check",
-    "explain",
-    "rerun",
-    "show-config",
-)
 
 
-def help_page(command: str) -> str:
-    """Return what ``gradscope COMMAND --help`` prints in a plain terminal of 80 columns."""
+def help_page(*arguments: str) -> str:
+    """Return what ``gradscope ARGUMENTS --help`` prints in a plain terminal of 80 columns."""
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("GRADSCOPE_")},
         "COLUMNS": "80",
@@ -35,27 +19,23 @@ def help_page(command: str) -> str:
         "TERM": "dumb",
         "PYTHONIOENCODING": "utf-8",
     }
-    arguments = [sys.executable, "-m", "gradscope", *command.split(), "--help"]
     done = subprocess.run(
-        arguments, cwd=TOP, env=environment, capture_output=True, text=True, check=True
+        [sys.executable, "-m", "gradscope", *arguments, "--help"],
+        cwd=TOP,
+        env=environment,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        check=True,
     )
-    return "\n".join(line.rstrip() for line in done.stdout.strip().splitlines())
-
-
-def help_section() -> str:
-    """Return the help pages of all commands, as Markdown."""
-    pages = []
-    for command in COMMANDS:
-        typed = f"gradscope {command}".strip()
-        pages.append(f"```text\n$ {typed} --help\n{help_page(command)}\n```\n")
-    return "\n" + "\n".join(pages) + "\n"
+    return done.stdout.strip()
 
 
 def renewed(text: str) -> str:
-    """Return the README with its help pages as the commands print them now."""
+    """Return the README with the list of commands as ``gradscope --help`` prints it now."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    return before + BEGIN + help_section() + END + after
+    return f"{before}{BEGIN}\n```text\n{help_page()}\n```\n\n{END}{after}"
 
 
 def main() -> int:
@@ -65,7 +45,7 @@ def main() -> int:
     if "--write" in sys.argv:
         README.write_text(new, encoding="utf-8")
     elif new != text:
-        sys.stderr.write("the README's help pages are not those of the commands; run make docs\n")
+        sys.stderr.write("the README's list of commands is out of date; run make docs\n")
         return 1
     return 0
 

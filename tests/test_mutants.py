@@ -222,7 +222,7 @@ MUTANTS = (
     ),
     Mutant(
         "∂E/∂W with the state after the step",
-        "model/elman.py",
+        "model/cells.py",
         "cell_trajectory.hidden[:-1][steps]",
         "cell_trajectory.hidden[1:][steps]",
         "learning/test_bptt.py::test_each_lag_brings_an_equal_part_of_the_slope_of_a_power",
@@ -237,8 +237,8 @@ MUTANTS = (
     Mutant(
         "the state after the step in a GRU's update gate",
         "model/gru.py",
-        "(cell_trajectory.states[:-1] - candidate)",
-        "(cell_trajectory.states[1:] - candidate)",
+        "update_gains=(before - candidate)",
+        "update_gains=(cell_trajectory.states[1:] - candidate)",
         "jacobians/test_cell_chain.py::test_the_product_is_what_moving_the_first_state_does[gru]",
     ),
     Mutant(
@@ -279,8 +279,8 @@ MUTANTS = (
     Mutant(
         "the clipped norm recorded",
         "learning/training.py",
-        "record.norm.append(norm)",
-        "record.norm.append(Gradients(0.0, gradients.step_errors, gradient, norm).norm)",
+        "(gradients.loss, norm, clipped)",
+        "(0.0, Gradients(0.0, gradients.step_errors, gradient, norm).norm, clipped)",
         "learning/test_training.py::test_the_recorded_norm_is_the_unclipped_one",
     ),
     Mutant(
@@ -320,7 +320,7 @@ MUTANTS = (
     ),
     Mutant(
         "a cell's path walked from one step too early",
-        "diagnosis/gated_causes.py",
+        "diagnosis/causes.py",
         "starting = chain.n_steps - lags + 1 == step",
         "starting = chain.n_steps - lags == step",
         "diagnosis/test_gated_causes.py::test_every_term_of_one_lstm_unit_by_hand",

@@ -62,7 +62,7 @@ THIRD_PARTIES: Mapping[str, Callable[[PurePosixPath], bool]] = {
     "numpy": lambda _: True,
     "rich": lambda path: (
         top_package(path) in {"report", "watch", "cli"}
-        or path.parent == PurePosixPath(PACKAGE, "explain", "pages")
+        or path == PurePosixPath(PACKAGE, "explain", "page.py")
     ),
     "typer": lambda path: top_package(path) == "cli",
     "matplotlib": draws,

@@ -23,13 +23,8 @@ QUANTILES: Mapping[str, float] = MappingProxyType({"p05": 0.05, "median": 0.5, "
 """Over the sequences, by the names they have in documents."""
 
 ZERO_PRODUCT = "the product is exactly zero"
-ZERO_BOUND = "the bound is exactly zero"
 OVERFLOWS = "it overflows"
 NO_TARGETS = "there are no targets (--readout NAME --targets FILE)"
-NO_TARGET_REACHED = "no step that was reached has a target"
-NO_ERROR_ARRIVES = "no error reaches the state"
-OUTSIDE_FLOAT64 = "outside float64; see log10_by_step"
-NO_INTERVAL = "too few sequences and lags"
 
 SMALLEST = float(np.log(np.finfo(np.float64).tiny))
 """Natural logarithm of the smallest normal number."""
@@ -105,7 +100,7 @@ def _below(group: str, members: Iterable[Field]) -> Iterator[Field]:
 
 
 def task_fields(task_info: TaskInfo) -> Iterator[Field]:
-    """Yield what is known of the problem."""
+    """Yield what is known of the task."""
     yield Field("description", task_info.description)
     yield Field("error", task_info.error)
     yield Field("required_lag", task_info.required_lag, STEPS)
@@ -120,17 +115,21 @@ def stage_fields(stage: Stage) -> Iterator[Field]:
     """Yield the values of one stage, without its reasons."""
     profile, verdict, growth, causes = stage.profile, stage.verdict, stage.growth, stage.causes
     yield Field("stage", stage.name)
-    yield Field("error", stage.error, "", _why_no_error(stage.error))
+    no_error = NO_TARGETS if stage.error is None else OVERFLOWS
+    known = stage.error is not None and math.isfinite(stage.error)
+    yield Field("error", stage.error, "", None if known else no_error)
     yield Field("profile.lags", profile.lags, STEPS)
     for name, curve in zip(QUANTILES, profile.quantiles(list(QUANTILES.values())), strict=True):
         yield Field(f"profile.log10_norm.{name}", curve / LN_10, LOG10, ZERO_PRODUCT)
-    yield Field("profile.log10_bound", profile.log_bound / LN_10, LOG10, ZERO_BOUND)
+    yield Field(
+        "profile.log10_bound", profile.log_bound / LN_10, LOG10, "the bound is exactly zero"
+    )
     yield Field("profile.certificate", profile.certificate)
 
     yield Field("verdict.regime", verdict.regime)
     yield Field("verdict.rate_nats_per_step", verdict.rate, RATE, ZERO_PRODUCT)
     interval = None if growth.low is None else [growth.low, growth.high]
-    no_interval = ZERO_PRODUCT if growth.tail is None else NO_INTERVAL
+    no_interval = ZERO_PRODUCT if growth.tail is None else "too few sequences and lags"
     yield Field("verdict.rate_interval_95", interval, RATE, no_interval)
     if growth.tail is None:
         yield Field("verdict.rate_between", None)
@@ -154,25 +153,17 @@ def stage_fields(stage: Stage) -> Iterator[Field]:
         yield from _below("gradient", _gradient_fields(stage.gradient))
     if stage.rate_per_time_constant is not None:
         yield Field("rate_nats_per_time_constant", stage.rate_per_time_constant, "nats per τ")
-    yield Field("slopes.p05", stage.slopes.p05)
-    yield Field("slopes.median", stage.slopes.median)
-    yield Field("slopes.p95", stage.slopes.p95)
-    yield Field("slopes.ceiling", stage.slopes.ceiling)
-
-
-def _why_no_error(error: float | None) -> str | None:
-    if error is None:
-        return NO_TARGETS
-    return None if math.isfinite(error) else OVERFLOWS
+    for name in (*QUANTILES, "ceiling"):
+        yield Field(f"slopes.{name}", getattr(stage.slopes, name))
 
 
 def _gradient_fields(gradient: GradientSummary) -> Iterator[Field]:
     log_by_step = gradient.log_by_step
-    no_norm = NO_TARGET_REACHED if gradient.norm is None else OVERFLOWS
+    no_norm = "no step that was reached has a target" if gradient.norm is None else OVERFLOWS
     yield Field("norm", gradient.norm, "", no_norm)
     yield Field("steps", np.arange(log_by_step.size), STEPS)
-    yield Field("by_step", _within_float64(log_by_step), "", OUTSIDE_FLOAT64)
-    yield Field("log10_by_step", log_by_step / LN_10, LOG10, NO_ERROR_ARRIVES)
+    yield Field("by_step", _within_float64(log_by_step), "", "outside float64; see log10_by_step")
+    yield Field("log10_by_step", log_by_step / LN_10, LOG10, "no error reaches the state")
 
 
 def _within_float64(logs: FloatArray) -> FloatArray:

@@ -127,7 +127,7 @@ def judge_layers(stack: ImportedStack) -> ImportedNetwork:
     layers = tuple(
         ImportedLayer(
             title=each.title,
-            cell=each.kind,
+            cell=each.cell,
             direction=str(each.direction),
             input_size=each.input_size,
             hidden_size=each.hidden_size,

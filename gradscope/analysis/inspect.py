@@ -63,6 +63,6 @@ def _inspected(layer: RecurrentLayer) -> InspectedLayer:
     spectra = {gate: weight_spectrum(layer.gate(gate)) for gate in layer.gates}
     known = {str(name): activation.slope_ceiling for name, activation in ACTIVATIONS.items()}
     log_bound, ceiling = None, known.get(str(layer.activation))
-    if layer.kind is CellName.ELMAN and layer.leak is not None and ceiling is not None:
+    if layer.cell is CellName.ELMAN and layer.leak is not None and ceiling is not None:
         log_bound = log_bound_per_step(layer.recurrent_weights, ceiling, layer.leak)
     return InspectedLayer(layer, spectra, log_bound)

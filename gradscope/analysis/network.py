@@ -15,7 +15,7 @@ from gradscope.model.activations import ACTIVATIONS
 from gradscope.model.cells import WEIGHT_NAMES, Cell
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.gru import GruParameters
-from gradscope.model.initializers import initialize
+from gradscope.model.initializers import Draw, initialize, initialize_gru, initialize_lstm
 from gradscope.model.lstm import LstmParameters
 from gradscope.names import CellName
 
@@ -49,8 +49,6 @@ def draw_network(settings: Settings, problem: Problem, rng: np.random.Generator)
             center_bias=settings.center_bias,
         )
         return replace(drawn, leak=settings.leak, state=settings.state)
-    from gradscope.model.gated_initializers import Draw, initialize_gru, initialize_lstm
-
     initialize_gated = initialize_gru if settings.cell is CellName.GRU else initialize_lstm
     return initialize_gated(
         rng,

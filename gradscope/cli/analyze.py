@@ -1,8 +1,8 @@
-"""``gradscope analyze``: train, multiply the Jacobians, say what is wrong; and what its cousins
-share.
+"""``gradscope analyze``: train, multiply the Jacobians, report what is wrong; and what other
+commands share with it.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,10 +23,9 @@ from gradscope.cli.options import (
     Save,
     WeightsFile,
 )
-from gradscope.cli.output import Place, note, progress_bar, show
+from gradscope.cli.output import Place, note, progress_bar, show, write_file
 from gradscope.errors import SettingError
 from gradscope.names import ColumnWidth, PanelName, Regime
-from gradscope.report.files import write_whole
 
 if TYPE_CHECKING:
     from gradscope.analysis.results import Analysis
@@ -35,13 +34,9 @@ if TYPE_CHECKING:
     from gradscope.model.cells import Cell
 
 EXAMPLES = """\
-[bold]Examples[/bold]
-
-  gradscope analyze --activation tanh --steps 100
-
-  gradscope analyze --data series.csv --column NAME --steps 50 --png report.png --save run.npz
-
-  gradscope analyze model.pt --data inputs.npy --batch-first --activation tanh
+gradscope analyze --activation tanh --steps 100
+gradscope analyze model.pt --data inputs.npy --batch-first --activation tanh
+gradscope analyze --data series.csv --column NAME --steps 50 --png series.png
 """
 EXIT_CHECK_FAILED = 1
 EXIT_INTERRUPTED = 130
@@ -56,7 +51,7 @@ PANELS_OF_LOOKS: dict[str, tuple[PanelName, ...]] = {
         PanelName.THEORY,
     ),
 }
-"""Panels that show a closer look, by the setting that takes it."""
+"""Panels that need a detail of the analysis, by the setting that computes it."""
 
 LACKING: dict[PanelName, str] = {
     PanelName.GRADIENT: "there are no targets; give --readout NAME and --targets FILE",
@@ -79,7 +74,7 @@ def register(app: typer.Typer) -> None:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Files:
-    """What an analysis leaves beside its page: a picture (or one panel of it), a run, a report."""
+    """The files of an analysis: a picture (or one panel of it), a saved run, a report."""
 
     figure: Path | None = None
     save: Path | None = None
@@ -100,30 +95,32 @@ def analyze(  # noqa: PLR0913, PLR0917 (a parameter is an option)
     save: Save = None,
     fail_on: FailWhen = None,
 ) -> None:
-    """Train a recurrent net or take one from a file, multiply its Jacobians, and say what its
-    gradient does and why.
+    """Analyze a recurrent network, trained here or read from a file: whether its gradients vanish
+    or explode, how far back they reach, and why.
     """
-    call.prepare(save, html, figure=png)
-    asked = call.values(load=load, **weights_of(file), **_looks_of(panel))
+    call.place.prepare(save, html, figure=png)
+    details: Given = {look: True for look, panels in PANELS_OF_LOOKS.items() if panel in panels}
+    asked = call.values(load=load, **{**weights_of(file), **details})
     if panel is not None and png is None:
         raise SettingError(f"--panel is {panel}, but no picture is asked for; add --png FILE")
     analysis = run_analysis(call.place, asked, Files(png, save, html, panel, width))
     exit_with_status(analysis, fail_on)
 
 
-def _looks_of(panel: PanelName | None) -> Given:
-    """Return the closer look that a panel shows, as a setting."""
-    for look, panels in PANELS_OF_LOOKS.items():
-        if panel in panels:
-            return {look: True}
-    return {}
-
-
 def run_analysis(place: Place, asked: "Settings | Given", files: Files) -> "Analysis":
-    """Analyze, show the page, write picture, run and report; return what was found."""
+    """Analyze, show the page, write picture, run and report; return the analysis."""
+    from gradscope.report.documents.analysis import analysis_document
+    from gradscope.report.documents.rows import PROFILE_COLUMNS, profile_rows
+    from gradscope.report.terminal.analysis import analysis_page
+
     analysis = analysis_with_bars(asked)
     _require_panel(analysis, files.panel)
-    show_analysis(place, analysis)
+    show(
+        place,
+        lambda screen: analysis_page(analysis, screen),
+        lambda: analysis_document(analysis),
+        lambda: (PROFILE_COLUMNS, profile_rows(analysis)),
+    )
     write_files(analysis, files, force=place.force)
     return analysis
 
@@ -134,8 +131,14 @@ def analysis_with_bars(asked: "Settings | Given") -> "Analysis":
     from gradscope.analysis.prepare import prepare
 
     prepared = prepare(asked)
-    with training_bar(prepared.resolved) as watch, map_bar(prepared.resolved) as progress:
-        return run(prepared, watch=watch, progress=progress)
+    settings = prepared.resolved
+    with (
+        training_bar(settings) as watch,
+        progress_bar("all pairs", 100 if settings.map else 0) as move,
+    ):
+        return run(
+            prepared, watch=watch, progress=lambda done, total: move("", 100 * done // total)
+        )
 
 
 def _require_panel(analysis: "Analysis", panel: PanelName | None) -> None:
@@ -147,77 +150,40 @@ def _require_panel(analysis: "Analysis", panel: PanelName | None) -> None:
             raise SettingError(f"--panel is {panel}, but {LACKING[panel]}")
 
 
-def show_analysis(place: Place, analysis: "Analysis") -> None:
-    """Write the analysis in the format asked for."""
-    from gradscope.report.documents.analysis import analysis_document
-    from gradscope.report.documents.rows import PROFILE_COLUMNS, profile_rows
-    from gradscope.report.terminal.analysis import analysis_page
-
-    show(
-        place,
-        lambda screen: analysis_page(analysis, screen),
-        lambda: analysis_document(analysis),
-        lambda: (PROFILE_COLUMNS, profile_rows(analysis)),
-    )
-
-
 def write_files(analysis: "Analysis", files: Files, *, force: bool) -> None:
     """Write the saved run, the picture and the report, where asked for."""
     if files.save is not None:
         from gradscope.analysis.archive import archive_bytes
 
-        _write(files.save, archive_bytes(analysis), force=force)
+        write_file(files.save, archive_bytes(analysis), force=force)
     if files.figure is not None:
-        _write(files.figure, _picture(analysis, files, files.figure.suffix.lower()), force=force)
+        from gradscope.report.figures.analysis import analysis_picture, panel_picture
+
+        suffix = files.figure.suffix.lower()
+        if files.panel is None:
+            picture = analysis_picture(analysis, suffix)
+        else:
+            picture = panel_picture(analysis, files.panel, suffix, files.width)
+        write_file(files.figure, picture, force=force)
     if files.html is not None:
         from gradscope.report.html import analysis_html
 
-        _write(files.html, analysis_html(analysis).encode(), force=force)
-
-
-def _picture(analysis: "Analysis", files: Files, suffix: str) -> bytes:
-    from gradscope.report.figures.analysis import analysis_picture, panel_picture
-
-    if files.panel is None:
-        return analysis_picture(analysis, suffix)
-    return panel_picture(analysis, files.panel, suffix, files.width)
-
-
-def _write(path: Path, content: bytes, *, force: bool) -> None:
-    write_whole(path, content, force=force)
-    note(f"wrote {path}")
+        write_file(files.html, analysis_html(analysis).encode(), force=force)
 
 
 @contextmanager
 def training_bar(settings: "Settings") -> "Iterator[Watcher]":
-    """Show a progress bar over the updates of one training; gives the watcher that moves it."""
-    with progress_bar("training", settings.updates) as advance:
+    """Show a progress bar over the updates of a training; yields the watcher that moves it."""
+    with progress_bar("training", settings.updates) as move:
 
         def watch(_update: int, loss: float, norm: float, _params: "Cell") -> None:
-            advance(f"loss {loss:.4g}  gradient norm {norm:.3g}")
+            move(f"loss {loss:.4g}  gradient norm {norm:.3g}")
 
         yield watch
 
 
-@contextmanager
-def map_bar(settings: "Settings") -> "Iterator[Callable[[int, int], None]]":
-    """Show a progress bar over the map of all pairs, where one is made."""
-    with progress_bar("all pairs", 100 if settings.map else 0) as advance:
-        shown = 0
-
-        def progress(done: int, total: int) -> None:
-            nonlocal shown
-            while shown < 100 * done // total:
-                advance("")
-                shown += 1
-
-        yield progress
-
-
 def exit_with_status(analysis: "Analysis", fail_on: FailOn | None = None) -> None:
-    """Say on stderr how training ended if not as planned, and leave with the exit code that
-    fits.
-    """
+    """Report on stderr a training that ended early; exit 130 if interrupted, 1 by --fail-on."""
     from gradscope.learning.history import Stop
     from gradscope.report.words.headline import training_sentence
 

@@ -1,4 +1,4 @@
-"""The application: its commands, and the one place where errors become a line and an exit code."""
+"""The application: its commands, and where errors become one line on stderr and an exit code."""
 
 import codecs
 import io
@@ -9,10 +9,10 @@ from importlib import import_module
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 import gradscope
+from gradscope.cli.help import CommandGroup
 from gradscope.cli.options import HELP, LAYERS_HELP
 from gradscope.cli.output import ReaderGoneError, detach_stream, note, write_stdout
 from gradscope.errors import GradscopeError
@@ -22,15 +22,15 @@ EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
 WELCOME = """\
-gradscope shows how gradient travels through time in a recurrent network:
-whether it vanishes or explodes, how fast, how far back, and why.
+gradscope shows how gradients travel through time in a recurrent network:
+whether they vanish or explode, how fast, how far back, and why.
 
 Start here:
   gradscope analyze --activation tanh --steps 100
   gradscope compare --activation tanh,sigmoid --steps 10,50,100,200 --png compare.png
   gradscope analyze --data series.csv --column NAME --steps 50 --png report.png
 
-More: gradscope --help, gradscope COMMAND --help
+More: gradscope --help, gradscope COMMAND --help, gradscope explain
 """
 
 COMMANDS = {
@@ -51,11 +51,11 @@ COMMANDS = {
 """Every command, in the order of the help page, and the module it lives in."""
 
 
-class _Commands(TyperGroup):
-    """The commands together; Typer on its own ends at Ctrl-C without a word."""
+class _Commands(CommandGroup):
+    """All commands; an interrupt is reported, where Typer would exit silently."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a command; an interrupt is told like every other end."""
+        """Run a command; an interrupt becomes Typer's ``Abort``."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
@@ -63,7 +63,7 @@ class _Commands(TyperGroup):
 
 
 def build_app(commands: Iterable[str] = tuple(COMMANDS)) -> typer.Typer:
-    """Return the application with these commands; others are not even loaded."""
+    """Return the application with these commands; the modules of others are not imported."""
     app = typer.Typer(
         name="gradscope",
         cls=_Commands,
@@ -93,7 +93,7 @@ def welcome(
         typer.Option("--version", help="Show the version.", callback=_show_version, is_eager=True),
     ] = False,
 ) -> None:
-    """Say what to type, where nothing was typed."""
+    """Show what to type first, where no command was given."""
     if context.invoked_subcommand is None:
         write_stdout(WELCOME)
 
@@ -101,17 +101,20 @@ def welcome(
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; every error becomes one line on stderr."""
     try:
-        _spell_what_streams_cannot_show()
-        # The page of all commands, and the answer to a word that is none, need every one of them.
+        _replace_unencodable_characters()
+        # Without a known command first, the page of all commands or an error needs all of them.
         app = build_app([arg for arg in arguments[:1] if arg in COMMANDS] or COMMANDS)
         code = app(list(arguments), prog_name="gradscope", standalone_mode=False)
-        _flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except (TyperException, GradscopeError) as error:
         return _fail(_one_line(error), arguments, EXIT_USAGE)
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", arguments, EXIT_INTERRUPTED)
     except (ReaderGoneError, BrokenPipeError):
-        return _leave_quietly()
+        # As a program ends whose reader has gone: 128 + SIGPIPE.
+        detach_stream(sys.stdout)
+        return 141
     except MemoryError as error:
         text = f"out of memory ({error}); choose fewer --steps, --sequences or --hidden units"
         return _fail(text, arguments, EXIT_USAGE)
@@ -119,13 +122,13 @@ def run(arguments: Sequence[str]) -> int:
         if sys.stdout is not None:
             detach_stream(sys.stdout)
         where = error.filename or "stdout"
-        text = f"{where} cannot be used: {error.strerror}; make room, or choose another place"
+        text = f"{where} cannot be used: {error.strerror}; free some space, or choose another file"
         return _fail(text, arguments, EXIT_USAGE)
     return code if isinstance(code, int) else 0
 
 
-def _spell_what_streams_cannot_show() -> None:
-    """Let stdout and stderr spell out the letters that their encoding lacks."""
+def _replace_unencodable_characters() -> None:
+    """Make stdout and stderr spell out characters that their encoding lacks."""
 
     def spelled(error: UnicodeError) -> tuple[str, int]:
         if not isinstance(error, UnicodeEncodeError):
@@ -136,11 +139,6 @@ def _spell_what_streams_cannot_show() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="gradscope")
-
-
-def _flush() -> None:
-    if sys.stdout is not None:
-        sys.stdout.flush()
 
 
 def _one_line(error: TyperException | GradscopeError) -> str:
@@ -157,9 +155,3 @@ def _fail(text: str, arguments: Sequence[str], code: int) -> int:
         traceback.print_exc()
     note(f"error: {text}")
     return code
-
-
-def _leave_quietly() -> int:
-    """Leave as a program does whose reader has gone (128 + SIGPIPE)."""
-    detach_stream(sys.stdout)
-    return 141

@@ -1,4 +1,4 @@
-"""``gradscope check``: whether the instrument measures right, here and now."""
+"""``gradscope check``: gradients, Jacobians and causes against independent computations."""
 
 from typing import TYPE_CHECKING
 
@@ -16,24 +16,20 @@ if TYPE_CHECKING:
     from gradscope.analysis.settings import Settings
 
 EXAMPLES = """\
-[bold]Examples[/bold]
-
-  gradscope check
-
-  gradscope check --activation sigmoid --hidden 32 --steps 50
-
-  gradscope check model.pt --data inputs.npy --activation tanh
+gradscope check
+gradscope check --activation sigmoid --hidden 32 --steps 50
+gradscope check model.pt --data inputs.npy --activation tanh
 """
 
 PACKAGE = {"Keras": "keras", "PyTorch": "torch"}
 
 BACKENDS = ("torch", "jax", "tensorflow")
-"""What Keras can run on and take Jacobians by."""
+"""Keras backends that can differentiate."""
 
 OTHER_BACKEND = f"set KERAS_BACKEND to one of {', '.join(BACKENDS)} that is installed"
 
 SMALL = {"hidden": 8, "steps": 12, "sequences": 3, "updates": 0}
-"""A network on which every comparison takes well under a second; any of it can be set."""
+"""Defaults of a network on which every comparison takes well under a second."""
 
 
 def register(app: typer.Typer) -> None:
@@ -45,15 +41,15 @@ def register(app: typer.Typer) -> None:
     "updates", "batch", "optimizer", "learning_rate", "clip_norm", "clip_value", "truncate"
 )
 def check(call: Call, file: WeightsFile = None) -> None:
-    """Check gradient, shares, Jacobians and causes against independent numbers; with FILE states
-    and Jacobians against the framework that wrote it, where that is installed.
+    """Check gradients, Jacobians and causes of a small network against independent computations;
+    with FILE, states and Jacobians against the framework that wrote it, if installed.
     """
-    call.prepare()
+    call.place.prepare()
     run_check(call.place, call.values(defaults=SMALL, **weights_of(file)))
 
 
 def framework_rows(stack: "ImportedStack") -> "tuple[CheckRow, ...]":
-    """Compare a network from a file with its framework; say on stderr what was not compared."""
+    """Compare a network from a file with its framework; report on stderr what is not compared."""
     from gradscope.weights.files.contents import FileFormat
 
     keras = stack.found.file.format is FileFormat.KERAS
@@ -70,26 +66,21 @@ def framework_rows(stack: "ImportedStack") -> "tuple[CheckRow, ...]":
         note(f"not compared with {name}: it has no layer of these equations")
         return ()
     if keras:
-        _note_backend()
+        from gradscope.frameworks.keras import cannot_differentiate
+
+        if backend := cannot_differentiate():
+            note(
+                f"Jacobians are not compared with Keras: its backend {backend} cannot "
+                f"differentiate; {OTHER_BACKEND}"
+            )
     return parity_rows(stack)
 
 
 def _what_is_missing(package: str, module: str | None) -> str:
-    """Tell a missing framework from a Keras whose backend is missing."""
+    """Distinguish a missing framework from a Keras whose backend is missing."""
     if package == "keras" and module in BACKENDS:
         return f"it needs {module}, which is not installed; {OTHER_BACKEND}"
     return f"it is not installed; {install_line(package)}"
-
-
-def _note_backend() -> None:
-    """Say on stderr that Jacobians are not compared, where Keras runs on what has none."""
-    from gradscope.frameworks.keras import cannot_differentiate
-
-    if backend := cannot_differentiate():
-        note(
-            f"Jacobians are not compared with Keras: its backend {backend} cannot differentiate; "
-            f"{OTHER_BACKEND}"
-        )
 
 
 def run_check(place: Place, asked: "Settings | Given") -> None:

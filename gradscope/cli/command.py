@@ -8,8 +8,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from typer.core import TyperCommand
-
+from gradscope.cli.help import Command
 from gradscope.cli.options import (
     SETTING_OPTIONS,
     Color,
@@ -23,7 +22,7 @@ from gradscope.cli.options import (
     Output,
     Threads,
 )
-from gradscope.cli.output import Place, choose_format, prepare_files, require_stdout
+from gradscope.cli.output import Place, choose_format
 from gradscope.cli.settings import layered_values
 from gradscope.errors import SettingError
 from gradscope.machine import THREAD_VARIABLES
@@ -55,12 +54,6 @@ class Call:
         return layered_values(
             {**self.given, **chosen}, self.config, defaults=defaults or {}, load=load
         )
-
-    def prepare(self, *files: Path | None, figure: Path | None = None) -> None:
-        """Refuse, before anything is computed, places that could not be written at the end."""
-        if self.place.to_stdout:
-            require_stdout()
-        prepare_files((self.place.output, *files), force=self.place.force, figure=figure)
 
 
 def _shared(
@@ -126,7 +119,7 @@ def weights_of(file: str | None) -> Given:
     return {} if file is None else {"weights": file}
 
 
-class MapsWeights(TyperCommand):
+class MapsWeights(Command):
     """A command of a FILE of weights, whose ``--map W=NAME`` names some of them, where ``--map``
     alone is the heat map.
     """

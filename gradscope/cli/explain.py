@@ -1,36 +1,32 @@
 """``gradscope explain``: lessons, a saved run's verdict, topics, and every term of a report."""
 
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
 
 from gradscope.cli.command import takes_place
+from gradscope.cli.help import Command, CommandGroup
 from gradscope.cli.options import DATA, EXECUTION, MODEL, TRAINING
-from gradscope.cli.output import Place, prepare_files, require_stdout, show
+from gradscope.cli.output import Place, show
 from gradscope.names import ActivationName
 
-if TYPE_CHECKING:
-    from gradscope.explain.pages.page import Page
-    from gradscope.report.formats import Document
+Answer = tuple[Any, dict[str, Any], Any]
+"""What a topic says: a page, a document, and columns with rows, None for a text."""
 
 EXAMPLES = """\
-[bold]Examples[/bold]
-
-  gradscope explain bptt --steps 3
-
-  gradscope explain verdict run.npz
-
-  gradscope explain memory horizon
-
-  gradscope explain store
+gradscope explain bptt --steps 3
+gradscope explain verdict run.npz
+gradscope explain memory horizon
+gradscope explain store
 """
 
 HELP = "Teach with numbers: lessons, the verdict of a run, a sweep's store, clusters, any term."
 
 
-class Topics(TyperGroup):
+class Topics(CommandGroup):
     """The topics of ``explain``: nothing named lists them, any other word is a term."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
@@ -66,121 +62,89 @@ def register(app: typer.Typer) -> None:
     app.add_typer(topics_app, name="explain", help=HELP, epilog=EXAMPLES)
 
 
-def _prepare(place: Place) -> None:
-    if place.to_stdout:
-        require_stdout()
-    prepare_files((place.output,), force=place.force)
+def _topic(explain: Callable[..., Answer]) -> None:
+    """Make a topic of a function that answers it."""
+
+    @topics_app.command(explain.__name__, cls=Command)
+    @takes_place
+    @wraps(explain)
+    def command(place: Place, **options: Any) -> None:
+        place.prepare()
+        page, document, table = explain(**options)
+        show(place, page.render, lambda: document, None if table is None else lambda: table)
 
 
-def _show_lesson(place: Place, page: "Page", document: "Document") -> None:
-    show(place, page.render, lambda: document)
-
-
-@topics_app.command("topics")
-@takes_place
-def topics(place: Place) -> None:
+@_topic
+def topics() -> Answer:
     """List all lessons, topics and terms."""
-    _prepare(place)
-    from gradscope.explain.glossary import TERMS
-    from gradscope.explain.pages.reference import listing_document, listing_page, terms_table
+    from gradscope.explain.glossary import listing
 
-    show(place, listing_page().render, listing_document, lambda: terms_table(*TERMS))
+    return listing()
 
 
-@topics_app.command("term")
-@takes_place
+@_topic
 def term(
-    place: Place,
     name: Annotated[list[str], typer.Argument(help="A word of a report.", metavar="TERM")],
-) -> None:
+) -> Answer:
     """Explain a term: definition, formula, how to read it, source."""
-    _prepare(place)
-    from gradscope.explain.glossary import find_term
-    from gradscope.explain.pages.reference import term_document, term_page, terms_table
+    from gradscope.explain.glossary import term_answer
 
-    found = find_term(" ".join(name))
-    page = term_page(found)
-    show(place, page.render, lambda: term_document(found), lambda: terms_table(found))
+    return term_answer(" ".join(name))
 
 
-@topics_app.command("store")
-@takes_place
-def store(place: Place) -> None:
+@_topic
+def store() -> Answer:
     """Describe a sweep's store: tables, columns, queries (sqlite3, pandas, datasette)."""
-    _prepare(place)
-    from gradscope.explain.pages.reference import columns_table, topic_document, topic_page
+    from gradscope.explain.glossary import topic
 
-    show(place, topic_page("store").render, lambda: topic_document("store"), columns_table)
+    return topic("store")
 
 
-@topics_app.command("cluster")
-@takes_place
-def cluster(place: Place) -> None:
+@_topic
+def cluster() -> Answer:
     """Run many analyses: xargs, GNU parallel, SLURM, dask; shards and merge."""
-    _prepare(place)
-    from gradscope.explain.pages.reference import topic_document, topic_page
+    from gradscope.explain.glossary import topic
 
-    _show_lesson(place, topic_page("cluster"), topic_document("cluster"))
+    return topic("cluster")
 
 
-@topics_app.command("backprop")
-@takes_place
-def backprop(
-    place: Place, x: Leaf = 4.0, y: Leaf = 1.0, z: Leaf = 3.0, learning_rate: Rate = 0.1
-) -> None:
+@_topic
+def backprop(x: Leaf = 4.0, y: Leaf = 1.0, z: Leaf = 3.0, learning_rate: Rate = 0.1) -> Answer:
     """Walk through the graph f = (x − y) z: forward, backward, one step downhill."""
-    _prepare(place)
-    from gradscope.explain.backprop import backprop_lesson
-    from gradscope.explain.pages.backprop import backprop_page
+    from gradscope.explain.backprop import backprop_lesson, backprop_page
 
     lesson = backprop_lesson(x, y, z, learning_rate)
-    _show_lesson(place, backprop_page(lesson), lesson.document())
+    return backprop_page(lesson), lesson.document(), None
 
 
-@topics_app.command("bptt")
-@takes_place
+@_topic
 def bptt(
-    place: Place,
-    steps: Steps = 3,
-    hidden: Units = 2,
-    activation: Phi = ActivationName.TANH,
-    seed: Seed = 0,
-) -> None:
+    steps: Steps = 3, hidden: Units = 2, activation: Phi = ActivationName.TANH, seed: Seed = 0
+) -> Answer:
     """Take ∂E_T/∂V, ∂E_T/∂W and ∂E_T/∂U of a small RNN apart, term by term."""
-    _prepare(place)
-    from gradscope.explain.bptt import draw_bptt_lesson
-    from gradscope.explain.pages.bptt import bptt_page
+    from gradscope.explain.bptt import bptt_page, draw_bptt_lesson
 
     settings = {"steps": steps, "hidden": hidden, "activation": str(activation), "seed": seed}
     lesson = draw_bptt_lesson(steps, hidden, activation, seed)
-    _show_lesson(place, bptt_page(lesson), lesson.document(settings))
+    return bptt_page(lesson), lesson.document(settings), None
 
 
-@topics_app.command("vanishing")
-@takes_place
-def vanishing(
-    place: Place, steps: Steps = 600, hidden: Units = 8, gain: Gain = 1.0, seed: Seed = 0
-) -> None:
+@_topic
+def vanishing(steps: Steps = 600, hidden: Units = 8, gain: Gain = 1.0, seed: Seed = 0) -> Answer:
     """Multiply the Jacobians, tanh against sigmoid, factor by factor beside the bound."""
-    _prepare(place)
-    from gradscope.explain.pages.vanishing import vanishing_page
-    from gradscope.explain.vanishing import product_lessons, vanishing_document
+    from gradscope.explain.vanishing import product_lessons, vanishing_document, vanishing_page
 
     settings = {"steps": steps, "hidden": hidden, "gain": gain, "seed": seed}
     lessons = product_lessons(steps, hidden, gain, seed)
-    _show_lesson(place, vanishing_page(lessons), vanishing_document(lessons, settings))
+    return vanishing_page(lessons), vanishing_document(lessons, settings), None
 
 
-@topics_app.command("verdict")
-@takes_place
+@_topic
 def verdict(
-    place: Place,
     run: Annotated[Path, typer.Argument(help="A saved run (.npz).", metavar="RUN")],
-) -> None:
+) -> Answer:
     """Say how each number of a saved run was reached."""
-    _prepare(place)
-    from gradscope.explain.pages.verdict import verdict_page
-    from gradscope.explain.verdict import verdict_lesson
+    from gradscope.explain.verdict import verdict_lesson, verdict_page
 
     lesson = verdict_lesson(run)
-    _show_lesson(place, verdict_page(lesson), lesson.document())
+    return verdict_page(lesson), lesson.document(), None

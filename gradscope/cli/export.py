@@ -7,19 +7,15 @@ from typing import Annotated
 import typer
 
 from gradscope.cli.command import set_blas_threads
+from gradscope.cli.help import Command
 from gradscope.cli.options import DATA, OUTPUT, Debug, Force, Output, option
-from gradscope.cli.output import STDOUT, note, prepare_files, require_stdout, write_stdout
+from gradscope.cli.output import STDOUT, prepare_files, require_stdout, write_result
 from gradscope.errors import SettingError
-from gradscope.report.files import write_whole
 
 EXAMPLES = """\
-[bold]Examples[/bold]
-
-  gradscope export sweep.db --format csv -o sweep.csv
-
-  gradscope export sweep.db --format jsonl --where "regime = 'exploding' AND gain < 1.5"
-
-  gradscope export sweep.db -o sweep.npz --where "status = 'done'"
+gradscope export sweep.db -o sweep.csv
+gradscope export sweep.db --format jsonl --where "regime = 'exploding'"
+gradscope export sweep.db -o sweep.npz --where "status = 'done'"
 """
 
 
@@ -35,15 +31,23 @@ class ExportFormat(StrEnum):
 StoreFile = Annotated[
     Path, typer.Argument(help="A store that gradscope sweep wrote.", metavar="STORE")
 ]
-WHERE = "Only rows for which this SQL condition on the columns of cells holds."
-FORMAT = "How rows are written: csv, jsonl, npz, md (default: by the file's ending, else csv)."
-Where = Annotated[str | None, option(WHERE, DATA, "--where", metavar="SQL")]
-RowFormat = Annotated[ExportFormat | None, option(FORMAT, OUTPUT, "--format", metavar="WORD")]
+Where = Annotated[
+    str | None, option("--where", "Only rows that meet this SQL condition on columns.", DATA, "SQL")
+]
+RowFormat = Annotated[
+    ExportFormat | None,
+    option(
+        "--format",
+        "How rows are written: csv, jsonl, npz, md (default: by the file's ending, else csv).",
+        OUTPUT,
+        "WORD",
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("export", epilog=EXAMPLES)(export)
+    app.command("export", cls=Command, epilog=EXAMPLES)(export)
 
 
 def export(
@@ -54,23 +58,17 @@ def export(
     force: Force = False,
     debug: Debug = False,  # noqa: ARG001 (read where errors are shown)
 ) -> None:
-    """Write the rows of a sweep: settings, results, and (jsonl, npz) curves."""
+    """Write the rows of a sweep: settings and results; as jsonl or npz the curves too."""
     set_blas_threads(None)
     ending = "" if output is None else output.suffix.lower().removeprefix(".")
-    by_ending = ExportFormat(ending) if ending in list(ExportFormat) else ExportFormat.CSV
-    chosen = format or by_ending
-    to_stdout = output is None or output == STDOUT
-    if chosen is ExportFormat.NPZ and to_stdout:
-        raise SettingError("--format npz is binary; name a file with -o FILE.npz")
-    if to_stdout:
+    by_name = ExportFormat(ending) if ending in list(ExportFormat) else ExportFormat.CSV
+    chosen = format or by_name
+    if output is None or output == STDOUT:
         require_stdout()
+        if chosen is ExportFormat.NPZ:
+            raise SettingError("--format npz is binary; name a file with -o FILE.npz")
     prepare_files((output,), force=force)
-    content = _content(store, where, chosen)
-    if output is None or to_stdout:
-        write_stdout(content.decode())
-        return
-    write_whole(output, content, force=force)
-    note(f"wrote {output}")
+    write_result(output, _content(store, where, chosen), force=force)
 
 
 def _content(store: Path, where: str | None, chosen: ExportFormat) -> bytes:

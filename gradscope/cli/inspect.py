@@ -1,56 +1,35 @@
-"""``gradscope inspect``: what a weight file holds, and how to analyse it."""
+"""``gradscope inspect``: what a weight file holds, and how to analyze it."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from gradscope.cli.command import set_blas_threads
-from gradscope.cli.options import (
-    MODEL,
-    Color,
-    ColorWhen,
-    Debug,
-    Figure,
-    Force,
-    FormatChoice,
-    Json,
-    Output,
-    Threads,
-)
-from gradscope.cli.output import Place, choose_format, note, prepare_files, require_stdout, show
-from gradscope.report.files import write_whole
-
-if TYPE_CHECKING:
-    from gradscope.analysis.inspect import Inspection
+from gradscope.cli.command import takes_place
+from gradscope.cli.help import Command
+from gradscope.cli.options import MODEL, Figure, option
+from gradscope.cli.output import Place, note, show, write_file
 
 EXAMPLES = """\
-[bold]Examples[/bold]
-
-  gradscope inspect model.pt
-
-  gradscope inspect model.keras --png eigenvalues.png
-
-  gradscope inspect cell.npz --map W=rnn.h2h.weight --map U=rnn.i2h.weight --json
+gradscope inspect model.pt
+gradscope inspect model.keras --png eigenvalues.png
+gradscope inspect cell.npz --map W=rnn.h2h.weight --map U=rnn.i2h.weight
 """
 
 Mapping = Annotated[
     list[str] | None,
-    typer.Option(
-        "--map",
-        help="Name the weights of a hand-written cell, LETTER=NAME; letters W, U, b, V, c.",
-        rich_help_panel=MODEL,
-        metavar="W=NAME",
-    ),
+    option("--map", "Weights of a hand-written cell, letters W, U, b, V, c.", MODEL, "W=NAME"),
 ]
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("inspect", epilog=EXAMPLES)(inspect)
+    app.command("inspect", cls=Command, epilog=EXAMPLES)(inspect)
 
 
-def inspect(  # noqa: PLR0913, PLR0917 (one for each option)
+@takes_place
+def inspect(
+    place: Place,
     file: Annotated[
         Path,
         typer.Argument(
@@ -59,51 +38,31 @@ def inspect(  # noqa: PLR0913, PLR0917 (one for each option)
         ),
     ],
     map: Mapping = None,  # noqa: A002 (the flag's name)
-    output: Output = None,
-    format: FormatChoice = None,  # noqa: A002 (the flag's name)
-    json: Json = False,
     png: Figure = None,
-    force: Force = False,
-    color: ColorWhen = Color.AUTO,
-    threads: Threads = None,
-    debug: Debug = False,  # noqa: ARG001 (read where errors are shown)
 ) -> None:
-    """Look into a weight file: its recurrent layers, their spectra, and how to analyse it."""
-    set_blas_threads(threads)
-    place = Place(choose_format(format, json, output), output, color, force)
-    if place.to_stdout:
-        require_stdout()
-    prepare_files((output,), force=force, figure=png)
+    """List the recurrent layers of a weight file, their spectra, and how to analyze them."""
+    place.prepare(figure=png)
     run_inspection(place, file, tuple(map or ()), png)
 
 
 def run_inspection(place: Place, file: Path, mapping: tuple[str, ...], png: Path | None) -> None:
     """Show what a weight file holds, draw its eigenvalues."""
-    from gradscope.analysis.inspect import inspect as look
-
-    inspection = look(file, mapping)
-    _show(place, inspection)
-    if png is not None:
-        _draw(inspection, png, force=place.force)
-
-
-def _show(place: Place, inspection: "Inspection") -> None:
+    from gradscope.analysis.inspect import inspect as read
     from gradscope.report.documents.inspection import inspection_document, inspection_rows
     from gradscope.report.terminal.inspection import COLUMNS, inspection_page
 
+    inspection = read(file, mapping)
     show(
         place,
         lambda screen: inspection_page(inspection, screen),
         lambda: inspection_document(inspection),
         lambda: (COLUMNS, inspection_rows(inspection)),
     )
-
-
-def _draw(inspection: "Inspection", png: Path, *, force: bool) -> None:
-    from gradscope.report.figures.eigenvalues import eigenvalue_picture
-
+    if png is None:
+        return
     if not inspection.layers:
         note(f"no picture {png}: there is no recurrent layer to draw")
         return
-    write_whole(png, eigenvalue_picture(inspection, png.suffix.lower()), force=force)
-    note(f"wrote {png}")
+    from gradscope.report.figures.eigenvalues import eigenvalue_picture
+
+    write_file(png, eigenvalue_picture(inspection, png.suffix.lower()), force=place.force)

@@ -1,8 +1,8 @@
-"""Ctrl-C at moments when Python would lose it: it waits until they are over.
+"""Ctrl-C during imports and callbacks, where Python would lose it, is delivered afterwards.
 
-An interrupt in the middle of an import can end the process by a signal although it was caught
-(``exec``, by which dataclasses are made, marks it as unhandled), or leave a module half made. In a
-callback of a weak reference or a finaliser it is written to stderr as ignored, and lost.
+An interrupt during an import can kill the process although it is caught (``exec``, which makes
+dataclasses, marks it as unhandled), or leave a module incomplete. In the callback of a weak
+reference or in a finaliser Python reports it as ignored, and it is lost.
 """
 
 import _weakrefset
@@ -12,7 +12,7 @@ import weakref
 from types import FrameType
 
 PAUSE = 0.02
-"""Seconds after which an interrupt that had to wait is heard again."""
+"""Seconds after which a deferred interrupt is delivered again."""
 
 IMPORTING = "<frozen importlib"
 CALLING_BACK = (weakref.__file__, _weakrefset.__file__)
@@ -20,18 +20,18 @@ FINALISER = "__del__"
 
 
 def hold_interrupts_that_would_be_lost() -> None:
-    """Hear Ctrl-C from now on as KeyboardInterrupt, but not within an import or a callback.
+    """Raise KeyboardInterrupt at Ctrl-C, but not within an import or a callback.
 
-    Where it is ignored, or somebody else listens, it stays so.
+    A process that ignores SIGINT, or handles it, is left as it is.
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _hear)
+        signal.signal(signal.SIGINT, _handle)
 
 
-def _hear(number: int, frame: FrameType | None) -> None:
+def _handle(number: int, frame: FrameType | None) -> None:
     if not _would_be_lost(frame):
         raise KeyboardInterrupt
-    again = threading.Timer(PAUSE, _tell, (number,))
+    again = threading.Timer(PAUSE, _deliver, (number,))
     again.daemon = True
     again.start()
 
@@ -47,8 +47,8 @@ def _would_be_lost(frame: FrameType | None) -> bool:
     return False
 
 
-def _tell(number: int) -> None:
-    """Interrupt the main thread, awake or waiting."""
+def _deliver(number: int) -> None:
+    """Send the signal to the main thread, which may be waiting."""
     if hasattr(signal, "pthread_kill"):
         signal.pthread_kill(threading.main_thread().ident or 0, number)
     else:

@@ -7,29 +7,28 @@ from typing import Annotated
 import typer
 
 from gradscope.cli.command import set_blas_threads
+from gradscope.cli.help import Command
 from gradscope.cli.options import OUTPUT, Color, Debug, Force, FormatChoice, Json, option
 from gradscope.cli.output import Place, choose_format, show
 from gradscope.report.files import require_free
 
 EXAMPLES = """\
-[bold]Examples[/bold]
-
-  gradscope merge -o sweep.db sweep-*of16.db
-
-  gradscope merge -o both.db laptop.db cluster.db
-
-  gradscope merge -o sweep.db sweep.db more.db --force --json
+gradscope merge -o sweep.db sweep-*of16.db
+gradscope merge -o both.db laptop.db cluster.db
+gradscope merge -o sweep.db sweep.db more.db --force --json
 """
+
+Target = Annotated[Path, option("--output -o", "The joined store.", OUTPUT, "FILE")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("merge", epilog=EXAMPLES)(merge)
+    app.command("merge", cls=Command, epilog=EXAMPLES)(merge)
 
 
 def merge(
     stores: Annotated[list[Path], typer.Argument(help="Stores that gradscope sweep wrote.")],
-    output: Annotated[Path, option("The joined store.", OUTPUT, "--output", "-o", metavar="FILE")],
+    output: Target,
     format: FormatChoice = None,  # noqa: A002 (the flag's name)
     json: Json = False,
     force: Force = False,

@@ -80,13 +80,6 @@ class FailOn(StrEnum):
     ANY = "any"
 
 
-def option(text: str, panel: str, *flags: str, metavar: str | None = None) -> Any:
-    """Return an option; what it is by default, its help says."""
-    return typer.Option(
-        *flags, help=text, rich_help_panel=panel, metavar=metavar, show_default=False
-    )
-
-
 def _setting(name: str, kind: Any, panel: str, text: str) -> Any:
     """Return the annotation of one setting's option; its words and default stand in its help."""
     default: Any = Settings.__dataclass_fields__[name].default
@@ -324,3 +317,16 @@ FailWhen = Annotated[
         show_default=False,
     ),
 ]
+
+
+def option(flags: str, text: str, panel: str, metavar: str | None = None, **more: Any) -> Any:
+    """Return an option of one command, its flags separated by spaces."""
+    return typer.Option(
+        *flags.split(),
+        help=text,
+        rich_help_panel=panel,
+        metavar=metavar,
+        show_default=False,
+        show_envvar=False,
+        **more,
+    )

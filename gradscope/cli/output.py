@@ -38,7 +38,13 @@ class Place:
     @property
     def to_stdout(self) -> bool:
         """Whether the result goes to stdout."""
-        return self.output is None or self.output == STDOUT
+        return self.output in (None, STDOUT)
+
+    def prepare(self, *files: Path | None, figure: Path | None = None) -> None:
+        """Refuse, before anything is computed, places that could not be written at the end."""
+        if self.to_stdout:
+            require_stdout()
+        prepare_files((self.output, *files), force=self.force, figure=figure)
 
 
 def choose_format(choice: Format | None, json: bool, output: Path | None) -> Format:
@@ -77,8 +83,8 @@ def show(
     """Write a result in the format asked for.
 
     ``page(screen)`` makes the terminal page, ``document()`` the JSON document, ``table()``
-    columns and rows, None for a result that is a text; ``lines()`` the documents of JSONL, a line
-    each: the one document where there is nothing else.
+    columns and rows, None for a result that is a text; ``lines()`` the documents of JSONL, by
+    default the one document.
     """
     from gradscope.report.formats import to_csv, to_json, to_jsonl, to_markdown
 
@@ -87,32 +93,39 @@ def show(
         show(replace(place, complete=None), page, lambda: completed, table, lines)
         return
     if place.format is Format.TABLE:
-        _write(place, _page_text(place, page))
+        text = _page_text(place, page)
     elif place.format is Format.JSON:
-        _write(place, to_json(document()))
+        text = to_json(document())
     elif place.format is Format.JSONL:
-        _write(place, to_jsonl(lines() if lines else [document()]))
+        text = to_jsonl(lines() if lines else [document()])
     elif table is None:
         raise SettingError(
             f"--format {place.format} is for rows of numbers, and this is a text; choose table, "
             "json or jsonl"
         )
     elif place.format is Format.CSV:
-        _write(place, to_csv(*table()))
+        text = to_csv(*table())
     else:
-        _write(place, to_markdown(*table()))
+        text = to_markdown(*table())
+    write_result(place.output, text.encode(), force=place.force)
 
 
-def _write(place: Place, text: str) -> None:
-    if not place.to_stdout and place.output is not None:
-        write_whole(place.output, text.encode(), force=place.force)
-        note(f"wrote {place.output}")
-        return
-    write_stdout(text)
+def write_result(output: Path | None, content: bytes, *, force: bool) -> None:
+    """Write a result to its file, or to stdout."""
+    if output is None or output == STDOUT:
+        write_stdout(content.decode())
+    else:
+        write_file(output, content, force=force)
+
+
+def write_file(path: Path, content: bytes, *, force: bool) -> None:
+    """Write a file whole and report it on stderr."""
+    write_whole(path, content, force=force)
+    note(f"wrote {path}")
 
 
 class ReaderGoneError(Exception):
-    """Whoever read stdout has left. Typer would turn the ``BrokenPipeError`` into exit code 1."""
+    """The reader of stdout is gone. Typer would turn the ``BrokenPipeError`` into exit code 1."""
 
 
 def require_stdout() -> None:
@@ -124,8 +137,8 @@ def require_stdout() -> None:
 def write_stdout(text: str) -> None:
     """Write a result to stdout, all of it or an error.
 
-    Where Python runs unbuffered its text layer drops what a full disk or a leaving reader did not
-    take, so the bytes are written here until none is left.
+    Unbuffered, Python's text layer drops bytes that a full disk or a closed pipe did not take, so
+    they are written here until none is left.
     """
     require_stdout()
     if not isinstance(sys.stdout, io.TextIOWrapper):
@@ -158,20 +171,16 @@ def _page_text(place: Place, page: "Callable[[Screen], RenderableType]") -> str:
         emoji=False,
     )
     console.width = max(console.width, NARROWEST)
-    unicode = not place.to_stdout or _speaks_unicode()
+    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+    unicode = not place.to_stdout or encoding.lower().replace("-", "") == "utf8"
     # A command to be copied stays on one line, however long; all else is folded to the width.
     console.print(page(Screen(console.width, unicode)), crop=False)
     lines = (line.rstrip() for line in buffer.getvalue().splitlines())
     return "\n".join(lines) + "\n"
 
 
-def _speaks_unicode() -> bool:
-    encoding = getattr(sys.stdout, "encoding", None) or "ascii"
-    return encoding.lower().replace("-", "") == "utf8"
-
-
 def note(text: str) -> None:
-    """Say one line on stderr; where it cannot be said, the result does not suffer for it."""
+    """Write one line to stderr; a stderr that cannot take it does not fail the command."""
     if sys.stderr is None:
         return
     try:
@@ -182,34 +191,35 @@ def note(text: str) -> None:
 
 
 def detach_stream(stream: TextIO) -> None:
-    """Point a broken stream nowhere, so that the interpreter's last flush does not fail again."""
+    """Redirect a broken stream to the null device, so that Python's last flush does not fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 @contextmanager
-def progress_bar(title: str, total: int) -> Iterator[Callable[[str], None]]:
-    """Show a bar on stderr where that is a terminal; yields what to call after each of ``total``
-    steps.
+def progress_bar(title: str, total: int) -> Iterator[Callable[..., None]]:
+    """Show a bar on stderr where that is a terminal.
+
+    Yields ``move(text, done)``, to be called after each step; without ``done`` one more is done.
     """
     if sys.stderr is None or not sys.stderr.isatty() or not total:
-        yield lambda _text: None
+        yield lambda _text, _done=None: None
         return
+    from rich import progress as bars
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
 
     columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[text]}", markup=False),
+        bars.TextColumn("{task.description}", markup=False),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TextColumn("{task.fields[text]}", markup=False),
+        bars.TimeRemainingColumn(),
+        bars.TextColumn("left"),
     )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    with bars.Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(title, total=total, text="")
-        yield lambda text: progress.update(task, advance=1, text=text)
+
+        def move(text: str, done: int | None = None) -> None:
+            advance = 1 if done is None else None
+            progress.update(task, advance=advance, completed=done, text=text)
+
+        yield move

@@ -11,9 +11,10 @@ from gradscope.cli.analyze import Files, exit_with_status, run_analysis
 from gradscope.cli.check import run_check
 from gradscope.cli.command import takes_place
 from gradscope.cli.compare import Axes, run_comparison
+from gradscope.cli.help import Command
 from gradscope.cli.inspect import run_inspection
 from gradscope.cli.options import Figure, Html, Save
-from gradscope.cli.output import Place, note, prepare_files, require_stdout
+from gradscope.cli.output import Place, note
 from gradscope.cli.report import run_report
 from gradscope.cli.spectrum import run_spectrum
 from gradscope.cli.train import run_training
@@ -23,13 +24,9 @@ if TYPE_CHECKING:
     from gradscope.report.provenance.recipe import Recipe
 
 EXAMPLES = """\
-[bold]Examples[/bold]
-
-  gradscope rerun report.png
-
-  gradscope rerun report.pdf --png again.png --save again.npz
-
-  gradscope rerun run.json --json -o again.json
+gradscope rerun report.png
+gradscope rerun report.pdf --png again.png --save again.npz
+gradscope rerun run.json --json -o again.json
 """
 
 UNSAVED = {
@@ -43,7 +40,7 @@ UNSAVED = {
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("rerun", epilog=EXAMPLES)(rerun)
+    app.command("rerun", cls=Command, epilog=EXAMPLES)(rerun)
 
 
 @takes_place
@@ -60,9 +57,7 @@ def rerun(
     """Run again what made a picture, a document or a saved run. The numbers are the same bit for
     bit on the same type of machine; elsewhere a line says how well they can agree.
     """
-    if place.to_stdout:
-        require_stdout()
-    prepare_files((place.output, save, html), force=place.force, figure=png)
+    place.prepare(save, html, figure=png)
     from gradscope.report.provenance.recipe import MadeBy, read_recipe
     from gradscope.report.provenance.reproducible import reproducible
 

@@ -6,23 +6,20 @@ from typing import Annotated
 import typer
 
 from gradscope.cli.command import set_blas_threads
+from gradscope.cli.help import Command
 from gradscope.cli.options import Debug, Json
 from gradscope.cli.output import write_stdout
 
 EXAMPLES = """\
-[bold]Examples[/bold]
-
-  gradscope show-config report.pdf
-
-  gradscope show-config run.npz > settings.toml && gradscope analyze --config settings.toml
-
-  gradscope show-config run.json --json
+gradscope show-config report.pdf
+gradscope show-config run.npz > settings.toml
+gradscope show-config run.json --json
 """
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("show-config", epilog=EXAMPLES)(show_config)
+    app.command("show-config", cls=Command, epilog=EXAMPLES)(show_config)
 
 
 def show_config(
@@ -44,5 +41,5 @@ def show_config(
         return
     document = read_document(file)
     made_by = command_words(document)
-    said = f"# {made_by}\n" if made_by not in ("", f"gradscope {MadeBy.ANALYZE}") else ""
-    write_stdout(said + (settings_to_toml(document["settings"]) if document["settings"] else ""))
+    comment = f"# {made_by}\n" if made_by not in ("", f"gradscope {MadeBy.ANALYZE}") else ""
+    write_stdout(comment + (settings_to_toml(document["settings"]) if document["settings"] else ""))

@@ -8,20 +8,15 @@ import typer
 from gradscope.cli.analyze import analysis_with_bars, exit_with_status
 from gradscope.cli.command import Call, MapsWeights, takes_settings, weights_of
 from gradscope.cli.options import Figure, Given, Load, WeightsFile
-from gradscope.cli.output import Place, note, show
-from gradscope.report.files import write_whole
+from gradscope.cli.output import Place, show, write_file
 
 if TYPE_CHECKING:
     from gradscope.analysis.settings import Settings
 
 EXAMPLES = """\
-[bold]Examples[/bold]
-
-  gradscope spectrum --init gaussian --gain 1.5 --hidden 64
-
-  gradscope spectrum --load run.npz --png spectrum.png
-
-  gradscope spectrum --activation sigmoid --steps 500 --json | jq '.spectrum.lyapunov'
+gradscope spectrum --init gaussian --gain 1.5 --hidden 64
+gradscope spectrum --load run.npz --png spectrum.png
+gradscope spectrum --activation sigmoid --steps 500 --json -o spectrum.json
 """
 
 UNTRAINED = {"updates": 0}
@@ -35,14 +30,14 @@ def register(app: typer.Typer) -> None:
 
 @takes_settings("map", "shares", "spectrum", "verify")
 def spectrum(call: Call, file: WeightsFile = None, load: Load = None, png: Figure = None) -> None:
-    """Show all singular values by lag, the Lyapunov exponents, and what theory expects."""
-    call.prepare(figure=png)
+    """Show all singular values by lag, the Lyapunov exponents, and what theory predicts."""
+    call.place.prepare(figure=png)
     chosen = {"spectrum": True, **weights_of(file)}
     run_spectrum(call.place, call.values(defaults=UNTRAINED, load=load, **chosen), png)
 
 
 def run_spectrum(place: Place, asked: "Settings | Given", figure: Path | None) -> None:
-    """Take the spectra, show the page, draw the picture."""
+    """Compute the spectra, show the page, draw the picture."""
     from gradscope.report.documents.analysis import spectrum_document
     from gradscope.report.documents.rows import singular_rows
     from gradscope.report.terminal.spectrum import spectrum_page
@@ -58,6 +53,5 @@ def run_spectrum(place: Place, asked: "Settings | Given", figure: Path | None) -
         from gradscope.report.figures.analysis import spectrum_picture
 
         picture = spectrum_picture(analysis, figure.suffix.lower())
-        write_whole(figure, picture, force=place.force)
-        note(f"wrote {figure}")
+        write_file(figure, picture, force=place.force)
     exit_with_status(analysis)

@@ -1,4 +1,4 @@
-"""``gradscope sweep``: every cell of a grid, kept in one store, whatever comes between."""
+"""``gradscope sweep``: every cell of a grid, in one store from which a sweep resumes."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -11,8 +11,9 @@ import typer
 from gradscope.analysis.settings import GIVEN_SETTINGS
 from gradscope.cli.analyze import EXIT_INTERRUPTED
 from gradscope.cli.command import Call, set_blas_threads, takes_settings
+from gradscope.cli.help import Command
 from gradscope.cli.options import EXECUTION, OUTPUT, Threads, option
-from gradscope.cli.output import note, show
+from gradscope.cli.output import note, progress_bar, show
 from gradscope.cli.settings import read_toml, settings_in
 from gradscope.errors import SettingError
 from gradscope.names import ExecutorName
@@ -22,63 +23,81 @@ if TYPE_CHECKING:
     from gradscope.sweep.run import Progress, Watch, Workers
 
 EXAMPLES = """\
-[bold]Examples[/bold]
-
-  gradscope sweep -P gain=0.5:3:26 -P activation=tanh,sigmoid -P steps=log:10:1000:7 --seeds 8
-
-  gradscope sweep -P hidden=8,32,128 --updates 0 -o widths.db --dry-run
-
-  gradscope sweep --config grid.toml --shard 3/16 -o sweep.db
+gradscope sweep -P gain=0.5:3:6 -P activation=tanh,sigmoid --updates 0
+gradscope sweep -P steps=log:10:1000:7 --seeds 8 -o steps.db --dry-run
+gradscope sweep --config grid.toml --shard 3/16 -o sweep.db
 """
 EXIT_FAILED_CELLS = 3
 
-PARAM = (
-    "Sweep a setting: NAME=start:stop:count, NAME=log:start:stop:count, or NAME=a,b,c; repeat for "
-    "several."
-)
-SEEDS = "Seeds of every combination, from --seed on (default 1)."
-STORE = "The store; what it holds is not computed again (default sweep.db)."
-SHARD = "Only part I of N of the grid, into a store of its own; join them with merge."
-EXECUTOR = "Who computes: serial, process, dask (default process)."
-WORKERS = "Worker processes (default: the cores there are)."
-SCHEDULER = "A dask scheduler: tcp://HOST:PORT, or its scheduler file."
-RETRY = "Compute failed cells again."
-SKIP = "Leave out combinations whose settings contradict one another."
-DRY_RUN = "Only say how many cells there are, the first of them, and how long it will take."
+Parameters = Annotated[
+    list[str] | None,
+    option(
+        "-P --param",
+        "Sweep a setting: NAME=start:stop:count, NAME=log:start:stop:count, or NAME=a,b,c; "
+        "repeat for several.",
+        EXECUTION,
+        "NAME=RANGE",
+    ),
+]
+Seeds = Annotated[
+    int | None,
+    option("--seeds", "Seeds per combination, counted from --seed (default 1).", EXECUTION, "N"),
+]
+StorePlace = Annotated[
+    Path, option("--output -o", "The store; its cells are kept (default sweep.db).", OUTPUT, "FILE")
+]
+ShardOfGrid = Annotated[
+    str | None,
+    option("--shard", "Part I of N of the grid, in a separate store; see merge.", EXECUTION, "I/N"),
+]
+ExecutorChoice = Annotated[
+    ExecutorName | None,
+    option("--executor", f"Where cells run: {', '.join(ExecutorName)}.", EXECUTION, "WORD"),
+]
+WorkerCount = Annotated[
+    int | None,
+    option("--workers", "Worker processes (default: the number of cores).", EXECUTION, "N"),
+]
+Scheduler = Annotated[
+    str | None,
+    option("--scheduler", "A dask scheduler: tcp://HOST:PORT, or its file.", EXECUTION, "ADDRESS"),
+]
+RetryFailed = Annotated[bool, option("--retry-failed", "Compute failed cells again.", EXECUTION)]
+SkipContradictions = Annotated[
+    bool,
+    option("--skip-contradictions", "Leave out combinations that are not possible.", EXECUTION),
+]
+DryRun = Annotated[
+    bool, option("--dry-run", "Show the number of cells and the time; compute nothing.", EXECUTION)
+]
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("sweep", epilog=EXAMPLES)(sweep)
+    app.command("sweep", cls=Command, epilog=EXAMPLES)(sweep)
 
 
 @takes_settings("output", "force", "threads", "weights", *GIVEN_SETTINGS)
 def sweep(  # noqa: PLR0913 (each is a flag)
     call: Call,
     *,
-    param: Annotated[
-        list[str] | None, option(PARAM, EXECUTION, "-P", "--param", metavar="NAME=RANGE")
-    ] = None,
-    seeds: Annotated[int | None, option(SEEDS, EXECUTION, "--seeds", metavar="N")] = None,
-    store: Annotated[Path, option(STORE, OUTPUT, "--output", "-o", metavar="FILE")] = Path(
-        "sweep.db"
-    ),
-    shard: Annotated[str | None, option(SHARD, EXECUTION, "--shard", metavar="I/N")] = None,
-    executor: Annotated[
-        ExecutorName | None, option(EXECUTOR, EXECUTION, "--executor", metavar="WORD")
-    ] = None,
-    workers: Annotated[int | None, option(WORKERS, EXECUTION, "--workers", metavar="N")] = None,
-    scheduler: Annotated[
-        str | None, option(SCHEDULER, EXECUTION, "--scheduler", metavar="ADDRESS")
-    ] = None,
+    param: Parameters = None,
+    seeds: Seeds = None,
+    store: StorePlace = Path("sweep.db"),
+    shard: ShardOfGrid = None,
+    executor: ExecutorChoice = None,
+    workers: WorkerCount = None,
+    scheduler: Scheduler = None,
     threads: Threads = None,
-    retry_failed: Annotated[bool, option(RETRY, EXECUTION, "--retry-failed")] = False,
-    skip_contradictions: Annotated[bool, option(SKIP, EXECUTION, "--skip-contradictions")] = False,
-    dry_run: Annotated[bool, option(DRY_RUN, EXECUTION, "--dry-run")] = False,
+    retry_failed: RetryFailed = False,
+    skip_contradictions: SkipContradictions = False,
+    dry_run: DryRun = False,
 ) -> None:
-    """Analyze every combination of settings into one store; run again, it does what is missing."""
+    """Analyze every combination of settings and keep the results in one store; the same command
+    again computes what is missing.
+    """
     set_blas_threads(threads or 1)
-    call.prepare()
+    call.place.prepare()
     from gradscope.sweep.grid import Shard, make_plan
     from gradscope.sweep.run import Workers, run_sweep
 
@@ -123,44 +142,21 @@ def _grid(call: Call, texts: Sequence[str], seeds: int | None) -> "Grid":
 
 @contextmanager
 def sweep_bar(total: int) -> "Iterator[Watch]":
-    """Show on stderr, where that is a terminal, how far the sweep is: rate, time left, failures.
+    """Show on stderr, where that is a terminal, how far the sweep is: rate, failures, time left.
 
-    Yields what to call after each commit; a pool that was started anew is told in any case.
+    Yields what to call after each commit; a pool of workers that was restarted is always reported.
     """
-    import sys
-
-    told = 0
-
-    def tell(progress: "Progress") -> None:
-        nonlocal told
-        if progress.restarts > told:
-            told = progress.restarts
-            note("a worker died; its cells are tried again in new ones")
-
-    if sys.stderr is None or not sys.stderr.isatty() or not total:
-        yield tell
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (
-        TextColumn("sweeping"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[text]}", markup=False),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-    )
-    start = time.perf_counter()
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=total, text="")
+    start, restarts = time.perf_counter(), 0
+    with progress_bar("sweeping", total) as move:
 
         def watch(progress: "Progress") -> None:
-            tell(progress)
+            nonlocal restarts
+            if progress.restarts > restarts:
+                restarts = progress.restarts
+                note("a worker process died; its cells are run again in a new one")
             rate = progress.ended / max(time.perf_counter() - start, 1e-9)
-            text = f"{rate:.3g} cells a second, {progress.all_failed} failed,"
-            bar.update(task, completed=progress.kept + progress.ended, text=text)
+            text = f"{rate:.3g} cells per second, {progress.all_failed} failed,"
+            move(text, progress.kept + progress.ended)
 
         yield watch
 
@@ -198,16 +194,16 @@ def _show_summary(
 
 
 def _leave(progress: "Progress") -> None:
-    """Say on stderr how the sweep ended if not as planned, and leave with the code that fits."""
+    """Report on stderr a sweep with missing or failed cells, and exit with 130 or 3."""
     if progress.interrupted:
         note(
-            f"interrupted with {progress.missing} of {progress.total} cells missing; what ended is "
-            "kept, and the same command goes on"
+            f"interrupted with {progress.missing} of {progress.total} cells missing; finished "
+            "cells are kept, and the same command computes the rest"
         )
         raise typer.Exit(EXIT_INTERRUPTED)
     if progress.all_failed:
         note(
-            f"{progress.all_failed} of {progress.total} cells failed; after mending, add "
-            "--retry-failed"
+            f"{progress.all_failed} of {progress.total} cells failed; the reasons are in the "
+            "store's column error; add --retry-failed to run them again"
         )
         raise typer.Exit(EXIT_FAILED_CELLS)

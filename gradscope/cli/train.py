@@ -1,4 +1,4 @@
-"""``gradscope train``: learn, and watch loss, unclipped gradient norm and horizon on the way."""
+"""``gradscope train``: loss, unclipped gradient norm and memory horizon during training."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,6 +8,7 @@ import typer
 from gradscope.analysis.settings import GIVEN_SETTINGS
 from gradscope.cli.analyze import Files, exit_with_status, write_files
 from gradscope.cli.command import Call, takes_settings
+from gradscope.cli.help import Command
 from gradscope.cli.options import Figure, Given, Load, Save
 from gradscope.cli.output import Place, note, progress_bar, show
 from gradscope.errors import SettingError
@@ -18,19 +19,15 @@ if TYPE_CHECKING:
     from gradscope.model.cells import Cell
 
 EXAMPLES = """\
-[bold]Examples[/bold]
-
-  gradscope train --task recall --delay 5 --steps 20 --save run.npz
-
-  gradscope train --task adding --steps 50 --updates 1000 --clip-norm 1
-
-  gradscope train --data series.csv --column NAME --steps 50 --truncate 10 --json
+gradscope train --task recall --delay 5 --steps 20 --save run.npz
+gradscope train --task adding --steps 50 --clip-norm 1 --png training.png
+gradscope train --data series.csv --column NAME --steps 50 --truncate 10 --json
 """
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("train", epilog=EXAMPLES)(train)
+    app.command("train", cls=Command, epilog=EXAMPLES)(train)
 
 
 @takes_settings("weights", *GIVEN_SETTINGS)
@@ -40,15 +37,17 @@ def train(
     png: Figure = None,
     save: Save = None,
 ) -> None:
-    """Train a recurrent net by backpropagation through time and watch its horizon move."""
-    call.prepare(save, figure=png)
+    """Train a recurrent network by backpropagation through time and report loss, unclipped gradient
+    norm and memory horizon as it learns.
+    """
+    call.place.prepare(save, figure=png)
     run_training(call.place, call.values(load=load), png, save)
 
 
 def run_training(
     place: Place, asked: "Settings | Given", figure: Path | None, save: Path | None
 ) -> None:
-    """Train, show the course, write picture and run."""
+    """Train, show the checkpoints, write picture and run."""
     from gradscope.analysis.analyze import analyze
     from gradscope.analysis.checkpoints import CheckpointRecorder
     from gradscope.analysis.prepare import prepare
@@ -59,12 +58,12 @@ def run_training(
     prepared = prepare(asked)
     if prepared.task is None:
         raise SettingError("--updates is 0; choose 1 or more to train")
-    recorder = CheckpointRecorder(prepared, lambda checkpoint: note(_line(checkpoint)))
-    with progress_bar("training", prepared.resolved.updates) as advance:
+    recorder = CheckpointRecorder(prepared, _note)
+    with progress_bar("training", prepared.resolved.updates) as move:
 
         def watch(update: int, loss: float, norm: float, params: "Cell") -> None:
             recorder(update, loss, norm, params)
-            advance("")
+            move("")
 
         analysis = analyze(prepared, watch=watch)
     seen = recorder.checkpoints
@@ -78,9 +77,9 @@ def run_training(
     exit_with_status(analysis)
 
 
-def _line(checkpoint: "Checkpoint") -> str:
+def _note(checkpoint: "Checkpoint") -> None:
     reach = "beyond the sequence" if checkpoint.horizon is None else f"{checkpoint.horizon} steps"
-    return (
+    note(
         f"update {checkpoint.update}: loss {checkpoint.loss:.4g}, "
         f"gradient norm {checkpoint.gradient_norm:.3g}, horizon {reach}"
     )

@@ -12,6 +12,27 @@ it.
 With a leak α the step is J v = (1−α) v + α φ′∘(W v). The bound becomes ℓ log(1−α+αγσ_max(W)), of
 which the weights have what γ = 1 would give; the slope at its ceiling takes the place of ``W v``;
 saturation may then be positive too.
+
+A gated cell passes gradient on in two ways, straight through a gate and through its recurrent
+weights. There each step J v is built up in stages, and each stage changes the length of what
+arrives:
+
+====================  ==============================================================================
+direct                the gate that keeps the state (z of a GRU, f of an LSTM), alone, no recurrent
+                      weights: log(‖D v‖/‖v‖). What the gradient would do if only the memory carried
+                      it; far below 0 where that gate is closed.
+recurrent_weights     the candidate's weights W_n or W_g beside it, every other gate open and φ at
+                      its largest slope: what the recurrent weights bring back.
+candidate_saturation  φ with the slope it has: what a candidate at its flat ends costs.
+closed_gates          r of a GRU, i of an LSTM as they stand: what they keep out.
+gate_slopes           the gates moving with the state, ∂r/∂h, ∂z/∂h and so on: what is left of J v.
+====================  ==============================================================================
+
+Each term is the logarithm of the ratio of two successive lengths, so over the ℓ steps the five add
+up to log σ_max(P_ℓ) exactly; any of them may have either sign. A stage that is exactly zero while
+the step is not (a gate closed to the last bit) is passed over, and what it lost is counted in the
+next. The same propagation, with other stages, splits a vanilla RNN whose state is its
+pre-activation or whose units leak differently.
 """
 
 from dataclasses import dataclass, fields
@@ -20,12 +41,14 @@ from typing import Any
 import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
-from gradscope.diagnosis.paths import path_logs
+from gradscope.diagnosis.paths import lengths_of, log_ratio, path_logs
 from gradscope.diagnosis.theory import log_bound_per_step
 from gradscope.errors import SettingError
+from gradscope.jacobians.cell_chain import CellChain
 from gradscope.jacobians.chain import Chain, ElmanChain
 from gradscope.jacobians.kernels.leading_directions import leading_directions
 from gradscope.jacobians.lag_norms import LagNorms, lag_norms
+from gradscope.model.elman import PostLinearization, PreLinearization
 from gradscope.notebook_repr import CompactRepr
 
 TOLERANCE = 1e-10
@@ -53,13 +76,28 @@ class Causes(CompactRepr):
 
     def compact_fields(self) -> dict[str, Any]:
         """Return sizes, and each term at the longest lag in nats per step."""
-        return brief_terms(self)
+        return _compact_terms(self)
 
 
-def brief_terms(found: Any) -> dict[str, Any]:
-    """Return sizes of terms by lag, and each at the longest lag in nats per step: the mean over the
-    sequences.
-    """
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class GatedCauses(CompactRepr):
+    """The five terms of a gated cell's log σ_max(P_ℓ) and their sum, as in ``Causes``."""
+
+    lags: IntArray
+    direct: FloatArray
+    recurrent_weights: FloatArray
+    candidate_saturation: FloatArray
+    closed_gates: FloatArray
+    gate_slopes: FloatArray
+    total: FloatArray
+
+    def compact_fields(self) -> dict[str, Any]:
+        """Return sizes, and each term at the longest lag in nats per step."""
+        return _compact_terms(self)
+
+
+def _compact_terms(found: Causes | GatedCauses) -> dict[str, Any]:
+    """Return sizes, and each term at the longest lag: the mean over sequences, nats per step."""
     terms = [each.name for each in fields(found) if each.name != "lags"]
     ends = {name: float(getattr(found, name)[-1].mean()) / int(found.lags[-1]) for name in terms}
     return {"lags": found.lags.size, "sequences": found.total.shape[1], **ends}
@@ -92,18 +130,32 @@ def causes(chain: Chain, lags: IntArray | None = None, *, norms: LagNorms | None
         raise SettingError(
             "a chain of explicit Jacobians has no slopes to split the causes by; give an ElmanChain"
         )
-    chosen = checked_lags(chain, lags)
-    total, directions, reached = measured_directions(chain, chosen, norms)
+    chosen = _checked_lags(chain, lags)
+    total, directions, reached = _measured_directions(chain, chosen, norms)
     ceiling_logs, slope_logs = path_logs(chain, chosen, directions, reached)
     of_weights = log_bound_per_step(chain.recurrent_weights, 1.0, chain.leak)
     bound = log_bound_per_step(chain.recurrent_weights, chain.slope_ceiling, chain.leak)
-    steps = np.repeat(chosen[:, None].astype(np.float64), chain.n_sequences, axis=1)
+    return _against_bound(chosen, total, (of_weights, bound), ceiling_logs, slope_logs)
+
+
+def _against_bound(
+    lags: IntArray,
+    total: FloatArray,
+    bounds: tuple[float, float],
+    ceiling_logs: FloatArray,
+    slope_logs: FloatArray,
+) -> Causes:
+    """Return the terms of a vanilla RNN: its bounds per step, for γ = 1 and for φ's own γ, and what
+    the path lost against them.
+    """
+    of_weights, bound = bounds
+    steps = np.repeat(lags[:, None].astype(np.float64), total.shape[1], axis=1)
     if np.isneginf(bound):
         # log 0: weights of zero leave nothing for the other terms to explain.
         none = np.zeros_like(steps)
-        return Causes(chosen, none - np.inf, none, none, none, total)
+        return Causes(lags, none - np.inf, none, none, none, total)
     return Causes(
-        lags=chosen,
+        lags=lags,
         weights=steps * of_weights,
         slope_ceiling=steps * (bound - of_weights),
         misalignment=ceiling_logs - steps * bound,
@@ -112,12 +164,10 @@ def causes(chain: Chain, lags: IntArray | None = None, *, norms: LagNorms | None
     )
 
 
-def measured_directions(
+def _measured_directions(
     chain: Chain, lags: IntArray, norms: LagNorms | None
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return log σ_max as measured (K,B), the directions that have it (K,B,S), and the logarithms
-    that these reach (K,B).
-    """
+    """Return log σ_max as measured (K,B), its directions (K,B,S), and what these reach (K,B)."""
     norms = norms or lag_norms(chain, int(lags[-1]), tolerance=TOLERANCE)
     if norms.lags.size < lags[-1]:
         raise SettingError(
@@ -134,7 +184,7 @@ def measured_directions(
     return total, directions, reached
 
 
-def checked_lags(chain: Chain, lags: IntArray | None) -> IntArray:
+def _checked_lags(chain: Chain, lags: IntArray | None) -> IntArray:
     """Return the lags asked for, all of 1 … T by default; refuse those that are not there."""
     chosen = np.arange(1, chain.n_steps + 1) if lags is None else np.asarray(lags, dtype=np.int64)
     ascending = chosen.size > 0 and (np.diff(chosen) >= 1).all()
@@ -143,3 +193,69 @@ def checked_lags(chain: Chain, lags: IntArray | None) -> IntArray:
             f"the lags are {chosen.tolist()}; choose ascending lags from 1 to {chain.n_steps}"
         )
     return chosen
+
+
+def cell_causes(
+    chain: CellChain, lags: IntArray | None = None, *, norms: LagNorms | None = None
+) -> Causes | GatedCauses:
+    """Split log σ_max(∂s_T/∂s_{T−ℓ}) into causes that fit the cell.
+
+    Parameters
+    ----------
+    chain : CellChain
+        A cell linearised over T steps and B sequences.
+    lags, norms
+        As for ``causes``.
+
+    Returns
+    -------
+    GatedCauses or Causes
+        The terms above for a gated cell; for a vanilla RNN those of ``causes``.
+
+    Raises
+    ------
+    SettingError
+        If a lag is outside 1 … T.
+
+    Notes
+    -----
+    Cost: that of two lag profiles, and one step of every stage over all lags that reach so far
+    back.
+    """
+    chosen = _checked_lags(chain, lags)
+    total, directions, _ = _measured_directions(chain, chosen, norms)
+    terms = _stage_logs(chain, chosen, directions)
+    linearization = chain.linearization
+    if isinstance(linearization, PostLinearization | PreLinearization):
+        cell = linearization.cell
+        bounds = cell.log_bound(1.0), cell.log_bound(cell.activation.slope_ceiling)
+        return _against_bound(chosen, total, bounds, terms["ceiling"], terms["saturation"])
+    return GatedCauses(lags=chosen, total=total, **terms)
+
+
+def _stage_logs(chain: CellChain, lags: IntArray, directions: FloatArray) -> dict[str, FloatArray]:
+    """Propagate each direction (K,B,S) from its state to s_T; return Σ log(length/length before) in
+    nats of every stage, (K,B). A vector that has become zero adds no more.
+    """
+    terms: dict[str, FloatArray] = {}
+    vectors = np.zeros_like(directions)
+    for step in range(chain.n_steps - int(lags[-1]) + 1, chain.n_steps + 1):
+        starting = chain.n_steps - lags + 1 == step
+        vectors[starting] = directions[starting]
+        under_way = lags > chain.n_steps - step
+        # A JVP takes vectors (B,K,S), all sequences at once.
+        here = vectors[under_way].swapaxes(0, 1)
+        stages = chain.stages(here, step)
+        before, last = lengths_of(here), list(stages)[-1]
+        for name, image in stages.items():
+            length = lengths_of(image)
+            # The sum of logarithms telescopes: a stage that is zero while a later one is not would
+            # make −∞ + ∞ of it, so it takes over the length before it.
+            if name != last:
+                length = np.where(length > 0.0, length, before)
+            term = terms.setdefault(name, np.zeros(directions.shape[:2]))
+            term[under_way] += log_ratio(length, before).T
+            before = length
+        image = stages[last] / np.where(before > 0.0, before, 1.0)[..., None]
+        vectors[under_way] = image.swapaxes(0, 1)
+    return terms

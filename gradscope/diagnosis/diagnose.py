@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
-from gradscope.diagnosis.causes import TOLERANCE, Causes, causes
-from gradscope.diagnosis.gated_causes import GatedCauses, cell_causes
+from gradscope.diagnosis.causes import TOLERANCE, Causes, GatedCauses, causes, cell_causes
 from gradscope.diagnosis.growth import GrowthRate, Rates, cause_rates, growth_rate, tail_lags
 from gradscope.diagnosis.theory import log_bound_per_step
 from gradscope.diagnosis.verdict import Evidence, Learned, Thresholds, Verdict, judge
@@ -97,28 +96,11 @@ def diagnose(
 def explain(
     chain: Chain, lags: IntArray, *, norms: LagNorms | None = None
 ) -> tuple[Causes | GatedCauses, float]:
-    """Return why a chain's product has the size it has, in the terms that fit its cell.
+    """Return why a chain's product has the size it has, in the terms that fit its cell, and the
+    most that one step can add to log σ_max, in nats.
 
-    Parameters
-    ----------
-    chain : ElmanChain or CellChain
-        Factors of T steps and B sequences, and what they are made of.
-    lags : (K,) array of int
-        Lags in steps, ascending.
-    norms : LagNorms, optional
-        The lag profile of this chain, where it was measured before.
-
-    Returns
-    -------
-    causes : Causes or GatedCauses
-        Terms (K,B) that add up to log σ_max, in nats.
-    bound : float
-        The most that one step can add to it, in nats.
-
-    Raises
-    ------
-    SettingError
-        If the chain is one of explicit Jacobians, which have no causes.
+    ``lags`` (K,) are in steps, ascending; ``norms`` is the lag profile, where it was measured
+    before. Raises SettingError if the chain is one of explicit Jacobians, which have no causes.
     """
     if isinstance(chain, ElmanChain):
         bound = log_bound_per_step(chain.recurrent_weights, chain.slope_ceiling, chain.leak)

@@ -17,13 +17,11 @@ estimate is linear in f, so the four causes, taken at the same two lags, add up 
 """
 
 from dataclasses import dataclass, fields
-from typing import overload
 
 import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
-from gradscope.diagnosis.causes import Causes
-from gradscope.diagnosis.gated_causes import GatedCauses
+from gradscope.diagnosis.causes import Causes, GatedCauses
 from gradscope.notebook_repr import CompactRepr
 
 MIN_SAMPLE = 5
@@ -110,16 +108,15 @@ def terms_of(rates: Rates) -> dict[str, float | None]:
 
 
 def rate_per_time_constant(rate: float, leak: float) -> float:
-    """Return a growth rate in nats per time constant τ, from nats per step: a leak of α = dt/τ
-    makes 1/α steps of one τ. As α → 0 it becomes the exponent of τ v̇ = −v + W φ(v).
+    """Return a growth rate in nats per time constant τ: a leak of α = dt/τ makes 1/α steps of τ.
+
+    As α → 0 it becomes the exponent of τ v̇ = −v + W φ(v).
     """
     return rate / leak
 
 
 def tail_lags(max_lag: int) -> IntArray:
-    """Return the two lags between which the growth rate is taken; the first is 0 where there is but
-    one lag.
-    """
+    """Return the two lags between which the rate is taken; the first is 0 if there is but one."""
     return np.array([max_lag // 2, max_lag])
 
 
@@ -173,18 +170,8 @@ def _half_width(sample: FloatArray) -> float | None:
     return float(t * sample.std(ddof=1) / np.sqrt(sample.size))
 
 
-@overload
-def cause_rates(causes: Causes) -> CauseRates: ...
-
-
-@overload
-def cause_rates(causes: GatedCauses) -> GatedCauseRates: ...
-
-
 def cause_rates(causes: Causes | GatedCauses) -> Rates:
-    """Return the terms of the growth rate from the causes at the lags of ``tail_lags``,
-    averaged over sequences.
-    """
+    """Return the terms of the growth rate from causes at ``tail_lags``, averaged over sequences."""
     kind = GatedCauseRates if isinstance(causes, GatedCauses) else CauseRates
     names = [each.name for each in fields(kind)]
     alive = np.isfinite(causes.total[-1])

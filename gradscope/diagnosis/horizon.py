@@ -10,17 +10,13 @@ from gradscope.arrays import FloatArray
 
 
 def memory_horizon(median: FloatArray, threshold: float) -> int | None:
-    """Return the first lag, in steps, at which the median profile (L,) in nats falls below
-    log(threshold).
-    """
+    """Return the first lag, in steps, at which the profile (L,) in nats is below log(threshold)."""
     below = median < np.log(threshold)
     return int(np.argmax(below)) + 1 if below.any() else None
 
 
 def extrapolated_horizon(median: FloatArray, rate: float, threshold: float) -> int | None:
-    """Return the lag at which a profile that is still above the threshold would reach it at
-    ``rate``; None if never.
-    """
+    """Return the lag at which a profile above the threshold would reach it; None if never."""
     if not rate < 0.0:
         return None
     missing = (np.log(threshold) - float(median[-1])) / rate

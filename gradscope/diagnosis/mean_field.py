@@ -14,12 +14,14 @@ on doing so when √q is large and the poles of φ come near the axis (Trefethen
 Review 56).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from gradscope.arrays import FloatArray, order_statistics
 from gradscope.model.activations import Activation
+from gradscope.model.cells import log_of
 from gradscope.model.elman import ElmanParameters
 
 REACH, N_NODES = 9.0, 1201
@@ -49,8 +51,7 @@ class MeanField:
     @property
     def growth_rate(self) -> float:
         """½ log χ, nats per step; −inf for weights of zero."""
-        with np.errstate(divide="ignore"):
-            return 0.5 * float(np.log(self.chi))
+        return 0.5 * log_of(self.chi)
 
     @property
     def depth_scale(self) -> float:
@@ -77,37 +78,20 @@ def mean_field(params: ElmanParameters, inputs: FloatArray) -> MeanField:
 
 
 def stationary_field(activation: Activation, gain: float, drive: FloatArray) -> MeanField:
-    """Return the mean field at its stationary variance.
+    """Return the mean field at the largest q that solves its equation: the stable one for tanh and
+    the sigmoid.
 
-    Parameters
-    ----------
-    activation : Activation
-        φ, bounded by 1.
-    gain : float
-        σ_w.
-    drive : (n,) array
-        Equally likely values of U x + b.
-
-    Returns
-    -------
-    MeanField
-        At the largest q that solves its equation: the stable one for tanh and the sigmoid.
+    φ is bounded by 1; ``gain`` is σ_w; ``drive`` (n,) holds equally likely values of U x + b.
     """
+
+    def mean_square(function: Callable[[FloatArray], FloatArray], variance: float) -> float:
+        """Average over z ~ N(0,1), by its density, and over the drive."""
+        at = drive[:, None] + np.sqrt(variance) * NODES
+        return float(np.mean(np.square(function(at)) @ DENSITY))
+
     low, high = 0.0, gain**2
     for _ in range(HALVINGS):
         q = 0.5 * (low + high)
-        reached = gain**2 * _mean(np.square(activation.value(_pre_activations(drive, q))))
+        reached = gain**2 * mean_square(activation.value, q)
         low, high = (q, high) if reached > q else (low, q)
-    slopes = activation.slope(_pre_activations(drive, high))
-    return MeanField(gain, high, gain**2 * _mean(np.square(slopes)))
-
-
-def _pre_activations(drive: FloatArray, variance: float) -> FloatArray:
-    """Return c + √q z, (n,N_NODES)."""
-    spread: FloatArray = drive[:, None] + np.sqrt(variance) * NODES
-    return spread
-
-
-def _mean(values: FloatArray) -> float:
-    """Average (n,N_NODES) over z with its density and over the drive."""
-    return float(np.mean(values @ DENSITY))
+    return MeanField(gain, high, gain**2 * mean_square(activation.slope, high))

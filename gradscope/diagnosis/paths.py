@@ -8,8 +8,8 @@ the two sums that ``causes`` compares with its bound. Done for every lag this wo
 each. But where one exponent leads, all directions turn into the same one (Oseledets 1968), so each
 is propagated only until it has merged with that of the longest lag: from there on both have the
 same logarithms ahead. That a merged pair did not part again is checked against the length that the
-product itself gives; directions that fail are propagated again without merging. ``gated_causes``
-has the same for gated cells, whose stages do not merge.
+product itself gives; directions that fail are propagated again without merging. ``causes`` has the
+same for gated cells, whose stages do not merge.
 """
 
 import numpy as np
@@ -37,24 +37,11 @@ MAX_DEVIATION = 1e-10
 def path_logs(
     chain: ElmanChain, lags: IntArray, directions: FloatArray, reached: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
-    """Propagate each direction from its state to h_T.
+    """Propagate each direction (K,B,S), a unit vector at h_{T−ℓ}, to h_T.
 
-    Parameters
-    ----------
-    chain : ElmanChain
-        Factors of T steps and B sequences.
-    lags : (K,) array of int
-        Lags, ascending.
-    directions : (K,B,S) array
-        Unit vectors at h_{T−ℓ}.
-    reached : (K,B) array
-        log ‖P_ℓ v‖ in nats, from the product.
-
-    Returns
-    -------
-    ceiling_logs, slope_logs : (K,B) arrays
-        Σ log(‖M v‖/‖v‖) and Σ log(‖J v‖/‖M v‖) over the ℓ steps, M = (1−α) I + αγ W the step with
-        its slope at the ceiling. A vector that has become zero adds no more.
+    ``reached`` (K,B) is log ‖P_ℓ v‖ in nats, from the product. Returns Σ log(‖M v‖/‖v‖) and
+    Σ log(‖J v‖/‖M v‖) over the ℓ steps, each (K,B), M = (1−α) I + αγ W the step with its slope at
+    the ceiling. A vector that has become zero adds no more.
     """
     logs = _Paths(chain, lags, directions, MERGED).log_sums()
     with np.errstate(invalid="ignore"):
@@ -117,8 +104,8 @@ class _Paths:
             at_ceiling, length = self._jvp(self._vectors[part], slopes)
             before = np.where(self._gone[part], 0.0, 1.0)
             self._gone[part] |= length == 0.0
-            self._logs[0, lag, sequence] += _log_ratio(at_ceiling, before)
-            self._logs[1, lag, sequence] += _log_ratio(length, at_ceiling)
+            self._logs[0, lag, sequence] += log_ratio(at_ceiling, before)
+            self._logs[1, lag, sequence] += log_ratio(length, at_ceiling)
 
     def _jvp(self, vectors: FloatArray, slopes: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Replace unit vectors (n,S) by J v/‖J v‖; return ‖M v‖ and ‖J v‖, (n,).
@@ -155,9 +142,7 @@ class _Paths:
 
 
 def lengths_of(vectors: FloatArray) -> FloatArray:
-    """Return ‖v‖ (…) of vectors (…,S), formed from scaled entries where their squares leave the
-    range of floats.
-    """
+    """Return ‖v‖ (…) of vectors (…,S), scaled where their squares leave the range of floats."""
     with np.errstate(over="ignore"):
         squares = np.einsum("...s,...s->...", vectors, vectors)
     lengths: FloatArray = np.sqrt(squares)
@@ -168,9 +153,8 @@ def lengths_of(vectors: FloatArray) -> FloatArray:
     return lengths
 
 
-def _log_ratio(lengths: FloatArray, before: FloatArray) -> FloatArray:
+def log_ratio(lengths: FloatArray, before: FloatArray) -> FloatArray:
     """Return log(lengths/before), 0 where there was nothing left to lose."""
+    present = before > 0
     with np.errstate(divide="ignore"):
-        return np.where(
-            before > 0, np.log(lengths) - np.log(np.where(before > 0, before, 1.0)), 0.0
-        )
+        return np.where(present, np.log(lengths) - np.log(np.where(present, before, 1.0)), 0.0)

@@ -6,13 +6,13 @@ changes and leaves the others as measured, so it is a first guess to be checked 
 promise.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 import numpy as np
 
-from gradscope.diagnosis.growth import CauseRates, GatedCauseRates, Rates
+from gradscope.diagnosis.growth import GatedCauseRates, Rates
 from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.diagnosis.verdict import Verdict
 from gradscope.learning.history import History
@@ -25,7 +25,6 @@ section 3.2, take 0.5 to 10 times the average norm)."""
 MAX_CLIP = 1e3
 """Beyond it the norms are those of a training that diverged, and say nothing of where to clip
 (convention)."""
-
 
 MAX_GROWTH = 1e3
 """A step that multiplies the gradient by more is no matter of the gain: no network learns there
@@ -77,25 +76,11 @@ def remedies(
     *,
     orthogonal: bool = False,
 ) -> tuple[Remedy, ...]:
-    """Return what to change about a network, most promising first.
+    """Return what to change about a network, most promising first; nothing where all is well.
 
-    Parameters
-    ----------
-    verdict : Verdict
-        What its gradient does.
-    causes : CauseRates
-        Why, in nats per step.
-    activation : ActivationName
-        Its φ.
-    clip_at : float, optional
-        Quantile ``QUANTILE_TO_CLIP_AT`` of the unclipped gradient norm, where it was trained.
-    orthogonal : bool
-        Whether W was drawn with equal singular values, and needs not be again.
-
-    Returns
-    -------
-    tuple of Remedy
-        Empty where nothing needs to change.
+    ``causes`` are in nats per step; ``clip_at`` is the quantile ``QUANTILE_TO_CLIP_AT`` of the
+    unclipped gradient norm, where it was trained; ``orthogonal`` says whether W was drawn with
+    equal singular values, and needs not be again.
     """
     if verdict.reason(ReasonCode.GRADIENT_FINE):
         stuck = verdict.reason(ReasonCode.AT_BASELINE) is not None
@@ -104,10 +89,8 @@ def remedies(
         return _against_exploding(verdict, causes, clip_at)
     if verdict.horizon is None:
         return ()
-    if isinstance(causes, GatedCauseRates):
-        return _against_vanishing_behind_gates(causes, activation)
     found = _against_vanishing(causes, activation, orthogonal=orthogonal)
-    if verdict.reaches is False:
+    if verdict.reaches is False and not isinstance(causes, GatedCauseRates):
         lags = {"horizon": verdict.horizon, "required_lag": verdict.required_lag}
         found = (*found, Remedy(RemedyCode.GATES, lags))
     return found
@@ -129,49 +112,38 @@ def _against_exploding(
 
 
 def _against_vanishing(
-    causes: CauseRates, activation: ActivationName, *, orthogonal: bool
+    causes: Rates, activation: ActivationName, *, orthogonal: bool
 ) -> tuple[Remedy, ...]:
-    """Return one remedy for each costly term, and the rate without that term."""
+    """Return one remedy for each term that costs more than a tenth of the rate, the largest first;
+    of a vanilla RNN with the rate without that term.
+    """
     total = causes.total
     if total is None or total >= 0.0:
         return ()
-    align = RemedyCode.KEEP_ALIGNED if orthogonal else RemedyCode.ALIGN_WEIGHTS
-    costs = [
-        (causes.slope_ceiling, Remedy(RemedyCode.RAISE_SLOPE_CEILING, {"activation": "tanh"})),
-        (causes.saturation, Remedy(RemedyCode.REDUCE_SATURATION, {"activation": str(activation)})),
-        (causes.misalignment, Remedy(align)),
-        (
-            causes.weights,
-            Remedy(RemedyCode.RAISE_GAIN, {"factor": np.exp(-(causes.weights or 0.0))}),
-        ),
-    ]
+    costs: list[tuple[float | None, Remedy]]
+    saturated = Remedy(RemedyCode.REDUCE_SATURATION, {"activation": str(activation)})
+    if isinstance(causes, GatedCauseRates):
+        costs = [
+            (causes.direct, Remedy(RemedyCode.KEEP_LONGER, {"direct": causes.direct})),
+            (causes.closed_gates, Remedy(RemedyCode.OPEN_GATES)),
+            (causes.candidate_saturation, saturated),
+        ]
+    else:
+        gain = {"factor": np.exp(-(causes.weights or 0.0))}
+        costs = [
+            (causes.slope_ceiling, Remedy(RemedyCode.RAISE_SLOPE_CEILING, {"activation": "tanh"})),
+            (causes.saturation, saturated),
+            (
+                causes.misalignment,
+                Remedy(RemedyCode.KEEP_ALIGNED if orthogonal else RemedyCode.ALIGN_WEIGHTS),
+            ),
+            (causes.weights, Remedy(RemedyCode.RAISE_GAIN, gain)),
+        ]
+    costly = [(cost, each) for cost, each in costs if cost is not None and cost < 0.1 * total]
+    ordered = sorted(costly, key=lambda pair: pair[0])
+    if isinstance(causes, GatedCauseRates):
+        return tuple(each for _, each in ordered)
     return tuple(
         Remedy(each.code, {**each.numbers, "predicted_rate": total - cost})
-        for cost, each in _costly(costs, total)
+        for cost, each in ordered
     )
-
-
-def _against_vanishing_behind_gates(
-    causes: GatedCauseRates, activation: ActivationName
-) -> tuple[Remedy, ...]:
-    """Return one remedy for each term of a gated cell that is costly."""
-    total = causes.total
-    if total is None or total >= 0.0:
-        return ()
-    costs = [
-        (causes.direct, Remedy(RemedyCode.KEEP_LONGER, {"direct": causes.direct})),
-        (causes.closed_gates, Remedy(RemedyCode.OPEN_GATES)),
-        (
-            causes.candidate_saturation,
-            Remedy(RemedyCode.REDUCE_SATURATION, {"activation": str(activation)}),
-        ),
-    ]
-    return tuple(each for _, each in _costly(costs, total))
-
-
-def _costly(
-    costs: Sequence[tuple[float | None, Remedy]], total: float
-) -> list[tuple[float, Remedy]]:
-    """Return the terms that cost more than a tenth of the rate, the largest first."""
-    costly = [(cost, each) for cost, each in costs if cost is not None and cost < 0.1 * total]
-    return sorted(costly, key=lambda pair: pair[0])

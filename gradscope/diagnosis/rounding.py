@@ -35,8 +35,8 @@ COMPARABLE = 1e-2
 
 
 def largest_rise(log_by_step: Sequence[float | None]) -> float:
-    """Return R, the largest rise of log ‖∂E/∂h_t‖ from a step back to an earlier one, in the unit
-    of the logarithm; 0 where it only falls. Steps without a finite value are left out.
+    """Return R in the unit of the logarithm; 0 where log ‖∂E/∂h_t‖ only falls. Steps without a
+    finite value are left out.
     """
     rise, lowest = 0.0, math.inf
     for value in reversed(log_by_step):
@@ -51,19 +51,9 @@ def amplified_rounding(
 ) -> float:
     """Return the natural logarithm of the relative difference between two machines.
 
-    Parameters
-    ----------
-    rates : iterable of float
-        Growth rates of the run before and after training, in nats per step; the largest counts
-        (−inf, an exact zero, is no growth).
-    steps : int
-        Length of the sequences.
-    width : int
-        Terms of a dot product: units of the hidden state.
-    updates : int
-        Updates of the training that came before.
-    rise : float
-        R in nats, as from ``largest_rise``.
+    ``rates`` are growth rates before and after training, in nats per step, of which the largest
+    counts (−inf, an exact zero, is no growth); ``width`` is n, the units of the hidden state;
+    ``updates`` came before; ``rise`` is R in nats, as from ``largest_rise``.
     """
     rate = max((0.0, *rates))
     passes = updates + 1

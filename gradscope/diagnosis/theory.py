@@ -21,6 +21,7 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.diagnosis.mean_field import MeanField, mean_field
 from gradscope.errors import SettingError
+from gradscope.model.cells import log_of, spectral_norm
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import ActivationName
@@ -105,21 +106,17 @@ class Prediction(CompactRepr):
 
 def log_spectral_norm(weights: FloatArray) -> float:
     """Return log σ_max(W) in nats, −inf for a matrix of zeros."""
-    with np.errstate(divide="ignore"):
-        return float(np.log(np.linalg.norm(weights, 2)))
+    return log_of(spectral_norm(weights))
 
 
 def log_bound_per_step(weights: FloatArray, slope_ceiling: float, leak: float = 1.0) -> float:
     """Return log(1 − α + α γ σ_max(W)), the most that one step can add to log σ_max(P), in nats."""
-    norm = float(np.linalg.norm(weights, 2))
-    with np.errstate(divide="ignore"):
-        return float(np.log(1.0 - leak + leak * slope_ceiling * norm))
+    return log_of(1.0 - leak + leak * slope_ceiling * spectral_norm(weights))
 
 
 def log_spectral_radius(weights: FloatArray) -> float:
     """Return log max |eigenvalue of W| in nats, −inf where all are zero."""
-    with np.errstate(divide="ignore"):
-        return float(np.log(np.abs(np.linalg.eigvals(weights)).max()))
+    return log_of(float(np.abs(np.linalg.eigvals(weights)).max()))
 
 
 def newman_exponents(size: int, scale: float, count: int | None = None) -> FloatArray:
@@ -155,10 +152,9 @@ def newman_exponents(size: int, scale: float, count: int | None = None) -> Float
 
 
 def predictions(params: ElmanParameters, trajectory: Trajectory) -> tuple[Prediction, ...]:
-    """Return what each theory says of a network: bound, spectral radius, mean field, Newman's first
-    exponent.
+    """Return what each theory says: bound, spectral radius, mean field, Newman's first exponent.
 
-    The inputs of its trajectory drive the mean field; slopes and pre-activations decide what
+    The inputs of the trajectory drive the mean field; slopes and pre-activations decide what
     applies.
     """
     weights, ceiling = params.recurrent_weights, params.activation.slope_ceiling
@@ -166,6 +162,10 @@ def predictions(params: ElmanParameters, trajectory: Trajectory) -> tuple[Predic
     curved = None
     if smallest < MIN_LINEAR_SLOPE:
         curved = Objection(ObjectionCode.SLOPES_VARY, {"smallest_slope": smallest * ceiling})
+    # λ_1 of fresh Gaussian factors as large as W times the root mean square slope.
+    slope = float(np.sqrt(np.mean(np.square(trajectory.slopes))))
+    scale = slope * float(np.sqrt(np.mean(np.square(weights))))
+    rate = float(newman_exponents(params.sizes[1], scale, 1)[0]) if scale > 0.0 else -np.inf
     return (
         Prediction(
             TheoryName.BOUND,
@@ -179,7 +179,12 @@ def predictions(params: ElmanParameters, trajectory: Trajectory) -> tuple[Predic
             curved,
         ),
         _mean_field_prediction(params, trajectory),
-        _newman_prediction(params, trajectory),
+        Prediction(
+            TheoryName.NEWMAN,
+            rate,
+            "Newman (1986), Communications in Mathematical Physics 103:121–126",
+            Objection(ObjectionCode.WEIGHTS_REUSED),
+        ),
     )
 
 
@@ -202,7 +207,7 @@ def _objection_to_randomness(params: ElmanParameters, found: MeanField) -> Objec
         return Objection(ObjectionCode.NARROW, {"units": bias.size, "fewest": MIN_UNITS})
     if found.gain == 0.0:
         return None
-    outlier = float(np.linalg.norm(weights, 2)) / (2.0 * found.gain)
+    outlier = spectral_norm(weights) / (2.0 * found.gain)
     if outlier > MAX_OUTLIER:
         return Objection(ObjectionCode.OUTLIER, {"spectral_norm_ratio": outlier})
     fourth = float(np.mean(weights**4) / np.mean(weights**2) ** 2)
@@ -229,16 +234,3 @@ def _objection_to_variance(
         return None
     numbers = {"measured": measured, "predicted": predicted}
     return Objection(ObjectionCode.VARIANCE_DIFFERS, numbers)
-
-
-def _newman_prediction(params: ElmanParameters, trajectory: Trajectory) -> Prediction:
-    """Return λ_1 of fresh Gaussian factors as large as W times the root mean square slope."""
-    slope = float(np.sqrt(np.mean(np.square(trajectory.slopes))))
-    scale = slope * float(np.sqrt(np.mean(np.square(params.recurrent_weights))))
-    rate = newman_exponents(params.sizes[1], scale, 1)[0] if scale > 0.0 else -np.inf
-    return Prediction(
-        TheoryName.NEWMAN,
-        float(rate),
-        "Newman (1986), Communications in Mathematical Physics 103:121–126",
-        Objection(ObjectionCode.WEIGHTS_REUSED),
-    )

@@ -117,9 +117,7 @@ class Verdict(CompactRepr):
         return next((each for each in self.reasons if each.code is code), None)
 
     def shows(self, regimes: Collection[Regime]) -> bool:
-        """Whether this is one of the regimes, or the sequences disagree and some are in one of
-        them.
-        """
+        """Whether this is one of the regimes, or the sequences disagree and some are in one."""
         if self.regime is not Regime.MIXED:
             return self.regime in regimes
         dissent = self.reason(ReasonCode.SEQUENCES_DISAGREE)
@@ -127,20 +125,14 @@ class Verdict(CompactRepr):
 
     @property
     def reaches(self) -> bool | None:
-        """Whether the horizon lies beyond the required lag; None where no lag is known, or none so
-        long was measured.
-        """
-        if self.required_lag is None:
+        """Whether the horizon lies beyond the required lag; None where that is not known."""
+        if self.required_lag is None or (self.horizon is None and self.required_lag > self.max_lag):
             return None
-        if self.horizon is None:
-            return None if self.required_lag > self.max_lag else True
-        return self.horizon > self.required_lag
+        return self.horizon is None or self.horizon > self.required_lag
 
 
 def judge(evidence: Evidence, thresholds: Thresholds | None = None) -> Verdict:
-    """Return the verdict on the lag profiles in ``evidence``, with the default thresholds if none
-    are given.
-    """
+    """Return the verdict on the lag profiles in ``evidence``; thresholds as by default."""
     thresholds = thresholds or Thresholds()
     log_norms = evidence.log_norms
     rates = growth_rates(log_norms)
@@ -153,11 +145,10 @@ def judge(evidence: Evidence, thresholds: Thresholds | None = None) -> Verdict:
     bare = Verdict(regime, rate, horizon, evidence.required_lag, log_norms.shape[0], ())
     reasons = (
         *_shape_reasons(bare, median, regimes, thresholds),
-        *_zero_reasons(log_norms, evidence.overflow_step),
+        *_zero_reasons(evidence),
         *_lag_reasons(bare),
         *_bound_and_cause(evidence, regime),
-        *_fine_reason(bare, median, thresholds),
-        *_learning_reason(evidence.learned, thresholds),
+        *_outcome(bare, median, evidence.learned, thresholds),
     )
     return replace(bare, reasons=reasons)
 
@@ -211,17 +202,15 @@ def _shape_reasons(
         yield Reason(ReasonCode.SEQUENCES_DISAGREE, counts)
 
 
-def _zero_reasons(log_norms: FloatArray, overflow_step: int | None) -> Iterator[Reason]:
-    """Yield how many products are exactly zero and from which lag on, and the step at which the
-    state grew too large to go on.
-    """
-    zero = np.isneginf(log_norms)
+def _zero_reasons(evidence: Evidence) -> Iterator[Reason]:
+    """Yield how many products are exactly zero and from which lag on, and a state too large."""
+    zero = np.isneginf(evidence.log_norms)
     if count := int(zero[-1].sum()):
         first = int(np.argmax(zero.any(axis=1))) + 1
-        numbers = {"lag": first, "sequences": count, "of": log_norms.shape[1]}
+        numbers = {"lag": first, "sequences": count, "of": zero.shape[1]}
         yield Reason(ReasonCode.EXACT_ZERO, numbers)
-    if overflow_step is not None:
-        yield Reason(ReasonCode.STATE_OVERFLOWS, {"step": overflow_step})
+    if evidence.overflow_step is not None:
+        yield Reason(ReasonCode.STATE_OVERFLOWS, {"step": evidence.overflow_step})
 
 
 def _lag_reasons(verdict: Verdict) -> Iterator[Reason]:
@@ -236,9 +225,7 @@ def _lag_reasons(verdict: Verdict) -> Iterator[Reason]:
 
 
 def _bound_and_cause(evidence: Evidence, regime: Regime) -> Iterator[Reason]:
-    """Yield what the bound (γ σ_max(W))^ℓ, or that along the trajectory, leaves possible, and the
-    largest cause in the direction in which the norm goes.
-    """
+    """Yield what the bound leaves possible, and the largest cause in the direction of the rate."""
     forced = evidence.bound_rate < 0.0
     code = ReasonCode.BOUND_FORCES_VANISHING if forced else ReasonCode.BOUND_ALLOWS_EXPLODING
     rate = evidence.bound_rate if np.isfinite(evidence.bound_rate) else None
@@ -256,30 +243,24 @@ def _bound_and_cause(evidence: Evidence, regime: Regime) -> Iterator[Reason]:
         yield Reason(ReasonCode.MAIN_CAUSE, {"cause": cause, "nats_per_step": size})
 
 
-def _fine_reason(verdict: Verdict, median: FloatArray, thresholds: Thresholds) -> Iterator[Reason]:
+def _outcome(
+    verdict: Verdict, median: FloatArray, learned: Learned | None, thresholds: Thresholds
+) -> Iterator[Reason]:
     """Yield that the gradient is fine where enough of it arrives at the required lag and it does
-    not explode.
+    not explode, and whether the error is below that of the baseline.
     """
-    required = verdict.required_lag
-    if verdict.regime is Regime.EXPLODING or median.max() > np.log(thresholds.exploding):
-        return
+    required, log_fine = verdict.required_lag, np.log(thresholds.fine)
     if required is None:
         fine = verdict.regime is Regime.STABLE
     else:
         # At lag 0 there is nothing to travel through; a lag beyond the profile is not known to be.
-        arrives = (
-            median[required - 1] >= np.log(thresholds.fine) if required <= median.size else False
-        )
-        fine = required == 0 or bool(arrives)
-    if fine:
+        arrives = required <= median.size and bool(median[required - 1] >= log_fine)
+        fine = required == 0 or arrives
+    explodes = verdict.regime is Regime.EXPLODING or median.max() > np.log(thresholds.exploding)
+    if fine and not explodes:
         yield Reason(ReasonCode.GRADIENT_FINE, {"required_lag": required})
-
-
-def _learning_reason(learned: Learned | None, thresholds: Thresholds) -> Iterator[Reason]:
-    """Yield whether the error is below that of the baseline."""
-    if learned is None:
-        return
-    better = learned.error < thresholds.no_better * learned.baseline
-    code = ReasonCode.BEATS_BASELINE if better else ReasonCode.AT_BASELINE
-    error = learned.error if np.isfinite(learned.error) else None
-    yield Reason(code, {"error": error, "baseline": learned.baseline})
+    if learned is not None:
+        better = learned.error < thresholds.no_better * learned.baseline
+        code = ReasonCode.BEATS_BASELINE if better else ReasonCode.AT_BASELINE
+        error = learned.error if np.isfinite(learned.error) else None
+        yield Reason(code, {"error": error, "baseline": learned.baseline})

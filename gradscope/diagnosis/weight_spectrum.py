@@ -49,15 +49,8 @@ class WeightSpectrum(CompactRepr):
 
 
 def weight_spectrum(weights: FloatArray) -> WeightSpectrum:
-    """Return singular values and eigenvalues of a matrix.
+    """Return singular values and eigenvalues of a finite (H,H) matrix: W, or the block of one gate.
 
-    Parameters
-    ----------
-    weights : (H,H) array
-        W, or the block of W that belongs to one gate; finite.
-
-    Notes
-    -----
     Cost: one singular value and one eigenvalue decomposition, some 30 H³ operations.
     """
     scale = float(np.max(np.abs(weights))) or 1.0  # So that no square over- or underflows

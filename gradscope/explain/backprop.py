@@ -1,12 +1,15 @@
 """The article's graph, f = (x − y) z with p = x − y: forward, backward, one step downhill."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import partial
+from typing import NamedTuple
 
 from gradscope.errors import SettingError
+from gradscope.explain.page import Page
 from gradscope.report.formats import Document, head
+from gradscope.report.words.numbers import number
 
 MAX_LEAF = 1e100
 """Leaves beyond this have products that leave float64."""
@@ -19,8 +22,7 @@ class Operation(StrEnum):
     MULTIPLY = "·"
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Step:
+class Step(NamedTuple):
     """``name = inputs[0] operation inputs[1]``."""
 
     name: str
@@ -32,7 +34,7 @@ class Step:
 class Edge:
     """One factor of the chain rule: ``later`` = v was computed from ``earlier`` = u.
 
-    ``slope`` is ∂v/∂u; ``adjoint`` is ∂f/∂v, and ``share`` their product, the part of ∂f/∂u that
+    ``slope`` is ∂v/∂u, ``adjoint`` is ∂f/∂v, and ``share`` (∂f/∂v)(∂v/∂u), the part of ∂f/∂u that
     comes along this edge.
     """
 
@@ -40,11 +42,7 @@ class Edge:
     earlier: str
     slope: float
     adjoint: float
-
-    @property
-    def share(self) -> float:
-        """(∂f/∂v)(∂v/∂u)."""
-        return self.adjoint * self.slope
+    share: float
 
 
 def forward(leaves: Mapping[str, float], steps: Sequence[Step]) -> dict[str, float]:
@@ -70,9 +68,9 @@ def backward(
         a, b = (values[name] for name in step.inputs)
         slopes = (1.0, -1.0) if step.operation is Operation.SUBTRACT else (b, a)
         for name, slope in zip(step.inputs, slopes, strict=True):
-            edge = Edge(step.name, name, slope, adjoints[step.name])
-            adjoints[name] += edge.share
-            edges.append(edge)
+            adjoint = adjoints[step.name]
+            edges.append(Edge(step.name, name, slope, adjoint, adjoint * slope))
+            adjoints[name] += adjoint * slope
     return adjoints, tuple(edges)
 
 
@@ -84,11 +82,9 @@ ARTICLE_GRAPH = (
 
 @dataclass(frozen=True, eq=False, slots=True)
 class BackpropLesson:
-    """Both passes through the graph, and one step of gradient descent.
-
-    ``values`` and ``adjoints`` (∂f/∂node) by name; ``edges`` the factors of the chain rule in the
-    order of the backward pass; ``x_moved`` and ``all_moved`` every node's value after one step
-    downhill of x alone and of all three leaves.
+    """Both passes through the graph: ``values`` and ``adjoints`` (∂f/∂node) by name, ``edges`` in
+    backward order; ``x_moved`` and ``all_moved``, every node's value after one step of gradient
+    descent of x alone and of all three leaves.
     """
 
     values: Mapping[str, float]
@@ -103,10 +99,10 @@ class BackpropLesson:
         leaves = {name: self.values[name] for name in "xyz"}
         return {
             **head("explain.backprop", {**leaves, "learning_rate": self.learning_rate}),
-            "values": dict(self.values),
+            "values": self.values,
             "gradient": {name: self.adjoints[name] for name in "xyz"},
-            "adjoints": dict(self.adjoints),
-            "edges": [{**asdict(edge), "share": edge.share} for edge in self.edges],
+            "adjoints": self.adjoints,
+            "edges": [asdict(edge) for edge in self.edges],
             "x_moved": {name: self.x_moved[name] for name in "xyzf"},
             "all_moved": {name: self.all_moved[name] for name in "xyzf"},
         }
@@ -117,24 +113,82 @@ def backprop_lesson(
 ) -> BackpropLesson:
     """Work through f = (x − y) z, and u ← u − η ∂f/∂u with learning rate η.
 
-    Raises
-    ------
-    SettingError
-        If a number is not within ±1e100.
+    Raises SettingError if a number is not within ±1e100.
     """
     leaves = {"x": x, "y": y, "z": z}
     for name, value in {**leaves, "learning-rate": learning_rate}.items():
-        if not (math.isfinite(value) and abs(value) <= MAX_LEAF):
+        if not abs(value) <= MAX_LEAF:
             limit = f"{-MAX_LEAF:g} to {MAX_LEAF:g}"
             raise SettingError(f"--{name} is {value}; choose a number from {limit}")
     values = forward(leaves, ARTICLE_GRAPH)
     adjoints, edges = backward(values, ARTICLE_GRAPH)
     moved = {name: value - learning_rate * adjoints[name] for name, value in leaves.items()}
-    return BackpropLesson(
-        values=values,
-        adjoints=adjoints,
-        edges=edges,
-        learning_rate=learning_rate,
-        x_moved=forward({**leaves, "x": moved["x"]}, ARTICLE_GRAPH),
-        all_moved=forward(moved, ARTICLE_GRAPH),
+    x_moved = forward({**leaves, "x": moved["x"]}, ARTICLE_GRAPH)
+    all_moved = forward(moved, ARTICLE_GRAPH)
+    return BackpropLesson(values, adjoints, edges, learning_rate, x_moved, all_moved)
+
+
+_plain = partial(number, digits=6)
+
+
+def _factor(value: float) -> str:
+    """Return a number as it stands after a dot: negative ones in parentheses."""
+    return f"({_plain(value)})" if value < 0 else _plain(value)
+
+
+def backprop_page(lesson: BackpropLesson) -> Page:
+    """Return forward pass, backward pass and descent of the graph f = (x − y) z."""
+    values, adjoints, rate = lesson.values, lesson.adjoints, lesson.learning_rate
+    x_moved, all_moved = lesson.x_moved, lesson.all_moved
+    x, p, f = (_plain(values[name]) for name in "xpf")
+    slope = {edge.later + edge.earlier: _plain(edge.slope) for edge in lesson.edges}
+    chain = ["∂f/∂f = 1: the end, where the way back begins."]
+    for edge in lesson.edges:
+        later, earlier = edge.later, edge.earlier
+        factors = f"{_factor(edge.adjoint)} · {_factor(edge.slope)}"
+        product = f"(∂f/∂{later}) (∂{later}/∂{earlier}) = {factors} = " if later != "f" else ""
+        chain.append(f"∂f/∂{earlier} = {product}{_plain(edge.share)}")
+    at, everywhere = (
+        ", ".join(f"{name} = {_plain(nodes[name])}" for name in "xyz")
+        for nodes in (values, all_moved)
     )
+    gradient = ", ".join(_plain(adjoints[name]) for name in "xyz")
+    texts = {
+        "The graph: leaves, nodes, and the local derivative on each edge": _graph(values, slope),
+        "Forward: each node from those before it": (
+            f"p = x − y = {x} − {_factor(values['y'])} = {p}",
+            f"f = p · z = {_factor(values['p'])} · {_factor(values['z'])} = {f}",
+        ),
+        "Local derivatives: one for each edge, known to the node alone": (
+            f"∂p/∂x = {slope['px']}, ∂p/∂y = {slope['py']}",
+            f"∂f/∂p = z = {slope['fp']}, ∂f/∂z = p = {slope['fz']}",
+        ),
+        "Backward, by the chain rule: multiply along a path, add where paths meet": chain,
+        f"One step of gradient descent: u ← u − η ∂f/∂u, η = {_plain(rate)}": (
+            f"x ← {x} − {_factor(rate)} · {_factor(adjoints['x'])} = {_plain(x_moved['x'])}",
+            f"With x alone moved f {_change(values['f'], x_moved['f'])}.",
+            f"With all three moved ({everywhere}) f {_change(values['f'], all_moved['f'])}.",
+        ),
+    }
+    return Page(f"f = (x − y) z is {f} at {at}; its gradient is ({gradient}).", texts.items())
+
+
+def _graph(values: Mapping[str, float], slope: Mapping[str, str]) -> tuple[str, ...]:
+    """Draw the graph, its values and its local derivatives."""
+    x, y, z, p, f = (f"{name} = {_plain(values[name])}" for name in "xyzpf")
+    first = max(len(x), len(y), len(z)) + 1
+    upper, lower = f"{x.ljust(first)}── {slope['px']} ─", f"{y.ljust(first)}── {slope['py']} ─"
+    joint = max(len(upper), len(lower))
+    middle = f"{' ' * (joint + 1)}(−) {p} ── {slope['fp']} ─"
+    return (
+        f"{upper.ljust(joint, '─')}┐",
+        f"{middle}┐",
+        f"{(lower.ljust(joint, '─') + '┘').ljust(len(middle) + 1)}(·) {f}",
+        f"{z.ljust(first)}── {slope['fz']} ".ljust(len(middle), "─") + "┘",
+    )
+
+
+def _change(before: float, after: float) -> str:
+    if after == before:
+        return f"stays at {_plain(before)}"
+    return f"{'falls' if after < before else 'rises'} from {_plain(before)} to {_plain(after)}"

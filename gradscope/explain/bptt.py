@@ -10,15 +10,16 @@ O(T²) of them; the sweep that needs O(T) is ``learning.bptt``. Source: Pascanu,
 (2013), arXiv:1211.5063, equations 3 to 5.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from gradscope.arrays import FloatArray
+from gradscope.arrays import FloatArray, plain
 from gradscope.data.batch import Targets
 from gradscope.errors import SettingError
+from gradscope.explain.page import DIGITS, Page, matrix_lines, table_lines
 from gradscope.learning.bptt import backpropagate
 from gradscope.learning.losses import step_errors
 from gradscope.model.elman import ElmanParameters
@@ -26,6 +27,7 @@ from gradscope.model.initializers import initialize
 from gradscope.model.trajectory import Trajectory, unroll
 from gradscope.names import ActivationName, InitializerName
 from gradscope.report.formats import Document, head
+from gradscope.report.words.numbers import number, steps
 
 LESSON_WEIGHTS = {"V": "output_weights", "W": "recurrent_weights", "U": "input_weights"}
 
@@ -35,7 +37,7 @@ MAX_STEPS, MAX_UNITS = 8, 4
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Term:
-    """The term k of ∂E_t/∂W and ∂E_t/∂U: t − k steps back.
+    """The term k of ∂E_t/∂W and ∂E_t/∂U, t = ``later``, k = ``earlier``.
 
     ``transport`` (H,H) is ∂h_t/∂h_k; ``adjoint`` (H,) is (∂E_t/∂y_t)(∂y_t/∂h_t)(∂h_t/∂h_k);
     ``immediate`` maps "W" (H,H) and "U" (H,D) to the entries of ∂⁺h_k that are not zero, row i
@@ -50,7 +52,7 @@ class Term:
 
     @property
     def share(self) -> dict[str, FloatArray]:
-        """The term itself: row i is adjoint_i ∂⁺h_{k,i}/∂W_i, and the same for U."""
+        """The term itself: row i is adjoint_i ∂⁺h_{k,i}/∂W_i, likewise for U."""
         return {name: self.adjoint[:, None] * each for name, each in self.immediate.items()}
 
 
@@ -63,8 +65,8 @@ class StepGradient:
     step: int
     error: float
     output_slope: FloatArray
-    terms: tuple[Term, ...]
-    gradients: dict[str, FloatArray]
+    terms: Sequence[Term]
+    gradients: Mapping[str, FloatArray]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -78,62 +80,50 @@ class BpttLesson:
     params: ElmanParameters
     trajectory: Trajectory
     targets: Targets
-    steps: tuple[StepGradient, ...]
-    summed: dict[str, FloatArray]
-    swept: dict[str, FloatArray]
+    steps: Sequence[StepGradient]
+    summed: Mapping[str, FloatArray]
+    swept: Mapping[str, FloatArray]
     deviation: float
 
     def document(self, settings: Mapping[str, Any]) -> Document:
         """Return the network and every factor of every term as JSON has them."""
         trajectory = self.trajectory
-        return {
-            **head("explain.bptt", settings),
-            "network": _lists(dict(self.params.weights())),
-            "steps": [
-                {
-                    "step": each.step,
-                    "input": trajectory.inputs[each.step - 1, 0].tolist(),
-                    "hidden": trajectory.hidden[each.step, 0].tolist(),
-                    "output": trajectory.outputs[each.step - 1, 0].tolist(),
-                    "target": self.targets.values[each.step - 1, 0].tolist(),
-                    "error": each.error,
-                    "error_by_output": each.output_slope.tolist(),
-                    "gradient": _lists(each.gradients),
-                    "terms": [
-                        {
-                            "earlier": term.earlier,
-                            "lag": term.later - term.earlier,
-                            "transport": term.transport.tolist(),
-                            "adjoint": term.adjoint.tolist(),
-                            "immediate": _lists(term.immediate),
-                            "share": _lists(term.share),
-                        }
-                        for term in each.terms
-                    ],
-                }
-                for each in self.steps
-            ],
-            "summed": _lists(self.summed),
-            "bptt": _lists(self.swept),
+        factors = ("transport", "adjoint", "immediate", "share")
+        steps = [
+            {
+                "step": each.step,
+                "input": trajectory.inputs[each.step - 1, 0],
+                "hidden": trajectory.hidden[each.step, 0],
+                "output": trajectory.outputs[each.step - 1, 0],
+                "target": self.targets.values[each.step - 1, 0],
+                "error": each.error,
+                "error_by_output": each.output_slope,
+                "gradient": each.gradients,
+                "terms": [
+                    {"earlier": term.earlier, "lag": term.later - term.earlier}
+                    | {name: getattr(term, name) for name in factors}
+                    for term in each.terms
+                ],
+            }
+            for each in self.steps
+        ]
+        content = {
+            "network": dict(self.params.weights()),
+            "steps": steps,
+            "summed": self.summed,
+            "bptt": self.swept,
             "largest_relative_difference": self.deviation,
         }
-
-
-def _lists(arrays: Mapping[str, FloatArray]) -> Document:
-    return {name: array.tolist() for name, array in arrays.items()}
+        return {**head("explain.bptt", settings), **plain(content)}
 
 
 def draw_bptt_lesson(
     steps: int = 3, hidden: int = 2, activation: ActivationName = ActivationName.TANH, seed: int = 0
 ) -> BpttLesson:
-    """Draw a small network and one sequence with a target at every step, and take them apart.
+    """Take a random network apart, with one sequence that has a target at every step.
 
-    One input, one output, biases 0, h_0 = 0; ``steps`` in 1 … 8 and ``hidden`` in 1 … 4.
-
-    Raises
-    ------
-    SettingError
-        If a number lies outside its limits.
+    One input, one output, biases 0, h_0 = 0; ``steps`` in 1 … 8 and ``hidden`` in 1 … 4, else
+    SettingError.
     """
     for flag, value, most in (("steps", steps, MAX_STEPS), ("hidden", hidden, MAX_UNITS)):
         if not 1 <= value <= most:
@@ -150,15 +140,25 @@ def draw_bptt_lesson(
 def bptt_lesson(params: ElmanParameters, trajectory: Trajectory, targets: Targets) -> BpttLesson:
     """Take the gradient of one sequence apart, step by step and term by term."""
     errors, output_slopes = step_errors(trajectory.outputs, targets)
+    slopes, hidden = trajectory.slopes[:, 0], trajectory.hidden[:, 0]
+    immediate = [
+        {"W": np.outer(slope, before), "U": np.outer(slope, entering)}
+        for slope, before, entering in zip(slopes, hidden, trajectory.inputs[:, 0], strict=False)
+    ]
     steps = []
-    for step in range(1, trajectory.n_steps + 1):
-        slope = output_slopes[step - 1, 0]
-        terms = _terms(params, trajectory, step, slope @ params.output_weights)
+    for t in range(1, trajectory.n_steps + 1):
+        output_slope = output_slopes[t - 1, 0]
+        by_state = output_slope @ params.output_weights
+        transport: FloatArray = np.eye(params.sizes[1])
+        terms = []
+        for k in range(t, 0, -1):
+            terms.append(Term(t, k, transport, by_state @ transport, immediate[k - 1]))
+            transport = transport @ (slopes[k - 1][:, None] * params.recurrent_weights)
         gradients = {
-            "V": np.outer(slope, trajectory.hidden[step, 0]),
+            "V": np.outer(output_slope, hidden[t]),
             **{name: np.sum([each.share[name] for each in terms], axis=0) for name in "WU"},
         }
-        steps.append(StepGradient(step, float(errors[step - 1]), slope, terms, gradients))
+        steps.append(StepGradient(t, float(errors[t - 1]), output_slope, terms, gradients))
     weights = backpropagate(params, trajectory, targets).weights
     swept = {name: weights[long_name] for name, long_name in LESSON_WEIGHTS.items()}
     summed = {name: np.sum([each.gradients[name] for each in steps], axis=0) for name in swept}
@@ -166,21 +166,87 @@ def bptt_lesson(params: ElmanParameters, trajectory: Trajectory, targets: Target
         float(np.max(np.abs(summed[name] - each))) / (float(np.max(np.abs(each))) or 1.0)
         for name, each in swept.items()
     )
-    return BpttLesson(params, trajectory, targets, tuple(steps), summed, swept, deviation)
+    return BpttLesson(params, trajectory, targets, steps, summed, swept, deviation)
 
 
-def _terms(
-    params: ElmanParameters, trajectory: Trajectory, step: int, entering: FloatArray
-) -> tuple[Term, ...]:
-    """Return the terms k = t … 1 of step t; ``entering`` (H,) is ∂E_t/∂h_t without later steps."""
-    slopes = trajectory.slopes[:, 0]
-    transport: FloatArray = np.eye(params.sizes[1])
-    terms = []
-    for k in range(step, 0, -1):
-        immediate = {
-            "W": np.outer(slopes[k - 1], trajectory.hidden[k - 1, 0]),
-            "U": np.outer(slopes[k - 1], trajectory.inputs[k - 1, 0]),
-        }
-        terms.append(Term(step, k, transport, entering @ transport, immediate))
-        transport = transport @ (slopes[k - 1][:, None] * params.recurrent_weights)
-    return tuple(terms)
+def bptt_page(lesson: BpttLesson) -> Page:
+    """Return the network, its forward pass, and every factor of ∂E_T/∂V, ∂E_T/∂W and ∂E_T/∂U."""
+    params, last = lesson.params, lesson.steps[-1]
+    t, gradients = last.step, last.gradients
+    network = (
+        f"a_t = U x_t + W h_t−1, h_t = {params.activation.name}(a_t), h_0 = 0",
+        "y_t = V h_t, E_t = (A_t − y_t)²",
+        *matrix_lines("U", params.input_weights),
+        *matrix_lines("W", params.recurrent_weights),
+        *matrix_lines("V", params.output_weights),
+    )
+    output = (
+        *matrix_lines(f"∂E_{t}/∂y_{t} = −2 (A_{t} − y_{t})", last.output_slope),
+        *matrix_lines(f"h_{t}ᵀ", lesson.trajectory.hidden[t, 0]),
+        *matrix_lines(f"∂E_{t}/∂V", gradients["V"]),
+    )
+    general = [
+        "∂E/∂W = Σ_t ∂E_t/∂W = Σ_t Σ_k≤t (∂E_t/∂y_t) (∂y_t/∂h_t) (∂h_t/∂h_k) (∂⁺h_k/∂W)",
+        "with ∂h_t/∂h_k = J_t J_t−1 ⋯ J_k+1 and J_i = diag(φ′(a_i)) W; the same for U.",
+    ]
+    for name, total in lesson.summed.items():
+        general += ["", *matrix_lines(f"Σ of the terms, ∂E/∂{name}", total)]
+        general += matrix_lines(f"BPTT's sweep,   ∂E/∂{name}", lesson.swept[name])
+    general += ["", f"largest difference, relative: {lesson.deviation:.1e}"]
+    weights_title = f"∂E_{t}/∂W = Σ_k (∂E_{t}/∂y_{t}) (∂y_{t}/∂h_{t}) (∂h_{t}/∂h_k) (∂⁺h_k/∂W), "
+    held = "∂⁺h_k/∂W holds h_k−1 fixed; row i of φ′(a_k) h_k−1ᵀ is the derivative of unit i."
+    sections: list[tuple[str, Sequence[str]]] = [
+        ("The network", network),
+        ("Forward", _forward_lines(lesson)),
+        (f"∂E_{t}/∂V = (∂E_{t}/∂y_{t}) h_{t}ᵀ: one term, no time in it", output),
+    ]
+    for name, title, lines in (
+        ("W", f"{weights_title}k = {t} … 1", (held,)),
+        ("U", f"∂E_{t}/∂U: the same paths, ending in ∂⁺h_k/∂U = φ′(a_k) x_kᵀ", ()),
+    ):
+        sections += [(title, lines), *(_term_section(lesson, term, name) for term in last.terms)]
+        added = matrix_lines(f"∂E_{t}/∂{name}", gradients[name])
+        sections.append((f"The sum over the steps before: ∂E_{t}/∂{name}", added))
+    count = sum(len(each.terms) for each in lesson.steps)
+    answer = (
+        f"∂E_{t}/∂W is a sum of {len(last.terms)} terms, one for each step before; all "
+        f"{count} of ∂E/∂W agree with BPTT's one sweep to {lesson.deviation:.0e}."
+    )
+    return Page(answer, [*sections, ("The general formula, over all steps", general)])
+
+
+def _forward_lines(lesson: BpttLesson) -> list[str]:
+    """Return input, state, output, target and error of every step."""
+    trajectory, targets = lesson.trajectory, lesson.targets.values
+    states = [f"h_t[{i + 1}]" for i in range(lesson.params.sizes[1])]
+    errors = [[each.error] for each in lesson.steps]
+    columns = (trajectory.inputs[:, 0], trajectory.hidden[1:, 0], trajectory.outputs[:, 0])
+    values = np.hstack([*columns, targets[:, 0], errors]).tolist()
+    rows = [[str(t), *(number(each, DIGITS) for each in row)] for t, row in enumerate(values, 1)]
+    return table_lines(("t", "x_t", *states, "y_t", "A_t", "E_t"), rows)
+
+
+def _term_section(lesson: BpttLesson, term: Term, weights: str) -> tuple[str, list[str]]:
+    """Return one term with every factor; U's repeat what W's have shown as one product."""
+    t, k = term.later, term.earlier
+    immediate = term.immediate[weights]
+    factors = [f"J_{i}" for i in range(t, k, -1)] or ["1"]
+    if len(factors) > 3:
+        factors = [factors[0], "⋯", factors[-1]]
+    if weights == "W":
+        lines = [
+            *matrix_lines(f"∂E_{t}/∂y_{t}", lesson.steps[t - 1].output_slope),
+            *matrix_lines(f"∂y_{t}/∂h_{t} = V", lesson.params.output_weights),
+            *matrix_lines(f"∂h_{t}/∂h_{k} = {' '.join(factors)}", term.transport),
+            *matrix_lines(f"their product, ∂E_{t}/∂h_{k}", term.adjoint),
+            *matrix_lines(f"∂⁺h_{k}/∂W = φ′(a_{k}) h_{k - 1}ᵀ", immediate),
+        ]
+    else:
+        lines = [
+            *matrix_lines(f"∂E_{t}/∂h_{k}, as above", term.adjoint),
+            *matrix_lines(f"∂⁺h_{k}/∂U = φ′(a_{k}) x_{k}ᵀ", immediate),
+        ]
+    lines += matrix_lines("the term", term.share[weights])
+    if weights == "W" and k == 1 and not immediate.any():
+        lines.append("It is zero because h_0 = 0: before the first step there was nothing.")
+    return f"k = {k}, {steps(t - k)} back", lines

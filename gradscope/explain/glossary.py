@@ -1,18 +1,25 @@
-"""The glossary: what every term of a report means, found by any spelling of its name.
+"""The glossary, found by any spelling of a name, the topics, and the list of all that is explained.
 
-The entries are data: ``terms/*.toml``, in the order in which a reader meets them.
+The entries are data: ``terms/*.toml``, in the order in which a reader meets them; the heading of
+an entry holds all names of the term. A topic is a text, ``topics/NAME.md``. The list of a store's
+columns is made from the code; what each of them means is in ``topics/columns.toml``.
 """
 
 import difflib
 import re
+import textwrap
 import tomllib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from importlib.resources import files
-from types import MappingProxyType
+from itertools import groupby
+from typing import Any
 
 from gradscope.errors import SettingError
+from gradscope.explain.page import Page
+from gradscope.report.formats import Document, head
 from gradscope.report.screen import to_ascii
+from gradscope.sweep.store import columns, setting_columns
 
 MAX_OFFERED = 5
 SIMILAR = 0.6
@@ -28,15 +35,16 @@ class Term:
     formula: str
     reading: str
     source: str
-    others: Sequence[str] = ()
+    others: Sequence[str]
 
 
-TERMS: tuple[Term, ...] = tuple(
-    Term(name, **entry)
+TERMS = tuple(
+    Term(name, **entry, others=others)
     for subject in ("network", "products", "spectra", "verdict")
-    for name, entry in tomllib.loads(
+    for names, entry in tomllib.loads(
         (files("gradscope.explain") / "terms" / f"{subject}.toml").read_text("utf-8")
     ).items()
+    for name, *others in [names.split("; ")]
 )
 
 
@@ -46,19 +54,11 @@ def term_key(name: str) -> str:
     return re.sub(r"[^a-z0-9%|]", "", spelled)
 
 
-_BY_KEY: Mapping[str, Term] = MappingProxyType(
-    {term_key(name): term for term in TERMS for name in (term.name, *term.others)}
-)
+_BY_KEY = {term_key(name): term for term in TERMS for name in (term.name, *term.others)}
 
 
 def find_term(name: str) -> Term:
-    """Return the entry of a term.
-
-    Raises
-    ------
-    SettingError
-        If there is none; the message suggests similar ones.
-    """
+    """Return the entry of a term; SettingError, which offers similar ones, if there is none."""
     key = term_key(name)
     if key in _BY_KEY:
         return _BY_KEY[key]
@@ -67,3 +67,90 @@ def find_term(name: str) -> Term:
     near = list(dict.fromkeys(_BY_KEY[each].name for each in (*close, *holding)))[:MAX_OFFERED]
     offer = f"did you mean {', '.join(near)}?" if near else "gradscope explain lists all"
     raise SettingError(f"there is no term {name!r}; {offer}")
+
+
+Table = tuple[tuple[str, ...], list[list[Any]]]
+Answer = tuple[Page, Document, Table | None]
+
+LESSONS = {
+    "backprop": "the graph f = (x − y) z: chain rule and one step downhill",
+    "bptt": "∂E_T/∂V, ∂E_T/∂W, ∂E_T/∂U of a small RNN, term by term",
+    "vanishing": "the product of Jacobians, tanh against sigmoid, with the bound",
+    "verdict RUN": "how each number of a saved run (.npz) was reached",
+}
+TOPICS = {
+    "store": "the tables and columns of a sweep's store, and how to query them",
+    "cluster": "loops, xargs, GNU parallel, SLURM and dask; shards and merge",
+}
+TEXT_WIDTH = 76
+"""Columns of a list of names, whatever the terminal."""
+
+
+def term_answer(name: str) -> Answer:
+    """Return a term: definition, formula, how to read it, source."""
+    term = find_term(name)
+    texts = {"Formula": term.formula, "How to read it": term.reading, "Source": term.source}
+    sections = [(title, (text,)) for title, text in texts.items()]
+    document = {**head("explain.term", {}), **_fields(term)}
+    return Page(f"{term.name}: {term.definition}", sections), document, _table([term])
+
+
+def _fields(term: Term) -> Document:
+    fields = asdict(term)
+    return {"term": fields.pop("name"), **fields}
+
+
+def _table(terms: Sequence[Term]) -> Table:
+    names = ("term", "definition", "formula", "reading", "source")
+    return names, [[t.name, t.definition, t.formula, t.reading, t.source] for t in terms]
+
+
+def listing() -> Answer:
+    """Return the list of lessons, topics and terms."""
+    width = max(map(len, (*LESSONS, *TOPICS)))
+    document, texts = head("explain.topics", {}), {}
+    for title, group in (("Lessons", LESSONS), ("Topics", TOPICS)):
+        lines = [f"{name.ljust(width)}  {about}" for name, about in group.items()]
+        texts[f"{title}: gradscope explain {title[:-1].upper()}"] = lines
+        document[title.lower()] = [{"name": name, "about": about} for name, about in group.items()]
+    names = ", ".join(term.name for term in TERMS)
+    texts["Terms: gradscope explain TERM"] = textwrap.wrap(names, TEXT_WIDTH)
+    document["terms"] = [_fields(term) for term in TERMS]
+    page = Page("What gradscope explains, with numbers computed now.", texts.items())
+    return page, document, _table(TERMS)
+
+
+def column_meanings() -> dict[str, str]:
+    """Return what each column of a store means."""
+    groups = tomllib.loads(_text("columns.toml"))
+    settings = dict.fromkeys(setting_columns(), groups.pop("settings"))
+    return {name: text for names, text in groups.items() for name in names.split()} | settings
+
+
+def topic(name: str) -> Answer:
+    """Return the text of a topic, code as it stands; of ``store`` also the columns: name, SQL type
+    and meaning.
+    """
+    text, meanings = _text(f"{name}.md"), column_meanings()
+    document = {**head("explain.topic", {}), "topic": name, "text": text}
+    answer, *parts = text.split("\n## ")
+    sections = []
+    for part in parts:
+        title, _, *lines = part.rstrip().split("\n")
+        sections.append((title, [each for each in lines if not each.startswith("```")]))
+    page = Page(answer.strip(), sections)
+    if name != "store":
+        return page, document, None
+    listed = []
+    for meaning, names in groupby(columns(), meanings.__getitem__):
+        listed += textwrap.wrap(", ".join(names), TEXT_WIDTH)
+        listed += [f"    {line}" for line in textwrap.wrap(meaning, TEXT_WIDTH - 4)]
+    sections.append(("Columns of `cells`", listed))
+    titles = ("column", "type", "meaning")
+    rows = [[column, sql, meanings[column]] for column, sql in columns().items()]
+    document["columns"] = [dict(zip(titles, row, strict=True)) for row in rows]
+    return page, document, (titles, rows)
+
+
+def _text(name: str) -> str:
+    return (files("gradscope.explain") / "topics" / name).read_text("utf-8")

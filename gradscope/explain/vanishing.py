@@ -16,12 +16,14 @@ from gradscope.arrays import LN_10, FloatArray, IntArray, plain
 from gradscope.diagnosis.diagnose import diagnose
 from gradscope.diagnosis.theory import log_spectral_norm
 from gradscope.errors import SettingError
+from gradscope.explain.page import Page, scientific, table_lines
 from gradscope.jacobians.chain import Chain, elman_chain
 from gradscope.model.activations import ACTIVATIONS
 from gradscope.model.initializers import initialize
 from gradscope.model.trajectory import unroll
 from gradscope.names import ActivationName, InitializerName
 from gradscope.report.formats import Document, head
+from gradscope.report.words.numbers import NEGLIGIBLE, fraction, level, number, pace
 
 MAX_STEPS, MAX_UNITS, MAX_GAIN = 1000, 32, 100.0
 """Limits that keep the lesson under a second."""
@@ -60,13 +62,8 @@ def product_lessons(
 ) -> tuple[ProductLesson, ...]:
     """Multiply the Jacobians of two networks, tanh and sigmoid, that have the same weights.
 
-    ``steps`` in 1 … 1000, ``hidden`` in 1 … 32. W is orthogonal times ``gain`` in (0, 100], so that
-    σ_max(W) is the gain; the one sequence of inputs is N(0, 1).
-
-    Raises
-    ------
-    SettingError
-        If a number lies outside its limits.
+    ``steps`` in 1 … 1000, ``hidden`` in 1 … 32, else SettingError. W is orthogonal times ``gain``
+    in (0, 100], so that σ_max(W) is the gain; the one sequence of inputs is N(0, 1).
     """
     for flag, value, most in (("steps", steps, MAX_STEPS), ("hidden", hidden, MAX_UNITS)):
         if not 1 <= value <= most:
@@ -84,20 +81,18 @@ def product_lessons(
         chain = elman_chain(params, unroll(params, rng.standard_normal((steps, 1, 1))))
         found = diagnose(chain)
         factors = np.array([log_spectral_norm(chain.jacobian(t)[0]) for t in range(steps, 0, -1)])
-        zero_lag, infinite_lag = _float64_range(chain)
         lesson = ProductLesson(
-            activation=name,
-            slope_ceiling=ACTIVATIONS[name].slope_ceiling,
-            log_weight_norm=log_spectral_norm(params.recurrent_weights),
-            lags=found.norms.lags,
-            log_factors=factors,
-            log_norms=found.norms.log_norms[:, 0],
-            log_factor_products=np.cumsum(factors),
-            log_bound=found.log_bound,
-            rate=found.verdict.rate,
-            horizon=found.verdict.horizon,
-            zero_lag=zero_lag,
-            infinite_lag=infinite_lag,
+            name,
+            ACTIVATIONS[name].slope_ceiling,
+            log_spectral_norm(params.recurrent_weights),
+            found.norms.lags,
+            factors,
+            found.norms.log_norms[:, 0],
+            np.cumsum(factors),
+            found.log_bound,
+            found.verdict.rate,
+            found.verdict.horizon,
+            *_float64_range(chain),
         )
         lessons.append(lesson)
     return tuple(lessons)
@@ -122,19 +117,77 @@ def vanishing_document(lessons: Sequence[ProductLesson], settings: Mapping[str, 
     """Return every network's factors, products and bounds by lag, as log10."""
     networks = [
         {
-            "activation": str(each.activation),
+            "activation": each.activation,
             "slope_ceiling": each.slope_ceiling,
             "log10_weight_norm": each.log_weight_norm / LN_10,
-            "rate_nats_per_step": plain(each.rate),
+            "rate_nats_per_step": each.rate,
             "first_lag_below_threshold": each.horizon,
             "first_lag_of_exact_zero_in_float64": each.zero_lag,
             "first_lag_of_overflow_in_float64": each.infinite_lag,
-            "lags": each.lags.tolist(),
-            "log10_factor": plain(each.log_factors / LN_10),
-            "log10_norm": plain(each.log_norms / LN_10),
-            "log10_factor_product": plain(each.log_factor_products / LN_10),
-            "log10_bound": plain(each.log_bound / LN_10),
+            "lags": each.lags,
+            "log10_factor": each.log_factors / LN_10,
+            "log10_norm": each.log_norms / LN_10,
+            "log10_factor_product": each.log_factor_products / LN_10,
+            "log10_bound": each.log_bound / LN_10,
         }
         for each in lessons
     ]
-    return {**head("explain.vanishing", settings), "networks": networks}
+    return {**head("explain.vanishing", settings), "networks": plain(networks)}
+
+
+LESSON_LAGS = (1, 2, 3, 4, 5, 10, 20, 50, 100, 200, 500, 1000)
+"""Lags whose factor and product are shown, as far as the run has them."""
+
+
+def vanishing_page(lessons: Sequence[ProductLesson]) -> Page:
+    """Return the running products side by side, and what each column means."""
+    last = int(lessons[0].lags[-1])
+    titles = ["lag"]
+    for each in lessons:
+        titles += [f"{each.activation}: J", "product", "bound"]
+    curves = [
+        curve for each in lessons for curve in (each.log_factors, each.log_norms, each.log_bound)
+    ]
+    rows = [
+        [str(lag), *(scientific(float(curve[lag - 1])) for curve in curves)]
+        for lag in (*(lag for lag in LESSON_LAGS if lag < last), last)
+    ]
+    legend = (
+        "J: σ_max of the factor J_T−ℓ+1 that joins the product at this lag, diag(φ′(a)) W.",
+        "product: σ_max(∂h_T/∂h_T−ℓ), of all factors so far. bound: (γ σ_max(W))^ℓ.",
+    )
+    parts = [f"{each.activation}'s product {pace(each.rate)}" for each in lessons]
+    texts = {
+        "One factor more at each lag": (*table_lines(titles, rows), "", *legend),
+        **{f"What {each.activation} does": _product_lines(each) for each in lessons},
+    }
+    return Page(f"The same W, two activations: {', '.join(parts)}.", texts.items())
+
+
+def _product_lines(lesson: ProductLesson) -> tuple[str, ...]:
+    bound, last = float(lesson.log_bound[0]), int(lesson.lags[-1])
+    if abs(bound) < NEGLIGIBLE:
+        what = "forbids exploding and says no more"
+    else:
+        what = "forces vanishing" if bound < 0 else "allows exploding, but does not force it"
+    in_float64 = "the product stays within range."
+    if lesson.zero_lag is not None:
+        log10 = level(float(lesson.log_norms[lesson.zero_lag - 1]) / LN_10)
+        zero = f"the product is exactly 0 from lag {lesson.zero_lag} on"
+        in_float64 = f"{zero}; by logarithms σ_max is 10^{log10} there."
+    elif lesson.infinite_lag is not None:
+        in_float64 = f"the product overflows at lag {lesson.infinite_lag}."
+    gamma, size = number(lesson.slope_ceiling), scientific(lesson.log_weight_norm)
+    limit, rate, line = scientific(bound), level(lesson.rate), fraction(THRESHOLD)
+    reach = f"from lag {lesson.horizon} on" if lesson.horizon else f"at none of the {last} lags"
+    ends = (lesson.log_norms, lesson.log_factor_products, lesson.log_bound)
+    norm, factors, log10_limit = (level(float(curve[-1]) / LN_10) for curve in ends)
+    return (
+        f"γ = max φ′ = {gamma} and σ_max(W) = {size}: the bound is {limit} per step, which {what}.",
+        f"σ_max is below {line} {reach}; over the later half it changes by {rate} nats per step.",
+        (
+            f"At lag {last} log10 is {norm} for the product, {factors} for the factors' norms "
+            f"multiplied, {log10_limit} for the bound."
+        ),
+        f"Multiplied directly in float64, {in_float64}",
+    )

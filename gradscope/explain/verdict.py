@@ -4,98 +4,82 @@ import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 from gradscope.analysis.analyze import analyze
 from gradscope.analysis.fields import ZERO_PRODUCT
 from gradscope.analysis.prepare import prepare
 from gradscope.analysis.results import Stage
 from gradscope.analysis.settings import Settings
 from gradscope.analysis.stage import learned_by, thresholds
-from gradscope.arrays import plain
+from gradscope.arrays import LN_10, plain
+from gradscope.diagnosis.growth import Tail, terms_of
 from gradscope.diagnosis.verdict import Learned, Thresholds
 from gradscope.errors import ArchiveError
+from gradscope.explain.page import Page
+from gradscope.names import CellName, Regime, StageName
 from gradscope.report.formats import Document, head
-from gradscope.report.words.cells import has_textbook_bound
+from gradscope.report.words.cells import CAUSE_TITLES, has_textbook_bound
+from gradscope.report.words.headline import REGIME_WORDS
+from gradscope.report.words.numbers import fraction, level, number, power_of_ten, steps
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class VerdictLesson:
     """A verdict with what it was made from.
 
-    ``slope_ceiling`` is γ; ``stage`` has the lag profile, its bound and the causes.
+    ``stage`` has the lag profile, its bound and the causes; ``rate`` is the growth rate in nats per
+    step, −inf where every product is exactly zero at the end, ``bound_rate`` its bound:
+    log(γ σ_max(W)) for a vanilla RNN. ``slope_ceiling`` is γ, ``log_weight_norm`` the bound less
+    log γ: log σ_max(W) in nats; None where the bound has other terms.
     """
 
     settings: Settings
     stage: Stage
-    slope_ceiling: float
     learned: Learned | None
-
-    @property
-    def thresholds(self) -> Thresholds:
-        """The thresholds of the verdict."""
-        return thresholds(self.settings)
-
-    @property
-    def rate(self) -> float:
-        """The growth rate, nats per step: −inf where every product is exactly zero at the end."""
-        tail = self.stage.growth.tail
-        return -math.inf if tail is None else tail.rate
-
-    @property
-    def bound_rate(self) -> float:
-        """The bound of the growth rate: log(γ σ_max(W)) for a vanilla RNN."""
-        return float(self.stage.profile.log_bound[0])
-
-    @property
-    def log_weight_norm(self) -> float | None:
-        """The bound less log γ: log σ_max(W) in nats; None where the bound has other terms."""
-        plain = has_textbook_bound(self.settings)
-        return self.bound_rate - math.log(self.slope_ceiling) if plain else None
+    thresholds: Thresholds
+    rate: float
+    bound_rate: float
+    slope_ceiling: float
+    log_weight_norm: float | None
 
     def document(self) -> Document:
         """Return each number of the verdict with those behind it, as JSON has them."""
-        stage, norm = self.stage, self.log_weight_norm
-        tail = stage.growth.tail
-        return {
-            **head("explain.verdict", self.settings.as_dict()),
-            "stage": str(stage.name),
-            "regime": str(stage.verdict.regime),
-            "rate_nats_per_step": plain(self.rate),
-            "rate_between": tail
-            and {
-                "lags": list(tail.lags),
-                "nats": [plain(each) for each in tail.log_norms],
-                "sequences": tail.sequences,
-                "of": tail.of,
-            },
+        stage, norm, tail = self.stage, self.log_weight_norm, self.stage.growth.tail
+        no_norm = "the bound has other terms: a leak, or gates" if norm is None else "W is zero"
+        points = tail and {
+            "lags": tail.lags,
+            "nats": tail.log_norms,
+            "sequences": tail.sequences,
+            "of": tail.of,
+        }
+        content = {
+            "stage": stage.name,
+            "regime": stage.verdict.regime,
+            "rate_nats_per_step": self.rate,
+            "rate_between": points,
             "rate_null_because": None if tail else ZERO_PRODUCT,
             "horizon": stage.verdict.horizon,
             "required_lag": stage.verdict.required_lag,
             "causes": asdict(stage.causes),
-            "bound_rate_nats_per_step": plain(self.bound_rate),
+            "bound_rate_nats_per_step": self.bound_rate,
             "log_slope_ceiling": math.log(self.slope_ceiling),
-            "log_weight_norm": plain(norm),
-            "log_weight_norm_null_because": "the bound has other terms: a leak, or gates"
-            if norm is None
-            else None
-            if math.isfinite(norm)
-            else "W is zero",
-            "error": self.learned and plain(self.learned.error),
+            "log_weight_norm": norm,
+            "log_weight_norm_null_because": no_norm if plain(norm) is None else None,
+            "error": self.learned and self.learned.error,
             "baseline": self.learned and self.learned.baseline,
             "thresholds": asdict(self.thresholds),
             # Once filled for analysis documents, which are no longer explained.
             "in_the_file": None,
         }
+        return {**head("explain.verdict", self.settings.as_dict()), **plain(content)}
 
 
 def verdict_lesson(path: Path) -> VerdictLesson:
     """Measure a saved run (``.npz``) again.
 
-    Raises
-    ------
-    ArchiveError
-        If the file cannot be read, or is no saved run.
-    SettingError
-        If it holds settings outside their limits.
+    Raises ArchiveError if the file cannot be read or is no saved run, SettingError if it holds
+    settings outside their limits.
     """
     if path.suffix.lower() == ".json":
         raise ArchiveError(
@@ -103,9 +87,175 @@ def verdict_lesson(path: Path) -> VerdictLesson:
             f"gradscope rerun {path} --save run.npz writes"
         )
     analysis = analyze(prepare({"load": str(path)}))
+    settings = analysis.settings
+    stage, gamma = analysis.last, analysis.params.activation.slope_ceiling
+    bound_rate = float(stage.profile.log_bound[0])
     return VerdictLesson(
-        settings=analysis.settings,
-        stage=analysis.last,
-        slope_ceiling=analysis.params.activation.slope_ceiling,
-        learned=learned_by(analysis.last.error, analysis.task_info),
+        settings,
+        stage,
+        learned_by(stage.error, analysis.task_info),
+        thresholds(settings),
+        rate=stage.growth.tail.rate if stage.growth.tail else -math.inf,
+        bound_rate=bound_rate,
+        slope_ceiling=gamma,
+        log_weight_norm=bound_rate - math.log(gamma) if has_textbook_bound(settings) else None,
     )
+
+
+THRESHOLD_SOURCES = {
+    "vanishing": "σ_max below this has vanished. Seven e-folds: nets were found trainable to "
+    "about six depth scales, e^−6 (Schoenholz et al. 2017, arXiv:1611.01232, section 5).",
+    "exploding": "σ_max above this has exploded: the same distance on the other side.",
+    "transient_growth": "Growth before vanishing that is worth a word (convention; Trefethen & "
+    "Embree 2005, chapter 14).",
+    "agreement": "Fraction of the sequences that must share a regime (convention).",
+    "fine": "σ_max at the required lag from which on the gradient is fine (convention).",
+    "no_better": "Fraction of the baseline error above which nothing was learned (convention).",
+}
+
+
+def verdict_page(lesson: VerdictLesson) -> Page:
+    """Return rate, horizon, causes, bound, regime, need, error and thresholds, each explained."""
+    stage, verdict = lesson.stage, lesson.stage.verdict
+    rate, bound = (f"{level(each)} nats per step" for each in (lesson.rate, lesson.bound_rate))
+    beyond = f"beyond {steps(stage.profile.lags.size)}"
+    reach = beyond if verdict.horizon is None else steps(verdict.horizon)
+    thresholds = [
+        f"{name.replace('_', '-')} {_size(getattr(lesson.thresholds, name))}: {source}"
+        for name, source in THRESHOLD_SOURCES.items()
+    ]
+    texts = {
+        f"Growth rate: {rate}": _rate_lines(stage.growth.tail),
+        f"Memory horizon: {reach}": _horizon_lines(lesson),
+        "Causes: the terms of the growth rate, nats per step": _cause_lines(stage),
+        f"Bound: {bound if lesson.log_weight_norm is None else '(γ σ_max(W))^ℓ'}": (
+            _bound_lines(lesson)
+        ),
+        f"Regime: {verdict.regime}": _regime_lines(lesson),
+        "What is needed, what was learned": _outcome_lines(lesson),
+        "Thresholds and where they come from": thresholds,
+    }
+    name = "as saved" if stage.name is StageName.GIVEN else stage.name
+    return Page(
+        f"{REGIME_WORDS[verdict.regime]} ({name}): growth rate {rate}, memory horizon {reach}. "
+        "How each number was reached:",
+        texts.items(),
+    )
+
+
+def _rate_lines(tail: Tail | None) -> tuple[str, ...]:
+    if tail is None:
+        return ("At the last lag the product is exactly zero in every sequence: log 0 = −∞.",)
+    (first, last), (before, after) = tail.lags, tail.log_norms
+    rise, rate = number(after - before, 5), number(tail.rate, 5)
+    return (
+        (
+            "f(ℓ) is log σ_max(∂h_T/∂h_T−ℓ) in nats, averaged over the "
+            f"{tail.sequences} of {tail.of} sequences whose product is not exactly zero."
+        ),
+        f"f({first}) = {number(before, 5)}, f({last}) = {number(after, 5)}",
+        f"rate = (f({last}) − f({first})) / ({last} − {first}) = {rise} / {last - first} = {rate}",
+        "The first half of the lags is left to the transient.",
+    )
+
+
+def _horizon_lines(lesson: VerdictLesson) -> tuple[str, ...]:
+    line, horizon = lesson.thresholds.vanishing, lesson.stage.verdict.horizon
+    logs = lesson.stage.profile.median.tolist()
+    log_line = f"log({fraction(line)}) = {number(math.log(line), 5)}"
+    rule = f"The first lag at which the median profile is below {log_line} nats."
+    if horizon is None:
+        lag = int(np.argmin(logs)) + 1
+        return rule, f"Its lowest value is {number(logs[lag - 1], 5)}, at lag {lag} of {len(logs)}."
+    at = f"at lag {horizon} it is {number(logs[horizon - 1], 5)}"
+    if horizon == 1:
+        return rule, f"Already {at}."
+    return rule, f"At lag {horizon - 1} the median is {number(logs[horizon - 2], 5)}, {at}."
+
+
+def _cause_lines(stage: Stage) -> tuple[str, ...]:
+    total, terms = stage.causes.total, terms_of(stage.causes)
+    known = {name: term for name, term in terms.items() if term is not None}
+    if total is None or len(known) < len(terms):
+        return ("The product is exactly zero: there is no rate to split.",)
+    rows = {
+        **{CAUSE_TITLES[name]: term for name, term in known.items()},
+        "their sum": sum(known.values()),
+        "growth rate, measured": total,
+    }
+    return (
+        # Adding 0 turns −0 into 0.
+        *(f"{name:<24}{value + 0.0:>+12.6f}".replace("-", "−") for name, value in rows.items()),
+        (
+            "Each is the mean over the same sequences, between the same two lags, along the "
+            "direction that the product stretches most."
+        ),
+    )
+
+
+def _bound_lines(lesson: VerdictLesson) -> tuple[str, ...]:
+    rate, gamma, settings = lesson.bound_rate, number(lesson.slope_ceiling), lesson.settings
+    forces = "A factor of 1 or more per step allows exploding but does not force it."
+    if rate < 0:
+        forces = "A factor below 1 per step forces vanishing."
+    if settings.cell is not CellName.ELMAN:
+        return "The gates and weights along this trajectory let no step add more.", forces
+    if lesson.log_weight_norm is None:
+        return f"log(1 − α + α γ σ_max(W)), α = {settings.leak:g}, γ = {gamma}.", forces
+    norm = f"log σ_max(W) = {level(lesson.log_weight_norm)} nats"
+    total = f"log γ + log σ_max(W) = {level(rate)} nats per step"
+    return (
+        f"γ = max φ′ = {gamma} ({settings.activation}); {norm}.",
+        f"{total}: γσ_max(W) = {power_of_ten(rate / LN_10)}. {forces}",
+    )
+
+
+def _regime_lines(lesson: VerdictLesson) -> tuple[str, ...]:
+    lines, median = lesson.thresholds, lesson.stage.profile.median
+    regime, low, high = lesson.stage.verdict.regime, _size(lines.vanishing), _size(lines.exploding)
+    growth = _size(lines.transient_growth)
+    rules = {
+        Regime.VANISHING: f"it ends below {low}.",
+        Regime.TRANSIENT: f"it grows past {growth} first, and ends below {low}.",
+        Regime.EXPLODING: f"it passes {high} and does not end below {low}.",
+        Regime.STABLE: f"it does not end below {low} and never passes {high}.",
+        Regime.MIXED: f"fewer than {lines.agreement:.0%} of the sequences share a regime.",
+    }
+    end, largest = (
+        "0" if np.isneginf(nats) else power_of_ten(float(nats) / LN_10)
+        for nats in (median[-1], median.max())
+    )
+    sizes = f"The median σ_max is {end} at the last lag, {median.size}; its largest is {largest}"
+    return (
+        f"{sizes}, at lag {int(np.argmax(median)) + 1}.",
+        f"{str(regime).capitalize()}, from the profile of every sequence: {rules[regime]}",
+    )
+
+
+def _size(threshold: float) -> str:
+    return fraction(threshold) if threshold < 1 else f"{threshold:g}"
+
+
+def _outcome_lines(lesson: VerdictLesson) -> tuple[str, ...]:
+    verdict, learned, most = lesson.stage.verdict, lesson.learned, lesson.thresholds.no_better
+    if learned is None:
+        return ("There are no targets: which lag is required, or what was learned, is not known.",)
+    better = "it has learned" if learned.error < most * learned.baseline else "it has not learned"
+    if lesson.stage.name is StageName.INITIAL:
+        better = "nothing was learned yet"
+    error, baseline = number(learned.error), number(learned.baseline)
+    of_error = (
+        f"Its error per step is {error}, the baseline's {baseline}; to have learned it must be "
+        f"below {most:.0%} of that: {better}."
+    )
+    lag, reaches = verdict.required_lag, verdict.reaches
+    if lag is None:
+        return "Which lag the data requires is not known.", of_error
+    if reaches is None:
+        return (
+            f"The task needs lag {lag}, the lags measured end at {verdict.max_lag}: whether the "
+            "gradient arrives is not known."
+        ), of_error
+    reach = "beyond the lags measured" if verdict.horizon is None else verdict.horizon
+    end = "arrives" if reaches else "does not reach so far back"
+    return f"The task needs lag {lag}, the horizon is {reach}: the gradient {end}.", of_error

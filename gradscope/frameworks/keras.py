@@ -144,4 +144,4 @@ def _layer(layer: RecurrentLayer, spec: CellSpec) -> Any:
 def _their_order(layer: RecurrentLayer, array: FloatArray) -> FloatArray:
     """Return an array whose blocks along the first dimension are in Keras's order."""
     blocks = np.split(array, len(layer.gates))
-    return np.concatenate([blocks[place] for place in np.argsort(GATE_ORDER[layer.kind])])
+    return np.concatenate([blocks[place] for place in np.argsort(GATE_ORDER[layer.cell])])

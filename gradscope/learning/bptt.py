@@ -127,10 +127,10 @@ def _sweep(
 def adjoints_by_lag(
     linearization: Linearization, entering: FloatArray, max_lag: int
 ) -> Iterator[tuple[int, FloatArray]]:
-    """Yield for ℓ = 0 … max_lag the adjoints g_t P_{t,t−ℓ} of all errors t = ℓ … T at once.
+    """Yield for ℓ = 0 … max_lag (ℓ, the adjoints g_t P_{t,t−ℓ} of all errors t = ℓ … T at once).
 
-    Each item is ``(ℓ, rows)`` with rows (T−ℓ+1,B,S) for ℓ ≥ 1, row i belonging to the state s_i, i
-    = 0 … T−ℓ; for ℓ = 0 rows (T,B,S) belong to s_1 … s_T. Cost: one GEMM of T·B rows a lag.
+    For ℓ ≥ 1 rows (T−ℓ+1,B,S), row i belonging to s_i; for ℓ = 0 rows (T,B,S) belong to s_1 … s_T.
+    Cost: one GEMM of T·B rows per lag.
     """
     rows = entering
     yield 0, rows
@@ -146,16 +146,12 @@ def adjoints_by_lag(
 def _truncated_sweep(
     linearization: Linearization, entering: FloatArray, truncation: int
 ) -> tuple[FloatArray, FloatArray]:
-    """Return δ and the local adjoints with the errors of each step sent back over at most
-    ``truncation`` lags.
-    """
+    """Return δ and the local adjoints, each step's error sent back over ``truncation`` lags."""
     n_steps, n_sequences, size = entering.shape
     adjoints = np.zeros((n_steps + 1, n_sequences, size))
     for lag, rows in adjoints_by_lag(linearization, entering, truncation):
-        if lag == 0:
-            adjoints[1:] += rows
-        else:
-            adjoints[: rows.shape[0]] += rows
+        reached = adjoints[1:] if lag == 0 else adjoints[: rows.shape[0]]
+        reached += rows
     local = np.empty((n_steps, n_sequences, linearization.local_size))
     linearization.vjp(adjoints[1:], slice(n_steps), local)
     return adjoints, local

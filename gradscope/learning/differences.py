@@ -24,22 +24,10 @@ def loss(params: Cell, batch: Batch) -> float:
 
 
 def central_differences(params: Cell, batch: Batch, name: str, entries: IntArray) -> FloatArray:
-    """Return ∂E/∂(entries of one weight array).
+    """Return ∂E/∂(entries of one weight array) on a batch, (n,).
 
-    Parameters
-    ----------
-    params : Cell
-        The network.
-    batch : Batch
-        What the loss is measured on.
-    name : str
-        The array, as ``params.weights`` names it.
-    entries : (n,) array of int
-        Flat indices into it.
-
-    Returns
-    -------
-    (n,) array
+    ``name`` is the array, as ``params.weights`` names it; ``entries`` (n,) are flat indices into
+    it. Cost: two trajectories per entry.
     """
     weights = dict(params.weights())
     slopes = np.empty(entries.size)

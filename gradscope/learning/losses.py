@@ -16,26 +16,10 @@ from gradscope.names import ErrorName
 
 
 def step_errors(outputs: FloatArray, targets: Targets) -> tuple[FloatArray, FloatArray]:
-    """Return E_t and ∂E_t/∂y_t for every step.
+    """Return E_t (T,) and ∂E_t/∂y_t (T,B,O) for every step, 0 where the step has no target.
 
-    Parameters
-    ----------
-    outputs : (T,B,O) array
-        y_t at ``[t-1]``.
-    targets : Targets
-        What the outputs are to be, at which steps, and the kind of error.
-
-    Returns
-    -------
-    errors : (T,) array
-        E_t, 0 where the step has no target.
-    slopes : (T,B,O) array
-        ∂E_t/∂y_t, 0 where the step has no target.
-
-    Raises
-    ------
-    ShapeError
-        If outputs and targets differ in shape.
+    ``outputs`` (T,B,O) holds y_t at ``[t-1]``. Raises ShapeError if it differs in shape from the
+    targets.
     """
     if outputs.shape != targets.values.shape:
         raise ShapeError(

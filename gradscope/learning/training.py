@@ -88,27 +88,25 @@ def train(
                 return Trained(params, record.history(Stop.NOT_FINITE, stepped))
             params = stepped
             if watch is not None:
-                watch(update, record.loss[-1], record.norm[-1], params)
+                watch(update, *record.updates[-1][:2], params)
     except KeyboardInterrupt:
         return Trained(params, record.history(Stop.INTERRUPTED))
     return Trained(params, record.history(Stop.DONE))
 
 
 class _Record:
-    """The growing lists behind a ``History``."""
+    """Loss, unclipped gradient norm and whether it was clipped, of every finished update."""
 
     def __init__(self) -> None:
-        self.loss: list[float] = []
-        self.norm: list[float] = []
-        self.clipped: list[bool] = []
+        self.updates: list[tuple[float, float, bool]] = []
         self.target_steps = 1
 
     def history(self, stop: Stop, non_finite: NonFinite | None = None) -> History:
-        n = min(len(self.loss), len(self.norm), len(self.clipped))
+        loss, norm, clipped = zip(*self.updates, strict=True) if self.updates else ((), (), ())
         return History(
-            loss=np.array(self.loss[:n]),
-            gradient_norm=np.array(self.norm[:n]),
-            clipped=np.array(self.clipped[:n], dtype=np.bool_),
+            loss=np.array(loss, dtype=np.float64),
+            gradient_norm=np.array(norm, dtype=np.float64),
+            clipped=np.array(clipped, dtype=np.bool_),
             target_steps=self.target_steps,
             stop=stop,
             non_finite=non_finite,
@@ -145,16 +143,12 @@ def _update(
     if fits is not None and not fits(stepped):
         return NonFinite(update, 1, "square of a pre-activation or state after the update")
     record.target_steps = max(batch.targets.count, 1)
-    record.loss.append(gradients.loss)
-    record.norm.append(norm)
-    record.clipped.append(clipped)
+    record.updates.append((gradients.loss, norm, clipped))
     return stepped
 
 
 def first_non_finite(trajectory: Trajectory, gradients: Gradients, update: int) -> NonFinite | None:
-    """Name the first quantity of an update that is not finite, in the order of computation: forward
-    in time, then backward, then the sums over t.
-    """
+    """Name the first quantity of an update that is not finite, in the order of computation."""
     forward = {
         "pre-activation": trajectory.pre_activations,
         "hidden state": trajectory.states[1:],
@@ -175,8 +169,6 @@ def first_non_finite(trajectory: Trajectory, gradients: Gradients, update: int) 
 
 
 def _first_bad(array: FloatArray) -> int:
-    """Return the first index (from 1) along time with an entry that is not finite, 0 where all are
-    finite.
-    """
+    """Return the first index (from 1) along time with an entry that is not finite, 0 if none."""
     bad = ~np.isfinite(array.reshape(array.shape[0], -1)).all(axis=1)
     return int(np.argmax(bad)) + 1 if bad.any() else 0

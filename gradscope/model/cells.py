@@ -18,9 +18,10 @@ from the left or from the right, never multiplied out. Everything that propagate
 cells themselves are in ``elman``, ``gru`` and ``lstm``.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Protocol, Self
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
 
 import numpy as np
 
@@ -28,15 +29,6 @@ from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import ShapeError
 from gradscope.model.activations import Activation
 from gradscope.notebook_repr import CompactRepr
-
-WEIGHT_NAMES = (
-    "input_weights",
-    "recurrent_weights",
-    "hidden_bias",
-    "output_weights",
-    "output_bias",
-)
-"""The weights that every cell has; ``U x``, ``W h`` and ``b`` of a gated cell block above block."""
 
 MANY_ROWS = 32
 """Rows per sequence from which summing the blocks of W to one matrix before the product pays."""
@@ -68,182 +60,147 @@ class CellTrajectory(CompactRepr):
     candidates: FloatArray
 
 
-class Linearization(Protocol):
+@dataclass(frozen=True, eq=False, slots=True)
+class Linearization(ABC):
     """A cell linearised along a trajectory. ``at`` says which steps; see ``At``."""
 
-    @property
-    def cell_trajectory(self) -> CellTrajectory:
-        """Where it was linearised."""
-        ...
+    cell_trajectory: CellTrajectory
 
     @property
+    @abstractmethod
     def local_size(self) -> int:
         """G, the size of a step's local adjoints."""
-        ...
 
     @property
+    @abstractmethod
     def openings(self) -> FloatArray:
-        """What a step lets through unit by unit (T,B,H): αφ′ of a vanilla RNN, the gate that keeps
-        the state of a gated cell. Says how fast rows may shrink.
-        """
-        ...
+        """What a step lets through (T,B,H): αφ′, or the gate that keeps the state."""
 
+    @abstractmethod
     def vjp(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
         """VJP: rows (…,S) at s_t back to s_{t−1}, rows · J_t. On the way fill ``local`` (…,G) with
         the adjoints of what the weights feed, of which ``weight_gradients`` is made.
         """
-        ...
 
+    @abstractmethod
     def jvp(self, vectors: FloatArray, at: At) -> FloatArray:
         """JVP: vectors (…,S) at s_{t−1} on to s_t, J_t v."""
-        ...
 
     def vjp_many(self, rows: FloatArray, at: At) -> FloatArray:
-        """Rows (N,r,S) · J_t and no adjoints: where rows are many, through as few GEMMs as the step
-        can be merged to.
+        """Rows (N,r,S) · J_t and no adjoints: factor by factor, one flat GEMM per weight matrix, or
+        where rows are many through as few GEMMs as the step can be merged to.
         """
-        ...
+        return self.vjp(rows, at, np.empty((*rows.shape[:-1], self.local_size)))
 
     def jvp_many(self, vectors: FloatArray, at: At) -> FloatArray:
         """J_t v for vectors (N,r,S), likewise."""
-        ...
+        return self.jvp(vectors, at)
 
+    @abstractmethod
     def enter(self, errors: FloatArray) -> FloatArray:
         """Turn ∂E/∂h_t (T,B,H), as the readout sends it, into ∂E/∂s_t (T,B,S)."""
-        ...
 
     def weight_gradients(self, local: FloatArray, steps: Steps) -> dict[str, FloatArray]:
-        """Gather the gradient of every recurrent weight from local adjoints (N,B,G) at N steps."""
-        ...
+        """Gather ∂E/∂U, ∂E/∂W and ∂E/∂b from local adjoints ∂E/∂a_t (N,B,G) at N steps."""
+        return {
+            "input_weights": outer_sum(local, self.cell_trajectory.inputs[steps]),
+            "recurrent_weights": outer_sum(local, self.cell_trajectory.hidden[:-1][steps]),
+            "hidden_bias": local.sum(axis=(0, 1)),
+        }
 
+    @abstractmethod
     def stages(self, vectors: FloatArray, at: At) -> dict[str, FloatArray]:
         """Build J_t v up from a simpler step to the whole one, stage by stage; the last is J_t v.
         What each adds is what ``diagnosis`` calls a cause.
         """
-        ...
 
+    @abstractmethod
     def log_bound(self) -> float:
         """A number that log σ_max(J_t) exceeds at no step of the trajectory, in nats."""
-        ...
 
 
-class Cell(Protocol):
-    """A network of one recurrent layer and a linear readout, whatever its cell."""
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Cell(CompactRepr, ABC):
+    """A network of one recurrent layer and a linear readout, whatever its cell.
+
+    U (H,D), W (H,H) and b (H,), of a gated cell block above block; V (O,H) and c (O,).
+    """
+
+    input_weights: FloatArray
+    recurrent_weights: FloatArray
+    hidden_bias: FloatArray
+    output_weights: FloatArray
+    output_bias: FloatArray
 
     @property
+    @abstractmethod
     def activation(self) -> Activation:
         """φ."""
-        ...
 
     @property
-    def input_weights(self) -> FloatArray:
-        """U, (H,D); of a gated cell block above block."""
-        ...
+    def weight_names(self) -> tuple[str, ...]:
+        """The names of its weight arrays, in a fixed order."""
+        return WEIGHT_NAMES
 
     @property
-    def recurrent_weights(self) -> FloatArray:
-        """W, (H,H); of a gated cell block above block."""
-        ...
-
-    @property
-    def hidden_bias(self) -> FloatArray:
-        """b, (H,); of a gated cell block after block."""
-        ...
-
-    @property
-    def output_weights(self) -> FloatArray:
-        """V, (O,H)."""
-        ...
-
-    @property
-    def output_bias(self) -> FloatArray:
-        """c, (O,)."""
-        ...
+    def hidden_size(self) -> int:
+        """H."""
+        return self.recurrent_weights.shape[-1]
 
     @property
     def sizes(self) -> tuple[int, int, int]:
         """(D, H, O): input, hidden and output size."""
-        ...
+        return self.input_weights.shape[1], self.hidden_size, self.output_bias.size
 
     @property
     def state_size(self) -> int:
-        """S."""
-        ...
-
-    def weights(self) -> Iterator[tuple[str, FloatArray]]:
-        """Yield each weight array with its name, in a fixed order."""
-        ...
-
-    def with_weights(self, weights: dict[str, FloatArray]) -> Self:
-        """Return the same network with other weights, by name."""
-        ...
-
-    def run(self, inputs: FloatArray, initial_state: FloatArray) -> CellTrajectory:
-        """Go through inputs (T,B,D) from s_0 (B,S)."""
-        ...
-
-    def linearize(self, cell_trajectory: CellTrajectory) -> Linearization:
-        """Take the linear part of every step of a trajectory."""
-        ...
-
-
-class ByFactors:
-    """Applies J_t to many rows as to few: factor by factor, one flat GEMM per weight matrix."""
-
-    __slots__ = ()
-
-    def vjp_many(self: Linearization, rows: FloatArray, at: At) -> FloatArray:
-        """Rows · J_t."""
-        return self.vjp(rows, at, np.empty((*rows.shape[:-1], self.local_size)))
-
-    def jvp_many(self: Linearization, vectors: FloatArray, at: At) -> FloatArray:
-        """J_t v."""
-        return self.jvp(vectors, at)
-
-
-class NamedWeights:
-    """A cell whose weights are its fields of these names."""
-
-    __slots__ = ()
-
-    @property
-    def weight_names(self) -> tuple[str, ...]:
-        """The names of its weight arrays."""
-        return WEIGHT_NAMES
+        """S; H unless the cell says otherwise."""
+        return self.hidden_size
 
     def weights(self) -> Iterator[tuple[str, FloatArray]]:
         """Yield each weight array with its name, in a fixed order."""
         for name in self.weight_names:
             yield name, getattr(self, name)
 
+    def with_weights(self, weights: dict[str, FloatArray]) -> Self:
+        """Return the same network with other weights, by name."""
+        changes: dict[str, Any] = {name: weights[name] for name in self.weight_names}
+        return replace(self, **changes)
 
-def as_float_arrays(cell: object, names: tuple[str, ...]) -> None:
-    """Turn the named fields of a frozen cell into float64 arrays."""
-    for name in names:
-        object.__setattr__(cell, name, np.asarray(getattr(cell, name), dtype=np.float64))
+    def _check_weights(self, blocks: int, **more: tuple[int, ...]) -> None:
+        """Make the weights float64 arrays; refuse shapes that do not belong together: U, W and b of
+        so many blocks of H rows, V and c, and ``more`` arrays by name.
+        """
+        for name in self.weight_names:
+            object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.float64))
+        hidden = self.hidden_bias.size if blocks == 1 else self.hidden_size
+        outputs = self.output_bias.size
+        wanted = {
+            "input_weights": (blocks * hidden, self.input_weights.shape[-1]),
+            "recurrent_weights": (blocks * hidden, hidden),
+            "hidden_bias": (blocks * hidden,),
+            "output_weights": (outputs, hidden),
+            "output_bias": (outputs,),
+        }
+        for name, shape in {**wanted, **more}.items():
+            found = getattr(self, name).shape
+            if found != shape:
+                raise ShapeError(
+                    f"{name} has shape {found}, but {hidden} hidden units and the sizes of the "
+                    f"biases ask for {shape}"
+                )
+
+    @abstractmethod
+    def run(self, inputs: FloatArray, initial_state: FloatArray) -> CellTrajectory:
+        """Go through inputs (T,B,D) from s_0 (B,S)."""
+
+    @abstractmethod
+    def linearize(self, cell_trajectory: CellTrajectory) -> Linearization:
+        """Take the linear part of every step of a trajectory."""
 
 
-def require_shapes(cell: Cell, blocks: int, **more: tuple[int, ...]) -> None:
-    """Refuse weights whose shapes do not belong together: U, W and b of so many blocks of H rows, V
-    and c, and ``more`` arrays by name.
-    """
-    hidden, outputs = cell.hidden_bias.size // blocks, cell.output_bias.size
-    if blocks > 1:
-        hidden = cell.recurrent_weights.shape[-1]
-    wanted = {
-        "input_weights": (blocks * hidden, cell.input_weights.shape[-1]),
-        "recurrent_weights": (blocks * hidden, hidden),
-        "hidden_bias": (blocks * hidden,),
-        "output_weights": (outputs, hidden),
-        "output_bias": (outputs,),
-    }
-    for name, shape in {**wanted, **more}.items():
-        found = getattr(cell, name).shape
-        if found != shape:
-            raise ShapeError(
-                f"{name} has shape {found}, but {hidden} hidden units and the sizes of the biases "
-                f"ask for {shape}"
-            )
+WEIGHT_NAMES = tuple(each.name for each in fields(Cell))
+"""The weights that every cell has; ``U x``, ``W h`` and ``b`` of a gated cell block above block."""
 
 
 def project_inputs(inputs: FloatArray, weights: FloatArray, bias: FloatArray) -> FloatArray:
@@ -261,9 +218,7 @@ def product(rows: FloatArray, matrix: FloatArray) -> FloatArray:
 
 
 def merged(gains: FloatArray, weights: FloatArray, out: FloatArray | None = None) -> FloatArray:
-    """Return Σ diag(gains_k) W_k over the blocks of gains (N,kH) and weights (kH,H): (H,N,H), a row
-    of all N after the other, as a small GEMM for each makes them.
-    """
+    """Return Σ diag(gains_k) W_k over blocks of gains (N,kH) and weights (kH,H), as (H,N,H)."""
     hidden = weights.shape[1]
     by_row = gains.reshape(gains.shape[0], -1, hidden).transpose(2, 0, 1)
     return np.matmul(by_row, weights.reshape(-1, hidden, hidden).swapaxes(0, 1), out=out)

@@ -13,9 +13,8 @@ pre    v_t = (1−α) v_{t−1} + α (U x_t + W φ(v_{t−1}) + b), h_t = φ(v_t
 state as pre-activation Sompolinsky, Crisanti & Sommers (1988), Phys. Rev. Lett. 61.
 """
 
-from abc import ABC, abstractmethod
-from dataclasses import dataclass, replace
-from typing import Any
+from abc import ABC
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,27 +22,21 @@ from gradscope.arrays import FloatArray
 from gradscope.errors import SettingError, ShapeError
 from gradscope.model.activations import TANH, Activation
 from gradscope.model.cells import (
-    WEIGHT_NAMES,
     At,
-    ByFactors,
+    Cell,
     CellTrajectory,
-    NamedWeights,
-    Steps,
-    as_float_arrays,
+    Linearization,
     largest,
     log_of,
-    outer_sum,
     product,
     project_inputs,
-    require_shapes,
     spectral_norm,
 )
 from gradscope.names import StateName
-from gradscope.notebook_repr import CompactRepr
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class ElmanParameters(NamedWeights, CompactRepr):
+class ElmanParameters(Cell):
     """Weights and activation of a vanilla RNN.
 
     Parameters
@@ -67,35 +60,29 @@ class ElmanParameters(NamedWeights, CompactRepr):
         If a leak is outside (0, 1].
     """
 
-    input_weights: FloatArray
-    recurrent_weights: FloatArray
-    hidden_bias: FloatArray
-    output_weights: FloatArray
-    output_bias: FloatArray
     activation: Activation = TANH
     leak: float | FloatArray = 1.0
     state: StateName = StateName.POST
 
     def __post_init__(self) -> None:
-        as_float_arrays(self, WEIGHT_NAMES)
-        require_shapes(self, 1)
-        object.__setattr__(self, "leak", _checked_leak(self.leak, self.state_size))
+        self._check_weights(1)
+        object.__setattr__(self, "leak", self._checked_leak())
         object.__setattr__(self, "state", StateName(self.state))
 
-    @property
-    def sizes(self) -> tuple[int, int, int]:
-        """(D, H, O): input, hidden and output size."""
-        return self.input_weights.shape[1], self.hidden_bias.size, self.output_bias.size
-
-    @property
-    def state_size(self) -> int:
-        """S = H."""
-        return self.hidden_bias.size
-
-    def with_weights(self, weights: dict[str, FloatArray]) -> "ElmanParameters":
-        """Return the same network with other weights, named as in ``WEIGHT_NAMES``."""
-        changes: dict[str, Any] = {name: weights[name] for name in WEIGHT_NAMES}
-        return replace(self, **changes)
+    def _checked_leak(self) -> float | FloatArray:
+        """Return the leak as a number, or as (H,) numbers where the units differ."""
+        given = np.asarray(self.leak, dtype=np.float64)
+        if given.shape not in ((), (self.state_size,)):
+            raise ShapeError(
+                f"the leak has shape {given.shape}; give one number, or one for each of the "
+                f"{self.state_size} hidden units"
+            )
+        outside = given[~((given > 0.0) & (given <= 1.0))]
+        if outside.size:
+            raise SettingError(
+                f"the leak is {outside.flat[0]:g}; choose a number in (0, 1], 1 for no leak"
+            )
+        return float(given.flat[0]) if (given == given.flat[0]).all() else given
 
     def run(self, inputs: FloatArray, initial_state: FloatArray) -> CellTrajectory:
         """Go through inputs (T,B,D) from s_0 (B,H): one GEMM for all inputs, one a step."""
@@ -103,31 +90,18 @@ class ElmanParameters(NamedWeights, CompactRepr):
         states[0] = initial_state
         pre_activations = project_inputs(inputs, self.input_weights, self.hidden_bias)
         transposed = np.ascontiguousarray(self.recurrent_weights.T)
-        if self.state is StateName.PRE:
-            self._run_pre(states, pre_activations, transposed)
-            return CellTrajectory(
-                inputs, states, self.activation.value(states), pre_activations, states[:-1]
-            )
-        self._run_post(states, pre_activations, transposed)
-        return CellTrajectory(inputs, states, states, pre_activations, pre_activations)
-
-    def _run_post(
-        self, states: FloatArray, pre_activations: FloatArray, transposed: FloatArray
-    ) -> None:
         value, leaks, kept = self.activation.value, has_leak(self.leak), 1.0 - self.leak
-        for step in range(pre_activations.shape[0]):
-            pre_activations[step] += states[step] @ transposed
-            states[step + 1] = value(pre_activations[step])
+        if self.state is StateName.PRE:
+            for step, a in enumerate(pre_activations):
+                a[:] += value(states[step]) @ transposed
+                states[step + 1] = kept * states[step] + self.leak * a
+            return CellTrajectory(inputs, states, value(states), pre_activations, states[:-1])
+        for step, a in enumerate(pre_activations):
+            a[:] += states[step] @ transposed
+            states[step + 1] = value(a)
             if leaks:
                 states[step + 1] = kept * states[step] + self.leak * states[step + 1]
-
-    def _run_pre(
-        self, states: FloatArray, pre_activations: FloatArray, transposed: FloatArray
-    ) -> None:
-        value, kept = self.activation.value, 1.0 - self.leak
-        for step in range(pre_activations.shape[0]):
-            pre_activations[step] += value(states[step]) @ transposed
-            states[step + 1] = kept * states[step] + self.leak * pre_activations[step]
+        return CellTrajectory(inputs, states, states, pre_activations, pre_activations)
 
     def linearize(self, cell_trajectory: CellTrajectory) -> "PostLinearization | PreLinearization":
         """Take the linear part of every step of a trajectory."""
@@ -150,50 +124,21 @@ class ElmanParameters(NamedWeights, CompactRepr):
         return log_of(largest(1.0 - leak) + largest(leak) * at_most)
 
 
-def _checked_leak(leak: float | FloatArray, hidden: int) -> float | FloatArray:
-    """Return a leak as a number, or as (H,) numbers where the units differ."""
-    given = np.asarray(leak, dtype=np.float64)
-    if given.shape not in ((), (hidden,)):
-        raise ShapeError(
-            f"the leak has shape {given.shape}; give one number, or one for each of the {hidden} "
-            "hidden units"
-        )
-    outside = given[~((given > 0.0) & (given <= 1.0))]
-    if outside.size:
-        raise SettingError(
-            f"the leak is {outside.flat[0]:g}; choose a number in (0, 1], 1 for no leak"
-        )
-    return float(given.flat[0]) if (given == given.flat[0]).all() else given
-
-
 def has_leak(leak: float | FloatArray) -> bool:
     """Whether any unit leaks."""
     return not (isinstance(leak, float) and leak == 1.0)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class _ElmanLinearization(ByFactors, ABC):
+class _ElmanLinearization(Linearization, ABC):
     """What the linearizations of both conventions share."""
 
-    cell_trajectory: CellTrajectory
     cell: ElmanParameters
 
     @property
     def local_size(self) -> int:
         """H: the adjoints of a_t."""
         return self.cell.state_size
-
-    @abstractmethod
-    def jvp(self, vectors: FloatArray, at: At) -> FloatArray:
-        """J_t v."""
-
-    def weight_gradients(self, local: FloatArray, steps: Steps) -> dict[str, FloatArray]:
-        """Gather ∂E/∂U, ∂E/∂W and ∂E/∂b from ε_t = ∂E/∂a_t (N,B,H) at N steps."""
-        return {
-            "input_weights": outer_sum(local, self.cell_trajectory.inputs[steps]),
-            "recurrent_weights": outer_sum(local, self.cell_trajectory.hidden[:-1][steps]),
-            "hidden_bias": local.sum(axis=(0, 1)),
-        }
 
     def stages(self, vectors: FloatArray, at: At) -> dict[str, FloatArray]:
         """The step with its slopes at the ceiling, then as they are."""

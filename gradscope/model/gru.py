@@ -11,31 +11,18 @@ PyTorch and Keras's default do; reset before is Cho et al. (2014), arXiv:1406.10
 ``gru_linearization``.
 """
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 from gradscope.arrays import FloatArray
 from gradscope.model.activations import SIGMOID, TANH, Activation
-from gradscope.model.cells import (
-    WEIGHT_NAMES,
-    CellTrajectory,
-    NamedWeights,
-    as_float_arrays,
-    project_inputs,
-    require_shapes,
-)
-from gradscope.model.gru_linearization import (
-    GruFactors,
-    ResetAfterLinearization,
-    ResetBeforeLinearization,
-)
-from gradscope.notebook_repr import CompactRepr
+from gradscope.model.cells import WEIGHT_NAMES, Cell, CellTrajectory, project_inputs
+from gradscope.model.gru_linearization import ResetAfterLinearization, ResetBeforeLinearization
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class GruParameters(NamedWeights, CompactRepr):
+class GruParameters(Cell):
     """Weights of a GRU.
 
     Parameters
@@ -57,20 +44,12 @@ class GruParameters(NamedWeights, CompactRepr):
         If the shapes do not belong together.
     """
 
-    input_weights: FloatArray
-    recurrent_weights: FloatArray
-    hidden_bias: FloatArray
-    output_weights: FloatArray
-    output_bias: FloatArray
     candidate_bias: FloatArray | None = None
     activation: Activation = TANH
 
     def __post_init__(self) -> None:
-        as_float_arrays(self, self.weight_names)
-        if self.reset_after:
-            require_shapes(self, 3, candidate_bias=(self.state_size,))
-        else:
-            require_shapes(self, 3)
+        second = {"candidate_bias": (self.hidden_size,)} if self.reset_after else {}
+        self._check_weights(3, **second)
 
     @property
     def reset_after(self) -> bool:
@@ -82,89 +61,51 @@ class GruParameters(NamedWeights, CompactRepr):
         """The names of its weight arrays."""
         return (*WEIGHT_NAMES, "candidate_bias") if self.reset_after else WEIGHT_NAMES
 
-    @property
-    def sizes(self) -> tuple[int, int, int]:
-        """(D, H, O): input, hidden and output size."""
-        return self.input_weights.shape[1], self.state_size, self.output_bias.size
-
-    @property
-    def state_size(self) -> int:
-        """S = H."""
-        return self.recurrent_weights.shape[-1]
-
-    def with_weights(self, weights: dict[str, FloatArray]) -> "GruParameters":
-        """Return the same network with other weights, by name."""
-        changes: dict[str, Any] = {name: weights[name] for name in WEIGHT_NAMES}
-        changes["candidate_bias"] = weights.get("candidate_bias")
-        return replace(self, **changes)
-
     def run(self, inputs: FloatArray, initial_state: FloatArray) -> CellTrajectory:
         """Go through inputs (T,B,D) from h_0 (B,H)."""
-        size = self.state_size
+        size, bias, weights = self.state_size, self.candidate_bias, self.recurrent_weights
         driven = project_inputs(inputs, self.input_weights, self.hidden_bias)
-        states = np.empty((inputs.shape[0] + 1, *initial_state.shape))
-        states[0] = initial_state
-        if self.candidate_bias is None:
-            self._run_before(states, driven)
-        else:
+        if bias is not None:
             # The fourth block keeps W_n h + b′, which the reset gate's gradient needs.
             driven = np.concatenate([driven, np.zeros_like(driven[..., :size])], axis=2)
-            self._run_after(states, driven, self.candidate_bias)
-        return CellTrajectory(inputs, states, states, driven, driven[..., 2 * size : 3 * size])
-
-    def _run_after(self, states: FloatArray, driven: FloatArray, bias: FloatArray) -> None:
-        size = self.state_size
-        transposed = np.ascontiguousarray(self.recurrent_weights.T)
+        states = np.empty((inputs.shape[0] + 1, *initial_state.shape))
+        states[0] = initial_state
+        # Where the reset comes after the product, one GEMM feeds gates and candidate.
+        fed_at_once = np.ascontiguousarray(weights[: 2 * size].T if bias is None else weights.T)
+        to_candidate = np.ascontiguousarray(weights[2 * size :].T)
         for step, a in enumerate(driven):
             before = states[step]
-            fed = before @ transposed
+            fed = before @ fed_at_once
             a[:, : 2 * size] += fed[:, : 2 * size]
-            gates = SIGMOID.value(a[:, : 2 * size])
-            np.add(fed[:, 2 * size :], bias, out=a[:, 3 * size :])
-            a[:, 2 * size : 3 * size] += gates[:, :size] * a[:, 3 * size :]
+            reset, update = np.split(SIGMOID.value(a[:, : 2 * size]), 2, axis=1)
+            if bias is None:
+                a[:, 2 * size :] += (reset * before) @ to_candidate
+            else:
+                np.add(fed[:, 2 * size :], bias, out=a[:, 3 * size :])
+                a[:, 2 * size : 3 * size] += reset * a[:, 3 * size :]
             candidate = self.activation.value(a[:, 2 * size : 3 * size])
-            states[step + 1] = candidate + gates[:, size:] * (before - candidate)
-
-    def _run_before(self, states: FloatArray, driven: FloatArray) -> None:
-        size = self.state_size
-        to_gates = np.ascontiguousarray(self.recurrent_weights[: 2 * size].T)
-        to_candidate = np.ascontiguousarray(self.recurrent_weights[2 * size :].T)
-        for step, a in enumerate(driven):
-            before = states[step]
-            a[:, : 2 * size] += before @ to_gates
-            gates = SIGMOID.value(a[:, : 2 * size])
-            a[:, 2 * size :] += (gates[:, :size] * before) @ to_candidate
-            candidate = self.activation.value(a[:, 2 * size :])
-            states[step + 1] = candidate + gates[:, size:] * (before - candidate)
+            states[step + 1] = candidate + update * (before - candidate)
+        return CellTrajectory(inputs, states, states, driven, driven[..., 2 * size : 3 * size])
 
     def linearize(
         self, cell_trajectory: CellTrajectory
     ) -> "ResetAfterLinearization | ResetBeforeLinearization":
         """Take the linear part of every step of a trajectory."""
         size = self.state_size
-        reset_in, update_in = (
-            cell_trajectory.pre_activations[..., :size],
-            cell_trajectory.pre_activations[..., size : 2 * size],
-        )
+        before, driven = cell_trajectory.states[:-1], cell_trajectory.pre_activations
+        reset_in, update_in = driven[..., :size], driven[..., size : 2 * size]
         update = SIGMOID.value(update_in)
         candidate = self.activation.value(cell_trajectory.candidates)
         slopes = self.activation.slope(cell_trajectory.candidates)
-        reset_slopes = SIGMOID.slope(reset_in)
-        factors = GruFactors(
+        kind = ResetAfterLinearization if self.reset_after else ResetBeforeLinearization
+        return kind(
+            cell_trajectory,
+            self.recurrent_weights,
             update=update,
-            update_gains=(cell_trajectory.states[:-1] - candidate) * SIGMOID.slope(update_in),
+            update_gains=(before - candidate) * SIGMOID.slope(update_in),
             candidate_gains=(1.0 - update) * slopes,
             open_gains=(1.0 - update) * self.activation.slope_ceiling,
             reset=SIGMOID.value(reset_in),
-        )
-        if self.reset_after:
-            gated = cell_trajectory.pre_activations[..., 3 * size :]
-            return ResetAfterLinearization(
-                cell_trajectory, self.recurrent_weights, factors, gated * reset_slopes
-            )
-        return ResetBeforeLinearization(
-            cell_trajectory,
-            self.recurrent_weights,
-            factors,
-            cell_trajectory.states[:-1] * reset_slopes,
+            reset_gains=(driven[..., 3 * size :] if self.reset_after else before)
+            * SIGMOID.slope(reset_in),
         )

@@ -6,7 +6,7 @@ primes for slopes, and the last factor by where the reset gate stands. The step 
 ``gru``.
 """
 
-from abc import ABC, abstractmethod
+from abc import ABC
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,8 +15,7 @@ from gradscope.arrays import FloatArray
 from gradscope.model.cells import (
     MANY_ROWS,
     At,
-    ByFactors,
-    CellTrajectory,
+    Linearization,
     Steps,
     largest,
     log_of,
@@ -28,23 +27,18 @@ from gradscope.model.cells import (
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class GruFactors:
-    """Diagonals of J_t, each (T,B,H): z, (h_{t−1} − n) z′, (1−z) φ′, (1−z) γ and r."""
+class _GruLinearization(Linearization, ABC):
+    """What both conventions share: diagonals of J_t, each (T,B,H), and W.
 
+    z, (h_{t−1} − n) z′, (1−z) φ′, (1−z) γ, r, and ``reset_gains`` before W_r in ∂a_n/∂h.
+    """
+
+    recurrent_weights: FloatArray
     update: FloatArray
     update_gains: FloatArray
     candidate_gains: FloatArray
     open_gains: FloatArray
     reset: FloatArray
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _GruLinearization(ByFactors, ABC):
-    """What both conventions share; ``reset_gains`` is the diagonal before W_r in ∂a_n/∂h."""
-
-    cell_trajectory: CellTrajectory
-    recurrent_weights: FloatArray
-    factors: GruFactors
     reset_gains: FloatArray
 
     @property
@@ -55,15 +49,11 @@ class _GruLinearization(ByFactors, ABC):
     @property
     def openings(self) -> FloatArray:
         """The update gate z."""
-        return self.factors.update
+        return self.update
 
     def enter(self, errors: FloatArray) -> FloatArray:
         """The readout sees the state itself."""
         return errors
-
-    @abstractmethod
-    def jvp(self, vectors: FloatArray, at: At) -> FloatArray:
-        """J_t v."""
 
     def _stages(
         self, vectors: FloatArray, at: At, driven: FloatArray, gated: FloatArray
@@ -71,11 +61,10 @@ class _GruLinearization(ByFactors, ABC):
         """The update gate alone, then W_n v (``driven``) with φ at its ceiling, with φ as it is,
         with the reset gate (``gated``), with all gates moving.
         """
-        factors = self.factors
-        direct, gains = vectors * factors.update[at], factors.candidate_gains[at]
+        direct, gains = vectors * self.update[at], self.candidate_gains[at]
         return {
             "direct": direct,
-            "recurrent_weights": direct + driven * factors.open_gains[at],
+            "recurrent_weights": direct + driven * self.open_gains[at],
             "candidate_saturation": direct + driven * gains,
             "closed_gates": direct + gated * gains,
             "gate_slopes": self.jvp(vectors, at),
@@ -97,53 +86,50 @@ class ResetAfterLinearization(_GruLinearization):
 
     def vjp(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
         """Rows · J_t; ``local`` becomes the adjoints of W_n h + b′, a_r, a_z, a_n."""
-        size, factors = self.size, self.factors
+        size = self.size
         gated, reset, update, candidate = (local[..., i * size : (i + 1) * size] for i in range(4))
-        np.multiply(rows, factors.candidate_gains[at], out=candidate)
-        np.multiply(rows, factors.update_gains[at], out=update)
+        np.multiply(rows, self.candidate_gains[at], out=candidate)
+        np.multiply(rows, self.update_gains[at], out=update)
         np.multiply(candidate, self.reset_gains[at], out=reset)
-        np.multiply(candidate, factors.reset[at], out=gated)
+        np.multiply(candidate, self.reset[at], out=gated)
         weights = self.recurrent_weights
         carried = product(local[..., size : 3 * size], weights[: 2 * size])
         carried += product(gated, weights[2 * size :])
-        carried += rows * factors.update[at]
+        carried += rows * self.update[at]
         return carried
 
     def jvp(self, vectors: FloatArray, at: At) -> FloatArray:
         """J_t v."""
-        size, factors = self.size, self.factors
+        size = self.size
         fed = product(vectors, self.recurrent_weights.T)
         reset, update, candidate = (fed[..., i * size : (i + 1) * size] for i in range(3))
-        inner = candidate * factors.reset[at] + reset * self.reset_gains[at]
-        carried = inner * factors.candidate_gains[at]
-        carried += update * factors.update_gains[at]
-        carried += vectors * factors.update[at]
+        inner = candidate * self.reset[at] + reset * self.reset_gains[at]
+        carried = inner * self.candidate_gains[at]
+        carried += update * self.update_gains[at]
+        carried += vectors * self.update[at]
         return carried
 
     def vjp_many(self, rows: FloatArray, at: At) -> FloatArray:
         """Rows · J_t."""
         if rows.shape[-2] < MANY_ROWS:
-            return ByFactors.vjp_many(self, rows, at)
+            return Linearization.vjp_many(self, rows, at)
         return rows @ self._dense(at)
 
     def jvp_many(self, vectors: FloatArray, at: At) -> FloatArray:
         """J_t v."""
         if vectors.shape[-2] < MANY_ROWS:
-            return ByFactors.jvp_many(self, vectors, at)
+            return Linearization.jvp_many(self, vectors, at)
         return vectors @ self._dense(at).swapaxes(1, 2)
 
     def _dense(self, at: At) -> FloatArray:
         """J_t (N,H,H): the three blocks of W in one, and z on the diagonal."""
-        candidate = self.factors.candidate_gains[at]
-        gains = [
-            candidate * self.reset_gains[at],
-            self.factors.update_gains[at],
-            candidate * self.factors.reset[at],
-        ]
-        rows = merged(np.concatenate(gains, axis=-1)[:, 0], self.recurrent_weights)
+        candidate = self.candidate_gains[at]
+        reset, kept = candidate * self.reset_gains[at], candidate * self.reset[at]
+        gains = np.concatenate([reset, self.update_gains[at], kept], axis=-1)[:, 0]
+        rows = merged(gains, self.recurrent_weights)
         dense: FloatArray = rows.swapaxes(0, 1)
         units = np.arange(self.size)
-        dense[:, units, units] += self.factors.update[at][:, 0]
+        dense[:, units, units] += self.update[at][:, 0]
         return dense
 
     def weight_gradients(self, local: FloatArray, steps: Steps) -> dict[str, FloatArray]:
@@ -161,17 +147,16 @@ class ResetAfterLinearization(_GruLinearization):
     def stages(self, vectors: FloatArray, at: At) -> dict[str, FloatArray]:
         """J_t v stage by stage, the reset gate behind W_n."""
         driven = product(vectors, self.recurrent_weights[2 * self.size :].T)
-        return self._stages(vectors, at, driven, driven * self.factors.reset[at])
+        return self._stages(vectors, at, driven, driven * self.reset[at])
 
     def log_bound(self) -> float:
         """log(max z + Σ max|diagonal| σ_max(block of W)) over the trajectory, in nats."""
-        factors = self.factors
         norms = [spectral_norm(each) for each in np.split(self.recurrent_weights, 3)]
         return log_of(
-            largest(factors.update)
-            + largest(factors.candidate_gains * self.reset_gains) * norms[0]
-            + largest(factors.update_gains) * norms[1]
-            + largest(factors.candidate_gains * factors.reset) * norms[2]
+            largest(self.update)
+            + largest(self.candidate_gains * self.reset_gains) * norms[0]
+            + largest(self.update_gains) * norms[1]
+            + largest(self.candidate_gains * self.reset) * norms[2]
         )
 
 
@@ -189,26 +174,26 @@ class ResetBeforeLinearization(_GruLinearization):
 
     def vjp(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
         """Rows · J_t; ``local`` becomes the adjoints of a_r, a_z, a_n."""
-        size, factors = self.size, self.factors
+        size = self.size
         weights = self.recurrent_weights
-        np.multiply(rows, factors.candidate_gains[at], out=local[..., 2 * size :])
-        np.multiply(rows, factors.update_gains[at], out=local[..., size : 2 * size])
+        np.multiply(rows, self.candidate_gains[at], out=local[..., 2 * size :])
+        np.multiply(rows, self.update_gains[at], out=local[..., size : 2 * size])
         reset_states = product(local[..., 2 * size :], weights[2 * size :])
         np.multiply(reset_states, self.reset_gains[at], out=local[..., :size])
         carried = product(local[..., : 2 * size], weights[: 2 * size])
-        carried += reset_states * factors.reset[at]
-        carried += rows * factors.update[at]
+        carried += reset_states * self.reset[at]
+        carried += rows * self.update[at]
         return carried
 
     def jvp(self, vectors: FloatArray, at: At) -> FloatArray:
         """J_t v."""
-        size, factors = self.size, self.factors
+        size = self.size
         weights = self.recurrent_weights
         fed = product(vectors, weights[: 2 * size].T)
-        inner = vectors * factors.reset[at] + fed[..., :size] * self.reset_gains[at]
-        carried = product(inner, weights[2 * size :].T) * factors.candidate_gains[at]
-        carried += fed[..., size:] * factors.update_gains[at]
-        carried += vectors * factors.update[at]
+        inner = vectors * self.reset[at] + fed[..., :size] * self.reset_gains[at]
+        carried = product(inner, weights[2 * size :].T) * self.candidate_gains[at]
+        carried += fed[..., size:] * self.update_gains[at]
+        carried += vectors * self.update[at]
         return carried
 
     def weight_gradients(self, local: FloatArray, steps: Steps) -> dict[str, FloatArray]:
@@ -216,7 +201,7 @@ class ResetBeforeLinearization(_GruLinearization):
         size = self.size
         before = self.cell_trajectory.states[:-1][steps]
         by_gates = outer_sum(local[..., : 2 * size], before)
-        by_candidate = outer_sum(local[..., 2 * size :], before * self.factors.reset[steps])
+        by_candidate = outer_sum(local[..., 2 * size :], before * self.reset[steps])
         return {
             "input_weights": outer_sum(local, self.cell_trajectory.inputs[steps]),
             "recurrent_weights": np.concatenate([by_gates, by_candidate]),
@@ -226,16 +211,15 @@ class ResetBeforeLinearization(_GruLinearization):
     def stages(self, vectors: FloatArray, at: At) -> dict[str, FloatArray]:
         """J_t v stage by stage, the reset gate before W_n."""
         to_candidate = self.recurrent_weights[2 * self.size :].T
-        gated = product(vectors * self.factors.reset[at], to_candidate)
+        gated = product(vectors * self.reset[at], to_candidate)
         return self._stages(vectors, at, product(vectors, to_candidate), gated)
 
     def log_bound(self) -> float:
         """log(max z + Σ max|diagonal| σ_max(block of W)) over the trajectory, in nats."""
-        factors = self.factors
         norms = [spectral_norm(each) for each in np.split(self.recurrent_weights, 3)]
-        inner = largest(factors.reset) + largest(self.reset_gains) * norms[0]
+        inner = largest(self.reset) + largest(self.reset_gains) * norms[0]
         return log_of(
-            largest(factors.update)
-            + largest(factors.update_gains) * norms[1]
-            + largest(factors.candidate_gains) * norms[2] * inner
+            largest(self.update)
+            + largest(self.update_gains) * norms[1]
+            + largest(self.candidate_gains) * norms[2] * inner
         )

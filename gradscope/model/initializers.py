@@ -1,4 +1,4 @@
-"""How the weights of a vanilla RNN are drawn, each scheme with the place it comes from.
+"""How the weights of every cell are drawn, each scheme with the place it comes from.
 
 =============  =====================================================================================
 orthogonal     W a random orthogonal matrix (QR of a Gaussian one, signs fixed so that it is Haar
@@ -14,10 +14,16 @@ identity       W = I: Le, Jaitly & Hinton (2015), arXiv:1504.00941 (meant for Re
 =============  =====================================================================================
 
 ``gain`` multiplies W, ``input_scale`` multiplies U. Except under ``uniform``, U and V are Glorot
-uniform and biases are 0. GRU and LSTM are drawn in ``gated_initializers``.
+uniform and biases are 0. In GRU and LSTM the scheme draws every block of W (U by Glorot over all of
+them), but under ``orthogonal`` W (blocks·H,H) has orthonormal columns, so that every block alone
+has a gain of about 1/√blocks, as in Keras's ``GRU`` and ``LSTM``; ``uniform`` draws both biases as
+PyTorch's do. A forget bias of 1 keeps the gate of an LSTM at σ(1) = 0.73, a time scale of three
+steps: Jozefowicz, Zaremba & Sutskever (2015), ICML, section 2.2. In a GRU the bias b_z of the
+update gate does the same: it is 0 unless one is given.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -27,7 +33,11 @@ from gradscope.arrays import FloatArray
 from gradscope.errors import SettingError
 from gradscope.model.activations import ACTIVATIONS
 from gradscope.model.elman import ElmanParameters
+from gradscope.model.gru import GruParameters
+from gradscope.model.lstm import LstmParameters
 from gradscope.names import ActivationName, InitializerName
+
+KERAS_FORGET_BIAS = 1.0
 
 
 def orthonormal_columns(rng: np.random.Generator, rows: int, columns: int) -> FloatArray:
@@ -76,40 +86,53 @@ RECURRENT: Mapping[InitializerName, Callable[[np.random.Generator, int], FloatAr
 )
 
 
-def draw_weights(
-    rng: np.random.Generator,
-    sizes: tuple[int, int, int],
-    blocks: int,
-    *,
-    scheme: InitializerName,
-    gain: float,
-    input_scale: float,
-) -> dict[str, Any]:
-    """Draw U, W, b of so many blocks (1 for a vanilla RNN, one per gate and candidate otherwise), V
-    and c.
-    """
-    n_inputs, hidden, n_outputs = sizes
-    rows = blocks * hidden
-    if scheme is InitializerName.ORTHOGONAL:
-        recurrent = gain * orthonormal_columns(rng, rows, hidden)
-    else:
-        drawn = [RECURRENT[scheme](rng, hidden) for _ in range(blocks)]
-        recurrent = gain * np.concatenate(drawn)
-    if scheme is InitializerName.UNIFORM:
-        return {
-            "recurrent_weights": recurrent,
-            "input_weights": input_scale * uniform(rng, hidden, rows, n_inputs),
-            "hidden_bias": uniform(rng, hidden, 2, rows).sum(axis=0),
-            "output_weights": uniform(rng, hidden, n_outputs, hidden),
-            "output_bias": uniform(rng, hidden, n_outputs),
-        }
-    return {
-        "recurrent_weights": recurrent,
-        "input_weights": input_scale * glorot_uniform(rng, rows, n_inputs),
-        "hidden_bias": np.zeros(rows),
-        "output_weights": glorot_uniform(rng, n_outputs, hidden),
-        "output_bias": np.zeros(n_outputs),
-    }
+@dataclass(frozen=True, eq=False, slots=True)
+class Draw:
+    """How weights are drawn: the scheme, and the factors on W and on U."""
+
+    scheme: InitializerName = InitializerName.ORTHOGONAL
+    gain: float = 1.0
+    input_scale: float = 1.0
+
+    def weights(
+        self,
+        rng: np.random.Generator,
+        sizes: tuple[int, int, int],
+        blocks: int,
+        forget_bias: float | None = None,
+    ) -> dict[str, Any]:
+        """Draw U, W and b of so many blocks, 1 for a vanilla RNN, and V and c; in a gated cell the
+        second block keeps the old state.
+        """
+        if blocks > 1 and self.scheme is InitializerName.IDENTITY:
+            raise SettingError(
+                "--init identity is for the vanilla RNN, but the cell is gated; choose orthogonal, "
+                "gaussian, glorot or uniform"
+            )
+        n_inputs, hidden, n_outputs = sizes
+        rows = blocks * hidden
+        if self.scheme is InitializerName.ORTHOGONAL:
+            recurrent = orthonormal_columns(rng, rows, hidden)
+        else:
+            recurrent = np.concatenate([RECURRENT[self.scheme](rng, hidden) for _ in range(blocks)])
+        weights = {"recurrent_weights": self.gain * recurrent}
+        if self.scheme is InitializerName.UNIFORM:
+            weights |= {
+                "input_weights": self.input_scale * uniform(rng, hidden, rows, n_inputs),
+                "hidden_bias": uniform(rng, hidden, 2, rows).sum(axis=0),
+                "output_weights": uniform(rng, hidden, n_outputs, hidden),
+                "output_bias": uniform(rng, hidden, n_outputs),
+            }
+        else:
+            weights |= {
+                "input_weights": self.input_scale * glorot_uniform(rng, rows, n_inputs),
+                "hidden_bias": np.zeros(rows),
+                "output_weights": glorot_uniform(rng, n_outputs, hidden),
+                "output_bias": np.zeros(n_outputs),
+            }
+        if forget_bias is not None:
+            weights["hidden_bias"][hidden : 2 * hidden] = forget_bias
+        return weights
 
 
 def initialize(
@@ -145,7 +168,7 @@ def initialize(
     SettingError
         If ``center_bias`` is asked of another activation than the sigmoid.
     """
-    weights = draw_weights(rng, sizes, 1, scheme=scheme, gain=gain, input_scale=input_scale)
+    weights = Draw(scheme, gain, input_scale).weights(rng, sizes, 1)
     if center_bias:
         if activation is not ActivationName.SIGMOID:
             raise SettingError(
@@ -155,3 +178,77 @@ def initialize(
             )
         weights["hidden_bias"] = -0.5 * weights["recurrent_weights"].sum(axis=1)
     return ElmanParameters(**weights, activation=ACTIVATIONS[activation])
+
+
+def initialize_gru(
+    rng: np.random.Generator,
+    sizes: tuple[int, int, int],
+    *,
+    draw: Draw | None = None,
+    forget_bias: float | None = None,
+    reset_after: bool = True,
+    activation: ActivationName = ActivationName.TANH,
+) -> GruParameters:
+    """Draw the weights of a GRU.
+
+    Parameters
+    ----------
+    rng, sizes
+        As for ``initialize``.
+    draw : Draw, optional
+        Scheme and factors.
+    forget_bias : float, optional
+        b_z of every unit, which keeps the old state; by default 0, under ``uniform`` drawn as in
+        PyTorch.
+    reset_after : bool
+        Whether the reset gate comes after the product, as in PyTorch and Keras.
+    activation : ActivationName
+        φ of the candidate.
+
+    Raises
+    ------
+    SettingError
+        If the scheme is ``identity``, which has no meaning for gates.
+    """
+    draw = draw or Draw()
+    hidden = sizes[1]
+    weights = draw.weights(rng, sizes, 3, forget_bias)
+    second_bias: FloatArray | None = None
+    if reset_after:
+        # Of PyTorch's second bias the parts for r and z stand in ``hidden_bias`` already.
+        second_bias = np.zeros(hidden)
+        if draw.scheme is InitializerName.UNIFORM:
+            second_bias = uniform(rng, hidden, hidden)
+            weights["hidden_bias"][2 * hidden :] = uniform(rng, hidden, hidden)
+    return GruParameters(**weights, candidate_bias=second_bias, activation=ACTIVATIONS[activation])
+
+
+def initialize_lstm(
+    rng: np.random.Generator,
+    sizes: tuple[int, int, int],
+    *,
+    draw: Draw | None = None,
+    forget_bias: float | None = None,
+    activation: ActivationName = ActivationName.TANH,
+) -> LstmParameters:
+    """Draw the weights of an LSTM.
+
+    Parameters
+    ----------
+    rng, sizes, draw
+        As for ``initialize_gru``.
+    forget_bias : float, optional
+        b_f of every unit; by default 1 as in Keras, under ``uniform`` drawn as in PyTorch.
+    activation : ActivationName
+        φ of the candidate and of the cell's output.
+
+    Raises
+    ------
+    SettingError
+        If the scheme is ``identity``, which has no meaning for gates.
+    """
+    draw = draw or Draw()
+    if forget_bias is None and draw.scheme is not InitializerName.UNIFORM:
+        forget_bias = KERAS_FORGET_BIAS
+    weights = draw.weights(rng, sizes, 4, forget_bias)
+    return LstmParameters(**weights, activation=ACTIVATIONS[activation])

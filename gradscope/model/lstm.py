@@ -14,8 +14,7 @@ Source: Hochreiter & Schmidhuber (1997), Neural Computation 9(8), with the forge
 Schmidhuber & Cummins (2000), Neural Computation 12(10), and without peepholes.
 """
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,27 +22,21 @@ from gradscope.arrays import FloatArray
 from gradscope.model.activations import SIGMOID, TANH, Activation
 from gradscope.model.cells import (
     MANY_ROWS,
-    WEIGHT_NAMES,
     At,
-    ByFactors,
+    Cell,
     CellTrajectory,
-    NamedWeights,
-    Steps,
-    as_float_arrays,
+    Linearization,
     largest,
     log_of,
     merged,
-    outer_sum,
     product,
     project_inputs,
-    require_shapes,
     spectral_norm,
 )
-from gradscope.notebook_repr import CompactRepr
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class LstmParameters(NamedWeights, CompactRepr):
+class LstmParameters(Cell):
     """Weights of an LSTM.
 
     Parameters
@@ -61,36 +54,15 @@ class LstmParameters(NamedWeights, CompactRepr):
         If the shapes do not belong together.
     """
 
-    input_weights: FloatArray
-    recurrent_weights: FloatArray
-    hidden_bias: FloatArray
-    output_weights: FloatArray
-    output_bias: FloatArray
     activation: Activation = TANH
 
     def __post_init__(self) -> None:
-        as_float_arrays(self, WEIGHT_NAMES)
-        require_shapes(self, 4)
-
-    @property
-    def hidden_size(self) -> int:
-        """H."""
-        return self.recurrent_weights.shape[-1]
-
-    @property
-    def sizes(self) -> tuple[int, int, int]:
-        """(D, H, O): input, hidden and output size."""
-        return self.input_weights.shape[1], self.hidden_size, self.output_bias.size
+        self._check_weights(4)
 
     @property
     def state_size(self) -> int:
         """S = 2H."""
         return 2 * self.hidden_size
-
-    def with_weights(self, weights: dict[str, FloatArray]) -> "LstmParameters":
-        """Return the same network with other weights, by name."""
-        changes: dict[str, Any] = {name: weights[name] for name in WEIGHT_NAMES}
-        return replace(self, **changes)
 
     def run(self, inputs: FloatArray, initial_state: FloatArray) -> CellTrajectory:
         """Go through inputs (T,B,D) from (h_0, c_0) (B,2H)."""
@@ -123,12 +95,11 @@ class LstmParameters(NamedWeights, CompactRepr):
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class LstmLinearization(ByFactors):
+class LstmLinearization(Linearization):
     """J_t by its diagonals: ``gains`` (T,B,4H) before W_i, W_f, W_g, W_o, ``forget`` f (T,B,H) and
     ``shown`` q = o φ′(c_t) (T,B,H).
     """
 
-    cell_trajectory: CellTrajectory
     cell: LstmParameters
     gains: FloatArray
     forget: FloatArray
@@ -169,7 +140,7 @@ class LstmLinearization(ByFactors):
     def vjp_many(self, rows: FloatArray, at: At) -> FloatArray:
         """Rows · J_t; of many rows, (rows_h, adjoint of c_t) meets both blocks in one GEMM."""
         if rows.shape[-2] < MANY_ROWS:
-            return ByFactors.vjp_many(self, rows, at)
+            return Linearization.vjp_many(self, rows, at)
         size = self.cell.hidden_size
         adjoints = rows.copy()
         adjoints[..., size:] += rows[..., :size] * self.shown[at]
@@ -181,7 +152,7 @@ class LstmLinearization(ByFactors):
     def jvp_many(self, vectors: FloatArray, at: At) -> FloatArray:
         """J_t v."""
         if vectors.shape[-2] < MANY_ROWS:
-            return ByFactors.jvp_many(self, vectors, at)
+            return Linearization.jvp_many(self, vectors, at)
         size = self.cell.hidden_size
         fed = vectors[..., :size] @ self._from_hidden(at).swapaxes(1, 2)
         carried = self._show(fed[..., size:] + vectors[..., size:] * self.forget[at], at)
@@ -190,11 +161,8 @@ class LstmLinearization(ByFactors):
 
     def _from_hidden(self, at: At) -> FloatArray:
         """diag(φ(c_t) o′) W_o above A = ∂c_t/∂h_{t−1}, (N,2H,H)."""
-        size, gains, weights = (
-            self.cell.hidden_size,
-            self.gains[at][:, 0],
-            self.cell.recurrent_weights,
-        )
+        size, weights = self.cell.hidden_size, self.cell.recurrent_weights
+        gains = self.gains[at][:, 0]
         rows = np.empty((2 * size, gains.shape[0], size))
         merged(gains[:, 3 * size :], weights[3 * size :], out=rows[:size])
         merged(gains[:, : 3 * size], weights[: 3 * size], out=rows[size:])
@@ -207,14 +175,6 @@ class LstmLinearization(ByFactors):
     def enter(self, errors: FloatArray) -> FloatArray:
         """The readout sees h_t; nothing enters at c_t."""
         return np.concatenate([errors, np.zeros_like(errors)], axis=2)
-
-    def weight_gradients(self, local: FloatArray, steps: Steps) -> dict[str, FloatArray]:
-        """Gather the gradients of U, W and b."""
-        return {
-            "input_weights": outer_sum(local, self.cell_trajectory.inputs[steps]),
-            "recurrent_weights": outer_sum(local, self.cell_trajectory.hidden[:-1][steps]),
-            "hidden_bias": local.sum(axis=(0, 1)),
-        }
 
     def stages(self, vectors: FloatArray, at: At) -> dict[str, FloatArray]:
         """The forget gate alone, then W_g with φ at its ceiling and the input gate open, with φ as
@@ -236,9 +196,7 @@ class LstmLinearization(ByFactors):
         return {**shown, "gate_slopes": self.jvp(vectors, at)}
 
     def log_bound(self) -> float:
-        """Log σ_max of the 2 × 2 matrix that bounds the four blocks of J_t over the trajectory,
-        in nats.
-        """
+        """Log σ_max of the 2 × 2 matrix of bounds on the four blocks of J_t, in nats."""
         norms = [spectral_norm(each) for each in np.split(self.cell.recurrent_weights, 4)]
         tops = [largest(each) for each in np.split(self.gains, 4, axis=2)]
         paths = [top * norm for top, norm in zip(tops, norms, strict=True)]

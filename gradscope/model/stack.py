@@ -25,9 +25,7 @@ from gradscope.notebook_repr import CompactRepr
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class Layer(CompactRepr):
-    """One layer: a cell that goes forward through the sequence and, maybe, one that goes
-    backward.
-    """
+    """One layer: a cell that goes forward through the sequence, maybe also one backward."""
 
     forward: Cell
     backward: Cell | None = None
@@ -90,8 +88,7 @@ def unroll_stack(
     trajectories: list[LayerTrajectory] = []
     for layer in layers:
         seen = trajectories[-1].hidden if trajectories else inputs
-        forward = unroll(layer.forward, seen, next(states))
-        backward = None
+        forward, backward = unroll(layer.forward, seen, next(states)), None
         if layer.backward is not None:
             backward = unroll(layer.backward, np.ascontiguousarray(seen[::-1]), next(states))
         trajectories.append(LayerTrajectory(forward, backward))
@@ -102,14 +99,8 @@ def unroll_stack(
 class LayerWeights(CompactRepr):
     """One direction of one layer as a file holds it, in our orientation and PyTorch's gate order.
 
-    Parameters
-    ----------
-    input_weights : (G·H,D) array
-        U, block above block: 1 for a vanilla RNN, r, z, n of a GRU, i, f, g, o of an LSTM.
-    recurrent_weights : (G·H,H) array
-        W.
-    input_bias, recurrent_bias : (G·H,) arrays, optional
-        Biases beside U x and beside W h; None where the file has none.
+    U (G·H,D) and W (G·H,H), block above block: 1 for a vanilla RNN, r, z, n of a GRU, i, f, g, o of
+    an LSTM; biases (G·H,) beside U x and beside W h, None where the file has none.
     """
 
     input_weights: FloatArray
@@ -127,21 +118,9 @@ def cell_without_readout(
 ) -> Cell:
     """Return the cell that a file's weights make, with no outputs (O = 0).
 
-    Parameters
-    ----------
-    kind : CellName
-        Which cell.
-    weights : LayerWeights
-        Its weights, biases as the file has them.
-    activation : Activation
-        φ; files often leave it out.
-    reset_after : bool
-        Where a GRU's reset gate stands. Before the product there is but one bias.
-
-    Raises
-    ------
-    ShapeError
-        If the shapes do not belong together.
+    ``activation`` is φ, which files often leave out; ``reset_after`` says where a GRU's reset gate
+    stands: before the product there is but one bias. Raises ShapeError if the shapes do not belong
+    together.
     """
     size = weights.recurrent_weights.shape[-1]
     none = np.zeros(weights.input_weights.shape[0])

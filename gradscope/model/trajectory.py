@@ -45,9 +45,7 @@ class Trajectory(CompactRepr):
 
     @property
     def states(self) -> FloatArray:
-        """s_t, (T+1,B,S), at ``[t]``: h_t itself for a vanilla RNN and a GRU, (h_t, c_t) for an
-        LSTM.
-        """
+        """s_t, (T+1,B,S), at ``[t]``: h_t of a vanilla RNN and a GRU, (h_t, c_t) of an LSTM."""
         return self.cell_trajectory.states
 
     @property

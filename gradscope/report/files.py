@@ -41,7 +41,18 @@ def write_whole(path: Path, content: bytes, *, force: bool) -> None:
         if not _is_ordinary(path):
             path.write_bytes(content)
             return
-        _write_beside(path.resolve(), content)
+        place = path.resolve()
+        beside = place.with_name(f".{place.name}.{os.getpid()}.part")
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(place)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise OutputError(
             f"{path} cannot be written: {error.strerror or error}; free some space, or choose "
@@ -52,17 +63,3 @@ def write_whole(path: Path, content: bytes, *, force: bool) -> None:
 def _is_ordinary(path: Path) -> bool:
     """Whether the place is free or holds a regular file, not a device or a pipe."""
     return not path.exists() or path.is_file()
-
-
-def _write_beside(path: Path, content: bytes) -> None:
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise

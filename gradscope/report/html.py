@@ -17,15 +17,15 @@ from gradscope.report.figures.panels import PANELS, Panel
 from gradscope.report.formats import to_csv
 from gradscope.report.provenance.recipe import command_line
 from gradscope.report.provenance.records import provenance_text, settings_to_toml
-from gradscope.report.terminal.analysis import stage_rows
-from gradscope.report.terminal.layers import TITLES, layer_rows, layers_title, measure_sentence
-from gradscope.report.words.captions import verification_sentences
-from gradscope.report.words.headline import (
-    describe,
-    headline,
-    stage_title,
-    training_sentence,
+from gradscope.report.terminal.analysis import (
+    LAYER_TITLES,
+    layer_rows,
+    layers_title,
+    measure_sentence,
+    stage_rows,
 )
+from gradscope.report.words.captions import verification_sentences
+from gradscope.report.words.headline import describe, headline, stage_title, training_sentence
 from gradscope.report.words.reasons import reason_sentence
 from gradscope.report.words.remedies import advice
 
@@ -105,26 +105,31 @@ $sections
 
 def analysis_html(analysis: Analysis) -> str:
     """Return the whole report of one analysis as HTML."""
+    verdict, layers, advised = analysis.last.verdict, layer_rows(analysis), advice(analysis)
+    settings = analysis.settings
+    again = (
+        f"<pre><code>{escape(command_line(settings))}</code></pre>\n"
+        "<details>\n<summary>All settings, as a TOML file for <code>--config</code></summary>\n"
+        f"<pre><code>{escape(settings_to_toml(settings.as_dict()))}</code></pre>\n</details>"
+    )
     sections = [
         _section("numbers", "In numbers", _numbers(analysis)),
-        *_layers(analysis),
-        _section(
-            "why", "Why", bullet_list([reason_sentence(r) for r in analysis.last.verdict.reasons])
-        ),
-        *_advice(analysis),
+        _section("layers", layers_title(analysis), _table(LAYER_TITLES, layers)) if layers else "",
+        _section("why", "Why", bullet_list([reason_sentence(r) for r in verdict.reasons])),
+        _section("advice", "What to do", bullet_list(advised)) if advised else "",
         *(
             _figure(name, panel, analysis)
             for name, panel in PANELS.items()
             if panel.shown(analysis)
         ),
-        _section("again", "Reproduce it", _again(analysis)),
+        _section("again", "Reproduce it", again),
     ]
     return PAGE.substitute(
-        title=escape(headline(analysis.last.verdict, analysis.settings.vanishing)),
-        subject=escape(describe(analysis.settings, analysis)),
-        provenance=escape(provenance_text(analysis.settings.as_dict())),
+        title=escape(headline(verdict, settings.vanishing)),
+        subject=escape(describe(settings, analysis)),
+        provenance=escape(provenance_text(settings.as_dict())),
         style=STYLE,
-        sections="\n".join(sections),
+        sections="\n".join(filter(None, sections)),
     )
 
 
@@ -158,18 +163,6 @@ def _numbers(analysis: Analysis) -> str:
     return f"{warning}{_table(['quantity', *stages], rows)}\n{below}"
 
 
-def _layers(analysis: Analysis) -> list[str]:
-    """Return the table of all layers of an imported network; nothing for another."""
-    rows = layer_rows(analysis)
-    return [_section("layers", layers_title(analysis), _table(TITLES, rows))] if rows else []
-
-
-def _advice(analysis: Analysis) -> list[str]:
-    if not analysis.remedies:
-        return []
-    return [_section("advice", "What to do", bullet_list(advice(analysis)))]
-
-
 def _figure(name: PanelName, panel: Panel, analysis: Analysis) -> str:
     """Return one panel: its picture, how to read it for this run, its numbers to download."""
     picture = data_url("image/svg+xml", panel_picture(analysis, name, ".svg"))
@@ -182,12 +175,3 @@ def _figure(name: PanelName, panel: Panel, analysis: Analysis) -> str:
         "</figcaption>\n</figure>"
     )
     return _section(name, title, body)
-
-
-def _again(analysis: Analysis) -> str:
-    settings = analysis.settings
-    return (
-        f"<pre><code>{escape(command_line(settings))}</code></pre>\n"
-        "<details>\n<summary>All settings, as a TOML file for <code>--config</code></summary>\n"
-        f"<pre><code>{escape(settings_to_toml(settings.as_dict()))}</code></pre>\n</details>"
-    )

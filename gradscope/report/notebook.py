@@ -1,11 +1,11 @@
 """Results as a notebook shows them: verdict in words, picture, reasons, what to do.
 
-One self-contained piece of HTML: the picture is inside, every text is escaped, and nothing is
-fetched. Which results have a page is said by ``gradscope.notebook_repr``.
+One self-contained piece of HTML: the picture is inside, every text is escaped, nothing is fetched.
 """
 
 import html
 from collections.abc import Sequence
+from functools import singledispatch
 
 from gradscope.analysis.results import Analysis, Comparison
 from gradscope.arrays import LN_10
@@ -24,6 +24,7 @@ from gradscope.report.words.remedies import advice
 WIDTH = "max-width: 60em; width: 100%"
 
 
+@singledispatch
 def page(result: NotebookResult) -> str:
     """Return the page of a result.
 
@@ -32,71 +33,54 @@ def page(result: NotebookResult) -> str:
     TypeError
         If the result is of a kind that has none.
     """
-    if isinstance(result, Analysis):
-        return _analysis(result)
-    if isinstance(result, Comparison):
-        return _comparison(result)
-    if isinstance(result, Diagnosis):
-        return _diagnosis(result)
-    if isinstance(result, LagNorms):
-        return _lag_norms(result)
     raise TypeError(f"a {type(result).__name__} has no page")
 
 
-def _analysis(analysis: Analysis) -> str:
+@page.register
+def _(analysis: Analysis) -> str:
     answer = headline(analysis.last.verdict, analysis.settings.vanishing)
-    parts = [
-        _opening(answer, describe(analysis.settings, analysis)),
-        _picture(analysis_picture(analysis, ".png"), answer),
-        _points("Why", [reason_sentence(each) for each in analysis.last.verdict.reasons]),
-        _points("What to do", advice(analysis)),
-    ]
-    return _frame(parts)
+    drawn = analysis_picture(analysis, ".png")
+    why = _points("Why", [reason_sentence(each) for each in analysis.last.verdict.reasons])
+    advised = _points("What to do", advice(analysis))
+    return _framed(answer, describe(analysis.settings, analysis), drawn, why, advised)
 
 
-def _comparison(comparison: Comparison) -> str:
+@page.register
+def _(comparison: Comparison) -> str:
     if not comparison.analyses:
-        return _frame([_opening("Nothing was compared: interrupted", "")])
+        return _framed("Nothing was compared: interrupted")
     answer = comparison_headline(comparison)
-    return _frame([_opening(answer, ""), _picture(comparison_picture(comparison, ".png"), answer)])
+    return _framed(answer, "", comparison_picture(comparison, ".png"))
 
 
-def _diagnosis(diagnosis: Diagnosis) -> str:
+@page.register
+def _(diagnosis: Diagnosis) -> str:
     threshold = diagnosis.thresholds.vanishing
     answer = headline(diagnosis.verdict, threshold)
     drawn = profile_picture(diagnosis.norms, threshold, diagnosis.log_bound)
-    reasons = [reason_sentence(each) for each in diagnosis.verdict.reasons]
-    parts = [
-        _opening(answer, cause_sentence(diagnosis.causes)),
-        _picture(drawn, answer),
-        _points("Why", reasons),
-    ]
-    return _frame(parts)
+    why = _points("Why", [reason_sentence(each) for each in diagnosis.verdict.reasons])
+    return _framed(answer, cause_sentence(diagnosis.causes), drawn, why)
 
 
-def _lag_norms(norms: LagNorms) -> str:
+@page.register
+def _(norms: LagNorms) -> str:
     last = int(norms.lags[-1])
     lows, highs = float(norms.log_norms[-1].min()), float(norms.log_norms[-1].max())
     reach = " to ".join(dict.fromkeys(power_of_ten(each / LN_10) for each in (lows, highs)))
     answer = f"σ_max is {reach} after {steps(last)}"
     drawn = profile_picture(norms, Thresholds().vanishing)
     about = f"{norms.log_norms.shape[1]} sequences; relative error {norms.certificate.max():.0e}"
-    return _frame([_opening(answer, about), _picture(drawn, answer)])
+    return _framed(answer, about, drawn)
 
 
-def _opening(answer: str, about: str) -> str:
-    lines = f"<p><strong>{html.escape(answer)}.</strong></p>"
-    return lines + (f"<p>{html.escape(about)}</p>" if about else "")
-
-
-def _picture(png: bytes, words: str) -> str:
-    source = data_url("image/png", png)
-    return f'<img alt="{html.escape(words)}" src="{source}" style="{WIDTH}">'
+def _framed(answer: str, about: str = "", png: bytes = b"", *lists: str) -> str:
+    """Return a page: the answer, what it is about, the picture, lists of sentences."""
+    said = html.escape(answer)
+    parts = [f"<p><strong>{said}.</strong></p>", f"<p>{html.escape(about)}</p>" if about else ""]
+    if png:
+        parts.append(f'<img alt="{said}" src="{data_url("image/png", png)}" style="{WIDTH}">')
+    return f'<div class="gradscope">{"".join([*parts, *lists])}</div>'
 
 
 def _points(title: str, sentences: Sequence[str]) -> str:
     return f"<p>{html.escape(title)}</p>{bullet_list(sentences)}" if sentences else ""
-
-
-def _frame(parts: Sequence[str]) -> str:
-    return f'<div class="gradscope">{"".join(parts)}</div>'

@@ -13,6 +13,8 @@ NARROWEST = 60
 
 _LETTERS = "σ γ φ θ λ α τ ψ δ ε ρ χ η μ π"
 _NAMES = "sigma gamma phi theta lambda alpha tau psi delta eps rho chi eta mu pi"
+_SIGNS = "∂ √ ∞ ∘ ℓ × ½ ± ≈ ≥ ≤ → ← ‖ ′ ² ³ ⁴ ᵀ"
+_TYPED = "d sqrt inf o l x 1/2 +- ~ >= <= -> <- || ' ^2 ^3 ^4 ^T"
 
 SPELLED: Mapping[str, str] = MappingProxyType(
     {
@@ -21,27 +23,9 @@ SPELLED: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys("·•", "*"),
         **dict.fromkeys("⁺┐┘", "+"),
         **dict.fromkeys("…⋯", "..."),
+        **dict(zip(_SIGNS.split(), _TYPED.split(), strict=True)),
         "Σ": "sum ",
         "Π": "prod ",
-        "∂": "d",
-        "√": "sqrt",
-        "∞": "inf",
-        "∘": "o",
-        "ℓ": "l",
-        "×": "x",
-        "½": "1/2",
-        "±": "+-",
-        "≈": "~",
-        "≥": ">=",
-        "≤": "<=",
-        "→": "->",
-        "←": "<-",
-        "‖": "||",
-        "′": "'",
-        "²": "^2",
-        "³": "^3",
-        "⁴": "^4",
-        "ᵀ": "^T",
     }
 )
 """How each letter and sign of the field is typed on a plain keyboard."""

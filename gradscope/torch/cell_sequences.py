@@ -7,7 +7,7 @@ backpropagation, starts a new sequence).
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from math import inf
 from time import perf_counter
@@ -16,16 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gradscope.model.stack import LayerWeights
-from gradscope.torch.reading import (
-    Call,
-    CellStep,
-    activation_of,
-    cell_step,
-    kind_of,
-    n_sequences,
-    to_array,
-)
+from gradscope.model.stack import Layer
+from gradscope.torch.reading import Call, CellStep, cell_of, cell_step, n_sequences, state_size
 from gradscope.watch.journal import Refusal
 from gradscope.watch.replay import Sample
 from gradscope.watch.schedule import Steps
@@ -53,8 +45,7 @@ class _Sequence:
         if all(now.data_ptr() == last.data_ptr() for now, last in pairs):
             return True
         rows = slice(self.n_kept if given[0].ndim == 2 else None)
-        same = (torch.equal(now[rows], last[rows].to(now.dtype)) for now, last in pairs)
-        return all(same)
+        return all(torch.equal(now[rows], last[rows].to(now.dtype)) for now, last in pairs)
 
 
 class CellSequences:
@@ -64,14 +55,12 @@ class CellSequences:
         self._steps = steps
         self._sequences: dict[str, _Sequence] = {}
 
-    def names(self) -> tuple[str, ...]:
-        """Return the Cells that are in a sequence."""
-        return tuple(self._sequences)
+    def __iter__(self) -> Iterator[str]:
+        """The Cells that are in a sequence; it may be ended on the way."""
+        return iter(tuple(self._sequences))
 
-    def follow(
-        self, name: str, call: Call, end_step: Callable[[], None]
-    ) -> tuple[int, Tensor] | None:
-        """Add one call of a Cell, which may begin a training step: ``end_step`` ends the last.
+    def follow(self, name: str, call: Call) -> tuple[int, Tensor] | None:
+        """Add one call of a Cell, which may begin a training step.
 
         Returns the time step (from 1) and the largest output in magnitude; None for a Cell that
         cannot be followed, because its state is replaced between steps (see the journal).
@@ -87,12 +76,11 @@ class CellSequences:
                 return None
             self.finish(name)
         if not goes_on or steps.backward_seen:
-            steps.begin(name, graded=call.graded, end_last=end_step)
+            steps.begin(name, graded=call.graded)
         sequence = self._sequences.get(name) or self._start(name, call)
         if sequence.sample is not None:
             sequence.steps.append(cell_step(call, sequence.n_kept))
-        returned = call.output if isinstance(call.output, tuple) else (call.output,)
-        last = tuple(each.detach() for each in returned)
+        last = tuple(each.detach() for each in call.returned)
         length = sequence.n_steps + 1
         self._sequences[name] = replace(sequence, n_steps=length, returned=last)
         return length, torch.linalg.vector_norm(last[0], ord=inf)
@@ -118,21 +106,11 @@ class CellSequences:
 
     def _start(self, name: str, call: Call) -> _Sequence:
         """Begin a Cell's sequence; keep its steps if a snapshot is due."""
-        steps, module = self._steps, call.module
-        guess = steps.guess(kind_of(module), module.hidden_size, steps.limits.max_lag)
-        count = steps.due(name, guess, n_sequences(call))
+        module, max_lag = call.module, self._steps.max_lag
+        count = self._steps.due(name, n_sequences(call), state_size(module), max_lag)
         if not count:
             return _Sequence()
         names = ("weight_ih", "weight_hh", *(("bias_ih", "bias_hh") if module.bias else ()))
-        sample = Sample(
-            step=steps.now,
-            titles=(name,),
-            kind=kind_of(module),
-            activation=activation_of(module),
-            layers=((LayerWeights(*(to_array(getattr(module, each)) for each in names)),),),
-            sequences=(),
-            initial_states=(),
-            outputs=(),
-        )
-        kept = deque[CellStep](maxlen=steps.limits.max_lag)
-        return _Sequence(sample=sample, steps=kept, n_kept=count)
+        cell = cell_of(module, (getattr(module, each) for each in names))
+        sample = Sample(self._steps.now, (name,), (Layer(cell),))
+        return _Sequence(sample=sample, steps=deque(maxlen=max_lag), n_kept=count)

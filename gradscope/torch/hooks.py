@@ -1,10 +1,9 @@
 """Hooks: how gradient travels through the recurrent layers of a PyTorch model in training.
 
-Every so often a forward hook copies a few of the sequences that a layer is given (``reading``),
-with their initial states and the current weights, and ``watch.replay`` runs our cells on them:
-PyTorch's graph is not kept, its random numbers are not drawn, and no gradient is requested.
-``watch.schedule`` decides when a training step begins and which layer is due; ``cell_sequences``
-joins the steps of a Cell to sequences. Source: PyTorch 2.13, ``torch.nn.modules.rnn``;
+Every so often a forward hook copies a few of the sequences that a layer is given (``reading``; of a
+Cell, ``cell_sequences``), with their initial states and the current weights, and ``watch.replay``
+runs our cells on them: PyTorch's graph is not kept, its random numbers are not drawn, and no
+gradient is requested. Source: PyTorch 2.13, ``torch.nn.modules.rnn``;
 ``Module.register_forward_hook``, ``Tensor.register_post_accumulate_grad_hook``.
 """
 
@@ -27,19 +26,20 @@ from gradscope.torch.reading import (
     CELLS,
     Call,
     is_compiled,
-    kind_of,
     layer_sample,
     layer_titles,
     n_sequences,
     output_sizes,
     recurrent_kind,
     refusal_of,
-    time_steps,
+    state_size,
 )
 from gradscope.watch.journal import Journal, NonFinite, Quantity, Refusal, TimeBudget
 from gradscope.watch.page import Log, WatchLog, watch_report
-from gradscope.watch.schedule import Limits, Steps
+from gradscope.watch.schedule import Steps
 from gradscope.weights.layers.torch_names import unwrapped
+
+Check = Callable[[str, Call], None]
 
 
 def watch(
@@ -99,40 +99,35 @@ def watch(
     not watched, and log and report say so. An error within the watch is reported once, with its
     reason; its layer is ignored from then on, and the training goes on.
     """
-    limits = Limits(every, max_lag, sequences, thresholds or Thresholds())
     writer = WatchLog(log)
-    return Watch(module, Steps(Journal(TimeBudget(share), writer), limits), writer, scaler)
-
-
-def _nothing(*_: object) -> None:
-    """Do nothing: the hook of a copy of a watched module."""
+    journal = Journal(TimeBudget(share), writer)
+    steps = Steps(journal, every, max_lag, sequences, thresholds or Thresholds())
+    return Watch(module, steps, writer, scaler)
 
 
 class _Hook:
     """A hook that is not copied: deep and saved copies of its module are not watched."""
 
-    def __init__(self, run: Callable[..., None]) -> None:
+    def __init__(self, run: Callable[..., None] | None = None) -> None:
         self._run = run
 
     def __call__(self, *given: Any) -> None:
-        self._run(*given)
+        if self._run is not None:
+            self._run(*given)
 
-    def __reduce__(self) -> tuple[type["_Hook"], tuple[Callable[..., None]]]:
-        return _Hook, (_nothing,)
+    def __reduce__(self) -> tuple[type["_Hook"], tuple[()]]:
+        return _Hook, ()
 
 
 class Watch:
     """A watch over a model, made by ``watch``; ``journal`` holds what it has recorded."""
 
     def __init__(
-        self,
-        module: nn.Module,
-        steps: Steps,
-        log: WatchLog,
-        scaler: "torch.amp.GradScaler | None" = None,
+        self, module: nn.Module, steps: Steps, log: WatchLog, scaler: "torch.amp.GradScaler | None"
     ) -> None:
         self.journal = steps.journal
         self._steps, self._log, self._scaler = steps, log, scaler
+        steps.end_last = self._end_step
         self._lock = threading.RLock()
         self._ignored: set[str] = set()
         self._sequences = CellSequences(steps)
@@ -190,21 +185,14 @@ class Watch:
             self._handles.append(each.register_forward_hook(hook, with_kwargs=True))
 
     def _on_call(
-        self,
-        name: str,
-        check: Callable[[str, Call], None],
-        module: nn.Module,
-        given: tuple[Any, ...],
-        named: dict[str, Any],
-        output: Any,
+        self, name: str, check: Check, module: nn.Module, given: Any, named: Any, output: Any
     ) -> None:
         # A checkpoint recomputes the forward pass within the backward pass.
         if not module.training or torch._C._current_graph_task_id() != -1:  # noqa: SLF001
             return
         if name in self._ignored and torch.is_grad_enabled():
             # Its calls still mark where a training step begins.
-            begin = partial(self._steps.begin, name, graded=True, end_last=self._end_step)
-            self._guarded("the steps", begin)
+            self._guarded("the steps", partial(self._steps.begin, name, graded=True))
 
         def examine() -> None:
             values = dict(zip(("input", "hx"), given, strict=False)) | named
@@ -244,13 +232,13 @@ class Watch:
         self._guarded(name, keep_norm)
 
     def _end_step(self) -> None:
-        for name in self._sequences.names():
+        for name in self._sequences:
             self._guarded(name, partial(self._sequences.finish, name))
         if self._norms:
             self._unread.append(partial(self._read_norms, self._steps.now, self._norms))
         # Reading makes a GPU wait; a CPU has the numbers already.
         on_cpu = all(norm.device.type == "cpu" for norm in self._norms.values())
-        if on_cpu or self._steps.now % self._steps.limits.every == 0:
+        if on_cpu or self._steps.now % self._steps.every == 0:
             self._read()
         self._norms = {}
 
@@ -272,24 +260,21 @@ class Watch:
 
     def _check_layer(self, name: str, call: Call) -> None:
         steps, module = self._steps, call.module
-        steps.begin(name, graded=call.graded, end_last=self._end_step)
-        sizes, at = output_sizes(call), time_steps(call)
+        steps.begin(name, graded=call.graded)
+        at, sizes = output_sizes(call)
         if sizes is not None:
             self._unread.append(partial(self._read_sizes, name, steps.now, at, sizes))
-        if not steps.has_turn(name):
-            return
         titles = layer_titles(name, module)
-        guess = steps.guess(kind_of(module), module.hidden_size, int(at[-1]), len(titles))
-        count = steps.due(name, guess, n_sequences(call))
+        size, last = state_size(module), int(at[-1])
+        count = steps.due(name, n_sequences(call), size, last, len(titles))
         if count:
             started = perf_counter()
             steps.examine(name, layer_sample(titles, steps.now, call, count), started)
 
     def _follow_cell(self, name: str, call: Call) -> None:
-        followed = self._sequences.follow(name, call, self._end_step)
+        followed = self._sequences.follow(name, call)
         if followed is None:
             self._ignored.add(name)
             return
-        time_step, size = followed
-        read = partial(self._read_sizes, name, self._steps.now, np.array([time_step]), size[None])
-        self._unread.append(read)
+        at, size = np.array([followed[0]]), followed[1][None]
+        self._unread.append(partial(self._read_sizes, name, self._steps.now, at, size))

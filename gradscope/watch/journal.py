@@ -1,14 +1,16 @@
 """The journal of a watched training: its snapshots, changes of verdict, and what went wrong.
 
-Snapshots may use a share of the time since the first step, and a small advance so that the first
-one need not wait. If the budget does not cover all sequences of a snapshot, it has fewer; if not
-even one, it waits. Events become words in ``watch.page``.
+Snapshots may use a share of the time since the first step, and a small advance. If that does not
+cover all sequences of a snapshot, it has fewer; if not even one, it waits. Events become words in
+``watch.page``.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 import numpy as np
 
@@ -39,27 +41,16 @@ class Refusal(StrEnum):
     STATE_REPLACED = "state-replaced"
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class FirstSeen:
-    """The first diagnosis of a layer."""
+class NewVerdict(NamedTuple):
+    """The first diagnosis of a layer, or one whose regime is no longer that of ``before``."""
 
     step: int
     title: str
     diagnosis: Diagnosis
+    before: Regime | None
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Alert:
-    """The verdict on a layer changed: its regime before, and its diagnosis now."""
-
-    step: int
-    title: str
-    before: Regime
-    diagnosis: Diagnosis
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class NonFinite:
+class NonFinite(NamedTuple):
     """A value was infinite or NaN; ``time_step`` of the sequence, None for a gradient."""
 
     step: int
@@ -68,16 +59,14 @@ class NonFinite:
     time_step: int | None
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class NotWatched:
+class NotWatched(NamedTuple):
     """A module that is not watched, and why."""
 
     title: str
     refusal: Refusal
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Failure:
+class Failure(NamedTuple):
     """The watch itself failed at a module; ``error`` is one line."""
 
     step: int
@@ -85,7 +74,7 @@ class Failure:
     error: str
 
 
-Event = FirstSeen | Alert | NonFinite | NotWatched | Failure
+Event = NewVerdict | NonFinite | NotWatched | Failure
 
 
 @dataclass(slots=True)
@@ -116,10 +105,10 @@ class TimeBudget:
 
     def affords(self, cost: float, most: int) -> int:
         """Return how many sequences, up to ``most``, are affordable at ``cost`` seconds each."""
-        if self.share is None:
+        if self.share is None or cost <= 0.0:
             return most
         left = self.share * self.elapsed + ADVANCE - self.spent
-        return max(min(int(left / cost), most), 0) if cost > 0.0 else most
+        return max(min(int(left / cost), most), 0)
 
 
 @dataclass(eq=False, slots=True)
@@ -137,9 +126,9 @@ class Journal:
     steps: int = 0
     diagnoses: dict[str, Diagnosis] = field(default_factory=dict)
     snapshots: list[Snapshot] = field(default_factory=list)
-    alerts: list[Alert] = field(default_factory=list)
+    alerts: list[NewVerdict] = field(default_factory=list)
     trouble: dict[tuple[str, Quantity], NonFinite] = field(default_factory=dict)
-    trouble_count: dict[tuple[str, Quantity], int] = field(default_factory=dict)
+    trouble_count: Counter[tuple[str, Quantity]] = field(default_factory=Counter)
     refused: list[NotWatched] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
     _norm_steps: list[int] = field(default_factory=list)
@@ -153,21 +142,20 @@ class Journal:
         A sequence costs what it did in the module's last snapshot, ``first_guess`` seconds before
         the first. Modules that wait come first, or small ones would use up what a large one needs.
         """
-        cost = self._costs.get(name, first_guess)
         asked_lately = [step >= self.steps - 1 for step, _ in self._waiting.values()]
-        held = name not in self._waiting and any(asked_lately)
-        count = 0 if held else self.budget.affords(cost, most)
+        if name not in self._waiting and any(asked_lately):
+            return 0
+        cost = self._costs.get(name, first_guess)
+        count = self.budget.affords(cost, most)
         if count:
             self._waiting.pop(name, None)
-        elif not held:
+        else:
             self._waiting[name] = (self.steps, cost)
         return count
 
     @property
     def unseen(self) -> dict[str, float]:
-        """The modules whose first snapshot still waits, and its expected cost per sequence, in
-        seconds.
-        """
+        """The modules whose first snapshot waits, and its expected seconds per sequence."""
         waiting = self._waiting.items()
         return {name: cost for name, (_, cost) in waiting if name not in self._costs}
 
@@ -185,25 +173,24 @@ class Journal:
             self.snapshots.append(each)
             if diagnosis is None:
                 continue
-            before = self.diagnoses.get(title)
+            last = self.diagnoses.get(title)
             self.diagnoses[title] = diagnosis
-            if before is None:
-                self.tell(FirstSeen(step, title, diagnosis))
-            elif before.verdict.regime is not diagnosis.verdict.regime:
-                self.alerts.append(Alert(step, title, before.verdict.regime, diagnosis))
-                self.tell(self.alerts[-1])
+            before = None if last is None else last.verdict.regime
+            event = NewVerdict(step, title, diagnosis, before)
+            if before is not diagnosis.verdict.regime:
+                if last is not None:
+                    self.alerts.append(event)
+                self.tell(event)
 
     def not_finite(self, found: NonFinite) -> None:
         """Count something that is not finite; report it the first time."""
         key = (found.title, found.quantity)
-        self.trouble_count[key] = self.trouble_count.get(key, 0) + 1
+        self.trouble_count[key] += 1
         if self.trouble.setdefault(key, found) is found:
             self.tell(found)
 
     def gradient(self, step: int, norm: float, title: str) -> None:
-        """Keep the unclipped gradient norm of a step; ``title`` names the parameter at fault if it
-        is not finite.
-        """
+        """Keep a step's unclipped gradient norm; ``title`` is of a parameter that is not finite."""
         self._norm_steps.append(step)
         self._norms.append(norm)
         if not np.isfinite(norm):

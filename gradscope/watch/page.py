@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping
 from io import StringIO
 from logging import Logger
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 from rich.console import Console, Group, RenderableType
@@ -12,27 +11,23 @@ from rich.table import Table
 from rich.text import Text
 
 from gradscope.arrays import LN_10
-from gradscope.diagnosis.diagnose import Diagnosis
 from gradscope.diagnosis.reasons import ReasonCode
-from gradscope.diagnosis.verdict import Verdict
 from gradscope.errors import OutputError
 from gradscope.report.screen import Screen, printable
 from gradscope.report.terminal.table import bullets, table_of
 from gradscope.report.words.headline import headline
-from gradscope.report.words.numbers import level, number, percent, short_pace
+from gradscope.report.words.numbers import count, level, number, percent, short_pace
 from gradscope.report.words.reasons import reason_sentence
 from gradscope.watch.journal import (
     ADVANCE,
-    Alert,
     Event,
     Failure,
-    FirstSeen,
     Journal,
+    NewVerdict,
     NonFinite,
     NotWatched,
     Refusal,
 )
-from gradscope.watch.replay import Snapshot
 
 Log = Callable[[str], object] | Logger | str | Path | None
 """A function of one string, a logger, a file to append to, or nowhere."""
@@ -45,19 +40,24 @@ class WatchLog:
     """
 
     def __init__(self, log: Log) -> None:
-        self._log = log
+        self._log = Path(log) if isinstance(log, str) else log
         self.error: Exception | None = None
-        if isinstance(log, str | Path):
+        if isinstance(self._log, Path):
             try:
-                _add(Path(log), "")
+                self._log.open("a").close()
             except OSError as error:
                 raise OutputError(
                     f"the log {log} cannot be written: {error.strerror}; choose another place"
                 ) from error
 
     def __call__(self, event: Event) -> None:
-        """Write the line of an event."""
-        self.write(event_line(event), urgent=not isinstance(event, FirstSeen))
+        """Write an event as one line; all but a layer's first verdict are urgent."""
+        text, first = _sentence(event), False
+        if isinstance(event, NewVerdict):
+            first = event.before is None
+            verdict, line = event.diagnosis.verdict, event.diagnosis.thresholds.vanishing
+            text = f"{text}{': ' if first else '. '}{headline(verdict, line)}"
+        self.write(f"gradscope: {printable(text)}.", urgent=not first)
 
     def write(self, text: str, *, urgent: bool = False) -> None:
         """Write lines; a logger gets urgent ones as warnings."""
@@ -66,67 +66,40 @@ class WatchLog:
         try:
             if isinstance(self._log, Logger):
                 (self._log.warning if urgent else self._log.info)("%s", text)
-            elif isinstance(self._log, str | Path):
-                _add(Path(self._log), f"{text}\n")
+            elif isinstance(self._log, Path):
+                with self._log.open("a", encoding="utf-8") as file:
+                    file.write(f"{text}\n")
             else:
                 self._log(text)
         except Exception as error:  # noqa: BLE001 (whatever a user's function raises)
             self.error = error
 
 
-def _add(path: Path, text: str) -> None:
-    with path.open("a", encoding="utf-8") as file:
-        file.write(text)
-
-
-REFUSAL_WORDS: Mapping[Refusal, str] = MappingProxyType(
-    {
-        Refusal.PROJECTION: "it has a projection (proj_size), whose Jacobian gradscope does not "
-        "have; train without proj_size to watch it",
-        Refusal.SCRIPTED: "it is scripted, and hooks do not see inside; watch the module that "
-        "torch.jit was given",
-        Refusal.COMPILED: "it is compiled, and hooks do not see inside; train without "
-        "torch.compile while you watch",
-        Refusal.STATE_REPLACED: "the state it is given is not the one it returned: what happens in "
-        "between is unknown, and its transport through time cannot be measured",
-    }
-)
+REFUSAL_WORDS = {
+    Refusal.PROJECTION: "it has a projection (proj_size), whose Jacobian gradscope does not "
+    "have; train without proj_size to watch it",
+    Refusal.SCRIPTED: "it is scripted, and hooks do not see inside; watch the module that "
+    "torch.jit was given",
+    Refusal.COMPILED: "it is compiled, and hooks do not see inside; train without "
+    "torch.compile while you watch",
+    Refusal.STATE_REPLACED: "the state it is given is not the one it returned: what happens in "
+    "between is unknown, and its transport through time cannot be measured",
+}
 """Why a module is not watched, and what to do about it."""
 
 
-def event_line(event: Event) -> str:
-    """Return an event as one line."""
+def _sentence(event: Event) -> str:
     if isinstance(event, NotWatched):
-        text = f"{event.title} is not watched: {REFUSAL_WORDS[event.refusal]}"
-    elif isinstance(event, NonFinite):
-        text = _non_finite(event)
-    elif isinstance(event, Failure):
-        text = _failure(event)
-    else:
-        verdict, line = event.diagnosis.verdict, event.diagnosis.thresholds.vanishing
-        start = f"{_change(event)}. " if isinstance(event, Alert) else f"{_place(event)}: "
-        text = start + headline(verdict, line)
-    return f"gradscope: {printable(text)}."
-
-
-def _place(event: FirstSeen | Alert | NonFinite | Failure) -> str:
-    return f"step {event.step}, {event.title}"
-
-
-def _change(alert: Alert) -> str:
-    return f"{_place(alert)}: {alert.before} → {alert.diagnosis.verdict.regime}"
-
-
-def _non_finite(found: NonFinite) -> str:
-    where = "" if found.time_step is None else f" at time step {found.time_step}"
-    return f"{_place(found)}: the {found.quantity} is not finite{where}"
-
-
-def _failure(failure: Failure) -> str:
-    return (
-        f"{_place(failure)}: the watch failed and leaves it alone from now on "
-        f"({failure.error}); the training goes on"
-    )
+        return f"{event.title} is not watched: {REFUSAL_WORDS[event.refusal]}"
+    place = f"step {event.step}, {event.title}"
+    if isinstance(event, NonFinite):
+        where = "" if event.time_step is None else f" at time step {event.time_step}"
+        return f"{place}: the {event.quantity} is not finite{where}"
+    if isinstance(event, Failure):
+        end = f"leaves it alone from now on ({event.error}); the training goes on"
+        return f"{place}: the watch failed and {end}"
+    regime = event.diagnosis.verdict.regime
+    return f"{place}: {event.before} → {regime}" if event.before else place
 
 
 def watch_report(journal: Journal, *, log_error: Exception | None = None, width: int = 100) -> str:
@@ -135,18 +108,17 @@ def watch_report(journal: Journal, *, log_error: Exception | None = None, width:
     parts: list[RenderableType] = [Text(screen.say(_opening(journal)), style="bold"), Text()]
     if journal.snapshots:
         parts += [_layers(journal, screen), Text()]
-    failures = [_failure(failure) for failure in journal.failures]
+    failures = [_sentence(failure) for failure in journal.failures]
     if log_error is not None:
         kind = type(log_error).__name__
         failures.append(f"the log failed and was not written any further ({kind}: {log_error})")
+    counts = journal.trouble_count
     sections: Mapping[str, list[str]] = {
         "Why": _causes(journal),
-        "Verdicts that changed": [_change(alert) for alert in journal.alerts],
+        "Verdicts that changed": [_sentence(alert) for alert in journal.alerts],
         "Not finite": [
-            _non_finite(found) + (f", the first of {count} times" if count > 1 else "")
-            for found, count in zip(
-                journal.trouble.values(), journal.trouble_count.values(), strict=True
-            )
+            _sentence(found) + (f", the first of {counts[key]} times" if counts[key] > 1 else "")
+            for key, found in journal.trouble.items()
         ],
         "Not watched": _not_watched(journal),
         "The watch itself": failures,
@@ -165,44 +137,33 @@ def _opening(journal: Journal) -> str:
     spent, elapsed, allowed = journal.budget.spent, journal.budget.elapsed, journal.budget.share
     share = f", {percent(spent / elapsed)} of the time" if elapsed else ""
     limit = f" (at most {percent(allowed)} and {number(ADVANCE)} s)" if allowed else ""
-    counted = f"{_count(journal.steps, 'training step')}: {_count(taken, 'snapshot')} took"
+    counted = f"{count(journal.steps, 'training step')}: {count(taken, 'snapshot')} took"
     return f"Watched {counted} {number(spent)} s{share}{limit}."
 
 
-def _count(number_of: int, thing: str) -> str:
-    return f"{number_of} {thing}" if number_of == 1 else f"{number_of} {thing}s"
-
-
 def _layers(journal: Journal, screen: Screen) -> Table:
-    """Return a row for each layer: its first verdict and its last."""
+    """Return a row for each layer: its last verdict, the first beside it where they differ."""
     titles = ("layer", "gradient", "growth,\nsteps", "horizon", "log10\nσ_max", "at\nlag")
-    by_layer: dict[str, list[Snapshot]] = {}
-    for each in journal.snapshots:
-        by_layer.setdefault(each.title, []).append(each)
     rows = []
-    for title, snapshots in by_layer.items():
+    for title in dict.fromkeys(each.title for each in journal.snapshots):
+        snapshots = [each for each in journal.snapshots if each.title == title]
         seen = [each.diagnosis for each in snapshots if each.diagnosis is not None]
-        cells = _cells(seen[0], seen[-1]) if seen else ["not finite", *["–"] * 4]
+        cells = ["not finite", *["–"] * 4]
+        if seen:
+            verdicts, last = (seen[0].verdict, seen[-1].verdict), seen[-1].verdict
+            horizons = [str(each.horizon or f">{each.max_lag}") for each in verdicts]
+            ends = sorted(seen[-1].norms.log_norms[-1].tolist())
+            cells = [
+                " → ".join(dict.fromkeys(str(each.regime) for each in verdicts)),
+                short_pace(last.rate),
+                " → ".join(dict.fromkeys(horizons)),
+                level(ends[(len(ends) - 1) // 2] / LN_10),
+                str(last.max_lag),
+            ]
         deviations = [each.deviation for each in snapshots if each.deviation is not None]
         off_by = f"{max(deviations):.0e}" if deviations else "–"
         rows.append([title, *cells, str(len(snapshots)), off_by])
     return table_of((*titles, "snapshots", "replay\noff by"), rows, screen, gap=2)
-
-
-def _cells(first: Diagnosis, last: Diagnosis) -> list[str]:
-    """Return a layer's numbers, the first beside the last where they differ."""
-
-    def both(words: Callable[[Verdict], str]) -> str:
-        return " → ".join(dict.fromkeys((words(first.verdict), words(last.verdict))))
-
-    ends = sorted(last.norms.log_norms[-1].tolist())
-    return [
-        both(lambda verdict: str(verdict.regime)),
-        short_pace(last.verdict.rate),
-        both(lambda verdict: str(verdict.horizon or f">{verdict.max_lag}")),
-        level(ends[(len(ends) - 1) // 2] / LN_10),
-        str(last.verdict.max_lag),
-    ]
 
 
 def _causes(journal: Journal) -> list[str]:
@@ -211,13 +172,9 @@ def _causes(journal: Journal) -> list[str]:
         main = diagnosis.verdict.reason(ReasonCode.MAIN_CAUSE)
         if main is not None:
             sentences.append(f"{title}: {reason_sentence(main).removesuffix('.')}")
-    dropped = dict.fromkeys(each.title for each in journal.snapshots if each.dropout)
-    if dropped:
-        sentences.append(
-            f"{', '.join(dropped)}: dropout between layers; the replay drops the same fraction of "
-            "values, but not the same values"
-        )
-    return sentences
+    dropped = ", ".join(dict.fromkeys(each.title for each in journal.snapshots if each.dropout))
+    same = "the replay drops the same fraction of values, but not the same values"
+    return sentences + ([f"{dropped}: dropout between layers; {same}"] if dropped else [])
 
 
 def _not_watched(journal: Journal) -> list[str]:
@@ -240,6 +197,5 @@ def _norms(journal: Journal) -> list[str]:
     if norms.size == 1:
         return [f"{largest}, the only one"]
     half, nine = (number(float(each)) for each in np.quantile(norms, [0.5, 0.9]))
-    return [
-        f"half of {norms.size} steps below {half}, nine in ten below {nine}; the largest {largest}"
-    ]
+    spread = f"half of {norms.size} steps below {half}, nine in ten below {nine}"
+    return [f"{spread}; the largest {largest}"]

@@ -11,7 +11,6 @@ from time import perf_counter
 
 from gradscope.diagnosis.verdict import Thresholds
 from gradscope.errors import SettingError
-from gradscope.names import CellName
 from gradscope.watch.journal import Journal
 from gradscope.watch.replay import Sample, take_snapshots
 
@@ -20,72 +19,61 @@ FIRST_COST = 3e-10
 (one BLAS thread, S = 128 and 256: from 1e-10 for an LSTM to 5e-10 for a GRU)."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Limits:
-    """How often snapshots are taken and of how much.
+@dataclass(eq=False, slots=True)
+class Steps:
+    """The training steps of a watch, and which module is due for a snapshot.
 
-    ``every`` in training steps, ``max_lag`` in steps of the sequence, ``sequences`` per snapshot,
-    and the thresholds of the verdict.
+    A snapshot of ``sequences`` over ``max_lag`` steps is taken ``every`` so many training steps,
+    and judged by the thresholds. ``end_last`` is called before a training step begins.
     """
 
+    journal: Journal
     every: int
     max_lag: int
     sequences: int
-    thresholds: Thresholds = field(default_factory=Thresholds)
+    thresholds: Thresholds
+    end_last: Callable[[], None] = lambda: None
+    backward_seen: bool = False
+    _called: set[str] = field(default_factory=set)
+    _next: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("every", "max_lag", "sequences"):
             if getattr(self, name) < 1:
                 raise SettingError(f"{name} is {getattr(self, name)}; choose 1 or more")
 
-
-@dataclass(eq=False, slots=True)
-class Steps:
-    """The training steps of a watch, and which module is due for a snapshot."""
-
-    journal: Journal
-    limits: Limits
-    backward_seen: bool = False
-    _called: set[str] = field(default_factory=set)
-    _next: dict[str, int] = field(default_factory=dict)
-
     @property
     def now(self) -> int:
         """The training step, from 1; 0 before the first."""
         return self.journal.steps
 
-    def begin(self, name: str, *, graded: bool, end_last: Callable[[], None]) -> None:
+    def begin(self, name: str, *, graded: bool) -> None:
         """Begin a training step if this call of a module is the first after a backward pass, or if
         no gradient is recorded and the module was called before.
         """
         if not self.now or self.backward_seen or (not graded and name in self._called):
-            end_last()
+            self.end_last()
             self.backward_seen = False
             self._called.clear()
             self.journal.steps += 1
             self.journal.budget.start()
         self._called.add(name)
 
-    def has_turn(self, name: str) -> bool:
-        """Whether a snapshot of a module is due in this step, if the time budget allows it."""
-        return self.now >= self._next.get(name, 1)
-
-    def due(self, name: str, guess: float, available: int) -> int:
-        """Return how many sequences of a call the snapshot may take, 0 for no snapshot."""
-        if not self.has_turn(name):
+    def due(
+        self, name: str, available: int, state_size: int, n_steps: int, n_cells: int = 1
+    ) -> int:
+        """Return how many sequences of a call, up to ``available``, a snapshot of the module may
+        take now: 0 if it has had its turn, or the time budget does not allow it.
+        """
+        if self.now < self._next.get(name, 1):
             return 0
-        count = self.journal.affordable(name, guess, min(self.limits.sequences, available))
+        cost = FIRST_COST * n_cells * min(n_steps, self.max_lag) * float(state_size) ** 3
+        count = self.journal.affordable(name, cost, min(self.sequences, available))
         if count:
-            self._next[name] = self.now + self.limits.every
+            self._next[name] = self.now + self.every
         return count
-
-    def guess(self, kind: CellName, hidden: int, n_steps: int, n_cells: int = 1) -> float:
-        """Return the expected cost of a snapshot per sequence, in seconds."""
-        state = hidden * (2 if kind is CellName.LSTM else 1)
-        return FIRST_COST * n_cells * min(n_steps, self.limits.max_lag) * float(state) ** 3
 
     def examine(self, name: str, sample: Sample, started: float) -> None:
         """Take snapshots of a sample, and charge the time since ``started`` (``perf_counter``)."""
-        lag, thresholds = self.limits.max_lag, self.limits.thresholds
-        self.journal.record(take_snapshots(sample, max_lag=lag, thresholds=thresholds))
+        self.journal.record(take_snapshots(sample, self.max_lag, self.thresholds))
         self.journal.charge(name, perf_counter() - started, len(sample.sequences))

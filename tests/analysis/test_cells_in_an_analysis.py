@@ -13,8 +13,8 @@ from gradscope.analysis.analyze import analyze
 from gradscope.analysis.archive import archive_bytes, load_run
 from gradscope.analysis.check import check
 from gradscope.analysis.settings import Settings
+from gradscope.diagnosis.causes import GatedCauses
 from gradscope.diagnosis.diagnose import explain
-from gradscope.diagnosis.gated_causes import GatedCauses
 from gradscope.diagnosis.growth import (
     CauseRates,
     GatedCauseRates,

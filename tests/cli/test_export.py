@@ -160,7 +160,7 @@ def test_a_report_is_a_document_too(store: Path) -> None:
         (("--x", "hidden"), "hidden takes one value"),
         (("--x", "gain", "--y", "gain"), "choose two settings"),
         (("--where", "gain = 1.5 AND steps = 6"), "--kind quantiles"),
-        (("--where", "gain = 77"), "no cells that fit"),
+        (("--where", "gain = 77"), "no cells that match"),
     ],
 )
 def test_a_picture_that_cannot_be_drawn_is_told(

@@ -122,7 +122,7 @@ def test_an_interrupted_comparison_shows_the_finished_cells(
     assert done.code == 130
     assert document["interrupted"] is True
     assert {cell["steps"] for cell in document["cells"]} == {2}
-    assert done.notes == ["interrupted after 1 of 2"]
+    assert done.notes == ["interrupted after 1 of 2 networks"]
 
 
 @pytest.mark.parametrize("word", ["gradscope.errors", "numpy.linalg", READY])

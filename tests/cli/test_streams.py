@@ -100,7 +100,7 @@ def test_a_full_disk_behind_stdout_is_one_line(run: Run, small: tuple[str, ...],
         done = run(*line.split(), *sizes, stdout=full)
 
     assert done.returncode == 2
-    assert done.stderr.startswith("error: stdout cannot be used: No space left on device; make")
+    assert done.stderr.startswith("error: stdout cannot be used: No space left on device; free")
     assert done.stderr.count("\n") == 1
 
 
@@ -139,7 +139,7 @@ def test_a_disk_that_fills_up_behind_stdout_is_one_line(
         done = run("analyze", *small, "--json", stdout=out, env=variables, preexec_fn=limited(1024))
 
     assert done.returncode == 2
-    assert done.stderr.startswith("error: stdout cannot be used: File too large; make room")
+    assert done.stderr.startswith("error: stdout cannot be used: File too large; free some space")
     assert done.stderr.count("\n") == 1
 
 

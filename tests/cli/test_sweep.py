@@ -264,7 +264,7 @@ def test_a_bar_on_a_terminal_shows_rate_time_left_and_failures() -> None:
     shown = b"".join(written).decode()
 
     assert "/40" in shown
-    assert "cells a second, 0 failed" in shown
+    assert "cells per second, 0 failed" in shown
     assert "left" in shown
 
 

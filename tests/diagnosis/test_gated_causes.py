@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradscope.arrays import FloatArray
-from gradscope.diagnosis.causes import Causes, causes
-from gradscope.diagnosis.gated_causes import GatedCauses, cell_causes
+from gradscope.diagnosis.causes import Causes, GatedCauses, causes, cell_causes
 from gradscope.errors import SettingError
 from gradscope.jacobians.cell_chain import CellChain
 from gradscope.jacobians.chain import elman_chain

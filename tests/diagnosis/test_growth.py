@@ -6,7 +6,7 @@ import pytest
 from gradscope.arrays import FloatArray
 from gradscope.diagnosis.causes import causes
 from gradscope.diagnosis.diagnose import diagnose
-from gradscope.diagnosis.growth import cause_rates, growth_rate, growth_rates, tail_lags
+from gradscope.diagnosis.growth import cause_rates, growth_rate, growth_rates, tail_lags, terms_of
 from gradscope.jacobians.chain import ElmanChain
 from gradscope.jacobians.lag_norms import lag_norms
 from gradscope.jacobians.lyapunov import lyapunov_exponents
@@ -136,7 +136,7 @@ def test_the_four_causes_add_up_to_the_rate() -> None:
 
     found = cause_rates(causes(chain, tail_lags(60), norms=profiles))
 
-    terms = (found.weights, found.slope_ceiling, found.misalignment, found.saturation)
+    terms = terms_of(found).values()
     rate = growth_rate(profiles.log_norms).rate
     assert found.total == pytest.approx(rate, abs=1e-12)
     assert sum(each for each in terms if each is not None) == pytest.approx(rate, abs=1e-9)

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradscope.errors import SettingError
-from gradscope.explain.glossary import TERMS, find_term, term_key
-from gradscope.explain.pages.reference import LESSONS
+from gradscope.explain.glossary import LESSONS, TERMS, find_term, term_key
 from gradscope.jacobians.singular_values import SingularValues
 from gradscope.names import CellName, Regime
 from gradscope.report.figures.panels import PANELS

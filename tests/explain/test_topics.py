@@ -15,10 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradscope.explain.pages.reference import TOPICS, column_meanings, columns_table, topic_document
+from gradscope.explain.glossary import TOPICS, column_meanings, topic
 from gradscope.sweep.grid import Grid, make_plan
 from gradscope.sweep.run import run_sweep
 from gradscope.sweep.store import columns
+from tests.present import present
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 240.0
@@ -34,28 +35,30 @@ activation = ["tanh", "sigmoid"]
 """
 
 
-def blocks(topic: str, language: str) -> list[str]:
+def blocks(name: str, language: str) -> list[str]:
     """Return the pieces of code of a topic in one language."""
-    text = topic_document(topic)["text"]
+    text = topic(name)[1]["text"]
     found = re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     assert found
     return found
 
 
-def block(topic: str, language: str, word: str) -> str:
+def block(name: str, language: str, word: str) -> str:
     """Return the one piece of code that has a word."""
-    (found,) = [each for each in blocks(topic, language) if word in each]
+    (found,) = [each for each in blocks(name, language) if word in each]
     return found
 
 
 def test_the_columns_that_are_explained_are_those_of_a_store() -> None:
+    table = present(topic("store")[2])
+
     assert set(column_meanings()) == set(columns())
-    assert [(name, sql) for name, sql, _ in columns_table()[1]] == list(columns().items())
+    assert [(name, sql) for name, sql, _ in table[1]] == list(columns().items())
 
 
-@pytest.mark.parametrize("topic", TOPICS)
-def test_no_line_is_broken_on_a_terminal_of_80_columns(topic: str) -> None:
-    assert max(map(len, topic_document(topic)["text"].splitlines())) <= 78
+@pytest.mark.parametrize("name", TOPICS)
+def test_no_line_is_broken_on_a_terminal_of_80_columns(name: str) -> None:
+    assert max(map(len, topic(name)[1]["text"].splitlines())) <= 78
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from gradscope.errors import SettingError
-from gradscope.model.gated_initializers import Draw, initialize_gru, initialize_lstm
 from gradscope.model.gru import GruParameters
+from gradscope.model.initializers import Draw, initialize_gru, initialize_lstm
 from gradscope.model.lstm import LstmParameters
 from gradscope.names import InitializerName
 
@@ -110,7 +110,7 @@ def test_the_same_seed_draws_the_same_cell(kind: str) -> None:
 
 def test_the_identity_is_refused_for_gates() -> None:
     with pytest.raises(SettingError, match="--init identity is for the vanilla RNN"):
-        Draw(InitializerName.IDENTITY)
+        initialize_lstm(np.random.default_rng(0), SIZES, draw=Draw(InitializerName.IDENTITY))
 
 
 @pytest.mark.torch

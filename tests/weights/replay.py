@@ -62,9 +62,9 @@ def _step(
     )
     fed = x @ layer.input_weights.T + b
     W, size = layer.recurrent_weights, layer.hidden_size
-    if layer.kind is CellName.ELMAN:
+    if layer.cell is CellName.ELMAN:
         return phi(fed + h @ W.T + d), c
-    if layer.kind is CellName.LSTM:
+    if layer.cell is CellName.LSTM:
         i, f, g, o = np.split(fed + h @ W.T + d, 4, axis=-1)
         c = sigmoid(f) * c + sigmoid(i) * phi(g)
         return sigmoid(o) * phi(c), c

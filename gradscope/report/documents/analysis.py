@@ -8,52 +8,37 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
+from gradscope.analysis import fields
 from gradscope.analysis.check import CheckRow
 from gradscope.analysis.checkpoints import Checkpoint
-from gradscope.analysis.fields import (
-    OVERFLOWS,
-    QUANTILES,
-    nested,
-    stage_fields,
-    task_fields,
-    training_fields,
-)
+from gradscope.analysis.details import Spectrum
 from gradscope.analysis.results import Analysis, Comparison, ImportedLayer, Stage
-from gradscope.arrays import plain
-from gradscope.report.documents.details import details_document
-from gradscope.report.documents.rows import (
-    CELL_COLUMNS,
-    CHECK_COLUMNS,
-    CHECKPOINT_COLUMNS,
-    check_rows,
-    checkpoint_rows,
-    comparison_rows,
-)
+from gradscope.arrays import LN_10, ComplexArray, plain
+from gradscope.jacobians.lag_map import LagMap
+from gradscope.jacobians.shares import GradientShares
+from gradscope.report.documents import rows as tables
 from gradscope.report.formats import Document, head
-from gradscope.report.terminal.layers import NOT_DRIVEN, layer_verdict
+from gradscope.report.terminal.analysis import NOT_DRIVEN, layer_verdict
+from gradscope.report.words.theory import objection_sentence
+
+_ALONE = ("error", "verdict.horizon", "gradient")
+_OF_GRADIENT = ("gradient.norm", "gradient.by_step", "gradient.log10_by_step")
 
 REASON_NAMES: Mapping[str, str] = MappingProxyType(
     {
-        "error": "error_null_because",
-        **dict.fromkeys(
-            [f"profile.log10_norm.{name}" for name in QUANTILES], "profile.null_because"
-        ),
+        **{name: f"{name}_null_because" for name in (*_ALONE, *_OF_GRADIENT)},
+        **{f"profile.log10_norm.{name}": "profile.null_because" for name in fields.QUANTILES},
         "profile.log10_bound": "profile.null_because",
         "verdict.rate_nats_per_step": "verdict.rate_null_because",
         "verdict.rate_interval_95": "verdict.rate_interval_null_because",
-        "verdict.horizon": "verdict.horizon_null_because",
         "causes.total": "causes.null_because",
-        "gradient": "gradient_null_because",
-        "gradient.norm": "gradient.norm_null_because",
-        "gradient.by_step": "gradient.by_step_null_because",
-        "gradient.log10_by_step": "gradient.log10_by_step_null_because",
     }
 )
 """Where a stage's document says why a field is null."""
 
 WHY_NULL: Mapping[str, str] = MappingProxyType(
     {
-        "error": OVERFLOWS,
+        "error": fields.OVERFLOWS,
         "bound_rate_nats_per_step": "W is zero",
         "horizon": "the median profile stays above the threshold at all lags measured",
         "expected_horizon": "the profile does not fall",
@@ -67,7 +52,7 @@ def analysis_document(analysis: Analysis) -> Document:
     """Return the analysis document, version 1."""
     return {
         **head("analysis", analysis.settings.as_dict()),
-        "problem": nested(task_fields(analysis.task_info)),
+        "problem": fields.nested(fields.task_fields(analysis.task_info)),
         **_network(analysis),
         "stages": [_stage(stage) for stage in analysis.stages],
         "training": _training(analysis),
@@ -83,7 +68,7 @@ def comparison_document(comparison: Comparison) -> Document:
     return {
         **head("comparison", shared),
         "interrupted": comparison.interrupted,
-        "cells": _objects(CELL_COLUMNS, comparison_rows(comparison)),
+        "cells": _objects(tables.CELL_COLUMNS, tables.comparison_rows(comparison)),
         "analyses": [analysis_document(each) for each in comparison.analyses],
     }
 
@@ -92,18 +77,18 @@ def training_document(analysis: Analysis, checkpoints: Sequence[Checkpoint]) -> 
     """Return how training went, with its checkpoints."""
     return {
         **head("training", analysis.settings.as_dict()),
-        "problem": nested(task_fields(analysis.task_info)),
+        "problem": fields.nested(fields.task_fields(analysis.task_info)),
         "error": {str(stage.name): plain(stage.error) for stage in analysis.stages},
-        "checkpoints": _objects(CHECKPOINT_COLUMNS, checkpoint_rows(analysis, checkpoints)),
+        "checkpoints": _objects(
+            tables.CHECKPOINT_COLUMNS, tables.checkpoint_rows(analysis, checkpoints)
+        ),
         "verdict": _stage(analysis.last)["verdict"],
         "training": _training(analysis),
     }
 
 
 def spectrum_document(analysis: Analysis) -> Document:
-    """Return the spectrum of the last stage beside the growth rate that was measured, and the
-    certificate of the profile it was measured on.
-    """
+    """Return the last stage's spectrum, its growth rate, and the certificate of its profile."""
     stage = _stage(analysis.last)
     rate = {name: each for name, each in stage["verdict"].items() if name.startswith("rate_")}
     return {
@@ -120,7 +105,7 @@ def check_document(rows: Sequence[CheckRow], settings: Mapping[str, Any]) -> Doc
     return {
         **head("check", settings),
         "passed": all(row.passed for row in rows),
-        "checks": _objects(CHECK_COLUMNS, check_rows(rows)),
+        "checks": _objects(tables.CHECK_COLUMNS, tables.check_rows(rows)),
     }
 
 
@@ -169,15 +154,14 @@ def _layer(layer: ImportedLayer, analysis: Analysis) -> Document:
 
 
 def _stage(stage: Stage) -> Document:
-    document = nested(stage_fields(stage), REASON_NAMES)
+    document = fields.nested(fields.stage_fields(stage), REASON_NAMES)
     reasons = [_explained(str(each.code), each.numbers) for each in stage.verdict.reasons]
     document["verdict"]["reasons"] = reasons
     return document
 
 
 def _training(analysis: Analysis) -> Document | None:
-    history = analysis.training
-    return None if history is None else nested(training_fields(history))
+    return fields.nested(fields.training_fields(analysis.training)) if analysis.training else None
 
 
 def _explained(code: str, values: Mapping[str, Any]) -> Document:
@@ -188,3 +172,86 @@ def _explained(code: str, values: Mapping[str, Any]) -> Document:
         if value is None and name in WHY_NULL
     }
     return {"code": code, **values, **why}
+
+
+def details_document(analysis: Analysis) -> Document:
+    """Return map, shares, spectrum and verification of the last stage, null where not asked for."""
+    details, allowed = analysis.details, analysis.settings.truncation_error
+    checked = details.verification
+    document: Document = plain(
+        {
+            "map": details.map and _map(details.map),
+            "shares": details.shares and _shares(details.shares, allowed),
+            "spectrum": details.spectrum and _spectrum(details.spectrum),
+            "verification": checked and {"lags": checked.lags, "worst_deviation": checked.worst},
+        }
+    )
+    return document
+
+
+def _map(found: LagMap) -> Document:
+    middle = tables.median_map(found.log_norms) / LN_10
+    return {
+        "times": found.times,
+        "log10_norm_median": [row[: place + 1] for place, row in enumerate(middle)],
+        "rows": "one a later state, from the earliest state to itself",
+        "null_because": fields.ZERO_PRODUCT if found.times.size > 1 else None,
+        "certificate": float(found.certificate.max()),
+    }
+
+
+def _shares(shares: GradientShares, allowed: float) -> Document:
+    length = shares.truncation_length(allowed)
+    return {
+        **dict(zip(tables.SHARE_COLUMNS, tables.share_columns(shares), strict=True)),
+        "null_because": "nothing arrives at that lag",
+        "truncation": {
+            "error": allowed,
+            "length": length,
+            "null_because": "no lag here keeps the error so small" if length is None else None,
+        },
+    }
+
+
+def _spectrum(spectrum: Spectrum) -> Document:
+    singular, lyapunov = spectrum.singular, spectrum.lyapunov
+    return {
+        "singular_values": {
+            "lags": singular.lags,
+            "log10_values": singular.log_values / LN_10,
+            "log10_condition": singular.log_condition / LN_10,
+            "stable_rank": singular.stable_rank,
+            "participation_ratio": singular.participation_ratio,
+            "null_because": "the direction is dead: its singular value is exactly zero",
+        },
+        "lyapunov": {
+            "exponents_nats_per_step": lyapunov.exponents,
+            "standard_errors": lyapunov.standard_errors,
+            "trusted": lyapunov.trusted,
+            "sum_rule_residual": lyapunov.sum_rule_residual,
+            "kaplan_yorke_dimension": lyapunov.kaplan_yorke_dimension,
+            "entropy_rate_nats_per_step": lyapunov.entropy_rate,
+            "null_because": "a direction is dead, or there is too little to tell",
+        },
+        "eigenvalues": _complex(spectrum.eigenvalues),
+        "jacobian_eigenvalues": {
+            "steps": spectrum.sampled_steps,
+            "values": [_complex(each) for each in spectrum.jacobian_eigenvalues],
+        },
+        "theory": [
+            {
+                "name": each.name,
+                "rate_nats_per_step": each.rate,
+                "depth_scale": each.depth_scale,
+                "applies": each.applies,
+                "objection": objection_sentence(each.objection) or None,
+                "source": each.source,
+            }
+            for each in spectrum.theory
+        ],
+    }
+
+
+def _complex(values: ComplexArray) -> list[Any]:
+    """Return complex numbers as pairs of real and imaginary part."""
+    return [[value.real, value.imag] for value in values.tolist()]

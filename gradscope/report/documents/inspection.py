@@ -6,8 +6,7 @@ from gradscope.analysis.inspect import InspectedLayer, Inspection
 from gradscope.arrays import plain
 from gradscope.diagnosis.weight_spectrum import WeightSpectrum
 from gradscope.report.formats import Document, head
-from gradscope.report.terminal.inspection import analyze_command
-from gradscope.weights.layers.recurrent_layer import kind_word
+from gradscope.report.terminal.inspection import COLUMNS, analyze_command
 
 
 def inspection_document(inspection: Inspection) -> Document:
@@ -27,10 +26,7 @@ def inspection_document(inspection: Inspection) -> Document:
             }
             for each in found.readouts
         ],
-        "candidates": {
-            "W": list(found.candidates.recurrent),
-            "U": list(found.candidates.input),
-        },
+        "candidates": {"W": [*found.candidates.recurrent], "U": [*found.candidates.input]},
         "arrays": [
             {"name": name, "shape": list(array.shape), "stored_as": found.file.stored_as[name]}
             for name, array in found.file.arrays.items()
@@ -42,16 +38,18 @@ def inspection_document(inspection: Inspection) -> Document:
 
 def _layer(inspected: InspectedLayer) -> Document:
     layer = inspected.layer
-    bias = {"input": layer.input_bias is not None, "recurrent": layer.recurrent_bias is not None}
     return {
         "name": layer.name,
-        "kind": kind_word(layer.kind),
+        "kind": layer.kind,
         "layer": layer.layer,
         "direction": str(layer.direction),
         "input_size": layer.input_size,
         "hidden_size": layer.hidden_size,
         "parameters": layer.n_parameters,
-        "bias": bias,
+        "bias": {
+            "input": layer.input_bias is not None,
+            "recurrent": layer.recurrent_bias is not None,
+        },
         "activation": layer.activation,
         "gate_activation": layer.gate_activation,
         "reset_after": layer.reset_after,
@@ -78,19 +76,8 @@ def _spectrum(spectrum: WeightSpectrum) -> Document:
 def inspection_rows(inspection: Inspection) -> list[list[Any]]:
     """Return one row per layer and gate, in the order of ``COLUMNS``."""
     return [
-        [
-            each.layer.title,
-            kind_word(each.layer.kind),
-            str(each.layer.direction),
-            each.layer.input_size,
-            each.layer.hidden_size,
-            each.layer.n_parameters,
-            gate,
-            spectrum.sigma_max,
-            spectrum.spectral_radius,
-            int(spectrum.outside.sum()),
-            spectrum.departure,
-        ]
+        [{**layer, **spectrum, "layer": each.layer.title, "gate": gate}[name] for name in COLUMNS]
         for each in inspection.layers
-        for gate, spectrum in each.spectra.items()
+        for layer in [_layer(each)]
+        for gate, spectrum in layer["gates"].items()
     ]

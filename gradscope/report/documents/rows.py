@@ -3,68 +3,54 @@
 Values keep their infinities; ``formats`` leaves the cell of a missing number empty.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from gradscope.analysis.check import CheckRow
 from gradscope.analysis.checkpoints import Checkpoint
-from gradscope.analysis.fields import Field, stage_fields
+from gradscope.analysis.fields import QUANTILES, Field, stage_fields
 from gradscope.analysis.results import Analysis, Comparison, Stage
 from gradscope.arrays import LN_10, FloatArray, IntArray, order_statistics
 from gradscope.jacobians.shares import GradientShares
 
 Rows = tuple[tuple[str, ...], list[list[Any]]]
 
-PROFILE_COLUMNS = ("stage", "lag", "log10_p05", "log10_median", "log10_p95", "log10_bound")
-PROFILE_FIELDS = (
-    "profile.lags",
-    "profile.log10_norm.p05",
-    "profile.log10_norm.median",
-    "profile.log10_norm.p95",
-    "profile.log10_bound",
-)
-CELL_COLUMNS = (
-    "activation",
-    "steps",
-    "stage",
-    "regime",
-    "rate_nats_per_step",
-    "horizon",
-    "required_lag",
-    "log10_norm_at_last_lag",
-    "error",
-    "baseline",
-    "cell",
-)
-CELL_FIELDS = (
-    "stage",
-    "verdict.regime",
-    "verdict.rate_nats_per_step",
-    "verdict.horizon",
-    "verdict.required_lag",
-    "profile.log10_norm.median",
-    "error",
-)
-"""What the middle columns show of a stage, of a curve its last entry."""
+PROFILE_FIELDS = {
+    "lag": "profile.lags",
+    **{f"log10_{name}": f"profile.log10_norm.{name}" for name in QUANTILES},
+    "log10_bound": "profile.log10_bound",
+}
+PROFILE_COLUMNS = ("stage", *PROFILE_FIELDS)
 
+CELL_FIELDS = {
+    "stage": "stage",
+    "regime": "verdict.regime",
+    "rate_nats_per_step": "verdict.rate_nats_per_step",
+    "horizon": "verdict.horizon",
+    "required_lag": "verdict.required_lag",
+    "log10_norm_at_last_lag": "profile.log10_norm.median",
+    "error": "error",
+}
+"""The field of a stage that each of these columns shows; for a curve, its last entry."""
+
+CELL_COLUMNS = ("activation", "steps", *CELL_FIELDS, "baseline", "cell")
 CHECKPOINT_COLUMNS = ("update", "error_per_step", "gradient_norm", "horizon")
 CHECK_COLUMNS = ("quantity", "against", "deviation", "tolerance", "passed")
+SHARED = ("recurrent_weights", "input_weights", "hidden_bias")
 SHARE_COLUMNS = (
     "lag",
-    "log10_share_recurrent_weights",
-    "log10_share_input_weights",
-    "log10_share_hidden_bias",
+    *(f"log10_share_{name}" for name in SHARED),
     "log10_partial_sum",
     "cancellation",
     "truncation_error",
 )
 
 
-def _fields_of(stage: Stage, names: Sequence[str]) -> list[Field]:
+def _fields_of(stage: Stage, columns: Mapping[str, str]) -> list[Field]:
     found = {field.name: field for field in stage_fields(stage)}
-    return [found[name] for name in names]
+    return [found[name] for name in columns.values()]
 
 
 def profile_rows(analysis: Analysis) -> list[list[Any]]:
@@ -72,9 +58,7 @@ def profile_rows(analysis: Analysis) -> list[list[Any]]:
     return [
         [str(stage.name), *row]
         for stage in analysis.stages
-        for row in zip(
-            *(field.value.tolist() for field in _fields_of(stage, PROFILE_FIELDS)), strict=True
-        )
+        for row in _transposed(field.value for field in _fields_of(stage, PROFILE_FIELDS))
     ]
 
 
@@ -125,16 +109,14 @@ def map_rows(analysis: Analysis) -> Rows:
         return columns, []
     times, middle = found.times, median_map(found.log_norms) / LN_10
     later, earlier = np.tril_indices(times.size, -1)
-    pairs = (times[later], times[earlier], middle[later, earlier])
-    return columns, _transposed(pairs)
+    return columns, _transposed((times[later], times[earlier], middle[later, earlier]))
 
 
 def share_columns(shares: GradientShares) -> list[FloatArray | IntArray]:
     """Return the norms of the shares, of their partial sum, and what is lost, each by lag."""
-    names = ("recurrent_weights", "input_weights", "hidden_bias")
     return [
         shares.lags,
-        *(shares.log_norms[name] / LN_10 for name in names),
+        *(shares.log_norms[name] / LN_10 for name in SHARED),
         shares.log_partial_norms / LN_10,
         shares.cancellation,
         shares.truncation_errors,
@@ -157,14 +139,10 @@ def singular_rows(analysis: Analysis) -> Rows:
     spectrum = analysis.details.spectrum
     if spectrum is None:
         return columns, []
-    found = spectrum.singular
-    rows = [
-        [lag, sequence, rank, value]
-        for lag, of_lag in zip(found.lags.tolist(), found.log_values / LN_10, strict=True)
-        for sequence, values in enumerate(of_lag.tolist(), 1)
-        for rank, value in enumerate(values, 1)
-    ]
-    return columns, rows
+    log10_values = spectrum.singular.log_values / LN_10
+    place, sequence, rank = np.indices(log10_values.shape).reshape(3, -1)
+    lags = spectrum.singular.lags[place]
+    return columns, _transposed((lags, sequence + 1, rank + 1, log10_values.ravel()))
 
 
 def lyapunov_rows(analysis: Analysis) -> Rows:
@@ -174,13 +152,9 @@ def lyapunov_rows(analysis: Analysis) -> Rows:
     if spectrum is None:
         return columns, []
     found = spectrum.lyapunov
-    each = zip(found.exponents, found.standard_errors, found.trusted, strict=True)
-    rows = [
-        [sequence, rank, *row]
-        for sequence, of_sequence in enumerate(each, 1)
-        for rank, row in enumerate(_transposed(of_sequence), 1)
-    ]
-    return columns, rows
+    sequence, rank = np.indices(found.exponents.shape) + 1
+    arrays = (sequence, rank, found.exponents, found.standard_errors, found.trusted)
+    return columns, _transposed(each.ravel() for each in arrays)
 
 
 def eigenvalue_rows(analysis: Analysis) -> Rows:

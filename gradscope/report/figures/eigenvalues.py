@@ -95,7 +95,7 @@ def _title(layer: RecurrentLayer, gate: str) -> str:
     """Return whose eigenvalues a panel shows; the layer is named above the first of its row, where
     a long name has room.
     """
-    if layer.kind is CellName.ELMAN:
+    if layer.cell is CellName.ELMAN:
         return f"{layer.title}, W"
     name = f"W of {'candidate' if gate in CANDIDATES else 'gate'} {gate}"
     return f"{layer.title}\n{name}" if gate == layer.gates[0] else name

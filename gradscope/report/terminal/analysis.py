@@ -8,17 +8,17 @@ from rich.text import Text
 from gradscope.analysis.check import CheckRow
 from gradscope.analysis.checkpoints import Checkpoint
 from gradscope.analysis.details import NO_DETAILS
-from gradscope.analysis.results import Analysis, Comparison, Profile
+from gradscope.analysis.results import Analysis, Comparison, ImportedLayer, LayerVerdict
 from gradscope.arrays import LN_10, FloatArray
+from gradscope.diagnosis.growth import terms_of
 from gradscope.diagnosis.verdict import Verdict
 from gradscope.names import CellName
 from gradscope.report.documents.rows import check_rows, checkpoint_rows
 from gradscope.report.screen import Screen
-from gradscope.report.terminal.layers import layers_of, measure_sentence
 from gradscope.report.terminal.plot import profile_plot
 from gradscope.report.terminal.table import bullets, opening, table_of
 from gradscope.report.words.captions import details_sentences
-from gradscope.report.words.cells import cause_rows, has_textbook_bound, short_name
+from gradscope.report.words.cells import CAUSE_TITLES, has_textbook_bound, short_name
 from gradscope.report.words.headline import (
     cause_sentence,
     comparison_headline,
@@ -26,11 +26,15 @@ from gradscope.report.words.headline import (
     headline,
     stage_title,
     training_sentence,
-    updates_text,
 )
-from gradscope.report.words.numbers import level, number, pace, short_pace, steps
+from gradscope.report.words.numbers import count, level, number, pace, short_pace, steps
 from gradscope.report.words.reasons import reason_sentence
 from gradscope.report.words.remedies import advice
+
+LAYER_TITLES = ("layer", "kind", "in", "hidden", "gradient", "growth", "horizon")
+
+NOT_DRIVEN = "not driven"
+"""For a layer outside the stack that was studied: its inputs are unknown."""
 
 
 def analysis_page(analysis: Analysis, screen: Screen) -> RenderableType:
@@ -38,16 +42,17 @@ def analysis_page(analysis: Analysis, screen: Screen) -> RenderableType:
     verdict = analysis.last.verdict
     stages = [stage_title(stage.name, analysis.training) for stage in analysis.stages]
     rows = [(title, *cells) for title, cells in stage_rows(analysis)]
-    parts: list[RenderableType] = [
+    parts = [
         *_opening(analysis, screen),
         table_of(["", *stages], rows, screen, gap=3),
         Text(screen.say(measure_sentence(analysis)), style="dim"),
-        *layers_of(analysis, screen),
         Text(),
-        Text(profile_plot(analysis, screen)),
-        Text(),
-        *bullets("Why", [reason_sentence(each) for each in verdict.reasons], screen),
     ]
+    if analysis.network is not None:
+        parts.append(Text(screen.say(layers_title(analysis)), style="bold"))
+        parts += [table_of(LAYER_TITLES, layer_rows(analysis), screen, gap=2), Text()]
+    parts += [Text(profile_plot(analysis, screen)), Text()]
+    parts += bullets("Why", [reason_sentence(each) for each in verdict.reasons], screen)
     if analysis.remedies:
         parts += [Text(), *bullets("What to do", advice(analysis), screen)]
     if analysis.details is not NO_DETAILS:
@@ -65,7 +70,7 @@ def stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
     stages, required = analysis.stages, analysis.task_info.required_lag
     profiles = [stage.profile for stage in stages]
     _, n_sequences = profiles[-1].log_norms.shape
-    sequences = "1 sequence" if n_sequences == 1 else f"{n_sequences} sequences"
+    bands = [each.quantiles((0.05, 0.95)) for each in profiles]
     bound = " (γ·σ_max(W))^ℓ" if has_textbook_bound(analysis.settings) else ""
     rows = [
         ("gradient", [str(stage.verdict.regime) for stage in stages]),
@@ -75,14 +80,18 @@ def stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
         rates = [level(stage.rate_per_time_constant) for stage in stages]
         rows.append(("  nats per time constant τ", rates))
     rows.append(("", [pace(stage.verdict.rate) for stage in stages]))
-    for title, name in cause_rows(analysis.last.causes):
-        rows.append((title, [level(getattr(stage.causes, name)) for stage in stages]))
+    for name in terms_of(analysis.last.causes):
+        rates = [level(getattr(stage.causes, name)) for stage in stages]
+        rows.append((f"  {CAUSE_TITLES[name]}", rates))
     rows.append(("memory horizon", [_horizon(stage.verdict) for stage in stages]))
     if required is not None:
         rows.append(("the task needs", [steps(required)] * len(stages)))
     rows += [
         (f"log10 σ_max at lag {profiles[-1].lags[-1]}", [_log10(each.median) for each in profiles]),
-        (f"  5 % … 95 % of {sequences}", [_band(each) for each in profiles]),
+        (
+            f"  5 % … 95 % of {count(n_sequences, 'sequence')}",
+            [" … ".join(map(_log10, band)) for band in bands],
+        ),
         (f"  its bound{bound}", [_log10(each.log_bound) for each in profiles]),
     ]
     baseline = analysis.task_info.baseline
@@ -100,13 +109,43 @@ def stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
     return rows
 
 
+def measure_sentence(analysis: Analysis) -> str:
+    """Say what the error is compared with, or why there is none."""
+    baseline = analysis.task_info.baseline
+    if baseline is not None:
+        return f"baseline: {baseline.meaning}"
+    missing = "--targets FILE" if analysis.params.sizes[2] else "--readout NAME, --targets FILE"
+    return f"no targets, so no error and no gradient by step ({missing})"
+
+
+def layers_title(analysis: Analysis) -> str:
+    """Return what stands above the table of layers."""
+    studied = analysis.network and analysis.network.studied
+    return f"Layers of {analysis.settings.weights} (studied: {studied})"
+
+
+def layer_rows(analysis: Analysis) -> list[list[str]]:
+    """Return the table of all layers of the file; no row for a network from elsewhere."""
+    rows = []
+    for layer in analysis.network.layers if analysis.network else ():
+        verdict, shown = layer_verdict(layer, analysis), (NOT_DRIVEN, "–", "–")
+        if verdict is not None:
+            reach = f">{verdict.max_lag}" if verdict.horizon is None else steps(verdict.horizon)
+            shown = str(verdict.regime), level(verdict.rate), reach
+        kind = "RNN" if layer.cell is CellName.ELMAN else layer.cell.upper()
+        rows.append([layer.title, kind, str(layer.input_size), str(layer.hidden_size), *shown])
+    return rows
+
+
+def layer_verdict(layer: ImportedLayer, analysis: Analysis) -> Verdict | LayerVerdict | None:
+    """Return the verdict on a layer: for the one that was studied, the analysis's own."""
+    studied = analysis.network is not None and layer.title == analysis.network.studied
+    return analysis.last.verdict if studied else layer.verdict
+
+
 def _log10(nats: FloatArray) -> str:
     """Return the last entry of a curve."""
     return level(float(nats[-1]) / LN_10)
-
-
-def _band(profile: Profile) -> str:
-    return " … ".join(_log10(each) for each in profile.quantiles((0.05, 0.95)))
 
 
 def _horizon(verdict: Verdict) -> str:
@@ -127,9 +166,7 @@ COMPARISON_TITLES = (
 
 
 def comparison_page(comparison: Comparison, screen: Screen) -> RenderableType:
-    """Return the page of ``compare``: the answer, and a table with a row per activation and
-    length.
-    """
+    """Return the page of ``compare``: the answer, and a row per activation and length."""
     first = comparison.analyses[0]
     gated = any(each.settings.cell is not CellName.ELMAN for each in comparison.analyses)
     titles = ("network", *COMPARISON_TITLES[1:]) if gated else COMPARISON_TITLES
@@ -159,7 +196,9 @@ def comparison_page(comparison: Comparison, screen: Screen) -> RenderableType:
 def _shared(first: Analysis) -> str:
     """Return what all cells of a comparison have in common."""
     settings = first.settings
-    trained = f"after {updates_text(settings.updates)}" if settings.updates else "before training"
+    trained = (
+        f"after {count(settings.updates, 'update')}" if settings.updates else "before training"
+    )
     about = str(settings.task) if settings.data is None else first.task_info.description
     return (
         f"{trained}; {settings.hidden} hidden units, {settings.init} init, "

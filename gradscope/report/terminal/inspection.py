@@ -1,6 +1,4 @@
-"""The page of ``inspect``: the layers, what the file does not say, and the command that analyses
-it.
-"""
+"""The page of ``inspect``: layers, what the file does not say, the command that analyses it."""
 
 import shlex
 from collections import Counter
@@ -19,7 +17,7 @@ from gradscope.report.terminal.table import bullets, opening, table_of
 from gradscope.report.words.numbers import level, number, power_of_ten
 from gradscope.weights.files.contents import FileFormat
 from gradscope.weights.layers.manual_names import suggested_options
-from gradscope.weights.layers.recurrent_layer import RecurrentLayer, Unknown, kind_word
+from gradscope.weights.layers.recurrent_layer import RecurrentLayer, Unknown
 
 MAX_LISTED = 8
 
@@ -69,15 +67,13 @@ COLUMNS = (
 
 def headline(inspection: Inspection) -> str:
     """Return in one sentence what recurrent layers the file holds."""
-    layers = [each.layer for each in inspection.layers]
-    if not layers:
+    counts = Counter(each.layer.cell for each in inspection.layers)
+    several = [f"{n} {KIND_WORDS[kind]}" for kind, n in counts.items()]
+    if not several:
         return "No recurrent layer under a known name"
-    counts = Counter(layer.kind for layer in layers)
-    noun = "layer" if len(layers) == 1 else "layers"
-    if len(counts) == 1:
-        return f"{len(layers)} {KIND_WORDS[layers[0].kind]} {noun}"
-    several = ", ".join(f"{n} {KIND_WORDS[kind]}" for kind, n in counts.items())
-    return f"{len(layers)} recurrent {noun}: {several}"
+    if len(several) > 1:
+        return f"{counts.total()} recurrent layers: {', '.join(several)}"
+    return f"{several[0]} {'layer' if counts.total() == 1 else 'layers'}"
 
 
 def describe(inspection: Inspection) -> str:
@@ -92,9 +88,7 @@ def describe(inspection: Inspection) -> str:
 
 
 def analyze_command(inspection: Inspection) -> str | None:
-    """Return the command that analyses the file, with placeholders for what only the user knows;
-    None where there is nothing to analyse.
-    """
+    """Return the command that analyses the file, None where it holds no recurrent layer."""
     layers = [each.layer for each in inspection.layers]
     if not layers:
         return None
@@ -110,17 +104,12 @@ def inspection_page(inspection: Inspection, screen: Screen) -> RenderableType:
     parts = opening(headline(inspection), describe(inspection), screen)
     if not inspection.layers:
         return Group(*parts, *_without_layers(inspection, screen))
-    table = table_of(TITLES, _rows(inspection), screen, gap=2)
+    parts.append(table_of(TITLES, _rows(inspection), screen, gap=2))
     asked = [": ".join(ASKED[each]) for each in _unknown(inspection)]
-    notes = _notes(inspection)
-    return Group(
-        *parts,
-        table,
-        *([Text(), *bullets("What the file does not say", asked, screen)] if asked else []),
-        *([Text(), *bullets("Also", notes, screen)] if notes else []),
-        Text(),
-        *_typed("To analyse it", analyze_command(inspection) or "", screen),
-    )
+    for title, points in (("What the file does not say", asked), ("Also", _notes(inspection))):
+        parts += [Text(), *bullets(title, points, screen)] if points else []
+    command = analyze_command(inspection) or ""
+    return Group(*parts, Text(), *_typed("To analyse it", command, screen))
 
 
 def _rows(inspection: Inspection) -> list[list[str]]:
@@ -128,31 +117,22 @@ def _rows(inspection: Inspection) -> list[list[str]]:
     rows: list[list[str]] = []
     for each in inspection.layers:
         layer = each.layer
-        kind, sizes = kind_word(layer.kind).upper(), (layer.input_size, layer.hidden_size)
+        kind, sizes = layer.kind.upper(), (layer.input_size, layer.hidden_size)
         first = [layer.title, kind, *map(str, sizes)]
         for gate, spectrum in each.spectra.items():
-            rows.append(
-                [
-                    *first,
-                    gate if len(each.spectra) > 1 else "",
-                    number(spectrum.sigma_max),
-                    number(spectrum.spectral_radius),
-                    f"{spectrum.outside.sum()} of {layer.hidden_size}",
-                    f"{spectrum.departure:.0%}",
-                ]
-            )
-            first = [""] * len(first)
+            first.append(gate if len(each.spectra) > 1 else "")
+            numbers = number(spectrum.sigma_max), number(spectrum.spectral_radius)
+            outside = f"{spectrum.outside.sum()} of {layer.hidden_size}"
+            rows.append([*first, *numbers, outside, f"{spectrum.departure:.0%}"])
+            first = [""] * 4
     return rows
 
 
 def _notes(inspection: Inspection) -> list[str]:
     """Return what else is worth knowing: bounds, conventions, output layers, what was left out."""
     layers = [each.layer for each in inspection.layers]
-    notes = [
-        _bound_sentence(each.layer, each.log_bound)
-        for each in inspection.layers
-        if each.log_bound is not None
-    ]
+    bounds = [(each.layer, each.log_bound) for each in inspection.layers]
+    notes = [_bound_sentence(layer, bound) for layer, bound in bounds if bound is not None]
     if any(layer.state is StateName.PRE for layer in layers):
         notes.append("The state is the pre-activation: W multiplies φ(h) (--state pre).")
     if any(layer.initial_state is not None for layer in layers):
@@ -169,11 +149,9 @@ def _notes(inspection: Inspection) -> list[str]:
 
 
 def _bound_sentence(layer: RecurrentLayer, bound: float) -> str:
-    if abs(bound) <= ROUNDING:
-        bound, effect = 0.0, "so it cannot explode"
-    else:
-        forced = "which forces vanishing"
-        effect = forced if bound < 0 else "so exploding is possible, not certain"
+    bound = 0.0 if abs(bound) <= ROUNDING else bound
+    effect = "which forces vanishing" if bound < 0 else "so exploding is possible, not certain"
+    effect = effect if bound else "so it cannot explode"
     return (
         f"{layer.title} ({layer.activation}): one step multiplies a gradient by at most "
         f"{power_of_ten(bound / LN_10)} ({level(bound)} nats), {effect}."

@@ -1,4 +1,4 @@
-"""The lag profile as text: a braille canvas, or plain ASCII where the terminal speaks nothing else.
+"""The lag profile as text: a braille canvas, or plain ASCII where the terminal shows nothing else.
 
 One character cell holds 2 × 4 braille dots (Unicode 2800 to 28FF) or one ASCII mark. Solid: the
 median profile; dotted: the bound; dashed: the vanishing threshold. No colour is needed to read it.
@@ -11,7 +11,7 @@ from types import MappingProxyType
 import numpy as np
 
 from gradscope.analysis.results import Analysis
-from gradscope.arrays import LN_10, BoolArray, FloatArray
+from gradscope.arrays import LN_10, FloatArray
 from gradscope.report.screen import Screen, to_ascii
 from gradscope.report.words.numbers import fraction, level, steps
 
@@ -22,14 +22,17 @@ GUTTER = 10
 """Columns left of the canvas, for the labels of the axis."""
 
 WIDEST = 120
-"""Columns of the canvas at the most: a longer line is harder to read, not more exact."""
+"""Most columns of the canvas: a longer line is harder to read, not more exact."""
 
 BRAILLE = 0x2800
 DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 """The bit of each dot, by row and column within a cell (Unicode chapter 21.1)."""
 
-ASCII_MARKS: Mapping[str, str] = MappingProxyType({"threshold": "-", "bound": ".", "median": "*"})
-"""The mark of each curve, later ones on top."""
+CURVES: Mapping[str, tuple[str, int, int]] = MappingProxyType(
+    {"threshold": ("-", 12, 6), "bound": (".", 4, 1), "median": ("*", 1, 1)}
+)
+"""The ASCII mark of each curve, and how many dots of how many columns are drawn in braille; later
+ones on top."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -60,12 +63,10 @@ def profile_plot(analysis: Analysis, screen: Screen) -> str:
         "median": stage.profile.median / LN_10,
     }
     view = _view(curves["median"], threshold)
-    draw = _braille if screen.unicode else _ascii
-    canvas = draw(curves, view, columns)
+    canvas = (_braille if screen.unicode else _ascii)(curves, view, columns)
     title = "log10 σ_max(∂h_T/∂h_T−ℓ) against the lag ℓ"
     solid, dotted, dashed = ("solid", "dotted", "dashed") if screen.unicode else ("*", ".", "-")
-    threshold_text = fraction(settings.vanishing)
-    legend = f"{solid}: median; {dotted}: the bound; {dashed}: {threshold_text}"
+    legend = f"{solid}: median; {dotted}: the bound; {dashed}: {fraction(settings.vanishing)}"
     lines = [title, *_framed(canvas, view), *_lag_axis(view, columns, stage.verdict.horizon)]
     text = "\n".join([*lines, " " * GUTTER + legend])
     return text if screen.unicode else to_ascii(text)
@@ -83,7 +84,7 @@ def _view(median: FloatArray, threshold: float) -> _View:
 
 
 def _sampled(view: _View, values: FloatArray, columns: int) -> FloatArray:
-    """Return the curve at evenly spaced lags, one a column."""
+    """Return the curve at evenly spaced lags, one per column."""
     at = np.linspace(1.0, view.n_lags, columns)
     if not np.isneginf(values).any():
         sampled: FloatArray = np.interp(at, np.arange(1, view.n_lags + 1), values)
@@ -94,37 +95,23 @@ def _sampled(view: _View, values: FloatArray, columns: int) -> FloatArray:
 
 def _braille(curves: Mapping[str, FloatArray], view: _View, columns: int) -> list[str]:
     dots = np.zeros((4 * ROWS, 2 * columns), dtype=np.bool_)
-    for name, values in curves.items():
-        heights = view.heights(_sampled(view, values, 2 * columns), 4 * ROWS)
-        for column in _columns_of(name, 2 * columns):
-            _fill(dots, heights, column, join=name == "median")
-    cells = dots.reshape(ROWS, 4, columns, 2)
-    bits = np.einsum("rict,it->rc", cells, DOTS)
+    for name, (_, period, drawn) in CURVES.items():
+        heights = view.heights(_sampled(view, curves[name], 2 * columns), 4 * ROWS)
+        before = np.concatenate([heights[:1], heights[:-1]])
+        # A solid line has no gaps: each of its columns reaches halfway to the one before.
+        alone = np.isnan(before) | (period > 1)
+        ends = np.where(alone, heights, (heights + before) / 2)
+        within = np.arange(2 * columns) % period < drawn
+        for column in np.flatnonzero(within & ~np.isnan(heights)):
+            start, stop = sorted((round(heights[column]), round(ends[column])))
+            dots[start : stop + 1, column] = True
+    bits = np.einsum("rict,it->rc", dots.reshape(ROWS, 4, columns, 2), DOTS)
     return ["".join(chr(BRAILLE + int(bit)) for bit in row) for row in bits]
-
-
-def _columns_of(name: str, columns: int) -> range | list[int]:
-    """Return the columns in which a curve is drawn: all of the median, a pattern of the others."""
-    if name == "median":
-        return range(columns)
-    if name == "bound":
-        return range(0, columns, 4)
-    return [column for column in range(columns) if column % 12 < 6]
-
-
-def _fill(dots: BoolArray, heights: FloatArray, column: int, *, join: bool) -> None:
-    """Set the dot of one column; joined curves reach halfway to the next one."""
-    here = heights[column]
-    if np.isnan(here):
-        return
-    before = heights[column - 1] if join and column else here
-    start, stop = sorted((round(here), round(here if np.isnan(before) else (here + before) / 2)))
-    dots[start : stop + 1, column] = True
 
 
 def _ascii(curves: Mapping[str, FloatArray], view: _View, columns: int) -> list[str]:
     canvas = np.full((ROWS, columns), " ")
-    for name, mark in ASCII_MARKS.items():
+    for name, (mark, _, _) in CURVES.items():
         heights = view.heights(_sampled(view, curves[name], columns), ROWS)
         for column in np.flatnonzero(~np.isnan(heights)):
             canvas[round(heights[column]), column] = mark
@@ -147,14 +134,13 @@ def _framed(canvas: list[str], view: _View) -> list[str]:
 def _lag_axis(view: _View, columns: int, horizon: int | None) -> list[str]:
     """Return the axis of lags, with a mark where the horizon lies."""
     rule = ["-"] * columns
-    first, last = "1", str(view.n_lags)
-    ends = first + " " * max(columns - len(first) - len(last), 1) + last
-    if horizon is None:
-        return [" " * (GUTTER - 1) + "+" + "".join(rule), " " * GUTTER + ends]
-    place = round((horizon - 1) / max(view.n_lags - 1, 1) * (columns - 1))
-    rule[place] = "^"
-    text = f"horizon: {steps(horizon)}"
-    start = min(max(place - len(text) // 2, len(first) + 1), columns - len(last) - len(text) - 1)
-    if start > len(first):
-        ends = ends[:start] + text + ends[start + len(text) :]
+    last = str(view.n_lags)
+    ends = "1" + " " * max(columns - 1 - len(last), 1) + last
+    if horizon is not None:
+        place = round((horizon - 1) / max(view.n_lags - 1, 1) * (columns - 1))
+        rule[place] = "^"
+        text = f"horizon: {steps(horizon)}"
+        start = min(max(place - len(text) // 2, 2), columns - len(last) - len(text) - 1)
+        if start > 1:
+            ends = ends[:start] + text + ends[start + len(text) :]
     return [" " * (GUTTER - 1) + "+" + "".join(rule), " " * GUTTER + ends]

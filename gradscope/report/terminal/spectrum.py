@@ -11,13 +11,7 @@ from gradscope.jacobians.singular_values import SingularValues
 from gradscope.report.documents.rows import middle
 from gradscope.report.screen import Screen
 from gradscope.report.terminal.table import bullets, opening, table_of
-from gradscope.report.words.captions import (
-    NO_SPECTRUM,
-    eigenvalues_caption,
-    lyapunov_caption,
-    lyapunov_sentence,
-    singular_caption,
-)
+from gradscope.report.words import captions
 from gradscope.report.words.headline import describe
 from gradscope.report.words.numbers import level, number
 from gradscope.report.words.theory import theory_sentence
@@ -30,19 +24,20 @@ def spectrum_page(analysis: Analysis, screen: Screen) -> RenderableType:
     """Return the page of one network's spectra."""
     spectrum = analysis.details.spectrum
     if spectrum is None:
-        return Text(f"{NO_SPECTRUM} (--spectrum)")
+        return Text(f"{captions.NO_SPECTRUM} (--spectrum)")
     growth = analysis.last.growth
-    interval = (
-        ""
-        if growth.low is None
-        else f" ({number(growth.low)} to {number(growth.high)} at 95 % confidence)"
-    )
+    interval = f" ({number(growth.low)} to {number(growth.high)} at 95 % confidence)"
+    interval = "" if growth.low is None else interval
     theory = [
         f"measured growth rate: {number(growth.rate)}{interval}",
         *(theory_sentence(each) for each in spectrum.theory),
     ]
-    largest = f"Largest Lyapunov exponent: {lyapunov_sentence(analysis)}"
-    how_to_read = (lyapunov_caption, singular_caption, eigenvalues_caption)
+    largest = f"Largest Lyapunov exponent: {captions.lyapunov_sentence(analysis)}"
+    how_to_read = (
+        captions.lyapunov_caption,
+        captions.singular_caption,
+        captions.eigenvalues_caption,
+    )
     return Group(
         *opening(largest, describe(analysis.settings, analysis), screen),
         Text("Lyapunov exponents, nats per step (median over sequences)", style="bold"),

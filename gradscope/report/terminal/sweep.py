@@ -9,7 +9,7 @@ from rich.text import Text
 
 from gradscope.report.screen import Screen
 from gradscope.report.terminal.table import table_of
-from gradscope.report.words.numbers import level, steps
+from gradscope.report.words.numbers import count, level, steps
 from gradscope.sweep.grid import describe, shared_and_swept
 from gradscope.sweep.merge import Merged
 from gradscope.sweep.preview import Preview
@@ -35,34 +35,26 @@ def duration(seconds: float) -> str:
     return f"{hours} h {rest} min" if hours < 48 else f"{hours // 24} days {hours % 24} h"
 
 
-def count(number: int, word: str = "cell") -> str:
-    """Return a number of things, with its plural."""
-    return f"{number} {word}" if number == 1 else f"{number} {word}s"
-
-
 def plan_page(preview: Preview, screen: Screen) -> RenderableType:
     """Return the page of ``sweep --dry-run``: how many cells, the first of them, how long."""
     kept = len(preview.cells) - len(preview.missing)
-    stored = (
-        f"{kept} of them in {preview.store} already" if kept else f"none in {preview.store} yet"
-    )
+    stored = f"{kept} of them in {preview.store} already"
+    stored = stored if kept else f"none in {preview.store} yet"
     who = "one worker" if preview.workers is None else count(preview.workers, "worker")
-    guess, time = preview.estimate, "nothing to do"
-    if preview.missing:
-        time = f"about {duration(preview.seconds)} on {who} (one cell timed for each of "
-        time += f"{guess.timed} of {count(guess.sizes, 'size')})"
-    lines = [f"{count(len(preview.cells))}, {stored}: {time}.", ""]
-    if preview.failed:
-        lines.insert(1, f"{count(preview.failed)} failed before; --retry-failed tries them again.")
+    guess = preview.estimate
+    timed = f"one cell timed for each of {guess.timed} of {count(guess.sizes, 'size')}"
+    time = f"about {duration(preview.seconds)} on {who} ({timed})"
+    time = time if preview.missing else "nothing to do"
+    answer = f"{count(len(preview.cells), 'cell')}, {stored}: {time}."
+    failed = f"{count(preview.failed, 'cell')} failed before; --retry-failed tries them again."
+    about = [Text(failed)] if preview.failed else []
     names = tuple(shared_and_swept(preview.cells)[1]) or ("activation", "steps", "seed")
     settings = [cell.settings.as_dict() for cell in preview.cells[:FIRST_CELLS]]
     rows = [[describe({name: each[name]}).partition("=")[2] for name in names] for each in settings]
     table = table_of(names, rows, screen, gap=3, left=())
     rest = len(preview.cells) - FIRST_CELLS
     after = [Text(screen.say(f"… and {rest} more"), style="dim")] if rest > 0 else []
-    first, *others = (Text(screen.say(line)) for line in lines)
-    first.stylize("bold")
-    return Group(first, *others, table, *after)
+    return Group(Text(screen.say(answer), style="bold"), *about, Text(), table, *after)
 
 
 def sweep_page(
@@ -70,47 +62,43 @@ def sweep_page(
 ) -> RenderableType:
     """Return the page of ``sweep``: what was done, and what came of it by group."""
     opening = [
-        f"{count(progress.done)} done now in {duration(seconds)}",
+        f"{count(progress.done, 'cell')} done now in {duration(seconds)}",
         f"{progress.kept} kept from before" if progress.kept else "",
         f"{progress.all_failed} failed" if progress.all_failed else "",
         f"{progress.missing} missing" if progress.missing else "",
     ]
-    line = f"{', '.join(part for part in opening if part)}: {store} holds "
-    line += f"{progress.total - progress.missing} of the {count(progress.total)} asked for."
-    return _summary_page(line, summary, screen)
+    held = f"{progress.total - progress.missing} of the {count(progress.total, 'cell')} asked for"
+    line = f"{', '.join(filter(None, opening))}: {store} holds {held}."
+    return _page(line, summary, screen)
 
 
 def store_page(summary: Summary, store: Path, screen: Screen) -> RenderableType:
     """Return the page of ``report``: what a store holds by group."""
     cells = sum(group.cells for group in summary.groups)
     failed = sum(group.failed for group in summary.groups)
-    line = f"{store}: {count(cells)}" + (f", {failed} of them failed" if failed else "")
-    return _summary_page(f"{line}.", summary, screen)
+    line = f"{store}: {count(cells, 'cell')}" + (f", {failed} of them failed" if failed else "")
+    return _page(f"{line}.", summary, screen)
 
 
-def _summary_page(line: str, summary: Summary, screen: Screen) -> RenderableType:
-    """Return a line, the table of the groups, and the most frequent errors of failed cells."""
-    parts: list[RenderableType] = [
-        Text(screen.say(line), style="bold"),
-        Text(),
-        summary_table(summary, screen),
-    ]
-    if summary.errors:
-        errors = [f"{many} × {text}" for text, many in summary.errors.items()]
-        rest = len(errors) - MAX_ERRORS
-        errors[MAX_ERRORS:] = [f"… and {rest} other errors"] if rest > 0 else []
-        parts += [Text(), Text("Failed", style="bold"), *(Text(screen.say(e)) for e in errors)]
-    return Group(*parts)
+def _page(line: str, summary: Summary, screen: Screen) -> RenderableType:
+    """Return a line, the table of groups, and the most frequent errors of failed cells."""
+    errors = [f"{many} × {text}" for text, many in list(summary.errors.items())[:MAX_ERRORS]]
+    rest = len(summary.errors) - MAX_ERRORS
+    errors += [f"… and {rest} other errors"] if rest > 0 else []
+    title = [Text(), Text("Failed", style="bold")] if errors else []
+    below = (Text(screen.say(each)) for each in errors)
+    opening = Text(screen.say(line), style="bold")
+    return Group(opening, Text(), summary_table(summary, screen), *title, *below)
 
 
 def merge_page(merged: Merged, target: Path, screen: Screen) -> RenderableType:
     """Return the page of ``merge``."""
     parts = [
-        f"{count(merged.cells)} of {count(merged.stores, 'store')} in {target}",
+        f"{count(merged.cells, 'cell')} of {count(merged.stores, 'store')} in {target}",
         f"{merged.duplicates} duplicates resolved" if merged.duplicates else "",
         f"{merged.failed} failed" if merged.failed else "",
     ]
-    return Text(screen.say(f"{', '.join(part for part in parts if part)}."), style="bold")
+    return Text(screen.say(f"{', '.join(filter(None, parts))}."), style="bold")
 
 
 def summary_table(summary: Summary, screen: Screen) -> Table:

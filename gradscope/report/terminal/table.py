@@ -38,9 +38,7 @@ def table_of(
     gap: int,
     left: Container[str] = WORDY,
 ) -> Table:
-    """Return a table without lines, the columns of numbers set to the right; an empty row is a
-    blank line.
-    """
+    """Return a table without rules, numbers to the right; an empty row is a blank line."""
     table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0))
     for title in titles:
         header = "\n".join(screen.say(line) for line in title.split("\n"))

@@ -20,7 +20,6 @@ error``)."""
 ALL_REMAINS = 0.995
 """Norm of the sum of the shares over the sum of their norms above which they do not cancel."""
 
-
 NO_SPECTRUM = "The spectrum was not asked for."
 
 
@@ -50,11 +49,8 @@ def profile_caption(analysis: Analysis) -> str:
             f"{_power(end)} at lag {verdict.max_lag}."
         )
     bound = _power(float(profile.log_bound[-1]) / LN_10)
-    source = (
-        "from W and φ alone"
-        if isinstance(analysis.last.causes, CauseRates)
-        else "along this trajectory"
-    )
+    textbook = isinstance(analysis.last.causes, CauseRates)
+    source = "from W and φ alone" if textbook else "along this trajectory"
     return f"{where} The dotted bound, {source}, would allow {bound} there."
 
 
@@ -88,11 +84,8 @@ def slopes_caption(analysis: Analysis) -> str:
     slopes = analysis.last.slopes
     middle = float(np.median(slopes.median))
     used = middle / slopes.ceiling
-    verdict = (
-        "most units are saturated, and each step loses gradient"
-        if used < 0.5
-        else "most units work where φ is steep"
-    )
+    saturated = "most units are saturated, and each step loses gradient"
+    verdict = saturated if used < 0.5 else "most units work where φ is steep"
     return (
         f"Over time the median unit has a slope of {number(middle)}, {used:.0%} of the most that φ "
         f"allows (γ = {number(slopes.ceiling)}): {verdict}."
@@ -161,19 +154,15 @@ def shares_caption(analysis: Analysis) -> str:
         return f"{why_no_shares(analysis)}: there is nothing to split by lag."
     allowed = percent(analysis.settings.truncation_error)
     length = shares.truncation_length(analysis.settings.truncation_error)
-    needed = (
-        f"Truncated backpropagation needs {steps(length)} back (--truncate {length}) to keep the "
-        f"error of the gradient below {allowed}."
-        if length is not None
-        else f"No truncation within these lags keeps the error of the gradient below {allowed}."
-    )
+    needed = f"No truncation within these lags keeps the error of the gradient below {allowed}."
+    if length is not None:
+        needed = (
+            f"Truncated backpropagation needs {steps(length)} back (--truncate {length}) to keep "
+            f"the error of the gradient below {allowed}."
+        )
     left = float(shares.cancellation[-1])
-    if left > ALL_REMAINS:
-        return f"{needed} Shares of different lags do not cancel."
-    return (
-        f"{needed} Shares of different lags partly cancel: the norm of their sum is {left:.0%} of "
-        "the sum of their norms."
-    )
+    part = f"partly cancel: the norm of their sum is {left:.0%} of the sum of their norms"
+    return f"{needed} Shares of different lags {'do not cancel' if left > ALL_REMAINS else part}."
 
 
 def singular_caption(analysis: Analysis) -> str:
@@ -218,9 +207,7 @@ def lyapunov_caption(analysis: Analysis) -> str:
 
 
 def _behaviour(exponent: float, standard_error: float, *, linear: bool) -> str:
-    """Say what the largest exponent does to nearby trajectories, where it differs from 0 by more
-    than chance. An infinite error (too few steps) decides nothing; a linear map has no chaos.
-    """
+    """Say whether nearby trajectories diverge, where the exponent is beyond its standard errors."""
     if linear:
         way = "diverge" if exponent > 0 else "converge" if exponent < 0 else "keep their distance"
         return f"nearby trajectories {way}; a linear network has no chaos"
@@ -285,12 +272,9 @@ def details_sentences(analysis: Analysis) -> list[str]:
 
 def verification_sentences(analysis: Analysis) -> list[str]:
     """Say how far the profile is from an exact SVD, where one was asked for."""
-    verification = analysis.details.verification
-    if verification is None:
+    checked, allowed = analysis.details.verification, analysis.last.profile.certificate
+    if checked is None:
         return []
-    sentence = (
-        f"Verified by an exact SVD at {verification.lags.size} lags: the worst relative deviation "
-        f"of σ_max is {verification.worst:.1e}; the certificate allows "
-        f"{analysis.last.profile.certificate:.1e}."
-    )
-    return [sentence]
+    worst = f"the worst relative deviation of σ_max is {checked.worst:.1e}"
+    found = f"at {checked.lags.size} lags: {worst}"
+    return [f"Verified by an exact SVD {found}; the certificate allows {allowed:.1e}."]

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from gradscope.analysis.settings import Settings
-from gradscope.diagnosis.growth import Rates, terms_of
 from gradscope.names import ActivationName, CellName, StateName, network_name
 
 CAUSE_TITLES: Mapping[str, str] = MappingProxyType(
@@ -24,14 +23,12 @@ CAUSE_TITLES: Mapping[str, str] = MappingProxyType(
 
 CAUSE_LABELS: Mapping[str, str] = MappingProxyType(
     {
+        **CAUSE_TITLES,
         "weights": "weights",
         "slope_ceiling": "slope ceiling γ",
-        "misalignment": "misalignment",
-        "saturation": "saturation",
         "direct": "gate alone",
         "recurrent_weights": "recurrent W",
         "candidate_saturation": "candidate flat",
-        "closed_gates": "gates closed",
         "gate_slopes": "gates move",
     }
 )
@@ -69,11 +66,6 @@ def model_name(settings: Settings) -> str:
 def short_name(settings: Settings) -> str:
     """Return how a comparison calls a network."""
     return network_name(str(settings.cell), str(settings.activation))
-
-
-def cause_rows(rates: Rates) -> tuple[tuple[str, str], ...]:
-    """Return title and field name of every cause of a growth rate, in the order they add up."""
-    return tuple((f"  {CAUSE_TITLES[name]}", name) for name in terms_of(rates))
 
 
 def has_textbook_bound(settings: Settings) -> bool:

@@ -13,7 +13,7 @@ from gradscope.diagnosis.verdict import Verdict
 from gradscope.learning.history import History, Stop
 from gradscope.names import Regime, StageName
 from gradscope.report.words.cells import CAUSE_LABELS, model_name, short_name
-from gradscope.report.words.numbers import fraction, level, number, pace, steps
+from gradscope.report.words.numbers import count, fraction, level, number, pace, steps
 
 MAX_NAMED = 3
 """Networks up to which a headline says what each of them does."""
@@ -52,9 +52,7 @@ def _reach(verdict: Verdict, threshold: float) -> str:
 
 
 def comparison_headline(comparison: Comparison) -> str:
-    """Return in one sentence what each network does at the greatest length; of more than
-    ``MAX_NAMED`` networks, what those with the smallest and the largest growth rate do.
-    """
+    """Return what each network does at the greatest length, or the two extremes of many."""
     length = max(analysis.settings.steps for analysis in comparison.analyses)
     rates = {
         short_name(analysis.settings): analysis.last.verdict.rate
@@ -87,13 +85,8 @@ def describe(settings: Settings, analysis: Analysis) -> str:
 def stage_title(name: StageName, history: History | None) -> str:
     """Return the name of a stage, with the number of updates behind it."""
     if name is StageName.TRAINED and history is not None:
-        return f"after {updates_text(history.updates)}"
+        return f"after {count(history.updates, 'update')}"
     return {StageName.INITIAL: "before training", StageName.GIVEN: "as given"}.get(name, str(name))
-
-
-def updates_text(count: int) -> str:
-    """Return a number of updates."""
-    return "1 update" if count == 1 else f"{count} updates"
 
 
 def cause_sentence(causes: Rates) -> str:
@@ -111,13 +104,13 @@ def cause_sentence(causes: Rates) -> str:
 def training_sentence(history: History) -> str:
     """Return how training ended, where it did not end as planned; empty otherwise."""
     if history.stop is Stop.INTERRUPTED:
-        return f"interrupted after {updates_text(history.updates)}; the weights so far are kept"
+        return f"interrupted after {count(history.updates, 'update')}; the weights so far are kept"
     bad = history.non_finite
     if bad is None:
         return ""
     where = f" at step {bad.step}" if bad.step is not None else ""
     return (
         f"training stopped at update {bad.update}: the {bad.factor} is no longer finite{where}; "
-        f"the weights after {updates_text(history.updates)} are kept. Choose a smaller "
+        f"the weights after {count(history.updates, 'update')} are kept. Choose a smaller "
         "--learning-rate, or --clip-norm"
     )

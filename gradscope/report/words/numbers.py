@@ -11,9 +11,7 @@ STEADY_RATE = 1e-4
 
 
 NEGLIGIBLE = 1e-9
-"""Logarithms and rates closer to zero than this are rounding, and read 0: σ_max is not measured to
-more digits."""
-
+"""Logarithms and rates closer to zero than this are rounding errors, and read 0."""
 
 MAX_DENOMINATOR = 1e6
 """Thresholds below one part in this are written as a decimal number."""
@@ -53,6 +51,11 @@ def steps(count: float) -> str:
 
 def _digits(count: float) -> str:
     return number(count, 2) if count < 100 else f"{count:.0f}"
+
+
+def count(many: int, thing: str) -> str:
+    """Return a number of things, with the plural of their word."""
+    return f"{many} {thing}" if many == 1 else f"{many} {thing}s"
 
 
 def pace(rate: float) -> str:

@@ -34,7 +34,7 @@ _OBJECTIONS: Mapping[ObjectionCode, Callable[[Mapping[str, float]], str]] = Mapp
 
 
 def objection_sentence(objection: Objection | None) -> str:
-    """Return why a theory does not apply; empty where nothing speaks against it."""
+    """Return why a theory does not apply; empty where it applies."""
     return "" if objection is None else _OBJECTIONS[objection.code](objection.numbers)
 
 

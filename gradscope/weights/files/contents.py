@@ -7,7 +7,7 @@ that a small file cannot fill the memory. Readers are in the other modules of ``
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -77,20 +77,14 @@ class Budget:
         self.left -= n_bytes
 
 
-@dataclass(frozen=True, eq=False, slots=True)
 class Gathering:
-    """The arrays of one file while it is being read."""
+    """The arrays of one file while it is being read, with the budget that its size allows."""
 
-    path: Path
-    budget: Budget
-    arrays: dict[str, FloatArray] = field(default_factory=dict)
-    stored_as: dict[str, str] = field(default_factory=dict)
-    skipped: dict[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def of(cls, path: Path) -> "Gathering":
-        """Start on a file, with the budget its size allows."""
-        return cls(path, Budget(path))
+    def __init__(self, path: Path) -> None:
+        self.path, self.budget = path, Budget(path)
+        self.arrays: dict[str, FloatArray] = {}
+        self.stored_as: dict[str, str] = {}
+        self.skipped: dict[str, str] = {}
 
     def keep(self, name: str, array: np.ndarray[Any, Any], stored_as: str | None = None) -> None:
         """Keep an array of real numbers as float64, counted first."""

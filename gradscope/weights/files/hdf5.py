@@ -40,9 +40,7 @@ def open_hdf5(h5py: Any, source: BinaryIO) -> Iterator[Any]:
 
 
 def _check_heaps(content: bytes | mmap.mmap) -> None:
-    """Refuse a collection of texts over which the HDF5 library would loop for ever: it walks from
-    text to text by their sizes, and stays where one is 0.
-    """
+    """Refuse texts over which the HDF5 library would loop for ever: it stays where a size is 0."""
     start = content.find(HEAP)
     while start >= 0:
         end = start + int.from_bytes(content[start + 8 : start + HEAP_HEADER], "little")
@@ -77,22 +75,16 @@ def data_sets(h5py: Any, file: Any) -> Iterator[tuple[str, Any]]:
                 )
             yield path, item
         elif isinstance(item, h5py.Group) and depth < DEEPEST:
-            below = [(f"{path}/{name}" if path else name, name) for name in item]
-            waiting.extend(
-                (place, depth + 1, _inside(h5py, item, name)) for place, name in reversed(below)
-            )
+            for name in reversed(list(item)):
+                if not isinstance(item.get(name, getlink=True), h5py.HardLink):
+                    raise WeightsError(
+                        f"{quoted(name)} is a link to elsewhere; copy the numbers into the file "
+                        "itself"
+                    )
+                waiting.append((f"{path}/{name}" if path else name, depth + 1, item[name]))
         elif isinstance(item, h5py.Group):
             break
     raise WeightsError(
         f"it nests groups more than {DEEPEST} deep, in a circle, or beyond {MAX_ITEMS} items; "
         "save the recurrent weights alone"
     )
-
-
-def _inside(h5py: Any, group: Any, name: str) -> Any:
-    """Return a member of a group that is reached by a link within the file."""
-    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-        raise WeightsError(
-            f"{quoted(name)} is a link to elsewhere; copy the numbers into the file itself"
-        )
-    return group[name]

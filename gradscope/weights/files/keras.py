@@ -13,13 +13,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from gradscope.weights.files.contents import (
-    FileFormat,
-    Gathering,
-    WeightFile,
-    needing,
-    reading,
-)
+from gradscope.weights.files.contents import FileFormat, Gathering, WeightFile, needing, reading
 from gradscope.weights.files.hdf5 import data_sets, open_hdf5
 from gradscope.weights.files.zip import open_members
 
@@ -36,7 +30,7 @@ def read_keras(path: Path, file: BinaryIO) -> WeightFile:
     ``about`` holds the model's ``config`` and, under ``names``, the layer's name for each group of
     variables. Raises WeightsError if the file is damaged, or h5py is not installed.
     """
-    gathering = Gathering.of(path)
+    gathering = Gathering(path)
     with open_members(path, file, gathering.budget, KIND, REMEDY) as members:
         config = json.loads(members.read(CONFIG_MEMBER, LONGEST_CONFIG))
         inner = members.read(WEIGHTS_MEMBER)
@@ -46,7 +40,7 @@ def read_keras(path: Path, file: BinaryIO) -> WeightFile:
 
 def read_keras_h5(path: Path, file: BinaryIO) -> WeightFile:
     """Read every array of a ``.weights.h5`` or legacy ``.h5`` file; see ``read_keras``."""
-    gathering = Gathering.of(path)
+    gathering = Gathering(path)
     with reading(path, KIND, REMEDY):
         names, text = _gather(file, gathering)
         config = json.loads(text) if text else None

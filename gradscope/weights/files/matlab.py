@@ -12,8 +12,7 @@ as a tag announces before it checks that so much is there. Source: MathWorks, "M
 
 import math
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO, Literal
@@ -62,19 +61,11 @@ CODES_4 = ("f8", "f4", "i4", "i2", "u2", "u1")
 ByteOrder = Literal["little", "big"]
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class _Matrix:
-    """One variable: its numbers, or None where it holds none, and the class it is of."""
+Matrix = tuple[str, str, NumberArray | None]
+"""One variable: its name, the class it is of, and its numbers, None where it holds none."""
 
-    name: str
-    matlab_class: str
-    numbers: NumberArray | None
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class _Element:
-    kind: int
-    data: memoryview
+Element = tuple[int, memoryview]
+"""The type of a piece of a version 5 file, and its data."""
 
 
 def read_matlab(path: Path, file: BinaryIO) -> WeightFile:
@@ -82,27 +73,23 @@ def read_matlab(path: Path, file: BinaryIO) -> WeightFile:
 
     Raises WeightsError if the file is damaged, or h5py is needed and not installed.
     """
-    gathering = Gathering.of(path)
+    gathering = Gathering(path)
     with reading(path, "a MATLAB file", REMEDY):
         start = file.read(HEADER_5)
         file.seek(0)
         if start.startswith(SIGNATURE_73):
             _read_hdf5(file, gathering)
-        elif start.startswith(SIGNATURE_5):
-            _keep(_matrices_5(file.read(), gathering.budget), gathering)
         else:
-            _keep(_matrices_4(file.read()), gathering)
+            raw, five = file.read(), start.startswith(SIGNATURE_5)
+            matrices = _matrices_5(raw, gathering.budget) if five else _matrices_4(raw)
+            for name, matlab_class, numbers in matrices:
+                if not name:
+                    continue  # MATLAB's own note on objects
+                if numbers is None:
+                    gathering.skip(name, matlab_class)
+                else:
+                    gathering.keep(name, numbers)
     return gathering.finish(FileFormat.MATLAB, {})
-
-
-def _keep(matrices: Iterable[_Matrix], gathering: Gathering) -> None:
-    for matrix in matrices:
-        if not matrix.name:
-            continue  # MATLAB's own note on objects
-        if matrix.numbers is None:
-            gathering.skip(matrix.name, matrix.matlab_class)
-        else:
-            gathering.keep(matrix.name, matrix.numbers)
 
 
 def _read_hdf5(source: BinaryIO, gathering: Gathering) -> None:
@@ -122,21 +109,22 @@ def _read_hdf5(source: BinaryIO, gathering: Gathering) -> None:
                 gathering.keep(name.replace("/", "."), data_set[()].T)
 
 
-def _matrices_5(raw: bytes, budget: Budget) -> Iterator[_Matrix]:
-    """Yield the variables of a version 5 file, given whole; the budget limits what compressed
-    variables may unfold to.
-    """
+def _matrices_5(raw: bytes, budget: Budget) -> Iterator[Matrix]:
+    """Yield the variables of a whole version 5 file; what compressed ones unfold to is counted."""
     byte_order: ByteOrder = "little" if raw[126:128] == b"IM" else "big"
-    for element in _elements(memoryview(raw)[HEADER_5:], byte_order):
-        inside = [element]
-        if element.kind == COMPRESSED:
-            inside = list(_elements(memoryview(_unfolded(element.data, budget)), byte_order))
-        for each in inside:
-            if each.kind == MATRIX:
-                yield _matrix_5(each.data, byte_order)
+    for kind, data in _elements(memoryview(raw)[HEADER_5:], byte_order):
+        inside = [(kind, data)]
+        if kind == COMPRESSED:
+            unfolder = zlib.decompressobj()
+            unfolded = unfolder.decompress(data, budget.left + 1)
+            budget.spend(len(unfolded), "a compressed variable")
+            if not unfolder.eof:
+                raise ValueError("a compressed variable is cut short")
+            inside = list(_elements(memoryview(unfolded), byte_order))
+        yield from (_matrix_5(each, byte_order) for kind, each in inside if kind == MATRIX)
 
 
-def _elements(data: memoryview, byte_order: ByteOrder) -> Iterator[_Element]:
+def _elements(data: memoryview, byte_order: ByteOrder) -> Iterator[Element]:
     """Yield the elements in a run of bytes."""
     place = 0
     while place + TAG <= len(data):
@@ -151,30 +139,20 @@ def _elements(data: memoryview, byte_order: ByteOrder) -> Iterator[_Element]:
                 f"an element of {size} bytes stands where {len(data) - start} are left; the file "
                 "is cut short"
             )
-        yield _Element(kind, data[start : start + size])
+        yield (kind, data[start : start + size])
         padding = 0 if kind == COMPRESSED else -place_after % TAG
         place = place_after + padding
 
 
-def _unfolded(data: memoryview, budget: Budget) -> bytes:
-    """Return what a compressed element unfolds to, never more than is allowed."""
-    unfolder = zlib.decompressobj()
-    unfolded = unfolder.decompress(data, budget.left + 1)
-    budget.spend(len(unfolded), "a compressed variable")
-    if not unfolder.eof:
-        raise ValueError("a compressed variable is cut short")
-    return unfolded
-
-
-def _matrix_5(data: memoryview, byte_order: ByteOrder) -> _Matrix:
-    flags, sizes, name, *parts = _elements(data, byte_order)
-    word = int.from_bytes(flags.data[:4], byte_order)
+def _matrix_5(data: memoryview, byte_order: ByteOrder) -> Matrix:
+    (_, flags), sizes, (_, name), *parts = _elements(data, byte_order)
+    word = int.from_bytes(flags[:4], byte_order)
     code = word & 0xFF
-    title = bytes(name.data).decode("latin-1")
+    title = bytes(name).decode("latin-1")
     if code not in NUMERIC:
-        return _Matrix(title, OTHER.get(code, "unknown"), None)
+        return (title, OTHER.get(code, "unknown"), None)
     if word & COMPLEX:
-        return _Matrix(title, "complex numbers", None)
+        return (title, "complex numbers", None)
     shape = [int(n) for n in _numbers(sizes, byte_order)]
     if len(shape) > MAX_DIMENSIONS or any(n < 0 for n in shape):
         raise ValueError(f"{len(shape)} dimensions, or a negative one")
@@ -183,20 +161,18 @@ def _matrix_5(data: memoryview, byte_order: ByteOrder) -> _Matrix:
         raise WeightsError(
             f"a matrix of shape {tuple(shape)} holds {flat.size} numbers; the file is damaged"
         )
-    return _Matrix(title, NUMERIC[code], flat.reshape(shape, order="F"))
+    return (title, NUMERIC[code], flat.reshape(shape, order="F"))
 
 
-def _numbers(element: _Element, byte_order: ByteOrder) -> NumberArray:
+def _numbers(element: Element, byte_order: ByteOrder) -> NumberArray:
+    kind, data = element
     sign = "<" if byte_order == "little" else ">"
-    dtype: np.dtype[Any] = np.dtype(f"{sign}{NUMBER_CODES[element.kind]}")
-    return np.frombuffer(element.data, dtype=dtype)
+    dtype: np.dtype[Any] = np.dtype(f"{sign}{NUMBER_CODES[kind]}")
+    return np.frombuffer(data, dtype=dtype)
 
 
-def _matrices_4(raw: bytes) -> Iterator[_Matrix]:
-    """Yield the variables of a version 4 file, which has no signature.
-
-    Raises ValueError if a header makes no sense, as where the file is something else.
-    """
+def _matrices_4(raw: bytes) -> Iterator[Matrix]:
+    """Yield the variables of a version 4 file; ValueError where it is something else."""
     data, place = memoryview(raw), 0
     while place < len(data):
         header = data[place : place + HEADER_4]
@@ -217,4 +193,4 @@ def _matrices_4(raw: bytes) -> Iterator[_Matrix]:
         flat = np.frombuffer(data[start:place], dtype=dtype) if plain else None
         numbers = None if flat is None else flat.reshape((rows, columns), order="F")
         holds = ("complex numbers" if imaginary else "double", "char", "sparse")[min(kind, 2)]
-        yield _Matrix(name.decode("latin-1"), holds, numbers)
+        yield (name.decode("latin-1"), holds, numbers)

@@ -28,7 +28,7 @@ def read_npz(path: Path, file: BinaryIO) -> WeightFile:
 
     Raises WeightsError if it is damaged, or an array is declared larger than its bytes.
     """
-    gathering = Gathering.of(path)
+    gathering = Gathering(path)
     about: dict[str, Any] = {}
     with open_members(path, file, gathering.budget, "a NumPy archive", REMEDY) as members:
         for member in members.names:
@@ -48,13 +48,10 @@ def read_npz(path: Path, file: BinaryIO) -> WeightFile:
 def _array(name: str, raw: bytes) -> np.ndarray[Any, Any] | None:
     """Return the array in one member, None where it can only be unpickled."""
     file = BytesIO(raw)
-    version = np.lib.format.read_magic(file)
-    header = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }
-    # Version 3.0 differs only in field names that are not Latin-1, of which numbers have none.
-    shape, columns_first, dtype = header.get(version, np.lib.format.read_array_header_2_0)(file)
+    first = np.lib.format.read_magic(file) == (1, 0)
+    # Version 3.0 differs from 2.0 in field names that are not Latin-1, of which numbers have none.
+    read = np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+    shape, columns_first, dtype = read(file)
     if dtype.hasobject:
         return None
     wanted, left = math.prod(shape) * dtype.itemsize, len(raw) - file.tell()

@@ -39,37 +39,20 @@ DEEPEST = 32
 """Dicts within dicts; a checkpoint has two or three."""
 
 STORAGES: Mapping[str, str | None] = MappingProxyType(
-    {
-        "torch.DoubleStorage": "float64",
-        "torch.FloatStorage": "float32",
-        "torch.HalfStorage": "float16",
-        "torch.BFloat16Storage": "bfloat16",
-        "torch.LongStorage": "int64",
-        "torch.IntStorage": "int32",
-        "torch.ShortStorage": "int16",
-        "torch.CharStorage": "int8",
-        "torch.ByteStorage": "uint8",
-        "torch.BoolStorage": "bool",
-        "torch.storage.UntypedStorage": None,
-    }
+    {"torch.DoubleStorage": "float64", "torch.FloatStorage": "float32"}
+    | {"torch.HalfStorage": "float16", "torch.BFloat16Storage": "bfloat16"}
+    | {"torch.LongStorage": "int64", "torch.IntStorage": "int32", "torch.ShortStorage": "int16"}
+    | {"torch.CharStorage": "int8", "torch.ByteStorage": "uint8", "torch.BoolStorage": "bool"}
+    | {"torch.storage.UntypedStorage": None}
 )
 """The number type that each storage class stands for; an untyped one leaves it to the tensor."""
 
 HARMLESS = (
-    "argparse.Namespace",
-    "builtins.set",
-    "__builtin__.set",
-    "_codecs.encode",
-    "numpy.core.multiarray.scalar",
-    "numpy.core.multiarray._reconstruct",
-    "numpy._core.multiarray.scalar",
-    "numpy._core.multiarray._reconstruct",
-    "numpy.dtype",
-    "pathlib.PosixPath",
-    "pathlib.WindowsPath",
-    "pathlib.Path",
-    "torch.device",
-    "torch.Generator",
+    *("argparse.Namespace", "builtins.set", "__builtin__.set", "_codecs.encode", "numpy.dtype"),
+    *("numpy.core.multiarray.scalar", "numpy.core.multiarray._reconstruct"),
+    *("numpy._core.multiarray.scalar", "numpy._core.multiarray._reconstruct"),
+    *("pathlib.PosixPath", "pathlib.WindowsPath", "pathlib.Path"),
+    *("torch.device", "torch.Generator"),
 )
 """What people keep in a checkpoint beside the weights; taken note of, never made."""
 
@@ -105,7 +88,7 @@ def read_pytorch(path: Path, file: BinaryIO) -> WeightFile:
     Names are as in the file: ``model_state_dict.rnn.weight_hh_l0``. Raises WeightsError if it is
     damaged, asks for anything but tensors and plain values, or for bytes it does not have.
     """
-    gathering = Gathering.of(path)
+    gathering = Gathering(path)
     with open_members(path, file, gathering.budget, "a PyTorch checkpoint", REMEDY) as members:
         root = _root(members)
         data = members.read(f"{root}data.pkl", MAX_PICKLE)
@@ -223,38 +206,24 @@ def _typed_tensor(
     return _Tensor(storage, offset, size, stride, number_type)
 
 
-def _parameter(data: Any, *_: Any) -> Any:
-    """Stand in for ``torch._utils._rebuild_parameter``: the tensor itself."""
-    return data
-
-
-def _of_class(maker: Any, _class: Any, arguments: Any, _state: Any) -> Any:
-    """Stand in for ``torch._tensor._rebuild_from_type_v2``: a tensor with attributes."""
-    return make(MAKERS, maker, arguments)
-
-
-def _opaque(name: str, *_: Any) -> Opaque:
-    """Stand in for an object whose inside does not matter, whatever it is called with."""
-    return Opaque(name)
-
-
-def _empty_dict(*_: Any) -> dict[Any, Any]:
-    """Stand in for a dict's class; what is in it follows item by item."""
-    return {}
-
-
 MAKERS: Mapping[str, Maker] = MappingProxyType(
     {
-        "collections.OrderedDict": _empty_dict,
-        "collections.defaultdict": _empty_dict,
-        "collections.Counter": _empty_dict,
+        **dict.fromkeys(
+            ("collections.OrderedDict", "collections.defaultdict", "collections.Counter"),
+            lambda *_: {},  # What is in a dict follows item by item
+        ),
         "torch.Size": tuple,
-        "torch._utils._rebuild_tensor": _tensor,
-        "torch._utils._rebuild_tensor_v2": _tensor,
+        **dict.fromkeys(
+            ("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2"), _tensor
+        ),
         "torch._utils._rebuild_tensor_v3": _tensor_of_type,
-        "torch._utils._rebuild_parameter": _parameter,
-        "torch._utils._rebuild_parameter_with_state": _parameter,
-        "torch._tensor._rebuild_from_type_v2": _of_class,
-        **{name: partial(_opaque, name) for name in HARMLESS},
+        # Of a parameter the tensor itself, of a tensor with attributes the tensor that it wraps.
+        "torch._utils._rebuild_parameter": lambda data, *_: data,
+        "torch._utils._rebuild_parameter_with_state": lambda data, *_: data,
+        "torch._tensor._rebuild_from_type_v2": lambda maker, _class, arguments, _state: make(
+            MAKERS, maker, arguments
+        ),
+        # Whatever a harmless object is called with, its inside does not matter.
+        **{name: partial(lambda name, *_: Opaque(name), name) for name in HARMLESS},
     }
 )

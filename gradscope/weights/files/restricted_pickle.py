@@ -22,19 +22,20 @@ MAX_OPCODES = 5_000_000
 
 MAX_INTEGER = 2**63
 
+MARK = object()
+"""Where a run of values on the stack begins."""
+
 ARGUMENTS = (
     *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE"),
     *("BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES"),
 )
 """Opcodes that push their own argument."""
 
-CONSTANTS: Mapping[str, Any] = MappingProxyType({"NONE": None, "NEWTRUE": True, "NEWFALSE": False})
-TUPLES: Mapping[str, int] = MappingProxyType(
-    {"EMPTY_TUPLE": 0, "TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+CONSTANTS: Mapping[str, Callable[[], Any]] = MappingProxyType(
+    {"NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False}
+    | {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_SET": list, "EMPTY_TUPLE": tuple}
 )
-EMPTY: Mapping[str, Callable[[], Any]] = MappingProxyType(
-    {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_SET": list}
-)
+TUPLES: Mapping[str, int] = MappingProxyType({"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3})
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -49,10 +50,6 @@ class Opaque:
     """A harmless object whose inside does not matter: a path, a date, a NumPy scalar."""
 
     name: str
-
-
-class _Mark:
-    """Where a run of values on the stack begins."""
 
 
 def read_pickle(
@@ -91,10 +88,15 @@ class _Machine:
             **dict.fromkeys(("PROTO", "FRAME", "STOP"), lambda _: None),
             **dict.fromkeys(ARGUMENTS, self._push_argument),
             **dict.fromkeys(("BINPUT", "LONG_BINPUT"), self._remember),
-            **dict.fromkeys(("BINGET", "LONG_BINGET"), self._recall),
-            **dict.fromkeys(("REDUCE", "NEWOBJ"), lambda _: self._call(*self._pop_many(2))),
+            **dict.fromkeys(
+                ("BINGET", "LONG_BINGET"), lambda place: self._stack.append(self._memo[place])
+            ),
+            **dict.fromkeys(
+                ("REDUCE", "NEWOBJ"),
+                lambda _: self._stack.append(make(self._makers, *self._pop_many(2))),
+            ),
             **dict.fromkeys(("APPENDS", "ADDITEMS"), lambda _: self._extend(self._since_mark())),
-            "MARK": lambda _: self._stack.append(_Mark),
+            "MARK": lambda _: self._stack.append(MARK),
             "MEMOIZE": lambda _: self._remember(len(self._memo)),
             "TUPLE": lambda _: self._stack.append(tuple(self._since_mark())),
             "APPEND": lambda _: self._extend(self._pop_many(1)),
@@ -109,9 +111,7 @@ class _Machine:
     def step(self, opcode: str, argument: Any) -> None:
         """Execute one opcode."""
         if opcode in CONSTANTS:
-            self._stack.append(CONSTANTS[opcode])
-        elif opcode in EMPTY:
-            self._stack.append(EMPTY[opcode]())
+            self._stack.append(CONSTANTS[opcode]())
         elif opcode in TUPLES:
             self._stack.append(tuple(self._pop_many(TUPLES[opcode])))
         elif opcode in self._steps:
@@ -130,13 +130,13 @@ class _Machine:
     def _pop_many(self, count: int) -> list[Any]:
         """Take the last values off the stack, in the order in which they were pushed."""
         values = [self._stack.pop() for _ in range(count)][::-1]
-        if any(value is _Mark for value in values):
+        if any(value is MARK for value in values):
             raise ValueError("a mark where a value should be")
         return values
 
     def _since_mark(self) -> list[Any]:
         place = len(self._stack) - 1
-        while self._stack[place] is not _Mark:
+        while self._stack[place] is not MARK:
             place -= 1
             if place < 0:
                 raise ValueError("no mark")
@@ -154,9 +154,6 @@ class _Machine:
 
     def _remember(self, place: Any) -> None:
         self._memo[place] = self._stack[-1]
-
-    def _recall(self, place: Any) -> None:
-        self._stack.append(self._memo[place])
 
     def _extend(self, values: list[Any]) -> None:
         if isinstance(self._stack[-1], list):
@@ -181,9 +178,6 @@ class _Machine:
         if name not in self._makers and name not in self._plain:
             raise refused_name(name)
         self._stack.append(Named(name))
-
-    def _call(self, named: Any, arguments: Any) -> None:
-        self._stack.append(make(self._makers, named, arguments))
 
 
 def make(makers: Mapping[str, Maker], named: Any, arguments: Any) -> Any:

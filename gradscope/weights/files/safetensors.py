@@ -8,10 +8,9 @@ the format's own page, https://github.com/huggingface/safetensors, section "Form
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
@@ -30,8 +29,7 @@ NUMBER_TYPES: Mapping[str, str] = MappingProxyType(
 )
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class _Entry:
+class _Entry(NamedTuple):
     """One tensor of the header; ``begin`` and ``end`` are bytes from the end of the header."""
 
     name: str
@@ -46,7 +44,7 @@ def read_safetensors(path: Path, file: BinaryIO) -> WeightFile:
 
     Raises WeightsError if the header does not fit the file.
     """
-    gathering = Gathering.of(path)
+    gathering = Gathering(path)
     with reading(path, "a safetensors file", REMEDY):
         size = path.stat().st_size
         header = _header(file, size)
@@ -72,18 +70,17 @@ def _header(file: BinaryIO, size: int) -> dict[str, Any]:
             f"the header is said to have {length} bytes, but the file has {size}; it is "
             f"cut short: {REMEDY}"
         )
-    header = json.loads(file.read(length), object_pairs_hook=_without_duplicates)
+
+    def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        names = dict(pairs)
+        if len(names) < len(pairs):
+            raise ValueError("the header names a tensor twice")
+        return names
+
+    header = json.loads(file.read(length), object_pairs_hook=without_duplicates)
     if not isinstance(header, dict):
         raise TypeError("the header is no JSON object")
     return header
-
-
-def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return a JSON object that names nothing twice."""
-    names = dict(pairs)
-    if len(names) < len(pairs):
-        raise ValueError("the header names a tensor twice")
-    return names
 
 
 def _entry(name: str, values: Any) -> _Entry:

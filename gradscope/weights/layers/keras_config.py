@@ -53,16 +53,9 @@ class ConfiguredLayer:
     values: Mapping[str, Any]
 
     @property
-    def kind(self) -> CellName | None:
-        """The kind of a class that is known, None of any other."""
+    def cell(self) -> CellName | None:
+        """The cell of a class that is known, None of any other."""
         return CLASSES.get(self.class_name)
-
-
-def configured_layers(config: Any) -> tuple[ConfiguredLayer, ...]:
-    """Return every recurrent layer of a configuration, ``{"class_name": …, "config": {…}}`` or
-    nothing; whatever does not look so is passed over.
-    """
-    return tuple(_walk(config, "", 0, backwards=False))
 
 
 def feeding_layers(config: Any) -> dict[str, str]:
@@ -99,9 +92,7 @@ def _is_called_once(node: Mapping[str, Any]) -> bool:
 
 
 def _in_order(node: Any) -> Mapping[str, Any]:
-    """Return the settings of a recurrent layer whose outputs stand in the order of the sequence,
-    those of both directions side by side; nothing for another.
-    """
+    """Return the settings of a recurrent layer whose outputs stand in the order of the sequence."""
     class_name, values = _class_and_values(node)
     if class_name != "Bidirectional":
         return _reading(node, backwards=False)
@@ -141,21 +132,29 @@ def _name(node: Any) -> str:
     return str(_class_and_values(node)[1].get("name"))
 
 
-def _walk(
-    node: Any, place: str, depth: int, *, backwards: bool, member: str | None = None
+def configured_layers(
+    node: Any,
+    place: str = "",
+    depth: int = 0,
+    *,
+    backwards: bool = False,
+    member: str | None = None,
 ) -> Iterator[ConfiguredLayer]:
+    """Yield every recurrent layer of a configuration; what does not look like one is skipped."""
     class_name, values = _class_and_values(node)
     if class_name is None or depth > DEEPEST:
         return
     if isinstance(values.get(CONTAINER), list):
         for below, each in _placed(values[CONTAINER], f"{place}/{CONTAINER}"):
-            yield from _walk(each, below, depth + 1, backwards=False)
+            yield from configured_layers(each, below, depth + 1)
     elif class_name == "Bidirectional":
         forward, backward = values.get("layer"), values.get("backward_layer")
         halves = {"forward": (forward, False), "backward": (backward or forward, backward is None)}
         for half, (inner, turned) in halves.items():
             below = f"{place}/{half}_layer"
-            yield from _walk(inner, below, depth + 1, backwards=turned, member=_name(node))
+            yield from configured_layers(
+                inner, below, depth + 1, backwards=turned, member=_name(node)
+            )
     elif isinstance(values.get("cell"), dict):
         yield from _cells(values, place, depth, backwards=backwards)
     else:
@@ -174,7 +173,7 @@ def _cells(
     if isinstance(inside.get("cells"), list):
         cells = list(_placed(inside["cells"], f"{place}/cell/cells"))
     for below, cell in cells:
-        for each in _walk(cell, below, depth + 1, backwards=False):
+        for each in configured_layers(cell, below, depth + 1):
             names = (str(values.get("name")), *each.names)
             yield replace(each, names=names, member=names[0], go_backwards=turned)
 

@@ -24,11 +24,12 @@ from gradscope.weights.layers.keras_config import (
     feeding_layers,
 )
 from gradscope.weights.layers.recurrent_layer import (
-    KIND_OF_GATES,
+    CELL_OF_GATES,
     Direction,
     Readout,
     RecurrentLayer,
     kind_word,
+    readout_sizes,
 )
 
 KERNEL, RECURRENT, BIAS = "kernel", "recurrent_kernel", "bias"
@@ -47,12 +48,12 @@ OUR_WORDS: Mapping[str, str] = MappingProxyType({"linear": "identity", "hard_tan
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class _Cell:
+class _Group:
     """The arrays of one cell, and the parts of their path without what every path has."""
 
     place: tuple[str, ...]
     arrays: Mapping[str, FloatArray]
-    kind: CellName
+    cell: CellName
 
     @property
     def name(self) -> str:
@@ -64,43 +65,38 @@ class _Cell:
 def keras_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
     """Yield every recurrent layer of a Keras model, in the order of its configuration.
 
-    Raises
-    ------
-    WeightsError
-        If a layer is of a class whose equations are others than those of its name.
+    Raises WeightsError if the equations of a layer's class are others than those of its name.
     """
     config = file.about.get("config")
-    known, fed = configured_layers(config), feeding_layers(config)
-    cells = [(_configured(cell, known), cell) for cell in _cells(file)]
+    known, fed = tuple(configured_layers(config)), feeding_layers(config)
+    groups = [(_configured(group, known), group) for group in _cells(file)]
     # Layers that the configuration does not name come last.
-    for each, cell in sorted(cells, key=lambda pair: [*known, None].index(pair[0])):
+    for each, group in sorted(groups, key=lambda pair: [*known, None].index(pair[0])):
         if each is None:
-            yield _layer(cell, None)
-        elif each.kind is cell.kind:
+            yield _layer(group, None)
+        elif each.cell is group.cell:
             # Cells of one ``keras.layers.RNN`` are a stack, in the order of the configuration.
             stack = [
                 other for other in known if len(each.names) > 1 and other.names[0] == each.names[0]
             ]
             depth = stack.index(each) if stack else 0
-            yield replace(_layer(cell, each), **({"layer": depth} | _place(each, fed)))
+            yield replace(_layer(group, each), **({"layer": depth} | _place(each, fed)))
         elif any(word in each.class_name for word in UNLIKE):
             raise WeightsError(
-                f"{quoted(cell.name)} is a {each.class_name}, whose equations are not "
-                f"those of a plain {kind_word(cell.kind).upper()}; train and save a plain one"
+                f"{quoted(group.name)} is a {each.class_name}, whose equations are not "
+                f"those of a plain {kind_word(group.cell).upper()}; train and save a plain one"
             )
 
 
 def _place(layer: ConfiguredLayer, fed: Mapping[str, str]) -> dict[str, Any]:
-    """Return how many layers feed a layer, one through the other, and the lowest of them; nothing
-    for one that feeds none and is fed by none.
-    """
+    """Return how many layers feed a layer in a row, and the lowest of them, if any."""
     depth, lowest = 0, layer.member
     while lowest in fed:
         depth, lowest = depth + 1, fed[lowest]
     return {"layer": depth, "below": lowest} if depth or lowest in fed.values() else {}
 
 
-def _cells(file: WeightFile) -> Iterator[_Cell]:
+def _cells(file: WeightFile) -> Iterator[_Group]:
     """Yield every group of arrays that has the shapes of a recurrent cell."""
     for group, arrays in _groups(file).items():
         kernel, recurrent = arrays.get(KERNEL), arrays.get(RECURRENT)
@@ -108,13 +104,13 @@ def _cells(file: WeightFile) -> Iterator[_Cell]:
             continue
         hidden, columns = recurrent.shape
         gates = columns // hidden if hidden and columns % hidden == 0 else 0
-        if gates in KIND_OF_GATES and kernel.shape[1] == columns:
+        if gates in CELL_OF_GATES and kernel.shape[1] == columns:
             place = tuple(
                 "layers" if part == OLD_CONTAINER else part
                 for part in group.replace("\\", "/").split("/")
                 if part not in ("vars", "model_weights")
             )
-            yield _Cell(place, arrays, KIND_OF_GATES[gates])
+            yield _Group(place, arrays, CELL_OF_GATES[gates])
 
 
 def _groups(file: WeightFile) -> dict[str, dict[str, FloatArray]]:
@@ -129,32 +125,30 @@ def _groups(file: WeightFile) -> dict[str, dict[str, FloatArray]]:
     return groups
 
 
-def _configured(cell: _Cell, layers: Iterable[ConfiguredLayer]) -> ConfiguredLayer | None:
+def _configured(group: _Group, layers: Iterable[ConfiguredLayer]) -> ConfiguredLayer | None:
     """Return the configuration of a cell, found by its place, else by the names in its path."""
-    place = "/".join(cell.place)
+    place = "/".join(group.place)
     by_place = [each for each in layers if place in (each.place, f"{each.place}/cell")]
-    by_name = [each for each in layers if _named_in(cell, each)]
-    found = by_place or by_name
+    found = by_place or [each for each in layers if _named_in(group, each)]
     return found[0] if len(found) == 1 else None
 
 
-def _named_in(cell: _Cell, configured: ConfiguredLayer) -> bool:
+def _named_in(group: _Group, configured: ConfiguredLayer) -> bool:
     """Say whether a path of names, ``model/twice/forward_gru/gru_cell``, is this layer's."""
     layer, *cells = configured.names
     half = configured.place.rpartition("/")[2].removesuffix("layer")
     if half in ("forward_", "backward_"):
         layer = half + layer.removeprefix(half)
-    return layer in cell.place and (not cells or cells[-1] in cell.place)
+    return layer in group.place and (not cells or cells[-1] in group.place)
 
 
-def _layer(cell: _Cell, configured: ConfiguredLayer | None) -> RecurrentLayer:
-    values: Mapping[str, Any] = {}
+def _layer(group: _Group, configured: ConfiguredLayer | None) -> RecurrentLayer:
+    cell, arrays, values = group.cell, group.arrays, configured.values if configured else {}
+    name = configured.names[0] if configured else group.name
     # Of a Bidirectional, the second half; where there is no configuration, the path tells.
-    name, backward = cell.name, any(part.startswith("backward_") for part in cell.place)
-    if configured is not None:
-        values, name = configured.values, configured.names[0]
-        backward = configured.go_backwards
-    bias, columns = cell.arrays.get(BIAS), cell.arrays[KERNEL].shape[1]
+    named_backward = any(part.startswith("backward_") for part in group.place)
+    backward = configured.go_backwards if configured else named_backward
+    bias, columns = arrays.get(BIAS), arrays[KERNEL].shape[1]
     if bias is not None and bias.shape not in ((columns,), (2, columns)):
         raise WeightsError(
             f"the bias of {quoted(name)} has shape {bias.shape}, but ({columns},) or "
@@ -162,34 +156,30 @@ def _layer(cell: _Cell, configured: ConfiguredLayer | None) -> RecurrentLayer:
         )
     # A bias (2,G·H) is b and b′; (G·H,) is b alone.
     rows = () if bias is None else bias.reshape(-1, columns)
-    input_bias, recurrent_bias = (*(_our_order(cell.kind, row) for row in rows), None, None)[:2]
+    input_bias, recurrent_bias = (*(_our_order(cell, row) for row in rows), None, None)[:2]
+    reset_after = None
+    if cell is CellName.GRU:
+        reset_after = None if bias is None else bias.ndim == 2
+        if isinstance(values.get("reset_after"), bool):
+            reset_after = values["reset_after"]
     return RecurrentLayer(
-        kind=cell.kind,
+        cell=cell,
         name=name,
         direction=Direction.BACKWARD if backward else Direction.FORWARD,
-        input_weights=_our_order(cell.kind, cell.arrays[KERNEL].T),
-        recurrent_weights=_our_order(cell.kind, cell.arrays[RECURRENT].T),
+        input_weights=_our_order(cell, arrays[KERNEL].T),
+        recurrent_weights=_our_order(cell, arrays[RECURRENT].T),
         input_bias=input_bias,
         recurrent_bias=recurrent_bias,
         activation=_function(values.get("activation")),
         gate_activation=_function(values.get("recurrent_activation")),
-        reset_after=_reset_after(cell, values),
+        reset_after=reset_after,
     )
 
 
-def _our_order(kind: CellName, array: FloatArray) -> FloatArray:
+def _our_order(cell: CellName, array: FloatArray) -> FloatArray:
     """Return an array whose G blocks along the first dimension are in our order."""
-    blocks = np.split(array, len(GATE_ORDER[kind]))
-    return np.concatenate([blocks[index] for index in GATE_ORDER[kind]])
-
-
-def _reset_after(cell: _Cell, values: Mapping[str, Any]) -> bool | None:
-    """Return the GRU's convention: as configured, else as the shape of the bias tells."""
-    if cell.kind is not CellName.GRU:
-        return None
-    if isinstance(values.get("reset_after"), bool):
-        return bool(values["reset_after"])
-    return cell.arrays[BIAS].ndim == 2 if BIAS in cell.arrays else None
+    blocks = np.split(array, len(GATE_ORDER[cell]))
+    return np.concatenate([blocks[index] for index in GATE_ORDER[cell]])
 
 
 def _function(configured: Any) -> str | None:
@@ -200,11 +190,8 @@ def _function(configured: Any) -> str | None:
 
 
 def keras_readouts(file: WeightFile, layers: Iterable[RecurrentLayer]) -> Iterator[Readout]:
-    """Yield every dense layer whose inputs are as many as a recurrent layer's units, of one
-    direction or two.
-    """
-    sizes = {layer.hidden_size for layer in layers}
-    sizes |= {2 * size for size in sizes}
+    """Yield every dense layer of as many inputs as one of these layers has units."""
+    sizes = readout_sizes(layers)
     for group, arrays in _groups(file).items():
         kernel = arrays.get(KERNEL)
         bias = arrays.get(RECURRENT, arrays.get(BIAS))  # Keras 3 numbers a dense layer's bias 1

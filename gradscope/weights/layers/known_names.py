@@ -10,25 +10,21 @@ from typing import Any
 
 import numpy as np
 
+from gradscope.model.cells import WEIGHT_NAMES
 from gradscope.names import CellName, StateName
 from gradscope.weights.files.contents import WeightFile
-from gradscope.weights.layers.recurrent_layer import (
-    Readout,
-    RecurrentLayer,
-    as_vector,
-)
+from gradscope.weights.layers.recurrent_layer import Readout, RecurrentLayer, as_vector
 
-OURS = ("input_weights", "recurrent_weights", "hidden_bias", "output_weights", "output_bias")
 PSYCHRNN = ("W_in", "W_rec", "b_rec", "W_out", "b_out")
 
 
 def named_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
     """Yield the layer of a run that gradscope saved, or of a PsychRNN network."""
-    if set(OURS[:2]) <= set(file.arrays):
+    if set(WEIGHT_NAMES[:2]) <= set(file.arrays):
         yield _our_run(file)
     if set(PSYCHRNN[:3]) <= set(file.arrays):
         yield RecurrentLayer(
-            kind=CellName.ELMAN,
+            cell=CellName.ELMAN,
             name="W_rec",
             input_weights=file.arrays["W_in"],
             recurrent_weights=file.arrays["W_rec"],
@@ -44,21 +40,21 @@ def _our_run(file: WeightFile) -> RecurrentLayer:
     settings = file.about.get("settings")
     said: Mapping[str, Any] = settings if isinstance(settings, dict) else {}
     cell = said.get("cell")
-    kind = CellName(cell) if cell in list(CellName) else CellName.ELMAN
+    cell = CellName(cell) if cell in list(CellName) else CellName.ELMAN
     activation, leak = said.get("activation"), said.get("leak", 1.0)
     second = as_vector(file.arrays.get("candidate_bias"))
-    if kind is CellName.GRU and second is not None:
+    if cell is CellName.GRU and second is not None:
         second = np.concatenate([np.zeros(2 * second.size), second])
     return RecurrentLayer(
-        kind=kind,
+        cell=cell,
         name="run",
         input_weights=file.arrays["input_weights"],
         recurrent_weights=file.arrays["recurrent_weights"],
         input_bias=as_vector(file.arrays.get("hidden_bias")),
         recurrent_bias=second,
         activation=activation if isinstance(activation, str) else None,
-        gate_activation=None if kind is CellName.ELMAN else "sigmoid",
-        reset_after=second is not None if kind is CellName.GRU else None,
+        gate_activation=None if cell is CellName.ELMAN else "sigmoid",
+        reset_after=second is not None if cell is CellName.GRU else None,
         leak=float(leak) if isinstance(leak, int | float) else None,
         state=StateName.PRE if said.get("state") == StateName.PRE else StateName.POST,
     )
@@ -66,7 +62,7 @@ def _our_run(file: WeightFile) -> RecurrentLayer:
 
 def named_readouts(file: WeightFile, layers: Iterable[RecurrentLayer]) -> Iterator[Readout]:
     """Yield the output layer that belongs to such a layer."""
-    names = {"run": OURS[3:], "W_rec": PSYCHRNN[3:]}
+    names = {"run": WEIGHT_NAMES[3:], "W_rec": PSYCHRNN[3:]}
     for layer in layers:
         weights_name, bias_name = names[layer.name]
         weights, bias = file.arrays.get(weights_name), file.arrays.get(bias_name)

@@ -14,12 +14,7 @@ from gradscope.data.columns import listed, quoted
 from gradscope.errors import WeightsError
 from gradscope.names import CellName
 from gradscope.weights.files.contents import WeightFile
-from gradscope.weights.layers.recurrent_layer import (
-    Candidates,
-    Readout,
-    RecurrentLayer,
-    as_vector,
-)
+from gradscope.weights.layers.recurrent_layer import Candidates, Readout, RecurrentLayer, as_vector
 
 LETTERS = ("W", "U", "b", "V", "c")
 NEEDED = ("W", "U")
@@ -86,7 +81,7 @@ def mapped_layer(
         need = f"W has {hidden} units, so U needs {hidden} rows; {other}"
         raise _misfit(mapping, "U", inputs, need)
     layer = RecurrentLayer(
-        kind=CellName.ELMAN,
+        cell=CellName.ELMAN,
         name=mapping["W"].removesuffix(TRANSPOSED),
         input_weights=inputs,
         recurrent_weights=recurrent,

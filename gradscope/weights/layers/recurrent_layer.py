@@ -8,7 +8,7 @@ because in a GRU with ``reset_after`` the reset gate acts on the second one alon
     n = φ(U_n x + b_n + W_n (r ∘ h))            before it (Cho et al. 2014, arXiv:1406.1078)
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -19,6 +19,7 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
+from gradscope.model.stack import LayerWeights
 from gradscope.names import CellName, StateName
 from gradscope.notebook_repr import CompactRepr
 from gradscope.weights.files.contents import WeightFile
@@ -45,36 +46,34 @@ GATES: Mapping[CellName, tuple[str, ...]] = MappingProxyType(
 )
 """Names of the blocks of U, W and b, from the top."""
 
-KIND_OF_GATES: Mapping[int, CellName] = MappingProxyType(
-    {len(gates): kind for kind, gates in GATES.items()}
+CELL_OF_GATES: Mapping[int, CellName] = MappingProxyType(
+    {len(gates): cell for cell, gates in GATES.items()}
 )
 
 MAX_WEIGHT = 1e290
 """A sum of so many weights as a layer has, times an input, is finite still."""
 
 
-def kind_word(kind: CellName) -> str:
-    """Return ``rnn``, ``gru`` or ``lstm``, as documents and messages call a layer's kind."""
-    return "rnn" if kind is CellName.ELMAN else str(kind)
+def kind_word(cell: CellName) -> str:
+    """Return ``rnn``, ``gru`` or ``lstm``, as files, documents and messages call a layer's cell."""
+    return "rnn" if cell is CellName.ELMAN else str(cell)
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True, kw_only=True)
-class RecurrentLayer(CompactRepr):
+class RecurrentLayer(LayerWeights):
     """One layer in one direction.
 
     Parameters
     ----------
-    kind : CellName
+    cell : CellName
     name : str
         Its name in the file, ``encoder.rnn``.
     layer : int
         Its place in its stack, from 0 at the input.
     direction : Direction
         Backward: it reads the sequence from its end.
-    input_weights : (G·H,D) array
-        U, gates in the order of ``GATES``.
-    recurrent_weights : (G·H,H) array
-        W.
+    input_weights, recurrent_weights : (G·H,D) and (G·H,H) arrays
+        U and W, gates in the order of ``GATES``.
     input_bias, recurrent_bias : (G·H,) arrays, optional
         b and b′; None where the file has none.
     activation, gate_activation : str, optional
@@ -96,14 +95,10 @@ class RecurrentLayer(CompactRepr):
         If the arrays do not fit together, or hold a number that is not finite.
     """
 
-    kind: CellName
+    cell: CellName
     name: str
     layer: int = 0
     direction: Direction = Direction.FORWARD
-    input_weights: FloatArray
-    recurrent_weights: FloatArray
-    input_bias: FloatArray | None = None
-    recurrent_bias: FloatArray | None = None
     activation: str | None = None
     gate_activation: str | None = None
     reset_after: bool | None = None
@@ -116,7 +111,7 @@ class RecurrentLayer(CompactRepr):
         """Return what it is called, its kind and its sizes."""
         return {
             "title": self.title,
-            "kind": kind_word(self.kind),
+            "kind": self.kind,
             "input_size": self.input_size,
             "hidden_size": self.hidden_size,
             "activation": self.activation,
@@ -138,7 +133,7 @@ class RecurrentLayer(CompactRepr):
             title = f"{name.replace('_', ' ')} of {quoted(self.name)}, layer {self.layer}"
             if array.shape != shape:
                 raise WeightsError(
-                    f"the {title}: shape {array.shape}, but a {kind_word(self.kind)} layer of "
+                    f"the {title}: shape {array.shape}, but a {self.kind} layer of "
                     f"{self.hidden_size} units needs {shape}; save the layer whole"
                 )
             if not np.isfinite(array).all():
@@ -154,9 +149,14 @@ class RecurrentLayer(CompactRepr):
                 )
 
     @property
+    def kind(self) -> str:
+        """Its cell as ``rnn``, ``gru`` or ``lstm``."""
+        return kind_word(self.cell)
+
+    @property
     def gates(self) -> tuple[str, ...]:
         """Names of the G blocks of U, W and b."""
-        return GATES[self.kind]
+        return GATES[self.cell]
 
     @property
     def input_size(self) -> int:
@@ -192,7 +192,7 @@ class RecurrentLayer(CompactRepr):
             Unknown.ACTIVATION: self.activation is None,
             Unknown.GATE_ACTIVATION: len(self.gates) > 1 and self.gate_activation is None,
             Unknown.LEAK: self.leak is None,
-            Unknown.RESET_AFTER: self.kind is CellName.GRU and self.reset_after is None,
+            Unknown.RESET_AFTER: self.cell is CellName.GRU and self.reset_after is None,
         }
         return tuple(each for each, lacking in missing.items() if lacking)
 
@@ -216,6 +216,11 @@ class Readout(CompactRepr):
     name: str
     output_weights: FloatArray
     output_bias: FloatArray | None
+
+
+def readout_sizes(layers: Iterable[RecurrentLayer]) -> set[int]:
+    """Return how many inputs an output layer may have: the units of one direction or two."""
+    return {n * layer.hidden_size for layer in layers for n in (1, 2)}
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -16,7 +16,7 @@ from gradscope.errors import WeightsError
 from gradscope.model.activations import ACTIVATIONS
 from gradscope.model.cells import Cell
 from gradscope.model.elman import ElmanParameters
-from gradscope.model.stack import LayerWeights, cell_without_readout
+from gradscope.model.stack import cell_without_readout
 from gradscope.names import ActivationName, CellName, GateName, StateName
 from gradscope.weights.layers.recurrent_layer import Direction, Readout, RecurrentLayer
 
@@ -59,26 +59,21 @@ def resolve_spec(layer: RecurrentLayer, choices: UserChoices, *, by_hand: bool) 
     """Join what the file states about a layer with the user's choices.
 
     ``by_hand`` is True where the layer was named by ``--map``: then the user states the convention
-    of its state.
-
-    Raises
-    ------
-    WeightsError
-        If neither states a thing, both do and differ, a function is unknown, or a choice is about
-        gates that the layer does not have.
+    of its state. Raises WeightsError if neither states a thing, both do and differ, a function is
+    unknown, or a choice is about gates that the layer does not have.
     """
     _require_gates(layer, choices)
     activation = _joined(layer, "activation", layer.activation, choices.activation)
     gates = reset_after = None
-    if layer.kind is not CellName.ELMAN:
+    if layer.cell is not CellName.ELMAN:
         asked = choices.gate_activation
         name = _joined(layer, "gate_activation", layer.gate_activation, asked)
         gates = GateName(_known(layer, "gate activation", name, list(GateName)))
-    if layer.kind is CellName.GRU:
+    if layer.cell is CellName.GRU:
         reset_after = _joined(layer, "reset_after", layer.reset_after, choices.reset_after)
     state = choices.state if by_hand else None
     return CellSpec(
-        cell=layer.kind,
+        cell=layer.cell,
         activation=ActivationName(_known(layer, "activation", activation, list(ActivationName))),
         leak=float(_joined(layer, "leak", layer.leak, choices.leak)),
         state=state or _joined(layer, "state", layer.state, choices.state),
@@ -89,16 +84,14 @@ def resolve_spec(layer: RecurrentLayer, choices: UserChoices, *, by_hand: bool) 
 
 def _require_gates(layer: RecurrentLayer, choices: UserChoices) -> None:
     """Refuse choices about gates that a layer of this kind does not have."""
-    kind = "an RNN" if layer.kind is CellName.ELMAN else "an LSTM"
-    option = whom = ""
-    if choices.gate_activation is not None and layer.kind is CellName.ELMAN:
+    kind = "an RNN" if layer.cell is CellName.ELMAN else "an LSTM"
+    if choices.gate_activation is not None and layer.cell is CellName.ELMAN:
         option, whom = "--gate-activation", "gated cells"
-    elif choices.reset_after is not None and layer.kind is not CellName.GRU:
+    elif choices.reset_after is not None and layer.cell is not CellName.GRU:
         option, whom = _reset_flag(after=choices.reset_after), "a GRU"
-    if option:
-        raise WeightsError(
-            f"{option} is for {whom}, but {quoted(layer.title)} is {kind}; leave it out"
-        )
+    else:
+        return
+    raise WeightsError(f"{option} is for {whom}, but {quoted(layer.title)} is {kind}; leave it out")
 
 
 def _reset_flag(*, after: bool) -> str:
@@ -142,9 +135,7 @@ def cell_of(layer: RecurrentLayer, spec: CellSpec, readout: Readout | None = Non
     """
     cell = cell_without_readout(
         spec.cell,
-        LayerWeights(
-            layer.input_weights, layer.recurrent_weights, layer.input_bias, layer.recurrent_bias
-        ),
+        layer,
         activation=ACTIVATIONS[spec.activation],
         reset_after=bool(spec.reset_after),
     )

@@ -8,7 +8,6 @@ biases are two. An ``nn.RNN`` does not save whether it is tanh or ReLU. Source: 
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from types import MappingProxyType
 
 from gradscope.arrays import FloatArray
 from gradscope.data.columns import quoted
@@ -16,12 +15,13 @@ from gradscope.errors import WeightsError
 from gradscope.names import CellName
 from gradscope.weights.files.contents import WeightFile
 from gradscope.weights.layers.recurrent_layer import (
-    KIND_OF_GATES,
+    CELL_OF_GATES,
     Direction,
     Readout,
     RecurrentLayer,
     as_vector,
     kind_word,
+    readout_sizes,
 )
 
 WRAPPERS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module"})
@@ -35,14 +35,6 @@ REPARAMETRIZED = re.compile(
     rf"^(?:.+\.)?(?:parametrizations\.{WEIGHT}\..+|{WEIGHT}_(?:g|v|u|orig|raw|mask))$"
 )
 PROJECTION = re.compile(r"^(?:.+\.)?weight_hr_l\d+(?:_reverse)?$")
-FIXED: Mapping[CellName, tuple[str | None, str | None]] = MappingProxyType(
-    {
-        CellName.ELMAN: (None, None),
-        CellName.GRU: ("tanh", "sigmoid"),
-        CellName.LSTM: ("tanh", "sigmoid"),
-    }
-)
-"""Activation and gates' function, where PyTorch leaves no choice."""
 
 
 def unwrapped(names: Iterable[str]) -> dict[str, str]:
@@ -59,14 +51,21 @@ def unwrapped(names: Iterable[str]) -> dict[str, str]:
 def torch_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
     """Yield every recurrent layer under PyTorch's names.
 
-    Raises
-    ------
-    WeightsError
-        If weights are reparametrized, projected or quantised, or part of a layer is missing.
+    Raises WeightsError if weights are reparametrized, projected or quantised, or part is missing.
     """
     places = unwrapped(file.arrays)
     for name in places:
-        _refuse_unlike(name)
+        if REPARAMETRIZED.match(name):
+            raise WeightsError(
+                f"{quoted(name)} is a parametrization, from which the effective weights are "
+                "computed; bake them in before saving: torch.nn.utils.parametrize."
+                "remove_parametrizations(rnn, 'weight_hh_l0')"
+            )
+        if PROJECTION.match(name):
+            raise WeightsError(
+                f"{quoted(name)} is a projection (proj_size) of the LSTM's state, whose Jacobian "
+                "gradscope does not have; train without proj_size"
+            )
     matches = [match for name in places if (match := RECURRENT.match(name))]
     order = {base: place for place, base in reversed(list(enumerate(m["base"] for m in matches)))}
     for match in sorted(
@@ -87,65 +86,44 @@ def _layer(file: WeightFile, places: Mapping[str, str], match: re.Match[str]) ->
         raise WeightsError(
             f"it holds {quoted(name)} without the weight_ih{suffix} beside it; save the layer whole"
         )
-    _refuse_integers(file, name, places[name])
-    kind = _kind(name, recurrent)
-    activation, gate_activation = FIXED[kind]
+    stored_as = file.stored_as[places[name]]
+    if "float" not in stored_as:
+        raise WeightsError(
+            f"{quoted(name)} is stored as {stored_as}: the weights are quantised; save the float "
+            "model"
+        )
+    cell = _cell(name, recurrent)
     return RecurrentLayer(
-        kind=kind,
-        name=base or kind_word(kind),
+        cell=cell,
+        name=base or kind_word(cell),
         layer=int(match["layer"] or 0),
         direction=Direction.BACKWARD if match["reverse"] else Direction.FORWARD,
         input_weights=inputs,
         recurrent_weights=recurrent,
         input_bias=as_vector(arrays["bias_ih"]),
         recurrent_bias=as_vector(arrays["bias_hh"]),
-        activation=activation,
-        gate_activation=gate_activation,
-        reset_after=True if kind is CellName.GRU else None,
+        # Where PyTorch leaves no choice.
+        activation=None if cell is CellName.ELMAN else "tanh",
+        gate_activation=None if cell is CellName.ELMAN else "sigmoid",
+        reset_after=True if cell is CellName.GRU else None,
     )
 
 
-def _kind(name: str, recurrent: FloatArray) -> CellName:
-    """Return the kind that the shape (G·H,H) of W tells."""
+def _cell(name: str, recurrent: FloatArray) -> CellName:
+    """Return the cell that the shape (G·H,H) of W tells."""
     rows, columns = recurrent.shape if recurrent.ndim == 2 else (0, 0)
     gates = rows // columns if columns and rows % columns == 0 else 0
-    if gates not in KIND_OF_GATES:
+    if gates not in CELL_OF_GATES:
         raise WeightsError(
             f"{quoted(name)} has shape {recurrent.shape}, but (G·H, H) with G = 1 "
             "(RNN), 3 (GRU) or 4 (LSTM) is needed; name the arrays with --map"
         )
-    return KIND_OF_GATES[gates]
-
-
-def _refuse_unlike(name: str) -> None:
-    """Refuse what looks like a layer of PyTorch's but computes something else."""
-    if REPARAMETRIZED.match(name):
-        raise WeightsError(
-            f"{quoted(name)} is a parametrization, from which the effective weights "
-            "are computed; bake them in before saving: torch.nn.utils.parametrize."
-            "remove_parametrizations(rnn, 'weight_hh_l0')"
-        )
-    if PROJECTION.match(name):
-        raise WeightsError(
-            f"{quoted(name)} is a projection (proj_size) of the LSTM's state, whose "
-            "Jacobian gradscope does not have; train without proj_size"
-        )
-
-
-def _refuse_integers(file: WeightFile, name: str, place: str) -> None:
-    if "float" not in file.stored_as[place]:
-        raise WeightsError(
-            f"{quoted(name)} is stored as {file.stored_as[place]}: the weights are "
-            "quantised; save the float model"
-        )
+    return CELL_OF_GATES[gates]
 
 
 def torch_readouts(file: WeightFile, layers: Iterable[RecurrentLayer]) -> Iterator[Readout]:
-    """Yield every linear layer whose inputs are as many as a recurrent layer's units, of one
-    direction or two.
-    """
-    sizes = {layer.hidden_size for layer in layers}
-    sizes |= {2 * size for size in sizes}
+    """Yield every linear layer of as many inputs as one of these layers has units."""
+    sizes = readout_sizes(layers)
     for name, place in unwrapped(file.arrays).items():
         weights = file.arrays[place]
         base, _, last = name.rpartition(".")

@@ -123,7 +123,7 @@ def test_a_model_of_many_layers_is_read_in_its_order(
     layers = load_weights(tmp_path / f"net{ending}").layers
 
     kinds = [CellName.LSTM, CellName.GRU, CellName.LSTM, CellName.GRU, CellName.ELMAN]
-    assert [each.kind for each in layers] == kinds
+    assert [each.cell for each in layers] == kinds
     assert [each.layer for each in layers] == [0, 0, 0, 1, 0]
     assert layers[0].name == "first"
     states = INPUTS
@@ -201,7 +201,7 @@ def test_names_of_keras_2_with_their_colon_are_read(tmp_path: Path) -> None:
 
     layer = legacy(tmp_path / "net.h5", config_of(("LSTM", said)), arrays)
 
-    assert (layer.name, layer.kind, layer.unknown) == ("lstm", CellName.LSTM, ())
+    assert (layer.name, layer.cell, layer.unknown) == ("lstm", CellName.LSTM, ())
     np.testing.assert_array_equal(layer.input_weights, kernel.T)
 
 

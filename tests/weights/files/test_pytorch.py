@@ -44,7 +44,7 @@ def test_replayed_layers_give_pytorchs_output(
 
     layers = load_weights(saved(tmp_path / "net.pt", net.state_dict())).layers
 
-    assert [each.kind for each in layers] == [KINDS[kind]] * depth * (1 + twice)
+    assert [each.cell for each in layers] == [KINDS[kind]] * depth * (1 + twice)
     assert all((each.input_bias is not None) is bias for each in layers)
     states = replay_stack(layers, inputs.numpy())
     np.testing.assert_allclose(states, net(inputs)[0].detach().numpy(), rtol=0, atol=1e-13)

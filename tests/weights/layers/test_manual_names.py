@@ -38,7 +38,7 @@ def test_a_hand_written_cell_is_named_by_letters(tmp_path: Path) -> None:
     found = load_weights(saved(tmp_path / "net.npz"), pairs)
 
     (layer,), (readout,) = found.layers, found.readouts
-    assert layer.kind is CellName.ELMAN
+    assert layer.cell is CellName.ELMAN
     assert layer.unknown == (Unknown.ACTIVATION, Unknown.LEAK)
     np.testing.assert_array_equal(layer.recurrent_weights, ARRAYS["rnn.h2h.weight"])
     np.testing.assert_array_equal(layer.input_weights, ARRAYS["i2h.weight"])

@@ -25,12 +25,13 @@ def layer_arrays(gates: int, suffix: str = "", prefix: str = "", inputs: int = 2
 
 
 @pytest.mark.parametrize(
-    ("gates", "kind"), [(1, CellName.ELMAN), (3, CellName.GRU), (4, CellName.LSTM)]
+    ("gates", "cell", "kind"),
+    [(1, CellName.ELMAN, "rnn"), (3, CellName.GRU, "gru"), (4, CellName.LSTM, "lstm")],
 )
-def test_the_shape_tells_the_kind(tmp_path: Path, gates: int, kind: CellName) -> None:
+def test_the_shape_tells_the_kind(tmp_path: Path, gates: int, cell: CellName, kind: str) -> None:
     (layer,) = load_weights(saved(tmp_path / "net.npz", layer_arrays(gates, "_l0"))).layers
 
-    assert layer.kind is kind
+    assert (layer.cell, layer.kind) == (cell, kind)
     assert (layer.input_size, layer.hidden_size) == (2, 3)
     assert layer.n_parameters == gates * 15
     assert layer.input_bias is None

@@ -1,7 +1,7 @@
 """The layout of a page: an answer, titled sections within 80 columns, matrices as text."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from rich.console import Group, RenderableType
@@ -16,27 +16,18 @@ DIGITS = 4
 """Significant digits of a number in a lesson: enough to follow a product by hand."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Section:
-    """A title and the lines under it."""
-
-    title: str
-    lines: Sequence[str]
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Page:
-    """An answer in one sentence, and the sections that explain it."""
+class Page(NamedTuple):
+    """An answer in one sentence, and the sections that explain it: titles, and lines under each."""
 
     answer: str
-    sections: Sequence[Section]
+    sections: Iterable[tuple[str, Sequence[str]]]
 
     def render(self, screen: Screen) -> RenderableType:
         """Return the page for a terminal."""
         parts: list[RenderableType] = [Text(screen.say(self.answer), style="bold")]
-        for section in self.sections:
-            parts += [Text(), Text(screen.say(section.title), style="bold")]
-            parts += [Padding(Text(screen.say(line)), (0, 0, 0, 2)) for line in section.lines]
+        for title, lines in self.sections:
+            parts += [Text(), Text(screen.say(title), style="bold")]
+            parts += [Padding(Text(screen.say(line)), (0, 0, 0, 2)) for line in lines]
         return Group(*parts)
 
 
@@ -45,8 +36,8 @@ def matrix_lines(label: str, matrix: FloatArray) -> list[str]:
     rows = [[number(float(each), DIGITS) for each in row] for row in np.atleast_2d(matrix)]
     width = max(len(cell) for row in rows for cell in row)
     lines = [f"[ {'  '.join(cell.rjust(width) for cell in row)} ]" for row in rows]
-    lead = f"{label} = "
-    return [f"{lead if i == 0 else ' ' * len(lead)}{line}" for i, line in enumerate(lines)]
+    leads = [f"{label} = ", *[" " * (len(label) + 3)] * (len(rows) - 1)]
+    return [lead + line for lead, line in zip(leads, lines, strict=True)]
 
 
 def table_lines(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -1,0 +1,178 @@
+"""Help pages: ``--help`` is one screen of plain text, ``--help-all`` has every option in panels.
+
+Neither imports NumPy, and ``--help`` does not import Rich. Both write to stdout themselves, as
+Typer's Rich pages do: Click would send UTF-8 to a terminal that knows only ASCII.
+"""
+
+from collections.abc import Mapping, Sequence
+from copy import copy
+from textwrap import wrap
+from typing import Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup, TyperOption
+
+from gradscope.analysis.setting_values import flag
+from gradscope.cli.options import SETTING_OPTIONS
+from gradscope.cli.output import write_stdout
+
+WIDTH = 80
+MAX_NAME_WIDTH = 20
+"""The widest column of option names; a longer name has a line of its own."""
+
+EXAMPLES_ON_ONE_SCREEN = 2
+
+MOST_NEEDED: Mapping[str, tuple[str, ...]] = {
+    "analyze": (
+        *("file", "data", "column", "activation", "cell", "hidden", "gain", "steps", "task"),
+        *("updates", "batch_first", "seed", "png", "html", "save", "output", "json", "fail_on"),
+    ),
+    "compare": (
+        *("cells", "activations", "lengths", "hidden", "gain", "task", "data", "column"),
+        *("updates", "clip_norm", "seed", "png", "output", "format", "config"),
+    ),
+    "train": (
+        *("task", "delay", "data", "column", "steps", "activation", "cell", "hidden", "updates"),
+        *("optimizer", "learning_rate", "clip_norm", "truncate", "seed", "png", "save", "output"),
+        "json",
+    ),
+    "spectrum": (
+        *("file", "load", "data", "activation", "cell", "hidden", "init", "gain", "steps"),
+        *("updates", "seed", "png", "output", "json"),
+    ),
+    "check": (
+        *("file", "data", "activation", "cell", "hidden", "steps", "layer", "batch_first"),
+        *("seed", "output", "json"),
+    ),
+    "sweep": (
+        *("param", "seeds", "updates", "hidden", "data", "column", "config", "store", "dry_run"),
+        *("workers", "shard", "scheduler", "retry_failed", "skip_contradictions", "json"),
+    ),
+}
+"""What ``--help`` shows of a command with many options, by parameter; else it shows all."""
+
+
+class Command(TyperCommand):
+    """A command whose ``--help`` is one screen and whose ``--help-all`` has every option.
+
+    Its epilog holds its examples, one per line.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.params.append(
+            TyperOption(
+                param_decls=["--help-all"],
+                is_flag=True,
+                is_eager=True,
+                expose_value=False,
+                required=False,
+                help="Show all options and examples.",
+                callback=_show_all,
+            )
+        )
+
+    def collect_usage_pieces(self, ctx: Any) -> list[str]:
+        """Return what follows the command's name, a required argument as FILE, not {FILE}."""
+        pieces = super().collect_usage_pieces(ctx)
+        return [piece.replace("{", "").replace("}", "") for piece in pieces]
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        """Write the short page: usage, purpose, the options most needed, two examples."""
+        page = ctx.make_formatter()
+        params = [each for each in self.params if each.name != "help_all"]
+        needed = MOST_NEEDED.get(self.name or "", tuple(each.name or "" for each in params))
+        shown = [each for name in needed for each in params if each.name == name]
+        arguments = any(each.param_type_name == "argument" for each in shown)
+        _write_purpose(self, ctx, page)
+        _write_table(
+            page,
+            "Arguments and options" if arguments else "Options",
+            [_row(each, ctx) for each in shown],
+        )
+        _write_examples(self, page, EXAMPLES_ON_ONE_SCREEN)
+        page.write(f"\nAll options and examples: {ctx.command_path} --help-all\n")
+        if _takes_settings(self):
+            page.write("and every setting of `analyze`: gradscope analyze --help-all\n")
+        write_stdout(page.getvalue().rstrip())
+
+
+class CommandGroup(TyperGroup):
+    """A group whose ``--help`` is one screen: its commands and what each is for."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
+        """Write the page; the epilog holds examples or a closing sentence."""
+        page = ctx.make_formatter()
+        commands = [(name, each.help or "") for name, each in self.commands.items()]
+        _write_purpose(self, ctx, page)
+        _write_table(page, "Commands", commands)
+        _write_table(page, "Options", [_row(each, ctx) for each in self.get_params(ctx)])
+        if (self.epilog or "").startswith("gradscope"):
+            _write_examples(self, page)
+        else:
+            page.write(f"\n{_filled(self.epilog or '')}\n")
+        write_stdout(page.getvalue().rstrip())
+
+
+def _show_all(ctx: Any, _param: Any, wanted: bool) -> None:
+    """Show every option in panels (settings of ``analyze`` only there) and every example."""
+    if not wanted or ctx.resilient_parsing:
+        return
+    command, needed = copy(ctx.command), MOST_NEEDED.get(ctx.command.name, ())
+    command.epilog = None
+    if _takes_settings(command):
+        command.params = [p for p in command.params if p.name in needed or not _is_setting(p)]
+    TyperCommand.format_help(command, ctx, ctx.make_formatter())
+    formatter = ctx.make_formatter()
+    _write_examples(ctx.command, formatter)
+    if _takes_settings(ctx.command):
+        own = {spelled for each in ctx.command.params for spelled in each.opts}
+        lacking = [flag(name) for name in SETTING_OPTIONS if flag(name) not in own]
+        but = f" except {', '.join(lacking)}" if lacking else ""
+        formatter.write("\n" + _filled(f"And every setting of `analyze`{but}: see") + "\n")
+        formatter.write("gradscope analyze --help-all\n")
+    write_stdout(formatter.getvalue())
+    raise typer.Exit
+
+
+def _is_setting(param: Any) -> bool:
+    """Whether an option is one of the settings of ``analyze``."""
+    return getattr(param, "envvar", None) == f"GRADSCOPE_{param.name.upper()}"
+
+
+def _takes_settings(command: Any) -> bool:
+    """Whether a command refers to ``analyze`` for settings that they share."""
+    return command.name != "analyze" and any(map(_is_setting, command.params))
+
+
+def _row(param: Any, ctx: Any) -> tuple[str, str]:
+    """Return an option as it is typed, without its ``--no-`` form, and what it does."""
+    typed, text = param.get_help_record(ctx)
+    return typed.partition(" / ")[0].partition("; ")[0], text
+
+
+def _filled(text: str, width: int = WIDTH) -> str:
+    return "\n".join(wrap(text, width, break_on_hyphens=False))
+
+
+def _write_purpose(command: Any, ctx: Any, formatter: Any) -> None:
+    command.format_usage(ctx, formatter)
+    formatter.write(f"\n{_filled(command.help or '')}\n")
+
+
+def _write_table(formatter: Any, title: str, rows: Sequence[tuple[str, str]]) -> None:
+    left = min(max(len(name) for name, _ in rows), MAX_NAME_WIDTH)
+    formatter.write(f"\n{title}:\n")
+    for name, text in rows:
+        lines = _filled(text, WIDTH - left - 4).splitlines()
+        if len(name) > left:
+            formatter.write(f"  {name}\n")
+        for number, line in enumerate(lines):
+            shown = name if number == 0 and len(name) <= left else ""
+            formatter.write(f"  {shown:{left}}  {line}\n")
+
+
+def _write_examples(command: Any, formatter: Any, most: int | None = None) -> None:
+    lines = (command.epilog or "").splitlines()[:most]
+    if lines:
+        formatter.write("\nExamples:\n" + "".join(f"  {line}\n" for line in lines))

@@ -1,1 +1,0 @@
-"""Lessons as pages for the terminal."""
