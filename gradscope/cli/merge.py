@@ -48,5 +48,5 @@ def merge(
         place,
         lambda screen: merge_page(merged, output, screen),
         lambda: merge_document(merged, output),
-        lambda: (list(asdict(merged)), [list(asdict(merged).values())]),
+        lambda: (tuple(asdict(merged)), [list(asdict(merged).values())]),
     )

@@ -50,6 +50,12 @@ class Column:
 
 NO_ERROR = "the state overflows on the held-out sequences"
 
+CAUSES = (
+    *("weights", "slope_ceiling", "misalignment", "saturation"),
+    *("direct", "recurrent_weights", "candidate_saturation", "closed_gates", "gate_slopes"),
+)
+"""Causes of a vanilla RNN, then those of gated cells."""
+
 COLUMNS: Mapping[str, Column] = MappingProxyType(
     {
         "stage": Column("TEXT", "last.stage"),
@@ -61,15 +67,7 @@ COLUMNS: Mapping[str, Column] = MappingProxyType(
         "log10_norm": Column("REAL", "last.profile.log10_norm.median"),
         "log10_bound": Column("REAL", "last.profile.log10_bound"),
         "certificate": Column("REAL", "last.profile.certificate"),
-        "cause_weights": Column("REAL", "last.causes.weights"),
-        "cause_slope_ceiling": Column("REAL", "last.causes.slope_ceiling"),
-        "cause_misalignment": Column("REAL", "last.causes.misalignment"),
-        "cause_saturation": Column("REAL", "last.causes.saturation"),
-        "cause_direct": Column("REAL", "last.causes.direct"),
-        "cause_recurrent_weights": Column("REAL", "last.causes.recurrent_weights"),
-        "cause_candidate_saturation": Column("REAL", "last.causes.candidate_saturation"),
-        "cause_closed_gates": Column("REAL", "last.causes.closed_gates"),
-        "cause_gate_slopes": Column("REAL", "last.causes.gate_slopes"),
+        **{f"cause_{name}": Column("REAL", f"last.causes.{name}") for name in CAUSES},
         "gradient_norm": Column("REAL", "last.gradient.norm"),
         "held_out_error": Column("REAL", "last.error", NO_ERROR),
         "baseline_error": Column("REAL", "problem.baseline.error"),

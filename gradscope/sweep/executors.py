@@ -44,21 +44,10 @@ def open_pool(
 ) -> "WorkerPool":
     """Start the workers.
 
-    Parameters
-    ----------
-    workers : int, optional
-        Number of processes; the available cores by default. A scheduler brings its own.
-    scheduler : str, optional
-        Address (``tcp://…``) or scheduler file of a dask cluster; a local one by default.
-    threads : int
-        BLAS threads of each process.
-
-    Raises
-    ------
-    SettingError
-        If the settings contradict each other, or dask is not installed.
-    WorkerError
-        If no worker can be started, or no scheduler answers.
+    ``workers`` is the number of processes, the available cores by default; a scheduler brings its
+    own. ``scheduler`` is the address (``tcp://…``) or scheduler file of a dask cluster, a local one
+    by default; ``threads`` are the BLAS threads of each process. SettingError if these contradict
+    each other, or dask is not installed; WorkerError if no worker starts or no scheduler answers.
     """
     if workers is not None and workers < 1:
         raise SettingError(f"--workers is {workers}; choose 1 or more")

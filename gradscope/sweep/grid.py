@@ -186,14 +186,7 @@ class Plan:
 def make_plan(grid: Grid, shard: Shard | None = None, *, skip_contradictions: bool = False) -> Plan:
     """Return the cells of a grid, or of one part of it.
 
-    Parameters
-    ----------
-    grid : Grid
-        What to combine.
-    shard : Shard, optional
-        The part to take.
-    skip_contradictions : bool
-        Leave out combinations whose settings contradict one another instead of refusing the grid.
+    With ``skip_contradictions`` combinations whose settings contradict one another are left out.
 
     Raises
     ------

@@ -94,8 +94,8 @@ def merge_stores(sources: Sequence[Path], target: Path) -> Merged:
     beside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         with open_store(beside) as store:
-            rows = [[each.row[name] for name in columns()] for each in kept]
-            store.insert(rows, environments, INSERT)
+            written = [[each.row[name] for name in columns()] for each in kept]
+            store.insert(written, environments, INSERT)
         beside.replace(target)
     except OSError as error:
         raise OutputError(f"{target} cannot be written: {error.strerror}") from error

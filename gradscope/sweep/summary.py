@@ -216,7 +216,7 @@ def quantile_curves(rows: Rows, x: str | None, measure: str) -> QuantileCurves:
 
 def _axis(axes: Mapping[str, Axis], name: str | None, taken: Collection[str | None]) -> Axis:
     """Return the axis of that name; else the first swept number, else the first swept word."""
-    if name in axes:
+    if name is not None and name in axes:
         return axes[name]
     found = ", ".join(axes)
     if name is not None:

@@ -149,23 +149,15 @@ class Recipe:
 def read_recipe(path: Path) -> Recipe:
     """Return what made a picture, a document or a saved run.
 
-    Raises
-    ------
-    ArchiveError
-        If the file cannot be read, or does not say what made it.
-    SettingError
-        If its settings lie outside their limits.
+    ArchiveError if the file cannot be read, or does not say what made it; SettingError if its
+    settings lie outside their limits.
     """
     document = read_document(path)
     made_by = document.get("made_by", {})
     try:
         command = _command(document)
         source = read_source(made_by) if made_by else None
-        shown = {
-            name: kind(made_by[name])
-            for name, kind in (("panel", PanelName), ("width", ColumnWidth))
-            if "panel" in made_by
-        }
+        alone = "panel" in made_by
         axes = _axes(document) if command is MadeBy.COMPARE else {}
         first = {name: values[0] for name, values in axes.items()}
         given = {} if source else {**document["settings"], **first}
@@ -181,7 +173,8 @@ def read_recipe(path: Path) -> Recipe:
             version=str(document["gradscope"]),
             environment=dict(document["environment"]),
             source=source,
-            **shown,
+            panel=PanelName(made_by["panel"]) if alone else None,
+            width=ColumnWidth(made_by["width"]) if alone else ColumnWidth.DOUBLE,
         )
     except (SettingError, ArchiveError):
         raise
