@@ -107,5 +107,5 @@ def _picture(rows: "Rows", source: "StoreSource", suffix: str) -> bytes:
     measure, rate = MEASURE[source.value], MEASURE[SweepValue.RATE]
     if source.kind is SweepPicture.QUANTILES:
         return quantile_picture(quantile_curves(rows, x, measure), settings, suffix, made_by)
-    fields = (grid_of_values(rows, x, y, each) for each in (measure, rate))
-    return phase_picture(*fields, settings, suffix, made_by)
+    shown, rates = (grid_of_values(rows, x, y, each) for each in (measure, rate))
+    return phase_picture(shown, rates, settings, suffix, made_by)

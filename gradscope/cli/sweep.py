@@ -19,8 +19,9 @@ from gradscope.errors import SettingError
 from gradscope.names import ExecutorName
 
 if TYPE_CHECKING:
+    from gradscope.sweep.executors import Workers
     from gradscope.sweep.grid import Grid, Plan
-    from gradscope.sweep.run import Progress, Watch, Workers
+    from gradscope.sweep.run import Progress, Watch
 
 EXAMPLES = """\
 gradscope sweep -P gain=0.5:3:6 -P activation=tanh,sigmoid --updates 0
@@ -98,8 +99,9 @@ def sweep(  # noqa: PLR0913 (each is a flag)
     """
     set_blas_threads(threads or 1)
     call.place.prepare()
+    from gradscope.sweep.executors import Workers
     from gradscope.sweep.grid import Shard, make_plan
-    from gradscope.sweep.run import Workers, run_sweep
+    from gradscope.sweep.run import run_sweep
 
     part = None if shard is None else Shard.parse(shard)
     if part is not None:  # sweep.db becomes sweep-3of16.db.

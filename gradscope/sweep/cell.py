@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,8 +23,6 @@ from gradscope.errors import GradscopeError
 from gradscope.learning.history import Stop
 from gradscope.machine import environment
 from gradscope.sweep.grid import ALGORITHM_VERSION, Cell
-
-Numbers = Mapping[str, Any]
 
 
 class Status(StrEnum):
@@ -56,66 +53,61 @@ CAUSES = (
 )
 """Causes of a vanilla RNN, then those of gated cells."""
 
-COLUMNS: Mapping[str, Column] = MappingProxyType(
-    {
-        "stage": Column("TEXT", "last.stage"),
-        "regime": Column("TEXT", "last.verdict.regime"),
-        "rate_nats_per_step": Column("REAL", "last.verdict.rate_nats_per_step"),
-        "horizon": Column("INTEGER", "last.verdict.horizon"),
-        "required_lag": Column("INTEGER", "last.verdict.required_lag"),
-        "lags": Column("INTEGER", "last.verdict.max_lag"),
-        "log10_norm": Column("REAL", "last.profile.log10_norm.median"),
-        "log10_bound": Column("REAL", "last.profile.log10_bound"),
-        "certificate": Column("REAL", "last.profile.certificate"),
-        **{f"cause_{name}": Column("REAL", f"last.causes.{name}") for name in CAUSES},
-        "gradient_norm": Column("REAL", "last.gradient.norm"),
-        "held_out_error": Column("REAL", "last.error", NO_ERROR),
-        "baseline_error": Column("REAL", "problem.baseline.error"),
-        "first_stage": Column("TEXT", "first.stage"),
-        "first_regime": Column("TEXT", "first.verdict.regime"),
-        "first_rate_nats_per_step": Column("REAL", "first.verdict.rate_nats_per_step"),
-        "first_horizon": Column("INTEGER", "first.verdict.horizon"),
-        "first_held_out_error": Column("REAL", "first.error", NO_ERROR),
-        "training_stop": Column("TEXT", "training.stop"),
-        "training_updates": Column("INTEGER", "training.updates"),
-        "training_loss": Column("REAL", "training.loss"),
-        "clipped_fraction": Column("REAL", "training.clipped_fraction"),
-    }
-)
+COLUMNS: Mapping[str, Column] = {
+    "stage": Column("TEXT", "last.stage"),
+    "regime": Column("TEXT", "last.verdict.regime"),
+    "rate_nats_per_step": Column("REAL", "last.verdict.rate_nats_per_step"),
+    "horizon": Column("INTEGER", "last.verdict.horizon"),
+    "required_lag": Column("INTEGER", "last.verdict.required_lag"),
+    "lags": Column("INTEGER", "last.verdict.max_lag"),
+    "log10_norm": Column("REAL", "last.profile.log10_norm.median"),
+    "log10_bound": Column("REAL", "last.profile.log10_bound"),
+    "certificate": Column("REAL", "last.profile.certificate"),
+    **{f"cause_{name}": Column("REAL", f"last.causes.{name}") for name in CAUSES},
+    "gradient_norm": Column("REAL", "last.gradient.norm"),
+    "held_out_error": Column("REAL", "last.error", NO_ERROR),
+    "baseline_error": Column("REAL", "problem.baseline.error"),
+    "first_stage": Column("TEXT", "first.stage"),
+    "first_regime": Column("TEXT", "first.verdict.regime"),
+    "first_rate_nats_per_step": Column("REAL", "first.verdict.rate_nats_per_step"),
+    "first_horizon": Column("INTEGER", "first.verdict.horizon"),
+    "first_held_out_error": Column("REAL", "first.error", NO_ERROR),
+    "training_stop": Column("TEXT", "training.stop"),
+    "training_updates": Column("INTEGER", "training.updates"),
+    "training_loss": Column("REAL", "training.loss"),
+    "clipped_fraction": Column("REAL", "training.clipped_fraction"),
+}
 """Results that are one number or word each."""
 
-SCALARS: Mapping[str, str] = MappingProxyType(
-    {**{name: column.kind for name, column in COLUMNS.items()}, "null_because": "TEXT"}
-)
+SCALARS: Mapping[str, str] = {
+    **{name: column.kind for name, column in COLUMNS.items()},
+    "null_because": "TEXT",
+}
 """The SQL types of ``COLUMNS``, and of why numbers that belong there are missing."""
 
-CURVES: Mapping[str, str] = MappingProxyType(
-    {
-        "log10_norm_p05": "last.profile.log10_norm.p05",
-        "log10_norm_median": "last.profile.log10_norm.median",
-        "log10_norm_p95": "last.profile.log10_norm.p95",
-        "first_log10_norm_median": "first.profile.log10_norm.median",
-        "log10_gradient_by_step": "last.gradient.log10_by_step",
-        "loss_curve": "training.loss",
-        "gradient_norm_curve": "training.gradient_norm",
-    }
-)
+CURVES: Mapping[str, str] = {
+    "log10_norm_p05": "last.profile.log10_norm.p05",
+    "log10_norm_median": "last.profile.log10_norm.median",
+    "log10_norm_p95": "last.profile.log10_norm.p95",
+    "first_log10_norm_median": "first.profile.log10_norm.median",
+    "log10_gradient_by_step": "last.gradient.log10_by_step",
+    "loss_curve": "training.loss",
+    "gradient_norm_curve": "training.gradient_norm",
+}
 """Results that are arrays, each with its field: little-endian float64, one after the other; −inf is
 an exact zero."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Outcome:
-    """What became of a cell.
-
-    ``numbers`` holds the columns of ``SCALARS`` and ``CURVES`` (empty for a failure), ``error`` one
-    line and ``trace`` the traceback of an unexpected failure, ``duration`` is in seconds,
-    ``gradscope``, ``environment`` and ``algorithm`` are the versions and the machine of the worker.
+    """What became of a cell: ``numbers`` holds the columns of ``SCALARS`` and ``CURVES`` (empty for
+    a failure), ``error`` one line, ``trace`` the traceback of an unexpected failure, ``duration``
+    is in seconds, the rest are the versions and the machine of the worker.
     """
 
     cell: Cell
     status: Status
-    numbers: Numbers = field(default_factory=dict)
+    numbers: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
     trace: str | None = None
     duration: float = 0.0

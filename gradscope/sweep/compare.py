@@ -23,14 +23,9 @@ def comparison_cells(
     kinds: Iterable[CellName] | None = None,
     read_table: ReadTable = read_table,
 ) -> tuple[Settings, ...]:
-    """Return the settings of every cell of a comparison, which are those of a sweep over the same
-    values, each checked against its task or data.
-    """
-    axes = {
-        "cell": tuple(kinds or (settings.cell,)),
-        "activation": tuple(activations),
-        "steps": tuple(steps),
-    }
+    """Return the settings of every cell of a comparison, each checked against its task or data."""
+    kinds, activations = tuple(kinds or (settings.cell,)), tuple(activations)
+    axes = {"cell": kinds, "activation": activations, "steps": tuple(steps)}
     shared = {name: value for name, value in settings.as_dict().items() if name not in axes}
     cells = tuple(settings.with_changes(each) for each in Grid(shared, axes).combinations())
     for cell in cells:

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
@@ -37,30 +38,6 @@ def available_cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def open_pool(
-    name: ExecutorName, workers: int | None = None, scheduler: str | None = None, threads: int = 1
-) -> "WorkerPool":
-    """Start the workers.
-
-    ``workers`` is the number of processes, the available cores by default; a scheduler brings its
-    own. ``scheduler`` is the address (``tcp://…``) or scheduler file of a dask cluster, a local one
-    by default; ``threads`` are the BLAS threads of each process. SettingError if these contradict
-    each other, or dask is not installed; WorkerError if no worker starts or no scheduler answers.
-    """
-    if workers is not None and workers < 1:
-        raise SettingError(f"--workers is {workers}; choose 1 or more")
-    if scheduler is not None and name is not ExecutorName.DASK:
-        raise SettingError(f"--scheduler is for --executor dask, but --executor is {name}")
-    if name is ExecutorName.SERIAL:
-        return WorkerPool()
-    count = workers or available_cores()
-    if name is ExecutorName.PROCESS:
-        return ProcessPool(count, threads)
-    if scheduler is not None and workers is not None:
-        raise SettingError("--workers is for workers of this machine; a scheduler has its own")
-    return DaskPool(scheduler, count, threads)
 
 
 class SerialExecutor(Executor):
@@ -224,6 +201,44 @@ class DaskPool(WorkerPool):
         """Cancel what was submitted and leave the scheduler as it was."""
         self.executor.shutdown(wait=False)
         self._open.close()
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Workers:
+    """Which executor computes, and on how many workers.
+
+    ``workers`` is the number of processes, the available cores by default; a scheduler brings its
+    own. ``scheduler`` is the address (``tcp://…``) or scheduler file of a dask cluster, a local one
+    by default; ``threads`` are the BLAS threads of each process.
+    """
+
+    name: ExecutorName = ExecutorName.PROCESS
+    workers: int | None = None
+    scheduler: str | None = None
+    threads: int = 1
+
+    def open(self) -> WorkerPool:
+        """Start the workers.
+
+        SettingError if the fields contradict each other, or dask is not installed; WorkerError if
+        no worker starts or no scheduler answers.
+        """
+        if self.workers is not None and self.workers < 1:
+            raise SettingError(f"--workers is {self.workers}; choose 1 or more")
+        if self.scheduler is not None and self.name is not ExecutorName.DASK:
+            raise SettingError(f"--scheduler is for --executor dask, but --executor is {self.name}")
+        if self.name is ExecutorName.SERIAL:
+            return WorkerPool()
+        count = self.workers or available_cores()
+        if self.name is ExecutorName.PROCESS:
+            return ProcessPool(count, self.threads)
+        if self.scheduler is not None and self.workers is not None:
+            raise SettingError("--workers is for workers of this machine; a scheduler has its own")
+        return DaskPool(self.scheduler, count, self.threads)
+
+
+Crew = Workers
+"""The name of ``Workers`` in version 0.1, as ``crew`` is that of ``workers``."""
 
 
 def workers_gone(error: BaseException) -> WorkerError:

@@ -39,9 +39,7 @@ THRESHOLDED = ("regime", "horizon", "first_regime", "first_horizon", "null_becau
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Merged:
-    """How many stores were joined, how many cells came of it, how many of them failed, and how
-    many rows were duplicates.
-    """
+    """Stores joined, cells that came of it, the failed ones of these, and duplicate rows."""
 
     stores: int
     cells: int
@@ -64,17 +62,10 @@ class Found(NamedTuple):
 
 def merge_stores(sources: Sequence[Path], target: Path) -> Merged:
     """Write the union of stores into a new one, which appears whole, in place of what was there,
-    or not at all.
+    or not at all; the order in which they are named does not matter.
 
-    Of two results that agree but for last bits, the same one is kept in whatever order the stores
-    are named.
-
-    Raises
-    ------
-    ArchiveError
-        If a source is no store of this version, or two of them hold different results for one cell.
-    OutputError
-        If the target cannot be written.
+    ArchiveError if a source is no store of this version, or two of them hold different results for
+    one cell; OutputError if the target cannot be written.
     """
     joined: dict[str, Found] = {}
     read = 0

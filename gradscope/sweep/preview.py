@@ -8,10 +8,9 @@ from pathlib import Path
 from gradscope.analysis.settings import Settings
 from gradscope.names import ExecutorName
 from gradscope.sweep.cell import Status, run_cell
-from gradscope.sweep.executors import available_cores
+from gradscope.sweep.executors import Workers, available_cores
 from gradscope.sweep.grid import Cell, Plan
 from gradscope.sweep.query import read_rows
-from gradscope.sweep.run import Workers
 
 BUDGET = 8.0
 """Seconds that timing may take, apart from the cell at work when they are over."""
@@ -57,14 +56,8 @@ def estimate(cells: Sequence[Cell], budget: float = BUDGET) -> Estimate:
     return Estimate(sum(took[size] for size in sizes), timed, len(order))
 
 
-def _size(settings: Settings) -> Size:
-    return (
-        settings.steps,
-        settings.hidden,
-        settings.sequences,
-        settings.updates * settings.batch,
-        settings.max_lag or settings.steps,
-    )
+def _size(of: Settings) -> Size:
+    return (of.steps, of.hidden, of.sequences, of.updates * of.batch, of.max_lag or of.steps)
 
 
 def _work(size: Size) -> float:
@@ -74,10 +67,8 @@ def _work(size: Size) -> float:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Preview:
-    """The cells of a plan, those of them that the store lacks, and the estimate for these.
-
-    ``failed`` cells stand in the store as failed; ``workers`` share the work (None: as many as the
-    scheduler has).
+    """The cells of a plan, those ``missing`` in the store with their estimate, how many stand there
+    as ``failed``, and the ``workers`` that share the work (None: as many as the scheduler has).
     """
 
     store: Path

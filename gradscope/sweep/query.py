@@ -47,7 +47,7 @@ class Rows(CompactRepr):
 def read_rows(
     path: Path, where: str | None = None, names: Sequence[str] | None = None, *, curves: bool = True
 ) -> Rows:
-    """Return rows of a store, sorted by their settings, whatever order they were written in.
+    """Return rows of a store, sorted by their settings.
 
     Parameters
     ----------

@@ -15,13 +15,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gradscope.errors import SettingError, WorkerError
-from gradscope.names import ExecutorName
 from gradscope.sweep.cell import Outcome, Status, failure, run_cell
 from gradscope.sweep.executors import (
     LOST_WORKERS_ALLOWED,
+    Crew,
     WorkerPool,
+    Workers,
     is_fault_of_cell,
-    open_pool,
     workers_gone,
 )
 from gradscope.sweep.grid import ALGORITHM_VERSION, Cell
@@ -65,24 +65,6 @@ MIN_AHEAD, MAX_AHEAD = 2, 64
 """Cells in flight for each worker: one at work and one behind it; the most, for the quickest."""
 
 Watch = Callable[[Progress], None]
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Workers:
-    """Which executor computes, and on how many workers; see ``executors.open_pool``."""
-
-    name: ExecutorName = ExecutorName.PROCESS
-    workers: int | None = None
-    scheduler: str | None = None
-    threads: int = 1
-
-    def open(self) -> WorkerPool:
-        """Start the workers."""
-        return open_pool(self.name, self.workers, self.scheduler, self.threads)
-
-
-Crew = Workers
-"""The name of ``Workers`` in version 0.1, as ``crew`` is that of ``workers``."""
 
 
 def run_sweep(

@@ -6,11 +6,9 @@ names and values that say which schema and algorithm wrote the file; and ``envir
 key of a cell what computed it, as JSON (``machine.environment``; absent in older stores).
 
 There is one writer, the parent of the sweep; a row is committed as soon as its cell ends, so that a
-kill at any moment loses only what still ran. The journal is SQLite's rollback journal and not its
-write-ahead log: a store is then one file at rest, which can be copied, read from read-only media
-and written on the network file systems of clusters, where the log's shared memory does not work
-(https://sqlite.org/wal.html, section 1). A commit costs about a millisecond, in the parent, while
-the workers compute.
+kill at any moment loses only what still ran. The journal is SQLite's rollback journal, since the
+shared memory of its write-ahead log does not work on the network file systems of clusters
+(https://sqlite.org/wal.html, section 1). A commit costs about a millisecond.
 """
 
 import json
@@ -161,12 +159,8 @@ def row_of(outcome: Outcome) -> tuple[Any, ...]:
 def open_store(path: Path) -> Store:
     """Open a store for writing, and make it where there is none.
 
-    Raises
-    ------
-    ArchiveError
-        If the file is no store, or another schema or algorithm version wrote it.
-    OutputError
-        If it cannot be created or written.
+    ArchiveError if the file is no store, or another schema or algorithm version wrote it;
+    OutputError if it cannot be created or written.
     """
     if path.is_dir() or not path.parent.is_dir():
         where = path if path.is_dir() else path.parent
@@ -188,10 +182,8 @@ def open_store(path: Path) -> Store:
 
 
 def _is_empty(connection: sqlite3.Connection) -> bool:
-    """Whether the file holds nothing: it is new, or a kill came while it was made.
-
-    Looking inside also takes back what a kill left half written, which the file's size counts.
-    """
+    """Whether the file holds nothing: it is new, or a kill came while it was made."""
+    # Looking inside also takes back what a kill left half written, which the file's size counts.
     try:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         (pages,) = connection.execute("PRAGMA page_count").fetchone()

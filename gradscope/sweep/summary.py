@@ -33,10 +33,8 @@ MAX_GROUPS = 24
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Group:
-    """Cells that share some words: how many, how many failed, their regimes, and the medians.
-
-    ``rate`` is in nats per step (−inf: exactly zero), ``horizon`` in steps (inf: beyond the lags
-    measured); both are None where no cell is done.
+    """Cells that share some words. The medians, None where no cell is done: ``rate`` in nats per
+    step (−inf: exactly zero), ``horizon`` in steps (inf: beyond the lags measured).
     """
 
     values: tuple[str, ...]
@@ -82,10 +80,8 @@ class Axis:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class GridOfValues:
-    """A measure over two settings, a panel for each network: a cell with its activation.
-
-    ``panels`` holds (y,x) medians by network, NaN where no cell is done; ``cells`` is the number
-    of cells in each place at most, ``mixed`` names the swept settings that it is taken over.
+    """A measure over two settings: ``panels`` holds (y,x) medians by network, NaN where no cell is
+    done; ``cells`` is the largest number of cells in a place, ``mixed`` what they differ in.
     """
 
     measure: str

@@ -25,10 +25,10 @@ from gradscope.errors import OutputError, SettingError, WorkerError
 from gradscope.names import ExecutorName
 from gradscope.sweep import cell as outcome_module
 from gradscope.sweep.cell import Outcome, Status, run_cell
-from gradscope.sweep.executors import SerialExecutor, workers_gone
+from gradscope.sweep.executors import SerialExecutor, Workers, workers_gone
 from gradscope.sweep.grid import Cell
 from gradscope.sweep.query import read_rows
-from gradscope.sweep.run import Progress, Workers, run_sweep
+from gradscope.sweep.run import Progress, run_sweep
 from gradscope.sweep.store import Store, open_store
 from tests.sweeping import (
     TINY_FLAGS,

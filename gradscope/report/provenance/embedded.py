@@ -4,8 +4,7 @@ A PNG carries it in the text chunk ``gradscope`` (W3C PNG specification, section
 ``<dc:description>`` (Dublin Core in RDF metadata), an HTML report in ``<meta name="gradscope">``. A
 PDF carries it under ``/Keywords`` in the document information dictionary, as a literal string or in
 UTF-16 with a byte order mark (ISO 32000-1, sections 7.3.4, 7.9.2 and 14.3.3). Pillow reads the PNG,
-no further than its pixels; the others are read by hand and within the bytes given: no XML parser
-that expands entities, no PDF library.
+no further than its pixels; the others are read by hand, as XML parsers expand entities.
 """
 
 import html
@@ -86,7 +85,7 @@ def _string(content: bytes, place: int) -> bytes | None:
         return None
     try:
         text = "".join(digits.decode("ascii").split())
-        return bytes.fromhex(text if len(text) % 2 == 0 else f"{text}0")
+        return bytes.fromhex(text + "0" * (len(text) % 2))
     except ValueError:
         return None
 

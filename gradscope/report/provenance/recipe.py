@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, TypeVar
 
 import gradscope
@@ -63,24 +62,20 @@ class MadeBy(StrEnum):
     REPORT = "report"
 
 
-SCHEMAS: Mapping[str, MadeBy] = MappingProxyType(
-    {
-        "gradscope.analysis": MadeBy.ANALYZE,
-        "gradscope.comparison": MadeBy.COMPARE,
-        "gradscope.training": MadeBy.TRAIN,
-        "gradscope.spectrum": MadeBy.SPECTRUM,
-        "gradscope.check": MadeBy.CHECK,
-    }
-)
+SCHEMAS: Mapping[str, MadeBy] = {
+    "gradscope.analysis": MadeBy.ANALYZE,
+    "gradscope.comparison": MadeBy.COMPARE,
+    "gradscope.training": MadeBy.TRAIN,
+    "gradscope.spectrum": MadeBy.SPECTRUM,
+    "gradscope.check": MadeBy.CHECK,
+}
 
-DRAWN_AGAIN: Mapping[MadeBy, str] = MappingProxyType(
-    {
-        MadeBy.REPORT: "the store of a sweep and does not say which; draw it again with gradscope "
-        "report STORE",
-        MadeBy.INSPECT: "a file of weights and does not say which; draw it again with gradscope "
-        "inspect FILE",
-    }
-)
+DRAWN_AGAIN: Mapping[MadeBy, str] = {
+    MadeBy.REPORT: "the store of a sweep and does not say which; draw it again with gradscope "
+    "report STORE",
+    MadeBy.INSPECT: "a file of weights and does not say which; draw it again with gradscope "
+    "inspect FILE",
+}
 """What a picture shows that came of another file, and what draws it again."""
 
 

@@ -8,7 +8,6 @@ How each kind of picture carries them lives in ``embedded``, what to run again i
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from gradscope.analysis.archive import read_settings
@@ -16,7 +15,7 @@ from gradscope.errors import ArchiveError
 from gradscope.report.formats import head
 from gradscope.report.provenance.embedded import embedded_text
 
-ANALYSIS: Mapping[str, Any] = MappingProxyType({"command": "analyze"})
+ANALYSIS: Mapping[str, Any] = {"command": "analyze"}
 """What ``made_by`` says where one analysis made the file."""
 
 KEPT = ("schema", "version", "gradscope", "settings", "environment")
