@@ -7,11 +7,10 @@ READY  := $(VENV)/.ready
 MARKS  := $(if $(CI),not benchmark,not slow and not benchmark)
 ONE_THREAD := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1
 
-# What only tests against other frameworks need, in an environment apart. On Linux the index has
-# PyTorch only with CUDA, gigabytes of it; PyTorch's own index has it without.
+# What only tests against other frameworks need, in an environment apart. Where the index has PyTorch
+# only with CUDA, name a build without: make test-frameworks TORCH='torch==2.13.0+cpu'.
 FRAMEWORKS_VENV := .venv-frameworks
-TORCH := $(if $(filter Linux,$(shell uname)),torch==2.13.0+cpu,torch==2.13.0)
-TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+TORCH ?= torch==2.13.0
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all test-frameworks lint types docs docs-check bench samples wheel check clean
@@ -44,8 +43,7 @@ test-frameworks: $(FRAMEWORKS_VENV)/.ready  ## Run the tests that need PyTorch, 
 
 $(FRAMEWORKS_VENV)/.ready: pyproject.toml
 	@test -x $(FRAMEWORKS_VENV)/bin/python || $(PYTHON) -m venv $(FRAMEWORKS_VENV)
-	$(FRAMEWORKS_VENV)/bin/python -m pip install --quiet --no-deps '$(TORCH)' 2>/dev/null \
-	  || $(FRAMEWORKS_VENV)/bin/python -m pip install --quiet --no-deps --index-url $(TORCH_INDEX) '$(TORCH)'
+	$(FRAMEWORKS_VENV)/bin/python -m pip install --quiet '$(TORCH)'
 	$(FRAMEWORKS_VENV)/bin/python -m pip install --quiet --editable '.[dev,torch,keras,jax]'
 	@touch $@
 

@@ -4,6 +4,7 @@ OpenBLAS chooses a kernel for the processor when it is loaded, and kernels add u
 different orders. What it chose is asked of the library that NumPy itself is linked to.
 """
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -40,6 +41,9 @@ def environment() -> dict[str, Any]:
         config = {}
     blas = config.get("Build Dependencies", {}).get("blas", {})
     kernel, threads = _openblas()
+    library = None  # The C library has the functions that NumPy does not compute itself.
+    with contextlib.suppress(AttributeError, OSError, ValueError):
+        library = os.confstr("CS_GNU_LIBC_VERSION")
     because = "NumPy's BLAS is not OpenBLAS, or does not name its kernel"
     return {
         "python": platform.python_version(),
@@ -49,7 +53,7 @@ def environment() -> dict[str, Any]:
         "kernel": kernel,
         "threads": threads,
         "kernel_null_because": because if kernel is None else None,
-        "platform": _platform(),
+        "platform": f"{platform.system()} {platform.machine()} {library or platform.release()}",
     }
 
 
@@ -78,14 +82,3 @@ def _openblas() -> tuple[str | None, int | None]:
             threads.argtypes, threads.restype = (), ctypes.c_int
             return (name() or b"").decode("ascii", "replace") or None, threads()
     return None, None
-
-
-def _platform() -> str:
-    """Return the system, the processor's family and the C library, which has the functions that
-    NumPy does not compute itself.
-    """
-    try:
-        library = os.confstr("CS_GNU_LIBC_VERSION") or platform.release()
-    except (AttributeError, OSError, ValueError):
-        library = platform.release()
-    return f"{platform.system()} {platform.machine()} {library}"

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gradscope.sweep.axes import parse_axes
-from gradscope.sweep.grid import Cell, Grid
-from gradscope.sweep.plan import make_plan
+from gradscope.sweep.grid import Cell, Grid, make_plan
 from gradscope.sweep.query import read_rows
 from gradscope.sweep.store import columns
 

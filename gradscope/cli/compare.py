@@ -15,7 +15,7 @@ from gradscope.cli.options import DATA, MODEL, Figure, option
 from gradscope.cli.output import Place, note, progress_bar, show, write_file
 from gradscope.errors import SettingError
 from gradscope.names import ActivationName, CellName
-from gradscope.sweep.ranges import parse_whole_numbers, parse_words
+from gradscope.sweep.axes import parse_whole_numbers, parse_words
 
 if TYPE_CHECKING:
     from gradscope.analysis.settings import Settings

@@ -32,8 +32,7 @@ StoreFile = Annotated[
     Path, typer.Argument(help="A store that gradscope sweep wrote.", metavar="STORE")
 ]
 Where = Annotated[
-    str | None,
-    option("--where", "Only rows that meet this SQL condition on columns.", DATA, "SQL"),
+    str | None, option("--where", "Only rows that meet this SQL condition on columns.", DATA, "SQL")
 ]
 RowFormat = Annotated[
     ExportFormat | None,

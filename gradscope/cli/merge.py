@@ -1,5 +1,6 @@
 """``gradscope merge``: the shards of a sweep become one store."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -7,7 +8,7 @@ import typer
 
 from gradscope.cli.command import set_blas_threads
 from gradscope.cli.help import Command
-from gradscope.cli.options import OUTPUT, Color, Debug, Force, FormatChoice, Json
+from gradscope.cli.options import OUTPUT, Color, Debug, Force, FormatChoice, Json, option
 from gradscope.cli.output import Place, choose_format, show
 from gradscope.report.files import require_free
 
@@ -17,12 +18,7 @@ gradscope merge -o both.db laptop.db cluster.db
 gradscope merge -o sweep.db sweep.db more.db --force --json
 """
 
-Target = Annotated[
-    Path,
-    typer.Option(
-        "--output", "-o", help="The joined store.", rich_help_panel=OUTPUT, metavar="FILE"
-    ),
-]
+Target = Annotated[Path, option("--output -o", "The joined store.", OUTPUT, "FILE")]
 
 
 def register(app: typer.Typer) -> None:
@@ -43,7 +39,7 @@ def merge(
     require_free(output, force=force)
     place = Place(choose_format(format, json, None), None, Color.AUTO, force=False)
 
-    from gradscope.report.documents.sweep import MERGE_COLUMNS, merge_document, merge_row
+    from gradscope.report.documents.sweep import merge_document
     from gradscope.report.terminal.sweep import merge_page
     from gradscope.sweep.merge import merge_stores
 
@@ -52,5 +48,5 @@ def merge(
         place,
         lambda screen: merge_page(merged, output, screen),
         lambda: merge_document(merged, output),
-        lambda: (MERGE_COLUMNS, [merge_row(merged)]),
+        lambda: (tuple(asdict(merged)), [list(asdict(merged).values())]),
     )

@@ -14,7 +14,7 @@ from gradscope.errors import SettingError
 from gradscope.names import SweepPicture, SweepValue
 
 if TYPE_CHECKING:
-    from gradscope.report.provenance.sources import StoreSource
+    from gradscope.report.provenance.recipe import StoreSource
     from gradscope.sweep.query import Rows
 
 EXAMPLES = """\
@@ -36,12 +36,10 @@ KindChoice = Annotated[
     ),
 ]
 ValueChoice = Annotated[
-    SweepValue,
-    option("--value", "What it shows: rate, horizon (default rate).", ANALYSIS, "WORD"),
+    SweepValue, option("--value", "What it shows: rate, horizon (default rate).", ANALYSIS, "WORD")
 ]
 Across = Annotated[
-    str | None,
-    option("--x", "Swept setting on the x axis (default: the first).", ANALYSIS, "NAME"),
+    str | None, option("--x", "Swept setting on the x axis (default: the first).", ANALYSIS, "NAME")
 ]
 Up = Annotated[
     str | None,
@@ -68,7 +66,7 @@ def report(
 ) -> None:
     """Summarize a sweep in a table, and draw its phase diagram or quantiles over seeds."""
     place.prepare(figure=png)
-    from gradscope.report.provenance.sources import StoreSource
+    from gradscope.report.provenance.recipe import StoreSource
 
     run_report(place, StoreSource(str(store), where, kind, value, x, y), png)
 
@@ -106,10 +104,8 @@ def _picture(rows: "Rows", source: "StoreSource", suffix: str) -> bytes:
 
     x, y = (None if each is None else each.replace("-", "_") for each in (source.x, source.y))
     settings, made_by = shared_settings(rows), source.made_by()
+    measure, rate = MEASURE[source.value], MEASURE[SweepValue.RATE]
     if source.kind is SweepPicture.QUANTILES:
-        return quantile_picture(
-            quantile_curves(rows, x, MEASURE[source.value]), settings, suffix, made_by
-        )
-    field = grid_of_values(rows, x, y, MEASURE[source.value])
-    rate = grid_of_values(rows, x, y, MEASURE[SweepValue.RATE])
-    return phase_picture(field, rate, settings, suffix, made_by)
+        return quantile_picture(quantile_curves(rows, x, measure), settings, suffix, made_by)
+    shown, rates = (grid_of_values(rows, x, y, each) for each in (measure, rate))
+    return phase_picture(shown, rates, settings, suffix, made_by)

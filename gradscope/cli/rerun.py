@@ -81,26 +81,25 @@ def rerun(
 
 
 def _run(recipe: "Recipe", place: Place, files: Files) -> None:
-    from gradscope.report.provenance.recipe import MadeBy
-    from gradscope.report.provenance.sources import StoreSource, WeightsSource
+    from gradscope.report.provenance.recipe import MadeBy, StoreSource, WeightsSource
 
-    source = recipe.source
+    settings, source, figure = recipe.settings, recipe.source, files.figure
     if isinstance(source, WeightsSource):
-        run_inspection(place, Path(source.file), source.mapping, files.figure)
+        run_inspection(place, Path(source.file), source.mapping, figure)
     elif isinstance(source, StoreSource):
-        run_report(place, source, files.figure)
+        run_report(place, source, figure)
     elif recipe.command is MadeBy.COMPARE:
         axes = Axes(recipe.cells, recipe.activations, recipe.lengths)
-        run_comparison(place, recipe.settings, axes, files.figure)
+        run_comparison(place, settings, axes, figure)
     elif recipe.command is MadeBy.TRAIN:
-        run_training(place, recipe.settings, files.figure, files.save)
+        run_training(place, settings, figure, files.save)
     elif recipe.command is MadeBy.SPECTRUM:
-        run_spectrum(place, recipe.settings, files.figure)
+        run_spectrum(place, settings, figure)
     elif recipe.command is MadeBy.CHECK:
-        _refuse(files.save or files.figure, "a picture or --save", "a check")
-        run_check(place, recipe.settings)
+        _refuse(files.save or figure, "a picture or --save", "a check")
+        run_check(place, settings)
     else:
-        exit_with_status(run_analysis(place, recipe.settings, files))
+        exit_with_status(run_analysis(place, settings, files))
 
 
 def _refuse(path: Path | None, option: str, made: str) -> None:

@@ -19,9 +19,9 @@ from gradscope.errors import SettingError
 from gradscope.names import ExecutorName
 
 if TYPE_CHECKING:
-    from gradscope.sweep.grid import Grid, Shard
-    from gradscope.sweep.plan import Plan
-    from gradscope.sweep.run import Progress, Watch, Workers
+    from gradscope.sweep.executors import Workers
+    from gradscope.sweep.grid import Grid, Plan
+    from gradscope.sweep.run import Progress, Watch
 
 EXAMPLES = """\
 gradscope sweep -P gain=0.5:3:6 -P activation=tanh,sigmoid --updates 0
@@ -45,8 +45,7 @@ Seeds = Annotated[
     option("--seeds", "Seeds per combination, counted from --seed (default 1).", EXECUTION, "N"),
 ]
 StorePlace = Annotated[
-    Path,
-    option("--output -o", "The store; its cells are kept (default sweep.db).", OUTPUT, "FILE"),
+    Path, option("--output -o", "The store; its cells are kept (default sweep.db).", OUTPUT, "FILE")
 ]
 ShardOfGrid = Annotated[
     str | None,
@@ -70,8 +69,7 @@ SkipContradictions = Annotated[
     option("--skip-contradictions", "Leave out combinations that are not possible.", EXECUTION),
 ]
 DryRun = Annotated[
-    bool,
-    option("--dry-run", "Show the number of cells and the time; compute nothing.", EXECUTION),
+    bool, option("--dry-run", "Show the number of cells and the time; compute nothing.", EXECUTION)
 ]
 
 
@@ -101,26 +99,27 @@ def sweep(  # noqa: PLR0913 (each is a flag)
     """
     set_blas_threads(threads or 1)
     call.place.prepare()
-    from gradscope.sweep.grid import Shard
-    from gradscope.sweep.plan import make_plan
-    from gradscope.sweep.run import Workers, run_sweep
+    from gradscope.sweep.executors import Workers
+    from gradscope.sweep.grid import Shard, make_plan
+    from gradscope.sweep.run import run_sweep
 
     part = None if shard is None else Shard.parse(shard)
-    place = store if part is None else shard_place(store, part)
+    if part is not None:  # sweep.db becomes sweep-3of16.db.
+        store = store.with_name(f"{store.stem}-{part.number}of{part.count}{store.suffix}")
     plan = make_plan(_grid(call, param or [], seeds), part, skip_contradictions=skip_contradictions)
     if plan.left_out:
         note(f"left out {len(plan.left_out)} combinations; the first: {plan.left_out[0]}")
     by_default = ExecutorName.PROCESS if scheduler is None else ExecutorName.DASK
     chosen = Workers(executor or by_default, workers, scheduler, threads or 1)
     if dry_run:
-        _show_plan(call, plan, place, chosen)
+        _show_plan(call, plan, store, chosen)
         return
     start = time.perf_counter()
     with sweep_bar(len(plan.cells)) as watch:
         progress = run_sweep(
-            plan.cells, place, workers=chosen, retry_failed=retry_failed, watch=watch
+            plan.cells, store, workers=chosen, retry_failed=retry_failed, watch=watch
         )
-    _show_summary(call, plan, place, progress, time.perf_counter() - start)
+    _show_summary(call, plan, store, progress, time.perf_counter() - start)
     _leave(progress)
 
 
@@ -134,19 +133,13 @@ def _grid(call: Call, texts: Sequence[str], seeds: int | None) -> "Grid":
     table: Any = content.get("sweep", {})
     if not isinstance(table, dict):
         raise SettingError(f"--config {call.config}: sweep is {table!r}; write a table, [sweep]")
-    in_file = dict(table)
-    seeds_in_file = in_file.pop("seeds", 1)
-    if isinstance(seeds_in_file, bool) or not isinstance(seeds_in_file, int):
+    seeds_in_file = table.pop("seeds", 1)
+    if type(seeds_in_file) is not int:
         raise SettingError(f"--config {call.config}: seeds is {seeds_in_file!r}; give a number")
-    filed = axes_from_table(in_file, f"--config {call.config} [sweep]")
+    filed = axes_from_table(table, f"--config {call.config} [sweep]")
     axes = {name: v for name, v in filed.items() if name not in {*axes, *call.given}} | axes
     shared = {name: v for name, v in settings_in(content, call.config).items() if name not in axes}
     return Grid({**shared, **call.given}, axes, seeds_in_file if seeds is None else seeds)
-
-
-def shard_place(store: Path, part: "Shard") -> Path:
-    """Return the store of one part: sweep.db becomes sweep-3of16.db."""
-    return store.with_name(f"{store.stem}-{part.number}of{part.count}{store.suffix}")
 
 
 @contextmanager

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -24,8 +23,6 @@ from gradscope.errors import GradscopeError
 from gradscope.learning.history import Stop
 from gradscope.machine import environment
 from gradscope.sweep.grid import ALGORITHM_VERSION, Cell
-
-Numbers = Mapping[str, Any]
 
 
 class Status(StrEnum):
@@ -50,74 +47,67 @@ class Column:
 
 NO_ERROR = "the state overflows on the held-out sequences"
 
-COLUMNS: Mapping[str, Column] = MappingProxyType(
-    {
-        "stage": Column("TEXT", "last.stage"),
-        "regime": Column("TEXT", "last.verdict.regime"),
-        "rate_nats_per_step": Column("REAL", "last.verdict.rate_nats_per_step"),
-        "horizon": Column("INTEGER", "last.verdict.horizon"),
-        "required_lag": Column("INTEGER", "last.verdict.required_lag"),
-        "lags": Column("INTEGER", "last.verdict.max_lag"),
-        "log10_norm": Column("REAL", "last.profile.log10_norm.median"),
-        "log10_bound": Column("REAL", "last.profile.log10_bound"),
-        "certificate": Column("REAL", "last.profile.certificate"),
-        "cause_weights": Column("REAL", "last.causes.weights"),
-        "cause_slope_ceiling": Column("REAL", "last.causes.slope_ceiling"),
-        "cause_misalignment": Column("REAL", "last.causes.misalignment"),
-        "cause_saturation": Column("REAL", "last.causes.saturation"),
-        "cause_direct": Column("REAL", "last.causes.direct"),
-        "cause_recurrent_weights": Column("REAL", "last.causes.recurrent_weights"),
-        "cause_candidate_saturation": Column("REAL", "last.causes.candidate_saturation"),
-        "cause_closed_gates": Column("REAL", "last.causes.closed_gates"),
-        "cause_gate_slopes": Column("REAL", "last.causes.gate_slopes"),
-        "gradient_norm": Column("REAL", "last.gradient.norm"),
-        "held_out_error": Column("REAL", "last.error", NO_ERROR),
-        "baseline_error": Column("REAL", "problem.baseline.error"),
-        "first_stage": Column("TEXT", "first.stage"),
-        "first_regime": Column("TEXT", "first.verdict.regime"),
-        "first_rate_nats_per_step": Column("REAL", "first.verdict.rate_nats_per_step"),
-        "first_horizon": Column("INTEGER", "first.verdict.horizon"),
-        "first_held_out_error": Column("REAL", "first.error", NO_ERROR),
-        "training_stop": Column("TEXT", "training.stop"),
-        "training_updates": Column("INTEGER", "training.updates"),
-        "training_loss": Column("REAL", "training.loss"),
-        "clipped_fraction": Column("REAL", "training.clipped_fraction"),
-    }
+CAUSES = (
+    *("weights", "slope_ceiling", "misalignment", "saturation"),
+    *("direct", "recurrent_weights", "candidate_saturation", "closed_gates", "gate_slopes"),
 )
+"""Causes of a vanilla RNN, then those of gated cells."""
+
+COLUMNS: Mapping[str, Column] = {
+    "stage": Column("TEXT", "last.stage"),
+    "regime": Column("TEXT", "last.verdict.regime"),
+    "rate_nats_per_step": Column("REAL", "last.verdict.rate_nats_per_step"),
+    "horizon": Column("INTEGER", "last.verdict.horizon"),
+    "required_lag": Column("INTEGER", "last.verdict.required_lag"),
+    "lags": Column("INTEGER", "last.verdict.max_lag"),
+    "log10_norm": Column("REAL", "last.profile.log10_norm.median"),
+    "log10_bound": Column("REAL", "last.profile.log10_bound"),
+    "certificate": Column("REAL", "last.profile.certificate"),
+    **{f"cause_{name}": Column("REAL", f"last.causes.{name}") for name in CAUSES},
+    "gradient_norm": Column("REAL", "last.gradient.norm"),
+    "held_out_error": Column("REAL", "last.error", NO_ERROR),
+    "baseline_error": Column("REAL", "problem.baseline.error"),
+    "first_stage": Column("TEXT", "first.stage"),
+    "first_regime": Column("TEXT", "first.verdict.regime"),
+    "first_rate_nats_per_step": Column("REAL", "first.verdict.rate_nats_per_step"),
+    "first_horizon": Column("INTEGER", "first.verdict.horizon"),
+    "first_held_out_error": Column("REAL", "first.error", NO_ERROR),
+    "training_stop": Column("TEXT", "training.stop"),
+    "training_updates": Column("INTEGER", "training.updates"),
+    "training_loss": Column("REAL", "training.loss"),
+    "clipped_fraction": Column("REAL", "training.clipped_fraction"),
+}
 """Results that are one number or word each."""
 
-SCALARS: Mapping[str, str] = MappingProxyType(
-    {**{name: column.kind for name, column in COLUMNS.items()}, "null_because": "TEXT"}
-)
+SCALARS: Mapping[str, str] = {
+    **{name: column.kind for name, column in COLUMNS.items()},
+    "null_because": "TEXT",
+}
 """The SQL types of ``COLUMNS``, and of why numbers that belong there are missing."""
 
-CURVES: Mapping[str, str] = MappingProxyType(
-    {
-        "log10_norm_p05": "last.profile.log10_norm.p05",
-        "log10_norm_median": "last.profile.log10_norm.median",
-        "log10_norm_p95": "last.profile.log10_norm.p95",
-        "first_log10_norm_median": "first.profile.log10_norm.median",
-        "log10_gradient_by_step": "last.gradient.log10_by_step",
-        "loss_curve": "training.loss",
-        "gradient_norm_curve": "training.gradient_norm",
-    }
-)
+CURVES: Mapping[str, str] = {
+    "log10_norm_p05": "last.profile.log10_norm.p05",
+    "log10_norm_median": "last.profile.log10_norm.median",
+    "log10_norm_p95": "last.profile.log10_norm.p95",
+    "first_log10_norm_median": "first.profile.log10_norm.median",
+    "log10_gradient_by_step": "last.gradient.log10_by_step",
+    "loss_curve": "training.loss",
+    "gradient_norm_curve": "training.gradient_norm",
+}
 """Results that are arrays, each with its field: little-endian float64, one after the other; −inf is
 an exact zero."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Outcome:
-    """What became of a cell.
-
-    ``numbers`` holds the columns of ``SCALARS`` and ``CURVES`` (empty for a failure), ``error`` one
-    line and ``trace`` the traceback of an unexpected failure, ``duration`` is in seconds,
-    ``gradscope``, ``environment`` and ``algorithm`` are the versions and the machine of the worker.
+    """What became of a cell: ``numbers`` holds the columns of ``SCALARS`` and ``CURVES`` (empty for
+    a failure), ``error`` one line, ``trace`` the traceback of an unexpected failure, ``duration``
+    is in seconds, the rest are the versions and the machine of the worker.
     """
 
     cell: Cell
     status: Status
-    numbers: Numbers = field(default_factory=dict)
+    numbers: Mapping[str, Any] = field(default_factory=dict)
     error: str | None = None
     trace: str | None = None
     duration: float = 0.0
@@ -132,25 +122,26 @@ class Outcome:
 def run_cell(cell: Cell) -> Outcome:
     """Analyze one cell. A failure of any kind is an outcome too; only an interruption is not."""
     start = time.perf_counter()
+
+    def failed(error: str, trace: str | None = None) -> Outcome:
+        return failure(cell, error, trace=trace, duration=time.perf_counter() - start)
+
     try:
         analysis = analyze(cell.settings)
         numbers = flatten(analysis)
     except GradscopeError as error:
-        return failure(cell, str(error), duration=time.perf_counter() - start)
+        return failed(str(error))
     except Exception as error:  # noqa: BLE001 (one bad cell must not end a sweep of thousands)
-        text = f"{type(error).__name__}: {error}"
-        took = time.perf_counter() - start
-        return failure(cell, text, trace=traceback.format_exc(), duration=took)
-    training, took = analysis.training, time.perf_counter() - start
+        return failed(f"{type(error).__name__}: {error}", traceback.format_exc())
+    training = analysis.training
     if training is not None and training.stop is Stop.INTERRUPTED:
         raise KeyboardInterrupt
     if training is not None and training.non_finite is not None and not training.updates:
-        text = (
+        return failed(
             f"training stopped at update 1: the {training.non_finite.factor} is no longer finite; "
             "choose a smaller --learning-rate, or --clip-norm"
         )
-        return failure(cell, text, duration=took)
-    return Outcome(cell, Status.DONE, numbers, duration=took)
+    return Outcome(cell, Status.DONE, numbers, duration=time.perf_counter() - start)
 
 
 def failure(cell: Cell, error: str, *, trace: str | None = None, duration: float = 0.0) -> Outcome:
@@ -164,14 +155,12 @@ def flatten(analysis: Analysis) -> dict[str, Any]:
     there is none.
     """
     found = {each.name: each for each in fields(analysis)}
-    stages = {
-        "first": f"stages.{analysis.stages[0].name}",
-        "last": f"stages.{analysis.last.name}",
-    }
+    stages = {"first": analysis.stages[0].name, "last": analysis.last.name}
 
     def field(place: str) -> Field:
         group, _, name = place.partition(".")
-        return found.get(f"{stages.get(group, group)}.{name}", Field(place, None))
+        group = f"stages.{stages[group]}" if group in stages else group
+        return found.get(f"{group}.{name}", Field(place, None))
 
     numbers: dict[str, Any] = {}
     missing = []
@@ -184,13 +173,10 @@ def flatten(analysis: Analysis) -> dict[str, Any]:
         if why is not None and measured and numbers[name] is None:
             missing.append(f"{name}: {why}")
     numbers["null_because"] = "; ".join(missing) or None
-    return numbers | {name: _blob(field(place)) for name, place in CURVES.items()}
-
-
-def _blob(curve: Field) -> bytes | None:
-    if curve.value is None:
-        return None
-    return np.ascontiguousarray(curve.value, dtype="<f8").tobytes()
+    for name, place in CURVES.items():
+        curve = field(place).value
+        numbers[name] = None if curve is None else np.asarray(curve, dtype="<f8").tobytes()
+    return numbers
 
 
 def curve_from_blob(blob: bytes) -> FloatArray:

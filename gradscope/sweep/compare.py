@@ -23,17 +23,11 @@ def comparison_cells(
     kinds: Iterable[CellName] | None = None,
     read_table: ReadTable = read_table,
 ) -> tuple[Settings, ...]:
-    """Return the settings of every cell of a comparison, which are those of a sweep over the same
-    values, each checked against its task or data.
-    """
-    axes = {
-        "cell": tuple(kinds or (settings.cell,)),
-        "activation": tuple(activations),
-        "steps": tuple(steps),
-    }
+    """Return the settings of every cell of a comparison, each checked against its task or data."""
+    kinds, activations = tuple(kinds or (settings.cell,)), tuple(activations)
+    axes = {"cell": kinds, "activation": activations, "steps": tuple(steps)}
     shared = {name: value for name, value in settings.as_dict().items() if name not in axes}
-    grid = Grid(shared, axes)
-    cells = tuple(settings.with_changes(values) for values in grid.combinations())
+    cells = tuple(settings.with_changes(each) for each in Grid(shared, axes).combinations())
     for cell in cells:
         problem_within_memory(cell, read_table)
     return cells
@@ -53,12 +47,11 @@ def compare(
     ----------
     settings : Settings
         What the cells share.
-    activations, steps : iterables
-        What is set side by side.
-    kinds : iterable of CellName, optional
-        Kinds of cell to set side by side; that of the settings by default.
-    watch : callable, optional Called with the number (from 0) and the settings of each cell;
-        returns what watches its training, or None.
+    activations, steps, kinds : iterables
+        What is set side by side; of the kinds of cell, that of the settings by default.
+    watch : callable, optional
+        Called with the number (from 0) and the settings of each cell; returns what watches its
+        training, or None.
 
     Returns
     -------

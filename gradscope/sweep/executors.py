@@ -15,8 +15,9 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ParamSpec, Protocol, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from gradscope.errors import SettingError, WorkerError, install_line
 from gradscope.machine import THREAD_VARIABLES
@@ -32,62 +33,11 @@ LOST_WORKERS_ALLOWED = 2
 """Workers that may die under one cell before the cell is to blame: it is tried three times."""
 
 
-class WorkerPool(Protocol):
-    """An executor, how many cells to keep in flight on it, and how to end it."""
-
-    @property
-    def executor(self) -> Executor:
-        """Where to submit."""
-
-    def in_flight(self, each: int) -> int:
-        """Return how many cells to keep in flight, with ``each`` of them for every worker."""
-
-    def close(self) -> None:
-        """End at once; what still runs is given up."""
-
-
 def available_cores() -> int:
     """Return the number of cores that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def open_pool(
-    name: ExecutorName, workers: int | None = None, scheduler: str | None = None, threads: int = 1
-) -> WorkerPool:
-    """Start the workers.
-
-    Parameters
-    ----------
-    name : ExecutorName
-        Who computes.
-    workers : int, optional
-        Number of processes; the available cores by default. A scheduler brings its own.
-    scheduler : str, optional
-        Address (``tcp://…``) or scheduler file of a dask cluster; a local one by default.
-    threads : int
-        BLAS threads of each process.
-
-    Raises
-    ------
-    SettingError
-        If the settings contradict each other, or dask is not installed.
-    WorkerError
-        If no worker can be started, or no scheduler answers.
-    """
-    if workers is not None and workers < 1:
-        raise SettingError(f"--workers is {workers}; choose 1 or more")
-    if scheduler is not None and name is not ExecutorName.DASK:
-        raise SettingError(f"--scheduler is for --executor dask, but --executor is {name}")
-    if name is ExecutorName.SERIAL:
-        return SerialPool()
-    count = workers or available_cores()
-    if name is ExecutorName.PROCESS:
-        return ProcessPool(count, threads)
-    if scheduler is not None and workers is not None:
-        raise SettingError("--workers is for workers of this machine; a scheduler has its own")
-    return DaskPool(scheduler, count, threads)
 
 
 class SerialExecutor(Executor):
@@ -103,18 +53,23 @@ class SerialExecutor(Executor):
         return future
 
 
-class SerialPool:
-    """The parent alone: a cell in flight is a cell at work."""
+class WorkerPool:
+    """An executor, how many cells to keep in flight on it, and how to end it.
+
+    By itself it stands for this process, where a cell in flight is a cell at work.
+    """
+
+    executor: Executor
 
     def __init__(self) -> None:
-        self.executor: Executor = SerialExecutor()
+        self.executor = SerialExecutor()
 
     def in_flight(self, each: int) -> int:  # noqa: ARG002 (a cell handed out is done)
-        """Return 1."""
+        """Return how many cells to keep in flight, with ``each`` of them for every worker."""
         return 1
 
     def close(self) -> None:
-        """Nothing to end."""
+        """End at once; what still runs is given up."""
 
 
 class _Pool(ProcessPoolExecutor):
@@ -130,13 +85,13 @@ class _Pool(ProcessPoolExecutor):
             return super().submit(fn, *args, **kwargs)
 
 
-class ProcessPool:
+class ProcessPool(WorkerPool):
     """Processes of this machine."""
 
     def __init__(self, count: int, threads: int) -> None:
         self._strangers = set(multiprocessing.active_children())
         self._count = count
-        self.executor: Executor = _Pool(count, threads)
+        self.executor = _Pool(count, threads)
         try:
             self.executor.submit(os.getpid).result()
         except BrokenExecutor as error:
@@ -159,15 +114,15 @@ class ProcessPool:
 
 def _prepare_worker() -> None:
     """Leave Ctrl-C to the parent, and end when the parent does."""
+
+    def end_with_parent() -> None:
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()
+            os._exit(1)
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    threading.Thread(target=end_with_parent, daemon=True).start()
 
 
 @contextmanager
@@ -184,16 +139,14 @@ def inherited_by_workers(threads: int) -> Iterator[None]:
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        for name in THREAD_VARIABLES:
+            del os.environ[name]
+        os.environ.update({name: value for name, value in before.items() if value is not None})
         if masks:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
-class DaskPool:
+class DaskPool(WorkerPool):
     """The workers of a dask scheduler, or of a local cluster on loopback."""
 
     def __init__(self, scheduler: str | None, count: int, threads: int) -> None:
@@ -205,9 +158,7 @@ class DaskPool:
             raise SettingError(f"--executor dask needs dask; {install_line('dask')}") from error
         try:
             self._client = self._open.enter_context(
-                _client(distributed, scheduler)
-                if scheduler is not None
-                else self._local_client(distributed, count, threads)
+                self._connect(distributed, scheduler, count, threads)
             )
         except (OSError, ValueError, TypeError, RuntimeError) as error:
             # A type where certificates are missing, a runtime error where encryption is required.
@@ -217,15 +168,23 @@ class DaskPool:
                 f"no dask scheduler answers at {where} ({error}); check the address and, where TLS "
                 "is on, dask's configuration, or start one with: dask scheduler"
             ) from error
-        retries = LOST_WORKERS_ALLOWED
-        self.executor: Executor = self._client.get_executor(pure=False, retries=retries)
+        self.executor = self._client.get_executor(pure=False, retries=LOST_WORKERS_ALLOWED)
 
-    def _local_client(self, distributed: Any, count: int, threads: int) -> Any:
-        with inherited_by_workers(threads):
-            cluster = distributed.LocalCluster(
-                n_workers=count, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+    def _connect(self, distributed: Any, scheduler: str | None, count: int, threads: int) -> Any:
+        if scheduler is None:
+            with inherited_by_workers(threads):
+                cluster = distributed.LocalCluster(
+                    n_workers=count, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
+                )
+            return distributed.Client(self._open.enter_context(cluster))
+        if "://" in scheduler:
+            return distributed.Client(scheduler, timeout=CONNECTION_PATIENCE)
+        if not Path(scheduler).is_file():
+            raise SettingError(
+                f"--scheduler {scheduler} is no file and no address; give tcp://HOST:PORT, or the "
+                "file written by: dask scheduler --scheduler-file FILE"
             )
-        return distributed.Client(self._open.enter_context(cluster))
+        return distributed.Client(scheduler_file=scheduler, timeout=CONNECTION_PATIENCE)
 
     def in_flight(self, each: int) -> int:
         """Return the cells for all worker threads; workers may join and leave."""
@@ -244,15 +203,42 @@ class DaskPool:
         self._open.close()
 
 
-def _client(distributed: Any, scheduler: str) -> Any:
-    if "://" in scheduler:
-        return distributed.Client(scheduler, timeout=CONNECTION_PATIENCE)
-    if not Path(scheduler).is_file():
-        raise SettingError(
-            f"--scheduler {scheduler} is no file and no address; give tcp://HOST:PORT, or the file "
-            "written by: dask scheduler --scheduler-file FILE"
-        )
-    return distributed.Client(scheduler_file=scheduler, timeout=CONNECTION_PATIENCE)
+@dataclass(frozen=True, eq=False, slots=True)
+class Workers:
+    """Which executor computes, and on how many workers.
+
+    ``workers`` is the number of processes, the available cores by default; a scheduler brings its
+    own. ``scheduler`` is the address (``tcp://…``) or scheduler file of a dask cluster, a local one
+    by default; ``threads`` are the BLAS threads of each process.
+    """
+
+    name: ExecutorName = ExecutorName.PROCESS
+    workers: int | None = None
+    scheduler: str | None = None
+    threads: int = 1
+
+    def open(self) -> WorkerPool:
+        """Start the workers.
+
+        SettingError if the fields contradict each other, or dask is not installed; WorkerError if
+        no worker starts or no scheduler answers.
+        """
+        if self.workers is not None and self.workers < 1:
+            raise SettingError(f"--workers is {self.workers}; choose 1 or more")
+        if self.scheduler is not None and self.name is not ExecutorName.DASK:
+            raise SettingError(f"--scheduler is for --executor dask, but --executor is {self.name}")
+        if self.name is ExecutorName.SERIAL:
+            return WorkerPool()
+        count = self.workers or available_cores()
+        if self.name is ExecutorName.PROCESS:
+            return ProcessPool(count, self.threads)
+        if self.scheduler is not None and self.workers is not None:
+            raise SettingError("--workers is for workers of this machine; a scheduler has its own")
+        return DaskPool(self.scheduler, count, self.threads)
+
+
+Crew = Workers
+"""The name of ``Workers`` in version 0.1, as ``crew`` is that of ``workers``."""
 
 
 def workers_gone(error: BaseException) -> WorkerError:
@@ -264,7 +250,5 @@ def workers_gone(error: BaseException) -> WorkerError:
 
 
 def is_fault_of_cell(error: BaseException) -> bool:
-    """Whether an error from a worker tells of the cell: the scheduler gave it up after it took
-    several workers with it (``distributed.scheduler.KilledWorker``).
-    """
+    """Whether the scheduler gave up a cell that took several workers with it."""
     return type(error).__name__ == "KilledWorker"

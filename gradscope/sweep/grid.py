@@ -1,4 +1,5 @@
-"""The grid of a sweep: every combination of the values of its axes, and the key of each cell.
+"""The grid of a sweep, every combination of the values of its axes, and the plan made of it: its
+cells, each validated and keyed before anything is computed.
 
 A cell is one analysis. Its key is the SHA-256 of what decides its numbers: all settings in
 canonical form, seed included, the content of the files they name, and the version of the algorithm.
@@ -8,13 +9,18 @@ The same cell has the same key in every grid, on every machine.
 import hashlib
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from math import prod
 from pathlib import Path
 from typing import Any
 
-from gradscope.analysis.settings import Settings
-from gradscope.errors import SettingError
+from gradscope.analysis.archive import load_run
+from gradscope.analysis.prepare import open_problem, resolve
+from gradscope.analysis.settings import SEQUENCE_SETTINGS, Settings
+from gradscope.data.table import read_table
+from gradscope.errors import GradscopeError, SettingError
 from gradscope.sweep.axes import Axes
 
 ALGORITHM_VERSION = 1
@@ -25,6 +31,12 @@ MAX_GRID = 1_000_000
 
 FILE_SETTINGS = ("data", "load")
 """Settings that name a file: its content, not its name, is part of a cell's key."""
+
+DECIDING = (
+    *(name for name in SEQUENCE_SETTINGS if name != "seed"),
+    *("hidden", "batch", "updates"),
+)
+"""The settings that decide whether a problem can be set up, and fits into memory."""
 
 Values = dict[str, Any]
 
@@ -39,10 +51,7 @@ class Cell:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Shard:
-    """Part ``number`` (from 1) of ``count`` parts of a grid.
-
-    A cell belongs to a part by its key, so that it stays there when the grid grows.
-    """
+    """Part ``number`` (from 1) of ``count`` parts of a grid; a cell stays in it when that grows."""
 
     number: int
     count: int
@@ -104,10 +113,7 @@ class Grid:
     @property
     def size(self) -> int:
         """Number of combinations."""
-        count = self.seeds
-        for values in self.axes.values():
-            count *= len(values)
-        return count
+        return self.seeds * prod(map(len, self.axes.values()))
 
     def combinations(self) -> Iterator[Values]:
         """Yield the values of every combination that differ from cell to cell."""
@@ -123,17 +129,14 @@ def shared_and_swept(cells: Sequence[Cell]) -> tuple[Values, Values]:
     """Return the settings that all cells share, and those in which they differ with their values
     in order of appearance.
     """
-    shared: Values = {}
-    swept: Values = {}
     columns = [cell.settings.as_dict() for cell in cells]
-    for name in columns[0] if columns else ():
-        # Lists are no keys of a dict; their text is.
-        distinct = {str(each[name]): each[name] for each in columns}
-        if len(distinct) == 1:
-            shared[name] = columns[0][name]
-        else:
-            swept[name] = list(distinct.values())
-    return shared, swept
+    # Lists are no keys of a dict; their text is.
+    found = {
+        name: list({str(each[name]): each[name] for each in columns}.values())
+        for name in (columns[0] if columns else ())
+    }
+    shared = {name: values[0] for name, values in found.items() if len(values) == 1}
+    return shared, {name: values for name, values in found.items() if name not in shared}
 
 
 def cell_key(settings: Settings, digests: Mapping[str, str]) -> str:
@@ -161,10 +164,74 @@ def file_digest(path: str) -> str:
 
 def describe(values: Mapping[str, Any]) -> str:
     """Return a combination in one line."""
-    return ", ".join(f"{name}={_word(value)}" for name, value in values.items())
+
+    def word(value: Any) -> str:
+        if isinstance(value, bool):
+            return str(value).lower()
+        return f"{value:.6g}" if isinstance(value, float) else str(value).replace("None", "none")
+
+    return ", ".join(f"{name}={word(value)}" for name, value in values.items())
 
 
-def _word(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"{value:.6g}" if isinstance(value, float) else str(value).replace("None", "none")
+@dataclass(frozen=True, eq=False, slots=True)
+class Plan:
+    """The cells of a sweep in the order of its grid, and the combinations that were left out
+    because their settings contradict one another.
+    """
+
+    cells: tuple[Cell, ...]
+    left_out: tuple[str, ...] = ()
+
+
+def make_plan(grid: Grid, shard: Shard | None = None, *, skip_contradictions: bool = False) -> Plan:
+    """Return the cells of a grid, or of one part of it.
+
+    With ``skip_contradictions`` combinations whose settings contradict one another are left out.
+
+    Raises
+    ------
+    SettingError
+        If a combination contradicts itself, or (with ``skip_contradictions``) if all do.
+    """
+    make_cell = _cell_maker(grid.shared)
+    cells: dict[str, Cell] = {}
+    left_out = []
+    for values in grid.combinations():
+        try:
+            cell = make_cell(values)
+        except GradscopeError as error:
+            reason = f"{describe(values) or 'the cell'}: {error}"
+            if not skip_contradictions:
+                raise SettingError(f"{reason} (or --skip-contradictions)") from error
+            left_out.append(reason)
+        else:
+            cells.setdefault(cell.key, cell)
+    if left_out and not cells:
+        raise SettingError(f"every combination contradicts itself; the first: {left_out[0]}")
+    kept = tuple(cell for cell in cells.values() if shard is None or shard.holds(cell))
+    return Plan(kept, tuple(left_out))
+
+
+def _cell_maker(shared: Mapping[str, Any]) -> Callable[[Values], Cell]:
+    """Return what makes the cell of a combination: it reads each file once, and sets up the task or
+    the series once for every kind of sequences and every size.
+    """
+    read_run_once, read_table_once, digest = cache(load_run), cache(read_table), cache(file_digest)
+    problems: dict[tuple[Any, ...], GradscopeError | None] = {}
+
+    def make_cell(values: Values) -> Cell:
+        settings = resolve({**shared, **values}, "the grid", read_run=read_run_once)
+        kind = tuple(getattr(settings, name) for name in DECIDING)
+        if kind not in problems:
+            problems[kind] = None
+            try:
+                open_problem(settings, read_table_once)
+            except GradscopeError as error:
+                problems[kind] = error
+        found = problems[kind]
+        if found is not None:
+            raise found
+        paths = [path for path in (settings.data, settings.load) if path is not None]
+        return Cell(settings, cell_key(settings, {path: digest(path) for path in paths}))
+
+    return make_cell

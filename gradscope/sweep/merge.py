@@ -13,7 +13,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,9 +39,7 @@ THRESHOLDED = ("regime", "horizon", "first_regime", "first_horizon", "null_becau
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Merged:
-    """How many stores were joined, how many cells came of it, how many of them failed, and how
-    many rows were duplicates.
-    """
+    """Stores joined, cells that came of it, the failed ones of these, and duplicate rows."""
 
     stores: int
     cells: int
@@ -49,8 +47,7 @@ class Merged:
     duplicates: int
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Found:
+class Found(NamedTuple):
     """A row of a store, the store, and what computed the row as JSON ("" where it is unknown)."""
 
     row: Row
@@ -64,24 +61,11 @@ class Found:
 
 
 def merge_stores(sources: Sequence[Path], target: Path) -> Merged:
-    """Write the union of stores into a new one, which appears whole or not at all.
+    """Write the union of stores into a new one, which appears whole, in place of what was there,
+    or not at all; the order in which they are named does not matter.
 
-    Of two results that agree but for last bits, the same one is kept in whatever order the stores
-    are named.
-
-    Parameters
-    ----------
-    sources : sequence of Path
-        Stores; they are read only.
-    target : Path
-        The new store; what stood there is replaced at the end.
-
-    Raises
-    ------
-    ArchiveError
-        If a source is no store of this version, or two of them hold different results for one cell.
-    OutputError
-        If the target cannot be written.
+    ArchiveError if a source is no store of this version, or two of them hold different results for
+    one cell; OutputError if the target cannot be written.
     """
     joined: dict[str, Found] = {}
     read = 0
@@ -96,7 +80,20 @@ def merge_stores(sources: Sequence[Path], target: Path) -> Merged:
                 joined[row["key"]] = found
             elif found.done:
                 joined[row["key"]] = _agreed(before, found)
-    _write(list(joined.values()), target)
+    kept = joined.values()
+    environments = {each.row["key"]: each.environment for each in kept if each.environment}
+    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        with open_store(beside) as store:
+            written = [[each.row[name] for name in columns()] for each in kept]
+            store.insert(written, environments, INSERT)
+        beside.replace(target)
+    except OSError as error:
+        raise OutputError(f"{target} cannot be written: {error.strerror}") from error
+    finally:
+        for leftover in (beside, beside.with_name(f"{beside.name}-journal")):
+            with contextlib.suppress(OSError):
+                leftover.unlink(missing_ok=True)
     failed = sum(not found.done for found in joined.values())
     return Merged(len(sources), len(joined), failed, read - len(joined))
 
@@ -108,10 +105,12 @@ def _agreed(before: Found, found: Found) -> Found:
     same = same_machine_type(*environments)
     wrong = differing if same else list(disagreements(before.row, found.row, differing))
     if wrong:
-        limit = "one type of machine computed both, so that they should be the same bit for bit"
-        tolerance = tolerance_of(before.row, wrong[0])
-        if not same:
-            limit = f"two machines may differ by a relative {tolerance or 0.0:.0e} at most"
+        tolerance = tolerance_of(before.row, wrong[0]) or 0.0
+        limit = (
+            "one type of machine computed both, so that they should be the same bit for bit"
+            if same
+            else f"two machines may differ by a relative {tolerance:.0e} at most"
+        )
         shown = ", ".join(
             f"{name} ({_shown(before.row[name])} and {_shown(found.row[name])})" for name in wrong
         )
@@ -173,8 +172,8 @@ def _close(one: Any, other: Any, tolerance: float) -> bool:
 
 def _near_threshold(row: Row, tolerance: float) -> bool:
     """Whether some value of the lag profiles lies on a threshold of the verdict, or a rate on 0."""
-    thresholds = [0.0, *(math.log10(row[name]) for name in ("vanishing", "exploding"))]
-    thresholds.append(math.log10(row["transient_growth"]))
+    settings = ("vanishing", "exploding", "transient_growth")
+    thresholds = [0.0, *(math.log10(row[name]) for name in settings)]
     curves = [curve_from_blob(row[name]) for name in PROFILES if row[name] is not None]
     rates = [row[name] for name in RATES if row[name] is not None]
     values = np.concatenate([*curves, np.array(rates, float)])
@@ -184,19 +183,3 @@ def _near_threshold(row: Row, tolerance: float) -> bool:
 
 def _shown(value: Any) -> str:
     return f"{len(value) // 8} numbers" if isinstance(value, bytes) else repr(value)
-
-
-def _write(found: Sequence[Found], target: Path) -> None:
-    rows = [[each.row[name] for name in columns()] for each in found]
-    environments = {each.row["key"]: each.environment for each in found if each.environment}
-    beside = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        with open_store(beside) as store:
-            store.insert(rows, environments, INSERT)
-        beside.replace(target)
-    except OSError as error:
-        raise OutputError(f"{target} cannot be written: {error.strerror}") from error
-    finally:
-        for leftover in (beside, beside.with_name(f"{beside.name}-journal")):
-            with contextlib.suppress(OSError):
-                leftover.unlink(missing_ok=True)

@@ -1,7 +1,6 @@
 """What a sweep would do, before it does it: how many cells are missing, and how long they take."""
 
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,11 +8,9 @@ from pathlib import Path
 from gradscope.analysis.settings import Settings
 from gradscope.names import ExecutorName
 from gradscope.sweep.cell import Status, run_cell
-from gradscope.sweep.executors import available_cores
-from gradscope.sweep.grid import Cell
-from gradscope.sweep.plan import Plan
+from gradscope.sweep.executors import Workers, available_cores
+from gradscope.sweep.grid import Cell, Plan
 from gradscope.sweep.query import read_rows
-from gradscope.sweep.run import Workers
 
 BUDGET = 8.0
 """Seconds that timing may take, apart from the cell at work when they are over."""
@@ -37,38 +34,30 @@ class Estimate:
 
 def estimate(cells: Sequence[Cell], budget: float = BUDGET) -> Estimate:
     """Time a sample of cells and return how long all of them would take in this process."""
-    by_size: dict[Size, Cell] = {}
-    for cell in cells:
-        by_size.setdefault(_size(cell.settings), cell)
-    counts = Counter(_size(cell.settings) for cell in cells)
+    sizes = [_size(cell.settings) for cell in cells]
+    # The first cell of each size stands for it.
+    by_size = dict(zip(reversed(sizes), reversed(cells), strict=True))
     order = sorted(by_size, key=_work)
     if not order:
         return Estimate(0.0, 0, 0)
     run_cell(by_size[order[0]])  # The first run also loads what it needs.
     took: dict[Size, float] = {}
-    start = time.perf_counter()
+    start = before = time.perf_counter()
     for size in order:
-        before = time.perf_counter()
         run_cell(by_size[size])
-        took[size] = time.perf_counter() - before
-        if time.perf_counter() - start > budget:
+        now = time.perf_counter()
+        took[size], before = now - before, now
+        if now - start > budget:
             break
-    largest = order[len(took) - 1]
-    for size in order[len(took) :]:
+    timed = len(took)
+    largest = order[timed - 1]
+    for size in order[timed:]:
         took[size] = took[largest] * _work(size) / _work(largest)
-    seconds = sum(count * took[size] for size, count in counts.items())
-    timed = order.index(largest) + 1
-    return Estimate(seconds, timed, len(order))
+    return Estimate(sum(took[size] for size in sizes), timed, len(order))
 
 
-def _size(settings: Settings) -> Size:
-    return (
-        settings.steps,
-        settings.hidden,
-        settings.sequences,
-        settings.updates * settings.batch,
-        settings.max_lag or settings.steps,
-    )
+def _size(of: Settings) -> Size:
+    return (of.steps, of.hidden, of.sequences, of.updates * of.batch, of.max_lag or of.steps)
 
 
 def _work(size: Size) -> float:
@@ -78,10 +67,8 @@ def _work(size: Size) -> float:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Preview:
-    """The cells of a plan, those of them that the store lacks, and the estimate for these.
-
-    ``failed`` cells stand in the store as failed; ``workers`` share the work (None: as many as the
-    scheduler has).
+    """The cells of a plan, those ``missing`` in the store with their estimate, how many stand there
+    as ``failed``, and the ``workers`` that share the work (None: as many as the scheduler has).
     """
 
     store: Path
@@ -106,10 +93,8 @@ def preview(plan: Plan, store: Path, workers: Workers) -> Preview:
         stored = dict(zip(rows.column("key"), rows.column("status"), strict=True))
     missing = tuple(cell for cell in plan.cells if cell.key not in stored)
     failed = sum(stored.get(cell.key) == Status.FAILED for cell in plan.cells)
-    count = workers.workers or available_cores()
-    if workers.name is ExecutorName.SERIAL:
-        count = 1
-    elsewhere = workers.scheduler is not None
+    serial = workers.name is ExecutorName.SERIAL
+    count = 1 if serial else workers.workers or available_cores()
     return Preview(
         store=store,
         cells=plan.cells,
@@ -117,5 +102,5 @@ def preview(plan: Plan, store: Path, workers: Workers) -> Preview:
         failed=failed,
         left_out=len(plan.left_out),
         estimate=estimate(missing),
-        workers=None if elsewhere else count,
+        workers=count if workers.scheduler is None else None,
     )

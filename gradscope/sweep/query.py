@@ -6,7 +6,8 @@ and to call functions of numbers and texts, nothing else.
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ class Rows(CompactRepr):
 def read_rows(
     path: Path, where: str | None = None, names: Sequence[str] | None = None, *, curves: bool = True
 ) -> Rows:
-    """Return rows of a store, sorted by their settings, whatever order they were written in.
+    """Return rows of a store, sorted by their settings.
 
     Parameters
     ----------
@@ -57,7 +58,7 @@ def read_rows(
     names : sequence of str, optional
         Columns; all by default.
     curves : bool
-        Whether all columns include the curves (as bytes; see ``outcome.curve_from_blob``).
+        Whether all columns include the curves (as bytes; see ``cell.curve_from_blob``).
 
     Raises
     ------
@@ -69,48 +70,61 @@ def read_rows(
     chosen = tuple(names or (name for name in columns() if curves or name not in CURVES))
     listed = ", ".join(f'"{name}"' for name in chosen)
     order = ", ".join(f'"{name}"' for name in (*setting_columns(), "key"))
-    connection = _open_read_only(path)
-    try:
+    with closing(_open_read_only(path)) as connection, _readable(path, where):
         check_schema(path, connection)
-        _confine(connection)
+        # Not forever: the handler stops the condition once the snapshots are used up.
+        snapshots = iter(range(MAX_STEPS // STEPS_BETWEEN_LOOKS))
+        connection.set_authorizer(_authorize)
+        connection.set_progress_handler(lambda: next(snapshots, -1) == -1, STEPS_BETWEEN_LOOKS)
         condition = f"WHERE (\n{where}\n)" if where is not None else ""
         query = f"SELECT {listed} FROM cells {condition} ORDER BY {order}"  # noqa: S608 (confined)
         return Rows(chosen, tuple(connection.execute(query)))
-    except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
-        if where is None:
-            raise ArchiveError(
-                f"{path} cannot be read ({error}); name a file that is whole"
-            ) from error
-        raise SettingError(
-            f"--where is {where!r}, but SQLite says: {_say(error)}; give a condition on the "
-            "columns of cells, as in \"activation = 'tanh' AND gain > 1\""
-        ) from error
-    finally:
-        connection.close()
 
 
 def read_environments(path: Path) -> dict[str, str]:
     """Return what computed each cell of a store, as JSON by the cell's key; empty where the store
     is older than that table. Errors as in ``read_rows``.
     """
-    connection = _open_read_only(path)
-    try:
+    with closing(_open_read_only(path)) as connection, _readable(path):
         check_schema(path, connection)
         made = "SELECT count(*) FROM sqlite_master WHERE name = 'environments'"
         if not connection.execute(made).fetchone()[0]:
             return {}
         return dict(connection.execute("SELECT key, environment FROM environments"))
-    except (sqlite3.Error, ValueError) as error:
-        raise ArchiveError(f"{path} cannot be read ({error}); name a file that is whole") from error
-    finally:
-        connection.close()
+
+
+@contextmanager
+def _readable(path: Path, where: str | None = None) -> Iterator[None]:
+    """Within, an error of SQLite is the fault of the condition, or of the file if there is none."""
+    try:
+        yield
+    except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
+        if where is None:
+            raise ArchiveError(
+                f"{path} cannot be read ({error}); name a file that is whole"
+            ) from error
+        # An open quote swallows the rest of the query: its first line is all that was the person's.
+        text = str(error).partition("\n")[0].rstrip(".")
+        known = {"interrupted": "it takes too long", "not authorized": "it reads more than cells"}
+        raise SettingError(
+            f"--where is {where!r}, but SQLite says: {known.get(text, text)}; give a condition on "
+            "the columns of cells, as in \"activation = 'tanh' AND gain > 1\""
+        ) from error
 
 
 def _open_read_only(path: Path) -> sqlite3.Connection:
     if not path.is_file():
         raise ArchiveError(f"{path} does not exist or is no file; name a store of gradscope sweep")
     if path.with_name(f"{path.name}-journal").exists():
-        _settle(path)
+        # SQLite takes back what a killed sweep had half written; only a writer may do that.
+        try:
+            with closing(sqlite3.connect(path, timeout=LOCK_PATIENCE)) as writer:
+                writer.execute("SELECT count(*) FROM sqlite_master")
+        except sqlite3.Error as error:
+            raise ArchiveError(
+                f"{path} was being written when its sweep was killed, and cannot be mended "
+                f"({error}); make it writable once"
+            ) from error
     try:
         address = f"file:{quote(str(path.resolve()))}?mode=ro"
         connection = sqlite3.connect(address, uri=True, timeout=LOCK_PATIENCE)
@@ -120,42 +134,12 @@ def _open_read_only(path: Path) -> sqlite3.Connection:
     return connection
 
 
-def _settle(path: Path) -> None:
-    """Let SQLite take back what a killed sweep had half written; only a writer may do that."""
-    try:
-        connection = sqlite3.connect(path, timeout=LOCK_PATIENCE)
-        try:
-            connection.execute("SELECT count(*) FROM sqlite_master")
-        finally:
-            connection.close()
-    except sqlite3.Error as error:
-        raise ArchiveError(
-            f"{path} was being written when its sweep was killed, and cannot be mended ({error}); "
-            "make it writable once"
-        ) from error
-
-
-def _confine(connection: sqlite3.Connection) -> None:
-    """Allow this connection to read ``cells`` and nothing else, and not forever."""
-    snapshots = iter(range(MAX_STEPS // STEPS_BETWEEN_LOOKS))
-    connection.set_authorizer(_authorize)
-    connection.set_progress_handler(lambda: next(snapshots, -1) == -1, STEPS_BETWEEN_LOOKS)
-
-
 def _authorize(
     action: int, first: str | None, second: str | None, _database: str | None, _inner: str | None
 ) -> int:
-    if action not in ALLOWED:
-        return sqlite3.SQLITE_DENY
-    if action == sqlite3.SQLITE_READ and first != "cells":
-        return sqlite3.SQLITE_DENY
-    if action == sqlite3.SQLITE_FUNCTION and second in FORBIDDEN_FUNCTIONS:
-        return sqlite3.SQLITE_DENY
-    return sqlite3.SQLITE_OK
-
-
-def _say(error: Exception) -> str:
-    # An open quote swallows the rest of the query: its first line is all that was the person's.
-    text = str(error).partition("\n")[0].rstrip(".")
-    known = {"interrupted": "it takes too long", "not authorized": "it reads more than cells"}
-    return known.get(text, text)
+    denied = (
+        action not in ALLOWED
+        or (action == sqlite3.SQLITE_READ and first != "cells")
+        or (action == sqlite3.SQLITE_FUNCTION and second in FORBIDDEN_FUNCTIONS)
+    )
+    return sqlite3.SQLITE_DENY if denied else sqlite3.SQLITE_OK

@@ -8,20 +8,20 @@ beside it.
 
 import math
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, CancelledError, Future, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from gradscope.errors import WorkerError
-from gradscope.names import ExecutorName
+from gradscope.errors import SettingError, WorkerError
 from gradscope.sweep.cell import Outcome, Status, failure, run_cell
 from gradscope.sweep.executors import (
     LOST_WORKERS_ALLOWED,
+    Crew,
     WorkerPool,
+    Workers,
     is_fault_of_cell,
-    open_pool,
     workers_gone,
 )
 from gradscope.sweep.grid import ALGORITHM_VERSION, Cell
@@ -67,24 +67,6 @@ MIN_AHEAD, MAX_AHEAD = 2, 64
 Watch = Callable[[Progress], None]
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Workers:
-    """Which executor computes, and on how many workers; see ``executors.open_pool``."""
-
-    name: ExecutorName = ExecutorName.PROCESS
-    workers: int | None = None
-    scheduler: str | None = None
-    threads: int = 1
-
-    def open(self) -> WorkerPool:
-        """Start the workers."""
-        return open_pool(self.name, self.workers, self.scheduler, self.threads)
-
-
-Crew = Workers
-"""The public name of ``Workers`` in version 0.1; kept for scripts that use it."""
-
-
 def run_sweep(
     cells: Iterable[Cell],
     path: Path,
@@ -92,17 +74,18 @@ def run_sweep(
     workers: Workers | None = None,
     retry_failed: bool = False,
     watch: Watch | None = None,
+    crew: Crew | None = None,
 ) -> Progress:
     """Compute every cell that the store lacks.
 
     Parameters
     ----------
     cells : iterable of Cell
-        The cells wanted, as from ``plan.make_plan(grid).cells``.
+        The cells wanted, as from ``grid.make_plan(grid).cells``.
     path : Path
         The store; made where there is none, added to where there is one.
     workers : Workers, optional
-        Who computes; a process for each core by default.
+        Who computes; a process for each core by default. ``crew`` is its name in version 0.1.
     retry_failed : bool
         Compute cells again that stand in the store as failed.
     watch : callable, optional
@@ -115,11 +98,15 @@ def run_sweep(
 
     Raises
     ------
+    SettingError
+        If both ``workers`` and ``crew`` are given.
     ArchiveError, OutputError
         If the store is of another version, or cannot be written (a full disk); it keeps its rows.
     WorkerError
         If the workers or their scheduler are gone.
     """
+    if workers is not None and crew is not None:
+        raise SettingError("workers and crew are two names of one thing; give workers alone")
     wanted = tuple(cells)
     with open_store(path) as store:
         statuses = store.statuses()
@@ -131,34 +118,26 @@ def run_sweep(
             kept=len(wanted) - len(missing),
             kept_failed=0 if retry_failed else kept.count(Status.FAILED),
         )
-        run = _Run(
-            store, workers or Workers(), missing, progress, watch or (lambda _progress: None)
-        )
-        run.watch(run.progress)
+        watch = watch or (lambda _progress: None)
+        watch(progress)
+        run = _Run(store, workers or crew or Workers(), deque(missing), progress, watch)
         return run.finish() if missing else progress
 
 
+@dataclass(eq=False, slots=True)
 class _Run:
     """One run over the missing cells: what waits, what is in flight, what is not yet saved."""
 
-    def __init__(
-        self,
-        store: Store,
-        workers: Workers,
-        missing: Sequence[Cell],
-        progress: Progress,
-        watch: Watch,
-    ) -> None:
-        self.store = store
-        self.workers = workers
-        self.waiting = deque(missing)
-        self.progress = progress
-        self.watch = watch
-        self.suspects: deque[Cell] = deque()
-        self.deaths: dict[str, int] = {}
-        self.flying: dict[Future[Outcome], Cell] = {}
-        self.unsaved: list[Outcome] = []
-        self.ahead = MIN_AHEAD
+    store: Store
+    workers: Workers
+    waiting: deque[Cell]
+    progress: Progress
+    watch: Watch
+    suspects: deque[Cell] = field(default_factory=deque)
+    deaths: Counter[str] = field(default_factory=Counter)
+    flying: dict[Future[Outcome], Cell] = field(default_factory=dict)
+    unsaved: list[Outcome] = field(default_factory=list)
+    ahead: int = MIN_AHEAD
 
     def finish(self) -> Progress:
         """Work until nothing is missing, or Ctrl-C."""
@@ -170,8 +149,7 @@ class _Run:
                     self.watch(self.progress)
                 if not alive:
                     pool.close()
-                    restarts = self.progress.restarts + 1
-                    self.progress = replace(self.progress, restarts=restarts)
+                    self.progress = replace(self.progress, restarts=self.progress.restarts + 1)
                     pool = self.workers.open()
         except KeyboardInterrupt:
             self._keep_ended()
@@ -229,14 +207,12 @@ class _Run:
         self._save()
 
     def _suspect(self, lost: list[Cell]) -> None:
-        """Try cells again one by one that were in flight when a worker died; give up a cell under
-        which alone several workers died.
-        """
+        """Try cells of a dead worker again one by one; give up one that alone killed several."""
         if len(lost) != 1:
             self.suspects.extendleft(reversed(lost))
             return
         (cell,) = lost
-        self.deaths[cell.key] = self.deaths.get(cell.key, 0) + 1
+        self.deaths[cell.key] += 1
         if self.deaths[cell.key] <= LOST_WORKERS_ALLOWED:
             self.suspects.append(cell)
             return
@@ -252,20 +228,17 @@ class _Run:
             return False
         start = time.perf_counter()
         self.store.save(self.unsaved)
-        self._look_ahead(time.perf_counter() - start)
+        # Enough cells in flight that no worker waits while the parent commits, and not many more:
+        # what is in flight when a worker dies is tried again one by one.
+        commit = time.perf_counter() - start
+        cell = sum(outcome.duration for outcome in self.unsaved) / len(self.unsaved)
+        during_commit = math.ceil(min(commit / max(cell, 1e-4), MAX_AHEAD))
+        self.ahead = min(MIN_AHEAD + 2 * during_commit, MAX_AHEAD)
         failed = sum(outcome.status is Status.FAILED for outcome in self.unsaved)
         done = self.progress.done + len(self.unsaved) - failed
         self.progress = replace(self.progress, done=done, failed=self.progress.failed + failed)
         self.unsaved.clear()
         return True
-
-    def _look_ahead(self, commit: float) -> None:
-        """Hand out enough cells that no worker waits while the parent commits, and not many more:
-        what is in flight when a worker dies is tried again one by one.
-        """
-        cell = sum(outcome.duration for outcome in self.unsaved) / len(self.unsaved)
-        during_commit = math.ceil(min(commit / max(cell, 1e-4), MAX_AHEAD))
-        self.ahead = min(MIN_AHEAD + 2 * during_commit, MAX_AHEAD)
 
 
 def _error_of(future: Future[Outcome]) -> BaseException | None:

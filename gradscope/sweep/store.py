@@ -6,19 +6,17 @@ names and values that say which schema and algorithm wrote the file; and ``envir
 key of a cell what computed it, as JSON (``machine.environment``; absent in older stores).
 
 There is one writer, the parent of the sweep; a row is committed as soon as its cell ends, so that a
-kill at any moment loses only what still ran. The journal is SQLite's rollback journal and not its
-write-ahead log: a store is then one file at rest, which can be copied, read from read-only media
-and written on the network file systems of clusters, where the log's shared memory does not work
-(https://sqlite.org/wal.html, section 1). A commit costs about a millisecond, in the parent, while
-the workers compute.
+kill at any moment loses only what still ran. The journal is SQLite's rollback journal, since the
+shared memory of its write-ahead log does not work on the network file systems of clusters
+(https://sqlite.org/wal.html, section 1). A commit costs about a millisecond.
 """
 
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 import gradscope
@@ -56,17 +54,15 @@ _SQL_TYPES = {int: "INTEGER", float: "REAL", bool: "INTEGER"}
 
 def setting_columns() -> dict[str, str]:
     """Return a column for every setting, with its SQL type."""
-    columns = {}
-    for name, kind in setting_kinds().items():
-        options = getattr(kind, "__args__", (kind,))
-        columns[name] = _SQL_TYPES.get(options[0], "TEXT")
-    return columns
+    return {
+        name: _SQL_TYPES.get(getattr(kind, "__args__", (kind,))[0], "TEXT")
+        for name, kind in setting_kinds().items()
+    }
 
 
 def columns() -> dict[str, str]:
     """Return all columns of ``cells`` in order, with their SQL types."""
-    curves = dict.fromkeys(CURVES, "BLOB")
-    return {**HEAD, **setting_columns(), **SCALARS, **TAIL, **curves}
+    return {**HEAD, **setting_columns(), **SCALARS, **TAIL, **dict.fromkeys(CURVES, "BLOB")}
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -79,12 +75,7 @@ class Store:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.connection.close()
 
     def statuses(self) -> dict[str, Status]:
@@ -96,11 +87,7 @@ class Store:
         """Write outcomes in one transaction: all of them or, on an error, none.
 
         A cell that is done is never written again; a failed one is, and its attempts are counted.
-
-        Raises
-        ------
-        OutputError
-            If the disk is full, or the file cannot be written; what was in it stays.
+        OutputError if the disk is full, or the file cannot be written; what was in it stays.
         """
         ended = list(outcomes)
         if ended:
@@ -117,16 +104,11 @@ class Store:
             self.connection.executemany(statement, rows)
             self.connection.execute("COMMIT")
         except sqlite3.Error as error:
-            self._roll_back()
             raise OutputError(_what_failed(self.path, error)) from error
-        except BaseException:
-            self._roll_back()
-            raise
-
-    def _roll_back(self) -> None:
-        """Take back what was not committed; SQLite may have done so already."""
-        if self.connection.in_transaction:
-            self.connection.execute("ROLLBACK")
+        finally:
+            # What was not committed is taken back; on some errors SQLite has done so already.
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
 
 
 def _insertion(conflict: str) -> str:
@@ -158,7 +140,10 @@ def row_of(outcome: Outcome) -> tuple[Any, ...]:
         cell.key,
         str(outcome.status),
         outcome.error,
-        *(_plain(settings[name]) for name in setting_columns()),
+        *(
+            json.dumps(v) if isinstance(v, list) else v
+            for v in map(settings.get, setting_columns())
+        ),
         *(numbers.get(name) for name in SCALARS),
         1,
         outcome.duration,
@@ -171,48 +156,34 @@ def row_of(outcome: Outcome) -> tuple[Any, ...]:
     )
 
 
-def _plain(value: Any) -> Any:
-    return json.dumps(value) if isinstance(value, list) else value
-
-
 def open_store(path: Path) -> Store:
     """Open a store for writing, and make it where there is none.
 
-    Raises
-    ------
-    ArchiveError
-        If the file is no store, or another schema or algorithm version wrote it.
-    OutputError
-        If it cannot be created or written.
+    ArchiveError if the file is no store, or another schema or algorithm version wrote it;
+    OutputError if it cannot be created or written.
     """
     if path.is_dir() or not path.parent.is_dir():
         where = path if path.is_dir() else path.parent
         fault = "is a folder; name a file in it" if path.is_dir() else "is not a folder; create it"
         raise OutputError(f"{where} {fault}")
-    try:
-        # Autocommit: every transaction is begun and ended in sight.
-        connection = sqlite3.connect(path, timeout=LOCK_PATIENCE, isolation_level=None)
-    except sqlite3.Error as error:
-        raise OutputError(_what_failed(path, error)) from error
-    try:
-        if _is_empty(connection):
-            _create(connection)
-        check_schema(path, connection)
-        connection.execute(ENVIRONMENTS)
-    except sqlite3.Error as error:
-        connection.close()
-        raise OutputError(_what_failed(path, error)) from error
-    except BaseException:
-        connection.close()
-        raise
+    with ExitStack() as on_error:
+        try:
+            # Autocommit: every transaction is begun and ended in sight.
+            connection = sqlite3.connect(path, timeout=LOCK_PATIENCE, isolation_level=None)
+            on_error.callback(connection.close)
+            if _is_empty(connection):
+                _create(connection)
+            check_schema(path, connection)
+            connection.execute(ENVIRONMENTS)
+        except sqlite3.Error as error:
+            raise OutputError(_what_failed(path, error)) from error
+        on_error.pop_all()
     return Store(path, connection)
 
 
 def _is_empty(connection: sqlite3.Connection) -> bool:
-    """Whether the file holds nothing: it is new, or a kill came while it was made.
-
-    Looking inside also takes back what a kill left half written, which the file's size counts.
-    """
+    """Whether the file holds nothing: it is new, or a kill came while it was made."""
+    # Looking inside also takes back what a kill left half written, which the file's size counts.
     try:
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
@@ -244,12 +215,7 @@ def _create(connection: sqlite3.Connection) -> None:
 
 
 def check_schema(path: Path, connection: sqlite3.Connection) -> None:
-    """Refuse a file that is no store, or one of another version.
-
-    Raises
-    ------
-    ArchiveError
-    """
+    """Refuse with an ArchiveError a file that is no store, or one of another version."""
     try:
         (mark,) = connection.execute("PRAGMA application_id").fetchone()
         found = dict(connection.execute("SELECT name, value FROM meta")) if mark else {}
@@ -263,21 +229,18 @@ def check_schema(path: Path, connection: sqlite3.Connection) -> None:
             f"{path} is not a store of gradscope; name a file that gradscope sweep wrote, or a new "
             "one"
         )
-    _require_version(path, "schema", found, SCHEMA_VERSION)
-    _require_version(path, "algorithm", found, ALGORITHM_VERSION)
+    for what, wanted in (("schema", SCHEMA_VERSION), ("algorithm", ALGORITHM_VERSION)):
+        version = found.get(f"{what}_version")
+        if version != str(wanted):
+            raise ArchiveError(
+                f"{path} was written by {what} version {version}, but this is {what} version "
+                f"{wanted}; name another file, or use gradscope {found.get('gradscope')}, which "
+                "made it"
+            )
     if present != list(columns()):
         raise ArchiveError(
             f"{path} has other columns than gradscope {gradscope.__version__} writes "
             f"(it was made by {found.get('gradscope')}); use that version, or another file"
-        )
-
-
-def _require_version(path: Path, what: str, found: Mapping[str, str], wanted: int) -> None:
-    version = found.get(f"{what}_version")
-    if version != str(wanted):
-        raise ArchiveError(
-            f"{path} was written by {what} version {version}, but this is {what} version {wanted}; "
-            f"name another file, or use gradscope {found.get('gradscope')}, which made it"
         )
 
 

@@ -7,7 +7,7 @@ lags measured, which count as the smallest rate and the largest horizon, need no
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Collection, Hashable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,10 +33,8 @@ MAX_GROUPS = 24
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Group:
-    """Cells that share some words: how many, how many failed, their regimes, and the medians.
-
-    ``rate`` is in nats per step (−inf: exactly zero), ``horizon`` in steps (inf: beyond the lags
-    measured); both are None where no cell is done.
+    """Cells that share some words. The medians, None where no cell is done: ``rate`` in nats per
+    step (−inf: exactly zero), ``horizon`` in steps (inf: beyond the lags measured).
     """
 
     values: tuple[str, ...]
@@ -75,13 +73,15 @@ class Axis:
         """Where to draw the values: numbers at themselves, words at 0, 1, 2 and so on."""
         return np.asarray(self.values if self.numeric else range(len(self.values)), np.float64)
 
+    def place(self, value: Any) -> int:
+        """Return where a value of a row stands; None is the word none."""
+        return self.values.index("none" if value is None else value)
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class GridOfValues:
-    """A measure over two settings, a panel for each network: a cell with its activation.
-
-    ``panels`` holds (y,x) medians by network, NaN where no cell is done; ``cells`` is the number
-    of cells in each place at most, ``mixed`` names the swept settings that it is taken over.
+    """A measure over two settings: ``panels`` holds (y,x) medians by network, NaN where no cell is
+    done; ``cells`` is the largest number of cells in a place, ``mixed`` what they differ in.
     """
 
     measure: str
@@ -119,47 +119,40 @@ def swept_axes(rows: Rows) -> dict[str, Axis]:
 
 def shared_settings(rows: Rows) -> dict[str, Any]:
     """Return the settings that have one value in all of these rows."""
-    kinds = setting_kinds()
     shared = {}
-    for name in setting_columns():
-        values = set(rows.column(name))
-        if len(values) == 1:
-            (value,) = values
-            # Switches are stored as 0 or 1, lists as JSON.
-            if kinds[name] is bool:
-                value = bool(value)
-            elif kinds[name] == tuple[str, ...] and value is not None:
-                value = json.loads(value)
+    for name, kind in setting_kinds().items():
+        value, *others = set(rows.column(name)) or (None, None)
+        # Switches are stored as 0 or 1, lists as JSON.
+        if kind is bool:
+            value = bool(value)
+        elif kind == tuple[str, ...] and value is not None:
+            value = json.loads(value)
+        if not others:
             shared[name] = value
     return shared
 
 
 def summarize(rows: Rows, keys: Collection[str] | None = None) -> Summary:
     """Return cells in groups by the words that they differ in (those with these keys, or all)."""
-    keep = [keys is None or key in keys for key in rows.column("key")]
-    chosen = Rows(
-        rows.columns, tuple(row for row, wanted in zip(rows.values, keep, strict=True) if wanted)
-    )
-    axes = swept_axes(chosen)
+    if keys is not None:
+        named = zip(rows.column("key"), rows.values, strict=True)
+        rows = Rows(rows.columns, tuple(row for key, row in named if key in keys))
+    axes = swept_axes(rows)
     names = tuple(name for name, axis in axes.items() if not axis.numeric) or ("activation",)
-    if len({tuple(each) for each in zip(*map(chosen.column, names), strict=True)}) > MAX_GROUPS:
+    grouped = _by(rows, names)
+    if len(grouped) > MAX_GROUPS:
         names = ("activation",)
-    grouped = _by(chosen, names)
-    groups = tuple(_group(tuple(map(_word, values)), chosen, places) for values, places in grouped)
-    errors = Counter(each for each in chosen.column("error") if each is not None)
+        grouped = _by(rows, names)
+    groups = tuple(_group(values, rows, places) for values, places in grouped)
+    errors = Counter(each for each in rows.column("error") if each is not None)
     return Summary(names, groups, dict(errors.most_common()))
 
 
-def _word(value: Hashable) -> str:
-    """Return a value as ``-P`` takes it: a setting that is absent is none."""
-    return "none" if value is None else str(value)
-
-
-def _group(values: tuple[str, ...], rows: Rows, places: Sequence[int]) -> Group:
+def _group(values: Sequence[Any], rows: Rows, places: Sequence[int]) -> Group:
     status, regime = rows.column("status"), rows.column("regime")
     done = [place for place in places if status[place] == Status.DONE]
     return Group(
-        values=values,
+        values=tuple("none" if each is None else str(each) for each in values),
         cells=len(places),
         failed=len(places) - len(done),
         regimes=dict(Counter(regime[place] for place in done).most_common()),
@@ -178,38 +171,29 @@ def _median(rows: Rows, measure: str, places: Sequence[int]) -> float | None:
 def grid_of_values(rows: Rows, x: str | None, y: str | None, measure: str) -> GridOfValues:
     """Return a measure over two swept settings; the first two swept numbers where none are named.
 
-    Raises
-    ------
-    SettingError
-        If a named setting is not swept, or there are no two.
+    SettingError if a named setting is not swept, or there are no two.
     """
     axes = swept_axes(rows)
     if x is not None and x == y:
         raise SettingError(f"--x and --y are both {x}; choose two settings")
     across = _axis(axes, x, taken=(y,))
     up = _axis(axes, y, taken=(across.name,))
+    shown = {across.name, up.name}
     panels = {}
     most = 0
-    for network, places in _panels(rows, {across.name, up.name}):
+    for network, places in _panels(rows, shown):
         grid = np.full((len(up.values), len(across.values)), np.nan)
         for (at_y, at_x), here in _by(rows, (up.name, across.name), places):
             median = _median(rows, measure, here)
-            grid[_place(up, at_y), _place(across, at_x)] = np.nan if median is None else median
+            grid[up.place(at_y), across.place(at_x)] = np.nan if median is None else median
             most = max(most, len(here))
         panels[network] = grid
-    return GridOfValues(
-        measure, across, up, panels, most, _mixed(rows, axes, {across.name, up.name})
-    )
+    return GridOfValues(measure, across, up, panels, most, _mixed(rows, axes, shown))
 
 
 def quantile_curves(rows: Rows, x: str | None, measure: str) -> QuantileCurves:
     """Return the quantiles of a measure over one swept setting; over the steps where none is named
-    and they are swept.
-
-    Raises
-    ------
-    SettingError
-        If the setting is not swept, or none is.
+    and they are swept. SettingError if the setting is not swept, or none is.
     """
     axes = swept_axes(rows)
     across = _axis(axes, x or ("steps" if "steps" in axes else None), taken=())
@@ -219,37 +203,34 @@ def quantile_curves(rows: Rows, x: str | None, measure: str) -> QuantileCurves:
         count = np.zeros(len(across.values), dtype=np.int64)
         for (at_x,), here in _by(rows, (across.name,), places):
             values = _measured(rows, measure)[here]
-            column = _place(across, at_x)
+            column = across.place(at_x)
             curve[:, column] = np.quantile(values, LEVELS, method="inverted_cdf")
             count[column] = len(here)
         curves[network], counts[network] = curve, count
     return QuantileCurves(measure, across, curves, counts, _mixed(rows, axes, {across.name}))
 
 
-def _no_axis(name: str) -> str:
-    """Say why a picture has no axis of a name."""
-    if name == "seed":
-        return "seed is what medians and quantiles are taken over"
-    if name not in setting_kinds():
-        return f"{name} is no setting"
-    return f"{name} takes one value in this store"
-
-
 def _axis(axes: Mapping[str, Axis], name: str | None, taken: Collection[str | None]) -> Axis:
     """Return the axis of that name; else the first swept number, else the first swept word."""
-    free = {each: axis for each, axis in axes.items() if each not in taken}
-    if name is not None:
-        if name not in axes:
-            raise SettingError(f"{_no_axis(name)}; choose of {', '.join(axes) or 'none'}")
+    if name is not None and name in axes:
         return axes[name]
-    ordered = sorted(free.values(), key=lambda axis: (not axis.numeric, axis.name == "activation"))
-    if not ordered:
-        found = ", ".join(axes) or "nothing"
+    found = ", ".join(axes)
+    if name is not None:
+        if name == "seed":
+            why = "seed is what medians and quantiles are taken over"
+        elif name in setting_kinds():
+            why = f"{name} takes one value in this store"
+        else:
+            why = f"{name} is no setting"
+        raise SettingError(f"{why}; choose of {found or 'none'}")
+    free = [axis for each, axis in axes.items() if each not in taken]
+    if not free:
         raise SettingError(
-            f"a picture needs more swept settings than this store has (it sweeps over {found}); "
-            "sweep over another, loosen --where, or draw one setting with --kind quantiles"
+            f"a picture needs more swept settings than this store has (it sweeps over "
+            f"{found or 'nothing'}); sweep over another, loosen --where, or draw one setting with "
+            "--kind quantiles"
         )
-    return ordered[0]
+    return min(free, key=lambda axis: (not axis.numeric, axis.name == "activation"))
 
 
 def _panels(rows: Rows, shown: Collection[str]) -> list[tuple[str, list[int]]]:
@@ -260,10 +241,8 @@ def _panels(rows: Rows, shown: Collection[str]) -> list[tuple[str, list[int]]]:
     names = [name for name in NETWORK if name not in shown]
     if not names:
         return [("all networks", done)]
-    return [
-        (network_name(*values) if names == list(NETWORK) else str(values[0]), places)
-        for values, places in _by(rows, names, done)
-    ]
+    title: Callable[..., str] = network_name if len(names) == len(NETWORK) else str
+    return [(title(*values), places) for values, places in _by(rows, names, done)]
 
 
 def _by(
@@ -275,10 +254,6 @@ def _by(
     for place in range(len(rows.values)) if places is None else places:
         groups[tuple(column[place] for column in columns)].append(place)
     return list(groups.items())
-
-
-def _place(axis: Axis, value: Any) -> int:
-    return axis.values.index("none" if value is None else value)
 
 
 def _measured(rows: Rows, measure: str) -> FloatArray:

@@ -13,9 +13,9 @@ from statistics import median
 
 from gradscope.analysis.analyze import analyze
 from gradscope.names import ExecutorName
-from gradscope.sweep.grid import Cell, Grid
-from gradscope.sweep.plan import make_plan
-from gradscope.sweep.run import Workers, run_sweep
+from gradscope.sweep.executors import Workers
+from gradscope.sweep.grid import Cell, Grid, make_plan
+from gradscope.sweep.run import run_sweep
 from tests.benchmarks.measure import REPEATS, Row
 
 CELLS = 1000

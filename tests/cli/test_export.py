@@ -13,7 +13,8 @@ import pytest
 from gradscope.names import ExecutorName
 from gradscope.report.provenance.records import read_provenance
 from gradscope.sweep.cell import CURVES
-from gradscope.sweep.run import Workers, run_sweep
+from gradscope.sweep.executors import Workers
+from gradscope.sweep.run import run_sweep
 from gradscope.sweep.store import columns
 from tests.sweeping import cells_of, run
 

@@ -16,8 +16,7 @@ import numpy as np
 import pytest
 
 from gradscope.explain.glossary import TOPICS, column_meanings, topic
-from gradscope.sweep.grid import Grid
-from gradscope.sweep.plan import make_plan
+from gradscope.sweep.grid import Grid, make_plan
 from gradscope.sweep.run import run_sweep
 from gradscope.sweep.store import columns
 from tests.present import present

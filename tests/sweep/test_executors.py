@@ -22,11 +22,11 @@ from gradscope.sweep.executors import (
     DaskPool,
     ProcessPool,
     SerialExecutor,
+    Workers,
     inherited_by_workers,
     is_fault_of_cell,
-    open_pool,
 )
-from gradscope.sweep.run import Progress, Workers, run_sweep
+from gradscope.sweep.run import Progress, run_sweep
 from tests.sweeping import (
     PATIENCE,
     cells_of,
@@ -141,14 +141,14 @@ def test_settings_that_contradict_each_other_are_refused(
     name: ExecutorName, workers: int | None, scheduler: str | None, part: str
 ) -> None:
     with pytest.raises(SettingError, match=part):
-        open_pool(name, workers, scheduler)
+        Workers(name, workers, scheduler).open()
 
 
 def test_without_dask_the_install_line_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
 
     with pytest.raises(SettingError) as caught:
-        open_pool(ExecutorName.DASK)
+        Workers(ExecutorName.DASK).open()
 
     assert "pip install '.[dask]'" in str(caught.value)
 
@@ -250,7 +250,7 @@ def test_a_scheduler_that_is_gone_when_its_workers_are_counted_is_told(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     pytest.importorskip("distributed", reason="dask is not installed: pip install '.[dask]'")
-    pool = open_pool(ExecutorName.DASK, workers=1)
+    pool = Workers(ExecutorName.DASK, workers=1).open()
     assert isinstance(pool, DaskPool)
 
     def closed() -> dict[str, int]:
@@ -271,13 +271,13 @@ def test_no_answer_from_a_scheduler_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(executors, "CONNECTION_PATIENCE", 0.5)
 
     with pytest.raises(WorkerError, match=r"no dask scheduler answers at tcp://127\.0\.0\.1:1"):
-        open_pool(ExecutorName.DASK, scheduler="tcp://127.0.0.1:1")
+        Workers(ExecutorName.DASK, scheduler="tcp://127.0.0.1:1").open()
     with pytest.raises(WorkerError, match=r"tls://127\.0\.0\.1:1 .*dask's configuration"):
-        open_pool(ExecutorName.DASK, scheduler="tls://127.0.0.1:1")  # without certificates
+        Workers(ExecutorName.DASK, scheduler="tls://127.0.0.1:1").open()  # without certificates
     with (
         dask_config.set({"distributed.comm.require-encryption": True}),
         pytest.raises(WorkerError, match="encryption required"),
     ):
-        open_pool(ExecutorName.DASK, scheduler="tcp://127.0.0.1:1")
+        Workers(ExecutorName.DASK, scheduler="tcp://127.0.0.1:1").open()
     with pytest.raises(SettingError, match="is no file and no address"):
-        open_pool(ExecutorName.DASK, scheduler="nowhere.json")
+        Workers(ExecutorName.DASK, scheduler="nowhere.json").open()

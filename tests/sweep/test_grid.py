@@ -13,8 +13,7 @@ from gradscope.analysis.settings import IMPORTED_SETTINGS, Settings
 from gradscope.errors import SettingError
 from gradscope.sweep import grid as grid_module
 from gradscope.sweep.axes import Axes, parse_axes
-from gradscope.sweep.grid import Grid, Shard, cell_key
-from gradscope.sweep.plan import make_plan
+from gradscope.sweep.grid import Grid, Shard, cell_key, make_plan
 from tests.sweeping import TINY, cells_of
 
 

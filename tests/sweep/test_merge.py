@@ -12,11 +12,11 @@ import pytest
 from gradscope.errors import ArchiveError, OutputError
 from gradscope.names import ExecutorName
 from gradscope.sweep.cell import failure, run_cell
-from gradscope.sweep.grid import Grid, Shard
+from gradscope.sweep.executors import Workers
+from gradscope.sweep.grid import Grid, Shard, make_plan
 from gradscope.sweep.merge import merge_stores
-from gradscope.sweep.plan import make_plan
 from gradscope.sweep.query import read_environments
-from gradscope.sweep.run import Workers, run_sweep
+from gradscope.sweep.run import run_sweep
 from gradscope.sweep.store import open_store
 from tests.sweeping import TINY, cells_of, environment, lasting_rows
 

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from gradscope.errors import ArchiveError, SettingError
 from gradscope.names import ExecutorName
 from gradscope.sweep import query
+from gradscope.sweep.executors import Workers
 from gradscope.sweep.query import read_rows
-from gradscope.sweep.run import Workers, run_sweep
+from gradscope.sweep.run import run_sweep
 from gradscope.sweep.store import open_store
 from tests.sweeping import cells_of
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradscope.errors import SettingError
-from gradscope.sweep.ranges import MAX_RANGE, parse_numbers, parse_whole_numbers, parse_words
+from gradscope.sweep.axes import MAX_RANGE, parse_numbers, parse_whole_numbers, parse_words
 
 FINITE = st.floats(-1e100, 1e100, allow_nan=False)
 

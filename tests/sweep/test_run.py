@@ -21,14 +21,14 @@ from typing import Any
 import pytest
 
 import gradscope
-from gradscope.errors import OutputError, WorkerError
+from gradscope.errors import OutputError, SettingError, WorkerError
 from gradscope.names import ExecutorName
 from gradscope.sweep import cell as outcome_module
 from gradscope.sweep.cell import Outcome, Status, run_cell
-from gradscope.sweep.executors import SerialExecutor, workers_gone
+from gradscope.sweep.executors import SerialExecutor, Workers, workers_gone
 from gradscope.sweep.grid import Cell
 from gradscope.sweep.query import read_rows
-from gradscope.sweep.run import Progress, Workers, run_sweep
+from gradscope.sweep.run import Progress, run_sweep
 from gradscope.sweep.store import Store, open_store
 from tests.sweeping import (
     TINY_FLAGS,
@@ -307,6 +307,14 @@ class BreakingWorkers(Workers):
     def open(self) -> Any:
         self.executors.append(Breaking(self.guilty, self.log))
         return WorkerPool(self.executors[-1])
+
+
+def test_crew_is_the_name_of_workers_in_version_0_1(tmp_path: Path) -> None:
+    end = run_sweep(cells_of(seeds=2), tmp_path / "s.db", crew=SERIAL)
+
+    assert numbers(end) == (0, 2, 0, 0)
+    with pytest.raises(SettingError, match="workers and crew"):
+        run_sweep(cells_of(seeds=2), tmp_path / "s.db", workers=SERIAL, crew=SERIAL)
 
 
 @pytest.mark.parametrize("guilty", [{3}, {0, 1}, {7}, {0, 7}])

@@ -9,6 +9,7 @@ import io
 import json
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 
 from gradscope.analysis.fields import ZERO_PRODUCT
 from gradscope.analysis.settings import setting_kinds
-from gradscope.arrays import FloatArray, plain
+from gradscope.arrays import plain
 from gradscope.report.formats import Document, head
 from gradscope.report.provenance.records import provenance_text
 from gradscope.report.terminal.sweep import FIRST_CELLS, REGIME_COLUMNS
@@ -30,7 +31,7 @@ from gradscope.sweep.summary import Summary, shared_settings
 
 GROUP_COLUMNS = ("group", "cells", "failed", *REGIME_COLUMNS, "rate_nats_per_step", "horizon")
 PLAN_COLUMNS = ("key", "settings")
-MERGE_COLUMNS = ("stores", "cells", "failed", "duplicates")
+ENDLESS = "the median cell stays above the threshold"
 
 
 def plan_document(preview: Preview) -> Document:
@@ -93,13 +94,7 @@ def store_document(summary: Summary, store: Path, rows: Rows) -> Document:
 
 def merge_document(merged: Merged, target: Path) -> Document:
     """Return what was joined."""
-    row = dict(zip(MERGE_COLUMNS, merge_row(merged), strict=True))
-    return {**head("merge", {}), "store": str(target), **row}
-
-
-def merge_row(merged: Merged) -> list[Any]:
-    """Return what was joined, in the order of ``MERGE_COLUMNS``."""
-    return [merged.stores, merged.cells, merged.failed, merged.duplicates]
+    return {**head("merge", {}), "store": str(target), **asdict(merged)}
 
 
 def _groups(summary: Summary) -> Document:
@@ -108,8 +103,8 @@ def _groups(summary: Summary) -> Document:
             {
                 **dict(zip(summary.names, group.values, strict=True)),
                 **dict(zip(GROUP_COLUMNS[1:], row[1:], strict=True)),
-                "horizon_null_because": _why_no_horizon(group.horizon),
-                "rate_null_because": _why_no_rate(group.rate),
+                "horizon_null_because": _why_null(group.horizon, ENDLESS),
+                "rate_null_because": _why_null(group.rate, ZERO_PRODUCT),
             }
             for group, row in zip(summary.groups, group_rows(summary), strict=True)
         ],
@@ -117,16 +112,10 @@ def _groups(summary: Summary) -> Document:
     }
 
 
-def _why_no_horizon(horizon: float | None) -> str | None:
-    if horizon is None:
+def _why_null(value: float | None, infinite: str) -> str | None:
+    if value is None:
         return "no cell is done"
-    return "the median cell stays above the threshold" if math.isinf(horizon) else None
-
-
-def _why_no_rate(rate: float | None) -> str | None:
-    if rate is None:
-        return "no cell is done"
-    return ZERO_PRODUCT if math.isinf(rate) else None
+    return infinite if math.isinf(value) else None
 
 
 def group_rows(summary: Summary) -> list[list[Any]]:
@@ -173,7 +162,11 @@ def rows_archive(rows: Rows) -> bytes:
     for name in rows.columns:
         values = rows.column(name)
         if name in CURVES:
-            arrays[name] = _padded([b"" if each is None else each for each in values])
+            curves = [curve_from_blob(each or b"") for each in values]
+            longest = max((curve.size for curve in curves), default=0)
+            arrays[name] = np.full((len(curves), longest), np.nan)
+            for row, curve in zip(arrays[name], curves, strict=True):
+                row[: curve.size] = curve
         elif any(isinstance(each, str) for each in values) or name in ("error", "traceback"):
             arrays[name] = np.array(["" if each is None else str(each) for each in values], str)
         else:
@@ -183,12 +176,3 @@ def rows_archive(rows: Rows) -> bytes:
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **arrays)
     return buffer.getvalue()
-
-
-def _padded(blobs: list[bytes]) -> FloatArray:
-    curves = [curve_from_blob(blob) for blob in blobs]
-    longest = max((curve.size for curve in curves), default=0)
-    padded = np.full((len(curves), longest), np.nan)
-    for row, curve in zip(padded, curves, strict=True):
-        row[: curve.size] = curve
-    return padded

@@ -26,7 +26,7 @@ from gradscope.report.figures.style import (
     typeset,
     write_above,
 )
-from gradscope.report.provenance.sources import WeightsSource
+from gradscope.report.provenance.recipe import WeightsSource
 from gradscope.report.terminal.inspection import describe, headline
 from gradscope.report.words.numbers import number
 from gradscope.weights.layers.recurrent_layer import RecurrentLayer

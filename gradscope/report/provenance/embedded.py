@@ -4,8 +4,7 @@ A PNG carries it in the text chunk ``gradscope`` (W3C PNG specification, section
 ``<dc:description>`` (Dublin Core in RDF metadata), an HTML report in ``<meta name="gradscope">``. A
 PDF carries it under ``/Keywords`` in the document information dictionary, as a literal string or in
 UTF-16 with a byte order mark (ISO 32000-1, sections 7.3.4, 7.9.2 and 14.3.3). Pillow reads the PNG,
-no further than its pixels; the others are read by hand and within the bytes given: no XML parser
-that expands entities, no PDF library.
+no further than its pixels; the others are read by hand, as XML parsers expand entities.
 """
 
 import html
@@ -40,9 +39,7 @@ def embedded_text(content: bytes) -> bytes | None:
 
 
 def _png_text(content: bytes) -> bytes | None:
-    """Return the text under our keyword; no pixel is decoded, and Pillow bounds what is unpacked
-    (``MAX_TEXT_CHUNK``).
-    """
+    """Return the text under our keyword; Pillow bounds what is unpacked (``MAX_TEXT_CHUNK``)."""
     from PIL.PngImagePlugin import PngImageFile
 
     with warnings.catch_warnings():
@@ -64,29 +61,19 @@ def _between(content: bytes, opening: bytes, closing: bytes) -> bytes | None:
 
 
 def pdf_text(content: bytes) -> bytes | None:
-    """Return the keywords of a PDF."""
-    dictionary = _info_dictionary(content)
-    if dictionary is None:
-        return None
-    found = re.search(rb"/Keywords\s*", dictionary)
-    if found is None:
-        return None
-    raw = _string(dictionary, found.end())
-    if raw is None or not raw.startswith(UTF16_MARK):
-        return raw
-    return raw[len(UTF16_MARK) :].decode("utf-16-be", "replace").encode()
-
-
-def _info_dictionary(content: bytes) -> bytes | None:
-    """Return what follows the opening of the object that the trailer names as ``/Info``."""
+    """Return the keywords of a PDF, from the object that its trailer names as ``/Info``."""
     trailer = content.rfind(b"trailer")
     reference = re.search(rb"/Info\s+(\d{1,10})\s+(\d{1,5})\s+R", content[max(trailer, 0) :])
     if trailer < 0 or reference is None:
         return None
-    number, generation = reference.groups()
-    opening = rb"(?:^|[\r\n])" + number + rb"\s+" + generation + rb"\s+obj\s*<<"
+    opening = rb"(?:^|[\r\n])%b\s+%b\s+obj\s*<<" % reference.groups()
     objects = list(re.finditer(opening, content[:trailer]))
-    return content[objects[-1].end() : trailer] if objects else None
+    dictionary = content[objects[-1].end() : trailer] if objects else b""
+    found = re.search(rb"/Keywords\s*", dictionary)
+    raw = None if found is None else _string(dictionary, found.end())
+    if raw is None or not raw.startswith(UTF16_MARK):
+        return raw
+    return raw[len(UTF16_MARK) :].decode("utf-16-be", "replace").encode()
 
 
 def _string(content: bytes, place: int) -> bytes | None:
@@ -98,7 +85,7 @@ def _string(content: bytes, place: int) -> bytes | None:
         return None
     try:
         text = "".join(digits.decode("ascii").split())
-        return bytes.fromhex(text if len(text) % 2 == 0 else f"{text}0")
+        return bytes.fromhex(text + "0" * (len(text) % 2))
     except ValueError:
         return None
 

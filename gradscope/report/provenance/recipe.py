@@ -1,24 +1,24 @@
 """What to run to make a file again: the command, its settings, and for a comparison its cells.
 
 A picture names its command under ``made_by``; a document by its schema; a saved run comes from an
-analysis. A picture of another file than those names it there: ``sources``.
+analysis. A picture of a file of weights or of a store names that file there, as it was given.
 """
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import gradscope
 from gradscope.analysis.settings import Settings, flag
 from gradscope.errors import ArchiveError, SettingError
-from gradscope.names import ActivationName, CellName, ColumnWidth
+from gradscope.names import ActivationName, CellName, ColumnWidth, SweepPicture, SweepValue
 from gradscope.report.figures.panels import checked_panel
 from gradscope.report.provenance.records import read_document
-from gradscope.report.provenance.sources import Source, read_source, source_words
+
+T = TypeVar("T")
 
 SAID_OF_WEIGHTS = ("activation", "leak", "state")
 """What a file of weights may leave open, and a command must say even where it is the default."""
@@ -35,17 +35,12 @@ def command_line(settings: Settings, command: str = "analyze") -> str:
     for name, value in settings.as_dict().items():
         said = settings.weights is not None and name in SAID_OF_WEIGHTS
         if value != defaults[name] or said:
-            words += _words(name, value)
+            if isinstance(value, bool):
+                words.append(flag(name) if value else f"--no-{flag(name)[2:]}")
+            else:
+                values = value if isinstance(value, list) else [value]
+                words += (word for each in values for word in (flag(name), str(each)))
     return shlex.join(words)
-
-
-def _words(name: str, value: Any) -> list[str]:
-    if value is True:
-        return [flag(name)]
-    if value is False:
-        return [f"--no-{flag(name)[2:]}"]
-    values = value if isinstance(value, list) else [value]
-    return [word for each in values for word in (flag(name), str(each))]
 
 
 class MadeBy(StrEnum):
@@ -60,29 +55,58 @@ class MadeBy(StrEnum):
     REPORT = "report"
 
 
-SCHEMAS: Mapping[str, MadeBy] = MappingProxyType(
-    {
-        "gradscope.analysis": MadeBy.ANALYZE,
-        "gradscope.comparison": MadeBy.COMPARE,
-        "gradscope.training": MadeBy.TRAIN,
-        "gradscope.spectrum": MadeBy.SPECTRUM,
-        "gradscope.check": MadeBy.CHECK,
-    }
-)
+SCHEMAS: Mapping[str, MadeBy] = {
+    "gradscope.analysis": MadeBy.ANALYZE,
+    "gradscope.comparison": MadeBy.COMPARE,
+    "gradscope.training": MadeBy.TRAIN,
+    "gradscope.spectrum": MadeBy.SPECTRUM,
+    "gradscope.check": MadeBy.CHECK,
+}
 
-DRAWN_AGAIN: Mapping[MadeBy, str] = MappingProxyType(
-    {
-        MadeBy.REPORT: "the store of a sweep and does not say which; draw it again with gradscope "
-        "report STORE",
-        MadeBy.INSPECT: "a file of weights and does not say which; draw it again with gradscope "
-        "inspect FILE",
-    }
-)
+DRAWN_AGAIN: Mapping[MadeBy, str] = {
+    MadeBy.REPORT: "the store of a sweep and does not say which; draw it again with gradscope "
+    "report STORE",
+    MadeBy.INSPECT: "a file of weights and does not say which; draw it again with gradscope "
+    "inspect FILE",
+}
 """What a picture shows that came of another file, and what draws it again."""
 
 
 DAMAGE = (ValueError, LookupError, TypeError, AttributeError)
 """What reading a damaged ``made_by`` ends in."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class WeightsSource:
+    """A file of weights; ``mapping`` names those of a hand-written cell."""
+
+    file: str
+    mapping: tuple[str, ...] = ()
+
+    def made_by(self) -> dict[str, Any]:
+        """Return what a picture says of it."""
+        return {"command": "inspect", "file": self.file, "map": list(self.mapping)}
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class StoreSource:
+    """The store of a sweep, and what of it is shown: the rows ``where`` a condition holds, and the
+    settings ``x`` and ``y`` that span the picture, None for those that come first.
+    """
+
+    store: str
+    where: str | None = None
+    kind: SweepPicture = SweepPicture.PHASE
+    value: SweepValue = SweepValue.RATE
+    x: str | None = None
+    y: str | None = None
+
+    def made_by(self) -> dict[str, Any]:
+        """Return what a picture says of it."""
+        return {"command": "report", **asdict(self)}
+
+
+Source = WeightsSource | StoreSource
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -113,17 +137,15 @@ class Recipe:
 def read_recipe(path: Path) -> Recipe:
     """Return what made a picture, a document or a saved run.
 
-    Raises
-    ------
-    ArchiveError
-        If the file cannot be read, or does not say what made it.
-    SettingError
-        If its settings lie outside their limits.
+    ArchiveError if the file cannot be read, or does not say what made it; SettingError if its
+    settings lie outside their limits.
     """
     document = read_document(path)
+    made_by = document.get("made_by", {})
     try:
         command = _command(document)
-        source = _source(path, document)
+        source = read_source(made_by) if made_by else None
+        alone = "panel" in made_by
         axes = _axes(document) if command is MadeBy.COMPARE else {}
         first = {name: values[0] for name, values in axes.items()}
         given = {} if source else {**document["settings"], **first}
@@ -135,15 +157,19 @@ def read_recipe(path: Path) -> Recipe:
             activations=tuple(
                 ActivationName(each) for each in axes.get("activation", [settings.activation])
             ),
-            lengths=tuple(_length(each) for each in axes.get("steps", [settings.steps])),
+            lengths=tuple(_instance(each, int) for each in axes.get("steps", [settings.steps])),
             version=str(document["gradscope"]),
             environment=dict(document["environment"]),
             source=source,
-            **_panel(document),
+            panel=checked_panel(made_by["panel"]) if alone else None,
+            width=ColumnWidth(made_by["width"]) if alone else ColumnWidth.DOUBLE,
         )
     except (SettingError, ArchiveError):
         raise
     except DAMAGE as error:
+        for source_command, file in DRAWN_AGAIN.items():
+            if made_by == {"command": source_command}:
+                raise ArchiveError(f"{path} shows {file}") from error
         raise ArchiveError(
             f"{path} does not say which command made it; take its settings with gradscope "
             f"show-config {path}, and run analyze or compare with --config"
@@ -173,24 +199,46 @@ def command_words(document: Mapping[str, Any]) -> str:
     return " ".join(words)
 
 
-def _source(path: Path, document: Mapping[str, Any]) -> Source | None:
-    """Return the file that a picture was drawn from; refuse one that does not name it, and say what
-    draws it again.
+def read_source(made_by: Mapping[str, Any]) -> Source | None:
+    """Return the file that a picture names; None where its command takes none.
+
+    An error of ``DAMAGE`` if the picture does not say all that its command takes.
     """
-    made_by = document.get("made_by")
-    if made_by is None:
-        return None
-    if made_by["command"] in DRAWN_AGAIN and len(made_by) == 1:
-        raise ArchiveError(f"{path} shows {DRAWN_AGAIN[made_by['command']]}")
-    return read_source(made_by)
+    if made_by["command"] == MadeBy.INSPECT:
+        names = _instance(made_by["map"], list)
+        file = _instance(made_by["file"], str)
+        return WeightsSource(file, tuple(_instance(name, str) for name in names))
+    if made_by["command"] == MadeBy.REPORT:
+        where, x, y = (
+            None if made_by[name] is None else _instance(made_by[name], str)
+            for name in ("where", "x", "y")
+        )
+        kind, value = SweepPicture(made_by["kind"]), SweepValue(made_by["value"])
+        return StoreSource(_instance(made_by["store"], str), where, kind, value, x, y)
+    return None
 
 
-def _panel(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the panel that a picture shows alone and its width; nothing for any other file."""
-    made_by = document.get("made_by", {})
-    if "panel" not in made_by:
-        return {}
-    return {"panel": checked_panel(made_by["panel"]), "width": ColumnWidth(made_by["width"])}
+OPTIONS = {"map": "--weight-map"}
+"""The option of what a picture says of its source, where it has another name."""
+
+
+def source_words(source: Source) -> list[str]:
+    """Return what follows the command's name as people type it: the file, then the options."""
+    (_, file), *options = (each for each in source.made_by().items() if each[0] != "command")
+    words = [f"./{file}" if file.startswith("-") else file]
+    for name, value in options:
+        for each in value if isinstance(value, list) else [value]:
+            words += [] if each is None else [OPTIONS.get(name, f"--{name}"), each]
+    return [_quoted(word) for word in words]
+
+
+def _quoted(word: str) -> str:
+    """Quote a word for a shell on one line, as in bash where a letter cannot be seen."""
+    if word.isprintable():
+        return shlex.quote(word)
+    shown = (each if each.isprintable() else f"\\u{ord(each):04x}" for each in word)
+    escaped = (f"\\{each}" if each in "\\'" else each for each in shown)
+    return f"$'{''.join(escaped)}'"
 
 
 def _axes(document: Mapping[str, Any]) -> dict[str, list[Any]]:
@@ -202,7 +250,8 @@ def _axes(document: Mapping[str, Any]) -> dict[str, list[Any]]:
     return {name: list(dict.fromkeys(cell[name] for cell in cells)) for name in names}
 
 
-def _length(value: object) -> int:
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    raise TypeError(f"{value!r} is no number of steps")
+def _instance(value: Any, kind: type[T]) -> T:
+    """Return a value of a picture; a TypeError if it is not of this type itself."""
+    if type(value) is not kind:
+        raise TypeError(f"{value!r} is no {kind.__name__}")
+    return value

@@ -8,7 +8,6 @@ How each kind of picture carries them lives in ``embedded``, what to run again i
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from gradscope.analysis.archive import read_settings
@@ -16,7 +15,7 @@ from gradscope.errors import ArchiveError
 from gradscope.report.formats import head
 from gradscope.report.provenance.embedded import embedded_text
 
-ANALYSIS: Mapping[str, Any] = MappingProxyType({"command": "analyze"})
+ANALYSIS: Mapping[str, Any] = {"command": "analyze"}
 """What ``made_by`` says where one analysis made the file."""
 
 KEPT = ("schema", "version", "gradscope", "settings", "environment")
@@ -30,10 +29,7 @@ def provenance_text(settings: Mapping[str, Any], made_by: Mapping[str, Any] = AN
 def read_provenance(path: Path) -> dict[str, Any]:
     """Return the settings and versions that made a file.
 
-    Raises
-    ------
-    ArchiveError
-        If the file cannot be read, or gradscope did not make it.
+    ArchiveError if the file cannot be read, or gradscope did not make it.
     """
     document = read_document(path)
     return {name: document[name] for name in KEPT}
@@ -53,29 +49,26 @@ def read_document(path: Path) -> dict[str, Any]:
         document["gradscope"] = environment.get("gradscope", document["gradscope"])
         document["environment"] = {k: v for k, v in environment.items() if k != "gradscope"}
         return document
-    return _parse(path, embedded_text(content))
-
-
-def settings_to_toml(settings: Mapping[str, Any]) -> str:
-    """Return settings as a TOML file that ``--config`` reads; what is None is left out."""
-    lines = (f"{name} = {_toml(value)}" for name, value in settings.items() if value is not None)
-    return "\n".join(lines) + "\n"
-
-
-def _toml(value: Any) -> str:
-    """Return a string, number, boolean or list of these: as in JSON, but for two things.
-
-    TOML has no surrogate pairs, so letters stand for themselves, and it wants DEL escaped.
-    """
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
-def _parse(path: Path, text: bytes | None) -> dict[str, Any]:
     try:
-        document = json.loads(text or b"")
+        document = json.loads(embedded_text(content) or b"")
         kept = {name: document[name] for name in KEPT}
         return {**document, "settings": dict(**kept["settings"])}
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ArchiveError(
             f"{path} carries no settings of gradscope; give a picture, .json or .npz that it wrote"
         ) from error
+
+
+def settings_to_toml(settings: Mapping[str, Any]) -> str:
+    """Return settings as a TOML file that ``--config`` reads; what is None is left out.
+
+    Values are written as in JSON, but for two things: TOML has no surrogate pairs, so letters stand
+    for themselves, and it wants DEL escaped.
+    """
+    texts = {name: json.dumps(value, ensure_ascii=False) for name, value in settings.items()}
+    lines = (
+        f"{name} = {text}".replace("\x7f", "\\u007f")
+        for name, text in texts.items()
+        if settings[name] is not None
+    )
+    return "\n".join(lines) + "\n"

@@ -16,20 +16,10 @@ Document = Mapping[str, Any]
 def reproducible(made: Document, again: Document, version: str) -> dict[str, Any]:
     """Return how well the numbers of a run that was made again agree with those of the first.
 
-    Parameters
-    ----------
-    made : mapping
-        The environment of the first run, empty where its file does not name it.
-    again : mapping
-        The document of the run made again.
-    version : str
-        The gradscope of the first run.
-
-    Returns
-    -------
-    dict
-        ``same_machine_type``; ``relative_tolerance``, 0 for the same bits and None where no number
-        of the trajectory can be compared; ``because``, the reason.
+    ``made`` is the environment of the first run, empty where its file does not name it, ``version``
+    its gradscope, ``again`` the document of the run made again. In the result
+    ``relative_tolerance`` is 0 for the same bits and None where no number of the trajectory can be
+    compared; ``because`` is the reason.
     """
     now = again["environment"]
     same = same_machine_type(made, now)

@@ -14,9 +14,14 @@ from gradscope.analysis.settings import Settings
 from gradscope.errors import ArchiveError, SettingError
 from gradscope.names import ActivationName, CellName, SweepPicture, SweepValue
 from gradscope.report.formats import head
-from gradscope.report.provenance.recipe import MadeBy, command_words, read_recipe
+from gradscope.report.provenance.recipe import (
+    MadeBy,
+    StoreSource,
+    WeightsSource,
+    command_words,
+    read_recipe,
+)
 from gradscope.report.provenance.records import read_document
-from gradscope.report.provenance.sources import StoreSource, WeightsSource
 
 AXES = ("cell", "activation", "steps")
 
