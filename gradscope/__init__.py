@@ -87,7 +87,7 @@ _HOMES = {
     "FoundNetwork": "weights.layers.recurrent_layer",
     "RecurrentLayer": "weights.layers.recurrent_layer",
     "load_weights": "weights.load",
-    "settings_of_weights": "analysis.imported",
+    "settings_of_weights": "analysis.imported.resolve",
     "GradscopeError": "errors",
 }
 

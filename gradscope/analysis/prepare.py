@@ -24,7 +24,7 @@ from gradscope.model.cells import Cell
 from gradscope.names import MissingCells, StageName
 
 if TYPE_CHECKING:
-    from gradscope.analysis.imported_stack import ImportedStack
+    from gradscope.analysis.imported.stack import ImportedStack
 
 HELD_OUT_SEQUENCES = 256
 """Fresh sequences of a task on which the error is measured."""
@@ -90,7 +90,7 @@ def resolve(
     if values.get("load") is not None:
         return _over_saved(values, read_run(Path(values["load"])).settings)
     if values.get("weights") is not None:
-        from gradscope.analysis.imported import settings_of_weights
+        from gradscope.analysis.imported.resolve import settings_of_weights
 
         return settings_of_weights(values)
     return Settings.from_dict(values, source)
@@ -141,8 +141,8 @@ def _saved(values: Mapping[str, Any], read_run: ReadRun, read_table: ReadTable) 
 
 def _imported(values: Mapping[str, Any], *, keep_stack: bool) -> Prepared:
     """Take a layer of a file of weights, driven by data or noise."""
-    from gradscope.analysis.imported import import_stack, read_targets
-    from gradscope.analysis.imported_stack import evaluation_of, judge_layers
+    from gradscope.analysis.imported.resolve import import_stack, read_targets
+    from gradscope.analysis.imported.stack import evaluation_of, judge_layers
 
     stack = import_stack(values)
     batch = evaluation_of(stack, read_targets(stack.settings))

@@ -43,7 +43,7 @@ class Settings(SettingFields):
     is T and ``hidden`` H; ``max_lag`` None is every lag, ``forget_bias`` None as the initialiser
     has it, ``learning_rate`` None the optimizer's own default. ``tolerance`` is 1e-10 so that the
     four causes add up to 1e-9. Settings of a network from a file of ``weights`` are made by
-    ``analysis.imported.settings_of_weights``, which asks the file.
+    ``analysis.imported.resolve``, which asks the file.
 
     Raises
     ------

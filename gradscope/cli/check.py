@@ -12,7 +12,7 @@ from gradscope.errors import install_line
 
 if TYPE_CHECKING:
     from gradscope.analysis.check import CheckRow
-    from gradscope.analysis.imported_stack import ImportedStack
+    from gradscope.analysis.imported.stack import ImportedStack
     from gradscope.analysis.settings import Settings
 
 EXAMPLES = """\

@@ -12,9 +12,9 @@ import keras
 import numpy as np
 
 from gradscope.analysis.check import CheckRow
-from gradscope.analysis.imported_stack import ImportedStack
-from gradscope.analysis.parity import jacobian_row, steps_row
+from gradscope.analysis.imported.stack import ImportedStack
 from gradscope.arrays import FloatArray
+from gradscope.frameworks.parity import jacobian_row, steps_row
 from gradscope.model.activations import ACTIVATIONS
 from gradscope.names import CellName, StateName
 from gradscope.weights.layers.keras_names import GATE_ORDER

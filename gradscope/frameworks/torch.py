@@ -12,9 +12,9 @@ import numpy as np
 import torch
 
 from gradscope.analysis.check import CheckRow
-from gradscope.analysis.imported_stack import ImportedStack, run_stack
-from gradscope.analysis.parity import jacobian_row, steps_row
+from gradscope.analysis.imported.stack import ImportedStack, run_stack
 from gradscope.arrays import FloatArray
+from gradscope.frameworks.parity import jacobian_row, steps_row
 from gradscope.learning.differences import relative_deviation
 from gradscope.model.activations import ACTIVATIONS
 from gradscope.names import ActivationName, CellName, StateName

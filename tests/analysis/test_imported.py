@@ -10,7 +10,7 @@ import pytest
 
 from gradscope.analysis.analyze import analyze
 from gradscope.analysis.archive import archive_bytes
-from gradscope.analysis.imported import settings_of_weights
+from gradscope.analysis.imported.resolve import settings_of_weights
 from gradscope.analysis.prepare import prepare
 from gradscope.analysis.results import Analysis
 from gradscope.analysis.settings import Settings

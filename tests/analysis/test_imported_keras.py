@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradscope.analysis import parity
 from gradscope.analysis.analyze import analyze
-from gradscope.analysis.imported import settings_of_weights
-from gradscope.analysis.imported_stack import ImportedStack
+from gradscope.analysis.imported.resolve import settings_of_weights
+from gradscope.analysis.imported.stack import ImportedStack
 from gradscope.analysis.prepare import prepare
 from gradscope.analysis.settings import Settings
 from gradscope.arrays import FloatArray
+from gradscope.frameworks import parity
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.names import CellName
 from gradscope.weights.layers.to_cell import cell_of

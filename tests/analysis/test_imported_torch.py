@@ -9,8 +9,8 @@ import pytest
 
 from gradscope.analysis.analyze import analyze
 from gradscope.analysis.check import check
-from gradscope.analysis.imported import settings_of_weights
-from gradscope.analysis.imported_stack import ImportedStack
+from gradscope.analysis.imported.resolve import settings_of_weights
+from gradscope.analysis.imported.stack import ImportedStack
 from gradscope.analysis.prepare import prepare
 from gradscope.analysis.results import Analysis
 from gradscope.arrays import FloatArray

@@ -15,7 +15,7 @@ import pytest
 
 import gradscope
 from gradscope.analysis.archive import archive_bytes
-from gradscope.analysis.imported import settings_of_weights
+from gradscope.analysis.imported.resolve import settings_of_weights
 from gradscope.analysis.results import Analysis
 from gradscope.diagnosis.growth import terms_of
 from gradscope.report.figures.panels import PANELS

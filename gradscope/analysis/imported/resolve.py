@@ -1,7 +1,7 @@
 """A network from a file of weights: what the file says, and what the settings add.
 
 A stack is run from its lowest layer up; each direction of each layer is a separate network,
-driven by what the layers below put out (``imported_stack``).
+driven by what the layers below put out (``stack``).
 """
 
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from gradscope.analysis.imported_stack import ImportedStack, Layers, run_stack
+from gradscope.analysis.imported.stack import ImportedStack, Layers, run_stack
 from gradscope.analysis.memory import require_memory
 from gradscope.analysis.network import Streams
 from gradscope.analysis.settings import Settings, flag

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from gradscope.analysis.check import CheckRow
-from gradscope.analysis.imported_stack import ImportedStack
+from gradscope.analysis.imported.stack import ImportedStack
 from gradscope.arrays import FloatArray
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.learning.differences import relative_deviation

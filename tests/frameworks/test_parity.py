@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradscope.analysis.parity import MAX_JACOBIANS, sampled_places
+from gradscope.frameworks.parity import MAX_JACOBIANS, sampled_places
 
 
 @given(st.integers(1, 300), st.integers(1, 300))
