@@ -1,7 +1,7 @@
 """gradscope: see how gradient travels through time in a recurrent network.
 
-The names below are the public API; they load their rooms when first used, so that ``import
-gradscope`` costs nothing.
+The names below are the public API; each module is imported when one of its names
+is first used, so that ``import gradscope`` costs nothing.
 
 >>> import gradscope
 >>> analysis = gradscope.analyze(gradscope.Settings(activation="tanh", steps=20, updates=0))
@@ -103,7 +103,7 @@ def __getattr__(name: str) -> "Any":
 
 
 def _page(result: NotebookResult) -> str:
-    """Return what a notebook shows for a result; the page is made on the floors below."""
+    """Return what a notebook shows for a result; ``report.notebook`` makes it when first asked."""
     made: str = import_module("gradscope.report.notebook").page(result)
     return made
 

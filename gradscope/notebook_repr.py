@@ -27,8 +27,8 @@ class CompactRepr:
         return {name: getattr(self, name) for name in shown}
 
     def __repr__(self) -> str:
-        told = (f"{name}={_word(value)}" for name, value in self.compact_fields().items())
-        return f"{type(self).__name__}({', '.join(told)})"
+        parts = (f"{name}={_word(value)}" for name, value in self.compact_fields().items())
+        return f"{type(self).__name__}({', '.join(parts)})"
 
 
 class NotebookResult(CompactRepr):

@@ -67,11 +67,6 @@ def extended(tmp_path_factory: pytest.TempPathFactory) -> Path:
         text = (package / name).read_text("utf-8")
         assert text.count(before) == 1, name
         (package / name).write_text(text.replace(before, after), "utf-8")
-    table = package / "model" / "activations.py"
-    text = table.read_text("utf-8")
-    table.write_text(
-        text.replace("HARD_TANH, SOFTPLUS)", "HARD_TANH, SOFTPLUS, SOFTSIGN)"), "utf-8"
-    )
     return folder
 
 

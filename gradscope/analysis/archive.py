@@ -1,7 +1,7 @@
 """A saved run: one ``.npz`` that plain NumPy reads, without pickle.
 
-Arrays are named as on the design page (``input_weights`` … ``output_bias``, ``inputs`` (T,B,D),
-``initial_state`` (B,S)), and beside them ``targets`` (T,B,O), ``target_steps`` (T,),
+Arrays have the names of the parameters (``input_weights`` … ``output_bias``); ``inputs`` (T,B,D),
+``initial_state`` (B,S), and beside them ``targets`` (T,B,O), ``target_steps`` (T,),
 ``pre_activations`` (T,B,H), ``hidden`` (T+1,B,H), ``outputs`` (T,B,O), ``held_out_error`` (), NaN
 without targets. ``settings``, ``facts`` (the task), ``environment`` and, for a network from a file
 of weights, ``network`` (all its layers) are JSON strings.

@@ -1,6 +1,6 @@
 """How much memory a study takes, so that one that cannot fit is refused before it is allocated.
 
-Only the largest arrays are counted (DESIGN section 1): weights (H,H+D+O), trajectories (T,B,H),
+Only the largest arrays are counted: weights (H,H+D+O), trajectories (T,B,H),
 products of Jacobians (B,S,S), held-out sequences (T,B,D+O).
 """
 
@@ -43,7 +43,7 @@ NEEDS: Mapping[CellName, Needs] = MappingProxyType(
 STATES_AT_ONCE = 2**25
 """Hidden states (numbers) that are held at once while the error is measured: 256 MB."""
 
-NUMBERS_A_STEP = 256
+NUMBERS_PER_STEP = 256
 """What each step adds to results and their document."""
 
 UNKNOWN_MACHINE = 8 * 2**30
@@ -57,7 +57,7 @@ def memory_needed(settings: Settings, n_inputs: int, n_outputs: int) -> int:
     weights = COPIES_OF_WEIGHTS * hidden * (needs.blocks * (hidden + n_inputs) + n_outputs)
     trajectory = settings.steps * longest * (needs.trajectory * hidden + 3 * width)
     product = needs.product * settings.sequences * (needs.states * hidden) ** 2
-    return BYTES * (weights + trajectory + product + NUMBERS_A_STEP * settings.steps)
+    return BYTES * (weights + trajectory + product + NUMBERS_PER_STEP * settings.steps)
 
 
 def machine_memory() -> int:

@@ -181,7 +181,7 @@ class Analysis(NotebookResult):
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class Comparison(NotebookResult):
-    """Analyses side by side, one per activation and length; ``interrupted``: Ctrl-C came first."""
+    """Analyses side by side, one per network and length; ``interrupted``: Ctrl-C came first."""
 
     analyses: tuple[Analysis, ...]
     interrupted: bool = False

@@ -191,7 +191,7 @@ class SettingFields:
     vanishing: float = setting(1e-3, JUDGING, ANALYSIS, "σ_max below this has vanished.", FRACTION)
     exploding: float = setting(1e3, JUDGING, ANALYSIS, "σ_max above this has exploded.", ABOVE_ONE)
     transient_growth: float = setting(
-        2.0, JUDGING, ANALYSIS, "Growth before vanishing worth a word.", ABOVE_ONE
+        2.0, JUDGING, ANALYSIS, "Growth before vanishing worth reporting.", ABOVE_ONE
     )
     agreement: float = setting(
         0.8, JUDGING, ANALYSIS, "Fraction of sequences that must agree.", PART

@@ -31,12 +31,12 @@ causes have cancelled, and none of them the main one (convention)."""
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Thresholds:
-    """Where the verdict draws its lines; every one is a setting.
+    """Where the verdict draws its lines; the first four are settings.
 
-    vanishing : σ_max below which a state no longer feels the earlier one. 1e-3, seven e-folds: nets
-        were found trainable to about six depth scales, e⁻⁶ = 2.5e-3 (Schoenholz et al. 2017,
+    vanishing : σ_max below which a state hardly depends on the earlier one. 1e-3, seven e-folds:
+        nets were found trainable to about six depth scales, e⁻⁶ = 2.5e-3 (Schoenholz et al. 2017,
         arXiv:1611.01232, section 5).
-    exploding : σ_max above which the earlier state rules the later one. 1e3, by symmetry in the
+    exploding : σ_max above which the earlier state dominates the later one. 1e3, by symmetry in the
     logarithm.
     transient_growth : growth before vanishing that is worth reporting. 2, a doubling (convention).
     agreement : fraction of the sequences that must share a regime. 0.8 (convention).

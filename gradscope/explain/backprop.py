@@ -1,4 +1,4 @@
-"""The article's graph, f = (x − y) z with p = x − y: forward, backward, one step downhill."""
+"""The lesson's graph, f = (x − y) z with p = x − y: forward, backward, one step downhill."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass

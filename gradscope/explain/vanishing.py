@@ -29,7 +29,7 @@ MAX_STEPS, MAX_UNITS, MAX_GAIN = 1000, 32, 100.0
 """Limits that keep the lesson under a second."""
 
 THRESHOLD = 1e-3
-"""σ_max below which a state no longer feels the earlier one, as in ``diagnosis.verdict``."""
+"""σ_max below which a state hardly depends on the earlier one, as in ``diagnosis.verdict``."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -69,7 +69,7 @@ class VerdictLesson:
             "error": self.learned and self.learned.error,
             "baseline": self.learned and self.learned.baseline,
             "thresholds": asdict(self.thresholds),
-            # Once filled for analysis documents, which are no longer explained.
+            # Kept for scripts that read it; always null, since only saved runs are explained.
             "in_the_file": None,
         }
         return {**head("explain.verdict", self.settings.as_dict()), **plain(content)}
@@ -106,7 +106,7 @@ THRESHOLD_SOURCES = {
     "vanishing": "σ_max below this has vanished. Seven e-folds: nets were found trainable to "
     "about six depth scales, e^−6 (Schoenholz et al. 2017, arXiv:1611.01232, section 5).",
     "exploding": "σ_max above this has exploded: the same distance on the other side.",
-    "transient_growth": "Growth before vanishing that is worth a word (convention; Trefethen & "
+    "transient_growth": "Growth before vanishing that is worth reporting (convention; Trefethen & "
     "Embree 2005, chapter 14).",
     "agreement": "Fraction of the sequences that must share a regime (convention).",
     "fine": "σ_max at the required lag from which on the gradient is fine (convention).",

@@ -1,4 +1,4 @@
-"""log σ_max(∂h_t/∂h_k) for all pairs k ≤ t: how every state feels every earlier one.
+"""log σ_max(∂h_t/∂h_k) for all pairs k ≤ t: how every state depends on every earlier one.
 
 Row t of the map is the lag profile that ends at h_t: ``lag_norms.measure`` with a different t for
 each product, some at a time so that their rows stay in the cache.

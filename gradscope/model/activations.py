@@ -7,7 +7,7 @@ Bengio (2013), arXiv:1211.5063, section 2.1.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -32,16 +32,16 @@ class Activation:
     ``value(a)`` is φ(a) and ``slope(a)`` is φ′(a), elementwise on arrays of any shape;
     ``slope_ceiling`` is γ = max φ′. Where φ has a kink the slope is 0, as PyTorch has it.
     ``keras_name`` is its name in ``keras.activations``, ``torch_name`` the ``nonlinearity`` of
-    ``torch.nn.RNN``, None where that has none; ``line_style`` is the same in every picture.
+    ``torch.nn.RNN``, None where there is none; ``line_style`` is the same in every picture.
     """
 
     name: ActivationName
     value: Callable[[FloatArray], FloatArray]
     slope: Callable[[FloatArray], FloatArray]
     slope_ceiling: float
-    torch_name: str | None
-    keras_name: str
-    line_style: LineStyle
+    torch_name: str | None = field(default=None, repr=False)
+    keras_name: str | None = field(default=None, repr=False)
+    line_style: LineStyle = field(default=LineStyle("#222222", "-", "o"), repr=False)
 
 
 def _sigmoid(a: FloatArray) -> FloatArray:

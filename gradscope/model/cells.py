@@ -74,7 +74,7 @@ class Linearization(ABC):
     @property
     @abstractmethod
     def openings(self) -> FloatArray:
-        """What a step lets through (T,B,H): αφ′, or the gate that keeps the state."""
+        """Factor on the gradient in one step, (T,B,H): αφ′, or the gate that keeps the state."""
 
     @abstractmethod
     def vjp(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:

@@ -1,7 +1,7 @@
 """The run of a sweep: hand out the cells that the store lacks, and keep each as soon as it ends.
 
 A bounded number of cells is in flight. Whatever has ended when the parent looks is committed in one
-transaction. A pool whose worker was killed is started anew, and the cells that were in flight are
+transaction. A pool whose worker was killed is started again, and the cells that were in flight are
 tried again one at a time, so that a cell that kills its worker is found out without blaming those
 beside it.
 """
@@ -33,7 +33,7 @@ class Progress:
     """How far a sweep is, in cells.
 
     ``total`` cells in the plan, of which ``kept`` were in the store before (``kept_failed`` of them
-    failed), ``done`` and ``failed`` ended now; ``restarts`` counts pools started anew because a
+    failed), ``done`` and ``failed`` ended now; ``restarts`` counts pools started again because a
     worker died.
     """
 

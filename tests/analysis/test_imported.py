@@ -286,7 +286,7 @@ def test_a_layer_is_named_by_place_name_and_direction(asked: str | None, title: 
         ({**TANH, "readout": "head"}, "there are 'fc'"),
         ({**TANH, "targets": "y.npy"}, "without --readout NAME"),
         ({**TANH, "steps": 10}, "--steps is 10, but x.npy has 9"),
-        ({**TANH, "data": "wide.npy"}, "wide.npy has 5 inputs a step, but rnn\\[0\\]"),
+        ({**TANH, "data": "wide.npy"}, "wide.npy has 5 inputs per step, but rnn\\[0\\]"),
         ({**TANH, "data": "nan.npy"}, "nan.npy holds nan at \\[1, 0, 2\\], and 1 such in all"),
         ({**TANH, "data": "flat.npy"}, "flat.npy holds an array of shape \\(9,\\)"),
         ({**TANH, "data": "text.npy"}, "save real numbers"),

@@ -68,7 +68,7 @@ def profile_table(analysis: Analysis) -> Rows:
 
 
 def comparison_rows(comparison: Comparison) -> list[list[Any]]:
-    """Return one row per activation, length and stage, in the order of ``CELL_COLUMNS``."""
+    """Return one row per network, length and stage, in the order of ``CELL_COLUMNS``."""
     return [
         [
             str(analysis.settings.activation),

@@ -77,7 +77,7 @@ def phase_picture(
 
     ``field`` is what is coloured, the growth rate or the horizon; ``rate`` the growth rate over the
     same axes, for the contour of zero; ``settings`` what all cells share and ``made_by`` the
-    command to draw it again (``sources.StoreSource``), both written into the metadata.
+    command to draw it again (``recipe.StoreSource``), both written into the metadata.
     """
     return picture_bytes(phase_figure(field, rate, settings), suffix, settings, made_by)
 

@@ -1,4 +1,4 @@
-"""The panels that reports are made of: each draws one question's answer onto one axes.
+"""The panels of σ_max by lag and of the causes, and what other panels draw their curves with.
 
 Norms are drawn as log10, lags and steps as they are. The last stage is solid and blue, the stage
 before it dashed and grey, the bound dotted.

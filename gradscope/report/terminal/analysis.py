@@ -166,7 +166,7 @@ COMPARISON_TITLES = (
 
 
 def comparison_page(comparison: Comparison, screen: Screen) -> RenderableType:
-    """Return the page of ``compare``: the answer, and a row per activation and length."""
+    """Return the page of ``compare``: the answer, and a row per network and length."""
     first = comparison.analyses[0]
     gated = any(each.settings.cell is not CellName.ELMAN for each in comparison.analyses)
     titles = ("network", *COMPARISON_TITLES[1:]) if gated else COMPARISON_TITLES

@@ -46,7 +46,7 @@ GATE_ORDER: Mapping[CellName, tuple[int, ...]] = MappingProxyType(
 """Where each of our gates stands in Keras's order."""
 
 OUR_WORDS: Mapping[str, str] = MappingProxyType(
-    {each.keras_name: str(each.name) for each in ACTIVATIONS.values()}
+    {each.keras_name: str(each.name) for each in ACTIVATIONS.values() if each.keras_name}
 )
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from gradscope.arrays import FloatArray
 from gradscope.jacobians.chain import DenseChain, ElmanChain
-from gradscope.jacobians.kernels import leading_directions as rooms
+from gradscope.jacobians.kernels import leading_directions as module
 from gradscope.jacobians.kernels.leading_directions import leading_directions
 
 
@@ -63,7 +63,7 @@ def test_a_chain_without_a_leading_direction_gives_one_of_full_length() -> None:
 def test_where_the_iteration_does_not_settle_the_exact_decomposition_answers(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(rooms, "MAX_ROUNDS", 1)
+    monkeypatch.setattr(module, "MAX_ROUNDS", 1)
     rng = np.random.default_rng(3)
     chain = DenseChain(rng.standard_normal((6, 2, 30, 30)))
 
