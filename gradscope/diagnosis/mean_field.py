@@ -7,8 +7,8 @@ Gaussian of variance q, on top of the drive c = U x_t + b as the data have it:
 
 A random vector's squared length grows χ-fold per step: growth rate ½ log χ, depth scale
 ξ = 1/|log χ|, the steps over which the squared gradient changes e-fold. Source: Poole et al.
-(2016), arXiv:1606.05340 (the length map and χ_1); Schoenholz et al. (2017), arXiv:1611.01232 (the depth
-scale of the gradient); their σ_b² is the drive here. The integrals over z are sums at equal
+(2016), arXiv:1606.05340 (the length map and χ_1); Schoenholz et al. (2017), arXiv:1611.01232 (the
+depth scale of the gradient); their σ_b² is the drive here. The integrals over z are sums at equal
 distances, which converge geometrically for analytic integrands and, unlike Gauss–Hermite nodes, go
 on doing so when √q is large and the poles of φ come near the axis (Trefethen & Weideman 2014, SIAM
 Review 56).
