@@ -144,7 +144,7 @@ def _inputs(
         fitting = [each.name for each in found.layers if each.input_size == data.shape[2]]
         other = f"; of that size is --layer {fitting[0]}" if fitting else ""
         raise DataError(
-            f"{settings.data} has {data.shape[2]} inputs a step, but {lowest.title} in "
+            f"{settings.data} has {data.shape[2]} inputs per step, but {lowest.title} in "
             f"{settings.weights} takes {lowest.input_size}; give (T,B,{lowest.input_size}){other}"
         )
     data = standardised(data) if settings.standardise else data
