@@ -98,7 +98,7 @@ class Grid:
                 )
         if "weights" in self.axes or self.shared.get("weights") is not None:
             raise SettingError(
-                "only randomly initialized networks can be compared or swept, not one from a weight "
+                "only randomly initialized networks can be compared or swept, not a weight "
                 "file; leave --weights out"
             )
         if self.seeds < 1:
