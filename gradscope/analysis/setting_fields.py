@@ -66,7 +66,7 @@ class SettingFields:
         InitializerName.ORTHOGONAL,
         NETWORK | DRAWN,
         MODEL,
-        "How W is drawn (orthogonal: as Keras's SimpleRNN, uniform: as PyTorch's nn.RNN).",
+        "How W is initialized (orthogonal as in Keras, uniform as in PyTorch's nn.RNN).",
     )
     gain: float = setting(1.0, NETWORK | DRAWN, MODEL, "Factor on W.", FACTOR, common=True)
     input_scale: float = setting(1.0, NETWORK | DRAWN, MODEL, "Factor on U.", FACTOR)
@@ -78,7 +78,7 @@ class SettingFields:
         None,
         NETWORK,
         FROM_FILE,
-        "A network from a file of weights: the same as FILE.",
+        "A network from a weight file: the same as FILE.",
         metavar="FILE",
     )
     weight_map: tuple[str, ...] = setting(
@@ -92,39 +92,39 @@ class SettingFields:
         None,
         NETWORK | IMPORTED,
         FROM_FILE,
-        "Layer to study, by place from 0 or name; :reverse for backward (default: the last).",
+        "Layer to study, by index from 0 or name; :reverse for backward (default: the last).",
         metavar="N|NAME",
     )
     readout: str | None = setting(
         None, NETWORK | IMPORTED, FROM_FILE, "Its linear output layer, by name.", metavar="NAME"
     )
     gate_activation: GateName | None = setting(
-        None, NETWORK | IMPORTED, FROM_FILE, "The gates' function where the file is silent."
+        None, NETWORK | IMPORTED, FROM_FILE, "Gates' activation, if the file does not give it."
     )
     reset_after: bool | None = setting(
         None,
         NETWORK | IMPORTED,
         FROM_FILE,
-        "Whether a GRU's reset gate acts after W, where the file is silent.",
+        "Whether a GRU's reset gate acts after W, if the file does not say.",
     )
     batch_first: bool = setting(
         False, SEQUENCES | IMPORTED, FROM_FILE, "--data is (B,T,D) instead of (T,B,D)."
     )
     standardise: bool = setting(
-        False, SEQUENCES | IMPORTED, FROM_FILE, "Bring each input to mean 0 and deviation 1."
+        False, SEQUENCES | IMPORTED, FROM_FILE, "Scale each input to mean 0 and variance 1."
     )
     targets: str | None = setting(
         None,
         SEQUENCES | IMPORTED,
         FROM_FILE,
-        "Wanted outputs of --readout, shaped as --data.",
+        "Target outputs of --readout, shaped like --data.",
         metavar="FILE",
     )
     noise_scale: float = setting(
         1.0,
         SEQUENCES | IMPORTED,
         FROM_FILE,
-        "Scale of white noise where there is no --data.",
+        "Scale of the white noise used without --data.",
         FACTOR,
     )
 
@@ -136,14 +136,14 @@ class SettingFields:
         None,
         SEQUENCES | DRAWN,
         DATA,
-        "How far back recall reaches (default: half of the steps).",
+        "How far back recall reaches (default: half the steps).",
         COUNT,
     )
     data: str | None = setting(
         None,
         SEQUENCES,
         DATA,
-        "Your own series (.csv, .tsv, .txt, .npy); with FILE, its inputs.",
+        "Your series (.csv, .tsv, .txt, .npy), or FILE's inputs.",
         metavar="FILE",
         common=True,
     )
@@ -156,7 +156,7 @@ class SettingFields:
         common=True,
     )
     missing: MissingCells = setting(
-        MissingCells.REFUSE, SEQUENCES, DATA, "What to do about empty cells."
+        MissingCells.REFUSE, SEQUENCES, DATA, "How to handle empty cells."
     )
     validation: float = setting(
         0.2, SEQUENCES | DRAWN, DATA, "Fraction of the series held out at its end.", FRACTION
@@ -181,7 +181,7 @@ class SettingFields:
         None, TRAINED, TRAINING, "Clip each gradient entry.", POSITIVE
     )
     truncate: int | None = setting(
-        None, TRAINED, TRAINING, "Send each error back over at most this many lags.", COUNT
+        None, TRAINED, TRAINING, "Backpropagate each error over at most this many lags.", COUNT
     )
 
     sequences: int = setting(16, SEQUENCES, ANALYSIS, "Sequences examined.", SIZE)
@@ -221,7 +221,7 @@ class SettingFields:
         0,
         SEQUENCES,
         OptionPanel.EXECUTION,
-        "Source of every random draw.",
+        "Seed of all random numbers.",
         Limits(0, 2**63 - 1),
         common=True,
     )

@@ -79,7 +79,7 @@ class Settings(SettingFields):
             raise SettingError("--column is given without --data; name the file with --data FILE")
         if self.data is not None and self.delay is not None and self.weights is None:
             raise SettingError(
-                f"--delay is {self.delay}, but with --data the next value is wanted; leave "
+                f"--delay is {self.delay}, but with --data the target is the next value; leave "
                 "--delay out"
             )
 
@@ -110,18 +110,18 @@ class Settings(SettingFields):
         given = [name for name in names if getattr(self, name) != SETTINGS[name].default]
         if given and drawn:
             raise SettingError(
-                f"{flag(given[0])} is for a network from a file of weights, but none is given; "
+                f"{flag(given[0])} is for a network from a weight file, but none is given; "
                 "name it: gradscope analyze FILE, or --weights FILE"
             )
         if given:
             raise SettingError(
-                f"{flag(given[0])} is for a network that is drawn, but this one comes from "
+                f"{flag(given[0])} is for a randomly initialized network, but this one is from "
                 f"{self.weights}; leave it out"
             )
         if not drawn and self.updates:
             raise SettingError(
-                f"--updates is {self.updates}, but the network in {self.weights} is studied as it "
-                "is; leave it out, or take 0"
+                f"--updates is {self.updates}, but the network in {self.weights} is not "
+                "trained further; leave it out, or use 0"
             )
         if self.data is not None and self.noise_scale != SETTINGS["noise_scale"].default:
             raise SettingError(

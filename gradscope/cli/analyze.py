@@ -77,8 +77,8 @@ def analyze(  # noqa: PLR0913, PLR0917 (a parameter is an option)
     save: Save = None,
     fail_on: FailWhen = None,
 ) -> None:
-    """Analyze a recurrent network, trained here or read from a file: whether its gradients vanish
-    or explode, how far back they reach, and why.
+    """Analyze a recurrent network, trained here or from a file: whether gradients vanish or
+    explode, how far back they reach, and why.
     """
     call.place.prepare(save, html, figure=png)
     details: Given = {}
@@ -86,7 +86,7 @@ def analyze(  # noqa: PLR0913, PLR0917 (a parameter is an option)
         details[PANELS[panel].needs] = True
     asked = call.values(load=load, **{**weights_of(file), **details})
     if panel is not None and png is None:
-        raise SettingError(f"--panel is {panel}, but no picture is asked for; add --png FILE")
+        raise SettingError(f"--panel is {panel}, but no picture is requested; add --png FILE")
     analysis = run_analysis(call.place, asked, Files(png, save, html, panel, width))
     exit_with_status(analysis, fail_on)
 

@@ -41,8 +41,8 @@ def register(app: typer.Typer) -> None:
     "updates", "batch", "optimizer", "learning_rate", "clip_norm", "clip_value", "truncate"
 )
 def check(call: Call, file: WeightsFile = None) -> None:
-    """Check gradients, Jacobians and causes of a small network against independent computations;
-    with FILE, states and Jacobians against the framework that wrote it, if installed.
+    """Check a small network's gradients, Jacobians and causes independently; with FILE, states
+    and Jacobians against its framework.
     """
     call.place.prepare()
     run_check(call.place, call.values(defaults=SMALL, **weights_of(file)))

@@ -23,7 +23,7 @@ gradscope explain memory horizon
 gradscope explain store
 """
 
-HELP = "Teach with numbers: lessons, the verdict of a run, a sweep's store, clusters, any term."
+HELP = "Lessons with numbers, the verdict of a run, a sweep's store, clusters, any term."
 
 
 class Topics(CommandGroup):
@@ -50,7 +50,7 @@ def _option(flag: str, text: str, panel: str, metavar: str = "N") -> Any:
 PHI = f"The nonlinearity φ: {', '.join(ActivationName)}."
 Steps = Annotated[int, _option("--steps", "Steps T.", DATA)]
 Units = Annotated[int, _option("--hidden", "Hidden units H.", MODEL)]
-Seed = Annotated[int, _option("--seed", "Source of every random draw.", EXECUTION)]
+Seed = Annotated[int, _option("--seed", "Seed of all random numbers.", EXECUTION)]
 Phi = Annotated[ActivationName, _option("--activation", PHI, MODEL, "WORD")]
 Gain = Annotated[float, _option("--gain", "Factor on W.", MODEL, "X")]
 Leaf = Annotated[float, typer.Option(help="A leaf of f = (x − y) z.", metavar="X")]
@@ -84,7 +84,7 @@ def topics() -> Answer:
 
 @_topic
 def term(
-    name: Annotated[list[str], typer.Argument(help="A word of a report.", metavar="TERM")],
+    name: Annotated[list[str], typer.Argument(help="A term used in a report.", metavar="TERM")],
 ) -> Answer:
     """Explain a term: definition, formula, how to read it, source."""
     from gradscope.explain.glossary import term_answer

@@ -38,7 +38,7 @@ RowFormat = Annotated[
     ExportFormat | None,
     option(
         "--format",
-        "How rows are written: csv, jsonl, npz, md (default: by the file's ending, else csv).",
+        "How rows are written: csv, jsonl, npz, md (default: by the file's extension, else csv).",
         OUTPUT,
         "WORD",
     ),

@@ -100,7 +100,7 @@ ConfigFile = Annotated[
 WeightsFile = Annotated[
     str | None,
     typer.Argument(
-        help=f"A network from a file: {READABLE}. Without it one is drawn.",
+        help=f"A network from a file: {READABLE}. Without it, a random network.",
         metavar="[FILE]",
         show_default=False,
     ),
@@ -109,7 +109,7 @@ Threads = Annotated[
     int | None,
     typer.Option(
         "--threads",
-        help="BLAS threads (default: as the environment says, else 1).",
+        help="BLAS threads (default: from the environment, else 1).",
         min=1,
         rich_help_panel=EXECUTION,
         metavar="N",
@@ -122,7 +122,7 @@ ColorWhen = Annotated[
     Color,
     typer.Option(
         "--color",
-        help="When to colour the page: auto, always, never (default auto).",
+        help="When to use color: auto, always, never (default auto).",
         rich_help_panel=OUTPUT,
         metavar="WORD",
         show_default=False,
@@ -146,7 +146,7 @@ Output = Annotated[
     typer.Option(
         "--output",
         "-o",
-        help="Write the result there; - is stdout.",
+        help="Write the result to FILE; - is stdout.",
         rich_help_panel=OUTPUT,
         metavar="FILE",
     ),
@@ -157,7 +157,7 @@ Figure = Annotated[
         "--png",
         "--svg",
         "--pdf",
-        help="Draw the report; .png, .svg or .pdf by the name's ending.",
+        help="Draw the report, in the format of the file's extension.",
         rich_help_panel=OUTPUT,
         metavar="FILE",
     ),
@@ -201,13 +201,13 @@ Save = Annotated[
     ),
 ]
 Force = Annotated[
-    bool, typer.Option("--force", help="Replace files that exist.", rich_help_panel=OUTPUT)
+    bool, typer.Option("--force", help="Overwrite existing files.", rich_help_panel=OUTPUT)
 ]
 FailWhen = Annotated[
     FailOn | None,
     typer.Option(
         "--fail-on",
-        help="Exit with 1 if the last stage shows this: vanishing, exploding, any.",
+        help="Exit with 1 if the final gradient is: vanishing, exploding, any.",
         metavar="WORD",
         rich_help_panel=ANALYSIS,
         show_default=False,

@@ -54,8 +54,8 @@ def rerun(
     html: Html = None,
     save: Save = None,
 ) -> None:
-    """Run again what made a picture, a document or a saved run. The numbers are the same bit for
-    bit on the same type of machine; elsewhere a line says how well they can agree.
+    """Run again what made a picture, document or saved run: bit for bit on the same type of
+    machine, elsewhere within a stated tolerance.
     """
     place.prepare(save, html, figure=png)
     from gradscope.report.provenance.recipe import MadeBy, read_recipe

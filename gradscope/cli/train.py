@@ -37,9 +37,7 @@ def train(
     png: Figure = None,
     save: Save = None,
 ) -> None:
-    """Train a recurrent network by backpropagation through time and report loss, unclipped gradient
-    norm and memory horizon as it learns.
-    """
+    """Train a recurrent network; report loss, unclipped gradient norm and memory horizon."""
     call.place.prepare(save, figure=png)
     run_training(call.place, call.values(load=load), png, save)
 

@@ -35,7 +35,7 @@ def choose_columns(asked: tuple[str, ...], names: tuple[str, ...], path: Path) -
             )
         column = named[0] if named else numbers.index(word)
         if column in chosen:
-            raise DataError(f"column {quoted(each)} of {path} is asked for twice; name it once")
+            raise DataError(f"column {quoted(each)} of {path} is given twice; name it once")
         chosen.append(column)
     return chosen
 

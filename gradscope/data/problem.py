@@ -49,7 +49,7 @@ def series_problem(
         description=f"predict the next value of {', '.join(table.names)} ({name})",
         error=ErrorName.SQUARED,
         required_lag=None,
-        baseline=Baseline(repeat_last_error(held_out), "repeating the last value"),
+        baseline=Baseline(repeat_last_error(held_out), "repeat the last value"),
     )
     return Problem(
         task_info,

@@ -142,7 +142,7 @@ def backprop_page(lesson: BackpropLesson) -> Page:
     x_moved, all_moved = lesson.x_moved, lesson.all_moved
     x, p, f = (_plain(values[name]) for name in "xpf")
     slope = {edge.later + edge.earlier: _plain(edge.slope) for edge in lesson.edges}
-    chain = ["∂f/∂f = 1: the end, where the way back begins."]
+    chain = ["∂f/∂f = 1: the output, where the backward pass starts."]
     for edge in lesson.edges:
         later, earlier = edge.later, edge.earlier
         factors = f"{_factor(edge.adjoint)} · {_factor(edge.slope)}"
@@ -159,7 +159,7 @@ def backprop_page(lesson: BackpropLesson) -> Page:
             f"p = x − y = {x} − {_factor(values['y'])} = {p}",
             f"f = p · z = {_factor(values['p'])} · {_factor(values['z'])} = {f}",
         ),
-        "Local derivatives: one for each edge, known to the node alone": (
+        "Local derivatives: one for each edge, from its node alone": (
             f"∂p/∂x = {slope['px']}, ∂p/∂y = {slope['py']}",
             f"∂f/∂p = z = {slope['fp']}, ∂f/∂z = p = {slope['fz']}",
         ),

@@ -206,10 +206,10 @@ def bptt_page(lesson: BpttLesson) -> Page:
     ):
         sections += [(title, lines), *(_term_section(lesson, term, name) for term in last.terms)]
         added = matrix_lines(f"∂E_{t}/∂{name}", gradients[name])
-        sections.append((f"The sum over the steps before: ∂E_{t}/∂{name}", added))
+        sections.append((f"The sum over the earlier steps: ∂E_{t}/∂{name}", added))
     count = sum(len(each.terms) for each in lesson.steps)
     answer = (
-        f"∂E_{t}/∂W is a sum of {len(last.terms)} terms, one for each step before; all "
+        f"∂E_{t}/∂W is a sum of {len(last.terms)} terms, one for each earlier step; all "
         f"{count} of ∂E/∂W agree with BPTT's one sweep to {lesson.deviation:.0e}."
     )
     return Page(answer, [*sections, ("The general formula, over all steps", general)])

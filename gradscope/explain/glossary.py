@@ -119,7 +119,7 @@ def listing() -> Answer:
     names = ", ".join(term.name for term in TERMS)
     texts["Terms: gradscope explain TERM"] = textwrap.wrap(names, TEXT_WIDTH)
     document["terms"] = [_fields(term) for term in TERMS]
-    page = Page("What gradscope explains, with numbers computed now.", texts.items())
+    page = Page("What gradscope explains, with numbers computed on the spot.", texts.items())
     return page, document, _table(TERMS)
 
 

@@ -158,7 +158,7 @@ def vanishing_page(lessons: Sequence[ProductLesson]) -> Page:
     )
     parts = [f"{each.activation}'s product {pace(each.rate)}" for each in lessons]
     texts = {
-        "One factor more at each lag": (*table_lines(titles, rows), "", *legend),
+        "One more factor at each lag": (*table_lines(titles, rows), "", *legend),
         **{f"What {each.activation} does": _product_lines(each) for each in lessons},
     }
     return Page(f"The same W, two activations: {', '.join(parts)}.", texts.items())

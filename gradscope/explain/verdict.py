@@ -106,7 +106,7 @@ THRESHOLD_SOURCES = {
     "vanishing": "σ_max below this has vanished. Seven e-folds: nets were found trainable to "
     "about six depth scales, e^−6 (Schoenholz et al. 2017, arXiv:1611.01232, section 5).",
     "exploding": "σ_max above this has exploded: the same distance on the other side.",
-    "transient_growth": "Growth before vanishing that is worth reporting (convention; Trefethen & "
+    "transient_growth": "Growth before vanishing worth reporting (convention; Trefethen & "
     "Embree 2005, chapter 14).",
     "agreement": "Fraction of the sequences that must share a regime (convention).",
     "fine": "σ_max at the required lag from which on the gradient is fine (convention).",
@@ -242,7 +242,7 @@ def _outcome_lines(lesson: VerdictLesson) -> tuple[str, ...]:
         return ("There are no targets: which lag is required, or what was learned, is not known.",)
     better = "it has learned" if learned.error < most * learned.baseline else "it has not learned"
     if lesson.stage.name is StageName.INITIAL:
-        better = "nothing was learned yet"
+        better = "nothing has been learned yet"
     error, baseline = number(learned.error), number(learned.baseline)
     of_error = (
         f"Its error per step is {error}, the baseline's {baseline}; to have learned it must be "
@@ -257,5 +257,5 @@ def _outcome_lines(lesson: VerdictLesson) -> tuple[str, ...]:
             "gradient arrives is not known."
         ), of_error
     reach = "beyond the lags measured" if verdict.horizon is None else verdict.horizon
-    end = "arrives" if reaches else "does not reach so far back"
+    end = "arrives" if reaches else "does not reach that far back"
     return f"The task needs lag {lag}, the horizon is {reach}: the gradient {end}.", of_error

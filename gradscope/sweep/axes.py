@@ -87,7 +87,7 @@ def _of_kind(kind: Any, text: str, flag: str) -> tuple[Any, ...]:
     for word in words:
         if word not in choices:
             raise SettingError(
-                f"{flag} is {text!r}, but there is no {word!r}; choose of {', '.join(choices)}"
+                f"{flag} is {text!r}, but there is no {word!r}; choose from {', '.join(choices)}"
             )
     return tuple(choices[word] for word in words)
 

@@ -98,8 +98,8 @@ class Grid:
                 )
         if "weights" in self.axes or self.shared.get("weights") is not None:
             raise SettingError(
-                "a network from a file of weights is given once; only drawn networks are compared "
-                "or swept: leave --weights out"
+                "only randomly initialized networks can be compared or swept, not a weight "
+                "file; leave --weights out"
             )
         if self.seeds < 1:
             raise SettingError(f"--seeds is {self.seeds}; choose 1 or more")

@@ -114,7 +114,7 @@ def _readable(path: Path, where: str | None = None) -> Iterator[None]:
 
 def _open_read_only(path: Path) -> sqlite3.Connection:
     if not path.is_file():
-        raise ArchiveError(f"{path} does not exist or is no file; name a store of gradscope sweep")
+        raise ArchiveError(f"{path} does not exist or is not a file; name a sweep's store")
     if path.with_name(f"{path.name}-journal").exists():
         # SQLite takes back what a killed sweep had half written; only a writer may do that.
         try:
@@ -122,7 +122,7 @@ def _open_read_only(path: Path) -> sqlite3.Connection:
                 writer.execute("SELECT count(*) FROM sqlite_master")
         except sqlite3.Error as error:
             raise ArchiveError(
-                f"{path} was being written when its sweep was killed, and cannot be mended "
+                f"{path} was being written when its sweep was killed, and cannot be repaired "
                 f"({error}); make it writable once"
             ) from error
     try:

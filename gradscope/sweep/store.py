@@ -1,4 +1,4 @@
-"""The store of a sweep: one SQLite file with a row for every cell that ended.
+"""The store of a sweep: one SQLite file with one row for every finished cell.
 
 Three tables: ``cells``, whose columns are the key, the status, every setting by its name, the
 results (``sweep.cell``), how the row came about, and the curves as little-endian float64; ``meta``,
@@ -226,8 +226,7 @@ def check_schema(path: Path, connection: sqlite3.Connection) -> None:
         mark, found, present = 0, {}, []
     if mark != APPLICATION_ID:
         raise ArchiveError(
-            f"{path} is not a store of gradscope; name a file that gradscope sweep wrote, or a new "
-            "one"
+            f"{path} is not a gradscope store; name a file that gradscope sweep wrote, or a new one"
         )
     for what, wanted in (("schema", SCHEMA_VERSION), ("algorithm", ALGORITHM_VERSION)):
         version = found.get(f"{what}_version")
@@ -250,7 +249,7 @@ def _what_failed(path: Path, error: sqlite3.Error) -> str:
     if name == "SQLITE_FULL" or name.startswith("SQLITE_IOERR"):
         return (
             f"{path} cannot be written ({error}): the disk is full or the file may not grow; what "
-            "it holds is kept; make room and run the same command again"
+            "it holds is kept; free some space and run the same command again"
         )
     if name.startswith("SQLITE_BUSY"):
         return f"{path} is held by another process ({error}); wait for it to end"

@@ -222,7 +222,7 @@ def _axis(axes: Mapping[str, Axis], name: str | None, taken: Collection[str | No
             why = f"{name} takes one value in this store"
         else:
             why = f"{name} is no setting"
-        raise SettingError(f"{why}; choose of {found or 'none'}")
+        raise SettingError(f"{why}; choose from {found or 'none'}")
     free = [axis for each, axis in axes.items() if each not in taken]
     if not free:
         raise SettingError(

@@ -77,13 +77,13 @@ class WatchLog:
 
 REFUSAL_WORDS = {
     Refusal.PROJECTION: "it has a projection (proj_size), whose Jacobian gradscope does not "
-    "have; train without proj_size to watch it",
-    Refusal.SCRIPTED: "it is scripted, and hooks do not see inside; watch the module that "
-    "torch.jit was given",
-    Refusal.COMPILED: "it is compiled, and hooks do not see inside; train without "
+    "support; train without proj_size to watch it",
+    Refusal.SCRIPTED: "it is scripted, and hooks do not reach inside; watch the module that "
+    "was passed to torch.jit",
+    Refusal.COMPILED: "it is compiled, and hooks do not reach inside; train without "
     "torch.compile while you watch",
     Refusal.STATE_REPLACED: "the state it is given is not the one it returned: what happens in "
-    "between is unknown, and its transport through time cannot be measured",
+    "between is unknown, so its Jacobian products cannot be measured",
 }
 """Why a module is not watched, and what to do about it."""
 
@@ -96,8 +96,8 @@ def _sentence(event: Event) -> str:
         where = "" if event.time_step is None else f" at time step {event.time_step}"
         return f"{place}: the {event.quantity} is not finite{where}"
     if isinstance(event, Failure):
-        end = f"leaves it alone from now on ({event.error}); the training goes on"
-        return f"{place}: the watch failed and {end}"
+        end = f"will not be retried ({event.error}); training continues"
+        return f"{place}: the measurement failed and {end}"
     regime = event.diagnosis.verdict.regime
     return f"{place}: {event.before} → {regime}" if event.before else place
 
@@ -111,7 +111,7 @@ def watch_report(journal: Journal, *, log_error: Exception | None = None, width:
     failures = [_sentence(failure) for failure in journal.failures]
     if log_error is not None:
         kind = type(log_error).__name__
-        failures.append(f"the log failed and was not written any further ({kind}: {log_error})")
+        failures.append(f"the log failed and is no longer written ({kind}: {log_error})")
     counts = journal.trouble_count
     sections: Mapping[str, list[str]] = {
         "Why": _causes(journal),
@@ -136,7 +136,7 @@ def _opening(journal: Journal) -> str:
     taken = len({(each.step, each.title) for each in journal.snapshots})
     spent, elapsed, allowed = journal.budget.spent, journal.budget.elapsed, journal.budget.share
     share = f", {percent(spent / elapsed)} of the time" if elapsed else ""
-    limit = f" (at most {percent(allowed)} and {number(ADVANCE)} s)" if allowed else ""
+    limit = f" (at most {percent(allowed)} plus {number(ADVANCE)} s)" if allowed else ""
     counted = f"{count(journal.steps, 'training step')}: {count(taken, 'snapshot')} took"
     return f"Watched {counted} {number(spent)} s{share}{limit}."
 

@@ -46,7 +46,7 @@ def load_weights(
     if not found.layers:
         names = listed(tuple(found.file.arrays))
         raise WeightsError(
-            f"{path} holds no recurrent layer under a name that is known, only "
+            f"{path} has no recurrent layer under a known name, only "
             f"{names or 'nothing numeric'}; name the weights: {suggested_options(found.candidates)}"
         )
     return found

@@ -171,4 +171,4 @@ def _why_unreadable(head: bytes) -> str:
             "is a bare pickle, which could run anything when read; save the arrays: "
             "numpy.savez('weights.npz', W=W, U=U, b=b)"
         )
-    return f"is none of the files that are read; give a {READABLE}"
+    return f"is not a weight file that gradscope can read; give a {READABLE}"

@@ -269,20 +269,20 @@ def test_a_layer_is_named_by_place_name_and_direction(asked: str | None, title: 
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({}, "does not say of 'rnn\\[0\\]' the activation"),
+        ({}, "for 'rnn\\[0\\]' the file does not state the activation"),
         ({**TANH, "leak": 0.5}, "--leak is 0.5, but the file says 1.0"),
         ({**TANH, "cell": "gru"}, "--cell is gru, but rnn\\[0\\]"),
         ({**TANH, "hidden": 9}, "--hidden is 9, but rnn\\[0\\]"),
-        ({**TANH, "updates": 5}, "--updates is 5, but the network in net.npz is studied as it is"),
-        ({**TANH, "gain": 2.0}, "--gain is for a network that is drawn"),
-        ({**TANH, "optimizer": "sgd"}, "--optimizer is for a network that is drawn"),
-        ({**TANH, "clip_norm": 1.0}, "--clip-norm is for a network that is drawn"),
+        ({**TANH, "updates": 5}, "--updates is 5, but the network in net.npz is not trained"),
+        ({**TANH, "gain": 2.0}, "--gain is for a randomly initialized network"),
+        ({**TANH, "optimizer": "sgd"}, "--optimizer is for a randomly initialized network"),
+        ({**TANH, "clip_norm": 1.0}, "--clip-norm is for a randomly initialized network"),
         ({**TANH, "noise_scale": 3.0}, "--noise-scale is 3.0, but the inputs come from x.npy"),
         ({**TANH, "reset_after": True}, "--reset-after is for a GRU, but 'rnn\\[0\\]' is an RNN"),
         ({**TANH, "gate_activation": "sigmoid"}, "is for gated cells, but 'rnn\\[0\\]' is an RNN"),
         ({"weights": "gru.npz", "reset_after": False}, "--no-reset-after contradicts the file"),
-        ({**TANH, "layer": "1"}, "--layer '1' is none of the layers"),
-        ({**TANH, "layer": "0:reverse"}, "--layer '0:reverse' is none of the layers"),
+        ({**TANH, "layer": "1"}, "--layer '1' is not one of the layers"),
+        ({**TANH, "layer": "0:reverse"}, "--layer '0:reverse' is not one of the layers"),
         ({**TANH, "readout": "head"}, "there are 'fc'"),
         ({**TANH, "targets": "y.npy"}, "without --readout NAME"),
         ({**TANH, "steps": 10}, "--steps is 10, but x.npy has 9"),
@@ -316,9 +316,9 @@ def test_what_does_not_fit_is_refused(values: dict[str, Any], words: str) -> Non
 @pytest.mark.usefixtures("folder")
 def test_given_networks_are_not_compared_and_need_their_file() -> None:
     settings = studied("net.npz", **TANH).settings
-    with pytest.raises(SettingError, match="only drawn networks are compared"):
+    with pytest.raises(SettingError, match="only randomly initialized networks can be compared"):
         compare(settings)
-    with pytest.raises(SettingError, match="--readout is for a network from a file"):
+    with pytest.raises(SettingError, match="--readout is for a network from a weight file"):
         Settings(readout="fc")
     np.savez("net.npz", **{**TORCH, "rnn.weight_hh_l0": np.eye(3), "rnn.weight_ih_l0": U[:3]})  # type: ignore[arg-type]
     with pytest.raises(SettingError, match="--hidden is 4, but rnn"):

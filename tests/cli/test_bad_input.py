@@ -104,8 +104,8 @@ FILES = {
     "TOML load a number": ("analyze --config load.toml", "--load is 3; name a file"),
     "TOML column half a number": ("analyze --config column.toml", "--column is 1.5"),
     "TOML with nan": ("analyze --config nan.toml", "--gain is nan; give a finite number"),
-    "settings of a picture not ours": ("show-config plain.png", "carries no settings"),
-    "settings of a text": ("show-config good.csv", "carries no settings"),
+    "settings of a picture not ours": ("show-config plain.png", "has no gradscope settings"),
+    "settings of a text": ("show-config good.csv", "has no gradscope settings"),
     "settings of nothing": ("show-config missing.png", "cannot be read"),
 }
 

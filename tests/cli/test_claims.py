@@ -60,7 +60,7 @@ def test_the_sunspot_series_is_learned_better_than_repeating_the_last_value(run:
 
     trained = stages(done)[-1]
     baseline = json.loads(done.stdout)["problem"]["baseline"]
-    assert baseline["meaning"] == "repeating the last value"
+    assert baseline["meaning"] == "repeat the last value"
     assert trained["stage"] == "trained"
     assert trained["error"] < baseline["error"]
     assert "better-than-baseline" in [reason["code"] for reason in trained["verdict"]["reasons"]]

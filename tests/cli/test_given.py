@@ -235,7 +235,7 @@ def test_check_holds_states_and_jacobians_against_pytorch(run: Run) -> None:
             "analyze cell.npz --activation tanh --weight-map W=h2 --weight-map U=i2h",
             "did you mean 'h2h'?",
         ),
-        ("analyze cell.npz --activation tanh", "holds no recurrent layer"),
+        ("analyze cell.npz --activation tanh", "has no recurrent layer"),
         ("analyze net.npz --load run.npz", "choose one network"),
         (
             "analyze net.npz --weights cell.npz",
@@ -243,7 +243,7 @@ def test_check_holds_states_and_jacobians_against_pytorch(run: Run) -> None:
         ),
         ("spectrum --weights cell.npz net.npz", "leave --weights out"),
         ("check net.npz --weights cell.npz", "leave --weights out"),
-        ("analyze --layer 0", "--layer is for a network from a file"),
+        ("analyze --layer 0", "--layer is for a network from a weight file"),
         ("spectrum net.npz", "give --activation NAME"),
         ("check net.npz", "give --activation NAME"),
     ],

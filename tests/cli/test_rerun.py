@@ -158,9 +158,7 @@ def test_a_picture_of_a_sweep_whose_store_has_gone_is_refused_in_one_line(
     done = call("rerun", "s.png", "--png", "again.png")
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == (
-        "error: s.db does not exist or is no file; name a store of gradscope sweep\n"
-    )
+    assert done.stderr == ("error: s.db does not exist or is not a file; name a sweep's store\n")
     assert not sweep.with_name("again.png").exists()
 
 
@@ -262,7 +260,7 @@ def test_a_file_of_another_version_is_run_with_a_warning(
         (("nowhere.png",), "nowhere.png cannot be read"),
         (("made.json", "-o", "made.json"), "already exists"),
         (("made.json", "--png", "made.gif"), "choose .png, .svg, .pdf"),
-        (("notes.txt",), "notes.txt carries no settings of gradscope"),
+        (("notes.txt",), "notes.txt has no gradscope settings"),
         (("cells.json", "--save", "x.npz"), "--save is asked for (x.npz), but a comparison"),
         (("spectrum.json", "--save", "x.npz"), "--save is asked for (x.npz), but a spectrum"),
     ],

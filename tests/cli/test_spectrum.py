@@ -81,7 +81,7 @@ def test_a_panel_without_a_picture_is_refused(run: Run, small: tuple[str, ...]) 
     done = run("analyze", *small, "--panel", "map")
 
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == ("error: --panel is map, but no picture is asked for; add --png FILE\n")
+    assert done.stderr == ("error: --panel is map, but no picture is requested; add --png FILE\n")
 
 
 def test_the_html_report_is_written_whole_and_can_be_run_again(

@@ -60,7 +60,7 @@ def test_a_sweep_writes_its_store_and_shows_a_summary() -> None:
     done = sweep("-P", "gain=1,2", "-P", "activation=tanh,sigmoid", "--seeds", "2", "-o", "s.db")
 
     assert done.returncode == 0
-    assert "8 cells done now" in done.stdout
+    assert "8 cells computed" in done.stdout
     assert "sigmoid" in done.stdout
     assert done.stderr == ""
     assert names() == ["s.db"]
@@ -90,7 +90,7 @@ def test_a_dry_run_counts_shows_and_estimates_and_writes_nothing() -> None:
 
     assert done.returncode == 0
     assert done.stdout.startswith("12 cells, none in s.db yet: ")
-    assert "one cell timed for each of 2 of 2 sizes" in " ".join(done.stdout.split())
+    assert "timed on one cell of each of 2 of 2 sizes" in " ".join(done.stdout.split())
     assert "… and 7 more" in done.stdout
     assert names() == []
 
@@ -183,7 +183,7 @@ def test_a_mistake_is_one_line(words: tuple[str, ...], part: str) -> None:
 def test_a_file_that_is_no_store_is_kept() -> None:
     Path("notes.db").write_text("my notes", encoding="utf-8")
 
-    assert "is not a store of gradscope" in error_of("-P", "gain=1,2", "-o", "notes.db")
+    assert "is not a gradscope store" in error_of("-P", "gain=1,2", "-o", "notes.db")
     assert Path("notes.db").read_text(encoding="utf-8") == "my notes"
 
 

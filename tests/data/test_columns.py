@@ -55,7 +55,7 @@ def test_one_name_for_two_columns_is_refused_but_their_numbers_work() -> None:
 
 
 def test_a_column_asked_for_twice_is_refused() -> None:
-    assert message(("a", "b"), "b", "2") == "column '2' of t.csv is asked for twice; name it once"
+    assert message(("a", "b"), "b", "2") == "column '2' of t.csv is given twice; name it once"
 
 
 def test_a_text_in_a_message_is_one_short_line() -> None:

@@ -56,7 +56,7 @@ def test_what_is_said_twice_is_swept_once() -> None:
         ("gain=nan", "not finite"),
         ("activation=tanh,cosine", "there is no 'cosine'"),
         ("steps=1.5,2", "not a whole number"),
-        ("center-bias=yes", "choose of true, false"),
+        ("center-bias=yes", "choose from true, false"),
         ("gain=1,,2", "an empty part"),
     ],
 )

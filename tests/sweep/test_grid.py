@@ -71,7 +71,9 @@ def test_every_setting_changes_the_key() -> None:
 
 @pytest.mark.parametrize("values", [({"weights": "net.pt"}, {}), ({}, {"weights": ("net.pt",)})])
 def test_no_grid_takes_a_network_from_a_file(values: tuple[dict[str, str], Axes]) -> None:
-    with pytest.raises(SettingError, match="only drawn networks are compared or swept"):
+    with pytest.raises(
+        SettingError, match="only randomly initialized networks can be compared or swept"
+    ):
         Grid(*values)
 
 

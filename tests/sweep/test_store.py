@@ -176,7 +176,7 @@ def test_a_file_that_is_no_store_is_refused_and_kept(tmp_path: Path, content: by
     path = tmp_path / "notes.txt"
     path.write_bytes(content)
 
-    with pytest.raises(ArchiveError, match="is not a store of gradscope"):
+    with pytest.raises(ArchiveError, match="is not a gradscope store"):
         open_store(path)
 
     assert path.read_bytes() == content
@@ -188,7 +188,7 @@ def test_somebody_elses_database_is_refused_and_kept(tmp_path: Path) -> None:
     connection.execute("CREATE TABLE cells (a)")
     connection.close()
 
-    with pytest.raises(ArchiveError, match="is not a store of gradscope"):
+    with pytest.raises(ArchiveError, match="is not a gradscope store"):
         open_store(path)
 
     assert rows(path, "SELECT name FROM sqlite_master") == [("cells",)]

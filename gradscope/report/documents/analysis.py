@@ -194,7 +194,7 @@ def _map(found: LagMap) -> Document:
     return {
         "times": found.times,
         "log10_norm_median": [row[: place + 1] for place, row in enumerate(middle)],
-        "rows": "one a later state, from the earliest state to itself",
+        "rows": "one per later state, from the earliest state to itself",
         "null_because": fields.ZERO_PRODUCT if found.times.size > 1 else None,
         "certificate": float(found.certificate.max()),
     }

@@ -90,7 +90,7 @@ def _by_network(comparison: Comparison) -> dict[str, list[Analysis]]:
 
 
 def _profiles_panel(axes: "Axes", comparison: Comparison) -> None:
-    title = "How much of the gradient arrives, by lag; one curve a length"
+    title = "How much of the gradient arrives, by lag; one curve per length"
     dress(axes, LAG, f"{SIGMA_MAX}, median", title)
     for name, analyses in _by_network(comparison).items():
         look: Look = {**line_style(name)._asdict(), "linewidth": 2, "markersize": 7}

@@ -135,7 +135,7 @@ ROWS = (
         lambda: _rows().profile_table,
     ),
     Panel(
-        "causes", "Why: what makes the growth rate",
+        "causes", "Why: causes of the growth rate",
         lambda: _profiles().causes_panel,
         lambda: _captions().causes_caption,
         lambda: _profiles().cause_rows,

@@ -55,7 +55,7 @@ def read_document(path: Path) -> dict[str, Any]:
         return {**document, "settings": dict(**kept["settings"])}
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ArchiveError(
-            f"{path} carries no settings of gradscope; give a picture, .json or .npz that it wrote"
+            f"{path} has no gradscope settings; give a picture, .json or .npz that gradscope wrote"
         ) from error
 
 

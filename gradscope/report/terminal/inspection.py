@@ -31,7 +31,7 @@ ASKED: Mapping[Unknown, tuple[str, str]] = MappingProxyType(
     {
         Unknown.ACTIVATION: ("the activation φ", "--activation NAME"),
         Unknown.GATE_ACTIVATION: ("the gates' function", "--gate-activation NAME"),
-        Unknown.LEAK: ("the leak α (1 where there is none)", "--leak ALPHA"),
+        Unknown.LEAK: ("the leak α (1 for none)", "--leak ALPHA"),
         Unknown.RESET_AFTER: (
             "whether the reset gate acts after W (PyTorch, Keras) or before it (Cho et al.)",
             "--reset-after / --no-reset-after",
@@ -101,7 +101,7 @@ def inspection_page(inspection: Inspection, screen: Screen) -> RenderableType:
     for title, points in (("What the file does not say", asked), ("Also", _notes(inspection))):
         parts += [Text(), *bullets(title, points, screen)] if points else []
     command = analyze_command(inspection) or ""
-    return Group(*parts, Text(), *_typed("To analyse it", command, screen))
+    return Group(*parts, Text(), *_typed("To analyze it", command, screen))
 
 
 def _rows(inspection: Inspection) -> list[list[str]]:

@@ -42,11 +42,11 @@ def plan_page(preview: Preview, screen: Screen) -> RenderableType:
     stored = stored if kept else f"none in {preview.store} yet"
     who = "one worker" if preview.workers is None else count(preview.workers, "worker")
     guess = preview.estimate
-    timed = f"one cell timed for each of {guess.timed} of {count(guess.sizes, 'size')}"
+    timed = f"timed on one cell of each of {guess.timed} of {count(guess.sizes, 'size')}"
     time = f"about {duration(preview.seconds)} on {who} ({timed})"
     time = time if preview.missing else "nothing to do"
     answer = f"{count(len(preview.cells), 'cell')}, {stored}: {time}."
-    failed = f"{count(preview.failed, 'cell')} failed before; --retry-failed tries them again."
+    failed = f"{count(preview.failed, 'cell')} failed before; --retry-failed runs them again."
     about = [Text(failed)] if preview.failed else []
     names = tuple(shared_and_swept(preview.cells)[1]) or ("activation", "steps", "seed")
     settings = [cell.settings.as_dict() for cell in preview.cells[:FIRST_CELLS]]
@@ -62,12 +62,12 @@ def sweep_page(
 ) -> RenderableType:
     """Return the page of ``sweep``: what was done, and what came of it by group."""
     opening = [
-        f"{count(progress.done, 'cell')} done now in {duration(seconds)}",
+        f"{count(progress.done, 'cell')} computed in {duration(seconds)}",
         f"{progress.kept} kept from before" if progress.kept else "",
         f"{progress.all_failed} failed" if progress.all_failed else "",
         f"{progress.missing} missing" if progress.missing else "",
     ]
-    held = f"{progress.total - progress.missing} of the {count(progress.total, 'cell')} asked for"
+    held = f"{progress.total - progress.missing} of the {count(progress.total, 'cell')} requested"
     line = f"{', '.join(filter(None, opening))}: {store} holds {held}."
     return _page(line, summary, screen)
 

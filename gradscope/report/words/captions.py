@@ -20,7 +20,7 @@ error``)."""
 ALL_REMAINS = 0.995
 """Norm of the sum of the shares over the sum of their norms above which they do not cancel."""
 
-NO_SPECTRUM = "The spectrum was not asked for."
+NO_SPECTRUM = "The spectrum was not requested."
 
 
 def _power(log10: float) -> str:
@@ -66,7 +66,7 @@ def gradient_caption(analysis: Analysis) -> str:
     """Say between which sizes the gradient of the hidden state lies, and when."""
     gradient = analysis.last.gradient
     if gradient is None:
-        return "There are no targets, so there is no error to take the gradient of."
+        return "There are no targets, so there is no error to differentiate."
     values = gradient.log_by_step / LN_10
     reached = np.flatnonzero(np.isfinite(values))
     if not reached.size:
@@ -212,7 +212,7 @@ def _behaviour(exponent: float, standard_error: float, *, linear: bool) -> str:
         way = "diverge" if exponent > 0 else "converge" if exponent < 0 else "keep their distance"
         return f"nearby trajectories {way}; a linear network has no chaos"
     if abs(exponent) <= ERRORS_APART * standard_error:
-        return "too close to 0 for so few steps to tell whether there is chaos"
+        return "too close to 0 to tell from so few steps whether there is chaos"
     return f"nearby trajectories {'diverge: chaos' if exponent > 0 else 'converge: no chaos'}"
 
 
@@ -238,7 +238,7 @@ def eigenvalues_caption(analysis: Analysis) -> str:
     pulled = ": the slopes pull the crosses inward" if slopes_alone and along < radius else ""
     return (
         f"The spectral radius of W is {number(radius)}, the median of the sampled Jacobians "
-        f"{number(along)}{pulled}. Where W is not normal, a product may grow at first although all "
+        f"{number(along)}{pulled}. Where W is not normal, a product may grow at first even if all "
         "eigenvalues are inside the circle."
     )
 

@@ -38,9 +38,9 @@ MAIN_CAUSES: Mapping[str, str] = MappingProxyType(
     {
         "weights": "the size of W (log σ_max(W)",
         "slope_ceiling": "the activation's largest slope γ (log γ",
-        "misalignment": "misalignment: the gradient lies off W's strongest direction (",
+        "misalignment": "misalignment: the gradient is not aligned with W's strongest direction (",
         "saturation": "saturation: the units work where φ is flat (",
-        "direct": "the gate that keeps the state: what it lets pass by itself (",
+        "direct": "the gate that keeps the state: what it passes by itself (",
         "recurrent_weights": "the recurrent weights beside the gate that keeps the state (",
         "candidate_saturation": "saturation: the candidate works where φ is flat (",
         "closed_gates": "closed gates: they block what the recurrent weights carry (",

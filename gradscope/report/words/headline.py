@@ -23,7 +23,7 @@ REGIME_WORDS: Mapping[Regime, str] = MappingProxyType(
         Regime.VANISHING: "The gradient vanishes",
         Regime.EXPLODING: "The gradient explodes",
         Regime.STABLE: "The gradient is stable",
-        Regime.MIXED: "The sequences disagree",
+        Regime.MIXED: "The gradient differs between sequences",
         Regime.TRANSIENT: "The gradient grows first, then vanishes",
     }
 )

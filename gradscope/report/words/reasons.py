@@ -69,7 +69,7 @@ _REASONS: Mapping[ReasonCode, Callable[[Mapping[str, Any]], str]] = MappingProxy
         ReasonCode.STATE_OVERFLOWS: lambda n: (
             f"The hidden state overflows at step {n['step']}; the steps before it were examined."
         ),
-        ReasonCode.HORIZON_SHORT: lambda n: f"{_horizon(n)}: it cannot learn so far back.",
+        ReasonCode.HORIZON_SHORT: lambda n: f"{_horizon(n)}: it cannot learn that far back.",
         ReasonCode.HORIZON_REACHES: lambda n: f"{_horizon(n)}: the gradient arrives.",
         ReasonCode.HORIZON_UNKNOWN: lambda n: (
             f"The task needs {steps(n['required_lag'])}, but the lags measured end at "

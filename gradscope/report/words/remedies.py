@@ -33,7 +33,7 @@ def remedy_sentence(remedy: Remedy, *, drawn: bool = True, explodes: float = mat
     predicted = remedy.numbers.get("predicted_rate")
     if isinstance(predicted, float):
         text += f" Predicted: {level(predicted)} nats per step ({pace(predicted)}), all else equal"
-        text += ": it would explode; take a smaller W with it." if predicted > explodes else "."
+        text += ": it would explode; also use a smaller W." if predicted > explodes else "."
     return text
 
 
@@ -63,7 +63,7 @@ _REMEDIES: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = MappingProx
             "Make W's singular values equal (--init orthogonal), so that no direction is weak."
         ),
         RemedyCode.KEEP_ALIGNED: lambda _: (
-            "W began with equal singular values; training makes them differ (less so with a "
+            "W started with equal singular values; training makes them differ (less so with a "
             "smaller --learning-rate), and so does a leak (--leak)."
         ),
         **dict.fromkeys(GAIN, lambda n: f"Multiply W by {number(n['factor'])} (--gain)."),
@@ -76,8 +76,8 @@ _REMEDIES: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = MappingProx
             f"Clip the gradient norm at {number(n['norm'])} (--clip-norm), its "
             f"{n['quantile']:.0%} quantile in training."
             if n["norm"] is not None
-            else "Clip the gradient norm (--clip-norm 1 to begin with); the norms of a training "
-            "that does not diverge say which value."
+            else "Clip the gradient norm (--clip-norm 1 to begin with); the norms of a run "
+            "that does not diverge show which value to use."
         ),
         RemedyCode.GATES: lambda n: (
             f"For a lag of {n['required_lag']} consider a gated cell (GRU, LSTM) or a shorter lag."
@@ -87,7 +87,7 @@ _REMEDIES: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = MappingProx
             f"{level(-n['direct'])} nats per step."
         ),
         RemedyCode.OPEN_GATES: lambda _: (
-            "Let the gates stand open at the start: smaller inputs (--input-scale) or a smaller "
+            "Keep the gates open at initialization: smaller inputs (--input-scale) or a smaller "
             "--gain."
         ),
         RemedyCode.LOOK_ELSEWHERE: lambda _: (
@@ -102,7 +102,7 @@ _REMEDIES_ELSEWHERE: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = M
             f"Use an activation of slope 1 ({n['activation']}): γ costs the most here."
         ),
         RemedyCode.REDUCE_SATURATION: lambda n: (
-            "Keep the units out of saturation: standardised or smaller inputs, a smaller W at "
+            "Keep the units out of saturation: standardized or smaller inputs, a smaller W at "
             f"the start{_for_sigmoid(n, ', a bias of −W·½')}."
         ),
         RemedyCode.ALIGN_WEIGHTS: lambda _: (
@@ -110,7 +110,7 @@ _REMEDIES_ELSEWHERE: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = M
             "orthogonal W."
         ),
         RemedyCode.KEEP_ALIGNED: lambda _: (
-            "W began with equal singular values; training makes them differ, and so does a leak."
+            "W started with equal singular values; training makes them differ, and so does a leak."
         ),
         **dict.fromkeys(GAIN, lambda n: f"Multiply W by {number(n['factor'])}."),
         RemedyCode.CHECK_SIZE: lambda n: (
@@ -123,12 +123,12 @@ _REMEDIES_ELSEWHERE: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = M
             "value, and gradscope.torch.watch records the norm."
         ),
         RemedyCode.KEEP_LONGER: lambda n: (
-            "Keep the state longer, by a larger bias at the start on the gate that keeps it (an "
-            f"LSTM's forget gate, a GRU's update gate): by itself it loses {level(-n['direct'])} "
+            "Keep the state longer: start with a larger bias on the gate that keeps it (an LSTM's "
+            f"forget gate, a GRU's update gate); by itself the gate loses {level(-n['direct'])} "
             "nats per step."
         ),
         RemedyCode.OPEN_GATES: lambda _: (
-            "Let the gates stand open at the start: standardised or smaller inputs, a smaller W."
+            "Keep the gates open at initialization: standardized or smaller inputs, a smaller W."
         ),
     }
 )

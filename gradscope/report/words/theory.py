@@ -18,11 +18,11 @@ THEORY_WORDS: Mapping[TheoryName, str] = MappingProxyType(
 _OBJECTIONS: Mapping[ObjectionCode, Callable[[Mapping[str, float]], str]] = MappingProxyType(
     {
         ObjectionCode.SLOPES_VARY: lambda n: (
-            f"slopes vary: the least is {number(n['smallest_slope'])} of γ"
+            f"slopes vary: the smallest is {number(n['smallest_slope'])} of γ"
         ),
-        ObjectionCode.ACTIVATION: lambda _: "it is for tanh and sigmoid",
+        ObjectionCode.ACTIVATION: lambda _: "it holds for tanh and sigmoid only",
         ObjectionCode.NARROW: lambda n: (
-            f"{n['units']:.0f} units are too few; it wants {n['fewest']:.0f} or more"
+            f"{n['units']:.0f} units are too few; it needs {n['fewest']:.0f} or more"
         ),
         ObjectionCode.OUTLIER: lambda _: "W has singular values that chance would not give",
         ObjectionCode.FEW_ENTRIES: lambda _: "few entries carry W",

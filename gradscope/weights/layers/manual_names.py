@@ -52,7 +52,7 @@ def check_mapping(mapping: Mapping[str, str]) -> None:
     missing = [letter for letter in NEEDED if letter not in mapping]
     if unknown:
         raise WeightsError(
-            f"the mapping has a letter {quoted(unknown[0])}; choose of {', '.join(LETTERS)}"
+            f"the mapping has a letter {quoted(unknown[0])}; choose from {', '.join(LETTERS)}"
         )
     if missing:
         raise WeightsError(

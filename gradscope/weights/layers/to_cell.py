@@ -24,8 +24,8 @@ Value = TypeVar("Value")
 
 ASK = {
     "activation": "the activation φ; give --activation NAME ({activations})",
-    "gate_activation": "the function of its gates; give --gate-activation sigmoid if it is that",
-    "leak": "the leak α = dt/τ; give --leak X, 1 where there is none",
+    "gate_activation": "the activation of its gates; give --gate-activation sigmoid if it is that",
+    "leak": "the leak α = dt/τ; give --leak X, 1 for none",
     "reset_after": "whether the reset gate acts after W (PyTorch, Keras) or before it (Cho et al. "
     "2014); give --reset-after or --no-reset-after",
 }
@@ -115,7 +115,7 @@ def _joined(layer: RecurrentLayer, name: str, stored: Value | None, chosen: Valu
     known = stored if stored is not None else chosen
     if known is None:
         asked = ASK[name].format(activations=", ".join(ActivationName))
-        raise WeightsError(f"the file does not say of {quoted(layer.title)} {asked}")
+        raise WeightsError(f"for {quoted(layer.title)} the file does not state {asked}")
     return known
 
 
@@ -172,7 +172,7 @@ def choose_layer(layers: tuple[RecurrentLayer, ...], asked: str | None) -> Recur
         direction = Direction.BACKWARD if backward else Direction.FORWARD
     found = [each for each in layers if _fits(each, asked, direction)]
     if not found or (asked.isdecimal() and len({each.name for each in found}) > 1):
-        which = "names several layers" if found else "is none of the layers"
+        which = "names several layers" if found else "is not one of the layers"
         titles = listed(tuple(each.title for each in layers))
         raise WeightsError(f"--layer {quoted(meant or asked)} {which}; choose one of {titles}")
     return max(found, key=lambda each: each.layer)

@@ -64,7 +64,7 @@ def torch_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
         if PROJECTION.match(name):
             raise WeightsError(
                 f"{quoted(name)} is a projection (proj_size) of the LSTM's state, whose Jacobian "
-                "gradscope does not have; train without proj_size"
+                "gradscope does not support; train without proj_size"
             )
     matches = [match for name in places if (match := RECURRENT.match(name))]
     order = {base: place for place, base in reversed(list(enumerate(m["base"] for m in matches)))}

@@ -83,7 +83,7 @@ def test_the_report_is_a_slide_with_its_settings_inside(trained: Analysis, tmp_p
         ({"cell": "gru", "spectrum": True}, "theory", "No theory applies here"),
         ({}, "training", "No update was made."),
         ({}, "shares", "The gradient was not split by lag."),
-        ({}, "lyapunov", "The spectrum was not asked for."),
+        ({}, "lyapunov", "The spectrum was not requested."),
     ],
 )
 def test_a_panel_without_anything_to_draw_says_why(

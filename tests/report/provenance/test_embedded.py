@@ -155,7 +155,7 @@ def test_a_picture_of_others_is_refused_in_one_line(content: bytes, tmp_path: Pa
     path = tmp_path / "figure"
     path.write_bytes(content)
 
-    with pytest.raises(ArchiveError, match="carries no settings of gradscope") as refused:
+    with pytest.raises(ArchiveError, match="has no gradscope settings") as refused:
         read_provenance(path)
     assert "\n" not in str(refused.value)
 
@@ -178,7 +178,7 @@ def test_damage_anywhere_is_refused_or_harmless(
     except (ArchiveError, SettingError) as refused:
         said = str(refused)
         # Damage may make any beginning, that of a saved run (PK) among them.
-        assert "carries no settings of gradscope" in said or "cannot be read as a saved run" in said
+        assert "has no gradscope settings" in said or "cannot be read as a saved run" in said
     else:
         assert isinstance(found["settings"], dict)
 

@@ -312,9 +312,7 @@ def test_every_remedy_has_a_sentence(code: RemedyCode, drawn: bool) -> None:
 def test_a_change_that_is_more_than_enough_says_so() -> None:
     remedy = Remedy(RemedyCode.RAISE_SLOPE_CEILING, {"activation": "tanh", "predicted_rate": 0.14})
 
-    assert remedy_sentence(remedy, explodes=0.1).endswith(
-        "it would explode; take a smaller W with it."
-    )
+    assert remedy_sentence(remedy, explodes=0.1).endswith("it would explode; also use a smaller W.")
     assert remedy_sentence(remedy, explodes=0.2).endswith(", all else equal.")
 
 
