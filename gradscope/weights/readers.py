@@ -34,8 +34,8 @@ class Reader:
 
     ``format`` is its name in documents, ``words`` on pages; ``fits(head, members, suffix)`` tells
     from the first bytes, the members of a zip and the name's end whether a file is one;
-    ``reading()`` returns what
-    reads the arrays of ``(path, file)``, an open file from its start.
+    ``reading()`` returns the function that reads the arrays of ``(path, file)``, an open file from
+    its start.
     """
 
     format: str

@@ -226,8 +226,8 @@ def test_a_summary_can_be_of_some_cells_of_a_store() -> None:
     ("x", "y", "part"),
     [
         ("hidden", None, "takes one value"),
-        ("seed", None, "seed is what medians and quantiles are taken over; choose of"),
-        ("rate", None, "rate is no setting; choose of"),
+        ("seed", None, "seed is what medians and quantiles are taken over; choose from"),
+        ("rate", None, "rate is no setting; choose from"),
         ("gain", "gain", "choose two"),
         ("steps", "gian", "gian"),
     ],
