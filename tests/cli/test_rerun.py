@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gradscope import machine
 from gradscope.analysis.analyze import analyze
 from gradscope.analysis.archive import archive_bytes
 from gradscope.analysis.settings import Settings
@@ -25,6 +26,13 @@ from gradscope.sweep.compare import compare
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 SUFFIXES = ("png", "svg", "pdf")
+
+
+@pytest.fixture(scope="session")
+def environment(environment: dict[str, str]) -> dict[str, str]:
+    """Give commands as many BLAS threads as this process has, whose results they make again."""
+    threads = str(machine.environment()["threads"] or 1)
+    return {**environment, **dict.fromkeys(machine.THREAD_VARIABLES, threads)}
 
 
 @pytest.fixture(scope="module")
