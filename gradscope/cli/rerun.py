@@ -55,7 +55,7 @@ def rerun(
     save: Save = None,
 ) -> None:
     """Run again what made a picture, document or saved run: bit for bit on the same type of
-    machine, elsewhere within a stated tolerance.
+    machine, elsewhere as closely as it then states.
     """
     place.prepare(save, html, figure=png)
     from gradscope.report.provenance.recipe import MadeBy, read_recipe
