@@ -25,6 +25,8 @@ QUANTILES: Mapping[str, float] = MappingProxyType({"p05": 0.05, "median": 0.5, "
 ZERO_PRODUCT = "the product is exactly zero"
 OVERFLOWS = "it overflows"
 NO_TARGETS = "there are no targets (--readout NAME --targets FILE)"
+UNKNOWN_LAG = "not known: no task, or too few rows (or too many columns) for a linear predictor"
+NOT_FITTED = "too few samples, or too many inputs, to fit a readout"
 
 SMALLEST = float(np.log(np.finfo(np.float64).tiny))
 """Natural logarithm of the smallest normal number."""
@@ -103,12 +105,15 @@ def task_fields(task_info: TaskInfo) -> Iterator[Field]:
     """Yield what is known of the task."""
     yield Field("description", task_info.description)
     yield Field("error", task_info.error)
-    yield Field("required_lag", task_info.required_lag, STEPS)
+    yield Field("required_lag", task_info.required_lag, STEPS, UNKNOWN_LAG)
+    yield Field("lag_errors", task_info.lag_errors)
     if task_info.baseline is None:
         yield Field("baseline", None)
     else:
         yield Field("baseline.error", task_info.baseline.error)
         yield Field("baseline.meaning", task_info.baseline.meaning)
+        yield Field("baseline.constant", task_info.baseline.constant)
+        yield Field("baseline.memoryless", task_info.baseline.memoryless, "", NOT_FITTED)
 
 
 def stage_fields(stage: Stage) -> Iterator[Field]:

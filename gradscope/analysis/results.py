@@ -169,9 +169,12 @@ class Analysis(NotebookResult):
 
     @property
     def relative_error(self) -> float | None:
-        """Error of the last stage in units of its baseline's; None where there are no targets."""
+        """Error of the last stage in units of its baseline's; None where there are no targets, or
+        where that is 0: a readout without memory solves the task.
+        """
         error, baseline = self.last.error, self.task_info.baseline
-        return None if error is None or baseline is None else error / baseline.error
+        known = error is not None and baseline is not None and baseline.error > 0.0
+        return error / baseline.error if known else None
 
     @property
     def last(self) -> Stage:

@@ -11,6 +11,10 @@ from gradscope.errors import ShapeError
 from gradscope.names import ErrorName
 from gradscope.notebook_repr import CompactRepr
 
+WORTHWHILE = 0.99
+"""Part of the best constant's error below which a readout is the better baseline: what is fitted
+to samples scatters by about as much (convention)."""
+
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class Targets(CompactRepr):
@@ -69,17 +73,36 @@ class Batch(CompactRepr):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Baseline:
-    """Mean step error of a predictor that needs no memory, and the words for that predictor."""
+    """Mean step error of the better of the predictors that need no memory, and words for it.
+
+    ``constant`` is the error of the best predictor that ignores the inputs, ``memoryless`` that of
+    the best linear readout of x_t alone (through a softmax, for cross-entropy); None where it is
+    not known, or there are too few samples to fit it.
+    """
 
     error: float
     meaning: str
+    constant: float | None = None
+    memoryless: float | None = None
+
+    @classmethod
+    def of(cls, constant: float, meaning: str, memoryless: float | None) -> "Baseline":
+        """Return the better of the best constant, whose words are given, and the best readout."""
+        if memoryless is None or memoryless >= WORTHWHILE * constant:
+            return cls(constant, meaning, constant, memoryless)
+        return cls(memoryless, "the best linear readout of x_t alone", constant, memoryless)
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class TaskInfo(CompactRepr):
-    """What is known of a problem before training; ``required_lag`` in steps, None if unknown."""
+    """What is known of a problem before training.
+
+    ``required_lag`` is in steps, None if unknown. Of a series it follows from ``lag_errors`` (L,),
+    the held-out error of a linear predictor from 1 … L past rows (``lag_regression``).
+    """
 
     description: str
     error: ErrorName
     required_lag: int | None
     baseline: Baseline | None
+    lag_errors: FloatArray | None = None

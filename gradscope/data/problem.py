@@ -1,18 +1,16 @@
 """A problem to learn: a synthetic task, or the next value of a series from a file."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gradscope.data.batch import Baseline, Batch, TaskInfo
+from gradscope.data.lag_regression import MAX_HELD_OUT, lag_errors, rewarded_lag
 from gradscope.data.series import prepare_series, repeat_last_error
 from gradscope.data.table import Table
 from gradscope.data.tasks import make_task
 from gradscope.names import ErrorName, TaskName
-
-MAX_HELD_OUT = 1024
-"""Held-out rows of a series that are predicted, spread evenly over longer tails."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -40,16 +38,27 @@ def series_problem(
     table: Table, name: str, steps: int, validation_fraction: float = 0.2
 ) -> Problem:
     """Set up the prediction of the next value of a series from the file ``name``, its last part
-    held out; the baseline is the error of repeating the last value there.
+    held out; the baseline is the best there of the training mean, a linear readout of the last row
+    that was fitted to the training rows, and repeating it.
     """
     series = prepare_series(table, steps, validation_fraction)
     held_out = series.validation_batch(MAX_HELD_OUT)
-    width = len(table.names)
+    width, errors = len(table.names), lag_errors(series)
+    wanted = held_out.targets.values[-1]
+    baseline = Baseline.of(
+        float(np.mean(np.square(wanted))),  # The training part has mean 0.
+        "always predict the mean of the training part",
+        None if errors is None else float(errors[0]),
+    )
+    repeated = repeat_last_error(held_out)
+    if repeated <= baseline.error:
+        baseline = replace(baseline, error=repeated, meaning="repeat the last value")
     task_info = TaskInfo(
         description=f"predict the next value of {', '.join(table.names)} ({name})",
         error=ErrorName.SQUARED,
-        required_lag=None,
-        baseline=Baseline(repeat_last_error(held_out), "repeat the last value"),
+        required_lag=None if errors is None else rewarded_lag(errors),
+        baseline=baseline,
+        lag_errors=errors,
     )
     return Problem(
         task_info,

@@ -52,7 +52,7 @@ class Series:
 
     def examination_batch(self, n_sequences: int) -> Batch:
         """Return at most so many different windows, evenly spaced over the whole training part."""
-        return self._windows(_evenly_spaced(self.n_train - self.steps, n_sequences))
+        return self._windows(evenly_spaced(self.n_train - self.steps, n_sequences))
 
     def validation_batch(self, max_sequences: int | None = None) -> Batch:
         """Return one sequence for each held-out row, or for ``max_sequences`` evenly spaced ones:
@@ -60,7 +60,7 @@ class Series:
         step.
         """
         count = self.n_validation if max_sequences is None else max_sequences
-        rows = self.n_train + _evenly_spaced(self.n_validation, count)
+        rows = self.n_train + evenly_spaced(self.n_validation, count)
         return self._windows(rows - self.steps, last_step_only=True)
 
     def _windows(self, starts: IntArray, *, last_step_only: bool = False) -> Batch:
@@ -151,7 +151,7 @@ def _check_magnitude(table: Table, derived: FloatArray) -> None:
         )
 
 
-def _evenly_spaced(n_places: int, at_most: int) -> IntArray:
+def evenly_spaced(n_places: int, at_most: int) -> IntArray:
     """Return at most this many different places from 0 … n_places − 1, both ends in (from 2 on)."""
     _check_count(at_most)
     count = min(at_most, n_places)

@@ -35,7 +35,7 @@ SINE_PERIODS = (8.0, 32.0)
 @dataclass(frozen=True, eq=False, slots=True)
 class Task:
     """A task of T steps: ``draw(rng, n)`` returns a ``Batch`` of n sequences; the baseline in
-    ``task_info`` is the mean step error of the best predictor that ignores the inputs.
+    ``task_info`` is the mean step error of the best predictor that needs no memory.
     """
 
     task_info: TaskInfo
@@ -80,7 +80,8 @@ def _recall(steps: int, delay: int) -> Task:
         values[delay:] = inputs[: steps - delay]
         return Batch(inputs, Targets(values, at_step))
 
-    baseline = Baseline(1.0, "always predict the mean (0)")
+    # With a delay the input of now is independent of the target, without one it is the target.
+    baseline = Baseline.of(1.0, "always predict the mean (0)", 1.0 if delay else 0.0)
     return Task(
         TaskInfo(f"recall task, delay {delay}", ErrorName.SQUARED, delay, baseline), 1, 1, draw
     )
@@ -104,7 +105,10 @@ def _adding(steps: int) -> Task:
         values[-1, :, 0] = np.sum(inputs[:, :, 0] * inputs[:, :, 1], axis=0)
         return Batch(inputs, Targets(values, _last_step(steps)))
 
-    baseline = Baseline(1.0 / 6.0, "always predict the mean of the sum (1)")
+    # The last value counts where the last step is the marked one, with probability 1/(T − T/2):
+    # it covaries with the sum by its variance, 1/12, times that.
+    memoryless = 1.0 / 6.0 - 1.0 / (12.0 * (steps - half) ** 2)
+    baseline = Baseline.of(1.0 / 6.0, "always predict the mean of the sum (1)", memoryless)
     task_info = TaskInfo("add the two marked values", ErrorName.SQUARED, steps - 1, baseline)
     return Task(task_info, 2, 1, draw)
 
@@ -126,11 +130,15 @@ def _copy(steps: int) -> Task:
         )
 
     error = float(COPY_LENGTH * np.log(COPY_SYMBOLS) / steps)
+    # A readout of x_t has no clock: of a blank it knows how often (``quiet``) a blank is wanted.
+    quiet, blanks = steps - 2 * COPY_LENGTH - 1, steps - COPY_LENGTH - 1
+    guesses = COPY_LENGTH * np.log(COPY_SYMBOLS * blanks / COPY_LENGTH)
+    memoryless = float(guesses + quiet * np.log(blanks / max(quiet, 1))) / steps
     task_info = TaskInfo(
         f"copy {COPY_LENGTH} symbols over {steps - 2 * COPY_LENGTH} steps",
         ErrorName.CROSS_ENTROPY,
         steps - COPY_LENGTH,
-        Baseline(error, "predict blanks, then guess among the eight symbols"),
+        Baseline.of(error, "predict blanks, then guess among the eight symbols", memoryless),
     )
     return Task(task_info, COPY_SYMBOLS + 2, COPY_SYMBOLS + 1, draw)
 
@@ -154,7 +162,7 @@ def _temporal_order(steps: int) -> Task:
         "tell the order of two symbols",
         ErrorName.CROSS_ENTROPY,
         steps - 1 - first[0],
-        Baseline(float(np.log(4.0)), "guess among the four classes"),
+        Baseline.of(float(np.log(4.0)), "guess among the four classes", float(np.log(4.0))),
     )
     return Task(task_info, 6, 4, draw)
 
@@ -168,7 +176,10 @@ def _sine(steps: int) -> Task:
         wave = np.sin(frequency * times + phase)[:, :, None]
         return Batch(wave[:-1], Targets(wave[1:], np.ones(steps, dtype=np.bool_)))
 
-    baseline = Baseline(0.5, "always predict the mean (0)")
+    # At a random phase y_t is cos(ω) x_t and a part independent of x_t: the slope is E cos(ω).
+    periods = np.interp((np.arange(1000) + 0.5) / 1000, (0.0, 1.0), SINE_PERIODS)  # midpoints
+    slope = float(np.mean(np.cos(2.0 * np.pi / periods)))
+    baseline = Baseline.of(0.5, "always predict the mean (0)", (1.0 - slope**2) / 2.0)
     lag = min(2, steps - 1)
     return Task(
         TaskInfo("predict the next value of a sine", ErrorName.SQUARED, lag, baseline), 1, 1, draw

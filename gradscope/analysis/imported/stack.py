@@ -10,6 +10,7 @@ from gradscope.analysis.settings import Settings
 from gradscope.analysis.stage import EvaluationBatch, first_overflow, longest_lag, thresholds
 from gradscope.arrays import FloatArray
 from gradscope.data.batch import Baseline, Batch, Targets, TaskInfo
+from gradscope.data.lag_regression import memoryless_error
 from gradscope.diagnosis.diagnose import diagnose
 from gradscope.errors import DataError
 from gradscope.jacobians.cell_chain import cell_chain
@@ -85,7 +86,9 @@ def evaluation_of(stack: ImportedStack, wanted: FloatArray | None) -> Evaluation
         wanted = np.ascontiguousarray(wanted[: shape[0], : shape[1]])
         at_step = np.ones(shape[0], dtype=np.bool_)
         spread = float(np.mean(np.square(wanted - wanted.mean(axis=(0, 1)))))
-        baseline = Baseline(spread, "the mean of the targets")
+        # What the lowest layer sees, in the time of the studied one.
+        seen = stack.inputs[:: -1 if stack.studied.direction is Direction.BACKWARD else 1]
+        baseline = Baseline.of(spread, "the mean of the targets", memoryless_error(seen, wanted))
         source = f"{source}, targets from {settings.targets}"
     task_info = TaskInfo(source, ErrorName.SQUARED, None, baseline)
     return EvaluationBatch(Batch(inputs, Targets(wanted, at_step)), task_info, first)

@@ -21,7 +21,7 @@ from gradscope.report.formats import Document, head
 from gradscope.report.terminal.analysis import NOT_DRIVEN, layer_verdict
 from gradscope.report.words.theory import objection_sentence
 
-_ALONE = ("error", "verdict.horizon", "gradient")
+_ALONE = ("error", "verdict.horizon", "gradient", "required_lag", "baseline.memoryless")
 _OF_GRADIENT = ("gradient.norm", "gradient.by_step", "gradient.log10_by_step")
 
 REASON_NAMES: Mapping[str, str] = MappingProxyType(
@@ -52,7 +52,7 @@ def analysis_document(analysis: Analysis) -> Document:
     """Return the analysis document, version 1."""
     return {
         **head("analysis", analysis.settings.as_dict()),
-        "problem": fields.nested(fields.task_fields(analysis.task_info)),
+        "problem": fields.nested(fields.task_fields(analysis.task_info), REASON_NAMES),
         **_network(analysis),
         "stages": [_stage(stage) for stage in analysis.stages],
         "training": _training(analysis),
@@ -77,7 +77,7 @@ def training_document(analysis: Analysis, checkpoints: Sequence[Checkpoint]) -> 
     """Return how training went, with its checkpoints."""
     return {
         **head("training", analysis.settings.as_dict()),
-        "problem": fields.nested(fields.task_fields(analysis.task_info)),
+        "problem": fields.nested(fields.task_fields(analysis.task_info), REASON_NAMES),
         "error": {str(stage.name): plain(stage.error) for stage in analysis.stages},
         "checkpoints": _objects(
             tables.CHECKPOINT_COLUMNS, tables.checkpoint_rows(analysis, checkpoints)

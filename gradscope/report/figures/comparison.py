@@ -171,7 +171,8 @@ def _lengths(analyses: Sequence[Analysis]) -> list[int]:
 
 
 def _ratios(analyses: Sequence[Analysis]) -> FloatArray:
-    return np.array([analysis.relative_error or 0.0 for analysis in analyses])
+    ratios = [analysis.relative_error for analysis in analyses]
+    return np.array([np.nan if ratio is None else ratio for ratio in ratios])
 
 
 def _tick_lengths(axes: "Axes", comparison: Comparison) -> None:
