@@ -59,7 +59,7 @@ _HOMES = {
     "GatedCauses": "diagnosis.causes",
     "cell_causes": "diagnosis.causes",
     "Evidence": "diagnosis.verdict",
-    "Thresholds": "diagnosis.verdict",
+    "Thresholds": "diagnosis.thresholds",
     "Verdict": "diagnosis.verdict",
     "GrowthRate": "diagnosis.growth",
     "growth_rate": "diagnosis.growth",

@@ -136,6 +136,7 @@ def stage_fields(stage: Stage) -> Iterator[Field]:
     interval = None if growth.low is None else [growth.low, growth.high]
     no_interval = ZERO_PRODUCT if growth.tail is None else "too few sequences and lags"
     yield Field("verdict.rate_interval_95", interval, RATE, no_interval)
+    yield Field("verdict.marginal", verdict.marginal, "", no_interval)
     if growth.tail is None:
         yield Field("verdict.rate_between", None)
     else:

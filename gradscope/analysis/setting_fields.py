@@ -188,6 +188,13 @@ class SettingFields:
     max_lag: int | None = setting(
         None, JUDGING, ANALYSIS, "Longest lag (default: all steps).", LENGTH
     )
+    required_lag: int | None = setting(
+        None,
+        JUDGING,
+        ANALYSIS,
+        "How many steps back the network must reach (default: the task's lag, if known).",
+        COUNT,
+    )
     vanishing: float = setting(1e-3, JUDGING, ANALYSIS, "σ_max below this has vanished.", FRACTION)
     exploding: float = setting(1e3, JUDGING, ANALYSIS, "σ_max above this has exploded.", ABOVE_ONE)
     transient_growth: float = setting(

@@ -11,7 +11,8 @@ from gradscope.arrays import FloatArray, order_statistics
 from gradscope.data.batch import Batch, Targets, TaskInfo
 from gradscope.diagnosis.diagnose import diagnose
 from gradscope.diagnosis.growth import rate_per_time_constant
-from gradscope.diagnosis.verdict import Learned, Thresholds
+from gradscope.diagnosis.thresholds import Thresholds
+from gradscope.diagnosis.verdict import Learned
 from gradscope.errors import SettingError
 from gradscope.jacobians.adjoints import log_adjoint_norms
 from gradscope.jacobians.cell_chain import cell_chain
@@ -72,9 +73,12 @@ def examine(
     diagnosis = diagnose(
         chain,
         longest_lag(settings, chain.n_steps),
-        required_lag=evaluation.task_info.required_lag,
+        required_lag=evaluation.task_info.required_lag
+        if settings.required_lag is None
+        else settings.required_lag,
         learned=None if name is StageName.INITIAL else learned_by(error, evaluation.task_info),
         overflow_step=overflow,
+        white_noise=settings.weights is not None and settings.data is None,
         thresholds=thresholds(settings),
         tolerance=settings.tolerance,
     )

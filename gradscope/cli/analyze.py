@@ -45,6 +45,7 @@ EXIT_INTERRUPTED = 130
 FAILING: dict[FailOn, tuple[Regime, ...]] = {
     FailOn.VANISHING: (Regime.VANISHING, Regime.TRANSIENT),
     FailOn.EXPLODING: (Regime.EXPLODING,),
+    FailOn.DIVERGED: (),  # a matter of the training
     FailOn.ANY: (Regime.VANISHING, Regime.TRANSIENT, Regime.EXPLODING, Regime.MIXED),
 }
 
@@ -117,8 +118,9 @@ def analysis_with_bars(asked: "Settings | Given") -> "Analysis":
 
     prepared = prepare(asked)
     settings = prepared.resolved
+    targets = prepared.batch.batch.targets.count
     with (
-        training_bar(settings) as watch,
+        training_bar(settings.updates, targets) as watch,
         progress_bar("all pairs", 100 if settings.map else 0) as move,
     ):
         return run(
@@ -148,12 +150,14 @@ def write_files(analysis: "Analysis", files: Files, *, force: bool) -> None:
 
 
 @contextmanager
-def training_bar(settings: "Settings") -> "Iterator[Watcher]":
-    """Show a progress bar over the updates of a training; yields the watcher that moves it."""
-    with progress_bar("training", settings.updates) as move:
+def training_bar(updates: int, targets: int) -> "Iterator[Watcher]":
+    """Show a progress bar over the updates of a training, of so many steps with a target; yields
+    the watcher that moves it.
+    """
+    with progress_bar("training", updates) as move:
 
         def watch(_update: int, loss: float, norm: float, _params: "Cell") -> None:
-            move(f"loss {loss:.4g}  gradient norm {norm:.3g}")
+            move(f"error per step {loss / targets:.4g}  gradient norm {norm:.3g}")
 
         yield watch
 
@@ -168,6 +172,9 @@ def exit_with_status(analysis: "Analysis", fail_on: FailOn | None = None) -> Non
         note(f"warning: {training_sentence(history)}")
     if history is not None and history.stop is Stop.INTERRUPTED:
         raise typer.Exit(EXIT_INTERRUPTED)
+    if fail_on is FailOn.DIVERGED and history is not None and history.stop is Stop.NOT_FINITE:
+        note(f"failed: --fail-on {fail_on}, and training diverged")
+        raise typer.Exit(EXIT_CHECK_FAILED)
     if fail_on is not None and analysis.last.verdict.shows(FAILING[fail_on]):
         note(f"failed: --fail-on {fail_on}, and the gradient is {analysis.last.verdict.regime}")
         raise typer.Exit(EXIT_CHECK_FAILED)

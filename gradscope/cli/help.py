@@ -26,7 +26,8 @@ COMMON = tuple(name for name, each in SETTINGS.items() if each.common)
 
 MOST_NEEDED: Mapping[str, tuple[str, ...]] = {
     "analyze": (
-        *("file", *COMMON, "batch_first", "png", "html", "save", "output", "json", "fail_on"),
+        *("file", *COMMON, "batch_first", "png", "html", "save", "output", "json"),
+        *("required_lag", "fail_on"),
     ),
     "compare": (
         *("cells", "activations", "lengths", "hidden", "gain", "task", "data", "column"),

@@ -53,10 +53,11 @@ class Color(StrEnum):
 
 
 class FailOn(StrEnum):
-    """Which regimes end with exit code 1."""
+    """Which regimes, or what end of training, end with exit code 1."""
 
     VANISHING = "vanishing"
     EXPLODING = "exploding"
+    DIVERGED = "diverged"
     ANY = "any"
 
 
@@ -207,7 +208,7 @@ FailWhen = Annotated[
     FailOn | None,
     typer.Option(
         "--fail-on",
-        help="Exit with 1 if the final gradient is: vanishing, exploding, any.",
+        help="Exit with 1 if the gradient is: vanishing, exploding, any; if training diverged.",
         metavar="WORD",
         rich_help_panel=ANALYSIS,
         show_default=False,

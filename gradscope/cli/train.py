@@ -1,4 +1,4 @@
-"""``gradscope train``: loss, unclipped gradient norm and memory horizon during training."""
+"""``gradscope train``: error, unclipped gradient norm and memory horizon during training."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ from gradscope.analysis.settings import IMPORTED_SETTINGS
 from gradscope.cli.analyze import Files, exit_with_status, write_files
 from gradscope.cli.command import Call, takes_settings
 from gradscope.cli.help import Command
-from gradscope.cli.options import Figure, Given, Load, Save
+from gradscope.cli.options import FailOn, FailWhen, Figure, Given, Load, Save
 from gradscope.cli.output import Place, note, progress_bar, show
 from gradscope.errors import SettingError
 
@@ -36,14 +36,19 @@ def train(
     load: Load = None,
     png: Figure = None,
     save: Save = None,
+    fail_on: FailWhen = None,
 ) -> None:
-    """Train a recurrent network; report loss, unclipped gradient norm and memory horizon."""
+    """Train a recurrent network; report error, unclipped gradient norm and memory horizon."""
     call.place.prepare(save, figure=png)
-    run_training(call.place, call.values(load=load), png, save)
+    run_training(call.place, call.values(load=load), png, save, fail_on)
 
 
 def run_training(
-    place: Place, asked: "Settings | Given", figure: Path | None, save: Path | None
+    place: Place,
+    asked: "Settings | Given",
+    figure: Path | None,
+    save: Path | None,
+    fail_on: FailOn | None = None,
 ) -> None:
     """Train, show the checkpoints, write picture and run."""
     from gradscope.analysis.analyze import analyze
@@ -56,7 +61,8 @@ def run_training(
     prepared = prepare(asked)
     if prepared.task is None:
         raise SettingError("--updates is 0; choose 1 or more to train")
-    recorder = CheckpointRecorder(prepared, _note)
+    targets = prepared.batch.batch.targets.count
+    recorder = CheckpointRecorder(prepared, lambda each: _note(each, targets))
     with progress_bar("training", prepared.resolved.updates) as move:
 
         def watch(update: int, loss: float, norm: float, params: "Cell") -> None:
@@ -72,12 +78,12 @@ def run_training(
         lambda: (CHECKPOINT_COLUMNS, checkpoint_rows(analysis, seen)),
     )
     write_files(analysis, Files(figure, save), force=place.force)
-    exit_with_status(analysis)
+    exit_with_status(analysis, fail_on)
 
 
-def _note(checkpoint: "Checkpoint") -> None:
+def _note(checkpoint: "Checkpoint", targets: int) -> None:
     reach = "beyond the sequence" if checkpoint.horizon is None else f"{checkpoint.horizon} steps"
     note(
-        f"update {checkpoint.update}: loss {checkpoint.loss:.4g}, "
+        f"update {checkpoint.update}: error per step {checkpoint.loss / targets:.4g}, "
         f"gradient norm {checkpoint.gradient_norm:.3g}, horizon {reach}"
     )

@@ -12,8 +12,7 @@ from gradscope.names import ErrorName
 from gradscope.notebook_repr import CompactRepr
 
 WORTHWHILE = 0.99
-"""Part of the best constant's error below which a readout is the better baseline: what is fitted
-to samples scatters by about as much (convention)."""
+"""Part of the best constant's error below which a readout counts as better (convention)."""
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -73,11 +72,10 @@ class Batch(CompactRepr):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Baseline:
-    """Mean step error of the better of the predictors that need no memory, and words for it.
+    """Mean step error of the best predictor that needs no memory, and the words for it.
 
-    ``constant`` is the error of the best predictor that ignores the inputs, ``memoryless`` that of
-    the best linear readout of x_t alone (through a softmax, for cross-entropy); None where it is
-    not known, or there are too few samples to fit it.
+    ``constant`` is the error of the best one that ignores the inputs, ``memoryless`` that of the
+    best linear readout of x_t (for cross-entropy, its softmax); None where neither is known.
     """
 
     error: float
@@ -87,7 +85,7 @@ class Baseline:
 
     @classmethod
     def of(cls, constant: float, meaning: str, memoryless: float | None) -> "Baseline":
-        """Return the better of the best constant, whose words are given, and the best readout."""
+        """Return the better of the best constant, with its meaning, and the best readout."""
         if memoryless is None or memoryless >= WORTHWHILE * constant:
             return cls(constant, meaning, constant, memoryless)
         return cls(memoryless, "the best linear readout of x_t alone", constant, memoryless)

@@ -1,8 +1,7 @@
 """How far back a series rewards looking: least squares on its last ℓ rows, for every ℓ.
 
 The next row is predicted as c + Σ_{j=1…ℓ} A_j x_{n+1−j}, an autoregression of order ℓ (Box &
-Jenkins 1970), fitted to the training rows without a penalty and judged on held-out rows. A QR of the
-longest design holds the normal equations of every shorter one in its leading blocks.
+Jenkins 1970): least squares on the training rows, no penalty, and its error on held-out rows.
 """
 
 import numpy as np
@@ -11,29 +10,23 @@ from gradscope.arrays import FloatArray, IntArray
 from gradscope.data.series import Series, evenly_spaced
 
 MAX_LAG, ROWS_PER_COEFFICIENT, MAX_COEFFICIENTS = 50, 5, 200
-MAX_ENTRIES = 2_000_000
-"""Entries of the design; of a longer series its latest training rows are used."""
+MAX_ENTRIES = 2_000_000  # of the design; of a longer series its latest training rows are used
+MAX_HELD_OUT = 1024  # rows that are predicted, spread evenly over longer tails
 
-MAX_HELD_OUT = 1024
-"""Held-out rows that are predicted, spread evenly over longer tails."""
-
-NEAR_BEST = 1.05
-"""Error, in units of the smallest at any lag, that counts as near it (convention)."""
-
-NEGLIGIBLE = 1e-12
-"""Mean squared error, in units of the variance, below which errors are equal but for rounding."""
+NEAR_BEST, NEGLIGIBLE = 1.05, 1e-12
+"""An error counts as near the smallest within 5 % (convention), or within rounding of it, in units
+of the variance."""
 
 
 def memoryless_error(inputs: FloatArray, wanted: FloatArray) -> float | None:
     """Return the mean squared error of the best linear readout of inputs (T,B,D) as ``wanted``
     (T,B,O); None where there are too few samples or too many inputs to fit it.
     """
-    design = inputs.reshape(-1, inputs.shape[2])
-    design = np.hstack([np.ones((len(design), 1)), design])
+    seen, values = (each.reshape(-1, each.shape[2]) for each in (inputs, wanted))
+    design = np.hstack([np.ones((len(seen), 1)), seen])
     n_rows, size = design.shape
     if size > MAX_COEFFICIENTS or n_rows < ROWS_PER_COEFFICIENT * size:
         return None
-    values = wanted.reshape(n_rows, -1)
     return float(np.mean(np.square(design @ np.linalg.lstsq(design, values)[0] - values)))
 
 
@@ -50,12 +43,8 @@ def lag_errors(series: Series) -> FloatArray | None:
     """
     values, n_train = series.values, series.n_train
     n_rows, width = values.shape
-    longest = min(
-        MAX_LAG,
-        MAX_COEFFICIENTS // width,
-        n_rows // (ROWS_PER_COEFFICIENT * width),
-        n_train // (2 * width + 1),  # two rows to fit for each coefficient, at least
-    )
+    most = min(MAX_COEFFICIENTS, n_rows // ROWS_PER_COEFFICIENT) // width
+    longest = min(MAX_LAG, most, n_train // (2 * width + 1))  # two rows to fit a coefficient
     if longest < 1:
         return None
 
@@ -63,15 +52,14 @@ def lag_errors(series: Series) -> FloatArray | None:
         before = values[rows[:, np.newaxis] - np.arange(1, longest + 1)]
         return np.hstack([np.ones((rows.size, 1)), before.reshape(rows.size, -1)])
 
-    size = longest * width + 1
-    fitted = np.arange(longest, n_train)[-(MAX_ENTRIES // size) :]
+    fitted = np.arange(longest, n_train)[-(MAX_ENTRIES // (longest * width + 1)) :]
     held_out = n_train + evenly_spaced(series.n_validation, MAX_HELD_OUT)
+    # The leading blocks of this triangle are the least-squares problems of all shorter lags.
     triangle = np.linalg.qr(np.hstack([past(fitted), values[fitted]]), mode="r")
-    design, wanted = past(held_out), values[held_out]
-    errors = np.empty(longest)
+    design, wanted, errors = past(held_out), values[held_out], np.empty(longest)
     for lag in range(1, longest + 1):
         used = lag * width + 1
         # By singular values, since the columns of a noiseless series depend on one another.
-        weights = np.linalg.lstsq(triangle[:used, :used], triangle[:used, size:])[0]
+        weights = np.linalg.lstsq(triangle[:used, :used], triangle[:used, -width:])[0]
         errors[lag - 1] = np.mean(np.square(design[:, :used] @ weights - wanted))
     return errors

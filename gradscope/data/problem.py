@@ -7,7 +7,7 @@ import numpy as np
 
 from gradscope.data.batch import Baseline, Batch, TaskInfo
 from gradscope.data.lag_regression import MAX_HELD_OUT, lag_errors, rewarded_lag
-from gradscope.data.series import prepare_series, repeat_last_error
+from gradscope.data.series import prepare_series
 from gradscope.data.table import Table
 from gradscope.data.tasks import make_task
 from gradscope.names import ErrorName, TaskName
@@ -44,13 +44,10 @@ def series_problem(
     series = prepare_series(table, steps, validation_fraction)
     held_out = series.validation_batch(MAX_HELD_OUT)
     width, errors = len(table.names), lag_errors(series)
-    wanted = held_out.targets.values[-1]
-    baseline = Baseline.of(
-        float(np.mean(np.square(wanted))),  # The training part has mean 0.
-        "always predict the mean of the training part",
-        None if errors is None else float(errors[0]),
-    )
-    repeated = repeat_last_error(held_out)
+    last, wanted = held_out.inputs[-1], held_out.targets.values[-1]
+    constant, repeated = (float(np.mean(np.square(wanted - each))) for each in (0.0, last))
+    readout = None if errors is None else float(errors[0])
+    baseline = Baseline.of(constant, "always predict the mean of the training part", readout)
     if repeated <= baseline.error:
         baseline = replace(baseline, error=repeated, meaning="repeat the last value")
     task_info = TaskInfo(

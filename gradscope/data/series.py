@@ -14,7 +14,7 @@ import numpy as np
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.data.batch import Batch, Targets
 from gradscope.data.table import Table
-from gradscope.errors import DataError, SettingError, ShapeError
+from gradscope.errors import DataError, SettingError
 
 # A column whose standard deviation is below this part of its magnitude is constant but for
 # rounding: float64 keeps about 2e-16, and the sum of a long column loses a few digits of it.
@@ -101,22 +101,6 @@ def prepare_series(table: Table, steps: int, validation_fraction: float = 0.2) -
         values = (table.values - mean) / scale
     _check_magnitude(table, values)
     return Series(table.names, mean, scale, values, n_train, steps)
-
-
-def repeat_last_error(batch: Batch) -> float:
-    """Return the mean squared error of predicting that every next value equals the last input, over
-    steps with a target, sequences and columns, in squared units of the batch.
-
-    Raises ShapeError if the outputs are not as many as the inputs, or no step has a target.
-    """
-    targets = batch.targets
-    if batch.inputs.shape != targets.values.shape or targets.count == 0:
-        raise ShapeError(
-            f"inputs have shape {batch.inputs.shape}, targets {targets.values.shape} at "
-            f"{targets.count} steps; give targets shaped as the inputs, at 1 step or more"
-        )
-    difference = targets.values[targets.at_step] - batch.inputs[targets.at_step]
-    return float(np.mean(difference**2))
 
 
 def _training_rows(n_rows: int, steps: int, validation_fraction: float) -> int:

@@ -9,7 +9,8 @@ from gradscope.arrays import FloatArray, IntArray
 from gradscope.diagnosis.causes import TOLERANCE, Causes, GatedCauses, causes, cell_causes
 from gradscope.diagnosis.growth import GrowthRate, Rates, cause_rates, growth_rate, tail_lags
 from gradscope.diagnosis.theory import log_bound_per_step
-from gradscope.diagnosis.verdict import Evidence, Learned, Thresholds, Verdict, judge
+from gradscope.diagnosis.thresholds import Thresholds
+from gradscope.diagnosis.verdict import Evidence, Learned, Verdict, judge
 from gradscope.errors import SettingError
 from gradscope.jacobians.cell_chain import CellChain
 from gradscope.jacobians.chain import Chain, ElmanChain
@@ -46,6 +47,7 @@ def diagnose(
     required_lag: int | None = None,
     learned: Learned | None = None,
     overflow_step: int | None = None,
+    white_noise: bool = False,
     thresholds: Thresholds | None = None,
     tolerance: float = TOLERANCE,
 ) -> Diagnosis:
@@ -64,6 +66,8 @@ def diagnose(
         What the network has learned so far.
     overflow_step : int, optional
         The step at which the state grew too large to go on, where it did.
+    white_noise : bool
+        Whether noise drove the network for want of data: then nothing is called fine.
     thresholds : Thresholds, optional
         Where the verdict draws its lines.
     tolerance : float
@@ -78,7 +82,7 @@ def diagnose(
     norms = lag_norms(chain, max_lag, tolerance=tolerance)
     lags = tail_lags(norms.lags.size)
     found, bound_rate = explain(chain, lags[lags > 0], norms=norms)
-    rates = cause_rates(found)
+    rates, growth = cause_rates(found), growth_rate(norms.log_norms)
     evidence = Evidence(
         norms.log_norms,
         bound_rate,
@@ -87,9 +91,11 @@ def diagnose(
         learned,
         overflow_step,
         bound_of_course=isinstance(found, GatedCauses),
+        growth=growth,
+        white_noise=white_noise,
     )
     log_bound = bound_rate * norms.lags.astype(np.float64)
-    growth, lines = growth_rate(norms.log_norms), thresholds or Thresholds()
+    lines = thresholds or Thresholds()
     return Diagnosis(norms, log_bound, growth, rates, judge(evidence, lines), lines)
 
 

@@ -16,8 +16,8 @@ def memory_horizon(median: FloatArray, threshold: float) -> int | None:
 
 
 def extrapolated_horizon(median: FloatArray, rate: float, threshold: float) -> int | None:
-    """Return the lag at which a profile above the threshold would reach it; None if never."""
-    if not rate < 0.0:
+    """Return the lag at which a profile would reach a threshold, below or above; None if never."""
+    if not rate * np.log(threshold) > 0.0:
         return None
     missing = (np.log(threshold) - float(median[-1])) / rate
     lag = median.size + max(missing, 0.0)

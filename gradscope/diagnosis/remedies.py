@@ -83,8 +83,9 @@ def remedies(
     equal singular values, and needs not be again.
     """
     if verdict.reason(ReasonCode.GRADIENT_FINE):
-        stuck = verdict.reason(ReasonCode.AT_BASELINE) is not None
-        return (Remedy(RemedyCode.LOOK_ELSEWHERE),) if stuck else ()
+        stuck = verdict.reason(ReasonCode.AT_BASELINE)
+        # Where the baseline's error is 0, no network does better.
+        return (Remedy(RemedyCode.LOOK_ELSEWHERE),) if stuck and stuck.numbers["baseline"] else ()
     if verdict.regime in (Regime.EXPLODING, Regime.MIXED):
         return _against_exploding(verdict, causes, clip_at)
     if verdict.horizon is None:

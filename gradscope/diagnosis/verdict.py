@@ -17,56 +17,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gradscope.arrays import FloatArray, order_statistics
-from gradscope.diagnosis.growth import Rates, growth_rates, terms_of
+from gradscope.diagnosis.growth import GrowthRate, Rates, growth_rate, terms_of
 from gradscope.diagnosis.horizon import extrapolated_horizon, memory_horizon
 from gradscope.diagnosis.reasons import Reason, ReasonCode
-from gradscope.errors import SettingError
+from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.names import Regime
 from gradscope.notebook_repr import CompactRepr
+
+FAR = 10
+"""Times the lags measured, beyond which a slow change does not matter (convention)."""
 
 CANCELLED = 0.1
 """Of a stable gradient: the part of its largest cause below which the rate is what is left after
 causes have cancelled, and none of them the main one (convention)."""
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Thresholds:
-    """Where the verdict draws its lines; the first four are settings.
-
-    vanishing : σ_max below which a state hardly depends on the earlier one. 1e-3, seven e-folds:
-        nets were found trainable to about six depth scales, e⁻⁶ = 2.5e-3 (Schoenholz et al. 2017,
-        arXiv:1611.01232, section 5).
-    exploding : σ_max above which the earlier state dominates the later one. 1e3, by symmetry in the
-    logarithm.
-    transient_growth : growth before vanishing that is worth reporting. 2, a doubling (convention).
-    agreement : fraction of the sequences that must share a regime. 0.8 (convention).
-    fine : σ_max at the required lag from which on the gradient is fine. 0.1, a tenth of the signal
-    (convention).
-    no_better : fraction of the baseline error above which nothing was learned. 0.95 (convention).
-    """
-
-    vanishing: float = 1e-3
-    exploding: float = 1e3
-    transient_growth: float = 2.0
-    agreement: float = 0.8
-    fine: float = 0.1
-    no_better: float = 0.95
-
-    def __post_init__(self) -> None:
-        limits = {
-            "vanishing threshold": (self.vanishing, 0.0, 1.0),
-            "exploding threshold": (self.exploding, 1.0, np.inf),
-            "transient-growth threshold": (self.transient_growth, 1.0, np.inf),
-            "agreement": (self.agreement, 0.0, 1.0),
-            "fine threshold": (self.fine, 0.0, 1.0),
-            "no-better threshold": (self.no_better, 0.0, 1.0),
-        }
-        for name, (value, low, high) in limits.items():
-            within = low < value < high or (name == "agreement" and value == high)
-            if not within:
-                raise SettingError(
-                    f"the {name} is {value}; choose a number between {low} and {high}"
-                )
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -84,7 +47,8 @@ class Evidence(CompactRepr):
     ``log_norms`` (L,B) in nats; ``bound_rate`` is log(γ σ_max(W)) in nats per step, or with
     ``bound_of_course`` the most that a step of the measured trajectory can add; ``required_lag`` in
     steps, None where it is unknown; ``learned`` is None before training; ``overflow_step`` is the
-    step at which the state grew too large to go on, None where it did not.
+    step at which the state grew too large to go on, None where it did not; ``growth`` is the growth
+    rate, None to take it from ``log_norms``; on ``white_noise`` nothing is called fine.
     """
 
     log_norms: FloatArray
@@ -94,6 +58,8 @@ class Evidence(CompactRepr):
     learned: Learned | None = None
     overflow_step: int | None = None
     bound_of_course: bool = False
+    growth: GrowthRate | None = None
+    white_noise: bool = False
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -102,7 +68,8 @@ class Verdict(CompactRepr):
 
     ``rate`` is the growth rate in nats per step, averaged over the sequences (−inf where every
     product is exactly zero); ``horizon`` the memory horizon in steps, None where the profile never
-    falls below the threshold within ``max_lag``.
+    falls below the threshold within ``max_lag``. ``marginal``: the rate's interval holds 0 (None:
+    there is none); ``white_noise``: no data drove the network.
     """
 
     regime: Regime
@@ -111,6 +78,19 @@ class Verdict(CompactRepr):
     required_lag: int | None
     max_lag: int
     reasons: tuple[Reason, ...]
+    marginal: bool | None = None
+    white_noise: bool = False
+
+    @property
+    def expected_lag(self) -> int | None:
+        """The lag at which a gradient within the thresholds at all lags measured would leave them
+        at its rate; None beyond ``FAR`` times those lags.
+        """
+        within = self.reason(ReasonCode.WITHIN_THRESHOLDS)
+        if self.regime is not Regime.STABLE or within is None:
+            return None
+        lags = [within.numbers[name] for name in ("expected_horizon", "expected_explosion")]
+        return next((int(lag) for lag in lags if lag and int(lag) <= FAR * self.max_lag), None)
 
     def reason(self, code: ReasonCode) -> Reason | None:
         """Return the reason with this code, None where it was not given."""
@@ -125,30 +105,42 @@ class Verdict(CompactRepr):
 
     @property
     def reaches(self) -> bool | None:
-        """Whether the horizon lies beyond the required lag; None where that is not known."""
-        if self.required_lag is None or (self.horizon is None and self.required_lag > self.max_lag):
+        """Whether the gradient arrives from the required lag: the horizon lies beyond, and it does
+        not explode; None where that is not known.
+        """
+        required, above = self.required_lag, self.reason(ReasonCode.ABOVE_THRESHOLD)
+        if required is None:
             return None
-        return self.horizon is None or self.horizon > self.required_lag
+        if above and (
+            self.regime is Regime.EXPLODING or required >= int(above.numbers["lag"] or 0)
+        ):
+            return False
+        if self.horizon is None:
+            return True if required <= self.max_lag else None
+        return self.horizon > required
 
 
 def judge(evidence: Evidence, thresholds: Thresholds | None = None) -> Verdict:
     """Return the verdict on the lag profiles in ``evidence``; thresholds as by default."""
     thresholds = thresholds or Thresholds()
     log_norms = evidence.log_norms
-    rates = growth_rates(log_norms)
-    alive = np.isfinite(rates)
-    rate = float(rates[alive].mean()) if alive.any() else -np.inf
+    growth = evidence.growth or growth_rate(log_norms)
+    rate = -np.inf if growth.rate is None else growth.rate
     (median,) = order_statistics(log_norms, (0.5,))
     regimes = [_regime(profile, thresholds) for profile in log_norms.T]
     regime = _vote(regimes, thresholds.agreement)
     horizon = memory_horizon(median, thresholds.vanishing)
-    bare = Verdict(regime, rate, horizon, evidence.required_lag, log_norms.shape[0], ())
+    low, high, noise = growth.low, growth.high, evidence.white_noise
+    marginal = None if low is None or high is None else low <= 0.0 <= high
+    known = (evidence.required_lag, log_norms.shape[0], (), marginal, noise)
+    bare = Verdict(regime, rate, horizon, *known)
+    shape = (*_shape_reasons(bare, median, regimes, thresholds), *_zero_reasons(evidence))
+    shaped = replace(bare, reasons=shape)
     reasons = (
-        *_shape_reasons(bare, median, regimes, thresholds),
-        *_zero_reasons(evidence),
-        *_lag_reasons(bare),
+        *shape,
+        *_lag_reasons(shaped),
         *_bound_and_cause(evidence, regime),
-        *_outcome(bare, median, evidence.learned, thresholds),
+        *_outcome(shaped, median, evidence.learned, thresholds),
     )
     return replace(bare, reasons=reasons)
 
@@ -187,10 +179,12 @@ def _shape_reasons(
         numbers = {"lag": int(np.argmax(above)) + 1, "threshold": thresholds.exploding}
         yield Reason(ReasonCode.ABOVE_THRESHOLD, numbers)
     if verdict.horizon is None and not above.any():
+        rate = 0.0 if verdict.marginal else verdict.rate
         within = {
             "max_lag": median.size,
             "log10_norm": float(median[-1] / np.log(10.0)),
-            "expected_horizon": extrapolated_horizon(median, verdict.rate, thresholds.vanishing),
+            "expected_horizon": extrapolated_horizon(median, rate, thresholds.vanishing),
+            "expected_explosion": extrapolated_horizon(median, rate, thresholds.exploding),
         }
         yield Reason(ReasonCode.WITHIN_THRESHOLDS, within)
     if verdict.regime is Regime.TRANSIENT:
@@ -214,12 +208,12 @@ def _zero_reasons(evidence: Evidence) -> Iterator[Reason]:
 
 
 def _lag_reasons(verdict: Verdict) -> Iterator[Reason]:
-    """Compare the horizon with the lag that the task requires."""
+    """Compare the horizon with the required lag; what explodes has no part in it."""
     required = verdict.required_lag
     if required is not None and verdict.reaches is None:
         unseen = {"max_lag": verdict.max_lag, "required_lag": required}
         yield Reason(ReasonCode.HORIZON_UNKNOWN, unseen)
-    elif required is not None:
+    elif required is not None and (verdict.reaches or verdict.horizon is not None):
         code = ReasonCode.HORIZON_REACHES if verdict.reaches else ReasonCode.HORIZON_SHORT
         yield Reason(code, {"horizon": verdict.horizon, "required_lag": required})
 
@@ -246,18 +240,18 @@ def _bound_and_cause(evidence: Evidence, regime: Regime) -> Iterator[Reason]:
 def _outcome(
     verdict: Verdict, median: FloatArray, learned: Learned | None, thresholds: Thresholds
 ) -> Iterator[Reason]:
-    """Yield that the gradient is fine where enough of it arrives at the required lag and it does
-    not explode, and whether the error is below that of the baseline.
+    """Yield that the gradient is fine where enough of it arrives at the required lag, or it carries
+    where none is known, and it does not explode; and whether the error is below the baseline's.
     """
     required, log_fine = verdict.required_lag, np.log(thresholds.fine)
     if required is None:
-        fine = verdict.regime is Regime.STABLE
+        fine = verdict.regime is Regime.STABLE and verdict.expected_lag is None
     else:
         # At lag 0 there is nothing to travel through; a lag beyond the profile is not known to be.
         arrives = required <= median.size and bool(median[required - 1] >= log_fine)
         fine = required == 0 or arrives
     explodes = verdict.regime is Regime.EXPLODING or median.max() > np.log(thresholds.exploding)
-    if fine and not explodes:
+    if fine and not explodes and not verdict.white_noise:
         yield Reason(ReasonCode.GRADIENT_FINE, {"required_lag": required})
     if learned is not None:
         better = learned.error < thresholds.no_better * learned.baseline

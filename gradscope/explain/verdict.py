@@ -14,13 +14,14 @@ from gradscope.analysis.settings import Settings
 from gradscope.analysis.stage import learned_by, thresholds
 from gradscope.arrays import LN_10, plain
 from gradscope.diagnosis.growth import Tail, terms_of
-from gradscope.diagnosis.verdict import Learned, Thresholds
+from gradscope.diagnosis.thresholds import Thresholds
+from gradscope.diagnosis.verdict import Learned
 from gradscope.errors import ArchiveError
 from gradscope.explain.page import Page
 from gradscope.names import CellName, Regime, StageName
 from gradscope.report.formats import Document, head
 from gradscope.report.words.cells import CAUSE_TITLES, has_textbook_bound
-from gradscope.report.words.headline import REGIME_WORDS
+from gradscope.report.words.headline import REGIME_WORDS, regime_word
 from gradscope.report.words.numbers import fraction, level, number, power_of_ten, steps
 
 
@@ -131,13 +132,13 @@ def verdict_page(lesson: VerdictLesson) -> Page:
         f"Bound: {bound if lesson.log_weight_norm is None else '(γ σ_max(W))^ℓ'}": (
             _bound_lines(lesson)
         ),
-        f"Regime: {verdict.regime}": _regime_lines(lesson),
+        f"Regime: {REGIME_WORDS[verdict.regime]}": _regime_lines(lesson),
         "What is needed, what was learned": _outcome_lines(lesson),
         "Thresholds and where they come from": thresholds,
     }
     name = "as saved" if stage.name is StageName.GIVEN else stage.name
     return Page(
-        f"{REGIME_WORDS[verdict.regime]} ({name}): growth rate {rate}, memory horizon {reach}. "
+        f"Gradient: {regime_word(verdict)} ({name}); growth rate {rate}, memory horizon {reach}. "
         "How each number was reached:",
         texts.items(),
     )
@@ -240,22 +241,22 @@ def _outcome_lines(lesson: VerdictLesson) -> tuple[str, ...]:
     verdict, learned, most = lesson.stage.verdict, lesson.learned, lesson.thresholds.no_better
     if learned is None:
         return ("There are no targets: which lag is required, or what was learned, is not known.",)
-    better = "it has learned" if learned.error < most * learned.baseline else "it has not learned"
+    better = "it does better" if learned.error < most * learned.baseline else "it does no better"
     if lesson.stage.name is StageName.INITIAL:
         better = "nothing has been learned yet"
     error, baseline = number(learned.error), number(learned.baseline)
     of_error = (
-        f"Its error per step is {error}, the baseline's {baseline}; to have learned it must be "
+        f"Its error per step is {error}, {baseline} without memory; to do better it must be "
         f"below {most:.0%} of that: {better}."
     )
     lag, reaches = verdict.required_lag, verdict.reaches
     if lag is None:
-        return "Which lag the data requires is not known.", of_error
+        return "Which lag is required is not known (--required-lag).", of_error
     if reaches is None:
         return (
             f"The task needs lag {lag}, the lags measured end at {verdict.max_lag}: whether the "
             "gradient arrives is not known."
         ), of_error
     reach = "beyond the lags measured" if verdict.horizon is None else verdict.horizon
-    end = "arrives" if reaches else "does not reach that far back"
+    end = "arrives" if reaches else "does not arrive"
     return f"The task needs lag {lag}, the horizon is {reach}: the gradient {end}.", of_error

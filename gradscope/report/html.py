@@ -24,7 +24,7 @@ from gradscope.report.terminal.analysis import (
     stage_rows,
 )
 from gradscope.report.words.captions import verification_sentences
-from gradscope.report.words.headline import describe, headline, stage_title, training_sentence
+from gradscope.report.words.headline import answer, describe, stage_title, training_sentence
 from gradscope.report.words.reasons import reason_sentence
 from gradscope.report.words.remedies import advice
 
@@ -120,7 +120,7 @@ def analysis_html(analysis: Analysis) -> str:
         _section("again", "Reproduce it", again),
     ]
     return PAGE.substitute(
-        title=escape(headline(verdict, settings.vanishing)),
+        title=escape(answer(analysis)),
         subject=escape(describe(settings, analysis)),
         provenance=escape(provenance_text(settings.as_dict())),
         style=STYLE,

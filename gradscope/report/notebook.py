@@ -10,13 +10,19 @@ from functools import singledispatch
 from gradscope.analysis.results import Analysis, Comparison
 from gradscope.arrays import LN_10
 from gradscope.diagnosis.diagnose import Diagnosis
-from gradscope.diagnosis.verdict import Thresholds
+from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.jacobians.lag_norms import LagNorms
 from gradscope.notebook_repr import NotebookResult
 from gradscope.report.figures.analysis import analysis_picture, profile_picture
 from gradscope.report.figures.comparison import comparison_picture
 from gradscope.report.html import bullet_list, data_url
-from gradscope.report.words.headline import cause_sentence, comparison_headline, describe, headline
+from gradscope.report.words.headline import (
+    answer,
+    cause_sentence,
+    comparison_headline,
+    describe,
+    headline,
+)
 from gradscope.report.words.numbers import power_of_ten, steps
 from gradscope.report.words.reasons import reason_sentence
 from gradscope.report.words.remedies import advice
@@ -38,28 +44,27 @@ def page(result: NotebookResult) -> str:
 
 @page.register
 def _(analysis: Analysis) -> str:
-    answer = headline(analysis.last.verdict, analysis.settings.vanishing)
     drawn = analysis_picture(analysis, ".png")
     why = _points("Why", [reason_sentence(each) for each in analysis.last.verdict.reasons])
     advised = _points("What to do", advice(analysis))
-    return _framed(answer, describe(analysis.settings, analysis), drawn, why, advised)
+    about = describe(analysis.settings, analysis)
+    return _framed(answer(analysis), about, drawn, why, advised)
 
 
 @page.register
 def _(comparison: Comparison) -> str:
     if not comparison.analyses:
         return _framed("Nothing was compared: interrupted")
-    answer = comparison_headline(comparison)
-    return _framed(answer, "", comparison_picture(comparison, ".png"))
+    return _framed(comparison_headline(comparison), "", comparison_picture(comparison, ".png"))
 
 
 @page.register
 def _(diagnosis: Diagnosis) -> str:
     threshold = diagnosis.thresholds.vanishing
-    answer = headline(diagnosis.verdict, threshold)
     drawn = profile_picture(diagnosis.norms, threshold, diagnosis.log_bound)
     why = _points("Why", [reason_sentence(each) for each in diagnosis.verdict.reasons])
-    return _framed(answer, cause_sentence(diagnosis.causes), drawn, why)
+    said = headline(diagnosis.verdict, threshold)
+    return _framed(said, cause_sentence(diagnosis.causes), drawn, why)
 
 
 @page.register

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from gradscope.arrays import FloatArray
-from gradscope.diagnosis.verdict import Thresholds
+from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.errors import SettingError
 from gradscope.torch.cell_sequences import CellSequences
 from gradscope.torch.reading import (

@@ -15,7 +15,7 @@ from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.errors import OutputError
 from gradscope.report.screen import Screen, printable
 from gradscope.report.terminal.table import bullets, table_of
-from gradscope.report.words.headline import headline
+from gradscope.report.words.headline import REGIME_WORDS, headline
 from gradscope.report.words.numbers import count, level, number, percent, short_pace
 from gradscope.report.words.reasons import reason_sentence
 from gradscope.watch.journal import (
@@ -154,8 +154,8 @@ def _layers(journal: Journal, screen: Screen) -> Table:
             horizons = [str(each.horizon or f">{each.max_lag}") for each in verdicts]
             ends = sorted(seen[-1].norms.log_norms[-1].tolist())
             cells = [
-                " → ".join(dict.fromkeys(str(each.regime) for each in verdicts)),
-                short_pace(last.rate),
+                " → ".join(dict.fromkeys(REGIME_WORDS[each.regime] for each in verdicts)),
+                short_pace(last.rate, marginal=last.marginal),
                 " → ".join(dict.fromkeys(horizons)),
                 level(ends[(len(ends) - 1) // 2] / LN_10),
                 str(last.max_lag),

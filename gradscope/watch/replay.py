@@ -16,7 +16,7 @@ import numpy as np
 from gradscope.analysis.stage import first_overflow
 from gradscope.arrays import FloatArray
 from gradscope.diagnosis.diagnose import Diagnosis, diagnose
-from gradscope.diagnosis.verdict import Thresholds
+from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.model.cells import CellTrajectory
 from gradscope.model.stack import Layer, unroll_stack

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import perf_counter
 
-from gradscope.diagnosis.verdict import Thresholds
+from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.errors import SettingError
 from gradscope.watch.journal import Journal
 from gradscope.watch.replay import Sample, take_snapshots

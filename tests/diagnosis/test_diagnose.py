@@ -7,7 +7,8 @@ from gradscope.diagnosis.causes import causes
 from gradscope.diagnosis.diagnose import diagnose
 from gradscope.diagnosis.growth import CauseRates, cause_rates, growth_rates, tail_lags
 from gradscope.diagnosis.reasons import ReasonCode
-from gradscope.diagnosis.verdict import Learned, Thresholds
+from gradscope.diagnosis.thresholds import Thresholds
+from gradscope.diagnosis.verdict import Learned
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import ElmanChain
 from gradscope.jacobians.lag_norms import lag_norms

@@ -9,7 +9,8 @@ import pytest
 from gradscope.arrays import FloatArray
 from gradscope.diagnosis.growth import CauseRates
 from gradscope.diagnosis.reasons import ReasonCode
-from gradscope.diagnosis.verdict import Evidence, Learned, Thresholds, Verdict, judge
+from gradscope.diagnosis.thresholds import Thresholds
+from gradscope.diagnosis.verdict import Evidence, Learned, Verdict, judge
 from gradscope.errors import SettingError
 from gradscope.names import Regime
 

@@ -31,6 +31,7 @@ REASON_NAMES: Mapping[str, str] = MappingProxyType(
         "profile.log10_bound": "profile.null_because",
         "verdict.rate_nats_per_step": "verdict.rate_null_because",
         "verdict.rate_interval_95": "verdict.rate_interval_null_because",
+        "verdict.marginal": "verdict.marginal_null_because",
         "causes.total": "causes.null_because",
     }
 )
@@ -41,7 +42,8 @@ WHY_NULL: Mapping[str, str] = MappingProxyType(
         "error": fields.OVERFLOWS,
         "bound_rate_nats_per_step": "W is zero",
         "horizon": "the median profile stays above the threshold at all lags measured",
-        "expected_horizon": "the profile does not fall",
+        "expected_horizon": "the profile does not fall measurably",
+        "expected_explosion": "the profile does not rise measurably",
         "norm": "no update was finished to choose it by",
     }
 )

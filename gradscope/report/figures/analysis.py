@@ -32,7 +32,7 @@ from gradscope.report.figures.style import (
     picture_bytes,
 )
 from gradscope.report.words.captions import lyapunov_sentence
-from gradscope.report.words.headline import describe, headline
+from gradscope.report.words.headline import answer, describe
 from gradscope.report.words.numbers import fraction
 
 SIZE = (8.0, 4.5)
@@ -101,7 +101,7 @@ def analysis_figure(analysis: Analysis) -> "Figure":
     rows = [below[place : place + 3] for place in range(0, len(below), 3)]
     height = SLIDE[1] + EXTRA_ROW * (len(rows) - 1)
     figure = new_page(
-        headline(analysis.last.verdict, analysis.settings.vanishing),
+        answer(analysis),
         describe(analysis.settings, analysis),
         (SLIDE[0], height),
     )

@@ -131,7 +131,7 @@ def _horizons_panel(axes: "Axes", comparison: Comparison) -> None:
         axes.plot(lengths, reached, linewidth=2, **style)
         hollow: Look = {**style, "linestyle": "none", "markerfacecolor": "white", "markersize": 8}
         axes.plot(lengths[beyond], reached[beyond], **hollow)
-    needed = [(a.settings.steps, a.task_info.required_lag) for a in next(iter(groups.values()))]
+    needed = [(a.settings.steps, a.last.verdict.required_lag) for a in next(iter(groups.values()))]
     if all(lag is not None for _, lag in needed):
         look: Look = {"color": GREY, "linestyle": ":", "linewidth": 2}
         axes.plot(*zip(*needed, strict=True), label="needed by the task", **look)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -10,6 +11,7 @@ from gradscope.analysis.checkpoints import Checkpoint
 from gradscope.analysis.details import NO_DETAILS
 from gradscope.analysis.results import Analysis, Comparison, ImportedLayer, LayerVerdict
 from gradscope.arrays import LN_10, FloatArray
+from gradscope.data.lag_regression import rewarded_lag
 from gradscope.diagnosis.growth import terms_of
 from gradscope.diagnosis.verdict import Verdict
 from gradscope.names import CellName
@@ -20,14 +22,17 @@ from gradscope.report.terminal.table import bullets, opening, table_of
 from gradscope.report.words.captions import details_sentences
 from gradscope.report.words.cells import CAUSE_TITLES, has_textbook_bound, short_name
 from gradscope.report.words.headline import (
+    REGIME_WORDS,
+    answer,
     cause_sentence,
     comparison_headline,
     describe,
-    headline,
+    needs_words,
+    regime_word,
     stage_title,
     training_sentence,
 )
-from gradscope.report.words.numbers import count, level, number, pace, short_pace, steps
+from gradscope.report.words.numbers import count, interval, level, number, pace, short_pace, steps
 from gradscope.report.words.reasons import reason_sentence
 from gradscope.report.words.remedies import advice
 
@@ -61,31 +66,35 @@ def analysis_page(analysis: Analysis, screen: Screen) -> RenderableType:
 
 
 def _opening(analysis: Analysis, screen: Screen) -> list[RenderableType]:
-    answer = headline(analysis.last.verdict, analysis.settings.vanishing)
-    return opening(answer, describe(analysis.settings, analysis), screen)
+    return opening(answer(analysis), describe(analysis.settings, analysis), screen)
 
 
 def stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
     """Return the numbers of every stage: a title and a cell for each stage."""
-    stages, required = analysis.stages, analysis.task_info.required_lag
+    stages, required = analysis.stages, analysis.last.verdict.required_lag
     profiles = [stage.profile for stage in stages]
     _, n_sequences = profiles[-1].log_norms.shape
     bands = [each.quantiles((0.05, 0.95)) for each in profiles]
     bound = " (γ·σ_max(W))^ℓ" if has_textbook_bound(analysis.settings) else ""
     rows = [
-        ("gradient", [str(stage.verdict.regime) for stage in stages]),
+        ("gradient", [regime_word(stage.verdict) for stage in stages]),
         ("growth rate, nats per step", [level(stage.verdict.rate) for stage in stages]),
+        (
+            "  95 % interval",
+            [interval(each.growth.low, each.growth.high, "{} … {}") or "–" for each in stages],
+        ),
     ]
     if all(stage.rate_per_time_constant is not None for stage in stages):
         rates = [level(stage.rate_per_time_constant) for stage in stages]
         rows.append(("  nats per time constant τ", rates))
-    rows.append(("", [pace(stage.verdict.rate) for stage in stages]))
+    paces = ["not different from 0" if s.verdict.marginal else pace(s.verdict.rate) for s in stages]
+    rows.append(("", paces))
     for name in terms_of(analysis.last.causes):
         rates = [level(getattr(stage.causes, name)) for stage in stages]
         rows.append((f"  {CAUSE_TITLES[name]}", rates))
     rows.append(("memory horizon", [_horizon(stage.verdict) for stage in stages]))
     if required is not None:
-        rows.append(("the task needs", [steps(required)] * len(stages)))
+        rows.append((f"the {needs_words(analysis)} needs", [steps(required)] * len(stages)))
     rows += [
         (f"log10 σ_max at lag {profiles[-1].lags[-1]}", [_log10(each.median) for each in profiles]),
         (
@@ -113,9 +122,18 @@ def measure_sentence(analysis: Analysis) -> str:
     """Say what the error is compared with, or why there is none."""
     baseline = analysis.task_info.baseline
     if baseline is not None:
-        return f"baseline: {baseline.meaning}"
+        return f"baseline: {baseline.meaning}{lag_sentence(analysis.task_info.lag_errors)}"
     missing = "--targets FILE" if analysis.params.sizes[2] else "--readout NAME, --targets FILE"
     return f"no targets, so no error and no gradient by step ({missing})"
+
+
+def lag_sentence(errors: FloatArray | None) -> str:
+    """Say how the error of a linear predictor (L,) falls with the rows it sees; empty for none."""
+    if errors is None:
+        return ""
+    shown = {rewarded_lag(errors), *np.geomspace(1, errors.size, 6).round().astype(int).tolist()}
+    curve = ", ".join(f"{number(float(errors[lag - 1]))} ({lag})" for lag in sorted(shown))
+    return f". Error of a linear predictor (from so many past rows): {curve}"
 
 
 def layers_title(analysis: Analysis) -> str:
@@ -131,7 +149,7 @@ def layer_rows(analysis: Analysis) -> list[list[str]]:
         verdict, shown = layer_verdict(layer, analysis), (NOT_DRIVEN, "–", "–")
         if verdict is not None:
             reach = f">{verdict.max_lag}" if verdict.horizon is None else steps(verdict.horizon)
-            shown = str(verdict.regime), level(verdict.rate), reach
+            shown = REGIME_WORDS[verdict.regime], level(verdict.rate), reach
         kind = "RNN" if layer.cell is CellName.ELMAN else layer.cell.upper()
         rows.append([layer.title, kind, str(layer.input_size), str(layer.hidden_size), *shown])
     return rows
@@ -179,8 +197,8 @@ def comparison_page(comparison: Comparison, screen: Screen) -> RenderableType:
             [
                 name,
                 str(analysis.settings.steps),
-                str(verdict.regime),
-                short_pace(verdict.rate),
+                REGIME_WORDS[verdict.regime],
+                short_pace(verdict.rate, marginal=verdict.marginal),
                 str(verdict.horizon or f">{verdict.max_lag}"),
                 str(verdict.required_lag if verdict.required_lag is not None else "–"),
                 _log10(analysis.last.profile.median),

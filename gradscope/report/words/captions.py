@@ -6,10 +6,11 @@ from gradscope.analysis.results import Analysis
 from gradscope.arrays import LN_10
 from gradscope.diagnosis.growth import CauseRates
 from gradscope.diagnosis.reasons import ReasonCode
+from gradscope.diagnosis.theory import TheoryName
 from gradscope.names import ActivationName, CellName, Regime
 from gradscope.report.documents.rows import median_map, middle
 from gradscope.report.words.headline import cause_sentence
-from gradscope.report.words.numbers import fraction, number, pace, percent, steps
+from gradscope.report.words.numbers import fraction, interval, number, pace, percent, steps
 from gradscope.report.words.reasons import reason_sentence
 from gradscope.report.words.theory import THEORY_WORDS
 
@@ -32,11 +33,11 @@ def profile_caption(analysis: Analysis) -> str:
     """Say where the curve of σ_max ends, and what the bound would allow."""
     verdict, profile = analysis.last.verdict, analysis.last.profile
     threshold = fraction(analysis.settings.vanishing)
-    end = float(profile.median[-1]) / LN_10
+    end, lag = float(profile.median[-1]) / LN_10, verdict.horizon or verdict.max_lag
     if verdict.horizon is not None:
         where = (
             f"The solid line crosses the dashed threshold {threshold} at lag {verdict.horizon}: an "
-            f"error does not depend on what happened more than {steps(verdict.horizon)} before it."
+            f"error hardly depends on a state {steps(verdict.horizon)} before it."
         )
     elif verdict.regime is Regime.EXPLODING:
         where = (
@@ -48,10 +49,10 @@ def profile_caption(analysis: Analysis) -> str:
             f"The solid line stays above the dashed threshold {threshold}: it ends at "
             f"{_power(end)} at lag {verdict.max_lag}."
         )
-    bound = _power(float(profile.log_bound[-1]) / LN_10)
+    bound = _power(float(profile.log_bound[lag - 1]) / LN_10)
     textbook = isinstance(analysis.last.causes, CauseRates)
     source = "from W and φ alone" if textbook else "along this trajectory"
-    return f"{where} The dotted bound, {source}, would allow {bound} there."
+    return f"{where} The dotted bound, {source}, would allow {bound} at lag {lag}."
 
 
 def causes_caption(analysis: Analysis) -> str:
@@ -59,7 +60,9 @@ def causes_caption(analysis: Analysis) -> str:
     main = analysis.last.verdict.reason(ReasonCode.MAIN_CAUSE)
     sentence = f"{reason_sentence(main)} " if main is not None else ""
     added = cause_sentence(analysis.last.causes)
-    return f"{sentence}From top to bottom the bars add up exactly: {added}."
+    growth = analysis.last.growth
+    between = interval(growth.low, growth.high)
+    return f"{sentence}From top to bottom the bars add up exactly: {added}{between}."
 
 
 def gradient_caption(analysis: Analysis) -> str:
@@ -112,7 +115,7 @@ def training_caption(analysis: Analysis) -> str:
     baseline = analysis.task_info.baseline
     beside = f" (baseline {number(baseline.error)}, {baseline.meaning})" if baseline else ""
     return (
-        f"The error went from {number(float(first))} to {number(float(last))} in "
+        f"The error per step went from {number(float(first))} to {number(float(last))} in "
         f"{history.updates} updates{beside}. Half "
         f"of the unclipped gradient norms lay below {number(float(half))}, nine in ten below "
         f"{number(float(nine))}; {history.clipped_fraction:.0%} of the updates were clipped."
@@ -244,19 +247,23 @@ def eigenvalues_caption(analysis: Analysis) -> str:
 
 
 def theory_caption(analysis: Analysis) -> str:
-    """Say which theory predicts the growth rate best."""
-    spectrum, rate = analysis.details.spectrum, analysis.last.growth.rate
+    """Say which theory predicts the growth rate best; the bound limits it and predicts nothing."""
+    spectrum, growth = analysis.details.spectrum, analysis.last.growth
+    rate = growth.rate
     if spectrum is None or rate is None:
         return "There is no growth rate to compare theory with."
+    measured = f"the measured {number(rate)}{interval(growth.low, growth.high)} nats per step"
     fit = [each for each in spectrum.theory if each.applies and each.rate is not None]
-    nearest = min(fit, key=lambda each: abs((each.rate or 0.0) - rate), default=None)
+    predicted = [each for each in fit if each.name is not TheoryName.BOUND]
+    nearest = min(predicted, key=lambda each: abs((each.rate or 0.0) - rate), default=None)
+    limit = "".join(f"; the bound is {number(e.rate)}" for e in fit if e.name is TheoryName.BOUND)
     if nearest is None:
-        return f"No theory applies here; the measured rate is {number(rate)} nats per step."
-    return (
-        f"Of the theories that apply, {THEORY_WORDS[nearest.name]} ({number(nearest.rate)}) is "
-        f"closest to the measured {number(rate)} nats per step; theories with hollow marks do not "
-        "apply here."
-    )
+        return f"No theory that applies here predicts {measured}{limit}."
+    named = f"{THEORY_WORDS[nearest.name]} ({number(nearest.rate)})"
+    said = f"Of the theories that apply, {named} comes closest to {measured}"
+    if len(predicted) == 1:
+        said = f"{named} is the one prediction that applies, beside {measured}"
+    return f"{said[0].upper()}{said[1:]}{limit}; theories with hollow marks do not apply here."
 
 
 def details_sentences(analysis: Analysis) -> list[str]:

@@ -20,50 +20,80 @@ MAX_NAMED = 3
 
 REGIME_WORDS: Mapping[Regime, str] = MappingProxyType(
     {
-        Regime.VANISHING: "The gradient vanishes",
-        Regime.EXPLODING: "The gradient explodes",
-        Regime.STABLE: "The gradient is stable",
-        Regime.MIXED: "The gradient differs between sequences",
-        Regime.TRANSIENT: "The gradient grows first, then vanishes",
+        Regime.VANISHING: "vanishes",
+        Regime.EXPLODING: "explodes",
+        Regime.STABLE: "carries",
+        Regime.MIXED: "sequences disagree",
+        Regime.TRANSIENT: "grows, then vanishes",
     }
 )
+"""What the gradient does, in the same words everywhere."""
 
 
-def headline(verdict: Verdict, threshold: float) -> str:
-    """Return the verdict in one sentence: whether, how fast, how far back."""
-    parts = [f"it {pace(verdict.rate)}", _reach(verdict, threshold)]
-    if verdict.regime is Regime.STABLE:
-        parts.reverse()
-    if verdict.required_lag is not None:
-        parts.append(f"the task needs {verdict.required_lag}")
-    return f"{REGIME_WORDS[verdict.regime]}: {'; '.join(parts)}"
+def regime_word(verdict: Verdict) -> str:
+    """Return what the gradient does: whether that is only so far, and whether its rate is 0."""
+    so_far = " so far" if verdict.expected_lag is not None else ""
+    marginal = " (marginal)" if verdict.marginal else ""
+    return f"{REGIME_WORDS[verdict.regime]}{so_far}{marginal}"
+
+
+def needs_words(analysis: Analysis) -> str:
+    """Return what the required lag is that of: the data, where it was found in a series."""
+    said = analysis.settings.required_lag is not None
+    return "task" if said or analysis.task_info.lag_errors is None else "data"
+
+
+def answer(analysis: Analysis) -> str:
+    """Return the verdict on the last stage in one sentence."""
+    return headline(analysis.last.verdict, analysis.settings.vanishing, needs_words(analysis))
+
+
+def headline(verdict: Verdict, threshold: float, needs: str = "task") -> str:
+    """Return the verdict in one sentence: whether, how far back, how far it must (the task or the
+    data ``needs``), how fast.
+    """
+    reach, after = _reach(verdict, threshold), verdict.expected_lag
+    it, speed = "it", f"; it {pace(verdict.rate, marginal=verdict.marginal)}"
+    text = f"the gradient {regime_word(verdict)}"
+    if verdict.regime is Regime.MIXED:
+        it, text = "their median", f"the {regime_word(verdict)}"
+    needed = "" if verdict.required_lag is None else f"; your {needs} needs {verdict.required_lag}"
+    text = f"{text}: {it} {reach}{needed}{speed}"
+    if after is not None:
+        end = "be gone" if verdict.rate < 0.0 else "explode"
+        text = (
+            f"the gradient {reach}, but {pace(verdict.rate)}: it would {end} after {after}{needed}"
+        )
+    return f"On white noise {text}" if verdict.white_noise else f"{text[0].upper()}{text[1:]}"
 
 
 def _reach(verdict: Verdict, threshold: float) -> str:
-    """Return the lag from which on too little arrives, or too much."""
-    if verdict.horizon is not None:
-        return f"below {fraction(threshold)} after {steps(verdict.horizon)}"
+    """Return how far back the gradient reaches, or the lag from which on it is too large."""
     above = verdict.reason(ReasonCode.ABOVE_THRESHOLD)
-    if above is not None:
+    if above is not None and (verdict.horizon is None or verdict.regime is Regime.EXPLODING):
         numbers: Mapping[str, Any] = above.numbers
-        return f"above {number(numbers['threshold'])} after {steps(numbers['lag'])}"
-    lags = f"all {verdict.max_lag} lags" if verdict.max_lag > 1 else "its only lag"
-    return f"above {fraction(threshold)} at {lags}"
+        return f"is above {number(numbers['threshold'])} after {steps(numbers['lag'])}"
+    if verdict.horizon is not None:
+        line = f" ({fraction(threshold)})" if verdict.required_lag is None else ""
+        return f"reaches {steps(verdict.horizon)} back{line}"
+    lags = f"all {verdict.max_lag} steps" if verdict.max_lag > 1 else "the only step"
+    return f"reaches {lags} measured"
 
 
 def comparison_headline(comparison: Comparison) -> str:
     """Return what each network does at the greatest length, or the two extremes of many."""
     length = max(analysis.settings.steps for analysis in comparison.analyses)
-    rates = {
-        short_name(analysis.settings): analysis.last.verdict.rate
+    verdicts = {
+        short_name(analysis.settings): analysis.last.verdict
         for analysis in comparison.analyses
         if analysis.settings.steps == length
     }
-    if len(rates) > MAX_NAMED:
-        ordered = sorted(rates, key=lambda name: rates[name])
-        first, last = (f"{name} ({pace(rates[name])})" for name in (ordered[0], ordered[-1]))
+    speeds = {name: pace(each.rate, marginal=each.marginal) for name, each in verdicts.items()}
+    if len(verdicts) > MAX_NAMED:
+        ordered = sorted(verdicts, key=lambda name: verdicts[name].rate)
+        first, last = (f"{name} ({speeds[name]})" for name in (ordered[0], ordered[-1]))
         return f"Over {steps(length)}: from {first} to {last}"
-    return f"Over {steps(length)}: {', '.join(f'{name} {pace(rates[name])}' for name in rates)}"
+    return f"Over {steps(length)}: {', '.join(f'{name} {speeds[name]}' for name in speeds)}"
 
 
 def describe(settings: Settings, analysis: Analysis) -> str:

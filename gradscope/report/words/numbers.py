@@ -54,19 +54,30 @@ def count(many: int, thing: str) -> str:
     return f"{many} {thing}" if many == 1 else f"{many} {thing}s"
 
 
-def pace(rate: float) -> str:
-    """Return a growth rate in words: how soon it halves or doubles."""
+def interval(low: float | None, high: float | None, form: str = " ({} … {})") -> str:
+    """Return the ends of a rate's interval, in brackets; empty where there is none."""
+    return "" if low is None or high is None else form.format(level(low), level(high))
+
+
+def pace(rate: float, *, marginal: bool | None = False) -> str:
+    """Return a growth rate in words: how soon it halves or doubles; not of a ``marginal`` one,
+    whose interval holds 0.
+    """
     if math.isinf(rate):
         return "becomes exactly zero"
+    if marginal:
+        return "neither grows nor shrinks measurably"
     if abs(rate) < STEADY_RATE:
         return "neither grows nor shrinks"
     return f"{'halves' if rate < 0 else 'doubles'} every {steps(math.log(2.0) / abs(rate))}"
 
 
-def short_pace(rate: float) -> str:
+def short_pace(rate: float, *, marginal: bool | None = False) -> str:
     """Return a growth rate as a factor and the number of steps it takes, for narrow columns."""
     if math.isinf(rate):
         return "zero"
+    if marginal:
+        return "marginal"
     if abs(rate) < STEADY_RATE:
         return "steady"
     return f"{'½' if rate < 0 else '×2'} in {_digits(math.log(2.0) / abs(rate))}"

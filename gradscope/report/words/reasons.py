@@ -7,7 +7,9 @@ from typing import Any
 
 from gradscope.analysis.fields import ZERO_PRODUCT
 from gradscope.diagnosis.reasons import Reason, ReasonCode
+from gradscope.names import Regime
 from gradscope.report.words.cells import MAIN_CAUSES
+from gradscope.report.words.headline import REGIME_WORDS
 from gradscope.report.words.numbers import fraction, level, number, power_of_ten, steps
 
 
@@ -18,13 +20,14 @@ def reason_sentence(reason: Reason) -> str:
 
 def _horizon(n: Mapping[str, Any]) -> str:
     reach = "beyond the lags measured" if n["horizon"] is None else f"{n['horizon']}"
-    return f"The memory horizon is {reach}; the task needs {n['required_lag']} steps"
+    return f"The memory horizon is {reach}; {steps(n['required_lag'])} back are needed"
 
 
 def _within(n: Mapping[str, Any]) -> str:
-    size, expected = power_of_ten(n["log10_norm"]), n["expected_horizon"]
-    then = f"; at this rate it would vanish at lag {expected}." if expected else "."
-    return f"σ_max stays within the thresholds: {size} at lag {n['max_lag']}{then}"
+    size, then = power_of_ten(n["log10_norm"]), ""
+    for name, end in (("expected_horizon", "vanish"), ("expected_explosion", "explode")):
+        then += f"; at this rate it would {end} at lag {n[name]}" if n.get(name) else ""
+    return f"σ_max stays within the thresholds: {size} at lag {n['max_lag']}{then}."
 
 
 def _bound(n: Mapping[str, Any], relation: str) -> str:
@@ -42,7 +45,7 @@ def _main_cause(n: Mapping[str, Any]) -> str:
 
 def _error(n: Mapping[str, Any]) -> str:
     error = "out of range" if n["error"] is None else number(n["error"])
-    return f"error {error}, baseline {number(n['baseline'])}."
+    return f"error per step {error}, baseline {number(n['baseline'])}."
 
 
 _REASONS: Mapping[ReasonCode, Callable[[Mapping[str, Any]], str]] = MappingProxyType(
@@ -60,7 +63,8 @@ _REASONS: Mapping[ReasonCode, Callable[[Mapping[str, Any]], str]] = MappingProxy
             f"{n['peak_lag']} (non-normal growth)."
         ),
         ReasonCode.SEQUENCES_DISAGREE: lambda n: (
-            f"Not all sequences agree: {', '.join(f'{n[regime]} {regime}' for regime in n)}."
+            "Not all sequences agree: "
+            f"{', '.join(f'{n[name]} × {REGIME_WORDS[Regime(name)]}' for name in n)}."
         ),
         ReasonCode.EXACT_ZERO: lambda n: (
             f"In {n['sequences']} of {n['of']} sequences {ZERO_PRODUCT}, from lag {n['lag']} on: "
@@ -72,7 +76,7 @@ _REASONS: Mapping[ReasonCode, Callable[[Mapping[str, Any]], str]] = MappingProxy
         ReasonCode.HORIZON_SHORT: lambda n: f"{_horizon(n)}: it cannot learn that far back.",
         ReasonCode.HORIZON_REACHES: lambda n: f"{_horizon(n)}: the gradient arrives.",
         ReasonCode.HORIZON_UNKNOWN: lambda n: (
-            f"The task needs {steps(n['required_lag'])}, but the lags measured end at "
+            f"{steps(n['required_lag'])} back are needed, but the lags measured end at "
             f"{n['max_lag']}: whether the gradient arrives is unknown."
         ),
         ReasonCode.BOUND_FORCES_VANISHING: lambda n: (
@@ -85,7 +89,7 @@ _REASONS: Mapping[ReasonCode, Callable[[Mapping[str, Any]], str]] = MappingProxy
         ReasonCode.GRADIENT_FINE: lambda _: (
             "The gradient is fine: if training fails, look elsewhere."
         ),
-        ReasonCode.AT_BASELINE: lambda n: f"It has not learned: {_error(n)}",
-        ReasonCode.BEATS_BASELINE: lambda n: f"It has learned: {_error(n)}",
+        ReasonCode.AT_BASELINE: lambda n: f"It does no better than without memory: {_error(n)}",
+        ReasonCode.BEATS_BASELINE: lambda n: f"It does better than without memory: {_error(n)}",
     }
 )
