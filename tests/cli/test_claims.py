@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -53,14 +54,19 @@ def test_ten_thousand_steps_of_the_default_sequences_end_near_minus_six_thousand
     assert -6600.0 < curves["median"][-1] < -5400.0
 
 
-def test_the_sunspot_series_is_learned_better_than_repeating_the_last_value(run: Run) -> None:
+def test_the_sunspot_series_is_learned_better_than_without_memory(run: Run) -> None:
     arguments = ("--data", str(SUNSPOTS), "--column", "SUNACTIVITY", "--steps", "50", "--json")
 
     done = run("analyze", *arguments)
 
     trained = stages(done)[-1]
-    baseline = json.loads(done.stdout)["problem"]["baseline"]
-    assert baseline["meaning"] == "repeat the last value"
+    problem = json.loads(done.stdout)["problem"]
+    baseline, errors = problem["baseline"], np.array(problem["lag_errors"])
+    assert baseline["error"] == baseline["memoryless"] == errors[0] < baseline["constant"]
+    # The textbooks' autoregression of order 9, among all orders up to 50.
+    assert (problem["required_lag"], trained["verdict"]["required_lag"]) == (9, 9)
+    assert np.flatnonzero(errors <= 1.05 * errors.min())[0] == 8
+    assert errors.size == 50
     assert trained["stage"] == "trained"
     assert trained["error"] < baseline["error"]
     assert "better-than-baseline" in [reason["code"] for reason in trained["verdict"]["reasons"]]

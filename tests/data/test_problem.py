@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gradscope.data.problem import MAX_HELD_OUT, series_problem, task_problem
-from gradscope.data.table import read_table
+from gradscope.data.table import Table, read_table
 from gradscope.data.tasks import make_task
 from gradscope.names import ErrorName, TaskName
 from tests.present import present
@@ -34,7 +34,7 @@ def test_a_series_asks_for_its_next_row_and_holds_its_end_back(ramp: Path) -> No
     problem = series_problem(read_table(ramp, ("a", "b")), ramp.name, 10)
 
     assert (problem.n_inputs, problem.n_outputs) == (2, 2)
-    assert problem.task_info.required_lag is None
+    assert problem.task_info.required_lag == 1  # both columns follow from the row before
     assert problem.task_info.error is ErrorName.SQUARED
     assert problem.task_info.description == "predict the next value of a, b (ramp.csv)"
     batch = problem.draw(np.random.default_rng(1), 6)
@@ -45,13 +45,33 @@ def test_a_series_asks_for_its_next_row_and_holds_its_end_back(ramp: Path) -> No
     assert held_out.n_sequences <= MAX_HELD_OUT
 
 
-def test_the_baseline_of_a_series_is_repeating_its_last_value(ramp: Path) -> None:
-    # A ramp of rows 0 … 99, 80 of them to train on: every step up is 1/deviation of 0 … 79.
+def test_the_baseline_of_a_series_is_the_best_of_mean_readout_and_last_value(
+    ramp: Path,
+) -> None:
+    # A ramp of rows 0 … 99, 80 of them to train on: x_t + 1 is a readout of x_t without an error.
     problem = series_problem(read_table(ramp, ("a",)), ramp.name, 10)
+    # A step up and down, of which every second one is held out: the last value repeats itself.
+    stairs = np.repeat(np.random.default_rng(0).choice([-1.0, 1.0], 10), 10)
+    stairs[80:] = 5.0  # beyond all that a readout was fitted to
+    held = series_problem(Table(("a",), stairs[:, None]), "stairs", 5)
+    noise = np.random.default_rng(1).normal(size=3000)
+    white = series_problem(Table(("a",), noise[:, None]), "noise", 5)
 
-    assert present(problem.task_info.baseline).error == pytest.approx(
-        1.0 / np.var(np.arange(80)), rel=1e-9
-    )
+    found = present(problem.task_info.baseline)
+    deviation = np.std(np.arange(80))
+    mean_error = np.mean((np.arange(80, 100) - 39.5) ** 2) / deviation**2
+    assert found.error == found.memoryless == pytest.approx(0.0, abs=1e-20)
+    assert found.constant == pytest.approx(mean_error, rel=1e-9)
+    assert present(held.task_info.baseline).meaning == "repeat the last value"
+    assert present(white.task_info.baseline).error == present(white.task_info.baseline).constant
+
+
+def test_too_few_rows_reward_no_lag_that_is_known() -> None:
+    values = np.array([1.0, 2.0, 4.0, 3.0])
+
+    info = series_problem(Table(("a",), values[:, None]), "short", 1).task_info
+
+    assert (info.required_lag, info.lag_errors, present(info.baseline).memoryless) == (None,) * 3
 
 
 def test_a_series_is_examined_on_the_same_windows_whatever_the_seed(ramp: Path) -> None:

@@ -7,11 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradscope.arrays import BoolArray, FloatArray
-from gradscope.data.batch import Batch, Targets
-from gradscope.data.series import Series, prepare_series, repeat_last_error
+from gradscope.arrays import FloatArray
+from gradscope.data.series import Series, prepare_series
 from gradscope.data.table import Table, read_table
-from gradscope.errors import DataError, SettingError, ShapeError
+from gradscope.errors import DataError, SettingError
 
 SUNSPOTS = Path(__file__).parents[2] / "sample_runs" / "data" / "sunspots.csv"
 
@@ -256,44 +255,3 @@ def test_fewer_than_one_sequence_is_refused() -> None:
         series.examination_batch(-1)
     with pytest.raises(SettingError, match="number of sequences is 0"):
         series.validation_batch(0)
-
-
-# --- What must be beaten ----------------------------------------------------------------------
-
-
-def test_repeating_the_last_value_of_a_ramp_errs_by_its_slope() -> None:
-    series = ramp(100, steps=5)
-    slope = 1.0 / series.scale[0]
-
-    for batch in (series.examination_batch(8), series.validation_batch()):
-        assert repeat_last_error(batch) == pytest.approx(slope**2, rel=1e-9)
-
-
-def test_repeating_the_last_value_of_white_noise_errs_by_twice_its_variance() -> None:
-    # Var(z' − z) = 2 for independent rows of variance 1, whichever two rows are compared. A series
-    # that alternates tells neighbours (error 4) from rows two apart (error 0).
-    noise = np.random.default_rng(8).normal(size=40_000)
-    series = prepare_series(table_of(noise), steps=10)
-    assert repeat_last_error(series.examination_batch(3000)) == pytest.approx(2.0, rel=0.03)
-
-    alternating = prepare_series(table_of(np.tile([1.0, -1.0], 50)), steps=10)
-    assert repeat_last_error(alternating.examination_batch(10)) == pytest.approx(4.0)
-
-
-def test_only_steps_with_a_target_count() -> None:
-    inputs = np.zeros((3, 2, 1))
-    values = np.array([[[9.0], [9.0]], [[1.0], [2.0]], [[9.0], [9.0]]])
-    at_step = np.array([False, True, False])
-
-    assert repeat_last_error(Batch(inputs, Targets(values, at_step))) == (1.0 + 4.0) / 2
-
-
-@pytest.mark.parametrize(
-    ("values", "at_step"),
-    [(np.zeros((3, 2, 2)), np.ones(3, bool)), (np.zeros((3, 2, 1)), np.zeros(3, bool))],
-)
-def test_a_batch_that_does_not_predict_its_inputs_is_refused(
-    values: FloatArray, at_step: BoolArray
-) -> None:
-    with pytest.raises(ShapeError, match="targets shaped as the inputs"):
-        repeat_last_error(Batch(np.zeros((3, 2, 1)), Targets(values, at_step)))

@@ -7,6 +7,7 @@ import pytest
 
 from gradscope.arrays import FloatArray
 from gradscope.data.batch import Batch
+from gradscope.data.lag_regression import memoryless_error
 from gradscope.data.tasks import TASKS, Task, make_task
 from gradscope.errors import SettingError
 from gradscope.learning.losses import error_per_step
@@ -187,8 +188,9 @@ def test_the_baseline_is_what_its_predictor_measures(
     measured = error_per_step(predictor(batch), batch.targets)
 
     # Errors of single sequences spread by less than twice their mean, over MANY of them.
-    spread = 2.0 * present(task.task_info.baseline).error / np.sqrt(MANY)
-    assert measured == pytest.approx(present(task.task_info.baseline).error, abs=4.0 * spread)
+    constant = present(present(task.task_info.baseline).constant)
+    spread = 2.0 * constant / np.sqrt(MANY)
+    assert measured == pytest.approx(constant, abs=4.0 * spread)
 
 
 @pytest.mark.parametrize(
@@ -207,7 +209,61 @@ def test_no_other_constant_does_better_than_the_baseline(
 
     for constant in constants:
         measured = error_per_step(always(constant)(batch), batch.targets)
-        assert measured > present(task.task_info.baseline).error + 0.02
+        assert measured > present(present(task.task_info.baseline).constant) + 0.02
+
+
+@pytest.mark.parametrize(
+    ("name", "steps", "delay"),
+    [
+        (TaskName.RECALL, 10, 3),
+        (TaskName.RECALL, 10, 0),
+        (TaskName.ADDING, 4, None),
+        (TaskName.ADDING, 30, None),
+        (TaskName.SINE, 30, None),
+    ],
+)
+def test_the_memoryless_readout_is_a_least_squares_fit(
+    name: TaskName, steps: int, delay: int | None
+) -> None:
+    task = make_task(name, steps, delay)
+    batch = task.draw(np.random.default_rng(4), 4 * MANY)
+    at = batch.targets.at_step
+
+    measured = memoryless_error(batch.inputs[at], batch.targets.values[at])
+
+    claimed = present(present(task.task_info.baseline).memoryless)
+    assert present(measured) == pytest.approx(claimed, rel=0.03, abs=1e-20)
+
+
+@pytest.mark.parametrize(
+    ("name", "steps"), [(TaskName.COPY, 21), (TaskName.COPY, 40), (TaskName.TEMPORAL_ORDER, 20)]
+)
+def test_the_memoryless_readout_of_symbols_knows_their_frequencies(
+    name: TaskName, steps: int
+) -> None:
+    # Inputs are one of a few symbols: the best softmax of each is the frequency of its targets.
+    task = make_task(name, steps)
+    batch = task.draw(np.random.default_rng(5), MANY)
+    at = batch.targets.at_step
+    symbols, classes = (each[at].argmax(axis=2) for each in (batch.inputs, batch.targets.values))
+    counts = np.zeros((symbols.max() + 1, classes.max() + 1))
+    np.add.at(counts, (symbols, classes), 1.0)
+    of_symbol = counts.sum(axis=1, keepdims=True)
+
+    logs = np.log(counts / np.maximum(of_symbol, 1.0), where=counts > 0, out=np.zeros_like(counts))
+
+    measured = -float((counts * logs).sum() / counts.sum())
+    assert measured == pytest.approx(present(present(task.task_info.baseline).memoryless), rel=0.02)
+
+
+def test_the_better_baseline_is_the_one_that_counts() -> None:
+    sine = present(make_task(TaskName.SINE, 30).task_info.baseline)
+    at_once = present(make_task(TaskName.RECALL, 10, 0).task_info.baseline)
+    adding = present(make_task(TaskName.ADDING, 100).task_info.baseline)
+
+    assert sine.error == sine.memoryless == pytest.approx(0.0726, abs=1e-4)
+    assert (at_once.error, at_once.constant) == (0.0, 1.0)
+    assert adding.error == adding.constant  # a readout of the last step gains 2e-4 of it
 
 
 # --- What every task keeps ---------------------------------------------------------------------

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gradscope.arrays import FloatArray
-from gradscope.diagnosis.growth import CauseRates
+from gradscope.diagnosis.growth import CauseRates, GrowthRate
 from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.diagnosis.verdict import Evidence, Learned, Verdict, judge
@@ -246,7 +246,9 @@ def test_where_large_causes_cancel_to_a_stable_gradient_none_is_the_main_one() -
     ("profile", "required", "fine"),
     [
         (HOLDS, None, True),
-        (-0.02 * LAGS, None, True),
+        (-0.005 * LAGS, None, True),  # gone after 1382 steps, more than ten times those measured
+        (-0.02 * LAGS, None, False),
+        (0.02 * LAGS, None, False),
         (VANISHES, None, False),
         (EXPLODES, None, False),
         # σ_max is 0.1 at lag 11.5: fine at 11, not at 12.
@@ -289,6 +291,49 @@ def test_an_error_that_is_not_finite_beats_nothing_and_is_not_a_number(error: fl
     assert numbers(verdict, ReasonCode.AT_BASELINE) == {"error": None, "baseline": 0.2}
 
 
+def test_nothing_is_fine_on_white_noise() -> None:
+    for required in (None, 5):
+        verdict = judge(evidence(HOLDS, required_lag=required, white_noise=True))
+        assert verdict.white_noise
+        assert verdict.reason(ReasonCode.GRADIENT_FINE) is None
+
+
+@pytest.mark.parametrize(
+    ("profile", "required", "reaches"),
+    [
+        (HOLDS, None, None),
+        (HOLDS, 50, True),
+        (HOLDS, 101, None),
+        (VANISHES, 11, True),
+        (VANISHES, 90, False),
+        (EXPLODES, 5, False),  # before it passes the threshold too: what it carries is drowned
+        (EXPLODES, 101, False),
+        (np.where(LAGS < 30, 8.0, -9.0), 20, False),
+        (np.where(LAGS < 30, 8.0, -9.0) * (LAGS > 10), 5, True),
+    ],
+)
+def test_what_explodes_does_not_arrive(
+    profile: FloatArray, required: int | None, reaches: bool | None
+) -> None:
+    verdict = judge(evidence(profile, required_lag=required))
+
+    assert verdict.reaches is reaches
+    assert (verdict.reason(ReasonCode.HORIZON_REACHES) is not None) is bool(reaches)
+
+
+def test_a_rate_whose_interval_holds_0_is_marginal_and_has_no_end() -> None:
+    growth = GrowthRate(-0.05, -0.2, 0.1, None)
+
+    judged = judge(evidence(-0.05 * LAGS, growth=growth))
+    sure = judge(evidence(-0.05 * LAGS, growth=replace(growth, high=-0.01)))
+
+    within = numbers(judged, ReasonCode.WITHIN_THRESHOLDS)
+    assert (judged.marginal, judged.expected_lag) == (True, None)
+    assert within["expected_horizon"] is within["expected_explosion"] is None
+    assert (sure.marginal, sure.expected_lag) == (False, 139)  # log(1000) / 0.05 = 138.2
+    assert judge(evidence(-0.05 * LAGS, growth=replace(growth, low=None))).marginal is None
+
+
 def test_it_can_say_that_the_gradient_is_fine_and_the_trouble_is_elsewhere() -> None:
     verdict = judge(evidence(HOLDS, required_lag=50, learned=Learned(0.2, 0.2)))
 
@@ -303,6 +348,7 @@ def test_every_reason_can_be_given() -> None:
         judge(evidence(EXPLODES, required_lag=50, learned=Learned(1.0, 1.0), overflow_step=3)),
         judge(evidence(HOLDS, learned=Learned(0.1, 1.0))),
         judge(evidence(HOLDS, required_lag=10**6)),
+        judge(evidence(HOLDS, required_lag=50)),
         judge(evidence(GROWS_THEN_VANISHES, GROWS_THEN_VANISHES, DIES)),
     ]
 

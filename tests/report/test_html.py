@@ -21,7 +21,7 @@ from gradscope.diagnosis.growth import terms_of
 from gradscope.report.figures.panels import PANELS
 from gradscope.report.html import analysis_html
 from gradscope.report.provenance.records import read_provenance
-from gradscope.report.words.headline import headline
+from gradscope.report.words.headline import answer
 
 CHROMIUM = shutil.which("chromium")
 FLAGS = (
@@ -112,9 +112,9 @@ def read(report: str) -> _Reader:
 def test_the_verdict_is_the_title_and_the_only_first_heading(
     analysis: Analysis, report: str
 ) -> None:
-    answer = headline(analysis.last.verdict, analysis.settings.vanishing)
-
-    assert re.search(r"<h1>(.*?)</h1>", report, re.DOTALL)[1] == answer.replace("'", "&#x27;")  # type: ignore[index]
+    assert re.search(r"<h1>(.*?)</h1>", report, re.DOTALL)[1] == answer(analysis).replace(
+        "'", "&#x27;"
+    )  # type: ignore[index]
     assert len(read(report).of("h1")) == 1
     assert report.index("<h1>") < report.index('id="why"') < report.index('id="profile"')
 

@@ -134,7 +134,7 @@ def _horizons_panel(axes: "Axes", comparison: Comparison) -> None:
     needed = [(a.settings.steps, a.last.verdict.required_lag) for a in next(iter(groups.values()))]
     if all(lag is not None for _, lag in needed):
         look: Look = {"color": GREY, "linestyle": ":", "linewidth": 2}
-        axes.plot(*zip(*needed, strict=True), label="needed by the task", **look)
+        axes.plot(*zip(*needed, strict=True), label="needed", **look)
     axes.set_xscale("log")
     axes.set_yscale("log")
     set_round_ticks(axes.yaxis, axes.get_ylim())

@@ -258,7 +258,7 @@ def theory_caption(analysis: Analysis) -> str:
     nearest = min(predicted, key=lambda each: abs((each.rate or 0.0) - rate), default=None)
     limit = "".join(f"; the bound is {number(e.rate)}" for e in fit if e.name is TheoryName.BOUND)
     if nearest is None:
-        return f"No theory that applies here predicts {measured}{limit}."
+        return f"No theory of the rate applies here, beside {measured}{limit}."
     named = f"{THEORY_WORDS[nearest.name]} ({number(nearest.rate)})"
     said = f"Of the theories that apply, {named} comes closest to {measured}"
     if len(predicted) == 1:

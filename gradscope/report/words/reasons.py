@@ -26,7 +26,7 @@ def _horizon(n: Mapping[str, Any]) -> str:
 def _within(n: Mapping[str, Any]) -> str:
     size, then = power_of_ten(n["log10_norm"]), ""
     for name, end in (("expected_horizon", "vanish"), ("expected_explosion", "explode")):
-        then += f"; at this rate it would {end} at lag {n[name]}" if n.get(name) else ""
+        then += f"; at this rate it would {end} at lag {n[name]}" if n[name] else ""
     return f"σ_max stays within the thresholds: {size} at lag {n['max_lag']}{then}."
 
 
@@ -76,7 +76,7 @@ _REASONS: Mapping[ReasonCode, Callable[[Mapping[str, Any]], str]] = MappingProxy
         ReasonCode.HORIZON_SHORT: lambda n: f"{_horizon(n)}: it cannot learn that far back.",
         ReasonCode.HORIZON_REACHES: lambda n: f"{_horizon(n)}: the gradient arrives.",
         ReasonCode.HORIZON_UNKNOWN: lambda n: (
-            f"{steps(n['required_lag'])} back are needed, but the lags measured end at "
+            f"It must reach {steps(n['required_lag'])} back, but the lags measured end at "
             f"{n['max_lag']}: whether the gradient arrives is unknown."
         ),
         ReasonCode.BOUND_FORCES_VANISHING: lambda n: (

@@ -168,7 +168,7 @@ def test_a_comparison_says_where_nothing_is_learned_and_has_horizons_to_read_off
     ]
 
 
-def test_a_comparison_of_a_series_has_no_needed_lag_to_draw(tmp_path: Path) -> None:
+def test_a_comparison_of_a_series_draws_the_lag_that_it_rewards(tmp_path: Path) -> None:
     series = tmp_path / "$x_1$ [red].csv"
     series.write_text("\n".join(str(np.sin(t)) for t in range(90)))
 
@@ -176,5 +176,6 @@ def test_a_comparison_of_a_series_has_no_needed_lag_to_draw(tmp_path: Path) -> N
         SMALL.with_changes({"data": str(series)}), (ActivationName.TANH,), (5, 10)
     )
 
-    assert b"needed by the task" not in comparison_picture(comparison, ".svg")
+    assert {each.last.verdict.required_lag for each in comparison.analyses} == {2}
+    assert b"<!-- needed -->" in comparison_picture(comparison, ".svg")
     assert b"$x_1$ [red].csv" in analysis_picture(comparison.analyses[0], ".svg")

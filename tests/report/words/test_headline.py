@@ -14,7 +14,7 @@ from gradscope.analysis.results import Analysis, Comparison
 from gradscope.diagnosis.growth import CauseRates
 from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.diagnosis.remedies import Remedy, RemedyCode
-from gradscope.diagnosis.verdict import Verdict
+from gradscope.diagnosis.verdict import Evidence, Verdict, judge
 from gradscope.learning.history import History, NonFinite, Stop
 from gradscope.names import Regime, StageName
 from gradscope.report.words.headline import (
@@ -22,6 +22,7 @@ from gradscope.report.words.headline import (
     comparison_headline,
     describe,
     headline,
+    regime_word,
     stage_title,
     training_sentence,
 )
@@ -166,8 +167,7 @@ def test_every_verdict_has_a_headline(regime: Regime, horizon: int | None, rate:
 
     assert "None" not in text
     assert "inf" not in text
-    assert "1/1000" in text
-    assert ("after" in text) is (horizon is not None)
+    assert ("1/1000" in text) is (horizon is not None)
 
 
 def test_the_headline_says_whether_how_fast_how_far_and_what_is_needed() -> None:
@@ -175,10 +175,46 @@ def test_the_headline_says_whether_how_fast_how_far_and_what_is_needed() -> None
     stable = Verdict(Regime.STABLE, 0.0, None, None, 1, ())
 
     assert headline(vanishing, 1e-3) == (
-        "The gradient vanishes: it halves every 3 steps; below 1/1000 after 12 steps; the task "
-        "needs 50"
+        "The gradient vanishes: it reaches 12 steps back; your task needs 50; it halves every 3 "
+        "steps"
     )
-    assert headline(stable, 0.5).endswith("above 1/2 at its only lag; it neither grows nor shrinks")
+    assert headline(vanishing, 1e-3, "data").count("your data needs 50") == 1
+    assert (
+        headline(dataclasses.replace(vanishing, required_lag=None), 1e-3).count(
+            "12 steps back (1/1000)"
+        )
+        == 1
+    )
+    assert headline(stable, 0.5).startswith("The gradient carries: it reaches the only step")
+
+
+def test_a_rate_that_may_be_0_is_marginal_and_not_told_as_a_pace() -> None:
+    marginal = Verdict(Regime.STABLE, -0.01, None, None, 10, (), marginal=True)
+    noise = dataclasses.replace(marginal, white_noise=True)
+
+    for verdict in (marginal, noise):
+        text = headline(verdict, 1e-3)
+        assert "(marginal)" in text
+        assert "halves" not in text
+    assert headline(noise, 1e-3).startswith("On white noise the gradient carries")
+    assert (pace(-0.01, marginal=True), short_pace(-0.01, marginal=True)) == (
+        "neither grows nor shrinks measurably",
+        "marginal",
+    )
+
+
+@pytest.mark.parametrize("rate", [-0.28, 0.28])
+def test_a_gradient_that_carries_only_over_few_lags_says_when_it_ends(rate: float) -> None:
+    lags = np.arange(1.0, 11.0)[:, None]
+    verdict = judge(Evidence(np.tile(rate * lags, 8), bound_rate=0.5))
+
+    text = headline(verdict, 1e-3)
+
+    assert verdict.regime is Regime.STABLE
+    assert verdict.expected_lag == 25  # 0.28 · 25 is past log 1000
+    assert "carries:" not in text
+    assert "after 25" in text
+    assert regime_word(verdict) == "carries so far"
 
 
 def test_causes_are_an_equation_without_rounding_noise() -> None:
@@ -241,8 +277,9 @@ REASONS: dict[ReasonCode, list[dict[str, Any]]] = {
     ReasonCode.BELOW_THRESHOLD: [{"lag": 12, "threshold": 1e-3}],
     ReasonCode.ABOVE_THRESHOLD: [{"lag": 12, "threshold": 1e3}],
     ReasonCode.WITHIN_THRESHOLDS: [
-        {"max_lag": 9, "log10_norm": -1.0, "expected_horizon": None},
-        {"max_lag": 9, "log10_norm": 0.0, "expected_horizon": 37},
+        {"max_lag": 9, "log10_norm": -1.0, "expected_horizon": None, "expected_explosion": None},
+        {"max_lag": 9, "log10_norm": 0.0, "expected_horizon": 37, "expected_explosion": None},
+        {"max_lag": 9, "log10_norm": 0.0, "expected_horizon": None, "expected_explosion": 37},
     ],
     ReasonCode.GROWS_FIRST: [
         {"peak_lag": 3, "peak_log10_norm": 0.6},
