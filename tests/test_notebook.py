@@ -123,8 +123,8 @@ def test_a_diagnosis_speaks_of_the_thresholds_it_was_made_with() -> None:
         for line in (1e-6, 0.2)
     )
 
-    assert "above 1/1000000 at all 9 lags" in kept.text
-    assert "below 1/5 after 3 steps" in lost.text
+    assert "reaches all 9 steps measured" in kept.text
+    assert "reaches 3 steps back (1/5)" in lost.text
 
 
 def test_what_comes_from_a_file_is_escaped() -> None:

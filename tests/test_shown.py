@@ -76,7 +76,8 @@ def test_an_analysis_tells_network_verdict_rate_and_horizon(analysis: Analysis) 
     assert repr(analysis) == (
         f"Analysis(cell=elman, activation=tanh, hidden=4, steps=6, updates=2, "
         f"regime={verdict.regime}, rate={verdict.rate:.4g}, horizon={verdict.horizon}, "
-        f"required_lag=3, max_lag=6, reasons=<{len(verdict.reasons)} items>)"
+        f"required_lag=3, max_lag=6, reasons=<{len(verdict.reasons)} items>, "
+        f"marginal={verdict.marginal}, white_noise=False)"
     )
     assert repr(verdict) == "Verdict(" + repr(analysis).partition("updates=2, ")[2]
     assert repr(analysis.last).startswith(f"Stage(name=trained, regime={verdict.regime}, ")

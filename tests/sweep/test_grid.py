@@ -51,7 +51,7 @@ def test_every_setting_changes_the_key() -> None:
         "clip_value": 1.0, "truncate": 4, "sequences": 3, "max_lag": 3, "vanishing": 0.1,
         "exploding": 10.0, "transient_growth": 3.0, "agreement": 0.9, "seed": 3, "data": "other",
         "load": "other", "map": True, "shares": True, "spectrum": True, "verify": True,
-        "tolerance": 1e-3, "truncation_error": 0.2, "cell": "gru", "leak": 0.5, "state": "pre",
+        "tolerance": 1e-3, "required_lag": 3, "truncation_error": 0.2, "cell": "gru", "leak": 0.5, "state": "pre",
     }  # fmt: skip
 
     keys = {cell_key(base, digests)}

@@ -64,7 +64,7 @@ _REASONS: Mapping[ReasonCode, Callable[[Mapping[str, Any]], str]] = MappingProxy
         ),
         ReasonCode.SEQUENCES_DISAGREE: lambda n: (
             "Not all sequences agree: "
-            f"{', '.join(f'{n[name]} × {REGIME_WORDS[Regime(name)]}' for name in n)}."
+            f"it {'; '.join(f'{REGIME_WORDS[Regime(name)]} in {n[name]}' for name in n)}."
         ),
         ReasonCode.EXACT_ZERO: lambda n: (
             f"In {n['sequences']} of {n['of']} sequences {ZERO_PRODUCT}, from lag {n['lag']} on: "

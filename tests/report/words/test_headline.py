@@ -179,12 +179,8 @@ def test_the_headline_says_whether_how_fast_how_far_and_what_is_needed() -> None
         "steps"
     )
     assert headline(vanishing, 1e-3, "data").count("your data needs 50") == 1
-    assert (
-        headline(dataclasses.replace(vanishing, required_lag=None), 1e-3).count(
-            "12 steps back (1/1000)"
-        )
-        == 1
-    )
+    unknown = dataclasses.replace(vanishing, required_lag=None)
+    assert "it reaches 12 steps back (1/1000);" in headline(unknown, 1e-3)
     assert headline(stable, 0.5).startswith("The gradient carries: it reaches the only step")
 
 
