@@ -32,6 +32,27 @@ class Mutant:
 
 MUTANTS = (
     Mutant(
+        "the next row predicts itself",
+        "data/lag_regression.py",
+        "np.arange(1, longest + 1)]",
+        "np.arange(longest)]",
+        "data/test_lag_regression.py::test_an_autoregression_rewards_its_order",
+    ),
+    Mutant(
+        "a linear predictor without a constant",
+        "data/lag_regression.py",
+        "np.hstack([np.ones((rows.size, 1)), before",
+        "np.hstack([np.zeros((rows.size, 1)), before",
+        "data/test_lag_regression.py::test_every_error_is_that_of_a_fit_of_its_own",
+    ),
+    Mutant(
+        "what explodes arrives",
+        "diagnosis/verdict.py",
+        "if passed or self.regime is Regime.EXPLODING:",
+        "if passed:",
+        "diagnosis/test_verdict.py::test_what_explodes_does_not_arrive",
+    ),
+    Mutant(
         "σ_min for σ_max",
         "jacobians/kernels/lanczos.py",
         "eigvalsh(squares)[:, -1]",

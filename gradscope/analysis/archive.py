@@ -189,13 +189,18 @@ def _require_fit(params: Cell, batch: Batch, initial_state: FloatArray) -> None:
 
 def _facts_from_dict(values: Mapping[str, Any]) -> TaskInfo:
     baseline, lag_errors = values["baseline"], values.get("lag_errors")
+    others = ((baseline or {}).get(name) for name in ("constant", "memoryless"))
     return TaskInfo(
         description=str(values["description"]),
         error=ErrorName(values["error"]),
         required_lag=None if values["required_lag"] is None else int(values["required_lag"]),
         baseline=None
         if baseline is None
-        else Baseline(float(baseline.pop("error")), str(baseline.pop("meaning")), **baseline),
+        else Baseline(
+            float(baseline["error"]),
+            str(baseline["meaning"]),
+            *(None if each is None else float(each) for each in others),
+        ),
         lag_errors=None if lag_errors is None else np.array(lag_errors, dtype=np.float64),
     )
 

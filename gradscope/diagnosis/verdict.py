@@ -111,9 +111,8 @@ class Verdict(CompactRepr):
         required, above = self.required_lag, self.reason(ReasonCode.ABOVE_THRESHOLD)
         if required is None:
             return None
-        if above and (
-            self.regime is Regime.EXPLODING or required >= int(above.numbers["lag"] or 0)
-        ):
+        passed = above is not None and required >= int(above.numbers["lag"] or 0)
+        if passed or self.regime is Regime.EXPLODING:
             return False
         if self.horizon is None:
             return True if required <= self.max_lag else None

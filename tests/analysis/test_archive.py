@@ -3,6 +3,7 @@
 import io
 import json
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -47,9 +48,8 @@ def test_network_sequences_facts_and_settings_come_back_bit_by_bit(
     assert run.settings.as_dict() == analysis.settings.as_dict()
     assert run.evaluation.task_info.description == analysis.task_info.description
     assert run.evaluation.task_info.required_lag == 3
-    assert (
-        present(run.evaluation.task_info.baseline).error
-        == present(analysis.task_info.baseline).error
+    assert asdict(present(run.evaluation.task_info.baseline)) == asdict(
+        present(analysis.task_info.baseline)
     )
     for name, array in analysis.params.weights():
         np.testing.assert_array_equal(getattr(run.params, name), array)
@@ -58,6 +58,26 @@ def test_network_sequences_facts_and_settings_come_back_bit_by_bit(
         run.evaluation.batch.targets.values, analysis.examined.targets.values
     )
     assert run.params.activation is analysis.params.activation
+
+
+def test_what_a_series_rewards_comes_back_and_older_runs_do_without(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("\n".join(f"{np.sin(n * n):.6f}" for n in range(60)))
+    settings = gradscope.Settings(
+        data=str(tmp_path / "s.csv"), steps=6, hidden=3, sequences=2, updates=0
+    )
+    made = gradscope.analyze(settings)
+    (tmp_path / "run.npz").write_bytes(archive_bytes(made))
+    with np.load(tmp_path / "run.npz") as archive:
+        arrays = dict(archive)
+    facts = json.loads(str(arrays["facts"]))
+    del facts["lag_errors"], facts["baseline"]["constant"], facts["baseline"]["memoryless"]
+    np.savez(tmp_path / "old.npz", **{**arrays, "facts": json.dumps(facts)})
+
+    new, old = (load_run(tmp_path / name).evaluation.task_info for name in ("run.npz", "old.npz"))
+
+    np.testing.assert_array_equal(present(new.lag_errors), present(made.task_info.lag_errors))
+    assert new.required_lag == old.required_lag == made.task_info.required_lag
+    assert (old.lag_errors, present(old.baseline).memoryless) == (None, None)
 
 
 def test_plain_numpy_reads_it_without_pickle(saved: Path, analysis: Analysis) -> None:

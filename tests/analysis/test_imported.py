@@ -15,11 +15,14 @@ from gradscope.analysis.prepare import prepare
 from gradscope.analysis.results import Analysis
 from gradscope.analysis.settings import Settings
 from gradscope.arrays import FloatArray
+from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.errors import GradscopeError, SettingError, WeightsError
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.gru import GruParameters
 from gradscope.names import ActivationName, CellName, StateName
+from gradscope.report.words.headline import answer
 from gradscope.sweep.compare import compare
+from tests.present import present
 
 RNG = np.random.default_rng(5)
 W, U, b = 0.5 * RNG.normal(size=(4, 4)), RNG.normal(size=(4, 3)), RNG.normal(size=4)
@@ -161,6 +164,32 @@ def test_with_a_readout_and_targets_error_baseline_and_shares_are_measured() -> 
     assert found.details.shares is not None
     with pytest.raises(SettingError, match="--shares split the gradient"):
         studied("net.npz", **TANH, readout="fc", shares=True)
+
+
+@pytest.mark.usefixtures("folder")
+def test_targets_that_follow_from_the_inputs_at_once_need_no_memory() -> None:
+    inputs = RNG.normal(size=(40, 2, 3))
+    np.save("x.npy", inputs)
+    np.save("y.npy", 3.0 * inputs[..., :1] * np.ones(2) + 1.0)
+
+    found = studied("net.npz", **TANH, readout="fc", targets="y.npy").task_info
+
+    baseline = present(found.baseline)
+    assert baseline.error == baseline.memoryless == pytest.approx(0.0, abs=1e-20)
+    assert present(baseline.constant) > 1.0
+
+
+@pytest.mark.usefixtures("folder")
+def test_the_required_lag_is_what_was_said_and_nothing_is_fine_on_noise() -> None:
+    said = {"weights": "net.npz", **TANH, "steps": 30, "required_lag": 2}
+    on_noise, on_data = analyze(settings_of_weights(said)), studied("net.npz", **TANH)
+
+    assert on_noise.last.verdict.required_lag == 2
+    assert (on_noise.last.verdict.white_noise, on_data.last.verdict.white_noise) == (True, False)
+    assert on_data.last.verdict.required_lag is None
+    assert on_noise.last.verdict.reason(ReasonCode.GRADIENT_FINE) is None
+    assert answer(on_noise).startswith("On white noise ")
+    assert "your task needs 2" in answer(on_noise)
 
 
 @pytest.mark.usefixtures("folder")

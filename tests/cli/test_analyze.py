@@ -174,6 +174,43 @@ def test_a_loaded_network_can_be_trained_on(run: Run, saved: Path) -> None:
     assert on["training"]["updates"] == 3
 
 
+@pytest.mark.parametrize("command", ["analyze", "train"])
+def test_fail_on_diverged_ends_with_one_only_where_training_diverged(
+    call: Run, command: str
+) -> None:
+    arguments = (command, "--hidden", "3", "--steps", "12", "--updates", "3", "--json")
+    wild = ("--activation", "identity", "--gain", "1e14")
+
+    done = call(*arguments, *wild, "--fail-on", "diverged")
+
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("failed: --fail-on diverged")
+    assert call(*arguments, *wild).returncode == 0
+    assert call(*arguments, "--fail-on", "diverged").returncode == 0
+
+
+def test_a_required_lag_that_was_said_is_the_one_that_is_judged(call: Run) -> None:
+    few = ("--hidden", "3", "--steps", "12", "--updates", "0", "--json")
+
+    judged, none, wrong = (
+        call("analyze", *few, *more)
+        for more in (("--required-lag", "7"), ("--required-lag", "0"), ("--required-lag", "-1"))
+    )
+
+    verdicts = [json.loads(each.stdout)["stages"][-1]["verdict"] for each in (judged, none)]
+    assert [each["required_lag"] for each in verdicts] == [7, 0]
+    assert wrong.stderr == "error: --required-lag is -1; choose 0 or more (at most 10000000)\n"
+
+
+def test_training_reports_one_error_everywhere(call: Run) -> None:
+    arguments = ("--task", "recall", "--hidden", "3", "--steps", "12", "--updates", "1")
+
+    done = call("train", *arguments, "--json")
+
+    (checkpoint,) = json.loads(done.stdout)["checkpoints"]
+    assert f"error per step {checkpoint['error_per_step']:.4g}," in done.stderr
+
+
 @pytest.mark.parametrize(
     ("fail_on", "settings", "code"),
     [

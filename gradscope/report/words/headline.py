@@ -73,6 +73,8 @@ def _reach(verdict: Verdict, threshold: float) -> str:
     if above is not None and (verdict.horizon is None or verdict.regime is Regime.EXPLODING):
         numbers: Mapping[str, Any] = above.numbers
         return f"is above {number(numbers['threshold'])} after {steps(numbers['lag'])}"
+    if verdict.regime is Regime.EXPLODING:
+        return "grows too large at lags that differ between sequences"
     if verdict.horizon is not None:
         line = f" ({fraction(threshold)})" if verdict.required_lag is None else ""
         return f"reaches {steps(verdict.horizon)} back{line}"
