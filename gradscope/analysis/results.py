@@ -173,8 +173,9 @@ class Analysis(NotebookResult):
         where that is 0: a readout without memory solves the task.
         """
         error, baseline = self.last.error, self.task_info.baseline
-        known = error is not None and baseline is not None and baseline.error > 0.0
-        return error / baseline.error if known else None
+        if error is None or baseline is None or baseline.error == 0.0:
+            return None
+        return error / baseline.error
 
     @property
     def last(self) -> Stage:

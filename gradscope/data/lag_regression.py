@@ -55,7 +55,7 @@ def lag_errors(series: Series) -> FloatArray | None:
     fitted = np.arange(longest, n_train)[-(MAX_ENTRIES // (longest * width + 1)) :]
     held_out = n_train + evenly_spaced(series.n_validation, MAX_HELD_OUT)
     # The leading blocks of this triangle are the least-squares problems of all shorter lags.
-    triangle = np.linalg.qr(np.hstack([past(fitted), values[fitted]]), mode="r")
+    triangle = np.linalg.qr(np.hstack([past(fitted), values[fitted]])).R
     design, wanted, errors = past(held_out), values[held_out], np.empty(longest)
     for lag in range(1, longest + 1):
         used = lag * width + 1

@@ -197,7 +197,7 @@ def comparison_page(comparison: Comparison, screen: Screen) -> RenderableType:
             [
                 name,
                 str(analysis.settings.steps),
-                REGIME_WORDS[verdict.regime],
+                regime_word(verdict, ""),
                 short_pace(verdict.rate, marginal=verdict.marginal),
                 str(verdict.horizon or f">{verdict.max_lag}"),
                 str(verdict.required_lag if verdict.required_lag is not None else "–"),

@@ -30,11 +30,10 @@ REGIME_WORDS: Mapping[Regime, str] = MappingProxyType(
 """What the gradient does, in the same words everywhere."""
 
 
-def regime_word(verdict: Verdict) -> str:
+def regime_word(verdict: Verdict, marginal: str = " (marginal)") -> str:
     """Return what the gradient does: whether that is only so far, and whether its rate is 0."""
     so_far = " so far" if verdict.expected_lag is not None else ""
-    marginal = " (marginal)" if verdict.marginal else ""
-    return f"{REGIME_WORDS[verdict.regime]}{so_far}{marginal}"
+    return f"{REGIME_WORDS[verdict.regime]}{so_far}{marginal if verdict.marginal else ''}"
 
 
 def needs_words(analysis: Analysis) -> str:
