@@ -25,7 +25,7 @@ QUANTILES: Mapping[str, float] = MappingProxyType({"p05": 0.05, "median": 0.5, "
 ZERO_PRODUCT = "the product is exactly zero"
 OVERFLOWS = "it overflows"
 NO_TARGETS = "there are no targets (--readout NAME --targets FILE)"
-UNKNOWN_LAG = "not known: no task, or too few rows (or too many columns) for a linear predictor"
+UNKNOWN_LAG = "no task or series says so, or too few rows (or too many columns) to fit a predictor"
 NOT_FITTED = "too few samples, or too many inputs, to fit a readout"
 
 SMALLEST = float(np.log(np.finfo(np.float64).tiny))
@@ -106,7 +106,7 @@ def task_fields(task_info: TaskInfo) -> Iterator[Field]:
     yield Field("description", task_info.description)
     yield Field("error", task_info.error)
     yield Field("required_lag", task_info.required_lag, STEPS, UNKNOWN_LAG)
-    yield Field("lag_errors", task_info.lag_errors)
+    yield Field("lag_errors", task_info.lag_errors, "", UNKNOWN_LAG)
     if task_info.baseline is None:
         yield Field("baseline", None)
     else:

@@ -18,7 +18,6 @@ from gradscope.sweep.cell import COLUMNS, CURVES, flatten
 
 SMALL = gradscope.Settings(hidden=4, steps=8, sequences=3, batch=4, updates=2)
 ABSENT_BY_CHOICE = {"baseline", "required_lag", "non_finite", "step", "training", "rate_between"}
-ABSENT_BY_CHOICE |= {"lag_errors"}
 EXPLAINED_ONCE = {"weights", "slope_ceiling", "misalignment", "saturation"}
 """Causes, whose total has the reason for all of them."""
 

@@ -70,7 +70,7 @@ def test_train_says_on_stderr_how_it_goes_and_on_stdout_what_came_of_it(run: Run
     lines = done.stderr.splitlines()
     assert [line.partition(":")[0] for line in lines[:-1]] == [f"update {n}" for n in updates]
     for line in lines[:-1]:
-        assert "loss " in line
+        assert "error per step " in line
         assert "gradient norm " in line
         assert "horizon " in line
     assert lines[-1] == "wrote t.npz"
@@ -160,4 +160,4 @@ def test_a_series_from_npy_is_read_like_one_from_csv(run: Run, tmp_path: Path) -
     )
 
     assert one["stages"] == other["stages"]
-    assert one["problem"]["required_lag"] is None
+    assert one["problem"]["required_lag"] == other["problem"]["required_lag"] == 2

@@ -21,12 +21,13 @@ from gradscope.report.formats import Document, head
 from gradscope.report.terminal.analysis import NOT_DRIVEN, layer_verdict
 from gradscope.report.words.theory import objection_sentence
 
-_ALONE = ("error", "verdict.horizon", "gradient", "required_lag", "baseline.memoryless")
+_ALONE = ("error", "verdict.horizon", "gradient")
+_OF_PROBLEM = ("required_lag", "lag_errors", "baseline.memoryless")
 _OF_GRADIENT = ("gradient.norm", "gradient.by_step", "gradient.log10_by_step")
 
 REASON_NAMES: Mapping[str, str] = MappingProxyType(
     {
-        **{name: f"{name}_null_because" for name in (*_ALONE, *_OF_GRADIENT)},
+        **{name: f"{name}_null_because" for name in (*_ALONE, *_OF_PROBLEM, *_OF_GRADIENT)},
         **{f"profile.log10_norm.{name}": "profile.null_because" for name in fields.QUANTILES},
         "profile.log10_bound": "profile.null_because",
         "verdict.rate_nats_per_step": "verdict.rate_null_because",
