@@ -9,7 +9,7 @@ import numpy as np
 
 from gradscope.analysis.details import NO_DETAILS, Details
 from gradscope.analysis.settings import Settings
-from gradscope.arrays import FloatArray, IntArray, order_statistics
+from gradscope.arrays import FloatArray, IntArray, quantiles
 from gradscope.data.batch import Batch, TaskInfo
 from gradscope.diagnosis.growth import GrowthRate, Rates
 from gradscope.diagnosis.remedies import Remedy
@@ -36,13 +36,13 @@ class Profile(CompactRepr):
     certificate: float
 
     def quantile(self, level: float) -> FloatArray:
-        """Quantile over the sequences (L,), nats; an order statistic, so that −inf stays −inf."""
+        """Quantile over the sequences (L,), nats; see ``arrays.quantiles``."""
         at_level: FloatArray = self.quantiles((level,))[0]
         return at_level
 
     def quantiles(self, levels: Sequence[float]) -> FloatArray:
         """Several quantiles over the sequences (levels,L), nats, for little more than one."""
-        return order_statistics(self.log_norms, levels)
+        return quantiles(self.log_norms, levels)
 
     @property
     def median(self) -> FloatArray:

@@ -1,8 +1,8 @@
 """Many cells as few numbers: groups, fields over two settings, curves over one.
 
-Quantiles are order statistics over the cells that share a place (seeds, and any other setting that
-is swept but not shown), so that a rate of −∞ (the product is exactly zero) and a horizon beyond the
-lags measured, which count as the smallest rate and the largest horizon, need no special care.
+Quantiles (``arrays.quantiles``) are taken over the cells that share a place: seeds, and any other
+setting that is swept but not shown. A rate of −∞ (the product is exactly zero) and a horizon beyond
+the lags measured count as the smallest rate and the largest horizon.
 """
 
 import json
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from gradscope.analysis.settings import setting_kinds
-from gradscope.arrays import FloatArray, IntArray
+from gradscope.arrays import FloatArray, IntArray, quantiles
 from gradscope.errors import SettingError
 from gradscope.names import network_name
 from gradscope.sweep.cell import Status
@@ -95,13 +95,15 @@ class GridOfValues:
 @dataclass(frozen=True, eq=False, slots=True)
 class QuantileCurves:
     """A measure over one setting: for each network the quantiles (``LEVELS``, x) and the number
-    of cells (x,), NaN and 0 where none is done.
+    of cells (x,), NaN and 0 where none is done; ``points`` (cells,2) are the cells: their place
+    along x, and the measure.
     """
 
     measure: str
     x: Axis
     curves: Mapping[str, FloatArray]
     counts: Mapping[str, IntArray]
+    points: Mapping[str, FloatArray]
     mixed: tuple[str, ...]
 
 
@@ -165,7 +167,7 @@ def _median(rows: Rows, measure: str, places: Sequence[int]) -> float | None:
     if not places:
         return None
     values = _measured(rows, measure)[list(places)]
-    return float(np.quantile(values, 0.5, method="inverted_cdf"))
+    return float(quantiles(values, (0.5,))[0])
 
 
 def grid_of_values(rows: Rows, x: str | None, y: str | None, measure: str) -> GridOfValues:
@@ -197,17 +199,20 @@ def quantile_curves(rows: Rows, x: str | None, measure: str) -> QuantileCurves:
     """
     axes = swept_axes(rows)
     across = _axis(axes, x or ("steps" if "steps" in axes else None), taken=())
-    curves, counts = {}, {}
+    curves, counts, points = {}, {}, {}
     for network, places in _panels(rows, {across.name}):
         curve = np.full((len(LEVELS), len(across.values)), np.nan)
         count = np.zeros(len(across.values), dtype=np.int64)
         for (at_x,), here in _by(rows, (across.name,), places):
             values = _measured(rows, measure)[here]
             column = across.place(at_x)
-            curve[:, column] = np.quantile(values, LEVELS, method="inverted_cdf")
+            curve[:, column] = quantiles(values, LEVELS)
             count[column] = len(here)
         curves[network], counts[network] = curve, count
-    return QuantileCurves(measure, across, curves, counts, _mixed(rows, axes, {across.name}))
+        at = [across.places[across.place(rows.column(across.name)[each])] for each in places]
+        points[network] = np.c_[at, _measured(rows, measure)[places]]
+    mixed = _mixed(rows, axes, {across.name})
+    return QuantileCurves(measure, across, curves, counts, points, mixed)
 
 
 def _axis(axes: Mapping[str, Axis], name: str | None, taken: Collection[str | None]) -> Axis:

@@ -1,4 +1,4 @@
-"""Groups, fields and curves hold the order statistics of the cells that share a place."""
+"""Groups, fields and curves hold quantiles of the cells that share a place."""
 
 from typing import Any
 
@@ -154,8 +154,9 @@ def test_a_fan_holds_quantiles_and_counts() -> None:
     quantiles = quantile_curves(rows, None, "rate_nats_per_step")
 
     assert quantiles.x.name == "steps"
-    np.testing.assert_array_equal(quantiles.curves["tanh"][:, 0], [0.0, 4.0, 9.0, 14.0, 18.0])
+    np.testing.assert_allclose(quantiles.curves["tanh"][:, 0], [0.95, 4.75, 9.5, 14.25, 18.05])
     np.testing.assert_array_equal(quantiles.counts["tanh"], [20, 20])
+    assert quantiles.points["tanh"].tolist() == [[t, s] for t in (5, 7) for s in range(20)]
 
 
 def test_a_hidden_axis_is_named() -> None:
@@ -204,7 +205,7 @@ def test_a_summary_groups_by_words_and_counts_regimes_and_failures() -> None:
     tanh, relu = summary.groups
     assert (tanh.values, tanh.cells, tanh.failed, tanh.horizon) == (("tanh",), 1, 0, np.inf)
     assert (relu.cells, relu.failed, relu.regimes) == (3, 1, {"vanishing": 2})
-    assert (relu.rate, relu.horizon) == (-2.0, 3.0)
+    assert (relu.rate, relu.horizon) == (-1.5, 3.5)
     assert summary.errors == {"lost": 1}
 
 

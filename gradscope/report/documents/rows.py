@@ -12,7 +12,7 @@ from gradscope.analysis.check import CheckRow
 from gradscope.analysis.checkpoints import Checkpoint
 from gradscope.analysis.fields import QUANTILES, Field, stage_fields
 from gradscope.analysis.results import Analysis, Comparison, Stage
-from gradscope.arrays import LN_10, FloatArray, IntArray, order_statistics
+from gradscope.arrays import LN_10, FloatArray, IntArray, quantiles
 from gradscope.jacobians.shares import GradientShares
 
 Rows = tuple[tuple[str, ...], list[list[Any]]]
@@ -96,14 +96,14 @@ def check_rows(rows: Iterable[CheckRow]) -> list[list[Any]]:
 
 
 def median_map(log_norms: FloatArray) -> FloatArray:
-    """Return the median over sequences (A,A), an order statistic, so that −inf makes no NaN."""
-    middle: FloatArray = order_statistics(log_norms, (0.5,))[0]
+    """Return the median over sequences (A,A); −inf makes no NaN."""
+    middle: FloatArray = quantiles(log_norms, (0.5,))[0]
     return middle
 
 
 def middle(values: FloatArray) -> float:
-    """Return the median as an order statistic: infinities make no NaN."""
-    return float(order_statistics(values, (0.5,))[0])
+    """Return the median; infinities make no NaN."""
+    return float(quantiles(values, (0.5,))[0])
 
 
 def map_rows(analysis: Analysis) -> Rows:

@@ -1,7 +1,7 @@
 """The picture of ``report --kind quantiles``: a measure over one setting, a curve per network.
 
-The line is the median over whatever else was swept, the bands hold half and nine tenths of the
-cells.
+The line is the median over whatever else was swept; the bands hold half and nine tenths of the
+cells, or, where these are few, each is a dot.
 """
 
 from collections.abc import Mapping
@@ -43,6 +43,9 @@ MEASURE_BEYOND: Mapping[str, str] = MappingProxyType(
 )
 """What a median means that is infinite."""
 
+FEW = 20
+"""Cells of a place up to which each is drawn: 5 % of fewer is less than one (convention)."""
+
 TOP, BOTTOM = 1.2, 0.75
 """Inches from the page's upper and lower edge to the axes, below one row of the legend."""
 
@@ -83,15 +86,27 @@ def quantile_figure(quantiles: QuantileCurves, settings: Mapping[str, Any]) -> "
     else:
         axes.axhline(0.0, color=INK, linewidth=1.2)
     for name, curve in quantiles.curves.items():
-        _fill_bands(axes, quantiles.x, name, curve)
+        if _most(quantiles) > FEW:
+            _fill_bands(axes, quantiles.x, name, curve)
+        else:
+            dots: Look = {"color": line_style(name).color, "alpha": 0.5, "s": 14, "linewidths": 0}
+            places, values = quantiles.points[name].T
+            axes.scatter(places, np.clip(values, *axes.get_ylim()), clip_on=False, **dots)
     page_legend(figure, *axes.get_legend_handles_labels())
     return figure
+
+
+def _most(quantiles: QuantileCurves) -> int:
+    """Return the largest number of cells in a place."""
+    return max(int(each.max()) for each in quantiles.counts.values())
 
 
 def _bands(quantiles: QuantileCurves) -> str:
     """Return what lines and bands show."""
     over = " and ".join(word.replace("_", " ") for word in quantiles.mixed)
-    bands = f"line: median over {over}; bands: 50 % and 90 % of cells" if over else ""
+    most = _most(quantiles)
+    shown = f"bands: 50 % and 90 % of {most} cells" if most > FEW else "dots: the cells"
+    bands = f"line: median over {over}; {shown}" if over else ""
     if any(np.isinf(curve[2]).any() for curve in quantiles.curves.values()):
         bands += f"; hollow at the edge: {MEASURE_BEYOND[quantiles.measure]}"
     return bands
