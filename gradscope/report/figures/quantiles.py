@@ -70,9 +70,13 @@ def quantile_figure(quantiles: QuantileCurves, settings: Mapping[str, Any]) -> "
     )
     figure = new_page(title, subtitle(_bands(quantiles), settings))
     height = 1.0 - (TOP + height_of_rows(len(quantiles.curves)) + BOTTOM) / SLIDE[1]
+    few = _most(quantiles) <= FEW
     axes = figure.add_axes((0.085, BOTTOM / SLIDE[1], 0.88, height))
     for name, curve in quantiles.curves.items():
         _medians(axes, quantiles.x, name, curve)
+        points = quantiles.points[name]
+        if few:
+            axes.update_datalim(points[np.isfinite(points[:, 1])])
     dress(axes, words(quantiles.x), MEASURE_WORDS[quantiles.measure])
     if is_wide(quantiles.x):
         axes.set_xscale("log")
@@ -85,13 +89,15 @@ def quantile_figure(quantiles: QuantileCurves, settings: Mapping[str, Any]) -> "
         set_round_ticks(axes.yaxis, axes.get_ylim())
     else:
         axes.axhline(0.0, color=INK, linewidth=1.2)
+    limits = axes.get_ylim()
     for name, curve in quantiles.curves.items():
-        if _most(quantiles) > FEW:
-            _fill_bands(axes, quantiles.x, name, curve)
-        else:
+        if few:
             dots: Look = {"color": line_style(name).color, "alpha": 0.5, "s": 14, "linewidths": 0}
             places, values = quantiles.points[name].T
-            axes.scatter(places, np.clip(values, *axes.get_ylim()), clip_on=False, **dots)
+            axes.scatter(places, np.clip(values, *limits), clip_on=False, **dots)
+            axes.set_ylim(limits)
+        else:
+            _fill_bands(axes, quantiles.x, name, curve)
     page_legend(figure, *axes.get_legend_handles_labels())
     return figure
 
