@@ -1,7 +1,7 @@
 """What a study returns: frozen results made of arrays, units in nats and steps."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -181,10 +181,20 @@ class Analysis(NotebookResult):
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class Comparison(NotebookResult):
-    """Analyses side by side, one per network and length; ``interrupted``: Ctrl-C came first."""
+    """Analyses side by side, one per network, length and seed; ``interrupted`` by Ctrl-C."""
 
     analyses: tuple[Analysis, ...]
     interrupted: bool = False
+
+    @property
+    def groups(self) -> tuple[tuple[Analysis, ...], ...]:
+        """The analyses of each network and length, one for each seed; a file is one network."""
+        found: dict[Hashable, list[Analysis]] = {}
+        for each in self.analyses:
+            of = each.settings
+            file = id(each) if of.weights or of.load else None
+            found.setdefault((file, of.cell, of.activation, of.steps), []).append(each)
+        return tuple(map(tuple, found.values()))
 
     def compact_fields(self) -> dict[str, Any]:
         """Return how many analyses there are, and how many of each regime."""

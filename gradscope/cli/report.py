@@ -1,5 +1,6 @@
 """``gradscope report``: a sweep's store as a table and as pictures."""
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +10,7 @@ from gradscope.cli.command import takes_place
 from gradscope.cli.export import StoreFile, Where
 from gradscope.cli.help import Command
 from gradscope.cli.options import ANALYSIS, Figure, option
-from gradscope.cli.output import Place, show, write_file
+from gradscope.cli.output import Place, show, write_figures
 from gradscope.errors import SettingError
 from gradscope.names import SweepPicture, SweepValue
 
@@ -65,13 +66,13 @@ def report(
     png: Figure = None,
 ) -> None:
     """Summarize a sweep in a table, and draw its phase diagram or quantiles over seeds."""
-    place.prepare(figure=png)
+    place.prepare(figures=png)
     from gradscope.report.provenance.recipe import StoreSource
 
     run_report(place, StoreSource(str(store), where, kind, value, x, y), png)
 
 
-def run_report(place: Place, source: "StoreSource", png: Path | None) -> None:
+def run_report(place: Place, source: "StoreSource", figures: Sequence[Path] | None) -> None:
     """Show the table of a store and draw its picture."""
     from gradscope.report.documents.sweep import GROUP_COLUMNS, group_rows, store_document
     from gradscope.report.terminal.sweep import store_page
@@ -86,18 +87,19 @@ def run_report(place: Place, source: "StoreSource", png: Path | None) -> None:
             "first"
         )
     summary = summarize(rows)
-    picture = None if png is None else _picture(rows, source, png.suffix.lower())
+    draw = _drawing(rows, source) if figures else None
     show(
         place,
         lambda screen: store_page(summary, store, screen),
         lambda: store_document(summary, store, rows),
         lambda: (GROUP_COLUMNS, group_rows(summary)),
     )
-    if png is not None and picture is not None:
-        write_file(png, picture, force=place.force)
+    if draw is not None:
+        write_figures(figures, draw, force=place.force)
 
 
-def _picture(rows: "Rows", source: "StoreSource", suffix: str) -> bytes:
+def _drawing(rows: "Rows", source: "StoreSource") -> Callable[[str], bytes]:
+    """Return what draws a store as the bytes of a picture, by its ending."""
     from gradscope.report.figures.phase import phase_picture
     from gradscope.report.figures.quantiles import quantile_picture
     from gradscope.sweep.summary import grid_of_values, quantile_curves, shared_settings
@@ -106,6 +108,7 @@ def _picture(rows: "Rows", source: "StoreSource", suffix: str) -> bytes:
     settings, made_by = shared_settings(rows), source.made_by()
     measure, rate = MEASURE[source.value], MEASURE[SweepValue.RATE]
     if source.kind is SweepPicture.QUANTILES:
-        return quantile_picture(quantile_curves(rows, x, measure), settings, suffix, made_by)
+        curves = quantile_curves(rows, x, measure)
+        return lambda suffix: quantile_picture(curves, settings, suffix, made_by)
     shown, rates = (grid_of_values(rows, x, y, each) for each in (measure, rate))
-    return phase_picture(shown, rates, settings, suffix, made_by)
+    return lambda suffix: phase_picture(shown, rates, settings, suffix, made_by)

@@ -3,6 +3,7 @@
 Values keep their infinities; ``formats`` leaves the cell of a missing number empty.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -35,7 +36,11 @@ CELL_FIELDS = {
 }
 """The field of a stage that each of these columns shows; for a curve, its last entry."""
 
-CELL_COLUMNS = ("activation", "steps", *CELL_FIELDS, "baseline", "cell")
+CELL_COLUMNS = ("activation", "steps", *CELL_FIELDS, "baseline", "cell", "seed", "file")
+MEDIAN_COLUMNS = (
+    *("cell", "activation", "steps", "file", "seeds", "stage"),
+    *("rate_nats_per_step", "horizon", "error"),
+)
 CHECKPOINT_COLUMNS = ("update", "error_per_step", "gradient_norm", "horizon")
 CHECK_COLUMNS = ("quantity", "against", "deviation", "tolerance", "passed")
 SHARED = ("recurrent_weights", "input_weights", "hidden_bias")
@@ -68,7 +73,7 @@ def profile_table(analysis: Analysis) -> Rows:
 
 
 def comparison_rows(comparison: Comparison) -> list[list[Any]]:
-    """Return one row per network, length and stage, in the order of ``CELL_COLUMNS``."""
+    """Return one row per network, length, seed and stage, in the order of ``CELL_COLUMNS``."""
     return [
         [
             str(analysis.settings.activation),
@@ -76,10 +81,39 @@ def comparison_rows(comparison: Comparison) -> list[list[Any]]:
             *(field.last for field in _fields_of(stage, CELL_FIELDS)),
             analysis.task_info.baseline and analysis.task_info.baseline.error,
             str(analysis.settings.cell),
+            analysis.settings.seed,
+            file_of(analysis),
         ]
         for analysis in comparison.analyses
         for stage in analysis.stages
     ]
+
+
+def median_rows(comparison: Comparison) -> list[list[Any]]:
+    """Return one row per network, length and stage: medians over the seeds, in the order of
+    ``MEDIAN_COLUMNS``.
+    """
+    return [
+        [
+            *(str(group[0].settings.cell), str(group[0].settings.activation)),
+            *(group[0].settings.steps, file_of(group[0]), len(group), str(stages[0].name)),
+            middle([stage.verdict.rate for stage in stages]),
+            median_reach(stages),
+            None if stages[0].error is None else middle([stage.error or 0.0 for stage in stages]),
+        ]
+        for group in comparison.groups
+        for stages in zip(*(analysis.stages for analysis in group), strict=True)
+    ]
+
+
+def file_of(analysis: Analysis) -> str | None:
+    """Return the file of weights, or the saved run, that a network comes from."""
+    return analysis.settings.load or analysis.settings.weights
+
+
+def median_reach(stages: Iterable[Stage]) -> float:
+    """Return the median memory horizon in steps, ∞ where it lies beyond the lags measured."""
+    return middle([math.inf if s.verdict.horizon is None else s.verdict.horizon for s in stages])
 
 
 def checkpoint_rows(analysis: Analysis, checkpoints: Sequence[Checkpoint]) -> list[list[Any]]:
@@ -101,9 +135,9 @@ def median_map(log_norms: FloatArray) -> FloatArray:
     return middle
 
 
-def middle(values: FloatArray) -> float:
+def middle(values: FloatArray | Sequence[float]) -> float:
     """Return the median; infinities make no NaN."""
-    return float(quantiles(values, (0.5,))[0])
+    return float(quantiles(np.asarray(values, np.float64), (0.5,))[0])
 
 
 def map_rows(analysis: Analysis) -> Rows:

@@ -5,7 +5,7 @@ analysis. A picture of a file of weights or of a store names that file there, as
 """
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -111,10 +111,11 @@ Source = WeightsSource | StoreSource
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Recipe:
-    """``cells``, ``activations`` and ``lengths`` are those of a comparison, else the settings' own
-    one; ``panel`` is the one that a picture shows alone, None where it shows all; ``source`` is the
-    file that a picture was drawn from, None where settings tell it all; ``version`` is that of the
-    gradscope that made the file, on the machine that ``environment`` describes.
+    """``cells``, ``activations``, ``lengths`` and ``seeds`` are those of a comparison, else the
+    settings' own one; ``panel`` is the one that a picture shows alone, None where it shows all;
+    ``source`` is the file that a picture was drawn from, None where settings tell it all;
+    ``version`` is that of the gradscope that made the file, on the machine that ``environment``
+    describes.
     """
 
     command: MadeBy
@@ -124,6 +125,7 @@ class Recipe:
     lengths: tuple[int, ...]
     version: str
     environment: Mapping[str, Any]
+    seeds: int = 1
     panel: str | None = None
     width: ColumnWidth = ColumnWidth.DOUBLE
     source: Source | None = None
@@ -147,7 +149,9 @@ def read_recipe(path: Path) -> Recipe:
         source = read_source(made_by) if made_by else None
         alone = "panel" in made_by
         axes = _axes(document) if command is MadeBy.COMPARE else {}
+        _refuse_files(axes, path)
         first = {name: values[0] for name, values in axes.items()}
+        seeds = first.pop("seeds", 1)
         given = {} if source else {**document["settings"], **first}
         settings = Settings.from_dict(given, str(path))
         return Recipe(
@@ -161,6 +165,7 @@ def read_recipe(path: Path) -> Recipe:
             version=str(document["gradscope"]),
             environment=dict(document["environment"]),
             source=source,
+            seeds=_instance(seeds, int),
             panel=checked_panel(made_by["panel"]) if alone else None,
             width=ColumnWidth(made_by["width"]) if alone else ColumnWidth.DOUBLE,
         )
@@ -193,6 +198,7 @@ def command_words(document: Mapping[str, Any]) -> str:
         source = read_source(made_by) if len(made_by) > 1 else None
         words += source_words(source) if source else []
         axes = _axes(document) if command is MadeBy.COMPARE else {}
+        words += map(_quoted, axes.pop("files", []))
         words += (f"--{name} {','.join(map(str, values))}" for name, values in axes.items())
     except DAMAGE:
         return ""
@@ -242,12 +248,25 @@ def _quoted(word: str) -> str:
 
 
 def _axes(document: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Return what a comparison set side by side, by the setting's name, in order."""
-    names = ("cell", "activation", "steps")
-    if "made_by" in document:
-        return {name: list(document["made_by"][name]) for name in names}
-    cells = document["cells"]
-    return {name: list(dict.fromkeys(cell[name] for cell in cells)) for name in names}
+    """Return what a comparison set side by side, by the setting's name, in order, and the number of
+    seeds; or the files.
+    """
+    names, made_by = ("cell", "activation", "steps"), document.get("made_by")
+    cells = document["cells"] if made_by is None else []
+    if files := (made_by or {}).get("files") or [
+        each["file"] for each in cells if each.get("file")
+    ]:
+        return {"files": list(files)}
+    if made_by is not None:
+        return {**{n: list(made_by[n]) for n in names}, "seeds": [made_by.get("seeds", 1)]}
+    axes = {name: list(dict.fromkeys(cell[name] for cell in cells)) for name in names}
+    return {**axes, "seeds": [len({cell.get("seed") for cell in cells})]}
+
+
+def _refuse_files(axes: Mapping[str, Sequence[Any]], path: Path) -> None:
+    if "files" in axes:
+        words = " ".join(map(_quoted, axes["files"]))
+        raise ArchiveError(f"{path} compares files; run again gradscope compare {words}")
 
 
 def _instance(value: Any, kind: type[T]) -> T:

@@ -12,8 +12,10 @@ from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.diagnosis.verdict import Verdict
 from gradscope.learning.history import History, Stop
 from gradscope.names import Regime, StageName
+from gradscope.report.documents.rows import file_of, middle
 from gradscope.report.words.cells import CAUSE_LABELS, model_name, short_name
 from gradscope.report.words.numbers import count, fraction, level, number, pace, steps
+from gradscope.sweep.changes import Change, changes
 
 MAX_NAMED = 3
 """Networks up to which a headline says what each of them does."""
@@ -52,18 +54,48 @@ def _reach(verdict: Verdict, threshold: float) -> str:
 
 
 def comparison_headline(comparison: Comparison) -> str:
-    """Return what each network does at the greatest length, or the two extremes of many."""
+    """Return what each network does at the greatest length, or the two extremes of many; of files
+    which are better or worse than the first.
+    """
+    if file_of(comparison.analyses[0]) is not None:
+        said = [change_sentence(each) for each in changes(comparison)]
+        shown = "; ".join(said[:MAX_NAMED]) + ("; …" if len(said) > MAX_NAMED else "")
+        return f"Against {short_name(comparison.analyses[0].settings)}: {shown or 'nothing'}"
     length = max(analysis.settings.steps for analysis in comparison.analyses)
     rates = {
-        short_name(analysis.settings): analysis.last.verdict.rate
-        for analysis in comparison.analyses
-        if analysis.settings.steps == length
+        short_name(group[0].settings): middle([each.last.verdict.rate for each in group])
+        for group in comparison.groups
+        if group[0].settings.steps == length
     }
+    seeds = max(map(len, comparison.groups))
+    over = f"Over {steps(length)}{f', median of {seeds} seeds' if seeds > 1 else ''}"
     if len(rates) > MAX_NAMED:
         ordered = sorted(rates, key=lambda name: rates[name])
         first, last = (f"{name} ({pace(rates[name])})" for name in (ordered[0], ordered[-1]))
-        return f"Over {steps(length)}: from {first} to {last}"
-    return f"Over {steps(length)}: {', '.join(f'{name} {pace(rates[name])}' for name in rates)}"
+        return f"{over}: from {first} to {last}"
+    return f"{over}: {', '.join(f'{name} {pace(rates[name])}' for name in rates)}"
+
+
+def change_sentence(change: Change) -> str:
+    """Return whether a network is better or worse than the first one, and by how much."""
+    word = (
+        "is worse" if change.worse else "is better" if change.better else "does not clearly differ"
+    )
+    name, by = short_name(change.analysis.settings), changed(*change.of[change.judged_by])
+    return f"{name} {word} ({change.judged_by} {by})"
+
+
+def changed(change: float | None, within: float | None) -> str:
+    """Return a change with the half-width of its interval."""
+    sign = "+" if change is not None and change > 0.0 else ""
+    interval = "" if change is None or within is None else f" ± {number(within, 2)}"
+    return f"{sign}{number(change)}{interval}"
+
+
+def seeds_of(comparison: Comparison) -> str:
+    """Return the seeds that were compared."""
+    seeds = sorted({each.settings.seed for each in comparison.analyses})
+    return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
 
 
 def describe(settings: Settings, analysis: Analysis) -> str:

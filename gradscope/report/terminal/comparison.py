@@ -1,0 +1,108 @@
+"""The pages of ``compare``: networks by length over several seeds, or files against the first."""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+from rich.console import Group, RenderableType
+from rich.text import Text
+
+from gradscope.analysis.results import Comparison, Stage
+from gradscope.diagnosis.reasons import ReasonCode
+from gradscope.names import CellName
+from gradscope.report.documents.rows import file_of, median_reach, middle
+from gradscope.report.screen import Screen
+from gradscope.report.terminal.table import WORDY, bullets, opening, table_of
+from gradscope.report.words.cells import short_name
+from gradscope.report.words.headline import changed, comparison_headline, seeds_of
+from gradscope.report.words.numbers import count, number, short_pace, steps
+from gradscope.report.words.reasons import reason_sentence
+from gradscope.sweep.changes import changes
+
+EACH_SEED = "each seed's\nhorizon"
+
+
+def comparison_page(comparison: Comparison, screen: Screen) -> RenderableType:
+    """Return the page of ``compare``: the answer, a row per network and length with medians over
+    the seeds and the horizon of each, and what training did; of files what changed.
+    """
+    if file_of(comparison.analyses[0]) is not None:
+        return _files_page(comparison, screen)
+    gated = any(each.settings.cell is not CellName.ELMAN for each in comparison.analyses)
+    trained = len(comparison.analyses[0].stages) > 1
+    seeds = max(map(len, comparison.groups)) > 1
+    titles = ["network" if gated else "activation", "steps", "needed", "growth,\nsteps"]
+    titles += ["horizon\nbefore", "horizon\nafter"] if trained else ["horizon"]
+    titles += ["error /\nbaseline", *([EACH_SEED] if seeds else [])]
+    rows: list[list[str]] = []
+    why: list[str] = []
+    for group in comparison.groups:
+        settings, required = group[0].settings, group[0].last.verdict.required_lag
+        name, after = short_name(settings), [each.last for each in group]
+        if rows and name != rows[-1][0]:
+            rows.append([])
+        errors = [each.relative_error for each in group if each.relative_error is not None]
+        rows.append(
+            [
+                *(name, str(settings.steps), "–" if required is None else str(required)),
+                short_pace(middle([stage.verdict.rate for stage in after])),
+                *([_reach([each.stages[0] for each in group])] if trained else []),
+                *(_reach(after), number(middle(errors) if errors else None)),
+                *([" ".join(_reach([stage]) for stage in after)] if seeds else []),
+            ]
+        )
+        shorter = [each.last.verdict.reason(ReasonCode.TRAINING_SHORTENED) for each in group]
+        found = [(each, why) for each, why in zip(group, shorter, strict=True) if why is not None]
+        for each, reason in found[:1]:
+            of = f"seed {each.settings.seed} ({len(found)} of {len(group)})"
+            why.append(f"{name}, {steps(settings.steps)}, {of}: {reason_sentence(reason)}")
+    table = table_of(titles, rows, screen, gap=1, left={*WORDY, EACH_SEED})
+    explained = [Text(), *bullets("Why", why, screen)] if why else []
+    return Group(
+        *opening(comparison_headline(comparison), _shared(comparison), screen), table, *explained
+    )
+
+
+def _reach(stages: Sequence[Stage]) -> str:
+    """Return the median horizon of one network over its seeds."""
+    reach = median_reach(stages)
+    return f">{stages[0].verdict.max_lag}" if math.isinf(reach) else number(reach)
+
+
+def _shared(comparison: Comparison) -> str:
+    """Return what all cells of a comparison have in common."""
+    first, settings = comparison.analyses[0], comparison.analyses[0].settings
+    trained = (
+        f"after {count(settings.updates, 'update')}" if settings.updates else "before training"
+    )
+    about = str(settings.task) if settings.data is None else first.task_info.description
+    return (
+        f"{trained}; {settings.hidden} hidden units, {settings.init} init, "
+        f"gain {settings.gain:g}; {about}; {seeds_of(comparison)}"
+    )
+
+
+FILE_TITLES = ("file", "horizon", "change", "rate", "change", "error", "change", "")
+
+
+def _files_page(comparison: Comparison, screen: Screen) -> RenderableType:
+    """Return the page of files: a row for each, and what it is against the first."""
+    first, found = comparison.analyses[0], [None, *changes(comparison)]
+    rows = []
+    for analysis, change in zip(comparison.analyses, found, strict=True):
+        last, of = analysis.last, change.of if change else {}
+        shown = {"horizon": _reach([last]), "rate": number(last.verdict.rate)}
+        shown["error"] = number(last.error)
+        cells = [(shown[name], changed(*of.get(name, (None, None)))) for name in shown]
+        result = "" if change is None else "worse" if change.worse else "better" * change.better
+        rows.append([short_name(analysis.settings), *itertools.chain(*cells), result])
+    about = f"{first.task_info.description}; against {short_name(first.settings)}"
+    reading = [
+        "rate in nats per step, error per step; ± is the interval of a change at 95 %.",
+        "better, worse: the error (without targets the horizon) changed by more than that.",
+    ]
+    table = table_of(FILE_TITLES, rows, screen, gap=1, left=("file", ""))
+    return Group(
+        *opening(comparison_headline(comparison), about, screen),
+        *(table, Text(), *bullets("How to read it", reading, screen)),
+    )
