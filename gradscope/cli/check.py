@@ -62,6 +62,9 @@ def framework_rows(stack: "ImportedStack") -> "tuple[CheckRow, ...]":
     except ImportError as error:
         note(f"not compared with {name}: {_what_is_missing(PACKAGE[name], error.name)}")
         return ()
+    if stack.settings.gain != 1.0:
+        note(f"not compared with {name}: --gain {stack.settings.gain:g} changes the file's W")
+        return ()
     if not can_compute(stack.spec):
         note(f"not compared with {name}: it has no layer of these equations")
         return ()

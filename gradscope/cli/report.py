@@ -25,7 +25,11 @@ gradscope report sweep.db --png rate.png --kind quantiles --x steps
 """
 
 
-MEASURE = {SweepValue.RATE: "rate_nats_per_step", SweepValue.HORIZON: "horizon"}
+MEASURE = {
+    SweepValue.RATE: "rate_nats_per_step",
+    SweepValue.HORIZON: "horizon",
+    SweepValue.LYAPUNOV: "lyapunov_exponent",
+}
 
 KindChoice = Annotated[
     SweepPicture,
@@ -37,7 +41,8 @@ KindChoice = Annotated[
     ),
 ]
 ValueChoice = Annotated[
-    SweepValue, option("--value", "What it shows: rate, horizon (default rate).", ANALYSIS, "WORD")
+    SweepValue,
+    option("--value", f"What it shows: {', '.join(SweepValue)} (default rate).", ANALYSIS, "WORD"),
 ]
 Across = Annotated[
     str | None, option("--x", "Swept setting on the x axis (default: the first).", ANALYSIS, "NAME")
@@ -102,11 +107,18 @@ def _drawing(rows: "Rows", source: "StoreSource") -> Callable[[str], bytes]:
     """Return what draws a store as the bytes of a picture, by its ending."""
     from gradscope.report.figures.phase import phase_picture
     from gradscope.report.figures.quantiles import quantile_picture
-    from gradscope.sweep.summary import grid_of_values, quantile_curves, shared_settings
+    from gradscope.sweep.summary import (
+        grid_of_values,
+        quantile_curves,
+        shared_settings,
+        with_exponents,
+    )
 
     x, y = (None if each is None else each.replace("-", "_") for each in (source.x, source.y))
     settings, made_by = shared_settings(rows), source.made_by()
     measure, rate = MEASURE[source.value], MEASURE[SweepValue.RATE]
+    if source.value is SweepValue.LYAPUNOV:
+        rate, rows = measure, with_exponents(rows)
     if source.kind is SweepPicture.QUANTILES:
         curves = quantile_curves(rows, x, measure)
         return lambda suffix: quantile_picture(curves, settings, suffix, made_by)

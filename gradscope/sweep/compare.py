@@ -43,6 +43,11 @@ def comparison_cells(
     seeds: int = 1,
 ) -> tuple[Settings, ...]:
     """Return the settings of every cell of a comparison, each checked against its task or data."""
+    if settings.weights is not None:
+        raise SettingError(
+            f"the network in {settings.weights} is given, not drawn; compare it with others from "
+            "files: gradscope compare FILE FILE"
+        )
     kinds, activations = tuple(kinds or (settings.cell,)), tuple(activations)
     axes = {"cell": kinds, "activation": activations, "steps": tuple(steps)}
     shared = {name: value for name, value in settings.as_dict().items() if name not in axes}

@@ -7,7 +7,7 @@ the lags measured count as the smallest rate and the largest horizon.
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,10 +21,14 @@ from gradscope.sweep.cell import Status
 from gradscope.sweep.query import Rows
 from gradscope.sweep.store import setting_columns
 
-MEASURES: Mapping[str, float] = {"rate_nats_per_step": -np.inf, "horizon": np.inf}
+MEASURES: Mapping[str, float] = {
+    "rate_nats_per_step": -np.inf,
+    "horizon": np.inf,
+    "lyapunov_exponent": -np.inf,
+}
 """What a field shows, and the value that a cell without a number stands for."""
 
-NETWORK = ("cell", "activation")
+NETWORK = ("weights", "cell", "activation")
 """What makes a network another one: never mixed in one panel, unless shown as an axis."""
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -33,7 +37,7 @@ MAX_GROUPS = 24
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Group:
-    """Cells that share some words. The medians, None where no cell is done: ``rate`` in nats per
+    """Cells that share some settings. The medians, None where no cell is done: ``rate`` in nats per
     step (−inf: exactly zero), ``horizon`` in steps (inf: beyond the lags measured).
     """
 
@@ -134,20 +138,28 @@ def shared_settings(rows: Rows) -> dict[str, Any]:
     return shared
 
 
+def with_exponents(rows: Rows) -> Rows:
+    """Return the rows of cells whose Lyapunov exponents were measured; SettingError without any."""
+    measured = zip(rows.values, rows.column("spectrum"), strict=True)
+    found = Rows(rows.columns, tuple(row for row, spectrum in measured if spectrum))
+    if not found.values:
+        raise SettingError("no cell has Lyapunov exponents; run the sweep with --spectrum")
+    return found
+
+
 def summarize(rows: Rows, keys: Collection[str] | None = None) -> Summary:
-    """Return cells in groups by the words that they differ in (those with these keys, or all)."""
+    """Return cells in groups by what was swept (those with these keys, or all)."""
     if keys is not None:
         named = zip(rows.column("key"), rows.values, strict=True)
         rows = Rows(rows.columns, tuple(row for key, row in named if key in keys))
     axes = swept_axes(rows)
-    names = tuple(name for name, axis in axes.items() if not axis.numeric) or ("activation",)
-    grouped = _by(rows, names)
-    if len(grouped) > MAX_GROUPS:
-        names = ("activation",)
-        grouped = _by(rows, names)
+    names = list(axes) or ["activation"]
+    while len(grouped := _by(rows, names)) > MAX_GROUPS:
+        # What takes the most values is left to pictures, numbers before words.
+        names.remove(max(names, key=lambda name: (axes[name].numeric, len(axes[name].values))))
     groups = tuple(_group(values, rows, places) for values, places in grouped)
     errors = Counter(each for each in rows.column("error") if each is not None)
-    return Summary(names, groups, dict(errors.most_common()))
+    return Summary(tuple(names), groups, dict(errors.most_common()))
 
 
 def _group(values: Sequence[Any], rows: Rows, places: Sequence[int]) -> Group:
@@ -239,15 +251,22 @@ def _axis(axes: Mapping[str, Axis], name: str | None, taken: Collection[str | No
 
 
 def _panels(rows: Rows, shown: Collection[str]) -> list[tuple[str, list[int]]]:
-    """Return the done cells of every network under its name; where the cell or the activation is an
-    axis itself, by the other alone.
+    """Return the done cells of every network under its name, or its file; where one of these is an
+    axis itself, by the others.
     """
     done = [at for at, status in enumerate(rows.column("status")) if status == Status.DONE]
     names = [name for name in NETWORK if name not in shown]
-    if not names:
-        return [("all networks", done)]
-    title: Callable[..., str] = network_name if len(names) == len(NETWORK) else str
-    return [(title(*values), places) for values, places in _by(rows, names, done)]
+
+    def title(values: Sequence[Any]) -> str:
+        of = dict(zip(names, values, strict=True))
+        file = of.pop("weights", None)
+        if file is not None:
+            return str(file)
+        return (
+            network_name(*of.values()) if len(of) > 1 else next(iter(of.values()), "all networks")
+        )
+
+    return [(title(values), places) for values, places in _by(rows, names, done)]
 
 
 def _by(

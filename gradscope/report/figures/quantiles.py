@@ -39,7 +39,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MEASURE_BEYOND: Mapping[str, str] = MappingProxyType(
-    {"rate_nats_per_step": "exactly zero", "horizon": "beyond the lags"}
+    {
+        **dict.fromkeys(("rate_nats_per_step", "lyapunov_exponent"), "exactly zero"),
+        "horizon": "beyond the lags",
+    }
 )
 """What a median means that is infinite."""
 

@@ -1,20 +1,18 @@
 """The pages of ``compare``: networks by length over several seeds, or files against the first."""
 
 import itertools
-import math
-from collections.abc import Sequence
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from gradscope.analysis.results import Comparison, Stage
+from gradscope.analysis.results import Comparison
 from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.names import CellName
-from gradscope.report.documents.rows import file_of, median_reach, middle
+from gradscope.report.documents.rows import file_of, middle
 from gradscope.report.screen import Screen
 from gradscope.report.terminal.table import WORDY, bullets, opening, table_of
 from gradscope.report.words.cells import short_name
-from gradscope.report.words.headline import changed, comparison_headline, seeds_of
+from gradscope.report.words.headline import changed, comparison_headline, horizon, seeds_of
 from gradscope.report.words.numbers import count, number, short_pace, steps
 from gradscope.report.words.reasons import reason_sentence
 from gradscope.sweep.changes import changes
@@ -46,9 +44,9 @@ def comparison_page(comparison: Comparison, screen: Screen) -> RenderableType:
             [
                 *(name, str(settings.steps), "–" if required is None else str(required)),
                 short_pace(middle([stage.verdict.rate for stage in after])),
-                *([_reach([each.stages[0] for each in group])] if trained else []),
-                *(_reach(after), number(middle(errors) if errors else None)),
-                *([" ".join(_reach([stage]) for stage in after)] if seeds else []),
+                *([horizon([each.stages[0] for each in group])] if trained else []),
+                *(horizon(after), number(middle(errors) if errors else None)),
+                *([" ".join(horizon([stage]) for stage in after)] if seeds else []),
             ]
         )
         shorter = [each.last.verdict.reason(ReasonCode.TRAINING_SHORTENED) for each in group]
@@ -61,12 +59,6 @@ def comparison_page(comparison: Comparison, screen: Screen) -> RenderableType:
     return Group(
         *opening(comparison_headline(comparison), _shared(comparison), screen), table, *explained
     )
-
-
-def _reach(stages: Sequence[Stage]) -> str:
-    """Return the median horizon of one network over its seeds."""
-    reach = median_reach(stages)
-    return f">{stages[0].verdict.max_lag}" if math.isinf(reach) else number(reach)
 
 
 def _shared(comparison: Comparison) -> str:
@@ -91,7 +83,7 @@ def _files_page(comparison: Comparison, screen: Screen) -> RenderableType:
     rows = []
     for analysis, change in zip(comparison.analyses, found, strict=True):
         last, of = analysis.last, change.of if change else {}
-        shown = {"horizon": _reach([last]), "rate": number(last.verdict.rate)}
+        shown = {"horizon": horizon([last]), "rate": number(last.verdict.rate)}
         shown["error"] = number(last.error)
         cells = [(shown[name], changed(*of.get(name, (None, None)))) for name in shown]
         result = "" if change is None else "worse" if change.worse else "better" * change.better

@@ -1,18 +1,19 @@
 """Verdicts, networks, stages and causes in words; reasons and remedies have files of their own."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from gradscope.analysis.fields import ZERO_PRODUCT
-from gradscope.analysis.results import Analysis, Comparison
+from gradscope.analysis.results import Analysis, Comparison, Stage
 from gradscope.analysis.settings import Settings
 from gradscope.diagnosis.growth import Rates, terms_of
 from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.diagnosis.verdict import Verdict
 from gradscope.learning.history import History, Stop
 from gradscope.names import Regime, StageName
-from gradscope.report.documents.rows import file_of, middle
+from gradscope.report.documents.rows import file_of, median_reach, middle
 from gradscope.report.words.cells import CAUSE_LABELS, model_name, short_name
 from gradscope.report.words.numbers import count, fraction, level, number, pace, steps
 from gradscope.sweep.changes import Change, changes
@@ -58,9 +59,10 @@ def comparison_headline(comparison: Comparison) -> str:
     which are better or worse than the first.
     """
     if file_of(comparison.analyses[0]) is not None:
-        said = [change_sentence(each) for each in changes(comparison)]
-        shown = "; ".join(said[:MAX_NAMED]) + ("; …" if len(said) > MAX_NAMED else "")
-        return f"Against {short_name(comparison.analyses[0].settings)}: {shown or 'nothing'}"
+        first, found = comparison.analyses[0], list(changes(comparison))
+        said = [change_sentence(first, each) for each in found[:MAX_NAMED]]
+        more = f"; and {len(found) - MAX_NAMED} more" if len(found) > MAX_NAMED else ""
+        return f"Against {short_name(first.settings)}: {'; '.join(said)}{more}"
     length = max(analysis.settings.steps for analysis in comparison.analyses)
     rates = {
         short_name(group[0].settings): middle([each.last.verdict.rate for each in group])
@@ -76,13 +78,21 @@ def comparison_headline(comparison: Comparison) -> str:
     return f"{over}: {', '.join(f'{name} {pace(rates[name])}' for name in rates)}"
 
 
-def change_sentence(change: Change) -> str:
-    """Return whether a network is better or worse than the first one, and by how much."""
+def change_sentence(first: Analysis, change: Change) -> str:
+    """Return whether a network is better or worse than the first one, and from what to what."""
     word = (
         "is worse" if change.worse else "is better" if change.better else "does not clearly differ"
     )
-    name, by = short_name(change.analysis.settings), changed(*change.of[change.judged_by])
-    return f"{name} {word} ({change.judged_by} {by})"
+    last = (first.last, change.analysis.last)
+    error = change.judged_by == "error"
+    before, after = (number(each.error) if error else horizon([each]) for each in last)
+    return f"{short_name(change.analysis.settings)} {word} ({change.judged_by} {before} → {after})"
+
+
+def horizon(stages: Sequence[Stage]) -> str:
+    """Return the median horizon of one network over its seeds."""
+    reach = median_reach(stages)
+    return f">{stages[0].verdict.max_lag}" if math.isinf(reach) else number(reach)
 
 
 def changed(change: float | None, within: float | None) -> str:
@@ -101,9 +111,10 @@ def seeds_of(comparison: Comparison) -> str:
 def describe(settings: Settings, analysis: Analysis) -> str:
     """Return in one line what was studied."""
     inputs, hidden, outputs = analysis.params.sizes
-    origin = f"{settings.init} init" + (f", gain {settings.gain:g}" if settings.gain != 1 else "")
+    origin = f"{settings.init} init"
     if settings.weights is not None:
         origin = f"{settings.layer} of {settings.weights}"
+    origin += f", gain {settings.gain:g}" if settings.gain != 1 else ""
     if settings.load is not None:
         origin = f"loaded from {settings.load}"
     out = f"{outputs} out" if outputs else "no readout"
