@@ -1,7 +1,7 @@
 """What a study returns: frozen results made of arrays, units in nats and steps."""
 
 from collections import Counter
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -188,12 +188,10 @@ class Comparison(NotebookResult):
 
     @property
     def groups(self) -> tuple[tuple[Analysis, ...], ...]:
-        """The analyses of each network and length, one for each seed; a file is one network."""
-        found: dict[Hashable, list[Analysis]] = {}
+        """The analyses whose settings differ in the seed alone, together."""
+        found: dict[str, list[Analysis]] = {}
         for each in self.analyses:
-            of = each.settings
-            file = id(each) if of.weights or of.load else None
-            found.setdefault((file, of.cell, of.activation, of.steps), []).append(each)
+            found.setdefault(str({**each.settings.as_dict(), "seed": None}), []).append(each)
         return tuple(map(tuple, found.values()))
 
     def compact_fields(self) -> dict[str, Any]:

@@ -262,9 +262,7 @@ def _panels(rows: Rows, shown: Collection[str]) -> list[tuple[str, list[int]]]:
         file = of.pop("weights", None)
         if file is not None:
             return str(file)
-        return (
-            network_name(*of.values()) if len(of) > 1 else next(iter(of.values()), "all networks")
-        )
+        return network_name(**of) if len(of) > 1 else next(iter(of.values()), "all networks")
 
     return [(title(values), places) for values, places in _by(rows, names, done)]
 

@@ -1,5 +1,6 @@
 """Groups, fields and curves hold quantiles of the cells that share a place."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from gradscope.sweep.summary import (
     shared_settings,
     summarize,
     swept_axes,
+    with_exponents,
 )
 
 NAMES = tuple(name for name in columns() if name not in CURVES)
@@ -220,7 +222,36 @@ def test_an_absent_setting_is_called_none_as_it_is_asked_for() -> None:
 def test_a_summary_can_be_of_some_cells_of_a_store() -> None:
     rows = rows_of({"gain": 1.0}, {"gain": 2.0}, {"gain": 3.0})
 
-    assert summarize(rows, {"0", "2"}).groups[0].cells == 2
+    assert [group.values for group in summarize(rows, {"0", "2"}).groups] == [("1.0",), ("3.0",)]
+
+
+def test_a_summary_is_by_what_was_swept_as_far_as_it_stays_short() -> None:
+    gains, inits = [float(g) for g in range(20)], ("glorot", "uniform")
+    grid = itertools.product(gains, inits, (3, 4))
+    rows = rows_of(*({"gain": g, "init": i, "hidden": h} for g, i, h in grid))
+
+    assert set(summarize(rows).names) == {"init", "hidden"}
+    assert summarize(rows).groups[0].cells == 20
+    few = rows_of({"gain": 1.0, "hidden": 3}, {"gain": 2.0, "hidden": 4})
+    assert set(summarize(few).names) == {"gain", "hidden"}
+
+
+def test_files_are_networks_of_their_own_in_a_picture() -> None:
+    grid = itertools.product(("a", "b"), (1.0, 2.0))
+    rows = rows_of(*({"weights": w, "gain": g, "rate_nats_per_step": g} for w, g in grid))
+
+    assert list(quantile_curves(rows, "gain", "rate_nats_per_step").curves) == ["a", "b"]
+    field = grid_of_values(rows, "gain", "weights", "rate_nats_per_step")
+    assert list(field.panels) == ["tanh"]
+
+
+def test_exponents_are_drawn_of_the_cells_that_have_them() -> None:
+    rows = rows_of({"spectrum": 0}, {"spectrum": 1, "lyapunov_exponent": -0.5})
+
+    (row,) = with_exponents(rows).values
+    assert row == rows.values[1]
+    with pytest.raises(SettingError, match="--spectrum"):
+        with_exponents(rows_of({"spectrum": 0}))
 
 
 @pytest.mark.parametrize(

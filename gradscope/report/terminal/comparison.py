@@ -7,7 +7,6 @@ from rich.text import Text
 
 from gradscope.analysis.results import Comparison
 from gradscope.diagnosis.reasons import ReasonCode
-from gradscope.names import CellName
 from gradscope.report.documents.rows import file_of, middle
 from gradscope.report.screen import Screen
 from gradscope.report.terminal.table import WORDY, bullets, opening, table_of
@@ -17,7 +16,11 @@ from gradscope.report.words.numbers import count, number, short_pace, steps
 from gradscope.report.words.reasons import reason_sentence
 from gradscope.sweep.changes import changes
 
-EACH_SEED = "each seed's\nhorizon"
+COMPARISON_TITLES = (
+    *("network", "steps", "needed", "growth,\nsteps", "horizon\nbefore", "horizon\nafter"),
+    *("error /\nbaseline", "each seed's\nhorizon"),
+)
+FILE_TITLES = ("file", "horizon", "change", "rate", "change", "error", "change", "")
 
 
 def comparison_page(comparison: Comparison, screen: Screen) -> RenderableType:
@@ -26,27 +29,22 @@ def comparison_page(comparison: Comparison, screen: Screen) -> RenderableType:
     """
     if file_of(comparison.analyses[0]) is not None:
         return _files_page(comparison, screen)
-    gated = any(each.settings.cell is not CellName.ELMAN for each in comparison.analyses)
-    trained = len(comparison.analyses[0].stages) > 1
-    seeds = max(map(len, comparison.groups)) > 1
-    titles = ["network" if gated else "activation", "steps", "needed", "growth,\nsteps"]
-    titles += ["horizon\nbefore", "horizon\nafter"] if trained else ["horizon"]
-    titles += ["error /\nbaseline", *([EACH_SEED] if seeds else [])]
     rows: list[list[str]] = []
     why: list[str] = []
     for group in comparison.groups:
         settings, required = group[0].settings, group[0].last.verdict.required_lag
-        name, after = short_name(settings), [each.last for each in group]
+        name, last = short_name(settings), [each.last for each in group]
         if rows and name != rows[-1][0]:
             rows.append([])
+        trained = len(group[0].stages) > 1
         errors = [each.relative_error for each in group if each.relative_error is not None]
         rows.append(
             [
                 *(name, str(settings.steps), "–" if required is None else str(required)),
-                short_pace(middle([stage.verdict.rate for stage in after])),
-                *([horizon([each.stages[0] for each in group])] if trained else []),
-                *(horizon(after), number(middle(errors) if errors else None)),
-                *([" ".join(horizon([stage]) for stage in after)] if seeds else []),
+                short_pace(middle([stage.verdict.rate for stage in last])),
+                *(horizon([each.stages[0] for each in group]), horizon(last) if trained else "–"),
+                number(middle(errors) if errors else None),
+                " ".join(horizon([stage]) for stage in last),
             ]
         )
         shorter = [each.last.verdict.reason(ReasonCode.TRAINING_SHORTENED) for each in group]
@@ -54,11 +52,10 @@ def comparison_page(comparison: Comparison, screen: Screen) -> RenderableType:
         for each, reason in found[:1]:
             of = f"seed {each.settings.seed} ({len(found)} of {len(group)})"
             why.append(f"{name}, {steps(settings.steps)}, {of}: {reason_sentence(reason)}")
-    table = table_of(titles, rows, screen, gap=1, left={*WORDY, EACH_SEED})
+    answer = opening(comparison_headline(comparison), _shared(comparison), screen)
     explained = [Text(), *bullets("Why", why, screen)] if why else []
-    return Group(
-        *opening(comparison_headline(comparison), _shared(comparison), screen), table, *explained
-    )
+    left = {*WORDY, COMPARISON_TITLES[-1]}
+    return Group(*answer, table_of(COMPARISON_TITLES, rows, screen, gap=1, left=left), *explained)
 
 
 def _shared(comparison: Comparison) -> str:
@@ -72,9 +69,6 @@ def _shared(comparison: Comparison) -> str:
         f"{trained}; {settings.hidden} hidden units, {settings.init} init, "
         f"gain {settings.gain:g}; {about}; {seeds_of(comparison)}"
     )
-
-
-FILE_TITLES = ("file", "horizon", "change", "rate", "change", "error", "change", "")
 
 
 def _files_page(comparison: Comparison, screen: Screen) -> RenderableType:
