@@ -25,9 +25,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
 gradscope compare --activation tanh,sigmoid --steps 10,50 --png lengths.png
-gradscope compare before.pt after.pt --data inputs.npy --activation tanh --fail-on worse
-gradscope compare --cell elman,gru,lstm --steps log:10:1000:5 --updates 0
-gradscope compare --task adding --steps 20,40,80 --seeds 9 --format csv -o compare.csv
+gradscope compare before.pt after.pt --data inputs.npy --activation tanh
+gradscope compare --task adding --cell elman,gru,lstm --steps 20,40 --seeds 9
 """
 SEEDS = 5
 LENGTHS = "10,50,100,200"

@@ -25,8 +25,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\
 gradscope sweep -P gain=0.5:3:6 -P activation=tanh,sigmoid --updates 0
 gradscope sweep -P weights=a.pt,b.pt -P gain=0.5:2:16 --activation tanh
-gradscope sweep -P steps=log:10:1000:7 --seeds 8 -o steps.db --dry-run
-gradscope sweep --config grid.toml --shard 3/16 -o sweep.db
+gradscope sweep --config grid.toml --seeds 8 --shard 3/16 -o sweep.db --dry-run
 """
 EXIT_FAILED_CELLS = 3
 
