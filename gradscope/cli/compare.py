@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
@@ -30,6 +30,13 @@ gradscope compare --task adding --cell elman,gru,lstm --steps 20,40 --seeds 9
 """
 SEEDS = 5
 LENGTHS = "10,50,100,200"
+ACTIVATIONS_HELP = "Activations to compare (default tanh,sigmoid; for gated cells tanh)."
+CELLS_HELP = f"Cells to compare: {', '.join(CellName)} (default elman)."
+LENGTHS_HELP = f"Sequence lengths: a list or start:stop:count (default {LENGTHS})."
+FAIL_HELP = (
+    "worse: exit with 1 if a file is worse than the first by more than its interval (error, or "
+    "without --targets the horizon)."
+)
 
 
 class FailOnChange(StrEnum):
@@ -46,49 +53,24 @@ Files = Annotated[
         show_default=False,
     ),
 ]
+
+
+def _list(flag: str, text: str, panel: str, variable: str) -> Any:
+    return option(flag, text, panel, "LIST", envvar=variable)
+
+
 Activations = Annotated[
     str | None,
-    option(
-        "--activation",
-        "Activations to compare (default tanh,sigmoid; for gated cells tanh).",
-        MODEL,
-        "LIST",
-        envvar="GRADSCOPE_ACTIVATIONS",
-    ),
+    _list("--activation", ACTIVATIONS_HELP, MODEL, "GRADSCOPE_ACTIVATIONS"),
 ]
-Cells = Annotated[
-    str | None,
-    option(
-        "--cell",
-        f"Cells to compare: {', '.join(CellName)} (default elman).",
-        MODEL,
-        "LIST",
-        envvar="GRADSCOPE_CELLS",
-    ),
-]
-Lengths = Annotated[
-    str | None,
-    option(
-        "--steps",
-        f"Sequence lengths: a list or start:stop:count (default {LENGTHS}).",
-        DATA,
-        "LIST",
-        envvar="GRADSCOPE_LENGTHS",
-    ),
-]
+Cells = Annotated[str | None, _list("--cell", CELLS_HELP, MODEL, "GRADSCOPE_CELLS")]
+Lengths = Annotated[str | None, _list("--steps", LENGTHS_HELP, DATA, "GRADSCOPE_LENGTHS")]
 Seeds = Annotated[
     int | None,
     option("--seeds", f"Seeds of each, from --seed on (default {SEEDS}).", EXECUTION, "N"),
 ]
 FailWhen = Annotated[
-    FailOnChange | None,
-    option(
-        "--fail-on",
-        "worse: exit with 1 if a file is worse than the first by more than its interval (error, "
-        "or without --targets the horizon).",
-        ANALYSIS,
-        "worse",
-    ),
+    FailOnChange | None, option("--fail-on", FAIL_HELP, ANALYSIS, FailOnChange.WORSE)
 ]
 
 Word = TypeVar("Word", bound=StrEnum)
@@ -139,17 +121,17 @@ def compare(  # noqa: PLR0913 (each is a flag)
         parse_whole_numbers(lengths or LENGTHS, "--steps"),
         SEEDS if seeds is None else seeds,
     )
-    chosen = {"cell": axes.cells, "activation": axes.activations, "steps": axes.lengths}
-    first = {name: values[0] for name, values in chosen.items()}
+    first = {"cell": cell_names[0], "activation": axes.activations[0], "steps": axes.lengths[0]}
+    said = {name for name, text in zip(first, (cells, activations, lengths), strict=True) if text}
     if files:
-        texts = {"cell": cells, "activation": activations, "steps": lengths}
-        said = {name: text for name, text in texts.items() if text is not None}
-        if seeds is not None or any(len(chosen[name]) > 1 for name in said):
+        if seeds is not None or any("," in (each or "") for each in (cells, activations, lengths)):
             raise SettingError(
-                "lists and --seeds are for drawn networks, not for files; leave them out"
+                "lists and --seeds are for drawn networks, not files; leave them out"
             )
+        from gradscope.sweep.compare import cells_of_files
+
         given = call.values(**{name: first[name] for name in said})
-        run_comparison(call.place, files, axes, png, given=given, fail_on=fail_on)
+        run_comparison(call.place, cells_of_files(files, given), axes, png, fail_on=fail_on)
         return
     if fail_on is not None:
         raise SettingError(
@@ -162,11 +144,10 @@ def compare(  # noqa: PLR0913 (each is a flag)
 
 def run_comparison(
     place: Place,
-    networks: "Settings | Sequence[str]",
+    networks: "Settings | Sequence[Given]",
     axes: Axes,
     figures: Sequence[Path] | None,
     workers: int | None = None,
-    given: Given | None = None,
     fail_on: FailOnChange | None = None,
 ) -> None:
     """Analyze every network, show the table, draw the picture; fail where one is worse."""
@@ -176,14 +157,11 @@ def run_comparison(
     from gradscope.report.words.cells import short_name
     from gradscope.report.words.headline import training_sentence
     from gradscope.sweep.changes import changes
-    from gradscope.sweep.compare import cells_of_files
     from gradscope.sweep.compare import compare as run
     from gradscope.sweep.executors import Workers
 
     by = ExecutorName.SERIAL if workers == 1 else ExecutorName.PROCESS
-    if given is not None:
-        networks = cells_of_files(networks, given)
-    total = axes.count if given is None else len(networks)
+    total = len(networks) if isinstance(networks, list) else axes.count
     with progress_bar("comparing", total) as move:
         comparison = run(
             networks,

@@ -1,6 +1,7 @@
 """``gradscope report``: a sweep's store as a table and as pictures."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -25,11 +26,7 @@ gradscope report sweep.db --png rate.png --kind quantiles --x steps
 """
 
 
-MEASURE = {
-    SweepValue.RATE: "rate_nats_per_step",
-    SweepValue.HORIZON: "horizon",
-    SweepValue.LYAPUNOV: "lyapunov_exponent",
-}
+MEASURE = dict(zip(SweepValue, ("rate_nats_per_step", "horizon", "lyapunov_exponent"), strict=True))
 
 KindChoice = Annotated[
     SweepPicture,
@@ -107,18 +104,17 @@ def _drawing(rows: "Rows", source: "StoreSource") -> Callable[[str], bytes]:
     """Return what draws a store as the bytes of a picture, by its ending."""
     from gradscope.report.figures.phase import phase_picture
     from gradscope.report.figures.quantiles import quantile_picture
-    from gradscope.sweep.summary import (
-        grid_of_values,
-        quantile_curves,
-        shared_settings,
-        with_exponents,
-    )
+    from gradscope.sweep.summary import grid_of_values, quantile_curves, shared_settings
 
     x, y = (None if each is None else each.replace("-", "_") for each in (source.x, source.y))
     settings, made_by = shared_settings(rows), source.made_by()
     measure, rate = MEASURE[source.value], MEASURE[SweepValue.RATE]
     if source.value is SweepValue.LYAPUNOV:
-        rate, rows = measure, with_exponents(rows)
+        measured = zip(rows.values, rows.column("spectrum"), strict=True)
+        rows = replace(rows, values=tuple(row for row, spectrum in measured if spectrum))
+        if not rows.values:
+            raise SettingError("no cell has Lyapunov exponents; run the sweep with --spectrum")
+        rate = measure
     if source.kind is SweepPicture.QUANTILES:
         curves = quantile_curves(rows, x, measure)
         return lambda suffix: quantile_picture(curves, settings, suffix, made_by)

@@ -19,12 +19,12 @@ from gradscope.learning.losses import error_per_step
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Change:
-    """A network less the first: by name (``horizon`` in steps, ``rate`` in nats per step, ``error``
-    per step where both have targets) the change and the half-width of its interval; None for a
-    change that is not finite, or to or from a horizon beyond the lags, and for too few sequences.
+    """A network less the first: the change and the half-width of its interval, by name (``horizon``
+    in steps, ``rate`` in nats per step, ``error`` per step where both have targets); None where it
+    is not finite, lies beyond the lags, or for too few sequences.
 
-    It is ``better`` or ``worse`` where what ``judged_by`` names (the error, or the horizon where
-    there is none) has changed by more than its interval.
+    It is ``better`` or ``worse`` where what ``judged_by`` names (the error, else the horizon) has
+    changed by more than its interval.
     """
 
     analysis: Analysis
@@ -37,28 +37,31 @@ class Change:
 def changes(comparison: Comparison) -> Iterator[Change]:
     """Yield what every network but the first is against the first."""
     first = comparison.analyses[0]
-    start = _measured(first)
+    one, start = first.examined, _measured(first)
     for other in comparison.analyses[1:]:
-        one, two, found = first.examined, other.examined, {}
-        same = np.array_equal(one.inputs, two.inputs) and np.array_equal(
-            one.targets.values, two.targets.values
-        )
+        two, found = other.examined, {}
+        pairs = ((one.inputs, two.inputs), (one.targets.values, two.targets.values))
+        same = all(np.array_equal(*pair) for pair in pairs)
         for name, (value, sample) in _measured(other).items():
             if name in start:
-                within = _half_width(start[name][1], sample, paired=same)
+                both = [start[name][1], sample]
+                halves: list[float | None] = [None]
+                if all(np.isfinite(each).all() for each in both):
+                    halves = [half_width(each) for each in ([sample - both[0]] if same else both)]
+                within = None if None in halves else math.hypot(*filter(None, halves))
                 found[name] = (value - start[name][0], within)
         judged_by = "error" if "error" in found else "horizon"
         change, within = found[judged_by]
-        worse, margin = change if judged_by == "error" else -change, within or 0.0
+        loss, margin = change if judged_by == "error" else -change, within or 0.0
         if None in (first.last.verdict.horizon, other.last.verdict.horizon):
             found["horizon"] = (math.nan, found["horizon"][1])
         of = {name: (v if math.isfinite(v) else None, w) for name, (v, w) in found.items()}
-        yield Change(other, of, judged_by, better=-worse > margin, worse=worse > margin)
+        yield Change(other, of, judged_by, better=-loss > margin, worse=loss > margin)
 
 
 def _measured(analysis: Analysis) -> dict[str, tuple[float, FloatArray]]:
-    """Return each measure of a network, and the same of its sequences one by one (B,); a horizon
-    beyond the lags measured counts as one step more than they are.
+    """Return each measure of a network, and that of its sequences one by one (B,); a horizon beyond
+    the lags measured counts as one step more than they are.
     """
     last, profile, targets = analysis.last, analysis.last.profile, analysis.examined.targets
     below = profile.log_norms < np.log(analysis.settings.vanishing)
@@ -68,20 +71,9 @@ def _measured(analysis: Analysis) -> dict[str, tuple[float, FloatArray]]:
         "rate": (last.verdict.rate, growth_rates(profile.log_norms)),
     }
     if last.error is not None and targets.count:
-        outputs, values = analysis.trajectory.outputs, targets.values
-        errors = [
-            error_per_step(
-                outputs[:, b : b + 1], Targets(values[:, b : b + 1], targets.at_step, targets.error)
-            )
-            for b in range(outputs.shape[1])
-        ]
-        found["error"] = (last.error, np.array(errors))
+        outputs, errors = analysis.trajectory.outputs, np.empty(horizons.size)
+        for b in range(errors.size):
+            one = Targets(targets.values[:, b : b + 1], targets.at_step, targets.error)
+            errors[b] = error_per_step(outputs[:, b : b + 1], one)
+        found["error"] = (last.error, errors)
     return found
-
-
-def _half_width(first: FloatArray, other: FloatArray, *, paired: bool) -> float | None:
-    """Return the half-width of the mean difference of two samples (B,); None for too few."""
-    if not (np.isfinite(first).all() and np.isfinite(other).all()):
-        return None
-    halves = [half_width(each) for each in ([other - first] if paired else [first, other])]
-    return None if None in halves else math.hypot(*(each or 0.0 for each in halves))

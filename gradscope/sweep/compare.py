@@ -27,11 +27,11 @@ from gradscope.sweep.grid import Grid
 from gradscope.weights.readers import ENDINGS
 
 QUICK = 30_000
-"""Steps of all trainings together up to which worker processes take longer to start than to save:
-they take about a second each, and so do these steps at 32 hidden units."""
+"""Steps times updates of all networks up to which worker processes take longer to start than to
+save: about a second at 32 hidden units."""
 
 LOOK = 20
-"""Updates that examining a network before and after training costs about."""
+"""Updates that it costs to examine a network, about."""
 
 
 def comparison_cells(
@@ -69,19 +69,16 @@ def compare(
     workers: Workers | None = None,
     ended: Callable[[], None] | None = None,
 ) -> Comparison:
-    """Analyze every kind of cell with every activation at every length and seed, all else alike; or
-    the networks in files.
+    """Analyze every kind of cell (by default that of the settings) with every activation at every
+    length and seed, all else alike; or networks in files.
 
     Parameters
     ----------
     settings : Settings, or sequence of mappings
-        What the cells share; or the settings by name of each network, as ``cells_of_files`` makes
-        them of weight files, saved runs and folders.
-    activations, steps, kinds : iterables
-        What is set side by side; of the kinds of cell, that of the settings by default.
+        What the cells share; or the settings of each network by name, as of ``cells_of_files``.
     watch : callable, optional
         Called with the number (from 0) and the settings of each cell; returns what watches its
-        training in this process, or None. Worker processes have no watcher.
+        training in this process, or None.
     seeds : int
         Seeds of each cell, counted from that of the settings.
     workers : Workers, optional
@@ -97,8 +94,7 @@ def compare(
     Raises
     ------
     SettingError, DataError, ArchiveError, WeightsError
-        If a cell contradicts its task or data, before anything is computed; if a file cannot be
-        read.
+        If a cell contradicts its task or data (before anything is computed), or a file is unfit.
     WorkerError
         If a worker process dies.
     """
@@ -118,8 +114,8 @@ def compare(
             raise KeyboardInterrupt
         return found
 
-    quick = not isinstance(settings, Settings) or _cost(cells) < QUICK
-    chosen = Workers(ExecutorName.SERIAL) if workers is None or quick else workers
+    cost = sum(each.steps * (each.updates + LOOK) for each in cells if isinstance(each, Settings))
+    chosen = Workers(ExecutorName.SERIAL) if workers is None or cost < QUICK else workers
     run = here if chosen.name is ExecutorName.SERIAL else _in_worker
     futures: list[Future[Analysis]] = []
     pool, interrupted = chosen.open(), False
@@ -144,30 +140,21 @@ def compare(
 
 
 def cells_of_files(paths: Iterable[str | Path], given: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return what to analyze of each file, and of the files of each folder in natural order."""
+    """Return the settings of the network in each file, with those ``given`` for all; the files of a
+    folder come in natural order (step-2 before step-10). SettingError for fewer than two.
+    """
     found: list[Path] = []
+    split = re.compile(r"(\d+)").split
     for path in map(Path, paths):
-        within = [each for each in path.glob("*") if each.name.endswith(tuple(ENDINGS))]
-        found += sorted(within, key=_natural) if path.is_dir() else [path]
+        names = [each.name for each in path.glob("*") if each.name.endswith(tuple(ENDINGS))]
+        names.sort(key=lambda n: [p.zfill(9) if p.isdecimal() else p for p in split(n)])
+        found += [path / name for name in names] if path.is_dir() else [path]
     if len(set(found)) < max(len(found), 2):
         named = ", ".join(map(str, found)) or "none"
         raise SettingError(
             f"the networks to compare are {named}; name two files or more, each once"
         )
     return [{**given, "load" if holds_run(each) else "weights": str(each)} for each in found]
-
-
-def _natural(path: Path) -> list[tuple[int, str]]:
-    """Return what to sort names by: step-2 before step-10."""
-    parts = re.findall(r"\d+|\D+", path.name)
-    return [(int(each), "") if each.isdecimal() else (0, each) for each in parts]
-
-
-def _cost(cells: Iterable[Settings]) -> float:
-    """Return the steps of all trainings together, those of wide networks counted several times."""
-    return sum(
-        each.steps * (each.updates + LOOK) * max(each.hidden / 100.0, 1.0) ** 2 for each in cells
-    )
 
 
 _read_once = cache(read_table)

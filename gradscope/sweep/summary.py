@@ -138,15 +138,6 @@ def shared_settings(rows: Rows) -> dict[str, Any]:
     return shared
 
 
-def with_exponents(rows: Rows) -> Rows:
-    """Return the rows of cells whose Lyapunov exponents were measured; SettingError without any."""
-    measured = zip(rows.values, rows.column("spectrum"), strict=True)
-    found = Rows(rows.columns, tuple(row for row, spectrum in measured if spectrum))
-    if not found.values:
-        raise SettingError("no cell has Lyapunov exponents; run the sweep with --spectrum")
-    return found
-
-
 def summarize(rows: Rows, keys: Collection[str] | None = None) -> Summary:
     """Return cells in groups by what was swept (those with these keys, or all)."""
     if keys is not None:

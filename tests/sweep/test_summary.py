@@ -17,7 +17,6 @@ from gradscope.sweep.summary import (
     shared_settings,
     summarize,
     swept_axes,
-    with_exponents,
 )
 
 NAMES = tuple(name for name in columns() if name not in CURVES)
@@ -243,15 +242,6 @@ def test_files_are_networks_of_their_own_in_a_picture() -> None:
     assert list(quantile_curves(rows, "gain", "rate_nats_per_step").curves) == ["a", "b"]
     field = grid_of_values(rows, "gain", "weights", "rate_nats_per_step")
     assert list(field.panels) == ["tanh"]
-
-
-def test_exponents_are_drawn_of_the_cells_that_have_them() -> None:
-    rows = rows_of({"spectrum": 0}, {"spectrum": 1, "lyapunov_exponent": -0.5})
-
-    (row,) = with_exponents(rows).values
-    assert row == rows.values[1]
-    with pytest.raises(SettingError, match="--spectrum"):
-        with_exponents(rows_of({"spectrum": 0}))
 
 
 @pytest.mark.parametrize(

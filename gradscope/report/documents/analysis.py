@@ -73,26 +73,20 @@ def comparison_document(comparison: Comparison) -> Document:
         "interrupted": comparison.interrupted,
         "cells": _objects(tables.CELL_COLUMNS, tables.comparison_rows(comparison)),
         "medians": _objects(tables.MEDIAN_COLUMNS, tables.median_rows(comparison)),
-        "changes": _changes(comparison),
+        "changes": [
+            {
+                "file": tables.file_of(each.analysis),
+                **{
+                    name: {"change": v, "within_95": within}
+                    for name, (v, within) in each.of.items()
+                },
+                "null_because": "a horizon lies beyond the lags, or there are too few sequences",
+                **{name: getattr(each, name) for name in ("judged_by", "better", "worse")},
+            }
+            for each in (changes(comparison) if tables.file_of(comparison.analyses[0]) else ())
+        ],
         "analyses": [analysis_document(each) for each in comparison.analyses],
     }
-
-
-def _changes(comparison: Comparison) -> list[Document]:
-    """Return what each network from a file is against the first."""
-    first = tables.file_of(comparison.analyses[0])
-    return [
-        {
-            "file": tables.file_of(each.analysis),
-            "against": first,
-            **{name: {"change": v, "within_95": within} for name, (v, within) in each.of.items()},
-            "null_because": "a horizon lies beyond the lags, or there are too few sequences",
-            "judged_by": each.judged_by,
-            "better": each.better,
-            "worse": each.worse,
-        }
-        for each in (changes(comparison) if first is not None else ())
-    ]
 
 
 def training_document(analysis: Analysis, checkpoints: Sequence[Checkpoint]) -> Document:

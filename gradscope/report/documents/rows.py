@@ -93,17 +93,15 @@ def median_rows(comparison: Comparison) -> list[list[Any]]:
     """Return one row per network, length and stage: medians over the seeds, in the order of
     ``MEDIAN_COLUMNS``.
     """
-    return [
-        [
-            *(str(group[0].settings.cell), str(group[0].settings.activation)),
-            *(group[0].settings.steps, file_of(group[0]), len(group), str(stages[0].name)),
-            middle([stage.verdict.rate for stage in stages]),
-            median_reach(stages),
-            None if stages[0].error is None else middle([stage.error or 0.0 for stage in stages]),
-        ]
-        for group in comparison.groups
-        for stages in zip(*(analysis.stages for analysis in group), strict=True)
-    ]
+    rows: list[list[Any]] = []
+    for group in comparison.groups:
+        of = group[0].settings
+        for stages in zip(*(analysis.stages for analysis in group), strict=True):
+            row = [str(of.cell), str(of.activation), of.steps, file_of(group[0]), len(group)]
+            row += [str(stages[0].name), middle([each.verdict.rate for each in stages])]
+            errors = [each.error for each in stages if each.error is not None]
+            rows.append([*row, median_reach(stages), middle(errors) if errors else None])
+    return rows
 
 
 def file_of(analysis: Analysis) -> str | None:

@@ -43,13 +43,6 @@ if TYPE_CHECKING:
     from matplotlib.colors import Colormap, Normalize
     from matplotlib.figure import Figure
 
-WHAT: Mapping[str, str] = {
-    "rate_nats_per_step": "Where the gradient vanishes or explodes",
-    "horizon": "How far back the gradient reaches",
-    "lyapunov_exponent": "Largest Lyapunov exponent",
-}
-"""The title of each measure."""
-
 PANELS_IN_A_ROW = 3
 TOP, BOTTOM, LEFT, ROW = 1.35, 0.75, 1.0, 2.7
 """Inches: from the page's edges to the panels, and from row to row of them."""
@@ -97,7 +90,9 @@ def phase_figure(field: GridOfValues, rate: GridOfValues, settings: Mapping[str,
     about = subtitle(_median_over(field), settings)
     x, y = (axis.name.replace("_", " ") for axis in (field.x, field.y))
     far = field.measure == "horizon"
-    what = WHAT[field.measure]
+    what = "How far back the gradient reaches" if far else "Where the gradient vanishes or explodes"
+    if field.measure == "lyapunov_exponent":
+        what = "Largest Lyapunov exponent"
     title = f"{what}: {named(field.panels, ' and ')} over {x} and {y}"
     figure = new_page(title, about, (SLIDE[0], height))
     top, bottom = 1.0 - TOP / height, BOTTOM / height

@@ -67,18 +67,18 @@ def quantile_picture(
 
 def quantile_figure(quantiles: QuantileCurves, settings: Mapping[str, Any]) -> "Figure":
     """Return the quantiles of a measure over one setting."""
+    most = max(int(each.max()) for each in quantiles.counts.values())
     what = MEASURE_WORDS[quantiles.measure].partition(",")[0].capitalize()
     title = (
         f"{what} against {words(quantiles.x).partition(',')[0]}: {named(quantiles.curves, ', ')}"
     )
-    figure = new_page(title, subtitle(_bands(quantiles), settings))
+    figure = new_page(title, subtitle(_bands(quantiles, most), settings))
     height = 1.0 - (TOP + height_of_rows(len(quantiles.curves)) + BOTTOM) / SLIDE[1]
-    few = _most(quantiles) <= FEW
     axes = figure.add_axes((0.085, BOTTOM / SLIDE[1], 0.88, height))
     for name, curve in quantiles.curves.items():
         _medians(axes, quantiles.x, name, curve)
         points = quantiles.points[name]
-        if few:
+        if most <= FEW:
             axes.update_datalim(points[np.isfinite(points[:, 1])])
     dress(axes, words(quantiles.x), MEASURE_WORDS[quantiles.measure])
     if is_wide(quantiles.x):
@@ -94,7 +94,7 @@ def quantile_figure(quantiles: QuantileCurves, settings: Mapping[str, Any]) -> "
         axes.axhline(0.0, color=INK, linewidth=1.2)
     limits = axes.get_ylim()
     for name, curve in quantiles.curves.items():
-        if few:
+        if most <= FEW:
             dots: Look = {"color": line_style(name).color, "alpha": 0.5, "s": 14, "linewidths": 0}
             places, values = quantiles.points[name].T
             axes.scatter(places, np.clip(values, *limits), clip_on=False, **dots)
@@ -105,16 +105,14 @@ def quantile_figure(quantiles: QuantileCurves, settings: Mapping[str, Any]) -> "
     return figure
 
 
-def _most(quantiles: QuantileCurves) -> int:
-    """Return the largest number of cells in a place."""
-    return max(int(each.max()) for each in quantiles.counts.values())
-
-
-def _bands(quantiles: QuantileCurves) -> str:
+def _bands(quantiles: QuantileCurves, most: int) -> str:
     """Return what lines and bands show."""
     over = " and ".join(word.replace("_", " ") for word in quantiles.mixed)
-    most = _most(quantiles)
-    shown = f"bands: 50 % and 90 % of {most} cells" if most > FEW else "dots: the cells"
+    shown = (
+        f"bands: 50 % and 90 % of cells (n ≤ {most})"
+        if most > FEW
+        else f"dots: the cells (n ≤ {most})"
+    )
     bands = f"line: median over {over}; {shown}" if over else ""
     if any(np.isinf(curve[2]).any() for curve in quantiles.curves.values()):
         bands += f"; hollow at the edge: {MEASURE_BEYOND[quantiles.measure]}"

@@ -5,7 +5,7 @@ analysis. A picture of a file of weights or of a store names that file there, as
 """
 
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -144,12 +144,13 @@ def read_recipe(path: Path) -> Recipe:
     """
     document = read_document(path)
     made_by = document.get("made_by", {})
+    if files := _compared_files(document):
+        raise ArchiveError(f"{path} compares files; run again: gradscope compare {' '.join(files)}")
     try:
         command = _command(document)
         source = read_source(made_by) if made_by else None
         alone = "panel" in made_by
         axes = _axes(document) if command is MadeBy.COMPARE else {}
-        _refuse_files(axes, path)
         first = {name: values[0] for name, values in axes.items()}
         seeds = first.pop("seeds", 1)
         given = {} if source else {**document["settings"], **first}
@@ -197,8 +198,9 @@ def command_words(document: Mapping[str, Any]) -> str:
         made_by = document.get("made_by", {})
         source = read_source(made_by) if len(made_by) > 1 else None
         words += source_words(source) if source else []
-        axes = _axes(document) if command is MadeBy.COMPARE else {}
-        words += map(_quoted, axes.pop("files", []))
+        files = _compared_files(document)
+        words += files
+        axes = _axes(document) if command is MadeBy.COMPARE and not files else {}
         words += (f"--{name} {','.join(map(str, values))}" for name, values in axes.items())
     except DAMAGE:
         return ""
@@ -248,25 +250,26 @@ def _quoted(word: str) -> str:
 
 
 def _axes(document: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Return what a comparison set side by side, by the setting's name, in order, and the number of
-    seeds; or the files.
+    """Return what a comparison set side by side, by the setting's name, in order, and how many
+    seeds.
     """
-    names, made_by = ("cell", "activation", "steps"), document.get("made_by")
-    cells = document["cells"] if made_by is None else []
-    if files := (made_by or {}).get("files") or [
-        each["file"] for each in cells if each.get("file")
-    ]:
-        return {"files": list(files)}
-    if made_by is not None:
+    names = ("cell", "activation", "steps")
+    if "made_by" in document:
+        made_by = document["made_by"]
         return {**{n: list(made_by[n]) for n in names}, "seeds": [made_by.get("seeds", 1)]}
+    cells = document["cells"]
     axes = {name: list(dict.fromkeys(cell[name] for cell in cells)) for name in names}
     return {**axes, "seeds": [len({cell.get("seed") for cell in cells})]}
 
 
-def _refuse_files(axes: Mapping[str, Sequence[Any]], path: Path) -> None:
-    if "files" in axes:
-        words = " ".join(map(_quoted, axes["files"]))
-        raise ArchiveError(f"{path} compares files; run again gradscope compare {words}")
+def _compared_files(document: Mapping[str, Any]) -> list[str]:
+    """Return the files that a comparison set side by side, as they are typed; none of others."""
+    try:
+        in_cells = (cell["file"] for cell in document.get("cells", []))
+        files = document["made_by"]["files"] if "made_by" in document else in_cells
+        return [_quoted(str(each)) for each in dict.fromkeys(files) if each is not None]
+    except DAMAGE:
+        return []
 
 
 def _instance(value: Any, kind: type[T]) -> T:

@@ -1,7 +1,5 @@
 """The pages of ``compare``: networks by length over several seeds, or files against the first."""
 
-import itertools
-
 from rich.console import Group, RenderableType
 from rich.text import Text
 
@@ -11,7 +9,7 @@ from gradscope.report.documents.rows import file_of, middle
 from gradscope.report.screen import Screen
 from gradscope.report.terminal.table import WORDY, bullets, opening, table_of
 from gradscope.report.words.cells import short_name
-from gradscope.report.words.headline import changed, comparison_headline, horizon, seeds_of
+from gradscope.report.words.headline import comparison_headline, horizon, seeds_of
 from gradscope.report.words.numbers import count, number, short_pace, steps
 from gradscope.report.words.reasons import reason_sentence
 from gradscope.sweep.changes import changes
@@ -42,9 +40,9 @@ def comparison_page(comparison: Comparison, screen: Screen) -> RenderableType:
             [
                 *(name, str(settings.steps), "–" if required is None else str(required)),
                 short_pace(middle([stage.verdict.rate for stage in last])),
-                *(horizon([each.stages[0] for each in group]), horizon(last) if trained else "–"),
+                *(horizon(*(each.stages[0] for each in group)), horizon(*last) if trained else "–"),
                 number(middle(errors) if errors else None),
-                " ".join(horizon([stage]) for stage in last),
+                " ".join(horizon(stage) for stage in last),
             ]
         )
         shorter = [each.last.verdict.reason(ReasonCode.TRAINING_SHORTENED) for each in group]
@@ -73,22 +71,21 @@ def _shared(comparison: Comparison) -> str:
 
 def _files_page(comparison: Comparison, screen: Screen) -> RenderableType:
     """Return the page of files: a row for each, and what it is against the first."""
-    first, found = comparison.analyses[0], [None, *changes(comparison)]
-    rows = []
-    for analysis, change in zip(comparison.analyses, found, strict=True):
+    first, rows = comparison.analyses[0], []
+    for analysis, change in zip(comparison.analyses, [None, *changes(comparison)], strict=True):
         last, of = analysis.last, change.of if change else {}
-        shown = {"horizon": horizon([last]), "rate": number(last.verdict.rate)}
-        shown["error"] = number(last.error)
-        cells = [(shown[name], changed(*of.get(name, (None, None)))) for name in shown]
-        result = "" if change is None else "worse" if change.worse else "better" * change.better
-        rows.append([short_name(analysis.settings), *itertools.chain(*cells), result])
-    about = f"{first.task_info.description}; against {short_name(first.settings)}"
-    reading = [
-        "rate in nats per step, error per step; ± is the interval of a change at 95 %.",
-        "better, worse: the error (without targets the horizon) changed by more than that.",
-    ]
-    table = table_of(FILE_TITLES, rows, screen, gap=1, left=("file", ""))
-    return Group(
-        *opening(comparison_headline(comparison), about, screen),
-        *(table, Text(), *bullets("How to read it", reading, screen)),
+        shown = {"horizon": horizon(last), "rate": number(last.verdict.rate)}
+        row = [short_name(analysis.settings)]
+        for name, value in {**shown, "error": number(last.error)}.items():
+            moved, within = of.get(name, (None, None))
+            sign = "+" if moved is not None and moved > 0.0 else ""
+            interval = "" if moved is None or within is None else f" ± {number(within, 2)}"
+            row += [value, f"{sign}{number(moved)}{interval}"]
+        judged = change and ("worse" if change.worse else "better" * change.better)
+        rows.append([*row, judged or ""])
+    about = (
+        f"{first.task_info.description}; rate in nats per step, error per step, ± the interval of "
+        "a change at 95 %; better or worse by the error (without targets the horizon)"
     )
+    table = table_of(FILE_TITLES, rows, screen, gap=1, left=("file", ""))
+    return Group(*opening(comparison_headline(comparison), about, screen), table)

@@ -1,7 +1,7 @@
 """Verdicts, networks, stages and causes in words; reasons and remedies have files of their own."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -16,7 +16,7 @@ from gradscope.names import Regime, StageName
 from gradscope.report.documents.rows import file_of, median_reach, middle
 from gradscope.report.words.cells import CAUSE_LABELS, model_name, short_name
 from gradscope.report.words.numbers import count, fraction, level, number, pace, steps
-from gradscope.sweep.changes import Change, changes
+from gradscope.sweep.changes import changes
 
 MAX_NAMED = 3
 """Networks up to which a headline says what each of them does."""
@@ -59,10 +59,15 @@ def comparison_headline(comparison: Comparison) -> str:
     which are better or worse than the first.
     """
     if file_of(comparison.analyses[0]) is not None:
-        first, found = comparison.analyses[0], list(changes(comparison))
-        said = [change_sentence(first, each) for each in found[:MAX_NAMED]]
-        more = f"; and {len(found) - MAX_NAMED} more" if len(found) > MAX_NAMED else ""
-        return f"Against {short_name(first.settings)}: {'; '.join(said)}{more}"
+        first, said = comparison.analyses[0], []
+        for each in changes(comparison):
+            both, error = (first.last, each.analysis.last), each.judged_by == "error"
+            before, after = (number(s.error) if error else horizon(s) for s in both)
+            word = "is worse" if each.worse else "is better" if each.better else "hardly differs"
+            name = short_name(each.analysis.settings)
+            said.append(f"{name} {word} ({each.judged_by} {before} → {after})")
+        more = f"; and {len(said) - MAX_NAMED} more" if len(said) > MAX_NAMED else ""
+        return f"Against {short_name(first.settings)}: {'; '.join(said[:MAX_NAMED])}{more}"
     length = max(analysis.settings.steps for analysis in comparison.analyses)
     rates = {
         short_name(group[0].settings): middle([each.last.verdict.rate for each in group])
@@ -78,28 +83,10 @@ def comparison_headline(comparison: Comparison) -> str:
     return f"{over}: {', '.join(f'{name} {pace(rates[name])}' for name in rates)}"
 
 
-def change_sentence(first: Analysis, change: Change) -> str:
-    """Return whether a network is better or worse than the first one, and from what to what."""
-    word = (
-        "is worse" if change.worse else "is better" if change.better else "does not clearly differ"
-    )
-    last = (first.last, change.analysis.last)
-    error = change.judged_by == "error"
-    before, after = (number(each.error) if error else horizon([each]) for each in last)
-    return f"{short_name(change.analysis.settings)} {word} ({change.judged_by} {before} → {after})"
-
-
-def horizon(stages: Sequence[Stage]) -> str:
+def horizon(*stages: Stage) -> str:
     """Return the median horizon of one network over its seeds."""
     reach = median_reach(stages)
     return f">{stages[0].verdict.max_lag}" if math.isinf(reach) else number(reach)
-
-
-def changed(change: float | None, within: float | None) -> str:
-    """Return a change with the half-width of its interval."""
-    sign = "+" if change is not None and change > 0.0 else ""
-    interval = "" if change is None or within is None else f" ± {number(within, 2)}"
-    return f"{sign}{number(change)}{interval}"
 
 
 def seeds_of(comparison: Comparison) -> str:
