@@ -121,12 +121,16 @@ def compare(  # noqa: PLR0913 (each is a flag)
         parse_whole_numbers(lengths or LENGTHS, "--steps"),
         SEEDS if seeds is None else seeds,
     )
-    first = {"cell": cell_names[0], "activation": axes.activations[0], "steps": axes.lengths[0]}
+    first: Given = {
+        "cell": cell_names[0],
+        "activation": axes.activations[0],
+        "steps": axes.lengths[0],
+    }
     said = {name for name, text in zip(first, (cells, activations, lengths), strict=True) if text}
     if files:
         if seeds is not None or any("," in (each or "") for each in (cells, activations, lengths)):
             raise SettingError(
-                "lists and --seeds are for drawn networks, not files; leave them out"
+                "lists and --seeds are for drawn networks; leave them out with files"
             )
         from gradscope.sweep.compare import cells_of_files
 
@@ -135,7 +139,7 @@ def compare(  # noqa: PLR0913 (each is a flag)
         return
     if fail_on is not None:
         raise SettingError(
-            "--fail-on worse is about files; name the one to compare with, then others"
+            "--fail-on worse is about files; name them, the one to be better than first"
         )
     from gradscope.analysis.prepare import resolve
 

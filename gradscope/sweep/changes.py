@@ -39,7 +39,8 @@ def changes(comparison: Comparison) -> Iterator[Change]:
     first = comparison.analyses[0]
     one, start = first.examined, _measured(first)
     for other in comparison.analyses[1:]:
-        two, found = other.examined, {}
+        two = other.examined
+        found: dict[str, tuple[float, float | None]] = {}
         pairs = ((one.inputs, two.inputs), (one.targets.values, two.targets.values))
         same = all(np.array_equal(*pair) for pair in pairs)
         for name, (value, sample) in _measured(other).items():

@@ -67,7 +67,7 @@ def compare(
     watch: Callable[[int, Settings], Watcher | None] | None = None,
     seeds: int = 1,
     workers: Workers | None = None,
-    ended: Callable[[], None] | None = None,
+    ended: Callable[[], None] = lambda: None,
 ) -> Comparison:
     """Analyze every kind of cell (by default that of the settings) with every activation at every
     length and seed, all else alike; or networks in files.
@@ -122,7 +122,7 @@ def compare(
     try:
         for number, cell in enumerate(cells):
             futures.append(pool.executor.submit(run, number, cell))
-            futures[-1].add_done_callback(lambda _: ended() if ended else None)
+            futures[-1].add_done_callback(lambda _: ended())
             if futures[-1].done():  # In this process: an error ends the comparison at once.
                 futures[-1].result()
         for each in wait(futures, return_when=FIRST_EXCEPTION).done:

@@ -144,11 +144,12 @@ def summarize(rows: Rows, keys: Collection[str] | None = None) -> Summary:
         named = zip(rows.column("key"), rows.values, strict=True)
         rows = Rows(rows.columns, tuple(row for key, row in named if key in keys))
     axes = swept_axes(rows)
-    names = list(axes) or ["activation"]
-    while len(grouped := _by(rows, names)) > MAX_GROUPS:
+    names = list(axes)
+    while len(_by(rows, names)) > MAX_GROUPS:
         # What takes the most values is left to pictures, numbers before words.
         names.remove(max(names, key=lambda name: (axes[name].numeric, len(axes[name].values))))
-    groups = tuple(_group(values, rows, places) for values, places in grouped)
+    names = names or ["activation"]
+    groups = tuple(_group(values, rows, places) for values, places in _by(rows, names))
     errors = Counter(each for each in rows.column("error") if each is not None)
     return Summary(tuple(names), groups, dict(errors.most_common()))
 
@@ -253,7 +254,7 @@ def _panels(rows: Rows, shown: Collection[str]) -> list[tuple[str, list[int]]]:
         file = of.pop("weights", None)
         if file is not None:
             return str(file)
-        return network_name(**of) if len(of) > 1 else next(iter(of.values()), "all networks")
+        return network_name(**of) if len(of) > 1 else str(*of.values()) or "all networks"
 
     return [(title(values), places) for values, places in _by(rows, names, done)]
 

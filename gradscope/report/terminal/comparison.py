@@ -71,7 +71,8 @@ def _shared(comparison: Comparison) -> str:
 
 def _files_page(comparison: Comparison, screen: Screen) -> RenderableType:
     """Return the page of files: a row for each, and what it is against the first."""
-    first, rows = comparison.analyses[0], []
+    first = comparison.analyses[0]
+    rows = []
     for analysis, change in zip(comparison.analyses, [None, *changes(comparison)], strict=True):
         last, of = analysis.last, change.of if change else {}
         shown = {"horizon": horizon(last), "rate": number(last.verdict.rate)}

@@ -59,7 +59,8 @@ def comparison_headline(comparison: Comparison) -> str:
     which are better or worse than the first.
     """
     if file_of(comparison.analyses[0]) is not None:
-        first, said = comparison.analyses[0], []
+        first = comparison.analyses[0]
+        said = []
         for each in changes(comparison):
             both, error = (first.last, each.analysis.last), each.judged_by == "error"
             before, after = (number(s.error) if error else horizon(s) for s in both)
