@@ -128,7 +128,9 @@ def compare(  # noqa: PLR0913 (each is a flag)
     }
     said = {name for name, text in zip(first, (cells, activations, lengths), strict=True) if text}
     if files:
-        if seeds is not None or any("," in (each or "") for each in (cells, activations, lengths)):
+        if seeds is not None or any(
+            {",", ":"} & set(each or "") for each in (cells, activations, lengths)
+        ):
             raise SettingError(
                 "lists and --seeds are for drawn networks; leave them out with files"
             )
