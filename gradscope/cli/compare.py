@@ -198,9 +198,9 @@ def run_comparison(
     if comparison.interrupted:
         note(f"interrupted after {len(comparison.analyses)} of {total} networks")
         raise typer.Exit(EXIT_INTERRUPTED)
-    worse = [each for each in changes(comparison) if each.worse] if fail_on else []
+    worse = [each.analysis for each in changes(comparison) if each.worse] if fail_on else []
     for each in worse:
-        note(f"failed: --fail-on worse, and {short_name(each.analysis.settings)} is worse")
+        note(f"failed: --fail-on worse, and {short_name(each.settings)} is worse")
     if worse:
         raise typer.Exit(EXIT_CHECK_FAILED)
 

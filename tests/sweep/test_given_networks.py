@@ -21,7 +21,7 @@ SHORT = {"activation": "tanh", "steps": 12, "sequences": 3, "spectrum": True}
 
 
 def write(path: Path, recurrent: Any = W) -> str:
-    np.savez(path, **{"rnn.weight_ih_l0": U, "rnn.weight_hh_l0": recurrent})  # type: ignore[arg-type]
+    np.savez(path, **{"rnn.weight_ih_l0": U, "rnn.weight_hh_l0": recurrent})
     return str(path)
 
 

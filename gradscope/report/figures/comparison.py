@@ -5,6 +5,7 @@ the ends of their curves. Of several seeds the median is drawn, and each thin or
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
 
 PANELS_TOP = 1.575
 """Inches from the page's upper edge to the panels, below one row of the legend."""
+
+MAX_NAME = 11
+"""Last letters of a file's name in the legend, which numbers the files."""
 
 LENGTHS_ACROSS = 9
 """Names of lengths that fit side by side above a panel."""
@@ -108,6 +112,7 @@ def _networks(comparison: Comparison) -> list[_Network]:
         style, places = line_style(name), [group[0].settings.steps for group in groups]
         if file_of(groups[0][0]) is not None:
             style, places = styles[number % len(styles)], [number + 1]
+            name = f"{number + 1}: {Path(name).name[-MAX_NAME:]}"
         networks.append(_Network(name, style._asdict(), np.array(places, np.float64), groups))
     return networks
 
@@ -168,8 +173,8 @@ def _horizons_panel(axes: "Axes", comparison: Comparison, networks: list[_Networ
     first = networks[0].groups
     needed = [(group[0].settings.steps, group[0].task_info.required_lag) for group in first]
     if file_of(comparison.analyses[0]) is None and all(lag is not None for _, lag in needed):
-        look: Look = {"color": GREY, "linestyle": ":", "linewidth": 2}
-        axes.plot(*zip(*needed, strict=True), label="needed by the task", **look)
+        grey: Look = {"color": GREY, "linestyle": ":", "linewidth": 2}
+        axes.plot(*zip(*needed, strict=True), label="needed by the task", **grey)
     axes.set_yscale("log")
     set_round_ticks(axes.yaxis, axes.get_ylim())
     _tick_places(axes, comparison, networks)

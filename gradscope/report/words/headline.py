@@ -65,8 +65,8 @@ def comparison_headline(comparison: Comparison) -> str:
             both, error = (first.last, each.analysis.last), each.judged_by == "error"
             before, after = (number(s.error) if error else horizon(s) for s in both)
             word = "is worse" if each.worse else "is better" if each.better else "hardly differs"
-            name = short_name(each.analysis.settings)
-            said.append(f"{name} {word} ({each.judged_by} {before} → {after})")
+            other = short_name(each.analysis.settings)
+            said.append(f"{other} {word} ({each.judged_by} {before} → {after})")
         more = f"; and {len(said) - MAX_NAMED} more" if len(said) > MAX_NAMED else ""
         return f"Against {short_name(first.settings)}: {'; '.join(said[:MAX_NAMED])}{more}"
     length = max(analysis.settings.steps for analysis in comparison.analyses)
