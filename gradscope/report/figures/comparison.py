@@ -29,6 +29,7 @@ from gradscope.report.figures.style import (
     page_legend,
     picture_bytes,
     set_round_ticks,
+    typeset,
     write,
 )
 from gradscope.report.figures.sweep_axes import fits, gap_for, inches_along, line_style
@@ -109,11 +110,11 @@ def _networks(comparison: Comparison) -> list[_Network]:
     styles, networks = [each.line_style for each in ACTIVATIONS.values()], []
     for number, (name, groups) in enumerate(by_name.items()):
         groups.sort(key=lambda group: group[0].settings.steps)
-        style, places = line_style(name), [group[0].settings.steps for group in groups]
+        shown, style, places = name, line_style(name), [group[0].settings.steps for group in groups]
         if file_of(groups[0][0]) is not None:
             style, places = styles[number % len(styles)], [number + 1]
-            name = f"{number + 1}: {Path(name).name[-MAX_NAME:]}"
-        networks.append(_Network(name, style._asdict(), np.array(places, np.float64), groups))
+            shown = f"{number + 1}: {typeset(Path(name).name[-MAX_NAME:])}"
+        networks.append(_Network(shown, style._asdict(), np.array(places, np.float64), groups))
     return networks
 
 
