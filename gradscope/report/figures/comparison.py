@@ -29,7 +29,6 @@ from gradscope.report.figures.style import (
     page_legend,
     picture_bytes,
     set_round_ticks,
-    typeset,
     write,
 )
 from gradscope.report.figures.sweep_axes import fits, gap_for, inches_along, line_style
@@ -113,7 +112,7 @@ def _networks(comparison: Comparison) -> list[_Network]:
         shown, style, places = name, line_style(name), [group[0].settings.steps for group in groups]
         if file_of(groups[0][0]) is not None:
             style, places = styles[number % len(styles)], [number + 1]
-            shown = f"{number + 1}: {typeset(Path(name).name[-MAX_NAME:])}"
+            shown = f"{number + 1}: {Path(name).name[-MAX_NAME:]}".replace("$", r"\$")
         networks.append(_Network(shown, style._asdict(), np.array(places, np.float64), groups))
     return networks
 

@@ -198,7 +198,7 @@ def test_each_seed_is_a_dot_beside_the_median_and_training_beside_what_was_befor
 
 
 def test_files_stand_side_by_side_each_in_a_look_of_its_own(tmp_path: Path) -> None:
-    for name, factor in (("a.npz", 0.5), ("b.npz", 0.8), ("c.npz", 0.9)):
+    for name, factor in (("a.npz", 0.5), ("b.npz", 0.8), ("$c$.npz", 0.9)):
         arrays = {"rnn.weight_ih_l0": np.ones((2, 3)), "rnn.weight_hh_l0": factor * np.eye(2)}
         np.savez(tmp_path / name, **arrays)  # type: ignore[arg-type]
     given = {"activation": "identity", "steps": 30, "sequences": 2}
@@ -207,7 +207,7 @@ def test_files_stand_side_by_side_each_in_a_look_of_its_own(tmp_path: Path) -> N
 
     profiles, horizons, errors = figure.axes
     handles, labels = profiles.get_legend_handles_labels()
-    assert labels[:3] == ["1: a.npz", "2: b.npz", "3: c.npz"]
+    assert labels[:3] == ["1: \\$c\\$.npz", "2: a.npz", "3: b.npz"]
     assert len({(line.get_color(), line.get_linestyle()) for line in handles[:3]}) == 3  # type: ignore[attr-defined]
     assert horizons.get_xticks().tolist() == [3, 2, 1]
     assert any("no targets" in each.get_text() for each in errors.texts)
