@@ -1,7 +1,7 @@
 """What a network is against the first of a comparison: better, worse, or neither.
 
-The interval of a change is Student's at 95 % over the sequences: of their differences one by one
-where both networks saw the same ones, else of two independent means.
+The interval of a change is Student's at 95 % over the examined sequences: of their differences one
+by one where both networks saw the same ones, else of two independent means.
 """
 
 import math

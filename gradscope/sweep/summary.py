@@ -99,15 +99,13 @@ class GridOfValues:
 @dataclass(frozen=True, eq=False, slots=True)
 class QuantileCurves:
     """A measure over one setting: for each network the quantiles (``LEVELS``, x) and the number
-    of cells (x,), NaN and 0 where none is done; ``points`` (cells,2) are the cells: their place
-    along x, and the measure.
+    of cells (x,), NaN and 0 where none is done.
     """
 
     measure: str
     x: Axis
     curves: Mapping[str, FloatArray]
     counts: Mapping[str, IntArray]
-    points: Mapping[str, FloatArray]
     mixed: tuple[str, ...]
 
 
@@ -203,7 +201,7 @@ def quantile_curves(rows: Rows, x: str | None, measure: str) -> QuantileCurves:
     """
     axes = swept_axes(rows)
     across = _axis(axes, x or ("steps" if "steps" in axes else None), taken=())
-    curves, counts, points = {}, {}, {}
+    curves, counts = {}, {}
     for network, places in _panels(rows, {across.name}):
         curve = np.full((len(LEVELS), len(across.values)), np.nan)
         count = np.zeros(len(across.values), dtype=np.int64)
@@ -213,10 +211,7 @@ def quantile_curves(rows: Rows, x: str | None, measure: str) -> QuantileCurves:
             curve[:, column] = quantiles(values, LEVELS)
             count[column] = len(here)
         curves[network], counts[network] = curve, count
-        at = [across.places[across.place(rows.column(across.name)[each])] for each in places]
-        points[network] = np.c_[at, _measured(rows, measure)[places]]
-    mixed = _mixed(rows, axes, {across.name})
-    return QuantileCurves(measure, across, curves, counts, points, mixed)
+    return QuantileCurves(measure, across, curves, counts, _mixed(rows, axes, {across.name}))
 
 
 def _axis(axes: Mapping[str, Axis], name: str | None, taken: Collection[str | None]) -> Axis:

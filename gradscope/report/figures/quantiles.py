@@ -1,7 +1,7 @@
 """The picture of ``report --kind quantiles``: a measure over one setting, a curve per network.
 
-The line is the median over whatever else was swept; the bands hold half and nine tenths of the
-cells, or, where these are few, each is a dot.
+The line is the median over whatever else was swept, the bands hold half and nine tenths of the
+cells.
 """
 
 from collections.abc import Mapping
@@ -46,9 +46,6 @@ MEASURE_BEYOND: Mapping[str, str] = MappingProxyType(
 )
 """What a median means that is infinite."""
 
-FEW = 20
-"""Cells of a place up to which each is drawn: 5 % of fewer is less than one (convention)."""
-
 TOP, BOTTOM = 1.2, 0.75
 """Inches from the page's upper and lower edge to the axes, below one row of the legend."""
 
@@ -67,19 +64,15 @@ def quantile_picture(
 
 def quantile_figure(quantiles: QuantileCurves, settings: Mapping[str, Any]) -> "Figure":
     """Return the quantiles of a measure over one setting."""
-    most = max(int(each.max()) for each in quantiles.counts.values())
     what = MEASURE_WORDS[quantiles.measure].partition(",")[0].capitalize()
     title = (
         f"{what} against {words(quantiles.x).partition(',')[0]}: {named(quantiles.curves, ', ')}"
     )
-    figure = new_page(title, subtitle(_bands(quantiles, most), settings))
+    figure = new_page(title, subtitle(_bands(quantiles), settings))
     height = 1.0 - (TOP + height_of_rows(len(quantiles.curves)) + BOTTOM) / SLIDE[1]
     axes = figure.add_axes((0.085, BOTTOM / SLIDE[1], 0.88, height))
     for name, curve in quantiles.curves.items():
         _medians(axes, quantiles.x, name, curve)
-        points = quantiles.points[name]
-        if most <= FEW:
-            axes.update_datalim(points[np.isfinite(points[:, 1])])
     dress(axes, words(quantiles.x), MEASURE_WORDS[quantiles.measure])
     if is_wide(quantiles.x):
         axes.set_xscale("log")
@@ -92,28 +85,17 @@ def quantile_figure(quantiles: QuantileCurves, settings: Mapping[str, Any]) -> "
         set_round_ticks(axes.yaxis, axes.get_ylim())
     else:
         axes.axhline(0.0, color=INK, linewidth=1.2)
-    limits = axes.get_ylim()
     for name, curve in quantiles.curves.items():
-        if most <= FEW:
-            dots: Look = {"color": line_style(name).color, "alpha": 0.5, "s": 14, "linewidths": 0}
-            places, values = quantiles.points[name].T
-            axes.scatter(places, np.clip(values, *limits), clip_on=False, **dots)
-            axes.set_ylim(limits)
-        else:
-            _fill_bands(axes, quantiles.x, name, curve)
+        _fill_bands(axes, quantiles.x, name, curve)
     page_legend(figure, *axes.get_legend_handles_labels())
     return figure
 
 
-def _bands(quantiles: QuantileCurves, most: int) -> str:
+def _bands(quantiles: QuantileCurves) -> str:
     """Return what lines and bands show."""
     over = " and ".join(word.replace("_", " ") for word in quantiles.mixed)
-    shown = (
-        f"bands: 50 % and 90 % of cells (n ≤ {most})"
-        if most > FEW
-        else f"dots: the cells (n ≤ {most})"
-    )
-    bands = f"line: median over {over}; {shown}" if over else ""
+    most = max((int(each.max()) for each in quantiles.counts.values()), default=0)
+    bands = f"line: median over {over}; bands: 50 % and 90 % of n ≤ {most} cells" if over else ""
     if any(np.isinf(curve[2]).any() for curve in quantiles.curves.values()):
         bands += f"; hollow at the edge: {MEASURE_BEYOND[quantiles.measure]}"
     return bands

@@ -71,7 +71,7 @@ def _shared(comparison: Comparison) -> str:
 
 def _files_page(comparison: Comparison, screen: Screen) -> RenderableType:
     """Return the page of files: a row for each, and what it is against the first."""
-    first = comparison.analyses[0]
+    seen = dict.fromkeys(each.task_info.description for each in comparison.analyses)
     rows = []
     for analysis, change in zip(comparison.analyses, [None, *changes(comparison)], strict=True):
         last, of = analysis.last, change.of if change else {}
@@ -85,7 +85,7 @@ def _files_page(comparison: Comparison, screen: Screen) -> RenderableType:
         judged = change and ("worse" if change.worse else "better" * change.better)
         rows.append([*row, judged or ""])
     about = (
-        f"{first.task_info.description}; rate in nats per step, error per step, ± the interval of "
+        f"{'; '.join(seen)}; rate in nats per step, error per step, ± the interval of "
         "a change at 95 %; better or worse by the error (without targets the horizon)"
     )
     table = table_of(FILE_TITLES, rows, screen, gap=1, left=("file", ""))

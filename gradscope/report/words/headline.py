@@ -59,16 +59,16 @@ def comparison_headline(comparison: Comparison) -> str:
     which are better or worse than the first.
     """
     if file_of(comparison.analyses[0]) is not None:
-        first = comparison.analyses[0]
+        start = comparison.analyses[0]
         said = []
         for each in changes(comparison):
-            both, error = (first.last, each.analysis.last), each.judged_by == "error"
+            both, error = (start.last, each.analysis.last), each.judged_by == "error"
             before, after = (number(s.error) if error else horizon(s) for s in both)
             word = "is worse" if each.worse else "is better" if each.better else "hardly differs"
             other = short_name(each.analysis.settings)
             said.append(f"{other} {word} ({each.judged_by} {before} → {after})")
         more = f"; and {len(said) - MAX_NAMED} more" if len(said) > MAX_NAMED else ""
-        return f"Against {short_name(first.settings)}: {'; '.join(said[:MAX_NAMED])}{more}"
+        return f"Against {short_name(start.settings)}: {'; '.join(said[:MAX_NAMED])}{more}"
     length = max(analysis.settings.steps for analysis in comparison.analyses)
     rates = {
         short_name(group[0].settings): middle([each.last.verdict.rate for each in group])

@@ -154,21 +154,14 @@ def test_words_many_values_and_hidden_axes_are_drawn() -> None:
     assert phase_picture(wide, wide, {}, ".png")
 
 
-def fan(
-    measure: str, curves: dict[str, FloatArray], cells: int, mixed: tuple[str, ...]
-) -> QuantileCurves:
-    """Return curves over the lengths with this many cells at each; three of them are points."""
-    counts = dict.fromkeys(curves, np.full(len(STEPS.values), cells))
-    points = dict.fromkeys(curves, np.array([[10.0, 2.0], [10.0, 4.0], [10.0, np.inf]]))
-    return QuantileCurves(measure, STEPS, curves, counts, points, mixed)
-
-
 @pytest.mark.parametrize("measure", ["rate_nats_per_step", "horizon"])
 def test_quantiles_are_drawn_with_infinite_and_missing_ones(measure: str) -> None:
     curve = np.cumsum(np.ones((len(LEVELS), 3)), axis=0)
     curve[2:, 1] = np.inf
     curve[:, 2] = np.nan
-    quantiles = fan(measure, {"tanh": curve, "other": curve + 1}, 30, ("3 seeds",))
+    quantiles = QuantileCurves(
+        measure, STEPS, {"tanh": curve, "other": curve + 1}, {}, ("3 seeds",)
+    )
 
     content = quantile_picture(quantiles, {}, ".svg").decode()
 
@@ -181,7 +174,9 @@ def test_the_bands_of_quantiles_reach_the_edge_where_a_quantile_is_infinite() ->
     curve = np.outer([2.0, 3.0, 5.0, 7.0, 11.0], np.ones(3))
     curve[:, 1] = [20.0, 30.0, np.inf, np.inf, np.inf]
 
-    axes = quantile_figure(fan("horizon", {"tanh": curve}, 21, ("21 seeds",)), {}).axes[0]
+    axes = quantile_figure(
+        QuantileCurves("horizon", STEPS, {"tanh": curve}, {}, ("9 seeds",)), {}
+    ).axes[0]
 
     bottom, top = axes.get_ylim()
     assert bottom < 2.0
@@ -190,18 +185,6 @@ def test_the_bands_of_quantiles_reach_the_edge_where_a_quantile_is_infinite() ->
     for corners, lowest in zip(bands, (20.0, 30.0), strict=True):
         middle = corners[corners[:, 0] == 100.0, 1]
         assert (middle.min(), middle.max()) == (lowest, top)
-
-
-def test_few_cells_are_dots_and_no_band_claims_90_percent_of_them() -> None:
-    curve = np.outer([2.0, 2.5, 3.0, 3.5, 4.0], np.ones(3))
-
-    figure = quantile_figure(fan("horizon", {"tanh": curve}, 3, ("3 seeds",)), {})
-
-    (dots,) = figure.axes[0].collections
-    heights = np.asarray(dots.get_offsets())[:, 1]
-    assert sorted(heights[:2]) == [2.0, 4.0]
-    assert heights[2] == figure.axes[0].get_ylim()[1]  # the infinite one
-    assert not any("90 %" in each.get_text() for each in texts_of(figure))
 
 
 EVERY = [network_name(cell, phi) for cell in CellName for phi in ActivationName]
@@ -248,7 +231,9 @@ def test_no_text_of_quantiles_covers_another_however_many_networks(
 ) -> None:
     curve = np.cumsum(np.ones((len(LEVELS), 3)), axis=0)
     curve[2:, 1] = np.inf
-    quantiles = fan(measure, dict.fromkeys(EVERY[:count], curve), 3, ("3 seeds", "gain"))
+    quantiles = QuantileCurves(
+        measure, STEPS, dict.fromkeys(EVERY[:count], curve), {}, ("3 seeds", "gain")
+    )
 
     figure = quantile_figure(quantiles, SHARED)
 
