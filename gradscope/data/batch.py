@@ -37,10 +37,13 @@ class Targets(CompactRepr):
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class Batch(CompactRepr):
-    """Inputs (T,B,D) and the targets that belong to them."""
+    """Inputs (T,B,D), the targets that belong to them, and what is added to the pre-activations
+    (T,B,H) as noise (None: nothing).
+    """
 
     inputs: FloatArray
     targets: Targets
+    noise: FloatArray | None = None
 
     def __post_init__(self) -> None:
         if self.inputs.shape[:2] != self.targets.values.shape[:2]:
@@ -54,7 +57,8 @@ class Batch(CompactRepr):
         targets = Targets(
             self.targets.values[:steps], self.targets.at_step[:steps], self.targets.error
         )
-        return Batch(self.inputs[:steps], targets)
+        noise = None if self.noise is None else self.noise[:steps]
+        return Batch(self.inputs[:steps], targets, noise)
 
     @property
     def n_steps(self) -> int:

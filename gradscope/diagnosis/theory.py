@@ -22,7 +22,7 @@ from gradscope.arrays import FloatArray
 from gradscope.diagnosis.mean_field import MeanField, mean_field
 from gradscope.errors import SettingError
 from gradscope.model.cells import log_of, spectral_norm
-from gradscope.model.elman import ElmanParameters
+from gradscope.model.elman import ElmanParameters, step_bound
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import ActivationName
 from gradscope.notebook_repr import CompactRepr
@@ -109,9 +109,13 @@ def log_spectral_norm(weights: FloatArray) -> float:
     return log_of(spectral_norm(weights))
 
 
-def log_bound_per_step(weights: FloatArray, slope_ceiling: float, leak: float = 1.0) -> float:
-    """Return log(1 − α + α γ σ_max(W)), the most that one step can add to log σ_max(P), in nats."""
-    return log_of(1.0 - leak + leak * slope_ceiling * spectral_norm(weights))
+def log_bound_per_step(
+    weights: FloatArray, slope_ceiling: float, leak: float | FloatArray = 1.0
+) -> float:
+    """Return log(1 − α + α γ σ_max(W)), the most that one step can add to log σ_max(P), in nats;
+    with a leak of each unit log(max(1−α) + max(α) γ σ_max(W)).
+    """
+    return log_of(step_bound(leak, slope_ceiling * spectral_norm(weights)))
 
 
 def log_spectral_radius(weights: FloatArray) -> float:

@@ -76,9 +76,9 @@ def stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
         ("gradient", [str(stage.verdict.regime) for stage in stages]),
         ("growth rate, nats per step", [level(stage.verdict.rate) for stage in stages]),
     ]
-    if all(stage.rate_per_time_constant is not None for stage in stages):
-        rates = [level(stage.rate_per_time_constant) for stage in stages]
-        rows.append(("  nats per time constant τ", rates))
+    for unit in stages[-1].rate_per:
+        title = f"  nats per {unit.replace('time_constant', 'time constant τ')}"
+        rows.append((title, [level(stage.rate_per[unit]) for stage in stages]))
     rows.append(("", [pace(stage.verdict.rate) for stage in stages]))
     for name in terms_of(analysis.last.causes):
         rates = [level(getattr(stage.causes, name)) for stage in stages]
