@@ -57,8 +57,6 @@ COLUMNS: Mapping[str, Column] = {
     "stage": Column("TEXT", "last.stage"),
     "regime": Column("TEXT", "last.verdict.regime"),
     "rate_nats_per_step": Column("REAL", "last.verdict.rate_nats_per_step"),
-    "rate_nats_per_second": Column("REAL", "last.verdict.rate_nats_per_second"),
-    "rate_nats_per_time_constant": Column("REAL", "last.verdict.rate_nats_per_time_constant"),
     "horizon": Column("INTEGER", "last.verdict.horizon"),
     "required_lag": Column("INTEGER", "last.verdict.required_lag"),
     "lags": Column("INTEGER", "last.verdict.max_lag"),
@@ -78,6 +76,8 @@ COLUMNS: Mapping[str, Column] = {
     "training_updates": Column("INTEGER", "training.updates"),
     "training_loss": Column("REAL", "training.loss"),
     "clipped_fraction": Column("REAL", "training.clipped_fraction"),
+    "rate_nats_per_second": Column("REAL", "last.verdict.rate_nats_per_second"),
+    "rate_nats_per_time_constant": Column("REAL", "last.verdict.rate_nats_per_time_constant"),
 }
 """Results that are one number or word each."""
 

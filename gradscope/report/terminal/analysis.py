@@ -27,7 +27,15 @@ from gradscope.report.words.headline import (
     stage_title,
     training_sentence,
 )
-from gradscope.report.words.numbers import count, level, number, pace, short_pace, steps
+from gradscope.report.words.numbers import (
+    count,
+    level,
+    number,
+    pace,
+    rates_beside,
+    short_pace,
+    steps,
+)
 from gradscope.report.words.reasons import reason_sentence
 from gradscope.report.words.remedies import advice
 
@@ -217,7 +225,9 @@ def training_page(
     ]
     history, baseline = analysis.training, analysis.task_info.baseline
     before, after = analysis.stages[0].error, analysis.last.error
+    rate = level(analysis.last.verdict.rate)
     closing = [
+        f"growth rate: {rate} nats per step{rates_beside(analysis.last.rate_per)}",
         f"held-out error per step: {number(before)} before, {number(after)} after",
         f"baseline: {number(baseline.error)}, {baseline.meaning}" if baseline else "",
         cause_sentence(analysis.last.causes),
