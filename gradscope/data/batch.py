@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from gradscope.arrays import BoolArray, FloatArray
 from gradscope.errors import ShapeError
-from gradscope.names import ErrorName
+from gradscope.names import ErrorName, word_of
 from gradscope.notebook_repr import CompactRepr
 
 
@@ -23,6 +23,7 @@ class Targets(CompactRepr):
     error: ErrorName = ErrorName.SQUARED
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "error", word_of(ErrorName, self.error))
         if self.values.ndim != 3 or self.at_step.shape != self.values.shape[:1]:
             raise ShapeError(
                 f"targets have shape {self.values.shape} and their steps {self.at_step.shape}; "

@@ -25,7 +25,7 @@ import numpy as np
 from gradscope.arrays import BoolArray
 from gradscope.data.batch import Baseline, Batch, Targets, TaskInfo
 from gradscope.errors import SettingError
-from gradscope.names import ErrorName, TaskName
+from gradscope.names import ErrorName, TaskName, word_of
 
 COPY_SYMBOLS = 8
 COPY_LENGTH = 10
@@ -50,6 +50,7 @@ def make_task(name: TaskName, steps: int, delay: int | None = None) -> Task:
 
     Raises SettingError if the task does not fit into so few steps, or takes no such delay.
     """
+    name = word_of(TaskName, name)
     if name is TaskName.RECALL:
         return _recall(steps, steps // 2 if delay is None else delay)
     if delay is not None:

@@ -21,8 +21,8 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.diagnosis.mean_field import MeanField, mean_field
 from gradscope.errors import SettingError
-from gradscope.model.cells import log_of, spectral_norm
-from gradscope.model.elman import ElmanParameters, step_bound
+from gradscope.model.cells import Cell, log_of, spectral_norm
+from gradscope.model.elman import ElmanParameters, require_vanilla, step_bound
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import ActivationName
 from gradscope.notebook_repr import CompactRepr
@@ -155,12 +155,13 @@ def newman_exponents(size: int, scale: float, count: int | None = None) -> Float
     return exponents
 
 
-def predictions(params: ElmanParameters, trajectory: Trajectory) -> tuple[Prediction, ...]:
+def predictions(params: Cell, trajectory: Trajectory) -> tuple[Prediction, ...]:
     """Return what each theory says: bound, spectral radius, mean field, Newman's first exponent.
 
     The inputs of the trajectory drive the mean field; slopes and pre-activations decide what
-    applies.
+    applies. SettingError for another cell than the vanilla RNN.
     """
+    params = require_vanilla(params)
     weights, ceiling = params.recurrent_weights, params.activation.slope_ceiling
     smallest = float(trajectory.slopes.min()) / ceiling
     curved = None

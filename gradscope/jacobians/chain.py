@@ -12,7 +12,8 @@ import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import SettingError, ShapeError
-from gradscope.model.elman import ElmanParameters, checked_leak, has_leak
+from gradscope.model.cells import Cell
+from gradscope.model.elman import checked_leak, has_leak, require_vanilla
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import StateName
 from gradscope.notebook_repr import CompactRepr
@@ -240,10 +241,11 @@ class DenseChain(SizedChain):
         return exponents
 
 
-def elman_chain(params: ElmanParameters, trajectory: Trajectory) -> ElmanChain:
-    """Return the chain of a vanilla RNN; raises SettingError if its state is the pre-activation:
-    ``cell_chain`` takes any cell.
+def elman_chain(params: Cell, trajectory: Trajectory) -> ElmanChain:
+    """Return the chain of a vanilla RNN; raises SettingError for another cell, and if its state is
+    the pre-activation: ``cell_chain`` takes any cell.
     """
+    params = require_vanilla(params)
     if params.state is StateName.PRE:
         raise SettingError(
             "an ElmanChain has the activation as its state; take cell_chain, which takes any cell"

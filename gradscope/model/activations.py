@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gradscope.arrays import FloatArray
-from gradscope.names import ActivationName
+from gradscope.names import ActivationName, word_of
 
 
 class LineStyle(NamedTuple):
@@ -127,3 +127,10 @@ ACTIVATIONS: Mapping[ActivationName, Activation] = MappingProxyType(
     {each.name: each for each in ROWS}
 )
 TANH, SIGMOID, RELU, IDENTITY, HARD_TANH, SOFTPLUS = ROWS[:6]
+
+
+def activation_of(chosen: Activation | str) -> Activation:
+    """Return an activation, or the one of that name; SettingError if there is none."""
+    return (
+        chosen if isinstance(chosen, Activation) else ACTIVATIONS[word_of(ActivationName, chosen)]
+    )

@@ -32,7 +32,7 @@ from gradscope.model.cells import (
     project_inputs,
     spectral_norm,
 )
-from gradscope.names import StateName
+from gradscope.names import StateName, word_of
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -67,7 +67,7 @@ class ElmanParameters(Cell):
     def __post_init__(self) -> None:
         self._check_weights(1)
         object.__setattr__(self, "leak", checked_leak(self.leak, self.state_size))
-        object.__setattr__(self, "state", StateName(self.state))
+        object.__setattr__(self, "state", word_of(StateName, self.state))
 
     def run(self, inputs: FloatArray, initial_state: FloatArray) -> CellTrajectory:
         """Go through inputs (T,B,D) from s_0 (B,H): one GEMM for all inputs, one a step."""
@@ -127,6 +127,16 @@ def checked_leak(leak: float | FloatArray, size: int) -> float | FloatArray:
 def step_bound(leak: float | FloatArray, at_most: float) -> float:
     """Return max(1−α) + max(α) x, which ‖(1−α) v + α M v‖ does not exceed where ‖M v‖ ≤ x ‖v‖."""
     return largest(np.asarray(1.0 - leak)) + largest(np.asarray(leak)) * at_most
+
+
+def require_vanilla(params: Cell) -> ElmanParameters:
+    """Return a vanilla RNN as such; SettingError for another cell."""
+    if isinstance(params, ElmanParameters):
+        return params
+    raise SettingError(
+        f"the network is of {type(params).__name__}, but this is for vanilla RNNs alone; give "
+        "ElmanParameters (cell_chain, lag_norms and diagnose take any cell)"
+    )
 
 
 def has_leak(leak: float | FloatArray) -> bool:

@@ -19,7 +19,7 @@ from gradscope.model.elman import ElmanParameters
 from gradscope.model.gru import GruParameters
 from gradscope.model.lstm import LstmParameters
 from gradscope.model.trajectory import Trajectory, unroll
-from gradscope.names import CellName
+from gradscope.names import CellName, word_of
 from gradscope.notebook_repr import CompactRepr
 
 NoiseSource = Callable[[Cell, tuple[int, int]], FloatArray | None]
@@ -141,6 +141,7 @@ def cell_without_readout(
     bias = beside_inputs + beside_state
     readout = np.zeros((0, size)), np.zeros(0)
     matrices = weights.input_weights, weights.recurrent_weights
+    kind = word_of(CellName, kind)
     if kind is CellName.ELMAN:
         return ElmanParameters(*matrices, bias, *readout, activation)
     if kind is CellName.LSTM:

@@ -20,7 +20,7 @@ from gradscope.arrays import FloatArray
 from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
 from gradscope.model.stack import LayerWeights
-from gradscope.names import CellName, PerUnit, StateName
+from gradscope.names import CellName, PerUnit, StateName, word_of
 from gradscope.notebook_repr import CompactRepr
 from gradscope.weights.files.contents import WeightFile
 
@@ -122,6 +122,8 @@ class RecurrentLayer(LayerWeights):
         }
 
     def __post_init__(self) -> None:
+        for name, kind in (("cell", CellName), ("direction", Direction), ("state", StateName)):
+            object.__setattr__(self, name, word_of(kind, getattr(self, name)))
         rows = len(self.gates) * self.hidden_size
         wanted = {
             "input_weights": (rows, self.input_weights.shape[-1]),

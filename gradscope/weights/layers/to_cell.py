@@ -7,7 +7,7 @@ the cell. The layers themselves come from ``torch_names``, ``keras_names``, ``kn
 """
 
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -19,8 +19,6 @@ from gradscope.model.elman import ElmanParameters
 from gradscope.model.stack import cell_without_readout
 from gradscope.names import ActivationName, CellName, GateName, PerUnit, StateName
 from gradscope.weights.layers.recurrent_layer import Direction, Readout, RecurrentLayer
-
-Value = TypeVar("Value")
 
 ASK = {
     "activation": "the activation φ; give --activation NAME ({activations})",
@@ -98,7 +96,7 @@ def _reset_flag(*, after: bool) -> str:
     return "--reset-after" if after else "--no-reset-after"
 
 
-def _joined(layer: RecurrentLayer, name: str, stored: Value | None, chosen: Value | None) -> Value:
+def _joined(layer: RecurrentLayer, name: str, stored: Any, chosen: Any) -> Any:
     """Return what the file or the user says of a layer; they may not contradict each other."""
     if stored is not None and chosen is not None and stored != chosen:
         option = f"--{name.replace('_', '-')}"
