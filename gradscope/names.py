@@ -6,25 +6,9 @@ meaning lives where it is computed: ``model.activations``, ``model.cells``, ``mo
 """
 
 from enum import StrEnum
-from typing import TypeVar
-
-from gradscope.errors import SettingError
-
-Word = TypeVar("Word", bound=StrEnum)
 
 PerUnit = float | tuple[float, ...]
 """One number for all units, or one for each."""
-
-
-def word_of(kind: type[Word], value: str) -> Word:
-    """Return a word of a list from its text; SettingError, which lists them, if it is none.
-
-    >>> word_of(StateName, "pre")
-    <StateName.PRE: 'pre'>
-    """
-    if value not in list(kind):
-        raise SettingError(f"{value!r} is none of {', '.join(kind)}; choose one of them")
-    return kind(value)
 
 
 class ActivationName(StrEnum):

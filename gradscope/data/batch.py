@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 from gradscope.arrays import BoolArray, FloatArray
 from gradscope.errors import ShapeError
-from gradscope.names import ErrorName, word_of
+from gradscope.model.activations import word_of
+from gradscope.names import ErrorName
 from gradscope.notebook_repr import CompactRepr
 
 

@@ -25,7 +25,8 @@ import numpy as np
 from gradscope.arrays import BoolArray
 from gradscope.data.batch import Baseline, Batch, Targets, TaskInfo
 from gradscope.errors import SettingError
-from gradscope.names import ErrorName, TaskName, word_of
+from gradscope.model.activations import word_of
+from gradscope.names import ErrorName, TaskName
 
 COPY_SYMBOLS = 8
 COPY_LENGTH = 10

@@ -20,7 +20,7 @@ import numpy as np
 
 from gradscope.arrays import FloatArray
 from gradscope.errors import SettingError, ShapeError
-from gradscope.model.activations import TANH, Activation
+from gradscope.model.activations import TANH, Activation, word_of
 from gradscope.model.cells import (
     At,
     Cell,
@@ -32,7 +32,7 @@ from gradscope.model.cells import (
     project_inputs,
     spectral_norm,
 )
-from gradscope.names import StateName, word_of
+from gradscope.names import StateName
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)

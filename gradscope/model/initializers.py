@@ -31,11 +31,11 @@ import numpy as np
 
 from gradscope.arrays import FloatArray
 from gradscope.errors import SettingError
-from gradscope.model.activations import activation_of
+from gradscope.model.activations import activation_of, word_of
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.gru import GruParameters
 from gradscope.model.lstm import LstmParameters
-from gradscope.names import ActivationName, InitializerName, word_of
+from gradscope.names import ActivationName, InitializerName
 
 KERAS_FORGET_BIAS = 1.0
 

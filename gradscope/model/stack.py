@@ -13,13 +13,13 @@ import numpy as np
 
 from gradscope.arrays import FloatArray
 from gradscope.errors import ShapeError
-from gradscope.model.activations import TANH, Activation
+from gradscope.model.activations import TANH, Activation, word_of
 from gradscope.model.cells import Cell
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.gru import GruParameters
 from gradscope.model.lstm import LstmParameters
 from gradscope.model.trajectory import Trajectory, unroll
-from gradscope.names import CellName, word_of
+from gradscope.names import CellName
 from gradscope.notebook_repr import CompactRepr
 
 NoiseSource = Callable[[Cell, tuple[int, int]], FloatArray | None]

@@ -21,7 +21,8 @@ from typing import Any, ParamSpec, TypeVar
 
 from gradscope.errors import SettingError, WorkerError, install_line
 from gradscope.machine import THREAD_VARIABLES
-from gradscope.names import ExecutorName, word_of
+from gradscope.model.activations import word_of
+from gradscope.names import ExecutorName
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -19,8 +19,9 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
+from gradscope.model.activations import word_of
 from gradscope.model.stack import LayerWeights
-from gradscope.names import CellName, PerUnit, StateName, word_of
+from gradscope.names import CellName, PerUnit, StateName
 from gradscope.notebook_repr import CompactRepr
 from gradscope.weights.files.contents import WeightFile
 
