@@ -152,8 +152,8 @@ def _per_unit(setting: Setting, value: Any) -> PerUnit:
     try:
         parts = value.split(",") if isinstance(value, str) else list(value)
         numbers = [_number(setting, float(part)) for part in parts]
-        return numbers[0] if len(set(numbers)) == 1 else tuple(numbers)
-    except (TypeError, ValueError) as error:
+        return numbers[0] if len(set(numbers)) < 2 else tuple(numbers)
+    except (TypeError, ValueError, IndexError) as error:
         raise SettingError(
             f"{setting.flag} is {value!r:.{SHOWN_DIGITS}}; give one number, one for each unit as "
             "in 0.1,0.2, or a file (.npy, .txt)"
