@@ -5,7 +5,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any
 
-import autograd.numpy as anp
+import autograd.numpy as anp  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 from autograd import grad
@@ -27,7 +27,7 @@ from gradscope.learning.differences import central_differences
 from gradscope.model.activations import IDENTITY
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import unroll
-from gradscope.names import StateName
+from gradscope.names import ActivationName, StateName
 from tests.drawn_cells import HIDDEN, INPUTS, OUTPUTS, UNEQUAL_LEAKS, elman
 
 DT, TWO_TAUS = 0.01, (0.05, 0.4)
@@ -120,9 +120,9 @@ def test_rates_per_second_and_per_tau_do_not_depend_on_the_step_as_it_goes_to_ze
     tau, found = 0.1, []
     for refinement in (1, 10, 100):
         settings = Settings(
-            activation="identity", hidden=4, gain=0.5, state="pre", updates=0, sequences=5,
-            dt=tau / (10 * refinement), tau=tau, steps=20 * refinement,
-        )  # type: ignore[arg-type]  # fmt: skip
+            activation=ActivationName.IDENTITY, hidden=4, gain=0.5, state=StateName.PRE, updates=0,
+            sequences=5, dt=tau / (10 * refinement), tau=tau, steps=20 * refinement,
+        )  # fmt: skip
         analysis = gradscope.analyze(settings)
         eigenvalues = np.linalg.eigvals(analysis.params.recurrent_weights)
         limit = (eigenvalues.real.max() - 1.0) / tau
@@ -193,7 +193,7 @@ def test_an_elman_chain_of_unequal_leaks_is_its_dense_twin(leak: Any) -> None:
 def test_noise_has_a_random_stream_of_its_own() -> None:
     quiet = gradscope.analyze(Settings(**SMALL))
     noisy = [gradscope.analyze(Settings(**SMALL, noise=0.2, seed=seed)) for seed in (0, 0, 1)]
-    noises = [each.trajectory.noise for each in noisy]
+    noises: list[Any] = [each.trajectory.noise for each in noisy]
 
     assert quiet.trajectory.noise is None
     np.testing.assert_array_equal(quiet.examined.inputs, noisy[0].examined.inputs)
@@ -202,20 +202,19 @@ def test_noise_has_a_random_stream_of_its_own() -> None:
     assert noisy[0].last.error != quiet.last.error
     # Every update has noise of its own, and none of it is that of the examined sequences.
     rng, net = Streams.from_seed(0).training_noise, noisy[0].params
-    one, other = (draw_noise(0.2, rng, net, (12, 3)) for _ in range(2))
+    one, other = (np.array(draw_noise(0.2, rng, net, (12, 3))) for _ in range(2))
     assert not np.array_equal(one, other)
     assert not np.array_equal(one, noises[0])
 
 
 def test_more_noise_saturates_more() -> None:
-    rates = [
-        gradscope.analyze(
-            Settings(hidden=16, steps=60, updates=0, leak=0.2, noise=noise)
-        ).last.causes
+    found: list[Any] = [
+        gradscope.analyze(Settings(hidden=16, steps=60, updates=0, leak=0.2, noise=noise))
         for noise in (0.0, 2.0)
     ]
+    quiet, noisy = (each.last.causes.saturation for each in found)
 
-    assert rates[1].saturation < rates[0].saturation  # type: ignore[union-attr, operator]
+    assert noisy < quiet
 
 
 @pytest.mark.parametrize("tau", [0.2, (0.05, 0.1, 0.2, 0.4)])
@@ -286,15 +285,20 @@ def test_time_constants_are_read_from_a_file(ending: str, tmp_path: Path) -> Non
 
     prepared = prepare({**SMALL, "dt": 0.01, "tau": str(path)})
 
-    np.testing.assert_allclose(prepared.network.leak, 0.01 / taus)  # type: ignore[attr-defined]
+    network: Any = prepared.network
+    np.testing.assert_allclose(network.leak, 0.01 / taus)
     assert prepared.resolved.tau == pytest.approx(tuple(taus))
 
 
 def saved(tmp_path: Path, **arrays: Any) -> dict[str, Any]:
     """Write a rate network with these arrays beside W and U; return the settings that study it."""
     rng, path, buffer = np.random.default_rng(0), tmp_path / "net.npz", BytesIO()
-    weights = {"cell.W": rng.normal(size=(3, 3)) / 2.0, "cell.U": rng.normal(size=(3, 2))}
-    np.savez(buffer, **weights, **arrays)
+    weights: dict[str, Any] = {
+        "cell.W": rng.normal(size=(3, 3)) / 2.0,
+        "cell.U": rng.normal(size=(3, 2)),
+    }
+    weights |= arrays
+    np.savez(buffer, **weights)
     path.write_bytes(buffer.getvalue())
     named = ("W=cell.W", "U=cell.U")
     return {"weights": str(path), "weight_map": named, "activation": "tanh", "steps": 10}
