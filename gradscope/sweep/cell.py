@@ -78,6 +78,8 @@ COLUMNS: Mapping[str, Column] = {
     "clipped_fraction": Column("REAL", "training.clipped_fraction"),
     "lyapunov_exponent": Column("REAL", "lyapunov_largest"),
     "lyapunov_standard_error": Column("REAL", "lyapunov_error_largest"),
+    "rate_nats_per_second": Column("REAL", "last.verdict.rate_nats_per_second"),
+    "rate_nats_per_time_constant": Column("REAL", "last.verdict.rate_nats_per_time_constant"),
 }
 """Results that are one number or word each."""
 

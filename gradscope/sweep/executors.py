@@ -21,6 +21,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from gradscope.errors import SettingError, WorkerError, install_line
 from gradscope.machine import THREAD_VARIABLES
+from gradscope.model.activations import word_of
 from gradscope.names import ExecutorName
 
 P = ParamSpec("P")
@@ -222,6 +223,7 @@ class Workers:
     threads: int | None = 1
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "name", word_of(ExecutorName, self.name))
         if self.workers is not None and self.workers < 1:
             raise SettingError(f"--workers is {self.workers}; choose 1 or more")
 

@@ -36,7 +36,19 @@ CELL_FIELDS = {
 }
 """The field of a stage that each of these columns shows; for a curve, its last entry."""
 
-CELL_COLUMNS = ("activation", "steps", *CELL_FIELDS, "baseline", "cell", "seed", "file")
+TIME_FIELDS = {
+    f"rate_nats_per_{unit}": f"verdict.rate_nats_per_{unit}" for unit in ("second", "time_constant")
+}
+CELL_COLUMNS = (
+    "activation",
+    "steps",
+    *CELL_FIELDS,
+    "baseline",
+    "cell",
+    *TIME_FIELDS,
+    "seed",
+    "file",
+)
 MEDIAN_COLUMNS = (
     *("cell", "activation", "steps", "file", "seeds", "stage"),
     *("rate_nats_per_step", "horizon", "error"),
@@ -55,7 +67,7 @@ SHARE_COLUMNS = (
 
 def _fields_of(stage: Stage, columns: Mapping[str, str]) -> list[Field]:
     found = {field.name: field for field in stage_fields(stage)}
-    return [found[name] for name in columns.values()]
+    return [found.get(name, Field(name, None)) for name in columns.values()]
 
 
 def profile_rows(analysis: Analysis) -> list[list[Any]]:
@@ -81,6 +93,7 @@ def comparison_rows(comparison: Comparison) -> list[list[Any]]:
             *(field.last for field in _fields_of(stage, CELL_FIELDS)),
             analysis.task_info.baseline and analysis.task_info.baseline.error,
             str(analysis.settings.cell),
+            *(field.last for field in _fields_of(stage, TIME_FIELDS)),
             analysis.settings.seed,
             file_of(analysis),
         ]
