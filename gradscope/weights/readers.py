@@ -1,7 +1,7 @@
 """The kinds of weight files that are read, one row each: what a file's first bytes decide, its name
 only where these say nothing.
 
-To add a kind, write its reader in ``files`` and add its row; what it names is imported when it is
+To add a kind, write its module in ``files`` and add its row; the module is imported when it is
 used, so that help pages list the endings without NumPy.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 from zipfile import ZipFile
 
 from gradscope.errors import WeightsError
@@ -34,15 +34,15 @@ class Reader:
 
     ``format`` is its name in documents, ``words`` on pages; ``fits(head, members, suffix)`` tells
     from the first bytes, the members of a zip and the name's end whether a file is one;
-    ``reading()`` returns the function that reads the arrays of ``(path, file)``, an open file from
-    its start.
+    ``module()`` returns the module whose ``gather(file, gathering)`` reads the arrays of an open
+    file and returns its metadata, and whose ``REMEDY`` says how to save a damaged one again.
     """
 
     format: str
     words: str
     endings: tuple[str, ...]
     fits: Fits
-    reading: "Callable[[], Callable[[Path, BinaryIO], WeightFile]]"
+    module: Callable[[], Any]
 
 
 def _files() -> SimpleNamespace:
@@ -60,35 +60,30 @@ READERS = (
         "a NumPy archive",
         (".npz",),
         lambda _, members, __: bool(members) and all(name.endswith(".npy") for name in members),
-        lambda: _files().npz.read_npz,
+        lambda: _files().npz,
     ),
     Reader(
         "pytorch",
         "a PyTorch checkpoint",
         (".pt", ".pth"),
         lambda _, members, __: any(name.rpartition("/")[2] == "data.pkl" for name in members),
-        lambda: _files().pytorch.read_pytorch,
+        lambda: _files().pytorch,
     ),
     Reader(
         "safetensors",
         "a safetensors file",
         (".safetensors",),
         lambda head, *_: head[8:9] == b"{",
-        lambda: _files().safetensors.read_safetensors,
+        lambda: _files().safetensors,
     ),
     Reader(
         "keras",
         "a Keras model",
-        (".keras",),
-        lambda _, members, __: not {"model.weights.h5", "config.json"}.isdisjoint(members),
-        lambda: _files().keras.read_keras,
-    ),
-    Reader(
-        "keras",
-        "a Keras model",
-        (".weights.h5", ".h5"),
-        lambda head, *_: head.startswith(HDF5),
-        lambda: _files().keras.read_keras_h5,
+        (".keras", ".weights.h5", ".h5"),
+        lambda head, members, _: (
+            head.startswith(HDF5) or not {"model.weights.h5", "config.json"}.isdisjoint(members)
+        ),
+        lambda: _files().keras,
     ),
     Reader(
         "matlab",
@@ -99,7 +94,7 @@ READERS = (
             # Version 4 has no signature.
             or (suffix == ".mat" and not head.startswith((NPY, OLD_TORCH)))
         ),
-        lambda: _files().matlab.read_matlab,
+        lambda: _files().matlab,
     ),
 )
 
@@ -124,11 +119,20 @@ def read_file(path: Path) -> "WeightFile":
             head = file.read(HEAD)
             reader = _reader(path, head, _members(path, file) if head.startswith(ZIP) else [])
             file.seek(0)
-            return reader.reading()(path, file)
+            return _gathered(path, file, reader)
     except OSError as error:
         raise WeightsError(
             f"{path} cannot be read: {error.strerror}; check its permissions"
         ) from None
+
+
+def _gathered(path: Path, file: BinaryIO, reader: Reader) -> "WeightFile":
+    from gradscope.weights.files.contents import Gathering, reading
+
+    module, gathering = reader.module(), Gathering(path)
+    with reading(path, reader.words, module.REMEDY):
+        about = module.gather(file, gathering)
+    return gathering.finish(reader.format, about)
 
 
 def _members(path: Path, file: BinaryIO) -> list[str]:

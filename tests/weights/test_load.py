@@ -20,7 +20,7 @@ from tests.weights.forging import checkpoint, safetensors_bytes, tensor
 def test_the_name_does_not_matter_where_the_content_speaks(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     checkpoint(path, {"W": tensor()})
-    assert read_file(path).format is FileFormat.PYTORCH
+    assert read_file(path).format == FileFormat.PYTORCH
     path.write_bytes(safetensors_bytes({}))
     assert read_file(path).format is FileFormat.SAFETENSORS
     with path.open("wb") as file:

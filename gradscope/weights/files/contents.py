@@ -1,8 +1,7 @@
 """What a weight file holds: named float64 arrays, skipped entries, and the file's metadata.
 
-Every reader gathers its arrays here, counted against one ``Budget`` before they are allocated, so
-that a small file cannot fill the memory. Readers are in the other modules of ``files``;
-``weights.layers`` turns named arrays into recurrent layers.
+Every format gathers its arrays here, counted against one ``Budget`` before they are allocated, so
+that a small file cannot fill the memory. ``weights.layers`` turns named arrays into layers.
 """
 
 from collections.abc import Iterator, Mapping

@@ -8,20 +8,12 @@ The zip holds ``data.pkl``, a pickle of tensors as (storage, offset, size, strid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO
 
 from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
-from gradscope.weights.files.contents import (
-    LONGEST_NAME,
-    MAX_ARRAYS,
-    FileFormat,
-    Gathering,
-    WeightFile,
-    naming,
-)
+from gradscope.weights.files.contents import LONGEST_NAME, MAX_ARRAYS, Gathering, naming
 from gradscope.weights.files.restricted_pickle import (
     Maker,
     Named,
@@ -31,7 +23,7 @@ from gradscope.weights.files.restricted_pickle import (
     refused_name,
 )
 from gradscope.weights.files.tensors import WIDTHS, NumberArray, flat_numbers, strided_view, width
-from gradscope.weights.files.zip import ZipMembers, open_members
+from gradscope.weights.files.zip import ZipMembers
 
 REMEDY = "save it again: torch.save(model.state_dict(), 'weights.pt')"
 MAX_PICKLE = 32 * 2**20
@@ -82,32 +74,29 @@ class _Tensor:
     number_type: str
 
 
-def read_pytorch(path: Path, file: BinaryIO) -> WeightFile:
+def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
     """Read every tensor of a zip written by ``torch.save``: a state dict, or dicts around one.
 
-    Names are as in the file: ``model_state_dict.rnn.weight_hh_l0``. Raises WeightsError if it is
-    damaged, asks for anything but tensors and plain values, or for bytes it does not have.
+    Names are as in the file: ``model_state_dict.rnn.weight_hh_l0``. Raises WeightsError if it asks
+    for anything but tensors and plain values, or for bytes it does not have.
     """
-    gathering = Gathering(path)
-    with open_members(path, file, gathering.budget, "a PyTorch checkpoint", REMEDY) as members:
-        root = _root(members)
-        data = members.read(f"{root}data.pkl", MAX_PICKLE)
-        tree = read_pickle(data, MAKERS, PLAIN, _storage)
-        storages = _Storages(members, root)
-        for name, tensor in _named_tensors(tree):
-            with naming(quoted(name)):
-                flat = storages.numbers(tensor)
-                view = strided_view(flat, tensor.offset, tensor.size, tensor.stride)
-            gathering.keep(name, view, tensor.number_type)
-    return gathering.finish(FileFormat.PYTORCH, {})
+    members = ZipMembers(file, gathering)
+    root = _root(members)
+    tree = read_pickle(members.read(f"{root}data.pkl", MAX_PICKLE), MAKERS, PLAIN, _storage)
+    storages = _Storages(members, root)
+    for name, tensor in _named_tensors(tree):
+        with naming(quoted(name)):
+            flat = storages.numbers(tensor)
+            view = strided_view(flat, tensor.offset, tensor.size, tensor.stride)
+        gathering.keep(name, view, tensor.number_type)
+    return {}
 
 
 class _Storages:
     """The storages of one archive, each read once however many tensors share it."""
 
     def __init__(self, members: ZipMembers, root: str) -> None:
-        self._members = members
-        self._root = root
+        self._members, self._root = members, root
         name = f"{root}byteorder"  # Not there before PyTorch 2.1
         order = members.read(name, 16).decode("ascii") if name in members.names else ""
         if order not in ("", "little", "big"):

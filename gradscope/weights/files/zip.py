@@ -5,27 +5,25 @@ APPNOTE 6.3.10; the bombs that the limits are for: Fifield (2019), "A better zip
 """
 
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
-from gradscope.weights.files.contents import MAX_ARRAYS, Budget, reading
+from gradscope.weights.files.contents import MAX_ARRAYS, Gathering
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 ENCRYPTED = 0x1
 
 
 class ZipMembers:
-    """The members of an open archive, each read at most as far as it says it goes."""
+    """The members of an archive, each read at most as far as it says it goes."""
 
-    def __init__(self, path: Path, archive: zipfile.ZipFile, budget: Budget) -> None:
-        self._file_size = path.stat().st_size
-        self._archive = archive
-        self._budget = budget
-        entries = archive.infolist()
+    def __init__(self, file: BinaryIO, gathering: Gathering) -> None:
+        self._file_size = gathering.path.stat().st_size
+        self._archive = zipfile.ZipFile(file)
+        self._budget = gathering.budget
+        entries = self._archive.infolist()
         if len(entries) > MAX_ARRAYS:
             raise WeightsError(
                 f"it has {len(entries)} members, but {MAX_ARRAYS} is the most; save the "
@@ -78,12 +76,3 @@ class ZipMembers:
                 f"{quoted(entry.filename)} is encrypted or packed by method "
                 f"{entry.compress_type}; save it stored or deflated (methods 0 and 8)"
             )
-
-
-@contextmanager
-def open_members(
-    path: Path, file: BinaryIO, budget: Budget, kind: str, remedy: str
-) -> Iterator[ZipMembers]:
-    """Open an archive and check every member; whatever fails inside becomes one line."""
-    with reading(path, kind, remedy), zipfile.ZipFile(file) as archive:
-        yield ZipMembers(path, archive, budget)
