@@ -25,6 +25,15 @@ MATLAB = (b"MATLAB 5.0 MAT-file", b"MATLAB 7.3 MAT-file")
 OLD_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """The magic number that opens what torch.save wrote before PyTorch 1.6, pickled."""
 
+SAVE_ARRAYS = "numpy.savez('weights.npz', W=W, U=U, b=b)"
+NOT_READ = {
+    OLD_TORCH: "is in PyTorch's format from before 1.6, a bare pickle, which is not read; "
+    "convert it where it is trusted: torch.save(torch.load('old.pt'), 'new.pt')",
+    NPY: f"is a single array without a name; save all of them: {SAVE_ARRAYS}",
+    PICKLE: f"is a bare pickle, which could run anything when read; save the arrays: {SAVE_ARRAYS}",
+}
+"""What a file is that no reader fits, by how it starts, and what to save instead."""
+
 Fits = Callable[[bytes, Sequence[str], str], bool]
 
 
@@ -110,6 +119,8 @@ def read_file(path: Path) -> "WeightFile":
     WeightsError
         If there is no such file, or no reader for it.
     """
+    from gradscope.weights.files.contents import Gathering, reading
+
     if not path.exists():
         raise WeightsError(f"{path} does not exist; check the name")
     if not path.is_file():
@@ -118,21 +129,15 @@ def read_file(path: Path) -> "WeightFile":
         with path.open("rb") as file:
             head = file.read(HEAD)
             reader = _reader(path, head, _members(path, file) if head.startswith(ZIP) else [])
+            module, gathering = reader.module(), Gathering(path)
             file.seek(0)
-            return _gathered(path, file, reader)
+            with reading(path, reader.words, module.REMEDY):
+                about = module.gather(file, gathering)
+            return gathering.finish(reader.format, about)
     except OSError as error:
         raise WeightsError(
             f"{path} cannot be read: {error.strerror}; check its permissions"
         ) from None
-
-
-def _gathered(path: Path, file: BinaryIO, reader: Reader) -> "WeightFile":
-    from gradscope.weights.files.contents import Gathering, reading
-
-    module, gathering = reader.module(), Gathering(path)
-    with reading(path, reader.words, module.REMEDY):
-        about = module.gather(file, gathering)
-    return gathering.finish(reader.format, about)
 
 
 def _members(path: Path, file: BinaryIO) -> list[str]:
@@ -155,24 +160,6 @@ def _reader(path: Path, head: bytes, members: Sequence[str]) -> Reader:
             f"{path} is a zip of {listed(tuple(members)) or 'nothing'}, not of weights; give a "
             f"{READABLE}"
         )
-    raise WeightsError(f"{path} {_why_unreadable(head)}")
-
-
-def _why_unreadable(head: bytes) -> str:
-    """Say what a file is that no reader fits, and what to save instead."""
-    if head.startswith(OLD_TORCH):
-        return (
-            "is in PyTorch's format from before 1.6, a bare pickle, which is not read; "
-            "convert it where it is trusted: torch.save(torch.load('old.pt'), 'new.pt')"
-        )
-    if head.startswith(NPY):
-        return (
-            "is a single array without a name; save all of them: "
-            "numpy.savez('weights.npz', W=W, U=U, b=b)"
-        )
-    if head.startswith(PICKLE):
-        return (
-            "is a bare pickle, which could run anything when read; save the arrays: "
-            "numpy.savez('weights.npz', W=W, U=U, b=b)"
-        )
-    return f"is not a weight file that gradscope can read; give a {READABLE}"
+    unknown = f"is not a weight file that gradscope can read; give a {READABLE}"
+    known = (what for start, what in NOT_READ.items() if head.startswith(start))
+    raise WeightsError(f"{path} {next(known, unknown)}")

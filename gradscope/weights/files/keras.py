@@ -49,7 +49,7 @@ def _gather_hdf5(source: BinaryIO, gathering: Gathering) -> tuple[dict[str, str]
             if data_set.dtype.kind not in "biuf":
                 gathering.skip(name, str(data_set.dtype))
                 continue
-            gathering.budget.spend(data_set.nbytes, name)
+            gathering.spend(data_set.nbytes, name)
             gathering.keep(name, np.asarray(data_set))
         return names, _text(file.attrs.get("model_config"))
 

@@ -19,7 +19,7 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 
 from gradscope.errors import WeightsError
-from gradscope.weights.files.contents import Budget, Gathering
+from gradscope.weights.files.contents import Gathering
 from gradscope.weights.files.hdf5 import open_hdf5
 from gradscope.weights.files.tensors import MAX_DIMENSIONS, NumberArray
 
@@ -70,9 +70,7 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
         _gather_hdf5(file, gathering)
         return {}
     raw, five = file.read(), start.startswith(SIGNATURE_5)
-    for name, matlab_class, numbers in (
-        _matrices_5(raw, gathering.budget) if five else _matrices_4(raw)
-    ):
+    for name, matlab_class, numbers in _matrices_5(raw, gathering) if five else _matrices_4(raw):
         if not name:
             continue  # MATLAB's own note on objects
         if numbers is None:
@@ -93,19 +91,19 @@ def _gather_hdf5(source: BinaryIO, gathering: Gathering) -> None:
             if matlab_class not in NUMERIC_73 or data_set.dtype.kind not in "biuf":
                 gathering.skip(name, matlab_class or "unknown")
             elif "MATLAB_empty" not in data_set.attrs:
-                gathering.budget.spend(data_set.nbytes, name)
+                gathering.spend(data_set.nbytes, name)
                 gathering.keep(name.replace("/", "."), data_set[()].T)
 
 
-def _matrices_5(raw: bytes, budget: Budget) -> Iterator[Matrix]:
+def _matrices_5(raw: bytes, gathering: Gathering) -> Iterator[Matrix]:
     """Yield the variables of a whole version 5 file; what compressed ones unfold to is counted."""
     byte_order: ByteOrder = "little" if raw[126:128] == b"IM" else "big"
     for kind, data in _elements(memoryview(raw)[HEADER_5:], byte_order):
         inside = [(kind, data)]
         if kind == COMPRESSED:
             unfolder = zlib.decompressobj()
-            unfolded = unfolder.decompress(data, budget.left + 1)
-            budget.spend(len(unfolded), "a compressed variable")
+            unfolded = unfolder.decompress(data, gathering.left + 1)
+            gathering.spend(len(unfolded), "a compressed variable")
             if not unfolder.eof:
                 raise ValueError("a compressed variable is cut short")
             inside = list(_elements(memoryview(unfolded), byte_order))

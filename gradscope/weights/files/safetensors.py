@@ -43,12 +43,11 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
 
     Raises WeightsError if the header does not fit the file.
     """
-    size = gathering.path.stat().st_size
-    header = _header(file, size)
+    header = _header(file, gathering.size)
     metadata = header.pop("__metadata__", {})
     entries = [_entry(name, values) for name, values in header.items()]
     start = file.tell()
-    _check_cover(entries, size - start)
+    _check_cover(entries, gathering.size - start)
     for entry in entries:
         if entry.code not in NUMBER_TYPES:
             gathering.skip(entry.name, f"numbers of type {entry.code}")

@@ -20,9 +20,8 @@ class ZipMembers:
     """The members of an archive, each read at most as far as it says it goes."""
 
     def __init__(self, file: BinaryIO, gathering: Gathering) -> None:
-        self._file_size = gathering.path.stat().st_size
+        self._gathering = gathering
         self._archive = zipfile.ZipFile(file)
-        self._budget = gathering.budget
         entries = self._archive.infolist()
         if len(entries) > MAX_ARRAYS:
             raise WeightsError(
@@ -56,7 +55,7 @@ class ZipMembers:
                 f"{quoted(name)} has {size} bytes, but {at_most} is the most; save "
                 "the recurrent weights alone"
             )
-        self._budget.spend(size, name)
+        self._gathering.spend(size, name)
         return self._archive.read(name)
 
     def _check(self, entry: zipfile.ZipInfo) -> None:
@@ -66,7 +65,7 @@ class ZipMembers:
                 f"the member {quoted(entry.filename)} points out of the archive; "
                 "do not trust this file"
             )
-        if entry.compress_size > self._file_size:
+        if entry.compress_size > self._gathering.size:
             raise WeightsError(
                 f"{quoted(entry.filename)} is said to take {entry.compress_size} "
                 "bytes, more than the file has; it is cut short or damaged: save it again"

@@ -18,12 +18,8 @@ from gradscope.errors import WeightsError
 from gradscope.model.activations import ACTIVATIONS
 from gradscope.names import CellName
 from gradscope.weights.files.contents import WeightFile
-from gradscope.weights.layers.keras_config import (
-    UNLIKE,
-    ConfiguredLayer,
-    configured_layers,
-    feeding_layers,
-)
+from gradscope.weights.layers import keras_config
+from gradscope.weights.layers.keras_config import ConfiguredLayer
 from gradscope.weights.layers.recurrent_layer import (
     CELL_OF_GATES,
     Direction,
@@ -71,20 +67,21 @@ def keras_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
     Raises WeightsError if the equations of a layer's class are others than those of its name.
     """
     config = file.about.get("config")
-    known, fed = tuple(configured_layers(config)), feeding_layers(config)
+    known = tuple(keras_config.configured_layers(config))
+    fed = keras_config.feeding_layers(config)
     groups = [(_configured(group, known), group) for group in _cells(file)]
     # Layers that the configuration does not name come last.
     for each, group in sorted(groups, key=lambda pair: [*known, None].index(pair[0])):
         if each is None:
             yield _layer(group, None)
-        elif each.cell is group.cell:
+        elif keras_config.CLASSES.get(each.class_name) is group.cell:
             # Cells of one ``keras.layers.RNN`` are a stack, in the order of the configuration.
             stack = [
                 other for other in known if len(each.names) > 1 and other.names[0] == each.names[0]
             ]
             depth = stack.index(each) if stack else 0
             yield replace(_layer(group, each), **({"layer": depth} | _place(each, fed)))
-        elif any(word in each.class_name for word in UNLIKE):
+        elif any(word in each.class_name for word in keras_config.UNLIKE):
             raise WeightsError(
                 f"{quoted(group.name)} is a {each.class_name}, whose equations are not "
                 f"those of a plain {kind_word(group.cell).upper()}; train and save a plain one"
