@@ -10,6 +10,7 @@ of weights, ``network`` (all its layers) are JSON strings.
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -31,18 +32,11 @@ from gradscope.notebook_repr import CompactRepr
 
 NEEDED = (
     *WEIGHT_NAMES,
-    "inputs",
-    "initial_state",
-    "targets",
-    "target_steps",
-    "held_out_error",
-    "settings",
-    "facts",
+    *("inputs", "initial_state", "targets", "target_steps", "held_out_error", "settings", "facts"),
 )
 
 SECOND_BIAS = "candidate_bias"
 """What a GRU has beside the weights of every cell, where its reset gate comes after the product."""
-
 
 DAMAGE = (LookupError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)
 """What taking apart a damaged text of JSON ends in."""
@@ -90,10 +84,8 @@ def archive_bytes(analysis: Analysis) -> bytes:
 def load_run(path: Path) -> SavedRun:
     """Read a saved run back.
 
-    Raises
-    ------
-    ArchiveError
-        If the file is no saved run of gradscope, is damaged, or holds numbers that are not finite.
+    Raises ArchiveError if the file is no saved run of gradscope, is damaged, or holds numbers that
+    are not finite.
     """
     arrays = _read(path)
     missing = [name for name in NEEDED if name not in arrays]
@@ -105,16 +97,12 @@ def load_run(path: Path) -> SavedRun:
     try:
         settings = Settings.from_dict(json.loads(str(arrays["settings"])), str(path))
         task_info = _facts_from_dict(json.loads(str(arrays["facts"])))
+        numbers = partial(_numbers, path, arrays)
         names = [name for name in (*WEIGHT_NAMES, SECOND_BIAS) if name in arrays]
-        weights = {name: _numbers(path, name, arrays) for name in names}
-        params = restore_network(settings, weights)
-        targets = Targets(
-            _numbers(path, "targets", arrays),
-            _numbers(path, "target_steps", arrays).astype(np.bool_),
-            task_info.error,
-        )
-        batch = Batch(_numbers(path, "inputs", arrays), targets)
-        initial_state = _numbers(path, "initial_state", arrays)
+        params = restore_network(settings, {name: numbers(name) for name in names})
+        values, at_step = numbers("targets"), numbers("target_steps").astype(np.bool_)
+        batch = Batch(numbers("inputs"), Targets(values, at_step, task_info.error))
+        initial_state = numbers("initial_state")
         _require_fit(params, batch, initial_state)
         evaluation = EvaluationBatch(batch, task_info, initial_state)
         error = float(arrays["held_out_error"])
@@ -168,7 +156,7 @@ def _read(path: Path, content: bytes | None = None) -> dict[str, Any]:
     raise ArchiveError(f"{path} is a single array, not a saved run; give a file written by --save")
 
 
-def _numbers(path: Path, name: str, arrays: Mapping[str, Any]) -> FloatArray:
+def _numbers(path: Path, arrays: Mapping[str, Any], name: str) -> FloatArray:
     array = as_float64(arrays[name])
     if not np.isfinite(array).all():
         raise ArchiveError(
@@ -188,14 +176,14 @@ def _require_fit(params: Cell, batch: Batch, initial_state: FloatArray) -> None:
 
 
 def _facts_from_dict(values: Mapping[str, Any]) -> TaskInfo:
-    baseline = values["baseline"]
+    baseline, lag = values["baseline"], values["required_lag"]
+    if baseline is not None:
+        baseline = Baseline(float(baseline["error"]), str(baseline["meaning"]))
     return TaskInfo(
         description=str(values["description"]),
         error=ErrorName(values["error"]),
-        required_lag=None if values["required_lag"] is None else int(values["required_lag"]),
-        baseline=None
-        if baseline is None
-        else Baseline(float(baseline["error"]), str(baseline["meaning"])),
+        required_lag=None if lag is None else int(lag),
+        baseline=baseline,
     )
 
 

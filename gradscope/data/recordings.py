@@ -103,9 +103,7 @@ def _sequences(array: AnyArray, path: Path, *, batch_first: bool, option: str) -
 
 
 def standardised(inputs: FloatArray) -> FloatArray:
-    """Return inputs (T,B,D) with mean 0 and deviation 1 over steps and sequences; a constant one is
-    0.
-    """
+    """Return inputs (T,B,D) of mean 0 and deviation 1 over steps and sequences; a constant is 0."""
     centred = inputs - inputs.mean(axis=(0, 1))
     scale = centred.std(axis=(0, 1))
     scaled: FloatArray = centred / np.where(scale > 0.0, scale, 1.0)

@@ -52,11 +52,9 @@ class LayerTrajectory(CompactRepr):
 
 
 def unroll_stack(
-    layers: Sequence[Layer],
-    inputs: FloatArray,
-    initial_states: Sequence[FloatArray] | None = None,
+    layers: Sequence[Layer], inputs: FloatArray, initial_states: Sequence[FloatArray] | None = None
 ) -> tuple[LayerTrajectory, ...]:
-    """Run a sequence through a stack of layers.
+    """Run a sequence through a stack of layers; return the trajectory of each.
 
     Parameters
     ----------
@@ -67,11 +65,6 @@ def unroll_stack(
     initial_states : sequence of (B,S) arrays, optional
         s_0 of every cell, layer by layer, forward before backward (PyTorch's order); zeros by
         default.
-
-    Returns
-    -------
-    tuple of LayerTrajectory
-        One a layer.
 
     Raises
     ------
@@ -134,10 +127,9 @@ def cell_without_readout(
     bias = beside_inputs + beside_state
     readout = np.zeros((0, size)), np.zeros(0)
     matrices = weights.input_weights, weights.recurrent_weights
-    if kind is CellName.ELMAN:
-        return ElmanParameters(*matrices, bias, *readout, activation)
-    if kind is CellName.LSTM:
-        return LstmParameters(*matrices, bias, *readout, activation)
+    if kind is not CellName.GRU:
+        plain = ElmanParameters if kind is CellName.ELMAN else LstmParameters
+        return plain(*matrices, bias, *readout, activation)
     if not reset_after:
         return GruParameters(*matrices, bias, *readout, None, activation)
     # Inside the reset product the second bias is no longer the first one's sum.

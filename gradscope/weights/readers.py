@@ -112,13 +112,7 @@ READABLE = f"{', '.join(_ENDINGS[:-1])} or {_ENDINGS[-1]}"
 
 
 def read_file(path: Path) -> "WeightFile":
-    """Read the arrays of a file with the reader that fits its content.
-
-    Raises
-    ------
-    WeightsError
-        If there is no such file, or no reader for it.
-    """
+    """Read the arrays of a file as its content asks; raises WeightsError if nothing reads it."""
     from gradscope.weights.files.contents import Gathering, reading
 
     if not path.exists():

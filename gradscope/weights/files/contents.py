@@ -61,9 +61,7 @@ class WeightFile(CompactRepr):
 
 
 class Gathering:
-    """The arrays of one file while it is being read; ``left`` are the bytes of float64 that it may
-    still unfold to.
-    """
+    """The arrays of one file while it is read; ``left`` bytes of float64 may still be unfolded."""
 
     def __init__(self, path: Path) -> None:
         self.path, self.size = path, path.stat().st_size

@@ -15,6 +15,7 @@ from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
 from gradscope.weights.files.contents import LONGEST_NAME, MAX_ARRAYS, Gathering, naming
 from gradscope.weights.files.restricted_pickle import (
+    STATE_ALONE,
     Maker,
     Named,
     Opaque,
@@ -150,10 +151,7 @@ def _named_tensors(tree: Any) -> Iterator[tuple[str, _Tensor]]:
             break
         below = [(f"{name}.{key}" if name else key, depth + 1, each) for key, each in inside]
         waiting.extend(reversed(below))
-    raise WeightsError(
-        f"it nests dicts more than {DEEPEST} deep, or in a circle; save the state_dict alone: "
-        "torch.save(model.state_dict(), 'weights.pt')"
-    )
+    raise WeightsError(f"it nests dicts more than {DEEPEST} deep, or in a circle; {STATE_ALONE}")
 
 
 def _storage(identity: Any) -> _Storage:
@@ -169,25 +167,23 @@ def _storage(identity: Any) -> _Storage:
     return _Storage(key, number_type, count * (width(number_type) if number_type else 1))
 
 
-def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *rest: Any) -> _Tensor:
-    """Stand in for ``torch._utils._rebuild_tensor_v2``."""
-    if not isinstance(storage, _Storage) or storage.number_type is None:
-        raise TypeError("a tensor without a storage of numbers")
-    return _typed_tensor(storage, offset, size, stride, storage.number_type, *rest[2:])
-
-
-def _tensor_of_type(storage: Any, offset: Any, size: Any, stride: Any, *rest: Any) -> _Tensor:
-    """Stand in for ``torch._utils._rebuild_tensor_v3``, whose storage has no type of its own."""
-    named = rest[2]
-    number_type = named.name.removeprefix("torch.") if isinstance(named, Named) else ""
-    if number_type not in WIDTHS:
-        raise WeightsError(f"it holds numbers of type {quoted(number_type)}; save it as float32")
-    return _typed_tensor(storage, offset, size, stride, number_type, *rest[3:])
-
-
-def _typed_tensor(
-    storage: _Storage, offset: Any, size: Any, stride: Any, number_type: str, *metadata: Any
+def _tensor(
+    storage: Any, offset: Any, size: Any, stride: Any, *rest: Any, typed: bool = False
 ) -> _Tensor:
+    """Stand in for ``torch._utils._rebuild_tensor_v2``, and where ``typed`` for ``…_v3``, which
+    says what is in a storage without a type of its own.
+    """
+    if typed:
+        named, metadata = rest[2], rest[3:]
+        number_type = named.name.removeprefix("torch.") if isinstance(named, Named) else ""
+        if number_type not in WIDTHS:
+            raise WeightsError(
+                f"it holds numbers of type {quoted(number_type)}; save it as float32"
+            )
+    elif isinstance(storage, _Storage) and storage.number_type is not None:
+        number_type, metadata = storage.number_type, rest[2:]
+    else:
+        raise TypeError("a tensor without a storage of numbers")
     if any(metadata):
         raise WeightsError("a tensor is a negated or conjugated view; save tensor.clone() instead")
     if not isinstance(size, tuple) or not isinstance(stride, tuple):
@@ -205,7 +201,7 @@ MAKERS: Mapping[str, Maker] = MappingProxyType(
         **dict.fromkeys(
             ("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2"), _tensor
         ),
-        "torch._utils._rebuild_tensor_v3": _tensor_of_type,
+        "torch._utils._rebuild_tensor_v3": partial(_tensor, typed=True),
         # Of a parameter the tensor itself, of a tensor with attributes the tensor that it wraps.
         "torch._utils._rebuild_parameter": lambda data, *_: data,
         "torch._utils._rebuild_parameter_with_state": lambda data, *_: data,

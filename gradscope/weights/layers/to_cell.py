@@ -133,21 +133,15 @@ def cell_of(layer: RecurrentLayer, spec: CellSpec, readout: Readout | None = Non
 
     Raises ShapeError if the readout does not fit the state.
     """
-    cell = cell_without_readout(
-        spec.cell,
-        layer,
-        activation=ACTIVATIONS[spec.activation],
-        reset_after=bool(spec.reset_after),
-    )
+    phi, after = ACTIVATIONS[spec.activation], bool(spec.reset_after)
+    cell = cell_without_readout(spec.cell, layer, activation=phi, reset_after=after)
     if isinstance(cell, ElmanParameters):
         cell = replace(cell, leak=spec.leak, state=spec.state)
     if readout is None:
         return cell
-    bias = readout.output_bias
-    outputs = {
-        "output_weights": readout.output_weights,
-        "output_bias": np.zeros(len(readout.output_weights)) if bias is None else bias,
-    }
+    weights, bias = readout.output_weights, readout.output_bias
+    bias = np.zeros(len(weights)) if bias is None else bias
+    outputs = {"output_weights": weights, "output_bias": bias}
     return cell.with_weights({**dict(cell.weights()), **outputs})
 
 

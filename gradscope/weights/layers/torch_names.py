@@ -38,9 +38,7 @@ PROJECTION = re.compile(r"^(?:.+\.)?weight_hr_l\d+(?:_reverse)?$")
 
 
 def unwrapped(names: Iterable[str]) -> dict[str, str]:
-    """Return each name without what wrappers added, and the name in the file; all stay as they are
-    where two would become one.
-    """
+    """Return the names in a file by what they are without wrappers, or as is where two coincide."""
     names = tuple(names)
     bare = [".".join(part for part in name.split(".") if part not in WRAPPERS) for name in names]
     if len(set(bare)) < len(names):
