@@ -188,24 +188,18 @@ def _facts_from_dict(values: Mapping[str, Any]) -> TaskInfo:
 
 
 def _network_from_dict(values: Mapping[str, Any]) -> ImportedNetwork:
-    layers = tuple(
-        ImportedLayer(
-            title=str(each["title"]),
-            cell=CellName(each["cell"]),
-            direction=str(each["direction"]),
-            input_size=int(each["input_size"]),
-            hidden_size=int(each["hidden_size"]),
-            verdict=None if each["verdict"] is None else _verdict_from_dict(each["verdict"]),
-        )
-        for each in values["layers"]
-    )
-    return ImportedNetwork(layers, str(values["studied"]))
-
-
-def _verdict_from_dict(values: Mapping[str, Any]) -> LayerVerdict:
-    return LayerVerdict(
-        regime=Regime(values["regime"]),
-        rate=-np.inf if values["rate"] is None else float(values["rate"]),
-        horizon=None if values["horizon"] is None else int(values["horizon"]),
-        max_lag=int(values["max_lag"]),
-    )
+    layers = []
+    for each in values["layers"]:
+        described = str(each["title"]), CellName(each["cell"]), str(each["direction"])
+        sizes = int(each["input_size"]), int(each["hidden_size"])
+        verdict = each["verdict"]
+        if verdict is not None:
+            rate, horizon = verdict["rate"], verdict["horizon"]
+            verdict = LayerVerdict(
+                regime=Regime(verdict["regime"]),
+                rate=-np.inf if rate is None else float(rate),
+                horizon=None if horizon is None else int(horizon),
+                max_lag=int(verdict["max_lag"]),
+            )
+        layers.append(ImportedLayer(*described, *sizes, verdict))
+    return ImportedNetwork(tuple(layers), str(values["studied"]))

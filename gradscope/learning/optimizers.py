@@ -15,7 +15,6 @@ cuts each entry.
 """
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 
 import numpy as np
 
@@ -25,14 +24,12 @@ from gradscope.names import OptimizerName
 Weights = dict[str, FloatArray]
 Optimizer = Callable[[Weights, Weights], Weights]
 
-DEFAULT_LEARNING_RATE: Mapping[OptimizerName, float] = MappingProxyType(
-    {
-        OptimizerName.SGD: 0.01,
-        OptimizerName.MOMENTUM: 0.01,
-        OptimizerName.RMSPROP: 0.001,
-        OptimizerName.ADAM: 0.003,
-    }
-)
+DEFAULT_LEARNING_RATE: Mapping[OptimizerName, float] = {
+    OptimizerName.SGD: 0.01,
+    OptimizerName.MOMENTUM: 0.01,
+    OptimizerName.RMSPROP: 0.001,
+    OptimizerName.ADAM: 0.003,
+}
 
 
 def sgd(learning_rate: float) -> Optimizer:
@@ -92,14 +89,12 @@ def adam(
     return update
 
 
-OPTIMIZERS: Mapping[OptimizerName, Callable[[float], Optimizer]] = MappingProxyType(
-    {
-        OptimizerName.SGD: sgd,
-        OptimizerName.MOMENTUM: momentum,
-        OptimizerName.RMSPROP: rmsprop,
-        OptimizerName.ADAM: adam,
-    }
-)
+OPTIMIZERS: Mapping[OptimizerName, Callable[[float], Optimizer]] = {
+    OptimizerName.SGD: sgd,
+    OptimizerName.MOMENTUM: momentum,
+    OptimizerName.RMSPROP: rmsprop,
+    OptimizerName.ADAM: adam,
+}
 
 
 def clip_by_norm(gradient: Weights, norm: float, limit: float) -> tuple[Weights, bool]:

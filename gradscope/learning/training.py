@@ -51,7 +51,8 @@ def train(
     watch: Watcher | None = None,
     fits: Fits | None = None,
 ) -> Trained:
-    """Train by backpropagation through time.
+    """Train by backpropagation through time; ``history.stop`` of the result says whether all
+    updates were made, a number stopped being finite, or Ctrl-C came.
 
     Parameters
     ----------
@@ -67,12 +68,6 @@ def train(
     fits : callable, optional
         Whether a network is small enough for its first step; an update after which it is not ends
         training, and is not kept.
-
-    Returns
-    -------
-    Trained
-        ``history.stop`` says whether all updates were made, a number stopped being finite, or
-        Ctrl-C came.
     """
     limits = limits or Limits()
     record = _Record()

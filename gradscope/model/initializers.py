@@ -24,7 +24,6 @@ update gate does the same: it is 0 unless one is given.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -73,17 +72,13 @@ def uniform(rng: np.random.Generator, hidden: int, *shape: int) -> FloatArray:
     return rng.uniform(-limit, limit, shape)
 
 
-RECURRENT: Mapping[InitializerName, Callable[[np.random.Generator, int], FloatArray]] = (
-    MappingProxyType(
-        {
-            InitializerName.ORTHOGONAL: orthogonal,
-            InitializerName.GAUSSIAN: gaussian,
-            InitializerName.GLOROT: lambda rng, size: glorot_uniform(rng, size, size),
-            InitializerName.UNIFORM: lambda rng, size: uniform(rng, size, size, size),
-            InitializerName.IDENTITY: lambda _rng, size: np.eye(size),
-        }
-    )
-)
+RECURRENT: Mapping[InitializerName, Callable[[np.random.Generator, int], FloatArray]] = {
+    InitializerName.ORTHOGONAL: orthogonal,
+    InitializerName.GAUSSIAN: gaussian,
+    InitializerName.GLOROT: lambda rng, size: glorot_uniform(rng, size, size),
+    InitializerName.UNIFORM: lambda rng, size: uniform(rng, size, size, size),
+    InitializerName.IDENTITY: lambda _rng, size: np.eye(size),
+}
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -113,10 +108,8 @@ class Draw:
         rows = blocks * hidden
         as_torch = self.scheme is InitializerName.UNIFORM
 
-        def matrix(rows: int, columns: int) -> FloatArray:
-            if as_torch:
-                return uniform(rng, hidden, rows, columns)
-            return glorot_uniform(rng, rows, columns)
+        def matrix(*shape: int) -> FloatArray:
+            return uniform(rng, hidden, *shape) if as_torch else glorot_uniform(rng, *shape)
 
         def bias(size: int, draws: int) -> FloatArray:
             return uniform(rng, hidden, draws, size).sum(axis=0) if as_torch else np.zeros(size)

@@ -121,8 +121,7 @@ def read_file(path: Path) -> "WeightFile":
         raise WeightsError(f"{path} is a folder or a device; name a file of weights ({READABLE})")
     try:
         with path.open("rb") as file:
-            head = file.read(HEAD)
-            reader = _reader(path, head, _members(path, file) if head.startswith(ZIP) else [])
+            reader = _reader(path, file)
             module, gathering = reader.module(), Gathering(path)
             file.seek(0)
             with reading(path, reader.words, module.REMEDY):
@@ -134,18 +133,15 @@ def read_file(path: Path) -> "WeightFile":
         ) from None
 
 
-def _members(path: Path, file: BinaryIO) -> list[str]:
-    """Return the names in a zip."""
-    from gradscope.weights.files.contents import reading
-
-    with reading(path, "a zip of weights", "copy or save it again"), ZipFile(file) as archive:
-        return archive.namelist()
-
-
-def _reader(path: Path, head: bytes, members: Sequence[str]) -> Reader:
+def _reader(path: Path, file: BinaryIO) -> Reader:
     """Return the reader that fits a file's first bytes and, of a zip, its members."""
     from gradscope.data.columns import listed
+    from gradscope.weights.files.contents import reading
 
+    head, members = file.read(HEAD), []
+    if head.startswith(ZIP):
+        with reading(path, "a zip of weights", "copy or save it again"), ZipFile(file) as archive:
+            members = archive.namelist()
     for reader in READERS:
         if reader.fits(head, members, path.suffix.lower()):
             return reader

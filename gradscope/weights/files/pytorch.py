@@ -8,7 +8,6 @@ The zip holds ``data.pkl``, a pickle of tensors as (storage, offset, size, strid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType
 from typing import Any, BinaryIO
 
 from gradscope.data.columns import quoted
@@ -31,7 +30,7 @@ MAX_PICKLE = 32 * 2**20
 DEEPEST = 32
 """Dicts within dicts; a checkpoint has two or three."""
 
-STORAGES: Mapping[str, str | None] = MappingProxyType(
+STORAGES: Mapping[str, str | None] = (
     {"torch.DoubleStorage": "float64", "torch.FloatStorage": "float32"}
     | {"torch.HalfStorage": "float16", "torch.BFloat16Storage": "bfloat16"}
     | {"torch.LongStorage": "int64", "torch.IntStorage": "int32", "torch.ShortStorage": "int16"}
@@ -191,24 +190,20 @@ def _tensor(
     return _Tensor(storage, offset, size, stride, number_type)
 
 
-MAKERS: Mapping[str, Maker] = MappingProxyType(
-    {
-        **dict.fromkeys(
-            ("collections.OrderedDict", "collections.defaultdict", "collections.Counter"),
-            lambda *_: {},  # What is in a dict follows item by item
-        ),
-        "torch.Size": tuple,
-        **dict.fromkeys(
-            ("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2"), _tensor
-        ),
-        "torch._utils._rebuild_tensor_v3": partial(_tensor, typed=True),
-        # Of a parameter the tensor itself, of a tensor with attributes the tensor that it wraps.
-        "torch._utils._rebuild_parameter": lambda data, *_: data,
-        "torch._utils._rebuild_parameter_with_state": lambda data, *_: data,
-        "torch._tensor._rebuild_from_type_v2": lambda maker, _class, arguments, _state: make(
-            MAKERS, maker, arguments
-        ),
-        # Whatever a harmless object is called with, its inside does not matter.
-        **{name: partial(lambda name, *_: Opaque(name), name) for name in HARMLESS},
-    }
-)
+MAKERS: Mapping[str, Maker] = {
+    **dict.fromkeys(
+        ("collections.OrderedDict", "collections.defaultdict", "collections.Counter"),
+        lambda *_: {},  # What is in a dict follows item by item
+    ),
+    "torch.Size": tuple,
+    **dict.fromkeys(("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2"), _tensor),
+    "torch._utils._rebuild_tensor_v3": partial(_tensor, typed=True),
+    # Of a parameter the tensor itself, of a tensor with attributes the tensor that it wraps.
+    "torch._utils._rebuild_parameter": lambda data, *_: data,
+    "torch._utils._rebuild_parameter_with_state": lambda data, *_: data,
+    "torch._tensor._rebuild_from_type_v2": lambda maker, _class, arguments, _state: make(
+        MAKERS, maker, arguments
+    ),
+    # Whatever a harmless object is called with, its inside does not matter.
+    **{name: partial(lambda name, *_: Opaque(name), name) for name in HARMLESS},
+}

@@ -30,7 +30,21 @@ class ZipMembers:
             )
         self._entries = {entry.filename: entry for entry in entries if not entry.is_dir()}
         for entry in entries:
-            self._check(entry)
+            name, place = quoted(entry.filename), PurePosixPath(entry.filename.replace("\\", "/"))
+            if place.is_absolute() or ".." in place.parts or ":" in entry.filename:
+                raise WeightsError(
+                    f"the member {name} points out of the archive; do not trust this file"
+                )
+            if entry.compress_size > gathering.size:
+                raise WeightsError(
+                    f"{name} is said to take {entry.compress_size} bytes, more than the file has; "
+                    "it is cut short or damaged: save it again"
+                )
+            if entry.flag_bits & ENCRYPTED or entry.compress_type not in METHODS:
+                raise WeightsError(
+                    f"{name} is encrypted or packed by method {entry.compress_type}; save it "
+                    "stored or deflated (methods 0 and 8)"
+                )
         if len({entry.filename for entry in entries}) < len(entries):
             raise WeightsError("it holds a member twice; save the weights again")
 
@@ -57,21 +71,3 @@ class ZipMembers:
             )
         self._gathering.spend(size, name)
         return self._archive.read(name)
-
-    def _check(self, entry: zipfile.ZipInfo) -> None:
-        place = PurePosixPath(entry.filename.replace("\\", "/"))
-        if place.is_absolute() or ".." in place.parts or ":" in entry.filename:
-            raise WeightsError(
-                f"the member {quoted(entry.filename)} points out of the archive; "
-                "do not trust this file"
-            )
-        if entry.compress_size > self._gathering.size:
-            raise WeightsError(
-                f"{quoted(entry.filename)} is said to take {entry.compress_size} "
-                "bytes, more than the file has; it is cut short or damaged: save it again"
-            )
-        if entry.flag_bits & ENCRYPTED or entry.compress_type not in METHODS:
-            raise WeightsError(
-                f"{quoted(entry.filename)} is encrypted or packed by method "
-                f"{entry.compress_type}; save it stored or deflated (methods 0 and 8)"
-            )

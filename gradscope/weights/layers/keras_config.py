@@ -126,12 +126,7 @@ def _name(node: Any) -> str:
 
 
 def configured_layers(
-    node: Any,
-    place: str = "",
-    depth: int = 0,
-    *,
-    backwards: bool = False,
-    member: str | None = None,
+    node: Any, place: str = "", depth: int = 0, *, backwards: bool = False, member: str = ""
 ) -> Iterator[ConfiguredLayer]:
     """Yield every recurrent layer of a configuration; what does not look like one is skipped."""
     class_name, values = _class_and_values(node)

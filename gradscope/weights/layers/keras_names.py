@@ -21,10 +21,10 @@ from gradscope.weights.files.contents import WeightFile
 from gradscope.weights.layers import keras_config
 from gradscope.weights.layers.keras_config import ConfiguredLayer
 from gradscope.weights.layers.recurrent_layer import (
-    CELL_OF_GATES,
     Direction,
     Readout,
     RecurrentLayer,
+    cell_of_size,
     kind_word,
     readout_sizes,
 )
@@ -103,14 +103,14 @@ def _cells(file: WeightFile) -> Iterator[_Group]:
         if kernel is None or recurrent is None or kernel.ndim != 2 or recurrent.ndim != 2:
             continue
         hidden, columns = recurrent.shape
-        gates = columns // hidden if hidden and columns % hidden == 0 else 0
-        if gates in CELL_OF_GATES and kernel.shape[1] == columns:
+        cell = cell_of_size(columns, hidden)
+        if cell is not None and kernel.shape[1] == columns:
             place = tuple(
                 "layers" if part == OLD_CONTAINER else part
                 for part in group.replace("\\", "/").split("/")
                 if part not in ("vars", "model_weights")
             )
-            yield _Group(place, arrays, CELL_OF_GATES[gates])
+            yield _Group(place, arrays, cell)
 
 
 def _groups(file: WeightFile) -> dict[str, dict[str, FloatArray]]:
@@ -157,11 +157,9 @@ def _layer(group: _Group, configured: ConfiguredLayer | None) -> RecurrentLayer:
     # A bias (2,G·H) is b and b′; (G·H,) is b alone.
     rows = () if bias is None else bias.reshape(-1, columns)
     input_bias, recurrent_bias = (*(_our_order(cell, row) for row in rows), None, None)[:2]
-    reset_after = None
-    if cell is CellName.GRU:
+    reset_after = values.get("reset_after")
+    if not isinstance(reset_after, bool):
         reset_after = None if bias is None else bias.ndim == 2
-        if isinstance(values.get("reset_after"), bool):
-            reset_after = values["reset_after"]
     return RecurrentLayer(
         cell=cell,
         name=name,
@@ -172,7 +170,7 @@ def _layer(group: _Group, configured: ConfiguredLayer | None) -> RecurrentLayer:
         recurrent_bias=recurrent_bias,
         activation=_function(values.get("activation")),
         gate_activation=_function(values.get("recurrent_activation")),
-        reset_after=reset_after,
+        reset_after=reset_after if cell is CellName.GRU else None,
     )
 
 

@@ -46,12 +46,13 @@ GATES: Mapping[CellName, tuple[str, ...]] = MappingProxyType(
 )
 """Names of the blocks of U, W and b, from the top."""
 
-CELL_OF_GATES: Mapping[int, CellName] = MappingProxyType(
-    {len(gates): cell for cell, gates in GATES.items()}
-)
-
 MAX_WEIGHT = 1e290
 """A sum of so many weights as a layer has, times an input, is finite still."""
+
+
+def cell_of_size(size: int, hidden: int) -> CellName | None:
+    """Return the cell of G gates whose W has G·H times H entries; None if there is no such cell."""
+    return next((cell for cell, gates in GATES.items() if size == len(gates) * hidden > 0), None)
 
 
 def kind_word(cell: CellName) -> str:

@@ -15,11 +15,11 @@ from gradscope.errors import WeightsError
 from gradscope.names import CellName
 from gradscope.weights.files.contents import WeightFile
 from gradscope.weights.layers.recurrent_layer import (
-    CELL_OF_GATES,
     Direction,
     Readout,
     RecurrentLayer,
     as_vector,
+    cell_of_size,
     kind_word,
     readout_sizes,
 )
@@ -109,14 +109,13 @@ def _layer(file: WeightFile, places: Mapping[str, str], match: re.Match[str]) ->
 
 def _cell(name: str, recurrent: FloatArray) -> CellName:
     """Return the cell that the shape (G·H,H) of W tells."""
-    rows, columns = recurrent.shape if recurrent.ndim == 2 else (0, 0)
-    gates = rows // columns if columns and rows % columns == 0 else 0
-    if gates not in CELL_OF_GATES:
+    cell = cell_of_size(*recurrent.shape) if recurrent.ndim == 2 else None
+    if cell is None:
         raise WeightsError(
             f"{quoted(name)} has shape {recurrent.shape}, but (G·H, H) with G = 1 "
             "(RNN), 3 (GRU) or 4 (LSTM) is needed; name the arrays with --weight-map"
         )
-    return CELL_OF_GATES[gates]
+    return cell
 
 
 def torch_readouts(file: WeightFile, layers: Iterable[RecurrentLayer]) -> Iterator[Readout]:
