@@ -12,16 +12,9 @@ from typing import Any, BinaryIO
 
 from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
+from gradscope.weights.files import restricted_pickle
 from gradscope.weights.files.contents import LONGEST_NAME, MAX_ARRAYS, Gathering, naming
-from gradscope.weights.files.restricted_pickle import (
-    STATE_ALONE,
-    Maker,
-    Named,
-    Opaque,
-    make,
-    read_pickle,
-    refused_name,
-)
+from gradscope.weights.files.restricted_pickle import Maker, Named, read_pickle, refused_name
 from gradscope.weights.files.tensors import WIDTHS, NumberArray, flat_numbers, strided_view, width
 from gradscope.weights.files.zip import ZipMembers
 
@@ -150,7 +143,9 @@ def _named_tensors(tree: Any) -> Iterator[tuple[str, _Tensor]]:
             break
         below = [(f"{name}.{key}" if name else key, depth + 1, each) for key, each in inside]
         waiting.extend(reversed(below))
-    raise WeightsError(f"it nests dicts more than {DEEPEST} deep, or in a circle; {STATE_ALONE}")
+    raise WeightsError(
+        f"it nests dicts more than {DEEPEST} deep, or in a circle; {restricted_pickle.STATE_ALONE}"
+    )
 
 
 def _storage(identity: Any) -> _Storage:
@@ -201,9 +196,9 @@ MAKERS: Mapping[str, Maker] = {
     # Of a parameter the tensor itself, of a tensor with attributes the tensor that it wraps.
     "torch._utils._rebuild_parameter": lambda data, *_: data,
     "torch._utils._rebuild_parameter_with_state": lambda data, *_: data,
-    "torch._tensor._rebuild_from_type_v2": lambda maker, _class, arguments, _state: make(
-        MAKERS, maker, arguments
+    "torch._tensor._rebuild_from_type_v2": lambda maker, _class, arguments, _state: (
+        restricted_pickle.make(MAKERS, maker, arguments)
     ),
     # Whatever a harmless object is called with, its inside does not matter.
-    **{name: partial(lambda name, *_: Opaque(name), name) for name in HARMLESS},
+    **{name: partial(lambda name, *_: restricted_pickle.Opaque(name), name) for name in HARMLESS},
 }

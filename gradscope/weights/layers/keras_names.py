@@ -18,16 +18,9 @@ from gradscope.errors import WeightsError
 from gradscope.model.activations import ACTIVATIONS
 from gradscope.names import CellName
 from gradscope.weights.files.contents import WeightFile
-from gradscope.weights.layers import keras_config
+from gradscope.weights.layers import keras_config, recurrent_layer
 from gradscope.weights.layers.keras_config import ConfiguredLayer
-from gradscope.weights.layers.recurrent_layer import (
-    Direction,
-    Readout,
-    RecurrentLayer,
-    cell_of_size,
-    kind_word,
-    readout_sizes,
-)
+from gradscope.weights.layers.recurrent_layer import Direction, Readout, RecurrentLayer
 
 KERNEL, RECURRENT, BIAS = "kernel", "recurrent_kernel", "bias"
 NUMBERED: Mapping[str, str] = MappingProxyType({"0": KERNEL, "1": RECURRENT, "2": BIAS})
@@ -82,9 +75,10 @@ def keras_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
             depth = stack.index(each) if stack else 0
             yield replace(_layer(group, each), **({"layer": depth} | _place(each, fed)))
         elif any(word in each.class_name for word in keras_config.UNLIKE):
+            plain = recurrent_layer.kind_word(group.cell).upper()
             raise WeightsError(
                 f"{quoted(group.name)} is a {each.class_name}, whose equations are not "
-                f"those of a plain {kind_word(group.cell).upper()}; train and save a plain one"
+                f"those of a plain {plain}; train and save a plain one"
             )
 
 
@@ -103,7 +97,7 @@ def _cells(file: WeightFile) -> Iterator[_Group]:
         if kernel is None or recurrent is None or kernel.ndim != 2 or recurrent.ndim != 2:
             continue
         hidden, columns = recurrent.shape
-        cell = cell_of_size(columns, hidden)
+        cell = recurrent_layer.cell_of_size(columns, hidden)
         if cell is not None and kernel.shape[1] == columns:
             place = tuple(
                 "layers" if part == OLD_CONTAINER else part
@@ -189,7 +183,7 @@ def _function(configured: Any) -> str | None:
 
 def keras_readouts(file: WeightFile, layers: Iterable[RecurrentLayer]) -> Iterator[Readout]:
     """Yield every dense layer of as many inputs as one of these layers has units."""
-    sizes = readout_sizes(layers)
+    sizes = recurrent_layer.readout_sizes(layers)
     for group, arrays in _groups(file).items():
         kernel = arrays.get(KERNEL)
         bias = arrays.get(RECURRENT, arrays.get(BIAS))  # Keras 3 numbers a dense layer's bias 1

@@ -14,15 +14,8 @@ from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
 from gradscope.names import CellName
 from gradscope.weights.files.contents import WeightFile
-from gradscope.weights.layers.recurrent_layer import (
-    Direction,
-    Readout,
-    RecurrentLayer,
-    as_vector,
-    cell_of_size,
-    kind_word,
-    readout_sizes,
-)
+from gradscope.weights.layers import recurrent_layer
+from gradscope.weights.layers.recurrent_layer import Direction, Readout, RecurrentLayer, as_vector
 
 WRAPPERS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module"})
 """What DataParallel, torch.compile and FSDP put between the names."""
@@ -93,7 +86,7 @@ def _layer(file: WeightFile, places: Mapping[str, str], match: re.Match[str]) ->
     cell = _cell(name, recurrent)
     return RecurrentLayer(
         cell=cell,
-        name=base or kind_word(cell),
+        name=base or recurrent_layer.kind_word(cell),
         layer=int(match["layer"] or 0),
         direction=Direction.BACKWARD if match["reverse"] else Direction.FORWARD,
         input_weights=inputs,
@@ -109,7 +102,7 @@ def _layer(file: WeightFile, places: Mapping[str, str], match: re.Match[str]) ->
 
 def _cell(name: str, recurrent: FloatArray) -> CellName:
     """Return the cell that the shape (G·H,H) of W tells."""
-    cell = cell_of_size(*recurrent.shape) if recurrent.ndim == 2 else None
+    cell = recurrent_layer.cell_of_size(*recurrent.shape) if recurrent.ndim == 2 else None
     if cell is None:
         raise WeightsError(
             f"{quoted(name)} has shape {recurrent.shape}, but (G·H, H) with G = 1 "
@@ -120,7 +113,7 @@ def _cell(name: str, recurrent: FloatArray) -> CellName:
 
 def torch_readouts(file: WeightFile, layers: Iterable[RecurrentLayer]) -> Iterator[Readout]:
     """Yield every linear layer of as many inputs as one of these layers has units."""
-    sizes = readout_sizes(layers)
+    sizes = recurrent_layer.readout_sizes(layers)
     for name, place in unwrapped(file.arrays).items():
         weights = file.arrays[place]
         base, _, last = name.rpartition(".")
