@@ -193,7 +193,7 @@ def initialize_gru(
     draw = draw or Draw()
     hidden = sizes[1]
     weights = draw.weights(rng, sizes, 3, forget_bias)
-    second_bias = np.zeros(hidden) if reset_after else None
+    second_bias: FloatArray | None = np.zeros(hidden) if reset_after else None
     if reset_after and draw.scheme is InitializerName.UNIFORM:
         # Of PyTorch's second bias the parts for r and z stand in ``hidden_bias`` already.
         second_bias = uniform(rng, hidden, hidden)
