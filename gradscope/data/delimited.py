@@ -47,7 +47,7 @@ class CellTable:
 
 
 def cell_value(cell: str, *, decimal_comma: bool) -> float:
-    """Return the number in a cell: NaN for a missing value, ±inf beyond floats, else ValueError."""
+    """Return the number in a cell, NaN if missing, ±inf on overflow; ValueError for a text."""
     word = cell.strip()
     if word.lower() in MISSING_WORDS:
         return math.nan

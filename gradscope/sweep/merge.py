@@ -160,7 +160,8 @@ def tolerance_of(row: Row, name: str) -> float | None:
 
 
 def _close(one: Any, other: Any, tolerance: float) -> bool:
-    """Whether two numbers or curves agree; below 1, as differences of larger ones, absolutely."""
+    """Whether two numbers or curves agree, to a relative tolerance, below 1 an absolute one."""
+    # A rate or a logarithm near 0 is the difference of larger numbers.
     if one is None or other is None:
         return False
     a, b = (curve_from_blob(x) if isinstance(x, bytes) else np.array([x]) for x in (one, other))

@@ -76,7 +76,7 @@ def read_rows(
 
 
 def read_environments(path: Path) -> dict[str, str]:
-    """Return what computed each cell, as JSON by the cell's key; empty for a store without them."""
+    """Return what computed each cell, as JSON by the cell's key; empty for an older store."""
     with closing(_open_read_only(path)) as connection, _readable(path):
         check_schema(path, connection)
         made = "SELECT count(*) FROM sqlite_master WHERE name = 'environments'"

@@ -112,7 +112,7 @@ READABLE = f"{', '.join(_ENDINGS[:-1])} or {_ENDINGS[-1]}"
 
 
 def read_file(path: Path) -> "WeightFile":
-    """Read the arrays of a file as its content asks; raises WeightsError if nothing reads it."""
+    """Read a file's arrays with the reader that fits its content; WeightsError if none does."""
     from gradscope.weights.files.contents import Gathering, reading
 
     if not path.exists():

@@ -173,7 +173,7 @@ def truncation_error(probes: FloatArray, sigma: FloatArray) -> FloatArray:
 
 
 def drop_within(error: float, state_size: int) -> float:
-    """Return the relative norm of one drop whose sum keeps ``truncation_error`` in ``error``."""
+    """Return the relative norm of a drop, many of which keep ``truncation_error`` in ``error``."""
     # ``truncation_error`` solved for ‖E‖/σ_max, the largest probe being about as long as ‖E‖.
     alpha = FAILURE_PROBABILITY ** (-1.0 / n_probes(state_size))
     return SHARE_OF_DROP * float(np.sqrt(2.0 * error) / (alpha * np.sqrt(2.0 / np.pi)))
