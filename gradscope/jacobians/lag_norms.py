@@ -126,12 +126,8 @@ def measure(
     """Return log σ_max(∂h_t/∂h_{t−ℓ}) and its certificate, both (L,N), for N pairs of t (``ends``,
     descending) and sequence, ℓ = 1 … L ≤ ends[0]; 0 in both for lags that reach past h_0.
     """
-    small = chain.state_size <= SMALL_STATE
-    drop = (
-        0.0
-        if small
-        else rank_adaptive.drop_within(SHARE_OF_TRUNCATION * tolerance, chain.state_size)
-    )
+    drop = rank_adaptive.drop_within(SHARE_OF_TRUNCATION * tolerance, chain.state_size)
+    drop = 0.0 if chain.state_size <= SMALL_STATE else drop
     log_norms, certificate = _profile(chain, ends, sequences, longest, tolerance, drop)
     failed = (certificate > tolerance).any(axis=0)
     while drop > 0 and failed.any():
