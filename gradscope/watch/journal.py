@@ -1,14 +1,15 @@
 """The journal of a watched training: its snapshots, changes of verdict, and what went wrong.
 
-Snapshots may use a share of the time since the first step, and a small advance. If that does not
-cover all sequences of a snapshot, it has fewer; if not even one, it waits. Events become words in
-``watch.page``.
+Snapshots may use a share of the time since the first step, and a small advance. The first of a
+module has one sequence and costs at most half of what is left, so that the last, at the end, fits
+in too; both have fewer lags where that is needed. Between them a snapshot has fewer sequences where
+not all are affordable, and waits where not even one is. Events become words in ``watch.page``.
 """
 
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -16,6 +17,8 @@ import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.diagnosis.diagnose import Diagnosis
+from gradscope.diagnosis.reasons import ReasonCode
+from gradscope.diagnosis.verdict import Verdict
 from gradscope.errors import SettingError
 from gradscope.names import Regime
 from gradscope.watch.replay import Snapshot
@@ -27,9 +30,19 @@ ADVANCE = 0.1
 class Quantity(StrEnum):
     """What is not finite."""
 
+    INPUT = "input"
+    INITIAL_STATE = "initial state"
     OUTPUT = "output"
     STATE = "replayed state"
     GRADIENT = "gradient"
+
+
+class Unit(StrEnum):
+    """What is counted as a step: the most that was seen of a training."""
+
+    FORWARD = "forward pass"
+    BACKWARD = "backward pass"
+    STEP = "training step"
 
 
 class Refusal(StrEnum):
@@ -38,6 +51,7 @@ class Refusal(StrEnum):
     PROJECTION = "projection"
     SCRIPTED = "scripted"
     COMPILED = "compiled"
+    UNSEEN = "unseen"
     STATE_REPLACED = "state-replaced"
 
 
@@ -51,12 +65,15 @@ class NewVerdict(NamedTuple):
 
 
 class NonFinite(NamedTuple):
-    """A value was infinite or NaN; ``time_step`` of the sequence, None for a gradient."""
+    """A value was infinite or NaN: at ``time_step`` of a ``sequence`` of the batch, both from 1,
+    None where that has no meaning or is not known.
+    """
 
     step: int
     title: str
     quantity: Quantity
-    time_step: int | None
+    time_step: int | None = None
+    sequence: int | None = None
 
 
 class NotWatched(NamedTuple):
@@ -79,17 +96,23 @@ Event = NewVerdict | NonFinite | NotWatched | Failure
 
 @dataclass(slots=True)
 class TimeBudget:
-    """Snapshots may use ``share`` of the time since the first step (None: no limit)."""
+    """Snapshots may use ``share`` of the time since the first step (None: no limit).
+
+    ``spent`` is what they took, in seconds, ``hooks`` what everything else in the watch took.
+    """
 
     share: float | None
     clock: Callable[[], float] = time.perf_counter
     spent: float = 0.0
+    hooks: float = 0.0
     _start: float | None = None
+    _end: float | None = None
 
     def __post_init__(self) -> None:
-        if self.share is not None and not 0.0 < self.share < 1.0:
+        given = self.share
+        if given is not None and not (isinstance(given, int | float) and 0.0 < given < 1.0):
             raise SettingError(
-                f"the share of the time is {self.share}; choose a number between 0 and 1, or None "
+                f"the share of the time is {given!r}; choose a number between 0 and 1, or None "
                 "for no limit"
             )
 
@@ -98,32 +121,43 @@ class TimeBudget:
         if self._start is None:
             self._start = self.clock()
 
+    def stop(self) -> None:
+        """Stop the clock, after the last step."""
+        self._end = self.clock()
+
     @property
     def elapsed(self) -> float:
-        """Seconds since the first step."""
-        return 0.0 if self._start is None else self.clock() - self._start
+        """Seconds from the first step to the end, or until now."""
+        if self._start is None:
+            return 0.0
+        return (self.clock() if self._end is None else self._end) - self._start
 
-    def affords(self, cost: float, most: int) -> int:
-        """Return how many sequences, up to ``most``, are affordable at ``cost`` seconds each."""
-        if self.share is None or cost <= 0.0:
-            return most
-        left = self.share * self.elapsed + ADVANCE - self.spent
-        return max(min(int(left / cost), most), 0)
+    @property
+    def limit(self) -> float:
+        """The seconds that snapshots may have taken by now."""
+        return np.inf if self.share is None else self.share * self.elapsed + ADVANCE
 
 
 @dataclass(eq=False, slots=True)
 class Journal:
     """Everything a watch has recorded; ``tell`` is called with each event as it happens.
 
-    ``steps`` counts the training steps; ``snapshots`` are in the order taken, ``diagnoses`` holds
+    ``steps`` counts the training steps, or what ``unit`` says; a snapshot of each of ``n_modules``
+    was wanted ``every`` so many. ``snapshots`` are in the order taken, ``diagnoses`` holds
     the last of every layer; ``trouble`` holds the first occurrence of everything that was not
-    finite, ``trouble_count`` the number of occurrences. ``_costs`` are seconds per sequence of each
-    module's last snapshot, ``_waiting`` the step and expected cost of those that did not fit.
+    finite, ``trouble_count`` the number of occurrences. ``looks`` are the steps at which each module
+    had a snapshot, ``n_waits`` how often one had to wait; ``_costs`` are the seconds per sequence and
+    lag of each module's last, ``_waiting`` the step and expected cost of those that did not fit.
     """
 
     budget: TimeBudget
     tell: Callable[[Event], None]
+    every: int = 1
     steps: int = 0
+    unit: Unit = Unit.FORWARD
+    n_modules: int = 1
+    n_waits: int = 0
+    looks: dict[str, list[int]] = field(default_factory=dict)
     diagnoses: dict[str, Diagnosis] = field(default_factory=dict)
     snapshots: list[Snapshot] = field(default_factory=list)
     alerts: list[NewVerdict] = field(default_factory=list)
@@ -136,33 +170,65 @@ class Journal:
     _costs: dict[str, float] = field(default_factory=dict)
     _waiting: dict[str, tuple[int, float]] = field(default_factory=dict)
 
-    def affordable(self, name: str, first_guess: float, most: int) -> int:
-        """Return how many sequences a snapshot of a module may have now, 0 if it must wait.
+    def affordable(
+        self, name: str, guess: float, most: int, lags: int, *, last: bool = False
+    ) -> tuple[int, int]:
+        """Return how many sequences and lags a snapshot of a module may have now, (0, lags) if it
+        must wait.
 
-        A sequence costs what it did in the module's last snapshot, ``first_guess`` seconds before
+        A sequence costs what it did in the module's last snapshot, ``guess`` seconds per lag before
         the first. Modules that wait come first, or small ones would use up what a large one needs.
         """
-        asked_lately = [step >= self.steps - 1 for step, _ in self._waiting.values()]
-        if name not in self._waiting and any(asked_lately):
-            return 0
-        cost = self._costs.get(name, first_guess)
-        count = self.budget.affords(cost, most)
+        first, asked = name not in self._costs, self._waiting.values()
+        waits = name not in self._waiting and any(step >= self.steps - 1 for step, _ in asked)
+        cost = self._costs.get(name, guess)
+        left = self.budget.limit - self.budget.spent
+        if first and np.isfinite(left):
+            most, left = 1, left / (2 * self.n_modules)
+        elif last:
+            left /= self.n_modules
+        else:
+            # What the last snapshots will need.
+            left -= sum(self._costs.values()) * lags
+        count = max(0, most if np.isinf(left) else min(int(left / (cost * lags)), most))
+        if not count and (first or last):
+            lags = min(int(left / cost), lags) if left > 0 else 0
+            count = min(lags, 1)
+        count = 0 if waits and not last else count
         if count:
             self._waiting.pop(name, None)
-        else:
+        elif not waits:
+            self.n_waits += 1
             self._waiting[name] = (self.steps, cost)
-        return count
+        return count, lags
 
     @property
     def unseen(self) -> dict[str, float]:
-        """The modules whose first snapshot waits, and its expected seconds per sequence."""
+        """The modules whose first snapshot waits, and the expected seconds of a single lag."""
         waiting = self._waiting.items()
         return {name: cost for name, (_, cost) in waiting if name not in self._costs}
 
-    def charge(self, name: str, seconds: float, n_sequences: int) -> None:
-        """Charge the budget for a snapshot."""
+    def charge(self, name: str, seconds: float, n_products: int) -> None:
+        """Charge the budget for a snapshot of ``n_products`` sequences times lags."""
         self.budget.spent += seconds
-        self._costs[name] = seconds / n_sequences
+        self._costs[name] = seconds / n_products
+        self.looks.setdefault(name, []).append(self.steps)
+
+    def forget(self) -> None:
+        """Forget everything seen so far: it was before the training."""
+        self.steps = 0
+        for each in (self.looks, self.diagnoses, self.snapshots, self.alerts, self.trouble):
+            each.clear()
+
+    def recount(self, unit: Unit) -> None:
+        """Count in another unit: what has been seen so far was parts of the first."""
+        self.unit, self.steps = unit, min(self.steps, 1)
+        self.looks = {name: [1] for name in self.looks}
+        self.snapshots = [replace(each, step=1) for each in self.snapshots]
+        self.alerts = [each._replace(step=1) for each in self.alerts]
+        self.trouble = {key: each._replace(step=1) for key, each in self.trouble.items()}
+        self._norm_steps.clear()
+        self._norms.clear()
 
     def record(self, snapshots: Iterable[Snapshot]) -> None:
         """Keep snapshots, and report a verdict that is new or has changed."""
@@ -173,13 +239,15 @@ class Journal:
             self.snapshots.append(each)
             if diagnosis is None:
                 continue
-            last = self.diagnoses.get(title)
-            self.diagnoses[title] = diagnosis
-            before = None if last is None else last.verdict.regime
-            event = NewVerdict(step, title, diagnosis, before)
-            if before is not diagnosis.verdict.regime:
-                if last is not None:
-                    self.alerts.append(event)
+            last, regime = self.diagnoses.get(title), diagnosis.verdict.regime
+            if last is not None and _agree(diagnosis.verdict, last.verdict):
+                continue
+            self.diagnoses[title], before = diagnosis, None
+            if last is not None and not _agree(last.verdict, diagnosis.verdict):
+                before = last.verdict.regime
+            if last is None or last.verdict.regime is not regime:
+                event = NewVerdict(step, title, diagnosis, before)
+                self.alerts += [event] if before is not None else []
                 self.tell(event)
 
     def not_finite(self, found: NonFinite) -> None:
@@ -194,7 +262,7 @@ class Journal:
         self._norm_steps.append(step)
         self._norms.append(norm)
         if not np.isfinite(norm):
-            self.not_finite(NonFinite(step, title, Quantity.GRADIENT, None))
+            self.not_finite(NonFinite(step, title, Quantity.GRADIENT))
 
     def refuse(self, title: str, refusal: Refusal) -> None:
         """Keep and report why a module is not watched."""
@@ -211,3 +279,12 @@ class Journal:
     def gradient_norms(self) -> tuple[IntArray, FloatArray]:
         """Training steps (N,) and the unclipped gradient norm at each (N,)."""
         return np.array(self._norm_steps, dtype=np.int64), np.array(self._norms, dtype=np.float64)
+
+
+def _agree(stable: Verdict, other: Verdict) -> bool:
+    """Whether one verdict is only stable because it saw fewer lags than the other needed."""
+    found = [
+        other.reason(code) for code in (ReasonCode.BELOW_THRESHOLD, ReasonCode.ABOVE_THRESHOLD)
+    ]
+    lags = [int(each.numbers["lag"] or 0) for each in found if each is not None]
+    return stable.regime is Regime.STABLE and stable.max_lag < min(lags, default=0)

@@ -29,6 +29,9 @@ from gradscope.watch.journal import (
     Refusal,
 )
 
+MAX_DEVIATION = 0.01
+"""Of the largest output: a replay that differs by more is not what the module computed."""
+
 Log = Callable[[str], object] | Logger | str | Path | None
 """A function of one string, a logger, a file to append to, or nowhere."""
 
@@ -80,8 +83,10 @@ REFUSAL_WORDS = {
     "support; train without proj_size to watch it",
     Refusal.SCRIPTED: "it is scripted, and hooks do not reach inside; watch the module that "
     "was passed to torch.jit",
-    Refusal.COMPILED: "it is compiled, and hooks do not reach inside; train without "
+    Refusal.COMPILED: "it is a Cell within torch.compile, whose graph has no hooks; train without "
     "torch.compile while you watch",
+    Refusal.UNSEEN: "no call of it was seen during the training: torch.compile made its graph "
+    "before, or it is not used; watch before the first call",
     Refusal.STATE_REPLACED: "the state it is given is not the one it returned: what happens in "
     "between is unknown, so its Jacobian products cannot be measured",
 }
@@ -94,6 +99,7 @@ def _sentence(event: Event) -> str:
     place = f"step {event.step}, {event.title}"
     if isinstance(event, NonFinite):
         where = "" if event.time_step is None else f" at time step {event.time_step}"
+        where += "" if event.sequence is None else f" of sequence {event.sequence}"
         return f"{place}: the {event.quantity} is not finite{where}"
     if isinstance(event, Failure):
         end = f"will not be retried ({event.error}); training continues"
@@ -108,7 +114,7 @@ def watch_report(journal: Journal, *, log_error: Exception | None = None, width:
     parts: list[RenderableType] = [Text(screen.say(_opening(journal)), style="bold"), Text()]
     if journal.snapshots:
         parts += [_layers(journal, screen), Text()]
-    failures = [_sentence(failure) for failure in journal.failures]
+    failures = [_sentence(failure) for failure in journal.failures] + _doubts(journal)
     if log_error is not None:
         kind = type(log_error).__name__
         failures.append(f"the log failed and is no longer written ({kind}: {log_error})")
@@ -133,12 +139,22 @@ def watch_report(journal: Journal, *, log_error: Exception | None = None, width:
 
 
 def _opening(journal: Journal) -> str:
-    taken = len({(each.step, each.title) for each in journal.snapshots})
-    spent, elapsed, allowed = journal.budget.spent, journal.budget.elapsed, journal.budget.share
-    share = f", {percent(spent / elapsed)} of the time" if elapsed else ""
-    limit = f" (at most {percent(allowed)} plus {number(ADVANCE)} s)" if allowed else ""
-    counted = f"{count(journal.steps, 'training step')}: {count(taken, 'snapshot')} took"
-    return f"Watched {counted} {number(spent)} s{share}{limit}."
+    budget, at = (
+        journal.budget,
+        sorted({step for steps in journal.looks.values() for step in steps}),
+    )
+    seen = "not seen yet"
+    if at:
+        many = f"{len(at)} steps from {at[0]} to {at[-1]}"
+        seen = f"seen at step {at[0]}" if len(at) == 1 else f"seen at steps {at[0]} and {at[-1]}"
+        seen = f"seen at {many}" if len(at) > 2 else seen
+    parts = f"{percent(budget.share)} plus {number(ADVANCE)} s" if budget.share else ""
+    limit = f" (at most {number(budget.limit)} s: {parts})" if parts else ""
+    unit = str(journal.unit).replace("pass", "passe") if journal.steps != 1 else str(journal.unit)
+    return (
+        f"Watched {count(journal.steps, unit)}, {seen}. Of {number(budget.elapsed)} s, snapshots "
+        f"took {number(budget.spent)} s{limit}, hooks {number(budget.hooks)} s."
+    )
 
 
 def _layers(journal: Journal, screen: Screen) -> Table:
@@ -152,7 +168,8 @@ def _layers(journal: Journal, screen: Screen) -> Table:
         if seen:
             verdicts, last = (seen[0].verdict, seen[-1].verdict), seen[-1].verdict
             horizons = [str(each.horizon or f">{each.max_lag}") for each in verdicts]
-            ends = sorted(seen[-1].norms.log_norms[-1].tolist())
+            last_lag = seen[-1].norms.log_norms[-1]
+            ends = sorted(last_lag[~np.isnan(last_lag)].tolist())
             cells = [
                 " → ".join(dict.fromkeys(str(each.regime) for each in verdicts)),
                 short_pace(last.rate),
@@ -180,8 +197,8 @@ def _causes(journal: Journal) -> list[str]:
 def _not_watched(journal: Journal) -> list[str]:
     refused = [f"{each.title}: {REFUSAL_WORDS[each.refusal]}" for each in journal.refused]
     return refused + [
-        f"{name}: no snapshot yet; one sequence is expected to take {number(cost)} s, more than "
-        "the share of the time allows so far (raise share, or lower max_lag)"
+        f"{name}: no snapshot yet; a single lag is expected to take {number(cost)} s, more than "
+        "the share of the time allows so far (raise share)"
         for name, cost in journal.unseen.items()
     ]
 
@@ -199,3 +216,27 @@ def _norms(journal: Journal) -> list[str]:
     half, nine = (number(float(each)) for each in np.quantile(norms, [0.5, 0.9]))
     spread = f"half of {norms.size} steps below {half}, nine in ten below {nine}"
     return [f"{spread}; the largest {largest}"]
+
+
+def _doubts(journal: Journal) -> list[str]:
+    """Return where a replay is not what the module computed, and where snapshots were late."""
+    doubts = []
+    for title in dict.fromkeys(each.title for each in journal.snapshots):
+        worst = max(each.deviation or 0.0 for each in journal.snapshots if each.title == title)
+        if worst > MAX_DEVIATION:
+            doubts.append(
+                f"{title}: the replay in float64 is off by {percent(worst)} of the largest output: "
+                "the module rounds more coarsely than its dynamics allow, or computes something "
+                "else; the table describes the replay"
+            )
+    looks = [step for steps in journal.looks.values() for step in steps]
+    wanted = 1 + (journal.steps - 1) // journal.every
+    if looks and journal.n_waits and len(set(looks)) < wanted and journal.budget.share:
+        cost = journal.budget.spent / len(looks) * len(journal.looks)
+        pace = max(1, round(cost * journal.steps / (journal.budget.share * journal.budget.elapsed)))
+        doubts.append(
+            f"snapshots at {len(set(looks))} of the {wanted} steps that every={journal.every} asks "
+            f"for: the share of {percent(journal.budget.share)} is enough for one every "
+            f"{count(pace, 'step')} (raise share or every, or lower max_lag or sequences)"
+        )
+    return doubts
