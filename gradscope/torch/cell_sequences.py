@@ -36,13 +36,14 @@ class _Sequence:
     """A Cell's unfinished sequence: its length and the state returned last.
 
     ``steps`` are the last steps of the first ``n_kept`` sequences of the batch. If a snapshot of
-    ``size`` (sequences and lags) is due, ``layer`` has the weights at its beginning.
+    ``n_due`` sequences and ``lags`` is due, ``layer`` has the weights at the beginning.
     """
 
     module: Any
     steps: deque[CellStep]
     n_kept: int
-    size: tuple[int, int]
+    n_due: int
+    lags: int
     layer: Layer | None
     n_steps: int = 0
     returned: tuple[Tensor, ...] = ()
@@ -64,7 +65,6 @@ class CellSequences:
     def __init__(self, steps: Steps) -> None:
         self._steps = steps
         self._sequences: dict[str, _Sequence] = {}
-        self._lengths: dict[str, int] = {}
 
     def __iter__(self) -> Iterator[str]:
         """The Cells that are in a sequence; it may be ended on the way."""
@@ -96,28 +96,21 @@ class CellSequences:
         return length
 
     def finish(self, name: str) -> None:
-        """End a Cell's sequence, and take a snapshot where one is due."""
+        """End a Cell's sequence, and take a snapshot if steps were kept."""
         sequence, steps = self._sequences.pop(name), self._steps
-        started, layer, (count, lags) = perf_counter(), sequence.layer, sequence.size
-        self._lengths[name] = len(sequence.steps)
-        if steps.closing and layer is None:
-            count, lags = self._due(name, sequence.module, sequence.n_kept, len(sequence.steps))
+        started, count, lags = perf_counter(), sequence.n_due, sequence.lags
+        n_steps, module = len(sequence.steps), sequence.module
+        if steps.closing and not count:
+            count, lags = steps.due(name, sequence.n_kept, state_size(module), n_steps)
         if not count:
             return
         inputs, states, hidden = (
             np.stack([to_array(each[:count]) for each in kind], axis=1)
             for kind in zip(*sequence.steps, strict=True)
         )
-        sample = Sample(
-            steps.now,
-            (name,),
-            (layer or _layer(sequence.module),),
-            tuple(inputs),
-            (states[:, 0],),
-            # The last weights are not those of the sequence.
-            () if layer is None else tuple(hidden),
-        )
-        steps.examine(name, sample, min(lags, len(sequence.steps)), started)
+        layer, outputs = sequence.layer or _layer(module), tuple(hidden) if sequence.layer else ()
+        sample = Sample(steps.now, (name,), (layer,), tuple(inputs), (states[:, 0],), outputs)
+        steps.examine(name, sample, min(lags, n_steps), started)
 
     def forget(self, name: str) -> None:
         """End a Cell's sequence, if it is in one, without a snapshot."""
@@ -125,14 +118,10 @@ class CellSequences:
 
     def _start(self, name: str, call: Call) -> _Sequence:
         """Begin a Cell's sequence; keep its weights if a snapshot is due."""
-        available, max_lag = sizes_of(call)[1], self._steps.max_lag
-        size = self._due(name, call.module, available, self._lengths.get(name, max_lag))
-        layer = _layer(call.module) if size[0] else None
-        few = min(available, self._steps.sequences)
-        return _Sequence(call.module, deque(maxlen=max_lag), few, size, layer)
-
-    def _due(self, name: str, module: Any, available: int, n_steps: int) -> tuple[int, int]:
-        return self._steps.due(name, available, state_size(module), n_steps)
+        module, max_lag, (_, available) = call.module, self._steps.max_lag, sizes_of(call)
+        count, lags = self._steps.due(name, available, state_size(module), max_lag)
+        few, layer = min(available, self._steps.sequences), _layer(module) if count else None
+        return _Sequence(module, deque(maxlen=max_lag), few, count, lags, layer)
 
 
 def _layer(module: Any) -> Layer:

@@ -6,14 +6,14 @@ optimizer changes the weights in place. Source: PyTorch 2.13, ``torch.nn.modules
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from gradscope.arrays import FloatArray
 from gradscope.model.activations import ACTIVATIONS
@@ -27,6 +27,15 @@ LAYERS = (nn.RNN, nn.GRU, nn.LSTM)
 CELLS = (nn.RNNCell, nn.GRUCell, nn.LSTMCell)
 CellStep = tuple[Tensor, Tensor, Tensor]
 KINDS = {"RNN": CellName.ELMAN, "GRU": CellName.GRU, "LSTM": CellName.LSTM}
+
+
+def detached(value: Any) -> Any:
+    """Return a tensor, a packed batch or a tuple of them without its graph; None as it is."""
+    if isinstance(value, PackedSequence):
+        return value._replace(data=value.data.detach())
+    if isinstance(value, tuple):
+        return tuple(map(detached, value))
+    return None if value is None else value.detach()
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -48,7 +57,7 @@ class Call:
 
     @property
     def returned(self) -> tuple[Tensor, ...]:
-        """What a Cell returned: (h,), (h, c) of an LSTM; of a layer its outputs and last state."""
+        """What a Cell returned: (h,), (h, c) of an LSTM; a layer its outputs and last state."""
         return self.output if isinstance(self.output, tuple) else (self.output,)
 
 
@@ -100,8 +109,8 @@ def to_array(tensor: Tensor) -> FloatArray:
 
 
 def cell_step(call: Call, count: int) -> CellStep:
-    """Return x_t (B,D), s_{t−1} (B,S) and h_t (B,H) of a Cell's first ``count`` sequences, copied on
-    their device.
+    """Return x_t (B,D), s_{t−1} (B,S) and h_t (B,H) of a Cell's first ``count`` sequences, as
+    copies on their device.
     """
     inputs, states, results = (
         [(each[:count] if each.ndim == 2 else each[None]).detach().clone() for each in tensors]
@@ -112,53 +121,39 @@ def cell_step(call: Call, count: int) -> CellStep:
 
 
 def sizes_of(call: Call) -> tuple[int, int]:
-    """Return how many time steps, 1 of a Cell, and sequences a call has."""
+    """Return how many time steps, 1 of a Cell, and how many sequences a call has."""
     if isinstance(call.inputs, PackedSequence):
         return len(call.inputs.batch_sizes), int(call.inputs.batch_sizes[0])
-    shape = tuple(call.inputs.shape[:-1])
+    shape = call.inputs.shape[:-1]
     if isinstance(call.module, CELLS):
-        return (1, *shape, 1)[:2]
-    if len(shape) == 1:
-        return shape[0], 1
-    return shape[::-1] if call.module.batch_first else shape
+        return 1, int(shape.numel())
+    n_steps, n_sequences = shape if len(shape) == 2 else (*shape, 1)
+    turned = len(shape) == 2 and call.module.batch_first
+    return (n_sequences, n_steps) if turned else (n_steps, n_sequences)
 
 
-def not_finite(call: Call, begins: bool = True) -> dict[Quantity | None, Tensor]:
-    """Return where (T,B) inputs, initial states (1,B) and outputs are infinite or NaN, causes first,
-    on their device; without those known to be finite. A state that was bad before a Cell's call,
-    which ``begins`` no sequence, has no name.
+def not_finite(call: Call) -> dict[Quantity, Tensor]:
+    """Return where inputs (T,B), initial states (1,B) and outputs (T,B) are infinite or NaN, as
+    flags on their device, causes first; nothing of what is known to be finite.
     """
-    cell = isinstance(call.module, CELLS)
-    output = call.returned[0]
-    carried = Quantity.INITIAL_STATE if begins else None
-    batches = [(Quantity.INPUT, call.inputs), *((carried, each) for each in call.states)]
-    found: dict[Quantity | None, Tensor] = {}
-    for quantity, batch in (*batches, (Quantity.OUTPUT, output)):
+    found, cell = {}, isinstance(call.module, CELLS)
+    states = () if cell or not call.states else (call.states[0],)
+    kinds = (Quantity.INPUT, *(Quantity.INITIAL_STATE for _ in states), Quantity.OUTPUT)
+    for kind, batch in zip(kinds, (call.inputs, *states, call.returned[0]), strict=True):
         packed = isinstance(batch, PackedSequence)
-        values = (batch.data if packed else batch).detach()
+        values = batch.data if packed else batch
         # On a CPU the sum is there at once, and cheaper.
         if values.device.type == "cpu" and isfinite(values.sum()):
             continue
-        bad = ~torch.isfinite(torch.linalg.vector_norm(values, ord=inf, dim=-1))
+        bad = ~torch.isfinite(torch.linalg.vector_norm(values, ord=inf, dim=-1, keepdim=True))
         if packed:
-            bad = _padded(bad, batch)
-        elif quantity in {Quantity.INPUT, Quantity.OUTPUT} and not cell:
-            bad = bad[:, None] if bad.ndim == 1 else bad
-            bad = bad.T if call.module.batch_first and values.ndim == 3 else bad
-        else:
-            bad = bad.reshape(-1, bad.shape[-1] if bad.ndim else 1).any(0, keepdim=True)
-        found[quantity] = bad | found[quantity] if quantity in found else bad
+            bad, _ = pad_packed_sequence(batch._replace(data=bad))
+        elif bad.ndim == 3 and kind is not Quantity.INITIAL_STATE and call.module.batch_first:
+            bad = bad.transpose(0, 1)
+        alone = bad.ndim < (2 if cell else 3)
+        bad = bad.reshape(-1, 1 if alone else bad.shape[-2])
+        found[kind] = bad.any(0, keepdim=True) if kind is Quantity.INITIAL_STATE else bad
     return found
-
-
-def _padded(rows: Tensor, batch: PackedSequence) -> Tensor:
-    """Return a flag for each row of a packed batch as (T,B), sequences in the order given."""
-    sizes = batch.batch_sizes
-    times = torch.repeat_interleave(torch.arange(len(sizes)), sizes)
-    places = torch.arange(len(times)) - (torch.cumsum(sizes, 0) - sizes)[times]
-    padded = rows.new_zeros(len(sizes), int(sizes[0]))
-    padded[times.to(rows.device), places.to(rows.device)] = rows
-    return padded if batch.unsorted_indices is None else padded[:, batch.unsorted_indices]
 
 
 def layer_titles(name: str, module: Any) -> tuple[str, ...]:
@@ -168,67 +163,43 @@ def layer_titles(name: str, module: Any) -> tuple[str, ...]:
     return (name,) if len(parts) == 1 else tuple(parts)
 
 
-def first_sequences(call: Call, count: int) -> Call:
-    """Return the call with its first ``count`` sequences alone, the longest of a packed batch,
-    copied on their device.
+def layer_sample(titles: tuple[str, ...], step: int, call: Call, count: int) -> Sample:
+    """Return ``count`` sequences of a layer's call with their states, outputs (where the call still
+    has them) and the weights: the longest of a packed batch, else the first.
     """
-
-    def first(batch: Any) -> Any:
-        if isinstance(batch, PackedSequence):
-            rows = torch.cat([_rows(batch, place) for place in range(count)]).sort()[0]
-            return PackedSequence(batch.data.detach()[rows], batch.batch_sizes.clamp(max=count))
-        if batch.ndim == 2:
-            return batch.detach().clone()
-        few = batch[:count] if call.module.batch_first else batch[:, :count]
-        return few.detach().clone()
-
-    # States are in the order of the batch, a packed one's sequences by length.
-    order = getattr(call.inputs, "sorted_indices", None)
-    places = slice(count) if order is None else order[:count]
-    states = [each if each.ndim == 3 else each[:, None] for each in call.states]
-    return replace(
-        call,
-        inputs=first(call.inputs),
-        state=tuple(each.detach()[:, places].clone() for each in states),
-        output=(first(call.output[0]),),
-    )
-
-
-def layer_sample(titles: tuple[str, ...], step: int, call: Call, *, current: bool = True) -> Sample:
-    """Return the sequences of a layer's call with their states, outputs and the weights; without
-    ``current`` the weights are no longer those of the call, and the outputs are left out.
-    """
-    module, count = call.module, sizes_of(call)[1]
+    module = call.module
     # As the forward pass has just used them: to evaluate a parametrization again might change them.
     flat = module._flat_weights  # noqa: SLF001
     per_cell, directions = 4 if module.bias else 2, 2 if module.bidirectional else 1
     cells = [cell_of(module, flat[i : i + per_cell]) for i in range(0, len(flat), per_cell)]
     states: list[FloatArray] = [np.zeros((count, state_size(module))) for _ in titles]
     if call.states:
-        states = list(map(to_array, torch.cat(call.states, dim=2)))
+        # In the order in which ``_sequences`` takes the sequences.
+        order = getattr(call.inputs, "sorted_indices", None)
+        places = slice(count) if order is None else order[:count]
+        whole = [each if each.ndim == 3 else each[:, None] for each in call.states]
+        states = list(map(to_array, torch.cat([each[:, places] for each in whole], dim=2)))
     return Sample(
         step=step,
         titles=titles,
         layers=[Layer(*cells[i : i + directions]) for i in range(0, len(cells), directions)],
-        sequences=_sequences(call.inputs, batch_first=module.batch_first),
+        sequences=_sequences(call.inputs, count, batch_first=module.batch_first),
         initial_states=states,
-        outputs=_sequences(call.output[0], batch_first=module.batch_first) if current else (),
+        outputs=_sequences(call.output[0], count, batch_first=module.batch_first)
+        if call.output
+        else (),
         dropout=float(module.dropout) if module.num_layers > 1 else 0.0,
     )
 
 
-def _sequences(batch: Any, *, batch_first: bool) -> tuple[FloatArray, ...]:
-    """Return the sequences (T_i,·) of a batch."""
+def _sequences(batch: Any, count: int, *, batch_first: bool) -> tuple[FloatArray, ...]:
+    """Return the first sequences (T_i,·) of a batch."""
     if isinstance(batch, PackedSequence):
-        count = int(batch.batch_sizes[0])
-        return tuple(to_array(batch.data[_rows(batch, place)]) for place in range(count))
+        sizes = batch.batch_sizes
+        starts = torch.cumsum(sizes, 0) - sizes
+        rows = [(starts[sizes > place] + place).to(batch.data.device) for place in range(count)]
+        return tuple(to_array(batch.data[row]) for row in rows)
     if batch.ndim == 2:
         return (to_array(batch),)
-    return tuple(to_array(batch if batch_first else batch.transpose(0, 1)))
-
-
-def _rows(batch: PackedSequence, place: int) -> Tensor:
-    """Return the rows of one sequence in a packed batch, the longest at place 0."""
-    sizes = batch.batch_sizes
-    starts = torch.cumsum(sizes, 0) - sizes
-    return (starts[sizes > place] + place).to(batch.data.device)
+    first = batch[:count] if batch_first else batch[:, :count].transpose(0, 1)
+    return tuple(to_array(first))

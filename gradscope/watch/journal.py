@@ -1,9 +1,9 @@
 """The journal of a watched training: its snapshots, changes of verdict, and what went wrong.
 
 Snapshots may use a share of the time since the first step, and a small advance. The first of a
-module has one sequence and costs at most half of what is left, so that the last, at the end, fits
-in too; both have fewer lags where that is needed. Between them a snapshot has fewer sequences where
-not all are affordable, and waits where not even one is. Events become words in ``watch.page``.
+module has one sequence and leaves time for the last, at the end; both have fewer lags where they
+must. Between them a snapshot has fewer sequences if not all are affordable; if not even one, it
+waits. Events become words in ``watch.page``.
 """
 
 import time
@@ -17,13 +17,11 @@ import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.diagnosis.diagnose import Diagnosis
-from gradscope.diagnosis.reasons import ReasonCode
-from gradscope.diagnosis.verdict import Verdict
 from gradscope.errors import SettingError
 from gradscope.names import Regime
 from gradscope.watch.replay import Snapshot
 
-ADVANCE = 0.1
+ADVANCE = 0.2
 """Seconds that snapshots may take before the share of the time allows them."""
 
 
@@ -35,14 +33,6 @@ class Quantity(StrEnum):
     OUTPUT = "output"
     STATE = "replayed state"
     GRADIENT = "gradient"
-
-
-class Unit(StrEnum):
-    """What is counted as a step: the most that was seen of a training."""
-
-    FORWARD = "forward pass"
-    BACKWARD = "backward pass"
-    STEP = "training step"
 
 
 class Refusal(StrEnum):
@@ -65,14 +55,12 @@ class NewVerdict(NamedTuple):
 
 
 class NonFinite(NamedTuple):
-    """A value was infinite or NaN: at ``time_step`` of a ``sequence`` of the batch, both from 1,
-    None where that has no meaning or is not known.
-    """
+    """A value was infinite or NaN, at ``time_step`` of ``sequence``; None where it has none."""
 
     step: int
     title: str
     quantity: Quantity
-    time_step: int | None = None
+    time_step: int | None
     sequence: int | None = None
 
 
@@ -98,7 +86,7 @@ Event = NewVerdict | NonFinite | NotWatched | Failure
 class TimeBudget:
     """Snapshots may use ``share`` of the time since the first step (None: no limit).
 
-    ``spent`` is what they took, in seconds, ``hooks`` what everything else in the watch took.
+    ``spent`` are the seconds that they took, ``hooks`` those of the rest of the watch.
     """
 
     share: float | None
@@ -106,7 +94,6 @@ class TimeBudget:
     spent: float = 0.0
     hooks: float = 0.0
     _start: float | None = None
-    _end: float | None = None
 
     def __post_init__(self) -> None:
         given = self.share
@@ -121,16 +108,10 @@ class TimeBudget:
         if self._start is None:
             self._start = self.clock()
 
-    def stop(self) -> None:
-        """Stop the clock, after the last step."""
-        self._end = self.clock()
-
     @property
     def elapsed(self) -> float:
-        """Seconds from the first step to the end, or until now."""
-        if self._start is None:
-            return 0.0
-        return (self.clock() if self._end is None else self._end) - self._start
+        """Seconds since the first step."""
+        return 0.0 if self._start is None else self.clock() - self._start
 
     @property
     def limit(self) -> float:
@@ -142,19 +123,20 @@ class TimeBudget:
 class Journal:
     """Everything a watch has recorded; ``tell`` is called with each event as it happens.
 
-    ``steps`` counts the training steps, or what ``unit`` says; a snapshot of each of ``n_modules``
-    was wanted ``every`` so many. ``snapshots`` are in the order taken, ``diagnoses`` holds
-    the last of every layer; ``trouble`` holds the first occurrence of everything that was not
-    finite, ``trouble_count`` the number of occurrences. ``looks`` are the steps at which each module
-    had a snapshot, ``n_waits`` how often one had to wait; ``_costs`` are the seconds per sequence and
-    lag of each module's last, ``_waiting`` the step and expected cost of those that did not fit.
+    ``steps`` counts the steps of the optimizer, or passes until one has ``optimized``; a snapshot of
+    each of ``n_modules`` is wanted ``every`` so many. ``snapshots`` are in the order taken,
+    ``diagnoses`` holds the last of every layer; ``trouble`` holds the first occurrence of
+    everything that was not finite, ``trouble_count`` the number of occurrences. ``looks`` are the
+    steps at which each module had a snapshot, ``n_waits`` counts how often one had to wait;
+    ``_costs`` are the seconds per sequence and lag of each module's last snapshot, ``_waiting`` the
+    step and expected cost of those that did not fit.
     """
 
     budget: TimeBudget
     tell: Callable[[Event], None]
     every: int = 1
     steps: int = 0
-    unit: Unit = Unit.FORWARD
+    optimized: bool = False
     n_modules: int = 1
     n_waits: int = 0
     looks: dict[str, list[int]] = field(default_factory=dict)
@@ -173,33 +155,33 @@ class Journal:
     def affordable(
         self, name: str, guess: float, most: int, lags: int, *, last: bool = False
     ) -> tuple[int, int]:
-        """Return how many sequences and lags a snapshot of a module may have now, (0, lags) if it
+        """Return how many sequences and lags a snapshot of a module may have now, no sequence if it
         must wait.
 
-        A sequence costs what it did in the module's last snapshot, ``guess`` seconds per lag before
-        the first. Modules that wait come first, or small ones would use up what a large one needs.
+        Each of them costs what it did in the module's last snapshot, ``guess`` seconds before the
+        first. Modules that wait come first, or small ones would use up what a large one needs.
         """
-        first, asked = name not in self._costs, self._waiting.values()
-        waits = name not in self._waiting and any(step >= self.steps - 1 for step, _ in asked)
-        cost = self._costs.get(name, guess)
+        asked_lately = [step >= self.steps - 1 for step, _ in self._waiting.values()]
+        if name not in self._waiting and any(asked_lately) and not last:
+            return 0, lags
+        if self.budget.share is None:
+            return most, lags
+        cost, first = self._costs.get(name, guess), name not in self._costs
         left = self.budget.limit - self.budget.spent
-        if first and np.isfinite(left):
-            most, left = 1, left / (2 * self.n_modules)
-        elif last:
-            left /= self.n_modules
+        if first or last:
+            # A part, since short snapshots cost more than theirs, and more are to come.
+            most, left = 1 if first else most, left / self.n_modules / (4 if first else 2)
+            lags = max(min(lags, int(left / cost)), int(not first))
         else:
             # What the last snapshots will need.
             left -= sum(self._costs.values()) * lags
-        count = max(0, most if np.isinf(left) else min(int(left / (cost * lags)), most))
-        if not count and (first or last):
-            lags = min(int(left / cost), lags) if left > 0 else 0
-            count = min(lags, 1)
-        count = 0 if waits and not last else count
+        count = min(int(left / (cost * lags)), most) if lags else 0
+        count = max(count, int(last and not first))
         if count:
             self._waiting.pop(name, None)
-        elif not waits:
-            self.n_waits += 1
+        else:
             self._waiting[name] = (self.steps, cost)
+            self.n_waits += 1
         return count, lags
 
     @property
@@ -209,26 +191,19 @@ class Journal:
         return {name: cost for name, (_, cost) in waiting if name not in self._costs}
 
     def charge(self, name: str, seconds: float, n_products: int) -> None:
-        """Charge the budget for a snapshot of ``n_products`` sequences times lags."""
+        """Charge the budget for a snapshot of so many sequences times lags."""
         self.budget.spent += seconds
         self._costs[name] = seconds / n_products
         self.looks.setdefault(name, []).append(self.steps)
 
-    def forget(self) -> None:
-        """Forget everything seen so far: it was before the training."""
-        self.steps = 0
-        for each in (self.looks, self.diagnoses, self.snapshots, self.alerts, self.trouble):
-            each.clear()
-
-    def recount(self, unit: Unit) -> None:
-        """Count in another unit: what has been seen so far was parts of the first."""
-        self.unit, self.steps = unit, min(self.steps, 1)
+    def count_steps(self) -> None:
+        """Count steps of the optimizer from now on: all passes so far belong to the first."""
+        self.optimized, self.steps = True, 1
         self.looks = {name: [1] for name in self.looks}
         self.snapshots = [replace(each, step=1) for each in self.snapshots]
         self.alerts = [each._replace(step=1) for each in self.alerts]
         self.trouble = {key: each._replace(step=1) for key, each in self.trouble.items()}
-        self._norm_steps.clear()
-        self._norms.clear()
+        self._norm_steps, self._norms = [], []
 
     def record(self, snapshots: Iterable[Snapshot]) -> None:
         """Keep snapshots, and report a verdict that is new or has changed."""
@@ -239,15 +214,13 @@ class Journal:
             self.snapshots.append(each)
             if diagnosis is None:
                 continue
-            last, regime = self.diagnoses.get(title), diagnosis.verdict.regime
-            if last is not None and _agree(diagnosis.verdict, last.verdict):
-                continue
-            self.diagnoses[title], before = diagnosis, None
-            if last is not None and not _agree(last.verdict, diagnosis.verdict):
-                before = last.verdict.regime
-            if last is None or last.verdict.regime is not regime:
-                event = NewVerdict(step, title, diagnosis, before)
-                self.alerts += [event] if before is not None else []
+            last = self.diagnoses.get(title)
+            self.diagnoses[title] = diagnosis
+            before = None if last is None else last.verdict.regime
+            event = NewVerdict(step, title, diagnosis, before)
+            if before is not diagnosis.verdict.regime:
+                if last is not None:
+                    self.alerts.append(event)
                 self.tell(event)
 
     def not_finite(self, found: NonFinite) -> None:
@@ -262,7 +235,7 @@ class Journal:
         self._norm_steps.append(step)
         self._norms.append(norm)
         if not np.isfinite(norm):
-            self.not_finite(NonFinite(step, title, Quantity.GRADIENT))
+            self.not_finite(NonFinite(step, title, Quantity.GRADIENT, None))
 
     def refuse(self, title: str, refusal: Refusal) -> None:
         """Keep and report why a module is not watched."""
@@ -279,12 +252,3 @@ class Journal:
     def gradient_norms(self) -> tuple[IntArray, FloatArray]:
         """Training steps (N,) and the unclipped gradient norm at each (N,)."""
         return np.array(self._norm_steps, dtype=np.int64), np.array(self._norms, dtype=np.float64)
-
-
-def _agree(stable: Verdict, other: Verdict) -> bool:
-    """Whether one verdict is only stable because it saw fewer lags than the other needed."""
-    found = [
-        other.reason(code) for code in (ReasonCode.BELOW_THRESHOLD, ReasonCode.ABOVE_THRESHOLD)
-    ]
-    lags = [int(each.numbers["lag"] or 0) for each in found if each is not None]
-    return stable.regime is Regime.STABLE and stable.max_lag < min(lags, default=0)

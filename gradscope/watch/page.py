@@ -29,8 +29,8 @@ from gradscope.watch.journal import (
     Refusal,
 )
 
-MAX_DEVIATION = 0.01
-"""Of the largest output: a replay that differs by more is not what the module computed."""
+MAX_NAMED = 2
+"""Steps up to which each is named."""
 
 Log = Callable[[str], object] | Logger | str | Path | None
 """A function of one string, a logger, a file to append to, or nowhere."""
@@ -85,8 +85,8 @@ REFUSAL_WORDS = {
     "was passed to torch.jit",
     Refusal.COMPILED: "it is a Cell within torch.compile, whose graph has no hooks; train without "
     "torch.compile while you watch",
-    Refusal.UNSEEN: "no call of it was seen during the training: torch.compile made its graph "
-    "before, or it is not used; watch before the first call",
+    Refusal.UNSEEN: "no call of it was seen in the training: it is in a graph of torch.compile, or "
+    "not used; train without torch.compile while you watch",
     Refusal.STATE_REPLACED: "the state it is given is not the one it returned: what happens in "
     "between is unknown, so its Jacobian products cannot be measured",
 }
@@ -114,7 +114,7 @@ def watch_report(journal: Journal, *, log_error: Exception | None = None, width:
     parts: list[RenderableType] = [Text(screen.say(_opening(journal)), style="bold"), Text()]
     if journal.snapshots:
         parts += [_layers(journal, screen), Text()]
-    failures = [_sentence(failure) for failure in journal.failures] + _doubts(journal)
+    failures = [_sentence(failure) for failure in journal.failures] + _late(journal)
     if log_error is not None:
         kind = type(log_error).__name__
         failures.append(f"the log failed and is no longer written ({kind}: {log_error})")
@@ -139,22 +139,31 @@ def watch_report(journal: Journal, *, log_error: Exception | None = None, width:
 
 
 def _opening(journal: Journal) -> str:
-    budget, at = (
-        journal.budget,
-        sorted({step for steps in journal.looks.values() for step in steps}),
-    )
-    seen = "not seen yet"
-    if at:
-        many = f"{len(at)} steps from {at[0]} to {at[-1]}"
-        seen = f"seen at step {at[0]}" if len(at) == 1 else f"seen at steps {at[0]} and {at[-1]}"
-        seen = f"seen at {many}" if len(at) > 2 else seen
+    budget = journal.budget
+    at = sorted({step for looks in journal.looks.values() for step in looks})
+    seen = f"seen at step{'s' if at[1:] else ''} {' and '.join(map(str, at))}" if at else "not seen"
+    seen = seen if len(at) <= MAX_NAMED else f"seen at {len(at)} steps from {at[0]} to {at[-1]}"
+    unit = "training step" if journal.optimized else "pass" if journal.steps == 1 else "passe"
     parts = f"{percent(budget.share)} plus {number(ADVANCE)} s" if budget.share else ""
-    limit = f" (at most {number(budget.limit)} s: {parts})" if parts else ""
-    unit = str(journal.unit).replace("pass", "passe") if journal.steps != 1 else str(journal.unit)
+    limit = f" (limit {number(budget.limit)} s: {parts})" if parts else ""
     return (
         f"Watched {count(journal.steps, unit)}, {seen}. Of {number(budget.elapsed)} s, snapshots "
         f"took {number(budget.spent)} s{limit}, hooks {number(budget.hooks)} s."
     )
+
+
+def _late(journal: Journal) -> list[str]:
+    """Return how often snapshots could be taken, where not as often as was asked for."""
+    budget, at = journal.budget, [step for looks in journal.looks.values() for step in looks]
+    wanted = 1 + (journal.steps - 1) // journal.every
+    if not budget.share or not at or not journal.n_waits or len(set(at)) >= wanted:
+        return []
+    cost = budget.spent / len(at) * len(journal.looks)
+    gap = max(1, round(cost * journal.steps / (budget.share * budget.elapsed)))
+    share = f"a share of {percent(budget.share)} is enough for one in {gap}"
+    remedy = "raise share or every, or lower max_lag or sequences"
+    seen = f"seen at {len(set(at))} of the {wanted} steps that every={journal.every} asks for"
+    return [f"{seen}: {share} ({remedy})"]
 
 
 def _layers(journal: Journal, screen: Screen) -> Table:
@@ -168,13 +177,12 @@ def _layers(journal: Journal, screen: Screen) -> Table:
         if seen:
             verdicts, last = (seen[0].verdict, seen[-1].verdict), seen[-1].verdict
             horizons = [str(each.horizon or f">{each.max_lag}") for each in verdicts]
-            last_lag = seen[-1].norms.log_norms[-1]
-            ends = sorted(last_lag[~np.isnan(last_lag)].tolist())
+            ends = np.sort(seen[-1].norms.log_norms[-1])  # NaN last
             cells = [
                 " → ".join(dict.fromkeys(str(each.regime) for each in verdicts)),
                 short_pace(last.rate),
                 " → ".join(dict.fromkeys(horizons)),
-                level(ends[(len(ends) - 1) // 2] / LN_10),
+                level(float(ends[((~np.isnan(ends)).sum() - 1) // 2]) / LN_10),
                 str(last.max_lag),
             ]
         deviations = [each.deviation for each in snapshots if each.deviation is not None]
@@ -216,27 +224,3 @@ def _norms(journal: Journal) -> list[str]:
     half, nine = (number(float(each)) for each in np.quantile(norms, [0.5, 0.9]))
     spread = f"half of {norms.size} steps below {half}, nine in ten below {nine}"
     return [f"{spread}; the largest {largest}"]
-
-
-def _doubts(journal: Journal) -> list[str]:
-    """Return where a replay is not what the module computed, and where snapshots were late."""
-    doubts = []
-    for title in dict.fromkeys(each.title for each in journal.snapshots):
-        worst = max(each.deviation or 0.0 for each in journal.snapshots if each.title == title)
-        if worst > MAX_DEVIATION:
-            doubts.append(
-                f"{title}: the replay in float64 is off by {percent(worst)} of the largest output: "
-                "the module rounds more coarsely than its dynamics allow, or computes something "
-                "else; the table describes the replay"
-            )
-    looks = [step for steps in journal.looks.values() for step in steps]
-    wanted = 1 + (journal.steps - 1) // journal.every
-    if looks and journal.n_waits and len(set(looks)) < wanted and journal.budget.share:
-        cost = journal.budget.spent / len(looks) * len(journal.looks)
-        pace = max(1, round(cost * journal.steps / (journal.budget.share * journal.budget.elapsed)))
-        doubts.append(
-            f"snapshots at {len(set(looks))} of the {wanted} steps that every={journal.every} asks "
-            f"for: the share of {percent(journal.budget.share)} is enough for one every "
-            f"{count(pace, 'step')} (raise share or every, or lower max_lag or sequences)"
-        )
-    return doubts

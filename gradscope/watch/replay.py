@@ -1,9 +1,10 @@
 """Snapshots of a recurrent module in training: its forward pass replayed in float64, and judged.
 
 The replay runs our cells on a few sequences that the module was given, layer by layer; the lag
-profile of each direction of each layer is taken at the end of its own sequence, and each sequence
-counts at the lags that it has. ``watch.schedule`` decides which steps are sampled,
-``watch.journal`` keeps the snapshots; hooks and tensors are in ``gradscope.torch``.
+profile of each direction of each layer is taken at the end of its own sequence. If sequences differ
+in length, each counts at the lags that it has; at longer ones it is judged as if it went on, back
+in time, as the longest does. ``watch.schedule`` decides which steps are sampled, ``watch.journal``
+keeps the snapshots; hooks and tensors are in ``gradscope.torch``.
 """
 
 from collections.abc import Sequence
@@ -14,14 +15,10 @@ import numpy as np
 
 from gradscope.analysis.stage import first_overflow
 from gradscope.arrays import FloatArray
-from gradscope.diagnosis.causes import TOLERANCE
 from gradscope.diagnosis.diagnose import Diagnosis, diagnose
-from gradscope.diagnosis.growth import GatedCauseRates, growth_rate
-from gradscope.diagnosis.verdict import Evidence, Thresholds, judge
+from gradscope.diagnosis.verdict import Thresholds
 from gradscope.jacobians.cell_chain import cell_chain
-from gradscope.jacobians.chain import Chain
-from gradscope.jacobians.lag_norms import LagNorms, lag_norms
-from gradscope.model.cells import Cell, CellTrajectory
+from gradscope.model.cells import CellTrajectory
 from gradscope.model.stack import Layer, unroll_stack
 from gradscope.model.trajectory import Trajectory
 
@@ -33,8 +30,8 @@ class Sample:
     ``step`` is the training step, from 1; ``titles`` name each cell, layer by layer, forward before
     backward. ``sequences`` are (T_i,D) arrays whose lengths may differ, ``initial_states`` (B,S)
     arrays in the order of ``titles``, ``outputs`` (T_i,H) or (T_i,2H) arrays of the module itself,
-    to check the replay, none if its weights have changed since. ``dropout`` is the probability with which values between layers are
-    dropped.
+    to check the replay; none if the weights are newer. ``dropout`` is the probability with which
+    values between layers are dropped.
     """
 
     step: int
@@ -53,8 +50,8 @@ class Snapshot:
     ``diagnosis`` is None where the state is not finite from its first step on, its profile NaN at
     lags that a sequence does not have; ``bad_step`` is the step of the sequence at which the state
     overflows or is NaN, None if it never does; ``deviation`` is the largest difference between the
-    module's outputs and the replay's, in units of the largest output, None where dropout between
-    layers, a state out of range or new weights rule the comparison out.
+    module's outputs and the replay's, as a part of the largest output, None where dropout between
+    layers, newer weights or a state out of range rule the comparison out.
     """
 
     step: int
@@ -79,9 +76,8 @@ class _Run(NamedTuple):
 def take_snapshots(sample: Sample, max_lag: int, thresholds: Thresholds) -> list[Snapshot]:
     """Replay a sample and diagnose every direction of every layer, in the order of its titles.
 
-    ``max_lag`` is the longest lag, in steps. Growth rate and causes are those of the sequences, and
-    over the steps, that give the most lags in all. Raises ShapeError if the arrays of the sample do
-    not belong together.
+    ``max_lag`` is the longest lag, in steps; fewer where the longest sequence has fewer. Raises
+    ShapeError if the arrays of the sample do not belong together.
     """
     groups: dict[int, list[int]] = {}
     for place, sequence in enumerate(sample.sequences):
@@ -93,18 +89,19 @@ def take_snapshots(sample: Sample, max_lag: int, thresholds: Thresholds) -> list
     snapshots = []
     for title, cell, runs in zip(sample.titles, cells, zip(*replays, strict=True), strict=True):
         bad_step = min((run.bad_step for run in runs if run.bad_step is not None), default=None)
-        lengths = [
-            min(run.sound, max_lag) for run in runs for _ in range(run.trajectory.n_sequences)
-        ]
-        n_steps = max(lengths, key=lambda n: (n * sum(each >= n for each in lengths), n))
+        lengths = np.repeat(
+            [run.sound for run in runs], [run.trajectory.n_sequences for run in runs]
+        )
+        n_steps = min(max_lag, int(lengths.max()))
         diagnosis = None
         if n_steps:
-            long = [run for run in runs if run.sound >= n_steps]
-            chain = _chain(cell, long, n_steps)
+            ends = _ends(runs, n_steps)
+            readout = np.zeros((*ends.inputs.shape[:2], 0))
+            chain = cell_chain(cell, Trajectory(ends, readout, cell.activation))
             diagnosis = diagnose(chain, overflow_step=bad_step, thresholds=thresholds)
-        if diagnosis is not None and len(set(lengths)) > 1:
-            chains = [_chain(cell, [run], min(run.sound, max_lag)) for run in runs if run.sound]
-            diagnosis = _of_all_lengths(diagnosis, chains, bad_step)
+            own = diagnosis.norms.lags[:, None] <= lengths
+            norms = np.where(own, diagnosis.norms.log_norms, np.nan)
+            diagnosis = replace(diagnosis, norms=replace(diagnosis.norms, log_norms=norms))
         count = len(sample.sequences)
         snapshots.append(
             Snapshot(sample.step, title, count, diagnosis, bad_step, deviation, sample.dropout)
@@ -138,60 +135,23 @@ def _replay(sample: Sample, group: list[int]) -> tuple[list[_Run], float]:
                 bad_step = trajectory.n_steps - sound
             runs.append(_Run(trajectory, sound, bad_step))
     with np.errstate(invalid="ignore"):
-        difference, size = np.abs(inputs - theirs).max(), np.abs(theirs).max()
-        return runs, float(difference / (size or 1.0))
+        return runs, float(np.abs(inputs - theirs).max() / (np.abs(theirs).max() or 1.0))
 
 
-def _of_all_lengths(
-    diagnosis: Diagnosis, chains: Sequence[Chain], bad_step: int | None
-) -> Diagnosis:
-    """Return a diagnosis with the profiles of sequences of several lengths.
-
-    Beyond its length a sequence has no vote: there it is judged as the median of the others, which
-    leaves their median as it is.
+def _ends(runs: Sequence[_Run], n_steps: int) -> CellTrajectory:
+    """Return the last ``n_steps`` sound steps as one trajectory of all sequences, those that are
+    shorter with the steps that the longest has before.
     """
-    found = [lag_norms(chain, tolerance=TOLERANCE) for chain in chains]
-    longest = max(each.lags.size for each in found)
-    log_norms, certificate = np.concatenate(
-        [
-            np.pad(
-                np.stack([each.log_norms, each.certificate]),
-                ((0, 0), (0, longest - each.lags.size), (0, 0)),
-                constant_values=np.nan,
-            )
-            for each in found
-        ],
-        axis=2,
-    )
-    lags, whole = np.arange(1, longest + 1), ~np.isnan(log_norms[-1])
-    medians = np.nanmedian(log_norms, axis=1, keepdims=True)
-    evidence = Evidence(
-        np.where(np.isnan(log_norms), medians, log_norms),
-        float(diagnosis.log_bound[0]),
-        diagnosis.causes,
-        overflow_step=bad_step,
-        bound_of_course=isinstance(diagnosis.causes, GatedCauseRates),
-    )
-    return replace(
-        diagnosis,
-        norms=LagNorms(lags, log_norms, certificate),
-        log_bound=diagnosis.log_bound[0] * lags,
-        growth=growth_rate(log_norms[:, whole]),
-        verdict=judge(evidence, diagnosis.thresholds),
-    )
-
-
-def _chain(cell: Cell, runs: Sequence[_Run], n_steps: int) -> Chain:
-    """Return the chain of the last ``n_steps`` sound steps of all sequences."""
-    arrays = {}
+    arrays, longest = {}, max(runs, key=lambda run: run.sound)
     for name in (each.name for each in fields(CellTrajectory)):
         # States have one entry more than there are steps, s_0.
         more = 1 if name in ("states", "hidden") else 0
-        parts = [
-            getattr(run.trajectory.cell_trajectory, name)[run.sound - n_steps : run.sound + more]
-            for run in runs
-        ]
+        whole = getattr(longest.trajectory.cell_trajectory, name)[longest.sound - n_steps :, :1]
+        parts = []
+        for run in runs:
+            start = max(run.sound - n_steps, 0)
+            own = getattr(run.trajectory.cell_trajectory, name)[start : run.sound + more]
+            before = whole[: n_steps - (run.sound - start)]
+            parts.append(np.concatenate([np.repeat(before, own.shape[1], axis=1), own]))
         arrays[name] = np.concatenate(parts, axis=1)
-    ends = CellTrajectory(**arrays)
-    readout = np.zeros((*ends.inputs.shape[:2], 0))
-    return cell_chain(cell, Trajectory(ends, readout, cell.activation))
+    return CellTrajectory(**arrays)
