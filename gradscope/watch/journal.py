@@ -84,9 +84,8 @@ Event = NewVerdict | NonFinite | NotWatched | Failure
 
 @dataclass(slots=True)
 class TimeBudget:
-    """Snapshots may use ``share`` of the time since the first step (None: no limit).
-
-    ``spent`` are the seconds that they took, ``hooks`` those of the rest of the watch.
+    """Snapshots may use ``share`` of the time since the first step (None: no limit): ``spent`` are
+    the seconds that they took, ``hooks`` those of the rest of the watch.
     """
 
     share: float | None
@@ -123,12 +122,12 @@ class TimeBudget:
 class Journal:
     """Everything a watch has recorded; ``tell`` is called with each event as it happens.
 
-    ``steps`` counts the steps of the optimizer, or passes until one has ``optimized``; a snapshot of
-    each of ``n_modules`` is wanted ``every`` so many. ``snapshots`` are in the order taken,
+    ``steps`` counts the steps of the optimizer, or passes until one has ``optimized``; ``every`` so
+    many, a snapshot of each of ``n_modules`` is due. ``snapshots`` are in the order taken,
     ``diagnoses`` holds the last of every layer; ``trouble`` holds the first occurrence of
     everything that was not finite, ``trouble_count`` the number of occurrences. ``looks`` are the
     steps at which each module had a snapshot, ``n_waits`` counts how often one had to wait;
-    ``_costs`` are the seconds per sequence and lag of each module's last snapshot, ``_waiting`` the
+    ``_costs`` are seconds per sequence and lag in each module's last snapshot, ``_waiting`` the
     step and expected cost of those that did not fit.
     """
 

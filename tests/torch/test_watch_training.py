@@ -151,7 +151,7 @@ def test_inputs_that_are_not_finite_are_found_whatever_the_outputs_are(
     inputs = torch.zeros(shape, dtype=torch.float64)
     place = {2: (7, 0), 3: (1, 7, 0) if shape[0] == B else (7, 1, 0)}[len(shape)]
     inputs[place] = bad
-    with watch(net) as watching:
+    with watch(net, share=None) as watching:
         net["rnn"](inputs)
 
     (found,) = watching.journal.trouble.values()
@@ -499,14 +499,12 @@ def test_a_model_without_recurrent_layers_is_refused() -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        {"every": 0},
-        {"every": 1.5},
-        {"every": True},
-        {"every": "5"},
+        *({"every": bad} for bad in (0, 1.5, True, "5")),
+        *({"share": bad} for bad in (1.5, 0.0, "all", np.nan)),
         {"max_lag": 0},
         {"max_lag": 2.0},
-    ]
-    + [{"sequences": 0}, {"share": 1.5}, {"share": 0.0}, {"share": "all"}, {"share": np.nan}],
+        {"sequences": 0},
+    ],
 )
 def test_numbers_outside_their_limits_are_refused(options: dict[str, Any]) -> None:
     from gradscope.torch import watch
