@@ -6,16 +6,24 @@ GPU wait. Source: PyTorch 2.13, ``torch.optim.optimizer``, ``torch.amp.GradScale
 """
 
 import inspect
+import weakref
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch._compile import _disable_dynamo
+from torch.optim.optimizer import register_optimizer_step_post_hook
+from torch.utils.hooks import RemovableHandle
 
 from gradscope.watch.schedule import Steps
+from gradscope.weights.layers.torch_names import unwrapped
 
 Norms = dict[str, Tensor]
+Scaler = torch.amp.GradScaler | None
+Act = Callable[[], None]
+Guard = Callable[[str, Act], None]
 
 
 class Hook:
@@ -48,33 +56,57 @@ class EagerHook(Hook):
 
 
 class GradientNorms:
-    """The norms of the gradients by the name of the parameter; ``titles`` has it by ``id``."""
+    """The norms of the gradients by name of the parameter; ``titles`` has the names by ``id``.
 
-    def __init__(self, steps: Steps, scaler: torch.amp.GradScaler | None) -> None:
+    ``guarded`` runs what must not end the training, ``read`` reads what waits to be read.
+    """
+
+    def __init__(self, steps: Steps, scaler: Scaler, guarded: Guard, read: Act) -> None:
         self.titles: dict[int, str] = {}
-        self._steps, self._scaler = steps, scaler
+        self._steps, self._scaler, self._guarded, self._read_all = steps, scaler, guarded, read
         self._last: Norms = {}
         self._stepped: Norms = {}
 
-    def keep(self, name: str, parameter: Tensor) -> None:
-        """Keep the norm that a backward pass has left."""
-        if parameter.grad is not None:
+    def attach(self, module: nn.Module) -> list[RemovableHandle]:
+        """Register the hooks of a model's parameters, and that of all optimizers."""
+        parameters, handles = dict(module.named_parameters()), []
+        for title, name in unwrapped(parameters).items():
+            if parameters[name].requires_grad:
+                hook = Hook(partial(self._on_gradient, title))
+                handles.append(parameters[name].register_post_accumulate_grad_hook(hook))
+                self.titles[id(parameters[name])] = title
+        # PyTorch keeps the hook longer than a watch that nobody closes.
+        run = weakref.WeakMethod(self._on_step)
+        hook = EagerHook(lambda *given: (alive := run()) and alive(*given))
+        return [*handles, register_optimizer_step_post_hook(hook)]
+
+    def _on_gradient(self, name: str, parameter: Tensor) -> None:
+        self._steps.backward_seen = True
+
+        def keep_norm() -> None:
+            if parameter.grad is None:
+                return
             gradient = parameter.grad.detach()
             values = gradient.coalesce().values() if gradient.is_sparse else gradient
             self._last[name] = torch.linalg.vector_norm(values, dtype=torch.float64)
 
-    def of(self, optimizer: torch.optim.Optimizer) -> list[str]:
-        """Return the parameters with a new gradient that an optimizer steps."""
-        held = [id(each) for group in optimizer.param_groups for each in group["params"]]
-        return [name for key in held if (name := self.titles.get(key, "")) in self._last]
+        self._guarded(name, keep_norm)
 
-    def step(self, names: list[str]) -> None:
-        """Count the gradients with which an optimizer has just stepped."""
-        if not self._steps.now or not self._stepped.keys().isdisjoint(names):
-            # No call was seen since this optimizer stepped last.
-            self._steps.begin("", graded=True)
-        self._steps.end()
-        self._stepped |= self._unscaled({name: self._last.pop(name) for name in names})
+    def _on_step(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
+        held = [id(each) for group in optimizer.param_groups for each in group["params"]]
+        names = [name for key in held if (name := self.titles.get(key, "")) in self._last]
+
+        def count_norms() -> None:
+            if not self._steps.now or not self._stepped.keys().isdisjoint(names):
+                # No call was seen since this optimizer stepped last.
+                self._steps.begin("", graded=True)
+            if not self._steps.journal.optimized:
+                self._read_all()
+            self._steps.end()
+            self._stepped |= self._unscaled({name: self._last.pop(name) for name in names})
+
+        if names:
+            self._guarded("the gradient norm", count_norms)
 
     def take(self) -> Norms:
         """Return the norms of the training step that ends; of passes until an optimizer stepped."""

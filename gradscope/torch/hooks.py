@@ -8,7 +8,6 @@ gradient is requested. Source: PyTorch 2.13, ``torch.nn.modules.rnn``;
 """
 
 import threading
-import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -18,7 +17,6 @@ from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
-from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from gradscope.diagnosis.verdict import Thresholds
 from gradscope.errors import SettingError
@@ -75,8 +73,8 @@ def watch(
         Sequences per snapshot, the longest of a packed batch, else the first; one in the first
         snapshot, and fewer where ``share`` requires it.
     share : float or None
-        Largest fraction of the time since the first step that snapshots may take, apart from a
-        tenth of a second. None: no limit, and every snapshot has all its sequences. Between
+        Largest fraction of the time since the first step that snapshots may take, apart from
+        two tenths of a second. None: no limit, and every snapshot has all its sequences. Between
         snapshots the hooks cost some tenths of a millisecond per step; the report has the sum.
     thresholds : Thresholds, optional
         The thresholds of the verdict.
@@ -104,8 +102,8 @@ def watch(
     norm is over the parameters that the optimizer steps, as the last backward pass left them,
     before any clipping. A scripted module and a Cell within ``torch.compile`` run no hooks, and
     gradscope has no Jacobian for an LSTM with ``proj_size``: they are not watched, and log and
-    report say so. An error within the watch is reported once, with its
-    reason; its layer is ignored from then on, and the training goes on.
+    report say so. An error within the watch is reported once, with its reason; its layer is ignored
+    from then on, and the training goes on.
     """
     for value, kind in ((module, nn.Module), (scaler, torch.amp.GradScaler | None)):
         if not isinstance(value, kind):
@@ -131,21 +129,11 @@ class Watch:
         self._unseen: set[str] = set()
         self._sequences = CellSequences(steps)
         self._layers: dict[str, Call] = {}
-        self._norms = GradientNorms(steps, scaler)
         self._unread: list[Callable[[], None]] = []
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
         self._attach_to_layers(module)
-        parameters = dict(module.named_parameters())
-        for title, name in unwrapped(parameters).items():
-            if parameters[name].requires_grad:
-                hook = Hook(partial(self._on_gradient, title))
-                handle = parameters[name].register_post_accumulate_grad_hook(hook)
-                self._handles.append(handle)
-                self._norms.titles[id(parameters[name])] = title
-        # PyTorch keeps the hook longer than a watch that nobody closes.
-        run = weakref.WeakMethod(self._on_step)
-        hook = EagerHook(lambda *given: (alive := run()) and alive(*given))
-        self._handles.append(register_optimizer_step_post_hook(hook))
+        self._norms = GradientNorms(steps, scaler, self._guarded, self._read)
+        self._handles += self._norms.attach(module)
 
     def report(self) -> str:
         """Return what was recorded so far, as text."""
@@ -203,19 +191,16 @@ class Watch:
     def _on_call(
         self, name: str, check: Check, module: nn.Module, given: Any, named: Any, output: Any
     ) -> None:
-        if not module.training:
-            return
-        # A checkpoint recomputes the forward pass within the backward pass; the call before, of a
-        # reentrant one without a gradient, is part of the training.
-        if torch._C._current_graph_task_id() != -1:  # noqa: SLF001
-            self._recomputed.add(name)
-            return
-        self._unseen.discard(name)
+        # A checkpoint recomputes the forward pass within the backward pass; a reentrant one makes
+        # the call before that, which is part of the training, without a gradient.
+        recomputes = torch._C._current_graph_task_id() != -1  # noqa: SLF001
+        self._recomputed |= {name} if recomputes else set()
         graded = torch.is_grad_enabled() or name in self._recomputed
         graded = graded and bool(self._norms.titles)
-        self._trained |= graded
-        if self._trained and not graded:
+        if not module.training or recomputes or (self._trained and not graded):
             return
+        self._trained |= graded
+        self._unseen.discard(name)
         if name in self._ignored and graded:
             # Its calls still mark where a training step begins.
             self._guarded("the steps", partial(self._steps.begin, name, graded=True))
@@ -245,17 +230,6 @@ class Watch:
                 if outermost:
                     budget.hooks += perf_counter() - budget.spent - started
                     self._busy = False
-
-    def _on_gradient(self, name: str, parameter: Tensor) -> None:
-        self._steps.backward_seen = True
-        self._guarded(name, partial(self._norms.keep, name, parameter))
-
-    def _on_step(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
-        names = self._norms.of(optimizer)
-        if names and not self.journal.optimized:
-            self._guarded("the gradient norm", self._read)
-        if names:
-            self._guarded("the gradient norm", partial(self._norms.step, names))
 
     def _end_step(self) -> None:
         for name in self._sequences:
