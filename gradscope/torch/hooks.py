@@ -207,9 +207,9 @@ class Watch:
 
         def examine() -> None:
             values = dict(zip(("input", "hx"), given, strict=False)) | named
-            found = map(detached, (values["input"], values.get("hx"), output))
+            batch, state, result = map(detached, (values["input"], values.get("hx"), output))
             with torch.no_grad():
-                check(name, Call(module, *found, graded))
+                check(name, Call(module, batch, state, result, graded))
 
         self._guarded(name, examine)
 

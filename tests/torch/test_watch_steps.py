@@ -183,7 +183,7 @@ def test_a_watch_that_ends_takes_a_last_look_with_the_weights_as_they_are(kind: 
     optimizer = torch.optim.SGD(rnn.parameters(), lr=0.1)
     with watch(rnn, every=100) as watching:
         for step in range(1, 8):
-            x, states = torch.randn(T, B, D), []
+            x, states = torch.randn(T, B, D), list[Any]()
             for x_t in x if kind == "cell" else ():
                 states.append(rnn(x_t, states[-1] if states else None))
             error = (torch.stack(states) if states else rnn(x)[0]).square().mean()
@@ -235,20 +235,20 @@ def compiled_layers(net: Any, watch: Callable[..., Any]) -> Iterator[tuple[Any, 
     yield watching, torch.compile(net, backend="eager")
 
 
-class Net(torch.nn.Module):
-    """A layer, or a Cell in a loop, and a readout."""
+def net_of(rnn: Any) -> Any:
+    """Return a model of a layer, or a Cell in a loop, and a readout."""
 
-    def __init__(self, rnn: Any) -> None:
-        super().__init__()
-        self.rnn, self.out = rnn, torch.nn.Linear(H, 1, dtype=torch.float64)
-
-    def forward(self, inputs: Any) -> Any:
+    def forward(self: Any, inputs: Any) -> Any:
         if isinstance(self.rnn, torch.nn.RNNBase):
             return self.out(self.rnn(inputs)[0])
         state = torch.zeros(inputs.shape[1], H, dtype=torch.float64)
         for x in inputs:
             state = self.rnn(x, state)
         return self.out(state)
+
+    net = type("Net", (torch.nn.Module,), {"forward": forward})()
+    net.rnn, net.out = rnn, torch.nn.Linear(H, 1, dtype=torch.float64)
+    return net
 
 
 def train(net: Any, call: Any, count: int = 3) -> None:
@@ -263,7 +263,7 @@ def test_compiled_layers_are_watched_and_no_hook_is_traced() -> None:
     from gradscope.torch import watch
 
     torch.manual_seed(0)
-    net = Net(torch.nn.LSTM(D, H, dtype=torch.float64))
+    net = net_of(torch.nn.LSTM(D, H, dtype=torch.float64))
     for watching, call in compiled_layers(net, watch):
         with watching:
             train(net, call)
@@ -283,7 +283,7 @@ def test_a_compiled_cell_is_said_once_not_to_be_watched(before: bool, fullgraph:
 
     torch._dynamo.reset()
     torch.manual_seed(0)
-    net, lines = Net(torch.nn.GRUCell(D, H, dtype=torch.float64)), list[str]()
+    net, lines = net_of(torch.nn.GRUCell(D, H, dtype=torch.float64)), list[str]()
     call = torch.compile(net, backend="eager", fullgraph=fullgraph)
     with watch(call if before else net, log=lines.append) as watching:
         train(net, call)
