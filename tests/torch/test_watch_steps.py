@@ -58,7 +58,7 @@ def test_accumulated_gradients_are_one_step_with_the_norm_of_their_sum(
     np.testing.assert_allclose(norms, wanted, rtol=1e-12)
     assert watching.journal.steps == 3
     assert {each.step for each in watching.journal.snapshots} == {1, 2, 3}
-    assert watching.report().startswith("Watched 3 training steps, seen at 3 steps from 1 to 3.")
+    assert watching.report().startswith("Watched 3 training steps, seen at 3 steps from 1 to 3;")
 
 
 @pytest.mark.parametrize("unscale", [False, True])
@@ -171,7 +171,7 @@ def test_calls_without_gradients_are_counted_whatever_forbids_them() -> None:
 
     assert [each.step for each in watching.journal.snapshots] == [1, 3, 5, 6]
     assert watching.journal.failures == []
-    assert watching.report().startswith("Watched 6 passes, seen at 4 steps from 1 to 6.")
+    assert watching.report().startswith("Watched 6 passes, seen at 4 steps from 1 to 6;")
 
 
 @pytest.mark.parametrize("kind", ["layer", "cell"])

@@ -533,7 +533,7 @@ def test_lines_go_to_a_logger_or_a_file(tmp_path: Path, caplog: pytest.LogCaptur
 
     first, last = (caplog.records[i].getMessage() for i in (0, -1))
     assert first.startswith("gradscope: step 1, rnn: The gradient")
-    assert last.startswith("Watched 1 training step, seen at step 1. Of")
+    assert last.startswith("Watched 1 training step, seen at step 1; snapshots")
     assert path.read_text("utf-8").startswith("gradscope: step 1, rnn: The gradient")
     with pytest.raises(OutputError, match="cannot be written"):
         watch(net, log=tmp_path / "missing" / "watch.log")
