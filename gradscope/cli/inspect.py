@@ -35,13 +35,7 @@ def register(app: typer.Typer) -> None:
 @takes_place
 def inspect(
     place: Place,
-    file: Annotated[
-        Path,
-        typer.Argument(
-            help=f"Weights: {READABLE}.",
-            metavar="FILE",
-        ),
-    ],
+    file: Annotated[Path, typer.Argument(help=f"Weights: {READABLE}.", metavar="FILE")],
     weight_map: Mapping = None,
     png: Figure = None,
 ) -> None:
@@ -65,11 +59,9 @@ def run_inspection(
         lambda: inspection_document(inspection),
         lambda: (COLUMNS, inspection_rows(inspection)),
     )
-    if not figures:
-        return
-    if not inspection.layers:
-        note(f"no picture {figures[0]}: there is no recurrent layer to draw")
-        return
-    from gradscope.report.figures.eigenvalues import eigenvalue_picture
+    if figures and inspection.layers:
+        from gradscope.report.figures.eigenvalues import eigenvalue_picture
 
-    write_figures(figures, partial(eigenvalue_picture, inspection), force=place.force)
+        write_figures(figures, partial(eigenvalue_picture, inspection), force=place.force)
+    elif figures:
+        note(f"no picture {figures[0]}: there is no recurrent layer to draw")
