@@ -53,6 +53,27 @@ MUTANTS = (
         "diagnosis/test_verdict.py::test_what_explodes_does_not_arrive",
     ),
     Mutant(
+        "quantiles weigh the nearer value less",
+        "arrays.py",
+        "between = (1.0 - share) * low + share * high",
+        "between = share * low + (1.0 - share) * high",
+        "test_arrays.py::test_quantiles_are_those_of_numpy[16]",
+    ),
+    Mutant(
+        "the interval of a change of networks that saw the same sequences is that of two means",
+        "sweep/changes.py",
+        "half_width(each) for each in ([sample - both[0]] if same else both)",
+        "half_width(each) for each in both",
+        "sweep/test_compare.py::test_the_interval_of_an_error_is_that_of_differences_by_sequence",
+    ),
+    Mutant(
+        "training that lengthened the reach is said to have shortened it",
+        "analysis/analyze.py",
+        "verdict.horizon > SHORTER * reach",
+        "verdict.horizon < SHORTER * reach",
+        "analysis/test_training_effect.py::test_it_is_said_where_a_fifth_of_the_reach_is_lost",
+    ),
+    Mutant(
         "σ_min for σ_max",
         "jacobians/kernels/lanczos.py",
         "eigvalsh(squares)[:, -1]",
@@ -88,6 +109,13 @@ MUTANTS = (
         "cases/test_scalar_nets.py::test_a8_a_thousand_lags_of_a_scalar_sigmoid_do_not_underflow",
     ),
     Mutant(
+        "a watch whose share is all of the time",
+        "watch/journal.py",
+        "else self.share * self.elapsed + ADVANCE",
+        "else self.elapsed + ADVANCE",
+        "watch/test_journal.py::test_a_snapshot_has_as_many_sequences_as_the_budget_allows",
+    ),
+    Mutant(
         "dropped rows that nobody watches",
         "jacobians/kernels/rank_adaptive.py",
         "probes = mixture @ dropped +",
@@ -97,7 +125,7 @@ MUTANTS = (
     Mutant(
         "a certificate without what was dropped",
         "jacobians/lag_norms.py",
-        "truncation_error(stretch.probes, sigma) + leading.error.reshape(shape)",
+        "dropped + leading.error.reshape(shape)",
         "leading.error.reshape(shape)",
         "jacobians/test_lag_norms_certificate.py::test_a_direction_that_returns_is_measured_right_in_the_end",
     ),
@@ -366,6 +394,29 @@ MUTANTS = (
         "wanted = agreement * len(regimes)",
         "wanted = len(regimes)",
         "diagnosis/test_verdict.py::test_the_sequences_vote",
+    ),
+    Mutant(
+        "recurrent noise scaled as if it stood on the state",
+        "analysis/network.py",
+        "np.sqrt(2.0 / network.leak)",
+        "np.sqrt(2.0 * network.leak)",
+        "analysis/test_continuous_time.py::"
+        "test_a_leaky_unit_alone_with_noise_has_its_stationary_variance",
+    ),
+    Mutant(
+        "the exponential discretization taken for Euler's",
+        "analysis/settings.py",
+        "-math.expm1(-each)",
+        "each",
+        "analysis/test_continuous_time.py::"
+        "test_the_exponential_discretization_is_exact_for_a_linear_decay",
+    ),
+    Mutant(
+        "unequal leaks of the units in reverse",
+        "jacobians/chain.py",
+        "factors = self.leak * self.slopes[steps - 1, sequences]",
+        "factors = np.flip(self.leak) * self.slopes[steps - 1, sequences]",
+        "analysis/test_continuous_time.py::test_an_elman_chain_of_unequal_leaks_is_its_dense_twin",
     ),
 )
 

@@ -8,8 +8,10 @@ of weights, ``network`` (all its layers) are JSON strings.
 """
 
 import json
+import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -31,18 +33,14 @@ from gradscope.notebook_repr import CompactRepr
 
 NEEDED = (
     *WEIGHT_NAMES,
-    "inputs",
-    "initial_state",
-    "targets",
-    "target_steps",
-    "held_out_error",
-    "settings",
-    "facts",
+    *("inputs", "initial_state", "targets", "target_steps", "held_out_error", "settings", "facts"),
 )
 
 SECOND_BIAS = "candidate_bias"
 """What a GRU has beside the weights of every cell, where its reset gate comes after the product."""
 
+NOISE = "noise"
+"""What was added to the pre-activations (T,B,H), where there was noise."""
 
 DAMAGE = (LookupError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)
 """What taking apart a damaged text of JSON ends in."""
@@ -78,6 +76,8 @@ def archive_bytes(analysis: Analysis) -> bytes:
         "facts": json.dumps(plain(asdict(analysis.task_info)), allow_nan=False),
         "environment": json.dumps({"gradscope": gradscope.__version__, **environment()}),
     }
+    if trajectory.noise is not None:
+        arrays[NOISE] = trajectory.noise
     if trajectory.states is not trajectory.hidden:
         arrays["states"] = trajectory.states
     if analysis.network is not None:
@@ -90,10 +90,8 @@ def archive_bytes(analysis: Analysis) -> bytes:
 def load_run(path: Path) -> SavedRun:
     """Read a saved run back.
 
-    Raises
-    ------
-    ArchiveError
-        If the file is no saved run of gradscope, is damaged, or holds numbers that are not finite.
+    Raises ArchiveError if the file is no saved run of gradscope, is damaged, or holds numbers that
+    are not finite.
     """
     arrays = _read(path)
     missing = [name for name in NEEDED if name not in arrays]
@@ -105,16 +103,13 @@ def load_run(path: Path) -> SavedRun:
     try:
         settings = Settings.from_dict(json.loads(str(arrays["settings"])), str(path))
         task_info = _facts_from_dict(json.loads(str(arrays["facts"])))
+        numbers = partial(_numbers, path, arrays)
         names = [name for name in (*WEIGHT_NAMES, SECOND_BIAS) if name in arrays]
-        weights = {name: _numbers(path, name, arrays) for name in names}
-        params = restore_network(settings, weights)
-        targets = Targets(
-            _numbers(path, "targets", arrays),
-            _numbers(path, "target_steps", arrays).astype(np.bool_),
-            task_info.error,
-        )
-        batch = Batch(_numbers(path, "inputs", arrays), targets)
-        initial_state = _numbers(path, "initial_state", arrays)
+        params = restore_network(settings, {name: numbers(name) for name in names})
+        values, at_step = numbers("targets"), numbers("target_steps").astype(np.bool_)
+        noise = numbers(NOISE) if NOISE in arrays else None
+        batch = Batch(numbers("inputs"), Targets(values, at_step, task_info.error), noise)
+        initial_state = numbers("initial_state")
         _require_fit(params, batch, initial_state)
         evaluation = EvaluationBatch(batch, task_info, initial_state)
         error = float(arrays["held_out_error"])
@@ -126,6 +121,15 @@ def load_run(path: Path) -> SavedRun:
             f"{path} is damaged ({reason}); save the run again with --save"
         ) from reason
     return SavedRun(params, evaluation, None if np.isnan(error) else error, settings, network)
+
+
+def holds_run(path: Path) -> bool:
+    """Whether a file is a saved run, and not weights alone."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "facts.npy" in archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def read_settings(
@@ -168,7 +172,7 @@ def _read(path: Path, content: bytes | None = None) -> dict[str, Any]:
     raise ArchiveError(f"{path} is a single array, not a saved run; give a file written by --save")
 
 
-def _numbers(path: Path, name: str, arrays: Mapping[str, Any]) -> FloatArray:
+def _numbers(path: Path, arrays: Mapping[str, Any], name: str) -> FloatArray:
     array = as_float64(arrays[name])
     if not np.isfinite(array).all():
         raise ArchiveError(
@@ -180,7 +184,8 @@ def _numbers(path: Path, name: str, arrays: Mapping[str, Any]) -> FloatArray:
 def _require_fit(params: Cell, batch: Batch, initial_state: FloatArray) -> None:
     shape, outputs = batch.inputs.shape, batch.targets.values.shape[2]
     sizes, states = (*shape[2:], params.sizes[1], outputs), (shape[1], params.state_size)
-    if sizes != params.sizes or initial_state.shape != states:
+    noisy = shape[:2] if batch.noise is None else batch.noise.shape[:2]
+    if sizes != params.sizes or initial_state.shape != states or noisy != shape[:2]:
         raise ShapeError(
             f"inputs {shape}, initial state {initial_state.shape} and {outputs} outputs do not fit "
             f"a network of sizes {params.sizes}"
@@ -188,42 +193,33 @@ def _require_fit(params: Cell, batch: Batch, initial_state: FloatArray) -> None:
 
 
 def _facts_from_dict(values: Mapping[str, Any]) -> TaskInfo:
-    baseline, lag_errors = values["baseline"], values.get("lag_errors")
-    others = ((baseline or {}).get(name) for name in ("constant", "memoryless"))
+    baseline, lag, errors = values["baseline"], values["required_lag"], values.get("lag_errors")
+    if baseline is not None:
+        others = (baseline.get(name) for name in ("constant", "memoryless"))
+        known = (None if each is None else float(each) for each in others)
+        baseline = Baseline(float(baseline["error"]), str(baseline["meaning"]), *known)
     return TaskInfo(
         description=str(values["description"]),
         error=ErrorName(values["error"]),
-        required_lag=None if values["required_lag"] is None else int(values["required_lag"]),
-        baseline=None
-        if baseline is None
-        else Baseline(
-            float(baseline["error"]),
-            str(baseline["meaning"]),
-            *(None if each is None else float(each) for each in others),
-        ),
-        lag_errors=None if lag_errors is None else np.array(lag_errors, dtype=np.float64),
+        required_lag=None if lag is None else int(lag),
+        baseline=baseline,
+        lag_errors=None if errors is None else np.array(errors, dtype=np.float64),
     )
 
 
 def _network_from_dict(values: Mapping[str, Any]) -> ImportedNetwork:
-    layers = tuple(
-        ImportedLayer(
-            title=str(each["title"]),
-            cell=CellName(each["cell"]),
-            direction=str(each["direction"]),
-            input_size=int(each["input_size"]),
-            hidden_size=int(each["hidden_size"]),
-            verdict=None if each["verdict"] is None else _verdict_from_dict(each["verdict"]),
-        )
-        for each in values["layers"]
-    )
-    return ImportedNetwork(layers, str(values["studied"]))
-
-
-def _verdict_from_dict(values: Mapping[str, Any]) -> LayerVerdict:
-    return LayerVerdict(
-        regime=Regime(values["regime"]),
-        rate=-np.inf if values["rate"] is None else float(values["rate"]),
-        horizon=None if values["horizon"] is None else int(values["horizon"]),
-        max_lag=int(values["max_lag"]),
-    )
+    layers = []
+    for each in values["layers"]:
+        described = str(each["title"]), CellName(each["cell"]), str(each["direction"])
+        sizes = int(each["input_size"]), int(each["hidden_size"])
+        verdict = each["verdict"]
+        if verdict is not None:
+            rate, horizon = verdict["rate"], verdict["horizon"]
+            verdict = LayerVerdict(
+                regime=Regime(verdict["regime"]),
+                rate=-np.inf if rate is None else float(rate),
+                horizon=None if horizon is None else int(horizon),
+                max_lag=int(verdict["max_lag"]),
+            )
+        layers.append(ImportedLayer(*described, *sizes, verdict))
+    return ImportedNetwork(tuple(layers), str(values["studied"]))

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from gradscope.analysis.prepare import Prepared
 from gradscope.analysis.stage import first_overflow, longest_lag
-from gradscope.arrays import order_statistics
+from gradscope.arrays import quantiles
 from gradscope.diagnosis.horizon import memory_horizon
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.lag_norms import lag_norms
@@ -39,7 +39,7 @@ class CheckpointRecorder:
         self._settings = settings = prepared.resolved
         self._report = report
         self._every = max(settings.updates // LOOKS, 1)
-        self._inputs = prepared.batch.batch.inputs[:, :SEQUENCES]
+        self._batch = prepared.batch.batch
 
     def __call__(self, update: int, loss: float, gradient_norm: float, params: Cell) -> None:
         """Record a checkpoint, where one is due."""
@@ -50,10 +50,12 @@ class CheckpointRecorder:
         self._report(checkpoint)
 
     def _horizon(self, params: Cell) -> int | None:
-        trajectory = unroll(params, self._inputs)
+        inputs, noise = self._batch.inputs[:, :SEQUENCES], self._batch.noise
+        some_noise = None if noise is None else noise[:, :SEQUENCES]
+        trajectory = unroll(params, inputs, noise=some_noise)
         if first_overflow(trajectory) is not None:
             return None
         lag = longest_lag(self._settings, trajectory.n_steps)
         log_norms = lag_norms(cell_chain(params, trajectory), lag).log_norms
-        (median,) = order_statistics(log_norms, (0.5,))
+        (median,) = quantiles(log_norms, (0.5,))
         return memory_horizon(median, self._settings.vanishing)

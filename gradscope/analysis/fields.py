@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from gradscope.analysis.results import Analysis, GradientSummary, Stage
-from gradscope.arrays import LN_10, FloatArray, plain
+from gradscope.arrays import LN_10, FloatArray, plain, quantiles
 from gradscope.data.batch import TaskInfo
 from gradscope.diagnosis.growth import terms_of
 from gradscope.learning.history import History
@@ -95,6 +95,12 @@ def fields(analysis: Analysis) -> Iterator[Field]:
         yield Field("training", None)
     else:
         yield from _below("training", training_fields(analysis.training))
+    if analysis.details.spectrum is not None:
+        found = analysis.details.spectrum.lyapunov
+        for name, each in (("", found.exponents), ("_error", found.standard_errors)):
+            medians = quantiles(each.T, (0.5,))[0]
+            yield Field(f"lyapunov{name}", medians, RATE, "a direction is dead, or too few steps")
+            yield Field(f"lyapunov{name}_largest", float(medians[0]), RATE, ZERO_PRODUCT)
 
 
 def _below(group: str, members: Iterable[Field]) -> Iterator[Field]:
@@ -133,6 +139,8 @@ def stage_fields(stage: Stage) -> Iterator[Field]:
 
     yield Field("verdict.regime", verdict.regime)
     yield Field("verdict.rate_nats_per_step", verdict.rate, RATE, ZERO_PRODUCT)
+    for unit, each in stage.rate_per.items():
+        yield Field(f"verdict.rate_nats_per_{unit}", each, f"nats per {unit}", ZERO_PRODUCT)
     interval = None if growth.low is None else [growth.low, growth.high]
     no_interval = ZERO_PRODUCT if growth.tail is None else "too few sequences and lags"
     yield Field("verdict.rate_interval_95", interval, RATE, no_interval)

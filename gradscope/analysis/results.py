@@ -1,15 +1,15 @@
 """What a study returns: frozen results made of arrays, units in nats and steps."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from gradscope.analysis.details import NO_DETAILS, Details
 from gradscope.analysis.settings import Settings
-from gradscope.arrays import FloatArray, IntArray, order_statistics
+from gradscope.arrays import FloatArray, IntArray, quantiles
 from gradscope.data.batch import Batch, TaskInfo
 from gradscope.diagnosis.growth import GrowthRate, Rates
 from gradscope.diagnosis.remedies import Remedy
@@ -36,13 +36,13 @@ class Profile(CompactRepr):
     certificate: float
 
     def quantile(self, level: float) -> FloatArray:
-        """Quantile over the sequences (L,), nats; an order statistic, so that −inf stays −inf."""
+        """Quantile over the sequences (L,), nats; see ``arrays.quantiles``."""
         at_level: FloatArray = self.quantiles((level,))[0]
         return at_level
 
     def quantiles(self, levels: Sequence[float]) -> FloatArray:
         """Several quantiles over the sequences (levels,L), nats, for little more than one."""
-        return order_statistics(self.log_norms, levels)
+        return quantiles(self.log_norms, levels)
 
     @property
     def median(self) -> FloatArray:
@@ -86,8 +86,8 @@ class Stage(CompactRepr):
 
     ``error`` is the mean step error on held-out sequences (a network from a file of weights: on the
     examined ones); it and ``gradient`` are None where there are no targets. ``growth`` is the
-    verdict's rate with the interval that holds it; ``rate_per_time_constant`` is the growth rate in
-    nats per τ = dt/α where there is a leak α, else None.
+    verdict's rate with the interval that holds it; ``rate_per`` is the growth rate in nats per
+    ``second``, where dt is known, and per ``time_constant``, the longest τ, where units leak.
     """
 
     name: StageName
@@ -98,7 +98,12 @@ class Stage(CompactRepr):
     causes: Rates
     gradient: GradientSummary | None
     slopes: SlopeSummary
-    rate_per_time_constant: float | None = None
+    rate_per: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def rate_per_time_constant(self) -> float | None:
+        """The growth rate in nats per τ, None where no unit leaks."""
+        return self.rate_per.get("time_constant")
 
     def compact_fields(self) -> dict[str, Any]:
         """Return the name of the stage, its verdict, and its error."""
@@ -185,10 +190,18 @@ class Analysis(NotebookResult):
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class Comparison(NotebookResult):
-    """Analyses side by side, one per network and length; ``interrupted``: Ctrl-C came first."""
+    """Analyses side by side, one per network, length and seed; ``interrupted`` by Ctrl-C."""
 
     analyses: tuple[Analysis, ...]
     interrupted: bool = False
+
+    @property
+    def groups(self) -> tuple[tuple[Analysis, ...], ...]:
+        """The analyses whose settings differ in the seed alone, together."""
+        found: dict[str, list[Analysis]] = {}
+        for each in self.analyses:
+            found.setdefault(str({**each.settings.as_dict(), "seed": None}), []).append(each)
+        return tuple(map(tuple, found.values()))
 
     def compact_fields(self) -> dict[str, Any]:
         """Return how many analyses there are, and how many of each regime."""

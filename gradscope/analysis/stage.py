@@ -7,10 +7,9 @@ import numpy as np
 from gradscope.analysis.memory import STATES_AT_ONCE
 from gradscope.analysis.results import SLOPE_EDGES, GradientSummary, Profile, SlopeSummary, Stage
 from gradscope.analysis.settings import Settings
-from gradscope.arrays import FloatArray, order_statistics
+from gradscope.arrays import FloatArray, quantiles
 from gradscope.data.batch import Batch, Targets, TaskInfo
 from gradscope.diagnosis.diagnose import diagnose
-from gradscope.diagnosis.growth import rate_per_time_constant
 from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.diagnosis.verdict import Learned
 from gradscope.errors import SettingError
@@ -56,7 +55,8 @@ def examine(
     """
     if error is None:
         error = held_out_error(params, held_out)
-    trajectory = unroll(params, evaluation.batch.inputs, evaluation.initial_state)
+    noise = evaluation.batch.noise
+    trajectory = unroll(params, evaluation.batch.inputs, evaluation.initial_state, noise)
     overflow = first_overflow(trajectory)
     batch = evaluation.batch
     if overflow == 1:
@@ -68,7 +68,7 @@ def examine(
         raise SettingError(f"the {name} network overflows at its first step; {remedy}")
     if overflow is not None:
         batch = batch.first(overflow - 1)
-        trajectory = unroll(params, batch.inputs, evaluation.initial_state)
+        trajectory = unroll(params, batch.inputs, evaluation.initial_state, batch.noise)
     chain = cell_chain(params, trajectory)
     diagnosis = diagnose(
         chain,
@@ -102,11 +102,9 @@ def examine(
         causes=diagnosis.causes,
         gradient=gradient,
         slopes=_summarise_slopes(trajectory),
-        rate_per_time_constant=(
-            rate_per_time_constant(diagnosis.verdict.rate, settings.leak)
-            if settings.leak != 1.0
-            else None
-        ),
+        rate_per={
+            unit: diagnosis.verdict.rate * count for unit, count in settings.steps_per.items()
+        },
     )
     return stage, trajectory
 
@@ -122,7 +120,8 @@ def held_out_error(params: Cell, held_out: EvaluationBatch | None) -> float | No
         some = slice(start, start + at_once)
         inputs, values = batch.inputs[:, some], batch.targets.values[:, some]
         targets = Targets(values, batch.targets.at_step, batch.targets.error)
-        outputs = unroll(params, inputs, None if first is None else first[some]).outputs
+        noise = None if batch.noise is None else batch.noise[:, some]
+        outputs = unroll(params, inputs, None if first is None else first[some], noise).outputs
         total += error_per_step(outputs, targets) * inputs.shape[1]
     error = total / batch.n_sequences
     return error if np.isfinite(error) else np.inf
@@ -171,7 +170,7 @@ def takes_first_step(params: Cell, evaluation: EvaluationBatch) -> bool:
 
 def _summarise_slopes(trajectory: Trajectory) -> SlopeSummary:
     flat = trajectory.slopes.reshape(trajectory.n_steps, -1)
-    p05, median, p95 = order_statistics(flat, (0.05, 0.5, 0.95))
+    p05, median, p95 = quantiles(flat, (0.05, 0.5, 0.95))
     ceiling = trajectory.activation.slope_ceiling
     parts = np.clip(flat / ceiling, 0.0, 1.0)
     counts = np.stack([np.histogram(row, SLOPE_EDGES)[0] for row in parts])

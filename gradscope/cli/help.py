@@ -30,8 +30,8 @@ MOST_NEEDED: Mapping[str, tuple[str, ...]] = {
         *("required_lag", "fail_on"),
     ),
     "compare": (
-        *("cells", "activations", "lengths", "hidden", "gain", "task", "data", "column"),
-        *("updates", "clip_norm", "seed", "png", "output", "format", "config"),
+        *("files", "cells", "activations", "lengths", "seeds", "hidden", "gain", "task", "data"),
+        *("column", "updates", "seed", "fail_on", "png", "output", "json", "workers"),
     ),
     "train": (
         *("task", "delay", "data", "column", "steps", "activation", "cell", "hidden", "updates"),
@@ -86,12 +86,9 @@ class Command(TyperCommand):
         needed = MOST_NEEDED.get(self.name or "", tuple(each.name or "" for each in params))
         shown = [each for name in needed for each in params if each.name == name]
         arguments = any(each.param_type_name == "argument" for each in shown)
+        title = "Arguments and options" if arguments else "Options"
         _write_purpose(self, ctx, page)
-        _write_table(
-            page,
-            "Arguments and options" if arguments else "Options",
-            [_row(each, ctx) for each in shown],
-        )
+        _write_table(page, title, [_row(each, ctx) for each in shown])
         _write_examples(self, page, EXAMPLES_ON_ONE_SCREEN)
         page.write(f"\nAll options and examples: {ctx.command_path} --help-all\n")
         if _takes_settings(self):

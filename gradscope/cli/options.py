@@ -83,7 +83,7 @@ def _setting_option(setting: Setting, envvar: str | None = None) -> Any:
 
 SETTING_OPTIONS: Mapping[str, Any] = {
     name: Annotated[
-        (list[str] if each.kind == tuple[str, ...] else each.kind) | None,
+        (list[str] if each.kind == tuple[str, ...] else str if each.per_unit else each.kind) | None,
         _setting_option(each, f"GRADSCOPE_{name.upper()}"),
     ]
     for name, each in SETTINGS.items()
@@ -153,12 +153,12 @@ Output = Annotated[
     ),
 ]
 Figure = Annotated[
-    Path | None,
+    list[Path] | None,
     typer.Option(
         "--png",
         "--svg",
         "--pdf",
-        help="Draw the report, in the format of the file's extension.",
+        help="Draw the report, in the format of the file's extension; repeat for several.",
         rich_help_panel=OUTPUT,
         metavar="FILE",
     ),

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -16,6 +16,7 @@ from gradscope.cli.inspect import run_inspection
 from gradscope.cli.options import Figure, Html, Save
 from gradscope.cli.output import Place, note
 from gradscope.cli.report import run_report
+from gradscope.cli.show_config import MadeFile
 from gradscope.cli.spectrum import run_spectrum
 from gradscope.cli.train import run_training
 from gradscope.errors import SettingError
@@ -45,19 +46,12 @@ def register(app: typer.Typer) -> None:
 
 @takes_place
 def rerun(
-    place: Place,
-    file: Annotated[
-        Path,
-        typer.Argument(help="A picture, .json or .npz that gradscope wrote.", metavar="FILE"),
-    ],
-    png: Figure = None,
-    html: Html = None,
-    save: Save = None,
+    place: Place, file: MadeFile, png: Figure = None, html: Html = None, save: Save = None
 ) -> None:
     """Run again what made a picture, document or saved run: bit for bit on the same type of
     machine, elsewhere as closely as it then states.
     """
-    place.prepare(save, html, figure=png)
+    place.prepare(save, html, figures=png)
     from gradscope.report.provenance.recipe import MadeBy, read_recipe
     from gradscope.report.provenance.reproducible import reproducible
 
@@ -83,20 +77,20 @@ def rerun(
 def _run(recipe: "Recipe", place: Place, files: Files) -> None:
     from gradscope.report.provenance.recipe import MadeBy, StoreSource, WeightsSource
 
-    settings, source, figure = recipe.settings, recipe.source, files.figure
+    settings, source, figures = recipe.settings, recipe.source, files.figures
     if isinstance(source, WeightsSource):
-        run_inspection(place, Path(source.file), source.mapping, figure)
+        run_inspection(place, Path(source.file), source.mapping, figures)
     elif isinstance(source, StoreSource):
-        run_report(place, source, figure)
+        run_report(place, source, figures)
     elif recipe.command is MadeBy.COMPARE:
-        axes = Axes(recipe.cells, recipe.activations, recipe.lengths)
-        run_comparison(place, settings, axes, figure)
+        axes = Axes(recipe.cells, recipe.activations, recipe.lengths, recipe.seeds)
+        run_comparison(place, settings, axes, figures)
     elif recipe.command is MadeBy.TRAIN:
-        run_training(place, settings, figure, files.save)
+        run_training(place, settings, figures, files.save)
     elif recipe.command is MadeBy.SPECTRUM:
-        run_spectrum(place, settings, figure)
+        run_spectrum(place, settings, figures)
     elif recipe.command is MadeBy.CHECK:
-        _refuse(files.save or figure, "a picture or --save", "a check")
+        _refuse(files.save or next(iter(figures or ()), None), "a picture or --save", "a check")
         run_check(place, settings)
     else:
         exit_with_status(run_analysis(place, settings, files))

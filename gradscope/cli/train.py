@@ -1,5 +1,6 @@
 """``gradscope train``: error, unclipped gradient norm and memory horizon during training."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,14 +40,14 @@ def train(
     fail_on: FailWhen = None,
 ) -> None:
     """Train a recurrent network; report error, unclipped gradient norm and memory horizon."""
-    call.place.prepare(save, figure=png)
+    call.place.prepare(save, figures=png)
     run_training(call.place, call.values(load=load), png, save, fail_on)
 
 
 def run_training(
     place: Place,
     asked: "Settings | Given",
-    figure: Path | None,
+    figures: Sequence[Path] | None,
     save: Path | None,
     fail_on: FailOn | None = None,
 ) -> None:
@@ -77,7 +78,7 @@ def run_training(
         lambda: training_document(analysis, seen),
         lambda: (CHECKPOINT_COLUMNS, checkpoint_rows(analysis, seen)),
     )
-    write_files(analysis, Files(figure, save), force=place.force)
+    write_files(analysis, Files(figures, save), force=place.force)
     exit_with_status(analysis, fail_on)
 
 

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from gradscope.arrays import BoolArray, FloatArray, IntArray, order_statistics
+from gradscope.arrays import BoolArray, FloatArray, IntArray, quantiles
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain, ElmanChain
 from gradscope.jacobians.kernels.qr_frame import Frame
+from gradscope.model.elman import has_leak
 from gradscope.notebook_repr import CompactRepr
 
 MAX_STEPS = 64
@@ -58,7 +59,7 @@ class LyapunovSpectrum(CompactRepr):
         return {
             "sequences": sequences,
             "count": count,
-            "largest": float(order_statistics(self.exponents[:, 0], (0.5,))[0]),
+            "largest": float(quantiles(self.exponents[:, 0], (0.5,))[0]),
             "trusted": int(self.trusted.sum()),
             "n_steps": self.n_steps,
         }
@@ -185,7 +186,7 @@ def _standard_errors(spans: IntArray, logs: FloatArray) -> FloatArray:
 
 def _mean_log_determinant(chain: Chain, first: int) -> FloatArray:
     """Return ⟨log|det J_t|⟩ (B,) over the steps after ``first``, −inf where one is singular."""
-    if isinstance(chain, ElmanChain) and chain.leak == 1.0:
+    if isinstance(chain, ElmanChain) and not has_leak(chain.leak):
         with np.errstate(divide="ignore"):
             log_slopes = np.log(np.abs(chain.slopes[first:])).sum(axis=2).mean(axis=0)
         of_weights = np.linalg.slogdet(chain.recurrent_weights)[1]

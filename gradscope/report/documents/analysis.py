@@ -13,6 +13,7 @@ from gradscope.analysis.check import CheckRow
 from gradscope.analysis.checkpoints import Checkpoint
 from gradscope.analysis.details import Spectrum
 from gradscope.analysis.results import Analysis, Comparison, ImportedLayer, Stage
+from gradscope.analysis.settings import Settings
 from gradscope.arrays import LN_10, ComplexArray, plain
 from gradscope.jacobians.lag_map import LagMap
 from gradscope.jacobians.shares import GradientShares
@@ -20,6 +21,7 @@ from gradscope.report.documents import rows as tables
 from gradscope.report.formats import Document, head
 from gradscope.report.terminal.analysis import NOT_DRIVEN, layer_verdict
 from gradscope.report.words.theory import objection_sentence
+from gradscope.sweep.changes import changes
 
 _ALONE = ("error", "verdict.horizon", "gradient")
 _OF_PROBLEM = ("required_lag", "lag_errors", "baseline.memoryless")
@@ -45,6 +47,8 @@ WHY_NULL: Mapping[str, str] = MappingProxyType(
         "horizon": "the median profile stays above the threshold at all lags measured",
         "expected_horizon": "the profile does not fall measurably",
         "expected_explosion": "the profile does not rise measurably",
+        "horizon_before": "the median profile stayed above the threshold at all lags measured",
+        "log10_norm_before": fields.ZERO_PRODUCT,
         "norm": "no update was finished to choose it by",
     }
 )
@@ -65,13 +69,26 @@ def analysis_document(analysis: Analysis) -> Document:
 
 
 def comparison_document(comparison: Comparison) -> Document:
-    """Return the comparison: a row for each cell, and every analysis whole."""
+    """Return the comparison: a row for each cell, medians over the seeds, every analysis whole."""
     first = comparison.analyses[0].settings
     shared = {k: v for k, v in first.as_dict().items() if k not in ("cell", "activation", "steps")}
     return {
         **head("comparison", shared),
         "interrupted": comparison.interrupted,
         "cells": _objects(tables.CELL_COLUMNS, tables.comparison_rows(comparison)),
+        "medians": _objects(tables.MEDIAN_COLUMNS, tables.median_rows(comparison)),
+        "changes": [
+            {
+                "file": tables.file_of(each.analysis),
+                **{
+                    name: {"change": v, "within_95": within}
+                    for name, (v, within) in each.of.items()
+                },
+                "null_because": "a horizon lies beyond the lags, or there are too few sequences",
+                **{name: getattr(each, name) for name in ("judged_by", "better", "worse")},
+            }
+            for each in (changes(comparison) if tables.file_of(comparison.analyses[0]) else ())
+        ],
         "analyses": [analysis_document(each) for each in comparison.analyses],
     }
 
@@ -185,7 +202,7 @@ def details_document(analysis: Analysis) -> Document:
         {
             "map": details.map and _map(details.map),
             "shares": details.shares and _shares(details.shares, allowed),
-            "spectrum": details.spectrum and _spectrum(details.spectrum),
+            "spectrum": details.spectrum and _spectrum(details.spectrum, analysis.settings),
             "verification": checked and {"lags": checked.lags, "worst_deviation": checked.worst},
         }
     )
@@ -216,7 +233,7 @@ def _shares(shares: GradientShares, allowed: float) -> Document:
     }
 
 
-def _spectrum(spectrum: Spectrum) -> Document:
+def _spectrum(spectrum: Spectrum, settings: Settings) -> Document:
     singular, lyapunov = spectrum.singular, spectrum.lyapunov
     return {
         "singular_values": {
@@ -229,6 +246,10 @@ def _spectrum(spectrum: Spectrum) -> Document:
         },
         "lyapunov": {
             "exponents_nats_per_step": lyapunov.exponents,
+            **{
+                f"exponents_nats_per_{unit}": lyapunov.exponents * count
+                for unit, count in settings.steps_per.items()
+            },
             "standard_errors": lyapunov.standard_errors,
             "trusted": lyapunov.trusted,
             "sum_rule_residual": lyapunov.sum_rule_residual,

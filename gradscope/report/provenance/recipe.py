@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import gradscope
-from gradscope.analysis.settings import Settings, flag
+from gradscope.analysis.settings import SETTINGS, Settings, flag
 from gradscope.errors import ArchiveError, SettingError
 from gradscope.names import ActivationName, CellName, ColumnWidth, SweepPicture, SweepValue
 from gradscope.report.figures.panels import checked_panel
@@ -39,6 +39,8 @@ def command_line(settings: Settings, command: str = "analyze") -> str:
                 words.append(flag(name) if value else f"--no-{flag(name)[2:]}")
             else:
                 values = value if isinstance(value, list) else [value]
+                if SETTINGS[name].per_unit:
+                    values = [",".join(map(str, values))]
                 words += (word for each in values for word in (flag(name), str(each)))
     return shlex.join(words)
 
@@ -63,14 +65,11 @@ SCHEMAS: Mapping[str, MadeBy] = {
     "gradscope.check": MadeBy.CHECK,
 }
 
-DRAWN_AGAIN: Mapping[MadeBy, str] = {
-    MadeBy.REPORT: "the store of a sweep and does not say which; draw it again with gradscope "
-    "report STORE",
-    MadeBy.INSPECT: "a file of weights and does not say which; draw it again with gradscope "
-    "inspect FILE",
+DRAWN_AGAIN: Mapping[MadeBy, tuple[str, str]] = {
+    MadeBy.REPORT: ("the store of a sweep", "STORE"),
+    MadeBy.INSPECT: ("a file of weights", "FILE"),
 }
-"""What a picture shows that came of another file, and what draws it again."""
-
+"""The other file from which a command draws a picture, and how its help page names it."""
 
 DAMAGE = (ValueError, LookupError, TypeError, AttributeError)
 """What reading a damaged ``made_by`` ends in."""
@@ -111,10 +110,11 @@ Source = WeightsSource | StoreSource
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Recipe:
-    """``cells``, ``activations`` and ``lengths`` are those of a comparison, else the settings' own
-    one; ``panel`` is the one that a picture shows alone, None where it shows all; ``source`` is the
-    file that a picture was drawn from, None where settings tell it all; ``version`` is that of the
-    gradscope that made the file, on the machine that ``environment`` describes.
+    """``cells``, ``activations``, ``lengths`` and ``seeds`` are those of a comparison, else the
+    settings' own one; ``panel`` is the one that a picture shows alone, None where it shows all;
+    ``source`` is the file that a picture was drawn from, None where settings tell it all;
+    ``version`` is that of the gradscope that made the file, on the machine that ``environment``
+    describes.
     """
 
     command: MadeBy
@@ -124,6 +124,7 @@ class Recipe:
     lengths: tuple[int, ...]
     version: str
     environment: Mapping[str, Any]
+    seeds: int = 1
     panel: str | None = None
     width: ColumnWidth = ColumnWidth.DOUBLE
     source: Source | None = None
@@ -142,34 +143,39 @@ def read_recipe(path: Path) -> Recipe:
     """
     document = read_document(path)
     made_by = document.get("made_by", {})
+    if files := _compared_files(document):
+        raise ArchiveError(f"{path} compares files; run again: gradscope compare {' '.join(files)}")
     try:
         command = _command(document)
-        source = read_source(made_by) if made_by else None
+        source = _source(made_by) if made_by else None
         alone = "panel" in made_by
         axes = _axes(document) if command is MadeBy.COMPARE else {}
         first = {name: values[0] for name, values in axes.items()}
+        seeds = first.pop("seeds", 1)
         given = {} if source else {**document["settings"], **first}
         settings = Settings.from_dict(given, str(path))
         return Recipe(
             command=command,
             settings=settings,
-            cells=tuple(CellName(each) for each in axes.get("cell", [settings.cell])),
-            activations=tuple(
-                ActivationName(each) for each in axes.get("activation", [settings.activation])
-            ),
+            cells=tuple(map(CellName, axes.get("cell", [settings.cell]))),
+            activations=tuple(map(ActivationName, axes.get("activation", [settings.activation]))),
             lengths=tuple(_instance(each, int) for each in axes.get("steps", [settings.steps])),
             version=str(document["gradscope"]),
             environment=dict(document["environment"]),
             source=source,
+            seeds=_instance(seeds, int),
             panel=checked_panel(made_by["panel"]) if alone else None,
             width=ColumnWidth(made_by["width"]) if alone else ColumnWidth.DOUBLE,
         )
     except (SettingError, ArchiveError):
         raise
     except DAMAGE as error:
-        for source_command, file in DRAWN_AGAIN.items():
-            if made_by == {"command": source_command}:
-                raise ArchiveError(f"{path} shows {file}") from error
+        for drawing, (what, file) in DRAWN_AGAIN.items():
+            if made_by == {"command": drawing}:
+                raise ArchiveError(
+                    f"{path} shows {what} and does not say which; draw it again with gradscope "
+                    f"{drawing} {file}"
+                ) from error
         raise ArchiveError(
             f"{path} does not say which command made it; take its settings with gradscope "
             f"show-config {path}, and run analyze or compare with --config"
@@ -190,24 +196,25 @@ def command_words(document: Mapping[str, Any]) -> str:
         command = _command(document)
         words = ["gradscope", str(command)]
         made_by = document.get("made_by", {})
-        source = read_source(made_by) if len(made_by) > 1 else None
-        words += source_words(source) if source else []
-        axes = _axes(document) if command is MadeBy.COMPARE else {}
+        source = _source(made_by) if len(made_by) > 1 else None
+        words += _source_words(source) if source else []
+        files = _compared_files(document)
+        words += files
+        axes = _axes(document) if command is MadeBy.COMPARE and not files else {}
         words += (f"--{name} {','.join(map(str, values))}" for name, values in axes.items())
     except DAMAGE:
         return ""
     return " ".join(words)
 
 
-def read_source(made_by: Mapping[str, Any]) -> Source | None:
+def _source(made_by: Mapping[str, Any]) -> Source | None:
     """Return the file that a picture names; None where its command takes none.
 
     An error of ``DAMAGE`` if the picture does not say all that its command takes.
     """
     if made_by["command"] == MadeBy.INSPECT:
-        names = _instance(made_by["map"], list)
-        file = _instance(made_by["file"], str)
-        return WeightsSource(file, tuple(_instance(name, str) for name in names))
+        names = tuple(_instance(name, str) for name in _instance(made_by["map"], list))
+        return WeightsSource(_instance(made_by["file"], str), names)
     if made_by["command"] == MadeBy.REPORT:
         where, x, y = (
             None if made_by[name] is None else _instance(made_by[name], str)
@@ -218,17 +225,14 @@ def read_source(made_by: Mapping[str, Any]) -> Source | None:
     return None
 
 
-OPTIONS = {"map": "--weight-map"}
-"""The option of what a picture says of its source, where it has another name."""
-
-
-def source_words(source: Source) -> list[str]:
+def _source_words(source: Source) -> list[str]:
     """Return what follows the command's name as people type it: the file, then the options."""
     (_, file), *options = (each for each in source.made_by().items() if each[0] != "command")
     words = [f"./{file}" if file.startswith("-") else file]
     for name, value in options:
+        option = "--weight-map" if name == "map" else f"--{name}"
         for each in value if isinstance(value, list) else [value]:
-            words += [] if each is None else [OPTIONS.get(name, f"--{name}"), each]
+            words += [] if each is None else [option, each]
     return [_quoted(word) for word in words]
 
 
@@ -242,12 +246,26 @@ def _quoted(word: str) -> str:
 
 
 def _axes(document: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Return what a comparison set side by side, by the setting's name, in order."""
+    """Return what a comparison set side by side, by the setting's name, in order, and how many
+    seeds.
+    """
     names = ("cell", "activation", "steps")
     if "made_by" in document:
-        return {name: list(document["made_by"][name]) for name in names}
+        made_by = document["made_by"]
+        return {**{n: list(made_by[n]) for n in names}, "seeds": [made_by.get("seeds", 1)]}
     cells = document["cells"]
-    return {name: list(dict.fromkeys(cell[name] for cell in cells)) for name in names}
+    axes = {name: list(dict.fromkeys(cell[name] for cell in cells)) for name in names}
+    return {**axes, "seeds": [len({cell.get("seed") for cell in cells})]}
+
+
+def _compared_files(document: Mapping[str, Any]) -> list[str]:
+    """Return the files that a comparison set side by side, as they are typed; none of others."""
+    try:
+        in_cells = (cell["file"] for cell in document.get("cells", []))
+        files = document["made_by"]["files"] if "made_by" in document else in_cells
+        return [_quoted(str(each)) for each in dict.fromkeys(files) if each is not None]
+    except DAMAGE:
+        return []
 
 
 def _instance(value: Any, kind: type[T]) -> T:

@@ -9,7 +9,7 @@ from rich.text import Text
 from gradscope.analysis.check import CheckRow
 from gradscope.analysis.checkpoints import Checkpoint
 from gradscope.analysis.details import NO_DETAILS
-from gradscope.analysis.results import Analysis, Comparison, ImportedLayer, LayerVerdict
+from gradscope.analysis.results import Analysis, ImportedLayer, LayerVerdict
 from gradscope.arrays import LN_10, FloatArray
 from gradscope.data.lag_regression import rewarded_lag
 from gradscope.diagnosis.growth import terms_of
@@ -20,19 +20,26 @@ from gradscope.report.screen import Screen
 from gradscope.report.terminal.plot import profile_plot
 from gradscope.report.terminal.table import bullets, opening, table_of
 from gradscope.report.words.captions import details_sentences
-from gradscope.report.words.cells import CAUSE_TITLES, has_textbook_bound, short_name
+from gradscope.report.words.cells import CAUSE_TITLES, has_textbook_bound
 from gradscope.report.words.headline import (
     REGIME_WORDS,
     answer,
     cause_sentence,
-    comparison_headline,
     describe,
     needs_words,
     regime_word,
     stage_title,
     training_sentence,
 )
-from gradscope.report.words.numbers import count, interval, level, number, pace, short_pace, steps
+from gradscope.report.words.numbers import (
+    count,
+    interval,
+    level,
+    number,
+    pace,
+    rates_beside,
+    steps,
+)
 from gradscope.report.words.reasons import reason_sentence
 from gradscope.report.words.remedies import advice
 
@@ -84,9 +91,9 @@ def stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
             [interval(each.growth.low, each.growth.high, "{} … {}") or "–" for each in stages],
         ),
     ]
-    if all(stage.rate_per_time_constant is not None for stage in stages):
-        rates = [level(stage.rate_per_time_constant) for stage in stages]
-        rows.append(("  nats per time constant τ", rates))
+    for unit in stages[-1].rate_per:
+        title = f"  nats per {unit.replace('time_constant', 'time constant τ')}"
+        rows.append((title, [level(stage.rate_per[unit]) for stage in stages]))
     paces = ["not different from 0" if s.verdict.marginal else pace(s.verdict.rate) for s in stages]
     rows.append(("", paces))
     for name in terms_of(analysis.last.causes):
@@ -171,59 +178,6 @@ def _horizon(verdict: Verdict) -> str:
     return f"beyond {reach}" if verdict.horizon is None else reach
 
 
-COMPARISON_TITLES = (
-    "activation",
-    "steps",
-    "gradient",
-    "growth,\nsteps",
-    "horizon",
-    "needed",
-    "log10\nσ_max",
-    "error /\nbaseline",
-)
-
-
-def comparison_page(comparison: Comparison, screen: Screen) -> RenderableType:
-    """Return the page of ``compare``: the answer, and a row per network and length."""
-    first = comparison.analyses[0]
-    gated = any(each.settings.cell is not CellName.ELMAN for each in comparison.analyses)
-    titles = ("network", *COMPARISON_TITLES[1:]) if gated else COMPARISON_TITLES
-    rows: list[list[str]] = []
-    for analysis in comparison.analyses:
-        name, verdict = short_name(analysis.settings), analysis.last.verdict
-        if rows and name != rows[-1][0]:
-            rows.append([])
-        rows.append(
-            [
-                name,
-                str(analysis.settings.steps),
-                regime_word(verdict, ""),
-                short_pace(verdict.rate, marginal=verdict.marginal),
-                str(verdict.horizon or f">{verdict.max_lag}"),
-                str(verdict.required_lag if verdict.required_lag is not None else "–"),
-                _log10(analysis.last.profile.median),
-                number(analysis.relative_error),
-            ]
-        )
-    return Group(
-        *opening(comparison_headline(comparison), _shared(first), screen),
-        table_of(titles, rows, screen, gap=2),
-    )
-
-
-def _shared(first: Analysis) -> str:
-    """Return what all cells of a comparison have in common."""
-    settings = first.settings
-    trained = (
-        f"after {count(settings.updates, 'update')}" if settings.updates else "before training"
-    )
-    about = str(settings.task) if settings.data is None else first.task_info.description
-    return (
-        f"{trained}; {settings.hidden} hidden units, {settings.init} init, "
-        f"gain {settings.gain:g}; {about}; seed {settings.seed}"
-    )
-
-
 def training_page(
     analysis: Analysis, checkpoints: Sequence[Checkpoint], screen: Screen
 ) -> RenderableType:
@@ -235,7 +189,9 @@ def training_page(
     ]
     history, baseline = analysis.training, analysis.task_info.baseline
     before, after = analysis.stages[0].error, analysis.last.error
+    rate = level(analysis.last.verdict.rate)
     closing = [
+        f"growth rate: {rate} nats per step{rates_beside(analysis.last.rate_per)}",
         f"held-out error per step: {number(before)} before, {number(after)} after",
         f"baseline: {number(baseline.error)}, {baseline.meaning}" if baseline else "",
         cause_sentence(analysis.last.causes),

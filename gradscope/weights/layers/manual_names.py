@@ -64,7 +64,7 @@ def check_mapping(mapping: Mapping[str, str]) -> None:
 def mapped_layer(
     file: WeightFile, mapping: Mapping[str, str]
 ) -> tuple[RecurrentLayer, Readout | None]:
-    """Return the vanilla cell that a mapping of letters to names describes, its activation and leak
+    """Return the vanilla cell that a mapping of letters to names describes, its activation
     unknown, and its output layer if mapped.
 
     Raises WeightsError if a name is not there, or a shape does not fit.
@@ -77,7 +77,13 @@ def mapped_layer(
         raise _misfit(mapping, "W", recurrent, f"W of a vanilla cell is square; {other}")
     inputs = _matrix(file, mapping, "U")
     if inputs.shape[0] != hidden:
-        other = _turned_or_other(inputs, hidden, mapping["U"], file)
+        bare = mapping["U"].removesuffix(TRANSPOSED)
+        if inputs.shape[1] != hidden:
+            other = _suggestion("U", candidates(file, hidden).input)
+        elif bare != mapping["U"]:
+            other = f"it fits as it is: write U={bare}"
+        else:
+            other = f"if it multiplies rows (x @ U), write U={bare}{TRANSPOSED}"
         need = f"W has {hidden} units, so U needs {hidden} rows; {other}"
         raise _misfit(mapping, "U", inputs, need)
     layer = RecurrentLayer(
@@ -86,7 +92,7 @@ def mapped_layer(
         input_weights=inputs,
         recurrent_weights=recurrent,
         input_bias=_vector(file, mapping, "b", hidden),
-        leak=None,
+        **file.time_scales(hidden),
     )
     return layer, _readout(file, mapping, hidden)
 
@@ -142,14 +148,6 @@ def _vector(
         need = f"{letter} needs ({size},); name another array, or leave it out"
         raise _misfit(mapping, letter, array, need)
     return bias
-
-
-def _turned_or_other(inputs: FloatArray, hidden: int, name: str, file: WeightFile) -> str:
-    if inputs.shape[1] == hidden and name.endswith(TRANSPOSED):
-        return f"it fits as it is: write U={name.removesuffix(TRANSPOSED)}"
-    if inputs.shape[1] == hidden:
-        return f"if it multiplies rows (x @ U), write U={name}{TRANSPOSED}"
-    return _suggestion("U", candidates(file, hidden).input)
 
 
 def _suggestion(letter: str, names: Sequence[str]) -> str:

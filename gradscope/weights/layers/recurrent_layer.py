@@ -19,8 +19,9 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
+from gradscope.model.activations import word_of
 from gradscope.model.stack import LayerWeights
-from gradscope.names import CellName, StateName
+from gradscope.names import CellName, PerUnit, StateName
 from gradscope.notebook_repr import CompactRepr
 from gradscope.weights.files.contents import WeightFile
 
@@ -46,12 +47,13 @@ GATES: Mapping[CellName, tuple[str, ...]] = MappingProxyType(
 )
 """Names of the blocks of U, W and b, from the top."""
 
-CELL_OF_GATES: Mapping[int, CellName] = MappingProxyType(
-    {len(gates): cell for cell, gates in GATES.items()}
-)
-
 MAX_WEIGHT = 1e290
 """A sum of so many weights as a layer has, times an input, is finite still."""
+
+
+def cell_of_size(size: int, hidden: int) -> CellName | None:
+    """Return the cell of G gates whose W has G·H times H entries; None if there is no such cell."""
+    return next((cell for cell, gates in GATES.items() if size == len(gates) * hidden > 0), None)
 
 
 def kind_word(cell: CellName) -> str:
@@ -72,16 +74,17 @@ class RecurrentLayer(LayerWeights):
         Its place in its stack, from 0 at the input.
     direction : Direction
         Backward: it reads the sequence from its end.
-    input_weights, recurrent_weights : (G·H,D) and (G·H,H) arrays
-        U and W, gates in the order of ``GATES``.
-    input_bias, recurrent_bias : (G·H,) arrays, optional
-        b and b′; None where the file has none.
+    input_weights, recurrent_weights, input_bias, recurrent_bias : arrays
+        U (G·H,D) and W (G·H,H), gates in the order of ``GATES``; b and b′ (G·H,), None where the
+        file has none.
     activation, gate_activation : str, optional
         φ and the gates' function, in our words where we have one; None where the file does not say.
     reset_after : bool, optional
         Of a GRU: see above. None where the file does not say.
-    leak : float, optional
+    leak : float or tuple of float, optional
         α of (1 − α) h + α φ(…): 1 where there is none, None where the file does not say.
+    dt, tau : float, and float or tuple of float, optional
+        Seconds per step and time constants, where the file has them.
     state : StateName
         What W multiplies: φ(a), or a in ``W φ(a)`` of a rate network.
     initial_state : (H,) array, optional
@@ -102,22 +105,21 @@ class RecurrentLayer(LayerWeights):
     activation: str | None = None
     gate_activation: str | None = None
     reset_after: bool | None = None
-    leak: float | None = 1.0
+    leak: PerUnit | None = 1.0
+    dt: float | None = None
+    tau: PerUnit | None = None
     state: StateName = StateName.POST
     initial_state: FloatArray | None = None
     below: str = ""
 
     def compact_fields(self) -> dict[str, Any]:
         """Return what it is called, its kind and its sizes."""
-        return {
-            "title": self.title,
-            "kind": self.kind,
-            "input_size": self.input_size,
-            "hidden_size": self.hidden_size,
-            "activation": self.activation,
-        }
+        names = ("title", "kind", "input_size", "hidden_size", "activation")
+        return {name: getattr(self, name) for name in names}
 
     def __post_init__(self) -> None:
+        for name, kind in (("cell", CellName), ("direction", Direction), ("state", StateName)):
+            object.__setattr__(self, name, word_of(kind, getattr(self, name)))
         rows = len(self.gates) * self.hidden_size
         wanted = {
             "input_weights": (rows, self.input_weights.shape[-1]),
@@ -191,7 +193,7 @@ class RecurrentLayer(LayerWeights):
         missing = {
             Unknown.ACTIVATION: self.activation is None,
             Unknown.GATE_ACTIVATION: len(self.gates) > 1 and self.gate_activation is None,
-            Unknown.LEAK: self.leak is None,
+            Unknown.LEAK: self.leak is None and (self.dt is None or self.tau is None),
             Unknown.RESET_AFTER: self.cell is CellName.GRU and self.reset_after is None,
         }
         return tuple(each for each, lacking in missing.items() if lacking)

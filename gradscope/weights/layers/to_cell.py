@@ -7,7 +7,7 @@ the cell. The layers themselves come from ``torch_names``, ``keras_names``, ``kn
 """
 
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -17,15 +17,13 @@ from gradscope.model.activations import ACTIVATIONS
 from gradscope.model.cells import Cell
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.stack import cell_without_readout
-from gradscope.names import ActivationName, CellName, GateName, StateName
+from gradscope.names import ActivationName, CellName, GateName, PerUnit, StateName
 from gradscope.weights.layers.recurrent_layer import Direction, Readout, RecurrentLayer
-
-Value = TypeVar("Value")
 
 ASK = {
     "activation": "the activation φ; give --activation NAME ({activations})",
     "gate_activation": "the activation of its gates; give --gate-activation sigmoid if it is that",
-    "leak": "the leak α = dt/τ; give --leak X, 1 for none",
+    "leak": "the leak α = dt/τ; give --leak X, 1 for none, or --dt and --tau",
     "reset_after": "whether the reset gate acts after W (PyTorch, Keras) or before it (Cho et al. "
     "2014); give --reset-after or --no-reset-after",
 }
@@ -38,7 +36,7 @@ class UserChoices:
 
     activation: ActivationName | None = None
     gate_activation: GateName | None = None
-    leak: float | None = None
+    leak: PerUnit | None = None
     state: StateName | None = None
     reset_after: bool | None = None
 
@@ -49,7 +47,7 @@ class CellSpec:
 
     cell: CellName
     activation: ActivationName
-    leak: float
+    leak: PerUnit
     state: StateName
     gate_activation: GateName | None
     reset_after: bool | None
@@ -62,7 +60,10 @@ def resolve_spec(layer: RecurrentLayer, choices: UserChoices, *, by_hand: bool) 
     convention of its state. Raises WeightsError if neither states a thing, both do and differ, a
     function is unknown, or a choice is about gates that the layer does not have.
     """
-    _require_gates(layer, choices)
+    if choices.gate_activation is not None and layer.cell is CellName.ELMAN:
+        raise _unfit(layer, "--gate-activation", "gated cells")
+    if choices.reset_after is not None and layer.cell is not CellName.GRU:
+        raise _unfit(layer, _reset_flag(after=choices.reset_after), "a GRU")
     activation = _joined(layer, "activation", layer.activation, choices.activation)
     gates = reset_after = None
     if layer.cell is not CellName.ELMAN:
@@ -75,30 +76,26 @@ def resolve_spec(layer: RecurrentLayer, choices: UserChoices, *, by_hand: bool) 
     return CellSpec(
         cell=layer.cell,
         activation=ActivationName(_known(layer, "activation", activation, list(ActivationName))),
-        leak=float(_joined(layer, "leak", layer.leak, choices.leak)),
+        leak=_joined(layer, "leak", layer.leak, choices.leak),
         state=state or _joined(layer, "state", layer.state, choices.state),
         gate_activation=gates,
         reset_after=reset_after,
     )
 
 
-def _require_gates(layer: RecurrentLayer, choices: UserChoices) -> None:
-    """Refuse choices about gates that a layer of this kind does not have."""
+def _unfit(layer: RecurrentLayer, option: str, whom: str) -> WeightsError:
+    """Return the error for a choice about gates that a layer of this kind does not have."""
     kind = "an RNN" if layer.cell is CellName.ELMAN else "an LSTM"
-    if choices.gate_activation is not None and layer.cell is CellName.ELMAN:
-        option, whom = "--gate-activation", "gated cells"
-    elif choices.reset_after is not None and layer.cell is not CellName.GRU:
-        option, whom = _reset_flag(after=choices.reset_after), "a GRU"
-    else:
-        return
-    raise WeightsError(f"{option} is for {whom}, but {quoted(layer.title)} is {kind}; leave it out")
+    return WeightsError(
+        f"{option} is for {whom}, but {quoted(layer.title)} is {kind}; leave it out"
+    )
 
 
 def _reset_flag(*, after: bool) -> str:
     return "--reset-after" if after else "--no-reset-after"
 
 
-def _joined(layer: RecurrentLayer, name: str, stored: Value | None, chosen: Value | None) -> Value:
+def _joined(layer: RecurrentLayer, name: str, stored: Any, chosen: Any) -> Any:
     """Return what the file or the user says of a layer; they may not contradict each other."""
     if stored is not None and chosen is not None and stored != chosen:
         option = f"--{name.replace('_', '-')}"
@@ -133,21 +130,15 @@ def cell_of(layer: RecurrentLayer, spec: CellSpec, readout: Readout | None = Non
 
     Raises ShapeError if the readout does not fit the state.
     """
-    cell = cell_without_readout(
-        spec.cell,
-        layer,
-        activation=ACTIVATIONS[spec.activation],
-        reset_after=bool(spec.reset_after),
-    )
+    phi, after = ACTIVATIONS[spec.activation], bool(spec.reset_after)
+    cell = cell_without_readout(spec.cell, layer, activation=phi, reset_after=after)
     if isinstance(cell, ElmanParameters):
-        cell = replace(cell, leak=spec.leak, state=spec.state)
+        cell = replace(cell, leak=np.array(spec.leak), state=spec.state)
     if readout is None:
         return cell
-    bias = readout.output_bias
-    outputs = {
-        "output_weights": readout.output_weights,
-        "output_bias": np.zeros(len(readout.output_weights)) if bias is None else bias,
-    }
+    weights, bias = readout.output_weights, readout.output_bias
+    bias = np.zeros(len(weights)) if bias is None else bias
+    outputs = {"output_weights": weights, "output_bias": bias}
     return cell.with_weights({**dict(cell.weights()), **outputs})
 
 
