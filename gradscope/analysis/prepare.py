@@ -133,9 +133,7 @@ def _saved(values: Mapping[str, Any], read_run: ReadRun, read_table: ReadTable) 
         return all(getattr(settings, name) == getattr(run.settings, name) for name in names)
 
     if not settings.updates and same(SEQUENCE_SETTINGS):
-        # What other layers do is told without a required lag.
-        judging = tuple(name for name in JUDGING_SETTINGS if name != "required_lag")
-        batch, layers = run.evaluation, run.network if same(judging) else None
+        batch, layers = run.evaluation, run.network if same(JUDGING_SETTINGS) else None
         held_out = None if batch.task_info.baseline is None else batch
         given = (None, settings, StageName.GIVEN)
         return Prepared(run.params, batch, held_out, *given, run.error, layers)

@@ -209,8 +209,9 @@ class SettingFields:
         None,
         JUDGING,
         ANALYSIS,
-        "How many steps back the network must reach (default: the task's lag, if known).",
+        "Steps back that it must reach (default: the task's lag).",
         COUNT,
+        common=True,
     )
     vanishing: float = setting(1e-3, JUDGING, ANALYSIS, "σ_max below this has vanished.", FRACTION)
     exploding: float = setting(1e3, JUDGING, ANALYSIS, "σ_max above this has exploded.", ABOVE_ONE)

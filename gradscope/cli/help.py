@@ -25,10 +25,7 @@ EXAMPLES_ON_ONE_SCREEN = 2
 COMMON = tuple(name for name, each in SETTINGS.items() if each.common)
 
 MOST_NEEDED: Mapping[str, tuple[str, ...]] = {
-    "analyze": (
-        *("file", *COMMON, "batch_first", "png", "html", "save", "output", "json"),
-        *("required_lag", "fail_on"),
-    ),
+    "analyze": ("file", *COMMON, "batch_first", "png", "html", "save", "output", "json", "fail_on"),
     "compare": (
         *("files", "cells", "activations", "lengths", "seeds", "hidden", "gain", "task", "data"),
         *("column", "updates", "seed", "fail_on", "png", "output", "json", "workers"),

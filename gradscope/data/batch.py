@@ -99,10 +99,8 @@ class Baseline:
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class TaskInfo(CompactRepr):
-    """What is known of a problem before training.
-
-    ``required_lag`` is in steps, None if unknown. Of a series it follows from ``lag_errors`` (L,),
-    the held-out error of a linear predictor from 1 … L past rows (``lag_regression``).
+    """What is known of a problem before training; ``required_lag`` in steps, None if unknown, and
+    of a series what it follows from: ``lag_errors`` (L,), see ``lag_regression``.
     """
 
     description: str

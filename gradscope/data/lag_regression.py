@@ -13,9 +13,7 @@ MAX_LAG, ROWS_PER_COEFFICIENT, MAX_COEFFICIENTS = 50, 5, 200
 MAX_ENTRIES = 2_000_000  # of the design; of a longer series its latest training rows are used
 MAX_HELD_OUT = 1024  # rows that are predicted, spread evenly over longer tails
 
-NEAR_BEST, NEGLIGIBLE = 1.05, 1e-12
-"""An error counts as near the smallest within 5 % (convention), or within rounding of it, in units
-of the variance."""
+NEAR_BEST, NEGLIGIBLE = 1.05, 1e-12  # times the smallest (convention); rounding, of the variance
 
 
 def memoryless_error(inputs: FloatArray, wanted: FloatArray) -> float | None:
@@ -36,10 +34,8 @@ def rewarded_lag(errors: FloatArray) -> int:
 
 
 def lag_errors(series: Series) -> FloatArray | None:
-    """Return the held-out mean squared error (L,) of a linear predictor from 1 … L past rows.
-
-    In squared units of the standardised columns, averaged over them. L is 50, less where there are
-    few rows or many columns; None where not even one lag can be fitted.
+    """Return the held-out mean squared error (L,) of a linear predictor from 1 … L past rows, of
+    the standardised columns; L is 50, less for few rows or many columns, None where it would be 0.
     """
     values, n_train = series.values, series.n_train
     n_rows, width = values.shape

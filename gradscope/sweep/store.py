@@ -53,9 +53,7 @@ _SQL_TYPES = {int: "INTEGER", float: "REAL", bool: "INTEGER"}
 
 
 def setting_columns() -> dict[str, str]:
-    """Return a column for every setting, with its SQL type; ``required_lag`` is among the results,
-    which have the one that was said or else the task's.
-    """
+    """Return a column for every setting (``required_lag`` is a result), with its SQL type."""
     return {
         name: _SQL_TYPES.get(getattr(kind, "__args__", (kind,))[0], "TEXT")
         for name, kind in setting_kinds().items()

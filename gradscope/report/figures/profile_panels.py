@@ -33,7 +33,7 @@ from gradscope.report.figures.style import (
     write,
 )
 from gradscope.report.words.cells import CAUSE_LABELS, has_textbook_bound
-from gradscope.report.words.headline import needs_words, stage_title
+from gradscope.report.words.headline import stage_title
 from gradscope.report.words.numbers import fraction, steps
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def _mark_lags(axes: "Axes", analysis: Analysis) -> None:
     top = axes.get_ylim()[1]
     for lag, text, color in (
         (verdict.horizon, "memory horizon", GREEN),
-        (verdict.required_lag, f"the {needs_words(analysis)} needs", ORANGE),
+        (verdict.required_lag, "needed", ORANGE),
     ):
         if lag is None or lag > analysis.last.profile.lags[-1]:
             continue

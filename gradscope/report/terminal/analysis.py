@@ -26,7 +26,6 @@ from gradscope.report.words.headline import (
     answer,
     cause_sentence,
     describe,
-    needs_words,
     regime_word,
     stage_title,
     training_sentence,
@@ -101,7 +100,7 @@ def stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
         rows.append((f"  {CAUSE_TITLES[name]}", rates))
     rows.append(("memory horizon", [_horizon(stage.verdict) for stage in stages]))
     if required is not None:
-        rows.append((f"the {needs_words(analysis)} needs", [steps(required)] * len(stages)))
+        rows.append(("needed", [steps(required)] * len(stages)))
     rows += [
         (f"log10 σ_max at lag {profiles[-1].lags[-1]}", [_log10(each.median) for each in profiles]),
         (

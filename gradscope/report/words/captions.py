@@ -60,8 +60,7 @@ def causes_caption(analysis: Analysis) -> str:
     main = analysis.last.verdict.reason(ReasonCode.MAIN_CAUSE)
     sentence = f"{reason_sentence(main)} " if main is not None else ""
     added = cause_sentence(analysis.last.causes)
-    growth = analysis.last.growth
-    between = interval(growth.low, growth.high)
+    between = interval(analysis.last.growth.low, analysis.last.growth.high)
     return f"{sentence}From top to bottom the bars add up exactly: {added}{between}."
 
 
@@ -259,11 +258,9 @@ def theory_caption(analysis: Analysis) -> str:
     limit = "".join(f"; the bound is {number(e.rate)}" for e in fit if e.name is TheoryName.BOUND)
     if nearest is None:
         return f"No theory of the rate applies here, beside {measured}{limit}."
-    named = f"{THEORY_WORDS[nearest.name]} ({number(nearest.rate)})"
-    said = f"Of the theories that apply, {named} comes closest to {measured}"
-    if len(predicted) == 1:
-        said = f"{named} is the one prediction that applies, beside {measured}"
-    return f"{said[0].upper()}{said[1:]}{limit}; theories with hollow marks do not apply here."
+    which = "comes closest to" if len(predicted) > 1 else "alone applies, beside"
+    said = f"Of the predictions, {THEORY_WORDS[nearest.name]} ({number(nearest.rate)}) {which}"
+    return f"{said} {measured}{limit}; theories with hollow marks do not apply here."
 
 
 def details_sentences(analysis: Analysis) -> list[str]:

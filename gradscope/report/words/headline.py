@@ -33,21 +33,17 @@ REGIME_WORDS: Mapping[Regime, str] = MappingProxyType(
 """What the gradient does, in the same words everywhere."""
 
 
-def regime_word(verdict: Verdict, marginal: str = " (marginal)") -> str:
+def regime_word(verdict: Verdict) -> str:
     """Return what the gradient does: whether that is only so far, and whether its rate is 0."""
     so_far = " so far" if verdict.expected_lag is not None else ""
-    return f"{REGIME_WORDS[verdict.regime]}{so_far}{marginal if verdict.marginal else ''}"
-
-
-def needs_words(analysis: Analysis) -> str:
-    """Return what the required lag is that of: the data, where it was found in a series."""
-    said = analysis.settings.required_lag is not None
-    return "task" if said or analysis.task_info.lag_errors is None else "data"
+    return f"{REGIME_WORDS[verdict.regime]}{so_far}{' (marginal)' if verdict.marginal else ''}"
 
 
 def answer(analysis: Analysis) -> str:
     """Return the verdict on the last stage in one sentence."""
-    return headline(analysis.last.verdict, analysis.settings.vanishing, needs_words(analysis))
+    settings, found = analysis.settings, analysis.task_info.lag_errors
+    needs = "task" if found is None or settings.required_lag is not None else "data"
+    return headline(analysis.last.verdict, settings.vanishing, needs)
 
 
 def headline(verdict: Verdict, threshold: float, needs: str = "task") -> str:
@@ -62,10 +58,8 @@ def headline(verdict: Verdict, threshold: float, needs: str = "task") -> str:
     needed = "" if verdict.required_lag is None else f"; your {needs} needs {verdict.required_lag}"
     text = f"{text}: {it} {reach}{needed}{speed}"
     if after is not None:
-        end = "be gone" if verdict.rate < 0.0 else "explode"
-        text = (
-            f"the gradient {reach}, but {pace(verdict.rate)}: it would {end} after {after}{needed}"
-        )
+        end = f"it would {'be gone' if verdict.rate < 0.0 else 'explode'} after {after}"
+        text = f"the gradient {reach}, but {pace(verdict.rate)}: {end}{needed}"
     return f"On white noise {text}" if verdict.white_noise else f"{text[0].upper()}{text[1:]}"
 
 
