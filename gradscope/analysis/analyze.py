@@ -18,7 +18,7 @@ from gradscope.arrays import LN_10, plain
 from gradscope.data.problem import Problem
 from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.diagnosis.remedies import clipping_value, remedies
-from gradscope.diagnosis.verdict import Thresholds
+from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.learning.optimizers import DEFAULT_LEARNING_RATE, OPTIMIZERS
 from gradscope.learning.training import Limits, Trained, Watcher, train
 from gradscope.names import InitializerName, StageName
