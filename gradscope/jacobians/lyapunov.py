@@ -14,7 +14,8 @@ import numpy as np
 
 from gradscope.arrays import BoolArray, FloatArray, IntArray, order_statistics
 from gradscope.errors import SettingError
-from gradscope.jacobians.chain import Chain, ElmanChain
+from gradscope.jacobians.chain import Chain, ElmanChain, step_shifts
+from gradscope.jacobians.kernels.powers_of_two import LOG_2
 from gradscope.jacobians.kernels.qr_frame import Frame
 from gradscope.notebook_repr import CompactRepr
 
@@ -135,7 +136,10 @@ def lyapunov_exponents(
     frame.doubt[:] = 0.0
     blocks = list(frame.travel(discarded, chain.n_steps, most))
     spans = np.array([span for span, _ in blocks])
-    return _spectrum(chain, frame, spans, np.stack([logs for _, logs in blocks]))
+    starts = discarded + np.cumsum(spans) - spans
+    shifts = np.add.reduceat(step_shifts(chain), starts, axis=0)[:, :, None]
+    logs = np.stack([logs for _, logs in blocks]) + LOG_2 * shifts
+    return _spectrum(chain, frame, spans, logs)
 
 
 def _spectrum(chain: Chain, frame: Frame, spans: IntArray, logs: FloatArray) -> LyapunovSpectrum:
@@ -189,7 +193,8 @@ def _mean_log_determinant(chain: Chain, first: int) -> FloatArray:
         with np.errstate(divide="ignore"):
             log_slopes = np.log(np.abs(chain.slopes[first:])).sum(axis=2).mean(axis=0)
         of_weights = np.linalg.slogdet(chain.recurrent_weights)[1]
-        total: FloatArray = log_slopes + of_weights
+        shifts = chain.state_size * step_shifts(chain)[first:].mean(axis=0)
+        total: FloatArray = log_slopes + of_weights + LOG_2 * shifts
         return total
     steps = range(first + 1, chain.n_steps + 1)
     logs: FloatArray = np.mean([np.linalg.slogdet(chain.jacobian(t))[1] for t in steps], axis=0)

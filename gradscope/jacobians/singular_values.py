@@ -21,8 +21,9 @@ import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import SettingError
-from gradscope.jacobians.chain import Chain
+from gradscope.jacobians.chain import Chain, step_shifts
 from gradscope.jacobians.kernels.jacobi_svd import log_singular_values, premultiply
+from gradscope.jacobians.kernels.powers_of_two import LOG_2
 from gradscope.jacobians.kernels.sorted_qr import (
     graded_factors,
     largest_entries,
@@ -124,7 +125,7 @@ def _log_values(chain: Chain, lag: int) -> FloatArray:
         for sequence, factors in zip(sequences, _triangles(chain, lag, sequences), strict=True):
             values = _graded_values(factors)
             logs[sequence, : values.size] = values
-    return logs
+    return logs + LOG_2 * step_shifts(chain)[chain.n_steps - lag :].sum(axis=0)[:, None]
 
 
 def _triangles(chain: Chain, lag: int, sequences: range) -> list[list[FloatArray]]:

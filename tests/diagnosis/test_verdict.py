@@ -197,7 +197,10 @@ def test_without_a_required_lag_nothing_is_said_of_it() -> None:
     [
         (-0.1, ReasonCode.BOUND_FORCES_VANISHING, -0.1),
         (-np.inf, ReasonCode.BOUND_FORCES_VANISHING, None),
-        (0.0, ReasonCode.BOUND_ALLOWS_EXPLODING, 0.0),
+        (0.0, ReasonCode.BOUND_IS_ONE, 0.0),
+        (4.4e-16, ReasonCode.BOUND_IS_ONE, 4.4e-16),
+        (-1e-7, ReasonCode.BOUND_IS_ONE, -1e-7),
+        (1e-5, ReasonCode.BOUND_ALLOWS_EXPLODING, 1e-5),
         (0.3, ReasonCode.BOUND_ALLOWS_EXPLODING, 0.3),
     ],
 )

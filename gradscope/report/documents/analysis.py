@@ -183,7 +183,13 @@ def details_document(analysis: Analysis) -> Document:
             "map": details.map and _map(details.map),
             "shares": details.shares and _shares(details.shares, allowed),
             "spectrum": details.spectrum and _spectrum(details.spectrum),
-            "verification": checked and {"lags": checked.lags, "worst_deviation": checked.worst},
+            "verification": checked
+            and {
+                "lags": checked.lags,
+                "worst_deviation": checked.worst,
+                "swept_lag": checked.swept_lag,
+                "swept_lag_null_because": None if checked.swept_lag else "too much work",
+            },
         }
     )
     return document

@@ -9,7 +9,7 @@ from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.names import ActivationName, CellName, Regime
 from gradscope.report.documents.rows import median_map, middle
 from gradscope.report.words.headline import cause_sentence
-from gradscope.report.words.numbers import fraction, number, pace, percent, steps
+from gradscope.report.words.numbers import count, fraction, number, pace, percent, steps
 from gradscope.report.words.reasons import reason_sentence
 from gradscope.report.words.theory import THEORY_WORDS
 
@@ -275,6 +275,10 @@ def verification_sentences(analysis: Analysis) -> list[str]:
     checked, allowed = analysis.details.verification, analysis.last.profile.certificate
     if checked is None:
         return []
-    worst = f"the worst relative deviation of σ_max is {checked.worst:.1e}"
-    found = f"at {checked.lags.size} lags: {worst}"
-    return [f"Verified by an exact SVD {found}; the certificate allows {allowed:.1e}."]
+    swept = f", and by QR sweeps at lag {checked.swept_lag}" if checked.swept_lag else ""
+    exceeds = checked.worst > 2.0 * allowed + 1e-9
+    return [
+        f"Verified by an exact SVD at {count(checked.lags.size, 'lag')}{swept}: the worst relative "
+        f"deviation of σ_max is {checked.worst:.1e}; the certificate allows {allowed:.1e}"
+        + (", and does not cover rounding in a direction that returns." if exceeds else ".")
+    ]

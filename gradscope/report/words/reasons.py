@@ -45,6 +45,8 @@ def _error(n: Mapping[str, Any]) -> str:
     return f"error {error}, baseline {number(n['baseline'])}."
 
 
+_NO_PATH = "no path leads back."
+
 _REASONS: Mapping[ReasonCode, Callable[[Mapping[str, Any]], str]] = MappingProxyType(
     {
         ReasonCode.BELOW_THRESHOLD: lambda n: (
@@ -64,7 +66,7 @@ _REASONS: Mapping[ReasonCode, Callable[[Mapping[str, Any]], str]] = MappingProxy
         ),
         ReasonCode.EXACT_ZERO: lambda n: (
             f"In {n['sequences']} of {n['of']} sequences {ZERO_PRODUCT}, from lag {n['lag']} on: "
-            "no path leads back."
+            + ("the gates are shut beyond double precision." if n.get("underflows") else _NO_PATH)
         ),
         ReasonCode.STATE_OVERFLOWS: lambda n: (
             f"The hidden state overflows at step {n['step']}; the steps before it were examined."
@@ -80,6 +82,9 @@ _REASONS: Mapping[ReasonCode, Callable[[Mapping[str, Any]], str]] = MappingProxy
         ),
         ReasonCode.BOUND_ALLOWS_EXPLODING: lambda n: (
             f"{_bound(n, '≥')} allows exploding, but does not force it."
+        ),
+        ReasonCode.BOUND_IS_ONE: lambda n: (
+            f"{_bound(n, '=')}: the gradient cannot grow, and need not vanish."
         ),
         ReasonCode.MAIN_CAUSE: _main_cause,
         ReasonCode.GRADIENT_FINE: lambda _: (
