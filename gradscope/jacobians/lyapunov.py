@@ -29,6 +29,10 @@ Research 30(3): 10 to 30 suffice)."""
 MAX_DOUBT = 1e-4
 """Nats per step that rounding may have put into an exponent that is still trusted (convention)."""
 
+ERRORS_APART = 2.0
+"""Standard errors from 0 beyond which the sign of an exponent is believed (``explain standard
+error``)."""
+
 WARM_UP_FRACTION = 0.1
 """Part of the trajectory in which the vectors turn into the Lyapunov directions (convention)."""
 
@@ -65,13 +69,20 @@ class LyapunovSpectrum(CompactRepr):
         }
 
     @property
+    def resolved(self) -> FloatArray:
+        """The exponents (B,count), 0 where they are within two standard errors of it."""
+        errors = np.where(np.isfinite(self.standard_errors), self.standard_errors, 0.0)
+        return np.where(np.abs(self.exponents) <= ERRORS_APART * errors, 0.0, self.exponents)
+
+    @property
     def kaplan_yorke_dimension(self) -> FloatArray:
         """Dimension (B,) of the attractor: j + Σ_{i≤j} λ_i / |λ_{j+1}|, j the most exponents whose
-        sum is not negative; S where that is all of them, NaN where too few were asked for to tell.
+        sum is not negative, of those ``resolved``; S where that is all of them, NaN where too few
+        were asked for to tell.
         """
-        sums = np.cumsum(self.exponents, axis=1)
+        sums = np.cumsum(self.resolved, axis=1)
         dimension = np.empty(sums.shape[0])
-        for sequence, values in enumerate(self.exponents):
+        for sequence, values in enumerate(self.resolved):
             j = int(np.sum(np.cumprod(sums[sequence] >= 0.0)))
             if j < values.size:
                 held = sums[sequence, j - 1] if j else 0.0
@@ -82,11 +93,11 @@ class LyapunovSpectrum(CompactRepr):
 
     @property
     def entropy_rate(self) -> FloatArray:
-        """Sum of the positive exponents (B,), nats per step: Pesin's bound on the entropy rate. NaN
-        where all exponents are positive and more were not asked for.
+        """Sum of the positive ``resolved`` exponents (B,), nats per step: Pesin's bound on the
+        entropy rate. NaN where all exponents are positive and more were not asked for.
         """
         complete = (self.exponents[:, -1] <= 0.0) | (self.exponents.shape[1] == self.state_size)
-        return np.where(complete, np.maximum(self.exponents, 0.0).sum(axis=1), np.nan)
+        return np.where(complete, np.maximum(self.resolved, 0.0).sum(axis=1), np.nan)
 
 
 def lyapunov_exponents(

@@ -302,9 +302,10 @@ def test_every_reason_can_be_given() -> None:
     rates = CauseRates(0.1, -1.4, -0.3, -0.2, -1.8)
     verdicts = [
         judge(evidence(VANISHES, required_lag=50, bound_rate=-0.1, causes=rates)),
-        judge(evidence(EXPLODES, required_lag=50, learned=Learned(1.0, 1.0), overflow_step=3)),
+        judge(evidence(EXPLODES, bound_rate=0.3, required_lag=50, overflow_step=3)),
+        judge(evidence(HOLDS, learned=Learned(1.0, 1.0))),
         judge(evidence(HOLDS, learned=Learned(0.1, 1.0))),
-        judge(evidence(HOLDS, required_lag=10**6)),
+        judge(evidence(HOLDS, required_lag=10**6, bound_rate=0.0)),
         judge(evidence(GROWS_THEN_VANISHES, GROWS_THEN_VANISHES, DIES)),
     ]
 

@@ -14,6 +14,7 @@ from gradscope.analysis.checkpoints import Checkpoint
 from gradscope.analysis.details import Spectrum
 from gradscope.analysis.results import Analysis, Comparison, ImportedLayer, Stage
 from gradscope.arrays import LN_10, ComplexArray, plain
+from gradscope.diagnosis.motion import STEPS_ALONE, Motion
 from gradscope.jacobians.lag_map import LagMap
 from gradscope.jacobians.shares import GradientShares
 from gradscope.report.documents import rows as tables
@@ -221,6 +222,7 @@ def _shares(shares: GradientShares, allowed: float) -> Document:
 
 def _spectrum(spectrum: Spectrum) -> Document:
     singular, lyapunov = spectrum.singular, spectrum.lyapunov
+    stays, none = spectrum.motion.on_attractor, [None] * lyapunov.exponents.shape[0]
     return {
         "singular_values": {
             "lags": singular.lags,
@@ -228,17 +230,20 @@ def _spectrum(spectrum: Spectrum) -> Document:
             "log10_condition": singular.log_condition / LN_10,
             "stable_rank": singular.stable_rank,
             "participation_ratio": singular.participation_ratio,
-            "null_because": "the direction is dead: its singular value is exactly zero",
+            "null_because": "zero, or too far below the others for double precision",
         },
         "lyapunov": {
             "exponents_nats_per_step": lyapunov.exponents,
             "standard_errors": lyapunov.standard_errors,
             "trusted": lyapunov.trusted,
             "sum_rule_residual": lyapunov.sum_rule_residual,
-            "kaplan_yorke_dimension": lyapunov.kaplan_yorke_dimension,
-            "entropy_rate_nats_per_step": lyapunov.entropy_rate,
-            "null_because": "a direction is dead, or there is too little to tell",
+            "kaplan_yorke_dimension": lyapunov.kaplan_yorke_dimension if stays else none,
+            "entropy_rate_nats_per_step": lyapunov.entropy_rate if stays else none,
+            "null_because": "a direction is dead, there is too little to tell, or the state stays "
+            "at a point that it would leave, or grows without bound",
         },
+        "motion": _motion(spectrum.motion),
+        "alone": {"steps": STEPS_ALONE // 2, **_motion(spectrum.alone)},
         "eigenvalues": _complex(spectrum.eigenvalues),
         "jacobian_eigenvalues": {
             "steps": spectrum.sampled_steps,
@@ -255,6 +260,16 @@ def _spectrum(spectrum: Spectrum) -> Document:
             }
             for each in spectrum.theory
         ],
+    }
+
+
+def _motion(motion: Motion) -> Document:
+    return {
+        "what": motion.code,
+        "exponent_nats_per_step": motion.exponent,
+        "standard_error": motion.standard_error,
+        "period": motion.period,
+        "null_because": "no cycle, no batches of steps to tell an error from, or a dead direction",
     }
 
 

@@ -14,7 +14,7 @@ from gradscope.report.terminal.table import bullets, opening, table_of
 from gradscope.report.words import captions
 from gradscope.report.words.headline import describe
 from gradscope.report.words.numbers import level, number
-from gradscope.report.words.theory import theory_sentence
+from gradscope.report.words.theory import motion_sentences, theory_sentence
 
 MAX_EXPONENTS = 8
 """Exponents shown; the document has all."""
@@ -42,6 +42,8 @@ def spectrum_page(analysis: Analysis, screen: Screen) -> RenderableType:
         *opening(largest, describe(analysis.settings, analysis), screen),
         Text("Lyapunov exponents, nats per step (median over sequences)", style="bold"),
         _exponents(spectrum.lyapunov, screen),
+        Text(),
+        *bullets("What the state does", motion_sentences(spectrum), screen),
         Text(),
         Text(screen.say("Singular values of ∂h_T/∂h_T−ℓ (median over sequences)"), style="bold"),
         _singular_values(spectrum.singular, screen),

@@ -1,8 +1,12 @@
-"""Theories and the objections to them as words; the values come from ``diagnosis.theory``."""
+"""Theories, the objections to them, and what a state does as words; the values come from
+``diagnosis.theory`` and ``diagnosis.motion``.
+"""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from gradscope.analysis.details import Spectrum
+from gradscope.diagnosis.motion import STEPS_ALONE, Motion, MotionCode
 from gradscope.diagnosis.theory import Objection, ObjectionCode, Prediction, TheoryName
 from gradscope.report.words.numbers import number
 
@@ -12,6 +16,20 @@ THEORY_WORDS: Mapping[TheoryName, str] = MappingProxyType(
         TheoryName.SPECTRAL_RADIUS: "spectral radius, log γρ(W)",
         TheoryName.MEAN_FIELD: "mean field, ½ log χ",
         TheoryName.NEWMAN: "fresh Gaussian factors, λ_1",
+    }
+)
+
+MOTION_WORDS: Mapping[MotionCode, str] = MappingProxyType(
+    {
+        MotionCode.FIXED_POINT: "the state rests at a fixed point",
+        MotionCode.UNSTABLE_FIXED_POINT: "the state rests at an unstable fixed point, not chaos",
+        MotionCode.CYCLE: "a cycle of {period} steps",
+        MotionCode.UNSTABLE_CYCLE: "an unstable cycle of {period} steps, not chaos",
+        MotionCode.CHAOS: "chaos",
+        MotionCode.STABLE_RESPONSE: "a stable response: nearby trajectories converge, no chaos",
+        MotionCode.UNSTABLE_RESPONSE: "an unstable response: nearby trajectories diverge, chaos",
+        MotionCode.DIVERGES: "the state grows without bound: it diverges, not chaos",
+        MotionCode.UNDECIDED: "too close to 0, or too few steps, to tell whether there is chaos",
     }
 )
 
@@ -46,3 +64,26 @@ def theory_sentence(prediction: Prediction) -> str:
     applies = f"does not apply: {objection}" if objection else "applies"
     rate = number(prediction.rate)
     return f"{THEORY_WORDS[prediction.name]}: {rate}{reach}; {applies}. {prediction.source}"
+
+
+def motion_words(motion: Motion) -> str:
+    """Return what the state does."""
+    return MOTION_WORDS[motion.code].format(period=motion.period)
+
+
+def motion_sentences(spectrum: Spectrum) -> list[str]:
+    """Say what the state does on these inputs and without any, and where the two differ."""
+    half = STEPS_ALONE // 2
+    places = {
+        "on these inputs": spectrum.motion,
+        f"alone (inputs 0, steps {half} to {2 * half} from small random states)": spectrum.alone,
+    }
+    found = [
+        f"{where}: λ_1 = {number(each.exponent)} ± {number(each.standard_error)}, "
+        f"{motion_words(each)}"
+        for where, each in places.items()
+    ]
+    codes = spectrum.motion.code, spectrum.alone.code
+    if codes == (MotionCode.STABLE_RESPONSE, MotionCode.CHAOS):
+        found.append("chaotic alone, stable on these inputs: they suppress the chaos")
+    return found
