@@ -11,7 +11,8 @@ from gradscope.analysis.settings import Settings
 from gradscope.arrays import ComplexArray, FloatArray, IntArray
 from gradscope.data.batch import Targets
 from gradscope.diagnosis.motion import Motion, motion_alone, motion_of
-from gradscope.diagnosis.theory import Prediction, predictions
+from gradscope.diagnosis.theory import Objection, Prediction, predictions
+from gradscope.diagnosis.wide_network import expected_exponents
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.lag_map import LagMap, lag_map
 from gradscope.jacobians.lag_norms import LagNorms
@@ -22,7 +23,6 @@ from gradscope.jacobians.singular_values import SingularValues, singular_values
 from gradscope.model.cells import Cell
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import Trajectory, unroll
-from gradscope.names import StateName
 from gradscope.notebook_repr import CompactRepr
 
 MAP_TIMES = 200
@@ -49,9 +49,11 @@ class Spectrum(CompactRepr):
     """Everything about a network's Jacobians that is a spectrum.
 
     ``singular`` at chosen lags, ``lyapunov`` exponents, the ``motion`` of the state under the
-    inputs and ``alone``, without any, ``eigenvalues`` (H,) of W, those of J_t at
-    ``sampled_steps`` (n,) of the first sequence (n,S), and what theory expects. For a gated cell,
-    whose W has a block for every gate, the eigenvalues of W and the theories are empty.
+    inputs and ``alone``, without any, ``eigenvalues`` (H,) of W, those of J_t at ``sampled_steps``
+    (n,) of the first sequence (n,S), and what ``theory`` predicts. ``expected`` are the exponents
+    that a wide network has with these slopes, None with a leak or gates, ``against_expected`` what
+    speaks against W being Gaussian. For a gated cell, whose W has a block for every gate, the
+    eigenvalues of W and the theories are empty.
     """
 
     singular: SingularValues
@@ -62,6 +64,8 @@ class Spectrum(CompactRepr):
     sampled_steps: IntArray
     jacobian_eigenvalues: ComplexArray
     theory: tuple[Prediction, ...]
+    expected: LyapunovSpectrum | None
+    against_expected: Objection | None
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -126,11 +130,12 @@ def _spectrum(params: Cell, trajectory: Trajectory, settings: Settings) -> Spect
     lyapunov = lyapunov_exponents(chain)
     weights: FloatArray = np.empty((0, 0))
     theory: tuple[Prediction, ...] = ()
+    expected, against = None, None
     if isinstance(params, ElmanParameters):
         weights = params.recurrent_weights
-        # Theory speaks of vanilla RNNs without a leak.
-        if params.state is StateName.POST and np.all(params.leak == 1.0):
+        if isinstance(params.leak, float):
             theory = predictions(params, trajectory)
+            expected, against = expected_exponents(params, trajectory)
     return Spectrum(
         singular=singular_values(chain, lags),
         lyapunov=lyapunov,
@@ -140,6 +145,8 @@ def _spectrum(params: Cell, trajectory: Trajectory, settings: Settings) -> Spect
         sampled_steps=steps,
         jacobian_eigenvalues=np.stack([_eigenvalues(chain.jacobian(int(t))[0]) for t in steps]),
         theory=theory,
+        expected=expected,
+        against_expected=against,
     )
 
 

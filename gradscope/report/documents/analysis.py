@@ -244,6 +244,15 @@ def _spectrum(spectrum: Spectrum) -> Document:
         },
         "motion": _motion(spectrum.motion),
         "alone": {"steps": STEPS_ALONE // 2, **_motion(spectrum.alone)},
+        "wide_network": spectrum.expected
+        and {
+            "exponents_nats_per_step": spectrum.expected.exponents[0],
+            "kaplan_yorke_dimension": spectrum.expected.kaplan_yorke_dimension[0],
+            "entropy_rate_nats_per_step": spectrum.expected.entropy_rate[0],
+            "applies": spectrum.against_expected is None,
+            "objection": objection_sentence(spectrum.against_expected) or None,
+            "null_because": "units of slope 0 kill the direction",
+        },
         "eigenvalues": _complex(spectrum.eigenvalues),
         "jacobian_eigenvalues": {
             "steps": spectrum.sampled_steps,
@@ -254,6 +263,8 @@ def _spectrum(spectrum: Spectrum) -> Document:
                 "name": each.name,
                 "rate_nats_per_step": each.rate,
                 "depth_scale": each.depth_scale,
+                "correlation": each.correlation,
+                "correlation_depth": each.correlation_depth,
                 "applies": each.applies,
                 "objection": objection_sentence(each.objection) or None,
                 "source": each.source,

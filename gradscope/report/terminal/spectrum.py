@@ -4,9 +4,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from gradscope.analysis.details import Spectrum
 from gradscope.analysis.results import Analysis
 from gradscope.arrays import LN_10
-from gradscope.jacobians.lyapunov import LyapunovSpectrum
 from gradscope.jacobians.singular_values import SingularValues
 from gradscope.report.documents.rows import middle
 from gradscope.report.screen import Screen
@@ -41,7 +41,7 @@ def spectrum_page(analysis: Analysis, screen: Screen) -> RenderableType:
     return Group(
         *opening(largest, describe(analysis.settings, analysis), screen),
         Text("Lyapunov exponents, nats per step (median over sequences)", style="bold"),
-        _exponents(spectrum.lyapunov, screen),
+        _exponents(spectrum, screen),
         Text(),
         *bullets("What the state does", motion_sentences(spectrum), screen),
         Text(),
@@ -54,20 +54,25 @@ def spectrum_page(analysis: Analysis, screen: Screen) -> RenderableType:
     )
 
 
-def _exponents(found: LyapunovSpectrum, screen: Screen) -> Table:
+def _exponents(spectrum: Spectrum, screen: Screen) -> Table:
+    found = spectrum.lyapunov
     count = found.exponents.shape[1]
+    # What theory expects of a wide network stands beside, where W is one of those.
+    expected = None if spectrum.against_expected else spectrum.expected
     rows = [
         [
             str(rank + 1),
             number(middle(found.exponents[:, rank])),
             number(middle(found.standard_errors[:, rank])),
             "yes" if found.trusted[:, rank].all() else "no",
+            *([number(float(expected.exponents[0, rank]))] if expected else []),
         ]
         for rank in range(min(MAX_EXPONENTS, count))
     ]
     if count > MAX_EXPONENTS:
-        rows.append(["…", f"{count - MAX_EXPONENTS} more", "", ""])
-    return table_of(("rank", "exponent", "standard error", "trusted"), rows, screen, gap=3)
+        rows.append(["…", f"{count - MAX_EXPONENTS} more", *[""] * (len(rows[0]) - 2)])
+    titles = ("rank", "exponent", "standard error", "trusted", *(["wide network"] * bool(expected)))
+    return table_of(titles, rows, screen, gap=3)
 
 
 def _singular_values(found: SingularValues, screen: Screen) -> Table:

@@ -46,6 +46,11 @@ _OBJECTIONS: Mapping[ObjectionCode, Callable[[Mapping[str, float]], str]] = Mapp
         ObjectionCode.FEW_ENTRIES: lambda _: "few entries carry W",
         ObjectionCode.BIAS_FOLLOWS_WEIGHTS: lambda _: "the bias follows the rows of W",
         ObjectionCode.VARIANCE_DIFFERS: lambda _: "the measured variance is not the predicted one",
+        ObjectionCode.SYMMETRIC: lambda _: "W is nearly symmetric",
+        ObjectionCode.NOT_GAUSSIAN: lambda _: (
+            "the singular values of W are not those of independent entries"
+        ),
+        ObjectionCode.COMMON_DRIVE: lambda _: "the inputs are not Gaussian over the units",
         ObjectionCode.WEIGHTS_REUSED: lambda _: "the same W is used at every step",
     }
 )
@@ -60,6 +65,9 @@ def theory_sentence(prediction: Prediction) -> str:
     """Return a prediction in one sentence: theory, rate, whether it applies, source."""
     depth = prediction.depth_scale
     reach = "" if depth is None else f", depth scale {number(depth)} steps"
+    if prediction.correlation_depth is not None and (prediction.correlation or 0.0) < 1.0:
+        together = f"{number(prediction.correlation)} over {number(prediction.correlation_depth)}"
+        reach += f", two trajectories come to the correlation {together} steps"
     objection = objection_sentence(prediction.objection)
     applies = f"does not apply: {objection}" if objection else "applies"
     rate = number(prediction.rate)
