@@ -32,6 +32,34 @@ class Mutant:
 
 MUTANTS = (
     Mutant(
+        "the saturated step's own power of two forgotten",
+        "jacobians/chain.py",
+        "exponents + self.shifts[steps - 1, sequences]",
+        "exponents",
+        "jacobians/test_underflowing_slopes.py::test_one_step_of_a_saturated_scalar_net_has_its_logarithm",
+    ),
+    Mutant(
+        "κ once for three times in the term of finite width",
+        "diagnosis/mean_field.py",
+        "(3.0 * self.kurtosis - 1.0)",
+        "(self.kurtosis - 1.0)",
+        "diagnosis/test_wide_networks.py::test_a_net_of_a_hundred_units_grows_as_its_width_allows",
+    ),
+    Mutant(
+        "a for 1/a in the exponents of a wide network",
+        "diagnosis/wide_network.py",
+        "0.5 * (np.log(ranks) - low)",
+        "0.5 * (np.log(ranks) + low)",
+        "diagnosis/test_wide_networks.py::test_slopes_of_one_give_newmans_spectrum_of_infinite_width_and_dead_units_none",
+    ),
+    Mutant(
+        "a state that grows as its perturbations do called chaos",
+        "diagnosis/motion.py",
+        "unstable and growth >= 0.5 * exponent",
+        "unstable and growth >= 5.0 * exponent",
+        "diagnosis/test_motion.py::test_a_net_left_to_itself_does_what_is_known_of_it",
+    ),
+    Mutant(
         "σ_min for σ_max",
         "jacobians/kernels/lanczos.py",
         "eigvalsh(squares)[:, -1]",

@@ -270,8 +270,9 @@ def _objection_to_drive(
     n_inputs, later = params.sizes[0], trajectory.n_steps // 2
     drive = trajectory.inputs.reshape(-1, n_inputs) @ params.input_weights.T + params.hidden_bias
     measured = float(np.mean(np.square(trajectory.cell_trajectory.candidates[later:])))
-    predicted = found.recurrent_variance + float(np.mean(np.square(drive)))
-    heavy = float(np.mean(drive**4) / max(np.mean(drive**2) ** 2, 1e-300)) - 3.0
+    variance = float(np.mean(np.square(drive)))
+    predicted = found.recurrent_variance + variance
+    heavy = float(np.mean((drive / np.sqrt(variance)) ** 4)) - 3.0 if variance else 0.0
     if np.any(params.leak != 1.0) and heavy > MAX_DRIVE_KURTOSIS:
         return Objection(ObjectionCode.COMMON_DRIVE, {"excess_kurtosis": heavy})
     ratio = max(measured, MIN_SQUARE) / max(predicted, MIN_SQUARE)

@@ -39,7 +39,7 @@ def expected_exponents(
     gain = float(np.sqrt(size * np.mean(np.square(weights))))
     exponents = wide_exponents(rows[:: -(-rows.shape[0] // most)], gain, size)[None]
     sure = np.ones(exponents.shape, dtype=np.bool_)
-    expected = LyapunovSpectrum(exponents, 0.0 * sure, None, sure, size, rows.shape[0])
+    expected = LyapunovSpectrum(exponents, np.zeros(sure.shape), None, sure, size, rows.shape[0])
     against = objection_to_randomness(params, gain) or objection_to_moments(weights, gain)
     return expected, against
 

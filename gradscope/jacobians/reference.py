@@ -83,7 +83,8 @@ def verify_lag_norms(chain: Chain, measured: LagNorms, *, count: int = 10) -> Ve
     lags = np.unique(np.rint(np.geomspace(longest, 1, count)).astype(np.int64))
     deviations = np.empty((lags.size, chain.n_sequences))
     product: FloatArray = np.repeat(np.eye(chain.state_size)[None], chain.n_sequences, axis=0)
-    exponents, shifts = np.zeros(chain.n_sequences, dtype=np.int64), step_shifts(chain)
+    exponents: IntArray = np.zeros(chain.n_sequences, dtype=np.int64)
+    shifts = step_shifts(chain)
     reached = 0
     for index, lag in enumerate(lags):
         # One lag further back: P_{ℓ+1} = P_ℓ J_{T−ℓ}.

@@ -125,7 +125,8 @@ def _log_values(chain: Chain, lag: int) -> FloatArray:
         for sequence, factors in zip(sequences, _triangles(chain, lag, sequences), strict=True):
             values = _graded_values(factors)
             logs[sequence, : values.size] = values
-    return logs + LOG_2 * step_shifts(chain)[chain.n_steps - lag :].sum(axis=0)[:, None]
+    logs += LOG_2 * step_shifts(chain)[chain.n_steps - lag :].sum(axis=0)[:, None]
+    return logs
 
 
 def _triangles(chain: Chain, lag: int, sequences: range) -> list[list[FloatArray]]:

@@ -65,7 +65,8 @@ def _sigmoid_slope(a: FloatArray) -> FloatArray:
 def _log_sigmoid_slope(a: FloatArray) -> FloatArray:
     """Return log σ(a)σ(−a) = −|a| − 2 log(1 + exp(−|a|))."""
     size = np.abs(a)
-    return -size - 2.0 * np.log1p(np.exp(-size))
+    log_slope: FloatArray = -size - 2.0 * np.log1p(np.exp(-size))
+    return log_slope
 
 
 def _log_tanh_slope(a: FloatArray) -> FloatArray:

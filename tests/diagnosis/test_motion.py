@@ -26,7 +26,8 @@ def net(weights: FloatArray, activation: Activation = TANH, bias: float = 0.0) -
 
 
 def gaussian(gain: float, size: int, seed: int = 0) -> FloatArray:
-    return gain / np.sqrt(size) * np.random.default_rng(seed).standard_normal((size, size))
+    drawn: FloatArray = np.random.default_rng(seed).standard_normal((size, size))
+    return gain / np.sqrt(size) * drawn
 
 
 def moving(params: ElmanParameters, inputs: FloatArray, start: float = 0.0) -> Motion:

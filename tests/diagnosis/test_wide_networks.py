@@ -23,7 +23,8 @@ from gradscope.names import StateName
 def normal(count: int, variance: float = 1.0) -> FloatArray:
     """Equally likely values of a normal distribution, of exactly this variance."""
     found = np.array([NormalDist().inv_cdf((i + 0.5) / count) for i in range(count)])
-    return found * np.sqrt(variance / np.mean(found**2))
+    scaled: FloatArray = found * np.sqrt(variance / np.mean(found**2))
+    return scaled
 
 
 def net(
@@ -182,7 +183,7 @@ def test_a_leaky_net_under_one_common_input_is_not_covered_and_says_so() -> None
 
 def spectrum_of(exponents: FloatArray) -> LyapunovSpectrum:
     sure = np.ones((1, exponents.size), dtype=np.bool_)
-    return LyapunovSpectrum(exponents[None], 0.0 * sure, None, sure, exponents.size, 1)
+    return LyapunovSpectrum(exponents[None], np.zeros(sure.shape), None, sure, exponents.size, 1)
 
 
 def test_the_wide_spectrum_of_gain_three_has_its_closed_numbers() -> None:

@@ -14,7 +14,7 @@ THEORY_WORDS: Mapping[TheoryName, str] = MappingProxyType(
     {
         TheoryName.BOUND: "bound, log γσ_max(W)",
         TheoryName.SPECTRAL_RADIUS: "spectral radius, log γρ(W)",
-        TheoryName.MEAN_FIELD: "mean field, ½ log χ",
+        TheoryName.MEAN_FIELD: "mean field",
         TheoryName.NEWMAN: "fresh Gaussian factors, λ_1",
     }
 )
