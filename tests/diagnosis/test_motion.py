@@ -26,8 +26,9 @@ def net(weights: FloatArray, activation: Activation = TANH, bias: float = 0.0) -
 
 
 def gaussian(gain: float, size: int, seed: int = 0) -> FloatArray:
-    drawn: FloatArray = np.random.default_rng(seed).standard_normal((size, size))
-    return gain / np.sqrt(size) * drawn
+    drawn = np.random.default_rng(seed).standard_normal((size, size))
+    scaled: FloatArray = gain / np.sqrt(size) * drawn
+    return scaled
 
 
 def moving(params: ElmanParameters, inputs: FloatArray, start: float = 0.0) -> Motion:
