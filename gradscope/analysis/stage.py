@@ -10,7 +10,6 @@ from gradscope.analysis.settings import Settings
 from gradscope.arrays import FloatArray, order_statistics
 from gradscope.data.batch import Batch, Targets, TaskInfo
 from gradscope.diagnosis.diagnose import diagnose
-from gradscope.diagnosis.growth import rate_per_time_constant
 from gradscope.diagnosis.verdict import Learned, Thresholds
 from gradscope.errors import SettingError
 from gradscope.jacobians.adjoints import log_adjoint_norms
@@ -55,7 +54,8 @@ def examine(
     """
     if error is None:
         error = held_out_error(params, held_out)
-    trajectory = unroll(params, evaluation.batch.inputs, evaluation.initial_state)
+    noise = evaluation.batch.noise
+    trajectory = unroll(params, evaluation.batch.inputs, evaluation.initial_state, noise)
     overflow = first_overflow(trajectory)
     batch = evaluation.batch
     if overflow == 1:
@@ -67,7 +67,7 @@ def examine(
         raise SettingError(f"the {name} network overflows at its first step; {remedy}")
     if overflow is not None:
         batch = batch.first(overflow - 1)
-        trajectory = unroll(params, batch.inputs, evaluation.initial_state)
+        trajectory = unroll(params, batch.inputs, evaluation.initial_state, batch.noise)
     chain = cell_chain(params, trajectory)
     diagnosis = diagnose(
         chain,
@@ -98,11 +98,9 @@ def examine(
         causes=diagnosis.causes,
         gradient=gradient,
         slopes=_summarise_slopes(trajectory),
-        rate_per_time_constant=(
-            rate_per_time_constant(diagnosis.verdict.rate, settings.leak)
-            if settings.leak != 1.0
-            else None
-        ),
+        rate_per={
+            unit: diagnosis.verdict.rate * count for unit, count in settings.steps_per.items()
+        },
     )
     return stage, trajectory
 
@@ -118,7 +116,8 @@ def held_out_error(params: Cell, held_out: EvaluationBatch | None) -> float | No
         some = slice(start, start + at_once)
         inputs, values = batch.inputs[:, some], batch.targets.values[:, some]
         targets = Targets(values, batch.targets.at_step, batch.targets.error)
-        outputs = unroll(params, inputs, None if first is None else first[some]).outputs
+        noise = None if batch.noise is None else batch.noise[:, some]
+        outputs = unroll(params, inputs, None if first is None else first[some], noise).outputs
         total += error_per_step(outputs, targets) * inputs.shape[1]
     error = total / batch.n_sequences
     return error if np.isfinite(error) else np.inf

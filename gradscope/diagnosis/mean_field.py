@@ -33,8 +33,8 @@ import numpy as np
 
 from gradscope.arrays import FloatArray
 from gradscope.model.activations import Activation
-from gradscope.model.cells import log_of
-from gradscope.model.elman import ElmanParameters
+from gradscope.model.cells import Cell, log_of
+from gradscope.model.elman import has_leak, require_vanilla
 from gradscope.names import StateName
 
 REACH, N_NODES = 9.0, 1201
@@ -97,27 +97,28 @@ def _depth(factor: float) -> float:
     return 1.0 / rate if rate > 0.0 else np.inf
 
 
-def mean_field(params: ElmanParameters, inputs: FloatArray) -> MeanField:
+def mean_field(params: Cell, inputs: FloatArray) -> MeanField:
     """Return the mean field of a network under the drive of its inputs.
 
     Parameters
     ----------
     params : ElmanParameters
-        The network; its φ must be bounded by 1, as tanh and the sigmoid are, its leak one number.
+        The network (SettingError for another cell); its φ must be bounded by 1, as tanh and the
+        sigmoid are, its leak one number.
     inputs : (T,B,D) array
         x_t at ``[t-1]``.
     """
+    params = require_vanilla(params)
     drive = inputs @ params.input_weights.T + params.hidden_bias
     gain = float(np.sqrt(params.sizes[1] * np.mean(np.square(params.recurrent_weights))))
-    if params.leak == 1.0 and params.state is StateName.POST:
+    if not has_leak(params.leak) and params.state is StateName.POST:
         return stationary_field(params.activation, gain, drive.ravel())
-    memory = min(MAX_MEMORY, int(TIME_CONSTANTS / np.min(params.leak)), inputs.shape[0] - 1)
+    leak = float(np.min(params.leak))
+    memory = min(MAX_MEMORY, int(TIME_CONSTANTS / leak), inputs.shape[0] - 1)
     covariance = [
         float(np.mean(drive[lag:] * drive[: inputs.shape[0] - lag])) for lag in range(memory + 1)
     ]
-    return leaky_field(
-        params.activation, gain, float(np.min(params.leak)), np.array(covariance), params.state
-    )
+    return leaky_field(params.activation, gain, leak, np.array(covariance), params.state)
 
 
 def stationary_field(activation: Activation, gain: float, drive: FloatArray) -> MeanField:

@@ -90,7 +90,7 @@ def motion_of(trajectory: Trajectory, spectrum: LyapunovSpectrum) -> Motion:
         # A state that grows as perturbations do, and that φ does not hold.
         held = np.abs(trajectory.activation.value(np.array([MAX_STATE]))).max() <= 1.0
         code = MotionCode.UNDECIDED if held else MotionCode.DIVERGES
-    elif (inputs != inputs[:1]).any():
+    elif trajectory.noise is not None or (inputs != inputs[:1]).any():
         code = MotionCode.UNSTABLE_RESPONSE if unstable else code
         code = MotionCode.STABLE_RESPONSE if stable else code
     elif period is not None:
