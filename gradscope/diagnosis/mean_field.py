@@ -52,6 +52,9 @@ HALVINGS = 60
 TIME_CONSTANTS, MAX_MEMORY = 20, 400
 """Lags kept of the covariance of a leaky network, in units of 1/α, and the most."""
 
+MAX_ROUNDS = 1000
+"""Of the iteration for the covariance, which is slow only at the edge of chaos."""
+
 NODES: FloatArray = np.linspace(-REACH, REACH, N_NODES)
 DENSITY: FloatArray = np.exp(-0.5 * NODES**2) / np.exp(-0.5 * NODES**2).sum()
 
@@ -61,7 +64,7 @@ class MeanField:
     """What the theory of wide random networks says of one.
 
     ``gain`` is σ_w = √(H · mean W_ij²); ``recurrent_variance`` is q; ``chi`` is χ, with a leak
-    e^{2 λ_1}; ``kurtosis`` is κ; ``correlation`` is c* and ``chi_correlated`` χ_c, 1 and χ where
+    e^{2 λ_1}; ``kurtosis`` is κ; ``correlation`` is c* and ``correlation_depth`` ξ_c, 1 and ξ where
     χ ≤ 1, both None with a leak.
     """
 
@@ -70,7 +73,7 @@ class MeanField:
     chi: float
     kurtosis: float
     correlation: float | None = None
-    chi_correlated: float | None = None
+    correlation_depth: float | None = None
 
     @property
     def growth_rate(self) -> float:
@@ -81,11 +84,6 @@ class MeanField:
     def depth_scale(self) -> float:
         """ξ = 1/|log χ|, steps; +inf at the critical χ = 1, 0 for weights of zero."""
         return _depth(self.chi)
-
-    @property
-    def correlation_depth(self) -> float | None:
-        """ξ_c = 1/|log χ_c|, steps, likewise."""
-        return None if self.chi_correlated is None else _depth(self.chi_correlated)
 
     def rate_of_width(self, n_hidden: int) -> float:
         """½ log χ − (3κ − 1)/4H, nats per step."""
@@ -142,7 +140,7 @@ def stationary_field(activation: Activation, gain: float, drive: FloatArray) -> 
     slope = mean(activation.slope, 2, high)
     kurtosis = mean(activation.slope, 4, high) / slope**2
     if gain**2 * slope <= 1.0:
-        return MeanField(gain, high, gain**2 * slope, kurtosis, 1.0, gain**2 * slope)
+        return MeanField(gain, high, gain**2 * slope, kurtosis, 1.0, _depth(gain**2 * slope))
     # The map of the correlation ρ of two recurrent parts: C(ρ) = Σ A_n ρⁿ, convex, C(1) = 1, and
     # C′(1) = χ > 1, so that it crosses ρ once below 1.
     squares = parts @ _coefficients(activation.value(levels[:, None] + np.sqrt(high) * NODES)) ** 2
@@ -154,7 +152,7 @@ def stationary_field(activation: Activation, gain: float, drive: FloatArray) -> 
     mean_drive = float(parts @ levels**2)
     correlation = (high * below + mean_drive) / (high + mean_drive)
     steepness = float(squares[1:] @ (powers[1:] * below ** powers[:-1]))
-    return MeanField(gain, high, gain**2 * slope, kurtosis, correlation, steepness)
+    return MeanField(gain, high, gain**2 * slope, kurtosis, correlation, _depth(steepness))
 
 
 def leaky_field(
@@ -169,7 +167,7 @@ def leaky_field(
     filtered *= leak / (2.0 - leak)
     filtered[:, -1] += 1.0 - filtered.sum(axis=1)
     total = drive + gain**2 * kept**lags
-    for _ in range(1000):
+    for _ in range(MAX_ROUNDS):
         before, roots = total, np.sqrt(max(total[0], 1e-300)) * NODES
         recurrent = gain**2 * _covariance(activation.value(roots), before)
         total = drive + filtered @ recurrent
@@ -212,9 +210,8 @@ def _coefficients(values: FloatArray) -> FloatArray:
 def _covariance(values: FloatArray, field: FloatArray) -> FloatArray:
     """Return ⟨f(a_t) f(a_{t+τ})⟩ (M+1,) of Gaussian a with covariance ``field``, f at the nodes."""
     correlation = np.clip(field / max(field[0], 1e-300), -1.0, 1.0)
-    covariance: FloatArray = np.polynomial.polynomial.polyval(
-        correlation, _coefficients(values) ** 2
-    )
+    squares = np.square(_coefficients(values))
+    covariance: FloatArray = np.polynomial.polynomial.polyval(correlation, squares)
     return covariance
 
 

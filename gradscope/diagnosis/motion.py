@@ -65,11 +65,8 @@ class Motion(CompactRepr):
         """Whether dimension and entropy rate mean anything: the state neither sits at a point that
         it would leave nor runs away.
         """
-        return self.code not in (
-            MotionCode.UNSTABLE_FIXED_POINT,
-            MotionCode.UNSTABLE_CYCLE,
-            MotionCode.DIVERGES,
-        )
+        left = (MotionCode.UNSTABLE_FIXED_POINT, MotionCode.UNSTABLE_CYCLE, MotionCode.DIVERGES)
+        return self.code not in left
 
 
 def motion_of(trajectory: Trajectory, spectrum: LyapunovSpectrum) -> Motion:
@@ -80,9 +77,8 @@ def motion_of(trajectory: Trajectory, spectrum: LyapunovSpectrum) -> Motion:
     )
     unclear = abs(exponent) <= ERRORS_APART * error
     unstable, stable = exponent > 0.0 and not unclear, exponent < 0.0 and not unclear
-    period = _period(trajectory.states, CONVERGING if stable else EXACT)
-    growth = _growth(trajectory.states)
-    inputs = trajectory.inputs
+    states, inputs = trajectory.states, trajectory.inputs
+    period, growth = _period(states, CONVERGING if stable else EXACT), _growth(states)
     code = MotionCode.UNDECIDED
     if period == 1:
         code = MotionCode.UNSTABLE_FIXED_POINT if unstable else MotionCode.FIXED_POINT
