@@ -10,7 +10,9 @@ import numpy as np
 from gradscope.analysis.settings import Settings
 from gradscope.arrays import ComplexArray, FloatArray, IntArray
 from gradscope.data.batch import Targets
-from gradscope.diagnosis.theory import Prediction, predictions
+from gradscope.diagnosis.motion import Motion, motion_alone, motion_of
+from gradscope.diagnosis.theory import Objection, Prediction, predictions
+from gradscope.diagnosis.wide_network import expected_exponents
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.lag_map import LagMap, lag_map
 from gradscope.jacobians.lag_norms import LagNorms
@@ -21,7 +23,6 @@ from gradscope.jacobians.singular_values import SingularValues, singular_values
 from gradscope.model.cells import Cell
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import Trajectory, unroll
-from gradscope.names import StateName
 from gradscope.notebook_repr import CompactRepr
 
 MAP_TIMES = 200
@@ -47,17 +48,24 @@ Progress = Callable[[int, int], None]
 class Spectrum(CompactRepr):
     """Everything about a network's Jacobians that is a spectrum.
 
-    ``singular`` at chosen lags, ``lyapunov`` exponents, ``eigenvalues`` (H,) of W, those of J_t at
-    ``sampled_steps`` (n,) of the first sequence (n,S), and what theory expects. For a gated cell,
-    whose W has a block for every gate, the eigenvalues of W and the theories are empty.
+    ``singular`` at chosen lags, ``lyapunov`` exponents, the ``motion`` of the state under the
+    inputs and ``alone``, without any, ``eigenvalues`` (H,) of W, those of J_t at ``sampled_steps``
+    (n,) of the first sequence (n,S), and what ``theory`` predicts. ``expected`` are the exponents
+    that a wide network has with these slopes, None with a leak or gates, ``against_expected`` what
+    speaks against W being Gaussian. For a gated cell, whose W has a block for every gate, the
+    eigenvalues of W and the theories are empty.
     """
 
     singular: SingularValues
     lyapunov: LyapunovSpectrum
+    motion: Motion
+    alone: Motion
     eigenvalues: ComplexArray
     sampled_steps: IntArray
     jacobian_eigenvalues: ComplexArray
     theory: tuple[Prediction, ...]
+    expected: LyapunovSpectrum | None
+    against_expected: Objection | None
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -94,7 +102,7 @@ def measure_details(
     return Details(
         map=_map(params, trajectory, settings, progress) if settings.map else None,
         shares=gradient_shares(params, trajectory, targets) if settings.shares else None,
-        spectrum=_spectrum(params, trajectory) if settings.spectrum else None,
+        spectrum=_spectrum(params, trajectory, settings) if settings.spectrum else None,
         verification=verification,
     )
 
@@ -114,25 +122,31 @@ def _map(
     return lag_map(some, tolerance=settings.tolerance, times=times, progress=progress)
 
 
-def _spectrum(params: Cell, trajectory: Trajectory) -> Spectrum:
+def _spectrum(params: Cell, trajectory: Trajectory, settings: Settings) -> Spectrum:
     some = _first_sequences(params, trajectory, SPECTRUM_SEQUENCES)
     chain = cell_chain(params, some)
     lags = _spread(np.geomspace(1, min(chain.n_steps, LONGEST_SPECTRUM_LAG), SPECTRUM_LAGS))
     steps = _spread(np.linspace(1, chain.n_steps, min(SAMPLED_JACOBIANS, chain.n_steps)))
+    lyapunov = lyapunov_exponents(chain)
     weights: FloatArray = np.empty((0, 0))
     theory: tuple[Prediction, ...] = ()
+    expected, against = None, None
     if isinstance(params, ElmanParameters):
         weights = params.recurrent_weights
-        # Theory speaks of vanilla RNNs without a leak.
-        if params.state is StateName.POST and np.all(params.leak == 1.0):
+        if isinstance(params.leak, float):
             theory = predictions(params, trajectory)
+            expected, against = expected_exponents(params, trajectory)
     return Spectrum(
         singular=singular_values(chain, lags),
-        lyapunov=lyapunov_exponents(chain),
+        lyapunov=lyapunov,
+        motion=motion_of(some, lyapunov),
+        alone=motion_alone(params, np.random.default_rng(settings.seed)),
         eigenvalues=_eigenvalues(weights),
         sampled_steps=steps,
         jacobian_eigenvalues=np.stack([_eigenvalues(chain.jacobian(int(t))[0]) for t in steps]),
         theory=theory,
+        expected=expected,
+        against_expected=against,
     )
 
 

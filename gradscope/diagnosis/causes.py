@@ -45,8 +45,9 @@ from gradscope.diagnosis.paths import lengths_of, log_ratio, path_logs
 from gradscope.diagnosis.theory import log_bound_per_step
 from gradscope.errors import SettingError
 from gradscope.jacobians.cell_chain import CellChain
-from gradscope.jacobians.chain import Chain, ElmanChain
+from gradscope.jacobians.chain import Chain, ElmanChain, step_shifts
 from gradscope.jacobians.kernels.leading_directions import leading_directions
+from gradscope.jacobians.kernels.powers_of_two import LOG_2
 from gradscope.jacobians.lag_norms import LagNorms, lag_norms
 from gradscope.model.elman import PostLinearization, PreLinearization
 from gradscope.notebook_repr import CompactRepr
@@ -132,10 +133,11 @@ def causes(chain: Chain, lags: IntArray | None = None, *, norms: LagNorms | None
         )
     chosen = _checked_lags(chain, lags)
     total, directions, reached = _measured_directions(chain, chosen, norms)
-    ceiling_logs, slope_logs = path_logs(chain, chosen, directions, reached)
+    shifts = LOG_2 * np.cumsum(step_shifts(chain)[::-1], axis=0)[chosen - 1]
+    ceiling_logs, slope_logs = path_logs(chain, chosen, directions, reached - shifts)
     of_weights = log_bound_per_step(chain.recurrent_weights, 1.0, chain.leak)
     bound = log_bound_per_step(chain.recurrent_weights, chain.slope_ceiling, chain.leak)
-    return _against_bound(chosen, total, (of_weights, bound), ceiling_logs, slope_logs)
+    return _against_bound(chosen, total, (of_weights, bound), ceiling_logs, slope_logs + shifts)
 
 
 def _against_bound(

@@ -20,6 +20,7 @@ class ReasonCode(StrEnum):
     HORIZON_UNKNOWN = "required-lag-not-measured"
     BOUND_FORCES_VANISHING = "bound-forces-vanishing"
     BOUND_ALLOWS_EXPLODING = "bound-allows-exploding"
+    BOUND_IS_ONE = "bound-is-one"
     MAIN_CAUSE = "main-cause"
     GRADIENT_FINE = "gradient-fine"
     AT_BASELINE = "no-better-than-baseline"

@@ -90,7 +90,9 @@ def remedies(
     if verdict.horizon is None:
         return ()
     found = _against_vanishing(causes, activation, orthogonal=orthogonal)
-    if verdict.reaches is False and not isinstance(causes, GatedCauseRates):
+    saturates = bool(found) and found[0].code is RemedyCode.REDUCE_SATURATION
+    # Inputs that saturate the units saturate gates as well.
+    if verdict.reaches is False and not isinstance(causes, GatedCauseRates) and not saturates:
         lags = {"horizon": verdict.horizon, "required_lag": verdict.required_lag}
         found = (*found, Remedy(RemedyCode.GATES, lags))
     return found

@@ -20,6 +20,7 @@ from gradscope.arrays import FloatArray, quantiles
 from gradscope.diagnosis.growth import Rates, growth_rates, terms_of
 from gradscope.diagnosis.horizon import extrapolated_horizon, memory_horizon
 from gradscope.diagnosis.reasons import Reason, ReasonCode
+from gradscope.diagnosis.weight_spectrum import ROUNDING
 from gradscope.errors import SettingError
 from gradscope.names import Regime
 from gradscope.notebook_repr import CompactRepr
@@ -208,6 +209,9 @@ def _zero_reasons(evidence: Evidence) -> Iterator[Reason]:
     if count := int(zero[-1].sum()):
         first = int(np.argmax(zero.any(axis=1))) + 1
         numbers = {"lag": first, "sequences": count, "of": zero.shape[1]}
+        if evidence.bound_of_course:
+            # A gate is never 0, only too small for a float.
+            numbers["underflows"] = 1
         yield Reason(ReasonCode.EXACT_ZERO, numbers)
     if evidence.overflow_step is not None:
         yield Reason(ReasonCode.STATE_OVERFLOWS, {"step": evidence.overflow_step})
@@ -228,6 +232,8 @@ def _bound_and_cause(evidence: Evidence, regime: Regime) -> Iterator[Reason]:
     """Yield what the bound leaves possible, and the largest cause in the direction of the rate."""
     forced = evidence.bound_rate < 0.0
     code = ReasonCode.BOUND_FORCES_VANISHING if forced else ReasonCode.BOUND_ALLOWS_EXPLODING
+    if abs(evidence.bound_rate) <= ROUNDING:
+        code = ReasonCode.BOUND_IS_ONE
     rate = evidence.bound_rate if np.isfinite(evidence.bound_rate) else None
     numbers: dict[str, float | int | str | None] = {"bound_rate_nats_per_step": rate}
     if evidence.bound_of_course:

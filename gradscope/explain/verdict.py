@@ -15,6 +15,7 @@ from gradscope.analysis.stage import learned_by, thresholds
 from gradscope.arrays import LN_10, plain
 from gradscope.diagnosis.growth import Tail, terms_of
 from gradscope.diagnosis.verdict import Learned, Thresholds
+from gradscope.diagnosis.weight_spectrum import ROUNDING
 from gradscope.errors import ArchiveError
 from gradscope.explain.page import Page
 from gradscope.names import CellName, Regime, StageName
@@ -196,7 +197,9 @@ def _cause_lines(stage: Stage) -> tuple[str, ...]:
 def _bound_lines(lesson: VerdictLesson) -> tuple[str, ...]:
     rate, gamma, settings = lesson.bound_rate, number(lesson.slope_ceiling), lesson.settings
     forces = "A factor of 1 or more per step allows exploding but does not force it."
-    if rate < 0:
+    if abs(rate) <= ROUNDING:
+        forces = "A factor of 1 per step forbids exploding, and does not force vanishing."
+    elif rate < 0:
         forces = "A factor below 1 per step forces vanishing."
     if settings.cell is not CellName.ELMAN:
         return "The gates and weights along this trajectory let no step add more.", forces

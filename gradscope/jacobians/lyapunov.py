@@ -14,7 +14,8 @@ import numpy as np
 
 from gradscope.arrays import BoolArray, FloatArray, IntArray, quantiles
 from gradscope.errors import SettingError
-from gradscope.jacobians.chain import Chain, ElmanChain
+from gradscope.jacobians.chain import Chain, ElmanChain, step_shifts
+from gradscope.jacobians.kernels.powers_of_two import LOG_2
 from gradscope.jacobians.kernels.qr_frame import Frame
 from gradscope.model.elman import has_leak
 from gradscope.notebook_repr import CompactRepr
@@ -28,6 +29,10 @@ Research 30(3): 10 to 30 suffice)."""
 
 MAX_DOUBT = 1e-4
 """Nats per step that rounding may have put into an exponent that is still trusted (convention)."""
+
+ERRORS_APART = 2.0
+"""Standard errors from 0 beyond which the sign of an exponent is believed (``explain standard
+error``)."""
 
 WARM_UP_FRACTION = 0.1
 """Part of the trajectory in which the vectors turn into the Lyapunov directions (convention)."""
@@ -65,13 +70,20 @@ class LyapunovSpectrum(CompactRepr):
         }
 
     @property
+    def resolved(self) -> FloatArray:
+        """The exponents (B,count), 0 where they are within two standard errors of it."""
+        errors = np.where(np.isfinite(self.standard_errors), self.standard_errors, 0.0)
+        return np.where(np.abs(self.exponents) <= ERRORS_APART * errors, 0.0, self.exponents)
+
+    @property
     def kaplan_yorke_dimension(self) -> FloatArray:
         """Dimension (B,) of the attractor: j + Σ_{i≤j} λ_i / |λ_{j+1}|, j the most exponents whose
-        sum is not negative; S where that is all of them, NaN where too few were asked for to tell.
+        sum is not negative, of those ``resolved``; S where that is all of them, NaN where too few
+        were asked for to tell.
         """
-        sums = np.cumsum(self.exponents, axis=1)
+        sums = np.cumsum(self.resolved, axis=1)
         dimension = np.empty(sums.shape[0])
-        for sequence, values in enumerate(self.exponents):
+        for sequence, values in enumerate(self.resolved):
             j = int(np.sum(np.cumprod(sums[sequence] >= 0.0)))
             if j < values.size:
                 held = sums[sequence, j - 1] if j else 0.0
@@ -82,11 +94,11 @@ class LyapunovSpectrum(CompactRepr):
 
     @property
     def entropy_rate(self) -> FloatArray:
-        """Sum of the positive exponents (B,), nats per step: Pesin's bound on the entropy rate. NaN
-        where all exponents are positive and more were not asked for.
+        """Sum of the positive ``resolved`` exponents (B,), nats per step: Pesin's bound on the
+        entropy rate. NaN where all exponents are positive and more were not asked for.
         """
         complete = (self.exponents[:, -1] <= 0.0) | (self.exponents.shape[1] == self.state_size)
-        return np.where(complete, np.maximum(self.exponents, 0.0).sum(axis=1), np.nan)
+        return np.where(complete, np.maximum(self.resolved, 0.0).sum(axis=1), np.nan)
 
 
 def lyapunov_exponents(
@@ -136,7 +148,10 @@ def lyapunov_exponents(
     frame.doubt[:] = 0.0
     blocks = list(frame.travel(discarded, chain.n_steps, most))
     spans = np.array([span for span, _ in blocks])
-    return _spectrum(chain, frame, spans, np.stack([logs for _, logs in blocks]))
+    starts = discarded + np.cumsum(spans) - spans
+    shifts = np.add.reduceat(step_shifts(chain), starts, axis=0)[:, :, None]
+    logs = np.stack([logs for _, logs in blocks]) + LOG_2 * shifts
+    return _spectrum(chain, frame, spans, logs)
 
 
 def _spectrum(chain: Chain, frame: Frame, spans: IntArray, logs: FloatArray) -> LyapunovSpectrum:
@@ -190,7 +205,8 @@ def _mean_log_determinant(chain: Chain, first: int) -> FloatArray:
         with np.errstate(divide="ignore"):
             log_slopes = np.log(np.abs(chain.slopes[first:])).sum(axis=2).mean(axis=0)
         of_weights = np.linalg.slogdet(chain.recurrent_weights)[1]
-        total: FloatArray = log_slopes + of_weights
+        shifts = chain.state_size * step_shifts(chain)[first:].mean(axis=0)
+        total: FloatArray = log_slopes + of_weights + LOG_2 * shifts
         return total
     steps = range(first + 1, chain.n_steps + 1)
     logs: FloatArray = np.mean([np.linalg.slogdet(chain.jacobian(t))[1] for t in steps], axis=0)

@@ -197,7 +197,10 @@ def test_without_a_required_lag_nothing_is_said_of_it() -> None:
     [
         (-0.1, ReasonCode.BOUND_FORCES_VANISHING, -0.1),
         (-np.inf, ReasonCode.BOUND_FORCES_VANISHING, None),
-        (0.0, ReasonCode.BOUND_ALLOWS_EXPLODING, 0.0),
+        (0.0, ReasonCode.BOUND_IS_ONE, 0.0),
+        (4.4e-16, ReasonCode.BOUND_IS_ONE, 4.4e-16),
+        (-1e-7, ReasonCode.BOUND_IS_ONE, -1e-7),
+        (1e-5, ReasonCode.BOUND_ALLOWS_EXPLODING, 1e-5),
         (0.3, ReasonCode.BOUND_ALLOWS_EXPLODING, 0.3),
     ],
 )
@@ -299,9 +302,10 @@ def test_every_reason_can_be_given() -> None:
     rates = CauseRates(0.1, -1.4, -0.3, -0.2, -1.8)
     verdicts = [
         judge(evidence(VANISHES, required_lag=50, bound_rate=-0.1, causes=rates)),
-        judge(evidence(EXPLODES, required_lag=50, learned=Learned(1.0, 1.0), overflow_step=3)),
+        judge(evidence(EXPLODES, bound_rate=0.3, required_lag=50, overflow_step=3)),
+        judge(evidence(HOLDS, learned=Learned(1.0, 1.0))),
         judge(evidence(HOLDS, learned=Learned(0.1, 1.0))),
-        judge(evidence(HOLDS, required_lag=10**6)),
+        judge(evidence(HOLDS, required_lag=10**6, bound_rate=0.0)),
         judge(evidence(GROWS_THEN_VANISHES, GROWS_THEN_VANISHES, DIES)),
     ]
 

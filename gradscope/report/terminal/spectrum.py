@@ -6,9 +6,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from gradscope.analysis.details import Spectrum
 from gradscope.analysis.results import Analysis
 from gradscope.arrays import LN_10
-from gradscope.jacobians.lyapunov import LyapunovSpectrum
 from gradscope.jacobians.singular_values import SingularValues
 from gradscope.report.documents.rows import middle
 from gradscope.report.screen import Screen
@@ -16,7 +16,7 @@ from gradscope.report.terminal.table import bullets, opening, table_of
 from gradscope.report.words import captions
 from gradscope.report.words.headline import describe
 from gradscope.report.words.numbers import level, number, rates_beside
-from gradscope.report.words.theory import theory_sentence
+from gradscope.report.words.theory import motion_sentences, theory_sentence
 
 MAX_EXPONENTS = 8
 """Exponents shown; the document has all."""
@@ -44,7 +44,9 @@ def spectrum_page(analysis: Analysis, screen: Screen) -> RenderableType:
     return Group(
         *opening(largest, describe(analysis.settings, analysis), screen),
         Text("Lyapunov exponents, nats per step (median over sequences)", style="bold"),
-        _exponents(spectrum.lyapunov, analysis.settings.steps_per, screen),
+        _exponents(spectrum, analysis.settings.steps_per, screen),
+        Text(),
+        *bullets("What the state does", motion_sentences(spectrum), screen),
         Text(),
         Text(screen.say("Singular values of ∂h_T/∂h_T−ℓ (median over sequences)"), style="bold"),
         _singular_values(spectrum.singular, screen),
@@ -55,9 +57,12 @@ def spectrum_page(analysis: Analysis, screen: Screen) -> RenderableType:
     )
 
 
-def _exponents(found: LyapunovSpectrum, steps_per: Mapping[str, float], screen: Screen) -> Table:
+def _exponents(spectrum: Spectrum, steps_per: Mapping[str, float], screen: Screen) -> Table:
+    found = spectrum.lyapunov
     count = found.exponents.shape[1]
     units = [f"per {unit.replace('time_constant', 'τ')}" for unit in steps_per]
+    # What theory expects of a wide network stands beside, where W is one of those.
+    expected = None if spectrum.against_expected else spectrum.expected
     rows = [
         [
             str(rank + 1),
@@ -65,12 +70,14 @@ def _exponents(found: LyapunovSpectrum, steps_per: Mapping[str, float], screen: 
             number(middle(found.standard_errors[:, rank])),
             "yes" if found.trusted[:, rank].all() else "no",
             *(number(middle(found.exponents[:, rank]) * many) for many in steps_per.values()),
+            *([number(float(expected.exponents[0, rank]))] if expected else []),
         ]
         for rank in range(min(MAX_EXPONENTS, count))
     ]
     if count > MAX_EXPONENTS:
-        rows.append(["…", f"{count - MAX_EXPONENTS} more", "", "", *("" for _ in units)])
-    titles = ("rank", "exponent", "standard error", "trusted", *units)
+        rows.append(["…", f"{count - MAX_EXPONENTS} more", *[""] * (len(rows[0]) - 2)])
+    wide = ("wide network",) if expected else ()
+    titles = ("rank", "exponent", "standard error", "trusted", *units, *wide)
     return table_of(titles, rows, screen, gap=3)
 
 

@@ -60,6 +60,8 @@ def _shortened(n: Mapping[str, Any]) -> str:
     )
 
 
+_NO_PATH = "no path leads back."
+
 _REASONS: Mapping[ReasonCode, Callable[[Mapping[str, Any]], str]] = MappingProxyType(
     {
         ReasonCode.BELOW_THRESHOLD: lambda n: (
@@ -79,7 +81,7 @@ _REASONS: Mapping[ReasonCode, Callable[[Mapping[str, Any]], str]] = MappingProxy
         ),
         ReasonCode.EXACT_ZERO: lambda n: (
             f"In {n['sequences']} of {n['of']} sequences {ZERO_PRODUCT}, from lag {n['lag']} on: "
-            "no path leads back."
+            + ("the gates are shut beyond double precision." if n.get("underflows") else _NO_PATH)
         ),
         ReasonCode.STATE_OVERFLOWS: lambda n: (
             f"The hidden state overflows at step {n['step']}; the steps before it were examined."
@@ -95,6 +97,9 @@ _REASONS: Mapping[ReasonCode, Callable[[Mapping[str, Any]], str]] = MappingProxy
         ),
         ReasonCode.BOUND_ALLOWS_EXPLODING: lambda n: (
             f"{_bound(n, '≥')} allows exploding, but does not force it."
+        ),
+        ReasonCode.BOUND_IS_ONE: lambda n: (
+            f"{_bound(n, '=')}: the gradient cannot grow, and need not vanish."
         ),
         ReasonCode.MAIN_CAUSE: _main_cause,
         ReasonCode.GRADIENT_FINE: lambda _: (

@@ -249,7 +249,10 @@ REASONS: dict[ReasonCode, list[dict[str, Any]]] = {
         {"peak_lag": 3, "peak_log10_norm": 500.0},
     ],
     ReasonCode.SEQUENCES_DISAGREE: [{"vanishing": 3, "stable": 13}],
-    ReasonCode.EXACT_ZERO: [{"lag": 8, "sequences": 2, "of": 3}],
+    ReasonCode.EXACT_ZERO: [
+        {"lag": 8, "sequences": 2, "of": 3},
+        {"lag": 8, "sequences": 2, "of": 3, "underflows": 1},
+    ],
     ReasonCode.STATE_OVERFLOWS: [{"step": 4}],
     ReasonCode.HORIZON_SHORT: [{"horizon": 3, "required_lag": 9}],
     ReasonCode.HORIZON_UNKNOWN: [{"max_lag": 5, "required_lag": 30}],
@@ -261,7 +264,8 @@ REASONS: dict[ReasonCode, list[dict[str, Any]]] = {
         {"bound_rate_nats_per_step": -0.1},
         {"bound_rate_nats_per_step": None},
     ],
-    ReasonCode.BOUND_ALLOWS_EXPLODING: [{"bound_rate_nats_per_step": 2e-16}],
+    ReasonCode.BOUND_ALLOWS_EXPLODING: [{"bound_rate_nats_per_step": 0.1}],
+    ReasonCode.BOUND_IS_ONE: [{"bound_rate_nats_per_step": 2e-16}],
     ReasonCode.MAIN_CAUSE: [
         {"cause": cause, "nats_per_step": size}
         for cause in ("weights", "slope_ceiling", "misalignment", "saturation")
