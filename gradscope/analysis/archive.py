@@ -3,8 +3,9 @@
 Arrays have the names of the parameters (``input_weights`` … ``output_bias``); ``inputs`` (T,B,D),
 ``initial_state`` (B,S), and beside them ``targets`` (T,B,O), ``target_steps`` (T,),
 ``pre_activations`` (T,B,H), ``hidden`` (T+1,B,H), ``outputs`` (T,B,O), ``held_out_error`` (), NaN
-without targets. ``settings``, ``facts`` (the task), ``environment`` and, for a network from a file
-of weights, ``network`` (all its layers) are JSON strings.
+without targets, ``further_inputs`` (N,B,D) and ``stride`` () where more inputs follow.
+``settings``, ``facts`` (the task), ``environment`` and, for a network from a file of weights,
+``network`` (all its layers) are JSON strings.
 """
 
 import json
@@ -43,6 +44,8 @@ NEEDED = (
 SECOND_BIAS = "candidate_bias"
 """What a GRU has beside the weights of every cell, where its reset gate comes after the product."""
 
+FURTHER = "further_inputs"
+"""What runs saved by gradscope 0.1.0 lack."""
 
 DAMAGE = (LookupError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)
 """What taking apart a damaged text of JSON ends in."""
@@ -78,6 +81,9 @@ def archive_bytes(analysis: Analysis) -> bytes:
         "facts": json.dumps(plain(asdict(analysis.task_info)), allow_nan=False),
         "environment": json.dumps({"gradscope": gradscope.__version__, **environment()}),
     }
+    if analysis.examined.further is not None:
+        arrays[FURTHER] = analysis.examined.further
+        arrays["stride"] = analysis.examined.stride
     if trajectory.states is not trajectory.hidden:
         arrays["states"] = trajectory.states
     if analysis.network is not None:
@@ -113,7 +119,9 @@ def load_run(path: Path) -> SavedRun:
             _numbers(path, "target_steps", arrays).astype(np.bool_),
             task_info.error,
         )
-        batch = Batch(_numbers(path, "inputs", arrays), targets)
+        further = _numbers(path, FURTHER, arrays) if FURTHER in arrays else None
+        stride = int(arrays.get("stride", 1))
+        batch = Batch(_numbers(path, "inputs", arrays), targets, further, stride)
         initial_state = _numbers(path, "initial_state", arrays)
         _require_fit(params, batch, initial_state)
         evaluation = EvaluationBatch(batch, task_info, initial_state)
@@ -180,7 +188,8 @@ def _numbers(path: Path, name: str, arrays: Mapping[str, Any]) -> FloatArray:
 def _require_fit(params: Cell, batch: Batch, initial_state: FloatArray) -> None:
     shape, outputs = batch.inputs.shape, batch.targets.values.shape[2]
     sizes, states = (*shape[2:], params.sizes[1], outputs), (shape[1], params.state_size)
-    if sizes != params.sizes or initial_state.shape != states:
+    further = shape[1:] if batch.further is None else batch.further.shape[1:]
+    if sizes != params.sizes or initial_state.shape != states or further != shape[1:]:
         raise ShapeError(
             f"inputs {shape}, initial state {initial_state.shape} and {outputs} outputs do not fit "
             f"a network of sizes {params.sizes}"

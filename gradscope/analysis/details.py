@@ -3,13 +3,13 @@
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gradscope.analysis.settings import Settings
 from gradscope.arrays import ComplexArray, FloatArray, IntArray
-from gradscope.data.batch import Targets
+from gradscope.data.batch import Batch
 from gradscope.diagnosis.theory import Prediction, predictions
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.lag_map import LagMap, lag_map
@@ -35,7 +35,10 @@ SPECTRUM_LAGS, LONGEST_SPECTRUM_LAG = 8, 1000
 longest of them: the cost is three (S,S) factorizations per step, lag and sequence."""
 
 SPECTRUM_SEQUENCES = 3
-"""Sequences whose whole spectrum is taken."""
+"""Sequences whose singular values are taken; Lyapunov exponents are those of all."""
+
+TURNING_STEPS = 100
+"""Steps before the end of the burn-in in which a frame turns into the Lyapunov directions."""
 
 SAMPLED_JACOBIANS = 8
 """Steps of the first sequence whose Jacobian's eigenvalues are taken."""
@@ -76,13 +79,16 @@ NO_DETAILS = Details()
 def measure_details(
     params: Cell,
     trajectory: Trajectory,
-    targets: Targets,
+    examined: Batch,
     log_norms: FloatArray,
     settings: Settings,
     progress: Progress | None = None,
+    *,
+    burn_in: int = 0,
 ) -> Details:
     """Make the measurements that the settings ask for, on the trajectory over the examined
-    sequences; ``log_norms`` (L,B) is the lag profile to verify, in nats.
+    sequences; ``log_norms`` (L,B) is the lag profile to verify, in nats, ``burn_in`` that of the
+    growth rate.
     """
     if not (settings.map or settings.shares or settings.spectrum or settings.verify):
         return NO_DETAILS
@@ -93,8 +99,8 @@ def measure_details(
         verification = verify_lag_norms(cell_chain(params, trajectory), measured)
     return Details(
         map=_map(params, trajectory, settings, progress) if settings.map else None,
-        shares=gradient_shares(params, trajectory, targets) if settings.shares else None,
-        spectrum=_spectrum(params, trajectory) if settings.spectrum else None,
+        shares=gradient_shares(params, trajectory, examined.targets) if settings.shares else None,
+        spectrum=_spectrum(params, trajectory, examined, burn_in) if settings.spectrum else None,
         verification=verification,
     )
 
@@ -114,7 +120,19 @@ def _map(
     return lag_map(some, tolerance=settings.tolerance, times=times, progress=progress)
 
 
-def _spectrum(params: Cell, trajectory: Trajectory) -> Spectrum:
+def _lyapunov(
+    params: Cell, trajectory: Trajectory, examined: Batch, burn_in: int
+) -> LyapunovSpectrum:
+    """Take the exponents over the steps that the growth rate is taken over."""
+    if not burn_in:
+        return lyapunov_exponents(cell_chain(params, trajectory))
+    inputs, start = examined.all_inputs, max(burn_in - TURNING_STEPS, 0)
+    state = unroll(params, inputs[:start], trajectory.states[0]).states[-1]
+    chain = cell_chain(params, unroll(params, inputs[start:], state))
+    return replace(lyapunov_exponents(chain, warm_up=burn_in - start), warm_up=burn_in)
+
+
+def _spectrum(params: Cell, trajectory: Trajectory, examined: Batch, burn_in: int) -> Spectrum:
     some = _first_sequences(params, trajectory, SPECTRUM_SEQUENCES)
     chain = cell_chain(params, some)
     lags = _spread(np.geomspace(1, min(chain.n_steps, LONGEST_SPECTRUM_LAG), SPECTRUM_LAGS))
@@ -128,7 +146,7 @@ def _spectrum(params: Cell, trajectory: Trajectory) -> Spectrum:
             theory = predictions(params, trajectory)
     return Spectrum(
         singular=singular_values(chain, lags),
-        lyapunov=lyapunov_exponents(chain),
+        lyapunov=_lyapunov(params, trajectory, examined, burn_in),
         eigenvalues=_eigenvalues(weights),
         sampled_steps=steps,
         jacobian_eigenvalues=np.stack([_eigenvalues(chain.jacobian(int(t))[0]) for t in steps]),

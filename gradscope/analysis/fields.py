@@ -23,6 +23,10 @@ QUANTILES: Mapping[str, float] = MappingProxyType({"p05": 0.05, "median": 0.5, "
 """Over the sequences, by the names they have in documents."""
 
 ZERO_PRODUCT = "the product is exactly zero"
+NO_DRIFT = "the halves of the steps differ by no more than chance"
+RATE_FROM = ("burn_in", "steps", "sequences", "of", "drift")
+"""What the growth rate was taken over: fields of ``GrowthRate``."""
+
 OVERFLOWS = "it overflows"
 NO_TARGETS = "there are no targets (--readout NAME --targets FILE)"
 
@@ -129,8 +133,11 @@ def stage_fields(stage: Stage) -> Iterator[Field]:
     yield Field("verdict.regime", verdict.regime)
     yield Field("verdict.rate_nats_per_step", verdict.rate, RATE, ZERO_PRODUCT)
     interval = None if growth.low is None else [growth.low, growth.high]
-    no_interval = ZERO_PRODUCT if growth.tail is None else "too few sequences and lags"
+    no_interval = ZERO_PRODUCT if growth.rate is None else "too few sequences and steps"
     yield Field("verdict.rate_interval_95", interval, RATE, no_interval)
+    for name in RATE_FROM:
+        value = getattr(growth, name)
+        yield Field(f"verdict.rate_from.{name}", value, "", None if value is not None else NO_DRIFT)
     if growth.tail is None:
         yield Field("verdict.rate_between", None)
     else:

@@ -26,11 +26,12 @@ class Streams:
     training: np.random.Generator
     examined: np.random.Generator
     held_out: np.random.Generator
+    further: np.random.Generator
 
     @classmethod
     def from_seed(cls, seed: int) -> "Streams":
         """Spawn the streams; the same seed gives the same numbers whatever else is asked for."""
-        return cls(*(np.random.default_rng(each) for each in np.random.SeedSequence(seed).spawn(4)))
+        return cls(*(np.random.default_rng(each) for each in np.random.SeedSequence(seed).spawn(5)))
 
 
 def draw_network(settings: Settings, problem: Problem, rng: np.random.Generator) -> Cell:

@@ -19,6 +19,7 @@ from gradscope.analysis.settings import (
 from gradscope.analysis.stage import EvaluationBatch
 from gradscope.data.problem import Problem, series_problem, task_problem
 from gradscope.data.table import Table, read_table
+from gradscope.diagnosis.long_run import burn_in_steps
 from gradscope.errors import SettingError
 from gradscope.model.cells import Cell
 from gradscope.names import MissingCells, StageName
@@ -157,12 +158,12 @@ def _drawn(settings: Settings, read_table: ReadTable) -> Prepared:
     streams = Streams.from_seed(settings.seed)
     problem = problem_within_memory(settings, read_table)
     network = draw_network(settings, problem, streams.weights)
+    examined = problem.examine(streams.examined, settings.sequences)
+    if count := burn_in_steps(settings.burn_in, settings.leak):
+        examined = problem.follow(streams.further, examined, count)
     batch, held_out = (
         EvaluationBatch(sequences, problem.task_info)
-        for sequences in (
-            problem.examine(streams.examined, settings.sequences),
-            problem.validate(streams.held_out, HELD_OUT_SEQUENCES),
-        )
+        for sequences in (examined, problem.validate(streams.held_out, HELD_OUT_SEQUENCES))
     )
     task = problem if settings.updates else None
     return Prepared(network, batch, held_out, task, settings, StageName.INITIAL)

@@ -9,8 +9,9 @@ from gradscope.analysis.results import SLOPE_EDGES, GradientSummary, Profile, Sl
 from gradscope.analysis.settings import Settings
 from gradscope.arrays import FloatArray, order_statistics
 from gradscope.data.batch import Batch, Targets, TaskInfo
-from gradscope.diagnosis.diagnose import diagnose
+from gradscope.diagnosis.diagnose import Diagnosis, diagnose
 from gradscope.diagnosis.growth import rate_per_time_constant
+from gradscope.diagnosis.long_run import LongRun, burn_in_steps, long_run
 from gradscope.diagnosis.verdict import Learned, Thresholds
 from gradscope.errors import SettingError
 from gradscope.jacobians.adjoints import log_adjoint_norms
@@ -55,9 +56,31 @@ def examine(
     """
     if error is None:
         error = held_out_error(params, held_out)
-    trajectory = unroll(params, evaluation.batch.inputs, evaluation.initial_state)
+    trajectory, batch, overflow = _unroll_within_range(evaluation, name, params)
+    chain, inputs = cell_chain(params, trajectory), batch.all_inputs
+    diagnosis = diagnose(
+        chain,
+        longest_lag(settings, chain.n_steps),
+        required_lag=evaluation.task_info.required_lag,
+        learned=None if name is StageName.INITIAL else learned_by(error, evaluation.task_info),
+        overflow_step=overflow,
+        thresholds=thresholds(settings),
+        tolerance=settings.tolerance,
+        long_run=None
+        if overflow
+        else past_transient(settings, params, trajectory, inputs, batch.stride),
+    )
+    gradient = None if error is None else _summarise_gradient(params, trajectory, batch.targets)
+    return _stage(name, error, diagnosis, gradient, trajectory, settings), trajectory
+
+
+def _unroll_within_range(
+    evaluation: EvaluationBatch, name: StageName, params: Cell
+) -> tuple[Trajectory, Batch, int | None]:
+    """Return the trajectory up to the step before an overflow, its sequences, and that step."""
+    batch, first = evaluation.batch, evaluation.initial_state
+    trajectory = unroll(params, batch.inputs, first)
     overflow = first_overflow(trajectory)
-    batch = evaluation.batch
     if overflow == 1:
         remedy = (
             "give smaller inputs, or check the weights and h_0 of the file"
@@ -67,24 +90,33 @@ def examine(
         raise SettingError(f"the {name} network overflows at its first step; {remedy}")
     if overflow is not None:
         batch = batch.first(overflow - 1)
-        trajectory = unroll(params, batch.inputs, evaluation.initial_state)
-    chain = cell_chain(params, trajectory)
-    diagnosis = diagnose(
-        chain,
-        longest_lag(settings, chain.n_steps),
-        required_lag=evaluation.task_info.required_lag,
-        learned=None if name is StageName.INITIAL else learned_by(error, evaluation.task_info),
-        overflow_step=overflow,
-        thresholds=thresholds(settings),
-        tolerance=settings.tolerance,
-    )
-    gradient, targets = None, batch.targets
-    if error is not None:
-        gradient = GradientSummary(
-            norm=backpropagate(params, trajectory, targets).norm if targets.count else None,
-            log_by_step=log_adjoint_norms(params, trajectory, targets),
-        )
-    stage = Stage(
+        trajectory = unroll(params, batch.inputs, first)
+    return trajectory, batch, overflow
+
+
+def past_transient(
+    settings: Settings, params: Cell, trajectory: Trajectory, inputs: FloatArray, stride: int = 1
+) -> LongRun | None:
+    """Measure the growth rate on the ``inputs`` of a trajectory and those that follow, as many
+    steps as it has after the burn-in that the settings ask for, or half of them where no inputs
+    follow; None where it cannot be (``long_run``).
+    """
+    total, first = len(inputs), trajectory.states[0]
+    most = max(total - trajectory.n_steps, total // 2)
+    burn_in = min(burn_in_steps(settings.burn_in, settings.leak), most)
+    return long_run(params, inputs, first, burn_in, stride, max_state=MAX_STATE)
+
+
+def _stage(
+    name: StageName,
+    error: float | None,
+    diagnosis: Diagnosis,
+    gradient: GradientSummary | None,
+    trajectory: Trajectory,
+    settings: Settings,
+) -> Stage:
+    """Gather what was found of one stage."""
+    return Stage(
         name=name,
         error=error,
         profile=Profile(
@@ -104,7 +136,6 @@ def examine(
             else None
         ),
     )
-    return stage, trajectory
 
 
 def held_out_error(params: Cell, held_out: EvaluationBatch | None) -> float | None:
@@ -163,6 +194,13 @@ def takes_first_step(params: Cell, evaluation: EvaluationBatch) -> bool:
     ):
         return True
     return first_overflow(unroll(params, inputs, first)) is None
+
+
+def _summarise_gradient(params: Cell, trajectory: Trajectory, targets: Targets) -> GradientSummary:
+    return GradientSummary(
+        norm=backpropagate(params, trajectory, targets).norm if targets.count else None,
+        log_by_step=log_adjoint_norms(params, trajectory, targets),
+    )
 
 
 def _summarise_slopes(trajectory: Trajectory) -> SlopeSummary:

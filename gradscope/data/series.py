@@ -54,6 +54,15 @@ class Series:
         """Return at most so many different windows, evenly spaced over the whole training part."""
         return self._windows(_evenly_spaced(self.n_train - self.steps, n_sequences))
 
+    def follow(self, batch: Batch, count: int) -> Batch:
+        """Add to an examination batch the rows that come next, the training part read again from
+        its first row where it ends.
+        """
+        starts = _evenly_spaced(self.n_train - self.steps, batch.n_sequences)
+        rows = (starts + self.steps + np.arange(count)[:, np.newaxis]) % self.n_train
+        gap = int(np.diff(starts).min(initial=self.n_train))
+        return Batch(batch.inputs, batch.targets, self.values[rows], -(-self.steps // gap))
+
     def validation_batch(self, max_sequences: int | None = None) -> Batch:
         """Return one sequence for each held-out row, or for ``max_sequences`` evenly spaced ones:
         the ``steps`` rows before it, some perhaps of the training part, and a target at the last

@@ -16,7 +16,7 @@ scatter and asks for the causes at every lag; Richardson's extrapolation costs 2
 estimate is linear in f, so the four causes, taken at the same two lags, add up to it exactly.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -58,17 +58,24 @@ class Tail:
 class GrowthRate(CompactRepr):
     """The growth rate, nats per step, and the interval that holds it at 95 % confidence.
 
-    ``rate`` is the mean over the sequences whose product is not exactly zero, ``tail`` the two
-    points of their mean profile that it is the slope between; both are None where all are zero.
-    ``low`` and ``high`` are None where there are fewer than ``MIN_SAMPLE`` sequences and fewer
-    lags than that in the tail. The interval covers the scatter of sequences and of steps, whichever
-    is larger, not what is left of the transient.
+    ``rate`` is the mean over the ``sequences`` (out of ``of``) whose product is not exactly zero,
+    over ``steps`` steps after ``burn_in`` others (``long_run``); without a burn-in it is the slope
+    of the lag profile between the two points of ``tail``. None where all products are zero. The
+    interval covers the scatter of sequences and of steps, whichever is larger, and the ``drift``
+    between the halves of the steps, nats per step, where that is beyond chance (else None): then
+    the transient may not be over. ``low`` and ``high`` are None for fewer than ``MIN_SAMPLE``
+    sequences and steps.
     """
 
     rate: float | None
     low: float | None
     high: float | None
     tail: Tail | None
+    burn_in: int = 0
+    steps: int = 0
+    sequences: int = 0
+    of: int = 0
+    drift: float | None = None
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -141,19 +148,46 @@ def growth_rate(log_norms: FloatArray) -> GrowthRate:
     """Return the growth rate of profiles (L,B) in nats over all sequences, with its interval."""
     alive = np.isfinite(log_norms[-1])
     if not alive.any():
-        return GrowthRate(None, None, None, None)
-    living = log_norms[:, alive]
-    rates, mean = growth_rates(living), _from_lag_zero(living).mean(axis=1)
-    rate = float(rates.mean())
+        return GrowthRate(None, None, None, None, of=alive.size)
     first, last = (int(lag) for lag in tail_lags(log_norms.shape[0]))
-    tail = Tail((first, last), (float(mean[first]), float(mean[last])), rates.size, alive.size)
-    # Increments over batches of consecutive lags of the tail, nearly independent: batch means.
-    ends = np.linspace(first, last, min(MAX_BATCHES, last - first) + 1).round().astype(np.int64)
-    halves = [_half_width(rates), _half_width(np.diff(mean[ends]) / np.diff(ends))]
-    found = [each for each in halves if each is not None]
-    if not found:
-        return GrowthRate(rate, None, None, tail)
-    return GrowthRate(rate, rate - max(found), rate + max(found), tail)
+    living = _from_lag_zero(log_norms[:, alive])
+    before, after = living[[first, last]].mean(axis=1).tolist()
+    tail = Tail((first, last), (before, after), living.shape[1], alive.size)
+    found = growth_of_steps(np.diff(living[first:], axis=0), 0, shared=True)
+    return replace(found, tail=tail, of=alive.size)
+
+
+def growth_of_steps(
+    logs: FloatArray, burn_in: int, stride: int = 1, *, shared: bool = False
+) -> GrowthRate:
+    """Return the growth rate from what each step adds, (n,B) nats, after a burn-in.
+
+    Every ``stride``-th sequence is independent of the others, unless they may have ``shared`` what
+    moves them: then the batches are those of their mean.
+    """
+    alive = np.isfinite(logs.sum(axis=0))
+    counts = (burn_in, logs.shape[0], int(alive.sum()), alive.size)
+    if not alive.any():
+        return GrowthRate(None, None, None, None, *counts)
+    rate, apart = float(logs[:, alive].mean()), logs[:, alive][:, ::stride]
+    paths = apart.mean(axis=1, keepdims=True) if shared else apart
+    # Batches of consecutive steps, nearly independent (batch means), where sequences are few.
+    batches = np.array_split(paths, min(-(-MAX_BATCHES // paths.shape[1]), len(paths)))
+    samples = apart.mean(axis=0), np.concatenate([each.mean(axis=0) for each in batches])
+    halves = [half for half in map(_half_width, samples) if half is not None]
+    if not halves:
+        return GrowthRate(rate, None, None, None, *counts)
+    half, middle, drift = max(halves), -(-len(apart) // 2), None
+    changes = (
+        apart[middle:].mean(axis=0) - apart[:middle].mean(axis=0)
+        if middle < len(apart)
+        else samples[1][:0]
+    )
+    by_chance = _half_width(changes)
+    if not shared and by_chance is not None and abs(changes.mean()) > by_chance:
+        drift = float(changes.mean())
+        half += abs(drift)
+    return GrowthRate(rate, rate - half, rate + half, None, *counts, drift)
 
 
 def _half_width(sample: FloatArray) -> float | None:

@@ -17,6 +17,7 @@ from gradscope.analysis.settings import Settings, flag
 from gradscope.arrays import FloatArray
 from gradscope.data.columns import listed, quoted
 from gradscope.data.recordings import Layout, read_sequences, standardised, white_noise
+from gradscope.diagnosis.long_run import burn_in_steps
 from gradscope.errors import DataError, SettingError, WeightsError
 from gradscope.model.cells import Cell
 from gradscope.weights.layers.recurrent_layer import (
@@ -63,8 +64,18 @@ def import_stack(values: Mapping[str, Any]) -> ImportedStack:
     require_memory(settings, studied.input_size, 0, 0)
     data = _inputs(settings, layers[0][0][0], found, data)
     params = cell_of(studied, spec, _readout(settings, found, studied))
-    trajectories = run_stack(layers, data)
-    return ImportedStack(settings, params, studied, spec, layers, data, trajectories, found)
+    ran = (data, run_stack(layers, data), _further(settings, layers))
+    return ImportedStack(settings, params, studied, spec, layers, *ran, found)
+
+
+def _further(settings: Settings, layers: Layers) -> dict[str, FloatArray]:
+    """Return what each layer sees of further noise, by its title; nothing where there are data."""
+    count = burn_in_steps(settings.burn_in, settings.leak)
+    if settings.data is not None or not count:
+        return {}
+    rng, width = Streams.from_seed(settings.seed).further, layers[0][0][0].input_size
+    noise = white_noise(rng, count, settings.sequences, width, settings.noise_scale)
+    return {title: ran.inputs for title, ran in run_stack(layers, noise).items()}
 
 
 def _read_layer(

@@ -218,6 +218,7 @@ def _spectrum(spectrum: Spectrum) -> Document:
     return {
         "singular_values": {
             "lags": singular.lags,
+            "sequences": singular.log_values.shape[1],
             "log10_values": singular.log_values / LN_10,
             "log10_condition": singular.log_condition / LN_10,
             "stable_rank": singular.stable_rank,
@@ -225,6 +226,9 @@ def _spectrum(spectrum: Spectrum) -> Document:
             "null_because": "the direction is dead: its singular value is exactly zero",
         },
         "lyapunov": {
+            "sequences": lyapunov.exponents.shape[0],
+            "burn_in": lyapunov.warm_up,
+            "steps": lyapunov.n_steps,
             "exponents_nats_per_step": lyapunov.exponents,
             "standard_errors": lyapunov.standard_errors,
             "trusted": lyapunov.trusted,

@@ -54,6 +54,11 @@ def count(many: int, thing: str) -> str:
     return f"{many} {thing}" if many == 1 else f"{many} {thing}s"
 
 
+def over_steps(many: int, burn_in: int) -> str:
+    """Return over which steps a rate is taken."""
+    return f"{count(many, 'step')} after {burn_in}"
+
+
 def pace(rate: float) -> str:
     """Return a growth rate in words: how soon it halves or doubles."""
     if math.isinf(rate):
