@@ -23,8 +23,7 @@ QUANTILES: Mapping[str, float] = MappingProxyType({"p05": 0.05, "median": 0.5, "
 """Over the sequences, by the names they have in documents."""
 
 ZERO_PRODUCT = "the product is exactly zero"
-NO_DRIFT = "the halves of the steps differ by no more than chance"
-RATE_FROM = ("burn_in", "steps", "sequences", "of", "drift")
+RATE_FROM = ("burn_in", "steps", "sequences", "of")
 """What the growth rate was taken over: fields of ``GrowthRate``."""
 
 OVERFLOWS = "it overflows"
@@ -136,8 +135,7 @@ def stage_fields(stage: Stage) -> Iterator[Field]:
     no_interval = ZERO_PRODUCT if growth.rate is None else "too few sequences and steps"
     yield Field("verdict.rate_interval_95", interval, RATE, no_interval)
     for name in RATE_FROM:
-        value = getattr(growth, name)
-        yield Field(f"verdict.rate_from.{name}", value, "", None if value is not None else NO_DRIFT)
+        yield Field(f"verdict.rate_from.{name}", getattr(growth, name))
     if growth.tail is None:
         yield Field("verdict.rate_between", None)
     else:

@@ -16,10 +16,9 @@ from gradscope.analysis.settings import (
     Settings,
     flag,
 )
-from gradscope.analysis.stage import EvaluationBatch
+from gradscope.analysis.stage import EvaluationBatch, further_steps
 from gradscope.data.problem import Problem, series_problem, task_problem
 from gradscope.data.table import Table, read_table
-from gradscope.diagnosis.long_run import burn_in_steps
 from gradscope.errors import SettingError
 from gradscope.model.cells import Cell
 from gradscope.names import MissingCells, StageName
@@ -159,7 +158,7 @@ def _drawn(settings: Settings, read_table: ReadTable) -> Prepared:
     problem = problem_within_memory(settings, read_table)
     network = draw_network(settings, problem, streams.weights)
     examined = problem.examine(streams.examined, settings.sequences)
-    if count := burn_in_steps(settings.burn_in, settings.leak):
+    if count := further_steps(settings):
         examined = problem.follow(streams.further, examined, count)
     batch, held_out = (
         EvaluationBatch(sequences, problem.task_info)

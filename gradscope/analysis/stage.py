@@ -20,12 +20,16 @@ from gradscope.learning.bptt import backpropagate
 from gradscope.learning.losses import error_per_step
 from gradscope.model.cells import Cell, largest
 from gradscope.model.trajectory import Trajectory, unroll
-from gradscope.names import StageName
+from gradscope.names import CellName, StageName
 from gradscope.notebook_repr import CompactRepr
 
 MAX_STATE = 1e150
 """States beyond this are not followed further: their squares leave the range of float64."""
 
+
+MIN_GATED = 300
+"""Steps that the growth rate of a gated cell is taken over at least: what gates keep has exponents
+so close to one another that tangents turn among them for hundreds of steps."""
 
 MAX_WEIGHT, MAX_ENTERING = 1e90, 1e50
 """With weights, inputs and h_0 up to these no step of fewer than 1e9 units reaches that state."""
@@ -94,12 +98,21 @@ def _unroll_within_range(
     return trajectory, batch, overflow
 
 
+def further_steps(settings: Settings) -> int:
+    """Return how many steps follow the examined ones: the burn-in, and for a gated cell as many as
+    make ``MIN_GATED``; 0 without a burn-in.
+    """
+    burn_in = burn_in_steps(settings.burn_in, settings.leak)
+    gated = settings.cell is not CellName.ELMAN
+    return burn_in and burn_in + (max(MIN_GATED - settings.steps, 0) if gated else 0)
+
+
 def past_transient(
     settings: Settings, params: Cell, trajectory: Trajectory, inputs: FloatArray, stride: int = 1
 ) -> LongRun | None:
-    """Measure the growth rate on the ``inputs`` of a trajectory and those that follow, as many
-    steps as it has after the burn-in that the settings ask for, or half of them where no inputs
-    follow; None where it cannot be (``long_run``).
+    """Measure the growth rate on the ``inputs`` of a trajectory and those that follow, past the
+    burn-in that the settings ask for, or half of them where no inputs follow; None where it cannot
+    be (``long_run``).
     """
     total, first = len(inputs), trajectory.states[0]
     most = max(total - trajectory.n_steps, total // 2)

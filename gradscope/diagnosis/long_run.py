@@ -23,6 +23,8 @@ BURN_IN, TIME_CONSTANTS, MAX_BURN_IN = 300, 10, 3000
 """Steps left out, or so many time constants 1/α of a leak if they are more, up to a limit. After
 300 the bias was below 5e-4 nats per step for tanh nets (gain .9 to 3), GRU and LSTM of 64 units."""
 
+SMALLEST = float(np.finfo(np.float64).tiny)
+
 STEPS_AT_ONCE = 64
 """Steps that are run and linearized together, so that a long run takes no memory."""
 
@@ -50,27 +52,10 @@ def long_run(
     *,
     max_state: float = np.inf,
 ) -> LongRun | None:
-    """Measure the growth rate over all steps after the burn-in.
+    """Measure the growth rate over all steps of inputs (N,B,D) after the burn-in, from s_0 (B,S).
 
-    Parameters
-    ----------
-    params : Cell
-        The network.
-    inputs : (N,B,D) array
-        The examined sequences and what follows them.
-    state : (B,S) array
-        s_0.
-    burn_in : int
-        Steps left out, which the tangents travel too; fewer than N.
-    stride : int
-        Every so many sequences share no input; only those count as independent.
-    max_state : float
-        A state beyond this ends the run.
-
-    Returns
-    -------
-    LongRun or None
-        None where nothing would be left out, or the state leaves its range.
+    Every ``stride``-th sequence has inputs of its own. None without a burn-in, and where a state
+    goes beyond ``max_state``: such a network has no long run.
     """
     total = inputs.shape[0]
     if burn_in == 0:
@@ -89,7 +74,8 @@ def long_run(
         before, vectors = _travel(linear, vectors, piece.inputs.shape[0])
         counted = slice(max(burn_in - start, 0), before.shape[0])
         if counted.start < counted.stop:
-            found = stage_logs(linear.stages(before[counted], counted), lengths_of(before[counted]))
+            passed = before[counted]
+            found = stage_logs(linear.stages(passed, counted), lengths_of(passed))
             logs.append(np.sum(list(found.values()), axis=0))
             for name, each in found.items():
                 terms[name] = terms.get(name, 0.0) + each.sum(axis=0, keepdims=True)
@@ -104,10 +90,12 @@ def long_run(
 def _travel(
     linear: Linearization, vectors: FloatArray, n_steps: int
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the unit tangents (n,B,S) before each step, zero once they died, and J v after all."""
+    """Return the tangents (n,B,S) before each step, the largest entry of each 1 unless it died, and
+    J v after all.
+    """
     before = np.empty((n_steps, *vectors.shape))
     for step in range(n_steps):
-        length = lengths_of(vectors)
-        before[step] = vectors / np.where(length > 0.0, length, 1.0)[:, None]
+        entries = np.abs(vectors).max(axis=1, keepdims=True)
+        before[step] = vectors / np.maximum(entries, SMALLEST)
         vectors = linear.jvp(before[step], step)
     return before, vectors

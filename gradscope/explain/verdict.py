@@ -156,9 +156,6 @@ def verdict_page(lesson: VerdictLesson) -> Page:
 def _rate_lines(stage: Stage) -> tuple[str, ...]:
     growth, tail = stage.growth, stage.growth.tail
     margin = f"95 % interval: {number(growth.low, 5)} to {number(growth.high, 5)}"
-    if growth.drift is not None:
-        more = f"{number(growth.drift)} between the halves of the steps, beyond chance"
-        margin += f", widened by the change of {more}: the transient may not be over"
     of = f"{growth.sequences} of {growth.of} sequences whose product is not exactly zero"
     if growth.burn_in and growth.rate is not None:
         further = growth.burn_in + growth.steps - stage.slopes.median.size
@@ -173,7 +170,7 @@ def _rate_lines(stage: Stage) -> tuple[str, ...]:
     if tail is None or growth.rate is None:
         return ("The product becomes exactly zero in every sequence: log 0 = −∞.",)
     (first, last), (before, after) = tail.lags, tail.log_norms
-    rise, rate = number(after - before, 5), number(tail.rate, 5)
+    rise, rate = number(after - before, 5), number(growth.rate, 5)
     return (
         (
             "No burn-in: the slope of the lag profile. f(ℓ) is log σ_max(∂h_T/∂h_T−ℓ) in nats, "

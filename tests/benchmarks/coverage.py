@@ -68,7 +68,7 @@ def estimate(asked: Settings) -> GrowthRate:
     prepared = prepare(asked)
     batch = prepared.batch.batch
     trajectory = unroll(prepared.network, batch.inputs)
-    found = past_transient(asked, prepared.network, trajectory, batch.further, batch.stride)
+    found = past_transient(asked, prepared.network, trajectory, batch.all_inputs, batch.stride)
     assert found is not None
     return found.growth
 

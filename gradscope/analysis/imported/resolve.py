@@ -14,10 +14,10 @@ from gradscope.analysis.imported.stack import ImportedStack, Layers, run_stack
 from gradscope.analysis.memory import require_memory
 from gradscope.analysis.network import Streams
 from gradscope.analysis.settings import Settings, flag
+from gradscope.analysis.stage import further_steps
 from gradscope.arrays import FloatArray
 from gradscope.data.columns import listed, quoted
 from gradscope.data.recordings import Layout, read_sequences, standardised, white_noise
-from gradscope.diagnosis.long_run import burn_in_steps
 from gradscope.errors import DataError, SettingError, WeightsError
 from gradscope.model.cells import Cell
 from gradscope.weights.layers.recurrent_layer import (
@@ -70,7 +70,7 @@ def import_stack(values: Mapping[str, Any]) -> ImportedStack:
 
 def _further(settings: Settings, layers: Layers) -> dict[str, FloatArray]:
     """Return what each layer sees of further noise, by its title; nothing where there are data."""
-    count = burn_in_steps(settings.burn_in, settings.leak)
+    count = further_steps(settings)
     if settings.data is not None or not count:
         return {}
     rng, width = Streams.from_seed(settings.seed).further, layers[0][0][0].input_size
