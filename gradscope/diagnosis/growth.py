@@ -144,8 +144,9 @@ def growth_of_steps(logs: FloatArray, burn_in: int, stride: int = 1) -> GrowthRa
         if means.size > 1 and means.var(ddof=1) / means.size > BEYOND_CHANCE * alone:
             halves.append(_half_width(means))
     half = max((each for each in halves if each is not None), default=None)
-    interval = (None, None) if half is None else (rate - half, rate + half)
-    return GrowthRate(rate, *interval, None, *counts)
+    if half is None:
+        return GrowthRate(rate, None, None, None, *counts)
+    return GrowthRate(rate, rate - half, rate + half, None, *counts)
 
 
 def _half_width(sample: FloatArray) -> float | None:

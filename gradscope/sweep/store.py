@@ -25,6 +25,7 @@ from gradscope.errors import ArchiveError, OutputError
 from gradscope.sweep.cell import CURVES, SCALARS, Outcome, Status
 from gradscope.sweep.grid import ALGORITHM_VERSION
 
+OLDER_ALGORITHMS = [str(version) for version in range(1, ALGORITHM_VERSION)]
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x67726473
 """Marks the file as a store of gradscope ("grds"), for ``file`` and for ourselves."""
@@ -235,7 +236,7 @@ def check_schema(
         raise ArchiveError(
             f"{path} is not a gradscope store; name a file that gradscope sweep wrote, or a new one"
         )
-    older = reading and found.get("algorithm_version") in map(str, range(1, ALGORITHM_VERSION))
+    older = reading and found.get("algorithm_version") in OLDER_ALGORITHMS
     for what, wanted in (("schema", SCHEMA_VERSION), ("algorithm", ALGORITHM_VERSION)):
         version = found.get(f"{what}_version")
         if version != str(wanted) and not (older and what == "algorithm"):

@@ -46,7 +46,7 @@ def test_the_rate_is_the_mean_increment_of_a_drifting_random_walk() -> None:
     rng = np.random.default_rng(1)
     walks = np.cumsum(rng.normal(-0.2, 1.0, (400, 500)), axis=0)
 
-    rates = [growth_rate(walk[:, None]).rate for walk in walks.T]
+    rates = np.array([growth_rate(walk[:, None]).rate for walk in walks.T], dtype=np.float64)
 
     assert np.mean(rates) == pytest.approx(-0.2, abs=4.0 / np.sqrt(200 * 500))
     assert np.std(rates) == pytest.approx(1.0 / np.sqrt(200), rel=0.15)

@@ -115,7 +115,7 @@ def test_the_burn_in_suits_the_leak_unless_it_is_given(
 def test_a_net_that_shrinks_in_the_long_run_is_not_said_to_grow() -> None:
     # Over 100 steps from h_0 = 0 the profile doubles every 66 steps; λ_1 is −0.015 ± 0.003.
     asked = gradscope.Settings(
-        init="gaussian",  # type: ignore[arg-type]
+        init="gaussian",
         gain=1.2,
         hidden=64,
         updates=0,
@@ -133,7 +133,7 @@ def test_a_net_that_shrinks_in_the_long_run_is_not_said_to_grow() -> None:
 
 @pytest.mark.parametrize("cell", ["elman", "gru", "lstm"])
 def test_the_truth_of_the_benchmark_is_that_of_the_package(cell: str) -> None:
-    asked = gradscope.Settings(cell=cell, hidden=8, updates=0, steps=2000)  # type: ignore[arg-type]
+    asked = gradscope.Settings(cell=cell, hidden=8, updates=0, steps=2000)
     network = prepare(asked).network
 
     (truth,) = true_rates([network], np.random.default_rng(1), steps=400, burn_in=200)
