@@ -60,8 +60,9 @@ class Series:
         """
         starts = _evenly_spaced(self.n_train - self.steps, batch.n_sequences)
         rows = (starts + self.steps + np.arange(count)[:, np.newaxis]) % self.n_train
-        gap = int(np.diff(starts).min(initial=self.n_train))
-        return Batch(batch.inputs, batch.targets, self.values[rows], -(-self.steps // gap))
+        span = max(int(starts[-1] - starts[0]), 1)
+        stride = max(-(-self.steps * (starts.size - 1) // span), 1)
+        return Batch(batch.inputs, batch.targets, self.values[rows], stride)
 
     def validation_batch(self, max_sequences: int | None = None) -> Batch:
         """Return one sequence for each held-out row, or for ``max_sequences`` evenly spaced ones:
