@@ -27,7 +27,15 @@ from gradscope.report.words.headline import (
     stage_title,
     training_sentence,
 )
-from gradscope.report.words.numbers import count, level, number, over_steps, pace, short_pace, steps
+from gradscope.report.words.numbers import (
+    count,
+    level,
+    number,
+    pace,
+    rate_source,
+    short_pace,
+    steps,
+)
 from gradscope.report.words.reasons import reason_sentence
 from gradscope.report.words.remedies import advice
 
@@ -76,9 +84,7 @@ def stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
         ("gradient", [str(stage.verdict.regime) for stage in stages]),
         ("growth rate, nats per step", [level(stage.verdict.rate) for stage in stages]),
     ]
-    if all(stage.growth.burn_in for stage in stages):
-        over = [over_steps(each.growth.steps, each.growth.burn_in) for each in stages]
-        rows.append(("  in the long run", over))
+    rows.append(("  taken over", [rate_source(stage.growth) for stage in stages]))
     if all(stage.rate_per_time_constant is not None for stage in stages):
         rates = [level(stage.rate_per_time_constant) for stage in stages]
         rows.append(("  nats per time constant τ", rates))
