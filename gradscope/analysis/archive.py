@@ -44,8 +44,8 @@ NEEDED = (
 SECOND_BIAS = "candidate_bias"
 """What a GRU has beside the weights of every cell, where its reset gate comes after the product."""
 
-FURTHER = "further_inputs"
-"""What runs saved by gradscope 0.1.0 lack."""
+FURTHER, NOISE = "further_inputs", "noise"
+"""What runs saved by gradscope 0.1.0 lack, and what was added to the pre-activations (T,B,H)."""
 
 DAMAGE = (LookupError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)
 """What taking apart a damaged text of JSON ends in."""
@@ -84,6 +84,8 @@ def archive_bytes(analysis: Analysis) -> bytes:
     if analysis.examined.further is not None:
         arrays[FURTHER] = analysis.examined.further
         arrays["stride"] = analysis.examined.stride
+    if trajectory.noise is not None:
+        arrays[NOISE] = trajectory.noise
     if trajectory.states is not trajectory.hidden:
         arrays["states"] = trajectory.states
     if analysis.network is not None:
@@ -119,9 +121,11 @@ def load_run(path: Path) -> SavedRun:
             _numbers(path, "target_steps", arrays).astype(np.bool_),
             task_info.error,
         )
-        further = _numbers(path, FURTHER, arrays) if FURTHER in arrays else None
+        further, noise = (
+            _numbers(path, name, arrays) if name in arrays else None for name in (FURTHER, NOISE)
+        )
         stride = int(arrays.get("stride", 1))
-        batch = Batch(_numbers(path, "inputs", arrays), targets, further, stride)
+        batch = Batch(_numbers(path, "inputs", arrays), targets, noise, further, stride)
         initial_state = _numbers(path, "initial_state", arrays)
         _require_fit(params, batch, initial_state)
         evaluation = EvaluationBatch(batch, task_info, initial_state)
@@ -189,7 +193,9 @@ def _require_fit(params: Cell, batch: Batch, initial_state: FloatArray) -> None:
     shape, outputs = batch.inputs.shape, batch.targets.values.shape[2]
     sizes, states = (*shape[2:], params.sizes[1], outputs), (shape[1], params.state_size)
     further = shape[1:] if batch.further is None else batch.further.shape[1:]
-    if sizes != params.sizes or initial_state.shape != states or further != shape[1:]:
+    noisy = shape[:2] if batch.noise is None else batch.noise.shape[:2]
+    found = (sizes, initial_state.shape, further, noisy)
+    if found != (params.sizes, states, shape[1:], shape[:2]):
         raise ShapeError(
             f"inputs {shape}, initial state {initial_state.shape} and {outputs} outputs do not fit "
             f"a network of sizes {params.sizes}"

@@ -107,9 +107,9 @@ def measure_details(
 
 def _first_sequences(params: Cell, trajectory: Trajectory, count: int) -> Trajectory:
     """Return the trajectory over the first sequences alone."""
-    return unroll(
-        params, trajectory.inputs[:, :count], trajectory.cell_trajectory.states[0, :count]
-    )
+    first, noise = trajectory.states[0, :count], trajectory.noise
+    some_noise = None if noise is None else noise[:, :count]
+    return unroll(params, trajectory.inputs[:, :count], first, some_noise)
 
 
 def _map(
@@ -127,8 +127,9 @@ def _lyapunov(
     if not burn_in:
         return lyapunov_exponents(cell_chain(params, trajectory))
     inputs, start = examined.all_inputs, max(burn_in - TURNING_STEPS, 0)
-    state = unroll(params, inputs[:start], trajectory.states[0]).states[-1]
-    chain = cell_chain(params, unroll(params, inputs[start:], state))
+    before, after = (None, None) if (xi := examined.noise) is None else (xi[:start], xi[start:])
+    state = unroll(params, inputs[:start], trajectory.states[0], before).states[-1]
+    chain = cell_chain(params, unroll(params, inputs[start:], state, after))
     return replace(lyapunov_exponents(chain, warm_up=burn_in - start), warm_up=burn_in)
 
 

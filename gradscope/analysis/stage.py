@@ -10,7 +10,6 @@ from gradscope.analysis.settings import Settings
 from gradscope.arrays import FloatArray, order_statistics
 from gradscope.data.batch import Batch, Targets, TaskInfo
 from gradscope.diagnosis.diagnose import Diagnosis, diagnose
-from gradscope.diagnosis.growth import rate_per_time_constant
 from gradscope.diagnosis.long_run import LongRun, burn_in_steps, long_run
 from gradscope.diagnosis.verdict import Learned, Thresholds
 from gradscope.errors import SettingError
@@ -83,7 +82,7 @@ def _unroll_within_range(
 ) -> tuple[Trajectory, Batch, int | None]:
     """Return the trajectory up to the step before an overflow, its sequences, and that step."""
     batch, first = evaluation.batch, evaluation.initial_state
-    trajectory = unroll(params, batch.inputs, first)
+    trajectory = unroll(params, batch.inputs, first, batch.noise)
     overflow = first_overflow(trajectory)
     if overflow == 1:
         remedy = (
@@ -94,14 +93,16 @@ def _unroll_within_range(
         raise SettingError(f"the {name} network overflows at its first step; {remedy}")
     if overflow is not None:
         batch = batch.first(overflow - 1)
-        trajectory = unroll(params, batch.inputs, first)
+        trajectory = unroll(params, batch.inputs, first, batch.noise)
     return trajectory, batch, overflow
 
 
 def further_steps(settings: Settings) -> int:
     """Return how many steps follow the examined ones: the burn-in, and for a gated cell as many as
-    make ``MIN_GATED``; 0 without a burn-in.
+    make ``MIN_GATED``; 0 without a burn-in, and where noise was drawn for the examined ones alone.
     """
+    if settings.noise:
+        return 0
     burn_in = burn_in_steps(settings.burn_in, settings.leak)
     gated = settings.cell is not CellName.ELMAN
     return burn_in and burn_in + (max(MIN_GATED - settings.steps, 0) if gated else 0)
@@ -117,7 +118,9 @@ def past_transient(
     total, first = len(inputs), trajectory.states[0]
     most = max(total - trajectory.n_steps, total // 2)
     burn_in = min(burn_in_steps(settings.burn_in, settings.leak), most)
-    return long_run(params, inputs, first, burn_in, stride, max_state=MAX_STATE)
+    return long_run(
+        params, inputs, first, burn_in, stride, noise=trajectory.noise, max_state=MAX_STATE
+    )
 
 
 def _stage(
@@ -143,11 +146,9 @@ def _stage(
         causes=diagnosis.causes,
         gradient=gradient,
         slopes=_summarise_slopes(trajectory),
-        rate_per_time_constant=(
-            rate_per_time_constant(diagnosis.verdict.rate, settings.leak)
-            if settings.leak != 1.0
-            else None
-        ),
+        rate_per={
+            unit: diagnosis.verdict.rate * count for unit, count in settings.steps_per.items()
+        },
     )
 
 
@@ -162,7 +163,8 @@ def held_out_error(params: Cell, held_out: EvaluationBatch | None) -> float | No
         some = slice(start, start + at_once)
         inputs, values = batch.inputs[:, some], batch.targets.values[:, some]
         targets = Targets(values, batch.targets.at_step, batch.targets.error)
-        outputs = unroll(params, inputs, None if first is None else first[some]).outputs
+        noise = None if batch.noise is None else batch.noise[:, some]
+        outputs = unroll(params, inputs, None if first is None else first[some], noise).outputs
         total += error_per_step(outputs, targets) * inputs.shape[1]
     error = total / batch.n_sequences
     return error if np.isfinite(error) else np.inf

@@ -10,6 +10,7 @@ import numpy as np
 
 from gradscope.arrays import BoolArray, FloatArray
 from gradscope.errors import ShapeError
+from gradscope.model.activations import word_of
 from gradscope.names import ErrorName
 from gradscope.notebook_repr import CompactRepr
 
@@ -25,6 +26,7 @@ class Targets(CompactRepr):
     error: ErrorName = ErrorName.SQUARED
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "error", word_of(ErrorName, self.error))
         if self.values.ndim != 3 or self.at_step.shape != self.values.shape[:1]:
             raise ShapeError(
                 f"targets have shape {self.values.shape} and their steps {self.at_step.shape}; "
@@ -39,7 +41,8 @@ class Targets(CompactRepr):
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class Batch(CompactRepr):
-    """Inputs (T,B,D) and the targets that belong to them.
+    """Inputs (T,B,D), the targets that belong to them, and what is added to the pre-activations
+    (T,B,H) as noise (None: nothing).
 
     ``further`` (N,B,D) are inputs of the same law that follow, None where there are no more. Every
     ``stride``-th sequence shares no input with another: 1, unless windows of a series overlap.
@@ -47,6 +50,7 @@ class Batch(CompactRepr):
 
     inputs: FloatArray
     targets: Targets
+    noise: FloatArray | None = None
     further: FloatArray | None = None
     stride: int = 1
 
@@ -62,8 +66,9 @@ class Batch(CompactRepr):
         targets = Targets(
             self.targets.values[:steps], self.targets.at_step[:steps], self.targets.error
         )
+        noise = None if self.noise is None else self.noise[:steps]
         further = self.further if steps >= self.n_steps else None
-        return Batch(self.inputs[:steps], targets, further, self.stride)
+        return Batch(self.inputs[:steps], targets, noise, further, self.stride)
 
     @property
     def all_inputs(self) -> FloatArray:

@@ -6,7 +6,7 @@ that nothing of the held-out tail leaks into training. A window that starts at r
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -62,7 +62,7 @@ class Series:
         rows = (starts + self.steps + np.arange(count)[:, np.newaxis]) % self.n_train
         span = max(int(starts[-1] - starts[0]), 1)
         stride = max(-(-self.steps * (starts.size - 1) // span), 1)
-        return Batch(batch.inputs, batch.targets, self.values[rows], stride)
+        return replace(batch, further=self.values[rows], stride=stride)
 
     def validation_batch(self, max_sequences: int | None = None) -> Batch:
         """Return one sequence for each held-out row, or for ``max_sequences`` evenly spaced ones:

@@ -20,7 +20,7 @@ from gradscope.diagnosis.diagnose import diagnose
 from gradscope.errors import DataError
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.model.cells import Cell
-from gradscope.model.stack import Layer, unroll_stack
+from gradscope.model.stack import Layer, NoiseSource, unroll_stack
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import ErrorName
 from gradscope.weights.layers.recurrent_layer import Direction, FoundNetwork, RecurrentLayer
@@ -50,9 +50,12 @@ class ImportedStack:
     found: FoundNetwork
 
 
-def run_stack(stack: Layers, inputs: FloatArray) -> dict[str, Trajectory]:
+def run_stack(
+    stack: Layers, inputs: FloatArray, noise: NoiseSource | None = None
+) -> dict[str, Trajectory]:
     """Run a stack on inputs (T,B,D); return what each layer did, in its own time, by its title.
-    Each starts from the s_0 that its file has, the same for every sequence, or from zeros.
+    Each starts from the s_0 that its file has, the same for every sequence, or from zeros;
+    ``noise`` is that of ``unroll_stack``.
     """
     if stack[0][0][0].direction is Direction.BACKWARD:  # Keras's go_backwards: alone, from the end
         inputs = np.ascontiguousarray(inputs[::-1])
@@ -64,7 +67,8 @@ def run_stack(stack: Layers, inputs: FloatArray) -> dict[str, Trajectory]:
         for depth in stack
         for layer, cell in depth
     ]
-    ran = unroll_stack([Layer(*(cell for _, cell in depth)) for depth in stack], inputs, first)
+    layers = [Layer(*(cell for _, cell in depth)) for depth in stack]
+    ran = unroll_stack(layers, inputs, first, noise)
     return {
         layer.title: trajectory
         for depth, done in zip(stack, ran, strict=True)
@@ -95,7 +99,8 @@ def evaluation_of(stack: ImportedStack, wanted: FloatArray | None) -> Evaluation
         baseline = Baseline(spread, "the mean of the targets")
         source = f"{source}, targets from {settings.targets}"
     task_info = TaskInfo(source, ErrorName.SQUARED, None, baseline)
-    batch = Batch(inputs, Targets(wanted, at_step), stack.further.get(stack.studied.title))
+    further = stack.further.get(stack.studied.title)
+    batch = Batch(inputs, Targets(wanted, at_step), trajectory.noise, further)
     return EvaluationBatch(batch, task_info, first)
 
 
