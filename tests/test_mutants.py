@@ -396,6 +396,20 @@ MUTANTS = (
         "diagnosis/test_growth.py::test_the_rate_is_the_slope_of_the_tail_whatever_came_before",
     ),
     Mutant(
+        "the burn-in counted into the growth rate",
+        "diagnosis/long_run.py",
+        "counted = slice(max(burn_in - start, 0), before.shape[0])",
+        "counted = slice(0, before.shape[0])",
+        "diagnosis/test_long_run.py::test_rate_and_causes_are_those_of_one_vector_multiplied_by_the_jacobians[elman]",
+    ),
+    Mutant(
+        "the vector starts again with every piece",
+        "diagnosis/long_run.py",
+        "vectors = linear.jvp(before[step], step)",
+        "vectors = linear.jvp(before[step], step) if step + 1 < n_steps else before[0]",
+        "diagnosis/test_long_run.py::test_rate_and_causes_are_those_of_one_vector_multiplied_by_the_jacobians[gru]",
+    ),
+    Mutant(
         "one dissenter decides the vote",
         "diagnosis/verdict.py",
         "wanted = agreement * len(regimes)",

@@ -56,8 +56,9 @@ def analyze(
         stage, trajectory = look(StageName.TRAINED, network)
         stages.append(_with_effect_of_training(stages[0], stage))
     examined = prepared.batch.batch.first(trajectory.n_steps)
-    curve = stage.profile.log_norms
-    details = measure_details(network, trajectory, examined.targets, curve, resolved, progress)
+    curve, burn_in = stage.profile.log_norms, stage.growth.burn_in
+    of = (network, trajectory, examined, curve, resolved, progress)
+    details = measure_details(*of, burn_in=burn_in)
     advice = remedies(
         stage.verdict,
         stage.causes,

@@ -3,13 +3,13 @@
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gradscope.analysis.settings import Settings
 from gradscope.arrays import ComplexArray, FloatArray, IntArray
-from gradscope.data.batch import Targets
+from gradscope.data.batch import Batch
 from gradscope.diagnosis.motion import Motion, motion_alone, motion_of
 from gradscope.diagnosis.theory import Objection, Prediction, predictions
 from gradscope.diagnosis.wide_network import expected_exponents
@@ -36,7 +36,10 @@ SPECTRUM_LAGS, LONGEST_SPECTRUM_LAG = 8, 1000
 longest of them: the cost is three (S,S) factorizations per step, lag and sequence."""
 
 SPECTRUM_SEQUENCES = 3
-"""Sequences whose whole spectrum is taken."""
+"""Sequences whose singular values are taken; Lyapunov exponents are those of all."""
+
+TURNING_STEPS = 100
+"""Steps before the end of the burn-in in which a frame turns into the Lyapunov directions."""
 
 SAMPLED_JACOBIANS = 8
 """Steps of the first sequence whose Jacobian's eigenvalues are taken."""
@@ -84,13 +87,16 @@ NO_DETAILS = Details()
 def measure_details(
     params: Cell,
     trajectory: Trajectory,
-    targets: Targets,
+    examined: Batch,
     log_norms: FloatArray,
     settings: Settings,
     progress: Progress | None = None,
+    *,
+    burn_in: int = 0,
 ) -> Details:
     """Make the measurements that the settings ask for, on the trajectory over the examined
-    sequences; ``log_norms`` (L,B) is the lag profile to verify, in nats.
+    sequences; ``log_norms`` (L,B) is the lag profile to verify, in nats, ``burn_in`` that of the
+    growth rate.
     """
     if not (settings.map or settings.shares or settings.spectrum or settings.verify):
         return NO_DETAILS
@@ -101,8 +107,12 @@ def measure_details(
         verification = verify_lag_norms(cell_chain(params, trajectory), measured)
     return Details(
         map=_map(params, trajectory, settings, progress) if settings.map else None,
-        shares=gradient_shares(params, trajectory, targets) if settings.shares else None,
-        spectrum=_spectrum(params, trajectory, settings) if settings.spectrum else None,
+        shares=gradient_shares(params, trajectory, examined.targets) if settings.shares else None,
+        spectrum=(
+            _spectrum(params, trajectory, examined, burn_in, settings.seed)
+            if settings.spectrum
+            else None
+        ),
         verification=verification,
     )
 
@@ -122,12 +132,29 @@ def _map(
     return lag_map(some, tolerance=settings.tolerance, times=times, progress=progress)
 
 
-def _spectrum(params: Cell, trajectory: Trajectory, settings: Settings) -> Spectrum:
+def _settled(
+    params: Cell, trajectory: Trajectory, examined: Batch, burn_in: int
+) -> tuple[Trajectory, int | None]:
+    """Return the trajectory from shortly before the steps that the growth rate is taken over, and
+    how many of its steps come before those.
+    """
+    if not burn_in:
+        return trajectory, None
+    inputs, start = examined.all_inputs, max(burn_in - TURNING_STEPS, 0)
+    before, after = (None, None) if (xi := examined.noise) is None else (xi[:start], xi[start:])
+    state = unroll(params, inputs[:start], trajectory.states[0], before).states[-1]
+    return unroll(params, inputs[start:], state, after), burn_in - start
+
+
+def _spectrum(
+    params: Cell, trajectory: Trajectory, examined: Batch, burn_in: int, seed: int
+) -> Spectrum:
     some = _first_sequences(params, trajectory, SPECTRUM_SEQUENCES)
     chain = cell_chain(params, some)
     lags = _spread(np.geomspace(1, min(chain.n_steps, LONGEST_SPECTRUM_LAG), SPECTRUM_LAGS))
     steps = _spread(np.linspace(1, chain.n_steps, min(SAMPLED_JACOBIANS, chain.n_steps)))
-    lyapunov = lyapunov_exponents(chain)
+    settled, turning = _settled(params, trajectory, examined, burn_in)
+    lyapunov = lyapunov_exponents(cell_chain(params, settled), warm_up=turning)
     weights: FloatArray = np.empty((0, 0))
     theory: tuple[Prediction, ...] = ()
     expected, against = None, None
@@ -138,9 +165,9 @@ def _spectrum(params: Cell, trajectory: Trajectory, settings: Settings) -> Spect
             expected, against = expected_exponents(params, trajectory)
     return Spectrum(
         singular=singular_values(chain, lags),
-        lyapunov=lyapunov,
-        motion=motion_of(some, lyapunov),
-        alone=motion_alone(params, np.random.default_rng(settings.seed)),
+        lyapunov=replace(lyapunov, warm_up=burn_in) if burn_in else lyapunov,
+        motion=motion_of(settled, lyapunov),
+        alone=motion_alone(params, np.random.default_rng(seed)),
         eigenvalues=_eigenvalues(weights),
         sampled_steps=steps,
         jacobian_eigenvalues=np.stack([_eigenvalues(chain.jacobian(int(t))[0]) for t in steps]),

@@ -23,6 +23,9 @@ QUANTILES: Mapping[str, float] = MappingProxyType({"p05": 0.05, "median": 0.5, "
 """Over the sequences, by the names they have in documents."""
 
 ZERO_PRODUCT = "the product is exactly zero"
+RATE_FROM = ("burn_in", "steps", "sequences", "of")
+"""What the growth rate was taken over: fields of ``GrowthRate``."""
+
 OVERFLOWS = "it overflows"
 NO_TARGETS = "there are no targets (--readout NAME --targets FILE)"
 
@@ -137,8 +140,10 @@ def stage_fields(stage: Stage) -> Iterator[Field]:
     for unit, each in stage.rate_per.items():
         yield Field(f"verdict.rate_nats_per_{unit}", each, f"nats per {unit}", ZERO_PRODUCT)
     interval = None if growth.low is None else [growth.low, growth.high]
-    no_interval = ZERO_PRODUCT if growth.tail is None else "too few sequences and lags"
+    no_interval = ZERO_PRODUCT if growth.rate is None else "too few sequences and steps"
     yield Field("verdict.rate_interval_95", interval, RATE, no_interval)
+    for name in RATE_FROM:
+        yield Field(f"verdict.rate_from.{name}", getattr(growth, name))
     if growth.tail is None:
         yield Field("verdict.rate_between", None)
     else:

@@ -9,7 +9,8 @@ from gradscope.analysis.results import SLOPE_EDGES, GradientSummary, Profile, Sl
 from gradscope.analysis.settings import Settings
 from gradscope.arrays import FloatArray, quantiles
 from gradscope.data.batch import Batch, Targets, TaskInfo
-from gradscope.diagnosis.diagnose import diagnose
+from gradscope.diagnosis.diagnose import Diagnosis, diagnose
+from gradscope.diagnosis.long_run import LongRun, burn_in_steps, long_run
 from gradscope.diagnosis.verdict import Learned, Thresholds
 from gradscope.errors import SettingError
 from gradscope.jacobians.adjoints import log_adjoint_norms
@@ -18,12 +19,16 @@ from gradscope.learning.bptt import backpropagate
 from gradscope.learning.losses import error_per_step
 from gradscope.model.cells import Cell, largest
 from gradscope.model.trajectory import Trajectory, unroll
-from gradscope.names import StageName
+from gradscope.names import CellName, StageName
 from gradscope.notebook_repr import CompactRepr
 
 MAX_STATE = 1e150
 """States beyond this are not followed further: their squares leave the range of float64."""
 
+
+MIN_GATED = 300
+"""Steps that the growth rate of a gated cell is taken over at least: what gates keep has exponents
+so close to one another that tangents turn among them for hundreds of steps."""
 
 MAX_WEIGHT, MAX_ENTERING = 1e90, 1e50
 """With weights, inputs and h_0 up to these no step of fewer than 1e9 units reaches that state."""
@@ -54,10 +59,31 @@ def examine(
     """
     if error is None:
         error = held_out_error(params, held_out)
-    noise = evaluation.batch.noise
-    trajectory = unroll(params, evaluation.batch.inputs, evaluation.initial_state, noise)
+    trajectory, batch, overflow = _unroll_within_range(evaluation, name, params)
+    chain, inputs = cell_chain(params, trajectory), batch.all_inputs
+    diagnosis = diagnose(
+        chain,
+        longest_lag(settings, chain.n_steps),
+        required_lag=evaluation.task_info.required_lag,
+        learned=None if name is StageName.INITIAL else learned_by(error, evaluation.task_info),
+        overflow_step=overflow,
+        thresholds=thresholds(settings),
+        tolerance=settings.tolerance,
+        long_run=None
+        if overflow
+        else past_transient(settings, params, trajectory, inputs, batch.stride),
+    )
+    gradient = None if error is None else _summarise_gradient(params, trajectory, batch.targets)
+    return _stage(name, error, diagnosis, gradient, trajectory, settings), trajectory
+
+
+def _unroll_within_range(
+    evaluation: EvaluationBatch, name: StageName, params: Cell
+) -> tuple[Trajectory, Batch, int | None]:
+    """Return the trajectory up to the step before an overflow, its sequences, and that step."""
+    batch, first = evaluation.batch, evaluation.initial_state
+    trajectory = unroll(params, batch.inputs, first, batch.noise)
     overflow = first_overflow(trajectory)
-    batch = evaluation.batch
     if overflow == 1:
         remedy = (
             "give smaller inputs, or check the weights and h_0 of the file"
@@ -67,24 +93,46 @@ def examine(
         raise SettingError(f"the {name} network overflows at its first step; {remedy}")
     if overflow is not None:
         batch = batch.first(overflow - 1)
-        trajectory = unroll(params, batch.inputs, evaluation.initial_state, batch.noise)
-    chain = cell_chain(params, trajectory)
-    diagnosis = diagnose(
-        chain,
-        longest_lag(settings, chain.n_steps),
-        required_lag=evaluation.task_info.required_lag,
-        learned=None if name is StageName.INITIAL else learned_by(error, evaluation.task_info),
-        overflow_step=overflow,
-        thresholds=thresholds(settings),
-        tolerance=settings.tolerance,
+        trajectory = unroll(params, batch.inputs, first, batch.noise)
+    return trajectory, batch, overflow
+
+
+def further_steps(settings: Settings) -> int:
+    """Return how many steps follow the examined ones: the burn-in, and for a gated cell as many as
+    make ``MIN_GATED``; 0 without a burn-in, and where noise was drawn for the examined ones alone.
+    """
+    if settings.noise:
+        return 0
+    burn_in = burn_in_steps(settings.burn_in, settings.leak)
+    gated = settings.cell is not CellName.ELMAN
+    return burn_in and burn_in + (max(MIN_GATED - settings.steps, 0) if gated else 0)
+
+
+def past_transient(
+    settings: Settings, params: Cell, trajectory: Trajectory, inputs: FloatArray, stride: int = 1
+) -> LongRun | None:
+    """Measure the growth rate on the ``inputs`` of a trajectory and those that follow, past the
+    burn-in that the settings ask for, or half of them where no inputs follow; None where it cannot
+    be (``long_run``).
+    """
+    total, first = len(inputs), trajectory.states[0]
+    most = max(total - trajectory.n_steps, total // 2)
+    burn_in = min(burn_in_steps(settings.burn_in, settings.leak), most)
+    return long_run(
+        params, inputs, first, burn_in, stride, noise=trajectory.noise, max_state=MAX_STATE
     )
-    gradient, targets = None, batch.targets
-    if error is not None:
-        gradient = GradientSummary(
-            norm=backpropagate(params, trajectory, targets).norm if targets.count else None,
-            log_by_step=log_adjoint_norms(params, trajectory, targets),
-        )
-    stage = Stage(
+
+
+def _stage(
+    name: StageName,
+    error: float | None,
+    diagnosis: Diagnosis,
+    gradient: GradientSummary | None,
+    trajectory: Trajectory,
+    settings: Settings,
+) -> Stage:
+    """Gather what was found of one stage."""
+    return Stage(
         name=name,
         error=error,
         profile=Profile(
@@ -102,7 +150,6 @@ def examine(
             unit: diagnosis.verdict.rate * count for unit, count in settings.steps_per.items()
         },
     )
-    return stage, trajectory
 
 
 def held_out_error(params: Cell, held_out: EvaluationBatch | None) -> float | None:
@@ -162,6 +209,13 @@ def takes_first_step(params: Cell, evaluation: EvaluationBatch) -> bool:
     ):
         return True
     return first_overflow(unroll(params, inputs, first)) is None
+
+
+def _summarise_gradient(params: Cell, trajectory: Trajectory, targets: Targets) -> GradientSummary:
+    return GradientSummary(
+        norm=backpropagate(params, trajectory, targets).norm if targets.count else None,
+        log_by_step=log_adjoint_norms(params, trajectory, targets),
+    )
 
 
 def _summarise_slopes(trajectory: Trajectory) -> SlopeSummary:

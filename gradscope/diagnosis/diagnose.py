@@ -1,13 +1,21 @@
 """The whole diagnosis of one chain: profile, bound, growth rate, causes and verdict in one call."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.diagnosis.causes import TOLERANCE, Causes, GatedCauses, causes, cell_causes
-from gradscope.diagnosis.growth import GrowthRate, Rates, cause_rates, growth_rate, tail_lags
+from gradscope.diagnosis.growth import (
+    GatedCauseRates,
+    GrowthRate,
+    Rates,
+    cause_rates,
+    growth_rate,
+    tail_lags,
+)
+from gradscope.diagnosis.long_run import LongRun
 from gradscope.diagnosis.theory import log_bound_per_step
 from gradscope.diagnosis.verdict import Evidence, Learned, Thresholds, Verdict, judge
 from gradscope.errors import SettingError
@@ -48,6 +56,7 @@ def diagnose(
     overflow_step: int | None = None,
     thresholds: Thresholds | None = None,
     tolerance: float = TOLERANCE,
+    long_run: LongRun | None = None,
 ) -> Diagnosis:
     """Measure a chain and say whether, how fast, how far back and why its gradient vanishes or
     explodes.
@@ -68,6 +77,9 @@ def diagnose(
         Where the verdict draws its lines.
     tolerance : float
         Largest relative error of σ_max; the default lets the four causes add up to 1e-9.
+    long_run : LongRun, optional
+        Growth rate and causes past the transient. A chain alone has no inputs to go on with: by
+        default both are those of the second half of its lags.
 
     Raises
     ------
@@ -76,9 +88,12 @@ def diagnose(
         causes.
     """
     norms = lag_norms(chain, max_lag, tolerance=tolerance)
-    lags = tail_lags(norms.lags.size)
-    found, bound_rate = explain(chain, lags[lags > 0], norms=norms)
-    rates = cause_rates(found)
+    growth, bound_rate = growth_rate(norms.log_norms), log_bound_of(chain)
+    if long_run is None:
+        lags = tail_lags(norms.lags.size)
+        rates = cause_rates(explain(chain, lags[lags > 0], norms=norms))
+    else:
+        growth, rates = replace(long_run.growth, tail=growth.tail), long_run.causes
     evidence = Evidence(
         norms.log_norms,
         bound_rate,
@@ -86,27 +101,31 @@ def diagnose(
         required_lag,
         learned,
         overflow_step,
-        bound_of_course=isinstance(found, GatedCauses),
+        bound_of_course=isinstance(rates, GatedCauseRates),
+        growth=growth,
     )
     log_bound = bound_rate * norms.lags.astype(np.float64)
-    growth, lines = growth_rate(norms.log_norms), thresholds or Thresholds()
+    lines = thresholds or Thresholds()
     return Diagnosis(norms, log_bound, growth, rates, judge(evidence, lines), lines)
 
 
-def explain(
-    chain: Chain, lags: IntArray, *, norms: LagNorms | None = None
-) -> tuple[Causes | GatedCauses, float]:
-    """Return why a chain's product has the size it has, in the terms that fit its cell, and the
-    most that one step can add to log σ_max, in nats.
+def explain(chain: Chain, lags: IntArray, *, norms: LagNorms | None = None) -> Causes | GatedCauses:
+    """Return why a chain's product has the size it has, in the terms that fit its cell.
 
     ``lags`` (K,) are in steps, ascending; ``norms`` is the lag profile, where it was measured
     before. Raises SettingError if the chain is one of explicit Jacobians, which have no causes.
     """
-    if isinstance(chain, ElmanChain):
-        bound = log_bound_per_step(chain.recurrent_weights, chain.slope_ceiling, chain.leak)
-        return causes(chain, lags, norms=norms), bound
     if isinstance(chain, CellChain):
-        return cell_causes(chain, lags, norms=norms), chain.linearization.log_bound()
+        return cell_causes(chain, lags, norms=norms)
+    return causes(chain, lags, norms=norms)
+
+
+def log_bound_of(chain: Chain) -> float:
+    """Return the most that one step of a chain can add to log σ_max, in nats."""
+    if isinstance(chain, ElmanChain):
+        return log_bound_per_step(chain.recurrent_weights, chain.slope_ceiling, chain.leak)
+    if isinstance(chain, CellChain):
+        return chain.linearization.log_bound()
     raise SettingError(
         "a chain of explicit Jacobians says nothing of its causes; give the chain of a cell, or "
         "measure it with lag_norms"

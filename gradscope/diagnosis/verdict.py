@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gradscope.arrays import FloatArray, quantiles
-from gradscope.diagnosis.growth import Rates, growth_rates, terms_of
+from gradscope.diagnosis.growth import GrowthRate, Rates, growth_rate, terms_of
 from gradscope.diagnosis.horizon import extrapolated_horizon, memory_horizon
 from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.diagnosis.weight_spectrum import ROUNDING
@@ -85,7 +85,8 @@ class Evidence(CompactRepr):
     ``log_norms`` (L,B) in nats; ``bound_rate`` is log(γ σ_max(W)) in nats per step, or with
     ``bound_of_course`` the most that a step of the measured trajectory can add; ``required_lag`` in
     steps, None where it is unknown; ``learned`` is None before training; ``overflow_step`` is the
-    step at which the state grew too large to go on, None where it did not.
+    step at which the state grew too large to go on, None where it did not; ``growth`` is the growth
+    rate, None for that of the profile.
     """
 
     log_norms: FloatArray
@@ -95,6 +96,7 @@ class Evidence(CompactRepr):
     learned: Learned | None = None
     overflow_step: int | None = None
     bound_of_course: bool = False
+    growth: GrowthRate | None = None
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -136,9 +138,8 @@ def judge(evidence: Evidence, thresholds: Thresholds | None = None) -> Verdict:
     """Return the verdict on the lag profiles in ``evidence``; thresholds as by default."""
     thresholds = thresholds or Thresholds()
     log_norms = evidence.log_norms
-    rates = growth_rates(log_norms)
-    alive = np.isfinite(rates)
-    rate = float(rates[alive].mean()) if alive.any() else -np.inf
+    growth = evidence.growth or growth_rate(log_norms)
+    rate = -np.inf if growth.rate is None else growth.rate
     (median,) = quantiles(log_norms, (0.5,))
     regimes = [_regime(profile, thresholds) for profile in log_norms.T]
     regime = _vote(regimes, thresholds.agreement)

@@ -7,7 +7,13 @@ import numpy as np
 
 from gradscope.analysis.results import ImportedLayer, ImportedNetwork, LayerVerdict
 from gradscope.analysis.settings import Settings
-from gradscope.analysis.stage import EvaluationBatch, first_overflow, longest_lag, thresholds
+from gradscope.analysis.stage import (
+    EvaluationBatch,
+    first_overflow,
+    longest_lag,
+    past_transient,
+    thresholds,
+)
 from gradscope.arrays import FloatArray
 from gradscope.data.batch import Baseline, Batch, Targets, TaskInfo
 from gradscope.diagnosis.diagnose import diagnose
@@ -29,8 +35,8 @@ class ImportedStack:
     """The layer that is studied, and the stack it belongs to, run.
 
     ``inputs`` (T,B,D) is what the lowest of the ``layers`` sees, ``trajectories`` what each did in
-    its own time, by title; ``params`` is the cell of the studied layer with its readout, ``found``
-    everything in the file.
+    its own time, by title, ``further`` what each would see of further noise (empty for data);
+    ``params`` is the cell of the studied layer with its readout, ``found`` everything in the file.
     """
 
     settings: Settings
@@ -40,6 +46,7 @@ class ImportedStack:
     layers: Layers
     inputs: FloatArray
     trajectories: Mapping[str, Trajectory]
+    further: Mapping[str, FloatArray]
     found: FoundNetwork
 
 
@@ -92,7 +99,8 @@ def evaluation_of(stack: ImportedStack, wanted: FloatArray | None) -> Evaluation
         baseline = Baseline(spread, "the mean of the targets")
         source = f"{source}, targets from {settings.targets}"
     task_info = TaskInfo(source, ErrorName.SQUARED, None, baseline)
-    batch = Batch(inputs, Targets(wanted, at_step), trajectory.noise)
+    further = stack.further.get(stack.studied.title)
+    batch = Batch(inputs, Targets(wanted, at_step), trajectory.noise, further)
     return EvaluationBatch(batch, task_info, first)
 
 
@@ -116,11 +124,14 @@ def judge_layers(stack: ImportedStack) -> ImportedNetwork:
         trajectory = stack.trajectories.get(title)
         if title == stack.studied.title or trajectory is None or first_overflow(trajectory):
             return None
+        further = stack.further.get(title, trajectory.inputs[:0])
+        inputs = np.concatenate([trajectory.inputs, further])
         found = diagnose(
             cell_chain(cells[title], trajectory),
             longest_lag(stack.settings, trajectory.n_steps),
             thresholds=thresholds(stack.settings),
             tolerance=stack.settings.tolerance,
+            long_run=past_transient(stack.settings, cells[title], trajectory, inputs),
         ).verdict
         return LayerVerdict(found.regime, found.rate, found.horizon, found.max_lag)
 

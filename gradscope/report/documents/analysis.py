@@ -243,6 +243,7 @@ def _spectrum(spectrum: Spectrum, settings: Settings) -> Document:
     return {
         "singular_values": {
             "lags": singular.lags,
+            "sequences": singular.log_values.shape[1],
             "log10_values": singular.log_values / LN_10,
             "log10_condition": singular.log_condition / LN_10,
             "stable_rank": singular.stable_rank,
@@ -250,6 +251,9 @@ def _spectrum(spectrum: Spectrum, settings: Settings) -> Document:
             "null_because": "zero, or too far below the others for double precision",
         },
         "lyapunov": {
+            "sequences": lyapunov.exponents.shape[0],
+            "burn_in": lyapunov.warm_up,
+            "steps": lyapunov.n_steps,
             "exponents_nats_per_step": lyapunov.exponents,
             **{
                 f"exponents_nats_per_{unit}": lyapunov.exponents * count

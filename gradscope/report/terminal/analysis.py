@@ -31,6 +31,7 @@ from gradscope.report.words.numbers import (
     level,
     number,
     pace,
+    rate_source,
     rates_beside,
     steps,
 )
@@ -82,6 +83,7 @@ def stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
         ("gradient", [str(stage.verdict.regime) for stage in stages]),
         ("growth rate, nats per step", [level(stage.verdict.rate) for stage in stages]),
     ]
+    rows.append(("  taken over", [rate_source(stage.growth) for stage in stages]))
     for unit in stages[-1].rate_per:
         title = f"  nats per {unit.replace('time_constant', 'time constant τ')}"
         rows.append((title, [level(stage.rate_per[unit]) for stage in stages]))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -9,13 +10,14 @@ from rich.text import Text
 from gradscope.analysis.details import Spectrum
 from gradscope.analysis.results import Analysis
 from gradscope.arrays import LN_10
+from gradscope.jacobians.lyapunov import LyapunovSpectrum
 from gradscope.jacobians.singular_values import SingularValues
 from gradscope.report.documents.rows import middle
 from gradscope.report.screen import Screen
 from gradscope.report.terminal.table import bullets, opening, table_of
 from gradscope.report.words import captions
 from gradscope.report.words.headline import describe
-from gradscope.report.words.numbers import level, number, rates_beside
+from gradscope.report.words.numbers import count, level, number, over_steps, rates_beside
 from gradscope.report.words.theory import motion_sentences, theory_sentence
 
 MAX_EXPONENTS = 8
@@ -43,18 +45,38 @@ def spectrum_page(analysis: Analysis, screen: Screen) -> RenderableType:
     )
     return Group(
         *opening(largest, describe(analysis.settings, analysis), screen),
-        Text("Lyapunov exponents, nats per step (median over sequences)", style="bold"),
+        Text(screen.say(_lyapunov_title(spectrum.lyapunov)), style="bold"),
         _exponents(spectrum, analysis.settings.steps_per, screen),
+        Text(screen.say(_sum_rule(spectrum.lyapunov))),
         Text(),
         *bullets("What the state does", motion_sentences(spectrum), screen),
         Text(),
-        Text(screen.say("Singular values of ∂h_T/∂h_T−ℓ (median over sequences)"), style="bold"),
+        Text(screen.say(_singular_title(spectrum)), style="bold"),
         _singular_values(spectrum.singular, screen),
         Text(),
         *bullets("Theory and measurement, nats per step", theory, screen),
         Text(),
         *bullets("How to read it", [each(analysis) for each in how_to_read], screen),
     )
+
+
+def _lyapunov_title(found: LyapunovSpectrum) -> str:
+    sequences, over = found.exponents.shape[0], over_steps(found.n_steps, found.warm_up)
+    of = f"median of {count(sequences, 'sequence')}; {over}"
+    return f"Lyapunov exponents, nats per step ({of})"
+
+
+def _singular_title(spectrum: Spectrum) -> str:
+    some, of = spectrum.singular.log_values.shape[1], spectrum.lyapunov.exponents.shape[0]
+    return f"Singular values of ∂h_T/∂h_T−ℓ (median of {some} of {count(of, 'sequence')})"
+
+
+def _sum_rule(found: LyapunovSpectrum) -> str:
+    residual = np.full(1, np.nan) if found.sum_rule_residual is None else found.sum_rule_residual
+    if np.isnan(residual).all():
+        return "sum rule: not defined, a direction is dead"
+    largest = float(np.nanmax(residual))
+    return f"sum rule: Σλ misses the mean of log|det J_t| by {largest:.1e} at most"
 
 
 def _exponents(spectrum: Spectrum, steps_per: Mapping[str, float], screen: Screen) -> Table:

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Mapping
 
+from gradscope.diagnosis.growth import GrowthRate
+
 STEADY_RATE = 1e-4
 """Growth rates closer to zero than this (a factor 2 in 7000 steps) are called steady."""
 
@@ -63,6 +65,18 @@ def _digits(count: float) -> str:
 def count(many: int, thing: str) -> str:
     """Return a number of things, with the plural of their word."""
     return f"{many} {thing}" if many == 1 else f"{many} {thing}s"
+
+
+def over_steps(many: int, burn_in: int) -> str:
+    """Return over which steps a rate is taken."""
+    return f"{count(many, 'step')} after {burn_in}"
+
+
+def rate_source(growth: GrowthRate) -> str:
+    """Return over what a growth rate is taken."""
+    if not growth.burn_in:
+        return f"last {count(growth.steps, 'lag')}, no burn-in" if growth.steps else "–"
+    return over_steps(growth.steps, growth.burn_in)
 
 
 def pace(rate: float) -> str:

@@ -41,7 +41,7 @@ from gradscope.report.words.remedies import remedy_sentence
 def test_a_comparison_of_many_networks_names_the_two_that_all_others_lie_between() -> None:
     def analysis_of(activation: str) -> Analysis:
         settings = gradscope.Settings.from_dict(
-            {"activation": activation, "hidden": 3, "steps": 8, "sequences": 1, "updates": 0}
+            {"activation": activation, "hidden": 8, "steps": 8, "sequences": 1, "updates": 0}
         )
         analysis: Analysis = gradscope.analyze(settings)
         return analysis
