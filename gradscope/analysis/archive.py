@@ -23,6 +23,7 @@ from gradscope.analysis.settings import Settings
 from gradscope.analysis.stage import EvaluationBatch
 from gradscope.arrays import FloatArray, as_float64, plain
 from gradscope.data.batch import Baseline, Batch, Targets, TaskInfo
+from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.errors import ArchiveError, ShapeError
 from gradscope.machine import environment
 from gradscope.model.cells import WEIGHT_NAMES, Cell
@@ -196,6 +197,7 @@ def _facts_from_dict(values: Mapping[str, Any]) -> TaskInfo:
         baseline=None
         if baseline is None
         else Baseline(float(baseline["error"]), str(baseline["meaning"])),
+        columns=None if values.get("columns", ()) is None else tuple(values.get("columns", ())),
     )
 
 
@@ -211,7 +213,10 @@ def _network_from_dict(values: Mapping[str, Any]) -> ImportedNetwork:
         )
         for each in values["layers"]
     )
-    return ImportedNetwork(layers, str(values["studied"]))
+    faults = (
+        Reason(ReasonCode(each["code"]), each["numbers"]) for each in values.get("faults", ())
+    )
+    return ImportedNetwork(layers, str(values["studied"]), tuple(faults))
 
 
 def _verdict_from_dict(values: Mapping[str, Any]) -> LayerVerdict:

@@ -99,7 +99,7 @@ def measure_details(
     )
 
 
-def _first_sequences(params: Cell, trajectory: Trajectory, count: int) -> Trajectory:
+def first_sequences(params: Cell, trajectory: Trajectory, count: int) -> Trajectory:
     """Return the trajectory over the first sequences alone."""
     return unroll(
         params, trajectory.inputs[:, :count], trajectory.cell_trajectory.states[0, :count]
@@ -109,13 +109,13 @@ def _first_sequences(params: Cell, trajectory: Trajectory, count: int) -> Trajec
 def _map(
     params: Cell, trajectory: Trajectory, settings: Settings, progress: Progress | None
 ) -> LagMap:
-    some = cell_chain(params, _first_sequences(params, trajectory, MAP_SEQUENCES))
+    some = cell_chain(params, first_sequences(params, trajectory, MAP_SEQUENCES))
     times = _spread(np.linspace(0, some.n_steps, min(MAP_TIMES, some.n_steps + 1)))
     return lag_map(some, tolerance=settings.tolerance, times=times, progress=progress)
 
 
 def _spectrum(params: Cell, trajectory: Trajectory) -> Spectrum:
-    some = _first_sequences(params, trajectory, SPECTRUM_SEQUENCES)
+    some = first_sequences(params, trajectory, SPECTRUM_SEQUENCES)
     chain = cell_chain(params, some)
     lags = _spread(np.geomspace(1, min(chain.n_steps, LONGEST_SPECTRUM_LAG), SPECTRUM_LAGS))
     steps = _spread(np.linspace(1, chain.n_steps, min(SAMPLED_JACOBIANS, chain.n_steps)))

@@ -126,6 +126,13 @@ def stage_fields(stage: Stage) -> Iterator[Field]:
     )
     yield Field("profile.certificate", profile.certificate)
 
+    yield Field("write_level", stage.writing.level)
+    for name, level in stage.writing.by_block.items():
+        yield Field(f"write_level_by_block.{name}", level)
+    yield Field("parameter_profile.lags", stage.parameters.lags, STEPS)
+    for name, curve in stage.parameters.log10_medians.items():
+        yield Field(f"parameter_profile.log10_norm.{name}", curve, LOG10, "nothing arrives")
+
     yield Field("verdict.regime", verdict.regime)
     yield Field("verdict.rate_nats_per_step", verdict.rate, RATE, ZERO_PRODUCT)
     interval = None if growth.low is None else [growth.low, growth.high]

@@ -12,8 +12,11 @@ from gradscope.analysis.settings import Settings
 from gradscope.arrays import FloatArray, IntArray, order_statistics
 from gradscope.data.batch import Batch, TaskInfo
 from gradscope.diagnosis.growth import GrowthRate, Rates
+from gradscope.diagnosis.reasons import Reason
 from gradscope.diagnosis.remedies import Remedy
 from gradscope.diagnosis.verdict import Verdict
+from gradscope.diagnosis.write_level import Writing
+from gradscope.jacobians.parameter_profile import ParameterProfile
 from gradscope.learning.history import History
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import Trajectory
@@ -86,7 +89,8 @@ class Stage(CompactRepr):
 
     ``error`` is the mean step error on held-out sequences (a network from a file of weights: on the
     examined ones); it and ``gradient`` are None where there are no targets. ``growth`` is the
-    verdict's rate with the interval that holds it; ``rate_per_time_constant`` is the growth rate in
+    verdict's rate with the interval that holds it; ``writing`` says how freely it writes and
+    ``parameters`` how far back the parameters act; ``rate_per_time_constant`` is the growth rate in
     nats per τ = dt/α where there is a leak α, else None.
     """
 
@@ -98,6 +102,8 @@ class Stage(CompactRepr):
     causes: Rates
     gradient: GradientSummary | None
     slopes: SlopeSummary
+    writing: Writing
+    parameters: ParameterProfile
     rate_per_time_constant: float | None = None
 
     def compact_fields(self) -> dict[str, Any]:
@@ -129,10 +135,13 @@ class ImportedLayer(CompactRepr):
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class ImportedNetwork(CompactRepr):
-    """What was found in a file of weights: every layer, and the title of the studied one."""
+    """What was found in a file of weights: every layer, the title of the studied one, and what
+    keeps the others of its stack from passing anything on.
+    """
 
     layers: tuple[ImportedLayer, ...]
     studied: str
+    faults: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)

@@ -1,9 +1,11 @@
 """One stage of a study: unroll the network, multiply its Jacobians, judge."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from gradscope.analysis.details import first_sequences
 from gradscope.analysis.memory import STATES_AT_ONCE
 from gradscope.analysis.results import SLOPE_EDGES, GradientSummary, Profile, SlopeSummary, Stage
 from gradscope.analysis.settings import Settings
@@ -11,10 +13,14 @@ from gradscope.arrays import FloatArray, order_statistics
 from gradscope.data.batch import Batch, Targets, TaskInfo
 from gradscope.diagnosis.diagnose import diagnose
 from gradscope.diagnosis.growth import rate_per_time_constant
-from gradscope.diagnosis.verdict import Learned, Thresholds
+from gradscope.diagnosis.reasons import Reason, ReasonCode
+from gradscope.diagnosis.verdict import Learned, Thresholds, Verdict
+from gradscope.diagnosis.write_level import writing_of
 from gradscope.errors import SettingError
 from gradscope.jacobians.adjoints import log_adjoint_norms
 from gradscope.jacobians.cell_chain import cell_chain
+from gradscope.jacobians.parameter_profile import parameter_profile
+from gradscope.jacobians.shares import gradient_shares
 from gradscope.learning.bptt import backpropagate
 from gradscope.learning.losses import error_per_step
 from gradscope.model.cells import Cell, largest
@@ -25,6 +31,9 @@ from gradscope.notebook_repr import CompactRepr
 MAX_STATE = 1e150
 """States beyond this are not followed further: their squares leave the range of float64."""
 
+
+PARAMETER_SEQUENCES, SHARE_SEQUENCES = 4, 2
+"""Sequences behind the parameter profile, and behind the check that errors reach the parameters."""
 
 MAX_WEIGHT, MAX_ENTERING = 1e90, 1e50
 """With weights, inputs and h_0 up to these no step of fewer than 1e9 units reaches that state."""
@@ -47,11 +56,13 @@ def examine(
     params: Cell,
     *,
     error: float | None = None,
+    faults: Sequence[Reason] = (),
 ) -> tuple[Stage, Trajectory]:
     """Return one stage of a study and the trajectory behind it, up to the step before an overflow.
 
     ``error`` is the mean step error to set against the baseline (None: measured on ``held_out``,
-    where there are targets); the initial stage is not judged by it.
+    where there are targets); the initial stage is not judged by it. ``faults`` are those of the
+    other layers of its stack.
     """
     if error is None:
         error = held_out_error(params, held_out)
@@ -68,22 +79,28 @@ def examine(
     if overflow is not None:
         batch = batch.first(overflow - 1)
         trajectory = unroll(params, batch.inputs, evaluation.initial_state)
-    chain = cell_chain(params, trajectory)
+    targets, chain = batch.targets, cell_chain(params, trajectory)
+    writing = writing_of(params, trajectory, evaluation.task_info.columns)
+    writing = replace(writing, reasons=(*writing.reasons, *faults))
     diagnosis = diagnose(
         chain,
         longest_lag(settings, chain.n_steps),
         required_lag=evaluation.task_info.required_lag,
         learned=None if name is StageName.INITIAL else learned_by(error, evaluation.task_info),
         overflow_step=overflow,
+        writing=writing,
         thresholds=thresholds(settings),
         tolerance=settings.tolerance,
     )
-    gradient, targets = None, batch.targets
+    gradient, verdict = None, diagnosis.verdict
     if error is not None:
         gradient = GradientSummary(
             norm=backpropagate(params, trajectory, targets).norm if targets.count else None,
             log_by_step=log_adjoint_norms(params, trajectory, targets),
         )
+        if targets.count and verdict.reason(ReasonCode.GRADIENT_FINE):
+            some = first_sequences(params, trajectory, SHARE_SEQUENCES)
+            verdict = confirmed(verdict, params, some, targets, settings.vanishing)
     stage = Stage(
         name=name,
         error=error,
@@ -93,18 +110,46 @@ def examine(
             diagnosis.log_bound,
             certificate=float(diagnosis.norms.certificate.max()),
         ),
-        verdict=diagnosis.verdict,
+        verdict=verdict,
         growth=diagnosis.growth,
         causes=diagnosis.causes,
         gradient=gradient,
         slopes=_summarise_slopes(trajectory),
+        writing=writing,
+        parameters=parameter_profile(
+            params,
+            first_sequences(params, trajectory, PARAMETER_SEQUENCES),
+            diagnosis.norms.lags.size,
+            tolerance=settings.tolerance,
+        ),
         rate_per_time_constant=(
-            rate_per_time_constant(diagnosis.verdict.rate, settings.leak)
-            if settings.leak != 1.0
-            else None
+            rate_per_time_constant(verdict.rate, settings.leak) if settings.leak != 1.0 else None
         ),
     )
     return stage, trajectory
+
+
+def confirmed(
+    verdict: Verdict, params: Cell, trajectory: Trajectory, targets: Targets, threshold: float
+) -> Verdict:
+    """Return a verdict of "fine" as it is where ∂E/∂θ bears it out: its share at the required lag
+    (the longest measured), for each error that reaches so far back, is not below this part of the
+    largest.
+    """
+    lag = verdict.max_lag if verdict.required_lag is None else verdict.required_lag
+    lag = min(lag, trajectory.n_steps - 1)
+    wanted = Targets(targets.values[:, : trajectory.n_sequences], targets.at_step, targets.error)
+    shares = gradient_shares(params, trajectory, wanted, max_lag=lag).log_norms.values()
+    reaching = np.cumsum(targets.at_step[::-1])[::-1][: lag + 1]
+    sizes = np.logaddexp.reduce(2.0 * np.stack(list(shares))) / 2.0 - np.log(
+        np.maximum(reaching, 1)
+    )
+    share = np.exp(sizes[-1] - sizes.max()) if np.isfinite(sizes.max()) else 0.0
+    if share >= threshold:
+        return verdict
+    lost = Reason(ReasonCode.SHARE_LOST, {"lag": lag, "share": float(share)})
+    fine = verdict.reason(ReasonCode.GRADIENT_FINE)
+    return replace(verdict, reasons=tuple(lost if r is fine else r for r in verdict.reasons))
 
 
 def held_out_error(params: Cell, held_out: EvaluationBatch | None) -> float | None:

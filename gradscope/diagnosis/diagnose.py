@@ -10,6 +10,7 @@ from gradscope.diagnosis.causes import TOLERANCE, Causes, GatedCauses, causes, c
 from gradscope.diagnosis.growth import GrowthRate, Rates, cause_rates, growth_rate, tail_lags
 from gradscope.diagnosis.theory import log_bound_per_step
 from gradscope.diagnosis.verdict import Evidence, Learned, Thresholds, Verdict, judge
+from gradscope.diagnosis.write_level import Writing
 from gradscope.errors import SettingError
 from gradscope.jacobians.cell_chain import CellChain
 from gradscope.jacobians.chain import Chain, ElmanChain
@@ -46,6 +47,7 @@ def diagnose(
     required_lag: int | None = None,
     learned: Learned | None = None,
     overflow_step: int | None = None,
+    writing: Writing | None = None,
     thresholds: Thresholds | None = None,
     tolerance: float = TOLERANCE,
 ) -> Diagnosis:
@@ -64,6 +66,8 @@ def diagnose(
         What the network has learned so far.
     overflow_step : int, optional
         The step at which the state grew too large to go on, where it did.
+    writing : Writing, optional
+        How freely the network writes (``writing_of``); a chain alone does not say.
     thresholds : Thresholds, optional
         Where the verdict draws its lines.
     tolerance : float
@@ -87,6 +91,7 @@ def diagnose(
         learned,
         overflow_step,
         bound_of_course=isinstance(found, GatedCauses),
+        writing=writing,
     )
     log_bound = bound_rate * norms.lags.astype(np.float64)
     growth, lines = growth_rate(norms.log_norms), thresholds or Thresholds()

@@ -17,6 +17,7 @@ from gradscope.analysis.stage import first_overflow
 from gradscope.arrays import FloatArray
 from gradscope.diagnosis.diagnose import Diagnosis, diagnose
 from gradscope.diagnosis.verdict import Thresholds
+from gradscope.diagnosis.write_level import writing_of
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.model.cells import CellTrajectory
 from gradscope.model.stack import Layer, unroll_stack
@@ -85,7 +86,7 @@ def take_snapshots(sample: Sample, max_lag: int, thresholds: Thresholds) -> list
     worst = float(np.max(differences))
     deviation = worst if np.isfinite(worst) and not sample.dropout else None
     cells = [cell for layer in sample.layers for cell in layer.directions]
-    snapshots = []
+    snapshots: list[Snapshot] = []
     for title, cell, runs in zip(sample.titles, cells, zip(*replays, strict=True), strict=True):
         bad_step = min((run.bad_step for run in runs if run.bad_step is not None), default=None)
         n_steps = min(max_lag, *(run.sound for run in runs))
@@ -93,8 +94,14 @@ def take_snapshots(sample: Sample, max_lag: int, thresholds: Thresholds) -> list
         if n_steps:
             ends = _ends(runs, n_steps)
             readout = np.zeros((*ends.inputs.shape[:2], 0))
-            chain = cell_chain(cell, Trajectory(ends, readout, cell.activation))
-            diagnosis = diagnose(chain, overflow_step=bad_step, thresholds=thresholds)
+            trajectory = Trajectory(ends, readout, cell.activation)
+            lowest = len(snapshots) < len(sample.layers[0].directions)
+            diagnosis = diagnose(
+                cell_chain(cell, trajectory),
+                overflow_step=bad_step,
+                writing=writing_of(cell, trajectory, () if lowest else None),
+                thresholds=thresholds,
+            )
         count = len(sample.sequences)
         snapshots.append(
             Snapshot(sample.step, title, count, diagnosis, bad_step, deviation, sample.dropout)

@@ -35,7 +35,7 @@ CELL_FIELDS = {
 }
 """The field of a stage that each of these columns shows; for a curve, its last entry."""
 
-CELL_COLUMNS = ("activation", "steps", *CELL_FIELDS, "baseline", "cell")
+CELL_COLUMNS = ("activation", "steps", *CELL_FIELDS, "baseline", "cell", "write_level")
 CHECKPOINT_COLUMNS = ("update", "error_per_step", "gradient_norm", "horizon")
 CHECK_COLUMNS = ("quantity", "against", "deviation", "tolerance", "passed")
 SHARED = ("recurrent_weights", "input_weights", "hidden_bias")
@@ -67,6 +67,17 @@ def profile_table(analysis: Analysis) -> Rows:
     return PROFILE_COLUMNS, profile_rows(analysis)
 
 
+def parameter_rows(analysis: Analysis) -> Rows:
+    """Return one row per stage and lag: log10 of the norm for all parameters and for each array."""
+    rows = [
+        [str(stage.name), *row]
+        for stage in analysis.stages
+        for row in _transposed((stage.parameters.lags, *stage.parameters.log10_medians.values()))
+    ]
+    names = analysis.last.parameters.log_norms
+    return ("stage", "lag", *(f"log10_{name}" for name in names)), rows
+
+
 def comparison_rows(comparison: Comparison) -> list[list[Any]]:
     """Return one row per network, length and stage, in the order of ``CELL_COLUMNS``."""
     return [
@@ -76,6 +87,7 @@ def comparison_rows(comparison: Comparison) -> list[list[Any]]:
             *(field.last for field in _fields_of(stage, CELL_FIELDS)),
             analysis.task_info.baseline and analysis.task_info.baseline.error,
             str(analysis.settings.cell),
+            stage.writing.level,
         ]
         for analysis in comparison.analyses
         for stage in analysis.stages

@@ -6,7 +6,7 @@ from gradscope.analysis.results import Analysis
 from gradscope.arrays import LN_10
 from gradscope.diagnosis.growth import CauseRates
 from gradscope.diagnosis.reasons import ReasonCode
-from gradscope.names import ActivationName, CellName, Regime
+from gradscope.names import ActivationName, Regime
 from gradscope.report.documents.rows import median_map, middle
 from gradscope.report.words.headline import cause_sentence
 from gradscope.report.words.numbers import fraction, number, pace, percent, steps
@@ -52,6 +52,16 @@ def profile_caption(analysis: Analysis) -> str:
     textbook = isinstance(analysis.last.causes, CauseRates)
     source = "from W and φ alone" if textbook else "along this trajectory"
     return f"{where} The dotted bound, {source}, would allow {bound} there."
+
+
+def parameters_caption(analysis: Analysis) -> str:
+    """Say how the norm goes for all parameters, and how freely they write."""
+    first, last = analysis.last.parameters.log10_medians["all"][[0, -1]]
+    return (
+        f"The parameters of the last step alone change the last state by {_power(first)}, those of "
+        f"the first by {_power(last)} (Frobenius norm); the size of what U and W multiply has no "
+        f"part in the line of b. The write level is {number(analysis.last.writing.level)}."
+    )
 
 
 def causes_caption(analysis: Analysis) -> str:
@@ -214,12 +224,6 @@ def _behaviour(exponent: float, standard_error: float, *, linear: bool) -> str:
     if abs(exponent) <= ERRORS_APART * standard_error:
         return "too close to 0 to tell from so few steps whether there is chaos"
     return f"nearby trajectories {'diverge: chaos' if exponent > 0 else 'converge: no chaos'}"
-
-
-def eigenvalues_title(analysis: Analysis) -> str:
-    """Return whose eigenvalues are drawn; W of a gated cell has a block for each gate."""
-    gated = analysis.settings.cell is not CellName.ELMAN
-    return "Eigenvalues of J_t" if gated else "Eigenvalues of W and of J_t"
 
 
 def eigenvalues_caption(analysis: Analysis) -> str:

@@ -30,13 +30,31 @@ REGIME_WORDS: Mapping[Regime, str] = MappingProxyType(
 
 
 def headline(verdict: Verdict, threshold: float) -> str:
-    """Return the verdict in one sentence: whether, how fast, how far back."""
+    """Return the verdict in one sentence: whether, how fast, how far back; first of all whether
+    anything is written.
+    """
+    if verdict.shut:
+        return f"Nothing is written: {_what_is_shut(verdict)}"
     parts = [f"it {pace(verdict.rate)}", _reach(verdict, threshold)]
     if verdict.regime is Regime.STABLE:
         parts.reverse()
     if verdict.required_lag is not None:
         parts.append(f"the task needs {verdict.required_lag}")
     return f"{REGIME_WORDS[verdict.regime]}: {'; '.join(parts)}"
+
+
+def _what_is_shut(verdict: Verdict) -> str:
+    """Return what keeps the parameters from acting, and what to do about it."""
+    shut = ReasonCode.NOTHING_WRITTEN
+    layer = {each.numbers["layer"]: "" for each in verdict.reasons if each.code is shut}
+    where = f" of {', '.join(map(str, layer))}" if None not in layer else ""
+    dead = verdict.reason(ReasonCode.UNITS_DEAD)
+    if verdict.reason(ReasonCode.INPUTS_UNSCALED):
+        return f"unscaled inputs saturate the units{where}; standardise them"
+    if dead is not None and not where:
+        units = f"{dead.numbers['units']} of {dead.numbers['of']} units"
+        return f"{units} are never active; start from other weights"
+    return f"the units{where} are saturated; start from smaller weights and biases"
 
 
 def _reach(verdict: Verdict, threshold: float) -> str:
