@@ -69,10 +69,10 @@ _REASONS: Mapping[ReasonCode, Callable[[Mapping[str, Any]], str]] = MappingProxy
             f"change in a step (write level; below {fraction(n['threshold'])} nothing is written)."
         ),
         ReasonCode.UNITS_DEAD: lambda n: (
-            f"{n['units']} of {n['of']} units are never active here (dead), and pass no gradient."
+            f"Of {n['of']} units, {n['units']} are never active here (dead) and pass no gradient."
         ),
         ReasonCode.UNITS_SATURATED: lambda n: (
-            f"{percent(n['fraction'])} of the {n['of']} are saturated ({percent(n['low'])} at the "
+            f"Of the {n['of']}, {percent(n['fraction'])} are saturated ({percent(n['low'])} at the "
             "low end): a slope below a tenth of the ceiling."
         ),
         ReasonCode.INPUTS_UNSCALED: _unscaled,

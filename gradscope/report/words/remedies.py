@@ -107,8 +107,8 @@ _REMEDIES: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = MappingProx
 _REMEDIES_ELSEWHERE: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = MappingProxyType(
     {
         RemedyCode.STANDARDISE: lambda _: (
-            "Standardise the inputs to mean 0 and variance 1, and train on them (--standardise; for "
-            "white noise a smaller --noise-scale)."
+            "Standardise the inputs to mean 0 and variance 1 and train on them (--standardise; for "
+            "white noise, a smaller --noise-scale)."
         ),
         RemedyCode.RAISE_SLOPE_CEILING: lambda n: (
             f"Use an activation of slope 1 ({n['activation']}): γ costs the most here."
