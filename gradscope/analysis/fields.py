@@ -23,6 +23,7 @@ QUANTILES: Mapping[str, float] = MappingProxyType({"p05": 0.05, "median": 0.5, "
 """Over the sequences, by the names they have in documents."""
 
 ZERO_PRODUCT = "the product is exactly zero"
+ZERO_CHANGE = "the product, or what the weights multiply, is exactly zero"
 OVERFLOWS = "it overflows"
 NO_TARGETS = "there are no targets (--readout NAME --targets FILE)"
 
@@ -130,8 +131,9 @@ def stage_fields(stage: Stage) -> Iterator[Field]:
     for name, level in stage.writing.by_block.items():
         yield Field(f"write_level_by_block.{name}", level)
     yield Field("parameter_profile.lags", stage.parameters.lags, STEPS)
+    yield Field("parameter_profile.sequences", stage.parameters.log_norms["norm"].shape[1])
     for name, curve in stage.parameters.log10_medians.items():
-        yield Field(f"parameter_profile.log10_norm.{name}", curve, LOG10, "nothing arrives")
+        yield Field(f"parameter_profile.log10_{name}", curve, LOG10, ZERO_CHANGE)
 
     yield Field("verdict.regime", verdict.regime)
     yield Field("verdict.rate_nats_per_step", verdict.rate, RATE, ZERO_PRODUCT)

@@ -60,7 +60,7 @@ def writing_of(
     params: Cell, trajectory: Trajectory, columns: tuple[str, ...] | None = ()
 ) -> Writing:
     """Measure how freely a network writes along a trajectory. ``columns`` are the names of its
-    inputs (empty: unnamed), None where these are the states of another layer.
+    inputs (others than those: unnamed), None where these are the states of another layer.
     """
     found, open_ = (
         params.linearize(trajectory.cell_trajectory, at_ceiling=at_ceiling)
@@ -73,10 +73,11 @@ def writing_of(
         squares[name] = squares.get(name, 0.0) + np.square(both[..., part]).sum(axis=3)
     level = _median_ratio(np.sum(list(squares.values()), axis=0))
     by_block = {name: _median_ratio(each) for name, each in squares.items()}
-    reasons = [] if level >= SHUT else [nothing_written(level)]
+    shut = {"write_level": level, "threshold": SHUT}
+    reasons = [Reason(ReasonCode.NOTHING_WRITTEN, shut)] if level < SHUT else []
     reasons += _saturation(params, trajectory)
     if columns is not None:
-        reasons += _unscaled(params, trajectory, columns)
+        reasons += _unscaled(params, trajectory, columns, saturated=bool(reasons))
     return Writing(level, by_block, tuple(reasons))
 
 
@@ -86,46 +87,39 @@ def _median_ratio(squares: FloatArray) -> float:
     return float(np.median(np.sqrt(found / np.where(most > 0.0, most, 1.0))))
 
 
-def nothing_written(level: float, layer: str | None = None) -> Reason:
-    """Return the reason that nothing is written, into another ``layer`` than the one studied."""
-    return Reason(
-        ReasonCode.NOTHING_WRITTEN, {"write_level": level, "threshold": SHUT, "layer": layer}
-    )
-
-
 def _saturation(params: Cell, trajectory: Trajectory) -> Iterator[Reason]:
     """Yield units that are never active, and what is mostly saturated: units, candidates, gates."""
     activation, candidates = params.activation, trajectory.cell_trajectory.candidates
     blocks, below = GATES.get(type(params), ()), np.array([-1.0])
+    by_block = trajectory.pre_activations.reshape(*candidates.shape[:2], -1, candidates.shape[2])
+    entering = {"gates": (SIGMOID, by_block[:, :, blocks])} if blocks else {}
     if activation.slope(below)[0] == activation.value(below)[0] == 0.0:
+        # φ is flat below 0, as ReLU is: half of the slopes are 0 in a network that is well.
         dead = int(np.count_nonzero((activation.slope(candidates) == 0.0).all(axis=(0, 1))))
         if dead:
             yield Reason(ReasonCode.UNITS_DEAD, {"units": dead, "of": candidates.shape[2]})
-    by_block = trajectory.pre_activations.reshape(*candidates.shape[:2], -1, candidates.shape[2])
-    for of, phi, entering in (
-        ("candidates" if blocks else "units", activation, candidates),
-        ("gates", SIGMOID, by_block[:, :, blocks]),
-    ):
-        flat = phi.slope(entering) < SATURATED * phi.slope_ceiling
-        if np.count_nonzero(flat) > MOST * flat.size:
-            low = float(np.mean(flat & (entering < 0.0)))
-            fraction = float(np.mean(flat))
-            yield Reason(ReasonCode.UNITS_SATURATED, {"of": of, "fraction": fraction, "low": low})
+    else:
+        entering["candidates" if blocks else "units"] = activation, candidates
+    for of, (phi, a) in entering.items():
+        flat = phi.slope(a) < SATURATED * phi.slope_ceiling
+        part, low = float(np.mean(flat)), float(np.mean(flat & (a < 0.0)))
+        if part > MOST:
+            yield Reason(ReasonCode.UNITS_SATURATED, {"of": of, "fraction": part, "low": low})
 
 
-def _unscaled(params: Cell, trajectory: Trajectory, columns: tuple[str, ...]) -> Iterator[Reason]:
-    """Yield the worst input where inputs are far from zero mean and unit scale, or U makes them."""
+def _unscaled(
+    params: Cell, trajectory: Trajectory, columns: tuple[str, ...], *, saturated: bool
+) -> Iterator[Reason]:
+    """Yield the worst input where inputs are far from zero mean and unit scale, or U makes them so
+    and φ is flat there.
+    """
     inputs = trajectory.inputs
     mean, deviation = inputs.mean(axis=(0, 1)), inputs.std(axis=(0, 1))
     size = np.hypot(mean, deviation)
     driven = float(np.sqrt(np.mean(np.square(inputs @ params.input_weights.T))))
-    if max(size.max(), driven) > FAR or 0.0 < np.abs(inputs).max() < NEAR:
+    if size.max() > FAR or (saturated and driven > FAR) or 0.0 < np.abs(inputs).max() < NEAR:
         worst = int(np.argmax(size))
-        numbers = {
-            "column": worst + 1,
-            "name": columns[worst] if columns else None,
-            "mean": float(mean[worst]),
-            "standard_deviation": float(deviation[worst]),
-            "driven": driven,
-        }
-        yield Reason(ReasonCode.INPUTS_UNSCALED, numbers)
+        name = {"name": columns[worst]} if len(columns) == size.size else {}
+        numbers = {"mean": float(mean[worst]), "standard_deviation": float(deviation[worst])}
+        numbers |= {"column": worst + 1, "driven": driven}
+        yield Reason(ReasonCode.INPUTS_UNSCALED, {**numbers, **name})

@@ -28,7 +28,7 @@ class ParameterProfile(CompactRepr):
     """The parameter profile of every sequence.
 
     ``lags`` (L,) are 0 … L − 1 in steps; ``log_norms`` holds the log of the Frobenius norm (L,B) in
-    nats, −inf where nothing arrives, for "all" parameters and for each array of them by its name.
+    nats, −inf where nothing arrives: "norm" for all parameters, the others by the name of an array.
     """
 
     lags: IntArray
@@ -62,7 +62,7 @@ def parameter_profile(
         logs[..., part], dropped = _measure(linearization, chain, sequences, longest, drop)
         if dropped > tolerance:
             logs[..., part], _ = _measure(linearization, chain, sequences, longest, 0.0)
-    found = {"all": logs, **{name: logs[[each == name for each in names]] for name in names}}
+    found = {"norm": logs, **{name: logs[[each == name for each in names]] for name in names}}
     norms = {name: 0.5 * np.logaddexp.reduce(2.0 * some) for name, some in found.items()}
     return ParameterProfile(np.arange(longest + 1), norms)
 

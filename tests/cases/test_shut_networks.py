@@ -219,10 +219,8 @@ def test_the_document_has_the_write_level_and_the_parameter_profile() -> None:
     assert stage["write_level_by_block"] == dict(found.last.writing.by_block)
     profile = stage["parameter_profile"]
     assert profile["lags"] == list(range(9))
-    assert set(profile["log10_norm"]) == {
-        "all",
-        "input_weights",
-        "recurrent_weights",
-        "hidden_bias",
-    }
-    assert len(profile["log10_norm"]["all"]) == 9
+    for name in ("norm", "input_weights", "recurrent_weights", "hidden_bias"):
+        assert len(profile[f"log10_{name}"]) == 9
+    assert profile["sequences"] == 4
+    assert profile["log10_recurrent_weights"][-1] is None  # h_0 = 0.
+    assert isinstance(profile["null_because"], str)

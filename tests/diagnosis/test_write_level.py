@@ -1,5 +1,7 @@
 """The write level is the norm of ∂⁺s/∂θ over that with every slope at its ceiling."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -181,7 +183,7 @@ def test_units_that_are_never_active_are_counted_and_alone_do_no_harm() -> None:
 def test_saturation_is_named_with_its_side() -> None:
     found = writing_of(*held([-9.0, 9.0, -9.0, 9.0], "lstm"))
 
-    of_gates = found.reasons[2].numbers
+    of_gates = found.reasons[1].numbers
     assert codes(found)[:3] == [ReasonCode.NOTHING_WRITTEN, *[ReasonCode.UNITS_SATURATED] * 2]
     assert (of_gates["of"], of_gates["fraction"], of_gates["low"]) == (
         "gates",
@@ -208,7 +210,9 @@ def test_the_worst_of_unscaled_inputs_is_named() -> None:
     assert (numbers["column"], numbers["name"]) == (2, "b")
     assert numbers["mean"] == pytest.approx(50.0, abs=0.5)
     assert numbers["standard_deviation"] == pytest.approx(2.0, abs=0.3)
-    assert reason(scaled(1e-3 * inputs / 50), ReasonCode.INPUTS_UNSCALED).numbers["name"] is None
+    assert (
+        reason(scaled(1e-3 * inputs / 50), ReasonCode.INPUTS_UNSCALED).numbers.get("name") is None
+    )
 
 
 def test_inputs_of_unit_scale_and_the_states_of_another_layer_are_not() -> None:
@@ -218,3 +222,37 @@ def test_inputs_of_unit_scale_and_the_states_of_another_layer_are_not() -> None:
     assert ReasonCode.INPUTS_UNSCALED not in codes(scaled(inputs))
     assert ReasonCode.INPUTS_UNSCALED not in codes(scaled(0.0 * inputs))
     assert ReasonCode.INPUTS_UNSCALED not in codes(scaled(1e4 * inputs, None))
+
+
+def test_a_relu_net_that_is_active_half_the_time_is_not_saturated() -> None:
+    cell = drawn("vanilla")[0].with_weights(
+        {name: array - 0.3 for name, array in drawn("vanilla")[0].weights()}
+    )
+    rectified = replace(cell, activation=ACTIVATIONS[ActivationName.RELU])  # type: ignore[call-arg]
+    trajectory = unroll(rectified, drawn("vanilla", n_steps=50)[1])
+
+    assert 0.5 < np.mean(trajectory.slopes == 0.0) < 0.9
+    assert ReasonCode.UNITS_SATURATED not in codes(writing_of(rectified, trajectory))
+
+
+def test_the_name_of_an_array_is_not_taken_for_that_of_a_column() -> None:
+    inputs = np.random.default_rng(2).normal(size=(40, 3, 3)) * 100.0
+
+    assert "name" not in reason(scaled(inputs, ("x",)), ReasonCode.INPUTS_UNSCALED).numbers
+
+
+@pytest.mark.parametrize(("name", "named"), [("tanh", True), ("identity", False)])
+def test_large_input_weights_are_named_where_they_saturate(name: str, named: bool) -> None:
+    rng = np.random.default_rng(5)
+    cell = ElmanParameters(
+        30.0 * rng.normal(size=(8, 3)),
+        np.zeros((8, 8)),
+        np.zeros(8),
+        np.zeros((0, 8)),
+        np.zeros(0),
+        ACTIVATIONS[ActivationName(name)],
+    )
+
+    found = writing_of(cell, unroll(cell, rng.normal(size=(40, 3, 3))))
+
+    assert (ReasonCode.INPUTS_UNSCALED in codes(found)) is named

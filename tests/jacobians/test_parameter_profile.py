@@ -45,7 +45,7 @@ def test_it_is_the_norm_of_the_jacobian_by_the_parameters_of_one_step(kind: str)
             jacobian = torch.func.jacrev(last_state)(some, 5 - lag, which)
             sizes = {name: float(jacobian[name].norm()) for name in names}
             whole = float(np.linalg.norm(list(sizes.values())))
-            assert np.exp(found.log_norms["all"][lag, which]) == pytest.approx(whole, rel=1e-10)
+            assert np.exp(found.log_norms["norm"][lag, which]) == pytest.approx(whole, rel=1e-10)
             for name, size in sizes.items():
                 block = np.exp(found.log_norms[name][lag, which])
                 assert block == pytest.approx(size, rel=1e-9, abs=1e-300)
@@ -125,7 +125,7 @@ def test_ten_thousand_lags_of_a_linear_unit_have_a_closed_form() -> None:
 
     fed = np.hypot(np.hypot(3.0, 1.0), trajectory.hidden[steps - 1 :: -1, 0, 0])
     wanted = found.lags * np.log(w) + np.log(fed)
-    np.testing.assert_allclose(found.log_norms["all"][:, 0], wanted, rtol=1e-12)
+    np.testing.assert_allclose(found.log_norms["norm"][:, 0], wanted, rtol=1e-12)
     assert found.lags[-1] == steps - 1
 
 
@@ -135,4 +135,4 @@ def test_where_nothing_arrives_it_is_minus_infinity_and_lags_end_where_asked() -
 
     found = parameter_profile(cell, unroll(cell, inputs), 3)
 
-    assert np.isneginf(found.log_norms["all"][:, 0]).tolist() == [False, False, True, True]
+    assert np.isneginf(found.log_norms["norm"][:, 0]).tolist() == [False, False, True, True]

@@ -80,7 +80,7 @@ def parameters_panel(axes: "Axes", analysis: Analysis) -> None:
     parameters, profile = analysis.last.parameters, analysis.last.profile
     curves = parameters.log10_medians
     for lags, curve, label, color, line in (
-        (parameters.lags, curves["all"], "U, W and b", BLUE, "-"),
+        (parameters.lags, curves["norm"], "U, W and b", BLUE, "-"),
         (parameters.lags, curves["hidden_bias"], "b alone", ORANGE, "--"),
         (profile.lags, profile.median / LN_10, SIGMA_MAX, GREY, ":"),
     ):

@@ -45,16 +45,17 @@ def headline(verdict: Verdict, threshold: float) -> str:
 
 def _what_is_shut(verdict: Verdict) -> str:
     """Return what keeps the parameters from acting, and what to do about it."""
-    shut = ReasonCode.NOTHING_WRITTEN
-    layer = {each.numbers["layer"]: "" for each in verdict.reasons if each.code is shut}
-    where = f" of {', '.join(map(str, layer))}" if None not in layer else ""
+    shut = verdict.reason(ReasonCode.NOTHING_WRITTEN)
+    layer = None if shut is None else shut.numbers.get("layer")
+    where = "" if layer is None else f" of {layer}"
+    unscaled = verdict.reason(ReasonCode.INPUTS_UNSCALED) is not None
     dead = verdict.reason(ReasonCode.UNITS_DEAD)
-    if verdict.reason(ReasonCode.INPUTS_UNSCALED):
-        return f"unscaled inputs saturate the units{where}; standardise them"
+    remedy = "standardise the inputs" if unscaled else "start from smaller weights and biases"
     if dead is not None and not where:
         units = f"{dead.numbers['units']} of {dead.numbers['of']} units"
-        return f"{units} are never active; start from other weights"
-    return f"the units{where} are saturated; start from smaller weights and biases"
+        return f"{units} are never active; {remedy}"
+    by = " by unscaled inputs" if unscaled else ""
+    return f"the units{where} are saturated{by}; {remedy}"
 
 
 def _reach(verdict: Verdict, threshold: float) -> str:

@@ -36,11 +36,11 @@ def _bound(n: Mapping[str, Any], relation: str) -> str:
 
 
 def _layer(n: Mapping[str, Any]) -> str:
-    return f" of {n['layer']}" if n.get("layer") else ""
+    return f" of {n['layer']}" if "layer" in n else ""
 
 
 def _unscaled(n: Mapping[str, Any]) -> str:
-    name = f" ({n['name']})" if n["name"] else ""
+    name = f" ({n['name']})" if "name" in n else ""
     inputs = f"mean {number(n['mean'])} and standard deviation {number(n['standard_deviation'])}"
     driven = f"U x has a root mean square of {number(n['driven'])}"
     if math.hypot(n["mean"], n["standard_deviation"]) <= FAR < n["driven"]:

@@ -54,7 +54,7 @@ _REMEDIES: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = MappingProx
     {
         RemedyCode.STANDARDISE: lambda n: (
             "Standardise what enters (a smaller --input-scale): U x has a root mean square of "
-            f"{number(n['driven'])}, and φ is flat beyond a few units."
+            f"{number(n['driven'])}."
         ),
         RemedyCode.REVIVE_UNITS: lambda _: (
             "Bring dead units back: start again from other weights, inputs of unit scale and a "

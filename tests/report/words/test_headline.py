@@ -237,7 +237,7 @@ def test_a_loaded_network_is_described_by_its_file(analyses: dict[str, Analysis]
 
 # --- Reasons and remedies -----------------------------------------------------------------------
 
-UNSCALED = {"column": 2, "name": None, "mean": 0.1, "standard_deviation": 1.0, "driven": 80.0}
+UNSCALED = {"column": 2, "mean": 0.1, "standard_deviation": 1.0, "driven": 80.0}
 
 REASONS: dict[ReasonCode, list[dict[str, Any]]] = {
     ReasonCode.BELOW_THRESHOLD: [{"lag": 12, "threshold": 1e-3}],
@@ -271,7 +271,7 @@ REASONS: dict[ReasonCode, list[dict[str, Any]]] = {
     ],
     ReasonCode.GRADIENT_FINE: [{"required_lag": None}],
     ReasonCode.NOTHING_WRITTEN: [
-        {"write_level": 3.2e-38, "threshold": 0.05, "layer": None},
+        {"write_level": 3.2e-38, "threshold": 0.05},
         {"write_level": 0.0, "threshold": 0.05, "layer": "lstm[0]"},
     ],
     ReasonCode.UNITS_DEAD: [{"units": 3, "of": 32}],
