@@ -127,12 +127,12 @@ def stage_fields(stage: Stage) -> Iterator[Field]:
     )
     yield Field("profile.certificate", profile.certificate)
 
-    yield Field("write_level", stage.writing.level)
+    yield Field("write_level", stage.write_level)
     for name, level in stage.writing.by_block.items():
         yield Field(f"write_level_by_block.{name}", level)
-    yield Field("parameter_profile.lags", stage.parameters.lags, STEPS)
-    yield Field("parameter_profile.sequences", stage.parameters.log_norms["norm"].shape[1])
-    for name, curve in stage.parameters.log10_medians.items():
+    yield Field("parameter_profile.lags", stage.parameter_profile.lags, STEPS)
+    yield Field("parameter_profile.sequences", stage.parameter_profile.log_norms["norm"].shape[1])
+    for name, curve in stage.parameter_profile.log10_medians.items():
         yield Field(f"parameter_profile.log10_{name}", curve, LOG10, ZERO_CHANGE)
 
     yield Field("verdict.regime", verdict.regime)

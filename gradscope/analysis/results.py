@@ -89,9 +89,9 @@ class Stage(CompactRepr):
 
     ``error`` is the mean step error on held-out sequences (a network from a file of weights: on the
     examined ones); it and ``gradient`` are None where there are no targets. ``growth`` is the
-    verdict's rate with the interval that holds it; ``writing`` says how freely it writes and
-    ``parameters`` how far back the parameters act; ``rate_per_time_constant`` is the growth rate in
-    nats per τ = dt/α where there is a leak α, else None.
+    verdict's rate with the interval that holds it; ``writing`` says how freely it writes,
+    ``parameter_profile`` how far back the parameters act; ``rate_per_time_constant`` is the growth
+    rate in nats per τ = dt/α where there is a leak α, else None.
     """
 
     name: StageName
@@ -103,8 +103,13 @@ class Stage(CompactRepr):
     gradient: GradientSummary | None
     slopes: SlopeSummary
     writing: Writing
-    parameters: ParameterProfile
+    parameter_profile: ParameterProfile
     rate_per_time_constant: float | None = None
+
+    @property
+    def write_level(self) -> float:
+        """How freely the network writes: 1 freely, below 1/20 not at all."""
+        return self.writing.level
 
     def compact_fields(self) -> dict[str, Any]:
         """Return the name of the stage, its verdict, and its error."""

@@ -15,7 +15,7 @@ from gradscope.diagnosis.diagnose import diagnose
 from gradscope.diagnosis.growth import rate_per_time_constant
 from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.diagnosis.verdict import Learned, Thresholds, Verdict
-from gradscope.diagnosis.write_level import writing_of
+from gradscope.diagnosis.write_level import write_level
 from gradscope.errors import SettingError
 from gradscope.jacobians.adjoints import log_adjoint_norms
 from gradscope.jacobians.cell_chain import cell_chain
@@ -80,7 +80,7 @@ def examine(
         batch = batch.first(overflow - 1)
         trajectory = unroll(params, batch.inputs, evaluation.initial_state)
     targets, chain = batch.targets, cell_chain(params, trajectory)
-    writing = writing_of(params, trajectory, evaluation.task_info.columns)
+    writing = write_level(params, trajectory, evaluation.task_info.columns)
     writing = replace(writing, reasons=(*writing.reasons, *faults))
     diagnosis = diagnose(
         chain,
@@ -116,7 +116,7 @@ def examine(
         gradient=gradient,
         slopes=_summarise_slopes(trajectory),
         writing=writing,
-        parameters=parameter_profile(
+        parameter_profile=parameter_profile(
             params,
             first_sequences(params, trajectory, PARAMETER_SEQUENCES),
             diagnosis.norms.lags.size,

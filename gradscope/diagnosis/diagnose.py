@@ -67,7 +67,7 @@ def diagnose(
     overflow_step : int, optional
         The step at which the state grew too large to go on, where it did.
     writing : Writing, optional
-        How freely the network writes (``writing_of``); a chain alone does not say.
+        How freely the network writes (``write_level``); a chain alone does not say.
     thresholds : Thresholds, optional
         Where the verdict draws its lines.
     tolerance : float

@@ -56,7 +56,7 @@ class Writing:
         return any(each.code is not ReasonCode.UNITS_DEAD for each in self.reasons)
 
 
-def writing_of(
+def write_level(
     params: Cell, trajectory: Trajectory, columns: tuple[str, ...] | None = ()
 ) -> Writing:
     """Measure how freely a network writes along a trajectory. ``columns`` are the names of its

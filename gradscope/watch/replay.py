@@ -17,7 +17,7 @@ from gradscope.analysis.stage import first_overflow
 from gradscope.arrays import FloatArray
 from gradscope.diagnosis.diagnose import Diagnosis, diagnose
 from gradscope.diagnosis.verdict import Thresholds
-from gradscope.diagnosis.write_level import writing_of
+from gradscope.diagnosis.write_level import write_level
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.model.cells import CellTrajectory
 from gradscope.model.stack import Layer, unroll_stack
@@ -99,7 +99,7 @@ def take_snapshots(sample: Sample, max_lag: int, thresholds: Thresholds) -> list
             diagnosis = diagnose(
                 cell_chain(cell, trajectory),
                 overflow_step=bad_step,
-                writing=writing_of(cell, trajectory, () if lowest else None),
+                writing=write_level(cell, trajectory, () if lowest else None),
                 thresholds=thresholds,
             )
         count = len(sample.sequences)

@@ -92,7 +92,7 @@ def test_an_lstm_on_prices_writes_nothing_until_they_are_standardised(
     mended = analyze(prepare({**raw.settings.as_dict(), "standardise": True}))
 
     assert raw.last.verdict.regime is Regime.STABLE
-    assert raw.last.writing.level < 1e-6
+    assert raw.last.write_level < 1e-6
     assert raw.last.verdict.shut
     assert headline(raw.last.verdict, 1e-3).startswith("Nothing is written: ")
     assert {ReasonCode.INPUTS_UNSCALED, ReasonCode.UNITS_SATURATED} <= codes(raw)
@@ -100,7 +100,7 @@ def test_an_lstm_on_prices_writes_nothing_until_they_are_standardised(
     assert [each.code for each in raw.remedies] == [RemedyCode.STANDARDISE]
 
     assert mended.last.verdict.regime is Regime.VANISHING
-    assert mended.last.writing.level > 0.3
+    assert mended.last.write_level > 0.3
     assert not mended.last.writing.reasons
     # Of the gradient, W's part is smaller on prices, and the whole is larger: U's has their scale.
     shut, free = by_block(raw), by_block(mended)
@@ -116,7 +116,7 @@ def test_every_cell_is_shut_by_prices(
 ) -> None:
     found = study(blocks, **values)
 
-    assert found.last.writing.level < 1e-6
+    assert found.last.write_level < 1e-6
     assert found.last.verdict.shut
     assert first_remedy(found) is RemedyCode.STANDARDISE
 
@@ -135,7 +135,7 @@ def test_inputs_around_fifty_are_named_before_anything_is_fine(
 def test_a_relu_net_of_dead_units_writes_nothing(study: Callable[..., Analysis]) -> None:
     found = study(1, mean=0.5, bias=-100.0, activation="relu")
 
-    assert found.last.writing.level == 0.0
+    assert found.last.write_level == 0.0
     assert {ReasonCode.NOTHING_WRITTEN, ReasonCode.UNITS_DEAD} <= codes(found)
     assert first_remedy(found) is RemedyCode.REVIVE_UNITS
 
@@ -174,7 +174,7 @@ def test_a_drawn_net_with_huge_input_weights_is_shut(state: str) -> None:
 
     found = analyze(settings)
 
-    assert found.last.writing.level < 1e-6
+    assert found.last.write_level < 1e-6
     assert found.last.verdict.shut
     assert [each.code for each in found.remedies] == [RemedyCode.STANDARDISE]
 
@@ -215,7 +215,7 @@ def test_the_document_has_the_write_level_and_the_parameter_profile() -> None:
 
     stage = analysis_document(found)["stages"][0]
 
-    assert stage["write_level"] == found.last.writing.level
+    assert stage["write_level"] == found.last.write_level
     assert stage["write_level_by_block"] == dict(found.last.writing.by_block)
     profile = stage["parameter_profile"]
     assert profile["lags"] == list(range(9))

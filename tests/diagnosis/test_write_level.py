@@ -7,7 +7,7 @@ import pytest
 
 from gradscope.arrays import FloatArray
 from gradscope.diagnosis.reasons import Reason, ReasonCode
-from gradscope.diagnosis.write_level import Writing, writing_of
+from gradscope.diagnosis.write_level import Writing, write_level
 from gradscope.model.activations import ACTIVATIONS
 from gradscope.model.cells import Cell
 from gradscope.model.elman import ElmanParameters
@@ -61,7 +61,7 @@ def held(bias: list[float], kind: str) -> tuple[Cell, Trajectory]:
     ],
 )
 def test_of_one_unit_it_is_the_slope_over_its_ceiling(kind: str, slope: float) -> None:
-    found = writing_of(*held([1.5], kind))
+    found = write_level(*held([1.5], kind))
 
     assert found.level == pytest.approx(slope, rel=1e-12)
     assert found.by_block == pytest.approx(
@@ -95,7 +95,7 @@ def test_of_an_lstm_it_is_the_closed_form() -> None:
 
     wanted = np.median([size(t, None, None) / size(t, 0.25, 1.0) for t in range(1, 5)])
 
-    assert writing_of(*held(bias, "lstm")).level == pytest.approx(wanted, rel=1e-12)
+    assert write_level(*held(bias, "lstm")).level == pytest.approx(wanted, rel=1e-12)
 
 
 def test_of_a_gru_each_block_counts_what_it_feeds() -> None:
@@ -118,7 +118,7 @@ def test_of_a_gru_each_block_counts_what_it_feeds() -> None:
             fed = [0, 1, last]
             ratios[name].append(float(np.linalg.norm(open_[fed]) / np.linalg.norm(most[fed])))
 
-    found = writing_of(cell, trajectory).by_block
+    found = write_level(cell, trajectory).by_block
 
     for name, each in ratios.items():
         assert found[name] == pytest.approx(np.median(each), rel=1e-12)
@@ -147,7 +147,7 @@ def test_a_network_at_rest_writes_freely(kind: str) -> None:
     cell = KINDS[kind](np.random.default_rng(0))
     nothing = cell.with_weights({name: 0.0 * array for name, array in cell.weights()})
 
-    found = writing_of(nothing, unroll(nothing, np.zeros((5, 2, INPUTS))))
+    found = write_level(nothing, unroll(nothing, np.zeros((5, 2, INPUTS))))
 
     assert found.level == 1.0
     assert found.reasons == ()
@@ -172,7 +172,7 @@ def test_units_that_are_never_active_are_counted_and_alone_do_no_harm() -> None:
         ACTIVATIONS[ActivationName.RELU],
     )
 
-    found = writing_of(cell, unroll(cell, np.zeros((6, 2, 1))))
+    found = write_level(cell, unroll(cell, np.zeros((6, 2, 1))))
 
     assert reason(found, ReasonCode.UNITS_DEAD).numbers == {"units": 2, "of": 5}
     assert codes(found) == [ReasonCode.UNITS_DEAD]
@@ -181,7 +181,7 @@ def test_units_that_are_never_active_are_counted_and_alone_do_no_harm() -> None:
 
 
 def test_saturation_is_named_with_its_side() -> None:
-    found = writing_of(*held([-9.0, 9.0, -9.0, 9.0], "lstm"))
+    found = write_level(*held([-9.0, 9.0, -9.0, 9.0], "lstm"))
 
     of_gates = found.reasons[1].numbers
     assert codes(found)[:3] == [ReasonCode.NOTHING_WRITTEN, *[ReasonCode.UNITS_SATURATED] * 2]
@@ -198,7 +198,7 @@ def scaled(inputs: FloatArray, columns: tuple[str, ...] | None = ()) -> Writing:
     cell = ElmanParameters(
         0.1 * rng.normal(size=(8, 3)), np.zeros((8, 8)), np.zeros(8), np.zeros((0, 8)), np.zeros(0)
     )
-    return writing_of(cell, unroll(cell, inputs), columns)
+    return write_level(cell, unroll(cell, inputs), columns)
 
 
 def test_the_worst_of_unscaled_inputs_is_named() -> None:
@@ -232,7 +232,7 @@ def test_a_relu_net_that_is_active_half_the_time_is_not_saturated() -> None:
     trajectory = unroll(rectified, drawn("vanilla", n_steps=50)[1])
 
     assert 0.5 < np.mean(trajectory.slopes == 0.0) < 0.9
-    assert ReasonCode.UNITS_SATURATED not in codes(writing_of(rectified, trajectory))
+    assert ReasonCode.UNITS_SATURATED not in codes(write_level(rectified, trajectory))
 
 
 def test_the_name_of_an_array_is_not_taken_for_that_of_a_column() -> None:
@@ -253,6 +253,6 @@ def test_large_input_weights_are_named_where_they_saturate(name: str, named: boo
         ACTIVATIONS[ActivationName(name)],
     )
 
-    found = writing_of(cell, unroll(cell, rng.normal(size=(40, 3, 3))))
+    found = write_level(cell, unroll(cell, rng.normal(size=(40, 3, 3))))
 
     assert (ReasonCode.INPUTS_UNSCALED in codes(found)) is named

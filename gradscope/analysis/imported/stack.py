@@ -12,7 +12,7 @@ from gradscope.arrays import FloatArray
 from gradscope.data.batch import Baseline, Batch, Targets, TaskInfo
 from gradscope.diagnosis.diagnose import diagnose
 from gradscope.diagnosis.reasons import Reason, ReasonCode
-from gradscope.diagnosis.write_level import writing_of
+from gradscope.diagnosis.write_level import write_level
 from gradscope.errors import DataError
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.model.cells import Cell
@@ -117,7 +117,7 @@ def judge_layers(stack: ImportedStack) -> ImportedNetwork:
         if title == stack.studied.title or trajectory is None or first_overflow(trajectory):
             return None
         columns = stack.settings.column if title in lowest else None
-        writing = writing_of(cells[title], trajectory, columns)
+        writing = write_level(cells[title], trajectory, columns)
         faults.extend(
             Reason(each.code, {**each.numbers, "layer": title})
             for each in writing.reasons

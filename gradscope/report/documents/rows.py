@@ -72,9 +72,11 @@ def parameter_rows(analysis: Analysis) -> Rows:
     rows = [
         [str(stage.name), *row]
         for stage in analysis.stages
-        for row in _transposed((stage.parameters.lags, *stage.parameters.log10_medians.values()))
+        for row in _transposed(
+            (stage.parameter_profile.lags, *stage.parameter_profile.log10_medians.values())
+        )
     ]
-    names = analysis.last.parameters.log_norms
+    names = analysis.last.parameter_profile.log_norms
     return ("stage", "lag", *(f"log10_{name}" for name in names)), rows
 
 
@@ -87,7 +89,7 @@ def comparison_rows(comparison: Comparison) -> list[list[Any]]:
             *(field.last for field in _fields_of(stage, CELL_FIELDS)),
             analysis.task_info.baseline and analysis.task_info.baseline.error,
             str(analysis.settings.cell),
-            stage.writing.level,
+            stage.write_level,
         ]
         for analysis in comparison.analyses
         for stage in analysis.stages

@@ -77,7 +77,7 @@ def profile_panel(axes: "Axes", analysis: Analysis) -> None:
 def parameters_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw log10 ‖(∂h_T/∂h_k) ∂⁺h_k/∂θ‖ by lag T − k, for all of θ and for b, beside σ_max."""
     dress(axes, LAG, r"$\log_{10}$ of the norm")
-    parameters, profile = analysis.last.parameters, analysis.last.profile
+    parameters, profile = analysis.last.parameter_profile, analysis.last.profile
     curves = parameters.log10_medians
     for lags, curve, label, color, line in (
         (parameters.lags, curves["norm"], "U, W and b", BLUE, "-"),

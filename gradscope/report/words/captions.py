@@ -56,11 +56,11 @@ def profile_caption(analysis: Analysis) -> str:
 
 def parameters_caption(analysis: Analysis) -> str:
     """Say how the norm goes for all parameters, and how freely they write."""
-    first, last = analysis.last.parameters.log10_medians["norm"][[0, -1]]
+    first, last = analysis.last.parameter_profile.log10_medians["norm"][[0, -1]]
     return (
         f"The parameters of the last step alone change the last state by {_power(first)}, those of "
         f"the first by {_power(last)} (Frobenius norm); the size of what U and W multiply has no "
-        f"part in the line of b. The write level is {number(analysis.last.writing.level)}."
+        f"part in the line of b. The write level is {number(analysis.last.write_level)}."
     )
 
 
