@@ -20,6 +20,7 @@ from gradscope.model.cells import Cell
 from gradscope.model.gru import GruParameters
 from gradscope.model.lstm import LstmParameters
 from gradscope.model.trajectory import Trajectory
+from gradscope.notebook_repr import CompactRepr
 
 SHUT = 1.0 / 20.0
 """Write level below which nothing is written (convention)."""
@@ -42,8 +43,8 @@ GATES: Mapping[type[Cell], tuple[int, ...]] = {LstmParameters: (0, 1, 3), GruPar
 """Blocks of the pre-activations that are those of gates."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Writing:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Writing(CompactRepr):
     """The write level, ``by_block`` for each weight array, and what there is to say against it."""
 
     level: float
