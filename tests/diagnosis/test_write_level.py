@@ -185,11 +185,7 @@ def test_saturation_is_named_with_its_side() -> None:
 
     of_gates = found.reasons[1].numbers
     assert codes(found)[:3] == [ReasonCode.NOTHING_WRITTEN, *[ReasonCode.UNITS_SATURATED] * 2]
-    assert (of_gates["of"], of_gates["fraction"], of_gates["low"]) == (
-        "gates",
-        1.0,
-        pytest.approx(1 / 3),
-    )
+    assert of_gates == {"of": "gates", "fraction": 1.0, "low": pytest.approx(1 / 3)}
     assert found.hindered
 
 
