@@ -7,6 +7,9 @@ meaning lives where it is computed: ``model.activations``, ``model.cells``, ``mo
 
 from enum import StrEnum
 
+PerUnit = float | tuple[float, ...]
+"""One number for all units, or one for each."""
+
 
 class ActivationName(StrEnum):
     """The nonlinearity φ."""
@@ -32,6 +35,13 @@ class StateName(StrEnum):
 
     POST = "post"
     PRE = "pre"
+
+
+class Discretization(StrEnum):
+    """How α follows from dt and τ: dt/τ, or 1 − exp(−dt/τ), which is exact for a linear decay."""
+
+    EULER = "euler"
+    EXPONENTIAL = "exponential"
 
 
 class GateName(StrEnum):

@@ -374,6 +374,29 @@ MUTANTS = (
         "if dropped > 2.0:",
         "jacobians/test_parameter_profile.py::test_what_the_leading_direction_does_not_take_up_is_still_seen",
     ),
+    Mutant(
+        "recurrent noise scaled as if it stood on the state",
+        "analysis/network.py",
+        "np.sqrt(2.0 / network.leak)",
+        "np.sqrt(2.0 * network.leak)",
+        "analysis/test_continuous_time.py::"
+        "test_a_leaky_unit_alone_with_noise_has_its_stationary_variance",
+    ),
+    Mutant(
+        "the exponential discretization taken for Euler's",
+        "analysis/settings.py",
+        "-math.expm1(-each)",
+        "each",
+        "analysis/test_continuous_time.py::"
+        "test_the_exponential_discretization_is_exact_for_a_linear_decay",
+    ),
+    Mutant(
+        "unequal leaks of the units in reverse",
+        "jacobians/chain.py",
+        "factors = self.leak * self.slopes[steps - 1, sequences]",
+        "factors = np.flip(self.leak) * self.slopes[steps - 1, sequences]",
+        "analysis/test_continuous_time.py::test_an_elman_chain_of_unequal_leaks_is_its_dense_twin",
+    ),
 )
 
 

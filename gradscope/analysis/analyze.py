@@ -6,7 +6,7 @@
 from functools import partial
 
 from gradscope.analysis.details import Progress, measure_details
-from gradscope.analysis.network import Streams
+from gradscope.analysis.network import Streams, with_noise
 from gradscope.analysis.prepare import Prepared, prepare
 from gradscope.analysis.results import Analysis
 from gradscope.analysis.settings import Settings
@@ -65,11 +65,14 @@ def train_network(prepared: Prepared, task: Problem, watch: Watcher | None) -> T
     network can be examined.
     """
     settings = prepared.resolved
-    rng = Streams.from_seed(settings.seed).training
+    streams = Streams.from_seed(settings.seed)
+    noise, network = streams.training_noise, prepared.network
     rate = settings.learning_rate or DEFAULT_LEARNING_RATE[settings.optimizer]
     return train(
-        prepared.network,
-        lambda: task.draw(rng, settings.batch),
+        network,
+        lambda: with_noise(
+            settings.noise, noise, network, task.draw(streams.training, settings.batch)
+        ),
         OPTIMIZERS[settings.optimizer](rate),
         settings.updates,
         limits=Limits(settings.clip_norm, settings.clip_value, settings.truncate),

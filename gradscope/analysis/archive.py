@@ -44,6 +44,8 @@ NEEDED = (
 SECOND_BIAS = "candidate_bias"
 """What a GRU has beside the weights of every cell, where its reset gate comes after the product."""
 
+NOISE = "noise"
+"""What was added to the pre-activations (T,B,H), where there was noise."""
 
 DAMAGE = (LookupError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)
 """What taking apart a damaged text of JSON ends in."""
@@ -79,6 +81,8 @@ def archive_bytes(analysis: Analysis) -> bytes:
         "facts": json.dumps(plain(asdict(analysis.task_info)), allow_nan=False),
         "environment": json.dumps({"gradscope": gradscope.__version__, **environment()}),
     }
+    if trajectory.noise is not None:
+        arrays[NOISE] = trajectory.noise
     if trajectory.states is not trajectory.hidden:
         arrays["states"] = trajectory.states
     if analysis.network is not None:
@@ -114,7 +118,8 @@ def load_run(path: Path) -> SavedRun:
             _numbers(path, "target_steps", arrays).astype(np.bool_),
             task_info.error,
         )
-        batch = Batch(_numbers(path, "inputs", arrays), targets)
+        noise = _numbers(path, NOISE, arrays) if NOISE in arrays else None
+        batch = Batch(_numbers(path, "inputs", arrays), targets, noise)
         initial_state = _numbers(path, "initial_state", arrays)
         _require_fit(params, batch, initial_state)
         evaluation = EvaluationBatch(batch, task_info, initial_state)
@@ -181,7 +186,8 @@ def _numbers(path: Path, name: str, arrays: Mapping[str, Any]) -> FloatArray:
 def _require_fit(params: Cell, batch: Batch, initial_state: FloatArray) -> None:
     shape, outputs = batch.inputs.shape, batch.targets.values.shape[2]
     sizes, states = (*shape[2:], params.sizes[1], outputs), (shape[1], params.state_size)
-    if sizes != params.sizes or initial_state.shape != states:
+    noisy = shape[:2] if batch.noise is None else batch.noise.shape[:2]
+    if sizes != params.sizes or initial_state.shape != states or noisy != shape[:2]:
         raise ShapeError(
             f"inputs {shape}, initial state {initial_state.shape} and {outputs} outputs do not fit "
             f"a network of sizes {params.sizes}"

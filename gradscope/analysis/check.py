@@ -55,7 +55,8 @@ class CheckRow:
 def check(settings: Settings | Prepared) -> tuple[CheckRow, ...]:
     """Compare gradient, shares, transport and causes with independent computations."""
     prepared = settings if isinstance(settings, Prepared) else prepare(settings)
-    trajectory = unroll(prepared.network, prepared.batch.batch.inputs)
+    batch = prepared.batch.batch
+    trajectory = unroll(prepared.network, batch.inputs, noise=batch.noise)
     of_gradient = () if prepared.held_out is None else _gradient_rows(prepared, trajectory)
     return *of_gradient, _against_moved_state(prepared), _against_causes(prepared, trajectory)
 

@@ -39,7 +39,7 @@ class CheckpointRecorder:
         self._settings = settings = prepared.resolved
         self._report = report
         self._every = max(settings.updates // LOOKS, 1)
-        self._inputs = prepared.batch.batch.inputs[:, :SEQUENCES]
+        self._batch = prepared.batch.batch
 
     def __call__(self, update: int, loss: float, gradient_norm: float, params: Cell) -> None:
         """Record a checkpoint, where one is due."""
@@ -50,7 +50,9 @@ class CheckpointRecorder:
         self._report(checkpoint)
 
     def _horizon(self, params: Cell) -> int | None:
-        trajectory = unroll(params, self._inputs)
+        inputs, noise = self._batch.inputs[:, :SEQUENCES], self._batch.noise
+        some_noise = None if noise is None else noise[:, :SEQUENCES]
+        trajectory = unroll(params, inputs, noise=some_noise)
         if first_overflow(trajectory) is not None:
             return None
         lag = longest_lag(self._settings, trajectory.n_steps)

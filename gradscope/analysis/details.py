@@ -101,9 +101,9 @@ def measure_details(
 
 def first_sequences(params: Cell, trajectory: Trajectory, count: int) -> Trajectory:
     """Return the trajectory over the first sequences alone."""
-    return unroll(
-        params, trajectory.inputs[:, :count], trajectory.cell_trajectory.states[0, :count]
-    )
+    first, noise = trajectory.states[0, :count], trajectory.noise
+    some_noise = None if noise is None else noise[:, :count]
+    return unroll(params, trajectory.inputs[:, :count], first, some_noise)
 
 
 def _map(

@@ -137,6 +137,8 @@ def stage_fields(stage: Stage) -> Iterator[Field]:
 
     yield Field("verdict.regime", verdict.regime)
     yield Field("verdict.rate_nats_per_step", verdict.rate, RATE, ZERO_PRODUCT)
+    for unit, each in stage.rate_per.items():
+        yield Field(f"verdict.rate_nats_per_{unit}", each, f"nats per {unit}", ZERO_PRODUCT)
     interval = None if growth.low is None else [growth.low, growth.high]
     no_interval = ZERO_PRODUCT if growth.tail is None else "too few sequences and lags"
     yield Field("verdict.rate_interval_95", interval, RATE, no_interval)

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from gradscope.diagnosis.theory import log_bound_per_step
 from gradscope.diagnosis.weight_spectrum import WeightSpectrum, weight_spectrum
 from gradscope.model.activations import ACTIVATIONS
@@ -50,5 +52,5 @@ def _inspected(layer: RecurrentLayer) -> InspectedLayer:
     known = {str(name): activation.slope_ceiling for name, activation in ACTIVATIONS.items()}
     log_bound, ceiling = None, known.get(str(layer.activation))
     if layer.cell is CellName.ELMAN and layer.leak is not None and ceiling is not None:
-        log_bound = log_bound_per_step(layer.recurrent_weights, ceiling, layer.leak)
+        log_bound = log_bound_per_step(layer.recurrent_weights, ceiling, np.array(layer.leak))
     return InspectedLayer(layer, spectra, log_bound)

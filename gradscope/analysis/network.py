@@ -8,6 +8,7 @@ import numpy as np
 
 from gradscope.analysis.settings import Settings
 from gradscope.arrays import FloatArray
+from gradscope.data.batch import Batch
 from gradscope.data.problem import Problem
 from gradscope.model.activations import ACTIVATIONS
 from gradscope.model.cells import WEIGHT_NAMES, Cell
@@ -26,11 +27,34 @@ class Streams:
     training: np.random.Generator
     examined: np.random.Generator
     held_out: np.random.Generator
+    noise: np.random.Generator
+    training_noise: np.random.Generator
 
     @classmethod
     def from_seed(cls, seed: int) -> "Streams":
         """Spawn the streams; the same seed gives the same numbers whatever else is asked for."""
-        return cls(*(np.random.default_rng(each) for each in np.random.SeedSequence(seed).spawn(4)))
+        return cls(*(np.random.default_rng(each) for each in np.random.SeedSequence(seed).spawn(6)))
+
+
+def draw_noise(
+    sigma: float, rng: np.random.Generator, network: Cell, shape: tuple[int, int]
+) -> FloatArray | None:
+    """Return the noise σ√(2/α) ξ (T,B,H), ξ ~ N(0,1), that is added to the pre-activations of a
+    vanilla RNN; None for no noise.
+
+    Where the state is the pre-activation, that is α σ√(2/α) ξ = σ√(2α) ξ on the state, as in Song,
+    Yang & Wang (2016), PLoS Comput. Biol. 12(2); where it is the activation, noise inside of φ as
+    in Yang et al. (2019), Nat. Neurosci. 22.
+    """
+    if not sigma or not isinstance(network, ElmanParameters):
+        return None
+    drawn: FloatArray = rng.standard_normal((*shape, network.hidden_size))
+    return sigma * np.sqrt(2.0 / network.leak) * drawn
+
+
+def with_noise(sigma: float, rng: np.random.Generator, network: Cell, batch: Batch) -> Batch:
+    """Return a batch with the recurrent noise of a network."""
+    return replace(batch, noise=draw_noise(sigma, rng, network, (batch.n_steps, batch.n_sequences)))
 
 
 def draw_network(settings: Settings, problem: Problem, rng: np.random.Generator) -> Cell:
@@ -46,7 +70,7 @@ def draw_network(settings: Settings, problem: Problem, rng: np.random.Generator)
             input_scale=settings.input_scale,
             center_bias=settings.center_bias,
         )
-        return replace(drawn, leak=settings.leak, state=settings.state)
+        return replace(drawn, leak=np.array(settings.leak), state=settings.state)
     initialize_gated = initialize_gru if settings.cell is CellName.GRU else initialize_lstm
     return initialize_gated(
         rng,
@@ -64,7 +88,7 @@ def restore_network(settings: Settings, weights: Mapping[str, FloatArray]) -> Ce
     given: dict[str, Any] = {name: weights[name] for name in WEIGHT_NAMES}
     given["activation"] = ACTIVATIONS[settings.activation]
     if settings.cell is CellName.ELMAN:
-        return ElmanParameters(**given, leak=settings.leak, state=settings.state)
+        return ElmanParameters(**given, leak=np.array(settings.leak), state=settings.state)
     if settings.cell is CellName.LSTM:
         return LstmParameters(**given)
     return GruParameters(**given, candidate_bias=weights.get("candidate_bias"))

@@ -7,18 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from gradscope.analysis.archive import SavedRun, load_run
 from gradscope.analysis.memory import require_memory
-from gradscope.analysis.network import Streams, draw_network
+from gradscope.analysis.network import Streams, draw_network, with_noise
 from gradscope.analysis.results import ImportedNetwork
 from gradscope.analysis.settings import (
     JUDGING_SETTINGS,
     NETWORK_SETTINGS,
     SEQUENCE_SETTINGS,
+    SETTINGS,
     Settings,
     flag,
 )
 from gradscope.analysis.stage import EvaluationBatch
 from gradscope.data.problem import Problem, series_problem, task_problem
-from gradscope.data.table import Table, read_table
+from gradscope.data.table import ARRAY_SUFFIX, TEXT_SUFFIXES, Table, read_table
 from gradscope.errors import SettingError
 from gradscope.model.cells import Cell
 from gradscope.names import MissingCells, StageName
@@ -73,7 +74,7 @@ def prepare(
     SettingError, DataError, ArchiveError, WeightsError
         If the settings contradict the task or a file, or a file cannot be read.
     """
-    values = asked.as_dict() if isinstance(asked, Settings) else asked
+    values = _read_per_unit(asked.as_dict() if isinstance(asked, Settings) else asked)
     if values.get("load") is not None:
         return _saved(values, read_run, read_table)
     if values.get("weights") is not None:
@@ -87,6 +88,7 @@ def resolve(
     """Return the settings that a person's values come to, a saved run or a file of weights asked
     for the rest; ``source`` says in errors where the values stood.
     """
+    values = _read_per_unit(values)
     if values.get("load") is not None:
         return _over_saved(values, read_run(Path(values["load"])).settings)
     if values.get("weights") is not None:
@@ -94,6 +96,19 @@ def resolve(
 
         return settings_of_weights(values)
     return Settings.from_dict(values, source)
+
+
+def _read_per_unit(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the values with the numbers of each unit in place of the files that hold them."""
+    named = {name: str(values.get(name)) for name, each in SETTINGS.items() if each.per_unit}
+    return {
+        **values,
+        **{
+            name: read_table(Path(path), every=True).values.ravel()
+            for name, path in named.items()
+            if path.lower().endswith((ARRAY_SUFFIX, *TEXT_SUFFIXES))
+        },
+    }
 
 
 def _over_saved(values: Mapping[str, Any], saved: Settings) -> Settings:
@@ -158,7 +173,9 @@ def _drawn(settings: Settings, read_table: ReadTable) -> Prepared:
     problem = problem_within_memory(settings, read_table)
     network = draw_network(settings, problem, streams.weights)
     batch, held_out = (
-        EvaluationBatch(sequences, problem.task_info)
+        EvaluationBatch(
+            with_noise(settings.noise, streams.noise, network, sequences), problem.task_info
+        )
         for sequences in (
             problem.examine(streams.examined, settings.sequences),
             problem.validate(streams.held_out, HELD_OUT_SEQUENCES),

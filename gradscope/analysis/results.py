@@ -1,8 +1,8 @@
 """What a study returns: frozen results made of arrays, units in nats and steps."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -90,8 +90,8 @@ class Stage(CompactRepr):
     ``error`` is the mean step error on held-out sequences (a network from a file of weights: on the
     examined ones); it and ``gradient`` are None where there are no targets. ``growth`` is the
     verdict's rate with the interval that holds it; ``writing`` says how freely it writes,
-    ``parameter_profile`` how far back the parameters act; ``rate_per_time_constant`` is the growth
-    rate in nats per τ = dt/α where there is a leak α, else None.
+    ``parameter_profile`` how far back the parameters act; ``rate_per`` is the growth rate in nats
+    per ``second``, where dt is known, and per ``time_constant``, the longest τ, where units leak.
     """
 
     name: StageName
@@ -104,7 +104,12 @@ class Stage(CompactRepr):
     slopes: SlopeSummary
     writing: Writing
     parameter_profile: ParameterProfile
-    rate_per_time_constant: float | None = None
+    rate_per: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def rate_per_time_constant(self) -> float | None:
+        """The growth rate in nats per τ, None where no unit leaks."""
+        return self.rate_per.get("time_constant")
 
     @property
     def write_level(self) -> float:

@@ -17,10 +17,12 @@ from gradscope.analysis.setting_values import (
 from gradscope.names import (
     ActivationName,
     CellName,
+    Discretization,
     GateName,
     InitializerName,
     MissingCells,
     OptimizerName,
+    PerUnit,
     StateName,
     TaskName,
 )
@@ -39,6 +41,7 @@ MAX_FACTOR = 1e100
 SIZE, COUNT, LENGTH = Limits(1, MAX_SIZE), Limits(0, MAX_COUNT), Limits(1, MAX_COUNT)
 FACTOR = Limits(0.0, MAX_FACTOR, "[]")
 FRACTION, PART = Limits(0.0, 1.0), Limits(0.0, 1.0, "(]")
+PER_UNIT = "X|LIST|FILE"
 POSITIVE, ABOVE_ONE = Limits(0.0, math.inf), Limits(1.0, math.inf)
 
 
@@ -47,7 +50,19 @@ class SettingFields:
     """The fields of ``Settings``, which says what they mean together."""
 
     cell: CellName = setting(CellName.ELMAN, NETWORK, MODEL, "The recurrent cell.", common=True)
-    leak: float = setting(1.0, NETWORK, MODEL, "Leak α = dt/τ of a vanilla RNN.", PART)
+    leak: PerUnit = setting(
+        1.0, NETWORK, MODEL, "Leak α = dt/τ of a vanilla RNN.", PART, metavar=PER_UNIT
+    )
+    dt: float | None = setting(None, NETWORK, MODEL, "Seconds per step.", POSITIVE)
+    tau: PerUnit | None = setting(
+        None, NETWORK, MODEL, "Time constant τ, in seconds.", POSITIVE, metavar=PER_UNIT
+    )
+    discretization: Discretization = setting(
+        Discretization.EULER, NETWORK, MODEL, "α = dt/τ, or α = 1 − exp(−dt/τ)."
+    )
+    noise: float = setting(
+        0.0, SEQUENCES, MODEL, "σ of recurrent noise: σ√(2/α) ξ on a vanilla RNN's a_t.", FACTOR
+    )
     state: StateName = setting(
         StateName.POST, NETWORK, MODEL, "A vanilla RNN's state: after φ or before it."
     )

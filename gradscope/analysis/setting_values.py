@@ -12,6 +12,7 @@ from types import UnionType
 from typing import Any, NamedTuple, get_args, get_type_hints
 
 from gradscope.errors import SettingError
+from gradscope.names import PerUnit
 
 MAX_FLOAT = 1.7976931348623157e308
 SHOWN_DIGITS = 40
@@ -59,14 +60,15 @@ ANY_NUMBER = Limits(-math.inf, math.inf)
 class Setting:
     """One setting of ``analyze``, as its field declares it.
 
-    ``kind`` is the type of its values (None too, where ``optional``); ``metavar`` stands for the
-    value on help pages, "" for what follows from the type; ``common`` settings are those that most
-    people need.
+    ``kind`` is the type of its values (None too, where ``optional``; several numbers, one for each
+    unit, where ``per_unit``); ``metavar`` stands for the value on help pages, "" for what follows
+    from the type; ``common`` settings are those that most people need.
     """
 
     name: str
     kind: Any
     optional: bool
+    per_unit: bool
     default: Any
     group: Group
     panel: OptionPanel
@@ -103,10 +105,12 @@ def declared_settings(table: type[Any]) -> Mapping[str, Setting]:
     for each in fields(table):
         kind = kinds[each.name]
         options = get_args(kind) if isinstance(kind, UnionType) else (kind,)
-        optional = type(None) in options
+        optional, per_unit = type(None) in options, tuple[float, ...] in options
         flag = each.metadata["flag"] or "--" + each.name.replace("_", "-")
         declared = {**each.metadata, "flag": flag}
-        found[each.name] = Setting(each.name, options[0], optional, each.default, **declared)
+        found[each.name] = Setting(
+            each.name, options[0], optional, per_unit, each.default, **declared
+        )
     return found
 
 
@@ -116,7 +120,8 @@ def checked(setting: Setting, value: Any) -> Any:
     if value is None and setting.optional:
         return None
     if kind is int or kind is float:
-        return _number(setting, value)
+        several = setting.per_unit and not isinstance(value, int | float)
+        return _per_unit(setting, value) if several else _number(setting, value)
     if kind is bool:
         if not isinstance(value, bool):
             raise SettingError(f"{flag} is {value!r}; choose true or false")
@@ -140,6 +145,19 @@ def _names(flag: str, value: Any) -> tuple[str, ...]:
     if any(isinstance(each, bool) or not isinstance(each, str | int) for each in words):
         raise SettingError(f"{flag} is {value!r}; give a name or a list of names")
     return tuple(str(each) for each in words)
+
+
+def _per_unit(setting: Setting, value: Any) -> PerUnit:
+    """Return the numbers of a text, list or array, or the one that all of them are."""
+    try:
+        parts = value.split(",") if isinstance(value, str) else list(value)
+        numbers = [_number(setting, float(part)) for part in parts]
+        return numbers[0] if len(set(numbers)) < 2 else tuple(numbers)
+    except (TypeError, ValueError, IndexError) as error:
+        raise SettingError(
+            f"{setting.flag} is {value!r:.{SHOWN_DIGITS}}; give one number, one for each unit as "
+            "in 0.1,0.2, or a file (.npy, .txt)"
+        ) from error
 
 
 def _number(setting: Setting, value: Any) -> int | float:

@@ -3,16 +3,24 @@
 ``setting_fields`` declares each of them; here is what they mean together.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import cache
+from functools import cache, partial
 from types import MappingProxyType
 from typing import Any, get_type_hints
 
 from gradscope.analysis.setting_fields import SettingFields
 from gradscope.analysis.setting_values import Group, Setting, checked, declared_settings
 from gradscope.errors import SettingError
-from gradscope.names import ActivationName, CellName, InitializerName, StateName
+from gradscope.names import (
+    ActivationName,
+    CellName,
+    Discretization,
+    InitializerName,
+    PerUnit,
+    StateName,
+)
 
 SETTINGS: Mapping[str, Setting] = MappingProxyType(declared_settings(SettingFields))
 """Every setting by name, in order."""
@@ -33,6 +41,10 @@ DRAWN_SETTINGS = settings_of(Group.DRAWN)
 NETWORK_SETTINGS = settings_of(Group.NETWORK)
 SEQUENCE_SETTINGS = settings_of(Group.SEQUENCES)
 JUDGING_SETTINGS = settings_of(Group.JUDGING)
+
+
+SAME_ALPHA = 1e-6
+"""Relative difference within which a leak agrees with dt and τ: files keep float32."""
 
 
 @dataclass(frozen=True, eq=False, slots=True, kw_only=True)
@@ -57,6 +69,7 @@ class Settings(SettingFields):
         self._check_together()
 
     def _check_together(self) -> None:
+        self._check_time()
         if self.clip_norm is not None and self.clip_value is not None:
             raise SettingError(
                 f"--clip-norm {self.clip_norm} and --clip-value {self.clip_value} are both given; "
@@ -83,10 +96,56 @@ class Settings(SettingFields):
                 "--delay out"
             )
 
+    def _check_time(self) -> None:
+        """Take α from dt and τ where both are given; refuse a leak that says something else."""
+        if self.tau is None:
+            return
+        if self.dt is None:
+            raise SettingError("--tau is given without the seconds per step; give --dt")
+        ratios = [self.dt / each for each in _listed(self.tau)]
+        euler = self.discretization is Discretization.EULER
+        if euler and max(ratios) > 1.0:
+            raise SettingError(
+                f"--dt is {self.dt:g}, so that the largest α = dt/τ is {max(ratios):g}; choose a "
+                "--dt up to the shortest --tau, or --discretization exponential"
+            )
+        alpha = tuple(ratios if euler else [-math.expm1(-each) for each in ratios])
+        if self.leak != SETTINGS["leak"].default:
+            self._require_alpha(self.leak, alpha)
+        else:
+            object.__setattr__(self, "leak", alpha[0] if len(alpha) == 1 else alpha)
+
+    def _require_alpha(self, leak: PerUnit, alpha: PerUnit) -> None:
+        """Refuse a leak that is not the α of dt and τ."""
+        said, meant = _listed(leak), _listed(alpha)
+        close = partial(math.isclose, rel_tol=SAME_ALPHA)
+        if len(said) not in (1, len(meant)) or not all(map(close, said * len(meant), meant)):
+            raise SettingError(
+                f"the leak is {span(leak)}, but dt and τ make α = {span(alpha)}; leave out --leak, "
+                "or --dt and --tau"
+            )
+
+    @property
+    def steps_per(self) -> Mapping[str, float]:
+        """Steps per ``second``, where dt is known, and per ``time_constant``, the longest τ, where
+        units leak: what turns a rate per step into others.
+        """
+        found = {} if self.dt is None else {"second": 1.0 / self.dt}
+        slowest = min(_listed(self.leak))
+        if self.tau is not None and self.dt is not None:
+            found["time_constant"] = max(_listed(self.tau)) / self.dt
+        elif slowest < 1.0:
+            euler = self.discretization is Discretization.EULER
+            found["time_constant"] = 1.0 / (slowest if euler else -math.log1p(-slowest))
+        return found
+
     def _check_cell(self) -> None:
         gated = self.cell is not CellName.ELMAN
         given = {
             "--leak": self.leak != 1.0,
+            "--tau": self.tau is not None,
+            "--noise": self.noise != 0.0,
+            "--discretization": self.discretization is not Discretization.EULER,
             "--state": self.state is not StateName.POST,
             "--center-bias": self.center_bias,
             "--init identity": self.init is InitializerName.IDENTITY,
@@ -143,7 +202,7 @@ class Settings(SettingFields):
     def as_dict(self) -> dict[str, Any]:
         """Return plain values only: what JSON, TOML and an archive hold."""
         plain = asdict(self)
-        plain |= {name: list(plain[name]) for name in ("column", "weight_map")}
+        plain |= {name: list(value) for name, value in plain.items() if isinstance(value, tuple)}
         return {
             name: str(value) if isinstance(value, str) else value for name, value in plain.items()
         }
@@ -154,11 +213,28 @@ class Settings(SettingFields):
         stood.
         """
         check_names(values, source)
-        return cls(**values)
+        made = cls(**values)
+        if made.tau is not None and values.get("leak") is not None:
+            # A leak of 1 that was given, and not the default, contradicts a τ longer than dt.
+            made._require_alpha(checked(SETTINGS["leak"], values["leak"]), made.leak)
+        return made
 
     def with_changes(self, values: Mapping[str, Any]) -> "Settings":
-        """Return the same settings with some changed, validated again."""
-        return replace(self, **values)
+        """Return the same settings with some changed, validated again; α follows dt and τ."""
+        of_tau = {} if self.tau is None else {"leak": SETTINGS["leak"].default}
+        return replace(self, **{**of_tau, **values})
+
+
+def _listed(value: PerUnit) -> tuple[float, ...]:
+    """Return the numbers of a setting that may have one for each unit."""
+    return value if isinstance(value, tuple) else (value,)
+
+
+def span(value: PerUnit) -> str:
+    """Return one number, or the least and the largest, as text."""
+    numbers = _listed(value)
+    ends = dict.fromkeys((min(numbers), max(numbers)))
+    return " … ".join(f"{each:g}" for each in ends)
 
 
 @cache

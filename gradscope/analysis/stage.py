@@ -12,7 +12,6 @@ from gradscope.analysis.settings import Settings
 from gradscope.arrays import FloatArray, order_statistics
 from gradscope.data.batch import Batch, Targets, TaskInfo
 from gradscope.diagnosis.diagnose import diagnose
-from gradscope.diagnosis.growth import rate_per_time_constant
 from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.diagnosis.verdict import Learned, Thresholds, Verdict
 from gradscope.diagnosis.write_level import write_level
@@ -66,7 +65,8 @@ def examine(
     """
     if error is None:
         error = held_out_error(params, held_out)
-    trajectory = unroll(params, evaluation.batch.inputs, evaluation.initial_state)
+    noise = evaluation.batch.noise
+    trajectory = unroll(params, evaluation.batch.inputs, evaluation.initial_state, noise)
     overflow = first_overflow(trajectory)
     batch = evaluation.batch
     if overflow == 1:
@@ -78,7 +78,7 @@ def examine(
         raise SettingError(f"the {name} network overflows at its first step; {remedy}")
     if overflow is not None:
         batch = batch.first(overflow - 1)
-        trajectory = unroll(params, batch.inputs, evaluation.initial_state)
+        trajectory = unroll(params, batch.inputs, evaluation.initial_state, batch.noise)
     targets, chain = batch.targets, cell_chain(params, trajectory)
     writing = write_level(params, trajectory, evaluation.task_info.columns)
     writing = replace(writing, reasons=(*writing.reasons, *faults))
@@ -122,9 +122,7 @@ def examine(
             diagnosis.norms.lags.size,
             tolerance=settings.tolerance,
         ),
-        rate_per_time_constant=(
-            rate_per_time_constant(verdict.rate, settings.leak) if settings.leak != 1.0 else None
-        ),
+        rate_per={unit: verdict.rate * count for unit, count in settings.steps_per.items()},
     )
     return stage, trajectory
 
@@ -163,7 +161,8 @@ def held_out_error(params: Cell, held_out: EvaluationBatch | None) -> float | No
         some = slice(start, start + at_once)
         inputs, values = batch.inputs[:, some], batch.targets.values[:, some]
         targets = Targets(values, batch.targets.at_step, batch.targets.error)
-        outputs = unroll(params, inputs, None if first is None else first[some]).outputs
+        noise = None if batch.noise is None else batch.noise[:, some]
+        outputs = unroll(params, inputs, None if first is None else first[some], noise).outputs
         total += error_per_step(outputs, targets) * inputs.shape[1]
     error = total / batch.n_sequences
     return error if np.isfinite(error) else np.inf

@@ -83,7 +83,7 @@ def _setting_option(setting: Setting, envvar: str | None = None) -> Any:
 
 SETTING_OPTIONS: Mapping[str, Any] = {
     name: Annotated[
-        (list[str] if each.kind == tuple[str, ...] else each.kind) | None,
+        (list[str] if each.kind == tuple[str, ...] else str if each.per_unit else each.kind) | None,
         _setting_option(each, f"GRADSCOPE_{name.upper()}"),
     ]
     for name, each in SETTINGS.items()

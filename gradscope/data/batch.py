@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from gradscope.arrays import BoolArray, FloatArray
 from gradscope.errors import ShapeError
+from gradscope.model.activations import word_of
 from gradscope.names import ErrorName
 from gradscope.notebook_repr import CompactRepr
 
@@ -23,6 +24,7 @@ class Targets(CompactRepr):
     error: ErrorName = ErrorName.SQUARED
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "error", word_of(ErrorName, self.error))
         if self.values.ndim != 3 or self.at_step.shape != self.values.shape[:1]:
             raise ShapeError(
                 f"targets have shape {self.values.shape} and their steps {self.at_step.shape}; "
@@ -37,10 +39,13 @@ class Targets(CompactRepr):
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class Batch(CompactRepr):
-    """Inputs (T,B,D) and the targets that belong to them."""
+    """Inputs (T,B,D), the targets that belong to them, and what is added to the pre-activations
+    (T,B,H) as noise (None: nothing).
+    """
 
     inputs: FloatArray
     targets: Targets
+    noise: FloatArray | None = None
 
     def __post_init__(self) -> None:
         if self.inputs.shape[:2] != self.targets.values.shape[:2]:
@@ -54,7 +59,8 @@ class Batch(CompactRepr):
         targets = Targets(
             self.targets.values[:steps], self.targets.at_step[:steps], self.targets.error
         )
-        return Batch(self.inputs[:steps], targets)
+        noise = None if self.noise is None else self.noise[:steps]
+        return Batch(self.inputs[:steps], targets, noise)
 
     @property
     def n_steps(self) -> int:

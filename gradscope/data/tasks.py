@@ -25,6 +25,7 @@ import numpy as np
 from gradscope.arrays import BoolArray
 from gradscope.data.batch import Baseline, Batch, Targets, TaskInfo
 from gradscope.errors import SettingError
+from gradscope.model.activations import word_of
 from gradscope.names import ErrorName, TaskName
 
 COPY_SYMBOLS = 8
@@ -50,6 +51,7 @@ def make_task(name: TaskName, steps: int, delay: int | None = None) -> Task:
 
     Raises SettingError if the task does not fit into so few steps, or takes no such delay.
     """
+    name = word_of(TaskName, name)
     if name is TaskName.RECALL:
         return _recall(steps, steps // 2 if delay is None else delay)
     if delay is not None:

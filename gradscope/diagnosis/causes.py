@@ -32,7 +32,7 @@ Each term is the logarithm of the ratio of two successive lengths, so over the �
 up to log σ_max(P_ℓ) exactly; any of them may have either sign. A stage that is exactly zero while
 the step is not (a gate closed to the last bit) is passed over, and what it lost is counted in the
 next. The same propagation, with other stages, splits a vanilla RNN whose state is its
-pre-activation or whose units leak differently.
+pre-activation.
 """
 
 from dataclasses import dataclass, fields

@@ -107,14 +107,6 @@ def terms_of(rates: Rates) -> dict[str, float | None]:
     return {name: getattr(rates, name) for name in names if name != "total"}
 
 
-def rate_per_time_constant(rate: float, leak: float) -> float:
-    """Return a growth rate in nats per time constant τ: a leak of α = dt/τ makes 1/α steps of τ.
-
-    As α → 0 it becomes the exponent of τ v̇ = −v + W φ(v).
-    """
-    return rate / leak
-
-
 def tail_lags(max_lag: int) -> IntArray:
     """Return the two lags between which the rate is taken; the first is 0 if there is but one."""
     return np.array([max_lag // 2, max_lag])

@@ -21,8 +21,8 @@ import numpy as np
 
 from gradscope.arrays import FloatArray, order_statistics
 from gradscope.model.activations import Activation
-from gradscope.model.cells import log_of
-from gradscope.model.elman import ElmanParameters
+from gradscope.model.cells import Cell, log_of
+from gradscope.model.elman import require_vanilla
 
 REACH, N_NODES = 9.0, 1201
 """z from −9 to 9, beyond which lies 2e-19 of the mass; the distance 0.015 resolves √q up to 40."""
@@ -60,16 +60,18 @@ class MeanField:
         return 1.0 / rate if rate > 0.0 else np.inf
 
 
-def mean_field(params: ElmanParameters, inputs: FloatArray) -> MeanField:
+def mean_field(params: Cell, inputs: FloatArray) -> MeanField:
     """Return the mean field of a network under the drive of its inputs.
 
     Parameters
     ----------
     params : ElmanParameters
-        The network; its φ must be bounded by 1, as tanh and the sigmoid are.
+        The network (SettingError for another cell); its φ must be bounded by 1, as tanh and the
+        sigmoid are.
     inputs : (T,B,D) array
         x_t at ``[t-1]``.
     """
+    params = require_vanilla(params)
     drive = inputs.reshape(-1, inputs.shape[2]) @ params.input_weights.T + params.hidden_bias
     levels = order_statistics(drive.ravel(), (np.arange(N_LEVELS) + 0.5) / N_LEVELS)
     n_hidden = params.sizes[1]

@@ -16,6 +16,7 @@ import numpy as np
 
 from gradscope.arrays import BoolArray, FloatArray, IntArray
 from gradscope.jacobians.chain import ElmanChain
+from gradscope.model.elman import has_leak
 
 MERGED = 1e-12
 """Distance of two unit vectors that count as one."""
@@ -114,7 +115,7 @@ class _Paths:
         """
         leak, ceiling = self._chain.leak, self._chain.slope_ceiling
         driven = vectors @ self._chain.recurrent_weights.T
-        if leak == 1.0:
+        if not has_leak(leak):
             at_ceiling = ceiling * lengths_of(driven)
             driven *= slopes
         else:

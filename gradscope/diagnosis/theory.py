@@ -21,8 +21,8 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.diagnosis.mean_field import MeanField, mean_field
 from gradscope.errors import SettingError
-from gradscope.model.cells import log_of, spectral_norm
-from gradscope.model.elman import ElmanParameters
+from gradscope.model.cells import Cell, log_of, spectral_norm
+from gradscope.model.elman import ElmanParameters, require_vanilla, step_bound
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import ActivationName
 from gradscope.notebook_repr import CompactRepr
@@ -109,9 +109,13 @@ def log_spectral_norm(weights: FloatArray) -> float:
     return log_of(spectral_norm(weights))
 
 
-def log_bound_per_step(weights: FloatArray, slope_ceiling: float, leak: float = 1.0) -> float:
-    """Return log(1 − α + α γ σ_max(W)), the most that one step can add to log σ_max(P), in nats."""
-    return log_of(1.0 - leak + leak * slope_ceiling * spectral_norm(weights))
+def log_bound_per_step(
+    weights: FloatArray, slope_ceiling: float, leak: float | FloatArray = 1.0
+) -> float:
+    """Return log(1 − α + α γ σ_max(W)), the most that one step can add to log σ_max(P), in nats;
+    with a leak of each unit log(max(1−α) + max(α) γ σ_max(W)).
+    """
+    return log_of(step_bound(leak, slope_ceiling * spectral_norm(weights)))
 
 
 def log_spectral_radius(weights: FloatArray) -> float:
@@ -151,12 +155,13 @@ def newman_exponents(size: int, scale: float, count: int | None = None) -> Float
     return exponents
 
 
-def predictions(params: ElmanParameters, trajectory: Trajectory) -> tuple[Prediction, ...]:
+def predictions(params: Cell, trajectory: Trajectory) -> tuple[Prediction, ...]:
     """Return what each theory says: bound, spectral radius, mean field, Newman's first exponent.
 
     The inputs of the trajectory drive the mean field; slopes and pre-activations decide what
-    applies.
+    applies. SettingError for another cell than the vanilla RNN.
     """
+    params = require_vanilla(params)
     weights, ceiling = params.recurrent_weights, params.activation.slope_ceiling
     smallest = float(trajectory.slopes.min()) / ceiling
     curved = None

@@ -109,6 +109,7 @@ class BpttLesson:
         ]
         content = {
             "network": dict(self.params.weights()),
+            "initial_state": trajectory.hidden[0, 0],
             "steps": steps,
             "summed": self.summed,
             "bptt": self.swept,
@@ -122,8 +123,8 @@ def draw_bptt_lesson(
 ) -> BpttLesson:
     """Take a random network apart, with one sequence that has a target at every step.
 
-    One input, one output, biases 0, h_0 = 0; ``steps`` in 1 … 8 and ``hidden`` in 1 … 4, else
-    SettingError.
+    One input, one output, biases 0, h_0 drawn from ±1/2, so that no term is zero; ``steps`` in
+    1 … 8 and ``hidden`` in 1 … 4, else SettingError.
     """
     for flag, value, most in (("steps", steps, MAX_STEPS), ("hidden", hidden, MAX_UNITS)):
         if not 1 <= value <= most:
@@ -134,7 +135,8 @@ def draw_bptt_lesson(
     params = initialize(rng, (1, hidden, 1), activation=activation, scheme=InitializerName.GAUSSIAN)
     inputs = rng.standard_normal((steps, 1, 1))
     targets = Targets(rng.standard_normal((steps, 1, 1)), np.ones(steps, dtype=np.bool_))
-    return bptt_lesson(params, unroll(params, inputs), targets)
+    first = rng.uniform(-0.5, 0.5, (1, hidden))
+    return bptt_lesson(params, unroll(params, inputs, first), targets)
 
 
 def bptt_lesson(params: ElmanParameters, trajectory: Trajectory, targets: Targets) -> BpttLesson:
@@ -174,11 +176,12 @@ def bptt_page(lesson: BpttLesson) -> Page:
     params, last = lesson.params, lesson.steps[-1]
     t, gradients = last.step, last.gradients
     network = (
-        f"a_t = U x_t + W h_t−1, h_t = {params.activation.name}(a_t), h_0 = 0",
+        f"a_t = U x_t + W h_t−1, h_t = {params.activation.name}(a_t)",
         "y_t = V h_t, E_t = (A_t − y_t)²",
         *matrix_lines("U", params.input_weights),
         *matrix_lines("W", params.recurrent_weights),
         *matrix_lines("V", params.output_weights),
+        *matrix_lines("h_0ᵀ", lesson.trajectory.hidden[0, 0]),
     )
     output = (
         *matrix_lines(f"∂E_{t}/∂y_{t} = −2 (A_{t} − y_{t})", last.output_slope),
@@ -206,10 +209,10 @@ def bptt_page(lesson: BpttLesson) -> Page:
     ):
         sections += [(title, lines), *(_term_section(lesson, term, name) for term in last.terms)]
         added = matrix_lines(f"∂E_{t}/∂{name}", gradients[name])
-        sections.append((f"The sum over the earlier steps: ∂E_{t}/∂{name}", added))
+        sections.append((f"The sum over the steps up to {t}: ∂E_{t}/∂{name}", added))
     count = sum(len(each.terms) for each in lesson.steps)
     answer = (
-        f"∂E_{t}/∂W is a sum of {len(last.terms)} terms, one for each earlier step; all "
+        f"∂E_{t}/∂W is a sum of {len(last.terms)} terms, one for each step up to {t}; all "
         f"{count} of ∂E/∂W agree with BPTT's one sweep to {lesson.deviation:.0e}."
     )
     return Page(answer, [*sections, ("The general formula, over all steps", general)])
@@ -247,6 +250,4 @@ def _term_section(lesson: BpttLesson, term: Term, weights: str) -> tuple[str, li
             *matrix_lines(f"∂⁺h_{k}/∂U = φ′(a_{k}) x_{k}ᵀ", immediate),
         ]
     lines += matrix_lines("the term", term.share[weights])
-    if weights == "W" and k == 1 and not immediate.any():
-        lines.append("It is zero because h_0 = 0: before the first step there was nothing.")
     return f"k = {k}, {steps(t - k)} back", lines

@@ -10,7 +10,7 @@ from gradscope.analysis.analyze import analyze
 from gradscope.analysis.fields import ZERO_PRODUCT
 from gradscope.analysis.prepare import prepare
 from gradscope.analysis.results import Stage
-from gradscope.analysis.settings import Settings
+from gradscope.analysis.settings import Settings, span
 from gradscope.analysis.stage import learned_by, thresholds
 from gradscope.arrays import LN_10, plain
 from gradscope.diagnosis.growth import Tail, terms_of
@@ -201,7 +201,7 @@ def _bound_lines(lesson: VerdictLesson) -> tuple[str, ...]:
     if settings.cell is not CellName.ELMAN:
         return "The gates and weights along this trajectory let no step add more.", forces
     if lesson.log_weight_norm is None:
-        return f"log(1 − α + α γ σ_max(W)), α = {settings.leak:g}, γ = {gamma}.", forces
+        return f"log(1 − α + α γ σ_max(W)), α = {span(settings.leak)}, γ = {gamma}.", forces
     norm = f"log σ_max(W) = {level(lesson.log_weight_norm)} nats"
     total = f"log γ + log σ_max(W) = {level(rate)} nats per step"
     return (

@@ -72,16 +72,11 @@ class CellChain(SizedChain):
 
 def cell_chain(params: Cell, trajectory: Trajectory) -> Chain:
     """Return the chain of a network along a trajectory over B sequences of T steps: an
-    ``ElmanChain`` for a vanilla RNN with one leak and its state as activation, else a
-    ``CellChain``.
+    ``ElmanChain`` for a vanilla RNN with its state as activation, else a ``CellChain``.
 
     Raises ShapeError if the trajectory holds a number that is not finite.
     """
-    if (
-        isinstance(params, ElmanParameters)
-        and params.state is StateName.POST
-        and isinstance(params.leak, float)
-    ):
+    if isinstance(params, ElmanParameters) and params.state is StateName.POST:
         return elman_chain(params, trajectory)
     return CellChain(params.linearize(trajectory.cell_trajectory))
 

@@ -12,7 +12,8 @@ import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import SettingError, ShapeError
-from gradscope.model.elman import ElmanParameters
+from gradscope.model.cells import Cell
+from gradscope.model.elman import checked_leak, has_leak, require_vanilla
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import StateName
 from gradscope.notebook_repr import CompactRepr
@@ -107,8 +108,8 @@ class ElmanChain(SizedChain):
         φ′(a_t) at ``[t-1]``.
     recurrent_weights : (H,H) array
         W.
-    leak : float
-        α in (0, 1]; 1 is the vanilla RNN.
+    leak : float or (H,) array
+        α in (0, 1], of all units or of each; 1 is the vanilla RNN.
     slope_ceiling : float
         γ = max φ′: 1 for tanh (the default), 1/4 for sigmoid. Only ``causes`` reads it.
 
@@ -118,7 +119,7 @@ class ElmanChain(SizedChain):
 
     slopes: FloatArray
     recurrent_weights: FloatArray
-    leak: float = 1.0
+    leak: float | FloatArray = 1.0
     slope_ceiling: float = 1.0
     _weight_exponent: int = field(init=False, repr=False)
 
@@ -133,8 +134,7 @@ class ElmanChain(SizedChain):
             )
         if 0 in self.slopes.shape:
             raise ShapeError(f"slopes have shape {self.slopes.shape}; each size must be 1 or more")
-        if not 0.0 < self.leak <= 1.0:
-            raise SettingError(f"the leak is {self.leak}; choose a number in (0, 1], 1 for no leak")
+        object.__setattr__(self, "leak", checked_leak(self.leak, weights.shape[0]))
         require_finite(self.slopes, "the slopes")
         require_finite(weights, "the entries of W")
         object.__setattr__(self, "_weight_exponent", int(_exponents(weights, (0, 1))))
@@ -142,22 +142,23 @@ class ElmanChain(SizedChain):
 
     def jacobian(self, step: int) -> FloatArray:
         """J_t, (B,H,H)."""
-        dense: FloatArray = self.leak * self.slopes[step - 1][:, :, None] * self.recurrent_weights
-        if self.leak != 1.0:
+        gains = self.leak * self.slopes[step - 1]
+        dense: FloatArray = gains[:, :, None] * self.recurrent_weights
+        if has_leak(self.leak):
             dense += (1.0 - self.leak) * np.eye(self.state_size)
         return dense
 
     def vjp(self, rows: FloatArray, step: int) -> FloatArray:
         """Rows · J_t as one flat GEMM over all sequences."""
-        scaled = rows * self.slopes[step - 1][:, None, :]
+        scaled = rows * (self.leak * self.slopes[step - 1])[:, None, :]
         flat = scaled.reshape(-1, self.state_size) @ self.recurrent_weights
-        return self._with_leak(flat.reshape(rows.shape), rows)
+        return self._with_kept(flat.reshape(rows.shape), rows)
 
     def jvp(self, vectors: FloatArray, step: int) -> FloatArray:
         """J_t v as one flat GEMM over all sequences."""
         flat = vectors.reshape(-1, self.state_size) @ self.recurrent_weights.T
-        carried = flat.reshape(vectors.shape) * self.slopes[step - 1][:, None, :]
-        return self._with_leak(carried, vectors)
+        carried = flat.reshape(vectors.shape) * (self.leak * self.slopes[step - 1])[:, None, :]
+        return self._with_kept(carried, vectors)
 
     def accumulate_vjp(
         self, rows: FloatArray | None, steps: IntArray, sequences: IntArray, out: FloatArray
@@ -165,33 +166,32 @@ class ElmanChain(SizedChain):
         """Rows · J_t · 2**−e over consecutive steps, each one flat GEMM over all rows."""
         # The exponent of |J_t| is known without J_t, from max α φ′ · max|W| and 1 − α; scaling the
         # slopes by it before the GEMM is exact, and costs H numbers where J_t has H².
-        held = 1.0 - self.leak
+        held, leaks = np.asarray(1.0 - self.leak), has_leak(self.leak)
         factors = self.leak * self.slopes[steps - 1, sequences]
         exponents = _exponents(factors, 2) + self._weight_exponent
-        if held:
-            exponents = np.maximum(exponents, np.frexp(held)[1])
+        if leaks:
+            exponents = np.maximum(exponents, np.frexp(held.max())[1])
         factors = np.ldexp(factors, -exponents[..., None])
-        held_rows = np.ldexp(held, -exponents)
+        held_rows = np.ldexp(held, -exponents[..., None])
         scaled = np.empty_like(out[0])
         flat = scaled.reshape(-1, self.state_size)
         for index, factor in enumerate(factors):
             if rows is None:
                 # The identity times J is J itself: no GEMM for the first lag.
                 rows = np.multiply(factor[:, :, None], self.recurrent_weights, out=out[index])
-                if held:
-                    rows += held_rows[index, :, None, None] * np.eye(self.state_size)
+                if leaks:
+                    rows += held_rows[index, :, :, None] * np.eye(self.state_size)
                 continue
             np.multiply(rows, factor[:, None], out=scaled)
             np.matmul(flat, self.recurrent_weights, out=out[index].reshape(flat.shape))
-            if held:
-                out[index] += held_rows[index, :, None, None] * rows
+            if leaks:
+                out[index] += held_rows[index, :, None, :] * rows
             rows = out[index]
         return exponents
 
-    def _with_leak(self, carried: FloatArray, held: FloatArray) -> FloatArray:
-        if self.leak == 1.0:
-            return carried
-        return self.leak * carried + (1.0 - self.leak) * held
+    def _with_kept(self, carried: FloatArray, vectors: FloatArray) -> FloatArray:
+        """Add what each unit keeps of itself, (1−α) v."""
+        return carried + (1.0 - self.leak) * vectors if has_leak(self.leak) else carried
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -241,14 +241,14 @@ class DenseChain(SizedChain):
         return exponents
 
 
-def elman_chain(params: ElmanParameters, trajectory: Trajectory) -> ElmanChain:
-    """Return the chain of a vanilla RNN; raises SettingError if its state is the pre-activation or
-    its units leak differently: ``cell_chain`` takes any cell.
+def elman_chain(params: Cell, trajectory: Trajectory) -> ElmanChain:
+    """Return the chain of a vanilla RNN; raises SettingError for another cell, and if its state is
+    the pre-activation: ``cell_chain`` takes any cell.
     """
-    if params.state is StateName.PRE or not isinstance(params.leak, float):
+    params = require_vanilla(params)
+    if params.state is StateName.PRE:
         raise SettingError(
-            "an ElmanChain has one leak and the activation as its state; take cell_chain, which "
-            "takes any cell"
+            "an ElmanChain has the activation as its state; take cell_chain, which takes any cell"
         )
     return ElmanChain(
         slopes=trajectory.slopes,

@@ -19,7 +19,8 @@ CUBE_ROOT_OF_EPSILON = float(np.finfo(np.float64).eps ** (1.0 / 3.0))
 
 def loss(params: Cell, batch: Batch) -> float:
     """Return E = Σ_t E_t on a batch."""
-    errors, _ = step_errors(unroll(params, batch.inputs).outputs, batch.targets)
+    outputs = unroll(params, batch.inputs, noise=batch.noise).outputs
+    errors, _ = step_errors(outputs, batch.targets)
     return float(errors.sum())
 
 

@@ -123,7 +123,7 @@ def _update(
     fits: Fits | None,
 ) -> Cell | NonFinite:
     """Make one update, or say what stopped being finite."""
-    trajectory = unroll(params, batch.inputs)
+    trajectory = unroll(params, batch.inputs, noise=batch.noise)
     gradients = backpropagate(params, trajectory, batch.targets, truncation=limits.truncation)
     bad = first_non_finite(trajectory, gradients, update)
     if bad is not None:

@@ -8,13 +8,17 @@ Bengio (2013), arXiv:1211.5063, section 2.1.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
 from gradscope.arrays import FloatArray
+from gradscope.errors import SettingError
 from gradscope.names import ActivationName
+
+Word = TypeVar("Word", bound=StrEnum)
 
 
 class LineStyle(NamedTuple):
@@ -131,3 +135,21 @@ ACTIVATIONS: Mapping[ActivationName, Activation] = MappingProxyType(
     {each.name: each for each in ROWS}
 )
 TANH, SIGMOID, RELU, IDENTITY, HARD_TANH, SOFTPLUS = ROWS[:6]
+
+
+def word_of(kind: type[Word], value: str) -> Word:
+    """Return a word of a list from its text; SettingError, which lists them, if it is none.
+
+    >>> word_of(ActivationName, "tanh")
+    <ActivationName.TANH: 'tanh'>
+    """
+    if value not in list(kind):
+        raise SettingError(f"{value!r} is none of {', '.join(kind)}; choose one of them")
+    return kind(value)
+
+
+def activation_of(chosen: Activation | str) -> Activation:
+    """Return an activation, or the one of that name; SettingError if there is none."""
+    return (
+        chosen if isinstance(chosen, Activation) else ACTIVATIONS[word_of(ActivationName, chosen)]
+    )

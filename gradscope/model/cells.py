@@ -27,7 +27,7 @@ import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import ShapeError
-from gradscope.model.activations import Activation
+from gradscope.model.activations import Activation, activation_of
 from gradscope.notebook_repr import CompactRepr
 
 MANY_ROWS = 32
@@ -187,6 +187,7 @@ class Cell(CompactRepr, ABC):
         """Make the weights float64 arrays; refuse shapes that do not belong together: U, W and b of
         so many blocks of H rows, V and c, and ``more`` arrays by name.
         """
+        object.__setattr__(self, "activation", activation_of(self.activation))
         for name in self.weight_names:
             object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.float64))
         hidden = self.hidden_bias.size if blocks == 1 else self.hidden_size

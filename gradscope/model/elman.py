@@ -20,7 +20,7 @@ import numpy as np
 
 from gradscope.arrays import FloatArray
 from gradscope.errors import SettingError, ShapeError
-from gradscope.model.activations import TANH, Activation
+from gradscope.model.activations import TANH, Activation, word_of
 from gradscope.model.cells import (
     At,
     Cell,
@@ -66,23 +66,8 @@ class ElmanParameters(Cell):
 
     def __post_init__(self) -> None:
         self._check_weights(1)
-        object.__setattr__(self, "leak", self._checked_leak())
-        object.__setattr__(self, "state", StateName(self.state))
-
-    def _checked_leak(self) -> float | FloatArray:
-        """Return the leak as a number, or as (H,) numbers where the units differ."""
-        given = np.asarray(self.leak, dtype=np.float64)
-        if given.shape not in ((), (self.state_size,)):
-            raise ShapeError(
-                f"the leak has shape {given.shape}; give one number, or one for each of the "
-                f"{self.state_size} hidden units"
-            )
-        outside = given[~((given > 0.0) & (given <= 1.0))]
-        if outside.size:
-            raise SettingError(
-                f"the leak is {outside.flat[0]:g}; choose a number in (0, 1], 1 for no leak"
-            )
-        return float(given.flat[0]) if (given == given.flat[0]).all() else given
+        object.__setattr__(self, "leak", checked_leak(self.leak, self.state_size))
+        object.__setattr__(self, "state", word_of(StateName, self.state))
 
     def run(self, inputs: FloatArray, initial_state: FloatArray) -> CellTrajectory:
         """Go through inputs (T,B,D) from s_0 (B,H): one GEMM for all inputs, one a step."""
@@ -122,8 +107,38 @@ class ElmanParameters(Cell):
     def log_bound(self, slope_ceiling: float) -> float:
         """log(max(1−α) + max(α) γ σ_max(W)), which no step exceeds, in nats."""
         at_most = slope_ceiling * spectral_norm(self.recurrent_weights)
-        leak = np.asarray(self.leak)
-        return log_of(largest(1.0 - leak) + largest(leak) * at_most)
+        return log_of(step_bound(self.leak, at_most))
+
+
+def checked_leak(leak: float | FloatArray, size: int) -> float | FloatArray:
+    """Return a leak as a number, or as (H,) numbers where the units differ."""
+    given = np.asarray(leak, dtype=np.float64)
+    if given.shape not in ((), (size,)):
+        raise ShapeError(
+            f"the leak has shape {given.shape}; give one number, or one for each of the {size} "
+            "hidden units"
+        )
+    outside = given[~((given > 0.0) & (given <= 1.0))]
+    if outside.size:
+        raise SettingError(
+            f"the leak is {outside.flat[0]:g}; choose a number in (0, 1], 1 for no leak"
+        )
+    return float(given.flat[0]) if (given == given.flat[0]).all() else given
+
+
+def step_bound(leak: float | FloatArray, at_most: float) -> float:
+    """Return max(1−α) + max(α) x, which ‖(1−α) v + α M v‖ does not exceed where ‖M v‖ ≤ x ‖v‖."""
+    return largest(np.asarray(1.0 - leak)) + largest(np.asarray(leak)) * at_most
+
+
+def require_vanilla(params: Cell) -> ElmanParameters:
+    """Return a vanilla RNN as such; SettingError for another cell."""
+    if isinstance(params, ElmanParameters):
+        return params
+    raise SettingError(
+        f"the network is of {type(params).__name__}, but this is for vanilla RNNs alone; give "
+        "ElmanParameters (cell_chain, lag_norms and diagnose take any cell)"
+    )
 
 
 def has_leak(leak: float | FloatArray) -> bool:

@@ -31,7 +31,7 @@ import numpy as np
 
 from gradscope.arrays import FloatArray
 from gradscope.errors import SettingError
-from gradscope.model.activations import ACTIVATIONS
+from gradscope.model.activations import activation_of, word_of
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.gru import GruParameters
 from gradscope.model.lstm import LstmParameters
@@ -93,6 +93,9 @@ class Draw:
     scheme: InitializerName = InitializerName.ORTHOGONAL
     gain: float = 1.0
     input_scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "scheme", word_of(InitializerName, self.scheme))
 
     def weights(
         self,
@@ -170,14 +173,14 @@ def initialize(
     """
     weights = Draw(scheme, gain, input_scale).weights(rng, sizes, 1)
     if center_bias:
-        if activation is not ActivationName.SIGMOID:
+        if activation != ActivationName.SIGMOID:
             raise SettingError(
                 "--center-bias sets b = −W·½, the resting point of a sigmoid net, but the "
                 f"activation is {activation}; "
                 "leave it out, or choose --activation sigmoid"
             )
         weights["hidden_bias"] = -0.5 * weights["recurrent_weights"].sum(axis=1)
-    return ElmanParameters(**weights, activation=ACTIVATIONS[activation])
+    return ElmanParameters(**weights, activation=activation_of(activation))
 
 
 def initialize_gru(
@@ -220,7 +223,9 @@ def initialize_gru(
         if draw.scheme is InitializerName.UNIFORM:
             second_bias = uniform(rng, hidden, hidden)
             weights["hidden_bias"][2 * hidden :] = uniform(rng, hidden, hidden)
-    return GruParameters(**weights, candidate_bias=second_bias, activation=ACTIVATIONS[activation])
+    return GruParameters(
+        **weights, candidate_bias=second_bias, activation=activation_of(activation)
+    )
 
 
 def initialize_lstm(
@@ -251,4 +256,4 @@ def initialize_lstm(
     if forget_bias is None and draw.scheme is not InitializerName.UNIFORM:
         forget_bias = KERAS_FORGET_BIAS
     weights = draw.weights(rng, sizes, 4, forget_bias)
-    return LstmParameters(**weights, activation=ACTIVATIONS[activation])
+    return LstmParameters(**weights, activation=activation_of(activation))

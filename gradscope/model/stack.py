@@ -6,14 +6,14 @@ T + 1 − t. Each direction of each layer is examined by itself: transport withi
 that are the outputs of the layer below. Nothing here is trained.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from gradscope.arrays import FloatArray
 from gradscope.errors import ShapeError
-from gradscope.model.activations import TANH, Activation
+from gradscope.model.activations import TANH, Activation, word_of
 from gradscope.model.cells import Cell
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.gru import GruParameters
@@ -21,6 +21,8 @@ from gradscope.model.lstm import LstmParameters
 from gradscope.model.trajectory import Trajectory, unroll
 from gradscope.names import CellName
 from gradscope.notebook_repr import CompactRepr
+
+NoiseSource = Callable[[Cell, tuple[int, int]], FloatArray | None]
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -55,6 +57,7 @@ def unroll_stack(
     layers: Sequence[Layer],
     inputs: FloatArray,
     initial_states: Sequence[FloatArray] | None = None,
+    noise: NoiseSource | None = None,
 ) -> tuple[LayerTrajectory, ...]:
     """Run a sequence through a stack of layers.
 
@@ -67,6 +70,8 @@ def unroll_stack(
     initial_states : sequence of (B,S) arrays, optional
         s_0 of every cell, layer by layer, forward before backward (PyTorch's order); zeros by
         default.
+    noise : callable, optional
+        Noise of a cell (see ``unroll``), from the cell and (T, B).
 
     Returns
     -------
@@ -88,10 +93,12 @@ def unroll_stack(
     trajectories: list[LayerTrajectory] = []
     for layer in layers:
         seen = trajectories[-1].hidden if trajectories else inputs
-        forward, backward = unroll(layer.forward, seen, next(states)), None
-        if layer.backward is not None:
-            backward = unroll(layer.backward, np.ascontiguousarray(seen[::-1]), next(states))
-        trajectories.append(LayerTrajectory(forward, backward))
+        ways = seen, np.ascontiguousarray(seen[::-1])
+        ran = [
+            unroll(cell, way, next(states), noise and noise(cell, way.shape[:2]))
+            for cell, way in zip(layer.directions, ways, strict=False)
+        ]
+        trajectories.append(LayerTrajectory(*ran))
     return tuple(trajectories)
 
 
@@ -134,6 +141,7 @@ def cell_without_readout(
     bias = beside_inputs + beside_state
     readout = np.zeros((0, size)), np.zeros(0)
     matrices = weights.input_weights, weights.recurrent_weights
+    kind = word_of(CellName, kind)
     if kind is CellName.ELMAN:
         return ElmanParameters(*matrices, bias, *readout, activation)
     if kind is CellName.LSTM:

@@ -5,7 +5,7 @@
 has rounded to its limit.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,12 +22,13 @@ class Trajectory(CompactRepr):
     """What the network did, step by step.
 
     ``cell_trajectory`` is what its cell did, ``outputs`` (T,B,O) holds y_t at ``[t-1]``,
-    ``activation`` is φ.
+    ``activation`` is φ, ``noise`` (T,B,H) what was added to a_t (None: nothing).
     """
 
     cell_trajectory: CellTrajectory
     outputs: FloatArray
     activation: Activation
+    noise: FloatArray | None = None
 
     def compact_fields(self) -> dict[str, Any]:
         """Return sizes and φ."""
@@ -74,7 +75,12 @@ class Trajectory(CompactRepr):
         return self.activation.slope(self.cell_trajectory.candidates)
 
 
-def unroll(params: Cell, inputs: FloatArray, initial_state: FloatArray | None = None) -> Trajectory:
+def unroll(
+    params: Cell,
+    inputs: FloatArray,
+    initial_state: FloatArray | None = None,
+    noise: FloatArray | None = None,
+) -> Trajectory:
     """Run the network over its inputs.
 
     Parameters
@@ -85,11 +91,13 @@ def unroll(params: Cell, inputs: FloatArray, initial_state: FloatArray | None = 
         x_t at ``[t-1]``.
     initial_state : (B,S) array, optional
         s_0; zeros by default.
+    noise : (T,B,H) array, optional
+        Added to the pre-activations of a vanilla RNN; Jacobians keep their form.
 
     Raises
     ------
     ShapeError
-        If inputs or initial state do not fit the network.
+        If inputs, initial state or noise do not fit the network.
 
     Notes
     -----
@@ -110,8 +118,21 @@ def unroll(params: Cell, inputs: FloatArray, initial_state: FloatArray | None = 
             f"the initial state has shape {first.shape}, but {n_sequences} sequences with a state "
             f"of {params.state_size} numbers ask for {asked}"
         )
+    entering, driven = inputs, params
+    if noise is not None:
+        # One more input for each unit: U x + ξ is (U, I) of (x, ξ).
+        if noise.shape != (n_steps, n_sequences, params.hidden_bias.size):
+            raise ShapeError(
+                f"the noise has shape {noise.shape}; give {(n_steps, n_sequences, n_hidden)}, "
+                "and only to a vanilla RNN"
+            )
+        entering = np.concatenate([inputs, noise], axis=2)
+        widened = np.concatenate([params.input_weights, np.eye(n_hidden)], axis=1)
+        driven = replace(params, input_weights=widened)
     with np.errstate(over="ignore", invalid="ignore"):
-        cell_trajectory = params.run(inputs, first)
+        cell_trajectory = driven.run(entering, first)
+        if noise is not None:
+            cell_trajectory = replace(cell_trajectory, inputs=inputs)
         flat = cell_trajectory.hidden[1:].reshape(-1, n_hidden) @ params.output_weights.T
         outputs = (flat + params.output_bias).reshape(n_steps, n_sequences, n_outputs)
-    return Trajectory(cell_trajectory, outputs, params.activation)
+    return Trajectory(cell_trajectory, outputs, params.activation, noise)

@@ -78,6 +78,8 @@ COLUMNS: Mapping[str, Column] = {
     "training_updates": Column("INTEGER", "training.updates"),
     "training_loss": Column("REAL", "training.loss"),
     "clipped_fraction": Column("REAL", "training.clipped_fraction"),
+    "rate_nats_per_second": Column("REAL", "last.verdict.rate_nats_per_second"),
+    "rate_nats_per_time_constant": Column("REAL", "last.verdict.rate_nats_per_time_constant"),
 }
 """Results that are one number or word each."""
 

@@ -21,6 +21,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from gradscope.errors import SettingError, WorkerError, install_line
 from gradscope.machine import THREAD_VARIABLES
+from gradscope.model.activations import word_of
 from gradscope.names import ExecutorName
 
 P = ParamSpec("P")
@@ -216,6 +217,9 @@ class Workers:
     workers: int | None = None
     scheduler: str | None = None
     threads: int = 1
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", word_of(ExecutorName, self.name))
 
     def open(self) -> WorkerPool:
         """Start the workers.

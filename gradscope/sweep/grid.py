@@ -18,7 +18,7 @@ from typing import Any
 
 from gradscope.analysis.archive import load_run
 from gradscope.analysis.prepare import open_problem, resolve
-from gradscope.analysis.settings import SEQUENCE_SETTINGS, Settings
+from gradscope.analysis.settings import SEQUENCE_SETTINGS, SETTINGS, Settings
 from gradscope.data.table import read_table
 from gradscope.errors import GradscopeError, SettingError
 from gradscope.sweep.axes import Axes
@@ -31,6 +31,9 @@ MAX_GRID = 1_000_000
 
 FILE_SETTINGS = ("data", "load")
 """Settings that name a file: its content, not its name, is part of a cell's key."""
+
+ADDED_SETTINGS = ("dt", "tau", "discretization", "noise")
+"""Settings that came after keys were first written: part of them only where not at the default."""
 
 DECIDING = (
     *(name for name in SEQUENCE_SETTINGS if name != "seed"),
@@ -146,6 +149,9 @@ def cell_key(settings: Settings, digests: Mapping[str, str]) -> str:
         name: value + 0.0 if isinstance(value, float) else value
         for name, value in settings.as_dict().items()
     }
+    for name in ADDED_SETTINGS:
+        if getattr(settings, name) == SETTINGS[name].default:
+            del canonical[name]
     for name in FILE_SETTINGS:
         if canonical[name] is not None:
             canonical[name] = digests[canonical[name]]

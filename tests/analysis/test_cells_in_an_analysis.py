@@ -15,12 +15,7 @@ from gradscope.analysis.check import check
 from gradscope.analysis.settings import Settings
 from gradscope.diagnosis.causes import GatedCauses
 from gradscope.diagnosis.diagnose import explain
-from gradscope.diagnosis.growth import (
-    CauseRates,
-    GatedCauseRates,
-    rate_per_time_constant,
-    terms_of,
-)
+from gradscope.diagnosis.growth import CauseRates, GatedCauseRates, terms_of
 from gradscope.errors import ArchiveError, SettingError
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.lag_norms import lag_norms
@@ -195,7 +190,7 @@ def test_an_exponent_per_time_constant_is_that_of_continuous_time() -> None:
         )  # fmt: skip
         chain = cell_chain(net, unroll(net, np.zeros((5, 1, 1))))
         rate = float(lag_norms(chain).log_norms[-1, 0]) / 5
-        found.append(rate_per_time_constant(rate, 1.0 / steps))
+        found.append(rate * Settings(leak=1.0 / steps).steps_per["time_constant"])
 
     np.testing.assert_allclose(found, [-0.6187540, -0.6018072, -0.6001801], atol=1e-6)
 

@@ -47,7 +47,8 @@ def test_every_column_of_a_store_has_a_field() -> None:
     changes = (
         {"gain": 0.01},
         {"cell": "gru"},
-    )  # one has a horizon, the other a gated cell's causes
+        {"dt": 0.1, "tau": 0.2},
+    )  # one has a horizon, one a gated cell's causes, one other units of time
     analyses = [gradscope.analyze(SMALL.with_changes(each)) for each in changes]
 
     filled = {name for each in analyses for name, v in flatten(each).items() if v is not None}

@@ -97,6 +97,8 @@ def test_bptt_in_json_multiplies_out(call: Run) -> None:
     document = json.loads(call("explain", "bptt", "--steps", "4", "--json").stdout)
 
     assert document["largest_relative_difference"] <= 1e-12
+    assert all(document["initial_state"])
+    assert all(any(map(any, t["share"]["W"])) for s in document["steps"] for t in s["terms"])
     for step in document["steps"]:
         for i in range(2):
             for j in range(2):

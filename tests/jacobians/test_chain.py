@@ -120,7 +120,7 @@ def test_jacobians_that_are_not_square_are_refused(shape: tuple[int, ...]) -> No
 
 @pytest.mark.parametrize("leak", [0.0, -0.5, 1.5, np.nan])
 def test_a_leak_outside_zero_to_one_is_refused(leak: float) -> None:
-    with pytest.raises(SettingError, match=f"the leak is {leak}; choose a number in"):
+    with pytest.raises(SettingError, match=f"the leak is {leak:g}; choose a number in"):
         ElmanChain(np.ones((1, 1, 2)), np.eye(2), leak=leak)
 
 

@@ -5,6 +5,7 @@ driven by what the layers below put out (``stack``).
 """
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,8 @@ import numpy as np
 
 from gradscope.analysis.imported.stack import ImportedStack, Layers, run_stack
 from gradscope.analysis.memory import require_memory
-from gradscope.analysis.network import Streams
-from gradscope.analysis.settings import Settings, flag
+from gradscope.analysis.network import Streams, draw_noise
+from gradscope.analysis.settings import SETTINGS, Settings, flag
 from gradscope.arrays import FloatArray
 from gradscope.data.columns import listed, quoted
 from gradscope.data.recordings import Layout, read_sequences, standardised, white_noise
@@ -63,7 +64,8 @@ def import_stack(values: Mapping[str, Any]) -> ImportedStack:
     require_memory(settings, studied.input_size, 0, 0)
     data = _inputs(settings, layers[0][0][0], found, data)
     params = cell_of(studied, spec, _readout(settings, found, studied))
-    trajectories = run_stack(layers, data)
+    noise = partial(draw_noise, settings.noise, Streams.from_seed(settings.seed).noise)
+    trajectories = run_stack(layers, data, noise)
     return ImportedStack(settings, params, studied, spec, layers, data, trajectories, found)
 
 
@@ -73,11 +75,16 @@ def _read_layer(
     """Return the settings with all that the file and the data say filled in, what is in the file,
     the studied layer and its equations, and the data (None: there are none).
     """
-    # The longest lag is held against the steps of the data, which are not read yet.
-    asked = Settings.from_dict({"updates": 0, **values, "max_lag": None})
+    # The longest lag is held against the steps of the data, dt and τ against those of the file,
+    # which are not read yet.
+    later = {"max_lag": None, "dt": None, "tau": None, "leak": SETTINGS["leak"].default}
+    asked = Settings.from_dict({"updates": 0, **values, **later})
     found = load_weights(str(asked.weights), asked.weight_map or None)
     studied = choose_layer(found.layers, asked.layer)
+    clock = _clock(studied, values)
     declared = {name: getattr(asked, name) for name in ANSWERS if name in values}
+    if "leak" in values or (studied.leak is None and clock.tau is not None):
+        declared["leak"] = clock.leak
     spec = resolve_spec(studied, UserChoices(**declared), by_hand=bool(asked.weight_map))
     network: dict[str, Any] = {"cell": spec.cell, "hidden": studied.hidden_size}
     for name, value in network.items():
@@ -95,8 +102,20 @@ def _read_layer(
                 f"choose 1 to {length}, or leave {flag(name)} out (is --batch-first right?)"
             )
     network |= {name: getattr(spec, name) for name in ANSWERS}
+    network |= {"dt": clock.dt, "tau": clock.tau}
     filled = {"updates": 0, **lengths, **values, **network, "layer": studied.title}
     return Settings.from_dict(filled), found, studied, spec, data
+
+
+def _clock(studied: RecurrentLayer, values: Mapping[str, Any]) -> Settings:
+    """Return settings of leak, dt and τ alone, as the person has them, else the file; its τ counts
+    where dt is known.
+    """
+    said = {"dt": studied.dt, "tau": studied.tau, "leak": studied.leak, "discretization": None}
+    said = {name: values.get(name, said[name]) for name in said}
+    said["tau"] = values.get("tau") if said["dt"] is None else said["tau"]
+    known = {name: value for name, value in said.items() if value is not None}
+    return Settings.from_dict({"cell": studied.cell, **known})
 
 
 def read_targets(settings: Settings) -> FloatArray | None:
@@ -124,6 +143,7 @@ def _stack(found: FoundNetwork, studied: RecurrentLayer, settings: Settings) -> 
 
     def cell(layer: RecurrentLayer) -> Cell:
         open_ones = (*layer.unknown, "state") if by_hand else layer.unknown
+        open_ones = (*open_ones, "leak") if layer.leak is None else open_ones
         declared = {name: getattr(settings, name) for name in ANSWERS if name in open_ones}
         return cell_of(layer, resolve_spec(layer, UserChoices(**declared), by_hand=by_hand))
 

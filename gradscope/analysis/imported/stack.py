@@ -16,7 +16,7 @@ from gradscope.diagnosis.write_level import write_level
 from gradscope.errors import DataError
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.model.cells import Cell
-from gradscope.model.stack import Layer, unroll_stack
+from gradscope.model.stack import Layer, NoiseSource, unroll_stack
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import ErrorName
 from gradscope.weights.layers.recurrent_layer import Direction, FoundNetwork, RecurrentLayer
@@ -45,9 +45,12 @@ class ImportedStack:
     found: FoundNetwork
 
 
-def run_stack(stack: Layers, inputs: FloatArray) -> dict[str, Trajectory]:
+def run_stack(
+    stack: Layers, inputs: FloatArray, noise: NoiseSource | None = None
+) -> dict[str, Trajectory]:
     """Run a stack on inputs (T,B,D); return what each layer did, in its own time, by its title.
-    Each starts from the s_0 that its file has, the same for every sequence, or from zeros.
+    Each starts from the s_0 that its file has, the same for every sequence, or from zeros;
+    ``noise`` is that of ``unroll_stack``.
     """
     if stack[0][0][0].direction is Direction.BACKWARD:  # Keras's go_backwards: alone, from the end
         inputs = np.ascontiguousarray(inputs[::-1])
@@ -59,7 +62,8 @@ def run_stack(stack: Layers, inputs: FloatArray) -> dict[str, Trajectory]:
         for depth in stack
         for layer, cell in depth
     ]
-    ran = unroll_stack([Layer(*(cell for _, cell in depth)) for depth in stack], inputs, first)
+    layers = [Layer(*(cell for _, cell in depth)) for depth in stack]
+    ran = unroll_stack(layers, inputs, first, noise)
     return {
         layer.title: trajectory
         for depth, done in zip(stack, ran, strict=True)
@@ -91,7 +95,8 @@ def evaluation_of(stack: ImportedStack, wanted: FloatArray | None) -> Evaluation
         source = f"{source}, targets from {settings.targets}"
     columns = settings.column if stack.studied.layer == 0 else None
     task_info = TaskInfo(source, ErrorName.SQUARED, None, baseline, columns)
-    return EvaluationBatch(Batch(inputs, Targets(wanted, at_step)), task_info, first)
+    batch = Batch(inputs, Targets(wanted, at_step), trajectory.noise)
+    return EvaluationBatch(batch, task_info, first)
 
 
 def _source(stack: ImportedStack) -> str:

@@ -13,6 +13,7 @@ from gradscope.analysis.check import CheckRow
 from gradscope.analysis.checkpoints import Checkpoint
 from gradscope.analysis.details import Spectrum
 from gradscope.analysis.results import Analysis, Comparison, ImportedLayer, Stage
+from gradscope.analysis.settings import Settings
 from gradscope.arrays import LN_10, ComplexArray, plain
 from gradscope.jacobians.lag_map import LagMap
 from gradscope.jacobians.shares import GradientShares
@@ -186,7 +187,7 @@ def details_document(analysis: Analysis) -> Document:
         {
             "map": details.map and _map(details.map),
             "shares": details.shares and _shares(details.shares, allowed),
-            "spectrum": details.spectrum and _spectrum(details.spectrum),
+            "spectrum": details.spectrum and _spectrum(details.spectrum, analysis.settings),
             "verification": checked and {"lags": checked.lags, "worst_deviation": checked.worst},
         }
     )
@@ -217,7 +218,7 @@ def _shares(shares: GradientShares, allowed: float) -> Document:
     }
 
 
-def _spectrum(spectrum: Spectrum) -> Document:
+def _spectrum(spectrum: Spectrum, settings: Settings) -> Document:
     singular, lyapunov = spectrum.singular, spectrum.lyapunov
     return {
         "singular_values": {
@@ -230,6 +231,10 @@ def _spectrum(spectrum: Spectrum) -> Document:
         },
         "lyapunov": {
             "exponents_nats_per_step": lyapunov.exponents,
+            **{
+                f"exponents_nats_per_{unit}": lyapunov.exponents * count
+                for unit, count in settings.steps_per.items()
+            },
             "standard_errors": lyapunov.standard_errors,
             "trusted": lyapunov.trusted,
             "sum_rule_residual": lyapunov.sum_rule_residual,

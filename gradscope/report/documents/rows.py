@@ -35,7 +35,18 @@ CELL_FIELDS = {
 }
 """The field of a stage that each of these columns shows; for a curve, its last entry."""
 
-CELL_COLUMNS = ("activation", "steps", *CELL_FIELDS, "baseline", "cell", "write_level")
+TIME_FIELDS = {
+    f"rate_nats_per_{unit}": f"verdict.rate_nats_per_{unit}" for unit in ("second", "time_constant")
+}
+CELL_COLUMNS = (
+    "activation",
+    "steps",
+    *CELL_FIELDS,
+    "baseline",
+    "cell",
+    *TIME_FIELDS,
+    "write_level",
+)
 CHECKPOINT_COLUMNS = ("update", "error_per_step", "gradient_norm", "horizon")
 CHECK_COLUMNS = ("quantity", "against", "deviation", "tolerance", "passed")
 SHARED = ("recurrent_weights", "input_weights", "hidden_bias")
@@ -50,7 +61,7 @@ SHARE_COLUMNS = (
 
 def _fields_of(stage: Stage, columns: Mapping[str, str]) -> list[Field]:
     found = {field.name: field for field in stage_fields(stage)}
-    return [found[name] for name in columns.values()]
+    return [found.get(name, Field(name, None)) for name in columns.values()]
 
 
 def profile_rows(analysis: Analysis) -> list[list[Any]]:
@@ -89,6 +100,7 @@ def comparison_rows(comparison: Comparison) -> list[list[Any]]:
             *(field.last for field in _fields_of(stage, CELL_FIELDS)),
             analysis.task_info.baseline and analysis.task_info.baseline.error,
             str(analysis.settings.cell),
+            *(field.last for field in _fields_of(stage, TIME_FIELDS)),
             stage.write_level,
         ]
         for analysis in comparison.analyses

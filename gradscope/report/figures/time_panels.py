@@ -30,6 +30,9 @@ from gradscope.report.words.numbers import number
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+MAX_SLOPE = 1.0
+"""Slopes are drawn up to that of tanh, whatever the activation, so that pictures compare."""
+
 END_OF_AXIS = 1e250
 """Beyond it the ticks of matplotlib's logarithmic axis leave the range of floats."""
 
@@ -75,23 +78,30 @@ def saturation_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw how the slopes of all units are spread at every step, dark where many are, and over all
     steps as a histogram at the right.
     """
-    dress(axes, "time step t", r"slope $\varphi'(a_t)/\gamma$")
+    dress(axes, "time step t", r"slope $\varphi'(a_t)$")
     slopes = analysis.last.slopes
+    ceiling, top = slopes.ceiling, max(slopes.ceiling, MAX_SLOPE)
     n_steps = slopes.histogram.shape[0]
     axes.grid(visible=False)
     axes.imshow(
         slopes.histogram.T,
         origin="lower",
-        extent=(0.5, n_steps + 0.5, 0.0, 1.0),
+        extent=(0.5, n_steps + 0.5, 0.0, ceiling),
         cmap="Blues",
         vmin=0.0,
         aspect="auto",
         interpolation="nearest",
     )
+    axes.set_ylim(0.0, top)
+    if ceiling < top:
+        axes.axhline(ceiling, color=VERMILLION, linestyle=":", linewidth=2.4)
+        text = f"slope ceiling γ = {number(ceiling)}"
+        write(axes, text, (n_steps, ceiling), (0, 3), ha="right")
     beside = axes.inset_axes((1.02, 0.0, 0.2, 1.0))
     overall = slopes.histogram.mean(axis=0)
-    beside.barh(SLOPE_EDGES[:-1], overall, height=SLOPE_EDGES[1], align="edge", color=BLUE)
-    beside.set_ylim(0.0, 1.0)
+    height = ceiling * SLOPE_EDGES[1]
+    beside.barh(ceiling * SLOPE_EDGES[:-1], overall, height=height, align="edge", color=BLUE)
+    beside.set_ylim(0.0, top)
     beside.set_yticks([])
     beside.set_xticks([float(overall.max())], [f"{overall.max():.0%}"])
     beside.tick_params(labelsize=TICK_SIZE * text_scale(axes), colors=INK, length=3)

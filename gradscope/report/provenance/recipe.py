@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import gradscope
-from gradscope.analysis.settings import Settings, flag
+from gradscope.analysis.settings import SETTINGS, Settings, flag
 from gradscope.errors import ArchiveError, SettingError
 from gradscope.names import ActivationName, CellName, ColumnWidth, SweepPicture, SweepValue
 from gradscope.report.figures.panels import checked_panel
@@ -39,6 +39,8 @@ def command_line(settings: Settings, command: str = "analyze") -> str:
                 words.append(flag(name) if value else f"--no-{flag(name)[2:]}")
             else:
                 values = value if isinstance(value, list) else [value]
+                if SETTINGS[name].per_unit:
+                    values = [",".join(map(str, values))]
                 words += (word for each in values for word in (flag(name), str(each)))
     return shlex.join(words)
 

@@ -27,7 +27,15 @@ from gradscope.report.words.headline import (
     stage_title,
     training_sentence,
 )
-from gradscope.report.words.numbers import count, level, number, pace, short_pace, steps
+from gradscope.report.words.numbers import (
+    count,
+    level,
+    number,
+    pace,
+    rates_beside,
+    short_pace,
+    steps,
+)
 from gradscope.report.words.reasons import reason_sentence
 from gradscope.report.words.remedies import advice
 
@@ -77,9 +85,9 @@ def stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
         ("write level (1: free)", [number(stage.write_level) for stage in stages]),
         ("growth rate, nats per step", [level(stage.verdict.rate) for stage in stages]),
     ]
-    if all(stage.rate_per_time_constant is not None for stage in stages):
-        rates = [level(stage.rate_per_time_constant) for stage in stages]
-        rows.append(("  nats per time constant τ", rates))
+    for unit in stages[-1].rate_per:
+        title = f"  nats per {unit.replace('time_constant', 'time constant τ')}"
+        rows.append((title, [level(stage.rate_per[unit]) for stage in stages]))
     rows.append(("", [pace(stage.verdict.rate) for stage in stages]))
     for name in terms_of(analysis.last.causes):
         rates = [level(getattr(stage.causes, name)) for stage in stages]
@@ -218,7 +226,9 @@ def training_page(
     ]
     history, baseline = analysis.training, analysis.task_info.baseline
     before, after = analysis.stages[0].error, analysis.last.error
+    rate = level(analysis.last.verdict.rate)
     closing = [
+        f"growth rate: {rate} nats per step{rates_beside(analysis.last.rate_per)}",
         f"held-out error per step: {number(before)} before, {number(after)} after",
         f"baseline: {number(baseline.error)}, {baseline.meaning}" if baseline else "",
         cause_sentence(analysis.last.causes),

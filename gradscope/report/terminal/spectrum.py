@@ -1,5 +1,7 @@
 """The terminal page of ``spectrum``: the largest exponent first, then all values, then theory."""
 
+from collections.abc import Mapping
+
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -13,7 +15,7 @@ from gradscope.report.screen import Screen
 from gradscope.report.terminal.table import bullets, opening, table_of
 from gradscope.report.words import captions
 from gradscope.report.words.headline import describe
-from gradscope.report.words.numbers import level, number
+from gradscope.report.words.numbers import level, number, rates_beside
 from gradscope.report.words.theory import theory_sentence
 
 MAX_EXPONENTS = 8
@@ -28,8 +30,9 @@ def spectrum_page(analysis: Analysis, screen: Screen) -> RenderableType:
     growth = analysis.last.growth
     interval = f" ({number(growth.low)} to {number(growth.high)} at 95 % confidence)"
     interval = "" if growth.low is None else interval
+    beside = rates_beside(analysis.last.rate_per)
     theory = [
-        f"measured growth rate: {number(growth.rate)}{interval}",
+        f"measured growth rate: {number(growth.rate)}{interval}{beside}",
         *(theory_sentence(each) for each in spectrum.theory),
     ]
     largest = f"Largest Lyapunov exponent: {captions.lyapunov_sentence(analysis)}"
@@ -41,7 +44,7 @@ def spectrum_page(analysis: Analysis, screen: Screen) -> RenderableType:
     return Group(
         *opening(largest, describe(analysis.settings, analysis), screen),
         Text("Lyapunov exponents, nats per step (median over sequences)", style="bold"),
-        _exponents(spectrum.lyapunov, screen),
+        _exponents(spectrum.lyapunov, analysis.settings.steps_per, screen),
         Text(),
         Text(screen.say("Singular values of ∂h_T/∂h_T−ℓ (median over sequences)"), style="bold"),
         _singular_values(spectrum.singular, screen),
@@ -52,20 +55,23 @@ def spectrum_page(analysis: Analysis, screen: Screen) -> RenderableType:
     )
 
 
-def _exponents(found: LyapunovSpectrum, screen: Screen) -> Table:
+def _exponents(found: LyapunovSpectrum, steps_per: Mapping[str, float], screen: Screen) -> Table:
     count = found.exponents.shape[1]
+    units = [f"per {unit.replace('time_constant', 'τ')}" for unit in steps_per]
     rows = [
         [
             str(rank + 1),
             number(middle(found.exponents[:, rank])),
             number(middle(found.standard_errors[:, rank])),
             "yes" if found.trusted[:, rank].all() else "no",
+            *(number(middle(found.exponents[:, rank]) * many) for many in steps_per.values()),
         ]
         for rank in range(min(MAX_EXPONENTS, count))
     ]
     if count > MAX_EXPONENTS:
-        rows.append(["…", f"{count - MAX_EXPONENTS} more", "", ""])
-    return table_of(("rank", "exponent", "standard error", "trusted"), rows, screen, gap=3)
+        rows.append(["…", f"{count - MAX_EXPONENTS} more", "", "", *("" for _ in units)])
+    titles = ("rank", "exponent", "standard error", "trusted", *units)
+    return table_of(titles, rows, screen, gap=3)
 
 
 def _singular_values(found: SingularValues, screen: Screen) -> Table:

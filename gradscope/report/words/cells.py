@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from gradscope.analysis.settings import Settings
+from gradscope.analysis.settings import Settings, span
 from gradscope.names import ActivationName, CellName, StateName, network_name
 
 CAUSE_TITLES: Mapping[str, str] = MappingProxyType(
@@ -54,7 +54,8 @@ def model_name(settings: Settings) -> str:
     """Return what kind of network it is: "tanh RNN", "leaky tanh RNN (α = 0.2)", "GRU"."""
     if settings.cell is CellName.ELMAN:
         name = f"{settings.activation} RNN"
-        notes = [f"α = {settings.leak:g}"] if settings.leak != 1.0 else []
+        notes = [f"α = {span(settings.leak)}"] if settings.leak != 1.0 else []
+        notes += [f"noise σ = {settings.noise:g}"] if settings.noise else []
         if settings.state is StateName.PRE:
             notes.append("state before φ")
         leaky = "leaky " if settings.leak != 1.0 else ""

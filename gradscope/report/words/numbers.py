@@ -1,6 +1,7 @@
 """Numbers, step counts and rates as text."""
 
 import math
+from collections.abc import Mapping
 
 STEADY_RATE = 1e-4
 """Growth rates closer to zero than this (a factor 2 in 7000 steps) are called steady."""
@@ -32,6 +33,16 @@ def number(value: float | None, digits: int = 3) -> str:
 def level(value: float | None) -> str:
     """Return a logarithm, or a rate of one, as people write it; rounding errors read 0."""
     return number(0.0 if value is not None and abs(value) < NEGLIGIBLE else value)
+
+
+def rates_beside(rate_per: Mapping[str, float]) -> str:
+    """Return a rate by other units of time than the step, to stand behind that.
+
+    >>> rates_beside({"second": -3.6, "time_constant": -0.36})
+    ', −3.6 per second, −0.36 per τ'
+    """
+    units = {unit: unit.replace("time_constant", "τ") for unit in rate_per}
+    return "".join(f", {level(rate_per[unit])} per {word}" for unit, word in units.items())
 
 
 def power_of_ten(exponent: float) -> str:

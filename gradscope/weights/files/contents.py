@@ -34,6 +34,11 @@ MAX_ARRAYS = 100_000
 LONGEST_NAME = 1000
 
 
+TIME_SCALES = {"dt": "dt", "tau": "tau", "taus": "tau"}
+TIME_SCALES |= dict.fromkeys(("alpha", "alphas", "leak"), "leak")
+"""Last words of the names of arrays that say how fast units are."""
+
+
 class FileFormat(StrEnum):
     """Who wrote the file."""
 
@@ -59,6 +64,18 @@ class WeightFile(CompactRepr):
     stored_as: Mapping[str, str]
     skipped: Mapping[str, str]
     about: Mapping[str, Any]
+
+    def time_scales(self, units: int) -> dict[str, Any]:
+        """Return dt, tau and leak of so many units, found by the last word of an array's name: one
+        number, or a tuple of one for each unit; leak None where there is none.
+        """
+        found: dict[str, Any] = {"leak": None}
+        for array_name, array in self.arrays.items():
+            name = TIME_SCALES.get(array_name.rpartition(".")[2].lower())
+            if name is not None and array.size in (1, units):
+                numbers = array.ravel().tolist()
+                found[name] = numbers[0] if name == "dt" or len(numbers) == 1 else tuple(numbers)
+        return found
 
 
 class Budget:

@@ -2,7 +2,7 @@
 
 PsychRNN (Ehrlich et al. 2021, eNeuro 8(1)) saves the effective weights, masks and Dale's law
 already applied, of a rate network h ← (1 − α) h + α (W φ(h) + U x + b): W multiplies φ of the
-state. It saves neither α nor φ, but the state h_0 that every sequence starts from, before φ.
+state. It saves no φ and seldom α, but the state h_0 that every sequence starts from, before φ.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -29,7 +29,7 @@ def named_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
             input_weights=file.arrays["W_in"],
             recurrent_weights=file.arrays["W_rec"],
             input_bias=as_vector(file.arrays["b_rec"]),
-            leak=None,
+            **file.time_scales(len(file.arrays["W_rec"])),
             state=StateName.PRE,
             initial_state=as_vector(file.arrays.get("init_state")),
         )
@@ -55,7 +55,7 @@ def _our_run(file: WeightFile) -> RecurrentLayer:
         activation=activation if isinstance(activation, str) else None,
         gate_activation=None if cell is CellName.ELMAN else "sigmoid",
         reset_after=second is not None if cell is CellName.GRU else None,
-        leak=float(leak) if isinstance(leak, int | float) else None,
+        leak=tuple(leak) if isinstance(leak, list) else leak,
         state=StateName.PRE if said.get("state") == StateName.PRE else StateName.POST,
     )
 

@@ -64,7 +64,7 @@ def check_mapping(mapping: Mapping[str, str]) -> None:
 def mapped_layer(
     file: WeightFile, mapping: Mapping[str, str]
 ) -> tuple[RecurrentLayer, Readout | None]:
-    """Return the vanilla cell that a mapping of letters to names describes, its activation and leak
+    """Return the vanilla cell that a mapping of letters to names describes, its activation
     unknown, and its output layer if mapped.
 
     Raises WeightsError if a name is not there, or a shape does not fit.
@@ -86,7 +86,7 @@ def mapped_layer(
         input_weights=inputs,
         recurrent_weights=recurrent,
         input_bias=_vector(file, mapping, "b", hidden),
-        leak=None,
+        **file.time_scales(hidden),
     )
     return layer, _readout(file, mapping, hidden)
 

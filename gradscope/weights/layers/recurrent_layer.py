@@ -19,8 +19,9 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
+from gradscope.model.activations import word_of
 from gradscope.model.stack import LayerWeights
-from gradscope.names import CellName, StateName
+from gradscope.names import CellName, PerUnit, StateName
 from gradscope.notebook_repr import CompactRepr
 from gradscope.weights.files.contents import WeightFile
 
@@ -80,8 +81,10 @@ class RecurrentLayer(LayerWeights):
         φ and the gates' function, in our words where we have one; None where the file does not say.
     reset_after : bool, optional
         Of a GRU: see above. None where the file does not say.
-    leak : float, optional
+    leak : float or tuple of float, optional
         α of (1 − α) h + α φ(…): 1 where there is none, None where the file does not say.
+    dt, tau : float, and float or tuple of float, optional
+        Seconds per step and time constants, where the file has them.
     state : StateName
         What W multiplies: φ(a), or a in ``W φ(a)`` of a rate network.
     initial_state : (H,) array, optional
@@ -102,7 +105,9 @@ class RecurrentLayer(LayerWeights):
     activation: str | None = None
     gate_activation: str | None = None
     reset_after: bool | None = None
-    leak: float | None = 1.0
+    leak: PerUnit | None = 1.0
+    dt: float | None = None
+    tau: PerUnit | None = None
     state: StateName = StateName.POST
     initial_state: FloatArray | None = None
     below: str = ""
@@ -118,6 +123,8 @@ class RecurrentLayer(LayerWeights):
         }
 
     def __post_init__(self) -> None:
+        for name, kind in (("cell", CellName), ("direction", Direction), ("state", StateName)):
+            object.__setattr__(self, name, word_of(kind, getattr(self, name)))
         rows = len(self.gates) * self.hidden_size
         wanted = {
             "input_weights": (rows, self.input_weights.shape[-1]),
@@ -191,7 +198,7 @@ class RecurrentLayer(LayerWeights):
         missing = {
             Unknown.ACTIVATION: self.activation is None,
             Unknown.GATE_ACTIVATION: len(self.gates) > 1 and self.gate_activation is None,
-            Unknown.LEAK: self.leak is None,
+            Unknown.LEAK: self.leak is None and (self.dt is None or self.tau is None),
             Unknown.RESET_AFTER: self.cell is CellName.GRU and self.reset_after is None,
         }
         return tuple(each for each, lacking in missing.items() if lacking)

@@ -7,7 +7,7 @@ the cell. The layers themselves come from ``torch_names``, ``keras_names``, ``kn
 """
 
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -17,15 +17,13 @@ from gradscope.model.activations import ACTIVATIONS
 from gradscope.model.cells import Cell
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.stack import cell_without_readout
-from gradscope.names import ActivationName, CellName, GateName, StateName
+from gradscope.names import ActivationName, CellName, GateName, PerUnit, StateName
 from gradscope.weights.layers.recurrent_layer import Direction, Readout, RecurrentLayer
-
-Value = TypeVar("Value")
 
 ASK = {
     "activation": "the activation φ; give --activation NAME ({activations})",
     "gate_activation": "the activation of its gates; give --gate-activation sigmoid if it is that",
-    "leak": "the leak α = dt/τ; give --leak X, 1 for none",
+    "leak": "the leak α = dt/τ; give --leak X, 1 for none, or --dt and --tau",
     "reset_after": "whether the reset gate acts after W (PyTorch, Keras) or before it (Cho et al. "
     "2014); give --reset-after or --no-reset-after",
 }
@@ -38,7 +36,7 @@ class UserChoices:
 
     activation: ActivationName | None = None
     gate_activation: GateName | None = None
-    leak: float | None = None
+    leak: PerUnit | None = None
     state: StateName | None = None
     reset_after: bool | None = None
 
@@ -49,7 +47,7 @@ class CellSpec:
 
     cell: CellName
     activation: ActivationName
-    leak: float
+    leak: PerUnit
     state: StateName
     gate_activation: GateName | None
     reset_after: bool | None
@@ -75,7 +73,7 @@ def resolve_spec(layer: RecurrentLayer, choices: UserChoices, *, by_hand: bool) 
     return CellSpec(
         cell=layer.cell,
         activation=ActivationName(_known(layer, "activation", activation, list(ActivationName))),
-        leak=float(_joined(layer, "leak", layer.leak, choices.leak)),
+        leak=_joined(layer, "leak", layer.leak, choices.leak),
         state=state or _joined(layer, "state", layer.state, choices.state),
         gate_activation=gates,
         reset_after=reset_after,
@@ -98,7 +96,7 @@ def _reset_flag(*, after: bool) -> str:
     return "--reset-after" if after else "--no-reset-after"
 
 
-def _joined(layer: RecurrentLayer, name: str, stored: Value | None, chosen: Value | None) -> Value:
+def _joined(layer: RecurrentLayer, name: str, stored: Any, chosen: Any) -> Any:
     """Return what the file or the user says of a layer; they may not contradict each other."""
     if stored is not None and chosen is not None and stored != chosen:
         option = f"--{name.replace('_', '-')}"
@@ -140,7 +138,7 @@ def cell_of(layer: RecurrentLayer, spec: CellSpec, readout: Readout | None = Non
         reset_after=bool(spec.reset_after),
     )
     if isinstance(cell, ElmanParameters):
-        cell = replace(cell, leak=spec.leak, state=spec.state)
+        cell = replace(cell, leak=np.array(spec.leak), state=spec.state)
     if readout is None:
         return cell
     bias = readout.output_bias
