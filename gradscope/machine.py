@@ -29,10 +29,7 @@ _SYMBOLS = (("scipy_", "64_"), ("scipy_", ""), ("", "64_"), ("", ""))
 
 
 def environment() -> dict[str, Any]:
-    """Return versions, BLAS, kernel and threads; a null has its reason beside it.
-
-    It takes about 0.1 ms and never fails.
-    """
+    """Return versions, BLAS, kernel and threads, in about 0.1 ms; a null has its reason beside."""
     import numpy as np
 
     try:

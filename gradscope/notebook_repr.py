@@ -40,9 +40,7 @@ class NotebookResult(CompactRepr):
 
 
 def _word(value: "Any") -> str:
-    """Return a value in a few letters: an array as its shape, many values as their number, what
-    has fields of its own by its name or its kind.
-    """
+    """Return a value in a few letters: an array as its shape, an object by its name or kind."""
     if getattr(value, "shape", ()):
         return f"array({', '.join(map(str, value.shape))})"
     if isinstance(value, float):

@@ -67,6 +67,13 @@ MUTANTS = (
         "cases/test_scalar_nets.py::test_a8_a_thousand_lags_of_a_scalar_sigmoid_do_not_underflow",
     ),
     Mutant(
+        "a watch whose share is all of the time",
+        "watch/journal.py",
+        "else self.share * self.elapsed + ADVANCE",
+        "else self.elapsed + ADVANCE",
+        "watch/test_journal.py::test_a_snapshot_has_as_many_sequences_as_the_budget_allows",
+    ),
+    Mutant(
         "dropped rows that nobody watches",
         "jacobians/kernels/rank_adaptive.py",
         "probes = mixture @ dropped +",
@@ -76,7 +83,7 @@ MUTANTS = (
     Mutant(
         "a certificate without what was dropped",
         "jacobians/lag_norms.py",
-        "truncation_error(stretch.probes, sigma) + leading.error.reshape(shape)",
+        "dropped + leading.error.reshape(shape)",
         "leading.error.reshape(shape)",
         "jacobians/test_lag_norms_certificate.py::test_a_direction_that_returns_is_measured_right_in_the_end",
     ),

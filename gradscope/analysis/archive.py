@@ -10,6 +10,7 @@ of weights, ``network`` (all its layers) are JSON strings.
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -32,13 +33,7 @@ from gradscope.notebook_repr import CompactRepr
 
 NEEDED = (
     *WEIGHT_NAMES,
-    "inputs",
-    "initial_state",
-    "targets",
-    "target_steps",
-    "held_out_error",
-    "settings",
-    "facts",
+    *("inputs", "initial_state", "targets", "target_steps", "held_out_error", "settings", "facts"),
 )
 
 SECOND_BIAS = "candidate_bias"
@@ -95,10 +90,8 @@ def archive_bytes(analysis: Analysis) -> bytes:
 def load_run(path: Path) -> SavedRun:
     """Read a saved run back.
 
-    Raises
-    ------
-    ArchiveError
-        If the file is no saved run of gradscope, is damaged, or holds numbers that are not finite.
+    Raises ArchiveError if the file is no saved run of gradscope, is damaged, or holds numbers that
+    are not finite.
     """
     arrays = _read(path)
     missing = [name for name in NEEDED if name not in arrays]
@@ -110,17 +103,13 @@ def load_run(path: Path) -> SavedRun:
     try:
         settings = Settings.from_dict(json.loads(str(arrays["settings"])), str(path))
         task_info = _facts_from_dict(json.loads(str(arrays["facts"])))
+        numbers = partial(_numbers, path, arrays)
         names = [name for name in (*WEIGHT_NAMES, SECOND_BIAS) if name in arrays]
-        weights = {name: _numbers(path, name, arrays) for name in names}
-        params = restore_network(settings, weights)
-        targets = Targets(
-            _numbers(path, "targets", arrays),
-            _numbers(path, "target_steps", arrays).astype(np.bool_),
-            task_info.error,
-        )
-        noise = _numbers(path, NOISE, arrays) if NOISE in arrays else None
-        batch = Batch(_numbers(path, "inputs", arrays), targets, noise)
-        initial_state = _numbers(path, "initial_state", arrays)
+        params = restore_network(settings, {name: numbers(name) for name in names})
+        values, at_step = numbers("targets"), numbers("target_steps").astype(np.bool_)
+        noise = numbers(NOISE) if NOISE in arrays else None
+        batch = Batch(numbers("inputs"), Targets(values, at_step, task_info.error), noise)
+        initial_state = numbers("initial_state")
         _require_fit(params, batch, initial_state)
         evaluation = EvaluationBatch(batch, task_info, initial_state)
         error = float(arrays["held_out_error"])
@@ -174,7 +163,7 @@ def _read(path: Path, content: bytes | None = None) -> dict[str, Any]:
     raise ArchiveError(f"{path} is a single array, not a saved run; give a file written by --save")
 
 
-def _numbers(path: Path, name: str, arrays: Mapping[str, Any]) -> FloatArray:
+def _numbers(path: Path, arrays: Mapping[str, Any], name: str) -> FloatArray:
     array = as_float64(arrays[name])
     if not np.isfinite(array).all():
         raise ArchiveError(
@@ -195,40 +184,34 @@ def _require_fit(params: Cell, batch: Batch, initial_state: FloatArray) -> None:
 
 
 def _facts_from_dict(values: Mapping[str, Any]) -> TaskInfo:
-    baseline = values["baseline"]
+    baseline, lag = values["baseline"], values["required_lag"]
+    if baseline is not None:
+        baseline = Baseline(float(baseline["error"]), str(baseline["meaning"]))
     return TaskInfo(
         description=str(values["description"]),
         error=ErrorName(values["error"]),
-        required_lag=None if values["required_lag"] is None else int(values["required_lag"]),
-        baseline=None
-        if baseline is None
-        else Baseline(float(baseline["error"]), str(baseline["meaning"])),
+        required_lag=None if lag is None else int(lag),
+        baseline=baseline,
         columns=None if values.get("columns", ()) is None else tuple(values.get("columns", ())),
     )
 
 
 def _network_from_dict(values: Mapping[str, Any]) -> ImportedNetwork:
-    layers = tuple(
-        ImportedLayer(
-            title=str(each["title"]),
-            cell=CellName(each["cell"]),
-            direction=str(each["direction"]),
-            input_size=int(each["input_size"]),
-            hidden_size=int(each["hidden_size"]),
-            verdict=None if each["verdict"] is None else _verdict_from_dict(each["verdict"]),
-        )
-        for each in values["layers"]
-    )
+    layers = []
+    for each in values["layers"]:
+        described = str(each["title"]), CellName(each["cell"]), str(each["direction"])
+        sizes = int(each["input_size"]), int(each["hidden_size"])
+        verdict = each["verdict"]
+        if verdict is not None:
+            rate, horizon = verdict["rate"], verdict["horizon"]
+            verdict = LayerVerdict(
+                regime=Regime(verdict["regime"]),
+                rate=-np.inf if rate is None else float(rate),
+                horizon=None if horizon is None else int(horizon),
+                max_lag=int(verdict["max_lag"]),
+            )
+        layers.append(ImportedLayer(*described, *sizes, verdict))
     faults = (
         Reason(ReasonCode(each["code"]), each["numbers"]) for each in values.get("faults", ())
     )
-    return ImportedNetwork(layers, str(values["studied"]), tuple(faults))
-
-
-def _verdict_from_dict(values: Mapping[str, Any]) -> LayerVerdict:
-    return LayerVerdict(
-        regime=Regime(values["regime"]),
-        rate=-np.inf if values["rate"] is None else float(values["rate"]),
-        horizon=None if values["horizon"] is None else int(values["horizon"]),
-        max_lag=int(values["max_lag"]),
-    )
+    return ImportedNetwork(tuple(layers), str(values["studied"]), tuple(faults))

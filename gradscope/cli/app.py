@@ -34,36 +34,25 @@ Start here:
 More: gradscope --help, gradscope COMMAND --help, gradscope explain
 """
 
-COMMANDS = {
-    "analyze": "analyze",
-    "compare": "compare",
-    "train": "train",
-    "spectrum": "spectrum",
-    "inspect": "inspect",
-    "sweep": "sweep",
-    "export": "export",
-    "report": "report",
-    "merge": "merge",
-    "check": "check",
-    "explain": "explain",
-    "rerun": "rerun",
-    "show-config": "show_config",
-}
-"""Every command, in the order of the help page, and the module it lives in."""
+COMMANDS = (
+    *("analyze", "compare", "train", "spectrum", "inspect", "sweep", "export", "report", "merge"),
+    *("check", "explain", "rerun", "show-config"),
+)
+"""Every command, in the order of the help page; each lives in the module of its name."""
 
 
 class _Commands(CommandGroup):
-    """All commands; an interrupt is reported, where Typer would exit silently."""
+    """All commands."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a command; an interrupt becomes Typer's ``Abort``."""
+        """Run a command; an interrupt becomes an ``Abort``, where Typer would exit silently."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
             raise typer.Abort from error
 
 
-def build_app(commands: Iterable[str] = tuple(COMMANDS)) -> typer.Typer:
+def build_app(commands: Iterable[str] = COMMANDS) -> typer.Typer:
     """Return the application with these commands; the modules of others are not imported."""
     app = typer.Typer(
         name="gradscope",
@@ -77,7 +66,7 @@ def build_app(commands: Iterable[str] = tuple(COMMANDS)) -> typer.Typer:
     )
     app.callback(invoke_without_command=True)(welcome)
     for command in commands:
-        import_module(f"gradscope.cli.{COMMANDS[command]}").register(app)
+        import_module(f"gradscope.cli.{command.replace('-', '_')}").register(app)
     return app
 
 
@@ -109,7 +98,8 @@ def run(arguments: Sequence[str]) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
     except (TyperException, GradscopeError) as error:
-        return _fail(_one_line(error), arguments, EXIT_USAGE)
+        text = str(error) if isinstance(error, GradscopeError) else _misuse(error)
+        return _fail(text, arguments, EXIT_USAGE)
     except (KeyboardInterrupt, typer.Abort):
         return _fail("interrupted", arguments, EXIT_INTERRUPTED)
     except (ReaderGoneError, BrokenPipeError):
@@ -142,9 +132,7 @@ def _replace_unencodable_characters() -> None:
             stream.reconfigure(errors="gradscope")
 
 
-def _one_line(error: TyperException | GradscopeError) -> str:
-    if isinstance(error, GradscopeError):
-        return str(error)
+def _misuse(error: TyperException) -> str:
     text = " ".join(error.format_message().split())
     context = getattr(error, "ctx", None)
     path = context.command_path if context is not None else "gradscope"

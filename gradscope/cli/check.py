@@ -53,34 +53,29 @@ def framework_rows(stack: "ImportedStack") -> "tuple[CheckRow, ...]":
     from gradscope.weights.files.contents import FileFormat
 
     keras = stack.found.file.format == FileFormat.KERAS
-    name = "Keras" if keras else "PyTorch"
+    name, backend = "Keras" if keras else "PyTorch", None
     try:
         if keras:
-            from gradscope.frameworks.keras import can_compute, parity_rows
+            from gradscope.frameworks.keras import can_compute, cannot_differentiate, parity_rows
+
+            backend = cannot_differentiate()
         else:
             from gradscope.frameworks.torch import can_compute, parity_rows
     except ImportError as error:
-        note(f"not compared with {name}: {_what_is_missing(PACKAGE[name], error.name)}")
+        missing = f"it is not installed; {install_line(PACKAGE[name])}"
+        if keras and error.name in BACKENDS:
+            missing = f"it needs {error.name}, which is not installed; {OTHER_BACKEND}"
+        note(f"not compared with {name}: {missing}")
         return ()
     if not can_compute(stack.spec):
         note(f"not compared with {name}: it has no layer of these equations")
         return ()
-    if keras:
-        from gradscope.frameworks.keras import cannot_differentiate
-
-        if backend := cannot_differentiate():
-            note(
-                f"Jacobians are not compared with Keras: its backend {backend} cannot "
-                f"differentiate; {OTHER_BACKEND}"
-            )
+    if backend is not None:
+        note(
+            f"Jacobians are not compared with Keras: its backend {backend} cannot "
+            f"differentiate; {OTHER_BACKEND}"
+        )
     return parity_rows(stack)
-
-
-def _what_is_missing(package: str, module: str | None) -> str:
-    """Distinguish a missing framework from a Keras whose backend is missing."""
-    if package == "keras" and module in BACKENDS:
-        return f"it needs {module}, which is not installed; {OTHER_BACKEND}"
-    return f"it is not installed; {install_line(package)}"
 
 
 def run_check(place: Place, asked: "Settings | Given") -> None:

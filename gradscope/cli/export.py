@@ -68,19 +68,17 @@ def export(
         if chosen is ExportFormat.NPZ:
             raise SettingError("--format npz is binary; name a file with -o FILE.npz")
     prepare_files((output,), force=force)
-    write_result(output, _content(store, where, chosen), force=force)
 
-
-def _content(store: Path, where: str | None, chosen: ExportFormat) -> bytes:
     from gradscope.report.documents.sweep import row_documents, rows_archive
     from gradscope.report.formats import to_csv, to_jsonl, to_markdown
     from gradscope.sweep.query import read_rows
 
-    curves = chosen in (ExportFormat.JSONL, ExportFormat.NPZ)
-    rows = read_rows(store, where, curves=curves)
+    rows = read_rows(store, where, curves=chosen in (ExportFormat.JSONL, ExportFormat.NPZ))
     if chosen is ExportFormat.NPZ:
-        return rows_archive(rows)
-    if chosen is ExportFormat.JSONL:
-        return to_jsonl(row_documents(rows)).encode()
-    write = to_csv if chosen is ExportFormat.CSV else to_markdown
-    return write(rows.columns, rows.values).encode()
+        content = rows_archive(rows)
+    elif chosen is ExportFormat.JSONL:
+        content = to_jsonl(row_documents(rows)).encode()
+    else:
+        write = to_csv if chosen is ExportFormat.CSV else to_markdown
+        content = write(rows.columns, rows.values).encode()
+    write_result(output, content, force=force)

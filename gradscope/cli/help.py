@@ -25,9 +25,7 @@ EXAMPLES_ON_ONE_SCREEN = 2
 COMMON = tuple(name for name, each in SETTINGS.items() if each.common)
 
 MOST_NEEDED: Mapping[str, tuple[str, ...]] = {
-    "analyze": (
-        *("file", *COMMON, "batch_first", "png", "html", "save", "output", "json", "fail_on"),
-    ),
+    "analyze": ("file", *COMMON, "batch_first", "png", "html", "save", "output", "json", "fail_on"),
     "compare": (
         *("cells", "activations", "lengths", "hidden", "gain", "task", "data", "column"),
         *("updates", "clip_norm", "seed", "png", "output", "format", "config"),
@@ -85,12 +83,9 @@ class Command(TyperCommand):
         needed = MOST_NEEDED.get(self.name or "", tuple(each.name or "" for each in params))
         shown = [each for name in needed for each in params if each.name == name]
         arguments = any(each.param_type_name == "argument" for each in shown)
+        title = "Arguments and options" if arguments else "Options"
         _write_purpose(self, ctx, page)
-        _write_table(
-            page,
-            "Arguments and options" if arguments else "Options",
-            [_row(each, ctx) for each in shown],
-        )
+        _write_table(page, title, [_row(each, ctx) for each in shown])
         _write_examples(self, page, EXAMPLES_ON_ONE_SCREEN)
         page.write(f"\nAll options and examples: {ctx.command_path} --help-all\n")
         if _takes_settings(self):

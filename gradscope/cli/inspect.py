@@ -33,13 +33,7 @@ def register(app: typer.Typer) -> None:
 @takes_place
 def inspect(
     place: Place,
-    file: Annotated[
-        Path,
-        typer.Argument(
-            help=f"Weights: {READABLE}.",
-            metavar="FILE",
-        ),
-    ],
+    file: Annotated[Path, typer.Argument(help=f"Weights: {READABLE}.", metavar="FILE")],
     weight_map: Mapping = None,
     png: Figure = None,
 ) -> None:
@@ -61,11 +55,9 @@ def run_inspection(place: Place, file: Path, mapping: tuple[str, ...], png: Path
         lambda: inspection_document(inspection),
         lambda: (COLUMNS, inspection_rows(inspection)),
     )
-    if png is None:
-        return
-    if not inspection.layers:
-        note(f"no picture {png}: there is no recurrent layer to draw")
-        return
-    from gradscope.report.figures.eigenvalues import eigenvalue_picture
+    if png is not None and inspection.layers:
+        from gradscope.report.figures.eigenvalues import eigenvalue_picture
 
-    write_file(png, eigenvalue_picture(inspection, png.suffix.lower()), force=place.force)
+        write_file(png, eigenvalue_picture(inspection, png.suffix.lower()), force=place.force)
+    elif png is not None:
+        note(f"no picture {png}: there is no recurrent layer to draw")

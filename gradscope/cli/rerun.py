@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -16,6 +16,7 @@ from gradscope.cli.inspect import run_inspection
 from gradscope.cli.options import Figure, Html, Save
 from gradscope.cli.output import Place, note
 from gradscope.cli.report import run_report
+from gradscope.cli.show_config import MadeFile
 from gradscope.cli.spectrum import run_spectrum
 from gradscope.cli.train import run_training
 from gradscope.errors import SettingError
@@ -45,14 +46,7 @@ def register(app: typer.Typer) -> None:
 
 @takes_place
 def rerun(
-    place: Place,
-    file: Annotated[
-        Path,
-        typer.Argument(help="A picture, .json or .npz that gradscope wrote.", metavar="FILE"),
-    ],
-    png: Figure = None,
-    html: Html = None,
-    save: Save = None,
+    place: Place, file: MadeFile, png: Figure = None, html: Html = None, save: Save = None
 ) -> None:
     """Run again what made a picture, document or saved run: bit for bit on the same type of
     machine, elsewhere as closely as it then states.

@@ -17,16 +17,18 @@ gradscope show-config run.json --json
 """
 
 
+MadeFile = Annotated[
+    Path, typer.Argument(help="A picture, .json or .npz that gradscope wrote.", metavar="FILE")
+]
+
+
 def register(app: typer.Typer) -> None:
     """Add the command."""
     app.command("show-config", cls=Command, epilog=EXAMPLES)(show_config)
 
 
 def show_config(
-    file: Annotated[
-        Path,
-        typer.Argument(help="A picture, .json or .npz that gradscope wrote.", metavar="FILE"),
-    ],
+    file: MadeFile,
     json: Json = False,
     debug: Debug = False,  # noqa: ARG001 (read where errors are shown)
 ) -> None:

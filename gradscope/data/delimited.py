@@ -47,9 +47,7 @@ class CellTable:
 
 
 def cell_value(cell: str, *, decimal_comma: bool) -> float:
-    """Return the number in a cell: NaN where it marks a missing value, ±inf where it overflows;
-    raises ValueError if it is neither.
-    """
+    """Return the number in a cell, NaN if missing, ±inf on overflow; ValueError for a text."""
     word = cell.strip()
     if word.lower() in MISSING_WORDS:
         return math.nan
@@ -90,11 +88,8 @@ def parse_cells(raw: bytes, source: str) -> CellTable:
     lines = text.split("\n")
     separator = max(SEPARATORS, key=lambda each: _plausibility(lines, each))
     cells, starts = _read_rows(lines, separator, source)
-    decimal_comma = (
-        separator in DECIMAL_COMMA_SEPARATORS
-        and "," in text
-        and not _POINT_NUMBER_CELL.search(text)
-    )
+    separated = separator in DECIMAL_COMMA_SEPARATORS and "," in text
+    decimal_comma = separated and not _POINT_NUMBER_CELL.search(text)
     width = len(cells) // len(starts)
     header = _header(cells[:width], decimal_comma=decimal_comma)
     skipped = 1 if header else 0
@@ -113,7 +108,7 @@ def _plausibility(lines: list[str], separator: str) -> float:
     try:
         rows = [cells for _, cells in islice(_rows(lines, separator, ""), SAMPLE_ROWS)]
     except DataError:
-        return 0.0
+        rows = []
     if not rows:
         return 0.0
     width, agreeing = Counter(map(len, rows)).most_common(1)[0]
@@ -182,7 +177,8 @@ def _read_rows(lines: list[str], separator: str, source: str) -> tuple[list[str]
 def _header(first_row: list[str], *, decimal_comma: bool) -> tuple[str, ...]:
     """Return the names of the columns, or nothing where the first row holds data."""
     first = [cell.strip() for cell in first_row]
-    for cell in first:
-        if not is_value(cell, decimal_comma=decimal_comma) and not _FIGURES.fullmatch(cell):
-            return tuple(name or str(column) for column, name in enumerate(first, start=1))
-    return ()
+    if all(
+        is_value(cell, decimal_comma=decimal_comma) or _FIGURES.fullmatch(cell) for cell in first
+    ):
+        return ()
+    return tuple(name or str(column) for column, name in enumerate(first, start=1))

@@ -7,16 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from gradscope.arrays import FloatArray, as_float64
+from gradscope.data import table
 from gradscope.data.columns import listed, quoted
-from gradscope.data.table import (
-    ARRAY_SUFFIX,
-    TEXT_SUFFIXES,
-    AnyArray,
-    file_bytes,
-    read_npy,
-    read_table,
-    require_real,
-)
+from gradscope.data.table import AnyArray
 from gradscope.errors import DataError
 from gradscope.names import MissingCells
 
@@ -43,21 +36,21 @@ def read_sequences(path: Path, layout: Layout, option: str = "--data") -> FloatA
     number of dimensions, or a number in it is missing or not finite.
     """
     suffix = path.suffix.lower()
-    if suffix in TEXT_SUFFIXES:
-        return read_table(path, layout.column, layout.missing, every=True).values[:, None]
-    if suffix == ARRAY_SUFFIX:
+    if suffix in table.TEXT_SUFFIXES:
+        return table.read_table(path, layout.column, layout.missing, every=True).values[:, None]
+    if suffix == table.ARRAY_SUFFIX:
         if layout.column:
             raise DataError(
                 f"--column {layout.column[0]} is given, but {path} is an array of inputs as they "
                 "are; leave it out, or save the columns that are meant"
             )
-        array = read_npy(file_bytes(path), path)
+        array = table.read_npy(table.file_bytes(path), path)
     elif suffix == ARCHIVE_SUFFIX:
-        array = _member(file_bytes(path), path, layout.column)
+        array = _member(table.file_bytes(path), path, layout.column)
     else:
+        kinds = f"{table.ARRAY_SUFFIX}, {ARCHIVE_SUFFIX} or {', '.join(table.TEXT_SUFFIXES)}"
         raise DataError(
-            f"{path} is not a {ARRAY_SUFFIX}, {ARCHIVE_SUFFIX} or {', '.join(TEXT_SUFFIXES)} file; "
-            f"convert it, or rename it if it is one ({option})"
+            f"{path} is not a {kinds} file; convert it, or rename it if it is one ({option})"
         )
     return _sequences(array, path, batch_first=layout.batch_first, option=option)
 
@@ -82,7 +75,7 @@ def _member(raw: bytes, path: Path, column: tuple[str, ...]) -> AnyArray:
 
 def _sequences(array: AnyArray, path: Path, *, batch_first: bool, option: str) -> FloatArray:
     """Return an array as (T,B,D) of finite numbers."""
-    require_real(array, path)
+    table.require_real(array, path)
     order = "(B,T,D)" if batch_first else "(T,B,D)"
     if array.ndim not in (2, 3) or array.size == 0:
         raise DataError(
@@ -103,9 +96,7 @@ def _sequences(array: AnyArray, path: Path, *, batch_first: bool, option: str) -
 
 
 def standardised(inputs: FloatArray) -> FloatArray:
-    """Return inputs (T,B,D) with mean 0 and deviation 1 over steps and sequences; a constant one is
-    0.
-    """
+    """Return inputs (T,B,D) of mean 0 and deviation 1 over steps and sequences; a constant is 0."""
     centred = inputs - inputs.mean(axis=(0, 1))
     scale = centred.std(axis=(0, 1))
     scaled: FloatArray = centred / np.where(scale > 0.0, scale, 1.0)

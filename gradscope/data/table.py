@@ -58,12 +58,11 @@ def read_table(
     path : Path
         Text, with or without a header (see ``delimited.parse_cells``), or an array (N,) or (N,C).
     columns : tuple of str
-        Names, or numbers counted from 1; a name wins. None asks for the only column of numbers.
+        Names, or numbers counted from 1; a name wins. None asks for the only column of numbers, or
+        with ``every`` for all columns of a text.
     missing : MissingCells
         Refuse empty cells (also NA, NaN, null, None, ``?``, ``-``), or put in their place the line
         between their neighbours, and at the ends the nearest value.
-    every : bool
-        Take all columns of a text where none is asked for.
 
     Raises
     ------
@@ -111,8 +110,7 @@ def _read_array(path: Path, columns: tuple[str, ...], missing: MissingCells) -> 
     if not columns and len(all_names) > 1:
         raise several_columns(all_names, path)
     chosen = choose_columns(columns or all_names, all_names, path)
-    values = everything[:, chosen]
-    names = tuple(all_names[column] for column in chosen)
+    values, names = everything[:, chosen], tuple(all_names[column] for column in chosen)
     places = _Places(path, "row", range(1, len(values) + 1))
     infinite = np.argwhere(np.isinf(values))
     if infinite.size:

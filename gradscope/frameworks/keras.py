@@ -4,7 +4,6 @@
 configuration is built or run. The backend takes the Jacobians: PyTorch, JAX or TensorFlow.
 """
 
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -22,9 +21,8 @@ from gradscope.weights.layers.recurrent_layer import RecurrentLayer
 from gradscope.weights.layers.to_cell import CellSpec
 
 TOLERANCE = 1e-5
-"""On PyTorch, Keras takes matrix products in float32, on JAX everything; a wrong gate is off by a
-tenth.
-"""
+"""On PyTorch, Keras takes matrix products in float32, on JAX everything; a wrong gate is off by
+0.1."""
 
 BACKENDS = ("torch", "jax", "tensorflow")
 """What Keras can run on and take Jacobians by."""
@@ -44,9 +42,7 @@ def cannot_differentiate() -> str | None:
 
 
 def parity_rows(stack: ImportedStack) -> tuple[CheckRow, ...]:
-    """Compare a network that Keras ``can_compute`` with it: hidden states and, where its backend
-    can differentiate, Jacobians.
-    """
+    """Compare states and, where Keras's backend can differentiate, Jacobians."""
     layer = _layer(stack.studied, stack.spec)
     name = LAYERS[stack.spec.cell]
     states = steps_row(stack, f"keras.layers.{name}Cell", partial(_states, layer.cell), TOLERANCE)
@@ -62,13 +58,28 @@ def _states(cell: Any, inputs: FloatArray, before: FloatArray) -> FloatArray:
 
 
 def _jacobian(cell: Any, inputs: FloatArray, before: FloatArray) -> FloatArray:
-    """Return ∂s_t/∂s_{t−1} (S,S) from x_t (D,) and s_{t−1} (S,), of the whole state (h, c)."""
-    sequence = _tensor(cell, inputs[None])
+    """Return ∂s_t/∂s_{t−1} (S,S) from x_t (D,) and s_{t−1} (S,), by what the backend has for it."""
+    sequence, state = _tensor(cell, inputs[None]), _tensor(cell, before)
 
     def step(state: Any) -> Any:
         return _step(cell, sequence, state[None])[0]
 
-    return _array(_jacrev(step, _tensor(cell, before)))
+    backend = keras.config.backend()
+    if backend == "torch":
+        import torch
+
+        return _array(torch.func.jacrev(step)(state))
+    if backend == "jax":
+        import jax
+
+        return _array(jax.jacrev(step)(state))
+    import tensorflow as tf
+
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(state)
+        after = step(state)
+    # Without the compiled loop, which TensorFlow would trace again, with a warning, at every step.
+    return _array(tape.jacobian(after, state, experimental_use_pfor=False))
 
 
 def _step(cell: Any, inputs: Any, state: Any) -> Any:
@@ -84,26 +95,6 @@ def _tensor(cell: Any, array: FloatArray) -> Any:
 
 def _array(tensor: Any) -> FloatArray:
     return np.asarray(keras.ops.convert_to_numpy(tensor), dtype=np.float64)
-
-
-def _jacrev(step: Callable[[Any], Any], state: Any) -> Any:
-    """Return the Jacobian of a function at a state, by what the backend has for it."""
-    backend = keras.config.backend()
-    if backend == "torch":
-        import torch
-
-        return torch.func.jacrev(step)(state)
-    if backend == "jax":
-        import jax
-
-        return jax.jacrev(step)(state)
-    import tensorflow as tf
-
-    with tf.GradientTape(persistent=True) as tape:
-        tape.watch(state)
-        after = step(state)
-    # Without the compiled loop, which TensorFlow would trace again, with a warning, at every step.
-    return tape.jacobian(after, state, experimental_use_pfor=False)
 
 
 def _layer(layer: RecurrentLayer, spec: CellSpec) -> Any:

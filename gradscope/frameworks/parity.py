@@ -31,17 +31,14 @@ def steps_row(stack: ImportedStack, against: str, theirs: Function, tolerance: f
     inputs, before = (each.reshape(-1, each.shape[2]) for each in (ran.inputs, ran.states[:-1]))
     ours = ran.states[1:]
     deviation = relative_deviation(ours, theirs(inputs, before).reshape(ours.shape))
-    title = f"{ran.n_steps} steps of {stack.studied.title}"
-    return CheckRow(title, against, deviation, tolerance)
+    return CheckRow(f"{ran.n_steps} steps of {stack.studied.title}", against, deviation, tolerance)
 
 
 def jacobian_row(
     stack: ImportedStack, against: str, theirs: Function, tolerance: float
 ) -> CheckRow:
-    """Compare a few Jacobians of the studied layer with another way to them, as ``steps_row`` does.
-
-    ``theirs`` takes x_t (D,) and s_{t−1} (S,) to ∂s_t/∂s_{t−1} (S,S), rows the later state; the
-    worst deviation is relative to the largest entry.
+    """Compare a few Jacobians of the studied layer as ``steps_row`` does its steps; ``theirs``
+    takes x_t (D,) and s_{t−1} (S,) to ∂s_t/∂s_{t−1} (S,S), rows the later state.
     """
     ran = stack.trajectories[stack.studied.title]
     chain = cell_chain(stack.params, ran)

@@ -39,9 +39,7 @@ def can_compute(spec: CellSpec) -> bool:
 
 
 def parity_rows(stack: ImportedStack) -> tuple[CheckRow, ...]:
-    """Compare a network that PyTorch ``can_compute`` with it: states, Jacobians, and the outputs of
-    the whole stack.
-    """
+    """Compare states, Jacobians and the outputs of the whole stack with PyTorch's."""
     name, layer = f"{CELLS[stack.spec.cell]}Cell", stack.studied
     made = getattr(torch.nn, name)
     cell = made(layer.input_size, layer.hidden_size, **_options(stack.spec))
@@ -116,14 +114,10 @@ def _jacobian(cell: Any, inputs: FloatArray, before: FloatArray) -> FloatArray:
 
 def _outputs(stack: ImportedStack, inputs: FloatArray) -> FloatArray:
     """Return what the fused module of the whole stack puts out, (T,B,H) or (T,B,2H)."""
-    lowest = stack.layers[0][0][0]
-    module = getattr(torch.nn, CELLS[stack.spec.cell])(
-        lowest.input_size,
-        lowest.hidden_size,
-        len(stack.layers),
-        bidirectional=len(stack.layers[0]) == 2,
-        **_options(stack.spec),
-    )
+    lowest, both = stack.layers[0][0][0], len(stack.layers[0]) == 2
+    sizes = lowest.input_size, lowest.hidden_size, len(stack.layers)
+    fused = getattr(torch.nn, CELLS[stack.spec.cell])
+    module = fused(*sizes, bidirectional=both, **_options(stack.spec))
     arrays = {
         f"{name}_l{layer.layer}{'_reverse' if layer.direction is Direction.BACKWARD else ''}": each
         for depth in stack.layers

@@ -50,6 +50,9 @@ def lag_map(
 ) -> LagMap:
     """Return log σ_max(∂h_t/∂h_k) for all pairs of states.
 
+    Cost: that of one ``lag_norms`` for every time and sequence, but with full GEMMs; A T in time,
+    A² in memory.
+
     Parameters
     ----------
     chain : Chain
@@ -65,11 +68,6 @@ def lag_map(
     ------
     SettingError
         If the times are not ascending in 0 … T, or the tolerance is not in (0, 1).
-
-    Notes
-    -----
-    Cost: that of one ``lag_norms`` for every time and sequence, but with full GEMMs; A T in time,
-    A² in memory.
     """
     check_tolerance(tolerance)
     chosen = np.arange(chain.n_steps + 1) if times is None else np.asarray(times, dtype=np.int64)

@@ -16,13 +16,9 @@ import numpy as np
 from gradscope.arrays import FloatArray, IntArray, order_statistics
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain
+from gradscope.jacobians.kernels import rank_adaptive
 from gradscope.jacobians.kernels.lanczos import leading_singular_values
 from gradscope.jacobians.kernels.powers_of_two import LOG_2
-from gradscope.jacobians.kernels.rank_adaptive import (
-    RankAdaptiveProduct,
-    drop_within,
-    truncation_error,
-)
 from gradscope.notebook_repr import NotebookResult
 
 # Shares of the tolerance.
@@ -64,6 +60,11 @@ class LagNorms(NotebookResult):
 def lag_norms(chain: Chain, max_lag: int | None = None, *, tolerance: float = 1e-6) -> LagNorms:
     """Return log σ_max(∂h_T/∂h_{T−ℓ}) for every lag ℓ = 1 … max_lag.
 
+    Cost: 2rS² a lag and sequence plus the norms, where r is the number of rows still kept: S at
+    first, a few where the singular values have spread. Deterministic: the random rows behind the
+    certificate have a fixed seed. A sequence whose certificate exceeds the tolerance is
+    measured again, dropping at least ten times less, in the end nothing.
+
     Parameters
     ----------
     chain : Chain
@@ -87,13 +88,6 @@ def lag_norms(chain: Chain, max_lag: int | None = None, *, tolerance: float = 1e
     ------
     SettingError
         If ``max_lag`` is not in 1 … T, or the tolerance is not in (0, 1).
-
-    Notes
-    -----
-    Cost: 2rS² a lag and sequence plus the norms, where r is the number of rows still kept: S at
-    first, a few where the singular values have spread. Deterministic: the random rows behind the
-    certificate have a fixed seed. A sequence whose certificate exceeds the tolerance is
-    measured again, dropping at least ten times less, in the end nothing.
     """
     longest = chain.n_steps if max_lag is None else max_lag
     if not 1 <= longest <= chain.n_steps:
@@ -132,8 +126,8 @@ def measure(
     """Return log σ_max(∂h_t/∂h_{t−ℓ}) and its certificate, both (L,N), for N pairs of t (``ends``,
     descending) and sequence, ℓ = 1 … L ≤ ends[0]; 0 in both for lags that reach past h_0.
     """
-    small = chain.state_size <= SMALL_STATE
-    drop = 0.0 if small else drop_within(SHARE_OF_TRUNCATION * tolerance, chain.state_size)
+    drop = rank_adaptive.drop_within(SHARE_OF_TRUNCATION * tolerance, chain.state_size)
+    drop = 0.0 if chain.state_size <= SMALL_STATE else drop
     log_norms, certificate = _profile(chain, ends, sequences, longest, tolerance, drop)
     failed = (certificate > tolerance).any(axis=0)
     while drop > 0 and failed.any():
@@ -157,7 +151,7 @@ def _profile(
     chain: Chain, ends: IntArray, sequences: IntArray, longest: int, tolerance: float, drop: float
 ) -> tuple[FloatArray, FloatArray]:
     """Return what ``measure`` does, from one run with one drop, rounding left out."""
-    product = RankAdaptiveProduct(chain, ends, sequences, drop)
+    product = rank_adaptive.RankAdaptiveProduct(chain, ends, sequences, drop)
     log_norms = np.zeros((longest, ends.size))
     certificate = np.zeros((longest, ends.size))
     steps = 0
@@ -166,17 +160,15 @@ def _profile(
         product.keep(running)
         stretch = product.extend(longest - product.lag)
         shape = stretch.exponents.shape
-        leading = leading_singular_values(
-            stretch.kept.reshape(-1, *stretch.kept.shape[2:]),
-            SHARE_OF_ITERATION * tolerance,
-            steps,
-        )
+        rows = stretch.kept.reshape(-1, *stretch.kept.shape[2:])
+        leading = leading_singular_values(rows, SHARE_OF_ITERATION * tolerance, steps)
         steps = leading.steps
         sigma = leading.sigma.reshape(shape)
         here = slice(stretch.lag, product.lag), slice(running)
         with np.errstate(divide="ignore"):
             log_norms[here] = np.log(sigma) + stretch.exponents * LOG_2
-        certificate[here] = truncation_error(stretch.probes, sigma) + leading.error.reshape(shape)
+        dropped = rank_adaptive.truncation_error(stretch.probes, sigma)
+        certificate[here] = dropped + leading.error.reshape(shape)
         product.compress(sigma[-1])
     past = np.arange(1, longest + 1)[:, None] > ends
     log_norms[past] = certificate[past] = 0.0

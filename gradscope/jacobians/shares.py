@@ -70,13 +70,12 @@ class GradientShares(CompactRepr):
 
 
 def gradient_shares(
-    params: Cell,
-    trajectory: Trajectory,
-    targets: Targets,
-    *,
-    max_lag: int | None = None,
+    params: Cell, trajectory: Trajectory, targets: Targets, *, max_lag: int | None = None
 ) -> GradientShares:
     """Split ∂E/∂U, ∂E/∂W and ∂E/∂b by lag.
+
+    Cost: 2 B H (2H + D + 1) operations for every lag and every step with a target that reaches so
+    far back; with one target, no more than a backward sweep. Memory: four trajectories.
 
     Parameters
     ----------
@@ -89,11 +88,6 @@ def gradient_shares(
     ------
     SettingError, ShapeError
         If ``max_lag`` is not in 0 … T − 1; if a slope or a weight is not finite.
-
-    Notes
-    -----
-    Cost: 2 B H (2H + D + 1) operations for every lag and every step with a target that reaches so
-    far back; with one target, no more than a backward sweep. Memory: four trajectories.
     """
     _, output_slopes = step_errors(trajectory.outputs, targets)
     layout = _Layout(params)

@@ -22,13 +22,8 @@ import numpy as np
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain
+from gradscope.jacobians.kernels import sorted_qr
 from gradscope.jacobians.kernels.jacobi_svd import log_singular_values, premultiply
-from gradscope.jacobians.kernels.sorted_qr import (
-    graded_factors,
-    largest_entries,
-    qr_of_step,
-    sorted_qr,
-)
 from gradscope.notebook_repr import CompactRepr
 
 MAX_FACTOR_ENTRIES = 2**25
@@ -68,6 +63,10 @@ def singular_values(
 ) -> SingularValues:
     """Return the singular values of ∂h_T/∂h_{T−ℓ} at chosen lags, all of them accurate.
 
+    Cost, whatever the count: three (S,S) QR factorizations a step, lag and sequence, and a Jacobi
+    iteration. A direction that one step shrinks to within S·ε of the rounding of its own entries
+    cannot be told from a dead one, and is given as −inf.
+
     Parameters
     ----------
     chain : Chain
@@ -81,12 +80,6 @@ def singular_values(
     ------
     SettingError
         If there is no lag, one is not in 1 … T, or the count is not in 1 … S.
-
-    Notes
-    -----
-    Cost, whatever the count: three (S,S) QR factorizations a step, lag and sequence, and a Jacobi
-    iteration. A direction that one step shrinks to within S·ε of the rounding of its own entries
-    cannot be told from a dead one, and is given as −inf.
     """
     chosen = np.asarray(lags, dtype=np.int64)
     if chosen.ndim != 1 or not chosen.size or chosen.min() < 1 or chosen.max() > chain.n_steps:
@@ -134,8 +127,8 @@ def _triangles(chain: Chain, lag: int, sequences: range) -> list[list[FloatArray
     for step in range(chain.n_steps - lag + 1, chain.n_steps + 1):
         jacobians = chain.jacobian(step)
         for index, sequence in enumerate(sequences):
-            for part in graded_factors(jacobians[sequence]):
-                bases[index], factor, _ = qr_of_step(part, bases[index])
+            for part in sorted_qr.graded_factors(jacobians[sequence]):
+                bases[index], factor, _ = sorted_qr.qr_of_step(part, bases[index])
                 factors[index].append(factor)
     return factors
 
@@ -150,8 +143,8 @@ def _graded_values(factors: list[FloatArray]) -> FloatArray:
     basis: FloatArray = np.eye(rank)
     for factor in reversed(factors):
         # R_kᵀ = (D⁻¹ R_k)ᵀ D, D the row sizes: D first, by a QR with sorted rows, then the rest.
-        sizes = largest_entries(factor)
-        basis, upper = sorted_qr(sizes[:, None] * basis, sizes)
+        sizes = sorted_qr.largest_entries(factor)
+        basis, upper = sorted_qr.sorted_qr(sizes[:, None] * basis, sizes)
         exponents, rows = premultiply(upper, exponents, rows)
         basis, upper = np.linalg.qr((factor / sizes[:, None]).T @ basis)
         exponents, rows = premultiply(upper, exponents, rows)

@@ -15,7 +15,6 @@ cuts each entry.
 """
 
 from collections.abc import Callable, Mapping
-from types import MappingProxyType
 
 import numpy as np
 
@@ -25,14 +24,12 @@ from gradscope.names import OptimizerName
 Weights = dict[str, FloatArray]
 Optimizer = Callable[[Weights, Weights], Weights]
 
-DEFAULT_LEARNING_RATE: Mapping[OptimizerName, float] = MappingProxyType(
-    {
-        OptimizerName.SGD: 0.01,
-        OptimizerName.MOMENTUM: 0.01,
-        OptimizerName.RMSPROP: 0.001,
-        OptimizerName.ADAM: 0.003,
-    }
-)
+DEFAULT_LEARNING_RATE: Mapping[OptimizerName, float] = {
+    OptimizerName.SGD: 0.01,
+    OptimizerName.MOMENTUM: 0.01,
+    OptimizerName.RMSPROP: 0.001,
+    OptimizerName.ADAM: 0.003,
+}
 
 
 def sgd(learning_rate: float) -> Optimizer:
@@ -64,9 +61,7 @@ def rmsprop(learning_rate: float, decay: float = 0.99, epsilon: float = 1e-8) ->
         for name, slope in gradient.items():
             squares[name] = decay * squares.get(name, 0.0) + (1.0 - decay) * np.square(slope)
         roots = {name: np.sqrt(squares[name]) + epsilon for name in weights}
-        return {
-            name: weights[name] - learning_rate * gradient[name] / roots[name] for name in weights
-        }
+        return {n: weights[n] - learning_rate * gradient[n] / roots[n] for n in weights}
 
     return update
 
@@ -77,7 +72,7 @@ def adam(
     """Running mean over running root mean square, both corrected for their start at zero."""
     means: Weights = {}
     squares: Weights = {}
-    count = 0
+    count, (slow, slower) = 0, decays
 
     def update(weights: Weights, gradient: Weights) -> Weights:
         nonlocal count
@@ -85,10 +80,8 @@ def adam(
         corrections = [1.0 - decay**count for decay in decays]
         stepped = {}
         for name, slope in gradient.items():
-            means[name] = decays[0] * means.get(name, 0.0) + (1.0 - decays[0]) * slope
-            squares[name] = decays[1] * squares.get(name, 0.0) + (1.0 - decays[1]) * np.square(
-                slope
-            )
+            means[name] = slow * means.get(name, 0.0) + (1.0 - slow) * slope
+            squares[name] = slower * squares.get(name, 0.0) + (1.0 - slower) * np.square(slope)
             root = np.sqrt(squares[name] / corrections[1]) + epsilon
             stepped[name] = weights[name] - learning_rate * means[name] / corrections[0] / root
         return stepped
@@ -96,14 +89,12 @@ def adam(
     return update
 
 
-OPTIMIZERS: Mapping[OptimizerName, Callable[[float], Optimizer]] = MappingProxyType(
-    {
-        OptimizerName.SGD: sgd,
-        OptimizerName.MOMENTUM: momentum,
-        OptimizerName.RMSPROP: rmsprop,
-        OptimizerName.ADAM: adam,
-    }
-)
+OPTIMIZERS: Mapping[OptimizerName, Callable[[float], Optimizer]] = {
+    OptimizerName.SGD: sgd,
+    OptimizerName.MOMENTUM: momentum,
+    OptimizerName.RMSPROP: rmsprop,
+    OptimizerName.ADAM: adam,
+}
 
 
 def clip_by_norm(gradient: Weights, norm: float, limit: float) -> tuple[Weights, bool]:

@@ -51,39 +51,29 @@ def train(
     watch: Watcher | None = None,
     fits: Fits | None = None,
 ) -> Trained:
-    """Train by backpropagation through time.
+    """Train by backpropagation through time; ``history.stop`` of the result says whether all
+    updates were made, a number stopped being finite, or Ctrl-C came.
 
     Parameters
     ----------
     params : Cell
         The network to start from; it is not changed.
-    draw_batch : callable
-        Returns the next batch.
-    optimizer : callable
-        (weights, gradient) → new weights; see ``learning.optimizers``.
-    updates : int
-        How many updates to make.
-    limits : Limits, optional
-        Clipping and truncation.
+    draw_batch, optimizer : callable
+        Return the next batch; (weights, gradient) → new weights, see ``learning.optimizers``.
+    updates, limits : int, Limits
+        How many updates to make; clipping and truncation.
     watch : callable, optional
         Called after each update with its number (from 1), the loss, the unclipped gradient norm and
         the network.
     fits : callable, optional
         Whether a network is small enough for its first step; an update after which it is not ends
         training, and is not kept.
-
-    Returns
-    -------
-    Trained
-        ``history.stop`` says whether all updates were made, a number stopped being finite, or
-        Ctrl-C came.
     """
     limits = limits or Limits()
     record = _Record()
     try:
         for update in range(1, updates + 1):
-            batch = draw_batch()
-            stepped = _update(params, batch, optimizer, limits, record, update, fits)
+            stepped = _update(params, draw_batch(), optimizer, limits, record, update, fits)
             if isinstance(stepped, NonFinite):
                 return Trained(params, record.history(Stop.NOT_FINITE, stepped))
             params = stepped
@@ -128,8 +118,7 @@ def _update(
     bad = first_non_finite(trajectory, gradients, update)
     if bad is not None:
         return bad
-    norm = gradients.norm
-    gradient, clipped = gradients.weights, False
+    gradient, norm, clipped = gradients.weights, gradients.norm, False
     if limits.clip_norm is not None:
         gradient, clipped = clip_by_norm(gradient, norm, limits.clip_norm)
     elif limits.clip_value is not None:
@@ -157,8 +146,7 @@ def first_non_finite(trajectory: Trajectory, gradients: Gradients, update: int) 
     }
     found = [(step, name) for name, array in forward.items() if (step := _first_bad(array))]
     if found:
-        step, name = min(found, key=lambda each: each[0])
-        return NonFinite(update, step, name)
+        return NonFinite(update, *min(found, key=lambda each: each[0]))
     backward = _first_bad(gradients.hidden_adjoints[::-1])
     if backward:
         return NonFinite(update, trajectory.n_steps + 1 - backward, "hidden adjoint ∂E/∂h_t")

@@ -24,7 +24,6 @@ update gate does the same: it is 0 unless one is given.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -73,17 +72,13 @@ def uniform(rng: np.random.Generator, hidden: int, *shape: int) -> FloatArray:
     return rng.uniform(-limit, limit, shape)
 
 
-RECURRENT: Mapping[InitializerName, Callable[[np.random.Generator, int], FloatArray]] = (
-    MappingProxyType(
-        {
-            InitializerName.ORTHOGONAL: orthogonal,
-            InitializerName.GAUSSIAN: gaussian,
-            InitializerName.GLOROT: lambda rng, size: glorot_uniform(rng, size, size),
-            InitializerName.UNIFORM: lambda rng, size: uniform(rng, size, size, size),
-            InitializerName.IDENTITY: lambda _rng, size: np.eye(size),
-        }
-    )
-)
+RECURRENT: Mapping[InitializerName, Callable[[np.random.Generator, int], FloatArray]] = {
+    InitializerName.ORTHOGONAL: orthogonal,
+    InitializerName.GAUSSIAN: gaussian,
+    InitializerName.GLOROT: lambda rng, size: glorot_uniform(rng, size, size),
+    InitializerName.UNIFORM: lambda rng, size: uniform(rng, size, size, size),
+    InitializerName.IDENTITY: lambda _rng, size: np.eye(size),
+}
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -114,25 +109,25 @@ class Draw:
             )
         n_inputs, hidden, n_outputs = sizes
         rows = blocks * hidden
+        as_torch = self.scheme is InitializerName.UNIFORM
+
+        def matrix(*shape: int) -> FloatArray:
+            return uniform(rng, hidden, *shape) if as_torch else glorot_uniform(rng, *shape)
+
+        def bias(size: int, draws: int) -> FloatArray:
+            return uniform(rng, hidden, draws, size).sum(axis=0) if as_torch else np.zeros(size)
+
         if self.scheme is InitializerName.ORTHOGONAL:
             recurrent = orthonormal_columns(rng, rows, hidden)
         else:
             recurrent = np.concatenate([RECURRENT[self.scheme](rng, hidden) for _ in range(blocks)])
-        weights = {"recurrent_weights": self.gain * recurrent}
-        if self.scheme is InitializerName.UNIFORM:
-            weights |= {
-                "input_weights": self.input_scale * uniform(rng, hidden, rows, n_inputs),
-                "hidden_bias": uniform(rng, hidden, 2, rows).sum(axis=0),
-                "output_weights": uniform(rng, hidden, n_outputs, hidden),
-                "output_bias": uniform(rng, hidden, n_outputs),
-            }
-        else:
-            weights |= {
-                "input_weights": self.input_scale * glorot_uniform(rng, rows, n_inputs),
-                "hidden_bias": np.zeros(rows),
-                "output_weights": glorot_uniform(rng, n_outputs, hidden),
-                "output_bias": np.zeros(n_outputs),
-            }
+        weights = {
+            "recurrent_weights": self.gain * recurrent,
+            "input_weights": self.input_scale * matrix(rows, n_inputs),
+            "hidden_bias": bias(rows, draws=2),
+            "output_weights": matrix(n_outputs, hidden),
+            "output_bias": bias(n_outputs, draws=1),
+        }
         if forget_bias is not None:
             weights["hidden_bias"][hidden : 2 * hidden] = forget_bias
         return weights
@@ -156,28 +151,20 @@ def initialize(
         The source of every draw: same state, same weights.
     sizes : (D, H, O)
         Input, hidden and output size.
-    activation : ActivationName
-        φ.
-    scheme : InitializerName
-        How W is drawn; see the table above.
+    activation, scheme : ActivationName, InitializerName
+        φ, and how W is drawn; see the table above.
     gain, input_scale : float
         Factors on W and on U.
     center_bias : bool
-        Set b = −W·½, so that a sigmoid net rests at h = ½, where its slope is largest. For the
-        sigmoid only.
-
-    Raises
-    ------
-    SettingError
-        If ``center_bias`` is asked of another activation than the sigmoid.
+        Set b = −W·½, so that a sigmoid net rests at h = ½, where its slope is largest; SettingError
+        with another activation.
     """
     weights = Draw(scheme, gain, input_scale).weights(rng, sizes, 1)
     if center_bias:
         if activation != ActivationName.SIGMOID:
             raise SettingError(
                 "--center-bias sets b = −W·½, the resting point of a sigmoid net, but the "
-                f"activation is {activation}; "
-                "leave it out, or choose --activation sigmoid"
+                f"activation is {activation}; leave it out, or choose --activation sigmoid"
             )
         weights["hidden_bias"] = -0.5 * weights["recurrent_weights"].sum(axis=1)
     return ElmanParameters(**weights, activation=activation_of(activation))
@@ -192,7 +179,7 @@ def initialize_gru(
     reset_after: bool = True,
     activation: ActivationName = ActivationName.TANH,
 ) -> GruParameters:
-    """Draw the weights of a GRU.
+    """Draw the weights of a GRU; SettingError if the scheme is ``identity``.
 
     Parameters
     ----------
@@ -203,26 +190,17 @@ def initialize_gru(
     forget_bias : float, optional
         b_z of every unit, which keeps the old state; by default 0, under ``uniform`` drawn as in
         PyTorch.
-    reset_after : bool
-        Whether the reset gate comes after the product, as in PyTorch and Keras.
-    activation : ActivationName
-        φ of the candidate.
-
-    Raises
-    ------
-    SettingError
-        If the scheme is ``identity``, which has no meaning for gates.
+    reset_after, activation : bool, ActivationName
+        Whether the reset gate comes after the product, as in PyTorch and Keras; φ of the candidate.
     """
     draw = draw or Draw()
     hidden = sizes[1]
     weights = draw.weights(rng, sizes, 3, forget_bias)
-    second_bias: FloatArray | None = None
-    if reset_after:
+    second_bias: FloatArray | None = np.zeros(hidden) if reset_after else None
+    if reset_after and draw.scheme is InitializerName.UNIFORM:
         # Of PyTorch's second bias the parts for r and z stand in ``hidden_bias`` already.
-        second_bias = np.zeros(hidden)
-        if draw.scheme is InitializerName.UNIFORM:
-            second_bias = uniform(rng, hidden, hidden)
-            weights["hidden_bias"][2 * hidden :] = uniform(rng, hidden, hidden)
+        second_bias = uniform(rng, hidden, hidden)
+        weights["hidden_bias"][2 * hidden :] = uniform(rng, hidden, hidden)
     return GruParameters(
         **weights, candidate_bias=second_bias, activation=activation_of(activation)
     )
@@ -236,21 +214,10 @@ def initialize_lstm(
     forget_bias: float | None = None,
     activation: ActivationName = ActivationName.TANH,
 ) -> LstmParameters:
-    """Draw the weights of an LSTM.
+    """Draw the weights of an LSTM as ``initialize_gru`` does those of a GRU.
 
-    Parameters
-    ----------
-    rng, sizes, draw
-        As for ``initialize_gru``.
-    forget_bias : float, optional
-        b_f of every unit; by default 1 as in Keras, under ``uniform`` drawn as in PyTorch.
-    activation : ActivationName
-        φ of the candidate and of the cell's output.
-
-    Raises
-    ------
-    SettingError
-        If the scheme is ``identity``, which has no meaning for gates.
+    ``forget_bias`` is b_f of every unit, by default 1 as in Keras, under ``uniform`` drawn as in
+    PyTorch; ``activation`` is φ of the candidate and of the cell's output.
     """
     draw = draw or Draw()
     if forget_bias is None and draw.scheme is not InitializerName.UNIFORM:

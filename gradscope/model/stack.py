@@ -59,7 +59,7 @@ def unroll_stack(
     initial_states: Sequence[FloatArray] | None = None,
     noise: NoiseSource | None = None,
 ) -> tuple[LayerTrajectory, ...]:
-    """Run a sequence through a stack of layers.
+    """Run a sequence through a stack of layers; return the trajectory of each.
 
     Parameters
     ----------
@@ -72,11 +72,6 @@ def unroll_stack(
         default.
     noise : callable, optional
         Noise of a cell (see ``unroll``), from the cell and (T, B).
-
-    Returns
-    -------
-    tuple of LayerTrajectory
-        One a layer.
 
     Raises
     ------
@@ -142,10 +137,9 @@ def cell_without_readout(
     readout = np.zeros((0, size)), np.zeros(0)
     matrices = weights.input_weights, weights.recurrent_weights
     kind = word_of(CellName, kind)
-    if kind is CellName.ELMAN:
-        return ElmanParameters(*matrices, bias, *readout, activation)
-    if kind is CellName.LSTM:
-        return LstmParameters(*matrices, bias, *readout, activation)
+    if kind is not CellName.GRU:
+        plain = ElmanParameters if kind is CellName.ELMAN else LstmParameters
+        return plain(*matrices, bias, *readout, activation)
     if not reset_after:
         return GruParameters(*matrices, bias, *readout, None, activation)
     # Inside the reset product the second bias is no longer the first one's sum.

@@ -26,13 +26,7 @@ WIDTH = "max-width: 60em; width: 100%"
 
 @singledispatch
 def page(result: NotebookResult) -> str:
-    """Return the page of a result.
-
-    Raises
-    ------
-    TypeError
-        If the result is of a kind that has none.
-    """
+    """Return the page of a result; raises TypeError if its kind has none."""
     raise TypeError(f"a {type(result).__name__} has no page")
 
 

@@ -3,8 +3,7 @@
 All stand behind ``concurrent.futures.Executor``, and a cell comes to the same bits on each, given
 the same versions and one BLAS thread. Worker processes are spawned, not forked, so that nothing of
 the parent leaks into them; they inherit the number of BLAS threads through their environment, since
-it must be set before NumPy is imported; they ignore Ctrl-C, which the parent handles;
-and they end by themselves when the parent is killed.
+it must be set before NumPy is imported; Ctrl-C is the parent's, and they end when it is killed.
 """
 
 import multiprocessing
@@ -60,10 +59,8 @@ class WorkerPool:
     By itself it stands for this process, where a cell in flight is a cell at work.
     """
 
-    executor: Executor
-
     def __init__(self) -> None:
-        self.executor = SerialExecutor()
+        self.executor: Executor = SerialExecutor()
 
     def in_flight(self, each: int) -> int:  # noqa: ARG002 (a cell handed out is done)
         """Return how many cells to keep in flight, with ``each`` of them for every worker."""
@@ -158,9 +155,8 @@ class DaskPool(WorkerPool):
         except ImportError as error:
             raise SettingError(f"--executor dask needs dask; {install_line('dask')}") from error
         try:
-            self._client = self._open.enter_context(
-                self._connect(distributed, scheduler, count, threads)
-            )
+            client = self._connect(distributed, scheduler, count, threads)
+            self._client = self._open.enter_context(client)
         except (OSError, ValueError, TypeError, RuntimeError) as error:
             # A type where certificates are missing, a runtime error where encryption is required.
             self._open.close()

@@ -80,12 +80,11 @@ def merge_stores(sources: Sequence[Path], target: Path) -> Merged:
                 joined[row["key"]] = found
             elif found.done:
                 joined[row["key"]] = _agreed(before, found)
-    kept = joined.values()
-    environments = {each.row["key"]: each.environment for each in kept if each.environment}
+    environments = {key: each.environment for key, each in joined.items() if each.environment}
     beside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         with open_store(beside) as store:
-            written = [[each.row[name] for name in columns()] for each in kept]
+            written = [[each.row[name] for name in columns()] for each in joined.values()]
             store.insert(written, environments, INSERT)
         beside.replace(target)
     except OSError as error:
@@ -161,9 +160,8 @@ def tolerance_of(row: Row, name: str) -> float | None:
 
 
 def _close(one: Any, other: Any, tolerance: float) -> bool:
-    """Whether two numbers or curves agree; the tolerance is absolute below 1, since a rate or a
-    logarithm near 0 is the difference of larger numbers.
-    """
+    """Whether two numbers or curves agree, to a relative tolerance, below 1 an absolute one."""
+    # A rate or a logarithm near 0 is the difference of larger numbers.
     if one is None or other is None:
         return False
     a, b = (curve_from_blob(x) if isinstance(x, bytes) else np.array([x]) for x in (one, other))

@@ -23,9 +23,7 @@ Size = tuple[int, ...]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Estimate:
-    """Expected seconds for all cells on one worker, and how many cells of how many sizes were
-    timed.
-    """
+    """Expected seconds for all cells on one worker; how many cells of how many sizes were timed."""
 
     seconds: float
     timed: int
@@ -42,12 +40,11 @@ def estimate(cells: Sequence[Cell], budget: float = BUDGET) -> Estimate:
         return Estimate(0.0, 0, 0)
     run_cell(by_size[order[0]])  # The first run also loads what it needs.
     took: dict[Size, float] = {}
-    start = before = time.perf_counter()
     for size in order:
+        start = time.perf_counter()
         run_cell(by_size[size])
-        now = time.perf_counter()
-        took[size], before = now - before, now
-        if now - start > budget:
+        took[size] = time.perf_counter() - start
+        if sum(took.values()) > budget:
             break
     timed = len(took)
     largest = order[timed - 1]
@@ -89,17 +86,15 @@ def preview(plan: Plan, store: Path, workers: Workers) -> Preview:
     """Count what the store lacks and time a sample of it; nothing is written."""
     stored: dict[str, str] = {}
     if store.exists():
-        rows = read_rows(store, names=("key", "status"))
-        stored = dict(zip(rows.column("key"), rows.column("status"), strict=True))
+        stored = dict(read_rows(store, names=("key", "status")).values)
     missing = tuple(cell for cell in plan.cells if cell.key not in stored)
-    failed = sum(stored.get(cell.key) == Status.FAILED for cell in plan.cells)
     serial = workers.name is ExecutorName.SERIAL
     count = 1 if serial else workers.workers or available_cores()
     return Preview(
         store=store,
         cells=plan.cells,
         missing=missing,
-        failed=failed,
+        failed=sum(stored.get(cell.key) == Status.FAILED for cell in plan.cells),
         left_out=len(plan.left_out),
         estimate=estimate(missing),
         workers=count if workers.scheduler is None else None,

@@ -52,20 +52,14 @@ def read_rows(
     Parameters
     ----------
     path : Path
-        The store.
+        The store; ArchiveError if it is missing, is no store, or one of another version.
     where : str, optional
-        An SQL condition on the columns of ``cells``, such as ``activation = 'tanh' AND gain > 1``.
+        An SQL condition on the columns of ``cells``, such as ``activation = 'tanh' AND gain > 1``;
+        SettingError if it is no SQL, reads anything but ``cells``, or takes too long.
     names : sequence of str, optional
         Columns; all by default.
     curves : bool
         Whether all columns include the curves (as bytes; see ``cell.curve_from_blob``).
-
-    Raises
-    ------
-    ArchiveError
-        If the file is missing, is no store, or one of another version.
-    SettingError
-        If the condition is no SQL, reads anything but ``cells``, or takes too long.
     """
     chosen = tuple(names or (name for name in columns() if curves or name not in CURVES))
     listed = ", ".join(f'"{name}"' for name in chosen)
@@ -82,9 +76,7 @@ def read_rows(
 
 
 def read_environments(path: Path) -> dict[str, str]:
-    """Return what computed each cell of a store, as JSON by the cell's key; empty where the store
-    is older than that table. Errors as in ``read_rows``.
-    """
+    """Return what computed each cell, as JSON by the cell's key; empty for an older store."""
     with closing(_open_read_only(path)) as connection, _readable(path):
         check_schema(path, connection)
         made = "SELECT count(*) FROM sqlite_master WHERE name = 'environments'"
@@ -100,9 +92,8 @@ def _readable(path: Path, where: str | None = None) -> Iterator[None]:
         yield
     except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
         if where is None:
-            raise ArchiveError(
-                f"{path} cannot be read ({error}); name a file that is whole"
-            ) from error
+            text = f"{path} cannot be read ({error}); name a file that is whole"
+            raise ArchiveError(text) from error
         # An open quote swallows the rest of the query: its first line is all that was the person's.
         text = str(error).partition("\n")[0].rstrip(".")
         known = {"interrupted": "it takes too long", "not authorized": "it reads more than cells"}

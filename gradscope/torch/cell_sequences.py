@@ -8,16 +8,24 @@ backpropagation, starts a new sequence).
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from math import inf
+from dataclasses import dataclass, replace
 from time import perf_counter
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from gradscope.model.stack import Layer
-from gradscope.torch.reading import Call, CellStep, cell_of, cell_step, n_sequences, state_size
+from gradscope.torch.reading import (
+    Call,
+    CellStep,
+    cell_of,
+    cell_step,
+    sizes_of,
+    state_size,
+    to_array,
+)
 from gradscope.watch.journal import Refusal
 from gradscope.watch.replay import Sample
 from gradscope.watch.schedule import Steps
@@ -27,15 +35,18 @@ from gradscope.watch.schedule import Steps
 class _Sequence:
     """A Cell's unfinished sequence: its length and the state returned last.
 
-    If a snapshot is due, ``sample`` holds the weights at its beginning, and ``steps`` the last
-    steps of the first ``n_kept`` sequences of the batch.
+    ``steps`` are the last steps of the first ``n_kept`` sequences of the batch. If a snapshot of
+    ``n_due`` sequences and ``lags`` is due, ``layer`` has the weights at the beginning.
     """
 
+    module: Any
+    steps: deque[CellStep]
+    n_kept: int
+    n_due: int
+    lags: int
+    layer: Layer | None
     n_steps: int = 0
     returned: tuple[Tensor, ...] = ()
-    sample: Sample | None = None
-    steps: deque[CellStep] = field(default_factory=deque)
-    n_kept: int = 1
 
     def goes_on(self, given: tuple[Tensor, ...]) -> bool:
         """Whether the state given is the one returned last."""
@@ -59,17 +70,17 @@ class CellSequences:
         """The Cells that are in a sequence; it may be ended on the way."""
         return iter(tuple(self._sequences))
 
-    def follow(self, name: str, call: Call) -> tuple[int, Tensor] | None:
+    def follow(self, name: str, call: Call) -> int | None:
         """Add one call of a Cell, which may begin a training step.
 
-        Returns the time step (from 1) and the largest output in magnitude; None for a Cell that
-        cannot be followed, because its state is replaced between steps (see the journal).
+        Returns the time step, from 1; None for a Cell that cannot be followed, because its state is
+        replaced between steps (see the journal).
         """
         steps, sequence = self._steps, self._sequences.get(name)
         goes_on = sequence is not None and sequence.goes_on(call.states)
         if sequence is not None and not goes_on:
             # It broke off after one step, and not to start again from zeros.
-            broken = sequence.n_steps == 1 and sequence.sample is not None
+            broken = sequence.n_steps == 1 and sequence.layer is not None
             if broken and not steps.backward_seen and any(bool(s.any()) for s in call.states):
                 self.forget(name)
                 steps.journal.refuse(name, Refusal.STATE_REPLACED)
@@ -78,39 +89,42 @@ class CellSequences:
         if not goes_on or steps.backward_seen:
             steps.begin(name, graded=call.graded)
         sequence = self._sequences.get(name) or self._start(name, call)
-        if sequence.sample is not None:
-            sequence.steps.append(cell_step(call, sequence.n_kept))
+        sequence.steps.append(cell_step(call, sequence.n_kept))
         last = tuple(each.detach() for each in call.returned)
         length = sequence.n_steps + 1
         self._sequences[name] = replace(sequence, n_steps=length, returned=last)
-        return length, torch.linalg.vector_norm(last[0], ord=inf)
+        return length
 
     def finish(self, name: str) -> None:
         """End a Cell's sequence, and take a snapshot if steps were kept."""
-        sequence = self._sequences.pop(name)
-        if sequence.sample is None:
+        sequence, steps = self._sequences.pop(name), self._steps
+        started, count, lags = perf_counter(), sequence.n_due, sequence.lags
+        n_steps, module = len(sequence.steps), sequence.module
+        if steps.closing and not count:
+            count, lags = steps.due(name, sequence.n_kept, state_size(module), n_steps)
+        if not count:
             return
-        started = perf_counter()
-        inputs, states, hidden = zip(*sequence.steps, strict=True)
-        sample = replace(
-            sequence.sample,
-            sequences=tuple(np.stack(inputs, axis=1)),
-            initial_states=(states[0],),
-            outputs=tuple(np.stack(hidden, axis=1)),
+        inputs, states, hidden = (
+            np.stack([to_array(each[:count]) for each in kind], axis=1)
+            for kind in zip(*sequence.steps, strict=True)
         )
-        self._steps.examine(name, sample, started)
+        layer, outputs = sequence.layer or _layer(module), tuple(hidden) if sequence.layer else ()
+        sample = Sample(steps.now, (name,), (layer,), tuple(inputs), (states[:, 0],), outputs)
+        steps.examine(name, sample, min(lags, n_steps), started)
 
     def forget(self, name: str) -> None:
         """End a Cell's sequence, if it is in one, without a snapshot."""
         self._sequences.pop(name, None)
 
     def _start(self, name: str, call: Call) -> _Sequence:
-        """Begin a Cell's sequence; keep its steps if a snapshot is due."""
-        module, max_lag = call.module, self._steps.max_lag
-        count = self._steps.due(name, n_sequences(call), state_size(module), max_lag)
-        if not count:
-            return _Sequence()
-        names = ("weight_ih", "weight_hh", *(("bias_ih", "bias_hh") if module.bias else ()))
-        cell = cell_of(module, (getattr(module, each) for each in names))
-        sample = Sample(self._steps.now, (name,), (Layer(cell),))
-        return _Sequence(sample=sample, steps=deque(maxlen=max_lag), n_kept=count)
+        """Begin a Cell's sequence; keep its weights if a snapshot is due."""
+        module, max_lag, (_, available) = call.module, self._steps.max_lag, sizes_of(call)
+        count, lags = self._steps.due(name, available, state_size(module), max_lag)
+        few, layer = min(available, self._steps.sequences), _layer(module) if count else None
+        return _Sequence(module, deque(maxlen=max_lag), few, count, lags, layer)
+
+
+def _layer(module: Any) -> Layer:
+    """Return a Cell's weights as they are now."""
+    names = ("weight_ih", "weight_hh", *(("bias_ih", "bias_hh") if module.bias else ()))
+    return Layer(cell_of(module, (getattr(module, each) for each in names)))

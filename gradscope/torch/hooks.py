@@ -9,29 +9,30 @@ gradient is requested. Source: PyTorch 2.13, ``torch.nn.modules.rnn``;
 
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from math import hypot, isfinite
 from time import perf_counter
 from typing import Any, Self
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gradscope.arrays import FloatArray
 from gradscope.diagnosis.verdict import Thresholds
 from gradscope.errors import SettingError
 from gradscope.torch.cell_sequences import CellSequences
+from gradscope.torch.gradients import EagerHook, GradientNorms, Hook
 from gradscope.torch.reading import (
     CELLS,
     Call,
+    detached,
     is_compiled,
     layer_sample,
     layer_titles,
-    n_sequences,
-    output_sizes,
+    not_finite,
     recurrent_kind,
     refusal_of,
+    sizes_of,
     state_size,
 )
 from gradscope.watch.journal import Journal, NonFinite, Quantity, Refusal, TimeBudget
@@ -61,6 +62,7 @@ def watch(
         A model with ``nn.RNN``, ``GRU``, ``LSTM`` or their Cells anywhere inside, or one itself.
     every : int
         Training steps from one snapshot of a layer to the next; more where ``share`` requires it.
+        A training step is a step of the optimizer. ``close`` takes a last snapshot.
     max_lag : int
         Longest lag, in steps of the sequence.
     log : callable, logging.Logger, path or None
@@ -68,16 +70,17 @@ def watch(
         a function such as ``print``, a logger, a file to append to. None (the default): nowhere;
         see ``report()``.
     sequences : int
-        Sequences per snapshot, the longest of a packed batch, else the first; fewer where
-        ``share`` requires it.
+        Sequences per snapshot, the longest of a packed batch, else the first; one in the first
+        snapshot, and fewer where ``share`` requires it.
     share : float or None
-        Largest fraction of the time since the first step that snapshots may take, apart from a
-        tenth of a second. None: no limit, and every snapshot has all its sequences. Between
-        snapshots the hooks cost some tenths of a millisecond per step.
+        Largest fraction of the time since the first step that snapshots may take, apart from
+        two tenths of a second. None: no limit, and every snapshot has all its sequences. Between
+        snapshots the hooks cost some tenths of a millisecond per step; the report has the sum.
     thresholds : Thresholds, optional
         The thresholds of the verdict.
     scaler : torch.amp.GradScaler, optional
-        The scaler of the loss, by whose factor recorded gradient norms are divided.
+        The scaler of the loss, by whose factor recorded gradient norms are divided; only needed
+        where the optimizer is stepped without ``scaler.step``.
 
     Returns
     -------
@@ -88,35 +91,27 @@ def watch(
     ------
     SettingError
         If there is no recurrent layer in the module, or a number is outside its limits.
+    TypeError
+        If the module is not one, or the scaler is none.
     OutputError
         If the log is a file that cannot be written.
 
     Notes
     -----
-    Layers in evaluation mode are ignored. The gradient norm is that over all parameters that
-    require a gradient, after the backward pass and before any clipping. A scripted or compiled
-    module runs no hooks, and gradscope has no Jacobian for an LSTM with ``proj_size``: they are
-    not watched, and log and report say so. An error within the watch is reported once, with its
-    reason; its layer is ignored from then on, and the training goes on.
+    Layers in evaluation mode are ignored, and in training calls without a gradient. The gradient
+    norm is over the parameters that the optimizer steps, as the last backward pass left them,
+    before any clipping. A scripted module and a Cell within ``torch.compile`` run no hooks, and
+    gradscope has no Jacobian for an LSTM with ``proj_size``: they are not watched, and log and
+    report say so. An error within the watch is reported once, with its reason; its layer is ignored
+    from then on, and the training goes on.
     """
+    for value, kind in ((module, nn.Module), (scaler, torch.amp.GradScaler | None)):
+        if not isinstance(value, kind):
+            raise TypeError(f"{value!r} was given where watch needs a {kind}; give one")
     writer = WatchLog(log)
-    journal = Journal(TimeBudget(share), writer)
+    journal = Journal(TimeBudget(share), writer, every)
     steps = Steps(journal, every, max_lag, sequences, thresholds or Thresholds())
     return Watch(module, steps, writer, scaler)
-
-
-class _Hook:
-    """A hook that is not copied: deep and saved copies of its module are not watched."""
-
-    def __init__(self, run: Callable[..., None] | None = None) -> None:
-        self._run = run
-
-    def __call__(self, *given: Any) -> None:
-        if self._run is not None:
-            self._run(*given)
-
-    def __reduce__(self) -> tuple[type["_Hook"], tuple[()]]:
-        return _Hook, ()
 
 
 class Watch:
@@ -126,21 +121,19 @@ class Watch:
         self, module: nn.Module, steps: Steps, log: WatchLog, scaler: "torch.amp.GradScaler | None"
     ) -> None:
         self.journal = steps.journal
-        self._steps, self._log, self._scaler = steps, log, scaler
+        self._steps, self._log = steps, log
         steps.end_last = self._end_step
-        self._lock = threading.RLock()
+        self._lock, self._busy, self._trained = threading.RLock(), False, False
         self._ignored: set[str] = set()
+        self._recomputed: set[str] = set()
+        self._unseen: set[str] = set()
         self._sequences = CellSequences(steps)
-        self._norms: dict[str, Tensor] = {}
+        self._layers: dict[str, Call] = {}
         self._unread: list[Callable[[], None]] = []
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
         self._attach_to_layers(module)
-        parameters = dict(module.named_parameters())
-        for title, name in unwrapped(parameters).items():
-            if parameters[name].requires_grad:
-                hook = _Hook(partial(self._on_gradient, title))
-                handle = parameters[name].register_post_accumulate_grad_hook(hook)
-                self._handles.append(handle)
+        self._norms = GradientNorms(steps, scaler, self._guarded, self._read)
+        self._handles += self._norms.attach(module)
 
     def report(self) -> str:
         """Return what was recorded so far, as text."""
@@ -153,8 +146,16 @@ class Watch:
             return
         while self._handles:
             self._handles.pop().remove()
+        self._steps.closing = True
         self._guarded("the end", self._end_step)
-        self._scaler = None
+        for name, call in self._layers.items():
+            # Since its outputs the weights have changed.
+            self._guarded(name, partial(self._look, name, replace(call, output=None)))
+        for title in sorted(self._unseen) if self.journal.steps else ():
+            self.journal.refuse(title, Refusal.UNSEEN)
+        self._layers.clear()
+        ended = self.journal.budget.clock()
+        self.journal.budget.clock = lambda: ended
         self._log.write(self.report())
 
     def __enter__(self) -> Self:
@@ -176,30 +177,39 @@ class Watch:
         for bare, name in unwrapped(recurrent).items():
             each, title = modules[name], bare or str(kinds[name]).lower()
             within = is_compiled(module) or f"{name}.".startswith(tuple(compiled))
-            refusal = Refusal.COMPILED if within else refusal_of(each)
+            cell = isinstance(each, CELLS)
+            refusal = Refusal.COMPILED if within and cell else refusal_of(each)
             if refusal is not None:
                 self.journal.refuse(title, refusal)
                 continue
-            check = self._follow_cell if isinstance(each, CELLS) else self._check_layer
-            hook = _Hook(partial(self._on_call, title, check))
+            check = self._follow_cell if cell else self._check_layer
+            hook = (EagerHook if cell else Hook)(partial(self._on_call, title, check))
             self._handles.append(each.register_forward_hook(hook, with_kwargs=True))
+            self._unseen.add(title)
+        self.journal.n_modules = max(len(self._unseen), 1)
 
     def _on_call(
         self, name: str, check: Check, module: nn.Module, given: Any, named: Any, output: Any
     ) -> None:
-        # A checkpoint recomputes the forward pass within the backward pass.
-        if not module.training or torch._C._current_graph_task_id() != -1:  # noqa: SLF001
+        # A checkpoint recomputes the forward pass within the backward pass; a reentrant one makes
+        # the call before that, which is part of the training, without a gradient.
+        recomputes = torch._C._current_graph_task_id() != -1  # noqa: SLF001
+        self._recomputed |= {name} if recomputes else set()
+        graded = torch.is_grad_enabled() or name in self._recomputed
+        graded = graded and bool(self._norms.titles)
+        if not module.training or recomputes or (self._trained and not graded):
             return
-        if name in self._ignored and torch.is_grad_enabled():
+        self._trained |= graded
+        self._unseen.discard(name)
+        if name in self._ignored and graded:
             # Its calls still mark where a training step begins.
             self._guarded("the steps", partial(self._steps.begin, name, graded=True))
 
         def examine() -> None:
             values = dict(zip(("input", "hx"), given, strict=False)) | named
-            trained = any(each.requires_grad for each in module.parameters())
-            graded = torch.is_grad_enabled() and trained
+            batch, state, result = map(detached, (values["input"], values.get("hx"), output))
             with torch.no_grad():
-                check(name, Call(module, values["input"], values.get("hx"), output, graded))
+                check(name, Call(module, batch, state, result, graded))
 
         self._guarded(name, examine)
 
@@ -208,39 +218,29 @@ class Watch:
         with self._lock:
             if name in self._ignored:
                 return
+            outermost, self._busy, budget = not self._busy, True, self.journal.budget
+            started = perf_counter() - budget.spent
             try:
                 act()
             except Exception as error:  # noqa: BLE001 (whatever it is, the training goes on)
                 self._ignored.add(name)
                 self._sequences.forget(name)
                 self.journal.fail(name, error)
-
-    def _on_gradient(self, name: str, parameter: Tensor) -> None:
-        self._steps.backward_seen = True
-
-        def keep_norm() -> None:
-            if parameter.grad is None:
-                return
-            gradient = parameter.grad.detach()
-            values = gradient.coalesce().values() if gradient.is_sparse else gradient
-            norm = torch.linalg.vector_norm(values, dtype=torch.float64)
-            if self._scaler is not None:
-                # As a tensor: to read the number would make a GPU wait.
-                norm = norm / self._scaler.scale(torch.ones_like(norm))
-            self._norms[name] = norm
-
-        self._guarded(name, keep_norm)
+            finally:
+                if outermost:
+                    budget.hooks += perf_counter() - budget.spent - started
+                    self._busy = False
 
     def _end_step(self) -> None:
         for name in self._sequences:
             self._guarded(name, partial(self._sequences.finish, name))
-        if self._norms:
-            self._unread.append(partial(self._read_norms, self._steps.now, self._norms))
+        norms = self._norms.take()
+        if norms:
+            self._unread.append(partial(self._read_norms, self._steps.now, norms))
         # Reading makes a GPU wait; a CPU has the numbers already.
-        on_cpu = all(norm.device.type == "cpu" for norm in self._norms.values())
+        on_cpu = all(norm.device.type == "cpu" for norm in norms.values())
         if on_cpu or self._steps.now % self._steps.every == 0:
             self._read()
-        self._norms = {}
 
     def _read(self) -> None:
         unread, self._unread = self._unread, []
@@ -252,29 +252,36 @@ class Watch:
         bad = [name for name, value in values.items() if not isfinite(value)]
         self.journal.gradient(step, hypot(*values.values()), bad[0] if bad else "")
 
-    def _read_sizes(self, name: str, step: int, time_steps: FloatArray, sizes: Tensor) -> None:
-        bad = ~torch.isfinite(sizes)
-        if bad.any():
-            time_step = int(time_steps[int(bad.to(torch.uint8).argmax())])
-            self.journal.not_finite(NonFinite(step, name, Quantity.OUTPUT, time_step))
+    def _read_bad(
+        self, name: str, step: int, time_step: int, found: dict[Quantity, Tensor]
+    ) -> None:
+        """Report the first cause of what is not finite; what follows from it goes unsaid."""
+        caused = self.journal.trouble.get((name, Quantity.INPUT))
+        for quantity, bad in found.items():
+            if quantity is Quantity.OUTPUT and caused is not None and caused.step == step:
+                return
+            for at, sequence in bad.nonzero()[:1].tolist():
+                at_step = None if quantity is Quantity.INITIAL_STATE else time_step + at
+                self.journal.not_finite(NonFinite(step, name, quantity, at_step, sequence + 1))
+                return
 
     def _check_layer(self, name: str, call: Call) -> None:
-        steps, module = self._steps, call.module
-        steps.begin(name, graded=call.graded)
-        at, sizes = output_sizes(call)
-        if sizes is not None:
-            self._unread.append(partial(self._read_sizes, name, steps.now, at, sizes))
-        titles = layer_titles(name, module)
-        size, last = state_size(module), int(at[-1])
-        count = steps.due(name, n_sequences(call), size, last, len(titles))
+        self._steps.begin(name, graded=call.graded)
+        if found := not_finite(call):
+            self._unread.append(partial(self._read_bad, name, self._steps.now, 1, found))
+        self._look(name, call)
+        self._layers[name] = call
+
+    def _look(self, name: str, call: Call) -> None:
+        started, steps, titles = perf_counter(), self._steps, layer_titles(name, call.module)
+        n_steps, available = sizes_of(call)
+        count, lags = steps.due(name, available, state_size(call.module), n_steps, len(titles))
         if count:
-            started = perf_counter()
-            steps.examine(name, layer_sample(titles, steps.now, call, count), started)
+            steps.examine(name, layer_sample(titles, steps.now, call, count), lags, started)
 
     def _follow_cell(self, name: str, call: Call) -> None:
-        followed = self._sequences.follow(name, call)
-        if followed is None:
+        time_step = self._sequences.follow(name, call)
+        if time_step is None:
             self._ignored.add(name)
-            return
-        at, size = np.array([followed[0]]), followed[1][None]
-        self._unread.append(partial(self._read_sizes, name, self._steps.now, at, size))
+        elif found := not_finite(call):
+            self._unread.append(partial(self._read_bad, name, self._steps.now, time_step, found))

@@ -13,20 +13,29 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.utils.rnn import PackedSequence
+from torch.nn.utils.rnn import PackedSequence, pad_packed_sequence
 
 from gradscope.arrays import FloatArray
 from gradscope.model.activations import ACTIVATIONS
 from gradscope.model.cells import Cell
 from gradscope.model.stack import Layer, LayerWeights, cell_without_readout
 from gradscope.names import CellName
-from gradscope.watch.journal import Refusal
+from gradscope.watch.journal import Quantity, Refusal
 from gradscope.watch.replay import Sample
 
 LAYERS = (nn.RNN, nn.GRU, nn.LSTM)
 CELLS = (nn.RNNCell, nn.GRUCell, nn.LSTMCell)
-CellStep = tuple[FloatArray, FloatArray, FloatArray]
+CellStep = tuple[Tensor, Tensor, Tensor]
 KINDS = {"RNN": CellName.ELMAN, "GRU": CellName.GRU, "LSTM": CellName.LSTM}
+
+
+def detached(value: Any) -> Any:
+    """Return a tensor, a packed batch or a tuple of them without its graph; None as it is."""
+    if isinstance(value, PackedSequence):
+        return value._replace(data=value.data.detach())
+    if isinstance(value, tuple):
+        return tuple(map(detached, value))
+    return None if value is None else value.detach()
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -48,7 +57,7 @@ class Call:
 
     @property
     def returned(self) -> tuple[Tensor, ...]:
-        """What a Cell returned: (h,), (h, c) of an LSTM."""
+        """What a Cell returned: (h,), (h, c) of an LSTM; a layer its outputs and last state."""
         return self.output if isinstance(self.output, tuple) else (self.output,)
 
 
@@ -100,42 +109,51 @@ def to_array(tensor: Tensor) -> FloatArray:
 
 
 def cell_step(call: Call, count: int) -> CellStep:
-    """Return x_t (B,D), s_{t−1} (B,S) and h_t (B,H) of a Cell's first ``count`` sequences."""
+    """Return x_t (B,D), s_{t−1} (B,S) and h_t (B,H) of a Cell's first ``count`` sequences, as
+    copies on their device.
+    """
     inputs, states, results = (
-        [to_array(each[:count] if each.ndim == 2 else each[None]) for each in tensors]
+        [(each[:count] if each.ndim == 2 else each[None]).detach().clone() for each in tensors]
         for tensors in ((call.inputs,), call.states, call.returned)
     )
-    before = states or [np.zeros_like(each) for each in results]
-    return inputs[0], np.concatenate(before, axis=1), results[0]
+    before = states or [torch.zeros_like(each) for each in results]
+    return inputs[0], torch.cat(before, dim=1), results[0]
 
 
-def n_sequences(call: Call) -> int:
-    """Return how many sequences a call has."""
+def sizes_of(call: Call) -> tuple[int, int]:
+    """Return how many time steps, 1 of a Cell, and how many sequences a call has."""
     if isinstance(call.inputs, PackedSequence):
-        return int(call.inputs.batch_sizes[0])
-    if call.inputs.ndim == (1 if isinstance(call.module, CELLS) else 2):
-        return 1
-    time_first = not getattr(call.module, "batch_first", True)
-    return int(call.inputs.shape[1 if time_first else 0])
+        return len(call.inputs.batch_sizes), int(call.inputs.batch_sizes[0])
+    shape = call.inputs.shape[:-1]
+    if isinstance(call.module, CELLS):
+        return 1, int(shape.numel())
+    n_steps, n_sequences = shape if len(shape) == 2 else (*shape, 1)
+    turned = len(shape) == 2 and call.module.batch_first
+    return (n_sequences, n_steps) if turned else (n_steps, n_sequences)
 
 
-def output_sizes(call: Call) -> tuple[FloatArray, Tensor | None]:
-    """Return the time steps of a layer's outputs (N,), from 1, and max |output| at each (N,), on
-    the outputs' device: infinite or NaN where an output is. None if all are known to be finite.
+def not_finite(call: Call) -> dict[Quantity, Tensor]:
+    """Return where inputs (T,B), initial states (1,B) and outputs (T,B) are infinite or NaN, as
+    flags on their device, causes first; nothing of what is known to be finite.
     """
-    output, axis = call.output[0], 0
-    if isinstance(output, PackedSequence):
-        sizes = output.batch_sizes
-        at, output = np.repeat(np.arange(1.0, len(sizes) + 1), sizes), output.data
-    else:
-        axis = 1 if output.ndim == 3 and call.module.batch_first else 0
-        at = np.arange(1.0, output.shape[axis] + 1)
-    output = output.detach()
-    # On a CPU the sum is there at once, and cheaper than the sizes.
-    if output.device.type == "cpu" and isfinite(output.sum()):
-        return at, None
-    others = tuple(dim for dim in range(output.ndim) if dim != axis)
-    return at, torch.linalg.vector_norm(output, ord=inf, dim=others)
+    found, cell = {}, isinstance(call.module, CELLS)
+    states = () if cell or not call.states else (call.states[0],)
+    kinds = (Quantity.INPUT, *(Quantity.INITIAL_STATE for _ in states), Quantity.OUTPUT)
+    for kind, batch in zip(kinds, (call.inputs, *states, call.returned[0]), strict=True):
+        packed = isinstance(batch, PackedSequence)
+        values = batch.data if packed else batch
+        # On a CPU the sum is there at once, and cheaper.
+        if values.device.type == "cpu" and isfinite(values.sum()):
+            continue
+        bad = ~torch.isfinite(torch.linalg.vector_norm(values, ord=inf, dim=-1, keepdim=True))
+        if packed:
+            bad, _ = pad_packed_sequence(batch._replace(data=bad))
+        elif bad.ndim == 3 and kind is not Quantity.INITIAL_STATE and call.module.batch_first:
+            bad = bad.transpose(0, 1)
+        alone = bad.ndim < (2 if cell else 3)
+        bad = bad.reshape(-1, 1 if alone else bad.shape[-2])
+        found[kind] = bad.any(0, keepdim=True) if kind is Quantity.INITIAL_STATE else bad
+    return found
 
 
 def layer_titles(name: str, module: Any) -> tuple[str, ...]:
@@ -146,9 +164,8 @@ def layer_titles(name: str, module: Any) -> tuple[str, ...]:
 
 
 def layer_sample(titles: tuple[str, ...], step: int, call: Call, count: int) -> Sample:
-    """Return ``count`` sequences of a layer's call with their states, outputs and the weights.
-
-    The longest of a packed batch, else the first.
+    """Return ``count`` sequences of a layer's call with their states, outputs (where the call still
+    has them) and the weights: the longest of a packed batch, else the first.
     """
     module = call.module
     # As the forward pass has just used them: to evaluate a parametrization again might change them.
@@ -168,7 +185,9 @@ def layer_sample(titles: tuple[str, ...], step: int, call: Call, count: int) -> 
         layers=[Layer(*cells[i : i + directions]) for i in range(0, len(cells), directions)],
         sequences=_sequences(call.inputs, count, batch_first=module.batch_first),
         initial_states=states,
-        outputs=_sequences(call.output[0], count, batch_first=module.batch_first),
+        outputs=_sequences(call.output[0], count, batch_first=module.batch_first)
+        if call.output
+        else (),
         dropout=float(module.dropout) if module.num_layers > 1 else 0.0,
     )
 

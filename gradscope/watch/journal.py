@@ -1,14 +1,15 @@
 """The journal of a watched training: its snapshots, changes of verdict, and what went wrong.
 
-Snapshots may use a share of the time since the first step, and a small advance. If that does not
-cover all sequences of a snapshot, it has fewer; if not even one, it waits. Events become words in
-``watch.page``.
+Snapshots may use a share of the time since the first step, and a small advance. The first of a
+module has one sequence and leaves time for the last, at the end; both have fewer lags where they
+must. Between them a snapshot has fewer sequences if not all are affordable; if not even one, it
+waits. Events become words in ``watch.page``.
 """
 
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -20,13 +21,15 @@ from gradscope.errors import SettingError
 from gradscope.names import Regime
 from gradscope.watch.replay import Snapshot
 
-ADVANCE = 0.1
+ADVANCE = 0.2
 """Seconds that snapshots may take before the share of the time allows them."""
 
 
 class Quantity(StrEnum):
     """What is not finite."""
 
+    INPUT = "input"
+    INITIAL_STATE = "initial state"
     OUTPUT = "output"
     STATE = "replayed state"
     GRADIENT = "gradient"
@@ -38,6 +41,7 @@ class Refusal(StrEnum):
     PROJECTION = "projection"
     SCRIPTED = "scripted"
     COMPILED = "compiled"
+    UNSEEN = "unseen"
     STATE_REPLACED = "state-replaced"
 
 
@@ -51,12 +55,13 @@ class NewVerdict(NamedTuple):
 
 
 class NonFinite(NamedTuple):
-    """A value was infinite or NaN; ``time_step`` of the sequence, None for a gradient."""
+    """A value was infinite or NaN, at ``time_step`` of ``sequence``; None where it has none."""
 
     step: int
     title: str
     quantity: Quantity
     time_step: int | None
+    sequence: int | None = None
 
 
 class NotWatched(NamedTuple):
@@ -79,17 +84,21 @@ Event = NewVerdict | NonFinite | NotWatched | Failure
 
 @dataclass(slots=True)
 class TimeBudget:
-    """Snapshots may use ``share`` of the time since the first step (None: no limit)."""
+    """Snapshots may use ``share`` of the time since the first step (None: no limit): ``spent`` are
+    the seconds that they took, ``hooks`` those of the rest of the watch.
+    """
 
     share: float | None
     clock: Callable[[], float] = time.perf_counter
     spent: float = 0.0
+    hooks: float = 0.0
     _start: float | None = None
 
     def __post_init__(self) -> None:
-        if self.share is not None and not 0.0 < self.share < 1.0:
+        given = self.share
+        if given is not None and not (isinstance(given, int | float) and 0.0 < given < 1.0):
             raise SettingError(
-                f"the share of the time is {self.share}; choose a number between 0 and 1, or None "
+                f"the share of the time is {given!r}; choose a number between 0 and 1, or None "
                 "for no limit"
             )
 
@@ -103,27 +112,33 @@ class TimeBudget:
         """Seconds since the first step."""
         return 0.0 if self._start is None else self.clock() - self._start
 
-    def affords(self, cost: float, most: int) -> int:
-        """Return how many sequences, up to ``most``, are affordable at ``cost`` seconds each."""
-        if self.share is None or cost <= 0.0:
-            return most
-        left = self.share * self.elapsed + ADVANCE - self.spent
-        return max(min(int(left / cost), most), 0)
+    @property
+    def limit(self) -> float:
+        """The seconds that snapshots may have taken by now."""
+        return np.inf if self.share is None else self.share * self.elapsed + ADVANCE
 
 
 @dataclass(eq=False, slots=True)
 class Journal:
     """Everything a watch has recorded; ``tell`` is called with each event as it happens.
 
-    ``steps`` counts the training steps; ``snapshots`` are in the order taken, ``diagnoses`` holds
-    the last of every layer; ``trouble`` holds the first occurrence of everything that was not
-    finite, ``trouble_count`` the number of occurrences. ``_costs`` are seconds per sequence of each
-    module's last snapshot, ``_waiting`` the step and expected cost of those that did not fit.
+    ``steps`` counts the steps of the optimizer, or passes until one has ``optimized``; ``every`` so
+    many, a snapshot of each of ``n_modules`` is due. ``snapshots`` are in the order taken,
+    ``diagnoses`` holds the last of every layer; ``trouble`` holds the first occurrence of
+    everything that was not finite, ``trouble_count`` the number of occurrences. ``looks`` are the
+    steps at which each module had a snapshot, ``n_waits`` counts how often one had to wait;
+    ``_costs`` are seconds per sequence and lag in each module's last snapshot, ``_waiting`` the
+    step and expected cost of those that did not fit.
     """
 
     budget: TimeBudget
     tell: Callable[[Event], None]
+    every: int = 1
     steps: int = 0
+    optimized: bool = False
+    n_modules: int = 1
+    n_waits: int = 0
+    looks: dict[str, list[int]] = field(default_factory=dict)
     diagnoses: dict[str, Diagnosis] = field(default_factory=dict)
     snapshots: list[Snapshot] = field(default_factory=list)
     alerts: list[NewVerdict] = field(default_factory=list)
@@ -136,33 +151,58 @@ class Journal:
     _costs: dict[str, float] = field(default_factory=dict)
     _waiting: dict[str, tuple[int, float]] = field(default_factory=dict)
 
-    def affordable(self, name: str, first_guess: float, most: int) -> int:
-        """Return how many sequences a snapshot of a module may have now, 0 if it must wait.
+    def affordable(
+        self, name: str, guess: float, most: int, lags: int, *, last: bool = False
+    ) -> tuple[int, int]:
+        """Return how many sequences and lags a snapshot of a module may have now, no sequence if it
+        must wait.
 
-        A sequence costs what it did in the module's last snapshot, ``first_guess`` seconds before
-        the first. Modules that wait come first, or small ones would use up what a large one needs.
+        Each of them costs what it did in the module's last snapshot, ``guess`` seconds before the
+        first. Modules that wait come first, or small ones would use up what a large one needs.
         """
         asked_lately = [step >= self.steps - 1 for step, _ in self._waiting.values()]
-        if name not in self._waiting and any(asked_lately):
-            return 0
-        cost = self._costs.get(name, first_guess)
-        count = self.budget.affords(cost, most)
+        if name not in self._waiting and any(asked_lately) and not last:
+            return 0, lags
+        if self.budget.share is None:
+            return most, lags
+        cost, first = self._costs.get(name, guess), name not in self._costs
+        left = self.budget.limit - self.budget.spent
+        if first or last:
+            # A part, since short snapshots cost more than theirs, and more are to come.
+            most, left = 1 if first else most, left / self.n_modules / (4 if first else 2)
+            lags = max(min(lags, int(left / cost)), int(not first))
+        else:
+            # What the last snapshots will need.
+            left -= sum(self._costs.values()) * lags
+        count = min(int(left / (cost * lags)), most) if lags else 0
+        count = max(count, int(last and not first))
         if count:
             self._waiting.pop(name, None)
         else:
             self._waiting[name] = (self.steps, cost)
-        return count
+            self.n_waits += 1
+        return count, lags
 
     @property
     def unseen(self) -> dict[str, float]:
-        """The modules whose first snapshot waits, and its expected seconds per sequence."""
+        """The modules whose first snapshot waits, and the expected seconds of a single lag."""
         waiting = self._waiting.items()
         return {name: cost for name, (_, cost) in waiting if name not in self._costs}
 
-    def charge(self, name: str, seconds: float, n_sequences: int) -> None:
-        """Charge the budget for a snapshot."""
+    def charge(self, name: str, seconds: float, n_products: int) -> None:
+        """Charge the budget for a snapshot of so many sequences times lags."""
         self.budget.spent += seconds
-        self._costs[name] = seconds / n_sequences
+        self._costs[name] = seconds / n_products
+        self.looks.setdefault(name, []).append(self.steps)
+
+    def count_steps(self) -> None:
+        """Count steps of the optimizer from now on: all passes so far belong to the first."""
+        self.optimized, self.steps = True, 1
+        self.looks = {name: [1] for name in self.looks}
+        self.snapshots = [replace(each, step=1) for each in self.snapshots]
+        self.alerts = [each._replace(step=1) for each in self.alerts]
+        self.trouble = {key: each._replace(step=1) for key, each in self.trouble.items()}
+        self._norm_steps, self._norms = [], []
 
     def record(self, snapshots: Iterable[Snapshot]) -> None:
         """Keep snapshots, and report a verdict that is new or has changed."""

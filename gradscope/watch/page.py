@@ -27,7 +27,11 @@ from gradscope.watch.journal import (
     NonFinite,
     NotWatched,
     Refusal,
+    TimeBudget,
 )
+
+MAX_NAMED = 2
+"""Steps up to which each is named."""
 
 Log = Callable[[str], object] | Logger | str | Path | None
 """A function of one string, a logger, a file to append to, or nowhere."""
@@ -80,8 +84,10 @@ REFUSAL_WORDS = {
     "support; train without proj_size to watch it",
     Refusal.SCRIPTED: "it is scripted, and hooks do not reach inside; watch the module that "
     "was passed to torch.jit",
-    Refusal.COMPILED: "it is compiled, and hooks do not reach inside; train without "
+    Refusal.COMPILED: "it is a Cell within torch.compile, whose graph has no hooks; train without "
     "torch.compile while you watch",
+    Refusal.UNSEEN: "no call of it was seen in the training: it is in a graph of torch.compile, or "
+    "not used; train without torch.compile while you watch",
     Refusal.STATE_REPLACED: "the state it is given is not the one it returned: what happens in "
     "between is unknown, so its Jacobian products cannot be measured",
 }
@@ -94,6 +100,7 @@ def _sentence(event: Event) -> str:
     place = f"step {event.step}, {event.title}"
     if isinstance(event, NonFinite):
         where = "" if event.time_step is None else f" at time step {event.time_step}"
+        where += "" if event.sequence is None else f" of sequence {event.sequence}"
         return f"{place}: the {event.quantity} is not finite{where}"
     if isinstance(event, Failure):
         end = f"will not be retried ({event.error}); training continues"
@@ -109,6 +116,7 @@ def watch_report(journal: Journal, *, log_error: Exception | None = None, width:
     if journal.snapshots:
         parts += [_layers(journal, screen), Text()]
     failures = [_sentence(failure) for failure in journal.failures]
+    failures += [*_late(journal), _cost(journal.budget)]
     if log_error is not None:
         kind = type(log_error).__name__
         failures.append(f"the log failed and is no longer written ({kind}: {log_error})")
@@ -133,12 +141,34 @@ def watch_report(journal: Journal, *, log_error: Exception | None = None, width:
 
 
 def _opening(journal: Journal) -> str:
-    taken = len({(each.step, each.title) for each in journal.snapshots})
-    spent, elapsed, allowed = journal.budget.spent, journal.budget.elapsed, journal.budget.share
-    share = f", {percent(spent / elapsed)} of the time" if elapsed else ""
-    limit = f" (at most {percent(allowed)} plus {number(ADVANCE)} s)" if allowed else ""
-    counted = f"{count(journal.steps, 'training step')}: {count(taken, 'snapshot')} took"
-    return f"Watched {counted} {number(spent)} s{share}{limit}."
+    budget = journal.budget
+    at = sorted({step for looks in journal.looks.values() for step in looks})
+    seen = f"seen at step{'s' if at[1:] else ''} {' and '.join(map(str, at))}" if at else "not seen"
+    seen = seen if len(at) <= MAX_NAMED else f"seen at {len(at)} steps from {at[0]} to {at[-1]}"
+    unit = "training step" if journal.optimized else "pass" if journal.steps == 1 else "passe"
+    spent, elapsed = number(budget.spent, 2), number(budget.elapsed, 2)
+    return f"Watched {count(journal.steps, unit)}, {seen}; snapshots took {spent} of {elapsed} s."
+
+
+def _cost(budget: TimeBudget) -> str:
+    """Return what the watch cost beside its limit."""
+    parts = f"{percent(budget.share)} of the time plus {number(ADVANCE)} s" if budget.share else ""
+    limit = f" (limit {number(budget.limit)} s: {parts})" if parts else ""
+    return f"snapshots took {number(budget.spent)} s{limit}, hooks {number(budget.hooks)} s"
+
+
+def _late(journal: Journal) -> list[str]:
+    """Return how often snapshots could be taken, where not as often as was asked for."""
+    budget, at = journal.budget, [step for looks in journal.looks.values() for step in looks]
+    wanted = 1 + (journal.steps - 1) // journal.every
+    if not budget.share or not at or not journal.n_waits or len(set(at)) >= wanted:
+        return []
+    cost = budget.spent / len(at) * len(journal.looks)
+    gap = max(1, round(cost * journal.steps / (budget.share * budget.elapsed)))
+    share = f"a share of {percent(budget.share)} is enough for one in {gap}"
+    remedy = "raise share or every, or lower max_lag or sequences"
+    seen = f"seen at {len(set(at))} of the {wanted} steps that every={journal.every} asks for"
+    return [f"{seen}: {share} ({remedy})"]
 
 
 def _layers(journal: Journal, screen: Screen) -> Table:
@@ -152,12 +182,12 @@ def _layers(journal: Journal, screen: Screen) -> Table:
         if seen:
             verdicts, last = (seen[0].verdict, seen[-1].verdict), seen[-1].verdict
             horizons = [str(each.horizon or f">{each.max_lag}") for each in verdicts]
-            ends = sorted(seen[-1].norms.log_norms[-1].tolist())
+            ends = np.sort(seen[-1].norms.log_norms[-1])  # NaN last
             cells = [
                 " → ".join(dict.fromkeys(str(each.regime) for each in verdicts)),
                 short_pace(last.rate),
                 " → ".join(dict.fromkeys(horizons)),
-                level(ends[(len(ends) - 1) // 2] / LN_10),
+                level(float(ends[((~np.isnan(ends)).sum() - 1) // 2]) / LN_10),
                 str(last.max_lag),
             ]
         deviations = [each.deviation for each in snapshots if each.deviation is not None]
@@ -180,8 +210,8 @@ def _causes(journal: Journal) -> list[str]:
 def _not_watched(journal: Journal) -> list[str]:
     refused = [f"{each.title}: {REFUSAL_WORDS[each.refusal]}" for each in journal.refused]
     return refused + [
-        f"{name}: no snapshot yet; one sequence is expected to take {number(cost)} s, more than "
-        "the share of the time allows so far (raise share, or lower max_lag)"
+        f"{name}: no snapshot yet; a single lag is expected to take {number(cost)} s, more than "
+        "the share of the time allows so far (raise share)"
         for name, cost in journal.unseen.items()
     ]
 

@@ -2,13 +2,13 @@
 
 The replay runs our cells on a few sequences that the module was given, layer by layer; the lag
 profile of each direction of each layer is taken at the end of its own sequence. If sequences differ
-in length, their last steps are aligned, as many as the shortest has. ``watch.schedule`` decides
-which steps are sampled, ``watch.journal`` keeps the snapshots; hooks and tensors are in
-``gradscope.torch``.
+in length, each counts at the lags that it has; at longer ones it is judged as if it went on, back
+in time, as the longest does. ``watch.schedule`` decides which steps are sampled, ``watch.journal``
+keeps the snapshots; hooks and tensors are in ``gradscope.torch``.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -31,8 +31,8 @@ class Sample:
     ``step`` is the training step, from 1; ``titles`` name each cell, layer by layer, forward before
     backward. ``sequences`` are (T_i,D) arrays whose lengths may differ, ``initial_states`` (B,S)
     arrays in the order of ``titles``, ``outputs`` (T_i,H) or (T_i,2H) arrays of the module itself,
-    to check the replay. ``dropout`` is the probability with which values between layers are
-    dropped.
+    to check the replay; none if the weights are newer. ``dropout`` is the probability with which
+    values between layers are dropped.
     """
 
     step: int
@@ -48,10 +48,11 @@ class Sample:
 class Snapshot:
     """The diagnosis of one direction of one layer at one training step.
 
-    ``diagnosis`` is None where the state is not finite from its first step on; ``bad_step`` is the
-    step of the sequence at which the state overflows or is NaN, None if it never does;
-    ``deviation`` is the largest difference between the module's outputs and the replay's, None
-    where dropout between layers or a state out of range rules the comparison out.
+    ``diagnosis`` is None where the state is not finite from its first step on, its profile NaN at
+    lags that a sequence does not have; ``bad_step`` is the step of the sequence at which the state
+    overflows or is NaN, None if it never does; ``deviation`` is the largest difference between the
+    module's outputs and the replay's, as a part of the largest output, None where dropout between
+    layers, newer weights or a state out of range rule the comparison out.
     """
 
     step: int
@@ -76,7 +77,7 @@ class _Run(NamedTuple):
 def take_snapshots(sample: Sample, max_lag: int, thresholds: Thresholds) -> list[Snapshot]:
     """Replay a sample and diagnose every direction of every layer, in the order of its titles.
 
-    ``max_lag`` is the longest lag, in steps; fewer where the shortest sequence has fewer. Raises
+    ``max_lag`` is the longest lag, in steps; fewer where the longest sequence has fewer. Raises
     ShapeError if the arrays of the sample do not belong together.
     """
     groups: dict[int, list[int]] = {}
@@ -89,7 +90,10 @@ def take_snapshots(sample: Sample, max_lag: int, thresholds: Thresholds) -> list
     snapshots: list[Snapshot] = []
     for title, cell, runs in zip(sample.titles, cells, zip(*replays, strict=True), strict=True):
         bad_step = min((run.bad_step for run in runs if run.bad_step is not None), default=None)
-        n_steps = min(max_lag, *(run.sound for run in runs))
+        lengths = np.repeat(
+            [run.sound for run in runs], [run.trajectory.n_sequences for run in runs]
+        )
+        n_steps = min(max_lag, int(lengths.max()))
         diagnosis = None
         if n_steps:
             ends = _ends(runs, n_steps)
@@ -102,6 +106,9 @@ def take_snapshots(sample: Sample, max_lag: int, thresholds: Thresholds) -> list
                 writing=write_level(cell, trajectory, () if lowest else None),
                 thresholds=thresholds,
             )
+            own = diagnosis.norms.lags[:, None] <= lengths
+            norms = np.where(own, diagnosis.norms.log_norms, np.nan)
+            diagnosis = replace(diagnosis, norms=replace(diagnosis.norms, log_norms=norms))
         count = len(sample.sequences)
         snapshots.append(
             Snapshot(sample.step, title, count, diagnosis, bad_step, deviation, sample.dropout)
@@ -114,7 +121,7 @@ def _replay(sample: Sample, group: list[int]) -> tuple[list[_Run], float]:
     between the top layer's outputs and the module's.
     """
     inputs, theirs = (
-        np.stack([arrays[place] for place in group], axis=1)
+        np.stack([arrays[place] for place in group], axis=1) if arrays else np.array(np.nan)
         for arrays in (sample.sequences, sample.outputs)
     )
     states = [state[group] for state in sample.initial_states]
@@ -135,18 +142,23 @@ def _replay(sample: Sample, group: list[int]) -> tuple[list[_Run], float]:
                 bad_step = trajectory.n_steps - sound
             runs.append(_Run(trajectory, sound, bad_step))
     with np.errstate(invalid="ignore"):
-        return runs, float(np.abs(inputs - theirs).max())
+        return runs, float(np.abs(inputs - theirs).max() / (np.abs(theirs).max() or 1.0))
 
 
 def _ends(runs: Sequence[_Run], n_steps: int) -> CellTrajectory:
-    """Return the last ``n_steps`` sound steps as one trajectory of all sequences."""
-    arrays = {}
+    """Return the last ``n_steps`` sound steps as one trajectory of all sequences, those that are
+    shorter with the steps that the longest has before.
+    """
+    arrays, longest = {}, max(runs, key=lambda run: run.sound)
     for name in (each.name for each in fields(CellTrajectory)):
         # States have one entry more than there are steps, s_0.
         more = 1 if name in ("states", "hidden") else 0
-        parts = [
-            getattr(run.trajectory.cell_trajectory, name)[run.sound - n_steps : run.sound + more]
-            for run in runs
-        ]
+        whole = getattr(longest.trajectory.cell_trajectory, name)[longest.sound - n_steps :, :1]
+        parts = []
+        for run in runs:
+            start = max(run.sound - n_steps, 0)
+            own = getattr(run.trajectory.cell_trajectory, name)[start : run.sound + more]
+            before = whole[: n_steps - (run.sound - start)]
+            parts.append(np.concatenate([np.repeat(before, own.shape[1], axis=1), own]))
         arrays[name] = np.concatenate(parts, axis=1)
     return CellTrajectory(**arrays)

@@ -1,22 +1,25 @@
 """When snapshots are taken: training steps, and the turn of each module.
 
-A training step runs from one backward pass to the next; where no gradient is recorded, from one
-call of a module to the next. A snapshot of a module is taken in the first step and then every so
-many steps, as soon as the time budget allows it.
+A training step ends with the optimizer's step (those of several after one backward pass are one);
+until an optimizer has stepped, with a backward pass; where no gradient is recorded, with the next
+call of a module. A snapshot of a module is taken in the first step, then every so many steps as
+soon as the time budget allows it, and at the end.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import perf_counter
 
+import numpy as np
+
 from gradscope.diagnosis.verdict import Thresholds
 from gradscope.errors import SettingError
 from gradscope.watch.journal import Journal
 from gradscope.watch.replay import Sample, take_snapshots
 
-FIRST_COST = 3e-10
-"""Seconds per lag, sequence, cell and S³ that a snapshot is assumed to cost before one was timed
-(one BLAS thread, S = 128 and 256: from 1e-10 for an LSTM to 5e-10 for a GRU)."""
+FIRST_COST, FIRST_OVERHEAD = 3e-10, 5e-4
+"""Seconds per lag, sequence and cell, with S³ and without, that a snapshot is assumed to cost until
+one was timed (one BLAS thread, S = 128 and 256: from 1e-10 for an LSTM to 5e-10 for a GRU)."""
 
 
 @dataclass(eq=False, slots=True)
@@ -24,7 +27,8 @@ class Steps:
     """The training steps of a watch, and which module is due for a snapshot.
 
     A snapshot of ``sequences`` over ``max_lag`` steps is taken ``every`` so many training steps,
-    and judged by the thresholds. ``end_last`` is called before a training step begins.
+    and judged by the thresholds. ``end_last`` is called before a training step begins; ``closing``
+    says that there is no other.
     """
 
     journal: Journal
@@ -34,13 +38,16 @@ class Steps:
     thresholds: Thresholds
     end_last: Callable[[], None] = lambda: None
     backward_seen: bool = False
+    stepped: bool = False
+    closing: bool = False
     _called: set[str] = field(default_factory=set)
     _next: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("every", "max_lag", "sequences"):
-            if getattr(self, name) < 1:
-                raise SettingError(f"{name} is {getattr(self, name)}; choose 1 or more")
+            value = getattr(self, name)
+            if isinstance(value, bool) or not hasattr(value, "__index__") or value < 1:
+                raise SettingError(f"{name} is {value!r}; choose a whole number, 1 or more")
 
     @property
     def now(self) -> int:
@@ -48,32 +55,46 @@ class Steps:
         return self.journal.steps
 
     def begin(self, name: str, *, graded: bool) -> None:
-        """Begin a training step if this call of a module is the first after a backward pass, or if
-        no gradient is recorded and the module was called before.
+        """Begin a training step if the last has ended, or if no gradient is recorded and the module
+        was called before.
         """
-        if not self.now or self.backward_seen or (not graded and name in self._called):
+        ended = self.stepped if self.journal.optimized else self.backward_seen
+        if not self.now or ended or (not graded and name in self._called):
             self.end_last()
-            self.backward_seen = False
+            self.backward_seen = self.stepped = False
             self._called.clear()
             self.journal.steps += 1
             self.journal.budget.start()
         self._called.add(name)
 
+    def end(self) -> None:
+        """End a training step: the optimizer has stepped."""
+        self.stepped = True
+        if not self.journal.optimized:
+            self.journal.count_steps()
+            self._next = dict.fromkeys(self._next, 1 + self.every)
+
     def due(
         self, name: str, available: int, state_size: int, n_steps: int, n_cells: int = 1
-    ) -> int:
-        """Return how many sequences of a call, up to ``available``, a snapshot of the module may
-        take now: 0 if it has had its turn, or the time budget does not allow it.
+    ) -> tuple[int, int]:
+        """Return how many sequences of a call, up to ``available``, and how many lags a snapshot of
+        the module may have now: no sequence if it has had its turn, or must wait.
         """
-        if self.now < self._next.get(name, 1):
-            return 0
-        cost = FIRST_COST * n_cells * min(n_steps, self.max_lag) * float(state_size) ** 3
-        count = self.journal.affordable(name, cost, min(self.sequences, available))
+        had_its_turn = self.now < self._next.get(name, 1)
+        if self.now in self.journal.looks.get(name, ()) if self.closing else had_its_turn:
+            return 0, 0
+        cost = n_cells * (FIRST_OVERHEAD + FIRST_COST * float(state_size) ** 3)
+        most = min(self.sequences, available), min(n_steps, self.max_lag)
+        count, lags = self.journal.affordable(name, cost, *most, last=self.closing)
         if count:
             self._next[name] = self.now + self.every
-        return count
+        return count, lags
 
-    def examine(self, name: str, sample: Sample, started: float) -> None:
+    def examine(self, name: str, sample: Sample, lags: int, started: float) -> None:
         """Take snapshots of a sample, and charge the time since ``started`` (``perf_counter``)."""
-        self.journal.record(take_snapshots(sample, self.max_lag, self.thresholds))
-        self.journal.charge(name, perf_counter() - started, len(sample.sequences))
+        if not all(np.isfinite(each).all() for each in sample.sequences):
+            # Such inputs say nothing about the network; the next call may.
+            self._next[name] = self.now + 1
+            return
+        self.journal.record(take_snapshots(sample, lags, self.thresholds))
+        self.journal.charge(name, perf_counter() - started, len(sample.sequences) * lags)

@@ -5,15 +5,10 @@ from pathlib import Path
 
 from gradscope.data.columns import listed
 from gradscope.errors import WeightsError
-from gradscope.weights.files.contents import FileFormat, WeightFile, naming
+from gradscope.weights.files.contents import FileFormat, naming
+from gradscope.weights.layers import manual_names
 from gradscope.weights.layers.keras_names import keras_layers, keras_readouts
 from gradscope.weights.layers.known_names import named_layers, named_readouts
-from gradscope.weights.layers.manual_names import (
-    candidates,
-    mapped_layer,
-    parse_mapping,
-    suggested_options,
-)
 from gradscope.weights.layers.recurrent_layer import FoundNetwork
 from gradscope.weights.layers.torch_names import torch_layers, torch_readouts
 from gradscope.weights.readers import read_file
@@ -36,18 +31,15 @@ def load_weights(
     -------
     FoundNetwork
         One layer or more; what the file does not say is None, and listed in ``layer.unknown``.
-
-    Raises
-    ------
-    WeightsError
-        If the file cannot be read, is not safe to read, or holds no recurrent layer.
+        WeightsError if the file cannot be read, is not safe to read, or holds no recurrent layer.
     """
     found = look_into(path, mapping)
     if not found.layers:
-        names = listed(tuple(found.file.arrays))
+        names = listed(tuple(found.file.arrays)) or "nothing numeric"
+        options = manual_names.suggested_options(found.candidates)
         raise WeightsError(
-            f"{path} has no recurrent layer under a known name, only "
-            f"{names or 'nothing numeric'}; name the weights: {suggested_options(found.candidates)}"
+            f"{path} has no recurrent layer under a known name, only {names}; name the weights: "
+            f"{options}"
         )
     return found
 
@@ -58,18 +50,14 @@ def look_into(
     """Read a file as ``load_weights`` does, but be content with one that holds no layer."""
     file = read_file(Path(path))
     with naming(str(path)):
-        return _recognise(file, mapping)
-
-
-def _recognise(file: WeightFile, mapping: Mapping[str, str] | Sequence[str] | None) -> FoundNetwork:
-    close = candidates(file)
-    if mapping:
-        named = mapping if isinstance(mapping, Mapping) else parse_mapping(mapping)
-        layer, readout = mapped_layer(file, named)
-        return FoundNetwork(file, (layer,), () if readout is None else (readout,), close)
-    if file.format == FileFormat.KERAS:
-        layers = tuple(keras_layers(file))
-        return FoundNetwork(file, layers, tuple(keras_readouts(file, layers)), close)
-    by_torch, by_name = tuple(torch_layers(file)), tuple(named_layers(file))
-    readouts = (*torch_readouts(file, by_torch), *named_readouts(file, by_name))
-    return FoundNetwork(file, by_torch + by_name, readouts, close)
+        close = manual_names.candidates(file)
+        if mapping:
+            named = mapping if isinstance(mapping, Mapping) else manual_names.parse_mapping(mapping)
+            layer, readout = manual_names.mapped_layer(file, named)
+            return FoundNetwork(file, (layer,), () if readout is None else (readout,), close)
+        if file.format == FileFormat.KERAS:
+            layers = tuple(keras_layers(file))
+            return FoundNetwork(file, layers, tuple(keras_readouts(file, layers)), close)
+        by_torch, by_name = tuple(torch_layers(file)), tuple(named_layers(file))
+        readouts = (*torch_readouts(file, by_torch), *named_readouts(file, by_name))
+        return FoundNetwork(file, by_torch + by_name, readouts, close)

@@ -1,7 +1,7 @@
 """The kinds of weight files that are read, one row each: what a file's first bytes decide, its name
 only where these say nothing.
 
-To add a kind, write its reader in ``files`` and add its row; what it names is imported when it is
+To add a kind, write its module in ``files`` and add its row; the module is imported when it is
 used, so that help pages list the endings without NumPy.
 """
 
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 from zipfile import ZipFile
 
 from gradscope.errors import WeightsError
@@ -25,6 +25,15 @@ MATLAB = (b"MATLAB 5.0 MAT-file", b"MATLAB 7.3 MAT-file")
 OLD_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 """The magic number that opens what torch.save wrote before PyTorch 1.6, pickled."""
 
+SAVE_ARRAYS = "numpy.savez('weights.npz', W=W, U=U, b=b)"
+NOT_READ = {
+    OLD_TORCH: "is in PyTorch's format from before 1.6, a bare pickle, which is not read; "
+    "convert it where it is trusted: torch.save(torch.load('old.pt'), 'new.pt')",
+    NPY: f"is a single array without a name; save all of them: {SAVE_ARRAYS}",
+    PICKLE: f"is a bare pickle, which could run anything when read; save the arrays: {SAVE_ARRAYS}",
+}
+"""What a file is that no reader fits, by how it starts, and what to save instead."""
+
 Fits = Callable[[bytes, Sequence[str], str], bool]
 
 
@@ -34,15 +43,15 @@ class Reader:
 
     ``format`` is its name in documents, ``words`` on pages; ``fits(head, members, suffix)`` tells
     from the first bytes, the members of a zip and the name's end whether a file is one;
-    ``reading()`` returns the function that reads the arrays of ``(path, file)``, an open file from
-    its start.
+    ``module()`` returns the module whose ``gather(file, gathering)`` reads the arrays of an open
+    file and returns its metadata, and whose ``REMEDY`` says how to save a damaged one again.
     """
 
     format: str
     words: str
     endings: tuple[str, ...]
     fits: Fits
-    reading: "Callable[[], Callable[[Path, BinaryIO], WeightFile]]"
+    module: Callable[[], Any]
 
 
 def _files() -> SimpleNamespace:
@@ -60,35 +69,30 @@ READERS = (
         "a NumPy archive",
         (".npz",),
         lambda _, members, __: bool(members) and all(name.endswith(".npy") for name in members),
-        lambda: _files().npz.read_npz,
+        lambda: _files().npz,
     ),
     Reader(
         "pytorch",
         "a PyTorch checkpoint",
         (".pt", ".pth"),
         lambda _, members, __: any(name.rpartition("/")[2] == "data.pkl" for name in members),
-        lambda: _files().pytorch.read_pytorch,
+        lambda: _files().pytorch,
     ),
     Reader(
         "safetensors",
         "a safetensors file",
         (".safetensors",),
         lambda head, *_: head[8:9] == b"{",
-        lambda: _files().safetensors.read_safetensors,
+        lambda: _files().safetensors,
     ),
     Reader(
         "keras",
         "a Keras model",
-        (".keras",),
-        lambda _, members, __: not {"model.weights.h5", "config.json"}.isdisjoint(members),
-        lambda: _files().keras.read_keras,
-    ),
-    Reader(
-        "keras",
-        "a Keras model",
-        (".weights.h5", ".h5"),
-        lambda head, *_: head.startswith(HDF5),
-        lambda: _files().keras.read_keras_h5,
+        (".keras", ".weights.h5", ".h5"),
+        lambda head, members, _: (
+            head.startswith(HDF5) or not {"model.weights.h5", "config.json"}.isdisjoint(members)
+        ),
+        lambda: _files().keras,
     ),
     Reader(
         "matlab",
@@ -99,7 +103,7 @@ READERS = (
             # Version 4 has no signature.
             or (suffix == ".mat" and not head.startswith((NPY, OLD_TORCH)))
         ),
-        lambda: _files().matlab.read_matlab,
+        lambda: _files().matlab,
     ),
 )
 
@@ -108,41 +112,36 @@ READABLE = f"{', '.join(_ENDINGS[:-1])} or {_ENDINGS[-1]}"
 
 
 def read_file(path: Path) -> "WeightFile":
-    """Read the arrays of a file with the reader that fits its content.
+    """Read a file's arrays with the reader that fits its content; WeightsError if none does."""
+    from gradscope.weights.files.contents import Gathering, reading
 
-    Raises
-    ------
-    WeightsError
-        If there is no such file, or no reader for it.
-    """
     if not path.exists():
         raise WeightsError(f"{path} does not exist; check the name")
     if not path.is_file():
         raise WeightsError(f"{path} is a folder or a device; name a file of weights ({READABLE})")
     try:
         with path.open("rb") as file:
-            head = file.read(HEAD)
-            reader = _reader(path, head, _members(path, file) if head.startswith(ZIP) else [])
+            reader = _reader(path, file)
+            module, gathering = reader.module(), Gathering(path)
             file.seek(0)
-            return reader.reading()(path, file)
+            with reading(path, reader.words, module.REMEDY):
+                about = module.gather(file, gathering)
+            return gathering.finish(reader.format, about)
     except OSError as error:
         raise WeightsError(
             f"{path} cannot be read: {error.strerror}; check its permissions"
         ) from None
 
 
-def _members(path: Path, file: BinaryIO) -> list[str]:
-    """Return the names in a zip."""
-    from gradscope.weights.files.contents import reading
-
-    with reading(path, "a zip of weights", "copy or save it again"), ZipFile(file) as archive:
-        return archive.namelist()
-
-
-def _reader(path: Path, head: bytes, members: Sequence[str]) -> Reader:
+def _reader(path: Path, file: BinaryIO) -> Reader:
     """Return the reader that fits a file's first bytes and, of a zip, its members."""
     from gradscope.data.columns import listed
+    from gradscope.weights.files.contents import reading
 
+    head, members = file.read(HEAD), []
+    if head.startswith(ZIP):
+        with reading(path, "a zip of weights", "copy or save it again"), ZipFile(file) as archive:
+            members = archive.namelist()
     for reader in READERS:
         if reader.fits(head, members, path.suffix.lower()):
             return reader
@@ -151,24 +150,6 @@ def _reader(path: Path, head: bytes, members: Sequence[str]) -> Reader:
             f"{path} is a zip of {listed(tuple(members)) or 'nothing'}, not of weights; give a "
             f"{READABLE}"
         )
-    raise WeightsError(f"{path} {_why_unreadable(head)}")
-
-
-def _why_unreadable(head: bytes) -> str:
-    """Say what a file is that no reader fits, and what to save instead."""
-    if head.startswith(OLD_TORCH):
-        return (
-            "is in PyTorch's format from before 1.6, a bare pickle, which is not read; "
-            "convert it where it is trusted: torch.save(torch.load('old.pt'), 'new.pt')"
-        )
-    if head.startswith(NPY):
-        return (
-            "is a single array without a name; save all of them: "
-            "numpy.savez('weights.npz', W=W, U=U, b=b)"
-        )
-    if head.startswith(PICKLE):
-        return (
-            "is a bare pickle, which could run anything when read; save the arrays: "
-            "numpy.savez('weights.npz', W=W, U=U, b=b)"
-        )
-    return f"is not a weight file that gradscope can read; give a {READABLE}"
+    unknown = f"is not a weight file that gradscope can read; give a {READABLE}"
+    known = (what for start, what in NOT_READ.items() if head.startswith(start))
+    raise WeightsError(f"{path} {next(known, unknown)}")

@@ -126,12 +126,13 @@ def test_packed_sequences_end_where_they_end(kind: str, n_cells: int, sorted_alr
 
     snapshots = watched(module, packed, state(kind, n_cells, B), sequences=2).snapshots
 
-    # The two longest: 9 and 7 steps, of which the last 7 stand side by side.
+    # The two longest, 9 and 7 steps: the shorter has no lags 8 and 9.
     assert len(snapshots) == n_cells
     assert all(present(snapshot.deviation) < 1e-12 for snapshot in snapshots)
-    assert all(
-        present(snapshot.diagnosis).norms.log_norms.shape == (7, 2) for snapshot in snapshots
-    )
+    for snapshot in snapshots:
+        lags = np.isnan(present(snapshot.diagnosis).norms.log_norms)
+        assert lags.shape == (9, 2)
+        assert np.argwhere(lags).tolist() == [[7, 1], [8, 1]]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -148,7 +149,25 @@ def test_a_packed_profile_is_that_of_the_sequence_alone(kind: str) -> None:
         own = tuple(each[:, which : which + 1] for each in pieces)
         given = padded[:length, which : which + 1], own if kind == "lstm" else own[0]
         alone = present(watched(module, *given).snapshots[0].diagnosis).norms.log_norms
-        np.testing.assert_allclose(together[:, place], alone[:6, 0], rtol=0, atol=1e-12)
+        np.testing.assert_allclose(together[:length, place], alone[:, 0], rtol=0, atol=1e-12)
+        assert np.isnan(together[length:, place]).all()
+
+
+def test_a_short_sequence_does_not_hide_what_the_long_ones_show() -> None:
+    torch.manual_seed(0)
+    module, padded = torch.nn.RNN(4, 16), torch.randn(60, 4, 4)
+
+    def packed(*lengths: int) -> Any:
+        given = padded[:, : len(lengths)], lengths
+        return torch.nn.utils.rnn.pack_padded_sequence(*given, enforce_sorted=False)
+
+    alone, ragged, one_long = (
+        present(watched(module, packed(*lengths)).snapshots[0].diagnosis).verdict
+        for lengths in ((60, 60, 60), (60, 60, 60, 1), (3, 60, 2, 1))
+    )
+
+    assert (ragged.regime, ragged.horizon) == (alone.regime, alone.horizon)
+    assert (one_long.regime, one_long.max_lag) == (alone.regime, 60)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -114,41 +114,79 @@ def test_nan_is_told_with_its_training_step_and_time_step(batch_first: bool) -> 
                 inputs[16] = torch.nan  # time step 17
             train_step(net, inputs.transpose(0, 1) if batch_first else inputs)
 
-    found = watching.journal.trouble[("rnn", Quantity.OUTPUT)]
-    assert (found.step, found.time_step) == (3, 17)
+    found = watching.journal.trouble[("rnn", Quantity.INPUT)]
+    assert (found.step, found.time_step, found.sequence) == (3, 17, 1)
+    assert ("rnn", Quantity.OUTPUT) not in watching.journal.trouble
     bad = [each for each in watching.journal.trouble.values() if each.quantity is Quantity.GRADIENT]
     assert [each.step for each in bad] == [3, 4, 5][: len(bad)]
-    assert lines[1] == "gradscope: step 3, rnn: the output is not finite at time step 17."
-    assert "the output is not finite at time step 17, the first of 3 times" in watching.report()
+    assert lines[1] == (
+        "gradscope: step 3, rnn: the input is not finite at time step 17 of sequence 1."
+    )
+    assert "of sequence 1, the first of 3 times" in " ".join(watching.report().split())
     assert np.isnan(watching.journal.gradient_norms[1][2:]).all()
 
 
-def test_nan_in_a_packed_batch_has_the_time_step_of_its_sequence() -> None:
+@pytest.mark.parametrize("lengths", [[T, 20, 9], [9, 20, T]])
+def test_nan_in_a_packed_batch_has_its_time_step_and_sequence(lengths: list[int]) -> None:
     from gradscope.torch import watch
 
     net, inputs = model(), batch()
     inputs[4, 2] = torch.nan
-    packed = torch.nn.utils.rnn.pack_padded_sequence(inputs, [T, 20, 9])
+    packed = torch.nn.utils.rnn.pack_padded_sequence(inputs, lengths, enforce_sorted=False)
     with watch(net) as watching:
         net["rnn"](packed)
 
-    assert watching.journal.trouble[("rnn", Quantity.OUTPUT)].time_step == 5
+    found = watching.journal.trouble[("rnn", Quantity.INPUT)]
+    assert (found.time_step, found.sequence) == (5, 3)
+
+
+@pytest.mark.parametrize("bad", [np.inf, np.nan])
+@pytest.mark.parametrize("shape", [(T, D), (T, B, D), (B, T, D)])
+def test_inputs_that_are_not_finite_are_found_whatever_the_outputs_are(
+    shape: tuple[int, ...], bad: float
+) -> None:
+    from gradscope.torch import watch
+
+    net = model(batch_first=shape[0] == B)
+    inputs = torch.zeros(shape, dtype=torch.float64)
+    place = {2: (7, 0), 3: (1, 7, 0) if shape[0] == B else (7, 1, 0)}[len(shape)]
+    inputs[place] = bad
+    with watch(net, share=None) as watching:
+        net["rnn"](inputs)
+
+    (found,) = watching.journal.trouble.values()
+    assert (found.quantity, found.time_step) == (Quantity.INPUT, 8)
+    assert found.sequence == (1 if len(shape) == 2 else 2)
+    assert watching.journal.snapshots == [], "such a call says nothing about the network"
+
+
+def test_an_initial_state_that_is_not_finite_is_blamed_before_the_output() -> None:
+    from gradscope.torch import watch
+
+    net, state = model("LSTM"), torch.zeros(2, 1, B, H, dtype=torch.float64)
+    state[0, 0, 2, 1] = torch.nan
+    with watch(net, sequences=1) as watching:
+        net["rnn"](batch(), tuple(state))
+
+    (found,) = watching.journal.trouble.values()
+    assert (found.quantity, found.sequence) == (Quantity.INITIAL_STATE, 3)
 
 
 def test_a_snapshot_of_a_state_that_is_not_finite_judges_the_steps_before() -> None:
     from gradscope.torch import watch
 
-    net, inputs = model("GRU", bidirectional=True), batch()
-    inputs[29] = torch.nan
+    net = model("RNN", nonlinearity="relu", bidirectional=True)
+    with torch.no_grad():
+        for weights in net["rnn"].parameters():
+            weights.fill_(1e30)
     with watch(net, share=None) as watching:
-        net["rnn"](inputs)
+        net["rnn"](torch.ones(T, B, D, dtype=torch.float64))
 
     ahead, back = watching.journal.snapshots
-    assert (ahead.bad_step, back.bad_step) == (30, 30)
-    assert (present(ahead.diagnosis).norms.lags.size, present(back.diagnosis).norms.lags.size) == (
-        29,
-        10,
-    )
+    steps = present(ahead.bad_step)
+    assert back.bad_step == T + 1 - steps
+    assert watching.journal.trouble[("rnn", Quantity.OUTPUT)].time_step is not None
+    assert [present(each.diagnosis).norms.lags.size for each in (ahead, back)] == [steps - 1] * 2
 
 
 def test_weights_that_are_nan_leave_no_verdict_but_a_report() -> None:
@@ -285,7 +323,8 @@ def test_nan_in_a_cell_has_its_time_step() -> None:
     with watch(cell) as watching:
         run_cell(cell, inputs)
 
-    assert watching.journal.trouble[("grucell", Quantity.OUTPUT)].time_step == 8
+    (found,) = watching.journal.trouble.values()
+    assert (found.quantity, found.time_step, found.sequence) == (Quantity.INPUT, 8, 1)
 
 
 # --- Nothing left behind, nothing disturbed ------------------------------------------------------
@@ -437,12 +476,12 @@ def test_a_projection_is_refused_with_its_reason_and_the_rest_is_watched() -> No
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_scripted_and_compiled_modules_are_refused_with_their_reason() -> None:
+def test_scripted_modules_and_compiled_cells_are_refused_with_their_reason() -> None:
     from gradscope.torch import watch
 
     scripted = torch.nn.ModuleDict({"s": torch.jit.script(torch.nn.GRU(D, H))})
-    compiled = torch.nn.ModuleDict({"c": torch.nn.GRU(D, H)})
-    compiled.compile()
+    compiled = torch.nn.ModuleDict({"c": torch.nn.GRUCell(D, H)})
+    compiled.compile(backend="eager")
 
     for net, refusal in ((scripted, Refusal.SCRIPTED), (compiled, Refusal.COMPILED)):
         with watch(net) as watching:
@@ -458,13 +497,28 @@ def test_a_model_without_recurrent_layers_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"every": 0}, {"max_lag": 0}, {"sequences": 0}, {"share": 1.5}, {"share": 0.0}]
+    "options",
+    [
+        *({"every": bad} for bad in (0, 1.5, True, "5")),
+        *({"share": bad} for bad in (1.5, 0.0, "all", np.nan)),
+        {"max_lag": 0},
+        {"max_lag": 2.0},
+        {"sequences": 0},
+    ],
 )
 def test_numbers_outside_their_limits_are_refused(options: dict[str, Any]) -> None:
     from gradscope.torch import watch
 
     with pytest.raises(SettingError, match="choose"):
         watch(model(), **options)
+
+
+@pytest.mark.parametrize("given", [{"module": 5}, {"module": None}, {"scaler": 2.0}])
+def test_what_is_no_module_and_no_scaler_is_named(given: dict[str, Any]) -> None:
+    from gradscope.torch import watch
+
+    with pytest.raises(TypeError, match="was given where watch needs"):
+        watch(**{"module": model(), **given})
 
 
 def test_lines_go_to_a_logger_or_a_file(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -479,7 +533,7 @@ def test_lines_go_to_a_logger_or_a_file(tmp_path: Path, caplog: pytest.LogCaptur
 
     first, last = (caplog.records[i].getMessage() for i in (0, -1))
     assert first.startswith("gradscope: step 1, rnn: The gradient")
-    assert last.startswith("Watched 1 training step: 1 snapshot took")
+    assert last.startswith("Watched 1 training step, seen at step 1; snapshots")
     assert path.read_text("utf-8").startswith("gradscope: step 1, rnn: The gradient")
     with pytest.raises(OutputError, match="cannot be written"):
         watch(net, log=tmp_path / "missing" / "watch.log")

@@ -20,12 +20,12 @@ from tests.weights.forging import checkpoint, safetensors_bytes, tensor
 def test_the_name_does_not_matter_where_the_content_speaks(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     checkpoint(path, {"W": tensor()})
-    assert read_file(path).format is FileFormat.PYTORCH
+    assert read_file(path).format == FileFormat.PYTORCH
     path.write_bytes(safetensors_bytes({}))
-    assert read_file(path).format is FileFormat.SAFETENSORS
+    assert read_file(path).format == FileFormat.SAFETENSORS
     with path.open("wb") as file:
         np.savez(file, W=np.eye(2))
-    assert read_file(path).format is FileFormat.NPZ
+    assert read_file(path).format == FileFormat.NPZ
 
 
 @pytest.mark.parametrize(

@@ -54,9 +54,7 @@ class AdjointRows:
         return self.steps - self._lag - 1
 
     def local_errors(self) -> tuple[FloatArray, int]:
-        """Return (ε, e): ε · 2**e (K,B,G) are the local adjoints of step t − ℓ, for a vanilla RNN
-        rows·φ′.
-        """
+        """Return (ε, e): ε · 2**e (K,B,G) are the local adjoints of step t − ℓ (Elman: rows·φ′)."""
         local = self._local[-self.steps.size :]
         self._next_rows = self._linearization.vjp(self._rows, self.window, local)
         alive = self._rows.any(axis=2) if self._exponents.any() else None

@@ -62,9 +62,7 @@ def log_singular_values(exponents: IntArray, rows: FloatArray) -> FloatArray:
 
 
 def _tournament(size: int) -> list[tuple[IntArray, IntArray]]:
-    """Return the rounds of a tournament (circle method): each pair meets once, no player twice a
-    round.
-    """
+    """Return rounds in which each pair meets once, no player twice a round (circle method)."""
     players = size + size % 2
     circle = np.arange(1, players)
     rounds = []

@@ -43,9 +43,7 @@ START_SEED = 20240607
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Leading:
-    """The largest singular values (n,), the bound on their relative errors (n,), and Lanczos steps
-    taken.
-    """
+    """The largest singular values (n,), bounds on their relative errors (n,), and Lanczos steps."""
 
     sigma: FloatArray
     error: FloatArray
@@ -118,9 +116,7 @@ def _exact(squares: FloatArray) -> FloatArray:
 
 
 class _Krylov:
-    """Orthonormal bases (n,k,r) of the Krylov spaces of R Rᵀ, and R Rᵀ in them: tridiagonal
-    matrices.
-    """
+    """Orthonormal bases (n,k,r) of the Krylov spaces of R Rᵀ, where R Rᵀ is tridiagonal."""
 
     def __init__(self, rows: FloatArray) -> None:
         count, n_rows, _ = rows.shape
@@ -162,9 +158,7 @@ class _Krylov:
         self.size += 1
 
     def _new_direction(self, known: FloatArray) -> FloatArray:
-        """Return random unit vectors (n,1,r) orthogonal to bases (n,k,r), zeros where these are
-        whole.
-        """
+        """Return random unit vectors (n,1,r) orthogonal to bases (n,k,r), zeros where k = r."""
         count, size, n_rows = known.shape
         if size == n_rows:
             return np.zeros((count, 1, n_rows))

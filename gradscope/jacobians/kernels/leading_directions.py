@@ -46,9 +46,7 @@ def leading_directions(
 
 
 class _RightFactor:
-    """R of every sequence, ``rows`` (B,r,S) · 2**``exponents`` (B,), and leading left vectors
-    (B,r,BLOCK).
-    """
+    """R, ``rows`` (B,r,S) · 2**``exponents`` (B,), and leading left vectors (B,r,BLOCK)."""
 
     def __init__(self, chain: Chain, dropped: float) -> None:
         self._chain = chain

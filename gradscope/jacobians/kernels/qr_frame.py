@@ -11,12 +11,8 @@ import numpy as np
 
 from gradscope.arrays import BoolArray, FloatArray
 from gradscope.jacobians.chain import Chain
-from gradscope.jacobians.kernels.sorted_qr import (
-    EPSILON,
-    graded_factors,
-    largest_entries,
-    qr_of_step,
-)
+from gradscope.jacobians.kernels import sorted_qr
+from gradscope.jacobians.kernels.sorted_qr import EPSILON
 
 MAX_CONDITION = 1e6
 """A vector's length over its pivot, between two QR factorizations. It is some ten times the ratio
@@ -25,8 +21,7 @@ of the pivots, and 1e6 ε = 2e-10 is what rounding makes of a pivot, 1e-11 of an
 step."""
 
 PRUDENCE = 0.9
-"""Part of the interval that the last block promises which is taken: a block too long is done
-again."""
+"""Part taken of the interval that the last block promises: a block too long is done again."""
 
 SHORTEST = EPSILON**6
 """Vectors between this and its inverse, 1e±94, can be squared; beyond, blocks are shortened."""
@@ -99,7 +94,7 @@ class Frame:
             if condition[sequence] > MAX_CONDITION:
                 # Here span is 1, and a plain QR of J Q still loses more digits than are allowed.
                 logs[sequence, self.slots[sequence, : self._alive[sequence]]] = 0.0
-                for factor in graded_factors(self._chain.jacobian(step + 1)[sequence]):
+                for factor in sorted_qr.graded_factors(self._chain.jacobian(step + 1)[sequence]):
                     self._careful_factor(factor, sequence, logs)
                 continue
             alive = self._alive[sequence]
@@ -108,9 +103,7 @@ class Frame:
         return logs
 
     def _condition(self, lengths: FloatArray, pivots: FloatArray) -> FloatArray:
-        """Return the largest length of a vector over its pivot (B,), infinite where one is too
-        short.
-        """
+        """Return the largest length of a vector over its pivot (B,), inf where a pivot is tiny."""
         living = np.arange(pivots.shape[1]) < self._alive[:, None]
         short = (living & (pivots < SHORTEST)).any(axis=1)
         counts = living & (pivots >= SHORTEST)
@@ -120,12 +113,12 @@ class Frame:
     def _careful_factor(self, factor: FloatArray, sequence: int, logs: FloatArray) -> None:
         """Propagate one sequence through one factor of a step; add to its ``logs``."""
         alive = self._alive[sequence]
-        basis, upper, living = qr_of_step(factor, self.vectors[sequence, :alive].T)
+        basis, upper, living = sorted_qr.qr_of_step(factor, self.vectors[sequence, :alive].T)
         # Vectors that die keep their slots, behind those that live on.
         slots = self.slots[sequence, :alive].copy()
         self.slots[sequence, :alive] = np.concatenate([slots[living], slots[~living]])
         self._alive[sequence] = remaining = int(living.sum())
-        sizes = largest_entries(factor)
+        sizes = sorted_qr.largest_entries(factor)
         self.vectors[sequence] = 0.0
         self.vectors[sequence, :remaining] = basis.T
         pivots = np.abs(np.diagonal(upper[:, living]))

@@ -142,9 +142,8 @@ class RankAdaptiveProduct:
         # Compress at intervals that make the cost of one compression, about 0.5 + 2.8 r/S lags
         # (measured), and that of rows kept too long equal, where r falls like 1/ℓ: √(2 cost ℓ).
         cost = 0.5 + 2.8 * rank / self._size
-        self._next_compression = self.lag + max(
-            1, int(self._patience * np.sqrt(2.0 * cost * self.lag))
-        )
+        interval = int(self._patience * np.sqrt(2.0 * cost * self.lag))
+        self._next_compression = self.lag + max(1, interval)
 
     def keep(self, count: int) -> None:
         """Go on with the first ``count`` products alone."""
@@ -174,9 +173,7 @@ def truncation_error(probes: FloatArray, sigma: FloatArray) -> FloatArray:
 
 
 def drop_within(error: float, state_size: int) -> float:
-    """Return the relative norm of one drop that keeps ``truncation_error`` within ``error`` as they
-    add up.
-    """
+    """Return the relative norm of a drop, many of which keep ``truncation_error`` in ``error``."""
     # ``truncation_error`` solved for ‖E‖/σ_max, the largest probe being about as long as ‖E‖.
     alpha = FAILURE_PROBABILITY ** (-1.0 / n_probes(state_size))
     return SHARE_OF_DROP * float(np.sqrt(2.0 * error) / (alpha * np.sqrt(2.0 / np.pi)))

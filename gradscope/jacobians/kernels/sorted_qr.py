@@ -62,7 +62,9 @@ def qr_of_step(jacobian: FloatArray, basis: FloatArray) -> tuple[FloatArray, Flo
     # The bound by columns costs a GEMM: it is asked only where the one by rows raises a doubt.
     if (np.abs(np.diagonal(upper)) > rounding[: upper.shape[1]]).all():
         return q, upper, np.ones(basis.shape[1], dtype=np.bool_)
-    q, upper, alive = _without_dead(jacobian, basis, rounding)
+    lengths = np.linalg.norm(np.abs(jacobian) @ np.abs(basis), axis=0)
+    of_columns = row_sizes.size * EPSILON * lengths
+    q, upper, alive = _without_dead(columns, row_sizes, rounding, of_columns)
     factor = np.zeros((q.shape[1], alive.size))
     factor[:, alive] = upper
     # A dead column lies in the span of the living ones before it: its coefficients are Qᵀ J z.
@@ -73,14 +75,10 @@ def qr_of_step(jacobian: FloatArray, basis: FloatArray) -> tuple[FloatArray, Flo
 
 
 def _without_dead(
-    jacobian: FloatArray, basis: FloatArray, of_rows: FloatArray
+    columns: FloatArray, row_sizes: FloatArray, of_rows: FloatArray, of_columns: FloatArray
 ) -> tuple[FloatArray, FloatArray, BoolArray]:
     """Leave out one dead column after the other; return Q, R of those alive, and which they are."""
-    columns = jacobian @ basis
-    row_sizes = largest_entries(jacobian)
-    lengths = np.linalg.norm(np.abs(jacobian) @ np.abs(basis), axis=0)
-    of_columns = row_sizes.size * EPSILON * lengths
-    alive = np.ones(basis.shape[1], dtype=np.bool_)
+    alive = np.ones(columns.shape[1], dtype=np.bool_)
     # One at a time: leaving out a column changes every pivot behind it.
     while True:
         q, upper = sorted_qr(columns[:, alive], row_sizes)

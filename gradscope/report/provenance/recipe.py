@@ -65,14 +65,11 @@ SCHEMAS: Mapping[str, MadeBy] = {
     "gradscope.check": MadeBy.CHECK,
 }
 
-DRAWN_AGAIN: Mapping[MadeBy, str] = {
-    MadeBy.REPORT: "the store of a sweep and does not say which; draw it again with gradscope "
-    "report STORE",
-    MadeBy.INSPECT: "a file of weights and does not say which; draw it again with gradscope "
-    "inspect FILE",
+DRAWN_AGAIN: Mapping[MadeBy, tuple[str, str]] = {
+    MadeBy.REPORT: ("the store of a sweep", "STORE"),
+    MadeBy.INSPECT: ("a file of weights", "FILE"),
 }
-"""What a picture shows that came of another file, and what draws it again."""
-
+"""The other file from which a command draws a picture, and how its help page names it."""
 
 DAMAGE = (ValueError, LookupError, TypeError, AttributeError)
 """What reading a damaged ``made_by`` ends in."""
@@ -146,7 +143,7 @@ def read_recipe(path: Path) -> Recipe:
     made_by = document.get("made_by", {})
     try:
         command = _command(document)
-        source = read_source(made_by) if made_by else None
+        source = _source(made_by) if made_by else None
         alone = "panel" in made_by
         axes = _axes(document) if command is MadeBy.COMPARE else {}
         first = {name: values[0] for name, values in axes.items()}
@@ -155,10 +152,8 @@ def read_recipe(path: Path) -> Recipe:
         return Recipe(
             command=command,
             settings=settings,
-            cells=tuple(CellName(each) for each in axes.get("cell", [settings.cell])),
-            activations=tuple(
-                ActivationName(each) for each in axes.get("activation", [settings.activation])
-            ),
+            cells=tuple(map(CellName, axes.get("cell", [settings.cell]))),
+            activations=tuple(map(ActivationName, axes.get("activation", [settings.activation]))),
             lengths=tuple(_instance(each, int) for each in axes.get("steps", [settings.steps])),
             version=str(document["gradscope"]),
             environment=dict(document["environment"]),
@@ -169,9 +164,12 @@ def read_recipe(path: Path) -> Recipe:
     except (SettingError, ArchiveError):
         raise
     except DAMAGE as error:
-        for source_command, file in DRAWN_AGAIN.items():
-            if made_by == {"command": source_command}:
-                raise ArchiveError(f"{path} shows {file}") from error
+        for drawing, (what, file) in DRAWN_AGAIN.items():
+            if made_by == {"command": drawing}:
+                raise ArchiveError(
+                    f"{path} shows {what} and does not say which; draw it again with gradscope "
+                    f"{drawing} {file}"
+                ) from error
         raise ArchiveError(
             f"{path} does not say which command made it; take its settings with gradscope "
             f"show-config {path}, and run analyze or compare with --config"
@@ -192,8 +190,8 @@ def command_words(document: Mapping[str, Any]) -> str:
         command = _command(document)
         words = ["gradscope", str(command)]
         made_by = document.get("made_by", {})
-        source = read_source(made_by) if len(made_by) > 1 else None
-        words += source_words(source) if source else []
+        source = _source(made_by) if len(made_by) > 1 else None
+        words += _source_words(source) if source else []
         axes = _axes(document) if command is MadeBy.COMPARE else {}
         words += (f"--{name} {','.join(map(str, values))}" for name, values in axes.items())
     except DAMAGE:
@@ -201,15 +199,14 @@ def command_words(document: Mapping[str, Any]) -> str:
     return " ".join(words)
 
 
-def read_source(made_by: Mapping[str, Any]) -> Source | None:
+def _source(made_by: Mapping[str, Any]) -> Source | None:
     """Return the file that a picture names; None where its command takes none.
 
     An error of ``DAMAGE`` if the picture does not say all that its command takes.
     """
     if made_by["command"] == MadeBy.INSPECT:
-        names = _instance(made_by["map"], list)
-        file = _instance(made_by["file"], str)
-        return WeightsSource(file, tuple(_instance(name, str) for name in names))
+        names = tuple(_instance(name, str) for name in _instance(made_by["map"], list))
+        return WeightsSource(_instance(made_by["file"], str), names)
     if made_by["command"] == MadeBy.REPORT:
         where, x, y = (
             None if made_by[name] is None else _instance(made_by[name], str)
@@ -220,17 +217,14 @@ def read_source(made_by: Mapping[str, Any]) -> Source | None:
     return None
 
 
-OPTIONS = {"map": "--weight-map"}
-"""The option of what a picture says of its source, where it has another name."""
-
-
-def source_words(source: Source) -> list[str]:
+def _source_words(source: Source) -> list[str]:
     """Return what follows the command's name as people type it: the file, then the options."""
     (_, file), *options = (each for each in source.made_by().items() if each[0] != "command")
     words = [f"./{file}" if file.startswith("-") else file]
     for name, value in options:
+        option = "--weight-map" if name == "map" else f"--{name}"
         for each in value if isinstance(value, list) else [value]:
-            words += [] if each is None else [OPTIONS.get(name, f"--{name}"), each]
+            words += [] if each is None else [option, each]
     return [_quoted(word) for word in words]
 
 

@@ -1,8 +1,5 @@
 """Which settings and versions made a file: written into every picture, read back from pictures,
-documents and runs.
-
-How each kind of picture carries them lives in ``embedded``, what to run again is read in
-``recipe``.
+documents and runs. ``embedded`` has how each kind of picture carries them.
 """
 
 import json
@@ -36,9 +33,7 @@ def read_provenance(path: Path) -> dict[str, Any]:
 
 
 def read_document(path: Path) -> dict[str, Any]:
-    """Return all that a file says about what made it: a document itself, a picture's text, or the
-    settings of a saved run. Errors as in ``read_provenance``.
-    """
+    """Return all that a document, a picture's text or a saved run says about what made it."""
     try:
         content = path.read_bytes()
     except OSError as error:
@@ -65,10 +60,9 @@ def settings_to_toml(settings: Mapping[str, Any]) -> str:
     Values are written as in JSON, but for two things: TOML has no surrogate pairs, so letters stand
     for themselves, and it wants DEL escaped.
     """
-    texts = {name: json.dumps(value, ensure_ascii=False) for name, value in settings.items()}
-    lines = (
-        f"{name} = {text}".replace("\x7f", "\\u007f")
-        for name, text in texts.items()
-        if settings[name] is not None
+    text = "\n".join(
+        f"{name} = {json.dumps(value, ensure_ascii=False)}"
+        for name, value in settings.items()
+        if value is not None
     )
-    return "\n".join(lines) + "\n"
+    return text.replace("\x7f", "\\u007f") + "\n"

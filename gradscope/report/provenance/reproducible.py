@@ -1,7 +1,4 @@
-"""What ``rerun`` can promise of a run: the same bits, a tolerance, or nothing.
-
-The formula stands in ``diagnosis.rounding``.
-"""
+"""What ``rerun`` can promise of a run: the same bits, a tolerance, or nothing."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -34,13 +31,12 @@ def reproducible(made: Document, again: Document, version: str) -> dict[str, Any
         runs = again.get("analyses", [again])
         rounding, accuracy = max((_rounding(each), each["settings"]["tolerance"]) for each in runs)
         tolerance = relative_tolerance(rounding, accuracy)
-        size = f"10^{rounding / LN_10:.0f} of the value"
+        size = f"10^{rounding / LN_10:.0f} of the value; {_difference(made, now)}"
         because = (
             f"the growth of this run amplifies rounding beyond comparison, to {size}"
             if tolerance is None
             else f"to a relative {tolerance:.0e}: this run amplifies rounding to {size}"
         )
-        because = f"{because}; {_difference(made, now)}"
     return {"same_machine_type": same, "relative_tolerance": tolerance, "because": because}
 
 

@@ -1,8 +1,7 @@
 """What a weight file holds: named float64 arrays, skipped entries, and the file's metadata.
 
-Every reader gathers its arrays here, counted against one ``Budget`` before they are allocated, so
-that a small file cannot fill the memory. Readers are in the other modules of ``files``;
-``weights.layers`` turns named arrays into recurrent layers.
+Every format gathers its arrays here, counted before they are allocated, so that a small file cannot
+fill the memory. ``weights.layers`` turns named arrays into layers.
 """
 
 from collections.abc import Iterator, Mapping
@@ -78,12 +77,15 @@ class WeightFile(CompactRepr):
         return found
 
 
-class Budget:
-    """The bytes of float64 that a file may still unfold to, ``left``."""
+class Gathering:
+    """The arrays of one file while it is read; ``left`` bytes of float64 may still be unfolded."""
 
     def __init__(self, path: Path) -> None:
-        allowed = max(ALWAYS_ALLOWED, MAX_EXPANSION * path.stat().st_size)
-        self.left = min(MAX_BYTES, allowed)
+        self.path, self.size = path, path.stat().st_size
+        self.left = min(MAX_BYTES, max(ALWAYS_ALLOWED, MAX_EXPANSION * self.size))
+        self.arrays: dict[str, FloatArray] = {}
+        self.stored_as: dict[str, str] = {}
+        self.skipped: dict[str, str] = {}
 
     def spend(self, n_bytes: int, name: str) -> None:
         """Count bytes before they are allocated; raises WeightsError if too few are left."""
@@ -94,20 +96,10 @@ class Budget:
             )
         self.left -= n_bytes
 
-
-class Gathering:
-    """The arrays of one file while it is being read, with the budget that its size allows."""
-
-    def __init__(self, path: Path) -> None:
-        self.path, self.budget = path, Budget(path)
-        self.arrays: dict[str, FloatArray] = {}
-        self.stored_as: dict[str, str] = {}
-        self.skipped: dict[str, str] = {}
-
     def keep(self, name: str, array: np.ndarray[Any, Any], stored_as: str | None = None) -> None:
         """Keep an array of real numbers as float64, counted first."""
         self._admit(name)
-        self.budget.spend(8 * array.size, name)
+        self.spend(8 * array.size, name)
         self.arrays[name] = as_float64(array, order="C")
         self.stored_as[name] = stored_as or array.dtype.name
 

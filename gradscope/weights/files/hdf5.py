@@ -13,6 +13,7 @@ from typing import Any, BinaryIO
 
 from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
+from gradscope.weights.files.contents import needing
 
 DEEPEST = 24
 """Groups within groups; a Keras model of models has a dozen."""
@@ -28,15 +29,20 @@ HEAP_HEADER = 16
 
 
 @contextmanager
-def open_hdf5(h5py: Any, source: BinaryIO) -> Iterator[Any]:
-    """Open an HDF5 file, or one held in memory; raises WeightsError if its texts are damaged."""
+def open_hdf5(source: BinaryIO, extra: str) -> Iterator[tuple[Any, Iterator[tuple[str, Any]]]]:
+    """Open an HDF5 file, or one held in memory; yield the ``h5py.File`` and its data sets.
+
+    Raises WeightsError if its texts are damaged, or h5py, of this extra, is not installed.
+    """
+    with needing("h5py", extra):
+        import h5py  # type: ignore[import-untyped]
     if isinstance(source, BytesIO):
         _check_heaps(source.getvalue())
     else:
         with mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as content:
             _check_heaps(content)
     with h5py.File(source, "r") as file:
-        yield file
+        yield file, _data_sets(h5py, file)
 
 
 def _check_heaps(content: bytes | mmap.mmap) -> None:
@@ -56,8 +62,8 @@ def _check_heaps(content: bytes | mmap.mmap) -> None:
         start = content.find(HEAP, start + 1)
 
 
-def data_sets(h5py: Any, file: Any) -> Iterator[tuple[str, Any]]:
-    """Yield every data set of an ``h5py.File`` with its path, in the order of the names.
+def _data_sets(h5py: Any, file: Any) -> Iterator[tuple[str, Any]]:
+    """Yield every data set of a file with its path, in the order of the names.
 
     Raises WeightsError if a link leads out of the file or in a circle, or a data set keeps its
     numbers elsewhere.

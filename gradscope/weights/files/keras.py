@@ -8,59 +8,48 @@ arrays mean is in ``layers.keras_names``. Source: Keras 3, ``saving/saving_lib.p
 
 import json
 from io import BytesIO
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
-from gradscope.weights.files.contents import FileFormat, Gathering, WeightFile, needing, reading
-from gradscope.weights.files.hdf5 import data_sets, open_hdf5
-from gradscope.weights.files.zip import open_members
+from gradscope.weights.files.contents import Gathering
+from gradscope.weights.files.hdf5 import open_hdf5
+from gradscope.weights.files.zip import ZipMembers
 
-KIND = "a Keras model"
 REMEDY = "save it again: model.save('model.keras')"
-WEIGHTS_MEMBER = "model.weights.h5"
-CONFIG_MEMBER = "config.json"
 LONGEST_CONFIG = 32 * 2**20
 
 
-def read_keras(path: Path, file: BinaryIO) -> WeightFile:
-    """Read every array of a ``.keras`` archive, named by its path within the HDF5 file.
+def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
+    """Read every array, named by its path within the HDF5 file.
 
-    ``about`` holds the model's ``config`` and, under ``names``, the layer's name for each group of
-    variables. Raises WeightsError if the file is damaged, or h5py is not installed.
+    Returns the model's ``config`` and, under ``names``, the layer's name for each group of
+    variables. Raises WeightsError if a part is missing, or h5py is not installed.
     """
-    gathering = Gathering(path)
-    with open_members(path, file, gathering.budget, KIND, REMEDY) as members:
-        config = json.loads(members.read(CONFIG_MEMBER, LONGEST_CONFIG))
-        inner = members.read(WEIGHTS_MEMBER)
-        names = _gather(BytesIO(inner), gathering)[0]
-    return gathering.finish(FileFormat.KERAS, {"config": config, "names": names})
-
-
-def read_keras_h5(path: Path, file: BinaryIO) -> WeightFile:
-    """Read every array of a ``.weights.h5`` or legacy ``.h5`` file; see ``read_keras``."""
-    gathering = Gathering(path)
-    with reading(path, KIND, REMEDY):
-        names, text = _gather(file, gathering)
+    zipped = file.read(2) == b"PK"
+    file.seek(0)
+    if zipped:
+        members = ZipMembers(file, gathering)
+        config = json.loads(members.read("config.json", LONGEST_CONFIG))
+        names, _ = _gather_hdf5(BytesIO(members.read("model.weights.h5")), gathering)
+    else:
+        names, text = _gather_hdf5(file, gathering)
         config = json.loads(text) if text else None
-    return gathering.finish(FileFormat.KERAS, {"config": config, "names": names})
+    return {"config": config, "names": names}
 
 
-def _gather(source: BinaryIO, gathering: Gathering) -> tuple[dict[str, str], str | None]:
+def _gather_hdf5(source: BinaryIO, gathering: Gathering) -> tuple[dict[str, str], str | None]:
     """Gather every array of an HDF5 file; return names of layers, and the configuration if any."""
-    with needing("h5py", "weights"):
-        import h5py  # type: ignore[import-untyped]
     names: dict[str, str] = {}
-    with open_hdf5(h5py, source) as file:
-        for name, data_set in data_sets(h5py, file):
+    with open_hdf5(source, "weights") as (file, data_sets):
+        for name, data_set in data_sets:
             group = name.rpartition("/")[0]
             if group and "name" in data_set.parent.attrs:
                 names[group] = _text(data_set.parent.attrs["name"]) or ""
             if data_set.dtype.kind not in "biuf":
                 gathering.skip(name, str(data_set.dtype))
                 continue
-            gathering.budget.spend(data_set.nbytes, name)
+            gathering.spend(data_set.nbytes, name)
             gathering.keep(name, np.asarray(data_set))
         return names, _text(file.attrs.get("model_config"))
 

@@ -13,22 +13,14 @@ as a tag announces before it checks that so much is there. Source: MathWorks, "M
 import math
 import zlib
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
 from gradscope.errors import WeightsError
-from gradscope.weights.files.contents import (
-    Budget,
-    FileFormat,
-    Gathering,
-    WeightFile,
-    needing,
-    reading,
-)
-from gradscope.weights.files.hdf5 import data_sets, open_hdf5
+from gradscope.weights.files.contents import Gathering
+from gradscope.weights.files.hdf5 import open_hdf5
 from gradscope.weights.files.tensors import MAX_DIMENSIONS, NumberArray
 
 REMEDY = "save it again in MATLAB: save('weights.mat', 'W', 'U', 'b', '-v7')"
@@ -60,7 +52,6 @@ CODES_4 = ("f8", "f4", "i4", "i2", "u2", "u1")
 
 ByteOrder = Literal["little", "big"]
 
-
 Matrix = tuple[str, str, NumberArray | None]
 """One variable: its name, the class it is of, and its numbers, None where it holds none."""
 
@@ -68,36 +59,31 @@ Element = tuple[int, memoryview]
 """The type of a piece of a version 5 file, and its data."""
 
 
-def read_matlab(path: Path, file: BinaryIO) -> WeightFile:
+def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
     """Read every matrix of real numbers; a vector is (n,1) or (1,n), as MATLAB has it.
 
-    Raises WeightsError if the file is damaged, or h5py is needed and not installed.
+    Raises WeightsError if a matrix is not whole, or h5py is needed and not installed.
     """
-    gathering = Gathering(path)
-    with reading(path, "a MATLAB file", REMEDY):
-        start = file.read(HEADER_5)
-        file.seek(0)
-        if start.startswith(SIGNATURE_73):
-            _read_hdf5(file, gathering)
+    start = file.read(HEADER_5)
+    file.seek(0)
+    if start.startswith(SIGNATURE_73):
+        _gather_hdf5(file, gathering)
+        return {}
+    raw, five = file.read(), start.startswith(SIGNATURE_5)
+    for name, matlab_class, numbers in _matrices_5(raw, gathering) if five else _matrices_4(raw):
+        if not name:
+            continue  # MATLAB's own note on objects
+        if numbers is None:
+            gathering.skip(name, matlab_class)
         else:
-            raw, five = file.read(), start.startswith(SIGNATURE_5)
-            matrices = _matrices_5(raw, gathering.budget) if five else _matrices_4(raw)
-            for name, matlab_class, numbers in matrices:
-                if not name:
-                    continue  # MATLAB's own note on objects
-                if numbers is None:
-                    gathering.skip(name, matlab_class)
-                else:
-                    gathering.keep(name, numbers)
-    return gathering.finish(FileFormat.MATLAB, {})
+            gathering.keep(name, numbers)
+    return {}
 
 
-def _read_hdf5(source: BinaryIO, gathering: Gathering) -> None:
+def _gather_hdf5(source: BinaryIO, gathering: Gathering) -> None:
     """Gather the matrices of a version 7.3 file, their dimensions put back in MATLAB's order."""
-    with needing("h5py", "matlab"):
-        import h5py  # type: ignore[import-untyped]
-    with open_hdf5(h5py, source) as file:
-        for name, data_set in data_sets(h5py, file):
+    with open_hdf5(source, "matlab") as (_, data_sets):
+        for name, data_set in data_sets:
             if name.startswith("#"):
                 continue  # MATLAB's own store of what cells and structs refer to
             matlab_class = data_set.attrs.get("MATLAB_class", b"")
@@ -105,19 +91,19 @@ def _read_hdf5(source: BinaryIO, gathering: Gathering) -> None:
             if matlab_class not in NUMERIC_73 or data_set.dtype.kind not in "biuf":
                 gathering.skip(name, matlab_class or "unknown")
             elif "MATLAB_empty" not in data_set.attrs:
-                gathering.budget.spend(data_set.nbytes, name)
+                gathering.spend(data_set.nbytes, name)
                 gathering.keep(name.replace("/", "."), data_set[()].T)
 
 
-def _matrices_5(raw: bytes, budget: Budget) -> Iterator[Matrix]:
+def _matrices_5(raw: bytes, gathering: Gathering) -> Iterator[Matrix]:
     """Yield the variables of a whole version 5 file; what compressed ones unfold to is counted."""
     byte_order: ByteOrder = "little" if raw[126:128] == b"IM" else "big"
     for kind, data in _elements(memoryview(raw)[HEADER_5:], byte_order):
         inside = [(kind, data)]
         if kind == COMPRESSED:
             unfolder = zlib.decompressobj()
-            unfolded = unfolder.decompress(data, budget.left + 1)
-            budget.spend(len(unfolded), "a compressed variable")
+            unfolded = unfolder.decompress(data, gathering.left + 1)
+            gathering.spend(len(unfolded), "a compressed variable")
             if not unfolder.eof:
                 raise ValueError("a compressed variable is cut short")
             inside = list(_elements(memoryview(unfolded), byte_order))

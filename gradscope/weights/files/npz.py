@@ -7,42 +7,38 @@ None) is left out. Source: NumPy's ``numpy.lib.format``, versions 1.0 to 3.0.
 import json
 import math
 from io import BytesIO
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
-from gradscope.weights.files.contents import FileFormat, Gathering, WeightFile
-from gradscope.weights.files.zip import open_members
+from gradscope.weights.files.contents import Gathering
+from gradscope.weights.files.zip import ZipMembers
 
-ENDING = ".npy"
 REMEDY = "save it again: numpy.savez('weights.npz', W=W, U=U, b=b)"
 SETTINGS = "settings"
 LONGEST_SETTINGS = 2**20
 
 
-def read_npz(path: Path, file: BinaryIO) -> WeightFile:
-    """Read every array of real numbers; ``about`` holds the ``settings`` of a saved run.
+def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
+    """Read every array of real numbers; return the ``settings`` of a saved run.
 
-    Raises WeightsError if it is damaged, or an array is declared larger than its bytes.
+    Raises WeightsError if an array is declared larger than its bytes.
     """
-    gathering = Gathering(path)
     about: dict[str, Any] = {}
-    with open_members(path, file, gathering.budget, "a NumPy archive", REMEDY) as members:
-        for member in members.names:
-            name = member.removesuffix(ENDING)
-            array = _array(name, members.read(member))
-            if array is None:
-                gathering.skip(name, "objects, which NumPy pickles")
-            elif array.dtype.kind in "biuf":
-                gathering.keep(name, array)
-            else:
-                gathering.skip(name, "text" if array.dtype.kind in "US" else str(array.dtype))
-            if array is not None and name == SETTINGS and array.dtype.kind == "U":
-                about |= _settings(array)
-    return gathering.finish(FileFormat.NPZ, about)
+    members = ZipMembers(file, gathering)
+    for member in members.names:
+        name = member.removesuffix(".npy")
+        array = _array(name, members.read(member))
+        if array is None:
+            gathering.skip(name, "objects, which NumPy pickles")
+        elif array.dtype.kind in "biuf":
+            gathering.keep(name, array)
+        else:
+            gathering.skip(name, "text" if array.dtype.kind in "US" else str(array.dtype))
+            about |= _settings(array) if name == SETTINGS and array.dtype.kind == "U" else {}
+    return about
 
 
 def _array(name: str, raw: bytes) -> np.ndarray[Any, Any] | None:

@@ -8,37 +8,22 @@ The zip holds ``data.pkl``, a pickle of tensors as (storage, offset, size, strid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from types import MappingProxyType
 from typing import Any, BinaryIO
 
 from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
-from gradscope.weights.files.contents import (
-    LONGEST_NAME,
-    MAX_ARRAYS,
-    FileFormat,
-    Gathering,
-    WeightFile,
-    naming,
-)
-from gradscope.weights.files.restricted_pickle import (
-    Maker,
-    Named,
-    Opaque,
-    make,
-    read_pickle,
-    refused_name,
-)
+from gradscope.weights.files import restricted_pickle
+from gradscope.weights.files.contents import LONGEST_NAME, MAX_ARRAYS, Gathering, naming
+from gradscope.weights.files.restricted_pickle import Maker, Named, read_pickle, refused_name
 from gradscope.weights.files.tensors import WIDTHS, NumberArray, flat_numbers, strided_view, width
-from gradscope.weights.files.zip import ZipMembers, open_members
+from gradscope.weights.files.zip import ZipMembers
 
 REMEDY = "save it again: torch.save(model.state_dict(), 'weights.pt')"
 MAX_PICKLE = 32 * 2**20
 DEEPEST = 32
 """Dicts within dicts; a checkpoint has two or three."""
 
-STORAGES: Mapping[str, str | None] = MappingProxyType(
+STORAGES: Mapping[str, str | None] = (
     {"torch.DoubleStorage": "float64", "torch.FloatStorage": "float32"}
     | {"torch.HalfStorage": "float16", "torch.BFloat16Storage": "bfloat16"}
     | {"torch.LongStorage": "int64", "torch.IntStorage": "int32", "torch.ShortStorage": "int16"}
@@ -82,32 +67,29 @@ class _Tensor:
     number_type: str
 
 
-def read_pytorch(path: Path, file: BinaryIO) -> WeightFile:
+def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
     """Read every tensor of a zip written by ``torch.save``: a state dict, or dicts around one.
 
-    Names are as in the file: ``model_state_dict.rnn.weight_hh_l0``. Raises WeightsError if it is
-    damaged, asks for anything but tensors and plain values, or for bytes it does not have.
+    Names are as in the file: ``model_state_dict.rnn.weight_hh_l0``. Raises WeightsError if it asks
+    for anything but tensors and plain values, or for bytes it does not have.
     """
-    gathering = Gathering(path)
-    with open_members(path, file, gathering.budget, "a PyTorch checkpoint", REMEDY) as members:
-        root = _root(members)
-        data = members.read(f"{root}data.pkl", MAX_PICKLE)
-        tree = read_pickle(data, MAKERS, PLAIN, _storage)
-        storages = _Storages(members, root)
-        for name, tensor in _named_tensors(tree):
-            with naming(quoted(name)):
-                flat = storages.numbers(tensor)
-                view = strided_view(flat, tensor.offset, tensor.size, tensor.stride)
-            gathering.keep(name, view, tensor.number_type)
-    return gathering.finish(FileFormat.PYTORCH, {})
+    members = ZipMembers(file, gathering)
+    root = _root(members)
+    tree = read_pickle(members.read(f"{root}data.pkl", MAX_PICKLE), MAKERS, PLAIN, _storage)
+    storages = _Storages(members, root)
+    for name, tensor in _named_tensors(tree):
+        with naming(quoted(name)):
+            flat = storages.numbers(tensor)
+            view = strided_view(flat, tensor.offset, tensor.size, tensor.stride)
+        gathering.keep(name, view, tensor.number_type)
+    return {}
 
 
 class _Storages:
     """The storages of one archive, each read once however many tensors share it."""
 
     def __init__(self, members: ZipMembers, root: str) -> None:
-        self._members = members
-        self._root = root
+        self._members, self._root = members, root
         name = f"{root}byteorder"  # Not there before PyTorch 2.1
         order = members.read(name, 16).decode("ascii") if name in members.names else ""
         if order not in ("", "little", "big"):
@@ -162,8 +144,7 @@ def _named_tensors(tree: Any) -> Iterator[tuple[str, _Tensor]]:
         below = [(f"{name}.{key}" if name else key, depth + 1, each) for key, each in inside]
         waiting.extend(reversed(below))
     raise WeightsError(
-        f"it nests dicts more than {DEEPEST} deep, or in a circle; save the state_dict alone: "
-        "torch.save(model.state_dict(), 'weights.pt')"
+        f"it nests dicts more than {DEEPEST} deep, or in a circle; {restricted_pickle.STATE_ALONE}"
     )
 
 
@@ -180,25 +161,23 @@ def _storage(identity: Any) -> _Storage:
     return _Storage(key, number_type, count * (width(number_type) if number_type else 1))
 
 
-def _tensor(storage: Any, offset: Any, size: Any, stride: Any, *rest: Any) -> _Tensor:
-    """Stand in for ``torch._utils._rebuild_tensor_v2``."""
-    if not isinstance(storage, _Storage) or storage.number_type is None:
-        raise TypeError("a tensor without a storage of numbers")
-    return _typed_tensor(storage, offset, size, stride, storage.number_type, *rest[2:])
-
-
-def _tensor_of_type(storage: Any, offset: Any, size: Any, stride: Any, *rest: Any) -> _Tensor:
-    """Stand in for ``torch._utils._rebuild_tensor_v3``, whose storage has no type of its own."""
-    named = rest[2]
-    number_type = named.name.removeprefix("torch.") if isinstance(named, Named) else ""
-    if number_type not in WIDTHS:
-        raise WeightsError(f"it holds numbers of type {quoted(number_type)}; save it as float32")
-    return _typed_tensor(storage, offset, size, stride, number_type, *rest[3:])
-
-
-def _typed_tensor(
-    storage: _Storage, offset: Any, size: Any, stride: Any, number_type: str, *metadata: Any
+def _tensor(
+    storage: Any, offset: Any, size: Any, stride: Any, *rest: Any, typed: bool = False
 ) -> _Tensor:
+    """Stand in for ``torch._utils._rebuild_tensor_v2``, and where ``typed`` for ``…_v3``, which
+    says what is in a storage without a type of its own.
+    """
+    if typed:
+        named, metadata = rest[2], rest[3:]
+        number_type = named.name.removeprefix("torch.") if isinstance(named, Named) else ""
+        if number_type not in WIDTHS:
+            raise WeightsError(
+                f"it holds numbers of type {quoted(number_type)}; save it as float32"
+            )
+    elif isinstance(storage, _Storage) and storage.number_type is not None:
+        number_type, metadata = storage.number_type, rest[2:]
+    else:
+        raise TypeError("a tensor without a storage of numbers")
     if any(metadata):
         raise WeightsError("a tensor is a negated or conjugated view; save tensor.clone() instead")
     if not isinstance(size, tuple) or not isinstance(stride, tuple):
@@ -206,24 +185,20 @@ def _typed_tensor(
     return _Tensor(storage, offset, size, stride, number_type)
 
 
-MAKERS: Mapping[str, Maker] = MappingProxyType(
-    {
-        **dict.fromkeys(
-            ("collections.OrderedDict", "collections.defaultdict", "collections.Counter"),
-            lambda *_: {},  # What is in a dict follows item by item
-        ),
-        "torch.Size": tuple,
-        **dict.fromkeys(
-            ("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2"), _tensor
-        ),
-        "torch._utils._rebuild_tensor_v3": _tensor_of_type,
-        # Of a parameter the tensor itself, of a tensor with attributes the tensor that it wraps.
-        "torch._utils._rebuild_parameter": lambda data, *_: data,
-        "torch._utils._rebuild_parameter_with_state": lambda data, *_: data,
-        "torch._tensor._rebuild_from_type_v2": lambda maker, _class, arguments, _state: make(
-            MAKERS, maker, arguments
-        ),
-        # Whatever a harmless object is called with, its inside does not matter.
-        **{name: partial(lambda name, *_: Opaque(name), name) for name in HARMLESS},
-    }
-)
+MAKERS: Mapping[str, Maker] = {
+    **dict.fromkeys(
+        ("collections.OrderedDict", "collections.defaultdict", "collections.Counter"),
+        lambda *_: {},  # What is in a dict follows item by item
+    ),
+    "torch.Size": tuple,
+    **dict.fromkeys(("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2"), _tensor),
+    "torch._utils._rebuild_tensor_v3": partial(_tensor, typed=True),
+    # Of a parameter the tensor itself, of a tensor with attributes the tensor that it wraps.
+    "torch._utils._rebuild_parameter": lambda data, *_: data,
+    "torch._utils._rebuild_parameter_with_state": lambda data, *_: data,
+    "torch._tensor._rebuild_from_type_v2": lambda maker, _class, arguments, _state: (
+        restricted_pickle.make(MAKERS, maker, arguments)
+    ),
+    # Whatever a harmless object is called with, its inside does not matter.
+    **{name: partial(lambda name, *_: restricted_pickle.Opaque(name), name) for name in HARMLESS},
+}

@@ -17,6 +17,8 @@ from gradscope.errors import WeightsError
 
 Maker = Callable[..., Any]
 
+STATE_ALONE = "save the state_dict alone: torch.save(model.state_dict(), 'weights.pt')"
+
 MAX_OPCODES = 5_000_000
 """A state dict spends about 40 on a tensor."""
 
@@ -70,7 +72,8 @@ def read_pickle(
                 f"its pickle has more than {MAX_OPCODES} opcodes; save the recurrent weights alone"
             )
         machine.step(opcode.name, argument)
-    return machine.result()
+    (value,) = machine.stack
+    return value
 
 
 class _Machine:
@@ -79,69 +82,59 @@ class _Machine:
     def __init__(
         self, makers: Mapping[str, Maker], plain: frozenset[str], persistent: Maker
     ) -> None:
-        self._makers = makers
-        self._plain = plain
-        self._persistent = persistent
-        self._stack: list[Any] = []
+        self._makers, self._plain = makers, plain
+        self.stack: list[Any] = []
         self._memo: dict[int, Any] = {}
+        push = self.stack.append
         self._steps: Mapping[str, Callable[[Any], object]] = {
             **dict.fromkeys(("PROTO", "FRAME", "STOP"), lambda _: None),
             **dict.fromkeys(ARGUMENTS, self._push_argument),
             **dict.fromkeys(("BINPUT", "LONG_BINPUT"), self._remember),
+            **dict.fromkeys(("BINGET", "LONG_BINGET"), lambda at: push(self._memo[at])),
             **dict.fromkeys(
-                ("BINGET", "LONG_BINGET"), lambda place: self._stack.append(self._memo[place])
-            ),
-            **dict.fromkeys(
-                ("REDUCE", "NEWOBJ"),
-                lambda _: self._stack.append(make(self._makers, *self._pop_many(2))),
+                ("REDUCE", "NEWOBJ"), lambda _: push(make(self._makers, *self._pop_many(2)))
             ),
             **dict.fromkeys(("APPENDS", "ADDITEMS"), lambda _: self._extend(self._since_mark())),
-            "MARK": lambda _: self._stack.append(MARK),
+            "MARK": lambda _: push(MARK),
             "MEMOIZE": lambda _: self._remember(len(self._memo)),
-            "TUPLE": lambda _: self._stack.append(tuple(self._since_mark())),
+            "TUPLE": lambda _: push(tuple(self._since_mark())),
             "APPEND": lambda _: self._extend(self._pop_many(1)),
             "SETITEM": lambda _: self._update(self._pop_many(2)),
             "SETITEMS": lambda _: self._update(self._since_mark()),
             "GLOBAL": lambda argument: self._name(*argument.split(" ", 1)),
             "STACK_GLOBAL": lambda _: self._name(*self._pop_many(2)),
             "BUILD": lambda _: self._pop_many(1),  # The state of an object that is not read
-            "BINPERSID": lambda _: self._stack.append(self._persistent(*self._pop_many(1))),
+            "BINPERSID": lambda _: push(persistent(*self._pop_many(1))),
         }
 
     def step(self, opcode: str, argument: Any) -> None:
         """Execute one opcode."""
         if opcode in CONSTANTS:
-            self._stack.append(CONSTANTS[opcode]())
+            self.stack.append(CONSTANTS[opcode]())
         elif opcode in TUPLES:
-            self._stack.append(tuple(self._pop_many(TUPLES[opcode])))
+            self.stack.append(tuple(self._pop_many(TUPLES[opcode])))
         elif opcode in self._steps:
             self._steps[opcode](argument)
         else:
             raise WeightsError(
-                f"its pickle uses the opcode {opcode}, which no state dict needs; save the "
-                "state_dict alone: torch.save(model.state_dict(), 'weights.pt')"
+                f"its pickle uses the opcode {opcode}, which no state dict needs; {STATE_ALONE}"
             )
-
-    def result(self) -> Any:
-        """Return the one value that is left."""
-        (value,) = self._stack
-        return value
 
     def _pop_many(self, count: int) -> list[Any]:
         """Take the last values off the stack, in the order in which they were pushed."""
-        values = [self._stack.pop() for _ in range(count)][::-1]
+        values = [self.stack.pop() for _ in range(count)][::-1]
         if any(value is MARK for value in values):
             raise ValueError("a mark where a value should be")
         return values
 
     def _since_mark(self) -> list[Any]:
-        place = len(self._stack) - 1
-        while self._stack[place] is not MARK:
+        place = len(self.stack) - 1
+        while self.stack[place] is not MARK:
             place -= 1
             if place < 0:
                 raise ValueError("no mark")
-        values = self._stack[place + 1 :]
-        del self._stack[place:]
+        values = self.stack[place + 1 :]
+        del self.stack[place:]
         return values
 
     def _push_argument(self, argument: Any) -> None:
@@ -150,19 +143,19 @@ class _Machine:
                 "its pickle holds an integer of more than 63 bits; no size or stride needs one, "
                 "so the file is damaged or forged"
             )
-        self._stack.append(argument)
+        self.stack.append(argument)
 
     def _remember(self, place: Any) -> None:
-        self._memo[place] = self._stack[-1]
+        self._memo[place] = self.stack[-1]
 
     def _extend(self, values: list[Any]) -> None:
-        if isinstance(self._stack[-1], list):
-            self._stack[-1].extend(values)
-        elif not isinstance(self._stack[-1], Opaque):
+        if isinstance(self.stack[-1], list):
+            self.stack[-1].extend(values)
+        elif not isinstance(self.stack[-1], Opaque):
             raise TypeError("values for what is no list")
 
     def _update(self, pairs: list[Any]) -> None:
-        target = self._stack[-1]
+        target = self.stack[-1]
         if isinstance(target, Opaque):
             return
         if not isinstance(target, dict):
@@ -177,7 +170,7 @@ class _Machine:
         name = f"{module}.{attribute}"
         if name not in self._makers and name not in self._plain:
             raise refused_name(name)
-        self._stack.append(Named(name))
+        self.stack.append(Named(name))
 
 
 def make(makers: Mapping[str, Maker], named: Any, arguments: Any) -> Any:
@@ -196,13 +189,12 @@ def refused_name(name: str) -> WeightsError:
             f"it holds quantised or scripted weights ({quoted(name)}), which are not those that "
             "were trained; save the state_dict of the float model"
         )
-    remedy = "save the state_dict alone: torch.save(model.state_dict(), 'weights.pt')"
     if name.startswith(("torch.nn.modules.", "__main__.")):
         return WeightsError(
             f"it holds a whole model ({quoted(name)}), which only its own code can rebuild; "
-            f"{remedy}"
+            f"{STATE_ALONE}"
         )
     return WeightsError(
         f"its pickle asks for {quoted(name)}, which is no tensor, and nothing in a file is run "
-        f"here; {remedy}"
+        f"here; {STATE_ALONE}"
     )

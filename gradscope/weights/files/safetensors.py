@@ -8,13 +8,12 @@ the format's own page, https://github.com/huggingface/safetensors, section "Form
 import json
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO, NamedTuple
 
 from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
-from gradscope.weights.files.contents import FileFormat, Gathering, WeightFile, reading
+from gradscope.weights.files.contents import Gathering
 from gradscope.weights.files.tensors import MAX_DIMENSIONS, flat_numbers, width
 
 LONGEST_HEADER = 100_000_000
@@ -39,28 +38,25 @@ class _Entry(NamedTuple):
     end: int
 
 
-def read_safetensors(path: Path, file: BinaryIO) -> WeightFile:
-    """Read every tensor; ``about`` holds the file's ``metadata``.
+def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
+    """Read every tensor; return the file's ``metadata``.
 
     Raises WeightsError if the header does not fit the file.
     """
-    gathering = Gathering(path)
-    with reading(path, "a safetensors file", REMEDY):
-        size = path.stat().st_size
-        header = _header(file, size)
-        metadata = header.pop("__metadata__", {})
-        entries = [_entry(name, values) for name, values in header.items()]
-        start = file.tell()
-        _check_cover(entries, size - start)
-        for entry in entries:
-            if entry.code not in NUMBER_TYPES:
-                gathering.skip(entry.name, f"numbers of type {entry.code}")
-                continue
-            number_type = NUMBER_TYPES[entry.code]
-            file.seek(start + entry.begin)
-            flat = flat_numbers(file.read(entry.end - entry.begin), number_type)
-            gathering.keep(entry.name, flat.reshape(entry.shape), number_type)
-    return gathering.finish(FileFormat.SAFETENSORS, {"metadata": metadata})
+    header = _header(file, gathering.size)
+    metadata = header.pop("__metadata__", {})
+    entries = [_entry(name, values) for name, values in header.items()]
+    start = file.tell()
+    _check_cover(entries, gathering.size - start)
+    for entry in entries:
+        if entry.code not in NUMBER_TYPES:
+            gathering.skip(entry.name, f"numbers of type {entry.code}")
+            continue
+        number_type = NUMBER_TYPES[entry.code]
+        file.seek(start + entry.begin)
+        flat = flat_numbers(file.read(entry.end - entry.begin), number_type)
+        gathering.keep(entry.name, flat.reshape(entry.shape), number_type)
+    return {"metadata": metadata}
 
 
 def _header(file: BinaryIO, size: int) -> dict[str, Any]:

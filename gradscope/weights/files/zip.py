@@ -5,27 +5,24 @@ APPNOTE 6.3.10; the bombs that the limits are for: Fifield (2019), "A better zip
 """
 
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import BinaryIO
 
 from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
-from gradscope.weights.files.contents import MAX_ARRAYS, Budget, reading
+from gradscope.weights.files.contents import MAX_ARRAYS, Gathering
 
 METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 ENCRYPTED = 0x1
 
 
 class ZipMembers:
-    """The members of an open archive, each read at most as far as it says it goes."""
+    """The members of an archive, each read at most as far as it says it goes."""
 
-    def __init__(self, path: Path, archive: zipfile.ZipFile, budget: Budget) -> None:
-        self._file_size = path.stat().st_size
-        self._archive = archive
-        self._budget = budget
-        entries = archive.infolist()
+    def __init__(self, file: BinaryIO, gathering: Gathering) -> None:
+        self._gathering = gathering
+        self._archive = zipfile.ZipFile(file)
+        entries = self._archive.infolist()
         if len(entries) > MAX_ARRAYS:
             raise WeightsError(
                 f"it has {len(entries)} members, but {MAX_ARRAYS} is the most; save the "
@@ -33,7 +30,21 @@ class ZipMembers:
             )
         self._entries = {entry.filename: entry for entry in entries if not entry.is_dir()}
         for entry in entries:
-            self._check(entry)
+            name, place = quoted(entry.filename), PurePosixPath(entry.filename.replace("\\", "/"))
+            if place.is_absolute() or ".." in place.parts or ":" in entry.filename:
+                raise WeightsError(
+                    f"the member {name} points out of the archive; do not trust this file"
+                )
+            if entry.compress_size > gathering.size:
+                raise WeightsError(
+                    f"{name} is said to take {entry.compress_size} bytes, more than the file has; "
+                    "it is cut short or damaged: save it again"
+                )
+            if entry.flag_bits & ENCRYPTED or entry.compress_type not in METHODS:
+                raise WeightsError(
+                    f"{name} is encrypted or packed by method {entry.compress_type}; save it "
+                    "stored or deflated (methods 0 and 8)"
+                )
         if len({entry.filename for entry in entries}) < len(entries):
             raise WeightsError("it holds a member twice; save the weights again")
 
@@ -58,32 +69,5 @@ class ZipMembers:
                 f"{quoted(name)} has {size} bytes, but {at_most} is the most; save "
                 "the recurrent weights alone"
             )
-        self._budget.spend(size, name)
+        self._gathering.spend(size, name)
         return self._archive.read(name)
-
-    def _check(self, entry: zipfile.ZipInfo) -> None:
-        place = PurePosixPath(entry.filename.replace("\\", "/"))
-        if place.is_absolute() or ".." in place.parts or ":" in entry.filename:
-            raise WeightsError(
-                f"the member {quoted(entry.filename)} points out of the archive; "
-                "do not trust this file"
-            )
-        if entry.compress_size > self._file_size:
-            raise WeightsError(
-                f"{quoted(entry.filename)} is said to take {entry.compress_size} "
-                "bytes, more than the file has; it is cut short or damaged: save it again"
-            )
-        if entry.flag_bits & ENCRYPTED or entry.compress_type not in METHODS:
-            raise WeightsError(
-                f"{quoted(entry.filename)} is encrypted or packed by method "
-                f"{entry.compress_type}; save it stored or deflated (methods 0 and 8)"
-            )
-
-
-@contextmanager
-def open_members(
-    path: Path, file: BinaryIO, budget: Budget, kind: str, remedy: str
-) -> Iterator[ZipMembers]:
-    """Open an archive and check every member; whatever fails inside becomes one line."""
-    with reading(path, kind, remedy), zipfile.ZipFile(file) as archive:
-        yield ZipMembers(path, archive, budget)

@@ -52,11 +52,6 @@ class ConfiguredLayer:
     go_backwards: bool
     values: Mapping[str, Any]
 
-    @property
-    def cell(self) -> CellName | None:
-        """The cell of a class that is known, None of any other."""
-        return CLASSES.get(self.class_name)
-
 
 def feeding_layers(config: Any) -> dict[str, str]:
     """Return, by name, the recurrent layer whose sequence each recurrent layer is fed.
@@ -98,10 +93,8 @@ def _in_order(node: Any) -> Mapping[str, Any]:
         return _reading(node, backwards=False)
     forward = _reading(values.get("layer"), backwards=False)
     backward = _reading(values.get("backward_layer"), backwards=True)
-    alike = "return_sequences"
-    fits = values.get("backward_layer") is None or (
-        backward and backward.get(alike) == forward.get(alike)
-    )
+    same = backward and backward.get("return_sequences") == forward.get("return_sequences")
+    fits = same or values.get("backward_layer") is None
     return forward if fits and values.get("merge_mode") == "concat" else {}
 
 
@@ -133,12 +126,7 @@ def _name(node: Any) -> str:
 
 
 def configured_layers(
-    node: Any,
-    place: str = "",
-    depth: int = 0,
-    *,
-    backwards: bool = False,
-    member: str | None = None,
+    node: Any, place: str = "", depth: int = 0, *, backwards: bool = False, member: str = ""
 ) -> Iterator[ConfiguredLayer]:
     """Yield every recurrent layer of a configuration; what does not look like one is skipped."""
     class_name, values = _class_and_values(node)
@@ -147,35 +135,27 @@ def configured_layers(
     if isinstance(values.get(CONTAINER), list):
         for below, each in _placed(values[CONTAINER], f"{place}/{CONTAINER}"):
             yield from configured_layers(each, below, depth + 1)
-    elif class_name == "Bidirectional":
+        return
+    if class_name == "Bidirectional":
         forward, backward = values.get("layer"), values.get("backward_layer")
         halves = {"forward": (forward, False), "backward": (backward or forward, backward is None)}
         for half, (inner, turned) in halves.items():
-            below = f"{place}/{half}_layer"
-            yield from configured_layers(
-                inner, below, depth + 1, backwards=turned, member=_name(node)
-            )
-    elif isinstance(values.get("cell"), dict):
-        yield from _cells(values, place, depth, backwards=backwards)
-    else:
-        turned = bool(values.get("go_backwards", False)) != backwards
-        name = str(values.get("name"))
+            below, name = f"{place}/{half}_layer", _name(node)
+            yield from configured_layers(inner, below, depth + 1, backwards=turned, member=name)
+        return
+    turned, name = bool(values.get("go_backwards", False)) != backwards, _name(node)
+    if not isinstance(values.get("cell"), dict):
         yield ConfiguredLayer(place[1:], (name,), member or name, class_name, turned, values)
-
-
-def _cells(
-    values: Mapping[str, Any], place: str, depth: int, *, backwards: bool
-) -> Iterator[ConfiguredLayer]:
-    """Yield the cells of a ``keras.layers.RNN``, one or a stack."""
-    turned = bool(values.get("go_backwards", False)) != backwards
-    _, inside = _class_and_values(values["cell"])
+        return
+    # A ``keras.layers.RNN`` of one cell or a stack of them.
+    inside = _class_and_values(values["cell"])[1].get("cells")
     cells = [(f"{place}/cell", values["cell"])]
-    if isinstance(inside.get("cells"), list):
-        cells = list(_placed(inside["cells"], f"{place}/cell/cells"))
+    if isinstance(inside, list):
+        cells = list(_placed(inside, f"{place}/cell/cells"))
     for below, cell in cells:
         for each in configured_layers(cell, below, depth + 1):
-            names = (str(values.get("name")), *each.names)
-            yield replace(each, names=names, member=names[0], go_backwards=turned)
+            names = (name, *each.names)
+            yield replace(each, names=names, member=name, go_backwards=turned)
 
 
 def _placed(nodes: list[Any], container: str) -> Iterator[tuple[str, Any]]:

@@ -18,20 +18,9 @@ from gradscope.errors import WeightsError
 from gradscope.model.activations import ACTIVATIONS
 from gradscope.names import CellName
 from gradscope.weights.files.contents import WeightFile
-from gradscope.weights.layers.keras_config import (
-    UNLIKE,
-    ConfiguredLayer,
-    configured_layers,
-    feeding_layers,
-)
-from gradscope.weights.layers.recurrent_layer import (
-    CELL_OF_GATES,
-    Direction,
-    Readout,
-    RecurrentLayer,
-    kind_word,
-    readout_sizes,
-)
+from gradscope.weights.layers import keras_config, recurrent_layer
+from gradscope.weights.layers.keras_config import ConfiguredLayer
+from gradscope.weights.layers.recurrent_layer import Direction, Readout, RecurrentLayer
 
 KERNEL, RECURRENT, BIAS = "kernel", "recurrent_kernel", "bias"
 NUMBERED: Mapping[str, str] = MappingProxyType({"0": KERNEL, "1": RECURRENT, "2": BIAS})
@@ -71,23 +60,25 @@ def keras_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
     Raises WeightsError if the equations of a layer's class are others than those of its name.
     """
     config = file.about.get("config")
-    known, fed = tuple(configured_layers(config)), feeding_layers(config)
+    known = tuple(keras_config.configured_layers(config))
+    fed = keras_config.feeding_layers(config)
     groups = [(_configured(group, known), group) for group in _cells(file)]
     # Layers that the configuration does not name come last.
     for each, group in sorted(groups, key=lambda pair: [*known, None].index(pair[0])):
         if each is None:
             yield _layer(group, None)
-        elif each.cell is group.cell:
+        elif keras_config.CLASSES.get(each.class_name) is group.cell:
             # Cells of one ``keras.layers.RNN`` are a stack, in the order of the configuration.
             stack = [
                 other for other in known if len(each.names) > 1 and other.names[0] == each.names[0]
             ]
             depth = stack.index(each) if stack else 0
             yield replace(_layer(group, each), **({"layer": depth} | _place(each, fed)))
-        elif any(word in each.class_name for word in UNLIKE):
+        elif any(word in each.class_name for word in keras_config.UNLIKE):
+            plain = recurrent_layer.kind_word(group.cell).upper()
             raise WeightsError(
                 f"{quoted(group.name)} is a {each.class_name}, whose equations are not "
-                f"those of a plain {kind_word(group.cell).upper()}; train and save a plain one"
+                f"those of a plain {plain}; train and save a plain one"
             )
 
 
@@ -106,14 +97,14 @@ def _cells(file: WeightFile) -> Iterator[_Group]:
         if kernel is None or recurrent is None or kernel.ndim != 2 or recurrent.ndim != 2:
             continue
         hidden, columns = recurrent.shape
-        gates = columns // hidden if hidden and columns % hidden == 0 else 0
-        if gates in CELL_OF_GATES and kernel.shape[1] == columns:
+        cell = recurrent_layer.cell_of_size(columns, hidden)
+        if cell is not None and kernel.shape[1] == columns:
             place = tuple(
                 "layers" if part == OLD_CONTAINER else part
                 for part in group.replace("\\", "/").split("/")
                 if part not in ("vars", "model_weights")
             )
-            yield _Group(place, arrays, CELL_OF_GATES[gates])
+            yield _Group(place, arrays, cell)
 
 
 def _groups(file: WeightFile) -> dict[str, dict[str, FloatArray]]:
@@ -160,11 +151,9 @@ def _layer(group: _Group, configured: ConfiguredLayer | None) -> RecurrentLayer:
     # A bias (2,G·H) is b and b′; (G·H,) is b alone.
     rows = () if bias is None else bias.reshape(-1, columns)
     input_bias, recurrent_bias = (*(_our_order(cell, row) for row in rows), None, None)[:2]
-    reset_after = None
-    if cell is CellName.GRU:
+    reset_after = values.get("reset_after")
+    if not isinstance(reset_after, bool):
         reset_after = None if bias is None else bias.ndim == 2
-        if isinstance(values.get("reset_after"), bool):
-            reset_after = values["reset_after"]
     return RecurrentLayer(
         cell=cell,
         name=name,
@@ -175,7 +164,7 @@ def _layer(group: _Group, configured: ConfiguredLayer | None) -> RecurrentLayer:
         recurrent_bias=recurrent_bias,
         activation=_function(values.get("activation")),
         gate_activation=_function(values.get("recurrent_activation")),
-        reset_after=reset_after,
+        reset_after=reset_after if cell is CellName.GRU else None,
     )
 
 
@@ -194,7 +183,7 @@ def _function(configured: Any) -> str | None:
 
 def keras_readouts(file: WeightFile, layers: Iterable[RecurrentLayer]) -> Iterator[Readout]:
     """Yield every dense layer of as many inputs as one of these layers has units."""
-    sizes = readout_sizes(layers)
+    sizes = recurrent_layer.readout_sizes(layers)
     for group, arrays in _groups(file).items():
         kernel = arrays.get(KERNEL)
         bias = arrays.get(RECURRENT, arrays.get(BIAS))  # Keras 3 numbers a dense layer's bias 1

@@ -77,7 +77,13 @@ def mapped_layer(
         raise _misfit(mapping, "W", recurrent, f"W of a vanilla cell is square; {other}")
     inputs = _matrix(file, mapping, "U")
     if inputs.shape[0] != hidden:
-        other = _turned_or_other(inputs, hidden, mapping["U"], file)
+        bare = mapping["U"].removesuffix(TRANSPOSED)
+        if inputs.shape[1] != hidden:
+            other = _suggestion("U", candidates(file, hidden).input)
+        elif bare != mapping["U"]:
+            other = f"it fits as it is: write U={bare}"
+        else:
+            other = f"if it multiplies rows (x @ U), write U={bare}{TRANSPOSED}"
         need = f"W has {hidden} units, so U needs {hidden} rows; {other}"
         raise _misfit(mapping, "U", inputs, need)
     layer = RecurrentLayer(
@@ -142,14 +148,6 @@ def _vector(
         need = f"{letter} needs ({size},); name another array, or leave it out"
         raise _misfit(mapping, letter, array, need)
     return bias
-
-
-def _turned_or_other(inputs: FloatArray, hidden: int, name: str, file: WeightFile) -> str:
-    if inputs.shape[1] == hidden and name.endswith(TRANSPOSED):
-        return f"it fits as it is: write U={name.removesuffix(TRANSPOSED)}"
-    if inputs.shape[1] == hidden:
-        return f"if it multiplies rows (x @ U), write U={name}{TRANSPOSED}"
-    return _suggestion("U", candidates(file, hidden).input)
 
 
 def _suggestion(letter: str, names: Sequence[str]) -> str:

@@ -47,12 +47,13 @@ GATES: Mapping[CellName, tuple[str, ...]] = MappingProxyType(
 )
 """Names of the blocks of U, W and b, from the top."""
 
-CELL_OF_GATES: Mapping[int, CellName] = MappingProxyType(
-    {len(gates): cell for cell, gates in GATES.items()}
-)
-
 MAX_WEIGHT = 1e290
 """A sum of so many weights as a layer has, times an input, is finite still."""
+
+
+def cell_of_size(size: int, hidden: int) -> CellName | None:
+    """Return the cell of G gates whose W has G·H times H entries; None if there is no such cell."""
+    return next((cell for cell, gates in GATES.items() if size == len(gates) * hidden > 0), None)
 
 
 def kind_word(cell: CellName) -> str:
@@ -73,10 +74,9 @@ class RecurrentLayer(LayerWeights):
         Its place in its stack, from 0 at the input.
     direction : Direction
         Backward: it reads the sequence from its end.
-    input_weights, recurrent_weights : (G·H,D) and (G·H,H) arrays
-        U and W, gates in the order of ``GATES``.
-    input_bias, recurrent_bias : (G·H,) arrays, optional
-        b and b′; None where the file has none.
+    input_weights, recurrent_weights, input_bias, recurrent_bias : arrays
+        U (G·H,D) and W (G·H,H), gates in the order of ``GATES``; b and b′ (G·H,), None where the
+        file has none.
     activation, gate_activation : str, optional
         φ and the gates' function, in our words where we have one; None where the file does not say.
     reset_after : bool, optional
@@ -114,13 +114,8 @@ class RecurrentLayer(LayerWeights):
 
     def compact_fields(self) -> dict[str, Any]:
         """Return what it is called, its kind and its sizes."""
-        return {
-            "title": self.title,
-            "kind": self.kind,
-            "input_size": self.input_size,
-            "hidden_size": self.hidden_size,
-            "activation": self.activation,
-        }
+        names = ("title", "kind", "input_size", "hidden_size", "activation")
+        return {name: getattr(self, name) for name in names}
 
     def __post_init__(self) -> None:
         for name, kind in (("cell", CellName), ("direction", Direction), ("state", StateName)):

@@ -60,7 +60,10 @@ def resolve_spec(layer: RecurrentLayer, choices: UserChoices, *, by_hand: bool) 
     convention of its state. Raises WeightsError if neither states a thing, both do and differ, a
     function is unknown, or a choice is about gates that the layer does not have.
     """
-    _require_gates(layer, choices)
+    if choices.gate_activation is not None and layer.cell is CellName.ELMAN:
+        raise _unfit(layer, "--gate-activation", "gated cells")
+    if choices.reset_after is not None and layer.cell is not CellName.GRU:
+        raise _unfit(layer, _reset_flag(after=choices.reset_after), "a GRU")
     activation = _joined(layer, "activation", layer.activation, choices.activation)
     gates = reset_after = None
     if layer.cell is not CellName.ELMAN:
@@ -80,16 +83,12 @@ def resolve_spec(layer: RecurrentLayer, choices: UserChoices, *, by_hand: bool) 
     )
 
 
-def _require_gates(layer: RecurrentLayer, choices: UserChoices) -> None:
-    """Refuse choices about gates that a layer of this kind does not have."""
+def _unfit(layer: RecurrentLayer, option: str, whom: str) -> WeightsError:
+    """Return the error for a choice about gates that a layer of this kind does not have."""
     kind = "an RNN" if layer.cell is CellName.ELMAN else "an LSTM"
-    if choices.gate_activation is not None and layer.cell is CellName.ELMAN:
-        option, whom = "--gate-activation", "gated cells"
-    elif choices.reset_after is not None and layer.cell is not CellName.GRU:
-        option, whom = _reset_flag(after=choices.reset_after), "a GRU"
-    else:
-        return
-    raise WeightsError(f"{option} is for {whom}, but {quoted(layer.title)} is {kind}; leave it out")
+    return WeightsError(
+        f"{option} is for {whom}, but {quoted(layer.title)} is {kind}; leave it out"
+    )
 
 
 def _reset_flag(*, after: bool) -> str:
@@ -131,21 +130,15 @@ def cell_of(layer: RecurrentLayer, spec: CellSpec, readout: Readout | None = Non
 
     Raises ShapeError if the readout does not fit the state.
     """
-    cell = cell_without_readout(
-        spec.cell,
-        layer,
-        activation=ACTIVATIONS[spec.activation],
-        reset_after=bool(spec.reset_after),
-    )
+    phi, after = ACTIVATIONS[spec.activation], bool(spec.reset_after)
+    cell = cell_without_readout(spec.cell, layer, activation=phi, reset_after=after)
     if isinstance(cell, ElmanParameters):
         cell = replace(cell, leak=np.array(spec.leak), state=spec.state)
     if readout is None:
         return cell
-    bias = readout.output_bias
-    outputs = {
-        "output_weights": readout.output_weights,
-        "output_bias": np.zeros(len(readout.output_weights)) if bias is None else bias,
-    }
+    weights, bias = readout.output_weights, readout.output_bias
+    bias = np.zeros(len(weights)) if bias is None else bias
+    outputs = {"output_weights": weights, "output_bias": bias}
     return cell.with_weights({**dict(cell.weights()), **outputs})
 
 

@@ -14,15 +14,8 @@ from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
 from gradscope.names import CellName
 from gradscope.weights.files.contents import WeightFile
-from gradscope.weights.layers.recurrent_layer import (
-    CELL_OF_GATES,
-    Direction,
-    Readout,
-    RecurrentLayer,
-    as_vector,
-    kind_word,
-    readout_sizes,
-)
+from gradscope.weights.layers import recurrent_layer
+from gradscope.weights.layers.recurrent_layer import Direction, Readout, RecurrentLayer, as_vector
 
 WRAPPERS = frozenset({"module", "_orig_mod", "_fsdp_wrapped_module"})
 """What DataParallel, torch.compile and FSDP put between the names."""
@@ -38,9 +31,7 @@ PROJECTION = re.compile(r"^(?:.+\.)?weight_hr_l\d+(?:_reverse)?$")
 
 
 def unwrapped(names: Iterable[str]) -> dict[str, str]:
-    """Return each name without what wrappers added, and the name in the file; all stay as they are
-    where two would become one.
-    """
+    """Return the names in a file by what they are without wrappers, or as is where two coincide."""
     names = tuple(names)
     bare = [".".join(part for part in name.split(".") if part not in WRAPPERS) for name in names]
     if len(set(bare)) < len(names):
@@ -95,7 +86,7 @@ def _layer(file: WeightFile, places: Mapping[str, str], match: re.Match[str]) ->
     cell = _cell(name, recurrent)
     return RecurrentLayer(
         cell=cell,
-        name=base or kind_word(cell),
+        name=base or recurrent_layer.kind_word(cell),
         layer=int(match["layer"] or 0),
         direction=Direction.BACKWARD if match["reverse"] else Direction.FORWARD,
         input_weights=inputs,
@@ -111,19 +102,18 @@ def _layer(file: WeightFile, places: Mapping[str, str], match: re.Match[str]) ->
 
 def _cell(name: str, recurrent: FloatArray) -> CellName:
     """Return the cell that the shape (G·H,H) of W tells."""
-    rows, columns = recurrent.shape if recurrent.ndim == 2 else (0, 0)
-    gates = rows // columns if columns and rows % columns == 0 else 0
-    if gates not in CELL_OF_GATES:
+    cell = recurrent_layer.cell_of_size(*recurrent.shape) if recurrent.ndim == 2 else None
+    if cell is None:
         raise WeightsError(
             f"{quoted(name)} has shape {recurrent.shape}, but (G·H, H) with G = 1 "
             "(RNN), 3 (GRU) or 4 (LSTM) is needed; name the arrays with --weight-map"
         )
-    return CELL_OF_GATES[gates]
+    return cell
 
 
 def torch_readouts(file: WeightFile, layers: Iterable[RecurrentLayer]) -> Iterator[Readout]:
     """Yield every linear layer of as many inputs as one of these layers has units."""
-    sizes = readout_sizes(layers)
+    sizes = recurrent_layer.readout_sizes(layers)
     for name, place in unwrapped(file.arrays).items():
         weights = file.arrays[place]
         base, _, last = name.rpartition(".")
