@@ -37,16 +37,21 @@ def as_float64(
         )
 
 
-def order_statistics(values: FloatArray, levels: Sequence[float] | FloatArray) -> FloatArray:
-    """Return quantiles along the last axis, (levels,…), each of them one of the values.
+def quantiles(values: FloatArray, levels: Sequence[float] | FloatArray) -> FloatArray:
+    """Return quantiles along the last axis, (levels,…): linear between the two nearest values, so
+    that the median of an even number is the mean of the middle two (``np.quantile``'s default;
+    Hyndman & Fan 1996, type 7). Between −∞ and a number lies −∞, between a number and ∞ lies ∞.
 
-    What ``np.quantile`` gives with ``method="inverted_cdf"`` where nothing is NaN: −inf stays −inf.
     It loads none of NumPy's masked arrays, which cost a short run some hundredths of its time.
     """
-    count = values.shape[-1]
-    ranks = np.clip(np.ceil(np.asarray(levels) * count).astype(np.int64) - 1, 0, count - 1)
-    ordered: FloatArray = np.sort(values, axis=-1)[..., ranks]
-    return np.moveaxis(ordered, -1, 0)
+    # Rounded, since 0.05 · 60 must be 3 itself: beside −∞ the last bit would decide.
+    places = np.round(np.asarray(levels, np.float64) * (values.shape[-1] - 1), 9)
+    ordered = np.moveaxis(np.sort(values, axis=-1), -1, 0)
+    low, high = (ordered[f(places).astype(np.int64)] for f in (np.floor, np.ceil))
+    share = (places % 1.0).reshape(-1, *[1] * (values.ndim - 1))
+    with np.errstate(invalid="ignore"):
+        between = (1.0 - share) * low + share * high
+    return np.where(low == high, low, between)
 
 
 def plain(value: Any) -> Any:

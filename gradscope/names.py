@@ -131,6 +131,7 @@ class SweepValue(StrEnum):
 
     RATE = "rate"
     HORIZON = "horizon"
+    LYAPUNOV = "lyapunov"
 
 
 class ColumnWidth(StrEnum):

@@ -32,6 +32,27 @@ class Mutant:
 
 MUTANTS = (
     Mutant(
+        "quantiles weigh the nearer value less",
+        "arrays.py",
+        "between = (1.0 - share) * low + share * high",
+        "between = share * low + (1.0 - share) * high",
+        "test_arrays.py::test_quantiles_are_those_of_numpy[16]",
+    ),
+    Mutant(
+        "the interval of a change of networks that saw the same sequences is that of two means",
+        "sweep/changes.py",
+        "half_width(each) for each in ([sample - both[0]] if same else both)",
+        "half_width(each) for each in both",
+        "sweep/test_compare.py::test_the_interval_of_an_error_is_that_of_differences_by_sequence",
+    ),
+    Mutant(
+        "training that lengthened the reach is said to have shortened it",
+        "analysis/analyze.py",
+        "verdict.horizon > SHORTER * reach",
+        "verdict.horizon < SHORTER * reach",
+        "analysis/test_training_effect.py::test_it_is_said_where_a_fifth_of_the_reach_is_lost",
+    ),
+    Mutant(
         "σ_min for σ_max",
         "jacobians/kernels/lanczos.py",
         "eigvalsh(squares)[:, -1]",

@@ -3,19 +3,29 @@
 ``sweep.compare`` sets several analyses side by side.
 """
 
+from dataclasses import replace
 from functools import partial
+
+import numpy as np
 
 from gradscope.analysis.details import Progress, measure_details
 from gradscope.analysis.network import Streams, with_noise
 from gradscope.analysis.prepare import Prepared, prepare
-from gradscope.analysis.results import Analysis
+from gradscope.analysis.results import Analysis, Stage
 from gradscope.analysis.settings import Settings
 from gradscope.analysis.stage import examine, takes_first_step
+from gradscope.arrays import LN_10, plain
 from gradscope.data.problem import Problem
+from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.diagnosis.remedies import clipping_value, remedies
+from gradscope.diagnosis.verdict import Thresholds
 from gradscope.learning.optimizers import DEFAULT_LEARNING_RATE, OPTIMIZERS
 from gradscope.learning.training import Limits, Trained, Watcher, train
 from gradscope.names import InitializerName, StageName
+
+SHORTER = 0.8
+"""Part of the reach before training below which training is said to have shortened it
+(convention)."""
 
 
 def analyze(
@@ -45,7 +55,7 @@ def analyze(
         trained = train_network(prepared, prepared.task, watch)
         network, history = trained.params, trained.history
         stage, trajectory = look(StageName.TRAINED, network)
-        stages.append(stage)
+        stages.append(_with_effect_of_training(stages[0], stage))
     examined = prepared.batch.batch.first(trajectory.n_steps)
     curve = stage.profile.log_norms
     details = measure_details(network, trajectory, examined.targets, curve, resolved, progress)
@@ -58,6 +68,24 @@ def analyze(
     )
     made = (network, trajectory, examined, advice, details, prepared.layers)
     return Analysis(resolved, prepared.batch.task_info, tuple(stages), history, *made)
+
+
+def _with_effect_of_training(before: Stage, after: Stage) -> Stage:
+    """Return the trained stage, its verdict with a further reason where training shortened the
+    reach; that it was trained for a lag that it could not reach is part of it where so it was.
+    """
+    early, verdict = before.verdict, after.verdict
+    reach = early.horizon or early.max_lag + 1
+    if verdict.horizon is None or verdict.horizon > SHORTER * reach:
+        return after
+    numbers = {"horizon_before": early.horizon, "horizon_after": verdict.horizon}
+    required = verdict.required_lag
+    if required and required <= early.max_lag and verdict.reason(ReasonCode.AT_BASELINE):
+        arrived = float(before.profile.median[required - 1])
+        if arrived < np.log(Thresholds().fine):
+            numbers |= {"required_lag": required, "log10_norm_before": plain(arrived / LN_10)}
+    reason = Reason(ReasonCode.TRAINING_SHORTENED, numbers)
+    return replace(after, verdict=replace(verdict, reasons=(*verdict.reasons, reason)))
 
 
 def train_network(prepared: Prepared, task: Problem, watch: Watcher | None) -> Trained:

@@ -8,6 +8,7 @@ of weights, ``network`` (all its layers) are JSON strings.
 """
 
 import json
+import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -121,6 +122,15 @@ def load_run(path: Path) -> SavedRun:
             f"{path} is damaged ({reason}); save the run again with --save"
         ) from reason
     return SavedRun(params, evaluation, None if np.isnan(error) else error, settings, network)
+
+
+def holds_run(path: Path) -> bool:
+    """Whether a file is a saved run, and not weights alone."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "facts.npy" in archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def read_settings(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from gradscope.analysis.prepare import Prepared
 from gradscope.analysis.stage import first_overflow, longest_lag
-from gradscope.arrays import order_statistics
+from gradscope.arrays import quantiles
 from gradscope.diagnosis.horizon import memory_horizon
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.lag_norms import lag_norms
@@ -57,5 +57,5 @@ class CheckpointRecorder:
             return None
         lag = longest_lag(self._settings, trajectory.n_steps)
         log_norms = lag_norms(cell_chain(params, trajectory), lag).log_norms
-        (median,) = order_statistics(log_norms, (0.5,))
+        (median,) = quantiles(log_norms, (0.5,))
         return memory_horizon(median, self._settings.vanishing)

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from gradscope.analysis.results import Analysis, GradientSummary, Stage
-from gradscope.arrays import LN_10, FloatArray, plain
+from gradscope.arrays import LN_10, FloatArray, plain, quantiles
 from gradscope.data.batch import TaskInfo
 from gradscope.diagnosis.growth import terms_of
 from gradscope.learning.history import History
@@ -94,6 +94,12 @@ def fields(analysis: Analysis) -> Iterator[Field]:
         yield Field("training", None)
     else:
         yield from _below("training", training_fields(analysis.training))
+    if analysis.details.spectrum is not None:
+        found = analysis.details.spectrum.lyapunov
+        for name, each in (("", found.exponents), ("_error", found.standard_errors)):
+            medians = quantiles(each.T, (0.5,))[0]
+            yield Field(f"lyapunov{name}", medians, RATE, "a direction is dead, or too few steps")
+            yield Field(f"lyapunov{name}_largest", float(medians[0]), RATE, ZERO_PRODUCT)
 
 
 def _below(group: str, members: Iterable[Field]) -> Iterator[Field]:

@@ -9,7 +9,7 @@ import numpy as np
 
 from gradscope.analysis.details import NO_DETAILS, Details
 from gradscope.analysis.settings import Settings
-from gradscope.arrays import FloatArray, IntArray, order_statistics
+from gradscope.arrays import FloatArray, IntArray, quantiles
 from gradscope.data.batch import Batch, TaskInfo
 from gradscope.diagnosis.growth import GrowthRate, Rates
 from gradscope.diagnosis.reasons import Reason
@@ -39,13 +39,13 @@ class Profile(CompactRepr):
     certificate: float
 
     def quantile(self, level: float) -> FloatArray:
-        """Quantile over the sequences (L,), nats; an order statistic, so that −inf stays −inf."""
+        """Quantile over the sequences (L,), nats; see ``arrays.quantiles``."""
         at_level: FloatArray = self.quantiles((level,))[0]
         return at_level
 
     def quantiles(self, levels: Sequence[float]) -> FloatArray:
         """Several quantiles over the sequences (levels,L), nats, for little more than one."""
-        return order_statistics(self.log_norms, levels)
+        return quantiles(self.log_norms, levels)
 
     @property
     def median(self) -> FloatArray:
@@ -200,10 +200,18 @@ class Analysis(NotebookResult):
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class Comparison(NotebookResult):
-    """Analyses side by side, one per network and length; ``interrupted``: Ctrl-C came first."""
+    """Analyses side by side, one per network, length and seed; ``interrupted`` by Ctrl-C."""
 
     analyses: tuple[Analysis, ...]
     interrupted: bool = False
+
+    @property
+    def groups(self) -> tuple[tuple[Analysis, ...], ...]:
+        """The analyses whose settings differ in the seed alone, together."""
+        found: dict[str, list[Analysis]] = {}
+        for each in self.analyses:
+            found.setdefault(str({**each.settings.as_dict(), "seed": None}), []).append(each)
+        return tuple(map(tuple, found.values()))
 
     def compact_fields(self) -> dict[str, Any]:
         """Return how many analyses there are, and how many of each regime."""

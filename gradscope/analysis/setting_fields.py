@@ -83,7 +83,9 @@ class SettingFields:
         MODEL,
         "How W is initialized (orthogonal as in Keras, uniform as in PyTorch's nn.RNN).",
     )
-    gain: float = setting(1.0, NETWORK | DRAWN, MODEL, "Factor on W.", FACTOR, common=True)
+    gain: float = setting(
+        1.0, NETWORK, MODEL, "Factor on W, also on that of a FILE.", FACTOR, common=True
+    )
     input_scale: float = setting(1.0, NETWORK | DRAWN, MODEL, "Factor on U.", FACTOR)
     center_bias: bool = setting(
         False, NETWORK | DRAWN, MODEL, "Start a sigmoid net at rest at ½: b = −W·½."

@@ -9,7 +9,7 @@ from gradscope.analysis.details import first_sequences
 from gradscope.analysis.memory import STATES_AT_ONCE
 from gradscope.analysis.results import SLOPE_EDGES, GradientSummary, Profile, SlopeSummary, Stage
 from gradscope.analysis.settings import Settings
-from gradscope.arrays import FloatArray, order_statistics
+from gradscope.arrays import FloatArray, quantiles
 from gradscope.data.batch import Batch, Targets, TaskInfo
 from gradscope.diagnosis.diagnose import diagnose
 from gradscope.diagnosis.reasons import Reason, ReasonCode
@@ -211,7 +211,7 @@ def takes_first_step(params: Cell, evaluation: EvaluationBatch) -> bool:
 
 def _summarise_slopes(trajectory: Trajectory) -> SlopeSummary:
     flat = trajectory.slopes.reshape(trajectory.n_steps, -1)
-    p05, median, p95 = order_statistics(flat, (0.05, 0.5, 0.95))
+    p05, median, p95 = quantiles(flat, (0.05, 0.5, 0.95))
     ceiling = trajectory.activation.slope_ceiling
     parts = np.clip(flat / ceiling, 0.0, 1.0)
     counts = np.stack([np.histogram(row, SLOPE_EDGES)[0] for row in parts])

@@ -2,9 +2,10 @@
 commands share with it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,7 @@ from gradscope.cli.options import (
     Save,
     WeightsFile,
 )
-from gradscope.cli.output import Place, note, progress_bar, show, write_file
+from gradscope.cli.output import Place, note, progress_bar, show, write_figures, write_file
 from gradscope.errors import SettingError
 from gradscope.names import ColumnWidth, Regime
 from gradscope.report.figures.panels import PANELS
@@ -57,9 +58,9 @@ def register(app: typer.Typer) -> None:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Files:
-    """The files of an analysis: a picture (or one panel of it), a saved run, a report."""
+    """The files of an analysis: its picture (or one panel of it), a saved run, a report."""
 
-    figure: Path | None = None
+    figures: Sequence[Path] | None = None
     save: Path | None = None
     html: Path | None = None
     panel: str | None = None
@@ -81,12 +82,12 @@ def analyze(  # noqa: PLR0913, PLR0917 (a parameter is an option)
     """Analyze a recurrent network, trained here or from a file: whether gradients vanish or
     explode, how far back they reach, and why.
     """
-    call.place.prepare(save, html, figure=png)
+    call.place.prepare(save, html, figures=png)
     details: Given = {}
     if panel is not None and PANELS[panel].needs:
         details[PANELS[panel].needs] = True
     asked = call.values(load=load, **{**weights_of(file), **details})
-    if panel is not None and png is None:
+    if panel is not None and not png:
         raise SettingError(f"--panel is {panel}, but no picture is requested; add --png FILE")
     analysis = run_analysis(call.place, asked, Files(png, save, html, panel, width))
     exit_with_status(analysis, fail_on)
@@ -133,15 +134,13 @@ def write_files(analysis: "Analysis", files: Files, *, force: bool) -> None:
         from gradscope.analysis.archive import archive_bytes
 
         write_file(files.save, archive_bytes(analysis), force=force)
-    if files.figure is not None:
+    if files.figures:
         from gradscope.report.figures.analysis import analysis_picture, panel_picture
 
-        suffix = files.figure.suffix.lower()
-        if files.panel is None:
-            picture = analysis_picture(analysis, suffix)
-        else:
-            picture = panel_picture(analysis, files.panel, suffix, files.width)
-        write_file(files.figure, picture, force=force)
+        draw = partial(analysis_picture, analysis)
+        if files.panel is not None:
+            draw = partial(panel_picture, analysis, files.panel, width=files.width)
+        write_figures(files.figures, draw, force=force)
     if files.html is not None:
         from gradscope.report.html import analysis_html
 

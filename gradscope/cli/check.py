@@ -67,6 +67,9 @@ def framework_rows(stack: "ImportedStack") -> "tuple[CheckRow, ...]":
             missing = f"it needs {error.name}, which is not installed; {OTHER_BACKEND}"
         note(f"not compared with {name}: {missing}")
         return ()
+    if stack.settings.gain != 1.0:
+        note(f"not compared with {name}: --gain {stack.settings.gain:g} changes the file's W")
+        return ()
     if not can_compute(stack.spec):
         note(f"not compared with {name}: it has no layer of these equations")
         return ()

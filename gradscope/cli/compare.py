@@ -1,62 +1,76 @@
-"""``gradscope compare``: cells, activations and sequence lengths side by side."""
+"""``gradscope compare``: cells, activations and lengths over several seeds, or files."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from gradscope.analysis.settings import IMPORTED_SETTINGS
-from gradscope.cli.analyze import EXIT_INTERRUPTED
+from gradscope.cli.analyze import EXIT_CHECK_FAILED, EXIT_INTERRUPTED
 from gradscope.cli.command import Call, takes_settings
 from gradscope.cli.help import Command
-from gradscope.cli.options import DATA, MODEL, Figure, option
-from gradscope.cli.output import Place, note, progress_bar, show, write_file
+from gradscope.cli.options import ANALYSIS, DATA, EXECUTION, MODEL, Figure, Given, option
+from gradscope.cli.output import Place, note, progress_bar, show, write_figures
+from gradscope.cli.sweep import WorkerCount
 from gradscope.errors import SettingError
-from gradscope.names import ActivationName, CellName
+from gradscope.names import ActivationName, CellName, ExecutorName
 from gradscope.sweep.axes import parse_whole_numbers, parse_words
+from gradscope.weights.readers import READABLE
 
 if TYPE_CHECKING:
     from gradscope.analysis.settings import Settings
-    from gradscope.learning.training import Watcher
-    from gradscope.model.cells import Cell
 
 EXAMPLES = """\
 gradscope compare --activation tanh,sigmoid --steps 10,50 --png lengths.png
-gradscope compare --cell elman,gru,lstm --steps log:10:1000:5 --updates 0
-gradscope compare --task adding --steps 20,40,80 --format csv -o compare.csv
+gradscope compare before.pt after.pt --data inputs.npy --activation tanh
+gradscope compare --task adding --cell elman,gru,lstm --steps 20,40 --seeds 9
 """
+SEEDS = 5
+LENGTHS = "10,50,100,200"
+ACTIVATIONS_HELP = "Activations to compare (default tanh,sigmoid; for gated cells tanh)."
+CELLS_HELP = f"Cells to compare: {', '.join(CellName)} (default elman)."
+LENGTHS_HELP = f"Sequence lengths: a list or start:stop:count (default {LENGTHS})."
+FAIL_HELP = (
+    "worse: exit with 1 if a file is worse than the first by more than its interval (error, or "
+    "without --targets the horizon)."
+)
+
+
+class FailOnChange(StrEnum):
+    """Which change against the first file ends with exit code 1."""
+
+    WORSE = "worse"
+
+
+Files = Annotated[
+    list[str] | None,
+    typer.Argument(
+        help=f"Networks to set against the first: {READABLE}, saved runs, folders.",
+        metavar="[FILE]...",
+        show_default=False,
+    ),
+]
+
+
+def _list(flag: str, text: str, panel: str, variable: str) -> Any:
+    return option(flag, text, panel, "LIST", envvar=variable)
+
 
 Activations = Annotated[
     str | None,
-    option(
-        "--activation",
-        "Activations to compare (default tanh,sigmoid; for gated cells tanh).",
-        MODEL,
-        "LIST",
-        envvar="GRADSCOPE_ACTIVATIONS",
-    ),
+    _list("--activation", ACTIVATIONS_HELP, MODEL, "GRADSCOPE_ACTIVATIONS"),
 ]
-Cells = Annotated[
-    str,
-    option(
-        "--cell",
-        f"Cells to compare: {', '.join(CellName)} (default elman).",
-        MODEL,
-        "LIST",
-        envvar="GRADSCOPE_CELLS",
-    ),
+Cells = Annotated[str | None, _list("--cell", CELLS_HELP, MODEL, "GRADSCOPE_CELLS")]
+Lengths = Annotated[str | None, _list("--steps", LENGTHS_HELP, DATA, "GRADSCOPE_LENGTHS")]
+Seeds = Annotated[
+    int | None,
+    option("--seeds", f"Seeds of each, from --seed on (default {SEEDS}).", EXECUTION, "N"),
 ]
-Lengths = Annotated[
-    str,
-    option(
-        "--steps",
-        "Sequence lengths: a list or start:stop:count (default 10,50,100,200).",
-        DATA,
-        "LIST",
-        envvar="GRADSCOPE_LENGTHS",
-    ),
+FailWhen = Annotated[
+    FailOnChange | None, option("--fail-on", FAIL_HELP, ANALYSIS, FailOnChange.WORSE)
 ]
 
 Word = TypeVar("Word", bound=StrEnum)
@@ -64,16 +78,17 @@ Word = TypeVar("Word", bound=StrEnum)
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Axes:
-    """The settings that are compared."""
+    """The settings that are compared, and over how many seeds."""
 
     cells: tuple[CellName, ...]
     activations: tuple[ActivationName, ...]
     lengths: tuple[int, ...]
+    seeds: int = 1
 
     @property
     def count(self) -> int:
-        """The number of networks."""
-        return len(self.cells) * len(self.activations) * len(self.lengths)
+        """The number of networks, each seed one."""
+        return len(self.cells) * len(self.activations) * len(self.lengths) * self.seeds
 
 
 def register(app: typer.Typer) -> None:
@@ -81,54 +96,93 @@ def register(app: typer.Typer) -> None:
     app.command("compare", cls=Command, epilog=EXAMPLES)(compare)
 
 
-@takes_settings("cell", "activation", "steps", "weights", *IMPORTED_SETTINGS)
-def compare(
+@takes_settings("cell", "activation", "steps", "weights")
+def compare(  # noqa: PLR0913 (each is a flag)
     call: Call,
-    cells: Cells = "elman",
+    files: Files = None,
+    cells: Cells = None,
     activations: Activations = None,
-    lengths: Lengths = "10,50,100,200",
+    lengths: Lengths = None,
+    *,
+    seeds: Seeds = None,
+    workers: WorkerCount = None,
     png: Figure = None,
+    fail_on: FailWhen = None,
 ) -> None:
-    """Compare cells, activations and sequence lengths, all other settings equal."""
-    call.place.prepare(figure=png)
-    cell_names = _chosen(CellName, cells, "--cell")
+    """Compare cells, activations and sequence lengths over several seeds, all other settings
+    equal; or networks in files: whether the others are better or worse than the first.
+    """
+    call.place.prepare(figures=png)
+    cell_names = _chosen(CellName, cells or "elman", "--cell")
     usual = "tanh,sigmoid" if cell_names == (CellName.ELMAN,) else "tanh"
     axes = Axes(
         cell_names,
         _chosen(ActivationName, activations or usual, "--activation"),
-        parse_whole_numbers(lengths, "--steps"),
+        parse_whole_numbers(lengths or LENGTHS, "--steps"),
+        SEEDS if seeds is None else seeds,
     )
+    first: Given = {
+        "cell": cell_names[0],
+        "activation": axes.activations[0],
+        "steps": axes.lengths[0],
+    }
+    said = {name for name, text in zip(first, (cells, activations, lengths), strict=True) if text}
+    if files:
+        if seeds is not None or any(
+            {",", ":"} & set(each or "") for each in (cells, activations, lengths)
+        ):
+            raise SettingError(
+                "lists and --seeds are for drawn networks; leave them out with files"
+            )
+        from gradscope.sweep.compare import cells_of_files
+
+        given = call.values(**{name: first[name] for name in said})
+        run_comparison(call.place, cells_of_files(files, given), axes, png, fail_on=fail_on)
+        return
+    if fail_on is not None:
+        raise SettingError(
+            "--fail-on worse is about files; name them, the one to be better than first"
+        )
     from gradscope.analysis.prepare import resolve
 
-    shared = call.values(cell=axes.cells[0], activation=axes.activations[0], steps=axes.lengths[0])
-    run_comparison(call.place, resolve(shared), axes, png)
+    run_comparison(call.place, resolve(call.values(**first)), axes, png, workers)
 
 
-def run_comparison(place: Place, shared: "Settings", axes: Axes, figure: Path | None) -> None:
-    """Analyze every network, show the table, draw the picture."""
+def run_comparison(
+    place: Place,
+    networks: "Settings | Sequence[Given]",
+    axes: Axes,
+    figures: Sequence[Path] | None,
+    workers: int | None = None,
+    fail_on: FailOnChange | None = None,
+) -> None:
+    """Analyze every network, show the table, draw the picture; fail where one is worse."""
     from gradscope.report.documents.analysis import analysis_document, comparison_document
     from gradscope.report.documents.rows import CELL_COLUMNS, comparison_rows
-    from gradscope.report.terminal.analysis import comparison_page
+    from gradscope.report.terminal.comparison import comparison_page
     from gradscope.report.words.cells import short_name
     from gradscope.report.words.headline import training_sentence
+    from gradscope.sweep.changes import changes
     from gradscope.sweep.compare import compare as run
+    from gradscope.sweep.executors import Workers
 
-    total = max(shared.updates, 1) * axes.count
+    by = ExecutorName.SERIAL if workers == 1 else ExecutorName.PROCESS
+    total = len(networks) if isinstance(networks, list) else axes.count
     with progress_bar("comparing", total) as move:
-
-        def watch_cell(_number: int, cell: "Settings") -> "Watcher":
-            text = f"{cell.cell}, {cell.activation}, {cell.steps} steps"
-
-            def watch(_update: int, _loss: float, _norm: float, _params: "Cell") -> None:
-                move(text)
-
-            return watch
-
-        comparison = run(shared, axes.activations, axes.lengths, kinds=axes.cells, watch=watch_cell)
+        comparison = run(
+            networks,
+            *(axes.activations, axes.lengths),
+            kinds=axes.cells,
+            seeds=axes.seeds,
+            workers=Workers(by, workers, threads=None),
+            ended=lambda: move("networks"),
+        )
     for each in comparison.analyses:
         ended = "" if each.training is None else training_sentence(each.training)
         if ended:
-            note(f"warning: {short_name(each.settings)}, {each.settings.steps} steps: {ended}")
+            settings = each.settings
+            name = f"{short_name(settings)}, {settings.steps} steps, seed {settings.seed}"
+            note(f"warning: {name}: {ended}")
     if comparison.analyses:
         show(
             place,
@@ -137,14 +191,18 @@ def run_comparison(place: Place, shared: "Settings", axes: Axes, figure: Path | 
             lambda: (CELL_COLUMNS, comparison_rows(comparison)),
             lambda: map(analysis_document, comparison.analyses),
         )
-        if figure is not None:
+        if figures:
             from gradscope.report.figures.comparison import comparison_picture
 
-            picture = comparison_picture(comparison, figure.suffix.lower())
-            write_file(figure, picture, force=place.force)
+            write_figures(figures, partial(comparison_picture, comparison), force=place.force)
     if comparison.interrupted:
-        note(f"interrupted after {len(comparison.analyses)} of {axes.count} networks")
+        note(f"interrupted after {len(comparison.analyses)} of {total} networks")
         raise typer.Exit(EXIT_INTERRUPTED)
+    worse = [each.analysis for each in changes(comparison) if each.worse] if fail_on else []
+    for each in worse:
+        note(f"failed: --fail-on worse, and {short_name(each.settings)} is worse")
+    if worse:
+        raise typer.Exit(EXIT_CHECK_FAILED)
 
 
 def _chosen(kind: type[Word], text: str, name: str) -> tuple[Word, ...]:

@@ -27,8 +27,8 @@ COMMON = tuple(name for name, each in SETTINGS.items() if each.common)
 MOST_NEEDED: Mapping[str, tuple[str, ...]] = {
     "analyze": ("file", *COMMON, "batch_first", "png", "html", "save", "output", "json", "fail_on"),
     "compare": (
-        *("cells", "activations", "lengths", "hidden", "gain", "task", "data", "column"),
-        *("updates", "clip_norm", "seed", "png", "output", "format", "config"),
+        *("files", "cells", "activations", "lengths", "seeds", "hidden", "gain", "task", "data"),
+        *("column", "updates", "seed", "fail_on", "png", "output", "json", "workers"),
     ),
     "train": (
         *("task", "delay", "data", "column", "steps", "activation", "cell", "hidden", "updates"),

@@ -1,5 +1,7 @@
 """``gradscope inspect``: what a weight file holds, and how to analyze it."""
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -8,7 +10,7 @@ import typer
 from gradscope.cli.command import takes_place
 from gradscope.cli.help import Command
 from gradscope.cli.options import MODEL, Figure, option
-from gradscope.cli.output import Place, note, show, write_file
+from gradscope.cli.output import Place, note, show, write_figures
 from gradscope.weights.readers import READABLE
 
 EXAMPLES = """\
@@ -38,11 +40,13 @@ def inspect(
     png: Figure = None,
 ) -> None:
     """List the recurrent layers of a weight file, their spectra, and how to analyze them."""
-    place.prepare(figure=png)
+    place.prepare(figures=png)
     run_inspection(place, file, tuple(weight_map or ()), png)
 
 
-def run_inspection(place: Place, file: Path, mapping: tuple[str, ...], png: Path | None) -> None:
+def run_inspection(
+    place: Place, file: Path, mapping: tuple[str, ...], figures: Sequence[Path] | None
+) -> None:
     """Show what a weight file holds, draw its eigenvalues."""
     from gradscope.analysis.inspect import inspect as read
     from gradscope.report.documents.inspection import inspection_document, inspection_rows
@@ -55,9 +59,9 @@ def run_inspection(place: Place, file: Path, mapping: tuple[str, ...], png: Path
         lambda: inspection_document(inspection),
         lambda: (COLUMNS, inspection_rows(inspection)),
     )
-    if png is not None and inspection.layers:
+    if figures and inspection.layers:
         from gradscope.report.figures.eigenvalues import eigenvalue_picture
 
-        write_file(png, eigenvalue_picture(inspection, png.suffix.lower()), force=place.force)
-    elif png is not None:
-        note(f"no picture {png}: there is no recurrent layer to draw")
+        write_figures(figures, partial(eigenvalue_picture, inspection), force=place.force)
+    elif figures:
+        note(f"no picture {figures[0]}: there is no recurrent layer to draw")

@@ -153,12 +153,12 @@ Output = Annotated[
     ),
 ]
 Figure = Annotated[
-    Path | None,
+    list[Path] | None,
     typer.Option(
         "--png",
         "--svg",
         "--pdf",
-        help="Draw the report, in the format of the file's extension.",
+        help="Draw the report, in the format of the file's extension; repeat for several.",
         rich_help_panel=OUTPUT,
         metavar="FILE",
     ),

@@ -5,7 +5,7 @@ stderr.
 import io
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,11 +40,11 @@ class Place:
         """Whether the result goes to stdout."""
         return self.output in (None, STDOUT)
 
-    def prepare(self, *files: Path | None, figure: Path | None = None) -> None:
+    def prepare(self, *files: Path | None, figures: Sequence[Path] | None = None) -> None:
         """Refuse, before anything is computed, places that could not be written at the end."""
         if self.to_stdout:
             require_stdout()
-        prepare_files((self.output, *files), force=self.force, figure=figure)
+        prepare_files((self.output, *files), force=self.force, figures=figures or ())
 
 
 def choose_format(choice: Format | None, json: bool, output: Path | None) -> Format:
@@ -58,14 +58,17 @@ def choose_format(choice: Format | None, json: bool, output: Path | None) -> For
     return choice or by_name
 
 
-def prepare_files(files: Iterable[Path | None], *, force: bool, figure: Path | None = None) -> None:
+def prepare_files(
+    files: Iterable[Path | None], *, force: bool, figures: Sequence[Path] = ()
+) -> None:
     """Refuse, before anything is computed, files that could not be written at the end."""
-    if figure is not None and figure.suffix.lower() not in FIGURE_SUFFIXES:
-        raise SettingError(
-            f"the picture {figure} ends in {figure.suffix or 'nothing'}; choose "
-            f"{', '.join(FIGURE_SUFFIXES)}"
-        )
-    wanted = [path for path in (*files, figure) if path is not None and path != STDOUT]
+    for figure in figures:
+        if figure.suffix.lower() not in FIGURE_SUFFIXES:
+            raise SettingError(
+                f"the picture {figure} ends in {figure.suffix or 'nothing'}; choose "
+                f"{', '.join(FIGURE_SUFFIXES)}"
+            )
+    wanted = [path for path in (*files, *figures) if path is not None and path != STDOUT]
     places = [path.resolve() for path in wanted]
     for path, place in zip(wanted, places, strict=True):
         if places.count(place) > 1:
@@ -122,6 +125,14 @@ def write_file(path: Path, content: bytes, *, force: bool) -> None:
     """Write a file whole and report it on stderr."""
     write_whole(path, content, force=force)
     note(f"wrote {path}")
+
+
+def write_figures(
+    figures: Sequence[Path] | None, draw: Callable[[str], bytes], *, force: bool
+) -> None:
+    """Write a picture to each of its files, in the format of the file's ending."""
+    for figure in figures or ():
+        write_file(figure, draw(figure.suffix.lower()), force=force)
 
 
 class ReaderGoneError(Exception):

@@ -1,5 +1,7 @@
 """``gradscope report``: a sweep's store as a table and as pictures."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,7 +11,7 @@ from gradscope.cli.command import takes_place
 from gradscope.cli.export import StoreFile, Where
 from gradscope.cli.help import Command
 from gradscope.cli.options import ANALYSIS, Figure, option
-from gradscope.cli.output import Place, show, write_file
+from gradscope.cli.output import Place, show, write_figures
 from gradscope.errors import SettingError
 from gradscope.names import SweepPicture, SweepValue
 
@@ -24,7 +26,7 @@ gradscope report sweep.db --png rate.png --kind quantiles --x steps
 """
 
 
-MEASURE = {SweepValue.RATE: "rate_nats_per_step", SweepValue.HORIZON: "horizon"}
+MEASURE = dict(zip(SweepValue, ("rate_nats_per_step", "horizon", "lyapunov_exponent"), strict=True))
 
 KindChoice = Annotated[
     SweepPicture,
@@ -36,7 +38,8 @@ KindChoice = Annotated[
     ),
 ]
 ValueChoice = Annotated[
-    SweepValue, option("--value", "What it shows: rate, horizon (default rate).", ANALYSIS, "WORD")
+    SweepValue,
+    option("--value", f"What it shows: {', '.join(SweepValue)} (default rate).", ANALYSIS, "WORD"),
 ]
 Across = Annotated[
     str | None, option("--x", "Swept setting on the x axis (default: the first).", ANALYSIS, "NAME")
@@ -65,13 +68,13 @@ def report(
     png: Figure = None,
 ) -> None:
     """Summarize a sweep in a table, and draw its phase diagram or quantiles over seeds."""
-    place.prepare(figure=png)
+    place.prepare(figures=png)
     from gradscope.report.provenance.recipe import StoreSource
 
     run_report(place, StoreSource(str(store), where, kind, value, x, y), png)
 
 
-def run_report(place: Place, source: "StoreSource", png: Path | None) -> None:
+def run_report(place: Place, source: "StoreSource", figures: Sequence[Path] | None) -> None:
     """Show the table of a store and draw its picture."""
     from gradscope.report.documents.sweep import GROUP_COLUMNS, group_rows, store_document
     from gradscope.report.terminal.sweep import store_page
@@ -86,18 +89,19 @@ def run_report(place: Place, source: "StoreSource", png: Path | None) -> None:
             "first"
         )
     summary = summarize(rows)
-    picture = None if png is None else _picture(rows, source, png.suffix.lower())
+    draw = _drawing(rows, source) if figures else None
     show(
         place,
         lambda screen: store_page(summary, store, screen),
         lambda: store_document(summary, store, rows),
         lambda: (GROUP_COLUMNS, group_rows(summary)),
     )
-    if png is not None and picture is not None:
-        write_file(png, picture, force=place.force)
+    if draw is not None:
+        write_figures(figures, draw, force=place.force)
 
 
-def _picture(rows: "Rows", source: "StoreSource", suffix: str) -> bytes:
+def _drawing(rows: "Rows", source: "StoreSource") -> Callable[[str], bytes]:
+    """Return what draws a store as the bytes of a picture, by its ending."""
     from gradscope.report.figures.phase import phase_picture
     from gradscope.report.figures.quantiles import quantile_picture
     from gradscope.sweep.summary import grid_of_values, quantile_curves, shared_settings
@@ -105,7 +109,14 @@ def _picture(rows: "Rows", source: "StoreSource", suffix: str) -> bytes:
     x, y = (None if each is None else each.replace("-", "_") for each in (source.x, source.y))
     settings, made_by = shared_settings(rows), source.made_by()
     measure, rate = MEASURE[source.value], MEASURE[SweepValue.RATE]
+    if source.value is SweepValue.LYAPUNOV:
+        measured = zip(rows.values, rows.column("spectrum"), strict=True)
+        rows = replace(rows, values=tuple(row for row, spectrum in measured if spectrum))
+        if not rows.values:
+            raise SettingError("no cell has Lyapunov exponents; run the sweep with --spectrum")
+        rate = measure
     if source.kind is SweepPicture.QUANTILES:
-        return quantile_picture(quantile_curves(rows, x, measure), settings, suffix, made_by)
+        curves = quantile_curves(rows, x, measure)
+        return lambda suffix: quantile_picture(curves, settings, suffix, made_by)
     shown, rates = (grid_of_values(rows, x, y, each) for each in (measure, rate))
-    return phase_picture(shown, rates, settings, suffix, made_by)
+    return lambda suffix: phase_picture(shown, rates, settings, suffix, made_by)

@@ -51,7 +51,7 @@ def rerun(
     """Run again what made a picture, document or saved run: bit for bit on the same type of
     machine, elsewhere as closely as it then states.
     """
-    place.prepare(save, html, figure=png)
+    place.prepare(save, html, figures=png)
     from gradscope.report.provenance.recipe import MadeBy, read_recipe
     from gradscope.report.provenance.reproducible import reproducible
 
@@ -77,20 +77,20 @@ def rerun(
 def _run(recipe: "Recipe", place: Place, files: Files) -> None:
     from gradscope.report.provenance.recipe import MadeBy, StoreSource, WeightsSource
 
-    settings, source, figure = recipe.settings, recipe.source, files.figure
+    settings, source, figures = recipe.settings, recipe.source, files.figures
     if isinstance(source, WeightsSource):
-        run_inspection(place, Path(source.file), source.mapping, figure)
+        run_inspection(place, Path(source.file), source.mapping, figures)
     elif isinstance(source, StoreSource):
-        run_report(place, source, figure)
+        run_report(place, source, figures)
     elif recipe.command is MadeBy.COMPARE:
-        axes = Axes(recipe.cells, recipe.activations, recipe.lengths)
-        run_comparison(place, settings, axes, figure)
+        axes = Axes(recipe.cells, recipe.activations, recipe.lengths, recipe.seeds)
+        run_comparison(place, settings, axes, figures)
     elif recipe.command is MadeBy.TRAIN:
-        run_training(place, settings, figure, files.save)
+        run_training(place, settings, figures, files.save)
     elif recipe.command is MadeBy.SPECTRUM:
-        run_spectrum(place, settings, figure)
+        run_spectrum(place, settings, figures)
     elif recipe.command is MadeBy.CHECK:
-        _refuse(files.save or figure, "a picture or --save", "a check")
+        _refuse(files.save or next(iter(figures or ()), None), "a picture or --save", "a check")
         run_check(place, settings)
     else:
         exit_with_status(run_analysis(place, settings, files))

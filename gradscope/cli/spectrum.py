@@ -1,5 +1,7 @@
 """``gradscope spectrum``: singular values by lag, Lyapunov exponents, theory."""
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -8,7 +10,7 @@ import typer
 from gradscope.cli.analyze import analysis_with_bars, exit_with_status
 from gradscope.cli.command import Call, MapsWeights, takes_settings, weights_of
 from gradscope.cli.options import Figure, Given, Load, WeightsFile
-from gradscope.cli.output import Place, show, write_file
+from gradscope.cli.output import Place, show, write_figures
 
 if TYPE_CHECKING:
     from gradscope.analysis.settings import Settings
@@ -31,12 +33,12 @@ def register(app: typer.Typer) -> None:
 @takes_settings("map", "shares", "spectrum", "verify")
 def spectrum(call: Call, file: WeightsFile = None, load: Load = None, png: Figure = None) -> None:
     """Show all singular values by lag, the Lyapunov exponents, and what theory predicts."""
-    call.place.prepare(figure=png)
+    call.place.prepare(figures=png)
     chosen = {"spectrum": True, **weights_of(file)}
     run_spectrum(call.place, call.values(defaults=UNTRAINED, load=load, **chosen), png)
 
 
-def run_spectrum(place: Place, asked: "Settings | Given", figure: Path | None) -> None:
+def run_spectrum(place: Place, asked: "Settings | Given", figures: Sequence[Path] | None) -> None:
     """Compute the spectra, show the page, draw the picture."""
     from gradscope.report.documents.analysis import spectrum_document
     from gradscope.report.documents.rows import singular_rows
@@ -49,9 +51,8 @@ def run_spectrum(place: Place, asked: "Settings | Given", figure: Path | None) -
         lambda: spectrum_document(analysis),
         lambda: singular_rows(analysis),
     )
-    if figure is not None:
+    if figures:
         from gradscope.report.figures.analysis import spectrum_picture
 
-        picture = spectrum_picture(analysis, figure.suffix.lower())
-        write_file(figure, picture, force=place.force)
+        write_figures(figures, partial(spectrum_picture, analysis), force=place.force)
     exit_with_status(analysis)

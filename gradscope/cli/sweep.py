@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gradscope.analysis.settings import IMPORTED_SETTINGS
 from gradscope.cli.analyze import EXIT_INTERRUPTED
 from gradscope.cli.command import Call, set_blas_threads, takes_settings
 from gradscope.cli.help import Command
@@ -25,8 +24,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
 gradscope sweep -P gain=0.5:3:6 -P activation=tanh,sigmoid --updates 0
-gradscope sweep -P steps=log:10:1000:7 --seeds 8 -o steps.db --dry-run
-gradscope sweep --config grid.toml --shard 3/16 -o sweep.db
+gradscope sweep -P weights=a.pt,b.pt -P gain=0.5:2:16 --activation tanh
+gradscope sweep --config grid.toml --seeds 8 --shard 3/16 -o sweep.db --dry-run
 """
 EXIT_FAILED_CELLS = 3
 
@@ -78,7 +77,7 @@ def register(app: typer.Typer) -> None:
     app.command("sweep", cls=Command, epilog=EXAMPLES)(sweep)
 
 
-@takes_settings("output", "force", "threads", "weights", *IMPORTED_SETTINGS)
+@takes_settings("output", "force", "threads")
 def sweep(  # noqa: PLR0913 (each is a flag)
     call: Call,
     *,

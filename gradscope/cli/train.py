@@ -1,5 +1,6 @@
 """``gradscope train``: loss, unclipped gradient norm and memory horizon during training."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,12 +39,12 @@ def train(
     save: Save = None,
 ) -> None:
     """Train a recurrent network; report loss, unclipped gradient norm and memory horizon."""
-    call.place.prepare(save, figure=png)
+    call.place.prepare(save, figures=png)
     run_training(call.place, call.values(load=load), png, save)
 
 
 def run_training(
-    place: Place, asked: "Settings | Given", figure: Path | None, save: Path | None
+    place: Place, asked: "Settings | Given", figures: Sequence[Path] | None, save: Path | None
 ) -> None:
     """Train, show the checkpoints, write picture and run."""
     from gradscope.analysis.analyze import analyze
@@ -71,7 +72,7 @@ def run_training(
         lambda: training_document(analysis, seen),
         lambda: (CHECKPOINT_COLUMNS, checkpoint_rows(analysis, seen)),
     )
-    write_files(analysis, Files(figure, save), force=place.force)
+    write_files(analysis, Files(figures, save), force=place.force)
     exit_with_status(analysis)
 
 

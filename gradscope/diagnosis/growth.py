@@ -141,14 +141,14 @@ def growth_rate(log_norms: FloatArray) -> GrowthRate:
     tail = Tail((first, last), (float(mean[first]), float(mean[last])), rates.size, alive.size)
     # Increments over batches of consecutive lags of the tail, nearly independent: batch means.
     ends = np.linspace(first, last, min(MAX_BATCHES, last - first) + 1).round().astype(np.int64)
-    halves = [_half_width(rates), _half_width(np.diff(mean[ends]) / np.diff(ends))]
+    halves = [half_width(rates), half_width(np.diff(mean[ends]) / np.diff(ends))]
     found = [each for each in halves if each is not None]
     if not found:
         return GrowthRate(rate, None, None, tail)
     return GrowthRate(rate, rate - max(found), rate + max(found), tail)
 
 
-def _half_width(sample: FloatArray) -> float | None:
+def half_width(sample: FloatArray) -> float | None:
     """Return Student's half-width at 95 % of the mean of independent values; None for too few.
 
     Student's quantile in powers of 1/freedom about the normal one, so that no SciPy is needed.

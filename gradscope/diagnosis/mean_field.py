@@ -19,7 +19,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradscope.arrays import FloatArray, order_statistics
+from gradscope.arrays import FloatArray, quantiles
 from gradscope.model.activations import Activation
 from gradscope.model.cells import Cell, log_of
 from gradscope.model.elman import require_vanilla
@@ -73,7 +73,7 @@ def mean_field(params: Cell, inputs: FloatArray) -> MeanField:
     """
     params = require_vanilla(params)
     drive = inputs.reshape(-1, inputs.shape[2]) @ params.input_weights.T + params.hidden_bias
-    levels = order_statistics(drive.ravel(), (np.arange(N_LEVELS) + 0.5) / N_LEVELS)
+    levels = quantiles(drive.ravel(), (np.arange(N_LEVELS) + 0.5) / N_LEVELS)
     n_hidden = params.sizes[1]
     gain = float(np.sqrt(n_hidden * np.mean(np.square(params.recurrent_weights))))
     return stationary_field(params.activation, gain, levels)

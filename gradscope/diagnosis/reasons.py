@@ -29,6 +29,7 @@ class ReasonCode(StrEnum):
     GRADIENT_FINE = "gradient-fine"
     AT_BASELINE = "no-better-than-baseline"
     BEATS_BASELINE = "better-than-baseline"
+    TRAINING_SHORTENED = "training-shortened-the-reach"
 
 
 @dataclass(frozen=True, eq=False, slots=True)

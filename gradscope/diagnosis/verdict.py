@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from gradscope.arrays import FloatArray, order_statistics
+from gradscope.arrays import FloatArray, quantiles
 from gradscope.diagnosis.growth import Rates, growth_rates, terms_of
 from gradscope.diagnosis.horizon import extrapolated_horizon, memory_horizon
 from gradscope.diagnosis.reasons import Reason, ReasonCode
@@ -146,7 +146,7 @@ def judge(evidence: Evidence, thresholds: Thresholds | None = None) -> Verdict:
     rates = growth_rates(log_norms)
     alive = np.isfinite(rates)
     rate = float(rates[alive].mean()) if alive.any() else -np.inf
-    (median,) = order_statistics(log_norms, (0.5,))
+    (median,) = quantiles(log_norms, (0.5,))
     regimes = [_regime(profile, thresholds) for profile in log_norms.T]
     regime = _vote(regimes, thresholds.agreement)
     horizon = memory_horizon(median, thresholds.vanishing)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from gradscope.arrays import FloatArray, IntArray, order_statistics
+from gradscope.arrays import FloatArray, IntArray, quantiles
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain
 from gradscope.jacobians.kernels import rank_adaptive
@@ -52,7 +52,7 @@ class LagNorms(NotebookResult):
         return {
             "lags": lags,
             "sequences": sequences,
-            "last_log_norm": float(order_statistics(self.log_norms[-1], (0.5,))[0]),
+            "last_log_norm": float(quantiles(self.log_norms[-1], (0.5,))[0]),
             "certificate": float(self.certificate.max()),
         }
 

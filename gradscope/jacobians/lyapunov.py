@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gradscope.arrays import BoolArray, FloatArray, IntArray, order_statistics
+from gradscope.arrays import BoolArray, FloatArray, IntArray, quantiles
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain, ElmanChain
 from gradscope.jacobians.kernels.qr_frame import Frame
@@ -59,7 +59,7 @@ class LyapunovSpectrum(CompactRepr):
         return {
             "sequences": sequences,
             "count": count,
-            "largest": float(order_statistics(self.exponents[:, 0], (0.5,))[0]),
+            "largest": float(quantiles(self.exponents[:, 0], (0.5,))[0]),
             "trusted": int(self.trusted.sum()),
             "n_steps": self.n_steps,
         }

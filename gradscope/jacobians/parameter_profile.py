@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradscope.arrays import LN_10, FloatArray, IntArray, order_statistics
+from gradscope.arrays import LN_10, FloatArray, IntArray, quantiles
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.chain import Chain
 from gradscope.jacobians.kernels.powers_of_two import LOG_2
@@ -38,7 +38,7 @@ class ParameterProfile(CompactRepr):
     def log10_medians(self) -> dict[str, FloatArray]:
         """The medians over the sequences (L,), powers of ten."""
         norms = self.log_norms.items()
-        return {name: order_statistics(logs, (0.5,))[0] / LN_10 for name, logs in norms}
+        return {name: quantiles(logs, (0.5,))[0] / LN_10 for name, logs in norms}
 
 
 def parameter_profile(

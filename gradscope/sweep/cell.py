@@ -78,6 +78,8 @@ COLUMNS: Mapping[str, Column] = {
     "training_updates": Column("INTEGER", "training.updates"),
     "training_loss": Column("REAL", "training.loss"),
     "clipped_fraction": Column("REAL", "training.clipped_fraction"),
+    "lyapunov_exponent": Column("REAL", "lyapunov_largest"),
+    "lyapunov_standard_error": Column("REAL", "lyapunov_error_largest"),
     "rate_nats_per_second": Column("REAL", "last.verdict.rate_nats_per_second"),
     "rate_nats_per_time_constant": Column("REAL", "last.verdict.rate_nats_per_time_constant"),
 }
@@ -97,6 +99,7 @@ CURVES: Mapping[str, str] = {
     "log10_gradient_by_step": "last.gradient.log10_by_step",
     "loss_curve": "training.loss",
     "gradient_norm_curve": "training.gradient_norm",
+    "lyapunov_exponents": "lyapunov",
 }
 """Results that are arrays, each with its field: little-endian float64, one after the other; −inf is
 an exact zero."""
@@ -163,8 +166,8 @@ def flatten(analysis: Analysis) -> dict[str, Any]:
 
     def field(place: str) -> Field:
         group, _, name = place.partition(".")
-        group = f"stages.{stages[group]}" if group in stages else group
-        return found.get(f"{group}.{name}", Field(place, None))
+        place = f"stages.{stages[group]}.{name}" if group in stages else place
+        return found.get(place, Field(place, None))
 
     numbers: dict[str, Any] = {}
     missing = []

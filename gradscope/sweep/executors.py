@@ -73,7 +73,7 @@ class WorkerPool:
 class _Pool(ProcessPoolExecutor):
     """A process pool whose workers, started on demand, inherit one environment."""
 
-    def __init__(self, count: int, threads: int) -> None:
+    def __init__(self, count: int, threads: int | None) -> None:
         spawn = multiprocessing.get_context("spawn")
         super().__init__(count, mp_context=spawn, initializer=_prepare_worker)
         self._threads = threads
@@ -86,7 +86,7 @@ class _Pool(ProcessPoolExecutor):
 class ProcessPool(WorkerPool):
     """Processes of this machine."""
 
-    def __init__(self, count: int, threads: int) -> None:
+    def __init__(self, count: int, threads: int | None) -> None:
         self._strangers = set(multiprocessing.active_children())
         self._count = count
         self.executor = _Pool(count, threads)
@@ -124,8 +124,9 @@ def _prepare_worker() -> None:
 
 
 @contextmanager
-def inherited_by_workers(threads: int) -> Iterator[None]:
-    """Within, processes are started with this many BLAS threads and with Ctrl-C blocked.
+def inherited_by_workers(threads: int | None) -> Iterator[None]:
+    """Within, processes are started with this many BLAS threads (None: those that the environment
+    says) and with Ctrl-C blocked.
 
     The environment and the signal mask of this process are restored afterwards; a Ctrl-C that came
     meanwhile is delivered then.
@@ -133,12 +134,12 @@ def inherited_by_workers(threads: int) -> Iterator[None]:
     before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     masks = hasattr(signal, "pthread_sigmask")
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if masks else set()
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    os.environ.update({} if threads is None else dict.fromkeys(THREAD_VARIABLES, str(threads)))
     try:
         yield
     finally:
         for name in THREAD_VARIABLES:
-            del os.environ[name]
+            os.environ.pop(name, None)
         os.environ.update({name: value for name, value in before.items() if value is not None})
         if masks:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
@@ -147,7 +148,7 @@ def inherited_by_workers(threads: int) -> Iterator[None]:
 class DaskPool(WorkerPool):
     """The workers of a dask scheduler, or of a local cluster on loopback."""
 
-    def __init__(self, scheduler: str | None, count: int, threads: int) -> None:
+    def __init__(self, scheduler: str | None, count: int, threads: int | None) -> None:
         self._open = ExitStack()
         self._counted = (0.0, 0)
         try:
@@ -167,7 +168,9 @@ class DaskPool(WorkerPool):
             ) from error
         self.executor = self._client.get_executor(pure=False, retries=LOST_WORKERS_ALLOWED)
 
-    def _connect(self, distributed: Any, scheduler: str | None, count: int, threads: int) -> Any:
+    def _connect(
+        self, distributed: Any, scheduler: str | None, count: int, threads: int | None
+    ) -> Any:
         if scheduler is None:
             with inherited_by_workers(threads):
                 cluster = distributed.LocalCluster(
@@ -206,16 +209,19 @@ class Workers:
 
     ``workers`` is the number of processes, the available cores by default; a scheduler brings its
     own. ``scheduler`` is the address (``tcp://…``) or scheduler file of a dask cluster, a local one
-    by default; ``threads`` are the BLAS threads of each process.
+    by default; ``threads`` are the BLAS threads of each process, None those of this one's
+    environment.
     """
 
     name: ExecutorName = ExecutorName.PROCESS
     workers: int | None = None
     scheduler: str | None = None
-    threads: int = 1
+    threads: int | None = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", word_of(ExecutorName, self.name))
+        if self.workers is not None and self.workers < 1:
+            raise SettingError(f"--workers is {self.workers}; choose 1 or more")
 
     def open(self) -> WorkerPool:
         """Start the workers.
@@ -223,8 +229,6 @@ class Workers:
         SettingError if the fields contradict each other, or dask is not installed; WorkerError if
         no worker starts or no scheduler answers.
         """
-        if self.workers is not None and self.workers < 1:
-            raise SettingError(f"--workers is {self.workers}; choose 1 or more")
         if self.scheduler is not None and self.name is not ExecutorName.DASK:
             raise SettingError(f"--scheduler is for --executor dask, but --executor is {self.name}")
         if self.name is ExecutorName.SERIAL:

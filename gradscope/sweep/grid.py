@@ -29,7 +29,7 @@ ALGORITHM_VERSION = 1
 MAX_GRID = 1_000_000
 """Cells of one sweep; a grid beyond this is a slip of a range more often than a wish."""
 
-FILE_SETTINGS = ("data", "load")
+FILE_SETTINGS = ("data", "load", "weights", "targets")
 """Settings that name a file: its content, not its name, is part of a cell's key."""
 
 ADDED_SETTINGS = ("dt", "tau", "discretization", "noise")
@@ -99,10 +99,11 @@ class Grid:
                 raise SettingError(
                     f"{name} is set to {self.shared[name]} and swept over too; leave one out"
                 )
-        if "weights" in self.axes or self.shared.get("weights") is not None:
+        given = "weights" in self.axes or self.shared.get("weights") is not None
+        if self.seeds > 1 and given and self.shared.get("data") is not None:
             raise SettingError(
-                "only randomly initialized networks can be compared or swept, not a weight "
-                "file; leave --weights out"
+                f"--seeds is {self.seeds}, but nothing is drawn: the network and --data are given; "
+                "leave it out"
             )
         if self.seeds < 1:
             raise SettingError(f"--seeds is {self.seeds}; choose 1 or more")
@@ -228,16 +229,16 @@ def _cell_maker(shared: Mapping[str, Any]) -> Callable[[Values], Cell]:
     def make_cell(values: Values) -> Cell:
         settings = resolve({**shared, **values}, "the grid", read_run=read_run_once)
         kind = tuple(getattr(settings, name) for name in DECIDING)
-        if kind not in problems:
+        if settings.weights is None and kind not in problems:
             problems[kind] = None
             try:
                 open_problem(settings, read_table_once)
             except GradscopeError as error:
                 problems[kind] = error
-        found = problems[kind]
+        found = problems.get(kind)
         if found is not None:
             raise found
-        paths = [path for path in (settings.data, settings.load) if path is not None]
+        paths = [each for name in FILE_SETTINGS if (each := getattr(settings, name)) is not None]
         return Cell(settings, cell_key(settings, {path: digest(path) for path in paths}))
 
     return make_cell

@@ -1,30 +1,34 @@
 """Many cells as few numbers: groups, fields over two settings, curves over one.
 
-Quantiles are order statistics over the cells that share a place (seeds, and any other setting that
-is swept but not shown), so that a rate of −∞ (the product is exactly zero) and a horizon beyond the
-lags measured, which count as the smallest rate and the largest horizon, need no special care.
+Quantiles (``arrays.quantiles``) are taken over the cells that share a place: seeds, and any other
+setting that is swept but not shown. A rate of −∞ (the product is exactly zero) and a horizon beyond
+the lags measured count as the smallest rate and the largest horizon.
 """
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from gradscope.analysis.settings import setting_kinds
-from gradscope.arrays import FloatArray, IntArray
+from gradscope.arrays import FloatArray, IntArray, quantiles
 from gradscope.errors import SettingError
 from gradscope.names import network_name
 from gradscope.sweep.cell import Status
 from gradscope.sweep.query import Rows
 from gradscope.sweep.store import setting_columns
 
-MEASURES: Mapping[str, float] = {"rate_nats_per_step": -np.inf, "horizon": np.inf}
+MEASURES: Mapping[str, float] = {
+    "rate_nats_per_step": -np.inf,
+    "horizon": np.inf,
+    "lyapunov_exponent": -np.inf,
+}
 """What a field shows, and the value that a cell without a number stands for."""
 
-NETWORK = ("cell", "activation")
+NETWORK = ("weights", "cell", "activation")
 """What makes a network another one: never mixed in one panel, unless shown as an axis."""
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -33,7 +37,7 @@ MAX_GROUPS = 24
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Group:
-    """Cells that share some words. The medians, None where no cell is done: ``rate`` in nats per
+    """Cells that share some settings. The medians, None where no cell is done: ``rate`` in nats per
     step (−inf: exactly zero), ``horizon`` in steps (inf: beyond the lags measured).
     """
 
@@ -133,19 +137,19 @@ def shared_settings(rows: Rows) -> dict[str, Any]:
 
 
 def summarize(rows: Rows, keys: Collection[str] | None = None) -> Summary:
-    """Return cells in groups by the words that they differ in (those with these keys, or all)."""
+    """Return cells in groups by what was swept (those with these keys, or all)."""
     if keys is not None:
         named = zip(rows.column("key"), rows.values, strict=True)
         rows = Rows(rows.columns, tuple(row for key, row in named if key in keys))
     axes = swept_axes(rows)
-    names = tuple(name for name, axis in axes.items() if not axis.numeric) or ("activation",)
-    grouped = _by(rows, names)
-    if len(grouped) > MAX_GROUPS:
-        names = ("activation",)
-        grouped = _by(rows, names)
-    groups = tuple(_group(values, rows, places) for values, places in grouped)
+    names = list(axes)
+    while len(_by(rows, names)) > MAX_GROUPS:
+        # What takes the most values is left to pictures, numbers before words.
+        names.remove(max(names, key=lambda name: (axes[name].numeric, len(axes[name].values))))
+    names = names or ["activation"]
+    groups = tuple(_group(values, rows, places) for values, places in _by(rows, names))
     errors = Counter(each for each in rows.column("error") if each is not None)
-    return Summary(names, groups, dict(errors.most_common()))
+    return Summary(tuple(names), groups, dict(errors.most_common()))
 
 
 def _group(values: Sequence[Any], rows: Rows, places: Sequence[int]) -> Group:
@@ -165,7 +169,7 @@ def _median(rows: Rows, measure: str, places: Sequence[int]) -> float | None:
     if not places:
         return None
     values = _measured(rows, measure)[list(places)]
-    return float(np.quantile(values, 0.5, method="inverted_cdf"))
+    return float(quantiles(values, (0.5,))[0])
 
 
 def grid_of_values(rows: Rows, x: str | None, y: str | None, measure: str) -> GridOfValues:
@@ -204,7 +208,7 @@ def quantile_curves(rows: Rows, x: str | None, measure: str) -> QuantileCurves:
         for (at_x,), here in _by(rows, (across.name,), places):
             values = _measured(rows, measure)[here]
             column = across.place(at_x)
-            curve[:, column] = np.quantile(values, LEVELS, method="inverted_cdf")
+            curve[:, column] = quantiles(values, LEVELS)
             count[column] = len(here)
         curves[network], counts[network] = curve, count
     return QuantileCurves(measure, across, curves, counts, _mixed(rows, axes, {across.name}))
@@ -234,15 +238,20 @@ def _axis(axes: Mapping[str, Axis], name: str | None, taken: Collection[str | No
 
 
 def _panels(rows: Rows, shown: Collection[str]) -> list[tuple[str, list[int]]]:
-    """Return the done cells of every network under its name; where the cell or the activation is an
-    axis itself, by the other alone.
+    """Return the done cells of every network under its name, or its file; where one of these is an
+    axis itself, by the others.
     """
     done = [at for at, status in enumerate(rows.column("status")) if status == Status.DONE]
     names = [name for name in NETWORK if name not in shown]
-    if not names:
-        return [("all networks", done)]
-    title: Callable[..., str] = network_name if len(names) == len(NETWORK) else str
-    return [(title(*values), places) for values, places in _by(rows, names, done)]
+
+    def title(values: Sequence[Any]) -> str:
+        of = dict(zip(names, values, strict=True))
+        file = of.pop("weights", None)
+        if file is not None:
+            return str(file)
+        return network_name(**of) if len(of) > 1 else str(*of.values()) or "all networks"
+
+    return [(title(values), places) for values, places in _by(rows, names, done)]
 
 
 def _by(

@@ -107,8 +107,8 @@ READERS = (
     ),
 )
 
-_ENDINGS = [ending for reader in READERS for ending in reader.endings]
-READABLE = f"{', '.join(_ENDINGS[:-1])} or {_ENDINGS[-1]}"
+ENDINGS = [ending for reader in READERS for ending in reader.endings]
+READABLE = f"{', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}"
 
 
 def read_file(path: Path) -> "WeightFile":

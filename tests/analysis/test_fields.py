@@ -45,10 +45,10 @@ def test_every_value_that_is_null_has_a_reason(analysis: Analysis) -> None:
 
 def test_every_column_of_a_store_has_a_field() -> None:
     changes = (
-        {"gain": 0.01},
+        {"gain": 0.01, "spectrum": True},
         {"cell": "gru"},
         {"dt": 0.1, "tau": 0.2},
-    )  # one has a horizon, one a gated cell's causes, one other units of time
+    )  # one has a horizon and exponents, one a gated cell's causes, one other units of time
     analyses = [gradscope.analyze(SMALL.with_changes(each)) for each in changes]
 
     filled = {name for each in analyses for name, v in flatten(each).items() if v is not None}

@@ -274,7 +274,7 @@ def test_a_layer_is_named_by_place_name_and_direction(asked: str | None, title: 
         ({**TANH, "cell": "gru"}, "--cell is gru, but rnn\\[0\\]"),
         ({**TANH, "hidden": 9}, "--hidden is 9, but rnn\\[0\\]"),
         ({**TANH, "updates": 5}, "--updates is 5, but the network in net.npz is not trained"),
-        ({**TANH, "gain": 2.0}, "--gain is for a randomly initialized network"),
+        ({**TANH, "input_scale": 2.0}, "--input-scale is for a randomly initialized network"),
         ({**TANH, "optimizer": "sgd"}, "--optimizer is for a randomly initialized network"),
         ({**TANH, "clip_norm": 1.0}, "--clip-norm is for a randomly initialized network"),
         ({**TANH, "noise_scale": 3.0}, "--noise-scale is 3.0, but the inputs come from x.npy"),
@@ -316,7 +316,7 @@ def test_what_does_not_fit_is_refused(values: dict[str, Any], words: str) -> Non
 @pytest.mark.usefixtures("folder")
 def test_given_networks_are_not_compared_and_need_their_file() -> None:
     settings = studied("net.npz", **TANH).settings
-    with pytest.raises(SettingError, match="only randomly initialized networks can be compared"):
+    with pytest.raises(SettingError, match="is given, not drawn; compare it with others"):
         compare(settings)
     with pytest.raises(SettingError, match="--readout is for a network from a weight file"):
         Settings(readout="fc")

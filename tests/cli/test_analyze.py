@@ -203,11 +203,11 @@ def test_fail_on_ends_with_one_only_where_the_last_stage_shows_it(
 def test_a_comparison_says_which_network_stopped_and_after_what(run: Run) -> None:
     done = run(
         *("compare", "--activation", "relu,tanh", "--steps", "10", "--gain", "1.5", "--updates"),
-        *("40", "--hidden", "8", "--learning-rate", "2", "--optimizer", "sgd"),
+        *("40", "--hidden", "8", "--learning-rate", "2", "--optimizer", "sgd", "--seeds", "1"),
     )
 
     assert done.returncode == 0
-    assert done.stderr.startswith("warning: relu, 10 steps: training stopped at update ")
+    assert done.stderr.startswith("warning: relu, 10 steps, seed 0: training stopped at update ")
     assert len(done.stderr.splitlines()) == 1
     assert "after 40 updates" in done.stdout
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 import subprocess
 import tomllib
@@ -17,22 +18,33 @@ TINY = ("--hidden", "4", "--updates", "2", "--sequences", "2")
 
 
 def test_compare_sets_every_activation_beside_every_length(run: Run) -> None:
-    done = run("compare", *TINY, "--activation", "tanh,sigmoid", "--steps", "4:8:2", "--json")
+    words = ("--activation", "tanh,sigmoid", "--steps", "4:8:2", "--seeds", "2", "--seed", "3")
+    done = run("compare", *TINY, *words, "--json")
 
     document = json.loads(done.stdout)
     assert (document["schema"], done.stderr) == ("gradscope.comparison", "")
-    cells = [(cell["activation"], cell["steps"], cell["stage"]) for cell in document["cells"]]
-    assert cells == [
-        (activation, steps, stage)
-        for activation in ("tanh", "sigmoid")
-        for steps in (4, 8)
-        for stage in ("initial", "trained")
-    ]
-    assert [each["schema"] for each in document["analyses"]] == ["gradscope.analysis"] * 4
+    names = ("activation", "steps", "seed", "stage")
+    cells = [tuple(cell[name] for name in names) for cell in document["cells"]]
+    stages = ("initial", "trained")
+    assert cells == list(itertools.product(("tanh", "sigmoid"), (4, 8), (3, 4), stages))
+    assert [each["schema"] for each in document["analyses"]] == ["gradscope.analysis"] * 8
+    assert [each["seeds"] for each in document["medians"]] == [2] * 8
+
+
+def test_a_comparison_has_the_medians_of_its_seeds(run: Run) -> None:
+    words = ("--activation", "relu", "--gain", "0.5", "--steps", "12", "--json")
+    document = json.loads(run("compare", *TINY, *words).stdout)
+
+    assert [each["settings"]["seed"] for each in document["analyses"]] == [0, 1, 2, 3, 4]
+    for place, row in enumerate(document["medians"]):
+        verdicts = [each["stages"][place]["verdict"] for each in document["analyses"]]
+        rates = [each["rate_nats_per_step"] for each in verdicts]
+        assert row["rate_nats_per_step"] == np.median(rates)
+        assert row["horizon"] == np.median([each["horizon"] or np.inf for each in verdicts])
 
 
 def test_a_cell_of_a_comparison_is_the_analysis_of_its_settings(run: Run) -> None:
-    compared = json.loads(run("compare", *TINY, "--steps", "6", "--json").stdout)
+    compared = json.loads(run("compare", *TINY, "--steps", "6", "--seeds", "1", "--json").stdout)
     alone = run("analyze", *TINY, "--activation", "sigmoid", "--steps", "6", "--json").stdout
 
     assert compared["analyses"][1] == json.loads(alone)
@@ -42,7 +54,7 @@ def test_the_table_of_compare_fits_eighty_columns_and_starts_with_the_answer(run
     lines = run("compare", *TINY, "--activation", "hard-tanh,relu", "--steps", "4,8").stdout
     page = lines.splitlines()
 
-    assert page[0].startswith("Over 8 steps: hard-tanh ")
+    assert page[0].startswith("Over 8 steps, median of 5 seeds: hard-tanh ")
     assert max(map(len, page)) <= 80
     assert "…" not in lines
     rows = [line.split()[:2] for line in page if line.split()[:1] in (["hard-tanh"], ["relu"])]
@@ -50,14 +62,82 @@ def test_the_table_of_compare_fits_eighty_columns_and_starts_with_the_answer(run
 
 
 def test_compare_draws_its_picture_and_writes_its_table(run: Run, tmp_path: Path) -> None:
-    done = run("compare", *TINY, "--steps", "4,6", "--png", "c.png", "-o", "c.csv")
+    pictures = ("--png", "c.png", "--pdf", "c.pdf")
+    done = run("compare", *TINY, "--steps", "4,6", "--seeds", "1", *pictures, "-o", "c.csv")
 
     assert (done.returncode, done.stdout) == (0, "")
-    assert done.stderr == "wrote c.csv\nwrote c.png\n"
+    assert done.stderr == "wrote c.csv\nwrote c.png\nwrote c.pdf\n"
+    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "c.pdf").read_bytes().startswith(b"%PDF")
     rows = list(csv.DictReader(io.StringIO((tmp_path / "c.csv").read_text())))
     assert len(rows) == 8
     shown = tomllib.loads(run("show-config", "c.png").stdout)
     assert (shown["hidden"], shown["sequences"]) == (4, 2)
+
+
+@pytest.fixture
+def two_files(tmp_path: Path) -> tuple[str, str]:
+    """Return the names of a network that halves its gradient at each step, and one that keeps
+    more.
+    """
+    for name, factor in (("worse.npz", 0.5), ("better.npz", 0.8)):
+        arrays = {"rnn.weight_ih_l0": np.ones((2, 3)), "rnn.weight_hh_l0": factor * np.eye(2)}
+        np.savez(tmp_path / name, **arrays)  # type: ignore[arg-type]
+    return "better.npz", "worse.npz"
+
+
+FILES = ("--activation", "identity", "--steps", "40", "--sequences", "5")
+
+
+@pytest.mark.parametrize(("reverse", "code"), [(False, 1), (True, 0)])
+def test_files_are_set_against_the_first_and_a_worse_one_can_fail(
+    run: Run, two_files: tuple[str, str], reverse: bool, code: int
+) -> None:
+    files = two_files[:: -1 if reverse else 1]
+    pictures = ("--png", "c.png")
+
+    done = run("compare", *files, *FILES, "--fail-on", "worse", *pictures, "--json")
+
+    document = json.loads(done.stdout)
+    assert done.returncode == code
+    assert ("failed: --fail-on worse" in done.stderr) == bool(code)
+    assert [cell["file"] for cell in document["cells"]] == list(files)
+    (change,) = document["changes"]
+    horizons = {"better.npz": 31, "worse.npz": 10}  # ln(1000)/ln(1/0.8), /ln 2
+    assert change["horizon"]["change"] == horizons[files[1]] - horizons[files[0]]
+    assert (change["worse"], change["better"]) == (bool(code), not code)
+    again = run("rerun", "c.png")
+    assert again.returncode == 2
+    assert f"gradscope compare {' '.join(files)}" in again.stderr
+
+
+def test_the_page_of_files_fits_eighty_columns(run: Run, two_files: tuple[str, str]) -> None:
+    page = run("compare", *two_files, *FILES).stdout.splitlines()
+
+    assert page[0].startswith("Against better.npz: worse.npz is worse")
+    assert max(map(len, page)) <= 80
+
+
+@pytest.mark.parametrize(
+    ("words", "part"),
+    [
+        (("better.npz",), "two files or more"),
+        (("better.npz", "gone.npz"), "gone.npz"),
+        (("better.npz", "worse.npz", "--seeds", "2"), "--seeds are for drawn networks"),
+        (("better.npz", "worse.npz", "--steps", "5,6"), "lists"),
+        (("--fail-on", "worse"), "about files"),
+        (("--workers", "0"), "--workers is 0"),
+    ],
+)
+def test_what_cannot_be_compared_is_one_line(
+    run: Run, two_files: tuple[str, str], words: tuple[str, ...], part: str
+) -> None:
+    assert two_files
+    done = run("compare", "--activation", "identity", *words)
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert part in done.stderr
 
 
 def test_train_says_on_stderr_how_it_goes_and_on_stdout_what_came_of_it(run: Run) -> None:

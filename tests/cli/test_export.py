@@ -151,7 +151,9 @@ def test_a_report_is_a_document_too(store: Path) -> None:
     document: dict[str, Any] = json.loads(run("report", store, "--json").stdout)
 
     assert document["schema"] == "gradscope.sweep-report"
-    assert [group["activation"] for group in document["groups"]] == ["sigmoid", "tanh"]
+    swept = {(group["activation"], group["gain"], group["steps"]) for group in document["groups"]}
+    assert len(swept) == len(document["groups"]) > 2
+    assert {activation for activation, *_ in swept} == {"sigmoid", "tanh"}
     assert sum(group["cells"] for group in document["groups"]) == 24
 
 
@@ -184,7 +186,8 @@ def test_analyze_writes_one_line_for_each_run(tmp_path: Path) -> None:
 
     assert [line.count("\n") for line in lines] == [1, 1]
     assert [json.loads(line)["settings"]["seed"] for line in lines] == [1, 2]
-    compared = run("compare", *words[:2], *words[4:], "--steps", "4,6", "--format", "jsonl")
+    lengths = ("--steps", "4,6", "--seeds", "1")
+    compared = run("compare", *words[:2], *words[4:], *lengths, "--format", "jsonl")
     assert [json.loads(line)["settings"]["steps"] for line in compared.stdout.splitlines()] == [
         4, 6, 4, 6,
     ]  # fmt: skip

@@ -206,7 +206,8 @@ def test_every_example_runs(
     program: tuple[str, ...], environment: dict[str, str], shown: Run, inputs: Path
 ) -> None:
     torch = pytest.importorskip("torch", reason="the example network is made by PyTorch")
-    torch.save(torch.nn.RNN(4, 5).state_dict(), inputs / "model.pt")
+    for name in ("model", "before", "after", "a", "b"):
+        torch.save(torch.nn.RNN(4, 5).state_dict(), inputs / f"{name}.pt")
     variables = {**environment, "PATH": f"{inputs}{os.pathsep}{os.environ['PATH']}"}
     subprocess.run([program[0], "-c", PREPARATION], cwd=inputs, env=variables, check=True)
     every = [each for c in COMMANDS for each in examples(shown(c, "--help-all").stdout)]
@@ -217,7 +218,7 @@ def test_every_example_runs(
         done = subprocess.run(
             ["/bin/sh", "-c", f"{line} --force" if replaces else line],
             cwd=inputs,
-            env={**variables, **(FEW_UPDATES if re.search(r"compare|train ", line) else {})},
+            env={**variables, **(FEW_UPDATES if re.search(r"compare --|train ", line) else {})},
             capture_output=True,
             encoding="utf-8",
             check=False,

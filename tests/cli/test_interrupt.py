@@ -114,7 +114,8 @@ def test_an_interrupted_comparison_shows_the_finished_cells(
     reporting_program: tuple[str, ...], environment: dict[str, str], tmp_path: Path
 ) -> None:
     sizes = ("--hidden", "8", "--updates", "500", "--sequences", "2", "--steps", "2,2000")
-    arguments = [*reporting_program, "compare", *sizes, "--activation", "tanh", "--json"]
+    one = ("--activation", "tanh", "--seeds", "1", "--workers", "1")
+    arguments = [*reporting_program, "compare", *sizes, *one, "--json"]
 
     done = Interrupted(arguments, environment, tmp_path, word="training on 2000 steps")
 

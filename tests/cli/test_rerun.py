@@ -45,7 +45,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (ActivationName.SIGMOID, ActivationName.TANH),
         (CellName.LSTM, CellName.ELMAN),
     )
-    comparison = compare(settings, activations, (7, 4), kinds=kinds)
+    comparison = compare(settings, activations, (7, 4), kinds=kinds, seeds=2)
     spectrum = analyze(settings.with_changes({"updates": 0, "spectrum": True}))
     for suffix in SUFFIXES:
         (folder / f"made.{suffix}").write_bytes(analysis_picture(analysis, f".{suffix}"))

@@ -14,7 +14,7 @@ from gradscope.jacobians.singular_values import SingularValues
 from gradscope.names import CellName, Regime
 from gradscope.report.figures.panels import PANELS
 from gradscope.report.screen import to_ascii
-from gradscope.report.terminal.analysis import COMPARISON_TITLES
+from gradscope.report.terminal.comparison import COMPARISON_TITLES
 from gradscope.report.words.cells import CAUSE_LABELS, CAUSE_TITLES
 from gradscope.report.words.theory import THEORY_WORDS
 
@@ -107,7 +107,7 @@ def used_terms() -> Iterator[str]:
     yield from (title.split(",")[0] for title in CAUSE_TITLES.values())
     yield from CAUSE_LABELS.values()
     for title in COMPARISON_TITLES:
-        if title not in {"steps", "learned"}:
+        if title not in {"steps", "learned", "network"}:
             yield title.split(",")[0].split("/")[0].replace("\n", " ")
 
 

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ import gradscope
 from gradscope.analysis.settings import IMPORTED_SETTINGS, Settings
 from gradscope.errors import SettingError
 from gradscope.sweep import grid as grid_module
-from gradscope.sweep.axes import Axes, parse_axes
+from gradscope.sweep.axes import parse_axes
 from gradscope.sweep.grid import Grid, Shard, cell_key, make_plan
 from tests.sweeping import TINY, cells_of
 
@@ -68,16 +69,35 @@ def test_every_setting_changes_the_key() -> None:
     timed = Settings(dt=0.1, tau=0.2)
     assert cell_key(timed, {}) != cell_key(timed.with_changes({"tau": (0.2,) * 31 + (0.3,)}), {})
     alone = {"center_bias", "delay", "forget_bias", "tau"}
-    no_grid_takes = {"weights", *IMPORTED_SETTINGS}
-    assert {*changed} | alone | no_grid_takes == set(Settings().as_dict())
+    of_files = {"weights", *IMPORTED_SETTINGS}
+    assert {*changed} | alone | of_files == set(Settings().as_dict())
 
 
-@pytest.mark.parametrize("values", [({"weights": "net.pt"}, {}), ({}, {"weights": ("net.pt",)})])
-def test_no_grid_takes_a_network_from_a_file(values: tuple[dict[str, str], Axes]) -> None:
-    with pytest.raises(
-        SettingError, match="only randomly initialized networks can be compared or swept"
-    ):
-        Grid(*values)
+def test_every_setting_of_a_network_from_a_file_changes_the_key() -> None:
+    given: dict[str, Any] = {"weights": "net.pt", "updates": 0, "readout": "fc"}
+    base = Settings.from_dict({**given, "data": "x.npy", "targets": "y.npy"})
+    noise = Settings.from_dict(given)
+    digests = {"net.pt": "1", "x.npy": "2", "y.npy": "3", "other": "4"}
+    changed = {
+        "weights": "other", "targets": "other", "weight_map": ("W=w",), "layer": "1",
+        "readout": "out", "gate_activation": "sigmoid", "reset_after": True, "batch_first": True,
+        "standardise": True, "gain": 2.0, "seed": 3,
+    }  # fmt: skip
+
+    keys = {cell_key(base, digests), cell_key(noise, digests)}
+    keys |= {cell_key(base.with_changes({k: v}), digests) for k, v in changed.items()}
+    keys.add(cell_key(noise.with_changes({"noise_scale": 2.0}), digests))
+
+    assert len(keys) == len(changed) + 3
+    assert {*changed, "noise_scale"} >= set(IMPORTED_SETTINGS)
+    # The content of a file is the network, not its name.
+    renamed = base.with_changes({"weights": "other"})
+    assert cell_key(renamed, {**digests, "other": "1"}) == cell_key(base, digests)
+
+
+def test_seeds_are_refused_where_they_would_draw_nothing() -> None:
+    with pytest.raises(SettingError, match="nothing is drawn"):
+        Grid({"weights": "net.pt", "data": "x.npy"}, {}, 2)
 
 
 def test_another_algorithm_version_gives_other_keys(monkeypatch: pytest.MonkeyPatch) -> None:

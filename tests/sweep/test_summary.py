@@ -1,5 +1,6 @@
-"""Groups, fields and curves hold the order statistics of the cells that share a place."""
+"""Groups, fields and curves hold quantiles of the cells that share a place."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -154,7 +155,7 @@ def test_a_fan_holds_quantiles_and_counts() -> None:
     quantiles = quantile_curves(rows, None, "rate_nats_per_step")
 
     assert quantiles.x.name == "steps"
-    np.testing.assert_array_equal(quantiles.curves["tanh"][:, 0], [0.0, 4.0, 9.0, 14.0, 18.0])
+    np.testing.assert_allclose(quantiles.curves["tanh"][:, 0], [0.95, 4.75, 9.5, 14.25, 18.05])
     np.testing.assert_array_equal(quantiles.counts["tanh"], [20, 20])
 
 
@@ -204,7 +205,7 @@ def test_a_summary_groups_by_words_and_counts_regimes_and_failures() -> None:
     tanh, relu = summary.groups
     assert (tanh.values, tanh.cells, tanh.failed, tanh.horizon) == (("tanh",), 1, 0, np.inf)
     assert (relu.cells, relu.failed, relu.regimes) == (3, 1, {"vanishing": 2})
-    assert (relu.rate, relu.horizon) == (-2.0, 3.0)
+    assert (relu.rate, relu.horizon) == (-1.5, 3.5)
     assert summary.errors == {"lost": 1}
 
 
@@ -219,7 +220,27 @@ def test_an_absent_setting_is_called_none_as_it_is_asked_for() -> None:
 def test_a_summary_can_be_of_some_cells_of_a_store() -> None:
     rows = rows_of({"gain": 1.0}, {"gain": 2.0}, {"gain": 3.0})
 
-    assert summarize(rows, {"0", "2"}).groups[0].cells == 2
+    assert [group.values for group in summarize(rows, {"0", "2"}).groups] == [("1.0",), ("3.0",)]
+
+
+def test_a_summary_is_by_what_was_swept_as_far_as_it_stays_short() -> None:
+    gains, inits = [float(g) for g in range(20)], ("glorot", "uniform")
+    grid = itertools.product(gains, inits, (3, 4))
+    rows = rows_of(*({"gain": g, "init": i, "hidden": h} for g, i, h in grid))
+
+    assert set(summarize(rows).names) == {"init", "hidden"}
+    assert summarize(rows).groups[0].cells == 20
+    few = rows_of({"gain": 1.0, "hidden": 3}, {"gain": 2.0, "hidden": 4})
+    assert set(summarize(few).names) == {"gain", "hidden"}
+
+
+def test_files_are_networks_of_their_own_in_a_picture() -> None:
+    grid = itertools.product(("a", "b"), (1.0, 2.0))
+    rows = rows_of(*({"weights": w, "gain": g, "rate_nats_per_step": g} for w, g in grid))
+
+    assert list(quantile_curves(rows, "gain", "rate_nats_per_step").curves) == ["a", "b"]
+    field = grid_of_values(rows, "gain", "weights", "rate_nats_per_step")
+    assert list(field.panels) == ["tanh"]
 
 
 @pytest.mark.parametrize(

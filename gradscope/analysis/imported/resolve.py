@@ -5,6 +5,7 @@ driven by what the layers below put out (``stack``).
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ def import_stack(values: Mapping[str, Any]) -> ImportedStack:
     layers = _stack(found, studied, settings)
     require_memory(settings, studied.input_size, 0, 0)
     data = _inputs(settings, layers[0][0][0], found, data)
-    params = cell_of(studied, spec, _readout(settings, found, studied))
+    params = _scaled(cell_of(studied, spec, _readout(settings, found, studied)), settings.gain)
     noise = partial(draw_noise, settings.noise, Streams.from_seed(settings.seed).noise)
     trajectories = run_stack(layers, data, noise)
     return ImportedStack(settings, params, studied, spec, layers, data, trajectories, found)
@@ -145,11 +146,16 @@ def _stack(found: FoundNetwork, studied: RecurrentLayer, settings: Settings) -> 
         open_ones = (*layer.unknown, "state") if by_hand else layer.unknown
         open_ones = (*open_ones, "leak") if layer.leak is None else open_ones
         declared = {name: getattr(settings, name) for name in ANSWERS if name in open_ones}
-        return cell_of(layer, resolve_spec(layer, UserChoices(**declared), by_hand=by_hand))
+        spec = resolve_spec(layer, UserChoices(**declared), by_hand=by_hand)
+        return _scaled(cell_of(layer, spec), settings.gain)
 
     return tuple(
         tuple((each, cell(each)) for each in members if each.layer == depth) for depth in depths
     )
+
+
+def _scaled(cell: Cell, gain: float) -> Cell:
+    return replace(cell, recurrent_weights=gain * cell.recurrent_weights)
 
 
 def _inputs(

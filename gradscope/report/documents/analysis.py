@@ -21,6 +21,7 @@ from gradscope.report.documents import rows as tables
 from gradscope.report.formats import Document, head
 from gradscope.report.terminal.analysis import NOT_DRIVEN, layer_verdict
 from gradscope.report.words.theory import objection_sentence
+from gradscope.sweep.changes import changes
 
 _ALONE = ("error", "verdict.horizon", "gradient")
 _OF_GRADIENT = ("gradient.norm", "gradient.by_step", "gradient.log10_by_step")
@@ -47,6 +48,8 @@ WHY_NULL: Mapping[str, str] = MappingProxyType(
         "bound_rate_nats_per_step": "W is zero",
         "horizon": "the median profile stays above the threshold at all lags measured",
         "expected_horizon": "the profile does not fall",
+        "horizon_before": "the median profile stayed above the threshold at all lags measured",
+        "log10_norm_before": fields.ZERO_PRODUCT,
         "norm": "no update was finished to choose it by",
     }
 )
@@ -67,13 +70,26 @@ def analysis_document(analysis: Analysis) -> Document:
 
 
 def comparison_document(comparison: Comparison) -> Document:
-    """Return the comparison: a row for each cell, and every analysis whole."""
+    """Return the comparison: a row for each cell, medians over the seeds, every analysis whole."""
     first = comparison.analyses[0].settings
     shared = {k: v for k, v in first.as_dict().items() if k not in ("cell", "activation", "steps")}
     return {
         **head("comparison", shared),
         "interrupted": comparison.interrupted,
         "cells": _objects(tables.CELL_COLUMNS, tables.comparison_rows(comparison)),
+        "medians": _objects(tables.MEDIAN_COLUMNS, tables.median_rows(comparison)),
+        "changes": [
+            {
+                "file": tables.file_of(each.analysis),
+                **{
+                    name: {"change": v, "within_95": within}
+                    for name, (v, within) in each.of.items()
+                },
+                "null_because": "a horizon lies beyond the lags, or there are too few sequences",
+                **{name: getattr(each, name) for name in ("judged_by", "better", "worse")},
+            }
+            for each in (changes(comparison) if tables.file_of(comparison.analyses[0]) else ())
+        ],
         "analyses": [analysis_document(each) for each in comparison.analyses],
     }
 

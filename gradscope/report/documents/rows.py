@@ -3,6 +3,7 @@
 Values keep their infinities; ``formats`` leaves the cell of a missing number empty.
 """
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +13,7 @@ from gradscope.analysis.check import CheckRow
 from gradscope.analysis.checkpoints import Checkpoint
 from gradscope.analysis.fields import QUANTILES, Field, stage_fields
 from gradscope.analysis.results import Analysis, Comparison, Stage
-from gradscope.arrays import LN_10, FloatArray, IntArray, order_statistics
+from gradscope.arrays import LN_10, FloatArray, IntArray, quantiles
 from gradscope.jacobians.shares import GradientShares
 
 Rows = tuple[tuple[str, ...], list[list[Any]]]
@@ -45,7 +46,13 @@ CELL_COLUMNS = (
     "baseline",
     "cell",
     *TIME_FIELDS,
+    "seed",
+    "file",
     "write_level",
+)
+MEDIAN_COLUMNS = (
+    *("cell", "activation", "steps", "file", "seeds", "stage"),
+    *("rate_nats_per_step", "horizon", "error"),
 )
 CHECKPOINT_COLUMNS = ("update", "error_per_step", "gradient_norm", "horizon")
 CHECK_COLUMNS = ("quantity", "against", "deviation", "tolerance", "passed")
@@ -92,7 +99,7 @@ def parameter_rows(analysis: Analysis) -> Rows:
 
 
 def comparison_rows(comparison: Comparison) -> list[list[Any]]:
-    """Return one row per network, length and stage, in the order of ``CELL_COLUMNS``."""
+    """Return one row per network, length, seed and stage, in the order of ``CELL_COLUMNS``."""
     return [
         [
             str(analysis.settings.activation),
@@ -101,11 +108,38 @@ def comparison_rows(comparison: Comparison) -> list[list[Any]]:
             analysis.task_info.baseline and analysis.task_info.baseline.error,
             str(analysis.settings.cell),
             *(field.last for field in _fields_of(stage, TIME_FIELDS)),
+            analysis.settings.seed,
+            file_of(analysis),
             stage.write_level,
         ]
         for analysis in comparison.analyses
         for stage in analysis.stages
     ]
+
+
+def median_rows(comparison: Comparison) -> list[list[Any]]:
+    """Return one row per network, length and stage: medians over the seeds, in the order of
+    ``MEDIAN_COLUMNS``.
+    """
+    rows: list[list[Any]] = []
+    for group in comparison.groups:
+        of = group[0].settings
+        for stages in zip(*(analysis.stages for analysis in group), strict=True):
+            row = [str(of.cell), str(of.activation), of.steps, file_of(group[0]), len(group)]
+            row += [str(stages[0].name), middle([each.verdict.rate for each in stages])]
+            errors = [each.error for each in stages if each.error is not None]
+            rows.append([*row, median_reach(stages), middle(errors) if errors else None])
+    return rows
+
+
+def file_of(analysis: Analysis) -> str | None:
+    """Return the file of weights, or the saved run, that a network comes from."""
+    return analysis.settings.load or analysis.settings.weights
+
+
+def median_reach(stages: Iterable[Stage]) -> float:
+    """Return the median memory horizon in steps, ∞ where it lies beyond the lags measured."""
+    return middle([math.inf if s.verdict.horizon is None else s.verdict.horizon for s in stages])
 
 
 def checkpoint_rows(analysis: Analysis, checkpoints: Sequence[Checkpoint]) -> list[list[Any]]:
@@ -122,14 +156,14 @@ def check_rows(rows: Iterable[CheckRow]) -> list[list[Any]]:
 
 
 def median_map(log_norms: FloatArray) -> FloatArray:
-    """Return the median over sequences (A,A), an order statistic, so that −inf makes no NaN."""
-    middle: FloatArray = order_statistics(log_norms, (0.5,))[0]
+    """Return the median over sequences (A,A); −inf makes no NaN."""
+    middle: FloatArray = quantiles(log_norms, (0.5,))[0]
     return middle
 
 
-def middle(values: FloatArray) -> float:
-    """Return the median as an order statistic: infinities make no NaN."""
-    return float(order_statistics(values, (0.5,))[0])
+def middle(values: FloatArray | Sequence[float]) -> float:
+    """Return the median; infinities make no NaN."""
+    return float(quantiles(np.asarray(values, np.float64), (0.5,))[0])
 
 
 def map_rows(analysis: Analysis) -> Rows:

@@ -147,7 +147,7 @@ def row_documents(rows: Rows) -> Iterator[Document]:
                 document[name] = plain(curve_from_blob(value))
             elif kinds.get(name) is bool:
                 document[name] = bool(value)
-            elif name == "column":
+            elif kinds.get(name) == tuple[str, ...]:
                 document[name] = json.loads(value)
         yield document
 

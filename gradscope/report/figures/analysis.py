@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gradscope.analysis.results import Analysis
-from gradscope.arrays import LN_10, FloatArray, order_statistics
+from gradscope.arrays import LN_10, FloatArray, quantiles
 from gradscope.jacobians.lag_norms import LagNorms
 from gradscope.names import ColumnWidth
 from gradscope.report.figures.panels import PANELS
@@ -62,7 +62,7 @@ def profile_picture(
     figure = new_page("How much of the gradient arrives, by lag", about, SIZE)
     axes = figure.add_axes((0.11, 0.13, 0.85, 0.68))
     dress(axes, LAG, SIGMA_MAX)
-    low, median, high = map(drawable, order_statistics(norms.log_norms, (0.05, 0.5, 0.95)))
+    low, median, high = map(drawable, quantiles(norms.log_norms, (0.05, 0.5, 0.95)))
     axes.plot(norms.lags, median, color=BLUE, linewidth=2.4, label="median")
     draw_band(axes, norms.lags, low, high)
     if log_bound is not None and np.isfinite(log_bound).all():

@@ -1,16 +1,19 @@
-"""The picture of ``compare``: networks side by side, by lag and by length.
+"""The picture of ``compare``: networks side by side, by lag and by length, or by file.
 
 One legend for the whole page names the networks, however many; the lengths are named once, above
-the ends of their curves.
+the ends of their curves. Of several seeds the median is drawn, and each thin or as a dot.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from gradscope.analysis.results import Analysis, Comparison
-from gradscope.arrays import FloatArray
+from gradscope.analysis.results import Analysis, Comparison, Stage
+from gradscope.arrays import FloatArray, quantiles
+from gradscope.model.activations import ACTIVATIONS
+from gradscope.report.documents.rows import file_of, median_reach, middle
 from gradscope.report.figures.profile_panels import drawable, say
 from gradscope.report.figures.style import (
     GREY,
@@ -30,7 +33,7 @@ from gradscope.report.figures.style import (
 )
 from gradscope.report.figures.sweep_axes import fits, gap_for, inches_along, line_style
 from gradscope.report.words.cells import short_name
-from gradscope.report.words.headline import comparison_headline
+from gradscope.report.words.headline import comparison_headline, seeds_of
 from gradscope.report.words.numbers import fraction
 
 if TYPE_CHECKING:
@@ -40,6 +43,9 @@ if TYPE_CHECKING:
 PANELS_TOP = 1.575
 """Inches from the page's upper edge to the panels, below one row of the legend."""
 
+MAX_NAME = 11
+"""Last letters of a file's name in the legend, which numbers the files."""
+
 LENGTHS_ACROSS = 9
 """Names of lengths that fit side by side above a panel."""
 
@@ -47,56 +53,85 @@ UPPER_EDGE, HEADROOM = 0.95, 1.12
 """Where on the height of a panel what is infinite stands, and what that height grows by for it."""
 
 
+class _Network(NamedTuple):
+    """A network: its name and look, where its lengths stand across (of files, where it stands), and
+    its analyses at each of them, one per seed.
+    """
+
+    name: str
+    look: Look
+    places: FloatArray
+    groups: list[tuple[Analysis, ...]]
+
+
 def comparison_picture(comparison: Comparison, suffix: str) -> bytes:
     """Return the picture of ``compare`` as the bytes of a ``.png``, ``.svg`` or ``.pdf``."""
     every = [each.settings for each in comparison.analyses]
-    made_by = {
-        "command": "compare",
-        "cell": list(dict.fromkeys(str(each.cell) for each in every)),
-        "activation": list(dict.fromkeys(str(each.activation) for each in every)),
-        "steps": list(dict.fromkeys(each.steps for each in every)),
-    }
+    made_by: dict[str, Any] = {"command": "compare"}
+    if file_of(comparison.analyses[0]) is None:
+        for name in ("cell", "activation", "steps"):
+            made_by[name] = list(dict.fromkeys(each.as_dict()[name] for each in every))
+        made_by["seeds"] = len({each.seed for each in every})
+    else:
+        made_by["files"] = [file_of(each) for each in comparison.analyses]
     return picture_bytes(comparison_figure(comparison), suffix, every[0].as_dict(), made_by)
 
 
 def comparison_figure(comparison: Comparison) -> "Figure":
-    """Return profiles by lag, horizon and error by length."""
-    first = comparison.analyses[0]
+    """Return profiles by lag, horizon and error by length or by file."""
+    first, networks = comparison.analyses[0], _networks(comparison)
     lengths = ", ".join(dict.fromkeys(str(a.settings.steps) for a in comparison.analyses))
     subtitle = (
         f"{first.settings.hidden} hidden units, {first.settings.init} init; lengths {lengths}; "
-        f"{first.settings.updates} updates; seed {first.settings.seed}"
+        f"{first.settings.updates} updates; {seeds_of(comparison)}"
     )
+    if file_of(first) is not None:
+        subtitle = first.task_info.description
+    elif max(map(len, comparison.groups)) > 1:
+        subtitle += " (thin lines and dots), lines: median"
     figure = new_page(comparison_headline(comparison), subtitle)
-    top = PANELS_TOP + height_of_rows(len(_by_network(comparison)) + 1)
+    top = PANELS_TOP + height_of_rows(len(networks) + 1)
     margins: Look = {"left": 0.065, "right": 0.97, "top": 1.0 - top / SLIDE[1], "bottom": 0.085}
     grid = figure.add_gridspec(2, 5, hspace=0.58, wspace=0.9, **margins)
     profiles = figure.add_subplot(grid[:, :3])
-    _profiles_panel(profiles, comparison)
-    _horizons_panel(figure.add_subplot(grid[0, 3:]), comparison)
-    _errors_panel(figure.add_subplot(grid[1, 3:]), comparison)
+    _profiles_panel(profiles, comparison, networks)
+    for row, draw in enumerate((_horizons_panel, _errors_panel)):
+        draw(figure.add_subplot(grid[row, 3:]), comparison, networks)
     page_legend(figure, *profiles.get_legend_handles_labels())
     return figure
 
 
-def _by_network(comparison: Comparison) -> dict[str, list[Analysis]]:
-    """Return the analyses of each network from the shortest to the longest sequence."""
-    groups: dict[str, list[Analysis]] = {}
-    for analysis in comparison.analyses:
-        groups.setdefault(short_name(analysis.settings), []).append(analysis)
-    for analyses in groups.values():
-        analyses.sort(key=lambda analysis: analysis.settings.steps)
-    return groups
+def _networks(comparison: Comparison) -> list[_Network]:
+    """Return the networks, each from the shortest to the longest sequence."""
+    by_name: dict[str, list[tuple[Analysis, ...]]] = {}
+    for group in comparison.groups:
+        by_name.setdefault(short_name(group[0].settings), []).append(group)
+    styles, networks = [each.line_style for each in ACTIVATIONS.values()], []
+    for number, (name, groups) in enumerate(by_name.items()):
+        groups.sort(key=lambda group: group[0].settings.steps)
+        shown, style, places = name, line_style(name), [group[0].settings.steps for group in groups]
+        if file_of(groups[0][0]) is not None:
+            style, places = styles[number % len(styles)], [number + 1]
+            shown = f"{number + 1}: {Path(name).name[-MAX_NAME:]}".replace("$", r"\$")
+        networks.append(_Network(shown, style._asdict(), np.array(places, np.float64), groups))
+    return networks
 
 
-def _profiles_panel(axes: "Axes", comparison: Comparison) -> None:
+def _profiles_panel(axes: "Axes", comparison: Comparison, networks: list[_Network]) -> None:
     title = "How much of the gradient arrives, by lag; one curve per length"
     dress(axes, LAG, f"{SIGMA_MAX}, median", title)
-    for name, analyses in _by_network(comparison).items():
-        look: Look = {**line_style(name)._asdict(), "linewidth": 2, "markersize": 7}
-        for analysis in analyses:
-            profile, label = analysis.last.profile, name if analysis is analyses[-1] else None
-            axes.plot(profile.lags, drawable(profile.median), markevery=[-1], label=label, **look)
+    for name, look, _, groups in networks:
+        for group in groups:
+            profiles = [each.last.profile for each in group]
+            lags = min((each.lags for each in profiles), key=len)
+            norms = np.stack([each.median[: lags.size] for each in profiles], axis=1)
+            if len(group) > 1:
+                thin: Look = {"color": look["color"], "linewidth": 0.6, "alpha": 0.4}
+                axes.plot(lags, drawable(norms), **thin)
+            thick: Look = {**look, "linewidth": 2, "markersize": 7}
+            label = name if group is groups[-1] else None
+            median = drawable(quantiles(norms, (0.5,))[0])
+            axes.plot(lags, median, markevery=[-1], label=label, **thick)
     if all(np.isneginf(analysis.last.profile.median).all() for analysis in comparison.analyses):
         say(axes, "Every product is exactly zero.")
         return
@@ -113,73 +148,97 @@ def _name_ends(axes: "Axes", comparison: Comparison) -> None:
     """
     profiles = [analysis.last.profile for analysis in comparison.analyses]
     ends = {int(each.lags[-1]) for each in profiles if np.isfinite(each.median[-1])}
-    reached = sorted(ends & set(_lengths(comparison.analyses)), reverse=True)
+    reached = sorted(ends & {each.settings.steps for each in comparison.analyses}, reverse=True)
     low, high = axes.get_xlim()
     for length in (reached[each] for each in fits(reached, (high - low) / LENGTHS_ACROSS)):
         look: Look = {"xycoords": ("data", "axes fraction"), "ha": "center", "color": GREY}
         write(axes, f"T = {length}", (length, 1.0), (0, 4), **look)
 
 
-def _horizons_panel(axes: "Axes", comparison: Comparison) -> None:
-    dress(axes, "sequence length T", "lag (steps)", "Memory horizon (hollow: beyond the lags)")
-    groups = _by_network(comparison)
-    for name, analyses in groups.items():
-        style, lengths = line_style(name)._asdict(), np.array(_lengths(analyses))
-        verdicts = [analysis.last.verdict for analysis in analyses]
-        reached = np.array([each.horizon or each.max_lag for each in verdicts])
-        beyond = np.array([each.horizon is None for each in verdicts])
-        axes.plot(lengths, reached, linewidth=2, **style)
-        hollow: Look = {**style, "linestyle": "none", "markerfacecolor": "white", "markersize": 8}
-        axes.plot(lengths[beyond], reached[beyond], **hollow)
-    needed = [(a.settings.steps, a.task_info.required_lag) for a in next(iter(groups.values()))]
-    if all(lag is not None for _, lag in needed):
-        look: Look = {"color": GREY, "linestyle": ":", "linewidth": 2}
-        axes.plot(*zip(*needed, strict=True), label="needed by the task", **look)
-    axes.set_xscale("log")
+def _horizons_panel(axes: "Axes", comparison: Comparison, networks: list[_Network]) -> None:
+    dress(axes, _across(comparison), "lag (steps)", "Memory horizon (hollow: beyond the lags)")
+    for name, look, places, groups in networks:
+        befores = [[each.stages[0] for each in group] for group in groups]
+        afters = [[each.last for each in group] for group in groups]
+        if len(groups[0][0].stages) > 1:
+            dotted: Look = {"color": look["color"], "linestyle": (0, (1, 2)), "linewidth": 1.4}
+            label = "before training" if name == networks[0].name else None
+            axes.plot(places, [_reached(each) for each in befores], label=label, **dotted)
+        reached = np.array([_reached(each) for each in afters])
+        beyond = np.isinf([median_reach(each) for each in afters])
+        axes.plot(places, reached, linewidth=2, **look)
+        hollow: Look = {**look, "linestyle": "none", "markerfacecolor": "white", "markersize": 8}
+        axes.plot(places[beyond], reached[beyond], **hollow)
+        _dots(axes, look, places, [[_reached([stage]) for stage in each] for each in afters])
+    first = networks[0].groups
+    needed = [(group[0].settings.steps, group[0].task_info.required_lag) for group in first]
+    if file_of(comparison.analyses[0]) is None and all(lag is not None for _, lag in needed):
+        grey: Look = {"color": GREY, "linestyle": ":", "linewidth": 2}
+        axes.plot(*zip(*needed, strict=True), label="needed by the task", **grey)
     axes.set_yscale("log")
     set_round_ticks(axes.yaxis, axes.get_ylim())
-    _tick_lengths(axes, comparison)
+    _tick_places(axes, comparison, networks)
     legend(axes)
 
 
-def _errors_panel(axes: "Axes", comparison: Comparison) -> None:
+def _reached(stages: Sequence[Stage]) -> float:
+    """Return the median horizon, of one beyond the lags measured the last of them."""
+    return min(median_reach(stages), float(stages[0].verdict.max_lag))
+
+
+def _dots(axes: "Axes", look: Look, places: FloatArray, values: list[list[float]]) -> None:
+    """Draw the value of each seed, where there are several."""
+    for place, each in zip(places, values, strict=True):
+        if len(each) > 1:
+            dots: Look = {"color": look["color"], "s": 12, "alpha": 0.5, "linewidths": 0}
+            axes.scatter([place] * len(each), each, **dots)
+
+
+def _errors_panel(axes: "Axes", comparison: Comparison, networks: list[_Network]) -> None:
     """Draw each error in units of its baseline's; what is infinite hollow at the upper edge."""
-    dress(axes, "sequence length T", "error / baseline", "Error against the baseline")
-    overflows = np.isinf(_ratios(comparison.analyses))
+    dress(axes, _across(comparison), "error / baseline", "Error against the baseline")
+    overflows = np.isinf([each.relative_error or 0.0 for each in comparison.analyses])
     if overflows.all():
         say(axes, "The error is infinite:\nthe state overflows.")
         return
+    if all(each.relative_error is None for each in comparison.analyses):
+        say(axes, "There are no targets,\nso no error.")
+        return
     axes.axhline(1.0, color=GREY, linestyle=":", linewidth=2, label="nothing learned")
-    for name, analyses in _by_network(comparison).items():
-        style = line_style(name)._asdict()
-        lengths, ratios = np.array(_lengths(analyses)), _ratios(analyses)
+    for _, look, places, groups in networks:
+        every = [[each.relative_error or 0.0 for each in group] for group in groups]
+        ratios = np.array([middle(each) for each in every])
         infinite = np.isinf(ratios)
-        axes.plot(lengths, np.where(infinite, np.nan, ratios), linewidth=2, **style)
+        axes.plot(places, np.where(infinite, np.nan, ratios), linewidth=2, **look)
+        _dots(axes, look, places, [[e for e in each if np.isfinite(e)] for each in every])
         if infinite.any():
             edge = np.full(infinite.sum(), UPPER_EDGE)
-            hollow: Look = {**style, "linestyle": "none", "fillstyle": "none"}
+            hollow: Look = {**look, "linestyle": "none", "fillstyle": "none"}
             hollow |= {"transform": axes.get_xaxis_transform(), "label": "hollow: infinite"}
-            axes.plot(lengths[infinite], edge, **hollow)
+            axes.plot(places[infinite], edge, **hollow)
     legend(axes)
-    axes.set_xscale("log")
     axes.set_ylim(0.0, axes.get_ylim()[1] * (HEADROOM if overflows.any() else 1.0))
-    _tick_lengths(axes, comparison)
+    _tick_places(axes, comparison, networks)
 
 
-def _lengths(analyses: Sequence[Analysis]) -> list[int]:
-    return [analysis.settings.steps for analysis in analyses]
+def _across(comparison: Comparison) -> str:
+    """Return what stands below the axis."""
+    named = file_of(comparison.analyses[0]) is not None
+    return "file, in the order of the legend" if named else "sequence length T"
 
 
-def _ratios(analyses: Sequence[Analysis]) -> FloatArray:
-    return np.array([analysis.relative_error or 0.0 for analysis in analyses])
-
-
-def _tick_lengths(axes: "Axes", comparison: Comparison) -> None:
+def _tick_places(axes: "Axes", comparison: Comparison, networks: list[_Network]) -> None:
     """Name the lengths that were run, and no others: the longest first, the others where they
-    fit.
+    fit; or number the files.
     """
-    lengths = sorted(set(_lengths(comparison.analyses)), reverse=True)
-    gap = gap_for(axes.xaxis, map(str, lengths))
-    named = [lengths[each] for each in fits(inches_along(axes.xaxis, lengths), gap)]
-    axes.set_xticks(named, [str(length) for length in named])
+    places = sorted(
+        {each for network in networks for each in network.places.tolist()}, reverse=True
+    )
+    if file_of(comparison.analyses[0]) is None:
+        axes.set_xscale("log")
+    else:
+        axes.set_xlim(0.5, max(places) + 0.5)
+    labels = [f"{each:.0f}" for each in places]
+    kept = fits(inches_along(axes.xaxis, places), gap_for(axes.xaxis, labels))
+    axes.set_xticks([places[each] for each in kept], [labels[each] for each in kept])
     axes.minorticks_off()

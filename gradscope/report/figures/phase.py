@@ -91,6 +91,8 @@ def phase_figure(field: GridOfValues, rate: GridOfValues, settings: Mapping[str,
     x, y = (axis.name.replace("_", " ") for axis in (field.x, field.y))
     far = field.measure == "horizon"
     what = "How far back the gradient reaches" if far else "Where the gradient vanishes or explodes"
+    if field.measure == "lyapunov_exponent":
+        what = "Largest Lyapunov exponent"
     title = f"{what}: {named(field.panels, ' and ')} over {x} and {y}"
     figure = new_page(title, about, (SLIDE[0], height))
     top, bottom = 1.0 - TOP / height, BOTTOM / height

@@ -39,7 +39,10 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MEASURE_BEYOND: Mapping[str, str] = MappingProxyType(
-    {"rate_nats_per_step": "exactly zero", "horizon": "beyond the lags"}
+    {
+        **dict.fromkeys(("rate_nats_per_step", "lyapunov_exponent"), "exactly zero"),
+        "horizon": "beyond the lags",
+    }
 )
 """What a median means that is infinite."""
 
@@ -91,7 +94,8 @@ def quantile_figure(quantiles: QuantileCurves, settings: Mapping[str, Any]) -> "
 def _bands(quantiles: QuantileCurves) -> str:
     """Return what lines and bands show."""
     over = " and ".join(word.replace("_", " ") for word in quantiles.mixed)
-    bands = f"line: median over {over}; bands: 50 % and 90 % of cells" if over else ""
+    most = max((int(each.max()) for each in quantiles.counts.values()), default=0)
+    bands = f"line: median over {over}; bands: 50 % and 90 % of n ≤ {most} cells" if over else ""
     if any(np.isinf(curve[2]).any() for curve in quantiles.curves.values()):
         bands += f"; hollow at the edge: {MEASURE_BEYOND[quantiles.measure]}"
     return bands

@@ -99,7 +99,11 @@ AXIS_WORDS: Mapping[str, str] = MappingProxyType(
 )
 
 MEASURE_WORDS: Mapping[str, str] = MappingProxyType(
-    {"rate_nats_per_step": "growth rate, nats per step", "horizon": "memory horizon, steps"}
+    {
+        "rate_nats_per_step": "growth rate, nats per step",
+        "horizon": "memory horizon, steps",
+        "lyapunov_exponent": "largest Lyapunov exponent, nats per step",
+    }
 )
 
 NO_STORE: Mapping[str, Any] = MappingProxyType({"command": "report"})

@@ -110,10 +110,11 @@ Source = WeightsSource | StoreSource
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Recipe:
-    """``cells``, ``activations`` and ``lengths`` are those of a comparison, else the settings' own
-    one; ``panel`` is the one that a picture shows alone, None where it shows all; ``source`` is the
-    file that a picture was drawn from, None where settings tell it all; ``version`` is that of the
-    gradscope that made the file, on the machine that ``environment`` describes.
+    """``cells``, ``activations``, ``lengths`` and ``seeds`` are those of a comparison, else the
+    settings' own one; ``panel`` is the one that a picture shows alone, None where it shows all;
+    ``source`` is the file that a picture was drawn from, None where settings tell it all;
+    ``version`` is that of the gradscope that made the file, on the machine that ``environment``
+    describes.
     """
 
     command: MadeBy
@@ -123,6 +124,7 @@ class Recipe:
     lengths: tuple[int, ...]
     version: str
     environment: Mapping[str, Any]
+    seeds: int = 1
     panel: str | None = None
     width: ColumnWidth = ColumnWidth.DOUBLE
     source: Source | None = None
@@ -141,12 +143,15 @@ def read_recipe(path: Path) -> Recipe:
     """
     document = read_document(path)
     made_by = document.get("made_by", {})
+    if files := _compared_files(document):
+        raise ArchiveError(f"{path} compares files; run again: gradscope compare {' '.join(files)}")
     try:
         command = _command(document)
         source = _source(made_by) if made_by else None
         alone = "panel" in made_by
         axes = _axes(document) if command is MadeBy.COMPARE else {}
         first = {name: values[0] for name, values in axes.items()}
+        seeds = first.pop("seeds", 1)
         given = {} if source else {**document["settings"], **first}
         settings = Settings.from_dict(given, str(path))
         return Recipe(
@@ -158,6 +163,7 @@ def read_recipe(path: Path) -> Recipe:
             version=str(document["gradscope"]),
             environment=dict(document["environment"]),
             source=source,
+            seeds=_instance(seeds, int),
             panel=checked_panel(made_by["panel"]) if alone else None,
             width=ColumnWidth(made_by["width"]) if alone else ColumnWidth.DOUBLE,
         )
@@ -192,7 +198,9 @@ def command_words(document: Mapping[str, Any]) -> str:
         made_by = document.get("made_by", {})
         source = _source(made_by) if len(made_by) > 1 else None
         words += _source_words(source) if source else []
-        axes = _axes(document) if command is MadeBy.COMPARE else {}
+        files = _compared_files(document)
+        words += files
+        axes = _axes(document) if command is MadeBy.COMPARE and not files else {}
         words += (f"--{name} {','.join(map(str, values))}" for name, values in axes.items())
     except DAMAGE:
         return ""
@@ -238,12 +246,26 @@ def _quoted(word: str) -> str:
 
 
 def _axes(document: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Return what a comparison set side by side, by the setting's name, in order."""
+    """Return what a comparison set side by side, by the setting's name, in order, and how many
+    seeds.
+    """
     names = ("cell", "activation", "steps")
     if "made_by" in document:
-        return {name: list(document["made_by"][name]) for name in names}
+        made_by = document["made_by"]
+        return {**{n: list(made_by[n]) for n in names}, "seeds": [made_by.get("seeds", 1)]}
     cells = document["cells"]
-    return {name: list(dict.fromkeys(cell[name] for cell in cells)) for name in names}
+    axes = {name: list(dict.fromkeys(cell[name] for cell in cells)) for name in names}
+    return {**axes, "seeds": [len({cell.get("seed") for cell in cells})]}
+
+
+def _compared_files(document: Mapping[str, Any]) -> list[str]:
+    """Return the files that a comparison set side by side, as they are typed; none of others."""
+    try:
+        in_cells = (cell["file"] for cell in document.get("cells", []))
+        files = document["made_by"]["files"] if "made_by" in document else in_cells
+        return [_quoted(str(each)) for each in dict.fromkeys(files) if each is not None]
+    except DAMAGE:
+        return []
 
 
 def _instance(value: Any, kind: type[T]) -> T:

@@ -8,7 +8,7 @@ from rich.text import Text
 from gradscope.analysis.check import CheckRow
 from gradscope.analysis.checkpoints import Checkpoint
 from gradscope.analysis.details import NO_DETAILS
-from gradscope.analysis.results import Analysis, Comparison, ImportedLayer, LayerVerdict
+from gradscope.analysis.results import Analysis, ImportedLayer, LayerVerdict
 from gradscope.arrays import LN_10, FloatArray
 from gradscope.diagnosis.growth import terms_of
 from gradscope.diagnosis.verdict import Verdict
@@ -18,10 +18,9 @@ from gradscope.report.screen import Screen
 from gradscope.report.terminal.plot import profile_plot
 from gradscope.report.terminal.table import bullets, opening, table_of
 from gradscope.report.words.captions import details_sentences
-from gradscope.report.words.cells import CAUSE_TITLES, has_textbook_bound, short_name
+from gradscope.report.words.cells import CAUSE_TITLES, has_textbook_bound
 from gradscope.report.words.headline import (
     cause_sentence,
-    comparison_headline,
     describe,
     headline,
     stage_title,
@@ -33,7 +32,6 @@ from gradscope.report.words.numbers import (
     number,
     pace,
     rates_beside,
-    short_pace,
     steps,
 )
 from gradscope.report.words.reasons import reason_sentence
@@ -160,59 +158,6 @@ def _log10(nats: FloatArray) -> str:
 def _horizon(verdict: Verdict) -> str:
     reach = steps(verdict.max_lag if verdict.horizon is None else verdict.horizon)
     return f"beyond {reach}" if verdict.horizon is None else reach
-
-
-COMPARISON_TITLES = (
-    "activation",
-    "steps",
-    "gradient",
-    "growth,\nsteps",
-    "horizon",
-    "needed",
-    "log10\nσ_max",
-    "error /\nbaseline",
-)
-
-
-def comparison_page(comparison: Comparison, screen: Screen) -> RenderableType:
-    """Return the page of ``compare``: the answer, and a row per network and length."""
-    first = comparison.analyses[0]
-    gated = any(each.settings.cell is not CellName.ELMAN for each in comparison.analyses)
-    titles = ("network", *COMPARISON_TITLES[1:]) if gated else COMPARISON_TITLES
-    rows: list[list[str]] = []
-    for analysis in comparison.analyses:
-        name, verdict = short_name(analysis.settings), analysis.last.verdict
-        if rows and name != rows[-1][0]:
-            rows.append([])
-        rows.append(
-            [
-                name,
-                str(analysis.settings.steps),
-                str(verdict.regime),
-                short_pace(verdict.rate),
-                str(verdict.horizon or f">{verdict.max_lag}"),
-                str(verdict.required_lag if verdict.required_lag is not None else "–"),
-                _log10(analysis.last.profile.median),
-                number(analysis.relative_error),
-            ]
-        )
-    return Group(
-        *opening(comparison_headline(comparison), _shared(first), screen),
-        table_of(titles, rows, screen, gap=2),
-    )
-
-
-def _shared(first: Analysis) -> str:
-    """Return what all cells of a comparison have in common."""
-    settings = first.settings
-    trained = (
-        f"after {count(settings.updates, 'update')}" if settings.updates else "before training"
-    )
-    about = str(settings.task) if settings.data is None else first.task_info.description
-    return (
-        f"{trained}; {settings.hidden} hidden units, {settings.init} init, "
-        f"gain {settings.gain:g}; {about}; seed {settings.seed}"
-    )
 
 
 def training_page(

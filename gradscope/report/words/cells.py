@@ -65,8 +65,12 @@ def model_name(settings: Settings) -> str:
 
 
 def short_name(settings: Settings) -> str:
-    """Return how a comparison calls a network."""
-    return network_name(str(settings.cell), str(settings.activation))
+    """Return how a comparison calls a network: one from a file by the file."""
+    return (
+        settings.load
+        or settings.weights
+        or network_name(str(settings.cell), str(settings.activation))
+    )
 
 
 def has_textbook_bound(settings: Settings) -> bool:

@@ -1,19 +1,22 @@
 """Verdicts, networks, stages and causes in words; reasons and remedies have files of their own."""
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
 from gradscope.analysis.fields import ZERO_PRODUCT
-from gradscope.analysis.results import Analysis, Comparison
+from gradscope.analysis.results import Analysis, Comparison, Stage
 from gradscope.analysis.settings import Settings
 from gradscope.diagnosis.growth import Rates, terms_of
 from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.diagnosis.verdict import Verdict
 from gradscope.learning.history import History, Stop
 from gradscope.names import Regime, StageName
+from gradscope.report.documents.rows import file_of, median_reach, middle
 from gradscope.report.words.cells import CAUSE_LABELS, model_name, short_name
 from gradscope.report.words.numbers import count, fraction, level, number, pace, steps
+from gradscope.sweep.changes import changes
 
 MAX_NAMED = 3
 """Networks up to which a headline says what each of them does."""
@@ -71,26 +74,54 @@ def _reach(verdict: Verdict, threshold: float) -> str:
 
 
 def comparison_headline(comparison: Comparison) -> str:
-    """Return what each network does at the greatest length, or the two extremes of many."""
+    """Return what each network does at the greatest length, or the two extremes of many; of files
+    which are better or worse than the first.
+    """
+    if file_of(comparison.analyses[0]) is not None:
+        start = comparison.analyses[0]
+        said = []
+        for each in changes(comparison):
+            both, error = (start.last, each.analysis.last), each.judged_by == "error"
+            before, after = (number(s.error) if error else horizon(s) for s in both)
+            word = "is worse" if each.worse else "is better" if each.better else "hardly differs"
+            other = short_name(each.analysis.settings)
+            said.append(f"{other} {word} ({each.judged_by} {before} → {after})")
+        more = f"; and {len(said) - MAX_NAMED} more" if len(said) > MAX_NAMED else ""
+        return f"Against {short_name(start.settings)}: {'; '.join(said[:MAX_NAMED])}{more}"
     length = max(analysis.settings.steps for analysis in comparison.analyses)
     rates = {
-        short_name(analysis.settings): analysis.last.verdict.rate
-        for analysis in comparison.analyses
-        if analysis.settings.steps == length
+        short_name(group[0].settings): middle([each.last.verdict.rate for each in group])
+        for group in comparison.groups
+        if group[0].settings.steps == length
     }
+    seeds = max(map(len, comparison.groups))
+    over = f"Over {steps(length)}{f', median of {seeds} seeds' if seeds > 1 else ''}"
     if len(rates) > MAX_NAMED:
         ordered = sorted(rates, key=lambda name: rates[name])
         first, last = (f"{name} ({pace(rates[name])})" for name in (ordered[0], ordered[-1]))
-        return f"Over {steps(length)}: from {first} to {last}"
-    return f"Over {steps(length)}: {', '.join(f'{name} {pace(rates[name])}' for name in rates)}"
+        return f"{over}: from {first} to {last}"
+    return f"{over}: {', '.join(f'{name} {pace(rates[name])}' for name in rates)}"
+
+
+def horizon(*stages: Stage) -> str:
+    """Return the median horizon of one network over its seeds."""
+    reach = median_reach(stages)
+    return f">{stages[0].verdict.max_lag}" if math.isinf(reach) else number(reach)
+
+
+def seeds_of(comparison: Comparison) -> str:
+    """Return the seeds that were compared."""
+    seeds = sorted({each.settings.seed for each in comparison.analyses})
+    return f"seed {seeds[0]}" if len(seeds) == 1 else f"seeds {seeds[0]} to {seeds[-1]}"
 
 
 def describe(settings: Settings, analysis: Analysis) -> str:
     """Return in one line what was studied."""
     inputs, hidden, outputs = analysis.params.sizes
-    origin = f"{settings.init} init" + (f", gain {settings.gain:g}" if settings.gain != 1 else "")
+    origin = f"{settings.init} init"
     if settings.weights is not None:
         origin = f"{settings.layer} of {settings.weights}"
+    origin += f", gain {settings.gain:g}" if settings.gain != 1 else ""
     if settings.load is not None:
         origin = f"loaded from {settings.load}"
     out = f"{outputs} out" if outputs else "no readout"

@@ -62,6 +62,21 @@ def _error(n: Mapping[str, Any]) -> str:
     return f"error {error}, baseline {number(n['baseline'])}."
 
 
+def _shortened(n: Mapping[str, Any]) -> str:
+    before = (
+        "beyond the lags measured" if n["horizon_before"] is None else steps(n["horizon_before"])
+    )
+    said = f"Training shortened the reach: {before} before, {steps(n['horizon_after'])} after."
+    if "required_lag" not in n:
+        return said
+    norm = n["log10_norm_before"]
+    size = "exactly 0" if norm is None else power_of_ten(norm)
+    return (
+        f"{said} It was trained for lag {n['required_lag']}, at which σ_max was {size} before "
+        "training: too little to learn from."
+    )
+
+
 _REASONS: Mapping[ReasonCode, Callable[[Mapping[str, Any]], str]] = MappingProxyType(
     {
         ReasonCode.NOTHING_WRITTEN: lambda n: (
@@ -120,5 +135,6 @@ _REASONS: Mapping[ReasonCode, Callable[[Mapping[str, Any]], str]] = MappingProxy
         ),
         ReasonCode.AT_BASELINE: lambda n: f"It has not learned: {_error(n)}",
         ReasonCode.BEATS_BASELINE: lambda n: f"It has learned: {_error(n)}",
+        ReasonCode.TRAINING_SHORTENED: _shortened,
     }
 )

@@ -48,7 +48,7 @@ def test_column_orders_are_a_promise() -> None:
     profile = ["stage", "lag", "log10_p05", "log10_median", "log10_p95", "log10_bound"]
     cell = ["activation", "steps", "stage", "regime", "rate_nats_per_step", "horizon"]
     cell += ["required_lag", "log10_norm_at_last_lag", "error", "baseline", "cell"]
-    cell += ["rate_nats_per_second", "rate_nats_per_time_constant"]
+    cell += ["rate_nats_per_second", "rate_nats_per_time_constant", "seed", "file"]
     cell += ["write_level"]
 
     assert list(PROFILE_COLUMNS) == profile

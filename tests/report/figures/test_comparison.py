@@ -14,6 +14,7 @@ from gradscope.analysis.results import Analysis, Comparison
 from gradscope.names import ActivationName, CellName
 from gradscope.report.figures.analysis import analysis_picture
 from gradscope.report.figures.comparison import comparison_figure, comparison_picture
+from gradscope.sweep.compare import cells_of_files
 from tests.present import present
 from tests.report.drawn_texts import clashes, texts_of
 
@@ -178,3 +179,36 @@ def test_a_comparison_of_a_series_has_no_needed_lag_to_draw(tmp_path: Path) -> N
 
     assert b"needed by the task" not in comparison_picture(comparison, ".svg")
     assert b"$x_1$ [red].csv" in analysis_picture(comparison.analyses[0], ".svg")
+
+
+def test_each_seed_is_a_dot_beside_the_median_and_training_beside_what_was_before() -> None:
+    comparison = gradscope.compare(SMALL, EVERY[:2], (5, 20), seeds=3)
+
+    figure = comparison_figure(comparison)
+
+    horizons = figure.axes[1]
+    assert [len(np.asarray(dots.get_offsets())) for dots in horizons.collections] == [3] * 4
+    drawn = np.sort(
+        np.concatenate([np.asarray(d.get_offsets()) for d in horizons.collections])[:, 1]
+    )
+    verdicts = [each.last.verdict for each in comparison.analyses]
+    assert drawn.tolist() == sorted(each.horizon or each.max_lag for each in verdicts)
+    assert "before training" in words_of(figure)
+    assert clashes(figure) == []
+
+
+def test_files_stand_side_by_side_each_in_a_look_of_its_own(tmp_path: Path) -> None:
+    for name, factor in (("a.npz", 0.5), ("b.npz", 0.8), ("$c$.npz", 0.9)):
+        arrays = {"rnn.weight_ih_l0": np.ones((2, 3)), "rnn.weight_hh_l0": factor * np.eye(2)}
+        np.savez(tmp_path / name, **arrays)  # type: ignore[arg-type]
+    given = {"activation": "identity", "steps": 30, "sequences": 2}
+
+    figure = comparison_figure(gradscope.compare(cells_of_files([tmp_path], given)))
+
+    profiles, horizons, errors = figure.axes
+    handles, labels = profiles.get_legend_handles_labels()
+    assert labels[:3] == ["1: \\$c\\$.npz", "2: a.npz", "3: b.npz"]
+    assert len({(line.get_color(), line.get_linestyle()) for line in handles[:3]}) == 3  # type: ignore[attr-defined]
+    assert horizons.get_xticks().tolist() == [3, 2, 1]
+    assert any("no targets" in each.get_text() for each in errors.texts)
+    assert clashes(figure) == []

@@ -75,7 +75,7 @@ def test_a_comparison_is_told_with_all_that_it_set_side_by_side(tmp_path: Path) 
     document = read_document(written(tmp_path, made_by={"command": "compare", **axes}))
 
     assert command_words(document) == (
-        "gradscope compare --cell elman --activation tanh,sigmoid --steps 10,50"
+        "gradscope compare --cell elman --activation tanh,sigmoid --steps 10,50 --seeds 1"
     )
     assert command_words({"schema": "gradscope.training"}) == "gradscope train"
     assert command_words({"schema": "gradscope.settings"}) == ""

@@ -283,6 +283,16 @@ REASONS: dict[ReasonCode, list[dict[str, Any]]] = {
     ReasonCode.SHARE_LOST: [{"lag": 9, "share": 0.0}],
     ReasonCode.AT_BASELINE: [{"error": None, "baseline": 1.0}, {"error": 2.0, "baseline": 1.0}],
     ReasonCode.BEATS_BASELINE: [{"error": 0.1, "baseline": 1.0}],
+    ReasonCode.TRAINING_SHORTENED: [
+        {"horizon_before": 63, "horizon_after": 11},
+        {
+            "horizon_before": None,
+            "horizon_after": 11,
+            "required_lag": 50,
+            "log10_norm_before": -2.4,
+        },
+        {"horizon_before": 3, "horizon_after": 1, "required_lag": 9, "log10_norm_before": None},
+    ],
 }
 
 REMEDIES: dict[RemedyCode, list[dict[str, Any]]] = {
