@@ -307,8 +307,8 @@ MUTANTS = (
     Mutant(
         "the cell after the step in an LSTM's forget gate",
         "model/lstm.py",
-        "cells[:-1] * SIGMOID.slope(blocks[1])",
-        "cells[1:] * SIGMOID.slope(blocks[1])",
+        "cells[:-1] * gate_slope(blocks[1])",
+        "cells[1:] * gate_slope(blocks[1])",
         "jacobians/test_cell_chain.py::test_the_product_is_what_moving_the_first_state_does[lstm]",
     ),
     Mutant(
@@ -415,6 +415,34 @@ MUTANTS = (
         "wanted = agreement * len(regimes)",
         "wanted = len(regimes)",
         "diagnosis/test_verdict.py::test_the_sequences_vote",
+    ),
+    Mutant(
+        "a write level against the largest values, not the slopes' ceilings",
+        "model/activations.py",
+        "np.full_like(a, self.slope_ceiling) if ceiling",
+        "np.ones_like(a) if ceiling",
+        "diagnosis/test_write_level.py::test_of_one_unit_it_is_the_slope_over_its_ceiling",
+    ),
+    Mutant(
+        "the output of an LSTM left out of what is written",
+        "model/lstm.py",
+        "both = np.hypot(1.0, self.shown)",
+        "both = np.ones_like(self.shown)",
+        "diagnosis/test_write_level.py::test_of_an_lstm_it_is_the_closed_form",
+    ),
+    Mutant(
+        "the parameters of the step before",
+        "jacobians/parameter_profile.py",
+        "np.broadcast_arrays(chain.n_steps - lags[:, None] - 1, sequences)",
+        "np.broadcast_arrays(np.maximum(chain.n_steps - lags[:, None] - 2, 0), sequences)",
+        "jacobians/test_parameter_profile.py::test_dropped_rows_change_nothing[0.7]",
+    ),
+    Mutant(
+        "what was dropped believed where it is all there is",
+        "jacobians/parameter_profile.py",
+        "if dropped > tolerance:",
+        "if dropped > 2.0:",
+        "jacobians/test_parameter_profile.py::test_what_the_leading_direction_does_not_take_up_is_still_seen",
     ),
     Mutant(
         "recurrent noise scaled as if it stood on the state",

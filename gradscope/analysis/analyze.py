@@ -48,7 +48,8 @@ def analyze(
     prepared = settings if isinstance(settings, Prepared) else prepare(settings)
     network, resolved, history = prepared.network, prepared.resolved, None
     look = partial(examine, prepared.batch, prepared.held_out, resolved)
-    stage, trajectory = look(prepared.first_stage, network, error=prepared.error)
+    faults = prepared.layers.faults if prepared.layers is not None else ()
+    stage, trajectory = look(prepared.first_stage, network, error=prepared.error, faults=faults)
     stages = [stage]
     if prepared.task is not None:
         trained = train_network(prepared, prepared.task, watch)

@@ -26,6 +26,7 @@ from gradscope.analysis.settings import Settings
 from gradscope.analysis.stage import EvaluationBatch
 from gradscope.arrays import FloatArray, as_float64, plain
 from gradscope.data.batch import Baseline, Batch, Targets, TaskInfo
+from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.errors import ArchiveError, ShapeError
 from gradscope.machine import environment
 from gradscope.model.cells import WEIGHT_NAMES, Cell
@@ -208,6 +209,7 @@ def _facts_from_dict(values: Mapping[str, Any]) -> TaskInfo:
         error=ErrorName(values["error"]),
         required_lag=None if lag is None else int(lag),
         baseline=baseline,
+        columns=None if values.get("columns", ()) is None else tuple(values.get("columns", ())),
     )
 
 
@@ -226,4 +228,7 @@ def _network_from_dict(values: Mapping[str, Any]) -> ImportedNetwork:
                 max_lag=int(verdict["max_lag"]),
             )
         layers.append(ImportedLayer(*described, *sizes, verdict))
-    return ImportedNetwork(tuple(layers), str(values["studied"]))
+    faults = (
+        Reason(ReasonCode(each["code"]), each["numbers"]) for each in values.get("faults", ())
+    )
+    return ImportedNetwork(tuple(layers), str(values["studied"]), tuple(faults))

@@ -117,7 +117,7 @@ def measure_details(
     )
 
 
-def _first_sequences(params: Cell, trajectory: Trajectory, count: int) -> Trajectory:
+def first_sequences(params: Cell, trajectory: Trajectory, count: int) -> Trajectory:
     """Return the trajectory over the first sequences alone."""
     first, noise = trajectory.states[0, :count], trajectory.noise
     some_noise = None if noise is None else noise[:, :count]
@@ -127,7 +127,7 @@ def _first_sequences(params: Cell, trajectory: Trajectory, count: int) -> Trajec
 def _map(
     params: Cell, trajectory: Trajectory, settings: Settings, progress: Progress | None
 ) -> LagMap:
-    some = cell_chain(params, _first_sequences(params, trajectory, MAP_SEQUENCES))
+    some = cell_chain(params, first_sequences(params, trajectory, MAP_SEQUENCES))
     times = _spread(np.linspace(0, some.n_steps, min(MAP_TIMES, some.n_steps + 1)))
     return lag_map(some, tolerance=settings.tolerance, times=times, progress=progress)
 
@@ -149,7 +149,7 @@ def _settled(
 def _spectrum(
     params: Cell, trajectory: Trajectory, examined: Batch, burn_in: int, seed: int
 ) -> Spectrum:
-    some = _first_sequences(params, trajectory, SPECTRUM_SEQUENCES)
+    some = first_sequences(params, trajectory, SPECTRUM_SEQUENCES)
     chain = cell_chain(params, some)
     lags = _spread(np.geomspace(1, min(chain.n_steps, LONGEST_SPECTRUM_LAG), SPECTRUM_LAGS))
     steps = _spread(np.linspace(1, chain.n_steps, min(SAMPLED_JACOBIANS, chain.n_steps)))

@@ -1,20 +1,26 @@
 """One stage of a study: unroll the network, multiply its Jacobians, judge."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from gradscope.analysis.details import first_sequences
 from gradscope.analysis.memory import STATES_AT_ONCE
 from gradscope.analysis.results import SLOPE_EDGES, GradientSummary, Profile, SlopeSummary, Stage
 from gradscope.analysis.settings import Settings
 from gradscope.arrays import FloatArray, quantiles
 from gradscope.data.batch import Batch, Targets, TaskInfo
-from gradscope.diagnosis.diagnose import Diagnosis, diagnose
+from gradscope.diagnosis.diagnose import Diagnosis, NetworkMeasures, diagnose
 from gradscope.diagnosis.long_run import LongRun, burn_in_steps, long_run
-from gradscope.diagnosis.verdict import Learned, Thresholds
+from gradscope.diagnosis.reasons import Reason, ReasonCode
+from gradscope.diagnosis.verdict import Learned, Thresholds, Verdict
+from gradscope.diagnosis.write_level import Writing, write_level
 from gradscope.errors import SettingError
 from gradscope.jacobians.adjoints import log_adjoint_norms
 from gradscope.jacobians.cell_chain import cell_chain
+from gradscope.jacobians.parameter_profile import parameter_profile
+from gradscope.jacobians.shares import gradient_shares
 from gradscope.learning.bptt import backpropagate
 from gradscope.learning.losses import error_per_step
 from gradscope.model.cells import Cell, largest
@@ -29,6 +35,9 @@ MAX_STATE = 1e150
 MIN_GATED = 300
 """Steps that the growth rate of a gated cell is taken over at least: what gates keep has exponents
 so close to one another that tangents turn among them for hundreds of steps."""
+
+PARAMETER_SEQUENCES, SHARE_SEQUENCES = 4, 2
+"""Sequences behind the parameter profile, and behind the check that errors reach the parameters."""
 
 MAX_WEIGHT, MAX_ENTERING = 1e90, 1e50
 """With weights, inputs and h_0 up to these no step of fewer than 1e9 units reaches that state."""
@@ -51,16 +60,23 @@ def examine(
     params: Cell,
     *,
     error: float | None = None,
+    faults: Sequence[Reason] = (),
 ) -> tuple[Stage, Trajectory]:
     """Return one stage of a study and the trajectory behind it, up to the step before an overflow.
 
     ``error`` is the mean step error to set against the baseline (None: measured on ``held_out``,
-    where there are targets); the initial stage is not judged by it.
+    where there are targets); the initial stage is not judged by it. ``faults`` are those of the
+    other layers of its stack.
     """
     if error is None:
         error = held_out_error(params, held_out)
     trajectory, batch, overflow = _unroll_within_range(evaluation, name, params)
     chain, inputs = cell_chain(params, trajectory), batch.all_inputs
+    writing = write_level(params, trajectory, evaluation.task_info.columns)
+    writing = replace(writing, reasons=(*writing.reasons, *faults))
+    further = (
+        None if overflow else past_transient(settings, params, trajectory, inputs, batch.stride)
+    )
     diagnosis = diagnose(
         chain,
         longest_lag(settings, chain.n_steps),
@@ -69,12 +85,17 @@ def examine(
         overflow_step=overflow,
         thresholds=thresholds(settings),
         tolerance=settings.tolerance,
-        long_run=None
-        if overflow
-        else past_transient(settings, params, trajectory, inputs, batch.stride),
+        network=NetworkMeasures(further, writing),
     )
-    gradient = None if error is None else _summarise_gradient(params, trajectory, batch.targets)
-    return _stage(name, error, diagnosis, gradient, trajectory, settings), trajectory
+    gradient, verdict = None, diagnosis.verdict
+    if error is not None:
+        gradient = _summarise_gradient(params, trajectory, batch.targets)
+        if batch.targets.count and verdict.reason(ReasonCode.GRADIENT_FINE):
+            some = first_sequences(params, trajectory, SHARE_SEQUENCES)
+            verdict = confirmed(verdict, params, some, batch.targets, settings.vanishing)
+    diagnosis = replace(diagnosis, verdict=verdict)
+    stage = _stage(name, error, diagnosis, writing, gradient, params, trajectory, settings)
+    return stage, trajectory
 
 
 def _unroll_within_range(
@@ -127,7 +148,9 @@ def _stage(
     name: StageName,
     error: float | None,
     diagnosis: Diagnosis,
+    writing: Writing,
     gradient: GradientSummary | None,
+    params: Cell,
     trajectory: Trajectory,
     settings: Settings,
 ) -> Stage:
@@ -146,10 +169,40 @@ def _stage(
         causes=diagnosis.causes,
         gradient=gradient,
         slopes=_summarise_slopes(trajectory),
+        writing=writing,
+        parameter_profile=parameter_profile(
+            params,
+            first_sequences(params, trajectory, PARAMETER_SEQUENCES),
+            diagnosis.norms.lags.size,
+            tolerance=settings.tolerance,
+        ),
         rate_per={
             unit: diagnosis.verdict.rate * count for unit, count in settings.steps_per.items()
         },
     )
+
+
+def confirmed(
+    verdict: Verdict, params: Cell, trajectory: Trajectory, targets: Targets, threshold: float
+) -> Verdict:
+    """Return a verdict of "fine" as it is where ∂E/∂θ bears it out: its share at the required lag
+    (the longest measured), for each error that reaches so far back, is not below this part of the
+    largest.
+    """
+    lag = verdict.max_lag if verdict.required_lag is None else verdict.required_lag
+    lag = min(lag, trajectory.n_steps - 1)
+    wanted = Targets(targets.values[:, : trajectory.n_sequences], targets.at_step, targets.error)
+    shares = gradient_shares(params, trajectory, wanted, max_lag=lag).log_norms.values()
+    reaching = np.cumsum(targets.at_step[::-1])[::-1][: lag + 1]
+    sizes = np.logaddexp.reduce(2.0 * np.stack(list(shares))) / 2.0 - np.log(
+        np.maximum(reaching, 1)
+    )
+    share = np.exp(sizes[-1] - sizes.max()) if np.isfinite(sizes.max()) else 0.0
+    if share >= threshold:
+        return verdict
+    lost = Reason(ReasonCode.SHARE_LOST, {"lag": lag, "share": float(share)})
+    fine = verdict.reason(ReasonCode.GRADIENT_FINE)
+    return replace(verdict, reasons=tuple(lost if r is fine else r for r in verdict.reasons))
 
 
 def held_out_error(params: Cell, held_out: EvaluationBatch | None) -> float | None:

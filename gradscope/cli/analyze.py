@@ -46,6 +46,7 @@ EXIT_INTERRUPTED = 130
 FAILING: dict[FailOn, tuple[Regime, ...]] = {
     FailOn.VANISHING: (Regime.VANISHING, Regime.TRANSIENT),
     FailOn.EXPLODING: (Regime.EXPLODING,),
+    FailOn.SHUT: (),
     FailOn.ANY: (Regime.VANISHING, Regime.TRANSIENT, Regime.EXPLODING, Regime.MIXED),
 }
 
@@ -167,6 +168,10 @@ def exit_with_status(analysis: "Analysis", fail_on: FailOn | None = None) -> Non
         note(f"warning: {training_sentence(history)}")
     if history is not None and history.stop is Stop.INTERRUPTED:
         raise typer.Exit(EXIT_INTERRUPTED)
-    if fail_on is not None and analysis.last.verdict.shows(FAILING[fail_on]):
-        note(f"failed: --fail-on {fail_on}, and the gradient is {analysis.last.verdict.regime}")
+    verdict = analysis.last.verdict
+    if fail_on is FailOn.SHUT and verdict.shut:
+        note(f"failed: --fail-on {fail_on}, and nothing is written")
+        raise typer.Exit(EXIT_CHECK_FAILED)
+    if fail_on is not None and verdict.shows(FAILING[fail_on]):
+        note(f"failed: --fail-on {fail_on}, and the gradient is {verdict.regime}")
         raise typer.Exit(EXIT_CHECK_FAILED)

@@ -53,10 +53,11 @@ class Color(StrEnum):
 
 
 class FailOn(StrEnum):
-    """Which regimes end with exit code 1."""
+    """Which regimes end with exit code 1, or that nothing is written."""
 
     VANISHING = "vanishing"
     EXPLODING = "exploding"
+    SHUT = "shut"
     ANY = "any"
 
 
@@ -207,7 +208,7 @@ FailWhen = Annotated[
     FailOn | None,
     typer.Option(
         "--fail-on",
-        help="Exit with 1 if the final gradient is: vanishing, exploding, any.",
+        help="Exit with 1 if the final gradient is: vanishing, exploding, shut, any.",
         metavar="WORD",
         rich_help_panel=ANALYSIS,
         show_default=False,

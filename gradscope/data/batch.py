@@ -96,9 +96,12 @@ class Baseline:
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class TaskInfo(CompactRepr):
-    """What is known of a problem before training; ``required_lag`` in steps, None if unknown."""
+    """What is known of a problem before training; ``required_lag`` in steps, None if unknown;
+    ``columns`` are the names of the inputs (empty: none), None where another layer's states enter.
+    """
 
     description: str
     error: ErrorName
     required_lag: int | None
     baseline: Baseline | None
+    columns: tuple[str, ...] | None = ()

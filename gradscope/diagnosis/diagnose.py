@@ -18,6 +18,7 @@ from gradscope.diagnosis.growth import (
 from gradscope.diagnosis.long_run import LongRun
 from gradscope.diagnosis.theory import log_bound_per_step
 from gradscope.diagnosis.verdict import Evidence, Learned, Thresholds, Verdict, judge
+from gradscope.diagnosis.write_level import Writing
 from gradscope.errors import SettingError
 from gradscope.jacobians.cell_chain import CellChain
 from gradscope.jacobians.chain import Chain, ElmanChain
@@ -47,6 +48,18 @@ class Diagnosis(NotebookResult):
         return {"sequences": self.norms.log_norms.shape[1], **self.verdict.compact_fields()}
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class NetworkMeasures:
+    """What was measured of a network beside its chain; None where it was not.
+
+    ``long_run`` is the growth rate and its causes past the transient, ``writing`` how freely it
+    writes (``write_level``).
+    """
+
+    long_run: LongRun | None = None
+    writing: Writing | None = None
+
+
 def diagnose(
     chain: Chain,
     max_lag: int | None = None,
@@ -56,7 +69,7 @@ def diagnose(
     overflow_step: int | None = None,
     thresholds: Thresholds | None = None,
     tolerance: float = TOLERANCE,
-    long_run: LongRun | None = None,
+    network: NetworkMeasures | None = None,
 ) -> Diagnosis:
     """Measure a chain and say whether, how fast, how far back and why its gradient vanishes or
     explodes.
@@ -77,9 +90,9 @@ def diagnose(
         Where the verdict draws its lines.
     tolerance : float
         Largest relative error of σ_max; the default lets the four causes add up to 1e-9.
-    long_run : LongRun, optional
-        Growth rate and causes past the transient. A chain alone has no inputs to go on with: by
-        default both are those of the second half of its lags.
+    network : NetworkMeasures, optional
+        What a chain alone cannot tell, which has no inputs to go on with: without it growth rate
+        and causes are those of the second half of its lags.
 
     Raises
     ------
@@ -88,12 +101,16 @@ def diagnose(
         causes.
     """
     norms = lag_norms(chain, max_lag, tolerance=tolerance)
+    measured = network or NetworkMeasures()
     growth, bound_rate = growth_rate(norms.log_norms), log_bound_of(chain)
-    if long_run is None:
+    if measured.long_run is None:
         lags = tail_lags(norms.lags.size)
         rates = cause_rates(explain(chain, lags[lags > 0], norms=norms))
     else:
-        growth, rates = replace(long_run.growth, tail=growth.tail), long_run.causes
+        growth, rates = (
+            replace(measured.long_run.growth, tail=growth.tail),
+            measured.long_run.causes,
+        )
     evidence = Evidence(
         norms.log_norms,
         bound_rate,
@@ -103,6 +120,7 @@ def diagnose(
         overflow_step,
         bound_of_course=isinstance(rates, GatedCauseRates),
         growth=growth,
+        writing=measured.writing,
     )
     log_bound = bound_rate * norms.lags.astype(np.float64)
     lines = thresholds or Thresholds()

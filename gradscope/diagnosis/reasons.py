@@ -8,6 +8,11 @@ from enum import StrEnum
 class ReasonCode(StrEnum):
     """Why a verdict is what it is."""
 
+    NOTHING_WRITTEN = "nothing-is-written"
+    UNITS_DEAD = "units-dead"
+    UNITS_SATURATED = "units-saturated"
+    INPUTS_UNSCALED = "inputs-unscaled"
+    SHARE_LOST = "gradient-share-lost"
     BELOW_THRESHOLD = "below-vanishing-threshold"
     ABOVE_THRESHOLD = "above-exploding-threshold"
     WITHIN_THRESHOLDS = "within-thresholds"

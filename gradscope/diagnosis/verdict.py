@@ -21,6 +21,7 @@ from gradscope.diagnosis.growth import GrowthRate, Rates, growth_rate, terms_of
 from gradscope.diagnosis.horizon import extrapolated_horizon, memory_horizon
 from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.diagnosis.weight_spectrum import ROUNDING
+from gradscope.diagnosis.write_level import Writing
 from gradscope.errors import SettingError
 from gradscope.names import Regime
 from gradscope.notebook_repr import CompactRepr
@@ -86,7 +87,7 @@ class Evidence(CompactRepr):
     ``bound_of_course`` the most that a step of the measured trajectory can add; ``required_lag`` in
     steps, None where it is unknown; ``learned`` is None before training; ``overflow_step`` is the
     step at which the state grew too large to go on, None where it did not; ``growth`` is the growth
-    rate, None for that of the profile.
+    rate, None for that of the profile; ``writing`` is None where only Jacobians are known.
     """
 
     log_norms: FloatArray
@@ -97,6 +98,7 @@ class Evidence(CompactRepr):
     overflow_step: int | None = None
     bound_of_course: bool = False
     growth: GrowthRate | None = None
+    writing: Writing | None = None
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -127,6 +129,11 @@ class Verdict(CompactRepr):
         return dissent is not None and any(str(each) in dissent.numbers for each in regimes)
 
     @property
+    def shut(self) -> bool:
+        """Whether nothing is written, into this layer or another of its stack."""
+        return self.reason(ReasonCode.NOTHING_WRITTEN) is not None
+
+    @property
     def reaches(self) -> bool | None:
         """Whether the horizon lies beyond the required lag; None where that is not known."""
         if self.required_lag is None or (self.horizon is None and self.required_lag > self.max_lag):
@@ -146,11 +153,12 @@ def judge(evidence: Evidence, thresholds: Thresholds | None = None) -> Verdict:
     horizon = memory_horizon(median, thresholds.vanishing)
     bare = Verdict(regime, rate, horizon, evidence.required_lag, log_norms.shape[0], ())
     reasons = (
+        *(() if evidence.writing is None else evidence.writing.reasons),
         *_shape_reasons(bare, median, regimes, thresholds),
         *_zero_reasons(evidence),
         *_lag_reasons(bare),
         *_bound_and_cause(evidence, regime),
-        *_outcome(bare, median, evidence.learned, thresholds),
+        *_outcome(bare, median, evidence, thresholds),
     )
     return replace(bare, reasons=reasons)
 
@@ -251,11 +259,12 @@ def _bound_and_cause(evidence: Evidence, regime: Regime) -> Iterator[Reason]:
 
 
 def _outcome(
-    verdict: Verdict, median: FloatArray, learned: Learned | None, thresholds: Thresholds
+    verdict: Verdict, median: FloatArray, evidence: Evidence, thresholds: Thresholds
 ) -> Iterator[Reason]:
-    """Yield that the gradient is fine where enough of it arrives at the required lag and it does
-    not explode, and whether the error is below that of the baseline.
+    """Yield that the gradient is fine where enough of it arrives at the required lag, is written
+    and does not explode, and whether the error is below that of the baseline.
     """
+    learned = evidence.learned
     required, log_fine = verdict.required_lag, np.log(thresholds.fine)
     if required is None:
         fine = verdict.regime is Regime.STABLE
@@ -264,7 +273,7 @@ def _outcome(
         arrives = required <= median.size and bool(median[required - 1] >= log_fine)
         fine = required == 0 or arrives
     explodes = verdict.regime is Regime.EXPLODING or median.max() > np.log(thresholds.exploding)
-    if fine and not explodes:
+    if fine and not explodes and not (evidence.writing and evidence.writing.hindered):
         yield Reason(ReasonCode.GRADIENT_FINE, {"required_lag": required})
     if learned is not None:
         better = learned.error < thresholds.no_better * learned.baseline

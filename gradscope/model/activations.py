@@ -50,6 +50,10 @@ class Activation:
     keras_name: str | None = field(default=None, repr=False)
     line_style: LineStyle = field(default=LineStyle("#222222", "-", "o"), repr=False)
 
+    def slope_at(self, a: FloatArray, *, ceiling: bool) -> FloatArray:
+        """Return φ′(a), or γ in its place."""
+        return np.full_like(a, self.slope_ceiling) if ceiling else self.slope(a)
+
 
 def _sigmoid(a: FloatArray) -> FloatArray:
     """Return σ(a) = 1/(1 + exp(−a)), without overflow and with full relative accuracy on both

@@ -8,8 +8,9 @@ import pytest
 
 from gradscope.arrays import FloatArray
 from gradscope.diagnosis.growth import CauseRates
-from gradscope.diagnosis.reasons import ReasonCode
+from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.diagnosis.verdict import Evidence, Learned, Thresholds, Verdict, judge
+from gradscope.diagnosis.write_level import Writing
 from gradscope.errors import SettingError
 from gradscope.names import Regime
 
@@ -310,7 +311,28 @@ def test_every_reason_can_be_given() -> None:
     ]
 
     given = {reason.code for verdict in verdicts for reason in verdict.reasons}
-    assert given == set(ReasonCode)
+    of_writing = {  # tests/cases/test_shut_networks
+        ReasonCode.NOTHING_WRITTEN,
+        ReasonCode.UNITS_DEAD,
+        ReasonCode.UNITS_SATURATED,
+        ReasonCode.INPUTS_UNSCALED,
+        ReasonCode.SHARE_LOST,
+    }
+    assert given == set(ReasonCode) - of_writing
+
+
+def test_fine_is_not_said_of_what_is_hindered_from_writing() -> None:
+    saturated = Reason(ReasonCode.UNITS_SATURATED, {"of": "units", "fraction": 0.9, "low": 0.5})
+    dead = Reason(ReasonCode.UNITS_DEAD, {"units": 1, "of": 9})
+
+    def fine(*reasons: Reason) -> bool:
+        verdict = judge(evidence(HOLDS, writing=Writing(0.5, {}, reasons)))
+        assert verdict.reasons[: len(reasons)] == reasons
+        return verdict.reason(ReasonCode.GRADIENT_FINE) is not None
+
+    assert fine()
+    assert fine(dead)
+    assert not fine(dead, saturated)
 
 
 def test_no_number_of_a_reason_is_infinite_or_not_a_number() -> None:

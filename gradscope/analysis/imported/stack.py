@@ -16,7 +16,9 @@ from gradscope.analysis.stage import (
 )
 from gradscope.arrays import FloatArray
 from gradscope.data.batch import Baseline, Batch, Targets, TaskInfo
-from gradscope.diagnosis.diagnose import diagnose
+from gradscope.diagnosis.diagnose import NetworkMeasures, diagnose
+from gradscope.diagnosis.reasons import Reason, ReasonCode
+from gradscope.diagnosis.write_level import write_level
 from gradscope.errors import DataError
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.model.cells import Cell
@@ -98,7 +100,8 @@ def evaluation_of(stack: ImportedStack, wanted: FloatArray | None) -> Evaluation
         spread = float(np.mean(np.square(wanted - wanted.mean(axis=(0, 1)))))
         baseline = Baseline(spread, "the mean of the targets")
         source = f"{source}, targets from {settings.targets}"
-    task_info = TaskInfo(source, ErrorName.SQUARED, None, baseline)
+    columns = settings.column if stack.studied.layer == 0 else None
+    task_info = TaskInfo(source, ErrorName.SQUARED, None, baseline, columns)
     further = stack.further.get(stack.studied.title)
     batch = Batch(inputs, Targets(wanted, at_step), trajectory.noise, further)
     return EvaluationBatch(batch, task_info, first)
@@ -117,13 +120,22 @@ def _source(stack: ImportedStack) -> str:
 
 def judge_layers(stack: ImportedStack) -> ImportedNetwork:
     """Describe every layer in the file, with a verdict on the others of the studied one's stack."""
+    faults: list[Reason] = []
     cells = {layer.title: cell for depth in stack.layers for layer, cell in depth}
+    lowest = [layer.title for layer, _ in stack.layers[0]]
 
     def verdict(title: str) -> LayerVerdict | None:
         """Return what a layer's gradient does; None where it was not run or its state overflows."""
         trajectory = stack.trajectories.get(title)
         if title == stack.studied.title or trajectory is None or first_overflow(trajectory):
             return None
+        columns = stack.settings.column if title in lowest else None
+        writing = write_level(cells[title], trajectory, columns)
+        faults.extend(
+            Reason(each.code, {**each.numbers, "layer": title})
+            for each in writing.reasons
+            if each.code in (ReasonCode.NOTHING_WRITTEN, ReasonCode.INPUTS_UNSCALED)
+        )
         further = stack.further.get(title, trajectory.inputs[:0])
         inputs = np.concatenate([trajectory.inputs, further])
         found = diagnose(
@@ -131,7 +143,9 @@ def judge_layers(stack: ImportedStack) -> ImportedNetwork:
             longest_lag(stack.settings, trajectory.n_steps),
             thresholds=thresholds(stack.settings),
             tolerance=stack.settings.tolerance,
-            long_run=past_transient(stack.settings, cells[title], trajectory, inputs),
+            network=NetworkMeasures(
+                past_transient(stack.settings, cells[title], trajectory, inputs), writing
+            ),
         ).verdict
         return LayerVerdict(found.regime, found.rate, found.horizon, found.max_lag)
 
@@ -146,4 +160,4 @@ def judge_layers(stack: ImportedStack) -> ImportedNetwork:
         )
         for each in stack.found.layers
     )
-    return ImportedNetwork(layers, stack.studied.title)
+    return ImportedNetwork(layers, stack.studied.title, tuple(faults))

@@ -35,6 +35,10 @@ REASON_NAMES: Mapping[str, str] = MappingProxyType(
         "verdict.rate_nats_per_step": "verdict.rate_null_because",
         "verdict.rate_interval_95": "verdict.rate_interval_null_because",
         "causes.total": "causes.null_because",
+        **{
+            f"parameter_profile.log10_{name}": "parameter_profile.null_because"
+            for name in ("norm", *tables.SHARED, "candidate_bias")
+        },
     }
 )
 """Where a stage's document says why a field is null."""

@@ -81,6 +81,7 @@ def stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
     bound = " (γ·σ_max(W))^ℓ" if has_textbook_bound(analysis.settings) else ""
     rows = [
         ("gradient", [str(stage.verdict.regime) for stage in stages]),
+        ("write level (1: free)", [number(stage.write_level) for stage in stages]),
         ("growth rate, nats per step", [level(stage.verdict.rate) for stage in stages]),
     ]
     rows.append(("  taken over", [rate_source(stage.growth) for stage in stages]))

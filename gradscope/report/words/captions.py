@@ -6,7 +6,7 @@ from gradscope.analysis.results import Analysis
 from gradscope.arrays import LN_10
 from gradscope.diagnosis.growth import CauseRates
 from gradscope.diagnosis.reasons import ReasonCode
-from gradscope.names import CellName, Regime
+from gradscope.names import Regime
 from gradscope.report.documents.rows import median_map, middle
 from gradscope.report.words.headline import cause_sentence
 from gradscope.report.words.numbers import count, fraction, number, pace, percent, steps
@@ -48,6 +48,16 @@ def profile_caption(analysis: Analysis) -> str:
     textbook = isinstance(analysis.last.causes, CauseRates)
     source = "from W and φ alone" if textbook else "along this trajectory"
     return f"{where} The dotted bound, {source}, would allow {bound} there."
+
+
+def parameters_caption(analysis: Analysis) -> str:
+    """Say how the norm goes for all parameters, and how freely they write."""
+    first, last = analysis.last.parameter_profile.log10_medians["norm"][[0, -1]]
+    return (
+        f"The parameters of the last step alone change the last state by {_power(first)}, those of "
+        f"the first by {_power(last)} (Frobenius norm); the size of what U and W multiply has no "
+        f"part in the line of b. The write level is {number(analysis.last.write_level)}."
+    )
 
 
 def causes_caption(analysis: Analysis) -> str:
@@ -200,12 +210,6 @@ def lyapunov_caption(analysis: Analysis) -> str:
         f"The largest exponent is {number(largest)} nats per step: {behaviour}{beside}; "
         f"{trusted:.0%} of the exponents can be trusted in double precision."
     )
-
-
-def eigenvalues_title(analysis: Analysis) -> str:
-    """Return whose eigenvalues are drawn; W of a gated cell has a block for each gate."""
-    gated = analysis.settings.cell is not CellName.ELMAN
-    return "Eigenvalues of J_t" if gated else "Eigenvalues of W and of J_t"
 
 
 def eigenvalues_caption(analysis: Analysis) -> str:

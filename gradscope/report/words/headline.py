@@ -33,13 +33,32 @@ REGIME_WORDS: Mapping[Regime, str] = MappingProxyType(
 
 
 def headline(verdict: Verdict, threshold: float) -> str:
-    """Return the verdict in one sentence: whether, how fast, how far back."""
+    """Return the verdict in one sentence: whether, how fast, how far back; first of all whether
+    anything is written.
+    """
+    if verdict.shut:
+        return f"Nothing is written: {_what_is_shut(verdict)}"
     parts = [f"it {pace(verdict.rate)}", _reach(verdict, threshold)]
     if verdict.regime is Regime.STABLE:
         parts.reverse()
     if verdict.required_lag is not None:
         parts.append(f"the task needs {verdict.required_lag}")
     return f"{REGIME_WORDS[verdict.regime]}: {'; '.join(parts)}"
+
+
+def _what_is_shut(verdict: Verdict) -> str:
+    """Return what keeps the parameters from acting, and what to do about it."""
+    shut = verdict.reason(ReasonCode.NOTHING_WRITTEN)
+    layer = None if shut is None else shut.numbers.get("layer")
+    where = "" if layer is None else f" of {layer}"
+    unscaled = verdict.reason(ReasonCode.INPUTS_UNSCALED) is not None
+    dead = verdict.reason(ReasonCode.UNITS_DEAD)
+    remedy = "standardise the inputs" if unscaled else "start from smaller weights and biases"
+    if dead is not None and not where:
+        units = f"{dead.numbers['units']} of {dead.numbers['of']} units"
+        return f"{units} are never active; {remedy}"
+    by = " by unscaled inputs" if unscaled else ""
+    return f"the units{where} are saturated{by}; {remedy}"
 
 
 def _reach(verdict: Verdict, threshold: float) -> str:
