@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gradscope.diagnosis.long_run import burn_in_steps
 from gradscope.diagnosis.rounding import amplified_rounding, largest_rise, relative_tolerance
 
 SAMPLES = Path(__file__).parents[1] / "sample_runs"
@@ -95,7 +96,7 @@ def tolerance_of(run: dict[str, Any], stage: str) -> float | None:
     stages = run["stages"] if trained else run["stages"][:1]
     rounding = amplified_rounding(
         (each["verdict"]["rate_nats_per_step"] for each in stages),
-        steps=settings["steps"],
+        steps=settings["steps"] + burn_in_steps(settings["burn_in"], settings["leak"]),
         width=settings["hidden"],
         updates=settings["updates"] if trained else 0,
         rise=max(largest_rise(each["gradient"]["log10_by_step"]) for each in stages) * np.log(10.0),

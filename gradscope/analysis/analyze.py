@@ -48,7 +48,8 @@ def analyze(
     prepared = settings if isinstance(settings, Prepared) else prepare(settings)
     network, resolved, history = prepared.network, prepared.resolved, None
     look = partial(examine, prepared.batch, prepared.held_out, resolved)
-    stage, trajectory = look(prepared.first_stage, network, error=prepared.error)
+    faults = prepared.layers.faults if prepared.layers is not None else ()
+    stage, trajectory = look(prepared.first_stage, network, error=prepared.error, faults=faults)
     stages = [stage]
     if prepared.task is not None:
         trained = train_network(prepared, prepared.task, watch)
@@ -56,8 +57,9 @@ def analyze(
         stage, trajectory = look(StageName.TRAINED, network)
         stages.append(_with_effect_of_training(stages[0], stage))
     examined = prepared.batch.batch.first(trajectory.n_steps)
-    curve = stage.profile.log_norms
-    details = measure_details(network, trajectory, examined.targets, curve, resolved, progress)
+    curve, burn_in = stage.profile.log_norms, stage.growth.burn_in
+    of = (network, trajectory, examined, curve, resolved, progress)
+    details = measure_details(*of, burn_in=burn_in)
     advice = remedies(
         stage.verdict,
         stage.causes,

@@ -3,8 +3,9 @@
 Arrays have the names of the parameters (``input_weights`` … ``output_bias``); ``inputs`` (T,B,D),
 ``initial_state`` (B,S), and beside them ``targets`` (T,B,O), ``target_steps`` (T,),
 ``pre_activations`` (T,B,H), ``hidden`` (T+1,B,H), ``outputs`` (T,B,O), ``held_out_error`` (), NaN
-without targets. ``settings``, ``facts`` (the task), ``environment`` and, for a network from a file
-of weights, ``network`` (all its layers) are JSON strings.
+without targets, ``further_inputs`` (N,B,D) and ``stride`` () where more inputs follow.
+``settings``, ``facts`` (the task), ``environment`` and, for a network from a file of weights,
+``network`` (all its layers) are JSON strings.
 """
 
 import json
@@ -25,6 +26,7 @@ from gradscope.analysis.settings import Settings
 from gradscope.analysis.stage import EvaluationBatch
 from gradscope.arrays import FloatArray, as_float64, plain
 from gradscope.data.batch import Baseline, Batch, Targets, TaskInfo
+from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.errors import ArchiveError, ShapeError
 from gradscope.machine import environment
 from gradscope.model.cells import WEIGHT_NAMES, Cell
@@ -39,8 +41,8 @@ NEEDED = (
 SECOND_BIAS = "candidate_bias"
 """What a GRU has beside the weights of every cell, where its reset gate comes after the product."""
 
-NOISE = "noise"
-"""What was added to the pre-activations (T,B,H), where there was noise."""
+FURTHER, NOISE = "further_inputs", "noise"
+"""What runs saved by gradscope 0.1.0 lack, and what was added to the pre-activations (T,B,H)."""
 
 DAMAGE = (LookupError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)
 """What taking apart a damaged text of JSON ends in."""
@@ -76,6 +78,9 @@ def archive_bytes(analysis: Analysis) -> bytes:
         "facts": json.dumps(plain(asdict(analysis.task_info)), allow_nan=False),
         "environment": json.dumps({"gradscope": gradscope.__version__, **environment()}),
     }
+    if analysis.examined.further is not None:
+        arrays[FURTHER] = analysis.examined.further
+        arrays["stride"] = analysis.examined.stride
     if trajectory.noise is not None:
         arrays[NOISE] = trajectory.noise
     if trajectory.states is not trajectory.hidden:
@@ -107,8 +112,9 @@ def load_run(path: Path) -> SavedRun:
         names = [name for name in (*WEIGHT_NAMES, SECOND_BIAS) if name in arrays]
         params = restore_network(settings, {name: numbers(name) for name in names})
         values, at_step = numbers("targets"), numbers("target_steps").astype(np.bool_)
-        noise = numbers(NOISE) if NOISE in arrays else None
-        batch = Batch(numbers("inputs"), Targets(values, at_step, task_info.error), noise)
+        further, noise = (numbers(name) if name in arrays else None for name in (FURTHER, NOISE))
+        targets, stride = Targets(values, at_step, task_info.error), int(arrays.get("stride", 1))
+        batch = Batch(numbers("inputs"), targets, noise, further, stride)
         initial_state = numbers("initial_state")
         _require_fit(params, batch, initial_state)
         evaluation = EvaluationBatch(batch, task_info, initial_state)
@@ -184,8 +190,10 @@ def _numbers(path: Path, arrays: Mapping[str, Any], name: str) -> FloatArray:
 def _require_fit(params: Cell, batch: Batch, initial_state: FloatArray) -> None:
     shape, outputs = batch.inputs.shape, batch.targets.values.shape[2]
     sizes, states = (*shape[2:], params.sizes[1], outputs), (shape[1], params.state_size)
+    further = shape[1:] if batch.further is None else batch.further.shape[1:]
     noisy = shape[:2] if batch.noise is None else batch.noise.shape[:2]
-    if sizes != params.sizes or initial_state.shape != states or noisy != shape[:2]:
+    found = (sizes, initial_state.shape, further, noisy)
+    if found != (params.sizes, states, shape[1:], shape[:2]):
         raise ShapeError(
             f"inputs {shape}, initial state {initial_state.shape} and {outputs} outputs do not fit "
             f"a network of sizes {params.sizes}"
@@ -204,6 +212,7 @@ def _facts_from_dict(values: Mapping[str, Any]) -> TaskInfo:
         required_lag=None if lag is None else int(lag),
         baseline=baseline,
         lag_errors=None if errors is None else np.array(errors, dtype=np.float64),
+        columns=None if values.get("columns", ()) is None else tuple(values.get("columns", ())),
     )
 
 
@@ -222,4 +231,7 @@ def _network_from_dict(values: Mapping[str, Any]) -> ImportedNetwork:
                 max_lag=int(verdict["max_lag"]),
             )
         layers.append(ImportedLayer(*described, *sizes, verdict))
-    return ImportedNetwork(tuple(layers), str(values["studied"]))
+    faults = (
+        Reason(ReasonCode(each["code"]), each["numbers"]) for each in values.get("faults", ())
+    )
+    return ImportedNetwork(tuple(layers), str(values["studied"]), tuple(faults))

@@ -96,7 +96,7 @@ def _against_moved_state(prepared: Prepared) -> CheckRow:
 
 def _against_causes(prepared: Prepared, trajectory: Trajectory) -> CheckRow:
     lags = np.arange(1, trajectory.n_steps + 1)
-    found, _ = explain(cell_chain(prepared.network, trajectory), lags)
+    found = explain(cell_chain(prepared.network, trajectory), lags)
     names = [each.name for each in fields(found) if each.name not in ("lags", "total")]
     terms = sum(getattr(found, name) for name in names)
     alive = np.isfinite(found.total)

@@ -3,14 +3,16 @@
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from gradscope.analysis.settings import Settings
 from gradscope.arrays import ComplexArray, FloatArray, IntArray
-from gradscope.data.batch import Targets
-from gradscope.diagnosis.theory import Prediction, predictions
+from gradscope.data.batch import Batch
+from gradscope.diagnosis.motion import Motion, motion_alone, motion_of
+from gradscope.diagnosis.theory import Objection, Prediction, predictions
+from gradscope.diagnosis.wide_network import expected_exponents
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.lag_map import LagMap, lag_map
 from gradscope.jacobians.lag_norms import LagNorms
@@ -21,7 +23,6 @@ from gradscope.jacobians.singular_values import SingularValues, singular_values
 from gradscope.model.cells import Cell
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import Trajectory, unroll
-from gradscope.names import StateName
 from gradscope.notebook_repr import CompactRepr
 
 MAP_TIMES = 200
@@ -35,7 +36,10 @@ SPECTRUM_LAGS, LONGEST_SPECTRUM_LAG = 8, 1000
 longest of them: the cost is three (S,S) factorizations per step, lag and sequence."""
 
 SPECTRUM_SEQUENCES = 3
-"""Sequences whose whole spectrum is taken."""
+"""Sequences whose singular values are taken; Lyapunov exponents are those of all."""
+
+TURNING_STEPS = 100
+"""Steps before the end of the burn-in in which a frame turns into the Lyapunov directions."""
 
 SAMPLED_JACOBIANS = 8
 """Steps of the first sequence whose Jacobian's eigenvalues are taken."""
@@ -47,17 +51,24 @@ Progress = Callable[[int, int], None]
 class Spectrum(CompactRepr):
     """Everything about a network's Jacobians that is a spectrum.
 
-    ``singular`` at chosen lags, ``lyapunov`` exponents, ``eigenvalues`` (H,) of W, those of J_t at
-    ``sampled_steps`` (n,) of the first sequence (n,S), and what theory expects. For a gated cell,
-    whose W has a block for every gate, the eigenvalues of W and the theories are empty.
+    ``singular`` at chosen lags, ``lyapunov`` exponents, the ``motion`` of the state under the
+    inputs and ``alone``, without any, ``eigenvalues`` (H,) of W, those of J_t at ``sampled_steps``
+    (n,) of the first sequence (n,S), and what ``theory`` predicts. ``expected`` are the exponents
+    that a wide network has with these slopes, None with a leak or gates, ``against_expected`` what
+    speaks against W being Gaussian. For a gated cell, whose W has a block for every gate, the
+    eigenvalues of W and the theories are empty.
     """
 
     singular: SingularValues
     lyapunov: LyapunovSpectrum
+    motion: Motion
+    alone: Motion
     eigenvalues: ComplexArray
     sampled_steps: IntArray
     jacobian_eigenvalues: ComplexArray
     theory: tuple[Prediction, ...]
+    expected: LyapunovSpectrum | None
+    against_expected: Objection | None
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -76,13 +87,16 @@ NO_DETAILS = Details()
 def measure_details(
     params: Cell,
     trajectory: Trajectory,
-    targets: Targets,
+    examined: Batch,
     log_norms: FloatArray,
     settings: Settings,
     progress: Progress | None = None,
+    *,
+    burn_in: int = 0,
 ) -> Details:
     """Make the measurements that the settings ask for, on the trajectory over the examined
-    sequences; ``log_norms`` (L,B) is the lag profile to verify, in nats.
+    sequences; ``log_norms`` (L,B) is the lag profile to verify, in nats, ``burn_in`` that of the
+    growth rate.
     """
     if not (settings.map or settings.shares or settings.spectrum or settings.verify):
         return NO_DETAILS
@@ -93,13 +107,17 @@ def measure_details(
         verification = verify_lag_norms(cell_chain(params, trajectory), measured)
     return Details(
         map=_map(params, trajectory, settings, progress) if settings.map else None,
-        shares=gradient_shares(params, trajectory, targets) if settings.shares else None,
-        spectrum=_spectrum(params, trajectory) if settings.spectrum else None,
+        shares=gradient_shares(params, trajectory, examined.targets) if settings.shares else None,
+        spectrum=(
+            _spectrum(params, trajectory, examined, burn_in, settings.seed)
+            if settings.spectrum
+            else None
+        ),
         verification=verification,
     )
 
 
-def _first_sequences(params: Cell, trajectory: Trajectory, count: int) -> Trajectory:
+def first_sequences(params: Cell, trajectory: Trajectory, count: int) -> Trajectory:
     """Return the trajectory over the first sequences alone."""
     first, noise = trajectory.states[0, :count], trajectory.noise
     some_noise = None if noise is None else noise[:, :count]
@@ -109,30 +127,53 @@ def _first_sequences(params: Cell, trajectory: Trajectory, count: int) -> Trajec
 def _map(
     params: Cell, trajectory: Trajectory, settings: Settings, progress: Progress | None
 ) -> LagMap:
-    some = cell_chain(params, _first_sequences(params, trajectory, MAP_SEQUENCES))
+    some = cell_chain(params, first_sequences(params, trajectory, MAP_SEQUENCES))
     times = _spread(np.linspace(0, some.n_steps, min(MAP_TIMES, some.n_steps + 1)))
     return lag_map(some, tolerance=settings.tolerance, times=times, progress=progress)
 
 
-def _spectrum(params: Cell, trajectory: Trajectory) -> Spectrum:
-    some = _first_sequences(params, trajectory, SPECTRUM_SEQUENCES)
+def _settled(
+    params: Cell, trajectory: Trajectory, examined: Batch, burn_in: int
+) -> tuple[Trajectory, int | None]:
+    """Return the trajectory from shortly before the steps that the growth rate is taken over, and
+    how many of its steps come before those.
+    """
+    if not burn_in:
+        return trajectory, None
+    inputs, start = examined.all_inputs, max(burn_in - TURNING_STEPS, 0)
+    before, after = (None, None) if (xi := examined.noise) is None else (xi[:start], xi[start:])
+    state = unroll(params, inputs[:start], trajectory.states[0], before).states[-1]
+    return unroll(params, inputs[start:], state, after), burn_in - start
+
+
+def _spectrum(
+    params: Cell, trajectory: Trajectory, examined: Batch, burn_in: int, seed: int
+) -> Spectrum:
+    some = first_sequences(params, trajectory, SPECTRUM_SEQUENCES)
     chain = cell_chain(params, some)
     lags = _spread(np.geomspace(1, min(chain.n_steps, LONGEST_SPECTRUM_LAG), SPECTRUM_LAGS))
     steps = _spread(np.linspace(1, chain.n_steps, min(SAMPLED_JACOBIANS, chain.n_steps)))
+    settled, turning = _settled(params, trajectory, examined, burn_in)
+    lyapunov = lyapunov_exponents(cell_chain(params, settled), warm_up=turning)
     weights: FloatArray = np.empty((0, 0))
     theory: tuple[Prediction, ...] = ()
+    expected, against = None, None
     if isinstance(params, ElmanParameters):
         weights = params.recurrent_weights
-        # Theory speaks of vanilla RNNs without a leak.
-        if params.state is StateName.POST and np.all(params.leak == 1.0):
+        if isinstance(params.leak, float):
             theory = predictions(params, trajectory)
+            expected, against = expected_exponents(params, trajectory)
     return Spectrum(
         singular=singular_values(chain, lags),
-        lyapunov=lyapunov_exponents(chain),
+        lyapunov=replace(lyapunov, warm_up=burn_in) if burn_in else lyapunov,
+        motion=motion_of(settled, lyapunov),
+        alone=motion_alone(params, np.random.default_rng(seed)),
         eigenvalues=_eigenvalues(weights),
         sampled_steps=steps,
         jacobian_eigenvalues=np.stack([_eigenvalues(chain.jacobian(int(t))[0]) for t in steps]),
         theory=theory,
+        expected=expected,
+        against_expected=against,
     )
 
 

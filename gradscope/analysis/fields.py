@@ -23,6 +23,10 @@ QUANTILES: Mapping[str, float] = MappingProxyType({"p05": 0.05, "median": 0.5, "
 """Over the sequences, by the names they have in documents."""
 
 ZERO_PRODUCT = "the product is exactly zero"
+ZERO_CHANGE = "the product, or what the weights multiply, is exactly zero"
+RATE_FROM = ("burn_in", "steps", "sequences", "of")
+"""What the growth rate was taken over: fields of ``GrowthRate``."""
+
 OVERFLOWS = "it overflows"
 NO_TARGETS = "there are no targets (--readout NAME --targets FILE)"
 UNKNOWN_LAG = "no task or series says so, or too few rows (or too many columns) to fit a predictor"
@@ -137,14 +141,18 @@ def stage_fields(stage: Stage) -> Iterator[Field]:
     )
     yield Field("profile.certificate", profile.certificate)
 
+    yield from _parameter_fields(stage)
+
     yield Field("verdict.regime", verdict.regime)
     yield Field("verdict.rate_nats_per_step", verdict.rate, RATE, ZERO_PRODUCT)
     for unit, each in stage.rate_per.items():
         yield Field(f"verdict.rate_nats_per_{unit}", each, f"nats per {unit}", ZERO_PRODUCT)
     interval = None if growth.low is None else [growth.low, growth.high]
-    no_interval = ZERO_PRODUCT if growth.tail is None else "too few sequences and lags"
+    no_interval = ZERO_PRODUCT if growth.rate is None else "too few sequences and steps"
     yield Field("verdict.rate_interval_95", interval, RATE, no_interval)
     yield Field("verdict.marginal", verdict.marginal, "", no_interval)
+    for name in RATE_FROM:
+        yield Field(f"verdict.rate_from.{name}", getattr(growth, name))
     if growth.tail is None:
         yield Field("verdict.rate_between", None)
     else:
@@ -169,6 +177,16 @@ def stage_fields(stage: Stage) -> Iterator[Field]:
         yield Field("rate_nats_per_time_constant", stage.rate_per_time_constant, "nats per τ")
     for name in (*QUANTILES, "ceiling"):
         yield Field(f"slopes.{name}", getattr(stage.slopes, name))
+
+
+def _parameter_fields(stage: Stage) -> Iterator[Field]:
+    yield Field("write_level", stage.write_level)
+    for name, level in stage.writing.by_block.items():
+        yield Field(f"write_level_by_block.{name}", level)
+    yield Field("parameter_profile.lags", stage.parameter_profile.lags, STEPS)
+    yield Field("parameter_profile.sequences", stage.parameter_profile.log_norms["norm"].shape[1])
+    for name, curve in stage.parameter_profile.log10_medians.items():
+        yield Field(f"parameter_profile.log10_{name}", curve, LOG10, ZERO_CHANGE)
 
 
 def _gradient_fields(gradient: GradientSummary) -> Iterator[Field]:

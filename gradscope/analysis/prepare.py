@@ -17,7 +17,7 @@ from gradscope.analysis.settings import (
     Settings,
     flag,
 )
-from gradscope.analysis.stage import EvaluationBatch
+from gradscope.analysis.stage import EvaluationBatch, further_steps
 from gradscope.data.problem import Problem, series_problem, task_problem
 from gradscope.data.table import ARRAY_SUFFIX, TEXT_SUFFIXES, Table, read_table
 from gradscope.errors import SettingError
@@ -172,14 +172,14 @@ def _drawn(settings: Settings, read_table: ReadTable) -> Prepared:
     streams = Streams.from_seed(settings.seed)
     problem = problem_within_memory(settings, read_table)
     network = draw_network(settings, problem, streams.weights)
+    examined = problem.examine(streams.examined, settings.sequences)
+    if count := further_steps(settings):
+        examined = problem.follow(streams.further, examined, count)
     batch, held_out = (
         EvaluationBatch(
             with_noise(settings.noise, streams.noise, network, sequences), problem.task_info
         )
-        for sequences in (
-            problem.examine(streams.examined, settings.sequences),
-            problem.validate(streams.held_out, HELD_OUT_SEQUENCES),
-        )
+        for sequences in (examined, problem.validate(streams.held_out, HELD_OUT_SEQUENCES))
     )
     task = problem if settings.updates else None
     return Prepared(network, batch, held_out, task, settings, StageName.INITIAL)

@@ -12,8 +12,11 @@ from gradscope.analysis.settings import Settings
 from gradscope.arrays import FloatArray, IntArray, quantiles
 from gradscope.data.batch import Batch, TaskInfo
 from gradscope.diagnosis.growth import GrowthRate, Rates
+from gradscope.diagnosis.reasons import Reason
 from gradscope.diagnosis.remedies import Remedy
 from gradscope.diagnosis.verdict import Verdict
+from gradscope.diagnosis.write_level import Writing
+from gradscope.jacobians.parameter_profile import ParameterProfile
 from gradscope.learning.history import History
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import Trajectory
@@ -86,8 +89,9 @@ class Stage(CompactRepr):
 
     ``error`` is the mean step error on held-out sequences (a network from a file of weights: on the
     examined ones); it and ``gradient`` are None where there are no targets. ``growth`` is the
-    verdict's rate with the interval that holds it; ``rate_per`` is the growth rate in nats per
-    ``second``, where dt is known, and per ``time_constant``, the longest τ, where units leak.
+    verdict's rate with the interval that holds it; ``writing`` says how freely it writes,
+    ``parameter_profile`` how far back the parameters act; ``rate_per`` is the growth rate in nats
+    per ``second``, where dt is known, and per ``time_constant``, the longest τ, where units leak.
     """
 
     name: StageName
@@ -98,12 +102,19 @@ class Stage(CompactRepr):
     causes: Rates
     gradient: GradientSummary | None
     slopes: SlopeSummary
+    writing: Writing
+    parameter_profile: ParameterProfile
     rate_per: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def rate_per_time_constant(self) -> float | None:
         """The growth rate in nats per τ, None where no unit leaks."""
         return self.rate_per.get("time_constant")
+
+    @property
+    def write_level(self) -> float:
+        """How freely the network writes: 1 freely, below 1/20 not at all."""
+        return self.writing.level
 
     def compact_fields(self) -> dict[str, Any]:
         """Return the name of the stage, its verdict, and its error."""
@@ -134,10 +145,13 @@ class ImportedLayer(CompactRepr):
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class ImportedNetwork(CompactRepr):
-    """What was found in a file of weights: every layer, and the title of the studied one."""
+    """What was found in a file of weights: every layer, the title of the studied one, and what
+    keeps the others of its stack from passing anything on.
+    """
 
     layers: tuple[ImportedLayer, ...]
     studied: str
+    faults: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)

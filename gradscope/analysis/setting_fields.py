@@ -202,6 +202,13 @@ class SettingFields:
     )
 
     sequences: int = setting(16, SEQUENCES, ANALYSIS, "Sequences examined.", SIZE)
+    burn_in: int | None = setting(
+        None,
+        SEQUENCES,
+        ANALYSIS,
+        "Steps before the growth rate is taken (default: 300 or 10/leak; 0: none).",
+        COUNT,
+    )
     max_lag: int | None = setting(
         None, JUDGING, ANALYSIS, "Longest lag (default: all steps).", LENGTH
     )

@@ -1,30 +1,44 @@
 """One stage of a study: unroll the network, multiply its Jacobians, judge."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from gradscope.analysis.details import first_sequences
 from gradscope.analysis.memory import STATES_AT_ONCE
 from gradscope.analysis.results import SLOPE_EDGES, GradientSummary, Profile, SlopeSummary, Stage
 from gradscope.analysis.settings import Settings
 from gradscope.arrays import FloatArray, quantiles
 from gradscope.data.batch import Batch, Targets, TaskInfo
-from gradscope.diagnosis.diagnose import diagnose
+from gradscope.diagnosis.diagnose import Diagnosis, NetworkMeasures, diagnose
+from gradscope.diagnosis.long_run import LongRun, burn_in_steps, long_run
+from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.diagnosis.thresholds import Thresholds
-from gradscope.diagnosis.verdict import Learned
+from gradscope.diagnosis.verdict import Learned, Verdict
+from gradscope.diagnosis.write_level import Writing, write_level
 from gradscope.errors import SettingError
 from gradscope.jacobians.adjoints import log_adjoint_norms
 from gradscope.jacobians.cell_chain import cell_chain
+from gradscope.jacobians.parameter_profile import parameter_profile
+from gradscope.jacobians.shares import gradient_shares
 from gradscope.learning.bptt import backpropagate
 from gradscope.learning.losses import error_per_step
 from gradscope.model.cells import Cell, largest
 from gradscope.model.trajectory import Trajectory, unroll
-from gradscope.names import StageName
+from gradscope.names import CellName, StageName
 from gradscope.notebook_repr import CompactRepr
 
 MAX_STATE = 1e150
 """States beyond this are not followed further: their squares leave the range of float64."""
 
+
+MIN_GATED = 300
+"""Steps that the growth rate of a gated cell is taken over at least: what gates keep has exponents
+so close to one another that tangents turn among them for hundreds of steps."""
+
+PARAMETER_SEQUENCES, SHARE_SEQUENCES = 4, 2
+"""Sequences behind the parameter profile, and behind the check that errors reach the parameters."""
 
 MAX_WEIGHT, MAX_ENTERING = 1e90, 1e50
 """With weights, inputs and h_0 up to these no step of fewer than 1e9 units reaches that state."""
@@ -47,18 +61,55 @@ def examine(
     params: Cell,
     *,
     error: float | None = None,
+    faults: Sequence[Reason] = (),
 ) -> tuple[Stage, Trajectory]:
     """Return one stage of a study and the trajectory behind it, up to the step before an overflow.
 
     ``error`` is the mean step error to set against the baseline (None: measured on ``held_out``,
-    where there are targets); the initial stage is not judged by it.
+    where there are targets); the initial stage is not judged by it. ``faults`` are those of the
+    other layers of its stack.
     """
     if error is None:
         error = held_out_error(params, held_out)
-    noise = evaluation.batch.noise
-    trajectory = unroll(params, evaluation.batch.inputs, evaluation.initial_state, noise)
+    trajectory, batch, overflow = _unroll_within_range(evaluation, name, params)
+    chain, inputs = cell_chain(params, trajectory), batch.all_inputs
+    writing = write_level(params, trajectory, evaluation.task_info.columns)
+    writing = replace(writing, reasons=(*writing.reasons, *faults))
+    further = (
+        None if overflow else past_transient(settings, params, trajectory, inputs, batch.stride)
+    )
+    diagnosis = diagnose(
+        chain,
+        longest_lag(settings, chain.n_steps),
+        required_lag=evaluation.task_info.required_lag
+        if settings.required_lag is None
+        else settings.required_lag,
+        learned=None if name is StageName.INITIAL else learned_by(error, evaluation.task_info),
+        overflow_step=overflow,
+        thresholds=thresholds(settings),
+        tolerance=settings.tolerance,
+        network=NetworkMeasures(
+            further, writing, settings.weights is not None and not settings.data
+        ),
+    )
+    gradient, verdict = None, diagnosis.verdict
+    if error is not None:
+        gradient = _summarise_gradient(params, trajectory, batch.targets)
+        if batch.targets.count and verdict.reason(ReasonCode.GRADIENT_FINE):
+            some = first_sequences(params, trajectory, SHARE_SEQUENCES)
+            verdict = confirmed(verdict, params, some, batch.targets, settings.vanishing)
+    diagnosis = replace(diagnosis, verdict=verdict)
+    stage = _stage(name, error, diagnosis, writing, gradient, params, trajectory, settings)
+    return stage, trajectory
+
+
+def _unroll_within_range(
+    evaluation: EvaluationBatch, name: StageName, params: Cell
+) -> tuple[Trajectory, Batch, int | None]:
+    """Return the trajectory up to the step before an overflow, its sequences, and that step."""
+    batch, first = evaluation.batch, evaluation.initial_state
+    trajectory = unroll(params, batch.inputs, first, batch.noise)
     overflow = first_overflow(trajectory)
-    batch = evaluation.batch
     if overflow == 1:
         remedy = (
             "give smaller inputs, or check the weights and h_0 of the file"
@@ -68,27 +119,48 @@ def examine(
         raise SettingError(f"the {name} network overflows at its first step; {remedy}")
     if overflow is not None:
         batch = batch.first(overflow - 1)
-        trajectory = unroll(params, batch.inputs, evaluation.initial_state, batch.noise)
-    chain = cell_chain(params, trajectory)
-    diagnosis = diagnose(
-        chain,
-        longest_lag(settings, chain.n_steps),
-        required_lag=evaluation.task_info.required_lag
-        if settings.required_lag is None
-        else settings.required_lag,
-        learned=None if name is StageName.INITIAL else learned_by(error, evaluation.task_info),
-        overflow_step=overflow,
-        white_noise=settings.weights is not None and settings.data is None,
-        thresholds=thresholds(settings),
-        tolerance=settings.tolerance,
+        trajectory = unroll(params, batch.inputs, first, batch.noise)
+    return trajectory, batch, overflow
+
+
+def further_steps(settings: Settings) -> int:
+    """Return how many steps follow the examined ones: the burn-in, and for a gated cell as many as
+    make ``MIN_GATED``; 0 without a burn-in, and where noise was drawn for the examined ones alone.
+    """
+    if settings.noise:
+        return 0
+    burn_in = burn_in_steps(settings.burn_in, settings.leak)
+    gated = settings.cell is not CellName.ELMAN
+    return burn_in and burn_in + (max(MIN_GATED - settings.steps, 0) if gated else 0)
+
+
+def past_transient(
+    settings: Settings, params: Cell, trajectory: Trajectory, inputs: FloatArray, stride: int = 1
+) -> LongRun | None:
+    """Measure the growth rate on the ``inputs`` of a trajectory and those that follow, past the
+    burn-in that the settings ask for, or half of them where no inputs follow; None where it cannot
+    be (``long_run``).
+    """
+    total, first = len(inputs), trajectory.states[0]
+    most = max(total - trajectory.n_steps, total // 2)
+    burn_in = min(burn_in_steps(settings.burn_in, settings.leak), most)
+    return long_run(
+        params, inputs, first, burn_in, stride, noise=trajectory.noise, max_state=MAX_STATE
     )
-    gradient, targets = None, batch.targets
-    if error is not None:
-        gradient = GradientSummary(
-            norm=backpropagate(params, trajectory, targets).norm if targets.count else None,
-            log_by_step=log_adjoint_norms(params, trajectory, targets),
-        )
-    stage = Stage(
+
+
+def _stage(
+    name: StageName,
+    error: float | None,
+    diagnosis: Diagnosis,
+    writing: Writing,
+    gradient: GradientSummary | None,
+    params: Cell,
+    trajectory: Trajectory,
+    settings: Settings,
+) -> Stage:
+    """Gather what was found of one stage."""
+    return Stage(
         name=name,
         error=error,
         profile=Profile(
@@ -102,11 +174,40 @@ def examine(
         causes=diagnosis.causes,
         gradient=gradient,
         slopes=_summarise_slopes(trajectory),
+        writing=writing,
+        parameter_profile=parameter_profile(
+            params,
+            first_sequences(params, trajectory, PARAMETER_SEQUENCES),
+            diagnosis.norms.lags.size,
+            tolerance=settings.tolerance,
+        ),
         rate_per={
             unit: diagnosis.verdict.rate * count for unit, count in settings.steps_per.items()
         },
     )
-    return stage, trajectory
+
+
+def confirmed(
+    verdict: Verdict, params: Cell, trajectory: Trajectory, targets: Targets, threshold: float
+) -> Verdict:
+    """Return a verdict of "fine" as it is where ∂E/∂θ bears it out: its share at the required lag
+    (the longest measured), for each error that reaches so far back, is not below this part of the
+    largest.
+    """
+    lag = verdict.max_lag if verdict.required_lag is None else verdict.required_lag
+    lag = min(lag, trajectory.n_steps - 1)
+    wanted = Targets(targets.values[:, : trajectory.n_sequences], targets.at_step, targets.error)
+    shares = gradient_shares(params, trajectory, wanted, max_lag=lag).log_norms.values()
+    reaching = np.cumsum(targets.at_step[::-1])[::-1][: lag + 1]
+    sizes = np.logaddexp.reduce(2.0 * np.stack(list(shares))) / 2.0 - np.log(
+        np.maximum(reaching, 1)
+    )
+    share = np.exp(sizes[-1] - sizes.max()) if np.isfinite(sizes.max()) else 0.0
+    if share >= threshold:
+        return verdict
+    lost = Reason(ReasonCode.SHARE_LOST, {"lag": lag, "share": float(share)})
+    fine = verdict.reason(ReasonCode.GRADIENT_FINE)
+    return replace(verdict, reasons=tuple(lost if r is fine else r for r in verdict.reasons))
 
 
 def held_out_error(params: Cell, held_out: EvaluationBatch | None) -> float | None:
@@ -166,6 +267,13 @@ def takes_first_step(params: Cell, evaluation: EvaluationBatch) -> bool:
     ):
         return True
     return first_overflow(unroll(params, inputs, first)) is None
+
+
+def _summarise_gradient(params: Cell, trajectory: Trajectory, targets: Targets) -> GradientSummary:
+    return GradientSummary(
+        norm=backpropagate(params, trajectory, targets).norm if targets.count else None,
+        log_by_step=log_adjoint_norms(params, trajectory, targets),
+    )
 
 
 def _summarise_slopes(trajectory: Trajectory) -> SlopeSummary:

@@ -47,6 +47,7 @@ FAILING: dict[FailOn, tuple[Regime, ...]] = {
     FailOn.VANISHING: (Regime.VANISHING, Regime.TRANSIENT),
     FailOn.EXPLODING: (Regime.EXPLODING,),
     FailOn.DIVERGED: (),  # a matter of the training
+    FailOn.SHUT: (),
     FailOn.ANY: (Regime.VANISHING, Regime.TRANSIENT, Regime.EXPLODING, Regime.MIXED),
 }
 
@@ -174,6 +175,10 @@ def exit_with_status(analysis: "Analysis", fail_on: FailOn | None = None) -> Non
     if fail_on is FailOn.DIVERGED and history is not None and history.stop is Stop.NOT_FINITE:
         note(f"failed: --fail-on {fail_on}, and training diverged")
         raise typer.Exit(EXIT_CHECK_FAILED)
-    if fail_on is not None and analysis.last.verdict.shows(FAILING[fail_on]):
-        note(f"failed: --fail-on {fail_on}, and the gradient is {analysis.last.verdict.regime}")
+    verdict = analysis.last.verdict
+    if fail_on is FailOn.SHUT and verdict.shut:
+        note(f"failed: --fail-on {fail_on}, and nothing is written")
+        raise typer.Exit(EXIT_CHECK_FAILED)
+    if fail_on is not None and verdict.shows(FAILING[fail_on]):
+        note(f"failed: --fail-on {fail_on}, and the gradient is {verdict.regime}")
         raise typer.Exit(EXIT_CHECK_FAILED)

@@ -53,10 +53,11 @@ class Color(StrEnum):
 
 
 class FailOn(StrEnum):
-    """Which regimes, or what end of training, end with exit code 1."""
+    """Which regimes, or what else of network or training, end with exit code 1."""
 
     VANISHING = "vanishing"
     EXPLODING = "exploding"
+    SHUT = "shut"
     DIVERGED = "diverged"
     ANY = "any"
 
@@ -208,7 +209,7 @@ FailWhen = Annotated[
     FailOn | None,
     typer.Option(
         "--fail-on",
-        help="Exit with 1 if the gradient is: vanishing, exploding, any; if training diverged.",
+        help="Exit with 1 if it is: vanishing, exploding, shut, any; diverged (in training).",
         metavar="WORD",
         rich_help_panel=ANALYSIS,
         show_default=False,

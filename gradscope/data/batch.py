@@ -6,6 +6,8 @@ A step has a target for every sequence or for none; E = Σ_t E_t runs over those
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from gradscope.arrays import BoolArray, FloatArray
 from gradscope.errors import ShapeError
 from gradscope.model.activations import word_of
@@ -44,11 +46,16 @@ class Targets(CompactRepr):
 class Batch(CompactRepr):
     """Inputs (T,B,D), the targets that belong to them, and what is added to the pre-activations
     (T,B,H) as noise (None: nothing).
+
+    ``further`` (N,B,D) are inputs of the same law that follow, None where there are no more. Every
+    ``stride``-th sequence shares no input with another: 1, unless windows of a series overlap.
     """
 
     inputs: FloatArray
     targets: Targets
     noise: FloatArray | None = None
+    further: FloatArray | None = None
+    stride: int = 1
 
     def __post_init__(self) -> None:
         if self.inputs.shape[:2] != self.targets.values.shape[:2]:
@@ -58,12 +65,18 @@ class Batch(CompactRepr):
             )
 
     def first(self, steps: int) -> "Batch":
-        """Return the first steps of every sequence."""
+        """Return the first steps of every sequence; what follows is dropped where they are cut."""
         targets = Targets(
             self.targets.values[:steps], self.targets.at_step[:steps], self.targets.error
         )
         noise = None if self.noise is None else self.noise[:steps]
-        return Batch(self.inputs[:steps], targets, noise)
+        further = self.further if steps >= self.n_steps else None
+        return Batch(self.inputs[:steps], targets, noise, further, self.stride)
+
+    @property
+    def all_inputs(self) -> FloatArray:
+        """The inputs and those that follow, (T+N,B,D)."""
+        return self.inputs if self.further is None else np.concatenate([self.inputs, self.further])
 
     @property
     def n_steps(self) -> int:
@@ -100,11 +113,13 @@ class Baseline:
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class TaskInfo(CompactRepr):
     """What is known of a problem before training; ``required_lag`` in steps, None if unknown, and
-    of a series what it follows from: ``lag_errors`` (L,), see ``lag_regression``.
+    of a series what it follows from: ``lag_errors`` (L,), see ``lag_regression``; ``columns`` are
+    the names of the inputs (empty: none), None where another layer's states enter.
     """
 
     description: str
     error: ErrorName
     required_lag: int | None
     baseline: Baseline | None
+    columns: tuple[str, ...] | None = ()
     lag_errors: FloatArray | None = None

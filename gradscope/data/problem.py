@@ -16,7 +16,8 @@ from gradscope.names import ErrorName, TaskName
 @dataclass(frozen=True, eq=False, slots=True)
 class Problem:
     """A task and its sequences: ``draw(rng, n)`` returns a training batch, ``examine(rng, n)`` the
-    sequences whose Jacobians are multiplied, ``validate(rng, n)`` held-out ones.
+    sequences whose Jacobians are multiplied, ``validate(rng, n)`` held-out ones;
+    ``follow(rng, batch, count)`` adds to examined sequences the inputs of as many further steps.
     """
 
     task_info: TaskInfo
@@ -25,13 +26,21 @@ class Problem:
     draw: Callable[[np.random.Generator, int], Batch]
     examine: Callable[[np.random.Generator, int], Batch]
     validate: Callable[[np.random.Generator, int], Batch]
+    follow: Callable[[np.random.Generator, Batch, int], Batch]
 
 
 def task_problem(name: TaskName, steps: int, delay: int | None = None) -> Problem:
     """Set up a synthetic task of T steps; every batch is drawn fresh."""
     task = make_task(name, steps, delay)
     sizes = (task.n_inputs, task.n_outputs)
-    return Problem(task.task_info, *sizes, task.draw, task.draw, task.draw)
+
+    def follow(rng: np.random.Generator, batch: Batch, count: int) -> Batch:
+        """Add one fresh sequence of the task after another."""
+        draws = range(-(-count // steps))
+        further = [task.draw(rng, batch.n_sequences).inputs for _ in draws]
+        return replace(batch, further=np.concatenate(further)[:count])
+
+    return Problem(task.task_info, *sizes, task.draw, task.draw, task.draw, follow)
 
 
 def series_problem(
@@ -64,4 +73,5 @@ def series_problem(
         draw=series.training_batch,
         examine=lambda _rng, n: series.examination_batch(n),
         validate=lambda _rng, _n: held_out,
+        follow=lambda _rng, batch, count: series.follow(batch, count),
     )

@@ -6,7 +6,7 @@ that nothing of the held-out tail leaks into training. A window that starts at r
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -53,6 +53,16 @@ class Series:
     def examination_batch(self, n_sequences: int) -> Batch:
         """Return at most so many different windows, evenly spaced over the whole training part."""
         return self._windows(evenly_spaced(self.n_train - self.steps, n_sequences))
+
+    def follow(self, batch: Batch, count: int) -> Batch:
+        """Add to an examination batch the rows that come next, the training part read again from
+        its first row where it ends.
+        """
+        starts = evenly_spaced(self.n_train - self.steps, batch.n_sequences)
+        rows = (starts + self.steps + np.arange(count)[:, np.newaxis]) % self.n_train
+        span = max(int(starts[-1] - starts[0]), 1)
+        stride = max(-(-self.steps * (starts.size - 1) // span), 1)
+        return replace(batch, further=self.values[rows], stride=stride)
 
     def validation_batch(self, max_sequences: int | None = None) -> Batch:
         """Return one sequence for each held-out row, or for ``max_sequences`` evenly spaced ones:

@@ -45,9 +45,11 @@ from gradscope.diagnosis.paths import lengths_of, log_ratio, path_logs
 from gradscope.diagnosis.theory import log_bound_per_step
 from gradscope.errors import SettingError
 from gradscope.jacobians.cell_chain import CellChain
-from gradscope.jacobians.chain import Chain, ElmanChain
+from gradscope.jacobians.chain import Chain, ElmanChain, step_shifts
 from gradscope.jacobians.kernels.leading_directions import leading_directions
+from gradscope.jacobians.kernels.powers_of_two import LOG_2
 from gradscope.jacobians.lag_norms import LagNorms, lag_norms
+from gradscope.model.cells import Linearization
 from gradscope.model.elman import PostLinearization, PreLinearization
 from gradscope.notebook_repr import CompactRepr
 
@@ -132,10 +134,11 @@ def causes(chain: Chain, lags: IntArray | None = None, *, norms: LagNorms | None
         )
     chosen = _checked_lags(chain, lags)
     total, directions, reached = _measured_directions(chain, chosen, norms)
-    ceiling_logs, slope_logs = path_logs(chain, chosen, directions, reached)
+    shifts = LOG_2 * np.cumsum(step_shifts(chain)[::-1], axis=0)[chosen - 1]
+    ceiling_logs, slope_logs = path_logs(chain, chosen, directions, reached - shifts)
     of_weights = log_bound_per_step(chain.recurrent_weights, 1.0, chain.leak)
     bound = log_bound_per_step(chain.recurrent_weights, chain.slope_ceiling, chain.leak)
-    return _against_bound(chosen, total, (of_weights, bound), ceiling_logs, slope_logs)
+    return _against_bound(chosen, total, (of_weights, bound), ceiling_logs, slope_logs + shifts)
 
 
 def _against_bound(
@@ -224,16 +227,22 @@ def cell_causes(
     """
     chosen = _checked_lags(chain, lags)
     total, directions, _ = _measured_directions(chain, chosen, norms)
-    terms = _stage_logs(chain, chosen, directions)
-    linearization = chain.linearization
+    terms = _path_terms(chain, chosen, directions)
+    return causes_of_path(chain.linearization, chosen, total, terms)
+
+
+def causes_of_path(
+    linearization: Linearization, lags: IntArray, total: FloatArray, terms: dict[str, FloatArray]
+) -> Causes | GatedCauses:
+    """Return the causes that fit a cell, from Σ log(length/length before) of every stage, (K,B)."""
     if isinstance(linearization, PostLinearization | PreLinearization):
         cell = linearization.cell
         bounds = cell.log_bound(1.0), cell.log_bound(cell.activation.slope_ceiling)
-        return _against_bound(chosen, total, bounds, terms["ceiling"], terms["saturation"])
-    return GatedCauses(lags=chosen, total=total, **terms)
+        return _against_bound(lags, total, bounds, terms["ceiling"], terms["saturation"])
+    return GatedCauses(lags=lags, total=total, **terms)
 
 
-def _stage_logs(chain: CellChain, lags: IntArray, directions: FloatArray) -> dict[str, FloatArray]:
+def _path_terms(chain: CellChain, lags: IntArray, directions: FloatArray) -> dict[str, FloatArray]:
     """Propagate each direction (K,B,S) from its state to s_T; return Σ log(length/length before) in
     nats of every stage, (K,B). A vector that has become zero adds no more.
     """
@@ -246,16 +255,27 @@ def _stage_logs(chain: CellChain, lags: IntArray, directions: FloatArray) -> dic
         # A JVP takes vectors (B,K,S), all sequences at once.
         here = vectors[under_way].swapaxes(0, 1)
         stages = chain.stages(here, step)
-        before, last = lengths_of(here), list(stages)[-1]
-        for name, image in stages.items():
-            length = lengths_of(image)
-            # The sum of logarithms telescopes: a stage that is zero while a later one is not would
-            # make −∞ + ∞ of it, so it takes over the length before it.
-            if name != last:
-                length = np.where(length > 0.0, length, before)
+        for name, logs in stage_logs(stages, lengths_of(here)).items():
             term = terms.setdefault(name, np.zeros(directions.shape[:2]))
-            term[under_way] += log_ratio(length, before).T
-            before = length
-        image = stages[last] / np.where(before > 0.0, before, 1.0)[..., None]
+            term[under_way] += logs.T
+        image = list(stages.values())[-1]
+        length = lengths_of(image)
+        image = image / np.where(length > 0.0, length, 1.0)[..., None]
         vectors[under_way] = image.swapaxes(0, 1)
     return terms
+
+
+def stage_logs(stages: dict[str, FloatArray], before: FloatArray) -> dict[str, FloatArray]:
+    """Return log(length/length before) in nats of every stage (…,S) of one step, from ``before``,
+    the length (…) of what entered; 0 where that was zero.
+    """
+    logs, last = {}, list(stages)[-1]
+    for name, image in stages.items():
+        length = lengths_of(image)
+        # The sum of logarithms telescopes: a stage that is zero while a later one is not would
+        # make −∞ + ∞ of it, so it takes over the length before it.
+        if name != last:
+            length = np.where(length > 0.0, length, before)
+        logs[name] = log_ratio(length, before)
+        before = length
+    return logs

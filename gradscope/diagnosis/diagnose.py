@@ -1,16 +1,25 @@
 """The whole diagnosis of one chain: profile, bound, growth rate, causes and verdict in one call."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.diagnosis.causes import TOLERANCE, Causes, GatedCauses, causes, cell_causes
-from gradscope.diagnosis.growth import GrowthRate, Rates, cause_rates, growth_rate, tail_lags
+from gradscope.diagnosis.growth import (
+    GatedCauseRates,
+    GrowthRate,
+    Rates,
+    cause_rates,
+    growth_rate,
+    tail_lags,
+)
+from gradscope.diagnosis.long_run import LongRun
 from gradscope.diagnosis.theory import log_bound_per_step
 from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.diagnosis.verdict import Evidence, Learned, Verdict, judge
+from gradscope.diagnosis.write_level import Writing
 from gradscope.errors import SettingError
 from gradscope.jacobians.cell_chain import CellChain
 from gradscope.jacobians.chain import Chain, ElmanChain
@@ -40,6 +49,19 @@ class Diagnosis(NotebookResult):
         return {"sequences": self.norms.log_norms.shape[1], **self.verdict.compact_fields()}
 
 
+@dataclass(frozen=True, eq=False, slots=True)
+class NetworkMeasures:
+    """What was measured of a network beside its chain; None where it was not.
+
+    ``long_run`` is the growth rate and its causes past the transient, ``writing`` how freely it
+    writes (``write_level``); ``white_noise`` says that it was driven by that for want of data.
+    """
+
+    long_run: LongRun | None = None
+    writing: Writing | None = None
+    white_noise: bool = False
+
+
 def diagnose(
     chain: Chain,
     max_lag: int | None = None,
@@ -47,9 +69,9 @@ def diagnose(
     required_lag: int | None = None,
     learned: Learned | None = None,
     overflow_step: int | None = None,
-    white_noise: bool = False,
     thresholds: Thresholds | None = None,
     tolerance: float = TOLERANCE,
+    network: NetworkMeasures | None = None,
 ) -> Diagnosis:
     """Measure a chain and say whether, how fast, how far back and why its gradient vanishes or
     explodes.
@@ -66,12 +88,13 @@ def diagnose(
         What the network has learned so far.
     overflow_step : int, optional
         The step at which the state grew too large to go on, where it did.
-    white_noise : bool
-        Whether noise drove the network for want of data: then nothing is called fine.
     thresholds : Thresholds, optional
         Where the verdict draws its lines.
     tolerance : float
         Largest relative error of σ_max; the default lets the four causes add up to 1e-9.
+    network : NetworkMeasures, optional
+        What a chain alone cannot tell, which has no inputs to go on with: without it growth rate
+        and causes are those of the second half of its lags.
 
     Raises
     ------
@@ -80,9 +103,16 @@ def diagnose(
         causes.
     """
     norms = lag_norms(chain, max_lag, tolerance=tolerance)
-    lags = tail_lags(norms.lags.size)
-    found, bound_rate = explain(chain, lags[lags > 0], norms=norms)
-    rates, growth = cause_rates(found), growth_rate(norms.log_norms)
+    measured = network or NetworkMeasures()
+    growth, bound_rate = growth_rate(norms.log_norms), log_bound_of(chain)
+    if measured.long_run is None:
+        lags = tail_lags(norms.lags.size)
+        rates = cause_rates(explain(chain, lags[lags > 0], norms=norms))
+    else:
+        growth, rates = (
+            replace(measured.long_run.growth, tail=growth.tail),
+            measured.long_run.causes,
+        )
     evidence = Evidence(
         norms.log_norms,
         bound_rate,
@@ -90,29 +120,33 @@ def diagnose(
         required_lag,
         learned,
         overflow_step,
-        bound_of_course=isinstance(found, GatedCauses),
+        bound_of_course=isinstance(rates, GatedCauseRates),
         growth=growth,
-        white_noise=white_noise,
+        writing=measured.writing,
+        white_noise=measured.white_noise,
     )
     log_bound = bound_rate * norms.lags.astype(np.float64)
     lines = thresholds or Thresholds()
     return Diagnosis(norms, log_bound, growth, rates, judge(evidence, lines), lines)
 
 
-def explain(
-    chain: Chain, lags: IntArray, *, norms: LagNorms | None = None
-) -> tuple[Causes | GatedCauses, float]:
-    """Return why a chain's product has the size it has, in the terms that fit its cell, and the
-    most that one step can add to log σ_max, in nats.
+def explain(chain: Chain, lags: IntArray, *, norms: LagNorms | None = None) -> Causes | GatedCauses:
+    """Return why a chain's product has the size it has, in the terms that fit its cell.
 
     ``lags`` (K,) are in steps, ascending; ``norms`` is the lag profile, where it was measured
     before. Raises SettingError if the chain is one of explicit Jacobians, which have no causes.
     """
-    if isinstance(chain, ElmanChain):
-        bound = log_bound_per_step(chain.recurrent_weights, chain.slope_ceiling, chain.leak)
-        return causes(chain, lags, norms=norms), bound
     if isinstance(chain, CellChain):
-        return cell_causes(chain, lags, norms=norms), chain.linearization.log_bound()
+        return cell_causes(chain, lags, norms=norms)
+    return causes(chain, lags, norms=norms)
+
+
+def log_bound_of(chain: Chain) -> float:
+    """Return the most that one step of a chain can add to log σ_max, in nats."""
+    if isinstance(chain, ElmanChain):
+        return log_bound_per_step(chain.recurrent_weights, chain.slope_ceiling, chain.leak)
+    if isinstance(chain, CellChain):
+        return chain.linearization.log_bound()
     raise SettingError(
         "a chain of explicit Jacobians says nothing of its causes; give the chain of a cell, or "
         "measure it with lag_norms"

@@ -1,22 +1,13 @@
-"""The growth rate: the slope of the lag profile over its tail, in nats per step, and what makes it.
+"""The growth rate, in nats per step: of a network in the long run (``long_run``), or of a chain.
 
-Beyond the transient, f(ℓ) = log σ_max(P_ℓ) is a drift λ_1 ℓ plus a random walk whose increments are
-those of single steps; for such a curve the mean increment,
-
-    (f(L) − f(L/2)) / (L − L/2),
-
-is the efficient estimate of the drift. A regression of f on ℓ is not: it weighs the noise of every
-early step again and again, and it keeps the transient. The norm of a product of ℓ wide random
-factors first grows like ½ log ℓ above its drift (σ_max² of Gaussian ones of unit gain is
-(ℓ+1)^{ℓ+1}/ℓ^ℓ ≈ e ℓ: Penson & Życzkowski 2011, arXiv:1103.3453), which puts 1.5/L into the
-regression and no more than log 2/L into the mean increment. Measured at L = 100 against λ_1 of the
-same steps (driven tanh nets of 64 units, gains 0.7 to 2, 180 profiles each): regression +0.007 to
-+0.010, mean increment +0.003 to +0.004. To fit log ℓ beside ℓ removes the bias, costs 1.6 times the
-scatter and asks for the causes at every lag; Richardson's extrapolation costs 2.5 times. The
-estimate is linear in f, so the four causes, taken at the same two lags, add up to it exactly.
+A chain alone has its lag profile f(ℓ) = log σ_max(P_ℓ): beyond the transient a drift λ_1 ℓ plus a
+random walk, of which the mean increment over the tail, (f(L) − f(L/2))/(L − L/2), is the efficient
+estimate. A regression of f on ℓ weighs the noise of early steps again and again, and keeps more of
+the transient: ½ log ℓ for wide random factors (Penson & Życzkowski 2011, arXiv:1103.3453), of which
+1.5/L enters a regression and at most log 2/L the mean increment.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -28,8 +19,9 @@ MIN_SAMPLE = 5
 """Sequences, or batches of lags, from which on their scatter gives an interval: four degrees of
 freedom."""
 
-MAX_BATCHES = 10
-"""Batches of lags of the tail whose mean increments are compared (convention of batch means)."""
+BATCHES, BEYOND_CHANCE = (10, 5), 1.5
+"""Batches of steps whose means are compared (batch means), and how many times the variance of the
+rate they must show than sequences do: of 16 independent ones a quarter does (F distribution)."""
 
 NORMAL_975 = 1.959963984540054
 """Quantile 0.975 of the standard normal distribution."""
@@ -48,27 +40,26 @@ class Tail:
     sequences: int
     of: int
 
-    @property
-    def rate(self) -> float:
-        """The slope between the two, nats per step."""
-        return (self.log_norms[1] - self.log_norms[0]) / (self.lags[1] - self.lags[0])
-
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class GrowthRate(CompactRepr):
     """The growth rate, nats per step, and the interval that holds it at 95 % confidence.
 
-    ``rate`` is the mean over the sequences whose product is not exactly zero, ``tail`` the two
-    points of their mean profile that it is the slope between; both are None where all are zero.
-    ``low`` and ``high`` are None where there are fewer than ``MIN_SAMPLE`` sequences and fewer
-    lags than that in the tail. The interval covers the scatter of sequences and of steps, whichever
-    is larger, not what is left of the transient.
+    ``rate`` is the mean over the ``sequences`` (out of ``of``) whose product is not exactly zero,
+    over ``steps`` steps after ``burn_in`` others (``long_run``); without a burn-in it is the slope
+    of the lag profile between the two points of ``tail``. None where all products are zero. The
+    interval covers the scatter of sequences, and that of steps where it is larger beyond chance.
+    ``low`` and ``high`` are None for fewer than ``MIN_SAMPLE`` sequences and steps.
     """
 
     rate: float | None
     low: float | None
     high: float | None
     tail: Tail | None
+    burn_in: int = 0
+    steps: int = 0
+    sequences: int = 0
+    of: int = 0
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -112,40 +103,42 @@ def tail_lags(max_lag: int) -> IntArray:
     return np.array([max_lag // 2, max_lag])
 
 
-def _from_lag_zero(log_norms: FloatArray) -> FloatArray:
-    """Return lag profiles that begin at lag 0, where nothing has been multiplied yet: log 1."""
-    return np.concatenate([np.zeros_like(log_norms[:1]), log_norms])
-
-
-def growth_rates(log_norms: FloatArray) -> FloatArray:
-    """Return the growth rate (B,) of profiles (L,B) in nats, lag ℓ at ``[ℓ-1]``.
-
-    Nats per step; −inf where the product is exactly zero at the last lag.
-    """
-    first, last = tail_lags(log_norms.shape[0])
-    at_first, at_last = _from_lag_zero(log_norms)[[first, last]]
-    dead = np.isneginf(at_last)
-    rates: FloatArray = (at_last - np.where(dead, 0.0, at_first)) / (last - first)
-    return rates
-
-
 def growth_rate(log_norms: FloatArray) -> GrowthRate:
     """Return the growth rate of profiles (L,B) in nats over all sequences, with its interval."""
     alive = np.isfinite(log_norms[-1])
     if not alive.any():
-        return GrowthRate(None, None, None, None)
-    living = log_norms[:, alive]
-    rates, mean = growth_rates(living), _from_lag_zero(living).mean(axis=1)
-    rate = float(rates.mean())
+        return GrowthRate(None, None, None, None, of=alive.size)
     first, last = (int(lag) for lag in tail_lags(log_norms.shape[0]))
-    tail = Tail((first, last), (float(mean[first]), float(mean[last])), rates.size, alive.size)
-    # Increments over batches of consecutive lags of the tail, nearly independent: batch means.
-    ends = np.linspace(first, last, min(MAX_BATCHES, last - first) + 1).round().astype(np.int64)
-    halves = [half_width(rates), half_width(np.diff(mean[ends]) / np.diff(ends))]
-    found = [each for each in halves if each is not None]
-    if not found:
-        return GrowthRate(rate, None, None, tail)
-    return GrowthRate(rate, rate - max(found), rate + max(found), tail)
+    living = log_norms[:, alive]
+    living = np.concatenate([np.zeros_like(living[:1]), living])  # Lag 0: log 1.
+    before, after = living[[first, last]].mean(axis=1).tolist()
+    tail = Tail((first, last), (before, after), living.shape[1], alive.size)
+    found = growth_of_steps(np.diff(living[first:], axis=0), 0)
+    return replace(found, tail=tail, of=alive.size)
+
+
+def growth_of_steps(logs: FloatArray, burn_in: int, stride: int = 1) -> GrowthRate:
+    """Return the growth rate from what each step adds, (n,B) nats, after a burn-in; every
+    ``stride``-th sequence has inputs of its own.
+    """
+    alive = np.isfinite(logs.sum(axis=0))
+    counts = (burn_in, logs.shape[0], int(alive.sum()), alive.size)
+    if not alive.any():
+        return GrowthRate(None, None, None, None, *counts)
+    apart = logs[:, alive][:, ::stride]
+    rates, rate = apart.mean(axis=0), float(logs[:, alive].mean())
+    halves = [half_width(rates)]
+    for n_batches in BATCHES:
+        batches = np.array_split(apart.mean(axis=1), min(n_batches, len(apart)))
+        means = np.array([each.mean() for each in batches])
+        # Sequences may sway together, as where the leading exponents are a pair that turns slowly.
+        alone = rates.var(ddof=1) / rates.size if rates.size >= MIN_SAMPLE else 0.0
+        if means.size > 1 and means.var(ddof=1) / means.size > BEYOND_CHANCE * alone:
+            halves.append(half_width(means))
+    half = max((each for each in halves if each is not None), default=None)
+    if half is None:
+        return GrowthRate(rate, None, None, None, *counts)
+    return GrowthRate(rate, rate - half, rate + half, None, *counts)
 
 
 def half_width(sample: FloatArray) -> float | None:

@@ -8,6 +8,11 @@ from enum import StrEnum
 class ReasonCode(StrEnum):
     """Why a verdict is what it is."""
 
+    NOTHING_WRITTEN = "nothing-is-written"
+    UNITS_DEAD = "units-dead"
+    UNITS_SATURATED = "units-saturated"
+    INPUTS_UNSCALED = "inputs-unscaled"
+    SHARE_LOST = "gradient-share-lost"
     BELOW_THRESHOLD = "below-vanishing-threshold"
     ABOVE_THRESHOLD = "above-exploding-threshold"
     WITHIN_THRESHOLDS = "within-thresholds"
@@ -20,6 +25,7 @@ class ReasonCode(StrEnum):
     HORIZON_UNKNOWN = "required-lag-not-measured"
     BOUND_FORCES_VANISHING = "bound-forces-vanishing"
     BOUND_ALLOWS_EXPLODING = "bound-allows-exploding"
+    BOUND_IS_ONE = "bound-is-one"
     MAIN_CAUSE = "main-cause"
     GRADIENT_FINE = "gradient-fine"
     AT_BASELINE = "no-better-than-baseline"

@@ -6,7 +6,7 @@ changes and leaves the others as measured, so it is a first guess to be checked 
 promise.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -34,6 +34,8 @@ MAX_GROWTH = 1e3
 class RemedyCode(StrEnum):
     """What to change."""
 
+    STANDARDISE = "standardise-inputs"
+    REVIVE_UNITS = "revive-units"
     RAISE_SLOPE_CEILING = "raise-slope-ceiling"
     REDUCE_SATURATION = "reduce-saturation"
     ALIGN_WEIGHTS = "align-weights"
@@ -80,21 +82,44 @@ def remedies(
 
     ``causes`` are in nats per step; ``clip_at`` is the quantile ``QUANTILE_TO_CLIP_AT`` of the
     unclipped gradient norm, where it was trained; ``orthogonal`` says whether W was drawn with
-    equal singular values, and needs not be again.
+    equal singular values, and needs not be again. Where nothing is written, what the state
+    would keep matters later.
     """
+    found = tuple(_to_write(verdict, causes, activation))
     if verdict.reason(ReasonCode.GRADIENT_FINE):
         stuck = verdict.reason(ReasonCode.AT_BASELINE)
         # Where the baseline's error is 0, no network does better.
-        return (Remedy(RemedyCode.LOOK_ELSEWHERE),) if stuck and stuck.numbers["baseline"] else ()
+        above = stuck is not None and stuck.numbers["baseline"]
+        return (*found, Remedy(RemedyCode.LOOK_ELSEWHERE)) if above else found
     if verdict.regime in (Regime.EXPLODING, Regime.MIXED):
-        return _against_exploding(verdict, causes, clip_at)
-    if verdict.horizon is None:
-        return ()
-    found = _against_vanishing(causes, activation, orthogonal=orthogonal)
-    if verdict.reaches is False and not isinstance(causes, GatedCauseRates):
+        return (*found, *_against_exploding(verdict, causes, clip_at))
+    if verdict.shut or verdict.horizon is None:
+        return found
+    kept = _against_vanishing(causes, activation, orthogonal=orthogonal)
+    found, saturates = (*found, *kept), bool(kept) and kept[0].code is RemedyCode.REDUCE_SATURATION
+    # Inputs that saturate the units saturate gates as well.
+    if verdict.reaches is False and not isinstance(causes, GatedCauseRates) and not saturates:
         lags = {"horizon": verdict.horizon, "required_lag": verdict.required_lag}
         found = (*found, Remedy(RemedyCode.GATES, lags))
     return found
+
+
+def _to_write(verdict: Verdict, causes: Rates, activation: ActivationName) -> Iterator[Remedy]:
+    """Yield what lets the parameters act at all."""
+    unscaled = verdict.reason(ReasonCode.INPUTS_UNSCALED)
+    if unscaled is not None:
+        yield Remedy(RemedyCode.STANDARDISE, unscaled.numbers)
+    if not verdict.shut:
+        return
+    if verdict.reason(ReasonCode.UNITS_DEAD):
+        yield Remedy(RemedyCode.REVIVE_UNITS)
+    elif unscaled is None:
+        gated = isinstance(causes, GatedCauseRates)
+        yield Remedy(RemedyCode.OPEN_GATES) if gated else _saturated(activation)
+
+
+def _saturated(activation: ActivationName) -> Remedy:
+    return Remedy(RemedyCode.REDUCE_SATURATION, {"activation": str(activation)})
 
 
 def _against_exploding(
@@ -122,7 +147,7 @@ def _against_vanishing(
     if total is None or total >= 0.0:
         return ()
     costs: list[tuple[float | None, Remedy]]
-    saturated = Remedy(RemedyCode.REDUCE_SATURATION, {"activation": str(activation)})
+    saturated = _saturated(activation)
     if isinstance(causes, GatedCauseRates):
         costs = [
             (causes.direct, Remedy(RemedyCode.KEEP_LONGER, {"direct": causes.direct})),

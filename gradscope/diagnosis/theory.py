@@ -47,6 +47,13 @@ MAX_CORRELATION = 0.5
 MAX_VARIANCE_RATIO = 1.5
 """Between measured and predicted mean square of the pre-activations (convention)."""
 
+MAX_MISMATCH = 0.25
+"""Of moments of W from those of independent entries; 1/H by chance."""
+
+MAX_DRIVE_KURTOSIS = 1.0
+"""Excess kurtosis of the drive up to which it counts as Gaussian; few inputs, common to all units,
+give more."""
+
 MIN_SQUARE = 1e-2
 """Of pre-activations; below it every slope is γ within 1 %, whatever the mean square is."""
 
@@ -73,6 +80,9 @@ class ObjectionCode(StrEnum):
     FEW_ENTRIES = "few-entries-carry-the-weights"
     BIAS_FOLLOWS_WEIGHTS = "bias-follows-weights"
     VARIANCE_DIFFERS = "measured-variance-differs"
+    SYMMETRIC = "weights-symmetric"
+    NOT_GAUSSIAN = "singular-values-not-those-of-independent-entries"
+    COMMON_DRIVE = "drive-is-common-to-all-units"
     WEIGHTS_REUSED = "weights-are-reused"
 
 
@@ -89,7 +99,8 @@ class Prediction(CompactRepr):
     """One theory's growth rate, nats per step: an upper bound of it for ``TheoryName.BOUND``.
 
     ``rate`` is None where the theory gives none; ``depth_scale``, steps, is given by the mean field
-    alone. ``source`` is a citation.
+    alone, and so are the ``correlation`` that two trajectories under the same inputs come to and
+    the ``correlation_depth``, steps, over which they do. ``source`` is a citation.
     """
 
     name: TheoryName
@@ -97,6 +108,8 @@ class Prediction(CompactRepr):
     source: str
     objection: Objection | None = None
     depth_scale: float | None = None
+    correlation: float | None = None
+    correlation_depth: float | None = None
 
     @property
     def applies(self) -> bool:
@@ -163,6 +176,7 @@ def predictions(params: Cell, trajectory: Trajectory) -> tuple[Prediction, ...]:
     """
     params = require_vanilla(params)
     weights, ceiling = params.recurrent_weights, params.activation.slope_ceiling
+    leak, held = float(np.min(params.leak)), 1.0 - np.min(params.leak)
     smallest = float(trajectory.slopes.min()) / ceiling
     curved = None
     if smallest < MIN_LINEAR_SLOPE:
@@ -171,69 +185,101 @@ def predictions(params: Cell, trajectory: Trajectory) -> tuple[Prediction, ...]:
     slope = float(np.sqrt(np.mean(np.square(trajectory.slopes))))
     scale = slope * float(np.sqrt(np.mean(np.square(weights))))
     rate = float(newman_exponents(params.sizes[1], scale, 1)[0]) if scale > 0.0 else -np.inf
+    newman = Prediction(
+        TheoryName.NEWMAN,
+        rate,
+        "Newman (1986), Communications in Mathematical Physics 103:121–126",
+        Objection(ObjectionCode.WEIGHTS_REUSED),
+    )
     return (
         Prediction(
             TheoryName.BOUND,
-            log_bound_per_step(weights, ceiling),
+            log_bound_per_step(weights, ceiling, leak),
             "Pascanu, Mikolov & Bengio (2013), arXiv:1211.5063",
         ),
         Prediction(
             TheoryName.SPECTRAL_RADIUS,
-            log_spectral_radius(ceiling * weights),
+            log_spectral_radius(held * np.eye(len(weights)) + leak * ceiling * weights),
             "Gelfand (1941); Jaeger (2001), GMD Report 148",
             curved,
         ),
-        _mean_field_prediction(params, trajectory),
-        Prediction(
-            TheoryName.NEWMAN,
-            rate,
-            "Newman (1986), Communications in Mathematical Physics 103:121–126",
-            Objection(ObjectionCode.WEIGHTS_REUSED),
-        ),
+        _mean_field_prediction(params, trajectory, varies=curved is not None),
+        *((newman,) if leak == 1.0 else ()),
     )
 
 
-def _mean_field_prediction(params: ElmanParameters, trajectory: Trajectory) -> Prediction:
+def _mean_field_prediction(
+    params: ElmanParameters, trajectory: Trajectory, *, varies: bool
+) -> Prediction:
     source = "Poole et al. (2016), arXiv:1606.05340; Schoenholz et al. (2017), arXiv:1611.01232"
     if params.activation.name not in (ActivationName.TANH, ActivationName.SIGMOID):
         objection = Objection(ObjectionCode.ACTIVATION)
         return Prediction(TheoryName.MEAN_FIELD, None, source, objection)
     found = mean_field(params, trajectory.inputs)
-    against = _objection_to_randomness(params, found) or _objection_to_variance(
+    against = objection_to_randomness(params, found.gain) or _objection_to_drive(
         params, trajectory, found
     )
-    return Prediction(TheoryName.MEAN_FIELD, found.growth_rate, source, against, found.depth_scale)
+    # Where slopes do not vary one W acts again and again: log ρ(W), which has another 1/H.
+    gaussian = found.gain and not objection_to_moments(params.recurrent_weights, found.gain)
+    corrected = varies and gaussian and found.correlation is not None
+    rate = found.rate_of_width(params.sizes[1]) if corrected else found.growth_rate
+    return Prediction(
+        TheoryName.MEAN_FIELD,
+        rate,
+        source,
+        against,
+        found.depth_scale,
+        found.correlation,
+        found.correlation_depth,
+    )
 
 
-def _objection_to_randomness(params: ElmanParameters, found: MeanField) -> Objection | None:
+def objection_to_randomness(params: ElmanParameters, gain: float) -> Objection | None:
     """Say why W and b are not those of a wide network with independent random weights."""
     weights, bias = params.recurrent_weights, params.hidden_bias
     if bias.size < MIN_UNITS:
         return Objection(ObjectionCode.NARROW, {"units": bias.size, "fewest": MIN_UNITS})
-    if found.gain == 0.0:
+    if gain == 0.0:
         return None
-    outlier = spectral_norm(weights) / (2.0 * found.gain)
-    if outlier > MAX_OUTLIER:
-        return Objection(ObjectionCode.OUTLIER, {"spectral_norm_ratio": outlier})
-    fourth = float(np.mean(weights**4) / np.mean(weights**2) ** 2)
-    if fourth - 3.0 > MAX_KURTOSIS:
-        return Objection(ObjectionCode.FEW_ENTRIES, {"excess_kurtosis": fourth - 3.0})
-    sums = weights.sum(axis=1)
-    if bias.std() > 0.0 and sums.std() > 0.0:
-        correlation = float(np.corrcoef(bias, sums)[0, 1])
-        if abs(correlation) > MAX_CORRELATION:
-            return Objection(ObjectionCode.BIAS_FOLLOWS_WEIGHTS, {"correlation": correlation})
-    return None
+    unit, sums = weights / gain, weights.sum(axis=1)
+    related = bias.std() > 0.0 and sums.std() > 0.0
+    correlation = float(np.corrcoef(bias, sums)[0, 1]) if related else 0.0
+    fourth, symmetry = np.mean(unit**4) * bias.size**2, (unit * unit.T).sum() / bias.size
+    checks = (
+        (ObjectionCode.OUTLIER, "spectral_norm_ratio", spectral_norm(unit) / 2.0, MAX_OUTLIER),
+        (ObjectionCode.FEW_ENTRIES, "excess_kurtosis", fourth - 3.0, MAX_KURTOSIS),
+        (ObjectionCode.BIAS_FOLLOWS_WEIGHTS, "correlation", correlation, MAX_CORRELATION),
+        (ObjectionCode.SYMMETRIC, "symmetry", symmetry, MAX_MISMATCH),
+    )
+    return next(
+        (Objection(code, {name: float(x)}) for code, name, x, most in checks if abs(x) > most), None
+    )
 
 
-def _objection_to_variance(
+def objection_to_moments(weights: FloatArray, gain: float) -> Objection | None:
+    """Say where W, random as it may be, has not the singular values of independent entries."""
+    # tr (WWᵀ)²/H is 2 σ_w⁴ of independent entries, σ_w⁴ of an orthogonal matrix.
+    unit = weights / gain
+    spread = float(np.square(unit @ unit.T).sum()) / len(weights)
+    if abs(spread - 2.0) <= MAX_MISMATCH:
+        return None
+    return Objection(ObjectionCode.NOT_GAUSSIAN, {"fourth_moment": spread})
+
+
+def _objection_to_drive(
     params: ElmanParameters, trajectory: Trajectory, found: MeanField
 ) -> Objection | None:
-    """Say where the pre-activations of the second half are not as large as the theory has them."""
+    """Say where the pre-activations of the second half are not as large as the theory has them, or
+    where a leaky network is driven by more than Gaussian noise.
+    """
     n_inputs, later = params.sizes[0], trajectory.n_steps // 2
     drive = trajectory.inputs.reshape(-1, n_inputs) @ params.input_weights.T + params.hidden_bias
-    measured = float(np.mean(np.square(trajectory.pre_activations[later:])))
-    predicted = found.recurrent_variance + float(np.mean(np.square(drive)))
+    measured = float(np.mean(np.square(trajectory.cell_trajectory.candidates[later:])))
+    variance = float(np.mean(np.square(drive)))
+    predicted = found.recurrent_variance + variance
+    heavy = float(np.mean((drive / np.sqrt(variance)) ** 4)) - 3.0 if variance else 0.0
+    if np.any(params.leak != 1.0) and heavy > MAX_DRIVE_KURTOSIS:
+        return Objection(ObjectionCode.COMMON_DRIVE, {"excess_kurtosis": heavy})
     ratio = max(measured, MIN_SQUARE) / max(predicted, MIN_SQUARE)
     if 1.0 / MAX_VARIANCE_RATIO <= ratio <= MAX_VARIANCE_RATIO:
         return None

@@ -21,6 +21,8 @@ from gradscope.diagnosis.growth import GrowthRate, Rates, growth_rate, terms_of
 from gradscope.diagnosis.horizon import extrapolated_horizon, memory_horizon
 from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.diagnosis.thresholds import Thresholds
+from gradscope.diagnosis.weight_spectrum import ROUNDING
+from gradscope.diagnosis.write_level import Writing
 from gradscope.names import Regime
 from gradscope.notebook_repr import CompactRepr
 
@@ -48,7 +50,8 @@ class Evidence(CompactRepr):
     ``bound_of_course`` the most that a step of the measured trajectory can add; ``required_lag`` in
     steps, None where it is unknown; ``learned`` is None before training; ``overflow_step`` is the
     step at which the state grew too large to go on, None where it did not; ``growth`` is the growth
-    rate, None to take it from ``log_norms``; on ``white_noise`` nothing is called fine.
+    rate, None for that of the profile; ``writing`` is None where only Jacobians are known; on
+    ``white_noise`` nothing is called fine.
     """
 
     log_norms: FloatArray
@@ -59,6 +62,7 @@ class Evidence(CompactRepr):
     overflow_step: int | None = None
     bound_of_course: bool = False
     growth: GrowthRate | None = None
+    writing: Writing | None = None
     white_noise: bool = False
 
 
@@ -104,6 +108,11 @@ class Verdict(CompactRepr):
         return dissent is not None and any(str(each) in dissent.numbers for each in regimes)
 
     @property
+    def shut(self) -> bool:
+        """Whether nothing is written, into this layer or another of its stack."""
+        return self.reason(ReasonCode.NOTHING_WRITTEN) is not None
+
+    @property
     def reaches(self) -> bool | None:
         """Whether the gradient arrives from the required lag: the horizon lies beyond, and it does
         not explode; None where that is not known.
@@ -136,10 +145,11 @@ def judge(evidence: Evidence, thresholds: Thresholds | None = None) -> Verdict:
     shape = (*_shape_reasons(bare, median, regimes, thresholds), *_zero_reasons(evidence))
     shaped = replace(bare, reasons=shape)
     reasons = (
+        *(() if evidence.writing is None else evidence.writing.reasons),
         *shape,
         *_lag_reasons(shaped),
         *_bound_and_cause(evidence, regime),
-        *_outcome(shaped, median, evidence.learned, thresholds),
+        *_outcome(shaped, median, evidence, thresholds),
     )
     return replace(bare, reasons=reasons)
 
@@ -201,6 +211,9 @@ def _zero_reasons(evidence: Evidence) -> Iterator[Reason]:
     if count := int(zero[-1].sum()):
         first = int(np.argmax(zero.any(axis=1))) + 1
         numbers = {"lag": first, "sequences": count, "of": zero.shape[1]}
+        if evidence.bound_of_course:
+            # A gate is never 0, only too small for a float.
+            numbers["underflows"] = 1
         yield Reason(ReasonCode.EXACT_ZERO, numbers)
     if evidence.overflow_step is not None:
         yield Reason(ReasonCode.STATE_OVERFLOWS, {"step": evidence.overflow_step})
@@ -221,6 +234,8 @@ def _bound_and_cause(evidence: Evidence, regime: Regime) -> Iterator[Reason]:
     """Yield what the bound leaves possible, and the largest cause in the direction of the rate."""
     forced = evidence.bound_rate < 0.0
     code = ReasonCode.BOUND_FORCES_VANISHING if forced else ReasonCode.BOUND_ALLOWS_EXPLODING
+    if abs(evidence.bound_rate) <= ROUNDING:
+        code = ReasonCode.BOUND_IS_ONE
     rate = evidence.bound_rate if np.isfinite(evidence.bound_rate) else None
     numbers: dict[str, float | int | str | None] = {"bound_rate_nats_per_step": rate}
     if evidence.bound_of_course:
@@ -237,11 +252,12 @@ def _bound_and_cause(evidence: Evidence, regime: Regime) -> Iterator[Reason]:
 
 
 def _outcome(
-    verdict: Verdict, median: FloatArray, learned: Learned | None, thresholds: Thresholds
+    verdict: Verdict, median: FloatArray, evidence: Evidence, thresholds: Thresholds
 ) -> Iterator[Reason]:
     """Yield that the gradient is fine where enough of it arrives at the required lag, or it carries
-    where none is known, and it does not explode; and whether the error is below the baseline's.
+    where none is known, is written and does not explode; and whether the error beats the baseline.
     """
+    learned = evidence.learned
     required, log_fine = verdict.required_lag, np.log(thresholds.fine)
     if required is None:
         fine = verdict.regime is Regime.STABLE and verdict.expected_lag is None
@@ -250,7 +266,8 @@ def _outcome(
         arrives = required <= median.size and bool(median[required - 1] >= log_fine)
         fine = required == 0 or arrives
     explodes = verdict.regime is Regime.EXPLODING or median.max() > np.log(thresholds.exploding)
-    if fine and not explodes and not verdict.white_noise:
+    hindered = verdict.white_noise or (evidence.writing and evidence.writing.hindered)
+    if fine and not explodes and not hindered:
         yield Reason(ReasonCode.GRADIENT_FINE, {"required_lag": required})
     if learned is not None:
         better = learned.error < thresholds.no_better * learned.baseline

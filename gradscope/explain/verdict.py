@@ -7,22 +7,30 @@ from pathlib import Path
 import numpy as np
 
 from gradscope.analysis.analyze import analyze
-from gradscope.analysis.fields import ZERO_PRODUCT
+from gradscope.analysis.fields import RATE_FROM, ZERO_PRODUCT
 from gradscope.analysis.prepare import prepare
 from gradscope.analysis.results import Stage
 from gradscope.analysis.settings import Settings, span
 from gradscope.analysis.stage import learned_by, thresholds
 from gradscope.arrays import LN_10, plain
-from gradscope.diagnosis.growth import Tail, terms_of
+from gradscope.diagnosis.growth import terms_of
 from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.diagnosis.verdict import Learned
+from gradscope.diagnosis.weight_spectrum import ROUNDING
 from gradscope.errors import ArchiveError
 from gradscope.explain.page import Page
 from gradscope.names import CellName, Regime, StageName
 from gradscope.report.formats import Document, head
 from gradscope.report.words.cells import CAUSE_TITLES, has_textbook_bound
 from gradscope.report.words.headline import REGIME_WORDS, regime_word
-from gradscope.report.words.numbers import fraction, level, number, power_of_ten, steps
+from gradscope.report.words.numbers import (
+    fraction,
+    level,
+    number,
+    over_steps,
+    power_of_ten,
+    steps,
+)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -46,7 +54,8 @@ class VerdictLesson:
 
     def document(self) -> Document:
         """Return each number of the verdict with those behind it, as JSON has them."""
-        stage, norm, tail = self.stage, self.log_weight_norm, self.stage.growth.tail
+        stage, norm, growth = self.stage, self.log_weight_norm, self.stage.growth
+        tail = growth.tail
         no_norm = "the bound has other terms: a leak, or gates" if norm is None else "W is zero"
         points = tail and {
             "lags": tail.lags,
@@ -58,8 +67,10 @@ class VerdictLesson:
             "stage": stage.name,
             "regime": stage.verdict.regime,
             "rate_nats_per_step": self.rate,
+            "rate_interval_95": None if growth.low is None else [growth.low, growth.high],
+            "rate_from": {name: getattr(growth, name) for name in RATE_FROM},
             "rate_between": points,
-            "rate_null_because": None if tail else ZERO_PRODUCT,
+            "rate_null_because": ZERO_PRODUCT if growth.rate is None else None,
             "horizon": stage.verdict.horizon,
             "required_lag": stage.verdict.required_lag,
             "causes": asdict(stage.causes),
@@ -96,7 +107,7 @@ def verdict_lesson(path: Path) -> VerdictLesson:
         stage,
         learned_by(stage.error, analysis.task_info),
         thresholds(settings),
-        rate=stage.growth.tail.rate if stage.growth.tail else -math.inf,
+        rate=stage.verdict.rate,
         bound_rate=bound_rate,
         slope_ceiling=gamma,
         log_weight_norm=bound_rate - math.log(gamma) if has_textbook_bound(settings) else None,
@@ -126,7 +137,7 @@ def verdict_page(lesson: VerdictLesson) -> Page:
         for name, source in THRESHOLD_SOURCES.items()
     ]
     texts = {
-        f"Growth rate: {rate}": _rate_lines(stage.growth.tail),
+        f"Growth rate: {rate}": _rate_lines(stage),
         f"Memory horizon: {reach}": _horizon_lines(lesson),
         "Causes: the terms of the growth rate, nats per step": _cause_lines(stage),
         f"Bound: {bound if lesson.log_weight_norm is None else '(γ σ_max(W))^ℓ'}": (
@@ -144,19 +155,32 @@ def verdict_page(lesson: VerdictLesson) -> Page:
     )
 
 
-def _rate_lines(tail: Tail | None) -> tuple[str, ...]:
-    if tail is None:
-        return ("At the last lag the product is exactly zero in every sequence: log 0 = −∞.",)
+def _rate_lines(stage: Stage) -> tuple[str, ...]:
+    growth, tail = stage.growth, stage.growth.tail
+    margin = f"95 % interval: {number(growth.low, 5)} to {number(growth.high, 5)}"
+    of = f"{growth.sequences} of {growth.of} sequences whose product is not exactly zero"
+    if growth.burn_in and growth.rate is not None:
+        further = growth.burn_in + growth.steps - stage.slopes.median.size
+        over = over_steps(growth.steps, growth.burn_in)
+        return (
+            (
+                "The mean of log(‖J_t v‖/‖v‖) along a vector v that every step carries on, over "
+                f"{of}, and over {over} of burn-in, in which state and v forget where they began."
+            ),
+            f"After the examined steps come {further} with further inputs. {margin}.",
+        )
+    if tail is None or growth.rate is None:
+        return ("The product becomes exactly zero in every sequence: log 0 = −∞.",)
     (first, last), (before, after) = tail.lags, tail.log_norms
-    rise, rate = number(after - before, 5), number(tail.rate, 5)
+    rise, rate = number(after - before, 5), number(growth.rate, 5)
     return (
         (
-            "f(ℓ) is log σ_max(∂h_T/∂h_T−ℓ) in nats, averaged over the "
-            f"{tail.sequences} of {tail.of} sequences whose product is not exactly zero."
+            "No burn-in: the slope of the lag profile. f(ℓ) is log σ_max(∂h_T/∂h_T−ℓ) in nats, "
+            f"averaged over the {of}."
         ),
         f"f({first}) = {number(before, 5)}, f({last}) = {number(after, 5)}",
         f"rate = (f({last}) − f({first})) / ({last} − {first}) = {rise} / {last - first} = {rate}",
-        "The first half of the lags is left to the transient.",
+        f"The first half of the lags is left to the transient. {margin}.",
     )
 
 
@@ -188,8 +212,8 @@ def _cause_lines(stage: Stage) -> tuple[str, ...]:
         # Adding 0 turns −0 into 0.
         *(f"{name:<24}{value + 0.0:>+12.6f}".replace("-", "−") for name, value in rows.items()),
         (
-            "Each is the mean over the same sequences, between the same two lags, along the "
-            "direction that the product stretches most."
+            "Each is the mean over the same sequences and steps, along "
+            + ("v." if stage.growth.burn_in else "the direction that the product stretches most.")
         ),
     )
 
@@ -197,7 +221,9 @@ def _cause_lines(stage: Stage) -> tuple[str, ...]:
 def _bound_lines(lesson: VerdictLesson) -> tuple[str, ...]:
     rate, gamma, settings = lesson.bound_rate, number(lesson.slope_ceiling), lesson.settings
     forces = "A factor of 1 or more per step allows exploding but does not force it."
-    if rate < 0:
+    if abs(rate) <= ROUNDING:
+        forces = "A factor of 1 per step forbids exploding, and does not force vanishing."
+    elif rate < 0:
         forces = "A factor below 1 per step forces vanishing."
     if settings.cell is not CellName.ELMAN:
         return "The gates and weights along this trajectory let no step add more.", forces

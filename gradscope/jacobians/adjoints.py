@@ -9,6 +9,7 @@ import numpy as np
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.data.batch import Targets
 from gradscope.jacobians.cell_chain import cell_chain
+from gradscope.jacobians.chain import step_shifts
 from gradscope.jacobians.kernels.powers_of_two import LOG_2, rescaled
 from gradscope.learning.bptt import entering_errors
 from gradscope.learning.losses import step_errors
@@ -36,13 +37,14 @@ def scaled_adjoints(
     """
     chain = cell_chain(params, trajectory)
     _, output_slopes = step_errors(trajectory.outputs, targets)
+    shifts = step_shifts(chain)
     linearization = params.linearize(trajectory.cell_trajectory)
     entering, scales = scaled_entering_errors(params, linearization, output_slopes)
     rows: FloatArray = np.zeros((chain.n_sequences, 1, chain.state_size))
     exponents: IntArray = np.zeros(chain.n_sequences, dtype=np.int64)
     for step in range(chain.n_steps, -1, -1):
         if step < chain.n_steps:
-            rows = chain.vjp(rows, step + 1)
+            rows, exponents = chain.vjp(rows, step + 1), exponents + shifts[step]
         if step > 0:
             rows, exponents = _add(
                 rows, exponents, entering[step - 1][:, None, :], scales[step - 1]

@@ -12,6 +12,7 @@ import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import SettingError, ShapeError
+from gradscope.jacobians.kernels.powers_of_two import LOG_2
 from gradscope.model.cells import Cell
 from gradscope.model.elman import checked_leak, has_leak, require_vanilla
 from gradscope.model.trajectory import Trajectory
@@ -88,6 +89,8 @@ def require_finite(array: FloatArray, name: str) -> None:
         )
 
 
+# No slope is taken to be smaller: sums of so many stay integers (int64).
+LEAST_SHIFT = -(2**50)
 # Factors smaller than 2**−700 stay as they are: 2**−e, and the product of two, must not overflow.
 MIN_EXPONENT = -700
 
@@ -112,6 +115,9 @@ class ElmanChain(SizedChain):
         α in (0, 1], of all units or of each; 1 is the vanilla RNN.
     slope_ceiling : float
         γ = max φ′: 1 for tanh (the default), 1/4 for sigmoid. Only ``causes`` reads it.
+    shifts : (T,B) array of int, optional
+        Powers of two that every slope of a step is to be multiplied by, where all are too small
+        for floats; the methods return J_t without it. 0 by default.
 
     Raises ShapeError if the shapes do not fit or a factor is not finite, SettingError if the leak
     is outside (0, 1].
@@ -121,6 +127,7 @@ class ElmanChain(SizedChain):
     recurrent_weights: FloatArray
     leak: float | FloatArray = 1.0
     slope_ceiling: float = 1.0
+    shifts: IntArray | None = None
     _weight_exponent: int = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -187,7 +194,7 @@ class ElmanChain(SizedChain):
             if leaks:
                 out[index] += held_rows[index, :, None, :] * rows
             rows = out[index]
-        return exponents
+        return exponents if self.shifts is None else exponents + self.shifts[steps - 1, sequences]
 
     def _with_kept(self, carried: FloatArray, vectors: FloatArray) -> FloatArray:
         """Add what each unit keeps of itself, (1−α) v."""
@@ -250,9 +257,28 @@ def elman_chain(params: Cell, trajectory: Trajectory) -> ElmanChain:
         raise SettingError(
             "an ElmanChain has the activation as its state; take cell_chain, which takes any cell"
         )
+    slopes, log_slope, shifts = trajectory.slopes, params.activation.log_slope, None
+    lost = slopes.max(axis=2) < np.finfo(np.float64).tiny
+    if log_slope is not None and not has_leak(params.leak) and lost.any():
+        # No slope of the step is zero, but all are below the floats: the largest becomes nearly 1.
+        # (With a leak what the state keeps is larger by far, and nothing is lost.)
+        logs = log_slope(trajectory.cell_trajectory.candidates[lost])
+        shifts = np.zeros(lost.shape, dtype=np.int64)
+        shifts[lost] = np.maximum(np.ceil(logs.max(axis=1) / LOG_2), LEAST_SHIFT)
+        slopes[lost] = np.exp(logs - LOG_2 * shifts[lost][:, None])
     return ElmanChain(
-        slopes=trajectory.slopes,
+        slopes=slopes,
         recurrent_weights=params.recurrent_weights,
         leak=params.leak,
         slope_ceiling=params.activation.slope_ceiling,
+        shifts=shifts,
     )
+
+
+def step_shifts(chain: Chain) -> IntArray:
+    """Return the power of two (T,B) that each J_t of a chain is to be multiplied by: ``shifts`` of
+    an ``ElmanChain``, 0 for any other.
+    """
+    if isinstance(chain, ElmanChain) and chain.shifts is not None:
+        return chain.shifts
+    return np.zeros((chain.n_steps, chain.n_sequences), dtype=np.int64)

@@ -81,8 +81,8 @@ def lag_norms(chain: Chain, max_lag: int | None = None, *, tolerance: float = 1e
         the bound on what was dropped, which holds at any one lag with probability 1 − 4⁻⁸, plus the
         estimated errors of the iteration and of rounding, ε √S ℓ in the product and 2 ε |log σ_max|
         in its logarithm. Not in it: rounding in a direction far below σ_max that later factors
-        bring back above it, where double precision has no digits to give; ``verify_lag_norms``
-        rounds otherwise and may disagree.
+        bring back above it. A product in double precision has no digits of it; ``verify_lag_norms``
+        shows it by QR sweeps.
 
     Raises
     ------

@@ -9,13 +9,18 @@ import numpy as np
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import SettingError
 from gradscope.jacobians.cell_chain import cell_chain
-from gradscope.jacobians.chain import Chain
+from gradscope.jacobians.chain import Chain, step_shifts
 from gradscope.jacobians.kernels.powers_of_two import LOG_2, rescaled
 from gradscope.jacobians.lag_norms import LagNorms
+from gradscope.jacobians.singular_values import singular_values
 from gradscope.learning.differences import CUBE_ROOT_OF_EPSILON
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import unroll
 from gradscope.notebook_repr import CompactRepr
+
+SWEEP_WORK, SMALL_QR = 3e9, 4e5
+"""Operations that the QR sweeps may take, three factorizations a step: some seconds; what a small
+one costs beside its S³."""
 
 
 def product_transport(
@@ -54,19 +59,23 @@ class Verification(CompactRepr):
     """How far a second computation of chosen lags differs from a lag profile.
 
     ``lags`` (K,) in steps; ``deviations`` (K,B), the relative deviations of σ_max as measured from
-    σ_max of the whole product, infinite where only one of them is zero; ``worst``, the largest.
+    σ_max of the whole product, infinite where only one of them is zero. ``swept_lag`` is the lag
+    at which σ_max was also found by QR sweeps (None: they would have cost too much). ``worst`` is
+    the largest deviation from either.
     """
 
     lags: IntArray
     deviations: FloatArray
     worst: float
+    swept_lag: int | None = None
 
 
 def verify_lag_norms(chain: Chain, measured: LagNorms, *, count: int = 10) -> Verification:
     """Compute ``count`` lags of a measured profile, log-spaced from first to last, again from the
-    whole product and its SVD. Shares no code with ``lag_norms`` but the dense Jacobians. Cost: one
-    product of (S,S) matrices per lag and sequence. Raises SettingError if ``count`` is not 1 or
-    more.
+    whole product and its SVD, and the longest lag that ``SWEEP_WORK`` allows by QR sweeps: rounding
+    may have swallowed a direction that later factors bring back, in both products alike. Shares no
+    code with ``lag_norms`` but the dense Jacobians. Cost: one product of (S,S) matrices per lag and
+    sequence. Raises SettingError if ``count`` is not 1 or more.
     """
     if count < 1:
         raise SettingError(f"the lags to verify are {count}; choose 1 or more")
@@ -75,20 +84,29 @@ def verify_lag_norms(chain: Chain, measured: LagNorms, *, count: int = 10) -> Ve
     deviations = np.empty((lags.size, chain.n_sequences))
     product: FloatArray = np.repeat(np.eye(chain.state_size)[None], chain.n_sequences, axis=0)
     exponents: IntArray = np.zeros(chain.n_sequences, dtype=np.int64)
+    shifts = step_shifts(chain)
     reached = 0
     for index, lag in enumerate(lags):
         # One lag further back: P_{ℓ+1} = P_ℓ J_{T−ℓ}.
         for back in range(reached, int(lag)):
             product = product @ chain.jacobian(chain.n_steps - back)
-            product, exponents = rescaled(product, exponents)
+            product, exponents = rescaled(product, exponents + shifts[-1 - back])
         reached = int(lag)
         sigma = np.linalg.svd(product, compute_uv=False)[:, 0].astype(np.float64)
         with np.errstate(divide="ignore"):
             exact = np.log(sigma) + exponents * LOG_2
-        claimed = measured.log_norms[lag - 1]
-        both_zero = np.isneginf(exact) & np.isneginf(claimed)
-        with np.errstate(over="ignore"):
-            ratio = np.exp(np.where(both_zero, 0.0, claimed) - np.where(both_zero, 0.0, exact))
-        deviations[index] = np.abs(ratio - 1.0)
-        deviations[index, np.isneginf(claimed) & ~both_zero] = np.inf
-    return Verification(lags, deviations, float(deviations.max()))
+        deviations[index] = _deviation(measured.log_norms[lag - 1], exact)
+    step_work = 3.0 * chain.n_sequences * (chain.state_size**3 + SMALL_QR)
+    swept = min(longest, int(SWEEP_WORK / step_work))
+    if not swept:
+        return Verification(lags, deviations, float(deviations.max()))
+    exact = singular_values(chain, [swept], count=1).log_values[0, :, 0]
+    worst = np.maximum(deviations.max(), _deviation(measured.log_norms[swept - 1], exact).max())
+    return Verification(lags, deviations, float(worst), swept)
+
+
+def _deviation(claimed: FloatArray, exact: FloatArray) -> FloatArray:
+    """Return |σ claimed/σ exact − 1| from both logarithms, infinite where one of them is zero."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        apart = np.where(claimed == exact, 0.0, np.abs(np.expm1(claimed - exact)))
+    return np.where(np.isneginf(claimed) & (exact > claimed), np.inf, apart)

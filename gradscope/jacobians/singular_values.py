@@ -21,9 +21,10 @@ import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import SettingError
-from gradscope.jacobians.chain import Chain
+from gradscope.jacobians.chain import Chain, step_shifts
 from gradscope.jacobians.kernels import sorted_qr
 from gradscope.jacobians.kernels.jacobi_svd import log_singular_values, premultiply
+from gradscope.jacobians.kernels.powers_of_two import LOG_2
 from gradscope.notebook_repr import CompactRepr
 
 MAX_FACTOR_ENTRIES = 2**25
@@ -117,6 +118,7 @@ def _log_values(chain: Chain, lag: int) -> FloatArray:
         for sequence, factors in zip(sequences, _triangles(chain, lag, sequences), strict=True):
             values = _graded_values(factors)
             logs[sequence, : values.size] = values
+    logs += LOG_2 * step_shifts(chain)[chain.n_steps - lag :].sum(axis=0)[:, None]
     return logs
 
 

@@ -35,6 +35,8 @@ class Activation:
 
     ``value(a)`` is φ(a) and ``slope(a)`` is φ′(a), elementwise on arrays of any shape;
     ``slope_ceiling`` is γ = max φ′. Where φ has a kink the slope is 0, as PyTorch has it.
+    ``log_slope(a)`` is log φ′(a), finite where φ′ is too small for a float; None for a φ whose
+    slope is 0 or 1, where a zero is one.
     ``keras_name`` is its name in ``keras.activations``, ``torch_name`` the ``nonlinearity`` of
     ``torch.nn.RNN``, None where there is none; ``line_style`` is the same in every picture.
     """
@@ -43,9 +45,14 @@ class Activation:
     value: Callable[[FloatArray], FloatArray]
     slope: Callable[[FloatArray], FloatArray]
     slope_ceiling: float
+    log_slope: Callable[[FloatArray], FloatArray] | None = None
     torch_name: str | None = field(default=None, repr=False)
     keras_name: str | None = field(default=None, repr=False)
     line_style: LineStyle = field(default=LineStyle("#222222", "-", "o"), repr=False)
+
+    def slope_at(self, a: FloatArray, *, ceiling: bool) -> FloatArray:
+        """Return φ′(a), or γ in its place."""
+        return np.full_like(a, self.slope_ceiling) if ceiling else self.slope(a)
 
 
 def _sigmoid(a: FloatArray) -> FloatArray:
@@ -61,6 +68,24 @@ def _sigmoid_slope(a: FloatArray) -> FloatArray:
     e = np.exp(-np.abs(a))
     slope: FloatArray = e / np.square(1.0 + e)
     return slope
+
+
+def _log_sigmoid_slope(a: FloatArray) -> FloatArray:
+    """Return log σ(a)σ(−a) = −|a| − 2 log(1 + exp(−|a|))."""
+    size = np.abs(a)
+    log_slope: FloatArray = -size - 2.0 * np.log1p(np.exp(-size))
+    return log_slope
+
+
+def _log_tanh_slope(a: FloatArray) -> FloatArray:
+    """Return log 1/cosh²(a), which is log 4 σ(2a)σ(−2a)."""
+    log_slope: FloatArray = np.log(4.0) + _log_sigmoid_slope(2.0 * a)
+    return log_slope
+
+
+def _log_sigmoid(a: FloatArray) -> FloatArray:
+    """Return log σ(a) = min(a, 0) − log(1 + exp(−|a|)), softplus's log slope."""
+    return np.minimum(a, 0.0) - np.log1p(np.exp(-np.abs(a)))
 
 
 def _tanh_slope(a: FloatArray) -> FloatArray:
@@ -98,11 +123,12 @@ def _softplus(a: FloatArray) -> FloatArray:
 
 ROWS = (
     Activation(
-        ActivationName.TANH, np.tanh, _tanh_slope, slope_ceiling=1.0,
+        ActivationName.TANH, np.tanh, _tanh_slope, slope_ceiling=1.0, log_slope=_log_tanh_slope,
         torch_name="tanh", keras_name="tanh", line_style=LineStyle("#0072B2", "-", "o"),
     ),
     Activation(
         ActivationName.SIGMOID, _sigmoid, _sigmoid_slope, slope_ceiling=0.25,
+        log_slope=_log_sigmoid_slope,
         torch_name=None, keras_name="sigmoid", line_style=LineStyle("#D55E00", "--", "s"),
     ),
     Activation(
@@ -119,7 +145,7 @@ ROWS = (
         line_style=LineStyle("#E69F00", (0, (5, 1, 1, 1)), "v"),
     ),
     Activation(
-        ActivationName.SOFTPLUS, _softplus, _sigmoid, slope_ceiling=1.0,
+        ActivationName.SOFTPLUS, _softplus, _sigmoid, slope_ceiling=1.0, log_slope=_log_sigmoid,
         torch_name=None, keras_name="softplus", line_style=LineStyle("#CC79A7", (0, (1, 1)), "P"),
     ),
 )  # fmt: skip

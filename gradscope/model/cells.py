@@ -96,6 +96,22 @@ class Linearization(ABC):
         """J_t v for vectors (N,r,S), likewise."""
         return self.jvp(vectors, at)
 
+    @property
+    @abstractmethod
+    def written(self) -> FloatArray:
+        """‖∂⁺s_t/∂a‖ for each number a that weights feed, (T,B,G), as ``local`` orders them; of a
+        state that is taken before φ, ‖∂⁺φ(s_t)/∂a‖, since no weight sees s_t itself.
+        """
+
+    def fed(self) -> Iterator[tuple[str, slice, FloatArray]]:
+        """Yield the name of each weight array, the part of ``local`` that it feeds, and the norm
+        (T,B) of what it multiplies there. A name may come twice.
+        """
+        everything, trajectory = slice(self.local_size), self.cell_trajectory
+        yield "input_weights", everything, np.linalg.norm(trajectory.inputs, axis=2)
+        yield "recurrent_weights", everything, np.linalg.norm(trajectory.hidden[:-1], axis=2)
+        yield "hidden_bias", everything, np.ones(trajectory.inputs.shape[:2])
+
     @abstractmethod
     def enter(self, errors: FloatArray) -> FloatArray:
         """Turn ∂E/∂h_t (T,B,H), as the readout sends it, into ∂E/∂s_t (T,B,S)."""
@@ -196,8 +212,12 @@ class Cell(CompactRepr, ABC):
         """Go through inputs (T,B,D) from s_0 (B,S)."""
 
     @abstractmethod
-    def linearize(self, cell_trajectory: CellTrajectory) -> Linearization:
-        """Take the linear part of every step of a trajectory."""
+    def linearize(
+        self, cell_trajectory: CellTrajectory, *, at_ceiling: bool = False
+    ) -> Linearization:
+        """Take the linear part of every step of a trajectory, or what it would be ``at_ceiling``:
+        with every slope at its largest (φ′ = γ, σ′ = 1/4) and every value as it is.
+        """
 
 
 WEIGHT_NAMES = tuple(each.name for each in fields(Cell))

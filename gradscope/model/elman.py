@@ -88,11 +88,13 @@ class ElmanParameters(Cell):
                 states[step + 1] = kept * states[step] + self.leak * states[step + 1]
         return CellTrajectory(inputs, states, states, pre_activations, pre_activations)
 
-    def linearize(self, cell_trajectory: CellTrajectory) -> "PostLinearization | PreLinearization":
-        """Take the linear part of every step of a trajectory."""
-        slopes = self.activation.slope(cell_trajectory.candidates)
+    def linearize(
+        self, cell_trajectory: CellTrajectory, *, at_ceiling: bool = False
+    ) -> "PostLinearization | PreLinearization":
+        """Take the linear part of every step of a trajectory; see ``Cell``."""
+        slopes = self.activation.slope_at(cell_trajectory.candidates, ceiling=at_ceiling)
         if self.state is StateName.PRE:
-            last = self.activation.slope(cell_trajectory.states[-1:])
+            last = self.activation.slope_at(cell_trajectory.states[-1:], ceiling=at_ceiling)
             return PreLinearization(cell_trajectory, self, np.concatenate([slopes, last]))
         gains = self.leak * slopes if has_leak(self.leak) else slopes
         return PostLinearization(cell_trajectory, self, gains)
@@ -175,6 +177,11 @@ class PostLinearization(_ElmanLinearization):
         """α φ′(a_t)."""
         return self.gains
 
+    @property
+    def written(self) -> FloatArray:
+        """α φ′(a_t)."""
+        return self.gains
+
     def vjp(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
         """Rows · J_t; ``local`` becomes ∂E/∂a_t."""
         np.multiply(rows, self.gains[at], out=local)
@@ -205,6 +212,11 @@ class PreLinearization(_ElmanLinearization):
     def openings(self) -> FloatArray:
         """φ′(v_{t−1})."""
         return self.slopes[:-1]
+
+    @property
+    def written(self) -> FloatArray:
+        """α φ′(v_t)."""
+        return self.cell.leak * self.slopes[1:]
 
     def vjp(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
         """Rows · J_t; ``local`` becomes ∂E/∂a_t."""

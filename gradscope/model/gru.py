@@ -12,6 +12,7 @@ PyTorch and Keras's default do; reset before is Cho et al. (2014), arXiv:1406.10
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -88,24 +89,25 @@ class GruParameters(Cell):
         return CellTrajectory(inputs, states, states, driven, driven[..., 2 * size : 3 * size])
 
     def linearize(
-        self, cell_trajectory: CellTrajectory
+        self, cell_trajectory: CellTrajectory, *, at_ceiling: bool = False
     ) -> "ResetAfterLinearization | ResetBeforeLinearization":
-        """Take the linear part of every step of a trajectory."""
+        """Take the linear part of every step of a trajectory; see ``Cell``."""
         size = self.state_size
+        gate_slope = partial(SIGMOID.slope_at, ceiling=at_ceiling)
         before, driven = cell_trajectory.states[:-1], cell_trajectory.pre_activations
         reset_in, update_in = driven[..., :size], driven[..., size : 2 * size]
         update = SIGMOID.value(update_in)
         candidate = self.activation.value(cell_trajectory.candidates)
-        slopes = self.activation.slope(cell_trajectory.candidates)
+        slopes = self.activation.slope_at(cell_trajectory.candidates, ceiling=at_ceiling)
         kind = ResetAfterLinearization if self.reset_after else ResetBeforeLinearization
         return kind(
             cell_trajectory,
             self.recurrent_weights,
             update=update,
-            update_gains=(before - candidate) * SIGMOID.slope(update_in),
+            update_gains=(before - candidate) * gate_slope(update_in),
             candidate_gains=(1.0 - update) * slopes,
             open_gains=(1.0 - update) * self.activation.slope_ceiling,
             reset=SIGMOID.value(reset_in),
             reset_gains=(driven[..., 3 * size :] if self.reset_after else before)
-            * SIGMOID.slope(reset_in),
+            * gate_slope(reset_in),
         )

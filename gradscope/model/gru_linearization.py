@@ -7,6 +7,7 @@ primes for slopes, and the last factor by where the reset gate stands. The step 
 """
 
 from abc import ABC
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,6 +84,19 @@ class ResetAfterLinearization(_GruLinearization):
     def local_size(self) -> int:
         """4H."""
         return 4 * self.size
+
+    @property
+    def written(self) -> FloatArray:
+        """What W_n h + b′, r, z and n change of h_t."""
+        inner = self.candidate_gains * self.reset, self.candidate_gains * self.reset_gains
+        return np.concatenate([*inner, self.update_gains, self.candidate_gains], axis=-1)
+
+    def fed(self) -> Iterator[tuple[str, slice, FloatArray]]:
+        """U and b feed r, z and n; W and b′ feed W_n h + b′, W also r and z."""
+        size = self.size
+        (u, _, x), (w, _, h), (b, _, one) = Linearization.fed(self)
+        yield from ((u, slice(size, None), x), (w, slice(3 * size), h))
+        yield from ((b, slice(size, None), one), ("candidate_bias", slice(size), one))
 
     def vjp(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
         """Rows · J_t; ``local`` becomes the adjoints of W_n h + b′, a_r, a_z, a_n."""
@@ -171,6 +185,20 @@ class ResetBeforeLinearization(_GruLinearization):
     def local_size(self) -> int:
         """3H."""
         return 3 * self.size
+
+    @property
+    def written(self) -> FloatArray:
+        """What r, z and n change of h_t; r changes every candidate, by way of W_n."""
+        candidate, to_candidate = self.candidate_gains, self.recurrent_weights[2 * self.size :]
+        spread = np.sqrt(product(np.square(candidate), np.square(to_candidate)))
+        return np.concatenate([spread * self.reset_gains, self.update_gains, candidate], axis=-1)
+
+    def fed(self) -> Iterator[tuple[str, slice, FloatArray]]:
+        """W_r and W_z multiply h_{t−1}, W_n multiplies r ∘ h_{t−1}."""
+        to_inputs, (w, _, h), to_bias = Linearization.fed(self)
+        gated = np.linalg.norm(self.reset * self.cell_trajectory.states[:-1], axis=2)
+        gates, candidate = slice(2 * self.size), slice(2 * self.size, None)
+        yield from (to_inputs, (w, gates, h), (w, candidate, gated), to_bias)
 
     def vjp(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
         """Rows · J_t; ``local`` becomes the adjoints of a_r, a_z, a_n."""

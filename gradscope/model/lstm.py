@@ -15,6 +15,7 @@ Schmidhuber & Cummins (2000), Neural Computation 12(10), and without peepholes.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -80,17 +81,21 @@ class LstmParameters(Cell):
         candidates = driven[..., 2 * size : 3 * size]
         return CellTrajectory(inputs, states, states[..., :size], driven, candidates)
 
-    def linearize(self, cell_trajectory: CellTrajectory) -> "LstmLinearization":
-        """Take the linear part of every step of a trajectory."""
-        size, value, slope = self.hidden_size, self.activation.value, self.activation.slope
+    def linearize(
+        self, cell_trajectory: CellTrajectory, *, at_ceiling: bool = False
+    ) -> "LstmLinearization":
+        """Take the linear part of every step of a trajectory; see ``Cell``."""
+        size, value = self.hidden_size, self.activation.value
+        slope = partial(self.activation.slope_at, ceiling=at_ceiling)
+        gate_slope = partial(SIGMOID.slope_at, ceiling=at_ceiling)
         blocks = np.split(cell_trajectory.pre_activations, 4, axis=2)
         entry, forget, output = (SIGMOID.value(blocks[i]) for i in (0, 1, 3))
         cells = cell_trajectory.states[..., size:]
         gains = np.empty_like(cell_trajectory.pre_activations)
-        gains[..., :size] = value(blocks[2]) * SIGMOID.slope(blocks[0])
-        gains[..., size : 2 * size] = cells[:-1] * SIGMOID.slope(blocks[1])
+        gains[..., :size] = value(blocks[2]) * gate_slope(blocks[0])
+        gains[..., size : 2 * size] = cells[:-1] * gate_slope(blocks[1])
         gains[..., 2 * size : 3 * size] = entry * slope(blocks[2])
-        gains[..., 3 * size :] = value(cells[1:]) * SIGMOID.slope(blocks[3])
+        gains[..., 3 * size :] = value(cells[1:]) * gate_slope(blocks[3])
         return LstmLinearization(cell_trajectory, self, gains, forget, output * slope(cells[1:]))
 
 
@@ -114,6 +119,12 @@ class LstmLinearization(Linearization):
     def openings(self) -> FloatArray:
         """The forget gate f."""
         return self.forget
+
+    @property
+    def written(self) -> FloatArray:
+        """What i, f and g change of c_t, and through it of h_t; what o changes of h_t."""
+        both = np.hypot(1.0, self.shown)
+        return np.concatenate([both, both, both, np.ones_like(both)], axis=-1) * self.gains
 
     def vjp(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
         """Rows · J_t; ``local`` becomes the adjoints of a_i, a_f, a_g, a_o."""

@@ -1,7 +1,8 @@
 """What a network is against the first of a comparison: better, worse, or neither.
 
 The interval of a change is Student's at 95 % over the examined sequences: of their differences one
-by one where both networks saw the same ones, else of two independent means.
+by one where both networks saw the same ones, else of two independent means. That of a rate comes
+from the intervals of both rates.
 """
 
 import math
@@ -13,7 +14,7 @@ import numpy as np
 from gradscope.analysis.results import Analysis, Comparison
 from gradscope.arrays import FloatArray
 from gradscope.data.batch import Targets
-from gradscope.diagnosis.growth import growth_rates, half_width
+from gradscope.diagnosis.growth import half_width
 from gradscope.learning.losses import error_per_step
 
 
@@ -51,6 +52,10 @@ def changes(comparison: Comparison) -> Iterator[Change]:
                     halves = [half_width(each) for each in ([sample - both[0]] if same else both)]
                 within = None if None in halves else math.hypot(*filter(None, halves))
                 found[name] = (value - start[name][0], within)
+        rates = first.last.growth, other.last.growth
+        widths = [None if g.high is None or g.low is None else (g.high - g.low) / 2 for g in rates]
+        within = None if None in widths else math.hypot(*filter(None, widths))
+        found["rate"] = (other.last.verdict.rate - first.last.verdict.rate, within)
         judged_by = "error" if "error" in found else "horizon"
         change, within = found[judged_by]
         loss, margin = change if judged_by == "error" else -change, within or 0.0
@@ -69,7 +74,6 @@ def _measured(analysis: Analysis) -> dict[str, tuple[float, FloatArray]]:
     horizons = np.where(below.any(axis=0), below.argmax(axis=0), profile.lags.size) + 1.0
     found = {
         "horizon": (float(last.verdict.horizon or profile.lags.size + 1), horizons),
-        "rate": (last.verdict.rate, growth_rates(profile.log_norms)),
     }
     if last.error is not None and targets.count:
         outputs, errors = analysis.trajectory.outputs, np.empty(horizons.size)

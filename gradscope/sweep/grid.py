@@ -23,8 +23,9 @@ from gradscope.data.table import read_table
 from gradscope.errors import GradscopeError, SettingError
 from gradscope.sweep.axes import Axes
 
-ALGORITHM_VERSION = 1
-"""Raised whenever the same settings come to give other numbers: old stores are then refused."""
+ALGORITHM_VERSION = 2
+"""Raised whenever the same settings come to give other numbers: nothing is added to an older store,
+and its rows are marked (2: the growth rate and its causes are those past the transient)."""
 
 MAX_GRID = 1_000_000
 """Cells of one sweep; a grid beyond this is a slip of a range more often than a wish."""

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gradscope.arrays import LN_10
+from gradscope.diagnosis.long_run import burn_in_steps
 from gradscope.diagnosis.rounding import amplified_rounding, largest_rise, relative_tolerance
 from gradscope.errors import ArchiveError, OutputError
 from gradscope.machine import same_machine_type
@@ -148,9 +149,12 @@ def tolerance_of(row: Row, name: str) -> float | None:
     updates = 0 if first else row["training_updates"] or 0
     gradient, profile = row["log10_gradient_by_step"], row["first_log10_norm_median"]
     curves = [curve_from_blob(each or b"").tolist() for each in (gradient, profile)]
+    # The growth rate and its causes are taken over steps that follow.
+    long = "rate_" in name or name.startswith("cause_")
+    further = burn_in_steps(row["burn_in"], row["leak"]) if long else 0
     rounding = amplified_rounding(
         rates,
-        steps=row["steps"],
+        steps=row["steps"] + further,
         width=row["hidden"],
         updates=updates,
         # Lags count back in time, so that the profile reversed is a curve over the steps.

@@ -62,10 +62,11 @@ def read_rows(
         Whether all columns include the curves (as bytes; see ``cell.curve_from_blob``).
     """
     chosen = tuple(names or (name for name in columns() if curves or name not in CURVES))
-    listed = ", ".join(f'"{name}"' for name in chosen)
-    order = ", ".join(f'"{name}"' for name in (*setting_columns(), "key"))
     with closing(_open_read_only(path)) as connection, _readable(path, where):
-        check_schema(path, connection)
+        lacking = check_schema(path, connection, reading=True)
+        listed = ", ".join(lacking.get(name, f'"{name}"') for name in chosen)
+        known = (name for name in (*setting_columns(), "key") if name not in lacking)
+        order = ", ".join(f'"{name}"' for name in known)
         # Not forever: the handler stops the condition once the snapshots are used up.
         snapshots = iter(range(MAX_STEPS // STEPS_BETWEEN_LOOKS))
         connection.set_authorizer(_authorize)
@@ -78,7 +79,7 @@ def read_rows(
 def read_environments(path: Path) -> dict[str, str]:
     """Return what computed each cell, as JSON by the cell's key; empty for an older store."""
     with closing(_open_read_only(path)) as connection, _readable(path):
-        check_schema(path, connection)
+        check_schema(path, connection, reading=True)
         made = "SELECT count(*) FROM sqlite_master WHERE name = 'environments'"
         if not connection.execute(made).fetchone()[0]:
             return {}

@@ -25,6 +25,7 @@ from gradscope.errors import ArchiveError, OutputError
 from gradscope.sweep.cell import CURVES, SCALARS, Outcome, Status
 from gradscope.sweep.grid import ALGORITHM_VERSION
 
+OLDER_ALGORITHMS = [str(version) for version in range(1, ALGORITHM_VERSION)]
 SCHEMA_VERSION = 1
 APPLICATION_ID = 0x67726473
 """Marks the file as a store of gradscope ("grds"), for ``file`` and for ourselves."""
@@ -38,6 +39,7 @@ TAIL = {
     "duration_seconds": "REAL NOT NULL",
     "finished_at": "TEXT NOT NULL",
     "gradscope": "TEXT NOT NULL",
+    "algorithm": "INTEGER",
     "python": "TEXT NOT NULL",
     "numpy": "TEXT NOT NULL",
     "traceback": "TEXT",
@@ -150,6 +152,7 @@ def row_of(outcome: Outcome) -> tuple[Any, ...]:
         outcome.duration,
         outcome.finished_at,
         outcome.gradscope,
+        outcome.algorithm,
         outcome.environment["python"],
         outcome.environment["numpy"],
         outcome.trace,
@@ -215,8 +218,13 @@ def _create(connection: sqlite3.Connection) -> None:
     connection.execute("COMMIT")
 
 
-def check_schema(path: Path, connection: sqlite3.Connection) -> None:
-    """Refuse with an ArchiveError a file that is no store, or one of another version."""
+def check_schema(
+    path: Path, connection: sqlite3.Connection, *, reading: bool = False
+) -> dict[str, str]:
+    """Refuse with an ArchiveError a file that is no store, or one of another version; for
+    ``reading``, older algorithms will do. Returns an SQL expression for each column that an older
+    store lacks: NULL, or its version of the algorithm.
+    """
     try:
         (mark,) = connection.execute("PRAGMA application_id").fetchone()
         found = dict(connection.execute("SELECT name, value FROM meta")) if mark else {}
@@ -229,19 +237,23 @@ def check_schema(path: Path, connection: sqlite3.Connection) -> None:
         raise ArchiveError(
             f"{path} is not a gradscope store; name a file that gradscope sweep wrote, or a new one"
         )
+    older = reading and found.get("algorithm_version") in OLDER_ALGORITHMS
     for what, wanted in (("schema", SCHEMA_VERSION), ("algorithm", ALGORITHM_VERSION)):
         version = found.get(f"{what}_version")
-        if version != str(wanted):
+        if version != str(wanted) and not (older and what == "algorithm"):
             raise ArchiveError(
                 f"{path} was written by {what} version {version}, but this is {what} version "
                 f"{wanted}; name another file, or use gradscope {found.get('gradscope')}, which "
                 "made it"
             )
-    if present != list(columns()):
+    lacking = [name for name in columns() if name not in present]
+    if present != [name for name in columns() if name not in lacking or not older]:
         raise ArchiveError(
             f"{path} has other columns than gradscope {gradscope.__version__} writes "
             f"(it was made by {found.get('gradscope')}); use that version, or another file"
         )
+    version = found["algorithm_version"]
+    return {name: version if name == "algorithm" else "NULL" for name in lacking}
 
 
 def _what_failed(path: Path, error: sqlite3.Error) -> str:

@@ -15,8 +15,9 @@ import numpy as np
 
 from gradscope.analysis.stage import first_overflow
 from gradscope.arrays import FloatArray
-from gradscope.diagnosis.diagnose import Diagnosis, diagnose
+from gradscope.diagnosis.diagnose import Diagnosis, NetworkMeasures, diagnose
 from gradscope.diagnosis.thresholds import Thresholds
+from gradscope.diagnosis.write_level import write_level
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.model.cells import CellTrajectory
 from gradscope.model.stack import Layer, unroll_stack
@@ -86,7 +87,7 @@ def take_snapshots(sample: Sample, max_lag: int, thresholds: Thresholds) -> list
     worst = float(np.max(differences))
     deviation = worst if np.isfinite(worst) and not sample.dropout else None
     cells = [cell for layer in sample.layers for cell in layer.directions]
-    snapshots = []
+    snapshots: list[Snapshot] = []
     for title, cell, runs in zip(sample.titles, cells, zip(*replays, strict=True), strict=True):
         bad_step = min((run.bad_step for run in runs if run.bad_step is not None), default=None)
         lengths = np.repeat(
@@ -97,8 +98,16 @@ def take_snapshots(sample: Sample, max_lag: int, thresholds: Thresholds) -> list
         if n_steps:
             ends = _ends(runs, n_steps)
             readout = np.zeros((*ends.inputs.shape[:2], 0))
-            chain = cell_chain(cell, Trajectory(ends, readout, cell.activation))
-            diagnosis = diagnose(chain, overflow_step=bad_step, thresholds=thresholds)
+            trajectory = Trajectory(ends, readout, cell.activation)
+            lowest = len(snapshots) < len(sample.layers[0].directions)
+            diagnosis = diagnose(
+                cell_chain(cell, trajectory),
+                overflow_step=bad_step,
+                network=NetworkMeasures(
+                    writing=write_level(cell, trajectory, () if lowest else None)
+                ),
+                thresholds=thresholds,
+            )
             own = diagnosis.norms.lags[:, None] <= lengths
             norms = np.where(own, diagnosis.norms.log_norms, np.nan)
             diagnosis = replace(diagnosis, norms=replace(diagnosis.norms, log_norms=norms))

@@ -342,3 +342,42 @@ def test_what_does_not_fit_is_refused_with_value_limit_and_remedy() -> None:
     ):
         require_memory(Settings(hidden=100_000), 1, 1, 256)
     assert machine_memory() > 2**28
+
+
+def test_without_a_burn_in_the_rate_is_the_slope_of_the_profile() -> None:
+    asked = Settings(hidden=6, steps=20, updates=0, burn_in=0)
+
+    growth = analyze(asked).last.growth
+
+    assert growth.tail is not None
+    (first, last), (before, after) = growth.tail.lags, growth.tail.log_norms
+    assert growth.rate == pytest.approx((after - before) / (last - first), rel=1e-12)
+    assert (growth.burn_in, growth.steps) == (0, 10)
+
+
+def test_a_net_that_diverges_has_no_burn_in() -> None:
+    asked = Settings(
+        activation="relu",  # type: ignore[arg-type]
+        gain=3.0,
+        steps=400,
+        hidden=6,
+        updates=0,
+    )
+
+    last = analyze(asked).last
+
+    assert last.growth.burn_in == 0
+    assert last.growth.rate == pytest.approx(np.log(3.0), abs=0.2)
+
+
+@pytest.mark.parametrize("cell", ["elman", "lstm"])
+def test_the_burn_in_changes_nothing_but_the_rate_and_its_causes(cell: str) -> None:
+    base = Settings(cell=cell, hidden=6, steps=12, updates=2, batch=4)  # type: ignore[arg-type]
+
+    one, other = (analyze(base.with_changes({"burn_in": n})) for n in (None, 17))
+
+    np.testing.assert_array_equal(one.last.profile.log_norms, other.last.profile.log_norms)
+    assert one.last.error == other.last.error
+    assert one.last.verdict.horizon == other.last.verdict.horizon
+    assert (other.last.growth.burn_in, one.last.growth.burn_in) == (17, 300)
+    assert one.last.growth.rate != other.last.growth.rate

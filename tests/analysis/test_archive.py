@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import gradscope
 from gradscope.analysis.archive import NEEDED, archive_bytes, load_run, read_settings
+from gradscope.analysis.prepare import prepare
 from gradscope.analysis.results import Analysis
 from gradscope.errors import ArchiveError, GradscopeError
 from gradscope.machine import environment
@@ -182,3 +183,22 @@ def refusal(path: Path) -> str | None:
         return str(error)
     assert np.isfinite(run.params.recurrent_weights).all()
     return None
+
+
+def test_the_inputs_that_follow_come_back_and_older_runs_have_none(
+    saved: Path, analysis: Analysis
+) -> None:
+    found = load_run(saved).evaluation.batch
+    older = load_run(rewritten(saved, further_inputs=None, stride=None)).evaluation.batch
+
+    np.testing.assert_array_equal(present(found.further), present(analysis.examined.further))
+    assert (older.further, older.stride) == (None, 1)
+    again = gradscope.analyze(prepare({"load": str(saved)}))
+    assert again.last.growth.burn_in == analysis.trajectory.n_steps // 2
+
+
+def test_inputs_that_follow_another_network_are_refused(saved: Path, analysis: Analysis) -> None:
+    _, sequences, width = analysis.examined.inputs.shape
+
+    with pytest.raises(ArchiveError, match="is damaged"):
+        load_run(rewritten(saved, further_inputs=np.zeros((5, sequences, width + 1))))

@@ -93,9 +93,9 @@ def test_a_transposed_recurrent_matrix_fails(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_lost_cause_fails_the_sum_of_causes(monkeypatch: pytest.MonkeyPatch) -> None:
     def without_saturation(*arguments: Any) -> Any:
-        found, bound = explain(*arguments)
+        found = explain(*arguments)
         assert isinstance(found, Causes)
-        return dataclasses.replace(found, saturation=np.zeros_like(found.saturation)), bound
+        return dataclasses.replace(found, saturation=np.zeros_like(found.saturation))
 
     monkeypatch.setattr(module, "explain", without_saturation)
 

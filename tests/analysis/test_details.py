@@ -79,11 +79,16 @@ def test_theory_and_the_eigenvalues_of_w_are_for_vanilla_nets_alone(looked: Anal
     assert (np.diff(moduli, axis=1) <= 1e-12).all()
 
 
-def test_a_leak_leaves_theory_out() -> None:
+def test_a_leak_has_its_theory_but_no_spectrum_of_a_wide_network() -> None:
     spectrum = analyze(SMALL.with_changes({"spectrum": True, "leak": 0.5})).details.spectrum
 
     assert spectrum is not None
-    assert spectrum.theory == ()
+    assert [str(each.name) for each in spectrum.theory] == [
+        "bound",
+        "spectral-radius",
+        "mean-field",
+    ]
+    assert (spectrum.expected, spectrum.against_expected) == (None, None)
 
 
 def test_a_long_map_is_thinned_and_told_of_on_the_way() -> None:

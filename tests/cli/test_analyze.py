@@ -220,6 +220,8 @@ def test_training_reports_one_error_everywhere(call: Run) -> None:
         ("exploding", ("--activation", "identity", "--gain", "3"), 1),
         ("vanishing", ("--activation", "identity", "--gain", "3"), 0),
         ("any", ("--activation", "identity", "--init", "identity"), 0),
+        ("shut", ("--input-scale", "5000"), 1),
+        ("shut", ("--activation", "sigmoid"), 0),
     ],
 )
 def test_fail_on_ends_with_one_only_where_the_last_stage_shows_it(

@@ -145,10 +145,13 @@ def test_a_verdict_is_explained_from_a_saved_run(run: Run, saved: Path) -> None:
 
     assert (done.returncode, done.stderr) == (0, "")
     assert max(map(len, done.stdout.splitlines())) <= 80
-    assert "rate = (f(6) − f(3)) / (6 − 3) = " in done.stdout
-    (first, last), values = verdict["rate_between"]["lags"], verdict["rate_between"]["log10_norm"]
-    slope = (values[1] - values[0]) * 2.302585092994046 / (last - first)
-    assert slope == pytest.approx(verdict["rate_nats_per_step"], rel=1e-9)
+    assert "steps after 300 of burn-in" in " ".join(done.stdout.split())
+    assert verdict["rate_from"]["burn_in"] == 300
+    explained = json.loads(run("explain", "verdict", "run.npz", "--json").stdout)
+    # The file keeps the inputs that follow: the same rate, to the last bit.
+    assert explained["rate_nats_per_step"] == verdict["rate_nats_per_step"]
+    assert explained["rate_from"] == verdict["rate_from"]
+    assert explained["rate_between"]["lags"] == verdict["rate_between"]["lags"] == [3, 6]
     assert f"Memory horizon: {verdict['horizon']} steps" in done.stdout
     assert "their sum" in done.stdout
     assert "Schoenholz et al. 2017" in " ".join(done.stdout.split())

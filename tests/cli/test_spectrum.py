@@ -95,3 +95,22 @@ def test_the_html_report_is_written_whole_and_can_be_run_again(
     document = json.loads(again.stdout)
     assert document.pop("reproducible")["same_machine_type"] is True
     assert document == json.loads(first.stdout)
+
+
+def test_the_spectrum_says_which_sequences_and_steps_it_is_of(
+    run: Run, small: tuple[str, ...]
+) -> None:
+    asked = ("spectrum", *small, "--sequences", "5", "--burn-in", "40")
+    found = json.loads(run(*asked, "--json").stdout)
+    page = " ".join(run(*asked).stdout.split())
+
+    exponents = found["spectrum"]["lyapunov"]
+    steps = found["settings"]["steps"]
+    assert (exponents["sequences"], exponents["burn_in"], exponents["steps"]) == (5, 40, steps)
+    assert len(exponents["exponents_nats_per_step"]) == 5
+    assert found["rate_from"] == {"burn_in": 40, "steps": steps, "sequences": 5, "of": 5}
+    assert found["spectrum"]["singular_values"]["sequences"] == 3
+    assert max(exponents["sum_rule_residual"]) < 1e-9
+    assert f"median of 5 sequences; {steps} steps after 40" in page
+    assert "median of 3 of 5 sequences" in page
+    assert "sum rule: Σλ" in page

@@ -81,3 +81,34 @@ def test_a_series_is_examined_on_the_same_windows_whatever_the_seed(ramp: Path) 
     one, other = (problem.examine(np.random.default_rng(seed), 4).inputs for seed in (1, 2))
 
     np.testing.assert_array_equal(one, other)
+
+
+def test_fresh_sequences_of_a_task_follow_the_examined_ones() -> None:
+    problem, task = task_problem(TaskName.SINE, 9), make_task(TaskName.SINE, 9)
+    batch = problem.examine(np.random.default_rng(1), 5)
+
+    found = problem.follow(np.random.default_rng(2), batch, 20)
+
+    rng = np.random.default_rng(2)
+    fresh = np.concatenate([task.draw(rng, 5).inputs for _ in range(3)])[:20]
+    np.testing.assert_array_equal(present(found.further), fresh)
+    np.testing.assert_array_equal(found.all_inputs, np.concatenate([batch.inputs, fresh]))
+    assert found.stride == 1
+    assert found.first(8).further is None
+
+
+def test_the_rows_that_come_next_follow_the_windows_of_a_series(ramp: Path) -> None:
+    problem = series_problem(read_table(ramp, ("a",)), ramp.name, 10)
+    rng = np.random.default_rng(1)
+    batch = problem.examine(rng, 6)
+
+    found = problem.follow(rng, batch, 25)
+
+    values = found.all_inputs[:, :, 0]
+    assert np.abs(np.diff(np.sort(np.unique(np.round(values, 9)))).std()) < 1e-9
+    rows = np.rint((values - values.min()) / np.diff(np.unique(np.round(values, 9)))[0])
+    # Rows 0 … 79 are those to train on; after the last comes the first.
+    np.testing.assert_array_equal(np.diff(rows, axis=0) % 80, 1)
+    # Windows start 14 rows apart: 10 steps of every one are its own.
+    assert found.stride == 1
+    assert problem.follow(rng, problem.examine(rng, 36), 25).stride == 6

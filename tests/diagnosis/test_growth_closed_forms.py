@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gradscope.diagnosis.causes import causes
-from gradscope.diagnosis.growth import CauseRates, cause_rates, growth_rates, tail_lags, terms_of
+from gradscope.diagnosis.growth import CauseRates, cause_rates, growth_rate, tail_lags, terms_of
 from gradscope.jacobians.chain import ElmanChain
 from gradscope.jacobians.lag_norms import lag_norms
 
@@ -14,22 +14,25 @@ from gradscope.jacobians.lag_norms import lag_norms
 def test_a_line_has_its_slope_whatever_its_length(rate: float, longest: int) -> None:
     line = rate * np.arange(1.0, longest + 1.0)[:, None]
 
-    np.testing.assert_allclose(growth_rates(line), [rate], rtol=1e-14)
+    assert growth_rate(line).rate == pytest.approx(rate, rel=1e-13, abs=1e-14)
 
 
 def test_the_transient_in_the_first_half_does_not_count() -> None:
     lags = np.arange(1, 101)
     profile = -0.5 * lags + 5.0 * np.minimum(lags / 40.0, 1.0)
 
-    np.testing.assert_allclose(growth_rates(profile[:, None]), [-0.5], rtol=1e-13)
+    assert growth_rate(profile[:, None]).rate == pytest.approx(-0.5, rel=1e-13)
 
 
-def test_every_sequence_has_its_own_rate_and_an_exact_zero_is_minus_infinity() -> None:
+def test_the_rate_is_the_mean_over_the_sequences_that_are_left() -> None:
     lags = np.arange(1, 9.0)
     profiles = np.stack([-lags, 2.0 * lags, np.where(lags > 2, -np.inf, 0.0)], axis=1)
     profiles = np.concatenate([profiles, np.where(lags > 7, -np.inf, 0.0)[:, None]], axis=1)
 
-    np.testing.assert_allclose(growth_rates(profiles), [-1.0, 2.0, -np.inf, -np.inf])
+    found = growth_rate(profiles)
+
+    assert found.rate == pytest.approx(0.5)
+    assert (found.sequences, found.of, found.steps, found.burn_in) == (2, 4, 4, 0)
 
 
 def test_the_rate_lies_between_half_of_the_lags_and_all() -> None:
@@ -43,10 +46,10 @@ def test_the_rate_is_the_mean_increment_of_a_drifting_random_walk() -> None:
     rng = np.random.default_rng(1)
     walks = np.cumsum(rng.normal(-0.2, 1.0, (400, 500)), axis=0)
 
-    rates = growth_rates(walks)
+    rates = np.array([growth_rate(walk[:, None]).rate for walk in walks.T], dtype=np.float64)
 
-    assert rates.mean() == pytest.approx(-0.2, abs=4.0 / np.sqrt(200 * 500))
-    assert rates.std() == pytest.approx(1.0 / np.sqrt(200), rel=0.15)
+    assert np.mean(rates) == pytest.approx(-0.2, abs=4.0 / np.sqrt(200 * 500))
+    assert np.std(rates) == pytest.approx(1.0 / np.sqrt(200), rel=0.15)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 9, 30])
@@ -59,7 +62,7 @@ def test_the_four_causes_of_the_rate_add_up_to_it(steps: int) -> None:
     rates = cause_rates(causes(chain, lags[lags > 0]))
 
     terms = terms_of(rates).values()
-    assert rates.total == pytest.approx(growth_rates(lag_norms(chain).log_norms).mean(), abs=1e-9)
+    assert rates.total == pytest.approx(growth_rate(lag_norms(chain).log_norms).rate, abs=1e-9)
     assert sum(term for term in terms if term is not None) == pytest.approx(rates.total, abs=1e-9)
 
 

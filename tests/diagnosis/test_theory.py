@@ -233,7 +233,9 @@ def test_the_mean_field_applies_to_a_wide_random_net() -> None:
 
         assert found.applies
         assert found.rate is not None
-        assert found.depth_scale == pytest.approx(0.5 / abs(found.rate))
+        assert found.depth_scale is not None
+        # The depth scale is that of infinite width, the rate that of a hundred units.
+        assert 0.0 < -0.5 / found.depth_scale - found.rate < 0.02
         assert "1606.05340" in found.source
 
 

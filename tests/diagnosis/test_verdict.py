@@ -8,9 +8,10 @@ import pytest
 
 from gradscope.arrays import FloatArray
 from gradscope.diagnosis.growth import CauseRates, GrowthRate
-from gradscope.diagnosis.reasons import ReasonCode
+from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.diagnosis.verdict import Evidence, Learned, Verdict, judge
+from gradscope.diagnosis.write_level import Writing
 from gradscope.errors import SettingError
 from gradscope.names import Regime
 
@@ -198,7 +199,10 @@ def test_without_a_required_lag_nothing_is_said_of_it() -> None:
     [
         (-0.1, ReasonCode.BOUND_FORCES_VANISHING, -0.1),
         (-np.inf, ReasonCode.BOUND_FORCES_VANISHING, None),
-        (0.0, ReasonCode.BOUND_ALLOWS_EXPLODING, 0.0),
+        (0.0, ReasonCode.BOUND_IS_ONE, 0.0),
+        (4.4e-16, ReasonCode.BOUND_IS_ONE, 4.4e-16),
+        (-1e-7, ReasonCode.BOUND_IS_ONE, -1e-7),
+        (1e-5, ReasonCode.BOUND_ALLOWS_EXPLODING, 1e-5),
         (0.3, ReasonCode.BOUND_ALLOWS_EXPLODING, 0.3),
     ],
 )
@@ -345,16 +349,37 @@ def test_every_reason_can_be_given() -> None:
     rates = CauseRates(0.1, -1.4, -0.3, -0.2, -1.8)
     verdicts = [
         judge(evidence(VANISHES, required_lag=50, bound_rate=-0.1, causes=rates)),
-        judge(evidence(EXPLODES, required_lag=50, learned=Learned(1.0, 1.0), overflow_step=3)),
+        judge(evidence(EXPLODES, bound_rate=0.3, required_lag=50, overflow_step=3)),
+        judge(evidence(HOLDS, learned=Learned(1.0, 1.0))),
         judge(evidence(HOLDS, learned=Learned(0.1, 1.0))),
-        judge(evidence(HOLDS, required_lag=10**6)),
+        judge(evidence(HOLDS, required_lag=10**6, bound_rate=0.0)),
         judge(evidence(HOLDS, required_lag=50)),
         judge(evidence(GROWS_THEN_VANISHES, GROWS_THEN_VANISHES, DIES)),
     ]
 
     given = {reason.code for verdict in verdicts for reason in verdict.reasons}
-    # What training did is told by ``analysis.analyze``, which knows both stages.
-    assert given == set(ReasonCode) - {ReasonCode.TRAINING_SHORTENED}
+    of_writing = {  # tests/cases/test_shut_networks
+        ReasonCode.NOTHING_WRITTEN,
+        ReasonCode.UNITS_DEAD,
+        ReasonCode.UNITS_SATURATED,
+        ReasonCode.INPUTS_UNSCALED,
+        ReasonCode.SHARE_LOST,
+    }
+    assert given == set(ReasonCode) - of_writing - {ReasonCode.TRAINING_SHORTENED}
+
+
+def test_fine_is_not_said_of_what_is_hindered_from_writing() -> None:
+    saturated = Reason(ReasonCode.UNITS_SATURATED, {"of": "units", "fraction": 0.9, "low": 0.5})
+    dead = Reason(ReasonCode.UNITS_DEAD, {"units": 1, "of": 9})
+
+    def fine(*reasons: Reason) -> bool:
+        verdict = judge(evidence(HOLDS, writing=Writing(0.5, {}, reasons)))
+        assert verdict.reasons[: len(reasons)] == reasons
+        return verdict.reason(ReasonCode.GRADIENT_FINE) is not None
+
+    assert fine()
+    assert fine(dead)
+    assert not fine(dead, saturated)
 
 
 def test_no_number_of_a_reason_is_infinite_or_not_a_number() -> None:

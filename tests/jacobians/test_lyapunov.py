@@ -331,3 +331,34 @@ def test_a_count_beyond_the_state_size_is_refused(count: int) -> None:
 def test_a_warm_up_that_leaves_no_step_is_refused(warm_up: int) -> None:
     with pytest.raises(SettingError, match="choose 0 to 4"):
         lyapunov_exponents(ElmanChain(np.ones((5, 1, 3)), np.eye(3)), warm_up=warm_up)
+
+
+@pytest.mark.parametrize("n_steps", [50, 300, 2000])
+def test_the_exponents_of_a_constant_jacobian_are_right_within_their_errors(n_steps: int) -> None:
+    # The frame turns on and on where eigenvalues are close to one another.
+    off = []
+    for seed in range(12):
+        weights = np.random.default_rng(seed).standard_normal((12, 12)) / np.sqrt(12.0)
+        found = lyapunov_exponents(ElmanChain(np.ones((n_steps, 1, 12)), weights))
+        expected = np.sort(np.log(np.abs(np.linalg.eigvals(weights))))[::-1]
+        errors = np.maximum(found.standard_errors[0], 1e-9)
+        off.append(np.abs(found.exponents[0] - expected) / errors)
+
+    assert np.mean(np.concatenate(off) <= 2.0) >= 0.95
+    assert np.quantile(off, 0.98) < 3.0
+
+
+def test_standard_errors_cover_the_exponents_of_a_driven_net() -> None:
+    rng = np.random.default_rng(9)
+    weights = 1.2 * rng.standard_normal((16, 16)) / 4.0
+    slopes, state = np.empty((1600, 40, 16)), np.zeros((40, 16))
+    for step in range(1600):
+        drive = state @ weights.T + 0.5 * rng.standard_normal((40, 16))
+        state, slopes[step] = np.tanh(drive), 1.0 / np.cosh(drive) ** 2
+
+    # 100 steps of every sequence against 1500 of all 40.
+    found = lyapunov_exponents(ElmanChain(slopes[100:200], weights))
+    truth = lyapunov_exponents(ElmanChain(slopes, weights), warm_up=100).exponents.mean(axis=0)
+
+    held = np.abs(found.exponents - truth) <= 1.96 * found.standard_errors
+    assert 0.9 <= held.mean() <= 0.99

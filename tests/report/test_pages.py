@@ -46,7 +46,7 @@ def rendered(page: RenderableType, screen: Screen) -> list[str]:
 def test_the_page_of_analyze_renders(analysis: Analysis, screen: Screen) -> None:
     lines = rendered(analysis_page(analysis, screen), screen)
 
-    assert lines[0].startswith(("The gradient", "The sequences"))
+    assert lines[0].startswith(("The gradient", "The sequences", "Nothing is written: "))
     assert any(line.startswith("growth rate") for line in lines)
     assert "Why" in lines
     assert not re.search(r"\bnan\b|\bNone\b|e-1[5-9]\b", "\n".join(lines))

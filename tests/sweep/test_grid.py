@@ -53,7 +53,7 @@ def test_every_setting_changes_the_key() -> None:
         "exploding": 10.0, "transient_growth": 3.0, "agreement": 0.9, "seed": 3, "data": "other",
         "load": "other", "required_lag": 3, "map": True, "shares": True, "spectrum": True,
         "verify": True, "tolerance": 1e-3, "truncation_error": 0.2, "cell": "gru", "leak": 0.5,
-        "state": "pre", "dt": 0.1, "noise": 0.1, "discretization": "exponential",
+        "state": "pre", "burn_in": 3, "dt": 0.1, "noise": 0.1, "discretization": "exponential",
     }  # fmt: skip
 
     keys = {cell_key(base, digests)}
@@ -102,7 +102,7 @@ def test_seeds_are_refused_where_they_would_draw_nothing() -> None:
 
 def test_another_algorithm_version_gives_other_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     before = cell_key(Settings(), {})
-    monkeypatch.setattr(grid_module, "ALGORITHM_VERSION", 2)
+    monkeypatch.setattr(grid_module, "ALGORITHM_VERSION", 99)
 
     assert cell_key(Settings(), {}) != before
 

@@ -281,3 +281,23 @@ def test_rows_come_in_the_order_of_their_settings(tmp_path: Path) -> None:
         store.save(run_cell(cell) for cell in cells)
 
     assert read_rows(tmp_path / "s.db", names=("gain",)).column("gain") == (1.0, 2.0, 3.0)
+
+
+def test_rows_of_an_older_algorithm_are_read_and_marked_but_not_added_to(tmp_path: Path) -> None:
+    path = filled(tmp_path / "s.db", "gain=0.5,2")
+    connection = sqlite3.connect(path)
+    for name in ("algorithm", "burn_in"):
+        connection.execute(f"ALTER TABLE cells DROP COLUMN {name}")
+    connection.execute("UPDATE meta SET value = '1' WHERE name = 'algorithm_version'")
+    connection.commit()
+    connection.close()
+
+    found = read_rows(path, "gain > 1")
+
+    assert found.columns == tuple(columns())
+    assert found.column("algorithm") == (1,)
+    assert found.column("burn_in") == (None,)
+    assert found.column("gain") == (2.0,)
+    assert read_rows(filled(tmp_path / "new.db")).column("algorithm") == (ALGORITHM_VERSION,)
+    with pytest.raises(ArchiveError, match="algorithm version 1"):
+        open_store(path)

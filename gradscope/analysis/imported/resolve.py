@@ -16,6 +16,7 @@ from gradscope.analysis.imported.stack import ImportedStack, Layers, run_stack
 from gradscope.analysis.memory import require_memory
 from gradscope.analysis.network import Streams, draw_noise
 from gradscope.analysis.settings import SETTINGS, Settings, flag
+from gradscope.analysis.stage import further_steps
 from gradscope.arrays import FloatArray
 from gradscope.data.columns import listed, quoted
 from gradscope.data.recordings import Layout, read_sequences, standardised, white_noise
@@ -66,8 +67,20 @@ def import_stack(values: Mapping[str, Any]) -> ImportedStack:
     data = _inputs(settings, layers[0][0][0], found, data)
     params = _scaled(cell_of(studied, spec, _readout(settings, found, studied)), settings.gain)
     noise = partial(draw_noise, settings.noise, Streams.from_seed(settings.seed).noise)
-    trajectories = run_stack(layers, data, noise)
-    return ImportedStack(settings, params, studied, spec, layers, data, trajectories, found)
+    ran = (data, run_stack(layers, data, noise), _further(settings, layers))
+    return ImportedStack(settings, params, studied, spec, layers, *ran, found)
+
+
+def _further(settings: Settings, layers: Layers) -> dict[str, FloatArray]:
+    """Return what each layer sees of further white noise, by its title; nothing where there are
+    data.
+    """
+    count = further_steps(settings)
+    if settings.data is not None or not count:
+        return {}
+    rng, width = Streams.from_seed(settings.seed).further, layers[0][0][0].input_size
+    noise = white_noise(rng, count, settings.sequences, width, settings.noise_scale)
+    return {title: ran.inputs for title, ran in run_stack(layers, noise).items()}
 
 
 def _read_layer(

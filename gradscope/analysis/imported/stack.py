@@ -7,11 +7,19 @@ import numpy as np
 
 from gradscope.analysis.results import ImportedLayer, ImportedNetwork, LayerVerdict
 from gradscope.analysis.settings import Settings
-from gradscope.analysis.stage import EvaluationBatch, first_overflow, longest_lag, thresholds
+from gradscope.analysis.stage import (
+    EvaluationBatch,
+    first_overflow,
+    longest_lag,
+    past_transient,
+    thresholds,
+)
 from gradscope.arrays import FloatArray
 from gradscope.data.batch import Baseline, Batch, Targets, TaskInfo
 from gradscope.data.lag_regression import memoryless_error
-from gradscope.diagnosis.diagnose import diagnose
+from gradscope.diagnosis.diagnose import NetworkMeasures, diagnose
+from gradscope.diagnosis.reasons import Reason, ReasonCode
+from gradscope.diagnosis.write_level import write_level
 from gradscope.errors import DataError
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.model.cells import Cell
@@ -30,8 +38,8 @@ class ImportedStack:
     """The layer that is studied, and the stack it belongs to, run.
 
     ``inputs`` (T,B,D) is what the lowest of the ``layers`` sees, ``trajectories`` what each did in
-    its own time, by title; ``params`` is the cell of the studied layer with its readout, ``found``
-    everything in the file.
+    its own time, by title, ``further`` what each would see of further noise (empty for data);
+    ``params`` is the cell of the studied layer with its readout, ``found`` everything in the file.
     """
 
     settings: Settings
@@ -41,6 +49,7 @@ class ImportedStack:
     layers: Layers
     inputs: FloatArray
     trajectories: Mapping[str, Trajectory]
+    further: Mapping[str, FloatArray]
     found: FoundNetwork
 
 
@@ -94,8 +103,10 @@ def evaluation_of(stack: ImportedStack, wanted: FloatArray | None) -> Evaluation
         seen = stack.inputs[:: -1 if stack.studied.direction is Direction.BACKWARD else 1]
         baseline = Baseline.of(spread, "the mean of the targets", memoryless_error(seen, wanted))
         source = f"{source}, targets from {settings.targets}"
-    task_info = TaskInfo(source, ErrorName.SQUARED, None, baseline)
-    batch = Batch(inputs, Targets(wanted, at_step), trajectory.noise)
+    columns = settings.column if stack.studied.layer == 0 else None
+    task_info = TaskInfo(source, ErrorName.SQUARED, None, baseline, columns)
+    further = stack.further.get(stack.studied.title)
+    batch = Batch(inputs, Targets(wanted, at_step), trajectory.noise, further)
     return EvaluationBatch(batch, task_info, first)
 
 
@@ -112,18 +123,32 @@ def _source(stack: ImportedStack) -> str:
 
 def judge_layers(stack: ImportedStack) -> ImportedNetwork:
     """Describe every layer in the file, with a verdict on the others of the studied one's stack."""
+    faults: list[Reason] = []
     cells = {layer.title: cell for depth in stack.layers for layer, cell in depth}
+    lowest = [layer.title for layer, _ in stack.layers[0]]
 
     def verdict(title: str) -> LayerVerdict | None:
         """Return what a layer's gradient does; None where it was not run or its state overflows."""
         trajectory = stack.trajectories.get(title)
         if title == stack.studied.title or trajectory is None or first_overflow(trajectory):
             return None
+        columns = stack.settings.column if title in lowest else None
+        writing = write_level(cells[title], trajectory, columns)
+        faults.extend(
+            Reason(each.code, {**each.numbers, "layer": title})
+            for each in writing.reasons
+            if each.code in (ReasonCode.NOTHING_WRITTEN, ReasonCode.INPUTS_UNSCALED)
+        )
+        further = stack.further.get(title, trajectory.inputs[:0])
+        inputs = np.concatenate([trajectory.inputs, further])
         found = diagnose(
             cell_chain(cells[title], trajectory),
             longest_lag(stack.settings, trajectory.n_steps),
             thresholds=thresholds(stack.settings),
             tolerance=stack.settings.tolerance,
+            network=NetworkMeasures(
+                past_transient(stack.settings, cells[title], trajectory, inputs), writing
+            ),
         ).verdict
         return LayerVerdict(found.regime, found.rate, found.horizon, found.max_lag)
 
@@ -138,4 +163,4 @@ def judge_layers(stack: ImportedStack) -> ImportedNetwork:
         )
         for each in stack.found.layers
     )
-    return ImportedNetwork(layers, stack.studied.title)
+    return ImportedNetwork(layers, stack.studied.title, tuple(faults))

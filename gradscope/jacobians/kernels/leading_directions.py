@@ -9,7 +9,7 @@ exact SVD takes over. Source: Golub & Van Loan (2013), sections 8.2.4 and 8.6.
 import numpy as np
 
 from gradscope.arrays import BoolArray, FloatArray, IntArray
-from gradscope.jacobians.chain import Chain
+from gradscope.jacobians.chain import Chain, step_shifts
 from gradscope.jacobians.kernels.powers_of_two import LOG_2, rescaled
 from gradscope.jacobians.kernels.rank_adaptive import FIRST_COMPRESSION
 
@@ -51,6 +51,7 @@ class _RightFactor:
     def __init__(self, chain: Chain, dropped: float) -> None:
         self._chain = chain
         self._dropped = dropped
+        self._shifts = step_shifts(chain)
         self.lag = 0
         self.rows: FloatArray = np.repeat(np.eye(chain.state_size)[None], chain.n_sequences, axis=0)
         self.exponents: IntArray = np.zeros(chain.n_sequences, dtype=np.int64)
@@ -63,7 +64,8 @@ class _RightFactor:
         """Go one lag further back: R ← R J_{T−ℓ}, scaled, and compressed now and then."""
         self.rows = self._chain.vjp(self.rows, self._chain.n_steps - self.lag)
         self.lag += 1
-        self.rows, self.exponents = rescaled(self.rows, self.exponents)
+        shifted = self.exponents + self._shifts[-self.lag]
+        self.rows, self.exponents = rescaled(self.rows, shifted)
         if self.lag >= self._next_qr:
             self._compress()
             fill = self.rows.shape[1] / self.rows.shape[2]

@@ -15,6 +15,7 @@ from gradscope.analysis.details import Spectrum
 from gradscope.analysis.results import Analysis, Comparison, ImportedLayer, Stage
 from gradscope.analysis.settings import Settings
 from gradscope.arrays import LN_10, ComplexArray, plain
+from gradscope.diagnosis.motion import STEPS_ALONE, Motion
 from gradscope.jacobians.lag_map import LagMap
 from gradscope.jacobians.shares import GradientShares
 from gradscope.report.documents import rows as tables
@@ -36,6 +37,10 @@ REASON_NAMES: Mapping[str, str] = MappingProxyType(
         "verdict.rate_interval_95": "verdict.rate_interval_null_because",
         "verdict.marginal": "verdict.marginal_null_because",
         "causes.total": "causes.null_because",
+        **{
+            f"parameter_profile.log10_{name}": "parameter_profile.null_because"
+            for name in ("norm", *tables.SHARED, "candidate_bias")
+        },
     }
 )
 """Where a stage's document says why a field is null."""
@@ -203,7 +208,13 @@ def details_document(analysis: Analysis) -> Document:
             "map": details.map and _map(details.map),
             "shares": details.shares and _shares(details.shares, allowed),
             "spectrum": details.spectrum and _spectrum(details.spectrum, analysis.settings),
-            "verification": checked and {"lags": checked.lags, "worst_deviation": checked.worst},
+            "verification": checked
+            and {
+                "lags": checked.lags,
+                "worst_deviation": checked.worst,
+                "swept_lag": checked.swept_lag,
+                "swept_lag_null_because": None if checked.swept_lag else "too much work",
+            },
         }
     )
     return document
@@ -235,16 +246,21 @@ def _shares(shares: GradientShares, allowed: float) -> Document:
 
 def _spectrum(spectrum: Spectrum, settings: Settings) -> Document:
     singular, lyapunov = spectrum.singular, spectrum.lyapunov
+    stays, none = spectrum.motion.on_attractor, [None] * lyapunov.exponents.shape[0]
     return {
         "singular_values": {
             "lags": singular.lags,
+            "sequences": singular.log_values.shape[1],
             "log10_values": singular.log_values / LN_10,
             "log10_condition": singular.log_condition / LN_10,
             "stable_rank": singular.stable_rank,
             "participation_ratio": singular.participation_ratio,
-            "null_because": "the direction is dead: its singular value is exactly zero",
+            "null_because": "zero, or too far below the others for double precision",
         },
         "lyapunov": {
+            "sequences": lyapunov.exponents.shape[0],
+            "burn_in": lyapunov.warm_up,
+            "steps": lyapunov.n_steps,
             "exponents_nats_per_step": lyapunov.exponents,
             **{
                 f"exponents_nats_per_{unit}": lyapunov.exponents * count
@@ -253,9 +269,21 @@ def _spectrum(spectrum: Spectrum, settings: Settings) -> Document:
             "standard_errors": lyapunov.standard_errors,
             "trusted": lyapunov.trusted,
             "sum_rule_residual": lyapunov.sum_rule_residual,
-            "kaplan_yorke_dimension": lyapunov.kaplan_yorke_dimension,
-            "entropy_rate_nats_per_step": lyapunov.entropy_rate,
-            "null_because": "a direction is dead, or there is too little to tell",
+            "kaplan_yorke_dimension": lyapunov.kaplan_yorke_dimension if stays else none,
+            "entropy_rate_nats_per_step": lyapunov.entropy_rate if stays else none,
+            "null_because": "a direction is dead, there is too little to tell, or the state stays "
+            "at a point that it would leave, or grows without bound",
+        },
+        "motion": _motion(spectrum.motion),
+        "alone": {"steps": STEPS_ALONE // 2, **_motion(spectrum.alone)},
+        "wide_network": spectrum.expected
+        and {
+            "exponents_nats_per_step": spectrum.expected.exponents[0],
+            "kaplan_yorke_dimension": spectrum.expected.kaplan_yorke_dimension[0],
+            "entropy_rate_nats_per_step": spectrum.expected.entropy_rate[0],
+            "applies": spectrum.against_expected is None,
+            "objection": objection_sentence(spectrum.against_expected) or None,
+            "null_because": "units of slope 0 kill the direction",
         },
         "eigenvalues": _complex(spectrum.eigenvalues),
         "jacobian_eigenvalues": {
@@ -267,12 +295,24 @@ def _spectrum(spectrum: Spectrum, settings: Settings) -> Document:
                 "name": each.name,
                 "rate_nats_per_step": each.rate,
                 "depth_scale": each.depth_scale,
+                "correlation": each.correlation,
+                "correlation_depth": each.correlation_depth,
                 "applies": each.applies,
                 "objection": objection_sentence(each.objection) or None,
                 "source": each.source,
             }
             for each in spectrum.theory
         ],
+    }
+
+
+def _motion(motion: Motion) -> Document:
+    return {
+        "what": motion.code,
+        "exponent_nats_per_step": motion.exponent,
+        "standard_error": motion.standard_error,
+        "period": motion.period,
+        "null_because": "no cycle, no batches of steps to tell an error from, or a dead direction",
     }
 
 

@@ -48,6 +48,7 @@ CELL_COLUMNS = (
     *TIME_FIELDS,
     "seed",
     "file",
+    "write_level",
 )
 MEDIAN_COLUMNS = (
     *("cell", "activation", "steps", "file", "seeds", "stage"),
@@ -84,6 +85,19 @@ def profile_table(analysis: Analysis) -> Rows:
     return PROFILE_COLUMNS, profile_rows(analysis)
 
 
+def parameter_rows(analysis: Analysis) -> Rows:
+    """Return one row per stage and lag: log10 of the norm for all parameters and for each array."""
+    rows = [
+        [str(stage.name), *row]
+        for stage in analysis.stages
+        for row in _transposed(
+            (stage.parameter_profile.lags, *stage.parameter_profile.log10_medians.values())
+        )
+    ]
+    names = analysis.last.parameter_profile.log_norms
+    return ("stage", "lag", *(f"log10_{name}" for name in names)), rows
+
+
 def comparison_rows(comparison: Comparison) -> list[list[Any]]:
     """Return one row per network, length, seed and stage, in the order of ``CELL_COLUMNS``."""
     return [
@@ -96,6 +110,7 @@ def comparison_rows(comparison: Comparison) -> list[list[Any]]:
             *(field.last for field in _fields_of(stage, TIME_FIELDS)),
             analysis.settings.seed,
             file_of(analysis),
+            stage.write_level,
         ]
         for analysis in comparison.analyses
         for stage in analysis.stages

@@ -82,8 +82,8 @@ WORDS_ACROSS = 36
 TOP_PANELS = ("profile", "causes")
 """What stands in the first row of a report: whether and why."""
 
-ALONE_ONLY = ("saturation",)
-"""What a report leaves to its own page: the slopes over time are there in short."""
+ALONE_ONLY = ("saturation", "parameters")
+"""What a report leaves to its own page: slopes over time and profile are there in short."""
 
 EXTRA_ROW = 3.5
 """Inches that each further row of panels adds to the slide."""

@@ -135,6 +135,13 @@ ROWS = (
         lambda: _rows().profile_table,
     ),
     Panel(
+        "parameters", "How much the parameters of one step change the last state, by lag",
+        lambda: _profiles().parameters_panel,
+        lambda: _captions().parameters_caption,
+        lambda: _rows().parameter_rows,
+        term="parameter profile",
+    ),
+    Panel(
         "causes", "Why: causes of the growth rate",
         lambda: _profiles().causes_panel,
         lambda: _captions().causes_caption,

@@ -74,6 +74,20 @@ def profile_panel(axes: "Axes", analysis: Analysis) -> None:
     legend(axes)
 
 
+def parameters_panel(axes: "Axes", analysis: Analysis) -> None:
+    """Draw log10 ‖(∂h_T/∂h_k) ∂⁺h_k/∂θ‖ by lag T − k, for all of θ and for b, beside σ_max."""
+    dress(axes, LAG, r"$\log_{10}$ of the norm")
+    parameters, profile = analysis.last.parameter_profile, analysis.last.profile
+    curves = parameters.log10_medians
+    for lags, curve, label, color, line in (
+        (parameters.lags, curves["norm"], "U, W and b", BLUE, "-"),
+        (parameters.lags, curves["hidden_bias"], "b alone", ORANGE, "--"),
+        (profile.lags, profile.median / LN_10, SIGMA_MAX, GREY, ":"),
+    ):
+        axes.plot(lags, np.where(np.isfinite(curve), curve, np.nan), line, color=color, label=label)
+    legend(axes)
+
+
 def draw_stage(
     axes: "Axes", analysis: Analysis, stage: Stage, x: IntArray, values: FloatArray
 ) -> None:

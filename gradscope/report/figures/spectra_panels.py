@@ -165,6 +165,16 @@ def lyapunov_panel(axes: "Axes", analysis: Analysis) -> None:
                 linestyle="none",
                 label=label,
             )
+    if spectrum.expected is not None and spectrum.against_expected is None:
+        expected = spectrum.expected.exponents[0]
+        axes.plot(
+            ranks[np.isfinite(expected)],
+            expected[np.isfinite(expected)],
+            color=VERMILLION,
+            linestyle="-.",
+            linewidth=1.5,
+            label="wide network",
+        )
     axes.axhline(0.0, color=INK, linestyle="--", linewidth=1.0)
     legend(axes)
 

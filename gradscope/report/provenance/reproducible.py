@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gradscope.arrays import LN_10
+from gradscope.diagnosis.long_run import burn_in_steps
 from gradscope.diagnosis.rounding import amplified_rounding, largest_rise, relative_tolerance
 from gradscope.machine import ARITHMETIC, same_machine_type
 
@@ -46,7 +47,8 @@ def _rounding(run: Document) -> float:
     gradients = ((stage["gradient"] or {}).get("log10_by_step") for stage in run.get("stages", []))
     return amplified_rounding(
         _rates(run),
-        steps=settings["steps"],
+        # The growth rate is taken over steps that follow.
+        steps=settings["steps"] + burn_in_steps(settings.get("burn_in"), settings["leak"]),
         width=run.get("network", {}).get("hidden_size", settings["hidden"]),
         updates=settings["updates"],
         rise=max((largest_rise(each or []) for each in gradients), default=0.0) * LN_10,

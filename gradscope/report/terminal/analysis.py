@@ -36,6 +36,7 @@ from gradscope.report.words.numbers import (
     level,
     number,
     pace,
+    rate_source,
     rates_beside,
     steps,
 )
@@ -84,12 +85,14 @@ def stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
     bound = " (γ·σ_max(W))^ℓ" if has_textbook_bound(analysis.settings) else ""
     rows = [
         ("gradient", [regime_word(stage.verdict) for stage in stages]),
+        ("write level (1: free)", [number(stage.write_level) for stage in stages]),
         ("growth rate, nats per step", [level(stage.verdict.rate) for stage in stages]),
         (
             "  95 % interval",
             [interval(each.growth.low, each.growth.high, "{} … {}") or "–" for each in stages],
         ),
     ]
+    rows.append(("  taken over", [rate_source(stage.growth) for stage in stages]))
     for unit in stages[-1].rate_per:
         title = f"  nats per {unit.replace('time_constant', 'time constant τ')}"
         rows.append((title, [level(stage.rate_per[unit]) for stage in stages]))

@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 
+import numpy as np
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from gradscope.analysis.details import Spectrum
 from gradscope.analysis.results import Analysis
 from gradscope.arrays import LN_10
 from gradscope.jacobians.lyapunov import LyapunovSpectrum
@@ -15,8 +17,8 @@ from gradscope.report.screen import Screen
 from gradscope.report.terminal.table import bullets, opening, table_of
 from gradscope.report.words import captions
 from gradscope.report.words.headline import describe
-from gradscope.report.words.numbers import level, number, rates_beside
-from gradscope.report.words.theory import theory_sentence
+from gradscope.report.words.numbers import count, level, number, over_steps, rates_beside
+from gradscope.report.words.theory import motion_sentences, theory_sentence
 
 MAX_EXPONENTS = 8
 """Exponents shown; the document has all."""
@@ -43,10 +45,13 @@ def spectrum_page(analysis: Analysis, screen: Screen) -> RenderableType:
     )
     return Group(
         *opening(largest, describe(analysis.settings, analysis), screen),
-        Text("Lyapunov exponents, nats per step (median over sequences)", style="bold"),
-        _exponents(spectrum.lyapunov, analysis.settings.steps_per, screen),
+        Text(screen.say(_lyapunov_title(spectrum.lyapunov)), style="bold"),
+        _exponents(spectrum, analysis.settings.steps_per, screen),
+        Text(screen.say(_sum_rule(spectrum.lyapunov))),
         Text(),
-        Text(screen.say("Singular values of ∂h_T/∂h_T−ℓ (median over sequences)"), style="bold"),
+        *bullets("What the state does", motion_sentences(spectrum), screen),
+        Text(),
+        Text(screen.say(_singular_title(spectrum)), style="bold"),
         _singular_values(spectrum.singular, screen),
         Text(),
         *bullets("Theory and measurement, nats per step", theory, screen),
@@ -55,9 +60,31 @@ def spectrum_page(analysis: Analysis, screen: Screen) -> RenderableType:
     )
 
 
-def _exponents(found: LyapunovSpectrum, steps_per: Mapping[str, float], screen: Screen) -> Table:
+def _lyapunov_title(found: LyapunovSpectrum) -> str:
+    sequences, over = found.exponents.shape[0], over_steps(found.n_steps, found.warm_up)
+    of = f"median of {count(sequences, 'sequence')}; {over}"
+    return f"Lyapunov exponents, nats per step ({of})"
+
+
+def _singular_title(spectrum: Spectrum) -> str:
+    some, of = spectrum.singular.log_values.shape[1], spectrum.lyapunov.exponents.shape[0]
+    return f"Singular values of ∂h_T/∂h_T−ℓ (median of {some} of {count(of, 'sequence')})"
+
+
+def _sum_rule(found: LyapunovSpectrum) -> str:
+    residual = np.full(1, np.nan) if found.sum_rule_residual is None else found.sum_rule_residual
+    if np.isnan(residual).all():
+        return "sum rule: not defined, a direction is dead"
+    largest = float(np.nanmax(residual))
+    return f"sum rule: Σλ misses the mean of log|det J_t| by {largest:.1e} at most"
+
+
+def _exponents(spectrum: Spectrum, steps_per: Mapping[str, float], screen: Screen) -> Table:
+    found = spectrum.lyapunov
     count = found.exponents.shape[1]
     units = [f"per {unit.replace('time_constant', 'τ')}" for unit in steps_per]
+    # What theory expects of a wide network stands beside, where W is one of those.
+    expected = None if spectrum.against_expected else spectrum.expected
     rows = [
         [
             str(rank + 1),
@@ -65,12 +92,14 @@ def _exponents(found: LyapunovSpectrum, steps_per: Mapping[str, float], screen: 
             number(middle(found.standard_errors[:, rank])),
             "yes" if found.trusted[:, rank].all() else "no",
             *(number(middle(found.exponents[:, rank]) * many) for many in steps_per.values()),
+            *([number(float(expected.exponents[0, rank]))] if expected else []),
         ]
         for rank in range(min(MAX_EXPONENTS, count))
     ]
     if count > MAX_EXPONENTS:
-        rows.append(["…", f"{count - MAX_EXPONENTS} more", "", "", *("" for _ in units)])
-    titles = ("rank", "exponent", "standard error", "trusted", *units)
+        rows.append(["…", f"{count - MAX_EXPONENTS} more", *[""] * (len(rows[0]) - 2)])
+    wide = ("wide network",) if expected else ()
+    titles = ("rank", "exponent", "standard error", "trusted", *units, *wide)
     return table_of(titles, rows, screen, gap=3)
 
 

@@ -7,16 +7,20 @@ from gradscope.arrays import LN_10
 from gradscope.diagnosis.growth import CauseRates
 from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.diagnosis.theory import TheoryName
-from gradscope.names import ActivationName, CellName, Regime
+from gradscope.names import Regime
 from gradscope.report.documents.rows import median_map, middle
 from gradscope.report.words.headline import cause_sentence
-from gradscope.report.words.numbers import fraction, interval, number, pace, percent, steps
+from gradscope.report.words.numbers import (
+    count,
+    fraction,
+    interval,
+    number,
+    pace,
+    percent,
+    steps,
+)
 from gradscope.report.words.reasons import reason_sentence
-from gradscope.report.words.theory import THEORY_WORDS
-
-ERRORS_APART = 2.0
-"""Standard errors from 0 beyond which the sign of an exponent is believed (``explain standard
-error``)."""
+from gradscope.report.words.theory import THEORY_WORDS, motion_words
 
 ALL_REMAINS = 0.995
 """Norm of the sum of the shares over the sum of their norms above which they do not cancel."""
@@ -53,6 +57,16 @@ def profile_caption(analysis: Analysis) -> str:
     textbook = isinstance(analysis.last.causes, CauseRates)
     source = "from W and φ alone" if textbook else "along this trajectory"
     return f"{where} The dotted bound, {source}, would allow {bound} at lag {lag}."
+
+
+def parameters_caption(analysis: Analysis) -> str:
+    """Say how the norm goes for all parameters, and how freely they write."""
+    first, last = analysis.last.parameter_profile.log10_medians["norm"][[0, -1]]
+    return (
+        f"The parameters of the last step alone change the last state by {_power(first)}, those of "
+        f"the first by {_power(last)} (Frobenius norm); the size of what U and W multiply has no "
+        f"part in the line of b. The write level is {number(analysis.last.write_level)}."
+    )
 
 
 def causes_caption(analysis: Analysis) -> str:
@@ -182,12 +196,12 @@ def singular_caption(analysis: Analysis) -> str:
 
 
 def lyapunov_sentence(analysis: Analysis) -> str:
-    """Say the largest exponent, and how soon it doubles or halves."""
+    """Say the largest exponent, how soon it doubles or halves, and what the state does."""
     spectrum = analysis.details.spectrum
     if spectrum is None:
         return "not asked for"
     first = middle(spectrum.lyapunov.exponents[:, 0])
-    return f"{number(first)} nats per step, {pace(first)}"
+    return f"{number(first)} nats per step, {pace(first)}: {motion_words(spectrum.motion)}"
 
 
 def lyapunov_caption(analysis: Analysis) -> str:
@@ -197,31 +211,15 @@ def lyapunov_caption(analysis: Analysis) -> str:
         return NO_SPECTRUM
     found = spectrum.lyapunov
     largest = middle(found.exponents[:, 0])
-    linear = analysis.params.activation.name is ActivationName.IDENTITY
-    behaviour = _behaviour(largest, middle(found.standard_errors[:, 0]), linear=linear)
+    behaviour = motion_words(spectrum.motion)
     trusted = float(found.trusted.mean())
     dimension = float(np.median(found.kaplan_yorke_dimension))
-    beside = f", Kaplan–Yorke dimension {number(dimension)}" if np.isfinite(dimension) else ""
+    shown = np.isfinite(dimension) and spectrum.motion.on_attractor
+    beside = f"; Kaplan–Yorke dimension {number(dimension)}" if shown else ""
     return (
-        f"The largest exponent is {number(largest)} nats per step ({behaviour}{beside}); "
+        f"The largest exponent is {number(largest)} nats per step: {behaviour}{beside}; "
         f"{trusted:.0%} of the exponents can be trusted in double precision."
     )
-
-
-def _behaviour(exponent: float, standard_error: float, *, linear: bool) -> str:
-    """Say whether nearby trajectories diverge, where the exponent is beyond its standard errors."""
-    if linear:
-        way = "diverge" if exponent > 0 else "converge" if exponent < 0 else "keep their distance"
-        return f"nearby trajectories {way}; a linear network has no chaos"
-    if abs(exponent) <= ERRORS_APART * standard_error:
-        return "too close to 0 to tell from so few steps whether there is chaos"
-    return f"nearby trajectories {'diverge: chaos' if exponent > 0 else 'converge: no chaos'}"
-
-
-def eigenvalues_title(analysis: Analysis) -> str:
-    """Return whose eigenvalues are drawn; W of a gated cell has a block for each gate."""
-    gated = analysis.settings.cell is not CellName.ELMAN
-    return "Eigenvalues of J_t" if gated else "Eigenvalues of W and of J_t"
 
 
 def eigenvalues_caption(analysis: Analysis) -> str:
@@ -279,6 +277,10 @@ def verification_sentences(analysis: Analysis) -> list[str]:
     checked, allowed = analysis.details.verification, analysis.last.profile.certificate
     if checked is None:
         return []
-    worst = f"the worst relative deviation of σ_max is {checked.worst:.1e}"
-    found = f"at {checked.lags.size} lags: {worst}"
-    return [f"Verified by an exact SVD {found}; the certificate allows {allowed:.1e}."]
+    swept = f", and by QR sweeps at lag {checked.swept_lag}" if checked.swept_lag else ""
+    exceeds = checked.worst > 2.0 * allowed + 1e-9
+    return [
+        f"Verified by an exact SVD at {count(checked.lags.size, 'lag')}{swept}: the worst relative "
+        f"deviation of σ_max is {checked.worst:.1e}; the certificate allows {allowed:.1e}"
+        + (", and does not cover rounding in a direction that returns." if exceeds else ".")
+    ]

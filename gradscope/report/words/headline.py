@@ -50,6 +50,8 @@ def headline(verdict: Verdict, threshold: float, needs: str = "task") -> str:
     """Return the verdict in one sentence: whether, how far back, how far it must (the task or the
     data ``needs``), how fast.
     """
+    if verdict.shut:
+        return f"Nothing is written: {_what_is_shut(verdict)}"
     reach, after = _reach(verdict, threshold), verdict.expected_lag
     it, speed = "it", f"; it {pace(verdict.rate, marginal=verdict.marginal)}"
     text = f"the gradient {regime_word(verdict)}"
@@ -61,6 +63,21 @@ def headline(verdict: Verdict, threshold: float, needs: str = "task") -> str:
         end = f"it would {'be gone' if verdict.rate < 0.0 else 'explode'} after {after}"
         text = f"the gradient {reach}, but {pace(verdict.rate)}: {end}{needed}"
     return f"On white noise {text}" if verdict.white_noise else f"{text[0].upper()}{text[1:]}"
+
+
+def _what_is_shut(verdict: Verdict) -> str:
+    """Return what keeps the parameters from acting, and what to do about it."""
+    shut = verdict.reason(ReasonCode.NOTHING_WRITTEN)
+    layer = None if shut is None else shut.numbers.get("layer")
+    where = "" if layer is None else f" of {layer}"
+    unscaled = verdict.reason(ReasonCode.INPUTS_UNSCALED) is not None
+    dead = verdict.reason(ReasonCode.UNITS_DEAD)
+    remedy = "standardise the inputs" if unscaled else "start from smaller weights and biases"
+    if dead is not None and not where:
+        units = f"{dead.numbers['units']} of {dead.numbers['of']} units"
+        return f"{units} are never active; {remedy}"
+    by = " by unscaled inputs" if unscaled else ""
+    return f"the units{where} are saturated{by}; {remedy}"
 
 
 def _reach(verdict: Verdict, threshold: float) -> str:

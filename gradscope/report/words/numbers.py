@@ -3,6 +3,8 @@
 import math
 from collections.abc import Mapping
 
+from gradscope.diagnosis.growth import GrowthRate
+
 STEADY_RATE = 1e-4
 """Growth rates closer to zero than this (a factor 2 in 7000 steps) are called steady."""
 
@@ -68,6 +70,18 @@ def count(many: int, thing: str) -> str:
 def interval(low: float | None, high: float | None, form: str = " ({} … {})") -> str:
     """Return the ends of a rate's interval, in brackets; empty where there is none."""
     return "" if low is None or high is None else form.format(level(low), level(high))
+
+
+def over_steps(many: int, burn_in: int) -> str:
+    """Return over which steps a rate is taken."""
+    return f"{count(many, 'step')} after {burn_in}"
+
+
+def rate_source(growth: GrowthRate) -> str:
+    """Return over what a growth rate is taken."""
+    if not growth.burn_in:
+        return f"last {count(growth.steps, 'lag')}, no burn-in" if growth.steps else "–"
+    return over_steps(growth.steps, growth.burn_in)
 
 
 def pace(rate: float, *, marginal: bool | None = False) -> str:

@@ -7,10 +7,11 @@ from typing import Any
 
 from gradscope.analysis.fields import ZERO_PRODUCT
 from gradscope.diagnosis.reasons import Reason, ReasonCode
+from gradscope.diagnosis.write_level import FAR
 from gradscope.names import Regime
 from gradscope.report.words.cells import MAIN_CAUSES
 from gradscope.report.words.headline import REGIME_WORDS
-from gradscope.report.words.numbers import fraction, level, number, power_of_ten, steps
+from gradscope.report.words.numbers import fraction, level, number, percent, power_of_ten, steps
 
 
 def reason_sentence(reason: Reason) -> str:
@@ -35,6 +36,22 @@ def _bound(n: Mapping[str, Any], relation: str) -> str:
     rate = n["bound_rate_nats_per_step"]
     rate = level(-math.inf if rate is None else rate)
     return f"The bound {what} {relation} 1 ({rate} nats per step)"
+
+
+def _layer(n: Mapping[str, Any]) -> str:
+    return f" of {n['layer']}" if "layer" in n else ""
+
+
+def _unscaled(n: Mapping[str, Any]) -> str:
+    name = f" ({n['name']})" if "name" in n else ""
+    inputs = f"mean {number(n['mean'])} and standard deviation {number(n['standard_deviation'])}"
+    driven = f"U x has a root mean square of {number(n['driven'])}"
+    if math.hypot(n["mean"], n["standard_deviation"]) <= FAR < n["driven"]:
+        return f"The input weights{_layer(n)} are large: {driven}, for inputs of {inputs}."
+    return (
+        f"The inputs{_layer(n)} are far from zero mean and unit scale: column {n['column']}{name} "
+        f"has {inputs}; {driven}."
+    )
 
 
 def _main_cause(n: Mapping[str, Any]) -> str:
@@ -63,8 +80,26 @@ def _shortened(n: Mapping[str, Any]) -> str:
     )
 
 
+_NO_PATH = "no path leads back."
+
 _REASONS: Mapping[ReasonCode, Callable[[Mapping[str, Any]], str]] = MappingProxyType(
     {
+        ReasonCode.NOTHING_WRITTEN: lambda n: (
+            f"The slopes leave {number(n['write_level'])} of what the parameters{_layer(n)} could "
+            f"change in a step (write level; below {fraction(n['threshold'])} nothing is written)."
+        ),
+        ReasonCode.UNITS_DEAD: lambda n: (
+            f"Of {n['of']} units, {n['units']} are never active here (dead) and pass no gradient."
+        ),
+        ReasonCode.UNITS_SATURATED: lambda n: (
+            f"Of the {n['of']}, {percent(n['fraction'])} are saturated ({percent(n['low'])} at the "
+            "low end): a slope below a tenth of the ceiling."
+        ),
+        ReasonCode.INPUTS_UNSCALED: _unscaled,
+        ReasonCode.SHARE_LOST: lambda n: (
+            f"The share of ∂E/∂θ at lag {n['lag']} is {number(n['share'])} of the largest: errors "
+            "do not reach the parameters there."
+        ),
         ReasonCode.BELOW_THRESHOLD: lambda n: (
             f"The median σ_max(∂h_T/∂h_T−ℓ) falls below {fraction(n['threshold'])} at lag "
             f"{n['lag']}."
@@ -83,7 +118,7 @@ _REASONS: Mapping[ReasonCode, Callable[[Mapping[str, Any]], str]] = MappingProxy
         ),
         ReasonCode.EXACT_ZERO: lambda n: (
             f"In {n['sequences']} of {n['of']} sequences {ZERO_PRODUCT}, from lag {n['lag']} on: "
-            "no path leads back."
+            + ("the gates are shut beyond double precision." if n.get("underflows") else _NO_PATH)
         ),
         ReasonCode.STATE_OVERFLOWS: lambda n: (
             f"The hidden state overflows at step {n['step']}; the steps before it were examined."
@@ -99,6 +134,9 @@ _REASONS: Mapping[ReasonCode, Callable[[Mapping[str, Any]], str]] = MappingProxy
         ),
         ReasonCode.BOUND_ALLOWS_EXPLODING: lambda n: (
             f"{_bound(n, '≥')} allows exploding, but does not force it."
+        ),
+        ReasonCode.BOUND_IS_ONE: lambda n: (
+            f"{_bound(n, '=')}: the gradient cannot grow, and need not vanish."
         ),
         ReasonCode.MAIN_CAUSE: _main_cause,
         ReasonCode.GRADIENT_FINE: lambda _: (

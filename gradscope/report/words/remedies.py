@@ -52,6 +52,14 @@ GAIN = (RemedyCode.RAISE_GAIN, RemedyCode.LOWER_GAIN)
 
 _REMEDIES: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = MappingProxyType(
     {
+        RemedyCode.STANDARDISE: lambda n: (
+            "Standardise what enters (a smaller --input-scale): U x has a root mean square of "
+            f"{number(n['driven'])}."
+        ),
+        RemedyCode.REVIVE_UNITS: lambda _: (
+            "Bring dead units back: start again from other weights, inputs of unit scale and a "
+            "smaller learning rate, or use an activation with a slope everywhere (tanh)."
+        ),
         RemedyCode.RAISE_SLOPE_CEILING: lambda n: (
             f"Use an activation of slope 1 (--activation {n['activation']}): γ costs the most here."
         ),
@@ -98,6 +106,10 @@ _REMEDIES: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = MappingProx
 
 _REMEDIES_ELSEWHERE: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = MappingProxyType(
     {
+        RemedyCode.STANDARDISE: lambda _: (
+            "Standardise the inputs to mean 0 and variance 1 and train on them (--standardise; for "
+            "white noise, a smaller --noise-scale)."
+        ),
         RemedyCode.RAISE_SLOPE_CEILING: lambda n: (
             f"Use an activation of slope 1 ({n['activation']}): γ costs the most here."
         ),

@@ -1,8 +1,12 @@
-"""Theories and the objections to them as words; the values come from ``diagnosis.theory``."""
+"""Theories, the objections to them, and what a state does as words; the values come from
+``diagnosis.theory`` and ``diagnosis.motion``.
+"""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from gradscope.analysis.details import Spectrum
+from gradscope.diagnosis.motion import STEPS_ALONE, Motion, MotionCode
 from gradscope.diagnosis.theory import Objection, ObjectionCode, Prediction, TheoryName
 from gradscope.report.words.numbers import number
 
@@ -10,8 +14,22 @@ THEORY_WORDS: Mapping[TheoryName, str] = MappingProxyType(
     {
         TheoryName.BOUND: "bound, log γσ_max(W)",
         TheoryName.SPECTRAL_RADIUS: "spectral radius, log γρ(W)",
-        TheoryName.MEAN_FIELD: "mean field, ½ log χ",
+        TheoryName.MEAN_FIELD: "mean field",
         TheoryName.NEWMAN: "fresh Gaussian factors, λ_1",
+    }
+)
+
+MOTION_WORDS: Mapping[MotionCode, str] = MappingProxyType(
+    {
+        MotionCode.FIXED_POINT: "the state rests at a fixed point",
+        MotionCode.UNSTABLE_FIXED_POINT: "the state rests at an unstable fixed point, not chaos",
+        MotionCode.CYCLE: "a cycle of {period} steps",
+        MotionCode.UNSTABLE_CYCLE: "an unstable cycle of {period} steps, not chaos",
+        MotionCode.CHAOS: "chaos",
+        MotionCode.STABLE_RESPONSE: "a stable response: nearby trajectories converge, no chaos",
+        MotionCode.UNSTABLE_RESPONSE: "an unstable response: nearby trajectories diverge, chaos",
+        MotionCode.DIVERGES: "the state grows without bound: it diverges, not chaos",
+        MotionCode.UNDECIDED: "too close to 0, or too few steps, to tell whether there is chaos",
     }
 )
 
@@ -28,6 +46,11 @@ _OBJECTIONS: Mapping[ObjectionCode, Callable[[Mapping[str, float]], str]] = Mapp
         ObjectionCode.FEW_ENTRIES: lambda _: "few entries carry W",
         ObjectionCode.BIAS_FOLLOWS_WEIGHTS: lambda _: "the bias follows the rows of W",
         ObjectionCode.VARIANCE_DIFFERS: lambda _: "the measured variance is not the predicted one",
+        ObjectionCode.SYMMETRIC: lambda _: "W is nearly symmetric",
+        ObjectionCode.NOT_GAUSSIAN: lambda _: (
+            "the singular values of W are not those of independent entries"
+        ),
+        ObjectionCode.COMMON_DRIVE: lambda _: "the inputs are not Gaussian over the units",
         ObjectionCode.WEIGHTS_REUSED: lambda _: "the same W is used at every step",
     }
 )
@@ -42,7 +65,33 @@ def theory_sentence(prediction: Prediction) -> str:
     """Return a prediction in one sentence: theory, rate, whether it applies, source."""
     depth = prediction.depth_scale
     reach = "" if depth is None else f", depth scale {number(depth)} steps"
+    if prediction.correlation_depth is not None and (prediction.correlation or 0.0) < 1.0:
+        together = f"{number(prediction.correlation)} over {number(prediction.correlation_depth)}"
+        reach += f", two trajectories come to the correlation {together} steps"
     objection = objection_sentence(prediction.objection)
     applies = f"does not apply: {objection}" if objection else "applies"
     rate = number(prediction.rate)
     return f"{THEORY_WORDS[prediction.name]}: {rate}{reach}; {applies}. {prediction.source}"
+
+
+def motion_words(motion: Motion) -> str:
+    """Return what the state does."""
+    return MOTION_WORDS[motion.code].format(period=motion.period)
+
+
+def motion_sentences(spectrum: Spectrum) -> list[str]:
+    """Say what the state does on these inputs and without any, and where the two differ."""
+    half = STEPS_ALONE // 2
+    places = {
+        "on these inputs": spectrum.motion,
+        f"alone (inputs 0, steps {half} to {2 * half} from small random states)": spectrum.alone,
+    }
+    found = [
+        f"{where}: λ_1 = {number(each.exponent)} ± {number(each.standard_error)}, "
+        f"{motion_words(each)}"
+        for where, each in places.items()
+    ]
+    codes = spectrum.motion.code, spectrum.alone.code
+    if codes == (MotionCode.STABLE_RESPONSE, MotionCode.CHAOS):
+        found.append("chaotic alone, stable on these inputs: they suppress the chaos")
+    return found

@@ -49,6 +49,7 @@ def test_column_orders_are_a_promise() -> None:
     cell = ["activation", "steps", "stage", "regime", "rate_nats_per_step", "horizon"]
     cell += ["required_lag", "log10_norm_at_last_lag", "error", "baseline", "cell"]
     cell += ["rate_nats_per_second", "rate_nats_per_time_constant", "seed", "file"]
+    cell += ["write_level"]
 
     assert list(PROFILE_COLUMNS) == profile
     assert list(CELL_COLUMNS) == cell

@@ -29,5 +29,5 @@ def test_every_panel_is_measured_by_a_setting_and_explained(panel: Panel) -> Non
 def test_a_word_that_is_no_panel_is_refused_with_those_that_are() -> None:
     assert checked_panel("map") == "map"
     assert checked_panel(None) is None
-    with pytest.raises(SettingError, match="choose one of profile, causes"):
+    with pytest.raises(SettingError, match="choose one of profile, parameters, causes"):
         checked_panel("histogram")

@@ -1,15 +1,14 @@
 """How to read each panel: no sentence claims more than the numbers of its run."""
 
 import dataclasses
-import math
 
-import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
 import gradscope
 from gradscope.analysis.details import Spectrum
 from gradscope.analysis.results import Analysis
+from gradscope.diagnosis.motion import MotionCode
 from gradscope.report.figures.spectra_panels import eigenvalues_panel, shares_panel
 from gradscope.report.words.captions import (
     eigenvalues_caption,
@@ -17,6 +16,7 @@ from gradscope.report.words.captions import (
     profile_caption,
     shares_caption,
 )
+from gradscope.report.words.theory import MOTION_WORDS, motion_sentences
 from tests.present import present
 
 SMALL = {"hidden": 6, "steps": 12, "sequences": 3, "batch": 4, "updates": 0}
@@ -37,40 +37,33 @@ def gated() -> Analysis:
     return analysis_of(cell="lstm", spectrum=True)
 
 
-def with_exponent(analysis: Analysis, exponent: float, error: float) -> Analysis:
+def with_motion(analysis: Analysis, code: MotionCode, alone: MotionCode) -> Analysis:
     spectrum: Spectrum = present(analysis.details.spectrum)
-    lyapunov = dataclasses.replace(
-        spectrum.lyapunov,
-        exponents=np.full_like(spectrum.lyapunov.exponents, exponent),
-        standard_errors=np.full_like(spectrum.lyapunov.standard_errors, error),
+    changed = dataclasses.replace(
+        spectrum,
+        motion=dataclasses.replace(spectrum.motion, code=code),
+        alone=dataclasses.replace(spectrum.alone, code=alone),
     )
-    changed = dataclasses.replace(spectrum, lyapunov=lyapunov)
     return dataclasses.replace(
         analysis, details=dataclasses.replace(analysis.details, spectrum=changed)
     )
 
 
-@pytest.mark.parametrize(
-    ("exponent", "error", "words"),
-    [
-        (0.05, 0.02, "diverge: chaos"),
-        (0.05, 0.03, "too close to 0"),
-        (-0.05, 0.03, "too close to 0"),
-        (-0.05, 0.02, "converge: no chaos"),
-        (1.0, math.inf, "too close to 0"),
-        (-math.inf, 0.0, "converge: no chaos"),
-    ],
-)
-def test_chaos_is_claimed_only_where_two_standard_errors_lie_between_the_exponent_and_zero(
-    drawn: Analysis, exponent: float, error: float, words: str
-) -> None:
-    assert words in lyapunov_caption(with_exponent(drawn, exponent, error))
+def test_no_dimension_is_given_where_the_state_is_not_on_an_attractor(drawn: Analysis) -> None:
+    for code in MotionCode:
+        text = lyapunov_caption(with_motion(drawn, code, code))
+
+        gone = (MotionCode.UNSTABLE_FIXED_POINT, MotionCode.UNSTABLE_CYCLE, MotionCode.DIVERGES)
+        assert ("dimension" in text) == (code not in gone)
+        assert MOTION_WORDS[code][:8] in text
 
 
-def test_a_linear_network_that_grows_has_no_chaos() -> None:
-    text = lyapunov_caption(analysis_of(activation="identity", gain=1.2, spectrum=True))
+def test_chaos_that_the_inputs_suppress_is_said(drawn: Analysis) -> None:
+    calmed = with_motion(drawn, MotionCode.STABLE_RESPONSE, MotionCode.CHAOS)
 
-    assert "nearby trajectories diverge; a linear network has no chaos" in text
+    assert len(motion_sentences(present(calmed.details.spectrum))) == 3
+    same = with_motion(drawn, MotionCode.UNSTABLE_RESPONSE, MotionCode.CHAOS)
+    assert len(motion_sentences(present(same.details.spectrum))) == 2
 
 
 def test_the_bound_of_a_gated_cell_is_not_said_to_come_from_its_weights_alone(

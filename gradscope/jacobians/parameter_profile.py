@@ -1,0 +1,111 @@
+"""log ‖(∂s_T/∂s_k) ∂⁺s_k/∂θ‖ by lag ℓ = T − k: how much of the last state the parameters can change
+by way of one earlier step.
+
+∂⁺s_k/∂θ, s_{k−1} held, is M_k = ∂⁺s_k/∂a_k times what each weight multiplies. So the Frobenius norm
+is ‖P M_k‖ for b, ‖P M_k‖ ‖x_k‖ for U and ‖P M_k‖ ‖h_{k−1}‖ for W, and nothing of the size of θ is
+formed. Of P = L R + E, L orthonormal, ‖P M‖² = ‖R M‖² + ‖E M‖²; the random probes of
+``rank_adaptive`` estimate the last term without bias.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from gradscope.arrays import LN_10, FloatArray, IntArray, quantiles
+from gradscope.jacobians.cell_chain import cell_chain
+from gradscope.jacobians.chain import Chain
+from gradscope.jacobians.kernels.powers_of_two import LOG_2
+from gradscope.jacobians.kernels.rank_adaptive import RankAdaptiveProduct, drop_within
+from gradscope.jacobians.lag_norms import parts
+from gradscope.model.cells import Cell, Linearization
+from gradscope.model.trajectory import Trajectory
+from gradscope.notebook_repr import CompactRepr
+
+
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class ParameterProfile(CompactRepr):
+    """The parameter profile of every sequence.
+
+    ``lags`` (L,) are 0 … L − 1 in steps; ``log_norms`` holds the log of the Frobenius norm (L,B) in
+    nats, −inf where nothing arrives: "norm" for all parameters, the others by the name of an array.
+    """
+
+    lags: IntArray
+    log_norms: Mapping[str, FloatArray]
+
+    @property
+    def log10_medians(self) -> dict[str, FloatArray]:
+        """The medians over the sequences (L,), powers of ten."""
+        norms = self.log_norms.items()
+        return {name: quantiles(logs, (0.5,))[0] / LN_10 for name, logs in norms}
+
+
+def parameter_profile(
+    params: Cell, trajectory: Trajectory, max_lag: int | None = None, *, tolerance: float = 1e-6
+) -> ParameterProfile:
+    """Return log ‖(∂s_T/∂s_{T−ℓ}) ∂⁺s_{T−ℓ}/∂θ‖ for lags ℓ = 0 … ``max_lag``, T − 1 at most and by
+    default.
+
+    Sequences in which dropped rows make up more than ``tolerance`` of a squared norm are measured
+    again with none dropped. Rounding is relative to σ_max(P) ‖M_k‖. Cost: two products of Jacobians
+    and no norms of them. Raises ShapeError if the trajectory holds a number that is not finite.
+    """
+    chain = cell_chain(params, trajectory)
+    linearization = params.linearize(trajectory.cell_trajectory)
+    longest = min(chain.n_steps if max_lag is None else max_lag, chain.n_steps - 1)
+    names = [name for name, *_ in linearization.fed()]
+    logs = np.empty((len(names), longest + 1, chain.n_sequences))
+    for part in parts(chain.n_sequences, chain.state_size):
+        sequences = np.arange(chain.n_sequences)[part]
+        drop = drop_within(tolerance, chain.state_size)
+        logs[..., part], dropped = _measure(linearization, chain, sequences, longest, drop)
+        if dropped > tolerance:
+            logs[..., part], _ = _measure(linearization, chain, sequences, longest, 0.0)
+    found = {"norm": logs, **{name: logs[[each == name for each in names]] for name in names}}
+    norms = {name: 0.5 * np.logaddexp.reduce(2.0 * some) for name, some in found.items()}
+    return ParameterProfile(np.arange(longest + 1), norms)
+
+
+def _measure(
+    linearization: Linearization, chain: Chain, sequences: IntArray, longest: int, drop: float
+) -> tuple[FloatArray, float]:
+    """Return the logs (F,L,N) for the F parts of ``fed``, and how much of a squared norm comes from
+    what was dropped, at the most.
+    """
+    fed = tuple(linearization.fed())
+    product = RankAdaptiveProduct(chain, np.full(sequences.size, chain.n_steps), sequences, drop)
+    logs = np.empty((len(fed), longest + 1, sequences.size))
+    dropped, lag, n_kept = 0.0, 0, chain.state_size
+    rows: FloatArray = np.broadcast_to(np.eye(n_kept), (1, sequences.size, n_kept, n_kept))
+    exponents: IntArray = np.zeros((1, sequences.size), dtype=np.int64)
+    while True:
+        lags = np.arange(lag, lag + len(rows))
+        at = np.broadcast_arrays(chain.n_steps - lags[:, None] - 1, sequences)
+        local = np.empty((*rows.shape[:3], linearization.local_size))
+        flat = local.reshape(-1, *local.shape[2:])
+        steps, places = (each.ravel() for each in at)
+        linearization.vjp(rows.reshape(-1, *rows.shape[2:]), (steps, places, None), flat)
+        # Slopes may be so small that their squares, beside those of the rows, underflow.
+        size = np.max(np.abs(local), axis=(2, 3))
+        local /= np.where(size > 0.0, size, 1.0)[..., None, None]
+        squares, of_probes = (
+            np.einsum("mnrg,mnrg->mng", some, some) for some in np.split(local, [n_kept], axis=2)
+        )
+        of_probes /= max(local.shape[2] - n_kept, 1)
+        squares += of_probes
+        whole = squares.sum(axis=2)
+        share = of_probes.sum(axis=2) / np.where(whole > 0.0, whole, 1.0)
+        dropped = max(dropped, float(share.max()))
+        with np.errstate(divide="ignore"):
+            scale = np.log(size) + exponents * LOG_2
+            for out, (_, part, norm) in zip(logs, fed, strict=True):
+                mean = 0.5 * np.log(squares[..., part].sum(axis=2))
+                out[lag : lag + len(rows)] = scale + mean + np.log(norm[tuple(at)])
+        if product.lag >= longest:
+            return logs, dropped
+        if product.lag:
+            product.compress(np.linalg.norm(rows[-1, :, :n_kept], axis=(1, 2)))
+        stretch = product.extend(longest - product.lag)
+        lag, n_kept, exponents = stretch.lag + 1, stretch.kept.shape[2], stretch.exponents
+        rows = np.concatenate([stretch.kept, stretch.probes], axis=2)
