@@ -29,10 +29,7 @@ SHORTER = 0.8
 
 
 def analyze(
-    settings: Settings | Prepared,
-    *,
-    watch: Watcher | None = None,
-    progress: Progress | None = None,
+    settings: Settings | Prepared, *, watch: Watcher | None = None, progress: Progress | None = None
 ) -> Analysis:
     """Take or draw a network, examine it, train it where updates are asked for, examine it again.
 

@@ -63,11 +63,7 @@ def global_norm(weights: dict[str, FloatArray]) -> float:
 
 
 def backpropagate(
-    params: Cell,
-    trajectory: Trajectory,
-    targets: Targets,
-    *,
-    truncation: int | None = None,
+    params: Cell, trajectory: Trajectory, targets: Targets, *, truncation: int | None = None
 ) -> Gradients:
     """Return the exact gradient of E = Σ_t E_t.
 
