@@ -54,20 +54,10 @@ def train(
     """Train by backpropagation through time; ``history.stop`` of the result says whether all
     updates were made, a number stopped being finite, or Ctrl-C came.
 
-    Parameters
-    ----------
-    params : Cell
-        The network to start from; it is not changed.
-    draw_batch, optimizer : callable
-        Return the next batch; (weights, gradient) → new weights, see ``learning.optimizers``.
-    updates, limits : int, Limits
-        How many updates to make; clipping and truncation.
-    watch : callable, optional
-        Called after each update with its number (from 1), the loss, the unclipped gradient norm and
-        the network.
-    fits : callable, optional
-        Whether a network is small enough for its first step; an update after which it is not ends
-        training, and is not kept.
+    The network to start from is not changed. ``watch`` is called after each update with its number
+    (from 1), the loss, the unclipped gradient norm and the network; ``fits`` says whether a network
+    is small enough for its first step: an update after which it is not ends training, and is not
+    kept.
     """
     limits = limits or Limits()
     record = _Record()

@@ -46,13 +46,9 @@ def settings_of_weights(values: Mapping[str, Any]) -> Settings:
 
     ``values`` are settings by name, ``weights`` among them, and ``activation`` and the like only
     where a person gave them. The result has the layer's title, kind, size and equations, and the
-    length and number of the sequences.
-
-    Raises
-    ------
-    SettingError, WeightsError, DataError
-        If the file, or the data, cannot be read, says something else than the settings, or leaves
-        open what they do not say.
+    length and number of the sequences. Raises SettingError, WeightsError or DataError if the file,
+    or the data, cannot be read, says something else than the settings, or leaves open what they do
+    not say.
     """
     return _read_layer(values)[0]
 
