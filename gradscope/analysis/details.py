@@ -100,19 +100,15 @@ def measure_details(
     """
     if not (settings.map or settings.shares or settings.spectrum or settings.verify):
         return NO_DETAILS
-    verification = None
+    of, verification = (params, trajectory), None
     if settings.verify:
         lags = np.arange(1, log_norms.shape[0] + 1)
         measured = LagNorms(lags, log_norms, np.zeros_like(log_norms))
-        verification = verify_lag_norms(cell_chain(params, trajectory), measured)
+        verification = verify_lag_norms(cell_chain(*of), measured)
     return Details(
-        map=_map(params, trajectory, settings, progress) if settings.map else None,
-        shares=gradient_shares(params, trajectory, examined.targets) if settings.shares else None,
-        spectrum=(
-            _spectrum(params, trajectory, examined, burn_in, settings.seed)
-            if settings.spectrum
-            else None
-        ),
+        map=_map(*of, settings, progress) if settings.map else None,
+        shares=gradient_shares(*of, examined.targets) if settings.shares else None,
+        spectrum=_spectrum(*of, examined, burn_in, settings.seed) if settings.spectrum else None,
         verification=verification,
     )
 

@@ -69,7 +69,7 @@ class RecurrentLayer(LayerWeights):
     input, and ``below`` the name of the lowest there, where each has a name of its own; a backward
     one reads the sequence from its end. U (G·H,D) and W (G·H,H), b and b′ (G·H,) have their gates
     in the order of ``GATES``. ``activation`` φ and ``gate_activation`` are in our words where there
-    is one; ``reset_after`` of a GRU is as above; ``leak`` is α of (1 − α) h + α φ(…), 1 for no leak,
+    is one; ``reset_after`` of a GRU is as above; ``leak`` is α of (1 − α) h + α φ(…), 1 for none,
     ``dt`` and ``tau`` the seconds per step and the time constants. ``state`` is what W multiplies:
     φ(a), or a in ``W φ(a)`` of a rate network; ``initial_state`` (H,) is h_0 of that kind, None for
     zero. Raises WeightsError if arrays do not fit together, or hold a number that is not finite.
