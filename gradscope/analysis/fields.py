@@ -24,7 +24,7 @@ QUANTILES: Mapping[str, float] = MappingProxyType({"p05": 0.05, "median": 0.5, "
 
 ZERO_PRODUCT = "the product is exactly zero"
 ZERO_CHANGE = "the product, or what the weights multiply, is exactly zero"
-RATE_FROM = ("burn_in", "steps", "sequences", "of")
+RATE_FROM = ("burn_in", "steps", "sequences", "of", "short_burn_in")
 """What the growth rate was taken over: fields of ``GrowthRate``."""
 
 OVERFLOWS = "it overflows"

@@ -141,12 +141,13 @@ def past_transient(
     burn-in that the settings ask for, or half of them where no inputs follow; None where it cannot
     be (``long_run``).
     """
-    total, first = len(inputs), trajectory.states[0]
-    most = max(total - trajectory.n_steps, total // 2)
-    burn_in = min(burn_in_steps(settings.burn_in, settings.leak), most)
-    return long_run(
-        params, inputs, first, burn_in, stride, noise=trajectory.noise, max_state=MAX_STATE
-    )
+    total, wanted = len(inputs), burn_in_steps(settings.burn_in, settings.leak)
+    burn_in = min(wanted, max(total - trajectory.n_steps, total // 2))
+    first, noise = trajectory.states[0], trajectory.noise
+    found = long_run(params, inputs, first, burn_in, stride, noise=noise, max_state=MAX_STATE)
+    if found is None or burn_in == wanted:
+        return found
+    return replace(found, growth=replace(found.growth, short_burn_in=True))
 
 
 def _stage(

@@ -1,6 +1,6 @@
 """The whole diagnosis of one chain: profile, bound, growth rate, causes and verdict in one call."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from gradscope.diagnosis.growth import (
     cause_rates,
     growth_rate,
     tail_lags,
+    widened,
 )
 from gradscope.diagnosis.long_run import LongRun
 from gradscope.diagnosis.theory import log_bound_per_step
@@ -117,10 +118,8 @@ def diagnose(
         lags = tail_lags(norms.lags.size)
         rates = cause_rates(explain(chain, lags[lags > 0], norms=norms))
     else:
-        growth, rates = (
-            replace(measured.long_run.growth, tail=growth.tail),
-            measured.long_run.causes,
-        )
+        growth = widened(measured.long_run.growth, growth)
+        rates = measured.long_run.causes
     evidence = Evidence(
         log_norms,
         bound_rate,

@@ -49,7 +49,8 @@ class GrowthRate(CompactRepr):
     over ``steps`` steps after ``burn_in`` others (``long_run``); without a burn-in it is the slope
     of the lag profile between the two points of ``tail``. None where all products are zero. The
     interval covers the scatter of sequences, and that of steps where it is larger beyond chance.
-    ``low`` and ``high`` are None for fewer than ``MIN_SAMPLE`` sequences and steps.
+    ``low`` and ``high`` are None for fewer than ``MIN_SAMPLE`` sequences and steps. With a
+    ``short_burn_in``, for want of inputs, it is wider by the distance to the slope of the profile.
     """
 
     rate: float | None
@@ -60,6 +61,7 @@ class GrowthRate(CompactRepr):
     steps: int = 0
     sequences: int = 0
     of: int = 0
+    short_burn_in: bool = False
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -139,6 +141,18 @@ def growth_of_steps(logs: FloatArray, burn_in: int, stride: int = 1) -> GrowthRa
     if half is None:
         return GrowthRate(rate, None, None, None, *counts)
     return GrowthRate(rate, rate - half, rate + half, None, *counts)
+
+
+def widened(growth: GrowthRate, profile: GrowthRate) -> GrowthRate:
+    """Return a growth rate with the profile's ``tail``, its interval, after a short burn-in, wider
+    by how far the slope of the profile is from it: both may still be on the way to λ_1.
+    """
+    growth = replace(growth, tail=profile.tail)
+    rate, low, high = growth.rate, growth.low, growth.high
+    if not growth.short_burn_in or rate is None or low is None or high is None:
+        return growth
+    beyond = 0.0 if profile.rate is None else abs(profile.rate - rate)
+    return replace(growth, low=low - beyond, high=high + beyond)
 
 
 def half_width(sample: FloatArray) -> float | None:

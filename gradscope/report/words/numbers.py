@@ -81,7 +81,8 @@ def rate_source(growth: GrowthRate) -> str:
     """Return over what a growth rate is taken."""
     if not growth.burn_in:
         return f"last {count(growth.steps, 'lag')}, no burn-in" if growth.steps else "–"
-    return over_steps(growth.steps, growth.burn_in)
+    short = ", too few" if growth.short_burn_in else ""
+    return over_steps(growth.steps, growth.burn_in) + short
 
 
 def pace(rate: float, *, marginal: bool | None = False) -> str:
