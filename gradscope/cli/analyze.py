@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from gradscope.cli.command import Call, MapsWeights, takes_settings, weights_of
+from gradscope.cli.command import Call, takes_settings, weights_of
 from gradscope.cli.options import (
     FailOn,
     FailWhen,
@@ -50,11 +50,6 @@ FAILING: dict[FailOn, tuple[Regime, ...]] = {
     FailOn.SHUT: (),
     FailOn.ANY: (Regime.VANISHING, Regime.TRANSIENT, Regime.EXPLODING, Regime.MIXED),
 }
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("analyze", epilog=EXAMPLES, cls=MapsWeights)(analyze)
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -13,7 +13,7 @@ from typer.exceptions import TyperException
 
 import gradscope
 from gradscope.cli.command import current_spelling
-from gradscope.cli.help import CommandGroup
+from gradscope.cli.help import Command, CommandGroup
 from gradscope.cli.options import HELP, LAYERS_HELP
 from gradscope.cli.output import ReaderGoneError, detach_stream, note, write_stdout
 from gradscope.errors import GradscopeError
@@ -66,7 +66,12 @@ def build_app(commands: Iterable[str] = COMMANDS) -> typer.Typer:
     )
     app.callback(invoke_without_command=True)(welcome)
     for command in commands:
-        import_module(f"gradscope.cli.{command.replace('-', '_')}").register(app)
+        name = command.replace("-", "_")
+        module = import_module(f"gradscope.cli.{name}")
+        if isinstance(found := getattr(module, name), typer.Typer):
+            app.add_typer(found, name=command)
+        else:
+            app.command(command, cls=Command, epilog=module.EXAMPLES)(found)
     return app
 
 

@@ -11,7 +11,6 @@ import typer
 
 from gradscope.cli.analyze import EXIT_CHECK_FAILED, EXIT_INTERRUPTED
 from gradscope.cli.command import Call, takes_settings
-from gradscope.cli.help import Command
 from gradscope.cli.options import ANALYSIS, DATA, EXECUTION, MODEL, Figure, Given, option
 from gradscope.cli.output import Place, note, progress_bar, show, write_figures
 from gradscope.cli.sweep import WorkerCount
@@ -89,11 +88,6 @@ class Axes:
     def count(self) -> int:
         """The number of networks, each seed one."""
         return len(self.cells) * len(self.activations) * len(self.lengths) * self.seeds
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("compare", cls=Command, epilog=EXAMPLES)(compare)
 
 
 @takes_settings("cell", "activation", "steps", "weights")

@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from gradscope.cli.command import set_blas_threads
-from gradscope.cli.help import Command
 from gradscope.cli.options import DATA, OUTPUT, Debug, Force, Output, option
 from gradscope.cli.output import STDOUT, prepare_files, require_stdout, write_result
 from gradscope.errors import SettingError
@@ -43,11 +42,6 @@ RowFormat = Annotated[
         "WORD",
     ),
 ]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("export", cls=Command, epilog=EXAMPLES)(export)
 
 
 def export(

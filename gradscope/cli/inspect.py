@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from gradscope.cli.command import takes_place
-from gradscope.cli.help import Command
 from gradscope.cli.options import MODEL, Figure, option
 from gradscope.cli.output import Place, note, show, write_figures
 from gradscope.weights.readers import READABLE
@@ -25,11 +24,6 @@ Mapping = Annotated[
         "--weight-map", "Weights of a hand-written cell, letters W, U, b, V, c.", MODEL, "W=NAME"
     ),
 ]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("inspect", cls=Command, epilog=EXAMPLES)(inspect)
 
 
 @takes_place

@@ -5,11 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from gradscope.cli.command import takes_place
 from gradscope.cli.export import StoreFile, Where
-from gradscope.cli.help import Command
 from gradscope.cli.options import ANALYSIS, Figure, option
 from gradscope.cli.output import Place, show, write_figures
 from gradscope.errors import SettingError
@@ -48,11 +45,6 @@ Up = Annotated[
     str | None,
     option("--y", "Swept setting on the y axis (default: the second).", ANALYSIS, "NAME"),
 ]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("report", cls=Command, epilog=EXAMPLES)(report)
 
 
 @takes_place

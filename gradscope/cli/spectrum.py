@@ -5,10 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from gradscope.cli.analyze import analysis_with_bars, exit_with_status
-from gradscope.cli.command import Call, MapsWeights, takes_settings, weights_of
+from gradscope.cli.command import Call, takes_settings, weights_of
 from gradscope.cli.options import Figure, Given, Load, WeightsFile
 from gradscope.cli.output import Place, show, write_figures
 
@@ -23,11 +21,6 @@ gradscope spectrum --activation sigmoid --steps 500 --json -o spectrum.json
 
 UNTRAINED = {"updates": 0}
 """The network as drawn, unless updates are asked for."""
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("spectrum", epilog=EXAMPLES, cls=MapsWeights)(spectrum)
 
 
 @takes_settings("map", "shares", "spectrum", "verify")

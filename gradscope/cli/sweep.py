@@ -10,7 +10,6 @@ import typer
 
 from gradscope.cli.analyze import EXIT_INTERRUPTED
 from gradscope.cli.command import Call, set_blas_threads, takes_settings
-from gradscope.cli.help import Command
 from gradscope.cli.options import EXECUTION, OUTPUT, Threads, option
 from gradscope.cli.output import note, progress_bar, show
 from gradscope.cli.settings import read_toml, settings_in
@@ -70,11 +69,6 @@ SkipContradictions = Annotated[
 DryRun = Annotated[
     bool, option("--dry-run", "Show the number of cells and the time; compute nothing.", EXECUTION)
 ]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("sweep", cls=Command, epilog=EXAMPLES)(sweep)
 
 
 @takes_settings("output", "force", "threads")
