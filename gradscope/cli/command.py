@@ -1,4 +1,8 @@
-"""What every command that takes settings has in common: its options, gathered into one ``Call``."""
+"""What every command that takes settings has in common: its options, gathered into one ``Call``.
+
+A flag goes over a ``GRADSCOPE_*`` variable (Typer does that), both over a TOML file. A saved run or
+a file of weights answers for the rest in ``analysis.prepare``.
+"""
 
 import inspect
 import os
@@ -8,6 +12,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, get_type_hints
 
+from gradscope.analysis.settings import check_names
 from gradscope.cli.options import (
     SETTING_OPTIONS,
     Color,
@@ -22,7 +27,7 @@ from gradscope.cli.options import (
     Threads,
 )
 from gradscope.cli.output import Place, choose_format, note
-from gradscope.cli.settings import layered_values
+from gradscope.errors import SettingError
 from gradscope.machine import THREAD_VARIABLES
 
 
@@ -48,10 +53,51 @@ class Call:
     def values(
         self, *, defaults: Given | None = None, load: str | None = None, **chosen: Any
     ) -> Given:
-        """Return what was asked for: ``chosen`` over given over config file over ``defaults``."""
-        return layered_values(
-            {**self.given, **chosen}, self.config, defaults=defaults or {}, load=load
-        )
+        """Return what was asked for: ``chosen`` over given over config file over ``defaults``,
+        which are for a network that is drawn.
+        """
+        values = {**settings_in(read_toml(self.config), self.config), **self.given, **chosen}
+        if load is not None:
+            values["load"] = load
+        saved, weights = values.get("load"), values.get("weights")
+        if saved is None:
+            return values if weights is not None else {**(defaults or {}), **values}
+        if not isinstance(saved, str):
+            raise SettingError(f"--load is {saved!r}; name a file written by --save")
+        if weights is not None:
+            raise SettingError(
+                f"--load {saved} and the weights {weights} are both given; choose one network"
+            )
+        return values
+
+
+def settings_in(content: dict[str, Any], path: Path | None) -> dict[str, Any]:
+    """Return the settings in a TOML file's content; hyphens in names count as underscores.
+
+    A table ``[sweep]`` holds the axes of a sweep, and is no setting.
+    """
+    values = {name: value for name, value in content.items() if name != "sweep"}
+    settings = {name.replace("-", "_"): value for name, value in values.items()}
+    check_names(settings, f"--config {path}")
+    return settings
+
+
+def read_toml(path: Path | None) -> dict[str, Any]:
+    """Return the content of a TOML file, nothing for no file."""
+    if path is None:
+        return {}
+    import tomllib
+
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingError(
+            f"--config {path} cannot be read: {error.strerror}; check the name"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingError(
+            f"--config {path} is not valid TOML: {error}; correct the file"
+        ) from error
 
 
 def _shared(

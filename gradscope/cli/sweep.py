@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gradscope.cli.analyze import EXIT_INTERRUPTED
-from gradscope.cli.command import Call, set_blas_threads, takes_settings
+from gradscope.cli.command import Call, read_toml, set_blas_threads, settings_in, takes_settings
 from gradscope.cli.options import EXECUTION, OUTPUT, Threads, option
 from gradscope.cli.output import note, progress_bar, show
-from gradscope.cli.settings import read_toml, settings_in
 from gradscope.errors import SettingError
 from gradscope.names import ExecutorName
 
