@@ -33,15 +33,10 @@ StoreFile = Annotated[
 Where = Annotated[
     str | None, option("--where", "Only rows that meet this SQL condition on columns.", DATA, "SQL")
 ]
-RowFormat = Annotated[
-    ExportFormat | None,
-    option(
-        "--format",
-        "How rows are written: csv, jsonl, npz, md (default: by the file's extension, else csv).",
-        OUTPUT,
-        "WORD",
-    ),
-]
+FORMAT_HELP = (
+    "How rows are written: csv, jsonl, npz, md (default: by the file's extension, else csv)."
+)
+RowFormat = Annotated[ExportFormat | None, option("--format", FORMAT_HELP, OUTPUT, "WORD")]
 
 
 def export(

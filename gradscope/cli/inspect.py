@@ -18,12 +18,8 @@ gradscope inspect model.keras --png eigenvalues.png
 gradscope inspect cell.npz --weight-map W=rnn.h2h.weight --weight-map U=rnn.i2h.weight
 """
 
-Mapping = Annotated[
-    list[str] | None,
-    option(
-        "--weight-map", "Weights of a hand-written cell, letters W, U, b, V, c.", MODEL, "W=NAME"
-    ),
-]
+MAP_HELP = "Weights of a hand-written cell, letters W, U, b, V, c."
+Mapping = Annotated[list[str] | None, option("--weight-map", MAP_HELP, MODEL, "W=NAME")]
 
 
 @takes_place
