@@ -38,7 +38,8 @@ COMMANDS = (
     *("analyze", "compare", "train", "spectrum", "inspect", "sweep", "export", "report", "merge"),
     *("check", "explain", "rerun", "show-config"),
 )
-"""Every command, in the order of the help page; each lives in the module of its name."""
+"""Every command, in the order of the help page: a function, or an application of its own, in the
+module of the same name."""
 
 
 class _Commands(CommandGroup):
