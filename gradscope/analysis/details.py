@@ -3,7 +3,7 @@
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -67,8 +67,8 @@ class Spectrum(CompactRepr):
     sampled_steps: IntArray
     jacobian_eigenvalues: ComplexArray
     theory: tuple[Prediction, ...]
-    expected: LyapunovSpectrum | None
-    against_expected: Objection | None
+    expected: LyapunovSpectrum | None = field(repr=False)
+    against_expected: Objection | None = field(repr=False)
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
