@@ -2,8 +2,7 @@
 commands share with it.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from gradscope.cli.command import Call, MapsWeights, takes_settings, weights_of
+from gradscope.cli.command import Call, takes_settings, weights_of
 from gradscope.cli.options import (
     FailOn,
     FailWhen,
@@ -32,7 +31,6 @@ from gradscope.report.figures.panels import PANELS
 if TYPE_CHECKING:
     from gradscope.analysis.results import Analysis
     from gradscope.analysis.settings import Settings
-    from gradscope.learning.training import Watcher
     from gradscope.model.cells import Cell
 
 EXAMPLES = """\
@@ -43,18 +41,11 @@ gradscope analyze --data series.csv --column NAME --steps 50 --png series.png
 EXIT_CHECK_FAILED = 1
 EXIT_INTERRUPTED = 130
 
-FAILING: dict[FailOn, tuple[Regime, ...]] = {
+REGIMES: dict[FailOn, tuple[Regime, ...]] = {
     FailOn.VANISHING: (Regime.VANISHING, Regime.TRANSIENT),
     FailOn.EXPLODING: (Regime.EXPLODING,),
-    FailOn.DIVERGED: (),  # a matter of the training
-    FailOn.SHUT: (),
     FailOn.ANY: (Regime.VANISHING, Regime.TRANSIENT, Regime.EXPLODING, Regime.MIXED),
 }
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("analyze", epilog=EXAMPLES, cls=MapsWeights)(analyze)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -122,9 +113,13 @@ def analysis_with_bars(asked: "Settings | Given") -> "Analysis":
     settings = prepared.resolved
     targets = prepared.batch.batch.targets.count
     with (
-        training_bar(settings.updates, targets) as watch,
+        progress_bar("training", settings.updates) as trained,
         progress_bar("all pairs", 100 if settings.map else 0) as move,
     ):
+
+        def watch(_update: int, loss: float, norm: float, _params: "Cell") -> None:
+            trained(f"error per step {loss / targets:.4g}  gradient norm {norm:.3g}")
+
         return run(
             prepared, watch=watch, progress=lambda done, total: move("", 100 * done // total)
         )
@@ -149,36 +144,23 @@ def write_files(analysis: "Analysis", files: Files, *, force: bool) -> None:
         write_file(files.html, analysis_html(analysis).encode(), force=force)
 
 
-@contextmanager
-def training_bar(updates: int, targets: int) -> "Iterator[Watcher]":
-    """Show a progress bar over the updates of a training, of so many steps with a target; yields
-    the watcher that moves it.
-    """
-    with progress_bar("training", updates) as move:
-
-        def watch(_update: int, loss: float, norm: float, _params: "Cell") -> None:
-            move(f"error per step {loss / targets:.4g}  gradient norm {norm:.3g}")
-
-        yield watch
-
-
 def exit_with_status(analysis: "Analysis", fail_on: FailOn | None = None) -> None:
     """Report on stderr a training that ended early; exit 130 if interrupted, 1 by --fail-on."""
     from gradscope.learning.history import Stop
     from gradscope.report.words.headline import training_sentence
 
-    history = analysis.training
-    if history is not None and history.stop is not Stop.DONE:
+    history, verdict, fault = analysis.training, analysis.last.verdict, ""
+    stop = Stop.DONE if history is None else history.stop
+    if history is not None and stop is not Stop.DONE:
         note(f"warning: {training_sentence(history)}")
-    if history is not None and history.stop is Stop.INTERRUPTED:
+    if stop is Stop.INTERRUPTED:
         raise typer.Exit(EXIT_INTERRUPTED)
-    if fail_on is FailOn.DIVERGED and history is not None and history.stop is Stop.NOT_FINITE:
-        note(f"failed: --fail-on {fail_on}, and training diverged")
-        raise typer.Exit(EXIT_CHECK_FAILED)
-    verdict = analysis.last.verdict
-    if fail_on is FailOn.SHUT and verdict.shut:
-        note(f"failed: --fail-on {fail_on}, and nothing is written")
-        raise typer.Exit(EXIT_CHECK_FAILED)
-    if fail_on is not None and verdict.shows(FAILING[fail_on]):
-        note(f"failed: --fail-on {fail_on}, and the gradient is {verdict.regime}")
+    if fail_on is FailOn.DIVERGED and stop is Stop.NOT_FINITE:
+        fault = "training diverged"
+    elif fail_on is FailOn.SHUT and verdict.shut:
+        fault = "nothing is written"
+    elif fail_on in REGIMES and verdict.shows(REGIMES[fail_on]):
+        fault = f"the gradient is {verdict.regime}"
+    if fault:
+        note(f"failed: --fail-on {fail_on}, and {fault}")
         raise typer.Exit(EXIT_CHECK_FAILED)

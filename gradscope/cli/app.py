@@ -13,7 +13,7 @@ from typer.exceptions import TyperException
 
 import gradscope
 from gradscope.cli.command import current_spelling
-from gradscope.cli.help import CommandGroup
+from gradscope.cli.help import Command, CommandGroup
 from gradscope.cli.options import HELP, LAYERS_HELP
 from gradscope.cli.output import ReaderGoneError, detach_stream, note, write_stdout
 from gradscope.errors import GradscopeError
@@ -38,7 +38,8 @@ COMMANDS = (
     *("analyze", "compare", "train", "spectrum", "inspect", "sweep", "export", "report", "merge"),
     *("check", "explain", "rerun", "show-config"),
 )
-"""Every command, in the order of the help page; each lives in the module of its name."""
+"""Every command, in the order of the help page: a function, or an application of its own, in the
+module of the same name."""
 
 
 class _Commands(CommandGroup):
@@ -66,7 +67,12 @@ def build_app(commands: Iterable[str] = COMMANDS) -> typer.Typer:
     )
     app.callback(invoke_without_command=True)(welcome)
     for command in commands:
-        import_module(f"gradscope.cli.{command.replace('-', '_')}").register(app)
+        name = command.replace("-", "_")
+        module = import_module(f"gradscope.cli.{name}")
+        if isinstance(found := getattr(module, name), typer.Typer):
+            app.add_typer(found, name=command)
+        else:
+            app.command(command, cls=Command, epilog=module.EXAMPLES)(found)
     return app
 
 

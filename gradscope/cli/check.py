@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from gradscope.cli.analyze import EXIT_CHECK_FAILED
-from gradscope.cli.command import Call, MapsWeights, takes_settings, weights_of
+from gradscope.cli.command import Call, takes_settings, weights_of
 from gradscope.cli.options import Given, WeightsFile
 from gradscope.cli.output import Place, note, show
 from gradscope.errors import install_line
@@ -30,11 +30,6 @@ OTHER_BACKEND = f"set KERAS_BACKEND to one of {', '.join(BACKENDS)} that is inst
 
 SMALL = {"hidden": 8, "steps": 12, "sequences": 3, "updates": 0}
 """Defaults of a network on which every comparison takes well under a second."""
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("check", epilog=EXAMPLES, cls=MapsWeights)(check)
 
 
 @takes_settings(

@@ -1,14 +1,18 @@
-"""What every command that takes settings has in common: its options, gathered into one ``Call``."""
+"""What every command that takes settings has in common: its options, gathered into one ``Call``.
+
+A flag goes over a ``GRADSCOPE_*`` variable (Typer does that), both over a TOML file. A saved run or
+a file of weights answers for the rest in ``analysis.prepare``.
+"""
 
 import inspect
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Any, get_type_hints
 
-from gradscope.cli.help import Command
+from gradscope.analysis.settings import check_names
 from gradscope.cli.options import (
     SETTING_OPTIONS,
     Color,
@@ -23,7 +27,6 @@ from gradscope.cli.options import (
     Threads,
 )
 from gradscope.cli.output import Place, choose_format, note
-from gradscope.cli.settings import layered_values
 from gradscope.errors import SettingError
 from gradscope.machine import THREAD_VARIABLES
 
@@ -50,10 +53,51 @@ class Call:
     def values(
         self, *, defaults: Given | None = None, load: str | None = None, **chosen: Any
     ) -> Given:
-        """Return what was asked for: ``chosen`` over given over config file over ``defaults``."""
-        return layered_values(
-            {**self.given, **chosen}, self.config, defaults=defaults or {}, load=load
-        )
+        """Return what was asked for: ``chosen`` over given over config file over ``defaults``,
+        which are for a network that is drawn.
+        """
+        values = {**settings_in(read_toml(self.config), self.config), **self.given, **chosen}
+        if load is not None:
+            values["load"] = load
+        saved, weights = values.get("load"), values.get("weights")
+        if saved is None:
+            return values if weights is not None else {**(defaults or {}), **values}
+        if not isinstance(saved, str):
+            raise SettingError(f"--load is {saved!r}; name a file written by --save")
+        if weights is not None:
+            raise SettingError(
+                f"--load {saved} and the weights {weights} are both given; choose one network"
+            )
+        return values
+
+
+def settings_in(content: dict[str, Any], path: Path | None) -> dict[str, Any]:
+    """Return the settings in a TOML file's content; hyphens in names count as underscores.
+
+    A table ``[sweep]`` holds the axes of a sweep, and is no setting.
+    """
+    values = {name: value for name, value in content.items() if name != "sweep"}
+    settings = {name.replace("-", "_"): value for name, value in values.items()}
+    check_names(settings, f"--config {path}")
+    return settings
+
+
+def read_toml(path: Path | None) -> dict[str, Any]:
+    """Return the content of a TOML file, nothing for no file."""
+    if path is None:
+        return {}
+    import tomllib
+
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingError(
+            f"--config {path} cannot be read: {error.strerror}; check the name"
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingError(
+            f"--config {path} is not valid TOML: {error}; correct the file"
+        ) from error
 
 
 def _shared(
@@ -76,9 +120,9 @@ def takes_settings(*left_out: str) -> Callable[[Callable[..., None]], Callable[.
     those left out.
     """
     names = [name for name in SETTING_OPTIONS if name not in left_out]
+    settings = {name: _keyword(name, SETTING_OPTIONS[name], None) for name in names}
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
-        own = _parameters(command)
         shared = {name: each for name, each in _parameters(_shared).items() if name not in left_out}
 
         @wraps(command)
@@ -88,16 +132,33 @@ def takes_settings(*left_out: str) -> Callable[[Callable[..., None]], Callable[.
             present = {name: value for name, value in given.items() if value not in (None, [])}
             command(Call(present, config, place), **arguments)
 
-        settings = {name: _keyword(name, SETTING_OPTIONS[name], None) for name in names}
-        parameters = [*settings.values(), *own.values(), *shared.values()]
-        vars(gathered)["__signature__"] = inspect.Signature(parameters)
-        gathered.__annotations__ = {each.name: each.annotation for each in parameters}
-        return gathered
+        return _with_options(gathered, settings | _parameters(command) | shared)
 
     return decorate
 
 
-def _parameters(function: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+def takes_place(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command, as its ``place``, the options that every result has, and no settings."""
+    shared = {name: each for name, each in _parameters(_shared).items() if name != "config"}
+
+    @wraps(command)
+    def gathered(**arguments: Any) -> None:
+        _, place = _shared(**{name: arguments.pop(name) for name in shared})
+        command(place, **arguments)
+
+    return _with_options(gathered, _parameters(command) | shared)
+
+
+def _with_options(
+    command: Callable[..., None], options: dict[str, inspect.Parameter]
+) -> Callable[..., None]:
+    """Give a command the signature that Typer reads its options from."""
+    vars(command)["__signature__"] = inspect.Signature([*options.values()])
+    command.__annotations__ = {name: each.annotation for name, each in options.items()}
+    return command
+
+
+def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """Return a function's parameters but its ``call`` or ``place``, as keywords with resolved
     annotations.
     """
@@ -119,29 +180,6 @@ def weights_of(file: str | None) -> Given:
     return {} if file is None else {"weights": file}
 
 
-class MapsWeights(Command):
-    """A command of a FILE of weights, which is the only network that is studied."""
-
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the arguments, and refuse two networks."""
-        left = super().parse_args(ctx, args)
-        _require_one_network(ctx)
-        return left
-
-
-def _require_one_network(ctx: Any) -> None:
-    """Refuse a FILE beside another ``--weights``; over a variable or a TOML file it goes."""
-    file, weights = ctx.params.get("file"), ctx.params.get("weights")
-    typed = ctx.get_parameter_source("weights")
-    if None in (file, weights) or typed.name != "COMMANDLINE":
-        return
-    if Path(file).resolve() != Path(weights).resolve():
-        raise SettingError(
-            f"FILE is {file} and --weights is {weights}, but one network is studied; leave "
-            "--weights out"
-        )
-
-
 def current_spelling(arguments: Sequence[str]) -> list[str]:
     """Return arguments with the old ``--map`` spelled ``--weight-map`` before W=NAME, else
     ``--lag-map``; one line on stderr says so.
@@ -159,19 +197,3 @@ def current_spelling(arguments: Sequence[str]) -> list[str]:
     if used:
         note(f"--map is now spelled {' or '.join(sorted(used))}; the old spelling still works")
     return current
-
-
-def takes_place(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command, as its ``place``, the options that every result has, and no settings."""
-    shared = {name: each for name, each in _parameters(_shared).items() if name != "config"}
-    own = _parameters(command)
-
-    @wraps(command)
-    def gathered(**arguments: Any) -> None:
-        _, place = _shared(**{name: arguments.pop(name) for name in shared})
-        command(place, **arguments)
-
-    parameters = [*own.values(), *shared.values()]
-    vars(gathered)["__signature__"] = inspect.Signature(parameters)
-    gathered.__annotations__ = {each.name: each.annotation for each in parameters}
-    return gathered

@@ -5,19 +5,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from gradscope.cli.analyze import EXIT_CHECK_FAILED, EXIT_INTERRUPTED
 from gradscope.cli.command import Call, takes_settings
-from gradscope.cli.help import Command
 from gradscope.cli.options import ANALYSIS, DATA, EXECUTION, MODEL, Figure, Given, option
 from gradscope.cli.output import Place, note, progress_bar, show, write_figures
 from gradscope.cli.sweep import WorkerCount
 from gradscope.errors import SettingError
 from gradscope.names import ActivationName, CellName, ExecutorName
-from gradscope.sweep.axes import parse_whole_numbers, parse_words
+from gradscope.sweep.axes import parse_values
 from gradscope.weights.readers import READABLE
 
 if TYPE_CHECKING:
@@ -55,16 +54,14 @@ Files = Annotated[
 ]
 
 
-def _list(flag: str, text: str, panel: str, variable: str) -> Any:
-    return option(flag, text, panel, "LIST", envvar=variable)
-
-
 Activations = Annotated[
     str | None,
-    _list("--activation", ACTIVATIONS_HELP, MODEL, "GRADSCOPE_ACTIVATIONS"),
+    option("--activation", ACTIVATIONS_HELP, MODEL, "LIST", envvar="GRADSCOPE_ACTIVATIONS"),
 ]
-Cells = Annotated[str | None, _list("--cell", CELLS_HELP, MODEL, "GRADSCOPE_CELLS")]
-Lengths = Annotated[str | None, _list("--steps", LENGTHS_HELP, DATA, "GRADSCOPE_LENGTHS")]
+Cells = Annotated[str | None, option("--cell", CELLS_HELP, MODEL, "LIST", envvar="GRADSCOPE_CELLS")]
+Lengths = Annotated[
+    str | None, option("--steps", LENGTHS_HELP, DATA, "LIST", envvar="GRADSCOPE_LENGTHS")
+]
 Seeds = Annotated[
     int | None,
     option("--seeds", f"Seeds of each, from --seed on (default {SEEDS}).", EXECUTION, "N"),
@@ -72,8 +69,6 @@ Seeds = Annotated[
 FailWhen = Annotated[
     FailOnChange | None, option("--fail-on", FAIL_HELP, ANALYSIS, FailOnChange.WORSE)
 ]
-
-Word = TypeVar("Word", bound=StrEnum)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -89,11 +84,6 @@ class Axes:
     def count(self) -> int:
         """The number of networks, each seed one."""
         return len(self.cells) * len(self.activations) * len(self.lengths) * self.seeds
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("compare", cls=Command, epilog=EXAMPLES)(compare)
 
 
 @takes_settings("cell", "activation", "steps", "weights")
@@ -113,19 +103,12 @@ def compare(  # noqa: PLR0913 (each is a flag)
     equal; or networks in files: whether the others are better or worse than the first.
     """
     call.place.prepare(figures=png)
-    cell_names = _chosen(CellName, cells or "elman", "--cell")
+    cell_names = parse_values("cell", cells or "elman", "--cell")
     usual = "tanh,sigmoid" if cell_names == (CellName.ELMAN,) else "tanh"
-    axes = Axes(
-        cell_names,
-        _chosen(ActivationName, activations or usual, "--activation"),
-        parse_whole_numbers(lengths or LENGTHS, "--steps"),
-        SEEDS if seeds is None else seeds,
-    )
-    first: Given = {
-        "cell": cell_names[0],
-        "activation": axes.activations[0],
-        "steps": axes.lengths[0],
-    }
+    activation_names = parse_values("activation", activations or usual, "--activation")
+    steps = parse_values("steps", lengths or LENGTHS, "--steps")
+    axes = Axes(cell_names, activation_names, steps, SEEDS if seeds is None else seeds)
+    first: Given = {"cell": cell_names[0], "activation": activation_names[0], "steps": steps[0]}
     said = {name for name, text in zip(first, (cells, activations, lengths), strict=True) if text}
     if files:
         if seeds is not None or any(
@@ -203,14 +186,3 @@ def run_comparison(
         note(f"failed: --fail-on worse, and {short_name(each.settings)} is worse")
     if worse:
         raise typer.Exit(EXIT_CHECK_FAILED)
-
-
-def _chosen(kind: type[Word], text: str, name: str) -> tuple[Word, ...]:
-    """Return the words of a list as members of an enum."""
-    words = tuple(dict.fromkeys(parse_words(text, name)))
-    for word in words:
-        if word not in list(kind):
-            raise SettingError(
-                f"{name} is {text!r}, but there is no {word!r}; choose from {', '.join(kind)}"
-            )
-    return tuple(kind(word) for word in words)

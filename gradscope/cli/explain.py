@@ -23,8 +23,6 @@ gradscope explain memory horizon
 gradscope explain store
 """
 
-HELP = "Lessons with numbers, the verdict of a run, a sweep's store, clusters, any term."
-
 
 class Topics(CommandGroup):
     """The topics of ``explain``: nothing named lists them, any other word is a term."""
@@ -40,7 +38,12 @@ class Topics(CommandGroup):
         return super().resolve_command(ctx, args if args[0] in self.commands else ["term", *args])
 
 
-topics_app = typer.Typer(cls=Topics, rich_markup_mode="rich")
+explain = typer.Typer(
+    cls=Topics,
+    help="Lessons with numbers, the verdict of a run, a sweep's store, clusters, any term.",
+    epilog=EXAMPLES,
+    rich_markup_mode="rich",
+)
 
 
 def _option(flag: str, text: str, panel: str, metavar: str = "N") -> Any:
@@ -57,20 +60,15 @@ Leaf = Annotated[float, typer.Option(help="A leaf of f = (x − y) z.", metavar=
 Rate = Annotated[float, _option("--learning-rate", "Learning rate η.", TRAINING, "X")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.add_typer(topics_app, name="explain", help=HELP, epilog=EXAMPLES)
-
-
-def _topic(explain: Callable[..., Answer]) -> None:
+def _topic(answer: Callable[..., Answer]) -> None:
     """Make a topic of a function that answers it."""
 
-    @topics_app.command(explain.__name__, cls=Command)
+    @explain.command(answer.__name__, cls=Command)
     @takes_place
-    @wraps(explain)
+    @wraps(answer)
     def command(place: Place, **options: Any) -> None:
         place.prepare()
-        page, document, table = explain(**options)
+        page, document, table = answer(**options)
         show(place, page.render, lambda: document, None if table is None else lambda: table)
 
 

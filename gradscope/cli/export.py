@@ -7,9 +7,8 @@ from typing import Annotated
 import typer
 
 from gradscope.cli.command import set_blas_threads
-from gradscope.cli.help import Command
-from gradscope.cli.options import DATA, OUTPUT, Debug, Force, Output, option
-from gradscope.cli.output import STDOUT, prepare_files, require_stdout, write_result
+from gradscope.cli.options import DATA, OUTPUT, Debug, Force, Format, Output, option
+from gradscope.cli.output import Place, write_result
 from gradscope.errors import SettingError
 
 EXAMPLES = """\
@@ -34,20 +33,10 @@ StoreFile = Annotated[
 Where = Annotated[
     str | None, option("--where", "Only rows that meet this SQL condition on columns.", DATA, "SQL")
 ]
-RowFormat = Annotated[
-    ExportFormat | None,
-    option(
-        "--format",
-        "How rows are written: csv, jsonl, npz, md (default: by the file's extension, else csv).",
-        OUTPUT,
-        "WORD",
-    ),
-]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("export", cls=Command, epilog=EXAMPLES)(export)
+FORMAT_HELP = (
+    "How rows are written: csv, jsonl, npz, md (default: by the file's extension, else csv)."
+)
+RowFormat = Annotated[ExportFormat | None, option("--format", FORMAT_HELP, OUTPUT, "WORD")]
 
 
 def export(
@@ -63,11 +52,10 @@ def export(
     ending = "" if output is None else output.suffix.lower().removeprefix(".")
     by_name = ExportFormat(ending) if ending in list(ExportFormat) else ExportFormat.CSV
     chosen = format or by_name
-    if output is None or output == STDOUT:
-        require_stdout()
-        if chosen is ExportFormat.NPZ:
-            raise SettingError("--format npz is binary; name a file with -o FILE.npz")
-    prepare_files((output,), force=force)
+    place = Place(Format.TABLE, output, force=force)
+    place.prepare()
+    if place.to_stdout and chosen is ExportFormat.NPZ:
+        raise SettingError("--format npz is binary; name a file with -o FILE.npz")
 
     from gradscope.report.documents.sweep import row_documents, rows_archive
     from gradscope.report.formats import to_csv, to_jsonl, to_markdown

@@ -6,6 +6,7 @@ Typer's Rich pages do: Click would send UTF-8 to a terminal that knows only ASCI
 
 from collections.abc import Mapping, Sequence
 from copy import copy
+from pathlib import Path
 from textwrap import wrap
 from typing import Any
 
@@ -15,6 +16,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 from gradscope.analysis.settings import SETTINGS, flag
 from gradscope.cli.options import SETTING_OPTIONS
 from gradscope.cli.output import write_stdout
+from gradscope.errors import SettingError
 
 WIDTH = 80
 MAX_NAME_WIDTH = 20
@@ -70,6 +72,21 @@ class Command(TyperCommand):
                 callback=_show_all,
             )
         )
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Read the arguments; refuse a FILE beside another ``--weights``, but not beside one from a
+        variable or a TOML file, which it overrides.
+        """
+        left = super().parse_args(ctx, args)
+        file, weights = ctx.params.get("file"), ctx.params.get("weights")
+        if None in (file, weights) or ctx.get_parameter_source("weights").name != "COMMANDLINE":
+            return left
+        if Path(file).resolve() != Path(weights).resolve():
+            raise SettingError(
+                f"FILE is {file} and --weights is {weights}, but one network is studied; leave "
+                "--weights out"
+            )
+        return left
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """Return what follows the command's name, a required argument as FILE, not {FILE}."""

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from gradscope.cli.command import takes_place
-from gradscope.cli.help import Command
 from gradscope.cli.options import MODEL, Figure, option
 from gradscope.cli.output import Place, note, show, write_figures
 from gradscope.weights.readers import READABLE
@@ -19,17 +18,8 @@ gradscope inspect model.keras --png eigenvalues.png
 gradscope inspect cell.npz --weight-map W=rnn.h2h.weight --weight-map U=rnn.i2h.weight
 """
 
-Mapping = Annotated[
-    list[str] | None,
-    option(
-        "--weight-map", "Weights of a hand-written cell, letters W, U, b, V, c.", MODEL, "W=NAME"
-    ),
-]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("inspect", cls=Command, epilog=EXAMPLES)(inspect)
+MAP_HELP = "Weights of a hand-written cell, letters W, U, b, V, c."
+Mapping = Annotated[list[str] | None, option("--weight-map", MAP_HELP, MODEL, "W=NAME")]
 
 
 @takes_place

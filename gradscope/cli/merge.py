@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from gradscope.cli.command import set_blas_threads
-from gradscope.cli.help import Command
 from gradscope.cli.options import OUTPUT, Color, Debug, Force, FormatChoice, Json, option
 from gradscope.cli.output import Place, choose_format, show
 from gradscope.report.files import require_free
@@ -19,11 +18,6 @@ gradscope merge -o sweep.db sweep.db more.db --force --json
 """
 
 Target = Annotated[Path, option("--output -o", "The joined store.", OUTPUT, "FILE")]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("merge", cls=Command, epilog=EXAMPLES)(merge)
 
 
 def merge(

@@ -62,6 +62,19 @@ class FailOn(StrEnum):
     ANY = "any"
 
 
+def option(flags: str, text: str, panel: str, metavar: str | None = None, **more: Any) -> Any:
+    """Return an option of one command, its flags separated by spaces."""
+    return typer.Option(
+        *flags.split(),
+        help=text,
+        rich_help_panel=panel,
+        metavar=metavar,
+        show_default=False,
+        show_envvar=False,
+        **more,
+    )
+
+
 def _setting_option(setting: Setting, envvar: str | None = None) -> Any:
     """Return the option of a setting; its words and its default stand in its help."""
     kind, flag, text = setting.kind, setting.flag, setting.help
@@ -71,14 +84,12 @@ def _setting_option(setting: Setting, envvar: str | None = None) -> Any:
     default = setting.default
     if default is not None and default is not False and default != ():
         text = f"{text.rstrip('.')} (default {default})."
-    return typer.Option(
+    return option(
         f"{flag}/--no-{flag[2:]}" if kind is bool else flag,
-        help=text,
-        rich_help_panel=setting.panel,
+        text,
+        setting.panel,
+        setting.metavar or {int: "N", float: "X"}.get(kind) or ("WORD" if words else None),
         envvar=envvar,
-        show_envvar=False,
-        show_default=False,
-        metavar=setting.metavar or {int: "N", float: "X"}.get(kind) or ("WORD" if words else None),
     )
 
 
@@ -94,10 +105,7 @@ SETTING_OPTIONS: Mapping[str, Any] = {
 
 Load = Annotated[str | None, _setting_option(SETTINGS["load"])]
 ConfigFile = Annotated[
-    Path | None,
-    typer.Option(
-        "--config", help="Settings from a TOML file.", rich_help_panel=EXECUTION, metavar="FILE"
-    ),
+    Path | None, option("--config", "Settings from a TOML file.", EXECUTION, "FILE")
 ]
 WeightsFile = Annotated[
     str | None,
@@ -107,124 +115,29 @@ WeightsFile = Annotated[
         show_default=False,
     ),
 ]
-Threads = Annotated[
-    int | None,
-    typer.Option(
-        "--threads",
-        help="BLAS threads (default: from the environment, else 1).",
-        min=1,
-        rich_help_panel=EXECUTION,
-        metavar="N",
-    ),
-]
-Debug = Annotated[
-    bool, typer.Option("--debug", help="Show the traceback of an error.", rich_help_panel=EXECUTION)
-]
-ColorWhen = Annotated[
-    Color,
-    typer.Option(
-        "--color",
-        help="When to use color: auto, always, never (default auto).",
-        rich_help_panel=OUTPUT,
-        metavar="WORD",
-        show_default=False,
-    ),
-]
-FormatChoice = Annotated[
-    Format | None,
-    typer.Option(
-        "--format",
-        help="How the result is written: table, json, jsonl, csv, md (default table).",
-        rich_help_panel=OUTPUT,
-        metavar="WORD",
-        show_default=False,
-    ),
-]
-Json = Annotated[
-    bool, typer.Option("--json", help="Short for --format json.", rich_help_panel=OUTPUT)
-]
+THREADS_HELP = "BLAS threads (default: from the environment, else 1)."
+Threads = Annotated[int | None, option("--threads", THREADS_HELP, EXECUTION, "N", min=1)]
+Debug = Annotated[bool, option("--debug", "Show the traceback of an error.", EXECUTION)]
+COLOR_HELP = "When to use color: auto, always, never (default auto)."
+ColorWhen = Annotated[Color, option("--color", COLOR_HELP, OUTPUT, "WORD")]
+FORMAT_HELP = "How the result is written: table, json, jsonl, csv, md (default table)."
+FormatChoice = Annotated[Format | None, option("--format", FORMAT_HELP, OUTPUT, "WORD")]
+Json = Annotated[bool, option("--json", "Short for --format json.", OUTPUT)]
 Output = Annotated[
-    Path | None,
-    typer.Option(
-        "--output",
-        "-o",
-        help="Write the result to FILE; - is stdout.",
-        rich_help_panel=OUTPUT,
-        metavar="FILE",
-    ),
+    Path | None, option("--output -o", "Write the result to FILE; - is stdout.", OUTPUT, "FILE")
 ]
-Figure = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--png",
-        "--svg",
-        "--pdf",
-        help="Draw the report, in the format of the file's extension; repeat for several.",
-        rich_help_panel=OUTPUT,
-        metavar="FILE",
-    ),
-]
-Panel = Annotated[
-    str | None,
-    typer.Option(
-        "--panel",
-        help=f"Draw one panel alone, for a paper: {', '.join(PANELS)}.",
-        callback=checked_panel,
-        rich_help_panel=OUTPUT,
-        metavar="WORD",
-    ),
-]
-PanelWidth = Annotated[
-    ColumnWidth,
-    typer.Option(
-        "--width",
-        help="Width of the panel, in columns of a paper: single, double (default double).",
-        rich_help_panel=OUTPUT,
-        metavar="WORD",
-        show_default=False,
-    ),
-]
+FIGURE_HELP = "Draw the report, in the format of the file's extension; repeat for several."
+Figure = Annotated[list[Path] | None, option("--png --svg --pdf", FIGURE_HELP, OUTPUT, "FILE")]
+PANEL_HELP = f"Draw one panel alone, for a paper: {', '.join(PANELS)}."
+Panel = Annotated[str | None, option("--panel", PANEL_HELP, OUTPUT, "WORD", callback=checked_panel)]
+WIDTH_HELP = "Width of the panel, in columns of a paper: single, double (default double)."
+PanelWidth = Annotated[ColumnWidth, option("--width", WIDTH_HELP, OUTPUT, "WORD")]
 Html = Annotated[
     Path | None,
-    typer.Option(
-        "--html",
-        help="Write the whole report as one self-contained page.",
-        rich_help_panel=OUTPUT,
-        metavar="FILE",
-    ),
+    option("--html", "Write the whole report as one self-contained page.", OUTPUT, "FILE"),
 ]
-Save = Annotated[
-    Path | None,
-    typer.Option(
-        "--save",
-        help="Save network, trajectory and settings (FILE.npz, plain NumPy).",
-        rich_help_panel=OUTPUT,
-        metavar="FILE",
-    ),
-]
-Force = Annotated[
-    bool, typer.Option("--force", help="Overwrite existing files.", rich_help_panel=OUTPUT)
-]
-FailWhen = Annotated[
-    FailOn | None,
-    typer.Option(
-        "--fail-on",
-        help="Exit with 1 if it is: vanishing, exploding, shut, any; diverged (in training).",
-        metavar="WORD",
-        rich_help_panel=ANALYSIS,
-        show_default=False,
-    ),
-]
-
-
-def option(flags: str, text: str, panel: str, metavar: str | None = None, **more: Any) -> Any:
-    """Return an option of one command, its flags separated by spaces."""
-    return typer.Option(
-        *flags.split(),
-        help=text,
-        rich_help_panel=panel,
-        metavar=metavar,
-        show_default=False,
-        show_envvar=False,
-        **more,
-    )
+SAVE_HELP = "Save network, trajectory and settings (FILE.npz, plain NumPy)."
+Save = Annotated[Path | None, option("--save", SAVE_HELP, OUTPUT, "FILE")]
+Force = Annotated[bool, option("--force", "Overwrite existing files.", OUTPUT)]
+FAIL_HELP = "Exit with 1 if it is: vanishing, exploding, shut, any; diverged (in training)."
+FailWhen = Annotated[FailOn | None, option("--fail-on", FAIL_HELP, ANALYSIS, "WORD")]

@@ -44,7 +44,19 @@ class Place:
         """Refuse, before anything is computed, places that could not be written at the end."""
         if self.to_stdout:
             require_stdout()
-        prepare_files((self.output, *files), force=self.force, figures=figures or ())
+        for figure in figures or ():
+            if figure.suffix.lower() not in FIGURE_SUFFIXES:
+                raise SettingError(
+                    f"the picture {figure} ends in {figure.suffix or 'nothing'}; choose "
+                    f"{', '.join(FIGURE_SUFFIXES)}"
+                )
+        named = (self.output, *files, *(figures or ()))
+        wanted = [path for path in named if path is not None and path != STDOUT]
+        places = [path.resolve() for path in wanted]
+        for path, place in zip(wanted, places, strict=True):
+            if places.count(place) > 1:
+                raise OutputError(f"{path} is named for two outputs; give each its own file")
+            require_free(path, force=self.force)
 
 
 def choose_format(choice: Format | None, json: bool, output: Path | None) -> Format:
@@ -56,24 +68,6 @@ def choose_format(choice: Format | None, json: bool, output: Path | None) -> For
     ending = output.suffix.lower().removeprefix(".") if output else ""
     by_name = Format(ending) if ending in list(Format) else Format.TABLE
     return choice or by_name
-
-
-def prepare_files(
-    files: Iterable[Path | None], *, force: bool, figures: Sequence[Path] = ()
-) -> None:
-    """Refuse, before anything is computed, files that could not be written at the end."""
-    for figure in figures:
-        if figure.suffix.lower() not in FIGURE_SUFFIXES:
-            raise SettingError(
-                f"the picture {figure} ends in {figure.suffix or 'nothing'}; choose "
-                f"{', '.join(FIGURE_SUFFIXES)}"
-            )
-    wanted = [path for path in (*files, *figures) if path is not None and path != STDOUT]
-    places = [path.resolve() for path in wanted]
-    for path, place in zip(wanted, places, strict=True):
-        if places.count(place) > 1:
-            raise OutputError(f"{path} is named for two outputs; give each its own file")
-        require_free(path, force=force)
 
 
 def show(

@@ -5,11 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
 from gradscope.cli.command import takes_place
 from gradscope.cli.export import StoreFile, Where
-from gradscope.cli.help import Command
 from gradscope.cli.options import ANALYSIS, Figure, option
 from gradscope.cli.output import Place, show, write_figures
 from gradscope.errors import SettingError
@@ -25,34 +22,16 @@ gradscope report sweep.db --png horizon.png --x gain --y steps --value horizon
 gradscope report sweep.db --png rate.png --kind quantiles --x steps
 """
 
-
 MEASURE = dict(zip(SweepValue, ("rate_nats_per_step", "horizon", "lyapunov_exponent"), strict=True))
 
-KindChoice = Annotated[
-    SweepPicture,
-    option(
-        "--kind",
-        "The picture: phase, over two settings; quantiles, over seeds (default phase).",
-        ANALYSIS,
-        "WORD",
-    ),
-]
-ValueChoice = Annotated[
-    SweepValue,
-    option("--value", f"What it shows: {', '.join(SweepValue)} (default rate).", ANALYSIS, "WORD"),
-]
-Across = Annotated[
-    str | None, option("--x", "Swept setting on the x axis (default: the first).", ANALYSIS, "NAME")
-]
-Up = Annotated[
-    str | None,
-    option("--y", "Swept setting on the y axis (default: the second).", ANALYSIS, "NAME"),
-]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("report", cls=Command, epilog=EXAMPLES)(report)
+KIND_HELP = "The picture: phase, over two settings; quantiles, over seeds (default phase)."
+KindChoice = Annotated[SweepPicture, option("--kind", KIND_HELP, ANALYSIS, "WORD")]
+VALUE_HELP = f"What it shows: {', '.join(SweepValue)} (default rate)."
+ValueChoice = Annotated[SweepValue, option("--value", VALUE_HELP, ANALYSIS, "WORD")]
+X_HELP = "Swept setting on the x axis (default: the first)."
+Across = Annotated[str | None, option("--x", X_HELP, ANALYSIS, "NAME")]
+Y_HELP = "Swept setting on the y axis (default: the second)."
+Up = Annotated[str | None, option("--y", Y_HELP, ANALYSIS, "NAME")]
 
 
 @takes_place

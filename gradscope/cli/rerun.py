@@ -5,13 +5,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from gradscope.cli.analyze import Files, exit_with_status, run_analysis
 from gradscope.cli.check import run_check
 from gradscope.cli.command import takes_place
 from gradscope.cli.compare import Axes, run_comparison
-from gradscope.cli.help import Command
 from gradscope.cli.inspect import run_inspection
 from gradscope.cli.options import Figure, Html, Save
 from gradscope.cli.output import Place, note
@@ -37,11 +34,6 @@ UNSAVED = {
     "report": "what report makes",
 }
 """Commands that keep no run, and what they make."""
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("rerun", cls=Command, epilog=EXAMPLES)(rerun)
 
 
 @takes_place

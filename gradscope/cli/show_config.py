@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from gradscope.cli.command import set_blas_threads
-from gradscope.cli.help import Command
 from gradscope.cli.options import Debug, Json
 from gradscope.cli.output import write_stdout
 
@@ -20,11 +19,6 @@ gradscope show-config run.json --json
 MadeFile = Annotated[
     Path, typer.Argument(help="A picture, .json or .npz that gradscope wrote.", metavar="FILE")
 ]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("show-config", cls=Command, epilog=EXAMPLES)(show_config)
 
 
 def show_config(

@@ -5,10 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from gradscope.cli.analyze import analysis_with_bars, exit_with_status
-from gradscope.cli.command import Call, MapsWeights, takes_settings, weights_of
+from gradscope.cli.command import Call, takes_settings, weights_of
 from gradscope.cli.options import Figure, Given, Load, WeightsFile
 from gradscope.cli.output import Place, show, write_figures
 
@@ -21,21 +19,14 @@ gradscope spectrum --load run.npz --png spectrum.png
 gradscope spectrum --activation sigmoid --steps 500 --json -o spectrum.json
 """
 
-UNTRAINED = {"updates": 0}
-"""The network as drawn, unless updates are asked for."""
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("spectrum", epilog=EXAMPLES, cls=MapsWeights)(spectrum)
-
 
 @takes_settings("map", "shares", "spectrum", "verify")
 def spectrum(call: Call, file: WeightsFile = None, load: Load = None, png: Figure = None) -> None:
     """Show all singular values by lag, the Lyapunov exponents, and what theory predicts."""
     call.place.prepare(figures=png)
     chosen = {"spectrum": True, **weights_of(file)}
-    run_spectrum(call.place, call.values(defaults=UNTRAINED, load=load, **chosen), png)
+    # The network as drawn, unless updates are asked for.
+    run_spectrum(call.place, call.values(defaults={"updates": 0}, load=load, **chosen), png)
 
 
 def run_spectrum(place: Place, asked: "Settings | Given", figures: Sequence[Path] | None) -> None:

@@ -9,11 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from gradscope.cli.analyze import EXIT_INTERRUPTED
-from gradscope.cli.command import Call, set_blas_threads, takes_settings
-from gradscope.cli.help import Command
+from gradscope.cli.command import Call, read_toml, set_blas_threads, settings_in, takes_settings
 from gradscope.cli.options import EXECUTION, OUTPUT, Threads, option
 from gradscope.cli.output import note, progress_bar, show
-from gradscope.cli.settings import read_toml, settings_in
 from gradscope.errors import SettingError
 from gradscope.names import ExecutorName
 
@@ -29,52 +27,30 @@ gradscope sweep --config grid.toml --seeds 8 --shard 3/16 -o sweep.db --dry-run
 """
 EXIT_FAILED_CELLS = 3
 
-Parameters = Annotated[
-    list[str] | None,
-    option(
-        "-P --param",
-        "Sweep a setting: NAME=start:stop:count, NAME=log:start:stop:count, or NAME=a,b,c; "
-        "repeat for several.",
-        EXECUTION,
-        "NAME=RANGE",
-    ),
-]
-Seeds = Annotated[
-    int | None,
-    option("--seeds", "Seeds per combination, counted from --seed (default 1).", EXECUTION, "N"),
-]
-StorePlace = Annotated[
-    Path, option("--output -o", "The store; its cells are kept (default sweep.db).", OUTPUT, "FILE")
-]
-ShardOfGrid = Annotated[
-    str | None,
-    option("--shard", "Part I of N of the grid, in a separate store; see merge.", EXECUTION, "I/N"),
-]
+PARAM_HELP = (
+    "Sweep a setting: NAME=start:stop:count, NAME=log:start:stop:count, or NAME=a,b,c; repeat for "
+    "several."
+)
+Parameters = Annotated[list[str] | None, option("-P --param", PARAM_HELP, EXECUTION, "NAME=RANGE")]
+SEEDS_HELP = "Seeds per combination, counted from --seed (default 1)."
+Seeds = Annotated[int | None, option("--seeds", SEEDS_HELP, EXECUTION, "N")]
+STORE_HELP = "The store; its cells are kept (default sweep.db)."
+StorePlace = Annotated[Path, option("--output -o", STORE_HELP, OUTPUT, "FILE")]
+SHARD_HELP = "Part I of N of the grid, in a separate store; see merge."
+ShardOfGrid = Annotated[str | None, option("--shard", SHARD_HELP, EXECUTION, "I/N")]
+EXECUTOR_HELP = f"Where cells run: {', '.join(ExecutorName)}."
 ExecutorChoice = Annotated[
-    ExecutorName | None,
-    option("--executor", f"Where cells run: {', '.join(ExecutorName)}.", EXECUTION, "WORD"),
+    ExecutorName | None, option("--executor", EXECUTOR_HELP, EXECUTION, "WORD")
 ]
-WorkerCount = Annotated[
-    int | None,
-    option("--workers", "Worker processes (default: the number of cores).", EXECUTION, "N"),
-]
-Scheduler = Annotated[
-    str | None,
-    option("--scheduler", "A dask scheduler: tcp://HOST:PORT, or its file.", EXECUTION, "ADDRESS"),
-]
+WORKERS_HELP = "Worker processes (default: the number of cores)."
+WorkerCount = Annotated[int | None, option("--workers", WORKERS_HELP, EXECUTION, "N")]
+SCHEDULER_HELP = "A dask scheduler: tcp://HOST:PORT, or its file."
+Scheduler = Annotated[str | None, option("--scheduler", SCHEDULER_HELP, EXECUTION, "ADDRESS")]
 RetryFailed = Annotated[bool, option("--retry-failed", "Compute failed cells again.", EXECUTION)]
-SkipContradictions = Annotated[
-    bool,
-    option("--skip-contradictions", "Leave out combinations that are not possible.", EXECUTION),
-]
-DryRun = Annotated[
-    bool, option("--dry-run", "Show the number of cells and the time; compute nothing.", EXECUTION)
-]
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("sweep", cls=Command, epilog=EXAMPLES)(sweep)
+SKIP_HELP = "Leave out combinations that are not possible."
+SkipContradictions = Annotated[bool, option("--skip-contradictions", SKIP_HELP, EXECUTION)]
+DRY_HELP = "Show the number of cells and the time; compute nothing."
+DryRun = Annotated[bool, option("--dry-run", DRY_HELP, EXECUTION)]
 
 
 @takes_settings("output", "force", "threads")

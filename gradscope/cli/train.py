@@ -4,12 +4,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import typer
-
 from gradscope.analysis.settings import IMPORTED_SETTINGS
 from gradscope.cli.analyze import Files, exit_with_status, write_files
 from gradscope.cli.command import Call, takes_settings
-from gradscope.cli.help import Command
 from gradscope.cli.options import FailOn, FailWhen, Figure, Given, Load, Save
 from gradscope.cli.output import Place, note, progress_bar, show
 from gradscope.errors import SettingError
@@ -24,11 +21,6 @@ gradscope train --task recall --delay 5 --steps 20 --save run.npz
 gradscope train --task adding --steps 50 --clip-norm 1 --png training.png
 gradscope train --data series.csv --column NAME --steps 50 --truncate 10 --json
 """
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command."""
-    app.command("train", cls=Command, epilog=EXAMPLES)(train)
 
 
 @takes_settings("weights", *IMPORTED_SETTINGS)

@@ -137,27 +137,23 @@ INSERT = _insertion("NOTHING")
 
 def row_of(outcome: Outcome) -> tuple[Any, ...]:
     """Return an outcome as a row in the order of ``columns``."""
-    cell, numbers = outcome.cell, outcome.numbers
-    settings = cell.settings.as_dict()
-    return (
-        cell.key,
-        str(outcome.status),
-        outcome.error,
-        *(
-            json.dumps(v) if isinstance(v, list) else v
-            for v in map(settings.get, setting_columns())
-        ),
-        *(numbers.get(name) for name in SCALARS),
-        1,
-        outcome.duration,
-        outcome.finished_at,
-        outcome.gradscope,
-        outcome.algorithm,
-        outcome.environment["python"],
-        outcome.environment["numpy"],
-        outcome.trace,
-        *(numbers.get(name) for name in CURVES),
-    )
+    settings = outcome.cell.settings.as_dict()
+    values = {name: settings[name] for name in setting_columns()} | {
+        **outcome.numbers,
+        "key": outcome.cell.key,
+        "status": str(outcome.status),
+        "error": outcome.error,
+        "attempts": 1,
+        "duration_seconds": outcome.duration,
+        "finished_at": outcome.finished_at,
+        "gradscope": outcome.gradscope,
+        "algorithm": outcome.algorithm,
+        "python": outcome.environment["python"],
+        "numpy": outcome.environment["numpy"],
+        "traceback": outcome.trace,
+    }
+    found = map(values.get, columns())
+    return tuple(json.dumps(each) if isinstance(each, list) else each for each in found)
 
 
 def open_store(path: Path) -> Store:

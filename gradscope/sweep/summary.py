@@ -188,8 +188,7 @@ def grid_of_values(rows: Rows, x: str | None, y: str | None, measure: str) -> Gr
     for network, places in _panels(rows, shown):
         grid = np.full((len(up.values), len(across.values)), np.nan)
         for (at_y, at_x), here in _by(rows, (up.name, across.name), places):
-            median = _median(rows, measure, here)
-            grid[up.place(at_y), across.place(at_x)] = np.nan if median is None else median
+            grid[up.place(at_y), across.place(at_x)] = _median(rows, measure, here)
             most = max(most, len(here))
         panels[network] = grid
     return GridOfValues(measure, across, up, panels, most, _mixed(rows, axes, shown))
