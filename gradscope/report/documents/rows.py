@@ -40,15 +40,8 @@ TIME_FIELDS = {
     f"rate_nats_per_{unit}": f"verdict.rate_nats_per_{unit}" for unit in ("second", "time_constant")
 }
 CELL_COLUMNS = (
-    "activation",
-    "steps",
-    *CELL_FIELDS,
-    "baseline",
-    "cell",
-    *TIME_FIELDS,
-    "seed",
-    "file",
-    "write_level",
+    *("activation", "steps", *CELL_FIELDS, "baseline", "cell"),
+    *(*TIME_FIELDS, "seed", "file", "write_level"),
 )
 MEDIAN_COLUMNS = (
     *("cell", "activation", "steps", "file", "seeds", "stage"),
@@ -58,11 +51,8 @@ CHECKPOINT_COLUMNS = ("update", "error_per_step", "gradient_norm", "horizon")
 CHECK_COLUMNS = ("quantity", "against", "deviation", "tolerance", "passed")
 SHARED = ("recurrent_weights", "input_weights", "hidden_bias")
 SHARE_COLUMNS = (
-    "lag",
-    *(f"log10_share_{name}" for name in SHARED),
-    "log10_partial_sum",
-    "cancellation",
-    "truncation_error",
+    *("lag", *(f"log10_share_{name}" for name in SHARED)),
+    *("log10_partial_sum", "cancellation", "truncation_error"),
 )
 
 
@@ -157,8 +147,8 @@ def check_rows(rows: Iterable[CheckRow]) -> list[list[Any]]:
 
 def median_map(log_norms: FloatArray) -> FloatArray:
     """Return the median over sequences (A,A); −inf makes no NaN."""
-    middle: FloatArray = quantiles(log_norms, (0.5,))[0]
-    return middle
+    found: FloatArray = quantiles(log_norms, (0.5,))[0]
+    return found
 
 
 def middle(values: FloatArray | Sequence[float]) -> float:
@@ -228,12 +218,11 @@ def eigenvalue_rows(analysis: Analysis) -> Rows:
     spectrum = analysis.details.spectrum
     if spectrum is None:
         return columns, []
-    rows: list[list[Any]] = [["W", None, z.real, z.imag] for z in spectrum.eigenvalues.tolist()]
-    for step, values in zip(
-        spectrum.sampled_steps.tolist(), spectrum.jacobian_eigenvalues.tolist(), strict=True
-    ):
-        rows += [["J_t", step, z.real, z.imag] for z in values]
-    return columns, rows
+    sampled = zip(spectrum.sampled_steps.tolist(), spectrum.jacobian_eigenvalues, strict=True)
+    groups = [("W", None, spectrum.eigenvalues), *(("J_t", *each) for each in sampled)]
+    return columns, [
+        [of, step, z.real, z.imag] for of, step, values in groups for z in values.tolist()
+    ]
 
 
 def theory_rows(analysis: Analysis) -> Rows:
