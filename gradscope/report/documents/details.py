@@ -103,10 +103,10 @@ def _spectrum(spectrum: Spectrum, settings: Settings) -> Document:
             "objection": objection_sentence(spectrum.against_expected) or None,
             "null_because": "units of slope 0 kill the direction",
         },
-        "eigenvalues": _complex(spectrum.eigenvalues),
+        "eigenvalues": pairs(spectrum.eigenvalues),
         "jacobian_eigenvalues": {
             "steps": spectrum.sampled_steps,
-            "values": _complex(spectrum.jacobian_eigenvalues),
+            "values": pairs(spectrum.jacobian_eigenvalues),
         },
         "theory": [
             {
@@ -130,6 +130,6 @@ def _motion(motion: Motion) -> Document:
     }
 
 
-def _complex(values: ComplexArray) -> FloatArray:
+def pairs(values: ComplexArray) -> FloatArray:
     """Return complex numbers (…) as pairs of real and imaginary part (…,2)."""
     return np.stack([values.real, values.imag], axis=-1)

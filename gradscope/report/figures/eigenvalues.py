@@ -54,13 +54,8 @@ MARGIN = 1.12
 
 
 def eigenvalue_picture(inspection: Inspection, suffix: str) -> bytes:
-    """Return the eigenvalues of every layer as the bytes of a ``.png``, ``.svg`` or ``.pdf``.
-
-    Parameters
-    ----------
-    inspection : Inspection
-        With one layer or more; the first ``MAX_ROWS`` are drawn.
-    suffix : str
+    """Return the eigenvalues of one layer or more, the first ``MAX_ROWS``, as the bytes of a
+    ``.png``, ``.svg`` or ``.pdf``.
     """
     shown = inspection.layers[:MAX_ROWS]
     gated = any(len(each.spectra) > 1 for each in shown)

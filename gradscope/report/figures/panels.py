@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 class Panel:
     """One picture of a report, by the ``name`` that ``--panel`` has for it.
 
-    ``words`` is its title, ``gated_words`` that for a gated cell, where it differs; ``drawn_in`` the
-    module in ``figures`` that draws it, ``numbers`` the function below ``report`` that returns its
+    ``words`` is its title, ``gated_words`` that for a gated cell, where it differs; ``drawn_in`` is
+    the module in ``figures`` that draws it, ``numbers`` the function in ``report`` that returns its
     columns and rows. ``needs`` is the setting that measures what it shows, "" for what every
-    analysis has; ``present`` says whether an analysis has it beyond that, and ``why_empty`` why a
-    run may have nothing to show all the same, and what to do about it. ``term`` is the glossary's
-    entry on it, "" where that has the name of the panel.
+    analysis has; ``present`` says whether an analysis has it beyond that, ``why_empty`` why a run
+    may have nothing to show all the same, and what to do about it. ``term`` is the glossary's entry
+    on it, "" where that has the name of the panel.
     """
 
     name: str

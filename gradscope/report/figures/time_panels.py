@@ -9,7 +9,7 @@ import numpy as np
 
 from gradscope.analysis.results import SLOPE_EDGES, Analysis
 from gradscope.arrays import LN_10, FloatArray, IntArray
-from gradscope.report.documents.rows import Rows
+from gradscope.report.documents.rows import Rows, by_stage, transposed
 from gradscope.report.figures.profile_panels import FEW_POINTS, draw_stage, drawable, say
 from gradscope.report.figures.style import (
     BLUE,
@@ -182,13 +182,8 @@ def gradient_rows(analysis: Analysis) -> Rows:
 
 def slope_rows(analysis: Analysis) -> Rows:
     """Return one row per stage and time step: quantiles over units and sequences."""
-    rows = [
-        [str(stage.name), step, *values]
-        for stage in analysis.stages
-        for step, values in enumerate(
-            np.stack([stage.slopes.p05, stage.slopes.median, stage.slopes.p95], axis=1).tolist(), 1
-        )
-    ]
+    when = np.arange(1, analysis.last.slopes.median.size + 1)
+    rows = by_stage(analysis, lambda s: (when, s.slopes.p05, s.slopes.median, s.slopes.p95))
     return ("stage", "step", "p05", "median", "p95"), rows
 
 
@@ -202,12 +197,8 @@ def saturation_rows(analysis: Analysis) -> Rows:
 
 def training_rows(analysis: Analysis) -> Rows:
     """Return one row per update."""
-    history = analysis.training
+    columns, history = ("update", "error_per_step", "gradient_norm", "clipped"), analysis.training
     if history is None:
-        return ("update", "error_per_step", "gradient_norm", "clipped"), []
-    columns = (history.error_per_step, history.gradient_norm, history.clipped)
-    rows = [
-        [update, *values]
-        for update, values in enumerate(zip(*(c.tolist() for c in columns), strict=True), 1)
-    ]
-    return ("update", "error_per_step", "gradient_norm", "clipped"), rows
+        return columns, []
+    updates = np.arange(1, history.updates + 1)
+    return columns, transposed((updates, *(getattr(history, name) for name in columns[1:])))
