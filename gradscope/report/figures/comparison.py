@@ -225,7 +225,6 @@ def _errors_panel(axes: "Axes", comparison: Comparison, networks: list[_Network]
 
 
 def _across(comparison: Comparison) -> str:
-    """Return what stands below the axis."""
     named = file_of(comparison.analyses[0]) is not None
     return "file, in the order of the legend" if named else "sequence length T"
 
@@ -234,9 +233,7 @@ def _tick_places(axes: "Axes", comparison: Comparison, networks: list[_Network])
     """Name the lengths that were run, and no others: the longest first, the others where they
     fit; or number the files.
     """
-    places = sorted(
-        {each for network in networks for each in network.places.tolist()}, reverse=True
-    )
+    places = sorted({each for it in networks for each in it.places.tolist()}, reverse=True)
     if file_of(comparison.analyses[0]) is None:
         axes.set_xscale("log")
     else:

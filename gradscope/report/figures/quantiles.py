@@ -65,9 +65,8 @@ def quantile_picture(
 def quantile_figure(quantiles: QuantileCurves, settings: Mapping[str, Any]) -> "Figure":
     """Return the quantiles of a measure over one setting."""
     what = MEASURE_WORDS[quantiles.measure].partition(",")[0].capitalize()
-    title = (
-        f"{what} against {words(quantiles.x).partition(',')[0]}: {named(quantiles.curves, ', ')}"
-    )
+    over = words(quantiles.x).partition(",")[0]
+    title = f"{what} against {over}: {named(quantiles.curves, ', ')}"
     figure = new_page(title, subtitle(_bands(quantiles), settings))
     height = 1.0 - (TOP + height_of_rows(len(quantiles.curves)) + BOTTOM) / SLIDE[1]
     axes = figure.add_axes((0.085, BOTTOM / SLIDE[1], 0.88, height))
@@ -92,7 +91,6 @@ def quantile_figure(quantiles: QuantileCurves, settings: Mapping[str, Any]) -> "
 
 
 def _bands(quantiles: QuantileCurves) -> str:
-    """Return what lines and bands show."""
     over = " and ".join(word.replace("_", " ") for word in quantiles.mixed)
     most = max((int(each.max()) for each in quantiles.counts.values()), default=0)
     bands = f"line: median over {over}; bands: 50 % and 90 % of n ≤ {most} cells" if over else ""

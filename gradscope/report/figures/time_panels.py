@@ -17,6 +17,7 @@ from gradscope.report.figures.style import (
     INK,
     TICK_SIZE,
     VERMILLION,
+    Look,
     draw_band,
     dress,
     legend,
@@ -83,15 +84,9 @@ def saturation_panel(axes: "Axes", analysis: Analysis) -> None:
     ceiling, top = slopes.ceiling, max(slopes.ceiling, MAX_SLOPE)
     n_steps = slopes.histogram.shape[0]
     axes.grid(visible=False)
-    axes.imshow(
-        slopes.histogram.T,
-        origin="lower",
-        extent=(0.5, n_steps + 0.5, 0.0, ceiling),
-        cmap="Blues",
-        vmin=0.0,
-        aspect="auto",
-        interpolation="nearest",
-    )
+    look: Look = {"origin": "lower", "interpolation": "nearest", "aspect": "auto", "cmap": "Blues"}
+    extent = 0.5, n_steps + 0.5, 0.0, ceiling
+    axes.imshow(slopes.histogram.T, extent=extent, vmin=0.0, **look)
     axes.set_ylim(0.0, top)
     if ceiling < top:
         axes.axhline(ceiling, color=VERMILLION, linestyle=":", linewidth=2.4)
