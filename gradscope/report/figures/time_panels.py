@@ -117,9 +117,8 @@ def training_panel(axes: "Axes", analysis: Analysis) -> None:
     marker = "o" if history.updates <= FEW_POINTS else None
     if history.updates <= FEW_POINTS:
         axes.set_xticks(updates)
-    axes.plot(
-        updates, history.error_per_step, color=BLUE, linewidth=2.0, marker=marker, label="error"
-    )
+    look: Look = {"color": BLUE, "linewidth": 2.0, "marker": marker}
+    axes.plot(updates, history.error_per_step, label="error", **look)
     baseline = analysis.task_info.baseline
     if baseline is not None:
         axes.axhline(baseline.error, color=INK, linestyle="--", linewidth=1.3, label="baseline")
@@ -134,9 +133,8 @@ def training_panel(axes: "Axes", analysis: Analysis) -> None:
 def _norms_behind(axes: "Axes", updates: IntArray, norms: FloatArray, marker: str | None) -> "Axes":
     """Draw the unclipped gradient norm behind the errors, on a second axis, and return it."""
     other = second_axis(axes, "gradient norm, unclipped")
-    other.plot(
-        updates, norms, color=VERMILLION, linewidth=0.8, marker=marker, label="gradient norm"
-    )
+    look: Look = {"color": VERMILLION, "linewidth": 0.8, "marker": marker}
+    other.plot(updates, norms, label="gradient norm", **look)
     _log_if_wide(other, norms)
     other.spines["left"].set_visible(False)
     other.spines["right"].set_color(GREY)
