@@ -111,14 +111,12 @@ def spectrum_picture(analysis: Analysis, suffix: str) -> bytes:
         f"Largest Lyapunov exponent: {lyapunov_sentence(analysis)}",
         describe(analysis.settings, analysis),
     )
-    grid = figure.add_gridspec(
-        2, 2, left=0.065, right=0.965, top=0.79, bottom=0.085, hspace=0.58, wspace=0.46
-    )
+    margins: Look = {"left": 0.065, "right": 0.965, "top": 0.79, "bottom": 0.085}
+    grid = figure.add_gridspec(2, 2, hspace=0.58, wspace=0.46, **margins)
     named = ("lyapunov", "singular", "eigenvalues", "theory")
     for place, name in enumerate(name for name in named if PANELS[name].shown(analysis)):
         PANELS[name].draw(figure.add_subplot(grid[divmod(place, 2)]), analysis)
-    made_by = {"command": "spectrum"}
-    return picture_bytes(figure, suffix, analysis.settings.as_dict(), made_by)
+    return picture_bytes(figure, suffix, analysis.settings.as_dict(), {"command": "spectrum"})
 
 
 def panel_picture(

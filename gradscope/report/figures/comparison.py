@@ -158,12 +158,12 @@ def _name_ends(axes: "Axes", comparison: Comparison) -> None:
 def _horizons_panel(axes: "Axes", comparison: Comparison, networks: list[_Network]) -> None:
     dress(axes, _across(comparison), "lag (steps)", "Memory horizon (hollow: beyond the lags)")
     for name, look, places, groups in networks:
-        befores = [[each.stages[0] for each in group] for group in groups]
         afters = [[each.last for each in group] for group in groups]
         if len(groups[0][0].stages) > 1:
             dotted: Look = {"color": look["color"], "linestyle": (0, (1, 2)), "linewidth": 1.4}
             label = "before training" if name == networks[0].name else None
-            axes.plot(places, [_reached(each) for each in befores], label=label, **dotted)
+            befores = [_reached([each.stages[0] for each in group]) for group in groups]
+            axes.plot(places, befores, label=label, **dotted)
         reached = np.array([_reached(each) for each in afters])
         beyond = np.isinf([median_reach(each) for each in afters])
         axes.plot(places, reached, linewidth=2, **look)

@@ -5,7 +5,6 @@ cells.
 """
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -37,14 +36,6 @@ from gradscope.sweep.summary import Axis, QuantileCurves
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-MEASURE_BEYOND: Mapping[str, str] = MappingProxyType(
-    {
-        **dict.fromkeys(("rate_nats_per_step", "lyapunov_exponent"), "exactly zero"),
-        "horizon": "beyond the lags",
-    }
-)
-"""What a median means that is infinite."""
 
 TOP, BOTTOM = 1.2, 0.75
 """Inches from the page's upper and lower edge to the axes, below one row of the legend."""
@@ -95,7 +86,8 @@ def _bands(quantiles: QuantileCurves) -> str:
     most = max((int(each.max()) for each in quantiles.counts.values()), default=0)
     bands = f"line: median over {over}; bands: 50 % and 90 % of n ≤ {most} cells" if over else ""
     if any(np.isinf(curve[2]).any() for curve in quantiles.curves.values()):
-        bands += f"; hollow at the edge: {MEASURE_BEYOND[quantiles.measure]}"
+        beyond = "beyond the lags" if quantiles.measure == "horizon" else "exactly zero"
+        bands += f"; hollow at the edge: {beyond}"
     return bands
 
 
