@@ -37,13 +37,15 @@ def steepness_panel(axes: "Axes", analysis: Analysis) -> None:
     dress(axes, "time step t", "median slope")
     axes.plot(analysis.last.slopes.median)
 '''
+CAPTION = '''
+
+def steepness_caption(analysis: Analysis) -> str:
+    """Say what slopes_caption says."""
+    return slopes_caption(analysis)
+'''
 PANEL = """    Panel(
-        "steepness",
-        "How steep the median unit is",
-        lambda: _times().steepness_panel,
-        lambda: _captions().slopes_caption,
-        lambda: _times().slope_rows,
-        term="slope",
+        "steepness", "How steep the median unit is",
+        "time_panels", "figures.time_panels.slope_rows", term="slope",
     ),
 """
 
@@ -52,6 +54,9 @@ EDITS = {
     "model/activations.py": (")  # fmt: skip\n", f"{ROW})  # fmt: skip\n"),
     "analysis/setting_fields.py": ("\n    seed: int", f"{FIELD}\n    seed: int"),
     "report/figures/time_panels.py": ("\n\ndef gradient_rows", f"{DRAWING}\n\ndef gradient_rows"),
+    "report/words/captions.py": (
+        "\n\ndef training_caption", f"{CAPTION}\n\ndef training_caption",
+    ),
     "report/figures/panels.py": ('    Panel(\n        "map"', f'{PANEL}    Panel(\n        "map"'),
 }  # fmt: skip
 """All that is edited, by file: the place, and what it becomes."""

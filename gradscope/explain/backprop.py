@@ -174,7 +174,6 @@ def backprop_page(lesson: BackpropLesson) -> Page:
 
 
 def _graph(values: Mapping[str, float], slope: Mapping[str, str]) -> tuple[str, ...]:
-    """Draw the graph, its values and its local derivatives."""
     x, y, z, p, f = (f"{name} = {_plain(values[name])}" for name in "xyzpf")
     first = max(len(x), len(y), len(z)) + 1
     upper, lower = f"{x.ljust(first)}── {slope['px']} ─", f"{y.ljust(first)}── {slope['py']} ─"

@@ -219,7 +219,6 @@ def bptt_page(lesson: BpttLesson) -> Page:
 
 
 def _forward_lines(lesson: BpttLesson) -> list[str]:
-    """Return input, state, output, target and error of every step."""
     trajectory, targets = lesson.trajectory, lesson.targets.values
     states = [f"h_t[{i + 1}]" for i in range(lesson.params.sizes[1])]
     errors = [[each.error] for each in lesson.steps]

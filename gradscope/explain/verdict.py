@@ -23,14 +23,7 @@ from gradscope.names import CellName, Regime, StageName
 from gradscope.report.formats import Document, head
 from gradscope.report.words.cells import CAUSE_TITLES, has_textbook_bound
 from gradscope.report.words.headline import REGIME_WORDS, regime_word
-from gradscope.report.words.numbers import (
-    fraction,
-    level,
-    number,
-    over_steps,
-    power_of_ten,
-    steps,
-)
+from gradscope.report.words.numbers import fraction, level, number, over_steps, power_of_ten, steps
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -7,12 +7,8 @@ from gradscope.errors import OutputError
 
 
 def require_free(path: Path, *, force: bool) -> None:
-    """Refuse a place that cannot be written, before anything is computed.
-
-    Raises
-    ------
-    OutputError
-        If the file exists (and ``force`` is off), is a folder, or its folder is missing or closed.
+    """Refuse a place that cannot be written, before anything is computed: OutputError if the file
+    exists (and ``force`` is off), is a folder, or its folder is missing or closed.
     """
     if path.is_dir():
         raise OutputError(f"{path} is a folder; name a file in it")
@@ -31,10 +27,7 @@ def require_free(path: Path, *, force: bool) -> None:
 def write_whole(path: Path, content: bytes, *, force: bool) -> None:
     """Write a file under a temporary name and rename it, so that no partial file is ever seen.
 
-    Raises
-    ------
-    OutputError
-        If it may not or cannot be written; what was there before is left as it was.
+    OutputError if it may not or cannot be written; what was there before is left as it was.
     """
     require_free(path, force=force)
     try:

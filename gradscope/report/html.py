@@ -37,12 +37,8 @@ def data_url(media_type: str, content: bytes) -> str:
 
 def analysis_html(analysis: Analysis) -> str:
     """Return the whole report of one analysis as HTML."""
-    verdict, layers, advised = (
-        analysis.last.verdict,
-        terminal.layer_rows(analysis),
-        advice(analysis),
-    )
-    settings, layers_title = analysis.settings, terminal.layers_title(analysis)
+    settings, verdict, advised = analysis.settings, analysis.last.verdict, advice(analysis)
+    layers, layers_title = terminal.layer_rows(analysis), terminal.layers_title(analysis)
     again = (
         f"<pre><code>{escape(command_line(settings))}</code></pre>\n"
         "<details>\n<summary>All settings, as a TOML file for <code>--config</code></summary>\n"

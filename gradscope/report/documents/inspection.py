@@ -5,6 +5,7 @@ from typing import Any
 from gradscope.analysis.inspect import InspectedLayer, Inspection
 from gradscope.arrays import plain
 from gradscope.diagnosis.weight_spectrum import WeightSpectrum
+from gradscope.report.documents.details import named, pairs
 from gradscope.report.formats import Document, head
 from gradscope.report.terminal.inspection import COLUMNS, analyze_command
 
@@ -39,21 +40,15 @@ def inspection_document(inspection: Inspection) -> Document:
 def _layer(inspected: InspectedLayer) -> Document:
     layer = inspected.layer
     return {
-        "name": layer.name,
-        "kind": layer.kind,
-        "layer": layer.layer,
+        **named(layer, "name", "kind", "layer"),
         "direction": str(layer.direction),
-        "input_size": layer.input_size,
-        "hidden_size": layer.hidden_size,
+        **named(layer, "input_size", "hidden_size"),
         "parameters": layer.n_parameters,
         "bias": {
             "input": layer.input_bias is not None,
             "recurrent": layer.recurrent_bias is not None,
         },
-        "activation": layer.activation,
-        "gate_activation": layer.gate_activation,
-        "reset_after": layer.reset_after,
-        "leak": layer.leak,
+        **named(layer, "activation", "gate_activation", "reset_after", "leak"),
         "state": str(layer.state),
         "initial_state": layer.initial_state is not None,
         "unknown": [str(each) for each in layer.unknown],
@@ -69,7 +64,7 @@ def _spectrum(spectrum: WeightSpectrum) -> Document:
         "spectral_radius": spectrum.spectral_radius,
         "eigenvalues_outside": int(spectrum.outside.sum()),
         "departure_from_normality": spectrum.departure,
-        "eigenvalues": [[each.real, each.imag] for each in spectrum.eigenvalues.tolist()],
+        "eigenvalues": pairs(spectrum.eigenvalues).tolist(),
     }
 
 

@@ -4,7 +4,7 @@ Values keep their infinities; ``formats`` leaves the cell of a missing number em
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from gradscope.arrays import LN_10, FloatArray, IntArray, quantiles
 from gradscope.jacobians.shares import GradientShares
 
 Rows = tuple[tuple[str, ...], list[list[Any]]]
+Column = np.ndarray[Any, Any]
 
 PROFILE_FIELDS = {
     "lag": "profile.lags",
@@ -40,15 +41,8 @@ TIME_FIELDS = {
     f"rate_nats_per_{unit}": f"verdict.rate_nats_per_{unit}" for unit in ("second", "time_constant")
 }
 CELL_COLUMNS = (
-    "activation",
-    "steps",
-    *CELL_FIELDS,
-    "baseline",
-    "cell",
-    *TIME_FIELDS,
-    "seed",
-    "file",
-    "write_level",
+    *("activation", "steps", *CELL_FIELDS, "baseline", "cell"),
+    *(*TIME_FIELDS, "seed", "file", "write_level"),
 )
 MEDIAN_COLUMNS = (
     *("cell", "activation", "steps", "file", "seeds", "stage"),
@@ -58,11 +52,8 @@ CHECKPOINT_COLUMNS = ("update", "error_per_step", "gradient_norm", "horizon")
 CHECK_COLUMNS = ("quantity", "against", "deviation", "tolerance", "passed")
 SHARED = ("recurrent_weights", "input_weights", "hidden_bias")
 SHARE_COLUMNS = (
-    "lag",
-    *(f"log10_share_{name}" for name in SHARED),
-    "log10_partial_sum",
-    "cancellation",
-    "truncation_error",
+    *("lag", *(f"log10_share_{name}" for name in SHARED)),
+    *("log10_partial_sum", "cancellation", "truncation_error"),
 )
 
 
@@ -73,11 +64,7 @@ def _fields_of(stage: Stage, columns: Mapping[str, str]) -> list[Field]:
 
 def profile_rows(analysis: Analysis) -> list[list[Any]]:
     """Return one row per stage and lag, in the order of ``PROFILE_COLUMNS``."""
-    return [
-        [str(stage.name), *row]
-        for stage in analysis.stages
-        for row in _transposed(field.value for field in _fields_of(stage, PROFILE_FIELDS))
-    ]
+    return by_stage(analysis, lambda s: (each.value for each in _fields_of(s, PROFILE_FIELDS)))
 
 
 def profile_table(analysis: Analysis) -> Rows:
@@ -87,15 +74,12 @@ def profile_table(analysis: Analysis) -> Rows:
 
 def parameter_rows(analysis: Analysis) -> Rows:
     """Return one row per stage and lag: log10 of the norm for all parameters and for each array."""
-    rows = [
-        [str(stage.name), *row]
-        for stage in analysis.stages
-        for row in _transposed(
-            (stage.parameter_profile.lags, *stage.parameter_profile.log10_medians.values())
-        )
-    ]
+
+    def curves(stage: Stage) -> Iterable[Column]:
+        return stage.parameter_profile.lags, *stage.parameter_profile.log10_medians.values()
+
     names = analysis.last.parameter_profile.log_norms
-    return ("stage", "lag", *(f"log10_{name}" for name in names)), rows
+    return ("stage", "lag", *(f"log10_{name}" for name in names)), by_stage(analysis, curves)
 
 
 def comparison_rows(comparison: Comparison) -> list[list[Any]]:
@@ -157,8 +141,8 @@ def check_rows(rows: Iterable[CheckRow]) -> list[list[Any]]:
 
 def median_map(log_norms: FloatArray) -> FloatArray:
     """Return the median over sequences (A,A); −inf makes no NaN."""
-    middle: FloatArray = quantiles(log_norms, (0.5,))[0]
-    return middle
+    found: FloatArray = quantiles(log_norms, (0.5,))[0]
+    return found
 
 
 def middle(values: FloatArray | Sequence[float]) -> float:
@@ -174,7 +158,7 @@ def map_rows(analysis: Analysis) -> Rows:
         return columns, []
     times, middle = found.times, median_map(found.log_norms) / LN_10
     later, earlier = np.tril_indices(times.size, -1)
-    return columns, _transposed((times[later], times[earlier], middle[later, earlier]))
+    return columns, transposed((times[later], times[earlier], middle[later, earlier]))
 
 
 def share_columns(shares: GradientShares) -> list[FloatArray | IntArray]:
@@ -191,11 +175,17 @@ def share_columns(shares: GradientShares) -> list[FloatArray | IntArray]:
 def share_rows(analysis: Analysis) -> Rows:
     """Return one row per lag, in the order of ``SHARE_COLUMNS``."""
     shares = analysis.details.shares
-    return SHARE_COLUMNS, [] if shares is None else _transposed(share_columns(shares))
+    return SHARE_COLUMNS, [] if shares is None else transposed(share_columns(shares))
 
 
-def _transposed(columns: Iterable[np.ndarray[Any, Any]]) -> list[list[Any]]:
+def transposed(columns: Iterable[Column]) -> list[list[Any]]:
+    """Return columns (n,) as n rows."""
     return [list(row) for row in zip(*(each.tolist() for each in columns), strict=True)]
+
+
+def by_stage(analysis: Analysis, columns: Callable[[Stage], Iterable[Column]]) -> list[list[Any]]:
+    """Return the rows of every stage, its name before each."""
+    return [[str(s.name), *row] for s in analysis.stages for row in transposed(columns(s))]
 
 
 def singular_rows(analysis: Analysis) -> Rows:
@@ -207,7 +197,7 @@ def singular_rows(analysis: Analysis) -> Rows:
     log10_values = spectrum.singular.log_values / LN_10
     place, sequence, rank = np.indices(log10_values.shape).reshape(3, -1)
     lags = spectrum.singular.lags[place]
-    return columns, _transposed((lags, sequence + 1, rank + 1, log10_values.ravel()))
+    return columns, transposed((lags, sequence + 1, rank + 1, log10_values.ravel()))
 
 
 def lyapunov_rows(analysis: Analysis) -> Rows:
@@ -219,7 +209,7 @@ def lyapunov_rows(analysis: Analysis) -> Rows:
     found = spectrum.lyapunov
     sequence, rank = np.indices(found.exponents.shape) + 1
     arrays = (sequence, rank, found.exponents, found.standard_errors, found.trusted)
-    return columns, _transposed(each.ravel() for each in arrays)
+    return columns, transposed(each.ravel() for each in arrays)
 
 
 def eigenvalue_rows(analysis: Analysis) -> Rows:
@@ -228,12 +218,11 @@ def eigenvalue_rows(analysis: Analysis) -> Rows:
     spectrum = analysis.details.spectrum
     if spectrum is None:
         return columns, []
-    rows: list[list[Any]] = [["W", None, z.real, z.imag] for z in spectrum.eigenvalues.tolist()]
-    for step, values in zip(
-        spectrum.sampled_steps.tolist(), spectrum.jacobian_eigenvalues.tolist(), strict=True
-    ):
-        rows += [["J_t", step, z.real, z.imag] for z in values]
-    return columns, rows
+    sampled = zip(spectrum.sampled_steps.tolist(), spectrum.jacobian_eigenvalues, strict=True)
+    groups = [("W", None, spectrum.eigenvalues), *(("J_t", *each) for each in sampled)]
+    return columns, [
+        [of, step, z.real, z.imag] for of, step, values in groups for z in values.tolist()
+    ]
 
 
 def theory_rows(analysis: Analysis) -> Rows:

@@ -35,9 +35,11 @@ from gradscope.report.words.captions import lyapunov_sentence
 from gradscope.report.words.headline import answer, describe
 from gradscope.report.words.numbers import fraction
 
-SIZE = (8.0, 4.5)
-"""Inches: half a slide."""
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
+HALF_SLIDE = (8.0, 4.5)
+"""Inches."""
 
 NOTEBOOK = {"command": "notebook"}
 """Made by hand: no settings tell how, so ``rerun`` refuses it."""
@@ -46,20 +48,12 @@ NOTEBOOK = {"command": "notebook"}
 def profile_picture(
     norms: LagNorms, threshold: float, log_bound: FloatArray | None = None
 ) -> bytes:
-    """Return a lag profile as the bytes of a PNG.
-
-    Parameters
-    ----------
-    norms : LagNorms
-        The profile of every sequence.
-    threshold : float
-        σ_max below which it has vanished; drawn as a line.
-    log_bound : (L,) array, optional
-        The bound in nats, whatever the cell.
+    """Return a lag profile as the bytes of a PNG, with a line at the ``threshold`` of σ_max below
+    which it has vanished, and ``log_bound`` (L,) in nats where there is one.
     """
     n_sequences = norms.log_norms.shape[1]
     about = f"{norms.lags.size} lags, {n_sequences} sequences; dashed: {fraction(threshold)}"
-    figure = new_page("How much of the gradient arrives, by lag", about, SIZE)
+    figure = new_page("How much of the gradient arrives, by lag", about, HALF_SLIDE)
     axes = figure.add_axes((0.11, 0.13, 0.85, 0.68))
     dress(axes, LAG, SIGMA_MAX)
     low, median, high = map(drawable, quantiles(norms.log_norms, (0.05, 0.5, 0.95)))
@@ -72,9 +66,6 @@ def profile_picture(
     legend(axes)
     return picture_bytes(figure, ".png", {}, NOTEBOOK)
 
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 WORDS_ACROSS = 36
 """Characters in a line of what a panel says where it has nothing to draw."""
@@ -100,11 +91,7 @@ def analysis_figure(analysis: Analysis) -> "Figure":
     below = [name for name in others if PANELS[name].shown(analysis)]
     rows = [below[place : place + 3] for place in range(0, len(below), 3)]
     height = SLIDE[1] + EXTRA_ROW * (len(rows) - 1)
-    figure = new_page(
-        answer(analysis),
-        describe(analysis.settings, analysis),
-        (SLIDE[0], height),
-    )
+    figure = new_page(answer(analysis), describe(analysis.settings, analysis), (SLIDE[0], height))
     margins: Look = {"top": 1.0 - 1.575 / height, "bottom": 0.64 / height}
     margins |= {"left": 0.065, "right": 0.945, "hspace": 0.58, "wspace": 1.35}
     grid = figure.add_gridspec(1 + len(rows), 6, **margins)
@@ -124,14 +111,12 @@ def spectrum_picture(analysis: Analysis, suffix: str) -> bytes:
         f"Largest Lyapunov exponent: {lyapunov_sentence(analysis)}",
         describe(analysis.settings, analysis),
     )
-    grid = figure.add_gridspec(
-        2, 2, left=0.065, right=0.965, top=0.79, bottom=0.085, hspace=0.58, wspace=0.46
-    )
+    margins: Look = {"left": 0.065, "right": 0.965, "top": 0.79, "bottom": 0.085}
+    grid = figure.add_gridspec(2, 2, hspace=0.58, wspace=0.46, **margins)
     named = ("lyapunov", "singular", "eigenvalues", "theory")
     for place, name in enumerate(name for name in named if PANELS[name].shown(analysis)):
         PANELS[name].draw(figure.add_subplot(grid[divmod(place, 2)]), analysis)
-    made_by = {"command": "spectrum"}
-    return picture_bytes(figure, suffix, analysis.settings.as_dict(), made_by)
+    return picture_bytes(figure, suffix, analysis.settings.as_dict(), {"command": "spectrum"})
 
 
 def panel_picture(

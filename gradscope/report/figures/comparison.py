@@ -158,12 +158,12 @@ def _name_ends(axes: "Axes", comparison: Comparison) -> None:
 def _horizons_panel(axes: "Axes", comparison: Comparison, networks: list[_Network]) -> None:
     dress(axes, _across(comparison), "lag (steps)", "Memory horizon (hollow: beyond the lags)")
     for name, look, places, groups in networks:
-        befores = [[each.stages[0] for each in group] for group in groups]
         afters = [[each.last for each in group] for group in groups]
         if len(groups[0][0].stages) > 1:
             dotted: Look = {"color": look["color"], "linestyle": (0, (1, 2)), "linewidth": 1.4}
             label = "before training" if name == networks[0].name else None
-            axes.plot(places, [_reached(each) for each in befores], label=label, **dotted)
+            befores = [_reached([each.stages[0] for each in group]) for group in groups]
+            axes.plot(places, befores, label=label, **dotted)
         reached = np.array([_reached(each) for each in afters])
         beyond = np.isinf([median_reach(each) for each in afters])
         axes.plot(places, reached, linewidth=2, **look)
@@ -225,7 +225,6 @@ def _errors_panel(axes: "Axes", comparison: Comparison, networks: list[_Network]
 
 
 def _across(comparison: Comparison) -> str:
-    """Return what stands below the axis."""
     named = file_of(comparison.analyses[0]) is not None
     return "file, in the order of the legend" if named else "sequence length T"
 
@@ -234,9 +233,7 @@ def _tick_places(axes: "Axes", comparison: Comparison, networks: list[_Network])
     """Name the lengths that were run, and no others: the longest first, the others where they
     fit; or number the files.
     """
-    places = sorted(
-        {each for network in networks for each in network.places.tolist()}, reverse=True
-    )
+    places = sorted({each for it in networks for each in it.places.tolist()}, reverse=True)
     if file_of(comparison.analyses[0]) is None:
         axes.set_xscale("log")
     else:

@@ -54,13 +54,8 @@ MARGIN = 1.12
 
 
 def eigenvalue_picture(inspection: Inspection, suffix: str) -> bytes:
-    """Return the eigenvalues of every layer as the bytes of a ``.png``, ``.svg`` or ``.pdf``.
-
-    Parameters
-    ----------
-    inspection : Inspection
-        With one layer or more; the first ``MAX_ROWS`` are drawn.
-    suffix : str
+    """Return the eigenvalues of one layer or more, the first ``MAX_ROWS``, as the bytes of a
+    ``.png``, ``.svg`` or ``.pdf``.
     """
     shown = inspection.layers[:MAX_ROWS]
     gated = any(len(each.spectra) > 1 for each in shown)
@@ -103,14 +98,12 @@ def _plane(axes: "Axes", spectrum: WeightSpectrum, title: str, reach: float) -> 
     sigma, outside = spectrum.sigma_max, spectrum.outside
     area = min(MAX_POINT, max(MIN_POINT, MAX_POINT * 64 / outside.size))
     # A line of numbers below the title, where a legend would stand in other pictures.
-    write_above(
-        axes, typeset(f"|λ| ≤ {number(spectrum.spectral_radius)}; dashed: σ_max {number(sigma)}")
-    )
+    sizes = f"|λ| ≤ {number(spectrum.spectral_radius)}; dashed: σ_max {number(sigma)}"
+    write_above(axes, typeset(sizes))
     angles = np.linspace(0.0, 2.0 * np.pi, 361)
-    axes.plot(np.cos(angles), np.sin(angles), color=INK, linewidth=1.2)
-    axes.plot(
-        sigma * np.cos(angles), sigma * np.sin(angles), color=GREY, linewidth=1.2, linestyle="--"
-    )
+    circle = np.array([np.cos(angles), np.sin(angles)])
+    axes.plot(*circle, color=INK, linewidth=1.2)
+    axes.plot(*(sigma * circle), color=GREY, linewidth=1.2, linestyle="--")
     for chosen, color, face in ((~outside, BLUE, BLUE), (outside, VERMILLION, "white")):
         points = spectrum.eigenvalues[chosen]
         axes.scatter(
@@ -123,9 +116,8 @@ def _ranks(axes: "Axes", spectrum: WeightSpectrum) -> None:
     """Draw singular values and moduli of eigenvalues by rank: apart where W is not normal."""
     dress(axes, "rank", "σ and |λ|", f"Departure from normality {spectrum.departure:.0%}")
     ranks = np.arange(1, spectrum.singular_values.size + 1)
-    moduli = np.abs(spectrum.eigenvalues)
     axes.plot(ranks, spectrum.singular_values, "-", color=INK, linewidth=2, label="σ")
-    axes.plot(ranks, moduli, "o", color=BLUE, markersize=4.5, label="|λ|")
+    axes.plot(ranks, np.abs(spectrum.eigenvalues), "o", color=BLUE, markersize=4.5, label="|λ|")
     axes.axhline(1.0, color=GREY, linestyle=":", linewidth=1.5)
     axes.set_ylim(bottom=0.0)
     legend(axes)

@@ -19,6 +19,7 @@ from gradscope.report.figures.style import (
     LABEL_SIZE,
     SLIDE,
     TICK_SIZE,
+    Look,
     halo,
     new_page,
     picture_bytes,
@@ -155,8 +156,7 @@ def _horizon_look(field: GridOfValues) -> "tuple[Colormap, Normalize]":
 
     colors = mpl.colormaps["viridis"].with_extremes(bad=FAINT, over="white")
     values = _finite(field)
-    low = float(values.min()) if values.size else 1.0
-    high = float(values.max()) if values.size else 10.0
+    low, high = (float(values.min()), float(values.max())) if values.size else (1.0, 10.0)
     return colors, LogNorm(low, max(high, 2.0 * low))
 
 
@@ -179,20 +179,20 @@ def _field_panel(
     mesh = axes.pcolormesh(
         _edges(field.x), _edges(field.y), values, cmap=colors, norm=norm, rasterized=True
     )
-    _scale(axes, field)
+    if is_wide(field.x):
+        axes.set_xscale("log")
+    if is_wide(field.y):
+        axes.set_yscale("log")
+    set_ticks(axes.xaxis, field.x)
+    set_ticks(axes.yaxis, field.y)
     _mark_zero(axes, rate, name, hatched=field.measure != "horizon")
     if field.measure == "horizon":
         _write_horizons(axes, field, name, mesh)
     rates = rate.panels[name]  # NaN in a place without a result: then nothing holds everywhere.
     shrinks = ": shrinks everywhere" if (rates < 0.0).all() else ""
-    axes.set_title(
-        name + (": grows everywhere" if (rates > 0.0).all() else shrinks),
-        loc="left",
-        size=LABEL_SIZE + (1 if len(field.panels) < PANELS_IN_A_ROW else -1.5),
-        weight="bold",
-        color=INK,
-        pad=8,
-    )
+    title = name + (": grows everywhere" if (rates > 0.0).all() else shrinks)
+    size = LABEL_SIZE + (1 if len(field.panels) < PANELS_IN_A_ROW else -1.5)
+    axes.set_title(title, loc="left", size=size, weight="bold", color=INK, pad=8)
     axes.set_xlabel(words(field.x), size=LABEL_SIZE, color=INK)
     axes.set_ylabel(words(field.y), size=LABEL_SIZE, color=INK)
     axes.tick_params(labelsize=TICK_SIZE, colors=INK, length=3)
@@ -214,16 +214,6 @@ def _scaled(axis: Axis, values: FloatArray) -> FloatArray:
 
 def _unscaled(axis: Axis, values: FloatArray) -> FloatArray:
     return np.exp(values) if is_wide(axis) else values
-
-
-def _scale(axes: "Axes", field: GridOfValues) -> None:
-    """Set the scale and the ticks of both axes: every value where there are few."""
-    if is_wide(field.x):
-        axes.set_xscale("log")
-    if is_wide(field.y):
-        axes.set_yscale("log")
-    for axis, drawn in ((field.x, axes.xaxis), (field.y, axes.yaxis)):
-        set_ticks(drawn, axis)
 
 
 def _mark_zero(axes: "Axes", rate: GridOfValues, name: str, *, hatched: bool) -> None:
@@ -288,13 +278,7 @@ def _write_horizons(axes: "Axes", field: GridOfValues, name: str, mesh: "QuadMes
             continue
         red, green, blue, _ = mesh.to_rgba(np.array([min(float(value), LARGEST)]))[0]
         light = np.isinf(value) or 0.3 * red + 0.59 * green + 0.11 * blue > 0.6
-        axes.text(
-            float(field.x.places[column]),
-            float(field.y.places[row]),
-            "∞" if np.isinf(value) else f"{value:.0f}",
-            ha="center",
-            va="center",
-            color=INK if light else "white",
-            size=TICK_SIZE,
-            path_effects=halo() if light else None,
-        )
+        look: Look = {"ha": "center", "va": "center", "size": TICK_SIZE}
+        look |= {"color": INK, "path_effects": halo()} if light else {"color": "white"}
+        shown = "∞" if np.isinf(value) else f"{value:.0f}"
+        axes.text(float(field.x.places[column]), float(field.y.places[row]), shown, **look)

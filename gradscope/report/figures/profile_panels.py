@@ -4,7 +4,7 @@ Norms are drawn as log10, lags and steps as they are. The last stage is solid an
 before it dashed and grey, the bound dotted.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -45,11 +45,6 @@ FEW_POINTS = 12
 MAX_RISE = 0.5
 """The bound may stretch the axis of a profile by this many times the measured span."""
 
-STAGE_LOOKS = (
-    {"color": GREY, "linestyle": "--", "linewidth": 1.8},
-    {"color": BLUE, "linestyle": "-", "linewidth": 2.6},
-)
-
 
 def profile_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw log10 σ_max by lag: median, band over sequences, bound, threshold, horizon, need."""
@@ -58,16 +53,9 @@ def profile_panel(axes: "Axes", analysis: Analysis) -> None:
         draw_stage(axes, analysis, stage, stage.profile.lags, drawable(stage.profile.median))
     last = analysis.last.profile
     draw_band(axes, last.lags, drawable(last.quantile(0.05)), drawable(last.quantile(0.95)))
-    axes.plot(
-        last.lags,
-        last.log_bound / LN_10,
-        color=VERMILLION,
-        linestyle=":",
-        linewidth=2.4,
-        label=r"bound $(\gamma\,\sigma_{\max}(W))^\ell$"
-        if has_textbook_bound(analysis.settings)
-        else "bound",
-    )
+    formula = r" $(\gamma\,\sigma_{\max}(W))^\ell$" if has_textbook_bound(analysis.settings) else ""
+    dotted: Look = {"color": VERMILLION, "linestyle": ":", "linewidth": 2.4}
+    axes.plot(last.lags, last.log_bound / LN_10, label=f"bound{formula}", **dotted)
     _draw_lyapunov_slope(axes, analysis)
     _limit_rise(axes, analysis)
     _mark_lags(axes, analysis)
@@ -92,7 +80,9 @@ def draw_stage(
     axes: "Axes", analysis: Analysis, stage: Stage, x: IntArray, values: FloatArray
 ) -> None:
     """Draw the curve of one stage: the last blue, the one before it dashed and grey."""
-    look: dict[str, Any] = dict(STAGE_LOOKS[stage is analysis.last])
+    look: Look = {"color": GREY, "linestyle": "--", "linewidth": 1.8}
+    if stage is analysis.last:
+        look = {"color": BLUE, "linestyle": "-", "linewidth": 2.6}
     marker = "o" if values.size <= FEW_POINTS else None
     axes.plot(x, values, label=stage_title(stage.name, analysis.training), marker=marker, **look)
 
@@ -111,14 +101,8 @@ def _draw_lyapunov_slope(axes: "Axes", analysis: Analysis) -> None:
     largest = middle(spectrum.lyapunov.exponents[:, 0])
     if np.isfinite(largest):
         line = profile.median[-1] + largest * (profile.lags - profile.lags[-1])
-        axes.plot(
-            profile.lags,
-            line / LN_10,
-            color=ORANGE,
-            linestyle=(0, (8, 2, 1, 2)),
-            linewidth=1.4,
-            label=f"slope {typeset('λ_1')}",
-        )
+        look: Look = {"color": ORANGE, "linestyle": (0, (8, 2, 1, 2)), "linewidth": 1.4}
+        axes.plot(profile.lags, line / LN_10, label=f"slope {typeset('λ_1')}", **look)
 
 
 def _limit_rise(axes: "Axes", analysis: Analysis) -> None:
@@ -171,15 +155,13 @@ def causes_panel(axes: "Axes", analysis: Analysis) -> None:
     ends = np.cumsum(parts)
     starts = ends - parts
     rising = parts >= 0
-    bars = axes.barh(
-        range(parts.size), parts, left=starts, color=np.where(rising, BLUE, VERMILLION)
-    )
+    colors = np.where(rising, BLUE, VERMILLION)
+    bars = axes.barh(range(parts.size), parts, left=starts, color=colors)
     for bar, rises in zip(bars, rising, strict=True):
         bar.set(hatch="" if rises else "//", edgecolor="white")
     axes.barh(parts.size, causes.total, color=INK)
-    axes.vlines(
-        ends, np.arange(parts.size) + 0.4, np.arange(parts.size) + 0.6, color=GREY, linewidth=1.0
-    )
+    places = np.arange(parts.size)
+    axes.vlines(ends, places + 0.4, places + 0.6, color=GREY, linewidth=1.0)
     axes.axvline(0.0, color=GREY, linewidth=1.0)
     _label_bars(axes, np.append(starts, 0.0), np.append(parts, causes.total))
     axes.set_yticks(range(parts.size + 1), [*(CAUSE_LABELS[name] for name in terms), "growth rate"])
@@ -211,8 +193,5 @@ def say(axes: "Axes", text: str) -> None:
 def cause_rows(analysis: Analysis) -> Rows:
     """Return one row per stage, in nats per step."""
     names = (*terms_of(analysis.last.causes), "total")
-    rows = [
-        [str(stage.name), *(getattr(stage.causes, name) for name in names)]
-        for stage in analysis.stages
-    ]
+    rows = [[str(s.name), *(getattr(s.causes, name) for name in names)] for s in analysis.stages]
     return ("stage", *(f"{name}_nats_per_step" for name in names)), rows

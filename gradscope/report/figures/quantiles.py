@@ -5,7 +5,6 @@ cells.
 """
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -38,14 +37,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MEASURE_BEYOND: Mapping[str, str] = MappingProxyType(
-    {
-        **dict.fromkeys(("rate_nats_per_step", "lyapunov_exponent"), "exactly zero"),
-        "horizon": "beyond the lags",
-    }
-)
-"""What a median means that is infinite."""
-
 TOP, BOTTOM = 1.2, 0.75
 """Inches from the page's upper and lower edge to the axes, below one row of the legend."""
 
@@ -65,9 +56,8 @@ def quantile_picture(
 def quantile_figure(quantiles: QuantileCurves, settings: Mapping[str, Any]) -> "Figure":
     """Return the quantiles of a measure over one setting."""
     what = MEASURE_WORDS[quantiles.measure].partition(",")[0].capitalize()
-    title = (
-        f"{what} against {words(quantiles.x).partition(',')[0]}: {named(quantiles.curves, ', ')}"
-    )
+    over = words(quantiles.x).partition(",")[0]
+    title = f"{what} against {over}: {named(quantiles.curves, ', ')}"
     figure = new_page(title, subtitle(_bands(quantiles), settings))
     height = 1.0 - (TOP + height_of_rows(len(quantiles.curves)) + BOTTOM) / SLIDE[1]
     axes = figure.add_axes((0.085, BOTTOM / SLIDE[1], 0.88, height))
@@ -92,12 +82,12 @@ def quantile_figure(quantiles: QuantileCurves, settings: Mapping[str, Any]) -> "
 
 
 def _bands(quantiles: QuantileCurves) -> str:
-    """Return what lines and bands show."""
     over = " and ".join(word.replace("_", " ") for word in quantiles.mixed)
     most = max((int(each.max()) for each in quantiles.counts.values()), default=0)
     bands = f"line: median over {over}; bands: 50 % and 90 % of n ≤ {most} cells" if over else ""
     if any(np.isinf(curve[2]).any() for curve in quantiles.curves.values()):
-        bands += f"; hollow at the edge: {MEASURE_BEYOND[quantiles.measure]}"
+        beyond = "beyond the lags" if quantiles.measure == "horizon" else "exactly zero"
+        bands += f"; hollow at the edge: {beyond}"
     return bands
 
 

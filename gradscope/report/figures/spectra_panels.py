@@ -9,8 +9,8 @@ import numpy as np
 
 from gradscope.analysis.results import Analysis
 from gradscope.arrays import LN_10
-from gradscope.report.documents.rows import median_map
-from gradscope.report.figures.profile_panels import say
+from gradscope.report.documents.rows import SHARED, median_map
+from gradscope.report.figures.profile_panels import drawable, say
 from gradscope.report.figures.style import (
     BACKING,
     BLUE,
@@ -53,16 +53,9 @@ def map_panel(axes: "Axes", analysis: Analysis) -> None:
     finite = values[np.isfinite(values)]
     low, high = (float(np.min(finite)), float(np.max(finite))) if finite.size else (-1.0, 0.0)
     last = float(found.times[-1])
-    image = axes.imshow(
-        np.where(np.isneginf(values), low, values),
-        origin="lower",
-        extent=(0.0, last, 0.0, last),
-        cmap="viridis",
-        vmin=low,
-        vmax=max(high, low + 1e-9),
-        interpolation="nearest",
-        aspect="auto",
-    )
+    look: Look = {"extent": (0.0, last, 0.0, last), "vmin": low, "vmax": max(high, low + 1e-9)}
+    look |= {"origin": "lower", "cmap": "viridis", "interpolation": "nearest", "aspect": "auto"}
+    image = axes.imshow(np.where(np.isneginf(values), low, values), **look)
     figure = axes.get_figure(root=True)
     if figure is not None:
         bar = figure.colorbar(image, ax=axes, pad=0.02)
@@ -84,14 +77,8 @@ def shares_panel(axes: "Axes", analysis: Analysis) -> None:
     if np.isneginf(shares.log_partial_norms[-1]):
         say(axes, f"{why_no_shares(analysis)}:\nnothing to split by lag.")
         return
-    snapshots = {
-        "recurrent_weights": ("W", "-"),
-        "input_weights": ("U", "--"),
-        "hidden_bias": ("b", ":"),
-    }
-    for name, (title, style) in snapshots.items():
-        logs = shares.log_norms[name] / LN_10
-        drawn = np.where(np.isfinite(logs), logs, np.nan)
+    for name, title, style in zip(SHARED, "WUb", ("-", "--", ":"), strict=True):
+        drawn = drawable(shares.log_norms[name])
         axes.plot(shares.lags, drawn, color=BLUE, linestyle=style, linewidth=2.0, label=title)
     other = second_axis(axes, "error if cut here, %")
     errors = 100.0 * shares.truncation_errors
@@ -154,27 +141,14 @@ def lyapunov_panel(axes: "Axes", analysis: Analysis) -> None:
         (alive & ~trusted, "white", "below double precision"),
     ):
         if shown.any():
-            axes.errorbar(
-                ranks[shown],
-                exponents[shown],
-                yerr=np.where(np.isfinite(errors[shown]), errors[shown], 0.0),
-                color=BLUE,
-                markerfacecolor=face,
-                marker="o",
-                markersize=4,
-                linestyle="none",
-                label=label,
-            )
+            look: Look = {"color": BLUE, "markerfacecolor": face, "marker": "o", "markersize": 4}
+            look |= {"yerr": np.nan_to_num(errors[shown], posinf=0.0), "linestyle": "none"}
+            axes.errorbar(ranks[shown], exponents[shown], label=label, **look)
     if spectrum.expected is not None and spectrum.against_expected is None:
         expected = spectrum.expected.exponents[0]
-        axes.plot(
-            ranks[np.isfinite(expected)],
-            expected[np.isfinite(expected)],
-            color=VERMILLION,
-            linestyle="-.",
-            linewidth=1.5,
-            label="wide network",
-        )
+        finite = np.isfinite(expected)
+        dashed: Look = {"color": VERMILLION, "linestyle": "-.", "linewidth": 1.5}
+        axes.plot(ranks[finite], expected[finite], label="wide network", **dashed)
     axes.axhline(0.0, color=INK, linestyle="--", linewidth=1.0)
     legend(axes)
 

@@ -58,13 +58,8 @@ BACKING: Mapping[str, Any] = MappingProxyType(
 """Behind a text that stands on lines."""
 
 LEGEND_LOOK: Mapping[str, Any] = MappingProxyType(
-    {
-        "frameon": False,
-        "borderaxespad": 0.0,
-        "handlelength": 2.2,
-        "columnspacing": 1.4,
-        "handletextpad": 0.6,
-    }
+    {"frameon": False, "borderaxespad": 0.0}
+    | {"handlelength": 2.2, "columnspacing": 1.4, "handletextpad": 0.6}
 )
 
 LEGEND_TOP, LEGEND_ROW = 0.76, 0.23
@@ -85,8 +80,13 @@ def new_page(title: str, subtitle: str, size: tuple[float, float] = SLIDE) -> "F
     small = textwrap.shorten(subtitle, LONGEST_SUBTITLE, placeholder=" …")
     large_size = TITLE_SIZE * min(1.0, TITLE_CHARACTERS / len(large))
     small_size = TEXT_SIZE * min(1.0, SUBTITLE_CHARACTERS / max(len(small), 1))
-    _page_text(figure, 1.0 - 0.2 / size[1], large, size=large_size, weight="bold", color=INK)
-    _page_text(figure, 1.0 - 0.555 / size[1], small, size=small_size, color=GREY)
+    titled: Look = {"size": large_size, "weight": "bold", "color": INK}
+    lines = (0.2, large, titled), (0.555, small, {"size": small_size, "color": GREY})
+    for below_edge, text, look in lines:
+        # What stands in a file's name is not mathematics, and need not be text.
+        shown = text.encode("utf-8", "replace").decode()
+        top = 1.0 - below_edge / size[1]
+        figure.text(0.03, top, shown, va="top", parse_math=False, **look)
     return figure
 
 
@@ -106,14 +106,6 @@ def fit_panel(axes: "Axes") -> None:
     scale = text_scale(axes)
     for line in axes.lines:
         line.set_linewidth(line.get_linewidth() * scale)
-
-
-def _page_text(figure: "Figure", top: float, text: str, **look: Any) -> None:
-    """Write a line at the left margin; what stands in a file's name is not mathematics, and need
-    not be text.
-    """
-    shown = text.encode("utf-8", "replace").decode()
-    figure.text(0.03, top, shown, va="top", parse_math=False, **look)
 
 
 PANEL_SIZES: Mapping[ColumnWidth, tuple[float, float]] = MappingProxyType(
@@ -197,13 +189,8 @@ def write(
 ) -> None:
     """Write a text at a place of an axes, moved by ``offset`` points."""
     size = TICK_SIZE * text_scale(axes)
-    axes.annotate(
-        text,
-        at,
-        xytext=offset,
-        textcoords="offset points",
-        **{"size": size, "color": color, **look},
-    )
+    look = {"size": size, "color": color, "textcoords": "offset points", **look}
+    axes.annotate(text, at, xytext=offset, **look)
 
 
 def write_above(axes: "Axes", text: str) -> None:

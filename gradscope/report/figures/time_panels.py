@@ -9,7 +9,7 @@ import numpy as np
 
 from gradscope.analysis.results import SLOPE_EDGES, Analysis
 from gradscope.arrays import LN_10, FloatArray, IntArray
-from gradscope.report.documents.rows import Rows
+from gradscope.report.documents.rows import Rows, by_stage, transposed
 from gradscope.report.figures.profile_panels import FEW_POINTS, draw_stage, drawable, say
 from gradscope.report.figures.style import (
     BLUE,
@@ -17,6 +17,7 @@ from gradscope.report.figures.style import (
     INK,
     TICK_SIZE,
     VERMILLION,
+    Look,
     draw_band,
     dress,
     legend,
@@ -83,15 +84,9 @@ def saturation_panel(axes: "Axes", analysis: Analysis) -> None:
     ceiling, top = slopes.ceiling, max(slopes.ceiling, MAX_SLOPE)
     n_steps = slopes.histogram.shape[0]
     axes.grid(visible=False)
-    axes.imshow(
-        slopes.histogram.T,
-        origin="lower",
-        extent=(0.5, n_steps + 0.5, 0.0, ceiling),
-        cmap="Blues",
-        vmin=0.0,
-        aspect="auto",
-        interpolation="nearest",
-    )
+    look: Look = {"origin": "lower", "interpolation": "nearest", "aspect": "auto", "cmap": "Blues"}
+    extent = 0.5, n_steps + 0.5, 0.0, ceiling
+    axes.imshow(slopes.histogram.T, extent=extent, vmin=0.0, **look)
     axes.set_ylim(0.0, top)
     if ceiling < top:
         axes.axhline(ceiling, color=VERMILLION, linestyle=":", linewidth=2.4)
@@ -122,9 +117,8 @@ def training_panel(axes: "Axes", analysis: Analysis) -> None:
     marker = "o" if history.updates <= FEW_POINTS else None
     if history.updates <= FEW_POINTS:
         axes.set_xticks(updates)
-    axes.plot(
-        updates, history.error_per_step, color=BLUE, linewidth=2.0, marker=marker, label="error"
-    )
+    look: Look = {"color": BLUE, "linewidth": 2.0, "marker": marker}
+    axes.plot(updates, history.error_per_step, label="error", **look)
     baseline = analysis.task_info.baseline
     if baseline is not None:
         axes.axhline(baseline.error, color=INK, linestyle="--", linewidth=1.3, label="baseline")
@@ -139,9 +133,8 @@ def training_panel(axes: "Axes", analysis: Analysis) -> None:
 def _norms_behind(axes: "Axes", updates: IntArray, norms: FloatArray, marker: str | None) -> "Axes":
     """Draw the unclipped gradient norm behind the errors, on a second axis, and return it."""
     other = second_axis(axes, "gradient norm, unclipped")
-    other.plot(
-        updates, norms, color=VERMILLION, linewidth=0.8, marker=marker, label="gradient norm"
-    )
+    look: Look = {"color": VERMILLION, "linewidth": 0.8, "marker": marker}
+    other.plot(updates, norms, label="gradient norm", **look)
     _log_if_wide(other, norms)
     other.spines["left"].set_visible(False)
     other.spines["right"].set_color(GREY)
@@ -182,13 +175,8 @@ def gradient_rows(analysis: Analysis) -> Rows:
 
 def slope_rows(analysis: Analysis) -> Rows:
     """Return one row per stage and time step: quantiles over units and sequences."""
-    rows = [
-        [str(stage.name), step, *values]
-        for stage in analysis.stages
-        for step, values in enumerate(
-            np.stack([stage.slopes.p05, stage.slopes.median, stage.slopes.p95], axis=1).tolist(), 1
-        )
-    ]
+    when = np.arange(1, analysis.last.slopes.median.size + 1)
+    rows = by_stage(analysis, lambda s: (when, s.slopes.p05, s.slopes.median, s.slopes.p95))
     return ("stage", "step", "p05", "median", "p95"), rows
 
 
@@ -202,12 +190,8 @@ def saturation_rows(analysis: Analysis) -> Rows:
 
 def training_rows(analysis: Analysis) -> Rows:
     """Return one row per update."""
-    history = analysis.training
+    columns, history = ("update", "error_per_step", "gradient_norm", "clipped"), analysis.training
     if history is None:
-        return ("update", "error_per_step", "gradient_norm", "clipped"), []
-    columns = (history.error_per_step, history.gradient_norm, history.clipped)
-    rows = [
-        [update, *values]
-        for update, values in enumerate(zip(*(c.tolist() for c in columns), strict=True), 1)
-    ]
-    return ("update", "error_per_step", "gradient_norm", "clipped"), rows
+        return columns, []
+    updates = np.arange(1, history.updates + 1)
+    return columns, transposed((updates, *(getattr(history, name) for name in columns[1:])))

@@ -66,7 +66,6 @@ def _rates(value: Any) -> Iterator[float]:
 
 
 def _difference(made: Document, now: Document) -> str:
-    """Say in what the machines differ."""
     if made.get("kernel") is None or now["kernel"] is None:
         return f"the BLAS kernel is not known {'here' if now['kernel'] is None else 'of the file'}"
     differing = (name for name in ARITHMETIC if made.get(name) != now[name])

@@ -91,8 +91,8 @@ def stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
             "  95 % interval",
             [interval(each.growth.low, each.growth.high, "{} … {}") or "–" for each in stages],
         ),
+        ("  taken over", [rate_source(stage.growth) for stage in stages]),
     ]
-    rows.append(("  taken over", [rate_source(stage.growth) for stage in stages]))
     for unit in stages[-1].rate_per:
         title = f"  nats per {unit.replace('time_constant', 'time constant τ')}"
         rows.append((title, [level(stage.rate_per[unit]) for stage in stages]))
@@ -207,7 +207,7 @@ def training_page(
 def check_page(rows: Sequence[CheckRow], screen: Screen) -> RenderableType:
     """Return the page of ``check``: every comparison with its deviation."""
     failed = sum(not row.passed for row in rows)
-    verdict = "All checks pass." if not failed else f"{failed} of {len(rows)} checks fail."
+    verdict = f"{failed} of {len(rows)} checks fail." if failed else "All checks pass."
     cells = [
         (quantity, against, f"{deviation:.1e}", f"{allowed:.0e}", "ok" if passed else "FAILS")
         for quantity, against, deviation, allowed, passed in check_rows(rows)

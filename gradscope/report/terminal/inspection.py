@@ -43,17 +43,8 @@ ASKED: Mapping[Unknown, tuple[str, str]] = MappingProxyType(
 TITLES = ("layer", "kind", "in", "hidden", "gate", "σ_max", "|λ|_max", "|λ|>1", "non-normal")
 
 COLUMNS = (
-    "layer",
-    "kind",
-    "direction",
-    "input_size",
-    "hidden_size",
-    "parameters",
-    "gate",
-    "sigma_max",
-    "spectral_radius",
-    "eigenvalues_outside",
-    "departure_from_normality",
+    *("layer", "kind", "direction", "input_size", "hidden_size", "parameters", "gate"),
+    *("sigma_max", "spectral_radius", "eigenvalues_outside", "departure_from_normality"),
 )
 
 

@@ -13,6 +13,7 @@ from gradscope.arrays import LN_10
 from gradscope.jacobians.lyapunov import LyapunovSpectrum
 from gradscope.jacobians.singular_values import SingularValues
 from gradscope.report.documents.rows import middle
+from gradscope.report.figures.panels import PANELS
 from gradscope.report.screen import Screen
 from gradscope.report.terminal.table import bullets, opening, table_of
 from gradscope.report.words import captions
@@ -38,37 +39,29 @@ def spectrum_page(analysis: Analysis, screen: Screen) -> RenderableType:
         *(theory_sentence(each) for each in spectrum.theory),
     ]
     largest = f"Largest Lyapunov exponent: {captions.lyapunov_sentence(analysis)}"
-    how_to_read = (
-        captions.lyapunov_caption,
-        captions.singular_caption,
-        captions.eigenvalues_caption,
-    )
+    found, looked_at = spectrum.lyapunov, spectrum.singular.log_values.shape[1]
+    of = count(found.exponents.shape[0], "sequence")
+    over = f"median of {of}; {over_steps(found.n_steps, found.warm_up)}"
+    exponents = f"Lyapunov exponents, nats per step ({over})"
+    values = f"Singular values of ∂h_T/∂h_T−ℓ (median of {looked_at} of {of})"
+    how_to_read = [
+        PANELS[name].reading(analysis) for name in ("lyapunov", "singular", "eigenvalues")
+    ]
     return Group(
         *opening(largest, describe(analysis.settings, analysis), screen),
-        Text(screen.say(_lyapunov_title(spectrum.lyapunov)), style="bold"),
+        Text(screen.say(exponents), style="bold"),
         _exponents(spectrum, analysis.settings.steps_per, screen),
         Text(screen.say(_sum_rule(spectrum.lyapunov))),
         Text(),
         *bullets("What the state does", motion_sentences(spectrum), screen),
         Text(),
-        Text(screen.say(_singular_title(spectrum)), style="bold"),
+        Text(screen.say(values), style="bold"),
         _singular_values(spectrum.singular, screen),
         Text(),
         *bullets("Theory and measurement, nats per step", theory, screen),
         Text(),
-        *bullets("How to read it", [each(analysis) for each in how_to_read], screen),
+        *bullets("How to read it", how_to_read, screen),
     )
-
-
-def _lyapunov_title(found: LyapunovSpectrum) -> str:
-    sequences, over = found.exponents.shape[0], over_steps(found.n_steps, found.warm_up)
-    of = f"median of {count(sequences, 'sequence')}; {over}"
-    return f"Lyapunov exponents, nats per step ({of})"
-
-
-def _singular_title(spectrum: Spectrum) -> str:
-    some, of = spectrum.singular.log_values.shape[1], spectrum.lyapunov.exponents.shape[0]
-    return f"Singular values of ∂h_T/∂h_T−ℓ (median of {some} of {count(of, 'sequence')})"
 
 
 def _sum_rule(found: LyapunovSpectrum) -> str:

@@ -10,15 +10,7 @@ from gradscope.diagnosis.theory import TheoryName
 from gradscope.names import Regime
 from gradscope.report.documents.rows import median_map, middle
 from gradscope.report.words.headline import cause_sentence
-from gradscope.report.words.numbers import (
-    count,
-    fraction,
-    interval,
-    number,
-    pace,
-    percent,
-    steps,
-)
+from gradscope.report.words.numbers import count, fraction, interval, number, pace, percent, steps
 from gradscope.report.words.reasons import reason_sentence
 from gradscope.report.words.theory import THEORY_WORDS, motion_words
 
@@ -73,8 +65,8 @@ def causes_caption(analysis: Analysis) -> str:
     """Say which cause is the largest, and that all add up."""
     main = analysis.last.verdict.reason(ReasonCode.MAIN_CAUSE)
     sentence = f"{reason_sentence(main)} " if main is not None else ""
-    added = cause_sentence(analysis.last.causes)
-    between = interval(analysis.last.growth.low, analysis.last.growth.high)
+    added, growth = cause_sentence(analysis.last.causes), analysis.last.growth
+    between = interval(growth.low, growth.high)
     return f"{sentence}From top to bottom the bars add up exactly: {added}{between}."
 
 
@@ -210,15 +202,13 @@ def lyapunov_caption(analysis: Analysis) -> str:
     if spectrum is None:
         return NO_SPECTRUM
     found = spectrum.lyapunov
-    largest = middle(found.exponents[:, 0])
-    behaviour = motion_words(spectrum.motion)
-    trusted = float(found.trusted.mean())
     dimension = float(np.median(found.kaplan_yorke_dimension))
     shown = np.isfinite(dimension) and spectrum.motion.on_attractor
     beside = f"; Kaplan–Yorke dimension {number(dimension)}" if shown else ""
     return (
-        f"The largest exponent is {number(largest)} nats per step: {behaviour}{beside}; "
-        f"{trusted:.0%} of the exponents can be trusted in double precision."
+        f"The largest exponent is {number(middle(found.exponents[:, 0]))} nats per step: "
+        f"{motion_words(spectrum.motion)}{beside}; {found.trusted.mean():.0%} of the exponents can "
+        "be trusted in double precision."
     )
 
 

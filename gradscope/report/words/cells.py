@@ -6,48 +6,43 @@ from types import MappingProxyType
 from gradscope.analysis.settings import Settings, span
 from gradscope.names import ActivationName, CellName, StateName, network_name
 
-CAUSE_TITLES: Mapping[str, str] = MappingProxyType(
-    {
-        "weights": "weights, log σ_max(W)",
-        "slope_ceiling": "slope ceiling, log γ",
-        "misalignment": "misalignment",
-        "saturation": "saturation",
-        "direct": "kept by the gate alone",
-        "recurrent_weights": "recurrent weights",
-        "candidate_saturation": "candidate saturated",
-        "closed_gates": "gates closed",
-        "gate_slopes": "gates that move",
-    }
-)
-"""Each cause as a row of a table has it."""
+_CAUSES = {
+    "weights": ("weights, log σ_max(W)", "weights", "the size of W (log σ_max(W)"),
+    "slope_ceiling": (
+        "slope ceiling, log γ", "slope ceiling γ", "the activation's largest slope γ (log γ",
+    ),
+    "misalignment": (
+        "misalignment", "misalignment",
+        "misalignment: the gradient is not aligned with W's strongest direction (",
+    ),
+    "saturation": (
+        "saturation", "saturation", "saturation: the units work where φ is flat (",
+    ),
+    "direct": (
+        "kept by the gate alone", "gate alone",
+        "the gate that keeps the state: what it passes by itself (",
+    ),
+    "recurrent_weights": (
+        "recurrent weights", "recurrent W",
+        "the recurrent weights beside the gate that keeps the state (",
+    ),
+    "candidate_saturation": (
+        "candidate saturated", "candidate flat",
+        "saturation: the candidate works where φ is flat (",
+    ),
+    "closed_gates": (
+        "gates closed", "gates closed",
+        "closed gates: they block what the recurrent weights carry (",
+    ),
+    "gate_slopes": ("gates that move", "gates move", "the gates that move with the state ("),
+}  # fmt: skip
+"""Each cause as a row of a table has it, as a narrow picture has it, and as the sentence "The main
+cause is …" has it, up to its number.
+"""
 
-CAUSE_LABELS: Mapping[str, str] = MappingProxyType(
-    {
-        **CAUSE_TITLES,
-        "weights": "weights",
-        "slope_ceiling": "slope ceiling γ",
-        "direct": "gate alone",
-        "recurrent_weights": "recurrent W",
-        "candidate_saturation": "candidate flat",
-        "gate_slopes": "gates move",
-    }
-)
-"""Each cause as a narrow picture has it."""
-
-MAIN_CAUSES: Mapping[str, str] = MappingProxyType(
-    {
-        "weights": "the size of W (log σ_max(W)",
-        "slope_ceiling": "the activation's largest slope γ (log γ",
-        "misalignment": "misalignment: the gradient is not aligned with W's strongest direction (",
-        "saturation": "saturation: the units work where φ is flat (",
-        "direct": "the gate that keeps the state: what it passes by itself (",
-        "recurrent_weights": "the recurrent weights beside the gate that keeps the state (",
-        "candidate_saturation": "saturation: the candidate works where φ is flat (",
-        "closed_gates": "closed gates: they block what the recurrent weights carry (",
-        "gate_slopes": "the gates that move with the state (",
-    }
-)
-"""Each cause as the sentence "The main cause is …" has it, up to its number."""
+CAUSE_TITLES: Mapping[str, str] = MappingProxyType({k: v for k, (v, _, _) in _CAUSES.items()})
+CAUSE_LABELS: Mapping[str, str] = MappingProxyType({k: v for k, (_, v, _) in _CAUSES.items()})
+MAIN_CAUSES: Mapping[str, str] = MappingProxyType({k: v for k, (_, _, v) in _CAUSES.items()})
 
 
 def model_name(settings: Settings) -> str:
