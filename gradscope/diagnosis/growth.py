@@ -1,4 +1,5 @@
-"""The growth rate, in nats per step: of a network in the long run (``long_run``), or of a chain.
+"""The growth rate, in nats per step: of a network in the long run (``long_run``), or of a chain;
+and the memory horizon, the lag at which a profile falls below the vanishing threshold.
 
 A chain alone has its lag profile f(ℓ) = log σ_max(P_ℓ): beyond the transient a drift λ_1 ℓ plus a
 random walk, of which the mean increment over the tail, (f(L) − f(L/2))/(L − L/2), is the efficient
@@ -169,3 +170,18 @@ def cause_rates(causes: Causes | GatedCauses) -> Rates:
         return float(np.mean(term[-1][alive] - before[alive]) / span)
 
     return kind(**{name: rate(getattr(causes, name)) for name in names})
+
+
+def memory_horizon(median: FloatArray, threshold: float) -> int | None:
+    """Return the first lag, in steps, at which the profile (L,) in nats is below log(threshold)."""
+    below = median < np.log(threshold)
+    return int(np.argmax(below)) + 1 if below.any() else None
+
+
+def extrapolated_horizon(median: FloatArray, rate: float, threshold: float) -> int | None:
+    """Return the lag at which a profile would reach a threshold, below or above; None if never."""
+    if not rate * np.log(threshold) > 0.0:
+        return None
+    missing = (np.log(threshold) - float(median[-1])) / rate
+    lag = median.size + max(missing, 0.0)
+    return int(np.ceil(lag)) if lag < 1e15 else None

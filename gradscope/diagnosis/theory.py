@@ -30,6 +30,9 @@ from gradscope.notebook_repr import CompactRepr
 EULER_GAMMA = 0.5772156649015329
 """−ψ(1)."""
 
+ROUNDING = 1e-6
+"""An orthogonal W kept in float32 has eigenvalues this far from the unit circle, to either side."""
+
 MIN_UNITS = 50
 """Width from which on a mean field is believed: fluctuations are of order 1/√H (convention)."""
 

@@ -17,11 +17,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gradscope.arrays import FloatArray, quantiles
-from gradscope.diagnosis.growth import GrowthRate, Rates, growth_rate, terms_of
-from gradscope.diagnosis.horizon import extrapolated_horizon, memory_horizon
+from gradscope.diagnosis.growth import (
+    GrowthRate,
+    Rates,
+    extrapolated_horizon,
+    growth_rate,
+    memory_horizon,
+    terms_of,
+)
 from gradscope.diagnosis.reasons import Reason, ReasonCode
+from gradscope.diagnosis.theory import ROUNDING
 from gradscope.diagnosis.thresholds import Thresholds
-from gradscope.diagnosis.weight_spectrum import ROUNDING
 from gradscope.diagnosis.write_level import Writing
 from gradscope.names import Regime
 from gradscope.notebook_repr import CompactRepr
