@@ -140,21 +140,9 @@ def log_spectral_radius(weights: FloatArray) -> float:
 
 
 def newman_exponents(size: int, scale: float, count: int | None = None) -> FloatArray:
-    """Return the Lyapunov exponents (count,) of products of fresh Gaussian matrices.
-
-    Parameters
-    ----------
-    size : int
-        n, of the (n,n) factors.
-    scale : float
-        s, the standard deviation of each entry.
-    count : int, optional
-        How many, in nats per step, the largest first; all n by default.
-
-    Raises
-    ------
-    SettingError
-        If the scale is not positive and finite, or the count not in 1 … n.
+    """Return the Lyapunov exponents (count,), nats per step, of products of fresh Gaussian matrices
+    (n,n), n the ``size``, entries of standard deviation s, the ``scale``; the largest first, all n
+    by default. SettingError if the scale is not positive and finite, or the count not in 1 … n.
     """
     if not 0.0 < scale < np.inf:
         raise SettingError(f"the scale of the entries is {scale}; choose a finite number above 0")
