@@ -110,8 +110,7 @@ def growth_rate(log_norms: FloatArray) -> GrowthRate:
     if not alive.any():
         return GrowthRate(None, None, None, None, of=alive.size)
     first, last = (int(lag) for lag in tail_lags(log_norms.shape[0]))
-    living = log_norms[:, alive]
-    living = np.concatenate([np.zeros_like(living[:1]), living])  # Lag 0: log 1.
+    living = np.pad(log_norms[:, alive], ((1, 0), (0, 0)))  # Lag 0: log 1.
     before, after = living[[first, last]].mean(axis=1).tolist()
     tail = Tail((first, last), (before, after), living.shape[1], alive.size)
     found = growth_of_steps(np.diff(living[first:], axis=0), 0)
@@ -137,9 +136,8 @@ def growth_of_steps(logs: FloatArray, burn_in: int, stride: int = 1) -> GrowthRa
         if means.size > 1 and means.var(ddof=1) / means.size > BEYOND_CHANCE * alone:
             halves.append(half_width(means))
     half = max((each for each in halves if each is not None), default=None)
-    if half is None:
-        return GrowthRate(rate, None, None, None, *counts)
-    return GrowthRate(rate, rate - half, rate + half, None, *counts)
+    low, high = (None, None) if half is None else (rate - half, rate + half)
+    return GrowthRate(rate, low, high, None, *counts)
 
 
 def half_width(sample: FloatArray) -> float | None:
@@ -164,12 +162,11 @@ def cause_rates(causes: Causes | GatedCauses) -> Rates:
     if not alive.any():
         return kind(**dict.fromkeys(names))
 
-    def rate(term: FloatArray) -> float:
-        before = term[0] if causes.lags.size > 1 else np.zeros(term.shape[1])
-        span = causes.lags[-1] - (causes.lags[0] if causes.lags.size > 1 else 0)
-        return float(np.mean(term[-1][alive] - before[alive]) / span)
-
-    return kind(**{name: rate(getattr(causes, name)) for name in names})
+    # From lag 0, where every term is 0, if there is but one.
+    span = np.diff(causes.lags, prepend=0)[-1]
+    terms = (getattr(causes, name)[:, alive] for name in names)
+    rates = (float(np.mean(np.diff(term, axis=0, prepend=0.0)[-1]) / span) for term in terms)
+    return kind(**dict(zip(names, rates, strict=True)))
 
 
 def memory_horizon(median: FloatArray, threshold: float) -> int | None:

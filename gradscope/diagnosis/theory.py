@@ -214,15 +214,8 @@ def _mean_field_prediction(
     gaussian = found.gain and not objection_to_moments(params.recurrent_weights, found.gain)
     corrected = varies and gaussian and found.correlation is not None
     rate = found.rate_of_width(params.sizes[1]) if corrected else found.growth_rate
-    return Prediction(
-        TheoryName.MEAN_FIELD,
-        rate,
-        source,
-        against,
-        found.depth_scale,
-        found.correlation,
-        found.correlation_depth,
-    )
+    scales = found.depth_scale, found.correlation, found.correlation_depth
+    return Prediction(TheoryName.MEAN_FIELD, rate, source, against, *scales)
 
 
 def objection_to_randomness(params: ElmanParameters, gain: float) -> Objection | None:

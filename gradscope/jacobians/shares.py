@@ -145,12 +145,9 @@ class _Layout:
 
     def split(self, vector: FloatArray) -> dict[str, FloatArray]:
         """Undo ``joined``."""
-        ends = np.cumsum([int(np.prod(shape)) for shape in self.shapes.values()])
-        parts = np.split(vector, ends[:-1])
-        return {
-            name: part.reshape(shape)
-            for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
-        }
+        ends = np.cumsum([np.prod(shape, dtype=np.int64) for shape in self.shapes.values()])
+        parts = zip(self.shapes.items(), np.split(vector, ends[:-1]), strict=True)
+        return {name: part.reshape(shape) for (name, shape), part in parts}
 
 
 def _max_lag(max_lag: int | None, steps: IntArray, trajectory: Trajectory) -> int:

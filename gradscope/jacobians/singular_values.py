@@ -50,13 +50,8 @@ class SingularValues(CompactRepr):
 
     def compact_fields(self) -> dict[str, Any]:
         """Return sizes, and how far apart the largest and the smallest value are at the most."""
-        lags, sequences, count = self.log_values.shape
-        return {
-            "lags": lags,
-            "sequences": sequences,
-            "count": count,
-            "largest_log_condition": float(self.log_condition.max()),
-        }
+        sizes = zip(("lags", "sequences", "count"), self.log_values.shape, strict=True)
+        return {**dict(sizes), "largest_log_condition": float(self.log_condition.max())}
 
 
 def singular_values(
