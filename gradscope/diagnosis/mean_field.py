@@ -189,8 +189,8 @@ def _hermite_functions() -> FloatArray:
     """He_n/√n! times the root of ``DENSITY``, (N_HERMITE,N_NODES)."""
     factorials = np.cumprod(np.maximum(np.arange(N_HERMITE), 1.0))
     polynomials = np.polynomial.hermite_e.hermevander(NODES, N_HERMITE - 1)
-    found: FloatArray = (polynomials * np.sqrt(DENSITY[:, None] / factorials)).T
-    return found
+    weighed = polynomials * np.sqrt(DENSITY[:, None] / factorials)
+    return np.asarray(weighed.T, dtype=np.float64)
 
 
 def _coefficients(values: FloatArray) -> FloatArray:

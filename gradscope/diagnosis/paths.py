@@ -97,7 +97,7 @@ class _Paths:
             part = slice(start, start + at_once)
             lag, sequence = self._lag[part], self._sequence[part]
             slopes = self._chain.slopes[step - 1][sequence]
-            before = self._vectors[part].any(axis=1).astype(np.float64)
+            before = np.asarray(self._vectors[part].any(axis=1), dtype=np.float64)
             at_ceiling, length = self._jvp(self._vectors[part], slopes)
             self._logs[0, lag, sequence] += log_ratio(at_ceiling, before)
             self._logs[1, lag, sequence] += log_ratio(length, at_ceiling)
