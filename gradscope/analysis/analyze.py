@@ -29,21 +29,15 @@ SHORTER = 0.8
 
 
 def analyze(
-    settings: Settings | Prepared,
-    *,
-    watch: Watcher | None = None,
-    progress: Progress | None = None,
+    settings: Settings | Prepared, *, watch: Watcher | None = None, progress: Progress | None = None
 ) -> Analysis:
     """Take or draw a network, examine it, train it where updates are asked for, examine it again.
 
     ``settings`` decide the numbers; ``watch`` is called after each update (``learning.training``),
     ``progress`` with ``(done, total)`` while a map of all pairs is made. The stages are "initial"
-    (or "given", for a network from a file) and, after updates, "trained".
-
-    Raises
-    ------
-    SettingError, DataError, ArchiveError, WeightsError
-        If the settings contradict the task or a file, or a file cannot be read.
+    (or "given", for a network from a file) and, after updates, "trained". Raises SettingError,
+    DataError, ArchiveError or WeightsError if the settings contradict the task or a file, or a file
+    cannot be read.
     """
     prepared = settings if isinstance(settings, Prepared) else prepare(settings)
     network, resolved, history = prepared.network, prepared.resolved, None

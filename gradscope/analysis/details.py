@@ -3,7 +3,7 @@
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -67,8 +67,8 @@ class Spectrum(CompactRepr):
     sampled_steps: IntArray
     jacobian_eigenvalues: ComplexArray
     theory: tuple[Prediction, ...]
-    expected: LyapunovSpectrum | None
-    against_expected: Objection | None
+    expected: LyapunovSpectrum | None = field(repr=False)
+    against_expected: Objection | None = field(repr=False)
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -100,19 +100,15 @@ def measure_details(
     """
     if not (settings.map or settings.shares or settings.spectrum or settings.verify):
         return NO_DETAILS
-    verification = None
+    of, verification = (params, trajectory), None
     if settings.verify:
         lags = np.arange(1, log_norms.shape[0] + 1)
         measured = LagNorms(lags, log_norms, np.zeros_like(log_norms))
-        verification = verify_lag_norms(cell_chain(params, trajectory), measured)
+        verification = verify_lag_norms(cell_chain(*of), measured)
     return Details(
-        map=_map(params, trajectory, settings, progress) if settings.map else None,
-        shares=gradient_shares(params, trajectory, examined.targets) if settings.shares else None,
-        spectrum=(
-            _spectrum(params, trajectory, examined, burn_in, settings.seed)
-            if settings.spectrum
-            else None
-        ),
+        map=_map(*of, settings, progress) if settings.map else None,
+        shares=gradient_shares(*of, examined.targets) if settings.shares else None,
+        spectrum=_spectrum(*of, examined, burn_in, settings.seed) if settings.spectrum else None,
         verification=verification,
     )
 

@@ -67,12 +67,9 @@ def prepare(
 
     ``asked`` may be only the settings that a person gave, by name: a saved run or a file of weights
     answers for the rest. ``keep_stack`` keeps weights and trajectories of every layer of a file.
-    Several studies of the same files pass readers that remember them.
-
-    Raises
-    ------
-    SettingError, DataError, ArchiveError, WeightsError
-        If the settings contradict the task or a file, or a file cannot be read.
+    Several studies of the same files pass readers that remember them. Raises SettingError,
+    DataError, ArchiveError or WeightsError if the settings contradict the task or a file, or a file
+    cannot be read.
     """
     values = _read_per_unit(asked.as_dict() if isinstance(asked, Settings) else asked)
     if values.get("load") is not None:
@@ -101,13 +98,10 @@ def resolve(
 def _read_per_unit(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the values with the numbers of each unit in place of the files that hold them."""
     named = {name: str(values.get(name)) for name, each in SETTINGS.items() if each.per_unit}
-    return {
-        **values,
-        **{
-            name: read_table(Path(path), every=True).values.ravel()
-            for name, path in named.items()
-            if path.lower().endswith((ARRAY_SUFFIX, *TEXT_SUFFIXES))
-        },
+    return {**values} | {
+        name: read_table(Path(path), every=True).values.ravel()
+        for name, path in named.items()
+        if path.lower().endswith((ARRAY_SUFFIX, *TEXT_SUFFIXES))
     }
 
 

@@ -8,12 +8,7 @@ help says. Limits, help pages, variables and store columns follow.
 import math
 from dataclasses import dataclass
 
-from gradscope.analysis.setting_values import (
-    Group,
-    Limits,
-    OptionPanel,
-    setting,
-)
+from gradscope.analysis.setting_values import Group, Limits, OptionPanel, setting
 from gradscope.names import (
     ActivationName,
     CellName,
@@ -92,11 +87,7 @@ class SettingFields:
     )
 
     weights: str | None = setting(
-        None,
-        NETWORK,
-        FROM_FILE,
-        "A network from a weight file: the same as FILE.",
-        metavar="FILE",
+        None, NETWORK, FROM_FILE, "A network from a weight file: the same as FILE.", metavar="FILE"
     )
     weight_map: tuple[str, ...] = setting(
         (),
@@ -235,11 +226,7 @@ class SettingFields:
         0.05, DETAILS, ANALYSIS, "Gradient error that truncation may leave.", FRACTION
     )
     map: bool = setting(
-        False,
-        DETAILS,
-        ANALYSIS,
-        "Measure all pairs of states: the heat map.",
-        flag="--lag-map",
+        False, DETAILS, ANALYSIS, "Measure all pairs of states: the heat map.", flag="--lag-map"
     )
     shares: bool = setting(
         False, DETAILS, ANALYSIS, "Split the gradient by lag; truncation length."

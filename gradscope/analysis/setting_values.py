@@ -122,13 +122,10 @@ def checked(setting: Setting, value: Any) -> Any:
     if kind is int or kind is float:
         several = setting.per_unit and not isinstance(value, int | float)
         return _per_unit(setting, value) if several else _number(setting, value)
-    if kind is bool:
-        if not isinstance(value, bool):
-            raise SettingError(f"{flag} is {value!r}; choose true or false")
-        return value
-    if kind is str:
-        if not isinstance(value, str):
-            raise SettingError(f"{flag} is {value!r}; give a text")
+    if kind is bool or kind is str:
+        if not isinstance(value, kind):
+            remedy = "choose true or false" if kind is bool else "give a text"
+            raise SettingError(f"{flag} is {value!r}; {remedy}")
         return value
     if kind == tuple[str, ...]:
         return _names(flag, value)

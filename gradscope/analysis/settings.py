@@ -55,12 +55,8 @@ class Settings(SettingFields):
     is T and ``hidden`` H; ``max_lag`` None is every lag, ``forget_bias`` None as the initialiser
     has it, ``learning_rate`` None the optimizer's own default. ``tolerance`` is 1e-10 so that the
     four causes add up to 1e-9. Settings of a network from a file of ``weights`` are made by
-    ``analysis.imported.resolve``, which asks the file.
-
-    Raises
-    ------
-    SettingError
-        If a value lies outside its limits, or two settings contradict each other.
+    ``analysis.imported.resolve``, which asks the file. Raises SettingError if a value lies outside
+    its limits, or two settings contradict each other.
     """
 
     def __post_init__(self) -> None:
@@ -83,8 +79,7 @@ class Settings(SettingFields):
         if self.center_bias and self.activation is not ActivationName.SIGMOID:
             raise SettingError(
                 "--center-bias is for sigmoid nets (b = −W·½), but the activation is "
-                f"{self.activation}; "
-                "leave it out, or choose --activation sigmoid"
+                f"{self.activation}; leave it out, or choose --activation sigmoid"
             )
         self._check_cell()
         self._check_source()

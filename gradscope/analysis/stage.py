@@ -198,10 +198,8 @@ def confirmed(
     lag = min(lag, trajectory.n_steps - 1)
     wanted = Targets(targets.values[:, : trajectory.n_sequences], targets.at_step, targets.error)
     shares = gradient_shares(params, trajectory, wanted, max_lag=lag).log_norms.values()
-    reaching = np.cumsum(targets.at_step[::-1])[::-1][: lag + 1]
-    sizes = np.logaddexp.reduce(2.0 * np.stack(list(shares))) / 2.0 - np.log(
-        np.maximum(reaching, 1)
-    )
+    reaching = np.maximum(np.cumsum(targets.at_step[::-1])[::-1][: lag + 1], 1)
+    sizes = np.logaddexp.reduce(2.0 * np.stack(list(shares))) / 2.0 - np.log(reaching)
     share = np.exp(sizes[-1] - sizes.max()) if np.isfinite(sizes.max()) else 0.0
     if share >= threshold:
         return verdict
@@ -262,9 +260,8 @@ def takes_first_step(params: Cell, evaluation: EvaluationBatch) -> bool:
     """Say whether a network can be examined at all: it is followed over one step at least."""
     inputs, first = evaluation.batch.inputs[:1], evaluation.initial_state
     entering = max(largest(inputs), 0.0 if first is None else largest(first))
-    if entering <= MAX_ENTERING and all(
-        largest(each) <= MAX_WEIGHT for _, each in params.weights()
-    ):
+    small = all(largest(each) <= MAX_WEIGHT for _, each in params.weights())
+    if small and entering <= MAX_ENTERING:
         return True
     return first_overflow(unroll(params, inputs, first)) is None
 

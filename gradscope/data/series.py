@@ -86,15 +86,9 @@ def prepare_series(table: Table, steps: int, validation_fraction: float = 0.2) -
     """Standardise a table by its training part, and hold out its tail.
 
     ``steps`` is the length T of a window, 1 or more; ``validation_fraction`` the part of the rows
-    that is held out, in (0, 1), rounded up to whole rows.
-
-    Raises
-    ------
-    SettingError
-        If ``steps`` or ``validation_fraction`` is outside its limits.
-    DataError
-        If the training part has fewer than steps + 1 rows, or a column is constant over it or too
-        large to standardise.
+    that is held out, in (0, 1), rounded up to whole rows. Raises SettingError if either is outside
+    its limits, DataError if the training part has fewer than steps + 1 rows, or a column is
+    constant over it or too large to standardise.
     """
     n_train = _training_rows(len(table.values), steps, validation_fraction)
     training = table.values[:n_train]

@@ -51,24 +51,14 @@ def read_table(
     *,
     every: bool = False,
 ) -> Table:
-    """Read columns of numbers from a ``.csv``, ``.tsv``, ``.txt`` or ``.npy`` file.
+    """Read columns of numbers from a ``.csv``, ``.tsv``, ``.txt`` or ``.npy`` file: text, with or
+    without a header (see ``delimited.parse_cells``), or an array (N,) or (N,C).
 
-    Parameters
-    ----------
-    path : Path
-        Text, with or without a header (see ``delimited.parse_cells``), or an array (N,) or (N,C).
-    columns : tuple of str
-        Names, or numbers counted from 1; a name wins. None asks for the only column of numbers, or
-        with ``every`` for all columns of a text.
-    missing : MissingCells
-        Refuse empty cells (also NA, NaN, null, None, ``?``, ``-``), or put in their place the line
-        between their neighbours, and at the ends the nearest value.
-
-    Raises
-    ------
-    DataError
-        If the file cannot be read, a column is not there or not the only choice, or a cell is
-        missing, infinite or not a number.
+    ``columns`` are names, or numbers counted from 1; a name wins. None asks for the only column of
+    numbers, or with ``every`` for all columns of a text. ``missing`` cells (also NA, NaN, null,
+    None, ``?``, ``-``) are refused, or filled by the line between their neighbours, at the ends by
+    the nearest value. Raises DataError if the file cannot be read, a column is not there or not the
+    only choice, or a cell is missing, infinite or not a number.
     """
     suffix = path.suffix.lower()
     if suffix in TEXT_SUFFIXES:

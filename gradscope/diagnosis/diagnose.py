@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from gradscope.arrays import FloatArray, IntArray
+from gradscope.arrays import FloatArray, IntArray, quantiles
 from gradscope.diagnosis.causes import TOLERANCE, Causes, GatedCauses, causes, cell_causes
 from gradscope.diagnosis.growth import (
     GatedCauseRates,
@@ -55,11 +55,14 @@ class NetworkMeasures:
 
     ``long_run`` is the growth rate and its causes past the transient, ``writing`` how freely it
     writes (``write_level``); ``white_noise`` says that it was driven by that for want of data.
+    ``lengths`` (B,) are the steps of each sequence, where some have fewer than the chain: at longer
+    lags those are judged as the median of the others.
     """
 
     long_run: LongRun | None = None
     writing: Writing | None = None
     white_noise: bool = False
+    lengths: IntArray | None = None
 
 
 def diagnose(
@@ -87,14 +90,19 @@ def diagnose(
     """
     norms = lag_norms(chain, max_lag, tolerance=tolerance)
     measured = network or NetworkMeasures()
-    growth, bound_rate = growth_rate(norms.log_norms), log_bound_of(chain)
+    log_norms = norms.log_norms
+    if measured.lengths is not None:
+        own = norms.lags[:, None] <= measured.lengths
+        shared = [quantiles(row[has], (0.5,)) for row, has in zip(log_norms, own, strict=True)]
+        log_norms = np.where(own, log_norms, np.array(shared))
+    growth, bound_rate = growth_rate(log_norms), log_bound_of(chain)
     if (long_run := measured.long_run) is None:
         lags = tail_lags(norms.lags.size)
         rates = cause_rates(explain(chain, lags[lags > 0], norms=norms))
     else:
         growth, rates = replace(long_run.growth, tail=growth.tail), long_run.causes
     evidence = Evidence(
-        norms.log_norms,
+        log_norms,
         bound_rate,
         rates,
         required_lag,

@@ -111,8 +111,8 @@ class Prediction(CompactRepr):
     source: str
     objection: Objection | None = None
     depth_scale: float | None = None
-    correlation: float | None = None
-    correlation_depth: float | None = None
+    correlation: float | None = field(default=None, repr=False)
+    correlation_depth: float | None = field(default=None, repr=False)
 
     @property
     def applies(self) -> bool:

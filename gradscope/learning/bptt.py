@@ -63,30 +63,13 @@ def global_norm(weights: dict[str, FloatArray]) -> float:
 
 
 def backpropagate(
-    params: Cell,
-    trajectory: Trajectory,
-    targets: Targets,
-    *,
-    truncation: int | None = None,
+    params: Cell, trajectory: Trajectory, targets: Targets, *, truncation: int | None = None
 ) -> Gradients:
-    """Return the exact gradient of E = Σ_t E_t.
+    """Return the exact gradient of E = Σ_t E_t, given the network's trajectory over a batch.
 
-    Parameters
-    ----------
-    params : Cell
-        The network.
-    trajectory : Trajectory
-        Its trajectory over a batch, from ``model.trajectory.unroll``.
-    targets : Targets
-        What its outputs were to be.
-    truncation : int, optional
-        Longest lag, in steps, over which an error is sent back; all by default. The cost of a
-        truncated sweep is that of ``truncation`` full ones, made as GEMMs over all steps at once.
-
-    Raises
-    ------
-    ShapeError
-        If outputs and targets differ in shape.
+    ``truncation`` is the longest lag, in steps, over which an error is sent back; all by default.
+    The cost of a truncated sweep is that of ``truncation`` full ones, made as GEMMs over all steps
+    at once. Raises ShapeError if outputs and targets differ in shape.
     """
     errors, output_slopes = step_errors(trajectory.outputs, targets)
     with np.errstate(over="ignore", invalid="ignore"):

@@ -32,15 +32,6 @@ DEFAULT_LEARNING_RATE: Mapping[OptimizerName, float] = {
 }
 
 
-def sgd(learning_rate: float) -> Optimizer:
-    """Plain gradient descent."""
-
-    def update(weights: Weights, gradient: Weights) -> Weights:
-        return {name: weights[name] - learning_rate * gradient[name] for name in weights}
-
-    return update
-
-
 def momentum(learning_rate: float, decay: float = 0.9) -> Optimizer:
     """Gradient descent with a velocity."""
     velocity: Weights = {}
@@ -51,6 +42,11 @@ def momentum(learning_rate: float, decay: float = 0.9) -> Optimizer:
         return {name: weights[name] - learning_rate * velocity[name] for name in weights}
 
     return update
+
+
+def sgd(learning_rate: float) -> Optimizer:
+    """Plain gradient descent: a velocity that is forgotten at once."""
+    return momentum(learning_rate, decay=0.0)
 
 
 def rmsprop(learning_rate: float, decay: float = 0.99, epsilon: float = 1e-8) -> Optimizer:

@@ -54,65 +54,38 @@ def train(
     """Train by backpropagation through time; ``history.stop`` of the result says whether all
     updates were made, a number stopped being finite, or Ctrl-C came.
 
-    Parameters
-    ----------
-    params : Cell
-        The network to start from; it is not changed.
-    draw_batch, optimizer : callable
-        Return the next batch; (weights, gradient) → new weights, see ``learning.optimizers``.
-    updates, limits : int, Limits
-        How many updates to make; clipping and truncation.
-    watch : callable, optional
-        Called after each update with its number (from 1), the loss, the unclipped gradient norm and
-        the network.
-    fits : callable, optional
-        Whether a network is small enough for its first step; an update after which it is not ends
-        training, and is not kept.
+    The network to start from is not changed. ``watch`` is called after each update with its number
+    (from 1), the loss, the unclipped gradient norm and the network; ``fits`` says whether a network
+    is small enough for its first step: an update after which it is not ends training, and is not
+    kept.
     """
-    limits = limits or Limits()
-    record = _Record()
+    limits, rows, target_steps = limits or Limits(), [], 1
+    stop, non_finite = Stop.DONE, None
     try:
         for update in range(1, updates + 1):
-            stepped = _update(params, draw_batch(), optimizer, limits, record, update, fits)
-            if isinstance(stepped, NonFinite):
-                return Trained(params, record.history(Stop.NOT_FINITE, stepped))
-            params = stepped
+            batch = draw_batch()
+            done = _update(params, batch, optimizer, limits, update, fits)
+            if isinstance(done, NonFinite):
+                stop, non_finite = Stop.NOT_FINITE, done
+                break
+            params, row = done
+            rows.append(row)
+            target_steps = max(batch.targets.count, 1)
             if watch is not None:
-                watch(update, *record.updates[-1][:2], params)
+                watch(update, *row[:2], params)
     except KeyboardInterrupt:
-        return Trained(params, record.history(Stop.INTERRUPTED))
-    return Trained(params, record.history(Stop.DONE))
-
-
-class _Record:
-    """Loss, unclipped gradient norm and whether it was clipped, of every finished update."""
-
-    def __init__(self) -> None:
-        self.updates: list[tuple[float, float, bool]] = []
-        self.target_steps = 1
-
-    def history(self, stop: Stop, non_finite: NonFinite | None = None) -> History:
-        loss, norm, clipped = zip(*self.updates, strict=True) if self.updates else ((), (), ())
-        return History(
-            loss=np.array(loss, dtype=np.float64),
-            gradient_norm=np.array(norm, dtype=np.float64),
-            clipped=np.array(clipped, dtype=np.bool_),
-            target_steps=self.target_steps,
-            stop=stop,
-            non_finite=non_finite,
-        )
+        stop = Stop.INTERRUPTED
+    loss, norm, clipped = np.array(rows, dtype=np.float64).reshape(-1, 3).T.copy()
+    history = History(loss, norm, clipped.astype(np.bool_), target_steps, stop, non_finite)
+    return Trained(params, history)
 
 
 def _update(
-    params: Cell,
-    batch: Batch,
-    optimizer: Optimizer,
-    limits: Limits,
-    record: _Record,
-    update: int,
-    fits: Fits | None,
-) -> Cell | NonFinite:
-    """Make one update, or say what stopped being finite."""
+    params: Cell, batch: Batch, optimizer: Optimizer, limits: Limits, update: int, fits: Fits | None
+) -> tuple[Cell, tuple[float, float, bool]] | NonFinite:
+    """Make one update, and return loss, unclipped gradient norm and whether it was clipped beside
+    the network; or say what stopped being finite.
+    """
     trajectory = unroll(params, batch.inputs, noise=batch.noise)
     gradients = backpropagate(params, trajectory, batch.targets, truncation=limits.truncation)
     bad = first_non_finite(trajectory, gradients, update)
@@ -131,9 +104,7 @@ def _update(
     stepped = params.with_weights(weights)
     if fits is not None and not fits(stepped):
         return NonFinite(update, 1, "square of a pre-activation or state after the update")
-    record.target_steps = max(batch.targets.count, 1)
-    record.updates.append((gradients.loss, norm, clipped))
-    return stepped
+    return stepped, (gradients.loss, norm, clipped)
 
 
 def first_non_finite(trajectory: Trajectory, gradients: Gradients, update: int) -> NonFinite | None:

@@ -97,22 +97,18 @@ def _tanh_slope(a: FloatArray) -> FloatArray:
 
 
 def _relu(a: FloatArray) -> FloatArray:
-    """Return max(a, 0)."""
     return np.maximum(a, 0.0)
 
 
 def _relu_slope(a: FloatArray) -> FloatArray:
-    """Return 1 where a > 0, else 0."""
     return np.where(a > 0.0, 1.0, 0.0)
 
 
 def _hard_tanh(a: FloatArray) -> FloatArray:
-    """Return a, cut to [−1, 1]."""
     return np.clip(a, -1.0, 1.0)
 
 
 def _hard_tanh_slope(a: FloatArray) -> FloatArray:
-    """Return 1 where |a| < 1, else 0."""
     return np.where(np.abs(a) < 1.0, 1.0, 0.0)
 
 

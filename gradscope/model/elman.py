@@ -37,27 +37,11 @@ from gradscope.names import StateName
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class ElmanParameters(Cell):
-    """Weights and activation of a vanilla RNN.
+    """A vanilla RNN: U (H,D), W (H,H), b (H,), V (O,H) and c (O,); φ, the leak α, one number or
+    (H,) in (0, 1] (1: none), and the convention of the state, see above.
 
-    Parameters
-    ----------
-    input_weights, recurrent_weights, hidden_bias : (H,D), (H,H) and (H,) arrays
-        U, W and b.
-    output_weights, output_bias : (O,H) and (O,) arrays
-        V and c.
-    activation : Activation
-        φ, tanh by default.
-    leak : float or (H,) array
-        α in (0, 1]; 1, no leak, by default.
-    state : StateName
-        ``post`` (default) or ``pre``; see above.
-
-    Raises
-    ------
-    ShapeError
-        If the shapes do not belong together.
-    SettingError
-        If a leak is outside (0, 1].
+    Raises ShapeError if the shapes do not belong together, SettingError if a leak is outside
+    (0, 1].
     """
 
     activation: Activation = TANH

@@ -24,25 +24,11 @@ from gradscope.model.gru_linearization import ResetAfterLinearization, ResetBefo
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class GruParameters(Cell):
-    """Weights of a GRU.
+    """A GRU: U (3H,D), W (3H,H) and b (3H,), blocks r, z, n one above the other (where a file has
+    two biases for r and z, their sums), V (O,H), c (O,), and φ of the candidate.
 
-    Parameters
-    ----------
-    input_weights, recurrent_weights, hidden_bias : (3H,D), (3H,H) and (3H,) arrays
-        U, W and b, blocks r, z, n one above the other; where a file has two biases for r and z,
-        their sums.
-    output_weights, output_bias : (O,H) and (O,) arrays
-        V and c.
-    candidate_bias : (H,) array, optional
-        b′, the bias inside the reset product. None (the default) puts the reset before the product,
-        where there is no such bias.
-    activation : Activation
-        φ of the candidate, tanh by default.
-
-    Raises
-    ------
-    ShapeError
-        If the shapes do not belong together.
+    ``candidate_bias`` (H,) is b′, the bias inside the reset product; None puts the reset before the
+    product, where there is no such bias. Raises ShapeError if the shapes do not belong together.
     """
 
     candidate_bias: FloatArray | None = None

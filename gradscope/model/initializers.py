@@ -143,21 +143,11 @@ def initialize(
     input_scale: float = 1.0,
     center_bias: bool = False,
 ) -> ElmanParameters:
-    """Draw the weights of a vanilla RNN.
+    """Draw the weights of a vanilla RNN of sizes (D, H, O) by a scheme of the table above, with
+    factors ``gain`` on W and ``input_scale`` on U; same state of ``rng``, same weights.
 
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        The source of every draw: same state, same weights.
-    sizes : (D, H, O)
-        Input, hidden and output size.
-    activation, scheme : ActivationName, InitializerName
-        φ, and how W is drawn; see the table above.
-    gain, input_scale : float
-        Factors on W and on U.
-    center_bias : bool
-        Set b = −W·½, so that a sigmoid net rests at h = ½, where its slope is largest; SettingError
-        with another activation.
+    ``center_bias`` sets b = −W·½, so that a sigmoid net rests at h = ½, where its slope is largest;
+    SettingError with another activation.
     """
     weights = Draw(scheme, gain, input_scale).weights(rng, sizes, 1)
     if center_bias:
@@ -179,19 +169,11 @@ def initialize_gru(
     reset_after: bool = True,
     activation: ActivationName = ActivationName.TANH,
 ) -> GruParameters:
-    """Draw the weights of a GRU; SettingError if the scheme is ``identity``.
+    """Draw the weights of a GRU as ``initialize`` does; SettingError if the scheme is ``identity``.
 
-    Parameters
-    ----------
-    rng, sizes
-        As for ``initialize``.
-    draw : Draw, optional
-        Scheme and factors.
-    forget_bias : float, optional
-        b_z of every unit, which keeps the old state; by default 0, under ``uniform`` drawn as in
-        PyTorch.
-    reset_after, activation : bool, ActivationName
-        Whether the reset gate comes after the product, as in PyTorch and Keras; φ of the candidate.
+    ``forget_bias`` is b_z of every unit, which keeps the old state, by default 0, under ``uniform``
+    drawn as in PyTorch; ``reset_after`` puts the reset gate after the product, as PyTorch and Keras
+    have it; ``activation`` is φ of the candidate.
     """
     draw = draw or Draw()
     hidden = sizes[1]

@@ -38,21 +38,10 @@ from gradscope.model.cells import (
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class LstmParameters(Cell):
-    """Weights of an LSTM.
+    """An LSTM: U (4H,D), W (4H,H) and b (4H,), blocks i, f, g, o one above the other (where a file
+    has two biases, their sum), V (O,H), c (O,), and φ of the candidate and of the cell's output.
 
-    Parameters
-    ----------
-    input_weights, recurrent_weights, hidden_bias : (4H,D), (4H,H) and (4H,) arrays
-        U, W and b, blocks i, f, g, o one above the other; where a file has two biases, their sum.
-    output_weights, output_bias : (O,H) and (O,) arrays
-        V and c.
-    activation : Activation
-        φ of the candidate and of the cell's output, tanh by default.
-
-    Raises
-    ------
-    ShapeError
-        If the shapes do not belong together.
+    Raises ShapeError if the shapes do not belong together.
     """
 
     activation: Activation = TANH

@@ -59,24 +59,12 @@ def unroll_stack(
     initial_states: Sequence[FloatArray] | None = None,
     noise: NoiseSource | None = None,
 ) -> tuple[LayerTrajectory, ...]:
-    """Run a sequence through a stack of layers; return the trajectory of each.
+    """Run inputs (T,B,D) through a stack of layers, the lowest first; return what each did.
 
-    Parameters
-    ----------
-    layers : sequence of Layer
-        The lowest first.
-    inputs : (T,B,D) array
-        x_t at ``[t-1]``, what the lowest layer sees.
-    initial_states : sequence of (B,S) arrays, optional
-        s_0 of every cell, layer by layer, forward before backward (PyTorch's order); zeros by
-        default.
-    noise : callable, optional
-        Noise of a cell (see ``unroll``), from the cell and (T, B).
-
-    Raises
-    ------
-    ShapeError
-        If the sizes of the layers do not follow one another, or the states are too few or too many.
+    ``initial_states`` (B,S) are s_0 of every cell, layer by layer, forward before backward
+    (PyTorch's order), zeros by default; ``noise`` returns that of a cell (see ``unroll``), from the
+    cell and (T, B). Raises ShapeError if the sizes of the layers do not follow one another, or the
+    states are too few or too many.
     """
     count = sum(len(layer.directions) for layer in layers)
     if initial_states is not None and len(initial_states) != count:

@@ -81,28 +81,12 @@ def unroll(
     initial_state: FloatArray | None = None,
     noise: FloatArray | None = None,
 ) -> Trajectory:
-    """Run the network over its inputs.
+    """Run the network over its inputs (T,B,D), x_t at ``[t-1]``, from s_0 (B,S), zeros by default.
 
-    Parameters
-    ----------
-    params : Cell
-        The network.
-    inputs : (T,B,D) array
-        x_t at ``[t-1]``.
-    initial_state : (B,S) array, optional
-        s_0; zeros by default.
-    noise : (T,B,H) array, optional
-        Added to the pre-activations of a vanilla RNN; Jacobians keep their form.
-
-    Raises
-    ------
-    ShapeError
-        If inputs, initial state or noise do not fit the network.
-
-    Notes
-    -----
+    ``noise`` (T,B,H) is added to the pre-activations of a vanilla RNN; Jacobians keep their form.
     Numbers that overflow become infinite and are passed on silently: the caller looks for them
-    (``learning.training`` names the step and the factor).
+    (``learning.training`` names the step and the factor). Raises ShapeError if inputs, initial
+    state or noise do not fit the network.
     """
     n_inputs, n_hidden, n_outputs = params.sizes
     if inputs.ndim != 3 or inputs.shape[2] != n_inputs:

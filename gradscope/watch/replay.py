@@ -2,9 +2,8 @@
 
 The replay runs our cells on a few sequences that the module was given, layer by layer; the lag
 profile of each direction of each layer is taken at the end of its own sequence. If sequences differ
-in length, each counts at the lags that it has; at longer ones it is judged as if it went on, back
-in time, as the longest does. ``watch.schedule`` decides which steps are sampled, ``watch.journal``
-keeps the snapshots; hooks and tensors are in ``gradscope.torch``.
+in length, each counts at the lags that it has. ``watch.schedule`` decides which steps are sampled,
+``watch.journal`` keeps the snapshots; hooks and tensors are in ``gradscope.torch``.
 """
 
 from collections.abc import Sequence
@@ -104,7 +103,7 @@ def take_snapshots(sample: Sample, max_lag: int, thresholds: Thresholds) -> list
                 cell_chain(cell, trajectory),
                 overflow_step=bad_step,
                 network=NetworkMeasures(
-                    writing=write_level(cell, trajectory, () if lowest else None)
+                    writing=write_level(cell, trajectory, () if lowest else None), lengths=lengths
                 ),
                 thresholds=thresholds,
             )

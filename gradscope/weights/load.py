@@ -17,21 +17,13 @@ from gradscope.weights.readers import read_file
 def load_weights(
     path: str | Path, mapping: Mapping[str, str] | Sequence[str] | None = None
 ) -> FoundNetwork:
-    """Read a network from a file: its recurrent layers, in one orientation and order of gates.
+    """Read a network from a file: its recurrent layers, one or more, in one orientation and order
+    of gates; what the file does not say is None, and listed in ``layer.unknown``.
 
-    Parameters
-    ----------
-    path : path
-        Of a kind in ``weights.readers.READERS``; nothing in it is run, no framework is needed.
-    mapping : mapping of str to str, or sequence of str, optional
-        For a hand-written cell: ``{"W": "rnn.h2h.weight", "U": "rnn.i2h.weight"}``, or the same as
-        ``["W=rnn.h2h.weight", …]``; see ``weights.layers.manual_names``.
-
-    Returns
-    -------
-    FoundNetwork
-        One layer or more; what the file does not say is None, and listed in ``layer.unknown``.
-        WeightsError if the file cannot be read, is not safe to read, or holds no recurrent layer.
+    The file is of a kind in ``weights.readers.READERS``; nothing in it is run, no framework is
+    needed. ``mapping`` names a hand-written cell: ``{"W": "rnn.h2h.weight", "U": …}``, or the same
+    as ``["W=rnn.h2h.weight", …]``; see ``weights.layers.manual_names``. Raises
+    WeightsError if the file cannot be read, is not safe to read, or holds no recurrent layer.
     """
     found = look_into(path, mapping)
     if not found.layers:

@@ -1,15 +1,15 @@
 """The kinds of weight files that are read, one row each: what a file's first bytes decide, its name
 only where these say nothing.
 
-To add a kind, write its module in ``files`` and add its row; the module is imported when it is
-used, so that help pages list the endings without NumPy.
+To add a kind, write its module in ``files``, and add its row and the module to ``_module``, which
+imports when a file is read, so that help pages list the endings without NumPy.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, BinaryIO
+from types import ModuleType
+from typing import TYPE_CHECKING, BinaryIO
 from zipfile import ZipFile
 
 from gradscope.errors import WeightsError
@@ -42,25 +42,15 @@ class Reader:
     """One kind of weight file.
 
     ``format`` is its name in documents, ``words`` on pages; ``fits(head, members, suffix)`` tells
-    from the first bytes, the members of a zip and the name's end whether a file is one;
-    ``module()`` returns the module whose ``gather(file, gathering)`` reads the arrays of an open
-    file and returns its metadata, and whose ``REMEDY`` says how to save a damaged one again.
+    from the first bytes, the members of a zip and the name's end whether a file is one. The module
+    ``files.<format>`` reads it: ``gather(file, gathering)`` the arrays of an open file, returning
+    its metadata, while ``REMEDY`` says how to save a damaged one again.
     """
 
     format: str
     words: str
     endings: tuple[str, ...]
     fits: Fits
-    module: Callable[[], Any]
-
-
-def _files() -> SimpleNamespace:
-    """Return the modules that read, all of which need NumPy."""
-    from gradscope.weights.files import keras, matlab, npz, pytorch, safetensors
-
-    return SimpleNamespace(
-        keras=keras, matlab=matlab, npz=npz, pytorch=pytorch, safetensors=safetensors
-    )
 
 
 READERS = (
@@ -69,21 +59,15 @@ READERS = (
         "a NumPy archive",
         (".npz",),
         lambda _, members, __: bool(members) and all(name.endswith(".npy") for name in members),
-        lambda: _files().npz,
     ),
     Reader(
         "pytorch",
         "a PyTorch checkpoint",
         (".pt", ".pth"),
         lambda _, members, __: any(name.rpartition("/")[2] == "data.pkl" for name in members),
-        lambda: _files().pytorch,
     ),
     Reader(
-        "safetensors",
-        "a safetensors file",
-        (".safetensors",),
-        lambda head, *_: head[8:9] == b"{",
-        lambda: _files().safetensors,
+        "safetensors", "a safetensors file", (".safetensors",), lambda head, *_: head[8:9] == b"{"
     ),
     Reader(
         "keras",
@@ -92,7 +76,6 @@ READERS = (
         lambda head, members, _: (
             head.startswith(HDF5) or not {"model.weights.h5", "config.json"}.isdisjoint(members)
         ),
-        lambda: _files().keras,
     ),
     Reader(
         "matlab",
@@ -103,7 +86,6 @@ READERS = (
             # Version 4 has no signature.
             or (suffix == ".mat" and not head.startswith((NPY, OLD_TORCH)))
         ),
-        lambda: _files().matlab,
     ),
 )
 
@@ -113,7 +95,7 @@ READABLE = f"{', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}"
 
 def read_file(path: Path) -> "WeightFile":
     """Read a file's arrays with the reader that fits its content; WeightsError if none does."""
-    from gradscope.weights.files.contents import Gathering, reading
+    from gradscope.weights.files.contents import Gathering, WeightFile, reading
 
     if not path.exists():
         raise WeightsError(f"{path} does not exist; check the name")
@@ -122,15 +104,25 @@ def read_file(path: Path) -> "WeightFile":
     try:
         with path.open("rb") as file:
             reader = _reader(path, file)
-            module, gathering = reader.module(), Gathering(path)
+            module, found = _module(reader.format), Gathering(path)
             file.seek(0)
             with reading(path, reader.words, module.REMEDY):
-                about = module.gather(file, gathering)
-            return gathering.finish(reader.format, about)
+                about = module.gather(file, found)
+            return WeightFile(
+                path, reader.format, found.arrays, found.stored_as, found.skipped, about
+            )
     except OSError as error:
         raise WeightsError(
             f"{path} cannot be read: {error.strerror}; check its permissions"
         ) from None
+
+
+def _module(file_format: str) -> ModuleType:
+    """Return the module that reads a format; all of them need NumPy."""
+    from gradscope.weights.files import keras, matlab, npz, pytorch, safetensors
+
+    modules = (keras, matlab, npz, pytorch, safetensors)
+    return next(each for each in modules if each.__name__.endswith(f".{file_format}"))
 
 
 def _reader(path: Path, file: BinaryIO) -> Reader:

@@ -121,7 +121,7 @@ def test_rates_per_second_and_per_tau_do_not_depend_on_the_step_as_it_goes_to_ze
     for refinement in (1, 10, 100):
         settings = Settings(
             activation=ActivationName.IDENTITY, hidden=4, gain=0.5, state=StateName.PRE, updates=0,
-            sequences=5, dt=tau / (10 * refinement), tau=tau, steps=20 * refinement,
+            sequences=5, dt=tau / (10 * refinement), tau=tau, steps=20 * refinement, burn_in=0,
         )  # fmt: skip
         analysis = gradscope.analyze(settings)
         eigenvalues = np.linalg.eigvals(analysis.params.recurrent_weights)

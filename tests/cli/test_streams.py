@@ -201,7 +201,7 @@ def on_a_terminal(arguments: list[str], variables: dict[str, str]) -> str:
 
 ASCII_LINES = {
     "analyze": "sigma_max(dh_T/dh_T-l)",
-    "compare": "sigma_max",
+    "compare": "1/2 in ",
     "check": "sigma_max at every lag",
 }
 

@@ -28,13 +28,7 @@ from gradscope.weights.layers.recurrent_layer import (
     Readout,
     RecurrentLayer,
 )
-from gradscope.weights.layers.to_cell import (
-    CellSpec,
-    UserChoices,
-    cell_of,
-    choose_layer,
-    resolve_spec,
-)
+from gradscope.weights.layers.to_cell import CellSpec, cell_of, choose_layer, resolve_spec
 from gradscope.weights.load import load_weights
 
 ANSWERS = ("activation", "gate_activation", "leak", "state", "reset_after")
@@ -46,13 +40,9 @@ def settings_of_weights(values: Mapping[str, Any]) -> Settings:
 
     ``values`` are settings by name, ``weights`` among them, and ``activation`` and the like only
     where a person gave them. The result has the layer's title, kind, size and equations, and the
-    length and number of the sequences.
-
-    Raises
-    ------
-    SettingError, WeightsError, DataError
-        If the file, or the data, cannot be read, says something else than the settings, or leaves
-        open what they do not say.
+    length and number of the sequences. Raises SettingError, WeightsError or DataError if the file,
+    or the data, cannot be read, says something else than the settings, or leaves open what they do
+    not say.
     """
     return _read_layer(values)[0]
 
@@ -99,7 +89,7 @@ def _read_layer(
     declared = {name: getattr(asked, name) for name in ANSWERS if name in values}
     if "leak" in values or (studied.leak is None and clock.tau is not None):
         declared["leak"] = clock.leak
-    spec = resolve_spec(studied, UserChoices(**declared), by_hand=bool(asked.weight_map))
+    spec = resolve_spec(studied, declared, by_hand=bool(asked.weight_map))
     network: dict[str, Any] = {"cell": spec.cell, "hidden": studied.hidden_size}
     for name, value in network.items():
         if name in values and getattr(asked, name) != value:
@@ -159,7 +149,7 @@ def _stack(found: FoundNetwork, studied: RecurrentLayer, settings: Settings) -> 
         open_ones = (*layer.unknown, "state") if by_hand else layer.unknown
         open_ones = (*open_ones, "leak") if layer.leak is None else open_ones
         declared = {name: getattr(settings, name) for name in ANSWERS if name in open_ones}
-        spec = resolve_spec(layer, UserChoices(**declared), by_hand=by_hand)
+        spec = resolve_spec(layer, declared, by_hand=by_hand)
         return _scaled(cell_of(layer, spec), settings.gain)
 
     return tuple(

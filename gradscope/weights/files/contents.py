@@ -108,12 +108,6 @@ class Gathering:
         self._admit(name)
         self.skipped[name] = holds
 
-    def finish(self, file_format: str, about: Mapping[str, Any]) -> WeightFile:
-        """Return what was gathered."""
-        return WeightFile(
-            self.path, file_format, self.arrays, self.stored_as, self.skipped, dict(about)
-        )
-
     def _admit(self, name: str) -> None:
         if len(name) > LONGEST_NAME:
             raise WeightsError(

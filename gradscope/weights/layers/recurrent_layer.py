@@ -63,39 +63,16 @@ def kind_word(cell: CellName) -> str:
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True, kw_only=True)
 class RecurrentLayer(LayerWeights):
-    """One layer in one direction.
+    """One layer in one direction; None is what the file does not say, or does not have.
 
-    Parameters
-    ----------
-    cell : CellName
-    name : str
-        Its name in the file, ``encoder.rnn``.
-    layer : int
-        Its place in its stack, from 0 at the input.
-    direction : Direction
-        Backward: it reads the sequence from its end.
-    input_weights, recurrent_weights, input_bias, recurrent_bias : arrays
-        U (G·H,D) and W (G·H,H), gates in the order of ``GATES``; b and b′ (G·H,), None where the
-        file has none.
-    activation, gate_activation : str, optional
-        φ and the gates' function, in our words where we have one; None where the file does not say.
-    reset_after : bool, optional
-        Of a GRU: see above. None where the file does not say.
-    leak : float or tuple of float, optional
-        α of (1 − α) h + α φ(…): 1 where there is none, None where the file does not say.
-    dt, tau : float, and float or tuple of float, optional
-        Seconds per step and time constants, where the file has them.
-    state : StateName
-        What W multiplies: φ(a), or a in ``W φ(a)`` of a rate network.
-    initial_state : (H,) array, optional
-        h_0, of the kind that ``state`` says; None where the file has none, and it is zero.
-    below : str
-        Name of the lowest layer of its stack, where the layers have names of their own; else empty.
-
-    Raises
-    ------
-    WeightsError
-        If the arrays do not fit together, or hold a number that is not finite.
+    ``name`` is that in the file, ``encoder.rnn``; ``layer`` its place in its stack, from 0 at the
+    input, and ``below`` the name of the lowest there, where each has a name of its own; a backward
+    one reads the sequence from its end. U (G·H,D) and W (G·H,H), b and b′ (G·H,) have their gates
+    in the order of ``GATES``. ``activation`` φ and ``gate_activation`` are in our words where there
+    is one; ``reset_after`` of a GRU is as above; ``leak`` is α of (1 − α) h + α φ(…), 1 for none,
+    ``dt`` and ``tau`` the seconds per step and the time constants. ``state`` is what W multiplies:
+    φ(a), or a in ``W φ(a)`` of a rate network; ``initial_state`` (H,) is h_0 of that kind, None for
+    zero. Raises WeightsError if arrays do not fit together, or hold a number that is not finite.
     """
 
     cell: CellName

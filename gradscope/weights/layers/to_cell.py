@@ -1,11 +1,12 @@
 """From a layer as stored in a file to a cell that can be run.
 
-What the file does not state (φ, leak, …) comes from the user (``UserChoices``); a choice that
-contradicts the file is refused. ``resolve_spec`` joins both to a ``CellSpec``, ``cell_of`` builds
+What the file does not state (φ, leak, …) comes from the user; a choice that contradicts the file is
+refused. ``resolve_spec`` joins both to a ``CellSpec``, ``cell_of`` builds
 the cell. The layers themselves come from ``torch_names``, ``keras_names``, ``known_names`` and
 ``manual_names``.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,17 +32,6 @@ ASK = {
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class UserChoices:
-    """What the user states about a layer; None where nothing was stated."""
-
-    activation: ActivationName | None = None
-    gate_activation: GateName | None = None
-    leak: PerUnit | None = None
-    state: StateName | None = None
-    reset_after: bool | None = None
-
-
-@dataclass(frozen=True, eq=False, slots=True)
 class CellSpec:
     """All that a layer's equations need beside its weights; None where its kind has none."""
 
@@ -53,31 +43,31 @@ class CellSpec:
     reset_after: bool | None
 
 
-def resolve_spec(layer: RecurrentLayer, choices: UserChoices, *, by_hand: bool) -> CellSpec:
-    """Join what the file states about a layer with the user's choices.
+def resolve_spec(layer: RecurrentLayer, choices: Mapping[str, Any], *, by_hand: bool) -> CellSpec:
+    """Join what the file states about a layer with what the user states, by the names of settings.
 
     ``by_hand`` is True where the layer was named by ``--weight-map``: then the user states the
     convention of its state. Raises WeightsError if neither states a thing, both do and differ, a
     function is unknown, or a choice is about gates that the layer does not have.
     """
-    if choices.gate_activation is not None and layer.cell is CellName.ELMAN:
+    after, gated = choices.get("reset_after"), layer.cell is not CellName.ELMAN
+    if choices.get("gate_activation") is not None and not gated:
         raise _unfit(layer, "--gate-activation", "gated cells")
-    if choices.reset_after is not None and layer.cell is not CellName.GRU:
-        raise _unfit(layer, _reset_flag(after=choices.reset_after), "a GRU")
-    activation = _joined(layer, "activation", layer.activation, choices.activation)
+    if after is not None and layer.cell is not CellName.GRU:
+        raise _unfit(layer, _reset_flag(after=after), "a GRU")
+    activation = _joined(layer, "activation", choices)
     gates = reset_after = None
-    if layer.cell is not CellName.ELMAN:
-        asked = choices.gate_activation
-        name = _joined(layer, "gate_activation", layer.gate_activation, asked)
+    if gated:
+        name = _joined(layer, "gate_activation", choices)
         gates = GateName(_known(layer, "gate activation", name, list(GateName)))
     if layer.cell is CellName.GRU:
-        reset_after = _joined(layer, "reset_after", layer.reset_after, choices.reset_after)
-    state = choices.state if by_hand else None
+        reset_after = _joined(layer, "reset_after", choices)
+    state = choices.get("state") if by_hand else None
     return CellSpec(
         cell=layer.cell,
         activation=ActivationName(_known(layer, "activation", activation, list(ActivationName))),
-        leak=_joined(layer, "leak", layer.leak, choices.leak),
-        state=state or _joined(layer, "state", layer.state, choices.state),
+        leak=_joined(layer, "leak", choices),
+        state=state or _joined(layer, "state", choices),
         gate_activation=gates,
         reset_after=reset_after,
     )
@@ -95,8 +85,9 @@ def _reset_flag(*, after: bool) -> str:
     return "--reset-after" if after else "--no-reset-after"
 
 
-def _joined(layer: RecurrentLayer, name: str, stored: Any, chosen: Any) -> Any:
+def _joined(layer: RecurrentLayer, name: str, choices: Mapping[str, Any]) -> Any:
     """Return what the file or the user says of a layer; they may not contradict each other."""
+    stored, chosen = getattr(layer, name), choices.get(name)
     if stored is not None and chosen is not None and stored != chosen:
         option = f"--{name.replace('_', '-')}"
         if isinstance(chosen, bool):
