@@ -404,7 +404,7 @@ MUTANTS = (
     ),
     Mutant(
         "the horizon one lag short",
-        "diagnosis/horizon.py",
+        "diagnosis/growth.py",
         "return int(np.argmax(below)) + 1 if below.any() else None",
         "return int(np.argmax(below)) if below.any() else None",
         "diagnosis/test_horizon.py::test_a_line_crosses_where_it_says",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from gradscope.analysis.prepare import Prepared
 from gradscope.analysis.stage import first_overflow, longest_lag
 from gradscope.arrays import quantiles
-from gradscope.diagnosis.horizon import memory_horizon
+from gradscope.diagnosis.growth import memory_horizon
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.lag_norms import lag_norms
 from gradscope.model.cells import Cell

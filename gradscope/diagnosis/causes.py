@@ -35,7 +35,7 @@ next. The same propagation, with other stages, splits a vanilla RNN whose state 
 pre-activation.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -60,8 +60,23 @@ MAX_GAP = 5e-10
 """Nats by which a direction may fall short of the measured σ_max, beside its certificate."""
 
 
+class _Terms(CompactRepr):
+    """Terms that add up to a total, by lag and sequence."""
+
+    __slots__ = ()
+
+    lags: IntArray
+    total: FloatArray
+
+    def compact_fields(self) -> dict[str, Any]:
+        """Return sizes, and each term at the longest lag: the mean over sequences, nats a step."""
+        terms = [name for name in self.__dataclass_fields__ if name != "lags"]
+        ends = {name: float(getattr(self, name)[-1].mean()) / int(self.lags[-1]) for name in terms}
+        return {"lags": self.lags.size, "sequences": self.total.shape[1], **ends}
+
+
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class Causes(CompactRepr):
+class Causes(_Terms):
     """The four terms of log σ_max(P_ℓ) and their sum, by lag and sequence.
 
     ``lags`` (K,) in steps; every other array is (K,B), in nats. ``total`` is log σ_max as
@@ -76,13 +91,9 @@ class Causes(CompactRepr):
     saturation: FloatArray
     total: FloatArray
 
-    def compact_fields(self) -> dict[str, Any]:
-        """Return sizes, and each term at the longest lag in nats per step."""
-        return _compact_terms(self)
-
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class GatedCauses(CompactRepr):
+class GatedCauses(_Terms):
     """The five terms of a gated cell's log σ_max(P_ℓ) and their sum, as in ``Causes``."""
 
     lags: IntArray
@@ -93,38 +104,15 @@ class GatedCauses(CompactRepr):
     gate_slopes: FloatArray
     total: FloatArray
 
-    def compact_fields(self) -> dict[str, Any]:
-        """Return sizes, and each term at the longest lag in nats per step."""
-        return _compact_terms(self)
-
-
-def _compact_terms(found: Causes | GatedCauses) -> dict[str, Any]:
-    """Return sizes, and each term at the longest lag: the mean over sequences, nats per step."""
-    terms = [each.name for each in fields(found) if each.name != "lags"]
-    ends = {name: float(getattr(found, name)[-1].mean()) / int(found.lags[-1]) for name in terms}
-    return {"lags": found.lags.size, "sequences": found.total.shape[1], **ends}
-
 
 def causes(chain: Chain, lags: IntArray | None = None, *, norms: LagNorms | None = None) -> Causes:
     """Split log σ_max(∂h_T/∂h_{T−ℓ}) into weights, slope ceiling, misalignment and saturation.
 
-    Parameters
-    ----------
-    chain : ElmanChain
-        Factors of T steps and B sequences, with the slope ceiling γ of its activation.
-    lags : (K,) array of int, optional
-        Lags in steps, ascending; all of 1 … T by default.
-    norms : LagNorms, optional
-        The lag profile of this chain up to the last of these lags, where it was measured before;
-        by default it is measured to ``TOLERANCE``.
+    ``lags`` (K,) are in steps, ascending; all of 1 … T by default. ``norms`` is the lag profile of
+    this chain up to the last of them, where it was measured before; by default it is measured to
+    ``TOLERANCE``. Raises SettingError if the chain has no slopes (a dense one), a lag is outside
+    1 … T, or the profile is shorter.
 
-    Raises
-    ------
-    SettingError
-        If the chain has no slopes (a dense one), a lag is outside 1 … T, or the profile is shorter.
-
-    Notes
-    -----
     Cost: that of two lag profiles, and one GEMM a step over all directions under way, which are few
     where they soon run together and all K where nothing singles out one (an isometric chain).
     """
@@ -132,8 +120,7 @@ def causes(chain: Chain, lags: IntArray | None = None, *, norms: LagNorms | None
         raise SettingError(
             "a chain of explicit Jacobians has no slopes to split the causes by; give an ElmanChain"
         )
-    chosen = _checked_lags(chain, lags)
-    total, directions, reached = _measured_directions(chain, chosen, norms)
+    chosen, total, directions, reached = _measured_directions(chain, lags, norms)
     shifts = LOG_2 * np.cumsum(step_shifts(chain)[::-1], axis=0)[chosen - 1]
     ceiling_logs, slope_logs = path_logs(chain, chosen, directions, reached - shifts)
     of_weights = log_bound_per_step(chain.recurrent_weights, 1.0, chain.leak)
@@ -168,9 +155,17 @@ def _against_bound(
 
 
 def _measured_directions(
-    chain: Chain, lags: IntArray, norms: LagNorms | None
-) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return log σ_max as measured (K,B), its directions (K,B,S), and what these reach (K,B)."""
+    chain: Chain, asked: IntArray | None, norms: LagNorms | None
+) -> tuple[IntArray, FloatArray, FloatArray, FloatArray]:
+    """Return the lags (K,), all of 1 … T by default, log σ_max as measured (K,B), its directions
+    (K,B,S), and what these reach (K,B).
+    """
+    lags = np.arange(1, chain.n_steps + 1) if asked is None else np.asarray(asked, dtype=np.int64)
+    ascending = lags.size > 0 and (np.diff(lags) >= 1).all()
+    if not ascending or lags[0] < 1 or lags[-1] > chain.n_steps:
+        raise SettingError(
+            f"the lags are {lags.tolist()}; choose ascending lags from 1 to {chain.n_steps}"
+        )
     norms = norms or lag_norms(chain, int(lags[-1]), tolerance=TOLERANCE)
     if norms.lags.size < lags[-1]:
         raise SettingError(
@@ -184,49 +179,20 @@ def _measured_directions(
     if missed.any():
         # Later steps favoured rows that had been dropped: once more with all of them.
         directions, reached = leading_directions(chain, lags, dropped=0.0)
-    return total, directions, reached
-
-
-def _checked_lags(chain: Chain, lags: IntArray | None) -> IntArray:
-    """Return the lags asked for, all of 1 … T by default; refuse those that are not there."""
-    chosen = np.arange(1, chain.n_steps + 1) if lags is None else np.asarray(lags, dtype=np.int64)
-    ascending = chosen.size > 0 and (np.diff(chosen) >= 1).all()
-    if not ascending or chosen[0] < 1 or chosen[-1] > chain.n_steps:
-        raise SettingError(
-            f"the lags are {chosen.tolist()}; choose ascending lags from 1 to {chain.n_steps}"
-        )
-    return chosen
+    return lags, total, directions, reached
 
 
 def cell_causes(
     chain: CellChain, lags: IntArray | None = None, *, norms: LagNorms | None = None
 ) -> Causes | GatedCauses:
-    """Split log σ_max(∂s_T/∂s_{T−ℓ}) into causes that fit the cell.
+    """Split log σ_max(∂s_T/∂s_{T−ℓ}) into causes that fit the cell: the terms above for a gated
+    one, those of ``causes`` for a vanilla RNN. ``lags`` and ``norms`` are as for ``causes``, and so
+    are the errors.
 
-    Parameters
-    ----------
-    chain : CellChain
-        A cell linearised over T steps and B sequences.
-    lags, norms
-        As for ``causes``.
-
-    Returns
-    -------
-    GatedCauses or Causes
-        The terms above for a gated cell; for a vanilla RNN those of ``causes``.
-
-    Raises
-    ------
-    SettingError
-        If a lag is outside 1 … T.
-
-    Notes
-    -----
     Cost: that of two lag profiles, and one step of every stage over all lags that reach so far
     back.
     """
-    chosen = _checked_lags(chain, lags)
-    total, directions, _ = _measured_directions(chain, chosen, norms)
+    chosen, total, directions, _ = _measured_directions(chain, lags, norms)
     terms = _path_terms(chain, chosen, directions)
     return causes_of_path(chain.linearization, chosen, total, terms)
 

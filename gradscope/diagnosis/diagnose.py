@@ -80,31 +80,14 @@ def diagnose(
     """Measure a chain and say whether, how fast, how far back and why its gradient vanishes or
     explodes.
 
-    Parameters
-    ----------
-    chain : ElmanChain or CellChain
-        Factors of T steps and B sequences, and what they are made of.
-    max_lag : int, optional
-        Longest lag, in steps; all T by default.
-    required_lag : int, optional
-        The lag, in steps, that the task asks for.
-    learned : Learned, optional
-        What the network has learned so far.
-    overflow_step : int, optional
-        The step at which the state grew too large to go on, where it did.
-    thresholds : Thresholds, optional
-        Where the verdict draws its lines.
-    tolerance : float
-        Largest relative error of σ_max; the default lets the four causes add up to 1e-9.
-    network : NetworkMeasures, optional
-        What a chain alone cannot tell, which has no inputs to go on with: without it growth rate
-        and causes are those of the second half of its lags.
+    ``max_lag``, the longest lag, all T by default, ``required_lag``, that of the task, and
+    ``overflow_step``, at which the state grew too large to go on, are in steps; ``tolerance`` is
+    the largest relative error of σ_max: the default lets the four causes add up to 1e-9;
+    ``network`` is what a chain alone cannot tell, which has no inputs to go on with: without it
+    growth rate and causes are those of the second half of its lags.
 
-    Raises
-    ------
-    SettingError
-        If ``max_lag`` is not in 1 … T, or the chain is one of explicit Jacobians, which have no
-        causes.
+    Raises SettingError if ``max_lag`` is not in 1 … T, or the chain is one of explicit Jacobians,
+    which have no causes.
     """
     norms = lag_norms(chain, max_lag, tolerance=tolerance)
     measured = network or NetworkMeasures()
@@ -114,12 +97,11 @@ def diagnose(
         shared = [quantiles(row[has], (0.5,)) for row, has in zip(log_norms, own, strict=True)]
         log_norms = np.where(own, log_norms, np.array(shared))
     growth, bound_rate = growth_rate(log_norms), log_bound_of(chain)
-    if measured.long_run is None:
+    if (long_run := measured.long_run) is None:
         lags = tail_lags(norms.lags.size)
         rates = cause_rates(explain(chain, lags[lags > 0], norms=norms))
     else:
-        growth = widened(measured.long_run.growth, growth)
-        rates = measured.long_run.causes
+        growth, rates = widened(long_run.growth, growth), long_run.causes
     evidence = Evidence(
         log_norms,
         bound_rate,

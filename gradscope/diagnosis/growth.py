@@ -1,4 +1,5 @@
-"""The growth rate, in nats per step: of a network in the long run (``long_run``), or of a chain.
+"""The growth rate, in nats per step: of a network in the long run (``long_run``), or of a chain;
+and the memory horizon, the lag at which a profile falls below the vanishing threshold.
 
 A chain alone has its lag profile f(ℓ) = log σ_max(P_ℓ): beyond the transient a drift λ_1 ℓ plus a
 random walk, of which the mean increment over the tail, (f(L) − f(L/2))/(L − L/2), is the efficient
@@ -111,8 +112,7 @@ def growth_rate(log_norms: FloatArray) -> GrowthRate:
     if not alive.any():
         return GrowthRate(None, None, None, None, of=alive.size)
     first, last = (int(lag) for lag in tail_lags(log_norms.shape[0]))
-    living = log_norms[:, alive]
-    living = np.concatenate([np.zeros_like(living[:1]), living])  # Lag 0: log 1.
+    living = np.pad(log_norms[:, alive], ((1, 0), (0, 0)))  # Lag 0: log 1.
     before, after = living[[first, last]].mean(axis=1).tolist()
     tail = Tail((first, last), (before, after), living.shape[1], alive.size)
     found = growth_of_steps(np.diff(living[first:], axis=0), 0)
@@ -138,9 +138,8 @@ def growth_of_steps(logs: FloatArray, burn_in: int, stride: int = 1) -> GrowthRa
         if means.size > 1 and means.var(ddof=1) / means.size > BEYOND_CHANCE * alone:
             halves.append(half_width(means))
     half = max((each for each in halves if each is not None), default=None)
-    if half is None:
-        return GrowthRate(rate, None, None, None, *counts)
-    return GrowthRate(rate, rate - half, rate + half, None, *counts)
+    low, high = (None, None) if half is None else (rate - half, rate + half)
+    return GrowthRate(rate, low, high, None, *counts)
 
 
 def widened(growth: GrowthRate, profile: GrowthRate) -> GrowthRate:
@@ -177,9 +176,23 @@ def cause_rates(causes: Causes | GatedCauses) -> Rates:
     if not alive.any():
         return kind(**dict.fromkeys(names))
 
-    def rate(term: FloatArray) -> float:
-        before = term[0] if causes.lags.size > 1 else np.zeros(term.shape[1])
-        span = causes.lags[-1] - (causes.lags[0] if causes.lags.size > 1 else 0)
-        return float(np.mean(term[-1][alive] - before[alive]) / span)
+    # From lag 0, where every term is 0, if there is but one.
+    span = np.diff(causes.lags, prepend=0)[-1]
+    terms = (getattr(causes, name)[:, alive] for name in names)
+    rates = (float(np.mean(np.diff(term, axis=0, prepend=0.0)[-1]) / span) for term in terms)
+    return kind(**dict(zip(names, rates, strict=True)))
 
-    return kind(**{name: rate(getattr(causes, name)) for name in names})
+
+def memory_horizon(median: FloatArray, threshold: float) -> int | None:
+    """Return the first lag, in steps, at which the profile (L,) in nats is below log(threshold)."""
+    below = median < np.log(threshold)
+    return int(np.argmax(below)) + 1 if below.any() else None
+
+
+def extrapolated_horizon(median: FloatArray, rate: float, threshold: float) -> int | None:
+    """Return the lag at which a profile would reach a threshold, below or above; None if never."""
+    if not rate * np.log(threshold) > 0.0:
+        return None
+    missing = (np.log(threshold) - float(median[-1])) / rate
+    lag = median.size + max(missing, 0.0)
+    return int(np.ceil(lag)) if lag < 1e15 else None

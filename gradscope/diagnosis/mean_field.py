@@ -96,15 +96,8 @@ def _depth(factor: float) -> float:
 
 
 def mean_field(params: Cell, inputs: FloatArray) -> MeanField:
-    """Return the mean field of a network under the drive of its inputs.
-
-    Parameters
-    ----------
-    params : ElmanParameters
-        The network (SettingError for another cell); its φ must be bounded by 1, as tanh and the
-        sigmoid are, its leak one number.
-    inputs : (T,B,D) array
-        x_t at ``[t-1]``.
+    """Return the mean field of a vanilla RNN (SettingError for another cell) under the drive of its
+    inputs (T,B,D). φ must be bounded by 1, as tanh and the sigmoid are, and the leak one number.
     """
     params = require_vanilla(params)
     drive = inputs @ params.input_weights.T + params.hidden_bias
@@ -194,11 +187,10 @@ def leaky_field(
 @cache
 def _hermite_functions() -> FloatArray:
     """He_n/√n! times the root of ``DENSITY``, (N_HERMITE,N_NODES)."""
-    found = np.zeros((N_HERMITE, N_NODES))
-    found[0], found[1] = np.sqrt(DENSITY), NODES * np.sqrt(DENSITY)
-    for n in range(1, N_HERMITE - 1):
-        found[n + 1] = (NODES * found[n] - np.sqrt(n) * found[n - 1]) / np.sqrt(n + 1)
-    return found
+    factorials = np.cumprod(np.maximum(np.arange(N_HERMITE), 1.0))
+    polynomials = np.polynomial.hermite_e.hermevander(NODES, N_HERMITE - 1)
+    weighed = polynomials * np.sqrt(DENSITY[:, None] / factorials)
+    return np.asarray(weighed.T, dtype=np.float64)
 
 
 def _coefficients(values: FloatArray) -> FloatArray:

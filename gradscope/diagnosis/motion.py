@@ -75,8 +75,7 @@ def motion_of(trajectory: Trajectory, spectrum: LyapunovSpectrum) -> Motion:
         float(quantiles(each[:, 0], (0.5,))[0])
         for each in (spectrum.exponents, spectrum.standard_errors)
     )
-    unclear = abs(exponent) <= ERRORS_APART * error
-    unstable, stable = exponent > 0.0 and not unclear, exponent < 0.0 and not unclear
+    unstable, stable = exponent > ERRORS_APART * error, exponent < -ERRORS_APART * error
     states, inputs = trajectory.states, trajectory.inputs
     period, growth = _period(states, CONVERGING if stable else EXACT), _growth(states)
     code = MotionCode.UNDECIDED

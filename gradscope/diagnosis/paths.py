@@ -14,7 +14,7 @@ same for gated cells, whose stages do not merge.
 
 import numpy as np
 
-from gradscope.arrays import BoolArray, FloatArray, IntArray
+from gradscope.arrays import FloatArray, IntArray
 from gradscope.jacobians.chain import ElmanChain
 from gradscope.model.elman import has_leak
 
@@ -70,7 +70,6 @@ class _Paths:
         self._lag: IntArray = np.empty(0, dtype=np.int64)
         self._sequence: IntArray = np.empty(0, dtype=np.int64)
         self._vectors: FloatArray = np.empty((0, chain.state_size))
-        self._gone: BoolArray = np.empty(0, dtype=np.bool_)
 
     def log_sums(self) -> FloatArray:
         """Propagate all vectors to h_T; return the sums of both logarithms, (2,K,B)."""
@@ -78,7 +77,10 @@ class _Paths:
         for step in range(n_steps - int(self._lags[-1]) + 1, n_steps + 1):
             starting = np.flatnonzero(self._lags == n_steps - step + 1)
             if starting.size:
-                self._start(int(starting[0]))
+                lag, each = int(starting[0]), np.arange(self._chain.n_sequences)
+                self._lag = np.concatenate([self._lag, np.full(each.size, lag)])
+                self._sequence = np.concatenate([self._sequence, each])
+                self._vectors = np.concatenate([self._vectors, self._directions[lag]])
             self._propagate(step)
             if self._merged > 0.0 and step % STEPS_BETWEEN_MERGES == 0:
                 self._merge()
@@ -88,13 +90,6 @@ class _Paths:
         logs: FloatArray = self._logs + np.where(self._has_merged, longest, 0.0)
         return logs
 
-    def _start(self, lag: int) -> None:
-        n_sequences = self._chain.n_sequences
-        self._lag = np.concatenate([self._lag, np.full(n_sequences, lag)])
-        self._sequence = np.concatenate([self._sequence, np.arange(n_sequences)])
-        self._vectors = np.concatenate([self._vectors, self._directions[lag]])
-        self._gone = np.concatenate([self._gone, np.zeros(n_sequences, dtype=np.bool_)])
-
     def _propagate(self, step: int) -> None:
         """Take all vectors over one step and add up what it did to their lengths."""
         at_once = max(1, ENTRIES_AT_ONCE // self._chain.state_size)
@@ -102,9 +97,8 @@ class _Paths:
             part = slice(start, start + at_once)
             lag, sequence = self._lag[part], self._sequence[part]
             slopes = self._chain.slopes[step - 1][sequence]
+            before = np.asarray(self._vectors[part].any(axis=1), dtype=np.float64)
             at_ceiling, length = self._jvp(self._vectors[part], slopes)
-            before = np.where(self._gone[part], 0.0, 1.0)
-            self._gone[part] |= length == 0.0
             self._logs[0, lag, sequence] += log_ratio(at_ceiling, before)
             self._logs[1, lag, sequence] += log_ratio(length, at_ceiling)
 
@@ -139,7 +133,7 @@ class _Paths:
         self._has_merged[lag, sequence] = True
         kept = ~together
         self._lag, self._sequence = self._lag[kept], self._sequence[kept]
-        self._vectors, self._gone = self._vectors[kept], self._gone[kept]
+        self._vectors = self._vectors[kept]
 
 
 def lengths_of(vectors: FloatArray) -> FloatArray:

@@ -129,12 +129,9 @@ def _against_exploding(
         way = "gates" if isinstance(causes, GatedCauseRates) else "weights"
         growth = float(np.exp(verdict.rate))
         return (Remedy(RemedyCode.CHECK_SIZE, {"growth_per_step": growth, "by_way_of": way}),)
-    found = []
-    if verdict.rate > 0.0:
-        numbers = {"factor": float(np.exp(-verdict.rate)), "predicted_rate": 0.0}
-        found.append(Remedy(RemedyCode.LOWER_GAIN, numbers))
-    found.append(Remedy(RemedyCode.CLIP, {"norm": clip_at, "quantile": QUANTILE_TO_CLIP_AT}))
-    return tuple(found)
+    clip = Remedy(RemedyCode.CLIP, {"norm": clip_at, "quantile": QUANTILE_TO_CLIP_AT})
+    numbers = {"factor": float(np.exp(-verdict.rate)), "predicted_rate": 0.0}
+    return (Remedy(RemedyCode.LOWER_GAIN, numbers), clip) if verdict.rate > 0.0 else (clip,)
 
 
 def _against_vanishing(
@@ -156,13 +153,11 @@ def _against_vanishing(
         ]
     else:
         gain = {"factor": np.exp(-(causes.weights or 0.0))}
+        align = RemedyCode.KEEP_ALIGNED if orthogonal else RemedyCode.ALIGN_WEIGHTS
         costs = [
             (causes.slope_ceiling, Remedy(RemedyCode.RAISE_SLOPE_CEILING, {"activation": "tanh"})),
             (causes.saturation, saturated),
-            (
-                causes.misalignment,
-                Remedy(RemedyCode.KEEP_ALIGNED if orthogonal else RemedyCode.ALIGN_WEIGHTS),
-            ),
+            (causes.misalignment, Remedy(align)),
             (causes.weights, Remedy(RemedyCode.RAISE_GAIN, gain)),
         ]
     costly = [(cost, each) for cost, each in costs if cost is not None and cost < 0.1 * total]

@@ -30,6 +30,9 @@ from gradscope.notebook_repr import CompactRepr
 EULER_GAMMA = 0.5772156649015329
 """−ψ(1)."""
 
+ROUNDING = 1e-6
+"""An orthogonal W kept in float32 has eigenvalues this far from the unit circle, to either side."""
+
 MIN_UNITS = 50
 """Width from which on a mean field is believed: fluctuations are of order 1/√H (convention)."""
 
@@ -137,21 +140,9 @@ def log_spectral_radius(weights: FloatArray) -> float:
 
 
 def newman_exponents(size: int, scale: float, count: int | None = None) -> FloatArray:
-    """Return the Lyapunov exponents (count,) of products of fresh Gaussian matrices.
-
-    Parameters
-    ----------
-    size : int
-        n, of the (n,n) factors.
-    scale : float
-        s, the standard deviation of each entry.
-    count : int, optional
-        How many, in nats per step, the largest first; all n by default.
-
-    Raises
-    ------
-    SettingError
-        If the scale is not positive and finite, or the count not in 1 … n.
+    """Return the Lyapunov exponents (count,), nats per step, of products of fresh Gaussian matrices
+    (n,n), n the ``size``, entries of standard deviation s, the ``scale``; the largest first, all n
+    by default. SettingError if the scale is not positive and finite, or the count not in 1 … n.
     """
     if not 0.0 < scale < np.inf:
         raise SettingError(f"the scale of the entries is {scale}; choose a finite number above 0")
@@ -223,15 +214,8 @@ def _mean_field_prediction(
     gaussian = found.gain and not objection_to_moments(params.recurrent_weights, found.gain)
     corrected = varies and gaussian and found.correlation is not None
     rate = found.rate_of_width(params.sizes[1]) if corrected else found.growth_rate
-    return Prediction(
-        TheoryName.MEAN_FIELD,
-        rate,
-        source,
-        against,
-        found.depth_scale,
-        found.correlation,
-        found.correlation_depth,
-    )
+    scales = found.depth_scale, found.correlation, found.correlation_depth
+    return Prediction(TheoryName.MEAN_FIELD, rate, source, against, *scales)
 
 
 def objection_to_randomness(params: ElmanParameters, gain: float) -> Objection | None:

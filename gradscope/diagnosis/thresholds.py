@@ -1,6 +1,6 @@
 """Where a verdict draws its lines, each with its source."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -31,17 +31,13 @@ class Thresholds:
     no_better: float = 0.95
 
     def __post_init__(self) -> None:
-        limits = {
-            "vanishing threshold": (self.vanishing, 0.0, 1.0),
-            "exploding threshold": (self.exploding, 1.0, np.inf),
-            "transient-growth threshold": (self.transient_growth, 1.0, np.inf),
-            "agreement": (self.agreement, 0.0, 1.0),
-            "fine threshold": (self.fine, 0.0, 1.0),
-            "no-better threshold": (self.no_better, 0.0, 1.0),
-        }
-        for name, (value, low, high) in limits.items():
-            within = low < value < high or (name == "agreement" and value == high)
-            if not within:
+        for each in fields(self):
+            value, name = getattr(self, each.name), each.name.replace("_", "-")
+            grows = each.name in ("exploding", "transient_growth")
+            low, high = (1.0, np.inf) if grows else (0.0, 1.0)
+            whole = name == "agreement"
+            if not (low < value < high or (whole and value == high)):
                 raise SettingError(
-                    f"the {name} is {value}; choose a number between {low} and {high}"
+                    f"the {name if whole else f'{name} threshold'} is {value}; choose a number "
+                    f"between {low} and {high}"
                 )

@@ -17,11 +17,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gradscope.arrays import FloatArray, quantiles
-from gradscope.diagnosis.growth import GrowthRate, Rates, growth_rate, terms_of
-from gradscope.diagnosis.horizon import extrapolated_horizon, memory_horizon
+from gradscope.diagnosis.growth import (
+    GrowthRate,
+    Rates,
+    extrapolated_horizon,
+    growth_rate,
+    memory_horizon,
+    terms_of,
+)
 from gradscope.diagnosis.reasons import Reason, ReasonCode
+from gradscope.diagnosis.theory import ROUNDING
 from gradscope.diagnosis.thresholds import Thresholds
-from gradscope.diagnosis.weight_spectrum import ROUNDING
 from gradscope.diagnosis.write_level import Writing
 from gradscope.names import Regime
 from gradscope.notebook_repr import CompactRepr
@@ -210,10 +216,9 @@ def _zero_reasons(evidence: Evidence) -> Iterator[Reason]:
     zero = np.isneginf(evidence.log_norms)
     if count := int(zero[-1].sum()):
         first = int(np.argmax(zero.any(axis=1))) + 1
-        numbers = {"lag": first, "sequences": count, "of": zero.shape[1]}
-        if evidence.bound_of_course:
-            # A gate is never 0, only too small for a float.
-            numbers["underflows"] = 1
+        # A gate is never 0, only too small for a float.
+        gated = {"underflows": 1} if evidence.bound_of_course else {}
+        numbers = {"lag": first, "sequences": count, "of": zero.shape[1], **gated}
         yield Reason(ReasonCode.EXACT_ZERO, numbers)
     if evidence.overflow_step is not None:
         yield Reason(ReasonCode.STATE_OVERFLOWS, {"step": evidence.overflow_step})
@@ -237,10 +242,8 @@ def _bound_and_cause(evidence: Evidence, regime: Regime) -> Iterator[Reason]:
     if abs(evidence.bound_rate) <= ROUNDING:
         code = ReasonCode.BOUND_IS_ONE
     rate = evidence.bound_rate if np.isfinite(evidence.bound_rate) else None
-    numbers: dict[str, float | int | str | None] = {"bound_rate_nats_per_step": rate}
-    if evidence.bound_of_course:
-        numbers["of"] = "course"
-    yield Reason(code, numbers)
+    of_course = {"of": "course"} if evidence.bound_of_course else {}
+    yield Reason(code, {"bound_rate_nats_per_step": rate, **of_course})
     rates = evidence.causes
     if rates is None or rates.total is None:
         return

@@ -14,9 +14,9 @@ from gradscope.analysis.settings import Settings, span
 from gradscope.analysis.stage import learned_by, thresholds
 from gradscope.arrays import LN_10, plain
 from gradscope.diagnosis.growth import terms_of
+from gradscope.diagnosis.theory import ROUNDING
 from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.diagnosis.verdict import Learned
-from gradscope.diagnosis.weight_spectrum import ROUNDING
 from gradscope.errors import ArchiveError
 from gradscope.explain.page import Page
 from gradscope.names import CellName, Regime, StageName

@@ -46,9 +46,8 @@ def scaled_adjoints(
         if step < chain.n_steps:
             rows, exponents = chain.vjp(rows, step + 1), exponents + shifts[step]
         if step > 0:
-            rows, exponents = _add(
-                rows, exponents, entering[step - 1][:, None, :], scales[step - 1]
-            )
+            errors = entering[step - 1][:, None, :]
+            rows, exponents = _add(rows, exponents, errors, scales[step - 1])
         rows, exponents = rescaled(rows, exponents)
         yield step, rows[:, 0], exponents
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import ShapeError
-from gradscope.jacobians.chain import MIN_EXPONENT, Chain, SizedChain, elman_chain, require_finite
+from gradscope.jacobians.chain import MIN_EXPONENT, Chain, elman_chain, require_finite
 from gradscope.jacobians.kernels.powers_of_two import LOG_2
 from gradscope.model.cells import At, Cell, Linearization
 from gradscope.model.elman import ElmanParameters
@@ -18,7 +18,7 @@ from gradscope.names import StateName
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class CellChain(SizedChain):
+class CellChain(Chain):
     """The chain of a cell, from the linear part of every step; raises ShapeError if the trajectory
     has no step or no sequence, or holds a number that is not finite.
     """
@@ -28,8 +28,8 @@ class CellChain(SizedChain):
 
     def __post_init__(self) -> None:
         trajectory = self.linearization.cell_trajectory
-        if 0 in trajectory.pre_activations.shape:
-            shape = trajectory.pre_activations.shape
+        shape = trajectory.pre_activations.shape
+        if 0 in shape:
             raise ShapeError(f"pre-activations have shape {shape}; each size must be 1 or more")
         require_finite(trajectory.pre_activations, "pre-activations")
         require_finite(trajectory.states, "states")
@@ -42,8 +42,7 @@ class CellChain(SizedChain):
 
     def jacobian(self, step: int) -> FloatArray:
         """J_t, (B,S,S)."""
-        unit_rows = np.eye(self.state_size)[None]
-        return self.vjp(np.repeat(unit_rows, self.n_sequences, axis=0), step)
+        return self.vjp(np.tile(np.eye(self.state_size), (self.n_sequences, 1, 1)), step)
 
     def vjp(self, rows: FloatArray, step: int) -> FloatArray:
         """Rows · J_t, through the factors of all sequences at once."""

@@ -5,8 +5,8 @@ RNN the slopes (T,B,H) and W (H,H) of J_t = (1−α) I + α diag(φ′(a_t)) W, 
 live in ``lag_norms``. Source: Pascanu, Mikolov & Bengio (2013), arXiv:1211.5063, section 2.
 """
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Protocol
 
 import numpy as np
 
@@ -20,46 +20,9 @@ from gradscope.names import StateName
 from gradscope.notebook_repr import CompactRepr
 
 
-class Chain(Protocol):
-    """What every chain can do, however it keeps its factors; steps t count from 1."""
-
-    @property
-    def n_steps(self) -> int:
-        """T."""
-
-    @property
-    def n_sequences(self) -> int:
-        """B."""
-
-    @property
-    def state_size(self) -> int:
-        """S."""
-
-    def jacobian(self, step: int) -> FloatArray:
-        """J_t, (B,S,S), rows the later state."""
-
-    def vjp(self, rows: FloatArray, step: int) -> FloatArray:
-        """VJP: row vectors (B,r,S) at h_t back to h_{t−1}, rows · J_t."""
-
-    def jvp(self, vectors: FloatArray, step: int) -> FloatArray:
-        """JVP: vectors (B,r,S) at h_{t−1}, one per row, forward to h_t, J_t v."""
-
-    def accumulate_vjp(
-        self, rows: FloatArray | None, steps: IntArray, sequences: IntArray, out: FloatArray
-    ) -> IntArray:
-        """VJPs over m consecutive steps: the inner loop of every product of Jacobians.
-
-        ``rows`` (N,r,S) are those of N products (None: the identity), ``steps`` (m,N) the step t of
-        each factor, which may differ between products, ``sequences`` (N,) the sequence of each.
-        ``out`` (m,N,r,S) is contiguous and apart from ``rows``; ``out[i]`` becomes ``out[i−1] · J ·
-        2**−e``, ``out[−1]`` being ``rows``. Returns the exponents e (m,N), chosen so that the
-        entries of J · 2**−e are at most 1 (2 with a leak) and near it.
-        """
-
-
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class SizedChain(CompactRepr):
-    """A chain that keeps its sizes T, B and S."""
+class Chain(CompactRepr, ABC):
+    """What every chain can do, however it keeps its factors; steps t count from 1."""
 
     _sizes: tuple[int, ...] = field(init=False, repr=False)
 
@@ -77,6 +40,31 @@ class SizedChain(CompactRepr):
     def state_size(self) -> int:
         """S."""
         return self._sizes[2]
+
+    @abstractmethod
+    def jacobian(self, step: int) -> FloatArray:
+        """J_t, (B,S,S), rows the later state."""
+
+    @abstractmethod
+    def vjp(self, rows: FloatArray, step: int) -> FloatArray:
+        """VJP: row vectors (B,r,S) at h_t back to h_{t−1}, rows · J_t."""
+
+    @abstractmethod
+    def jvp(self, vectors: FloatArray, step: int) -> FloatArray:
+        """JVP: vectors (B,r,S) at h_{t−1}, one per row, forward to h_t, J_t v."""
+
+    @abstractmethod
+    def accumulate_vjp(
+        self, rows: FloatArray | None, steps: IntArray, sequences: IntArray, out: FloatArray
+    ) -> IntArray:
+        """VJPs over m consecutive steps: the inner loop of every product of Jacobians.
+
+        ``rows`` (N,r,S) are those of N products (None: the identity), ``steps`` (m,N) the step t of
+        each factor, which may differ between products, ``sequences`` (N,) the sequence of each.
+        ``out`` (m,N,r,S) is contiguous and apart from ``rows``; ``out[i]`` becomes ``out[i−1] · J ·
+        2**−e``, ``out[−1]`` being ``rows``. Returns the exponents e (m,N), chosen so that the
+        entries of J · 2**−e are at most 1 (2 with a leak) and near it.
+        """
 
 
 def require_finite(array: FloatArray, name: str) -> None:
@@ -102,22 +90,14 @@ def _exponents(array: FloatArray, axis: int | tuple[int, ...]) -> IntArray:
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class ElmanChain(SizedChain):
+class ElmanChain(Chain):
     """The chain of a (leaky) vanilla RNN: J_t = (1−α) I + α diag(slopes_t) W.
 
-    Parameters
-    ----------
-    slopes : (T,B,H) array
-        φ′(a_t) at ``[t-1]``.
-    recurrent_weights : (H,H) array
-        W.
-    leak : float or (H,) array
-        α in (0, 1], of all units or of each; 1 is the vanilla RNN.
-    slope_ceiling : float
-        γ = max φ′: 1 for tanh (the default), 1/4 for sigmoid. Only ``causes`` reads it.
-    shifts : (T,B) array of int, optional
-        Powers of two that every slope of a step is to be multiplied by, where all are too small
-        for floats; the methods return J_t without it. 0 by default.
+    ``slopes`` (T,B,H) has φ′(a_t) at ``[t-1]``; ``recurrent_weights`` (H,H) is W; ``leak`` is α in
+    (0, 1], of all units or (H,) of each; ``slope_ceiling`` is γ = max φ′, 1 for tanh, 1/4 for
+    sigmoid, which only ``causes`` reads; ``shifts`` (T,B), 0 by default, are powers of two that
+    every slope of a step is to be multiplied by, where all are too small for floats: the methods
+    return J_t without it.
 
     Raises ShapeError if the shapes do not fit or a factor is not finite, SettingError if the leak
     is outside (0, 1].
@@ -202,7 +182,7 @@ class ElmanChain(SizedChain):
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
-class DenseChain(SizedChain):
+class DenseChain(Chain):
     """A chain of explicit Jacobians (T,B,S,S), J_t at ``[t-1]``, rows the later state; raises
     ShapeError if they are not square matrices, or one is not finite.
     """

@@ -53,21 +53,10 @@ def lag_map(
     Cost: that of one ``lag_norms`` for every time and sequence, but with full GEMMs; A T in time,
     A² in memory.
 
-    Parameters
-    ----------
-    chain : Chain
-        Factors of T steps and B sequences.
-    tolerance : float
-        Largest relative error of σ_max, rounding aside.
-    times : (A,) array of int, optional
-        States to show, ascending, in 0 … T; all by default.
-    progress : callable, optional
-        Called now and then with the number of pairs done and in all.
-
-    Raises
-    ------
-    SettingError
-        If the times are not ascending in 0 … T, or the tolerance is not in (0, 1).
+    ``tolerance`` is the largest relative error of σ_max, rounding aside; ``times`` (A,) are the
+    states to show, ascending, by default all of 0 … T; ``progress`` is called now and then with the
+    number of pairs done and in all. Raises SettingError if the times are not ascending in 0 … T, or
+    the tolerance is not in (0, 1).
     """
     check_tolerance(tolerance)
     chosen = np.arange(chain.n_steps + 1) if times is None else np.asarray(times, dtype=np.int64)

@@ -65,29 +65,14 @@ def lag_norms(chain: Chain, max_lag: int | None = None, *, tolerance: float = 1e
     certificate have a fixed seed. A sequence whose certificate exceeds the tolerance is
     measured again, dropping at least ten times less, in the end nothing.
 
-    Parameters
-    ----------
-    chain : Chain
-        Factors of T steps and B sequences.
-    max_lag : int, optional
-        Longest lag, in steps. All T by default.
-    tolerance : float
-        Largest relative error of σ_max, rounding aside.
+    ``max_lag`` is in steps, all T by default; ``tolerance`` the largest relative error of σ_max,
+    rounding aside. The certificate is the bound on what was dropped, which holds at any one lag
+    with probability 1 − 4⁻⁸, plus the estimated errors of the iteration and of rounding, ε √S ℓ in
+    the product and 2 ε |log σ_max| in its logarithm. Not in it: rounding in a direction far below
+    σ_max that later factors bring back above it. A product in double precision has no digits of it;
+    ``verify_lag_norms`` shows it by QR sweeps.
 
-    Returns
-    -------
-    LagNorms
-        ``log_norms`` (L,B) in nats, −inf where the product is exactly zero; ``certificate`` (L,B):
-        the bound on what was dropped, which holds at any one lag with probability 1 − 4⁻⁸, plus the
-        estimated errors of the iteration and of rounding, ε √S ℓ in the product and 2 ε |log σ_max|
-        in its logarithm. Not in it: rounding in a direction far below σ_max that later factors
-        bring back above it. A product in double precision has no digits of it; ``verify_lag_norms``
-        shows it by QR sweeps.
-
-    Raises
-    ------
-    SettingError
-        If ``max_lag`` is not in 1 … T, or the tolerance is not in (0, 1).
+    Raises SettingError if ``max_lag`` is not in 1 … T, or the tolerance is not in (0, 1).
     """
     longest = chain.n_steps if max_lag is None else max_lag
     if not 1 <= longest <= chain.n_steps:

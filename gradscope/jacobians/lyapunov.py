@@ -112,28 +112,14 @@ def lyapunov_exponents(
     warm_up: int | None = None,
     rng: np.random.Generator | None = None,
 ) -> LyapunovSpectrum:
-    """Return the Lyapunov exponents of every sequence of a chain.
+    """Return the ``count`` largest Lyapunov exponents of every sequence, all S by default.
 
-    Parameters
-    ----------
-    chain : Chain
-        Factors of T steps and B sequences.
-    count : int, optional
-        How many exponents, the largest first; all S by default.
-    warm_up : int, optional
-        First steps that do not count, in which the vectors turn into the Lyapunov directions; a
-        tenth of T by default. Transients of the state itself are the caller's to leave out.
-    rng : numpy.random.Generator, optional
-        Draws the first vectors; seed 0 by default, so that equal chains give equal exponents.
+    ``warm_up`` is the number of first steps that do not count, in which the vectors turn into the
+    Lyapunov directions; a tenth of T by default. Transients of the state itself are the caller's to
+    leave out. ``rng`` draws the first vectors; seed 0 by default, so that equal chains give equal
+    exponents. Cost: one GEMM of B·count rows per step and one QR (S,count) per block and sequence.
 
-    Raises
-    ------
-    SettingError
-        If the count is not in 1 … S, or the warm-up not in 0 … T − 1.
-
-    Notes
-    -----
-    Cost: one GEMM of B·count rows per step and one QR (S,count) per block and sequence.
+    Raises SettingError if the count is not in 1 … S, or the warm-up not in 0 … T − 1.
     """
     size = chain.state_size
     kept = size if count is None else count
@@ -163,8 +149,9 @@ def _spectrum(chain: Chain, frame: Frame, spans: IntArray, logs: FloatArray) -> 
     n_steps = int(spans.sum())
     dead = frame.dead()
     logs = np.where(dead, 0.0, logs)
-    exponents = np.where(dead, -np.inf, logs.sum(axis=0) / n_steps)
-    trusted = np.where(dead, False, frame.doubt <= MAX_DOUBT * n_steps)
+    living = logs.sum(axis=0) / n_steps
+    exponents = np.where(dead, -np.inf, living)
+    trusted = ~dead & (frame.doubt <= MAX_DOUBT * n_steps)
     if dead.any():
         # Units that are shut in one step: rows of J_t that are 0.
         steps = range(1, chain.n_steps + 1)
@@ -176,18 +163,14 @@ def _spectrum(chain: Chain, frame: Frame, spans: IntArray, logs: FloatArray) -> 
     if exponents.shape[1] == chain.state_size:
         # Volumes are stretched by |det J_t|, so Σλ_i = ⟨log|det J_t|⟩ whatever the vectors were.
         expected = _mean_log_determinant(chain, chain.n_steps - n_steps)
-        any_dead = dead.any(axis=1)
-        total = np.where(any_dead, 0.0, np.where(dead, 0.0, exponents).sum(axis=1))
-        residual = np.where(any_dead, np.nan, np.abs(total - np.where(any_dead, 0.0, expected)))
-    return LyapunovSpectrum(
-        exponents=np.take_along_axis(exponents, order, axis=1),
-        standard_errors=np.take_along_axis(_standard_errors(spans, logs), order, axis=1),
-        sum_rule_residual=residual,
-        trusted=np.take_along_axis(trusted, order, axis=1),
-        state_size=chain.state_size,
-        n_steps=n_steps,
-        warm_up=chain.n_steps - n_steps,
+        difference = np.abs(living.sum(axis=1) - expected)
+        residual = np.where(dead.any(axis=1), np.nan, difference)
+    found, errors, sure = (
+        np.take_along_axis(each, order, axis=1)
+        for each in (exponents, _standard_errors(spans, logs), trusted)
     )
+    past = chain.n_steps - n_steps
+    return LyapunovSpectrum(found, errors, residual, sure, chain.state_size, n_steps, past)
 
 
 def _standard_errors(spans: IntArray, logs: FloatArray) -> FloatArray:

@@ -3,6 +3,7 @@ right to rounding, and slow. Source: Golub & Van Loan (2013), section 5.4.
 """
 
 from dataclasses import dataclass
+from functools import reduce
 
 import numpy as np
 
@@ -31,10 +32,8 @@ def product_transport(
     """
     first = None if first_state is None else first_state[None]
     chain = cell_chain(params, unroll(params, inputs[:, :1], first))
-    rows: FloatArray = np.eye(chain.state_size)[None]
-    for step in range(chain.n_steps, 0, -1):
-        rows = chain.vjp(rows, step)
-    product: FloatArray = rows[0]
+    steps = range(chain.n_steps, 0, -1)
+    product: FloatArray = reduce(chain.vjp, steps, np.eye(chain.state_size)[None])[0]
     return product
 
 
@@ -81,21 +80,20 @@ def verify_lag_norms(chain: Chain, measured: LagNorms, *, count: int = 10) -> Ve
         raise SettingError(f"the lags to verify are {count}; choose 1 or more")
     longest = measured.lags.size
     lags = np.unique(np.rint(np.geomspace(longest, 1, count)).astype(np.int64))
-    deviations = np.empty((lags.size, chain.n_sequences))
+    found = []
     product: FloatArray = np.repeat(np.eye(chain.state_size)[None], chain.n_sequences, axis=0)
     exponents: IntArray = np.zeros(chain.n_sequences, dtype=np.int64)
     shifts = step_shifts(chain)
-    reached = 0
-    for index, lag in enumerate(lags):
-        # One lag further back: P_{ℓ+1} = P_ℓ J_{T−ℓ}.
-        for back in range(reached, int(lag)):
-            product = product @ chain.jacobian(chain.n_steps - back)
-            product, exponents = rescaled(product, exponents + shifts[-1 - back])
-        reached = int(lag)
+    for lag in range(1, longest + 1):
+        product = product @ chain.jacobian(chain.n_steps - lag + 1)
+        product, exponents = rescaled(product, exponents + shifts[-lag])
+        if lag not in lags:
+            continue
         sigma = np.linalg.svd(product, compute_uv=False)[:, 0].astype(np.float64)
         with np.errstate(divide="ignore"):
             exact = np.log(sigma) + exponents * LOG_2
-        deviations[index] = _deviation(measured.log_norms[lag - 1], exact)
+        found.append(_deviation(measured.log_norms[lag - 1], exact))
+    deviations = np.array(found)
     step_work = 3.0 * chain.n_sequences * (chain.state_size**3 + SMALL_QR)
     swept = min(longest, int(SWEEP_WORK / step_work))
     if not swept:

@@ -77,17 +77,9 @@ def gradient_shares(
     Cost: 2 B H (2H + D + 1) operations for every lag and every step with a target that reaches so
     far back; with one target, no more than a backward sweep. Memory: four trajectories.
 
-    Parameters
-    ----------
-    params, trajectory, targets : Cell, Trajectory, Targets
-        The network, its trajectory over B sequences of T steps, and the targets of its outputs.
-    max_lag : int, optional
-        Longest lag, 0 … T − 1 steps; by default T − 1, or as many as ``MAX_OPERATIONS`` pay for.
-
-    Raises
-    ------
-    SettingError, ShapeError
-        If ``max_lag`` is not in 0 … T − 1; if a slope or a weight is not finite.
+    ``max_lag`` is the longest lag, 0 … T − 1 steps; by default T − 1, or as many as
+    ``MAX_OPERATIONS`` pay for. Raises SettingError if it is not in 0 … T − 1, ShapeError if a slope
+    or a weight is not finite.
     """
     _, output_slopes = step_errors(trajectory.outputs, targets)
     layout = _Layout(params)
@@ -153,12 +145,9 @@ class _Layout:
 
     def split(self, vector: FloatArray) -> dict[str, FloatArray]:
         """Undo ``joined``."""
-        ends = np.cumsum([int(np.prod(shape)) for shape in self.shapes.values()])
-        parts = np.split(vector, ends[:-1])
-        return {
-            name: part.reshape(shape)
-            for (name, shape), part in zip(self.shapes.items(), parts, strict=True)
-        }
+        ends = np.cumsum([np.prod(shape, dtype=np.int64) for shape in self.shapes.values()])
+        parts = zip(self.shapes.items(), np.split(vector, ends[:-1]), strict=True)
+        return {name: part.reshape(shape) for (name, shape), part in parts}
 
 
 def _max_lag(max_lag: int | None, steps: IntArray, trajectory: Trajectory) -> int:

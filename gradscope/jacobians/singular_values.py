@@ -50,13 +50,8 @@ class SingularValues(CompactRepr):
 
     def compact_fields(self) -> dict[str, Any]:
         """Return sizes, and how far apart the largest and the smallest value are at the most."""
-        lags, sequences, count = self.log_values.shape
-        return {
-            "lags": lags,
-            "sequences": sequences,
-            "count": count,
-            "largest_log_condition": float(self.log_condition.max()),
-        }
+        sizes = zip(("lags", "sequences", "count"), self.log_values.shape, strict=True)
+        return {**dict(sizes), "largest_log_condition": float(self.log_condition.max())}
 
 
 def singular_values(
@@ -66,21 +61,9 @@ def singular_values(
 
     Cost, whatever the count: three (S,S) QR factorizations a step, lag and sequence, and a Jacobi
     iteration. A direction that one step shrinks to within S·ε of the rounding of its own entries
-    cannot be told from a dead one, and is given as −inf.
-
-    Parameters
-    ----------
-    chain : Chain
-        Factors of T steps and B sequences.
-    lags : (K,) sequence of int
-        Lags in 1 … T, in any order.
-    count : int, optional
-        How many values to return, the largest first; all S by default.
-
-    Raises
-    ------
-    SettingError
-        If there is no lag, one is not in 1 … T, or the count is not in 1 … S.
+    cannot be told from a dead one, and is given as −inf. ``lags`` (K,) are in 1 … T, in any order;
+    ``count`` is how many values to return, the largest first, all S by default. Raises SettingError
+    if there is no lag, one is not in 1 … T, or the count is not in 1 … S.
     """
     chosen = np.asarray(lags, dtype=np.int64)
     if chosen.ndim != 1 or not chosen.size or chosen.min() < 1 or chosen.max() > chain.n_steps:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gradscope.diagnosis.horizon import extrapolated_horizon, memory_horizon
+from gradscope.diagnosis.growth import extrapolated_horizon, memory_horizon
 
 THRESHOLD = 1e-3
 

@@ -35,9 +35,8 @@ class AdjointRows:
         self._rows: FloatArray = entering[self.steps - 1]
         self._next_rows = self._rows
         self._local = np.empty((*self._rows.shape[:2], linearization.local_size))
-        self._exponents: IntArray = np.zeros(self._rows.shape[:2], dtype=np.int64)
-        self._exponents += scales[self.steps - 1][:, None]
         self._placed: IntArray = np.zeros(self._rows.shape[:2], dtype=np.int64)
+        self._exponents: IntArray = self._placed + scales[self.steps - 1][:, None]
         self._lag = 0
         self._until_rescaling = 0
         self._interval = 1

@@ -182,11 +182,9 @@ def drop_within(error: float, state_size: int) -> float:
 def _sizes(rows: FloatArray) -> FloatArray:
     """Return the Frobenius norm (N,) of R (N,r,S), or the largest entry where squares underflow."""
     energies = np.einsum("nrs,nrs->n", rows, rows)
-    if (energies > 0).all():
-        norms: FloatArray = np.sqrt(energies)
-        return norms
-    largest: FloatArray = np.max(np.abs(rows), axis=(1, 2))
-    return largest
+    by_squares = (energies > 0).all()
+    sizes: FloatArray = np.sqrt(energies) if by_squares else np.max(np.abs(rows), axis=(1, 2))
+    return sizes
 
 
 def _graded(rows: FloatArray) -> FloatArray:

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from gradscope.analysis.inspect import InspectedLayer, Inspection
+from gradscope.analysis.inspect import InspectedLayer, Inspection, WeightSpectrum
 from gradscope.arrays import plain
-from gradscope.diagnosis.weight_spectrum import WeightSpectrum
 from gradscope.report.documents.details import named, pairs
 from gradscope.report.formats import Document, head
 from gradscope.report.terminal.inspection import COLUMNS, analyze_command

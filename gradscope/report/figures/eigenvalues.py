@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gradscope.analysis.inspect import Inspection
-from gradscope.diagnosis.weight_spectrum import WeightSpectrum
+from gradscope.analysis.inspect import Inspection, WeightSpectrum
 from gradscope.names import CellName
 from gradscope.report.figures.style import (
     BLUE,

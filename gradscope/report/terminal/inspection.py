@@ -10,7 +10,7 @@ from rich.text import Text
 
 from gradscope.analysis.inspect import Inspection
 from gradscope.arrays import LN_10
-from gradscope.diagnosis.weight_spectrum import ROUNDING
+from gradscope.diagnosis.theory import ROUNDING
 from gradscope.names import CellName, StateName
 from gradscope.report.screen import Screen
 from gradscope.report.terminal.table import bullets, opening, table_of

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradscope.diagnosis.weight_spectrum import weight_spectrum
+from gradscope.analysis.inspect import weight_spectrum
 
 
 def test_a_shear_has_eigenvalues_one_and_the_golden_singular_values() -> None:
