@@ -224,10 +224,8 @@ class Workers:
             raise SettingError(f"--workers is {self.workers}; choose 1 or more")
 
     def open(self) -> WorkerPool:
-        """Start the workers.
-
-        SettingError if the fields contradict each other, or dask is not installed; WorkerError if
-        no worker starts or no scheduler answers.
+        """Start the workers. SettingError if the fields contradict each other, or dask is not
+        installed; WorkerError if no worker starts or no scheduler answers.
         """
         if self.scheduler is not None and self.name is not ExecutorName.DASK:
             raise SettingError(f"--scheduler is for --executor dask, but --executor is {self.name}")

@@ -64,9 +64,7 @@ def _work(size: Size) -> float:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Preview:
-    """The cells of a plan, those ``missing`` in the store with their estimate, how many stand there
-    as ``failed``, and the ``workers`` that share the work (None: as many as the scheduler has).
-    """
+    """What a sweep would do; ``workers`` is None for as many as the scheduler has."""
 
     store: Path
     cells: tuple[Cell, ...]

@@ -30,11 +30,9 @@ from gradscope.sweep.store import Store, open_store
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Progress:
-    """How far a sweep is, in cells.
-
-    ``total`` cells in the plan, of which ``kept`` were in the store before (``kept_failed`` of them
-    failed), ``done`` and ``failed`` ended now; ``restarts`` counts pools started again because a
-    worker died.
+    """How far a sweep is: ``total`` cells, of which ``kept`` were in the store before
+    (``kept_failed`` of them failed), ``done`` and ``failed`` ended now; ``restarts`` counts pools
+    started again because a worker died.
     """
 
     total: int

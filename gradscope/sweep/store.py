@@ -157,10 +157,8 @@ def row_of(outcome: Outcome) -> tuple[Any, ...]:
 
 
 def open_store(path: Path) -> Store:
-    """Open a store for writing, and make it where there is none.
-
-    ArchiveError if the file is no store, or another schema or algorithm version wrote it;
-    OutputError if it cannot be created or written.
+    """Open a store for writing, and make it where there is none. ArchiveError if it is no store, or
+    of another schema or algorithm version; OutputError if it cannot be created or written.
     """
     if path.is_dir() or not path.parent.is_dir():
         where = path if path.is_dir() else path.parent

@@ -51,9 +51,7 @@ class Group:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Summary:
-    """The cells of a sweep in groups, ``names`` says by which settings, and the errors of the
-    failed ones with their counts.
-    """
+    """The cells of a sweep in groups by the settings ``names``, and how often each error came."""
 
     names: tuple[str, ...]
     groups: tuple[Group, ...]
@@ -166,15 +164,12 @@ def _group(values: Sequence[Any], rows: Rows, places: Sequence[int]) -> Group:
 
 
 def _median(rows: Rows, measure: str, places: Sequence[int]) -> float | None:
-    if not places:
-        return None
-    values = _measured(rows, measure)[list(places)]
-    return float(quantiles(values, (0.5,))[0])
+    chosen = _measured(rows, measure)[list(places)]
+    return float(quantiles(chosen, (0.5,))[0]) if places else None
 
 
 def grid_of_values(rows: Rows, x: str | None, y: str | None, measure: str) -> GridOfValues:
-    """Return a measure over two swept settings; the first two swept numbers where none are named.
-
+    """Return a measure over two swept settings, by default the first two swept numbers.
     SettingError if a named setting is not swept, or there are no two.
     """
     axes = swept_axes(rows)
@@ -205,9 +200,8 @@ def quantile_curves(rows: Rows, x: str | None, measure: str) -> QuantileCurves:
         curve = np.full((len(LEVELS), len(across.values)), np.nan)
         count = np.zeros(len(across.values), dtype=np.int64)
         for (at_x,), here in _by(rows, (across.name,), places):
-            values = _measured(rows, measure)[here]
             column = across.place(at_x)
-            curve[:, column] = quantiles(values, LEVELS)
+            curve[:, column] = quantiles(_measured(rows, measure)[here], LEVELS)
             count[column] = len(here)
         curves[network], counts[network] = curve, count
     return QuantileCurves(measure, across, curves, counts, _mixed(rows, axes, {across.name}))
@@ -237,9 +231,7 @@ def _axis(axes: Mapping[str, Axis], name: str | None, taken: Collection[str | No
 
 
 def _panels(rows: Rows, shown: Collection[str]) -> list[tuple[str, list[int]]]:
-    """Return the done cells of every network under its name, or its file; where one of these is an
-    axis itself, by the others.
-    """
+    """Return the done cells of every network by its name or file, without what is an axis."""
     done = [at for at, status in enumerate(rows.column("status")) if status == Status.DONE]
     names = [name for name in NETWORK if name not in shown]
 

@@ -64,8 +64,8 @@ class Snapshot:
 
 
 class _Run(NamedTuple):
-    """The trajectory of one cell over sequences of one length: its first ``sound`` steps are
-    finite; ``bad_step`` is the first that is not, counted forward along the sequence.
+    """One cell over sequences of one length: its first ``sound`` steps are finite; ``bad_step`` is
+    the first that is not, counted forward along the sequence.
     """
 
     trajectory: Trajectory
@@ -89,9 +89,8 @@ def take_snapshots(sample: Sample, max_lag: int, thresholds: Thresholds) -> list
     snapshots: list[Snapshot] = []
     for title, cell, runs in zip(sample.titles, cells, zip(*replays, strict=True), strict=True):
         bad_step = min((run.bad_step for run in runs if run.bad_step is not None), default=None)
-        lengths = np.repeat(
-            [run.sound for run in runs], [run.trajectory.n_sequences for run in runs]
-        )
+        sizes = [(run.sound, run.trajectory.n_sequences) for run in runs]
+        lengths = np.repeat(*zip(*sizes, strict=True))
         n_steps = min(max_lag, int(lengths.max()))
         diagnosis = None
         if n_steps:
@@ -99,21 +98,18 @@ def take_snapshots(sample: Sample, max_lag: int, thresholds: Thresholds) -> list
             readout = np.zeros((*ends.inputs.shape[:2], 0))
             trajectory = Trajectory(ends, readout, cell.activation)
             lowest = len(snapshots) < len(sample.layers[0].directions)
+            writing = write_level(cell, trajectory, () if lowest else None)
             diagnosis = diagnose(
                 cell_chain(cell, trajectory),
                 overflow_step=bad_step,
-                network=NetworkMeasures(
-                    writing=write_level(cell, trajectory, () if lowest else None), lengths=lengths
-                ),
+                network=NetworkMeasures(writing=writing, lengths=lengths),
                 thresholds=thresholds,
             )
             own = diagnosis.norms.lags[:, None] <= lengths
             norms = np.where(own, diagnosis.norms.log_norms, np.nan)
             diagnosis = replace(diagnosis, norms=replace(diagnosis.norms, log_norms=norms))
-        count = len(sample.sequences)
-        snapshots.append(
-            Snapshot(sample.step, title, count, diagnosis, bad_step, deviation, sample.dropout)
-        )
+        about = (diagnosis, bad_step, deviation, sample.dropout)
+        snapshots.append(Snapshot(sample.step, title, len(sample.sequences), *about))
     return snapshots
 
 

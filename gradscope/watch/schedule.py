@@ -55,9 +55,7 @@ class Steps:
         return self.journal.steps
 
     def begin(self, name: str, *, graded: bool) -> None:
-        """Begin a training step if the last has ended, or if no gradient is recorded and the module
-        was called before.
-        """
+        """Begin a training step if the last has ended; without a gradient, at each second call."""
         ended = self.stepped if self.journal.optimized else self.backward_seen
         if not self.now or ended or (not graded and name in self._called):
             self.end_last()
