@@ -65,8 +65,8 @@ class WeightFile(CompactRepr):
     about: Mapping[str, Any]
 
     def time_scales(self, units: int) -> dict[str, Any]:
-        """Return dt, tau and leak of so many units, found by the last word of an array's name: one
-        number, or a tuple of one for each unit; leak None where there is none.
+        """Return dt, tau and leak by the last words of names: one number, or a tuple of one for
+        each of so many units; leak None where there is none.
         """
         found: dict[str, Any] = {"leak": None}
         for array_name, array in self.arrays.items():

@@ -63,10 +63,8 @@ def _check_heaps(content: bytes | mmap.mmap) -> None:
 
 
 def _data_sets(h5py: Any, file: Any) -> Iterator[tuple[str, Any]]:
-    """Yield every data set of a file with its path, in the order of the names.
-
-    Raises WeightsError if a link leads out of the file or in a circle, or a data set keeps its
-    numbers elsewhere.
+    """Yield every data set with its path, in the order of the names. WeightsError if a link leads
+    out of the file or in a circle, or a data set keeps its numbers elsewhere.
     """
     waiting: list[tuple[str, int, Any]] = [("", 0, file)]
     for _ in range(MAX_ITEMS):

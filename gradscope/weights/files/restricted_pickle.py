@@ -37,7 +37,6 @@ CONSTANTS: Mapping[str, Callable[[], Any]] = MappingProxyType(
     {"NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False}
     | {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_SET": list, "EMPTY_TUPLE": tuple}
 )
-TUPLES: Mapping[str, int] = MappingProxyType({"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3})
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -111,8 +110,8 @@ class _Machine:
         """Execute one opcode."""
         if opcode in CONSTANTS:
             self.stack.append(CONSTANTS[opcode]())
-        elif opcode in TUPLES:
-            self.stack.append(tuple(self._pop_many(TUPLES[opcode])))
+        elif opcode in ("TUPLE1", "TUPLE2", "TUPLE3"):
+            self.stack.append(tuple(self._pop_many(int(opcode[-1]))))
         elif opcode in self._steps:
             self._steps[opcode](argument)
         else:

@@ -39,10 +39,7 @@ class _Entry(NamedTuple):
 
 
 def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
-    """Read every tensor; return the file's ``metadata``.
-
-    Raises WeightsError if the header does not fit the file.
-    """
+    """Read every tensor; return the ``metadata``. WeightsError if the header does not fit."""
     header = _header(file, gathering.size)
     metadata = header.pop("__metadata__", {})
     entries = [_entry(name, values) for name, values in header.items()]

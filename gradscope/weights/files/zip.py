@@ -54,10 +54,8 @@ class ZipMembers:
         return tuple(self._entries)
 
     def read(self, name: str, at_most: int | None = None) -> bytes:
-        """Return a member's bytes, counted against the budget first.
-
-        Raises WeightsError if there is no such member, or it is declared longer than ``at_most``
-        bytes or than the budget allows.
+        """Return a member's bytes, counted against the budget first. WeightsError if there is no
+        such member, or it is declared longer than ``at_most`` bytes or than the budget allows.
         """
         if name not in self._entries:
             raise WeightsError(

@@ -8,6 +8,8 @@ the cell. The layers themselves come from ``torch_names``, ``keras_names``, ``kn
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -55,22 +57,14 @@ def resolve_spec(layer: RecurrentLayer, choices: Mapping[str, Any], *, by_hand: 
         raise _unfit(layer, "--gate-activation", "gated cells")
     if after is not None and layer.cell is not CellName.GRU:
         raise _unfit(layer, _reset_flag(after=after), "a GRU")
-    activation = _joined(layer, "activation", choices)
-    gates = reset_after = None
+    joined = partial(_joined, layer, choices=choices)
+    phi, gates = joined("activation"), None
     if gated:
-        name = _joined(layer, "gate_activation", choices)
-        gates = GateName(_known(layer, "gate activation", name, list(GateName)))
-    if layer.cell is CellName.GRU:
-        reset_after = _joined(layer, "reset_after", choices)
-    state = choices.get("state") if by_hand else None
-    return CellSpec(
-        cell=layer.cell,
-        activation=ActivationName(_known(layer, "activation", activation, list(ActivationName))),
-        leak=_joined(layer, "leak", choices),
-        state=state or _joined(layer, "state", choices),
-        gate_activation=gates,
-        reset_after=reset_after,
-    )
+        gates = _known(layer, "gate activation", joined("gate_activation"), GateName)
+    after = joined("reset_after") if layer.cell is CellName.GRU else None
+    activation, leak = _known(layer, "activation", phi, ActivationName), joined("leak")
+    state = (choices.get("state") if by_hand else None) or joined("state")
+    return CellSpec(layer.cell, activation, leak, state, gates, after)
 
 
 def _unfit(layer: RecurrentLayer, option: str, whom: str) -> WeightsError:
@@ -107,9 +101,9 @@ def _joined(layer: RecurrentLayer, name: str, choices: Mapping[str, Any]) -> Any
     return known
 
 
-def _known(layer: RecurrentLayer, what: str, name: str, names: list[str]) -> str:
-    if name in names:
-        return name
+def _known(layer: RecurrentLayer, what: str, name: str, names: type[StrEnum]) -> Any:
+    if name in list(names):
+        return names(name)
     raise WeightsError(
         f"the {what} of {quoted(layer.title)} is {quoted(name)}, which gradscope does not "
         f"have; it has {', '.join(names)}"
@@ -117,9 +111,8 @@ def _known(layer: RecurrentLayer, what: str, name: str, names: list[str]) -> str
 
 
 def cell_of(layer: RecurrentLayer, spec: CellSpec, readout: Readout | None = None) -> Cell:
-    """Return the cell of a layer, with a readout or with no outputs (O = 0).
-
-    Raises ShapeError if the readout does not fit the state.
+    """Return the cell of a layer, with no outputs (O = 0) without a readout; ShapeError if that
+    does not fit the state.
     """
     phi, after = ACTIVATIONS[spec.activation], bool(spec.reset_after)
     cell = cell_without_readout(spec.cell, layer, activation=phi, reset_after=after)
