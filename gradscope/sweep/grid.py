@@ -72,9 +72,8 @@ class Shard:
         """Read ``3/16``."""
         number, _, count = text.partition("/")
         if not (number.strip().isdecimal() and count.strip().isdecimal()):
-            raise SettingError(
-                f"--shard is {text!r}; give a part and the number of parts, as in 3/16"
-            )
+            remedy = "give a part and the number of parts, as in 3/16"
+            raise SettingError(f"--shard is {text!r}; {remedy}")
         return cls(int(number), int(count))
 
     def holds(self, cell: Cell) -> bool:

@@ -106,14 +106,12 @@ def _agreed(before: Found, found: Found) -> Found:
     wrong = differing if same else list(disagreements(before.row, found.row, differing))
     if wrong:
         tolerance = tolerance_of(before.row, wrong[0]) or 0.0
-        limit = (
-            "one type of machine computed both, so that they should be the same bit for bit"
-            if same
-            else f"two machines may differ by a relative {tolerance:.0e} at most"
-        )
-        shown = ", ".join(
-            f"{name} ({_shown(before.row[name])} and {_shown(found.row[name])})" for name in wrong
-        )
+        limit = f"two machines may differ by a relative {tolerance:.0e} at most"
+        if same:
+            limit = "one type of machine computed both, so that they should be the same bit for bit"
+        rows = (before.row, found.row)
+        pairs = {name: " and ".join(_shown(row[name]) for row in rows) for name in wrong}
+        shown = ", ".join(f"{name} ({pair})" for name, pair in pairs.items())
         raise ArchiveError(
             f"{before.path} and {found.path} disagree about cell {found.row['key'][:12]} in "
             f"{shown}; {limit}; find out which is right, and leave the other out"
@@ -139,8 +137,8 @@ def disagreements(first: Row, second: Row, names: Iterable[str]) -> Iterator[str
 
 
 def tolerance_of(row: Row, name: str) -> float | None:
-    """Return the relative tolerance of a result; None where rounding is amplified beyond
-    comparison. What belongs to the network before training is not amplified by training.
+    """Return the relative tolerance of a result (training amplifies nothing of what was before it);
+    None where rounding is amplified beyond comparison.
     """
     if name == "baseline_error":
         return float(row["tolerance"])

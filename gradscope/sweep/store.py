@@ -92,8 +92,7 @@ class Store:
         A cell that is done is never written again; a failed one is, and its attempts are counted.
         OutputError if the disk is full, or the file cannot be written; what was in it stays.
         """
-        ended = list(outcomes)
-        if ended:
+        if ended := list(outcomes):
             environments = {each.cell.key: json.dumps(each.environment) for each in ended}
             self.insert([row_of(each) for each in ended], environments, _UPSERT)
 

@@ -26,10 +26,8 @@ from gradscope.watch.schedule import Steps
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Sequence:
-    """A Cell's unfinished sequence: its length and the state returned last.
-
-    ``steps`` are the last steps of the first ``n_kept`` sequences of the batch. If a snapshot of
-    ``n_due`` sequences and ``lags`` is due, ``layer`` has the weights at the beginning.
+    """A Cell's unfinished sequence: the last ``steps`` of the first ``n_kept`` sequences. If a
+    snapshot of ``n_due`` of them and ``lags`` is due, ``layer`` has the weights at the beginning.
     """
 
     module: Any

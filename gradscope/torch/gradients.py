@@ -54,8 +54,7 @@ class EagerHook(Hook):
 
 
 class GradientNorms:
-    """The norms of the gradients by name of the parameter; ``titles`` has the names by ``id``.
-
+    """The norms of the gradients by name of the parameter; ``titles`` has the names by ``id``,
     ``guarded`` runs what must not end the training, ``read`` reads what waits to be read.
     """
 

@@ -97,10 +97,8 @@ class TimeBudget:
     def __post_init__(self) -> None:
         given = self.share
         if given is not None and not (isinstance(given, int | float) and 0.0 < given < 1.0):
-            raise SettingError(
-                f"the share of the time is {given!r}; choose a number between 0 and 1, or None "
-                "for no limit"
-            )
+            remedy = "choose a number between 0 and 1, or None for no limit"
+            raise SettingError(f"the share of the time is {given!r}; {remedy}")
 
     def start(self) -> None:
         """Start the clock, at the first step."""
@@ -154,8 +152,7 @@ class Journal:
     def affordable(
         self, name: str, guess: float, most: int, lags: int, *, last: bool = False
     ) -> tuple[int, int]:
-        """Return how many sequences and lags a snapshot of a module may have now, no sequence if it
-        must wait.
+        """Return how many sequences (0: it must wait) and lags a module's snapshot may have now.
 
         Each of them costs what it did in the module's last snapshot, ``guess`` seconds before the
         first. Modules that wait come first, or small ones would use up what a large one needs.
@@ -216,10 +213,9 @@ class Journal:
             last = self.diagnoses.get(title)
             self.diagnoses[title] = diagnosis
             before = None if last is None else last.verdict.regime
-            event = NewVerdict(step, title, diagnosis, before)
             if before is not diagnosis.verdict.regime:
-                if last is not None:
-                    self.alerts.append(event)
+                event = NewVerdict(step, title, diagnosis, before)
+                self.alerts += [event] if before is not None else []
                 self.tell(event)
 
     def not_finite(self, found: NonFinite) -> None:

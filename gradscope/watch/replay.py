@@ -74,10 +74,8 @@ class _Run(NamedTuple):
 
 
 def take_snapshots(sample: Sample, max_lag: int, thresholds: Thresholds) -> list[Snapshot]:
-    """Replay a sample and diagnose every direction of every layer, in the order of its titles.
-
-    ``max_lag`` is the longest lag, in steps; fewer where the longest sequence has fewer. Raises
-    ShapeError if the arrays of the sample do not belong together.
+    """Replay a sample and diagnose every direction of every layer, in the order of its titles, over
+    at most ``max_lag`` steps. ShapeError if the arrays do not belong together.
     """
     groups: dict[int, list[int]] = {}
     for place, sequence in enumerate(sample.sequences):
@@ -114,8 +112,8 @@ def take_snapshots(sample: Sample, max_lag: int, thresholds: Thresholds) -> list
 
 
 def _replay(sample: Sample, group: list[int]) -> tuple[list[_Run], float]:
-    """Run sequences of one length through all layers; return the runs, and the largest difference
-    between the top layer's outputs and the module's.
+    """Run sequences of one length through all layers; return the runs, and the largest relative
+    difference of the top layer's outputs to the module's.
     """
     inputs, theirs = (
         np.stack([arrays[place] for place in group], axis=1) if arrays else np.array(np.nan)
@@ -143,9 +141,7 @@ def _replay(sample: Sample, group: list[int]) -> tuple[list[_Run], float]:
 
 
 def _ends(runs: Sequence[_Run], n_steps: int) -> CellTrajectory:
-    """Return the last ``n_steps`` sound steps as one trajectory of all sequences, those that are
-    shorter with the steps that the longest has before.
-    """
+    """Return the last ``n_steps`` sound steps of all, shorter ones led by those of the longest."""
     arrays, longest = {}, max(runs, key=lambda run: run.sound)
     for name in (each.name for each in fields(CellTrajectory)):
         # States have one entry more than there are steps, s_0.

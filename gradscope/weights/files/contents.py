@@ -15,23 +15,20 @@ import numpy as np
 
 from gradscope.arrays import FloatArray, as_float64
 from gradscope.data.columns import quoted
-from gradscope.errors import GradscopeError, WeightsError, install_line
+from gradscope.errors import GradscopeError, WeightsError
 from gradscope.notebook_repr import CompactRepr
 
 MAX_BYTES = 4 * 2**30
-"""Arrays of one file take at most this much as float64: half a billion numbers, where the largest
-recurrent language models have a tenth of that."""
+"""Bytes of one file's arrays as float64; the largest recurrent language models have a tenth."""
 
 ALWAYS_ALLOWED = 64 * 2**20
 """A file of any size may unfold to this."""
 
 MAX_EXPANSION = 100
-"""Beyond that, bytes of float64 for each byte of the file: half-precision weights take 4, and
-trained weights hardly compress."""
+"""Beyond that, bytes of float64 for each of the file: half-precision weights take 4."""
 
 MAX_ARRAYS = 100_000
 LONGEST_NAME = 1000
-
 
 TIME_SCALES = {"dt": "dt", "tau": "tau", "taus": "tau"}
 TIME_SCALES |= dict.fromkeys(("alpha", "alphas", "leak"), "leak")
@@ -147,14 +144,3 @@ def naming(place: str) -> Iterator[None]:
         yield
     except WeightsError as error:
         raise WeightsError(f"{place}: {error}") from error
-
-
-@contextmanager
-def needing(package: str, extra: str) -> Iterator[None]:
-    """Turn a failed import in the body into a WeightsError with the line that installs it."""
-    try:
-        yield
-    except ImportError as error:
-        raise WeightsError(
-            f"it needs {package}, which is not installed; {install_line(extra)}"
-        ) from error

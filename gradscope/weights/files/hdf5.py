@@ -12,8 +12,7 @@ from io import BytesIO
 from typing import Any, BinaryIO
 
 from gradscope.data.columns import quoted
-from gradscope.errors import WeightsError
-from gradscope.weights.files.contents import needing
+from gradscope.errors import WeightsError, install_line
 
 DEEPEST = 24
 """Groups within groups; a Keras model of models has a dozen."""
@@ -31,11 +30,13 @@ HEAP_HEADER = 16
 @contextmanager
 def open_hdf5(source: BinaryIO, extra: str) -> Iterator[tuple[Any, Iterator[tuple[str, Any]]]]:
     """Open an HDF5 file, or one held in memory; yield the ``h5py.File`` and its data sets.
-
-    Raises WeightsError if its texts are damaged, or h5py, of this extra, is not installed.
+    WeightsError if its texts are damaged, or h5py, of this extra, is not installed.
     """
-    with needing("h5py", extra):
+    try:
         import h5py  # type: ignore[import-untyped]
+    except ImportError as error:
+        text = f"it needs h5py, which is not installed; {install_line(extra)}"
+        raise WeightsError(text) from error
     if isinstance(source, BytesIO):
         _check_heaps(source.getvalue())
     else:

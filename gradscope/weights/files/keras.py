@@ -21,10 +21,9 @@ LONGEST_CONFIG = 32 * 2**20
 
 
 def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
-    """Read every array, named by its path within the HDF5 file.
-
-    Returns the model's ``config`` and, under ``names``, the layer's name for each group of
-    variables. Raises WeightsError if a part is missing, or h5py is not installed.
+    """Read every array, named by its path within the HDF5 file; return the model's ``config`` and,
+    under ``names``, the layer's name for each group of variables. WeightsError if a part is
+    missing, or h5py is not installed.
     """
     zipped = file.read(2) == b"PK"
     file.seek(0)

@@ -61,8 +61,7 @@ Element = tuple[int, memoryview]
 
 def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
     """Read every matrix of real numbers; a vector is (n,1) or (1,n), as MATLAB has it.
-
-    Raises WeightsError if a matrix is not whole, or h5py is needed and not installed.
+    WeightsError if a matrix is not whole, or h5py is needed and not installed.
     """
     start = file.read(HEADER_5)
     file.seek(0)

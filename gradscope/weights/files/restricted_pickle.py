@@ -27,6 +27,9 @@ MAX_INTEGER = 2**63
 MARK = object()
 """Where a run of values on the stack begins."""
 
+OPAQUE = object()
+"""A harmless object whose inside does not matter: a path, a date, a NumPy scalar."""
+
 ARGUMENTS = (
     *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE"),
     *("BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES"),
@@ -42,13 +45,6 @@ CONSTANTS: Mapping[str, Callable[[], Any]] = MappingProxyType(
 @dataclass(frozen=True, eq=False, slots=True)
 class Named:
     """A name in the pickle, ``module.attribute``, standing for itself."""
-
-    name: str
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Opaque:
-    """A harmless object whose inside does not matter: a path, a date, a NumPy scalar."""
 
     name: str
 
@@ -150,12 +146,12 @@ class _Machine:
     def _extend(self, values: list[Any]) -> None:
         if isinstance(self.stack[-1], list):
             self.stack[-1].extend(values)
-        elif not isinstance(self.stack[-1], Opaque):
+        elif self.stack[-1] is not OPAQUE:
             raise TypeError("values for what is no list")
 
     def _update(self, pairs: list[Any]) -> None:
         target = self.stack[-1]
-        if isinstance(target, Opaque):
+        if target is OPAQUE:
             return
         if not isinstance(target, dict):
             raise TypeError("items for what is no dict")
