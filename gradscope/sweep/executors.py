@@ -54,7 +54,7 @@ class SerialExecutor(Executor):
 
 
 class WorkerPool:
-    """An executor, how many cells to keep in flight on it, and how to end it; here, this process."""
+    """An executor, how many cells to keep in flight on it, and its end; itself, this process."""
 
     def __init__(self) -> None:
         self.executor: Executor = SerialExecutor()

@@ -36,10 +36,7 @@ FILE_SETTINGS = ("data", "load", "weights", "targets")
 ADDED_SETTINGS = ("dt", "tau", "discretization", "noise", "required_lag")
 """Settings that came after keys were first written: part of them only where not at the default."""
 
-DECIDING = (
-    *(name for name in SEQUENCE_SETTINGS if name != "seed"),
-    *("hidden", "batch", "updates"),
-)
+DECIDING = (*(set(SEQUENCE_SETTINGS) - {"seed"}), "hidden", "batch", "updates")
 """The settings that decide whether a problem can be set up, and fits into memory."""
 
 Values = dict[str, Any]

@@ -246,8 +246,7 @@ def _outcome_of(future: Future[Outcome], cell: Cell) -> Outcome:
         raise executors.workers_gone(error) from error
     outcome = future.result()
     if outcome.algorithm != ALGORITHM_VERSION:
-        raise WorkerError(
-            f"a worker has algorithm version {outcome.algorithm}, but this is "
-            f"{ALGORITHM_VERSION}; install the same gradscope on all"
-        )
+        text = f"a worker has algorithm version {outcome.algorithm}, but this is "
+        text += f"{ALGORITHM_VERSION}; install the same gradscope on all"
+        raise WorkerError(text)
     return outcome

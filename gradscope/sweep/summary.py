@@ -124,13 +124,10 @@ def shared_settings(rows: Rows) -> dict[str, Any]:
     shared = {}
     for name, kind in setting_kinds().items():
         value, *others = set(rows.column(name)) or (None, None)
-        # Switches are stored as 0 or 1, lists as JSON.
-        if kind is bool:
-            value = bool(value)
-        elif kind == tuple[str, ...] and value is not None:
+        if kind == tuple[str, ...] and value is not None:
             value = json.loads(value)
-        if not others:
-            shared[name] = value
+        if not others:  # Switches are stored as 0 or 1.
+            shared[name] = bool(value) if kind is bool else value
     return shared
 
 
@@ -178,8 +175,7 @@ def grid_of_values(rows: Rows, x: str | None, y: str | None, measure: str) -> Gr
     across = _axis(axes, x, taken=(y,))
     up = _axis(axes, y, taken=(across.name,))
     shown = {across.name, up.name}
-    panels = {}
-    most = 0
+    panels, most = {}, 0
     for network, places in _panels(rows, shown):
         grid = np.full((len(up.values), len(across.values)), np.nan)
         for (at_y, at_x), here in _by(rows, (up.name, across.name), places):
@@ -213,12 +209,10 @@ def _axis(axes: Mapping[str, Axis], name: str | None, taken: Collection[str | No
         return axes[name]
     found = ", ".join(axes)
     if name is not None:
+        known = name in setting_kinds()
+        why = f"{name} takes one value in this store" if known else f"{name} is no setting"
         if name == "seed":
             why = "seed is what medians and quantiles are taken over"
-        elif name in setting_kinds():
-            why = f"{name} takes one value in this store"
-        else:
-            why = f"{name} is no setting"
         raise SettingError(f"{why}; choose from {found or 'none'}")
     free = [axis for each, axis in axes.items() if each not in taken]
     if not free:

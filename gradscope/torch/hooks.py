@@ -238,8 +238,8 @@ class Watch:
 
     def _read_norms(self, step: int, norms: dict[str, Tensor]) -> None:
         values = {name: float(norm) for name, norm in norms.items()}
-        bad = [name for name, value in values.items() if not isfinite(value)]
-        self.journal.gradient(step, hypot(*values.values()), bad[0] if bad else "")
+        bad = next((name for name, value in values.items() if not isfinite(value)), "")
+        self.journal.gradient(step, hypot(*values.values()), bad)
 
     def _read_bad(
         self, name: str, step: int, time_step: int, found: dict[Quantity, Tensor]

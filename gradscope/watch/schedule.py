@@ -24,11 +24,9 @@ one was timed (one BLAS thread, S = 128 and 256: from 1e-10 for an LSTM to 5e-10
 
 @dataclass(eq=False, slots=True)
 class Steps:
-    """The training steps of a watch, and which module is due for a snapshot.
-
-    A snapshot of ``sequences`` over ``max_lag`` steps is taken ``every`` so many training steps,
-    and judged by the thresholds. ``end_last`` is called before a training step begins; ``closing``
-    says that there is no other.
+    """The training steps of a watch, and which module is due for a snapshot: of ``sequences`` over
+    ``max_lag`` steps, ``every`` so many training steps, judged by the thresholds. ``end_last`` is
+    called before a training step begins; ``closing`` says that there is no other.
     """
 
     journal: Journal

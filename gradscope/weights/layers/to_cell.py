@@ -1,9 +1,7 @@
 """From a layer as stored in a file to a cell that can be run.
 
 What the file does not state (φ, leak, …) comes from the user; a choice that contradicts the file is
-refused. ``resolve_spec`` joins both to a ``CellSpec``, ``cell_of`` builds
-the cell. The layers themselves come from ``torch_names``, ``keras_names``, ``known_names`` and
-``manual_names``.
+refused. ``resolve_spec`` joins both to a ``CellSpec``, ``cell_of`` builds the cell.
 """
 
 from collections.abc import Mapping
@@ -46,11 +44,10 @@ class CellSpec:
 
 
 def resolve_spec(layer: RecurrentLayer, choices: Mapping[str, Any], *, by_hand: bool) -> CellSpec:
-    """Join what the file states about a layer with what the user states, by the names of settings.
-
-    ``by_hand`` is True where the layer was named by ``--weight-map``: then the user states the
-    convention of its state. Raises WeightsError if neither states a thing, both do and differ, a
-    function is unknown, or a choice is about gates that the layer does not have.
+    """Join what the file states about a layer with what the user states, by the names of settings;
+    of one named ``by_hand``, by ``--weight-map``, the user states the convention of its state.
+    WeightsError if neither states a thing, both do and differ, a function is unknown, or a choice
+    is about gates that the layer does not have.
     """
     after, gated = choices.get("reset_after"), layer.cell is not CellName.ELMAN
     if choices.get("gate_activation") is not None and not gated:
@@ -136,15 +133,12 @@ def choose_layer(layers: tuple[RecurrentLayer, ...], asked: str | None) -> Recur
     meant = asked
     if asked is None:
         asked = layers[-1].name
-        forward = any(_fits(each, asked, Direction.FORWARD) for each in layers)
-        direction = Direction.FORWARD if forward else Direction.BACKWARD
+        backward = not any(_fits(each, asked, Direction.FORWARD) for each in layers)
+    elif exact := [each for each in layers if each.title == asked]:
+        return exact[0]
     else:
-        exact = [each for each in layers if each.title == asked]
-        if exact:
-            return exact[0]
-        backward = asked.endswith(":reverse")
-        asked = asked.removesuffix(":reverse")
-        direction = Direction.BACKWARD if backward else Direction.FORWARD
+        asked, backward = asked.removesuffix(":reverse"), asked.endswith(":reverse")
+    direction = Direction.BACKWARD if backward else Direction.FORWARD
     found = [each for each in layers if _fits(each, asked, direction)]
     if not found or (asked.isdecimal() and len({each.name for each in found}) > 1):
         which = "names several layers" if found else "is not one of the layers"
