@@ -34,10 +34,9 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Column:
-    """Where a result comes from: the SQL type of its column, and the field of ``analysis.fields``,
-    ``last.`` and ``first.`` standing for those stages. Of a curve it is the last entry.
-
-    ``why_null`` is the reason for a missing number, where a sweep knows more than the field.
+    """Where a result comes from: the SQL type of its column, the field of ``analysis.fields``
+    (``last.`` and ``first.`` are those stages; of a curve it is the last entry), and why a number
+    is missing, where a sweep knows more than the field.
     """
 
     kind: str

@@ -62,11 +62,9 @@ class Found(NamedTuple):
 
 
 def merge_stores(sources: Sequence[Path], target: Path) -> Merged:
-    """Write the union of stores into a new one, which appears whole, in place of what was there,
-    or not at all; the order in which they are named does not matter.
-
-    ArchiveError if a source is no store of this version, or two of them hold different results for
-    one cell; OutputError if the target cannot be written.
+    """Write the union of stores, in whatever order, into a new one, which replaces what was there
+    as a whole or not at all. ArchiveError if a source is no store of this version, or two hold
+    different results for one cell; OutputError if the target cannot be written.
     """
     joined: dict[str, Found] = {}
     read = 0
@@ -175,8 +173,8 @@ def _near_threshold(row: Row, tolerance: float) -> bool:
     settings = ("vanishing", "exploding", "transient_growth")
     thresholds = [0.0, *(math.log10(row[name]) for name in settings)]
     curves = [curve_from_blob(row[name]) for name in PROFILES if row[name] is not None]
-    rates = [row[name] for name in RATES if row[name] is not None]
-    values = np.concatenate([*curves, np.array(rates, float)])
+    rates = np.array([row[name] for name in RATES if row[name] is not None], float)
+    values = np.concatenate([*curves, rates])
     distance = np.abs(values[:, None] - np.array(thresholds))
     return bool((distance <= tolerance * (1.0 + np.abs(values))[:, None]).any())
 

@@ -121,11 +121,9 @@ class Journal:
     """Everything a watch has recorded; ``tell`` is called with each event as it happens.
 
     ``steps`` counts the steps of the optimizer, or passes until one has ``optimized``; ``every`` so
-    many, a snapshot of each of ``n_modules`` is due. ``snapshots`` are in the order taken,
-    ``diagnoses`` holds the last of every layer; ``trouble`` holds the first occurrence of
-    everything that was not finite, ``trouble_count`` the number of occurrences. ``looks`` are the
-    steps at which each module had a snapshot, ``n_waits`` counts how often one had to wait;
-    ``_costs`` are seconds per sequence and lag in each module's last snapshot, ``_waiting`` the
+    many, a snapshot of each of ``n_modules`` is due. ``diagnoses`` has the last of every layer,
+    ``trouble`` the first occurrence of what was not finite, ``looks`` the steps at which each
+    module had a snapshot, ``_costs`` the seconds per sequence and lag in its last, ``_waiting`` the
     step and expected cost of those that did not fit.
     """
 

@@ -112,13 +112,11 @@ class Gathering:
                 "save the weights under shorter names"
             )
         if name in self.arrays or name in self.skipped:
-            raise WeightsError(
-                f"it holds {quoted(name)} twice; save each array under a name of its own"
-            )
+            remedy = "save each array under a name of its own"
+            raise WeightsError(f"it holds {quoted(name)} twice; {remedy}")
         if len(self.arrays) + len(self.skipped) >= MAX_ARRAYS:
-            raise WeightsError(
-                f"it holds more than {MAX_ARRAYS} arrays; save the recurrent weights alone"
-            )
+            remedy = "save the recurrent weights alone"
+            raise WeightsError(f"it holds more than {MAX_ARRAYS} arrays; {remedy}")
 
 
 @contextmanager

@@ -55,6 +55,5 @@ def _gather_hdf5(source: BinaryIO, gathering: Gathering) -> tuple[dict[str, str]
 
 def _text(value: Any) -> str | None:
     """Return an attribute as text, None where it is none."""
-    if isinstance(value, bytes):
-        return value.decode()
-    return value if isinstance(value, str) else None
+    text = value.decode() if isinstance(value, bytes) else value
+    return text if isinstance(text, str) else None

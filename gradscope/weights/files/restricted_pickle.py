@@ -55,10 +55,9 @@ def read_pickle(
     """Return the value that a pickle describes: dict, list, tuple, str, bytes, int, float, bool,
     None, ``Named``, and whatever the makers return.
 
-    ``makers`` stand in for the callables that the pickle may name and are called with their
-    arguments; ``plain`` are further names it may mention, such as number types; ``persistent``
-    stands in for a persistent id. Raises WeightsError if the pickle names anything else, or uses an
-    opcode or a number beyond these limits.
+    ``makers`` stand in for the callables that the pickle may name, ``persistent`` for a persistent
+    id; ``plain`` are further names it may mention, such as number types. WeightsError if it names
+    anything else, or uses an opcode or a number beyond these limits.
     """
     machine = _Machine(makers, plain, persistent)
     for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
@@ -134,10 +133,8 @@ class _Machine:
 
     def _push_argument(self, argument: Any) -> None:
         if isinstance(argument, int) and abs(argument) >= MAX_INTEGER:
-            raise WeightsError(
-                "its pickle holds an integer of more than 63 bits; no size or stride needs one, "
-                "so the file is damaged or forged"
-            )
+            fault = "no size or stride needs one, so the file is damaged or forged"
+            raise WeightsError(f"its pickle holds an integer of more than 63 bits; {fault}")
         self.stack.append(argument)
 
     def _remember(self, place: Any) -> None:

@@ -59,10 +59,8 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
 def _header(file: BinaryIO, size: int) -> dict[str, Any]:
     length = int.from_bytes(file.read(LENGTH_BYTES), "little")
     if length > min(LONGEST_HEADER, size - LENGTH_BYTES):
-        raise WeightsError(
-            f"the header is said to have {length} bytes, but the file has {size}; it is "
-            f"cut short: {REMEDY}"
-        )
+        sizes = f"the header is said to have {length} bytes, but the file has {size}"
+        raise WeightsError(f"{sizes}; it is cut short: {REMEDY}")
 
     def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = dict(pairs)

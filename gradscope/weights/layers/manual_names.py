@@ -47,12 +47,11 @@ def parse_mapping(pairs: Sequence[str]) -> dict[str, str]:
 
 def check_mapping(mapping: Mapping[str, str]) -> None:
     """Refuse a mapping of unknown letters, or without W and U."""
-    unknown = [letter for letter in mapping if letter not in LETTERS]
+    for letter in mapping:
+        if letter not in LETTERS:
+            remedy = f"choose from {', '.join(LETTERS)}"
+            raise WeightsError(f"the mapping has a letter {quoted(letter)}; {remedy}")
     missing = [letter for letter in NEEDED if letter not in mapping]
-    if unknown:
-        raise WeightsError(
-            f"the mapping has a letter {quoted(unknown[0])}; choose from {', '.join(LETTERS)}"
-        )
     if missing:
         raise WeightsError(
             f"the mapping has no {' and no '.join(missing)}; name both the recurrent and the input "

@@ -66,10 +66,8 @@ def resolve_spec(layer: RecurrentLayer, choices: Mapping[str, Any], *, by_hand: 
 
 def _unfit(layer: RecurrentLayer, option: str, whom: str) -> WeightsError:
     """Return the error for a choice about gates that a layer of this kind does not have."""
-    kind = "an RNN" if layer.cell is CellName.ELMAN else "an LSTM"
-    return WeightsError(
-        f"{option} is for {whom}, but {quoted(layer.title)} is {kind}; leave it out"
-    )
+    kind = f"{quoted(layer.title)} is {'an RNN' if layer.cell is CellName.ELMAN else 'an LSTM'}"
+    return WeightsError(f"{option} is for {whom}, but {kind}; leave it out")
 
 
 def _reset_flag(*, after: bool) -> str:
@@ -124,11 +122,10 @@ def cell_of(layer: RecurrentLayer, spec: CellSpec, readout: Readout | None = Non
 
 
 def choose_layer(layers: tuple[RecurrentLayer, ...], asked: str | None) -> RecurrentLayer:
-    """Return one layer of a file by its place in the stack, its name, or its title.
-
-    ``asked`` is ``1``, ``encoder.rnn`` or ``encoder.rnn[1]``, each with ``:reverse`` for the
-    direction that starts at the end. A name alone means the last layer of its stack; None, the last
-    stack's. Raises WeightsError if no layer fits, or several do.
+    """Return one layer of a file by its place in the stack, its name, or its title: ``1``,
+    ``encoder.rnn`` or ``encoder.rnn[1]``, each with ``:reverse`` for the direction that starts at
+    the end. A name alone means the last layer of its stack; None, the last stack's. WeightsError if
+    no layer fits, or several do.
     """
     meant = asked
     if asked is None:
