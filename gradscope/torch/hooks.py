@@ -196,9 +196,10 @@ class Watch:
 
         def examine() -> None:
             values = dict(zip(("input", "hx"), given, strict=False)) | named
-            tensors = map(reading.detached, (values["input"], values.get("hx"), output))
+            tensors = (values["input"], values.get("hx"), output)
+            batch, state, result = map(reading.detached, tensors)
             with torch.no_grad():
-                check(name, Call(module, *tensors, graded))
+                check(name, Call(module, batch, state, result, graded))
 
         self._guarded(name, examine)
 

@@ -87,8 +87,8 @@ def take_snapshots(sample: Sample, max_lag: int, thresholds: Thresholds) -> list
     snapshots: list[Snapshot] = []
     for title, cell, runs in zip(sample.titles, cells, zip(*replays, strict=True), strict=True):
         bad_step = min((run.bad_step for run in runs if run.bad_step is not None), default=None)
-        sizes = [(run.sound, run.trajectory.n_sequences) for run in runs]
-        lengths = np.repeat(*zip(*sizes, strict=True))
+        counts = [run.trajectory.n_sequences for run in runs]
+        lengths = np.repeat([run.sound for run in runs], counts)
         n_steps = min(max_lag, int(lengths.max()))
         diagnosis = None
         if n_steps:
