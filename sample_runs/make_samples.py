@@ -51,8 +51,7 @@ def outcome(document: dict[str, Any]) -> str:
     if document["schema"] == "gradscope.comparison":
         last = {row["activation"]: row for row in document["medians"] if row["stage"] != "initial"}
         return "; ".join(
-            f"{name} at {row['steps']} steps: {row['rate_nats_per_step']:.3f} nats per step (median "
-            "of 5 seeds)"
+            f"{name} at {row['steps']} steps: {row['rate_nats_per_step']:.3f} nats per step"
             for name, row in last.items()
         )
     if document["schema"] == "gradscope.sweep-report":

@@ -95,7 +95,8 @@ def diagnose(
     if measured.lengths is not None:
         own = norms.lags[:, None] <= measured.lengths
         shared = [quantiles(row[has], (0.5,)) for row, has in zip(log_norms, own, strict=True)]
-        log_norms = np.where(own, log_norms, np.array(shared))
+        zero = np.logical_or.accumulate(own & np.isneginf(log_norms))  # A product stays zero.
+        log_norms = np.where(own, log_norms, np.where(zero, -np.inf, np.array(shared)))
     growth, bound_rate = growth_rate(log_norms), log_bound_of(chain)
     if (long_run := measured.long_run) is None:
         lags = tail_lags(norms.lags.size)
