@@ -55,8 +55,7 @@ class WeightSpectrum(CompactRepr):
 @dataclass(frozen=True, eq=False, slots=True)
 class InspectedLayer:
     """One recurrent layer: the spectrum of each gate's block of W, by gate; ``log_bound`` (nats) is
-    the most that one step can add to log σ_max, None for gated layers or an unknown activation or
-    leak.
+    the most that one step can add to log σ_max, None for gates or unknown φ or leak.
     """
 
     layer: RecurrentLayer

@@ -90,9 +90,7 @@ def setting(
     metavar: str = "",
     common: bool = False,
 ) -> Any:
-    """Return the field of a setting: ``flag`` where it is not the field's name, the rest as in
-    ``Setting``.
-    """
+    """Return the field of a setting, ``flag`` where it is not its name; see ``Setting``."""
     declared = {"group": group, "panel": panel, "help": text, "limits": limits}
     declared |= {"flag": flag, "metavar": metavar, "common": common}
     return field(default=default, metadata=declared)

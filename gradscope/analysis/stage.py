@@ -138,8 +138,7 @@ def past_transient(
     settings: Settings, params: Cell, trajectory: Trajectory, inputs: FloatArray, stride: int = 1
 ) -> LongRun | None:
     """Measure the growth rate on the ``inputs`` of a trajectory and those that follow, past the
-    burn-in that the settings ask for, or half of them where no inputs follow; None where it cannot
-    be (``long_run``).
+    burn-in that the settings ask for, or half of them; None as in ``long_run``.
     """
     total, wanted = len(inputs), burn_in_steps(settings.burn_in, settings.leak)
     burn_in = min(wanted, max(total - trajectory.n_steps, total // 2))

@@ -38,8 +38,7 @@ COMMANDS = (
     *("analyze", "compare", "train", "spectrum", "inspect", "sweep", "export", "report", "merge"),
     *("check", "explain", "rerun", "show-config"),
 )
-"""Every command, in the order of the help page: a function, or an application of its own, in the
-module of the same name."""
+"""Every command, in the order of the help page: a function or an app in the module of that name."""
 
 
 class _Commands(CommandGroup):

@@ -74,9 +74,7 @@ class Command(TyperCommand):
         )
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the arguments; refuse a FILE beside another ``--weights``, but not beside one from a
-        variable or a TOML file, which it overrides.
-        """
+        """Refuse a FILE beside another ``--weights``, unless from a variable or TOML file."""
         left = super().parse_args(ctx, args)
         file, weights = ctx.params.get("file"), ctx.params.get("weights")
         if None in (file, weights) or ctx.get_parameter_source("weights").name != "COMMANDLINE":

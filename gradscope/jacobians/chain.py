@@ -96,11 +96,10 @@ class ElmanChain(Chain):
     ``slopes`` (T,B,H) has φ′(a_t) at ``[t-1]``; ``recurrent_weights`` (H,H) is W; ``leak`` is α in
     (0, 1], of all units or (H,) of each; ``slope_ceiling`` is γ = max φ′, 1 for tanh, 1/4 for
     sigmoid, which only ``causes`` reads; ``shifts`` (T,B), 0 by default, are powers of two that
-    every slope of a step is to be multiplied by, where all are too small for floats: the methods
-    return J_t without it.
+    every slope of a step is to be multiplied by, where all are too small for floats: methods leave
+    it out.
 
-    Raises ShapeError if the shapes do not fit or a factor is not finite, SettingError if the leak
-    is outside (0, 1].
+    Raises ShapeError if shapes do not fit or a factor is not finite, SettingError for another leak.
     """
 
     slopes: FloatArray
@@ -229,9 +228,7 @@ class DenseChain(Chain):
 
 
 def elman_chain(params: Cell, trajectory: Trajectory) -> ElmanChain:
-    """Return the chain of a vanilla RNN; raises SettingError for another cell, and if its state is
-    the pre-activation: ``cell_chain`` takes any cell.
-    """
+    """Return the chain of a vanilla RNN; SettingError for another cell or state."""
     params = require_vanilla(params)
     if params.state is StateName.PRE:
         raise SettingError(
@@ -256,9 +253,7 @@ def elman_chain(params: Cell, trajectory: Trajectory) -> ElmanChain:
 
 
 def step_shifts(chain: Chain) -> IntArray:
-    """Return the power of two (T,B) that each J_t of a chain is to be multiplied by: ``shifts`` of
-    an ``ElmanChain``, 0 for any other.
-    """
+    """Return the power of two (T,B) that each J_t is to be multiplied by: ``shifts``, or 0."""
     if isinstance(chain, ElmanChain) and chain.shifts is not None:
         return chain.shifts
     return np.zeros((chain.n_steps, chain.n_sequences), dtype=np.int64)

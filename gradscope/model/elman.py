@@ -40,8 +40,7 @@ class ElmanParameters(Cell):
     """A vanilla RNN: U (H,D), W (H,H), b (H,), V (O,H) and c (O,); φ, the leak α, one number or
     (H,) in (0, 1] (1: none), and the convention of the state, see above.
 
-    Raises ShapeError if the shapes do not belong together, SettingError if a leak is outside
-    (0, 1].
+    Raises ShapeError if shapes do not belong together, SettingError for a leak outside (0, 1].
     """
 
     activation: Activation = TANH
@@ -221,5 +220,4 @@ class PreLinearization(_ElmanLinearization):
 
     def enter(self, errors: FloatArray) -> FloatArray:
         """The readout sees φ(v_t)."""
-        entering: FloatArray = errors * self.slopes[1:]
-        return entering
+        return errors * self.slopes[1:]
