@@ -130,7 +130,7 @@ def _map(
 def _settled(
     params: Cell, trajectory: Trajectory, examined: Batch, burn_in: int
 ) -> tuple[Trajectory, int | None]:
-    """Return the trajectory from shortly before the end of the burn-in, and how many steps before."""
+    """Return the trajectory from shortly before the end of the burn-in, and how long before."""
     if not burn_in:
         return trajectory, None
     inputs, start = examined.all_inputs, max(burn_in - TURNING_STEPS, 0)

@@ -32,7 +32,6 @@ from gradscope.notebook_repr import CompactRepr
 MAX_STATE = 1e150
 """States beyond this are not followed further: their squares leave the range of float64."""
 
-
 MIN_GATED = 300
 """Steps that the growth rate of a gated cell is taken over at least: what gates keep has exponents
 so close to one another that tangents turn among them for hundreds of steps."""
@@ -75,22 +74,20 @@ def examine(
     chain, inputs = cell_chain(params, trajectory), batch.all_inputs
     writing = write_level(params, trajectory, evaluation.task_info.columns)
     writing = replace(writing, reasons=(*writing.reasons, *faults))
-    further = (
-        None if overflow else past_transient(settings, params, trajectory, inputs, batch.stride)
+    past = (
+        past_transient(settings, params, trajectory, inputs, batch.stride) if not overflow else None
     )
+    measures = NetworkMeasures(past, writing, settings.weights is not None and not settings.data)
+    asked, known = settings.required_lag, evaluation.task_info.required_lag
     diagnosis = diagnose(
         chain,
         longest_lag(settings, chain.n_steps),
-        required_lag=evaluation.task_info.required_lag
-        if settings.required_lag is None
-        else settings.required_lag,
+        required_lag=known if asked is None else asked,
         learned=None if name is StageName.INITIAL else learned_by(error, evaluation.task_info),
         overflow_step=overflow,
         thresholds=thresholds(settings),
         tolerance=settings.tolerance,
-        network=NetworkMeasures(
-            further, writing, settings.weights is not None and not settings.data
-        ),
+        network=measures,
     )
     gradient, verdict = None, diagnosis.verdict
     if error is not None:

@@ -126,30 +126,23 @@ def takes_settings(*left_out: str) -> Callable[[Callable[..., None]], Callable[.
             present = {name: value for name, value in given.items() if value not in (None, [])}
             command(Call(present, config, place), **arguments)
 
-        return _with_options(gathered, settings | _parameters(command) | shared)
+        # Typer reads the options from the signature.
+        options = settings | _parameters(command) | shared
+        vars(gathered)["__signature__"] = inspect.Signature([*options.values()])
+        gathered.__annotations__ = {name: each.annotation for name, each in options.items()}
+        return gathered
 
     return decorate
 
 
 def takes_place(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command, as its ``place``, the options that every result has, and no settings."""
-    shared = {name: each for name, each in _parameters(_shared).items() if name != "config"}
 
     @wraps(command)
-    def gathered(**arguments: Any) -> None:
-        _, place = _shared(**{name: arguments.pop(name) for name in shared})
-        command(place, **arguments)
+    def placed(call: Call, **arguments: Any) -> None:
+        command(call.place, **arguments)
 
-    return _with_options(gathered, _parameters(command) | shared)
-
-
-def _with_options(
-    command: Callable[..., None], options: dict[str, inspect.Parameter]
-) -> Callable[..., None]:
-    """Give a command the signature that Typer reads its options from."""
-    vars(command)["__signature__"] = inspect.Signature([*options.values()])
-    command.__annotations__ = {name: each.annotation for name, each in options.items()}
-    return command
+    return takes_settings("config", *SETTING_OPTIONS)(placed)
 
 
 def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:

@@ -111,6 +111,13 @@ class Command(TyperCommand):
 class CommandGroup(TyperGroup):
     """A group whose ``--help`` is one screen: its commands and what each is for."""
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; an interrupt becomes an ``Abort``, where Typer would exit silently."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise typer.Abort from error
+
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         """Write the page; the epilog holds examples or a closing sentence."""
         page = ctx.make_formatter()

@@ -14,7 +14,7 @@ from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import SettingError, ShapeError
 from gradscope.jacobians.kernels.powers_of_two import LOG_2
 from gradscope.model.cells import Cell
-from gradscope.model.elman import checked_leak, has_leak, require_vanilla
+from gradscope.model.elman import checked_leak, has_leak, require_vanilla, with_kept
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import StateName
 from gradscope.notebook_repr import CompactRepr
@@ -138,13 +138,13 @@ class ElmanChain(Chain):
         """Rows · J_t as one flat GEMM over all sequences."""
         scaled = rows * (self.leak * self.slopes[step - 1])[:, None, :]
         flat = scaled.reshape(-1, self.state_size) @ self.recurrent_weights
-        return self._with_kept(flat.reshape(rows.shape), rows)
+        return with_kept(flat.reshape(rows.shape), rows, self.leak)
 
     def jvp(self, vectors: FloatArray, step: int) -> FloatArray:
         """J_t v as one flat GEMM over all sequences."""
         flat = vectors.reshape(-1, self.state_size) @ self.recurrent_weights.T
         carried = flat.reshape(vectors.shape) * (self.leak * self.slopes[step - 1])[:, None, :]
-        return self._with_kept(carried, vectors)
+        return with_kept(carried, vectors, self.leak)
 
     def accumulate_vjp(
         self, rows: FloatArray | None, steps: IntArray, sequences: IntArray, out: FloatArray
@@ -174,10 +174,6 @@ class ElmanChain(Chain):
                 out[index] += held_rows[index, :, None, :] * rows
             rows = out[index]
         return exponents if self.shifts is None else exponents + self.shifts[steps - 1, sequences]
-
-    def _with_kept(self, carried: FloatArray, vectors: FloatArray) -> FloatArray:
-        """Add what each unit keeps of itself, (1−α) v."""
-        return carried + (1.0 - self.leak) * vectors if has_leak(self.leak) else carried
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)

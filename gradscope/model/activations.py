@@ -75,7 +75,8 @@ def _log_sigmoid_slope(a: FloatArray) -> FloatArray:
 
 def _log_tanh_slope(a: FloatArray) -> FloatArray:
     """Return log 1/cosh²(a), which is log 4 σ(2a)σ(−2a)."""
-    return np.log(4.0) + _log_sigmoid_slope(2.0 * a)
+    log_slope: FloatArray = np.log(4.0) + _log_sigmoid_slope(2.0 * a)
+    return log_slope
 
 
 def _log_sigmoid(a: FloatArray) -> FloatArray:
