@@ -47,6 +47,11 @@ def orthonormal_columns(rng: np.random.Generator, rows: int, columns: int) -> Fl
     return signed
 
 
+def orthogonal(rng: np.random.Generator, size: int) -> FloatArray:
+    """Return a Haar-distributed orthogonal (H,H) matrix."""
+    return orthonormal_columns(rng, size, size)
+
+
 def gaussian(rng: np.random.Generator, size: int) -> FloatArray:
     """Return an (H,H) matrix with entries N(0, 1/H)."""
     drawn: FloatArray = rng.standard_normal((size, size)) / np.sqrt(size)
@@ -66,7 +71,7 @@ def uniform(rng: np.random.Generator, hidden: int, *shape: int) -> FloatArray:
 
 
 RECURRENT: Mapping[InitializerName, Callable[[np.random.Generator, int], FloatArray]] = {
-    InitializerName.ORTHOGONAL: lambda rng, size: orthonormal_columns(rng, size, size),
+    InitializerName.ORTHOGONAL: orthogonal,
     InitializerName.GAUSSIAN: gaussian,
     InitializerName.GLOROT: lambda rng, size: glorot_uniform(rng, size, size),
     InitializerName.UNIFORM: lambda rng, size: uniform(rng, size, size, size),
