@@ -42,7 +42,6 @@ NETWORK_SETTINGS = settings_of(Group.NETWORK)
 SEQUENCE_SETTINGS = settings_of(Group.SEQUENCES)
 JUDGING_SETTINGS = settings_of(Group.JUDGING)
 
-
 SAME_ALPHA = 1e-6
 """Relative difference within which a leak agrees with dt and τ: files keep float32."""
 

@@ -91,7 +91,9 @@ def examine(
     )
     gradient, verdict = None, diagnosis.verdict
     if error is not None:
-        gradient = _summarise_gradient(params, trajectory, batch.targets)
+        of = (params, trajectory, batch.targets)
+        norm = backpropagate(*of).norm if batch.targets.count else None
+        gradient = GradientSummary(norm, log_by_step=log_adjoint_norms(*of))
         if batch.targets.count and verdict.reason(ReasonCode.GRADIENT_FINE):
             some = first_sequences(params, trajectory, SHARE_SEQUENCES)
             verdict = confirmed(verdict, params, some, batch.targets, settings.vanishing)
@@ -261,13 +263,6 @@ def takes_first_step(params: Cell, evaluation: EvaluationBatch) -> bool:
     if small and entering <= MAX_ENTERING:
         return True
     return first_overflow(unroll(params, inputs, first)) is None
-
-
-def _summarise_gradient(params: Cell, trajectory: Trajectory, targets: Targets) -> GradientSummary:
-    return GradientSummary(
-        norm=backpropagate(params, trajectory, targets).norm if targets.count else None,
-        log_by_step=log_adjoint_norms(params, trajectory, targets),
-    )
 
 
 def _summarise_slopes(trajectory: Trajectory) -> SlopeSummary:

@@ -53,7 +53,6 @@ Files = Annotated[
     ),
 ]
 
-
 Activations = Annotated[
     str | None,
     option("--activation", ACTIVATIONS_HELP, MODEL, "LIST", envvar="GRADSCOPE_ACTIVATIONS"),
