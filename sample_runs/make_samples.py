@@ -9,6 +9,7 @@ import json
 import shlex
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,11 @@ LESSONS = {
     "sigmoid-100": "sigmoid's largest slope is 1/4: the bound alone forces vanishing, a factor 4 "
     "per step",
     "exploding": "a chaotic net: the gradient explodes, though far slower than the bound allows",
-    "lengths": "tanh against sigmoid over lengths: sigmoid's memory ends after 5 steps, however "
+    "lengths": "tanh against sigmoid over lengths: sigmoid's memory ends after 6 steps, however "
     "long the sequence",
     "phase-diagram": "468 nets over gain and length: a sigmoid net shrinks everywhere, a tanh net "
     "has an island where the gradient grows",
-    "sunspots": "a real series: the net beats repeating the last value, and the gradient is fine",
+    "sunspots": "a real series: the net does better than without memory, and the gradient is fine",
 }
 
 
@@ -48,17 +49,21 @@ def run(words: list[str]) -> None:
 def outcome(document: dict[str, Any]) -> str:
     """Return in a few words what a document says."""
     if document["schema"] == "gradscope.comparison":
-        cells = [cell for cell in document["cells"] if cell["stage"] != "initial"]
-        last = {cell["activation"]: cell for cell in cells}
+        last = {row["activation"]: row for row in document["medians"] if row["stage"] != "initial"}
         return "; ".join(
-            f"{name} at {cell['steps']} steps: {cell['rate_nats_per_step']:.3f} nats per step"
-            for name, cell in last.items()
+            f"{name} at {row['steps']} steps: {row['rate_nats_per_step']:.3f} nats per step (median "
+            "of 5 seeds)"
+            for name, row in last.items()
         )
     if document["schema"] == "gradscope.sweep-report":
+        counts: dict[str, Counter[str]] = {}
+        for group in document["groups"]:
+            numbers = {name: group[name] for name in ("vanishing", "exploding", "cells")}
+            counts.setdefault(group["activation"], Counter()).update(numbers)
         return "; ".join(
-            f"{group['activation']}: {group['vanishing']} of {group['cells']} cells vanish, "
-            f"{group['exploding']} explode"
-            for group in document["groups"]
+            f"{name}: {all_of['vanishing']} of {all_of['cells']} cells vanish, "
+            f"{all_of['exploding']} explode"
+            for name, all_of in counts.items()
         )
     verdict = document["stages"][-1]["verdict"]
     horizon = verdict["horizon"] or f"beyond {verdict['max_lag']}"

@@ -15,7 +15,7 @@ from gradscope.errors import install_line
 TOP = Path(__file__).parents[1]
 PROJECT = tomllib.loads((TOP / "pyproject.toml").read_text("utf-8"))["project"]
 EXTRAS = PROJECT["optional-dependencies"]
-EXTRA_AT = {"install_line": 0, "needing": 1, "open_hdf5": 1}
+EXTRA_AT = {"install_line": 0, "open_hdf5": 1}
 """Which argument of a function is the name of an extra."""
 
 

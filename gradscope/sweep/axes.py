@@ -96,9 +96,8 @@ def parse_words(text: str, flag: str) -> tuple[str, ...]:
     """Return the parts of a comma-separated list, without the spaces around them."""
     words = tuple(part.strip() for part in text.split(","))
     if not all(words):
-        raise SettingError(
-            f"{flag} is {text!r}, a list with an empty part; give values as in a,b,c"
-        )
+        remedy = "give values as in a,b,c"
+        raise SettingError(f"{flag} is {text!r}, a list with an empty part; {remedy}")
     return words
 
 
@@ -139,12 +138,10 @@ def parse_numbers(text: str, flag: str) -> tuple[float, ...]:
 def parse_whole_numbers(text: str, flag: str) -> tuple[int, ...]:
     """Return whole numbers, each once; those of a range are rounded, others refused."""
     numbers = parse_numbers(text, flag)
-    if ":" not in text:
-        for number in numbers:
-            if number != int(number):
-                raise SettingError(
-                    f"{flag} is {text!r}, but {number} is not a whole number; give whole numbers"
-                )
+    for number in numbers if ":" not in text else ():
+        if not number.is_integer():
+            fault = f"{number} is not a whole number; give whole numbers"
+            raise SettingError(f"{flag} is {text!r}, but {fault}")
     return tuple(dict.fromkeys(round(number) for number in numbers))
 
 

@@ -7,7 +7,7 @@ still escapes from a worker is a matter of the worker.
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
@@ -34,10 +34,9 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Column:
-    """Where a result comes from: the SQL type of its column, and the field of ``analysis.fields``,
-    ``last.`` and ``first.`` standing for those stages. Of a curve it is the last entry.
-
-    ``why_null`` is the reason for a missing number, where a sweep knows more than the field.
+    """Where a result comes from: the SQL type of its column, the field of ``analysis.fields``
+    (``last.`` and ``first.`` are those stages; of a curve it is the last entry), and why a number
+    is missing, where a sweep knows more than the field.
     """
 
     kind: str
@@ -101,15 +100,13 @@ CURVES: Mapping[str, str] = {
     "gradient_norm_curve": "training.gradient_norm",
     "lyapunov_exponents": "lyapunov",
 }
-"""Results that are arrays, each with its field: little-endian float64, one after the other; −inf is
-an exact zero."""
+"""Results that are arrays, each with its field: little-endian float64; −inf is an exact zero."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Outcome:
-    """What became of a cell: ``numbers`` holds the columns of ``SCALARS`` and ``CURVES`` (empty for
-    a failure), ``error`` one line, ``trace`` the traceback of an unexpected failure, ``duration``
-    is in seconds, the rest are the versions and the machine of the worker.
+    """What became of a cell: ``numbers`` has ``SCALARS`` and ``CURVES`` (empty for a failure),
+    ``error`` one line, ``trace`` an unexpected failure's; ``duration`` is in seconds.
     """
 
     cell: Cell
@@ -129,38 +126,32 @@ class Outcome:
 def run_cell(cell: Cell) -> Outcome:
     """Analyze one cell. A failure of any kind is an outcome too; only an interruption is not."""
     start = time.perf_counter()
-
-    def failed(error: str, trace: str | None = None) -> Outcome:
-        return failure(cell, error, trace=trace, duration=time.perf_counter() - start)
-
     try:
         analysis = analyze(cell.settings)
-        numbers = flatten(analysis)
+        outcome = Outcome(cell, Status.DONE, flatten(analysis))
     except GradscopeError as error:
-        return failed(str(error))
+        outcome = failure(cell, str(error))
     except Exception as error:  # noqa: BLE001 (one bad cell must not end a sweep of thousands)
-        return failed(f"{type(error).__name__}: {error}", traceback.format_exc())
-    training = analysis.training
-    if training is not None and training.stop is Stop.INTERRUPTED:
-        raise KeyboardInterrupt
-    if training is not None and training.non_finite is not None and not training.updates:
-        return failed(
-            f"training stopped at update 1: the {training.non_finite.factor} is no longer finite; "
-            "choose a smaller --learning-rate, or --clip-norm"
-        )
-    return Outcome(cell, Status.DONE, numbers, duration=time.perf_counter() - start)
+        outcome = failure(cell, f"{type(error).__name__}: {error}", traceback.format_exc())
+    else:
+        training = analysis.training
+        if training is not None and training.stop is Stop.INTERRUPTED:
+            raise KeyboardInterrupt
+        if training is not None and training.non_finite is not None and not training.updates:
+            text = f"training stopped at update 1: the {training.non_finite.factor} is no longer "
+            text += "finite; choose a smaller --learning-rate, or --clip-norm"
+            outcome = failure(cell, text)
+    return replace(outcome, duration=time.perf_counter() - start)
 
 
-def failure(cell: Cell, error: str, *, trace: str | None = None, duration: float = 0.0) -> Outcome:
+def failure(cell: Cell, error: str, trace: str | None = None) -> Outcome:
     """Return the outcome of a cell that failed."""
     line = " ".join(error.split()).replace("\0", "")
-    return Outcome(cell, Status.FAILED, error=line, trace=trace, duration=duration)
+    return Outcome(cell, Status.FAILED, error=line, trace=trace)
 
 
 def flatten(analysis: Analysis) -> dict[str, Any]:
-    """Return the numbers of an analysis in the order of ``SCALARS`` and ``CURVES``; None where
-    there is none.
-    """
+    """Return the ``SCALARS`` and ``CURVES`` of an analysis in their order, None where missing."""
     found = {each.name: each for each in fields(analysis)}
     stages = {"first": analysis.stages[0].name, "last": analysis.last.name}
 

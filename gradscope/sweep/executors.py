@@ -54,10 +54,7 @@ class SerialExecutor(Executor):
 
 
 class WorkerPool:
-    """An executor, how many cells to keep in flight on it, and how to end it.
-
-    By itself it stands for this process, where a cell in flight is a cell at work.
-    """
+    """An executor, how many cells to keep in flight on it, and its end; itself, this process."""
 
     def __init__(self) -> None:
         self.executor: Executor = SerialExecutor()
@@ -125,11 +122,8 @@ def _prepare_worker() -> None:
 
 @contextmanager
 def inherited_by_workers(threads: int | None) -> Iterator[None]:
-    """Within, processes are started with this many BLAS threads (None: those that the environment
-    says) and with Ctrl-C blocked.
-
-    The environment and the signal mask of this process are restored afterwards; a Ctrl-C that came
-    meanwhile is delivered then.
+    """Within, processes start with this many BLAS threads (None: as the environment says) and with
+    Ctrl-C blocked; afterwards all is restored, and a Ctrl-C that came meanwhile is delivered.
     """
     before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     masks = hasattr(signal, "pthread_sigmask")
@@ -172,10 +166,9 @@ class DaskPool(WorkerPool):
         self, distributed: Any, scheduler: str | None, count: int, threads: int | None
     ) -> Any:
         if scheduler is None:
+            local = {"host": "127.0.0.1", "dashboard_address": None}
             with inherited_by_workers(threads):
-                cluster = distributed.LocalCluster(
-                    n_workers=count, threads_per_worker=1, host="127.0.0.1", dashboard_address=None
-                )
+                cluster = distributed.LocalCluster(n_workers=count, threads_per_worker=1, **local)
             return distributed.Client(self._open.enter_context(cluster))
         if "://" in scheduler:
             return distributed.Client(scheduler, timeout=CONNECTION_PATIENCE)
@@ -205,12 +198,10 @@ class DaskPool(WorkerPool):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Workers:
-    """Which executor computes, and on how many workers.
-
-    ``workers`` is the number of processes, the available cores by default; a scheduler brings its
-    own. ``scheduler`` is the address (``tcp://…``) or scheduler file of a dask cluster, a local one
-    by default; ``threads`` are the BLAS threads of each process, None those of this one's
-    environment.
+    """Which executor computes, and on how many ``workers``: processes, by default the available
+    cores; a scheduler brings its own. ``scheduler`` is the address (``tcp://…``) or scheduler file
+    of a dask cluster, by default a local one; ``threads`` are the BLAS threads of each process,
+    None those of this one's environment.
     """
 
     name: ExecutorName = ExecutorName.PROCESS
@@ -224,10 +215,8 @@ class Workers:
             raise SettingError(f"--workers is {self.workers}; choose 1 or more")
 
     def open(self) -> WorkerPool:
-        """Start the workers.
-
-        SettingError if the fields contradict each other, or dask is not installed; WorkerError if
-        no worker starts or no scheduler answers.
+        """Start the workers. SettingError if the fields contradict each other, or dask is not
+        installed; WorkerError if no worker starts or no scheduler answers.
         """
         if self.scheduler is not None and self.name is not ExecutorName.DASK:
             raise SettingError(f"--scheduler is for --executor dask, but --executor is {self.name}")

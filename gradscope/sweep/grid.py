@@ -36,10 +36,7 @@ FILE_SETTINGS = ("data", "load", "weights", "targets")
 ADDED_SETTINGS = ("dt", "tau", "discretization", "noise", "required_lag")
 """Settings that came after keys were first written: part of them only where not at the default."""
 
-DECIDING = (
-    *(name for name in SEQUENCE_SETTINGS if name != "seed"),
-    *("hidden", "batch", "updates"),
-)
+DECIDING = (*(set(SEQUENCE_SETTINGS) - {"seed"}), "hidden", "batch", "updates")
 """The settings that decide whether a problem can be set up, and fits into memory."""
 
 Values = dict[str, Any]
@@ -72,9 +69,8 @@ class Shard:
         """Read ``3/16``."""
         number, _, count = text.partition("/")
         if not (number.strip().isdecimal() and count.strip().isdecimal()):
-            raise SettingError(
-                f"--shard is {text!r}; give a part and the number of parts, as in 3/16"
-            )
+            remedy = "give a part and the number of parts, as in 3/16"
+            raise SettingError(f"--shard is {text!r}; {remedy}")
         return cls(int(number), int(count))
 
     def holds(self, cell: Cell) -> bool:
@@ -84,10 +80,8 @@ class Shard:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Grid:
-    """What all cells share, the axes that set them apart, and how many seeds each gets.
-
-    ``seeds`` counts up from the shared seed (0 by default). The last axis moves fastest, seeds
-    faster still.
+    """What all cells share, the axes that set them apart (the last moves fastest, seeds faster
+    still), and how many seeds each gets, counted up from the shared one (0 by default).
     """
 
     shared: Mapping[str, Any]
@@ -131,9 +125,7 @@ class Grid:
 
 
 def shared_and_swept(cells: Sequence[Cell]) -> tuple[Values, Values]:
-    """Return the settings that all cells share, and those in which they differ with their values
-    in order of appearance.
-    """
+    """Return the settings that all cells share, and the values of the others as they appear."""
     columns = [cell.settings.as_dict() for cell in cells]
     # Lists are no keys of a dict; their text is.
     found = {
@@ -183,9 +175,7 @@ def describe(values: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Plan:
-    """The cells of a sweep in the order of its grid, and the combinations that were left out
-    because their settings contradict one another.
-    """
+    """The cells of a sweep in the order of its grid, and the contradictions that were left out."""
 
     cells: tuple[Cell, ...]
     left_out: tuple[str, ...] = ()
@@ -194,12 +184,8 @@ class Plan:
 def make_plan(grid: Grid, shard: Shard | None = None, *, skip_contradictions: bool = False) -> Plan:
     """Return the cells of a grid, or of one part of it.
 
-    With ``skip_contradictions`` combinations whose settings contradict one another are left out.
-
-    Raises
-    ------
-    SettingError
-        If a combination contradicts itself, or (with ``skip_contradictions``) if all do.
+    SettingError if a combination contradicts itself; with ``skip_contradictions`` such combinations
+    are left out, and it is raised if all are.
     """
     make_cell = _cell_maker(grid.shared)
     cells: dict[str, Cell] = {}
@@ -221,8 +207,8 @@ def make_plan(grid: Grid, shard: Shard | None = None, *, skip_contradictions: bo
 
 
 def _cell_maker(shared: Mapping[str, Any]) -> Callable[[Values], Cell]:
-    """Return what makes the cell of a combination: it reads each file once, and sets up the task or
-    the series once for every kind of sequences and every size.
+    """Return what makes the cell of a combination, reading each file once, and setting up the task
+    or the series once for every kind of sequences and every size.
     """
     read_run_once, read_table_once, digest = cache(load_run), cache(read_table), cache(file_digest)
     problems: dict[tuple[Any, ...], GradscopeError | None] = {}

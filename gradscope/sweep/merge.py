@@ -62,11 +62,9 @@ class Found(NamedTuple):
 
 
 def merge_stores(sources: Sequence[Path], target: Path) -> Merged:
-    """Write the union of stores into a new one, which appears whole, in place of what was there,
-    or not at all; the order in which they are named does not matter.
-
-    ArchiveError if a source is no store of this version, or two of them hold different results for
-    one cell; OutputError if the target cannot be written.
+    """Write the union of stores, in whatever order, into a new one, which replaces what was there
+    as a whole or not at all. ArchiveError if a source is no store of this version, or two hold
+    different results for one cell; OutputError if the target cannot be written.
     """
     joined: dict[str, Found] = {}
     read = 0
@@ -106,14 +104,12 @@ def _agreed(before: Found, found: Found) -> Found:
     wrong = differing if same else list(disagreements(before.row, found.row, differing))
     if wrong:
         tolerance = tolerance_of(before.row, wrong[0]) or 0.0
-        limit = (
-            "one type of machine computed both, so that they should be the same bit for bit"
-            if same
-            else f"two machines may differ by a relative {tolerance:.0e} at most"
-        )
-        shown = ", ".join(
-            f"{name} ({_shown(before.row[name])} and {_shown(found.row[name])})" for name in wrong
-        )
+        limit = f"two machines may differ by a relative {tolerance:.0e} at most"
+        if same:
+            limit = "one type of machine computed both, so that they should be the same bit for bit"
+        rows = (before.row, found.row)
+        pairs = {name: " and ".join(_shown(row[name]) for row in rows) for name in wrong}
+        shown = ", ".join(f"{name} ({pair})" for name, pair in pairs.items())
         raise ArchiveError(
             f"{before.path} and {found.path} disagree about cell {found.row['key'][:12]} in "
             f"{shown}; {limit}; find out which is right, and leave the other out"
@@ -139,8 +135,8 @@ def disagreements(first: Row, second: Row, names: Iterable[str]) -> Iterator[str
 
 
 def tolerance_of(row: Row, name: str) -> float | None:
-    """Return the relative tolerance of a result; None where rounding is amplified beyond
-    comparison. What belongs to the network before training is not amplified by training.
+    """Return the relative tolerance of a result (training amplifies nothing of what was before it);
+    None where rounding is amplified beyond comparison.
     """
     if name == "baseline_error":
         return float(row["tolerance"])
@@ -177,8 +173,8 @@ def _near_threshold(row: Row, tolerance: float) -> bool:
     settings = ("vanishing", "exploding", "transient_growth")
     thresholds = [0.0, *(math.log10(row[name]) for name in settings)]
     curves = [curve_from_blob(row[name]) for name in PROFILES if row[name] is not None]
-    rates = [row[name] for name in RATES if row[name] is not None]
-    values = np.concatenate([*curves, np.array(rates, float)])
+    rates = np.array([row[name] for name in RATES if row[name] is not None], float)
+    values = np.concatenate([*curves, rates])
     distance = np.abs(values[:, None] - np.array(thresholds))
     return bool((distance <= tolerance * (1.0 + np.abs(values))[:, None]).any())
 

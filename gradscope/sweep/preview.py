@@ -64,9 +64,7 @@ def _work(size: Size) -> float:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Preview:
-    """The cells of a plan, those ``missing`` in the store with their estimate, how many stand there
-    as ``failed``, and the ``workers`` that share the work (None: as many as the scheduler has).
-    """
+    """What a sweep would do; ``workers`` is None for as many as the scheduler has."""
 
     store: Path
     cells: tuple[Cell, ...]
@@ -90,12 +88,7 @@ def preview(plan: Plan, store: Path, workers: Workers) -> Preview:
     missing = tuple(cell for cell in plan.cells if cell.key not in stored)
     serial = workers.name is ExecutorName.SERIAL
     count = 1 if serial else workers.workers or available_cores()
-    return Preview(
-        store=store,
-        cells=plan.cells,
-        missing=missing,
-        failed=sum(stored.get(cell.key) == Status.FAILED for cell in plan.cells),
-        left_out=len(plan.left_out),
-        estimate=estimate(missing),
-        workers=count if workers.scheduler is None else None,
-    )
+    failed = sum(stored.get(cell.key) == Status.FAILED for cell in plan.cells)
+    sharing = count if workers.scheduler is None else None
+    left_out = len(plan.left_out)
+    return Preview(store, plan.cells, missing, failed, left_out, estimate(missing), sharing)

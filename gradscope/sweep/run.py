@@ -15,26 +15,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from gradscope.errors import SettingError, WorkerError
+from gradscope.sweep import executors
 from gradscope.sweep.cell import Outcome, Status, failure, run_cell
-from gradscope.sweep.executors import (
-    LOST_WORKERS_ALLOWED,
-    Crew,
-    WorkerPool,
-    Workers,
-    is_fault_of_cell,
-    workers_gone,
-)
+from gradscope.sweep.executors import LOST_WORKERS_ALLOWED, Crew, WorkerPool, Workers
 from gradscope.sweep.grid import ALGORITHM_VERSION, Cell
 from gradscope.sweep.store import Store, open_store
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Progress:
-    """How far a sweep is, in cells.
-
-    ``total`` cells in the plan, of which ``kept`` were in the store before (``kept_failed`` of them
-    failed), ``done`` and ``failed`` ended now; ``restarts`` counts pools started again because a
-    worker died.
+    """How far a sweep is: ``total`` cells, of which ``kept`` were in the store before
+    (``kept_failed`` of them failed), ``done`` and ``failed`` ended now; ``restarts`` counts pools
+    started again because a worker died.
     """
 
     total: int
@@ -218,8 +210,8 @@ class _Run:
             return
         text = (
             f"its worker died {self.deaths[cell.key]} times (killed, or out of memory); choose a "
-            "smaller cell or fewer --workers, then --retry-failed"
         )
+        text += "smaller cell or fewer --workers, then --retry-failed"
         self.unsaved.append(failure(cell, text))
 
     def _save(self) -> bool:
@@ -248,14 +240,13 @@ def _error_of(future: Future[Outcome]) -> BaseException | None:
 def _outcome_of(future: Future[Outcome], cell: Cell) -> Outcome:
     """Return what a cell came to; raise where the workers themselves are at fault."""
     error = _error_of(future)
-    if error is not None and is_fault_of_cell(error):
+    if error is not None and executors.is_fault_of_cell(error):
         return failure(cell, f"the workers that it ran on died: {error}")
     if error is not None:
-        raise workers_gone(error) from error
+        raise executors.workers_gone(error) from error
     outcome = future.result()
     if outcome.algorithm != ALGORITHM_VERSION:
-        raise WorkerError(
-            f"a worker has algorithm version {outcome.algorithm}, but this is "
-            f"{ALGORITHM_VERSION}; install the same gradscope on all"
-        )
+        text = f"a worker has algorithm version {outcome.algorithm}, but this is "
+        text += f"{ALGORITHM_VERSION}; install the same gradscope on all"
+        raise WorkerError(text)
     return outcome

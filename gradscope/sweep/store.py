@@ -92,8 +92,7 @@ class Store:
         A cell that is done is never written again; a failed one is, and its attempts are counted.
         OutputError if the disk is full, or the file cannot be written; what was in it stays.
         """
-        ended = list(outcomes)
-        if ended:
+        if ended := list(outcomes):
             environments = {each.cell.key: json.dumps(each.environment) for each in ended}
             self.insert([row_of(each) for each in ended], environments, _UPSERT)
 
@@ -157,10 +156,8 @@ def row_of(outcome: Outcome) -> tuple[Any, ...]:
 
 
 def open_store(path: Path) -> Store:
-    """Open a store for writing, and make it where there is none.
-
-    ArchiveError if the file is no store, or another schema or algorithm version wrote it;
-    OutputError if it cannot be created or written.
+    """Open a store for writing, and make it where there is none. ArchiveError if it is no store, or
+    of another schema or algorithm version; OutputError if it cannot be created or written.
     """
     if path.is_dir() or not path.parent.is_dir():
         where = path if path.is_dir() else path.parent

@@ -51,9 +51,7 @@ class Group:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Summary:
-    """The cells of a sweep in groups, ``names`` says by which settings, and the errors of the
-    failed ones with their counts.
-    """
+    """The cells of a sweep in groups by the settings ``names``, and how often each error came."""
 
     names: tuple[str, ...]
     groups: tuple[Group, ...]
@@ -126,13 +124,10 @@ def shared_settings(rows: Rows) -> dict[str, Any]:
     shared = {}
     for name, kind in setting_kinds().items():
         value, *others = set(rows.column(name)) or (None, None)
-        # Switches are stored as 0 or 1, lists as JSON.
-        if kind is bool:
-            value = bool(value)
-        elif kind == tuple[str, ...] and value is not None:
+        if kind == tuple[str, ...] and value is not None:
             value = json.loads(value)
-        if not others:
-            shared[name] = value
+        if not others:  # Switches are stored as 0 or 1.
+            shared[name] = bool(value) if kind is bool else value
     return shared
 
 
@@ -166,15 +161,12 @@ def _group(values: Sequence[Any], rows: Rows, places: Sequence[int]) -> Group:
 
 
 def _median(rows: Rows, measure: str, places: Sequence[int]) -> float | None:
-    if not places:
-        return None
-    values = _measured(rows, measure)[list(places)]
-    return float(quantiles(values, (0.5,))[0])
+    chosen = _measured(rows, measure)[list(places)]
+    return float(quantiles(chosen, (0.5,))[0]) if places else None
 
 
 def grid_of_values(rows: Rows, x: str | None, y: str | None, measure: str) -> GridOfValues:
-    """Return a measure over two swept settings; the first two swept numbers where none are named.
-
+    """Return a measure over two swept settings, by default the first two swept numbers.
     SettingError if a named setting is not swept, or there are no two.
     """
     axes = swept_axes(rows)
@@ -183,8 +175,7 @@ def grid_of_values(rows: Rows, x: str | None, y: str | None, measure: str) -> Gr
     across = _axis(axes, x, taken=(y,))
     up = _axis(axes, y, taken=(across.name,))
     shown = {across.name, up.name}
-    panels = {}
-    most = 0
+    panels, most = {}, 0
     for network, places in _panels(rows, shown):
         grid = np.full((len(up.values), len(across.values)), np.nan)
         for (at_y, at_x), here in _by(rows, (up.name, across.name), places):
@@ -205,9 +196,8 @@ def quantile_curves(rows: Rows, x: str | None, measure: str) -> QuantileCurves:
         curve = np.full((len(LEVELS), len(across.values)), np.nan)
         count = np.zeros(len(across.values), dtype=np.int64)
         for (at_x,), here in _by(rows, (across.name,), places):
-            values = _measured(rows, measure)[here]
             column = across.place(at_x)
-            curve[:, column] = quantiles(values, LEVELS)
+            curve[:, column] = quantiles(_measured(rows, measure)[here], LEVELS)
             count[column] = len(here)
         curves[network], counts[network] = curve, count
     return QuantileCurves(measure, across, curves, counts, _mixed(rows, axes, {across.name}))
@@ -219,12 +209,10 @@ def _axis(axes: Mapping[str, Axis], name: str | None, taken: Collection[str | No
         return axes[name]
     found = ", ".join(axes)
     if name is not None:
+        known = name in setting_kinds()
+        why = f"{name} takes one value in this store" if known else f"{name} is no setting"
         if name == "seed":
             why = "seed is what medians and quantiles are taken over"
-        elif name in setting_kinds():
-            why = f"{name} takes one value in this store"
-        else:
-            why = f"{name} is no setting"
         raise SettingError(f"{why}; choose from {found or 'none'}")
     free = [axis for each, axis in axes.items() if each not in taken]
     if not free:
@@ -237,9 +225,7 @@ def _axis(axes: Mapping[str, Axis], name: str | None, taken: Collection[str | No
 
 
 def _panels(rows: Rows, shown: Collection[str]) -> list[tuple[str, list[int]]]:
-    """Return the done cells of every network under its name, or its file; where one of these is an
-    axis itself, by the others.
-    """
+    """Return the done cells of every network by its name or file, without what is an axis."""
     done = [at for at, status in enumerate(rows.column("status")) if status == Status.DONE]
     names = [name for name in NETWORK if name not in shown]
 

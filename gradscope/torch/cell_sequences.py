@@ -17,15 +17,8 @@ import torch
 from torch import Tensor
 
 from gradscope.model.stack import Layer
-from gradscope.torch.reading import (
-    Call,
-    CellStep,
-    cell_of,
-    cell_step,
-    sizes_of,
-    state_size,
-    to_array,
-)
+from gradscope.torch import reading
+from gradscope.torch.reading import Call, CellStep, state_size
 from gradscope.watch.journal import Refusal
 from gradscope.watch.replay import Sample
 from gradscope.watch.schedule import Steps
@@ -33,10 +26,8 @@ from gradscope.watch.schedule import Steps
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Sequence:
-    """A Cell's unfinished sequence: its length and the state returned last.
-
-    ``steps`` are the last steps of the first ``n_kept`` sequences of the batch. If a snapshot of
-    ``n_due`` sequences and ``lags`` is due, ``layer`` has the weights at the beginning.
+    """A Cell's unfinished sequence: the last ``steps`` of the first ``n_kept`` sequences. If a
+    snapshot of ``n_due`` of them and ``lags`` is due, ``layer`` has the weights at the beginning.
     """
 
     module: Any
@@ -71,10 +62,8 @@ class CellSequences:
         return iter(tuple(self._sequences))
 
     def follow(self, name: str, call: Call) -> int | None:
-        """Add one call of a Cell, which may begin a training step.
-
-        Returns the time step, from 1; None for a Cell that cannot be followed, because its state is
-        replaced between steps (see the journal).
+        """Add one call of a Cell, which may begin a training step; return the time step, from 1, or
+        None where its state is replaced between steps, so that it cannot be followed.
         """
         steps, sequence = self._steps, self._sequences.get(name)
         goes_on = sequence is not None and sequence.goes_on(call.states)
@@ -89,7 +78,7 @@ class CellSequences:
         if not goes_on or steps.backward_seen:
             steps.begin(name, graded=call.graded)
         sequence = self._sequences.get(name) or self._start(name, call)
-        sequence.steps.append(cell_step(call, sequence.n_kept))
+        sequence.steps.append(reading.cell_step(call, sequence.n_kept))
         last = tuple(each.detach() for each in call.returned)
         length = sequence.n_steps + 1
         self._sequences[name] = replace(sequence, n_steps=length, returned=last)
@@ -105,7 +94,7 @@ class CellSequences:
         if not count:
             return
         inputs, states, hidden = (
-            np.stack([to_array(each[:count]) for each in kind], axis=1)
+            np.stack([reading.to_array(each[:count]) for each in kind], axis=1)
             for kind in zip(*sequence.steps, strict=True)
         )
         layer, outputs = sequence.layer or _layer(module), tuple(hidden) if sequence.layer else ()
@@ -118,7 +107,7 @@ class CellSequences:
 
     def _start(self, name: str, call: Call) -> _Sequence:
         """Begin a Cell's sequence; keep its weights if a snapshot is due."""
-        module, max_lag, (_, available) = call.module, self._steps.max_lag, sizes_of(call)
+        module, max_lag, (_, available) = call.module, self._steps.max_lag, reading.sizes_of(call)
         count, lags = self._steps.due(name, available, state_size(module), max_lag)
         few, layer = min(available, self._steps.sequences), _layer(module) if count else None
         return _Sequence(module, deque(maxlen=max_lag), few, count, lags, layer)
@@ -127,4 +116,4 @@ class CellSequences:
 def _layer(module: Any) -> Layer:
     """Return a Cell's weights as they are now."""
     names = ("weight_ih", "weight_hh", *(("bias_ih", "bias_hh") if module.bias else ()))
-    return Layer(cell_of(module, (getattr(module, each) for each in names)))
+    return Layer(reading.cell_of(module, (getattr(module, each) for each in names)))

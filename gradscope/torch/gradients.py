@@ -45,9 +45,7 @@ class Hook:
 
 
 class EagerHook(Hook):
-    """A hook that graphs go on without: to end before it at every time step would be slow, and with
-    ``fullgraph=True`` an error.
-    """
+    """A hook that graphs leave out: a break at each step is slow, with ``fullgraph`` an error."""
 
     def __call__(self, *given: Any) -> None:
         """Run it, but not in a graph."""
@@ -56,8 +54,7 @@ class EagerHook(Hook):
 
 
 class GradientNorms:
-    """The norms of the gradients by name of the parameter; ``titles`` has the names by ``id``.
-
+    """The norms of the gradients by name of the parameter; ``titles`` has the names by ``id``,
     ``guarded`` runs what must not end the training, ``read`` reads what waits to be read.
     """
 
@@ -84,11 +81,10 @@ class GradientNorms:
         self._steps.backward_seen = True
 
         def keep_norm() -> None:
-            if parameter.grad is None:
-                return
-            gradient = parameter.grad.detach()
-            values = gradient.coalesce().values() if gradient.is_sparse else gradient
-            self._last[name] = torch.linalg.vector_norm(values, dtype=torch.float64)
+            if parameter.grad is not None:
+                gradient = parameter.grad.detach()
+                values = gradient.coalesce().values() if gradient.is_sparse else gradient
+                self._last[name] = torch.linalg.vector_norm(values, dtype=torch.float64)
 
         self._guarded(name, keep_norm)
 

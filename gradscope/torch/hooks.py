@@ -20,21 +20,10 @@ from torch import Tensor, nn
 
 from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.errors import SettingError
+from gradscope.torch import reading
 from gradscope.torch.cell_sequences import CellSequences
 from gradscope.torch.gradients import EagerHook, GradientNorms, Hook
-from gradscope.torch.reading import (
-    CELLS,
-    Call,
-    detached,
-    is_compiled,
-    layer_sample,
-    layer_titles,
-    not_finite,
-    recurrent_kind,
-    refusal_of,
-    sizes_of,
-    state_size,
-)
+from gradscope.torch.reading import CELLS, Call, is_compiled, not_finite
 from gradscope.watch.journal import Journal, NonFinite, Quantity, Refusal, TimeBudget
 from gradscope.watch.page import Log, WatchLog, watch_report
 from gradscope.watch.schedule import Steps
@@ -166,7 +155,7 @@ class Watch:
 
     def _attach_to_layers(self, module: nn.Module) -> None:
         modules = dict(module.named_modules())
-        kinds = {name: recurrent_kind(each) for name, each in modules.items()}
+        kinds = {name: reading.recurrent_kind(each) for name, each in modules.items()}
         recurrent = [name for name, kind in kinds.items() if kind is not None]
         if not recurrent:
             raise SettingError(
@@ -178,7 +167,7 @@ class Watch:
             each, title = modules[name], bare or str(kinds[name]).lower()
             within = is_compiled(module) or f"{name}.".startswith(tuple(compiled))
             cell = isinstance(each, CELLS)
-            refusal = Refusal.COMPILED if within and cell else refusal_of(each)
+            refusal = Refusal.COMPILED if within and cell else reading.refusal_of(each)
             if refusal is not None:
                 self.journal.refuse(title, refusal)
                 continue
@@ -207,7 +196,8 @@ class Watch:
 
         def examine() -> None:
             values = dict(zip(("input", "hx"), given, strict=False)) | named
-            batch, state, result = map(detached, (values["input"], values.get("hx"), output))
+            tensors = (values["input"], values.get("hx"), output)
+            batch, state, result = map(reading.detached, tensors)
             with torch.no_grad():
                 check(name, Call(module, batch, state, result, graded))
 
@@ -249,8 +239,8 @@ class Watch:
 
     def _read_norms(self, step: int, norms: dict[str, Tensor]) -> None:
         values = {name: float(norm) for name, norm in norms.items()}
-        bad = [name for name, value in values.items() if not isfinite(value)]
-        self.journal.gradient(step, hypot(*values.values()), bad[0] if bad else "")
+        bad = next((name for name, value in values.items() if not isfinite(value)), "")
+        self.journal.gradient(step, hypot(*values.values()), bad)
 
     def _read_bad(
         self, name: str, step: int, time_step: int, found: dict[Quantity, Tensor]
@@ -273,11 +263,12 @@ class Watch:
         self._layers[name] = call
 
     def _look(self, name: str, call: Call) -> None:
-        started, steps, titles = perf_counter(), self._steps, layer_titles(name, call.module)
-        n_steps, available = sizes_of(call)
-        count, lags = steps.due(name, available, state_size(call.module), n_steps, len(titles))
+        started, steps, (n_steps, available) = perf_counter(), self._steps, reading.sizes_of(call)
+        titles, size = reading.layer_titles(name, call.module), reading.state_size(call.module)
+        count, lags = steps.due(name, available, size, n_steps, len(titles))
         if count:
-            steps.examine(name, layer_sample(titles, steps.now, call, count), lags, started)
+            sample = reading.layer_sample(titles, steps.now, call, count)
+            steps.examine(name, sample, lags, started)
 
     def _follow_cell(self, name: str, call: Call) -> None:
         time_step = self._sequences.follow(name, call)

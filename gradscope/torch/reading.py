@@ -109,9 +109,7 @@ def to_array(tensor: Tensor) -> FloatArray:
 
 
 def cell_step(call: Call, count: int) -> CellStep:
-    """Return x_t (B,D), s_{t−1} (B,S) and h_t (B,H) of a Cell's first ``count`` sequences, as
-    copies on their device.
-    """
+    """Return copies of x_t (B,D), s_{t−1} (B,S), h_t (B,H) of ``count`` sequences of a Cell."""
     inputs, states, results = (
         [(each[:count] if each.ndim == 2 else each[None]).detach().clone() for each in tensors]
         for tensors in ((call.inputs,), call.states, call.returned)
@@ -159,8 +157,8 @@ def not_finite(call: Call) -> dict[Quantity, Tensor]:
 def layer_titles(name: str, module: Any) -> tuple[str, ...]:
     """Return the names of a layer's cells: ``rnn[0]``, ``rnn[0]_reverse`` …, or only ``rnn``."""
     endings = ("", "_reverse") if module.bidirectional else ("",)
-    parts = [f"{name}[{n}]{ending}" for n in range(module.num_layers) for ending in endings]
-    return (name,) if len(parts) == 1 else tuple(parts)
+    parts = tuple(f"{name}[{n}]{ending}" for n in range(module.num_layers) for ending in endings)
+    return parts if len(parts) > 1 else (name,)
 
 
 def layer_sample(titles: tuple[str, ...], step: int, call: Call, count: int) -> Sample:
@@ -179,21 +177,19 @@ def layer_sample(titles: tuple[str, ...], step: int, call: Call, count: int) -> 
         places = slice(count) if order is None else order[:count]
         whole = [each if each.ndim == 3 else each[:, None] for each in call.states]
         states = list(map(to_array, torch.cat([each[:, places] for each in whole], dim=2)))
-    return Sample(
-        step=step,
-        titles=titles,
-        layers=[Layer(*cells[i : i + directions]) for i in range(0, len(cells), directions)],
-        sequences=_sequences(call.inputs, count, batch_first=module.batch_first),
-        initial_states=states,
-        outputs=_sequences(call.output[0], count, batch_first=module.batch_first)
-        if call.output
-        else (),
-        dropout=float(module.dropout) if module.num_layers > 1 else 0.0,
+    layers = [Layer(*cells[i : i + directions]) for i in range(0, len(cells), directions)]
+    sequences, outputs = (
+        _sequences(batch, count, batch_first=module.batch_first)
+        for batch in (call.inputs, call.output and call.output[0])
     )
+    dropout = float(module.dropout) if module.num_layers > 1 else 0.0
+    return Sample(step, titles, layers, sequences, states, outputs, dropout)
 
 
 def _sequences(batch: Any, count: int, *, batch_first: bool) -> tuple[FloatArray, ...]:
-    """Return the first sequences (T_i,·) of a batch."""
+    """Return the first sequences (T_i,·) of a batch, none of None."""
+    if batch is None:
+        return ()
     if isinstance(batch, PackedSequence):
         sizes = batch.batch_sizes
         starts = torch.cumsum(sizes, 0) - sizes

@@ -97,10 +97,8 @@ class TimeBudget:
     def __post_init__(self) -> None:
         given = self.share
         if given is not None and not (isinstance(given, int | float) and 0.0 < given < 1.0):
-            raise SettingError(
-                f"the share of the time is {given!r}; choose a number between 0 and 1, or None "
-                "for no limit"
-            )
+            remedy = "choose a number between 0 and 1, or None for no limit"
+            raise SettingError(f"the share of the time is {given!r}; {remedy}")
 
     def start(self) -> None:
         """Start the clock, at the first step."""
@@ -123,11 +121,9 @@ class Journal:
     """Everything a watch has recorded; ``tell`` is called with each event as it happens.
 
     ``steps`` counts the steps of the optimizer, or passes until one has ``optimized``; ``every`` so
-    many, a snapshot of each of ``n_modules`` is due. ``snapshots`` are in the order taken,
-    ``diagnoses`` holds the last of every layer; ``trouble`` holds the first occurrence of
-    everything that was not finite, ``trouble_count`` the number of occurrences. ``looks`` are the
-    steps at which each module had a snapshot, ``n_waits`` counts how often one had to wait;
-    ``_costs`` are seconds per sequence and lag in each module's last snapshot, ``_waiting`` the
+    many, a snapshot of each of ``n_modules`` is due. ``diagnoses`` has the last of every layer,
+    ``trouble`` the first occurrence of what was not finite, ``looks`` the steps at which each
+    module had a snapshot, ``_costs`` the seconds per sequence and lag in its last, ``_waiting`` the
     step and expected cost of those that did not fit.
     """
 
@@ -154,8 +150,7 @@ class Journal:
     def affordable(
         self, name: str, guess: float, most: int, lags: int, *, last: bool = False
     ) -> tuple[int, int]:
-        """Return how many sequences and lags a snapshot of a module may have now, no sequence if it
-        must wait.
+        """Return how many sequences (0: it must wait) and lags a module's snapshot may have now.
 
         Each of them costs what it did in the module's last snapshot, ``guess`` seconds before the
         first. Modules that wait come first, or small ones would use up what a large one needs.
@@ -216,10 +211,9 @@ class Journal:
             last = self.diagnoses.get(title)
             self.diagnoses[title] = diagnosis
             before = None if last is None else last.verdict.regime
-            event = NewVerdict(step, title, diagnosis, before)
             if before is not diagnosis.verdict.regime:
-                if last is not None:
-                    self.alerts.append(event)
+                event = NewVerdict(step, title, diagnosis, before)
+                self.alerts += [event] if before is not None else []
                 self.tell(event)
 
     def not_finite(self, found: NonFinite) -> None:

@@ -64,8 +64,8 @@ class Snapshot:
 
 
 class _Run(NamedTuple):
-    """The trajectory of one cell over sequences of one length: its first ``sound`` steps are
-    finite; ``bad_step`` is the first that is not, counted forward along the sequence.
+    """One cell over sequences of one length: its first ``sound`` steps are finite; ``bad_step`` is
+    the first that is not, counted forward along the sequence.
     """
 
     trajectory: Trajectory
@@ -74,10 +74,8 @@ class _Run(NamedTuple):
 
 
 def take_snapshots(sample: Sample, max_lag: int, thresholds: Thresholds) -> list[Snapshot]:
-    """Replay a sample and diagnose every direction of every layer, in the order of its titles.
-
-    ``max_lag`` is the longest lag, in steps; fewer where the longest sequence has fewer. Raises
-    ShapeError if the arrays of the sample do not belong together.
+    """Replay a sample and diagnose every direction of every layer, in the order of its titles, over
+    at most ``max_lag`` steps. ShapeError if the arrays do not belong together.
     """
     groups: dict[int, list[int]] = {}
     for place, sequence in enumerate(sample.sequences):
@@ -89,9 +87,8 @@ def take_snapshots(sample: Sample, max_lag: int, thresholds: Thresholds) -> list
     snapshots: list[Snapshot] = []
     for title, cell, runs in zip(sample.titles, cells, zip(*replays, strict=True), strict=True):
         bad_step = min((run.bad_step for run in runs if run.bad_step is not None), default=None)
-        lengths = np.repeat(
-            [run.sound for run in runs], [run.trajectory.n_sequences for run in runs]
-        )
+        counts = [run.trajectory.n_sequences for run in runs]
+        lengths = np.repeat([run.sound for run in runs], counts)
         n_steps = min(max_lag, int(lengths.max()))
         diagnosis = None
         if n_steps:
@@ -99,27 +96,24 @@ def take_snapshots(sample: Sample, max_lag: int, thresholds: Thresholds) -> list
             readout = np.zeros((*ends.inputs.shape[:2], 0))
             trajectory = Trajectory(ends, readout, cell.activation)
             lowest = len(snapshots) < len(sample.layers[0].directions)
+            writing = write_level(cell, trajectory, () if lowest else None)
             diagnosis = diagnose(
                 cell_chain(cell, trajectory),
                 overflow_step=bad_step,
-                network=NetworkMeasures(
-                    writing=write_level(cell, trajectory, () if lowest else None), lengths=lengths
-                ),
+                network=NetworkMeasures(writing=writing, lengths=lengths),
                 thresholds=thresholds,
             )
             own = diagnosis.norms.lags[:, None] <= lengths
             norms = np.where(own, diagnosis.norms.log_norms, np.nan)
             diagnosis = replace(diagnosis, norms=replace(diagnosis.norms, log_norms=norms))
-        count = len(sample.sequences)
-        snapshots.append(
-            Snapshot(sample.step, title, count, diagnosis, bad_step, deviation, sample.dropout)
-        )
+        about = (diagnosis, bad_step, deviation, sample.dropout)
+        snapshots.append(Snapshot(sample.step, title, len(sample.sequences), *about))
     return snapshots
 
 
 def _replay(sample: Sample, group: list[int]) -> tuple[list[_Run], float]:
-    """Run sequences of one length through all layers; return the runs, and the largest difference
-    between the top layer's outputs and the module's.
+    """Run sequences of one length through all layers; return the runs, and the largest relative
+    difference of the top layer's outputs to the module's.
     """
     inputs, theirs = (
         np.stack([arrays[place] for place in group], axis=1) if arrays else np.array(np.nan)
@@ -147,9 +141,7 @@ def _replay(sample: Sample, group: list[int]) -> tuple[list[_Run], float]:
 
 
 def _ends(runs: Sequence[_Run], n_steps: int) -> CellTrajectory:
-    """Return the last ``n_steps`` sound steps as one trajectory of all sequences, those that are
-    shorter with the steps that the longest has before.
-    """
+    """Return the last ``n_steps`` sound steps of all, shorter ones led by those of the longest."""
     arrays, longest = {}, max(runs, key=lambda run: run.sound)
     for name in (each.name for each in fields(CellTrajectory)):
         # States have one entry more than there are steps, s_0.

@@ -24,11 +24,9 @@ one was timed (one BLAS thread, S = 128 and 256: from 1e-10 for an LSTM to 5e-10
 
 @dataclass(eq=False, slots=True)
 class Steps:
-    """The training steps of a watch, and which module is due for a snapshot.
-
-    A snapshot of ``sequences`` over ``max_lag`` steps is taken ``every`` so many training steps,
-    and judged by the thresholds. ``end_last`` is called before a training step begins; ``closing``
-    says that there is no other.
+    """The training steps of a watch, and which module is due for a snapshot: of ``sequences`` over
+    ``max_lag`` steps, ``every`` so many training steps, judged by the thresholds. ``end_last`` is
+    called before a training step begins; ``closing`` says that there is no other.
     """
 
     journal: Journal
@@ -55,9 +53,7 @@ class Steps:
         return self.journal.steps
 
     def begin(self, name: str, *, graded: bool) -> None:
-        """Begin a training step if the last has ended, or if no gradient is recorded and the module
-        was called before.
-        """
+        """Begin a training step if the last has ended; without a gradient, at each second call."""
         ended = self.stepped if self.journal.optimized else self.backward_seen
         if not self.now or ended or (not graded and name in self._called):
             self.end_last()

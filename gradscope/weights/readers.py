@@ -1,7 +1,7 @@
 """The kinds of weight files that are read, one row each: what a file's first bytes decide, its name
 only where these say nothing.
 
-To add a kind, write its module in ``files``, and add its row and the module to ``_module``, which
+To add a kind, write its module in ``files``, and add its row and the module to ``read_file``, which
 imports when a file is read, so that help pages list the endings without NumPy.
 """
 
@@ -95,8 +95,10 @@ READABLE = f"{', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}"
 
 def read_file(path: Path) -> "WeightFile":
     """Read a file's arrays with the reader that fits its content; WeightsError if none does."""
+    from gradscope.weights.files import keras, matlab, npz, pytorch, safetensors
     from gradscope.weights.files.contents import Gathering, WeightFile, reading
 
+    modules = (keras, matlab, npz, pytorch, safetensors)
     if not path.exists():
         raise WeightsError(f"{path} does not exist; check the name")
     if not path.is_file():
@@ -104,7 +106,8 @@ def read_file(path: Path) -> "WeightFile":
     try:
         with path.open("rb") as file:
             reader = _reader(path, file)
-            module, found = _module(reader.format), Gathering(path)
+            ending, found = f".{reader.format}", Gathering(path)
+            module: ModuleType = next(m for m in modules if m.__name__.endswith(ending))
             file.seek(0)
             with reading(path, reader.words, module.REMEDY):
                 about = module.gather(file, found)
@@ -115,14 +118,6 @@ def read_file(path: Path) -> "WeightFile":
         raise WeightsError(
             f"{path} cannot be read: {error.strerror}; check its permissions"
         ) from None
-
-
-def _module(file_format: str) -> ModuleType:
-    """Return the module that reads a format; all of them need NumPy."""
-    from gradscope.weights.files import keras, matlab, npz, pytorch, safetensors
-
-    modules = (keras, matlab, npz, pytorch, safetensors)
-    return next(each for each in modules if each.__name__.endswith(f".{file_format}"))
 
 
 def _reader(path: Path, file: BinaryIO) -> Reader:

@@ -110,8 +110,14 @@ def comparison_headline(comparison: Comparison) -> str:
     for group in comparison.groups:
         if group[0].settings.steps == length:
             stages = [each.last for each in group]
-            rate, reach = middle([each.verdict.rate for each in stages]), horizon(*stages)
-            text = f"{short_name(group[0].settings)} reaches {reach} steps ({pace(rate)})"
+            rate = middle([each.verdict.rate for each in stages])
+            explode = [each.verdict.regime is Regime.EXPLODING for each in stages]
+            does = (
+                "explodes"
+                if 2 * sum(explode) > len(stages)
+                else f"reaches {horizon(*stages)} steps"
+            )
+            text = f"{short_name(group[0].settings)} {does}"
             found.append((median_reach(stages), rate, text))
     seeds = max(map(len, comparison.groups))
     over = f"Over {steps(length)}{f', median of {seeds} seeds' if seeds > 1 else ''}"

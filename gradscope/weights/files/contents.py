@@ -15,23 +15,20 @@ import numpy as np
 
 from gradscope.arrays import FloatArray, as_float64
 from gradscope.data.columns import quoted
-from gradscope.errors import GradscopeError, WeightsError, install_line
+from gradscope.errors import GradscopeError, WeightsError
 from gradscope.notebook_repr import CompactRepr
 
 MAX_BYTES = 4 * 2**30
-"""Arrays of one file take at most this much as float64: half a billion numbers, where the largest
-recurrent language models have a tenth of that."""
+"""Bytes of one file's arrays as float64; the largest recurrent language models have a tenth."""
 
 ALWAYS_ALLOWED = 64 * 2**20
 """A file of any size may unfold to this."""
 
 MAX_EXPANSION = 100
-"""Beyond that, bytes of float64 for each byte of the file: half-precision weights take 4, and
-trained weights hardly compress."""
+"""Beyond that, bytes of float64 for each of the file: half-precision weights take 4."""
 
 MAX_ARRAYS = 100_000
 LONGEST_NAME = 1000
-
 
 TIME_SCALES = {"dt": "dt", "tau": "tau", "taus": "tau"}
 TIME_SCALES |= dict.fromkeys(("alpha", "alphas", "leak"), "leak")
@@ -65,8 +62,8 @@ class WeightFile(CompactRepr):
     about: Mapping[str, Any]
 
     def time_scales(self, units: int) -> dict[str, Any]:
-        """Return dt, tau and leak of so many units, found by the last word of an array's name: one
-        number, or a tuple of one for each unit; leak None where there is none.
+        """Return dt, tau and leak by the last words of names: one number, or a tuple of one for
+        each of so many units; leak None where there is none.
         """
         found: dict[str, Any] = {"leak": None}
         for array_name, array in self.arrays.items():
@@ -115,13 +112,11 @@ class Gathering:
                 "save the weights under shorter names"
             )
         if name in self.arrays or name in self.skipped:
-            raise WeightsError(
-                f"it holds {quoted(name)} twice; save each array under a name of its own"
-            )
+            remedy = "save each array under a name of its own"
+            raise WeightsError(f"it holds {quoted(name)} twice; {remedy}")
         if len(self.arrays) + len(self.skipped) >= MAX_ARRAYS:
-            raise WeightsError(
-                f"it holds more than {MAX_ARRAYS} arrays; save the recurrent weights alone"
-            )
+            remedy = "save the recurrent weights alone"
+            raise WeightsError(f"it holds more than {MAX_ARRAYS} arrays; {remedy}")
 
 
 @contextmanager
@@ -147,14 +142,3 @@ def naming(place: str) -> Iterator[None]:
         yield
     except WeightsError as error:
         raise WeightsError(f"{place}: {error}") from error
-
-
-@contextmanager
-def needing(package: str, extra: str) -> Iterator[None]:
-    """Turn a failed import in the body into a WeightsError with the line that installs it."""
-    try:
-        yield
-    except ImportError as error:
-        raise WeightsError(
-            f"it needs {package}, which is not installed; {install_line(extra)}"
-        ) from error

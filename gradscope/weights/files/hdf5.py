@@ -12,8 +12,7 @@ from io import BytesIO
 from typing import Any, BinaryIO
 
 from gradscope.data.columns import quoted
-from gradscope.errors import WeightsError
-from gradscope.weights.files.contents import needing
+from gradscope.errors import WeightsError, install_line
 
 DEEPEST = 24
 """Groups within groups; a Keras model of models has a dozen."""
@@ -31,11 +30,13 @@ HEAP_HEADER = 16
 @contextmanager
 def open_hdf5(source: BinaryIO, extra: str) -> Iterator[tuple[Any, Iterator[tuple[str, Any]]]]:
     """Open an HDF5 file, or one held in memory; yield the ``h5py.File`` and its data sets.
-
-    Raises WeightsError if its texts are damaged, or h5py, of this extra, is not installed.
+    WeightsError if its texts are damaged, or h5py, of this extra, is not installed.
     """
-    with needing("h5py", extra):
+    try:
         import h5py  # type: ignore[import-untyped]
+    except ImportError as error:
+        text = f"it needs h5py, which is not installed; {install_line(extra)}"
+        raise WeightsError(text) from error
     if isinstance(source, BytesIO):
         _check_heaps(source.getvalue())
     else:
@@ -63,10 +64,8 @@ def _check_heaps(content: bytes | mmap.mmap) -> None:
 
 
 def _data_sets(h5py: Any, file: Any) -> Iterator[tuple[str, Any]]:
-    """Yield every data set of a file with its path, in the order of the names.
-
-    Raises WeightsError if a link leads out of the file or in a circle, or a data set keeps its
-    numbers elsewhere.
+    """Yield every data set with its path, in the order of the names. WeightsError if a link leads
+    out of the file or in a circle, or a data set keeps its numbers elsewhere.
     """
     waiting: list[tuple[str, int, Any]] = [("", 0, file)]
     for _ in range(MAX_ITEMS):

@@ -21,10 +21,9 @@ LONGEST_CONFIG = 32 * 2**20
 
 
 def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
-    """Read every array, named by its path within the HDF5 file.
-
-    Returns the model's ``config`` and, under ``names``, the layer's name for each group of
-    variables. Raises WeightsError if a part is missing, or h5py is not installed.
+    """Read every array, named by its path within the HDF5 file; return the model's ``config`` and,
+    under ``names``, the layer's name for each group of variables. WeightsError if a part is
+    missing, or h5py is not installed.
     """
     zipped = file.read(2) == b"PK"
     file.seek(0)
@@ -56,6 +55,5 @@ def _gather_hdf5(source: BinaryIO, gathering: Gathering) -> tuple[dict[str, str]
 
 def _text(value: Any) -> str | None:
     """Return an attribute as text, None where it is none."""
-    if isinstance(value, bytes):
-        return value.decode()
-    return value if isinstance(value, str) else None
+    text = value.decode() if isinstance(value, bytes) else value
+    return text if isinstance(text, str) else None

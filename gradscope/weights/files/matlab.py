@@ -61,8 +61,7 @@ Element = tuple[int, memoryview]
 
 def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
     """Read every matrix of real numbers; a vector is (n,1) or (1,n), as MATLAB has it.
-
-    Raises WeightsError if a matrix is not whole, or h5py is needed and not installed.
+    WeightsError if a matrix is not whole, or h5py is needed and not installed.
     """
     start = file.read(HEADER_5)
     file.seek(0)
@@ -126,15 +125,13 @@ def _elements(data: memoryview, byte_order: ByteOrder) -> Iterator[Element]:
                 "is cut short"
             )
         yield (kind, data[start : start + size])
-        padding = 0 if kind == COMPRESSED else -place_after % TAG
-        place = place_after + padding
+        place = place_after + (0 if kind == COMPRESSED else -place_after % TAG)
 
 
 def _matrix_5(data: memoryview, byte_order: ByteOrder) -> Matrix:
     (_, flags), sizes, (_, name), *parts = _elements(data, byte_order)
-    word = int.from_bytes(flags[:4], byte_order)
+    word, title = int.from_bytes(flags[:4], byte_order), bytes(name).decode("latin-1")
     code = word & 0xFF
-    title = bytes(name).decode("latin-1")
     if code not in NUMERIC:
         return (title, OTHER.get(code, "unknown"), None)
     if word & COMPLEX:
@@ -152,9 +149,7 @@ def _matrix_5(data: memoryview, byte_order: ByteOrder) -> Matrix:
 
 def _numbers(element: Element, byte_order: ByteOrder) -> NumberArray:
     kind, data = element
-    sign = "<" if byte_order == "little" else ">"
-    dtype: np.dtype[Any] = np.dtype(f"{sign}{NUMBER_CODES[kind]}")
-    return np.frombuffer(data, dtype=dtype)
+    return np.frombuffer(data, np.dtype(NUMBER_CODES[kind]).newbyteorder(byte_order))
 
 
 def _matrices_4(raw: bytes) -> Iterator[Matrix]:

@@ -22,9 +22,8 @@ LONGEST_SETTINGS = 2**20
 
 
 def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
-    """Read every array of real numbers; return the ``settings`` of a saved run.
-
-    Raises WeightsError if an array is declared larger than its bytes.
+    """Read every array of real numbers; return the ``settings`` of a saved run. WeightsError if an
+    array is declared larger than its bytes.
     """
     about: dict[str, Any] = {}
     members = ZipMembers(file, gathering)

@@ -7,7 +7,7 @@ The zip holds ``data.pkl``, a pickle of tensors as (storage, offset, size, strid
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from typing import Any, BinaryIO
 
 from gradscope.data.columns import quoted
@@ -47,7 +47,7 @@ PLAIN = frozenset(
 )
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, slots=True)
 class _Storage:
     """A run of numbers in the archive: member key, number type, and the bytes it says it has."""
 
@@ -68,48 +68,35 @@ class _Tensor:
 
 
 def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
-    """Read every tensor of a zip written by ``torch.save``: a state dict, or dicts around one.
-
-    Names are as in the file: ``model_state_dict.rnn.weight_hh_l0``. Raises WeightsError if it asks
-    for anything but tensors and plain values, or for bytes it does not have.
+    """Read every tensor of a zip written by ``torch.save`` under its name in the file, such as
+    ``model_state_dict.rnn.weight_hh_l0``. Raises WeightsError if the zip asks for anything but
+    tensors and plain values, or for bytes it does not have.
     """
     members = ZipMembers(file, gathering)
     root = _root(members)
     tree = read_pickle(members.read(f"{root}data.pkl", MAX_PICKLE), MAKERS, PLAIN, _storage)
-    storages = _Storages(members, root)
+    place = f"{root}byteorder"  # Not there before PyTorch 2.1
+    order = members.read(place, 16).decode("ascii") if place in members.names else ""
+    if order not in ("", "little", "big"):
+        raise WeightsError(f"the byte order is {quoted(order)}; {REMEDY}")
+
+    @cache
+    def numbers(storage: _Storage, number_type: str) -> NumberArray:
+        """Read a storage, once however many tensors share it."""
+        raw = members.read(f"{root}data/{storage.key}")
+        if len(raw) < storage.n_bytes:
+            raise WeightsError(
+                f"its storage has {len(raw)} bytes, but {storage.n_bytes} are announced; the "
+                f"file is cut short: {REMEDY}"
+            )
+        return flat_numbers(raw, number_type, order or "little")
+
     for name, tensor in _named_tensors(tree):
         with naming(quoted(name)):
-            flat = storages.numbers(tensor)
+            flat = numbers(tensor.storage, tensor.number_type)
             view = strided_view(flat, tensor.offset, tensor.size, tensor.stride)
         gathering.keep(name, view, tensor.number_type)
     return {}
-
-
-class _Storages:
-    """The storages of one archive, each read once however many tensors share it."""
-
-    def __init__(self, members: ZipMembers, root: str) -> None:
-        self._members, self._root = members, root
-        name = f"{root}byteorder"  # Not there before PyTorch 2.1
-        order = members.read(name, 16).decode("ascii") if name in members.names else ""
-        if order not in ("", "little", "big"):
-            raise WeightsError(f"the byte order is {quoted(order)}; {REMEDY}")
-        self._byte_order = order or "little"
-        self._read: dict[tuple[str, str], NumberArray] = {}
-
-    def numbers(self, tensor: _Tensor) -> NumberArray:
-        """Return the storage of a tensor as a flat array."""
-        storage, number_type = tensor.storage, tensor.number_type
-        place = (storage.key, number_type)
-        if place not in self._read:
-            raw = self._members.read(f"{self._root}data/{storage.key}")
-            if len(raw) < storage.n_bytes:
-                raise WeightsError(
-                    f"its storage has {len(raw)} bytes, but {storage.n_bytes} are announced; the "
-                    f"file is cut short: {REMEDY}"
-                )
-            self._read[place] = flat_numbers(raw, number_type, self._byte_order)
-        return self._read[place]
 
 
 def _root(members: ZipMembers) -> str:
@@ -134,15 +121,13 @@ def _named_tensors(tree: Any) -> Iterator[tuple[str, _Tensor]]:
         name, depth, value = waiting.pop()
         if isinstance(value, _Tensor):
             yield name or "tensor", value
-        inside: list[tuple[str, Any]] = []
-        if isinstance(value, dict):
-            inside = [(str(key), each) for key, each in value.items()]
-        elif isinstance(value, list | tuple):
-            inside = [(str(index), each) for index, each in enumerate(value)]
+        inside = value if isinstance(value, dict) else {}
+        if isinstance(value, list | tuple):
+            inside = dict(enumerate(value))
         if inside and (depth >= DEEPEST or len(name) > LONGEST_NAME):
             break
-        below = [(f"{name}.{key}" if name else key, depth + 1, each) for key, each in inside]
-        waiting.extend(reversed(below))
+        for key, each in reversed(inside.items()):
+            waiting.append((f"{name}.{key}" if name else str(key), depth + 1, each))
     raise WeightsError(
         f"it nests dicts more than {DEEPEST} deep, or in a circle; {restricted_pickle.STATE_ALONE}"
     )
@@ -164,8 +149,8 @@ def _storage(identity: Any) -> _Storage:
 def _tensor(
     storage: Any, offset: Any, size: Any, stride: Any, *rest: Any, typed: bool = False
 ) -> _Tensor:
-    """Stand in for ``torch._utils._rebuild_tensor_v2``, and where ``typed`` for ``…_v3``, which
-    says what is in a storage without a type of its own.
+    """Stand in for ``torch._utils._rebuild_tensor_v2``, where ``typed`` for ``…_v3``, which says
+    what is in a storage without a type of its own.
     """
     if typed:
         named, metadata = rest[2], rest[3:]
@@ -186,10 +171,8 @@ def _tensor(
 
 
 MAKERS: Mapping[str, Maker] = {
-    **dict.fromkeys(
-        ("collections.OrderedDict", "collections.defaultdict", "collections.Counter"),
-        lambda *_: {},  # What is in a dict follows item by item
-    ),
+    # What is in a dict follows item by item.
+    **{f"collections.{name}": lambda *_: {} for name in ("OrderedDict", "defaultdict", "Counter")},
     "torch.Size": tuple,
     **dict.fromkeys(("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2"), _tensor),
     "torch._utils._rebuild_tensor_v3": partial(_tensor, typed=True),
@@ -200,5 +183,5 @@ MAKERS: Mapping[str, Maker] = {
         restricted_pickle.make(MAKERS, maker, arguments)
     ),
     # Whatever a harmless object is called with, its inside does not matter.
-    **{name: partial(lambda name, *_: restricted_pickle.Opaque(name), name) for name in HARMLESS},
+    **dict.fromkeys(HARMLESS, lambda *_: restricted_pickle.OPAQUE),
 }

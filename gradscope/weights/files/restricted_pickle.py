@@ -27,6 +27,9 @@ MAX_INTEGER = 2**63
 MARK = object()
 """Where a run of values on the stack begins."""
 
+OPAQUE = object()
+"""A harmless object whose inside does not matter: a path, a date, a NumPy scalar."""
+
 ARGUMENTS = (
     *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT", "BINUNICODE", "SHORT_BINUNICODE"),
     *("BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES"),
@@ -37,19 +40,11 @@ CONSTANTS: Mapping[str, Callable[[], Any]] = MappingProxyType(
     {"NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False}
     | {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_SET": list, "EMPTY_TUPLE": tuple}
 )
-TUPLES: Mapping[str, int] = MappingProxyType({"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3})
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Named:
     """A name in the pickle, ``module.attribute``, standing for itself."""
-
-    name: str
-
-
-@dataclass(frozen=True, eq=False, slots=True)
-class Opaque:
-    """A harmless object whose inside does not matter: a path, a date, a NumPy scalar."""
 
     name: str
 
@@ -60,10 +55,9 @@ def read_pickle(
     """Return the value that a pickle describes: dict, list, tuple, str, bytes, int, float, bool,
     None, ``Named``, and whatever the makers return.
 
-    ``makers`` stand in for the callables that the pickle may name and are called with their
-    arguments; ``plain`` are further names it may mention, such as number types; ``persistent``
-    stands in for a persistent id. Raises WeightsError if the pickle names anything else, or uses an
-    opcode or a number beyond these limits.
+    ``makers`` stand in for the callables that the pickle may name, ``persistent`` for a persistent
+    id; ``plain`` are further names it may mention, such as number types. WeightsError if it names
+    anything else, or uses an opcode or a number beyond these limits.
     """
     machine = _Machine(makers, plain, persistent)
     for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
@@ -111,8 +105,8 @@ class _Machine:
         """Execute one opcode."""
         if opcode in CONSTANTS:
             self.stack.append(CONSTANTS[opcode]())
-        elif opcode in TUPLES:
-            self.stack.append(tuple(self._pop_many(TUPLES[opcode])))
+        elif opcode in ("TUPLE1", "TUPLE2", "TUPLE3"):
+            self.stack.append(tuple(self._pop_many(int(opcode[-1]))))
         elif opcode in self._steps:
             self._steps[opcode](argument)
         else:
@@ -139,10 +133,8 @@ class _Machine:
 
     def _push_argument(self, argument: Any) -> None:
         if isinstance(argument, int) and abs(argument) >= MAX_INTEGER:
-            raise WeightsError(
-                "its pickle holds an integer of more than 63 bits; no size or stride needs one, "
-                "so the file is damaged or forged"
-            )
+            fault = "no size or stride needs one, so the file is damaged or forged"
+            raise WeightsError(f"its pickle holds an integer of more than 63 bits; {fault}")
         self.stack.append(argument)
 
     def _remember(self, place: Any) -> None:
@@ -151,12 +143,12 @@ class _Machine:
     def _extend(self, values: list[Any]) -> None:
         if isinstance(self.stack[-1], list):
             self.stack[-1].extend(values)
-        elif not isinstance(self.stack[-1], Opaque):
+        elif self.stack[-1] is not OPAQUE:
             raise TypeError("values for what is no list")
 
     def _update(self, pairs: list[Any]) -> None:
         target = self.stack[-1]
-        if isinstance(target, Opaque):
+        if target is OPAQUE:
             return
         if not isinstance(target, dict):
             raise TypeError("items for what is no dict")

@@ -39,10 +39,7 @@ class _Entry(NamedTuple):
 
 
 def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
-    """Read every tensor; return the file's ``metadata``.
-
-    Raises WeightsError if the header does not fit the file.
-    """
+    """Read every tensor; return the ``metadata``. WeightsError if the header does not fit."""
     header = _header(file, gathering.size)
     metadata = header.pop("__metadata__", {})
     entries = [_entry(name, values) for name, values in header.items()]
@@ -62,10 +59,8 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
 def _header(file: BinaryIO, size: int) -> dict[str, Any]:
     length = int.from_bytes(file.read(LENGTH_BYTES), "little")
     if length > min(LONGEST_HEADER, size - LENGTH_BYTES):
-        raise WeightsError(
-            f"the header is said to have {length} bytes, but the file has {size}; it is "
-            f"cut short: {REMEDY}"
-        )
+        sizes = f"the header is said to have {length} bytes, but the file has {size}"
+        raise WeightsError(f"{sizes}; it is cut short: {REMEDY}")
 
     def without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         names = dict(pairs)

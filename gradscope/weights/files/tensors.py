@@ -44,9 +44,7 @@ def strided_view(
     flat: NumberArray, offset: int, size: Sequence[int], stride: Sequence[int]
 ) -> NumberArray:
     """Return the view of a storage (N,) that offset, size and stride, in numbers, describe.
-
-    Raises WeightsError if any of them is negative or no integer, if the view reaches beyond the
-    storage, or if it has more entries than the storage has numbers.
+    WeightsError if one is negative or no integer, or the view is larger than the storage.
     """
     described = [offset, *size, *stride]
     if any(type(number) is not int or not 0 <= number < 2**63 for number in described):

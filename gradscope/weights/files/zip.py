@@ -32,9 +32,8 @@ class ZipMembers:
         for entry in entries:
             name, place = quoted(entry.filename), PurePosixPath(entry.filename.replace("\\", "/"))
             if place.is_absolute() or ".." in place.parts or ":" in entry.filename:
-                raise WeightsError(
-                    f"the member {name} points out of the archive; do not trust this file"
-                )
+                fault = "points out of the archive; do not trust this file"
+                raise WeightsError(f"the member {name} {fault}")
             if entry.compress_size > gathering.size:
                 raise WeightsError(
                     f"{name} is said to take {entry.compress_size} bytes, more than the file has; "
@@ -54,20 +53,15 @@ class ZipMembers:
         return tuple(self._entries)
 
     def read(self, name: str, at_most: int | None = None) -> bytes:
-        """Return a member's bytes, counted against the budget first.
-
-        Raises WeightsError if there is no such member, or it is declared longer than ``at_most``
-        bytes or than the budget allows.
+        """Return a member's bytes, counted against the budget first. WeightsError if there is no
+        such member, or it is declared longer than ``at_most`` bytes or than the budget allows.
         """
+        member = quoted(name)
         if name not in self._entries:
-            raise WeightsError(
-                f"it has no member {quoted(name)}; the file is damaged: save it again"
-            )
+            raise WeightsError(f"it has no member {member}; the file is damaged: save it again")
         size = self._entries[name].file_size
         if at_most is not None and size > at_most:
-            raise WeightsError(
-                f"{quoted(name)} has {size} bytes, but {at_most} is the most; save "
-                "the recurrent weights alone"
-            )
+            sizes = f"{member} has {size} bytes, but {at_most} is the most"
+            raise WeightsError(f"{sizes}; save the recurrent weights alone")
         self._gathering.spend(size, name)
         return self._archive.read(name)

@@ -38,11 +38,9 @@ UNLIKE = ("CuDNN", "Peephole", "ConvLSTM")
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ConfiguredLayer:
-    """What the configuration states about one layer or cell.
-
-    ``place`` is its path in the HDF5 file, ``names`` the layer's and, within an RNN of cells, the
-    cell's own; ``member`` is the layer that the model sees, the Bidirectional that it is half of or
-    itself; ``values`` its plain settings.
+    """What the configuration states about one layer or cell: its ``place`` in the HDF5 file, its
+    ``names``, the layer's and, within an RNN of cells, the cell's own; as ``member`` the layer that
+    the model sees, the Bidirectional that it is half of or itself; as ``values`` plain settings.
     """
 
     place: str

@@ -55,9 +55,8 @@ class _Group:
 
 
 def keras_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
-    """Yield every recurrent layer of a Keras model, in the order of its configuration.
-
-    Raises WeightsError if the equations of a layer's class are others than those of its name.
+    """Yield every recurrent layer of a Keras model, in the order of its configuration; WeightsError
+    if the equations of a layer's class are others than those of its name.
     """
     config = file.about.get("config")
     known = tuple(keras_config.configured_layers(config))
@@ -69,10 +68,8 @@ def keras_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
             yield _layer(group, None)
         elif keras_config.CLASSES.get(each.class_name) is group.cell:
             # Cells of one ``keras.layers.RNN`` are a stack, in the order of the configuration.
-            stack = [
-                other for other in known if len(each.names) > 1 and other.names[0] == each.names[0]
-            ]
-            depth = stack.index(each) if stack else 0
+            stack = [other for other in known if other.names[0] == each.names[0]]
+            depth = stack.index(each) if len(each.names) > 1 else 0
             yield replace(_layer(group, each), **({"layer": depth} | _place(each, fed)))
         elif any(word in each.class_name for word in keras_config.UNLIKE):
             plain = recurrent_layer.kind_word(group.cell).upper()

@@ -39,8 +39,7 @@ def _our_run(file: WeightFile) -> RecurrentLayer:
     """Return the layer of a saved run: its settings say what its arrays do not."""
     settings = file.about.get("settings")
     said: Mapping[str, Any] = settings if isinstance(settings, dict) else {}
-    cell = said.get("cell")
-    cell = CellName(cell) if cell in list(CellName) else CellName.ELMAN
+    cell = CellName(said["cell"]) if said.get("cell") in list(CellName) else CellName.ELMAN
     activation, leak = said.get("activation"), said.get("leak", 1.0)
     second = as_vector(file.arrays.get("candidate_bias"))
     if cell is CellName.GRU and second is not None:

@@ -8,6 +8,7 @@ it: of a square W no shape can tell.
 import difflib
 import shlex
 from collections.abc import Mapping, Sequence
+from math import prod
 
 from gradscope.arrays import FloatArray
 from gradscope.data.columns import listed, quoted
@@ -26,10 +27,8 @@ INPUT_WORDS = ("i2h", "x2h", "ih", "w_in", "input", "in2h", "inp")
 
 
 def parse_mapping(pairs: Sequence[str]) -> dict[str, str]:
-    """Read ``LETTER=NAME`` pairs, the letter one of W, U, b, V, c.
-
-    Raises WeightsError if a pair is malformed, a letter is unknown or given twice, or W or U is
-    missing.
+    """Read ``LETTER=NAME`` pairs, the letter one of W, U, b, V, c. WeightsError if a pair is
+    malformed, a letter is unknown or given twice, or W or U is missing.
     """
     mapping: dict[str, str] = {}
     for pair in pairs:
@@ -48,12 +47,11 @@ def parse_mapping(pairs: Sequence[str]) -> dict[str, str]:
 
 def check_mapping(mapping: Mapping[str, str]) -> None:
     """Refuse a mapping of unknown letters, or without W and U."""
-    unknown = [letter for letter in mapping if letter not in LETTERS]
+    for letter in mapping:
+        if letter not in LETTERS:
+            remedy = f"choose from {', '.join(LETTERS)}"
+            raise WeightsError(f"the mapping has a letter {quoted(letter)}; {remedy}")
     missing = [letter for letter in NEEDED if letter not in mapping]
-    if unknown:
-        raise WeightsError(
-            f"the mapping has a letter {quoted(unknown[0])}; choose from {', '.join(LETTERS)}"
-        )
     if missing:
         raise WeightsError(
             f"the mapping has no {' and no '.join(missing)}; name both the recurrent and the input "
@@ -64,10 +62,8 @@ def check_mapping(mapping: Mapping[str, str]) -> None:
 def mapped_layer(
     file: WeightFile, mapping: Mapping[str, str]
 ) -> tuple[RecurrentLayer, Readout | None]:
-    """Return the vanilla cell that a mapping of letters to names describes, its activation
-    unknown, and its output layer if mapped.
-
-    Raises WeightsError if a name is not there, or a shape does not fit.
+    """Return the vanilla cell that a mapping of letters to names describes, φ unknown, and its
+    output layer if mapped. WeightsError if a name is not there, or a shape does not fit.
     """
     check_mapping(mapping)
     recurrent = _matrix(file, mapping, "W")
@@ -150,26 +146,21 @@ def _vector(
     return bias
 
 
-def _suggestion(letter: str, names: Sequence[str]) -> str:
-    if not names:
-        return f"the file holds nothing of the shape of {letter}"
-    return f"candidates are {listed(tuple(names))}"
+def _suggestion(letter: str, names: tuple[str, ...]) -> str:
+    nothing = f"the file holds nothing of the shape of {letter}"
+    return f"candidates are {listed(names)}" if names else nothing
 
 
 def candidates(file: WeightFile, hidden: int | None = None) -> Candidates:
     """Return what may be W, square, and U, (H,D) or (D,H), the likeliest names first; H is
     ``hidden``, by default that of the likeliest W.
     """
-    matrices = {
-        name: array
-        for name, array in file.arrays.items()
-        if array.ndim == 2 and array.size > 1 and "bias" not in name
-    }
-    squares = [name for name, array in matrices.items() if array.shape[0] == array.shape[1]]
-    recurrent = _likeliest(squares, RECURRENT_WORDS)
+    shapes = {name: array.shape for name, array in file.arrays.items() if "bias" not in name}
+    shapes = {name: shape for name, shape in shapes.items() if len(shape) == 2 and prod(shape) > 1}
+    recurrent = _likeliest([name for name, (n, m) in shapes.items() if n == m], RECURRENT_WORDS)
     if hidden is None and recurrent:
-        hidden = matrices[recurrent[0]].shape[0]
-    fitting = [n for n, a in matrices.items() if hidden in a.shape and n not in recurrent[:1]]
+        hidden = shapes[recurrent[0]][0]
+    fitting = [n for n, shape in shapes.items() if hidden in shape and n not in recurrent[:1]]
     return Candidates(recurrent, _likeliest(fitting, INPUT_WORDS))
 
 

@@ -212,10 +212,8 @@ class Candidates:
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class FoundNetwork(CompactRepr):
-    """A weight file, and what was recognised in it.
-
-    ``layers`` are in the order of the file, within a stack from its input up, forward before
-    backward; ``readouts`` may belong to them; ``candidates`` are for ``--weight-map``.
+    """A weight file, and what was recognised in it: ``layers`` in the order of the file, within a
+    stack from its input up, forward before backward; ``readouts`` that may belong to them.
     """
 
     file: WeightFile

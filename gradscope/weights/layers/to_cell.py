@@ -1,13 +1,13 @@
 """From a layer as stored in a file to a cell that can be run.
 
 What the file does not state (φ, leak, …) comes from the user; a choice that contradicts the file is
-refused. ``resolve_spec`` joins both to a ``CellSpec``, ``cell_of`` builds
-the cell. The layers themselves come from ``torch_names``, ``keras_names``, ``known_names`` and
-``manual_names``.
+refused. ``resolve_spec`` joins both to a ``CellSpec``, ``cell_of`` builds the cell.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from enum import StrEnum
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -44,41 +44,30 @@ class CellSpec:
 
 
 def resolve_spec(layer: RecurrentLayer, choices: Mapping[str, Any], *, by_hand: bool) -> CellSpec:
-    """Join what the file states about a layer with what the user states, by the names of settings.
-
-    ``by_hand`` is True where the layer was named by ``--weight-map``: then the user states the
-    convention of its state. Raises WeightsError if neither states a thing, both do and differ, a
-    function is unknown, or a choice is about gates that the layer does not have.
+    """Join what the file states about a layer with what the user states, by the names of settings;
+    of one named ``by_hand``, by ``--weight-map``, the user states the convention of its state.
+    WeightsError if neither states a thing, both do and differ, a function is unknown, or a choice
+    is about gates that the layer does not have.
     """
     after, gated = choices.get("reset_after"), layer.cell is not CellName.ELMAN
     if choices.get("gate_activation") is not None and not gated:
         raise _unfit(layer, "--gate-activation", "gated cells")
     if after is not None and layer.cell is not CellName.GRU:
         raise _unfit(layer, _reset_flag(after=after), "a GRU")
-    activation = _joined(layer, "activation", choices)
-    gates = reset_after = None
+    joined = partial(_joined, layer, choices=choices)
+    phi, gates = joined("activation"), None
     if gated:
-        name = _joined(layer, "gate_activation", choices)
-        gates = GateName(_known(layer, "gate activation", name, list(GateName)))
-    if layer.cell is CellName.GRU:
-        reset_after = _joined(layer, "reset_after", choices)
-    state = choices.get("state") if by_hand else None
-    return CellSpec(
-        cell=layer.cell,
-        activation=ActivationName(_known(layer, "activation", activation, list(ActivationName))),
-        leak=_joined(layer, "leak", choices),
-        state=state or _joined(layer, "state", choices),
-        gate_activation=gates,
-        reset_after=reset_after,
-    )
+        gates = _known(layer, "gate activation", joined("gate_activation"), GateName)
+    after = joined("reset_after") if layer.cell is CellName.GRU else None
+    activation, leak = _known(layer, "activation", phi, ActivationName), joined("leak")
+    state = (choices.get("state") if by_hand else None) or joined("state")
+    return CellSpec(layer.cell, activation, leak, state, gates, after)
 
 
 def _unfit(layer: RecurrentLayer, option: str, whom: str) -> WeightsError:
     """Return the error for a choice about gates that a layer of this kind does not have."""
-    kind = "an RNN" if layer.cell is CellName.ELMAN else "an LSTM"
-    return WeightsError(
-        f"{option} is for {whom}, but {quoted(layer.title)} is {kind}; leave it out"
-    )
+    kind = f"{quoted(layer.title)} is {'an RNN' if layer.cell is CellName.ELMAN else 'an LSTM'}"
+    return WeightsError(f"{option} is for {whom}, but {kind}; leave it out")
 
 
 def _reset_flag(*, after: bool) -> str:
@@ -107,9 +96,9 @@ def _joined(layer: RecurrentLayer, name: str, choices: Mapping[str, Any]) -> Any
     return known
 
 
-def _known(layer: RecurrentLayer, what: str, name: str, names: list[str]) -> str:
-    if name in names:
-        return name
+def _known(layer: RecurrentLayer, what: str, name: str, names: type[StrEnum]) -> Any:
+    if name in list(names):
+        return names(name)
     raise WeightsError(
         f"the {what} of {quoted(layer.title)} is {quoted(name)}, which gradscope does not "
         f"have; it has {', '.join(names)}"
@@ -117,9 +106,8 @@ def _known(layer: RecurrentLayer, what: str, name: str, names: list[str]) -> str
 
 
 def cell_of(layer: RecurrentLayer, spec: CellSpec, readout: Readout | None = None) -> Cell:
-    """Return the cell of a layer, with a readout or with no outputs (O = 0).
-
-    Raises ShapeError if the readout does not fit the state.
+    """Return the cell of a layer, with no outputs (O = 0) without a readout; ShapeError if that
+    does not fit the state.
     """
     phi, after = ACTIVATIONS[spec.activation], bool(spec.reset_after)
     cell = cell_without_readout(spec.cell, layer, activation=phi, reset_after=after)
@@ -134,24 +122,20 @@ def cell_of(layer: RecurrentLayer, spec: CellSpec, readout: Readout | None = Non
 
 
 def choose_layer(layers: tuple[RecurrentLayer, ...], asked: str | None) -> RecurrentLayer:
-    """Return one layer of a file by its place in the stack, its name, or its title.
-
-    ``asked`` is ``1``, ``encoder.rnn`` or ``encoder.rnn[1]``, each with ``:reverse`` for the
-    direction that starts at the end. A name alone means the last layer of its stack; None, the last
-    stack's. Raises WeightsError if no layer fits, or several do.
+    """Return one layer of a file by its place in the stack, its name, or its title: ``1``,
+    ``encoder.rnn`` or ``encoder.rnn[1]``, each with ``:reverse`` for the direction that starts at
+    the end. A name alone means the last layer of its stack; None, the last stack's. WeightsError if
+    no layer fits, or several do.
     """
     meant = asked
     if asked is None:
         asked = layers[-1].name
-        forward = any(_fits(each, asked, Direction.FORWARD) for each in layers)
-        direction = Direction.FORWARD if forward else Direction.BACKWARD
+        backward = not any(_fits(each, asked, Direction.FORWARD) for each in layers)
+    elif exact := [each for each in layers if each.title == asked]:
+        return exact[0]
     else:
-        exact = [each for each in layers if each.title == asked]
-        if exact:
-            return exact[0]
-        backward = asked.endswith(":reverse")
-        asked = asked.removesuffix(":reverse")
-        direction = Direction.BACKWARD if backward else Direction.FORWARD
+        asked, backward = asked.removesuffix(":reverse"), asked.endswith(":reverse")
+    direction = Direction.BACKWARD if backward else Direction.FORWARD
     found = [each for each in layers if _fits(each, asked, direction)]
     if not found or (asked.isdecimal() and len({each.name for each in found}) > 1):
         which = "names several layers" if found else "is not one of the layers"

@@ -40,9 +40,8 @@ def unwrapped(names: Iterable[str]) -> dict[str, str]:
 
 
 def torch_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
-    """Yield every recurrent layer under PyTorch's names.
-
-    Raises WeightsError if weights are reparametrized, projected or quantised, or part is missing.
+    """Yield every recurrent layer under PyTorch's names. WeightsError if weights are
+    reparametrized, projected or quantised, or part is missing.
     """
     places = unwrapped(file.arrays)
     for name in places:

@@ -58,7 +58,7 @@ def reached(analysis: Analysis) -> str:
     """Return how far the gradient of a network reaches, in the words of a comparison."""
     verdict = analysis.last.verdict
     reach = verdict.horizon or f">{verdict.max_lag}"
-    return f"{analysis.settings.activation} reaches {reach} steps ({pace(verdict.rate)})"
+    return f"{analysis.settings.activation} reaches {reach} steps"
 
 
 def test_a_comparison_is_about_its_longest_length_in_whatever_order() -> None:
