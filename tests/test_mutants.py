@@ -279,8 +279,8 @@ MUTANTS = (
     Mutant(
         "Wᵀ for W in the backward sweep",
         "model/elman.py",
-        "out=local)\n        carried = product(local, self.cell.recurrent_weights)\n        if",
-        "out=local)\n        carried = product(local, self.cell.recurrent_weights.T)\n        if",
+        "with_kept(product(local, self.cell.recurrent_weights), rows",
+        "with_kept(product(local, self.cell.recurrent_weights.T), rows",
         "learning/test_bptt_autograd.py::test_gradient_and_adjoints_are_what_autograd_finds",
     ),
     Mutant(
@@ -363,7 +363,7 @@ MUTANTS = (
     Mutant(
         "1 − h² for the slope of tanh",
         "model/activations.py",
-        "slope: FloatArray = 4.0 * e / np.square(1.0 + e)",
+        "return 4.0 * e / np.square(1.0 + e)",
         "slope: FloatArray = 1.0 - np.square(np.tanh(a)) + 0.0 * e",
         "model/test_activations.py::test_slopes_keep_full_relative_accuracy_where_one_minus_h_squared_is_zero",
     ),

@@ -95,8 +95,8 @@ def archive_bytes(analysis: Analysis) -> bytes:
 def load_run(path: Path) -> SavedRun:
     """Read a saved run back.
 
-    Raises ArchiveError if the file is no saved run of gradscope, is damaged, or holds numbers that
-    are not finite.
+    Raises ArchiveError if the file is no saved run, is damaged, or holds numbers that are not
+    finite.
     """
     arrays = _read(path)
     missing = [name for name in NEEDED if name not in arrays]

@@ -29,8 +29,7 @@ TOLERANCE_OF_PATHS = 1e-9
 NUMERALS = {4: "four", 5: "five"}
 
 MAX_STEPS_MOVED = 4
-"""Steps over which the state is moved: after more, that of a sigmoid net changes by less than its
-rounding."""
+"""Steps over which the state is moved: later a sigmoid net's changes by less than its rounding."""
 
 MAX_FIRST_STATE = 0.1
 """The state that is moved is drawn this far about 0, not 0 itself: there ReLU has its kink where

@@ -95,8 +95,7 @@ def measure_details(
     burn_in: int = 0,
 ) -> Details:
     """Make the measurements that the settings ask for, on the trajectory over the examined
-    sequences; ``log_norms`` (L,B) is the lag profile to verify, in nats, ``burn_in`` that of the
-    growth rate.
+    sequences; ``log_norms`` (L,B) is the lag profile in nats, ``burn_in`` that of the growth rate.
     """
     if not (settings.map or settings.shares or settings.spectrum or settings.verify):
         return NO_DETAILS
@@ -131,9 +130,7 @@ def _map(
 def _settled(
     params: Cell, trajectory: Trajectory, examined: Batch, burn_in: int
 ) -> tuple[Trajectory, int | None]:
-    """Return the trajectory from shortly before the steps that the growth rate is taken over, and
-    how many of its steps come before those.
-    """
+    """Return the trajectory from shortly before the end of the burn-in, and how long before."""
     if not burn_in:
         return trajectory, None
     inputs, start = examined.all_inputs, max(burn_in - TURNING_STEPS, 0)

@@ -120,9 +120,8 @@ def task_fields(task_info: TaskInfo) -> Iterator[Field]:
     if task_info.baseline is None:
         yield Field("baseline", None)
     else:
-        yield Field("baseline.error", task_info.baseline.error)
-        yield Field("baseline.meaning", task_info.baseline.meaning)
-        yield Field("baseline.constant", task_info.baseline.constant)
+        for name in ("error", "meaning", "constant"):
+            yield Field(f"baseline.{name}", getattr(task_info.baseline, name))
         yield Field("baseline.memoryless", task_info.baseline.memoryless, "", NOT_FITTED)
 
 
@@ -136,9 +135,8 @@ def stage_fields(stage: Stage) -> Iterator[Field]:
     yield Field("profile.lags", profile.lags, STEPS)
     for name, curve in zip(QUANTILES, profile.quantiles(list(QUANTILES.values())), strict=True):
         yield Field(f"profile.log10_norm.{name}", curve / LN_10, LOG10, ZERO_PRODUCT)
-    yield Field(
-        "profile.log10_bound", profile.log_bound / LN_10, LOG10, "the bound is exactly zero"
-    )
+    log10_bound = profile.log_bound / LN_10
+    yield Field("profile.log10_bound", log10_bound, LOG10, "the bound is exactly zero")
     yield Field("profile.certificate", profile.certificate)
 
     yield from _parameter_fields(stage)
@@ -215,6 +213,5 @@ def training_fields(history: History) -> Iterator[Field]:
         yield Field("non_finite.step", history.non_finite.step, STEPS)
         yield Field("non_finite.factor", history.non_finite.factor)
     yield Field("loss", history.loss, "", OVERFLOWS)
-    yield Field("error_per_step", history.error_per_step)
-    yield Field("gradient_norm", history.gradient_norm)
-    yield Field("clipped_fraction", history.clipped_fraction)
+    for name in ("error_per_step", "gradient_norm", "clipped_fraction"):
+        yield Field(name, getattr(history, name))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gradscope.arrays import BoolArray, FloatArray
+from gradscope.arrays import BoolArray, ComplexArray, FloatArray
 from gradscope.diagnosis.theory import ROUNDING, log_bound_per_step
 from gradscope.model.activations import ACTIVATIONS
 from gradscope.names import CellName
@@ -20,8 +20,6 @@ from gradscope.notebook_repr import CompactRepr
 from gradscope.weights.layers.manual_names import parse_mapping
 from gradscope.weights.layers.recurrent_layer import FoundNetwork, RecurrentLayer
 from gradscope.weights.load import look_into
-
-ComplexArray = np.ndarray[tuple[int, ...], np.dtype[np.complex128]]
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -55,8 +53,7 @@ class WeightSpectrum(CompactRepr):
 @dataclass(frozen=True, eq=False, slots=True)
 class InspectedLayer:
     """One recurrent layer: the spectrum of each gate's block of W, by gate; ``log_bound`` (nats) is
-    the most that one step can add to log σ_max, None for gated layers or an unknown activation or
-    leak.
+    the most that one step can add to log σ_max, None for gates or unknown φ or leak.
     """
 
     layer: RecurrentLayer

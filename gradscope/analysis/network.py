@@ -83,9 +83,7 @@ def draw_network(settings: Settings, problem: Problem, rng: np.random.Generator)
 
 
 def restore_network(settings: Settings, weights: Mapping[str, FloatArray]) -> Cell:
-    """Make the network of a saved run from its weights, by the names of ``model.cells``; raises
-    ShapeError if the shapes do not belong together.
-    """
+    """Make a saved run's network from its weights; ShapeError if they do not belong together."""
     given: dict[str, Any] = {name: weights[name] for name in WEIGHT_NAMES}
     given["activation"] = ACTIVATIONS[settings.activation]
     if settings.cell is CellName.ELMAN:

@@ -75,8 +75,7 @@ class GradientSummary(CompactRepr):
     """∂E/∂θ and ∂E/∂h_t on the examined sequences.
 
     ``norm`` is the global norm of ∂E/∂θ, None where no step that was reached has a target;
-    ``log_by_step`` (T+1,) is log ‖∂E/∂h_t‖ in nats for t = 0 … T, −inf where no error reaches the
-    state.
+    ``log_by_step`` (T+1,) is log ‖∂E/∂h_t‖ in nats for t = 0 … T, −inf where no error arrives.
     """
 
     norm: float | None

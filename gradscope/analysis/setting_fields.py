@@ -44,6 +44,7 @@ POSITIVE, ABOVE_ONE = Limits(0.0, math.inf), Limits(1.0, math.inf)
 class SettingFields:
     """The fields of ``Settings``, which says what they mean together."""
 
+    # fmt: off
     cell: CellName = setting(CellName.ELMAN, NETWORK, MODEL, "The recurrent cell.", common=True)
     leak: PerUnit = setting(
         1.0, NETWORK, MODEL, "Leak α = dt/τ of a vanilla RNN.", PART, metavar=PER_UNIT
@@ -62,10 +63,7 @@ class SettingFields:
         StateName.POST, NETWORK, MODEL, "A vanilla RNN's state: after φ or before it."
     )
     forget_bias: float | None = setting(
-        None,
-        NETWORK | DRAWN,
-        MODEL,
-        "Bias of the gate that keeps the state (LSTM f, GRU z).",
+        None, NETWORK | DRAWN, MODEL, "Bias of the gate that keeps the state (LSTM f, GRU z).",
         Limits(-MAX_FACTOR, MAX_FACTOR),
     )
     activation: ActivationName = setting(
@@ -73,9 +71,7 @@ class SettingFields:
     )
     hidden: int = setting(32, NETWORK, MODEL, "Hidden units H.", SIZE, common=True)
     init: InitializerName = setting(
-        InitializerName.ORTHOGONAL,
-        NETWORK | DRAWN,
-        MODEL,
+        InitializerName.ORTHOGONAL, NETWORK | DRAWN, MODEL,
         "How W is initialized (orthogonal as in Keras, uniform as in PyTorch's nn.RNN).",
     )
     gain: float = setting(
@@ -90,16 +86,11 @@ class SettingFields:
         None, NETWORK, FROM_FILE, "A network from a weight file: the same as FILE.", metavar="FILE"
     )
     weight_map: tuple[str, ...] = setting(
-        (),
-        NETWORK | IMPORTED,
-        FROM_FILE,
-        "Weights of a hand-written cell, letters W, U, b, V, c.",
+        (), NETWORK | IMPORTED, FROM_FILE, "Weights of a hand-written cell, letters W, U, b, V, c.",
         metavar="W=NAME",
     )
     layer: str | None = setting(
-        None,
-        NETWORK | IMPORTED,
-        FROM_FILE,
+        None, NETWORK | IMPORTED, FROM_FILE,
         "Layer to study, by index from 0 or name; :reverse for backward (default: the last).",
         metavar="N|NAME",
     )
@@ -110,9 +101,7 @@ class SettingFields:
         None, NETWORK | IMPORTED, FROM_FILE, "Gates' activation, if the file does not give it."
     )
     reset_after: bool | None = setting(
-        None,
-        NETWORK | IMPORTED,
-        FROM_FILE,
+        None, NETWORK | IMPORTED, FROM_FILE,
         "Whether a GRU's reset gate acts after W, if the file does not say.",
     )
     batch_first: bool = setting(
@@ -122,17 +111,11 @@ class SettingFields:
         False, SEQUENCES | IMPORTED, FROM_FILE, "Scale each input to mean 0 and variance 1."
     )
     targets: str | None = setting(
-        None,
-        SEQUENCES | IMPORTED,
-        FROM_FILE,
-        "Target outputs of --readout, shaped like --data.",
+        None, SEQUENCES | IMPORTED, FROM_FILE, "Target outputs of --readout, shaped like --data.",
         metavar="FILE",
     )
     noise_scale: float = setting(
-        1.0,
-        SEQUENCES | IMPORTED,
-        FROM_FILE,
-        "Scale of the white noise used without --data.",
+        1.0, SEQUENCES | IMPORTED, FROM_FILE, "Scale of the white noise used without --data.",
         FACTOR,
     )
 
@@ -141,27 +124,16 @@ class SettingFields:
         TaskName.RECALL, SEQUENCES | DRAWN, DATA, "Synthetic task.", common=True
     )
     delay: int | None = setting(
-        None,
-        SEQUENCES | DRAWN,
-        DATA,
-        "How far back recall reaches (default: half the steps).",
+        None, SEQUENCES | DRAWN, DATA, "How far back recall reaches (default: half the steps).",
         COUNT,
     )
     data: str | None = setting(
-        None,
-        SEQUENCES,
-        DATA,
-        "Your series (.csv, .tsv, .txt, .npy), or FILE's inputs.",
-        metavar="FILE",
-        common=True,
+        None, SEQUENCES, DATA, "Your series (.csv, .tsv, .txt, .npy), or FILE's inputs.",
+        metavar="FILE", common=True,
     )
     column: tuple[str, ...] = setting(
-        (),
-        SEQUENCES,
-        DATA,
-        "Column of --data by name or number; repeat for several.",
-        metavar="NAME",
-        common=True,
+        (), SEQUENCES, DATA, "Column of --data by name or number; repeat for several.",
+        metavar="NAME", common=True,
     )
     missing: MissingCells = setting(
         MissingCells.REFUSE, SEQUENCES, DATA, "How to handle empty cells."
@@ -176,10 +148,7 @@ class SettingFields:
     batch: int = setting(32, TRAINED, TRAINING, "Sequences in a training batch.", SIZE)
     optimizer: OptimizerName = setting(OptimizerName.ADAM, TRAINED, TRAINING, "Update rule.")
     learning_rate: float | None = setting(
-        None,
-        TRAINED,
-        TRAINING,
-        "Learning rate (default: adam 0.003, rmsprop 0.001, else 0.01).",
+        None, TRAINED, TRAINING, "Learning rate (default: adam 0.003, rmsprop 0.001, else 0.01).",
         POSITIVE,
     )
     clip_norm: float | None = setting(
@@ -194,21 +163,14 @@ class SettingFields:
 
     sequences: int = setting(16, SEQUENCES, ANALYSIS, "Sequences examined.", SIZE)
     burn_in: int | None = setting(
-        None,
-        SEQUENCES,
-        ANALYSIS,
-        "Steps before the growth rate is taken (default: 300 or 10/leak; 0: none).",
-        COUNT,
+        None, SEQUENCES, ANALYSIS,
+        "Steps before the growth rate is taken (default: 300 or 10/leak; 0: none).", COUNT,
     )
     max_lag: int | None = setting(
         None, JUDGING, ANALYSIS, "Longest lag (default: all steps).", LENGTH
     )
     required_lag: int | None = setting(
-        None,
-        JUDGING,
-        ANALYSIS,
-        "Steps back that it must reach (default: the task's lag).",
-        COUNT,
+        None, JUDGING, ANALYSIS, "Steps back that it must reach (default: the task's lag).", COUNT,
         common=True,
     )
     vanishing: float = setting(1e-3, JUDGING, ANALYSIS, "σ_max below this has vanished.", FRACTION)
@@ -237,11 +199,7 @@ class SettingFields:
     verify: bool = setting(False, DETAILS, ANALYSIS, "Compute sampled lags again by an exact SVD.")
 
     seed: int = setting(
-        0,
-        SEQUENCES,
-        OptionPanel.EXECUTION,
-        "Seed of all random numbers.",
-        Limits(0, 2**63 - 1),
+        0, SEQUENCES, OptionPanel.EXECUTION, "Seed of all random numbers.", Limits(0, 2**63 - 1),
         common=True,
     )
 

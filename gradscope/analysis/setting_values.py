@@ -90,9 +90,7 @@ def setting(
     metavar: str = "",
     common: bool = False,
 ) -> Any:
-    """Return the field of a setting: ``flag`` where it is not the field's name, the rest as in
-    ``Setting``.
-    """
+    """Return the field of a setting, ``flag`` where it is not its name; see ``Setting``."""
     declared = {"group": group, "panel": panel, "help": text, "limits": limits}
     declared |= {"flag": flag, "metavar": metavar, "common": common}
     return field(default=default, metadata=declared)
@@ -107,10 +105,8 @@ def declared_settings(table: type[Any]) -> Mapping[str, Setting]:
         options = get_args(kind) if isinstance(kind, UnionType) else (kind,)
         optional, per_unit = type(None) in options, tuple[float, ...] in options
         flag = each.metadata["flag"] or "--" + each.name.replace("_", "-")
-        declared = {**each.metadata, "flag": flag}
-        found[each.name] = Setting(
-            each.name, options[0], optional, per_unit, each.default, **declared
-        )
+        of = (each.name, options[0], optional, per_unit, each.default)
+        found[each.name] = Setting(*of, **{**each.metadata, "flag": flag})
     return found
 
 
@@ -167,15 +163,17 @@ def _number(setting: Setting, value: Any) -> int | float:
         raise SettingError(f"{flag} is {value}; give a finite number")
     if whole and value != int(value):
         raise SettingError(f"{flag} is {value}; give a whole number")
+    if whole and not low <= value <= high:
+        limits = f"choose {int(low)} or more (at most {int(high)})"
+        raise SettingError(f"{flag} is {_short(int(value))}; {limits}")
     if whole:
-        if not low <= value <= high:
-            limits = f"choose {int(low)} or more (at most {int(high)})"
-            raise SettingError(f"{flag} is {_short(int(value))}; {limits}")
         return int(value)
     above = low <= value if ends[0] == "[" else low < value
     below = value <= high if ends[1] == "]" else value < high
     if not (above and below) or abs(value) > MAX_FLOAT:
-        raise SettingError(f"{flag} is {_short(value)}; {_choose_real(setting)}")
+        open_range = f"above {low:g}" if math.isinf(high) else f"between {low:g} and {high:g}"
+        limits = f"{low:g} to {high:g}" if ends[0] == "[" else f"a number {open_range}"
+        raise SettingError(f"{flag} is {_short(value)}; choose {limits}")
     return float(value)
 
 
@@ -184,13 +182,3 @@ def _short(value: float) -> str:
     if isinstance(value, float) or abs(value) < 10**SHOWN_DIGITS:
         return str(value)
     return f"about {'-' if value < 0 else ''}10^{round(math.log10(abs(value)))}"
-
-
-def _choose_real(setting: Setting) -> str:
-    """Say which real numbers may be chosen."""
-    low, high, ends = setting.limits
-    if ends[0] == "[":
-        return f"choose {low:g} to {high:g}"
-    if math.isinf(high):
-        return f"choose a number above {low:g}"
-    return f"choose a number between {low:g} and {high:g}"

@@ -42,7 +42,6 @@ NETWORK_SETTINGS = settings_of(Group.NETWORK)
 SEQUENCE_SETTINGS = settings_of(Group.SEQUENCES)
 JUDGING_SETTINGS = settings_of(Group.JUDGING)
 
-
 SAME_ALPHA = 1e-6
 """Relative difference within which a leak agrees with dt and τ: files keep float32."""
 
@@ -122,9 +121,7 @@ class Settings(SettingFields):
 
     @property
     def steps_per(self) -> Mapping[str, float]:
-        """Steps per ``second``, where dt is known, and per ``time_constant``, the longest τ, where
-        units leak: what turns a rate per step into others.
-        """
+        """Steps per ``second``, if dt is known, and per ``time_constant``, the longest τ."""
         found = {} if self.dt is None else {"second": 1.0 / self.dt}
         slowest = min(_listed(self.leak))
         if self.tau is not None and self.dt is not None:
@@ -204,9 +201,7 @@ class Settings(SettingFields):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], source: str = "settings") -> "Settings":
-        """Read settings back; unknown names are refused, ``source`` says in the error where they
-        stood.
-        """
+        """Read settings back; unknown names are refused; ``source`` says where they stood."""
         check_names(values, source)
         made = cls(**values)
         if made.tau is not None and values.get("leak") is not None:

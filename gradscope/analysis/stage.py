@@ -32,7 +32,6 @@ from gradscope.notebook_repr import CompactRepr
 MAX_STATE = 1e150
 """States beyond this are not followed further: their squares leave the range of float64."""
 
-
 MIN_GATED = 300
 """Steps that the growth rate of a gated cell is taken over at least: what gates keep has exponents
 so close to one another that tangents turn among them for hundreds of steps."""
@@ -75,26 +74,26 @@ def examine(
     chain, inputs = cell_chain(params, trajectory), batch.all_inputs
     writing = write_level(params, trajectory, evaluation.task_info.columns)
     writing = replace(writing, reasons=(*writing.reasons, *faults))
-    further = (
-        None if overflow else past_transient(settings, params, trajectory, inputs, batch.stride)
+    past = (
+        past_transient(settings, params, trajectory, inputs, batch.stride) if not overflow else None
     )
+    measures = NetworkMeasures(past, writing, settings.weights is not None and not settings.data)
+    asked, known = settings.required_lag, evaluation.task_info.required_lag
     diagnosis = diagnose(
         chain,
         longest_lag(settings, chain.n_steps),
-        required_lag=evaluation.task_info.required_lag
-        if settings.required_lag is None
-        else settings.required_lag,
+        required_lag=known if asked is None else asked,
         learned=None if name is StageName.INITIAL else learned_by(error, evaluation.task_info),
         overflow_step=overflow,
         thresholds=thresholds(settings),
         tolerance=settings.tolerance,
-        network=NetworkMeasures(
-            further, writing, settings.weights is not None and not settings.data
-        ),
+        network=measures,
     )
     gradient, verdict = None, diagnosis.verdict
     if error is not None:
-        gradient = _summarise_gradient(params, trajectory, batch.targets)
+        of = (params, trajectory, batch.targets)
+        norm = backpropagate(*of).norm if batch.targets.count else None
+        gradient = GradientSummary(norm, log_by_step=log_adjoint_norms(*of))
         if batch.targets.count and verdict.reason(ReasonCode.GRADIENT_FINE):
             some = first_sequences(params, trajectory, SHARE_SEQUENCES)
             verdict = confirmed(verdict, params, some, batch.targets, settings.vanishing)
@@ -138,8 +137,7 @@ def past_transient(
     settings: Settings, params: Cell, trajectory: Trajectory, inputs: FloatArray, stride: int = 1
 ) -> LongRun | None:
     """Measure the growth rate on the ``inputs`` of a trajectory and those that follow, past the
-    burn-in that the settings ask for, or half of them where no inputs follow; None where it cannot
-    be (``long_run``).
+    burn-in that the settings ask for, or half of them; None as in ``long_run``.
     """
     total, wanted = len(inputs), burn_in_steps(settings.burn_in, settings.leak)
     burn_in = min(wanted, max(total - trajectory.n_steps, total // 2))
@@ -265,13 +263,6 @@ def takes_first_step(params: Cell, evaluation: EvaluationBatch) -> bool:
     if small and entering <= MAX_ENTERING:
         return True
     return first_overflow(unroll(params, inputs, first)) is None
-
-
-def _summarise_gradient(params: Cell, trajectory: Trajectory, targets: Targets) -> GradientSummary:
-    return GradientSummary(
-        norm=backpropagate(params, trajectory, targets).norm if targets.count else None,
-        log_by_step=log_adjoint_norms(params, trajectory, targets),
-    )
 
 
 def _summarise_slopes(trajectory: Trajectory) -> SlopeSummary:

@@ -1,6 +1,4 @@
-"""``gradscope analyze``: train, multiply the Jacobians, report what is wrong; and what other
-commands share with it.
-"""
+"""``gradscope analyze``, and what other commands share with it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

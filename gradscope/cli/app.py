@@ -6,7 +6,7 @@ import sys
 import traceback
 from collections.abc import Iterable, Sequence
 from importlib import import_module
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
@@ -38,26 +38,14 @@ COMMANDS = (
     *("analyze", "compare", "train", "spectrum", "inspect", "sweep", "export", "report", "merge"),
     *("check", "explain", "rerun", "show-config"),
 )
-"""Every command, in the order of the help page: a function, or an application of its own, in the
-module of the same name."""
-
-
-class _Commands(CommandGroup):
-    """All commands."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run a command; an interrupt becomes an ``Abort``, where Typer would exit silently."""
-        try:
-            return super().invoke(ctx)
-        except KeyboardInterrupt as error:
-            raise typer.Abort from error
+"""Every command, in the order of the help page: a function or an app in the module of that name."""
 
 
 def build_app(commands: Iterable[str] = COMMANDS) -> typer.Typer:
     """Return the application with these commands; the modules of others are not imported."""
     app = typer.Typer(
         name="gradscope",
-        cls=_Commands,
+        cls=CommandGroup,
         help=HELP,
         epilog=LAYERS_HELP,
         add_completion=False,

@@ -32,9 +32,7 @@ from gradscope.machine import THREAD_VARIABLES
 
 
 def set_blas_threads(threads: int | None) -> None:
-    """Set the number of BLAS threads of this process; None keeps what the environment has, else
-    1.
-    """
+    """Set the number of BLAS threads; None keeps what the environment has, else 1."""
     for name in THREAD_VARIABLES:
         if threads is not None:
             os.environ[name] = str(threads)
@@ -53,9 +51,7 @@ class Call:
     def values(
         self, *, defaults: Given | None = None, load: str | None = None, **chosen: Any
     ) -> Given:
-        """Return what was asked for: ``chosen`` over given over config file over ``defaults``,
-        which are for a network that is drawn.
-        """
+        """Return ``chosen`` over given over config file over ``defaults`` (of a drawn network)."""
         values = {**settings_in(read_toml(self.config), self.config), **self.given, **chosen}
         if load is not None:
             values["load"] = load
@@ -116,9 +112,7 @@ def _shared(
 
 
 def takes_settings(*left_out: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command, as a ``Call``, the options of all settings and the shared ones, but for
-    those left out.
-    """
+    """Give a command, as a ``Call``, all settings and shared options but those left out."""
     names = [name for name in SETTING_OPTIONS if name not in left_out]
     settings = {name: _keyword(name, SETTING_OPTIONS[name], None) for name in names}
 
@@ -132,36 +126,27 @@ def takes_settings(*left_out: str) -> Callable[[Callable[..., None]], Callable[.
             present = {name: value for name, value in given.items() if value not in (None, [])}
             command(Call(present, config, place), **arguments)
 
-        return _with_options(gathered, settings | _parameters(command) | shared)
+        # Typer reads the options from the signature.
+        options = settings | _parameters(command) | shared
+        vars(gathered)["__signature__"] = inspect.Signature([*options.values()])
+        gathered.__annotations__ = {name: each.annotation for name, each in options.items()}
+        return gathered
 
     return decorate
 
 
 def takes_place(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command, as its ``place``, the options that every result has, and no settings."""
-    shared = {name: each for name, each in _parameters(_shared).items() if name != "config"}
 
     @wraps(command)
-    def gathered(**arguments: Any) -> None:
-        _, place = _shared(**{name: arguments.pop(name) for name in shared})
-        command(place, **arguments)
+    def placed(call: Call, **arguments: Any) -> None:
+        command(call.place, **arguments)
 
-    return _with_options(gathered, _parameters(command) | shared)
-
-
-def _with_options(
-    command: Callable[..., None], options: dict[str, inspect.Parameter]
-) -> Callable[..., None]:
-    """Give a command the signature that Typer reads its options from."""
-    vars(command)["__signature__"] = inspect.Signature([*options.values()])
-    command.__annotations__ = {name: each.annotation for name, each in options.items()}
-    return command
+    return takes_settings("config", *SETTING_OPTIONS)(placed)
 
 
 def _parameters(function: Callable[..., Any]) -> dict[str, inspect.Parameter]:
-    """Return a function's parameters but its ``call`` or ``place``, as keywords with resolved
-    annotations.
-    """
+    """Return a function's parameters, but ``call`` and ``place``, with resolved annotations."""
     hints = get_type_hints(function, include_extras=True)
     return {
         name: _keyword(name, hints[name], parameter.default)
@@ -181,9 +166,7 @@ def weights_of(file: str | None) -> Given:
 
 
 def current_spelling(arguments: Sequence[str]) -> list[str]:
-    """Return arguments with the old ``--map`` spelled ``--weight-map`` before W=NAME, else
-    ``--lag-map``; one line on stderr says so.
-    """
+    """Spell the old ``--map`` ``--weight-map`` before W=NAME, else ``--lag-map``, with a note."""
     current, used = [], set()
     for word, after in zip(arguments, [*arguments[1:], ""], strict=False):
         flag, joined, value = word.partition("=")

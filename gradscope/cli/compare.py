@@ -53,7 +53,6 @@ Files = Annotated[
     ),
 ]
 
-
 Activations = Annotated[
     str | None,
     option("--activation", ACTIVATIONS_HELP, MODEL, "LIST", envvar="GRADSCOPE_ACTIVATIONS"),
@@ -79,11 +78,6 @@ class Axes:
     activations: tuple[ActivationName, ...]
     lengths: tuple[int, ...]
     seeds: int = 1
-
-    @property
-    def count(self) -> int:
-        """The number of networks, each seed one."""
-        return len(self.cells) * len(self.activations) * len(self.lengths) * self.seeds
 
 
 @takes_settings("cell", "activation", "steps", "weights")
@@ -150,7 +144,8 @@ def run_comparison(
     from gradscope.sweep.executors import Workers
 
     by = ExecutorName.SERIAL if workers == 1 else ExecutorName.PROCESS
-    total = len(networks) if isinstance(networks, list) else axes.count
+    drawn = len(axes.cells) * len(axes.activations) * len(axes.lengths) * axes.seeds
+    total = len(networks) if isinstance(networks, list) else drawn
     with progress_bar("comparing", total) as move:
         comparison = run(
             networks,

@@ -74,9 +74,7 @@ class Command(TyperCommand):
         )
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Read the arguments; refuse a FILE beside another ``--weights``, but not beside one from a
-        variable or a TOML file, which it overrides.
-        """
+        """Refuse a FILE beside another ``--weights``, unless from a variable or TOML file."""
         left = super().parse_args(ctx, args)
         file, weights = ctx.params.get("file"), ctx.params.get("weights")
         if None in (file, weights) or ctx.get_parameter_source("weights").name != "COMMANDLINE":
@@ -112,6 +110,13 @@ class Command(TyperCommand):
 
 class CommandGroup(TyperGroup):
     """A group whose ``--help`` is one screen: its commands and what each is for."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; an interrupt becomes an ``Abort``, where Typer would exit silently."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise typer.Abort from error
 
     def format_help(self, ctx: Any, formatter: Any) -> None:  # noqa: ARG002
         """Write the page; the epilog holds examples or a closing sentence."""

@@ -39,9 +39,8 @@ def _handle(number: int, frame: FrameType | None) -> None:
 def _would_be_lost(frame: FrameType | None) -> bool:
     while frame is not None:
         code = frame.f_code
-        if code.co_filename.startswith(IMPORTING) or code.co_filename in CALLING_BACK:
-            return True
-        if code.co_name == FINALISER:
+        calling = code.co_name == FINALISER or code.co_filename in CALLING_BACK
+        if calling or code.co_filename.startswith(IMPORTING):
             return True
         frame = frame.f_back
     return False

@@ -1,5 +1,4 @@
-"""Options, declared once: each setting is one flag, one ``GRADSCOPE_*`` variable and one key of a
-TOML file.
+"""Options, declared once: a setting is one flag, ``GRADSCOPE_*`` variable and key of a TOML file.
 
 Every default is None here, so that a given value is known from a default; the defaults shown
 are those of ``analysis.settings.Settings``.

@@ -1,6 +1,4 @@
-"""Where results go: the answer to stdout or ``-o``, pictures and runs to their files, notes to
-stderr.
-"""
+"""Where results go: answers to stdout or ``-o``, pictures and runs to files, notes to stderr."""
 
 import io
 import os
@@ -25,9 +23,7 @@ FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Place:
-    """Where a command's result goes and how it looks; ``complete`` adds to its document what only
-    the command that was typed knows.
-    """
+    """Where a result goes, and how it looks; ``complete`` adds to its document."""
 
     format: Format
     output: Path | None = None

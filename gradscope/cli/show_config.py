@@ -15,7 +15,6 @@ gradscope show-config run.npz > settings.toml
 gradscope show-config run.json --json
 """
 
-
 MadeFile = Annotated[
     Path, typer.Argument(help="A picture, .json or .npz that gradscope wrote.", metavar="FILE")
 ]

@@ -25,11 +25,7 @@ gradscope train --data series.csv --column NAME --steps 50 --truncate 10 --json
 
 @takes_settings("weights", *IMPORTED_SETTINGS)
 def train(
-    call: Call,
-    load: Load = None,
-    png: Figure = None,
-    save: Save = None,
-    fail_on: FailWhen = None,
+    call: Call, load: Load = None, png: Figure = None, save: Save = None, fail_on: FailWhen = None
 ) -> None:
     """Train a recurrent network; report error, unclipped gradient norm and memory horizon."""
     call.place.prepare(save, figures=png)

@@ -1,5 +1,4 @@
-"""A batch of sequences: inputs x_t at ``inputs[t - 1]``, and the targets of the steps that have
-one.
+"""A batch of sequences: inputs x_t at ``inputs[t - 1]``, and targets of the steps that have one.
 
 A step has a target for every sequence or for none; E = Σ_t E_t runs over those that have one.
 """

@@ -55,9 +55,7 @@ class Series:
         return self._windows(evenly_spaced(self.n_train - self.steps, n_sequences))
 
     def follow(self, batch: Batch, count: int) -> Batch:
-        """Add to an examination batch the rows that come next, the training part read again from
-        its first row where it ends.
-        """
+        """Add to an examination batch the rows that come next, after the last row the first."""
         starts = evenly_spaced(self.n_train - self.steps, batch.n_sequences)
         rows = (starts + self.steps + np.arange(count)[:, np.newaxis]) % self.n_train
         span = max(int(starts[-1] - starts[0]), 1)
@@ -66,8 +64,7 @@ class Series:
 
     def validation_batch(self, max_sequences: int | None = None) -> Batch:
         """Return one sequence for each held-out row, or for ``max_sequences`` evenly spaced ones:
-        the ``steps`` rows before it, some perhaps of the training part, and a target at the last
-        step.
+        the ``steps`` rows before it, perhaps of the training part, and a target at the last.
         """
         count = self.n_validation if max_sequences is None else max_sequences
         rows = self.n_train + evenly_spaced(self.n_validation, count)

@@ -22,7 +22,6 @@ from types import MappingProxyType
 
 import numpy as np
 
-from gradscope.arrays import BoolArray
 from gradscope.data.batch import Baseline, Batch, Targets, TaskInfo
 from gradscope.errors import SettingError
 from gradscope.model.activations import word_of
@@ -89,11 +88,6 @@ def _recall(steps: int, delay: int) -> Task:
     )
 
 
-def _last_step(steps: int) -> BoolArray:
-    last: BoolArray = np.arange(1, steps + 1) == steps
-    return last
-
-
 def _adding(steps: int) -> Task:
     half = steps // 2
 
@@ -105,7 +99,7 @@ def _adding(steps: int) -> Task:
         inputs[rng.integers(half, steps, n_sequences), every, 1] = 1.0
         values = np.zeros((steps, n_sequences, 1))
         values[-1, :, 0] = np.sum(inputs[:, :, 0] * inputs[:, :, 1], axis=0)
-        return Batch(inputs, Targets(values, _last_step(steps)))
+        return Batch(inputs, Targets(values, np.arange(1, steps + 1) == steps))
 
     # The last value counts where the last step is the marked one, with probability 1/(T − T/2):
     # it covaries with the sum by its variance, 1/12, times that.
@@ -157,7 +151,7 @@ def _temporal_order(steps: int) -> Task:
         seen[rng.integers(*second, n_sequences), every] = late
         values = np.zeros((steps, n_sequences, 4))
         values[-1, every, 2 * early + late] = 1.0
-        targets = Targets(values, _last_step(steps), ErrorName.CROSS_ENTROPY)
+        targets = Targets(values, np.arange(1, steps + 1) == steps, ErrorName.CROSS_ENTROPY)
         return Batch(np.eye(6)[seen], targets)
 
     task_info = TaskInfo(

@@ -14,7 +14,7 @@ from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import SettingError, ShapeError
 from gradscope.jacobians.kernels.powers_of_two import LOG_2
 from gradscope.model.cells import Cell
-from gradscope.model.elman import checked_leak, has_leak, require_vanilla
+from gradscope.model.elman import checked_leak, has_leak, require_vanilla, with_kept
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import StateName
 from gradscope.notebook_repr import CompactRepr
@@ -96,11 +96,10 @@ class ElmanChain(Chain):
     ``slopes`` (T,B,H) has φ′(a_t) at ``[t-1]``; ``recurrent_weights`` (H,H) is W; ``leak`` is α in
     (0, 1], of all units or (H,) of each; ``slope_ceiling`` is γ = max φ′, 1 for tanh, 1/4 for
     sigmoid, which only ``causes`` reads; ``shifts`` (T,B), 0 by default, are powers of two that
-    every slope of a step is to be multiplied by, where all are too small for floats: the methods
-    return J_t without it.
+    every slope of a step is to be multiplied by, where all are too small for floats: methods leave
+    it out.
 
-    Raises ShapeError if the shapes do not fit or a factor is not finite, SettingError if the leak
-    is outside (0, 1].
+    Raises ShapeError if shapes do not fit or a factor is not finite, SettingError for another leak.
     """
 
     slopes: FloatArray
@@ -139,13 +138,13 @@ class ElmanChain(Chain):
         """Rows · J_t as one flat GEMM over all sequences."""
         scaled = rows * (self.leak * self.slopes[step - 1])[:, None, :]
         flat = scaled.reshape(-1, self.state_size) @ self.recurrent_weights
-        return self._with_kept(flat.reshape(rows.shape), rows)
+        return with_kept(flat.reshape(rows.shape), rows, self.leak)
 
     def jvp(self, vectors: FloatArray, step: int) -> FloatArray:
         """J_t v as one flat GEMM over all sequences."""
         flat = vectors.reshape(-1, self.state_size) @ self.recurrent_weights.T
         carried = flat.reshape(vectors.shape) * (self.leak * self.slopes[step - 1])[:, None, :]
-        return self._with_kept(carried, vectors)
+        return with_kept(carried, vectors, self.leak)
 
     def accumulate_vjp(
         self, rows: FloatArray | None, steps: IntArray, sequences: IntArray, out: FloatArray
@@ -175,10 +174,6 @@ class ElmanChain(Chain):
                 out[index] += held_rows[index, :, None, :] * rows
             rows = out[index]
         return exponents if self.shifts is None else exponents + self.shifts[steps - 1, sequences]
-
-    def _with_kept(self, carried: FloatArray, vectors: FloatArray) -> FloatArray:
-        """Add what each unit keeps of itself, (1−α) v."""
-        return carried + (1.0 - self.leak) * vectors if has_leak(self.leak) else carried
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -229,9 +224,7 @@ class DenseChain(Chain):
 
 
 def elman_chain(params: Cell, trajectory: Trajectory) -> ElmanChain:
-    """Return the chain of a vanilla RNN; raises SettingError for another cell, and if its state is
-    the pre-activation: ``cell_chain`` takes any cell.
-    """
+    """Return the chain of a vanilla RNN; SettingError for another cell or state."""
     params = require_vanilla(params)
     if params.state is StateName.PRE:
         raise SettingError(
@@ -256,9 +249,7 @@ def elman_chain(params: Cell, trajectory: Trajectory) -> ElmanChain:
 
 
 def step_shifts(chain: Chain) -> IntArray:
-    """Return the power of two (T,B) that each J_t of a chain is to be multiplied by: ``shifts`` of
-    an ``ElmanChain``, 0 for any other.
-    """
+    """Return the power of two (T,B) that each J_t is to be multiplied by: ``shifts``, or 0."""
     if isinstance(chain, ElmanChain) and chain.shifts is not None:
         return chain.shifts
     return np.zeros((chain.n_steps, chain.n_sequences), dtype=np.int64)

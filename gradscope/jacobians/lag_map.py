@@ -50,8 +50,7 @@ def lag_map(
 ) -> LagMap:
     """Return log σ_max(∂h_t/∂h_k) for all pairs of states.
 
-    Cost: that of one ``lag_norms`` for every time and sequence, but with full GEMMs; A T in time,
-    A² in memory.
+    Cost: one ``lag_norms`` for every time and sequence, but with full GEMMs; A² in memory.
 
     ``tolerance`` is the largest relative error of σ_max, rounding aside; ``times`` (A,) are the
     states to show, ascending, by default all of 0 … T; ``progress`` is called now and then with the

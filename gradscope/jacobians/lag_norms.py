@@ -1,5 +1,4 @@
-"""log σ_max(∂h_T/∂h_{T−ℓ}) for every lag ℓ: how strongly the last state depends on the one ℓ
-steps before.
+"""log σ_max(∂h_T/∂h_{T−ℓ}) for every lag ℓ: how much the last state depends on one ℓ steps before.
 
 The product P_ℓ = J_T J_{T−1} ⋯ J_{T−ℓ+1} grows to the right by one factor per lag.
 ``kernels.rank_adaptive`` keeps the few rows of it that still matter, ``kernels.lanczos`` takes

@@ -3,8 +3,8 @@ Jacobians stretch volumes, as means of log|R_ii| of repeated QR (``kernels.qr_fr
 
 Source: Benettin, Galgani, Giorgilli & Strelcyn (1980), Meccanica 15; Engelken, Wolf & Abbott
 (2023), arXiv:2006.02427, for recurrent networks. Standard errors by batch means: Flegal & Jones
-(2010), Annals of Statistics 38(2). Kaplan & Yorke (1979) for the dimension, Pesin (1977) for the
-entropy rate.
+(2010), Annals of Statistics 38(2). Kaplan & Yorke (1979) for the dimension, Pesin (1977) for
+entropy.
 """
 
 from dataclasses import dataclass
@@ -34,8 +34,7 @@ MAX_DOUBT = 1e-4
 """Nats per step that rounding may have put into an exponent that is still trusted (convention)."""
 
 ERRORS_APART = 2.0
-"""Standard errors from 0 beyond which the sign of an exponent is believed (``explain standard
-error``)."""
+"""Standard errors from 0 beyond which a sign is believed (``explain standard error``)."""
 
 WARM_UP_FRACTION = 0.1
 """Part of the trajectory in which the vectors turn into the Lyapunov directions (convention)."""

@@ -44,8 +44,7 @@ class ParameterProfile(CompactRepr):
 def parameter_profile(
     params: Cell, trajectory: Trajectory, max_lag: int | None = None, *, tolerance: float = 1e-6
 ) -> ParameterProfile:
-    """Return log ‖(∂s_T/∂s_{T−ℓ}) ∂⁺s_{T−ℓ}/∂θ‖ for lags ℓ = 0 … ``max_lag``, T − 1 at most and by
-    default.
+    """Return log ‖(∂s_T/∂s_{T−ℓ}) ∂⁺s_{T−ℓ}/∂θ‖ for lags ℓ = 0 … ``max_lag``, by default T − 1.
 
     Sequences in which dropped rows make up more than ``tolerance`` of a squared norm are measured
     again with none dropped. Rounding is relative to σ_max(P) ‖M_k‖. Cost: two products of Jacobians
@@ -70,9 +69,7 @@ def parameter_profile(
 def _measure(
     linearization: Linearization, chain: Chain, sequences: IntArray, longest: int, drop: float
 ) -> tuple[FloatArray, float]:
-    """Return the logs (F,L,N) for the F parts of ``fed``, and how much of a squared norm comes from
-    what was dropped, at the most.
-    """
+    """Return logs (F,L,N) for the F parts of ``fed``, and the largest dropped share of a square."""
     fed = tuple(linearization.fed())
     product = RankAdaptiveProduct(chain, np.full(sequences.size, chain.n_steps), sequences, drop)
     logs = np.empty((len(fed), longest + 1, sequences.size))

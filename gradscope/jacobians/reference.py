@@ -20,16 +20,13 @@ from gradscope.model.trajectory import unroll
 from gradscope.notebook_repr import CompactRepr
 
 SWEEP_WORK, SMALL_QR = 3e9, 4e5
-"""Operations that the QR sweeps may take, three factorizations a step: some seconds; what a small
-one costs beside its S³."""
+"""Operations that QR sweeps may take, three a step; what a small one costs beside its S³."""
 
 
 def product_transport(
     params: Cell, inputs: FloatArray, first_state: FloatArray | None = None
 ) -> FloatArray:
-    """Return J_T ⋯ J_1 (S,S) along the first sequence of inputs (T,B,D) from s_0 (S,), by default
-    0.
-    """
+    """Return J_T ⋯ J_1 (S,S) along the first sequence of inputs (T,B,D) from s_0 (S,), else 0."""
     first = None if first_state is None else first_state[None]
     chain = cell_chain(params, unroll(params, inputs[:, :1], first))
     steps = range(chain.n_steps, 0, -1)

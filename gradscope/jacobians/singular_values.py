@@ -8,9 +8,8 @@ lags, so the product is never formed. Two sweeps of QR factorizations turn it in
 the second starting from the directions that the first one found, so that S_1 ⋯ S_ℓ is graded and
 close to diagonal once its rows are scaled; ``kernels.jacobi_svd`` finds its singular values. Each
 sweep is backward stable in every factor by itself, hence each singular value has the relative
-accuracy that its factors determine. ``lag_norms`` finds the largest one alone, faster. Source:
-D. E. Stewart (1997), ETNA 5:29–47 (sweeps, stability of products); G. W. Stewart (1995), ETNA
-3:39–49 (grading).
+accuracy that its factors determine. ``lag_norms`` finds the largest one alone, faster. Source: D.
+E. Stewart (1997), ETNA 5:29–47 (sweeps, stability); G. W. Stewart (1995), ETNA 3:39–49 (grading).
 """
 
 from collections.abc import Sequence

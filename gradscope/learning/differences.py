@@ -1,5 +1,4 @@
-"""Central differences of the loss: slow, plain, and independent of ``bptt``, which is checked
-against them.
+"""Central differences of the loss: slow, plain, and independent of ``bptt``, which they check.
 
 ∂E/∂θ_i ≈ (E(θ + s e_i) − E(θ − s e_i))/2s with s = ε^⅓ max(1, |θ_i|), where rounding and curvature
 balance (Nocedal & Wright 2006, section 8.1). What to expect: about 1e-9 relative for smooth

@@ -1,7 +1,6 @@
 """What training leaves behind: one number per update, and where it stopped and why.
 
-The gradient norm recorded is always the *unclipped* one, so that a clipping value can be chosen
-from it afterwards.
+The gradient norm is the *unclipped* one, so that a clipping value can be chosen from it.
 """
 
 from dataclasses import dataclass

@@ -1,5 +1,4 @@
-"""Step errors E_t and their slopes ∂E_t/∂y_t; the loss is their sum over the steps that have a
-target.
+"""Step errors E_t and their slopes ∂E_t/∂y_t; the loss is their sum over steps with a target.
 
 squared        E_t = mean over batch and outputs of (A_t − y_t)²
                ∂E_t/∂y_t = 2 (y_t − A_t)/(B·O)
@@ -18,8 +17,7 @@ from gradscope.names import ErrorName
 def step_errors(outputs: FloatArray, targets: Targets) -> tuple[FloatArray, FloatArray]:
     """Return E_t (T,) and ∂E_t/∂y_t (T,B,O) for every step, 0 where the step has no target.
 
-    ``outputs`` (T,B,O) holds y_t at ``[t-1]``. Raises ShapeError if it differs in shape from the
-    targets.
+    ``outputs`` (T,B,O) holds y_t at ``[t-1]``. Raises ShapeError if the targets differ in shape.
     """
     if outputs.shape != targets.values.shape:
         raise ShapeError(

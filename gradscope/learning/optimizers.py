@@ -1,5 +1,4 @@
-"""Update rules and clipping. Each optimizer keeps its own running averages; a network is never
-changed in place.
+"""Update rules and clipping. Each optimizer keeps its own running averages.
 
 =========  =========================================================================================
 sgd        θ ← θ − η g

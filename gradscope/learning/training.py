@@ -1,5 +1,4 @@
-"""The training loop: unroll, backpropagate, clip, update; and what it does when a number stops
-being finite.
+"""The training loop: unroll, backpropagate, clip, update; and what ends it early.
 
 The first quantity that is not finite ends training with the update, the time step and the factor
 named; the weights of the last finished update are kept. An update that makes a network too large
@@ -56,8 +55,7 @@ def train(
 
     The network to start from is not changed. ``watch`` is called after each update with its number
     (from 1), the loss, the unclipped gradient norm and the network; ``fits`` says whether a network
-    is small enough for its first step: an update after which it is not ends training, and is not
-    kept.
+    is small enough for its first step: an update after which it is not ends training unkept.
     """
     limits, rows, target_steps = limits or Limits(), [], 1
     stop, non_finite = Stop.DONE, None
@@ -83,9 +81,7 @@ def train(
 def _update(
     params: Cell, batch: Batch, optimizer: Optimizer, limits: Limits, update: int, fits: Fits | None
 ) -> tuple[Cell, tuple[float, float, bool]] | NonFinite:
-    """Make one update, and return loss, unclipped gradient norm and whether it was clipped beside
-    the network; or say what stopped being finite.
-    """
+    """Return the network, its loss, norm and whether it was clipped; or what is not finite."""
     trajectory = unroll(params, batch.inputs, noise=batch.noise)
     gradients = backpropagate(params, trajectory, batch.targets, truncation=limits.truncation)
     bad = first_non_finite(trajectory, gradients, update)

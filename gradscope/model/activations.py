@@ -56,9 +56,7 @@ class Activation:
 
 
 def _sigmoid(a: FloatArray) -> FloatArray:
-    """Return σ(a) = 1/(1 + exp(−a)), without overflow and with full relative accuracy on both
-    sides.
-    """
+    """Return σ(a) = 1/(1 + exp(−a)), without overflow, with full relative accuracy."""
     e = np.exp(-np.abs(a))
     return np.where(a >= 0, 1.0, e) / (1.0 + e)
 
@@ -66,15 +64,13 @@ def _sigmoid(a: FloatArray) -> FloatArray:
 def _sigmoid_slope(a: FloatArray) -> FloatArray:
     """Return σ(a)σ(−a) = e/(1+e)², e = exp(−|a|)."""
     e = np.exp(-np.abs(a))
-    slope: FloatArray = e / np.square(1.0 + e)
-    return slope
+    return e / np.square(1.0 + e)
 
 
 def _log_sigmoid_slope(a: FloatArray) -> FloatArray:
     """Return log σ(a)σ(−a) = −|a| − 2 log(1 + exp(−|a|))."""
     size = np.abs(a)
-    log_slope: FloatArray = -size - 2.0 * np.log1p(np.exp(-size))
-    return log_slope
+    return -size - 2.0 * np.log1p(np.exp(-size))
 
 
 def _log_tanh_slope(a: FloatArray) -> FloatArray:
@@ -92,8 +88,7 @@ def _tanh_slope(a: FloatArray) -> FloatArray:
     """Return 1/cosh²(a) = 4e/(1+e)², e = exp(−2|a|)."""
     # Squared after the exponential: 2|a| would overflow for the largest floats.
     e = np.square(np.exp(-np.abs(a)))
-    slope: FloatArray = 4.0 * e / np.square(1.0 + e)
-    return slope
+    return 4.0 * e / np.square(1.0 + e)
 
 
 def _relu(a: FloatArray) -> FloatArray:

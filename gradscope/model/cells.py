@@ -112,9 +112,9 @@ class Linearization(ABC):
         yield "recurrent_weights", everything, np.linalg.norm(trajectory.hidden[:-1], axis=2)
         yield "hidden_bias", everything, np.ones(trajectory.inputs.shape[:2])
 
-    @abstractmethod
     def enter(self, errors: FloatArray) -> FloatArray:
         """Turn ∂E/∂h_t (T,B,H), as the readout sends it, into ∂E/∂s_t (T,B,S)."""
+        return errors
 
     def weight_gradients(self, local: FloatArray, steps: Steps) -> dict[str, FloatArray]:
         """Gather ∂E/∂U, ∂E/∂W and ∂E/∂b from local adjoints ∂E/∂a_t (N,B,G) at N steps."""

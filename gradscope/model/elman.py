@@ -40,8 +40,7 @@ class ElmanParameters(Cell):
     """A vanilla RNN: U (H,D), W (H,H), b (H,), V (O,H) and c (O,); φ, the leak α, one number or
     (H,) in (0, 1] (1: none), and the convention of the state, see above.
 
-    Raises ShapeError if the shapes do not belong together, SettingError if a leak is outside
-    (0, 1].
+    Raises ShapeError if shapes do not belong together, SettingError for a leak outside (0, 1].
     """
 
     activation: Activation = TANH
@@ -130,6 +129,11 @@ def has_leak(leak: float | FloatArray) -> bool:
     return not (isinstance(leak, float) and leak == 1.0)
 
 
+def with_kept(carried: FloatArray, rows: FloatArray, leak: float | FloatArray) -> FloatArray:
+    """Add what each unit keeps of itself, (1−α) times rows (…,H)."""
+    return carried + (1.0 - leak) * rows if has_leak(leak) else carried
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class _ElmanLinearization(Linearization, ABC):
     """What the linearizations of both conventions share."""
@@ -169,21 +173,12 @@ class PostLinearization(_ElmanLinearization):
     def vjp(self, rows: FloatArray, at: At, local: FloatArray) -> FloatArray:
         """Rows · J_t; ``local`` becomes ∂E/∂a_t."""
         np.multiply(rows, self.gains[at], out=local)
-        carried = product(local, self.cell.recurrent_weights)
-        if has_leak(self.cell.leak):
-            carried += (1.0 - self.cell.leak) * rows
-        return carried
+        return with_kept(product(local, self.cell.recurrent_weights), rows, self.cell.leak)
 
     def jvp(self, vectors: FloatArray, at: At) -> FloatArray:
         """J_t v."""
         carried = product(vectors, self.cell.recurrent_weights.T) * self.gains[at]
-        if has_leak(self.cell.leak):
-            carried += (1.0 - self.cell.leak) * vectors
-        return carried
-
-    def enter(self, errors: FloatArray) -> FloatArray:
-        """The readout sees the state itself."""
-        return errors
+        return with_kept(carried, vectors, self.cell.leak)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -207,19 +202,14 @@ class PreLinearization(_ElmanLinearization):
         np.multiply(rows, self.cell.leak, out=local)
         carried = product(local, self.cell.recurrent_weights)
         carried *= self.slopes[at]
-        if has_leak(self.cell.leak):
-            carried += (1.0 - self.cell.leak) * rows
-        return carried
+        return with_kept(carried, rows, self.cell.leak)
 
     def jvp(self, vectors: FloatArray, at: At) -> FloatArray:
         """J_t v."""
         sloped = vectors * self.slopes[at]
         carried = self.cell.leak * product(sloped, self.cell.recurrent_weights.T)
-        if has_leak(self.cell.leak):
-            carried += (1.0 - self.cell.leak) * vectors
-        return carried
+        return with_kept(carried, vectors, self.cell.leak)
 
     def enter(self, errors: FloatArray) -> FloatArray:
         """The readout sees φ(v_t)."""
-        entering: FloatArray = errors * self.slopes[1:]
-        return entering
+        return errors * self.slopes[1:]

@@ -7,8 +7,7 @@
 
 Blocks stand in PyTorch's order r, z, n. Reset after, with its second bias b′, is what cuDNN,
 PyTorch and Keras's default do; reset before is Cho et al. (2014), arXiv:1406.1078, equations 5 to
-8, with z as there: z = 1 keeps the old state. The linear part of a step lives in
-``gru_linearization``.
+8, with z as there: z = 1 keeps the old state. See ``gru_linearization``.
 """
 
 from dataclasses import dataclass

@@ -52,10 +52,6 @@ class _GruLinearization(Linearization, ABC):
         """The update gate z."""
         return self.update
 
-    def enter(self, errors: FloatArray) -> FloatArray:
-        """The readout sees the state itself."""
-        return errors
-
     def _stages(
         self, vectors: FloatArray, at: At, driven: FloatArray, gated: FloatArray
     ) -> dict[str, FloatArray]:

@@ -40,9 +40,7 @@ KERAS_FORGET_BIAS = 1.0
 
 
 def orthonormal_columns(rng: np.random.Generator, rows: int, columns: int) -> FloatArray:
-    """Return a Haar-distributed (rows, columns) matrix with orthonormal columns, rows ≥ columns
-    (Mezzadri 2007, arXiv:math-ph/0609050).
-    """
+    """Return a Haar-distributed (rows, columns ≤ rows) matrix (Mezzadri 2007, math-ph/0609050)."""
     q, r = np.linalg.qr(rng.standard_normal((rows, columns)))
     # QR leaves the signs of R's diagonal open; Haar measure asks for positive ones.
     signed: FloatArray = q * np.sign(np.diagonal(r))
@@ -99,9 +97,7 @@ class Draw:
         blocks: int,
         forget_bias: float | None = None,
     ) -> dict[str, Any]:
-        """Draw U, W and b of so many blocks, 1 for a vanilla RNN, and V and c; in a gated cell the
-        second block keeps the old state.
-        """
+        """Draw U, W and b of so many blocks, V and c; ``forget_bias`` is that of the second."""
         if blocks > 1 and self.scheme is InitializerName.IDENTITY:
             raise SettingError(
                 "--init identity is for the vanilla RNN, but the cell is gated; choose orthogonal, "

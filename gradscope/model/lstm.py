@@ -90,9 +90,7 @@ class LstmParameters(Cell):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class LstmLinearization(Linearization):
-    """J_t by its diagonals: ``gains`` (T,B,4H) before W_i, W_f, W_g, W_o, ``forget`` f (T,B,H) and
-    ``shown`` q = o φ′(c_t) (T,B,H).
-    """
+    """J_t by ``gains`` (T,B,4H) before the blocks of W, ``forget`` f and ``shown`` q (T,B,H)."""
 
     cell: LstmParameters
     gains: FloatArray

@@ -109,8 +109,7 @@ def cell_without_readout(
     """Return the cell that a file's weights make, with no outputs (O = 0).
 
     ``activation`` is φ, which files often leave out; ``reset_after`` says where a GRU's reset gate
-    stands: before the product there is but one bias. Raises ShapeError if the shapes do not belong
-    together.
+    stands: before the product there is but one bias. Raises ShapeError if shapes do not fit.
     """
     size = weights.recurrent_weights.shape[-1]
     none = np.zeros(weights.input_weights.shape[0])

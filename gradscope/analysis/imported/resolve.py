@@ -41,8 +41,7 @@ def settings_of_weights(values: Mapping[str, Any]) -> Settings:
     ``values`` are settings by name, ``weights`` among them, and ``activation`` and the like only
     where a person gave them. The result has the layer's title, kind, size and equations, and the
     length and number of the sequences. Raises SettingError, WeightsError or DataError if the file,
-    or the data, cannot be read, says something else than the settings, or leaves open what they do
-    not say.
+    or the data, cannot be read, contradicts the settings, or leaves open what they do.
     """
     return _read_layer(values)[0]
 
@@ -62,9 +61,7 @@ def import_stack(values: Mapping[str, Any]) -> ImportedStack:
 
 
 def _further(settings: Settings, layers: Layers) -> dict[str, FloatArray]:
-    """Return what each layer sees of further white noise, by its title; nothing where there are
-    data.
-    """
+    """Return what each layer sees of further white noise, by title; nothing if there are data."""
     count = further_steps(settings)
     if settings.data is not None or not count:
         return {}
@@ -112,9 +109,7 @@ def _read_layer(
 
 
 def _clock(studied: RecurrentLayer, values: Mapping[str, Any]) -> Settings:
-    """Return settings of leak, dt and τ alone, as the person has them, else the file; its τ counts
-    where dt is known.
-    """
+    """Return leak, dt and τ as the person has them, else the file; its τ only where dt is known."""
     said = {"dt": studied.dt, "tau": studied.tau, "leak": studied.leak, "discretization": None}
     said = {name: values.get(name, said[name]) for name in said}
     said["tau"] = values.get("tau") if said["dt"] is None else said["tau"]
@@ -192,12 +187,9 @@ def _readout(settings: Settings, found: FoundNetwork, studied: RecurrentLayer) -
             f"{settings.weights}; {f'there are {names}' if names else 'leave it out'}"
         )
     beside = [each for each in found.layers if each.stack == studied.stack]
-    above = any(each.layer > studied.layer for each in beside)
-    both = any(
-        each.layer == studied.layer and each.direction is Direction.BACKWARD for each in beside
-    )
-    if above or both or named[0].output_weights.shape[1] != studied.hidden_size:
-        reads = named[0].output_weights.shape[1]
+    last = max((each.layer, each.direction is Direction.BACKWARD) for each in beside)
+    reads = named[0].output_weights.shape[1]
+    if last > (studied.layer, False) or reads != studied.hidden_size:
         raise WeightsError(
             f"--readout {quoted(settings.readout)} reads {reads} numbers, not the {studied.title} "
             f"of {studied.hidden_size} units alone; choose the last layer of one direction, or "

@@ -81,9 +81,7 @@ def run_stack(
 
 
 def evaluation_of(stack: ImportedStack, wanted: FloatArray | None) -> EvaluationBatch:
-    """Return the sequences that the studied layer sees, and what is ``wanted`` of it, (T,B,O) or
-    longer.
-    """
+    """Return what the studied layer sees and what is ``wanted`` of it, (T,B,O) or longer."""
     settings, trajectory = stack.settings, stack.trajectories[stack.studied.title]
     inputs, first, source = trajectory.inputs, trajectory.states[0], _source(stack)
     shape = (*inputs.shape[:2], stack.params.sizes[2])
@@ -141,25 +139,20 @@ def judge_layers(stack: ImportedStack) -> ImportedNetwork:
         )
         further = stack.further.get(title, trajectory.inputs[:0])
         inputs = np.concatenate([trajectory.inputs, further])
+        past = past_transient(stack.settings, cells[title], trajectory, inputs)
         found = diagnose(
             cell_chain(cells[title], trajectory),
             longest_lag(stack.settings, trajectory.n_steps),
             thresholds=thresholds(stack.settings),
             tolerance=stack.settings.tolerance,
-            network=NetworkMeasures(
-                past_transient(stack.settings, cells[title], trajectory, inputs), writing
-            ),
+            network=NetworkMeasures(past, writing),
         ).verdict
         return LayerVerdict(found.regime, found.rate, found.horizon, found.max_lag)
 
     layers = tuple(
         ImportedLayer(
-            each.title,
-            each.cell,
-            str(each.direction),
-            each.input_size,
-            each.hidden_size,
-            verdict(each.title),
+            *(each.title, each.cell, str(each.direction), each.input_size, each.hidden_size),
+            verdict=verdict(each.title),
         )
         for each in stack.found.layers
     )

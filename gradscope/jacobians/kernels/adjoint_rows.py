@@ -10,8 +10,7 @@ from gradscope.arrays import FloatArray, IntArray
 from gradscope.model.cells import Linearization
 
 WIDEST_RANGE = 300
-"""Powers of two between the largest and the smallest row that share one scale: products of their
-entries still fit."""
+"""Powers of two between the largest and smallest row of one scale: their products still fit."""
 
 MAX_BITS = 200
 """Powers of two that the fastest row may gain or lose between two rescalings, as the last interval

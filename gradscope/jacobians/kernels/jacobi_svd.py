@@ -1,5 +1,4 @@
-"""Singular values of X = diag(2^e) Y, rows of any scale, every one of them accurate in relative
-terms.
+"""Singular values of X = diag(2^e) Y, rows of any scale, each accurate in relative terms.
 
 Two tools. ``premultiply`` multiplies an upper triangular matrix onto X with the scale of each row
 kept beside it as a power of two, so that no row can underflow. ``log_singular_values`` is the

@@ -51,8 +51,7 @@ class Leading:
 
 
 def leading_singular_values(rows: FloatArray, accuracy: float, likely_steps: int = 0) -> Leading:
-    """Return σ_max of every matrix in ``rows`` (n,r,S), whose squares neither overflow nor
-    underflow.
+    """Return σ_max of every matrix in ``rows`` (n,r,S), whose squares fit a float.
 
     Few rows are exact to rounding; else the iteration stops at the relative error ``accuracy``,
     first looked at a third before ``likely_steps``, those of a similar call. Deterministic: the
@@ -81,8 +80,7 @@ def leading_singular_values(rows: FloatArray, accuracy: float, likely_steps: int
 
 
 def _of_few_rows(rows: FloatArray) -> Leading:
-    """Square M = R Rᵀ/tr again and again: its powers, kept at trace 1, tend to x xᵀ of the leading
-    vector x.
+    """Square M = R Rᵀ/tr again and again: its powers, kept at trace 1, tend to x xᵀ, x leading.
 
     With weights w_i = λ_iᵖ/Σλᵖ, ⟨Mᵖ, R Rᵀ⟩ = Σ w_i λ_i misses λ_1 by at most 1 − w_1 of it, and
     ‖Mᵖ‖² = Σ w_i² ≤ w_1 tells how much that is. A product of small matrices costs a tenth of their

@@ -7,7 +7,6 @@ from gradscope.arrays import FloatArray, IntArray
 LOG_2 = float(np.log(2.0))
 """One power of two in nats."""
 
-
 MIN_SHIFT = -1000
 """The exponent below which one factor, itself an ordinary number, does not undo it."""
 
