@@ -26,11 +26,11 @@ class Panel:
     """One picture of a report, by the ``name`` that ``--panel`` has for it.
 
     ``words`` is its title, ``gated_words`` that for a gated cell, where it differs; ``drawn_in`` is
-    the module in ``figures`` that draws it, ``numbers`` the function in ``report`` that returns its
-    columns and rows. ``needs`` is the setting that measures what it shows, "" for what every
-    analysis has; ``present`` says whether an analysis has it beyond that, ``why_empty`` why a run
-    may have nothing to show all the same, and what to do about it. ``term`` is the glossary's entry
-    on it, "" where that has the name of the panel.
+    the module in ``figures`` that draws it, ``numbers`` the function in ``report`` that makes
+    columns and rows of the analysis, or of what ``needs`` measured. ``needs`` is the setting that
+    measures what it shows, "" for what every analysis has; ``present`` says whether an analysis has
+    it beyond that, ``why_empty`` why a run may have nothing to show all the same, and what to do
+    about it. ``term`` is the glossary's entry on it, "" where that has the name of the panel.
     """
 
     name: str
@@ -66,8 +66,9 @@ class Panel:
         return str(caption(analysis))
 
     def rows(self, analysis: "Analysis") -> "Rows":
-        """Return its columns and rows of numbers."""
-        found: Rows = resolve_name(f"gradscope.report.{self.numbers}")(analysis)
+        """Return the columns and rows of numbers of what is ``shown``."""
+        measured = getattr(analysis.details, self.needs) if self.needs else analysis
+        found: Rows = resolve_name(f"gradscope.report.{self.numbers}")(measured)
         return found
 
 
