@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pkgutil import resolve_name
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gradscope.errors import SettingError
 from gradscope.names import CellName
@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 class Panel:
     """One picture of a report, by the ``name`` that ``--panel`` has for it.
 
-    ``words`` is its title, ``gated_words`` that for a gated cell, where it differs; ``drawn_in`` is
-    the module in ``figures`` that draws it, ``numbers`` the function in ``report`` that makes
-    columns and rows of the analysis, or of what ``needs`` measured. ``needs`` is the setting that
-    measures what it shows, "" for what every analysis has; ``present`` says whether an analysis has
-    it beyond that, ``why_empty`` why a run may have nothing to show all the same, and what to do
-    about it. ``term`` is the glossary's entry on it, "" where that has the name of the panel.
+    ``words`` is its title, ``gated_words`` that for a gated cell, where it differs. ``needs`` is the
+    setting that measures what it shows, "" for what every analysis has; ``present`` says whether an
+    analysis has it beyond that, ``why_empty`` why a run may have nothing to show all the same, and
+    what to do about it. ``drawn_in`` is the module in ``figures`` that draws it on axes from the
+    analysis and, with ``needs``, from what was measured; ``numbers`` the function in ``report``
+    that makes columns and rows of the latter, else of the analysis. ``term`` is the glossary's
+    entry on it, "" where that has the name of the panel.
     """
 
     name: str
@@ -54,11 +55,12 @@ class Panel:
         return measured and self.present(analysis)
 
     def draw(self, axes: "Axes", analysis: "Analysis") -> None:
-        """Draw it under its title."""
+        """Draw what is ``shown`` under its title."""
         from gradscope.report.figures.style import set_title
 
         set_title(axes, self.title(analysis))
-        resolve_name(f"gradscope.report.figures.{self.drawn_in}.{self.name}_panel")(axes, analysis)
+        drawing = resolve_name(f"gradscope.report.figures.{self.drawn_in}.{self.name}_panel")
+        drawing(axes, analysis, *self._measured(analysis))
 
     def reading(self, analysis: "Analysis") -> str:
         """Return how to read it for this run."""
@@ -67,9 +69,12 @@ class Panel:
 
     def rows(self, analysis: "Analysis") -> "Rows":
         """Return the columns and rows of numbers of what is ``shown``."""
-        measured = getattr(analysis.details, self.needs) if self.needs else analysis
-        found: Rows = resolve_name(f"gradscope.report.{self.numbers}")(measured)
+        numbers = resolve_name(f"gradscope.report.{self.numbers}")
+        found: Rows = numbers(*self._measured(analysis) or (analysis,))
         return found
+
+    def _measured(self, analysis: "Analysis") -> tuple[Any, ...]:
+        return (getattr(analysis.details, self.needs),) if self.needs else ()
 
 
 def checked_panel(name: str | None) -> str | None:

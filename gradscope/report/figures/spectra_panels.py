@@ -1,14 +1,17 @@
 """The panels of the details: all pairs of states, the gradient by lag, and the spectra.
 
-Each draws what one setting (``--lag-map``, ``--shares``, ``--spectrum``) measures.
+Each draws what one setting (``--map``, ``--shares``, ``--spectrum``) measures.
 """
 
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gradscope.analysis.details import Spectrum
 from gradscope.analysis.results import Analysis
 from gradscope.arrays import LN_10
+from gradscope.jacobians.lag_map import LagMap
+from gradscope.jacobians.shares import GradientShares
 from gradscope.report.documents.rows import SHARED, median_map
 from gradscope.report.figures import style
 from gradscope.report.figures.profile_panels import drawable, say
@@ -24,12 +27,9 @@ DARK_BLUE = np.array([0.0, 0.28, 0.45])
 """Red, green and blue."""
 
 
-def map_panel(axes: "Axes", analysis: Analysis) -> None:
+def map_panel(axes: "Axes", analysis: Analysis, found: LagMap) -> None:
     """Draw log10 σ_max(∂h_t/∂h_k) for all pairs of states, the median over sequences."""
     style.dress(axes, "earlier state k", "later state t")
-    found = analysis.details.map
-    if found is None:
-        return
     axes.grid(visible=False)
     values = median_map(found.log_norms) / LN_10
     finite = values[np.isfinite(values)]
@@ -52,12 +52,9 @@ def map_panel(axes: "Axes", analysis: Analysis) -> None:
         style.write_above(axes, f"dashed: the memory horizon, {steps(horizon)}")
 
 
-def shares_panel(axes: "Axes", analysis: Analysis) -> None:
+def shares_panel(axes: "Axes", analysis: Analysis, shares: GradientShares) -> None:
     """Draw log10 of each lag's share of the gradient, and what truncation at that lag would err."""
     style.dress(axes, style.LAG, r"share $\log_{10}\,\Vert C_\ell\Vert$")
-    shares = analysis.details.shares
-    if shares is None:
-        return
     if np.isneginf(shares.log_partial_norms[-1]):
         say(axes, f"{why_no_shares(analysis)}:\nnothing to split by lag.")
         return
@@ -86,12 +83,9 @@ def _mark_truncation(axes: "Axes", length: int | None, analysis: Analysis) -> No
     style.write(axes, text, at, (offset, -4), ha=side, va="top", bbox=dict(style.BACKING))
 
 
-def singular_panel(axes: "Axes", analysis: Analysis) -> None:
+def singular_panel(axes: "Axes", _: Analysis, spectrum: Spectrum) -> None:
     """Draw the singular values of P_ℓ by rank, a curve for each lag looked at."""
     style.dress(axes, "rank i", r"$\log_{10}\,(\sigma_i/\sigma_1)$")
-    spectrum = analysis.details.spectrum
-    if spectrum is None:
-        return
     found = spectrum.singular
     # Blue, mixed with white: the longer the lag, the darker.
     lightness = np.linspace(0.85, 0.0, found.lags.size)[:, None]
@@ -107,12 +101,9 @@ def singular_panel(axes: "Axes", analysis: Analysis) -> None:
     style.write(axes, text, (0.03, 0.05), color=GREY, xycoords="axes fraction", va="bottom")
 
 
-def lyapunov_panel(axes: "Axes", analysis: Analysis) -> None:
+def lyapunov_panel(axes: "Axes", _: Analysis, spectrum: Spectrum) -> None:
     """Draw the Lyapunov exponents with their standard errors; hollow where not to be trusted."""
     style.dress(axes, "rank i", r"$\lambda_i$, nats per step")
-    spectrum = analysis.details.spectrum
-    if spectrum is None:
-        return
     found = spectrum.lyapunov
     # Of the sequence whose λ_1 is the median.
     middle = int(np.argsort(found.exponents[:, 0])[(found.exponents.shape[0] - 1) // 2])
@@ -137,14 +128,11 @@ def lyapunov_panel(axes: "Axes", analysis: Analysis) -> None:
     style.legend(axes)
 
 
-def eigenvalues_panel(axes: "Axes", analysis: Analysis) -> None:
+def eigenvalues_panel(axes: "Axes", _: Analysis, spectrum: Spectrum) -> None:
     """Draw the eigenvalues of W, where there is one, and of sampled J_t in the complex plane, with
     the unit circle.
     """
     style.dress(axes, "real part", "imaginary part")
-    spectrum = analysis.details.spectrum
-    if spectrum is None:
-        return
     turn = np.linspace(0.0, 2.0 * np.pi, 361)
     axes.plot(np.cos(turn), np.sin(turn), color=INK, linestyle="--", linewidth=1.0, label="|z| = 1")
     here, ours = spectrum.jacobian_eigenvalues.ravel(), spectrum.eigenvalues
@@ -156,12 +144,10 @@ def eigenvalues_panel(axes: "Axes", analysis: Analysis) -> None:
     style.legend(axes)
 
 
-def theory_panel(axes: "Axes", analysis: Analysis) -> None:
+def theory_panel(axes: "Axes", analysis: Analysis, spectrum: Spectrum) -> None:
     """Draw each theory's rate beside the measured one; hollow where it does not apply."""
     style.dress(axes, "nats per step", "")
-    spectrum, growth = analysis.details.spectrum, analysis.last.growth
-    if spectrum is None:
-        return
+    growth = analysis.last.growth
     known = [each for each in spectrum.theory if each.rate is not None and np.isfinite(each.rate)]
     if not known:
         say(axes, "No theory gives\na finite rate here.")

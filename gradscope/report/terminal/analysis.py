@@ -19,17 +19,9 @@ from gradscope.report.documents.rows import check_rows, checkpoint_rows
 from gradscope.report.screen import Screen
 from gradscope.report.terminal.plot import profile_plot
 from gradscope.report.terminal.table import bullets, opening, table_of
+from gradscope.report.words import headline as words
 from gradscope.report.words.captions import details_sentences
 from gradscope.report.words.cells import CAUSE_TITLES, has_textbook_bound
-from gradscope.report.words.headline import (
-    REGIME_WORDS,
-    answer,
-    cause_sentence,
-    describe,
-    regime_word,
-    stage_title,
-    training_sentence,
-)
 from gradscope.report.words.numbers import (
     count,
     interval,
@@ -52,7 +44,7 @@ NOT_DRIVEN = "not driven"
 def analysis_page(analysis: Analysis, screen: Screen) -> RenderableType:
     """Return the page of ``analyze``: headline, table, plot of the profile, why, what to do."""
     verdict = analysis.last.verdict
-    stages = [stage_title(stage.name, analysis.training) for stage in analysis.stages]
+    stages = [words.stage_title(stage.name, analysis.training) for stage in analysis.stages]
     rows = [(title, *cells) for title, cells in stage_rows(analysis)]
     parts = [
         *_opening(analysis, screen),
@@ -73,7 +65,7 @@ def analysis_page(analysis: Analysis, screen: Screen) -> RenderableType:
 
 
 def _opening(analysis: Analysis, screen: Screen) -> list[RenderableType]:
-    return opening(answer(analysis), describe(analysis.settings, analysis), screen)
+    return opening(words.answer(analysis), words.describe(analysis.settings, analysis), screen)
 
 
 def stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
@@ -84,7 +76,7 @@ def stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
     bands = [each.quantiles((0.05, 0.95)) for each in profiles]
     bound = " (γ·σ_max(W))^ℓ" if has_textbook_bound(analysis.settings) else ""
     rows = [
-        ("gradient", [regime_word(stage.verdict) for stage in stages]),
+        ("gradient", [words.regime_word(stage.verdict) for stage in stages]),
         ("write level (1: free)", [number(stage.write_level) for stage in stages]),
         ("growth rate, nats per step", [level(stage.verdict.rate) for stage in stages]),
         (
@@ -158,7 +150,7 @@ def layer_rows(analysis: Analysis) -> list[list[str]]:
         verdict, shown = layer_verdict(layer, analysis), (NOT_DRIVEN, "–", "–")
         if verdict is not None:
             reach = f">{verdict.max_lag}" if verdict.horizon is None else steps(verdict.horizon)
-            shown = REGIME_WORDS[verdict.regime], level(verdict.rate), reach
+            shown = words.REGIME_WORDS[verdict.regime], level(verdict.rate), reach
         kind = "RNN" if layer.cell is CellName.ELMAN else layer.cell.upper()
         rows.append([layer.title, kind, str(layer.input_size), str(layer.hidden_size), *shown])
     return rows
@@ -196,8 +188,8 @@ def training_page(
         f"growth rate: {rate} nats per step{rates_beside(analysis.last.rate_per)}",
         f"held-out error per step: {number(before)} before, {number(after)} after",
         f"baseline: {number(baseline.error)}, {baseline.meaning}" if baseline else "",
-        cause_sentence(analysis.last.causes),
-        training_sentence(history) if history is not None else "",
+        words.cause_sentence(analysis.last.causes),
+        words.training_sentence(history) if history is not None else "",
     ]
     lines = [Text(screen.say(line)) for line in closing if line]
     table = table_of(titles, rows, screen, gap=3)
