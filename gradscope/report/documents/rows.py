@@ -26,7 +26,6 @@ PROFILE_FIELDS = {
     **{f"log10_{name}": f"profile.log10_norm.{name}" for name in QUANTILES},
     "log10_bound": "profile.log10_bound",
 }
-PROFILE_COLUMNS = ("stage", *PROFILE_FIELDS)
 
 CELL_FIELDS = {
     "stage": "stage",
@@ -64,14 +63,10 @@ def _fields_of(stage: Stage, columns: Mapping[str, str]) -> list[Field]:
     return [found.get(name, Field(name, None)) for name in columns.values()]
 
 
-def profile_rows(analysis: Analysis) -> list[list[Any]]:
-    """Return one row per stage and lag, in the order of ``PROFILE_COLUMNS``."""
-    return by_stage(analysis, lambda s: (each.value for each in _fields_of(s, PROFILE_FIELDS)))
-
-
-def profile_table(analysis: Analysis) -> Rows:
-    """Return the profile of every stage with its columns."""
-    return PROFILE_COLUMNS, profile_rows(analysis)
+def profile_rows(analysis: Analysis) -> Rows:
+    """Return one row per stage and lag."""
+    rows = by_stage(analysis, lambda s: (each.value for each in _fields_of(s, PROFILE_FIELDS)))
+    return ("stage", *PROFILE_FIELDS), rows
 
 
 def parameter_rows(analysis: Analysis) -> Rows:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class Panel:
     """One picture of a report, by the ``name`` that ``--panel`` has for it.
 
-    ``words`` is its title, ``gated_words`` that for a gated cell, where it differs. ``needs`` is the
+    ``words`` is its title, ``gated_words`` that for a gated cell, where it differs. ``needs`` is a
     setting that measures what it shows, "" for what every analysis has; ``present`` says whether an
     analysis has it beyond that, ``why_empty`` why a run may have nothing to show all the same, and
     what to do about it. ``drawn_in`` is the module in ``figures`` that draws it on axes from the
@@ -85,64 +85,38 @@ def checked_panel(name: str | None) -> str | None:
 
 
 ROWS = (
-    Panel(
-        "profile", "How much of the gradient arrives, by lag",
-        "profile_panels", "documents.rows.profile_table",
-    ),
-    Panel(
-        "parameters", "How much the parameters of one step change the last state, by lag",
-        "profile_panels", "documents.rows.parameter_rows", term="parameter profile",
-    ),
-    Panel(
-        "causes", "Why: causes of the growth rate",
-        "profile_panels", "figures.profile_panels.cause_rows",
-    ),
-    Panel(
-        "gradient", "Gradient norm by time step",
-        "time_panels", "figures.time_panels.gradient_rows",
-        why_empty="there are no targets; give --readout NAME and --targets FILE",
-        present=lambda analysis: analysis.last.gradient is not None,
-    ),
-    Panel(
-        "slopes", "Saturation: slopes over time",
-        "time_panels", "figures.time_panels.slope_rows",
-    ),
-    Panel(
-        "saturation", "Saturation: all slopes over time",
-        "time_panels", "figures.time_panels.saturation_rows",
-    ),
-    Panel(
-        "training", "Training", "time_panels", "figures.time_panels.training_rows",
-        why_empty="nothing was trained; give --updates N",
-        present=lambda analysis: analysis.training is not None, term="loss",
-    ),
-    Panel(
-        "map", "Every state against every earlier one",
-        "spectra_panels", "documents.rows.map_rows", needs="map",
-    ),
-    Panel(
-        "singular", "Singular values, a curve per lag",
-        "spectra_panels", "documents.rows.singular_rows", needs="spectrum",
-    ),
-    Panel(
-        "shares", "The gradient by lag",
-        "spectra_panels", "documents.rows.share_rows", needs="shares",
-    ),
-    Panel(
-        "lyapunov", "Lyapunov exponents",
-        "spectra_panels", "documents.rows.lyapunov_rows", needs="spectrum",
-    ),
-    Panel(
-        "eigenvalues", "Eigenvalues of W and of J_t",
-        "spectra_panels", "documents.rows.eigenvalue_rows",
-        needs="spectrum", gated_words="Eigenvalues of J_t",
-    ),
-    Panel(
-        "theory", "Theory beside measurement",
-        "spectra_panels", "documents.rows.theory_rows",
-        needs="spectrum", why_empty="no theory applies to this cell; choose --panel lyapunov",
-        present=lambda analysis: bool(getattr(analysis.details.spectrum, "theory", None)),
-    ),
+    Panel("profile", "How much of the gradient arrives, by lag",
+          "profile_panels", "documents.rows.profile_rows"),
+    Panel("parameters", "How much the parameters of one step change the last state, by lag",
+          "profile_panels", "documents.rows.parameter_rows", term="parameter profile"),
+    Panel("causes", "Why: causes of the growth rate",
+          "profile_panels", "figures.profile_panels.cause_rows"),
+    Panel("gradient", "Gradient norm by time step",
+          "time_panels", "figures.time_panels.gradient_rows",
+          why_empty="there are no targets; give --readout NAME and --targets FILE",
+          present=lambda analysis: analysis.last.gradient is not None),
+    Panel("slopes", "Saturation: slopes over time",
+          "time_panels", "figures.time_panels.slope_rows"),
+    Panel("saturation", "Saturation: all slopes over time",
+          "time_panels", "figures.time_panels.saturation_rows"),
+    Panel("training", "Training", "time_panels", "figures.time_panels.training_rows",
+          why_empty="nothing was trained; give --updates N",
+          present=lambda analysis: analysis.training is not None, term="loss"),
+    Panel("map", "Every state against every earlier one",
+          "spectra_panels", "documents.rows.map_rows", needs="map"),
+    Panel("singular", "Singular values, a curve per lag",
+          "spectra_panels", "documents.rows.singular_rows", needs="spectrum"),
+    Panel("shares", "The gradient by lag",
+          "spectra_panels", "documents.rows.share_rows", needs="shares"),
+    Panel("lyapunov", "Lyapunov exponents",
+          "spectra_panels", "documents.rows.lyapunov_rows", needs="spectrum"),
+    Panel("eigenvalues", "Eigenvalues of W and of J_t",
+          "spectra_panels", "documents.rows.eigenvalue_rows", needs="spectrum",
+          gated_words="Eigenvalues of J_t"),
+    Panel("theory", "Theory beside measurement",
+          "spectra_panels", "documents.rows.theory_rows", needs="spectrum",
+          why_empty="no theory applies to this cell; choose --panel lyapunov",
+          present=lambda analysis: bool(getattr(analysis.details.spectrum, "theory", None))),
 )  # fmt: skip
 
 PANELS: Mapping[str, Panel] = MappingProxyType({each.name: each for each in ROWS})

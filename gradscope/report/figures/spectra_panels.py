@@ -1,6 +1,6 @@
 """The panels of the details: all pairs of states, the gradient by lag, and the spectra.
 
-Each draws what one setting (``--map``, ``--shares``, ``--spectrum``) measures.
+Each draws what one setting (``--lag-map``, ``--shares``, ``--spectrum``) measures.
 """
 
 from typing import TYPE_CHECKING

@@ -55,11 +55,14 @@ def slopes_panel(axes: "Axes", analysis: Analysis) -> None:
     style.draw_band(axes, when, slopes.p05, slopes.p95)
     marker = "o" if when.size <= FEW_POINTS else None
     axes.plot(when, slopes.median, color=BLUE, linewidth=2.2, marker=marker, label="median unit")
-    axes.axhline(slopes.ceiling, color=VERMILLION, linestyle=":", linewidth=2.4)
-    text = f"slope ceiling γ = {number(slopes.ceiling)}"
-    style.write(axes, text, (when[-1], slopes.ceiling), (0, 3), ha="right")
+    _mark_ceiling(axes, slopes.ceiling, when[-1])
     axes.set_ylim(0.0, 1.16 * slopes.ceiling)
     style.legend(axes)
+
+
+def _mark_ceiling(axes: "Axes", ceiling: float, last: int) -> None:
+    axes.axhline(ceiling, color=VERMILLION, linestyle=":", linewidth=2.4)
+    style.write(axes, f"slope ceiling γ = {number(ceiling)}", (last, ceiling), (0, 3), ha="right")
 
 
 def saturation_panel(axes: "Axes", analysis: Analysis) -> None:
@@ -76,9 +79,7 @@ def saturation_panel(axes: "Axes", analysis: Analysis) -> None:
     axes.imshow(slopes.histogram.T, extent=extent, vmin=0.0, **look)
     axes.set_ylim(0.0, top)
     if ceiling < top:
-        axes.axhline(ceiling, color=VERMILLION, linestyle=":", linewidth=2.4)
-        text = f"slope ceiling γ = {number(ceiling)}"
-        style.write(axes, text, (n_steps, ceiling), (0, 3), ha="right")
+        _mark_ceiling(axes, ceiling, n_steps)
     beside = axes.inset_axes((1.02, 0.0, 0.2, 1.0))
     overall = slopes.histogram.mean(axis=0)
     height = ceiling * SLOPE_EDGES[1]
@@ -86,9 +87,8 @@ def saturation_panel(axes: "Axes", analysis: Analysis) -> None:
     beside.set_ylim(0.0, top)
     beside.set_yticks([])
     beside.set_xticks([float(overall.max())], [f"{overall.max():.0%}"])
-    beside.tick_params(labelsize=style.TICK_SIZE * style.text_scale(axes), colors=INK, length=3)
-    for side in ("top", "right"):
-        beside.spines[side].set_visible(False)
+    style.dress_ticks(beside, style.text_scale(axes))
+    beside.spines["right"].set_visible(False)
     style.write_above(
         axes, f"dark: up to {slopes.histogram.max():.0%} of the units; right: all steps"
     )

@@ -20,18 +20,10 @@ from gradscope.report.screen import Screen
 from gradscope.report.terminal.plot import profile_plot
 from gradscope.report.terminal.table import bullets, opening, table_of
 from gradscope.report.words import headline as words
+from gradscope.report.words import numbers
 from gradscope.report.words.captions import details_sentences
 from gradscope.report.words.cells import CAUSE_TITLES, has_textbook_bound
-from gradscope.report.words.numbers import (
-    count,
-    interval,
-    level,
-    number,
-    pace,
-    rate_source,
-    rates_beside,
-    steps,
-)
+from gradscope.report.words.numbers import count, interval, level, number, steps
 from gradscope.report.words.reasons import reason_sentence
 from gradscope.report.words.remedies import advice
 
@@ -83,12 +75,13 @@ def stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
             "  95 % interval",
             [interval(each.growth.low, each.growth.high, "{} … {}") or "–" for each in stages],
         ),
-        ("  taken over", [rate_source(stage.growth) for stage in stages]),
+        ("  taken over", [numbers.rate_source(stage.growth) for stage in stages]),
     ]
     for unit in stages[-1].rate_per:
         title = f"  nats per {unit.replace('time_constant', 'time constant τ')}"
         rows.append((title, [level(stage.rate_per[unit]) for stage in stages]))
-    paces = ["not different from 0" if s.verdict.marginal else pace(s.verdict.rate) for s in stages]
+    rates = ((stage.verdict.rate, stage.verdict.marginal) for stage in stages)
+    paces = ["not different from 0" if zero else numbers.pace(rate) for rate, zero in rates]
     rows.append(("", paces))
     for name in terms_of(analysis.last.causes):
         rates = [level(getattr(stage.causes, name)) for stage in stages]
@@ -185,7 +178,7 @@ def training_page(
     before, after = analysis.stages[0].error, analysis.last.error
     rate = level(analysis.last.verdict.rate)
     closing = [
-        f"growth rate: {rate} nats per step{rates_beside(analysis.last.rate_per)}",
+        f"growth rate: {rate} nats per step{numbers.rates_beside(analysis.last.rate_per)}",
         f"held-out error per step: {number(before)} before, {number(after)} after",
         f"baseline: {number(baseline.error)}, {baseline.meaning}" if baseline else "",
         words.cause_sentence(analysis.last.causes),
