@@ -80,8 +80,8 @@ def stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
     for unit in stages[-1].rate_per:
         title = f"  nats per {unit.replace('time_constant', 'time constant τ')}"
         rows.append((title, [level(stage.rate_per[unit]) for stage in stages]))
-    rates = ((stage.verdict.rate, stage.verdict.marginal) for stage in stages)
-    paces = ["not different from 0" if zero else numbers.pace(rate) for rate, zero in rates]
+    tested = ((stage.verdict.rate, stage.verdict.marginal) for stage in stages)
+    paces = ["not different from 0" if zero else numbers.pace(rate) for rate, zero in tested]
     rows.append(("", paces))
     for name in terms_of(analysis.last.causes):
         rates = [level(getattr(stage.causes, name)) for stage in stages]
