@@ -108,7 +108,9 @@ def _to_write(verdict: Verdict, causes: Rates, activation: ActivationName) -> It
     """Yield what lets the parameters act at all."""
     unscaled = verdict.reason(ReasonCode.INPUTS_UNSCALED)
     if unscaled is not None:
-        yield Remedy(RemedyCode.STANDARDISE, unscaled.numbers)
+        yield Remedy(
+            RemedyCode.STANDARDISE, {**unscaled.numbers, "white_noise": verdict.white_noise}
+        )
     if not verdict.shut:
         return
     if verdict.reason(ReasonCode.UNITS_DEAD):

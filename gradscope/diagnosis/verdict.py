@@ -149,10 +149,10 @@ def judge(evidence: Evidence, thresholds: Thresholds | None = None) -> Verdict:
     known = (evidence.required_lag, log_norms.shape[0], (), marginal, noise)
     bare = Verdict(regime, rate, horizon, *known)
     shape = (*_shape_reasons(bare, median, regimes, thresholds), *_zero_reasons(evidence))
-    shaped = replace(bare, reasons=shape)
+    writing = () if evidence.writing is None else evidence.writing.reasons
+    shaped = replace(bare, reasons=(*writing, *shape))
     reasons = (
-        *(() if evidence.writing is None else evidence.writing.reasons),
-        *shape,
+        *shaped.reasons,
         *_lag_reasons(shaped),
         *_bound_and_cause(evidence, regime),
         *_outcome(shaped, median, evidence, thresholds),
@@ -225,8 +225,12 @@ def _zero_reasons(evidence: Evidence) -> Iterator[Reason]:
 
 
 def _lag_reasons(verdict: Verdict) -> Iterator[Reason]:
-    """Compare the horizon with the required lag; what explodes has no part in it."""
+    """Compare the horizon with the required lag; what explodes has no part in it, and where nothing
+    is written nothing arrives.
+    """
     required = verdict.required_lag
+    if verdict.shut and verdict.reaches:
+        return
     if required is not None and verdict.reaches is None:
         unseen = {"max_lag": verdict.max_lag, "required_lag": required}
         yield Reason(ReasonCode.HORIZON_UNKNOWN, unseen)

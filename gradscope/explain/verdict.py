@@ -22,7 +22,7 @@ from gradscope.explain.page import Page
 from gradscope.names import CellName, Regime, StageName
 from gradscope.report.formats import Document, head
 from gradscope.report.words.cells import CAUSE_TITLES, has_textbook_bound
-from gradscope.report.words.headline import REGIME_WORDS, regime_word
+from gradscope.report.words.headline import REGIME_WORDS, headline, regime_word
 from gradscope.report.words.numbers import fraction, level, number, over_steps, power_of_ten, steps
 
 
@@ -141,9 +141,10 @@ def verdict_page(lesson: VerdictLesson) -> Page:
         "Thresholds and where they come from": thresholds,
     }
     name = "as saved" if stage.name is StageName.GIVEN else stage.name
+    shut = f"{headline(verdict, lesson.thresholds.vanishing)}. " if verdict.shut else ""
     return Page(
-        f"Gradient: {regime_word(verdict)} ({name}); growth rate {rate}, memory horizon {reach}. "
-        "How each number was reached:",
+        f"{shut}Gradient: {regime_word(verdict)} ({name}); growth rate {rate}, memory horizon "
+        f"{reach}. How each number was reached:",
         texts.items(),
     )
 

@@ -24,8 +24,8 @@ class Change:
     in steps, ``rate`` in nats per step, ``error`` per step where both have targets); None where it
     is not finite, lies beyond the lags, or for too few sequences.
 
-    It is ``better`` or ``worse`` where what ``judged_by`` names (the error, else the horizon) has
-    changed by more than its interval.
+    It is ``better`` or ``worse`` where what ``judged_by`` names (the error, else the write level if
+    nothing is written in one of the two, else the horizon) has changed by more than its interval.
     """
 
     analysis: Analysis
@@ -56,7 +56,11 @@ def changes(comparison: Comparison) -> Iterator[Change]:
         widths = [None if g.high is None or g.low is None else (g.high - g.low) / 2 for g in rates]
         within = None if None in widths else math.hypot(*filter(None, widths))
         found["rate"] = (other.last.verdict.rate - first.last.verdict.rate, within)
-        judged_by = "error" if "error" in found else "horizon"
+        levels = first.last.write_level, other.last.write_level
+        found["write_level"] = (levels[1] - levels[0], None)
+        opened = first.last.verdict.shut != other.last.verdict.shut
+        carried = "write_level" if opened else "horizon"
+        judged_by = "error" if "error" in found else carried
         change, within = found[judged_by]
         loss, margin = change if judged_by == "error" else -change, within or 0.0
         if None in (first.last.verdict.horizon, other.last.verdict.horizon):

@@ -43,12 +43,15 @@ def answer(analysis: Analysis) -> str:
     """Return the verdict on the last stage in one sentence."""
     settings, found = analysis.settings, analysis.task_info.lag_errors
     needs = "task" if found is None or settings.required_lag is not None else "data"
-    return headline(analysis.last.verdict, settings.vanishing, needs)
+    long_run = analysis.last.growth.burn_in > 0
+    return headline(analysis.last.verdict, settings.vanishing, needs, long_run=long_run)
 
 
-def headline(verdict: Verdict, threshold: float, needs: str = "task") -> str:
+def headline(
+    verdict: Verdict, threshold: float, needs: str = "task", *, long_run: bool = False
+) -> str:
     """Return the verdict in one sentence: whether, how far back, how far it must (the task or the
-    data ``needs``), how fast.
+    data ``needs``), how fast, and whether that is so in the ``long_run``.
     """
     if verdict.shut:
         return f"Nothing is written: {_what_is_shut(verdict)}"
@@ -61,7 +64,8 @@ def headline(verdict: Verdict, threshold: float, needs: str = "task") -> str:
     text = f"{text}: {it} {reach}{needed}{speed}"
     if after is not None:
         end = f"it would {'be gone' if verdict.rate < 0.0 else 'explode'} after {after}"
-        text = f"the gradient {reach}, but {pace(verdict.rate)}: {end}{needed}"
+        when = "in the long run it " if long_run else ""
+        text = f"the gradient {reach}, but {when}{pace(verdict.rate)}: {end}{needed}"
     return f"On white noise {text}" if verdict.white_noise else f"{text[0].upper()}{text[1:]}"
 
 
@@ -96,33 +100,40 @@ def _reach(verdict: Verdict, threshold: float) -> str:
 
 
 def comparison_headline(comparison: Comparison) -> str:
-    """Return what each network does at the greatest length, or the two extremes of many; of files
-    which are better or worse than the first.
+    """Return how far the gradient of each network reaches at the greatest length, or the two
+    extremes of many; of files which are better or worse than the first.
     """
     if file_of(comparison.analyses[0]) is not None:
-        start = comparison.analyses[0]
-        said = []
-        for each in changes(comparison):
-            both, error = (start.last, each.analysis.last), each.judged_by == "error"
-            before, after = (number(s.error) if error else horizon(s) for s in both)
-            word = "is worse" if each.worse else "is better" if each.better else "hardly differs"
-            other = short_name(each.analysis.settings)
-            said.append(f"{other} {word} ({each.judged_by} {before} → {after})")
-        more = f"; and {len(said) - MAX_NAMED} more" if len(said) > MAX_NAMED else ""
-        return f"Against {short_name(start.settings)}: {'; '.join(said[:MAX_NAMED])}{more}"
+        return _changes_headline(comparison)
     length = max(analysis.settings.steps for analysis in comparison.analyses)
-    rates = {
-        short_name(group[0].settings): middle([each.last.verdict.rate for each in group])
-        for group in comparison.groups
-        if group[0].settings.steps == length
-    }
+    found = []
+    for group in comparison.groups:
+        if group[0].settings.steps == length:
+            stages = [each.last for each in group]
+            rate, reach = middle([each.verdict.rate for each in stages]), horizon(*stages)
+            text = f"{short_name(group[0].settings)} reaches {reach} steps ({pace(rate)})"
+            found.append((median_reach(stages), rate, text))
     seeds = max(map(len, comparison.groups))
     over = f"Over {steps(length)}{f', median of {seeds} seeds' if seeds > 1 else ''}"
-    if len(rates) > MAX_NAMED:
-        ordered = sorted(rates, key=lambda name: rates[name])
-        first, last = (f"{name} ({pace(rates[name])})" for name in (ordered[0], ordered[-1]))
-        return f"{over}: from {first} to {last}"
-    return f"{over}: {', '.join(f'{name} {pace(rates[name])}' for name in rates)}"
+    if len(found) > MAX_NAMED:
+        return f"{over}: from {min(found)[2]} to {max(found)[2]}"
+    return f"{over}: {', '.join(text for *_, text in found)}"
+
+
+def _changes_headline(comparison: Comparison) -> str:
+    start, said = comparison.analyses[0], []
+    for each in changes(comparison):
+        by, stages = each.judged_by, (start.last, each.analysis.last)
+        before, after = (
+            horizon(stage) if by == "horizon" else number(getattr(stage, by)) for stage in stages
+        )
+        word = "is worse" if each.worse else "is better" if each.better else "hardly differs"
+        text = f"{short_name(each.analysis.settings)} {word}"
+        shut = "; nothing is written in it" if each.analysis.last.verdict.shut else ""
+        said.append(f"{text} ({by.replace('_', ' ')} {before} → {after}){shut}")
+    more = f"; and {len(said) - MAX_NAMED} more" if len(said) > MAX_NAMED else ""
+    shut = " (nothing is written in it)" if start.last.verdict.shut else ""
+    return f"Against {short_name(start.settings)}{shut}: {'; '.join(said[:MAX_NAMED])}{more}"
 
 
 def horizon(*stages: Stage) -> str:

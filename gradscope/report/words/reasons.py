@@ -76,7 +76,7 @@ def _shortened(n: Mapping[str, Any]) -> str:
     size = "exactly 0" if norm is None else power_of_ten(norm)
     return (
         f"{said} It was trained for lag {n['required_lag']}, at which σ_max was {size} before "
-        "training: too little to learn from."
+        "training."
     )
 
 
@@ -123,7 +123,9 @@ _REASONS: Mapping[ReasonCode, Callable[[Mapping[str, Any]], str]] = MappingProxy
         ReasonCode.STATE_OVERFLOWS: lambda n: (
             f"The hidden state overflows at step {n['step']}; the steps before it were examined."
         ),
-        ReasonCode.HORIZON_SHORT: lambda n: f"{_horizon(n)}: it cannot learn that far back.",
+        ReasonCode.HORIZON_SHORT: lambda n: (
+            f"{_horizon(n)}: hardly any of the gradient comes from there."
+        ),
         ReasonCode.HORIZON_REACHES: lambda n: f"{_horizon(n)}: the gradient arrives.",
         ReasonCode.HORIZON_UNKNOWN: lambda n: (
             f"It must reach {steps(n['required_lag'])} back, but the lags measured end at "

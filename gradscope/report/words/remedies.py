@@ -106,9 +106,10 @@ _REMEDIES: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = MappingProx
 
 _REMEDIES_ELSEWHERE: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = MappingProxyType(
     {
-        RemedyCode.STANDARDISE: lambda _: (
-            "Standardise the inputs to mean 0 and variance 1 and train on them (--standardise; for "
-            "white noise, a smaller --noise-scale)."
+        RemedyCode.STANDARDISE: lambda n: (
+            "Give the network's own inputs (--data), or weaker noise (a smaller --noise-scale)."
+            if n["white_noise"]
+            else "Standardise the inputs to mean 0 and variance 1; train on them (--standardise)."
         ),
         RemedyCode.RAISE_SLOPE_CEILING: lambda n: (
             f"Use an activation of slope 1 ({n['activation']}): γ costs the most here."

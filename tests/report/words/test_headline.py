@@ -49,13 +49,16 @@ def test_a_comparison_of_many_networks_names_the_two_that_all_others_lie_between
 
     many = tuple(map(analysis_of, ("tanh", "identity", "sigmoid", "hard-tanh")))
 
-    assert comparison_headline(Comparison(many[:2])) == (
-        f"Over 8 steps: tanh {pace(many[0].last.verdict.rate)}, identity neither grows nor shrinks"
-    )
-    assert comparison_headline(Comparison(many)) == (
-        f"Over 8 steps: from sigmoid ({pace(many[2].last.verdict.rate)}) to identity (neither "
-        "grows nor shrinks)"
-    )
+    tanh, identity, sigmoid, _ = map(reached, many)
+    assert comparison_headline(Comparison(many[:2])) == f"Over 8 steps: {tanh}, {identity}"
+    assert comparison_headline(Comparison(many)) == f"Over 8 steps: from {sigmoid} to {identity}"
+
+
+def reached(analysis: Analysis) -> str:
+    """Return how far the gradient of a network reaches, in the words of a comparison."""
+    verdict = analysis.last.verdict
+    reach = verdict.horizon or f">{verdict.max_lag}"
+    return f"{analysis.settings.activation} reaches {reach} steps ({pace(verdict.rate)})"
 
 
 def test_a_comparison_is_about_its_longest_length_in_whatever_order() -> None:
@@ -63,8 +66,8 @@ def test_a_comparison_is_about_its_longest_length_in_whatever_order() -> None:
     found = gradscope.compare(settings, steps=(20, 8), activations=("tanh", "sigmoid"))
     tanh, sigmoid = (each for each in found.analyses if each.settings.steps == 20)
 
-    whole = f"Over 20 steps: tanh {pace(tanh.last.verdict.rate)}"
-    assert comparison_headline(found) == f"{whole}, sigmoid {pace(sigmoid.last.verdict.rate)}"
+    whole = f"Over 20 steps: {reached(tanh)}"
+    assert comparison_headline(found) == f"{whole}, {reached(sigmoid)}"
     # An interrupted one speaks of the networks that came so far.
     rest = tuple(each for each in found.analyses if each is not sigmoid)
     assert comparison_headline(Comparison(rest, interrupted=True)) == whole
@@ -351,7 +354,7 @@ REMEDIES: dict[RemedyCode, list[dict[str, Any]]] = {
     RemedyCode.LOOK_ELSEWHERE: [{}],
     RemedyCode.KEEP_LONGER: [{"direct": -0.7}],
     RemedyCode.OPEN_GATES: [{}],
-    RemedyCode.STANDARDISE: [UNSCALED],
+    RemedyCode.STANDARDISE: [{**UNSCALED, "white_noise": noise} for noise in (False, True)],
     RemedyCode.REVIVE_UNITS: [{}],
 }
 
