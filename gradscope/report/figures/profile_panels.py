@@ -137,10 +137,10 @@ def causes_panel(axes: "Axes", analysis: Analysis) -> None:
     ends = np.cumsum(parts)
     starts = ends - parts
     rising = parts >= 0
-    colors, hatches = np.where(rising, BLUE, VERMILLION), np.where(rising, "", "//").tolist()
     places = np.arange(parts.size)
-    look: Look = {"color": colors, "hatch": hatches, "edgecolor": "white"}
-    axes.barh(places, parts, left=starts, **look)
+    bars = axes.barh(places, parts, left=starts, color=np.where(rising, BLUE, VERMILLION))
+    for bar, rises in zip(bars, rising, strict=True):
+        bar.set(hatch="" if rises else "//", edgecolor="white")
     axes.barh(parts.size, causes.total, color=INK)
     axes.vlines(ends, places + 0.4, places + 0.6, color=GREY, linewidth=1.0)
     axes.axvline(0.0, color=GREY, linewidth=1.0)
