@@ -3,7 +3,7 @@
 ``CompactRepr`` prints a result as one line, arrays as their shapes. IPython asks an object for
 ``_repr_html_``. Pages and pictures belong to ``report``, which results may not import, so a result
 inherits from ``NotebookResult`` only a slot for the method; ``gradscope/__init__``, which always
-runs before any other module, sets it to a function that loads ``report.notebook`` when a notebook
+runs before any other module, sets it to a function that loads ``report.html`` when a notebook
 first asks.
 """
 

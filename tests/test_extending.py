@@ -34,7 +34,7 @@ DRAWING = '''
 
 def steepness_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw the median slope."""
-    dress(axes, "time step t", "median slope")
+    style.dress(axes, "time step t", "median slope")
     axes.plot(analysis.last.slopes.median)
 '''
 CAPTION = '''
@@ -43,10 +43,8 @@ def steepness_caption(analysis: Analysis) -> str:
     """Say what slopes_caption says."""
     return slopes_caption(analysis)
 '''
-PANEL = """    Panel(
-        "steepness", "How steep the median unit is",
-        "time_panels", "figures.time_panels.slope_rows", term="slope",
-    ),
+PANEL = """    Panel("steepness", "How steep the median unit is",
+          "time_panels", "figures.time_panels.slope_rows", term="slope"),
 """
 
 EDITS = {
@@ -57,7 +55,7 @@ EDITS = {
     "report/words/captions.py": (
         "\n\ndef training_caption", f"{CAPTION}\n\ndef training_caption",
     ),
-    "report/figures/panels.py": ('    Panel(\n        "map"', f'{PANEL}    Panel(\n        "map"'),
+    "report/figures/panels.py": ('    Panel("map"', f'{PANEL}    Panel("map"'),
 }  # fmt: skip
 """All that is edited, by file: the place, and what it becomes."""
 

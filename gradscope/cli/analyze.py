@@ -89,7 +89,7 @@ def analyze(  # noqa: PLR0913, PLR0917 (a parameter is an option)
 def run_analysis(place: Place, asked: "Settings | Given", files: Files) -> "Analysis":
     """Analyze, show the page, write picture, run and report; return the analysis."""
     from gradscope.report.documents.analysis import analysis_document
-    from gradscope.report.documents.rows import PROFILE_COLUMNS, profile_rows
+    from gradscope.report.documents.rows import profile_rows
     from gradscope.report.terminal.analysis import analysis_page
 
     analysis = analysis_with_bars(asked)
@@ -99,7 +99,7 @@ def run_analysis(place: Place, asked: "Settings | Given", files: Files) -> "Anal
         place,
         lambda screen: analysis_page(analysis, screen),
         lambda: analysis_document(analysis),
-        lambda: (PROFILE_COLUMNS, profile_rows(analysis)),
+        lambda: profile_rows(analysis),
     )
     write_files(analysis, files, force=place.force)
     return analysis

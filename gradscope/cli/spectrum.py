@@ -32,7 +32,7 @@ def spectrum(call: Call, file: WeightsFile = None, load: Load = None, png: Figur
 def run_spectrum(place: Place, asked: "Settings | Given", figures: Sequence[Path] | None) -> None:
     """Compute the spectra, show the page, draw the picture."""
     from gradscope.report.documents.analysis import spectrum_document
-    from gradscope.report.documents.rows import singular_rows
+    from gradscope.report.figures.panels import PANELS
     from gradscope.report.terminal.spectrum import spectrum_page
 
     analysis = analysis_with_bars(asked)
@@ -40,7 +40,7 @@ def run_spectrum(place: Place, asked: "Settings | Given", figures: Sequence[Path
         place,
         lambda screen: spectrum_page(analysis, screen),
         lambda: spectrum_document(analysis),
-        lambda: singular_rows(analysis),
+        lambda: PANELS["singular"].rows(analysis),
     )
     if figures:
         from gradscope.report.figures.analysis import spectrum_picture

@@ -2,24 +2,33 @@
 
 The verdict first, then why, then what to do, then every panel with how to read it for this run and
 its numbers to download, then the settings and the command, in the frame of ``page.html``.
-Everything that comes from a file or a setting is escaped.
+Everything that comes from a file or a setting is escaped. A notebook shows less, inside its own
+page: the verdict in words, the picture, the reasons, what to do.
 """
 
 import base64
 from collections.abc import Iterable, Sequence
+from functools import singledispatch
 from html import escape
 from importlib.resources import files
 from string import Template
 
-from gradscope.analysis.results import Analysis
-from gradscope.report.figures.analysis import panel_picture
+from gradscope.analysis.results import Analysis, Comparison
+from gradscope.arrays import LN_10
+from gradscope.diagnosis.diagnose import Diagnosis
+from gradscope.diagnosis.thresholds import Thresholds
+from gradscope.jacobians.lag_norms import LagNorms
+from gradscope.notebook_repr import NotebookResult
+from gradscope.report.figures.analysis import analysis_picture, panel_picture, profile_picture
+from gradscope.report.figures.comparison import comparison_picture
 from gradscope.report.figures.panels import PANELS, Panel
 from gradscope.report.formats import to_csv
 from gradscope.report.provenance.recipe import command_line
 from gradscope.report.provenance.records import provenance_text, settings_to_toml
 from gradscope.report.terminal import analysis as terminal
+from gradscope.report.words import headline as words
 from gradscope.report.words.captions import verification_sentences
-from gradscope.report.words.headline import answer, describe, stage_title, training_sentence
+from gradscope.report.words.numbers import power_of_ten, steps
 from gradscope.report.words.reasons import reason_sentence
 from gradscope.report.words.remedies import advice
 
@@ -52,10 +61,10 @@ def analysis_html(analysis: Analysis) -> str:
         *(_figure(each, analysis) for each in PANELS.values() if each.shown(analysis)),
         _section("again", "Reproduce it", again),
     ]
-    page = Template((files("gradscope.report") / "page.html").read_text("utf-8"))
-    return page.substitute(
-        title=escape(answer(analysis)),
-        subject=escape(describe(settings, analysis)),
+    frame = Template((files("gradscope.report") / "page.html").read_text("utf-8"))
+    return frame.substitute(
+        title=escape(words.answer(analysis)),
+        subject=escape(words.describe(settings, analysis)),
         provenance=escape(provenance_text(settings.as_dict())),
         sections="\n".join(filter(None, sections)),
     )
@@ -82,9 +91,9 @@ def _table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def _numbers(analysis: Analysis) -> str:
     """Return the table of all stages, a column each."""
-    stages = [stage_title(stage.name, analysis.training) for stage in analysis.stages]
+    stages = [words.stage_title(stage.name, analysis.training) for stage in analysis.stages]
     rows = [(title.strip() or "that is", *cells) for title, cells in terminal.stage_rows(analysis)]
-    ended = training_sentence(analysis.training) if analysis.training is not None else ""
+    ended = words.training_sentence(analysis.training) if analysis.training is not None else ""
     warning = f'<p class="warning">{escape(ended)}</p>' if ended else ""
     notes = [terminal.measure_sentence(analysis), *verification_sentences(analysis)]
     below = "\n".join(f"<p>{escape(each)}</p>" for each in notes)
@@ -103,3 +112,62 @@ def _figure(panel: Panel, analysis: Analysis) -> str:
         "</figcaption>\n</figure>"
     )
     return _section(panel.name, title, body)
+
+
+WIDTH = "max-width: 60em; width: 100%"
+
+
+@singledispatch
+def notebook_page(result: NotebookResult) -> str:
+    """Return the page of a result; raises TypeError if its kind has none."""
+    raise TypeError(f"a {type(result).__name__} has no page")
+
+
+@notebook_page.register
+def _(analysis: Analysis) -> str:
+    drawn = analysis_picture(analysis, ".png")
+    why = _points("Why", [reason_sentence(each) for each in analysis.last.verdict.reasons])
+    advised = _points("What to do", advice(analysis))
+    about = words.describe(analysis.settings, analysis)
+    return _framed(words.answer(analysis), about, drawn, why, advised)
+
+
+@notebook_page.register
+def _(comparison: Comparison) -> str:
+    if not comparison.analyses:
+        return _framed("Nothing was compared: interrupted")
+    drawn = comparison_picture(comparison, ".png")
+    return _framed(words.comparison_headline(comparison), png=drawn)
+
+
+@notebook_page.register
+def _(diagnosis: Diagnosis) -> str:
+    threshold = diagnosis.thresholds.vanishing
+    drawn = profile_picture(diagnosis.norms, threshold, diagnosis.log_bound)
+    why = _points("Why", [reason_sentence(each) for each in diagnosis.verdict.reasons])
+    said = words.headline(diagnosis.verdict, threshold)
+    return _framed(said, words.cause_sentence(diagnosis.causes), drawn, why)
+
+
+@notebook_page.register
+def _(norms: LagNorms) -> str:
+    last = int(norms.lags[-1])
+    lows, highs = float(norms.log_norms[-1].min()), float(norms.log_norms[-1].max())
+    reach = " to ".join(dict.fromkeys(power_of_ten(each / LN_10) for each in (lows, highs)))
+    answer = f"σ_max is {reach} after {steps(last)}"
+    drawn = profile_picture(norms, Thresholds().vanishing)
+    about = f"{norms.log_norms.shape[1]} sequences; relative error {norms.certificate.max():.0e}"
+    return _framed(answer, about, drawn)
+
+
+def _framed(answer: str, about: str = "", png: bytes = b"", *lists: str) -> str:
+    """Return a page: the answer, what it is about, the picture, lists of sentences."""
+    said = escape(answer)
+    parts = [f"<p><strong>{said}.</strong></p>", f"<p>{escape(about)}</p>" if about else ""]
+    if png:
+        parts.append(f'<img alt="{said}" src="{data_url("image/png", png)}" style="{WIDTH}">')
+    return f'<div class="gradscope">{"".join([*parts, *lists])}</div>'
+
+
+def _points(title: str, sentences: Sequence[str]) -> str:
+    return f"<p>{escape(title)}</p>{bullet_list(sentences)}" if sentences else ""

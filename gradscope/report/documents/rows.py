@@ -11,9 +11,11 @@ import numpy as np
 
 from gradscope.analysis.check import CheckRow
 from gradscope.analysis.checkpoints import Checkpoint
+from gradscope.analysis.details import Spectrum
 from gradscope.analysis.fields import QUANTILES, Field, stage_fields
 from gradscope.analysis.results import Analysis, Comparison, Stage
 from gradscope.arrays import LN_10, FloatArray, IntArray, quantiles
+from gradscope.jacobians.lag_map import LagMap
 from gradscope.jacobians.shares import GradientShares
 
 Rows = tuple[tuple[str, ...], list[list[Any]]]
@@ -24,7 +26,6 @@ PROFILE_FIELDS = {
     **{f"log10_{name}": f"profile.log10_norm.{name}" for name in QUANTILES},
     "log10_bound": "profile.log10_bound",
 }
-PROFILE_COLUMNS = ("stage", *PROFILE_FIELDS)
 
 CELL_FIELDS = {
     "stage": "stage",
@@ -62,14 +63,10 @@ def _fields_of(stage: Stage, columns: Mapping[str, str]) -> list[Field]:
     return [found.get(name, Field(name, None)) for name in columns.values()]
 
 
-def profile_rows(analysis: Analysis) -> list[list[Any]]:
-    """Return one row per stage and lag, in the order of ``PROFILE_COLUMNS``."""
-    return by_stage(analysis, lambda s: (each.value for each in _fields_of(s, PROFILE_FIELDS)))
-
-
-def profile_table(analysis: Analysis) -> Rows:
-    """Return the profile of every stage with its columns."""
-    return PROFILE_COLUMNS, profile_rows(analysis)
+def profile_rows(analysis: Analysis) -> Rows:
+    """Return one row per stage and lag."""
+    rows = by_stage(analysis, lambda s: (each.value for each in _fields_of(s, PROFILE_FIELDS)))
+    return ("stage", *PROFILE_FIELDS), rows
 
 
 def parameter_rows(analysis: Analysis) -> Rows:
@@ -150,15 +147,12 @@ def middle(values: FloatArray | Sequence[float]) -> float:
     return float(quantiles(np.asarray(values, np.float64), (0.5,))[0])
 
 
-def map_rows(analysis: Analysis) -> Rows:
+def map_rows(found: LagMap) -> Rows:
     """Return one row per pair t > k: log10 σ_max(∂h_t/∂h_k), the median over sequences."""
-    columns = ("later", "earlier", "log10_norm")
-    found = analysis.details.map
-    if found is None:
-        return columns, []
     times, middle = found.times, median_map(found.log_norms) / LN_10
     later, earlier = np.tril_indices(times.size, -1)
-    return columns, transposed((times[later], times[earlier], middle[later, earlier]))
+    rows = transposed((times[later], times[earlier], middle[later, earlier]))
+    return ("later", "earlier", "log10_norm"), rows
 
 
 def share_columns(shares: GradientShares) -> list[FloatArray | IntArray]:
@@ -172,10 +166,9 @@ def share_columns(shares: GradientShares) -> list[FloatArray | IntArray]:
     ]
 
 
-def share_rows(analysis: Analysis) -> Rows:
+def share_rows(shares: GradientShares) -> Rows:
     """Return one row per lag, in the order of ``SHARE_COLUMNS``."""
-    shares = analysis.details.shares
-    return SHARE_COLUMNS, [] if shares is None else transposed(share_columns(shares))
+    return SHARE_COLUMNS, transposed(share_columns(shares))
 
 
 def transposed(columns: Iterable[Column]) -> list[list[Any]]:
@@ -188,48 +181,34 @@ def by_stage(analysis: Analysis, columns: Callable[[Stage], Iterable[Column]]) -
     return [[str(s.name), *row] for s in analysis.stages for row in transposed(columns(s))]
 
 
-def singular_rows(analysis: Analysis) -> Rows:
+def singular_rows(spectrum: Spectrum) -> Rows:
     """Return one row per lag, sequence and rank: log10 σ_i."""
-    columns = ("lag", "sequence", "rank", "log10_singular_value")
-    spectrum = analysis.details.spectrum
-    if spectrum is None:
-        return columns, []
     log10_values = spectrum.singular.log_values / LN_10
     place, sequence, rank = np.indices(log10_values.shape).reshape(3, -1)
     lags = spectrum.singular.lags[place]
-    return columns, transposed((lags, sequence + 1, rank + 1, log10_values.ravel()))
+    rows = transposed((lags, sequence + 1, rank + 1, log10_values.ravel()))
+    return ("lag", "sequence", "rank", "log10_singular_value"), rows
 
 
-def lyapunov_rows(analysis: Analysis) -> Rows:
+def lyapunov_rows(spectrum: Spectrum) -> Rows:
     """Return one row per sequence and rank: λ_i in nats per step, its error, whether trusted."""
     columns = ("sequence", "rank", "exponent_nats_per_step", "standard_error", "trusted")
-    spectrum = analysis.details.spectrum
-    if spectrum is None:
-        return columns, []
     found = spectrum.lyapunov
     sequence, rank = np.indices(found.exponents.shape) + 1
     arrays = (sequence, rank, found.exponents, found.standard_errors, found.trusted)
     return columns, transposed(each.ravel() for each in arrays)
 
 
-def eigenvalue_rows(analysis: Analysis) -> Rows:
+def eigenvalue_rows(spectrum: Spectrum) -> Rows:
     """Return one row per eigenvalue of W and of the sampled Jacobians."""
-    columns = ("of", "step", "real", "imaginary")
-    spectrum = analysis.details.spectrum
-    if spectrum is None:
-        return columns, []
     sampled = zip(spectrum.sampled_steps.tolist(), spectrum.jacobian_eigenvalues, strict=True)
     groups = [("W", None, spectrum.eigenvalues), *(("J_t", *each) for each in sampled)]
-    return columns, [
-        [of, step, z.real, z.imag] for of, step, values in groups for z in values.tolist()
-    ]
+    rows = [[of, step, z.real, z.imag] for of, step, values in groups for z in values.tolist()]
+    return ("of", "step", "real", "imaginary"), rows
 
 
-def theory_rows(analysis: Analysis) -> Rows:
+def theory_rows(spectrum: Spectrum) -> Rows:
     """Return one row per theory: its rate in nats per step, whether it applies, its source."""
     columns = ("theory", "rate_nats_per_step", "depth_scale", "applies", "source")
-    spectrum = analysis.details.spectrum
-    theory = () if spectrum is None else spectrum.theory
-    return columns, [
-        [str(each.name), each.rate, each.depth_scale, each.applies, each.source] for each in theory
-    ]
+    rows = [[str(t.name), t.rate, t.depth_scale, t.applies, t.source] for t in spectrum.theory]
+    return columns, rows

@@ -13,24 +13,10 @@ from gradscope.analysis.results import Analysis
 from gradscope.arrays import LN_10, FloatArray, quantiles
 from gradscope.jacobians.lag_norms import LagNorms
 from gradscope.names import ColumnWidth
+from gradscope.report.figures import style
 from gradscope.report.figures.panels import PANELS
 from gradscope.report.figures.profile_panels import drawable, say
-from gradscope.report.figures.style import (
-    BLUE,
-    INK,
-    LAG,
-    SIGMA_MAX,
-    SLIDE,
-    VERMILLION,
-    Look,
-    draw_band,
-    dress,
-    fit_panel,
-    legend,
-    new_page,
-    new_panel,
-    picture_bytes,
-)
+from gradscope.report.figures.style import BLUE, INK, SLIDE, VERMILLION, Look
 from gradscope.report.words.captions import lyapunov_sentence
 from gradscope.report.words.headline import answer, describe
 from gradscope.report.words.numbers import fraction
@@ -53,18 +39,18 @@ def profile_picture(
     """
     n_sequences = norms.log_norms.shape[1]
     about = f"{norms.lags.size} lags, {n_sequences} sequences; dashed: {fraction(threshold)}"
-    figure = new_page("How much of the gradient arrives, by lag", about, HALF_SLIDE)
+    figure = style.new_page("How much of the gradient arrives, by lag", about, HALF_SLIDE)
     axes = figure.add_axes((0.11, 0.13, 0.85, 0.68))
-    dress(axes, LAG, SIGMA_MAX)
+    style.dress(axes, style.LAG, style.SIGMA_MAX)
     low, median, high = map(drawable, quantiles(norms.log_norms, (0.05, 0.5, 0.95)))
     axes.plot(norms.lags, median, color=BLUE, linewidth=2.4, label="median")
-    draw_band(axes, norms.lags, low, high)
+    style.draw_band(axes, norms.lags, low, high)
     if log_bound is not None and np.isfinite(log_bound).all():
         look: Look = {"color": VERMILLION, "linestyle": ":", "linewidth": 2.0}
         axes.plot(norms.lags, log_bound / LN_10, label="bound", **look)
     axes.axhline(float(np.log10(threshold)), color=INK, linestyle=(0, (6, 4)), linewidth=1.0)
-    legend(axes)
-    return picture_bytes(figure, ".png", {}, NOTEBOOK)
+    style.legend(axes)
+    return style.picture_bytes(figure, ".png", {}, NOTEBOOK)
 
 
 WORDS_ACROSS = 36
@@ -82,7 +68,7 @@ EXTRA_ROW = 3.5
 
 def analysis_picture(analysis: Analysis, suffix: str) -> bytes:
     """Return the report of one analysis as the bytes of a ``.png``, ``.svg`` or ``.pdf``."""
-    return picture_bytes(analysis_figure(analysis), suffix, analysis.settings.as_dict())
+    return style.picture_bytes(analysis_figure(analysis), suffix, analysis.settings.as_dict())
 
 
 def analysis_figure(analysis: Analysis) -> "Figure":
@@ -91,7 +77,9 @@ def analysis_figure(analysis: Analysis) -> "Figure":
     below = [name for name in others if PANELS[name].shown(analysis)]
     rows = [below[place : place + 3] for place in range(0, len(below), 3)]
     height = SLIDE[1] + EXTRA_ROW * (len(rows) - 1)
-    figure = new_page(answer(analysis), describe(analysis.settings, analysis), (SLIDE[0], height))
+    figure = style.new_page(
+        answer(analysis), describe(analysis.settings, analysis), (SLIDE[0], height)
+    )
     margins: Look = {"top": 1.0 - 1.575 / height, "bottom": 0.64 / height}
     margins |= {"left": 0.065, "right": 0.945, "hspace": 0.58, "wspace": 1.35}
     grid = figure.add_gridspec(1 + len(rows), 6, **margins)
@@ -107,7 +95,7 @@ def analysis_figure(analysis: Analysis) -> "Figure":
 
 def spectrum_picture(analysis: Analysis, suffix: str) -> bytes:
     """Return the picture of ``spectrum``: exponents, singular values, eigenvalues, theory."""
-    figure = new_page(
+    figure = style.new_page(
         f"Largest Lyapunov exponent: {lyapunov_sentence(analysis)}",
         describe(analysis.settings, analysis),
     )
@@ -116,7 +104,7 @@ def spectrum_picture(analysis: Analysis, suffix: str) -> bytes:
     named = ("lyapunov", "singular", "eigenvalues", "theory")
     for place, name in enumerate(name for name in named if PANELS[name].shown(analysis)):
         PANELS[name].draw(figure.add_subplot(grid[divmod(place, 2)]), analysis)
-    return picture_bytes(figure, suffix, analysis.settings.as_dict(), {"command": "spectrum"})
+    return style.picture_bytes(figure, suffix, analysis.settings.as_dict(), {"command": "spectrum"})
 
 
 def panel_picture(
@@ -128,16 +116,16 @@ def panel_picture(
     """
     made_by = {"command": "analyze", "panel": name, "width": str(width)}
     figure = panel_figure(analysis, name, width)
-    return picture_bytes(figure, suffix, analysis.settings.as_dict(), made_by)
+    return style.picture_bytes(figure, suffix, analysis.settings.as_dict(), made_by)
 
 
 def panel_figure(analysis: Analysis, name: str, width: ColumnWidth) -> "Figure":
     """Return one panel alone; see ``panel_picture``."""
-    figure, axes = new_panel(width)
+    figure, axes = style.new_panel(width)
     panel = PANELS[name]
     if panel.shown(analysis):
         panel.draw(axes, analysis)
     else:
         say(axes, fill(panel.reading(analysis), WORDS_ACROSS))
-    fit_panel(axes)
+    style.fit_panel(axes)
     return figure

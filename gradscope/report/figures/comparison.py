@@ -14,23 +14,9 @@ from gradscope.analysis.results import Analysis, Comparison, Stage
 from gradscope.arrays import FloatArray, quantiles
 from gradscope.model.activations import ACTIVATIONS
 from gradscope.report.documents.rows import file_of, median_reach, middle
+from gradscope.report.figures import style
 from gradscope.report.figures.profile_panels import drawable, say
-from gradscope.report.figures.style import (
-    GREY,
-    INK,
-    LAG,
-    SIGMA_MAX,
-    SLIDE,
-    Look,
-    dress,
-    height_of_rows,
-    legend,
-    new_page,
-    page_legend,
-    picture_bytes,
-    set_round_ticks,
-    write,
-)
+from gradscope.report.figures.style import GREY, INK, SLIDE, Look
 from gradscope.report.figures.sweep_axes import fits, gap_for, inches_along, line_style
 from gradscope.report.words.cells import short_name
 from gradscope.report.words.headline import comparison_headline, seeds_of
@@ -74,7 +60,7 @@ def comparison_picture(comparison: Comparison, suffix: str) -> bytes:
         made_by["seeds"] = len({each.seed for each in every})
     else:
         made_by["files"] = [file_of(each) for each in comparison.analyses]
-    return picture_bytes(comparison_figure(comparison), suffix, every[0].as_dict(), made_by)
+    return style.picture_bytes(comparison_figure(comparison), suffix, every[0].as_dict(), made_by)
 
 
 def comparison_figure(comparison: Comparison) -> "Figure":
@@ -89,15 +75,20 @@ def comparison_figure(comparison: Comparison) -> "Figure":
         subtitle = first.task_info.description
     elif max(map(len, comparison.groups)) > 1:
         subtitle += " (thin lines and dots), lines: median"
-    figure = new_page(comparison_headline(comparison), subtitle)
-    top = PANELS_TOP + height_of_rows(len(networks) + 1)
-    margins: Look = {"left": 0.065, "right": 0.97, "top": 1.0 - top / SLIDE[1], "bottom": 0.085}
+    figure = style.new_page(comparison_headline(comparison), subtitle)
+    top = PANELS_TOP + style.height_of_rows(len(networks) + 1)
+    margins: Look = {
+        "left": 0.065,
+        "right": 0.97,
+        "top": 1.0 - top / SLIDE[1],
+        "bottom": 0.085,
+    }
     grid = figure.add_gridspec(2, 5, hspace=0.58, wspace=0.9, **margins)
     profiles = figure.add_subplot(grid[:, :3])
     _profiles_panel(profiles, comparison, networks)
     for row, draw in enumerate((_horizons_panel, _errors_panel)):
         draw(figure.add_subplot(grid[row, 3:]), comparison, networks)
-    page_legend(figure, *profiles.get_legend_handles_labels())
+    style.page_legend(figure, *profiles.get_legend_handles_labels())
     return figure
 
 
@@ -109,17 +100,17 @@ def _networks(comparison: Comparison) -> list[_Network]:
     styles, networks = [each.line_style for each in ACTIVATIONS.values()], []
     for number, (name, groups) in enumerate(by_name.items()):
         groups.sort(key=lambda group: group[0].settings.steps)
-        shown, style, places = name, line_style(name), [group[0].settings.steps for group in groups]
+        shown, line, places = name, line_style(name), [group[0].settings.steps for group in groups]
         if file_of(groups[0][0]) is not None:
-            style, places = styles[number % len(styles)], [number + 1]
+            line, places = styles[number % len(styles)], [number + 1]
             shown = f"{number + 1}: {Path(name).name[-MAX_NAME:]}".replace("$", r"\$")
-        networks.append(_Network(shown, style._asdict(), np.array(places, np.float64), groups))
+        networks.append(_Network(shown, line._asdict(), np.array(places, np.float64), groups))
     return networks
 
 
 def _profiles_panel(axes: "Axes", comparison: Comparison, networks: list[_Network]) -> None:
     title = "How much of the gradient arrives, by lag; one curve per length"
-    dress(axes, LAG, f"{SIGMA_MAX}, median", title)
+    style.dress(axes, style.LAG, f"{style.SIGMA_MAX}, median", title)
     for name, look, _, groups in networks:
         for group in groups:
             profiles = [each.last.profile for each in group]
@@ -152,11 +143,13 @@ def _name_ends(axes: "Axes", comparison: Comparison) -> None:
     low, high = axes.get_xlim()
     for length in (reached[each] for each in fits(reached, (high - low) / LENGTHS_ACROSS)):
         look: Look = {"xycoords": ("data", "axes fraction"), "ha": "center", "color": GREY}
-        write(axes, f"T = {length}", (length, 1.0), (0, 4), **look)
+        style.write(axes, f"T = {length}", (length, 1.0), (0, 4), **look)
 
 
 def _horizons_panel(axes: "Axes", comparison: Comparison, networks: list[_Network]) -> None:
-    dress(axes, _across(comparison), "lag (steps)", "Memory horizon (hollow: beyond the lags)")
+    style.dress(
+        axes, _across(comparison), "lag (steps)", "Memory horizon (hollow: beyond the lags)"
+    )
     for name, look, places, groups in networks:
         afters = [[each.last for each in group] for group in groups]
         if len(groups[0][0].stages) > 1:
@@ -176,9 +169,9 @@ def _horizons_panel(axes: "Axes", comparison: Comparison, networks: list[_Networ
         grey: Look = {"color": GREY, "linestyle": ":", "linewidth": 2}
         axes.plot(*zip(*needed, strict=True), label="needed", **grey)
     axes.set_yscale("log")
-    set_round_ticks(axes.yaxis, axes.get_ylim())
+    style.set_round_ticks(axes.yaxis, axes.get_ylim())
     _tick_places(axes, comparison, networks)
-    legend(axes)
+    style.legend(axes)
 
 
 def _reached(stages: Sequence[Stage]) -> float:
@@ -196,7 +189,7 @@ def _dots(axes: "Axes", look: Look, places: FloatArray, values: list[list[float]
 
 def _errors_panel(axes: "Axes", comparison: Comparison, networks: list[_Network]) -> None:
     """Draw each error in units of its baseline's; what is infinite hollow at the upper edge."""
-    dress(axes, _across(comparison), "error / baseline", "Error against the baseline")
+    style.dress(axes, _across(comparison), "error / baseline", "Error against the baseline")
     overflows = np.isinf([each.relative_error or 0.0 for each in comparison.analyses])
     if overflows.all():
         say(axes, "The error is infinite:\nthe state overflows.")
@@ -219,7 +212,7 @@ def _errors_panel(axes: "Axes", comparison: Comparison, networks: list[_Network]
             hollow: Look = {**look, "linestyle": "none", "fillstyle": "none"}
             hollow |= {"transform": axes.get_xaxis_transform(), "label": "hollow: infinite"}
             axes.plot(places[infinite], edge, **hollow)
-    legend(axes)
+    style.legend(axes)
     axes.set_ylim(0.0, axes.get_ylim()[1] * (HEADROOM if overflows.any() else 1.0))
     _tick_places(axes, comparison, networks)
 

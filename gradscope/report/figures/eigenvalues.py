@@ -11,20 +11,8 @@ import numpy as np
 
 from gradscope.analysis.inspect import Inspection, WeightSpectrum
 from gradscope.names import CellName
-from gradscope.report.figures.style import (
-    BLUE,
-    GREY,
-    INK,
-    VERMILLION,
-    Look,
-    dress,
-    legend,
-    new_page,
-    picture_bytes,
-    set_title,
-    typeset,
-    write_above,
-)
+from gradscope.report.figures import style
+from gradscope.report.figures.style import BLUE, GREY, INK, VERMILLION, Look
 from gradscope.report.provenance.recipe import WeightsSource
 from gradscope.report.terminal.inspection import describe, headline
 from gradscope.report.words.numbers import number
@@ -61,7 +49,7 @@ def eigenvalue_picture(inspection: Inspection, suffix: str) -> bytes:
     height = HEAD + (PANEL if gated or len(shown) > 1 else 1.5 * PANEL) * len(shown)
     missing = len(inspection.layers) - len(shown)
     title = headline(inspection) + (f", the first {len(shown)} drawn" if missing else "")
-    figure = new_page(title, describe(inspection), (WIDTH, height))
+    figure = style.new_page(title, describe(inspection), (WIDTH, height))
     for text, below_edge in zip(figure.texts, TEXT_PLACES, strict=True):
         text.set_y(1.0 - below_edge / height)  # A page of any height opens like a slide
     columns = max(*(len(each.spectra) for each in shown), 2)
@@ -77,7 +65,7 @@ def eigenvalue_picture(inspection: Inspection, suffix: str) -> bytes:
         if len(each.spectra) == 1:
             _ranks(figure.add_subplot(grid[row, 1]), spectrum)
     source = WeightsSource(str(inspection.found.file.path), inspection.mapping)
-    return picture_bytes(figure, suffix, {}, source.made_by())
+    return style.picture_bytes(figure, suffix, {}, source.made_by())
 
 
 def _title(layer: RecurrentLayer, gate: str) -> str:
@@ -92,13 +80,13 @@ def _title(layer: RecurrentLayer, gate: str) -> str:
 
 def _plane(axes: "Axes", spectrum: WeightSpectrum, title: str, reach: float) -> None:
     """Draw eigenvalues in the complex plane, with the unit circle and that of radius σ_max."""
-    set_title(axes, title, plain=True)
-    dress(axes, "Re λ", "Im λ")
+    style.set_title(axes, title, plain=True)
+    style.dress(axes, "Re λ", "Im λ")
     sigma, outside = spectrum.sigma_max, spectrum.outside
     area = min(MAX_POINT, max(MIN_POINT, MAX_POINT * 64 / outside.size))
     # A line of numbers below the title, where a legend would stand in other pictures.
     sizes = f"|λ| ≤ {number(spectrum.spectral_radius)}; dashed: σ_max {number(sigma)}"
-    write_above(axes, typeset(sizes))
+    style.write_above(axes, style.typeset(sizes))
     angles = np.linspace(0.0, 2.0 * np.pi, 361)
     circle = np.array([np.cos(angles), np.sin(angles)])
     axes.plot(*circle, color=INK, linewidth=1.2)
@@ -113,10 +101,10 @@ def _plane(axes: "Axes", spectrum: WeightSpectrum, title: str, reach: float) -> 
 
 def _ranks(axes: "Axes", spectrum: WeightSpectrum) -> None:
     """Draw singular values and moduli of eigenvalues by rank: apart where W is not normal."""
-    dress(axes, "rank", "σ and |λ|", f"Departure from normality {spectrum.departure:.0%}")
+    style.dress(axes, "rank", "σ and |λ|", f"Departure from normality {spectrum.departure:.0%}")
     ranks = np.arange(1, spectrum.singular_values.size + 1)
     axes.plot(ranks, spectrum.singular_values, "-", color=INK, linewidth=2, label="σ")
     axes.plot(ranks, np.abs(spectrum.eigenvalues), "o", color=BLUE, markersize=4.5, label="|λ|")
     axes.axhline(1.0, color=GREY, linestyle=":", linewidth=1.5)
     axes.set_ylim(bottom=0.0)
-    legend(axes)
+    style.legend(axes)

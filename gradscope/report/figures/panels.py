@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pkgutil import resolve_name
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from gradscope.errors import SettingError
 from gradscope.names import CellName
@@ -25,12 +25,13 @@ if TYPE_CHECKING:
 class Panel:
     """One picture of a report, by the ``name`` that ``--panel`` has for it.
 
-    ``words`` is its title, ``gated_words`` that for a gated cell, where it differs; ``drawn_in`` is
-    the module in ``figures`` that draws it, ``numbers`` the function in ``report`` that returns its
-    columns and rows. ``needs`` is the setting that measures what it shows, "" for what every
-    analysis has; ``present`` says whether an analysis has it beyond that, ``why_empty`` why a run
-    may have nothing to show all the same, and what to do about it. ``term`` is the glossary's entry
-    on it, "" where that has the name of the panel.
+    ``words`` is its title, ``gated_words`` that for a gated cell, where it differs. ``needs`` is a
+    setting that measures what it shows, "" for what every analysis has; ``present`` says whether an
+    analysis has it beyond that, ``why_empty`` why a run may have nothing to show all the same, and
+    what to do about it. ``drawn_in`` is the module in ``figures`` that draws it on axes from the
+    analysis and, with ``needs``, from what was measured; ``numbers`` the function in ``report``
+    that makes columns and rows of the latter, else of the analysis. ``term`` is the glossary's
+    entry on it, "" where that has the name of the panel.
     """
 
     name: str
@@ -54,11 +55,12 @@ class Panel:
         return measured and self.present(analysis)
 
     def draw(self, axes: "Axes", analysis: "Analysis") -> None:
-        """Draw it under its title."""
+        """Draw what is ``shown`` under its title."""
         from gradscope.report.figures.style import set_title
 
         set_title(axes, self.title(analysis))
-        resolve_name(f"gradscope.report.figures.{self.drawn_in}.{self.name}_panel")(axes, analysis)
+        drawing = resolve_name(f"gradscope.report.figures.{self.drawn_in}.{self.name}_panel")
+        drawing(axes, analysis, *self._measured(analysis))
 
     def reading(self, analysis: "Analysis") -> str:
         """Return how to read it for this run."""
@@ -66,9 +68,13 @@ class Panel:
         return str(caption(analysis))
 
     def rows(self, analysis: "Analysis") -> "Rows":
-        """Return its columns and rows of numbers."""
-        found: Rows = resolve_name(f"gradscope.report.{self.numbers}")(analysis)
+        """Return the columns and rows of numbers of what is ``shown``."""
+        numbers = resolve_name(f"gradscope.report.{self.numbers}")
+        found: Rows = numbers(*self._measured(analysis) or (analysis,))
         return found
+
+    def _measured(self, analysis: "Analysis") -> tuple[Any, ...]:
+        return (getattr(analysis.details, self.needs),) if self.needs else ()
 
 
 def checked_panel(name: str | None) -> str | None:
@@ -79,64 +85,38 @@ def checked_panel(name: str | None) -> str | None:
 
 
 ROWS = (
-    Panel(
-        "profile", "How much of the gradient arrives, by lag",
-        "profile_panels", "documents.rows.profile_table",
-    ),
-    Panel(
-        "parameters", "How much the parameters of one step change the last state, by lag",
-        "profile_panels", "documents.rows.parameter_rows", term="parameter profile",
-    ),
-    Panel(
-        "causes", "Why: causes of the growth rate",
-        "profile_panels", "figures.profile_panels.cause_rows",
-    ),
-    Panel(
-        "gradient", "Gradient norm by time step",
-        "time_panels", "figures.time_panels.gradient_rows",
-        why_empty="there are no targets; give --readout NAME and --targets FILE",
-        present=lambda analysis: analysis.last.gradient is not None,
-    ),
-    Panel(
-        "slopes", "Saturation: slopes over time",
-        "time_panels", "figures.time_panels.slope_rows",
-    ),
-    Panel(
-        "saturation", "Saturation: all slopes over time",
-        "time_panels", "figures.time_panels.saturation_rows",
-    ),
-    Panel(
-        "training", "Training", "time_panels", "figures.time_panels.training_rows",
-        why_empty="nothing was trained; give --updates N",
-        present=lambda analysis: analysis.training is not None, term="loss",
-    ),
-    Panel(
-        "map", "Every state against every earlier one",
-        "spectra_panels", "documents.rows.map_rows", needs="map",
-    ),
-    Panel(
-        "singular", "Singular values, a curve per lag",
-        "spectra_panels", "documents.rows.singular_rows", needs="spectrum",
-    ),
-    Panel(
-        "shares", "The gradient by lag",
-        "spectra_panels", "documents.rows.share_rows", needs="shares",
-    ),
-    Panel(
-        "lyapunov", "Lyapunov exponents",
-        "spectra_panels", "documents.rows.lyapunov_rows", needs="spectrum",
-    ),
-    Panel(
-        "eigenvalues", "Eigenvalues of W and of J_t",
-        "spectra_panels", "documents.rows.eigenvalue_rows",
-        needs="spectrum", gated_words="Eigenvalues of J_t",
-    ),
-    Panel(
-        "theory", "Theory beside measurement",
-        "spectra_panels", "documents.rows.theory_rows",
-        needs="spectrum", why_empty="no theory applies to this cell; choose --panel lyapunov",
-        present=lambda analysis: bool(getattr(analysis.details.spectrum, "theory", None)),
-    ),
+    Panel("profile", "How much of the gradient arrives, by lag",
+          "profile_panels", "documents.rows.profile_rows"),
+    Panel("parameters", "How much the parameters of one step change the last state, by lag",
+          "profile_panels", "documents.rows.parameter_rows", term="parameter profile"),
+    Panel("causes", "Why: causes of the growth rate",
+          "profile_panels", "figures.profile_panels.cause_rows"),
+    Panel("gradient", "Gradient norm by time step",
+          "time_panels", "figures.time_panels.gradient_rows",
+          why_empty="there are no targets; give --readout NAME and --targets FILE",
+          present=lambda analysis: analysis.last.gradient is not None),
+    Panel("slopes", "Saturation: slopes over time",
+          "time_panels", "figures.time_panels.slope_rows"),
+    Panel("saturation", "Saturation: all slopes over time",
+          "time_panels", "figures.time_panels.saturation_rows"),
+    Panel("training", "Training", "time_panels", "figures.time_panels.training_rows",
+          why_empty="nothing was trained; give --updates N",
+          present=lambda analysis: analysis.training is not None, term="loss"),
+    Panel("map", "Every state against every earlier one",
+          "spectra_panels", "documents.rows.map_rows", needs="map"),
+    Panel("singular", "Singular values, a curve per lag",
+          "spectra_panels", "documents.rows.singular_rows", needs="spectrum"),
+    Panel("shares", "The gradient by lag",
+          "spectra_panels", "documents.rows.share_rows", needs="shares"),
+    Panel("lyapunov", "Lyapunov exponents",
+          "spectra_panels", "documents.rows.lyapunov_rows", needs="spectrum"),
+    Panel("eigenvalues", "Eigenvalues of W and of J_t",
+          "spectra_panels", "documents.rows.eigenvalue_rows", needs="spectrum",
+          gated_words="Eigenvalues of J_t"),
+    Panel("theory", "Theory beside measurement",
+          "spectra_panels", "documents.rows.theory_rows", needs="spectrum",
+          why_empty="no theory applies to this cell; choose --panel lyapunov",
+          present=lambda analysis: bool(getattr(analysis.details.spectrum, "theory", None))),
 )  # fmt: skip
 
 PANELS: Mapping[str, Panel] = MappingProxyType({each.name: each for each in ROWS})

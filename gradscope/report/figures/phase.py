@@ -11,31 +11,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradscope.arrays import FloatArray
-from gradscope.report.figures.style import (
-    BLUE,
-    FAINT,
-    GREY,
-    INK,
-    LABEL_SIZE,
-    SLIDE,
-    TICK_SIZE,
-    Look,
-    halo,
-    new_page,
-    picture_bytes,
-    set_round_ticks,
-)
-from gradscope.report.figures.sweep_axes import (
-    MEASURE_WORDS,
-    NO_STORE,
-    is_wide,
-    named,
-    set_ticks,
-    subtitle,
-    tick_labels,
-    width_of,
-    words,
-)
+from gradscope.report.figures import style, sweep_axes
+from gradscope.report.figures.style import BLUE, FAINT, GREY, INK, LABEL_SIZE, SLIDE, Look
 from gradscope.sweep.summary import Axis, GridOfValues
 
 if TYPE_CHECKING:
@@ -72,7 +49,7 @@ def phase_picture(
     rate: GridOfValues,
     settings: Mapping[str, Any],
     suffix: str,
-    made_by: Mapping[str, Any] = NO_STORE,
+    made_by: Mapping[str, Any] = sweep_axes.NO_STORE,
 ) -> bytes:
     """Return a phase diagram as the bytes of a ``.png``, ``.svg`` or ``.pdf``.
 
@@ -80,7 +57,7 @@ def phase_picture(
     same axes, for the contour of zero; ``settings`` what all cells share and ``made_by`` the
     command to draw it again (``recipe.StoreSource``), both written into the metadata.
     """
-    return picture_bytes(phase_figure(field, rate, settings), suffix, settings, made_by)
+    return style.picture_bytes(phase_figure(field, rate, settings), suffix, settings, made_by)
 
 
 def phase_figure(field: GridOfValues, rate: GridOfValues, settings: Mapping[str, Any]) -> "Figure":
@@ -88,16 +65,16 @@ def phase_figure(field: GridOfValues, rate: GridOfValues, settings: Mapping[str,
     columns = min(len(field.panels), PANELS_IN_A_ROW)
     rows = math.ceil(len(field.panels) / columns)
     height = max(SLIDE[1], TOP + BOTTOM + ROW * rows)
-    about = subtitle(_median_over(field), settings)
+    about = sweep_axes.subtitle(_median_over(field), settings)
     x, y = (axis.name.replace("_", " ") for axis in (field.x, field.y))
     far = field.measure == "horizon"
     what = "How far back the gradient reaches" if far else "Where the gradient vanishes or explodes"
     if field.measure == "lyapunov_exponent":
         what = "Largest Lyapunov exponent"
-    title = f"{what}: {named(field.panels, ' and ')} over {x} and {y}"
-    figure = new_page(title, about, (SLIDE[0], height))
+    title = f"{what}: {sweep_axes.named(field.panels, ' and ')} over {x} and {y}"
+    figure = style.new_page(title, about, (SLIDE[0], height))
     top, bottom = 1.0 - TOP / height, BOTTOM / height
-    left = max(LEFT, BESIDE_TICKS + width_of(tick_labels(field.y))) / SLIDE[0]
+    left = max(LEFT, BESIDE_TICKS + sweep_axes.width_of(sweep_axes.tick_labels(field.y))) / SLIDE[0]
     grid = figure.add_gridspec(
         rows, columns, left=left, right=0.875, top=top, bottom=bottom, hspace=0.55, wspace=0.1
     )
@@ -107,7 +84,7 @@ def phase_figure(field: GridOfValues, rate: GridOfValues, settings: Mapping[str,
         axes = figure.add_subplot(grid[row, column])
         mesh = _field_panel(axes, field, rate, name, look)
         if rows > 1:
-            axes.set_ylabel(words(field.y).partition(",")[0])
+            axes.set_ylabel(sweep_axes.words(field.y).partition(",")[0])
         if column:
             axes.set_ylabel("")
             axes.tick_params(labelleft=False)
@@ -115,12 +92,12 @@ def phase_figure(field: GridOfValues, rate: GridOfValues, settings: Mapping[str,
             axes.set_xlabel("")
     bar = figure.add_axes((0.9, bottom, 0.016, top - bottom))
     scale = figure.colorbar(mesh, cax=bar)
-    scale.set_label(MEASURE_WORDS[field.measure], size=LABEL_SIZE, color=INK)
+    scale.set_label(sweep_axes.MEASURE_WORDS[field.measure], size=LABEL_SIZE, color=INK)
     if far:
-        set_round_ticks(bar.yaxis, bar.get_ylim())
+        style.set_round_ticks(bar.yaxis, bar.get_ylim())
     else:
         bar.axhline(0.0, color=INK, linewidth=CONTOUR_WIDTH)
-    bar.tick_params(labelsize=TICK_SIZE, colors=INK)
+    bar.tick_params(labelsize=style.TICK_SIZE, colors=INK)
     return figure
 
 
@@ -179,12 +156,12 @@ def _field_panel(
     mesh = axes.pcolormesh(
         _edges(field.x), _edges(field.y), values, cmap=colors, norm=norm, rasterized=True
     )
-    if is_wide(field.x):
+    if sweep_axes.is_wide(field.x):
         axes.set_xscale("log")
-    if is_wide(field.y):
+    if sweep_axes.is_wide(field.y):
         axes.set_yscale("log")
-    set_ticks(axes.xaxis, field.x)
-    set_ticks(axes.yaxis, field.y)
+    sweep_axes.set_ticks(axes.xaxis, field.x)
+    sweep_axes.set_ticks(axes.yaxis, field.y)
     _mark_zero(axes, rate, name, hatched=field.measure != "horizon")
     if field.measure == "horizon":
         _write_horizons(axes, field, name, mesh)
@@ -193,9 +170,9 @@ def _field_panel(
     title = name + (": grows everywhere" if (rates > 0.0).all() else shrinks)
     size = LABEL_SIZE + (1 if len(field.panels) < PANELS_IN_A_ROW else -1.5)
     axes.set_title(title, loc="left", size=size, weight="bold", color=INK, pad=8)
-    axes.set_xlabel(words(field.x), size=LABEL_SIZE, color=INK)
-    axes.set_ylabel(words(field.y), size=LABEL_SIZE, color=INK)
-    axes.tick_params(labelsize=TICK_SIZE, colors=INK, length=3)
+    axes.set_xlabel(sweep_axes.words(field.x), size=LABEL_SIZE, color=INK)
+    axes.set_ylabel(sweep_axes.words(field.y), size=LABEL_SIZE, color=INK)
+    axes.tick_params(labelsize=style.TICK_SIZE, colors=INK, length=3)
     return mesh
 
 
@@ -209,11 +186,11 @@ def _edges(axis: Axis) -> FloatArray:
 
 
 def _scaled(axis: Axis, values: FloatArray) -> FloatArray:
-    return np.log(values) if is_wide(axis) else values
+    return np.log(values) if sweep_axes.is_wide(axis) else values
 
 
 def _unscaled(axis: Axis, values: FloatArray) -> FloatArray:
-    return np.exp(values) if is_wide(axis) else values
+    return np.exp(values) if sweep_axes.is_wide(axis) else values
 
 
 def _mark_zero(axes: "Axes", rate: GridOfValues, name: str, *, hatched: bool) -> None:
@@ -278,7 +255,7 @@ def _write_horizons(axes: "Axes", field: GridOfValues, name: str, mesh: "QuadMes
             continue
         red, green, blue, _ = mesh.to_rgba(np.array([min(float(value), LARGEST)]))[0]
         light = np.isinf(value) or 0.3 * red + 0.59 * green + 0.11 * blue > 0.6
-        look: Look = {"ha": "center", "va": "center", "size": TICK_SIZE}
-        look |= {"color": INK, "path_effects": halo()} if light else {"color": "white"}
+        look: Look = {"ha": "center", "va": "center", "size": style.TICK_SIZE}
+        look |= {"color": INK, "path_effects": style.halo()} if light else {"color": "white"}
         shown = "∞" if np.isinf(value) else f"{value:.0f}"
         axes.text(float(field.x.places[column]), float(field.y.places[row]), shown, **look)

@@ -12,26 +12,8 @@ from gradscope.analysis.results import Analysis, Stage
 from gradscope.arrays import LN_10, FloatArray, IntArray
 from gradscope.diagnosis.growth import terms_of
 from gradscope.report.documents.rows import Rows, middle
-from gradscope.report.figures.style import (
-    BACKING,
-    BLUE,
-    GREEN,
-    GREY,
-    INK,
-    LAG,
-    ORANGE,
-    SIGMA_MAX,
-    TICK_SIZE,
-    VERMILLION,
-    Look,
-    draw_band,
-    dress,
-    halo,
-    legend,
-    text_scale,
-    typeset,
-    write,
-)
+from gradscope.report.figures import style
+from gradscope.report.figures.style import BLUE, GREEN, GREY, INK, ORANGE, VERMILLION, Look
 from gradscope.report.words.cells import CAUSE_LABELS, has_textbook_bound
 from gradscope.report.words.headline import stage_title
 from gradscope.report.words.numbers import fraction, steps
@@ -48,32 +30,32 @@ MAX_RISE = 0.5
 
 def profile_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw log10 σ_max by lag: median, band over sequences, bound, threshold, horizon, need."""
-    dress(axes, LAG, SIGMA_MAX)
+    style.dress(axes, style.LAG, style.SIGMA_MAX)
     for stage in analysis.stages:
         draw_stage(axes, analysis, stage, stage.profile.lags, drawable(stage.profile.median))
     last = analysis.last.profile
-    draw_band(axes, last.lags, drawable(last.quantile(0.05)), drawable(last.quantile(0.95)))
+    style.draw_band(axes, last.lags, drawable(last.quantile(0.05)), drawable(last.quantile(0.95)))
     formula = r" $(\gamma\,\sigma_{\max}(W))^\ell$" if has_textbook_bound(analysis.settings) else ""
     dotted: Look = {"color": VERMILLION, "linestyle": ":", "linewidth": 2.4}
     axes.plot(last.lags, last.log_bound / LN_10, label=f"bound{formula}", **dotted)
     _draw_lyapunov_slope(axes, analysis)
     _limit_rise(axes, analysis)
     _mark_lags(axes, analysis)
-    legend(axes)
+    style.legend(axes)
 
 
 def parameters_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw log10 ‖(∂h_T/∂h_k) ∂⁺h_k/∂θ‖ by lag T − k, for all of θ and for b, beside σ_max."""
-    dress(axes, LAG, r"$\log_{10}$ of the norm")
+    style.dress(axes, style.LAG, r"$\log_{10}$ of the norm")
     parameters, profile = analysis.last.parameter_profile, analysis.last.profile
     curves = parameters.log10_medians
     for lags, curve, label, color, line in (
         (parameters.lags, curves["norm"], "U, W and b", BLUE, "-"),
         (parameters.lags, curves["hidden_bias"], "b alone", ORANGE, "--"),
-        (profile.lags, profile.median / LN_10, SIGMA_MAX, GREY, ":"),
+        (profile.lags, profile.median / LN_10, style.SIGMA_MAX, GREY, ":"),
     ):
         axes.plot(lags, np.where(np.isfinite(curve), curve, np.nan), line, color=color, label=label)
-    legend(axes)
+    style.legend(axes)
 
 
 def draw_stage(
@@ -102,7 +84,7 @@ def _draw_lyapunov_slope(axes: "Axes", analysis: Analysis) -> None:
     if np.isfinite(largest):
         line = profile.median[-1] + largest * (profile.lags - profile.lags[-1])
         look: Look = {"color": ORANGE, "linestyle": (0, (8, 2, 1, 2)), "linewidth": 1.4}
-        axes.plot(profile.lags, line / LN_10, label=f"slope {typeset('λ_1')}", **look)
+        axes.plot(profile.lags, line / LN_10, label=f"slope {style.typeset('λ_1')}", **look)
 
 
 def _limit_rise(axes: "Axes", analysis: Analysis) -> None:
@@ -135,17 +117,17 @@ def _mark_lags(axes: "Axes", analysis: Analysis) -> None:
         offset = 5 if right else -5, -4 if color == GREEN else -22
         side = "left" if right else "right"
         shown = f"{text}: {steps(lag)}"
-        write(axes, shown, (lag, top), offset, ha=side, va="top", bbox=dict(BACKING))
+        style.write(axes, shown, (lag, top), offset, ha=side, va="top", bbox=dict(style.BACKING))
     if axes.get_ylim()[0] < np.log10(threshold):
         text, at = f"{fraction(threshold)}: vanished", (axes.get_xlim()[1], np.log10(threshold))
-        small = (TICK_SIZE - 1) * text_scale(axes)
-        look: Look = {"ha": "right", "size": small, "color": GREY, "path_effects": halo()}
-        write(axes, text, at, (-2, 3), **look)
+        small = (style.TICK_SIZE - 1) * style.text_scale(axes)
+        look: Look = {"ha": "right", "size": small, "color": GREY, "path_effects": style.halo()}
+        style.write(axes, text, at, (-2, 3), **look)
 
 
 def causes_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw the waterfall from 0 through the causes to the growth rate, nats per step."""
-    dress(axes, "nats per step", "")
+    style.dress(axes, "nats per step", "")
     causes = analysis.last.causes
     if causes.total is None:
         say(axes, "The product is exactly zero:\nthere is no rate to explain.")
@@ -155,12 +137,11 @@ def causes_panel(axes: "Axes", analysis: Analysis) -> None:
     ends = np.cumsum(parts)
     starts = ends - parts
     rising = parts >= 0
-    colors = np.where(rising, BLUE, VERMILLION)
-    bars = axes.barh(range(parts.size), parts, left=starts, color=colors)
+    places = np.arange(parts.size)
+    bars = axes.barh(places, parts, left=starts, color=np.where(rising, BLUE, VERMILLION))
     for bar, rises in zip(bars, rising, strict=True):
         bar.set(hatch="" if rises else "//", edgecolor="white")
     axes.barh(parts.size, causes.total, color=INK)
-    places = np.arange(parts.size)
     axes.vlines(ends, places + 0.4, places + 0.6, color=GREY, linewidth=1.0)
     axes.axvline(0.0, color=GREY, linewidth=1.0)
     _label_bars(axes, np.append(starts, 0.0), np.append(parts, causes.total))
@@ -177,12 +158,12 @@ def _label_bars(axes: "Axes", starts: FloatArray, sizes: FloatArray) -> None:
     span = max(high - low, 0.05)
     axes.set_xlim(low - 0.04 * span, max(high, 0.0) + 0.3 * span)
     for place, (right, size) in enumerate(zip(rights, sizes, strict=True)):
-        write(axes, f"{size:+.3f}".replace("-", "−"), (right, place), (4, 0), va="center")
+        style.write(axes, f"{size:+.3f}".replace("-", "−"), (right, place), (4, 0), va="center")
 
 
 def say(axes: "Axes", text: str) -> None:
     """Write a sentence where there is nothing to draw."""
-    size = (TICK_SIZE + 1) * text_scale(axes)
+    size = (style.TICK_SIZE + 1) * style.text_scale(axes)
     look: Look = {"ha": "center", "va": "center", "size": size, "color": GREY}
     axes.text(0.5, 0.5, text, transform=axes.transAxes, **look)
     axes.set_xticks([])

@@ -10,27 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradscope.arrays import FloatArray
-from gradscope.report.figures.style import (
-    INK,
-    SLIDE,
-    Look,
-    dress,
-    height_of_rows,
-    new_page,
-    page_legend,
-    picture_bytes,
-    set_round_ticks,
-)
-from gradscope.report.figures.sweep_axes import (
-    MEASURE_WORDS,
-    NO_STORE,
-    is_wide,
-    line_style,
-    named,
-    set_ticks,
-    subtitle,
-    words,
-)
+from gradscope.report.figures import style, sweep_axes
+from gradscope.report.figures.style import INK, Look
 from gradscope.sweep.summary import Axis, QuantileCurves
 
 if TYPE_CHECKING:
@@ -45,39 +26,39 @@ def quantile_picture(
     quantiles: QuantileCurves,
     settings: Mapping[str, Any],
     suffix: str,
-    made_by: Mapping[str, Any] = NO_STORE,
+    made_by: Mapping[str, Any] = sweep_axes.NO_STORE,
 ) -> bytes:
     """Return the quantiles of a measure over one setting as the bytes of a picture; what each
     argument is as in ``phase_picture``.
     """
-    return picture_bytes(quantile_figure(quantiles, settings), suffix, settings, made_by)
+    return style.picture_bytes(quantile_figure(quantiles, settings), suffix, settings, made_by)
 
 
 def quantile_figure(quantiles: QuantileCurves, settings: Mapping[str, Any]) -> "Figure":
     """Return the quantiles of a measure over one setting."""
-    what = MEASURE_WORDS[quantiles.measure].partition(",")[0].capitalize()
-    over = words(quantiles.x).partition(",")[0]
-    title = f"{what} against {over}: {named(quantiles.curves, ', ')}"
-    figure = new_page(title, subtitle(_bands(quantiles), settings))
-    height = 1.0 - (TOP + height_of_rows(len(quantiles.curves)) + BOTTOM) / SLIDE[1]
-    axes = figure.add_axes((0.085, BOTTOM / SLIDE[1], 0.88, height))
+    what = sweep_axes.MEASURE_WORDS[quantiles.measure].partition(",")[0].capitalize()
+    over = sweep_axes.words(quantiles.x).partition(",")[0]
+    title = f"{what} against {over}: {sweep_axes.named(quantiles.curves, ', ')}"
+    figure = style.new_page(title, sweep_axes.subtitle(_bands(quantiles), settings))
+    height = 1.0 - (TOP + style.height_of_rows(len(quantiles.curves)) + BOTTOM) / style.SLIDE[1]
+    axes = figure.add_axes((0.085, BOTTOM / style.SLIDE[1], 0.88, height))
     for name, curve in quantiles.curves.items():
         _medians(axes, quantiles.x, name, curve)
-    dress(axes, words(quantiles.x), MEASURE_WORDS[quantiles.measure])
-    if is_wide(quantiles.x):
+    style.dress(axes, sweep_axes.words(quantiles.x), sweep_axes.MEASURE_WORDS[quantiles.measure])
+    if sweep_axes.is_wide(quantiles.x):
         axes.set_xscale("log")
-    set_ticks(axes.xaxis, quantiles.x)
+    sweep_axes.set_ticks(axes.xaxis, quantiles.x)
     axes.margins(y=0.08)
     if quantiles.measure == "horizon":
         axes.set_yscale("log")
         if not any(np.isfinite(curve).any() for curve in quantiles.curves.values()):
             axes.set_ylim(1.0, 10.0)  # Nothing says where the axis should lie
-        set_round_ticks(axes.yaxis, axes.get_ylim())
+        style.set_round_ticks(axes.yaxis, axes.get_ylim())
     else:
         axes.axhline(0.0, color=INK, linewidth=1.2)
     for name, curve in quantiles.curves.items():
         _fill_bands(axes, quantiles.x, name, curve)
-    page_legend(figure, *axes.get_legend_handles_labels())
+    style.page_legend(figure, *axes.get_legend_handles_labels())
     return figure
 
 
@@ -93,19 +74,19 @@ def _bands(quantiles: QuantileCurves) -> str:
 
 def _medians(axes: "Axes", x: Axis, name: str, curve: FloatArray) -> None:
     """Draw the medians, hollow at the edge where infinite; the limits include all finite values."""
-    style, finite = line_style(name)._asdict(), np.isfinite(curve)
+    line, finite = sweep_axes.line_style(name)._asdict(), np.isfinite(curve)
     drawn = np.where(finite[2], curve[2], np.nan)
-    axes.plot(x.places, drawn, linewidth=2.2, label=name, **style)
+    axes.plot(x.places, drawn, linewidth=2.2, label=name, **line)
     axes.update_datalim(np.c_[np.broadcast_to(x.places, curve.shape)[finite], curve[finite]])
     for beyond, edge in ((np.isposinf(curve[2]), 0.985), (np.isneginf(curve[2]), 0.015)):
-        hollow: Look = {**style, "linestyle": "", "fillstyle": "none", "clip_on": False}
+        hollow: Look = {**line, "linestyle": "", "fillstyle": "none", "clip_on": False}
         height = np.full(int(beyond.sum()), edge)
         axes.plot(x.places[beyond], height, transform=axes.get_xaxis_transform(), **hollow)
 
 
 def _fill_bands(axes: "Axes", x: Axis, name: str, curve: FloatArray) -> None:
     """Fill the bands between the quantiles, to the limits of the axes where these are infinite."""
-    color = line_style(name).color
+    color = sweep_axes.line_style(name).color
     limits = axes.get_ylim()
     drawn = np.clip(curve, *limits)
     for low, high, alpha in ((0, 4, 0.15), (1, 3, 0.25)):

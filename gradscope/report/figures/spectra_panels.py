@@ -7,30 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from gradscope.analysis.details import Spectrum
 from gradscope.analysis.results import Analysis
 from gradscope.arrays import LN_10
+from gradscope.jacobians.lag_map import LagMap
+from gradscope.jacobians.shares import GradientShares
 from gradscope.report.documents.rows import SHARED, median_map
+from gradscope.report.figures import style
 from gradscope.report.figures.profile_panels import drawable, say
-from gradscope.report.figures.style import (
-    BACKING,
-    BLUE,
-    GREEN,
-    GREY,
-    INK,
-    LABEL_SIZE,
-    LAG,
-    TICK_SIZE,
-    VERMILLION,
-    Look,
-    dress,
-    halo,
-    legend,
-    second_axis,
-    text_scale,
-    typeset,
-    write,
-    write_above,
-)
+from gradscope.report.figures.style import BLUE, GREEN, GREY, INK, VERMILLION, Look
 from gradscope.report.words.captions import why_no_shares
 from gradscope.report.words.numbers import percent, steps
 from gradscope.report.words.theory import THEORY_WORDS
@@ -42,12 +27,9 @@ DARK_BLUE = np.array([0.0, 0.28, 0.45])
 """Red, green and blue."""
 
 
-def map_panel(axes: "Axes", analysis: Analysis) -> None:
+def map_panel(axes: "Axes", analysis: Analysis, found: LagMap) -> None:
     """Draw log10 σ_max(∂h_t/∂h_k) for all pairs of states, the median over sequences."""
-    dress(axes, "earlier state k", "later state t")
-    found = analysis.details.map
-    if found is None:
-        return
+    style.dress(axes, "earlier state k", "later state t")
     axes.grid(visible=False)
     values = median_map(found.log_norms) / LN_10
     finite = values[np.isfinite(values)]
@@ -59,35 +41,34 @@ def map_panel(axes: "Axes", analysis: Analysis) -> None:
     figure = axes.get_figure(root=True)
     if figure is not None:
         bar = figure.colorbar(image, ax=axes, pad=0.02)
-        bar.ax.tick_params(labelsize=TICK_SIZE * text_scale(axes), colors=INK)
-        bar.set_label(r"$\log_{10}\,\sigma_{\max}$", size=LABEL_SIZE * text_scale(axes), color=INK)
+        bar.ax.tick_params(labelsize=style.TICK_SIZE * style.text_scale(axes), colors=INK)
+        bar.set_label(
+            r"$\log_{10}\,\sigma_{\max}$", size=style.LABEL_SIZE * style.text_scale(axes), color=INK
+        )
     horizon = analysis.last.verdict.horizon
     if horizon is not None and horizon < last:
         ends = [0, last - horizon], [horizon, last]
         axes.plot(*ends, color="white", linestyle="--", linewidth=1.6)
-        write_above(axes, f"dashed: the memory horizon, {steps(horizon)}")
+        style.write_above(axes, f"dashed: the memory horizon, {steps(horizon)}")
 
 
-def shares_panel(axes: "Axes", analysis: Analysis) -> None:
+def shares_panel(axes: "Axes", analysis: Analysis, shares: GradientShares) -> None:
     """Draw log10 of each lag's share of the gradient, and what truncation at that lag would err."""
-    dress(axes, LAG, r"share $\log_{10}\,\Vert C_\ell\Vert$")
-    shares = analysis.details.shares
-    if shares is None:
-        return
+    style.dress(axes, style.LAG, r"share $\log_{10}\,\Vert C_\ell\Vert$")
     if np.isneginf(shares.log_partial_norms[-1]):
         say(axes, f"{why_no_shares(analysis)}:\nnothing to split by lag.")
         return
-    for name, title, style in zip(SHARED, "WUb", ("-", "--", ":"), strict=True):
+    for name, title, line in zip(SHARED, "WUb", ("-", "--", ":"), strict=True):
         drawn = drawable(shares.log_norms[name])
-        axes.plot(shares.lags, drawn, color=BLUE, linestyle=style, linewidth=2.0, label=title)
-    other = second_axis(axes, "error if cut here, %")
+        axes.plot(shares.lags, drawn, color=BLUE, linestyle=line, linewidth=2.0, label=title)
+    other = style.second_axis(axes, "error if cut here, %")
     errors = 100.0 * shares.truncation_errors
     look: Look = {"color": VERMILLION, "linestyle": "-.", "linewidth": 2.0}
     other.plot(shares.lags, errors, label="error if cut", **look)
     other.set_ylim(0.0, 105.0)
     other.set_yticks(range(0, 101, 25))
     _mark_truncation(axes, shares.truncation_length(analysis.settings.truncation_error), analysis)
-    legend(axes, [other])
+    style.legend(axes, [other])
 
 
 def _mark_truncation(axes: "Axes", length: int | None, analysis: Analysis) -> None:
@@ -99,15 +80,12 @@ def _mark_truncation(axes: "Axes", length: int | None, analysis: Analysis) -> No
     side, offset = ("left", 5) if across < 0.4 else ("center", 0) if across < 0.6 else ("right", -5)
     text = f"{percent(analysis.settings.truncation_error)} error: --truncate {length}"
     at = length, axes.get_ylim()[1]
-    write(axes, text, at, (offset, -4), ha=side, va="top", bbox=dict(BACKING))
+    style.write(axes, text, at, (offset, -4), ha=side, va="top", bbox=dict(style.BACKING))
 
 
-def singular_panel(axes: "Axes", analysis: Analysis) -> None:
+def singular_panel(axes: "Axes", _: Analysis, spectrum: Spectrum) -> None:
     """Draw the singular values of P_ℓ by rank, a curve for each lag looked at."""
-    dress(axes, "rank i", r"$\log_{10}\,(\sigma_i/\sigma_1)$")
-    spectrum = analysis.details.spectrum
-    if spectrum is None:
-        return
+    style.dress(axes, "rank i", r"$\log_{10}\,(\sigma_i/\sigma_1)$")
     found = spectrum.singular
     # Blue, mixed with white: the longer the lag, the darker.
     lightness = np.linspace(0.85, 0.0, found.lags.size)[:, None]
@@ -120,15 +98,12 @@ def singular_panel(axes: "Axes", analysis: Analysis) -> None:
         drawn = np.where(np.isfinite(middle), middle, np.nan)
         axes.plot(ranks, drawn, color=tuple(shade), linewidth=2.0, label=f"{lag}")
     text = f"dark: lag {found.lags[-1]}; light: lag {found.lags[0]}"
-    write(axes, text, (0.03, 0.05), color=GREY, xycoords="axes fraction", va="bottom")
+    style.write(axes, text, (0.03, 0.05), color=GREY, xycoords="axes fraction", va="bottom")
 
 
-def lyapunov_panel(axes: "Axes", analysis: Analysis) -> None:
+def lyapunov_panel(axes: "Axes", _: Analysis, spectrum: Spectrum) -> None:
     """Draw the Lyapunov exponents with their standard errors; hollow where not to be trusted."""
-    dress(axes, "rank i", r"$\lambda_i$, nats per step")
-    spectrum = analysis.details.spectrum
-    if spectrum is None:
-        return
+    style.dress(axes, "rank i", r"$\lambda_i$, nats per step")
     found = spectrum.lyapunov
     # Of the sequence whose λ_1 is the median.
     middle = int(np.argsort(found.exponents[:, 0])[(found.exponents.shape[0] - 1) // 2])
@@ -150,34 +125,29 @@ def lyapunov_panel(axes: "Axes", analysis: Analysis) -> None:
         dashed: Look = {"color": VERMILLION, "linestyle": "-.", "linewidth": 1.5}
         axes.plot(ranks[finite], expected[finite], label="wide network", **dashed)
     axes.axhline(0.0, color=INK, linestyle="--", linewidth=1.0)
-    legend(axes)
+    style.legend(axes)
 
 
-def eigenvalues_panel(axes: "Axes", analysis: Analysis) -> None:
+def eigenvalues_panel(axes: "Axes", _: Analysis, spectrum: Spectrum) -> None:
     """Draw the eigenvalues of W, where there is one, and of sampled J_t in the complex plane, with
     the unit circle.
     """
-    dress(axes, "real part", "imaginary part")
-    spectrum = analysis.details.spectrum
-    if spectrum is None:
-        return
+    style.dress(axes, "real part", "imaginary part")
     turn = np.linspace(0.0, 2.0 * np.pi, 361)
     axes.plot(np.cos(turn), np.sin(turn), color=INK, linestyle="--", linewidth=1.0, label="|z| = 1")
     here, ours = spectrum.jacobian_eigenvalues.ravel(), spectrum.eigenvalues
-    axes.plot(here.real, here.imag, "x", color=VERMILLION, markersize=4, label=typeset("J_t"))
+    axes.plot(here.real, here.imag, "x", color=VERMILLION, markersize=4, label=style.typeset("J_t"))
     if ours.size:
         look: Look = {"color": BLUE, "markersize": 5, "markerfacecolor": "none"}
         axes.plot(ours.real, ours.imag, "o", label="W", **look)
     axes.set_aspect("equal", adjustable="datalim")
-    legend(axes)
+    style.legend(axes)
 
 
-def theory_panel(axes: "Axes", analysis: Analysis) -> None:
+def theory_panel(axes: "Axes", analysis: Analysis, spectrum: Spectrum) -> None:
     """Draw each theory's rate beside the measured one; hollow where it does not apply."""
-    dress(axes, "nats per step", "")
-    spectrum, growth = analysis.details.spectrum, analysis.last.growth
-    if spectrum is None:
-        return
+    style.dress(axes, "nats per step", "")
+    growth = analysis.last.growth
     known = [each for each in spectrum.theory if each.rate is not None and np.isfinite(each.rate)]
     if not known:
         say(axes, "No theory gives\na finite rate here.")
@@ -186,13 +156,17 @@ def theory_panel(axes: "Axes", analysis: Analysis) -> None:
         face = BLUE if each.applies else "white"
         look: Look = {"color": BLUE, "markersize": 8, "markerfacecolor": face, "zorder": 4}
         axes.plot(np.array([each.rate]), [place], marker="o", **look)
-        text = typeset(THEORY_WORDS[each.name]) + ("" if each.applies else " (does not apply)")
+        text = style.typeset(THEORY_WORDS[each.name]) + (
+            "" if each.applies else " (does not apply)"
+        )
         fractions = ("axes fraction", "data")
-        write(axes, text, (0.01, place), (0, 7), xycoords=fractions, path_effects=halo())
+        style.write(
+            axes, text, (0.01, place), (0, 7), xycoords=fractions, path_effects=style.halo()
+        )
     if growth.rate is not None:
         axes.axvline(growth.rate, color=INK, linewidth=2.0, label="measured")
         if growth.low is not None and growth.high is not None:
             axes.axvspan(growth.low, growth.high, color=GREY, alpha=0.25, linewidth=0, label="95 %")
     axes.set_yticks([])
     axes.set_ylim(len(known) - 0.5, -0.5)
-    legend(axes)
+    style.legend(axes)

@@ -148,13 +148,18 @@ def dress(axes: "Axes", x: str, y: str, title: str = "") -> None:
         set_title(axes, title)
     axes.set_xlabel(x, size=LABEL_SIZE * scale, color=INK)
     axes.set_ylabel(y, size=LABEL_SIZE * scale, color=INK)
-    axes.tick_params(labelsize=TICK_SIZE * scale, colors=INK, length=3)
+    dress_ticks(axes, scale)
     axes.grid(visible=True, color=FAINT, linewidth=0.7)
     axes.set_axisbelow(True)
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
+    axes.spines["right"].set_visible(False)
     for side in ("left", "bottom"):
         axes.spines[side].set_color(GREY)
+
+
+def dress_ticks(axes: "Axes", scale: float) -> None:
+    """Give ticks the common look, and leave the upper edge open."""
+    axes.tick_params(labelsize=TICK_SIZE * scale, colors=INK, length=3)
+    axes.spines["top"].set_visible(False)
 
 
 def legend(axes: "Axes", others: Sequence["Axes"] = ()) -> None:
@@ -202,8 +207,7 @@ def second_axis(axes: "Axes", label: str) -> "Axes":
     """Return axes over the same x whose y stands at the right."""
     other = axes.twinx()
     other.set_ylabel(label, size=LABEL_SIZE * text_scale(axes), color=INK)
-    other.tick_params(labelsize=TICK_SIZE * text_scale(axes), colors=INK, length=3)
-    other.spines["top"].set_visible(False)
+    dress_ticks(other, text_scale(axes))
     return other
 
 

@@ -10,22 +10,9 @@ import numpy as np
 from gradscope.analysis.results import SLOPE_EDGES, Analysis
 from gradscope.arrays import LN_10, FloatArray, IntArray
 from gradscope.report.documents.rows import Rows, by_stage, transposed
+from gradscope.report.figures import style
 from gradscope.report.figures.profile_panels import FEW_POINTS, draw_stage, drawable, say
-from gradscope.report.figures.style import (
-    BLUE,
-    GREY,
-    INK,
-    TICK_SIZE,
-    VERMILLION,
-    Look,
-    draw_band,
-    dress,
-    legend,
-    second_axis,
-    text_scale,
-    write,
-    write_above,
-)
+from gradscope.report.figures.style import BLUE, GREY, INK, VERMILLION, Look
 from gradscope.report.words.numbers import number
 
 if TYPE_CHECKING:
@@ -46,7 +33,7 @@ WIDE_SPAN = 100.0
 
 def gradient_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw log10 ‖∂E/∂h_t‖ by time step."""
-    dress(axes, "time step t", r"$\log_{10}\,\Vert\partial E/\partial h_t\Vert$")
+    style.dress(axes, "time step t", r"$\log_{10}\,\Vert\partial E/\partial h_t\Vert$")
     curves = [
         (stage, drawable(stage.gradient.log_by_step))
         for stage in analysis.stages
@@ -57,29 +44,32 @@ def gradient_panel(axes: "Axes", analysis: Analysis) -> None:
         return
     for stage, values in curves:
         draw_stage(axes, analysis, stage, np.arange(values.size), values)
-    legend(axes)
+    style.legend(axes)
 
 
 def slopes_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw the slopes φ′(a_t) over time: median and band over sequences and units, and γ."""
-    dress(axes, "time step t", r"slope $\varphi'(a_t)$")
+    style.dress(axes, "time step t", r"slope $\varphi'(a_t)$")
     slopes = analysis.last.slopes
     when = np.arange(1, slopes.median.size + 1)
-    draw_band(axes, when, slopes.p05, slopes.p95)
+    style.draw_band(axes, when, slopes.p05, slopes.p95)
     marker = "o" if when.size <= FEW_POINTS else None
     axes.plot(when, slopes.median, color=BLUE, linewidth=2.2, marker=marker, label="median unit")
-    axes.axhline(slopes.ceiling, color=VERMILLION, linestyle=":", linewidth=2.4)
-    text = f"slope ceiling γ = {number(slopes.ceiling)}"
-    write(axes, text, (when[-1], slopes.ceiling), (0, 3), ha="right")
+    _mark_ceiling(axes, slopes.ceiling, when[-1])
     axes.set_ylim(0.0, 1.16 * slopes.ceiling)
-    legend(axes)
+    style.legend(axes)
+
+
+def _mark_ceiling(axes: "Axes", ceiling: float, last: int) -> None:
+    axes.axhline(ceiling, color=VERMILLION, linestyle=":", linewidth=2.4)
+    style.write(axes, f"slope ceiling γ = {number(ceiling)}", (last, ceiling), (0, 3), ha="right")
 
 
 def saturation_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw how the slopes of all units are spread at every step, dark where many are, and over all
     steps as a histogram at the right.
     """
-    dress(axes, "time step t", r"slope $\varphi'(a_t)$")
+    style.dress(axes, "time step t", r"slope $\varphi'(a_t)$")
     slopes = analysis.last.slopes
     ceiling, top = slopes.ceiling, max(slopes.ceiling, MAX_SLOPE)
     n_steps = slopes.histogram.shape[0]
@@ -89,9 +79,7 @@ def saturation_panel(axes: "Axes", analysis: Analysis) -> None:
     axes.imshow(slopes.histogram.T, extent=extent, vmin=0.0, **look)
     axes.set_ylim(0.0, top)
     if ceiling < top:
-        axes.axhline(ceiling, color=VERMILLION, linestyle=":", linewidth=2.4)
-        text = f"slope ceiling γ = {number(ceiling)}"
-        write(axes, text, (n_steps, ceiling), (0, 3), ha="right")
+        _mark_ceiling(axes, ceiling, n_steps)
     beside = axes.inset_axes((1.02, 0.0, 0.2, 1.0))
     overall = slopes.histogram.mean(axis=0)
     height = ceiling * SLOPE_EDGES[1]
@@ -99,20 +87,21 @@ def saturation_panel(axes: "Axes", analysis: Analysis) -> None:
     beside.set_ylim(0.0, top)
     beside.set_yticks([])
     beside.set_xticks([float(overall.max())], [f"{overall.max():.0%}"])
-    beside.tick_params(labelsize=TICK_SIZE * text_scale(axes), colors=INK, length=3)
-    for side in ("top", "right"):
-        beside.spines[side].set_visible(False)
-    write_above(axes, f"dark: up to {slopes.histogram.max():.0%} of the units; right: all steps")
+    style.dress_ticks(beside, style.text_scale(axes))
+    beside.spines["right"].set_visible(False)
+    style.write_above(
+        axes, f"dark: up to {slopes.histogram.max():.0%} of the units; right: all steps"
+    )
 
 
 def training_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw the error per step and the unclipped gradient norm over the updates, on log axes."""
     history = analysis.training
     if history is None or not history.updates:
-        dress(axes, "", "")
+        style.dress(axes, "", "")
         say(axes, "Training stopped before\nthe first update was made.")
         return
-    dress(axes, "update", "error per step")
+    style.dress(axes, "update", "error per step")
     updates = np.arange(1, history.updates + 1)
     marker = "o" if history.updates <= FEW_POINTS else None
     if history.updates <= FEW_POINTS:
@@ -126,13 +115,13 @@ def training_panel(axes: "Axes", analysis: Analysis) -> None:
     other = _norms_behind(axes, updates, history.gradient_norm, marker)
     if history.clipped_fraction:
         text = f"{history.clipped_fraction:.0%} of the updates clipped"
-        write(axes, text, (0.98, 0.96), xycoords="axes fraction", ha="right", va="top")
-    legend(axes, [other])
+        style.write(axes, text, (0.98, 0.96), xycoords="axes fraction", ha="right", va="top")
+    style.legend(axes, [other])
 
 
 def _norms_behind(axes: "Axes", updates: IntArray, norms: FloatArray, marker: str | None) -> "Axes":
     """Draw the unclipped gradient norm behind the errors, on a second axis, and return it."""
-    other = second_axis(axes, "gradient norm, unclipped")
+    other = style.second_axis(axes, "gradient norm, unclipped")
     look: Look = {"color": VERMILLION, "linewidth": 0.8, "marker": marker}
     other.plot(updates, norms, label="gradient norm", **look)
     _log_if_wide(other, norms)

@@ -19,27 +19,11 @@ from gradscope.report.documents.rows import check_rows, checkpoint_rows
 from gradscope.report.screen import Screen
 from gradscope.report.terminal.plot import profile_plot
 from gradscope.report.terminal.table import bullets, opening, table_of
+from gradscope.report.words import headline as words
+from gradscope.report.words import numbers
 from gradscope.report.words.captions import details_sentences
 from gradscope.report.words.cells import CAUSE_TITLES, has_textbook_bound
-from gradscope.report.words.headline import (
-    REGIME_WORDS,
-    answer,
-    cause_sentence,
-    describe,
-    regime_word,
-    stage_title,
-    training_sentence,
-)
-from gradscope.report.words.numbers import (
-    count,
-    interval,
-    level,
-    number,
-    pace,
-    rate_source,
-    rates_beside,
-    steps,
-)
+from gradscope.report.words.numbers import count, interval, level, number, steps
 from gradscope.report.words.reasons import reason_sentence
 from gradscope.report.words.remedies import advice
 
@@ -52,7 +36,7 @@ NOT_DRIVEN = "not driven"
 def analysis_page(analysis: Analysis, screen: Screen) -> RenderableType:
     """Return the page of ``analyze``: headline, table, plot of the profile, why, what to do."""
     verdict = analysis.last.verdict
-    stages = [stage_title(stage.name, analysis.training) for stage in analysis.stages]
+    stages = [words.stage_title(stage.name, analysis.training) for stage in analysis.stages]
     rows = [(title, *cells) for title, cells in stage_rows(analysis)]
     parts = [
         *_opening(analysis, screen),
@@ -73,7 +57,7 @@ def analysis_page(analysis: Analysis, screen: Screen) -> RenderableType:
 
 
 def _opening(analysis: Analysis, screen: Screen) -> list[RenderableType]:
-    return opening(answer(analysis), describe(analysis.settings, analysis), screen)
+    return opening(words.answer(analysis), words.describe(analysis.settings, analysis), screen)
 
 
 def stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
@@ -84,19 +68,20 @@ def stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
     bands = [each.quantiles((0.05, 0.95)) for each in profiles]
     bound = " (γ·σ_max(W))^ℓ" if has_textbook_bound(analysis.settings) else ""
     rows = [
-        ("gradient", [regime_word(stage.verdict) for stage in stages]),
+        ("gradient", [words.regime_word(stage.verdict) for stage in stages]),
         ("write level (1: free)", [number(stage.write_level) for stage in stages]),
         ("growth rate, nats per step", [level(stage.verdict.rate) for stage in stages]),
         (
             "  95 % interval",
             [interval(each.growth.low, each.growth.high, "{} … {}") or "–" for each in stages],
         ),
-        ("  taken over", [rate_source(stage.growth) for stage in stages]),
+        ("  taken over", [numbers.rate_source(stage.growth) for stage in stages]),
     ]
     for unit in stages[-1].rate_per:
         title = f"  nats per {unit.replace('time_constant', 'time constant τ')}"
         rows.append((title, [level(stage.rate_per[unit]) for stage in stages]))
-    paces = ["not different from 0" if s.verdict.marginal else pace(s.verdict.rate) for s in stages]
+    tested = ((stage.verdict.rate, stage.verdict.marginal) for stage in stages)
+    paces = ["not different from 0" if zero else numbers.pace(rate) for rate, zero in tested]
     rows.append(("", paces))
     for name in terms_of(analysis.last.causes):
         rates = [level(getattr(stage.causes, name)) for stage in stages]
@@ -158,7 +143,7 @@ def layer_rows(analysis: Analysis) -> list[list[str]]:
         verdict, shown = layer_verdict(layer, analysis), (NOT_DRIVEN, "–", "–")
         if verdict is not None:
             reach = f">{verdict.max_lag}" if verdict.horizon is None else steps(verdict.horizon)
-            shown = REGIME_WORDS[verdict.regime], level(verdict.rate), reach
+            shown = words.REGIME_WORDS[verdict.regime], level(verdict.rate), reach
         kind = "RNN" if layer.cell is CellName.ELMAN else layer.cell.upper()
         rows.append([layer.title, kind, str(layer.input_size), str(layer.hidden_size), *shown])
     return rows
@@ -193,11 +178,11 @@ def training_page(
     before, after = analysis.stages[0].error, analysis.last.error
     rate = level(analysis.last.verdict.rate)
     closing = [
-        f"growth rate: {rate} nats per step{rates_beside(analysis.last.rate_per)}",
+        f"growth rate: {rate} nats per step{numbers.rates_beside(analysis.last.rate_per)}",
         f"held-out error per step: {number(before)} before, {number(after)} after",
         f"baseline: {number(baseline.error)}, {baseline.meaning}" if baseline else "",
-        cause_sentence(analysis.last.causes),
-        training_sentence(history) if history is not None else "",
+        words.cause_sentence(analysis.last.causes),
+        words.training_sentence(history) if history is not None else "",
     ]
     lines = [Text(screen.say(line)) for line in closing if line]
     table = table_of(titles, rows, screen, gap=3)

@@ -32,7 +32,6 @@ from gradscope.report.figures.analysis import (
     panel_picture,
 )
 from gradscope.report.figures.panels import PANELS
-from gradscope.report.figures.spectra_panels import theory_panel
 from gradscope.report.figures.style import PANEL_SIZES, typeset
 from gradscope.report.figures.time_panels import training_panel
 from gradscope.report.provenance.records import read_provenance
@@ -217,7 +216,7 @@ def test_every_theory_is_named_beside_its_point_and_says_whether_it_applies(
     assert spectrum is not None
     axes = Figure().add_subplot()
 
-    theory_panel(axes, looked_at_closely)
+    PANELS["theory"].draw(axes, looked_at_closely)
 
     drawn = [each for each in spectrum.theory if each.rate is not None and np.isfinite(each.rate)]
     words = [text.get_text() for text in axes.texts]

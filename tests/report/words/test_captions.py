@@ -9,7 +9,7 @@ import gradscope
 from gradscope.analysis.details import Spectrum
 from gradscope.analysis.results import Analysis
 from gradscope.diagnosis.motion import MotionCode
-from gradscope.report.figures.spectra_panels import eigenvalues_panel, shares_panel
+from gradscope.report.figures.panels import PANELS
 from gradscope.report.words.captions import (
     eigenvalues_caption,
     lyapunov_caption,
@@ -84,7 +84,7 @@ def test_slopes_are_said_to_pull_eigenvalues_inward_only_where_they_do(drawn: An
 def test_a_gated_cell_has_no_mark_of_w_in_the_legend_of_its_eigenvalues(gated: Analysis) -> None:
     axes = Figure().subplots()
 
-    eigenvalues_panel(axes, gated)
+    PANELS["eigenvalues"].draw(axes, gated)
 
     assert axes.get_legend_handles_labels()[1] == ["|z| = 1", "$J_t$"]
 
@@ -95,7 +95,7 @@ def test_the_mark_of_the_truncation_length_stays_inside_its_panel(delay: int) ->
     figure = Figure(figsize=(2.7, 2.2))
     axes = figure.subplots()
 
-    shares_panel(axes, analysis)
+    PANELS["shares"].draw(axes, analysis)
 
     figure.canvas.draw()
     (mark,) = axes.texts
