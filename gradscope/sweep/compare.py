@@ -72,31 +72,14 @@ def compare(
     """Analyze every kind of cell (by default that of the settings) with every activation at every
     length and seed, all else alike; or networks in files.
 
-    Parameters
-    ----------
-    settings : Settings, or sequence of mappings
-        What the cells share; or the settings of each network by name, as of ``cells_of_files``.
-    watch : callable, optional
-        Called with the number (from 0) and the settings of each cell; returns what watches its
-        training in this process, or None.
-    seeds : int
-        Seeds of each cell, counted from that of the settings.
-    workers : Workers, optional
-        Who computes; this process by default, and where others would take longer to start.
-    ended : callable, optional
-        Called when an analysis has ended, in any thread.
-
-    Returns
-    -------
-    Comparison
-        The finished analyses in order, seeds fastest; Ctrl-C keeps those that are done.
-
-    Raises
-    ------
-    SettingError, DataError, ArchiveError, WeightsError
-        If a cell contradicts its task or data (before anything is computed), or a file is unfit.
-    WorkerError
-        If a worker process dies.
+    ``settings`` are what the cells share, or those of each network by name (``cells_of_files``);
+    ``seeds`` are counted from that of the settings. ``watch`` gets number (from 0) and settings of
+    each cell and returns what watches its training in this process, or None; ``ended`` is called
+    when an analysis has ended, in any thread. ``workers`` compute: this process by default, and
+    where others would take longer to start. Returns the finished analyses in order, seeds fastest;
+    Ctrl-C keeps those that are done. Raises SettingError, DataError, ArchiveError or WeightsError
+    if a cell contradicts its task or data (before anything is computed) or a file is unfit,
+    WorkerError if a worker process dies.
     """
     read_once = cache(read_table)
     cells: Sequence[Any] = (

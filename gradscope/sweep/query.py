@@ -47,19 +47,13 @@ class Rows(CompactRepr):
 def read_rows(
     path: Path, where: str | None = None, names: Sequence[str] | None = None, *, curves: bool = True
 ) -> Rows:
-    """Return rows of a store, sorted by their settings.
+    """Return rows of the store at ``path``, sorted by their settings.
 
-    Parameters
-    ----------
-    path : Path
-        The store; ArchiveError if it is missing, is no store, or one of another version.
-    where : str, optional
-        An SQL condition on the columns of ``cells``, such as ``activation = 'tanh' AND gain > 1``;
-        SettingError if it is no SQL, reads anything but ``cells``, or takes too long.
-    names : sequence of str, optional
-        Columns; all by default.
-    curves : bool
-        Whether all columns include the curves (as bytes; see ``cell.curve_from_blob``).
+    ``where`` is an SQL condition on the columns of ``cells``, such as ``activation = 'tanh' AND
+    gain > 1``; ``names`` are columns, all by default, with the curves (as bytes; see
+    ``cell.curve_from_blob``) only if ``curves``. Raises ArchiveError if it is no store or one of
+    another version, SettingError if the condition is no SQL, reads anything but ``cells``, or takes
+    too long.
     """
     chosen = tuple(names or (name for name in columns() if curves or name not in CURVES))
     with closing(_open_read_only(path)) as connection, _readable(path, where):

@@ -68,34 +68,15 @@ def run_sweep(
     watch: Watch | None = None,
     crew: Crew | None = None,
 ) -> Progress:
-    """Compute every cell that the store lacks.
+    """Compute every cell that the store lacks and say how it ended: ``interrupted`` after Ctrl-C,
+    which keeps all that ended before.
 
-    Parameters
-    ----------
-    cells : iterable of Cell
-        The cells wanted, as from ``grid.make_plan(grid).cells``.
-    path : Path
-        The store; made where there is none, added to where there is one.
-    workers : Workers, optional
-        Who computes; a process for each core by default. ``crew`` is its name in version 0.1.
-    retry_failed : bool
-        Compute cells again that stand in the store as failed.
-    watch : callable, optional
-        Called with the progress after each commit.
-
-    Returns
-    -------
-    Progress
-        How it ended; ``interrupted`` after Ctrl-C, which keeps all that ended before.
-
-    Raises
-    ------
-    SettingError
-        If both ``workers`` and ``crew`` are given.
-    ArchiveError, OutputError
-        If the store is of another version, or cannot be written (a full disk); it keeps its rows.
-    WorkerError
-        If the workers or their scheduler are gone.
+    ``cells`` are as from ``grid.make_plan(grid).cells``; the store at ``path`` is made or added to.
+    ``workers`` compute, a process for each core by default (``crew`` is its name in version 0.1).
+    ``retry_failed``: also what stands there as failed. ``watch`` gets the progress after each
+    commit. Raises ArchiveError or OutputError if the store is of another version or cannot be
+    written (a full disk; it keeps its rows), WorkerError if the workers or their scheduler are
+    gone, SettingError for both ``workers`` and ``crew``.
     """
     if workers is not None and crew is not None:
         raise SettingError("workers and crew are two names of one thing; give workers alone")

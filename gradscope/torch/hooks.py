@@ -43,56 +43,28 @@ def watch(
     thresholds: Thresholds | None = None,
     scaler: "torch.amp.GradScaler | None" = None,
 ) -> "Watch":
-    """Watch the recurrent layers of a model while it is trained.
+    """Watch the recurrent layers of a model in training: a context manager whose ``close()``
+    removes every hook.
 
-    Parameters
-    ----------
-    module : torch.nn.Module
-        A model with ``nn.RNN``, ``GRU``, ``LSTM`` or their Cells anywhere inside, or one itself.
-    every : int
-        Training steps from one snapshot of a layer to the next; more where ``share`` requires it.
-        A training step is a step of the optimizer. ``close`` takes a last snapshot.
-    max_lag : int
-        Longest lag, in steps of the sequence.
-    log : callable, logging.Logger, path or None
-        Where first verdicts, changes, values that are not finite and, at the end, the report go:
-        a function such as ``print``, a logger, a file to append to. None (the default): nowhere;
-        see ``report()``.
-    sequences : int
-        Sequences per snapshot, the longest of a packed batch, else the first; one in the first
-        snapshot, and fewer where ``share`` requires it.
-    share : float or None
-        Largest fraction of the time since the first step that snapshots may take, apart from
-        two tenths of a second. None: no limit, and every snapshot has all its sequences. Between
-        snapshots the hooks cost some tenths of a millisecond per step; the report has the sum.
-    thresholds : Thresholds, optional
-        The thresholds of the verdict.
-    scaler : torch.amp.GradScaler, optional
-        The scaler of the loss, by whose factor recorded gradient norms are divided; only needed
-        where the optimizer is stepped without ``scaler.step``.
+    ``module`` has ``nn.RNN``, ``GRU``, ``LSTM`` or their Cells anywhere inside, or is one. A
+    snapshot of a layer is taken ``every`` so many steps of the optimizer, less often where
+    ``share`` requires it, and by ``close``; it has ``sequences`` sequences (the longest of a packed
+    batch, else the first; one at first, and fewer where ``share`` requires it) and lags up to
+    ``max_lag`` steps. ``share`` is the largest fraction of the time since the first step that
+    snapshots may take, apart from two tenths of a second (None: no limit); between them the hooks
+    cost some tenths of a millisecond per step. ``log`` gets first verdicts, changes, values that
+    are not finite and, at the end, the report: a function such as ``print``, a
+    ``logging.Logger``, or a file to append to. ``scaler`` is the ``GradScaler`` of the loss, only
+    needed where the optimizer is stepped without ``scaler.step``.
 
-    Returns
-    -------
-    Watch
-        A context manager; ``close()`` removes every hook.
-
-    Raises
-    ------
-    SettingError
-        If there is no recurrent layer in the module, or a number is outside its limits.
-    TypeError
-        If the module is not one, or the scaler is none.
-    OutputError
-        If the log is a file that cannot be written.
-
-    Notes
-    -----
     Layers in evaluation mode are ignored, and in training calls without a gradient. The gradient
     norm is over the parameters that the optimizer steps, as the last backward pass left them,
     before any clipping. A scripted module and a Cell within ``torch.compile`` run no hooks, and
     gradscope has no Jacobian for an LSTM with ``proj_size``: they are not watched, and log and
-    report say so. An error within the watch is reported once, with its reason; its layer is ignored
-    from then on, and the training goes on.
+    report say so. An error within the watch is reported once; its layer is ignored from then on,
+    and the training goes on. Raises SettingError if the module has no recurrent layer or a number
+    is outside its limits, TypeError if module or scaler is none, OutputError if the log cannot be
+    written.
     """
     for value, kind in ((module, nn.Module), (scaler, torch.amp.GradScaler | None)):
         if not isinstance(value, kind):
