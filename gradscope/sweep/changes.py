@@ -76,9 +76,7 @@ def _measured(analysis: Analysis) -> dict[str, tuple[float, FloatArray]]:
     last, profile, targets = analysis.last, analysis.last.profile, analysis.examined.targets
     below = profile.log_norms < np.log(analysis.settings.vanishing)
     horizons = np.where(below.any(axis=0), below.argmax(axis=0), profile.lags.size) + 1.0
-    found = {
-        "horizon": (float(last.verdict.horizon or profile.lags.size + 1), horizons),
-    }
+    found = {"horizon": (float(last.verdict.horizon or profile.lags.size + 1), horizons)}
     if last.error is not None and targets.count:
         outputs, errors = analysis.trajectory.outputs, np.empty(horizons.size)
         for b in range(errors.size):

@@ -77,12 +77,7 @@ def comparison_figure(comparison: Comparison) -> "Figure":
         subtitle += " (thin lines and dots), lines: median"
     figure = style.new_page(comparison_headline(comparison), subtitle)
     top = PANELS_TOP + style.height_of_rows(len(networks) + 1)
-    margins: Look = {
-        "left": 0.065,
-        "right": 0.97,
-        "top": 1.0 - top / SLIDE[1],
-        "bottom": 0.085,
-    }
+    margins: Look = {"left": 0.065, "right": 0.97, "top": 1.0 - top / SLIDE[1], "bottom": 0.085}
     grid = figure.add_gridspec(2, 5, hspace=0.58, wspace=0.9, **margins)
     profiles = figure.add_subplot(grid[:, :3])
     _profiles_panel(profiles, comparison, networks)
