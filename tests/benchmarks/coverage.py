@@ -3,7 +3,7 @@
 ``python -m tests.benchmarks.coverage [NETS] [STEPS …]``, 200 networks a cell and T = 100, 300, 1000
 by default: about half an hour. The truth is λ_1 of the same network on fresh inputs, from tangents
 propagated here by formulas of their own (float32; each step is renormalised, so that rounding does
-not add up): 64 sequences, 4000 steps after 1000. The bounds are those of issue 11: coverage in
+not add up): 64 sequences, 4000 steps after 1000. The bounds: coverage in
 [0.91, 0.985], the median width at most twice that of an ideal interval, and at most 5 % of all
 intervals without 0 on the wrong side.
 """
