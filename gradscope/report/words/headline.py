@@ -43,7 +43,8 @@ def answer(analysis: Analysis) -> str:
     """Return the verdict on the last stage in one sentence."""
     settings, found = analysis.settings, analysis.task_info.lag_errors
     needs = "task" if found is None or settings.required_lag is not None else "data"
-    long_run = analysis.last.growth.burn_in > 0
+    growth = analysis.last.growth
+    long_run = growth.burn_in > 0 and not growth.short_burn_in
     return headline(analysis.last.verdict, settings.vanishing, needs, long_run=long_run)
 
 
