@@ -14,7 +14,7 @@ import pytest
 from gradscope.analysis.analyze import analyze
 from gradscope.analysis.archive import archive_bytes, load_run
 from gradscope.analysis.prepare import prepare
-from gradscope.analysis.results import Analysis
+from gradscope.analysis.results import Analysis, Comparison
 from gradscope.analysis.settings import Settings
 from gradscope.arrays import FloatArray
 from gradscope.diagnosis.reasons import ReasonCode
@@ -23,6 +23,7 @@ from gradscope.learning.bptt import backpropagate
 from gradscope.names import Regime
 from gradscope.report.documents.analysis import analysis_document
 from gradscope.report.words.headline import headline
+from gradscope.sweep.changes import changes
 
 HIDDEN, INPUTS, STEPS = 16, 5, 40
 NAMES: Mapping[int, str] = {4: "lstm", 3: "gru", 1: "rnn"}
@@ -106,6 +107,19 @@ def test_an_lstm_on_prices_writes_nothing_until_they_are_standardised(
     shut, free = by_block(raw), by_block(mended)
     assert shut["recurrent_weights"] < 0.2 * free["recurrent_weights"]
     assert np.linalg.norm(list(shut.values())) > 10.0 * np.linalg.norm(list(free.values()))
+
+
+def test_a_network_that_writes_again_is_better_and_nothing_arrives_in_one_that_does_not(
+    study: Callable[..., Analysis],
+) -> None:
+    raw = study(4, required_lag=5)
+    mended = analyze(prepare({**raw.settings.as_dict(), "standardise": True}))
+    (change,) = changes(Comparison((raw, mended)))
+
+    assert raw.last.verdict.reaches
+    assert not {ReasonCode.HORIZON_REACHES, ReasonCode.GRADIENT_FINE} & codes(raw)
+    assert ReasonCode.HORIZON_REACHES in codes(mended)
+    assert (change.judged_by, change.better, change.worse) == ("write_level", True, False)
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,25 @@
 """The growth rate against drifts that are known, and against the regression it replaces."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from gradscope.arrays import FloatArray
 from gradscope.diagnosis.causes import causes
 from gradscope.diagnosis.diagnose import diagnose
-from gradscope.diagnosis.growth import cause_rates, growth_rate, tail_lags, terms_of
+from gradscope.diagnosis.growth import (
+    GrowthRate,
+    cause_rates,
+    growth_rate,
+    tail_lags,
+    terms_of,
+    widened,
+)
 from gradscope.jacobians.chain import ElmanChain
 from gradscope.jacobians.lag_norms import lag_norms
 from gradscope.jacobians.lyapunov import lyapunov_exponents
+from tests.present import present
 
 
 def _walks(seed: int, drift: float, shape: tuple[int, int]) -> FloatArray:
@@ -150,3 +160,15 @@ def test_a_diagnosis_carries_the_rate_of_its_verdict_with_an_interval() -> None:
     assert found.growth.low is not None
     assert found.growth.high is not None
     assert found.growth.low < found.verdict.rate < found.growth.high
+
+
+def test_after_a_short_burn_in_the_interval_holds_the_slope_of_the_profile() -> None:
+    profile = growth_rate(_walks(3, -0.5, (40, 8)))
+    found = GrowthRate(-2.0, -2.5, -1.5, None, 20, 20, 8, 8)
+    short = widened(replace(found, short_burn_in=True), profile)
+    slope = present(profile.rate)
+
+    assert (widened(found, profile).low, widened(found, profile).high) == (-2.5, -1.5)
+    assert present(short.low) < slope < present(short.high)
+    assert present(short.high) == pytest.approx(-1.5 + abs(slope + 2.0))
+    assert short.tail is profile.tail
