@@ -131,7 +131,8 @@ def stationary_field(activation: Activation, gain: float, drive: FloatArray) -> 
         reached = gain**2 * mean(activation.value, 2, q)
         low, high = (q, high) if reached > q else (low, q)
     slope = mean(activation.slope, 2, high)
-    kurtosis = mean(activation.slope, 4, high) / slope**2
+    # 1/3: without slopes there is no term of finite width.
+    kurtosis = mean(activation.slope, 4, high) / slope**2 if slope**2 > 0.0 else 1.0 / 3.0
     if gain**2 * slope <= 1.0:
         return MeanField(gain, high, gain**2 * slope, kurtosis, 1.0, _depth(gain**2 * slope))
     # The map of the correlation ρ of two recurrent parts: C(ρ) = Σ A_n ρⁿ, convex, C(1) = 1, and
@@ -180,7 +181,7 @@ def leaky_field(
         held = np.linalg.eigvalsh(np.diag(potential) + kept * np.exp(rate) * shift)[-1]
         low, high = (rate, high) if held > np.exp(2.0 * rate) + kept**2 else (low, rate)
     mean_square = float(np.square(slopes) @ DENSITY)
-    kurtosis = float(slopes**4 @ DENSITY) / mean_square**2
+    kurtosis = float(slopes**4 @ DENSITY) / mean_square**2 if mean_square**2 > 0.0 else 1.0 / 3.0
     return MeanField(gain, float(total[0] - drive[0]), float(np.exp(2.0 * low)), kurtosis)
 
 

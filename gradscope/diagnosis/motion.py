@@ -30,6 +30,9 @@ MAX_PERIOD = 64
 MAX_STATE = 1e100
 """A state that has grown beyond is not followed further."""
 
+ROUNDING = 1e-9
+"""Nats per step up to which an exponent is 0 however small its standard error is."""
+
 EXACT, CONVERGING = 1e-9, 1e-3
 """Distance, in parts of the largest state, at which a state counts as reached again: at an unstable
 point rounding drives it away; at a stable one it need only be told from other periods."""
@@ -75,9 +78,14 @@ def motion_of(trajectory: Trajectory, spectrum: LyapunovSpectrum) -> Motion:
         float(quantiles(each[:, 0], (0.5,))[0])
         for each in (spectrum.exponents, spectrum.standard_errors)
     )
-    unstable, stable = exponent > ERRORS_APART * error, exponent < -ERRORS_APART * error
+    beyond = max(ERRORS_APART * error, ROUNDING)
+    unstable, stable = exponent > beyond, exponent < -beyond
     states, inputs = trajectory.states, trajectory.inputs
-    period, growth = _period(states, CONVERGING if stable else EXACT), _growth(states)
+    driven = trajectory.noise is not None or bool((inputs != inputs[:1]).any())
+    period, growth = (
+        _period(states, CONVERGING if stable and not driven else EXACT),
+        _growth(states),
+    )
     code = MotionCode.UNDECIDED
     if period == 1:
         code = MotionCode.UNSTABLE_FIXED_POINT if unstable else MotionCode.FIXED_POINT
@@ -85,7 +93,7 @@ def motion_of(trajectory: Trajectory, spectrum: LyapunovSpectrum) -> Motion:
         # A state that grows as perturbations do, and that φ does not hold.
         held = np.abs(trajectory.activation.value(np.array([MAX_STATE]))).max() <= 1.0
         code = MotionCode.UNDECIDED if held else MotionCode.DIVERGES
-    elif trajectory.noise is not None or (inputs != inputs[:1]).any():
+    elif driven:
         code = MotionCode.UNSTABLE_RESPONSE if unstable else code
         code = MotionCode.STABLE_RESPONSE if stable else code
     elif period is not None:

@@ -98,7 +98,8 @@ def remedies(
     kept = _against_vanishing(causes, activation, orthogonal=orthogonal)
     found, saturates = (*found, *kept), bool(kept) and kept[0].code is RemedyCode.REDUCE_SATURATION
     # Inputs that saturate the units saturate gates as well.
-    if verdict.reaches is False and not isinstance(causes, GatedCauseRates) and not saturates:
+    short = verdict.required_lag is not None and verdict.horizon <= verdict.required_lag
+    if short and not isinstance(causes, GatedCauseRates) and not saturates:
         lags = {"horizon": verdict.horizon, "required_lag": verdict.required_lag}
         found = (*found, Remedy(RemedyCode.GATES, lags))
     return found

@@ -234,7 +234,7 @@ def _lag_reasons(verdict: Verdict) -> Iterator[Reason]:
     if required is not None and verdict.reaches is None:
         unseen = {"max_lag": verdict.max_lag, "required_lag": required}
         yield Reason(ReasonCode.HORIZON_UNKNOWN, unseen)
-    elif required is not None and (verdict.reaches or verdict.horizon is not None):
+    elif required is not None and (verdict.reaches or (verdict.horizon or np.inf) <= required):
         code = ReasonCode.HORIZON_REACHES if verdict.reaches else ReasonCode.HORIZON_SHORT
         yield Reason(code, {"horizon": verdict.horizon, "required_lag": required})
 
@@ -249,7 +249,7 @@ def _bound_and_cause(evidence: Evidence, regime: Regime) -> Iterator[Reason]:
     of_course = {"of": "course"} if evidence.bound_of_course else {}
     yield Reason(code, {"bound_rate_nats_per_step": rate, **of_course})
     rates = evidence.causes
-    if rates is None or rates.total is None:
+    if rates is None or rates.total is None or (regime is Regime.EXPLODING and rates.total < 0.0):
         return
     sign = 1.0 if rates.total >= 0 else -1.0
     cause, size = max(terms_of(rates).items(), key=lambda each: sign * (each[1] or 0.0))

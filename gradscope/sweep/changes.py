@@ -6,16 +6,20 @@ from the intervals of both rates.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from gradscope.analysis.results import Analysis, Comparison
+from gradscope.analysis.results import Analysis, Comparison, Stage
 from gradscope.arrays import FloatArray
 from gradscope.data.batch import Targets
 from gradscope.diagnosis.growth import half_width
 from gradscope.learning.losses import error_per_step
+from gradscope.names import Regime
+
+LARGEST = 1e150
+"""Values from which on squares leave float64: a sample of them has no interval."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -25,7 +29,8 @@ class Change:
     is not finite, lies beyond the lags, or for too few sequences.
 
     It is ``better`` or ``worse`` where what ``judged_by`` names (the error, else the write level if
-    nothing is written in one of the two, else the horizon) has changed by more than its interval.
+    nothing is written in one of the two, else the horizon; a gradient that explodes is worse) has
+    changed by more than its interval.
     """
 
     analysis: Analysis
@@ -48,25 +53,43 @@ def changes(comparison: Comparison) -> Iterator[Change]:
             if name in start:
                 both = [start[name][1], sample]
                 halves: list[float | None] = [None]
-                if all(np.isfinite(each).all() for each in both):
+                if all(np.isfinite(each).all() and np.abs(each).max() < LARGEST for each in both):
                     halves = [half_width(each) for each in ([sample - both[0]] if same else both)]
                 within = None if None in halves else math.hypot(*filter(None, halves))
                 found[name] = (value - start[name][0], within)
-        rates = first.last.growth, other.last.growth
+        stages = first.last, other.last
+        rates = [each.growth for each in stages]
         widths = [None if g.high is None or g.low is None else (g.high - g.low) / 2 for g in rates]
         within = None if None in widths else math.hypot(*filter(None, widths))
-        found["rate"] = (other.last.verdict.rate - first.last.verdict.rate, within)
-        levels = first.last.write_level, other.last.write_level
-        found["write_level"] = (levels[1] - levels[0], None)
-        opened = first.last.verdict.shut != other.last.verdict.shut
+        found["rate"] = (stages[1].verdict.rate - stages[0].verdict.rate, within)
+        found["write_level"] = (stages[1].write_level - stages[0].write_level, None)
+        opened = stages[0].verdict.shut != stages[1].verdict.shut
         carried = "write_level" if opened else "horizon"
         judged_by = "error" if "error" in found else carried
-        change, within = found[judged_by]
-        loss, margin = change if judged_by == "error" else -change, within or 0.0
-        if None in (first.last.verdict.horizon, other.last.verdict.horizon):
+        loss, margin = _loss(judged_by, *found[judged_by], stages)
+        if None in (stages[0].verdict.horizon, stages[1].verdict.horizon):
             found["horizon"] = (math.nan, found["horizon"][1])
         of = {name: (v if math.isfinite(v) else None, w) for name, (v, w) in found.items()}
         yield Change(other, of, judged_by, better=-loss > margin, worse=loss > margin)
+
+
+def _loss(
+    judged_by: str, change: float, within: float | None, stages: Sequence[Stage]
+) -> tuple[float, float]:
+    """Return how much worse the second stage is, and by how much it must be; without an interval
+    only what is infinite, written or explodes counts.
+    """
+    explode = [each.verdict.regime is Regime.EXPLODING for each in stages]
+    if judged_by == "error":
+        loss = change
+    elif judged_by == "write_level":
+        return -change, 0.0
+    elif explode[0] != explode[1]:
+        loss = math.inf if explode[1] else -math.inf
+    else:
+        measured = any(each.verdict.horizon is not None for each in stages)
+        loss = -change if measured else 0.0
+    return loss, 0.0 if math.isinf(loss) else math.inf if within is None else within
 
 
 def _measured(analysis: Analysis) -> dict[str, tuple[float, FloatArray]]:
@@ -77,6 +100,8 @@ def _measured(analysis: Analysis) -> dict[str, tuple[float, FloatArray]]:
     below = profile.log_norms < np.log(analysis.settings.vanishing)
     horizons = np.where(below.any(axis=0), below.argmax(axis=0), profile.lags.size) + 1.0
     found = {"horizon": (float(last.verdict.horizon or profile.lags.size + 1), horizons)}
+    if last.error is not None:
+        found["error"] = (last.error, np.full(horizons.size, np.nan))
     if last.error is not None and targets.count:
         outputs, errors = analysis.trajectory.outputs, np.empty(horizons.size)
         for b in range(errors.size):

@@ -41,11 +41,12 @@ def premultiply(
 
 def log_singular_values(exponents: IntArray, rows: FloatArray) -> FloatArray:
     """Return log singular values (r,) of diag(2**exponents) · rows, descending, in nats;
-    ``exponents`` (r,) scale rows (r,n) of ordinary size, none of them zero.
+    ``exponents`` (r,) scale rows (r,n) of ordinary size, −inf for a row of zeros.
     """
     lengths = np.linalg.norm(rows, axis=1)
-    logs = np.log(lengths) + exponents * LOG_2
-    units = rows / lengths[:, None]
+    with np.errstate(divide="ignore"):
+        logs = np.log(lengths) + exponents * LOG_2
+    units = rows / np.where(lengths > 0.0, lengths, 1.0)[:, None]
     size = logs.size
     tolerance = np.sqrt(size) * np.finfo(np.float64).eps
     # Each sweep starts from sorted rows (de Rijk 1989), which speeds convergence on graded ones.

@@ -7,6 +7,7 @@ from gradscope.arrays import LN_10
 from gradscope.diagnosis.growth import CauseRates
 from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.diagnosis.theory import TheoryName
+from gradscope.jacobians.lyapunov import ERRORS_APART
 from gradscope.names import Regime
 from gradscope.report.documents.rows import median_map, middle
 from gradscope.report.words.headline import cause_sentence
@@ -192,8 +193,10 @@ def lyapunov_sentence(analysis: Analysis) -> str:
     spectrum = analysis.details.spectrum
     if spectrum is None:
         return "not asked for"
-    first = middle(spectrum.lyapunov.exponents[:, 0])
-    return f"{number(first)} nats per step, {pace(first)}: {motion_words(spectrum.motion)}"
+    first, motion = middle(spectrum.lyapunov.exponents[:, 0]), spectrum.motion
+    marginal = abs(first) <= ERRORS_APART * motion.standard_error
+    speed = pace(first, marginal=marginal)
+    return f"{number(first)} nats per step, {speed}: {motion_words(motion)}"
 
 
 def lyapunov_caption(analysis: Analysis) -> str:
