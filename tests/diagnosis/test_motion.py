@@ -59,6 +59,13 @@ def test_a_net_left_to_itself_does_what_is_known_of_it(
     assert moving(net(weights, activation), SILENCE, start).code is code
 
 
+def test_inputs_that_hardly_move_are_not_a_fixed_point_nor_rounding_a_sign() -> None:
+    slow = np.sin(np.arange(4000.0) * 2.0 * np.pi / 8000.0)[:, None, None]
+
+    assert moving(net(np.array([[0.5]])), slow).code is MotionCode.STABLE_RESPONSE
+    assert moving(net(np.eye(3), IDENTITY), NOISE).code is MotionCode.UNDECIDED
+
+
 def test_cycles_have_their_period() -> None:
     # h → tanh(−2h) alternates; a ring of three that turns the sign is back after two rounds.
     two, six = (

@@ -322,3 +322,9 @@ def test_weights_of_zero_forget_at_once_in_every_theory() -> None:
 
     assert all(each.rate == -np.inf for each in found)
     assert _named(found, TheoryName.MEAN_FIELD).depth_scale == 0.0
+
+
+def test_a_net_without_slopes_has_a_mean_field() -> None:
+    found = stationary_field(TANH, 1.0, np.full(4, 1e6))
+
+    assert found.growth_rate < -1e3

@@ -117,6 +117,42 @@ def test_a_horizon_beyond_the_lags_has_no_change_but_a_direction(tmp_path: Path)
     assert (back.of["horizon"][0], back.better, back.worse) == (None, False, True)
 
 
+def test_a_gradient_that_explodes_is_worse_than_one_that_vanishes(tmp_path: Path) -> None:
+    write_linear(tmp_path / "a.npz", 0.5)
+    write_linear(tmp_path / "b.npz", 2.0)
+
+    there = change_of([tmp_path / "a.npz", tmp_path / "b.npz"])
+    back = change_of([tmp_path / "b.npz", tmp_path / "a.npz"])
+
+    assert (there.better, there.worse, back.better, back.worse) == (False, True, True, False)
+
+
+def test_an_error_that_overflows_is_worse_and_needs_no_interval(tmp_path: Path) -> None:
+    inputs, targets = tmp_path / "inputs.npy", tmp_path / "targets.npy"
+    np.save(inputs, RNG.standard_normal((STEPS, SEQUENCES, 2)))
+    np.save(targets, RNG.standard_normal((STEPS, SEQUENCES, 1)))
+    write_linear(tmp_path / "a.npz", 0.5)
+    write_linear(tmp_path / "b.npz", 1e6)
+    given = {"data": str(inputs), "targets": str(targets), "readout": "fc"}
+
+    there = change_of([tmp_path / "a.npz", tmp_path / "b.npz"], **given)
+    back = change_of([tmp_path / "b.npz", tmp_path / "a.npz"], **given)
+
+    assert (there.judged_by, there.of["error"]) == ("error", (None, None))
+    assert (there.better, there.worse, back.better, back.worse) == (False, True, True, False)
+
+
+def test_too_few_sequences_decide_nothing(tmp_path: Path) -> None:
+    write_linear(tmp_path / "a.npz", 0.5)
+    write_linear(tmp_path / "b.npz", 0.6)
+
+    found = change_of([tmp_path / "a.npz", tmp_path / "b.npz"], sequences=2)
+
+    assert found.of["horizon"] == (4.0, None)
+    assert not found.better
+    assert not found.worse
+
+
 def test_the_interval_of_an_error_is_that_of_differences_by_sequence(tmp_path: Path) -> None:
     inputs = RNG.normal(size=(STEPS, SEQUENCES, 2))
     targets = RNG.normal(size=(STEPS, SEQUENCES, 1))
