@@ -108,7 +108,8 @@ def test_the_spectrum_says_which_sequences_and_steps_it_is_of(
     steps = found["settings"]["steps"]
     assert (exponents["sequences"], exponents["burn_in"], exponents["steps"]) == (5, 40, steps)
     assert len(exponents["exponents_nats_per_step"]) == 5
-    assert found["rate_from"] == {"burn_in": 40, "steps": steps, "sequences": 5, "of": 5}
+    rate_from = {"burn_in": 40, "steps": steps, "sequences": 5, "of": 5, "short_burn_in": False}
+    assert found["rate_from"] == rate_from
     assert found["spectrum"]["singular_values"]["sequences"] == 3
     assert max(exponents["sum_rule_residual"]) < 1e-9
     assert f"median of 5 sequences; {steps} steps after 40" in page
