@@ -211,7 +211,7 @@ def _facts_from_dict(values: Mapping[str, Any]) -> TaskInfo:
         error=ErrorName(values["error"]),
         required_lag=None if lag is None else int(lag),
         baseline=baseline,
-        lag_errors=None if errors is None else np.array(errors, dtype=np.float64),
+        lag_errors=None if errors is None else as_float64(np.array(errors)),
         columns=None if values.get("columns", ()) is None else tuple(values.get("columns", ())),
     )
 
