@@ -193,8 +193,7 @@ class DenseChain(Chain):
 
     def jacobian(self, step: int) -> FloatArray:
         """J_t, (B,S,S)."""
-        dense: FloatArray = self.jacobians[step - 1].copy()
-        return dense
+        return np.array(self.jacobians[step - 1])
 
     def vjp(self, rows: FloatArray, step: int) -> FloatArray:
         """Rows · J_t, one GEMM per sequence."""

@@ -117,7 +117,6 @@ def unroll(
         cell_trajectory = driven.run(entering, first)
         if noise is not None:
             cell_trajectory = replace(cell_trajectory, inputs=inputs)
-        outputs = project_inputs(
-            cell_trajectory.hidden[1:], params.output_weights, params.output_bias
-        )
+        seen = cell_trajectory.hidden[1:]
+        outputs = project_inputs(seen, params.output_weights, params.output_bias)
     return Trajectory(cell_trajectory, outputs, params.activation, noise)

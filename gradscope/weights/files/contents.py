@@ -33,9 +33,6 @@ TIME_SCALES = {"dt": "dt", "tau": "tau", "taus": "tau"}
 TIME_SCALES |= dict.fromkeys(("alpha", "alphas", "leak"), "leak")
 """Last words of the names of arrays that say how fast units are."""
 
-KERAS = "keras"
-"""The format whose layers are told by a configuration."""
-
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class WeightFile(CompactRepr):
