@@ -96,9 +96,8 @@ def _depth(factor: float) -> float:
 
 
 def mean_field(params: Cell, inputs: FloatArray) -> MeanField:
-    """Return the mean field of a vanilla RNN (SettingError for another cell) under the drive of its
-    inputs (T,B,D). φ must be bounded by 1, as tanh and the sigmoid are; SettingError where the
-    units' leaks differ.
+    """Return the mean field of a vanilla RNN with one leak (SettingError for another) under the
+    drive of its inputs (T,B,D). φ must be bounded by 1, as tanh and the sigmoid are.
     """
     params = require_vanilla(params)
     drive = inputs @ params.input_weights.T + params.hidden_bias

@@ -258,5 +258,4 @@ def _objection_to_drive(
     ratio = max(measured, MIN_SQUARE) / max(predicted, MIN_SQUARE)
     if 1.0 / MAX_VARIANCE_RATIO <= ratio <= MAX_VARIANCE_RATIO:
         return None
-    numbers = {"measured": measured, "predicted": predicted}
-    return Objection(ObjectionCode.VARIANCE_DIFFERS, numbers)
+    return Objection(ObjectionCode.VARIANCE_DIFFERS, {"measured": measured, "predicted": predicted})
