@@ -97,8 +97,8 @@ MUTANTS = (
     Mutant(
         "a state that grows as its perturbations do called chaos",
         "diagnosis/motion.py",
-        "unstable and growth >= 0.5 * exponent",
-        "unstable and growth >= 5.0 * exponent",
+        "unstable and _growth(states) >= 0.5 * exponent",
+        "unstable and _growth(states) >= 5.0 * exponent",
         "diagnosis/test_motion.py::test_a_net_left_to_itself_does_what_is_known_of_it",
     ),
     Mutant(
@@ -174,15 +174,15 @@ MUTANTS = (
     Mutant(
         "Wᵀ for W in vjp",
         "jacobians/chain.py",
-        "scaled.reshape(-1, self.state_size) @ self.recurrent_weights",
-        "scaled.reshape(-1, self.state_size) @ self.recurrent_weights.T",
+        "with_kept(product(scaled, self.recurrent_weights), rows",
+        "with_kept(product(scaled, self.recurrent_weights.T), rows",
         "jacobians/test_chain.py::test_vjp_multiplies_rows_from_the_left_and_jvp_vectors_from_the_right",
     ),
     Mutant(
         "slopes before W in jvp",
         "jacobians/chain.py",
-        "flat = vectors.reshape(-1, self.state_size) @ self.recurrent_weights.T",
-        "flat = vectors.reshape(-1, self.state_size) @ self.recurrent_weights",
+        "carried = product(vectors, self.recurrent_weights.T)",
+        "carried = product(vectors, self.recurrent_weights)",
         "jacobians/test_chain.py::test_vjp_multiplies_rows_from_the_left_and_jvp_vectors_from_the_right",
     ),
     Mutant(
@@ -307,8 +307,8 @@ MUTANTS = (
     Mutant(
         "truncation one lag short",
         "learning/bptt.py",
-        "in adjoints_by_lag(linearization, entering, truncation):",
-        "in adjoints_by_lag(linearization, entering, truncation - 1):",
+        "for lag in range(1, truncation + 1):",
+        "for lag in range(1, truncation):",
         "learning/test_bptt.py::test_each_lag_brings_an_equal_part_of_the_slope_of_a_power",
     ),
     Mutant(

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 
 from gradscope.arrays import BoolArray, ComplexArray, FloatArray
-from gradscope.diagnosis.theory import ROUNDING, log_bound_per_step
+from gradscope.diagnosis.theory import ROUNDING
 from gradscope.model.activations import ACTIVATIONS
+from gradscope.model.elman import log_bound_per_step
 from gradscope.names import CellName
 from gradscope.notebook_repr import CompactRepr
 from gradscope.weights.layers.manual_names import parse_mapping

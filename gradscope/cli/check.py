@@ -45,9 +45,7 @@ def check(call: Call, file: WeightsFile = None) -> None:
 
 def framework_rows(stack: "ImportedStack") -> "tuple[CheckRow, ...]":
     """Compare a network from a file with its framework; report on stderr what is not compared."""
-    from gradscope.weights.files.contents import FileFormat
-
-    keras = stack.found.file.format == FileFormat.KERAS
+    keras = stack.found.file.format == "keras"
     name, backend = "Keras" if keras else "PyTorch", None
     try:
         if keras:

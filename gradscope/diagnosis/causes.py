@@ -42,7 +42,6 @@ import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.diagnosis.paths import lengths_of, log_ratio, path_logs
-from gradscope.diagnosis.theory import log_bound_per_step
 from gradscope.errors import SettingError
 from gradscope.jacobians.cell_chain import CellChain
 from gradscope.jacobians.chain import Chain, ElmanChain, step_shifts
@@ -50,7 +49,7 @@ from gradscope.jacobians.kernels.leading_directions import leading_directions
 from gradscope.jacobians.kernels.powers_of_two import LOG_2
 from gradscope.jacobians.lag_norms import LagNorms, lag_norms
 from gradscope.model.cells import Linearization
-from gradscope.model.elman import PostLinearization, PreLinearization
+from gradscope.model.elman import PostLinearization, PreLinearization, log_bound_per_step
 from gradscope.notebook_repr import CompactRepr
 
 TOLERANCE = 1e-10

@@ -17,7 +17,6 @@ from gradscope.diagnosis.growth import (
     widened,
 )
 from gradscope.diagnosis.long_run import LongRun
-from gradscope.diagnosis.theory import log_bound_per_step
 from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.diagnosis.verdict import Evidence, Learned, Verdict, judge
 from gradscope.diagnosis.write_level import Writing
@@ -25,6 +24,7 @@ from gradscope.errors import SettingError
 from gradscope.jacobians.cell_chain import CellChain
 from gradscope.jacobians.chain import Chain, ElmanChain
 from gradscope.jacobians.lag_norms import LagNorms, lag_norms
+from gradscope.model.elman import log_bound_per_step
 from gradscope.notebook_repr import NotebookResult
 
 

@@ -97,8 +97,7 @@ Rates = CauseRates | GatedCauseRates
 
 def terms_of(rates: Rates) -> dict[str, float | None]:
     """Return the terms that add up to the growth rate, by name."""
-    names = [each.name for each in fields(rates)]
-    return {name: getattr(rates, name) for name in names if name != "total"}
+    return {each.name: getattr(rates, each.name) for each in fields(rates) if each.name != "total"}
 
 
 def tail_lags(max_lag: int) -> IntArray:

@@ -34,7 +34,7 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.model.activations import Activation
 from gradscope.model.cells import Cell, log_of
-from gradscope.model.elman import has_leak, require_vanilla
+from gradscope.model.elman import has_leak, one_leak, require_vanilla
 from gradscope.names import StateName
 
 REACH, N_NODES = 9.0, 1201
@@ -96,15 +96,15 @@ def _depth(factor: float) -> float:
 
 
 def mean_field(params: Cell, inputs: FloatArray) -> MeanField:
-    """Return the mean field of a vanilla RNN (SettingError for another cell) under the drive of its
-    inputs (T,B,D). φ must be bounded by 1, as tanh and the sigmoid are, and the leak one number.
+    """Return the mean field of a vanilla RNN with one leak (SettingError for another) under the
+    drive of its inputs (T,B,D). φ must be bounded by 1, as tanh and the sigmoid are.
     """
     params = require_vanilla(params)
     drive = inputs @ params.input_weights.T + params.hidden_bias
     gain = float(np.sqrt(params.sizes[1] * np.mean(np.square(params.recurrent_weights))))
     if not has_leak(params.leak) and params.state is StateName.POST:
         return stationary_field(params.activation, gain, drive.ravel())
-    leak = float(np.min(params.leak))
+    leak = one_leak(params)
     memory = min(MAX_MEMORY, int(TIME_CONSTANTS / leak), inputs.shape[0] - 1)
     covariance = [
         float(np.mean(drive[lag:] * drive[: inputs.shape[0] - lag])) for lag in range(memory + 1)

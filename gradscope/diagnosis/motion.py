@@ -82,14 +82,11 @@ def motion_of(trajectory: Trajectory, spectrum: LyapunovSpectrum) -> Motion:
     unstable, stable = exponent > beyond, exponent < -beyond
     states, inputs = trajectory.states, trajectory.inputs
     driven = trajectory.noise is not None or bool((inputs != inputs[:1]).any())
-    period, growth = (
-        _period(states, CONVERGING if stable and not driven else EXACT),
-        _growth(states),
-    )
+    period = _period(states, CONVERGING if stable and not driven else EXACT)
     code = MotionCode.UNDECIDED
     if period == 1:
         code = MotionCode.UNSTABLE_FIXED_POINT if unstable else MotionCode.FIXED_POINT
-    elif unstable and growth >= 0.5 * exponent:
+    elif unstable and _growth(states) >= 0.5 * exponent:
         # A state that grows as perturbations do, and that φ does not hold.
         held = np.abs(trajectory.activation.value(np.array([MAX_STATE]))).max() <= 1.0
         code = MotionCode.UNDECIDED if held else MotionCode.DIVERGES

@@ -91,7 +91,7 @@ def remedies(
         # Where the baseline's error is 0, no network does better.
         above = stuck is not None and stuck.numbers["baseline"]
         return (*found, Remedy(RemedyCode.LOOK_ELSEWHERE)) if above else found
-    if verdict.regime in (Regime.EXPLODING, Regime.MIXED):
+    if verdict.shows((Regime.EXPLODING,)):
         return (*found, *_against_exploding(verdict, causes, clip_at))
     if verdict.shut or verdict.horizon is None:
         return found
@@ -147,7 +147,7 @@ def _against_vanishing(
     if total is None or total >= 0.0:
         return ()
     costs: list[tuple[float | None, Remedy]]
-    saturated = _saturated(activation)
+    saturated, gated = _saturated(activation), isinstance(causes, GatedCauseRates)
     if isinstance(causes, GatedCauseRates):
         costs = [
             (causes.direct, Remedy(RemedyCode.KEEP_LONGER, {"direct": causes.direct})),
@@ -164,10 +164,7 @@ def _against_vanishing(
             (causes.weights, Remedy(RemedyCode.RAISE_GAIN, gain)),
         ]
     costly = [(cost, each) for cost, each in costs if cost is not None and cost < 0.1 * total]
-    ordered = sorted(costly, key=lambda pair: pair[0])
-    if isinstance(causes, GatedCauseRates):
-        return tuple(each for _, each in ordered)
     return tuple(
-        Remedy(each.code, {**each.numbers, "predicted_rate": total - cost})
-        for cost, each in ordered
+        each if gated else Remedy(each.code, {**each.numbers, "predicted_rate": total - cost})
+        for cost, each in sorted(costly, key=lambda pair: pair[0])
     )

@@ -21,8 +21,8 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.diagnosis.mean_field import MeanField, mean_field
 from gradscope.errors import SettingError
-from gradscope.model.cells import Cell, log_of, spectral_norm
-from gradscope.model.elman import ElmanParameters, require_vanilla, step_bound
+from gradscope.model.cells import Cell, log_of, project_inputs, spectral_norm
+from gradscope.model.elman import ElmanParameters, one_leak, require_vanilla
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import ActivationName
 from gradscope.notebook_repr import CompactRepr
@@ -125,15 +125,6 @@ def log_spectral_norm(weights: FloatArray) -> float:
     return log_of(spectral_norm(weights))
 
 
-def log_bound_per_step(
-    weights: FloatArray, slope_ceiling: float, leak: float | FloatArray = 1.0
-) -> float:
-    """Return log(1 − α + α γ σ_max(W)), the most that one step can add to log σ_max(P), in nats;
-    with a leak of each unit log(max(1−α) + max(α) γ σ_max(W)).
-    """
-    return log_of(step_bound(leak, slope_ceiling * spectral_norm(weights)))
-
-
 def log_spectral_radius(weights: FloatArray) -> float:
     """Return log max |eigenvalue of W| in nats, −inf where all are zero."""
     return log_of(float(np.abs(np.linalg.eigvals(weights)).max()))
@@ -163,11 +154,11 @@ def predictions(params: Cell, trajectory: Trajectory) -> tuple[Prediction, ...]:
     """Return what each theory says: bound, spectral radius, mean field, Newman's first exponent.
 
     The inputs of the trajectory drive the mean field; slopes and pre-activations decide what
-    applies. SettingError for another cell than the vanilla RNN.
+    applies. SettingError for another cell than the vanilla RNN, or units of different leaks.
     """
     params = require_vanilla(params)
+    leak = one_leak(params)
     weights, ceiling = params.recurrent_weights, params.activation.slope_ceiling
-    leak, held = float(np.min(params.leak)), 1.0 - np.min(params.leak)
     smallest = float(trajectory.slopes.min()) / ceiling
     curved = None
     if smallest < MIN_LINEAR_SLOPE:
@@ -185,12 +176,12 @@ def predictions(params: Cell, trajectory: Trajectory) -> tuple[Prediction, ...]:
     return (
         Prediction(
             TheoryName.BOUND,
-            log_bound_per_step(weights, ceiling, leak),
+            params.log_bound(ceiling),
             "Pascanu, Mikolov & Bengio (2013), arXiv:1211.5063",
         ),
         Prediction(
             TheoryName.SPECTRAL_RADIUS,
-            log_spectral_radius(held * np.eye(len(weights)) + leak * ceiling * weights),
+            log_spectral_radius((1.0 - leak) * np.eye(len(weights)) + leak * ceiling * weights),
             "Gelfand (1941); Jaeger (2001), GMD Report 148",
             curved,
         ),
@@ -256,8 +247,8 @@ def _objection_to_drive(
     """Say where the pre-activations of the second half are not as large as the theory has them, or
     where a leaky network is driven by more than Gaussian noise.
     """
-    n_inputs, later = params.sizes[0], trajectory.n_steps // 2
-    drive = trajectory.inputs.reshape(-1, n_inputs) @ params.input_weights.T + params.hidden_bias
+    later = trajectory.n_steps // 2
+    drive = project_inputs(trajectory.inputs, params.input_weights, params.hidden_bias)
     measured = float(np.mean(np.square(trajectory.cell_trajectory.candidates[later:])))
     variance = float(np.mean(np.square(drive)))
     predicted = found.recurrent_variance + variance
@@ -267,5 +258,4 @@ def _objection_to_drive(
     ratio = max(measured, MIN_SQUARE) / max(predicted, MIN_SQUARE)
     if 1.0 / MAX_VARIANCE_RATIO <= ratio <= MAX_VARIANCE_RATIO:
         return None
-    numbers = {"measured": measured, "predicted": predicted}
-    return Objection(ObjectionCode.VARIANCE_DIFFERS, numbers)
+    return Objection(ObjectionCode.VARIANCE_DIFFERS, {"measured": measured, "predicted": predicted})

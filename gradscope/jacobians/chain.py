@@ -13,7 +13,7 @@ import numpy as np
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import SettingError, ShapeError
 from gradscope.jacobians.kernels.powers_of_two import LOG_2
-from gradscope.model.cells import Cell
+from gradscope.model.cells import Cell, product
 from gradscope.model.elman import checked_leak, has_leak, require_vanilla, with_kept
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import StateName
@@ -137,13 +137,12 @@ class ElmanChain(Chain):
     def vjp(self, rows: FloatArray, step: int) -> FloatArray:
         """Rows · J_t as one flat GEMM over all sequences."""
         scaled = rows * (self.leak * self.slopes[step - 1])[:, None, :]
-        flat = scaled.reshape(-1, self.state_size) @ self.recurrent_weights
-        return with_kept(flat.reshape(rows.shape), rows, self.leak)
+        return with_kept(product(scaled, self.recurrent_weights), rows, self.leak)
 
     def jvp(self, vectors: FloatArray, step: int) -> FloatArray:
         """J_t v as one flat GEMM over all sequences."""
-        flat = vectors.reshape(-1, self.state_size) @ self.recurrent_weights.T
-        carried = flat.reshape(vectors.shape) * (self.leak * self.slopes[step - 1])[:, None, :]
+        carried = product(vectors, self.recurrent_weights.T)
+        carried *= (self.leak * self.slopes[step - 1])[:, None, :]
         return with_kept(carried, vectors, self.leak)
 
     def accumulate_vjp(
@@ -194,8 +193,7 @@ class DenseChain(Chain):
 
     def jacobian(self, step: int) -> FloatArray:
         """J_t, (B,S,S)."""
-        dense: FloatArray = self.jacobians[step - 1].copy()
-        return dense
+        return np.array(self.jacobians[step - 1])
 
     def vjp(self, rows: FloatArray, step: int) -> FloatArray:
         """Rows · J_t, one GEMM per sequence."""

@@ -146,7 +146,7 @@ def lyapunov_exponents(
 def _spectrum(chain: Chain, frame: Frame, spans: IntArray, logs: FloatArray) -> LyapunovSpectrum:
     """Gather blocks of ``spans`` (N,) steps and their log|R_ii| (N,B,count)."""
     n_steps = int(spans.sum())
-    dead = frame.dead()
+    past, dead = chain.n_steps - n_steps, frame.dead()
     logs = np.where(dead, 0.0, logs)
     living = logs.sum(axis=0) / n_steps
     exponents = np.where(dead, -np.inf, living)
@@ -161,14 +161,12 @@ def _spectrum(chain: Chain, frame: Frame, spans: IntArray, logs: FloatArray) -> 
     residual = None
     if exponents.shape[1] == chain.state_size:
         # Volumes are stretched by |det J_t|, so Σλ_i = ⟨log|det J_t|⟩ whatever the vectors were.
-        expected = _mean_log_determinant(chain, chain.n_steps - n_steps)
-        difference = np.abs(living.sum(axis=1) - expected)
+        difference = np.abs(living.sum(axis=1) - _mean_log_determinant(chain, past))
         residual = np.where(dead.any(axis=1), np.nan, difference)
     found, errors, sure = (
         np.take_along_axis(each, order, axis=1)
         for each in (exponents, _standard_errors(spans, logs), trusted)
     )
-    past = chain.n_steps - n_steps
     return LyapunovSpectrum(found, errors, residual, sure, chain.state_size, n_steps, past)
 
 

@@ -18,7 +18,6 @@ into blocks. Source: Werbos (1990), Proc. IEEE 78(10); truncation BPTT(h) as in 
 (1990), Neural Computation 2(4).
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +25,7 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.data.batch import Targets
 from gradscope.learning.losses import step_errors
-from gradscope.model.cells import Cell, Linearization
+from gradscope.model.cells import Cell, Linearization, outer_sum, product
 from gradscope.model.trajectory import Trajectory
 from gradscope.notebook_repr import CompactRepr
 
@@ -80,9 +79,8 @@ def backpropagate(
             entering = entering_errors(params, linearization, output_slopes)
             adjoints, local = _truncated_sweep(linearization, entering, truncation)
         weights = linearization.weight_gradients(local, slice(trajectory.n_steps))
-        flat = output_slopes.reshape(-1, output_slopes.shape[2])
-        weights["output_weights"] = flat.T @ trajectory.hidden[1:].reshape(flat.shape[0], -1)
-        weights["output_bias"] = flat.sum(axis=0)
+        weights["output_weights"] = outer_sum(output_slopes, trajectory.hidden[1:])
+        weights["output_bias"] = output_slopes.sum(axis=(0, 1))
     return Gradients(float(errors.sum()), errors, weights, adjoints)
 
 
@@ -90,8 +88,7 @@ def entering_errors(
     params: Cell, linearization: Linearization, output_slopes: FloatArray
 ) -> FloatArray:
     """Return (∂E_t/∂y_t) ∂y_t/∂s_t (T,B,S), the error that enters the state at its own step."""
-    flat = output_slopes.reshape(-1, output_slopes.shape[2]) @ params.output_weights
-    return linearization.enter(flat.reshape(*output_slopes.shape[:2], -1))
+    return linearization.enter(product(output_slopes, params.output_weights))
 
 
 def _sweep(
@@ -107,34 +104,21 @@ def _sweep(
     return adjoints, local
 
 
-def adjoints_by_lag(
-    linearization: Linearization, entering: FloatArray, max_lag: int
-) -> Iterator[tuple[int, FloatArray]]:
-    """Yield for ℓ = 0 … max_lag (ℓ, the adjoints g_t P_{t,t−ℓ} of all errors t = ℓ … T at once).
-
-    For ℓ ≥ 1 rows (T−ℓ+1,B,S), row i belonging to s_i; for ℓ = 0 rows (T,B,S) belong to s_1 … s_T.
-    Cost: one GEMM of T·B rows per lag.
-    """
-    rows = entering
-    yield 0, rows
-    for lag in range(1, max_lag + 1):
-        # Errors t = lag … T are at s_{t−lag+1}, one step ahead of where they go now; those at s_0,
-        # row 0 from lag 1 on, have no step before them.
-        later = rows if lag == 1 else rows[1:]
-        local = np.empty((*later.shape[:2], linearization.local_size))
-        rows = linearization.vjp(later, slice(later.shape[0]), local)
-        yield lag, rows
-
-
 def _truncated_sweep(
     linearization: Linearization, entering: FloatArray, truncation: int
 ) -> tuple[FloatArray, FloatArray]:
-    """Return δ and the local adjoints, each step's error sent back over ``truncation`` lags."""
+    """Return δ and the local adjoints, each step's error sent back over ``truncation`` lags, those
+    of all steps at once: one GEMM of T·B rows per lag.
+    """
     n_steps, n_sequences, size = entering.shape
     adjoints = np.zeros((n_steps + 1, n_sequences, size))
-    for lag, rows in adjoints_by_lag(linearization, entering, truncation):
-        reached = adjoints[1:] if lag == 0 else adjoints[: rows.shape[0]]
-        reached += rows
+    adjoints[1:] = entering
     local = np.empty((n_steps, n_sequences, linearization.local_size))
+    rows = entering
+    for lag in range(1, truncation + 1):
+        # The rows are at s_1 … s_n and go to s_0 … s_{n−1}; from s_0 there is no step back.
+        n = n_steps - lag + 1
+        rows = linearization.vjp(rows[-n:], slice(n), local[:n])
+        adjoints[:n] += rows
     linearization.vjp(adjoints[1:], slice(n_steps), local)
     return adjoints, local

@@ -226,8 +226,7 @@ WEIGHT_NAMES = tuple(each.name for each in fields(Cell))
 
 def project_inputs(inputs: FloatArray, weights: FloatArray, bias: FloatArray) -> FloatArray:
     """Return U x_t + b for all steps (T,B,G), as one GEMM."""
-    flat = inputs.reshape(-1, inputs.shape[2]) @ weights.T + bias
-    return flat.reshape(*inputs.shape[:2], bias.size)
+    return product(inputs, weights.T) + bias
 
 
 def product(rows: FloatArray, matrix: FloatArray) -> FloatArray:

@@ -89,8 +89,7 @@ class ElmanParameters(Cell):
 
     def log_bound(self, slope_ceiling: float) -> float:
         """log(max(1−α) + max(α) γ σ_max(W)), which no step exceeds, in nats."""
-        at_most = slope_ceiling * spectral_norm(self.recurrent_weights)
-        return log_of(step_bound(self.leak, at_most))
+        return log_bound_per_step(self.recurrent_weights, slope_ceiling, self.leak)
 
 
 def checked_leak(leak: float | FloatArray, size: int) -> float | FloatArray:
@@ -109,9 +108,14 @@ def checked_leak(leak: float | FloatArray, size: int) -> float | FloatArray:
     return float(given.flat[0]) if (given == given.flat[0]).all() else given
 
 
-def step_bound(leak: float | FloatArray, at_most: float) -> float:
-    """Return max(1−α) + max(α) x, which ‖(1−α) v + α M v‖ does not exceed where ‖M v‖ ≤ x ‖v‖."""
-    return largest(np.asarray(1.0 - leak)) + largest(np.asarray(leak)) * at_most
+def log_bound_per_step(
+    weights: FloatArray, slope_ceiling: float, leak: float | FloatArray = 1.0
+) -> float:
+    """Return log(1 − α + α γ σ_max(W)), the most that one step can add to log σ_max(P), in nats;
+    with a leak of each unit log(max(1−α) + max(α) γ σ_max(W)).
+    """
+    kept, driven = largest(np.asarray(1.0 - leak)), largest(np.asarray(leak))
+    return log_of(kept + driven * (slope_ceiling * spectral_norm(weights)))
 
 
 def require_vanilla(params: Cell) -> ElmanParameters:
@@ -121,6 +125,16 @@ def require_vanilla(params: Cell) -> ElmanParameters:
     raise SettingError(
         f"the network is of {type(params).__name__}, but this is for vanilla RNNs alone; give "
         "ElmanParameters (cell_chain, lag_norms and diagnose take any cell)"
+    )
+
+
+def one_leak(params: ElmanParameters) -> float:
+    """Return the leak that all units share; SettingError where they differ."""
+    if isinstance(params.leak, float):
+        return params.leak
+    raise SettingError(
+        f"the leak is {params.leak.min():g} to {params.leak.max():g}, but the theory of wide "
+        "networks has the same for all units; give one number"
     )
 
 

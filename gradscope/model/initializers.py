@@ -39,17 +39,14 @@ from gradscope.names import ActivationName, InitializerName
 KERAS_FORGET_BIAS = 1.0
 
 
-def orthonormal_columns(rng: np.random.Generator, rows: int, columns: int) -> FloatArray:
-    """Return a Haar-distributed (rows, columns ≤ rows) matrix (Mezzadri 2007, math-ph/0609050)."""
-    q, r = np.linalg.qr(rng.standard_normal((rows, columns)))
+def orthogonal(rng: np.random.Generator, rows: int, columns: int | None = None) -> FloatArray:
+    """Return a Haar-distributed matrix of orthonormal columns, at most as many as the rows, by
+    default (rows, rows): Mezzadri (2007), math-ph/0609050.
+    """
+    q, r = np.linalg.qr(rng.standard_normal((rows, rows if columns is None else columns)))
     # QR leaves the signs of R's diagonal open; Haar measure asks for positive ones.
     signed: FloatArray = q * np.sign(np.diagonal(r))
     return signed
-
-
-def orthogonal(rng: np.random.Generator, size: int) -> FloatArray:
-    """Return a Haar-distributed orthogonal (H,H) matrix."""
-    return orthonormal_columns(rng, size, size)
 
 
 def gaussian(rng: np.random.Generator, size: int) -> FloatArray:
@@ -114,7 +111,7 @@ class Draw:
             return uniform(rng, hidden, draws, size).sum(axis=0) if as_torch else np.zeros(size)
 
         if self.scheme is InitializerName.ORTHOGONAL:
-            recurrent = orthonormal_columns(rng, rows, hidden)
+            recurrent = orthogonal(rng, rows, hidden)
         else:
             recurrent = np.concatenate([RECURRENT[self.scheme](rng, hidden) for _ in range(blocks)])
         weights = {

@@ -13,7 +13,7 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.errors import ShapeError
 from gradscope.model.activations import Activation
-from gradscope.model.cells import Cell, CellTrajectory
+from gradscope.model.cells import Cell, CellTrajectory, project_inputs
 from gradscope.notebook_repr import CompactRepr
 
 
@@ -88,7 +88,7 @@ def unroll(
     (``learning.training`` names the step and the factor). Raises ShapeError if inputs, initial
     state or noise do not fit the network.
     """
-    n_inputs, n_hidden, n_outputs = params.sizes
+    n_inputs, n_hidden, _ = params.sizes
     if inputs.ndim != 3 or inputs.shape[2] != n_inputs:
         raise ShapeError(
             f"inputs have shape {inputs.shape}, but the network takes {n_inputs} inputs; give "
@@ -117,6 +117,6 @@ def unroll(
         cell_trajectory = driven.run(entering, first)
         if noise is not None:
             cell_trajectory = replace(cell_trajectory, inputs=inputs)
-        flat = cell_trajectory.hidden[1:].reshape(-1, n_hidden) @ params.output_weights.T
-        outputs = (flat + params.output_bias).reshape(n_steps, n_sequences, n_outputs)
+        seen = cell_trajectory.hidden[1:]
+        outputs = project_inputs(seen, params.output_weights, params.output_bias)
     return Trajectory(cell_trajectory, outputs, params.activation, noise)

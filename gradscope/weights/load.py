@@ -5,7 +5,7 @@ from pathlib import Path
 
 from gradscope.data.columns import listed
 from gradscope.errors import WeightsError
-from gradscope.weights.files.contents import FileFormat, naming
+from gradscope.weights.files.contents import naming
 from gradscope.weights.layers import manual_names
 from gradscope.weights.layers.keras_names import keras_layers, keras_readouts
 from gradscope.weights.layers.known_names import named_layers, named_readouts
@@ -47,7 +47,7 @@ def look_into(
             named = mapping if isinstance(mapping, Mapping) else manual_names.parse_mapping(mapping)
             layer, readout = manual_names.mapped_layer(file, named)
             return FoundNetwork(file, (layer,), () if readout is None else (readout,), close)
-        if file.format == FileFormat.KERAS:
+        if file.format == "keras":
             layers = tuple(keras_layers(file))
             return FoundNetwork(file, layers, tuple(keras_readouts(file, layers)), close)
         by_torch, by_name = tuple(torch_layers(file)), tuple(named_layers(file))

@@ -112,6 +112,17 @@ def test_sequences_that_disagree_and_vanish_on_average_are_only_clipped() -> Non
     assert found[0].numbers["norm"] is None
 
 
+def test_sequences_that_disagree_and_of_which_none_explodes_are_not_clipped() -> None:
+    verdict = judge(Evidence(np.stack([0.0 * LAGS, -0.4 * LAGS], axis=1), 0.5))
+
+    found = [each.code for each in remedies(verdict, SOME, ActivationName.TANH)]
+
+    assert verdict.regime is Regime.MIXED
+    assert RemedyCode.CLIP not in found
+    assert RemedyCode.LOWER_GAIN not in found
+    assert found[0] is RemedyCode.RAISE_GAIN
+
+
 def test_a_horizon_short_of_the_required_lag_asks_for_gates_as_well() -> None:
     short = advice(-0.2, required_lag=60)
     enough = advice(-0.2, required_lag=20)

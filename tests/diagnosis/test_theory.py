@@ -1,6 +1,7 @@
 """Theory against closed forms, mpmath and random networks of a thousand units."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import mpmath  # type: ignore[import-untyped]
 import numpy as np
@@ -12,7 +13,6 @@ from gradscope.diagnosis.theory import (
     ObjectionCode,
     Prediction,
     TheoryName,
-    log_bound_per_step,
     log_spectral_norm,
     log_spectral_radius,
     newman_exponents,
@@ -21,7 +21,7 @@ from gradscope.diagnosis.theory import (
 from gradscope.errors import SettingError
 from gradscope.jacobians.chain import elman_chain
 from gradscope.model.activations import SIGMOID, TANH
-from gradscope.model.elman import ElmanParameters
+from gradscope.model.elman import ElmanParameters, log_bound_per_step
 from gradscope.model.initializers import initialize
 from gradscope.model.trajectory import Trajectory, unroll
 from gradscope.names import ActivationName, InitializerName
@@ -313,6 +313,16 @@ def test_bound_and_newman_stand_beside_them_with_their_sources() -> None:
     assert newman.objection is not None
     assert newman.objection.code is ObjectionCode.WEIGHTS_REUSED
     assert all(each.source for each in found)
+
+
+def test_units_of_different_leaks_have_no_theory() -> None:
+    params = replace(_net(), leak=np.linspace(0.2, 0.9, 100))
+    trajectory = _trajectory(params)
+
+    with pytest.raises(SettingError, match=r"0\.2 to 0\.9"):
+        predictions(params, trajectory)
+    with pytest.raises(SettingError, match=r"0\.2 to 0\.9"):
+        mean_field(params, trajectory.inputs)
 
 
 def test_weights_of_zero_forget_at_once_in_every_theory() -> None:

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from gradscope.diagnosis.theory import log_bound_per_step, log_spectral_norm
+from gradscope.diagnosis.theory import log_spectral_norm
+from gradscope.model.elman import log_bound_per_step
 
 
 def test_the_bound_of_one_step_is_the_logarithm_of_gamma_times_sigma_max() -> None:

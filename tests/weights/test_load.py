@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from gradscope.errors import GradscopeError, WeightsError
-from gradscope.weights.files.contents import FileFormat
 from gradscope.weights.load import load_weights
 from gradscope.weights.readers import READERS, read_file
 from tests.weights.forging import checkpoint, safetensors_bytes, tensor
@@ -20,12 +19,12 @@ from tests.weights.forging import checkpoint, safetensors_bytes, tensor
 def test_the_name_does_not_matter_where_the_content_speaks(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     checkpoint(path, {"W": tensor()})
-    assert read_file(path).format == FileFormat.PYTORCH
+    assert read_file(path).format == "pytorch"
     path.write_bytes(safetensors_bytes({}))
-    assert read_file(path).format == FileFormat.SAFETENSORS
+    assert read_file(path).format == "safetensors"
     with path.open("wb") as file:
         np.savez(file, W=np.eye(2))
-    assert read_file(path).format == FileFormat.NPZ
+    assert read_file(path).format == "npz"
 
 
 @pytest.mark.parametrize(
@@ -109,5 +108,5 @@ def test_names_with_newlines_stay_on_one_line_of_an_error(tmp_path: Path) -> Non
 def test_every_kind_of_file_has_a_row_with_endings_of_its_own() -> None:
     endings = [ending for each in READERS for ending in each.endings]
 
-    assert {each.format for each in READERS} == set(FileFormat)
+    assert [each.format for each in READERS] == ["npz", "pytorch", "safetensors", "keras", "matlab"]
     assert len(set(endings)) == len(endings)

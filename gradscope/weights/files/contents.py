@@ -7,7 +7,6 @@ fill the memory. ``weights.layers`` turns named arrays into layers.
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -35,23 +34,13 @@ TIME_SCALES |= dict.fromkeys(("alpha", "alphas", "leak"), "leak")
 """Last words of the names of arrays that say how fast units are."""
 
 
-class FileFormat(StrEnum):
-    """Who wrote the file."""
-
-    NPZ = "npz"
-    PYTORCH = "pytorch"
-    SAFETENSORS = "safetensors"
-    KERAS = "keras"
-    MATLAB = "matlab"
-
-
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class WeightFile(CompactRepr):
     """The arrays of real numbers of one file, as they are named and laid out in it.
 
-    ``format`` is a ``FileFormat``, or what another reader calls it; ``stored_as``, the number type
-    of each array in the file, such as ``bfloat16``; ``skipped``, what each other entry holds;
-    ``about``, metadata: the Keras configuration, gradscope's settings.
+    ``format`` is what ``readers`` calls it; ``stored_as``, the number type of each array in the
+    file, such as ``bfloat16``; ``skipped``, what each other entry holds; ``about``, metadata: the
+    Keras configuration, gradscope's settings.
     """
 
     path: Path
