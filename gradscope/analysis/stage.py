@@ -159,30 +159,23 @@ def _stage(
     settings: Settings,
 ) -> Stage:
     """Gather what was found of one stage."""
+    norms, verdict = diagnosis.norms, diagnosis.verdict
+    certificate = float(norms.certificate.max())
+    few = first_sequences(params, trajectory, PARAMETER_SEQUENCES)
     return Stage(
         name=name,
         error=error,
-        profile=Profile(
-            diagnosis.norms.lags,
-            diagnosis.norms.log_norms,
-            diagnosis.log_bound,
-            certificate=float(diagnosis.norms.certificate.max()),
-        ),
-        verdict=diagnosis.verdict,
+        profile=Profile(norms.lags, norms.log_norms, diagnosis.log_bound, certificate),
+        verdict=verdict,
         growth=diagnosis.growth,
         causes=diagnosis.causes,
         gradient=gradient,
         slopes=_summarise_slopes(trajectory),
         writing=writing,
         parameter_profile=parameter_profile(
-            params,
-            first_sequences(params, trajectory, PARAMETER_SEQUENCES),
-            diagnosis.norms.lags.size,
-            tolerance=settings.tolerance,
+            params, few, norms.lags.size, tolerance=settings.tolerance
         ),
-        rate_per={
-            unit: diagnosis.verdict.rate * count for unit, count in settings.steps_per.items()
-        },
+        rate_per={unit: verdict.rate * steps for unit, steps in settings.steps_per.items()},
     )
 
 
