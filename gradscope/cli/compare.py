@@ -115,7 +115,9 @@ def compare(  # noqa: PLR0913 (each is a flag)
         run_comparison(call.place, cells_of_files(files, given), axes, png, fail_on=fail_on)
         return
     if fail_on is not None:
-        raise SettingError("--fail-on worse compares files with the first; name two or more")
+        raise SettingError(
+            "--fail-on worse is about files: name two or more, the first to compare with"
+        )
     from gradscope.analysis.prepare import resolve
 
     run_comparison(call.place, resolve(call.values(**first)), axes, png, workers)
