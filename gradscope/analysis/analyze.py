@@ -51,9 +51,8 @@ def analyze(
         stage, trajectory = look(StageName.TRAINED, network)
         stages.append(_with_effect_of_training(stages[0], stage))
     examined = prepared.batch.batch.first(trajectory.n_steps)
-    curve, burn_in = stage.profile.log_norms, stage.growth.burn_in
-    of = (network, trajectory, examined, curve, resolved, progress)
-    details = measure_details(*of, burn_in=burn_in)
+    of = (network, trajectory, examined, stage.profile.log_norms, resolved, progress)
+    details = measure_details(*of, burn_in=stage.growth.burn_in)
     advice = remedies(
         stage.verdict,
         stage.causes,
@@ -89,13 +88,11 @@ def train_network(prepared: Prepared, task: Problem, watch: Watcher | None) -> T
     """
     settings = prepared.resolved
     streams = Streams.from_seed(settings.seed)
-    noise, network = streams.training_noise, prepared.network
+    noisy = partial(with_noise, settings.noise, streams.training_noise, prepared.network)
     rate = settings.learning_rate or DEFAULT_LEARNING_RATE[settings.optimizer]
     return train(
-        network,
-        lambda: with_noise(
-            settings.noise, noise, network, task.draw(streams.training, settings.batch)
-        ),
+        prepared.network,
+        lambda: noisy(task.draw(streams.training, settings.batch)),
         OPTIMIZERS[settings.optimizer](rate),
         settings.updates,
         limits=Limits(settings.clip_norm, settings.clip_value, settings.truncate),

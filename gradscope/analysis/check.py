@@ -64,19 +64,16 @@ def _gradient_rows(prepared: Prepared, trajectory: Trajectory) -> list[CheckRow]
     network, batch = prepared.network, prepared.batch.batch
     found = backpropagate(network, trajectory, batch.targets).weights
     rng = np.random.default_rng(prepared.resolved.seed)
-    against, tolerance = "central differences", TOLERANCE_OF_DIFFERENCES
-    rows = []
+    compared = []
     for name, array in network.weights():
         entries = rng.permutation(array.size)[:MAX_ENTRIES]
         numerical = central_differences(network, batch, name, entries)
         deviation = relative_deviation(found[name].flat[entries], numerical)
-        title = f"gradient of {name.replace('_', ' ')}"
-        rows.append(CheckRow(title, against, deviation, tolerance))
+        compared.append((name, "central differences", deviation, TOLERANCE_OF_DIFFERENCES))
     for name, shares in gradient_shares(network, trajectory, batch.targets).total.items():
         deviation = relative_deviation(found[name], shares)
-        title = f"gradient of {name.replace('_', ' ')}"
-        rows.append(CheckRow(title, "sum of shares by lag", deviation, TOLERANCE_OF_SUMS))
-    return rows
+        compared.append((name, "sum of shares by lag", deviation, TOLERANCE_OF_SUMS))
+    return [CheckRow(f"gradient of {name.replace('_', ' ')}", *how) for name, *how in compared]
 
 
 def _against_moved_state(prepared: Prepared) -> CheckRow:

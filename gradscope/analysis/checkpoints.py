@@ -36,10 +36,9 @@ class CheckpointRecorder:
 
     def __init__(self, prepared: Prepared, report: Callable[[Checkpoint], None]) -> None:
         self.checkpoints: list[Checkpoint] = []
-        self._settings = settings = prepared.resolved
+        self._settings, self._batch = prepared.resolved, prepared.batch.batch
         self._report = report
-        self._every = max(settings.updates // LOOKS, 1)
-        self._batch = prepared.batch.batch
+        self._every = max(self._settings.updates // LOOKS, 1)
 
     def __call__(self, update: int, loss: float, gradient_norm: float, params: Cell) -> None:
         """Record a checkpoint, where one is due."""
@@ -57,5 +56,4 @@ class CheckpointRecorder:
             return None
         lag = longest_lag(self._settings, trajectory.n_steps)
         log_norms = lag_norms(cell_chain(params, trajectory), lag).log_norms
-        (median,) = quantiles(log_norms, (0.5,))
-        return memory_horizon(median, self._settings.vanishing)
+        return memory_horizon(quantiles(log_norms, (0.5,))[0], self._settings.vanishing)

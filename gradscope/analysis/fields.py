@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from gradscope.analysis.results import Analysis, GradientSummary, Stage
+from gradscope.analysis.results import Analysis, GradientSummary, Profile, Stage
 from gradscope.arrays import LN_10, FloatArray, plain, quantiles
 from gradscope.data.batch import TaskInfo
 from gradscope.diagnosis.growth import terms_of
+from gradscope.jacobians.parameter_profile import ParameterProfile
 from gradscope.learning.history import History
 
 QUANTILES: Mapping[str, float] = MappingProxyType({"p05": 0.05, "median": 0.5, "p95": 0.95})
@@ -127,46 +128,19 @@ def task_fields(task_info: TaskInfo) -> Iterator[Field]:
 
 def stage_fields(stage: Stage) -> Iterator[Field]:
     """Yield the values of one stage, without its reasons."""
-    profile, verdict, growth, causes = stage.profile, stage.verdict, stage.growth, stage.causes
     yield Field("stage", stage.name)
     no_error = NO_TARGETS if stage.error is None else OVERFLOWS
     known = stage.error is not None and math.isfinite(stage.error)
     yield Field("error", stage.error, "", None if known else no_error)
-    yield Field("profile.lags", profile.lags, STEPS)
-    for name, curve in zip(QUANTILES, profile.quantiles(list(QUANTILES.values())), strict=True):
-        yield Field(f"profile.log10_norm.{name}", curve / LN_10, LOG10, ZERO_PRODUCT)
-    log10_bound = profile.log_bound / LN_10
-    yield Field("profile.log10_bound", log10_bound, LOG10, "the bound is exactly zero")
-    yield Field("profile.certificate", profile.certificate)
-
-    yield from _parameter_fields(stage)
-
-    yield Field("verdict.regime", verdict.regime)
-    yield Field("verdict.rate_nats_per_step", verdict.rate, RATE, ZERO_PRODUCT)
-    for unit, each in stage.rate_per.items():
-        yield Field(f"verdict.rate_nats_per_{unit}", each, f"nats per {unit}", ZERO_PRODUCT)
-    interval = None if growth.low is None else [growth.low, growth.high]
-    no_interval = ZERO_PRODUCT if growth.rate is None else "too few sequences and steps"
-    yield Field("verdict.rate_interval_95", interval, RATE, no_interval)
-    yield Field("verdict.marginal", verdict.marginal, "", no_interval)
-    for name in RATE_FROM:
-        yield Field(f"verdict.rate_from.{name}", getattr(growth, name))
-    if growth.tail is None:
-        yield Field("verdict.rate_between", None)
-    else:
-        log10_norms = [each / LN_10 for each in growth.tail.log_norms]
-        yield Field("verdict.rate_between.lags", growth.tail.lags, STEPS)
-        yield Field("verdict.rate_between.log10_norm", log10_norms, LOG10)
-        yield Field("verdict.rate_between.sequences", growth.tail.sequences)
-        yield Field("verdict.rate_between.of", growth.tail.of)
-    unreached = f"the median profile stays above the threshold at all {verdict.max_lag} lags"
-    yield Field("verdict.horizon", verdict.horizon, STEPS, unreached)
-    yield Field("verdict.required_lag", verdict.required_lag, STEPS)
-    yield Field("verdict.max_lag", verdict.max_lag, STEPS)
-
-    for name, rate in terms_of(causes).items():
+    yield from _below("profile", _profile_fields(stage.profile))
+    yield Field("write_level", stage.write_level)
+    for name, level in stage.writing.by_block.items():
+        yield Field(f"write_level_by_block.{name}", level)
+    yield from _below("parameter_profile", _parameter_fields(stage.parameter_profile))
+    yield from _below("verdict", _verdict_fields(stage))
+    for name, rate in terms_of(stage.causes).items():
         yield Field(f"causes.{name}", rate, RATE)
-    yield Field("causes.total", causes.total, RATE, ZERO_PRODUCT)
+    yield Field("causes.total", stage.causes.total, RATE, ZERO_PRODUCT)
     if stage.gradient is None:
         yield Field("gradient", None, "", NO_TARGETS)
     else:
@@ -177,14 +151,45 @@ def stage_fields(stage: Stage) -> Iterator[Field]:
         yield Field(f"slopes.{name}", getattr(stage.slopes, name))
 
 
-def _parameter_fields(stage: Stage) -> Iterator[Field]:
-    yield Field("write_level", stage.write_level)
-    for name, level in stage.writing.by_block.items():
-        yield Field(f"write_level_by_block.{name}", level)
-    yield Field("parameter_profile.lags", stage.parameter_profile.lags, STEPS)
-    yield Field("parameter_profile.sequences", stage.parameter_profile.log_norms["norm"].shape[1])
-    for name, curve in stage.parameter_profile.log10_medians.items():
-        yield Field(f"parameter_profile.log10_{name}", curve, LOG10, ZERO_CHANGE)
+def _profile_fields(profile: Profile) -> Iterator[Field]:
+    yield Field("lags", profile.lags, STEPS)
+    for name, curve in zip(QUANTILES, profile.quantiles(list(QUANTILES.values())), strict=True):
+        yield Field(f"log10_norm.{name}", curve / LN_10, LOG10, ZERO_PRODUCT)
+    yield Field("log10_bound", profile.log_bound / LN_10, LOG10, "the bound is exactly zero")
+    yield Field("certificate", profile.certificate)
+
+
+def _parameter_fields(profile: ParameterProfile) -> Iterator[Field]:
+    yield Field("lags", profile.lags, STEPS)
+    yield Field("sequences", profile.log_norms["norm"].shape[1])
+    for name, curve in profile.log10_medians.items():
+        yield Field(f"log10_{name}", curve, LOG10, ZERO_CHANGE)
+
+
+def _verdict_fields(stage: Stage) -> Iterator[Field]:
+    verdict, growth = stage.verdict, stage.growth
+    yield Field("regime", verdict.regime)
+    yield Field("rate_nats_per_step", verdict.rate, RATE, ZERO_PRODUCT)
+    for unit, each in stage.rate_per.items():
+        yield Field(f"rate_nats_per_{unit}", each, f"nats per {unit}", ZERO_PRODUCT)
+    interval = None if growth.low is None else [growth.low, growth.high]
+    no_interval = ZERO_PRODUCT if growth.rate is None else "too few sequences and steps"
+    yield Field("rate_interval_95", interval, RATE, no_interval)
+    yield Field("marginal", verdict.marginal, "", no_interval)
+    for name in RATE_FROM:
+        yield Field(f"rate_from.{name}", getattr(growth, name))
+    if growth.tail is None:
+        yield Field("rate_between", None)
+    else:
+        log10_norms = [each / LN_10 for each in growth.tail.log_norms]
+        yield Field("rate_between.lags", growth.tail.lags, STEPS)
+        yield Field("rate_between.log10_norm", log10_norms, LOG10)
+        yield Field("rate_between.sequences", growth.tail.sequences)
+        yield Field("rate_between.of", growth.tail.of)
+    unreached = f"the median profile stays above the threshold at all {verdict.max_lag} lags"
+    yield Field("horizon", verdict.horizon, STEPS, unreached)
+    yield Field("required_lag", verdict.required_lag, STEPS)
+    yield Field("max_lag", verdict.max_lag, STEPS)
 
 
 def _gradient_fields(gradient: GradientSummary) -> Iterator[Field]:

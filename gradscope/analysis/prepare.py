@@ -111,8 +111,9 @@ def _over_saved(values: Mapping[str, Any], saved: Settings) -> Settings:
     for name in NETWORK_SETTINGS:
         asked = list(values[name]) if isinstance(values.get(name), tuple) else values.get(name)
         if name in values and asked != kept[name]:
+            had = "none" if kept[name] is None else kept[name]
             raise SettingError(
-                f"{flag(name)} is {asked}, but the network in {values['load']} has {kept[name]}; "
+                f"{flag(name)} is {asked}, but the network in {values['load']} has {had}; "
                 f"leave {flag(name)} out, or leave --load out"
             )
     return saved.with_changes({"updates": 0, **values})

@@ -115,8 +115,8 @@ class Settings(SettingFields):
         close = partial(math.isclose, rel_tol=SAME_ALPHA)
         if len(said) not in (1, len(meant)) or not all(map(close, said * len(meant), meant)):
             raise SettingError(
-                f"the leak is {span(leak)}, but dt and τ make α = {span(alpha)}; leave out --leak, "
-                "or --dt and --tau"
+                f"the leak is {span(leak)}, but dt and τ make α = {span(alpha)}; leave out --dt "
+                "and --tau, or --leak if that was given"
             )
 
     @property

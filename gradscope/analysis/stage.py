@@ -74,9 +74,8 @@ def examine(
     chain, inputs = cell_chain(params, trajectory), batch.all_inputs
     writing = write_level(params, trajectory, evaluation.task_info.columns)
     writing = replace(writing, reasons=(*writing.reasons, *faults))
-    past = (
-        past_transient(settings, params, trajectory, inputs, batch.stride) if not overflow else None
-    )
+    of = (params, trajectory)
+    past = None if overflow else past_transient(settings, *of, inputs, batch.stride)
     measures = NetworkMeasures(past, writing, settings.weights is not None and not settings.data)
     asked, known = settings.required_lag, evaluation.task_info.required_lag
     diagnosis = diagnose(
@@ -91,15 +90,13 @@ def examine(
     )
     gradient, verdict = None, diagnosis.verdict
     if error is not None:
-        of = (params, trajectory, batch.targets)
-        norm = backpropagate(*of).norm if batch.targets.count else None
-        gradient = GradientSummary(norm, log_by_step=log_adjoint_norms(*of))
+        norm = backpropagate(*of, batch.targets).norm if batch.targets.count else None
+        gradient = GradientSummary(norm, log_by_step=log_adjoint_norms(*of, batch.targets))
         if batch.targets.count and verdict.reason(ReasonCode.GRADIENT_FINE):
             some = first_sequences(params, trajectory, SHARE_SEQUENCES)
             verdict = confirmed(verdict, params, some, batch.targets, settings.vanishing)
     diagnosis = replace(diagnosis, verdict=verdict)
-    stage = _stage(name, error, diagnosis, writing, gradient, params, trajectory, settings)
-    return stage, trajectory
+    return _stage(name, error, diagnosis, writing, gradient, *of, settings), trajectory
 
 
 def _unroll_within_range(
@@ -159,30 +156,23 @@ def _stage(
     settings: Settings,
 ) -> Stage:
     """Gather what was found of one stage."""
+    norms, verdict = diagnosis.norms, diagnosis.verdict
+    certificate = float(norms.certificate.max())
+    few = first_sequences(params, trajectory, PARAMETER_SEQUENCES)
     return Stage(
         name=name,
         error=error,
-        profile=Profile(
-            diagnosis.norms.lags,
-            diagnosis.norms.log_norms,
-            diagnosis.log_bound,
-            certificate=float(diagnosis.norms.certificate.max()),
-        ),
-        verdict=diagnosis.verdict,
+        profile=Profile(norms.lags, norms.log_norms, diagnosis.log_bound, certificate),
+        verdict=verdict,
         growth=diagnosis.growth,
         causes=diagnosis.causes,
         gradient=gradient,
         slopes=_summarise_slopes(trajectory),
         writing=writing,
         parameter_profile=parameter_profile(
-            params,
-            first_sequences(params, trajectory, PARAMETER_SEQUENCES),
-            diagnosis.norms.lags.size,
-            tolerance=settings.tolerance,
+            params, few, norms.lags.size, tolerance=settings.tolerance
         ),
-        rate_per={
-            unit: diagnosis.verdict.rate * count for unit, count in settings.steps_per.items()
-        },
+        rate_per={unit: verdict.rate * steps for unit, steps in settings.steps_per.items()},
     )
 
 

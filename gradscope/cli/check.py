@@ -9,6 +9,7 @@ from gradscope.cli.command import Call, takes_settings, weights_of
 from gradscope.cli.options import Given, WeightsFile
 from gradscope.cli.output import Place, note, show
 from gradscope.errors import install_line
+from gradscope.frameworks import BACKENDS
 
 if TYPE_CHECKING:
     from gradscope.analysis.check import CheckRow
@@ -22,9 +23,6 @@ gradscope check model.pt --data inputs.npy --activation tanh
 """
 
 PACKAGE = {"Keras": "keras", "PyTorch": "torch"}
-
-BACKENDS = ("torch", "jax", "tensorflow")
-"""Keras backends that can differentiate."""
 
 OTHER_BACKEND = f"set KERAS_BACKEND to one of {', '.join(BACKENDS)} that is installed"
 

@@ -87,13 +87,11 @@ def read_toml(path: Path | None) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise SettingError(
-            f"--config {path} cannot be read: {error.strerror}; check the name"
-        ) from error
+        fault = f"cannot be read: {error.strerror}; check the name"
+        raise SettingError(f"--config {path} {fault}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingError(
-            f"--config {path} is not valid TOML: {error}; correct the file"
-        ) from error
+        fault = f"is not valid TOML: {error}; correct the file"
+        raise SettingError(f"--config {path} {fault}") from error
 
 
 def _shared(

@@ -20,6 +20,7 @@ from gradscope.sweep.axes import parse_values
 from gradscope.weights.readers import READABLE
 
 if TYPE_CHECKING:
+    from gradscope.analysis.results import Comparison
     from gradscope.analysis.settings import Settings
 
 EXAMPLES = """\
@@ -103,22 +104,19 @@ def compare(  # noqa: PLR0913 (each is a flag)
     steps = parse_values("steps", lengths or LENGTHS, "--steps")
     axes = Axes(cell_names, activation_names, steps, SEEDS if seeds is None else seeds)
     first: Given = {"cell": cell_names[0], "activation": activation_names[0], "steps": steps[0]}
-    said = {name for name, text in zip(first, (cells, activations, lengths), strict=True) if text}
     if files:
-        if seeds is not None or any(
-            {",", ":"} & set(each or "") for each in (cells, activations, lengths)
-        ):
-            raise SettingError(
-                "lists and --seeds are for drawn networks; leave them out with files"
-            )
+        texts = {"cell": cells or "", "activation": activations or "", "steps": lengths or ""}
+        if seeds is not None or {",", ":"} & set("".join(texts.values())):
+            remedy = "leave them out with files"
+            raise SettingError(f"lists and --seeds are for drawn networks; {remedy}")
         from gradscope.sweep.compare import cells_of_files
 
-        given = call.values(**{name: first[name] for name in said})
+        given = call.values(**{name: first[name] for name, text in texts.items() if text})
         run_comparison(call.place, cells_of_files(files, given), axes, png, fail_on=fail_on)
         return
     if fail_on is not None:
         raise SettingError(
-            "--fail-on worse is about files; name them, the one to be better than first"
+            "--fail-on worse is about files: name two or more, the first to compare with"
         )
     from gradscope.analysis.prepare import resolve
 
@@ -138,29 +136,9 @@ def run_comparison(
     from gradscope.report.documents.rows import CELL_COLUMNS, comparison_rows
     from gradscope.report.terminal.comparison import comparison_page
     from gradscope.report.words.cells import short_name
-    from gradscope.report.words.headline import training_sentence
     from gradscope.sweep.changes import changes
-    from gradscope.sweep.compare import compare as run
-    from gradscope.sweep.executors import Workers
 
-    by = ExecutorName.SERIAL if workers == 1 else ExecutorName.PROCESS
-    drawn = len(axes.cells) * len(axes.activations) * len(axes.lengths) * axes.seeds
-    total = len(networks) if isinstance(networks, list) else drawn
-    with progress_bar("comparing", total) as move:
-        comparison = run(
-            networks,
-            *(axes.activations, axes.lengths),
-            kinds=axes.cells,
-            seeds=axes.seeds,
-            workers=Workers(by, workers, threads=None),
-            ended=lambda: move("networks"),
-        )
-    for each in comparison.analyses:
-        ended = "" if each.training is None else training_sentence(each.training)
-        if ended:
-            settings = each.settings
-            name = f"{short_name(settings)}, {settings.steps} steps, seed {settings.seed}"
-            note(f"warning: {name}: {ended}")
+    comparison, total = _compared(networks, axes, workers)
     if comparison.analyses:
         show(
             place,
@@ -181,3 +159,31 @@ def run_comparison(
         note(f"failed: --fail-on worse, and {short_name(each.settings)} is worse")
     if worse:
         raise typer.Exit(EXIT_CHECK_FAILED)
+
+
+def _compared(
+    networks: "Settings | Sequence[Given]", axes: Axes, workers: int | None
+) -> "tuple[Comparison, int]":
+    """Analyze the networks with a bar; return what was found, and how many there are."""
+    from gradscope.report.words.cells import short_name
+    from gradscope.report.words.headline import training_sentence
+    from gradscope.sweep.compare import compare as run
+    from gradscope.sweep.executors import Workers
+
+    by = ExecutorName.SERIAL if workers == 1 else ExecutorName.PROCESS
+    drawn = len(axes.cells) * len(axes.activations) * len(axes.lengths) * axes.seeds
+    total = len(networks) if isinstance(networks, list) else drawn
+    with progress_bar("comparing", total) as move:
+        comparison = run(
+            networks,
+            *(axes.activations, axes.lengths),
+            kinds=axes.cells,
+            seeds=axes.seeds,
+            workers=Workers(by, workers, threads=None),
+            ended=lambda: move("networks"),
+        )
+    for each in comparison.analyses:
+        if each.training is not None and (ended := training_sentence(each.training)):
+            of = each.settings
+            note(f"warning: {short_name(of)}, {of.steps} steps, seed {of.seed}: {ended}")
+    return comparison, total

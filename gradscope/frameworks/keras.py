@@ -13,6 +13,7 @@ import numpy as np
 from gradscope.analysis.check import CheckRow
 from gradscope.analysis.imported.stack import ImportedStack
 from gradscope.arrays import FloatArray
+from gradscope.frameworks import BACKENDS
 from gradscope.frameworks.parity import jacobian_row, steps_row
 from gradscope.model.activations import ACTIVATIONS
 from gradscope.names import CellName, StateName
@@ -23,9 +24,6 @@ from gradscope.weights.layers.to_cell import CellSpec
 TOLERANCE = 1e-5
 """On PyTorch, Keras takes matrix products in float32, on JAX everything; a wrong gate is off by
 0.1."""
-
-BACKENDS = ("torch", "jax", "tensorflow")
-"""What Keras can run on and take Jacobians by."""
 
 LAYERS = {CellName.ELMAN: "SimpleRNN", CellName.GRU: "GRU", CellName.LSTM: "LSTM"}
 

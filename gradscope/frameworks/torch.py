@@ -82,12 +82,9 @@ def _options(spec: CellSpec) -> dict[str, Any]:
 def _weights(layer: RecurrentLayer) -> dict[str, torch.Tensor]:
     """Return a layer's arrays under PyTorch's names; a bias that is missing is 0."""
     none = np.zeros(layer.recurrent_weights.shape[0])
-    return {
-        "weight_ih": _tensor(layer.input_weights),
-        "weight_hh": _tensor(layer.recurrent_weights),
-        "bias_ih": _tensor(none if layer.input_bias is None else layer.input_bias),
-        "bias_hh": _tensor(none if layer.recurrent_bias is None else layer.recurrent_bias),
-    }
+    biases = {"bias_ih": layer.input_bias, "bias_hh": layer.recurrent_bias}
+    arrays = {"weight_ih": layer.input_weights, "weight_hh": layer.recurrent_weights, **biases}
+    return {name: _tensor(none if array is None else array) for name, array in arrays.items()}
 
 
 def _step(cell: Any, inputs: torch.Tensor, state: torch.Tensor) -> torch.Tensor:

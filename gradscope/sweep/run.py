@@ -189,10 +189,8 @@ class _Run:
         if self.deaths[cell.key] <= LOST_WORKERS_ALLOWED:
             self.suspects.append(cell)
             return
-        text = (
-            f"its worker died {self.deaths[cell.key]} times (killed, or out of memory); choose a "
-        )
-        text += "smaller cell or fewer --workers, then --retry-failed"
+        text = f"its worker died {self.deaths[cell.key]} times (killed, or out of memory); choose "
+        text += "a smaller cell or fewer --workers, then --retry-failed"
         self.unsaved.append(failure(cell, text))
 
     def _save(self) -> bool:

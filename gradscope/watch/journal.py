@@ -142,8 +142,7 @@ class Journal:
     trouble_count: Counter[tuple[str, Quantity]] = field(default_factory=Counter)
     refused: list[NotWatched] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
-    _norm_steps: list[int] = field(default_factory=list)
-    _norms: list[float] = field(default_factory=list)
+    _norms: list[tuple[int, float]] = field(default_factory=list)
     _costs: dict[str, float] = field(default_factory=dict)
     _waiting: dict[str, tuple[int, float]] = field(default_factory=dict)
 
@@ -197,7 +196,7 @@ class Journal:
         self.snapshots = [replace(each, step=1) for each in self.snapshots]
         self.alerts = [each._replace(step=1) for each in self.alerts]
         self.trouble = {key: each._replace(step=1) for key, each in self.trouble.items()}
-        self._norm_steps, self._norms = [], []
+        self._norms.clear()
 
     def record(self, snapshots: Iterable[Snapshot]) -> None:
         """Keep snapshots, and report a verdict that is new or has changed."""
@@ -225,8 +224,7 @@ class Journal:
 
     def gradient(self, step: int, norm: float, title: str) -> None:
         """Keep a step's unclipped gradient norm; ``title`` is of a parameter that is not finite."""
-        self._norm_steps.append(step)
-        self._norms.append(norm)
+        self._norms.append((step, norm))
         if not np.isfinite(norm):
             self.not_finite(NonFinite(step, title, Quantity.GRADIENT, None))
 
@@ -244,4 +242,5 @@ class Journal:
     @property
     def gradient_norms(self) -> tuple[IntArray, FloatArray]:
         """Training steps (N,) and the unclipped gradient norm at each (N,)."""
-        return np.array(self._norm_steps, dtype=np.int64), np.array(self._norms, dtype=np.float64)
+        steps, norms = zip(*self._norms, strict=True) if self._norms else ((), ())
+        return np.array(steps, dtype=np.int64), np.array(norms, dtype=np.float64)

@@ -9,17 +9,16 @@ import pytest
 
 from gradscope.watch.journal import ADVANCE, Refusal
 from tests.present import present
+from tests.torch.small_model import D, H, small_model
 
 torch = pytest.importorskip("torch", reason="PyTorch is what the hook watches")
 pytestmark = pytest.mark.torch
 
-D, H, T, B = 2, 6, 12, 8
+T, B = 12, 8
 
 
 def model(kind: str = "LSTM", **options: Any) -> Any:
-    torch.manual_seed(2)
-    rnn = getattr(torch.nn, kind)(D, H, dtype=torch.float64, **options)
-    return torch.nn.ModuleDict({"rnn": rnn, "out": torch.nn.Linear(H, 1, dtype=torch.float64)})
+    return small_model(kind, 2, **options)
 
 
 def loss(net: Any, inputs: Any) -> Any:

@@ -18,17 +18,16 @@ from gradscope.errors import OutputError, SettingError
 from gradscope.names import Regime
 from gradscope.watch.journal import Quantity, Refusal
 from tests.present import present
+from tests.torch.small_model import D, H, small_model
 
 torch = pytest.importorskip("torch", reason="PyTorch is what the hook watches")
 pytestmark = pytest.mark.torch
 
-D, H, T, B = 2, 6, 40, 3
+T, B = 40, 3
 
 
 def model(kind: str = "RNN", **options: Any) -> Any:
-    torch.manual_seed(1)
-    rnn = getattr(torch.nn, kind)(D, H, dtype=torch.float64, **options)
-    return torch.nn.ModuleDict({"rnn": rnn, "out": torch.nn.Linear(H, 1, dtype=torch.float64)})
+    return small_model(kind, 1, **options)
 
 
 def batch() -> Any:
