@@ -70,22 +70,27 @@ def stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
 
 
 def _rate_cells(analysis: Analysis) -> _Cells:
+    def per(unit: str) -> Callable[[Stage], str]:
+        return lambda s: level(s.rate_per[unit])
+
+    def cause(name: str) -> Callable[[Stage], str]:
+        return lambda s: level(getattr(s.causes, name))
+
     units = {
-        f"  nats per {u.replace('time_constant', 'time constant τ')}": u
-        for u in analysis.last.rate_per
+        unit: unit.replace("time_constant", "time constant τ") for unit in analysis.last.rate_per
     }
-    causes = {f"  {CAUSE_TITLES[name]}": name for name in terms_of(analysis.last.causes)}
+    causes = terms_of(analysis.last.causes)
     return {
         "gradient": lambda s: words.regime_word(s.verdict),
         "write level (1: free)": lambda s: number(s.write_level),
         "growth rate, nats per step": lambda s: level(s.verdict.rate),
         "  95 % interval": lambda s: interval(s.growth.low, s.growth.high, "{} … {}") or "–",
         "  taken over": lambda s: numbers.rate_source(s.growth),
-        **{title: lambda s, unit=unit: level(s.rate_per[unit]) for title, unit in units.items()},
+        **{f"  nats per {title}": per(unit) for unit, title in units.items()},
         "": lambda s: (
             "not different from 0" if s.verdict.marginal else numbers.pace(s.verdict.rate)
         ),
-        **{t: lambda s, name=name: level(getattr(s.causes, name)) for t, name in causes.items()},
+        **{f"  {CAUSE_TITLES[name]}": cause(name) for name in causes},
     }
 
 
