@@ -25,7 +25,7 @@ from gradscope.model.cells import Cell
 from gradscope.model.trajectory import unroll
 from gradscope.names import ActivationName, CellName, StageName, TaskName
 from gradscope.report.documents.analysis import analysis_document
-from gradscope.report.words.captions import shares_caption
+from gradscope.report.figures.panels import PANELS
 from gradscope.sweep.compare import compare
 from tests.present import present
 
@@ -114,7 +114,7 @@ def test_a_gradient_is_not_zero_but_unknown_where_no_target_was_reached() -> Non
     (stage,) = document["stages"]
     assert stage["gradient"]["norm"] is None
     assert stage["gradient"]["norm_null_because"] == "no step that was reached has a target"
-    assert "No step that was reached has a target" in shares_caption(found)
+    assert "No step that was reached has a target" in PANELS["shares"].reading(found)
 
 
 def test_the_held_out_error_in_parts_is_the_error_of_the_whole(

@@ -203,6 +203,16 @@ def test_a_product_that_becomes_zero_is_drawn_up_to_there(analyses: dict[str, An
     assert max(columns) < (80 - GUTTER - 2) * 8 / 50
 
 
+def test_the_legend_names_only_what_is_drawn(analyses: dict[str, Analysis]) -> None:
+    def legend(curve: str) -> str:
+        analysis = with_profile(analyses["untrained"], *CURVES[curve])
+        return profile_plot(analysis, Screen(80)).split("\n")[-1]
+
+    assert "1/1000" in legend("vanishing")
+    assert "1/1000" not in legend("flat")
+    assert all("median" in legend(curve) for curve in ("vanishing", "flat"))
+
+
 def test_the_horizon_is_marked_below_its_lag(analyses: dict[str, Analysis]) -> None:
     analysis = with_profile(analyses["untrained"], *CURVES["vanishing"])
 

@@ -8,6 +8,7 @@ from gradscope.analysis.results import Analysis
 from gradscope.analysis.settings import Settings
 from gradscope.arrays import LN_10, ComplexArray, FloatArray, plain
 from gradscope.diagnosis.motion import STEPS_ALONE, Motion
+from gradscope.diagnosis.theory import Prediction
 from gradscope.jacobians.lag_map import LagMap
 from gradscope.jacobians.shares import GradientShares
 from gradscope.report.documents import rows as tables
@@ -66,8 +67,7 @@ def _shares(shares: GradientShares, allowed: float) -> Document:
 
 
 def _spectrum(spectrum: Spectrum, settings: Settings) -> Document:
-    singular, lyapunov = spectrum.singular, spectrum.lyapunov
-    stays, none = spectrum.motion.on_attractor, [None] * lyapunov.exponents.shape[0]
+    singular, expected = spectrum.singular, spectrum.expected
     return {
         "singular_values": {
             "lags": singular.lags,
@@ -77,28 +77,14 @@ def _spectrum(spectrum: Spectrum, settings: Settings) -> Document:
             **named(singular, "stable_rank", "participation_ratio"),
             "null_because": "zero, or too far below the others for double precision",
         },
-        "lyapunov": {
-            "sequences": lyapunov.exponents.shape[0],
-            "burn_in": lyapunov.warm_up,
-            "steps": lyapunov.n_steps,
-            "exponents_nats_per_step": lyapunov.exponents,
-            **{
-                f"exponents_nats_per_{unit}": lyapunov.exponents * count
-                for unit, count in settings.steps_per.items()
-            },
-            **named(lyapunov, "standard_errors", "trusted", "sum_rule_residual"),
-            "kaplan_yorke_dimension": lyapunov.kaplan_yorke_dimension if stays else none,
-            "entropy_rate_nats_per_step": lyapunov.entropy_rate if stays else none,
-            "null_because": "a direction is dead, there is too little to tell, or the state stays "
-            "at a point that it would leave, or grows without bound",
-        },
+        "lyapunov": _lyapunov(spectrum, settings),
         "motion": _motion(spectrum.motion),
         "alone": {"steps": STEPS_ALONE // 2, **_motion(spectrum.alone)},
-        "wide_network": spectrum.expected
+        "wide_network": expected
         and {
-            "exponents_nats_per_step": spectrum.expected.exponents[0],
-            "kaplan_yorke_dimension": spectrum.expected.kaplan_yorke_dimension[0],
-            "entropy_rate_nats_per_step": spectrum.expected.entropy_rate[0],
+            "exponents_nats_per_step": expected.exponents[0],
+            "kaplan_yorke_dimension": expected.kaplan_yorke_dimension[0],
+            "entropy_rate_nats_per_step": expected.entropy_rate[0],
             "applies": spectrum.against_expected is None,
             "objection": objection_sentence(spectrum.against_expected) or None,
             "null_because": "units of slope 0 kill the direction",
@@ -108,16 +94,37 @@ def _spectrum(spectrum: Spectrum, settings: Settings) -> Document:
             "steps": spectrum.sampled_steps,
             "values": pairs(spectrum.jacobian_eigenvalues),
         },
-        "theory": [
-            {
-                "name": each.name,
-                "rate_nats_per_step": each.rate,
-                **named(each, "depth_scale", "correlation", "correlation_depth", "applies"),
-                "objection": objection_sentence(each.objection) or None,
-                "source": each.source,
-            }
-            for each in spectrum.theory
-        ],
+        "theory": [_prediction(each) for each in spectrum.theory],
+    }
+
+
+def _lyapunov(spectrum: Spectrum, settings: Settings) -> Document:
+    found, stays = spectrum.lyapunov, spectrum.motion.on_attractor
+    none = [None] * found.exponents.shape[0]
+    return {
+        "sequences": found.exponents.shape[0],
+        "burn_in": found.warm_up,
+        "steps": found.n_steps,
+        "exponents_nats_per_step": found.exponents,
+        **{
+            f"exponents_nats_per_{unit}": found.exponents * count
+            for unit, count in settings.steps_per.items()
+        },
+        **named(found, "standard_errors", "trusted", "sum_rule_residual"),
+        "kaplan_yorke_dimension": found.kaplan_yorke_dimension if stays else none,
+        "entropy_rate_nats_per_step": found.entropy_rate if stays else none,
+        "null_because": "a direction is dead, there is too little to tell, or the state stays "
+        "at a point that it would leave, or grows without bound",
+    }
+
+
+def _prediction(found: Prediction) -> Document:
+    return {
+        "name": found.name,
+        "rate_nats_per_step": found.rate,
+        **named(found, "depth_scale", "correlation", "correlation_depth", "applies"),
+        "objection": objection_sentence(found.objection) or None,
+        "source": found.source,
     }
 
 

@@ -161,7 +161,8 @@ def _horizons_panel(axes: "Axes", comparison: Comparison, networks: list[_Networ
     first = networks[0].groups
     needed = [(group[0].settings.steps, group[0].last.verdict.required_lag) for group in first]
     if file_of(comparison.analyses[0]) is None and all(lag is not None for _, lag in needed):
-        grey: Look = {"color": GREY, "linestyle": ":", "linewidth": 2}
+        alone = "_" if len(needed) == 1 else None
+        grey: Look = {"color": GREY, "linestyle": ":", "linewidth": 2, "marker": alone}
         axes.plot(*zip(*needed, strict=True), label="needed", **grey)
     axes.set_yscale("log")
     style.set_round_ticks(axes.yaxis, axes.get_ylim())

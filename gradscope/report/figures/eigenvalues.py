@@ -12,7 +12,7 @@ import numpy as np
 from gradscope.analysis.inspect import Inspection, WeightSpectrum
 from gradscope.names import CellName
 from gradscope.report.figures import style
-from gradscope.report.figures.style import BLUE, GREY, INK, VERMILLION, Look
+from gradscope.report.figures.style import BLUE, GREY, INK, SLIDE, VERMILLION, Look
 from gradscope.report.provenance.recipe import WeightsSource
 from gradscope.report.terminal.inspection import describe, headline
 from gradscope.report.words.numbers import number
@@ -24,11 +24,8 @@ if TYPE_CHECKING:
 MAX_ROWS = 6
 """Layers that fit on a page that is still read."""
 
-WIDTH, PANEL, HEAD = 13.33, 3.9, 1.6
-"""Inches: the page, the height of a row of panels, the space above them."""
-
-TEXT_PLACES = (0.2, 0.56)
-"""Inches from the page's upper edge to title and subtitle."""
+PANEL, HEAD = 3.9, 1.6
+"""Inches: the height of a row of panels, the space above them."""
 
 MAX_POINT, MIN_POINT = 26.0, 5.0
 """Areas of a point, in square points: the more eigenvalues, the smaller."""
@@ -49,9 +46,7 @@ def eigenvalue_picture(inspection: Inspection, suffix: str) -> bytes:
     height = HEAD + (PANEL if gated or len(shown) > 1 else 1.5 * PANEL) * len(shown)
     missing = len(inspection.layers) - len(shown)
     title = headline(inspection) + (f", the first {len(shown)} drawn" if missing else "")
-    figure = style.new_page(title, describe(inspection), (WIDTH, height))
-    for text, below_edge in zip(figure.texts, TEXT_PLACES, strict=True):
-        text.set_y(1.0 - below_edge / height)  # A page of any height opens like a slide
+    figure = style.new_page(title, describe(inspection), (SLIDE[0], height))
     columns = max(*(len(each.spectra) for each in shown), 2)
     spectra = [spectrum for each in shown for spectrum in each.spectra.values()]
     reach = MARGIN * max(1.0, *(spectrum.sigma_max for spectrum in spectra))

@@ -20,6 +20,13 @@ if TYPE_CHECKING:
     from gradscope.analysis.results import Analysis
     from gradscope.report.documents.rows import Rows
 
+NOT_MEASURED: Mapping[str, str] = {
+    "map": "The map was not requested.",
+    "shares": "The gradient was not split by lag.",
+    "spectrum": "The spectrum was not requested.",
+}
+"""What a panel says without what it needs."""
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Panel:
@@ -56,16 +63,19 @@ class Panel:
 
     def draw(self, axes: "Axes", analysis: "Analysis") -> None:
         """Draw what is ``shown`` under its title."""
-        from gradscope.report.figures.style import set_title
+        from gradscope.report.figures.style import set_title, typeset
 
-        set_title(axes, self.title(analysis))
+        set_title(axes, typeset(self.title(analysis)))
         drawing = resolve_name(f"gradscope.report.figures.{self.drawn_in}.{self.name}_panel")
         drawing(axes, analysis, *self._measured(analysis))
 
     def reading(self, analysis: "Analysis") -> str:
-        """Return how to read it for this run."""
+        """Return how to read it for this run, or that it was not measured."""
+        measured = self._measured(analysis)
+        if None in measured:
+            return NOT_MEASURED[self.needs]
         caption = resolve_name(f"gradscope.report.words.captions.{self.name}_caption")
-        return str(caption(analysis))
+        return str(caption(analysis, *measured))
 
     def rows(self, analysis: "Analysis") -> "Rows":
         """Return the columns and rows of numbers of what is ``shown``."""

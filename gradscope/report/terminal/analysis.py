@@ -1,6 +1,6 @@
 """Terminal pages: the answer first, then the numbers, then why and what to do."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from rich.console import Group, RenderableType
@@ -9,7 +9,7 @@ from rich.text import Text
 from gradscope.analysis.check import CheckRow
 from gradscope.analysis.checkpoints import Checkpoint
 from gradscope.analysis.details import NO_DETAILS
-from gradscope.analysis.results import Analysis, ImportedLayer, LayerVerdict
+from gradscope.analysis.results import Analysis, ImportedLayer, LayerVerdict, Stage
 from gradscope.arrays import LN_10, FloatArray
 from gradscope.data.lag_regression import rewarded_lag
 from gradscope.diagnosis.growth import terms_of
@@ -31,6 +31,9 @@ LAYER_TITLES = ("layer", "kind", "in", "hidden", "gradient", "growth", "horizon"
 
 NOT_DRIVEN = "not driven"
 """For a layer outside the stack that was studied: its inputs are unknown."""
+
+_Cells = dict[str, Callable[[Stage], str]]
+"""Titles of rows, and what stands in them for a stage."""
 
 
 def analysis_page(analysis: Analysis, screen: Screen) -> RenderableType:
@@ -62,54 +65,63 @@ def _opening(analysis: Analysis, screen: Screen) -> list[RenderableType]:
 
 def stage_rows(analysis: Analysis) -> list[tuple[str, list[str]]]:
     """Return the numbers of every stage: a title and a cell for each stage."""
-    stages, required = analysis.stages, analysis.last.verdict.required_lag
-    profiles = [stage.profile for stage in stages]
-    _, n_sequences = profiles[-1].log_norms.shape
-    bands = [each.quantiles((0.05, 0.95)) for each in profiles]
+    rows = {**_rate_cells(analysis), **_reach_cells(analysis), **_learning_cells(analysis)}
+    return [(title, [cell(stage) for stage in analysis.stages]) for title, cell in rows.items()]
+
+
+def _rate_cells(analysis: Analysis) -> _Cells:
+    def per(unit: str) -> Callable[[Stage], str]:
+        return lambda s: level(s.rate_per[unit])
+
+    def cause(name: str) -> Callable[[Stage], str]:
+        return lambda s: level(getattr(s.causes, name))
+
+    units = {
+        unit: unit.replace("time_constant", "time constant τ") for unit in analysis.last.rate_per
+    }
+    causes = terms_of(analysis.last.causes)
+    return {
+        "gradient": lambda s: words.regime_word(s.verdict),
+        "write level (1: free)": lambda s: number(s.write_level),
+        "growth rate, nats per step": lambda s: level(s.verdict.rate),
+        "  95 % interval": lambda s: interval(s.growth.low, s.growth.high, "{} … {}") or "–",
+        "  taken over": lambda s: numbers.rate_source(s.growth),
+        **{f"  nats per {title}": per(unit) for unit, title in units.items()},
+        "": lambda s: (
+            "not different from 0" if s.verdict.marginal else numbers.pace(s.verdict.rate)
+        ),
+        **{f"  {CAUSE_TITLES[name]}": cause(name) for name in causes},
+    }
+
+
+def _reach_cells(analysis: Analysis) -> _Cells:
+    required, profile = analysis.last.verdict.required_lag, analysis.last.profile
+    sequences = count(profile.log_norms.shape[1], "sequence")
     bound = " (γ·σ_max(W))^ℓ" if has_textbook_bound(analysis.settings) else ""
-    rows = [
-        ("gradient", [words.regime_word(stage.verdict) for stage in stages]),
-        ("write level (1: free)", [number(stage.write_level) for stage in stages]),
-        ("growth rate, nats per step", [level(stage.verdict.rate) for stage in stages]),
-        (
-            "  95 % interval",
-            [interval(each.growth.low, each.growth.high, "{} … {}") or "–" for each in stages],
+    return {
+        "memory horizon": lambda s: _horizon(s.verdict),
+        **({} if required is None else {"needed": lambda _: steps(required)}),
+        f"log10 σ_max at lag {profile.lags[-1]}": lambda s: _log10(s.profile.median),
+        f"  5 % … 95 % of {sequences}": lambda s: " … ".join(
+            map(_log10, s.profile.quantiles((0.05, 0.95)))
         ),
-        ("  taken over", [numbers.rate_source(stage.growth) for stage in stages]),
-    ]
-    for unit in stages[-1].rate_per:
-        title = f"  nats per {unit.replace('time_constant', 'time constant τ')}"
-        rows.append((title, [level(stage.rate_per[unit]) for stage in stages]))
-    tested = ((stage.verdict.rate, stage.verdict.marginal) for stage in stages)
-    paces = ["not different from 0" if zero else numbers.pace(rate) for rate, zero in tested]
-    rows.append(("", paces))
-    for name in terms_of(analysis.last.causes):
-        rates = [level(getattr(stage.causes, name)) for stage in stages]
-        rows.append((f"  {CAUSE_TITLES[name]}", rates))
-    rows.append(("memory horizon", [_horizon(stage.verdict) for stage in stages]))
-    if required is not None:
-        rows.append(("needed", [steps(required)] * len(stages)))
-    rows += [
-        (f"log10 σ_max at lag {profiles[-1].lags[-1]}", [_log10(each.median) for each in profiles]),
-        (
-            f"  5 % … 95 % of {count(n_sequences, 'sequence')}",
-            [" … ".join(map(_log10, band)) for band in bands],
-        ),
-        (f"  its bound{bound}", [_log10(each.log_bound) for each in profiles]),
-    ]
-    baseline = analysis.task_info.baseline
+        f"  its bound{bound}": lambda s: _log10(s.profile.log_bound),
+    }
+
+
+def _learning_cells(analysis: Analysis) -> _Cells:
+    baseline, history = analysis.task_info.baseline, analysis.training
+    cells: _Cells = {}
     if baseline is not None:
-        norms = [number(stage.gradient.norm if stage.gradient else None) for stage in stages]
-        rows += [
-            ("gradient norm ‖∂E/∂θ‖", norms),
-            ("error per step", [number(stage.error) for stage in stages]),
-            ("  its baseline", [number(baseline.error)] * len(stages)),
-        ]
-    clips = analysis.settings.clip_norm or analysis.settings.clip_value
-    if analysis.training is not None and clips:
-        first = [""] * (len(stages) - 1)
-        rows.append(("updates clipped", [*first, f"{analysis.training.clipped_fraction:.0%}"]))
-    return rows
+        cells = {
+            "gradient norm ‖∂E/∂θ‖": lambda s: number(s.gradient.norm if s.gradient else None),
+            "error per step": lambda s: number(s.error),
+            "  its baseline": lambda _: number(baseline.error),
+        }
+    if history is not None and (analysis.settings.clip_norm or analysis.settings.clip_value):
+        clipped = f"{history.clipped_fraction:.0%}"
+        cells["updates clipped"] = lambda s: clipped if s is analysis.last else ""
+    return cells
 
 
 def measure_sentence(analysis: Analysis) -> str:

@@ -65,8 +65,16 @@ def profile_plot(analysis: Analysis, screen: Screen) -> str:
     view = _view(curves["median"], threshold)
     canvas = (_braille if screen.unicode else _ascii)(curves, view, columns)
     title = "log10 σ_max(∂h_T/∂h_T−ℓ) against the lag ℓ"
-    solid, dotted, dashed = ("solid", "dotted", "dashed") if screen.unicode else ("*", ".", "-")
-    legend = f"{solid}: median; {dotted}: the bound; {dashed}: {fraction(settings.vanishing)}"
+    lines_of = {
+        "median": ("solid", "median"),
+        "bound": ("dotted", "the bound"),
+        "threshold": ("dashed", fraction(settings.vanishing)),
+    }
+    legend = "; ".join(
+        f"{line if screen.unicode else CURVES[name][0]}: {what}"
+        for name, (line, what) in lines_of.items()
+        if np.isfinite(view.heights(curves[name], ROWS)).any()
+    )
     lines = [title, *_framed(canvas, view), *_lag_axis(view, columns, stage.verdict.horizon)]
     text = "\n".join([*lines, " " * GUTTER + legend])
     return text if screen.unicode else to_ascii(text)

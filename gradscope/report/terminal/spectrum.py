@@ -29,7 +29,7 @@ def spectrum_page(analysis: Analysis, screen: Screen) -> RenderableType:
     """Return the page of one network's spectra."""
     spectrum = analysis.details.spectrum
     if spectrum is None:
-        return Text(f"{captions.NO_SPECTRUM} (--spectrum)")
+        return Text("The spectrum was not requested (--spectrum).")
     growth = analysis.last.growth
     interval = f" ({number(growth.low)} to {number(growth.high)} at 95 % confidence)"
     interval = "" if growth.low is None else interval

@@ -2,12 +2,15 @@
 
 import numpy as np
 
+from gradscope.analysis.details import Spectrum
 from gradscope.analysis.results import Analysis
 from gradscope.arrays import LN_10
 from gradscope.diagnosis.growth import CauseRates
 from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.diagnosis.theory import TheoryName
+from gradscope.jacobians.lag_map import LagMap
 from gradscope.jacobians.lyapunov import ERRORS_APART
+from gradscope.jacobians.shares import GradientShares
 from gradscope.names import Regime
 from gradscope.report.documents.rows import median_map, middle
 from gradscope.report.words.headline import cause_sentence
@@ -17,8 +20,6 @@ from gradscope.report.words.theory import THEORY_WORDS, motion_words
 
 ALL_REMAINS = 0.995
 """Norm of the sum of the shares over the sum of their norms above which they do not cancel."""
-
-NO_SPECTRUM = "The spectrum was not requested."
 
 
 def _power(log10: float) -> str:
@@ -128,10 +129,9 @@ def training_caption(analysis: Analysis) -> str:
     )
 
 
-def map_caption(analysis: Analysis) -> str:
+def map_caption(_: Analysis, found: LagMap) -> str:
     """Say between which sizes the median σ_max lies over all pairs of states."""
-    found = analysis.details.map
-    if found is None or found.times.size < 2:
+    if found.times.size < 2:
         return "There is only one state: no pair to show."
     middle = median_map(found.log_norms) / LN_10
     below = middle[np.tril_indices(found.times.size, -1)]
@@ -154,11 +154,8 @@ def why_no_shares(analysis: Analysis) -> str:
     return "The gradient is exactly zero"
 
 
-def shares_caption(analysis: Analysis) -> str:
+def shares_caption(analysis: Analysis, shares: GradientShares) -> str:
     """Say how long truncated backpropagation must be, and how much the shares cancel."""
-    shares = analysis.details.shares
-    if shares is None:
-        return "The gradient was not split by lag."
     if np.isneginf(shares.log_partial_norms[-1]):
         return f"{why_no_shares(analysis)}: there is nothing to split by lag."
     allowed = percent(analysis.settings.truncation_error)
@@ -174,11 +171,8 @@ def shares_caption(analysis: Analysis) -> str:
     return f"{needed} Shares of different lags {'do not cancel' if left > ALL_REMAINS else part}."
 
 
-def singular_caption(analysis: Analysis) -> str:
+def singular_caption(_: Analysis, spectrum: Spectrum) -> str:
     """Say how many directions carry the gradient at the shortest and the longest lag."""
-    spectrum = analysis.details.spectrum
-    if spectrum is None:
-        return NO_SPECTRUM
     found = spectrum.singular
     first, last = (float(np.median(found.participation_ratio[i])) for i in (0, -1))
     return (
@@ -199,11 +193,8 @@ def lyapunov_sentence(analysis: Analysis) -> str:
     return f"{number(first)} nats per step, {speed}: {motion_words(motion)}"
 
 
-def lyapunov_caption(analysis: Analysis) -> str:
+def lyapunov_caption(_: Analysis, spectrum: Spectrum) -> str:
     """Say what the largest exponent means, and how many can be trusted."""
-    spectrum = analysis.details.spectrum
-    if spectrum is None:
-        return NO_SPECTRUM
     found = spectrum.lyapunov
     dimension = float(np.median(found.kaplan_yorke_dimension))
     shown = np.isfinite(dimension) and spectrum.motion.on_attractor
@@ -215,11 +206,8 @@ def lyapunov_caption(analysis: Analysis) -> str:
     )
 
 
-def eigenvalues_caption(analysis: Analysis) -> str:
+def eigenvalues_caption(analysis: Analysis, spectrum: Spectrum) -> str:
     """Compare the spectral radius of W with that of the Jacobians."""
-    spectrum = analysis.details.spectrum
-    if spectrum is None:
-        return NO_SPECTRUM
     along = float(np.median(np.abs(spectrum.jacobian_eigenvalues).max(axis=1)))
     if not spectrum.eigenvalues.size:
         return (
@@ -236,11 +224,11 @@ def eigenvalues_caption(analysis: Analysis) -> str:
     )
 
 
-def theory_caption(analysis: Analysis) -> str:
+def theory_caption(analysis: Analysis, spectrum: Spectrum) -> str:
     """Say which theory predicts the growth rate best; the bound limits it and predicts nothing."""
-    spectrum, growth = analysis.details.spectrum, analysis.last.growth
+    growth = analysis.last.growth
     rate = growth.rate
-    if spectrum is None or rate is None:
+    if rate is None:
         return "There is no growth rate to compare theory with."
     measured = f"the measured {number(rate)}{interval(growth.low, growth.high)} nats per step"
     fit = [each for each in spectrum.theory if each.applies and each.rate is not None]
@@ -258,9 +246,10 @@ def details_sentences(analysis: Analysis) -> list[str]:
     """Return what each detailed measurement that was asked for says."""
     details = analysis.details
     return [
-        *([map_caption(analysis)] if details.map is not None else []),
-        *([shares_caption(analysis)] if details.shares is not None else []),
-        *([lyapunov_caption(analysis), singular_caption(analysis)] if details.spectrum else []),
+        *([map_caption(analysis, details.map)] if details.map else []),
+        *([shares_caption(analysis, details.shares)] if details.shares else []),
+        *([lyapunov_caption(analysis, details.spectrum)] if details.spectrum else []),
+        *([singular_caption(analysis, details.spectrum)] if details.spectrum else []),
         *verification_sentences(analysis),
     ]
 

@@ -11,6 +11,7 @@ from gradscope.analysis.settings import Settings
 from gradscope.diagnosis.growth import Rates, terms_of
 from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.diagnosis.verdict import Verdict
+from gradscope.diagnosis.write_level import FAR
 from gradscope.learning.history import History, Stop
 from gradscope.names import Regime, StageName
 from gradscope.report.documents.rows import file_of, median_reach, middle
@@ -72,17 +73,28 @@ def headline(
 
 def _what_is_shut(verdict: Verdict) -> str:
     """Return what keeps the parameters from acting, and what to do about it."""
-    shut = verdict.reason(ReasonCode.NOTHING_WRITTEN)
+    shut, unscaled = map(verdict.reason, (ReasonCode.NOTHING_WRITTEN, ReasonCode.INPUTS_UNSCALED))
+    dead, saturated = map(verdict.reason, (ReasonCode.UNITS_DEAD, ReasonCode.UNITS_SATURATED))
     layer = None if shut is None else shut.numbers.get("layer")
-    where = "" if layer is None else f" of {layer}"
-    unscaled = verdict.reason(ReasonCode.INPUTS_UNSCALED) is not None
-    dead = verdict.reason(ReasonCode.UNITS_DEAD)
-    remedy = "standardise the inputs" if unscaled else "start from smaller weights and biases"
-    if dead is not None and not where:
-        units = f"{dead.numbers['units']} of {dead.numbers['of']} units"
-        return f"{units} are never active; {remedy}"
-    by = " by unscaled inputs" if unscaled else ""
-    return f"the units{where} are saturated{by}; {remedy}"
+    by, remedy = "", "start from smaller weights and biases"
+    if unscaled is not None:
+        by, remedy = " by unscaled inputs", "standardise the inputs"
+        if large_input_weights(unscaled.numbers):
+            # U x, which saturates the units, is what has no unit scale.
+            by = by if saturated else " by large input weights"
+            remedy = "start from a smaller U"
+    if layer is not None:
+        return f"the units of {layer} are shut{by}; {remedy}"
+    if dead is not None and saturated is None:
+        never = f"{dead.numbers['units']} of {dead.numbers['of']} never"
+        return f"hardly any unit is active ({never}); {remedy}"
+    return f"the units are {'shut' if saturated is None else 'saturated'}{by}; {remedy}"
+
+
+def large_input_weights(unscaled: Mapping[str, Any]) -> bool:
+    """Whether inputs of unit scale are far from it once U has multiplied them."""
+    size = math.hypot(unscaled["mean"], unscaled["standard_deviation"])
+    return bool(size <= FAR < unscaled["driven"])
 
 
 def _reach(verdict: Verdict, threshold: float) -> str:
@@ -113,11 +125,9 @@ def comparison_headline(comparison: Comparison) -> str:
             stages = [each.last for each in group]
             rate = middle([each.verdict.rate for each in stages])
             explode = [each.verdict.regime is Regime.EXPLODING for each in stages]
-            does = (
-                "explodes"
-                if 2 * sum(explode) > len(stages)
-                else f"reaches {horizon(*stages)} steps"
-            )
+            reach = horizon(*stages)
+            does = f"reaches {reach} {'step' if reach == '1' else 'steps'}"
+            does = "explodes" if 2 * sum(explode) > len(stages) else does
             text = f"{short_name(group[0].settings)} {does}"
             found.append((median_reach(stages), rate, text))
     seeds = max(map(len, comparison.groups))

@@ -7,10 +7,9 @@ from typing import Any
 
 from gradscope.analysis.fields import ZERO_PRODUCT
 from gradscope.diagnosis.reasons import Reason, ReasonCode
-from gradscope.diagnosis.write_level import FAR
 from gradscope.names import Regime
 from gradscope.report.words.cells import MAIN_CAUSES
-from gradscope.report.words.headline import REGIME_WORDS
+from gradscope.report.words.headline import REGIME_WORDS, large_input_weights
 from gradscope.report.words.numbers import fraction, level, number, percent, power_of_ten, steps
 
 
@@ -21,7 +20,7 @@ def reason_sentence(reason: Reason) -> str:
 
 def _horizon(n: Mapping[str, Any]) -> str:
     reach = "beyond the lags measured" if n["horizon"] is None else f"{n['horizon']}"
-    return f"The memory horizon is {reach}; {steps(n['required_lag'])} back are needed"
+    return f"The memory horizon is {reach}; lag {n['required_lag']} is needed"
 
 
 def _within(n: Mapping[str, Any]) -> str:
@@ -46,7 +45,7 @@ def _unscaled(n: Mapping[str, Any]) -> str:
     name = f" ({n['name']})" if "name" in n else ""
     inputs = f"mean {number(n['mean'])} and standard deviation {number(n['standard_deviation'])}"
     driven = f"U x has a root mean square of {number(n['driven'])}"
-    if math.hypot(n["mean"], n["standard_deviation"]) <= FAR < n["driven"]:
+    if large_input_weights(n):
         return f"The input weights{_layer(n)} are large: {driven}, for inputs of {inputs}."
     return (
         f"The inputs{_layer(n)} are far from zero mean and unit scale: column {n['column']}{name} "
@@ -89,7 +88,7 @@ _REASONS: Mapping[ReasonCode, Callable[[Mapping[str, Any]], str]] = MappingProxy
             f"change in a step (write level; below {fraction(n['threshold'])} nothing is written)."
         ),
         ReasonCode.UNITS_DEAD: lambda n: (
-            f"Of {n['of']} units, {n['units']} are never active here (dead) and pass no gradient."
+            f"Never active here (dead), and passing no gradient: {n['units']} of {n['of']} units."
         ),
         ReasonCode.UNITS_SATURATED: lambda n: (
             f"Of the {n['of']}, {percent(n['fraction'])} are saturated ({percent(n['low'])} at the "

@@ -12,6 +12,7 @@ from typing import Any
 from gradscope.analysis.results import Analysis
 from gradscope.diagnosis.remedies import Remedy, RemedyCode
 from gradscope.names import ActivationName
+from gradscope.report.words.headline import large_input_weights
 from gradscope.report.words.numbers import level, number, pace
 
 
@@ -71,8 +72,9 @@ _REMEDIES: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = MappingProx
             "Make W's singular values equal (--init orthogonal), so that no direction is weak."
         ),
         RemedyCode.KEEP_ALIGNED: lambda _: (
-            "W started with equal singular values; training makes them differ (less so with a "
-            "smaller --learning-rate), and so does a leak (--leak)."
+            "Keep all directions equally strong, as an orthogonal W starts: a smaller "
+            "--learning-rate or fewer --updates where training changed that, a --leak nearer 1 "
+            "where units leak."
         ),
         **dict.fromkeys(GAIN, lambda n: f"Multiply W by {number(n['factor'])} (--gain)."),
         RemedyCode.CHECK_SIZE: lambda n: (
@@ -109,6 +111,9 @@ _REMEDIES_ELSEWHERE: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = M
         RemedyCode.STANDARDISE: lambda n: (
             "Give the network's own inputs (--data), or weaker noise (a smaller --noise-scale)."
             if n["white_noise"]
+            else f"Start from smaller input weights: U x has a root mean square of "
+            f"{number(n['driven'])}."
+            if large_input_weights(n)
             else "Standardise the inputs to mean 0 and variance 1; train on them (--standardise)."
         ),
         RemedyCode.RAISE_SLOPE_CEILING: lambda n: (
@@ -123,7 +128,8 @@ _REMEDIES_ELSEWHERE: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = M
             "orthogonal W."
         ),
         RemedyCode.KEEP_ALIGNED: lambda _: (
-            "W started with equal singular values; training makes them differ, and so does a leak."
+            "Keep all directions equally strong, as an orthogonal W starts: a smaller learning "
+            "rate or fewer updates, a leak nearer 1."
         ),
         **dict.fromkeys(GAIN, lambda n: f"Multiply W by {number(n['factor'])}."),
         RemedyCode.CHECK_SIZE: lambda n: (

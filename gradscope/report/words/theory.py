@@ -26,10 +26,10 @@ MOTION_WORDS: Mapping[MotionCode, str] = MappingProxyType(
         MotionCode.CYCLE: "a cycle of {period} steps",
         MotionCode.UNSTABLE_CYCLE: "an unstable cycle of {period} steps, not chaos",
         MotionCode.CHAOS: "chaos",
-        MotionCode.STABLE_RESPONSE: "a stable response: nearby trajectories converge, no chaos",
-        MotionCode.UNSTABLE_RESPONSE: "an unstable response: nearby trajectories diverge, chaos",
+        MotionCode.STABLE_RESPONSE: "a stable response, no chaos",
+        MotionCode.UNSTABLE_RESPONSE: "an unstable response: chaos",
         MotionCode.DIVERGES: "the state grows without bound: it diverges, not chaos",
-        MotionCode.UNDECIDED: "too close to 0, or too few steps, to tell whether there is chaos",
+        MotionCode.UNDECIDED: "whether it is chaos is undecided",
     }
 )
 

@@ -35,7 +35,6 @@ from gradscope.report.figures.panels import PANELS
 from gradscope.report.figures.style import PANEL_SIZES, typeset
 from gradscope.report.figures.time_panels import training_panel
 from gradscope.report.provenance.records import read_provenance
-from gradscope.report.words.captions import shares_caption
 from gradscope.report.words.headline import answer
 from gradscope.report.words.theory import THEORY_WORDS
 from tests.present import present
@@ -300,4 +299,4 @@ def test_a_gradient_without_a_target_is_said_and_not_split() -> None:
 
     assert b"No step that was reached has a target" in shares
     assert b"No error reaches" in steps
-    assert "nothing to split" in shares_caption(early)
+    assert "nothing to split" in PANELS["shares"].reading(early)

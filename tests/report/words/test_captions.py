@@ -11,10 +11,7 @@ from gradscope.analysis.results import Analysis
 from gradscope.diagnosis.motion import MotionCode
 from gradscope.report.figures.panels import PANELS
 from gradscope.report.words.captions import (
-    eigenvalues_caption,
-    lyapunov_caption,
     profile_caption,
-    shares_caption,
 )
 from gradscope.report.words.theory import MOTION_WORDS, motion_sentences
 from tests.present import present
@@ -51,7 +48,7 @@ def with_motion(analysis: Analysis, code: MotionCode, alone: MotionCode) -> Anal
 
 def test_no_dimension_is_given_where_the_state_is_not_on_an_attractor(drawn: Analysis) -> None:
     for code in MotionCode:
-        text = lyapunov_caption(with_motion(drawn, code, code))
+        text = PANELS["lyapunov"].reading(with_motion(drawn, code, code))
 
         gone = (MotionCode.UNSTABLE_FIXED_POINT, MotionCode.UNSTABLE_CYCLE, MotionCode.DIVERGES)
         assert ("dimension" in text) == (code not in gone)
@@ -74,11 +71,11 @@ def test_the_bound_of_a_gated_cell_is_not_said_to_come_from_its_weights_alone(
 
 
 def test_slopes_are_said_to_pull_eigenvalues_inward_only_where_they_do(drawn: Analysis) -> None:
-    assert "pull the crosses inward" in eigenvalues_caption(drawn)
+    assert "pull the crosses inward" in PANELS["eigenvalues"].reading(drawn)
     linear = analysis_of(activation="identity", spectrum=True)
-    assert "inward" not in eigenvalues_caption(linear)
+    assert "inward" not in PANELS["eigenvalues"].reading(linear)
     leaky = analysis_of(leak=0.5, gain=3.0, spectrum=True)
-    assert "inward" not in eigenvalues_caption(leaky)
+    assert "inward" not in PANELS["eigenvalues"].reading(leaky)
 
 
 def test_a_gated_cell_has_no_mark_of_w_in_the_legend_of_its_eigenvalues(gated: Analysis) -> None:
@@ -108,5 +105,5 @@ def test_shares_that_do_not_cancel_are_not_said_to() -> None:
     # W = 0: the whole gradient is the share of lag 0.
     alone, many = analysis_of(gain=0.0, shares=True), analysis_of(shares=True)
 
-    assert shares_caption(alone).endswith("do not cancel.")
-    assert "partly cancel" in shares_caption(many)
+    assert PANELS["shares"].reading(alone).endswith("do not cancel.")
+    assert "partly cancel" in PANELS["shares"].reading(many)

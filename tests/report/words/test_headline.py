@@ -187,6 +187,37 @@ def test_the_headline_says_whether_how_fast_how_far_and_what_is_needed() -> None
     assert headline(stable, 0.5).startswith("The gradient carries: it reaches the only step")
 
 
+@pytest.mark.parametrize("saturated", [True, False])
+@pytest.mark.parametrize(("mean", "large"), [(50.0, False), (0.1, True)])
+def test_what_is_shut_is_told_of_its_inputs_or_of_u(
+    saturated: bool, mean: float, large: bool
+) -> None:
+    found = {ReasonCode.NOTHING_WRITTEN: {}, ReasonCode.INPUTS_UNSCALED: {**UNSCALED, "mean": mean}}
+    if saturated:
+        found[ReasonCode.UNITS_SATURATED] = {}
+    reasons = tuple(Reason(code, numbers) for code, numbers in found.items())
+    verdict = Verdict(Regime.STABLE, 0.0, None, None, 30, reasons)
+
+    text = headline(verdict, 1e-3)
+    assert ("smaller U" in text) is large
+    assert ("saturated by unscaled inputs" in text) is saturated
+    assert ("by large input weights" in text) is (large and not saturated)
+    advised = remedy_sentence(
+        Remedy(RemedyCode.STANDARDISE, {**UNSCALED, "mean": mean, "white_noise": False}),
+        drawn=False,
+    )
+    assert ("tandardise" in advised) is not large
+
+
+def test_a_relu_that_is_shut_is_inactive_and_not_saturated() -> None:
+    dead = Reason(ReasonCode.UNITS_DEAD, {"units": 2, "of": 9})
+    shut = Reason(ReasonCode.NOTHING_WRITTEN, {})
+
+    text = headline(Verdict(Regime.STABLE, 0.0, None, None, 30, (shut, dead)), 1e-3)
+    assert "saturated" not in text
+    assert "2 of 9 never" in text
+
+
 def test_a_rate_that_may_be_0_is_marginal_and_not_told_as_a_pace() -> None:
     marginal = Verdict(Regime.STABLE, -0.01, None, None, 10, (), marginal=True)
     noise = dataclasses.replace(marginal, white_noise=True)
@@ -354,7 +385,9 @@ REMEDIES: dict[RemedyCode, list[dict[str, Any]]] = {
     RemedyCode.LOOK_ELSEWHERE: [{}],
     RemedyCode.KEEP_LONGER: [{"direct": -0.7}],
     RemedyCode.OPEN_GATES: [{}],
-    RemedyCode.STANDARDISE: [{**UNSCALED, "white_noise": noise} for noise in (False, True)],
+    RemedyCode.STANDARDISE: [
+        {**UNSCALED, "mean": 50.0, "white_noise": noise} for noise in (False, True)
+    ],
     RemedyCode.REVIVE_UNITS: [{}],
 }
 
