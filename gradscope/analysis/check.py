@@ -73,7 +73,10 @@ def _gradient_rows(prepared: Prepared, trajectory: Trajectory) -> list[CheckRow]
     for name, shares in gradient_shares(network, trajectory, batch.targets).total.items():
         deviation = relative_deviation(found[name], shares)
         compared.append((name, "sum of shares by lag", deviation, TOLERANCE_OF_SUMS))
-    return [CheckRow(f"gradient of {name.replace('_', ' ')}", *how) for name, *how in compared]
+    return [
+        CheckRow(f"gradient of {name.replace('_', ' ')}", against, deviation, allowed)
+        for name, against, deviation, allowed in compared
+    ]
 
 
 def _against_moved_state(prepared: Prepared) -> CheckRow:
