@@ -234,7 +234,7 @@ def test_a_panel_on_the_page_is_called_as_in_the_report(
 
     PANELS[name].draw(axes, looked_at_closely)
 
-    assert axes.get_title(loc="left") == PANELS[name].title(looked_at_closely)
+    assert axes.get_title(loc="left") == typeset(PANELS[name].title(looked_at_closely))
 
 
 @pytest.mark.parametrize("cell", list(CellName))
