@@ -21,24 +21,27 @@ LONGEST_CONFIG = 32 * 2**20
 
 
 def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
-    """Read every array, named by its path within the HDF5 file; return the model's ``config`` and,
-    under ``names``, the layer's name for each group of variables. WeightsError if a part is
-    missing, or h5py is not installed.
+    """Read every array, named by its path within the HDF5 file; return the model's ``config``, its
+    ``keras_version`` and, under ``names``, the layer's name for each group of variables.
+    WeightsError if a part is missing, or h5py is not installed.
     """
     zipped = file.read(2) == b"PK"
     file.seek(0)
     if zipped:
         members = ZipMembers(file, gathering)
         config = json.loads(members.read("config.json", LONGEST_CONFIG))
-        names, _ = _gather_hdf5(BytesIO(members.read("model.weights.h5")), gathering)
+        about = _gather_hdf5(BytesIO(members.read("model.weights.h5")), gathering)
+        if "metadata.json" in members.names:
+            metadata = json.loads(members.read("metadata.json", LONGEST_CONFIG))
+            about |= metadata if isinstance(metadata, dict) else {}
     else:
-        names, text = _gather_hdf5(file, gathering)
-        config = json.loads(text) if text else None
-    return {"config": config, "names": names}
+        about = _gather_hdf5(file, gathering)
+        config = json.loads(about["model_config"] or "null")
+    return {**about, "config": config}
 
 
-def _gather_hdf5(source: BinaryIO, gathering: Gathering) -> tuple[dict[str, str], str | None]:
-    """Gather every array of an HDF5 file; return names of layers, and the configuration if any."""
+def _gather_hdf5(source: BinaryIO, gathering: Gathering) -> dict[str, Any]:
+    """Gather every array of an HDF5 file; return ``names`` of layers, and what is said of them."""
     names: dict[str, str] = {}
     with open_hdf5(source, "weights") as (file, data_sets):
         for name, data_set in data_sets:
@@ -50,7 +53,8 @@ def _gather_hdf5(source: BinaryIO, gathering: Gathering) -> tuple[dict[str, str]
                 continue
             gathering.spend(data_set.nbytes, name)
             gathering.keep(name, np.asarray(data_set))
-        return names, _text(file.attrs.get("model_config"))
+        said = {each: _text(file.attrs.get(each)) for each in ("model_config", "keras_version")}
+        return {"names": names, **said}
 
 
 def _text(value: Any) -> str | None:

@@ -20,8 +20,8 @@ DEEPEST = 24
 
 CLASSES: Mapping[str, CellName] = MappingProxyType(
     dict.fromkeys(("SimpleRNN", "SimpleRNNCell"), CellName.ELMAN)
-    | dict.fromkeys(("GRU", "GRUCell"), CellName.GRU)
-    | dict.fromkeys(("LSTM", "LSTMCell"), CellName.LSTM)
+    | dict.fromkeys(("GRU", "GRUCell", "CuDNNGRU"), CellName.GRU)
+    | dict.fromkeys(("LSTM", "LSTMCell", "CuDNNLSTM"), CellName.LSTM)
 )
 PASSING = (
     *("InputLayer", "Dropout", "SpatialDropout1D", "GaussianDropout"),
@@ -31,9 +31,6 @@ PASSING = (
 
 MAX_INBOUND = 10_000
 """Parts of one layer's inputs that are looked at."""
-
-UNLIKE = ("CuDNN", "Peephole", "ConvLSTM")
-"""Classes whose name or arrays are like a recurrent layer's, and whose equations are not."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)

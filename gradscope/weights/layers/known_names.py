@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gradscope.model.cells import WEIGHT_NAMES
-from gradscope.names import CellName, StateName
+from gradscope.names import CellName, GateName, StateName
 from gradscope.weights.files.contents import WeightFile
 from gradscope.weights.layers.recurrent_layer import Readout, RecurrentLayer, as_vector
 
@@ -52,7 +52,9 @@ def _our_run(file: WeightFile) -> RecurrentLayer:
         input_bias=as_vector(file.arrays.get("hidden_bias")),
         recurrent_bias=second,
         activation=activation if isinstance(activation, str) else None,
-        gate_activation=None if cell is CellName.ELMAN else "sigmoid",
+        gate_activation=None
+        if cell is CellName.ELMAN
+        else str(said.get("gate_activation") or GateName.SIGMOID),
         reset_after=second is not None if cell is CellName.GRU else None,
         leak=tuple(leak) if isinstance(leak, list) else leak,
         state=StateName.PRE if said.get("state") == StateName.PRE else StateName.POST,

@@ -8,7 +8,7 @@ because in a GRU with ``reset_after`` the reset gate acts on the second one alon
     n = φ(U_n x + b_n + W_n (r ∘ h))            before it (Cho et al. 2014, arXiv:1406.1078)
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -21,7 +21,7 @@ from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
 from gradscope.model.activations import word_of
 from gradscope.model.stack import LayerWeights
-from gradscope.names import CellName, PerUnit, StateName
+from gradscope.names import ActivationName, CellName, GateName, PerUnit, StateName
 from gradscope.notebook_repr import CompactRepr
 from gradscope.weights.files.contents import WeightFile
 
@@ -61,6 +61,17 @@ def kind_word(cell: CellName) -> str:
     return "rnn" if cell is CellName.ELMAN else str(cell)
 
 
+def other_cell(name: str, cell: CellName, others: Sequence[str], why: str = "") -> WeightsError:
+    """Return the error for what is like a plain cell of this kind but has ``others`` among its
+    arrays, which stand for other equations, or which ``why`` tells from it.
+    """
+    why = why or f"it also holds {quoted(others[0])} (1 of {len(others)})"
+    return WeightsError(
+        f"{quoted(name)} is no plain {kind_word(cell).upper()}: {why}; take J (T,B,S,S) of the "
+        "cell itself by torch.func.jacrev: gradscope.lag_norms(gradscope.DenseChain(J))"
+    )
+
+
 @dataclass(frozen=True, eq=False, repr=False, slots=True, kw_only=True)
 class RecurrentLayer(LayerWeights):
     """One layer in one direction; None is what the file does not say, or does not have.
@@ -71,7 +82,7 @@ class RecurrentLayer(LayerWeights):
     in the order of ``GATES``. ``activation`` φ and ``gate_activation`` are in our words where there
     is one; ``reset_after`` of a GRU is as above; ``leak`` is α of (1 − α) h + α φ(…), 1 for none,
     ``dt`` and ``tau`` the seconds per step and the time constants. ``state`` is what W multiplies:
-    φ(a), or a in ``W φ(a)`` of a rate network; ``initial_state`` (H,) is h_0 of that kind, None for
+    φ(a), or a in ``W φ(a)`` of a rate network; ``initial_state`` (S,) is s_0 of that kind, None for
     zero. Raises WeightsError if arrays do not fit together, or hold a number that is not finite.
     """
 
@@ -103,7 +114,7 @@ class RecurrentLayer(LayerWeights):
             "recurrent_weights": (rows, self.hidden_size),
             "input_bias": (rows,),
             "recurrent_bias": (rows,),
-            "initial_state": (self.hidden_size,),
+            "initial_state": (self.hidden_size * (1 + (self.cell is CellName.LSTM)),),
         }
         for name, shape in wanted.items():
             array = getattr(self, name)
@@ -174,6 +185,12 @@ class RecurrentLayer(LayerWeights):
             Unknown.RESET_AFTER: self.cell is CellName.GRU and self.reset_after is None,
         }
         return tuple(each for each, lacking in missing.items() if lacking)
+
+    @property
+    def foreign(self) -> list[str]:
+        """Its functions that gradscope does not have, by their names in the file."""
+        functions = (self.activation, ActivationName), (self.gate_activation, GateName)
+        return [name for name, kind in functions if name is not None and name not in list(kind)]
 
     def gate(self, gate: str) -> FloatArray:
         """Return the (H,H) block of W that belongs to one gate."""
