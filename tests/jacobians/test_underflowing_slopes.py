@@ -120,6 +120,20 @@ def test_log_slopes_are_those_of_the_slopes_and_go_on_beyond_them(
     assert activation.log_slope(np.array([point]))[0] == pytest.approx(expected, rel=1e-15)
 
 
+@pytest.mark.parametrize(("name", "log"), [("silu", -800 + np.log(799)), ("elu", -800.0)])
+def test_a_scalar_net_far_below_zero_has_its_logarithm(name: str, log: float) -> None:
+    params = ElmanParameters(
+        np.zeros((1, 1)), np.ones((1, 1)), [-800.0], np.ones((1, 1)), [0.0], activation=name
+    )
+    chain = elman_chain(params, unroll(params, np.zeros((4, 1, 1)), np.zeros((1, 1))))
+
+    found = lag_norms(chain).log_norms[:, 0]
+
+    # φ(−800) is 0 of silu, so that a = −800 at every step, and −1 of elu.
+    least = np.arange(1, 5) * log - (name == "elu") * np.array([1.0, 2.0, 3.0, 3.0])
+    np.testing.assert_allclose(found, least, rtol=1e-12)
+
+
 def test_slopes_that_floats_hold_are_left_as_they_are_and_true_zeros_stay_zero() -> None:
     params, trajectory = driven(TANH, 20.0)
     assert elman_chain(params, trajectory).shifts is None
