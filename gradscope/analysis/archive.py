@@ -113,15 +113,12 @@ def load_run(path: Path) -> SavedRun:
         params = restore_network(settings, {name: numbers(name) for name in names})
         values, at_step = numbers("targets"), numbers("target_steps").astype(np.bool_)
         further, noise = (numbers(name) if name in arrays else None for name in (FURTHER, NOISE))
-        targets, stride = (
-            Targets(values, at_step, task_info.error),
-            arrays.get("stride", np.ones(())),
-        )
-        batch = Batch(numbers("inputs"), targets, noise, further, int(as_float64(stride)))
+        targets, stride = Targets(values, at_step, task_info.error), int(arrays.get("stride", 1))
+        batch = Batch(numbers("inputs"), targets, noise, further, stride)
         initial_state = numbers("initial_state")
         _require_fit(params, batch, initial_state)
         evaluation = EvaluationBatch(batch, task_info, initial_state)
-        error = float(as_float64(arrays["held_out_error"]))
+        error = float(arrays["held_out_error"])
         network = None
         if "network" in arrays:
             network = _network_from_dict(json.loads(str(arrays["network"])))

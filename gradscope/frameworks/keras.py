@@ -16,7 +16,7 @@ from gradscope.arrays import FloatArray
 from gradscope.frameworks import BACKENDS
 from gradscope.frameworks.parity import jacobian_row, steps_row
 from gradscope.model.activations import ACTIVATIONS, activation_of
-from gradscope.names import ActivationName, CellName, StateName
+from gradscope.names import CellName, StateName
 from gradscope.weights.layers.keras_names import GATE_ORDER
 from gradscope.weights.layers.recurrent_layer import RecurrentLayer
 from gradscope.weights.layers.to_cell import CellSpec
@@ -30,9 +30,10 @@ LAYERS = {CellName.ELMAN: "SimpleRNN", CellName.GRU: "GRU", CellName.LSTM: "LSTM
 
 def can_compute(spec: CellSpec) -> bool:
     """Whether Keras has a layer of these equations."""
-    functions = {spec.activation, ActivationName(spec.gate_activation or spec.activation)}
-    named = all(ACTIVATIONS[each].keras_name is not None for each in functions)
-    return named and spec.leak == 1.0 and spec.state is StateName.POST
+    named = {
+        activation_of(each).keras_name for each in (spec.activation, spec.gate_activation or "tanh")
+    }
+    return None not in named and spec.leak == 1.0 and spec.state is StateName.POST
 
 
 def cannot_differentiate() -> str | None:

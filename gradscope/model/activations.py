@@ -87,11 +87,6 @@ def _tanh_slope(a: FloatArray) -> FloatArray:
     return 4.0 * e / np.square(1.0 + e)
 
 
-def _silu_stretch(a: FloatArray) -> FloatArray:
-    """Return 1 + a σ(−a), by which σ(a) is the slope of a σ(a): negative below a = −1.28."""
-    return 1.0 + np.clip(a, -LARGE, LARGE) * _sigmoid(-a)
-
-
 def _ramp(name: ActivationName, gain: float, low: float, look: LineStyle) -> Activation:
     """Return the row of gain · a about the middle of low … 1, clipped to them."""
     half = 0.5 * (1.0 - low)
@@ -143,8 +138,9 @@ ROWS = (
     _elu(ActivationName.SELU, *SELU, LineStyle("#56B4E9", "--", ">")),
     Activation(
         ActivationName.SILU, lambda a: np.maximum(a, -LARGE) * _sigmoid(a),
-        lambda a: _silu_stretch(a) * _sigmoid(a), slope_ceiling=1.0998393201288669,
-        log_slope=lambda a: np.log(np.abs(_silu_stretch(a))) + _log_sigmoid(a),
+        lambda a: _sigmoid(a) * (1.0 + np.clip(a, -LARGE, LARGE) * _sigmoid(-a)),
+        slope_ceiling=1.0998393201288669,
+        log_slope=lambda a: _log_sigmoid(a) + np.log(np.abs(1.0 + a * _sigmoid(-a))),
         keras_name="silu", line_style=LineStyle("#56B4E9", "-.", "X"),
     ),
     Activation(

@@ -214,7 +214,5 @@ def test_what_is_no_real_number_is_refused_and_not_cut_to_one(
     with np.load(saved) as archive:
         array = archive[name] if name in archive else np.zeros((1, 1, 1))
 
-    with pytest.raises(
-        ArchiveError, match=r"is damaged \(an array of type .*, not of real numbers"
-    ):
+    with pytest.raises(ArchiveError, match=r"is damaged \(.*real numbers"):
         load_run(rewritten(saved, **{name: np.full(array.shape, 1).astype(kind)}))

@@ -75,14 +75,13 @@ def analyze_command(inspection: Inspection) -> str | None:
     """Return the command that analyses the file, None where it holds no layer that can be."""
     layers = [each.layer for each in inspection.layers]
     refused = {each.stack for each in layers if each.foreign}
-    run = next((each for each in layers if each.stack not in refused), None)
-    if run is None:
+    if not (runs := [each for each in layers if each.stack not in refused]):
         return None
     parts = ["gradscope analyze", shlex.quote(str(inspection.found.file.path))]
     parts += [f"--weight-map {shlex.quote(pair)}" for pair in inspection.mapping]
     if len({layer.name for layer in layers}) > 1:
-        parts.append(f"--layer {shlex.quote(run.name)}")
-    asked = _unknown(each for each in layers if each.stack == run.stack)
+        parts.append(f"--layer {shlex.quote(runs[0].name)}")
+    asked = _unknown(each for each in runs if each.stack == runs[0].stack)
     return " ".join([*parts, "--data FILE", *(ASKED[each][1] for each in asked)])
 
 

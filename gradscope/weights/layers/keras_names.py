@@ -7,6 +7,7 @@ each gate's kernel as the numbers of (H,D), ours, in the shape (D,H). Source: Ke
 ``layers/rnn/gru.py`` and ``lstm.py``; Keras 2.3, ``engine/saving.py``, ``_convert_rnn_weights``.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -36,7 +37,8 @@ GATE_ORDER: Mapping[CellName, tuple[int, ...]] = MappingProxyType(
 )
 """Where each of our gates stands in Keras's order."""
 
-OUR_WORDS: Mapping[str, str] = MappingProxyType(
+Words = Mapping[str, str | None]
+OUR_WORDS: Words = MappingProxyType(
     {each.keras_name: str(each.name) for each in ACTIVATIONS.values() if each.keras_name}
     | {"swish": "silu"}
 )
@@ -82,7 +84,7 @@ def keras_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
             yield replace(_layer(group, each, words), **({"layer": depth} | _place(each, fed)))
         elif not plain:
             why = f"its class is {quoted(each.class_name)}"
-            raise recurrent_layer.other_cell(group.name, group.cell, (), why)
+            raise recurrent_layer.other_cell(group.name, group.cell, why)
 
 
 def _place(layer: ConfiguredLayer, fed: Mapping[str, str]) -> dict[str, Any]:
@@ -95,7 +97,11 @@ def _place(layer: ConfiguredLayer, fed: Mapping[str, str]) -> dict[str, Any]:
 
 def _cells(file: WeightFile) -> Iterator[_Group]:
     """Yield every group of arrays that has the shapes of a recurrent cell."""
-    for group, arrays in _groups(file).items():
+    groups, within = _groups(file), dict[str, list[str]]()
+    for group in groups:
+        for parent in itertools.accumulate(group.split("/"), "{}/{}".format):
+            within.setdefault(parent, []).append(group)
+    for group, arrays in groups.items():
         kernel, recurrent = arrays.get(KERNEL), arrays.get(RECURRENT)
         if kernel is None or recurrent is None or kernel.ndim != 2 or recurrent.ndim != 2:
             continue
@@ -107,12 +113,11 @@ def _cells(file: WeightFile) -> Iterator[_Group]:
                 for part in group.replace("\\", "/").split("/")
                 if part not in ("vars", "model_weights")
             )
-            path = group.removesuffix("vars").rstrip("/") + "/"
             # Of a cell with dropout, Keras 3 keeps the random state, too.
-            fit = (group, f"{path}seed_generator/vars")
+            path = group.removesuffix("/vars")
+            fit = (group, f"{path}/seed_generator/vars")
             others = [role for role in arrays if role not in (KERNEL, RECURRENT, BIAS)]
-            below = (name for name in file.arrays if name.startswith(path))
-            others += [name for name in below if name.rpartition("/")[0] not in fit]
+            others += [each for each in within[path] if each not in fit]
             yield _Group(place, tuple(others), arrays, cell)
 
 
@@ -145,13 +150,11 @@ def _named_in(group: _Group, configured: ConfiguredLayer) -> bool:
     return layer in group.place and (not cells or cells[-1] in group.place)
 
 
-def _layer(
-    group: _Group, configured: ConfiguredLayer | None, words: Mapping[str, str | None]
-) -> RecurrentLayer:
+def _layer(group: _Group, configured: ConfiguredLayer | None, words: Words) -> RecurrentLayer:
     cell, arrays, values = group.cell, group.arrays, configured.values if configured else {}
     name = configured.names[0] if configured else group.name
     if group.others:
-        raise recurrent_layer.other_cell(name, cell, group.others)
+        raise recurrent_layer.other_cell(name, cell, f"it also holds {quoted(group.others[0])}")
     # Of a Bidirectional, the second half; where there is no configuration, the path tells.
     named_backward = any(part.startswith("backward_") for part in group.place)
     backward = configured.go_backwards if configured else named_backward
@@ -193,7 +196,7 @@ def _our_order(cell: CellName, array: FloatArray) -> FloatArray:
     return np.concatenate([blocks[index] for index in GATE_ORDER[cell]])
 
 
-def _function(configured: Any, words: Mapping[str, str | None]) -> str | None:
+def _function(configured: Any, words: Words) -> str | None:
     """Return gradscope's name of a configured function, None where it is not a plain name."""
     if isinstance(configured, dict):
         configured = configured.get("config")

@@ -8,7 +8,7 @@ because in a GRU with ``reset_after`` the reset gate acts on the second one alon
     n = φ(U_n x + b_n + W_n (r ∘ h))            before it (Cho et al. 2014, arXiv:1406.1078)
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -61,11 +61,8 @@ def kind_word(cell: CellName) -> str:
     return "rnn" if cell is CellName.ELMAN else str(cell)
 
 
-def other_cell(name: str, cell: CellName, others: Sequence[str], why: str = "") -> WeightsError:
-    """Return the error for what is like a plain cell of this kind but has ``others`` among its
-    arrays, which stand for other equations, or which ``why`` tells from it.
-    """
-    why = why or f"it also holds {quoted(others[0])} (1 of {len(others)})"
+def other_cell(name: str, cell: CellName, why: str) -> WeightsError:
+    """Return the error for what is like a plain cell of this kind but has other equations."""
     return WeightsError(
         f"{quoted(name)} is no plain {kind_word(cell).upper()}: {why}; take J (T,B,S,S) of the "
         "cell itself by torch.func.jacrev: gradscope.lag_norms(gradscope.DenseChain(J))"

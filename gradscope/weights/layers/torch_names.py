@@ -27,10 +27,17 @@ RECURRENT = re.compile(
     r"^(?:(?P<base>.+)\.)?weight_hh(?P<suffix>(?:_l(?P<layer>\d{1,4}))?(?P<reverse>_reverse)?)$"
 )
 WEIGHT = r"(?:weight|bias)_(?:ih|hh)(?:_l\d+)?(?:_reverse)?"
-REPARAMETRIZED = re.compile(
-    rf"^(?:.+\.)?(?:parametrizations\.{WEIGHT}\..+|{WEIGHT}_(?:g|v|u|orig|raw|mask))$"
-)
-PROJECTION = re.compile(r"^(?:.+\.)?weight_hr_l\d+(?:_reverse)?$")
+REFUSED = {
+    rf"(?:parametrizations\.{WEIGHT}\..+|{WEIGHT}_(?:g|v|u|orig|raw|mask))": "is a parametrization"
+    ", from which weights are computed; bake them in before saving: remove_parametrizations of "
+    "torch.nn.utils.parametrize, remove_weight_norm or prune.remove of torch.nn.utils",
+    r"weight_hr_l\d+(?:_reverse)?": "is a projection (proj_size) of the LSTM's state, whose "
+    "Jacobian gradscope does not support; train without proj_size",
+}
+"""What the last part of a name says that is no plain layer."""
+
+MAX_SEARCHED = 10_000_000  # Names that are looked at, those of all arrays for each module
+
 PLAIN = re.compile(rf"^(?:.+\.)?{WEIGHT}$")
 OF_CELLS = re.compile(r"norm|peep|gamma|(?:^|\.)(?:ln|bn)\d*[_.]|weight_c")
 FIRST_STATE = re.compile(
@@ -55,24 +62,23 @@ def torch_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
     """
     places = unwrapped(file.arrays)
     for name in places:
-        if REPARAMETRIZED.match(name):
-            raise WeightsError(
-                f"{quoted(name)} is a parametrization, from which the effective weights are "
-                "computed; bake them in before saving: torch.nn.utils.parametrize."
-                "remove_parametrizations(rnn, 'weight_hh_l0')"
-            )
-        if PROJECTION.match(name):
-            raise WeightsError(
-                f"{quoted(name)} is a projection (proj_size) of the LSTM's state, whose Jacobian "
-                "gradscope does not support; train without proj_size"
-            )
+        for pattern, what in REFUSED.items():
+            if re.match(rf"^(?:.+\.)?{pattern}$", name):
+                raise WeightsError(f"{quoted(name)} {what}")
     matches = [match for name in places if (match := RECURRENT.match(name))]
     bases = list(dict.fromkeys(match["base"] or "" for match in matches))
     matches.sort(key=lambda match: (int(match["layer"] or 0), match["reverse"] or ""))
     arrays = {name: file.arrays[place] for name, place in places.items()}
+    if len(bases) * len(arrays) > MAX_SEARCHED:
+        remedy = "save the recurrent weights alone"
+        raise WeightsError(f"it holds {len(bases)} modules and {len(arrays)} arrays; {remedy}")
     for base in bases:
         cells = [_layer(file, places, match) for match in matches if (match["base"] or "") == base]
         yield from _with_first_states(arrays, base, cells, bases)
+
+
+def _above(base: str) -> str:
+    return base[: base.rfind(".") + 1]
 
 
 def _with_first_states(
@@ -81,14 +87,13 @@ def _with_first_states(
     """Yield the cells of the module ``base`` of all ``bases``, with h_0, (h_0, c_0) of an LSTM, if
     the file has it. WeightsError if it is not clearly theirs, or plain cells lack what they have.
     """
-    size, prefix, above = cells[0].hidden_size, f"{base}." if base else "", base.rpartition(".")[0]
-    alone = [each.rpartition(".")[0] for each in bases].count(above) == 1
-    states: dict[str, FloatArray] = {}
-    others: list[str] = []
+    size, prefix, above = cells[0].hidden_size, f"{base}." if base else "", _above(base)
+    alone = [_above(each) for each in bases].count(above) == 1
+    states, others = dict[str, FloatArray](), list[str]()
     matrices = {name.partition(".")[0] for name, array in arrays.items() if array.ndim > 1}
     for name, array in arrays.items():
         state = FIRST_STATE.match(name)
-        if state and state["level"] in (prefix, f"{above}." if above else ""):
+        if state and state["level"] in (prefix, above):
             if array.size != len(cells) * size or not (alone or state["level"] == prefix):
                 raise WeightsError(
                     f"{quoted(name)} {array.shape} is not clearly the initial state "
@@ -100,7 +105,8 @@ def _with_first_states(
             if prefix or not apart or OF_CELLS.search(name):
                 others.append(name)
     if others:
-        raise recurrent_layer.other_cell(cells[0].name, cells[0].cell, others)
+        why = f"it also holds {quoted(others[0])}"
+        raise recurrent_layer.other_cell(cells[0].name, cells[0].cell, why)
     none, parts = np.zeros((len(cells), size)), "hc" if cells[0].cell is CellName.LSTM else "h"
     first = np.concatenate([states.get(part, none) for part in parts], axis=1)
     for layer, each in zip(cells, first, strict=True):

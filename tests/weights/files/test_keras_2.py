@@ -261,7 +261,9 @@ def test_a_cell_that_holds_more_than_a_plain_one_is_refused_by_name(
 ) -> None:
     path = with_another(tmp_path / "net.h5", kind, name)
 
-    with pytest.raises(WeightsError, match=f"no plain {kind}: it also holds '.*{name}") as caught:
+    with pytest.raises(
+        WeightsError, match=f"no plain {kind}: it also holds '.*{name.partition('/')[0]}"
+    ) as caught:
         load_weights(path)
 
     assert "DenseChain" in str(caught.value)
