@@ -152,7 +152,9 @@ def test_a_horizon_beyond_the_lags_is_called_so() -> None:
 
 
 def test_a_comparison_is_drawn_with_every_activation() -> None:
-    text = comparison_picture(gradscope.compare(SMALL, tuple(ActivationName), (3, 9)), ".svg").decode()
+    text = comparison_picture(
+        gradscope.compare(SMALL, tuple(ActivationName), (3, 9)), ".svg"
+    ).decode()
 
     assert all(f"<!-- {activation} -->" in text for activation in ActivationName)
 
