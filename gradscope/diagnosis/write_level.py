@@ -91,7 +91,7 @@ def _saturation(params: Cell, trajectory: Trajectory) -> Iterator[Reason]:
     """Yield units that are never active, and what is mostly saturated: units, candidates, gates."""
     activation, candidates = params.activation, trajectory.cell_trajectory.candidates
     blocks, below = GATES.get(type(params), ()), np.array([-1.0])
-    gate = getattr(params, "gate_activation", None)
+    gate = getattr(params, "gate_activation", activation)
     by_block = trajectory.pre_activations.reshape(*candidates.shape[:2], -1, candidates.shape[2])
     entering = {"gates": (gate, by_block[:, :, blocks])} if blocks else {}
     if activation.slope(below)[0] == activation.value(below)[0] == 0.0:

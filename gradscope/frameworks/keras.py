@@ -30,10 +30,9 @@ LAYERS = {CellName.ELMAN: "SimpleRNN", CellName.GRU: "GRU", CellName.LSTM: "LSTM
 
 def can_compute(spec: CellSpec) -> bool:
     """Whether Keras has a layer of these equations."""
-    named = {
-        activation_of(each).keras_name for each in (spec.activation, spec.gate_activation or "tanh")
-    }
-    return None not in named and spec.leak == 1.0 and spec.state is StateName.POST
+    functions = spec.activation, spec.gate_activation or "tanh"
+    named = all(activation_of(each).keras_name for each in functions)
+    return named and spec.leak == 1.0 and spec.state is StateName.POST
 
 
 def cannot_differentiate() -> str | None:

@@ -14,9 +14,10 @@ from gradscope.jacobians.lag_norms import lag_norms
 from gradscope.jacobians.lyapunov import lyapunov_exponents
 from gradscope.jacobians.reference import verify_lag_norms
 from gradscope.jacobians.singular_values import singular_values
-from gradscope.model.activations import RELU, SIGMOID, SOFTPLUS, TANH, Activation
+from gradscope.model.activations import ACTIVATIONS, RELU, SIGMOID, SOFTPLUS, TANH, Activation
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import Trajectory, unroll
+from gradscope.names import ActivationName
 
 STEPS, SEQUENCES, SIZE = 6, 2, 3
 
@@ -123,7 +124,8 @@ def test_log_slopes_are_those_of_the_slopes_and_go_on_beyond_them(
 @pytest.mark.parametrize(("name", "log"), [("silu", -800 + np.log(799)), ("elu", -800.0)])
 def test_a_scalar_net_far_below_zero_has_its_logarithm(name: str, log: float) -> None:
     params = ElmanParameters(
-        np.zeros((1, 1)), np.ones((1, 1)), [-800.0], np.ones((1, 1)), [0.0], activation=name
+        *(np.zeros((1, 1)), np.ones((1, 1)), np.array([-800.0]), np.ones((1, 1)), np.zeros(1)),
+        activation=ACTIVATIONS[ActivationName(name)],
     )
     chain = elman_chain(params, unroll(params, np.zeros((4, 1, 1)), np.zeros((1, 1))))
 

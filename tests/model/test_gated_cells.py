@@ -1,5 +1,6 @@
 """Every cell against PyTorch's own, and against its formula with gates that are known."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -138,7 +139,7 @@ def test_an_lstm_wants_hidden_and_cell_state_to_start_from() -> None:
         unroll(cell, np.zeros((3, 2, INPUTS)), np.zeros((2, HIDDEN)))
 
 
-HARD = {
+HARD: dict[str, Callable[[Any], Any]] = {
     "hard-sigmoid": lambda a: anp.clip(a + 3.0, 0.0, 6.0) / 6.0,
     "hard-sigmoid-0.2": lambda a: anp.clip(0.2 * a + 0.5, 0.0, 1.0),
 }
@@ -153,7 +154,9 @@ def test_the_jacobians_with_hard_gates_are_those_of_autograd(
     cell, inputs, first, _ = drawn(kind)
     cell = replace(cell, activation=phi, gate_activation=name)  # type: ignore[call-arg]
     gate = HARD[name]
-    value = anp.tanh if phi == "tanh" else lambda a: anp.where(a > 0.0, a, anp.exp(a) - 1.0)
+    value: Callable[[Any], Any] = (
+        anp.tanh if phi == "tanh" else lambda a: anp.where(a > 0.0, a, anp.exp(a) - 1.0)
+    )
     inputs = 4.0 * inputs
     trajectory = unroll(cell, inputs, first).cell_trajectory
     U, W, b, n = cell.input_weights, cell.recurrent_weights, cell.hidden_bias, HIDDEN

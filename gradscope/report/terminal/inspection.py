@@ -10,7 +10,6 @@ from rich.text import Text
 
 from gradscope.analysis.inspect import Inspection
 from gradscope.arrays import LN_10
-from gradscope.data.columns import quoted
 from gradscope.diagnosis.theory import ROUNDING
 from gradscope.names import CellName, StateName
 from gradscope.report.screen import Screen
@@ -120,11 +119,8 @@ def _notes(inspection: Inspection) -> list[str]:
     layers = [each.layer for each in inspection.layers]
     bounds = [(each.layer, each.log_bound) for each in inspection.layers]
     notes = [_bound_sentence(layer, bound) for layer, bound in bounds if bound is not None]
-    notes += [
-        f"{each.title} is not analyzed: gradscope has no {', '.join(map(quoted, each.foreign))}."
-        for each in layers
-        if each.foreign
-    ]
+    strange = [each for each in layers if each.foreign]
+    notes += [f"{each.title} is not analyzed: gradscope has no {each.foreign}." for each in strange]
     if any(layer.state is StateName.PRE for layer in layers):
         notes.append("The state is the pre-activation: W multiplies φ(h) (--state pre).")
     if any(layer.initial_state is not None for layer in layers):

@@ -23,7 +23,7 @@ from gradscope.names import CellName
 from gradscope.weights.files.contents import WeightFile
 from gradscope.weights.layers import keras_config, recurrent_layer
 from gradscope.weights.layers.keras_config import ConfiguredLayer
-from gradscope.weights.layers.recurrent_layer import Direction, Readout, RecurrentLayer
+from gradscope.weights.layers.recurrent_layer import Direction, Readout, RecurrentLayer, other_cell
 
 KERNEL, RECURRENT, BIAS = "kernel", "recurrent_kernel", "bias"
 NUMBERED: Mapping[str, str] = MappingProxyType({"0": KERNEL, "1": RECURRENT, "2": BIAS})
@@ -83,8 +83,7 @@ def keras_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
             depth = stack.index(each) if len(each.names) > 1 else 0
             yield replace(_layer(group, each, words), **({"layer": depth} | _place(each, fed)))
         elif not plain:
-            why = f"its class is {quoted(each.class_name)}"
-            raise recurrent_layer.other_cell(group.name, group.cell, why)
+            raise other_cell(group.name, group.cell, f"its class is {quoted(each.class_name)}")
 
 
 def _place(layer: ConfiguredLayer, fed: Mapping[str, str]) -> dict[str, Any]:
@@ -113,11 +112,10 @@ def _cells(file: WeightFile) -> Iterator[_Group]:
                 for part in group.replace("\\", "/").split("/")
                 if part not in ("vars", "model_weights")
             )
-            # Of a cell with dropout, Keras 3 keeps the random state, too.
             path = group.removesuffix("/vars")
-            fit = (group, f"{path}/seed_generator/vars")
+            known = (group, f"{path}/seed_generator/vars")  # The latter of dropout in Keras 3
             others = [role for role in arrays if role not in (KERNEL, RECURRENT, BIAS)]
-            others += [each for each in within[path] if each not in fit]
+            others += [each for each in within[path] if each not in known]
             yield _Group(place, tuple(others), arrays, cell)
 
 
@@ -154,7 +152,7 @@ def _layer(group: _Group, configured: ConfiguredLayer | None, words: Words) -> R
     cell, arrays, values = group.cell, group.arrays, configured.values if configured else {}
     name = configured.names[0] if configured else group.name
     if group.others:
-        raise recurrent_layer.other_cell(name, cell, f"it also holds {quoted(group.others[0])}")
+        raise other_cell(name, cell, f"it also holds {quoted(group.others[0])}")
     # Of a Bidirectional, the second half; where there is no configuration, the path tells.
     named_backward = any(part.startswith("backward_") for part in group.place)
     backward = configured.go_backwards if configured else named_backward

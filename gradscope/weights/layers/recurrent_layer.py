@@ -184,10 +184,10 @@ class RecurrentLayer(LayerWeights):
         return tuple(each for each, lacking in missing.items() if lacking)
 
     @property
-    def foreign(self) -> list[str]:
-        """Its functions that gradscope does not have, by their names in the file."""
+    def foreign(self) -> str:
+        """Its functions that gradscope does not have, as the file calls them."""
         functions = (self.activation, ActivationName), (self.gate_activation, GateName)
-        return [name for name, kind in functions if name is not None and name not in list(kind)]
+        return ", ".join(quoted(each) for each, kind in functions if each and each not in [*kind])
 
     def gate(self, gate: str) -> FloatArray:
         """Return the (H,H) block of W that belongs to one gate."""

@@ -111,10 +111,10 @@ def cell_of(layer: RecurrentLayer, spec: CellSpec, readout: Readout | None = Non
     """
     phi, after = ACTIVATIONS[spec.activation], bool(spec.reset_after)
     cell = cell_without_readout(spec.cell, layer, activation=phi, reset_after=after)
+    own: dict[str, Any] = {"gate_activation": spec.gate_activation}
     if isinstance(cell, ElmanParameters):
-        cell = replace(cell, leak=np.array(spec.leak), state=spec.state)
-    else:
-        cell = replace(cell, gate_activation=spec.gate_activation)
+        own = {"leak": np.array(spec.leak), "state": spec.state}
+    cell = replace(cell, **own)
     if readout is None:
         return cell
     weights, bias = readout.output_weights, readout.output_bias

@@ -41,7 +41,7 @@ MAX_SEARCHED = 10_000_000  # Names that are looked at, those of all arrays for e
 PLAIN = re.compile(rf"^(?:.+\.)?{WEIGHT}$")
 OF_CELLS = re.compile(r"norm|peep|gamma|(?:^|\.)(?:ln|bn)\d*[_.]|weight_c")
 FIRST_STATE = re.compile(
-    r"^(?P<level>(?:.+\.)?)(?=init|learned_|\w+(?:0|_init)$)(?:(?:init|initial|learned)_)?"
+    r"^(?:(?P<level>.+)\.)?(?=init|learned_|\w+(?:0|_init)$)(?:(?:init|initial|learned)_)?"
     r"(?P<of>h|c|hidden|cell|state)(?:_?0|_init)?(?:_state)?$"
 )
 """What belongs to a cell even at the top of a file, and what its learned h_0 or c_0 is called."""
@@ -77,24 +77,20 @@ def torch_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
         yield from _with_first_states(arrays, base, cells, bases)
 
 
-def _above(base: str) -> str:
-    return base[: base.rfind(".") + 1]
-
-
 def _with_first_states(
     arrays: Mapping[str, FloatArray], base: str, cells: list[RecurrentLayer], bases: list[str]
 ) -> Iterator[RecurrentLayer]:
     """Yield the cells of the module ``base`` of all ``bases``, with h_0, (h_0, c_0) of an LSTM, if
     the file has it. WeightsError if it is not clearly theirs, or plain cells lack what they have.
     """
-    size, prefix, above = cells[0].hidden_size, f"{base}." if base else "", _above(base)
-    alone = [_above(each) for each in bases].count(above) == 1
+    size, prefix, above = cells[0].hidden_size, f"{base}." if base else "", base.rpartition(".")[0]
+    alone = [each.rpartition(".")[0] for each in bases].count(above) == 1
     states, others = dict[str, FloatArray](), list[str]()
     matrices = {name.partition(".")[0] for name, array in arrays.items() if array.ndim > 1}
     for name, array in arrays.items():
         state = FIRST_STATE.match(name)
-        if state and state["level"] in (prefix, above):
-            if array.size != len(cells) * size or not (alone or state["level"] == prefix):
+        if state and (state["level"] or "") in (base, above):
+            if array.size != len(cells) * size or not (alone or name.startswith(f"{base}.")):
                 raise WeightsError(
                     f"{quoted(name)} {array.shape} is not clearly the initial state "
                     f"({len(cells)}, 1, {size}) of {quoted(base)}; name it {prefix}h0 or remove it"

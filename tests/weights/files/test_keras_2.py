@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,11 @@ Arrays = dict[str, FloatArray]
 
 def drawn(kind: str, *, biases: int = 2, seed: int = 0) -> Arrays:
     rng, columns = np.random.default_rng(seed), UNITS * GATES[kind]
-    shapes = {"kernel": (INPUTS, columns), "recurrent_kernel": (UNITS, columns)}
-    shapes |= {"bias": (biases * columns,)}
+    shapes: dict[str, tuple[int, ...]] = {
+        "kernel": (INPUTS, columns),
+        "recurrent_kernel": (UNITS, columns),
+    }
+    shapes["bias"] = (biases * columns,)
     return {name: rng.normal(scale=0.7, size=shape) for name, shape in shapes.items()}
 
 
@@ -171,7 +174,8 @@ def test_both_directions_of_a_cudnn_layer_are_read(tmp_path: Path) -> None:
 
     assert [each.direction for each in layers] == [Direction.FORWARD, Direction.BACKWARD]
     assert all(each.gate_activation == "sigmoid" and not each.unknown for each in layers)
-    assert not np.array_equal(*(each.input_weights for each in layers))
+    forward, backward = layers
+    assert not np.array_equal(forward.input_weights, backward.input_weights)
 
 
 @pytest.mark.parametrize("bias", [None, np.zeros(4 * UNITS), np.zeros((2, 4 * UNITS))])
@@ -185,7 +189,7 @@ def test_a_cudnn_layer_without_its_two_biases_is_refused(tmp_path: Path, bias: A
         load_weights(written(tmp_path / "net.h5", arrays, configured("CuDNNLSTM")))
 
 
-HARD = {
+HARD: dict[str, tuple[str, Callable[[Any], Any]]] = {
     "1.2.2": ("hard-sigmoid-0.2", lambda a: anp.clip(0.2 * a + 0.5, 0.0, 1.0)),
     "2.1.5": ("hard-sigmoid-0.2", lambda a: anp.clip(0.2 * a + 0.5, 0.0, 1.0)),
     "2.4.0-tf": ("hard-sigmoid-0.2", lambda a: anp.clip(0.2 * a + 0.5, 0.0, 1.0)),
@@ -244,7 +248,7 @@ def test_functions_of_keras_2_have_our_words(tmp_path: Path, word: str, ours: st
 
     (layer,) = load_weights(written(tmp_path / "n.h5", drawn("LSTM", biases=1), node)).layers
 
-    assert (layer.activation, layer.foreign) == (ours, [])
+    assert (layer.activation, layer.foreign) == (ours, "")
 
 
 def with_another(path: Path, kind: str, name: str) -> Path:
