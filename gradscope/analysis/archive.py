@@ -169,7 +169,7 @@ def _read(path: Path, raw: bytes) -> tuple[dict[str, Any], Callable[[str], Any]]
         for name in members.names:
             intake.spend(members.size(name), name)
             arrays[name.removesuffix(".npy")] = intake.array(members.read(name), name)
-    return arrays, lambda name: intake.parsed_json(str(arrays[name]))
+    return arrays, lambda name: intake.parsed_json(arrays[name])
 
 
 def _numbers(path: Path, arrays: Mapping[str, Any], name: str) -> FloatArray:

@@ -144,11 +144,16 @@ class Intake:
             raise ValueError(f"data that do not unfold to {at_most} bytes or fewer")
         return unfolded
 
-    def parsed_json(self, text: bytes | str, **options: Any) -> Any:
-        """Return the value of a JSON text; ValueError if it is none, or has too many items or too
-        deep lists.
+    def parsed_json(self, text: bytes | AnyArray, **options: Any) -> Any:
+        """Return the value of a JSON text, or of one in an array as NumPy keeps it; ValueError if
+        it is none, or has too many items or too deep lists.
         """
-        if isinstance(text, bytes):
+        if isinstance(text, np.ndarray):
+            if text.dtype.kind != "U":
+                raise ValueError("no text")
+            # By hand: NumPy's own way to a text fails without a name on what is no letter.
+            text = text.astype("<U").tobytes().decode("utf-32-le", "surrogatepass").rstrip("\0")
+        else:
             text = text.decode(json.detect_encoding(text))
         count = text.count(",") + text.count("[") + text.count("{")
         if len(text) > LONGEST_TEXT + self.size or count > self.items:

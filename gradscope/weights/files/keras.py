@@ -31,7 +31,7 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
         names, _ = _gather_hdf5(BytesIO(members.read("model.weights.h5")), gathering)
     else:
         names, text = _gather_hdf5(file, gathering)
-        config = gathering.parsed_json(text) if text else None
+        config = gathering.parsed_json(text.encode()) if text else None
     return {"config": config, "names": names}
 
 
