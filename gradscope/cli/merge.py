@@ -14,7 +14,7 @@ from gradscope.report.files import require_free
 EXAMPLES = """\
 gradscope merge -o sweep.db sweep-*of16.db
 gradscope merge -o both.db laptop.db cluster.db
-gradscope merge -o saved.db damaged.db --salvage
+gradscope merge -o saved.db sweep.db --salvage
 """
 
 SALVAGE_HELP = "Save of damaged stores the cells that are whole."

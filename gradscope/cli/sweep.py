@@ -47,6 +47,8 @@ WORKERS_HELP = "Worker processes (default: the number of cores)."
 WorkerCount = Annotated[int | None, option("--workers", WORKERS_HELP, EXECUTION, "N")]
 SCHEDULER_HELP = "A dask scheduler: tcp://HOST:PORT, or its file."
 Scheduler = Annotated[str | None, option("--scheduler", SCHEDULER_HELP, EXECUTION, "ADDRESS")]
+PATIENCE_HELP = "Seconds to wait for a worker where the scheduler has none (default 120)."
+Patience = Annotated[float, option("--patience", PATIENCE_HELP, EXECUTION, "SECONDS")]
 RetryFailed = Annotated[bool, option("--retry-failed", "Compute failed cells again.", EXECUTION)]
 SKIP_HELP = "Leave out combinations that are not possible."
 SkipContradictions = Annotated[bool, option("--skip-contradictions", SKIP_HELP, EXECUTION)]
@@ -68,6 +70,7 @@ def sweep(  # noqa: PLR0913 (each is a flag)
     workers: WorkerCount = None,
     scheduler: Scheduler = None,
     threads: Threads = None,
+    patience: Patience = 120.0,
     retry_failed: RetryFailed = False,
     skip_contradictions: SkipContradictions = False,
     salvage: SalvageTo = None,
@@ -92,7 +95,7 @@ def sweep(  # noqa: PLR0913 (each is a flag)
     if plan.left_out:
         note(f"left out {len(plan.left_out)} combinations; the first: {plan.left_out[0]}")
     by_default = ExecutorName.PROCESS if scheduler is None else ExecutorName.DASK
-    chosen = Workers(executor or by_default, workers, scheduler, threads or 1)
+    chosen = Workers(executor or by_default, workers, scheduler, threads or 1, patience)
     if dry_run:
         _show_plan(call, plan, store, chosen)
         return
@@ -130,14 +133,17 @@ def sweep_bar(total: int) -> "Iterator[Watch]":
 
     Yields what to call after each commit; a pool of workers that was restarted is always reported.
     """
-    start, restarts = time.perf_counter(), 0
+    start, restarts, absence = time.perf_counter(), 0, 0.0
     with progress_bar("sweeping", total) as move:
 
         def watch(progress: "Progress") -> None:
-            nonlocal restarts
+            nonlocal restarts, absence
             if progress.restarts > restarts:
                 restarts = progress.restarts
                 note("a worker process died; its cells are run again in a new one")
+            if progress.absence and not absence:
+                note(f"no worker has been there for {progress.absence:.0f} s; waiting (--patience)")
+            absence = progress.absence
             rate = progress.ended / max(time.perf_counter() - start, 1e-9)
             text = f"{rate:.3g} cells per second, {progress.all_failed} failed,"
             move(text, progress.kept + progress.ended)

@@ -194,7 +194,8 @@ def check_schema(
     if mark != APPLICATION_ID:
         raise ArchiveError(f"{path} {NO_STORE}")
     found = dict(connection.execute("SELECT name, value FROM meta"))
-    present = [row[1] for row in connection.execute("PRAGMA table_info(cells)")]
+    listed = connection.execute("SELECT name FROM pragma_table_info('cells')")
+    present = [name for (name,) in listed]
     older = reading and found.get("algorithm_version") in OLDER_ALGORITHMS
     for what, wanted in (("schema", SCHEMA_VERSION), ("algorithm", ALGORITHM_VERSION)):
         version = found.get(f"{what}_version")
