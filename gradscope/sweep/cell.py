@@ -107,16 +107,9 @@ CURVES: Mapping[str, str] = {
 """Results that are arrays, each with its field: little-endian float64; −inf is an exact zero."""
 
 HEAD = {"key": "TEXT PRIMARY KEY NOT NULL", "status": "TEXT NOT NULL", "error": "TEXT"}
-TAIL = {
-    "attempts": "INTEGER NOT NULL",
-    "duration_seconds": "REAL NOT NULL",
-    "finished_at": "TEXT NOT NULL",
-    "gradscope": "TEXT NOT NULL",
-    "algorithm": "INTEGER",
-    "python": "TEXT NOT NULL",
-    "numpy": "TEXT NOT NULL",
-    "traceback": "TEXT",
-}
+TAIL = {"attempts": "INTEGER NOT NULL", "duration_seconds": "REAL NOT NULL"}
+TAIL |= dict.fromkeys(("finished_at", "gradscope"), "TEXT NOT NULL") | {"algorithm": "INTEGER"}
+TAIL |= dict.fromkeys(("python", "numpy"), "TEXT NOT NULL") | {"traceback": "TEXT"}
 _SQL_TYPES = {int: "INTEGER", float: "REAL", bool: "INTEGER"}
 
 
@@ -134,33 +127,28 @@ def columns() -> dict[str, str]:
     return {**HEAD, **setting_columns(), **SCALARS, **TAIL, **dict.fromkeys(CURVES, "BLOB")}
 
 
-TYPES = {"TEXT": str, "INTEGER": int, "REAL": float, "BLOB": bytes}
-KINDS = {name: TYPES[kind.split()[0]] for name, kind in columns().items()}
-NEEDED = {name for name, kind in columns().items() if "NOT NULL" in kind} | {
-    name for name in setting_columns() if not SETTINGS[name].optional and name not in ADDED_SETTINGS
+_TYPES = {"TEXT": str, "INTEGER": int, "REAL": float, "BLOB": bytes}
+KINDS = {name: _TYPES[kind.split()[0]] for name, kind in columns().items()} | {"environment": str}
+OPTIONAL = {*ADDED_SETTINGS, *(name for name, each in SETTINGS.items() if each.optional)}
+NEEDED = {n for n, kind in (HEAD | TAIL).items() if "NOT" in kind} | {*setting_columns()} - OPTIONAL
+JSON: Mapping[str, type] = {"environment": dict} | {
+    name: list for name, s in SETTINGS.items() if s.per_unit or s.kind == tuple[str, ...]
 }
-LISTS = {name for name, s in SETTINGS.items() if s.per_unit or s.kind == tuple[str, ...]}
 WORDS = {"status": [*Status], "regime": [*Regime], "first_regime": [*Regime]}
 
 
-def fault_in(row: Mapping[str, Any]) -> str | None:
-    """Return the column in which a row holds what no sweep writes; None where it is whole."""
-    return next((name for name, value in row.items() if not _fits(name, value)), None)
-
-
-def _fits(name: str, value: Any) -> bool:
+def fits(name: str, value: Any) -> bool:
+    """Whether a column of a store holds what a sweep may have written there."""
     if value is None:
         return name not in NEEDED
-    if name in LISTS and isinstance(value, str):
+    if name in JSON and isinstance(value, str):
         try:
-            return isinstance(json.loads(value), list)
+            return isinstance(json.loads(value), JSON[name])
         except (ValueError, RecursionError):
             return False
-    if (isinstance(value, float) and not math.isfinite(value)) or (
-        isinstance(value, bytes) and len(value) % 8
-    ):
+    if type(value) is not KINDS[name] or (isinstance(value, bytes) and len(value) % 8):
         return False
-    return type(value) is KINDS[name] and value in WORDS.get(name, (value,))
+    return math.isfinite(value) if isinstance(value, float) else value in WORDS.get(name, (value,))
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from gradscope.errors import ArchiveError, SettingError
 from gradscope.notebook_repr import CompactRepr
-from gradscope.sweep.cell import CURVES, columns, fault_in, setting_columns
+from gradscope.sweep.cell import CURVES, columns, setting_columns
 from gradscope.sweep.store import LOCK_PATIENCE, check_schema, error_name, trouble_with, whole_rows
 
 ALLOWED = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION})
@@ -26,14 +26,11 @@ MAX_STEPS = 200_000_000
 
 STEPS_BETWEEN_LOOKS = 1_000_000
 
-COUNTS = (
-    *("SELECT max(rowid) FROM cells", "SELECT count(*) FROM cells"),
-    "SELECT count(*) FROM environments",
-)
+COUNTS = ("max(rowid) FROM cells", "count(*) FROM cells", "count(*) FROM environments")
 """How many rows there are, as the table, its index and the table beside it say."""
 
-ROWS_IN_A_PAGE = 16
-"""At most: a row takes 300 bytes or more, and a page has 4096."""
+MOST = 16
+"""Rows in a page: one takes 300 bytes or more, and a page has 4096."""
 
 OF_FILE = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR", "SQLITE_BUSY", "SQLITE_LOCKED")
 """Errors that no condition makes."""
@@ -86,24 +83,23 @@ def salvaged_rows(path: Path) -> tuple[Rows, int | None]:
     """Return the whole rows of a damaged store, read one by one, and how many others there are
     (None: nothing left says so). Raises what ``read_rows`` does.
     """
-    names = tuple(columns())
+    names, counts, whole = tuple(columns()), [0][:0], []
     with closing(_open_read_only(path)) as connection, _readable(path):
         # SQLite then reads a file, too, that is shorter than its header says.
         connection.execute("PRAGMA writable_schema = ON")
         lacking = check_schema(path, connection, reading=True)
         listed = ", ".join(lacking.get(name, f'"{name}"') for name in names)
-
-        def ask(query: str, *values: int) -> tuple[Any, ...]:
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        for query in COUNTS:
             with suppress(sqlite3.Error):
-                return connection.execute(query, values).fetchone() or ()
-            return ()
-
+                counts += (
+                    n for (n,) in connection.execute(f"SELECT {query}") if n and n <= pages * MOST
+                )
         # No sweep deletes rows: their numbers are 1 to their count.
-        most = ROWS_IN_A_PAGE * sum(ask("PRAGMA page_count"))
-        counts = [n for found in map(ask, COUNTS) for n in found if n is not None and n <= most]
-        one = f"SELECT {listed} FROM cells WHERE rowid = ?"  # noqa: S608 (our own names)
-        found = (ask(one, number) for number in range(1, max(counts, default=most) + 1))
-        whole = [row for row in found if row and not fault_in(dict(zip(names, row, strict=True)))]
+        for number in range(1, max(counts, default=pages * MOST) + 1):
+            with suppress(sqlite3.Error):
+                one = f"SELECT {listed} FROM cells WHERE rowid = ?"  # noqa: S608 (our own names)
+                whole += whole_rows(names, connection.execute(one, (number,)))
     return Rows(names, tuple(whole)), max(counts) - len(whole) if counts else None
 
 
@@ -114,7 +110,8 @@ def read_environments(path: Path) -> dict[str, str]:
         made = "SELECT count(*) FROM sqlite_master WHERE name = 'environments'"
         if not connection.execute(made).fetchone()[0]:
             return {}
-        return dict(connection.execute("SELECT key, environment FROM environments"))
+        found = connection.execute("SELECT key, environment FROM environments")
+        return dict(whole_rows(("key", "environment"), found))
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from typing import Any, Self
 
 import gradscope
 from gradscope.errors import ArchiveError, OutputError
-from gradscope.sweep.cell import Outcome, Status, columns, fault_in, setting_columns
+from gradscope.sweep.cell import Outcome, Status, columns, fits, setting_columns
 from gradscope.sweep.grid import ALGORITHM_VERSION
 
 OLDER_ALGORITHMS = [str(version) for version in range(1, ALGORITHM_VERSION)]
@@ -142,7 +142,9 @@ def open_store(path: Path) -> Store:
             # Autocommit: every transaction is begun and ended in sight.
             connection = sqlite3.connect(path, timeout=LOCK_PATIENCE, isolation_level=None)
             on_error.callback(connection.close)
-            if _is_empty(connection):
+            # Looking inside also takes back what a kill left half written, which the size counts.
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            if connection.execute("PRAGMA page_count").fetchone() == (0,):
                 _create(connection)
             check_schema(path, connection)
             (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
@@ -153,14 +155,6 @@ def open_store(path: Path) -> Store:
             raise trouble_with(path, error) from error
         on_error.pop_all()
     return Store(path, connection)
-
-
-def _is_empty(connection: sqlite3.Connection) -> bool:
-    """Whether the file holds nothing: it is new, or a kill came while it was made."""
-    # Looking inside also takes back what a kill left half written, which the file's size counts.
-    connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    (pages,) = connection.execute("PRAGMA page_count").fetchone()
-    return bool(pages == 0)
 
 
 def _create(connection: sqlite3.Connection) -> None:
@@ -218,8 +212,9 @@ def check_schema(
 def whole_rows(names: Sequence[str], found: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
     """Yield rows as they are; at one that no sweep wrote so, raise what SQLite does for damage."""
     for row in found:
-        if (name := fault_in(dict(zip(names, row, strict=True)))) is not None:
-            raise sqlite3.OperationalError(f"column {name} of a row holds what no sweep writes")
+        for name, value in zip(names, row, strict=True):
+            if not fits(name, value):
+                raise sqlite3.OperationalError(f"column {name} of a row holds what no sweep writes")
         yield row
 
 
