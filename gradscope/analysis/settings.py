@@ -5,7 +5,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from types import MappingProxyType
 from typing import Any, get_type_hints
@@ -60,7 +60,8 @@ class Settings(SettingFields):
 
     def __post_init__(self) -> None:
         for name, each in SETTINGS.items():
-            object.__setattr__(self, name, checked(each, getattr(self, name)))
+            if (value := getattr(self, name)) is not each.default:
+                object.__setattr__(self, name, checked(each, value))
         self._check_together()
 
     def _check_together(self) -> None:
@@ -193,7 +194,7 @@ class Settings(SettingFields):
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values only: what JSON, TOML and an archive hold."""
-        plain = asdict(self)
+        plain = {name: getattr(self, name) for name in SETTINGS}
         plain |= {name: list(value) for name, value in plain.items() if isinstance(value, tuple)}
         return {
             name: str(value) if isinstance(value, str) else value for name, value in plain.items()
