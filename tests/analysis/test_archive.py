@@ -202,3 +202,15 @@ def test_inputs_that_follow_another_network_are_refused(saved: Path, analysis: A
 
     with pytest.raises(ArchiveError, match="is damaged"):
         load_run(rewritten(saved, further_inputs=np.zeros((5, sequences, width + 1))))
+
+
+@pytest.mark.parametrize("name", ["recurrent_weights", "inputs", "initial_state", "further_inputs"])
+@pytest.mark.parametrize("kind", ["c16", "U8", "M8[s]"])
+def test_what_is_no_real_number_is_refused_and_not_cut_to_one(
+    saved: Path, name: str, kind: str
+) -> None:
+    with np.load(saved) as archive:
+        array = archive[name] if name in archive else np.zeros((1, 1, 1))
+
+    with pytest.raises(ArchiveError, match=r"is damaged \(.*real numbers"):
+        load_run(rewritten(saved, **{name: np.full(array.shape, 1).astype(kind)}))

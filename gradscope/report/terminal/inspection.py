@@ -2,7 +2,7 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from rich.console import Group, RenderableType
@@ -71,15 +71,17 @@ def describe(inspection: Inspection) -> str:
 
 
 def analyze_command(inspection: Inspection) -> str | None:
-    """Return the command that analyses the file, None where it holds no recurrent layer."""
+    """Return the command that analyses the file, None where it holds no layer that can be."""
     layers = [each.layer for each in inspection.layers]
-    if not layers:
+    refused = {each.stack for each in layers if each.foreign}
+    if not (runs := [each for each in layers if each.stack not in refused]):
         return None
     parts = ["gradscope analyze", shlex.quote(str(inspection.found.file.path))]
     parts += [f"--weight-map {shlex.quote(pair)}" for pair in inspection.mapping]
     if len({layer.name for layer in layers}) > 1:
-        parts.append(f"--layer {shlex.quote(layers[0].name)}")
-    return " ".join([*parts, "--data FILE", *(ASKED[each][1] for each in _unknown(inspection))])
+        parts.append(f"--layer {shlex.quote(runs[0].name)}")
+    asked = _unknown(each for each in runs if each.stack == runs[0].stack)
+    return " ".join([*parts, "--data FILE", *(ASKED[each][1] for each in asked)])
 
 
 def inspection_page(inspection: Inspection, screen: Screen) -> RenderableType:
@@ -88,11 +90,12 @@ def inspection_page(inspection: Inspection, screen: Screen) -> RenderableType:
     if not inspection.layers:
         return Group(*parts, *_without_layers(inspection, screen))
     parts.append(table_of(TITLES, _rows(inspection), screen, gap=2))
-    asked = [": ".join(ASKED[each]) for each in _unknown(inspection)]
+    asked = [": ".join(ASKED[each]) for each in _unknown(each.layer for each in inspection.layers)]
     for title, points in (("What the file does not say", asked), ("Also", _notes(inspection))):
         parts += [Text(), *bullets(title, points, screen)] if points else []
-    command = analyze_command(inspection) or ""
-    return Group(*parts, Text(), *_typed("To analyze it", command, screen))
+    if command := analyze_command(inspection):
+        parts += [Text(), *_typed("To analyze it", command, screen)]
+    return Group(*parts)
 
 
 def _rows(inspection: Inspection) -> list[list[str]]:
@@ -116,6 +119,8 @@ def _notes(inspection: Inspection) -> list[str]:
     layers = [each.layer for each in inspection.layers]
     bounds = [(each.layer, each.log_bound) for each in inspection.layers]
     notes = [_bound_sentence(layer, bound) for layer, bound in bounds if bound is not None]
+    strange = [each for each in layers if each.foreign]
+    notes += [f"{each.title} is not analyzed: gradscope has no {each.foreign}." for each in strange]
     if any(layer.state is StateName.PRE for layer in layers):
         notes.append("The state is the pre-activation: W multiplies φ(h) (--state pre).")
     if any(layer.initial_state is not None for layer in layers):
@@ -166,7 +171,7 @@ def _typed(title: str, command: str, screen: Screen) -> list[RenderableType]:
     return [Text(title, style="bold"), line]
 
 
-def _unknown(inspection: Inspection) -> list[Unknown]:
-    """Return what the file does not say, each once."""
-    missing = {code for each in inspection.layers for code in each.layer.unknown}
+def _unknown(layers: Iterable[RecurrentLayer]) -> list[Unknown]:
+    """Return what the file does not say of layers, each once."""
+    missing = {code for each in layers for code in each.unknown}
     return [each for each in Unknown if each in missing]

@@ -41,6 +41,7 @@ def _our_run(file: WeightFile) -> RecurrentLayer:
     said: Mapping[str, Any] = settings if isinstance(settings, dict) else {}
     cell = CellName(said["cell"]) if said.get("cell") in list(CellName) else CellName.ELMAN
     activation, leak = said.get("activation"), said.get("leak", 1.0)
+    gates = said.get("gate_activation") or "sigmoid"
     second = as_vector(file.arrays.get("candidate_bias"))
     if cell is CellName.GRU and second is not None:
         second = np.concatenate([np.zeros(2 * second.size), second])
@@ -52,7 +53,7 @@ def _our_run(file: WeightFile) -> RecurrentLayer:
         input_bias=as_vector(file.arrays.get("hidden_bias")),
         recurrent_bias=second,
         activation=activation if isinstance(activation, str) else None,
-        gate_activation=None if cell is CellName.ELMAN else "sigmoid",
+        gate_activation=None if cell is CellName.ELMAN else str(gates),
         reset_after=second is not None if cell is CellName.GRU else None,
         leak=tuple(leak) if isinstance(leak, list) else leak,
         state=StateName.PRE if said.get("state") == StateName.PRE else StateName.POST,

@@ -23,7 +23,7 @@ from gradscope.weights.layers.recurrent_layer import Direction, Readout, Recurre
 
 ASK = {
     "activation": "the activation φ; give --activation NAME ({activations})",
-    "gate_activation": "the activation of its gates; give --gate-activation sigmoid if it is that",
+    "gate_activation": "the activation of its gates; give --gate-activation NAME ({gates})",
     "leak": "the leak α = dt/τ; give --leak X, 1 for none, or --dt and --tau",
     "reset_after": "whether the reset gate acts after W (PyTorch, Keras) or before it (Cho et al. "
     "2014); give --reset-after or --no-reset-after",
@@ -91,7 +91,7 @@ def _joined(layer: RecurrentLayer, name: str, choices: Mapping[str, Any]) -> Any
         )
     known = stored if stored is not None else chosen
     if known is None:
-        asked = ASK[name].format(activations=", ".join(ActivationName))
+        asked = ASK[name].format(activations=", ".join(ActivationName), gates=", ".join(GateName))
         raise WeightsError(f"for {quoted(layer.title)} the file does not state {asked}")
     return known
 
@@ -111,8 +111,10 @@ def cell_of(layer: RecurrentLayer, spec: CellSpec, readout: Readout | None = Non
     """
     phi, after = ACTIVATIONS[spec.activation], bool(spec.reset_after)
     cell = cell_without_readout(spec.cell, layer, activation=phi, reset_after=after)
+    own: dict[str, Any] = {"gate_activation": spec.gate_activation}
     if isinstance(cell, ElmanParameters):
-        cell = replace(cell, leak=np.array(spec.leak), state=spec.state)
+        own = {"leak": np.array(spec.leak), "state": spec.state}
+    cell = replace(cell, **own)
     if readout is None:
         return cell
     weights, bias = readout.output_weights, readout.output_bias
