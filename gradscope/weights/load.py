@@ -27,12 +27,12 @@ def load_weights(
     """
     found = look_into(path, mapping)
     if not found.layers:
-        names = listed(tuple(found.file.arrays)) or "nothing numeric"
-        options = manual_names.suggested_options(found.candidates)
-        raise WeightsError(
-            f"{path} has no recurrent layer under a known name, only {names}; name the weights: "
-            f"{options}"
+        names = f"there are {listed(tuple(found.file.arrays)) or 'no arrays of numbers'}"
+        options = manual_names.options(manual_names.suggested(found.file))
+        remedy = (
+            f"name the weights: {options}" if options else f"{names}; {manual_names.NO_SUGGESTION}"
         )
+        raise WeightsError(f"{path} has no recurrent layer under a known name; {remedy}")
     return found
 
 

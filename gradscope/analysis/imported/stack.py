@@ -1,7 +1,7 @@
 """A stack of imported layers on its inputs, and a verdict on the layers that are not studied."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -156,4 +156,8 @@ def judge_layers(stack: ImportedStack) -> ImportedNetwork:
         )
         for each in stack.found.layers
     )
-    return ImportedNetwork(layers, stack.studied.title, tuple(faults))
+    used = [
+        n for n in stack.studied.inferred if getattr(stack.studied, n) == getattr(stack.spec, n)
+    ]
+    inferred = replace(stack.studied, inferred=tuple(used)).inference
+    return ImportedNetwork(layers, stack.studied.title, tuple(faults), inferred)

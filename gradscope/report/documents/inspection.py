@@ -7,6 +7,7 @@ from gradscope.arrays import plain
 from gradscope.report.documents.details import named, pairs
 from gradscope.report.formats import Document, head
 from gradscope.report.terminal.inspection import COLUMNS, analyze_command
+from gradscope.weights.layers.manual_names import suggested
 
 
 def inspection_document(inspection: Inspection) -> Document:
@@ -26,6 +27,7 @@ def inspection_document(inspection: Inspection) -> Document:
             }
             for each in found.readouts
         ],
+        "suggested_map": [] if found.layers else list(suggested(found.file)),
         "candidates": {"W": [*found.candidates.recurrent], "U": [*found.candidates.input]},
         "arrays": [
             {"name": name, "shape": list(array.shape), "stored_as": found.file.stored_as[name]}
@@ -49,6 +51,7 @@ def _layer(inspected: InspectedLayer) -> Document:
         },
         **named(layer, "activation", "gate_activation", "reset_after", "leak"),
         "state": str(layer.state),
+        "inferred": layer.inference,
         "initial_state": layer.initial_state is not None,
         "unknown": [str(each) for each in layer.unknown],
         "log_bound_nats_per_step": plain(inspected.log_bound),

@@ -10,12 +10,14 @@ from rich.text import Text
 
 from gradscope.analysis.inspect import Inspection
 from gradscope.arrays import LN_10
+from gradscope.data.columns import listed
 from gradscope.diagnosis.theory import ROUNDING
 from gradscope.names import CellName, StateName
 from gradscope.report.screen import Screen
 from gradscope.report.terminal.table import bullets, opening, table_of
 from gradscope.report.words.numbers import level, number, power_of_ten
-from gradscope.weights.layers.manual_names import suggested_options
+from gradscope.weights.layers.expressions import Expression
+from gradscope.weights.layers.manual_names import NO_SUGGESTION, options, suggested
 from gradscope.weights.layers.recurrent_layer import RecurrentLayer, Unknown
 from gradscope.weights.readers import READERS
 
@@ -39,6 +41,12 @@ ASKED: Mapping[Unknown, tuple[str, str]] = MappingProxyType(
     }
 )
 """What each unknown is, and the option that answers it."""
+
+TAKEN_AS = {
+    ".T": "U is stored for x @ U, so W is taken to be stored for h @ W; if not, leave its .T out.",
+    "]": "The inputs are taken to come first, as in [x, h]; if not, exchange the slices.",
+}
+"""What a suggested mapping takes for granted, by how it ends for U."""
 
 TITLES = ("layer", "kind", "in", "hidden", "gate", "σ_max", "|λ|_max", "|λ|>1", "non-normal")
 
@@ -76,7 +84,7 @@ def analyze_command(inspection: Inspection) -> str | None:
     if not layers:
         return None
     parts = ["gradscope analyze", shlex.quote(str(inspection.found.file.path))]
-    parts += [f"--weight-map {shlex.quote(pair)}" for pair in inspection.mapping]
+    parts += [options(inspection.mapping)] if inspection.mapping else []
     if len({layer.name for layer in layers}) > 1:
         parts.append(f"--layer {shlex.quote(layers[0].name)}")
     return " ".join([*parts, "--data FILE", *(ASKED[each][1] for each in _unknown(inspection))])
@@ -116,6 +124,7 @@ def _notes(inspection: Inspection) -> list[str]:
     layers = [each.layer for each in inspection.layers]
     bounds = [(each.layer, each.log_bound) for each in inspection.layers]
     notes = [_bound_sentence(layer, bound) for layer, bound in bounds if bound is not None]
+    notes += dict.fromkeys(f"{each.inference}." for each in layers if each.inference)
     if any(layer.state is StateName.PRE for layer in layers):
         notes.append("The state is the pre-activation: W multiplies φ(h) (--state pre).")
     if any(layer.initial_state is not None for layer in layers):
@@ -150,14 +159,16 @@ def _without_layers(inspection: Inspection, screen: Screen) -> list[RenderableTy
     ]
     shown = 3 * MAX_LISTED
     more = [Text(screen.say(f"… and {len(rows) - shown} more"))] if len(rows) > shown else []
-    command = f"gradscope inspect {shlex.quote(str(file.path))} "
-    command += suggested_options(inspection.found.candidates)
-    return [
-        table_of(("array", "shape", "stored as"), rows[:shown], screen, gap=2),
-        *more,
-        Text(),
-        *_typed("If it is a hand-written cell, name its weights", command, screen),
-    ]
+    parts = [table_of(("array", "shape", "stored as"), rows[:shown], screen, gap=2), *more, Text()]
+    pairs, title = suggested(file), "If it is a hand-written cell, name its weights"
+    if not pairs:
+        return [*parts, *bullets(title, [f"{NO_SUGGESTION}."], screen)]
+    command = f"gradscope inspect {shlex.quote(str(file.path))} {options(pairs)}"
+    used = {name for pair in pairs for name in Expression(pair[2:], file.arrays).names}
+    unused = tuple(name for name in file.arrays if name not in used)
+    notes = [words for ending, words in TAKEN_AS.items() if pairs[1].endswith(ending)]
+    notes += [f"It leaves out {listed(unused)}."] if unused else []
+    return [*parts, *_typed(title, command, screen), *bullets("Check", notes, screen)]
 
 
 def _typed(title: str, command: str, screen: Screen) -> list[RenderableType]:

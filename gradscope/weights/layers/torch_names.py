@@ -96,6 +96,8 @@ def _layer(file: WeightFile, places: Mapping[str, str], match: re.Match[str]) ->
         activation=None if cell is CellName.ELMAN else "tanh",
         gate_activation=None if cell is CellName.ELMAN else "sigmoid",
         reset_after=True if cell is CellName.GRU else None,
+        inferred=("leak", "state") if cell is CellName.ELMAN else (),
+        names_as="PyTorch's nn.RNN",
     )
 
 
