@@ -144,14 +144,13 @@ class ImportedLayer(CompactRepr):
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class ImportedNetwork(CompactRepr):
-    """What was found in a file of weights: every layer, the title of the studied one, what keeps
-    the others of its stack from passing anything on, and what was ``inferred`` from names alone.
+    """What was found in a file of weights: every layer, the title of the studied one, and what
+    keeps the others of its stack from passing anything on.
     """
 
     layers: tuple[ImportedLayer, ...]
     studied: str
     faults: tuple[Reason, ...] = ()
-    inferred: str | None = None
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)

@@ -27,12 +27,10 @@ def load_weights(
     """
     found = look_into(path, mapping)
     if not found.layers:
-        names = f"there are {listed(tuple(found.file.arrays)) or 'no arrays of numbers'}"
         options = manual_names.options(manual_names.suggested(found.file))
-        remedy = (
-            f"name the weights: {options}" if options else f"{names}; {manual_names.NO_SUGGESTION}"
-        )
-        raise WeightsError(f"{path} has no recurrent layer under a known name; {remedy}")
+        names = f"only {listed(tuple(found.file.arrays)) or 'nothing numeric'}"
+        remedy = f"name the weights: {options}" if options else manual_names.NO_SUGGESTION
+        raise WeightsError(f"{path} has no recurrent layer under a known name, {names}; {remedy}")
     return found
 
 
@@ -44,9 +42,10 @@ def look_into(
     with naming(str(path)):
         close = manual_names.candidates(file)
         if mapping:
-            named = mapping if isinstance(mapping, Mapping) else manual_names.parse_mapping(mapping)
-            layer, readout = manual_names.mapped_layer(file, named)
-            return FoundNetwork(file, (layer,), () if readout is None else (readout,), close)
+            named = isinstance(mapping, Mapping)
+            pairs = [f"{letter}={mapping[letter]}" for letter in mapping] if named else mapping
+            layer, readouts = manual_names.mapped_layer(file, pairs)
+            return FoundNetwork(file, (layer,), readouts, close)
         if file.format == "keras":
             layers = tuple(keras_layers(file))
             return FoundNetwork(file, layers, tuple(keras_readouts(file, layers)), close)

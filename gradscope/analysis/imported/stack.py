@@ -1,7 +1,7 @@
 """A stack of imported layers on its inputs, and a verdict on the layers that are not studied."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -114,6 +114,8 @@ def _source(stack: ImportedStack) -> str:
     outside = any(each.stack != studied.stack for each in stack.found.layers)
     inputs = f"inputs of {stack.layers[0][0][0].title}" if outside else "inputs"
     first = "" if studied.initial_state is None else ", h_0 from the file"
+    taken = all(getattr(studied, name) == getattr(stack.spec, name) for name in studied.inferred)
+    first += f", {studied.names_as}" if studied.names_as and taken else ""
     if settings.data is not None:
         return f"{inputs} from {settings.data}{first}"
     return f"white noise of scale {settings.noise_scale:g} as {inputs} (no --data given){first}"
@@ -156,8 +158,4 @@ def judge_layers(stack: ImportedStack) -> ImportedNetwork:
         )
         for each in stack.found.layers
     )
-    used = [
-        n for n in stack.studied.inferred if getattr(stack.studied, n) == getattr(stack.spec, n)
-    ]
-    inferred = replace(stack.studied, inferred=tuple(used)).inference
-    return ImportedNetwork(layers, stack.studied.title, tuple(faults), inferred)
+    return ImportedNetwork(layers, stack.studied.title, tuple(faults))

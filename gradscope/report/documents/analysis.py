@@ -158,7 +158,6 @@ def _network(analysis: Analysis) -> Document:
             "inputs": settings.data,
             "noise_scale": None if settings.data is not None else settings.noise_scale,
             "initial_state": "file" if analysis.trajectory.states[0].any() else "zeros",
-            "inferred": network and network.inferred,
             "layers": network and [_layer(each, analysis) for each in network.layers],
         }
     }

@@ -144,9 +144,8 @@ def lag_sentence(errors: FloatArray | None) -> str:
 
 def layers_title(analysis: Analysis) -> str:
     """Return what stands above the table of layers."""
-    network = analysis.network
-    said = f"; {network.inferred}" if network and network.inferred else ""
-    return f"Layers of {analysis.settings.weights} (studied: {network and network.studied}{said})"
+    studied = analysis.network and analysis.network.studied
+    return f"Layers of {analysis.settings.weights} (studied: {studied})"
 
 
 def layer_rows(analysis: Analysis) -> list[list[str]]:

@@ -42,12 +42,6 @@ ASKED: Mapping[Unknown, tuple[str, str]] = MappingProxyType(
 )
 """What each unknown is, and the option that answers it."""
 
-TAKEN_AS = {
-    ".T": "U is stored for x @ U, so W is taken to be stored for h @ W; if not, leave its .T out.",
-    "]": "The inputs are taken to come first, as in [x, h]; if not, exchange the slices.",
-}
-"""What a suggested mapping takes for granted, by how it ends for U."""
-
 TITLES = ("layer", "kind", "in", "hidden", "gate", "σ_max", "|λ|_max", "|λ|>1", "non-normal")
 
 COLUMNS = (
@@ -124,7 +118,7 @@ def _notes(inspection: Inspection) -> list[str]:
     layers = [each.layer for each in inspection.layers]
     bounds = [(each.layer, each.log_bound) for each in inspection.layers]
     notes = [_bound_sentence(layer, bound) for layer, bound in bounds if bound is not None]
-    notes += dict.fromkeys(f"{each.inference}." for each in layers if each.inference)
+    notes += dict.fromkeys(f"{each.names_as}." for each in layers if each.names_as)
     if any(layer.state is StateName.PRE for layer in layers):
         notes.append("The state is the pre-activation: W multiplies φ(h) (--state pre).")
     if any(layer.initial_state is not None for layer in layers):
@@ -160,15 +154,14 @@ def _without_layers(inspection: Inspection, screen: Screen) -> list[RenderableTy
     shown = 3 * MAX_LISTED
     more = [Text(screen.say(f"… and {len(rows) - shown} more"))] if len(rows) > shown else []
     parts = [table_of(("array", "shape", "stored as"), rows[:shown], screen, gap=2), *more, Text()]
-    pairs, title = suggested(file), "If it is a hand-written cell, name its weights"
+    pairs, title = suggested(file), "If it is h ← φ(W h + U x + b), name its weights"
     if not pairs:
         return [*parts, *bullets(title, [f"{NO_SUGGESTION}."], screen)]
     command = f"gradscope inspect {shlex.quote(str(file.path))} {options(pairs)}"
     used = {name for pair in pairs for name in Expression(pair[2:], file.arrays).names}
     unused = tuple(name for name in file.arrays if name not in used)
-    notes = [words for ending, words in TAKEN_AS.items() if pairs[1].endswith(ending)]
-    notes += [f"It leaves out {listed(unused)}."] if unused else []
-    return [*parts, *_typed(title, command, screen), *bullets("Check", notes, screen)]
+    said = f"This leaves out {listed(unused) or 'nothing'}; .T is for what multiplies rows, h @ W."
+    return [*parts, *_typed(title, command, screen), Text(screen.say(said))]
 
 
 def _typed(title: str, command: str, screen: Screen) -> list[RenderableType]:

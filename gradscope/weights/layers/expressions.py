@@ -17,16 +17,14 @@ from gradscope.arrays import FloatArray
 from gradscope.data.columns import listed, quoted
 from gradscope.errors import WeightsError
 
-LONGEST = 1000
-"""Characters of an expression, which bound its depth too; a name in a file has no more."""
-
-MAX_NUMBERS = 2**26
-"""Entries of what an expression makes on its way, unless an array has more: W of 8,192 units."""
+LONGEST, MAX_NUMBERS = 1000, 2**26
+"""Characters of an expression, and so its depth; entries of what it makes on its way."""
 
 SIGN = r"\.T\b|\d+\.?\d*(?:[eE][+-]?\d+)?|[\s@*/+\-()\[\]:,]"
-OPERATORS: Mapping[type[ast.AST], Callable[..., Any]] = {
-    ast.Add: operator.add, ast.Sub: operator.sub, ast.USub: operator.neg, ast.UAdd: operator.pos,
-    ast.Mult: operator.mul, ast.Div: operator.truediv, ast.MatMult: operator.matmul,
+FUNCTIONS: Mapping[type[ast.AST], Callable[..., Any]] = {
+    ast.Add: operator.add, ast.Sub: operator.sub, ast.USub: operator.neg, ast.Mult: operator.mul,
+    ast.Div: operator.truediv, ast.MatMult: operator.matmul, ast.Attribute: np.transpose,
+    ast.Subscript: operator.getitem, ast.Tuple: lambda *places: places,
 }  # fmt: skip
 
 
@@ -62,46 +60,35 @@ class Expression:
             return match.group()
         bare = match.group().removesuffix(".T")
         close = difflib.get_close_matches(bare, list(self.arrays)[:2000], n=1)
-        there = f"there are {listed(tuple(self.arrays)) or 'none'}; correct it"
-        there = f"did you mean {quoted(close[0])}?" if close else there
-        raise self._error(bare, f"names no array; {there}")
+        there = (
+            f"did you mean {quoted(close[0])}?" if close else f"it has {listed((*self.arrays,))}"
+        )
+        raise self._error(bare, f"names no array of the file; {there}")
 
-    def _walked(self, node: ast.AST) -> Any:
-        """Return the array, number or slice that a node stands for."""
-        match node:
-            case ast.Name(id=place):
-                return self.arrays[self.names[int(place[1:])]]
-            case ast.Constant(value=number) if number < np.inf:
-                return number
-            case ast.Slice(lower=start, upper=stop, step=step):
-                return slice(*(each and self._walked(each) for each in (start, stop, step)))
-            case ast.UnaryOp(op=op, operand=inner):
-                do, given = OPERATORS[type(op)], (inner,)
-            case ast.BinOp(left=left, op=op, right=right) if type(op) in OPERATORS:
-                do, given = OPERATORS[type(op)], (left, right)
-            case ast.Attribute(value=inner):
-                do, given = np.transpose, (inner,)
-            case ast.Subscript(value=inner, slice=index):
-                places = tuple(map(self._walked, getattr(index, "elts", [index])))
-                do, given = (lambda array: array[places]), (inner,)
-            case _:
-                raise self._error(node, "is none of names, numbers, [i, j:k], .T, @, *, /, + and -")
-        return self._made(node, do, *map(self._walked, given))
-
-    def _made(self, node: ast.AST, function: Callable[..., Any], *given: Any) -> Any:
-        """Return what an operation makes of arrays, counted before it is made."""
-        shapes = [np.shape(each) for each in given]
+    def _walked(self, node: ast.AST | None) -> Any:
+        """Return the array, number, slice or tuple of slices that a node stands for."""
+        if isinstance(node, ast.Name):
+            return self.arrays[self.names[int(node.id[1:])]]
+        if node is None or (isinstance(node, ast.Constant) and node.value < np.inf):
+            return node and node.value
+        if isinstance(node, ast.Slice):
+            return slice(*map(self._walked, (node.lower, node.upper, node.step)))
+        given = [self._walked(n) for n in ast.iter_child_nodes(node) if isinstance(n, ast.expr)]
+        function = FUNCTIONS.get(type(getattr(node, "op", node)))
+        if function is None:
+            raise self._error(node, "is none of names, numbers, [i, j:k], .T, @, *, /, + and -")
+        shapes = [each.shape for each in given if isinstance(each, np.ndarray)]
         product = function is operator.matmul
         try:
             shape = shapes[0][:-1] + shapes[1][1:] if product else np.broadcast_shapes(*shapes)
-            if prod(shape) > max(MAX_NUMBERS, *map(prod, shapes)):
+            if prod(shape) > max([MAX_NUMBERS, *map(prod, shapes)]):
                 raise self._error(node, f"makes {shape}, more than {MAX_NUMBERS} numbers")
             with np.errstate(all="ignore"):
                 made = function(*given)
-            if np.isfinite(made).all():
+            if isinstance(made, tuple) or np.isfinite(made).all():
                 return made
         except (ValueError, IndexError, TypeError, ArithmeticError):
-            fit = " and ".join(map(str, shapes))
+            fit = " and ".join(map(str, shapes)) or "of a number"
             raise self._error(node, f"does not fit the shape {fit}; correct it") from None
         raise self._error(node, "makes numbers that are not finite; correct it")
 

@@ -33,7 +33,7 @@ def named_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
             **file.time_scales(len(file.arrays["W_rec"])),
             state=StateName.PRE,
             inferred=("state",),
-            names_as="PsychRNN",
+            names_as="names as in PsychRNN: W multiplies φ(h); --state post overrides",
             initial_state=as_vector(file.arrays.get("init_state")),
         )
 
@@ -44,10 +44,9 @@ def _our_run(file: WeightFile) -> RecurrentLayer:
     said: Mapping[str, Any] = settings if isinstance(settings, dict) else {}
     cell = CellName(said["cell"]) if said.get("cell") in list(CellName) else CellName.ELMAN
     activation, leak = said.get("activation"), said.get("leak", 1.0)
-    leaks, recurrent = leak if isinstance(leak, list) else [leak], file.arrays["recurrent_weights"]
-    units = recurrent.shape[1]
-    known = len(leaks) in (1, units) and all(type(n) in (int, float) and 0 < n <= 1 for n in leaks)
-    scales = {"leak": (leaks[0] if len(leaks) == 1 else tuple(leaks)) if known else None}
+    recurrent, leaks = file.arrays["recurrent_weights"], leak if isinstance(leak, list) else [leak]
+    fits = len(leaks) in (1, len(recurrent)) and all(type(n) in (int, float) for n in leaks)
+    leak = leaks[0] if len(leaks) == 1 else tuple(leaks)
     second = as_vector(file.arrays.get("candidate_bias"))
     if cell is CellName.GRU and second is not None:
         second = np.concatenate([np.zeros(2 * second.size), second])
@@ -61,10 +60,12 @@ def _our_run(file: WeightFile) -> RecurrentLayer:
         activation=activation if isinstance(activation, str) else None,
         gate_activation=None if cell is CellName.ELMAN else "sigmoid",
         reset_after=second is not None if cell is CellName.GRU else None,
-        **(scales if said else file.time_scales(units)),
+        **({"leak": leak if fits else None} if said else file.time_scales(len(recurrent))),
         state=StateName.PRE if said.get("state") == StateName.PRE else StateName.POST,
         inferred=() if said else ("state",),
-        names_as="a saved run",
+        names_as=""
+        if said
+        else "names as in a saved run: φ makes the state; --state pre overrides",
     )
 
 

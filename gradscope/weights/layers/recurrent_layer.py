@@ -72,8 +72,8 @@ class RecurrentLayer(LayerWeights):
     is one; ``reset_after`` of a GRU is as above; ``leak`` is α of (1 − α) h + α φ(…), 1 for none,
     ``dt`` and ``tau`` the seconds per step and the time constants. ``state`` is what W multiplies:
     φ(a), or a in ``W φ(a)`` of a rate network; ``initial_state`` (H,) is h_0 of that kind, None for
-    zero. ``inferred`` are fields that follow from names alone, those of ``names_as``; whoever says
-    otherwise is right. Raises WeightsError if arrays do not fit together, or hold a number that is not finite.
+    zero. ``inferred`` fields follow from names alone, as ``names_as`` says, and may be overridden.
+    Raises WeightsError if arrays do not fit together, or hold a number that is not finite.
     """
 
     cell: CellName
@@ -177,13 +177,6 @@ class RecurrentLayer(LayerWeights):
             Unknown.RESET_AFTER: self.cell is CellName.GRU and self.reset_after is None,
         }
         return tuple(each for each, lacking in missing.items() if lacking)
-
-    @property
-    def inference(self) -> str | None:
-        """What is taken from names alone, and the options that override it; None for nothing."""
-        said = ", ".join(f"{name} {getattr(self, name)}" for name in self.inferred)
-        flags = ", ".join(f"--{name}" for name in self.inferred)
-        return f"names as in {self.names_as}: {said} (overridden by {flags})" if said else None
 
     def gate(self, gate: str) -> FloatArray:
         """Return the (H,H) block of W that belongs to one gate."""

@@ -96,8 +96,9 @@ def _layer(file: WeightFile, places: Mapping[str, str], match: re.Match[str]) ->
         activation=None if cell is CellName.ELMAN else "tanh",
         gate_activation=None if cell is CellName.ELMAN else "sigmoid",
         reset_after=True if cell is CellName.GRU else None,
+        # PyTorch-ESN has one bias, and a leak that it does not save; an nn.RNN has none or two.
+        leak=None if cell is CellName.ELMAN and bool(arrays["bias_ih"] is None) ... else 1.0,
         inferred=("leak", "state") if cell is CellName.ELMAN else (),
-        names_as="PyTorch's nn.RNN",
     )
 
 
