@@ -7,7 +7,6 @@ from gradscope.arrays import plain
 from gradscope.report.documents.details import named, pairs
 from gradscope.report.formats import Document, head
 from gradscope.report.terminal.inspection import COLUMNS, analyze_command
-from gradscope.weights.layers.manual_names import suggested
 
 
 def inspection_document(inspection: Inspection) -> Document:
@@ -27,7 +26,6 @@ def inspection_document(inspection: Inspection) -> Document:
             }
             for each in found.readouts
         ],
-        "suggested_map": [] if found.layers else list(suggested(found.file)),
         "candidates": {"W": [*found.candidates.recurrent], "U": [*found.candidates.input]},
         "arrays": [
             {"name": name, "shape": list(array.shape), "stored_as": found.file.stored_as[name]}

@@ -8,6 +8,7 @@ and much hand-written code have it: of a square W no shape can tell.
 import re
 import shlex
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from math import prod
 
 import numpy as np
@@ -45,20 +46,15 @@ def parse_mapping(pairs: Sequence[str]) -> dict[str, str]:
     mapping: dict[str, str] = {}
     for pair in pairs:
         letter, equals, name = pair.partition("=")
-        if letter not in SHAPES or not equals or not name:
+        if letter not in SHAPES or letter in mapping or not equals or not name:
             raise WeightsError(
-                f"--weight-map is {quoted(pair)}; write LETTER=NAME, a letter of "
-                f"{', '.join(SHAPES)}, as in --weight-map W=rnn.h2h.weight"
+                f"--weight-map is {quoted(pair)}; write LETTER=NAME, each letter of "
+                f"{', '.join(SHAPES)} once, as in --weight-map W=rnn.h2h.weight"
             )
-        if letter in mapping:
-            raise WeightsError(f"--weight-map gives {letter} twice ({quoted(pair)}); give it once")
         mapping[letter] = name
-    missing = [letter for letter in ("W", "U") if letter not in mapping]
-    if missing:
-        raise WeightsError(
-            f"the mapping has no {' and no '.join(missing)}; name both the recurrent and the input "
-            "weights: --weight-map W=NAME --weight-map U=NAME"
-        )
+    if not {"W", "U"} <= mapping.keys():
+        both = "name both, --weight-map W=NAME --weight-map U=NAME"
+        raise WeightsError(f"the mapping has no {'U' if 'W' in mapping else 'W'}; {both}")
     return mapping
 
 
@@ -130,6 +126,7 @@ def suggested(file: WeightFile) -> tuple[str, ...]:
     used = [n for n in (*close.recurrent[:1], *close.input[:1]) if not _place(n, OTHER_WORDS)]
     wide = [name for name, a in arrays.items() if a.ndim == 2 and 1 < len(a) < a.shape[1]]
     wide = [name for name in wide if _place(name, INPUT_WORDS)] or wide
+    pairs, hidden = [], 0
     if len(used) == 2:
         hidden = len(arrays[used[0]])
         # Whoever stores U for x @ U stores W for h @ W.
@@ -138,19 +135,16 @@ def suggested(file: WeightFile) -> tuple[str, ...]:
     elif len(wide) == 1 and not close.recurrent:
         used, (hidden, width) = wide, arrays[wide[0]].shape
         pairs = [f"W={wide[0]}[:, {width - hidden}:]", f"U={wide[0]}[:, :{width - hidden}]"]
-    else:
-        return ()
     vectors = [n for n, a in arrays.items() if a.size == max((0, *a.shape)) == hidden]
     vectors = [n for n in vectors if not _place(n, (*OTHER_WORDS, *TIME_SCALES))]
     homes = {name.rpartition(".")[0] for name in used}
     beside = [n for n in vectors if n.rpartition(".")[0] in homes and BIAS.search(n)]
     biases = " + ".join(beside or vectors * (len(vectors) == 1))
     pairs += [f"b={biases}"] if biases else []
-    try:
+    with suppress(WeightsError):
         mapped_layer(file, pairs)
-    except WeightsError:
-        return ()
-    return tuple(pairs)
+        return tuple(pairs)
+    return ()
 
 
 def options(pairs: Iterable[str]) -> str:

@@ -83,6 +83,9 @@ def _layer(file: WeightFile, places: Mapping[str, str], match: re.Match[str]) ->
             "model"
         )
     cell = _cell(name, recurrent)
+    # PyTorch-ESN has one bias and a leak, which it does not save; an nn.RNN no bias or two.
+    one_bias = (arrays["bias_ih"] is None) != (arrays["bias_hh"] is None)
+    asked = one_bias or any(file.time_scales(recurrent.shape[1]).values())
     return RecurrentLayer(
         cell=cell,
         name=base or recurrent_layer.kind_word(cell),
@@ -96,8 +99,7 @@ def _layer(file: WeightFile, places: Mapping[str, str], match: re.Match[str]) ->
         activation=None if cell is CellName.ELMAN else "tanh",
         gate_activation=None if cell is CellName.ELMAN else "sigmoid",
         reset_after=True if cell is CellName.GRU else None,
-        # PyTorch-ESN has one bias, and a leak that it does not save; an nn.RNN has none or two.
-        leak=None if cell is CellName.ELMAN and bool(arrays["bias_ih"] is None) ... else 1.0,
+        leak=None if asked and cell is CellName.ELMAN else 1.0,
         inferred=("leak", "state") if cell is CellName.ELMAN else (),
     )
 
