@@ -202,13 +202,11 @@ def _require_fit(params: Cell, batch: Batch, initial_state: FloatArray, hidden: 
     sizes, states = (*shape[2:], params.sizes[1], outputs), (shape[1], params.state_size)
     further = shape[1:] if batch.further is None else batch.further.shape[1:]
     noisy = shape[:2] if batch.noise is None else batch.noise.shape[:2]
-    steps = batch.targets.values.shape[:2] + batch.targets.at_step.shape
-    found = (sizes, initial_state.shape, further, noisy, steps, hidden, batch.stride > 0)
-    fitting = (shape[1:], shape[:2], shape[:2] + shape[:1], params.sizes[1], True)
-    if found != (params.sizes, states, *fitting):
+    found = (sizes, initial_state.shape, further, noisy, hidden, batch.stride > 0)
+    if found != (params.sizes, states, shape[1:], shape[:2], params.sizes[1], True):
         raise ShapeError(
             f"inputs {shape}, initial state {initial_state.shape} and {outputs} outputs do not fit "
-            f"a network of sizes {params.sizes}, or the targets, steps or {hidden} hidden units"
+            f"a network of sizes {params.sizes}, or {hidden} hidden units, or stride {batch.stride}"
         )
 
 

@@ -135,10 +135,11 @@ def _stack(found: FoundNetwork, studied: RecurrentLayer, settings: Settings) -> 
     """Return the layers of the studied layer's stack with their cells, depth by depth."""
     members = [each for each in found.layers if each.stack == studied.stack]
     depths = sorted({each.layer for each in members})
-    if depths != list(range(len(depths))):
+    titles = {each.title for each in members}
+    if depths != list(range(len(depths))) or len(titles) < len(members):
         raise WeightsError(
-            f"{settings.weights} has of {quoted(studied.name)} the layers {depths} alone; save the "
-            "stack whole"
+            f"{settings.weights} has of {quoted(studied.name)} the layers {depths} alone, or one "
+            "of them twice; save the stack whole"
         )
 
     def cell(layer: RecurrentLayer) -> Cell:

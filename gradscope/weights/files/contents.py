@@ -59,7 +59,9 @@ class WeightFile(CompactRepr):
             name = TIME_SCALES.get(array_name.rpartition(".")[2].lower())
             if name is not None and array.size in (1, units):
                 numbers = array.ravel().tolist()
-                found[name] = numbers[0] if name == "dt" or len(numbers) == 1 else tuple(numbers)
+                found[name] = (
+                    numbers[0] if name == "dt" or len(set(numbers)) == 1 else tuple(numbers)
+                )
         return found
 
 

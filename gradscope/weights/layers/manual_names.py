@@ -99,7 +99,7 @@ def _fitting(file: WeightFile, letter: str, text: str, sizes: dict[str, int]) ->
         return array
     turned = f"transposed it fits: write '{letter}=({text}){TRANSPOSED}'"
     other = turned if fits(array.shape[::-1]) else "gradscope inspect FILE lists what there is"
-    need = ", ".join(str(sizes.get(axis, axis)) for axis in axes)
+    need = ", ".join(str(sizes.get(axis, axis)) for axis in axes) + "," * (len(axes) == 1)
     has = f"--weight-map {quoted(f'{letter}={text}')} has shape {array.shape}"
     raise WeightsError(f"{has}, but ({need}) is needed; {other}")
 
