@@ -16,6 +16,7 @@ from gradscope.names import CellName, StateName
 from gradscope.report.screen import Screen
 from gradscope.report.terminal.table import bullets, opening, table_of
 from gradscope.report.words.numbers import level, number, power_of_ten
+from gradscope.weights.files.contents import TIME_SCALES
 from gradscope.weights.layers.expressions import Expression
 from gradscope.weights.layers.manual_names import NO_SUGGESTION, options, suggested
 from gradscope.weights.layers.recurrent_layer import RecurrentLayer, Unknown
@@ -159,6 +160,7 @@ def _without_layers(inspection: Inspection, screen: Screen) -> list[RenderableTy
         return [*parts, *bullets(title, [f"{NO_SUGGESTION}."], screen)]
     command = f"gradscope inspect {shlex.quote(str(file.path))} {options(pairs)}"
     used = {name for pair in pairs for name in Expression(pair[2:], file.arrays).names}
+    used |= {name for name in file.arrays if name.rpartition(".")[2].lower() in TIME_SCALES}
     unused = tuple(name for name in file.arrays if name not in used)
     said = f"This leaves out {listed(unused) or 'nothing'}; .T is for what multiplies rows, h @ W."
     return [*parts, *_typed(title, command, screen), Text(screen.say(said))]
