@@ -42,9 +42,7 @@ def look_into(
     with naming(str(path)):
         close = manual_names.candidates(file)
         if mapping:
-            named = isinstance(mapping, Mapping)
-            pairs = [f"{letter}={mapping[letter]}" for letter in mapping] if named else mapping
-            layer, readouts = manual_names.mapped_layer(file, pairs)
+            layer, readouts = manual_names.mapped_layer(file, mapping)
             return FoundNetwork(file, (layer,), readouts, close)
         if file.format == "keras":
             layers = tuple(keras_layers(file))

@@ -117,7 +117,7 @@ def test_time_scales_beside_known_names_are_used(
         "run": ("recurrent_weights", "input_weights", "hidden_bias"),
     }
     arrays = dict(zip(words[names], (W, U, b), strict=True))
-    np.savez("net.npz", **{**arrays, **scales})  # type: ignore[arg-type]
+    np.savez("net.npz", **{**arrays, **scales})
 
     found = studied("net.npz", **TANH, **asked)
 
@@ -148,7 +148,7 @@ def test_time_scales_of_a_checkpoint_are_used_and_those_of_its_optimizer_are_not
 def test_a_reservoir_under_names_of_pytorch_is_asked_for_its_leak(arrays: dict[str, Any]) -> None:
     named = {"reservoir.weight_ih_l0": U, "reservoir.weight_hh_l0": W}
     inside = {f"reservoir.{name}" if "bias" in name else name: arrays[name] for name in arrays}
-    np.savez("esn.npz", **{**named, **inside})  # type: ignore[arg-type]
+    np.savez("esn.npz", **{**named, **inside})
 
     with pytest.raises(WeightsError, match="the leak α"):
         studied("esn.npz", **TANH)

@@ -154,16 +154,16 @@ def _without_layers(inspection: Inspection, screen: Screen) -> list[RenderableTy
     ]
     shown = 3 * MAX_LISTED
     more = [Text(screen.say(f"… and {len(rows) - shown} more"))] if len(rows) > shown else []
-    parts = [table_of(("array", "shape", "stored as"), rows[:shown], screen, gap=2), *more, Text()]
+    table = table_of(("array", "shape", "stored as"), rows[:shown], screen, gap=2)
     pairs, title = suggested(file), "If it is h ← φ(W h + U x + b), name its weights"
     if not pairs:
-        return [*parts, *bullets(title, [f"{NO_SUGGESTION}."], screen)]
+        return [table, *more, Text(), *bullets(title, [f"{NO_SUGGESTION}."], screen)]
     command = f"gradscope inspect {shlex.quote(str(file.path))} {options(pairs)}"
     used = {name for pair in pairs for name in Expression(pair[2:], file.arrays).names}
     used |= {name for name in file.arrays if name.rpartition(".")[2].lower() in TIME_SCALES}
     unused = tuple(name for name in file.arrays if name not in used)
     said = f"This leaves out {listed(unused) or 'nothing'}; .T is for what multiplies rows, h @ W."
-    return [*parts, *_typed(title, command, screen), Text(screen.say(said))]
+    return [table, *more, Text(), *_typed(title, command, screen), Text(screen.say(said))]
 
 
 def _typed(title: str, command: str, screen: Screen) -> list[RenderableType]:

@@ -30,7 +30,7 @@ MAX_ARRAYS = 100_000
 LONGEST_NAME = 1000
 
 TIME_SCALES = {"dt": "dt", "tau": "tau", "taus": "tau"}
-TIME_SCALES |= dict.fromkeys(("alpha", "alphas", "leak", "leak_rate", "leaking_rate"), "leak")
+TIME_SCALES |= dict.fromkeys(("alpha", "alphas", "leak", "leaking_rate"), "leak")
 """Last words of the names of arrays that say how fast units are."""
 
 

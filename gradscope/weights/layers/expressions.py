@@ -21,7 +21,7 @@ LONGEST, MAX_NUMBERS = 1000, 2**26
 """Characters of an expression, and so its depth; entries of what it makes on its way."""
 
 SIGN = r"\.T\b|\d+\.?\d*(?:[eE][+-]?\d+)?|[\s@*/+\-()\[\]:,]"
-FUNCTIONS: Mapping[type[ast.AST], Callable[..., Any]] = {
+FUNCTIONS: Mapping[type, Callable[..., Any]] = {
     ast.Add: operator.add, ast.Sub: operator.sub, ast.USub: operator.neg, ast.Mult: operator.mul,
     ast.Div: operator.truediv, ast.MatMult: operator.matmul, ast.Attribute: np.transpose,
     ast.Subscript: operator.getitem, ast.Tuple: lambda *places: places,
@@ -29,10 +29,8 @@ FUNCTIONS: Mapping[type[ast.AST], Callable[..., Any]] = {
 
 
 class Expression:
-    """An expression over the arrays of a file: its ``value``, and the ``names`` that it mentions.
-
-    Raises WeightsError, one line with the piece that is meant, where it cannot be read, names no
-    array, or makes shapes that do not fit, or too many numbers.
+    """An expression over the arrays of a file: the array that is its ``value``, the ``names`` that
+    it mentions. WeightsError, with the piece that is meant, where it has no meaning or is too much.
     """
 
     def __init__(self, text: str, arrays: Mapping[str, FloatArray]) -> None:
@@ -45,18 +43,16 @@ class Expression:
         pattern = rf"{name}|(?P<sign>{SIGN})|[^\W\d][\w.]*|."
         try:
             python = re.sub(pattern, self._placed, text[: LONGEST + 1], flags=re.DOTALL).strip()
-            self.value = self._walked(ast.parse(python * (len(text) <= LONGEST), mode="eval").body)
-        except (SyntaxError, RecursionError, MemoryError):
-            limit = f"is no complete expression of up to {LONGEST} characters; correct it"
-            raise self._error(text, limit) from None
+            tree = ast.parse(python * (len(text) <= LONGEST), mode="eval")
+            self.value: FloatArray = self._walked(tree.body)[...]  # TypeError where it is no array
+        except (SyntaxError, RecursionError, MemoryError, TypeError):
+            raise self._error(text, f"is no array within {LONGEST} characters") from None
 
     def _placed(self, match: re.Match[str]) -> str:
         """Return signs as they are, and for a name a word that Python's grammar has."""
-        if match["name"] is not None:
-            self.names.append(match["name"])
-            return f"_{len(self.names) - 1} "
-        if match["sign"] is not None:
-            return match.group()
+        self.names += [match["name"]] if match["name"] else []
+        if match["name"] or match["sign"]:
+            return match["sign"] or f"_{len(self.names) - 1} "
         bare = match.group().removesuffix(".T")
         close = difflib.get_close_matches(bare, list(self.arrays)[:2000], n=1)
         there = (
@@ -64,14 +60,14 @@ class Expression:
         )
         raise self._error(bare, f"names no array of the file; {there}")
 
-    def _walked(self, node: ast.AST | None) -> Any:
+    def _walked(self, node: ast.AST) -> Any:
         """Return the array, number, slice or tuple of slices that a node stands for."""
         if isinstance(node, ast.Name):
             return self.arrays[self.names[int(node.id[1:])]]
-        if node is None or (isinstance(node, ast.Constant) and node.value < np.inf):
-            return node and node.value
+        if isinstance(node, ast.Constant) and isinstance(node.value, int | float):
+            return node.value
         if isinstance(node, ast.Slice):
-            return slice(*map(self._walked, (node.lower, node.upper, node.step)))
+            return slice(*(n and self._walked(n) for n in (node.lower, node.upper, node.step)))
         given = [self._walked(n) for n in ast.iter_child_nodes(node) if isinstance(n, ast.expr)]
         function = FUNCTIONS.get(type(getattr(node, "op", node)))
         if function is None:

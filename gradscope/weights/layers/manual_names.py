@@ -7,7 +7,7 @@ and much hand-written code have it: of a square W no shape can tell.
 
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from math import prod
 
@@ -39,12 +39,12 @@ NO_SUGGESTION = (
 )
 
 
-def parse_mapping(pairs: Sequence[str]) -> dict[str, str]:
+def parse_mapping(given: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
     """Read ``LETTER=EXPRESSION`` pairs, the letter one of W, U, b, V, c. WeightsError if a pair is
     malformed, a letter is unknown or given twice, or W or U is missing.
     """
     mapping: dict[str, str] = {}
-    for pair in pairs:
+    for pair in map("=".join, given.items()) if isinstance(given, Mapping) else given:
         letter, equals, name = pair.partition("=")
         if letter not in SHAPES or letter in mapping or not equals or not name:
             raise WeightsError(
@@ -59,7 +59,7 @@ def parse_mapping(pairs: Sequence[str]) -> dict[str, str]:
 
 
 def mapped_layer(
-    file: WeightFile, pairs: Sequence[str]
+    file: WeightFile, pairs: Mapping[str, str] | Sequence[str]
 ) -> tuple[RecurrentLayer, tuple[Readout, ...]]:
     """Return the vanilla cell that a mapping of letters to names describes, φ unknown, and its
     output layer if mapped. WeightsError if a name is not there, or a shape does not fit.
@@ -126,7 +126,8 @@ def suggested(file: WeightFile) -> tuple[str, ...]:
     used = [n for n in (*close.recurrent[:1], *close.input[:1]) if not _place(n, OTHER_WORDS)]
     wide = [name for name, a in arrays.items() if a.ndim == 2 and 1 < len(a) < a.shape[1]]
     wide = [name for name in wide if _place(name, INPUT_WORDS)] or wide
-    pairs, hidden = [], 0
+    pairs: list[str] = []
+    hidden = 0
     if len(used) == 2:
         hidden = len(arrays[used[0]])
         # Whoever stores U for x @ U stores W for h @ W.

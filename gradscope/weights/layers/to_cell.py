@@ -73,9 +73,7 @@ def _reset_flag(*, after: bool) -> str:
 
 
 def _joined(layer: RecurrentLayer, name: str, choices: Mapping[str, Any]) -> Any:
-    """Return what the file or the user says of a layer; they may not contradict each other, unless
-    the file says it by its names alone.
-    """
+    """Return what the user says of a layer, or the file, which it may contradict by names alone."""
     stored, chosen = getattr(layer, name), choices.get(name)
     stored = None if name in layer.inferred and chosen is not None else stored
     if stored is not None and chosen is not None and stored != chosen:

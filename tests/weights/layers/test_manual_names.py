@@ -71,6 +71,8 @@ def test_a_name_that_ends_so_by_itself_is_not_turned(tmp_path: Path) -> None:
         (["Q=a"], "each letter of W, U, b, V, c once"),
         (["W=a", "W=b"], "--weight-map is 'W=b'; write LETTER=NAME, each letter"),
         (["W=rnn.h2h.weight"], "the mapping has no U"),
+        (["W=rnn.h2h.weight / 0", NAMED[1]], "is not finite"),
+        (["W=1e999 * rnn.h2h.weight", NAMED[1]], "is not finite"),
         (["b=rnn.h2h.bias"], "the mapping has no W; name both"),
         (["W=rnn.h2hh.weight", NAMED[1]], "did you mean 'rnn.h2h.weight'?"),
         (["W=out.weight", NAMED[1]], "has shape (3, 4), but (H, H) is needed"),
