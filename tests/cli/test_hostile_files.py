@@ -6,7 +6,6 @@ its memory, which would else begin at that of these tests. Time is that of the p
 
 import json
 import os
-import resource
 import struct
 import subprocess
 import sys

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, BinaryIO
 
+import numpy as np
+
 from gradscope.data.columns import quoted
 from gradscope.data.intake import DEEPEST, ZipMembers
 from gradscope.errors import WeightsError
-from gradscope.weights.files import restricted_pickle
+from gradscope.weights.files import contents, restricted_pickle
 from gradscope.weights.files.contents import LONGEST_NAME, Gathering, naming
 from gradscope.weights.files.restricted_pickle import Maker, Named, read_pickle, refused_name
 from gradscope.weights.files.tensors import WIDTHS, NumberArray, flat_numbers, strided_view, width
@@ -89,6 +91,9 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
         return flat_numbers(raw, number_type, order or "little")
 
     for name, tensor in _named_tensors(tree):
+        if not isinstance(tensor, _Tensor):
+            gathering.keep(name, np.array(float(tensor)))
+            continue
         with naming(quoted(name)):
             flat = numbers(tensor.storage, tensor.number_type)
             view = strided_view(flat, tensor.offset, tensor.size, tensor.stride)
@@ -109,15 +114,17 @@ def _root(members: ZipMembers) -> str:
     return places[0].removesuffix("data.pkl")
 
 
-def _named_tensors(tree: Any) -> Iterator[tuple[str, _Tensor]]:
-    """Yield every tensor in nested dicts and lists with its dotted name; what stands in several
-    places, under the first.
+def _named_tensors(tree: Any) -> Iterator[tuple[str, Any]]:
+    """Yield every tensor in nested dicts and lists, and every time scale, with its dotted name;
+    what stands in several places, under the first.
     """
     waiting: list[tuple[str, int, Any]] = [("", 0, tree)]
     seen: set[int] = set()
     while waiting:
         name, depth, value = waiting.pop()
-        if isinstance(value, _Tensor):
+        # What an optimizer calls alpha stands deeper than a model's dt or a configuration's.
+        scale = name.rpartition(".")[2] in contents.TIME_SCALES and name.count(".") < 2
+        if isinstance(value, _Tensor) or (scale and type(value) in (int, float)):
             yield name or "tensor", value
         if not isinstance(value, dict | list | tuple) or id(value) in seen:
             continue

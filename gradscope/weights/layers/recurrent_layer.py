@@ -80,7 +80,8 @@ class RecurrentLayer(LayerWeights):
     is one; ``reset_after`` of a GRU is as above; ``leak`` is α of (1 − α) h + α φ(…), 1 for none,
     ``dt`` and ``tau`` the seconds per step and the time constants. ``state`` is what W multiplies:
     φ(a), or a in ``W φ(a)`` of a rate network; ``initial_state`` (S,) is s_0 of that kind, None for
-    zero. Raises WeightsError if arrays do not fit together, or hold a number that is not finite.
+    zero. ``inferred`` fields follow from names alone, as ``names_as`` says, and may be overridden.
+    Raises WeightsError if arrays do not fit together, or hold a number that is not finite.
     """
 
     cell: CellName
@@ -96,6 +97,8 @@ class RecurrentLayer(LayerWeights):
     state: StateName = StateName.POST
     initial_state: FloatArray | None = None
     below: str = ""
+    inferred: tuple[str, ...] = ()
+    names_as: str = ""
 
     def compact_fields(self) -> dict[str, Any]:
         """Return what it is called, its kind and its sizes."""
