@@ -1,7 +1,9 @@
-"""A data file, separated text or NumPy's ``.npy``, as named columns of finite numbers (N,C)."""
+"""A data file, separated text, a workbook or a ``.npy``, as named columns of finite numbers."""
 
+import gzip
 import io
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,15 +12,27 @@ from typing import Any
 import numpy as np
 
 from gradscope.arrays import FloatArray, as_float64
+from gradscope.data.cells import UNIT, cell_value, decimal_mark, is_missing, is_value, marks_of
 from gradscope.data.columns import choose_columns, listed, quoted, several_columns
-from gradscope.data.delimited import CellTable, cell_value, is_value, parse_cells
+from gradscope.data.delimited import CellTable, parse_cells
+from gradscope.data.intake import Intake
+from gradscope.data.workbook import ZIP_START, workbook_cells
 from gradscope.errors import DataError
-from gradscope.names import MissingCells
 
 AnyArray = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
-TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
+TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".gz", ".xlsx")
 ARRAY_SUFFIX = ".npy"
+
+# What instruments and programs write for "no value": all nines, the ends of integers, powers of
+# ten and the fill values of netCDF and float32; UCI's air quality has -200.
+_USUAL_MARKS = re.compile(
+    r"-200|-?99+(\.9+)?|-32768|65535|-?214748364[78]|-?(1e\+[2-9]\d|9\.96921e\+36|3\.402823e\+38)"
+)
+FAR = 5.0
+"""So many robust standard deviations a mark is away from all other values, at least."""
+NORMAL_QUARTILES = 1.349
+"""Standard deviations between the quartiles of a normal distribution."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -47,18 +61,19 @@ class _Places:
 def read_table(
     path: Path,
     columns: tuple[str, ...] = (),
-    missing: MissingCells = MissingCells.REFUSE,
+    missing: str = "refuse",
     *,
     every: bool = False,
 ) -> Table:
-    """Read columns of numbers from a ``.csv``, ``.tsv``, ``.txt`` or ``.npy`` file: text, with or
-    without a header (see ``delimited.parse_cells``), or an array (N,) or (N,C).
+    """Read columns of numbers from a file of ``TEXT_SUFFIXES`` (see ``delimited`` and ``workbook``)
+    or an array (N,) or (N,C) in a ``.npy``.
 
     ``columns`` are names, or numbers counted from 1; a name wins. None asks for the only column of
-    numbers, or with ``every`` for all columns of a text. ``missing`` cells (also NA, NaN, null,
-    None, ``?``, ``-``) are refused, or filled by the line between their neighbours, at the ends by
-    the nearest value. Raises DataError if the file cannot be read, a column is not there or not the
-    only choice, or a cell is missing, infinite or not a number.
+    numbers, or with ``every`` for all columns of a text. ``missing`` cells (also NA, ``.``, NaN,
+    null, ``-``; see ``cells.marks_of``) are refused, or filled by the line between their neighbours,
+    at the ends by the nearest value. Raises DataError if the file cannot be read, a column is not
+    there or not the only choice, a cell is missing, infinite or not a number, or a number looks
+    like a mark for a missing value.
     """
     suffix = path.suffix.lower()
     if suffix in TEXT_SUFFIXES:
@@ -71,23 +86,28 @@ def read_table(
     )
 
 
-def _read_text(
-    path: Path, columns: tuple[str, ...], missing: MissingCells, *, every: bool
-) -> Table:
-    cells = parse_cells(file_bytes(path), str(path))
+def _read_text(path: Path, columns: tuple[str, ...], missing: str, *, every: bool) -> Table:
+    raw = file_bytes(path)
+    intake = Intake(path, DataError)
+    if raw.startswith(b"\x1f\x8b"):
+        with intake.reading("gzip", "unpack it"), gzip.GzipFile(fileobj=io.BytesIO(raw)) as packed:
+            raw = packed.read(intake.left + 1)
+            intake.spend(len(raw), path.name)
+    workbook = raw.startswith(ZIP_START)
+    cells = workbook_cells(raw, intake) if workbook else parse_cells(raw, str(path))
     if every and not columns:
         chosen = list(range(len(cells.names)))
     elif columns:
         chosen = choose_columns(columns, cells.names, path)
     else:
         chosen = [_only_column_of_numbers(cells, path)]
-    places = _Places(path, "line", cells.lines)
+    places = _Places(path, cells.unit, cells.lines)
     values = np.column_stack([_column_values(cells, column, places) for column in chosen])
     names = tuple(cells.names[column] for column in chosen)
     return Table(names, _complete(values, names, places, missing))
 
 
-def _read_array(path: Path, columns: tuple[str, ...], missing: MissingCells) -> Table:
+def _read_array(path: Path, columns: tuple[str, ...], missing: str) -> Table:
     array = read_npy(file_bytes(path), path)
     require_real(array, path)
     if array.ndim not in (1, 2) or array.size == 0:
@@ -152,16 +172,11 @@ def _only_column_of_numbers(cells: CellTable, path: Path) -> int:
         return 0
     # More cells that are numbers than text: a column of numbers with one slip in it is still the
     # column that is meant, and its slip is to be reported.
-    candidates = []
-    for column, texts in enumerate(cells.columns):
-        numbers = slips = 0
-        for cell in texts:
-            try:
-                numbers += not math.isnan(cell_value(cell, decimal_comma=cells.decimal_comma))
-            except ValueError:
-                slips += 1
-        if numbers > slips:
-            candidates.append(column)
+    candidates = [
+        column
+        for column, texts in enumerate(cells.columns)
+        if sum(not is_missing(each) if is_value(each) else -1 for each in texts) > 0
+    ]
     if not candidates:
         raise DataError(
             f"{path} has no column of numbers (columns: {listed(cells.names)}); correct its cells,"
@@ -174,28 +189,76 @@ def _only_column_of_numbers(cells: CellTable, path: Path) -> int:
 
 def _column_values(cells: CellTable, column: int, places: _Places) -> FloatArray:
     """Return one column as (N,) numbers, NaN where a cell is missing."""
-    texts, comma = cells.columns[column], cells.decimal_comma
-    try:
-        values = np.array([cell_value(text, decimal_comma=comma) for text in texts])
-    except ValueError:
-        row = [is_value(text, decimal_comma=comma) for text in texts].index(False)
-        problem = "is not a number"
-    else:
-        if not np.isinf(values).any():
-            return values
-        row = int(np.isinf(values).argmax())
-        problem = "is not finite, or beyond 1.8e308"
-    hint = " (decimal commas need ; or tab between cells, and no decimal points)"
-    raise DataError(
-        f"{places.at(row, cells.names[column])}: {quoted(texts[row])} {problem}"
-        f"{hint if ',' in texts[row] else ''}; correct the cell or choose another column (--column)"
-    )
+    texts, comma = cells.columns[column], cells.decimal_commas[column]
+    values = [cell_value(text, decimal_comma=bool(comma)) for text in texts]
+    units = set()
+    for row, (text, value) in enumerate(zip(texts, values, strict=True)):
+        unit = UNIT.search(text.strip())
+        if not is_missing(text):
+            units.add(unit[2] or unit[3] if unit else "")
+        if value is None:
+            other = is_value(text)
+            problem = "is not a number" + " (others have another decimal mark)" * other
+        elif math.isinf(value):
+            problem = "is not finite, or beyond 1.8e308"
+        elif comma is None and decimal_mark(text) == "?":
+            more = text.strip() + "0", text.strip() + ".,"["." in text] + "0"
+            problem = f"has a decimal mark or thousands (decide: write {more[0]} or {more[1]})"
+        elif len(units) > 1:
+            problem = "has another unit than cells above"
+        else:
+            continue
+        raise DataError(
+            f"{places.at(row, cells.names[column])}: {quoted(text)} {problem}; correct the cell or "
+            "choose another column (--column)"
+        )
+    return np.array(values)
+
+
+def _likely_marks(values: FloatArray) -> list[float]:
+    """Return the numbers in a column (N,) that are most likely marks of missing values: of a usual
+    form, far from all others, and more than one unless they are large.
+    """
+    present = values[~np.isnan(values)]
+    known = np.unique(present)
+    usual = [v for v in {*known[:3], *known[-3:]} if _USUAL_MARKS.fullmatch(f"{v:.7g}")]
+    rest = present[~np.isin(present, usual)]
+    if not usual or not rest.size:
+        return []
+    with np.errstate(over="ignore", invalid="ignore"):
+        low, lower, upper, high = np.quantile(rest, [0.0, 0.25, 0.75, 1.0])
+        spread = (upper - lower) / NORMAL_QUARTILES or rest.std()
+
+    def stands_out(number: float) -> bool:
+        gap = max(low - number, number - high)
+        far = gap > FAR * spread or (number < 0.0 <= low and gap > spread)
+        several = spread > 0.0 and np.count_nonzero(present == number) > 1
+        return bool(far and (several or not -999.0 < number < 9999.0))
+
+    return sorted(filter(stands_out, usual))
 
 
 def _complete(
-    values: FloatArray, names: tuple[str, ...], places: _Places, missing: MissingCells
+    values: FloatArray, names: tuple[str, ...], places: _Places, missing: str
 ) -> FloatArray:
-    """Return the values (N,C) without NaN: refused, or filled along the column."""
+    """Return the values (N,C) without NaN: refused, or filled along the column; marks for missing
+    values are such, and what looks like one is asked about.
+    """
+    marks = marks_of(missing)
+    # To 1e-7, because they may have been stored in single precision.
+    marked = np.isclose(values[..., np.newaxis], marks, rtol=1e-7, atol=0.0).any(axis=-1)
+    values = np.where(marked, np.nan, values)
+    likely = [[] if "keep" in missing else _likely_marks(column) for column in values.T]
+    for name, column, found in zip(names, values.T, likely, strict=True):
+        if found:
+            rows = np.flatnonzero(column == found[0])
+            keep = f"{missing},keep".removeprefix("refuse,")
+            words = [f"{each:.9g}" for each in dict.fromkeys(marks + sum(likely, []))]
+            raise DataError(
+                f"{places.at(rows[0], name)}: {found[0]:.9g} stands in {rows.size} of "
+                f"{len(values)} rows, far from all others; if it marks a missing value, use "
+                f"--missing {','.join(words)}, if not, --missing {keep}"
+            )
     absent = np.isnan(values)
     if not absent.any():
         return values
@@ -205,7 +268,7 @@ def _complete(
             f"column {quoted(names[blank[0]])} of {places.path} holds no number at all; "
             "choose another column (--column)"
         )
-    if missing is MissingCells.REFUSE:
+    if not (marks or "interpolate" in missing):
         row, column = np.argwhere(absent)[0]
         raise DataError(
             f"{places.at(row, names[column])}: the value is missing ({absent.sum()} in all); "
