@@ -6,8 +6,8 @@ from contextlib import suppress
 
 from gradscope.errors import SettingError
 
-# Compared in lower case. "#N/A" is what spreadsheets write, "." FRED, ":" Eurostat.
-MISSING_WORDS = frozenset(["", *". .. ... : - ? na n/a n.a. #n/a <na> nan null none".split()])
+# "#N/A" is what spreadsheets write, "." FRED, ":" Eurostat.
+_MISSING = re.compile(r"|\.{1,3}|[-:?]|#?n/?a|n\.a\.|<na>|nan|null|none", re.IGNORECASE)
 _SYMBOL = "([%€$£¥₹]|EUR|USD|GBP|CHF)"
 UNIT = re.compile(rf"^([+-]?)\s*{_SYMBOL}\s*|{_SYMBOL}\Z")
 # With commas, apostrophes or blanks between thousands, and a decimal point.
@@ -15,16 +15,16 @@ _NUMBER = re.compile(
     r"[+-]?(?:[1-9]\d{0,2}(?P<mark>[,'’ \u00a0\u2009\u202f])\d{3}(?:(?P=mark)\d{3})*(?:\.\d+)?"
     r"|(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?)"
 )
-_DECIMAL_COMMA = str.maketrans(",.", ".,")
+SWAPPED = str.maketrans(",.", ".,")
 
 
 def marks_of(missing: str) -> list[float]:
     """Return the numbers in ``--missing``; SettingError if its other words are not what it takes.
     ``interpolate`` fills missing cells, as numbers do; ``keep`` takes other numbers for values.
     """
-    words = {word.strip() for word in missing.split(",")} - {"refuse", "interpolate", "keep"}
+    words = [word.strip() for word in missing.split(",")]
     try:
-        return [float(word) for word in sorted(words)]
+        return [float(word) for word in words if word not in {"refuse", "interpolate", "keep"}]
     except ValueError:
         raise SettingError(
             f"--missing is {missing[:40]!r}; choose refuse, interpolate, keep, or numbers that "
@@ -34,12 +34,12 @@ def marks_of(missing: str) -> list[float]:
 
 def is_missing(cell: str) -> bool:
     """Say whether a cell is empty, or a word for that."""
-    return cell.strip().lower() in MISSING_WORDS
+    return _MISSING.fullmatch(cell.strip()) is not None
 
 
 def cell_value(cell: str, *, decimal_comma: bool) -> float | None:
-    """Return the number in a cell, NaN if missing, ±inf on overflow, None for a text. A sign of per
-    cent or of a currency is passed over.
+    """Return the number in a cell without its ``UNIT``: NaN if missing, ±inf on overflow, or None
+    for a text.
     """
     word = cell.strip()
     # Python reads 1_000 as a number; in a data file it is a slip or an identifier.
@@ -49,9 +49,8 @@ def cell_value(cell: str, *, decimal_comma: bool) -> float | None:
     if is_missing(word):
         return math.nan
     word = UNIT.sub(r"\1", word.replace("\u2212", "-"), count=1).strip()
-    word = word.translate(_DECIMAL_COMMA) if decimal_comma else word
-    found = _NUMBER.fullmatch(word)
-    return float(word.replace(found["mark"] or " ", "")) if found else None
+    found = _NUMBER.fullmatch(word.translate(SWAPPED) if decimal_comma else word)
+    return float(found[0].replace(found["mark"] or " ", "")) if found else None
 
 
 def is_value(cell: str) -> bool:
@@ -60,12 +59,8 @@ def is_value(cell: str) -> bool:
 
 
 def decimal_mark(cell: str) -> str:
-    """Return the decimal mark of a number that can be read in one way only; "?" if in two ways that
-    differ, and "" if there is none.
-    """
+    """Return the decimal mark of a number that has one reading only, "?" if two that differ."""
     if is_missing(cell) or not ("," in cell or "." in cell):
         return ""
     point, comma = (cell_value(cell, decimal_comma=each) for each in (False, True))
-    if point == comma:
-        return ""
-    return "," if point is None else "." if comma is None else "?"
+    return "" if point == comma else "," if point is None else "." if comma is None else "?"

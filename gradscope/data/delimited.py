@@ -13,6 +13,7 @@ from io import StringIO
 from itertools import islice
 
 from gradscope.data.cells import decimal_mark, is_missing, is_value
+from gradscope.data.columns import quoted
 from gradscope.errors import DataError
 
 # In order of preference, where several split the text equally well. A space stands for any blanks.
@@ -21,6 +22,7 @@ SEPARATORS = (",", "\t", ";", "|", " ")
 DOUBTFUL_SEPARATORS = (";", "\t")
 SAMPLE_ROWS = 50
 MAX_HEADER_ROWS = 4
+Rows = Iterator[tuple[int, list[str]]]  # The line on which each row starts, and its cells.
 
 # A line that starts with a spreadsheet's error is a row with a failed formula, not a comment.
 _COMMENT = re.compile(r"\s*(?:#(?!N/A|DIV/0!|VALUE!|REF!|NAME\?|NUM!|NULL!)|%(?!\d))")
@@ -35,31 +37,34 @@ _FIGURES = re.compile(r"[+-]?\d[\d\s\-/:.,;+TZAPM]*")
 
 @dataclass(frozen=True, eq=False, slots=True)
 class CellTable:
-    """C named columns of N text cells, as they stand in the file but for their quotes.
+    """C named columns of N cells, as they stand in the file but for their quotes; names are "1",
+    "2", … without a header, or where one is empty.
 
-    Names are "1", "2", … without a header, or where one is empty. ``lines`` has the line of the
-    file, from 1, on which each row starts. ``decimal_commas`` says of each column whether "1,5"
-    means 1.5; None where "1.234" may be either and no cell decides.
+    ``lines`` has the line of the file on which each row starts, or what ``unit`` calls it, from 1;
+    ``decimal_commas``, for each column, whether "1,5" means 1.5, None where no cell decides.
     """
 
+    source: str
     names: tuple[str, ...]
     columns: Sequence[tuple[str, ...]]
     lines: Sequence[int]
-    decimal_commas: Sequence[bool | None]
-    unit: str
+    decimal_commas: Sequence[bool | None] = ()
+    unit: str = "line"
+
+    def place(self, row: int, name: str) -> str:
+        """Return the place of one cell, as an error message opens."""
+        return f"{self.source} {self.unit} {self.lines[row]}, column {quoted(name)}"
 
 
 def parse_cells(raw: bytes, source: str) -> CellTable:
-    """Split the bytes of a text file into named columns of cells; ``source`` is its name in
-    messages.
+    """Split a text file, named ``source`` in messages, into named columns of cells.
 
-    UTF-8, or UTF-16 with its byte order mark, any line ends, quoted cells. Blank lines and lines
-    that start with ``#`` or ``%`` are passed over. A first line ``sep=;`` is Excel's. Raises
-    DataError if the bytes are not text, or as ``named_columns`` does.
+    UTF-8, or UTF-16 with its mark, any line ends, quoted cells. Blank lines and lines that start
+    with ``#`` or ``%`` are passed over; a first line ``sep=;`` is Excel's. Raises DataError if the
+    bytes are not text, or as ``named_columns`` does.
     """
     try:
-        wide = raw.startswith((b"\xff\xfe", b"\xfe\xff"))
-        text = raw.decode("utf-16" if wide else "utf-8-sig")
+        text = raw.decode("utf-16" if raw[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig")
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
@@ -83,14 +88,12 @@ def _plausibility(text: str, separator: str) -> float:
     width, agreeing = Counter(map(len, rows)).most_common(1)[0]
     cells = [cell.strip() for row in rows for cell in row]
     # In a single column a comma is more likely a separator that a short row lacks.
-    values = sum(
-        (is_value(cell) and (width > 1 or "," not in cell)) or bool(_DATE.fullmatch(cell))
-        for cell in cells
-    )
-    return agreeing / len(rows) * values / len(cells)
+    values = [each for each in cells if is_value(each) and (width > 1 or "," not in each)]
+    dates = [each for each in cells if _DATE.fullmatch(each)]
+    return agreeing / len(rows) * (len(values) + len(dates)) / len(cells)
 
 
-def _rows(text: str, separator: str, source: str) -> Iterator[tuple[int, list[str]]]:
+def _rows(text: str, separator: str, source: str) -> Rows:
     """Yield the line on which each row starts, and its cells."""
     # A space as separator is collapsed by _tidy; csv refuses it together with skipinitialspace.
     reader = csv.reader(
@@ -123,88 +126,65 @@ def _tidy(lines: Iterable[str], separator: str) -> Iterator[str]:
             yield line
 
 
-def named_columns(
-    rows: Iterable[tuple[int, list[str]]], separator: str, source: str, unit: str = "line"
-) -> CellTable:
-    """Return rows, each with its line or what ``unit`` calls it, as named columns. Raises DataError
-    without rows, or if they differ in their number of cells.
+def named_columns(rows: Rows, separator: str, source: str, unit: str = "line") -> CellTable:
+    """Return rows as named columns without the blank cells at the end of all rows and the blank
+    rows at either end; DataError without rows, or if they differ in their number of cells.
     """
-    columns, lines = _columns(rows, source, unit)
-    n_names = _header_rows(columns)
-    if len(lines) == n_names:
-        raise DataError(f"{source} has a header but no rows; give at least one row of numbers")
-    headers = [[column[row].strip() for column in columns] for row in range(n_names)]
-    joined = (" ".join(filter(None, dict.fromkeys(words))) for words in zip(*headers, strict=True))
-    unique = (names for names in headers if all(names) and len(set(names)) == len(columns))
-    names = next(unique, list(joined)) or [""] * len(columns)
-    columns = [column[n_names:] for column in columns]
-    return CellTable(
-        tuple(name or str(column) for column, name in enumerate(names, start=1)),
-        columns,
-        lines[n_names:],
-        _decimal_commas(columns, separator),
-        unit,
-    )
-
-
-def _columns(
-    rows: Iterable[tuple[int, list[str]]], source: str, unit: str
-) -> tuple[list[tuple[str, ...]], list[int]]:
-    """Return the columns, and the line on which each row starts, without the blank cells at the end
-    of all rows and the blank rows at either end.
-    """
-    lines, lengths, table = [], [], []
+    kept: list[tuple[int, int, list[str]]] = []
     for line, row in rows:
-        length = len(row)
+        size = len(row)
         while row and not row[-1].strip():
             row.pop()
-        if row or table:
-            lines.append(line)
-            lengths.append(length)
-            table.append(row)
-    while table and not table[-1]:
-        del table[-1], lengths[-1]
-    if not table:
+        if row or kept:
+            kept.append((line, size, row))
+    while kept and not kept[-1][2]:
+        kept.pop()
+    if not kept:
         raise DataError(f"{source} is empty; give a file with at least one row of numbers")
-    width = max(map(len, table))
-    if width > min(lengths):
-        usual = Counter(lengths).most_common(1)[0][0]
-        wrong = next(k for k, n in enumerate(lengths) if n < usual or len(table[k]) > usual)
-        raise DataError(
-            f"{source} {unit} {lines[wrong]} has {lengths[wrong]} cells, but most have {usual}; "
-            "give every row the same number, or quote cells that hold separators"
-        )
-    return list(zip(*(row + [""] * (width - len(row)) for row in table), strict=True)), lines
+    lines, sizes, cells = zip(*kept, strict=True)
+    width, usual = max(map(len, cells)), Counter(sizes).most_common(1)[0][0]
+    ragged = min(sizes) < width
+    for line, size, row in kept:
+        if ragged and (size < usual or len(row) > usual):
+            raise DataError(
+                f"{source} {unit} {line} has {size} cells, but most have {usual}; "
+                "give every row the same number, or quote cells that hold separators"
+            )
+        row.extend([""] * (width - len(row)))
+    count = _header_rows(cells[: MAX_HEADER_ROWS + 1])
+    if len(lines) == count:
+        raise DataError(f"{source} has a header but no rows; give at least one row of numbers")
+    header = [[cell.strip() for cell in row] for row in cells[:count]] or [[""] * width]
+    joined = [" ".join(filter(None, dict.fromkeys(each))) for each in zip(*header, strict=True)]
+    named = next((row for row in header if all(row) and len(set(row)) == width), joined)
+    names = tuple(name or str(k) for k, name in enumerate(named, start=1))
+    columns = list(zip(*cells[count:], strict=True))
+    commas = _decimal_commas(columns, separator)
+    return CellTable(source, names, columns, lines[count:], commas, unit)
 
 
-def _header_rows(columns: list[tuple[str, ...]]) -> int:
+def _header_rows(rows: Sequence[list[str]]) -> int:
     """Return how many rows name the columns: the first with a text, and those below up to a number,
     if each has a text above a number or date (units; the three rows of yfinance).
     """
-    rows = list(zip(*(column[: MAX_HEADER_ROWS + 1] for column in columns), strict=True))
     texts = [[not (is_value(c) or _FIGURES.fullmatch(c.strip())) for c in row] for row in rows]
-    if not any(texts[0]):
-        return 0
-    first = 1
-    while first < len(rows) and all(not is_value(c) or is_missing(c) for c in rows[first]):
-        first += 1
-    below = texts[min(first, len(rows) - 1)]
-    named = (any(a > b for a, b in zip(row, below, strict=True)) for row in texts[1:first])
-    return first if all(named) else 1
+    end = 1
+    while end < len(rows) and all(is_missing(c) or not is_value(c) for c in rows[end]):
+        end += 1
+    below = texts[min(end, len(rows) - 1)]
+    named = (any(a > b for a, b in zip(row, below, strict=True)) for row in texts[1:end])
+    return any(texts[0]) * (end if all(named) else 1)
 
 
 def _decimal_commas(columns: list[tuple[str, ...]], separator: str) -> list[bool | None]:
-    """Return ``CellTable.decimal_commas``: the first cell of a column that has one reading only
-    decides, else the other columns, if they agree.
+    """Return what the first cell of one reading says of its column, else what the others agree on;
+    else a point is decimal, but None where thousands may be meant.
     """
     marks = [next((m for m in map(decimal_mark, each) if m in {",", "."}), "") for each in columns]
     known = set(marks) - {""}
-    open_to = separator in DOUBTFUL_SEPARATORS or len(known) > 1
-
-    def undecided(column: tuple[str, ...]) -> bool | None:
-        if len(known) == 1:
-            return known == {","}
-        return None if open_to or any("," in cell for cell in column) else False
-
-    pairs = zip(marks, columns, strict=True)
-    return [mark == "," if mark else undecided(column) for mark, column in pairs]
+    others = known == {","} if len(known) == 1 else None
+    asked = separator in DOUBTFUL_SEPARATORS or bool(known)
+    return [
+        mark == "," if mark else others if asked or "," in "".join(column) else False
+        for mark, column in zip(marks, columns, strict=True)
+    ]

@@ -2,9 +2,7 @@
 
 import gzip
 import io
-import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +10,19 @@ from typing import Any
 import numpy as np
 
 from gradscope.arrays import FloatArray, as_float64
-from gradscope.data.cells import UNIT, cell_value, decimal_mark, is_missing, is_value, marks_of
+from gradscope.data.cells import (
+    SWAPPED,
+    UNIT,
+    cell_value,
+    decimal_mark,
+    is_missing,
+    is_value,
+    marks_of,
+)
 from gradscope.data.columns import choose_columns, listed, quoted, several_columns
-from gradscope.data.delimited import CellTable, parse_cells
-from gradscope.data.intake import Intake
-from gradscope.data.workbook import ZIP_START, workbook_cells
-from gradscope.errors import DataError
+from gradscope.data.delimited import CellTable, named_columns, parse_cells
+from gradscope.data.intake import Intake, ZipMembers
+from gradscope.errors import DataError, install_line
 
 AnyArray = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
@@ -31,8 +36,6 @@ _USUAL_MARKS = re.compile(
 )
 FAR = 5.0
 """So many robust standard deviations a mark is away from all other values, at least."""
-NORMAL_QUARTILES = 1.349
-"""Standard deviations between the quartiles of a normal distribution."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -45,35 +48,17 @@ class Table:
     values: FloatArray
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class _Places:
-    """Where rows stand in the file: ``numbers[row]`` is the line (text) or row (array), from 1."""
-
-    path: Path
-    unit: str
-    numbers: Sequence[int]
-
-    def at(self, row: int, name: str) -> str:
-        """Return the place of one cell, as an error message opens."""
-        return f"{self.path} {self.unit} {self.numbers[row]}, column {quoted(name)}"
-
-
 def read_table(
-    path: Path,
-    columns: tuple[str, ...] = (),
-    missing: str = "refuse",
-    *,
-    every: bool = False,
+    path: Path, columns: tuple[str, ...] = (), missing: str = "refuse", *, every: bool = False
 ) -> Table:
-    """Read columns of numbers from a file of ``TEXT_SUFFIXES`` (see ``delimited`` and ``workbook``)
-    or an array (N,) or (N,C) in a ``.npy``.
+    """Read columns of numbers from a text (see ``delimited``; packed by gzip too), the first sheet
+    of a workbook, or an array (N,) or (N,C) in a ``.npy``.
 
     ``columns`` are names, or numbers counted from 1; a name wins. None asks for the only column of
-    numbers, or with ``every`` for all columns of a text. ``missing`` cells (also NA, ``.``, NaN,
-    null, ``-``; see ``cells.marks_of``) are refused, or filled by the line between their neighbours,
-    at the ends by the nearest value. Raises DataError if the file cannot be read, a column is not
-    there or not the only choice, a cell is missing, infinite or not a number, or a number looks
-    like a mark for a missing value.
+    numbers, or with ``every`` for all columns of a text. ``missing`` says what becomes of cells
+    without a value (see ``cells.marks_of``): refused, or filled by the line between their
+    neighbours, at the ends by the nearest value. Raises DataError if the file cannot be read, a
+    column is not there or not the only choice, or a cell is no finite number.
     """
     suffix = path.suffix.lower()
     if suffix in TEXT_SUFFIXES:
@@ -87,24 +72,47 @@ def read_table(
 
 
 def _read_text(path: Path, columns: tuple[str, ...], missing: str, *, every: bool) -> Table:
-    raw = file_bytes(path)
-    intake = Intake(path, DataError)
+    raw, intake = file_bytes(path), Intake(path, DataError)
     if raw.startswith(b"\x1f\x8b"):
         with intake.reading("gzip", "unpack it"), gzip.GzipFile(fileobj=io.BytesIO(raw)) as packed:
             raw = packed.read(intake.left + 1)
             intake.spend(len(raw), path.name)
-    workbook = raw.startswith(ZIP_START)
-    cells = workbook_cells(raw, intake) if workbook else parse_cells(raw, str(path))
-    if every and not columns:
-        chosen = list(range(len(cells.names)))
-    elif columns:
-        chosen = choose_columns(columns, cells.names, path)
-    else:
-        chosen = [_only_column_of_numbers(cells, path)]
-    places = _Places(path, cells.unit, cells.lines)
-    values = np.column_stack([_column_values(cells, column, places) for column in chosen])
-    names = tuple(cells.names[column] for column in chosen)
-    return Table(names, _complete(values, names, places, missing))
+    workbook = raw.startswith(b"PK\x03\x04")
+    cells = _workbook_cells(raw, intake) if workbook else parse_cells(raw, str(path))
+    chosen = choose_columns(columns, cells.names, path)
+    if not columns:
+        chosen = [*range(len(cells.names))] if every else [_only_column_of_numbers(cells, path)]
+    values = np.column_stack([_column_values(cells, column) for column in chosen])
+    return _complete(values, tuple(cells.names[column] for column in chosen), cells, missing)
+
+
+def _workbook_cells(raw: bytes, intake: Intake) -> CellTable:
+    """Return the cells of a workbook's first sheet, formulas as they were when it was saved."""
+    try:
+        from openpyxl import load_workbook
+    except ImportError:
+        text = f"{intake.path} is a workbook: save it as CSV, or install openpyxl"
+        raise DataError(f"{text}; {install_line('tables')}") from None
+    with intake.reading("a workbook (.xlsx)", "save it again, or as CSV"):
+        members = ZipMembers(io.BytesIO(raw), intake)
+        intake.spend(sum(map(members.size, members.names)), intake.path.name)
+        sheet = load_workbook(io.BytesIO(raw), read_only=True, data_only=True).worksheets[0]
+        sheet.reset_dimensions()  # They may claim other cells than there are.
+        rows, width = {}, 0
+        for line, row in enumerate(sheet.iter_rows(values_only=True), start=1):
+            if any(cell is not None for cell in row):
+                width = max(width, len(row))
+                intake.require(8 * width * len(rows), sheet.title)
+                rows[line] = [_cell_text(cell) for cell in row]
+        filled = ((line, row + [""] * (width - len(row))) for line, row in rows.items())
+        return named_columns(filled, ",", str(intake.path), f"sheet {quoted(sheet.title)} row")
+
+
+def _cell_text(cell: Any) -> str:
+    """Return a cell of a workbook as a text of one reading: not a number where it had two."""
+    if isinstance(cell, float):
+        return f"{cell:.17e}"
+    return "" if cell is None else repr(cell) if decimal_mark(str(cell)) == "?" else str(cell)
 
 
 def _read_array(path: Path, columns: tuple[str, ...], missing: str) -> Table:
@@ -121,15 +129,8 @@ def _read_array(path: Path, columns: tuple[str, ...], missing: str) -> Table:
         raise several_columns(all_names, path)
     chosen = choose_columns(columns or all_names, all_names, path)
     values, names = everything[:, chosen], tuple(all_names[column] for column in chosen)
-    places = _Places(path, "row", range(1, len(values) + 1))
-    infinite = np.argwhere(np.isinf(values))
-    if infinite.size:
-        row, column = infinite[0]
-        raise DataError(
-            f"{places.at(row, names[column])}: {values[row, column]} is not finite; correct the "
-            "value or choose another column (--column)"
-        )
-    return Table(names, _complete(values, names, places, missing))
+    cells = CellTable(str(path), names, (), range(1, len(values) + 1), unit="row")
+    return _complete(values, names, cells, missing)
 
 
 def file_bytes(path: Path) -> bytes:
@@ -187,92 +188,89 @@ def _only_column_of_numbers(cells: CellTable, path: Path) -> int:
     return candidates[0]
 
 
-def _column_values(cells: CellTable, column: int, places: _Places) -> FloatArray:
+def _column_values(cells: CellTable, column: int) -> FloatArray:
     """Return one column as (N,) numbers, NaN where a cell is missing."""
     texts, comma = cells.columns[column], cells.decimal_commas[column]
     values = [cell_value(text, decimal_comma=bool(comma)) for text in texts]
     units = set()
-    for row, (text, value) in enumerate(zip(texts, values, strict=True)):
+    for row, text in enumerate(texts):
         unit = UNIT.search(text.strip())
-        if not is_missing(text):
-            units.add(unit[2] or unit[3] if unit else "")
-        if value is None:
-            other = is_value(text)
-            problem = "is not a number" + " (others have another decimal mark)" * other
-        elif math.isinf(value):
-            problem = "is not finite, or beyond 1.8e308"
+        units |= set() if is_missing(text) else {unit[2] or unit[3] if unit else ""}
+        if values[row] is None:
+            problem = "is not a number" + " as others are (decimal mark)" * is_value(text)
         elif comma is None and decimal_mark(text) == "?":
-            more = text.strip() + "0", text.strip() + ".,"["." in text] + "0"
-            problem = f"has a decimal mark or thousands (decide: write {more[0]} or {more[1]})"
+            ways = "1.2340 or 1.234,0".translate(SWAPPED if "," in text else {})
+            problem = f"has decimals or thousands; decide by writing one such cell as {ways}"
         elif len(units) > 1:
             problem = "has another unit than cells above"
         else:
             continue
         raise DataError(
-            f"{places.at(row, cells.names[column])}: {quoted(text)} {problem}; correct the cell or "
-            "choose another column (--column)"
+            f"{cells.place(row, cells.names[column])}: {quoted(text)} {problem}; correct the cell "
+            "or choose another column (--column)"
         )
     return np.array(values)
 
 
 def _likely_marks(values: FloatArray) -> list[float]:
-    """Return the numbers in a column (N,) that are most likely marks of missing values: of a usual
-    form, far from all others, and more than one unless they are large.
+    """Return the numbers in a column (N,) that most likely mark missing values: of a usual form,
+    far from all others, and several unless they are large.
     """
-    present = values[~np.isnan(values)]
-    known = np.unique(present)
-    usual = [v for v in {*known[:3], *known[-3:]} if _USUAL_MARKS.fullmatch(f"{v:.7g}")]
-    rest = present[~np.isin(present, usual)]
+    known, counts = np.unique(values[~np.isnan(values)], return_counts=True)
+    ends = np.r_[known[:3], known[3:][-3:]]
+    usual = [v for v in ends.tolist() if _USUAL_MARKS.fullmatch(f"{v:.7g}")]
+    rest = np.repeat(known, counts * ~np.isin(known, usual))
     if not usual or not rest.size:
         return []
     with np.errstate(over="ignore", invalid="ignore"):
         low, lower, upper, high = np.quantile(rest, [0.0, 0.25, 0.75, 1.0])
-        spread = (upper - lower) / NORMAL_QUARTILES or rest.std()
-
-    def stands_out(number: float) -> bool:
-        gap = max(low - number, number - high)
-        far = gap > FAR * spread or (number < 0.0 <= low and gap > spread)
-        several = spread > 0.0 and np.count_nonzero(present == number) > 1
-        return bool(far and (several or not -999.0 < number < 9999.0))
-
-    return sorted(filter(stands_out, usual))
+        # A normal distribution has 1.349 standard deviations between its quartiles.
+        spread = (upper - lower) / 1.349 or rest.std()
+        gaps = np.maximum(low - known, known - high)
+        far = (gaps > FAR * spread) | ((known < 0.0) & (low >= 0.0) & (gaps > spread))
+    large = (known <= -999.0) | (known >= 9999.0)
+    found = known[far & (large | ((counts > 1) & (spread > 0.0)))]
+    return [each for each in found.tolist() if each in usual]
 
 
-def _complete(
-    values: FloatArray, names: tuple[str, ...], places: _Places, missing: str
-) -> FloatArray:
-    """Return the values (N,C) without NaN: refused, or filled along the column; marks for missing
-    values are such, and what looks like one is asked about.
+def _complete(values: FloatArray, names: tuple[str, ...], cells: CellTable, missing: str) -> Table:
+    """Return the values (N,C) without NaN: refused, or filled along the column; a number that looks
+    like a mark for one is asked about.
     """
     marks = marks_of(missing)
     # To 1e-7, because they may have been stored in single precision.
     marked = np.isclose(values[..., np.newaxis], marks, rtol=1e-7, atol=0.0).any(axis=-1)
     values = np.where(marked, np.nan, values)
-    likely = [[] if "keep" in missing else _likely_marks(column) for column in values.T]
-    for name, column, found in zip(names, values.T, likely, strict=True):
-        if found:
-            rows = np.flatnonzero(column == found[0])
-            keep = f"{missing},keep".removeprefix("refuse,")
-            words = [f"{each:.9g}" for each in dict.fromkeys(marks + sum(likely, []))]
-            raise DataError(
-                f"{places.at(rows[0], name)}: {found[0]:.9g} stands in {rows.size} of "
-                f"{len(values)} rows, far from all others; if it marks a missing value, use "
-                f"--missing {','.join(words)}, if not, --missing {keep}"
-            )
+    found = [(k, each) for k, column in enumerate(values.T) for each in _likely_marks(column)]
+    if found and "keep" not in missing:
+        column, number = found[0]
+        rows = np.flatnonzero(values[:, column] == number)
+        words = [f"{each:.9g}" for each in dict.fromkeys([*marks, *(mark for _, mark in found)])]
+        keep = f"{missing},keep".removeprefix("refuse,")
+        raise DataError(
+            f"{cells.place(rows[0], names[column])}: {number:.9g} stands in {rows.size} of "
+            f"{len(values)} rows, far from all others; if it marks a missing value, use --missing "
+            f"{','.join(words)}, if not, --missing {keep}"
+        )
     absent = np.isnan(values)
-    if not absent.any():
-        return values
     blank = np.flatnonzero(absent.all(axis=0))
     if blank.size:
         raise DataError(
-            f"column {quoted(names[blank[0]])} of {places.path} holds no number at all; "
+            f"column {quoted(names[blank[0]])} of {cells.source} holds no number at all; "
             "choose another column (--column)"
         )
-    if not (marks or "interpolate" in missing):
-        row, column = np.argwhere(absent)[0]
+    fill = bool(marks) or "interpolate" in missing
+    infinite = np.isinf(values)
+    unfit = np.argwhere(infinite if infinite.any() else absent & (not fill))
+    if unfit.size:
+        row, column = unfit[0]
+        state = "missing" if absent[row, column] else values[row, column]
+        remedy = (
+            "choose another column (--column)" if infinite.any() else "use --missing interpolate"
+        )
         raise DataError(
-            f"{places.at(row, names[column])}: the value is missing ({absent.sum()} in all); "
-            "fill it in, or use --missing interpolate"
+            f"{cells.place(row, names[column])}: the value is {state} ({len(unfit)} in all); "
+            f"correct it, or {remedy}"
         )
     # Straight lines across the gaps, level at the ends.
     filled = values.copy()
@@ -281,4 +279,4 @@ def _complete(
         known = values[~gaps, column]
         # A quarter, so that the rise between neighbours of opposite sign cannot overflow.
         filled[gaps, column] = 4.0 * np.interp(rows[gaps], rows[~gaps], known / 4.0)
-    return filled
+    return Table(names, filled)

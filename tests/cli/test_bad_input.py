@@ -70,7 +70,7 @@ COMPARISONS = {
 FILES = {
     "no such file": ("analyze --data missing.csv", "missing.csv does not exist"),
     "a folder": ("analyze --data folder.csv", "is a directory"),
-    "unreadable format": ("analyze --data table.xlsx", "is not a .csv"),
+    "unreadable format": ("analyze --data table.ods", "is not a .csv"),
     "empty": ("analyze --data empty.csv", "is empty"),
     "header only": ("analyze --data header.csv", "has a header but no rows"),
     "one row": ("analyze --data one.csv --steps 3", "the series has 1 rows"),
@@ -81,7 +81,7 @@ FILES = {
     ),
     "infinite cell": ("analyze --data inf.csv --steps 3", "not finite"),
     "text among numbers": ("analyze --data text.csv --steps 3", "'oops' is not a number"),
-    "ragged rows": ("analyze --data ragged.csv", "has 3 cells, but line 1 has 2"),
+    "ragged rows": ("analyze --data ragged.csv", "has 3 cells, but most have 2"),
     "constant column": ("analyze --data constant.csv --steps 3", "is constant"),
     "several columns": ("analyze --data two.csv --steps 3", "choose with --column"),
     "no such column": ("analyze --data two.csv --column c", "has no column 'c'"),
@@ -125,7 +125,7 @@ BAD = {**SETTINGS, **COMPARISONS, **FILES, **OUTPUTS}
 ROWS = [str(0.5 * (k % 7) - k % 3) for k in range(60)]
 TEXTS = {
     "good.csv": ["v", *ROWS],
-    "table.xlsx": ROWS,
+    "table.ods": ROWS,
     "empty.csv": [],
     "header.csv": ["v"],
     "one.csv": ["1.5"],
