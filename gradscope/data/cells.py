@@ -38,9 +38,7 @@ def is_missing(cell: str) -> bool:
 
 
 def cell_value(cell: str, *, decimal_comma: bool) -> float | None:
-    """Return the number in a cell without its ``UNIT``: NaN if missing, ±inf on overflow, or None
-    for a text.
-    """
+    """Return the number in a cell, its ``UNIT`` left out; NaN if missing, None for a text."""
     word = cell.strip()
     # Python reads 1_000 as a number; in a data file it is a slip or an identifier.
     if not decimal_comma and "_" not in word:

@@ -6,6 +6,7 @@ Sources: Fifield (2019), "A better zip bomb"; NumPy's ``numpy.lib.format``, vers
 PKWARE's APPNOTE 6.3.10; TOML 1.0.
 """
 
+import itertools
 import json
 import math
 import re
@@ -38,10 +39,10 @@ MAX_ITEMS = 500_000
 """Values, opcodes or links of a file of up to 4 MB; beyond that, one for each 8 bytes."""
 
 MAX_MEMBERS = 100_000
-DEEPEST = 64
+DEEPEST = 128
 """Lists within lists; a Keras model of models has a few dozen."""
 
-LONGEST_TOML = 2**20
+LONGEST_TOML, LONGEST_TEXT = 2**20, 2**23
 MAX_KEY_PARTS = 16
 
 TOML_TEXTS = re.compile(
@@ -72,6 +73,12 @@ def opened(path: Path, error: type[GradscopeError], flag: str = "") -> BinaryIO:
     raise error(f"{path} is a folder or a device, not a file; name a file{named}")
 
 
+def content(path: Path, error: type[GradscopeError], flag: str = "") -> bytes:
+    """Return all bytes of a file, opened as above."""
+    with opened(path, error, flag) as file:
+        return file.read()
+
+
 class Intake:
     """One file while it is read: ``left`` bytes may still be unfolded, ``items`` looked at; faults
     are raised as ``error``.
@@ -79,7 +86,9 @@ class Intake:
 
     def __init__(self, path: Path, error: type[GradscopeError]) -> None:
         self.path, self.error, self.size = path, error, path.stat().st_size
-        self.left = min(MAX_BYTES, max(ALWAYS_ALLOWED, MAX_EXPANSION * self.size))
+        expanded = min(MAX_BYTES, MAX_EXPANSION * self.size)
+        self.allowance = max(ALWAYS_ALLOWED, expanded, self.size)
+        self.left = self.allowance
         self.items = max(MAX_ITEMS, self.size // 8)
 
     def require(self, n_bytes: int, name: str) -> None:
@@ -136,22 +145,27 @@ class Intake:
         return unfolded
 
     def parsed_json(self, text: bytes | str, **options: Any) -> Any:
-        """Return the value of a JSON text, with few enough items, nested not too deep."""
+        """Return the value of a JSON text; ValueError if it is none, or has too many items or too
+        deep lists.
+        """
         if isinstance(text, bytes):
             text = text.decode(json.detect_encoding(text))
-        self.visit(text.count(",") + text.count("[") + text.count("{"))
+        count = text.count(",") + text.count("[") + text.count("{")
+        if len(text) > LONGEST_TEXT + self.size or count > self.items:
+            raise ValueError(f"{count} items in {len(text)} characters of JSON")
         value = json.loads(text, **options)
         level = [value]
         for _ in range(DEEPEST):
-            inside = (each.values() if isinstance(each, dict) else each for each in level)
-            level = [each for every in inside for each in every if isinstance(each, dict | list)]
+            lists = [each for each in level if isinstance(each, dict | list)]
+            values = (each.values() if isinstance(each, dict) else each for each in lists)
+            level = list(itertools.chain.from_iterable(values))
             if not level:
                 return value
-        raise self.error(f"it nests lists more than {DEEPEST} deep; save it flat")
+        raise ValueError(f"lists more than {DEEPEST} deep")
 
-    def array(self, raw: bytes, name: str) -> AnyArray | None:
-        """Return the array in the bytes of a ``.npy``, None where it can only be unpickled; raises
-        ``error`` if it is declared larger or smaller than its bytes.
+    def array(self, raw: bytes, name: str) -> AnyArray:
+        """Return the array in the bytes of a ``.npy``, an empty one of objects where it can only be
+        unpickled; raises ``error`` if it is declared larger or smaller than its bytes.
         """
         file = BytesIO(raw)
         first = np.lib.format.read_magic(file) == (1, 0)
@@ -160,7 +174,7 @@ class Intake:
         read = header.read_array_header_1_0 if first else header.read_array_header_2_0
         shape, columns_first, dtype = read(file)
         if dtype.hasobject:
-            return None
+            return np.empty(0, dtype=np.object_)
         wanted, left = math.prod(shape) * dtype.itemsize, len(raw) - file.tell()
         if any(n < 0 for n in shape) or wanted != left:
             raise self.error(

@@ -10,21 +10,11 @@ from typing import Any
 import numpy as np
 
 from gradscope.arrays import FloatArray, as_float64
-from gradscope.data.cells import (
-    SWAPPED,
-    UNIT,
-    cell_value,
-    decimal_mark,
-    is_missing,
-    is_value,
-    marks_of,
-)
+from gradscope.data.cells import UNIT, cell_value, decimal_mark, is_missing, is_value, marks_of
 from gradscope.data.columns import choose_columns, listed, quoted, several_columns
 from gradscope.data.delimited import CellTable, named_columns, parse_cells
-from gradscope.data.intake import Intake, ZipMembers
+from gradscope.data.intake import AnyArray, Intake, ZipMembers, content
 from gradscope.errors import DataError, install_line
-
-AnyArray = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".gz", ".xlsx")
 ARRAY_SUFFIX = ".npy"
@@ -72,7 +62,7 @@ def read_table(
 
 
 def _read_text(path: Path, columns: tuple[str, ...], missing: str, *, every: bool) -> Table:
-    raw, intake = file_bytes(path), Intake(path, DataError)
+    raw, intake = content(path, DataError, "--data"), Intake(path, DataError)
     if raw.startswith(b"\x1f\x8b"):
         with intake.reading("gzip", "unpack it"), gzip.GzipFile(fileobj=io.BytesIO(raw)) as packed:
             raw = packed.read(intake.left + 1)
@@ -116,7 +106,7 @@ def _cell_text(cell: Any) -> str:
 
 
 def _read_array(path: Path, columns: tuple[str, ...], missing: str) -> Table:
-    array = read_npy(file_bytes(path), path)
+    array = read_npy(path)
     require_real(array, path)
     if array.ndim not in (1, 2) or array.size == 0:
         raise DataError(
@@ -133,30 +123,11 @@ def _read_array(path: Path, columns: tuple[str, ...], missing: str) -> Table:
     return _complete(values, names, cells, missing)
 
 
-def file_bytes(path: Path) -> bytes:
-    """Return what a file holds, or say why not."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist; check the name (--data)") from None
-    except IsADirectoryError:
-        raise DataError(f"{path} is a directory; name a file in it (--data)") from None
-    except PermissionError:
-        raise DataError(f"{path} may not be read; check its permissions") from None
-    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        raise DataError(f"{path} cannot be read ({error}); check the name (--data)") from None
-
-
-def read_npy(raw: bytes, path: Path) -> AnyArray:
-    """Return the array in the bytes of a ``.npy`` file."""
-    try:
-        array: AnyArray = np.lib.format.read_array(io.BytesIO(raw), allow_pickle=False)
-    except Exception as error:  # noqa: BLE001 - a damaged header fails in many ways inside NumPy
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise DataError(
-            f"{path} cannot be read as a .npy array ({reason}); save the numbers with numpy.save"
-        ) from None
-    return array
+def read_npy(path: Path, option: str = "--data") -> AnyArray:
+    """Return the array in a ``.npy`` file."""
+    raw, intake = content(path, DataError, option), Intake(path, DataError)
+    with intake.reading("a .npy array", "save the numbers with numpy.save"):
+        return intake.array(raw, path.name)
 
 
 def require_real(array: AnyArray, path: Path) -> None:
@@ -199,7 +170,7 @@ def _column_values(cells: CellTable, column: int) -> FloatArray:
         if values[row] is None:
             problem = "is not a number" + " as others are (decimal mark)" * is_value(text)
         elif comma is None and decimal_mark(text) == "?":
-            ways = "1.2340 or 1.234,0".translate(SWAPPED if "," in text else {})
+            ways = "1,2340 or 1,234.0" if "," in text else "1.2340 or 1.234,0"
             problem = f"has decimals or thousands; decide by writing one such cell as {ways}"
         elif len(units) > 1:
             problem = "has another unit than cells above"
@@ -213,8 +184,8 @@ def _column_values(cells: CellTable, column: int) -> FloatArray:
 
 
 def _likely_marks(values: FloatArray) -> list[float]:
-    """Return the numbers in a column (N,) that most likely mark missing values: of a usual form,
-    far from all others, and several unless they are large.
+    """Return what stands for missing values in a column (N,): numbers of a usual form, far from all
+    others, and several unless they are large.
     """
     known, counts = np.unique(values[~np.isnan(values)], return_counts=True)
     ends = np.r_[known[:3], known[3:][-3:]]
