@@ -135,8 +135,8 @@ class SettingFields:
         metavar="NAME", common=True,
     )
     missing: str = setting(
-        "refuse", SEQUENCES, DATA, "Missing cells; a number marks them (keep: none does).",
-        metavar="refuse|interpolate|keep|NUMBER",
+        "refuse", SEQUENCES, DATA,
+        "Missing cells: refuse, interpolate, -9999 (a mark), keep (no marks).", metavar="HOW",
     )
     validation: float = setting(
         0.2, SEQUENCES | DRAWN, DATA, "Fraction of the series held out at its end.", FRACTION

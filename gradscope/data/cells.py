@@ -4,10 +4,11 @@ import math
 import re
 from contextlib import suppress
 
+from gradscope.data.columns import quoted
 from gradscope.errors import SettingError
 
 # "#N/A" is what spreadsheets write, "." FRED, ":" Eurostat.
-_MISSING = re.compile(r"|\.{1,3}|[-:?]|#?n/?a|n\.a\.|<na>|nan|null|none", re.IGNORECASE)
+_MISSING = re.compile(r"|\.{1,3}|[-:?]|#?n/?a|[nk]\.[av]\.|<na>|nan|null|none", re.IGNORECASE)
 _SYMBOL = "([%€$£¥₹]|EUR|USD|GBP|CHF)"
 UNIT = re.compile(rf"^([+-]?)\s*{_SYMBOL}\s*|{_SYMBOL}\Z")
 # With commas, apostrophes or blanks between thousands, and a decimal point.
@@ -27,7 +28,7 @@ def marks_of(missing: str) -> list[float]:
         return [float(word) for word in words if word not in {"refuse", "interpolate", "keep"}]
     except ValueError:
         raise SettingError(
-            f"--missing is {missing[:40]!r}; choose refuse, interpolate, keep, or numbers that "
+            f"--missing is {quoted(missing)}; choose refuse, interpolate, keep, or numbers that "
             "mark a missing value (-9999; -99,keep)"
         ) from None
 

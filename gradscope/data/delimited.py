@@ -37,11 +37,9 @@ _FIGURES = re.compile(r"[+-]?\d[\d\s\-/:.,;+TZAPM]*")
 
 @dataclass(frozen=True, eq=False, slots=True)
 class CellTable:
-    """C named columns of N cells, as they stand in the file but for their quotes; names are "1",
-    "2", … without a header, or where one is empty.
-
-    ``lines`` has the line of the file on which each row starts, or what ``unit`` calls it, from 1;
-    ``decimal_commas``, for each column, whether "1,5" means 1.5, None where no cell decides.
+    """C columns of N cells without their quotes, named "1", "2", … where no header names them, and
+    the line of the file on which each row starts, or what ``unit`` calls it, from 1;
+    ``decimal_commas`` says whether "1,5" means 1.5, None in a column where no cell decides.
     """
 
     source: str
@@ -57,11 +55,8 @@ class CellTable:
 
 
 def parse_cells(raw: bytes, source: str) -> CellTable:
-    """Split a text file, named ``source`` in messages, into named columns of cells.
-
-    UTF-8, or UTF-16 with its mark, any line ends, quoted cells. Blank lines and lines that start
-    with ``#`` or ``%`` are passed over; a first line ``sep=;`` is Excel's. Raises DataError if the
-    bytes are not text, or as ``named_columns`` does.
+    """Split a text (UTF-8, or UTF-16 with its mark; any line ends; quoted cells) into columns, as
+    ``named_columns`` does. Blank lines and those that start with ``#`` or ``%`` are passed over.
     """
     try:
         text = raw.decode("utf-16" if raw[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig")

@@ -5,7 +5,6 @@ import io
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,13 +18,12 @@ from gradscope.errors import DataError, install_line
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".gz", ".xlsx")
 ARRAY_SUFFIX = ".npy"
 
-# What instruments and programs write for "no value": all nines, the ends of integers, powers of
-# ten and the fill values of netCDF and float32; UCI's air quality has -200.
+# For "no value" people write nines, ends of integers, powers of ten, the fill values of netCDF and
+# float32, and -200 (UCI's air quality).
 _USUAL_MARKS = re.compile(
     r"-200|-?99+(\.9+)?|-32768|65535|-?214748364[78]|-?(1e\+[2-9]\d|9\.96921e\+36|3\.402823e\+38)"
 )
-FAR = 5.0
-"""So many robust standard deviations a mark is away from all other values, at least."""
+FAR = 5.0  # Robust standard deviations between a mark and all other values, at least.
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -45,10 +43,9 @@ def read_table(
     of a workbook, or an array (N,) or (N,C) in a ``.npy``.
 
     ``columns`` are names, or numbers counted from 1; a name wins. None asks for the only column of
-    numbers, or with ``every`` for all columns of a text. ``missing`` says what becomes of cells
-    without a value (see ``cells.marks_of``): refused, or filled by the line between their
-    neighbours, at the ends by the nearest value. Raises DataError if the file cannot be read, a
-    column is not there or not the only choice, or a cell is no finite number.
+    numbers, or with ``every`` for all columns of a text. ``missing`` values (see ``marks_of``) are
+    refused, or filled by the line between their neighbours, at the ends by the nearest one. Raises
+    DataError if the file or a column cannot be read, or a cell is no finite number.
     """
     suffix = path.suffix.lower()
     if suffix in TEXT_SUFFIXES:
@@ -93,16 +90,12 @@ def _workbook_cells(raw: bytes, intake: Intake) -> CellTable:
             if any(cell is not None for cell in row):
                 width = max(width, len(row))
                 intake.require(8 * width * len(rows), sheet.title)
-                rows[line] = [_cell_text(cell) for cell in row]
+                # No cell may have two readings: neither a number's point, nor a text.
+                texts = (f"{each:.17e}" if isinstance(each, float) else each for each in row)
+                shown = ("" if each is None else str(each) for each in texts)
+                rows[line] = [repr(each) if decimal_mark(each) == "?" else each for each in shown]
         filled = ((line, row + [""] * (width - len(row))) for line, row in rows.items())
         return named_columns(filled, ",", str(intake.path), f"sheet {quoted(sheet.title)} row")
-
-
-def _cell_text(cell: Any) -> str:
-    """Return a cell of a workbook as a text of one reading: not a number where it had two."""
-    if isinstance(cell, float):
-        return f"{cell:.17e}"
-    return "" if cell is None else repr(cell) if decimal_mark(str(cell)) == "?" else str(cell)
 
 
 def _read_array(path: Path, columns: tuple[str, ...], missing: str) -> Table:
@@ -210,7 +203,8 @@ def _complete(values: FloatArray, names: tuple[str, ...], cells: CellTable, miss
     """
     marks = marks_of(missing)
     # To 1e-7, because they may have been stored in single precision.
-    marked = np.isclose(values[..., np.newaxis], marks, rtol=1e-7, atol=0.0).any(axis=-1)
+    with np.errstate(over="ignore"):
+        marked = np.isclose(values[..., np.newaxis], marks, rtol=1e-7, atol=0.0).any(axis=-1)
     values = np.where(marked, np.nan, values)
     found = [(k, each) for k, column in enumerate(values.T) for each in _likely_marks(column)]
     if found and "keep" not in missing:
@@ -235,13 +229,11 @@ def _complete(values: FloatArray, names: tuple[str, ...], cells: CellTable, miss
     unfit = np.argwhere(infinite if infinite.any() else absent & (not fill))
     if unfit.size:
         row, column = unfit[0]
-        state = "missing" if absent[row, column] else values[row, column]
-        remedy = (
-            "choose another column (--column)" if infinite.any() else "use --missing interpolate"
-        )
+        gap = absent[row, column]
         raise DataError(
-            f"{cells.place(row, names[column])}: the value is {state} ({len(unfit)} in all); "
-            f"correct it, or {remedy}"
+            f"{cells.place(row, names[column])}: the value is "
+            f"{'missing' if gap else values[row, column]} ({len(unfit)} in all); correct it, or "
+            f"{'use --missing interpolate' if gap else 'choose another column (--column)'}"
         )
     # Straight lines across the gaps, level at the ends.
     filled = values.copy()
