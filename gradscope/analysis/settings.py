@@ -12,6 +12,7 @@ from typing import Any, get_type_hints
 
 from gradscope.analysis.setting_fields import SettingFields
 from gradscope.analysis.setting_values import Group, Setting, checked, declared_settings
+from gradscope.data.cells import marks_of
 from gradscope.errors import SettingError
 from gradscope.names import (
     ActivationName,
@@ -83,6 +84,7 @@ class Settings(SettingFields):
             )
         self._check_cell()
         self._check_source()
+        marks_of(self.missing)
         if self.data is None and self.column:
             raise SettingError("--column is given without --data; name the file with --data FILE")
         if self.data is not None and self.delay is not None and self.weights is None:
