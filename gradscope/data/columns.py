@@ -54,6 +54,10 @@ def listed(names: tuple[str, ...]) -> str:
 
 
 def quoted(text: str) -> str:
-    """Return a text from the file as it goes into a message: one line, quoted, not too long."""
-    short = text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
-    return repr(short)
+    """Return a text from the file as it goes into a message: one line, quoted, not too long; what
+    cannot be seen (controls, C1, bidi marks, surrogates) is spelled out, as ``repr`` does.
+    """
+    short = text[:SHOWN_CHARACTERS]
+    while len(repr(short)) > SHOWN_CHARACTERS + 2:
+        short = short[:-1]
+    return repr(short if short == text else short[: SHOWN_CHARACTERS - 1] + "…")

@@ -17,6 +17,9 @@ from gradscope.report.screen import printable
 
 Document = dict[str, Any]
 
+FORMULA = ("=", "+", "-", "@")
+"""How a cell begins that a spreadsheet computes."""
+
 
 def to_json(document: Mapping[str, Any]) -> str:
     """Return a document as JSON text; NaN and infinity are errors here, not output."""
@@ -41,12 +44,18 @@ def head(kind: str, settings: Mapping[str, Any]) -> Document:
 
 
 def to_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Return rows as CSV; the cell of a missing or infinite number is empty."""
+    """Return rows as CSV; the cell of a missing or infinite number is empty. A text is one line,
+    after an apostrophe where a spreadsheet would take it for a formula.
+    """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows(map(plain, rows))
+    writer.writerows([_text(v) if isinstance(v, str) else v for v in plain(row)] for row in rows)
     return buffer.getvalue()
+
+
+def _text(cell: str) -> str:
+    return f"'{printable(cell)}" if cell.startswith(FORMULA) else printable(cell)
 
 
 def to_markdown(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

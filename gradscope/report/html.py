@@ -9,7 +9,7 @@ page: the verdict in words, the picture, the reasons, what to do.
 import base64
 from collections.abc import Iterable, Sequence
 from functools import singledispatch
-from html import escape
+from html import escape as html_escape
 from importlib.resources import files
 from string import Template
 
@@ -25,12 +25,18 @@ from gradscope.report.figures.panels import PANELS, Panel
 from gradscope.report.formats import to_csv
 from gradscope.report.provenance.recipe import command_line
 from gradscope.report.provenance.records import provenance_text, settings_to_toml
+from gradscope.report.screen import printable
 from gradscope.report.terminal import analysis as terminal
 from gradscope.report.words import headline as words
 from gradscope.report.words.captions import verification_sentences
 from gradscope.report.words.numbers import power_of_ten, steps
 from gradscope.report.words.reasons import reason_sentence
 from gradscope.report.words.remedies import advice
+
+
+def escape(text: str) -> str:
+    """Return lines as HTML, what cannot be seen spelled out."""
+    return html_escape("\n".join(map(printable, text.split("\n"))))
 
 
 def bullet_list(sentences: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ from gradscope.names import CellName
 from gradscope.report.figures import style
 from gradscope.report.figures.style import BLUE, GREY, INK, SLIDE, VERMILLION, Look
 from gradscope.report.provenance.recipe import WeightsSource
+from gradscope.report.screen import printable
 from gradscope.report.terminal.inspection import describe, headline
 from gradscope.report.words.numbers import number
 from gradscope.weights.layers.recurrent_layer import RecurrentLayer
@@ -67,10 +68,11 @@ def _title(layer: RecurrentLayer, gate: str) -> str:
     """Return whose eigenvalues a panel shows; the layer is named above the first of its row, where
     a long name fits.
     """
+    title = printable(layer.title)
     if layer.cell is CellName.ELMAN:
-        return f"{layer.title}, W"
+        return f"{title}, W"
     name = f"W of {'candidate' if gate in CANDIDATES else 'gate'} {gate}"
-    return f"{layer.title}\n{name}" if gate == layer.gates[0] else name
+    return f"{title}\n{name}" if gate == layer.gates[0] else name
 
 
 def _plane(axes: "Axes", spectrum: WeightSpectrum, title: str, reach: float) -> None:

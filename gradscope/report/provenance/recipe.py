@@ -4,10 +4,12 @@ A picture names its command under ``made_by``; a document by its schema; a saved
 analysis. A picture of a file of weights or of a store names that file there, as it was given.
 """
 
+import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -42,7 +44,7 @@ def command_line(settings: Settings, command: str = "analyze") -> str:
                 if SETTINGS[name].per_unit:
                     values = [",".join(map(str, values))]
                 words += (word for each in values for word in (flag(name), str(each)))
-    return shlex.join(words)
+    return " ".join(map(_quoted, words))
 
 
 class MadeBy(StrEnum):
@@ -157,13 +159,13 @@ def read_recipe(path: Path) -> Recipe:
         return Recipe(
             command=command,
             settings=settings,
-            cells=tuple(map(CellName, axes.get("cell", [settings.cell]))),
-            activations=tuple(map(ActivationName, axes.get("activation", [settings.activation]))),
-            lengths=tuple(_instance(each, int) for each in axes.get("steps", [settings.steps])),
+            cells=tuple(axes.get("cell", [settings.cell])),
+            activations=tuple(axes.get("activation", [settings.activation])),
+            lengths=tuple(axes.get("steps", [settings.steps])),
             version=str(document["gradscope"]),
             environment=dict(document["environment"]),
             source=source,
-            seeds=_instance(seeds, int),
+            seeds=seeds,
             panel=checked_panel(made_by["panel"]) if alone else None,
             width=ColumnWidth(made_by["width"]) if alone else ColumnWidth.DOUBLE,
         )
@@ -240,22 +242,26 @@ def _quoted(word: str) -> str:
     """Quote a word for a shell on one line, as in bash where a letter cannot be seen."""
     if word.isprintable():
         return shlex.quote(word)
-    shown = (each if each.isprintable() else f"\\u{ord(each):04x}" for each in word)
-    escaped = (f"\\{each}" if each in "\\'" else each for each in shown)
-    return f"$'{''.join(escaped)}'"
+    # Byte by byte what is not seen: the name of a file need not be UTF-8.
+    unseen = {each: os.fsencode(each) for each in word if not each.isprintable()}
+    codes = {each: "".join(f"\\x{byte:02x}" for byte in raw) for each, raw in unseen.items()}
+    escaped = word.translate(str.maketrans({"\\": r"\\", "'": r"\'", **codes}))
+    return f"$'{escaped}'"
 
 
 def _axes(document: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Return what a comparison set side by side, by the setting's name, in order, and how many
     seeds.
     """
-    names = ("cell", "activation", "steps")
+    kinds = {"cell": CellName, "activation": ActivationName, "steps": partial(_instance, kind=int)}
     if "made_by" in document:
-        made_by = document["made_by"]
-        return {**{n: list(made_by[n]) for n in names}, "seeds": [made_by.get("seeds", 1)]}
-    cells = document["cells"]
-    axes = {name: list(dict.fromkeys(cell[name] for cell in cells)) for name in names}
-    return {**axes, "seeds": [len({cell.get("seed") for cell in cells})]}
+        found, seeds = document["made_by"], document["made_by"].get("seeds", 1)
+    else:
+        cells = document["cells"]
+        found = {name: list(dict.fromkeys(cell[name] for cell in cells)) for name in kinds}
+        seeds = len({cell.get("seed") for cell in cells})
+    axes: dict[str, list[Any]] = {n: [kind(each) for each in found[n]] for n, kind in kinds.items()}
+    return {**axes, "seeds": [_instance(seeds, int)]}
 
 
 def _compared_files(document: Mapping[str, Any]) -> list[str]:

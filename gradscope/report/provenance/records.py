@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from gradscope.analysis.archive import read_settings
+from gradscope.analysis.setting_values import checked
+from gradscope.analysis.settings import SETTINGS, check_names
 from gradscope.errors import ArchiveError
 from gradscope.report.formats import head
 from gradscope.report.provenance.embedded import embedded_text
@@ -47,6 +49,7 @@ def read_document(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(embedded_text(content) or b"")
         kept = {name: document[name] for name in KEPT}
+        check_names(kept["settings"], str(path))
         return {**document, "settings": dict(**kept["settings"])}
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise ArchiveError(
@@ -57,12 +60,14 @@ def read_document(path: Path) -> dict[str, Any]:
 def settings_to_toml(settings: Mapping[str, Any]) -> str:
     """Return settings as a TOML file that ``--config`` reads; what is None is left out.
 
-    Values are written as in JSON, but for two things: TOML has no surrogate pairs, so letters stand
-    for themselves, and it wants DEL escaped.
+    SettingError if a value is not one of its setting. Values are written as in JSON, on one line of
+    letters that can be seen: TOML has no surrogate pairs, so others are U and eight digits. (Of a
+    lone surrogate, which no TOML can hold, that makes a line which ``--config`` refuses.)
     """
-    text = "\n".join(
-        f"{name} = {json.dumps(value, ensure_ascii=False)}"
+    lines = (
+        f"{name} = {json.dumps(checked(SETTINGS[name], value), ensure_ascii=False)}"
         for name, value in settings.items()
         if value is not None
     )
-    return text.replace("\x7f", "\\u007f") + "\n"
+    seen = ("".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in each) for each in lines)
+    return "".join(f"{line}\n" for line in seen)
