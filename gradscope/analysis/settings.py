@@ -12,6 +12,7 @@ from typing import Any, get_type_hints
 
 from gradscope.analysis.setting_fields import SettingFields
 from gradscope.analysis.setting_values import Group, Setting, checked, declared_settings
+from gradscope.data.columns import quoted
 from gradscope.errors import SettingError
 from gradscope.names import (
     ActivationName,
@@ -241,4 +242,4 @@ def check_names(values: Mapping[str, Any], source: str) -> None:
         if name not in SETTINGS:
             near = difflib.get_close_matches(name, SETTINGS, n=1)
             hint = f"did you mean {near[0]!r}?" if near else "see gradscope analyze --help"
-            raise SettingError(f"{source}: there is no setting {name!r}; {hint}")
+            raise SettingError(f"{source}: there is no setting {quoted(name)}; {hint}")

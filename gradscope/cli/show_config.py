@@ -43,8 +43,6 @@ def show_config(
     try:
         tomllib.loads(toml)
     except tomllib.TOMLDecodeError as error:
-        raise ArchiveError(
-            f"{file} has a setting that is not Unicode, as a file's name may be, and TOML cannot "
-            "hold it; use gradscope rerun, or show-config --json"
-        ) from error
+        fault = "names a file that is not UTF-8, as TOML is; use gradscope rerun, or --json"
+        raise ArchiveError(f"{file} {fault}") from error
     write_stdout(comment + toml)

@@ -1,6 +1,7 @@
 """Choose columns of a file, by name or by number from 1, and quote its words in a message."""
 
 import difflib
+import reprlib
 from pathlib import Path
 
 from gradscope.errors import DataError
@@ -53,11 +54,13 @@ def listed(names: tuple[str, ...]) -> str:
     return first if len(names) <= SHOWN_NAMES else f"{first}, … ({len(names)} in all)"
 
 
-def quoted(text: str) -> str:
-    """Return a text from the file as it goes into a message: one line, quoted, not too long; what
-    cannot be seen (controls, C1, bidi marks, surrogates) is spelled out, as ``repr`` does.
+def quoted(found: object) -> str:
+    """Return a text from a file, or a value of its JSON, as it goes into a message: one line,
+    quoted, not too long, what cannot be seen (controls, bidi marks, surrogates) spelled out.
     """
-    short = text[:SHOWN_CHARACTERS]
+    if not isinstance(found, str):
+        return reprlib.repr(found)
+    short = found[:SHOWN_CHARACTERS]
     while len(repr(short)) > SHOWN_CHARACTERS + 2:
         short = short[:-1]
-    return repr(short if short == text else short[: SHOWN_CHARACTERS - 1] + "…")
+    return repr(short if short == found else short[: SHOWN_CHARACTERS - 1] + "…")

@@ -17,9 +17,6 @@ from gradscope.report.screen import printable
 
 Document = dict[str, Any]
 
-FORMULA = ("=", "+", "-", "@")
-"""How a cell begins that a spreadsheet computes."""
-
 
 def to_json(document: Mapping[str, Any]) -> str:
     """Return a document as JSON text; NaN and infinity are errors here, not output."""
@@ -55,7 +52,7 @@ def to_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 
 
 def _text(cell: str) -> str:
-    return f"'{printable(cell)}" if cell.startswith(FORMULA) else printable(cell)
+    return "'" * cell.startswith(("=", "+", "-", "@")) + printable(cell)
 
 
 def to_markdown(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -9,7 +9,7 @@ page: the verdict in words, the picture, the reasons, what to do.
 import base64
 from collections.abc import Iterable, Sequence
 from functools import singledispatch
-from html import escape as html_escape
+from html import escape
 from importlib.resources import files
 from string import Template
 
@@ -32,11 +32,6 @@ from gradscope.report.words.captions import verification_sentences
 from gradscope.report.words.numbers import power_of_ten, steps
 from gradscope.report.words.reasons import reason_sentence
 from gradscope.report.words.remedies import advice
-
-
-def escape(text: str) -> str:
-    """Return lines as HTML, what cannot be seen spelled out."""
-    return html_escape("\n".join(map(printable, text.split("\n"))))
 
 
 def bullet_list(sentences: Sequence[str]) -> str:
@@ -68,12 +63,18 @@ def analysis_html(analysis: Analysis) -> str:
         _section("again", "Reproduce it", again),
     ]
     frame = Template((files("gradscope.report") / "page.html").read_text("utf-8"))
-    return frame.substitute(
+    page = frame.substitute(
         title=escape(words.answer(analysis)),
         subject=escape(words.describe(settings, analysis)),
         provenance=escape(provenance_text(settings.as_dict())),
         sections="\n".join(filter(None, sections)),
     )
+    return _seen(page)
+
+
+def _seen(page: str) -> str:
+    """Return a page, what cannot be seen in it spelled out."""
+    return "\n".join(map(printable, page.split("\n")))
 
 
 def _section(identity: str, title: str, body: str) -> str:
@@ -172,7 +173,7 @@ def _framed(answer: str, about: str = "", png: bytes = b"", *lists: str) -> str:
     parts = [f"<p><strong>{said}.</strong></p>", f"<p>{escape(about)}</p>" if about else ""]
     if png:
         parts.append(f'<img alt="{said}" src="{data_url("image/png", png)}" style="{WIDTH}">')
-    return f'<div class="gradscope">{"".join([*parts, *lists])}</div>'
+    return _seen(f'<div class="gradscope">{"".join([*parts, *lists])}</div>')
 
 
 def _points(title: str, sentences: Sequence[str]) -> str:

@@ -104,7 +104,7 @@ class Store:
         try:
             self.connection.execute("BEGIN IMMEDIATE")
             self.connection.executemany(_SET_ENVIRONMENT, environments.items())
-            self.connection.executemany(statement, (map(_bound, row) for row in rows))
+            self.connection.executemany(statement, (tuple(map(_bound, row)) for row in rows))
             self.connection.execute("COMMIT")
         except sqlite3.Error as error:
             raise OutputError(_what_failed(self.path, error)) from error

@@ -14,7 +14,6 @@ from gradscope.names import CellName
 from gradscope.report.figures import style
 from gradscope.report.figures.style import BLUE, GREY, INK, SLIDE, VERMILLION, Look
 from gradscope.report.provenance.recipe import WeightsSource
-from gradscope.report.screen import printable
 from gradscope.report.terminal.inspection import describe, headline
 from gradscope.report.words.numbers import number
 from gradscope.weights.layers.recurrent_layer import RecurrentLayer
@@ -68,7 +67,7 @@ def _title(layer: RecurrentLayer, gate: str) -> str:
     """Return whose eigenvalues a panel shows; the layer is named above the first of its row, where
     a long name fits.
     """
-    title = printable(layer.title)
+    title = style.plain_text(layer.title)
     if layer.cell is CellName.ELMAN:
         return f"{title}, W"
     name = f"W of {'candidate' if gate in CANDIDATES else 'gate'} {gate}"
@@ -77,7 +76,7 @@ def _title(layer: RecurrentLayer, gate: str) -> str:
 
 def _plane(axes: "Axes", spectrum: WeightSpectrum, title: str, reach: float) -> None:
     """Draw eigenvalues in the complex plane, with the unit circle and that of radius σ_max."""
-    style.set_title(axes, title, plain=True)
+    style.set_title(axes, title)
     style.dress(axes, "Re λ", "Im λ")
     sigma, outside = spectrum.sigma_max, spectrum.outside
     area = min(MAX_POINT, max(MIN_POINT, MAX_POINT * 64 / outside.size))

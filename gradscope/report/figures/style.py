@@ -134,12 +134,9 @@ def figure_width(axes: "Axes") -> float:
     return figure.get_figwidth() if figure is not None else SLIDE[0]
 
 
-def set_title(axes: "Axes", title: str, *, plain: bool = False) -> None:
-    """Give an axes its title; in a ``plain`` one, such as the name of a layer, nothing is
-    mathematics.
-    """
-    shown = axes.set_title(title, loc="left", size=LABEL_SIZE + 1, weight="bold", color=INK, pad=26)
-    shown.set_parse_math(not plain)
+def set_title(axes: "Axes", title: str) -> None:
+    """Give an axes its title."""
+    axes.set_title(title, loc="left", size=LABEL_SIZE + 1, weight="bold", color=INK, pad=26)
 
 
 def dress(axes: "Axes", x: str, y: str, title: str = "") -> None:
@@ -246,7 +243,7 @@ def typeset(text: str) -> str:
 
 def plain_text(text: str) -> str:
     """Return the name of a file or layer as Matplotlib draws it: one line, no mathematics."""
-    return printable(text).replace("$", r"\$")
+    return printable(text)[:LONGEST_TITLE].replace("$", r"\$")
 
 
 def halo() -> "list[AbstractPathEffect]":
@@ -284,8 +281,7 @@ def picture_bytes(
         ".pdf": {"Keywords": text, "Creator": "gradscope", "CreationDate": None},
     }
     buffer = io.BytesIO()
-    # The ids inside an SVG are random without a salt; it is taken back before this returns. What
-    # letters a font lacks is nobody's fault.
+    # The ids inside an SVG are random without a salt; it is taken back before this returns.
     with mpl.rc_context({"svg.hashsalt": "gradscope"}), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")
         figure.savefig(buffer, format=suffix[1:], metadata=metadata[suffix])

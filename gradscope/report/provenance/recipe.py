@@ -9,12 +9,12 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
 import gradscope
 from gradscope.analysis.settings import SETTINGS, Settings, flag
+from gradscope.data.columns import SHOWN_CHARACTERS
 from gradscope.errors import ArchiveError, SettingError
 from gradscope.names import ActivationName, CellName, ColumnWidth, SweepPicture, SweepValue
 from gradscope.report.figures.panels import checked_panel
@@ -159,13 +159,13 @@ def read_recipe(path: Path) -> Recipe:
         return Recipe(
             command=command,
             settings=settings,
-            cells=tuple(axes.get("cell", [settings.cell])),
-            activations=tuple(axes.get("activation", [settings.activation])),
-            lengths=tuple(axes.get("steps", [settings.steps])),
-            version=str(document["gradscope"]),
+            cells=tuple(map(CellName, axes.get("cell", [settings.cell]))),
+            activations=tuple(map(ActivationName, axes.get("activation", [settings.activation]))),
+            lengths=tuple(_instance(each, int) for each in axes.get("steps", [settings.steps])),
+            version=str(document["gradscope"])[:SHOWN_CHARACTERS],
             environment=dict(document["environment"]),
             source=source,
-            seeds=seeds,
+            seeds=_instance(seeds, int),
             panel=checked_panel(made_by["panel"]) if alone else None,
             width=ColumnWidth(made_by["width"]) if alone else ColumnWidth.DOUBLE,
         )
@@ -203,7 +203,7 @@ def command_words(document: Mapping[str, Any]) -> str:
         files = _compared_files(document)
         words += files
         axes = _axes(document) if command is MadeBy.COMPARE and not files else {}
-        words += (f"--{name} {','.join(map(str, values))}" for name, values in axes.items())
+        words += (f"--{name} {_quoted(','.join(map(str, axes[name])))}" for name in axes)
     except DAMAGE:
         return ""
     return " ".join(words)
@@ -253,15 +253,13 @@ def _axes(document: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Return what a comparison set side by side, by the setting's name, in order, and how many
     seeds.
     """
-    kinds = {"cell": CellName, "activation": ActivationName, "steps": partial(_instance, kind=int)}
+    names = ("cell", "activation", "steps")
     if "made_by" in document:
-        found, seeds = document["made_by"], document["made_by"].get("seeds", 1)
-    else:
-        cells = document["cells"]
-        found = {name: list(dict.fromkeys(cell[name] for cell in cells)) for name in kinds}
-        seeds = len({cell.get("seed") for cell in cells})
-    axes: dict[str, list[Any]] = {n: [kind(each) for each in found[n]] for n, kind in kinds.items()}
-    return {**axes, "seeds": [_instance(seeds, int)]}
+        made_by = document["made_by"]
+        return {**{n: list(made_by[n]) for n in names}, "seeds": [made_by.get("seeds", 1)]}
+    cells = document["cells"]
+    axes = {name: list(dict.fromkeys(cell[name] for cell in cells)) for name in names}
+    return {**axes, "seeds": [len({cell.get("seed") for cell in cells})]}
 
 
 def _compared_files(document: Mapping[str, Any]) -> list[str]:

@@ -49,6 +49,7 @@ def read_document(path: Path) -> dict[str, Any]:
     try:
         document = json.loads(embedded_text(content) or b"")
         kept = {name: document[name] for name in KEPT}
+        json.dumps(kept, allow_nan=False)  # As what is read must be written again.
         check_names(kept["settings"], str(path))
         return {**document, "settings": dict(**kept["settings"])}
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
@@ -60,9 +61,8 @@ def read_document(path: Path) -> dict[str, Any]:
 def settings_to_toml(settings: Mapping[str, Any]) -> str:
     """Return settings as a TOML file that ``--config`` reads; what is None is left out.
 
-    SettingError if a value is not one of its setting. Values are written as in JSON, on one line of
-    letters that can be seen: TOML has no surrogate pairs, so others are U and eight digits. (Of a
-    lone surrogate, which no TOML can hold, that makes a line which ``--config`` refuses.)
+    SettingError if a value is not one of its setting. They are written as in JSON, a letter that
+    cannot be seen by its number, which is not valid for a lone surrogate: no TOML can hold one.
     """
     lines = (
         f"{name} = {json.dumps(checked(SETTINGS[name], value), ensure_ascii=False)}"
