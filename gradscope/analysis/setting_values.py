@@ -11,12 +11,11 @@ from enum import Flag, StrEnum, auto
 from types import UnionType
 from typing import Any, NamedTuple, get_args, get_type_hints
 
-from gradscope.data.columns import quoted
+from gradscope.data.columns import SHOWN_CHARACTERS, quoted
 from gradscope.errors import SettingError
 from gradscope.names import PerUnit
 
 MAX_FLOAT = 1.7976931348623157e308
-SHOWN_DIGITS = 40
 
 
 class Group(Flag):
@@ -180,6 +179,6 @@ def _number(setting: Setting, value: Any) -> int | float:
 
 def _short(value: float) -> str:
     """Return a number as it was given, but never a screen full of digits."""
-    if isinstance(value, float) or abs(value) < 10**SHOWN_DIGITS:
+    if isinstance(value, float) or abs(value) < 10**SHOWN_CHARACTERS:
         return str(value)
     return f"about {'-' if value < 0 else ''}10^{round(math.log10(abs(value)))}"

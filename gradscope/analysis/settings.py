@@ -3,6 +3,7 @@
 ``setting_fields`` declares each of them; here is what they mean together.
 """
 
+import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -236,8 +237,6 @@ def setting_kinds() -> Mapping[str, Any]:
 
 def check_names(values: Mapping[str, Any], source: str) -> None:
     """Refuse names that are no settings, with the nearest one that is."""
-    import difflib
-
     for name in values:
         if name not in SETTINGS:
             near = difflib.get_close_matches(name, SETTINGS, n=1)

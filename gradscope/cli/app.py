@@ -21,8 +21,7 @@ from gradscope.report.screen import printable, to_ascii
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
-LONGEST_LINE, LONGEST_WORDS = 300, 4
-"""Characters of an error; a path may be longer, so else as many as this often the longest word."""
+LONGEST_LINE = 300
 
 WELCOME = """\
 gradscope shows how gradients travel through time in a recurrent network:
@@ -139,6 +138,6 @@ def _fail(text: str, arguments: Sequence[str], code: int) -> int:
     if "--debug" in arguments:
         traceback.print_exc()
     line = printable(f"error: {text}")
-    most = max([LONGEST_LINE, *(LONGEST_WORDS * len(each) for each in arguments)])
+    most = max([LONGEST_LINE, *(4 * len(each) for each in arguments)])  # A path may be long.
     note(line if len(line) <= most else f"{line[: most // 2]} … {line[3 - most // 2 :]}")
     return code

@@ -121,8 +121,8 @@ def _bound(value: Any) -> Any:
 def _insertion(conflict: str) -> str:
     names = ", ".join(f'"{name}"' for name in columns())
     # The name of a file need not be UTF-8: it comes as bytes, and is a text in the store.
-    texts = (kind.startswith("TEXT") for kind in columns().values())
-    marks = ", ".join("CAST(? AS TEXT)" if text else "?" for text in texts)
+    kinds = columns().values()
+    marks = ", ".join("CAST(? AS TEXT)" if kind[:4] == "TEXT" else "?" for kind in kinds)
     return f"INSERT INTO cells ({names}) VALUES ({marks}) ON CONFLICT(key) DO {conflict}"  # noqa: S608 (our own names)
 
 

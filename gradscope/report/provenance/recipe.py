@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import gradscope
+from gradscope.analysis.archive import DAMAGE
 from gradscope.analysis.settings import SETTINGS, Settings, flag
 from gradscope.data.columns import SHOWN_CHARACTERS
 from gradscope.errors import ArchiveError, SettingError
@@ -72,9 +73,6 @@ DRAWN_AGAIN: Mapping[MadeBy, tuple[str, str]] = {
     MadeBy.INSPECT: ("a file of weights", "FILE"),
 }
 """The other file from which a command draws a picture, and how its help page names it."""
-
-DAMAGE = (ValueError, LookupError, TypeError, AttributeError)
-"""What reading a damaged ``made_by`` ends in."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)

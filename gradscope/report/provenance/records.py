@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gradscope.analysis.archive import read_settings
+from gradscope.analysis.archive import DAMAGE, read_settings
 from gradscope.analysis.setting_values import checked
 from gradscope.analysis.settings import SETTINGS, check_names
 from gradscope.errors import ArchiveError
@@ -52,7 +52,7 @@ def read_document(path: Path) -> dict[str, Any]:
         json.dumps(kept, allow_nan=False)  # As what is read must be written again.
         check_names(kept["settings"], str(path))
         return {**document, "settings": dict(**kept["settings"])}
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except DAMAGE as error:
         raise ArchiveError(
             f"{path} has no gradscope settings; give a picture, .json or .npz that gradscope wrote"
         ) from error
