@@ -1,7 +1,6 @@
 """Choose columns of a file, by name or by number from 1, and quote its words in a message."""
 
 import difflib
-import reprlib
 from pathlib import Path
 
 from gradscope.errors import DataError
@@ -50,17 +49,21 @@ def several_columns(names: tuple[str, ...], path: Path) -> DataError:
 
 def listed(names: tuple[str, ...]) -> str:
     """Return the first names, and how many there are if that is not all."""
-    first = ", ".join(quoted(name) for name in names[:SHOWN_NAMES])
-    return first if len(names) <= SHOWN_NAMES else f"{first}, … ({len(names)} in all)"
+    shown = [quoted(name) for name in names[:SHOWN_NAMES]]
+    while len(shown) > 1 and sum(map(len, shown)) > SHOWN_NAMES * SHOWN_CHARACTERS // 2:
+        shown.pop()
+    first = ", ".join(shown)
+    return first if len(names) == len(shown) else f"{first}, … ({len(names)} in all)"
 
 
-def quoted(found: object) -> str:
-    """Return a text from a file, or a value of its JSON, as it goes into a message: one line,
-    quoted, not too long, what cannot be seen (controls, bidi marks, surrogates) spelled out.
+def quoted(value: object) -> str:
+    """Return a text from a file as it goes into a message: one line, quoted, not too long; of other
+    things but numbers, what they are, as they may hold themselves.
     """
-    if not isinstance(found, str):
-        return reprlib.repr(found)
-    short = found[:SHOWN_CHARACTERS]
-    while len(repr(short)) > SHOWN_CHARACTERS + 2:
+    if not isinstance(value, str):
+        known = value is None or isinstance(value, int | float)
+        return str(value) if known else f"a {type(value).__name__}"
+    short = value[:SHOWN_CHARACTERS]
+    while len(repr(short)) > SHOWN_CHARACTERS + 2:  # Escapes are longer than what they stand for
         short = short[:-1]
-    return repr(short if short == found else short[: SHOWN_CHARACTERS - 1] + "…")
+    return repr(short if short == value else f"{short[: SHOWN_CHARACTERS - 1]}…")

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, BinaryIO
-from zipfile import ZipFile
 
 from gradscope.errors import WeightsError
 
 if TYPE_CHECKING:
-    from gradscope.weights.files.contents import WeightFile
+    from gradscope.weights.files.contents import Gathering, WeightFile
 
 HEAD = 64
 """Bytes at a file's start that decide which reader it needs."""
@@ -95,47 +94,36 @@ READABLE = f"{', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}"
 
 def read_file(path: Path) -> "WeightFile":
     """Read a file's arrays with the reader that fits its content; WeightsError if none does."""
+    from gradscope.data.intake import opened
     from gradscope.weights.files import keras, matlab, npz, pytorch, safetensors
-    from gradscope.weights.files.contents import Gathering, WeightFile, reading
+    from gradscope.weights.files.contents import Gathering, WeightFile
 
     modules = (keras, matlab, npz, pytorch, safetensors)
-    if not path.exists():
-        raise WeightsError(f"{path} does not exist; check the name")
-    if not path.is_file():
-        raise WeightsError(f"{path} is a folder or a device; name a file of weights ({READABLE})")
-    try:
-        with path.open("rb") as file:
-            reader = _reader(path, file)
-            ending, found = f".{reader.format}", Gathering(path)
-            module: ModuleType = next(m for m in modules if m.__name__.endswith(ending))
-            file.seek(0)
-            with reading(path, reader.words, module.REMEDY):
-                about = module.gather(file, found)
-            return WeightFile(
-                path, reader.format, found.arrays, found.stored_as, found.skipped, about
-            )
-    except OSError as error:
-        raise WeightsError(
-            f"{path} cannot be read: {error.strerror}; check its permissions"
-        ) from None
+    with opened(path, WeightsError) as file:
+        found = Gathering(path)
+        reader = _reader(path, file, found)
+        module: ModuleType = next(m for m in modules if m.__name__.endswith(f".{reader.format}"))
+        file.seek(0)
+        with found.reading(reader.words, module.REMEDY):
+            about = module.gather(file, found)
+        return WeightFile(path, reader.format, found.arrays, found.stored_as, found.skipped, about)
 
 
-def _reader(path: Path, file: BinaryIO) -> Reader:
+def _reader(path: Path, file: BinaryIO, found: "Gathering") -> Reader:
     """Return the reader that fits a file's first bytes and, of a zip, its members."""
     from gradscope.data.columns import listed
-    from gradscope.weights.files.contents import reading
+    from gradscope.data.intake import ZipMembers
 
-    head, members = file.read(HEAD), []
+    head, members = file.read(HEAD), ()
     if head.startswith(ZIP):
-        with reading(path, "a zip of weights", "copy or save it again"), ZipFile(file) as archive:
-            members = archive.namelist()
+        with found.reading("a zip of weights", "copy or save it again"):
+            members = ZipMembers(file, found).names
     for reader in READERS:
         if reader.fits(head, members, path.suffix.lower()):
             return reader
     if head.startswith(ZIP):
         raise WeightsError(
-            f"{path} is a zip of {listed(tuple(members)) or 'nothing'}, not of weights; give a "
-            f"{READABLE}"
+            f"{path} is a zip of {listed(members) or 'nothing'}, not of weights; give a {READABLE}"
         )
     unknown = f"is not a weight file that gradscope can read; give a {READABLE}"
     known = (what for start, what in NOT_READ.items() if head.startswith(start))

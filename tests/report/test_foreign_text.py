@@ -53,9 +53,7 @@ def test_a_quoted_text_is_short_and_can_be_seen(text: str) -> None:
     assert "\n" not in shown
 
 
-@pytest.mark.parametrize(
-    "value", [[[1] * 99] * 99, {"a" * 999: 1}, 10**4000, {"\x1b": "\x9b"}, None]
-)
+@pytest.mark.parametrize("value", [[[1] * 99] * 99, {"a" * 999: 1}, -1.5, {"\x1b": "\x9b"}, None])
 def test_a_quoted_value_is_short_and_can_be_seen(value: Any) -> None:
     assert len(quoted(value)) < 200
     assert not unseen(quoted(value))

@@ -11,17 +11,14 @@ from functools import cache, partial
 from typing import Any, BinaryIO
 
 from gradscope.data.columns import quoted
+from gradscope.data.intake import DEEPEST, ZipMembers
 from gradscope.errors import WeightsError
 from gradscope.weights.files import restricted_pickle
-from gradscope.weights.files.contents import LONGEST_NAME, MAX_ARRAYS, Gathering, naming
+from gradscope.weights.files.contents import LONGEST_NAME, Gathering, naming
 from gradscope.weights.files.restricted_pickle import Maker, Named, read_pickle, refused_name
 from gradscope.weights.files.tensors import WIDTHS, NumberArray, flat_numbers, strided_view, width
-from gradscope.weights.files.zip import ZipMembers
 
 REMEDY = "save it again: torch.save(model.state_dict(), 'weights.pt')"
-MAX_PICKLE = 32 * 2**20
-DEEPEST = 32
-"""Dicts within dicts; a checkpoint has two or three."""
 
 STORAGES: Mapping[str, str | None] = (
     {"torch.DoubleStorage": "float64", "torch.FloatStorage": "float32"}
@@ -74,9 +71,9 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
     """
     members = ZipMembers(file, gathering)
     root = _root(members)
-    tree = read_pickle(members.read(f"{root}data.pkl", MAX_PICKLE), MAKERS, PLAIN, _storage)
+    tree = read_pickle(members.read(f"{root}data.pkl"), MAKERS, PLAIN, _storage, gathering)
     place = f"{root}byteorder"  # Not there before PyTorch 2.1
-    order = members.read(place, 16).decode("ascii") if place in members.names else ""
+    order = members.read(place).decode("ascii") if place in members.names else ""
     if order not in ("", "little", "big"):
         raise WeightsError(f"the byte order is {quoted(order)}; {REMEDY}")
 
@@ -113,35 +110,36 @@ def _root(members: ZipMembers) -> str:
 
 
 def _named_tensors(tree: Any) -> Iterator[tuple[str, _Tensor]]:
-    """Yield every tensor in nested dicts and lists with its dotted name."""
+    """Yield every tensor in nested dicts and lists with its dotted name; what stands in several
+    places, under the first.
+    """
     waiting: list[tuple[str, int, Any]] = [("", 0, tree)]
-    for _ in range(MAX_ARRAYS * 10):
-        if not waiting:
-            return
+    seen: set[int] = set()
+    while waiting:
         name, depth, value = waiting.pop()
         if isinstance(value, _Tensor):
             yield name or "tensor", value
-        inside = value if isinstance(value, dict) else {}
-        if isinstance(value, list | tuple):
-            inside = dict(enumerate(value))
-        if inside and (depth >= DEEPEST or len(name) > LONGEST_NAME):
-            break
-        for key, each in reversed(inside.items()):
+        if not isinstance(value, dict | list | tuple) or id(value) in seen:
+            continue
+        seen.add(id(value))
+        if value and (depth >= DEEPEST or len(name) > LONGEST_NAME):
+            raise WeightsError(
+                f"it nests dicts more than {DEEPEST} deep; {restricted_pickle.STATE_ALONE}"
+            )
+        inside = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, each in reversed([*inside]):
             waiting.append((f"{name}.{key}" if name else str(key), depth + 1, each))
-    raise WeightsError(
-        f"it nests dicts more than {DEEPEST} deep, or in a circle; {restricted_pickle.STATE_ALONE}"
-    )
 
 
 def _storage(identity: Any) -> _Storage:
     """Stand in for a persistent id: ('storage', class, key, device, count)."""
     kind, named, key, _, count = identity
     if kind != "storage" or not isinstance(key, str) or not key.isalnum():
-        raise WeightsError(f"it refers to a storage by {kind!r}, {key!r}; {REMEDY}")
+        raise WeightsError(f"it refers to a storage by {quoted(kind)}, {quoted(key)}; {REMEDY}")
     if not isinstance(named, Named) or named.name not in STORAGES:
         raise refused_name(named.name)
     if type(count) is not int or count < 0:
-        raise WeightsError(f"a storage has {count!r} numbers; {REMEDY}")
+        raise WeightsError(f"a storage has {quoted(count)} numbers; {REMEDY}")
     number_type = STORAGES[named.name]
     return _Storage(key, number_type, count * (width(number_type) if number_type else 1))
 
@@ -170,10 +168,17 @@ def _tensor(
     return _Tensor(storage, offset, size, stride, number_type)
 
 
+def _size(numbers: Any) -> tuple[Any, ...]:
+    """Stand in for ``torch.Size``, which is made of a tuple."""
+    if not isinstance(numbers, tuple):
+        raise TypeError("a size that is no tuple")
+    return numbers
+
+
 MAKERS: Mapping[str, Maker] = {
     # What is in a dict follows item by item.
     **{f"collections.{name}": lambda *_: {} for name in ("OrderedDict", "defaultdict", "Counter")},
-    "torch.Size": tuple,
+    "torch.Size": _size,
     **dict.fromkeys(("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2"), _tensor),
     "torch._utils._rebuild_tensor_v3": partial(_tensor, typed=True),
     # Of a parameter the tensor itself, of a tensor with attributes the tensor that it wraps.

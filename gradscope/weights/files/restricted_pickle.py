@@ -13,14 +13,12 @@ from types import MappingProxyType
 from typing import Any
 
 from gradscope.data.columns import quoted
+from gradscope.data.intake import Intake
 from gradscope.errors import WeightsError
 
 Maker = Callable[..., Any]
 
 STATE_ALONE = "save the state_dict alone: torch.save(model.state_dict(), 'weights.pt')"
-
-MAX_OPCODES = 5_000_000
-"""A state dict spends about 40 on a tensor."""
 
 MAX_INTEGER = 2**63
 
@@ -50,21 +48,23 @@ class Named:
 
 
 def read_pickle(
-    data: bytes, makers: Mapping[str, Maker], plain: frozenset[str], persistent: Maker
+    data: bytes,
+    makers: Mapping[str, Maker],
+    plain: frozenset[str],
+    persistent: Maker,
+    intake: Intake,
 ) -> Any:
     """Return the value that a pickle describes: dict, list, tuple, str, bytes, int, float, bool,
     None, ``Named``, and whatever the makers return.
 
     ``makers`` stand in for the callables that the pickle may name, ``persistent`` for a persistent
-    id; ``plain`` are further names it may mention, such as number types. WeightsError if it names
-    anything else, or uses an opcode or a number beyond these limits.
+    id; ``plain`` are further names it may mention, such as number types; opcodes are counted as
+    items, of which a tensor takes about 40. WeightsError if it names anything else, or uses an
+    opcode or a number beyond these limits.
     """
     machine = _Machine(makers, plain, persistent)
-    for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
-        if count >= MAX_OPCODES:
-            raise WeightsError(
-                f"its pickle has more than {MAX_OPCODES} opcodes; save the recurrent weights alone"
-            )
+    for opcode, argument, _ in pickletools.genops(data):
+        intake.visit()
         machine.step(opcode.name, argument)
     (value,) = machine.stack
     return value
