@@ -21,7 +21,6 @@ from gradscope.report.screen import printable, to_ascii
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
-LONGEST_LINE = 300
 
 WELCOME = """\
 gradscope shows how gradients travel through time in a recurrent network:
@@ -138,6 +137,6 @@ def _fail(text: str, arguments: Sequence[str], code: int) -> int:
     if "--debug" in arguments:
         traceback.print_exc()
     line = printable(f"error: {text}")
-    most = max([LONGEST_LINE, *(4 * len(each) for each in arguments)])  # A path may be long.
+    most = max([300, *(4 * len(each) for each in arguments)])  # A path may be long.
     note(line if len(line) <= most else f"{line[: most // 2]} … {line[3 - most // 2 :]}")
     return code

@@ -73,8 +73,7 @@ def analysis_html(analysis: Analysis) -> str:
 
 
 def _seen(page: str) -> str:
-    """Return a page, what cannot be seen in it spelled out."""
-    return "\n".join(map(printable, page.split("\n")))
+    return "\n".join(map(printable, page.split("\n")))  # What cannot be seen is spelled out.
 
 
 def _section(identity: str, title: str, body: str) -> str:

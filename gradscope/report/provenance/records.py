@@ -59,8 +59,8 @@ def read_document(path: Path) -> dict[str, Any]:
 def settings_to_toml(settings: Mapping[str, Any]) -> str:
     """Return settings as a TOML file that ``--config`` reads; what is None is left out.
 
-    SettingError if a value is not one of its setting. They are written as in JSON, a letter that
-    cannot be seen by its number, which is not valid for a lone surrogate: no TOML can hold one.
+    SettingError if a value is not one of its setting. A letter that cannot be seen is written by
+    its number; of a lone surrogate that is no valid TOML, which cannot hold it.
     """
     lines = (
         f"{name} = {json.dumps(checked(SETTINGS[name], value), ensure_ascii=False)}"
