@@ -50,11 +50,14 @@ def odd_json(document: Any, rng: Generator) -> str:
         found = places(document)
         if not found:
             break
-        # Half of the time what says most: settings, and what made the file.
+        # Half of the time what says most: an object with several names.
         near = [each for each in found if isinstance(each[0], dict) and len(each[0]) > 1]
         container, key = _one(near if near and rng.random() < 0.5 else found, rng)
-        kind = rng.integers(5)
-        if kind == 0 and isinstance(container, dict):
+        kind = rng.integers(6)
+        if kind == 5:  # As layers that feed themselves, or hold what holds them, are written.
+            other, at = _one(found, rng)
+            container[key] = json.loads(json.dumps(other[at]))
+        elif kind == 0 and isinstance(container, dict):
             container[_one(HOSTILE, rng)] = container.pop(key)
         elif kind == 1:
             container[key] = _one(HOSTILE, rng)
