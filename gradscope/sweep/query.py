@@ -5,6 +5,7 @@ read-only, the connection refuses to write, and an authorizer allows it to read 
 and to call functions of numbers and texts, nothing else.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -145,9 +146,10 @@ def _open_read_only(path: Path) -> sqlite3.Connection:
                 f"({error}); make it writable once"
             ) from error
     try:
-        address = f"file:{quote(str(path.resolve()))}?mode=ro"
+        address = f"file:{quote(os.fsencode(path.resolve()))}?mode=ro"
         connection = sqlite3.connect(address, uri=True, timeout=LOCK_PATIENCE)
         connection.execute("PRAGMA query_only = ON")
+        connection.text_factory = os.fsdecode
     except sqlite3.Error as error:
         raise ArchiveError(f"{path} cannot be opened ({error}); check its permissions") from error
     return connection

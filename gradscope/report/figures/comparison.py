@@ -98,7 +98,7 @@ def _networks(comparison: Comparison) -> list[_Network]:
         shown, line, places = name, line_style(name), [group[0].settings.steps for group in groups]
         if file_of(groups[0][0]) is not None:
             line, places = styles[number % len(styles)], [number + 1]
-            shown = f"{number + 1}: {Path(name).name[-MAX_NAME:]}".replace("$", r"\$")
+            shown = style.plain_text(f"{number + 1}: {Path(name).name[-MAX_NAME:]}")
         networks.append(_Network(shown, line._asdict(), np.array(places, np.float64), groups))
     return networks
 
