@@ -68,7 +68,7 @@ READERS = (
         ),
     ),
     Reader(
-        "safetensors", "a safetensors file", (".safetensors",), lambda head, *_: head[7:9] == b"\0{"
+        "safetensors", "a safetensors file", (".safetensors",), lambda head, *_: head[8:9] == b"{" and 0 in head[:8]
     ),
     Reader(
         "keras",

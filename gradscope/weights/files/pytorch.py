@@ -193,12 +193,12 @@ def _persistent(identity: Any) -> Any:
         return identity[1]
     kind, named, key, _, count, view = (*identity, None)[:6]
     if kind != "storage" or not isinstance(key, str) or not key.isalnum():
-        raise WeightsError(f"it refers to a storage as torch.save does not; {REMEDY}")
+        raise WeightsError(f"it refers to a storage by {quoted(kind)}, {quoted(key)}; {REMEDY}")
     if not isinstance(named, Named) or named.name not in STORAGES:
         raise refused_name(named.name)
     start = view[1] if view else 0
     if any(type(number) is not int or not 0 <= number < 2**63 for number in (count, start)):
-        raise WeightsError(f"a storage has a length that is no count; {REMEDY}")
+        raise WeightsError(f"a storage has {quoted(count)} numbers; {REMEDY}")
     number_type = STORAGES[named.name]
     return _Storage(key, number_type, count * (width(number_type) if number_type else 1), start)
 
