@@ -9,8 +9,7 @@ without targets, ``further_inputs`` (N,B,D) and ``stride`` () where more inputs 
 """
 
 import json
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from io import BytesIO
@@ -26,6 +25,8 @@ from gradscope.analysis.settings import Settings
 from gradscope.analysis.stage import EvaluationBatch
 from gradscope.arrays import FloatArray, as_float64, plain
 from gradscope.data.batch import Baseline, Batch, Targets, TaskInfo
+from gradscope.data.columns import quoted
+from gradscope.data.intake import Intake, ZipMembers, content, opened
 from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.errors import ArchiveError, ShapeError
 from gradscope.machine import environment
@@ -43,6 +44,8 @@ SECOND_BIAS = "candidate_bias"
 
 FURTHER, NOISE = "further_inputs", "noise"
 """What runs saved by gradscope 0.1.0 lack, and what was added to the pre-activations (T,B,H)."""
+
+REMEDY = "give a file written by --save"
 
 DAMAGE = (LookupError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)
 """What taking apart a damaged text of JSON ends in."""
@@ -98,7 +101,7 @@ def load_run(path: Path) -> SavedRun:
     Raises ArchiveError if the file is no saved run, is damaged, or holds numbers that are not
     finite.
     """
-    arrays = _read(path)
+    arrays, described = _read(path, content(path, ArchiveError))
     missing = [name for name in NEEDED if name not in arrays]
     if missing:
         raise ArchiveError(
@@ -106,8 +109,8 @@ def load_run(path: Path) -> SavedRun:
             "written by --save"
         )
     try:
-        settings = Settings.from_dict(json.loads(str(arrays["settings"])), str(path))
-        task_info = _facts_from_dict(json.loads(str(arrays["facts"])))
+        settings = Settings.from_dict(described("settings"), str(path))
+        task_info = _facts_from_dict(described("facts"))
         numbers = partial(_numbers, path, arrays)
         names = [name for name in (*WEIGHT_NAMES, SECOND_BIAS) if name in arrays]
         params = restore_network(settings, {name: numbers(name) for name in names})
@@ -119,12 +122,10 @@ def load_run(path: Path) -> SavedRun:
         _require_fit(params, batch, initial_state)
         evaluation = EvaluationBatch(batch, task_info, initial_state)
         error = float(arrays["held_out_error"])
-        network = None
-        if "network" in arrays:
-            network = _network_from_dict(json.loads(str(arrays["network"])))
+        network = _network_from_dict(described("network")) if "network" in arrays else None
     except (*DAMAGE, ShapeError) as reason:
         raise ArchiveError(
-            f"{path} is damaged ({reason}); save the run again with --save"
+            f"{path} is damaged ({quoted(str(reason))}); save the run again with --save"
         ) from reason
     return SavedRun(params, evaluation, None if np.isnan(error) else error, settings, network)
 
@@ -132,50 +133,43 @@ def load_run(path: Path) -> SavedRun:
 def holds_run(path: Path) -> bool:
     """Whether a file is a saved run, and not weights alone."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            return "facts.npy" in archive.namelist()
-    except (OSError, zipfile.BadZipFile):
+        with opened(path, ArchiveError) as file:
+            intake = Intake(path, ArchiveError)
+            with intake.reading("a saved run", REMEDY):
+                return "facts.npy" in ZipMembers(file, intake).names
+    except ArchiveError:
         return False
 
 
 def read_settings(
-    path: Path, content: bytes | None = None
+    path: Path, raw: bytes | None = None
 ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Return the settings of a saved run as plain values, and the version and environment that made
-    it, which runs saved by gradscope 0.1.0 may lack; ``content`` is the file's, if at hand.
+    it, which runs saved by gradscope 0.1.0 may lack; ``raw`` is the file's content, if at hand.
     """
-    arrays = _read(path, content)
+    arrays, described = _read(path, content(path, ArchiveError) if raw is None else raw)
     if "key" in arrays and "regime" in arrays:
         raise ArchiveError(
             f"{path} holds the rows of a sweep, not one run; give a file written by --save"
         )
     try:
-        settings = Settings.from_dict(json.loads(str(arrays["settings"])), str(path)).as_dict()
-        return settings, dict(json.loads(str(arrays.get("environment", "{}"))))
+        settings = Settings.from_dict(described("settings"), str(path)).as_dict()
+        return settings, dict(described("environment") if "environment" in arrays else {})
     except DAMAGE as error:
         raise ArchiveError(
             f"{path} holds no settings of gradscope; give a file written by --save"
         ) from error
 
 
-def _read(path: Path, content: bytes | None = None) -> dict[str, Any]:
-    """Return every array of an ``.npz``, none of them unpickled."""
-    try:
-        raw = path.read_bytes() if content is None else content
-        loaded = np.load(BytesIO(raw), allow_pickle=False)
-        if isinstance(loaded, np.lib.npyio.NpzFile):
-            with loaded as archive:
-                return {name: archive[name] for name in archive.files}
-    except FileNotFoundError as error:
-        raise ArchiveError(
-            f"{path} does not exist; check the name, or save a run with --save"
-        ) from error
-    except Exception as error:  # a damaged zip fails in many ways inside NumPy
-        raise ArchiveError(
-            f"{path} cannot be read as a saved run ({type(error).__name__}); give a file written "
-            "by --save"
-        ) from error
-    raise ArchiveError(f"{path} is a single array, not a saved run; give a file written by --save")
+def _read(path: Path, raw: bytes) -> tuple[dict[str, Any], Callable[[str], Any]]:
+    """Return every array of an ``.npz``, none of them unpickled, and what one describes in JSON."""
+    intake, arrays = Intake(path, ArchiveError), {}
+    with intake.reading("a saved run", REMEDY):
+        members = ZipMembers(BytesIO(raw), intake)
+        for name in members.names:
+            intake.spend(members.size(name), name)
+            arrays[name.removesuffix(".npy")] = intake.array(members.read(name), name)
+    return arrays, lambda name: intake.parsed_json(arrays[name])
 
 
 def _numbers(path: Path, arrays: Mapping[str, Any], name: str) -> FloatArray:

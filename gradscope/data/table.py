@@ -1,21 +1,18 @@
 """A data file, separated text or NumPy's ``.npy``, as named columns of finite numbers (N,C)."""
 
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from gradscope.arrays import FloatArray, as_float64
 from gradscope.data.columns import choose_columns, listed, quoted, several_columns
 from gradscope.data.delimited import CellTable, cell_value, is_value, parse_cells
+from gradscope.data.intake import AnyArray, Intake, content
 from gradscope.errors import DataError
 from gradscope.names import MissingCells
-
-AnyArray = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
 ARRAY_SUFFIX = ".npy"
@@ -74,7 +71,7 @@ def read_table(
 def _read_text(
     path: Path, columns: tuple[str, ...], missing: MissingCells, *, every: bool
 ) -> Table:
-    cells = parse_cells(file_bytes(path), str(path))
+    cells = parse_cells(content(path, DataError, "--data"), str(path))
     if every and not columns:
         chosen = list(range(len(cells.names)))
     elif columns:
@@ -88,7 +85,7 @@ def _read_text(
 
 
 def _read_array(path: Path, columns: tuple[str, ...], missing: MissingCells) -> Table:
-    array = read_npy(file_bytes(path), path)
+    array = read_npy(path)
     require_real(array, path)
     if array.ndim not in (1, 2) or array.size == 0:
         raise DataError(
@@ -112,30 +109,11 @@ def _read_array(path: Path, columns: tuple[str, ...], missing: MissingCells) -> 
     return Table(names, _complete(values, names, places, missing))
 
 
-def file_bytes(path: Path) -> bytes:
-    """Return what a file holds, or say why not."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist; check the name (--data)") from None
-    except IsADirectoryError:
-        raise DataError(f"{path} is a directory; name a file in it (--data)") from None
-    except PermissionError:
-        raise DataError(f"{path} may not be read; check its permissions") from None
-    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        raise DataError(f"{path} cannot be read ({error}); check the name (--data)") from None
-
-
-def read_npy(raw: bytes, path: Path) -> AnyArray:
-    """Return the array in the bytes of a ``.npy`` file."""
-    try:
-        array: AnyArray = np.lib.format.read_array(io.BytesIO(raw), allow_pickle=False)
-    except Exception as error:  # noqa: BLE001 - a damaged header fails in many ways inside NumPy
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise DataError(
-            f"{path} cannot be read as a .npy array ({reason}); save the numbers with numpy.save"
-        ) from None
-    return array
+def read_npy(path: Path, option: str = "--data") -> AnyArray:
+    """Return the array in a ``.npy`` file."""
+    raw, intake = content(path, DataError, option), Intake(path, DataError)
+    with intake.reading("a .npy array", "save the numbers with numpy.save"):
+        return intake.array(raw, path.name)
 
 
 def require_real(array: AnyArray, path: Path) -> None:

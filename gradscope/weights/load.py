@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gradscope.data.columns import listed
+from gradscope.data.columns import listed, quoted
 from gradscope.errors import WeightsError
-from gradscope.weights.files.contents import naming
+from gradscope.weights.files.contents import TOO_LARGE, naming
 from gradscope.weights.layers import manual_names
 from gradscope.weights.layers.keras_names import keras_layers, keras_readouts
 from gradscope.weights.layers.known_names import named_layers, named_readouts
@@ -27,6 +27,12 @@ def load_weights(
     """
     found = look_into(path, mapping)
     if not found.layers:
+        for name, holds in found.file.skipped.items():
+            if holds.startswith(TOO_LARGE):
+                raise WeightsError(
+                    f"{path} has no recurrent layer under a known name; {quoted(name)} {holds}: "
+                    "save the recurrent weights alone, uncompressed"
+                )
         names = listed(tuple(found.file.arrays)) or "nothing numeric"
         options = manual_names.suggested_options(found.candidates)
         raise WeightsError(

@@ -5,22 +5,21 @@ To add a kind, write its module in ``files``, and add its row and the module to 
 imports when a file is read, so that help pages list the endings without NumPy.
 """
 
+import os
 import re
 import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import islice
-from os import SEEK_END
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, BinaryIO
-from zipfile import ZipFile
 
 from gradscope.errors import WeightsError
 
 if TYPE_CHECKING:
-    from gradscope.weights.files.contents import WeightFile
+    from gradscope.weights.files.contents import Gathering, WeightFile
 
 MAX_NAMES = 10_000
 HEAD, TAIL = 512, 8
@@ -68,7 +67,10 @@ READERS = (
         ),
     ),
     Reader(
-        "safetensors", "a safetensors file", (".safetensors",), lambda head, *_: head[8:9] == b"{" and 0 in head[:8]
+        "safetensors",
+        "a safetensors file",
+        (".safetensors",),
+        lambda head, *_: head[8:9] == b"{" and 0 in head[:8],
     ),
     Reader(
         "keras",
@@ -104,31 +106,21 @@ READABLE = f"{', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}"
 
 def read_file(path: Path) -> "WeightFile":
     """Read a file's arrays with the reader that fits its content; WeightsError if none does."""
+    from gradscope.data.intake import opened
     from gradscope.weights.files import keras, matlab, npz, onnx, pytorch, safetensors
-    from gradscope.weights.files.contents import Gathering, WeightFile, reading
+    from gradscope.weights.files.contents import Gathering, WeightFile
 
     modules = (keras, matlab, npz, onnx, pytorch, safetensors)
-    if not path.exists():
-        raise WeightsError(f"{path} does not exist; check the name")
-    try:
-        if path.is_dir():
-            raise _unread(path, [each.name for each in islice(path.iterdir(), MAX_NAMES)])
-        if not path.is_file():
-            raise WeightsError(f"{path} is a device; name a file of weights ({READABLE})")
-        with path.open("rb") as file:
-            reader = _reader(path, file)
-            ending, found = f".{reader.format}", Gathering(path)
-            module: ModuleType = next(m for m in modules if m.__name__.endswith(ending))
-            file.seek(0)
-            with reading(path, reader.words, module.REMEDY):
-                about = module.gather(file, found)
-            return WeightFile(
-                path, reader.format, found.arrays, found.stored_as, found.skipped, about
-            )
-    except OSError as error:
-        raise WeightsError(
-            f"{path} cannot be read: {error.strerror}; check its permissions"
-        ) from None
+    if path.is_dir() and os.access(path, os.R_OK):
+        raise _unread(path, [each.name for each in islice(path.iterdir(), MAX_NAMES)])
+    with opened(path, WeightsError) as file:
+        found = Gathering(path)
+        reader = _reader(path, file, found)
+        module: ModuleType = next(m for m in modules if m.__name__.endswith(f".{reader.format}"))
+        file.seek(0)
+        with found.reading(reader.words, module.REMEDY):
+            about = module.gather(file, found)
+        return WeightFile(path, reader.format, found.arrays, found.stored_as, found.skipped, about)
 
 
 def recognised(table: str, text: str) -> str | None:
@@ -138,15 +130,15 @@ def recognised(table: str, text: str) -> str | None:
     return next((what for row, what in rows[table].items() if re.search(row, text, flags)), None)
 
 
-def _reader(path: Path, file: BinaryIO) -> Reader:
+def _reader(path: Path, file: BinaryIO, found: "Gathering") -> Reader:
     """Return the reader that fits a file's first bytes and, of a zip, its members."""
-    from gradscope.weights.files.contents import reading
+    from gradscope.data.intake import ZipMembers
 
-    head, members = file.read(HEAD), []
+    head, members = file.read(HEAD), ()
     if head.startswith(ZIP):
-        with reading(path, "a zip of weights", "copy or save it again"), ZipFile(file) as archive:
-            members = archive.namelist()
-    file.seek(-min(TAIL, file.seek(0, SEEK_END)), SEEK_END)
+        with found.reading("a zip of weights", "copy or save it again"):
+            members = ZipMembers(file, found).names
+    file.seek(-min(TAIL, found.size), os.SEEK_END)
     ends = head + file.read()
     if recognised("names", "\n".join((path.name, *members))) is None:
         for reader in READERS:

@@ -69,7 +69,7 @@ COMPARISONS = {
 
 FILES = {
     "no such file": ("analyze --data missing.csv", "missing.csv does not exist"),
-    "a folder": ("analyze --data folder.csv", "is a directory"),
+    "a folder": ("analyze --data folder.csv", "is a folder"),
     "unreadable format": ("analyze --data table.xlsx", "is not a .csv"),
     "empty": ("analyze --data empty.csv", "is empty"),
     "header only": ("analyze --data header.csv", "has a header but no rows"),
@@ -89,15 +89,15 @@ FILES = {
     "junk as .npy": ("analyze --data junk.npy", "cannot be read as a .npy array"),
     "complex .npy": ("analyze --data complex.npy", "values of type complex128"),
     "cubic .npy": ("analyze --data cube.npy --steps 4", "shape \\(2, 2, 2\\)"),
-    "pickled .npy": ("analyze --data pickled.npy", "cannot be read as a .npy array"),
+    "pickled .npy": ("analyze --data pickled.npy", "holds values of type object"),
     "no saved run": ("analyze --load missing.npz", "missing.npz does not exist"),
     "truncated run": ("analyze --load truncated.npz", "cannot be read as a saved run"),
     "run with a nan": ("analyze --load nan.npz", "recurrent_weights holds a number that is not"),
     "someone else's run": ("analyze --load other.npz", "is not a run saved by gradscope"),
-    "an array as run": ("analyze --load cube.npy", "single array"),
+    "an array as run": ("analyze --load cube.npy", "cannot be read as a saved run"),
     "another network than saved": ("analyze --load run.npz --hidden 7", "leave --hidden out"),
     "other inputs than saved": ("analyze --load run.npz --task adding", "has 1 inputs"),
-    "no config": ("analyze --config missing.toml", "cannot be read"),
+    "no config": ("analyze --config missing.toml", "does not exist"),
     "broken TOML": ("analyze --config broken.toml", "is not valid TOML"),
     "unknown key": ("analyze --config unknown.toml", "did you mean 'hidden'"),
     "TOML of the wrong type": ("analyze --config typed.toml", "--hidden is 'many'; give a whole"),
@@ -106,7 +106,7 @@ FILES = {
     "TOML with nan": ("analyze --config nan.toml", "--gain is nan; give a finite number"),
     "settings of a picture not ours": ("show-config plain.png", "has no gradscope settings"),
     "settings of a text": ("show-config good.csv", "has no gradscope settings"),
-    "settings of nothing": ("show-config missing.png", "cannot be read"),
+    "settings of nothing": ("show-config missing.png", "does not exist"),
 }
 
 OUTPUTS = {

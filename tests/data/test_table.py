@@ -193,13 +193,16 @@ def test_a_file_that_is_not_there_is_named_as_given() -> None:
 def test_a_directory_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
 
-    with pytest.raises(DataError, match=r"is a directory|is not a \.csv"):
+    with pytest.raises(DataError, match=r"is a folder|is not a \.csv"):
         read_table(tmp_path / name)
 
 
 @pytest.mark.parametrize(
     ("problem", "words"),
-    [(PermissionError(13, "no"), "t.csv may not be read"), (OSError(5, "disk"), "cannot be read")],
+    [
+        (PermissionError(13, "no"), "t.csv cannot be read: no; check its permissions"),
+        (OSError(5, "disk"), "t.csv cannot be read: disk"),
+    ],
 )
 def test_a_file_that_may_not_be_read_is_refused(
     monkeypatch: pytest.MonkeyPatch, problem: OSError, words: str
@@ -207,7 +210,7 @@ def test_a_file_that_may_not_be_read_is_refused(
     def refuse(_: Path) -> bytes:
         raise problem
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(Path, "stat", refuse)
 
     with pytest.raises(DataError, match=words):
         read_table(Path("t.csv"))

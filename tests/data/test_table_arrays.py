@@ -89,7 +89,7 @@ def test_infinity_in_an_array_is_refused_only_where_asked_for(folder: Path) -> N
         (np.array(["1", "2"]), "values of type <U1"),
         (np.zeros(3, dtype="M8[s]"), "values of type datetime64"),
         (np.zeros(3, dtype=[("a", float)]), "values of type"),
-        (np.array([1, None], dtype=object), "cannot be read as a .npy array"),
+        (np.array([1, None], dtype=object), "holds values of type object"),
         (np.zeros((2, 2, 2)), "shape (2, 2, 2)"),
         (np.zeros(()), "shape ()"),
         (np.zeros((0, 3)), "shape (0, 3)"),
@@ -115,7 +115,8 @@ def test_damaged_arrays_are_refused(folder: Path) -> None:
     too_large = whole.replace(b"(100,)", b"(10000000000000,)")
 
     for raw in (b"", whole[:5], whole[:60], whole[:-8], zipped.getvalue(), too_large, b"1,2\n"):
-        assert "cannot be read as a .npy array" in message(folder, raw)
+        said = message(folder, raw)
+        assert "cannot be read as a .npy array" in said or "bytes, but" in said
 
 
 @given(

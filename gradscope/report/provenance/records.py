@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gradscope.analysis.archive import read_settings
+from gradscope.data.intake import Intake, content
 from gradscope.errors import ArchiveError
 from gradscope.report.formats import head
 from gradscope.report.provenance.embedded import embedded_text
@@ -34,18 +35,15 @@ def read_provenance(path: Path) -> dict[str, Any]:
 
 def read_document(path: Path) -> dict[str, Any]:
     """Return all that a document, a picture's text or a saved run says about what made it."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ArchiveError(f"{path} cannot be read: {error.strerror}; check the name") from error
-    if content.startswith(b"PK"):
-        settings, environment = read_settings(path, content)
+    raw = content(path, ArchiveError)
+    if raw.startswith(b"PK"):
+        settings, environment = read_settings(path, raw)
         document = {**head("settings", settings), "made_by": dict(ANALYSIS)}
         document["gradscope"] = environment.get("gradscope", document["gradscope"])
         document["environment"] = {k: v for k, v in environment.items() if k != "gradscope"}
         return document
     try:
-        document = json.loads(embedded_text(content) or b"")
+        document = Intake(path, ArchiveError).parsed_json(embedded_text(raw) or b"")
         kept = {name: document[name] for name in KEPT}
         return {**document, "settings": dict(**kept["settings"])}
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:

@@ -14,24 +14,23 @@ from io import BytesIO
 from typing import Any, BinaryIO
 
 from gradscope.data.columns import quoted
+from gradscope.data.intake import DEEPEST, ZipMembers
 from gradscope.errors import WeightsError
 from gradscope.weights.files import restricted_pickle
-from gradscope.weights.files.contents import LONGEST_NAME, MAX_ARRAYS, Gathering, naming
+from gradscope.weights.files.contents import LONGEST_NAME, Gathering, naming
 from gradscope.weights.files.restricted_pickle import (
     Instance,
     Maker,
     Named,
+    make,
     read_pickle,
     refused_name,
 )
 from gradscope.weights.files.tensors import WIDTHS, NumberArray, flat_numbers, strided_view, width
-from gradscope.weights.files.zip import ZipMembers
 
 REMEDY = "save it again: torch.save(model.state_dict(), 'weights.pt')"
 MAGIC_BYTES, COUNT_BYTES = 15, 8
 MAX_PICKLE = 32 * 2**20
-DEEPEST = 32
-"""Dicts within dicts; a checkpoint has two or three."""
 
 STORAGES: Mapping[str, str | None] = (
     {"torch.DoubleStorage": "float64", "torch.FloatStorage": "float32"}
@@ -119,9 +118,9 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
 def _zipped(file: BinaryIO, gathering: Gathering) -> _Contents:
     members = ZipMembers(file, gathering)
     root = _root(members)
-    tree = read_pickle(members.read(f"{root}data.pkl", MAX_PICKLE), MAKERS, _persistent)
+    tree = read_pickle(members.read(f"{root}data.pkl"), MAKERS, _persistent, gathering)
     place = f"{root}byteorder"  # Not there before PyTorch 2.1
-    order = members.read(place, 16).decode("ascii") if place in members.names else "little"
+    order = members.read(place).decode("ascii") if place in members.names else "little"
     if order not in ("little", "big"):
         raise WeightsError(f"the byte order is {quoted(order)}; {REMEDY}")
     return tree, lambda storage: members.read(f"{root}data/{storage.key}"), order
@@ -137,7 +136,9 @@ def _streamed(file: BinaryIO, gathering: Gathering) -> _Contents:
             seen[each.key] = width(each.number_type or "uint8")
         return each
 
-    _version, _machine, tree, keys = (read_pickle(stream, MAKERS, remembered) for _ in range(4))
+    _version, _machine, tree, keys = (
+        read_pickle(stream, MAKERS, remembered, gathering) for _ in range(4)
+    )
     place = MAGIC_BYTES + stream.tell() + COUNT_BYTES
     for key in keys:
         file.seek(place - COUNT_BYTES)
@@ -145,7 +146,7 @@ def _streamed(file: BinaryIO, gathering: Gathering) -> _Contents:
         place += int.from_bytes(file.read(COUNT_BYTES), "little") * seen[key] + COUNT_BYTES
 
     def raw_of(storage: _Storage) -> bytes:
-        gathering.spend(storage.n_bytes, storage.key)
+        gathering.require(storage.n_bytes, storage.key)
         file.seek(places[storage.key])
         return file.read(storage.n_bytes)
 
@@ -161,28 +162,29 @@ def _root(members: ZipMembers) -> str:
 
 
 def _named_tensors(tree: Any) -> Iterator[tuple[str, Any]]:
-    """Yield every tensor and mode in nested dicts, lists and modules with its dotted name."""
+    """Yield every tensor and mode in nested dicts, lists and modules with its dotted name; what
+    stands in several places, under the first.
+    """
     waiting: list[tuple[str, int, Any]] = [("", 0, tree)]
-    for _ in range(MAX_ARRAYS * 10):
-        if not waiting:
-            return
+    seen: set[int] = set()
+    while waiting:
         name, depth, value = waiting.pop()
         if isinstance(value, _Tensor) or (isinstance(value, str) and value in MODES):
             yield name or "tensor", value
         if isinstance(value, Instance):
             value = value.state or value
-        inside = value if isinstance(value, dict) else {}
-        if isinstance(value, list | tuple):
-            inside = dict(enumerate(value))
-        if inside and (depth >= DEEPEST or len(name) > LONGEST_NAME):
-            break
-        for key, each in reversed(inside.items()):
+        if not isinstance(value, dict | list | tuple) or id(value) in seen:
+            continue
+        seen.add(id(value))
+        if value and (depth >= DEEPEST or len(name) > LONGEST_NAME):
+            raise WeightsError(
+                f"it nests dicts more than {DEEPEST} deep; {restricted_pickle.STATE_ALONE}"
+            )
+        inside = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, each in reversed([*inside]):
             if key != "_flat_weights":  # The parameters of an nn.LSTM a second time
                 parts = [part for part in (name, str(key)) if part and part not in MODULE_PARTS]
                 waiting.append((".".join(parts), depth + 1, each))
-    raise WeightsError(
-        f"it nests dicts more than {DEEPEST} deep, or in a circle; {restricted_pickle.STATE_ALONE}"
-    )
 
 
 def _persistent(identity: Any) -> Any:
@@ -227,10 +229,17 @@ def _tensor(
     return _Tensor(storage, offset, size, stride, number_type)
 
 
+def _size(numbers: Any) -> tuple[Any, ...]:
+    """Stand in for ``torch.Size``, which is made of a tuple."""
+    if not isinstance(numbers, tuple):
+        raise TypeError("a size that is no tuple")
+    return numbers
+
+
 MAKERS: Mapping[str, Maker] = {
     # What is in a dict follows item by item.
     **{f"collections.{name}": lambda *_: {} for name in ("OrderedDict", "defaultdict", "Counter")},
-    "torch.Size": tuple,
+    "torch.Size": _size,
     **dict.fromkeys(("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2"), _tensor),
     "torch._utils._rebuild_tensor_v3": partial(_tensor, typed=True),
     # Of a parameter the tensor itself, of a tensor with attributes the tensor that it wraps.
@@ -238,8 +247,8 @@ MAKERS: Mapping[str, Maker] = {
         ("torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state"),
         lambda data, *_: data,
     ),
-    "torch._tensor._rebuild_from_type_v2": lambda maker, _class, arguments, _state: (
-        restricted_pickle.make(MAKERS, maker, arguments)
+    "torch._tensor._rebuild_from_type_v2": lambda maker, _class, arguments, _state: make(
+        MAKERS, maker, arguments
     ),
     # Whatever a harmless object is called with, its inside does not matter.
     **dict.fromkeys(HARMLESS, lambda *_: restricted_pickle.OPAQUE),

@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Any, BinaryIO
 
 from gradscope.data.columns import quoted
+from gradscope.data.intake import Intake
 from gradscope.errors import WeightsError
 
 Maker = Callable[..., Any]
@@ -21,9 +22,6 @@ STATE_ALONE = (
     "save the state_dict alone; where you trust the file: net = torch.load('FILE', "
     "map_location='cpu', weights_only=False), of a model net.state_dict(), torch.save(…)"
 )
-
-MAX_OPCODES = 5_000_000
-"""A state dict spends about 40 on a tensor."""
 
 MAX_INTEGER = 2**63
 
@@ -58,19 +56,19 @@ class Instance(dict[Any, Any]):
     state: Any = None
 
 
-def read_pickle(data: bytes | BinaryIO, makers: Mapping[str, Maker], persistent: Maker) -> Any:
+def read_pickle(
+    data: bytes | BinaryIO, makers: Mapping[str, Maker], persistent: Maker, intake: Intake
+) -> Any:
     """Return the value that a pickle, or the next one of a file, describes: dict, list, tuple, str,
     bytes, int, float, bool, None, ``Named``, ``Instance``, and whatever the makers return.
 
     ``makers`` stand in for the callables that the pickle may call, ``persistent`` for a persistent
-    id. WeightsError if it calls anything else, or uses an opcode or a number beyond these limits.
+    id; opcodes are counted as items, of which a tensor takes about 40. WeightsError if it calls
+    anything else, or uses an opcode or a number beyond these limits.
     """
     machine = _Machine(makers, persistent)
-    for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
-        if count >= MAX_OPCODES:
-            raise WeightsError(
-                f"its pickle has more than {MAX_OPCODES} opcodes; save the recurrent weights alone"
-            )
+    for opcode, argument, _ in pickletools.genops(data):
+        intake.visit()
         machine.step(opcode.name, argument)
     (value,) = machine.stack
     return value

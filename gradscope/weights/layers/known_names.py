@@ -29,7 +29,7 @@ def named_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
             input_weights=file.arrays["W_in"],
             recurrent_weights=file.arrays["W_rec"],
             input_bias=as_vector(file.arrays["b_rec"]),
-            **file.time_scales(len(file.arrays["W_rec"])),
+            **file.time_scales(file.arrays["b_rec"].size),
             state=StateName.PRE,
             initial_state=as_vector(file.arrays.get("init_state")),
         )

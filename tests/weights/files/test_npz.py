@@ -144,11 +144,17 @@ def test_an_array_that_lies_about_itself_is_refused(
     assert words in str(caught.value)
 
 
-def test_an_archive_that_unfolds_too_far_is_refused(tmp_path: Path) -> None:
+def test_an_array_that_unfolds_too_far_is_left_out_and_named_where_it_is_missed(
+    tmp_path: Path,
+) -> None:
     path = member(tmp_path / "net.npz", npy(f"({2**25},)", bytes(2**28)))
 
-    with pytest.raises(WeightsError, match=r"'W.npy' would unfold to 2.68e\+08 bytes"):
-        read_file(path)
+    file = read_file(path)
+
+    assert not file.arrays
+    assert "2.68e+08 bytes" in file.skipped["W"]
+    with pytest.raises(WeightsError, match=r"'W' would unfold to 2.68e\+08 bytes"):
+        load_weights(path)
 
 
 def test_settings_that_are_somebody_elses_text_do_no_harm(tmp_path: Path) -> None:
