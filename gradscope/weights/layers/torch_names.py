@@ -145,12 +145,15 @@ def _layer(file: WeightFile, places: Mapping[str, str], match: re.Match[str]) ->
         recurrent_weights=recurrent,
         input_bias=as_vector(arrays["bias_ih"]),
         recurrent_bias=as_vector(arrays["bias_hh"]),
-        # Where PyTorch leaves no choice.
-        activation=None if cell is CellName.ELMAN else "tanh",
-        gate_activation=None if cell is CellName.ELMAN else "sigmoid",
-        reset_after=True if cell is CellName.GRU else None,
-        leak=None if asked and cell is CellName.ELMAN else 1.0,
         inferred=("leak", "state") if cell is CellName.ELMAN else (),
+        # Where PyTorch leaves no choice, and what the file states: an ONNX node, a pickled module.
+        **{
+            "activation": None if cell is CellName.ELMAN else "tanh",
+            "gate_activation": None if cell is CellName.ELMAN else "sigmoid",
+            "reset_after": True if cell is CellName.GRU else None,
+            "leak": None if asked and cell is CellName.ELMAN else 1.0,
+        }
+        | file.about.get("stated", {}).get(places[name].rpartition(".")[0], {}),
     )
 
 
