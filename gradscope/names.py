@@ -94,13 +94,6 @@ class OptimizerName(StrEnum):
     ADAM = "adam"
 
 
-class MissingCells(StrEnum):
-    """What to do about an empty cell in a data file."""
-
-    REFUSE = "refuse"
-    INTERPOLATE = "interpolate"
-
-
 class ExecutorName(StrEnum):
     """Who computes the cells of a sweep."""
 

@@ -32,6 +32,27 @@ class Mutant:
 
 MUTANTS = (
     Mutant(
+        "of one matrix on [x, h] the first columns are W",
+        "weights/layers/manual_names.py",
+        'f"W={wide[0]}[:, {width - hidden}:]"',
+        'f"W={wide[0]}[:, :{hidden}]"',
+        "weights/layers/test_suggestions.py::test_a_suggestion_is_the_network_that_its_author_has",
+    ),
+    Mutant(
+        "the second bias of two Linears forgotten",
+        "weights/layers/manual_names.py",
+        '" + ".join(beside or',
+        '" + ".join(beside[:1] or',
+        "weights/layers/test_suggestions.py::test_a_suggestion_is_the_network_that_its_author_has",
+    ),
+    Mutant(
+        "what names alone say goes before what a person says",
+        "weights/layers/to_cell.py",
+        "stored = None if name in layer.inferred and chosen is not None else stored",
+        "chosen = None if name in layer.inferred else chosen",
+        "analysis/test_imported.py::test_what_names_alone_say_is_overridden_by_an_option",
+    ),
+    Mutant(
         "the next row predicts itself",
         "data/lag_regression.py",
         "np.arange(1, longest + 1)]",

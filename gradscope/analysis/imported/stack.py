@@ -115,6 +115,8 @@ def _source(stack: ImportedStack) -> str:
     inputs = f"inputs of {stack.layers[0][0][0].title}" if outside else "inputs"
     state = "(h_0, c_0)" if studied.cell is CellName.LSTM else "h_0"
     first = "" if studied.initial_state is None else f", {state} from the file"
+    taken = all(getattr(studied, name) == getattr(stack.spec, name) for name in studied.inferred)
+    first += f", {studied.names_as}" if studied.names_as and taken else ""
     if settings.data is not None:
         return f"{inputs} from {settings.data}{first}"
     return f"white noise of scale {settings.noise_scale:g} as {inputs} (no --data given){first}"

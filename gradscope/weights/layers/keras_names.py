@@ -32,6 +32,9 @@ NUMBERED: Mapping[str, str] = MappingProxyType({"0": KERNEL, "1": RECURRENT, "2"
 OLD_CONTAINER = "_layer_checkpoint_dependencies"
 """What Keras called ``layers`` before version 3."""
 
+MAX_PAIRS = 3_000_000
+"""Pairs of a cell's arrays and a layer of the configuration that are compared."""
+
 GATE_ORDER: Mapping[CellName, tuple[int, ...]] = MappingProxyType(
     {CellName.ELMAN: (0,), CellName.GRU: (1, 0, 2), CellName.LSTM: (0, 1, 2, 3)}
 )
@@ -69,7 +72,10 @@ def keras_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
     config = file.about.get("config")
     known = tuple(keras_config.configured_layers(config))
     fed = keras_config.feeding_layers(config)
-    groups = [(_configured(group, known), group) for group in _cells(file)]
+    cells = tuple(_cells(file))
+    if len(cells) * len(known) > MAX_PAIRS:
+        raise WeightsError(f"{len(cells)} cells in it and {len(known)} layers are too many")
+    groups = [(_configured(group, known), group) for group in cells]
     version = str(file.about.get("keras_version"))[:1]
     words = {**OUR_WORDS, "hard_sigmoid": HARD_SIGMOIDS.get(version)}
     plain = [e for e, g in groups if e is None or keras_config.CLASSES.get(e.class_name) is g.cell]

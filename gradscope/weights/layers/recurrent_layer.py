@@ -80,7 +80,8 @@ class RecurrentLayer(LayerWeights):
     is one; ``reset_after`` of a GRU is as above; ``leak`` is α of (1 − α) h + α φ(…), 1 for none,
     ``dt`` and ``tau`` the seconds per step and the time constants. ``state`` is what W multiplies:
     φ(a), or a in ``W φ(a)`` of a rate network; ``initial_state`` (S,) is s_0 of that kind, None for
-    zero. Raises WeightsError if arrays do not fit together, or hold a number that is not finite.
+    zero. ``inferred`` fields follow from names alone, as ``names_as`` says, and may be overridden.
+    Raises WeightsError if arrays do not fit together, or hold a number that is not finite.
     """
 
     cell: CellName
@@ -96,6 +97,8 @@ class RecurrentLayer(LayerWeights):
     state: StateName = StateName.POST
     initial_state: FloatArray | None = None
     below: str = ""
+    inferred: tuple[str, ...] = ()
+    names_as: str = ""
 
     def compact_fields(self) -> dict[str, Any]:
         """Return what it is called, its kind and its sizes."""
@@ -105,6 +108,12 @@ class RecurrentLayer(LayerWeights):
     def __post_init__(self) -> None:
         for name, kind in (("cell", CellName), ("direction", Direction), ("state", StateName)):
             object.__setattr__(self, name, word_of(kind, getattr(self, name)))
+        if self.recurrent_weights.ndim != 2 or self.input_weights.ndim != 2:
+            shapes = f"{self.recurrent_weights.shape} and {self.input_weights.shape}"
+            raise WeightsError(
+                f"recurrent and input weights of {quoted(self.name)} have shapes {shapes}, but two "
+                "dimensions are needed; save the layer whole"
+            )
         rows = len(self.gates) * self.hidden_size
         wanted = {
             "input_weights": (rows, self.input_weights.shape[-1]),

@@ -43,9 +43,8 @@ class CellSpec:
     reset_after: bool | None
 
 
-def resolve_spec(layer: RecurrentLayer, choices: Mapping[str, Any], *, by_hand: bool) -> CellSpec:
-    """Join what the file states about a layer with what the user states, by the names of settings;
-    of one named ``by_hand``, by ``--weight-map``, the user states the convention of its state.
+def resolve_spec(layer: RecurrentLayer, choices: Mapping[str, Any]) -> CellSpec:
+    """Join what the file states about a layer with what the user states, by the names of settings.
     WeightsError if neither states a thing, both do and differ, a function is unknown, or a choice
     is about gates that the layer does not have.
     """
@@ -60,8 +59,7 @@ def resolve_spec(layer: RecurrentLayer, choices: Mapping[str, Any], *, by_hand: 
         gates = _known(layer, "gate activation", joined("gate_activation"), GateName)
     after = joined("reset_after") if layer.cell is CellName.GRU else None
     activation, leak = _known(layer, "activation", phi, ActivationName), joined("leak")
-    state = (choices.get("state") if by_hand else None) or joined("state")
-    return CellSpec(layer.cell, activation, leak, state, gates, after)
+    return CellSpec(layer.cell, activation, leak, joined("state"), gates, after)
 
 
 def _unfit(layer: RecurrentLayer, option: str, whom: str) -> WeightsError:
@@ -75,8 +73,9 @@ def _reset_flag(*, after: bool) -> str:
 
 
 def _joined(layer: RecurrentLayer, name: str, choices: Mapping[str, Any]) -> Any:
-    """Return what the file or the user says of a layer; they may not contradict each other."""
+    """Return what the user says of a layer, or the file, which it may contradict by names alone."""
     stored, chosen = getattr(layer, name), choices.get(name)
+    stored = None if name in layer.inferred and chosen is not None else stored
     if stored is not None and chosen is not None and stored != chosen:
         option = f"--{name.replace('_', '-')}"
         if isinstance(chosen, bool):

@@ -133,6 +133,9 @@ def _layer(file: WeightFile, places: Mapping[str, str], match: re.Match[str]) ->
             f"{quoted(name)} has shape {recurrent.shape}, but (G·H, H) with G = 1 "
             "(RNN), 3 (GRU) or 4 (LSTM) is needed; name the arrays with --weight-map"
         )
+    # PyTorch-ESN has one bias and a leak, which it does not save; an nn.RNN no bias or two.
+    one_bias = (arrays["bias_ih"] is None) != (arrays["bias_hh"] is None)
+    asked = one_bias or any(file.time_scales(recurrent.shape[1]).values())
     return RecurrentLayer(
         cell=cell,
         name=base or recurrent_layer.kind_word(cell),
@@ -142,10 +145,15 @@ def _layer(file: WeightFile, places: Mapping[str, str], match: re.Match[str]) ->
         recurrent_weights=recurrent,
         input_bias=as_vector(arrays["bias_ih"]),
         recurrent_bias=as_vector(arrays["bias_hh"]),
-        # Where PyTorch leaves no choice.
-        activation=None if cell is CellName.ELMAN else "tanh",
-        gate_activation=None if cell is CellName.ELMAN else "sigmoid",
-        reset_after=True if cell is CellName.GRU else None,
+        inferred=("leak", "state") if cell is CellName.ELMAN else (),
+        # Where PyTorch leaves no choice, and what the file states: an ONNX node, a pickled module.
+        **{
+            "activation": None if cell is CellName.ELMAN else "tanh",
+            "gate_activation": None if cell is CellName.ELMAN else "sigmoid",
+            "reset_after": True if cell is CellName.GRU else None,
+            "leak": None if asked and cell is CellName.ELMAN else 1.0,
+        }
+        | file.about.get("stated", {}).get(places[name].rpartition(".")[0], {}),
     )
 
 
