@@ -97,11 +97,11 @@ def resolve(
 
 def _read_per_unit(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the values with the numbers of each unit in place of the files that hold them."""
-    named = {name: str(values.get(name)) for name, each in SETTINGS.items() if each.per_unit}
+    named = {name: values.get(name) for name, each in SETTINGS.items() if each.per_unit}
     return {**values} | {
         name: read_table(Path(path), (), "keep", every=True).values.ravel()
         for name, path in named.items()
-        if path.lower().endswith((ARRAY_SUFFIX, *TEXT_SUFFIXES))
+        if isinstance(path, str) and path.lower().endswith((ARRAY_SUFFIX, *TEXT_SUFFIXES))
     }
 
 

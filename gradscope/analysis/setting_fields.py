@@ -85,8 +85,8 @@ class SettingFields:
         None, NETWORK, FROM_FILE, "A network from a weight file: the same as FILE.", metavar="FILE"
     )
     weight_map: tuple[str, ...] = setting(
-        (), NETWORK | IMPORTED, FROM_FILE, "Weights of a hand-written cell, letters W, U, b, V, c.",
-        metavar="W=NAME",
+        (), NETWORK | IMPORTED, FROM_FILE,
+        "A hand-written cell's W, U, b, V, c, or how they are made: 'W=m @ n.T'.", metavar="W=NAME",
     )
     layer: str | None = setting(
         None, NETWORK | IMPORTED, FROM_FILE,
