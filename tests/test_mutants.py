@@ -44,6 +44,8 @@ MUTANTS = (
         'if found and "keep" not in missing:',
         'if found and "keep" in missing:',
         "data/test_marks.py::test_the_command_that_is_suggested_names_all_marks_and_runs",
+    ),
+    Mutant(
         "of one matrix on [x, h] the first columns are W",
         "weights/layers/manual_names.py",
         'f"W={wide[0]}[:, {width - hidden}:]"',
