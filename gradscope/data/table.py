@@ -86,7 +86,7 @@ def _workbook_cells(raw: bytes, intake: Intake) -> CellTable:
         intake.spend(sum(map(members.size, members.names)), intake.path.name)
         sheet = load_workbook(io.BytesIO(raw), read_only=True, data_only=True).worksheets[0]
         sheet.reset_dimensions()  # They may claim other cells than there are.
-        rows, width = {}, 0
+        width, rows = 0, dict[int, list[str]]()
         for line, row in enumerate(sheet.iter_rows(values_only=True), start=1):
             if any(cell is not None for cell in row):
                 width = max(width, len(row))
