@@ -31,7 +31,7 @@ def as_float64(values: Any, order: Literal["K", "C"] = "K") -> FloatArray:
     """
     numbers = np.asarray(values)
     if numbers.dtype.kind not in "biuf":
-        raise TypeError(f"it holds {numbers.dtype}, not real numbers")
+        raise TypeError(f"{numbers.dtype}, not real numbers")
     with np.errstate(over="ignore", invalid="ignore"):
         return np.asarray(
             np.multiply(numbers, 1.0, dtype=np.float64, casting="unsafe", order=order)
