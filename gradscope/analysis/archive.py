@@ -126,9 +126,9 @@ def load_run(path: Path) -> SavedRun:
         error = float(_real("held_out_error", arrays["held_out_error"]))
         network = _network_from_dict(described("network")) if "network" in arrays else None
     except (*DAMAGE, ShapeError, SettingError) as reason:
-        raise ArchiveError(
-            f"{path} is damaged ({quoted(str(reason))}); save the run again with --save"
-        ) from reason
+        ours = isinstance(reason, ShapeError | SettingError)
+        said = f"is damaged ({reason if ours else quoted(str(reason))})"
+        raise ArchiveError(f"{path} {said}; save the run again with --save") from reason
     return SavedRun(params, evaluation, None if np.isnan(error) else error, settings, network)
 
 
@@ -178,7 +178,7 @@ def _real(name: str, values: Any) -> FloatArray:
     """Return numbers as float64; ValueError for text, dates and complex ones."""
     array = np.asarray(values)
     if array.dtype.kind not in "biuf":
-        raise ValueError(f"{name} holds {array.dtype.name}, not real numbers")
+        raise ValueError(f"not real numbers in {name}")
     return as_float64(array)
 
 
