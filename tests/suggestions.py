@@ -9,7 +9,7 @@ import pytest
 
 from gradscope.analysis.inspect import Inspection, inspect
 from gradscope.analysis.prepare import Prepared, prepare
-from gradscope.errors import WeightsError
+from gradscope.errors import ShapeError, WeightsError
 from gradscope.report.terminal.inspection import analyze_command
 from gradscope.weights.files.contents import WeightFile
 from gradscope.weights.layers import manual_names
@@ -59,10 +59,10 @@ def run_suggestion(path: Path, **more: Any) -> Prepared | None:
     command = analyze_command(inspection)
     try:
         return None if command is None else prepare({**FEW, **typed(command), **more})
-    except WeightsError as error:
-        if INCOMPLETE not in str(error):
+    except (WeightsError, ShapeError) as error:
+        if isinstance(error, WeightsError) and INCOMPLETE not in str(error):
             raise
-        return None
+        return None  # Layers are missing, or do not fit one another.
 
 
 @pytest.fixture(autouse=True)

@@ -126,9 +126,9 @@ def load_run(path: Path) -> SavedRun:
         error = float(as_float64(arrays["held_out_error"]))
         network = _network_from_dict(described("network")) if "network" in arrays else None
     except (*DAMAGE, ShapeError, SettingError) as reason:
-        raise ArchiveError(
-            f"{path} is damaged ({quoted(str(reason))}); save the run again with --save"
-        ) from reason
+        ours = isinstance(reason, ShapeError | SettingError)
+        said = f"is damaged ({reason if ours else quoted(str(reason))})"
+        raise ArchiveError(f"{path} {said}; save the run again with --save") from reason
     return SavedRun(params, evaluation, None if np.isnan(error) else error, settings, network)
 
 
