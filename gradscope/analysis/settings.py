@@ -6,13 +6,14 @@
 import difflib
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from types import MappingProxyType
 from typing import Any, get_type_hints
 
 from gradscope.analysis.setting_fields import SettingFields
 from gradscope.analysis.setting_values import Group, Setting, checked, declared_settings
+from gradscope.data.cells import marks_of
 from gradscope.data.columns import quoted
 from gradscope.errors import SettingError
 from gradscope.names import (
@@ -62,7 +63,8 @@ class Settings(SettingFields):
 
     def __post_init__(self) -> None:
         for name, each in SETTINGS.items():
-            object.__setattr__(self, name, checked(each, getattr(self, name)))
+            if (value := getattr(self, name)) is not each.default:
+                object.__setattr__(self, name, checked(each, value))
         self._check_together()
 
     def _check_together(self) -> None:
@@ -84,6 +86,7 @@ class Settings(SettingFields):
             )
         self._check_cell()
         self._check_source()
+        marks_of(self.missing)
         if self.data is None and self.column:
             raise SettingError("--column is given without --data; name the file with --data FILE")
         if self.data is not None and self.delay is not None and self.weights is None:
@@ -195,7 +198,7 @@ class Settings(SettingFields):
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values only: what JSON, TOML and an archive hold."""
-        plain = asdict(self)
+        plain = {name: getattr(self, name) for name in SETTINGS}
         plain |= {name: list(value) for name, value in plain.items() if isinstance(value, tuple)}
         return {
             name: str(value) if isinstance(value, str) else value for name, value in plain.items()

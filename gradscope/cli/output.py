@@ -1,8 +1,10 @@
 """Where results go: answers to stdout or ``-o``, pictures and runs to files, notes to stderr."""
 
 import io
+import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -194,6 +196,21 @@ def note(text: str) -> None:
 def detach_stream(stream: TextIO) -> None:
     """Redirect a broken stream to the null device, so that Python's last flush does not fail."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def keep_stderr_for_notes() -> None:
+    """Keep off stderr what libraries, in whatever language, and their processes write there; not
+    with ``--debug``, nor where Python's own ``-W`` asks for warnings.
+    """
+    if sys.warnoptions or "--debug" in sys.argv:
+        return
+    logging.disable()
+    warnings.simplefilter("ignore")
+    null = os.open(os.devnull, os.O_WRONLY)
+    if sys.stderr is not None:
+        told = {"encoding": sys.stderr.encoding, "errors": sys.stderr.errors}
+        sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, **told)
+    os.dup2(null, 2)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from gradscope.errors import DataError
 # How much of a text, and how many names, a message shows.
 SHOWN_CHARACTERS = 40
 SHOWN_NAMES = 8
+LONGEST_LIST = 160
 
 
 def choose_columns(asked: tuple[str, ...], names: tuple[str, ...], path: Path) -> list[int]:
@@ -50,7 +51,7 @@ def several_columns(names: tuple[str, ...], path: Path) -> DataError:
 def listed(names: tuple[str, ...]) -> str:
     """Return the first names, and how many there are if that is not all."""
     shown = [quoted(name) for name in names[:SHOWN_NAMES]]
-    while len(shown) > 1 and sum(map(len, shown)) > SHOWN_NAMES * SHOWN_CHARACTERS // 2:
+    while sum(map(len, shown)) > LONGEST_LIST:
         shown.pop()
     first = ", ".join(shown)
     return first if len(names) == len(shown) else f"{first}, … ({len(names)} in all)"

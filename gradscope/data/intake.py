@@ -1,8 +1,7 @@
 """The one way in for what others wrote: each file with a budget, spent before anything is made.
 
 Only regular files are opened. What a file unfolds to and how much it describes are counted against
-its size, and nesting is limited; walks over what was read go once to each item, without recursion.
-Sources: Fifield (2019), "A better zip bomb"; NumPy's ``numpy.lib.format``, versions 1.0 to 3.0;
+its size; nesting is limited. Sources: Fifield (2019), "A better zip bomb"; ``numpy.lib.format``;
 PKWARE's APPNOTE 6.3.10; TOML 1.0.
 """
 
@@ -38,7 +37,6 @@ MAX_EXPANSION = 16
 MAX_ITEMS = 500_000
 """Values, opcodes or links of a file of up to 4 MB; beyond that, one for each 8 bytes."""
 
-MAX_MEMBERS = 100_000
 DEEPEST = 128
 """Lists within lists; a Keras model of models has a few dozen."""
 
@@ -64,13 +62,13 @@ def opened(path: Path, error: type[GradscopeError], flag: str = "") -> BinaryIO:
     try:
         if stat.S_ISREG(path.stat().st_mode):
             return path.open("rb")
+        fault = "is a folder or a device, not a file; name a file"
     except FileNotFoundError:
-        raise error(f"{path} does not exist; check the name{named}") from None
-    except (OSError, ValueError) as fault:  # ValueError: a name that no file can have
-        reason = getattr(fault, "strerror", None) or fault
-        remedy = "its permissions" if isinstance(fault, PermissionError) else "the name"
-        raise error(f"{path} cannot be read: {reason}; check {remedy}{named}") from None
-    raise error(f"{path} is a folder or a device, not a file; name a file{named}")
+        fault = "does not exist; check the name"
+    except (OSError, ValueError) as why:  # ValueError: a name that no file can have
+        remedy = "its permissions" if isinstance(why, PermissionError) else "the name"
+        fault = f"cannot be read: {getattr(why, 'strerror', why)}; check {remedy}"
+    raise error(f"{path} {fault}{named}")
 
 
 def content(path: Path, error: type[GradscopeError], flag: str = "") -> bytes:
@@ -95,9 +93,8 @@ class Intake:
         """Raise ``error`` if so many bytes, before they are allocated, are more than are left."""
         if n_bytes > self.left:
             raise self.error(
-                f"{quoted(name)} would unfold to {n_bytes} bytes, but of what a file of "
-                f"{self.size} bytes may unfold to {self.left} are left; save what is needed alone, "
-                "uncompressed"
+                f"{quoted(name)} would unfold to {n_bytes} bytes, but only {self.left} more are "
+                "allowed to a file of this size; save what is needed alone, uncompressed"
             )
 
     def spend(self, n_bytes: int, name: str) -> None:
@@ -109,10 +106,8 @@ class Intake:
         """Count items before they are looked at; raises ``error`` if too many."""
         self.items -= count
         if self.items < 0:
-            raise self.error(
-                f"it holds more items than a file of {self.size} bytes should; save what is "
-                "needed alone"
-            )
+            fault = f"it holds more items than a file of {self.size} bytes should"
+            raise self.error(f"{fault}; save what is needed alone")
 
     @contextmanager
     def reading(self, kind: str, remedy: str) -> Iterator[None]:
@@ -123,16 +118,12 @@ class Intake:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 yield
-        except self.error as error:
+        except GradscopeError as error:
             raise self.error(f"{self.path}: {error}") from error
-        except GradscopeError:
-            raise
         except Exception as error:
             reason = quoted(str(error).partition("\n")[0] or type(error).__name__)
-            raise self.error(
-                f"{self.path} cannot be read as {kind}: it is damaged, cut short or not one "
-                f"({reason}); {remedy}"
-            ) from error
+            fault = f"it is damaged, cut short or not one ({reason})"
+            raise self.error(f"{self.path} cannot be read as {kind}: {fault}; {remedy}") from error
 
     def unfold(self, data: bytes | memoryview, at_most: int, wbits: int = zlib.MAX_WBITS) -> bytes:
         """Return what deflated data unfold to; ValueError if it is more than ``at_most`` bytes, or
@@ -172,11 +163,10 @@ class Intake:
         """Return the array in the bytes of a ``.npy``, an empty one of objects where it can only be
         unpickled; raises ``error`` if it is declared larger or smaller than its bytes.
         """
-        file = BytesIO(raw)
-        first = np.lib.format.read_magic(file) == (1, 0)
+        file, form = BytesIO(raw), np.lib.format
+        first = form.read_magic(file) == (1, 0)
         # Version 3.0 differs from 2.0 in names of fields that are not Latin-1; numbers have none.
-        header = np.lib.format
-        read = header.read_array_header_1_0 if first else header.read_array_header_2_0
+        read = form.read_array_header_1_0 if first else form.read_array_header_2_0
         shape, columns_first, dtype = read(file)
         if dtype.hasobject:
             return np.empty(0, dtype=np.object_)
@@ -196,11 +186,7 @@ class ZipMembers:
     def __init__(self, file: BinaryIO, intake: Intake) -> None:
         self._intake, self._archive = intake, zipfile.ZipFile(file)
         entries = [each for each in self._archive.infolist() if not each.is_dir()]
-        if len(entries) > MAX_MEMBERS:
-            raise intake.error(
-                f"it has {len(entries)} members, but {MAX_MEMBERS} is the most; save what is "
-                "needed alone"
-            )
+        intake.visit(len(entries))
         # A slash in front, which some programs write, says the same as none.
         self._entries = {entry.filename.lstrip("/"): entry for entry in entries}
         for name, entry in self._entries.items():
@@ -208,16 +194,9 @@ class ZipMembers:
             if place.is_absolute() or ".." in place.parts or ":" in name:
                 fault = "points out of the archive; do not trust this file"
                 raise intake.error(f"the member {quoted(name)} {fault}")
-            if entry.compress_size > intake.size:
-                raise intake.error(
-                    f"{quoted(name)} is said to take {entry.compress_size} bytes, more than the "
-                    "file has; it is cut short or damaged: save it again"
-                )
             if entry.flag_bits & ENCRYPTED or entry.compress_type not in METHODS:
-                raise intake.error(
-                    f"{quoted(name)} is encrypted or packed by method {entry.compress_type}; save "
-                    "it stored or deflated (methods 0 and 8)"
-                )
+                fault = f"is encrypted or packed by method {entry.compress_type}"
+                raise intake.error(f"{quoted(name)} {fault}; save it stored or deflated")
         if len(self._entries) < len(entries):
             raise intake.error("it holds a member twice; save it again")
 
