@@ -62,7 +62,7 @@ def quoted(value: object) -> str:
     things but numbers, what they are, as they may hold themselves.
     """
     if not isinstance(value, str):
-        known = value is None or isinstance(value, int | float)
+        known = value is None or (isinstance(value, int | float) and -1e99 < value < 1e99)
         return str(value) if known else f"a {type(value).__name__}"
     short = value[:SHOWN_CHARACTERS]
     while len(repr(short)) > SHOWN_CHARACTERS + 2:  # Escapes are longer than what they stand for

@@ -61,7 +61,8 @@ def test_a_number_that_json_cannot_hold_is_refused(run: Run, tmp_path: Path, tex
 
 
 def test_an_error_is_never_longer_than_a_few_lines(run: Run, tmp_path: Path) -> None:
-    np.savez(tmp_path / "n.npz", **{f"{n}{'x' * 90}": np.eye(3) for n in range(30)})
+    arrays: dict[str, Any] = {f"{n}{'x' * 90}": np.eye(3) for n in range(30)}
+    np.savez(tmp_path / "n.npz", **arrays)
     (tmp_path / "s.toml").write_text('activation = "' + "\\u001b" * 999 + '"\n')
 
     for words in (("analyze", "n.npz"), ("analyze", "--config", "s.toml"), ("analyze", "--x" * 90)):

@@ -116,7 +116,9 @@ def _lying(raw: bytes, rng: Generator) -> bytes:
     """Change a number in a record of a zip's directory: sizes, method, flags, offsets."""
     records = [found.start() for found in re.finditer(rb"PK\x01\x02|PK\x03\x04|PK\x05\x06", raw)]
     place = int(_one(records, rng)) + 4 + 2 * int(rng.integers(20))
-    number = _one((b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\0\0\0", b"\0\0\0\x10"), rng)
+    number: bytes = _one(
+        (b"\xff\xff\xff\xff", b"\xff\xff\xff\x7f", b"\0\0\0\0", b"\0\0\0\x10"), rng
+    )
     return raw[:place] + number + raw[place + 4 :]
 
 
@@ -138,7 +140,7 @@ def npy_changed(raw: bytes, rng: Generator) -> bytes:
     """Give an array another header: shape, type, order, version; its numbers stay."""
     length = int.from_bytes(raw[8:10], "little")
     header = odd_npy_header(raw[10 : 10 + length].decode("latin-1"), rng).encode("latin-1")
-    version = _one((b"\1\0", b"\1\0", b"\1\0", b"\2\0", b"\3\0", b"\x09\0"), rng)
+    version: bytes = _one((b"\1\0", b"\1\0", b"\1\0", b"\2\0", b"\3\0", b"\x09\0"), rng)
     size = len(header).to_bytes(2 if version[0] == 1 else 4, "little")
     return raw[:6] + version + size + header + raw[10 + length :]
 
@@ -163,7 +165,7 @@ def pickle_changed(raw: bytes, rng: Generator) -> bytes:
         return raw[:one] + bytes([int(_one(OPCODES, rng))]) + raw[one + 1 :]
     if kind == 3:
         return raw[:one] + raw[two:]
-    inserted = _one(INSERTED, rng)
+    inserted: bytes = _one(INSERTED, rng)
     return raw[:two] + inserted + raw[two:]
 
 

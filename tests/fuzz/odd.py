@@ -45,7 +45,7 @@ def odd_json(document: Any, rng: Generator) -> str:
     """Return a JSON text with one to three values replaced, names changed, or entries gone."""
     if not isinstance(document, dict | list):
         document = [document]
-    odd = []
+    odd: list[str] = []
     for _ in range(int(rng.integers(1, 4))):
         found = places(document)
         if not found:

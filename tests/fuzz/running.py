@@ -224,17 +224,19 @@ def _refill(folder: Path, kind: Kind, content: bytes) -> None:
 
 
 def run_kind(name: str, count: int, first: int, seed: int, folder: Path) -> list[Failure]:
-    """Fuzz a kind in a process of its own; return what failed."""
+    """Fuzz a kind in a process of its own, with the same modules; return what failed."""
+    folder.mkdir(parents=True)
     words = [sys.executable, "-m", "tests.fuzz.running", name, *map(str, (count, first, seed))]
-    quiet = {"PYTHONPATH": str(ROOT), "COLUMNS": "80", "NO_COLOR": "1", "OPENBLAS_NUM_THREADS": "1"}
+    paths = os.pathsep.join(filter(None, [*sys.path, str(ROOT)]))
+    quiet = {"PYTHONPATH": paths, "COLUMNS": "80", "NO_COLOR": "1", "OPENBLAS_NUM_THREADS": "1"}
     settings = {k: v for k, v in os.environ.items() if not k.startswith("GRADSCOPE_")}
     done = subprocess.run(
-        [*words, str(folder)], env={**settings, **quiet}, cwd=ROOT, check=False, capture_output=True
+        [*words, "."], env={**settings, **quiet}, cwd=folder, check=False, capture_output=True
     )
     if done.returncode:
         raise RuntimeError(done.stderr.decode("utf-8", "replace"))
     found: list[dict[str, Any]] = json.loads(done.stdout)
-    return [Failure(**each) for each in found]
+    return [Failure(**{**each, "kept": str(folder / each["kept"])}) for each in found]
 
 
 if __name__ == "__main__":

@@ -121,7 +121,8 @@ def test_a_picture_of_a_layer_of_any_name_is_whole_and_without_a_warning(
     path = tmp_path / "net.npz"
     rng = np.random.default_rng(0)
     arrays = {"weight_ih_l0": rng.normal(size=(4, 2)), "weight_hh_l0": rng.normal(size=(4, 4))}
-    np.savez(path, **{f"{name}.{key}".replace("/", "_"): value for key, value in arrays.items()})
+    named: dict[str, Any] = {f"{name}.{k}".replace("/", "_"): v for k, v in arrays.items()}
+    np.savez(path, **named)
 
     picture = eigenvalue_picture(inspect(path), ".svg")
 

@@ -242,8 +242,8 @@ def _quoted(word: str) -> str:
         return shlex.quote(word)
     # Byte by byte what is not seen: the name of a file need not be UTF-8.
     unseen = {each: os.fsencode(each) for each in word if not each.isprintable()}
-    codes = {each: "".join(f"\\x{byte:02x}" for byte in raw) for each, raw in unseen.items()}
-    escaped = word.translate(str.maketrans({"\\": r"\\", "'": r"\'", **codes}))
+    codes = {ord(c): "".join(f"\\x{byte:02x}" for byte in raw) for c, raw in unseen.items()}
+    escaped = word.translate({ord("\\"): r"\\", ord("'"): r"\'", **codes})
     return f"$'{escaped}'"
 
 
