@@ -238,6 +238,6 @@ def progress_bar(title: str, total: int) -> Iterator[Callable[..., None]]:
 
         def move(text: str, done: int | None = None) -> None:
             advance = 1 if done is None else None
-            progress.update(task, advance=advance, completed=done, text=text)
+            progress.update(task, advance=advance, completed=done, text=printable(text))
 
         yield move

@@ -1,6 +1,5 @@
 """Inputs for a trained network: sequences (T,B,D) as they are, from a file or as white noise."""
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,9 +8,8 @@ import numpy as np
 from gradscope.arrays import FloatArray, as_float64
 from gradscope.data import table
 from gradscope.data.columns import listed, quoted
-from gradscope.data.table import AnyArray
+from gradscope.data.intake import AnyArray, Intake, ZipMembers, opened
 from gradscope.errors import DataError
-from gradscope.names import MissingCells
 
 ARCHIVE_SUFFIX = ".npz"
 MAX_INPUT = 1e100
@@ -24,7 +22,7 @@ class Layout:
 
     batch_first: bool = False
     column: tuple[str, ...] = ()
-    missing: MissingCells = MissingCells.REFUSE
+    missing: str = "refuse"
 
 
 def read_sequences(path: Path, layout: Layout, option: str = "--data") -> FloatArray:
@@ -44,9 +42,9 @@ def read_sequences(path: Path, layout: Layout, option: str = "--data") -> FloatA
                 f"--column {layout.column[0]} is given, but {path} is an array of inputs as they "
                 "are; leave it out, or save the columns that are meant"
             )
-        array = table.read_npy(table.file_bytes(path), path)
+        array = table.read_npy(path, option)
     elif suffix == ARCHIVE_SUFFIX:
-        array = _member(table.file_bytes(path), path, layout.column)
+        array = _member(path, layout.column, option)
     else:
         kinds = f"{table.ARRAY_SUFFIX}, {ARCHIVE_SUFFIX} or {', '.join(table.TEXT_SUFFIXES)}"
         raise DataError(
@@ -55,22 +53,18 @@ def read_sequences(path: Path, layout: Layout, option: str = "--data") -> FloatA
     return _sequences(array, path, batch_first=layout.batch_first, option=option)
 
 
-def _member(raw: bytes, path: Path, column: tuple[str, ...]) -> AnyArray:
+def _member(path: Path, column: tuple[str, ...], option: str) -> AnyArray:
     """Return the only array of an archive, or the one that is asked for."""
-    try:
-        with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
-            names = tuple(archive.files)
-            asked = column or names
-            if len(asked) == 1 and asked[0] in names:
-                member: AnyArray = archive[asked[0]]
-                return member
-    except Exception as error:  # noqa: BLE001 - a damaged zip fails in many ways inside NumPy
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise DataError(
-            f"{path} cannot be read ({reason}); save the inputs with numpy.savez"
-        ) from None
-    wanted = f"no array {quoted(column[0])}" if column else f"{len(names)} arrays"
-    raise DataError(f"{path} has {wanted}: {listed(names)}; choose one with --column")
+    with opened(path, DataError, option) as file:
+        intake = Intake(path, DataError)
+        with intake.reading("a NumPy archive", "save the inputs with numpy.savez"):
+            members = ZipMembers(file, intake)
+            arrays = {name.removesuffix(".npy"): name for name in members.names}
+            asked = column or tuple(arrays)
+            if len(asked) == 1 and asked[0] in arrays:
+                return intake.array(members.read(arrays[asked[0]]), asked[0])
+    wanted = f"no array {quoted(column[0])}" if column else f"{len(arrays)} arrays"
+    raise DataError(f"{path} has {wanted}: {listed(tuple(arrays))}; choose one with --column")
 
 
 def _sequences(array: AnyArray, path: Path, *, batch_first: bool, option: str) -> FloatArray:

@@ -5,6 +5,7 @@ read-only, the connection refuses to write, and an authorizer allows it to read 
 and to call functions of numbers and texts, nothing else.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -135,9 +136,10 @@ def _open_read_only(path: Path) -> sqlite3.Connection:
         with _readable(path), closing(sqlite3.connect(path, timeout=LOCK_PATIENCE)) as writer:
             writer.execute("SELECT count(*) FROM sqlite_master")
     with _readable(path):
-        address = f"file:{quote(str(path.resolve()))}?mode=ro"
+        address = f"file:{quote(os.fsencode(path.resolve()))}?mode=ro"
         connection = sqlite3.connect(address, uri=True, timeout=LOCK_PATIENCE)
         connection.execute("PRAGMA query_only = ON")
+        connection.text_factory = os.fsdecode
     return connection
 
 

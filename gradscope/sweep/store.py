@@ -12,6 +12,7 @@ shared memory of its write-ahead log does not work on the network file systems o
 """
 
 import json
+import os
 import shlex
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -77,7 +78,7 @@ class Store:
         try:
             self.connection.execute("BEGIN IMMEDIATE")
             self.connection.executemany(_SET_ENVIRONMENT, environments.items())
-            self.connection.executemany(statement, rows)
+            self.connection.executemany(statement, (tuple(map(_bound, row)) for row in rows))
             self.connection.execute("COMMIT")
         except sqlite3.Error as error:
             raise trouble_with(self.path, error) from error
@@ -87,9 +88,15 @@ class Store:
                 self.connection.execute("ROLLBACK")
 
 
+def _bound(value: Any) -> Any:
+    return os.fsencode(value) if isinstance(value, str) and not value.isascii() else value
+
+
 def _insertion(conflict: str) -> str:
     names = ", ".join(f'"{name}"' for name in columns())
-    marks = ", ".join("?" for _ in columns())
+    # The name of a file need not be UTF-8: it comes as bytes, and is a text in the store.
+    kinds = columns().values()
+    marks = ", ".join("CAST(? AS TEXT)" if kind[:4] == "TEXT" else "?" for kind in kinds)
     return f"INSERT INTO cells ({names}) VALUES ({marks}) ON CONFLICT(key) DO {conflict}"  # noqa: S608 (our own names)
 
 
