@@ -148,6 +148,7 @@ def open_store(path: Path) -> Store:
         try:
             # Autocommit: every transaction is begun and ended in sight.
             connection = sqlite3.connect(path, timeout=LOCK_PATIENCE, isolation_level=None)
+            connection.text_factory = os.fsdecode
             on_error.callback(connection.close)
             # Looking inside also takes back what a kill left half written, which the size counts.
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()

@@ -28,7 +28,7 @@ CELLS = 16
 AXES = ("-P", "gain=0.5:2:4", "-P", "activation=tanh,sigmoid", "--seeds", "2")
 SWEEP = ("sweep", *AXES, *TINY_FLAGS, "--executor", "serial", "-o", "s.db")
 
-Damage = Callable[[Path], None]
+Damage = Callable[[Path], object]
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def overwritten(start: int, content: bytes) -> Damage:
 
 
 def cut(keep: Callable[[int], int]) -> Damage:
-    return lambda path: path.write_bytes(path.read_bytes()[: keep(path.stat().st_size)]) and None
+    return lambda path: path.write_bytes(path.read_bytes()[: keep(path.stat().st_size)])
 
 
 def page_of_rows(path: Path) -> int:
@@ -101,7 +101,7 @@ def folder(path: Path) -> None:
 
 
 def beside(suffix: str, content: bytes) -> Damage:
-    return lambda path: path.with_name(f"{path.name}{suffix}").write_bytes(content) and None
+    return lambda path: path.with_name(f"{path.name}{suffix}").write_bytes(content)
 
 
 SAVED = {
@@ -118,8 +118,8 @@ SAVED = {
     "no list": one_row("weight_map", "'[1'"),
     "a list of lists without end": one_row("column", f"'{'[' * 100_000}'"),
     "a setting that is missing": one_row("tolerance", "NULL"),
-    "a text that is no UTF-8": one_row("error", "CAST(x'ff80fe' AS TEXT)"),
-    "a key that is no UTF-8": one_row("key", "CAST(x'ff80fe' AS TEXT)"),
+    "a text that is no UTF-8": one_row("regime", "CAST(x'ff80fe' AS TEXT)"),
+    "a status that is no UTF-8": one_row("status", "CAST(x'ff80fe' AS TEXT)"),
     "a key that is a blob": one_row("key", "x'00'"),
     "a number for a version": one_row("gradscope", "CAST('1' AS BLOB)"),
     "a bad page": bad_page,
@@ -144,7 +144,7 @@ LOST = {
     "a header of rubbish": overwritten(0, b"\xa5" * 100),
     "another application's": sql("PRAGMA application_id = 7"),
     "a kilobyte is left": cut(lambda _: 1000),
-    "no database": lambda path: path.write_text("gain,rate\n1,2\n") and None,
+    "no database": lambda path: path.write_text("gain,rate\n1,2\n"),
     "a folder": folder,
 }
 """Damage that leaves nothing to read."""
@@ -251,6 +251,7 @@ def test_where_nothing_is_left_nothing_is_written(
 
 
 HARMLESS: Mapping[str, Any] = {
+    "a file's name that is no UTF-8": one_row("data", "CAST(x'ff80fe' AS TEXT)"),
     "rubbish named as a log": beside("-wal", b"rubbish"),
     "an empty log": beside("-wal", b""),
     "rubbish named as shared memory": beside("-shm", b"\xa5" * 100),

@@ -320,7 +320,7 @@ def test_a_cluster_without_workers_is_said_and_ends_the_sweep(
     pytest.importorskip("distributed", reason="dask is not installed: pip install '.[dask]'")
     monkeypatch.setattr(run_module, "LOOK", 0.01)
     monkeypatch.setattr(run_module, "SAY_AFTER", 0.0)
-    place, seen = tmp_path / "scheduler.json", []
+    place, seen = tmp_path / "scheduler.json", list[Progress]()
     start = ("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file")
     with dask(*start, str(place), "--no-dashboard", folder=tmp_path):
         wait_until(lambda: place.exists() and place.stat().st_size > 0)
