@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from gradscope.sweep.axes import parse_axes
+from gradscope.sweep.cell import columns
 from gradscope.sweep.grid import Cell, Grid, make_plan
 from gradscope.sweep.query import read_rows
-from gradscope.sweep.store import columns
 
 TINY = {"hidden": 4, "steps": 6, "sequences": 2, "updates": 0}
 """Settings of a cell that takes a few milliseconds."""

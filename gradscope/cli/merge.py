@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from gradscope.cli.command import set_blas_threads
-from gradscope.cli.options import OUTPUT, Color, Debug, Force, FormatChoice, Json, option
-from gradscope.cli.output import Place, choose_format, show
+from gradscope.cli.command import Call, takes_settings
+from gradscope.cli.options import OUTPUT, SETTING_OPTIONS, option
+from gradscope.cli.output import show
 from gradscope.report.files import require_free
 
 EXAMPLES = """\
@@ -17,24 +17,20 @@ gradscope merge -o both.db laptop.db cluster.db
 gradscope merge -o saved.db sweep.db --salvage
 """
 
-SALVAGE_HELP = "Save of damaged stores the cells that are whole."
-Salvage = Annotated[bool, option("--salvage", SALVAGE_HELP, OUTPUT)]
+Salvage = Annotated[bool, option("--salvage", "Save what is whole of damaged ones.", OUTPUT)]
 Target = Annotated[Path, option("--output -o", "The joined store.", OUTPUT, "FILE")]
 
 
+@takes_settings("config", "output", *SETTING_OPTIONS)
 def merge(
+    call: Call,
     stores: Annotated[list[Path], typer.Argument(help="Stores that gradscope sweep wrote.")],
     output: Target,
-    format: FormatChoice = None,  # noqa: A002 (the flag's name)
-    json: Json = False,
-    force: Force = False,
+    *,
     salvage: Salvage = False,
-    debug: Debug = False,  # noqa: ARG001 (read where errors are shown)
 ) -> None:
     """Join stores into one: duplicates are resolved, disagreements refused."""
-    set_blas_threads(None)
-    require_free(output, force=force)
-    place = Place(choose_format(format, json, None), None, Color.AUTO, force=False)
+    require_free(output, force=call.place.force)
 
     from gradscope.report.documents.sweep import merge_document
     from gradscope.report.terminal.sweep import merge_page
@@ -42,7 +38,7 @@ def merge(
 
     merged = merge_stores(stores, output, salvage=salvage)
     show(
-        place,
+        call.place,
         lambda screen: merge_page(merged, output, screen),
         lambda: merge_document(merged, output),
         lambda: (tuple(asdict(merged)), [list(asdict(merged).values())]),

@@ -208,8 +208,7 @@ def keep_stderr_for_notes() -> None:
     warnings.simplefilter("ignore")
     null = os.open(os.devnull, os.O_WRONLY)
     if sys.stderr is not None:
-        told = {"encoding": sys.stderr.encoding, "errors": sys.stderr.errors}
-        sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, **told)
+        sys.stderr = os.fdopen(os.dup(2), "w", 1, sys.stderr.encoding, sys.stderr.errors)
     os.dup2(null, 2)
 
 

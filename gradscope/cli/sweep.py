@@ -10,7 +10,6 @@ import typer
 
 from gradscope.cli.analyze import EXIT_INTERRUPTED
 from gradscope.cli.command import Call, read_toml, set_blas_threads, settings_in, takes_settings
-from gradscope.cli.merge import merge
 from gradscope.cli.options import EXECUTION, OUTPUT, Threads, option
 from gradscope.cli.output import note, progress_bar, show
 from gradscope.errors import SettingError
@@ -47,13 +46,10 @@ WORKERS_HELP = "Worker processes (default: the number of cores)."
 WorkerCount = Annotated[int | None, option("--workers", WORKERS_HELP, EXECUTION, "N")]
 SCHEDULER_HELP = "A dask scheduler: tcp://HOST:PORT, or its file."
 Scheduler = Annotated[str | None, option("--scheduler", SCHEDULER_HELP, EXECUTION, "ADDRESS")]
-PATIENCE_HELP = "Seconds to wait for a worker where the scheduler has none (default 120)."
-Patience = Annotated[float, option("--patience", PATIENCE_HELP, EXECUTION, "SECONDS")]
+Patience = Annotated[float, option("--patience", "Seconds to wait for workers.", EXECUTION, "S")]
 RetryFailed = Annotated[bool, option("--retry-failed", "Compute failed cells again.", EXECUTION)]
 SKIP_HELP = "Leave out combinations that are not possible."
 SkipContradictions = Annotated[bool, option("--skip-contradictions", SKIP_HELP, EXECUTION)]
-SALVAGE_HELP = "Save what is whole of a damaged store in another, and end."
-SalvageTo = Annotated[Path | None, option("--salvage", SALVAGE_HELP, OUTPUT, "NEW")]
 DRY_HELP = "Show the number of cells and the time; compute nothing."
 DryRun = Annotated[bool, option("--dry-run", DRY_HELP, EXECUTION)]
 
@@ -73,7 +69,6 @@ def sweep(  # noqa: PLR0913 (each is a flag)
     patience: Patience = 120.0,
     retry_failed: RetryFailed = False,
     skip_contradictions: SkipContradictions = False,
-    salvage: SalvageTo = None,
     dry_run: DryRun = False,
 ) -> None:
     """Analyze every combination of settings and keep the results in one store; the same command
@@ -85,9 +80,6 @@ def sweep(  # noqa: PLR0913 (each is a flag)
     from gradscope.sweep.grid import Shard, make_plan
     from gradscope.sweep.run import run_sweep
 
-    if salvage is not None:
-        merge([store], salvage, call.place.format, salvage=True)
-        return
     part = None if shard is None else Shard.parse(shard)
     if part is not None:  # sweep.db becomes sweep-3of16.db.
         store = store.with_name(f"{store.stem}-{part.number}of{part.count}{store.suffix}")

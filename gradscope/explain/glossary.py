@@ -20,7 +20,7 @@ from gradscope.explain.page import Page
 from gradscope.report.figures.panels import PANELS
 from gradscope.report.formats import Document, head
 from gradscope.report.screen import to_ascii
-from gradscope.sweep.store import columns, setting_columns
+from gradscope.sweep.cell import columns, setting_columns
 
 MAX_OFFERED = 5
 SIMILAR = 0.6

@@ -31,9 +31,6 @@ T = TypeVar("T")
 CONNECTION_PATIENCE = 20.0
 """Seconds to wait for a dask scheduler to answer."""
 
-MAX_SCHEDULER_FILE = 2**20
-"""Bytes of a scheduler's file that are read."""
-
 LOST_WORKERS_ALLOWED = 2
 """Workers that may die under one cell before the cell is to blame: it is tried three times."""
 
@@ -183,7 +180,7 @@ class DaskPool(WorkerPool):
         if "://" not in scheduler:
             try:
                 with Path(scheduler).open("rb") as file:
-                    address = str(json.loads(file.read(MAX_SCHEDULER_FILE))["address"])
+                    address = str(json.loads(file.read(2**16))["address"])
             except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
                 raise SettingError(
                     f"--scheduler {scheduler} is no address and no file that holds one; give "

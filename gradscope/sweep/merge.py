@@ -40,9 +40,7 @@ THRESHOLDED = ("regime", "horizon", "first_regime", "first_horizon", "null_becau
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Merged:
-    """Stores joined, cells that came of it, the failed ones of these, duplicate rows, and rows that
-    damage has cost (None: nobody knows how many).
-    """
+    """Stores joined, cells that came of it, how many of them failed, duplicate rows, lost rows."""
 
     stores: int
     cells: int
@@ -71,12 +69,12 @@ def merge_stores(sources: Sequence[Path], target: Path, *, salvage: bool = False
     OutputError if the target cannot be written.
     """
     joined: dict[str, Found] = {}
-    read, losses, environments = 0, [], {}
+    read, losses = 0, []
     for path in sources:
         rows, lost = salvaged_rows(path) if salvage else (read_rows(path), 0)
         losses.append(lost)
-        # Without what computed it a row is only compared less strictly.
-        with contextlib.suppress(*([ArchiveError] if salvage else [])):
+        environments = {}
+        with contextlib.suppress(*((ArchiveError,) if salvage else ())):
             environments = read_environments(path)
         read += len(rows.values)
         for values in rows.values:

@@ -28,10 +28,8 @@ MAX_STEPS = 200_000_000
 STEPS_BETWEEN_LOOKS = 1_000_000
 
 COUNTS = ("max(rowid) FROM cells", "count(*) FROM cells", "count(*) FROM environments")
-"""How many rows there are, as the table, its index and the table beside it say."""
-
-MOST = 16
-"""Rows in a page: one takes 300 bytes or more, and a page has 4096."""
+MOST_IN_A_PAGE = 16
+"""Rows, of 300 bytes or more; ``COUNTS`` is where else a store says how many there are."""
 
 OF_FILE = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR", "SQLITE_BUSY", "SQLITE_LOCKED")
 """Errors that no condition makes."""
@@ -81,23 +79,21 @@ def read_rows(
 
 
 def salvaged_rows(path: Path) -> tuple[Rows, int | None]:
-    """Return the whole rows of a damaged store, read one by one, and how many others there are
-    (None: nothing left says so). Raises what ``read_rows`` does.
-    """
-    names, counts, whole = tuple(columns()), [0][:0], []
+    """Return the whole rows of a store, read one by one, and how many it lost (None: unknown)."""
+    names, whole = tuple(columns()), list[tuple[Any, ...]]()
+    counts: list[int] = []
     with closing(_open_read_only(path)) as connection, _readable(path):
         # SQLite then reads a file, too, that is shorter than its header says.
         connection.execute("PRAGMA writable_schema = ON")
         lacking = check_schema(path, connection, reading=True)
         listed = ", ".join(lacking.get(name, f'"{name}"') for name in names)
-        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        most = MOST_IN_A_PAGE * connection.execute("PRAGMA page_count").fetchone()[0]
         for query in COUNTS:
             with suppress(sqlite3.Error):
-                counts += (
-                    n for (n,) in connection.execute(f"SELECT {query}") if n and n <= pages * MOST
-                )
+                found = connection.execute(f"SELECT {query}")
+                counts += (n for (n,) in found if n and n <= most)
         # No sweep deletes rows: their numbers are 1 to their count.
-        for number in range(1, max(counts, default=pages * MOST) + 1):
+        for number in range(1, max(counts, default=most) + 1):
             with suppress(sqlite3.Error):
                 one = f"SELECT {listed} FROM cells WHERE rowid = ?"  # noqa: S608 (our own names)
                 whole += whole_rows(names, connection.execute(one, (number,)))
@@ -137,21 +133,13 @@ def _open_read_only(path: Path) -> sqlite3.Connection:
         raise ArchiveError(f"{path} does not exist or is not a file; name a sweep's store")
     if path.with_name(f"{path.name}-journal").exists():
         # SQLite takes back what a killed sweep had half written; only a writer may do that.
-        try:
-            with closing(sqlite3.connect(path, timeout=LOCK_PATIENCE)) as writer:
-                writer.execute("SELECT count(*) FROM sqlite_master")
-        except sqlite3.Error as error:
-            raise ArchiveError(
-                f"{path} was being written when its sweep was killed, and cannot be repaired "
-                f"({error}); make it writable once"
-            ) from error
-    try:
+        with _readable(path), closing(sqlite3.connect(path, timeout=LOCK_PATIENCE)) as writer:
+            writer.execute("SELECT count(*) FROM sqlite_master")
+    with _readable(path):
         address = f"file:{quote(os.fsencode(path.resolve()))}?mode=ro"
         connection = sqlite3.connect(address, uri=True, timeout=LOCK_PATIENCE)
         connection.execute("PRAGMA query_only = ON")
         connection.text_factory = os.fsdecode
-    except sqlite3.Error as error:
-        raise ArchiveError(f"{path} cannot be opened ({error}); check its permissions") from error
     return connection
 
 

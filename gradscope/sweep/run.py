@@ -57,7 +57,7 @@ class Progress:
 MIN_AHEAD, MAX_AHEAD = 2, 64
 """Cells in flight for each worker: one at work and one behind it; the most, for the quickest."""
 
-LOOK_EVERY, SAY_AFTER = 1.0, 15.0
+LOOK, SAY_AFTER = 1.0, 15.0
 """Seconds between looks for workers, and those without any after which it is said."""
 
 Watch = Callable[[Progress], None]
@@ -153,17 +153,13 @@ class _Run:
 
     def _collect(self, pool: WorkerPool) -> bool:
         """Wait for a cell to end and take what has ended; False where the pool is broken."""
-        while not (ended := wait(self.flying, LOOK_EVERY, FIRST_COMPLETED).done):
+        while not (ended := wait(self.flying, timeout=LOOK, return_when=FIRST_COMPLETED).done):
             absence, patience = pool.absence(), self.workers.patience
             if absence >= patience:
-                text = (
-                    f"no worker has been there for {patience:g} seconds (--patience); what ended "
-                )
-                raise WorkerError(text + "is kept; start workers and run the same command again")
+                raise executors.workers_gone(TimeoutError(f"none for {patience:g} s, --patience"))
             self.progress = replace(self.progress, absence=absence)
             if absence >= SAY_AFTER:
                 self.watch(self.progress)
-        self.progress = replace(self.progress, absence=0.0)
         if any(isinstance(_error_of(future), BrokenExecutor) for future in ended):
             # All that is in flight breaks with it, at once; what ended just before counts.
             wait(self.flying)
@@ -221,7 +217,8 @@ class _Run:
         self.ahead = min(MIN_AHEAD + 2 * during_commit, MAX_AHEAD)
         failed = sum(outcome.status is Status.FAILED for outcome in self.unsaved)
         done = self.progress.done + len(self.unsaved) - failed
-        self.progress = replace(self.progress, done=done, failed=self.progress.failed + failed)
+        failed += self.progress.failed
+        self.progress = replace(self.progress, done=done, failed=failed, absence=0.0)
         self.unsaved.clear()
         return True
 

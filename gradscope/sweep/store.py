@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import gradscope
-from gradscope.errors import ArchiveError, OutputError
+from gradscope.errors import ArchiveError, GradscopeError, OutputError
 from gradscope.sweep.cell import Outcome, Status, columns, fits, setting_columns
 from gradscope.sweep.grid import ALGORITHM_VERSION
 
@@ -148,6 +148,7 @@ def open_store(path: Path) -> Store:
         try:
             # Autocommit: every transaction is begun and ended in sight.
             connection = sqlite3.connect(path, timeout=LOCK_PATIENCE, isolation_level=None)
+            connection.text_factory = os.fsdecode
             on_error.callback(connection.close)
             # Looking inside also takes back what a kill left half written, which the size counts.
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
@@ -231,9 +232,7 @@ def error_name(error: Exception) -> str:
     return str(getattr(error, "sqlite_errorname", damage))
 
 
-def trouble_with(
-    path: Path, error: Exception, *, reading: bool = False
-) -> ArchiveError | OutputError:
+def trouble_with(path: Path, error: Exception, *, reading: bool = False) -> GradscopeError:
     """Return an error of SQLite, met while writing or ``reading``, as one line with its remedy."""
     name, verb = error_name(error), "read" if reading else "written"
     if name == "SQLITE_NOTADB":
@@ -245,10 +244,9 @@ def trouble_with(
             f"{path} is damaged ({fault}); what can be read of it is saved by: {remedy}"
         )
     remedy = "check its permissions, or choose another place"
-    full = not reading and name.startswith(("SQLITE_FULL", "SQLITE_IOERR"))
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         remedy = "it is locked, held by another process; wait for that to end"
-    elif full:
+    elif not reading and name.startswith(("SQLITE_FULL", "SQLITE_IOERR")):
         remedy = "the disk is full or the file may not grow; what it holds is kept; free some "
         remedy += "space and run the same command again"
     kind = ArchiveError if reading else OutputError

@@ -17,9 +17,8 @@ from gradscope.analysis.settings import setting_kinds
 from gradscope.arrays import FloatArray, IntArray, quantiles
 from gradscope.errors import SettingError
 from gradscope.names import network_name
-from gradscope.sweep.cell import Status
+from gradscope.sweep.cell import Status, setting_columns
 from gradscope.sweep.query import Rows
-from gradscope.sweep.store import setting_columns
 
 MEASURES: Mapping[str, float] = {
     "rate_nats_per_step": -np.inf,

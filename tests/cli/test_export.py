@@ -12,10 +12,9 @@ import pytest
 
 from gradscope.names import ExecutorName
 from gradscope.report.provenance.records import read_provenance
-from gradscope.sweep.cell import CURVES
+from gradscope.sweep.cell import CURVES, columns
 from gradscope.sweep.executors import Workers
 from gradscope.sweep.run import run_sweep
-from gradscope.sweep.store import columns
 from tests.sweeping import cells_of, run
 
 

@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from gradscope.explain.glossary import TOPICS, column_meanings, topic
+from gradscope.sweep.cell import columns
 from gradscope.sweep.grid import Grid, make_plan
 from gradscope.sweep.run import run_sweep
-from gradscope.sweep.store import columns
 from tests.present import present
 
 ROOT = Path(__file__).parents[2]

@@ -1,6 +1,7 @@
 """A damaged store is one line and exit code 2 from every command, and what is whole is saved."""
 
 import json
+import resource
 import shlex
 import shutil
 import sqlite3
@@ -13,6 +14,8 @@ import pytest
 
 from gradscope.cli.app import run
 from gradscope.names import ExecutorName
+from gradscope.sweep import query as query_module
+from gradscope.sweep import store as store_module
 from gradscope.sweep.cell import CURVES
 from gradscope.sweep.executors import Workers
 from gradscope.sweep.query import read_rows
@@ -25,7 +28,7 @@ CELLS = 16
 AXES = ("-P", "gain=0.5:2:4", "-P", "activation=tanh,sigmoid", "--seeds", "2")
 SWEEP = ("sweep", *AXES, *TINY_FLAGS, "--executor", "serial", "-o", "s.db")
 
-Damage = Callable[[Path], None]
+Damage = Callable[[Path], object]
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +75,7 @@ def overwritten(start: int, content: bytes) -> Damage:
 
 
 def cut(keep: Callable[[int], int]) -> Damage:
-    return lambda path: path.write_bytes(path.read_bytes()[: keep(path.stat().st_size)]) and None
+    return lambda path: path.write_bytes(path.read_bytes()[: keep(path.stat().st_size)])
 
 
 def page_of_rows(path: Path) -> int:
@@ -98,7 +101,7 @@ def folder(path: Path) -> None:
 
 
 def beside(suffix: str, content: bytes) -> Damage:
-    return lambda path: path.with_name(f"{path.name}{suffix}").write_bytes(content) and None
+    return lambda path: path.with_name(f"{path.name}{suffix}").write_bytes(content)
 
 
 SAVED = {
@@ -115,8 +118,8 @@ SAVED = {
     "no list": one_row("weight_map", "'[1'"),
     "a list of lists without end": one_row("column", f"'{'[' * 100_000}'"),
     "a setting that is missing": one_row("tolerance", "NULL"),
-    "a text that is no UTF-8": one_row("error", "CAST(x'ff80fe' AS TEXT)"),
-    "a key that is no UTF-8": one_row("key", "CAST(x'ff80fe' AS TEXT)"),
+    "a text that is no UTF-8": one_row("regime", "CAST(x'ff80fe' AS TEXT)"),
+    "a status that is no UTF-8": one_row("status", "CAST(x'ff80fe' AS TEXT)"),
     "a key that is a blob": one_row("key", "x'00'"),
     "a number for a version": one_row("gradscope", "CAST('1' AS BLOB)"),
     "a bad page": bad_page,
@@ -141,7 +144,7 @@ LOST = {
     "a header of rubbish": overwritten(0, b"\xa5" * 100),
     "another application's": sql("PRAGMA application_id = 7"),
     "a kilobyte is left": cut(lambda _: 1000),
-    "no database": lambda path: path.write_text("gain,rate\n1,2\n") and None,
+    "no database": lambda path: path.write_text("gain,rate\n1,2\n"),
     "a folder": folder,
 }
 """Damage that leaves nothing to read."""
@@ -248,6 +251,7 @@ def test_where_nothing_is_left_nothing_is_written(
 
 
 HARMLESS: Mapping[str, Any] = {
+    "a file's name that is no UTF-8": one_row("data", "CAST(x'ff80fe' AS TEXT)"),
     "rubbish named as a log": beside("-wal", b"rubbish"),
     "an empty log": beside("-wal", b""),
     "rubbish named as shared memory": beside("-shm", b"\xa5" * 100),
@@ -277,16 +281,6 @@ def test_an_empty_file_is_no_store_to_read_and_a_place_for_a_new_one(
     assert len(read_rows(store).values) == CELLS
 
 
-def test_sweep_saves_too(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    bad_page(store)
-
-    assert run([*SWEEP, "--salvage", "new.db", "--json"]) == 0
-
-    document = json.loads(capsys.readouterr().out)
-    assert document["cells"] + document["lost"] == CELLS
-    assert "already exists" in in_one_line(capsys, *SWEEP, "--salvage", "new.db")
-
-
 def test_a_number_of_rows_that_no_file_holds_does_not_take_forever(
     store: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -299,3 +293,63 @@ def test_a_number_of_rows_that_no_file_holds_does_not_take_forever(
 def test_salvage_of_a_whole_store_loses_nothing(store: Path, whole: Path) -> None:
     assert run(["merge", "--salvage", str(store), "-o", "new.db"]) == 0
     assert read_rows(Path("new.db")).values == read_rows(whole).values
+
+
+def test_where_computed_by_whom_is_damaged_too_the_cells_are_saved(
+    store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sql("UPDATE environments SET environment = '[' WHERE rowid = 1")(store)
+
+    in_one_line(capsys, "merge", "s.db", "-o", "m.db")
+    assert run(["merge", "--salvage", "s.db", "-o", "new.db", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["cells"] == CELLS
+
+
+def test_a_condition_is_not_blamed_for_damage(
+    store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bad_page(store)
+
+    assert "is damaged" in in_one_line(capsys, "report", "s.db", "--where", "gain > 0")
+
+
+@pytest.mark.parametrize("words", [("report", "s.db"), ("merge", "s.db", "-o", "m.db"), SWEEP])
+def test_a_locked_store_says_that_it_is_locked(
+    store: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    words: tuple[str, ...],
+) -> None:
+    for module in (store_module, query_module):
+        monkeypatch.setattr(module, "LOCK_PATIENCE", 0.01)
+    with closing(sqlite3.connect(store, isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+
+        assert "is locked" in in_one_line(capsys, *words)
+
+
+def test_a_disk_that_fills_up_leaves_no_half_of_what_is_saved(
+    store: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    for words in (("merge", "--salvage", "s.db", "-o", "m.db"), ("export", "s.db", "-o", "s.csv")):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5000, hard))
+        try:
+            in_one_line(capsys, *words)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+        assert list(Path().iterdir()) == [Path(store.name)]
+
+
+def test_ctrl_c_while_saving_leaves_nothing_half_written(
+    store: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(store_module.Store, "insert", interrupted)
+
+    assert run(["merge", "--salvage", str(store), "-o", "m.db"]) == 130
+    assert capsys.readouterr().err == "error: interrupted\n"
+    assert [path.name for path in Path().iterdir()] == ["s.db"]

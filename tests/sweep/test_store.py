@@ -12,10 +12,19 @@ import pytest
 import gradscope
 from gradscope.errors import ArchiveError, OutputError
 from gradscope.sweep import store as store_module
-from gradscope.sweep.cell import CURVES, SCALARS, Outcome, Status, failure, flatten, run_cell
+from gradscope.sweep.cell import (
+    CURVES,
+    SCALARS,
+    Outcome,
+    Status,
+    columns,
+    failure,
+    flatten,
+    run_cell,
+)
 from gradscope.sweep.grid import ALGORITHM_VERSION
 from gradscope.sweep.query import read_rows
-from gradscope.sweep.store import SCHEMA_VERSION, columns, open_store
+from gradscope.sweep.store import SCHEMA_VERSION, open_store
 from tests.sweeping import cells_of, environment
 
 

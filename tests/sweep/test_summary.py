@@ -8,9 +8,8 @@ import pytest
 
 from gradscope.analysis.settings import Settings
 from gradscope.errors import SettingError
-from gradscope.sweep.cell import CURVES
+from gradscope.sweep.cell import CURVES, columns
 from gradscope.sweep.query import Rows
-from gradscope.sweep.store import columns
 from gradscope.sweep.summary import (
     grid_of_values,
     quantile_curves,
