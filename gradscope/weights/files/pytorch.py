@@ -13,10 +13,12 @@ from functools import cache, partial
 from io import BytesIO
 from typing import Any, BinaryIO
 
+import numpy as np
+
 from gradscope.data.columns import quoted
 from gradscope.data.intake import DEEPEST, ZipMembers
 from gradscope.errors import WeightsError
-from gradscope.weights.files import restricted_pickle
+from gradscope.weights.files import contents, restricted_pickle
 from gradscope.weights.files.contents import LONGEST_NAME, Gathering, naming
 from gradscope.weights.files.restricted_pickle import (
     Instance,
@@ -105,8 +107,11 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
 
     stated = {}
     for name, tensor in _named_tensors(tree):
-        if not isinstance(tensor, _Tensor):
+        if isinstance(tensor, str):
             stated[name.removesuffix(".mode")] = {"activation": MODES[tensor]}
+            continue
+        if not isinstance(tensor, _Tensor):
+            gathering.keep(name, np.array(float(tensor)))
             continue
         with naming(quoted(name)):
             flat = numbers(tensor.storage, tensor.number_type)[tensor.storage.start :]
@@ -162,14 +167,17 @@ def _root(members: ZipMembers) -> str:
 
 
 def _named_tensors(tree: Any) -> Iterator[tuple[str, Any]]:
-    """Yield every tensor and mode in nested dicts, lists and modules with its dotted name; what
-    stands in several places, under the first.
+    """Yield every tensor, mode and time scale in nested dicts, lists and modules with its dotted
+    name; what stands in several places, under the first.
     """
     waiting: list[tuple[str, int, Any]] = [("", 0, tree)]
     seen: set[int] = set()
     while waiting:
         name, depth, value = waiting.pop()
-        if isinstance(value, _Tensor) or (isinstance(value, str) and value in MODES):
+        # What an optimizer calls alpha stands deeper than a model's dt or a configuration's.
+        scale = name.rpartition(".")[2] in contents.TIME_SCALES and name.count(".") < 2
+        mode = isinstance(value, str) and value in MODES
+        if isinstance(value, _Tensor) or mode or (scale and type(value) in (int, float)):
             yield name or "tensor", value
         if isinstance(value, Instance):
             value = value.state or value

@@ -22,8 +22,8 @@ DEEPEST = 24
 
 CLASSES: Mapping[str, CellName] = MappingProxyType(
     dict.fromkeys(("SimpleRNN", "SimpleRNNCell"), CellName.ELMAN)
-    | dict.fromkeys(("GRU", "GRUCell"), CellName.GRU)
-    | dict.fromkeys(("LSTM", "LSTMCell"), CellName.LSTM)
+    | dict.fromkeys(("GRU", "GRUCell", "CuDNNGRU"), CellName.GRU)
+    | dict.fromkeys(("LSTM", "LSTMCell", "CuDNNLSTM"), CellName.LSTM)
 )
 PASSING = (
     *("InputLayer", "Dropout", "SpatialDropout1D", "GaussianDropout"),
@@ -36,9 +36,6 @@ MAX_PASSING = 20
 
 MAX_INBOUND = 10_000
 """Parts of one layer's inputs that are looked at."""
-
-UNLIKE = ("CuDNN", "Peephole", "ConvLSTM")
-"""Classes whose name or arrays are like a recurrent layer's, and whose equations are not."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -151,13 +148,13 @@ def configured_layers(
 ) -> Iterator[ConfiguredLayer]:
     """Yield every recurrent layer of a configuration; what does not look like one is skipped."""
     class_name, values = _class_and_values(node)
-    if class_name is None or depth > DEEPEST:
-        return
+    contained = values.get(CONTAINER)
+    wraps = class_name == "Bidirectional" or isinstance(contained, list)
     # Keras wraps no models; each level of such ones would double the work.
-    if member and (class_name == "Bidirectional" or isinstance(values.get(CONTAINER), list)):
+    if class_name is None or depth > DEEPEST or (member and wraps):
         return
-    if isinstance(values.get(CONTAINER), list):
-        for below, each in _placed(values[CONTAINER], f"{place}/{CONTAINER}"):
+    if isinstance(contained, list):
+        for below, each in _placed(contained, f"{place}/{CONTAINER}"):
             yield from configured_layers(each, below, depth + 1)
         return
     if class_name == "Bidirectional":
