@@ -187,8 +187,8 @@ def test_a_file_of_objects_alone_is_named_for_what_it_is(tmp_path: Path) -> None
 
 def test_objects_beside_matrices_are_left_out_by_name(tmp_path: Path) -> None:
     written_by_scipy(tmp_path / "net.mat", {"W": np.eye(3)})
-    with (tmp_path / "net.mat").open("ab") as file:
-        file.write(opaque(b"net", b"dlnetwork"))
+    with (tmp_path / "net.mat").open("ab") as end:
+        end.write(opaque(b"net", b"dlnetwork"))
 
     file = read_file(tmp_path / "net.mat")
 

@@ -272,7 +272,7 @@ def test_what_is_no_plain_tensor_is_refused(tmp_path: Path, content: Any, words:
 OLD = {"_use_new_zipfile_serialization": False}
 
 
-class Tagger(torch.nn.Module):  # type: ignore[misc]
+class Tagger(torch.nn.Module):  # type: ignore[misc, name-defined]
     """A model with all that people put into one."""
 
     def __init__(self) -> None:
