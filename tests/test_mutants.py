@@ -567,6 +567,13 @@ MUTANTS = (
         "array.reshape(len(cells), size)[::-1]",
         "weights/layers/test_torch_names.py::test_each_cell_of_a_module_starts_from_its_own_state",
     ),
+    Mutant(
+        "ONNX's forget gate taken for the output gate",
+        "weights/files/onnx.py",
+        '"LSTM": (0, 2, 3, 1)',
+        '"LSTM": (0, 1, 3, 2)',
+        "weights/files/test_onnx.py::test_replayed_layers_give_what_onnx_evaluates",
+    ),
 )
 
 

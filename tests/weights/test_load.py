@@ -30,11 +30,11 @@ def test_the_name_does_not_matter_where_the_content_speaks(tmp_path: Path, name:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"", "not a weight file that gradscope can read"),
-        (b"text\n" * 20, "not a weight file that gradscope can read"),
+        (b"", "is empty"),
+        (b"text\0" * 20, "not a weight file that gradscope can read"),
         (b"PK\x03\x04", "cannot be read as a zip of weights"),
         (b"\x80\x04K\x01.", "a bare pickle, which could run anything"),
-        (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", "format from before 1.6"),
+        (b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.", "cannot be read as a PyTorch checkpoint"),
         (b"\x93NUMPY\x01\x00", "a single array without a name"),
         (b"\x89HDF\r\n\x1a\n", "cannot be read as a Keras model"),
     ],
@@ -57,7 +57,7 @@ def test_a_zip_of_other_things_is_refused(tmp_path: Path) -> None:
     (tmp_path / "in" / "a.txt").write_text("a")
     archive = shutil.make_archive(str(tmp_path / "net"), "zip", tmp_path / "in")
 
-    with pytest.raises(WeightsError, match=r"is a zip of 'a.txt', not of weights"):
+    with pytest.raises(WeightsError, match=r"is a folder or zip of 'a.txt'; give a"):
         load_weights(archive)
 
 
@@ -66,7 +66,7 @@ def test_places_that_are_no_files_are_refused(tmp_path: Path) -> None:
 
     for path, words in (
         (tmp_path / "absent.pt", "does not exist; check the name"),
-        (tmp_path, "is a folder or a device"),
+        (tmp_path, "is a folder or zip of 'pipe'"),
         (tmp_path / "pipe", "is a folder or a device"),
     ):
         with pytest.raises(WeightsError, match=words):
@@ -108,5 +108,12 @@ def test_names_with_newlines_stay_on_one_line_of_an_error(tmp_path: Path) -> Non
 def test_every_kind_of_file_has_a_row_with_endings_of_its_own() -> None:
     endings = [ending for each in READERS for ending in each.endings]
 
-    assert [each.format for each in READERS] == ["npz", "pytorch", "safetensors", "keras", "matlab"]
+    assert [each.format for each in READERS] == [
+        "npz",
+        "pytorch",
+        "safetensors",
+        "keras",
+        "matlab",
+        "onnx",
+    ]
     assert len(set(endings)) == len(endings)

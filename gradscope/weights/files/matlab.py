@@ -19,6 +19,7 @@ from typing import Any, BinaryIO, Literal
 
 import numpy as np
 
+from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
 from gradscope.weights.files.contents import Gathering
 from gradscope.weights.files.hdf5 import attribute, may_be_read, open_hdf5
@@ -47,6 +48,7 @@ OTHER: Mapping[int, str] = MappingProxyType(
 )
 """Classes of a matrix (table 1-3)."""
 
+OPAQUE = 17
 NUMERIC_73 = frozenset({*NUMERIC.values(), "logical"})
 COMPLEX = 0x0800
 
@@ -70,6 +72,7 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
     file.seek(0)
     if start.startswith(SIGNATURE_73):
         _gather_hdf5(file, gathering)
+        _refuse_objects(gathering)
         return {}
     raw, five = file.read(), start.startswith(SIGNATURE_5)
     for name, matlab_class, numbers in _matrices_5(raw, gathering) if five else _matrices_4(raw):
@@ -79,7 +82,18 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
             gathering.skip(name, matlab_class)
         else:
             gathering.keep(name, numbers)
+    _refuse_objects(gathering)
     return {}
+
+
+def _refuse_objects(gathering: Gathering) -> None:
+    """Raise WeightsError where a file holds objects of MATLAB's classes and no matrix."""
+    objects = [name for name, holds in gathering.skipped.items() if holds in ("object", "opaque")]
+    if objects and not gathering.arrays:
+        raise WeightsError(
+            f"it holds an object of MATLAB's, {quoted(objects[0])}, and no matrix; in MATLAB save "
+            "what is in it: W = net.Layers(2).RecurrentWeights; save('w.mat', 'W')"
+        )
 
 
 def _gather_hdf5(source: BinaryIO, gathering: Gathering) -> None:
@@ -89,6 +103,8 @@ def _gather_hdf5(source: BinaryIO, gathering: Gathering) -> None:
             if name.startswith("#"):
                 continue  # MATLAB's own store of what cells and structs refer to
             matlab_class = attribute(data_set, "MATLAB_class") or "unknown"
+            if "MATLAB_object_decode" in data_set.attrs:
+                matlab_class = "object"
             if matlab_class not in NUMERIC_73 or data_set.dtype.kind not in "biuf":
                 gathering.skip(name, matlab_class if matlab_class.isalpha() else "unknown")
             elif "MATLAB_empty" not in data_set.attrs and may_be_read(name, data_set, gathering):
@@ -139,6 +155,8 @@ def _head_5(data: memoryview, byte_order: ByteOrder) -> tuple[str, str, list[int
     (_, flags), sizes, (_, name) = islice(_elements(data, byte_order), 3)
     word, title = int.from_bytes(flags[:4], byte_order), bytes(name).decode("latin-1")
     code = word & 0xFF
+    if code == OPAQUE:  # It has no shape: its name stands first
+        title = bytes(sizes[1]).decode("latin-1")
     if code not in NUMERIC:
         return (title, OTHER.get(code, "unknown"), None)
     if word & COMPLEX:

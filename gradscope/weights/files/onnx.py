@@ -81,7 +81,7 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
                 gathering.keep(f"{base}.{part.replace('#', str(layer))}", array)
     others = [name for name in constants if name not in used]
     for place, array in _inputs(others, constants, numpy_helper.to_array).items():
-        if array.dtype.kind in "fV" and array.ndim:
+        if array.dtype.kind == "f" and array.ndim:
             gathering.keep(others[place], array)
     return {"stated": stated}
 
@@ -96,7 +96,9 @@ def _inputs(names: list[str], constants: dict[str, Any], to_array: Any) -> dict[
                     f"{quoted(name)} is kept in another file, which is not opened; put all into "
                     "one: onnx.save(onnx.load('FILE'), 'whole.onnx')"
                 )
-            found[place] = to_array(constants[name])
+            array = to_array(constants[name])
+            # NumPy does not know bfloat16, which float32 holds exactly.
+            found[place] = array.astype(np.float32) if array.dtype.kind == "V" else array
         elif name and place in (W, R, B, PEEPHOLES):
             raise WeightsError(f"{quoted(name)} is computed in the graph, no constant; {REMEDY}")
     return found

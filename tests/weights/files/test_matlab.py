@@ -148,7 +148,49 @@ def test_a_matrix_that_declares_more_than_it_holds_is_refused(tmp_path: Path) ->
 
 def test_a_file_of_the_name_alone_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "net.mat"
-    path.write_bytes(b"no matrix in here at all, and no header of MATLAB's either")
+    path.write_bytes(b"no matrix in here at all\0 and no header of MATLAB's either")
 
     with pytest.raises(WeightsError, match="cannot be read as a MATLAB file"):
         read_file(path)
+
+
+def element(kind: int, data: bytes) -> bytes:
+    return (
+        kind.to_bytes(4, "little") + len(data).to_bytes(4, "little") + data + bytes(-len(data) % 8)
+    )
+
+
+def opaque(name: bytes, of: bytes) -> bytes:
+    """Return a variable that MATLAB's own classes write: no shape, its name, MCOS, its class."""
+    flags = element(6, (17).to_bytes(8, "little"))
+    texts = b"".join(element(1, each) for each in (name, b"MCOS", of))
+    return element(14, flags + texts)
+
+
+def test_a_new_file_of_objects_alone_is_named_for_what_it_is(tmp_path: Path) -> None:
+    h5py = pytest.importorskip("h5py", reason="writes MATLAB files of version 7.3")
+    path = written_as_73(tmp_path / "net.mat", {"net": np.ones((1, 6), "u4")}, "dlnetwork")
+    with h5py.File(path, "r+") as file:
+        file["net"].attrs["MATLAB_object_decode"] = np.int32(3)
+
+    with pytest.raises(WeightsError, match="object of MATLAB's, 'net', and no matrix"):
+        read_file(path)
+
+
+def test_a_file_of_objects_alone_is_named_for_what_it_is(tmp_path: Path) -> None:
+    header = b"MATLAB 5.0 MAT-file".ljust(124) + b"\0\1IM"
+    (tmp_path / "net.mat").write_bytes(header + opaque(b"net", b"dlnetwork"))
+
+    with pytest.raises(WeightsError, match="object of MATLAB's, 'net', and no matrix"):
+        read_file(tmp_path / "net.mat")
+
+
+def test_objects_beside_matrices_are_left_out_by_name(tmp_path: Path) -> None:
+    written_by_scipy(tmp_path / "net.mat", {"W": np.eye(3)})
+    with (tmp_path / "net.mat").open("ab") as end:
+        end.write(opaque(b"net", b"dlnetwork"))
+
+    file = read_file(tmp_path / "net.mat")
+
+    assert set(file.arrays) == {"W"}
+    assert file.skipped == {"net": "opaque"}

@@ -173,7 +173,7 @@ def test_narrow_numbers_are_read_exactly(tmp_path: Path, number_type: str) -> No
 
 def test_hard_sigmoid_gates_are_stated(tmp_path: Path) -> None:
     functions = ["HardSigmoid", "Tanh", "Tanh"]
-    scales = {"activation_alpha": [0.2], "activation_beta": [0.5]}
+    scales: dict[str, Any] = {"activation_alpha": [0.2], "activation_beta": [0.5]}
     node = cell("LSTM", ["X", "W0", "R0"], activations=functions, **scales)
 
     (layer,) = look_into(saved(tmp_path / "net.onnx", model([node], constants("LSTM")))).layers
