@@ -29,10 +29,8 @@ def load_weights(
     if not found.layers:
         for name, holds in found.file.skipped.items():
             if holds.startswith(TOO_LARGE):
-                raise WeightsError(
-                    f"{path} has no recurrent layer under a known name; {quoted(name)} {holds}: "
-                    "save the recurrent weights alone, uncompressed"
-                )
+                fault = f"has no recurrent layer under a known name; {quoted(name)} {holds}"
+                raise WeightsError(f"{path} {fault}; save the recurrent weights alone")
         names = listed(tuple(found.file.arrays)) or "nothing numeric"
         options = manual_names.suggested_options(found.candidates)
         raise WeightsError(

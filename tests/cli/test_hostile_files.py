@@ -6,7 +6,6 @@ its memory, which would else begin at that of these tests. Time is that of the p
 
 import json
 import os
-import resource
 import struct
 import subprocess
 import sys
@@ -43,7 +42,8 @@ limits = {resource.RLIMIT_AS: 8 << 30, resource.RLIMIT_CPU: 20}
 def limited():
     for name, most in limits.items():
         resource.setrlimit(name, (most, most))
-done = subprocess.run(sys.argv[1:], stdin=subprocess.DEVNULL, capture_output=True, preexec_fn=limited)
+empty = subprocess.DEVNULL
+done = subprocess.run(sys.argv[1:], stdin=empty, capture_output=True, preexec_fn=limited)
 used = resource.getrusage(resource.RUSAGE_CHILDREN)
 streams = [each.decode("utf-8", "replace") for each in (done.stdout, done.stderr)]
 print(json.dumps([done.returncode, *streams, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024]))
@@ -200,7 +200,7 @@ def group_of_itself(file: Any) -> None:
         group[f"b{number}"] = group
 
 
-def png(path: Path, kind: bytes, content: bytes) -> Path:
+def png(path: Path, kind: bytes, content: bytes, count: int = 3) -> Path:
     def chunk(name: bytes, data: bytes) -> bytes:
         checksum = zlib.crc32(name + data).to_bytes(4)
         return len(data).to_bytes(4) + name + data + checksum
@@ -209,7 +209,7 @@ def png(path: Path, kind: bytes, content: bytes) -> Path:
     pixels = chunk(b"IDAT", zlib.compress(b"\0\0"))
     text_of_ours = chunk(kind, b"gradscope\0" + content)
     start = b"\x89PNG\r\n\x1a\n"
-    (path / "a.png").write_bytes(start + head + text_of_ours * 3 + pixels + chunk(b"IEND", b""))
+    (path / "a.png").write_bytes(start + head + text_of_ours * count + pixels + chunk(b"IEND", b""))
     return path / "a.png"
 
 
@@ -381,6 +381,10 @@ CASES: dict[str, tuple[Maker, str]] = {
     "a packed text of another program": (
         lambda p: png(p, b"zTXt", b"\0" + deflated(b'{"schema": "')),
         "rerun",
+    ),
+    "many packed texts": (
+        lambda p: png(p, b"iTXt", b"\1\0\0\0" + zlib.compress(b"\xff" * 2**20, 9), 9000),
+        "show-config",
     ),
     "a PDF of brackets": (
         lambda p: written(

@@ -88,7 +88,7 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
             )
         return flat_numbers(raw, number_type, order or "little")
 
-    for name, tensor in _named_tensors(tree):
+    for name, tensor in _named_tensors(tree, gathering):
         with naming(quoted(name)):
             flat = numbers(tensor.storage, tensor.number_type)
             view = strided_view(flat, tensor.offset, tensor.size, tensor.stride)
@@ -109,26 +109,22 @@ def _root(members: ZipMembers) -> str:
     return places[0].removesuffix("data.pkl")
 
 
-def _named_tensors(tree: Any) -> Iterator[tuple[str, _Tensor]]:
-    """Yield every tensor in nested dicts and lists with its dotted name; what stands in several
-    places, under the first.
-    """
-    waiting: list[tuple[str, int, Any]] = [("", 0, tree)]
-    seen: set[int] = set()
+def _named_tensors(tree: Any, gathering: Gathering) -> Iterator[tuple[str, _Tensor]]:
+    """Yield every tensor in nested dicts and lists with its dotted name."""
+    waiting: list[tuple[str, Any, int, Any]] = [("", "", 0, tree)]
     while waiting:
-        name, depth, value = waiting.pop()
+        above, key, depth, value = waiting.pop()
+        name = f"{above}.{key}" if above else str(key)
         if isinstance(value, _Tensor):
             yield name or "tensor", value
-        if not isinstance(value, dict | list | tuple) or id(value) in seen:
-            continue
-        seen.add(id(value))
-        if value and (depth >= DEEPEST or len(name) > LONGEST_NAME):
-            raise WeightsError(
-                f"it nests dicts more than {DEEPEST} deep; {restricted_pickle.STATE_ALONE}"
-            )
-        inside = value.items() if isinstance(value, dict) else enumerate(value)
-        for key, each in reversed([*inside]):
-            waiting.append((f"{name}.{key}" if name else str(key), depth + 1, each))
+        elif isinstance(value, dict | list | tuple) and value:
+            gathering.visit(len(value))
+            if depth >= DEEPEST or len(name) > LONGEST_NAME:
+                raise WeightsError(
+                    f"it nests dicts more than {DEEPEST} deep; {restricted_pickle.STATE_ALONE}"
+                )
+            inside = value.items() if isinstance(value, dict) else enumerate(value)
+            waiting += [(name, key, depth + 1, each) for key, each in reversed([*inside])]
 
 
 def _storage(identity: Any) -> _Storage:
