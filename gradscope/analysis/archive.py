@@ -21,14 +21,15 @@ import numpy as np
 import gradscope
 from gradscope.analysis.network import restore_network
 from gradscope.analysis.results import Analysis, ImportedLayer, ImportedNetwork, LayerVerdict
-from gradscope.analysis.settings import Settings
+from gradscope.analysis.setting_values import checked
+from gradscope.analysis.settings import SETTINGS, Settings
 from gradscope.analysis.stage import EvaluationBatch
 from gradscope.arrays import FloatArray, as_float64, plain
 from gradscope.data.batch import Baseline, Batch, Targets, TaskInfo
 from gradscope.data.columns import quoted
 from gradscope.data.intake import Intake, ZipMembers, content, opened
 from gradscope.diagnosis.reasons import Reason, ReasonCode
-from gradscope.errors import ArchiveError, ShapeError
+from gradscope.errors import ArchiveError, SettingError, ShapeError
 from gradscope.machine import environment
 from gradscope.model.cells import WEIGHT_NAMES, Cell
 from gradscope.names import CellName, ErrorName, Regime
@@ -116,14 +117,15 @@ def load_run(path: Path) -> SavedRun:
         params = restore_network(settings, {name: numbers(name) for name in names})
         values, at_step = numbers("targets"), numbers("target_steps").astype(np.bool_)
         further, noise = (numbers(name) if name in arrays else None for name in (FURTHER, NOISE))
-        targets, stride = Targets(values, at_step, task_info.error), int(arrays.get("stride", 1))
+        targets = Targets(values, at_step, task_info.error)
+        stride = int(numbers("stride")) if "stride" in arrays else 1
         batch = Batch(numbers("inputs"), targets, noise, further, stride)
         initial_state = numbers("initial_state")
-        _require_fit(params, batch, initial_state)
+        _require_fit(params, batch, initial_state, settings.hidden)
         evaluation = EvaluationBatch(batch, task_info, initial_state)
-        error = float(arrays["held_out_error"])
+        error = float(_real("held_out_error", arrays["held_out_error"]))
         network = _network_from_dict(described("network")) if "network" in arrays else None
-    except (*DAMAGE, ShapeError) as reason:
+    except (*DAMAGE, ShapeError, SettingError) as reason:
         raise ArchiveError(
             f"{path} is damaged ({quoted(str(reason))}); save the run again with --save"
         ) from reason
@@ -172,8 +174,16 @@ def _read(path: Path, raw: bytes) -> tuple[dict[str, Any], Callable[[str], Any]]
     return arrays, lambda name: intake.parsed_json(arrays[name])
 
 
+def _real(name: str, values: Any) -> FloatArray:
+    """Return numbers as float64; ValueError for text, dates and complex ones."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{name} holds {array.dtype.name}, not real numbers")
+    return as_float64(array)
+
+
 def _numbers(path: Path, arrays: Mapping[str, Any], name: str) -> FloatArray:
-    array = as_float64(arrays[name])
+    array = _real(name, arrays[name])
     if not np.isfinite(array).all():
         raise ArchiveError(
             f"{path}: {name} holds a number that is not finite; save the run again with --save"
@@ -181,32 +191,33 @@ def _numbers(path: Path, arrays: Mapping[str, Any], name: str) -> FloatArray:
     return array
 
 
-def _require_fit(params: Cell, batch: Batch, initial_state: FloatArray) -> None:
+def _require_fit(params: Cell, batch: Batch, initial_state: FloatArray, hidden: int) -> None:
     shape, outputs = batch.inputs.shape, batch.targets.values.shape[2]
     sizes, states = (*shape[2:], params.sizes[1], outputs), (shape[1], params.state_size)
     further = shape[1:] if batch.further is None else batch.further.shape[1:]
     noisy = shape[:2] if batch.noise is None else batch.noise.shape[:2]
-    found = (sizes, initial_state.shape, further, noisy)
-    if found != (params.sizes, states, shape[1:], shape[:2]):
+    found = (sizes, initial_state.shape, further, noisy, hidden, batch.stride > 0)
+    if found != (params.sizes, states, shape[1:], shape[:2], params.sizes[1], True):
         raise ShapeError(
             f"inputs {shape}, initial state {initial_state.shape} and {outputs} outputs do not fit "
-            f"a network of sizes {params.sizes}"
+            f"a network of sizes {params.sizes}, or {hidden} hidden units, or stride {batch.stride}"
         )
 
 
 def _facts_from_dict(values: Mapping[str, Any]) -> TaskInfo:
     baseline, lag, errors = values["baseline"], values["required_lag"], values.get("lag_errors")
     if baseline is not None:
-        others = (baseline.get(name) for name in ("constant", "memoryless"))
-        known = (None if each is None else float(each) for each in others)
-        baseline = Baseline(float(baseline["error"]), str(baseline["meaning"]), *known)
+        known = {name: baseline.get(name) for name in ("error", "constant", "memoryless")}
+        known = {name: n if n is None else float(_real(name, n)) for name, n in known.items()}
+        baseline = Baseline(**known, meaning=str(baseline["meaning"]))
+    columns = values.get("columns", ())
     return TaskInfo(
         description=str(values["description"]),
         error=ErrorName(values["error"]),
-        required_lag=None if lag is None else int(lag),
+        required_lag=checked(SETTINGS["required_lag"], lag),
         baseline=baseline,
-        lag_errors=None if errors is None else as_float64(np.array(errors)),
-        columns=None if values.get("columns", ()) is None else tuple(values.get("columns", ())),
+        lag_errors=None if errors is None else _real("lag_errors", errors),
+        columns=None if columns is None else checked(SETTINGS["column"], columns),
     )
 
 

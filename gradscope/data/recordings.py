@@ -10,7 +10,6 @@ from gradscope.data import table
 from gradscope.data.columns import listed, quoted
 from gradscope.data.intake import AnyArray, Intake, ZipMembers, opened
 from gradscope.errors import DataError
-from gradscope.names import MissingCells
 
 ARCHIVE_SUFFIX = ".npz"
 MAX_INPUT = 1e100
@@ -23,7 +22,7 @@ class Layout:
 
     batch_first: bool = False
     column: tuple[str, ...] = ()
-    missing: MissingCells = MissingCells.REFUSE
+    missing: str = "refuse"
 
 
 def read_sequences(path: Path, layout: Layout, option: str = "--data") -> FloatArray:

@@ -31,12 +31,10 @@ def load_weights(
             if holds.startswith(TOO_LARGE):
                 fault = f"has no recurrent layer under a known name; {quoted(name)} {holds}"
                 raise WeightsError(f"{path} {fault}; save the recurrent weights alone")
-        names = listed(tuple(found.file.arrays)) or "nothing numeric"
-        options = manual_names.suggested_options(found.candidates)
-        raise WeightsError(
-            f"{path} has no recurrent layer under a known name, only {names}; name the weights: "
-            f"{options}"
-        )
+        options = manual_names.options(manual_names.suggested(found.file))
+        names = f"only {listed(tuple(found.file.arrays)) or 'nothing numeric'}"
+        remedy = f"name the weights: {options}" if options else manual_names.NO_SUGGESTION
+        raise WeightsError(f"{path} has no recurrent layer under a known name, {names}; {remedy}")
     return found
 
 
@@ -48,9 +46,8 @@ def look_into(
     with naming(str(path)):
         close = manual_names.candidates(file)
         if mapping:
-            named = mapping if isinstance(mapping, Mapping) else manual_names.parse_mapping(mapping)
-            layer, readout = manual_names.mapped_layer(file, named)
-            return FoundNetwork(file, (layer,), () if readout is None else (readout,), close)
+            layer, readouts = manual_names.mapped_layer(file, mapping)
+            return FoundNetwork(file, (layer,), readouts, close)
         if file.format == "keras":
             layers = tuple(keras_layers(file))
             return FoundNetwork(file, layers, tuple(keras_readouts(file, layers)), close)

@@ -42,8 +42,8 @@ limits = {resource.RLIMIT_AS: 8 << 30, resource.RLIMIT_CPU: 20}
 def limited():
     for name, most in limits.items():
         resource.setrlimit(name, (most, most))
-empty = subprocess.DEVNULL
-done = subprocess.run(sys.argv[1:], stdin=empty, capture_output=True, preexec_fn=limited)
+quiet = {"stdin": subprocess.DEVNULL, "capture_output": True}
+done = subprocess.run(sys.argv[1:], preexec_fn=limited, **quiet)
 used = resource.getrusage(resource.RUSAGE_CHILDREN)
 streams = [each.decode("utf-8", "replace") for each in (done.stdout, done.stderr)]
 print(json.dumps([done.returncode, *streams, used.ru_utime + used.ru_stime, used.ru_maxrss * 1024]))

@@ -25,7 +25,7 @@ from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.model.cells import Cell
 from gradscope.model.stack import Layer, NoiseSource, unroll_stack
 from gradscope.model.trajectory import Trajectory
-from gradscope.names import ErrorName
+from gradscope.names import CellName, ErrorName
 from gradscope.weights.layers.recurrent_layer import Direction, FoundNetwork, RecurrentLayer
 from gradscope.weights.layers.to_cell import CellSpec
 
@@ -113,7 +113,10 @@ def _source(stack: ImportedStack) -> str:
     settings, studied = stack.settings, stack.studied
     outside = any(each.stack != studied.stack for each in stack.found.layers)
     inputs = f"inputs of {stack.layers[0][0][0].title}" if outside else "inputs"
-    first = "" if studied.initial_state is None else ", h_0 from the file"
+    state = "(h_0, c_0)" if studied.cell is CellName.LSTM else "h_0"
+    first = "" if studied.initial_state is None else f", {state} from the file"
+    taken = all(getattr(studied, name) == getattr(stack.spec, name) for name in studied.inferred)
+    first += f", {studied.names_as}" if studied.names_as and taken else ""
     if settings.data is not None:
         return f"{inputs} from {settings.data}{first}"
     return f"white noise of scale {settings.noise_scale:g} as {inputs} (no --data given){first}"

@@ -25,7 +25,7 @@ TOO_LARGE = "would unfold to"
 """How the reason begins why an array of numbers is left out."""
 
 TIME_SCALES = {"dt": "dt", "tau": "tau", "taus": "tau"}
-TIME_SCALES |= dict.fromkeys(("alpha", "alphas", "leak"), "leak")
+TIME_SCALES |= dict.fromkeys(("alpha", "alphas", "leak", "leaking_rate"), "leak")
 """Last words of the names of arrays that say how fast units are."""
 
 
@@ -54,7 +54,9 @@ class WeightFile(CompactRepr):
             name = TIME_SCALES.get(array_name.rpartition(".")[2].lower())
             if name is not None and array.size in (1, units):
                 numbers = array.ravel().tolist()
-                found[name] = numbers[0] if name == "dt" or len(numbers) == 1 else tuple(numbers)
+                found[name] = (
+                    numbers[0] if name == "dt" or len(set(numbers)) == 1 else tuple(numbers)
+                )
         return found
 
 

@@ -19,24 +19,28 @@ REMEDY = "save it again: model.save('model.keras')"
 
 
 def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
-    """Read every array, named by its path within the HDF5 file; return the model's ``config`` and,
-    under ``names``, the layer's name for each group of variables. WeightsError if a part is
-    missing, or h5py is not installed.
+    """Read every array, named by its path within the HDF5 file; return the model's ``config``, its
+    ``keras_version`` and, under ``names``, the layer's name for each group of variables.
+    WeightsError if a part is missing, or h5py is not installed.
     """
     zipped = file.read(2) == b"PK"
     file.seek(0)
     if zipped:
         members = ZipMembers(file, gathering)
         config = gathering.parsed_json(members.read("config.json"))
-        names, _ = _gather_hdf5(BytesIO(members.read("model.weights.h5")), gathering)
+        about = _gather_hdf5(BytesIO(members.read("model.weights.h5")), gathering)
+        if "metadata.json" in members.names:
+            metadata = gathering.parsed_json(members.read("metadata.json"))
+            about |= metadata if isinstance(metadata, dict) else {}
     else:
-        names, text = _gather_hdf5(file, gathering)
+        about = _gather_hdf5(file, gathering)
+        text = about["model_config"]
         config = gathering.parsed_json(text.encode()) if text else None
-    return {"config": config, "names": names}
+    return {**about, "config": config}
 
 
-def _gather_hdf5(source: BinaryIO, gathering: Gathering) -> tuple[dict[str, str], str | None]:
-    """Gather every array of an HDF5 file; return names of layers, and the configuration if any."""
+def _gather_hdf5(source: BinaryIO, gathering: Gathering) -> dict[str, Any]:
+    """Gather every array of an HDF5 file; return ``names`` of layers, and what is said of them."""
     names: dict[str, str] = {}
     with open_hdf5(source, "weights", gathering) as (file, data_sets):
         for name, data_set in data_sets:
@@ -48,4 +52,5 @@ def _gather_hdf5(source: BinaryIO, gathering: Gathering) -> tuple[dict[str, str]
                 gathering.skip(name, data_set.dtype.name)
             elif may_be_read(name, data_set, gathering):
                 gathering.keep(name, np.asarray(data_set))
-        return names, attribute(file, "model_config")
+        said = {each: attribute(file, each) for each in ("model_config", "keras_version")}
+        return {"names": names, **said}

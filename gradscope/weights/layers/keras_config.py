@@ -22,8 +22,8 @@ CONTAINER = "layers"
 
 CLASSES: Mapping[str, CellName] = MappingProxyType(
     dict.fromkeys(("SimpleRNN", "SimpleRNNCell"), CellName.ELMAN)
-    | dict.fromkeys(("GRU", "GRUCell"), CellName.GRU)
-    | dict.fromkeys(("LSTM", "LSTMCell"), CellName.LSTM)
+    | dict.fromkeys(("GRU", "GRUCell", "CuDNNGRU"), CellName.GRU)
+    | dict.fromkeys(("LSTM", "LSTMCell", "CuDNNLSTM"), CellName.LSTM)
 )
 PASSING = (
     *("InputLayer", "Dropout", "SpatialDropout1D", "GaussianDropout"),
@@ -33,9 +33,6 @@ PASSING = (
 
 MAX_PASSING = 20
 """Layers in a row that change nothing."""
-
-UNLIKE = ("CuDNN", "Peephole", "ConvLSTM")
-"""Classes whose name or arrays are like a recurrent layer's, and whose equations are not."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
