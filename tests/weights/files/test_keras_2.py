@@ -70,7 +70,7 @@ def configured(class_name: str, **values: Any) -> Any:
 
 def cell_in(path: Path, **choices: Any) -> Cell:
     (layer,) = load_weights(path).layers
-    return cell_of(layer, resolve_spec(layer, choices, by_hand=False))
+    return cell_of(layer, resolve_spec(layer, choices))
 
 
 def jacobians(cell: Cell, inputs: FloatArray) -> FloatArray:
