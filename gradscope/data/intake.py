@@ -113,17 +113,17 @@ class Intake:
             raise ValueError(f"data that do not unfold to {at_most} bytes or fewer")
         return unfolded
 
-    def parsed_json(self, text: bytes | AnyArray, **options: Any) -> Any:
+    def parsed_json(self, raw: bytes | AnyArray, **options: Any) -> Any:
         """Return the value of a JSON text, or of one in an array; ValueError if it is none, or has
         too many items or too deep lists.
         """
-        if isinstance(text, np.ndarray):
-            if text.dtype.kind != "U":
+        if isinstance(raw, np.ndarray):
+            if raw.dtype.kind != "U":
                 raise ValueError("no text")
             # By hand: NumPy's own way to a text fails without a name on what is no letter.
-            text = text.astype("<U").tobytes().decode("utf-32-le", "surrogatepass").rstrip("\0")
+            text = raw.astype("<U").tobytes().decode("utf-32-le", "surrogatepass").rstrip("\0")
         else:
-            text = text.decode(json.detect_encoding(text))
+            text = raw.decode(json.detect_encoding(raw))
         count = text.count(",") + text.count("[") + text.count("{")
         if len(text) > LONGEST_TEXT + self.size or count > self.items:
             raise ValueError(f"{count} items in {len(text)} characters of JSON")

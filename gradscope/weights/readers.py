@@ -134,7 +134,8 @@ def _reader(path: Path, file: BinaryIO, found: "Gathering") -> Reader:
     """Return the reader that fits a file's first bytes and, of a zip, its members."""
     from gradscope.data.intake import ZipMembers
 
-    head, members = file.read(HEAD), ()
+    members: tuple[str, ...] = ()
+    head = file.read(HEAD)
     if head.startswith(ZIP):
         with found.reading("a zip of weights", "copy or save it again"):
             members = ZipMembers(file, found).names
