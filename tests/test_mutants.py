@@ -32,6 +32,20 @@ class Mutant:
 
 MUTANTS = (
     Mutant(
+        "a decimal comma read as a mark between thousands",
+        "data/cells.py",
+        "word.translate(SWAPPED) if decimal_comma else word)",
+        "word)",
+        "data/test_cells.py::test_any_float_is_read_back_exactly",
+    ),
+    Mutant(
+        "a mark for a missing value is used as a number",
+        "data/table.py",
+        'if found and "keep" not in missing:',
+        'if found and "keep" in missing:',
+        "data/test_marks.py::test_the_command_that_is_suggested_names_all_marks_and_runs",
+    ),
+    Mutant(
         "of one matrix on [x, h] the first columns are W",
         "weights/layers/manual_names.py",
         'f"W={wide[0]}[:, {width - hidden}:]"',

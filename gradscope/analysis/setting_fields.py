@@ -127,7 +127,7 @@ class SettingFields:
         COUNT,
     )
     data: str | None = setting(
-        None, SEQUENCES, DATA, "Your series (.csv, .txt, .xlsx, .gz, .npy), or FILE's inputs.",
+        None, SEQUENCES, DATA, "Your series (.csv, .xlsx, .npy, …), or FILE's inputs.",
         metavar="FILE", common=True,
     )
     column: tuple[str, ...] = setting(

@@ -59,7 +59,7 @@ def is_value(cell: str) -> bool:
 
 def decimal_mark(cell: str) -> str:
     """Return the decimal mark of a number that has one reading only, "?" if two that differ."""
-    if is_missing(cell) or not ("," in cell or "." in cell):
+    if not ("," in cell or "." in cell) or is_missing(cell):
         return ""
     point, comma = (cell_value(cell, decimal_comma=each) for each in (False, True))
     return "" if point == comma else "," if point is None else "." if comma is None else "?"

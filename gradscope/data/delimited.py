@@ -20,7 +20,7 @@ from gradscope.errors import DataError
 SEPARATORS = (",", "\t", ";", "|", " ")
 # Between these, "1.234" may be a thousand as well; elsewhere the point is taken for decimal.
 DOUBTFUL_SEPARATORS = (";", "\t")
-SAMPLE_ROWS = 50
+SAMPLE_ROWS, MAX_COLUMNS = 50, 100_000
 MAX_HEADER_ROWS = 4
 Rows = Iterator[tuple[int, list[str]]]  # The line on which each row starts, and its cells.
 
@@ -99,6 +99,9 @@ def _rows(text: str, separator: str, source: str) -> Rows:
     start = 1
     try:
         for cells in reader:
+            if len(cells) > MAX_COLUMNS:
+                fault = f"has {len(cells)} cells, but {MAX_COLUMNS} is the most"
+                raise DataError(f"{source} line {start} {fault}; give a row for each time")
             if cells:
                 yield start, cells
             start = reader.line_num + 1

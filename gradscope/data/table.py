@@ -3,6 +3,7 @@
 import gzip
 import io
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,7 +86,7 @@ def _workbook_cells(raw: bytes, intake: Intake) -> CellTable:
         intake.spend(sum(map(members.size, members.names)), intake.path.name)
         sheet = load_workbook(io.BytesIO(raw), read_only=True, data_only=True).worksheets[0]
         sheet.reset_dimensions()  # They may claim other cells than there are.
-        rows, width = {}, 0
+        width, rows = 0, dict[int, list[str]]()
         for line, row in enumerate(sheet.iter_rows(values_only=True), start=1):
             if any(cell is not None for cell in row):
                 width = max(width, len(row))
@@ -155,6 +156,9 @@ def _only_column_of_numbers(cells: CellTable, path: Path) -> int:
 def _column_values(cells: CellTable, column: int) -> FloatArray:
     """Return one column as (N,) numbers, NaN where a cell is missing."""
     texts, comma = cells.columns[column], cells.decimal_commas[column]
+    if comma is False and "_" not in "".join(texts):
+        with suppress(ValueError):  # Plain numbers, which a long table has millions of.
+            return np.array([float(text) for text in texts])
     values = [cell_value(text, decimal_comma=bool(comma)) for text in texts]
     units = set()
     for row, text in enumerate(texts):

@@ -226,6 +226,7 @@ def test_blank_rows_at_the_end_are_no_rows_and_those_within_are() -> None:
         ("a,b\n1,2\n".encode("utf-16-le"), "t.csv is not UTF-8 text"),
         (b"1,2\n\0,3\n", "t.csv is not UTF-8 text"),
         ('a,b\n1,2\n3,"4\n' + "5,6\n" * 50_000, "line 3: a cell is longer than 131072 characters"),
+        ("1," * 200_000, "line 1 has 200001 cells, but 100000 is the most"),
         ("9" * 200_000, "line 1: a cell is longer than 131072 characters"),
     ],
 )

@@ -62,6 +62,22 @@ def test_a_year_column_is_listed_and_not_silently_dropped() -> None:
         read_table(SUNSPOTS)
 
 
+def test_german_amounts_are_read(folder: Path) -> None:
+    rows = [1234.5 + 11.09 * k for k in range(40)]
+    shown = [f"{each:,.2f}".translate(str.maketrans(",.", ".,")) for each in rows]
+    text = "Datum;Umsatz\n" + "".join(f"{k + 1:02}.01.2020;{x}\n" for k, x in enumerate(shown))
+
+    np.testing.assert_allclose(read(folder, text).values[:, 0], rows, rtol=1e-12)
+
+
+def test_a_point_alone_is_a_missing_rate(folder: Path) -> None:
+    text = "DATE,DGS10\n2020-01-01,5.0\n2020-01-02,.\n2020-01-03,5.2\n"
+
+    assert "line 3, column 'DGS10': the value is missing (1 in all)" in message(folder, text)
+    filled = read(folder, text, missing="interpolate").values[:, 0]
+    np.testing.assert_allclose(filled, [5.0, 5.1, 5.2])
+
+
 # --- Which columns ----------------------------------------------------------------------------
 
 

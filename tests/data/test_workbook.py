@@ -15,7 +15,10 @@ import pytest
 from gradscope.data.table import read_table
 from gradscope.errors import DataError
 
-ROWS = [["Datum", "wert"], *([dt.date(2020, 1, day), 1.234 * day] for day in range(1, 6))]
+ROWS: list[list[Any]] = [
+    ["Datum", "wert"],
+    *([dt.date(2020, 1, day), 1.234 * day] for day in range(1, 6)),
+]
 
 
 def book(rows: Sequence[Sequence[Any]]) -> bytes:
@@ -102,7 +105,11 @@ def test_a_workbook_that_unfolds_to_too_much_is_refused_unread(tmp_path: Path) -
 
 
 def test_cells_far_apart_do_not_fill_the_memory(tmp_path: Path) -> None:
-    rows = [[1.0], *([None] * 16_383 + [2.0] for _ in range(2)), *([k] for k in range(600))]
+    rows: list[list[Any]] = [
+        [1.0],
+        *([None] * 16_383 + [2.0] for _ in range(2)),
+        *([k] for k in range(600)),
+    ]
 
     assert "would unfold to" in refusal(tmp_path / "t.xlsx", book(rows), "1")
 

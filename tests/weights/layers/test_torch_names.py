@@ -239,8 +239,8 @@ def test_a_learned_initial_state_in_or_beside_the_layer_is_used(
 
 def test_each_cell_of_a_module_starts_from_its_own_state(tmp_path: Path) -> None:
     arrays: dict[str, Any] = {"rnn.h0": np.arange(12.0).reshape(4, 1, 3)}
-    for suffix in ("_l0", "_l0_reverse", "_l1", "_l1_reverse"):
-        arrays |= layer_arrays(3, suffix, "rnn.")
+    for suffix, inputs in {"_l0": 2, "_l0_reverse": 2, "_l1": 6, "_l1_reverse": 6}.items():
+        arrays |= layer_arrays(3, suffix, "rnn.", inputs)
 
     layers = load_weights(saved(tmp_path / "net.npz", arrays)).layers
 
