@@ -22,17 +22,16 @@ BoolArray = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 ComplexArray = np.ndarray[tuple[int, ...], np.dtype[np.complex128]]
 
 
-def as_float64(
-    numbers: np.ndarray[Any, np.dtype[Any]], order: Literal["K", "C"] = "K"
-) -> FloatArray:
+def as_float64(values: Any, order: Literal["K", "C"] = "K") -> FloatArray:
     """Return a float64 copy of real numbers from a file, without a warning whatever they are.
 
     A long double beyond float64 becomes ±inf; the caller judges inf and NaN. Multiplied by 1,
     which is exact, because a cast alone leaves a signalling NaN in float64 as it is, and the first
     arithmetic on it would warn. Raises TypeError for what is no real number: complex, text, dates.
     """
+    numbers = np.asarray(values)
     if numbers.dtype.kind not in "biuf":
-        raise TypeError(f"an array of type {numbers.dtype}, not of real numbers")
+        raise TypeError(f"{numbers.dtype}, not real numbers")
     with np.errstate(over="ignore", invalid="ignore"):
         return np.asarray(
             np.multiply(numbers, 1.0, dtype=np.float64, casting="unsafe", order=order)

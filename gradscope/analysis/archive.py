@@ -123,7 +123,7 @@ def load_run(path: Path) -> SavedRun:
         initial_state = numbers("initial_state")
         _require_fit(params, batch, initial_state, settings.hidden)
         evaluation = EvaluationBatch(batch, task_info, initial_state)
-        error = float(_real("held_out_error", arrays["held_out_error"]))
+        error = float(as_float64(arrays["held_out_error"]))
         network = _network_from_dict(described("network")) if "network" in arrays else None
     except (*DAMAGE, ShapeError, SettingError) as reason:
         raise ArchiveError(
@@ -174,16 +174,8 @@ def _read(path: Path, raw: bytes) -> tuple[dict[str, Any], Callable[[str], Any]]
     return arrays, lambda name: intake.parsed_json(arrays[name])
 
 
-def _real(name: str, values: Any) -> FloatArray:
-    """Return numbers as float64; ValueError for text, dates and complex ones."""
-    array = np.asarray(values)
-    if array.dtype.kind not in "biuf":
-        raise ValueError(f"{name} holds {array.dtype.name}, not real numbers")
-    return as_float64(array)
-
-
 def _numbers(path: Path, arrays: Mapping[str, Any], name: str) -> FloatArray:
-    array = _real(name, arrays[name])
+    array = as_float64(arrays[name])
     if not np.isfinite(array).all():
         raise ArchiveError(
             f"{path}: {name} holds a number that is not finite; save the run again with --save"
@@ -208,7 +200,7 @@ def _facts_from_dict(values: Mapping[str, Any]) -> TaskInfo:
     baseline, lag, errors = values["baseline"], values["required_lag"], values.get("lag_errors")
     if baseline is not None:
         known = {name: baseline.get(name) for name in ("error", "constant", "memoryless")}
-        known = {name: n if n is None else float(_real(name, n)) for name, n in known.items()}
+        known = {name: n if n is None else float(as_float64(n)) for name, n in known.items()}
         baseline = Baseline(**known, meaning=str(baseline["meaning"]))
     columns = values.get("columns", ())
     return TaskInfo(
@@ -216,7 +208,7 @@ def _facts_from_dict(values: Mapping[str, Any]) -> TaskInfo:
         error=ErrorName(values["error"]),
         required_lag=checked(SETTINGS["required_lag"], lag),
         baseline=baseline,
-        lag_errors=None if errors is None else _real("lag_errors", errors),
+        lag_errors=None if errors is None else as_float64(errors),
         columns=None if columns is None else checked(SETTINGS["column"], columns),
     )
 

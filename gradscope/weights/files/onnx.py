@@ -131,7 +131,7 @@ def _equations(kind: str, values: Mapping[str, Any], inputs: Mapping[int, Any]) 
     }
     for what in [each for each, found in others.items() if found]:
         raise WeightsError(f"it has {what}, which is not read; train and export it without")
-    words = [each.decode().lower().replace("hardsig", "hard_sig") for each in functions]
+    words = [each.decode().lower().replace("hardsigmoid", "hard-sigmoid-0.2") for each in functions]
     gated = {"gate_activation": words[0]} if kind != "RNN" else {}
     reset = {"reset_after": bool(values.get("linear_before_reset"))} if kind == "GRU" else {}
     return {"activation": words[n - 1], **gated, **reset}

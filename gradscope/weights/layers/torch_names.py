@@ -16,7 +16,7 @@ from gradscope.arrays import FloatArray
 from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
 from gradscope.names import CellName
-from gradscope.weights.files.contents import WeightFile
+from gradscope.weights.files.contents import TIME_SCALES, WeightFile
 from gradscope.weights.layers import recurrent_layer
 from gradscope.weights.layers.recurrent_layer import Direction, Readout, RecurrentLayer, as_vector
 
@@ -98,7 +98,8 @@ def _with_first_states(
             states[state["of"][0].replace("s", "h")] = array.reshape(len(cells), size)
         elif name.startswith(prefix) and not PLAIN.match(name):
             apart = name.partition(".")[0] in matrices or array.size / size not in (1, 2, 3, 4)
-            if prefix or not apart or OF_CELLS.search(name):
+            asked = cells[0].leak is None and name.rpartition(".")[2].lower() in TIME_SCALES
+            if not asked and (prefix or not apart or OF_CELLS.search(name)):
                 others.append(name)
     if others:
         why = f"it also holds {quoted(others[0])}"

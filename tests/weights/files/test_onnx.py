@@ -178,7 +178,7 @@ def test_hard_sigmoid_gates_are_stated(tmp_path: Path) -> None:
 
     (layer,) = look_into(saved(tmp_path / "net.onnx", model([node], constants("LSTM")))).layers
 
-    assert (layer.gate_activation, layer.activation) == ("hard_sigmoid", "tanh")
+    assert (layer.gate_activation, layer.activation) == ("hard-sigmoid-0.2", "tanh")
 
 
 @pytest.mark.parametrize(

@@ -184,6 +184,17 @@ def test_what_other_layers_hold_is_no_cause_for_refusal(tmp_path: Path, prefix: 
     assert layer.initial_state is None
 
 
+@pytest.mark.parametrize("prefix", ["", "net.cell."])
+def test_a_leak_in_a_vanilla_cell_is_asked_for_and_no_cause_for_refusal(
+    tmp_path: Path, prefix: str
+) -> None:
+    arrays = layer_arrays(1, "", prefix) | {f"{prefix}alpha": np.full(3, 0.5)}
+
+    (layer,) = load_weights(saved(tmp_path / "net.npz", arrays)).layers
+
+    assert Unknown.LEAK in layer.unknown
+
+
 def test_every_cell_of_a_file_is_looked_at(tmp_path: Path) -> None:
     arrays = layer_arrays(3, "_l0", "encoder.") | layer_arrays(1, "", "decoder.cell.")
     assert len(load_weights(saved(tmp_path / "plain.npz", arrays)).layers) == 2
