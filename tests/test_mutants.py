@@ -574,6 +574,20 @@ MUTANTS = (
         '"LSTM": (0, 1, 3, 2)',
         "weights/files/test_onnx.py::test_replayed_layers_give_what_onnx_evaluates",
     ),
+    Mutant(
+        "a member of a zip is unfolded as far as it goes",
+        "data/intake.py",
+        "return member.read(self.size(name))",
+        "return member.read()",
+        "data/test_intake.py::test_a_member_is_read_as_far_as_it_says_it_goes",
+    ),
+    Mutant(
+        "a chunk of HDF5 is not looked at before it is read",
+        "weights/files/hdf5.py",
+        "    if DEFLATE in filters:",
+        "    if DEFLATE in ():",
+        "weights/files/test_keras_refused.py::test_a_chunk_that_unfolds_beyond_its_size_is_refused",
+    ),
 )
 
 

@@ -46,7 +46,7 @@ SECOND_BIAS = "candidate_bias"
 FURTHER, NOISE = "further_inputs", "noise"
 """What runs saved by gradscope 0.1.0 lack, and what was added to the pre-activations (T,B,H)."""
 
-REMEDY = "give a file written by --save"
+REMEDY, LONGEST_REASON = "give a file written by --save", 160
 
 DAMAGE = (LookupError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)
 """What taking apart a damaged text of JSON ends in."""
@@ -126,9 +126,8 @@ def load_run(path: Path) -> SavedRun:
         error = float(as_float64(arrays["held_out_error"]))
         network = _network_from_dict(described("network")) if "network" in arrays else None
     except (*DAMAGE, ShapeError, SettingError) as reason:
-        ours = isinstance(reason, ShapeError | SettingError)
-        said = f"is damaged ({reason if ours else quoted(str(reason))})"
-        raise ArchiveError(f"{path} {said}; save the run again with --save") from reason
+        fault = f"is damaged ({quoted(str(reason), LONGEST_REASON)})"
+        raise ArchiveError(f"{path} {fault}; save the run again with --save") from reason
     return SavedRun(params, evaluation, None if np.isnan(error) else error, settings, network)
 
 

@@ -165,6 +165,7 @@ def _network(analysis: Analysis) -> Document:
 
 def _layer(layer: ImportedLayer, analysis: Analysis) -> Document:
     verdict = layer_verdict(layer, analysis)
+    zero = fields.ZERO_PRODUCT if verdict and plain(verdict.rate) is None else None
     return {
         "layer": layer.title,
         "kind": str(layer.cell),
@@ -172,7 +173,7 @@ def _layer(layer: ImportedLayer, analysis: Analysis) -> Document:
         "regime": verdict and str(verdict.regime),
         "rate_nats_per_step": verdict and plain(verdict.rate),
         "horizon": verdict and verdict.horizon,
-        "null_because": NOT_DRIVEN if verdict is None else None,
+        "null_because": NOT_DRIVEN if verdict is None else zero,
     }
 
 

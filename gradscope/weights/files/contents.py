@@ -19,6 +19,8 @@ from gradscope.errors import WeightsError
 from gradscope.notebook_repr import CompactRepr
 
 LONGEST_NAME = 1000
+COST = 8
+"""What an array counts as against the budget of items."""
 TOO_LARGE = "would unfold to"
 """How the reason begins why an array of numbers is left out."""
 
@@ -68,8 +70,8 @@ class Gathering(Intake):
         self.skipped: dict[str, str] = {}
 
     def admits(self, name: str, n_bytes: int) -> bool:
-        """Whether an array of so many bytes may be read; one larger than all that the file may
-        unfold to is left out by name. WeightsError if too many bytes were read before it.
+        """Whether an array may be read: one larger than all that the file may unfold to is left
+        out by name. WeightsError if too many bytes were read before it.
         """
         if n_bytes > self.allowance:
             self.skip(
@@ -93,12 +95,9 @@ class Gathering(Intake):
         self.skipped[name] = holds
 
     def _admit(self, name: str) -> None:
-        self.visit()
+        self.visit(COST)
         if len(name) > LONGEST_NAME:
-            raise WeightsError(
-                f"a name has {len(name)} characters, but {LONGEST_NAME} is the most; "
-                "save the weights under shorter names"
-            )
+            raise WeightsError(f"a name has {len(name)} characters; {LONGEST_NAME} are the most")
         if name in self.arrays or name in self.skipped:
             remedy = "save each array under a name of its own"
             raise WeightsError(f"it holds {quoted(name)} twice; {remedy}")

@@ -170,10 +170,11 @@ def _named_tensors(tree: Any) -> Iterator[tuple[str, Any]]:
     """Yield every tensor, mode and time scale in nested dicts, lists and modules with its dotted
     name; what stands in several places, under the first.
     """
-    waiting: list[tuple[str, int, Any]] = [("", 0, tree)]
+    waiting: list[tuple[list[str], int, Any]] = [([], 0, tree)]
     seen: set[int] = set()
     while waiting:
-        name, depth, value = waiting.pop()
+        parts, depth, value = waiting.pop()
+        name = ".".join(part for part in parts if part and part not in MODULE_PARTS)
         # What an optimizer calls alpha stands deeper than a model's dt or a configuration's.
         scale = name.rpartition(".")[2] in contents.TIME_SCALES and name.count(".") < 2
         mode = isinstance(value, str) and value in MODES
@@ -191,8 +192,7 @@ def _named_tensors(tree: Any) -> Iterator[tuple[str, Any]]:
         inside = value.items() if isinstance(value, dict) else enumerate(value)
         for key, each in reversed([*inside]):
             if key != "_flat_weights":  # The parameters of an nn.LSTM a second time
-                parts = [part for part in (name, str(key)) if part and part not in MODULE_PARTS]
-                waiting.append((".".join(parts), depth + 1, each))
+                waiting.append(([name, str(key)], depth + 1, each))
 
 
 def _persistent(identity: Any) -> Any:
