@@ -71,7 +71,6 @@ THIRD_PARTIES: Mapping[str, Callable[[PurePosixPath], bool]] = {
     "h5py": reads_weight_files,
     "onnx": reads_weight_files,
     "safetensors": reads_weight_files,
-    "onnx": reads_weight_files,
     "scipy": reads_weight_files,
     "dask": lambda path: path == PurePosixPath(PACKAGE, "sweep", "executors.py"),
     "distributed": lambda path: path == PurePosixPath(PACKAGE, "sweep", "executors.py"),
