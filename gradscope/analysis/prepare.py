@@ -155,7 +155,7 @@ def _imported(values: Mapping[str, Any], *, keep_stack: bool) -> Prepared:
     from gradscope.analysis.imported.stack import evaluation_of, judge_layers
 
     stack = import_stack(values)
-    batch = evaluation_of(stack, read_targets(stack.settings))
+    batch = evaluation_of(stack, read_targets(stack))
     held_out = None if batch.task_info.baseline is None else batch
     given = (None, stack.settings, StageName.GIVEN, None)
     kept = stack if keep_stack else None

@@ -111,8 +111,18 @@ class SettingFields:
         False, SEQUENCES | IMPORTED, FROM_FILE, "Scale each input to mean 0 and variance 1."
     )
     targets: str | None = setting(
-        None, SEQUENCES | IMPORTED, FROM_FILE, "Target outputs of --readout, shaped like --data.",
+        None, SEQUENCES | IMPORTED, FROM_FILE,
+        "Targets of --readout, by step or one per sequence; whole numbers are classes.",
         metavar="FILE",
+    )
+    lengths: str | None = setting(
+        None, SEQUENCES | IMPORTED, FROM_FILE, "Steps of each sequence, if padded at its end (B,).",
+        metavar="FILE",
+    )
+    embedding: str | None = setting(
+        None, SEQUENCES | IMPORTED, FROM_FILE,
+        "Array (V,D) that token ids go through (default: the embedding in the file).",
+        metavar="NAME",
     )
     noise_scale: float = setting(
         1.0, SEQUENCES | IMPORTED, FROM_FILE, "Scale of the white noise used without --data.",

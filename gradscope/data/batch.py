@@ -1,13 +1,14 @@
 """A batch of sequences: inputs x_t at ``inputs[t - 1]``, and targets of the steps that have one.
 
-A step has a target for every sequence or for none; E = Σ_t E_t runs over those that have one.
+E = Σ_t E_t runs over the steps that have a target; where that differs from sequence to sequence,
+what has none adds 0, so that E is the mean over the sequences of what each has by itself.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from gradscope.arrays import BoolArray, FloatArray
+from gradscope.arrays import BoolArray, FloatArray, IntArray
 from gradscope.errors import ShapeError
 from gradscope.model.activations import word_of
 from gradscope.names import ErrorName
@@ -20,7 +21,8 @@ WORTHWHILE = 0.99
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class Targets(CompactRepr):
     """The wanted outputs: ``values`` (T,B,O) are A_t, one-hot classes or probabilities for
-    cross-entropy, unused where ``at_step`` (T,) says that a step has no target.
+    cross-entropy (with O = 1 that of a logistic output), unused where ``at_step``, (T,) or (T,B)
+    where sequences differ, says that there is no target.
     """
 
     values: FloatArray
@@ -29,16 +31,29 @@ class Targets(CompactRepr):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "error", word_of(ErrorName, self.error))
-        if self.values.ndim != 3 or self.at_step.shape != self.values.shape[:1]:
+        if self.values.ndim != 3 or self.at_step.shape not in (
+            self.values.shape[:1],
+            self.values.shape[:2],
+        ):
             raise ShapeError(
                 f"targets have shape {self.values.shape} and their steps {self.at_step.shape}; "
-                "give (T,B,O) values and (T,) steps"
+                "give (T,B,O) values and (T,) or (T,B) steps"
             )
 
     @property
-    def count(self) -> int:
-        """Number of steps that have a target."""
-        return int(self.at_step.sum())
+    def held(self) -> BoolArray:
+        """Which step of which sequence has a target: (T,B), or (T,1) where all have the same."""
+        return self.at_step.reshape(len(self.at_step), -1)
+
+    @property
+    def count(self) -> float:
+        """Number of steps that have a target, the mean over the sequences."""
+        return float(self.held.sum() / self.held.shape[1])
+
+    def of(self, places: slice | IntArray) -> "Targets":
+        """Return those of some of the sequences."""
+        held = self.at_step if self.at_step.ndim == 1 else self.at_step[:, places]
+        return Targets(self.values[:, places], held, self.error)
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -48,6 +63,8 @@ class Batch(CompactRepr):
 
     ``further`` (N,B,D) are inputs of the same law that follow, None where there are no more. Every
     ``stride``-th sequence shares no input with another: 1, unless windows of a series overlap.
+    ``lengths`` (B,) are the steps that count of each sequence, the rest at its end being padding
+    (None: all T); one has T at least.
     """
 
     inputs: FloatArray
@@ -55,6 +72,7 @@ class Batch(CompactRepr):
     noise: FloatArray | None = None
     further: FloatArray | None = None
     stride: int = 1
+    lengths: IntArray | None = None
 
     def __post_init__(self) -> None:
         if self.inputs.shape[:2] != self.targets.values.shape[:2]:
@@ -70,7 +88,28 @@ class Batch(CompactRepr):
         )
         noise = None if self.noise is None else self.noise[:steps]
         further = self.further if steps >= self.n_steps else None
-        return Batch(self.inputs[:steps], targets, noise, further, self.stride)
+        lengths = None if self.lengths is None else np.minimum(self.lengths, steps)
+        return Batch(self.inputs[:steps], targets, noise, further, self.stride, lengths)
+
+    def of(self, places: slice | IntArray) -> "Batch":
+        """Return some of the sequences."""
+        others = (None if a is None else a[:, places] for a in (self.noise, self.further))
+        lengths = None if self.lengths is None else self.lengths[places]
+        kept = (self.inputs[:, places], self.targets.of(places), *others)
+        return Batch(*kept, self.stride, lengths)
+
+    @property
+    def counted(self) -> BoolArray:
+        """Which steps of which sequence count, (T,B)."""
+        shape = (self.n_steps, self.n_sequences)
+        ends = self.n_steps if self.lengths is None else self.lengths
+        return np.broadcast_to(np.arange(self.n_steps)[:, np.newaxis] < ends, shape)
+
+    def whole(self, count: int | None = None) -> slice | IntArray:
+        """Return the places of the first sequences, or of all, that have all T steps."""
+        if self.lengths is None:
+            return slice(count)
+        return np.flatnonzero(self.lengths == self.n_steps)[:count]
 
     @property
     def all_inputs(self) -> FloatArray:

@@ -1,4 +1,6 @@
-"""Inputs for a trained network: sequences (T,B,D) as they are, from a file or as white noise."""
+"""Inputs for a trained network: sequences (T,B,D) as they are, from a file or as white noise, and
+what is wanted of its outputs.
+"""
 
 import io
 from dataclasses import dataclass
@@ -6,16 +8,21 @@ from pathlib import Path
 
 import numpy as np
 
-from gradscope.arrays import FloatArray, as_float64
+from gradscope.arrays import FloatArray, IntArray, as_float64
 from gradscope.data import table
+from gradscope.data.batch import Targets
 from gradscope.data.columns import listed, quoted
+from gradscope.data.series import evenly_spaced
 from gradscope.data.table import AnyArray
 from gradscope.errors import DataError
-from gradscope.names import MissingCells
+from gradscope.names import ErrorName, MissingCells
 
 ARCHIVE_SUFFIX = ".npz"
 MAX_INPUT = 1e100
 """Inputs beyond this have squares, and products with weights, that leave float64."""
+
+NO_CLASS = -100
+"""What PyTorch's cross_entropy ignores."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -27,18 +34,31 @@ class Layout:
     missing: MissingCells = MissingCells.REFUSE
 
 
-def read_sequences(path: Path, layout: Layout, option: str = "--data") -> FloatArray:
-    """Read finite sequences (T,B,D) from a ``.npy``, ``.npz``, ``.csv``, ``.tsv`` or ``.txt`` file.
+@dataclass(frozen=True, eq=False, slots=True)
+class Recording:
+    """Inputs (T,B,D): of ``lengths`` (B,) where sequences are padded at their ends, as windows that
+    begin at the rows ``starts`` (B,) where they are cut from one long sequence; ``recorded`` are
+    the steps and sequences in the file.
+    """
 
-    An array is (T,B,D), or (T,D) for one sequence; a table has a column for each of D.
+    inputs: FloatArray
+    recorded: tuple[int, int]
+    lengths: IntArray | None = None
+    starts: IntArray | None = None
+
+
+def read_array(path: Path, layout: Layout, option: str) -> AnyArray:
+    """Read finite numbers, whole ones as such, from a ``.npy``, ``.npz``, ``.csv``, ``.tsv`` or
+    ``.txt`` file.
+
     ``layout.column`` names the columns of a table, or one array of an ``.npz``; ``option`` is the
-    flag that named the file, for messages. Raises DataError if the file cannot be read, has another
-    number of dimensions, or a number in it is missing or not finite.
+    flag that named the file, for messages. Raises DataError if the file cannot be read, or a number
+    in it is missing or not finite.
     """
     suffix = path.suffix.lower()
     if suffix in table.TEXT_SUFFIXES:
-        return table.read_table(path, layout.column, layout.missing, every=True).values[:, None]
-    if suffix == table.ARRAY_SUFFIX:
+        array: AnyArray = table.read_table(path, layout.column, layout.missing, every=True).values
+    elif suffix == table.ARRAY_SUFFIX:
         if layout.column:
             raise DataError(
                 f"--column {layout.column[0]} is given, but {path} is an array of inputs as they "
@@ -52,7 +72,16 @@ def read_sequences(path: Path, layout: Layout, option: str = "--data") -> FloatA
         raise DataError(
             f"{path} is not a {kinds} file; convert it, or rename it if it is one ({option})"
         )
-    return _sequences(array, path, batch_first=layout.batch_first, option=option)
+    table.require_real(array, path)
+    values = as_float64(array)
+    unfit = ~(np.abs(values) <= MAX_INPUT)  # NaN too
+    if unfit.any():
+        place = tuple(int(i) for i in np.argwhere(unfit)[0])
+        raise DataError(
+            f"{path} holds {values[place]} at {list(place)}, and {int(unfit.sum())} such in all; "
+            f"give finite numbers up to {MAX_INPUT:g} ({option})"
+        )
+    return array.astype(np.int64) if array.dtype.kind in "biu" else values
 
 
 def _member(raw: bytes, path: Path, column: tuple[str, ...]) -> AnyArray:
@@ -73,32 +102,111 @@ def _member(raw: bytes, path: Path, column: tuple[str, ...]) -> AnyArray:
     raise DataError(f"{path} has {wanted}: {listed(names)}; choose one with --column")
 
 
-def _sequences(array: AnyArray, path: Path, *, batch_first: bool, option: str) -> FloatArray:
-    """Return an array as (T,B,D) of finite numbers."""
-    table.require_real(array, path)
+def sequences(array: AnyArray, path: Path, *, batch_first: bool) -> FloatArray:
+    """Return inputs as (T,B,D), from (T,B,D), (B,T,D) or, of one sequence, (T,D)."""
     order = "(B,T,D)" if batch_first else "(T,B,D)"
     if array.ndim not in (2, 3) or array.size == 0:
         raise DataError(
             f"{path} holds an array of shape {array.shape}; save {order}, or (T,D) for one "
-            f"sequence ({option})"
+            "sequence (--data)"
         )
     values = as_float64(array)
-    unfit = ~(np.abs(values) <= MAX_INPUT)  # NaN too
-    if unfit.any():
-        place = tuple(int(i) for i in np.argwhere(unfit)[0])
-        raise DataError(
-            f"{path} holds {values[place]} at {list(place)}, and {int(unfit.sum())} such in all; "
-            f"give finite numbers up to {MAX_INPUT:g} ({option})"
-        )
     if values.ndim == 2:
         return values[:, None]
     return np.ascontiguousarray(values.swapaxes(0, 1)) if batch_first else values
 
 
-def standardised(inputs: FloatArray) -> FloatArray:
-    """Return inputs (T,B,D) of mean 0 and deviation 1 over steps and sequences; a constant is 0."""
-    centred = inputs - inputs.mean(axis=(0, 1))
-    scale = centred.std(axis=(0, 1))
+def embedded(ids: AnyArray, path: Path, name: str, vectors: FloatArray) -> FloatArray:
+    """Return the rows of an embedding (V,D) at token ids (T,B), (B,T) or (T,)."""
+    unfit = (ids < 0) | (ids >= len(vectors)) | (ids % 1 != 0)
+    if ids.ndim not in (1, 2) or unfit.any():
+        place = tuple(map(int, np.argwhere(unfit)[0])) if unfit.any() else ()
+        held = f"{ids[place]:g} at {list(place)}" if place else f"an array of shape {ids.shape}"
+        raise DataError(
+            f"{path} holds {held} as token ids, but {quoted(name)} has {len(vectors)} rows; give "
+            f"whole numbers from 0 to {len(vectors) - 1}, (T,B) or (B,T) (--data, --embedding)"
+        )
+    return vectors[ids.astype(np.int64)]
+
+
+def padded(inputs: FloatArray, lengths: AnyArray, path: str) -> Recording:
+    """Return inputs (T,B,D) with the steps of each sequence (B,), as they were read from a file."""
+    recorded = steps, count = inputs.shape[:2]
+    if lengths.size != count or not np.isin(lengths, np.arange(1, steps + 1)).all():
+        raise DataError(
+            f"{path} holds {lengths.size} numbers from {lengths.min():g} to {lengths.max():g}, but "
+            f"there are {count} sequences of {steps} steps; give each a length in 1 to {steps} "
+            "(--lengths)"
+        )
+    whole = lengths.astype(np.int64).ravel()
+    return Recording(inputs[: whole.max()], recorded, whole)
+
+
+def windows(inputs: FloatArray, steps: int, count: int) -> Recording:
+    """Return inputs (N,1,D), where they last twice so long or more, as at most ``count`` windows of
+    so many ``steps``, none overlapping, spread evenly; others as they are.
+    """
+    recorded = total, sequences = inputs.shape[:2]
+    if sequences > 1 or total < 2 * steps:
+        return Recording(inputs, recorded)
+    starts = evenly_spaced(total // steps, count) * steps
+    return Recording(inputs[_rows(starts, steps), 0], recorded, starts=starts)
+
+
+def _rows(starts: IntArray, steps: int) -> IntArray:
+    return starts + np.arange(steps)[:, np.newaxis]
+
+
+def targets_of(
+    array: AnyArray, path: str, of: Recording, width: int, *, batch_first: bool
+) -> Targets:
+    """Return what is wanted of ``width`` outputs O: (T,B,O) for each step, or (B,O) for the last
+    step of each sequence. Whole numbers without an axis for O are classes (of one output: if all
+    are 0 or 1), −100 among them is none, as in PyTorch; all others have a squared error.
+    """
+    (steps, count), (n_steps, n_sequences, _) = of.recorded, of.inputs.shape
+    whole = array.dtype.kind == "i"
+    array = array[:, None] if array.ndim == 1 else array
+    if array.ndim == 2:
+        array = array[:, :, None] if whole or width == 1 else array[:, None]
+    lead, ends = array.shape[:2], n_steps if of.lengths is None else of.lengths
+    held = np.arange(n_steps)[:, np.newaxis] < np.broadcast_to(ends, n_sequences)
+    if batch_first and lead == (count, steps):
+        array = array.swapaxes(0, 1)
+    if of.starts is not None:
+        array = array[_rows(of.starts, n_steps), 0] if lead == (steps, 1) else array[:0]
+    elif lead != (steps, count) and lead in ((1, count), (count, 1)):
+        held[:-1] &= ~held[1:]  # The last step of each.
+        array = np.broadcast_to(array.reshape(1, count, -1), (steps, count, array.shape[2]))
+    array = array[:n_steps, :n_sequences]
+    classes = whole and array.shape[2:] == (1,)
+    classes = classes and (width > 1 or bool(np.isin(array, (0, 1, NO_CLASS)).all()))
+    if array.shape != (n_steps, n_sequences, 1 if classes else width):
+        raise DataError(
+            f"{path} holds targets of shape {lead}, but the outputs (T,B,O) are "
+            f"{(n_steps, n_sequences, width)}; give one for every step, or (B,O) (--targets)"
+        )
+    if not classes:
+        return Targets(as_float64(array, order="C"), held)
+    held &= array[..., 0] != NO_CLASS
+    unfit = array[held & ~np.isin(array[..., 0], np.arange(max(width, 2)))].ravel()
+    if unfit.size or not held.any():
+        raise DataError(
+            f"{path} holds {f'class {unfit[0]}' if unfit.size else 'no class'}, but there are "
+            f"{width} outputs; give classes from 0 to {max(width, 2) - 1}, or {NO_CLASS} for none "
+            "(--targets)"
+        )
+    chosen = array == (np.arange(width) if width > 1 else 1)
+    return Targets(chosen.astype(np.float64), held, ErrorName.CROSS_ENTROPY)
+
+
+def standardised(inputs: FloatArray, lengths: IntArray | None = None) -> FloatArray:
+    """Return inputs (T,B,D) of mean 0 and deviation 1 over steps and sequences of these ``lengths``
+    (None: T); a constant is 0.
+    """
+    counted = slice(None) if lengths is None else np.arange(len(inputs))[:, None] < lengths
+    rows = inputs[counted].reshape(-1, inputs.shape[2])
+    centred, scale = inputs - rows.mean(axis=0), rows.std(axis=0)
     scaled: FloatArray = centred / np.where(scale > 0.0, scale, 1.0)
     return scaled
 

@@ -7,7 +7,7 @@ in length, each counts at the lags that it has. ``watch.schedule`` decides which
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import NamedTuple
 
 import numpy as np
@@ -103,9 +103,6 @@ def take_snapshots(sample: Sample, max_lag: int, thresholds: Thresholds) -> list
                 network=NetworkMeasures(writing=writing, lengths=lengths),
                 thresholds=thresholds,
             )
-            own = diagnosis.norms.lags[:, None] <= lengths
-            norms = np.where(own, diagnosis.norms.log_norms, np.nan)
-            diagnosis = replace(diagnosis, norms=replace(diagnosis.norms, log_norms=norms))
         about = (diagnosis, bad_step, deviation, sample.dropout)
         snapshots.append(Snapshot(sample.step, title, len(sample.sequences), *about))
     return snapshots

@@ -18,8 +18,20 @@ from gradscope.analysis.network import Streams, draw_noise
 from gradscope.analysis.settings import SETTINGS, Settings, flag
 from gradscope.analysis.stage import further_steps
 from gradscope.arrays import FloatArray
+from gradscope.data.batch import Targets
 from gradscope.data.columns import listed, quoted
-from gradscope.data.recordings import Layout, read_sequences, standardised, white_noise
+from gradscope.data.recordings import (
+    Layout,
+    Recording,
+    embedded,
+    padded,
+    read_array,
+    sequences,
+    standardised,
+    targets_of,
+    white_noise,
+    windows,
+)
 from gradscope.errors import DataError, SettingError, WeightsError
 from gradscope.model.cells import Cell
 from gradscope.weights.layers.recurrent_layer import (
@@ -33,6 +45,8 @@ from gradscope.weights.load import load_weights
 
 ANSWERS = ("activation", "gate_activation", "leak", "state", "reset_after")
 """Settings that complete a layer where its file is silent."""
+
+LENGTHS = ("steps", "sequences")
 
 
 def settings_of_weights(values: Mapping[str, Any]) -> Settings:
@@ -50,29 +64,48 @@ def import_stack(values: Mapping[str, Any]) -> ImportedStack:
     """Read the network and the data that the values name, and run the network's stack; parameters
     and errors are those of ``settings_of_weights``, and the data must also fit the stack.
     """
-    settings, found, studied, spec, data = _read_layer(values)
+    settings, found, studied, spec, recorded = _read_layer(values)
     layers = _stack(found, studied, settings)
     require_memory(settings, studied.input_size, 0, 0)
-    data = _inputs(settings, layers[0][0][0], found, data)
+    data = _inputs(settings, layers[0][0][0], found, recorded)
     params = _scaled(cell_of(studied, spec, _readout(settings, found, studied)), settings.gain)
     noise = partial(draw_noise, settings.noise, Streams.from_seed(settings.seed).noise)
-    ran = (data, run_stack(layers, data, noise), _further(settings, layers))
+    ran = (
+        data,
+        run_stack(layers, data.inputs, noise, data.lengths),
+        _further(settings, layers, found),
+    )
     return ImportedStack(settings, params, studied, spec, layers, *ran, found)
 
 
-def _further(settings: Settings, layers: Layers) -> dict[str, FloatArray]:
-    """Return what each layer sees of further white noise, by title; nothing if there are data."""
+def _further(settings: Settings, layers: Layers, found: FoundNetwork) -> dict[str, FloatArray]:
+    """Return what each layer sees of further drawn inputs, by title; nothing if there are data."""
     count = further_steps(settings)
     if settings.data is not None or not count:
         return {}
-    rng, width = Streams.from_seed(settings.seed).further, layers[0][0][0].input_size
-    noise = white_noise(rng, count, settings.sequences, width, settings.noise_scale)
-    return {title: ran.inputs for title, ran in run_stack(layers, noise).items()}
+    rng = Streams.from_seed(settings.seed).further
+    drawn = _draw(settings, rng, count, layers[0][0][0], found)
+    return {title: ran.inputs for title, ran in run_stack(layers, drawn).items()}
+
+
+def _draw(
+    settings: Settings,
+    rng: np.random.Generator,
+    steps: int,
+    lowest: RecurrentLayer,
+    found: FoundNetwork,
+) -> FloatArray:
+    """Return inputs (T,B,D) drawn for want of data: white noise, or tokens, all equally likely."""
+    count, scale = settings.sequences, settings.noise_scale
+    if settings.embedding is None:
+        return white_noise(rng, steps, count, lowest.input_size, scale)
+    vectors = found.file.arrays[settings.embedding]
+    return scale * vectors[rng.integers(len(vectors), size=(steps, count))]
 
 
 def _read_layer(
     values: Mapping[str, Any],
-) -> tuple[Settings, FoundNetwork, RecurrentLayer, CellSpec, FloatArray | None]:
+) -> tuple[Settings, FoundNetwork, RecurrentLayer, CellSpec, Recording | None]:
     """Return the settings with all that the file and the data say filled in, what is in the file,
     the studied layer and its equations, and the data (None: there are none).
     """
@@ -94,8 +127,10 @@ def _read_layer(
                 f"{flag(name)} is {values[name]}, but {studied.title} in {asked.weights} has "
                 f"{value}; leave {flag(name)} out"
             )
-    data = None if asked.data is None else _read(asked, asked.data, "--data")
-    lengths = {} if data is None else {"steps": data.shape[0], "sequences": data.shape[1]}
+    members = [each for each in found.layers if each.stack == studied.stack]
+    width = min(members, key=lambda each: each.layer).input_size
+    data, embedding = _record(asked, found, width, cut="steps" in values)
+    lengths = {} if data is None else dict(zip(LENGTHS, data.inputs.shape[:2], strict=True))
     for name, length in lengths.items():
         if name in values and getattr(asked, name) > length:
             raise SettingError(
@@ -103,7 +138,7 @@ def _read_layer(
                 f"choose 1 to {length}, or leave {flag(name)} out (is --batch-first right?)"
             )
     network |= {name: getattr(spec, name) for name in ANSWERS}
-    network |= {"dt": clock.dt, "tau": clock.tau}
+    network |= {"dt": clock.dt, "tau": clock.tau, "embedding": embedding}
     filled = {"updates": 0, **lengths, **values, **network, "layer": studied.title}
     return Settings.from_dict(filled), found, studied, spec, data
 
@@ -117,15 +152,53 @@ def _clock(studied: RecurrentLayer, values: Mapping[str, Any]) -> Settings:
     return Settings.from_dict({"cell": studied.cell, **known})
 
 
-def read_targets(settings: Settings) -> FloatArray | None:
-    """Read what is wanted of the outputs, (T,B,O); None where the settings name no targets."""
-    return None if settings.targets is None else _read(settings, settings.targets, "--targets")
+def read_targets(stack: ImportedStack) -> Targets | None:
+    """Read what is wanted of the outputs; None where the settings name no targets."""
+    path, first = stack.settings.targets, stack.settings.batch_first
+    if path is None:
+        return None
+    array = read_array(Path(path), Layout(missing=stack.settings.missing), "--targets")
+    return targets_of(array, path, stack.recording, stack.params.sizes[2], batch_first=first)
 
 
-def _read(settings: Settings, path: str, option: str) -> FloatArray:
-    column = settings.column if option == "--data" else ()
-    return read_sequences(
-        Path(path), Layout(settings.batch_first, column, settings.missing), option
+def _record(
+    asked: Settings, found: FoundNetwork, width: int, *, cut: bool
+) -> tuple[Recording | None, str | None]:
+    """Read the inputs of a stack that takes so many per step, those of a long sequence ``cut`` to
+    windows; return them and the embedding of token ids, each None where there is none.
+    """
+    if asked.data is None:
+        return None, _embedding(asked, found, width, ids=False)
+    path = Path(asked.data)
+    array = read_array(path, Layout(asked.batch_first, asked.column, asked.missing), "--data")
+    ids = asked.embedding is not None or (array.dtype.kind == "i" and array.ndim < 3)
+    if name := _embedding(asked, found, width, ids=True) if ids else None:
+        array = embedded(array, path, name, found.file.arrays[name])
+    inputs = sequences(array, path, batch_first=asked.batch_first)
+    if asked.lengths is not None:
+        lengths = read_array(Path(asked.lengths), Layout(), "--lengths")
+        return padded(inputs, lengths, asked.lengths), name
+    return windows(inputs, asked.steps if cut else len(inputs), asked.sequences), name
+
+
+def _embedding(asked: Settings, found: FoundNetwork, width: int, *, ids: bool) -> str | None:
+    """Return the array (V,D) that token ids go through: the one asked for, or the only one of that
+    width that is called an embedding or, of a file for whose network there are ``ids``, is a
+    ``weight`` without a bias. None if there is no such array.
+    """
+    arrays = found.file.arrays
+    fitting = [name for name, each in arrays.items() if each.shape[1:] == (width,)]
+    called = [name for name in fitting if "emb" in name.lower()]
+    if asked.embedding is not None:
+        called = [name for name in fitting if name == asked.embedding]
+    elif ids and not called:
+        bare = (name.removesuffix("weight") for name in fitting if name.endswith("weight"))
+        called = [f"{base}weight" for base in bare if f"{base}bias" not in arrays]
+    if len(called) == 1 or (asked.embedding is None and not (ids and called)):
+        return called[0] if len(called) == 1 else None
+    raise WeightsError(
+        f"{asked.weights} has no one embedding {quoted(asked.embedding or '')} for {width} inputs "
+        f"per step; choose one of {listed(tuple(fitting))} (--embedding)"
     )
 
 
@@ -157,22 +230,25 @@ def _scaled(cell: Cell, gain: float) -> Cell:
 
 
 def _inputs(
-    settings: Settings, lowest: RecurrentLayer, found: FoundNetwork, data: FloatArray | None
-) -> FloatArray:
+    settings: Settings, lowest: RecurrentLayer, found: FoundNetwork, data: Recording | None
+) -> Recording:
     """Return what the lowest layer sees, (T,B,D)."""
-    steps, sequences = settings.steps, settings.sequences
+    steps, count = settings.steps, settings.sequences
     if data is None:
-        rng = Streams.from_seed(settings.seed).examined
-        return white_noise(rng, steps, sequences, lowest.input_size, settings.noise_scale)
-    if data.shape[2] != lowest.input_size:
-        fitting = [each.name for each in found.layers if each.input_size == data.shape[2]]
+        drawn = _draw(settings, Streams.from_seed(settings.seed).examined, steps, lowest, found)
+        return Recording(drawn, (steps, count))
+    inputs, lengths = data.inputs, data.lengths
+    if inputs.shape[2] != lowest.input_size:
+        fitting = [each.name for each in found.layers if each.input_size == inputs.shape[2]]
         other = f"; of that size is --layer {fitting[0]}" if fitting else ""
         raise DataError(
-            f"{settings.data} has {data.shape[2]} inputs per step, but {lowest.title} in "
+            f"{settings.data} has {inputs.shape[2]} inputs per step, but {lowest.title} in "
             f"{settings.weights} takes {lowest.input_size}; give (T,B,{lowest.input_size}){other}"
         )
-    data = standardised(data) if settings.standardise else data
-    return np.ascontiguousarray(data[:steps, :sequences])
+    inputs = standardised(inputs, lengths) if settings.standardise else inputs
+    lengths = None if lengths is None else np.minimum(lengths[:count], steps)
+    inputs = np.ascontiguousarray(inputs[:steps, :count])
+    return replace(data, inputs=inputs, lengths=lengths, starts=data.starts)
 
 
 def _readout(settings: Settings, found: FoundNetwork, studied: RecurrentLayer) -> Readout | None:

@@ -1,7 +1,7 @@
 """A stack of imported layers on its inputs, and a verdict on the layers that are not studied."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,19 +11,18 @@ from gradscope.analysis.stage import (
     EvaluationBatch,
     first_overflow,
     longest_lag,
-    past_transient,
+    measured,
     thresholds,
 )
-from gradscope.arrays import FloatArray
+from gradscope.arrays import FloatArray, IntArray
 from gradscope.data.batch import Baseline, Batch, Targets, TaskInfo
+from gradscope.data.columns import quoted
 from gradscope.data.lag_regression import memoryless_error
-from gradscope.diagnosis.diagnose import NetworkMeasures, diagnose
+from gradscope.data.recordings import Recording
+from gradscope.diagnosis.diagnose import diagnose
 from gradscope.diagnosis.reasons import Reason, ReasonCode
-from gradscope.diagnosis.write_level import write_level
-from gradscope.errors import DataError
-from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.model.cells import Cell
-from gradscope.model.stack import Layer, NoiseSource, unroll_stack
+from gradscope.model.stack import Layer, NoiseSource, turned, unroll_stack
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import ErrorName
 from gradscope.weights.layers.recurrent_layer import Direction, FoundNetwork, RecurrentLayer
@@ -37,8 +36,8 @@ Layers = tuple[tuple[tuple[RecurrentLayer, Cell], ...], ...]
 class ImportedStack:
     """The layer that is studied, and the stack it belongs to, run.
 
-    ``inputs`` (T,B,D) is what the lowest of the ``layers`` sees, ``trajectories`` what each did in
-    its own time, by title, ``further`` what each would see of further noise (empty for data);
+    ``recording`` is what the lowest of the ``layers`` sees, ``trajectories`` what each did in its
+    own time, by title, ``further`` what each would see of further noise (empty for data);
     ``params`` is the cell of the studied layer with its readout, ``found`` everything in the file.
     """
 
@@ -47,21 +46,24 @@ class ImportedStack:
     studied: RecurrentLayer
     spec: CellSpec
     layers: Layers
-    inputs: FloatArray
+    recording: Recording
     trajectories: Mapping[str, Trajectory]
     further: Mapping[str, FloatArray]
     found: FoundNetwork
 
 
 def run_stack(
-    stack: Layers, inputs: FloatArray, noise: NoiseSource | None = None
+    stack: Layers,
+    inputs: FloatArray,
+    noise: NoiseSource | None = None,
+    lengths: IntArray | None = None,
 ) -> dict[str, Trajectory]:
     """Run a stack on inputs (T,B,D); return what each layer did, in its own time, by its title.
     Each starts from the s_0 that its file has, the same for every sequence, or from zeros;
-    ``noise`` is that of ``unroll_stack``.
+    ``noise`` and ``lengths`` are those of ``unroll_stack``.
     """
     if stack[0][0][0].direction is Direction.BACKWARD:  # Keras's go_backwards: alone, from the end
-        inputs = np.ascontiguousarray(inputs[::-1])
+        inputs = turned(inputs, lengths)
     first = [
         np.tile(
             np.zeros(cell.state_size) if layer.initial_state is None else layer.initial_state,
@@ -71,7 +73,7 @@ def run_stack(
         for layer, cell in depth
     ]
     layers = [Layer(*(cell for _, cell in depth)) for depth in stack]
-    ran = unroll_stack(layers, inputs, first, noise)
+    ran = unroll_stack(layers, inputs, first, noise, lengths)
     return {
         layer.title: trajectory
         for depth, done in zip(stack, ran, strict=True)
@@ -80,32 +82,49 @@ def run_stack(
     }
 
 
-def evaluation_of(stack: ImportedStack, wanted: FloatArray | None) -> EvaluationBatch:
-    """Return what the studied layer sees and what is ``wanted`` of it, (T,B,O) or longer."""
+def evaluation_of(stack: ImportedStack, targets: Targets | None) -> EvaluationBatch:
+    """Return what the studied layer sees, and what is wanted of it."""
     settings, trajectory = stack.settings, stack.trajectories[stack.studied.title]
-    inputs, first, source = trajectory.inputs, trajectory.states[0], _source(stack)
-    shape = (*inputs.shape[:2], stack.params.sizes[2])
-    baseline = None
-    if wanted is None:
-        wanted, at_step = np.zeros(shape), np.zeros(shape[0], dtype=np.bool_)
+    source, baseline = _source(stack), None
+    if targets is None:
+        shape = (*trajectory.inputs.shape[:2], stack.params.sizes[2])
+        targets = Targets(np.zeros(shape), np.zeros(shape[0], dtype=np.bool_))
     else:
-        if wanted.shape[2:] != shape[2:] or (np.array(wanted.shape) < shape).any():
-            raise DataError(
-                f"{settings.targets} holds (T,B,O) = {wanted.shape}, but the outputs are {shape}; "
-                "give a target for every step (--targets)"
-            )
-        wanted = np.ascontiguousarray(wanted[: shape[0], : shape[1]])
-        at_step = np.ones(shape[0], dtype=np.bool_)
-        spread = float(np.mean(np.square(wanted - wanted.mean(axis=(0, 1)))))
-        # What the lowest layer sees, in the time of the studied one.
-        seen = stack.inputs[:: -1 if stack.studied.direction is Direction.BACKWARD else 1]
-        baseline = Baseline.of(spread, "the mean of the targets", memoryless_error(seen, wanted))
-        source = f"{source}, targets from {settings.targets}"
+        baseline = _baseline(stack, targets)
+        kind = "targets" if targets.error is ErrorName.SQUARED else "classes"
+        source = f"{source}, {kind} from {settings.targets}"
     columns = settings.column if stack.studied.layer == 0 else None
-    task_info = TaskInfo(source, ErrorName.SQUARED, None, baseline, columns)
+    task_info = TaskInfo(source, targets.error, None, baseline, columns)
     further = stack.further.get(stack.studied.title)
-    batch = Batch(inputs, Targets(wanted, at_step), trajectory.noise, further)
-    return EvaluationBatch(batch, task_info, first)
+    batch = _batch(stack, trajectory, targets, further)
+    return EvaluationBatch(batch, task_info, trajectory.states[0])
+
+
+def _batch(
+    stack: ImportedStack, ran: Trajectory, targets: Targets, further: FloatArray | None
+) -> Batch:
+    return Batch(ran.inputs, targets, ran.noise, further, lengths=stack.recording.lengths)
+
+
+def _baseline(stack: ImportedStack, targets: Targets) -> Baseline:
+    """Return the error of the best constant: for classes the entropy of their frequencies; and of
+    the best linear readout of x_t, for numbers alone.
+    """
+    held = np.broadcast_to(targets.held, targets.values.shape[:2])
+    wanted = targets.values[held]
+    mean = wanted.mean(axis=0)
+    if targets.error is ErrorName.CROSS_ENTROPY:
+        parts = mean if mean.size > 1 else np.append(mean, 1.0 - mean)
+        entropy = -float(np.sum(parts * np.log(np.where(parts > 0.0, parts, 1.0))))
+        return Baseline.of(entropy, "the frequencies of the classes", None)
+    # What the lowest layer sees, in the time of the studied one.
+    seen = stack.recording.inputs
+    if stack.studied.direction is Direction.BACKWARD:
+        seen = turned(seen, stack.recording.lengths)
+    memoryless = memoryless_error(seen[held][None], wanted[None])
+    return Baseline.of(
+        float(np.mean(np.square(wanted - mean))), "the mean of the targets", memoryless
+    )
 
 
 def _source(stack: ImportedStack) -> str:
@@ -114,9 +133,19 @@ def _source(stack: ImportedStack) -> str:
     outside = any(each.stack != studied.stack for each in stack.found.layers)
     inputs = f"inputs of {stack.layers[0][0][0].title}" if outside else "inputs"
     first = "" if studied.initial_state is None else ", h_0 from the file"
-    if settings.data is not None:
-        return f"{inputs} from {settings.data}{first}"
-    return f"white noise of scale {settings.noise_scale:g} as {inputs} (no --data given){first}"
+    through = f" through {quoted(settings.embedding)}" if settings.embedding else ""
+    if settings.data is None:
+        drawn = "tokens drawn evenly" if through else "white noise"
+        scale = f" of scale {settings.noise_scale:g}"
+        return f"{drawn}{through}{scale} as {inputs} (no --data given){first}"
+    recording = stack.recording
+    inputs = f"token ids as {inputs}" if through else inputs
+    if recording.starts is not None:
+        first = f", {recording.starts.size} windows of its {recording.recorded[0]} rows{first}"
+    if recording.lengths is not None:
+        span = f"{recording.lengths.min()} to {recording.lengths.max()} steps"
+        first = f", of {span} ({settings.lengths}){first}"
+    return f"{inputs} from {settings.data}{through}{first}"
 
 
 def judge_layers(stack: ImportedStack) -> ImportedNetwork:
@@ -131,21 +160,20 @@ def judge_layers(stack: ImportedStack) -> ImportedNetwork:
         if title == stack.studied.title or trajectory is None or first_overflow(trajectory):
             return None
         columns = stack.settings.column if title in lowest else None
-        writing = write_level(cells[title], trajectory, columns)
+        none = Targets(trajectory.outputs, np.zeros(trajectory.n_steps, dtype=np.bool_))
+        batch = _batch(stack, trajectory, none, stack.further.get(title))
+        chain, measures = measured(stack.settings, cells[title], trajectory, batch, columns)
         faults.extend(
             Reason(each.code, {**each.numbers, "layer": title})
-            for each in writing.reasons
+            for each in (measures.writing.reasons if measures.writing else ())
             if each.code in (ReasonCode.NOTHING_WRITTEN, ReasonCode.INPUTS_UNSCALED)
         )
-        further = stack.further.get(title, trajectory.inputs[:0])
-        inputs = np.concatenate([trajectory.inputs, further])
-        past = past_transient(stack.settings, cells[title], trajectory, inputs)
         found = diagnose(
-            cell_chain(cells[title], trajectory),
+            chain,
             longest_lag(stack.settings, trajectory.n_steps),
             thresholds=thresholds(stack.settings),
             tolerance=stack.settings.tolerance,
-            network=NetworkMeasures(past, writing),
+            network=replace(measures, white_noise=False),
         ).verdict
         return LayerVerdict(found.regime, found.rate, found.horizon, found.max_lag)
 
