@@ -1,7 +1,7 @@
 """A stack of imported layers on its inputs, and a verdict on the layers that are not studied."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from gradscope.data.batch import Baseline, Batch, Targets, TaskInfo
 from gradscope.data.columns import quoted
 from gradscope.data.lag_regression import memoryless_error
 from gradscope.data.recordings import Recording
-from gradscope.diagnosis.diagnose import diagnose
+from gradscope.diagnosis.diagnose import NetworkMeasures, diagnose
 from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.model.cells import Cell
 from gradscope.model.stack import Layer, NoiseSource, turned, unroll_stack
@@ -162,10 +162,10 @@ def judge_layers(stack: ImportedStack) -> ImportedNetwork:
         columns = stack.settings.column if title in lowest else None
         none = Targets(trajectory.outputs, np.zeros(trajectory.n_steps, dtype=np.bool_))
         batch = _batch(stack, trajectory, none, stack.further.get(title))
-        chain, measures = measured(stack.settings, cells[title], trajectory, batch, columns)
+        chain, writing, past = measured(stack.settings, cells[title], trajectory, batch, columns)
         faults.extend(
             Reason(each.code, {**each.numbers, "layer": title})
-            for each in (measures.writing.reasons if measures.writing else ())
+            for each in writing.reasons
             if each.code in (ReasonCode.NOTHING_WRITTEN, ReasonCode.INPUTS_UNSCALED)
         )
         found = diagnose(
@@ -173,7 +173,7 @@ def judge_layers(stack: ImportedStack) -> ImportedNetwork:
             longest_lag(stack.settings, trajectory.n_steps),
             thresholds=thresholds(stack.settings),
             tolerance=stack.settings.tolerance,
-            network=replace(measures, white_noise=False),
+            network=NetworkMeasures(past, writing, lengths=batch.lengths),
         ).verdict
         return LayerVerdict(found.regime, found.rate, found.horizon, found.max_lag)
 
