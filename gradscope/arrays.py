@@ -59,6 +59,12 @@ def quantiles(values: FloatArray, levels: Sequence[float] | FloatArray) -> Float
     return np.where(low == high, low, between)
 
 
+def counted(lengths: IntArray | None, n_steps: int, n_sequences: int) -> BoolArray:
+    """Return which steps count, (T,B), of padded sequences of ``lengths`` (B,); None: all."""
+    ends = np.full(n_sequences, n_steps) if lengths is None else lengths
+    return np.arange(n_steps)[:, np.newaxis] < ends
+
+
 def plain(value: Any) -> Any:
     """Return a value as JSON can hold it: lists for arrays, None for NaN and infinities."""
     if isinstance(value, np.ndarray):

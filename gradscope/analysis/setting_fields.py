@@ -112,16 +112,13 @@ class SettingFields:
     )
     targets: str | None = setting(
         None, SEQUENCES | IMPORTED, FROM_FILE,
-        "Targets of --readout, by step or one per sequence; whole numbers are classes.",
-        metavar="FILE",
+        "Targets of --readout: by step or sequence; integers are classes.", metavar="FILE",
     )
     lengths: str | None = setting(
-        None, SEQUENCES | IMPORTED, FROM_FILE, "Steps of each sequence, if padded at its end (B,).",
-        metavar="FILE",
+        None, SEQUENCES | IMPORTED, FROM_FILE, "Steps of each padded sequence (B,).", metavar="FILE"
     )
     embedding: str | None = setting(
-        None, SEQUENCES | IMPORTED, FROM_FILE,
-        "Array (V,D) that token ids go through (default: the embedding in the file).",
+        None, SEQUENCES | IMPORTED, FROM_FILE, "Array (V,D) that token ids select from.",
         metavar="NAME",
     )
     noise_scale: float = setting(

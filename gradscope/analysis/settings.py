@@ -82,11 +82,9 @@ class Settings(SettingFields):
             )
         self._check_cell()
         self._check_source()
-        for name in ("column", "lengths"):
-            if self.data is None and getattr(self, name):
-                raise SettingError(
-                    f"{flag(name)} is given without --data; name the file with --data FILE"
-                )
+        if self.data is None and (self.column or self.lengths):
+            given = "--column" if self.column else "--lengths"
+            raise SettingError(f"{given} is given without --data; name the file with --data FILE")
         if self.data is not None and self.delay is not None and self.weights is None:
             raise SettingError(
                 f"--delay is {self.delay}, but with --data the target is the next value; leave "

@@ -9,7 +9,7 @@ from gradscope.analysis.details import first_sequences
 from gradscope.analysis.memory import STATES_AT_ONCE
 from gradscope.analysis.results import SLOPE_EDGES, GradientSummary, Profile, SlopeSummary, Stage
 from gradscope.analysis.settings import Settings
-from gradscope.arrays import FloatArray, quantiles
+from gradscope.arrays import FloatArray, counted, quantiles
 from gradscope.data.batch import Batch, Targets, TaskInfo
 from gradscope.diagnosis.diagnose import Diagnosis, NetworkMeasures, diagnose
 from gradscope.diagnosis.long_run import LongRun, burn_in_steps, long_run
@@ -116,11 +116,12 @@ def measured(
     """
     past, ends, apart = past_transient(settings, params, trajectory, batch), trajectory, trajectory
     if batch.lengths is not None:
-        steps = np.arange(batch.n_steps)[:, np.newaxis]
-        own = steps - (batch.n_steps - batch.lengths)
-        whose = np.where(own >= 0, np.arange(batch.n_sequences), batch.lengths.argmax())
-        ends = picked(trajectory, np.where(own >= 0, own, steps), whose)
-        apart = picked(trajectory, *(each[np.newaxis] for each in np.nonzero(batch.counted)))
+        inside = counted(batch.lengths, *batch.inputs.shape[:2])
+        steps, own = np.indices(inside.shape)
+        late = steps - (batch.n_steps - batch.lengths)
+        whose = np.where(late >= 0, own, batch.lengths.argmax())
+        ends = picked(trajectory, np.where(late >= 0, late, steps), whose)
+        apart = picked(trajectory, *(each[np.newaxis] for each in np.nonzero(inside)))
     return cell_chain(params, ends), write_level(params, apart, columns), past
 
 
@@ -283,8 +284,8 @@ def takes_first_step(params: Cell, evaluation: EvaluationBatch) -> bool:
 def _summarise_slopes(trajectory: Trajectory, batch: Batch) -> SlopeSummary:
     flat = trajectory.slopes.reshape(trajectory.n_steps, -1)
     if batch.lengths is not None:
-        counted = batch.counted.repeat(flat.shape[1] // batch.n_sequences, axis=1)
-        flat = np.where(counted, flat, np.nan)
+        own = counted(batch.lengths, *batch.inputs.shape[:2])
+        flat = np.where(own[..., np.newaxis], trajectory.slopes, np.nan).reshape(flat.shape)
     p05, median, p95 = quantiles(flat, (0.05, 0.5, 0.95))
     ceiling = trajectory.activation.slope_ceiling
     parts = np.clip(flat / ceiling, 0.0, 1.0)

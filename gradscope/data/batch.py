@@ -98,13 +98,6 @@ class Batch(CompactRepr):
         kept = (self.inputs[:, places], self.targets.of(places), *others)
         return Batch(*kept, self.stride, lengths)
 
-    @property
-    def counted(self) -> BoolArray:
-        """Which steps of which sequence count, (T,B)."""
-        shape = (self.n_steps, self.n_sequences)
-        ends = self.n_steps if self.lengths is None else self.lengths
-        return np.broadcast_to(np.arange(self.n_steps)[:, np.newaxis] < ends, shape)
-
     def whole(self, count: int | None = None) -> slice | IntArray:
         """Return the places of the first sequences, or of all, that have all T steps."""
         if self.lengths is None:

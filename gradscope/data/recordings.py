@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gradscope.arrays import FloatArray, IntArray, as_float64
+from gradscope.arrays import FloatArray, IntArray, as_float64, counted
 from gradscope.data import table
 from gradscope.data.batch import Targets
 from gradscope.data.columns import listed, quoted
@@ -21,8 +21,8 @@ ARCHIVE_SUFFIX = ".npz"
 MAX_INPUT = 1e100
 """Inputs beyond this have squares, and products with weights, that leave float64."""
 
-NO_CLASS = -100
-"""What PyTorch's cross_entropy ignores."""
+NONE = -100
+"""The class that PyTorch's cross_entropy ignores."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -36,15 +36,14 @@ class Layout:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Recording:
-    """Inputs (T,B,D): of ``lengths`` (B,) where sequences are padded at their ends, as windows that
-    begin at the rows ``starts`` (B,) where they are cut from one long sequence; ``recorded`` are
-    the steps and sequences in the file.
+    """Inputs (T,B,D), with the ``lengths`` (B,) of padded sequences, or the ``rows`` (T,B) of one
+    long sequence that windows of it take; the file has so many ``recorded`` steps and sequences.
     """
 
     inputs: FloatArray
     recorded: tuple[int, int]
     lengths: IntArray | None = None
-    starts: IntArray | None = None
+    rows: IntArray | None = None
 
 
 def read_array(path: Path, layout: Layout, option: str) -> AnyArray:
@@ -129,9 +128,9 @@ def embedded(ids: AnyArray, path: Path, name: str, vectors: FloatArray) -> Float
     return vectors[ids.astype(np.int64)]
 
 
-def padded(inputs: FloatArray, lengths: AnyArray, path: str) -> Recording:
-    """Return inputs (T,B,D) with the steps of each sequence (B,), as they were read from a file."""
-    recorded = steps, count = inputs.shape[:2]
+def padded(inputs: FloatArray, path: Path) -> Recording:
+    """Return inputs (T,B,D) with the steps of each sequence (B,) that a file holds."""
+    lengths, (steps, count) = read_array(path, Layout(), "--lengths"), inputs.shape[:2]
     if lengths.size != count or not np.isin(lengths, np.arange(1, steps + 1)).all():
         raise DataError(
             f"{path} holds {lengths.size} numbers from {lengths.min():g} to {lengths.max():g}, but "
@@ -139,80 +138,74 @@ def padded(inputs: FloatArray, lengths: AnyArray, path: str) -> Recording:
             "(--lengths)"
         )
     whole = lengths.astype(np.int64).ravel()
-    return Recording(inputs[: whole.max()], recorded, whole)
+    return Recording(inputs[: whole.max()], (steps, count), whole)
 
 
-def windows(inputs: FloatArray, steps: int, count: int) -> Recording:
-    """Return inputs (N,1,D), where they last twice so long or more, as at most ``count`` windows of
-    so many ``steps``, none overlapping, spread evenly; others as they are.
+def windows(inputs: FloatArray, steps: int, most: int) -> Recording:
+    """Return one sequence (N,1,D) as at most so many windows of so many steps, spread evenly, none
+    overlapping; as it is if there is room for one alone, and several sequences too.
     """
-    recorded = total, sequences = inputs.shape[:2]
-    if sequences > 1 or total < 2 * steps:
-        return Recording(inputs, recorded)
-    starts = evenly_spaced(total // steps, count) * steps
-    return Recording(inputs[_rows(starts, steps), 0], recorded, starts=starts)
+    total, count = inputs.shape[:2]
+    if count > 1 or total < 2 * steps:
+        return Recording(inputs, (total, count))
+    rows = evenly_spaced(total // steps, most) * steps + np.arange(steps)[:, np.newaxis]
+    return Recording(inputs[rows, 0], (total, count), rows=rows)
 
 
-def _rows(starts: IntArray, steps: int) -> IntArray:
-    return starts + np.arange(steps)[:, np.newaxis]
-
-
-def targets_of(
-    array: AnyArray, path: str, of: Recording, width: int, *, batch_first: bool
-) -> Targets:
+def read_targets(path: Path, layout: Layout, of: Recording, width: int) -> Targets:
     """Return what is wanted of ``width`` outputs O: (T,B,O) for each step, or (B,O) for the last
-    step of each sequence. Whole numbers without an axis for O are classes (of one output: if all
-    are 0 or 1), −100 among them is none, as in PyTorch; all others have a squared error.
+    step of each sequence. Integers without an axis for O are classes (of one output if all are 0 or
+    1), −100 among them is none, as in PyTorch; for all others the error is squared.
     """
-    (steps, count), (n_steps, n_sequences, _) = of.recorded, of.inputs.shape
-    whole = array.dtype.kind == "i"
-    array = array[:, None] if array.ndim == 1 else array
-    if array.ndim == 2:
+    array = read_array(path, layout, "--targets")
+    (steps, count), shape, whole = of.recorded, of.inputs.shape[:2], array.dtype.kind == "i"
+    held = counted(of.lengths, *shape)
+    if array.ndim < 3:
+        array = array.reshape(len(array), -1)
         array = array[:, :, None] if whole or width == 1 else array[:, None]
-    lead, ends = array.shape[:2], n_steps if of.lengths is None else of.lengths
-    held = np.arange(n_steps)[:, np.newaxis] < np.broadcast_to(ends, n_sequences)
-    if batch_first and lead == (count, steps):
+    lead = array.shape[:2]
+    if layout.batch_first and lead == (count, steps):
         array = array.swapaxes(0, 1)
-    if of.starts is not None:
-        array = array[_rows(of.starts, n_steps), 0] if lead == (steps, 1) else array[:0]
+    if of.rows is not None:
+        array = array[of.rows, 0] if lead == (steps, 1) else array[:0]
     elif lead != (steps, count) and lead in ((1, count), (count, 1)):
         held[:-1] &= ~held[1:]  # The last step of each.
         array = np.broadcast_to(array.reshape(1, count, -1), (steps, count, array.shape[2]))
-    array = array[:n_steps, :n_sequences]
-    classes = whole and array.shape[2:] == (1,)
-    classes = classes and (width > 1 or bool(np.isin(array, (0, 1, NO_CLASS)).all()))
-    if array.shape != (n_steps, n_sequences, 1 if classes else width):
+    array = array[: shape[0], : shape[1]]
+    classes = whole and array.shape[2] == 1 and (width > 1 or np.isin(array, (0, 1, NONE)).all())
+    if array.shape != (*shape, 1 if classes else width):
         raise DataError(
-            f"{path} holds targets of shape {lead}, but the outputs (T,B,O) are "
-            f"{(n_steps, n_sequences, width)}; give one for every step, or (B,O) (--targets)"
+            f"{path} holds targets of shape {lead}, but the outputs (T,B,O) are {(*shape, width)}; "
+            "give one for every step, or (B,O) (--targets)"
         )
     if not classes:
         return Targets(as_float64(array, order="C"), held)
-    held &= array[..., 0] != NO_CLASS
-    unfit = array[held & ~np.isin(array[..., 0], np.arange(max(width, 2)))].ravel()
+    held &= array[..., 0] != NONE
+    known = np.arange(max(width, 2))
+    unfit = array[held & ~np.isin(array[..., 0], known)]
     if unfit.size or not held.any():
         raise DataError(
-            f"{path} holds {f'class {unfit[0]}' if unfit.size else 'no class'}, but there are "
-            f"{width} outputs; give classes from 0 to {max(width, 2) - 1}, or {NO_CLASS} for none "
-            "(--targets)"
+            f"{path} holds {f'class {unfit[0, 0]}' if unfit.size else 'no class'}, but there are "
+            f"{width} outputs; give classes 0 to {known[-1]}, or {NONE} for none (--targets)"
         )
-    chosen = array == (np.arange(width) if width > 1 else 1)
-    return Targets(chosen.astype(np.float64), held, ErrorName.CROSS_ENTROPY)
+    chosen = (array == known[-width:]).astype(np.float64)
+    return Targets(chosen, held, ErrorName.CROSS_ENTROPY)
 
 
-def standardised(inputs: FloatArray, lengths: IntArray | None = None) -> FloatArray:
-    """Return inputs (T,B,D) of mean 0 and deviation 1 over steps and sequences of these ``lengths``
-    (None: T); a constant is 0.
-    """
-    counted = slice(None) if lengths is None else np.arange(len(inputs))[:, None] < lengths
-    rows = inputs[counted].reshape(-1, inputs.shape[2])
-    centred, scale = inputs - rows.mean(axis=0), rows.std(axis=0)
+def standardised(of: Recording) -> FloatArray:
+    """Return inputs (T,B,D) of mean 0 and deviation 1 over the steps that count; a constant is 0."""
+    rows = of.inputs[counted(of.lengths, *of.inputs.shape[:2])]
+    centred, scale = of.inputs - rows.mean(axis=0), rows.std(axis=0)
     scaled: FloatArray = centred / np.where(scale > 0.0, scale, 1.0)
     return scaled
 
 
-def white_noise(
-    rng: np.random.Generator, steps: int, sequences: int, n_inputs: int, scale: float
+def drawn(
+    rng: np.random.Generator, shape: tuple[int, int], source: int | FloatArray, scale: float
 ) -> FloatArray:
-    """Return independent normal inputs (T,B,D) of standard deviation ``scale``."""
-    return scale * rng.standard_normal((steps, sequences, n_inputs))
+    """Return independent inputs (T,B,D) times ``scale``: normal ones, for a number of inputs, or
+    rows of an embedding (V,D), all as likely.
+    """
+    if isinstance(source, int):
+        return scale * rng.standard_normal((*shape, source))
+    return scale * source[rng.integers(len(source), size=shape)]

@@ -40,8 +40,8 @@ class Layer(CompactRepr):
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class LayerTrajectory(CompactRepr):
-    """What one layer did; ``backward`` in its own time, the last step of the sequence first, of
-    padded ones the last of their ``lengths`` (B,).
+    """What one layer did; ``backward`` in its own time, the last step of the sequence first, the
+    last of their ``lengths`` (B,) of padded ones.
     """
 
     forward: Trajectory
@@ -58,9 +58,7 @@ class LayerTrajectory(CompactRepr):
 
 
 def turned(values: FloatArray, lengths: IntArray | None) -> FloatArray:
-    """Return (T,B,·) with time reversed, of sequences of these ``lengths`` (B,) (None: T) within
-    each.
-    """
+    """Return (T,B,·) with time reversed, within the ``lengths`` (B,) of padded sequences."""
     if lengths is None:
         return np.ascontiguousarray(values[::-1])
     steps = np.arange(len(values))[:, np.newaxis]
@@ -98,8 +96,7 @@ def unroll_stack(
             unroll(cell, way, next(states), noise and noise(cell, way.shape[:2]))
             for cell, way in zip(layer.directions, ways, strict=False)
         ]
-        backward = ran[1] if len(ran) > 1 else None
-        trajectories.append(LayerTrajectory(ran[0], backward, lengths))
+        trajectories.append(LayerTrajectory(*ran, lengths=lengths))
     return tuple(trajectories)
 
 

@@ -270,7 +270,5 @@ def test_settings_of_tokens_lengths_and_windows_make_the_same_study_again() -> N
     ):
         first = studied(**values)
         again = analyze(prepare(first.settings.as_dict()))
-        np.testing.assert_array_equal(
-            again.last.profile.log_norms, first.last.profile.log_norms
-        )
+        np.testing.assert_array_equal(again.last.profile.log_norms, first.last.profile.log_norms)
         assert again.last.error == first.last.error

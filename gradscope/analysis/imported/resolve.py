@@ -18,20 +18,10 @@ from gradscope.analysis.network import Streams, draw_noise
 from gradscope.analysis.settings import SETTINGS, Settings, flag
 from gradscope.analysis.stage import further_steps
 from gradscope.arrays import FloatArray
+from gradscope.data import recordings
 from gradscope.data.batch import Targets
 from gradscope.data.columns import listed, quoted
-from gradscope.data.recordings import (
-    Layout,
-    Recording,
-    embedded,
-    padded,
-    read_array,
-    sequences,
-    standardised,
-    targets_of,
-    white_noise,
-    windows,
-)
+from gradscope.data.recordings import Layout, Recording
 from gradscope.errors import DataError, SettingError, WeightsError
 from gradscope.model.cells import Cell
 from gradscope.weights.layers.recurrent_layer import (
@@ -45,8 +35,6 @@ from gradscope.weights.load import load_weights
 
 ANSWERS = ("activation", "gate_activation", "leak", "state", "reset_after")
 """Settings that complete a layer where its file is silent."""
-
-LENGTHS = ("steps", "sequences")
 
 
 def settings_of_weights(values: Mapping[str, Any]) -> Settings:
@@ -67,40 +55,31 @@ def import_stack(values: Mapping[str, Any]) -> ImportedStack:
     settings, found, studied, spec, recorded = _read_layer(values)
     layers = _stack(found, studied, settings)
     require_memory(settings, studied.input_size, 0, 0)
-    data = _inputs(settings, layers[0][0][0], found, recorded)
+    name = settings.embedding
+    source = layers[0][0][0].input_size if name is None else found.file.arrays[name]
+    if recorded is None:
+        rng, shape = Streams.from_seed(settings.seed).examined, (settings.steps, settings.sequences)
+        data = Recording(recordings.drawn(rng, shape, source, settings.noise_scale), shape)
+    else:
+        data = _inputs(settings, layers[0][0][0], found, recorded)
     params = _scaled(cell_of(studied, spec, _readout(settings, found, studied)), settings.gain)
     noise = partial(draw_noise, settings.noise, Streams.from_seed(settings.seed).noise)
     ran = (
         data,
         run_stack(layers, data.inputs, noise, data.lengths),
-        _further(settings, layers, found),
+        _further(settings, layers, source),
     )
     return ImportedStack(settings, params, studied, spec, layers, *ran, found)
 
 
-def _further(settings: Settings, layers: Layers, found: FoundNetwork) -> dict[str, FloatArray]:
+def _further(settings: Settings, layers: Layers, source: int | FloatArray) -> dict[str, FloatArray]:
     """Return what each layer sees of further drawn inputs, by title; nothing if there are data."""
     count = further_steps(settings)
     if settings.data is not None or not count:
         return {}
-    rng = Streams.from_seed(settings.seed).further
-    drawn = _draw(settings, rng, count, layers[0][0][0], found)
-    return {title: ran.inputs for title, ran in run_stack(layers, drawn).items()}
-
-
-def _draw(
-    settings: Settings,
-    rng: np.random.Generator,
-    steps: int,
-    lowest: RecurrentLayer,
-    found: FoundNetwork,
-) -> FloatArray:
-    """Return inputs (T,B,D) drawn for want of data: white noise, or tokens, all equally likely."""
-    count, scale = settings.sequences, settings.noise_scale
-    if settings.embedding is None:
-        return white_noise(rng, steps, count, lowest.input_size, scale)
-    vectors = found.file.arrays[settings.embedding]
-    return scale * vectors[rng.integers(len(vectors), size=(steps, count))]
+    rng, shape = Streams.from_seed(settings.seed).further, (count, settings.sequences)
+    inputs = recordings.drawn(rng, shape, source, settings.noise_scale)
+    return {title: ran.inputs for title, ran in run_stack(layers, inputs).items()}
 
 
 def _read_layer(
@@ -130,7 +109,7 @@ def _read_layer(
     members = [each for each in found.layers if each.stack == studied.stack]
     width = min(members, key=lambda each: each.layer).input_size
     data, embedding = _record(asked, found, width, cut="steps" in values)
-    lengths = {} if data is None else dict(zip(LENGTHS, data.inputs.shape[:2], strict=True))
+    lengths = dict(zip(("steps", "sequences"), data.inputs.shape, strict=False)) if data else {}
     for name, length in lengths.items():
         if name in values and getattr(asked, name) > length:
             raise SettingError(
@@ -154,11 +133,12 @@ def _clock(studied: RecurrentLayer, values: Mapping[str, Any]) -> Settings:
 
 def read_targets(stack: ImportedStack) -> Targets | None:
     """Read what is wanted of the outputs; None where the settings name no targets."""
-    path, first = stack.settings.targets, stack.settings.batch_first
-    if path is None:
+    settings = stack.settings
+    if settings.targets is None:
         return None
-    array = read_array(Path(path), Layout(missing=stack.settings.missing), "--targets")
-    return targets_of(array, path, stack.recording, stack.params.sizes[2], batch_first=first)
+    layout = Layout(settings.batch_first, missing=settings.missing)
+    path, width = Path(settings.targets), stack.params.sizes[2]
+    return recordings.read_targets(path, layout, stack.recording, width)
 
 
 def _record(
@@ -170,15 +150,16 @@ def _record(
     if asked.data is None:
         return None, _embedding(asked, found, width, ids=False)
     path = Path(asked.data)
-    array = read_array(path, Layout(asked.batch_first, asked.column, asked.missing), "--data")
+    layout = Layout(asked.batch_first, asked.column, asked.missing)
+    array = recordings.read_array(path, layout, "--data")
     ids = asked.embedding is not None or (array.dtype.kind == "i" and array.ndim < 3)
     if name := _embedding(asked, found, width, ids=True) if ids else None:
-        array = embedded(array, path, name, found.file.arrays[name])
-    inputs = sequences(array, path, batch_first=asked.batch_first)
+        array = recordings.embedded(array, path, name, found.file.arrays[name])
+    inputs = recordings.sequences(array, path, batch_first=asked.batch_first)
     if asked.lengths is not None:
-        lengths = read_array(Path(asked.lengths), Layout(), "--lengths")
-        return padded(inputs, lengths, asked.lengths), name
-    return windows(inputs, asked.steps if cut else len(inputs), asked.sequences), name
+        return recordings.padded(inputs, Path(asked.lengths)), name
+    steps = asked.steps if cut else len(inputs)
+    return recordings.windows(inputs, steps, asked.sequences), name
 
 
 def _embedding(asked: Settings, found: FoundNetwork, width: int, *, ids: bool) -> str | None:
@@ -230,13 +211,10 @@ def _scaled(cell: Cell, gain: float) -> Cell:
 
 
 def _inputs(
-    settings: Settings, lowest: RecurrentLayer, found: FoundNetwork, data: Recording | None
+    settings: Settings, lowest: RecurrentLayer, found: FoundNetwork, data: Recording
 ) -> Recording:
-    """Return what the lowest layer sees, (T,B,D)."""
+    """Return what the lowest layer sees, (T,B,D), of what was recorded."""
     steps, count = settings.steps, settings.sequences
-    if data is None:
-        drawn = _draw(settings, Streams.from_seed(settings.seed).examined, steps, lowest, found)
-        return Recording(drawn, (steps, count))
     inputs, lengths = data.inputs, data.lengths
     if inputs.shape[2] != lowest.input_size:
         fitting = [each.name for each in found.layers if each.input_size == inputs.shape[2]]
@@ -245,10 +223,9 @@ def _inputs(
             f"{settings.data} has {inputs.shape[2]} inputs per step, but {lowest.title} in "
             f"{settings.weights} takes {lowest.input_size}; give (T,B,{lowest.input_size}){other}"
         )
-    inputs = standardised(inputs, lengths) if settings.standardise else inputs
+    inputs = recordings.standardised(data) if settings.standardise else inputs
     lengths = None if lengths is None else np.minimum(lengths[:count], steps)
-    inputs = np.ascontiguousarray(inputs[:steps, :count])
-    return replace(data, inputs=inputs, lengths=lengths, starts=data.starts)
+    return replace(data, inputs=np.ascontiguousarray(inputs[:steps, :count]), lengths=lengths)
 
 
 def _readout(settings: Settings, found: FoundNetwork, studied: RecurrentLayer) -> Readout | None:

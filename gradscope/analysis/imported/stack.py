@@ -21,6 +21,7 @@ from gradscope.data.lag_regression import memoryless_error
 from gradscope.data.recordings import Recording
 from gradscope.diagnosis.diagnose import NetworkMeasures, diagnose
 from gradscope.diagnosis.reasons import Reason, ReasonCode
+from gradscope.learning.losses import error_per_step
 from gradscope.model.cells import Cell
 from gradscope.model.stack import Layer, NoiseSource, turned, unroll_stack
 from gradscope.model.trajectory import Trajectory
@@ -107,24 +108,24 @@ def _batch(
 
 
 def _baseline(stack: ImportedStack, targets: Targets) -> Baseline:
-    """Return the error of the best constant: for classes the entropy of their frequencies; and of
-    the best linear readout of x_t, for numbers alone.
+    """Return the error of the best constant output: the mean, or the logarithms of the frequencies
+    of the classes; and for numbers that of the best linear readout of x_t.
     """
     held = np.broadcast_to(targets.held, targets.values.shape[:2])
     wanted = targets.values[held]
-    mean = wanted.mean(axis=0)
+    best, tiny = wanted.mean(axis=0), np.finfo(np.float64).tiny
     if targets.error is ErrorName.CROSS_ENTROPY:
-        parts = mean if mean.size > 1 else np.append(mean, 1.0 - mean)
-        entropy = -float(np.sum(parts * np.log(np.where(parts > 0.0, parts, 1.0))))
-        return Baseline.of(entropy, "the frequencies of the classes", None)
+        odds = 1.0 - best if best.size == 1 else np.ones(1)
+        best = np.log(np.maximum(best, tiny)) - np.log(np.maximum(odds, tiny))
+    constant = error_per_step(np.broadcast_to(best, targets.values.shape), targets)
+    if targets.error is ErrorName.CROSS_ENTROPY:
+        return Baseline.of(constant, "the frequencies of the classes", None)
     # What the lowest layer sees, in the time of the studied one.
     seen = stack.recording.inputs
     if stack.studied.direction is Direction.BACKWARD:
         seen = turned(seen, stack.recording.lengths)
     memoryless = memoryless_error(seen[held][None], wanted[None])
-    return Baseline.of(
-        float(np.mean(np.square(wanted - mean))), "the mean of the targets", memoryless
-    )
+    return Baseline.of(constant, "the mean of the targets", memoryless)
 
 
 def _source(stack: ImportedStack) -> str:
@@ -133,19 +134,16 @@ def _source(stack: ImportedStack) -> str:
     outside = any(each.stack != studied.stack for each in stack.found.layers)
     inputs = f"inputs of {stack.layers[0][0][0].title}" if outside else "inputs"
     first = "" if studied.initial_state is None else ", h_0 from the file"
-    through = f" through {quoted(settings.embedding)}" if settings.embedding else ""
+    through = "" if settings.embedding is None else f" through {quoted(settings.embedding)}"
     if settings.data is None:
         drawn = "tokens drawn evenly" if through else "white noise"
         scale = f" of scale {settings.noise_scale:g}"
         return f"{drawn}{through}{scale} as {inputs} (no --data given){first}"
-    recording = stack.recording
-    inputs = f"token ids as {inputs}" if through else inputs
-    if recording.starts is not None:
-        first = f", {recording.starts.size} windows of its {recording.recorded[0]} rows{first}"
-    if recording.lengths is not None:
-        span = f"{recording.lengths.min()} to {recording.lengths.max()} steps"
-        first = f", of {span} ({settings.lengths}){first}"
-    return f"{inputs} from {settings.data}{through}{first}"
+    rows, lengths = stack.recording.rows, stack.recording.lengths
+    cut = "" if rows is None else f" in {rows.shape[1]} windows"
+    if lengths is not None:
+        cut = f" of {lengths.min()} to {lengths.max()} steps ({settings.lengths})"
+    return f"{'token ids as ' if through else ''}{inputs} from {settings.data}{through}{cut}{first}"
 
 
 def judge_layers(stack: ImportedStack) -> ImportedNetwork:
