@@ -26,7 +26,7 @@ from gradscope.jacobians.shares import gradient_shares
 from gradscope.learning.bptt import backpropagate
 from gradscope.learning.losses import error_per_step
 from gradscope.model.cells import Cell, largest
-from gradscope.model.trajectory import Trajectory, picked, unroll
+from gradscope.model.trajectory import Trajectory, last_steps, picked, unroll
 from gradscope.names import CellName, StageName
 from gradscope.notebook_repr import CompactRepr
 
@@ -117,10 +117,7 @@ def measured(
     past, ends, apart = past_transient(settings, params, trajectory, batch), trajectory, trajectory
     if batch.lengths is not None:
         inside = counted(batch.lengths, *batch.inputs.shape[:2])
-        steps, own = np.indices(inside.shape)
-        late = steps - (batch.n_steps - batch.lengths)
-        whose = np.where(late >= 0, own, batch.lengths.argmax())
-        ends = picked(trajectory, np.where(late >= 0, late, steps), whose)
+        ends = last_steps(trajectory, batch.lengths, batch.n_steps)
         apart = picked(trajectory, *(each[np.newaxis] for each in np.nonzero(inside)))
     return cell_chain(params, ends), write_level(params, apart, columns), past
 
