@@ -114,8 +114,9 @@ class SettingFields:
         None, SEQUENCES | IMPORTED, FROM_FILE,
         "Targets of --readout: by step or sequence; integers are classes.", metavar="FILE",
     )
-    lengths: str | None = setting(
-        None, SEQUENCES | IMPORTED, FROM_FILE, "Steps of each padded sequence (B,).", metavar="FILE"
+    sequence_lengths: str | None = setting(
+        None, SEQUENCES | IMPORTED, FROM_FILE, "Steps of each padded sequence (B,).",
+        flag="--lengths", metavar="FILE",
     )
     embedding: str | None = setting(
         None, SEQUENCES | IMPORTED, FROM_FILE, "Array (V,D) that token ids select from.",

@@ -82,7 +82,7 @@ class Settings(SettingFields):
             )
         self._check_cell()
         self._check_source()
-        if self.data is None and (self.column or self.lengths):
+        if self.data is None and (self.column or self.sequence_lengths):
             given = "--column" if self.column else "--lengths"
             raise SettingError(f"{given} is given without --data; name the file with --data FILE")
         if self.data is not None and self.delay is not None and self.weights is None:

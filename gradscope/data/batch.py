@@ -31,10 +31,8 @@ class Targets(CompactRepr):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "error", word_of(ErrorName, self.error))
-        if self.values.ndim != 3 or self.at_step.shape not in (
-            self.values.shape[:1],
-            self.values.shape[:2],
-        ):
+        shape = self.values.shape[: min(self.at_step.ndim, 2)]
+        if self.values.ndim != 3 or self.at_step.shape != shape:
             raise ShapeError(
                 f"targets have shape {self.values.shape} and their steps {self.at_step.shape}; "
                 "give (T,B,O) values and (T,) or (T,B) steps"
@@ -63,8 +61,7 @@ class Batch(CompactRepr):
 
     ``further`` (N,B,D) are inputs of the same law that follow, None where there are no more. Every
     ``stride``-th sequence shares no input with another: 1, unless windows of a series overlap.
-    ``lengths`` (B,) are the steps that count of each sequence, the rest at its end being padding
-    (None: all T); one has T at least.
+    Of padded sequences ``lengths`` (B,) are the steps that count; the longest has all T.
     """
 
     inputs: FloatArray
@@ -93,10 +90,10 @@ class Batch(CompactRepr):
 
     def of(self, places: slice | IntArray) -> "Batch":
         """Return some of the sequences."""
-        others = (None if a is None else a[:, places] for a in (self.noise, self.further))
+        noise, more = (None if a is None else a[:, places] for a in (self.noise, self.further))
         lengths = None if self.lengths is None else self.lengths[places]
-        kept = (self.inputs[:, places], self.targets.of(places), *others)
-        return Batch(*kept, self.stride, lengths)
+        targets = self.targets.of(places)
+        return Batch(self.inputs[:, places], targets, noise, more, self.stride, lengths)
 
     def whole(self, count: int | None = None) -> slice | IntArray:
         """Return the places of the first sequences, or of all, that have all T steps."""

@@ -3,7 +3,7 @@ what is wanted of its outputs.
 """
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +44,14 @@ class Recording:
     recorded: tuple[int, int]
     lengths: IntArray | None = None
     rows: IntArray | None = None
+
+    def first(self, steps: int | None, count: int | None) -> "Recording":
+        """Return the first steps of the first sequences."""
+        lengths = None if self.lengths is None else self.lengths[:count]
+        if lengths is not None and steps is not None:
+            lengths = np.minimum(lengths, steps)
+        inputs = np.ascontiguousarray(self.inputs[:steps, :count])
+        return replace(self, inputs=inputs, lengths=lengths)
 
 
 def read_array(path: Path, layout: Layout, option: str) -> AnyArray:
@@ -193,7 +201,7 @@ def read_targets(path: Path, layout: Layout, of: Recording, width: int) -> Targe
 
 
 def standardised(of: Recording) -> FloatArray:
-    """Return inputs (T,B,D) of mean 0 and deviation 1 over the steps that count; a constant is 0."""
+    """Return inputs (T,B,D) of mean 0 and deviation 1 over what counts; a constant is 0."""
     rows = of.inputs[counted(of.lengths, *of.inputs.shape[:2])]
     centred, scale = of.inputs - rows.mean(axis=0), rows.std(axis=0)
     scaled: FloatArray = centred / np.where(scale > 0.0, scale, 1.0)

@@ -30,11 +30,11 @@ and its rows are marked (2: the growth rate and its causes are those past the tr
 MAX_GRID = 1_000_000
 """Cells of one sweep; a grid beyond this is a slip of a range more often than a wish."""
 
-FILE_SETTINGS = ("data", "load", "weights", "targets", "lengths")
+FILE_SETTINGS = ("data", "load", "weights", "targets", "sequence_lengths")
 """Settings that name a file: its content, not its name, is part of a cell's key."""
 
 ADDED_SETTINGS = ("dt", "tau", "discretization", "noise", "required_lag")
-ADDED_SETTINGS += ("lengths", "embedding")
+ADDED_SETTINGS += ("sequence_lengths", "embedding")
 """Settings that came after keys were first written: part of them only where not at the default."""
 
 DECIDING = (*(set(SEQUENCE_SETTINGS) - {"seed"}), "hidden", "batch", "updates")

@@ -26,6 +26,7 @@ RNG = np.random.default_rng(3)
 LENGTHS = np.array([5, 14, 9, 14, 6])
 PADDED = RNG.normal(size=(14, 5, 3))
 WANTED = RNG.normal(size=(14, 5, 2))
+RAGGED = {"sequence_lengths": "lengths.npy"}
 KINDS = {"RNN": 1, "GRU": 3, "LSTM": 4}
 
 
@@ -73,7 +74,7 @@ def alone(kind: str, **values: Any) -> list[Analysis]:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_profiles_rates_causes_and_writing_are_those_of_each_sequence_alone(kind: str) -> None:
-    together, each = studied(kind, lengths="lengths.npy"), alone(kind)
+    together, each = studied(kind, **RAGGED), alone(kind)
 
     stage, stages = together.last, [one.last for one in each]
     for place, one in enumerate(stages):
@@ -83,12 +84,11 @@ def test_profiles_rates_causes_and_writing_are_those_of_each_sequence_alone(kind
     # A tangent of each sequence, the one it has in the batch, from the middle of the sequence on.
     vectors = np.random.default_rng(0).standard_normal((5, together.params.state_size))
     rates = []
-    for vector, one in zip(vectors, each, strict=True):
-        chain, logs = cell_chain(one.params, one.trajectory), []
+    for first, one in zip(vectors, each, strict=True):
+        chain, logs, vector = cell_chain(one.params, one.trajectory), [], first
         for step in range(1, chain.n_steps + 1):
-            after = chain.jacobian(step)[0] @ vector
-            logs.append(np.log(np.linalg.norm(after) / np.linalg.norm(vector)))
-            vector = after
+            before, vector = vector, chain.jacobian(step)[0] @ vector
+            logs.append(np.log(np.linalg.norm(vector) / np.linalg.norm(before)))
         rates.append(np.mean(logs[chain.n_steps // 2 :]))
     assert stage.growth.rate == pytest.approx(np.mean(rates), rel=1e-9)
     assert sum(map(present, terms_of(stage.causes).values())) == pytest.approx(stage.growth.rate)
@@ -101,7 +101,10 @@ def test_profiles_rates_causes_and_writing_are_those_of_each_sequence_alone(kind
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_error_gradient_and_shares_are_the_means_over_the_sequences(kind: str) -> None:
-    together, each = studied(kind, lengths="lengths.npy", shares=True), alone(kind, shares=True)
+    together, each = (
+        studied(kind, **RAGGED, shares=True),
+        alone(kind, shares=True),
+    )
 
     errors = [present(one.last.error) for one in each]
     assert together.last.error == pytest.approx(np.average(errors, weights=LENGTHS), rel=1e-12)
@@ -126,9 +129,8 @@ def test_error_gradient_and_shares_are_the_means_over_the_sequences(kind: str) -
 def test_write_level_and_slopes_leave_padded_steps_out() -> None:
     np.save("x.npy", np.where(np.arange(14)[:, None, None] < LENGTHS[:, None], PADDED, 1e3))
 
-    padded, clean = studied("RNN", lengths="lengths.npy").last, []
-    for one in alone("RNN"):
-        clean.append(np.abs(one.trajectory.slopes))
+    padded = studied("RNN", **RAGGED).last
+    clean = [one.trajectory.slopes for one in alone("RNN")]
 
     assert padded.write_level > 0.3
     for step in range(14):
@@ -141,7 +143,7 @@ def test_standardising_looks_at_the_steps_that_count() -> None:
     counted = np.arange(14)[:, None] < LENGTHS
     np.save("x.npy", np.where(counted[..., None], 7.0 + 3.0 * PADDED, 1e6))
 
-    inputs = studied("RNN", lengths="lengths.npy", standardise=True).examined.inputs[counted]
+    inputs = studied("RNN", **RAGGED, standardise=True).examined.inputs[counted]
 
     np.testing.assert_allclose(inputs.mean(axis=0), 0.0, atol=1e-12)
     np.testing.assert_allclose(inputs.std(axis=0), 1.0, rtol=1e-12)
@@ -162,7 +164,12 @@ def test_a_stack_in_both_directions_is_pytorchs_packed_one(kind: str) -> None:
     outputs, _ = torch.nn.utils.rnn.pad_packed_sequence(module(packed)[0])
     theirs = outputs.detach().numpy()
 
-    asked = {"weights": f"{kind}2.npz", "data": "x.npy", "lengths": "lengths.npy", "layer": "1"}
+    asked = {
+        "weights": f"{kind}2.npz",
+        "data": "x.npy",
+        **RAGGED,
+        "layer": "1",
+    }
     phi = {"activation": "tanh"} if kind == "RNN" else {}
     ran = present(prepare({**asked, **phi}, keep_stack=True).stack).trajectories
     for place, steps in enumerate(LENGTHS):
@@ -173,7 +180,7 @@ def test_a_stack_in_both_directions_is_pytorchs_packed_one(kind: str) -> None:
 
 
 def test_a_saved_run_keeps_the_lengths() -> None:
-    made = studied("LSTM", lengths="lengths.npy")
+    made = studied("LSTM", **RAGGED)
     Path("run.npz").write_bytes(archive_bytes(made))
 
     again = analyze(prepare({"load": "run.npz"}))
@@ -184,7 +191,7 @@ def test_a_saved_run_keeps_the_lengths() -> None:
 
 
 def test_closer_measurements_take_the_whole_sequences() -> None:
-    found = studied("GRU", lengths="lengths.npy", map=True, spectrum=True, verify=True).details
+    found = studied("GRU", **RAGGED, map=True, spectrum=True, verify=True).details
     np.save("x.npy", PADDED[:, [1, 3]])
     np.save("y.npy", WANTED[:, [1, 3]])
     whole = studied("GRU", map=True, spectrum=True, verify=True).details
@@ -198,7 +205,12 @@ def test_closer_measurements_take_the_whole_sequences() -> None:
 
 
 def test_check_passes_and_fewer_steps_or_sequences_cut_the_lengths_too() -> None:
-    values = {"weights": "RNN.npz", "activation": "tanh", "data": "x.npy", "lengths": "lengths.npy"}
+    values = {
+        "weights": "RNN.npz",
+        "activation": "tanh",
+        "data": "x.npy",
+        **RAGGED,
+    }
     targets = {"readout": "fc", "targets": "y.npy"}
 
     rows = check(prepare({**values, **targets}))
@@ -213,7 +225,12 @@ def test_files_with_padding_are_compared() -> None:
     names = ("RNN.npz", "RNN.npz")
     settings = [
         settings_of_weights(
-            {"weights": each, "activation": "tanh", "data": "x.npy", "lengths": "lengths.npy"}
+            {
+                "weights": each,
+                "activation": "tanh",
+                "data": "x.npy",
+                **RAGGED,
+            }
         )
         for each in names
     ]
@@ -232,5 +249,5 @@ def test_lengths_that_do_not_fit_are_refused(lengths: list[int], part: str) -> N
     np.save("lengths.npy", np.array(lengths))
 
     with pytest.raises(GradscopeError, match=part) as error:
-        studied("RNN", lengths="lengths.npy")
+        studied("RNN", **RAGGED)
     assert len(str(error.value)) <= 300

@@ -108,7 +108,7 @@ def test_one_class_for_each_sequence_is_wanted_at_its_own_last_step(
     classes[:2] = 0, 1
     np.save("y.npy", classes.reshape(shape))
 
-    found = studied(targets="y.npy", lengths="lengths.npy")
+    found = studied(targets="y.npy", sequence_lengths="lengths.npy")
 
     logits = model(torch.tensor(IDS))[ENDS, np.arange(6)]
     if outputs > 1:
@@ -132,7 +132,7 @@ def test_numbers_for_each_sequence_keep_the_squared_error(shape: tuple[int, ...]
     wanted = RNG.normal(size=(6, 3))
     np.save("y.npy", wanted.reshape(shape))
 
-    found = studied(targets="y.npy", lengths="lengths.npy")
+    found = studied(targets="y.npy", sequence_lengths="lengths.npy")
 
     outputs = model(torch.tensor(IDS))[ENDS, np.arange(6)].detach().numpy()
     assert found.last.error == pytest.approx(np.mean((outputs - wanted) ** 2), rel=1e-12)
@@ -265,7 +265,7 @@ def test_settings_of_tokens_lengths_and_windows_make_the_same_study_again() -> N
     np.save("long.npy", RNG.normal(size=(300, 5)))
 
     for values in (
-        {"targets": "y.npy", "lengths": "lengths.npy"},
+        {"targets": "y.npy", "sequence_lengths": "lengths.npy"},
         {"data": "long.npy", "steps": 30, "sequences": 4},
     ):
         first = studied(**values)

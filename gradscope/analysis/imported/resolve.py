@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from gradscope.analysis.imported.stack import ImportedStack, Layers, run_stack
 from gradscope.analysis.memory import require_memory
 from gradscope.analysis.network import Streams, draw_noise
@@ -19,7 +17,6 @@ from gradscope.analysis.settings import SETTINGS, Settings, flag
 from gradscope.analysis.stage import further_steps
 from gradscope.arrays import FloatArray
 from gradscope.data import recordings
-from gradscope.data.batch import Targets
 from gradscope.data.columns import listed, quoted
 from gradscope.data.recordings import Layout, Recording
 from gradscope.errors import DataError, SettingError, WeightsError
@@ -35,6 +32,9 @@ from gradscope.weights.load import load_weights
 
 ANSWERS = ("activation", "gate_activation", "leak", "state", "reset_after")
 """Settings that complete a layer where its file is silent."""
+
+MASKS_ZERO = "'mask_zero': True"
+"""What the configuration of a Keras model holds where steps with token 0 are left out."""
 
 
 def settings_of_weights(values: Mapping[str, Any]) -> Settings:
@@ -52,24 +52,19 @@ def import_stack(values: Mapping[str, Any]) -> ImportedStack:
     """Read the network and the data that the values name, and run the network's stack; parameters
     and errors are those of ``settings_of_weights``, and the data must also fit the stack.
     """
-    settings, found, studied, spec, recorded = _read_layer(values)
+    settings, found, studied, spec, data = _read_layer(values)
     layers = _stack(found, studied, settings)
     require_memory(settings, studied.input_size, 0, 0)
     name = settings.embedding
     source = layers[0][0][0].input_size if name is None else found.file.arrays[name]
-    if recorded is None:
+    if data is None:
         rng, shape = Streams.from_seed(settings.seed).examined, (settings.steps, settings.sequences)
         data = Recording(recordings.drawn(rng, shape, source, settings.noise_scale), shape)
-    else:
-        data = _inputs(settings, layers[0][0][0], found, recorded)
     params = _scaled(cell_of(studied, spec, _readout(settings, found, studied)), settings.gain)
     noise = partial(draw_noise, settings.noise, Streams.from_seed(settings.seed).noise)
-    ran = (
-        data,
-        run_stack(layers, data.inputs, noise, data.lengths),
-        _further(settings, layers, source),
-    )
-    return ImportedStack(settings, params, studied, spec, layers, *ran, found)
+    ran = run_stack(layers, data.inputs, noise, data.lengths)
+    further = _further(settings, layers, source)
+    return ImportedStack(settings, params, studied, spec, layers, data, ran, further, found)
 
 
 def _further(settings: Settings, layers: Layers, source: int | FloatArray) -> dict[str, FloatArray]:
@@ -106,9 +101,9 @@ def _read_layer(
                 f"{flag(name)} is {values[name]}, but {studied.title} in {asked.weights} has "
                 f"{value}; leave {flag(name)} out"
             )
-    members = [each for each in found.layers if each.stack == studied.stack]
-    width = min(members, key=lambda each: each.layer).input_size
-    data, embedding = _record(asked, found, width, cut="steps" in values)
+    members = (each for each in found.layers if each.stack == studied.stack)
+    lowest = min(members, key=lambda each: each.layer)
+    data, embedding = _record(asked, values, found, lowest)
     lengths = dict(zip(("steps", "sequences"), data.inputs.shape, strict=False)) if data else {}
     for name, length in lengths.items():
         if name in values and getattr(asked, name) > length:
@@ -131,35 +126,44 @@ def _clock(studied: RecurrentLayer, values: Mapping[str, Any]) -> Settings:
     return Settings.from_dict({"cell": studied.cell, **known})
 
 
-def read_targets(stack: ImportedStack) -> Targets | None:
-    """Read what is wanted of the outputs; None where the settings name no targets."""
-    settings = stack.settings
-    if settings.targets is None:
-        return None
-    layout = Layout(settings.batch_first, missing=settings.missing)
-    path, width = Path(settings.targets), stack.params.sizes[2]
-    return recordings.read_targets(path, layout, stack.recording, width)
-
-
 def _record(
-    asked: Settings, found: FoundNetwork, width: int, *, cut: bool
+    asked: Settings, values: Mapping[str, Any], found: FoundNetwork, lowest: RecurrentLayer
 ) -> tuple[Recording | None, str | None]:
-    """Read the inputs of a stack that takes so many per step, those of a long sequence ``cut`` to
-    windows; return them and the embedding of token ids, each None where there is none.
+    """Read what the lowest layer sees, as many steps and sequences as a person asked for; return it
+    and the embedding of token ids, each None where there is none.
     """
+    width, given = lowest.input_size, asked.embedding is not None
     if asked.data is None:
         return None, _embedding(asked, found, width, ids=False)
-    path = Path(asked.data)
-    layout = Layout(asked.batch_first, asked.column, asked.missing)
+    path, layout = Path(asked.data), Layout(asked.batch_first, asked.column, asked.missing)
     array = recordings.read_array(path, layout, "--data")
-    ids = asked.embedding is not None or (array.dtype.kind == "i" and array.ndim < 3)
+    ids = given or (array.dtype.kind == "i" and array.ndim < 3)
     if name := _embedding(asked, found, width, ids=True) if ids else None:
+        zeros = int((array == 0).sum())
         array = recordings.embedded(array, path, name, found.file.arrays[name])
     inputs = recordings.sequences(array, path, batch_first=asked.batch_first)
-    if asked.lengths is not None:
-        return recordings.padded(inputs, Path(asked.lengths)), name
-    steps = asked.steps if cut else len(inputs)
-    return recordings.windows(inputs, steps, asked.sequences), name
+    if inputs.shape[2] != width:
+        fitting = [each.name for each in found.layers if each.input_size == inputs.shape[2]]
+        other = f"; of that size is --layer {fitting[0]}" if fitting else ""
+        raise DataError(
+            f"{asked.data} has {inputs.shape[2]} inputs per step, but {lowest.title} in "
+            f"{asked.weights} takes {width}; give (T,B,{width}){other}"
+        )
+    steps, count = (getattr(asked, n) if n in values else None for n in ("steps", "sequences"))
+    if asked.sequence_lengths is None:
+        made = recordings.windows(inputs, steps or len(inputs), asked.sequences)
+    else:
+        made = recordings.padded(inputs, Path(asked.sequence_lengths))
+    padding = 0 if made.lengths is None else inputs[:, :, 0].size - made.lengths.sum()
+    if name and zeros > padding and MASKS_ZERO in repr(found.file.about.get("config")):
+        raise DataError(
+            f"{path} holds {zeros} ids 0, over which the Embedding of {asked.weights} passes "
+            f"(mask_zero), but {padding} steps of padding; pad sequences at their ends alone and "
+            "give their steps (--lengths)"
+        )
+    if asked.standardise:
+        made = replace(made, inputs=recordings.standardised(made))
+    return made.first(steps, count), name
 
 
 def _embedding(asked: Settings, found: FoundNetwork, width: int, *, ids: bool) -> str | None:
@@ -208,24 +212,6 @@ def _stack(found: FoundNetwork, studied: RecurrentLayer, settings: Settings) -> 
 
 def _scaled(cell: Cell, gain: float) -> Cell:
     return replace(cell, recurrent_weights=gain * cell.recurrent_weights)
-
-
-def _inputs(
-    settings: Settings, lowest: RecurrentLayer, found: FoundNetwork, data: Recording
-) -> Recording:
-    """Return what the lowest layer sees, (T,B,D), of what was recorded."""
-    steps, count = settings.steps, settings.sequences
-    inputs, lengths = data.inputs, data.lengths
-    if inputs.shape[2] != lowest.input_size:
-        fitting = [each.name for each in found.layers if each.input_size == inputs.shape[2]]
-        other = f"; of that size is --layer {fitting[0]}" if fitting else ""
-        raise DataError(
-            f"{settings.data} has {inputs.shape[2]} inputs per step, but {lowest.title} in "
-            f"{settings.weights} takes {lowest.input_size}; give (T,B,{lowest.input_size}){other}"
-        )
-    inputs = recordings.standardised(data) if settings.standardise else inputs
-    lengths = None if lengths is None else np.minimum(lengths[:count], steps)
-    return replace(data, inputs=np.ascontiguousarray(inputs[:steps, :count]), lengths=lengths)
 
 
 def _readout(settings: Settings, found: FoundNetwork, studied: RecurrentLayer) -> Readout | None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from gradscope.arrays import FloatArray, IntArray
 from gradscope.data.batch import Baseline, Batch, Targets, TaskInfo
 from gradscope.data.columns import quoted
 from gradscope.data.lag_regression import memoryless_error
-from gradscope.data.recordings import Recording
+from gradscope.data.recordings import Layout, Recording, read_targets
 from gradscope.diagnosis.diagnose import NetworkMeasures, diagnose
 from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.learning.losses import error_per_step
@@ -31,6 +32,9 @@ from gradscope.weights.layers.to_cell import CellSpec
 
 Layers = tuple[tuple[tuple[RecurrentLayer, Cell], ...], ...]
 """The layers of a stack with their cells: depth by depth, forward before backward."""
+
+BETWEEN = np.finfo(np.float64).tiny, 1.0 - np.finfo(np.float64).epsneg
+"""Frequencies whose logarithms, and those of the rest, are finite."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -83,49 +87,45 @@ def run_stack(
     }
 
 
-def evaluation_of(stack: ImportedStack, targets: Targets | None) -> EvaluationBatch:
-    """Return what the studied layer sees, and what is wanted of it."""
+def evaluation_of(stack: ImportedStack) -> EvaluationBatch:
+    """Return what the studied layer sees; read what is wanted of it, where the settings say so."""
     settings, trajectory = stack.settings, stack.trajectories[stack.studied.title]
+    shape, width = trajectory.inputs.shape[:2], stack.params.sizes[2]
     source, baseline = _source(stack), None
-    if targets is None:
-        shape = (*trajectory.inputs.shape[:2], stack.params.sizes[2])
-        targets = Targets(np.zeros(shape), np.zeros(shape[0], dtype=np.bool_))
-    else:
+    targets = Targets(np.zeros((*shape, width)), np.zeros(shape[0], dtype=np.bool_))
+    if settings.targets is not None:
+        layout = Layout(settings.batch_first, missing=settings.missing)
+        targets = read_targets(Path(settings.targets), layout, stack.recording, width)
         baseline = _baseline(stack, targets)
         kind = "targets" if targets.error is ErrorName.SQUARED else "classes"
         source = f"{source}, {kind} from {settings.targets}"
     columns = settings.column if stack.studied.layer == 0 else None
     task_info = TaskInfo(source, targets.error, None, baseline, columns)
-    further = stack.further.get(stack.studied.title)
-    batch = _batch(stack, trajectory, targets, further)
+    batch = _batch(stack, stack.studied.title, targets)
     return EvaluationBatch(batch, task_info, trajectory.states[0])
 
 
-def _batch(
-    stack: ImportedStack, ran: Trajectory, targets: Targets, further: FloatArray | None
-) -> Batch:
+def _batch(stack: ImportedStack, title: str, targets: Targets) -> Batch:
+    ran, further = stack.trajectories[title], stack.further.get(title)
     return Batch(ran.inputs, targets, ran.noise, further, lengths=stack.recording.lengths)
 
 
 def _baseline(stack: ImportedStack, targets: Targets) -> Baseline:
-    """Return the error of the best constant output: the mean, or the logarithms of the frequencies
-    of the classes; and for numbers that of the best linear readout of x_t.
+    """Return the error of the best constant: the mean of numbers, the frequencies of classes; and
+    for numbers that of the best linear readout of x_t.
     """
     held = np.broadcast_to(targets.held, targets.values.shape[:2])
-    wanted = targets.values[held]
-    best, tiny = wanted.mean(axis=0), np.finfo(np.float64).tiny
+    wanted, seen, lengths = targets.values[held], stack.recording.inputs, stack.recording.lengths
+    best, memoryless, of = wanted.mean(axis=0), None, "the mean of the targets"
     if targets.error is ErrorName.CROSS_ENTROPY:
-        odds = 1.0 - best if best.size == 1 else np.ones(1)
-        best = np.log(np.maximum(best, tiny)) - np.log(np.maximum(odds, tiny))
+        part, of = np.clip(best, *BETWEEN), "the frequencies of the classes"
+        best = np.log(part) - (np.log1p(-part) if part.size == 1 else 0.0)
+    else:  # What the lowest layer sees, in the time of the studied one.
+        backward = stack.studied.direction is Direction.BACKWARD
+        seen = turned(seen, lengths) if backward else seen
+        memoryless = memoryless_error(seen[held][None], wanted[None])
     constant = error_per_step(np.broadcast_to(best, targets.values.shape), targets)
-    if targets.error is ErrorName.CROSS_ENTROPY:
-        return Baseline.of(constant, "the frequencies of the classes", None)
-    # What the lowest layer sees, in the time of the studied one.
-    seen = stack.recording.inputs
-    if stack.studied.direction is Direction.BACKWARD:
-        seen = turned(seen, stack.recording.lengths)
-    memoryless = memoryless_error(seen[held][None], wanted[None])
-    return Baseline.of(constant, "the mean of the targets", memoryless)
+    return Baseline.of(constant, of, memoryless)
 
 
 def _source(stack: ImportedStack) -> str:
@@ -140,9 +140,9 @@ def _source(stack: ImportedStack) -> str:
         scale = f" of scale {settings.noise_scale:g}"
         return f"{drawn}{through}{scale} as {inputs} (no --data given){first}"
     rows, lengths = stack.recording.rows, stack.recording.lengths
-    cut = "" if rows is None else f" in {rows.shape[1]} windows"
+    cut = "" if rows is None else f", in {rows.shape[1]} windows"
     if lengths is not None:
-        cut = f" of {lengths.min()} to {lengths.max()} steps ({settings.lengths})"
+        cut = f", of {lengths.min()} to {lengths.max()} steps ({settings.sequence_lengths})"
     return f"{'token ids as ' if through else ''}{inputs} from {settings.data}{through}{cut}{first}"
 
 
@@ -159,7 +159,7 @@ def judge_layers(stack: ImportedStack) -> ImportedNetwork:
             return None
         columns = stack.settings.column if title in lowest else None
         none = Targets(trajectory.outputs, np.zeros(trajectory.n_steps, dtype=np.bool_))
-        batch = _batch(stack, trajectory, none, stack.further.get(title))
+        batch = _batch(stack, title, none)
         chain, writing, past = measured(stack.settings, cells[title], trajectory, batch, columns)
         faults.extend(
             Reason(each.code, {**each.numbers, "layer": title})
