@@ -123,7 +123,8 @@ def growth_of_steps(logs: FloatArray, burn_in: int, stride: int = 1) -> GrowthRa
     count, after a burn-in; every ``stride``-th sequence has inputs of its own.
     """
     alive = np.isfinite(np.nansum(logs, axis=0))
-    counts = (burn_in, logs.shape[0], int(alive.sum()), alive.size)
+    longest = int((~np.isnan(logs)).sum(axis=0).max())
+    counts = (burn_in, longest, int(alive.sum()), alive.size)
     if not alive.any():
         return GrowthRate(None, None, None, None, *counts)
     living = logs[:, alive]

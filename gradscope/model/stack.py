@@ -93,10 +93,11 @@ def unroll_stack(
         seen = trajectories[-1].hidden if trajectories else inputs
         ways = seen, turned(seen, lengths)
         ran = [
-            unroll(cell, way, next(states), noise and noise(cell, way.shape[:2]))
+            unroll(cell, way, next(states), noise and noise(cell, (len(way), way.shape[1])))
             for cell, way in zip(layer.directions, ways, strict=False)
         ]
-        trajectories.append(LayerTrajectory(*ran, lengths=lengths))
+        backward = ran[1] if len(ran) > 1 else None
+        trajectories.append(LayerTrajectory(ran[0], backward, lengths))
     return tuple(trajectories)
 
 

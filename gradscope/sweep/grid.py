@@ -33,8 +33,9 @@ MAX_GRID = 1_000_000
 FILE_SETTINGS = ("data", "load", "weights", "targets", "sequence_lengths")
 """Settings that name a file: its content, not its name, is part of a cell's key."""
 
-ADDED_SETTINGS = ("dt", "tau", "discretization", "noise", "required_lag")
-ADDED_SETTINGS += ("sequence_lengths", "embedding")
+ADDED_SETTINGS = (
+    *("dt", "tau", "discretization", "noise", "required_lag", "sequence_lengths", "embedding"),
+)
 """Settings that came after keys were first written: part of them only where not at the default."""
 
 DECIDING = (*(set(SEQUENCE_SETTINGS) - {"seed"}), "hidden", "batch", "updates")

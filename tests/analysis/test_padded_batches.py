@@ -19,6 +19,7 @@ from gradscope.errors import GradscopeError
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.shares import GradientShares
 from gradscope.learning.bptt import backpropagate
+from gradscope.sweep.changes import changes
 from gradscope.sweep.compare import compare
 from tests.present import present
 
@@ -32,16 +33,14 @@ KINDS = {"RNN": 1, "GRU": 3, "LSTM": 4}
 
 def weights(gates: int, depth: int = 1, *, both: bool = False) -> dict[str, FloatArray]:
     """Return the arrays of a stack of 4 units under PyTorch's names, with a readout of 2."""
-    made = {}
+    made: dict[str, FloatArray] = {}
     for layer in range(depth):
         size = 3 if layer == 0 else 8 if both else 4
         for end in ("", "_reverse") if both else ("",):
-            shapes = {"weight_ih": (4 * gates, size), "weight_hh": (4 * gates, 4)}
-            shapes |= {"bias_ih": (4 * gates,), "bias_hh": (4 * gates,)}
-            made |= {
-                f"rnn.{name}_l{layer}{end}": 0.5 * RNG.normal(size=shape)  # type: ignore[misc]
-                for name, shape in shapes.items()
-            }
+            place = f"l{layer}{end}"
+            made[f"rnn.weight_ih_{place}"] = 0.5 * RNG.normal(size=(4 * gates, size))
+            made[f"rnn.weight_hh_{place}"] = 0.5 * RNG.normal(size=(4 * gates, 4))
+            made |= {f"rnn.bias_{n}_{place}": RNG.normal(size=4 * gates) for n in ("ih", "hh")}
     return {**made, "fc.weight": RNG.normal(size=(2, 4)), "fc.bias": RNG.normal(size=2)}
 
 
@@ -84,8 +83,8 @@ def test_profiles_rates_causes_and_writing_are_those_of_each_sequence_alone(kind
     # A tangent of each sequence, the one it has in the batch, from the middle of the sequence on.
     vectors = np.random.default_rng(0).standard_normal((5, together.params.state_size))
     rates = []
-    for first, one in zip(vectors, each, strict=True):
-        chain, logs, vector = cell_chain(one.params, one.trajectory), [], first
+    for first, it in zip(vectors, each, strict=True):
+        chain, logs, vector = cell_chain(it.params, it.trajectory), [], first
         for step in range(1, chain.n_steps + 1):
             before, vector = vector, chain.jacobian(step)[0] @ vector
             logs.append(np.log(np.linalg.norm(vector) / np.linalg.norm(before)))
@@ -222,23 +221,17 @@ def test_check_passes_and_fewer_steps_or_sequences_cut_the_lengths_too() -> None
 
 
 def test_files_with_padding_are_compared() -> None:
-    names = ("RNN.npz", "RNN.npz")
-    settings = [
-        settings_of_weights(
-            {
-                "weights": each,
-                "activation": "tanh",
-                "data": "x.npy",
-                **RAGGED,
-            }
-        )
-        for each in names
-    ]
-    found = compare(settings)
+    np.savez("other.npz", **weights(1))  # type: ignore[arg-type]
+    asked = {"data": "x.npy", "readout": "fc", "targets": "y.npy", "activation": "tanh", **RAGGED}
+    files = ("RNN.npz", "RNN.npz", "other.npz")
 
-    assert {each.last.verdict.regime for each in found.analyses} == {
-        found.analyses[0].last.verdict.regime
-    }
+    same, other = changes(compare([{**asked, "weights": each} for each in files]))
+
+    assert not same.better
+    assert not same.worse
+    assert same.of["error"] == (0.0, 0.0)
+    assert other.judged_by == "error"
+    assert other.of["error"][1] is not None
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from gradscope.arrays import FloatArray
 from gradscope.errors import GradscopeError
 from gradscope.learning.bptt import backpropagate
 from gradscope.names import ErrorName
+from gradscope.report.words.headline import answer
 from tests.present import present
 
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle")
@@ -212,7 +213,8 @@ def test_without_data_tokens_are_drawn_and_said_so() -> None:
     nearest = np.abs(drawn[:, None] - rows).max(axis=2).min(axis=1)
     assert nearest.max() == 0.0
     assert len(np.unique(drawn, axis=0)) == 20
-    assert "drawn" in found.task_info.description
+    assert "random tokens" in found.task_info.description
+    assert answer(found).startswith("On random tokens")
     further = present(found.examined.further).reshape(-1, 5)
     assert np.abs(further[:, None] - rows).max(axis=2).min(axis=1).max() == 0.0
 

@@ -136,7 +136,7 @@ def _source(stack: ImportedStack) -> str:
     first = "" if studied.initial_state is None else ", h_0 from the file"
     through = "" if settings.embedding is None else f" through {quoted(settings.embedding)}"
     if settings.data is None:
-        drawn = "tokens drawn evenly" if through else "white noise"
+        drawn = "random tokens" if through else "white noise"
         scale = f" of scale {settings.noise_scale:g}"
         return f"{drawn}{through}{scale} as {inputs} (no --data given){first}"
     rows, lengths = stack.recording.rows, stack.recording.lengths
