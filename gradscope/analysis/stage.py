@@ -9,7 +9,7 @@ from gradscope.analysis.details import first_sequences
 from gradscope.analysis.memory import STATES_AT_ONCE
 from gradscope.analysis.results import SLOPE_EDGES, GradientSummary, Profile, SlopeSummary, Stage
 from gradscope.analysis.settings import Settings
-from gradscope.arrays import FloatArray, counted, quantiles
+from gradscope.arrays import FloatArray, IntArray, counted, quantiles
 from gradscope.data.batch import Batch, Targets, TaskInfo
 from gradscope.diagnosis.diagnose import Diagnosis, NetworkMeasures, diagnose
 from gradscope.diagnosis.long_run import LongRun, burn_in_steps, long_run
@@ -260,12 +260,18 @@ def longest_lag(settings: Settings, n_steps: int) -> int:
     return min(settings.max_lag or n_steps, n_steps)
 
 
+def sound_steps(trajectory: Trajectory) -> IntArray:
+    """Return how many steps of each sequence (B,) come before one that is too large."""
+    with np.errstate(invalid="ignore"):
+        fits = (np.abs(trajectory.pre_activations) <= MAX_STATE).all(axis=2)
+        fits &= (np.abs(trajectory.states[1:]) <= MAX_STATE).all(axis=2)
+    return np.where(fits.all(axis=0), trajectory.n_steps, fits.argmin(axis=0))
+
+
 def first_overflow(trajectory: Trajectory) -> int | None:
     """Return the first step (from 1) whose pre-activation or state is too large, if any is."""
-    with np.errstate(invalid="ignore"):
-        fits = (np.abs(trajectory.pre_activations) <= MAX_STATE).all(axis=(1, 2))
-        fits &= (np.abs(trajectory.states[1:]) <= MAX_STATE).all(axis=(1, 2))
-    return None if fits.all() else int(np.argmin(fits)) + 1
+    sound = int(sound_steps(trajectory).min())
+    return None if sound == trajectory.n_steps else sound + 1
 
 
 def takes_first_step(params: Cell, evaluation: EvaluationBatch) -> bool:

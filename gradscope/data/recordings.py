@@ -3,7 +3,7 @@ what is wanted of its outputs.
 """
 
 import io
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -44,14 +44,6 @@ class Recording:
     recorded: tuple[int, int]
     lengths: IntArray | None = None
     rows: IntArray | None = None
-
-    def first(self, steps: int | None, count: int | None) -> "Recording":
-        """Return the first steps of the first sequences."""
-        lengths = None if self.lengths is None else self.lengths[:count]
-        if lengths is not None and steps is not None:
-            lengths = np.minimum(lengths, steps)
-        inputs = np.ascontiguousarray(self.inputs[:steps, :count])
-        return replace(self, inputs=inputs, lengths=lengths)
 
 
 def read_array(path: Path, layout: Layout, option: str) -> AnyArray:
@@ -136,28 +128,34 @@ def embedded(ids: AnyArray, path: Path, name: str, vectors: FloatArray) -> Float
     return vectors[ids.astype(np.int64)]
 
 
-def padded(inputs: FloatArray, path: Path) -> Recording:
-    """Return inputs (T,B,D) with the steps of each sequence (B,) that a file holds."""
-    lengths, (steps, count) = read_array(path, Layout(), "--lengths"), inputs.shape[:2]
+def read_lengths(path: Path, steps: int, count: int) -> IntArray:
+    """Return how many of so many steps each of so many sequences has, (B,)."""
+    lengths = read_array(path, Layout(), "--lengths").ravel()
     if lengths.size != count or not np.isin(lengths, np.arange(1, steps + 1)).all():
         raise DataError(
             f"{path} holds {lengths.size} numbers from {lengths.min():g} to {lengths.max():g}, but "
             f"there are {count} sequences of {steps} steps; give each a length in 1 to {steps} "
             "(--lengths)"
         )
-    whole = lengths.astype(np.int64).ravel()
-    return Recording(inputs[: whole.max()], (steps, count), whole)
+    return lengths.astype(np.int64)
 
 
-def windows(inputs: FloatArray, steps: int, most: int) -> Recording:
-    """Return one sequence (N,1,D) as at most so many windows of so many steps, spread evenly, none
-    overlapping; as it is if there is room for one alone, and several sequences too.
+def cut(
+    inputs: FloatArray, lengths: IntArray | None, steps: int | None, count: int | None
+) -> Recording:
+    """Return the first steps of the first sequences (None: all). Where one sequence lasts twice as
+    long or longer, windows of so many steps, spread evenly, none overlapping (None: all of them).
     """
-    total, count = inputs.shape[:2]
-    if count > 1 or total < 2 * steps:
-        return Recording(inputs, (total, count))
-    rows = evenly_spaced(total // steps, most) * steps + np.arange(steps)[:, np.newaxis]
-    return Recording(inputs[rows, 0], (total, count), rows=rows)
+    total, most = recorded = inputs.shape[:2]
+    if most == 1 and lengths is None and steps is not None and total >= 2 * steps:
+        rows = evenly_spaced(total // steps, count or total) * steps
+        rows = rows + np.arange(steps)[:, np.newaxis]
+        return Recording(inputs[rows, 0], recorded, rows=rows)
+    if lengths is not None:
+        lengths = np.minimum(lengths[:count], total if steps is None else steps)
+        inputs = np.where(counted(lengths, total, lengths.size)[..., None], inputs[:, :count], 0.0)
+        steps = int(lengths.max())
+    return Recording(np.ascontiguousarray(inputs[:steps, :count]), recorded, lengths)
 
 
 def read_targets(path: Path, layout: Layout, of: Recording, width: int) -> Targets:
@@ -200,10 +198,10 @@ def read_targets(path: Path, layout: Layout, of: Recording, width: int) -> Targe
     return Targets(chosen, held, ErrorName.CROSS_ENTROPY)
 
 
-def standardised(of: Recording) -> FloatArray:
+def standardised(inputs: FloatArray, lengths: IntArray | None) -> FloatArray:
     """Return inputs (T,B,D) of mean 0 and deviation 1 over what counts; a constant is 0."""
-    rows = of.inputs[counted(of.lengths, *of.inputs.shape[:2])]
-    centred, scale = of.inputs - rows.mean(axis=0), rows.std(axis=0)
+    rows = inputs[counted(lengths, *inputs.shape[:2])]
+    centred, scale = inputs - rows.mean(axis=0), rows.std(axis=0)
     scaled: FloatArray = centred / np.where(scale > 0.0, scale, 1.0)
     return scaled
 

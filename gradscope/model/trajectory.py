@@ -90,15 +90,13 @@ def picked(ran: Trajectory, steps: IntArray, sequences: IntArray) -> Trajectory:
     return replace(ran, cell_trajectory=moved, outputs=pick(ran.outputs), noise=None)
 
 
-def last_steps(
-    ran: Trajectory, ends: IntArray, n_steps: int, sequences: IntArray | None = None
-) -> Trajectory:
-    """Return the last steps up to the ``ends`` (B,) of some sequences, all by default; before the
-    first one of a short sequence stand those of the one that goes furthest, to have its size.
+def last_steps(ran: Trajectory, ends: IntArray, n_steps: int) -> Trajectory:
+    """Return the last steps up to the ``ends`` (B,) of each sequence; before the first one of a
+    short sequence stand those of the one that goes furthest, to have its size.
     """
     steps = np.arange(n_steps)[:, np.newaxis] + ends - n_steps
-    furthest, own = int(ends.argmax()), np.arange(ends.size) if sequences is None else sequences
-    whose = np.where(steps >= 0, own, own[furthest])
+    furthest = int(ends.argmax())
+    whose = np.where(steps >= 0, np.arange(ends.size), furthest)
     return picked(ran, np.where(steps >= 0, steps, steps[:, [furthest]]), whose)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradscope.analysis.stage import first_overflow
+from gradscope.analysis.stage import sound_steps
 from gradscope.arrays import FloatArray, IntArray, counted
 from gradscope.diagnosis.diagnose import Diagnosis, NetworkMeasures, diagnose
 from gradscope.diagnosis.thresholds import Thresholds
@@ -65,18 +65,16 @@ def take_snapshots(sample: Sample, max_lag: int, thresholds: Thresholds) -> list
     """Replay a sample and diagnose every direction of every layer, in the order of its titles, over
     at most ``max_lag`` steps. ShapeError if the arrays do not belong together.
     """
-    lengths = list(map(len, sample.sequences))
-    layers, worst = _replay(sample, np.array(lengths))
+    lengths = np.array(list(map(len, sample.sequences)))
+    layers, worst = _replay(sample, lengths)
     deviation = worst if np.isfinite(worst) and not sample.dropout else None
     cells = [(cell, n) for layer in sample.layers for n, cell in enumerate(layer.directions)]
     ran = [each for layer in layers for each in (layer.forward, layer.backward) if each]
     snapshots: list[Snapshot] = []
     for title, (cell, backward), whole in zip(sample.titles, cells, ran, strict=True):
-        alone = (last_steps(whole, np.array([n]), n, np.array([b])) for b, n in enumerate(lengths))
-        bad = [first_overflow(each) for each in alone]
-        sound = np.array([n if at is None else at - 1 for n, at in zip(lengths, bad, strict=True)])
-        places = [n + 1 - at if backward else at for n, at in zip(lengths, bad, strict=True) if at]
-        bad_step = min(places, default=None)
+        sound = np.minimum(sound_steps(whole), lengths)
+        bad = (lengths - sound if backward else sound + 1)[sound < lengths]
+        bad_step = int(bad.min()) if bad.size else None
         n_steps = min(max_lag, int(sound.max()))
         diagnosis = None
         if n_steps:

@@ -149,12 +149,10 @@ def _record(
             f"{asked.data} has {inputs.shape[2]} inputs per step, but {lowest.title} in "
             f"{asked.weights} takes {width}; give (T,B,{width}){other}"
         )
-    steps, count = (getattr(asked, n) if n in values else None for n in ("steps", "sequences"))
-    if asked.sequence_lengths is None:
-        made = recordings.windows(inputs, steps or len(inputs), asked.sequences)
-    else:
-        made = recordings.padded(inputs, Path(asked.sequence_lengths))
-    padding = 0 if made.lengths is None else inputs[:, :, 0].size - made.lengths.sum()
+    shape, lengths = inputs.shape[:2], None
+    if asked.sequence_lengths is not None:
+        lengths = recordings.read_lengths(Path(asked.sequence_lengths), *shape)
+    padding = 0 if lengths is None else shape[0] * shape[1] - int(lengths.sum())
     if name and zeros > padding and MASKS_ZERO in repr(found.file.about.get("config")):
         raise DataError(
             f"{path} holds {zeros} ids 0, over which the Embedding of {asked.weights} passes "
@@ -162,8 +160,10 @@ def _record(
             "give their steps (--lengths)"
         )
     if asked.standardise:
-        made = replace(made, inputs=recordings.standardised(made))
-    return made.first(steps, count), name
+        inputs = recordings.standardised(inputs, lengths)
+    steps = asked.steps if "steps" in values else None
+    count = asked.sequences if "sequences" in values or (steps and shape[1] == 1) else None
+    return recordings.cut(inputs, lengths, steps, count), name
 
 
 def _embedding(asked: Settings, found: FoundNetwork, width: int, *, ids: bool) -> str | None:
