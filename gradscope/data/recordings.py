@@ -146,7 +146,7 @@ def cut(
     """Return the first steps of the first sequences (None: all). Where one sequence lasts twice as
     long or longer, windows of so many steps, spread evenly, none overlapping (None: all of them).
     """
-    total, most = recorded = inputs.shape[:2]
+    recorded = total, most = inputs.shape[0], inputs.shape[1]
     if most == 1 and lengths is None and steps is not None and total >= 2 * steps:
         rows = evenly_spaced(total // steps, count or total) * steps
         rows = rows + np.arange(steps)[:, np.newaxis]
