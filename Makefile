@@ -13,7 +13,7 @@ FRAMEWORKS_VENV := .venv-frameworks
 TORCH ?= torch==2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-frameworks lint types docs docs-check bench samples wheel check clean
+.PHONY: help demo test test-all test-frameworks fuzz lint types docs docs-check bench samples wheel check clean
 
 help:  ## Say what there is.
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|' 2>/dev/null \
@@ -46,6 +46,12 @@ $(FRAMEWORKS_VENV)/.ready: pyproject.toml
 	$(FRAMEWORKS_VENV)/bin/python -m pip install --quiet '$(TORCH)'
 	$(FRAMEWORKS_VENV)/bin/python -m pip install --quiet --editable '.[dev,torch,keras,jax]'
 	@touch $@
+
+# Mutants of each kind of file, and the seed; `make fuzz N=1 KINDS=png:36` makes one again.
+N     ?= 1000
+SEED  ?= 12
+fuzz: $(READY)  ## Damage every kind of file N times (N=1000), and say what then goes wrong.
+	$(ONE_THREAD) $(BIN)/python -m tests.fuzz $(N) $(SEED) $(KINDS)
 
 lint: $(READY)  ## Check style and format.
 	$(BIN)/ruff check .

@@ -23,7 +23,9 @@ def main() -> None:
     hold_interrupts_that_would_be_lost()
     try:
         from gradscope.cli.app import run
+        from gradscope.cli.output import keep_stderr_for_notes
 
+        keep_stderr_for_notes()
         code = run(sys.argv[1:])
     except KeyboardInterrupt:
         code = EXIT_INTERRUPTED

@@ -29,8 +29,10 @@ def as_float64(
 
     A long double beyond float64 becomes ±inf; the caller judges inf and NaN. Multiplied by 1,
     which is exact, because a cast alone leaves a signalling NaN in float64 as it is, and the first
-    arithmetic on it would warn.
+    arithmetic on it would warn. Raises TypeError for what is no real number: complex, text, dates.
     """
+    if numbers.dtype.kind not in "biuf":
+        raise TypeError(f"an array of type {numbers.dtype}, not of real numbers")
     with np.errstate(over="ignore", invalid="ignore"):
         return np.asarray(
             np.multiply(numbers, 1.0, dtype=np.float64, casting="unsafe", order=order)

@@ -20,6 +20,12 @@ class ActivationName(StrEnum):
     IDENTITY = "identity"
     HARD_TANH = "hard-tanh"
     SOFTPLUS = "softplus"
+    ELU = "elu"
+    SELU = "selu"
+    SILU = "silu"
+    SOFTSIGN = "softsign"
+    HARD_SIGMOID = "hard-sigmoid"
+    HARD_SIGMOID_02 = "hard-sigmoid-0.2"
 
 
 class CellName(StrEnum):
@@ -45,9 +51,11 @@ class Discretization(StrEnum):
 
 
 class GateName(StrEnum):
-    """The function of the gates."""
+    """The function of the gates; the hard sigmoid of PyTorch and Keras 3, and of Keras 1 and 2."""
 
     SIGMOID = "sigmoid"
+    HARD_SIGMOID = "hard-sigmoid"
+    HARD_SIGMOID_02 = "hard-sigmoid-0.2"
 
 
 class InitializerName(StrEnum):
@@ -84,13 +92,6 @@ class OptimizerName(StrEnum):
     MOMENTUM = "momentum"
     RMSPROP = "rmsprop"
     ADAM = "adam"
-
-
-class MissingCells(StrEnum):
-    """What to do about an empty cell in a data file."""
-
-    REFUSE = "refuse"
-    INTERPOLATE = "interpolate"
 
 
 class ExecutorName(StrEnum):

@@ -57,4 +57,12 @@ def oracle() -> Mapping[ActivationName, Callable[[Any], Any]]:
         ActivationName.IDENTITY: lambda a: a,
         ActivationName.HARD_TANH: lambda a: anp.clip(a, -1.0, 1.0),
         ActivationName.SOFTPLUS: lambda a: anp.log(1.0 + anp.exp(a)),
+        ActivationName.ELU: lambda a: anp.where(a > 0.0, a, anp.exp(a) - 1.0),
+        ActivationName.SELU: lambda a: (
+            1.0507009873554805 * anp.where(a > 0.0, a, 1.6732632423543772 * (anp.exp(a) - 1.0))
+        ),
+        ActivationName.SILU: lambda a: a / (1.0 + anp.exp(-a)),
+        ActivationName.SOFTSIGN: lambda a: a / (1.0 + anp.abs(a)),
+        ActivationName.HARD_SIGMOID: lambda a: anp.clip(a + 3.0, 0.0, 6.0) / 6.0,
+        ActivationName.HARD_SIGMOID_02: lambda a: anp.clip(0.2 * a + 0.5, 0.0, 1.0),
     }

@@ -19,12 +19,12 @@ from matplotlib.image import imread
 ROOT = Path(__file__).parents[1]
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
-WORD = '    SOFTSIGN = "softsign"\n'
+WORD = '    ARCTAN = "arctan"\n'
 ROW = """\
     Activation(
-        ActivationName.SOFTSIGN, lambda a: a / (1.0 + np.abs(a)),
-        lambda a: 1.0 / np.square(1.0 + np.abs(a)), slope_ceiling=1.0,
-        torch_name=None, keras_name="softsign", line_style=LineStyle("#56B4E9", (0, (3, 1)), "*"),
+        ActivationName.ARCTAN, np.arctan,
+        lambda a: 1.0 / (1.0 + np.square(a)), slope_ceiling=1.0,
+        torch_name=None, keras_name=None, line_style=LineStyle("#F0E442", (0, (3, 1)), "*"),
     ),
 """
 FIELD = """
@@ -49,7 +49,7 @@ PANEL = """    Panel("steepness", "How steep the median unit is",
 
 EDITS = {
     "names.py": ('    SOFTPLUS = "softplus"\n', f'    SOFTPLUS = "softplus"\n{WORD}'),
-    "model/activations.py": (")  # fmt: skip\n", f"{ROW})  # fmt: skip\n"),
+    "model/activations.py": ("\n)  # fmt: skip\n", f"\n{ROW})  # fmt: skip\n"),
     "analysis/setting_fields.py": ("\n    seed: int", f"{FIELD}\n    seed: int"),
     "report/figures/time_panels.py": ("\n\ndef gradient_rows", f"{DRAWING}\n\ndef gradient_rows"),
     "report/words/captions.py": (
@@ -91,7 +91,7 @@ SMALL = ("--hidden", "4", "--steps", "8", "--sequences", "2", "--updates", "0")
 def test_help_lists_what_was_added(run: Run) -> None:
     page = run("analyze", "--help").stdout + run("analyze", "--help-all").stdout
 
-    assert {"softsign", "--patience", "steepness"} <= set(re.findall(r"[\w-]+", page))
+    assert {"arctan", "--patience", "steepness"} <= set(re.findall(r"[\w-]+", page))
 
 
 def test_a_new_panel_is_drawn_by_its_name(run: Run, tmp_path: Path) -> None:
@@ -104,12 +104,12 @@ def test_a_new_panel_is_drawn_by_its_name(run: Run, tmp_path: Path) -> None:
 
 
 def test_a_new_activation_trains_and_is_compared_in_a_picture(run: Run, tmp_path: Path) -> None:
-    alone = run("analyze", *SMALL[:-1], "2", "--batch", "2", "--activation", "softsign")
+    alone = run("analyze", *SMALL[:-1], "2", "--batch", "2", "--activation", "arctan")
     compared = run(
-        "compare", *SMALL[:2], *SMALL[4:], "--steps", "5,8", "--activation", "tanh,softsign",
+        "compare", *SMALL[:2], *SMALL[4:], "--steps", "5,8", "--activation", "tanh,arctan",
         "--cell", "elman,gru", "--png", "compared.png",
     )  # fmt: skip
-    checked = run("check", "--activation", "softsign")
+    checked = run("check", "--activation", "arctan")
 
     assert alone.returncode == 0, alone.stderr
     assert compared.returncode == 0, compared.stderr

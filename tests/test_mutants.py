@@ -32,6 +32,27 @@ class Mutant:
 
 MUTANTS = (
     Mutant(
+        "of one matrix on [x, h] the first columns are W",
+        "weights/layers/manual_names.py",
+        'f"W={wide[0]}[:, {width - hidden}:]"',
+        'f"W={wide[0]}[:, :{hidden}]"',
+        "weights/layers/test_suggestions.py::test_a_suggestion_is_the_network_that_its_author_has",
+    ),
+    Mutant(
+        "the second bias of two Linears forgotten",
+        "weights/layers/manual_names.py",
+        '" + ".join(beside or',
+        '" + ".join(beside[:1] or',
+        "weights/layers/test_suggestions.py::test_a_suggestion_is_the_network_that_its_author_has",
+    ),
+    Mutant(
+        "what names alone say goes before what a person says",
+        "weights/layers/to_cell.py",
+        "stored = None if name in layer.inferred and chosen is not None else stored",
+        "chosen = None if name in layer.inferred else chosen",
+        "analysis/test_imported.py::test_what_names_alone_say_is_overridden_by_an_option",
+    ),
+    Mutant(
         "the next row predicts itself",
         "data/lag_regression.py",
         "np.arange(1, longest + 1)]",
@@ -508,6 +529,50 @@ MUTANTS = (
         "factors = self.leak * self.slopes[steps - 1, sequences]",
         "factors = np.flip(self.leak) * self.slopes[steps - 1, sequences]",
         "analysis/test_continuous_time.py::test_an_elman_chain_of_unequal_leaks_is_its_dense_twin",
+    ),
+    Mutant(
+        "kernels of cuDNN's layers in the layout of Keras's",
+        "weights/layers/keras_names.py",
+        "k.reshape(k.shape[::-1]).T for k in blocks",
+        "k for k in blocks",
+        "weights/files/test_keras_2.py::test_cudnn_layers_have_the_jacobians_of_their_own_equations",
+    ),
+    Mutant(
+        "the hard sigmoid of Keras 2 is that of Keras 3",
+        "weights/layers/keras_names.py",
+        '"2": "hard-sigmoid-0.2"',
+        '"2": "hard-sigmoid"',
+        "weights/files/test_keras_2.py::"
+        "test_a_hard_sigmoid_is_that_of_the_version_that_wrote_the_file",
+    ),
+    Mutant(
+        "hard gates with the slope of a sigmoid",
+        "model/lstm.py",
+        "gate_slope = partial(gate.slope_at",
+        "gate_slope = partial(SIGMOID.slope_at",
+        "model/test_gated_cells.py::test_the_jacobians_with_hard_gates_are_those_of_autograd",
+    ),
+    Mutant(
+        "the slope of SiLU is that of a sigmoid alone",
+        "model/activations.py",
+        "lambda a: _sigmoid(a) * (1.0 + np.clip(a, -LARGE, LARGE) * _sigmoid(-a)),",
+        "lambda a: _sigmoid(a) * (1.0 - np.clip(a, -LARGE, LARGE) * _sigmoid(-a)),",
+        "model/test_activations.py::test_the_slope_is_the_derivative_of_the_value",
+    ),
+    Mutant(
+        "a cell with further arrays is taken for a plain one",
+        "weights/layers/torch_names.py",
+        "                others.append(name)",
+        "                pass",
+        "weights/layers/test_torch_names.py::"
+        "test_a_cell_that_holds_more_than_a_plain_one_is_refused_by_name",
+    ),
+    Mutant(
+        "learned states in the order of the cells reversed",
+        "weights/layers/torch_names.py",
+        "array.reshape(len(cells), size)",
+        "array.reshape(len(cells), size)[::-1]",
+        "weights/layers/test_torch_names.py::test_each_cell_of_a_module_starts_from_its_own_state",
     ),
 )
 

@@ -67,6 +67,7 @@ THIRD_PARTIES: Mapping[str, Callable[[PurePosixPath], bool]] = {
     "typer": lambda path: top_package(path) == "cli",
     "matplotlib": draws,
     "PIL": lambda path: path.parent == PurePosixPath(PACKAGE, "report", "provenance"),
+    "openpyxl": lambda path: top_package(path) == "data",
     "h5py": reads_weight_files,
     "safetensors": reads_weight_files,
     "scipy": reads_weight_files,

@@ -10,8 +10,7 @@ without targets, ``further_inputs`` (N,B,D) and ``stride`` () where more inputs 
 """
 
 import json
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from io import BytesIO
@@ -23,12 +22,15 @@ import numpy as np
 import gradscope
 from gradscope.analysis.network import restore_network
 from gradscope.analysis.results import Analysis, ImportedLayer, ImportedNetwork, LayerVerdict
-from gradscope.analysis.settings import Settings
+from gradscope.analysis.setting_values import checked
+from gradscope.analysis.settings import SETTINGS, Settings
 from gradscope.analysis.stage import EvaluationBatch
 from gradscope.arrays import FloatArray, as_float64, plain
 from gradscope.data.batch import Baseline, Batch, Targets, TaskInfo
+from gradscope.data.columns import quoted
+from gradscope.data.intake import Intake, ZipMembers, content, opened
 from gradscope.diagnosis.reasons import Reason, ReasonCode
-from gradscope.errors import ArchiveError, ShapeError
+from gradscope.errors import ArchiveError, SettingError, ShapeError
 from gradscope.machine import environment
 from gradscope.model.cells import WEIGHT_NAMES, Cell
 from gradscope.names import CellName, ErrorName, Regime
@@ -44,6 +46,8 @@ SECOND_BIAS = "candidate_bias"
 
 FURTHER, NOISE = "further_inputs", "noise"
 """What runs saved by gradscope 0.1.0 lack, and what was added to the pre-activations (T,B,H)."""
+
+REMEDY = "give a file written by --save"
 
 DAMAGE = (LookupError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)
 """What taking apart a damaged text of JSON ends in."""
@@ -101,7 +105,7 @@ def load_run(path: Path) -> SavedRun:
     Raises ArchiveError if the file is no saved run, is damaged, or holds numbers that are not
     finite.
     """
-    arrays = _read(path)
+    arrays, described = _read(path, content(path, ArchiveError))
     missing = [name for name in NEEDED if name not in arrays]
     if missing:
         raise ArchiveError(
@@ -109,26 +113,25 @@ def load_run(path: Path) -> SavedRun:
             "written by --save"
         )
     try:
-        settings = Settings.from_dict(json.loads(str(arrays["settings"])), str(path))
-        task_info = _facts_from_dict(json.loads(str(arrays["facts"])))
+        settings = Settings.from_dict(described("settings"), str(path))
+        task_info = _facts_from_dict(described("facts"))
         numbers = partial(_numbers, path, arrays)
         names = [name for name in (*WEIGHT_NAMES, SECOND_BIAS) if name in arrays]
         params = restore_network(settings, {name: numbers(name) for name in names})
         values, at_step = numbers("targets"), numbers("target_steps").astype(np.bool_)
         further, noise = (numbers(name) if name in arrays else None for name in (FURTHER, NOISE))
-        targets, stride = Targets(values, at_step, task_info.error), int(arrays.get("stride", 1))
+        targets = Targets(values, at_step, task_info.error)
+        stride = int(numbers("stride")) if "stride" in arrays else 1
         lengths = numbers("lengths").astype(np.int64) if "lengths" in arrays else None
         batch = Batch(numbers("inputs"), targets, noise, further, stride, lengths)
         initial_state = numbers("initial_state")
-        _require_fit(params, batch, initial_state)
+        _require_fit(params, batch, initial_state, settings.hidden)
         evaluation = EvaluationBatch(batch, task_info, initial_state)
-        error = float(arrays["held_out_error"])
-        network = None
-        if "network" in arrays:
-            network = _network_from_dict(json.loads(str(arrays["network"])))
-    except (*DAMAGE, ShapeError) as reason:
+        error = float(_real("held_out_error", arrays["held_out_error"]))
+        network = _network_from_dict(described("network")) if "network" in arrays else None
+    except (*DAMAGE, ShapeError, SettingError) as reason:
         raise ArchiveError(
-            f"{path} is damaged ({reason}); save the run again with --save"
+            f"{path} is damaged ({quoted(str(reason))}); save the run again with --save"
         ) from reason
     return SavedRun(params, evaluation, None if np.isnan(error) else error, settings, network)
 
@@ -136,54 +139,55 @@ def load_run(path: Path) -> SavedRun:
 def holds_run(path: Path) -> bool:
     """Whether a file is a saved run, and not weights alone."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            return "facts.npy" in archive.namelist()
-    except (OSError, zipfile.BadZipFile):
+        with opened(path, ArchiveError) as file:
+            intake = Intake(path, ArchiveError)
+            with intake.reading("a saved run", REMEDY):
+                return "facts.npy" in ZipMembers(file, intake).names
+    except ArchiveError:
         return False
 
 
 def read_settings(
-    path: Path, content: bytes | None = None
+    path: Path, raw: bytes | None = None
 ) -> tuple[Mapping[str, Any], Mapping[str, Any]]:
     """Return the settings of a saved run as plain values, and the version and environment that made
-    it, which runs saved by gradscope 0.1.0 may lack; ``content`` is the file's, if at hand.
+    it, which runs saved by gradscope 0.1.0 may lack; ``raw`` is the file's content, if at hand.
     """
-    arrays = _read(path, content)
+    arrays, described = _read(path, content(path, ArchiveError) if raw is None else raw)
     if "key" in arrays and "regime" in arrays:
         raise ArchiveError(
             f"{path} holds the rows of a sweep, not one run; give a file written by --save"
         )
     try:
-        settings = Settings.from_dict(json.loads(str(arrays["settings"])), str(path)).as_dict()
-        return settings, dict(json.loads(str(arrays.get("environment", "{}"))))
+        settings = Settings.from_dict(described("settings"), str(path)).as_dict()
+        return settings, dict(described("environment") if "environment" in arrays else {})
     except DAMAGE as error:
         raise ArchiveError(
             f"{path} holds no settings of gradscope; give a file written by --save"
         ) from error
 
 
-def _read(path: Path, content: bytes | None = None) -> dict[str, Any]:
-    """Return every array of an ``.npz``, none of them unpickled."""
-    try:
-        raw = path.read_bytes() if content is None else content
-        loaded = np.load(BytesIO(raw), allow_pickle=False)
-        if isinstance(loaded, np.lib.npyio.NpzFile):
-            with loaded as archive:
-                return {name: archive[name] for name in archive.files}
-    except FileNotFoundError as error:
-        raise ArchiveError(
-            f"{path} does not exist; check the name, or save a run with --save"
-        ) from error
-    except Exception as error:  # a damaged zip fails in many ways inside NumPy
-        raise ArchiveError(
-            f"{path} cannot be read as a saved run ({type(error).__name__}); give a file written "
-            "by --save"
-        ) from error
-    raise ArchiveError(f"{path} is a single array, not a saved run; give a file written by --save")
+def _read(path: Path, raw: bytes) -> tuple[dict[str, Any], Callable[[str], Any]]:
+    """Return every array of an ``.npz``, none of them unpickled, and what one describes in JSON."""
+    intake, arrays = Intake(path, ArchiveError), {}
+    with intake.reading("a saved run", REMEDY):
+        members = ZipMembers(BytesIO(raw), intake)
+        for name in members.names:
+            intake.spend(members.size(name), name)
+            arrays[name.removesuffix(".npy")] = intake.array(members.read(name), name)
+    return arrays, lambda name: intake.parsed_json(arrays[name])
+
+
+def _real(name: str, values: Any) -> FloatArray:
+    """Return numbers as float64; ValueError for text, dates and complex ones."""
+    array = np.asarray(values)
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"{name} holds {array.dtype.name}, not real numbers")
+    return as_float64(array)
 
 
 def _numbers(path: Path, arrays: Mapping[str, Any], name: str) -> FloatArray:
-    array = as_float64(arrays[name])
+    array = _real(name, arrays[name])
     if not np.isfinite(array).all():
         raise ArchiveError(
             f"{path}: {name} holds a number that is not finite; save the run again with --save"
@@ -191,32 +195,33 @@ def _numbers(path: Path, arrays: Mapping[str, Any], name: str) -> FloatArray:
     return array
 
 
-def _require_fit(params: Cell, batch: Batch, initial_state: FloatArray) -> None:
+def _require_fit(params: Cell, batch: Batch, initial_state: FloatArray, hidden: int) -> None:
     shape, outputs = batch.inputs.shape, batch.targets.values.shape[2]
     sizes, states = (*shape[2:], params.sizes[1], outputs), (shape[1], params.state_size)
     further = shape[1:] if batch.further is None else batch.further.shape[1:]
     noisy = shape[:2] if batch.noise is None else batch.noise.shape[:2]
-    found = (sizes, initial_state.shape, further, noisy)
-    if found != (params.sizes, states, shape[1:], shape[:2]):
+    found = (sizes, initial_state.shape, further, noisy, hidden, batch.stride > 0)
+    if found != (params.sizes, states, shape[1:], shape[:2], params.sizes[1], True):
         raise ShapeError(
             f"inputs {shape}, initial state {initial_state.shape} and {outputs} outputs do not fit "
-            f"a network of sizes {params.sizes}"
+            f"a network of sizes {params.sizes}, or {hidden} hidden units, or stride {batch.stride}"
         )
 
 
 def _facts_from_dict(values: Mapping[str, Any]) -> TaskInfo:
     baseline, lag, errors = values["baseline"], values["required_lag"], values.get("lag_errors")
     if baseline is not None:
-        others = (baseline.get(name) for name in ("constant", "memoryless"))
-        known = (None if each is None else float(each) for each in others)
-        baseline = Baseline(float(baseline["error"]), str(baseline["meaning"]), *known)
+        known = {name: baseline.get(name) for name in ("error", "constant", "memoryless")}
+        known = {name: n if n is None else float(_real(name, n)) for name, n in known.items()}
+        baseline = Baseline(**known, meaning=str(baseline["meaning"]))
+    columns = values.get("columns", ())
     return TaskInfo(
         description=str(values["description"]),
         error=ErrorName(values["error"]),
-        required_lag=None if lag is None else int(lag),
+        required_lag=checked(SETTINGS["required_lag"], lag),
         baseline=baseline,
-        lag_errors=None if errors is None else as_float64(np.array(errors)),
-        columns=None if values.get("columns", ()) is None else tuple(values.get("columns", ())),
+        lag_errors=None if errors is None else _real("lag_errors", errors),
+        columns=None if columns is None else checked(SETTINGS["column"], columns),
     )
 
 

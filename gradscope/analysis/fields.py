@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from gradscope.analysis.results import Analysis, GradientSummary, Profile, Stage
-from gradscope.arrays import LN_10, FloatArray, plain, quantiles
+from gradscope.arrays import LN_10, plain, quantiles
 from gradscope.data.batch import TaskInfo
 from gradscope.diagnosis.growth import terms_of
 from gradscope.jacobians.parameter_profile import ParameterProfile
@@ -197,14 +197,11 @@ def _gradient_fields(gradient: GradientSummary) -> Iterator[Field]:
     no_norm = "no step that was reached has a target" if gradient.norm is None else OVERFLOWS
     yield Field("norm", gradient.norm, "", no_norm)
     yield Field("steps", np.arange(log_by_step.size), STEPS)
-    yield Field("by_step", _within_float64(log_by_step), "", "outside float64; see log10_by_step")
+    # NaN where the number is too large, or denormal and inexact.
+    held = np.isneginf(log_by_step) | (np.abs(log_by_step) < -SMALLEST)
+    by_step = np.where(held, np.exp(np.minimum(log_by_step, -SMALLEST)), np.nan)
+    yield Field("by_step", by_step, "", "outside float64; see log10_by_step")
     yield Field("log10_by_step", log_by_step / LN_10, LOG10, "no error reaches the state")
-
-
-def _within_float64(logs: FloatArray) -> FloatArray:
-    """Return exp of logarithms, NaN where the number is too large, or denormal and inexact."""
-    held = np.isneginf(logs) | (np.abs(logs) < -SMALLEST)
-    return np.where(held, np.exp(np.minimum(logs, -SMALLEST)), np.nan)
 
 
 def training_fields(history: History) -> Iterator[Field]:

@@ -18,7 +18,6 @@ from gradscope.model.activations import ACTIVATIONS
 from gradscope.model.elman import log_bound_per_step
 from gradscope.names import CellName
 from gradscope.notebook_repr import CompactRepr
-from gradscope.weights.layers.manual_names import parse_mapping
 from gradscope.weights.layers.recurrent_layer import FoundNetwork, RecurrentLayer
 from gradscope.weights.load import look_into
 
@@ -78,7 +77,7 @@ def inspect(path: Path, mapping: tuple[str, ...] = ()) -> Inspection:
 
     Raises WeightsError if the file cannot be read, is not safe to read, or is not supported.
     """
-    found = look_into(path, parse_mapping(mapping) if mapping else None)
+    found = look_into(path, mapping)
     return Inspection(found, tuple(map(_inspected, found.layers)), mapping)
 
 

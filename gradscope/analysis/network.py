@@ -88,6 +88,7 @@ def restore_network(settings: Settings, weights: Mapping[str, FloatArray]) -> Ce
     given["activation"] = ACTIVATIONS[settings.activation]
     if settings.cell is CellName.ELMAN:
         return ElmanParameters(**given, leak=np.array(settings.leak), state=settings.state)
+    given["gate_activation"] = settings.gate_activation or "sigmoid"
     if settings.cell is CellName.LSTM:
         return LstmParameters(**given)
     return GruParameters(**given, candidate_bias=weights.get("candidate_bias"))

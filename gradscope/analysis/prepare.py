@@ -22,7 +22,7 @@ from gradscope.data.problem import Problem, series_problem, task_problem
 from gradscope.data.table import ARRAY_SUFFIX, TEXT_SUFFIXES, Table, read_table
 from gradscope.errors import SettingError
 from gradscope.model.cells import Cell
-from gradscope.names import MissingCells, StageName
+from gradscope.names import StageName
 
 if TYPE_CHECKING:
     from gradscope.analysis.imported.stack import ImportedStack
@@ -31,7 +31,7 @@ HELD_OUT_SEQUENCES = 256
 """Fresh sequences of a task on which the error is measured."""
 
 ReadRun = Callable[[Path], SavedRun]
-ReadTable = Callable[[Path, tuple[str, ...], MissingCells], Table]
+ReadTable = Callable[[Path, tuple[str, ...], str], Table]
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -97,11 +97,11 @@ def resolve(
 
 def _read_per_unit(values: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the values with the numbers of each unit in place of the files that hold them."""
-    named = {name: str(values.get(name)) for name, each in SETTINGS.items() if each.per_unit}
+    named = {name: values.get(name) for name, each in SETTINGS.items() if each.per_unit}
     return {**values} | {
-        name: read_table(Path(path), every=True).values.ravel()
+        name: read_table(Path(path), (), "keep", every=True).values.ravel()
         for name, path in named.items()
-        if path.lower().endswith((ARRAY_SUFFIX, *TEXT_SUFFIXES))
+        if isinstance(path, str) and path.lower().endswith((ARRAY_SUFFIX, *TEXT_SUFFIXES))
     }
 
 

@@ -15,7 +15,6 @@ from gradscope.names import (
     Discretization,
     GateName,
     InitializerName,
-    MissingCells,
     OptimizerName,
     PerUnit,
     StateName,
@@ -86,8 +85,8 @@ class SettingFields:
         None, NETWORK, FROM_FILE, "A network from a weight file: the same as FILE.", metavar="FILE"
     )
     weight_map: tuple[str, ...] = setting(
-        (), NETWORK | IMPORTED, FROM_FILE, "Weights of a hand-written cell, letters W, U, b, V, c.",
-        metavar="W=NAME",
+        (), NETWORK | IMPORTED, FROM_FILE,
+        "A hand-written cell's W, U, b, V, c, or how they are made: 'W=m @ n.T'.", metavar="W=NAME",
     )
     layer: str | None = setting(
         None, NETWORK | IMPORTED, FROM_FILE,
@@ -136,15 +135,16 @@ class SettingFields:
         COUNT,
     )
     data: str | None = setting(
-        None, SEQUENCES, DATA, "Your series (.csv, .tsv, .txt, .npy), or FILE's inputs.",
+        None, SEQUENCES, DATA, "Your series (.csv, .txt, .xlsx, .gz, .npy), or FILE's inputs.",
         metavar="FILE", common=True,
     )
     column: tuple[str, ...] = setting(
         (), SEQUENCES, DATA, "Column of --data by name or number; repeat for several.",
         metavar="NAME", common=True,
     )
-    missing: MissingCells = setting(
-        MissingCells.REFUSE, SEQUENCES, DATA, "How to handle empty cells."
+    missing: str = setting(
+        "refuse", SEQUENCES, DATA,
+        "Missing cells: refuse, interpolate, -9999 (a mark), keep (no marks).", metavar="HOW",
     )
     validation: float = setting(
         0.2, SEQUENCES | DRAWN, DATA, "Fraction of the series held out at its end.", FRACTION

@@ -11,11 +11,11 @@ from enum import Flag, StrEnum, auto
 from types import UnionType
 from typing import Any, NamedTuple, get_args, get_type_hints
 
+from gradscope.data.columns import SHOWN_CHARACTERS, quoted
 from gradscope.errors import SettingError
 from gradscope.names import PerUnit
 
 MAX_FLOAT = 1.7976931348623157e308
-SHOWN_DIGITS = 40
 
 
 class Group(Flag):
@@ -121,12 +121,12 @@ def checked(setting: Setting, value: Any) -> Any:
     if kind is bool or kind is str:
         if not isinstance(value, kind):
             remedy = "choose true or false" if kind is bool else "give a text"
-            raise SettingError(f"{flag} is {value!r}; {remedy}")
+            raise SettingError(f"{flag} is {quoted(value)}; {remedy}")
         return value
     if kind == tuple[str, ...]:
         return _names(flag, value)
     if value not in list(kind):
-        raise SettingError(f"{flag} is {value!r}; choose one of {', '.join(kind)}")
+        raise SettingError(f"{flag} is {quoted(value)}; choose one of {', '.join(kind)}")
     return kind(value)
 
 
@@ -136,7 +136,7 @@ def _names(flag: str, value: Any) -> tuple[str, ...]:
         return (value,)
     words = value if isinstance(value, list | tuple) else (value,)
     if any(isinstance(each, bool) or not isinstance(each, str | int) for each in words):
-        raise SettingError(f"{flag} is {value!r}; give a name or a list of names")
+        raise SettingError(f"{flag} is {quoted(value)}; give a name or a list of names")
     return tuple(str(each) for each in words)
 
 
@@ -148,7 +148,7 @@ def _per_unit(setting: Setting, value: Any) -> PerUnit:
         return numbers[0] if len(set(numbers)) < 2 else tuple(numbers)
     except (TypeError, ValueError, IndexError) as error:
         raise SettingError(
-            f"{setting.flag} is {value!r:.{SHOWN_DIGITS}}; give one number, one for each unit as "
+            f"{setting.flag} is {quoted(value)}; give one number, one for each unit as "
             "in 0.1,0.2, or a file (.npy, .txt)"
         ) from error
 
@@ -158,7 +158,7 @@ def _number(setting: Setting, value: Any) -> int | float:
     flag, (low, high, ends) = setting.flag, setting.limits
     whole = setting.kind is int
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise SettingError(f"{flag} is {value!r}; give a {'whole ' if whole else ''}number")
+        raise SettingError(f"{flag} is {quoted(value)}; give a {'whole ' if whole else ''}number")
     if isinstance(value, float) and not math.isfinite(value):
         raise SettingError(f"{flag} is {value}; give a finite number")
     if whole and value != int(value):
@@ -179,6 +179,6 @@ def _number(setting: Setting, value: Any) -> int | float:
 
 def _short(value: float) -> str:
     """Return a number as it was given, but never a screen full of digits."""
-    if isinstance(value, float) or abs(value) < 10**SHOWN_DIGITS:
+    if isinstance(value, float) or abs(value) < 10**SHOWN_CHARACTERS:
         return str(value)
     return f"about {'-' if value < 0 else ''}10^{round(math.log10(abs(value)))}"

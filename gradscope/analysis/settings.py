@@ -3,15 +3,18 @@
 ``setting_fields`` declares each of them; here is what they mean together.
 """
 
+import difflib
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from types import MappingProxyType
 from typing import Any, get_type_hints
 
 from gradscope.analysis.setting_fields import SettingFields
 from gradscope.analysis.setting_values import Group, Setting, checked, declared_settings
+from gradscope.data.cells import marks_of
+from gradscope.data.columns import quoted
 from gradscope.errors import SettingError
 from gradscope.names import (
     ActivationName,
@@ -60,7 +63,8 @@ class Settings(SettingFields):
 
     def __post_init__(self) -> None:
         for name, each in SETTINGS.items():
-            object.__setattr__(self, name, checked(each, getattr(self, name)))
+            if (value := getattr(self, name)) is not each.default:
+                object.__setattr__(self, name, checked(each, value))
         self._check_together()
 
     def _check_together(self) -> None:
@@ -82,6 +86,7 @@ class Settings(SettingFields):
             )
         self._check_cell()
         self._check_source()
+        marks_of(self.missing)
         if self.data is None and (self.column or self.sequence_lengths):
             given = "--column" if self.column else "--lengths"
             raise SettingError(f"{given} is given without --data; name the file with --data FILE")
@@ -194,7 +199,7 @@ class Settings(SettingFields):
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values only: what JSON, TOML and an archive hold."""
-        plain = asdict(self)
+        plain = {name: getattr(self, name) for name in SETTINGS}
         plain |= {name: list(value) for name, value in plain.items() if isinstance(value, tuple)}
         return {
             name: str(value) if isinstance(value, str) else value for name, value in plain.items()
@@ -236,10 +241,8 @@ def setting_kinds() -> Mapping[str, Any]:
 
 def check_names(values: Mapping[str, Any], source: str) -> None:
     """Refuse names that are no settings, with the nearest one that is."""
-    import difflib
-
     for name in values:
         if name not in SETTINGS:
             near = difflib.get_close_matches(name, SETTINGS, n=1)
             hint = f"did you mean {near[0]!r}?" if near else "see gradscope analyze --help"
-            raise SettingError(f"{source}: there is no setting {name!r}; {hint}")
+            raise SettingError(f"{source}: there is no setting {quoted(name)}; {hint}")

@@ -17,7 +17,7 @@ from gradscope.cli.help import Command, CommandGroup
 from gradscope.cli.options import HELP, LAYERS_HELP
 from gradscope.cli.output import ReaderGoneError, detach_stream, note, write_stdout
 from gradscope.errors import GradscopeError
-from gradscope.report.screen import to_ascii
+from gradscope.report.screen import printable, to_ascii
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
@@ -136,5 +136,7 @@ def _misuse(error: TyperException) -> str:
 def _fail(text: str, arguments: Sequence[str], code: int) -> int:
     if "--debug" in arguments:
         traceback.print_exc()
-    note(f"error: {text}")
+    line = printable(f"error: {text}")
+    most = max([300, *(4 * len(each) for each in arguments)])  # A path may be long.
+    note(line if len(line) <= most else f"{line[: most // 2]} … {line[3 - most // 2 :]}")
     return code

@@ -82,14 +82,11 @@ def read_toml(path: Path | None) -> dict[str, Any]:
     """Return the content of a TOML file, nothing for no file."""
     if path is None:
         return {}
-    import tomllib
+    from gradscope.data.intake import content, parsed_toml
 
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        fault = f"cannot be read: {error.strerror}; check the name"
-        raise SettingError(f"--config {path} {fault}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return parsed_toml(content(path, SettingError, "--config").decode())
+    except ValueError as error:
         fault = f"is not valid TOML: {error}; correct the file"
         raise SettingError(f"--config {path} {fault}") from error
 

@@ -15,7 +15,7 @@ from typer.core import TyperCommand, TyperGroup, TyperOption
 
 from gradscope.analysis.settings import SETTINGS, flag
 from gradscope.cli.options import SETTING_OPTIONS
-from gradscope.cli.output import write_stdout
+from gradscope.cli.output import ReaderGoneError, write_stdout
 from gradscope.errors import SettingError
 
 WIDTH = 80
@@ -140,7 +140,10 @@ def _show_all(ctx: Any, _param: Any, wanted: bool) -> None:
     command.epilog = None
     if _takes_settings(command):
         command.params = [p for p in command.params if p.name in needed or not _is_setting(p)]
-    TyperCommand.format_help(command, ctx, ctx.make_formatter())
+    try:
+        TyperCommand.format_help(command, ctx, ctx.make_formatter())
+    except SystemExit as error:  # Rich ends so where the reader is gone.
+        raise ReaderGoneError from error
     formatter = ctx.make_formatter()
     _write_examples(ctx.command, formatter)
     if _takes_settings(ctx.command):

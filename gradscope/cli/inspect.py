@@ -18,7 +18,7 @@ gradscope inspect model.keras --png eigenvalues.png
 gradscope inspect cell.npz --weight-map W=rnn.h2h.weight --weight-map U=rnn.i2h.weight
 """
 
-MAP_HELP = "Weights of a hand-written cell, letters W, U, b, V, c."
+MAP_HELP = "A hand-written cell's W, U, b, V, c, or how they are made: 'W=m @ n.T'."
 Mapping = Annotated[list[str] | None, option("--weight-map", MAP_HELP, MODEL, "W=NAME")]
 
 

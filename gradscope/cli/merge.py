@@ -14,9 +14,11 @@ from gradscope.report.files import require_free
 EXAMPLES = """\
 gradscope merge -o sweep.db sweep-*of16.db
 gradscope merge -o both.db laptop.db cluster.db
-gradscope merge -o sweep.db sweep.db more.db --force --json
+gradscope merge -o saved.db sweep.db --salvage
 """
 
+SALVAGE_HELP = "Save of damaged stores the cells that are whole."
+Salvage = Annotated[bool, option("--salvage", SALVAGE_HELP, OUTPUT)]
 Target = Annotated[Path, option("--output -o", "The joined store.", OUTPUT, "FILE")]
 
 
@@ -26,6 +28,7 @@ def merge(
     format: FormatChoice = None,  # noqa: A002 (the flag's name)
     json: Json = False,
     force: Force = False,
+    salvage: Salvage = False,
     debug: Debug = False,  # noqa: ARG001 (read where errors are shown)
 ) -> None:
     """Join stores into one: duplicates are resolved, disagreements refused."""
@@ -37,7 +40,7 @@ def merge(
     from gradscope.report.terminal.sweep import merge_page
     from gradscope.sweep.merge import merge_stores
 
-    merged = merge_stores(stores, output)
+    merged = merge_stores(stores, output, salvage=salvage)
     show(
         place,
         lambda screen: merge_page(merged, output, screen),

@@ -1,8 +1,10 @@
 """Where results go: answers to stdout or ``-o``, pictures and runs to files, notes to stderr."""
 
 import io
+import logging
 import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -196,6 +198,21 @@ def detach_stream(stream: TextIO) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
+def keep_stderr_for_notes() -> None:
+    """Keep off stderr what libraries, in whatever language, and their processes write there; not
+    with ``--debug``, nor where Python's own ``-W`` asks for warnings.
+    """
+    if sys.warnoptions or "--debug" in sys.argv:
+        return
+    logging.disable()
+    warnings.simplefilter("ignore")
+    null = os.open(os.devnull, os.O_WRONLY)
+    if sys.stderr is not None:
+        told = {"encoding": sys.stderr.encoding, "errors": sys.stderr.errors}
+        sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, **told)
+    os.dup2(null, 2)
+
+
 @contextmanager
 def progress_bar(title: str, total: int) -> Iterator[Callable[..., None]]:
     """Show a bar on stderr where that is a terminal.
@@ -221,6 +238,6 @@ def progress_bar(title: str, total: int) -> Iterator[Callable[..., None]]:
 
         def move(text: str, done: int | None = None) -> None:
             advance = 1 if done is None else None
-            progress.update(task, advance=advance, completed=done, text=text)
+            progress.update(task, advance=advance, completed=done, text=printable(text))
 
         yield move

@@ -1,5 +1,6 @@
 """``gradscope show-config``: the settings that made a picture, a document or a run."""
 
+import tomllib
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,7 @@ import typer
 from gradscope.cli.command import set_blas_threads
 from gradscope.cli.options import Debug, Json
 from gradscope.cli.output import write_stdout
+from gradscope.errors import ArchiveError
 
 EXAMPLES = """\
 gradscope show-config report.pdf
@@ -37,4 +39,10 @@ def show_config(
     document = read_document(file)
     made_by = command_words(document)
     comment = f"# {made_by}\n" if made_by not in ("", f"gradscope {MadeBy.ANALYZE}") else ""
-    write_stdout(comment + (settings_to_toml(document["settings"]) if document["settings"] else ""))
+    toml = settings_to_toml(document["settings"])
+    try:
+        tomllib.loads(toml)
+    except tomllib.TOMLDecodeError as error:
+        fault = "names a file that is not UTF-8, as TOML is; use gradscope rerun, or --json"
+        raise ArchiveError(f"{file} {fault}") from error
+    write_stdout(comment + toml)

@@ -10,6 +10,7 @@ import typer
 
 from gradscope.cli.analyze import EXIT_INTERRUPTED
 from gradscope.cli.command import Call, read_toml, set_blas_threads, settings_in, takes_settings
+from gradscope.cli.merge import merge
 from gradscope.cli.options import EXECUTION, OUTPUT, Threads, option
 from gradscope.cli.output import note, progress_bar, show
 from gradscope.errors import SettingError
@@ -46,9 +47,13 @@ WORKERS_HELP = "Worker processes (default: the number of cores)."
 WorkerCount = Annotated[int | None, option("--workers", WORKERS_HELP, EXECUTION, "N")]
 SCHEDULER_HELP = "A dask scheduler: tcp://HOST:PORT, or its file."
 Scheduler = Annotated[str | None, option("--scheduler", SCHEDULER_HELP, EXECUTION, "ADDRESS")]
+PATIENCE_HELP = "Seconds to wait for a worker where the scheduler has none (default 120)."
+Patience = Annotated[float, option("--patience", PATIENCE_HELP, EXECUTION, "SECONDS")]
 RetryFailed = Annotated[bool, option("--retry-failed", "Compute failed cells again.", EXECUTION)]
 SKIP_HELP = "Leave out combinations that are not possible."
 SkipContradictions = Annotated[bool, option("--skip-contradictions", SKIP_HELP, EXECUTION)]
+SALVAGE_HELP = "Save what is whole of a damaged store in another, and end."
+SalvageTo = Annotated[Path | None, option("--salvage", SALVAGE_HELP, OUTPUT, "NEW")]
 DRY_HELP = "Show the number of cells and the time; compute nothing."
 DryRun = Annotated[bool, option("--dry-run", DRY_HELP, EXECUTION)]
 
@@ -65,8 +70,10 @@ def sweep(  # noqa: PLR0913 (each is a flag)
     workers: WorkerCount = None,
     scheduler: Scheduler = None,
     threads: Threads = None,
+    patience: Patience = 120.0,
     retry_failed: RetryFailed = False,
     skip_contradictions: SkipContradictions = False,
+    salvage: SalvageTo = None,
     dry_run: DryRun = False,
 ) -> None:
     """Analyze every combination of settings and keep the results in one store; the same command
@@ -78,6 +85,9 @@ def sweep(  # noqa: PLR0913 (each is a flag)
     from gradscope.sweep.grid import Shard, make_plan
     from gradscope.sweep.run import run_sweep
 
+    if salvage is not None:
+        merge([store], salvage, call.place.format, salvage=True)
+        return
     part = None if shard is None else Shard.parse(shard)
     if part is not None:  # sweep.db becomes sweep-3of16.db.
         store = store.with_name(f"{store.stem}-{part.number}of{part.count}{store.suffix}")
@@ -85,7 +95,7 @@ def sweep(  # noqa: PLR0913 (each is a flag)
     if plan.left_out:
         note(f"left out {len(plan.left_out)} combinations; the first: {plan.left_out[0]}")
     by_default = ExecutorName.PROCESS if scheduler is None else ExecutorName.DASK
-    chosen = Workers(executor or by_default, workers, scheduler, threads or 1)
+    chosen = Workers(executor or by_default, workers, scheduler, threads or 1, patience)
     if dry_run:
         _show_plan(call, plan, store, chosen)
         return
@@ -123,14 +133,17 @@ def sweep_bar(total: int) -> "Iterator[Watch]":
 
     Yields what to call after each commit; a pool of workers that was restarted is always reported.
     """
-    start, restarts = time.perf_counter(), 0
+    start, restarts, absence = time.perf_counter(), 0, 0.0
     with progress_bar("sweeping", total) as move:
 
         def watch(progress: "Progress") -> None:
-            nonlocal restarts
+            nonlocal restarts, absence
             if progress.restarts > restarts:
                 restarts = progress.restarts
                 note("a worker process died; its cells are run again in a new one")
+            if progress.absence and not absence:
+                note(f"no worker has been there for {progress.absence:.0f} s; waiting (--patience)")
+            absence = progress.absence
             rate = progress.ended / max(time.perf_counter() - start, 1e-9)
             text = f"{rate:.3g} cells per second, {progress.all_failed} failed,"
             move(text, progress.kept + progress.ended)

@@ -8,6 +8,7 @@ from gradscope.errors import DataError
 # How much of a text, and how many names, a message shows.
 SHOWN_CHARACTERS = 40
 SHOWN_NAMES = 8
+LONGEST_LIST = 160
 
 
 def choose_columns(asked: tuple[str, ...], names: tuple[str, ...], path: Path) -> list[int]:
@@ -49,11 +50,21 @@ def several_columns(names: tuple[str, ...], path: Path) -> DataError:
 
 def listed(names: tuple[str, ...]) -> str:
     """Return the first names, and how many there are if that is not all."""
-    first = ", ".join(quoted(name) for name in names[:SHOWN_NAMES])
-    return first if len(names) <= SHOWN_NAMES else f"{first}, … ({len(names)} in all)"
+    shown = [quoted(name) for name in names[:SHOWN_NAMES]]
+    while sum(map(len, shown)) > LONGEST_LIST:
+        shown.pop()
+    first = ", ".join(shown)
+    return first if len(names) == len(shown) else f"{first}, … ({len(names)} in all)"
 
 
-def quoted(text: str) -> str:
-    """Return a text from the file as it goes into a message: one line, quoted, not too long."""
-    short = text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
-    return repr(short)
+def quoted(value: object) -> str:
+    """Return a text from a file as it goes into a message: one line, quoted, not too long; of other
+    things but numbers, what they are, as they may hold themselves.
+    """
+    if not isinstance(value, str):
+        known = value is None or isinstance(value, int | float)
+        return str(value) if known else f"a {type(value).__name__}"
+    short = value[:SHOWN_CHARACTERS]
+    while len(repr(short)) > SHOWN_CHARACTERS + 2:  # Escapes are longer than what they stand for
+        short = short[:-1]
+    return repr(short if short == value else f"{short[: SHOWN_CHARACTERS - 1]}…")

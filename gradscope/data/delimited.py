@@ -1,32 +1,35 @@
-"""Separated text (CSV and its relatives) as named columns of cells.
+"""Rows of text, from CSV and its relatives or a sheet of a workbook, as named columns of cells.
 
 The separator is the one that splits the first rows most evenly into values: ``csv.Sniffer`` guesses
 from letter frequencies and errs on dates and decimal commas.
 """
 
 import csv
-import math
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from io import StringIO
 from itertools import islice
 
+from gradscope.data.cells import decimal_mark, is_missing, is_value
+from gradscope.data.columns import quoted
 from gradscope.errors import DataError
 
 # In order of preference, where several split the text equally well. A space stands for any blanks.
 SEPARATORS = (",", "\t", ";", "|", " ")
-DECIMAL_COMMA_SEPARATORS = (";", "\t")
+# Between these, "1.234" may be a thousand as well; elsewhere the point is taken for decimal.
+DOUBTFUL_SEPARATORS = (";", "\t")
 SAMPLE_ROWS = 50
+MAX_HEADER_ROWS = 4
+Rows = Iterator[tuple[int, list[str]]]  # The line on which each row starts, and its cells.
 
-# Compared in lower case. "#N/A" is what spreadsheets write.
-MISSING_WORDS = frozenset({"", "na", "n/a", "#n/a", "nan", "null", "none", "?", "-"})
-# A line that starts with one of these is a row with a failed formula, not a comment.
-SPREADSHEET_ERRORS = ("#N/A", "#DIV/0!", "#VALUE!", "#REF!", "#NAME?", "#NUM!", "#NULL!")
-
-_DECIMAL_COMMA = re.compile(r"[+-]?\d*,\d+(?:[eE][+-]?\d+)?")
-_POINT_NUMBER_CELL = re.compile(
-    r"(?:^|[;\t\"])[ ]*[+-]?\d*\.\d+(?:[eE][+-]?\d+)?[ ]*(?:$|[;\t\"])", re.MULTILINE
+# A line that starts with a spreadsheet's error is a row with a failed formula, not a comment.
+_COMMENT = re.compile(r"\s*(?:#(?!N/A|DIV/0!|VALUE!|REF!|NAME\?|NUM!|NULL!)|%(?!\d))")
+_SEPARATOR_LINE = re.compile(r'"?sep=([^\w\s"]|\t)"?[,;\t]*(?=\r|\n)', re.IGNORECASE)
+_DATE = re.compile(
+    r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}(?:[ T]\d{1,2}(?::\d\d){1,2}(?:\.\d+)?)?"
+    r"(?: ?[AP]M|Z|[+-][\d:]+)?"
 )
 # Dates, times and numbers in other notations: text, but not the name of a column.
 _FIGURES = re.compile(r"[+-]?\d[\d\s\-/:.,;+TZAPM]*")
@@ -34,96 +37,64 @@ _FIGURES = re.compile(r"[+-]?\d[\d\s\-/:.,;+TZAPM]*")
 
 @dataclass(frozen=True, eq=False, slots=True)
 class CellTable:
-    """C named columns of N text cells, as they stand in the file but for their quotes.
-
-    Names are "1", "2", … without a header, or where one is empty. ``lines`` has the line of the
-    file, from 1, on which each row starts; ``decimal_comma`` says whether "1,5" means 1.5.
+    """C columns of N cells without their quotes, named "1", "2", … where no header names them, and
+    the line of the file on which each row starts, or what ``unit`` calls it, from 1;
+    ``decimal_commas`` says whether "1,5" means 1.5, None in a column where no cell decides.
     """
 
+    source: str
     names: tuple[str, ...]
-    columns: tuple[list[str], ...]
-    lines: list[int]
-    decimal_comma: bool
+    columns: Sequence[tuple[str, ...]]
+    lines: Sequence[int]
+    decimal_commas: Sequence[bool | None] = ()
+    unit: str = "line"
 
-
-def cell_value(cell: str, *, decimal_comma: bool) -> float:
-    """Return the number in a cell, NaN if missing, ±inf on overflow; ValueError for a text."""
-    word = cell.strip()
-    if word.lower() in MISSING_WORDS:
-        return math.nan
-    if decimal_comma and _DECIMAL_COMMA.fullmatch(word):
-        word = word.replace(",", ".")
-    if "_" in word:  # Python reads 1_000 as a number; in a data file it is a slip or an identifier.
-        raise ValueError(word)
-    return float(word)
-
-
-def is_value(cell: str, *, decimal_comma: bool) -> bool:
-    """Say whether a cell holds a number or marks a missing value."""
-    try:
-        cell_value(cell, decimal_comma=decimal_comma)
-    except ValueError:
-        return False
-    return True
+    def place(self, row: int, name: str) -> str:
+        """Return the place of one cell, as an error message opens."""
+        return f"{self.source} {self.unit} {self.lines[row]}, column {quoted(name)}"
 
 
 def parse_cells(raw: bytes, source: str) -> CellTable:
-    """Split the bytes of a text file into named columns of cells; ``source`` is its name in
-    messages.
-
-    UTF-8 with or without a byte order mark, any line ends, quoted cells. Blank lines and lines that
-    start with ``#`` are passed over. A first row with some cell that is neither a value nor a date
-    is the header. Decimal commas are read between semicolons and tabs, unless a number with a
-    decimal point stands beside them ("1,234" would be ambiguous). Raises DataError if the bytes are
-    not text, hold no rows, or rows differ in their number of cells.
+    """Split a text (UTF-8, or UTF-16 with its mark; any line ends; quoted cells) into columns, as
+    ``named_columns`` does. Blank lines and those that start with ``#`` or ``%`` are passed over.
     """
     try:
-        text = raw.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        text = raw.decode("utf-16" if raw[:2] in {b"\xff\xfe", b"\xfe\xff"} else "utf-8-sig")
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
         raise DataError(
             f"{source} is not UTF-8 text; save it as UTF-8 (in a spreadsheet: 'CSV UTF-8')"
         )
-    lines = text.split("\n")
-    separator = max(SEPARATORS, key=lambda each: _plausibility(lines, each))
-    cells, starts = _read_rows(lines, separator, source)
-    separated = separator in DECIMAL_COMMA_SEPARATORS and "," in text
-    decimal_comma = separated and not _POINT_NUMBER_CELL.search(text)
-    width = len(cells) // len(starts)
-    header = _header(cells[:width], decimal_comma=decimal_comma)
-    skipped = 1 if header else 0
-    if len(starts) == skipped:
-        raise DataError(f"{source} has a header but no rows; give at least one row of numbers")
-    return CellTable(
-        names=header or tuple(str(column) for column in range(1, width + 1)),
-        columns=tuple(cells[skipped * width + column :: width] for column in range(width)),
-        lines=starts[skipped:],
-        decimal_comma=decimal_comma,
-    )
+    declared = _SEPARATOR_LINE.match(text)
+    text = text[declared.end() :] if declared else text
+    best = declared[1] if declared else max(SEPARATORS, key=lambda each: _plausibility(text, each))
+    return named_columns(_rows(text, best, source), best, source)
 
 
-def _plausibility(lines: list[str], separator: str) -> float:
-    """Return (share of rows with the commonest width) × (share of cells that are values)."""
+def _plausibility(text: str, separator: str) -> float:
+    """Return (share of rows with the commonest width) × (share of cells: values and dates)."""
     try:
-        rows = [cells for _, cells in islice(_rows(lines, separator, ""), SAMPLE_ROWS)]
+        rows = [cells for _, cells in islice(_rows(text, separator, ""), SAMPLE_ROWS)]
     except DataError:
         rows = []
     if not rows:
         return 0.0
     width, agreeing = Counter(map(len, rows)).most_common(1)[0]
+    cells = [cell.strip() for row in rows for cell in row]
     # In a single column a comma is more likely a separator that a short row lacks.
-    decimal_comma = separator in DECIMAL_COMMA_SEPARATORS and width > 1
-    cells = [cell for row in rows for cell in row]
-    values = sum(is_value(cell, decimal_comma=decimal_comma) for cell in cells)
-    return agreeing / len(rows) * values / len(cells)
+    values = [each for each in cells if is_value(each) and (width > 1 or "," not in each)]
+    dates = [each for each in cells if _DATE.fullmatch(each)]
+    return agreeing / len(rows) * (len(values) + len(dates)) / len(cells)
 
 
-def _rows(lines: list[str], separator: str, source: str) -> Iterator[tuple[int, list[str]]]:
+def _rows(text: str, separator: str, source: str) -> Rows:
     """Yield the line on which each row starts, and its cells."""
     # A space as separator is collapsed by _tidy; csv refuses it together with skipinitialspace.
     reader = csv.reader(
-        _tidy(lines, separator), delimiter=separator, skipinitialspace=separator != " "
+        _tidy(StringIO(text, newline=None), separator),
+        delimiter=separator,
+        skipinitialspace=separator != " ",
     )
     start = 1
     try:
@@ -142,43 +113,73 @@ def _tidy(lines: Iterable[str], separator: str) -> Iterator[str]:
     """Yield the lines with comments and blanks emptied, so that later lines keep their number."""
     for line in lines:
         bare = line.strip()
-        if bare.startswith("#") and not bare.startswith(SPREADSHEET_ERRORS):
+        if _COMMENT.match(line) or not (bare or separator in line):
             yield "\n"
-        elif separator == " ":
-            yield " ".join(line.split()) + "\n"
-        elif bare or separator in line:
-            yield line + "\n"
+        elif separator == " ":  # Not str.split: a no-break space stands between thousands.
+            yield re.sub(r"[ \t]+", " ", line.strip(" \t\n")) + "\n"
         else:
-            yield "\n"
+            yield line
 
 
-def _read_rows(lines: list[str], separator: str, source: str) -> tuple[list[str], list[int]]:
-    """Return all cells, row after row, and the line on which each row starts.
-
-    One flat list, because a million short ones keep Python's garbage collector busy.
+def named_columns(rows: Rows, separator: str, source: str, unit: str = "line") -> CellTable:
+    """Return rows as named columns without the blank cells at the end of all rows and the blank
+    rows at either end; DataError without rows, or if they differ in their number of cells.
     """
-    cells: list[str] = []
-    starts: list[int] = []
-    width = 0
-    for start, row in _rows(lines, separator, source):
-        width = width or len(row)
-        if len(row) != width:
+    kept: list[tuple[int, int, list[str]]] = []
+    for line, row in rows:
+        size = len(row)
+        while row and not row[-1].strip():
+            row.pop()
+        if row or kept:
+            kept.append((line, size, row))
+    while kept and not kept[-1][2]:
+        kept.pop()
+    if not kept:
+        raise DataError(f"{source} is empty; give a file with at least one row of numbers")
+    lines, sizes, cells = zip(*kept, strict=True)
+    width, usual = max(map(len, cells)), Counter(sizes).most_common(1)[0][0]
+    ragged = min(sizes) < width
+    for line, size, row in kept:
+        if ragged and (size < usual or len(row) > usual):
             raise DataError(
-                f"{source} line {start} has {len(row)} cells, but line {starts[0]} has {width}; "
+                f"{source} {unit} {line} has {size} cells, but most have {usual}; "
                 "give every row the same number, or quote cells that hold separators"
             )
-        cells += row
-        starts.append(start)
-    if not starts:
-        raise DataError(f"{source} is empty; give a file with at least one row of numbers")
-    return cells, starts
+        row.extend([""] * (width - len(row)))
+    count = _header_rows(cells[: MAX_HEADER_ROWS + 1])
+    if len(lines) == count:
+        raise DataError(f"{source} has a header but no rows; give at least one row of numbers")
+    header = [[cell.strip() for cell in row] for row in cells[:count]] or [[""] * width]
+    joined = [" ".join(filter(None, dict.fromkeys(each))) for each in zip(*header, strict=True)]
+    named = next((row for row in header if all(row) and len(set(row)) == width), joined)
+    names = tuple(name or str(k) for k, name in enumerate(named, start=1))
+    columns = list(zip(*cells[count:], strict=True))
+    commas = _decimal_commas(columns, separator)
+    return CellTable(source, names, columns, lines[count:], commas, unit)
 
 
-def _header(first_row: list[str], *, decimal_comma: bool) -> tuple[str, ...]:
-    """Return the names of the columns, or nothing where the first row holds data."""
-    first = [cell.strip() for cell in first_row]
-    if all(
-        is_value(cell, decimal_comma=decimal_comma) or _FIGURES.fullmatch(cell) for cell in first
-    ):
-        return ()
-    return tuple(name or str(column) for column, name in enumerate(first, start=1))
+def _header_rows(rows: Sequence[list[str]]) -> int:
+    """Return how many rows name the columns: the first with a text, and those below up to a number,
+    if each has a text above a number or date (units; the three rows of yfinance).
+    """
+    texts = [[not (is_value(c) or _FIGURES.fullmatch(c.strip())) for c in row] for row in rows]
+    end = 1
+    while end < len(rows) and all(is_missing(c) or not is_value(c) for c in rows[end]):
+        end += 1
+    below = texts[min(end, len(rows) - 1)]
+    named = (any(a > b for a, b in zip(row, below, strict=True)) for row in texts[1:end])
+    return any(texts[0]) * (end if all(named) else 1)
+
+
+def _decimal_commas(columns: list[tuple[str, ...]], separator: str) -> list[bool | None]:
+    """Return what the first cell of one reading says of its column, else what the others agree on;
+    else a point is decimal, but None where thousands may be meant.
+    """
+    marks = [next((m for m in map(decimal_mark, each) if m in {",", "."}), "") for each in columns]
+    known = set(marks) - {""}
+    others = known == {","} if len(known) == 1 else None
+    asked = separator in DOUBTFUL_SEPARATORS or bool(known)
+    return [
+        mark == "," if mark else others if asked or "," in "".join(column) else False
+        for mark, column in zip(marks, columns, strict=True)
+    ]

@@ -2,7 +2,6 @@
 what is wanted of its outputs.
 """
 
-import io
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +11,10 @@ from gradscope.arrays import FloatArray, IntArray, as_float64, counted
 from gradscope.data import table
 from gradscope.data.batch import Targets
 from gradscope.data.columns import listed, quoted
+from gradscope.data.intake import AnyArray, Intake, ZipMembers, opened
 from gradscope.data.series import evenly_spaced
-from gradscope.data.table import AnyArray
 from gradscope.errors import DataError
-from gradscope.names import ErrorName, MissingCells
+from gradscope.names import ErrorName
 
 ARCHIVE_SUFFIX = ".npz"
 MAX_INPUT = 1e100
@@ -31,7 +30,7 @@ class Layout:
 
     batch_first: bool = False
     column: tuple[str, ...] = ()
-    missing: MissingCells = MissingCells.REFUSE
+    missing: str = "refuse"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -63,15 +62,17 @@ def read_array(path: Path, layout: Layout, option: str) -> AnyArray:
                 f"--column {layout.column[0]} is given, but {path} is an array of inputs as they "
                 "are; leave it out, or save the columns that are meant"
             )
-        array = table.read_npy(table.file_bytes(path), path)
+        array = table.read_npy(path, option)
     elif suffix == ARCHIVE_SUFFIX:
-        array = _member(table.file_bytes(path), path, layout.column)
+        array = _member(path, layout.column, option)
     else:
         kinds = f"{table.ARRAY_SUFFIX}, {ARCHIVE_SUFFIX} or {', '.join(table.TEXT_SUFFIXES)}"
         raise DataError(
             f"{path} is not a {kinds} file; convert it, or rename it if it is one ({option})"
         )
     table.require_real(array, path)
+    if array.ndim == 0 or array.size == 0:
+        raise DataError(f"{path} holds an array of shape {array.shape}; save numbers ({option})")
     values = as_float64(array)
     unfit = ~(np.abs(values) <= MAX_INPUT)  # NaN too
     if unfit.any():
@@ -83,28 +84,24 @@ def read_array(path: Path, layout: Layout, option: str) -> AnyArray:
     return array.astype(np.int64) if array.dtype.kind in "biu" else values
 
 
-def _member(raw: bytes, path: Path, column: tuple[str, ...]) -> AnyArray:
+def _member(path: Path, column: tuple[str, ...], option: str) -> AnyArray:
     """Return the only array of an archive, or the one that is asked for."""
-    try:
-        with np.load(io.BytesIO(raw), allow_pickle=False) as archive:
-            names = tuple(archive.files)
-            asked = column or names
-            if len(asked) == 1 and asked[0] in names:
-                member: AnyArray = archive[asked[0]]
-                return member
-    except Exception as error:  # noqa: BLE001 - a damaged zip fails in many ways inside NumPy
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise DataError(
-            f"{path} cannot be read ({reason}); save the inputs with numpy.savez"
-        ) from None
-    wanted = f"no array {quoted(column[0])}" if column else f"{len(names)} arrays"
-    raise DataError(f"{path} has {wanted}: {listed(names)}; choose one with --column")
+    with opened(path, DataError, option) as file:
+        intake = Intake(path, DataError)
+        with intake.reading("a NumPy archive", "save the inputs with numpy.savez"):
+            members = ZipMembers(file, intake)
+            arrays = {name.removesuffix(".npy"): name for name in members.names}
+            asked = column or tuple(arrays)
+            if len(asked) == 1 and asked[0] in arrays:
+                return intake.array(members.read(arrays[asked[0]]), asked[0])
+    wanted = f"no array {quoted(column[0])}" if column else f"{len(arrays)} arrays"
+    raise DataError(f"{path} has {wanted}: {listed(tuple(arrays))}; choose one with --column")
 
 
 def sequences(array: AnyArray, path: Path, *, batch_first: bool) -> FloatArray:
     """Return inputs as (T,B,D), from (T,B,D), (B,T,D) or, of one sequence, (T,D)."""
     order = "(B,T,D)" if batch_first else "(T,B,D)"
-    if array.ndim not in (2, 3) or array.size == 0:
+    if array.ndim not in (2, 3):
         raise DataError(
             f"{path} holds an array of shape {array.shape}; save {order}, or (T,D) for one "
             "sequence (--data)"

@@ -1,24 +1,29 @@
-"""A data file, separated text or NumPy's ``.npy``, as named columns of finite numbers (N,C)."""
+"""A data file, separated text, a workbook or a ``.npy``, as named columns of finite numbers."""
 
+import gzip
 import io
-import math
-from collections.abc import Sequence
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from gradscope.arrays import FloatArray, as_float64
+from gradscope.data.cells import UNIT, cell_value, decimal_mark, is_missing, is_value, marks_of
 from gradscope.data.columns import choose_columns, listed, quoted, several_columns
-from gradscope.data.delimited import CellTable, cell_value, is_value, parse_cells
-from gradscope.errors import DataError
-from gradscope.names import MissingCells
+from gradscope.data.delimited import CellTable, named_columns, parse_cells
+from gradscope.data.intake import AnyArray, Intake, ZipMembers, content
+from gradscope.errors import DataError, install_line
 
-AnyArray = np.ndarray[tuple[int, ...], np.dtype[Any]]
-
-TEXT_SUFFIXES = (".csv", ".tsv", ".txt")
+TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".gz", ".xlsx")
 ARRAY_SUFFIX = ".npy"
+
+# For "no value" people write nines, ends of integers, powers of ten, the fill values of netCDF and
+# float32, and -200 (UCI's air quality).
+_USUAL_MARKS = re.compile(
+    r"-200|-?99+(\.9+)?|-32768|65535|-?214748364[78]|-?(1e\+[2-9]\d|9\.96921e\+36|3\.402823e\+38)"
+)
+FAR = 5.0  # Robust standard deviations between a mark and all other values, at least.
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -31,34 +36,16 @@ class Table:
     values: FloatArray
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class _Places:
-    """Where rows stand in the file: ``numbers[row]`` is the line (text) or row (array), from 1."""
-
-    path: Path
-    unit: str
-    numbers: Sequence[int]
-
-    def at(self, row: int, name: str) -> str:
-        """Return the place of one cell, as an error message opens."""
-        return f"{self.path} {self.unit} {self.numbers[row]}, column {quoted(name)}"
-
-
 def read_table(
-    path: Path,
-    columns: tuple[str, ...] = (),
-    missing: MissingCells = MissingCells.REFUSE,
-    *,
-    every: bool = False,
+    path: Path, columns: tuple[str, ...] = (), missing: str = "refuse", *, every: bool = False
 ) -> Table:
-    """Read columns of numbers from a ``.csv``, ``.tsv``, ``.txt`` or ``.npy`` file: text, with or
-    without a header (see ``delimited.parse_cells``), or an array (N,) or (N,C).
+    """Read columns of numbers from a text (see ``delimited``; packed by gzip too), the first sheet
+    of a workbook, or an array (N,) or (N,C) in a ``.npy``.
 
     ``columns`` are names, or numbers counted from 1; a name wins. None asks for the only column of
-    numbers, or with ``every`` for all columns of a text. ``missing`` cells (also NA, NaN, null,
-    None, ``?``, ``-``) are refused, or filled by the line between their neighbours, at the ends by
-    the nearest value. Raises DataError if the file cannot be read, a column is not there or not the
-    only choice, or a cell is missing, infinite or not a number.
+    numbers, or with ``every`` for all columns of a text. ``missing`` values (see ``marks_of``) are
+    refused, or filled by the line between their neighbours, at the ends by the nearest one. Raises
+    DataError if the file or a column cannot be read, or a cell is no finite number.
     """
     suffix = path.suffix.lower()
     if suffix in TEXT_SUFFIXES:
@@ -71,24 +58,48 @@ def read_table(
     )
 
 
-def _read_text(
-    path: Path, columns: tuple[str, ...], missing: MissingCells, *, every: bool
-) -> Table:
-    cells = parse_cells(file_bytes(path), str(path))
-    if every and not columns:
-        chosen = list(range(len(cells.names)))
-    elif columns:
-        chosen = choose_columns(columns, cells.names, path)
-    else:
-        chosen = [_only_column_of_numbers(cells, path)]
-    places = _Places(path, "line", cells.lines)
-    values = np.column_stack([_column_values(cells, column, places) for column in chosen])
-    names = tuple(cells.names[column] for column in chosen)
-    return Table(names, _complete(values, names, places, missing))
+def _read_text(path: Path, columns: tuple[str, ...], missing: str, *, every: bool) -> Table:
+    raw, intake = content(path, DataError, "--data"), Intake(path, DataError)
+    if raw.startswith(b"\x1f\x8b"):
+        with intake.reading("gzip", "unpack it"), gzip.GzipFile(fileobj=io.BytesIO(raw)) as packed:
+            raw = packed.read(intake.left + 1)
+            intake.spend(len(raw), path.name)
+    workbook = raw.startswith(b"PK\x03\x04")
+    cells = _workbook_cells(raw, intake) if workbook else parse_cells(raw, str(path))
+    chosen = choose_columns(columns, cells.names, path)
+    if not columns:
+        chosen = [*range(len(cells.names))] if every else [_only_column_of_numbers(cells, path)]
+    values = np.column_stack([_column_values(cells, column) for column in chosen])
+    return _complete(values, tuple(cells.names[column] for column in chosen), cells, missing)
 
 
-def _read_array(path: Path, columns: tuple[str, ...], missing: MissingCells) -> Table:
-    array = read_npy(file_bytes(path), path)
+def _workbook_cells(raw: bytes, intake: Intake) -> CellTable:
+    """Return the cells of a workbook's first sheet, formulas as they were when it was saved."""
+    try:
+        from openpyxl import load_workbook
+    except ImportError:
+        text = f"{intake.path} is a workbook: save it as CSV, or install openpyxl"
+        raise DataError(f"{text}; {install_line('tables')}") from None
+    with intake.reading("a workbook (.xlsx)", "save it again, or as CSV"):
+        members = ZipMembers(io.BytesIO(raw), intake)
+        intake.spend(sum(map(members.size, members.names)), intake.path.name)
+        sheet = load_workbook(io.BytesIO(raw), read_only=True, data_only=True).worksheets[0]
+        sheet.reset_dimensions()  # They may claim other cells than there are.
+        rows, width = {}, 0
+        for line, row in enumerate(sheet.iter_rows(values_only=True), start=1):
+            if any(cell is not None for cell in row):
+                width = max(width, len(row))
+                intake.require(8 * width * len(rows), sheet.title)
+                # No cell may have two readings: neither a number's point, nor a text.
+                texts = (f"{each:.17e}" if isinstance(each, float) else each for each in row)
+                shown = ("" if each is None else str(each) for each in texts)
+                rows[line] = [repr(each) if decimal_mark(each) == "?" else each for each in shown]
+        filled = ((line, row + [""] * (width - len(row))) for line, row in rows.items())
+        return named_columns(filled, ",", str(intake.path), f"sheet {quoted(sheet.title)} row")
+
+
+def _read_array(path: Path, columns: tuple[str, ...], missing: str) -> Table:
+    array = read_npy(path)
     require_real(array, path)
     if array.ndim not in (1, 2) or array.size == 0:
         raise DataError(
@@ -101,41 +112,15 @@ def _read_array(path: Path, columns: tuple[str, ...], missing: MissingCells) -> 
         raise several_columns(all_names, path)
     chosen = choose_columns(columns or all_names, all_names, path)
     values, names = everything[:, chosen], tuple(all_names[column] for column in chosen)
-    places = _Places(path, "row", range(1, len(values) + 1))
-    infinite = np.argwhere(np.isinf(values))
-    if infinite.size:
-        row, column = infinite[0]
-        raise DataError(
-            f"{places.at(row, names[column])}: {values[row, column]} is not finite; correct the "
-            "value or choose another column (--column)"
-        )
-    return Table(names, _complete(values, names, places, missing))
+    cells = CellTable(str(path), names, (), range(1, len(values) + 1), unit="row")
+    return _complete(values, names, cells, missing)
 
 
-def file_bytes(path: Path) -> bytes:
-    """Return what a file holds, or say why not."""
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist; check the name (--data)") from None
-    except IsADirectoryError:
-        raise DataError(f"{path} is a directory; name a file in it (--data)") from None
-    except PermissionError:
-        raise DataError(f"{path} may not be read; check its permissions") from None
-    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
-        raise DataError(f"{path} cannot be read ({error}); check the name (--data)") from None
-
-
-def read_npy(raw: bytes, path: Path) -> AnyArray:
-    """Return the array in the bytes of a ``.npy`` file."""
-    try:
-        array: AnyArray = np.lib.format.read_array(io.BytesIO(raw), allow_pickle=False)
-    except Exception as error:  # noqa: BLE001 - a damaged header fails in many ways inside NumPy
-        reason = str(error).partition("\n")[0] or type(error).__name__
-        raise DataError(
-            f"{path} cannot be read as a .npy array ({reason}); save the numbers with numpy.save"
-        ) from None
-    return array
+def read_npy(path: Path, option: str = "--data") -> AnyArray:
+    """Return the array in a ``.npy`` file."""
+    raw, intake = content(path, DataError, option), Intake(path, DataError)
+    with intake.reading("a .npy array", "save the numbers with numpy.save"):
+        return intake.array(raw, path.name)
 
 
 def require_real(array: AnyArray, path: Path) -> None:
@@ -152,16 +137,11 @@ def _only_column_of_numbers(cells: CellTable, path: Path) -> int:
         return 0
     # More cells that are numbers than text: a column of numbers with one slip in it is still the
     # column that is meant, and its slip is to be reported.
-    candidates = []
-    for column, texts in enumerate(cells.columns):
-        numbers = slips = 0
-        for cell in texts:
-            try:
-                numbers += not math.isnan(cell_value(cell, decimal_comma=cells.decimal_comma))
-            except ValueError:
-                slips += 1
-        if numbers > slips:
-            candidates.append(column)
+    candidates = [
+        column
+        for column, texts in enumerate(cells.columns)
+        if sum(not is_missing(each) if is_value(each) else -1 for each in texts) > 0
+    ]
     if not candidates:
         raise DataError(
             f"{path} has no column of numbers (columns: {listed(cells.names)}); correct its cells,"
@@ -172,44 +152,88 @@ def _only_column_of_numbers(cells: CellTable, path: Path) -> int:
     return candidates[0]
 
 
-def _column_values(cells: CellTable, column: int, places: _Places) -> FloatArray:
+def _column_values(cells: CellTable, column: int) -> FloatArray:
     """Return one column as (N,) numbers, NaN where a cell is missing."""
-    texts, comma = cells.columns[column], cells.decimal_comma
-    try:
-        values = np.array([cell_value(text, decimal_comma=comma) for text in texts])
-    except ValueError:
-        row = [is_value(text, decimal_comma=comma) for text in texts].index(False)
-        problem = "is not a number"
-    else:
-        if not np.isinf(values).any():
-            return values
-        row = int(np.isinf(values).argmax())
-        problem = "is not finite, or beyond 1.8e308"
-    hint = " (decimal commas need ; or tab between cells, and no decimal points)"
-    raise DataError(
-        f"{places.at(row, cells.names[column])}: {quoted(texts[row])} {problem}"
-        f"{hint if ',' in texts[row] else ''}; correct the cell or choose another column (--column)"
-    )
+    texts, comma = cells.columns[column], cells.decimal_commas[column]
+    values = [cell_value(text, decimal_comma=bool(comma)) for text in texts]
+    units = set()
+    for row, text in enumerate(texts):
+        unit = UNIT.search(text.strip())
+        units |= set() if is_missing(text) else {unit[2] or unit[3] if unit else ""}
+        if values[row] is None:
+            problem = "is not a number" + " as others are (decimal mark)" * is_value(text)
+        elif comma is None and decimal_mark(text) == "?":
+            ways = "1,2340 or 1,234.0" if "," in text else "1.2340 or 1.234,0"
+            problem = f"has decimals or thousands; decide by writing one such cell as {ways}"
+        elif len(units) > 1:
+            problem = "has another unit than cells above"
+        else:
+            continue
+        raise DataError(
+            f"{cells.place(row, cells.names[column])}: {quoted(text)} {problem}; correct the cell "
+            "or choose another column (--column)"
+        )
+    return np.array(values)
 
 
-def _complete(
-    values: FloatArray, names: tuple[str, ...], places: _Places, missing: MissingCells
-) -> FloatArray:
-    """Return the values (N,C) without NaN: refused, or filled along the column."""
+def _likely_marks(values: FloatArray) -> list[float]:
+    """Return what stands for missing values in a column (N,): numbers of a usual form, far from all
+    others, and several unless they are large.
+    """
+    known, counts = np.unique(values[~np.isnan(values)], return_counts=True)
+    ends = np.r_[known[:3], known[3:][-3:]]
+    usual = [v for v in ends.tolist() if _USUAL_MARKS.fullmatch(f"{v:.7g}")]
+    rest = np.repeat(known, counts * ~np.isin(known, usual))
+    if not usual or not rest.size:
+        return []
+    with np.errstate(over="ignore", invalid="ignore"):
+        low, lower, upper, high = np.quantile(rest, [0.0, 0.25, 0.75, 1.0])
+        # A normal distribution has 1.349 standard deviations between its quartiles.
+        spread = (upper - lower) / 1.349 or rest.std()
+        gaps = np.maximum(low - known, known - high)
+        far = (gaps > FAR * spread) | ((known < 0.0) & (low >= 0.0) & (gaps > spread))
+    large = (known <= -999.0) | (known >= 9999.0)
+    found = known[far & (large | ((counts > 1) & (spread > 0.0)))]
+    return [each for each in found.tolist() if each in usual]
+
+
+def _complete(values: FloatArray, names: tuple[str, ...], cells: CellTable, missing: str) -> Table:
+    """Return the values (N,C) without NaN: refused, or filled along the column; a number that looks
+    like a mark for one is asked about.
+    """
+    marks = marks_of(missing)
+    # To 1e-7, because they may have been stored in single precision.
+    with np.errstate(over="ignore"):
+        marked = np.isclose(values[..., np.newaxis], marks, rtol=1e-7, atol=0.0).any(axis=-1)
+    values = np.where(marked, np.nan, values)
+    found = [(k, each) for k, column in enumerate(values.T) for each in _likely_marks(column)]
+    if found and "keep" not in missing:
+        column, number = found[0]
+        rows = np.flatnonzero(values[:, column] == number)
+        words = [f"{each:.9g}" for each in dict.fromkeys([*marks, *(mark for _, mark in found)])]
+        keep = f"{missing},keep".removeprefix("refuse,")
+        raise DataError(
+            f"{cells.place(rows[0], names[column])}: {number:.9g} stands in {rows.size} of "
+            f"{len(values)} rows, far from all others; if it marks a missing value, use --missing "
+            f"{','.join(words)}, if not, --missing {keep}"
+        )
     absent = np.isnan(values)
-    if not absent.any():
-        return values
     blank = np.flatnonzero(absent.all(axis=0))
     if blank.size:
         raise DataError(
-            f"column {quoted(names[blank[0]])} of {places.path} holds no number at all; "
+            f"column {quoted(names[blank[0]])} of {cells.source} holds no number at all; "
             "choose another column (--column)"
         )
-    if missing is MissingCells.REFUSE:
-        row, column = np.argwhere(absent)[0]
+    fill = bool(marks) or "interpolate" in missing
+    infinite = np.isinf(values)
+    unfit = np.argwhere(infinite if infinite.any() else absent & (not fill))
+    if unfit.size:
+        row, column = unfit[0]
+        gap = absent[row, column]
         raise DataError(
-            f"{places.at(row, names[column])}: the value is missing ({absent.sum()} in all); "
-            "fill it in, or use --missing interpolate"
+            f"{cells.place(row, names[column])}: the value is "
+            f"{'missing' if gap else values[row, column]} ({len(unfit)} in all); correct it, or "
+            f"{'use --missing interpolate' if gap else 'choose another column (--column)'}"
         )
     # Straight lines across the gaps, level at the ends.
     filled = values.copy()
@@ -218,4 +242,4 @@ def _complete(
         known = values[~gaps, column]
         # A quarter, so that the rise between neighbours of opposite sign cannot overflow.
         filled[gaps, column] = 4.0 * np.interp(rows[gaps], rows[~gaps], known / 4.0)
-    return filled
+    return Table(names, filled)

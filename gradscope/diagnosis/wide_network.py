@@ -36,7 +36,8 @@ def expected_exponents(
         return None, None
     size = weights.shape[0]
     rows, most = slopes.reshape(-1, size), max(MIN_ROWS, MAX_ENTRIES // size**2)
-    gain = float(np.sqrt(size * np.mean(np.square(weights))))
+    scale = 2.0 ** np.frexp(np.abs(weights).max())[1]  # The square of a small weight is zero
+    gain = float(scale * np.sqrt(size * np.mean(np.square(weights / scale))))
     exponents = wide_exponents(rows[:: -(-rows.shape[0] // most)], gain, size)[None]
     sure = np.ones(exponents.shape, dtype=np.bool_)
     expected = LyapunovSpectrum(exponents, np.zeros(sure.shape), None, sure, size, rows.shape[0])

@@ -15,7 +15,6 @@ import numpy as np
 
 from gradscope.arrays import FloatArray
 from gradscope.diagnosis.reasons import Reason, ReasonCode
-from gradscope.model.activations import SIGMOID
 from gradscope.model.cells import Cell
 from gradscope.model.gru import GruParameters
 from gradscope.model.lstm import LstmParameters
@@ -92,8 +91,9 @@ def _saturation(params: Cell, trajectory: Trajectory) -> Iterator[Reason]:
     """Yield units that are never active, and what is mostly saturated: units, candidates, gates."""
     activation, candidates = params.activation, trajectory.cell_trajectory.candidates
     blocks, below = GATES.get(type(params), ()), np.array([-1.0])
+    gate = getattr(params, "gate_activation", activation)
     by_block = trajectory.pre_activations.reshape(*candidates.shape[:2], -1, candidates.shape[2])
-    entering = {"gates": (SIGMOID, by_block[:, :, blocks])} if blocks else {}
+    entering = {"gates": (gate, by_block[:, :, blocks])} if blocks else {}
     if activation.slope(below)[0] == activation.value(below)[0] == 0.0:
         # φ is flat below 0, as ReLU is: half of the slopes are 0 in a network that is well.
         dead = int(np.count_nonzero((activation.slope(candidates) == 0.0).all(axis=(0, 1))))

@@ -30,17 +30,15 @@ from gradscope.report.words.numbers import fraction, level, number, over_steps, 
 class VerdictLesson:
     """A verdict with what it was made from.
 
-    ``stage`` has the lag profile, its bound and the causes; ``rate`` is the growth rate in nats per
-    step, −inf where every product is exactly zero at the end, ``bound_rate`` its bound:
-    log(γ σ_max(W)) for a vanilla RNN. ``slope_ceiling`` is γ, ``log_weight_norm`` the bound less
-    log γ: log σ_max(W) in nats; None where the bound has other terms.
+    ``stage`` has the lag profile, its bound and the causes; ``bound_rate`` bounds its growth rate,
+    in nats per step: log(γ σ_max(W)) for a vanilla RNN. ``slope_ceiling`` is γ, ``log_weight_norm``
+    the bound less log γ: log σ_max(W) in nats; None where the bound has other terms.
     """
 
     settings: Settings
     stage: Stage
     learned: Learned | None
     thresholds: Thresholds
-    rate: float
     bound_rate: float
     slope_ceiling: float
     log_weight_norm: float | None
@@ -59,7 +57,7 @@ class VerdictLesson:
         content = {
             "stage": stage.name,
             "regime": stage.verdict.regime,
-            "rate_nats_per_step": self.rate,
+            "rate_nats_per_step": stage.verdict.rate,
             "rate_interval_95": None if growth.low is None else [growth.low, growth.high],
             "rate_from": {name: getattr(growth, name) for name in RATE_FROM},
             "rate_between": points,
@@ -100,7 +98,6 @@ def verdict_lesson(path: Path) -> VerdictLesson:
         stage,
         learned_by(stage.error, analysis.task_info),
         thresholds(settings),
-        rate=stage.verdict.rate,
         bound_rate=bound_rate,
         slope_ceiling=gamma,
         log_weight_norm=bound_rate - math.log(gamma) if has_textbook_bound(settings) else None,
@@ -122,7 +119,7 @@ THRESHOLD_SOURCES = {
 def verdict_page(lesson: VerdictLesson) -> Page:
     """Return rate, horizon, causes, bound, regime, need, error and thresholds, each explained."""
     stage, verdict = lesson.stage, lesson.stage.verdict
-    rate, bound = (f"{level(each)} nats per step" for each in (lesson.rate, lesson.bound_rate))
+    rate, bound = (f"{level(each)} nats per step" for each in (verdict.rate, lesson.bound_rate))
     beyond = f"beyond {steps(stage.profile.lags.size)}"
     reach = beyond if verdict.horizon is None else steps(verdict.horizon)
     thresholds = [

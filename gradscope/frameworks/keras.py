@@ -15,7 +15,7 @@ from gradscope.analysis.imported.stack import ImportedStack
 from gradscope.arrays import FloatArray
 from gradscope.frameworks import BACKENDS
 from gradscope.frameworks.parity import jacobian_row, steps_row
-from gradscope.model.activations import ACTIVATIONS
+from gradscope.model.activations import ACTIVATIONS, activation_of
 from gradscope.names import CellName, StateName
 from gradscope.weights.layers.keras_names import GATE_ORDER
 from gradscope.weights.layers.recurrent_layer import RecurrentLayer
@@ -30,7 +30,9 @@ LAYERS = {CellName.ELMAN: "SimpleRNN", CellName.GRU: "GRU", CellName.LSTM: "LSTM
 
 def can_compute(spec: CellSpec) -> bool:
     """Whether Keras has a layer of these equations."""
-    return spec.leak == 1.0 and spec.state is StateName.POST
+    functions = spec.activation, spec.gate_activation or "tanh"
+    named = all(activation_of(each).keras_name for each in functions)
+    return named and spec.leak == 1.0 and spec.state is StateName.POST
 
 
 def cannot_differentiate() -> str | None:
@@ -96,9 +98,11 @@ def _array(tensor: Any) -> FloatArray:
 
 
 def _layer(layer: RecurrentLayer, spec: CellSpec) -> Any:
-    gated = {} if spec.cell is CellName.ELMAN else {"recurrent_activation": "sigmoid"}
+    gated: dict[str, Any] = {}
+    if spec.gate_activation is not None:
+        gated["recurrent_activation"] = activation_of(spec.gate_activation).keras_name
     if spec.cell is CellName.GRU:
-        gated["reset_after"] = bool(spec.reset_after)  # type: ignore[assignment]
+        gated["reset_after"] = bool(spec.reset_after)
     made = getattr(keras.layers, LAYERS[spec.cell])(
         layer.hidden_size,
         activation=ACTIVATIONS[spec.activation].keras_name,

@@ -17,7 +17,7 @@ from gradscope.arrays import FloatArray
 from gradscope.frameworks.parity import jacobian_row, steps_row
 from gradscope.learning.differences import relative_deviation
 from gradscope.model.activations import ACTIVATIONS
-from gradscope.names import ActivationName, CellName, StateName
+from gradscope.names import ActivationName, CellName, GateName, StateName
 from gradscope.weights.layers.recurrent_layer import Direction, RecurrentLayer
 from gradscope.weights.layers.to_cell import CellSpec
 
@@ -35,7 +35,8 @@ def can_compute(spec: CellSpec) -> bool:
     if spec.cell is CellName.ELMAN:
         plain = spec.leak == 1.0 and spec.state is StateName.POST
         return plain and ACTIVATIONS[spec.activation].torch_name is not None
-    return spec.activation is ActivationName.TANH and spec.reset_after is not False
+    plain = spec.activation is ActivationName.TANH and spec.gate_activation is GateName.SIGMOID
+    return plain and spec.reset_after is not False
 
 
 def parity_rows(stack: ImportedStack) -> tuple[CheckRow, ...]:
@@ -122,8 +123,11 @@ def _outputs(stack: ImportedStack, inputs: FloatArray) -> FloatArray:
         for name, each in _weights(layer).items()
     }
     module.load_state_dict(arrays)
+    titles = [layer.title for depth in stack.layers for layer, _ in depth]
+    states = _tensor(np.stack([stack.trajectories[title].states[0] for title in titles]))
+    blocks = tuple(each.contiguous() for each in states.split(lowest.hidden_size, dim=2))
     with torch.no_grad():
-        found: FloatArray = module(_tensor(inputs))[0].numpy()
+        found: FloatArray = module(_tensor(inputs), blocks if blocks[1:] else states)[0].numpy()
     return found
 
 

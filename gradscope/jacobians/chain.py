@@ -229,14 +229,15 @@ def elman_chain(params: Cell, trajectory: Trajectory) -> ElmanChain:
             "an ElmanChain has the activation as its state; take cell_chain, which takes any cell"
         )
     slopes, log_slope, shifts = trajectory.slopes, params.activation.log_slope, None
-    lost = slopes.max(axis=2) < np.finfo(np.float64).tiny
+    lost = np.abs(slopes).max(axis=2) < np.finfo(np.float64).tiny
     if log_slope is not None and not has_leak(params.leak) and lost.any():
         # No slope of the step is zero, but all are below the floats: the largest becomes nearly 1.
         # (With a leak what the state keeps is larger by far, and nothing is lost.)
         logs = log_slope(trajectory.cell_trajectory.candidates[lost])
         shifts = np.zeros(lost.shape, dtype=np.int64)
         shifts[lost] = np.maximum(np.ceil(logs.max(axis=1) / LOG_2), LEAST_SHIFT)
-        slopes[lost] = np.exp(logs - LOG_2 * shifts[lost][:, None])
+        sizes = np.exp(logs - LOG_2 * shifts[lost][:, None])
+        slopes[lost] = np.copysign(sizes, slopes[lost])  # Of -0.0 too
     return ElmanChain(
         slopes=slopes,
         recurrent_weights=params.recurrent_weights,

@@ -189,10 +189,20 @@ def _mean_log_determinant(chain: Chain, first: int) -> FloatArray:
     if isinstance(chain, ElmanChain) and not has_leak(chain.leak):
         with np.errstate(divide="ignore"):
             log_slopes = np.log(np.abs(chain.slopes[first:])).sum(axis=2).mean(axis=0)
-        of_weights = np.linalg.slogdet(chain.recurrent_weights)[1]
+        of_weights = _log_determinant(chain.recurrent_weights)
         shifts = chain.state_size * step_shifts(chain)[first:].mean(axis=0)
         total: FloatArray = log_slopes + of_weights + LOG_2 * shifts
         return total
     steps = range(first + 1, chain.n_steps + 1)
-    logs: FloatArray = np.mean([np.linalg.slogdet(chain.jacobian(t))[1] for t in steps], axis=0)
+    logs: FloatArray = np.mean([_log_determinant(chain.jacobian(t)) for t in steps], axis=0)
     return logs
+
+
+def _log_determinant(matrices: FloatArray) -> FloatArray:
+    """Return log|det| of matrices (…,S,S), −inf where one is singular, each brought to the size of
+    1 first, as subnormal numbers have few digits.
+    """
+    exponent = np.frexp(np.abs(matrices).max(axis=(-2, -1)))[1]
+    with np.errstate(divide="ignore"):
+        logs = np.linalg.slogdet(np.ldexp(matrices, -exponent[..., None, None]))[1]
+    return np.asarray(logs + matrices.shape[-1] * exponent * LOG_2)

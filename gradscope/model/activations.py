@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, SupportsIndex, TypeVar
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from gradscope.errors import SettingError
 from gradscope.names import ActivationName
 
 Word = TypeVar("Word", bound=StrEnum)
+
+LARGE = 1e300  # Taken for what is larger, whose product with 0 would be no number
+SELU = 1.0507009873554805, 1.6732632423543772  # Klambauer et al. (2017), arXiv:1706.02515
 
 
 class LineStyle(NamedTuple):
@@ -34,9 +37,9 @@ class Activation:
     """A nonlinearity.
 
     ``value(a)`` is φ(a) and ``slope(a)`` is φ′(a), elementwise on arrays of any shape;
-    ``slope_ceiling`` is γ = max φ′. Where φ has a kink the slope is 0, as PyTorch has it.
-    ``log_slope(a)`` is log φ′(a), finite where φ′ is too small for a float; None for a φ whose
-    slope is 0 or 1, where a zero is one.
+    ``slope_ceiling`` is γ = max |φ′|. Where φ has a kink the slope is PyTorch's there, 0 of ReLU.
+    ``log_slope(a)`` is log |φ′(a)|, finite where φ′ is too small for a float; None for a φ whose
+    slope is 0 or one number, where a zero is one.
     ``keras_name`` is its name in ``keras.activations``, ``torch_name`` the ``nonlinearity`` of
     ``torch.nn.RNN``, None where there is none; ``line_style`` is the same in every picture.
     """
@@ -49,6 +52,11 @@ class Activation:
     torch_name: str | None = field(default=None, repr=False)
     keras_name: str | None = field(default=None, repr=False)
     line_style: LineStyle = field(default=LineStyle("#222222", "-", "o"), repr=False)
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
+        """Pickle a row by its name, since lambdas cannot be."""
+        row = ACTIVATIONS.get(self.name) is self
+        return (activation_of, (self.name,)) if row else object.__reduce_ex__(self, protocol)
 
     def slope_at(self, a: FloatArray, *, ceiling: bool) -> FloatArray:
         """Return φ′(a), or γ in its place."""
@@ -67,20 +75,8 @@ def _sigmoid_slope(a: FloatArray) -> FloatArray:
     return e / np.square(1.0 + e)
 
 
-def _log_sigmoid_slope(a: FloatArray) -> FloatArray:
-    """Return log σ(a)σ(−a) = −|a| − 2 log(1 + exp(−|a|))."""
-    size = np.abs(a)
-    return -size - 2.0 * np.log1p(np.exp(-size))
-
-
-def _log_tanh_slope(a: FloatArray) -> FloatArray:
-    """Return log 1/cosh²(a), which is log 4 σ(2a)σ(−2a)."""
-    log_slope: FloatArray = np.log(4.0) + _log_sigmoid_slope(2.0 * a)
-    return log_slope
-
-
 def _log_sigmoid(a: FloatArray) -> FloatArray:
-    """Return log σ(a) = min(a, 0) − log(1 + exp(−|a|)), softplus's log slope."""
+    """Return log σ(a) = min(a, 0) − log(1 + exp(−|a|))."""
     return np.minimum(a, 0.0) - np.log1p(np.exp(-np.abs(a)))
 
 
@@ -91,54 +87,70 @@ def _tanh_slope(a: FloatArray) -> FloatArray:
     return 4.0 * e / np.square(1.0 + e)
 
 
-def _relu(a: FloatArray) -> FloatArray:
-    return np.maximum(a, 0.0)
+def _ramp(name: ActivationName, gain: float, low: float, look: LineStyle) -> Activation:
+    """Return the row of gain · a about the middle of low … 1, clipped to them."""
+    half = 0.5 * (1.0 - low)
+    return Activation(
+        name, lambda a: np.clip(gain * a + (1.0 - half), low, 1.0),
+        lambda a: np.where(np.abs(gain * a) < half, gain, 0.0), slope_ceiling=gain,
+        keras_name=name.replace("-", "_"), line_style=look,
+    )  # fmt: skip
 
 
-def _relu_slope(a: FloatArray) -> FloatArray:
-    return np.where(a > 0.0, 1.0, 0.0)
-
-
-def _hard_tanh(a: FloatArray) -> FloatArray:
-    return np.clip(a, -1.0, 1.0)
-
-
-def _hard_tanh_slope(a: FloatArray) -> FloatArray:
-    return np.where(np.abs(a) < 1.0, 1.0, 0.0)
-
-
-def _softplus(a: FloatArray) -> FloatArray:
-    """Return log(1 + exp(a)), without overflow."""
-    return np.maximum(a, 0.0) + np.log1p(np.exp(-np.abs(a)))
+def _elu(name: ActivationName, scale: float, alpha: float, look: LineStyle) -> Activation:
+    """Return the row of scale · a, below 0 of scale · α (exp(a) − 1)."""
+    return Activation(
+        name, lambda a: scale * np.where(a > 0.0, a, alpha * np.expm1(np.minimum(a, 0.0))),
+        lambda a: scale * np.where(a > 0.0, 1.0, alpha * np.exp(np.minimum(a, 0.0))),
+        slope_ceiling=scale * alpha,
+        log_slope=lambda a: np.where(a > 0.0, 0.0, np.log(alpha) + a) + np.log(scale),
+        keras_name=str(name), line_style=look,
+    )  # fmt: skip
 
 
 ROWS = (
     Activation(
-        ActivationName.TANH, np.tanh, _tanh_slope, slope_ceiling=1.0, log_slope=_log_tanh_slope,
+        ActivationName.TANH, np.tanh, _tanh_slope, slope_ceiling=1.0,
+        log_slope=lambda a: np.log(4.0) + _log_sigmoid(2.0 * a) + _log_sigmoid(-2.0 * a),
         torch_name="tanh", keras_name="tanh", line_style=LineStyle("#0072B2", "-", "o"),
     ),
     Activation(
         ActivationName.SIGMOID, _sigmoid, _sigmoid_slope, slope_ceiling=0.25,
-        log_slope=_log_sigmoid_slope,
-        torch_name=None, keras_name="sigmoid", line_style=LineStyle("#D55E00", "--", "s"),
+        log_slope=lambda a: _log_sigmoid(a) + _log_sigmoid(-a),
+        keras_name="sigmoid", line_style=LineStyle("#D55E00", "--", "s"),
     ),
     Activation(
-        ActivationName.RELU, _relu, _relu_slope, slope_ceiling=1.0,
+        ActivationName.RELU, lambda a: np.maximum(a, 0.0), lambda a: np.where(a > 0.0, 1.0, 0.0),
+        slope_ceiling=1.0,
         torch_name="relu", keras_name="relu", line_style=LineStyle("#009E73", "-.", "^"),
     ),
     Activation(
         ActivationName.IDENTITY, np.copy, np.ones_like, slope_ceiling=1.0,
-        torch_name=None, keras_name="linear", line_style=LineStyle("#222222", ":", "D"),
+        keras_name="linear", line_style=LineStyle("#222222", ":", "D"),
+    ),
+    _ramp(ActivationName.HARD_TANH, 1.0, -1.0, LineStyle("#E69F00", (0, (5, 1, 1, 1)), "v")),
+    Activation(
+        ActivationName.SOFTPLUS, lambda a: np.maximum(a, 0.0) + np.log1p(np.exp(-np.abs(a))),
+        _sigmoid, slope_ceiling=1.0, log_slope=_log_sigmoid,
+        keras_name="softplus", line_style=LineStyle("#CC79A7", (0, (1, 1)), "P"),
+    ),
+    _elu(ActivationName.ELU, 1.0, 1.0, LineStyle("#56B4E9", "-", "<")),
+    _elu(ActivationName.SELU, *SELU, LineStyle("#56B4E9", "--", ">")),
+    Activation(
+        ActivationName.SILU, lambda a: np.maximum(a, -LARGE) * _sigmoid(a),
+        lambda a: _sigmoid(a) * (1.0 + np.clip(a, -LARGE, LARGE) * _sigmoid(-a)),
+        slope_ceiling=1.0998393201288669,
+        log_slope=lambda a: _log_sigmoid(a) + np.log(np.abs(1.0 + a * _sigmoid(-a))),
+        keras_name="silu", line_style=LineStyle("#56B4E9", "-.", "X"),
     ),
     Activation(
-        ActivationName.HARD_TANH, _hard_tanh, _hard_tanh_slope, slope_ceiling=1.0,
-        torch_name=None, keras_name="hard_tanh",
-        line_style=LineStyle("#E69F00", (0, (5, 1, 1, 1)), "v"),
+        ActivationName.SOFTSIGN, lambda a: (b := np.clip(a, -LARGE, LARGE)) / (1.0 + np.abs(b)),
+        lambda a: np.square(1.0 / (1.0 + np.abs(a))), slope_ceiling=1.0,
+        log_slope=lambda a: -2.0 * np.log1p(np.abs(a)),
+        keras_name="softsign", line_style=LineStyle("#56B4E9", ":", "*"),
     ),
-    Activation(
-        ActivationName.SOFTPLUS, _softplus, _sigmoid, slope_ceiling=1.0, log_slope=_log_sigmoid,
-        torch_name=None, keras_name="softplus", line_style=LineStyle("#CC79A7", (0, (1, 1)), "P"),
-    ),
+    _ramp(ActivationName.HARD_SIGMOID, 1.0 / 6.0, 0.0, LineStyle("#E69F00", "--", "p")),
+    _ramp(ActivationName.HARD_SIGMOID_02, 0.2, 0.0, LineStyle("#E69F00", ":", "h")),
 )  # fmt: skip
 """To add an activation, add its word to ``names.ActivationName`` and its row here. The colours are
 those of Okabe and Ito (2008), which colour-blind readers tell apart.

@@ -187,7 +187,8 @@ class Cell(CompactRepr, ABC):
         """Make the weights float64 arrays; refuse shapes that do not belong together: U, W and b of
         so many blocks of H rows, V and c, and ``more`` arrays by name.
         """
-        object.__setattr__(self, "activation", activation_of(self.activation))
+        for name in {"activation", "gate_activation"}.intersection(dir(self)):
+            object.__setattr__(self, name, activation_of(getattr(self, name)))
         for name in self.weight_names:
             object.__setattr__(self, name, np.asarray(getattr(self, name), dtype=np.float64))
         hidden = self.hidden_bias.size if blocks == 1 else self.hidden_size

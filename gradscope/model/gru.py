@@ -24,7 +24,7 @@ from gradscope.model.gru_linearization import ResetAfterLinearization, ResetBefo
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class GruParameters(Cell):
     """A GRU: U (3H,D), W (3H,H) and b (3H,), blocks r, z, n one above the other (where a file has
-    two biases for r and z, their sums), V (O,H), c (O,), and φ of the candidate.
+    two biases for r and z, their sums), V (O,H), c (O,), φ of the candidate, σ of the gates.
 
     ``candidate_bias`` (H,) is b′, the bias inside the reset product; None puts the reset before the
     product, where there is no such bias. Raises ShapeError if the shapes do not belong together.
@@ -32,6 +32,7 @@ class GruParameters(Cell):
 
     candidate_bias: FloatArray | None = None
     activation: Activation = TANH
+    gate_activation: Activation = SIGMOID
 
     def __post_init__(self) -> None:
         second = {"candidate_bias": (self.hidden_size,)} if self.reset_after else {}
@@ -50,6 +51,7 @@ class GruParameters(Cell):
     def run(self, inputs: FloatArray, initial_state: FloatArray) -> CellTrajectory:
         """Go through inputs (T,B,D) from h_0 (B,H)."""
         size, bias, weights = self.state_size, self.candidate_bias, self.recurrent_weights
+        gate = self.gate_activation
         driven = project_inputs(inputs, self.input_weights, self.hidden_bias)
         if bias is not None:
             # The fourth block keeps W_n h + b′, which the reset gate's gradient needs.
@@ -63,7 +65,7 @@ class GruParameters(Cell):
             before = states[step]
             fed = before @ fed_at_once
             a[:, : 2 * size] += fed[:, : 2 * size]
-            reset, update = np.split(SIGMOID.value(a[:, : 2 * size]), 2, axis=1)
+            reset, update = np.split(gate.value(a[:, : 2 * size]), 2, axis=1)
             if bias is None:
                 a[:, 2 * size :] += (reset * before) @ to_candidate
             else:
@@ -77,11 +79,11 @@ class GruParameters(Cell):
         self, cell_trajectory: CellTrajectory, *, at_ceiling: bool = False
     ) -> "ResetAfterLinearization | ResetBeforeLinearization":
         """Take the linear part of every step of a trajectory; see ``Cell``."""
-        size = self.state_size
-        gate_slope = partial(SIGMOID.slope_at, ceiling=at_ceiling)
+        size, gate = self.state_size, self.gate_activation
+        gate_slope = partial(gate.slope_at, ceiling=at_ceiling)
         before, driven = cell_trajectory.states[:-1], cell_trajectory.pre_activations
         reset_in, update_in = driven[..., :size], driven[..., size : 2 * size]
-        update = SIGMOID.value(update_in)
+        update = gate.value(update_in)
         candidate = self.activation.value(cell_trajectory.candidates)
         slopes = self.activation.slope_at(cell_trajectory.candidates, ceiling=at_ceiling)
         kind = ResetAfterLinearization if self.reset_after else ResetBeforeLinearization
@@ -92,7 +94,7 @@ class GruParameters(Cell):
             update_gains=(before - candidate) * gate_slope(update_in),
             candidate_gains=(1.0 - update) * slopes,
             open_gains=(1.0 - update) * self.activation.slope_ceiling,
-            reset=SIGMOID.value(reset_in),
+            reset=gate.value(reset_in),
             reset_gains=(driven[..., 3 * size :] if self.reset_after else before)
             * gate_slope(reset_in),
         )

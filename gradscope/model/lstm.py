@@ -39,12 +39,14 @@ from gradscope.model.cells import (
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class LstmParameters(Cell):
     """An LSTM: U (4H,D), W (4H,H) and b (4H,), blocks i, f, g, o one above the other (where a file
-    has two biases, their sum), V (O,H), c (O,), and φ of the candidate and of the cell's output.
+    has two biases, their sum), V (O,H), c (O,), φ of the candidate and of the cell's output, and
+    the function of the gates, σ above.
 
     Raises ShapeError if the shapes do not belong together.
     """
 
     activation: Activation = TANH
+    gate_activation: Activation = SIGMOID
 
     def __post_init__(self) -> None:
         self._check_weights(4)
@@ -56,17 +58,17 @@ class LstmParameters(Cell):
 
     def run(self, inputs: FloatArray, initial_state: FloatArray) -> CellTrajectory:
         """Go through inputs (T,B,D) from (h_0, c_0) (B,2H)."""
-        size, value = self.hidden_size, self.activation.value
+        size, value, gate = self.hidden_size, self.activation.value, self.gate_activation
         driven = project_inputs(inputs, self.input_weights, self.hidden_bias)
         states = np.empty((inputs.shape[0] + 1, *initial_state.shape))
         states[0] = initial_state
         transposed = np.ascontiguousarray(self.recurrent_weights.T)
         for step, a in enumerate(driven):
             a[:] += states[step, :, :size] @ transposed
-            entry, forget = np.split(SIGMOID.value(a[:, : 2 * size]), 2, axis=1)
+            entry, forget = np.split(gate.value(a[:, : 2 * size]), 2, axis=1)
             after = forget * states[step, :, size:] + entry * value(a[:, 2 * size : 3 * size])
             states[step + 1, :, size:] = after
-            states[step + 1, :, :size] = SIGMOID.value(a[:, 3 * size :]) * value(after)
+            states[step + 1, :, :size] = gate.value(a[:, 3 * size :]) * value(after)
         candidates = driven[..., 2 * size : 3 * size]
         return CellTrajectory(inputs, states, states[..., :size], driven, candidates)
 
@@ -74,11 +76,11 @@ class LstmParameters(Cell):
         self, cell_trajectory: CellTrajectory, *, at_ceiling: bool = False
     ) -> "LstmLinearization":
         """Take the linear part of every step of a trajectory; see ``Cell``."""
-        size, value = self.hidden_size, self.activation.value
+        size, value, gate = self.hidden_size, self.activation.value, self.gate_activation
         slope = partial(self.activation.slope_at, ceiling=at_ceiling)
-        gate_slope = partial(SIGMOID.slope_at, ceiling=at_ceiling)
+        gate_slope = partial(gate.slope_at, ceiling=at_ceiling)
         blocks = np.split(cell_trajectory.pre_activations, 4, axis=2)
-        entry, forget, output = (SIGMOID.value(blocks[i]) for i in (0, 1, 3))
+        entry, forget, output = (gate.value(blocks[i]) for i in (0, 1, 3))
         cells = cell_trajectory.states[..., size:]
         gains = np.empty_like(cell_trajectory.pre_activations)
         gains[..., :size] = value(blocks[2]) * gate_slope(blocks[0])

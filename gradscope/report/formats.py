@@ -41,12 +41,18 @@ def head(kind: str, settings: Mapping[str, Any]) -> Document:
 
 
 def to_csv(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """Return rows as CSV; the cell of a missing or infinite number is empty."""
+    """Return rows as CSV; the cell of a missing or infinite number is empty. A text is one line,
+    after an apostrophe where a spreadsheet would take it for a formula.
+    """
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(columns)
-    writer.writerows(map(plain, rows))
+    writer.writerows([_text(v) if isinstance(v, str) else v for v in plain(row)] for row in rows)
     return buffer.getvalue()
+
+
+def _text(cell: str) -> str:
+    return "'" * cell.startswith(("=", "+", "-", "@")) + printable(cell)
 
 
 def to_markdown(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -25,6 +25,7 @@ from gradscope.report.figures.panels import PANELS, Panel
 from gradscope.report.formats import to_csv
 from gradscope.report.provenance.recipe import command_line
 from gradscope.report.provenance.records import provenance_text, settings_to_toml
+from gradscope.report.screen import printable
 from gradscope.report.terminal import analysis as terminal
 from gradscope.report.words import headline as words
 from gradscope.report.words.captions import verification_sentences
@@ -62,12 +63,17 @@ def analysis_html(analysis: Analysis) -> str:
         _section("again", "Reproduce it", again),
     ]
     frame = Template((files("gradscope.report") / "page.html").read_text("utf-8"))
-    return frame.substitute(
+    page = frame.substitute(
         title=escape(words.answer(analysis)),
         subject=escape(words.describe(settings, analysis)),
         provenance=escape(provenance_text(settings.as_dict())),
         sections="\n".join(filter(None, sections)),
     )
+    return _seen(page)
+
+
+def _seen(page: str) -> str:
+    return "\n".join(map(printable, page.split("\n")))  # What cannot be seen is spelled out.
 
 
 def _section(identity: str, title: str, body: str) -> str:
@@ -166,7 +172,7 @@ def _framed(answer: str, about: str = "", png: bytes = b"", *lists: str) -> str:
     parts = [f"<p><strong>{said}.</strong></p>", f"<p>{escape(about)}</p>" if about else ""]
     if png:
         parts.append(f'<img alt="{said}" src="{data_url("image/png", png)}" style="{WIDTH}">')
-    return f'<div class="gradscope">{"".join([*parts, *lists])}</div>'
+    return _seen(f'<div class="gradscope">{"".join([*parts, *lists])}</div>')
 
 
 def _points(title: str, sentences: Sequence[str]) -> str:

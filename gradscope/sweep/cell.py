@@ -4,6 +4,8 @@
 still escapes from a worker is a matter of the worker.
 """
 
+import json
+import math
 import time
 import traceback
 from collections.abc import Mapping
@@ -18,11 +20,13 @@ from gradscope import __version__
 from gradscope.analysis.analyze import analyze
 from gradscope.analysis.fields import Field, fields
 from gradscope.analysis.results import Analysis
+from gradscope.analysis.settings import SETTINGS, setting_kinds
 from gradscope.arrays import FloatArray
 from gradscope.errors import GradscopeError
 from gradscope.learning.history import Stop
 from gradscope.machine import environment
-from gradscope.sweep.grid import ALGORITHM_VERSION, Cell
+from gradscope.names import Regime
+from gradscope.sweep.grid import ADDED_SETTINGS, ALGORITHM_VERSION, Cell
 
 
 class Status(StrEnum):
@@ -101,6 +105,50 @@ CURVES: Mapping[str, str] = {
     "lyapunov_exponents": "lyapunov",
 }
 """Results that are arrays, each with its field: little-endian float64; −inf is an exact zero."""
+
+HEAD = {"key": "TEXT PRIMARY KEY NOT NULL", "status": "TEXT NOT NULL", "error": "TEXT"}
+TAIL = {"attempts": "INTEGER NOT NULL", "duration_seconds": "REAL NOT NULL"}
+TAIL |= dict.fromkeys(("finished_at", "gradscope"), "TEXT NOT NULL") | {"algorithm": "INTEGER"}
+TAIL |= dict.fromkeys(("python", "numpy"), "TEXT NOT NULL") | {"traceback": "TEXT"}
+_SQL_TYPES = {int: "INTEGER", float: "REAL", bool: "INTEGER"}
+
+
+def setting_columns() -> dict[str, str]:
+    """Return a column for every setting (``required_lag`` is a result), with its SQL type."""
+    return {
+        name: _SQL_TYPES.get(getattr(kind, "__args__", (kind,))[0], "TEXT")
+        for name, kind in setting_kinds().items()
+        if name not in SCALARS
+    }
+
+
+def columns() -> dict[str, str]:
+    """Return all columns of ``cells`` in order, with their SQL types."""
+    return {**HEAD, **setting_columns(), **SCALARS, **TAIL, **dict.fromkeys(CURVES, "BLOB")}
+
+
+_TYPES = {"TEXT": str, "INTEGER": int, "REAL": float, "BLOB": bytes}
+KINDS = {name: _TYPES[kind.split()[0]] for name, kind in columns().items()} | {"environment": str}
+OPTIONAL = {*ADDED_SETTINGS, *(name for name, each in SETTINGS.items() if each.optional)}
+NEEDED = {n for n, kind in (HEAD | TAIL).items() if "NOT" in kind} | {*setting_columns()} - OPTIONAL
+JSON: Mapping[str, type] = {"environment": dict} | {
+    name: list for name, s in SETTINGS.items() if s.per_unit or s.kind == tuple[str, ...]
+}
+WORDS = {"status": [*Status], "regime": [*Regime], "first_regime": [*Regime]}
+
+
+def fits(name: str, value: Any) -> bool:
+    """Whether a column of a store holds what a sweep may have written there."""
+    if value is None:
+        return name not in NEEDED
+    if name in JSON and isinstance(value, str):
+        try:
+            return isinstance(json.loads(value), JSON[name])
+        except (ValueError, RecursionError):
+            return False
+    if type(value) is not KINDS[name] or (isinstance(value, bytes) and len(value) % 8):
+        return False
+    return math.isfinite(value) if isinstance(value, float) else value in WORDS.get(name, (value,))
 
 
 @dataclass(frozen=True, eq=False, slots=True)

@@ -6,6 +6,8 @@ the parent leaks into them; they inherit the number of BLAS threads through thei
 it must be set before NumPy is imported; Ctrl-C is the parent's, and they end when it is killed.
 """
 
+import json
+import math
 import multiprocessing
 import os
 import signal
@@ -28,6 +30,9 @@ T = TypeVar("T")
 
 CONNECTION_PATIENCE = 20.0
 """Seconds to wait for a dask scheduler to answer."""
+
+MAX_SCHEDULER_FILE = 2**20
+"""Bytes of a scheduler's file that are read."""
 
 LOST_WORKERS_ALLOWED = 2
 """Workers that may die under one cell before the cell is to blame: it is tried three times."""
@@ -62,6 +67,10 @@ class WorkerPool:
     def in_flight(self, each: int) -> int:  # noqa: ARG002 (a cell handed out is done)
         """Return how many cells to keep in flight, with ``each`` of them for every worker."""
         return 1
+
+    def absence(self) -> float:
+        """Return for how many seconds no worker has been there."""
+        return 0.0
 
     def close(self) -> None:
         """End at once; what still runs is given up."""
@@ -144,7 +153,7 @@ class DaskPool(WorkerPool):
 
     def __init__(self, scheduler: str | None, count: int, threads: int | None) -> None:
         self._open = ExitStack()
-        self._counted = (0.0, 0)
+        self._counted, self._seen = (0.0, 0), time.monotonic()
         try:
             import distributed  # type: ignore[import-not-found, import-untyped, unused-ignore]
         except ImportError as error:
@@ -170,14 +179,22 @@ class DaskPool(WorkerPool):
             with inherited_by_workers(threads):
                 cluster = distributed.LocalCluster(n_workers=count, threads_per_worker=1, **local)
             return distributed.Client(self._open.enter_context(cluster))
-        if "://" in scheduler:
-            return distributed.Client(scheduler, timeout=CONNECTION_PATIENCE)
-        if not Path(scheduler).is_file():
-            raise SettingError(
-                f"--scheduler {scheduler} is no file and no address; give tcp://HOST:PORT, or the "
-                "file written by: dask scheduler --scheduler-file FILE"
-            )
-        return distributed.Client(scheduler_file=scheduler, timeout=CONNECTION_PATIENCE)
+        address = scheduler
+        if "://" not in scheduler:
+            try:
+                with Path(scheduler).open("rb") as file:
+                    address = str(json.loads(file.read(MAX_SCHEDULER_FILE))["address"])
+            except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+                raise SettingError(
+                    f"--scheduler {scheduler} is no address and no file that holds one; give "
+                    "tcp://HOST:PORT, or the file of: dask scheduler --scheduler-file FILE"
+                ) from error
+        return distributed.Client(address, timeout=CONNECTION_PATIENCE)
+
+    def absence(self) -> float:
+        """Return the seconds since a worker was there, or the scheduler answered first."""
+        self.in_flight(1)
+        return time.monotonic() - self._seen
 
     def in_flight(self, each: int) -> int:
         """Return the cells for all worker threads; workers may join and leave."""
@@ -188,6 +205,7 @@ class DaskPool(WorkerPool):
             except OSError as error:
                 raise workers_gone(error) from error
             self._counted = (time.monotonic(), threads)
+        self._seen = self._counted[0] if threads else self._seen
         return each * max(threads, 1)
 
     def close(self) -> None:
@@ -201,18 +219,22 @@ class Workers:
     """Which executor computes, and on how many ``workers``: processes, by default the available
     cores; a scheduler brings its own. ``scheduler`` is the address (``tcp://…``) or scheduler file
     of a dask cluster, by default a local one; ``threads`` are the BLAS threads of each process,
-    None those of this one's environment.
+    None those of this one's environment. ``patience`` are the seconds to wait where a scheduler has
+    no worker.
     """
 
     name: ExecutorName = ExecutorName.PROCESS
     workers: int | None = None
     scheduler: str | None = None
     threads: int | None = 1
+    patience: float = 120.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", word_of(ExecutorName, self.name))
         if self.workers is not None and self.workers < 1:
             raise SettingError(f"--workers is {self.workers}; choose 1 or more")
+        if not 0.0 <= self.patience < math.inf:
+            raise SettingError(f"--patience is {self.patience}; choose 0 seconds or more")
 
     def open(self) -> WorkerPool:
         """Start the workers. SettingError if the fields contradict each other, or dask is not

@@ -19,6 +19,7 @@ from typing import Any
 from gradscope.analysis.archive import load_run
 from gradscope.analysis.prepare import open_problem, resolve
 from gradscope.analysis.settings import SEQUENCE_SETTINGS, SETTINGS, Settings
+from gradscope.data.intake import opened
 from gradscope.data.table import read_table
 from gradscope.errors import GradscopeError, SettingError
 from gradscope.sweep.axes import Axes
@@ -157,11 +158,8 @@ def cell_key(settings: Settings, digests: Mapping[str, str]) -> str:
 
 def file_digest(path: str) -> str:
     """Return the SHA-256 of a file's content."""
-    try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise SettingError(f"{path} cannot be read: {error.strerror}; check the name") from error
+    with opened(Path(path), SettingError) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def describe(values: Mapping[str, Any]) -> str:

@@ -22,9 +22,9 @@ from gradscope.diagnosis.long_run import burn_in_steps
 from gradscope.diagnosis.rounding import amplified_rounding, largest_rise, relative_tolerance
 from gradscope.errors import ArchiveError, OutputError
 from gradscope.machine import same_machine_type
-from gradscope.sweep.cell import CURVES, SCALARS, Status, curve_from_blob
-from gradscope.sweep.query import read_environments, read_rows
-from gradscope.sweep.store import INSERT, columns, open_store
+from gradscope.sweep.cell import CURVES, SCALARS, Status, columns, curve_from_blob
+from gradscope.sweep.query import read_environments, read_rows, salvaged_rows
+from gradscope.sweep.store import INSERT, open_store
 
 Row = Mapping[str, Any]
 
@@ -40,12 +40,15 @@ THRESHOLDED = ("regime", "horizon", "first_regime", "first_horizon", "null_becau
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Merged:
-    """Stores joined, cells that came of it, the failed ones of these, and duplicate rows."""
+    """Stores joined, cells that came of it, the failed ones of these, duplicate rows, and rows that
+    damage has cost (None: nobody knows how many).
+    """
 
     stores: int
     cells: int
     failed: int
     duplicates: int
+    lost: int | None = 0
 
 
 class Found(NamedTuple):
@@ -61,15 +64,20 @@ class Found(NamedTuple):
         return bool(self.row["status"] == Status.DONE)
 
 
-def merge_stores(sources: Sequence[Path], target: Path) -> Merged:
+def merge_stores(sources: Sequence[Path], target: Path, *, salvage: bool = False) -> Merged:
     """Write the union of stores, in whatever order, into a new one, which replaces what was there
-    as a whole or not at all. ArchiveError if a source is no store of this version, or two hold
-    different results for one cell; OutputError if the target cannot be written.
+    as a whole or not at all; to ``salvage`` takes what is whole in damaged ones. ArchiveError if a
+    source is no store of this version or damaged, or two hold different results for one cell;
+    OutputError if the target cannot be written.
     """
     joined: dict[str, Found] = {}
-    read = 0
+    read, losses, environments = 0, [], {}
     for path in sources:
-        rows, environments = read_rows(path), read_environments(path)
+        rows, lost = salvaged_rows(path) if salvage else (read_rows(path), 0)
+        losses.append(lost)
+        # Without what computed it a row is only compared less strictly.
+        with contextlib.suppress(*([ArchiveError] if salvage else [])):
+            environments = read_environments(path)
         read += len(rows.values)
         for values in rows.values:
             row = dict(zip(rows.columns, values, strict=True))
@@ -79,6 +87,8 @@ def merge_stores(sources: Sequence[Path], target: Path) -> Merged:
                 joined[row["key"]] = found
             elif found.done:
                 joined[row["key"]] = _agreed(before, found)
+    if salvage and not joined:
+        raise ArchiveError(f"{sources[0]} holds no row that is whole; compute its cells again")
     environments = {key: each.environment for key, each in joined.items() if each.environment}
     beside = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
@@ -93,7 +103,8 @@ def merge_stores(sources: Sequence[Path], target: Path) -> Merged:
             with contextlib.suppress(OSError):
                 leftover.unlink(missing_ok=True)
     failed = sum(not found.done for found in joined.values())
-    return Merged(len(sources), len(joined), failed, read - len(joined))
+    lost = None if None in losses else sum(filter(None, losses))
+    return Merged(len(sources), len(joined), failed, read - len(joined), lost)
 
 
 def _agreed(before: Found, found: Found) -> Found:

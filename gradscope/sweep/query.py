@@ -5,9 +5,10 @@ read-only, the connection refuses to write, and an authorizer allows it to read 
 and to call functions of numbers and texts, nothing else.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ from urllib.parse import quote
 
 from gradscope.errors import ArchiveError, SettingError
 from gradscope.notebook_repr import CompactRepr
-from gradscope.sweep.cell import CURVES
-from gradscope.sweep.store import LOCK_PATIENCE, check_schema, columns, setting_columns
+from gradscope.sweep.cell import CURVES, columns, setting_columns
+from gradscope.sweep.store import LOCK_PATIENCE, check_schema, error_name, trouble_with, whole_rows
 
 ALLOWED = frozenset({sqlite3.SQLITE_SELECT, sqlite3.SQLITE_READ, sqlite3.SQLITE_FUNCTION})
 FORBIDDEN_FUNCTIONS = frozenset({"load_extension", "fts3_tokenizer", "randomblob", "zeroblob"})
@@ -25,6 +26,15 @@ MAX_STEPS = 200_000_000
 """Instructions of SQLite's machine that a condition may take: some seconds, then it is stopped."""
 
 STEPS_BETWEEN_LOOKS = 1_000_000
+
+COUNTS = ("max(rowid) FROM cells", "count(*) FROM cells", "count(*) FROM environments")
+"""How many rows there are, as the table, its index and the table beside it say."""
+
+MOST = 16
+"""Rows in a page: one takes 300 bytes or more, and a page has 4096."""
+
+OF_FILE = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_IOERR", "SQLITE_BUSY", "SQLITE_LOCKED")
+"""Errors that no condition makes."""
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -67,7 +77,31 @@ def read_rows(
         connection.set_progress_handler(lambda: next(snapshots, -1) == -1, STEPS_BETWEEN_LOOKS)
         condition = f"WHERE (\n{where}\n)" if where is not None else ""
         query = f"SELECT {listed} FROM cells {condition} ORDER BY {order}"  # noqa: S608 (confined)
-        return Rows(chosen, tuple(connection.execute(query)))
+        return Rows(chosen, tuple(whole_rows(chosen, connection.execute(query))))
+
+
+def salvaged_rows(path: Path) -> tuple[Rows, int | None]:
+    """Return the whole rows of a damaged store, read one by one, and how many others there are
+    (None: nothing left says so). Raises what ``read_rows`` does.
+    """
+    names, counts, whole = tuple(columns()), [0][:0], []
+    with closing(_open_read_only(path)) as connection, _readable(path):
+        # SQLite then reads a file, too, that is shorter than its header says.
+        connection.execute("PRAGMA writable_schema = ON")
+        lacking = check_schema(path, connection, reading=True)
+        listed = ", ".join(lacking.get(name, f'"{name}"') for name in names)
+        pages = connection.execute("PRAGMA page_count").fetchone()[0]
+        for query in COUNTS:
+            with suppress(sqlite3.Error):
+                counts += (
+                    n for (n,) in connection.execute(f"SELECT {query}") if n and n <= pages * MOST
+                )
+        # No sweep deletes rows: their numbers are 1 to their count.
+        for number in range(1, max(counts, default=pages * MOST) + 1):
+            with suppress(sqlite3.Error):
+                one = f"SELECT {listed} FROM cells WHERE rowid = ?"  # noqa: S608 (our own names)
+                whole += whole_rows(names, connection.execute(one, (number,)))
+    return Rows(names, tuple(whole)), max(counts) - len(whole) if counts else None
 
 
 def read_environments(path: Path) -> dict[str, str]:
@@ -77,7 +111,8 @@ def read_environments(path: Path) -> dict[str, str]:
         made = "SELECT count(*) FROM sqlite_master WHERE name = 'environments'"
         if not connection.execute(made).fetchone()[0]:
             return {}
-        return dict(connection.execute("SELECT key, environment FROM environments"))
+        found = connection.execute("SELECT key, environment FROM environments")
+        return dict(whole_rows(("key", "environment"), found))
 
 
 @contextmanager
@@ -86,9 +121,8 @@ def _readable(path: Path, where: str | None = None) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, sqlite3.Warning, ValueError) as error:
-        if where is None:
-            text = f"{path} cannot be read ({error}); name a file that is whole"
-            raise ArchiveError(text) from error
+        if where is None or error_name(error).startswith(OF_FILE):
+            raise trouble_with(path, error, reading=True) from error
         # An open quote swallows the rest of the query: its first line is all that was the person's.
         text = str(error).partition("\n")[0].rstrip(".")
         known = {"interrupted": "it takes too long", "not authorized": "it reads more than cells"}
@@ -112,9 +146,10 @@ def _open_read_only(path: Path) -> sqlite3.Connection:
                 f"({error}); make it writable once"
             ) from error
     try:
-        address = f"file:{quote(str(path.resolve()))}?mode=ro"
+        address = f"file:{quote(os.fsencode(path.resolve()))}?mode=ro"
         connection = sqlite3.connect(address, uri=True, timeout=LOCK_PATIENCE)
         connection.execute("PRAGMA query_only = ON")
+        connection.text_factory = os.fsdecode
     except sqlite3.Error as error:
         raise ArchiveError(f"{path} cannot be opened ({error}); check its permissions") from error
     return connection

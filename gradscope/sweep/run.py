@@ -26,7 +26,7 @@ from gradscope.sweep.store import Store, open_store
 class Progress:
     """How far a sweep is: ``total`` cells, of which ``kept`` were in the store before
     (``kept_failed`` of them failed), ``done`` and ``failed`` ended now; ``restarts`` counts pools
-    started again because a worker died.
+    started again because a worker died; ``absence`` are the seconds in which no worker was there.
     """
 
     total: int
@@ -35,6 +35,7 @@ class Progress:
     done: int = 0
     failed: int = 0
     restarts: int = 0
+    absence: float = 0.0
     interrupted: bool = False
 
     @property
@@ -55,6 +56,9 @@ class Progress:
 
 MIN_AHEAD, MAX_AHEAD = 2, 64
 """Cells in flight for each worker: one at work and one behind it; the most, for the quickest."""
+
+LOOK_EVERY, SAY_AFTER = 1.0, 15.0
+"""Seconds between looks for workers, and those without any after which it is said."""
 
 Watch = Callable[[Progress], None]
 
@@ -117,7 +121,7 @@ class _Run:
         pool = self.workers.open()
         try:
             while self.waiting or self.suspects or self.flying:
-                alive = self._hand_out(pool) and self._collect()
+                alive = self._hand_out(pool) and self._collect(pool)
                 if self._save():
                     self.watch(self.progress)
                 if not alive:
@@ -147,9 +151,19 @@ class _Run:
             self.flying[future] = source.popleft()
         return True
 
-    def _collect(self) -> bool:
+    def _collect(self, pool: WorkerPool) -> bool:
         """Wait for a cell to end and take what has ended; False where the pool is broken."""
-        ended, _ = wait(self.flying, return_when=FIRST_COMPLETED)
+        while not (ended := wait(self.flying, LOOK_EVERY, FIRST_COMPLETED).done):
+            absence, patience = pool.absence(), self.workers.patience
+            if absence >= patience:
+                text = (
+                    f"no worker has been there for {patience:g} seconds (--patience); what ended "
+                )
+                raise WorkerError(text + "is kept; start workers and run the same command again")
+            self.progress = replace(self.progress, absence=absence)
+            if absence >= SAY_AFTER:
+                self.watch(self.progress)
+        self.progress = replace(self.progress, absence=0.0)
         if any(isinstance(_error_of(future), BrokenExecutor) for future in ended):
             # All that is in flight breaks with it, at once; what ended just before counts.
             wait(self.flying)

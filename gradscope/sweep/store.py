@@ -12,17 +12,18 @@ shared memory of its write-ahead log does not work on the network file systems o
 """
 
 import json
+import os
+import shlex
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 import gradscope
-from gradscope.analysis.settings import setting_kinds
 from gradscope.errors import ArchiveError, OutputError
-from gradscope.sweep.cell import CURVES, SCALARS, Outcome, Status
+from gradscope.sweep.cell import Outcome, Status, columns, fits, setting_columns
 from gradscope.sweep.grid import ALGORITHM_VERSION
 
 OLDER_ALGORITHMS = [str(version) for version in range(1, ALGORITHM_VERSION)]
@@ -33,39 +34,10 @@ APPLICATION_ID = 0x67726473
 LOCK_PATIENCE = 30.0
 """Seconds to wait for a reader or writer who holds the file."""
 
-HEAD = {"key": "TEXT PRIMARY KEY NOT NULL", "status": "TEXT NOT NULL", "error": "TEXT"}
-TAIL = {
-    "attempts": "INTEGER NOT NULL",
-    "duration_seconds": "REAL NOT NULL",
-    "finished_at": "TEXT NOT NULL",
-    "gradscope": "TEXT NOT NULL",
-    "algorithm": "INTEGER",
-    "python": "TEXT NOT NULL",
-    "numpy": "TEXT NOT NULL",
-    "traceback": "TEXT",
-}
-NO_DATABASE = ("SQLITE_NOTADB", "SQLITE_CORRUPT", "SQLITE_ERROR")
-"""What SQLite says of a file that is no database of ours."""
-
+NO_STORE = "is not a gradscope store; name a file that gradscope sweep wrote, or a new one"
 ENVIRONMENTS = (
     "CREATE TABLE IF NOT EXISTS environments (key TEXT PRIMARY KEY NOT NULL, environment TEXT)"
 )
-
-_SQL_TYPES = {int: "INTEGER", float: "REAL", bool: "INTEGER"}
-
-
-def setting_columns() -> dict[str, str]:
-    """Return a column for every setting (``required_lag`` is a result), with its SQL type."""
-    return {
-        name: _SQL_TYPES.get(getattr(kind, "__args__", (kind,))[0], "TEXT")
-        for name, kind in setting_kinds().items()
-        if name not in SCALARS
-    }
-
-
-def columns() -> dict[str, str]:
-    """Return all columns of ``cells`` in order, with their SQL types."""
-    return {**HEAD, **setting_columns(), **SCALARS, **TAIL, **dict.fromkeys(CURVES, "BLOB")}
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -82,9 +54,12 @@ class Store:
         self.connection.close()
 
     def statuses(self) -> dict[str, Status]:
-        """Return the status of every cell in the store, by key."""
-        found = self.connection.execute("SELECT key, status FROM cells")
-        return {key: Status(status) for key, status in found}
+        """Return the status of every cell in the store, by key; ArchiveError if it is damaged."""
+        try:
+            found = whole_rows([*columns()], self.connection.execute("SELECT * FROM cells"))
+            return {row[0]: Status(row[1]) for row in found}
+        except sqlite3.Error as error:
+            raise trouble_with(self.path, error) from error
 
     def save(self, outcomes: Iterable[Outcome]) -> None:
         """Write outcomes in one transaction: all of them or, on an error, none.
@@ -103,19 +78,25 @@ class Store:
         try:
             self.connection.execute("BEGIN IMMEDIATE")
             self.connection.executemany(_SET_ENVIRONMENT, environments.items())
-            self.connection.executemany(statement, rows)
+            self.connection.executemany(statement, (tuple(map(_bound, row)) for row in rows))
             self.connection.execute("COMMIT")
         except sqlite3.Error as error:
-            raise OutputError(_what_failed(self.path, error)) from error
+            raise trouble_with(self.path, error) from error
         finally:
             # What was not committed is taken back; on some errors SQLite has done so already.
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
 
 
+def _bound(value: Any) -> Any:
+    return os.fsencode(value) if isinstance(value, str) and not value.isascii() else value
+
+
 def _insertion(conflict: str) -> str:
     names = ", ".join(f'"{name}"' for name in columns())
-    marks = ", ".join("?" for _ in columns())
+    # The name of a file need not be UTF-8: it comes as bytes, and is a text in the store.
+    kinds = columns().values()
+    marks = ", ".join("CAST(? AS TEXT)" if kind[:4] == "TEXT" else "?" for kind in kinds)
     return f"INSERT INTO cells ({names}) VALUES ({marks}) ON CONFLICT(key) DO {conflict}"  # noqa: S608 (our own names)
 
 
@@ -168,27 +149,19 @@ def open_store(path: Path) -> Store:
             # Autocommit: every transaction is begun and ended in sight.
             connection = sqlite3.connect(path, timeout=LOCK_PATIENCE, isolation_level=None)
             on_error.callback(connection.close)
-            if _is_empty(connection):
+            # Looking inside also takes back what a kill left half written, which the size counts.
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            if connection.execute("PRAGMA page_count").fetchone() == (0,):
                 _create(connection)
             check_schema(path, connection)
+            (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            if found != "ok":
+                raise sqlite3.OperationalError(found)
             connection.execute(ENVIRONMENTS)
         except sqlite3.Error as error:
-            raise OutputError(_what_failed(path, error)) from error
+            raise trouble_with(path, error) from error
         on_error.pop_all()
     return Store(path, connection)
-
-
-def _is_empty(connection: sqlite3.Connection) -> bool:
-    """Whether the file holds nothing: it is new, or a kill came while it was made."""
-    # Looking inside also takes back what a kill left half written, which the file's size counts.
-    try:
-        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        (pages,) = connection.execute("PRAGMA page_count").fetchone()
-    except sqlite3.DatabaseError as error:
-        if error.sqlite_errorname not in NO_DATABASE:
-            raise
-        return False
-    return bool(pages == 0)
 
 
 def _create(connection: sqlite3.Connection) -> None:
@@ -218,18 +191,12 @@ def check_schema(
     ``reading``, older algorithms will do. Returns an SQL expression for each column that an older
     store lacks: NULL, or its version of the algorithm.
     """
-    try:
-        (mark,) = connection.execute("PRAGMA application_id").fetchone()
-        found = dict(connection.execute("SELECT name, value FROM meta")) if mark else {}
-        present = [row[1] for row in connection.execute("PRAGMA table_info(cells)")]
-    except sqlite3.DatabaseError as error:
-        if error.sqlite_errorname not in NO_DATABASE:
-            raise
-        mark, found, present = 0, {}, []
+    (mark,) = connection.execute("PRAGMA application_id").fetchone()
     if mark != APPLICATION_ID:
-        raise ArchiveError(
-            f"{path} is not a gradscope store; name a file that gradscope sweep wrote, or a new one"
-        )
+        raise ArchiveError(f"{path} {NO_STORE}")
+    found = dict(connection.execute("SELECT name, value FROM meta"))
+    listed = connection.execute("SELECT name FROM pragma_table_info('cells')")
+    present = [name for (name,) in listed]
     older = reading and found.get("algorithm_version") in OLDER_ALGORITHMS
     for what, wanted in (("schema", SCHEMA_VERSION), ("algorithm", ALGORITHM_VERSION)):
         version = found.get(f"{what}_version")
@@ -249,14 +216,40 @@ def check_schema(
     return {name: version if name == "algorithm" else "NULL" for name in lacking}
 
 
-def _what_failed(path: Path, error: sqlite3.Error) -> str:
-    """Return an SQLite error as one line with its remedy."""
-    name = getattr(error, "sqlite_errorname", None) or ""
-    if name == "SQLITE_FULL" or name.startswith("SQLITE_IOERR"):
-        return (
-            f"{path} cannot be written ({error}): the disk is full or the file may not grow; what "
-            "it holds is kept; free some space and run the same command again"
+def whole_rows(names: Sequence[str], found: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+    """Yield rows as they are; at one that no sweep wrote so, raise what SQLite does for damage."""
+    for row in found:
+        for name, value in zip(names, row, strict=True):
+            if not fits(name, value):
+                raise sqlite3.OperationalError(f"column {name} of a row holds what no sweep writes")
+        yield row
+
+
+def error_name(error: Exception) -> str:
+    """Return SQLite's name of an error; Python's of damage, such as no UTF-8, have none."""
+    damage = "SQLITE_CORRUPT" if isinstance(error, sqlite3.OperationalError) else ""
+    return str(getattr(error, "sqlite_errorname", damage))
+
+
+def trouble_with(
+    path: Path, error: Exception, *, reading: bool = False
+) -> ArchiveError | OutputError:
+    """Return an error of SQLite, met while writing or ``reading``, as one line with its remedy."""
+    name, verb = error_name(error), "read" if reading else "written"
+    if name == "SQLITE_NOTADB":
+        return ArchiveError(f"{path} {NO_STORE}")
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_ERROR")):
+        fault = " ".join(str(error).partition(" with text")[0].split())[:100]
+        remedy = f"gradscope merge --salvage -o NEW.db {shlex.quote(str(path))}"
+        return ArchiveError(
+            f"{path} is damaged ({fault}); what can be read of it is saved by: {remedy}"
         )
-    if name.startswith("SQLITE_BUSY"):
-        return f"{path} is held by another process ({error}); wait for it to end"
-    return f"{path} cannot be written ({error}); choose another place"
+    remedy = "check its permissions, or choose another place"
+    full = not reading and name.startswith(("SQLITE_FULL", "SQLITE_IOERR"))
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        remedy = "it is locked, held by another process; wait for that to end"
+    elif full:
+        remedy = "the disk is full or the file may not grow; what it holds is kept; free some "
+        remedy += "space and run the same command again"
+    kind = ArchiveError if reading else OutputError
+    return kind(f"{path} cannot be {verb} ({error}): {remedy}")

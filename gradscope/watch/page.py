@@ -17,7 +17,7 @@ from gradscope.errors import OutputError
 from gradscope.report.screen import Screen, printable
 from gradscope.report.terminal.table import bullets, table_of
 from gradscope.report.words.headline import REGIME_WORDS, headline
-from gradscope.report.words.numbers import count, level, number, percent, short_pace
+from gradscope.report.words.numbers import count, level, number, pace, percent
 from gradscope.report.words.reasons import reason_sentence
 from gradscope.watch.journal import (
     ADVANCE,
@@ -192,7 +192,7 @@ def _layers(journal: Journal, screen: Screen) -> Table:
             ends = np.sort(seen[-1].norms.log_norms[-1])  # NaN last
             cells = [
                 " → ".join(dict.fromkeys(_word(each) for each in verdicts)),
-                short_pace(last.rate, marginal=last.marginal),
+                pace(last.rate, marginal=last.marginal, short=True),
                 " → ".join(dict.fromkeys(horizons)),
                 level(float(ends[((~np.isnan(ends)).sum() - 1) // 2]) / LN_10),
                 str(last.max_lag),

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from gradscope.data.columns import listed
+from gradscope.data.columns import listed, quoted
 from gradscope.errors import WeightsError
-from gradscope.weights.files.contents import naming
+from gradscope.weights.files.contents import TOO_LARGE, naming
 from gradscope.weights.layers import manual_names
 from gradscope.weights.layers.keras_names import keras_layers, keras_readouts
 from gradscope.weights.layers.known_names import named_layers, named_readouts
@@ -27,12 +27,16 @@ def load_weights(
     """
     found = look_into(path, mapping)
     if not found.layers:
-        names = listed(tuple(found.file.arrays)) or "nothing numeric"
-        options = manual_names.suggested_options(found.candidates)
-        raise WeightsError(
-            f"{path} has no recurrent layer under a known name, only {names}; name the weights: "
-            f"{options}"
-        )
+        for name, holds in found.file.skipped.items():
+            if holds.startswith(TOO_LARGE):
+                raise WeightsError(
+                    f"{path} has no recurrent layer under a known name; {quoted(name)} {holds}: "
+                    "save the recurrent weights alone, uncompressed"
+                )
+        options = manual_names.options(manual_names.suggested(found.file))
+        names = f"only {listed(tuple(found.file.arrays)) or 'nothing numeric'}"
+        remedy = f"name the weights: {options}" if options else manual_names.NO_SUGGESTION
+        raise WeightsError(f"{path} has no recurrent layer under a known name, {names}; {remedy}")
     return found
 
 
@@ -44,9 +48,8 @@ def look_into(
     with naming(str(path)):
         close = manual_names.candidates(file)
         if mapping:
-            named = mapping if isinstance(mapping, Mapping) else manual_names.parse_mapping(mapping)
-            layer, readout = manual_names.mapped_layer(file, named)
-            return FoundNetwork(file, (layer,), () if readout is None else (readout,), close)
+            layer, readouts = manual_names.mapped_layer(file, mapping)
+            return FoundNetwork(file, (layer,), readouts, close)
         if file.format == "keras":
             layers = tuple(keras_layers(file))
             return FoundNetwork(file, layers, tuple(keras_readouts(file, layers)), close)

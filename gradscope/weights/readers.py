@@ -5,34 +5,31 @@ To add a kind, write its module in ``files``, and add its row and the module to 
 imports when a file is read, so that help pages list the endings without NumPy.
 """
 
+import os
+import re
+import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib.resources import files
+from itertools import islice
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, BinaryIO
-from zipfile import ZipFile
 
 from gradscope.errors import WeightsError
 
 if TYPE_CHECKING:
-    from gradscope.weights.files.contents import WeightFile
+    from gradscope.weights.files.contents import Gathering, WeightFile
 
-HEAD = 64
-"""Bytes at a file's start that decide which reader it needs."""
+MAX_NAMES = 10_000
+HEAD, TAIL = 512, 8
+"""Bytes at a file's start and end that decide which reader it needs."""
 
-ZIP, HDF5, NPY, PICKLE = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n", b"\x93NUMPY", b"\x80"
+ZIP, HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
+OLD_TORCH = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+"""The magic number, pickled, that opens what torch.save wrote before PyTorch 1.6."""
+
 MATLAB = (b"MATLAB 5.0 MAT-file", b"MATLAB 7.3 MAT-file")
-OLD_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-"""The magic number that opens what torch.save wrote before PyTorch 1.6, pickled."""
-
-SAVE_ARRAYS = "numpy.savez('weights.npz', W=W, U=U, b=b)"
-NOT_READ = {
-    OLD_TORCH: "is in PyTorch's format from before 1.6, a bare pickle, which is not read; "
-    "convert it where it is trusted: torch.save(torch.load('old.pt'), 'new.pt')",
-    NPY: f"is a single array without a name; save all of them: {SAVE_ARRAYS}",
-    PICKLE: f"is a bare pickle, which could run anything when read; save the arrays: {SAVE_ARRAYS}",
-}
-"""What a file is that no reader fits, by how it starts, and what to save instead."""
 
 Fits = Callable[[bytes, Sequence[str], str], bool]
 
@@ -42,7 +39,7 @@ class Reader:
     """One kind of weight file.
 
     ``format`` is its name in documents, ``words`` on pages; ``fits(head, members, suffix)`` tells
-    from the first bytes, the members of a zip and the name's end whether a file is one. The module
+    from its ends, the members of a zip and the name's end whether a file is one. The module
     ``files.<format>`` reads it: ``gather(file, gathering)`` the arrays of an open file, returning
     its metadata, while ``REMEDY`` says how to save a damaged one again.
     """
@@ -64,10 +61,16 @@ READERS = (
         "pytorch",
         "a PyTorch checkpoint",
         (".pt", ".pth"),
-        lambda _, members, __: any(name.rpartition("/")[2] == "data.pkl" for name in members),
+        lambda head, members, _: (
+            any(name.rpartition("/")[2] == "data.pkl" for name in members)
+            or head[2:].startswith(OLD_TORCH)
+        ),
     ),
     Reader(
-        "safetensors", "a safetensors file", (".safetensors",), lambda head, *_: head[8:9] == b"{"
+        "safetensors",
+        "a safetensors file",
+        (".safetensors",),
+        lambda head, *_: head[8:9] == b"{" and 0 in head[:8],
     ),
     Reader(
         "keras",
@@ -84,7 +87,15 @@ READERS = (
         lambda head, _members, suffix: (
             head.startswith(MATLAB)
             # Version 4 has no signature.
-            or (suffix == ".mat" and not head.startswith((NPY, OLD_TORCH)))
+            or (suffix == ".mat" and recognised("bytes", head.decode("latin-1")) is None)
+        ),
+    ),
+    Reader(
+        "onnx",
+        "an ONNX graph",
+        (".onnx",),
+        lambda head, *_: (
+            re.match(rb"\x08[\2-\x1f][\x12\x1a\x22\x28\x32\x3a\x42]", head) is not None
         ),
     ),
 )
@@ -95,48 +106,56 @@ READABLE = f"{', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}"
 
 def read_file(path: Path) -> "WeightFile":
     """Read a file's arrays with the reader that fits its content; WeightsError if none does."""
-    from gradscope.weights.files import keras, matlab, npz, pytorch, safetensors
-    from gradscope.weights.files.contents import Gathering, WeightFile, reading
+    from gradscope.data.intake import opened
+    from gradscope.weights.files import keras, matlab, npz, onnx, pytorch, safetensors
+    from gradscope.weights.files.contents import Gathering, WeightFile
 
-    modules = (keras, matlab, npz, pytorch, safetensors)
-    if not path.exists():
-        raise WeightsError(f"{path} does not exist; check the name")
-    if not path.is_file():
-        raise WeightsError(f"{path} is a folder or a device; name a file of weights ({READABLE})")
-    try:
-        with path.open("rb") as file:
-            reader = _reader(path, file)
-            ending, found = f".{reader.format}", Gathering(path)
-            module: ModuleType = next(m for m in modules if m.__name__.endswith(ending))
-            file.seek(0)
-            with reading(path, reader.words, module.REMEDY):
-                about = module.gather(file, found)
-            return WeightFile(
-                path, reader.format, found.arrays, found.stored_as, found.skipped, about
-            )
-    except OSError as error:
-        raise WeightsError(
-            f"{path} cannot be read: {error.strerror}; check its permissions"
-        ) from None
+    modules = (keras, matlab, npz, onnx, pytorch, safetensors)
+    if path.is_dir() and os.access(path, os.R_OK):
+        raise _unread(path, [each.name for each in islice(path.iterdir(), MAX_NAMES)])
+    with opened(path, WeightsError) as file:
+        found = Gathering(path)
+        reader = _reader(path, file, found)
+        module: ModuleType = next(m for m in modules if m.__name__.endswith(f".{reader.format}"))
+        file.seek(0)
+        with found.reading(reader.words, module.REMEDY):
+            about = module.gather(file, found)
+        return WeightFile(path, reader.format, found.arrays, found.stored_as, found.skipped, about)
 
 
-def _reader(path: Path, file: BinaryIO) -> Reader:
+def recognised(table: str, text: str) -> str | None:
+    """Return what the first row of a table of ``recognised.toml`` that fits a text says."""
+    rows = tomllib.loads((files("gradscope.weights") / "recognised.toml").read_text("utf-8"))
+    flags = re.DOTALL | re.MULTILINE
+    return next((what for row, what in rows[table].items() if re.search(row, text, flags)), None)
+
+
+def _reader(path: Path, file: BinaryIO, found: "Gathering") -> Reader:
     """Return the reader that fits a file's first bytes and, of a zip, its members."""
-    from gradscope.data.columns import listed
-    from gradscope.weights.files.contents import reading
+    from gradscope.data.intake import ZipMembers
 
-    head, members = file.read(HEAD), []
+    head, members = file.read(HEAD), ()
     if head.startswith(ZIP):
-        with reading(path, "a zip of weights", "copy or save it again"), ZipFile(file) as archive:
-            members = archive.namelist()
-    for reader in READERS:
-        if reader.fits(head, members, path.suffix.lower()):
-            return reader
-    if head.startswith(ZIP):
-        raise WeightsError(
-            f"{path} is a zip of {listed(tuple(members)) or 'nothing'}, not of weights; give a "
-            f"{READABLE}"
-        )
+        with found.reading("a zip of weights", "copy or save it again"):
+            members = ZipMembers(file, found).names
+    file.seek(-min(TAIL, found.size), os.SEEK_END)
+    ends = head + file.read()
+    if recognised("names", "\n".join((path.name, *members))) is None:
+        for reader in READERS:
+            if reader.fits(ends, members, path.suffix.lower()):
+                return reader
+    raise _unread(path, members, ends)
+
+
+def _unread(path: Path, names: Sequence[str], ends: bytes = ZIP) -> WeightsError:
+    """Return the error for a file that no reader fits, or a folder: what it is, and what to do."""
+    from gradscope.data.columns import listed
+
+    inside = tuple(name for name in names if name.lower().endswith(tuple(ENDINGS)))
+    holds = f"holds {listed(inside)}; unpack it if it is a zip, and give that file"
+    if not inside:
+        holds = f"is a folder or zip of {listed(tuple(names)) or 'nothing'}; give a {READABLE}"
     unknown = f"is not a weight file that gradscope can read; give a {READABLE}"
-    known = (what for start, what in NOT_READ.items() if head.startswith(start))
-    raise WeightsError(f"{path} {next(known, unknown)}")
+    known = recognised("names", "\n".join((path.name, *names)))
+    known = known or recognised("bytes", ends.decode("latin-1"))
+    return WeightsError(f"{path} {known or (holds if ends.startswith(ZIP) else unknown)}")

@@ -145,12 +145,60 @@ def test_settings_that_are_none_are_refused(saved: Path, settings: str) -> None:
         read_settings(rewritten(saved, settings=settings))
 
 
+@pytest.mark.parametrize("name", [*WEIGHT_NAMES, "inputs", "initial_state", "targets", "stride",
+                                  "target_steps", "held_out_error"])  # fmt: skip
+@pytest.mark.parametrize("kind", ["U4", "S4", "M8[D]", "m8[D]", "c16"])
+def test_what_is_no_real_number_is_refused(saved: Path, name: str, kind: str) -> None:
+    with np.load(saved) as archive:
+        shape = np.ones(()).shape if name == "stride" else archive[name].shape
+
+    with pytest.raises(ArchiveError, match="not real numbers") as caught:
+        load_run(rewritten(saved, **{name: np.ones(shape, np.int64).astype(kind)}))
+
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"required_lag": -3}, {"required_lag": "3"}, {"required_lag": 2.7}, {"required_lag": 10**9},
+        {"required_lag": True}, {"lag_errors": ["a"]}, {"lag_errors": "2020-01-01"},
+        {"baseline": {"error": "0.5", "meaning": "m"}}, {"columns": {"a": 1}}, {"columns": [1.5]},
+        {"baseline": {"error": 1.0, "meaning": "m", "constant": [1, 2]}},
+    ],
+)  # fmt: skip
+def test_facts_are_held_to_the_limits_of_their_settings(saved: Path, wrong: dict[str, Any]) -> None:
+    with np.load(saved) as archive:
+        facts = json.loads(str(archive["facts"]))
+
+    with pytest.raises(ArchiveError, match="is damaged"):
+        load_run(rewritten(saved, facts=json.dumps({**facts, **wrong})))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"hidden": 7}, {"required_lag": -3}, {"steps": "6"}, {"leak": [0.1, 0.2]}]
+)
+def test_settings_are_held_to_their_limits_and_to_the_network(
+    saved: Path, analysis: Analysis, wrong: dict[str, Any]
+) -> None:
+    changed = json.dumps({**analysis.settings.as_dict(), **wrong})
+
+    with pytest.raises(ArchiveError, match="is damaged"):
+        load_run(rewritten(saved, settings=changed))
+
+
+@pytest.mark.parametrize("wrong", [{"stride": 0}, {"stride": -3}, {"targets": np.zeros((2, 1, 1))}])
+def test_steps_that_do_not_fit_are_refused(saved: Path, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ArchiveError, match="is damaged"):
+        load_run(rewritten(saved, **wrong))
+
+
 def test_nothing_is_unpickled(saved: Path, tmp_path: Path) -> None:
     class Trap:
         def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
             return (Path.touch, (tmp_path / "sprung",))
 
-    with pytest.raises(ArchiveError, match="cannot be read as a saved run"):
+    with pytest.raises(ArchiveError, match="is damaged"):
         load_run(rewritten(saved, hidden_bias=np.array([Trap()], dtype=object)))
     assert not (tmp_path / "sprung").exists()
 
@@ -202,3 +250,15 @@ def test_inputs_that_follow_another_network_are_refused(saved: Path, analysis: A
 
     with pytest.raises(ArchiveError, match="is damaged"):
         load_run(rewritten(saved, further_inputs=np.zeros((5, sequences, width + 1))))
+
+
+@pytest.mark.parametrize("name", ["recurrent_weights", "inputs", "initial_state", "further_inputs"])
+@pytest.mark.parametrize("kind", ["c16", "U8", "M8[s]"])
+def test_what_is_no_real_number_is_refused_and_not_cut_to_one(
+    saved: Path, name: str, kind: str
+) -> None:
+    with np.load(saved) as archive:
+        array = archive[name] if name in archive else np.zeros((1, 1, 1))
+
+    with pytest.raises(ArchiveError, match=r"is damaged \(.*real numbers"):
+        load_run(rewritten(saved, **{name: np.full(array.shape, 1).astype(kind)}))

@@ -77,8 +77,86 @@ def test_a_psychrnn_network_carries_its_pre_activation() -> None:
     expected = states(vanilla(leak=0.2, state=StateName.PRE, activation=activation))
     assert activation.name is ActivationName.RELU
     np.testing.assert_allclose(found.trajectory.states, expected, rtol=0, atol=1e-14)
-    with pytest.raises(WeightsError, match="the file says pre"):
-        studied("psychrnn.npz", activation="relu", leak=0.2, state="post")
+    assert "names as in PsychRNN" in found.task_info.description
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("name", ["psychrnn.npz", "run.npz", "torch.npz"])
+def test_what_names_alone_say_is_overridden_by_an_option(name: str) -> None:
+    arrays = {"weight_ih_l0": U, "weight_hh_l0": W, "bias_ih_l0": b, "bias_hh_l0": 0 * b}
+    np.savez("torch.npz", **arrays)  # type: ignore[arg-type]
+    np.savez("run.npz", input_weights=U, recurrent_weights=W, hidden_bias=b)
+
+    for state in StateName:
+        found = studied(name, **TANH, leak=0.2, state=str(state))
+
+        expected = states(vanilla(leak=0.2, state=state))
+        np.testing.assert_allclose(found.trajectory.states, expected, rtol=0, atol=1e-14)
+        said = "names as in" in found.task_info.description
+        default = {"psychrnn.npz": StateName.PRE, "run.npz": StateName.POST}.get(name)
+        assert said == (state is default)
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("scales", "asked"),
+    [
+        ({"alpha": np.array(0.2)}, {}),
+        ({"dt": np.array(0.02), "tau": np.array([[0.1]])}, {}),
+        ({"tau": np.array(0.1)}, {"dt": 0.02}),
+        ({"leaking_rate": np.full(4, 0.2)}, {}),
+        ({}, {"dt": 0.02, "tau": 0.1}),
+    ],
+)
+@pytest.mark.parametrize("names", ["psychrnn", "run"])
+def test_time_scales_beside_known_names_are_used(
+    names: str, scales: dict[str, Any], asked: dict[str, Any]
+) -> None:
+    words = {
+        "psychrnn": ("W_rec", "W_in", "b_rec"),
+        "run": ("recurrent_weights", "input_weights", "hidden_bias"),
+    }
+    arrays = dict(zip(words[names], (W, U, b), strict=True))
+    np.savez("net.npz", **{**arrays, **scales})
+
+    found = studied("net.npz", **TANH, **asked)
+
+    state = StateName.PRE if names == "psychrnn" else StateName.POST
+    expected = states(vanilla(leak=0.2, state=state))
+    np.testing.assert_allclose(found.trajectory.states, expected, rtol=0, atol=1e-14)
+
+
+@pytest.mark.torch
+@pytest.mark.usefixtures("folder")
+def test_time_scales_of_a_checkpoint_are_used_and_those_of_its_optimizer_are_not() -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch writes the file")
+    cell = {"W_rec": torch.tensor(W), "W_in": torch.tensor(U), "b_rec": torch.tensor(b)}
+    for name, more in (
+        ("flat.pt", {"alpha": 0.2}),
+        ("deep.pt", {"config": {"dt": 2, "tau": 10.0}}),
+    ):
+        torch.save({**cell, **more, "optimizer": {"param_groups": [{"alpha": 0.99}]}}, name)
+        expected = states(vanilla(leak=0.2, state=StateName.PRE))
+        found = studied(name, **TANH).trajectory.states
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-14)
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    "arrays", [{"bias_ih_l0": b}, {"bias_ih_l0": b, "bias_hh_l0": b, "alpha": np.array(0.3)}]
+)
+def test_a_reservoir_under_names_of_pytorch_is_asked_for_its_leak(arrays: dict[str, Any]) -> None:
+    named = {"reservoir.weight_ih_l0": U, "reservoir.weight_hh_l0": W}
+    inside = {f"reservoir.{name}" if "bias" in name else name: arrays[name] for name in arrays}
+    np.savez("esn.npz", **{**named, **inside})
+
+    with pytest.raises(WeightsError, match="the leak α"):
+        studied("esn.npz", **TANH)
+
+    bias = b if len(arrays) == 1 else 2 * b
+    expected = states(vanilla(leak=0.3, bias=bias))
+    found = studied("esn.npz", **TANH, leak=0.3).trajectory.states
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-14)
 
 
 @pytest.mark.usefixtures("folder")
@@ -264,7 +342,7 @@ def test_a_gru_of_unknown_convention_is_asked_about() -> None:
         assert cell.reset_after is reset_after
     with pytest.raises(WeightsError, match="--no-reset-after"):
         studied("g.weights.h5", **given)
-    with pytest.raises(WeightsError, match="--gate-activation sigmoid"):
+    with pytest.raises(WeightsError, match=r"--gate-activation NAME \(sigmoid, hard-sigmoid"):
         studied("g.weights.h5", activation="tanh", reset_after=True)
 
 
@@ -299,7 +377,7 @@ def test_a_layer_is_named_by_place_name_and_direction(asked: str | None, title: 
     ("values", "words"),
     [
         ({}, "for 'rnn\\[0\\]' the file does not state the activation"),
-        ({**TANH, "leak": 0.5}, "--leak is 0.5, but the file says 1.0"),
+        ({**TANH, "weights": "leaky.npz", "leak": 0.5}, "--leak is 0.5, but the file says 0.2"),
         ({**TANH, "cell": "gru"}, "--cell is gru, but rnn\\[0\\]"),
         ({**TANH, "hidden": 9}, "--hidden is 9, but rnn\\[0\\]"),
         ({**TANH, "updates": 5}, "--updates is 5, but the network in net.npz is not trained"),
@@ -334,6 +412,7 @@ def test_what_does_not_fit_is_refused(values: dict[str, Any], words: str) -> Non
     np.save("text.npy", np.array([["a"]]))
     thrice = {name: np.tile(TORCH[name], (3, 1)) for name in list(TORCH)[:2]}
     biases = {f"rnn.bias_{which}_l0": np.zeros(12) for which in ("ih", "hh")}
+    np.savez("leaky.npz", W_rec=W, W_in=U, b_rec=b, alpha=0.2)
     np.savez("gru.npz", **thrice, **biases)  # type: ignore[arg-type]
 
     with pytest.raises(GradscopeError, match=words) as raised:

@@ -236,7 +236,12 @@ def test_files_with_padding_are_compared() -> None:
 
 @pytest.mark.parametrize(
     ("lengths", "part"),
-    [([5, 14], "2 numbers"), ([0, 1, 2, 3, 4], "from 0"), ([5, 15, 9, 9, 9], "to 15")],
+    [
+        ([5, 14], "2 numbers"),
+        ([], "shape"),
+        ([0, 1, 2, 3, 4], "from 0"),
+        ([5, 15, 9, 9, 9], "to 15"),
+    ],
 )
 def test_lengths_that_do_not_fit_are_refused(lengths: list[int], part: str) -> None:
     np.save("lengths.npy", np.array(lengths))

@@ -69,8 +69,8 @@ COMPARISONS = {
 
 FILES = {
     "no such file": ("analyze --data missing.csv", "missing.csv does not exist"),
-    "a folder": ("analyze --data folder.csv", "is a directory"),
-    "unreadable format": ("analyze --data table.xlsx", "is not a .csv"),
+    "a folder": ("analyze --data folder.csv", "is a folder"),
+    "unreadable format": ("analyze --data table.ods", "is not a .csv"),
     "empty": ("analyze --data empty.csv", "is empty"),
     "header only": ("analyze --data header.csv", "has a header but no rows"),
     "one row": ("analyze --data one.csv --steps 3", "the series has 1 rows"),
@@ -79,9 +79,21 @@ FILES = {
         "analyze --data gap.csv --steps 3",
         "line 4, column 'v': the value is missing",
     ),
-    "infinite cell": ("analyze --data inf.csv --steps 3", "not finite"),
+    "a mark for a missing value": (
+        "analyze --data marks.csv --steps 3",
+        "line 4, column 'v': -9999 stands in 2 of 60 rows, .* --missing -9999, if not, .* keep$",
+    ),
+    "no such way with missing cells": (
+        "analyze --data good.csv --missing drop",
+        "--missing is 'drop'; choose refuse, interpolate, keep, or numbers",
+    ),
+    "decimals or thousands": (
+        "analyze --data doubt.csv --column x",
+        "line 2, column 'x': '1.000' has decimals or thousands",
+    ),
+    "infinite cell": ("analyze --data inf.csv --steps 3", "the value is inf"),
     "text among numbers": ("analyze --data text.csv --steps 3", "'oops' is not a number"),
-    "ragged rows": ("analyze --data ragged.csv", "has 3 cells, but line 1 has 2"),
+    "ragged rows": ("analyze --data ragged.csv", "has 3 cells, but most have 2"),
     "constant column": ("analyze --data constant.csv --steps 3", "is constant"),
     "several columns": ("analyze --data two.csv --steps 3", "choose with --column"),
     "no such column": ("analyze --data two.csv --column c", "has no column 'c'"),
@@ -89,15 +101,15 @@ FILES = {
     "junk as .npy": ("analyze --data junk.npy", "cannot be read as a .npy array"),
     "complex .npy": ("analyze --data complex.npy", "values of type complex128"),
     "cubic .npy": ("analyze --data cube.npy --steps 4", "shape \\(2, 2, 2\\)"),
-    "pickled .npy": ("analyze --data pickled.npy", "cannot be read as a .npy array"),
+    "pickled .npy": ("analyze --data pickled.npy", "holds values of type object"),
     "no saved run": ("analyze --load missing.npz", "missing.npz does not exist"),
     "truncated run": ("analyze --load truncated.npz", "cannot be read as a saved run"),
     "run with a nan": ("analyze --load nan.npz", "recurrent_weights holds a number that is not"),
     "someone else's run": ("analyze --load other.npz", "is not a run saved by gradscope"),
-    "an array as run": ("analyze --load cube.npy", "single array"),
+    "an array as run": ("analyze --load cube.npy", "cannot be read as a saved run"),
     "another network than saved": ("analyze --load run.npz --hidden 7", "leave --hidden out"),
     "other inputs than saved": ("analyze --load run.npz --task adding", "has 1 inputs"),
-    "no config": ("analyze --config missing.toml", "cannot be read"),
+    "no config": ("analyze --config missing.toml", "does not exist"),
     "broken TOML": ("analyze --config broken.toml", "is not valid TOML"),
     "unknown key": ("analyze --config unknown.toml", "did you mean 'hidden'"),
     "TOML of the wrong type": ("analyze --config typed.toml", "--hidden is 'many'; give a whole"),
@@ -106,7 +118,7 @@ FILES = {
     "TOML with nan": ("analyze --config nan.toml", "--gain is nan; give a finite number"),
     "settings of a picture not ours": ("show-config plain.png", "has no gradscope settings"),
     "settings of a text": ("show-config good.csv", "has no gradscope settings"),
-    "settings of nothing": ("show-config missing.png", "cannot be read"),
+    "settings of nothing": ("show-config missing.png", "does not exist"),
 }
 
 OUTPUTS = {
@@ -125,7 +137,9 @@ BAD = {**SETTINGS, **COMPARISONS, **FILES, **OUTPUTS}
 ROWS = [str(0.5 * (k % 7) - k % 3) for k in range(60)]
 TEXTS = {
     "good.csv": ["v", *ROWS],
-    "table.xlsx": ROWS,
+    "table.ods": ROWS,
+    "marks.csv": ["v", *ROWS[:2], "-9999", *ROWS[3:59], "-9999"],
+    "doubt.csv": ["x;y", *(f"{k}.000;{k}" for k in range(1, 9))],
     "empty.csv": [],
     "header.csv": ["v"],
     "one.csv": ["1.5"],

@@ -68,7 +68,7 @@ def test_a_text_with_newlines_and_commas_stays_one_row(store: Path, tmp_path: Pa
     assert len(lines) == 24
     assert json.loads(lines[0])["data"] == 'a\nb,"c"\x7f|d.csv'
     rows = list(csv.DictReader(io.StringIO(export(odd))))
-    assert (len(rows), rows[0]["data"]) == (24, 'a\nb,"c"\x7f|d.csv')
+    assert (len(rows), rows[0]["data"]) == (24, r'a\nb,"c"\x7f|d.csv')
 
 
 def test_npz_holds_plain_arrays(store: Path, tmp_path: Path) -> None:

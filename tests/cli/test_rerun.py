@@ -265,7 +265,7 @@ def test_a_file_of_another_version_is_run_with_a_warning(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("nowhere.png",), "nowhere.png cannot be read"),
+        (("nowhere.png",), "nowhere.png does not exist"),
         (("made.json", "-o", "made.json"), "already exists"),
         (("made.json", "--png", "made.gif"), "choose .png, .svg, .pdf"),
         (("notes.txt",), "notes.txt has no gradscope settings"),

@@ -4,6 +4,7 @@ import os
 import pty
 import resource
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -227,3 +228,90 @@ def test_an_ascii_terminal_gets_errors_and_help_in_words_too(run: Run) -> None:
     assert "(b = -W*1/2)" in error.stderr
     assert "nonlinearity phi" in page.stdout
     assert "?" not in page.stdout + error.stderr
+
+
+NOISY = """\
+import ctypes, logging, os, subprocess, sys, warnings
+import gradscope.weights.load, gradscope.analysis.analyze as analysis
+from gradscope.__main__ import main
+
+def noisy(*arguments, **options):
+    warnings.warn("noise of a library")
+    logging.getLogger("matplotlib").warning("noise of a logger")
+    logger = logging.getLogger("distributed.client")
+    logger.addHandler(logging.StreamHandler())
+    logger.error("noise of a logger with a handler of its own")
+    os.write(2, b"noise of a library in C\\n")
+    subprocess.run([sys.executable, "-c", "import sys; sys.exit('noise of a child')"])
+    if "lstm" in sys.argv:
+        raise ZeroDivisionError("an error of ours")
+    return examine(*arguments, **options)
+
+examine, analysis.examine = analysis.examine, noisy
+main()
+"""
+
+
+def test_what_libraries_write_to_stderr_stays_off_it_and_our_own_notes_do_not(
+    environment: dict[str, str], small: tuple[str, ...], tmp_path: Path
+) -> None:
+    def noisy(*words: str) -> "subprocess.CompletedProcess[str]":
+        arguments = [sys.executable, "-c", NOISY, "analyze", *small, *words]
+        options: Any = {"cwd": tmp_path, "env": environment, "encoding": "utf-8"}
+        return subprocess.run(arguments, capture_output=True, check=False, **options)
+
+    done, shown, failed = noisy("-o", "a.json"), noisy("--debug"), noisy("--cell", "lstm")
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "wrote a.json\n")
+    assert shown.returncode == 0
+    assert shown.stderr.count("noise of a") >= 5
+    assert failed.returncode == 1
+    assert failed.stderr.endswith("ZeroDivisionError: an error of ours\n")
+    assert "noise" not in failed.stderr.partition("Traceback")[0]
+
+
+@pytest.mark.parametrize("command", ["analyze", "spectrum", "report"])
+def test_a_picture_is_drawn_where_no_cache_can_be_written(
+    environment: dict[str, str], small: tuple[str, ...], tmp_path: Path, command: str
+) -> None:
+    fonts = tmp_path / "fc-list"
+    fonts.write_text("#!/bin/sh\necho 'Fontconfig error: No writable cache directories' >&2\n")
+    fonts.chmod(0o755)
+    nowhere = "/dev/null/nowhere"
+    broken = dict.fromkeys(("HOME", "MPLCONFIGDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"), nowhere)
+    variables = {**environment, **broken, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    options: Any = {"cwd": tmp_path, "env": variables, "encoding": "utf-8", "check": False}
+    start = [sys.executable, "-m", "gradscope"]
+    words = [command, *small]
+    if command == "report":
+        axes = ("-P", "gain=1,2", "-P", "leak=0.5,1", "--executor", "serial")
+        sweep = [*start, "sweep", *small, *axes]
+        swept = subprocess.run(sweep, capture_output=True, **options)  # noqa: PLW1510 (is given)
+        assert (swept.returncode, swept.stderr) == (0, "")
+        words = [command, "sweep.db"]
+
+    drawing = [*start, *words, "--png", "a.png"]
+    done = subprocess.run(drawing, capture_output=True, **options)  # noqa: PLW1510 (is given)
+
+    assert (done.returncode, done.stderr) == (0, "wrote a.png\n")
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("line", ["", "--help", "--version", "sweep --help", "sweep --help-all"])
+def test_a_reader_that_is_gone_ends_every_page_alike(
+    program: tuple[str, ...], environment: dict[str, str], line: str
+) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        done = subprocess.run(
+            [*program, *line.split()],
+            env=environment,
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+
+    assert (done.returncode, done.stderr) == (141, b"")

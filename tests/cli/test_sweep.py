@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from gradscope.cli.sweep import sweep_bar
+from gradscope.sweep.run import Progress
 from tests.sweeping import (
     PATIENCE,
     TINY_FLAGS,
@@ -290,3 +292,14 @@ def test_a_local_dask_cluster_gives_the_same_rows() -> None:
     sweep(*words, "-o", "serial.db")
 
     assert lasting_rows(Path("dask.db")) == lasting_rows(Path("serial.db"))
+
+
+def test_that_no_worker_is_there_is_said_once_for_each_absence(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with sweep_bar(5) as watch:
+        for absence in (0.0, 16.0, 17.0, 0.0, 15.0):
+            watch(Progress(total=5, absence=absence))
+
+    lines = capsys.readouterr().err.splitlines()
+    assert [("16 s" in line, "15 s" in line) for line in lines] == [(True, False), (False, True)]

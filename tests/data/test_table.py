@@ -14,7 +14,6 @@ from hypothesis.extra import numpy as hnp
 
 from gradscope.data.table import Table, read_table
 from gradscope.errors import DataError
-from gradscope.names import MissingCells
 
 SUNSPOTS = Path(__file__).parents[2] / "sample_runs" / "data" / "sunspots.csv"
 
@@ -30,7 +29,7 @@ def read(
     folder: Path,
     text: str | bytes,
     *columns: str,
-    missing: MissingCells = MissingCells.REFUSE,
+    missing: str = "refuse",
     name: str = "t.csv",
 ) -> Table:
     path = folder / name
@@ -115,18 +114,33 @@ def test_long_text_is_cut_and_stays_on_one_line(folder: Path) -> None:
     assert len(line) < 250
 
 
-def test_a_decimal_comma_in_the_wrong_place_is_explained(folder: Path) -> None:
-    assert message(folder, '"1,5",2\n3,4\n', "1") == (
-        "t.csv line 1, column '1': '1,5' is not a number (decimal commas need ; or tab between "
-        "cells, and no decimal points); correct the cell or choose another column (--column)"
-    )
+def test_a_mark_unlike_the_others_is_explained(folder: Path) -> None:
+    line = message(folder, '"1.5",2\n"2,5",4\n', "1")
+
+    assert line.startswith("t.csv line 2, column '1': '2,5' is not a number as others are")
+
+
+def test_decimals_that_may_be_thousands_are_asked_about_and_one_cell_decides(folder: Path) -> None:
+    line = message(folder, "x;y\n1.234;a\n2.345;b\n", "x")
+
+    assert "line 2, column 'x': '1.234'" in line
+    assert "1.2340 or 1.234,0" in line
+    for cell, first in (("1.2340", 2.345), ("1.234,0", 2345.0)):
+        assert read(folder, f"x;y\n2.345;a\n{cell};b\n", "x").values[0, 0] == first
+
+
+def test_other_units_in_a_column_are_refused(folder: Path) -> None:
+    assert read(folder, "x\n5 %\n\n-\n6 %\n", missing="interpolate").values.max() == 6.0
+    assert "line 3, column 'x': '0.05' has another unit" in message(folder, "x\n5 %\n0.05\n")
+    assert "line 3, column 'x': '€5' has another unit" in message(folder, "x\n$5\n€5\n")
 
 
 @pytest.mark.parametrize("cell", ["inf", "-Infinity", "1e400", "-1e400"])
 def test_infinite_numbers_are_refused(folder: Path, cell: str) -> None:
     line = message(folder, f"a,b\n1,2\n{cell},3\n", "a")
 
-    assert line.startswith(f"t.csv line 3, column 'a': '{cell}' is not finite")
+    assert line.startswith("t.csv line 3, column 'a': the value is ")
+    assert "inf (1 in all); correct it, or choose another column" in line
 
 
 def test_slips_in_columns_that_are_not_asked_for_do_not_matter(folder: Path) -> None:
@@ -135,14 +149,32 @@ def test_slips_in_columns_that_are_not_asked_for_do_not_matter(folder: Path) -> 
 
 # --- Missing cells ----------------------------------------------------------------------------
 
-MISSING = ["", " ", "NA", "N/A", "NaN", "nan", "null", "None", "?", "-", "#N/A", '""']
+MISSING = [
+    "",
+    " ",
+    ".",
+    "..",
+    ":",
+    "n.a.",
+    "<NA>",
+    "NA",
+    "N/A",
+    "NaN",
+    "nan",
+    "null",
+    "None",
+    "?",
+    "-",
+    "#N/A",
+    '""',
+]
 
 
 @pytest.mark.parametrize("word", MISSING)
 def test_a_missing_cell_is_refused_by_name_line_and_remedy(folder: Path, word: str) -> None:
     assert message(folder, f"a,b\n1,2\n3,{word}\n5,6\n", "b") == (
         "t.csv line 3, column 'b': the value is missing (1 in all); "
-        "fill it in, or use --missing interpolate"
+        "correct it, or use --missing interpolate"
     )
 
 
@@ -150,14 +182,14 @@ def test_a_missing_cell_is_refused_by_name_line_and_remedy(folder: Path, word: s
 def test_missing_cells_lie_on_the_line_between_their_neighbours(folder: Path, word: str) -> None:
     text = f"a,b\n1,{word}\n1,2\n1,{word}\n1,{word}\n1,8\n1,{word}\n"
 
-    table = read(folder, text, "b", "a", missing=MissingCells.INTERPOLATE)
+    table = read(folder, text, "b", "a", missing="interpolate")
 
     np.testing.assert_allclose(table.values[:, 0], [2, 2, 4, 6, 8, 8], rtol=1e-15)
     np.testing.assert_array_equal(table.values[:, 1], 1)
 
 
 def test_a_failed_formula_is_a_cell_and_not_a_comment(folder: Path) -> None:
-    table = read(folder, "a,b\n1,1\n#N/A,2\n3,3\n", "a", missing=MissingCells.INTERPOLATE)
+    table = read(folder, "a,b\n1,1\n#N/A,2\n3,3\n", "a", missing="interpolate")
     np.testing.assert_array_equal(table.values[:, 0], [1, 2, 3])
 
     assert "line 3, column 'a': '#DIV/0!'" in message(folder, "a,b\n1,1\n#DIV/0!,2\n3,3\n", "a")
@@ -166,11 +198,11 @@ def test_a_failed_formula_is_a_cell_and_not_a_comment(folder: Path) -> None:
 def test_interpolation_between_huge_neighbours_does_not_overflow(folder: Path) -> None:
     text = "a\n-1.7e308\nNA\n1.7e308\n"
 
-    assert read(folder, text, missing=MissingCells.INTERPOLATE).values[1, 0] == 0.0
+    assert read(folder, text, missing="interpolate").values[1, 0] == 0.0
 
 
-@pytest.mark.parametrize("missing", list(MissingCells))
-def test_a_column_without_any_number_cannot_be_filled(folder: Path, missing: MissingCells) -> None:
+@pytest.mark.parametrize("missing", ["refuse", "interpolate", "keep"])
+def test_a_column_without_any_number_cannot_be_filled(folder: Path, missing: str) -> None:
     with pytest.raises(DataError, match=r"column 'b' of t\.csv holds no number at all"):
         read(folder, "a,b\n1,\n2,NA\n", "b", missing=missing)
 
@@ -193,13 +225,16 @@ def test_a_file_that_is_not_there_is_named_as_given() -> None:
 def test_a_directory_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).mkdir()
 
-    with pytest.raises(DataError, match=r"is a directory|is not a \.csv"):
+    with pytest.raises(DataError, match=r"is a folder|is not a \.csv"):
         read_table(tmp_path / name)
 
 
 @pytest.mark.parametrize(
     ("problem", "words"),
-    [(PermissionError(13, "no"), "t.csv may not be read"), (OSError(5, "disk"), "cannot be read")],
+    [
+        (PermissionError(13, "no"), "t.csv cannot be read: no; check its permissions"),
+        (OSError(5, "disk"), "t.csv cannot be read: disk"),
+    ],
 )
 def test_a_file_that_may_not_be_read_is_refused(
     monkeypatch: pytest.MonkeyPatch, problem: OSError, words: str
@@ -207,7 +242,7 @@ def test_a_file_that_may_not_be_read_is_refused(
     def refuse(_: Path) -> bytes:
         raise problem
 
-    monkeypatch.setattr(Path, "read_bytes", refuse)
+    monkeypatch.setattr(Path, "stat", refuse)
 
     with pytest.raises(DataError, match=words):
         read_table(Path("t.csv"))
@@ -219,11 +254,11 @@ def test_a_name_that_no_file_can_have_is_refused(name: str) -> None:
         read_table(Path(name))
 
 
-@pytest.mark.parametrize("name", ["t.npz", "t.xlsx", "t.csv.gz", "t"])
+@pytest.mark.parametrize("name", ["t.npz", "t.ods", "t.parquet", "t"])
 def test_other_endings_are_answered_with_the_ones_that_are_read(folder: Path, name: str) -> None:
     line = message(folder, "1\n2\n", name=name)
 
-    assert line.startswith(f"{name} is not a .csv, .tsv, .txt or .npy file")
+    assert line.startswith(f"{name} is not a .csv, .tsv, .txt, .dat, .gz, .xlsx or .npy file")
 
 
 # --- Properties -------------------------------------------------------------------------------
@@ -263,7 +298,7 @@ def test_what_is_written_in_any_dialect_is_read_back_exactly(
 ) -> None:
     expected_names, values, text = case
 
-    table = read(tmp_path, text, *expected_names)
+    table = read(tmp_path, text, *expected_names, missing="keep")
 
     assert list(table.names) == expected_names
     np.testing.assert_array_equal(table.values, values)
@@ -278,10 +313,10 @@ texts = st.text(max_size=80) | st.lists(snippets, max_size=60).map("".join)
 @given(
     texts.map(str.encode) | st.binary(max_size=80),
     st.sampled_from([(), ("1",), ("x",), ("1", "2")]),
-    st.sampled_from(MissingCells),
+    st.sampled_from(["refuse", "interpolate", "keep", "-9999"]),
 )
 def test_any_text_gives_finite_numbers_or_a_data_error(
-    tmp_path: Path, raw: bytes, columns: tuple[str, ...], missing: MissingCells
+    tmp_path: Path, raw: bytes, columns: tuple[str, ...], missing: str
 ) -> None:
     try:
         table = read(tmp_path, raw, *columns, missing=missing)

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 from gradscope.data.table import Table, read_table
 from gradscope.errors import DataError
-from gradscope.names import MissingCells
 
 
 @pytest.fixture
@@ -26,9 +25,7 @@ def npy(array: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def read(
-    folder: Path, raw: bytes, *columns: str, missing: MissingCells = MissingCells.REFUSE
-) -> Table:
+def read(folder: Path, raw: bytes, *columns: str, missing: str = "refuse") -> Table:
     path = folder / "t.npy"
     path.write_bytes(raw)
     return read_table(path, columns, missing)
@@ -71,14 +68,14 @@ def test_nan_in_an_array_is_a_missing_cell(folder: Path) -> None:
     assert message(folder, raw).startswith(
         "t.npy row 2, column '1': the value is missing (1 in all)"
     )
-    filled = read(folder, raw, missing=MissingCells.INTERPOLATE)
+    filled = read(folder, raw, missing="interpolate")
     np.testing.assert_array_equal(filled.values, [[1], [2], [3]])
 
 
 def test_infinity_in_an_array_is_refused_only_where_asked_for(folder: Path) -> None:
     raw = npy(np.array([[1.0, 2.0], [3.0, -np.inf]]))
 
-    assert message(folder, raw, "2").startswith("t.npy row 2, column '2': -inf")
+    assert message(folder, raw, "2").startswith("t.npy row 2, column '2': the value is -inf")
     assert read(folder, raw, "1").values.shape == (2, 1)
 
 
@@ -89,7 +86,7 @@ def test_infinity_in_an_array_is_refused_only_where_asked_for(folder: Path) -> N
         (np.array(["1", "2"]), "values of type <U1"),
         (np.zeros(3, dtype="M8[s]"), "values of type datetime64"),
         (np.zeros(3, dtype=[("a", float)]), "values of type"),
-        (np.array([1, None], dtype=object), "cannot be read as a .npy array"),
+        (np.array([1, None], dtype=object), "holds values of type object"),
         (np.zeros((2, 2, 2)), "shape (2, 2, 2)"),
         (np.zeros(()), "shape ()"),
         (np.zeros((0, 3)), "shape (0, 3)"),
@@ -105,7 +102,7 @@ def test_a_long_double_beyond_float64_is_infinite(folder: Path) -> None:
         pytest.skip("long double is float64 here")
     huge = np.array([1, np.finfo(np.longdouble).max], dtype=np.longdouble)
 
-    assert "row 2, column '1': inf" in message(folder, npy(huge))
+    assert "row 2, column '1': the value is inf" in message(folder, npy(huge))
 
 
 def test_damaged_arrays_are_refused(folder: Path) -> None:
@@ -115,7 +112,8 @@ def test_damaged_arrays_are_refused(folder: Path) -> None:
     too_large = whole.replace(b"(100,)", b"(10000000000000,)")
 
     for raw in (b"", whole[:5], whole[:60], whole[:-8], zipped.getvalue(), too_large, b"1,2\n"):
-        assert "cannot be read as a .npy array" in message(folder, raw)
+        said = message(folder, raw)
+        assert "cannot be read as a .npy array" in said or "bytes, but" in said
 
 
 @given(
@@ -129,7 +127,7 @@ def test_any_bytes_as_an_array_give_finite_numbers_or_a_data_error(
 
     for raw in (tail, damaged):
         try:
-            table = read(tmp_path, raw, missing=MissingCells.INTERPOLATE)
+            table = read(tmp_path, raw, missing="interpolate")
         except DataError as error:
             assert "\n" not in str(error)  # noqa: PT017 - either outcome is right
         else:

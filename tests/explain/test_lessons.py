@@ -268,15 +268,15 @@ def test_every_number_of_a_verdict_is_reached_again_from_the_file(
     lesson = verdict_lesson(saved(analysis, tmp_path))
 
     causes = lesson.stage.causes
-    assert lesson.rate == pytest.approx(verdict.rate, rel=1e-9)
+    assert lesson.stage.verdict.rate == pytest.approx(verdict.rate, rel=1e-9)
     assert lesson.stage.verdict.horizon == verdict.horizon
     assert lesson.stage.verdict.regime is verdict.regime
     assert lesson.stage.verdict.required_lag == verdict.required_lag
     assert lesson.bound_rate == pytest.approx(float(analysis.last.profile.log_bound[0]))
     if causes.total is not None:
-        assert causes.total == pytest.approx(lesson.rate, abs=1e-9)
+        assert causes.total == pytest.approx(lesson.stage.verdict.rate, abs=1e-9)
         terms = [term or 0.0 for term in terms_of(causes).values()]
-        assert sum(terms) == pytest.approx(lesson.rate, abs=1e-9)
+        assert sum(terms) == pytest.approx(lesson.stage.verdict.rate, abs=1e-9)
 
 
 def test_the_rate_is_the_slope_between_the_two_points_of_the_mean_profile(tmp_path: Path) -> None:

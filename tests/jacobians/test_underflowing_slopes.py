@@ -14,9 +14,10 @@ from gradscope.jacobians.lag_norms import lag_norms
 from gradscope.jacobians.lyapunov import lyapunov_exponents
 from gradscope.jacobians.reference import verify_lag_norms
 from gradscope.jacobians.singular_values import singular_values
-from gradscope.model.activations import RELU, SIGMOID, SOFTPLUS, TANH, Activation
+from gradscope.model.activations import ACTIVATIONS, RELU, SIGMOID, SOFTPLUS, TANH, Activation
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import Trajectory, unroll
+from gradscope.names import ActivationName
 
 STEPS, SEQUENCES, SIZE = 6, 2, 3
 
@@ -118,6 +119,21 @@ def test_log_slopes_are_those_of_the_slopes_and_go_on_beyond_them(
     assert activation.slope(np.array([point]))[0] == 0.0
     expected = np.log(4.0) - 2.0 * point if activation is TANH else point
     assert activation.log_slope(np.array([point]))[0] == pytest.approx(expected, rel=1e-15)
+
+
+@pytest.mark.parametrize(("name", "log"), [("silu", -800 + np.log(799)), ("elu", -800.0)])
+def test_a_scalar_net_far_below_zero_has_its_logarithm(name: str, log: float) -> None:
+    params = ElmanParameters(
+        *(np.zeros((1, 1)), np.ones((1, 1)), np.array([-800.0]), np.ones((1, 1)), np.zeros(1)),
+        activation=ACTIVATIONS[ActivationName(name)],
+    )
+    chain = elman_chain(params, unroll(params, np.zeros((4, 1, 1)), np.zeros((1, 1))))
+
+    found = lag_norms(chain).log_norms[:, 0]
+
+    # φ(−800) is 0 of silu, so that a = −800 at every step, and −1 of elu.
+    least = np.arange(1, 5) * log - (name == "elu") * np.array([1.0, 2.0, 3.0, 3.0])
+    np.testing.assert_allclose(found, least, rtol=1e-12)
 
 
 def test_slopes_that_floats_hold_are_left_as_they_are_and_true_zeros_stay_zero() -> None:

@@ -1,5 +1,7 @@
 """φ, φ′ and γ: right in the tails against fifty digits, and at the kinks."""
 
+import copy
+import pickle
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -19,6 +21,12 @@ from gradscope.model.activations import (
     Activation,
 )
 from gradscope.names import ActivationName
+
+ELU, SELU, SILU, SOFTSIGN, HARD_SIGMOID = (
+    ACTIVATIONS[ActivationName(each)]
+    for each in ("elu", "selu", "silu", "softsign", "hard-sigmoid")
+)
+SCALE, ALPHA = 1.0507009873554805, 1.6732632423543772
 
 EVERY = list(ACTIVATIONS.values())
 NEAR = [-3.0, -1.0, -0.3, -1e-8, 0.0, 1e-8, 0.3, 1.0, 3.0]
@@ -51,6 +59,10 @@ def test_every_name_has_its_activation() -> None:
         (RELU, lambda a: max(a, mpmath.mpf(0)), TANH_TAILS),
         (IDENTITY, lambda a: a, TANH_TAILS),
         (HARD_TANH, lambda a: min(max(a, mpmath.mpf(-1)), mpmath.mpf(1)), TANH_TAILS),
+        (ELU, lambda a: a if a > 0 else mpmath.expm1(a), SIGMOID_TAILS),
+        (SELU, lambda a: SCALE * (a if a > 0 else ALPHA * mpmath.expm1(a)), SIGMOID_TAILS),
+        (SILU, lambda a: a * mp_sigmoid(a), SIGMOID_TAILS),
+        (SOFTSIGN, lambda a: a / (1 + abs(a)), [*TANH_TAILS, -1e200, 1e200]),
     ],
     ids=lambda each: getattr(each, "name", None),
 )
@@ -70,6 +82,9 @@ def test_values_keep_full_relative_accuracy_in_the_tails(
         (TANH, lambda a: mpmath.sech(a) ** 2, TANH_TAILS),
         (SIGMOID, lambda a: mp_sigmoid(a) * mp_sigmoid(-a), SIGMOID_TAILS),
         (SOFTPLUS, mp_sigmoid, SIGMOID_TAILS),
+        (ELU, lambda a: min(mpmath.exp(a), 1), SIGMOID_TAILS),
+        (SELU, lambda a: SCALE * (1 if a > 0 else ALPHA * mpmath.exp(a)), SIGMOID_TAILS),
+        (SOFTSIGN, lambda a: 1 / (1 + abs(a)) ** 2, [*TANH_TAILS, -1e100, 1e100]),
     ],
     ids=lambda each: getattr(each, "name", None),
 )
@@ -82,6 +97,36 @@ def test_slopes_keep_full_relative_accuracy_where_one_minus_h_squared_is_zero(
 
     np.testing.assert_allclose(slopes, fifty_digits(formula, points), rtol=1e-15, atol=0.0)
     assert (slopes > 0.0).all()
+
+
+def test_the_slope_of_silu_is_right_on_both_sides_of_its_zero_and_keeps_its_sign() -> None:
+    points = [*NEAR, -1.2, -1.3, *SIGMOID_TAILS]
+
+    slopes = SILU.slope(np.array(points))
+
+    wanted = fifty_digits(lambda a: mp_sigmoid(a) * (1 + a * mp_sigmoid(-a)), points)
+    np.testing.assert_allclose(slopes, wanted, rtol=1e-13)
+    assert np.signbit(SILU.slope(np.array([-800.0])))
+
+
+@pytest.mark.parametrize("name", [each.name for each in EVERY if each.log_slope is not None])
+def test_the_logarithm_of_the_slope_goes_on_where_the_slope_is_zero(name: ActivationName) -> None:
+    activation = ACTIVATIONS[name]
+    assert activation.log_slope is not None
+    points = np.array([-1000.0, *NEAR, -30.0, 30.0])
+
+    logs = activation.log_slope(points)
+
+    np.testing.assert_allclose(np.exp(logs[1:]), np.abs(activation.slope(points[1:])), rtol=1e-12)
+    decay = {"tanh": 2000.0 - np.log(4.0), "softsign": 2.0 * np.log(1001.0)}
+    rest = {"selu": -np.log(SCALE * ALPHA), "silu": -np.log(999.0)}
+    np.testing.assert_allclose(-logs[0], decay.get(name, 1000.0 + rest.get(name, 0.0)), rtol=1e-13)
+
+
+@pytest.mark.parametrize("name", ActivationName)
+def test_an_activation_is_pickled_and_copied_by_its_name(name: ActivationName) -> None:
+    assert copy.deepcopy(ACTIVATIONS[name]) is ACTIVATIONS[name]
+    assert len(pickle.dumps(ACTIVATIONS[name])) < 200
 
 
 @pytest.mark.parametrize("name", ActivationName)
@@ -107,25 +152,33 @@ def test_the_slope_at_a_kink_is_zero() -> None:
 @pytest.mark.torch
 def test_pytorch_has_the_same_slope_at_a_kink() -> None:
     torch = pytest.importorskip("torch", reason="compares with PyTorch, which is not installed")
-    points = np.array([-1.0, 0.0, 1.0])
+    points = np.array([-3.0, -1.0, 0.0, 1.0, 3.0])
 
     for activation, theirs in (
         (RELU, torch.nn.functional.relu),
         (HARD_TANH, torch.nn.functional.hardtanh),
+        (ELU, torch.nn.functional.elu),
+        (SELU, torch.nn.functional.selu),
+        (SILU, torch.nn.functional.silu),
+        (SOFTSIGN, torch.nn.functional.softsign),
+        (HARD_SIGMOID, torch.nn.functional.hardsigmoid),
     ):
         leaves = torch.tensor(points, requires_grad=True)
         theirs(leaves).sum().backward()
-        np.testing.assert_array_equal(activation.slope(points), leaves.grad.numpy())
+        np.testing.assert_allclose(activation.slope(points), leaves.grad.numpy(), rtol=1e-7)
 
 
 @pytest.mark.parametrize("activation", EVERY, ids=lambda each: each.name)
 def test_the_slope_ceiling_is_reached_and_never_passed(activation: Activation) -> None:
-    steepest = {ActivationName.RELU: 1.0, ActivationName.SOFTPLUS: 800.0}.get(activation.name, 0.0)
+    places = {"relu": 1.0, "softplus": 800.0, "silu": 2.3993572805154677}
+    steepest = places.get(activation.name, 0.0)
 
     slopes = activation.slope(np.linspace(-50.0, 50.0, 10_001))
 
-    assert slopes.max() <= activation.slope_ceiling
-    assert activation.slope(np.array([steepest]))[0] == activation.slope_ceiling
+    assert np.abs(slopes).max() <= activation.slope_ceiling
+    np.testing.assert_allclose(
+        activation.slope(np.array([steepest])), activation.slope_ceiling, rtol=3e-16
+    )
 
 
 def test_the_slope_ceilings_are_those_of_the_literature() -> None:
@@ -144,6 +197,12 @@ def test_infinity_gives_the_limits_without_a_warning(activation: Activation) -> 
         ActivationName.IDENTITY: ([-np.inf, np.inf], [1.0, 1.0]),
         ActivationName.HARD_TANH: ([-1.0, 1.0], [0.0, 0.0]),
         ActivationName.SOFTPLUS: ([0.0, np.inf], [0.0, 1.0]),
+        ActivationName.ELU: ([-1.0, np.inf], [0.0, 1.0]),
+        ActivationName.SELU: ([-SCALE * ALPHA, np.inf], [0.0, SCALE]),
+        ActivationName.SILU: ([0.0, np.inf], [0.0, 1.0]),
+        ActivationName.SOFTSIGN: ([-1.0, 1.0], [0.0, 0.0]),
+        ActivationName.HARD_SIGMOID: ([0.0, 1.0], [0.0, 0.0]),
+        ActivationName.HARD_SIGMOID_02: ([0.0, 1.0], [0.0, 0.0]),
     }
 
     np.testing.assert_array_equal(activation.value(ends), limits[activation.name][0])

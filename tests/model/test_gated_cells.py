@@ -1,9 +1,13 @@
 """Every cell against PyTorch's own, and against its formula with gates that are known."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
+import autograd.numpy as anp  # type: ignore[import-untyped]
 import numpy as np
 import pytest
+from autograd import jacobian
 
 from gradscope.arrays import FloatArray
 from gradscope.errors import ShapeError
@@ -133,3 +137,65 @@ def test_an_lstm_wants_hidden_and_cell_state_to_start_from() -> None:
 
     with pytest.raises(ShapeError, match=rf"shape \(2, {HIDDEN}\).*ask for \(2, {2 * HIDDEN}\)"):
         unroll(cell, np.zeros((3, 2, INPUTS)), np.zeros((2, HIDDEN)))
+
+
+HARD: dict[str, Callable[[Any], Any]] = {
+    "hard-sigmoid": lambda a: anp.clip(a + 3.0, 0.0, 6.0) / 6.0,
+    "hard-sigmoid-0.2": lambda a: anp.clip(0.2 * a + 0.5, 0.0, 1.0),
+}
+
+
+@pytest.mark.parametrize("name", HARD)
+@pytest.mark.parametrize("kind", ["gru", "gru, reset before", "lstm"])
+@pytest.mark.parametrize("phi", ["tanh", "elu"])
+def test_the_jacobians_with_hard_gates_are_those_of_autograd(
+    kind: str, name: str, phi: str
+) -> None:
+    cell, inputs, first, _ = drawn(kind)
+    cell = replace(cell, activation=phi, gate_activation=name)  # type: ignore[call-arg]
+    gate = HARD[name]
+    value: Callable[[Any], Any] = (
+        anp.tanh if phi == "tanh" else lambda a: anp.where(a > 0.0, a, anp.exp(a) - 1.0)
+    )
+    inputs = 4.0 * inputs
+    trajectory = unroll(cell, inputs, first).cell_trajectory
+    U, W, b, n = cell.input_weights, cell.recurrent_weights, cell.hidden_bias, HIDDEN
+
+    def step(state: Any, x: FloatArray) -> Any:
+        h, driven = state[:n], U @ x + b
+        fed = anp.dot(W, h)
+        if kind == "lstm":
+            i, f, g, o = anp.split(driven + fed, 4)
+            c = gate(f) * state[n:] + gate(i) * value(g)
+            return anp.concatenate([gate(o) * value(c), c])
+        r, z = gate(driven[:n] + fed[:n]), gate(driven[n : 2 * n] + fed[n : 2 * n])
+        if kind == "gru":
+            candidate = value(driven[2 * n :] + r * (fed[2 * n :] + cell.candidate_bias))  # type: ignore[attr-defined]
+        else:
+            candidate = value(driven[2 * n :] + anp.dot(W[2 * n :], r * h))
+        return (1.0 - z) * candidate + z * h
+
+    linear, eye = cell.linearize(trajectory), np.eye(cell.state_size)
+    for t, sequence in np.ndindex(inputs.shape[:2]):
+        before, x = trajectory.states[t, sequence], inputs[t, sequence]
+        np.testing.assert_allclose(trajectory.states[t + 1, sequence], step(before, x), rtol=1e-12)
+        wanted = jacobian(step)(before, x)
+        every = np.broadcast_to(eye, (inputs.shape[1], *eye.shape))
+        columns = linear.jvp(every, (t, slice(None), None))[sequence].T
+        np.testing.assert_allclose(columns, wanted, rtol=1e-11, atol=1e-13)
+        local = np.empty((*every.shape[:2], linear.local_size))
+        rows = linear.vjp(every, (t, slice(None), None), local)[sequence]
+        np.testing.assert_allclose(rows, wanted, rtol=1e-11, atol=1e-13)
+
+
+def test_gates_at_their_ceiling_have_the_slope_of_their_own_function() -> None:
+    cell, inputs, first, _ = drawn("lstm")
+    trajectory = unroll(cell, inputs, first).cell_trajectory
+    ceilings = [
+        replace(cell, gate_activation=name).linearize(trajectory, at_ceiling=True)  # type: ignore[call-arg]
+        for name in ("hard-sigmoid", "hard-sigmoid-0.2")
+    ]
+
+    sixth, fifth = (each.gains[..., HIDDEN : 2 * HIDDEN] for each in ceilings)  # type: ignore[attr-defined]
+
+    np.testing.assert_allclose(6.0 * sixth, 5.0 * fifth, rtol=1e-12)

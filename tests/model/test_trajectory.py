@@ -22,6 +22,14 @@ PLAIN: Mapping[ActivationName, Callable[[float], float]] = {
     ActivationName.IDENTITY: lambda a: a,
     ActivationName.HARD_TANH: lambda a: min(max(a, -1.0), 1.0),
     ActivationName.SOFTPLUS: lambda a: math.log(1.0 + math.exp(a)),
+    ActivationName.ELU: lambda a: max(a, 0.0) + math.expm1(min(a, 0.0)),
+    ActivationName.SELU: lambda a: (
+        1.0507009873554805 * (a if a > 0.0 else 1.6732632423543772 * math.expm1(a))
+    ),
+    ActivationName.SILU: lambda a: a / (1.0 + math.exp(-a)),
+    ActivationName.SOFTSIGN: lambda a: a / (1.0 + abs(a)),
+    ActivationName.HARD_SIGMOID: lambda a: min(max(a + 3.0, 0.0), 6.0) / 6.0,
+    ActivationName.HARD_SIGMOID_02: lambda a: min(max(0.2 * a + 0.5, 0.0), 1.0),
 }
 
 

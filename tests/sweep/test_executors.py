@@ -18,6 +18,7 @@ from gradscope.errors import SettingError, WorkerError
 from gradscope.machine import THREAD_VARIABLES
 from gradscope.names import ExecutorName
 from gradscope.sweep import executors
+from gradscope.sweep import run as run_module
 from gradscope.sweep.executors import (
     DaskPool,
     ProcessPool,
@@ -279,5 +280,58 @@ def test_no_answer_from_a_scheduler_is_told(monkeypatch: pytest.MonkeyPatch) -> 
         pytest.raises(WorkerError, match="encryption required"),
     ):
         Workers(ExecutorName.DASK, scheduler="tcp://127.0.0.1:1").open()
-    with pytest.raises(SettingError, match="is no file and no address"):
+    with pytest.raises(SettingError, match="is no address and no file"):
         Workers(ExecutorName.DASK, scheduler="nowhere.json").open()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"not JSON", b"[1, 2]", b"{}", b'{"address": ', b"\xff\xfe", b"[" * 100_000, None],
+)
+def test_a_bad_scheduler_file_is_one_line(tmp_path: Path, content: bytes | None) -> None:
+    pytest.importorskip("distributed", reason="dask is not installed: pip install '.[dask]'")
+    place = tmp_path / "scheduler.json"
+    if content is not None:
+        place.write_bytes(content)
+
+    with pytest.raises(SettingError, match="is no address and no file that holds one"):
+        Workers(ExecutorName.DASK, scheduler=str(place)).open()
+
+
+@pytest.mark.parametrize("address", ['"tcp://127.0.0.1:1"', '"nowhere"', "7", '"x://y"', '""'])
+def test_an_address_in_a_scheduler_file_that_nobody_answers_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    pytest.importorskip("distributed", reason="dask is not installed: pip install '.[dask]'")
+    monkeypatch.setattr(executors, "CONNECTION_PATIENCE", 0.2)
+    place = tmp_path / "scheduler.json"
+    place.write_text(f'{{"address": {address}}}')
+
+    with pytest.raises(WorkerError, match="no dask scheduler answers at") as caught:
+        Workers(ExecutorName.DASK, scheduler=str(place)).open()
+
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.slow
+def test_a_cluster_without_workers_is_said_and_ends_the_sweep(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("distributed", reason="dask is not installed: pip install '.[dask]'")
+    monkeypatch.setattr(run_module, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(run_module, "SAY_AFTER", 0.0)
+    place, seen = tmp_path / "scheduler.json", []
+    start = ("scheduler", "--host", "127.0.0.1", "--port", "0", "--scheduler-file")
+    with dask(*start, str(place), "--no-dashboard", folder=tmp_path):
+        wait_until(lambda: place.exists() and place.stat().st_size > 0)
+        workers = Workers(ExecutorName.DASK, scheduler=str(place), patience=0.5)
+        with pytest.raises(WorkerError, match=r"for 0\.5 seconds \(--patience\)"):
+            run_sweep(cells_of("gain=1,2"), tmp_path / "s.db", workers=workers, watch=seen.append)
+
+    assert any(progress.absence > 0.0 for progress in seen)
+
+
+@pytest.mark.parametrize("patience", [-1.0, float("inf"), float("nan")])
+def test_a_patience_that_is_none_is_refused(patience: float) -> None:
+    with pytest.raises(SettingError, match="--patience is"):
+        Workers(ExecutorName.DASK, patience=patience)

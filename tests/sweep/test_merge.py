@@ -66,7 +66,12 @@ def test_versions_and_durations_may_differ_between_duplicates(tmp_path: Path) ->
 
 @pytest.mark.parametrize(
     ("column", "value"),
-    [("horizon", "77"), ("rate_nats_per_step", "0.5"), ("loss_curve", "x'00'"), ("regime", "NULL")],
+    [
+        ("horizon", "77"),
+        ("rate_nats_per_step", "0.5"),
+        ("loss_curve", f"x'{'00' * 8}'"),
+        ("regime", "NULL"),
+    ],
 )
 @pytest.mark.parametrize("another", [False, True])
 def test_a_conflict_is_refused_and_nothing_is_written(

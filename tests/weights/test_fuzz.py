@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gradscope.data.intake import ALWAYS_ALLOWED
 from gradscope.errors import GradscopeError
-from gradscope.weights.files.contents import ALWAYS_ALLOWED
 from gradscope.weights.load import load_weights
 from tests.weights.mutating import WRITERS, damaged, repacked
 

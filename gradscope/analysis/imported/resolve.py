@@ -91,9 +91,10 @@ def _read_layer(
     studied = choose_layer(found.layers, asked.layer)
     clock = _clock(studied, values)
     declared = {name: getattr(asked, name) for name in ANSWERS if name in values}
-    if "leak" in values or (studied.leak is None and clock.tau is not None):
+    guessed = studied.leak is None or "leak" in studied.inferred
+    if "leak" in values or (guessed and clock.tau is not None):
         declared["leak"] = clock.leak
-    spec = resolve_spec(studied, declared, by_hand=bool(asked.weight_map))
+    spec = resolve_spec(studied, declared)
     network: dict[str, Any] = {"cell": spec.cell, "hidden": studied.hidden_size}
     for name, value in network.items():
         if name in values and getattr(asked, name) != value:
@@ -119,7 +120,8 @@ def _read_layer(
 
 def _clock(studied: RecurrentLayer, values: Mapping[str, Any]) -> Settings:
     """Return leak, dt and τ as the person has them, else the file; its τ only where dt is known."""
-    said = {"dt": studied.dt, "tau": studied.tau, "leak": studied.leak, "discretization": None}
+    leak = None if "leak" in studied.inferred else studied.leak
+    said = {"dt": studied.dt, "tau": studied.tau, "leak": leak, "discretization": None}
     said = {name: values.get(name, said[name]) for name in said}
     said["tau"] = values.get("tau") if said["dt"] is None else said["tau"]
     known = {name: value for name, value in said.items() if value is not None}
@@ -191,18 +193,17 @@ def _stack(found: FoundNetwork, studied: RecurrentLayer, settings: Settings) -> 
     """Return the layers of the studied layer's stack with their cells, depth by depth."""
     members = [each for each in found.layers if each.stack == studied.stack]
     depths = sorted({each.layer for each in members})
-    if depths != list(range(len(depths))):
+    titles = {each.title for each in members}
+    if depths != list(range(len(depths))) or len(titles) < len(members):
         raise WeightsError(
-            f"{settings.weights} has of {quoted(studied.name)} the layers {depths} alone; save the "
-            "stack whole"
+            f"{settings.weights} has of {quoted(studied.name)} the layers {depths} alone, or one "
+            "of them twice; save the stack whole"
         )
-    by_hand = bool(settings.weight_map)
 
     def cell(layer: RecurrentLayer) -> Cell:
-        open_ones = (*layer.unknown, "state") if by_hand else layer.unknown
-        open_ones = (*open_ones, "leak") if layer.leak is None else open_ones
+        open_ones = (*layer.unknown, *layer.inferred, *(["leak"] if layer.leak is None else []))
         declared = {name: getattr(settings, name) for name in ANSWERS if name in open_ones}
-        spec = resolve_spec(layer, declared, by_hand=by_hand)
+        spec = resolve_spec(layer, declared)
         return _scaled(cell_of(layer, spec), settings.gain)
 
     return tuple(

@@ -26,7 +26,7 @@ from gradscope.learning.losses import error_per_step
 from gradscope.model.cells import Cell
 from gradscope.model.stack import Layer, NoiseSource, turned, unroll_stack
 from gradscope.model.trajectory import Trajectory
-from gradscope.names import ErrorName
+from gradscope.names import CellName, ErrorName
 from gradscope.weights.layers.recurrent_layer import Direction, FoundNetwork, RecurrentLayer
 from gradscope.weights.layers.to_cell import CellSpec
 
@@ -133,7 +133,10 @@ def _source(stack: ImportedStack) -> str:
     settings, studied = stack.settings, stack.studied
     outside = any(each.stack != studied.stack for each in stack.found.layers)
     inputs = f"inputs of {stack.layers[0][0][0].title}" if outside else "inputs"
-    first = "" if studied.initial_state is None else ", h_0 from the file"
+    state = "(h_0, c_0)" if studied.cell is CellName.LSTM else "h_0"
+    first = "" if studied.initial_state is None else f", {state} from the file"
+    taken = all(getattr(studied, name) == getattr(stack.spec, name) for name in studied.inferred)
+    first += f", {studied.names_as}" if studied.names_as and taken else ""
     through = "" if settings.embedding is None else f" through {quoted(settings.embedding)}"
     if settings.data is None:
         drawn = "random tokens" if through else "white noise"

@@ -49,6 +49,7 @@ def _layer(inspected: InspectedLayer) -> Document:
         },
         **named(layer, "activation", "gate_activation", "reset_after", "leak"),
         "state": str(layer.state),
+        "inferred": layer.names_as or None,
         "initial_state": layer.initial_state is not None,
         "unknown": [str(each) for each in layer.unknown],
         "log_bound_nats_per_step": plain(inspected.log_bound),

@@ -98,13 +98,14 @@ def _networks(comparison: Comparison) -> list[_Network]:
         shown, line, places = name, line_style(name), [group[0].settings.steps for group in groups]
         if file_of(groups[0][0]) is not None:
             line, places = styles[number % len(styles)], [number + 1]
-            shown = f"{number + 1}: {Path(name).name[-MAX_NAME:]}".replace("$", r"\$")
+            shown = style.plain_text(f"{number + 1}: {Path(name).name[-MAX_NAME:]}")
         networks.append(_Network(shown, line._asdict(), np.array(places, np.float64), groups))
     return networks
 
 
 def _profiles_panel(axes: "Axes", comparison: Comparison, networks: list[_Network]) -> None:
-    title = "How much of the gradient arrives, by lag; one curve per length"
+    each = "length" if file_of(comparison.analyses[0]) is None else "file"
+    title = f"How much of the gradient arrives, by lag; one curve per {each}"
     style.dress(axes, style.LAG, f"{style.SIGMA_MAX}, median", title)
     for name, look, _, groups in networks:
         for group in groups:
@@ -142,9 +143,7 @@ def _name_ends(axes: "Axes", comparison: Comparison) -> None:
 
 
 def _horizons_panel(axes: "Axes", comparison: Comparison, networks: list[_Network]) -> None:
-    style.dress(
-        axes, _across(comparison), "lag (steps)", "Memory horizon (hollow: beyond the lags)"
-    )
+    style.dress(axes, "", "lag (steps)", "Memory horizon (hollow: beyond the lags)")
     for name, look, places, groups in networks:
         afters = [[each.last for each in group] for group in groups]
         if len(groups[0][0].stages) > 1:
@@ -185,7 +184,7 @@ def _dots(axes: "Axes", look: Look, places: FloatArray, values: list[list[float]
 
 def _errors_panel(axes: "Axes", comparison: Comparison, networks: list[_Network]) -> None:
     """Draw each error in units of its baseline's; what is infinite hollow at the upper edge."""
-    style.dress(axes, _across(comparison), "error / baseline", "Error against the baseline")
+    style.dress(axes, "", "error / baseline", "Error against the baseline")
     overflows = np.isinf([each.relative_error or 0.0 for each in comparison.analyses])
     if overflows.all():
         say(axes, "The error is infinite:\nthe state overflows.")
@@ -213,19 +212,16 @@ def _errors_panel(axes: "Axes", comparison: Comparison, networks: list[_Network]
     _tick_places(axes, comparison, networks)
 
 
-def _across(comparison: Comparison) -> str:
-    named = file_of(comparison.analyses[0]) is not None
-    return "file, in the order of the legend" if named else "sequence length T"
-
-
 def _tick_places(axes: "Axes", comparison: Comparison, networks: list[_Network]) -> None:
     """Name the lengths that were run, and no others: the longest first, the others where they
-    fit; or number the files.
+    fit; or number the files. Say what stands across.
     """
     places = sorted({each for it in networks for each in it.places.tolist()}, reverse=True)
     if file_of(comparison.analyses[0]) is None:
+        axes.set_xlabel("sequence length T")
         axes.set_xscale("log")
     else:
+        axes.set_xlabel("file, in the order of the legend")
         axes.set_xlim(0.5, max(places) + 0.5)
     labels = [f"{each:.0f}" for each in places]
     kept = fits(inches_along(axes.xaxis, places), gap_for(axes.xaxis, labels))

@@ -67,15 +67,16 @@ def _title(layer: RecurrentLayer, gate: str) -> str:
     """Return whose eigenvalues a panel shows; the layer is named above the first of its row, where
     a long name fits.
     """
+    title = style.plain_text(layer.title)
     if layer.cell is CellName.ELMAN:
-        return f"{layer.title}, W"
+        return f"{title}, W"
     name = f"W of {'candidate' if gate in CANDIDATES else 'gate'} {gate}"
-    return f"{layer.title}\n{name}" if gate == layer.gates[0] else name
+    return f"{title}\n{name}" if gate == layer.gates[0] else name
 
 
 def _plane(axes: "Axes", spectrum: WeightSpectrum, title: str, reach: float) -> None:
     """Draw eigenvalues in the complex plane, with the unit circle and that of radius σ_max."""
-    style.set_title(axes, title, plain=True)
+    style.set_title(axes, title)
     style.dress(axes, "Re λ", "Im λ")
     sigma, outside = spectrum.sigma_max, spectrum.outside
     area = min(MAX_POINT, max(MIN_POINT, MAX_POINT * 64 / outside.size))

@@ -169,7 +169,7 @@ def _field_panel(
     shrinks = ": shrinks everywhere" if (rates < 0.0).all() else ""
     title = name + (": grows everywhere" if (rates > 0.0).all() else shrinks)
     size = LABEL_SIZE + (1 if len(field.panels) < PANELS_IN_A_ROW else -1.5)
-    axes.set_title(title, loc="left", size=size, weight="bold", color=INK, pad=8)
+    axes.set_title(style.plain_text(title), loc="left", size=size, weight="bold", color=INK, pad=8)
     axes.set_xlabel(sweep_axes.words(field.x), size=LABEL_SIZE, color=INK)
     axes.set_ylabel(sweep_axes.words(field.y), size=LABEL_SIZE, color=INK)
     axes.tick_params(labelsize=style.TICK_SIZE, colors=INK, length=3)

@@ -76,7 +76,7 @@ def _medians(axes: "Axes", x: Axis, name: str, curve: FloatArray) -> None:
     """Draw the medians, hollow at the edge where infinite; the limits include all finite values."""
     line, finite = sweep_axes.line_style(name)._asdict(), np.isfinite(curve)
     drawn = np.where(finite[2], curve[2], np.nan)
-    axes.plot(x.places, drawn, linewidth=2.2, label=name, **line)
+    axes.plot(x.places, drawn, linewidth=2.2, label=style.plain_text(name), **line)
     axes.update_datalim(np.c_[np.broadcast_to(x.places, curve.shape)[finite], curve[finite]])
     for beyond, edge in ((np.isposinf(curve[2]), 0.985), (np.isneginf(curve[2]), 0.015)):
         hollow: Look = {**line, "linestyle": "", "fillstyle": "none", "clip_on": False}

@@ -8,6 +8,7 @@ imported, and the style goes onto each axes.
 import io
 import re
 import textwrap
+import warnings
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from gradscope.arrays import FloatArray, IntArray
 from gradscope.names import ColumnWidth
 from gradscope.report.provenance.embedded import KEYWORD
 from gradscope.report.provenance.records import ANALYSIS, provenance_text
+from gradscope.report.screen import printable
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -76,17 +78,16 @@ def new_page(title: str, subtitle: str, size: tuple[float, float] = SLIDE) -> "F
 
     figure = Figure(figsize=size, dpi=DOTS_PER_INCH, facecolor="white")
     FigureCanvasAgg(figure)
-    large = textwrap.shorten(title, LONGEST_TITLE, placeholder=" …")
-    small = textwrap.shorten(subtitle, LONGEST_SUBTITLE, placeholder=" …")
+    large = textwrap.shorten(printable(title), LONGEST_TITLE, placeholder=" …")
+    small = textwrap.shorten(printable(subtitle), LONGEST_SUBTITLE, placeholder=" …")
     large_size = TITLE_SIZE * min(1.0, TITLE_CHARACTERS / len(large))
     small_size = TEXT_SIZE * min(1.0, SUBTITLE_CHARACTERS / max(len(small), 1))
     titled: Look = {"size": large_size, "weight": "bold", "color": INK}
     lines = (0.2, large, titled), (0.555, small, {"size": small_size, "color": GREY})
     for below_edge, text, look in lines:
-        # What stands in a file's name is not mathematics, and need not be text.
-        shown = text.encode("utf-8", "replace").decode()
+        # What stands in a file's name is not mathematics.
         top = 1.0 - below_edge / size[1]
-        figure.text(0.03, top, shown, va="top", parse_math=False, **look)
+        figure.text(0.03, top, text, va="top", parse_math=False, **look)
     return figure
 
 
@@ -133,12 +134,9 @@ def figure_width(axes: "Axes") -> float:
     return figure.get_figwidth() if figure is not None else SLIDE[0]
 
 
-def set_title(axes: "Axes", title: str, *, plain: bool = False) -> None:
-    """Give an axes its title; in a ``plain`` one, such as the name of a layer, nothing is
-    mathematics.
-    """
-    shown = axes.set_title(title, loc="left", size=LABEL_SIZE + 1, weight="bold", color=INK, pad=26)
-    shown.set_parse_math(not plain)
+def set_title(axes: "Axes", title: str) -> None:
+    """Give an axes its title."""
+    axes.set_title(title, loc="left", size=LABEL_SIZE + 1, weight="bold", color=INK, pad=26)
 
 
 def dress(axes: "Axes", x: str, y: str, title: str = "") -> None:
@@ -243,6 +241,11 @@ def typeset(text: str) -> str:
     return SYMBOLS.sub(lambda found: MATHEMATICS[found.group()], text)
 
 
+def plain_text(text: str) -> str:
+    """Return the name of a file or layer as Matplotlib draws it: one line, no mathematics."""
+    return printable(text)[:LONGEST_TITLE].replace("$", r"\$")
+
+
 def halo() -> "list[AbstractPathEffect]":
     """Return what lets a text stand on lines and areas without hiding them."""
     from matplotlib.patheffects import withStroke
@@ -279,6 +282,7 @@ def picture_bytes(
     }
     buffer = io.BytesIO()
     # The ids inside an SVG are random without a salt; it is taken back before this returns.
-    with mpl.rc_context({"svg.hashsalt": "gradscope"}):
+    with mpl.rc_context({"svg.hashsalt": "gradscope"}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph")
         figure.savefig(buffer, format=suffix[1:], metadata=metadata[suffix])
     return buffer.getvalue()

@@ -12,7 +12,7 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.model.activations import ACTIVATIONS, LineStyle
 from gradscope.names import CellName
-from gradscope.report.figures.style import BLUE, GREEN, ORANGE, TICK_SIZE
+from gradscope.report.figures.style import BLUE, GREEN, ORANGE, TICK_SIZE, plain_text
 from gradscope.sweep.grid import describe
 from gradscope.sweep.summary import Axis
 
@@ -123,7 +123,7 @@ def line_style(network: str) -> LineStyle:
     styles = {str(name): each.line_style for name, each in ACTIVATIONS.items()}
     cell, _, activation = network.partition(" ")
     style, dark = CELL_STYLES.get(cell, (PLAIN, BLUE))
-    if cell in CELL_STYLES and activation:
+    if cell in CELL_STYLES and activation in styles:
         return styles[activation]._replace(color=dark)
     return styles.get(network, style)
 
@@ -177,4 +177,4 @@ def set_ticks(drawn: "MatplotlibAxis", axis: Axis) -> None:
 
 def tick_labels(axis: Axis) -> list[str]:
     """Return the values of an axis as its ticks have them."""
-    return [f"{each:.4g}" if axis.numeric else str(each) for each in axis.values]
+    return [f"{each:.4g}" if axis.numeric else plain_text(str(each)) for each in axis.values]

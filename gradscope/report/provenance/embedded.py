@@ -3,20 +3,23 @@
 A PNG carries it in the text chunk ``gradscope`` (W3C PNG specification, section 11.3.3), an SVG in
 ``<dc:description>`` (Dublin Core in RDF metadata), an HTML report in ``<meta name="gradscope">``. A
 PDF carries it under ``/Keywords`` in the document information dictionary, as a literal string or in
-UTF-16 with a byte order mark (ISO 32000-1, sections 7.3.4, 7.9.2 and 14.3.3). Pillow reads the PNG,
-no further than its pixels; the others are read by hand, as XML parsers expand entities.
+UTF-16 with a byte order mark (ISO 32000-1, sections 7.3.4, 7.9.2 and 14.3.3). All
+are read by hand, as XML parsers expand entities and others unpack what is compressed.
 """
 
 import html
 import re
-import struct
-import warnings
-from io import BytesIO
+import zlib
+from collections import deque
 
 KEYWORD = "gradscope"
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 SVG_MARKS = b"<dc:description>", b"</dc:description>"
 HTML_MARKS = b'<meta name="gradscope" content="', b'">'
+LONGEST_TEXT = 2**22
+"""Bytes; a setting for each of 100,000 units takes half of it."""
+
 START = 1024
 """Bytes at the beginning of a file in which its kind shows."""
 
@@ -39,25 +42,32 @@ def embedded_text(content: bytes) -> bytes | None:
 
 
 def _png_text(content: bytes) -> bytes | None:
-    """Return the text under our keyword; Pillow bounds what is unpacked (``MAX_TEXT_CHUNK``)."""
-    from PIL.PngImagePlugin import PngImageFile
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Of damaged animations, whose frames are not read.
-        try:
-            text = PngImageFile(BytesIO(content)).info.get(KEYWORD)
-        except (OSError, SyntaxError, ValueError, LookupError, struct.error):
-            return None
-    return text.encode() if isinstance(text, str) else None
+    """Return the text under our keyword, which other programs may have packed."""
+    place = len(PNG_SIGNATURE)
+    while place < len(content):
+        size, kind = int.from_bytes(content[place : place + 4]), content[place + 4 : place + 8]
+        keyword, _, text = content[place + 8 : place + 8 + size].partition(b"\0")
+        place += size + 12  # With its size, its kind and its checksum
+        checksum = zlib.crc32(content[place - size - 8 : place - 4]).to_bytes(4)
+        ours = kind in TEXT_CHUNKS and keyword == KEYWORD.encode()
+        if ours and content.startswith(checksum, place - 4):
+            packed = kind == b"zTXt" or (kind == b"iTXt" and text.startswith(b"\1"))
+            text = text[2:].split(b"\0", 2)[-1] if kind == b"iTXt" else text[kind == b"zTXt" :]
+            try:
+                text = zlib.decompressobj().decompress(text, LONGEST_TEXT) if packed else text
+            except zlib.error:
+                return None
+            return text.decode("utf-8" if kind == b"iTXt" else "latin-1", "replace").encode()
+    return None
 
 
 def _between(content: bytes, opening: bytes, closing: bytes) -> bytes | None:
     """Return the text between two marks, its character references resolved."""
-    _, opened, rest = content.partition(opening)
-    text, closed, _ = rest.partition(closing)
-    if not (opened and closed):
+    start = content.find(opening) + len(opening)
+    end = content.find(closing, start, start + LONGEST_TEXT)
+    if start < len(opening) or end < 0:
         return None
-    return html.unescape(text.decode("utf-8", "replace")).encode()
+    return html.unescape(content[start:end].decode("utf-8", "replace")).encode()
 
 
 def pdf_text(content: bytes) -> bytes | None:
@@ -67,8 +77,8 @@ def pdf_text(content: bytes) -> bytes | None:
     if trailer < 0 or reference is None:
         return None
     opening = rb"(?:^|[\r\n])%b\s+%b\s+obj\s*<<" % reference.groups()
-    objects = list(re.finditer(opening, content[:trailer]))
-    dictionary = content[objects[-1].end() : trailer] if objects else b""
+    last = deque(re.finditer(opening, content[:trailer]), maxlen=1)
+    dictionary = content[last[0].end() : trailer] if last else b""
     found = re.search(rb"/Keywords\s*", dictionary)
     raw = None if found is None else _string(dictionary, found.end())
     if raw is None or not raw.startswith(UTF16_MARK):
@@ -94,7 +104,9 @@ def _literal(content: bytes, place: int) -> bytes | None:
     """Return a literal string from behind its opening parenthesis on."""
     pieces: list[bytes] = []
     depth = 1
-    for token in re.finditer(rb"[^()\\]+|[()]|\\(?:[0-7]{1,3}|\r\n|.)", content[place:], re.DOTALL):
+    for token in re.finditer(
+        rb"[^()\\]+|[()]|\\(?:[0-7]{1,3}|\r\n|.)", content[place : place + LONGEST_TEXT], re.DOTALL
+    ):
         piece = token.group()
         depth += {b"(": 1, b")": -1}.get(piece, 0)
         if depth == 0:

@@ -4,6 +4,7 @@ A picture names its command under ``made_by``; a document by its schema; a saved
 analysis. A picture of a file of weights or of a store names that file there, as it was given.
 """
 
+import os
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -12,7 +13,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import gradscope
+from gradscope.analysis.archive import DAMAGE
 from gradscope.analysis.settings import SETTINGS, Settings, flag
+from gradscope.data.columns import SHOWN_CHARACTERS
 from gradscope.errors import ArchiveError, SettingError
 from gradscope.names import ActivationName, CellName, ColumnWidth, SweepPicture, SweepValue
 from gradscope.report.figures.panels import checked_panel
@@ -42,7 +45,7 @@ def command_line(settings: Settings, command: str = "analyze") -> str:
                 if SETTINGS[name].per_unit:
                     values = [",".join(map(str, values))]
                 words += (word for each in values for word in (flag(name), str(each)))
-    return shlex.join(words)
+    return " ".join(map(_quoted, words))
 
 
 class MadeBy(StrEnum):
@@ -70,9 +73,6 @@ DRAWN_AGAIN: Mapping[MadeBy, tuple[str, str]] = {
     MadeBy.INSPECT: ("a file of weights", "FILE"),
 }
 """The other file from which a command draws a picture, and how its help page names it."""
-
-DAMAGE = (ValueError, LookupError, TypeError, AttributeError)
-"""What reading a damaged ``made_by`` ends in."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -160,7 +160,7 @@ def read_recipe(path: Path) -> Recipe:
             cells=tuple(map(CellName, axes.get("cell", [settings.cell]))),
             activations=tuple(map(ActivationName, axes.get("activation", [settings.activation]))),
             lengths=tuple(_instance(each, int) for each in axes.get("steps", [settings.steps])),
-            version=str(document["gradscope"]),
+            version=str(document["gradscope"])[:SHOWN_CHARACTERS],
             environment=dict(document["environment"]),
             source=source,
             seeds=_instance(seeds, int),
@@ -201,7 +201,7 @@ def command_words(document: Mapping[str, Any]) -> str:
         files = _compared_files(document)
         words += files
         axes = _axes(document) if command is MadeBy.COMPARE and not files else {}
-        words += (f"--{name} {','.join(map(str, values))}" for name, values in axes.items())
+        words += (f"--{name} {_quoted(','.join(map(str, axes[name])))}" for name in axes)
     except DAMAGE:
         return ""
     return " ".join(words)
@@ -240,9 +240,11 @@ def _quoted(word: str) -> str:
     """Quote a word for a shell on one line, as in bash where a letter cannot be seen."""
     if word.isprintable():
         return shlex.quote(word)
-    shown = (each if each.isprintable() else f"\\u{ord(each):04x}" for each in word)
-    escaped = (f"\\{each}" if each in "\\'" else each for each in shown)
-    return f"$'{''.join(escaped)}'"
+    # Byte by byte what is not seen: the name of a file need not be UTF-8.
+    unseen = {each: os.fsencode(each) for each in word if not each.isprintable()}
+    codes = {each: "".join(f"\\x{byte:02x}" for byte in raw) for each, raw in unseen.items()}
+    escaped = word.translate(str.maketrans({"\\": r"\\", "'": r"\'", **codes}))
+    return f"$'{escaped}'"
 
 
 def _axes(document: Mapping[str, Any]) -> dict[str, list[Any]]:

@@ -7,7 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gradscope.analysis.archive import read_settings
+from gradscope.analysis.archive import DAMAGE, read_settings
+from gradscope.analysis.setting_values import checked
+from gradscope.analysis.settings import SETTINGS, check_names
+from gradscope.data.intake import Intake, content
 from gradscope.errors import ArchiveError
 from gradscope.report.formats import head
 from gradscope.report.provenance.embedded import embedded_text
@@ -34,21 +37,20 @@ def read_provenance(path: Path) -> dict[str, Any]:
 
 def read_document(path: Path) -> dict[str, Any]:
     """Return all that a document, a picture's text or a saved run says about what made it."""
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise ArchiveError(f"{path} cannot be read: {error.strerror}; check the name") from error
-    if content.startswith(b"PK"):
-        settings, environment = read_settings(path, content)
+    raw = content(path, ArchiveError)
+    if raw.startswith(b"PK"):
+        settings, environment = read_settings(path, raw)
         document = {**head("settings", settings), "made_by": dict(ANALYSIS)}
         document["gradscope"] = environment.get("gradscope", document["gradscope"])
         document["environment"] = {k: v for k, v in environment.items() if k != "gradscope"}
         return document
     try:
-        document = json.loads(embedded_text(content) or b"")
+        document = Intake(path, ArchiveError).parsed_json(embedded_text(raw) or b"")
         kept = {name: document[name] for name in KEPT}
+        json.dumps(kept, allow_nan=False)  # As what is read must be written again.
+        check_names(kept["settings"], str(path))
         return {**document, "settings": dict(**kept["settings"])}
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except DAMAGE as error:
         raise ArchiveError(
             f"{path} has no gradscope settings; give a picture, .json or .npz that gradscope wrote"
         ) from error
@@ -57,12 +59,13 @@ def read_document(path: Path) -> dict[str, Any]:
 def settings_to_toml(settings: Mapping[str, Any]) -> str:
     """Return settings as a TOML file that ``--config`` reads; what is None is left out.
 
-    Values are written as in JSON, but for two things: TOML has no surrogate pairs, so letters stand
-    for themselves, and it wants DEL escaped.
+    SettingError if a value is not one of its setting. A letter that cannot be seen is written by
+    its number; of a lone surrogate that is no valid TOML, which cannot hold it.
     """
-    text = "\n".join(
-        f"{name} = {json.dumps(value, ensure_ascii=False)}"
+    lines = (
+        f"{name} = {json.dumps(checked(SETTINGS[name], value), ensure_ascii=False)}"
         for name, value in settings.items()
         if value is not None
     )
-    return text.replace("\x7f", "\\u007f") + "\n"
+    seen = ("".join(c if c.isprintable() else f"\\U{ord(c):08x}" for c in each) for each in lines)
+    return "".join(f"{line}\n" for line in seen)

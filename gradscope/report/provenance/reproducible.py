@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gradscope.arrays import LN_10
+from gradscope.data.columns import quoted
 from gradscope.diagnosis.long_run import burn_in_steps
 from gradscope.diagnosis.rounding import amplified_rounding, largest_rise, relative_tolerance
 from gradscope.machine import ARITHMETIC, same_machine_type
@@ -68,5 +69,5 @@ def _rates(value: Any) -> Iterator[float]:
 def _difference(made: Document, now: Document) -> str:
     if made.get("kernel") is None or now["kernel"] is None:
         return f"the BLAS kernel is not known {'here' if now['kernel'] is None else 'of the file'}"
-    differing = (name for name in ARITHMETIC if made.get(name) != now[name])
-    return ", ".join(f"{name} {made.get(name)} there and {now[name]} here" for name in differing)
+    differing = ((n, quoted(made.get(n)), now[n]) for n in ARITHMETIC if made.get(n) != now[n])
+    return ", ".join(f"{name} {there} there and {here} here" for name, there, here in differing)

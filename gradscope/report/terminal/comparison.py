@@ -10,7 +10,7 @@ from gradscope.report.screen import Screen
 from gradscope.report.terminal.table import WORDY, bullets, opening, table_of
 from gradscope.report.words.cells import short_name
 from gradscope.report.words.headline import comparison_headline, horizon, seeds_of
-from gradscope.report.words.numbers import count, number, short_pace, steps
+from gradscope.report.words.numbers import count, number, pace, steps
 from gradscope.report.words.reasons import reason_sentence
 from gradscope.sweep.changes import changes
 
@@ -39,7 +39,7 @@ def comparison_page(comparison: Comparison, screen: Screen) -> RenderableType:
         rows.append(
             [
                 *(name, str(settings.steps), "–" if required is None else str(required)),
-                short_pace(middle([stage.verdict.rate for stage in last])),
+                pace(middle([stage.verdict.rate for stage in last]), short=True),
                 *(horizon(*(each.stages[0] for each in group)), horizon(*last) if trained else "–"),
                 number(middle(errors) if errors else None),
                 " ".join(horizon(stage) for stage in last),

@@ -2,7 +2,7 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 
 from rich.console import Group, RenderableType
@@ -10,12 +10,15 @@ from rich.text import Text
 
 from gradscope.analysis.inspect import Inspection
 from gradscope.arrays import LN_10
+from gradscope.data.columns import listed
 from gradscope.diagnosis.theory import ROUNDING
 from gradscope.names import CellName, StateName
 from gradscope.report.screen import Screen
 from gradscope.report.terminal.table import bullets, opening, table_of
 from gradscope.report.words.numbers import level, number, power_of_ten
-from gradscope.weights.layers.manual_names import suggested_options
+from gradscope.weights.files.contents import TIME_SCALES
+from gradscope.weights.layers.expressions import Expression
+from gradscope.weights.layers.manual_names import NO_SUGGESTION, options, suggested
 from gradscope.weights.layers.recurrent_layer import RecurrentLayer, Unknown
 from gradscope.weights.readers import READERS
 
@@ -71,15 +74,17 @@ def describe(inspection: Inspection) -> str:
 
 
 def analyze_command(inspection: Inspection) -> str | None:
-    """Return the command that analyses the file, None where it holds no recurrent layer."""
+    """Return the command that analyses the file, None where it holds no layer that can be."""
     layers = [each.layer for each in inspection.layers]
-    if not layers:
+    refused = {each.stack for each in layers if each.foreign}
+    if not (runs := [each for each in layers if each.stack not in refused]):
         return None
     parts = ["gradscope analyze", shlex.quote(str(inspection.found.file.path))]
-    parts += [f"--weight-map {shlex.quote(pair)}" for pair in inspection.mapping]
+    parts += [options(inspection.mapping)] if inspection.mapping else []
     if len({layer.name for layer in layers}) > 1:
-        parts.append(f"--layer {shlex.quote(layers[0].name)}")
-    return " ".join([*parts, "--data FILE", *(ASKED[each][1] for each in _unknown(inspection))])
+        parts.append(f"--layer {shlex.quote(runs[0].name)}")
+    asked = _unknown(each for each in runs if each.stack == runs[0].stack)
+    return " ".join([*parts, "--data FILE", *(ASKED[each][1] for each in asked)])
 
 
 def inspection_page(inspection: Inspection, screen: Screen) -> RenderableType:
@@ -88,11 +93,12 @@ def inspection_page(inspection: Inspection, screen: Screen) -> RenderableType:
     if not inspection.layers:
         return Group(*parts, *_without_layers(inspection, screen))
     parts.append(table_of(TITLES, _rows(inspection), screen, gap=2))
-    asked = [": ".join(ASKED[each]) for each in _unknown(inspection)]
+    asked = [": ".join(ASKED[each]) for each in _unknown(each.layer for each in inspection.layers)]
     for title, points in (("What the file does not say", asked), ("Also", _notes(inspection))):
         parts += [Text(), *bullets(title, points, screen)] if points else []
-    command = analyze_command(inspection) or ""
-    return Group(*parts, Text(), *_typed("To analyze it", command, screen))
+    if command := analyze_command(inspection):
+        parts += [Text(), *_typed("To analyze it", command, screen)]
+    return Group(*parts)
 
 
 def _rows(inspection: Inspection) -> list[list[str]]:
@@ -116,6 +122,9 @@ def _notes(inspection: Inspection) -> list[str]:
     layers = [each.layer for each in inspection.layers]
     bounds = [(each.layer, each.log_bound) for each in inspection.layers]
     notes = [_bound_sentence(layer, bound) for layer, bound in bounds if bound is not None]
+    strange = [each for each in layers if each.foreign]
+    notes += [f"{each.title} is not analyzed: gradscope has no {each.foreign}." for each in strange]
+    notes += dict.fromkeys(f"{each.names_as}." for each in layers if each.names_as)
     if any(layer.state is StateName.PRE for layer in layers):
         notes.append("The state is the pre-activation: W multiplies φ(h) (--state pre).")
     if any(layer.initial_state is not None for layer in layers):
@@ -150,14 +159,16 @@ def _without_layers(inspection: Inspection, screen: Screen) -> list[RenderableTy
     ]
     shown = 3 * MAX_LISTED
     more = [Text(screen.say(f"… and {len(rows) - shown} more"))] if len(rows) > shown else []
-    command = f"gradscope inspect {shlex.quote(str(file.path))} "
-    command += suggested_options(inspection.found.candidates)
-    return [
-        table_of(("array", "shape", "stored as"), rows[:shown], screen, gap=2),
-        *more,
-        Text(),
-        *_typed("If it is a hand-written cell, name its weights", command, screen),
-    ]
+    table = table_of(("array", "shape", "stored as"), rows[:shown], screen, gap=2)
+    pairs, title = suggested(file), "If it is h ← φ(W h + U x + b), name its weights"
+    if not pairs:
+        return [table, *more, Text(), *bullets(title, [f"{NO_SUGGESTION}."], screen)]
+    command = f"gradscope inspect {shlex.quote(str(file.path))} {options(pairs)}"
+    used = {name for pair in pairs for name in Expression(pair[2:], file.arrays).names}
+    used |= {name for name in file.arrays if name.rpartition(".")[2].lower() in TIME_SCALES}
+    unused = tuple(name for name in file.arrays if name not in used)
+    said = f"This leaves out {listed(unused) or 'nothing'}; .T is for what multiplies rows, h @ W."
+    return [table, *more, Text(), *_typed(title, command, screen), Text(screen.say(said))]
 
 
 def _typed(title: str, command: str, screen: Screen) -> list[RenderableType]:
@@ -166,7 +177,7 @@ def _typed(title: str, command: str, screen: Screen) -> list[RenderableType]:
     return [Text(title, style="bold"), line]
 
 
-def _unknown(inspection: Inspection) -> list[Unknown]:
-    """Return what the file does not say, each once."""
-    missing = {code for each in inspection.layers for code in each.layer.unknown}
+def _unknown(layers: Iterable[RecurrentLayer]) -> list[Unknown]:
+    """Return what the file does not say of layers, each once."""
+    missing = {code for each in layers for code in each.unknown}
     return [each for each in Unknown if each in missing]

@@ -18,7 +18,7 @@ from gradscope.report.screen import Screen
 from gradscope.report.terminal.table import bullets, opening, table_of
 from gradscope.report.words import captions
 from gradscope.report.words.headline import describe
-from gradscope.report.words.numbers import count, level, number, over_steps, rates_beside
+from gradscope.report.words.numbers import count, interval, level, number, over_steps, rates_beside
 from gradscope.report.words.theory import motion_sentences, theory_sentence
 
 MAX_EXPONENTS = 8
@@ -31,13 +31,9 @@ def spectrum_page(analysis: Analysis, screen: Screen) -> RenderableType:
     if spectrum is None:
         return Text("The spectrum was not requested (--spectrum).")
     growth = analysis.last.growth
-    interval = f" ({number(growth.low)} to {number(growth.high)} at 95 % confidence)"
-    interval = "" if growth.low is None else interval
-    beside = rates_beside(analysis.last.rate_per)
-    theory = [
-        f"measured growth rate: {number(growth.rate)}{interval}{beside}",
-        *(theory_sentence(each) for each in spectrum.theory),
-    ]
+    within = interval(growth.low, growth.high, " ({} to {} at 95 % confidence)")
+    rate = f"{number(growth.rate)}{within}{rates_beside(analysis.last.rate_per)}"
+    theory = [f"measured growth rate: {rate}", *map(theory_sentence, spectrum.theory)]
     largest = f"Largest Lyapunov exponent: {captions.lyapunov_sentence(analysis)}"
     found, looked_at = spectrum.lyapunov, spectrum.singular.log_values.shape[1]
     of = count(found.exponents.shape[0], "sequence")

@@ -97,6 +97,7 @@ def merge_page(merged: Merged, target: Path, screen: Screen) -> RenderableType:
         f"{count(merged.cells, 'cell')} of {count(merged.stores, 'store')} in {target}",
         f"{merged.duplicates} duplicates resolved" if merged.duplicates else "",
         f"{merged.failed} failed" if merged.failed else "",
+        "" if merged.lost == 0 else f"{merged.lost or 'an unknown number'} lost",
     ]
     return Text(screen.say(f"{', '.join(filter(None, parts))}."), style="bold")
 

@@ -85,28 +85,20 @@ def rate_source(growth: GrowthRate) -> str:
     return over_steps(growth.steps, growth.burn_in) + short
 
 
-def pace(rate: float, *, marginal: bool | None = False) -> str:
-    """Return a growth rate in words: how soon it halves or doubles; not of a ``marginal`` one,
-    whose interval holds 0.
+def pace(rate: float, *, marginal: bool | None = False, short: bool = False) -> str:
+    """Return a growth rate in words, or ``short`` for narrow columns: how soon it halves or
+    doubles; not of a ``marginal`` one, whose interval holds 0.
     """
     if math.isinf(rate):
-        return "becomes exactly zero"
+        return "zero" if short else "becomes exactly zero"
     if marginal:
-        return "neither grows nor shrinks measurably"
+        return "marginal" if short else "neither grows nor shrinks measurably"
     if abs(rate) < STEADY_RATE:
-        return "neither grows nor shrinks"
-    return f"{'halves' if rate < 0 else 'doubles'} every {steps(math.log(2.0) / abs(rate))}"
-
-
-def short_pace(rate: float, *, marginal: bool | None = False) -> str:
-    """Return a growth rate as a factor and the number of steps it takes, for narrow columns."""
-    if math.isinf(rate):
-        return "zero"
-    if marginal:
-        return "marginal"
-    if abs(rate) < STEADY_RATE:
-        return "steady"
-    return f"{'½' if rate < 0 else '×2'} in {_digits(math.log(2.0) / abs(rate))}"
+        return "steady" if short else "neither grows nor shrinks"
+    time = math.log(2.0) / abs(rate)
+    if short:
+        return f"{'½' if rate < 0 else '×2'} in {_digits(time)}"
+    return f"{'halves' if rate < 0 else 'doubles'} every {steps(time)}"
 
 
 def fraction(threshold: float) -> str:

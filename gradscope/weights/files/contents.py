@@ -1,7 +1,7 @@
 """What a weight file holds: named float64 arrays, skipped entries, and the file's metadata.
 
-Every format gathers its arrays here, counted before they are allocated, so that a small file cannot
-fill the memory. ``weights.layers`` turns named arrays into layers.
+Every format gathers its arrays here, counted before they are allocated (``data.intake``).
+``weights.layers`` turns named arrays into layers.
 """
 
 from collections.abc import Iterator, Mapping
@@ -14,23 +14,16 @@ import numpy as np
 
 from gradscope.arrays import FloatArray, as_float64
 from gradscope.data.columns import quoted
-from gradscope.errors import GradscopeError, WeightsError
+from gradscope.data.intake import Intake
+from gradscope.errors import WeightsError
 from gradscope.notebook_repr import CompactRepr
 
-MAX_BYTES = 4 * 2**30
-"""Bytes of one file's arrays as float64; the largest recurrent language models have a tenth."""
-
-ALWAYS_ALLOWED = 64 * 2**20
-"""A file of any size may unfold to this."""
-
-MAX_EXPANSION = 100
-"""Beyond that, bytes of float64 for each of the file: half-precision weights take 4."""
-
-MAX_ARRAYS = 100_000
 LONGEST_NAME = 1000
+TOO_LARGE = "would unfold to"
+"""How the reason begins why an array of numbers is left out."""
 
 TIME_SCALES = {"dt": "dt", "tau": "tau", "taus": "tau"}
-TIME_SCALES |= dict.fromkeys(("alpha", "alphas", "leak"), "leak")
+TIME_SCALES |= dict.fromkeys(("alpha", "alphas", "leak", "leaking_rate"), "leak")
 """Last words of the names of arrays that say how fast units are."""
 
 
@@ -59,42 +52,48 @@ class WeightFile(CompactRepr):
             name = TIME_SCALES.get(array_name.rpartition(".")[2].lower())
             if name is not None and array.size in (1, units):
                 numbers = array.ravel().tolist()
-                found[name] = numbers[0] if name == "dt" or len(numbers) == 1 else tuple(numbers)
+                found[name] = (
+                    numbers[0] if name == "dt" or len(set(numbers)) == 1 else tuple(numbers)
+                )
         return found
 
 
-class Gathering:
-    """The arrays of one file while it is read; ``left`` bytes of float64 may still be unfolded."""
+class Gathering(Intake):
+    """The arrays of one file while it is read, and what it may still cost."""
 
     def __init__(self, path: Path) -> None:
-        self.path, self.size = path, path.stat().st_size
-        self.left = min(MAX_BYTES, max(ALWAYS_ALLOWED, MAX_EXPANSION * self.size))
+        super().__init__(path, WeightsError)
         self.arrays: dict[str, FloatArray] = {}
         self.stored_as: dict[str, str] = {}
         self.skipped: dict[str, str] = {}
 
-    def spend(self, n_bytes: int, name: str) -> None:
-        """Count bytes before they are allocated; raises WeightsError if too few are left."""
-        if n_bytes > self.left:
-            raise WeightsError(
-                f"{quoted(name)} would unfold to {n_bytes:.3g} bytes, but of this "
-                f"file's allowance only {self.left:.3g} are left; save the recurrent weights alone"
+    def admits(self, name: str, n_bytes: int) -> bool:
+        """Whether an array of so many bytes may be read; one larger than all that the file may
+        unfold to is left out by name. WeightsError if too many bytes were read before it.
+        """
+        if n_bytes > self.allowance:
+            self.skip(
+                name, f"{TOO_LARGE} {n_bytes:.3g} bytes, and the file may to {self.allowance:.3g}"
             )
-        self.left -= n_bytes
+            return False
+        self.require(n_bytes, name)
+        return True
 
     def keep(self, name: str, array: np.ndarray[Any, Any], stored_as: str | None = None) -> None:
         """Keep an array of real numbers as float64, counted first."""
-        self._admit(name)
-        self.spend(8 * array.size, name)
-        self.arrays[name] = as_float64(array, order="C")
-        self.stored_as[name] = stored_as or array.dtype.name
+        if self.admits(name, 8 * array.size):
+            self._admit(name)
+            self.left -= 8 * array.size
+            self.arrays[name] = as_float64(array, order="C")
+            self.stored_as[name] = stored_as or array.dtype.name
 
     def skip(self, name: str, holds: str) -> None:
-        """Note an entry that is no array of real numbers."""
+        """Note an entry that is no array of real numbers, or is left out."""
         self._admit(name)
         self.skipped[name] = holds
 
     def _admit(self, name: str) -> None:
+        self.visit()
         if len(name) > LONGEST_NAME:
             raise WeightsError(
                 f"a name has {len(name)} characters, but {LONGEST_NAME} is the most; "
@@ -103,25 +102,6 @@ class Gathering:
         if name in self.arrays or name in self.skipped:
             remedy = "save each array under a name of its own"
             raise WeightsError(f"it holds {quoted(name)} twice; {remedy}")
-        if len(self.arrays) + len(self.skipped) >= MAX_ARRAYS:
-            remedy = "save the recurrent weights alone"
-            raise WeightsError(f"it holds more than {MAX_ARRAYS} arrays; {remedy}")
-
-
-@contextmanager
-def reading(path: Path, kind: str, remedy: str) -> Iterator[None]:
-    """Name the file in every error, and raise WeightsError in place of any other exception."""
-    try:
-        with naming(str(path)):
-            yield
-    except GradscopeError:
-        raise
-    except Exception as error:
-        reason = quoted(str(error).partition("\n")[0] or type(error).__name__)
-        raise WeightsError(
-            f"{path} cannot be read as {kind}: it is damaged, cut short or not one ({reason}); "
-            f"{remedy}"
-        ) from error
 
 
 @contextmanager

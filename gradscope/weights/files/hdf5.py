@@ -1,10 +1,11 @@
 """An HDF5 file walked with care: no link out of the file, no data kept elsewhere, no circle.
 
-Keras and MATLAB 7.3 save into it. A data set may declare any size without holding it, so each is
-counted before it is read. Source: the HDF5 file format 3.0, sections on links, on external storage
-and on the global heap (III.E).
+Keras and MATLAB 7.3 save into it. A data set may declare any size without holding it, and so may
+a chunk of it, so each is counted before it is read. Source: the HDF5 file format 3.0, sections on
+links, on external storage and on the global heap (III.E).
 """
 
+import math
 import mmap
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,13 +13,17 @@ from io import BytesIO
 from typing import Any, BinaryIO
 
 from gradscope.data.columns import quoted
+from gradscope.data.intake import DEEPEST
 from gradscope.errors import WeightsError, install_line
+from gradscope.weights.files.contents import LONGEST_NAME, Gathering
 
-DEEPEST = 24
-"""Groups within groups; a Keras model of models has a dozen."""
+COST = 16
+"""What a link counts as against the budget of items, as it takes so much longer to follow."""
 
-MAX_ITEMS = 50_000
-"""Groups and data sets; a layer of Keras's takes about six."""
+SHUFFLE, DEFLATE, CHECKSUM = 2, 1, 3
+FILTERS = (SHUFFLE, DEFLATE, CHECKSUM)
+"""Filters of chunks, in the order in which they are applied; neither the first nor the last can
+make data longer."""
 
 HEAP = b"GCOL\x01\0\0\0"
 """What opens a collection of texts: signature, version 1, reserved bytes."""
@@ -28,7 +33,9 @@ HEAP_HEADER = 16
 
 
 @contextmanager
-def open_hdf5(source: BinaryIO, extra: str) -> Iterator[tuple[Any, Iterator[tuple[str, Any]]]]:
+def open_hdf5(
+    source: BinaryIO, extra: str, gathering: Gathering
+) -> Iterator[tuple[Any, Iterator[tuple[str, Any]]]]:
     """Open an HDF5 file, or one held in memory; yield the ``h5py.File`` and its data sets.
     WeightsError if its texts are damaged, or h5py, of this extra, is not installed.
     """
@@ -38,21 +45,22 @@ def open_hdf5(source: BinaryIO, extra: str) -> Iterator[tuple[Any, Iterator[tupl
         text = f"it needs h5py, which is not installed; {install_line(extra)}"
         raise WeightsError(text) from error
     if isinstance(source, BytesIO):
-        _check_heaps(source.getvalue())
+        _check_heaps(source.getvalue(), gathering)
     else:
         with mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            _check_heaps(content)
+            _check_heaps(content, gathering)
     with h5py.File(source, "r") as file:
-        yield file, _data_sets(h5py, file)
+        yield file, _data_sets(h5py, file, gathering)
 
 
-def _check_heaps(content: bytes | mmap.mmap) -> None:
+def _check_heaps(content: bytes | mmap.mmap, gathering: Gathering) -> None:
     """Refuse texts over which the HDF5 library would loop for ever: it stays where a size is 0."""
     start = content.find(HEAP)
     while start >= 0:
         end = start + int.from_bytes(content[start + 8 : start + HEAP_HEADER], "little")
         place = start + HEAP_HEADER
         while place + HEAP_HEADER <= end <= len(content):
+            gathering.visit()
             index = int.from_bytes(content[place : place + 2], "little")
             size = int.from_bytes(content[place + 8 : place + HEAP_HEADER], "little")
             if index == 0 and size < HEAP_HEADER:  # What is free counts its own header
@@ -63,15 +71,15 @@ def _check_heaps(content: bytes | mmap.mmap) -> None:
         start = content.find(HEAP, start + 1)
 
 
-def _data_sets(h5py: Any, file: Any) -> Iterator[tuple[str, Any]]:
+def _data_sets(h5py: Any, file: Any, gathering: Gathering) -> Iterator[tuple[str, Any]]:
     """Yield every data set with its path, in the order of the names. WeightsError if a link leads
     out of the file or in a circle, or a data set keeps its numbers elsewhere.
     """
-    waiting: list[tuple[str, int, Any]] = [("", 0, file)]
-    for _ in range(MAX_ITEMS):
-        if not waiting:
-            return
-        path, depth, item = waiting.pop()
+    waiting: list[tuple[str, Any, str]] = [("", file, "/")]
+    seen: set[int] = set()
+    while waiting:
+        path, parent, name = waiting.pop()
+        item = parent[name]
         if isinstance(item, h5py.Dataset):
             if item.external or item.is_virtual:
                 raise WeightsError(
@@ -79,17 +87,58 @@ def _data_sets(h5py: Any, file: Any) -> Iterator[tuple[str, Any]]:
                     "itself"
                 )
             yield path, item
-        elif isinstance(item, h5py.Group) and depth < DEEPEST:
+        elif isinstance(item, h5py.Group):
+            if path.count("/") >= DEEPEST or len(path) > LONGEST_NAME:
+                raise WeightsError(
+                    f"it nests groups more than {DEEPEST} deep, or under names of more than "
+                    f"{LONGEST_NAME} characters; save it flat"
+                )
             for name in reversed(list(item)):
-                if not isinstance(item.get(name, getlink=True), h5py.HardLink):
+                gathering.visit(COST)
+                link = item.id.links.get_info(name.encode("utf-8", "surrogateescape"))
+                if link.type != h5py.h5l.TYPE_HARD:
                     raise WeightsError(
                         f"{quoted(name)} is a link to elsewhere; copy the numbers into the file "
                         "itself"
                     )
-                waiting.append((f"{path}/{name}" if path else name, depth + 1, item[name]))
-        elif isinstance(item, h5py.Group):
-            break
-    raise WeightsError(
-        f"it nests groups more than {DEEPEST} deep, in a circle, or beyond {MAX_ITEMS} items; "
-        "save the recurrent weights alone"
+                if link.u in seen:  # The address of what it leads to
+                    raise WeightsError(
+                        f"{quoted(name)} is a second name of what stands elsewhere in it, or leads "
+                        "in a circle; save each array once"
+                    )
+                seen.add(link.u)
+                waiting.append((f"{path}/{name}" if path else name, item, name))
+
+
+def attribute(item: Any, name: str) -> str | None:
+    """Return one text that stands beside a group or a data set, None where there is none."""
+    # Many may each stand for the same long text, so only one by itself is read.
+    if name not in item.attrs or item.attrs.get_id(name).shape != ():
+        return None
+    value = item.attrs[name]
+    text = value.decode() if isinstance(value, bytes) else value
+    return text if isinstance(text, str) else None
+
+
+def may_be_read(name: str, data_set: Any, gathering: Gathering) -> bool:
+    """Whether a data set may be read; one that takes too many bytes is left out by name. HDF5
+    unfolds whole chunks, and whatever a compressed one unfolds to, so these are looked at first.
+    """
+    if data_set.chunks is None:
+        return gathering.admits(name, data_set.nbytes)
+    chunk = math.prod(data_set.chunks) * data_set.dtype.itemsize
+    plan = data_set.id.get_create_plist()
+    filters = [plan.get_filter(place)[0] for place in range(plan.get_nfilters())]
+    if filters != [each for each in FILTERS if each in filters]:
+        gathering.skip(name, "numbers under a filter that is not read; save them with gzip")
+        return False
+    if not gathering.admits(name, max(chunk, data_set.nbytes)):
+        return False
+    gathering.visit(
+        math.prod(-(-n // step) for n, step in zip(data_set.shape, data_set.chunks, strict=True))
     )
+    if DEFLATE in filters:
+        for number in range(data_set.id.get_num_chunks()):
+            place = data_set.id.get_chunk_info(number).chunk_offset
+            gathering.unfold(data_set.id.read_direct_chunk(place)[1], chunk)
+    return True

@@ -6,54 +6,51 @@ arrays mean is in ``layers.keras_names``. Source: Keras 3, ``saving/saving_lib.p
 ``legacy/saving/legacy_h5_format.py``.
 """
 
-import json
 from io import BytesIO
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from gradscope.data.intake import ZipMembers
 from gradscope.weights.files.contents import Gathering
-from gradscope.weights.files.hdf5 import open_hdf5
-from gradscope.weights.files.zip import ZipMembers
+from gradscope.weights.files.hdf5 import attribute, may_be_read, open_hdf5
 
 REMEDY = "save it again: model.save('model.keras')"
-LONGEST_CONFIG = 32 * 2**20
 
 
 def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
-    """Read every array, named by its path within the HDF5 file; return the model's ``config`` and,
-    under ``names``, the layer's name for each group of variables. WeightsError if a part is
-    missing, or h5py is not installed.
+    """Read every array, named by its path within the HDF5 file; return the model's ``config``, its
+    ``keras_version`` and, under ``names``, the layer's name for each group of variables.
+    WeightsError if a part is missing, or h5py is not installed.
     """
     zipped = file.read(2) == b"PK"
     file.seek(0)
     if zipped:
         members = ZipMembers(file, gathering)
-        config = json.loads(members.read("config.json", LONGEST_CONFIG))
-        names, _ = _gather_hdf5(BytesIO(members.read("model.weights.h5")), gathering)
+        config = gathering.parsed_json(members.read("config.json"))
+        about = _gather_hdf5(BytesIO(members.read("model.weights.h5")), gathering)
+        if "metadata.json" in members.names:
+            metadata = gathering.parsed_json(members.read("metadata.json"))
+            about |= metadata if isinstance(metadata, dict) else {}
     else:
-        names, text = _gather_hdf5(file, gathering)
-        config = json.loads(text) if text else None
-    return {"config": config, "names": names}
+        about = _gather_hdf5(file, gathering)
+        text = about["model_config"]
+        config = gathering.parsed_json(text.encode()) if text else None
+    return {**about, "config": config}
 
 
-def _gather_hdf5(source: BinaryIO, gathering: Gathering) -> tuple[dict[str, str], str | None]:
-    """Gather every array of an HDF5 file; return names of layers, and the configuration if any."""
+def _gather_hdf5(source: BinaryIO, gathering: Gathering) -> dict[str, Any]:
+    """Gather every array of an HDF5 file; return ``names`` of layers, and what is said of them."""
     names: dict[str, str] = {}
-    with open_hdf5(source, "weights") as (file, data_sets):
+    with open_hdf5(source, "weights", gathering) as (file, data_sets):
         for name, data_set in data_sets:
             group = name.rpartition("/")[0]
-            if group and "name" in data_set.parent.attrs:
-                names[group] = _text(data_set.parent.attrs["name"]) or ""
+            layer = attribute(data_set.parent, "name") if group else None
+            if layer is not None:
+                names[group] = layer
             if data_set.dtype.kind not in "biuf":
-                gathering.skip(name, str(data_set.dtype))
-                continue
-            gathering.spend(data_set.nbytes, name)
-            gathering.keep(name, np.asarray(data_set))
-        return names, _text(file.attrs.get("model_config"))
-
-
-def _text(value: Any) -> str | None:
-    """Return an attribute as text, None where it is none."""
-    text = value.decode() if isinstance(value, bytes) else value
-    return text if isinstance(text, str) else None
+                gathering.skip(name, data_set.dtype.name)
+            elif may_be_read(name, data_set, gathering):
+                gathering.keep(name, np.asarray(data_set))
+        said = {each: attribute(file, each) for each in ("model_config", "keras_version")}
+        return {"names": names, **said}

@@ -13,6 +13,7 @@ as a tag announces before it checks that so much is there. Source: MathWorks, "M
 import math
 import zlib
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from types import MappingProxyType
 from typing import Any, BinaryIO, Literal
 
@@ -20,7 +21,7 @@ import numpy as np
 
 from gradscope.errors import WeightsError
 from gradscope.weights.files.contents import Gathering
-from gradscope.weights.files.hdf5 import open_hdf5
+from gradscope.weights.files.hdf5 import attribute, may_be_read, open_hdf5
 from gradscope.weights.files.tensors import MAX_DIMENSIONS, NumberArray
 
 REMEDY = "save it again in MATLAB: save('weights.mat', 'W', 'U', 'b', '-v7')"
@@ -29,6 +30,8 @@ SIGNATURE_5 = b"MATLAB 5.0 MAT-file"
 
 HEADER_5, HEADER_4, TAG = 128, 20, 8
 MATRIX, COMPRESSED = 14, 15
+START = 2**16
+"""Bytes of a compressed variable that are unfolded to learn its name, class and shape."""
 
 NUMBER_CODES: Mapping[int, str] = MappingProxyType(
     {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f8", 12: "i8", 13: "u8"}
@@ -81,32 +84,35 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
 
 def _gather_hdf5(source: BinaryIO, gathering: Gathering) -> None:
     """Gather the matrices of a version 7.3 file, their dimensions put back in MATLAB's order."""
-    with open_hdf5(source, "matlab") as (_, data_sets):
+    with open_hdf5(source, "matlab", gathering) as (_, data_sets):
         for name, data_set in data_sets:
             if name.startswith("#"):
                 continue  # MATLAB's own store of what cells and structs refer to
-            matlab_class = data_set.attrs.get("MATLAB_class", b"")
-            matlab_class = matlab_class.decode() if isinstance(matlab_class, bytes) else "unknown"
+            matlab_class = attribute(data_set, "MATLAB_class") or "unknown"
             if matlab_class not in NUMERIC_73 or data_set.dtype.kind not in "biuf":
-                gathering.skip(name, matlab_class or "unknown")
-            elif "MATLAB_empty" not in data_set.attrs:
-                gathering.spend(data_set.nbytes, name)
+                gathering.skip(name, matlab_class if matlab_class.isalpha() else "unknown")
+            elif "MATLAB_empty" not in data_set.attrs and may_be_read(name, data_set, gathering):
                 gathering.keep(name.replace("/", "."), data_set[()].T)
 
 
 def _matrices_5(raw: bytes, gathering: Gathering) -> Iterator[Matrix]:
-    """Yield the variables of a whole version 5 file; what compressed ones unfold to is counted."""
+    """Yield the variables of a whole version 5 file; of what is compressed, only numbers that fit
+    are unfolded.
+    """
     byte_order: ByteOrder = "little" if raw[126:128] == b"IM" else "big"
     for kind, data in _elements(memoryview(raw)[HEADER_5:], byte_order):
-        inside = [(kind, data)]
-        if kind == COMPRESSED:
-            unfolder = zlib.decompressobj()
-            unfolded = unfolder.decompress(data, gathering.left + 1)
-            gathering.spend(len(unfolded), "a compressed variable")
-            if not unfolder.eof:
-                raise ValueError("a compressed variable is cut short")
-            inside = list(_elements(memoryview(unfolded), byte_order))
-        yield from (_matrix_5(each, byte_order) for kind, each in inside if kind == MATRIX)
+        packed, inside, start, size = kind == COMPRESSED, kind, data, 0
+        if packed:
+            start = memoryview(zlib.decompressobj().decompress(data, START))
+            inside, size = (int.from_bytes(start[at : at + 4], byte_order) for at in (0, 4))
+            start = start[TAG:]
+        if inside == MATRIX:
+            name, holds, shape = _head_5(start, byte_order)
+            if shape is None:
+                yield (name, holds, None)
+            elif not packed or gathering.admits(name, size):
+                whole = memoryview(gathering.unfold(data, TAG + size))[TAG:] if packed else data
+                yield (name, holds, _matrix_5(whole, shape, byte_order))
 
 
 def _elements(data: memoryview, byte_order: ByteOrder) -> Iterator[Element]:
@@ -128,8 +134,9 @@ def _elements(data: memoryview, byte_order: ByteOrder) -> Iterator[Element]:
         place = place_after + (0 if kind == COMPRESSED else -place_after % TAG)
 
 
-def _matrix_5(data: memoryview, byte_order: ByteOrder) -> Matrix:
-    (_, flags), sizes, (_, name), *parts = _elements(data, byte_order)
+def _head_5(data: memoryview, byte_order: ByteOrder) -> tuple[str, str, list[int] | None]:
+    """Return a variable's name, its class, and its shape, None where it is no real numbers."""
+    (_, flags), sizes, (_, name) = islice(_elements(data, byte_order), 3)
     word, title = int.from_bytes(flags[:4], byte_order), bytes(name).decode("latin-1")
     code = word & 0xFF
     if code not in NUMERIC:
@@ -139,12 +146,17 @@ def _matrix_5(data: memoryview, byte_order: ByteOrder) -> Matrix:
     shape = [int(n) for n in _numbers(sizes, byte_order)]
     if len(shape) > MAX_DIMENSIONS or any(n < 0 for n in shape):
         raise ValueError(f"{len(shape)} dimensions, or a negative one")
-    flat = _numbers(parts[0], byte_order)
+    return (title, NUMERIC[code], shape)
+
+
+def _matrix_5(data: memoryview, shape: list[int], byte_order: ByteOrder) -> NumberArray:
+    """Return the numbers of a variable, which stand behind its name."""
+    flat = _numbers(next(islice(_elements(data, byte_order), 3, None)), byte_order)
     if math.prod(shape) != flat.size:
         raise WeightsError(
             f"a matrix of shape {tuple(shape)} holds {flat.size} numbers; the file is damaged"
         )
-    return (title, NUMERIC[code], flat.reshape(shape, order="F"))
+    return flat.reshape(shape, order="F")
 
 
 def _numbers(element: Element, byte_order: ByteOrder) -> NumberArray:

@@ -1,27 +1,38 @@
 """A PyTorch checkpoint (``.pt``, ``.pth``), read without PyTorch.
 
 The zip holds ``data.pkl``, a pickle of tensors as (storage, offset, size, stride), one member
-``data/KEY`` for each storage, and ``byteorder``. Nested dicts become dotted names. Source: PyTorch
-2.13, ``torch/serialization.py`` and ``torch/_utils.py``. ``restricted_pickle`` reads the pickle.
+``data/KEY`` for each storage, and ``byteorder``. Before PyTorch 1.6 five pickles stood in a row,
+magic number, version, machine, tensors and keys, and then the storages, each a count of 8 bytes and
+its numbers, little-endian on any machine. Nested dicts and modules become dotted names. Source:
+PyTorch 2.13, ``torch/serialization.py`` and ``torch/_utils.py``.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
+from io import BytesIO
 from typing import Any, BinaryIO
 
+import numpy as np
+
 from gradscope.data.columns import quoted
+from gradscope.data.intake import DEEPEST, ZipMembers
 from gradscope.errors import WeightsError
-from gradscope.weights.files import restricted_pickle
-from gradscope.weights.files.contents import LONGEST_NAME, MAX_ARRAYS, Gathering, naming
-from gradscope.weights.files.restricted_pickle import Maker, Named, read_pickle, refused_name
+from gradscope.weights.files import contents, restricted_pickle
+from gradscope.weights.files.contents import LONGEST_NAME, Gathering, naming
+from gradscope.weights.files.restricted_pickle import (
+    Instance,
+    Maker,
+    Named,
+    make,
+    read_pickle,
+    refused_name,
+)
 from gradscope.weights.files.tensors import WIDTHS, NumberArray, flat_numbers, strided_view, width
-from gradscope.weights.files.zip import ZipMembers
 
 REMEDY = "save it again: torch.save(model.state_dict(), 'weights.pt')"
+MAGIC_BYTES, COUNT_BYTES = 15, 8
 MAX_PICKLE = 32 * 2**20
-DEEPEST = 32
-"""Dicts within dicts; a checkpoint has two or three."""
 
 STORAGES: Mapping[str, str | None] = (
     {"torch.DoubleStorage": "float64", "torch.FloatStorage": "float32"}
@@ -37,23 +48,27 @@ HARMLESS = (
     *("numpy.core.multiarray.scalar", "numpy.core.multiarray._reconstruct"),
     *("numpy._core.multiarray.scalar", "numpy._core.multiarray._reconstruct"),
     *("pathlib.PosixPath", "pathlib.WindowsPath", "pathlib.Path"),
-    *("torch.device", "torch.Generator"),
+    *("torch.device", "torch.Generator", "torch.nn.backends.thnn._get_thnn_function_backend"),
 )
 """What people keep in a checkpoint beside the weights; taken note of, never made."""
 
-PLAIN = frozenset(
-    {*STORAGES, *(f"torch.{number_type}" for number_type in WIDTHS), "torch.Tensor"}
-    | {"torch.nn.parameter.Parameter", "numpy.ndarray", "builtins.list", "builtins.int"}
-)
+MODULE_PARTS = ("_modules", "_parameters", "_buffers")
+"""Where a pickled module keeps what its ``state_dict`` names."""
+
+MODES = {"RNN_TANH": "tanh", "RNN_RELU": "relu"}
+"""What a pickled ``nn.RNN`` says of φ."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Storage:
-    """A run of numbers in the archive: member key, number type, and the bytes it says it has."""
+    """A run of numbers in the file: its key, number type, and the bytes it says it has; ``start``
+    is where a view of it begins, in numbers.
+    """
 
     key: str
     number_type: str | None
     n_bytes: int
+    start: int
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -67,83 +82,135 @@ class _Tensor:
     number_type: str
 
 
+_Contents = tuple[Any, Callable[[_Storage], bytes], str]
+"""The values of a file, what reads a storage, and the byte order."""
+
+
 def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
-    """Read every tensor of a zip written by ``torch.save`` under its name in the file, such as
-    ``model_state_dict.rnn.weight_hh_l0``. Raises WeightsError if the zip asks for anything but
-    tensors and plain values, or for bytes it does not have.
+    """Read every tensor that ``torch.save`` wrote under its name in the file, such as
+    ``model_state_dict.rnn.weight_hh_l0``; return as ``stated`` the φ of modules. Raises
+    WeightsError if the file asks for anything but tensors and plain values, or for bytes it does
+    not have.
     """
-    members = ZipMembers(file, gathering)
-    root = _root(members)
-    tree = read_pickle(members.read(f"{root}data.pkl", MAX_PICKLE), MAKERS, PLAIN, _storage)
-    place = f"{root}byteorder"  # Not there before PyTorch 2.1
-    order = members.read(place, 16).decode("ascii") if place in members.names else ""
-    if order not in ("", "little", "big"):
-        raise WeightsError(f"the byte order is {quoted(order)}; {REMEDY}")
+    tree, raw_of, order = (_zipped if file.read(2) == b"PK" else _streamed)(file, gathering)
 
     @cache
     def numbers(storage: _Storage, number_type: str) -> NumberArray:
         """Read a storage, once however many tensors share it."""
-        raw = members.read(f"{root}data/{storage.key}")
+        raw = raw_of(storage)
         if len(raw) < storage.n_bytes:
             raise WeightsError(
                 f"its storage has {len(raw)} bytes, but {storage.n_bytes} are announced; the "
                 f"file is cut short: {REMEDY}"
             )
-        return flat_numbers(raw, number_type, order or "little")
+        return flat_numbers(raw, number_type, order)
 
+    stated = {}
     for name, tensor in _named_tensors(tree):
+        if isinstance(tensor, str):
+            stated[name.removesuffix(".mode")] = {"activation": MODES[tensor]}
+            continue
+        if not isinstance(tensor, _Tensor):
+            gathering.keep(name, np.array(float(tensor)))
+            continue
         with naming(quoted(name)):
-            flat = numbers(tensor.storage, tensor.number_type)
+            flat = numbers(tensor.storage, tensor.number_type)[tensor.storage.start :]
             view = strided_view(flat, tensor.offset, tensor.size, tensor.stride)
         gathering.keep(name, view, tensor.number_type)
-    return {}
+    return {"stated": stated}
+
+
+def _zipped(file: BinaryIO, gathering: Gathering) -> _Contents:
+    members = ZipMembers(file, gathering)
+    root = _root(members)
+    tree = read_pickle(members.read(f"{root}data.pkl"), MAKERS, _persistent, gathering)
+    place = f"{root}byteorder"  # Not there before PyTorch 2.1
+    order = members.read(place).decode("ascii") if place in members.names else "little"
+    if order not in ("little", "big"):
+        raise WeightsError(f"the byte order is {quoted(order)}; {REMEDY}")
+    return tree, lambda storage: members.read(f"{root}data/{storage.key}"), order
+
+
+def _streamed(file: BinaryIO, gathering: Gathering) -> _Contents:
+    file.seek(MAGIC_BYTES)
+    stream, seen, places = BytesIO(file.read(MAX_PICKLE)), {}, {}
+
+    def remembered(identity: Any) -> Any:
+        each = _persistent(identity)
+        if isinstance(each, _Storage):
+            seen[each.key] = width(each.number_type or "uint8")
+        return each
+
+    _version, _machine, tree, keys = (
+        read_pickle(stream, MAKERS, remembered, gathering) for _ in range(4)
+    )
+    place = MAGIC_BYTES + stream.tell() + COUNT_BYTES
+    for key in keys:
+        file.seek(place - COUNT_BYTES)
+        places[key] = place
+        place += int.from_bytes(file.read(COUNT_BYTES), "little") * seen[key] + COUNT_BYTES
+
+    def raw_of(storage: _Storage) -> bytes:
+        gathering.require(storage.n_bytes, storage.key)
+        file.seek(places[storage.key])
+        return file.read(storage.n_bytes)
+
+    return tree, raw_of, "little"
 
 
 def _root(members: ZipMembers) -> str:
     """Return the folder within the archive, with its slash."""
     places = [name for name in members.names if name.count("/") == 1 and name.endswith("/data.pkl")]
-    if any("/code/" in name or name.endswith("/constants.pkl") for name in members.names):
-        raise WeightsError(
-            "it is a TorchScript archive, a program and not its weights; load it with "
-            f"torch.jit.load and {REMEDY}"
-        )
     if len(places) != 1:
         raise WeightsError(f"it is a zip with {len(places)} pickles of tensors, not one; {REMEDY}")
     return places[0].removesuffix("data.pkl")
 
 
-def _named_tensors(tree: Any) -> Iterator[tuple[str, _Tensor]]:
-    """Yield every tensor in nested dicts and lists with its dotted name."""
+def _named_tensors(tree: Any) -> Iterator[tuple[str, Any]]:
+    """Yield every tensor, mode and time scale in nested dicts, lists and modules with its dotted
+    name; what stands in several places, under the first.
+    """
     waiting: list[tuple[str, int, Any]] = [("", 0, tree)]
-    for _ in range(MAX_ARRAYS * 10):
-        if not waiting:
-            return
+    seen: set[int] = set()
+    while waiting:
         name, depth, value = waiting.pop()
-        if isinstance(value, _Tensor):
+        # What an optimizer calls alpha stands deeper than a model's dt or a configuration's.
+        scale = name.rpartition(".")[2] in contents.TIME_SCALES and name.count(".") < 2
+        mode = isinstance(value, str) and value in MODES
+        if isinstance(value, _Tensor) or mode or (scale and type(value) in (int, float)):
             yield name or "tensor", value
-        inside = value if isinstance(value, dict) else {}
-        if isinstance(value, list | tuple):
-            inside = dict(enumerate(value))
-        if inside and (depth >= DEEPEST or len(name) > LONGEST_NAME):
-            break
-        for key, each in reversed(inside.items()):
-            waiting.append((f"{name}.{key}" if name else str(key), depth + 1, each))
-    raise WeightsError(
-        f"it nests dicts more than {DEEPEST} deep, or in a circle; {restricted_pickle.STATE_ALONE}"
-    )
+        if isinstance(value, Instance):
+            value = value.state or value
+        if not isinstance(value, dict | list | tuple) or id(value) in seen:
+            continue
+        seen.add(id(value))
+        if value and (depth >= DEEPEST or len(name) > LONGEST_NAME):
+            raise WeightsError(
+                f"it nests dicts more than {DEEPEST} deep; {restricted_pickle.STATE_ALONE}"
+            )
+        inside = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, each in reversed([*inside]):
+            if key != "_flat_weights":  # The parameters of an nn.LSTM a second time
+                parts = [part for part in (name, str(key)) if part and part not in MODULE_PARTS]
+                waiting.append((".".join(parts), depth + 1, each))
 
 
-def _storage(identity: Any) -> _Storage:
-    """Stand in for a persistent id: ('storage', class, key, device, count)."""
-    kind, named, key, _, count = identity
+def _persistent(identity: Any) -> Any:
+    """Stand in for a persistent id: ('storage', class, key, device, count) and, before PyTorch 1.6,
+    None or (key, start, count) of a view; there ('module', class, file, source) is its class.
+    """
+    if identity[0] == "module":
+        return identity[1]
+    kind, named, key, _, count, view = (*identity, None)[:6]
     if kind != "storage" or not isinstance(key, str) or not key.isalnum():
-        raise WeightsError(f"it refers to a storage by {kind!r}, {key!r}; {REMEDY}")
+        raise WeightsError(f"it refers to a storage by {quoted(kind)}, {quoted(key)}; {REMEDY}")
     if not isinstance(named, Named) or named.name not in STORAGES:
         raise refused_name(named.name)
-    if type(count) is not int or count < 0:
-        raise WeightsError(f"a storage has {count!r} numbers; {REMEDY}")
+    start = view[1] if view else 0
+    if any(type(number) is not int or not 0 <= number < 2**63 for number in (count, start)):
+        raise WeightsError(f"a storage has {quoted(count)} numbers; {REMEDY}")
     number_type = STORAGES[named.name]
-    return _Storage(key, number_type, count * (width(number_type) if number_type else 1))
+    return _Storage(key, number_type, count * (width(number_type) if number_type else 1), start)
 
 
 def _tensor(
@@ -170,17 +237,26 @@ def _tensor(
     return _Tensor(storage, offset, size, stride, number_type)
 
 
+def _size(numbers: Any) -> tuple[Any, ...]:
+    """Stand in for ``torch.Size``, which is made of a tuple."""
+    if not isinstance(numbers, tuple):
+        raise TypeError("a size that is no tuple")
+    return numbers
+
+
 MAKERS: Mapping[str, Maker] = {
     # What is in a dict follows item by item.
     **{f"collections.{name}": lambda *_: {} for name in ("OrderedDict", "defaultdict", "Counter")},
-    "torch.Size": tuple,
+    "torch.Size": _size,
     **dict.fromkeys(("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2"), _tensor),
     "torch._utils._rebuild_tensor_v3": partial(_tensor, typed=True),
     # Of a parameter the tensor itself, of a tensor with attributes the tensor that it wraps.
-    "torch._utils._rebuild_parameter": lambda data, *_: data,
-    "torch._utils._rebuild_parameter_with_state": lambda data, *_: data,
-    "torch._tensor._rebuild_from_type_v2": lambda maker, _class, arguments, _state: (
-        restricted_pickle.make(MAKERS, maker, arguments)
+    **dict.fromkeys(
+        ("torch._utils._rebuild_parameter", "torch._utils._rebuild_parameter_with_state"),
+        lambda data, *_: data,
+    ),
+    "torch._tensor._rebuild_from_type_v2": lambda maker, _class, arguments, _state: make(
+        MAKERS, maker, arguments
     ),
     # Whatever a harmless object is called with, its inside does not matter.
     **dict.fromkeys(HARMLESS, lambda *_: restricted_pickle.OPAQUE),

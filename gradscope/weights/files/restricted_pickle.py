@@ -10,17 +10,18 @@ import pickletools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, BinaryIO
 
 from gradscope.data.columns import quoted
+from gradscope.data.intake import Intake
 from gradscope.errors import WeightsError
 
 Maker = Callable[..., Any]
 
-STATE_ALONE = "save the state_dict alone: torch.save(model.state_dict(), 'weights.pt')"
-
-MAX_OPCODES = 5_000_000
-"""A state dict spends about 40 on a tensor."""
+STATE_ALONE = (
+    "save the state_dict alone; where you trust the file: net = torch.load('FILE', "
+    "map_location='cpu', weights_only=False), of a model net.state_dict(), torch.save(…)"
+)
 
 MAX_INTEGER = 2**63
 
@@ -49,22 +50,25 @@ class Named:
     name: str
 
 
-def read_pickle(
-    data: bytes, makers: Mapping[str, Maker], plain: frozenset[str], persistent: Maker
-) -> Any:
-    """Return the value that a pickle describes: dict, list, tuple, str, bytes, int, float, bool,
-    None, ``Named``, and whatever the makers return.
+class Instance(dict[Any, Any]):
+    """An object of a class that is not known: its items, and the state that is its attributes."""
 
-    ``makers`` stand in for the callables that the pickle may name, ``persistent`` for a persistent
-    id; ``plain`` are further names it may mention, such as number types. WeightsError if it names
+    state: Any = None
+
+
+def read_pickle(
+    data: bytes | BinaryIO, makers: Mapping[str, Maker], persistent: Maker, intake: Intake
+) -> Any:
+    """Return the value that a pickle, or the next one of a file, describes: dict, list, tuple, str,
+    bytes, int, float, bool, None, ``Named``, ``Instance``, and whatever the makers return.
+
+    ``makers`` stand in for the callables that the pickle may call, ``persistent`` for a persistent
+    id; opcodes are counted as items, of which a tensor takes about 40. WeightsError if it calls
     anything else, or uses an opcode or a number beyond these limits.
     """
-    machine = _Machine(makers, plain, persistent)
-    for count, (opcode, argument, _) in enumerate(pickletools.genops(data)):
-        if count >= MAX_OPCODES:
-            raise WeightsError(
-                f"its pickle has more than {MAX_OPCODES} opcodes; save the recurrent weights alone"
-            )
+    machine = _Machine(makers, persistent)
+    for opcode, argument, _ in pickletools.genops(data):
+        intake.visit()
         machine.step(opcode.name, argument)
     (value,) = machine.stack
     return value
@@ -73,10 +77,8 @@ def read_pickle(
 class _Machine:
     """The stack and the memo of one pickle."""
 
-    def __init__(
-        self, makers: Mapping[str, Maker], plain: frozenset[str], persistent: Maker
-    ) -> None:
-        self._makers, self._plain = makers, plain
+    def __init__(self, makers: Mapping[str, Maker], persistent: Maker) -> None:
+        self._makers = makers
         self.stack: list[Any] = []
         self._memo: dict[int, Any] = {}
         push = self.stack.append
@@ -85,9 +87,8 @@ class _Machine:
             **dict.fromkeys(ARGUMENTS, self._push_argument),
             **dict.fromkeys(("BINPUT", "LONG_BINPUT"), self._remember),
             **dict.fromkeys(("BINGET", "LONG_BINGET"), lambda at: push(self._memo[at])),
-            **dict.fromkeys(
-                ("REDUCE", "NEWOBJ"), lambda _: push(make(self._makers, *self._pop_many(2)))
-            ),
+            "REDUCE": lambda _: push(make(self._makers, *self._pop_many(2))),
+            "NEWOBJ": lambda _: push(make(self._makers, *self._pop_many(2), new=True)),
             **dict.fromkeys(("APPENDS", "ADDITEMS"), lambda _: self._extend(self._since_mark())),
             "MARK": lambda _: push(MARK),
             "MEMOIZE": lambda _: self._remember(len(self._memo)),
@@ -95,9 +96,9 @@ class _Machine:
             "APPEND": lambda _: self._extend(self._pop_many(1)),
             "SETITEM": lambda _: self._update(self._pop_many(2)),
             "SETITEMS": lambda _: self._update(self._since_mark()),
-            "GLOBAL": lambda argument: self._name(*argument.split(" ", 1)),
-            "STACK_GLOBAL": lambda _: self._name(*self._pop_many(2)),
-            "BUILD": lambda _: self._pop_many(1),  # The state of an object that is not read
+            "GLOBAL": lambda argument: push(Named(argument.replace(" ", ".", 1))),
+            "STACK_GLOBAL": lambda _: push(Named(".".join(self._pop_many(2)))),
+            "BUILD": lambda _: self._build(*self._pop_many(1)),
             "BINPERSID": lambda _: push(persistent(*self._pop_many(1))),
         }
 
@@ -143,7 +144,7 @@ class _Machine:
     def _extend(self, values: list[Any]) -> None:
         if isinstance(self.stack[-1], list):
             self.stack[-1].extend(values)
-        elif self.stack[-1] is not OPAQUE:
+        elif self.stack[-1] is not OPAQUE and not isinstance(self.stack[-1], Instance):
             raise TypeError("values for what is no list")
 
     def _update(self, pairs: list[Any]) -> None:
@@ -158,18 +159,20 @@ class _Machine:
                 raise TypeError(f"a dict key of type {type(key).__name__}")
             target[key] = value
 
-    def _name(self, module: str, attribute: str) -> None:
-        name = f"{module}.{attribute}"
-        if name not in self._makers and name not in self._plain:
-            raise refused_name(name)
-        self.stack.append(Named(name))
+    def _build(self, state: Any) -> None:
+        if isinstance(self.stack[-1], Instance):  # Of what is known, the state does not matter
+            self.stack[-1].state = state
 
 
-def make(makers: Mapping[str, Maker], named: Any, arguments: Any) -> Any:
-    """Return what the maker of a name makes of its arguments."""
+def make(makers: Mapping[str, Maker], named: Any, arguments: Any, *, new: bool = False) -> Any:
+    """Return what the maker of a name makes of its arguments; of an unknown class a ``new``
+    object, of which nothing is known yet.
+    """
     if not isinstance(named, Named) or not isinstance(arguments, tuple):
         raise TypeError("a call of what is no name")
     if named.name not in makers:
+        if new:
+            return Instance()
         raise refused_name(named.name)
     return makers[named.name](*arguments)
 
@@ -180,11 +183,6 @@ def refused_name(name: str) -> WeightsError:
         return WeightsError(
             f"it holds quantised or scripted weights ({quoted(name)}), which are not those that "
             "were trained; save the state_dict of the float model"
-        )
-    if name.startswith(("torch.nn.modules.", "__main__.")):
-        return WeightsError(
-            f"it holds a whole model ({quoted(name)}), which only its own code can rebuild; "
-            f"{STATE_ALONE}"
         )
     return WeightsError(
         f"its pickle asks for {quoted(name)}, which is no tensor, and nothing in a file is run "

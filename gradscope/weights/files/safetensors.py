@@ -5,7 +5,6 @@ hole or overlap. Read with NumPy alone, since the check of the layout is most of
 the format's own page, https://github.com/huggingface/safetensors, section "Format".
 """
 
-import json
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -40,14 +39,14 @@ class _Entry(NamedTuple):
 
 def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
     """Read every tensor; return the ``metadata``. WeightsError if the header does not fit."""
-    header = _header(file, gathering.size)
+    header = _header(file, gathering)
     metadata = header.pop("__metadata__", {})
     entries = [_entry(name, values) for name, values in header.items()]
     start = file.tell()
     _check_cover(entries, gathering.size - start)
     for entry in entries:
         if entry.code not in NUMBER_TYPES:
-            gathering.skip(entry.name, f"numbers of type {entry.code}")
+            gathering.skip(entry.name, f"numbers of type {quoted(entry.code)}")
             continue
         number_type = NUMBER_TYPES[entry.code]
         file.seek(start + entry.begin)
@@ -56,8 +55,8 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
     return {"metadata": metadata}
 
 
-def _header(file: BinaryIO, size: int) -> dict[str, Any]:
-    length = int.from_bytes(file.read(LENGTH_BYTES), "little")
+def _header(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
+    length, size = int.from_bytes(file.read(LENGTH_BYTES), "little"), gathering.size
     if length > min(LONGEST_HEADER, size - LENGTH_BYTES):
         sizes = f"the header is said to have {length} bytes, but the file has {size}"
         raise WeightsError(f"{sizes}; it is cut short: {REMEDY}")
@@ -68,7 +67,7 @@ def _header(file: BinaryIO, size: int) -> dict[str, Any]:
             raise ValueError("the header names a tensor twice")
         return names
 
-    header = json.loads(file.read(length), object_pairs_hook=without_duplicates)
+    header = gathering.parsed_json(file.read(length), object_pairs_hook=without_duplicates)
     if not isinstance(header, dict):
         raise TypeError("the header is no JSON object")
     return header

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
+from gradscope.data.columns import quoted
+from gradscope.errors import WeightsError
 from gradscope.names import CellName
 
 CONTAINER = "layers"
@@ -20,8 +22,8 @@ DEEPEST = 24
 
 CLASSES: Mapping[str, CellName] = MappingProxyType(
     dict.fromkeys(("SimpleRNN", "SimpleRNNCell"), CellName.ELMAN)
-    | dict.fromkeys(("GRU", "GRUCell"), CellName.GRU)
-    | dict.fromkeys(("LSTM", "LSTMCell"), CellName.LSTM)
+    | dict.fromkeys(("GRU", "GRUCell", "CuDNNGRU"), CellName.GRU)
+    | dict.fromkeys(("LSTM", "LSTMCell", "CuDNNLSTM"), CellName.LSTM)
 )
 PASSING = (
     *("InputLayer", "Dropout", "SpatialDropout1D", "GaussianDropout"),
@@ -29,11 +31,11 @@ PASSING = (
 )
 """Layers that change nothing at inference."""
 
+MAX_PASSING = 20
+"""Layers in a row that change nothing."""
+
 MAX_INBOUND = 10_000
 """Parts of one layer's inputs that are looked at."""
-
-UNLIKE = ("CuDNN", "Peephole", "ConvLSTM")
-"""Classes whose name or arrays are like a recurrent layer's, and whose equations are not."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -67,15 +69,33 @@ def feeding_layers(config: Any) -> dict[str, str]:
     else:
         sources = {name: each for name in known if (each := _only_input(known[name], known))}
     found: dict[str, str] = {}
+    taken: set[str] = set()
+    _check_no_circle(sources)
     for name, node in known.items():
         source = sources.get(name, "")
-        while _class_and_values(known.get(source))[0] in PASSING:
-            source = sources.get(source, "")
+        for _ in range(MAX_PASSING):
+            if _class_and_values(known.get(source))[0] in PASSING:
+                source = sources.get(source, "")
         feeds = _in_order(known.get(source)).get("return_sequences") is True
         feeds = feeds and _is_called_once(known[source]) and _is_called_once(node)
-        if feeds and _in_order(node) and source not in found.values():
+        if feeds and _in_order(node) and source not in taken:
             found[name] = source
+            taken.add(source)
     return found
+
+
+def _check_no_circle(sources: Mapping[str, str]) -> None:
+    """Refuse layers that feed each other."""
+    seen: set[str] = set()
+    for name in sources:
+        row: dict[str, None] = {}
+        each = name
+        while each in sources and each not in seen:
+            seen.add(each)
+            row[each] = None
+            each = sources[each]
+        if each in row:
+            raise WeightsError(f"{quoted(each)} feeds itself, in a circle; save the model again")
 
 
 def _is_called_once(node: Mapping[str, Any]) -> bool:
@@ -128,10 +148,13 @@ def configured_layers(
 ) -> Iterator[ConfiguredLayer]:
     """Yield every recurrent layer of a configuration; what does not look like one is skipped."""
     class_name, values = _class_and_values(node)
-    if class_name is None or depth > DEEPEST:
+    contained = values.get(CONTAINER)
+    wraps = class_name == "Bidirectional" or isinstance(contained, list)
+    # Keras wraps no models; each level of such ones would double the work.
+    if class_name is None or depth > DEEPEST or (member and wraps):
         return
-    if isinstance(values.get(CONTAINER), list):
-        for below, each in _placed(values[CONTAINER], f"{place}/{CONTAINER}"):
+    if isinstance(contained, list):
+        for below, each in _placed(contained, f"{place}/{CONTAINER}"):
             yield from configured_layers(each, below, depth + 1)
         return
     if class_name == "Bidirectional":
@@ -151,7 +174,7 @@ def configured_layers(
     if isinstance(inside, list):
         cells = list(_placed(inside, f"{place}/cell/cells"))
     for below, cell in cells:
-        for each in configured_layers(cell, below, depth + 1):
+        for each in configured_layers(cell, below, depth + 1, member=name):
             names = (name, *each.names)
             yield replace(each, names=names, member=name, go_backwards=turned)
 

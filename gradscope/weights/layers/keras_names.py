@@ -2,9 +2,12 @@
 
 Keras multiplies rows: kernel (D,G·H), recurrent kernel (H,G·H). Its LSTM has i, f, c, o, our
 order; its GRU has z, r, h where we have r, z, n. With ``reset_after`` the GRU's bias is (2,G·H),
-the input's and the state's. Source: Keras 3, ``layers/rnn/gru.py`` and ``lstm.py``.
+the input's and the state's. ``CuDNNGRU`` and ``CuDNNLSTM`` of Keras 2 keep both as (2·G·H,), and
+each gate's kernel as the numbers of (H,D), ours, in the shape (D,H). Source: Keras 3,
+``layers/rnn/gru.py`` and ``lstm.py``; Keras 2.3, ``engine/saving.py``, ``_convert_rnn_weights``.
 """
 
+import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
@@ -20,7 +23,7 @@ from gradscope.names import CellName
 from gradscope.weights.files.contents import WeightFile
 from gradscope.weights.layers import keras_config, recurrent_layer
 from gradscope.weights.layers.keras_config import ConfiguredLayer
-from gradscope.weights.layers.recurrent_layer import Direction, Readout, RecurrentLayer
+from gradscope.weights.layers.recurrent_layer import Direction, Readout, RecurrentLayer, other_cell
 
 KERNEL, RECURRENT, BIAS = "kernel", "recurrent_kernel", "bias"
 NUMBERED: Mapping[str, str] = MappingProxyType({"0": KERNEL, "1": RECURRENT, "2": BIAS})
@@ -29,21 +32,29 @@ NUMBERED: Mapping[str, str] = MappingProxyType({"0": KERNEL, "1": RECURRENT, "2"
 OLD_CONTAINER = "_layer_checkpoint_dependencies"
 """What Keras called ``layers`` before version 3."""
 
+MAX_PAIRS = 3_000_000
+"""Pairs of a cell's arrays and a layer of the configuration that are compared."""
+
 GATE_ORDER: Mapping[CellName, tuple[int, ...]] = MappingProxyType(
     {CellName.ELMAN: (0,), CellName.GRU: (1, 0, 2), CellName.LSTM: (0, 1, 2, 3)}
 )
 """Where each of our gates stands in Keras's order."""
 
-OUR_WORDS: Mapping[str, str] = MappingProxyType(
+Words = Mapping[str, str | None]
+OUR_WORDS: Words = MappingProxyType(
     {each.keras_name: str(each.name) for each in ACTIVATIONS.values() if each.keras_name}
+    | {"swish": "silu"}
 )
+HARD_SIGMOIDS = {"1": "hard-sigmoid-0.2", "2": "hard-sigmoid-0.2", "3": "hard-sigmoid"}
+"""What Keras's ``hard_sigmoid`` is, by its major version."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class _Group:
-    """The arrays of one cell, and the parts of their path without what every path has."""
+    """The arrays of one cell, those parts of their path that tell, and ``others`` under it."""
 
     place: tuple[str, ...]
+    others: tuple[str, ...]
     arrays: Mapping[str, FloatArray]
     cell: CellName
 
@@ -56,27 +67,29 @@ class _Group:
 
 def keras_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
     """Yield every recurrent layer of a Keras model, in the order of its configuration; WeightsError
-    if the equations of a layer's class are others than those of its name.
+    if a layer holds more than its equations use, or all are of classes with other equations.
     """
     config = file.about.get("config")
     known = tuple(keras_config.configured_layers(config))
     fed = keras_config.feeding_layers(config)
-    groups = [(_configured(group, known), group) for group in _cells(file)]
+    cells = tuple(_cells(file))
+    if len(cells) * len(known) > MAX_PAIRS:
+        raise WeightsError(f"{len(cells)} cells in it and {len(known)} layers are too many")
+    groups = [(_configured(group, known), group) for group in cells]
+    version = str(file.about.get("keras_version"))[:1]
+    words = {**OUR_WORDS, "hard_sigmoid": HARD_SIGMOIDS.get(version)}
+    plain = [e for e, g in groups if e is None or keras_config.CLASSES.get(e.class_name) is g.cell]
     # Layers that the configuration does not name come last.
     for each, group in sorted(groups, key=lambda pair: [*known, None].index(pair[0])):
         if each is None:
-            yield _layer(group, None)
-        elif keras_config.CLASSES.get(each.class_name) is group.cell:
+            yield _layer(group, None, words)
+        elif each in plain:
             # Cells of one ``keras.layers.RNN`` are a stack, in the order of the configuration.
             stack = [other for other in known if other.names[0] == each.names[0]]
             depth = stack.index(each) if len(each.names) > 1 else 0
-            yield replace(_layer(group, each), **({"layer": depth} | _place(each, fed)))
-        elif any(word in each.class_name for word in keras_config.UNLIKE):
-            plain = recurrent_layer.kind_word(group.cell).upper()
-            raise WeightsError(
-                f"{quoted(group.name)} is a {each.class_name}, whose equations are not "
-                f"those of a plain {plain}; train and save a plain one"
-            )
+            yield replace(_layer(group, each, words), **({"layer": depth} | _place(each, fed)))
+        elif not plain:
+            raise other_cell(group.name, group.cell, f"its class is {quoted(each.class_name)}")
 
 
 def _place(layer: ConfiguredLayer, fed: Mapping[str, str]) -> dict[str, Any]:
@@ -89,7 +102,11 @@ def _place(layer: ConfiguredLayer, fed: Mapping[str, str]) -> dict[str, Any]:
 
 def _cells(file: WeightFile) -> Iterator[_Group]:
     """Yield every group of arrays that has the shapes of a recurrent cell."""
-    for group, arrays in _groups(file).items():
+    groups, within = _groups(file), dict[str, list[str]]()
+    for group in groups:
+        for parent in itertools.accumulate(group.split("/"), "{}/{}".format):
+            within.setdefault(parent, []).append(group)
+    for group, arrays in groups.items():
         kernel, recurrent = arrays.get(KERNEL), arrays.get(RECURRENT)
         if kernel is None or recurrent is None or kernel.ndim != 2 or recurrent.ndim != 2:
             continue
@@ -101,7 +118,11 @@ def _cells(file: WeightFile) -> Iterator[_Group]:
                 for part in group.replace("\\", "/").split("/")
                 if part not in ("vars", "model_weights")
             )
-            yield _Group(place, arrays, cell)
+            path = group.removesuffix("/vars")
+            known = (group, f"{path}/seed_generator/vars")  # The latter of dropout in Keras 3
+            others = [role for role in arrays if role not in (KERNEL, RECURRENT, BIAS)]
+            others += [each for each in within[path] if each not in known]
+            yield _Group(place, tuple(others), arrays, cell)
 
 
 def _groups(file: WeightFile) -> dict[str, dict[str, FloatArray]]:
@@ -133,34 +154,42 @@ def _named_in(group: _Group, configured: ConfiguredLayer) -> bool:
     return layer in group.place and (not cells or cells[-1] in group.place)
 
 
-def _layer(group: _Group, configured: ConfiguredLayer | None) -> RecurrentLayer:
+def _layer(group: _Group, configured: ConfiguredLayer | None, words: Words) -> RecurrentLayer:
     cell, arrays, values = group.cell, group.arrays, configured.values if configured else {}
     name = configured.names[0] if configured else group.name
+    if group.others:
+        raise other_cell(name, cell, f"it also holds {quoted(group.others[0])}")
     # Of a Bidirectional, the second half; where there is no configuration, the path tells.
     named_backward = any(part.startswith("backward_") for part in group.place)
     backward = configured.go_backwards if configured else named_backward
     bias, columns = arrays.get(BIAS), arrays[KERNEL].shape[1]
-    if bias is not None and bias.shape not in ((columns,), (2, columns)):
+    shape, fitting = getattr(bias, "shape", None), [(2 * columns,), (2, columns), (columns,), None]
+    if shape not in fitting[: 1 if configured and "CuDNN" in configured.class_name else 4]:
         raise WeightsError(
-            f"the bias of {quoted(name)} has shape {bias.shape}, but ({columns},) or "
-            f"(2, {columns}) is needed; save the layer whole"
+            f"the bias of {quoted(name)} has shape {shape}, but ({columns},) or (2, {columns}) is "
+            f"needed, ({2 * columns},) in CuDNN layers; save the layer whole"
         )
     # A bias (2,G·H) is b and b′; (G·H,) is b alone.
     rows = () if bias is None else bias.reshape(-1, columns)
     input_bias, recurrent_bias = (*(_our_order(cell, row) for row in rows), None, None)[:2]
     reset_after = values.get("reset_after")
     if not isinstance(reset_after, bool):
-        reset_after = None if bias is None else bias.ndim == 2
+        reset_after = None if bias is None else len(rows) == 2
+    kernels = [arrays[KERNEL], arrays[RECURRENT]]
+    if shape == fitting[0]:
+        split = [np.hsplit(each, len(GATE_ORDER[cell])) for each in kernels]
+        kernels = [np.hstack([k.reshape(k.shape[::-1]).T for k in blocks]) for blocks in split]
+        values = {"activation": "tanh", "recurrent_activation": "sigmoid", **values}
     return RecurrentLayer(
         cell=cell,
         name=name,
         direction=Direction.BACKWARD if backward else Direction.FORWARD,
-        input_weights=_our_order(cell, arrays[KERNEL].T),
-        recurrent_weights=_our_order(cell, arrays[RECURRENT].T),
+        input_weights=_our_order(cell, kernels[0].T),
+        recurrent_weights=_our_order(cell, kernels[1].T),
         input_bias=input_bias,
         recurrent_bias=recurrent_bias,
-        activation=_function(values.get("activation")),
-        gate_activation=_function(values.get("recurrent_activation")),
+        activation=_function(values.get("activation"), words),
+        gate_activation=_function(values.get("recurrent_activation"), words),
         reset_after=reset_after if cell is CellName.GRU else None,
     )
 
@@ -171,11 +200,11 @@ def _our_order(cell: CellName, array: FloatArray) -> FloatArray:
     return np.concatenate([blocks[index] for index in GATE_ORDER[cell]])
 
 
-def _function(configured: Any) -> str | None:
+def _function(configured: Any, words: Words) -> str | None:
     """Return gradscope's name of a configured function, None where it is not a plain name."""
     if isinstance(configured, dict):
         configured = configured.get("config")
-    return OUR_WORDS.get(configured, configured) if isinstance(configured, str) else None
+    return words.get(configured, configured) if isinstance(configured, str) else None
 
 
 def keras_readouts(file: WeightFile, layers: Iterable[RecurrentLayer]) -> Iterator[Readout]:

@@ -20,17 +20,20 @@ PSYCHRNN = ("W_in", "W_rec", "b_rec", "W_out", "b_out")
 
 def named_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
     """Yield the layer of a run that gradscope saved, or of a PsychRNN network."""
-    if set(WEIGHT_NAMES[:2]) <= set(file.arrays):
+    matrices = {name for name, array in file.arrays.items() if array.ndim == 2}
+    if set(WEIGHT_NAMES[:2]) <= matrices:
         yield _our_run(file)
-    if set(PSYCHRNN[:3]) <= set(file.arrays):
+    if set(PSYCHRNN[:2]) <= matrices and PSYCHRNN[2] in file.arrays:
         yield RecurrentLayer(
             cell=CellName.ELMAN,
             name="W_rec",
             input_weights=file.arrays["W_in"],
             recurrent_weights=file.arrays["W_rec"],
             input_bias=as_vector(file.arrays["b_rec"]),
-            **file.time_scales(len(file.arrays["W_rec"])),
+            **file.time_scales(file.arrays["b_rec"].size),
             state=StateName.PRE,
+            inferred=("state",),
+            names_as="names as in PsychRNN: W multiplies φ(h); --state post overrides",
             initial_state=as_vector(file.arrays.get("init_state")),
         )
 
@@ -41,6 +44,10 @@ def _our_run(file: WeightFile) -> RecurrentLayer:
     said: Mapping[str, Any] = settings if isinstance(settings, dict) else {}
     cell = CellName(said["cell"]) if said.get("cell") in list(CellName) else CellName.ELMAN
     activation, leak = said.get("activation"), said.get("leak", 1.0)
+    gates = said.get("gate_activation") or "sigmoid"
+    recurrent, leaks = file.arrays["recurrent_weights"], leak if isinstance(leak, list) else [leak]
+    fits = len(leaks) in (1, len(recurrent)) and all(type(n) in (int, float) for n in leaks)
+    leak = leaks[0] if len(leaks) == 1 else tuple(leaks)
     second = as_vector(file.arrays.get("candidate_bias"))
     if cell is CellName.GRU and second is not None:
         second = np.concatenate([np.zeros(2 * second.size), second])
@@ -48,14 +55,18 @@ def _our_run(file: WeightFile) -> RecurrentLayer:
         cell=cell,
         name="run",
         input_weights=file.arrays["input_weights"],
-        recurrent_weights=file.arrays["recurrent_weights"],
+        recurrent_weights=recurrent,
         input_bias=as_vector(file.arrays.get("hidden_bias")),
         recurrent_bias=second,
         activation=activation if isinstance(activation, str) else None,
-        gate_activation=None if cell is CellName.ELMAN else "sigmoid",
+        gate_activation=None if cell is CellName.ELMAN else str(gates),
         reset_after=second is not None if cell is CellName.GRU else None,
-        leak=tuple(leak) if isinstance(leak, list) else leak,
+        **({"leak": leak if fits else None} if said else file.time_scales(len(recurrent))),
         state=StateName.PRE if said.get("state") == StateName.PRE else StateName.POST,
+        inferred=() if said else ("state",),
+        names_as=""
+        if said
+        else "names as in a saved run: φ makes the state; --state pre overrides",
     )
 
 

@@ -1,181 +1,167 @@
 """A hand-written cell, whose arrays the user names: ``--weight-map W=rnn.h2h.weight``.
 
-The letters are those of h ← φ(U x + W h + b), y = V h + c; ``W`` and ``U`` are needed. ``.T`` after
-a name says that the array multiplies rows, ``h @ W``, as TensorFlow and much hand-written code have
-it: of a square W no shape can tell.
+The letters are those of h ← φ(U x + W h + b), y = V h + c; ``W`` and ``U`` are needed. Each is an
+``Expression``: ``.T`` after a name says that the array multiplies rows, ``h @ W``, as TensorFlow
+and much hand-written code have it: of a square W no shape can tell.
 """
 
-import difflib
+import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from math import prod
 
+import numpy as np
+
 from gradscope.arrays import FloatArray
-from gradscope.data.columns import listed, quoted
+from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
 from gradscope.names import CellName
-from gradscope.weights.files.contents import WeightFile
-from gradscope.weights.layers.recurrent_layer import Candidates, Readout, RecurrentLayer, as_vector
+from gradscope.weights.files.contents import TIME_SCALES, WeightFile, naming
+from gradscope.weights.layers.expressions import Expression
+from gradscope.weights.layers.recurrent_layer import Candidates, Readout, RecurrentLayer
 
-LETTERS = ("W", "U", "b", "V", "c")
-NEEDED = ("W", "U")
+SHAPES = {"W": "HH", "U": "HD", "b": "H", "V": "OH", "c": "O"}
+"""The axes of what each letter stands for; what comes first decides the sizes of the others."""
+
 TRANSPOSED = ".T"
 MAX_CANDIDATES = 5
 
-RECURRENT_WORDS = ("h2h", "hh", "w_rec", "recurrent", "rec", "hidden2hidden", "hid", "state")
-INPUT_WORDS = ("i2h", "x2h", "ih", "w_in", "input", "in2h", "inp")
+RECURRENT_WORDS = ("W", "h2h", "hh", "w_rec", "recurrent", "rec", "hidden2hidden", "hid", "state")
+INPUT_WORDS = ("U", "i2h", "x2h", "ih", "xh", "w_in", "input", "in2h", "inp")
+OTHER_WORDS = ("out", "h2o", "hy", "by", "fc", "head", "decode", "init", "h0", "h_0", "x0")
+"""What names of arrays contain that are no part of the recurrence: outputs and first states."""
+
+BIAS = re.compile(r"(^|\.)(b|b_[^.]*|[^.]*bias[^.]*)$")
+NO_SUGGESTION = (
+    "no arrays fit W (H, H) and U (H, D) as they are; --weight-map takes [i, j:k], .T, @, *, /, + "
+    "and - of them"
+)
 
 
-def parse_mapping(pairs: Sequence[str]) -> dict[str, str]:
-    """Read ``LETTER=NAME`` pairs, the letter one of W, U, b, V, c. WeightsError if a pair is
+def parse_mapping(given: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
+    """Read ``LETTER=EXPRESSION`` pairs, the letter one of W, U, b, V, c. WeightsError if a pair is
     malformed, a letter is unknown or given twice, or W or U is missing.
     """
     mapping: dict[str, str] = {}
-    for pair in pairs:
+    for pair in map("=".join, given.items()) if isinstance(given, Mapping) else given:
         letter, equals, name = pair.partition("=")
-        if letter not in LETTERS or not equals or not name:
+        if letter not in SHAPES or letter in mapping or not equals or not name:
             raise WeightsError(
-                f"--weight-map is {quoted(pair)}; write LETTER=NAME, a letter of "
-                f"{', '.join(LETTERS)}, as in --weight-map W=rnn.h2h.weight"
+                f"--weight-map is {quoted(pair)}; write LETTER=NAME, each letter of "
+                f"{', '.join(SHAPES)} once, as in --weight-map W=rnn.h2h.weight"
             )
-        if letter in mapping:
-            raise WeightsError(f"--weight-map gives {letter} twice ({quoted(pair)}); give it once")
         mapping[letter] = name
-    check_mapping(mapping)
+    if not {"W", "U"} <= mapping.keys():
+        both = "name both, --weight-map W=NAME --weight-map U=NAME"
+        raise WeightsError(f"the mapping has no {'U' if 'W' in mapping else 'W'}; {both}")
     return mapping
 
 
-def check_mapping(mapping: Mapping[str, str]) -> None:
-    """Refuse a mapping of unknown letters, or without W and U."""
-    for letter in mapping:
-        if letter not in LETTERS:
-            remedy = f"choose from {', '.join(LETTERS)}"
-            raise WeightsError(f"the mapping has a letter {quoted(letter)}; {remedy}")
-    missing = [letter for letter in NEEDED if letter not in mapping]
-    if missing:
-        raise WeightsError(
-            f"the mapping has no {' and no '.join(missing)}; name both the recurrent and the input "
-            "weights: --weight-map W=NAME --weight-map U=NAME"
-        )
-
-
 def mapped_layer(
-    file: WeightFile, mapping: Mapping[str, str]
-) -> tuple[RecurrentLayer, Readout | None]:
+    file: WeightFile, pairs: Mapping[str, str] | Sequence[str]
+) -> tuple[RecurrentLayer, tuple[Readout, ...]]:
     """Return the vanilla cell that a mapping of letters to names describes, φ unknown, and its
     output layer if mapped. WeightsError if a name is not there, or a shape does not fit.
     """
-    check_mapping(mapping)
-    recurrent = _matrix(file, mapping, "W")
-    hidden = recurrent.shape[0]
-    if recurrent.shape != (hidden, hidden):
-        other = _suggestion("W", candidates(file).recurrent)
-        raise _misfit(mapping, "W", recurrent, f"W of a vanilla cell is square; {other}")
-    inputs = _matrix(file, mapping, "U")
-    if inputs.shape[0] != hidden:
-        bare = mapping["U"].removesuffix(TRANSPOSED)
-        if inputs.shape[1] != hidden:
-            other = _suggestion("U", candidates(file, hidden).input)
-        elif bare != mapping["U"]:
-            other = f"it fits as it is: write U={bare}"
-        else:
-            other = f"if it multiplies rows (x @ U), write U={bare}{TRANSPOSED}"
-        need = f"W has {hidden} units, so U needs {hidden} rows; {other}"
-        raise _misfit(mapping, "U", inputs, need)
+    mapping = parse_mapping(pairs)
+    found: dict[str, FloatArray] = {}
+    sizes: dict[str, int] = {}
+    for letter in filter(mapping.__contains__, SHAPES):
+        found[letter] = _fitting(file, letter, mapping[letter], sizes)
     layer = RecurrentLayer(
         cell=CellName.ELMAN,
-        name=mapping["W"].removesuffix(TRANSPOSED),
-        input_weights=inputs,
-        recurrent_weights=recurrent,
-        input_bias=_vector(file, mapping, "b", hidden),
-        **file.time_scales(hidden),
+        name=Expression(mapping["W"], file.arrays).names[0],
+        input_weights=found["U"],
+        recurrent_weights=found["W"],
+        input_bias=found.get("b"),
+        **file.time_scales(sizes["H"]),
+        inferred=("state",),
     )
-    return layer, _readout(file, mapping, hidden)
+    readout = (Readout(mapping["V"], found["V"], found.get("c")),) if "V" in found else ()
+    return layer, readout
 
 
-def _readout(file: WeightFile, mapping: Mapping[str, str], hidden: int) -> Readout | None:
-    if "V" not in mapping:
-        return None
-    weights = _matrix(file, mapping, "V")
-    if weights.shape[1] != hidden:
-        need = f"W has {hidden} units, so V needs {hidden} columns"
-        remedy = "name another array, or write V=NAME.T if it multiplies rows"
-        raise _misfit(mapping, "V", weights, f"{need}; {remedy}")
-    return Readout(mapping["V"], weights, _vector(file, mapping, "c", weights.shape[0]))
+def _fitting(file: WeightFile, letter: str, text: str, sizes: dict[str, int]) -> FloatArray:
+    """Return the array of a letter, whose axes must have these sizes; new ones are added."""
+    with naming(f"--weight-map {letter}"):
+        array = np.asarray(Expression(text, file.arrays).value, np.float64, order="C")
+    axes = SHAPES[letter]
+    if len(axes) == 1 and array.size == max((1, *array.shape)):
+        array = array.reshape(-1)
+
+    def fits(shape: tuple[int, ...]) -> bool:
+        new = dict(zip(axes, shape, strict=False)) | sizes
+        return array.size > 0 and shape == tuple(map(new.get, axes))
+
+    if fits(array.shape):
+        sizes |= zip(axes, array.shape, strict=True)
+        return array
+    turned = f"transposed it fits: write '{letter}=({text}){TRANSPOSED}'"
+    other = turned if fits(array.shape[::-1]) else "gradscope inspect FILE lists what there is"
+    need = ", ".join(str(sizes.get(axis, axis)) for axis in axes) + "," * (len(axes) == 1)
+    has = f"--weight-map {quoted(f'{letter}={text}')} has shape {array.shape}"
+    raise WeightsError(f"{has}, but ({need}) is needed; {other}")
 
 
-def _misfit(mapping: Mapping[str, str], letter: str, array: FloatArray, need: str) -> WeightsError:
-    return WeightsError(
-        f"--weight-map {letter}={mapping[letter]} has shape {array.shape}, but {need}"
-    )
-
-
-def _array(file: WeightFile, letter: str, name: str) -> FloatArray:
-    """Return a named array, transposed where the name ends so; an exact name wins."""
-    if name in file.arrays:
-        return file.arrays[name]
-    bare = name.removesuffix(TRANSPOSED)
-    if bare != name and bare in file.arrays:
-        return file.arrays[bare].T.copy()
-    close = difflib.get_close_matches(bare, list(file.arrays)[:2000], n=1)
-    hint = f"did you mean {quoted(close[0])}? " if close else ""
-    raise WeightsError(
-        f"--weight-map {letter}={name}: there is no array of that name; {hint}there are "
-        f"{listed(tuple(file.arrays)) or 'none'}; correct it"
-    )
-
-
-def _matrix(file: WeightFile, mapping: Mapping[str, str], letter: str) -> FloatArray:
-    array = _array(file, letter, mapping[letter])
-    if array.ndim != 2 or array.size == 0:
-        raise _misfit(mapping, letter, array, f"{letter} is a matrix; name another array")
-    return array
-
-
-def _vector(
-    file: WeightFile, mapping: Mapping[str, str], letter: str, size: int
-) -> FloatArray | None:
-    """Return a bias (n,), None where none is named."""
-    if letter not in mapping:
-        return None
-    array = _array(file, letter, mapping[letter])
-    bias = as_vector(array)
-    if bias is None or bias.shape != (size,):
-        need = f"{letter} needs ({size},); name another array, or leave it out"
-        raise _misfit(mapping, letter, array, need)
-    return bias
-
-
-def _suggestion(letter: str, names: tuple[str, ...]) -> str:
-    nothing = f"the file holds nothing of the shape of {letter}"
-    return f"candidates are {listed(names)}" if names else nothing
-
-
-def candidates(file: WeightFile, hidden: int | None = None) -> Candidates:
-    """Return what may be W, square, and U, (H,D) or (D,H), the likeliest names first; H is
-    ``hidden``, by default that of the likeliest W.
+def candidates(file: WeightFile) -> Candidates:
+    """Return what may be W, square, and U, (H,D) or (D,H), the likeliest names first; H is that of
+    the likeliest W.
     """
     shapes = {name: array.shape for name, array in file.arrays.items() if "bias" not in name}
     shapes = {name: shape for name, shape in shapes.items() if len(shape) == 2 and prod(shape) > 1}
-    recurrent = _likeliest([name for name, (n, m) in shapes.items() if n == m], RECURRENT_WORDS)
-    if hidden is None and recurrent:
-        hidden = shapes[recurrent[0]][0]
+    square = [name for name, (n, m) in shapes.items() if n == m]
+    recurrent = _likeliest(square, RECURRENT_WORDS)
+    hidden = shapes[recurrent[0]][0] if recurrent else None
     fitting = [n for n, shape in shapes.items() if hidden in shape and n not in recurrent[:1]]
+    fitting.sort(key=square.__contains__)
     return Candidates(recurrent, _likeliest(fitting, INPUT_WORDS))
 
 
-def suggested_options(found: Candidates) -> str:
-    """Return the ``--weight-map`` options to try first; NAME where nothing fits."""
-    options = (("W", found.recurrent), ("U", found.input))
-    names = [(letter, next(filter(str.isprintable, names), "NAME")) for letter, names in options]
-    return " ".join(f"--weight-map {shlex.quote(f'{letter}={name}')}" for letter, name in names)
+def suggested(file: WeightFile) -> tuple[str, ...]:
+    """Return the likeliest mapping, one that holds together: W and U, or one matrix on [x, h] in
+    two slices, with the biases of their modules; empty where no arrays fit.
+    """
+    arrays, close = file.arrays, candidates(file)
+    used = [n for n in (*close.recurrent[:1], *close.input[:1]) if not _place(n, OTHER_WORDS)]
+    wide = [name for name, a in arrays.items() if a.ndim == 2 and 1 < len(a) < a.shape[1]]
+    wide = [name for name in wide if _place(name, INPUT_WORDS)] or wide
+    pairs: list[str] = []
+    hidden = 0
+    if len(used) == 2:
+        hidden = len(arrays[used[0]])
+        # Whoever stores U for x @ U stores W for h @ W.
+        turned = TRANSPOSED * (len(arrays[used[1]]) != hidden)
+        pairs = [f"W={used[0]}{turned}", f"U={used[1]}{turned}"]
+    elif len(wide) == 1 and not close.recurrent:
+        used, (hidden, width) = wide, arrays[wide[0]].shape
+        pairs = [f"W={wide[0]}[:, {width - hidden}:]", f"U={wide[0]}[:, :{width - hidden}]"]
+    vectors = [n for n, a in arrays.items() if a.size == max((0, *a.shape)) == hidden]
+    vectors = [n for n in vectors if not _place(n, (*OTHER_WORDS, *TIME_SCALES))]
+    homes = {name.rpartition(".")[0] for name in used}
+    beside = [n for n in vectors if n.rpartition(".")[0] in homes and BIAS.search(n)]
+    biases = " + ".join(beside or vectors * (len(vectors) == 1))
+    pairs += [f"b={biases}"] if biases else []
+    with suppress(WeightsError):
+        mapped_layer(file, pairs)
+        return tuple(pairs)
+    return ()
 
 
-def _likeliest(names: Sequence[str], words: Sequence[str]) -> tuple[str, ...]:
-    """Return names that contain a telling word before the others, at most a few."""
+def options(pairs: Iterable[str]) -> str:
+    """Return the ``--weight-map`` options of a mapping as they are typed."""
+    return " ".join(f"--weight-map {shlex.quote(pair)}" for pair in pairs)
 
-    def rank(name: str) -> int:
-        places = [index for index, word in enumerate(words) if word in name.lower()]
-        return min(places, default=len(words))
 
-    return tuple(sorted(names, key=rank)[:MAX_CANDIDATES])
+def _place(name: str, words: Sequence[str]) -> int:
+    """Return how early the first of these words comes that a name contains, or ends in as it is
+    written, counted from the last; 0 for none.
+    """
+    found = [word in name.lower() or f".{name}".endswith(f".{word}") for word in words]
+    return len(words) - found.index(True) if any(found) else 0
+
+
+def _likeliest(names: Iterable[str], words: Sequence[str]) -> tuple[str, ...]:
+    """Return names that contain a telling word before the others, outputs last, at most a few."""
+    ranks = {n: (_place(n, OTHER_WORDS) > 0, -_place(n, words)) for n in names if n.isprintable()}
+    return tuple(sorted(ranks, key=ranks.__getitem__)[:MAX_CANDIDATES])

@@ -21,7 +21,7 @@ from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
 from gradscope.model.activations import word_of
 from gradscope.model.stack import LayerWeights
-from gradscope.names import CellName, PerUnit, StateName
+from gradscope.names import ActivationName, CellName, GateName, PerUnit, StateName
 from gradscope.notebook_repr import CompactRepr
 from gradscope.weights.files.contents import WeightFile
 
@@ -61,6 +61,14 @@ def kind_word(cell: CellName) -> str:
     return "rnn" if cell is CellName.ELMAN else str(cell)
 
 
+def other_cell(name: str, cell: CellName, why: str) -> WeightsError:
+    """Return the error for what is like a plain cell of this kind but has other equations."""
+    return WeightsError(
+        f"{quoted(name)} is no plain {kind_word(cell).upper()}: {why}; take J (T,B,S,S) of the "
+        "cell itself by torch.func.jacrev: gradscope.lag_norms(gradscope.DenseChain(J))"
+    )
+
+
 @dataclass(frozen=True, eq=False, repr=False, slots=True, kw_only=True)
 class RecurrentLayer(LayerWeights):
     """One layer in one direction; None is what the file does not say, or does not have.
@@ -71,8 +79,9 @@ class RecurrentLayer(LayerWeights):
     in the order of ``GATES``. ``activation`` φ and ``gate_activation`` are in our words where there
     is one; ``reset_after`` of a GRU is as above; ``leak`` is α of (1 − α) h + α φ(…), 1 for none,
     ``dt`` and ``tau`` the seconds per step and the time constants. ``state`` is what W multiplies:
-    φ(a), or a in ``W φ(a)`` of a rate network; ``initial_state`` (H,) is h_0 of that kind, None for
-    zero. Raises WeightsError if arrays do not fit together, or hold a number that is not finite.
+    φ(a), or a in ``W φ(a)`` of a rate network; ``initial_state`` (S,) is s_0 of that kind, None for
+    zero. ``inferred`` fields follow from names alone, as ``names_as`` says, and may be overridden.
+    Raises WeightsError if arrays do not fit together, or hold a number that is not finite.
     """
 
     cell: CellName
@@ -88,6 +97,8 @@ class RecurrentLayer(LayerWeights):
     state: StateName = StateName.POST
     initial_state: FloatArray | None = None
     below: str = ""
+    inferred: tuple[str, ...] = ()
+    names_as: str = ""
 
     def compact_fields(self) -> dict[str, Any]:
         """Return what it is called, its kind and its sizes."""
@@ -97,13 +108,19 @@ class RecurrentLayer(LayerWeights):
     def __post_init__(self) -> None:
         for name, kind in (("cell", CellName), ("direction", Direction), ("state", StateName)):
             object.__setattr__(self, name, word_of(kind, getattr(self, name)))
+        if self.recurrent_weights.ndim != 2 or self.input_weights.ndim != 2:
+            shapes = f"{self.recurrent_weights.shape} and {self.input_weights.shape}"
+            raise WeightsError(
+                f"recurrent and input weights of {quoted(self.name)} have shapes {shapes}, but two "
+                "dimensions are needed; save the layer whole"
+            )
         rows = len(self.gates) * self.hidden_size
         wanted = {
             "input_weights": (rows, self.input_weights.shape[-1]),
             "recurrent_weights": (rows, self.hidden_size),
             "input_bias": (rows,),
             "recurrent_bias": (rows,),
-            "initial_state": (self.hidden_size,),
+            "initial_state": (self.hidden_size * (1 + (self.cell is CellName.LSTM)),),
         }
         for name, shape in wanted.items():
             array = getattr(self, name)
@@ -174,6 +191,12 @@ class RecurrentLayer(LayerWeights):
             Unknown.RESET_AFTER: self.cell is CellName.GRU and self.reset_after is None,
         }
         return tuple(each for each, lacking in missing.items() if lacking)
+
+    @property
+    def foreign(self) -> str:
+        """Its functions that gradscope does not have, as the file calls them."""
+        functions = (self.activation, ActivationName), (self.gate_activation, GateName)
+        return ", ".join(quoted(each) for each, kind in functions if each and each not in [*kind])
 
     def gate(self, gate: str) -> FloatArray:
         """Return the (H,H) block of W that belongs to one gate."""

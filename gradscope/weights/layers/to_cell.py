@@ -23,7 +23,7 @@ from gradscope.weights.layers.recurrent_layer import Direction, Readout, Recurre
 
 ASK = {
     "activation": "the activation φ; give --activation NAME ({activations})",
-    "gate_activation": "the activation of its gates; give --gate-activation sigmoid if it is that",
+    "gate_activation": "the activation of its gates; give --gate-activation NAME ({gates})",
     "leak": "the leak α = dt/τ; give --leak X, 1 for none, or --dt and --tau",
     "reset_after": "whether the reset gate acts after W (PyTorch, Keras) or before it (Cho et al. "
     "2014); give --reset-after or --no-reset-after",
@@ -43,9 +43,8 @@ class CellSpec:
     reset_after: bool | None
 
 
-def resolve_spec(layer: RecurrentLayer, choices: Mapping[str, Any], *, by_hand: bool) -> CellSpec:
-    """Join what the file states about a layer with what the user states, by the names of settings;
-    of one named ``by_hand``, by ``--weight-map``, the user states the convention of its state.
+def resolve_spec(layer: RecurrentLayer, choices: Mapping[str, Any]) -> CellSpec:
+    """Join what the file states about a layer with what the user states, by the names of settings.
     WeightsError if neither states a thing, both do and differ, a function is unknown, or a choice
     is about gates that the layer does not have.
     """
@@ -60,8 +59,7 @@ def resolve_spec(layer: RecurrentLayer, choices: Mapping[str, Any], *, by_hand: 
         gates = _known(layer, "gate activation", joined("gate_activation"), GateName)
     after = joined("reset_after") if layer.cell is CellName.GRU else None
     activation, leak = _known(layer, "activation", phi, ActivationName), joined("leak")
-    state = (choices.get("state") if by_hand else None) or joined("state")
-    return CellSpec(layer.cell, activation, leak, state, gates, after)
+    return CellSpec(layer.cell, activation, leak, joined("state"), gates, after)
 
 
 def _unfit(layer: RecurrentLayer, option: str, whom: str) -> WeightsError:
@@ -75,8 +73,9 @@ def _reset_flag(*, after: bool) -> str:
 
 
 def _joined(layer: RecurrentLayer, name: str, choices: Mapping[str, Any]) -> Any:
-    """Return what the file or the user says of a layer; they may not contradict each other."""
+    """Return what the user says of a layer, or the file, which it may contradict by names alone."""
     stored, chosen = getattr(layer, name), choices.get(name)
+    stored = None if name in layer.inferred and chosen is not None else stored
     if stored is not None and chosen is not None and stored != chosen:
         option = f"--{name.replace('_', '-')}"
         if isinstance(chosen, bool):
@@ -91,7 +90,7 @@ def _joined(layer: RecurrentLayer, name: str, choices: Mapping[str, Any]) -> Any
         )
     known = stored if stored is not None else chosen
     if known is None:
-        asked = ASK[name].format(activations=", ".join(ActivationName))
+        asked = ASK[name].format(activations=", ".join(ActivationName), gates=", ".join(GateName))
         raise WeightsError(f"for {quoted(layer.title)} the file does not state {asked}")
     return known
 
@@ -111,8 +110,10 @@ def cell_of(layer: RecurrentLayer, spec: CellSpec, readout: Readout | None = Non
     """
     phi, after = ACTIVATIONS[spec.activation], bool(spec.reset_after)
     cell = cell_without_readout(spec.cell, layer, activation=phi, reset_after=after)
+    own: dict[str, Any] = {"gate_activation": spec.gate_activation}
     if isinstance(cell, ElmanParameters):
-        cell = replace(cell, leak=np.array(spec.leak), state=spec.state)
+        own = {"leak": np.array(spec.leak), "state": spec.state}
+    cell = replace(cell, **own)
     if readout is None:
         return cell
     weights, bias = readout.output_weights, readout.output_bias

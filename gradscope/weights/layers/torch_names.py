@@ -8,6 +8,9 @@ biases are two. An ``nn.RNN`` does not save whether it is tanh or ReLU. Source: 
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
 
 from gradscope.arrays import FloatArray
 from gradscope.data.columns import quoted
@@ -24,10 +27,24 @@ RECURRENT = re.compile(
     r"^(?:(?P<base>.+)\.)?weight_hh(?P<suffix>(?:_l(?P<layer>\d{1,4}))?(?P<reverse>_reverse)?)$"
 )
 WEIGHT = r"(?:weight|bias)_(?:ih|hh)(?:_l\d+)?(?:_reverse)?"
-REPARAMETRIZED = re.compile(
-    rf"^(?:.+\.)?(?:parametrizations\.{WEIGHT}\..+|{WEIGHT}_(?:g|v|u|orig|raw|mask))$"
+REFUSED = {
+    rf"(?:parametrizations\.{WEIGHT}\..+|{WEIGHT}_(?:g|v|u|orig|raw|mask))": "is a parametrization"
+    ", from which weights are computed; bake them in before saving: remove_parametrizations of "
+    "torch.nn.utils.parametrize, remove_weight_norm or prune.remove of torch.nn.utils",
+    r"weight_hr_l\d+(?:_reverse)?": "is a projection (proj_size) of the LSTM's state, whose "
+    "Jacobian gradscope does not support; train without proj_size",
+}
+"""What the last part of a name says that is no plain layer."""
+
+MAX_SEARCHED = 10_000_000  # Names that are looked at, those of all arrays for each module
+
+PLAIN = re.compile(rf"^(?:.+\.)?{WEIGHT}$")
+OF_CELLS = re.compile(r"norm|peep|gamma|(?:^|\.)(?:ln|bn)\d*[_.]|weight_c")
+FIRST_STATE = re.compile(
+    r"^(?:(?P<level>.+)\.)?(?=init|learned_|\w+(?:0|_init)$)(?:(?:init|initial|learned)_)?"
+    r"(?P<of>h|c|hidden|cell|state)(?:_?0|_init)?(?:_state)?$"
 )
-PROJECTION = re.compile(r"^(?:.+\.)?weight_hr_l\d+(?:_reverse)?$")
+"""What belongs to a cell even at the top of a file, and what its learned h_0 or c_0 is called."""
 
 
 def unwrapped(names: Iterable[str]) -> dict[str, str]:
@@ -41,27 +58,55 @@ def unwrapped(names: Iterable[str]) -> dict[str, str]:
 
 def torch_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
     """Yield every recurrent layer under PyTorch's names. WeightsError if weights are
-    reparametrized, projected or quantised, or part is missing.
+    reparametrized, projected or quantised, part is missing, or a cell has more than a plain one.
     """
     places = unwrapped(file.arrays)
     for name in places:
-        if REPARAMETRIZED.match(name):
-            raise WeightsError(
-                f"{quoted(name)} is a parametrization, from which the effective weights are "
-                "computed; bake them in before saving: torch.nn.utils.parametrize."
-                "remove_parametrizations(rnn, 'weight_hh_l0')"
-            )
-        if PROJECTION.match(name):
-            raise WeightsError(
-                f"{quoted(name)} is a projection (proj_size) of the LSTM's state, whose Jacobian "
-                "gradscope does not support; train without proj_size"
-            )
+        for pattern, what in REFUSED.items():
+            if re.match(rf"^(?:.+\.)?{pattern}$", name):
+                raise WeightsError(f"{quoted(name)} {what}")
     matches = [match for name in places if (match := RECURRENT.match(name))]
-    order = {base: place for place, base in reversed(list(enumerate(m["base"] for m in matches)))}
-    for match in sorted(
-        matches, key=lambda m: (order[m["base"]], int(m["layer"] or 0), m["reverse"] or "")
-    ):
-        yield _layer(file, places, match)
+    bases = list(dict.fromkeys(match["base"] or "" for match in matches))
+    matches.sort(key=lambda match: (int(match["layer"] or 0), match["reverse"] or ""))
+    arrays = {name: file.arrays[place] for name, place in places.items()}
+    if len(bases) * len(arrays) > MAX_SEARCHED:
+        remedy = "save the recurrent weights alone"
+        raise WeightsError(f"it holds {len(bases)} modules and {len(arrays)} arrays; {remedy}")
+    for base in bases:
+        cells = [_layer(file, places, match) for match in matches if (match["base"] or "") == base]
+        yield from _with_first_states(arrays, base, cells, bases)
+
+
+def _with_first_states(
+    arrays: Mapping[str, FloatArray], base: str, cells: list[RecurrentLayer], bases: list[str]
+) -> Iterator[RecurrentLayer]:
+    """Yield the cells of the module ``base`` of all ``bases``, with h_0, (h_0, c_0) of an LSTM, if
+    the file has it. WeightsError if it is not clearly theirs, or plain cells lack what they have.
+    """
+    size, prefix, above = cells[0].hidden_size, f"{base}." if base else "", base.rpartition(".")[0]
+    alone = [each.rpartition(".")[0] for each in bases].count(above) == 1
+    states, others = dict[str, FloatArray](), list[str]()
+    matrices = {name.partition(".")[0] for name, array in arrays.items() if array.ndim > 1}
+    for name, array in arrays.items():
+        state = FIRST_STATE.match(name)
+        if state and (state["level"] or "") in (base, above):
+            if array.size != len(cells) * size or not (alone or name.startswith(f"{base}.")):
+                raise WeightsError(
+                    f"{quoted(name)} {array.shape} is not clearly the initial state "
+                    f"({len(cells)}, 1, {size}) of {quoted(base)}; name it {prefix}h0 or remove it"
+                )
+            states[state["of"][0].replace("s", "h")] = array.reshape(len(cells), size)
+        elif name.startswith(prefix) and not PLAIN.match(name):
+            apart = name.partition(".")[0] in matrices or array.size / size not in (1, 2, 3, 4)
+            if prefix or not apart or OF_CELLS.search(name):
+                others.append(name)
+    if others:
+        why = f"it also holds {quoted(others[0])}"
+        raise recurrent_layer.other_cell(cells[0].name, cells[0].cell, why)
+    none, parts = np.zeros((len(cells), size)), "hc" if cells[0].cell is CellName.LSTM else "h"
+    first = np.concatenate([states.get(part, none) for part in parts], axis=1)
+    for layer, each in zip(cells, first, strict=True):
+        yield replace(layer, initial_state=each if states else None)
 
 
 def _layer(file: WeightFile, places: Mapping[str, str], match: re.Match[str]) -> RecurrentLayer:
@@ -82,7 +127,15 @@ def _layer(file: WeightFile, places: Mapping[str, str], match: re.Match[str]) ->
             f"{quoted(name)} is stored as {stored_as}: the weights are quantised; save the float "
             "model"
         )
-    cell = _cell(name, recurrent)
+    cell = recurrent_layer.cell_of_size(*recurrent.shape) if recurrent.ndim == 2 else None
+    if cell is None:
+        raise WeightsError(
+            f"{quoted(name)} has shape {recurrent.shape}, but (G·H, H) with G = 1 "
+            "(RNN), 3 (GRU) or 4 (LSTM) is needed; name the arrays with --weight-map"
+        )
+    # PyTorch-ESN has one bias and a leak, which it does not save; an nn.RNN no bias or two.
+    one_bias = (arrays["bias_ih"] is None) != (arrays["bias_hh"] is None)
+    asked = one_bias or any(file.time_scales(recurrent.shape[1]).values())
     return RecurrentLayer(
         cell=cell,
         name=base or recurrent_layer.kind_word(cell),
@@ -92,22 +145,16 @@ def _layer(file: WeightFile, places: Mapping[str, str], match: re.Match[str]) ->
         recurrent_weights=recurrent,
         input_bias=as_vector(arrays["bias_ih"]),
         recurrent_bias=as_vector(arrays["bias_hh"]),
-        # Where PyTorch leaves no choice.
-        activation=None if cell is CellName.ELMAN else "tanh",
-        gate_activation=None if cell is CellName.ELMAN else "sigmoid",
-        reset_after=True if cell is CellName.GRU else None,
+        inferred=("leak", "state") if cell is CellName.ELMAN else (),
+        # Where PyTorch leaves no choice, and what the file states: an ONNX node, a pickled module.
+        **{
+            "activation": None if cell is CellName.ELMAN else "tanh",
+            "gate_activation": None if cell is CellName.ELMAN else "sigmoid",
+            "reset_after": True if cell is CellName.GRU else None,
+            "leak": None if asked and cell is CellName.ELMAN else 1.0,
+        }
+        | file.about.get("stated", {}).get(places[name].rpartition(".")[0], {}),
     )
-
-
-def _cell(name: str, recurrent: FloatArray) -> CellName:
-    """Return the cell that the shape (G·H,H) of W tells."""
-    cell = recurrent_layer.cell_of_size(*recurrent.shape) if recurrent.ndim == 2 else None
-    if cell is None:
-        raise WeightsError(
-            f"{quoted(name)} has shape {recurrent.shape}, but (G·H, H) with G = 1 "
-            "(RNN), 3 (GRU) or 4 (LSTM) is needed; name the arrays with --weight-map"
-        )
-    return cell
 
 
 def torch_readouts(file: WeightFile, layers: Iterable[RecurrentLayer]) -> Iterator[Readout]:

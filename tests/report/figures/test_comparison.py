@@ -21,7 +21,7 @@ from tests.report.drawn_texts import clashes, texts_of
 SMALL = gradscope.Settings.from_dict(
     {"hidden": 6, "steps": 12, "sequences": 3, "batch": 4, "updates": 1}
 )
-EVERY = tuple(ActivationName)
+EVERY = tuple(ActivationName)[:6]
 
 NETWORKS = {
     1: (EVERY[:1], (CellName.ELMAN,)),
@@ -152,7 +152,9 @@ def test_a_horizon_beyond_the_lags_is_called_so() -> None:
 
 
 def test_a_comparison_is_drawn_with_every_activation() -> None:
-    text = comparison_picture(gradscope.compare(SMALL, EVERY, (3, 9)), ".svg").decode()
+    text = comparison_picture(
+        gradscope.compare(SMALL, tuple(ActivationName), (3, 9)), ".svg"
+    ).decode()
 
     assert all(f"<!-- {activation} -->" in text for activation in ActivationName)
 

@@ -103,7 +103,7 @@ def test_what_is_no_command_is_not_told_as_one(tmp_path: Path, made_by: Any) -> 
 
 @pytest.mark.parametrize(
     ("file", "typed"),
-    [("-x.pt", "./-x.pt"), ("a\nb's \\.pt", r"$'a\u000ab\'s \\.pt'"), ("\x1b[2J", r"$'\u001b[2J'")],
+    [("-x.pt", "./-x.pt"), ("a\nb's \\.pt", r"$'a\x0ab\'s \\.pt'"), ("\x1b[2J", r"$'\x1b[2J'")],
 )
 def test_a_command_is_one_line_that_a_shell_reads_back(
     tmp_path: Path, file: str, typed: str

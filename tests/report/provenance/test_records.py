@@ -128,7 +128,7 @@ def test_flipped_bytes_are_harmless_or_an_error_of_ours(
 
 @pytest.mark.parametrize("name", ["none.png", "."])
 def test_what_cannot_be_read_is_said(tmp_path: Path, name: str) -> None:
-    with pytest.raises(ArchiveError, match="cannot be read"):
+    with pytest.raises(ArchiveError, match=r"does not exist|is a folder"):
         read_provenance(tmp_path / name)
 
 

@@ -32,7 +32,6 @@ from gradscope.report.words.numbers import (
     number,
     pace,
     power_of_ten,
-    short_pace,
     steps,
 )
 from gradscope.report.words.reasons import reason_sentence
@@ -128,9 +127,9 @@ def test_a_pace_says_how_soon_it_halves_or_doubles() -> None:
     assert pace(math.log(2.0) / 5.0) == "doubles every 5 steps"
     assert pace(1e-9) == pace(0.0) == "neither grows nor shrinks"
     assert pace(-math.inf) == "becomes exactly zero"
-    assert short_pace(-math.log(2.0) / 7.25) == "½ in 7.2"
-    assert short_pace(math.log(2.0)) == "×2 in 1"
-    assert (short_pace(0.0), short_pace(-math.inf)) == ("steady", "zero")
+    assert pace(-math.log(2.0) / 7.25, short=True) == "½ in 7.2"
+    assert pace(math.log(2.0), short=True) == "×2 in 1"
+    assert (pace(0.0, short=True), pace(-math.inf, short=True)) == ("steady", "zero")
     assert (steps(1), steps(0.49), steps(103.4)) == ("1 step", "0.49 steps", "103 steps")
 
 
@@ -148,9 +147,9 @@ def test_steps_and_paces_are_never_in_powers_of_ten() -> None:
         "100 steps",
         "138 steps",
     ]
-    assert short_pace(-math.log(2.0) / 138.0) == "½ in 138"
-    assert short_pace(math.log(2.0) / 99.6) == "×2 in 100"
-    assert short_pace(-math.log(2.0) / 1.13) == "½ in 1.1"
+    assert pace(-math.log(2.0) / 138.0, short=True) == "½ in 138"
+    assert pace(math.log(2.0) / 99.6, short=True) == "×2 in 100"
+    assert pace(-math.log(2.0) / 1.13, short=True) == "½ in 1.1"
 
 
 def test_one_step_is_one_step(analyses: dict[str, Analysis]) -> None:
@@ -227,7 +226,7 @@ def test_a_rate_that_may_be_0_is_marginal_and_not_told_as_a_pace() -> None:
         assert "(marginal)" in text
         assert "halves" not in text
     assert headline(noise, 1e-3).startswith("On white noise the gradient carries")
-    assert (pace(-0.01, marginal=True), short_pace(-0.01, marginal=True)) == (
+    assert (pace(-0.01, marginal=True), pace(-0.01, marginal=True, short=True)) == (
         "neither grows nor shrinks measurably",
         "marginal",
     )

@@ -67,6 +67,8 @@ LAYERS: dict[str, Callable[[Any], Any]] = {
     "lstm": lambda L: L.LSTM(5, return_sequences=True),
     "lstm of relu": lambda L: L.LSTM(5, activation="relu", return_sequences=True),
     "cell": lambda L: L.RNN(L.GRUCell(5), return_sequences=True),
+    # Of these Keras keeps the state of a random generator within the cell.
+    "dropout": lambda L: L.LSTM(5, dropout=0.2, recurrent_dropout=0.3, return_sequences=True),
 }
 
 

@@ -38,7 +38,7 @@ def cell(file: Any, place: str, columns: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("class_name", "columns"), [("PeepholeLSTM", 8), ("CuDNNGRU", 6), ("CuDNNLSTM", 8)]
+    ("class_name", "columns"), [("PeepholeLSTM", 8), ("LayerNormGRU", 6), ("MyLSTM", 8)]
 )
 def test_a_cell_of_other_equations_is_refused(
     tmp_path: Path, class_name: str, columns: int
@@ -53,19 +53,25 @@ def test_a_cell_of_other_equations_is_refused(
 
     line = refusal(written(tmp_path / "net.h5", fill))
 
-    assert f"is a {class_name}, whose equations are not" in line
+    assert f"its class is '{class_name}'" in line
 
 
-def test_a_layer_of_an_unknown_class_is_not_taken_for_one_that_is_known(tmp_path: Path) -> None:
-    node = {"class_name": "MyLSTM", "config": {"name": "own"}}
+def test_a_layer_of_an_unknown_class_is_passed_over_where_another_is_known(tmp_path: Path) -> None:
+    nodes = [
+        {"class_name": "MyLSTM", "config": {"name": "own"}},
+        {"class_name": "LSTM", "config": {"name": "plain"}},
+    ]
 
     def fill(file: Any) -> None:
         cell(file, "model_weights/own/own", 8)
+        cell(file, "model_weights/plain/plain", 8)
         file.attrs["model_config"] = json.dumps(
-            {"class_name": "Sequential", "config": {"layers": [node]}}
+            {"class_name": "Sequential", "config": {"layers": nodes}}
         )
 
-    assert "no recurrent layer" in refusal(written(tmp_path / "net.h5", fill))
+    layers = load_weights(written(tmp_path / "net.h5", fill)).layers
+
+    assert [each.name for each in layers] == ["plain"]
 
 
 def test_a_bias_of_another_shape_is_refused(tmp_path: Path) -> None:
@@ -182,7 +188,6 @@ def test_an_archive_without_weights_is_refused(tmp_path: Path) -> None:
         '{"class_name": "RNN", "config": {"cell": {"class_name": "X", "config": {"cells": [1]}}}}',
         '{"class_name": "Bidirectional", "config": {"layer": null}}',
         '{"class_name": "Sequential", "config": [null, {"class_name": "A", "config": 1}]}',
-        '{"class_name": "Sequential", "config": {"layers": ' * 400 + "[]" + "}}" * 400,
     ],
 )
 def test_a_configuration_of_another_shape_does_no_harm(tmp_path: Path, config: str) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 import gradscope
 from gradscope.analysis.archive import archive_bytes
+from gradscope.analysis.inspect import inspect
 from gradscope.arrays import FloatArray
 from gradscope.errors import WeightsError
 from gradscope.names import StateName
@@ -144,19 +145,36 @@ def test_an_array_that_lies_about_itself_is_refused(
     assert words in str(caught.value)
 
 
-def test_an_archive_that_unfolds_too_far_is_refused(tmp_path: Path) -> None:
+def test_an_array_that_unfolds_too_far_is_left_out_and_named_where_it_is_missed(
+    tmp_path: Path,
+) -> None:
     path = member(tmp_path / "net.npz", npy(f"({2**25},)", bytes(2**28)))
 
-    with pytest.raises(WeightsError, match=r"'W.npy' would unfold to 2.68e\+08 bytes"):
-        read_file(path)
+    file = read_file(path)
+
+    assert not file.arrays
+    assert "2.68e+08 bytes" in file.skipped["W"]
+    with pytest.raises(WeightsError, match=r"'W' would unfold to 2.68e\+08 bytes"):
+        load_weights(path)
 
 
 def test_settings_that_are_somebody_elses_text_do_no_harm(tmp_path: Path) -> None:
     arrays = {"input_weights": np.zeros((2, 1)), "recurrent_weights": np.eye(2)}
 
-    for text in ("not JSON", "[1]", '{"activation": 3}'):
+    asked = (Unknown.ACTIVATION, Unknown.LEAK)
+    for text, unknown in (
+        ("not JSON", asked),
+        ("[1]", asked),
+        ('{"activation": 3}', asked[:1]),
+        *(
+            (f'{{"leak": {leak}}}', asked)
+            for leak in ('"x"', "null", "{}", '[1, "a"]', "[1, 1, 1]")
+        ),
+        ('{"leak": [0.1, 0.2]}', asked[:1]),
+    ):
         (layer,) = load_weights(saved(tmp_path / "net.npz", settings=text, **arrays)).layers
-        assert layer.unknown == (Unknown.ACTIVATION,)
+        assert layer.unknown == unknown
+        assert inspect(tmp_path / "net.npz").layers[0].log_bound is None
 
 
 def test_an_array_without_a_name_is_refused_with_the_remedy(tmp_path: Path) -> None:

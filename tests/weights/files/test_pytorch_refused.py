@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gradscope.data.intake import DEEPEST, MAX_ITEMS
 from gradscope.errors import WeightsError
-from gradscope.weights.files.restricted_pickle import MAX_OPCODES
 from gradscope.weights.load import load_weights
 from gradscope.weights.readers import read_file
 from tests.weights.forging import Call, Name, Storage, checkpoint, opcodes, tensor, text
@@ -160,7 +160,7 @@ def test_a_zip_bomb_is_refused_before_it_unfolds(tmp_path: Path) -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
 
-    assert "would unfold to 2.68e+08 bytes" in line
+    assert "would unfold to 268435456 bytes" in line
     assert peak < 2**24
 
 
@@ -174,7 +174,7 @@ def test_many_views_of_one_storage_are_counted_together(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["../outside", "archive/../../outside", "/etc/passwd", "..\\outside", "c:/outside"]
+    "name", ["../outside", "archive/../../outside", "/../outside", "..\\outside", "c:/outside"]
 )
 def test_a_member_that_points_out_of_the_archive_is_refused(tmp_path: Path, name: str) -> None:
     path = checkpoint(tmp_path / "net.pt", {"W": tensor()}, members={name: b""})
@@ -222,7 +222,9 @@ def nested(depth: int) -> bytes:
 
 
 def test_dicts_nested_too_deep_are_refused(tmp_path: Path) -> None:
-    assert "more than 32 deep" in refusal(checkpoint(tmp_path / "a.pt", raw=nested(100_000)))
+    assert f"more than {DEEPEST} deep" in refusal(
+        checkpoint(tmp_path / "a.pt", raw=nested(100_000))
+    )
 
 
 def test_tuples_nested_as_a_key_are_refused(tmp_path: Path) -> None:
@@ -232,19 +234,19 @@ def test_tuples_nested_as_a_key_are_refused(tmp_path: Path) -> None:
     assert "a dict key of type tuple" in refusal(checkpoint(tmp_path / "net.pt", raw=raw))
 
 
-def test_a_dict_that_holds_itself_is_refused(tmp_path: Path) -> None:
-    raw = b"\x80\x02}q\x00" + text("self") + b"h\x00s."
+def test_a_dict_that_holds_itself_is_looked_at_once(tmp_path: Path) -> None:
+    raw = b"\x80\x02}q\x00(" + text("self") + b"h\x00" + text("W") + opcodes(tensor()) + b"u."
 
-    assert "in a circle" in refusal(checkpoint(tmp_path / "net.pt", raw=raw))
+    assert set(read_file(checkpoint(tmp_path / "net.pt", raw=raw)).arrays) == {"W"}
 
 
-def test_dicts_that_double_at_every_level_are_refused(tmp_path: Path) -> None:
+def test_dicts_that_double_at_every_level_are_looked_at_once(tmp_path: Path) -> None:
     raw = b"\x80\x02](}q\x00"
     for level in range(30):
         inside = b"h" + bytes([level])
         raw += b"}(" + text("a") + inside + text("b") + inside + b"uq" + bytes([level + 1])
 
-    assert "in a circle" in refusal(checkpoint(tmp_path / "net.pt", raw=raw + b"e."))
+    assert "no recurrent layer" in refusal(checkpoint(tmp_path / "net.pt", raw=raw + b"e."))
 
 
 def test_a_huge_place_in_the_memo_takes_no_memory(tmp_path: Path) -> None:
@@ -280,17 +282,11 @@ def test_a_pickle_that_makes_no_sense_is_refused(tmp_path: Path, raw: bytes) -> 
 def test_a_pickle_of_too_many_opcodes_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert MAX_OPCODES > 40 * 10_000  # Ten thousand tensors
-    monkeypatch.setattr("gradscope.weights.files.restricted_pickle.MAX_OPCODES", 100)
+    assert MAX_ITEMS > 40 * 10_000  # Ten thousand tensors
+    monkeypatch.setattr("gradscope.data.intake.MAX_ITEMS", 100)
     raw = b"\x80\x02](" + b"N" * 200 + b"e."
 
-    assert "more than 100 opcodes" in refusal(checkpoint(tmp_path / "net.pt", raw=raw))
-
-
-def test_a_pickle_larger_than_any_state_dict_is_refused(tmp_path: Path) -> None:
-    path = checkpoint(tmp_path / "net.pt", raw=b"N" * (2**25 + 1))
-
-    assert "33554432 is the most" in refusal(path)
+    assert "holds more items" in refusal(checkpoint(tmp_path / "net.pt", raw=raw))
 
 
 def test_an_unknown_byte_order_is_refused(tmp_path: Path) -> None:

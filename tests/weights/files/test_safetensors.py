@@ -59,7 +59,7 @@ def test_number_types_that_are_not_read_are_left_out(tmp_path: Path) -> None:
 
     file = read_file(forged(tmp_path / "net.safetensors", header))
 
-    assert file.skipped == {"a": "numbers of type F8_E4M3"}
+    assert file.skipped == {"a": "numbers of type 'F8_E4M3'"}
 
 
 def changed(**values: Any) -> dict[str, Any]:

@@ -68,19 +68,24 @@ def test_a_name_that_ends_so_by_itself_is_not_turned(tmp_path: Path) -> None:
         (["W"], "--weight-map is 'W'; write LETTER=NAME"),
         (["=a"], "write LETTER=NAME"),
         (["W="], "write LETTER=NAME"),
-        (["Q=a"], "a letter of W, U, b, V, c"),
-        (["W=a", "W=b"], "--weight-map gives W twice"),
+        (["Q=a"], "each letter of W, U, b, V, c once"),
+        (["W=a", "W=b"], "--weight-map is 'W=b'; write LETTER=NAME, each letter"),
         (["W=rnn.h2h.weight"], "the mapping has no U"),
-        (["b=rnn.h2h.bias"], "the mapping has no W and no U"),
+        (["W=rnn.h2h.weight / 0", NAMED[1]], "is not finite"),
+        (["W=1e999 * rnn.h2h.weight", NAMED[1]], "is not finite"),
+        (["b=rnn.h2h.bias"], "the mapping has no W; name both"),
         (["W=rnn.h2hh.weight", NAMED[1]], "did you mean 'rnn.h2h.weight'?"),
-        (["W=out.weight", NAMED[1]], "W of a vanilla cell is square; candidates are 'rnn.h2h"),
-        (["W=out.bias", NAMED[1]], "has shape (3,), but W is a matrix"),
-        ([NAMED[0], "U=rows"], "if it multiplies rows (x @ U), write U=rows.T"),
-        ([NAMED[0], "U=i2h.weight.T"], "it fits as it is: write U=i2h.weight"),
-        ([NAMED[0], "U=embed.weight"], "so U needs 4 rows; candidates are 'i2h.weight'"),
-        ([*NAMED, "b=out.bias"], "has shape (3,), but b needs (4,)"),
-        ([*NAMED, "V=rows.T"], "so V needs 4 columns"),
-        ([*NAMED, "V=out.weight", "c=rnn.h2h.bias"], "c needs (3,)"),
+        (["W=out.weight", NAMED[1]], "has shape (3, 4), but (H, H) is needed"),
+        (["W=out.bias", NAMED[1]], "has shape (3,), but (H, H) is needed"),
+        ([NAMED[0], "U=rows"], "transposed it fits: write 'U=(rows).T'"),
+        ([NAMED[0], "U=i2h.weight.T"], "transposed it fits: write 'U=(i2h.weight.T).T'"),
+        (
+            [NAMED[0], "U=embed.weight"],
+            "has shape (9, 9), but (4, D) is needed; gradscope inspect FILE",
+        ),
+        ([*NAMED, "b=out.bias"], "has shape (3,), but (4,) is needed"),
+        ([*NAMED, "V=rows.T"], "has shape (4, 2), but (O, 4) is needed"),
+        ([*NAMED, "V=out.weight", "c=rnn.h2h.bias"], "has shape (4,), but (3,) is needed"),
     ],
 )
 def test_a_mapping_that_does_not_fit_is_refused_with_what_would(
@@ -94,7 +99,7 @@ def test_a_mapping_that_does_not_fit_is_refused_with_what_would(
 
 
 def test_a_mapping_of_letters_that_do_not_exist_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(WeightsError, match="the mapping has a letter 'Z'"):
+    with pytest.raises(WeightsError, match="--weight-map is 'Z=c'"):
         load_weights(saved(tmp_path / "net.npz"), {"W": "a", "U": "b", "Z": "c"})
 
 

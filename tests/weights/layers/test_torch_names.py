@@ -1,11 +1,14 @@
 """PyTorch's names in any file are layers; what only looks so is refused with the reason."""
 
+import importlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+import gradscope
+from gradscope.analysis.imported.resolve import import_stack
 from gradscope.errors import WeightsError
 from gradscope.names import CellName
 from gradscope.weights.layers.recurrent_layer import GATES, Unknown
@@ -129,3 +132,175 @@ def test_a_file_without_a_layer_can_be_looked_into(tmp_path: Path) -> None:
 
     assert found.layers == ()
     assert set(found.file.arrays) == {"fc.weight"}
+
+
+ANOTHER = {
+    "layernorm_i.weight": np.ones(12),
+    "ln_ih.bias": np.ones(12),
+    "bn_hh.running_mean": np.ones(3),
+    "gamma": np.ones(12),
+    "weight_ci": np.ones(3),
+    "weight_co": np.ones((1, 3)),
+    "weight_hr": np.ones((2, 3)),
+    "attention.weight": np.ones((3, 3)),
+    "alpha": np.array(0.1),
+}
+
+
+@pytest.mark.parametrize("name", ANOTHER)
+@pytest.mark.parametrize("suffix", ["", "_l0", "_l1_reverse"])
+def test_a_cell_that_holds_more_than_a_plain_one_is_refused_by_name(
+    tmp_path: Path, name: str, suffix: str
+) -> None:
+    arrays = layer_arrays(4, suffix, "net.cell.") | {f"net.cell.{name}": ANOTHER[name]}
+
+    with pytest.raises(WeightsError, match=rf"is no plain LSTM: .*net\.cell\.{name}") as caught:
+        load_weights(saved(tmp_path / "net.npz", arrays))
+
+    assert "gradscope.lag_norms(gradscope.DenseChain(J))" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", list(ANOTHER)[:6])
+def test_at_the_top_of_a_file_a_cells_own_arrays_are_told_by_name_and_size(
+    tmp_path: Path, name: str
+) -> None:
+    arrays = layer_arrays(4) | {name: ANOTHER[name]}
+
+    with pytest.raises(WeightsError, match=f"no plain LSTM: it also holds '{name}'"):
+        load_weights(saved(tmp_path / "net.npz", arrays))
+
+
+@pytest.mark.parametrize("prefix", ["", "net.cell."])
+def test_what_other_layers_hold_is_no_cause_for_refusal(tmp_path: Path, prefix: str) -> None:
+    others = {
+        "fc.weight": np.ones((3, 3)), "fc.bias": np.ones(3), "embedding.weight": np.ones((9, 2)),
+        "V": np.ones((1, 3)), "train_loss": np.ones(100), "epoch": np.array(7),
+    }  # fmt: skip
+    beside = {"net.norm.weight": np.ones(3), "net.gamma": np.ones(3), "net.alpha": np.array(0.5)}
+    arrays = layer_arrays(4, "", prefix) | others | (beside if prefix else {})
+
+    (layer,) = load_weights(saved(tmp_path / "net.npz", arrays)).layers
+
+    assert layer.initial_state is None
+
+
+def test_every_cell_of_a_file_is_looked_at(tmp_path: Path) -> None:
+    arrays = layer_arrays(3, "_l0", "encoder.") | layer_arrays(1, "", "decoder.cell.")
+    assert len(load_weights(saved(tmp_path / "plain.npz", arrays)).layers) == 2
+    arrays["decoder.cell.ln.weight"] = np.ones(3)
+
+    with pytest.raises(WeightsError, match=r"'decoder\.cell' is no plain RNN"):
+        load_weights(saved(tmp_path / "net.npz", arrays))
+
+
+@pytest.mark.torch
+def test_the_way_that_the_refusal_names_gives_the_products_of_the_cell_itself() -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch differentiates the cell")
+    torch.manual_seed(0)
+    cell, norm = torch.nn.LSTMCell(2, 3, dtype=torch.float64), torch.nn.LayerNorm(12).double()
+
+    def step(x: Any, state: Any) -> Any:
+        a = norm(cell.weight_ih @ x + cell.weight_hh @ state[:3])
+        i, f, g, o = a.split(3)
+        c = f.sigmoid() * state[3:] + i.sigmoid() * g.tanh()
+        return torch.cat([o.sigmoid() * c.tanh(), c])
+
+    inputs, states = torch.randn(8, 2, dtype=torch.float64), [torch.zeros(6, dtype=torch.float64)]
+    for x in inputs:
+        states.append(step(x, states[-1]).detach())
+    jacrev = torch.func.jacrev(step, argnums=1)
+    factors = np.array(
+        [[jacrev(x, s).detach().numpy()] for x, s in zip(inputs, states, strict=False)]
+    )
+
+    profile = gradscope.lag_norms(gradscope.DenseChain(factors))
+
+    product = np.linalg.multi_dot(list(factors[::-1, 0]))
+    np.testing.assert_allclose(profile.log_norms[-1, 0], np.log(np.linalg.norm(product, 2)))
+
+
+H0, C0 = np.array([0.1, 0.2, 0.3]), np.array([-1.0, -2.0, -3.0])
+
+
+@pytest.mark.parametrize("level", ["", "net.", "net.rnn."])
+@pytest.mark.parametrize("names", [("h0", "c0"), ("init_hidden", "cell_init"), ("h_0", "c_0")])
+@pytest.mark.parametrize("shape", [(3,), (1, 3), (1, 1, 3)])
+def test_a_learned_initial_state_in_or_beside_the_layer_is_used(
+    tmp_path: Path, level: str, names: tuple[str, str], shape: tuple[int, ...]
+) -> None:
+    base = "rnn." if level == "" else "net.rnn."
+    states = {level + names[0]: H0.reshape(shape), level + names[1]: C0.reshape(shape)}
+    path = saved(tmp_path / "net.npz", layer_arrays(4, "_l0", base) | states)
+
+    (layer,) = load_weights(path).layers
+
+    np.testing.assert_array_equal(layer.initial_state, [*H0, *C0])
+
+
+def test_each_cell_of_a_module_starts_from_its_own_state(tmp_path: Path) -> None:
+    arrays: dict[str, Any] = {"rnn.h0": np.arange(12.0).reshape(4, 1, 3)}
+    for suffix in ("_l0", "_l0_reverse", "_l1", "_l1_reverse"):
+        arrays |= layer_arrays(3, suffix, "rnn.")
+
+    layers = load_weights(saved(tmp_path / "net.npz", arrays)).layers
+
+    # PyTorch: (L·D,N,H), layer by layer, forward before backward.
+    titles = ["rnn[0]", "rnn[0]_reverse", "rnn[1]", "rnn[1]_reverse"]
+    assert [each.title for each in layers] == titles
+    for number, layer in enumerate(layers):
+        np.testing.assert_array_equal(layer.initial_state, arrays["rnn.h0"][number, 0])
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        layer_arrays(3, "_l0", "a.") | {"h0": np.ones((1, 8, 3))},
+        layer_arrays(3, "_l0", "a.") | layer_arrays(3, "_l0", "b.") | {"h0": np.ones((1, 1, 3))},
+        layer_arrays(4, "_l0", "a.") | {"a.c0": np.ones(4)},
+    ],
+    ids=["one for each sequence", "of one of two layers", "of another size"],
+)
+def test_a_state_that_is_not_clearly_the_layers_is_refused(
+    tmp_path: Path, arrays: dict[str, Any]
+) -> None:
+    with pytest.raises(WeightsError, match="is not clearly the initial state"):
+        load_weights(saved(tmp_path / "net.npz", arrays))
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
+def test_a_network_with_a_learned_state_does_what_pytorch_does(tmp_path: Path, kind: str) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch is the oracle")
+    torch.manual_seed(0)
+    net = torch.nn.Module()
+    net.rnn = getattr(torch.nn, kind)(2, 3, 2, bidirectional=True, dtype=torch.float64)
+    for name in ("h0", "c0") if kind == "LSTM" else ("h0",):
+        net.register_parameter(name, torch.nn.Parameter(torch.randn(4, 1, 3).double()))
+    torch.save(net.state_dict(), tmp_path / "net.pt")
+    inputs = np.random.default_rng(0).normal(size=(5, 2, 2))
+    np.save(tmp_path / "x.npy", inputs)
+
+    values = {"weights": str(tmp_path / "net.pt"), "data": str(tmp_path / "x.npy")}
+    stack = import_stack(values | ({"activation": "tanh"} if kind == "RNN" else {}))
+
+    states = net.h0, getattr(net, "c0", net.h0)
+    first = [each.detach().expand(4, 2, 3).contiguous() for each in states]
+    wanted = net.rnn(torch.tensor(inputs), tuple(first) if kind == "LSTM" else first[0])[0]
+    forward, backward = (stack.trajectories[f"rnn[1]{end}"].hidden for end in ("", "_reverse"))
+    found = np.concatenate([forward[1:], backward[:0:-1]], axis=2)
+    np.testing.assert_allclose(found, wanted.detach().numpy(), rtol=1e-12)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("wrapped", ["weight_norm", "spectral_norm", "prune"])
+def test_reparametrized_cells_that_pytorch_wrote_are_refused(tmp_path: Path, wrapped: str) -> None:
+    torch = pytest.importorskip("torch", reason="PyTorch writes the file")
+    cell = torch.nn.LSTMCell(2, 3)
+    if wrapped == "prune":
+        importlib.import_module("torch.nn.utils.prune").l1_unstructured(cell, "weight_hh", 0.5)
+    else:
+        getattr(torch.nn.utils.parametrizations, wrapped)(cell, "weight_hh")
+    torch.save(cell.state_dict(), tmp_path / "cell.pt")
+
+    with pytest.raises(WeightsError, match="is a parametrization"):
+        load_weights(tmp_path / "cell.pt")
