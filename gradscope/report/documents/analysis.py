@@ -156,6 +156,7 @@ def _network(analysis: Analysis) -> Document:
             "output_size": outputs,
             "readout": settings.readout,
             "inputs": settings.data,
+            "embedding": settings.embedding,
             "noise_scale": None if settings.data is not None else settings.noise_scale,
             "initial_state": "file" if analysis.trajectory.states[0].any() else "zeros",
             "layers": network and [_layer(each, analysis) for each in network.layers],
