@@ -28,7 +28,7 @@ ROW = """\
     ),
 """
 FIELD = """
-    patience: int = setting(7, JUDGING, ANALYSIS, "Steps to wait.", LENGTH)
+    waiting: int = setting(7, JUDGING, ANALYSIS, "Steps to wait.", LENGTH)
 """
 DRAWING = '''
 
@@ -91,7 +91,7 @@ SMALL = ("--hidden", "4", "--steps", "8", "--sequences", "2", "--updates", "0")
 def test_help_lists_what_was_added(run: Run) -> None:
     page = run("analyze", "--help").stdout + run("analyze", "--help-all").stdout
 
-    assert {"arctan", "--patience", "steepness"} <= set(re.findall(r"[\w-]+", page))
+    assert {"arctan", "--waiting", "steepness"} <= set(re.findall(r"[\w-]+", page))
 
 
 def test_a_new_panel_is_drawn_by_its_name(run: Run, tmp_path: Path) -> None:
@@ -120,23 +120,23 @@ def test_a_new_activation_trains_and_is_compared_in_a_picture(run: Run, tmp_path
 def test_a_new_setting_has_a_flag_a_variable_a_key_limits_and_a_column(
     run: Run, tmp_path: Path
 ) -> None:
-    (tmp_path / "run.toml").write_text("patience = 5\n", "utf-8")
+    (tmp_path / "run.toml").write_text("waiting = 5\n", "utf-8")
 
-    def patience(*arguments: str, **variables: str) -> str:
+    def waiting(*arguments: str, **variables: str) -> str:
         done = run("analyze", *SMALL, "--json", *arguments, **variables)
         assert done.returncode == 0, done.stderr
-        found = re.search(r'"patience": (\d+)', done.stdout)
+        found = re.search(r'"waiting": (\d+)', done.stdout)
         return found[1] if found else ""
 
-    assert patience() == "7"
-    assert patience("--patience", "3") == "3"
-    assert patience(GRADSCOPE_PATIENCE="4") == "4"
-    assert patience("--config", "run.toml") == "5"
-    refused = run("analyze", "--patience", "0")
+    assert waiting() == "7"
+    assert waiting("--waiting", "3") == "3"
+    assert waiting(GRADSCOPE_WAITING="4") == "4"
+    assert waiting("--config", "run.toml") == "5"
+    refused = run("analyze", "--waiting", "0")
     assert refused.returncode == 2
-    assert refused.stderr.startswith("error: --patience is 0; choose 1 or more")
-    swept = run("sweep", *SMALL, "-P", "patience=2,3", "-o", "s.db", "--executor", "serial")
+    assert refused.stderr.startswith("error: --waiting is 0; choose 1 or more")
+    swept = run("sweep", *SMALL, "-P", "waiting=2,3", "-o", "s.db", "--executor", "serial")
     assert swept.returncode == 0, swept.stderr
     with sqlite3.connect(tmp_path / "s.db") as store:
-        assert sorted(store.execute("SELECT patience FROM cells")) == [(2,), (3,)]
+        assert sorted(store.execute("SELECT waiting FROM cells")) == [(2,), (3,)]
     store.close()

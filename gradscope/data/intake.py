@@ -16,7 +16,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BytesIO
+from io import BufferedReader, BytesIO
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -44,7 +44,7 @@ ENCRYPTED, METHODS = 0x1, (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 AnyArray = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
 
-def opened(path: Path, error: type[GradscopeError], flag: str = "") -> BinaryIO:
+def opened(path: Path, error: type[GradscopeError], flag: str = "") -> BufferedReader:
     """Open a regular file, named by the option ``flag``; raises ``error`` where it is none."""
     try:
         if stat.S_ISREG(path.stat().st_mode):

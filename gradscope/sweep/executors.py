@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
@@ -161,6 +161,12 @@ class DaskPool(WorkerPool):
         except (OSError, ValueError, TypeError, RuntimeError) as error:
             # A type where certificates are missing, a runtime error where encryption is required.
             self._open.close()
+            with suppress(ValueError):
+                # A client that failed to start would end when it is collected: while another one
+                # starts that waits for it forever.
+                failed = distributed.default_client()
+                if failed.status == "connecting":
+                    failed.close()
             where = scheduler or "a local cluster"
             raise WorkerError(
                 f"no dask scheduler answers at {where} ({error}); check the address and, where TLS "

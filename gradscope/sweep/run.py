@@ -155,14 +155,15 @@ class _Run:
         """Wait for a cell to end and take what has ended; False where the pool is broken."""
         while not (ended := wait(self.flying, timeout=LOOK, return_when=FIRST_COMPLETED).done):
             absence, patience = pool.absence(), self.workers.patience
-            if absence >= patience:
+            if absence > patience:
                 raise executors.workers_gone(TimeoutError(f"none for {patience:g} s, --patience"))
             self.progress = replace(self.progress, absence=absence)
             if absence >= SAY_AFTER:
                 self.watch(self.progress)
         if any(isinstance(_error_of(future), BrokenExecutor) for future in ended):
-            # All that is in flight breaks with it, at once; what ended just before counts.
-            wait(self.flying)
+            # All that is in flight breaks with it, at once (what was handed out in that moment may
+            # never end); what ended just before counts.
+            wait(self.flying, timeout=LOOK)
             self._suspect(self._take_ended())
             return False
         for future in sorted(ended, key=lambda each: _error_of(each) is not None):

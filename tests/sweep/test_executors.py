@@ -302,7 +302,8 @@ def test_a_bad_scheduler_file_is_one_line(tmp_path: Path, content: bytes | None)
 def test_an_address_in_a_scheduler_file_that_nobody_answers_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
-    pytest.importorskip("distributed", reason="dask is not installed: pip install '.[dask]'")
+    reason = "dask is not installed: pip install '.[dask]'"
+    distributed = pytest.importorskip("distributed", reason=reason)
     monkeypatch.setattr(executors, "CONNECTION_PATIENCE", 0.2)
     place = tmp_path / "scheduler.json"
     place.write_text(f'{{"address": {address}}}')
@@ -311,6 +312,9 @@ def test_an_address_in_a_scheduler_file_that_nobody_answers_is_one_line(
         Workers(ExecutorName.DASK, scheduler=str(place)).open()
 
     assert "\n" not in str(caught.value)
+    # One left over would end while another starts, which then waits for it forever.
+    with pytest.raises(ValueError, match="No clients found"):
+        distributed.default_client()
 
 
 @pytest.mark.slow
@@ -335,3 +339,14 @@ def test_a_cluster_without_workers_is_said_and_ends_the_sweep(
 def test_a_patience_that_is_none_is_refused(patience: float) -> None:
     with pytest.raises(SettingError, match="--patience is"):
         Workers(ExecutorName.DASK, patience=patience)
+
+
+@pytest.mark.parametrize("name", [ExecutorName.SERIAL, ExecutorName.PROCESS])
+def test_workers_of_this_machine_are_there_however_little_patience_there_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: ExecutorName
+) -> None:
+    monkeypatch.setattr(run_module, "LOOK", 1e-6)
+
+    end = run_sweep(cells_of("gain=1,2"), tmp_path / "s.db", workers=Workers(name, 1, patience=0.0))
+
+    assert (end.done, end.failed) == (2, 0)
