@@ -6,9 +6,9 @@ from typing import Annotated
 
 import typer
 
-from gradscope.cli.command import set_blas_threads
-from gradscope.cli.options import DATA, OUTPUT, Debug, Force, Format, Output, option
-from gradscope.cli.output import Place, write_result
+from gradscope.cli.command import Call, takes_settings
+from gradscope.cli.options import DATA, OUTPUT, SETTING_OPTIONS, option
+from gradscope.cli.output import write_result
 from gradscope.errors import SettingError
 
 EXAMPLES = """\
@@ -39,22 +39,20 @@ FORMAT_HELP = (
 RowFormat = Annotated[ExportFormat | None, option("--format", FORMAT_HELP, OUTPUT, "WORD")]
 
 
+@takes_settings("format", "json", "color", "config", "threads", *SETTING_OPTIONS)
 def export(
+    call: Call,
     store: StoreFile,
     where: Where = None,
     format: RowFormat = None,  # noqa: A002 (the flag's name)
-    output: Output = None,
-    force: Force = False,
-    debug: Debug = False,  # noqa: ARG001 (read where errors are shown)
 ) -> None:
     """Write the rows of a sweep: settings and results; as jsonl or npz the curves too."""
-    set_blas_threads(None)
+    output = call.place.output
     ending = "" if output is None else output.suffix.lower().removeprefix(".")
     by_name = ExportFormat(ending) if ending in list(ExportFormat) else ExportFormat.CSV
     chosen = format or by_name
-    place = Place(Format.TABLE, output, force=force)
-    place.prepare()
-    if place.to_stdout and chosen is ExportFormat.NPZ:
+    call.place.prepare()
+    if call.place.to_stdout and chosen is ExportFormat.NPZ:
         raise SettingError("--format npz is binary; name a file with -o FILE.npz")
 
     from gradscope.report.documents.sweep import row_documents, rows_archive
@@ -69,4 +67,4 @@ def export(
     else:
         write = to_csv if chosen is ExportFormat.CSV else to_markdown
         content = write(rows.columns, rows.values).encode()
-    write_result(output, content, force=force)
+    write_result(output, content, force=call.place.force)

@@ -156,10 +156,6 @@ def _field_panel(
     mesh = axes.pcolormesh(
         _edges(field.x), _edges(field.y), values, cmap=colors, norm=norm, rasterized=True
     )
-    if sweep_axes.is_wide(field.x):
-        axes.set_xscale("log")
-    if sweep_axes.is_wide(field.y):
-        axes.set_yscale("log")
     sweep_axes.set_ticks(axes.xaxis, field.x)
     sweep_axes.set_ticks(axes.yaxis, field.y)
     _mark_zero(axes, rate, name, hatched=field.measure != "horizon")

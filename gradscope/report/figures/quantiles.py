@@ -45,8 +45,6 @@ def quantile_figure(quantiles: QuantileCurves, settings: Mapping[str, Any]) -> "
     for name, curve in quantiles.curves.items():
         _medians(axes, quantiles.x, name, curve)
     style.dress(axes, sweep_axes.words(quantiles.x), sweep_axes.MEASURE_WORDS[quantiles.measure])
-    if sweep_axes.is_wide(quantiles.x):
-        axes.set_xscale("log")
     sweep_axes.set_ticks(axes.xaxis, quantiles.x)
     axes.margins(y=0.08)
     if quantiles.measure == "horizon":

@@ -158,9 +158,11 @@ def is_wide(axis: Axis) -> bool:
 
 
 def set_ticks(drawn: "MatplotlibAxis", axis: Axis) -> None:
-    """Put a tick at every value, or at every second, third … of many, where they fit; words
-    stand on two lines by turns where they do not fit on one.
+    """Set the scale of an axis and put a tick at every value, or at every second, third … of many,
+    where they fit; words stand on two lines by turns where they do not fit on one.
     """
+    if is_wide(axis):
+        drawn.axes.set(**{"xscale" if lies(drawn) else "yscale": "log"})
     every = math.ceil(len(axis.values) / MAX_TICKS)
     places, labels = axis.places[::every], tick_labels(axis)[::every]
     inches, gap = inches_along(drawn, places), gap_for(drawn, labels)

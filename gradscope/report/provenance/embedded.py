@@ -3,8 +3,8 @@
 A PNG carries it in the text chunk ``gradscope`` (W3C PNG specification, section 11.3.3), an SVG in
 ``<dc:description>`` (Dublin Core in RDF metadata), an HTML report in ``<meta name="gradscope">``. A
 PDF carries it under ``/Keywords`` in the document information dictionary, as a literal string or in
-UTF-16 with a byte order mark (ISO 32000-1, sections 7.3.4, 7.9.2 and 14.3.3). All
-are read by hand, as XML parsers expand entities and others unpack what is compressed.
+UTF-16 with a byte order mark (ISO 32000-1, sections 7.3.4, 7.9.2 and 14.3.3). All are
+read by hand, as XML parsers expand entities and others unpack what is compressed.
 """
 
 import html
@@ -25,6 +25,7 @@ START = 1024
 
 UTF16_MARK = b"\xfe\xff"
 ESCAPED = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"f": b"\f"}
+TOKEN = re.compile(rb"[^()\\]+|[()]|\\(?:[0-7]{1,3}|\r\n|.)", re.DOTALL)
 OCTAL = re.compile(rb"[0-7]{1,3}")
 LINE_END = re.compile(rb"\r\n|\r|\n")
 
@@ -104,9 +105,7 @@ def _literal(content: bytes, place: int) -> bytes | None:
     """Return a literal string from behind its opening parenthesis on."""
     pieces: list[bytes] = []
     depth = 1
-    for token in re.finditer(
-        rb"[^()\\]+|[()]|\\(?:[0-7]{1,3}|\r\n|.)", content[place : place + LONGEST_TEXT], re.DOTALL
-    ):
+    for token in TOKEN.finditer(content, place, place + LONGEST_TEXT):
         piece = token.group()
         depth += {b"(": 1, b")": -1}.get(piece, 0)
         if depth == 0:

@@ -16,12 +16,13 @@ from gradscope.diagnosis.growth import terms_of
 from gradscope.diagnosis.verdict import Verdict
 from gradscope.names import CellName
 from gradscope.report.documents.rows import check_rows, checkpoint_rows
+from gradscope.report.figures.panels import PANELS
 from gradscope.report.screen import Screen
 from gradscope.report.terminal.plot import profile_plot
 from gradscope.report.terminal.table import bullets, opening, table_of
 from gradscope.report.words import headline as words
 from gradscope.report.words import numbers
-from gradscope.report.words.captions import details_sentences
+from gradscope.report.words.captions import verification_sentences
 from gradscope.report.words.cells import CAUSE_TITLES, has_textbook_bound
 from gradscope.report.words.numbers import count, interval, level, number, steps
 from gradscope.report.words.reasons import reason_sentence
@@ -55,7 +56,9 @@ def analysis_page(analysis: Analysis, screen: Screen) -> RenderableType:
     if analysis.remedies:
         parts += [Text(), *bullets("What to do", advice(analysis), screen)]
     if analysis.details is not NO_DETAILS:
-        parts += [Text(), *bullets("In detail", details_sentences(analysis), screen)]
+        panels = [PANELS[name] for name in ("map", "shares", "lyapunov", "singular")]
+        read = [each.reading(analysis) for each in panels if each.shown(analysis)]
+        parts += [Text(), *bullets("In detail", read + verification_sentences(analysis), screen)]
     return Group(*parts)
 
 

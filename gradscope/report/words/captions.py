@@ -242,18 +242,6 @@ def theory_caption(analysis: Analysis, spectrum: Spectrum) -> str:
     return f"{said} {measured}{limit}; theories with hollow marks do not apply here."
 
 
-def details_sentences(analysis: Analysis) -> list[str]:
-    """Return what each detailed measurement that was asked for says."""
-    details = analysis.details
-    return [
-        *([map_caption(analysis, details.map)] if details.map else []),
-        *([shares_caption(analysis, details.shares)] if details.shares else []),
-        *([lyapunov_caption(analysis, details.spectrum)] if details.spectrum else []),
-        *([singular_caption(analysis, details.spectrum)] if details.spectrum else []),
-        *verification_sentences(analysis),
-    ]
-
-
 def verification_sentences(analysis: Analysis) -> list[str]:
     """Say how far the profile is from an exact SVD, where one was asked for."""
     checked, allowed = analysis.details.verification, analysis.last.profile.certificate
