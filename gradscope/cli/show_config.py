@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from gradscope.cli.command import set_blas_threads
-from gradscope.cli.options import Debug, Json
+from gradscope.cli.command import Call, takes_settings
+from gradscope.cli.options import SETTING_OPTIONS, Format
 from gradscope.cli.output import write_stdout
 from gradscope.errors import ArchiveError
 
@@ -22,18 +22,14 @@ MadeFile = Annotated[
 ]
 
 
-def show_config(
-    file: MadeFile,
-    json: Json = False,
-    debug: Debug = False,  # noqa: ARG001 (read where errors are shown)
-) -> None:
+@takes_settings("format", "output", "force", "color", "config", "threads", *SETTING_OPTIONS)
+def show_config(call: Call, file: MadeFile) -> None:
     """Print the settings that made a picture, a JSON document or a saved run, as TOML."""
-    set_blas_threads(None)
     from gradscope.report.formats import to_json
     from gradscope.report.provenance.recipe import MadeBy, command_words
     from gradscope.report.provenance.records import read_document, read_provenance, settings_to_toml
 
-    if json:
+    if call.place.format is Format.JSON:
         write_stdout(to_json(read_provenance(file)))
         return
     document = read_document(file)

@@ -131,11 +131,11 @@ def _readable(path: Path, where: str | None = None) -> Iterator[None]:
 def _open_read_only(path: Path) -> sqlite3.Connection:
     if not path.is_file():
         raise ArchiveError(f"{path} does not exist or is not a file; name a sweep's store")
-    if path.with_name(f"{path.name}-journal").exists():
-        # SQLite takes back what a killed sweep had half written; only a writer may do that.
-        with _readable(path), closing(sqlite3.connect(path, timeout=LOCK_PATIENCE)) as writer:
-            writer.execute("SELECT count(*) FROM sqlite_master")
     with _readable(path):
+        if path.with_name(f"{path.name}-journal").exists():
+            # SQLite takes back what a killed sweep had half written; only a writer may do that.
+            with closing(sqlite3.connect(path, timeout=LOCK_PATIENCE)) as writer:
+                writer.execute("SELECT count(*) FROM sqlite_master")
         address = f"file:{quote(os.fsencode(path.resolve()))}?mode=ro"
         connection = sqlite3.connect(address, uri=True, timeout=LOCK_PATIENCE)
         connection.execute("PRAGMA query_only = ON")
