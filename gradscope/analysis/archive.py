@@ -170,10 +170,8 @@ def _read(path: Path, raw: bytes) -> tuple[dict[str, Any], Callable[[str], Any]]
     """Return every array of an ``.npz``, none of them unpickled, and what one describes in JSON."""
     intake, arrays = Intake(path, ArchiveError), {}
     with intake.reading("a saved run", REMEDY):
-        members = ZipMembers(BytesIO(raw), intake)
-        for name in members.names:
-            intake.spend(members.size(name), name)
-            arrays[name.removesuffix(".npy")] = intake.array(members.read(name), name)
+        for name, member in ZipMembers(BytesIO(raw), intake).kept():
+            arrays[name.removesuffix(".npy")] = intake.array(member, name)
     return arrays, lambda name: intake.parsed_json(arrays[name])
 
 

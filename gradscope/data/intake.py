@@ -16,7 +16,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import BytesIO
+from io import BufferedReader, BytesIO
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
@@ -44,7 +44,7 @@ ENCRYPTED, METHODS = 0x1, (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 AnyArray = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
 
-def opened(path: Path, error: type[GradscopeError], flag: str = "") -> BinaryIO:
+def opened(path: Path, error: type[GradscopeError], flag: str = "") -> BufferedReader:
     """Open a regular file, named by the option ``flag``; raises ``error`` where it is none."""
     try:
         if stat.S_ISREG(path.stat().st_mode):
@@ -194,6 +194,12 @@ class ZipMembers:
         self._intake.require(self.size(name), name)
         with self._archive.open(self._entries[name]) as member:
             return member.read(self.size(name))
+
+    def kept(self) -> Iterator[tuple[str, bytes]]:
+        """Yield the name and the bytes of every member, each counted."""
+        for name in self._entries:
+            yield name, self.read(name)
+            self._intake.spend(self.size(name), name)
 
 
 def parsed_toml(text: str) -> dict[str, Any]:
