@@ -45,6 +45,9 @@ NETWORK_SETTINGS = settings_of(Group.NETWORK)
 SEQUENCE_SETTINGS = settings_of(Group.SEQUENCES)
 JUDGING_SETTINGS = settings_of(Group.JUDGING)
 
+OF_DATA = ("column", "sequence_lengths", "embedding")
+"""Settings that say how ``data`` is read."""
+
 SAME_ALPHA = 1e-6
 """Relative difference within which a leak agrees with dt and τ: files keep float32."""
 
@@ -87,9 +90,11 @@ class Settings(SettingFields):
         self._check_cell()
         self._check_source()
         marks_of(self.missing)
-        if self.data is None and (self.column or self.sequence_lengths):
-            given = "--column" if self.column else "--lengths"
-            raise SettingError(f"{given} is given without --data; name the file with --data FILE")
+        given = [flag(name) for name in OF_DATA if getattr(self, name)]
+        if self.data is None and given:
+            raise SettingError(
+                f"{given[0]} is given without --data; name the file with --data FILE"
+            )
         if self.data is not None and self.delay is not None and self.weights is None:
             raise SettingError(
                 f"--delay is {self.delay}, but with --data the target is the next value; leave "

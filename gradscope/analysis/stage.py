@@ -247,12 +247,8 @@ def learned_by(error: float | None, task_info: TaskInfo) -> Learned | None:
 
 def thresholds(settings: Settings) -> Thresholds:
     """Return the verdict's thresholds as the settings have them."""
-    return Thresholds(
-        vanishing=settings.vanishing,
-        exploding=settings.exploding,
-        transient_growth=settings.transient_growth,
-        agreement=settings.agreement,
-    )
+    asked = ("vanishing", "exploding", "transient_growth", "agreement")
+    return Thresholds(**{name: getattr(settings, name) for name in asked})
 
 
 def longest_lag(settings: Settings, n_steps: int) -> int:

@@ -14,7 +14,7 @@ from gradscope.arrays import FloatArray, as_float64
 from gradscope.data.cells import UNIT, cell_value, decimal_mark, is_missing, is_value, marks_of
 from gradscope.data.columns import choose_columns, listed, quoted, several_columns
 from gradscope.data.delimited import CellTable, named_columns, parse_cells
-from gradscope.data.intake import AnyArray, Intake, ZipMembers, content
+from gradscope.data.intake import AnyArray, Intake, ZipMembers, content, opened
 from gradscope.errors import DataError, install_line
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".gz", ".xlsx")
@@ -105,8 +105,7 @@ def _workbook_cells(raw: bytes, intake: Intake) -> CellTable:
 
 
 def _read_array(path: Path, columns: tuple[str, ...], missing: str) -> Table:
-    array = read_npy(path)
-    require_real(array, path)
+    array = read_stored(path)
     if array.ndim not in (1, 2) or array.size == 0:
         raise DataError(
             f"{path} holds an array of shape {array.shape}; save (N,) or (N,C) numbers, with one "
@@ -122,19 +121,28 @@ def _read_array(path: Path, columns: tuple[str, ...], missing: str) -> Table:
     return _complete(values, names, cells, missing)
 
 
-def read_npy(path: Path, option: str = "--data") -> AnyArray:
-    """Return the array in a ``.npy`` file."""
-    raw, intake = content(path, DataError, option), Intake(path, DataError)
-    with intake.reading("a .npy array", "save the numbers with numpy.save"):
-        return intake.array(raw, path.name)
-
-
-def require_real(array: AnyArray, path: Path) -> None:
-    """Refuse an array of anything but real numbers."""
+def read_stored(path: Path, option: str = "--data", column: tuple[str, ...] = ()) -> AnyArray:
+    """Return the real numbers in a ``.npy``, or in the one array of an ``.npz`` that is meant."""
+    kind = path.suffix.lower()
+    with opened(path, DataError, option) as file:
+        intake = Intake(path, DataError)
+        with intake.reading(f"a {kind} array", "save the numbers with NumPy"):
+            if kind == ARRAY_SUFFIX:
+                array = intake.array(file.read(), path.name)
+            else:
+                members = ZipMembers(file, intake)
+                arrays = {name.removesuffix(".npy"): name for name in members.names}
+                asked = column or tuple(arrays)
+                if len(asked) != 1 or asked[0] not in arrays:
+                    held = f"no array {quoted(column[0])}" if column else f"{len(arrays)} arrays"
+                    held = f"it has {held}: {listed(tuple(arrays))}"
+                    raise DataError(f"{held}; choose one with --column")
+                array = intake.array(members.read(arrays[asked[0]]), asked[0])
     if array.dtype.kind not in "biuf":
         raise DataError(
             f"{path} holds values of type {array.dtype}; save real numbers (integer or float)"
         )
+    return array
 
 
 def _only_column_of_numbers(cells: CellTable, path: Path) -> int:

@@ -139,9 +139,7 @@ def _source(stack: ImportedStack) -> str:
     first += f", {studied.names_as}" if studied.names_as and taken else ""
     through = "" if settings.embedding is None else f" through {quoted(settings.embedding)}"
     if settings.data is None:
-        drawn = "random tokens" if through else "white noise"
-        scale = f" of scale {settings.noise_scale:g}"
-        return f"{drawn}{through}{scale} as {inputs} (no --data given){first}"
+        return f"white noise of scale {settings.noise_scale:g} as {inputs} (no --data given){first}"
     rows, lengths = stack.recording.rows, stack.recording.lengths
     cut = "" if rows is None else f", in {rows.shape[1]} windows"
     if lengths is not None:
