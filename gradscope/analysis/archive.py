@@ -28,7 +28,7 @@ from gradscope.analysis.stage import EvaluationBatch
 from gradscope.arrays import FloatArray, as_float64, plain
 from gradscope.data.batch import Baseline, Batch, Targets, TaskInfo
 from gradscope.data.columns import quoted
-from gradscope.data.intake import Intake, ZipMembers, content, opened
+from gradscope.data.intake import Intake, ZipMembers, content
 from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.errors import ArchiveError, SettingError, ShapeError
 from gradscope.machine import environment
@@ -138,10 +138,7 @@ def load_run(path: Path) -> SavedRun:
 def holds_run(path: Path) -> bool:
     """Whether a file is a saved run, and not weights alone."""
     try:
-        with opened(path, ArchiveError) as file:
-            intake = Intake(path, ArchiveError)
-            with intake.reading("a saved run", REMEDY):
-                return "facts.npy" in ZipMembers(file, intake).names
+        return "facts" in _read(path, content(path, ArchiveError))[0]
     except ArchiveError:
         return False
 

@@ -54,20 +54,15 @@ def read_array(path: Path, layout: Layout, option: str) -> AnyArray:
     in it is missing or not finite.
     """
     suffix = path.suffix.lower()
-    if suffix in table.TEXT_SUFFIXES:
-        array: AnyArray = table.read_table(path, layout.column, layout.missing, every=True).values
-    elif suffix == table.ARRAY_SUFFIX and layout.column:
+    if suffix == table.ARRAY_SUFFIX and layout.column:
         raise DataError(
             f"--column {layout.column[0]} is given, but {path} is an array of inputs as they are; "
             "leave it out, or save the columns that are meant"
         )
-    elif suffix in (table.ARRAY_SUFFIX, ARCHIVE_SUFFIX):
+    if suffix in (table.ARRAY_SUFFIX, ARCHIVE_SUFFIX):
         array = table.read_stored(path, option, layout.column)
     else:
-        kinds = f"{table.ARRAY_SUFFIX}, {ARCHIVE_SUFFIX} or {', '.join(table.TEXT_SUFFIXES)}"
-        raise DataError(
-            f"{path} is not a {kinds} file; convert it, or rename it if it is one ({option})"
-        )
+        array = table.read_table(path, layout.column, layout.missing, every=True).values
     if array.ndim == 0 or array.size == 0:
         raise DataError(f"{path} holds an array of shape {array.shape}; save numbers ({option})")
     values = as_float64(array)
@@ -113,9 +108,8 @@ def read_lengths(path: Path, steps: int, count: int) -> IntArray:
     lengths = read_array(path, Layout(), "--lengths").ravel()
     if lengths.size != count or not np.isin(lengths, np.arange(1, steps + 1)).all():
         raise DataError(
-            f"{path} holds {lengths.size} numbers from {lengths.min():g} to {lengths.max():g}, but "
-            f"there are {count} sequences of {steps} steps; give each a length in 1 to {steps} "
-            "(--lengths)"
+            f"{path} holds {lengths.size} numbers from {lengths.min():g} to {lengths.max():g}; "
+            f"give {count}, the steps of each sequence, from 1 to {steps} (--lengths)"
         )
     return lengths.astype(np.int64)
 

@@ -154,9 +154,8 @@ def _record(
     padding = 0 if lengths is None else shape[0] * shape[1] - int(lengths.sum())
     if name and zeros > padding and "'mask_zero': True" in repr(found.file.about.get("config")):
         raise DataError(
-            f"{path} holds {zeros} ids 0, over which the Embedding of {asked.weights} passes "
-            f"(mask_zero), but {padding} steps of padding; pad sequences at their ends alone and "
-            "give their steps (--lengths)"
+            f"{path} holds {zeros} ids 0, over which the Embedding passes (mask_zero), but "
+            f"{padding} steps of padding; pad only at the ends and give the steps (--lengths)"
         )
     if asked.standardise:
         inputs = recordings.standardised(inputs, lengths)
