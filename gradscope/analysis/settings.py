@@ -73,20 +73,14 @@ class Settings(SettingFields):
     def _check_together(self) -> None:
         self._check_time()
         if self.clip_norm is not None and self.clip_value is not None:
-            raise SettingError(
-                f"--clip-norm {self.clip_norm} and --clip-value {self.clip_value} are both given; "
-                "choose one"
-            )
+            raise SettingError("--clip-norm and --clip-value are both given; choose one")
         if self.max_lag is not None and self.max_lag > self.steps:
             raise SettingError(
                 f"--max-lag is {self.max_lag}, but there are {self.steps} steps; "
                 f"choose --max-lag 1 to {self.steps}, or more --steps"
             )
         if self.center_bias and self.activation is not ActivationName.SIGMOID:
-            raise SettingError(
-                "--center-bias is for sigmoid nets (b = −W·½), but the activation is "
-                f"{self.activation}; leave it out, or choose --activation sigmoid"
-            )
+            raise SettingError("--center-bias is for sigmoid nets; choose --activation sigmoid")
         self._check_cell()
         self._check_source()
         marks_of(self.missing)
@@ -96,10 +90,7 @@ class Settings(SettingFields):
                 f"{given[0]} is given without --data; name the file with --data FILE"
             )
         if self.data is not None and self.delay is not None and self.weights is None:
-            raise SettingError(
-                f"--delay is {self.delay}, but with --data the target is the next value; leave "
-                "--delay out"
-            )
+            raise SettingError("--delay is for tasks, but --data is given; leave --delay out")
 
     def _check_time(self) -> None:
         """Take α from dt and τ where both are given; refuse a leak that says something else."""

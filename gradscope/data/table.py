@@ -107,10 +107,7 @@ def _workbook_cells(raw: bytes, intake: Intake) -> CellTable:
 def _read_array(path: Path, columns: tuple[str, ...], missing: str) -> Table:
     array = read_stored(path)
     if array.ndim not in (1, 2) or array.size == 0:
-        raise DataError(
-            f"{path} holds an array of shape {array.shape}; save (N,) or (N,C) numbers, with one "
-            "row or more"
-        )
+        raise DataError(f"{path} holds an array of shape {array.shape}; save (N,) or (N,C) numbers")
     everything = as_float64(array.reshape(len(array), -1))
     all_names = tuple(str(column) for column in range(1, everything.shape[1] + 1))
     if not columns and len(all_names) > 1:

@@ -96,10 +96,7 @@ class Draw:
     ) -> dict[str, Any]:
         """Draw U, W and b of so many blocks, V and c; ``forget_bias`` is that of the second."""
         if blocks > 1 and self.scheme is InitializerName.IDENTITY:
-            raise SettingError(
-                "--init identity is for the vanilla RNN, but the cell is gated; choose orthogonal, "
-                "gaussian, glorot or uniform"
-            )
+            raise SettingError("--init identity is for the vanilla RNN; choose another scheme")
         n_inputs, hidden, n_outputs = sizes
         rows = blocks * hidden
         as_torch = self.scheme is InitializerName.UNIFORM
