@@ -109,8 +109,7 @@ def load_run(path: Path) -> SavedRun:
     missing = [name for name in NEEDED if name not in arrays]
     if missing:
         raise ArchiveError(
-            f"{path} is not a run saved by gradscope: it has no {', '.join(missing)}; give a file "
-            "written by --save"
+            f"{path} is not a run saved by gradscope: it has no {', '.join(missing)}; {REMEDY}"
         )
     try:
         settings = Settings.from_dict(described("settings"), str(path))
@@ -151,16 +150,12 @@ def read_settings(
     """
     arrays, described = _read(path, content(path, ArchiveError) if raw is None else raw)
     if "key" in arrays and "regime" in arrays:
-        raise ArchiveError(
-            f"{path} holds the rows of a sweep, not one run; give a file written by --save"
-        )
+        raise ArchiveError(f"{path} holds the rows of a sweep, not one run; {REMEDY}")
     try:
         settings = Settings.from_dict(described("settings"), str(path)).as_dict()
         return settings, dict(described("environment") if "environment" in arrays else {})
     except DAMAGE as error:
-        raise ArchiveError(
-            f"{path} holds no settings of gradscope; give a file written by --save"
-        ) from error
+        raise ArchiveError(f"{path} holds no settings of gradscope; {REMEDY}") from error
 
 
 def _read(path: Path, raw: bytes) -> tuple[dict[str, Any], Callable[[str], Any]]:
@@ -175,9 +170,7 @@ def _read(path: Path, raw: bytes) -> tuple[dict[str, Any], Callable[[str], Any]]
 def _numbers(path: Path, arrays: Mapping[str, Any], name: str) -> FloatArray:
     array = as_float64(arrays[name])
     if not np.isfinite(array).all():
-        raise ArchiveError(
-            f"{path}: {name} holds a number that is not finite; save the run again with --save"
-        )
+        raise ArchiveError(f"{path}: {name} holds a number that is not finite; save the run again")
     return array
 
 

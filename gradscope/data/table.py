@@ -136,9 +136,7 @@ def read_stored(path: Path, option: str = "--data", column: tuple[str, ...] = ()
                     raise DataError(f"{held}; choose one with --column")
                 array = intake.array(members.read(arrays[asked[0]]), asked[0])
     if array.dtype.kind not in "biuf":
-        raise DataError(
-            f"{path} holds values of type {array.dtype}; save real numbers (integer or float)"
-        )
+        raise DataError(f"{path} holds values of type {array.dtype}; save real numbers")
     return array
 
 

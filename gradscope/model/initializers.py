@@ -142,10 +142,7 @@ def initialize(
     weights = Draw(scheme, gain, input_scale).weights(rng, sizes, 1)
     if center_bias:
         if activation != ActivationName.SIGMOID:
-            raise SettingError(
-                "--center-bias sets b = −W·½, the resting point of a sigmoid net, but the "
-                f"activation is {activation}; leave it out, or choose --activation sigmoid"
-            )
+            raise SettingError(f"--center-bias with {activation}: choose --activation sigmoid")
         weights["hidden_bias"] = -0.5 * weights["recurrent_weights"].sum(axis=1)
     return ElmanParameters(**weights, activation=activation_of(activation))
 
