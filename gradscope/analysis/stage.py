@@ -71,16 +71,11 @@ def examine(
     if error is None:
         error = held_out_error(params, held_out)
     trajectory, batch, overflow = _unroll_within_range(evaluation, name, params)
-    of = (params, trajectory, batch)
-    asked, known = settings.required_lag, evaluation.task_info.required_lag
+    of, problem = (params, trajectory, batch), evaluation.task_info
+    lag = problem.required_lag if settings.required_lag is None else settings.required_lag
+    learned = None if name is StageName.INITIAL else learned_by(error, problem)
     diagnosis, writing = judged(
-        settings,
-        of,
-        evaluation.task_info.columns,
-        faults,
-        required_lag=known if asked is None else asked,
-        learned=None if name is StageName.INITIAL else learned_by(error, evaluation.task_info),
-        overflow_step=overflow,
+        settings, of, problem.columns, faults, required_lag=lag, learned=learned, overflow=overflow
     )
     gradient, verdict = None, diagnosis.verdict
     if error is not None:
@@ -92,8 +87,7 @@ def examine(
             some = first_sequences(params, trajectory, places), batch.targets.of(places)
             verdict = confirmed(verdict, params, *some, settings.vanishing)
     diagnosis = replace(diagnosis, verdict=verdict)
-    stage = _stage(name, error, diagnosis, writing, gradient, of, settings)
-    return stage, trajectory
+    return _stage(name, error, diagnosis, writing, gradient, of, settings), trajectory
 
 
 def judged(
@@ -104,7 +98,7 @@ def judged(
     *,
     required_lag: int | None = None,
     learned: Learned | None = None,
-    overflow_step: int | None = None,
+    overflow: int | None = None,
 ) -> tuple[Diagnosis, Writing]:
     """Diagnose a network along its trajectory over a batch, and say how freely it writes (see
     ``write_level`` for ``columns``), the ``faults`` of others among the reasons.
@@ -120,14 +114,14 @@ def judged(
         apart = picked(trajectory, *(each[np.newaxis] for each in np.nonzero(inside)))
     writing = write_level(params, apart, columns)
     writing = replace(writing, reasons=(*writing.reasons, *faults))
-    past = None if overflow_step else past_transient(settings, params, trajectory, batch)
+    past = None if overflow else past_transient(settings, params, trajectory, batch)
     white_noise = settings.weights is not None and not settings.data
     diagnosis = diagnose(
         cell_chain(params, ends),
         longest_lag(settings, ends.n_steps),
         required_lag=required_lag,
         learned=learned,
-        overflow_step=overflow_step,
+        overflow_step=overflow,
         thresholds=thresholds(settings),
         tolerance=settings.tolerance,
         network=NetworkMeasures(past, writing, white_noise, batch.lengths),
@@ -197,19 +191,18 @@ def _stage(
     norms, verdict = diagnosis.norms, diagnosis.verdict
     certificate = float(norms.certificate.max())
     few = first_sequences(params, trajectory, batch.whole(PARAMETER_SEQUENCES))
+    lags, tolerance = norms.lags, settings.tolerance
     return Stage(
         name=name,
         error=error,
-        profile=Profile(norms.lags, norms.log_norms, diagnosis.log_bound, certificate),
+        profile=Profile(lags, norms.log_norms, diagnosis.log_bound, certificate),
         verdict=verdict,
         growth=diagnosis.growth,
         causes=diagnosis.causes,
         gradient=gradient,
         slopes=_summarise_slopes(trajectory, batch),
         writing=writing,
-        parameter_profile=parameter_profile(
-            params, few, norms.lags.size, tolerance=settings.tolerance
-        ),
+        parameter_profile=parameter_profile(params, few, lags.size, tolerance=tolerance),
         rate_per={unit: verdict.rate * steps for unit, steps in settings.steps_per.items()},
     )
 
