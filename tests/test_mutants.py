@@ -349,8 +349,8 @@ MUTANTS = (
     Mutant(
         "errors enter one step early",
         "learning/bptt.py",
-        "adjoints[1:] = entering_errors(",
-        "adjoints[:-1] = entering_errors(",
+        "adjoints[1:] = entering",
+        "adjoints[:-1] = entering",
         "learning/test_bptt.py::test_the_adjoint_of_h_t_is_the_error_times_w_to_the_distance",
     ),
     Mutant(

@@ -28,7 +28,7 @@ from gradscope.analysis.stage import EvaluationBatch
 from gradscope.arrays import FloatArray, as_float64, plain
 from gradscope.data.batch import Baseline, Batch, Targets, TaskInfo
 from gradscope.data.columns import quoted
-from gradscope.data.intake import Intake, ZipMembers, content, opened
+from gradscope.data.intake import Intake, ZipMembers, content
 from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.errors import ArchiveError, SettingError, ShapeError
 from gradscope.machine import environment
@@ -109,8 +109,7 @@ def load_run(path: Path) -> SavedRun:
     missing = [name for name in NEEDED if name not in arrays]
     if missing:
         raise ArchiveError(
-            f"{path} is not a run saved by gradscope: it has no {', '.join(missing)}; give a file "
-            "written by --save"
+            f"{path} is not a run saved by gradscope: it has no {', '.join(missing)}; {REMEDY}"
         )
     try:
         settings = Settings.from_dict(described("settings"), str(path))
@@ -138,10 +137,7 @@ def load_run(path: Path) -> SavedRun:
 def holds_run(path: Path) -> bool:
     """Whether a file is a saved run, and not weights alone."""
     try:
-        with opened(path, ArchiveError) as file:
-            intake = Intake(path, ArchiveError)
-            with intake.reading("a saved run", REMEDY):
-                return "facts.npy" in ZipMembers(file, intake).names
+        return "facts" in _read(path, content(path, ArchiveError))[0]
     except ArchiveError:
         return False
 
@@ -154,35 +150,27 @@ def read_settings(
     """
     arrays, described = _read(path, content(path, ArchiveError) if raw is None else raw)
     if "key" in arrays and "regime" in arrays:
-        raise ArchiveError(
-            f"{path} holds the rows of a sweep, not one run; give a file written by --save"
-        )
+        raise ArchiveError(f"{path} holds the rows of a sweep, not one run; {REMEDY}")
     try:
         settings = Settings.from_dict(described("settings"), str(path)).as_dict()
         return settings, dict(described("environment") if "environment" in arrays else {})
     except DAMAGE as error:
-        raise ArchiveError(
-            f"{path} holds no settings of gradscope; give a file written by --save"
-        ) from error
+        raise ArchiveError(f"{path} holds no settings of gradscope; {REMEDY}") from error
 
 
 def _read(path: Path, raw: bytes) -> tuple[dict[str, Any], Callable[[str], Any]]:
     """Return every array of an ``.npz``, none of them unpickled, and what one describes in JSON."""
     intake, arrays = Intake(path, ArchiveError), {}
     with intake.reading("a saved run", REMEDY):
-        members = ZipMembers(BytesIO(raw), intake)
-        for name in members.names:
-            intake.spend(members.size(name), name)
-            arrays[name.removesuffix(".npy")] = intake.array(members.read(name), name)
+        for name, member in ZipMembers(BytesIO(raw), intake).kept():
+            arrays[name.removesuffix(".npy")] = intake.array(member, name)
     return arrays, lambda name: intake.parsed_json(arrays[name])
 
 
 def _numbers(path: Path, arrays: Mapping[str, Any], name: str) -> FloatArray:
     array = as_float64(arrays[name])
     if not np.isfinite(array).all():
-        raise ArchiveError(
-            f"{path}: {name} holds a number that is not finite; save the run again with --save"
-        )
+        raise ArchiveError(f"{path}: {name} holds a number that is not finite; save the run again")
     return array
 
 

@@ -49,9 +49,8 @@ class CheckpointRecorder:
         self._report(checkpoint)
 
     def _horizon(self, params: Cell) -> int | None:
-        inputs, noise = self._batch.inputs[:, :SEQUENCES], self._batch.noise
-        some_noise = None if noise is None else noise[:, :SEQUENCES]
-        trajectory = unroll(params, inputs, noise=some_noise)
+        some = self._batch.of(slice(SEQUENCES))
+        trajectory = unroll(params, some.inputs, noise=some.noise)
         if first_overflow(trajectory) is not None:
             return None
         lag = longest_lag(self._settings, trajectory.n_steps)

@@ -45,6 +45,9 @@ NETWORK_SETTINGS = settings_of(Group.NETWORK)
 SEQUENCE_SETTINGS = settings_of(Group.SEQUENCES)
 JUDGING_SETTINGS = settings_of(Group.JUDGING)
 
+OF_DATA = ("column", "sequence_lengths", "embedding")
+"""Settings that say how ``data`` is read."""
+
 SAME_ALPHA = 1e-6
 """Relative difference within which a leak agrees with dt and τ: files keep float32."""
 
@@ -70,31 +73,24 @@ class Settings(SettingFields):
     def _check_together(self) -> None:
         self._check_time()
         if self.clip_norm is not None and self.clip_value is not None:
-            raise SettingError(
-                f"--clip-norm {self.clip_norm} and --clip-value {self.clip_value} are both given; "
-                "choose one"
-            )
+            raise SettingError("--clip-norm and --clip-value are both given; choose one")
         if self.max_lag is not None and self.max_lag > self.steps:
             raise SettingError(
                 f"--max-lag is {self.max_lag}, but there are {self.steps} steps; "
                 f"choose --max-lag 1 to {self.steps}, or more --steps"
             )
         if self.center_bias and self.activation is not ActivationName.SIGMOID:
-            raise SettingError(
-                "--center-bias is for sigmoid nets (b = −W·½), but the activation is "
-                f"{self.activation}; leave it out, or choose --activation sigmoid"
-            )
+            raise SettingError("--center-bias is for sigmoid nets; choose --activation sigmoid")
         self._check_cell()
         self._check_source()
         marks_of(self.missing)
-        if self.data is None and (self.column or self.sequence_lengths):
-            given = "--column" if self.column else "--lengths"
-            raise SettingError(f"{given} is given without --data; name the file with --data FILE")
-        if self.data is not None and self.delay is not None and self.weights is None:
+        given = [flag(name) for name in OF_DATA if getattr(self, name)]
+        if self.data is None and given:
             raise SettingError(
-                f"--delay is {self.delay}, but with --data the target is the next value; leave "
-                "--delay out"
+                f"{given[0]} is given without --data; name the file with --data FILE"
             )
+        if self.data is not None and self.delay is not None and self.weights is None:
+            raise SettingError("--delay is for tasks, but --data is given; leave --delay out")
 
     def _check_time(self) -> None:
         """Take α from dt and τ where both are given; refuse a leak that says something else."""

@@ -20,7 +20,6 @@ from gradscope.diagnosis.write_level import Writing, write_level
 from gradscope.errors import SettingError
 from gradscope.jacobians.adjoints import log_adjoint_norms
 from gradscope.jacobians.cell_chain import cell_chain
-from gradscope.jacobians.chain import Chain
 from gradscope.jacobians.parameter_profile import parameter_profile
 from gradscope.jacobians.shares import gradient_shares
 from gradscope.learning.bptt import backpropagate
@@ -72,54 +71,62 @@ def examine(
     if error is None:
         error = held_out_error(params, held_out)
     trajectory, batch, overflow = _unroll_within_range(evaluation, name, params)
-    of = (params, trajectory)
-    chain, writing, past = measured(settings, *of, batch, evaluation.task_info.columns)
-    writing = replace(writing, reasons=(*writing.reasons, *faults))
-    white_noise = settings.weights is not None and not settings.data
-    measures = NetworkMeasures(None if overflow else past, writing, white_noise, batch.lengths)
-    asked, known = settings.required_lag, evaluation.task_info.required_lag
-    diagnosis = diagnose(
-        chain,
-        longest_lag(settings, chain.n_steps),
-        required_lag=known if asked is None else asked,
-        learned=None if name is StageName.INITIAL else learned_by(error, evaluation.task_info),
-        overflow_step=overflow,
-        thresholds=thresholds(settings),
-        tolerance=settings.tolerance,
-        network=measures,
+    of, problem = (params, trajectory, batch), evaluation.task_info
+    lag = problem.required_lag if settings.required_lag is None else settings.required_lag
+    learned = None if name is StageName.INITIAL else learned_by(error, problem)
+    diagnosis, writing = judged(
+        settings, of, problem.columns, faults, required_lag=lag, learned=learned, overflow=overflow
     )
     gradient, verdict = None, diagnosis.verdict
     if error is not None:
-        norm = backpropagate(*of, batch.targets).norm if batch.targets.count else None
-        gradient = GradientSummary(norm, log_by_step=log_adjoint_norms(*of, batch.targets))
+        reached = (params, trajectory, batch.targets)
+        norm = backpropagate(*reached).norm if batch.targets.count else None
+        gradient = GradientSummary(norm, log_by_step=log_adjoint_norms(*reached))
         if batch.targets.count and verdict.reason(ReasonCode.GRADIENT_FINE):
             places = batch.whole(SHARE_SEQUENCES)
             some = first_sequences(params, trajectory, places), batch.targets.of(places)
             verdict = confirmed(verdict, params, *some, settings.vanishing)
     diagnosis = replace(diagnosis, verdict=verdict)
-    stage = _stage(name, error, diagnosis, writing, gradient, (*of, batch), settings)
-    return stage, trajectory
+    return _stage(name, error, diagnosis, writing, gradient, of, settings), trajectory
 
 
-def measured(
+def judged(
     settings: Settings,
-    params: Cell,
-    trajectory: Trajectory,
-    batch: Batch,
+    of: tuple[Cell, Trajectory, Batch],
     columns: tuple[str, ...] | None,
-) -> tuple[Chain, Writing, LongRun | None]:
-    """Return the chain of a network along its trajectory over a batch, its ``write_level`` (which
-    says what ``columns`` are), and its growth rate past the transient.
+    faults: Sequence[Reason] = (),
+    *,
+    required_lag: int | None = None,
+    learned: Learned | None = None,
+    overflow: int | None = None,
+) -> tuple[Diagnosis, Writing]:
+    """Diagnose a network along its trajectory over a batch, and say how freely it writes (see
+    ``write_level`` for ``columns``), the ``faults`` of others among the reasons.
 
     The sequences of the chain end together, where they are as long as they are: before the first
     step of a shorter one stand steps of the longest, so that numbers are of their size.
     """
-    past, ends, apart = past_transient(settings, params, trajectory, batch), trajectory, trajectory
+    params, trajectory, batch = of
+    ends = apart = trajectory
     if batch.lengths is not None:
         inside = counted(batch.lengths, *batch.inputs.shape[:2])
         ends = last_steps(trajectory, batch.lengths, batch.n_steps)
         apart = picked(trajectory, *(each[np.newaxis] for each in np.nonzero(inside)))
-    return cell_chain(params, ends), write_level(params, apart, columns), past
+    writing = write_level(params, apart, columns)
+    writing = replace(writing, reasons=(*writing.reasons, *faults))
+    past = None if overflow else past_transient(settings, params, trajectory, batch)
+    white_noise = settings.weights is not None and not settings.data
+    diagnosis = diagnose(
+        cell_chain(params, ends),
+        longest_lag(settings, ends.n_steps),
+        required_lag=required_lag,
+        learned=learned,
+        overflow_step=overflow,
+        thresholds=thresholds(settings),
+        tolerance=settings.tolerance,
+        network=NetworkMeasures(past, writing, white_noise, batch.lengths),
+    )
+    return diagnosis, writing
 
 
 def _unroll_within_range(
@@ -184,19 +191,18 @@ def _stage(
     norms, verdict = diagnosis.norms, diagnosis.verdict
     certificate = float(norms.certificate.max())
     few = first_sequences(params, trajectory, batch.whole(PARAMETER_SEQUENCES))
+    lags, tolerance = norms.lags, settings.tolerance
     return Stage(
         name=name,
         error=error,
-        profile=Profile(norms.lags, norms.log_norms, diagnosis.log_bound, certificate),
+        profile=Profile(lags, norms.log_norms, diagnosis.log_bound, certificate),
         verdict=verdict,
         growth=diagnosis.growth,
         causes=diagnosis.causes,
         gradient=gradient,
         slopes=_summarise_slopes(trajectory, batch),
         writing=writing,
-        parameter_profile=parameter_profile(
-            params, few, norms.lags.size, tolerance=settings.tolerance
-        ),
+        parameter_profile=parameter_profile(params, few, lags.size, tolerance=tolerance),
         rate_per={unit: verdict.rate * steps for unit, steps in settings.steps_per.items()},
     )
 
@@ -247,12 +253,8 @@ def learned_by(error: float | None, task_info: TaskInfo) -> Learned | None:
 
 def thresholds(settings: Settings) -> Thresholds:
     """Return the verdict's thresholds as the settings have them."""
-    return Thresholds(
-        vanishing=settings.vanishing,
-        exploding=settings.exploding,
-        transient_growth=settings.transient_growth,
-        agreement=settings.agreement,
-    )
+    asked = ("vanishing", "exploding", "transient_growth", "agreement")
+    return Thresholds(**{name: getattr(settings, name) for name in asked})
 
 
 def longest_lag(settings: Settings, n_steps: int) -> int:

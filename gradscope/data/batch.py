@@ -48,10 +48,10 @@ class Targets(CompactRepr):
         """Number of steps that have a target, the mean over the sequences."""
         return float(self.held.sum() / self.held.shape[1])
 
-    def of(self, places: slice | IntArray) -> "Targets":
-        """Return those of some of the sequences."""
+    def of(self, places: slice | IntArray, steps: int | None = None) -> "Targets":
+        """Return those of some of the sequences, and of their first steps."""
         held = self.at_step if self.at_step.ndim == 1 else self.at_step[:, places]
-        return Targets(self.values[:, places], held, self.error)
+        return Targets(self.values[:steps, places], held[:steps], self.error)
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -80,9 +80,7 @@ class Batch(CompactRepr):
 
     def first(self, steps: int) -> "Batch":
         """Return the first steps of every sequence; what follows is dropped where they are cut."""
-        targets = Targets(
-            self.targets.values[:steps], self.targets.at_step[:steps], self.targets.error
-        )
+        targets = self.targets.of(slice(None), steps)
         noise = None if self.noise is None else self.noise[:steps]
         further = self.further if steps >= self.n_steps else None
         lengths = None if self.lengths is None else np.minimum(self.lengths, steps)

@@ -63,9 +63,7 @@ def parse_cells(raw: bytes, source: str) -> CellTable:
     except UnicodeDecodeError:
         text = "\0"
     if "\0" in text:
-        raise DataError(
-            f"{source} is not UTF-8 text; save it as UTF-8 (in a spreadsheet: 'CSV UTF-8')"
-        )
+        raise DataError(f"{source} is not UTF-8 text; save it as UTF-8 (Excel: 'CSV UTF-8')")
     declared = _SEPARATOR_LINE.match(text)
     text = text[declared.end() :] if declared else text
     best = declared[1] if declared else max(SEPARATORS, key=lambda each: _plausibility(text, each))

@@ -195,6 +195,12 @@ class ZipMembers:
         with self._archive.open(self._entries[name]) as member:
             return member.read(self.size(name))
 
+    def kept(self) -> Iterator[tuple[str, bytes]]:
+        """Yield the name and the bytes of every member, each counted."""
+        for name in self._entries:
+            yield name, self.read(name)
+            self._intake.spend(self.size(name), name)
+
 
 def parsed_toml(text: str) -> dict[str, Any]:
     """Return the values of a TOML text; ValueError if it is none, or would take long to read: as

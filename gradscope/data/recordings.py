@@ -10,8 +10,8 @@ import numpy as np
 from gradscope.arrays import FloatArray, IntArray, as_float64, counted
 from gradscope.data import table
 from gradscope.data.batch import Targets
-from gradscope.data.columns import listed, quoted
-from gradscope.data.intake import AnyArray, Intake, ZipMembers, opened
+from gradscope.data.columns import quoted
+from gradscope.data.intake import AnyArray
 from gradscope.data.series import evenly_spaced
 from gradscope.errors import DataError
 from gradscope.names import ErrorName
@@ -54,23 +54,15 @@ def read_array(path: Path, layout: Layout, option: str) -> AnyArray:
     in it is missing or not finite.
     """
     suffix = path.suffix.lower()
-    if suffix in table.TEXT_SUFFIXES:
-        array: AnyArray = table.read_table(path, layout.column, layout.missing, every=True).values
-    elif suffix == table.ARRAY_SUFFIX:
-        if layout.column:
-            raise DataError(
-                f"--column {layout.column[0]} is given, but {path} is an array of inputs as they "
-                "are; leave it out, or save the columns that are meant"
-            )
-        array = table.read_npy(path, option)
-    elif suffix == ARCHIVE_SUFFIX:
-        array = _member(path, layout.column, option)
-    else:
-        kinds = f"{table.ARRAY_SUFFIX}, {ARCHIVE_SUFFIX} or {', '.join(table.TEXT_SUFFIXES)}"
+    if suffix == table.ARRAY_SUFFIX and layout.column:
         raise DataError(
-            f"{path} is not a {kinds} file; convert it, or rename it if it is one ({option})"
+            f"--column {layout.column[0]} is given, but {path} is an array of inputs as they are; "
+            "leave it out, or save the columns that are meant"
         )
-    table.require_real(array, path)
+    if suffix in (table.ARRAY_SUFFIX, ARCHIVE_SUFFIX):
+        array = table.read_stored(path, option, layout.column)
+    else:
+        array = table.read_table(path, layout.column, layout.missing, every=True).values
     if array.ndim == 0 or array.size == 0:
         raise DataError(f"{path} holds an array of shape {array.shape}; save numbers ({option})")
     values = as_float64(array)
@@ -82,20 +74,6 @@ def read_array(path: Path, layout: Layout, option: str) -> AnyArray:
             f"give finite numbers up to {MAX_INPUT:g} ({option})"
         )
     return array.astype(np.int64) if array.dtype.kind in "biu" else values
-
-
-def _member(path: Path, column: tuple[str, ...], option: str) -> AnyArray:
-    """Return the only array of an archive, or the one that is asked for."""
-    with opened(path, DataError, option) as file:
-        intake = Intake(path, DataError)
-        with intake.reading("a NumPy archive", "save the inputs with numpy.savez"):
-            members = ZipMembers(file, intake)
-            arrays = {name.removesuffix(".npy"): name for name in members.names}
-            asked = column or tuple(arrays)
-            if len(asked) == 1 and asked[0] in arrays:
-                return intake.array(members.read(arrays[asked[0]]), asked[0])
-    wanted = f"no array {quoted(column[0])}" if column else f"{len(arrays)} arrays"
-    raise DataError(f"{path} has {wanted}: {listed(tuple(arrays))}; choose one with --column")
 
 
 def sequences(array: AnyArray, path: Path, *, batch_first: bool) -> FloatArray:
@@ -130,9 +108,8 @@ def read_lengths(path: Path, steps: int, count: int) -> IntArray:
     lengths = read_array(path, Layout(), "--lengths").ravel()
     if lengths.size != count or not np.isin(lengths, np.arange(1, steps + 1)).all():
         raise DataError(
-            f"{path} holds {lengths.size} numbers from {lengths.min():g} to {lengths.max():g}, but "
-            f"there are {count} sequences of {steps} steps; give each a length in 1 to {steps} "
-            "(--lengths)"
+            f"{path} holds {lengths.size} numbers from {lengths.min():g} to {lengths.max():g}; "
+            f"give {count}, the steps of each sequence, from 1 to {steps} (--lengths)"
         )
     return lengths.astype(np.int64)
 
@@ -200,14 +177,3 @@ def standardised(inputs: FloatArray, lengths: IntArray | None) -> FloatArray:
     centred, scale = inputs - rows.mean(axis=0), rows.std(axis=0)
     scaled: FloatArray = centred / np.where(scale > 0.0, scale, 1.0)
     return scaled
-
-
-def drawn(
-    rng: np.random.Generator, shape: tuple[int, int], source: int | FloatArray, scale: float
-) -> FloatArray:
-    """Return independent inputs (T,B,D) times ``scale``: normal ones, for a number of inputs, or
-    rows of an embedding (V,D), all as likely.
-    """
-    if isinstance(source, int):
-        return scale * rng.standard_normal((*shape, source))
-    return scale * source[rng.integers(len(source), size=shape)]

@@ -3,6 +3,7 @@
 import gzip
 import io
 import re
+import zipfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from gradscope.arrays import FloatArray, as_float64
 from gradscope.data.cells import UNIT, cell_value, decimal_mark, is_missing, is_value, marks_of
 from gradscope.data.columns import choose_columns, listed, quoted, several_columns
 from gradscope.data.delimited import CellTable, named_columns, parse_cells
-from gradscope.data.intake import AnyArray, Intake, ZipMembers, content
+from gradscope.data.intake import AnyArray, Intake, ZipMembers, content, opened
 from gradscope.errors import DataError, install_line
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".gz", ".xlsx")
@@ -82,9 +83,13 @@ def _workbook_cells(raw: bytes, intake: Intake) -> CellTable:
         text = f"{intake.path} is a workbook: save it as CSV, or install openpyxl"
         raise DataError(f"{text}; {install_line('tables')}") from None
     with intake.reading("a workbook (.xlsx)", "save it again, or as CSV"):
-        members = ZipMembers(io.BytesIO(raw), intake)
-        intake.spend(sum(map(members.size, members.names)), intake.path.name)
-        sheet = load_workbook(io.BytesIO(raw), read_only=True, data_only=True).worksheets[0]
+        whole = (
+            io.BytesIO()
+        )  # Of members that are as long as they say, for a reader without a budget.
+        with zipfile.ZipFile(whole, "w") as checked:
+            for name, member in ZipMembers(io.BytesIO(raw), intake).kept():
+                checked.writestr(name, member)
+        sheet = load_workbook(whole, read_only=True, data_only=True).worksheets[0]
         sheet.reset_dimensions()  # They may claim other cells than there are.
         width, rows = 0, dict[int, list[str]]()
         for line, row in enumerate(sheet.iter_rows(values_only=True), start=1):
@@ -100,13 +105,9 @@ def _workbook_cells(raw: bytes, intake: Intake) -> CellTable:
 
 
 def _read_array(path: Path, columns: tuple[str, ...], missing: str) -> Table:
-    array = read_npy(path)
-    require_real(array, path)
+    array = read_stored(path)
     if array.ndim not in (1, 2) or array.size == 0:
-        raise DataError(
-            f"{path} holds an array of shape {array.shape}; save (N,) or (N,C) numbers, with one "
-            "row or more"
-        )
+        raise DataError(f"{path} holds an array of shape {array.shape}; save (N,) or (N,C) numbers")
     everything = as_float64(array.reshape(len(array), -1))
     all_names = tuple(str(column) for column in range(1, everything.shape[1] + 1))
     if not columns and len(all_names) > 1:
@@ -117,19 +118,26 @@ def _read_array(path: Path, columns: tuple[str, ...], missing: str) -> Table:
     return _complete(values, names, cells, missing)
 
 
-def read_npy(path: Path, option: str = "--data") -> AnyArray:
-    """Return the array in a ``.npy`` file."""
-    raw, intake = content(path, DataError, option), Intake(path, DataError)
-    with intake.reading("a .npy array", "save the numbers with numpy.save"):
-        return intake.array(raw, path.name)
-
-
-def require_real(array: AnyArray, path: Path) -> None:
-    """Refuse an array of anything but real numbers."""
+def read_stored(path: Path, option: str = "--data", column: tuple[str, ...] = ()) -> AnyArray:
+    """Return the real numbers in a ``.npy``, or in the one array of an ``.npz`` that is meant."""
+    kind = path.suffix.lower()
+    with opened(path, DataError, option) as file:
+        intake = Intake(path, DataError)
+        with intake.reading(f"a {kind} array", "save the numbers with NumPy"):
+            if kind == ARRAY_SUFFIX:
+                array = intake.array(file.read(), path.name)
+            else:
+                members = ZipMembers(file, intake)
+                arrays = {name.removesuffix(".npy"): name for name in members.names}
+                asked = column or tuple(arrays)
+                if len(asked) != 1 or asked[0] not in arrays:
+                    held = f"no array {quoted(column[0])}" if column else f"{len(arrays)} arrays"
+                    held = f"it has {held}: {listed(tuple(arrays))}"
+                    raise DataError(f"{held}; choose one with --column")
+                array = intake.array(members.read(arrays[asked[0]]), asked[0])
     if array.dtype.kind not in "biuf":
-        raise DataError(
-            f"{path} holds values of type {array.dtype}; save real numbers (integer or float)"
-        )
+        raise DataError(f"{path} holds values of type {array.dtype}; save real numbers")
+    return array
 
 
 def _only_column_of_numbers(cells: CellTable, path: Path) -> int:

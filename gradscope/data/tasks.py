@@ -54,10 +54,7 @@ def make_task(name: TaskName, steps: int, delay: int | None = None) -> Task:
     if name is TaskName.RECALL:
         return _recall(steps, steps // 2 if delay is None else delay)
     if delay is not None:
-        raise SettingError(
-            f"--delay is {delay}, but only the recall task takes a delay; leave it out, or choose "
-            "--task recall"
-        )
+        raise SettingError(f"only the recall task takes a delay; leave --delay {delay} out")
     shortest, make = TASKS[name]
     if steps < shortest:
         raise SettingError(

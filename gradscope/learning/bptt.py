@@ -73,11 +73,8 @@ def backpropagate(
     errors, output_slopes = step_errors(trajectory.outputs, targets)
     with np.errstate(over="ignore", invalid="ignore"):
         linearization = params.linearize(trajectory.cell_trajectory)
-        if truncation is None or truncation >= trajectory.n_steps:
-            adjoints, local = _sweep(params, linearization, output_slopes)
-        else:
-            entering = entering_errors(params, linearization, output_slopes)
-            adjoints, local = _truncated_sweep(linearization, entering, truncation)
+        entering = entering_errors(params, linearization, output_slopes)
+        adjoints, local = _sent_back(linearization, entering, truncation)
         weights = linearization.weight_gradients(local, slice(trajectory.n_steps))
         weights["output_weights"] = outer_sum(output_slopes, trajectory.hidden[1:])
         weights["output_bias"] = output_slopes.sum(axis=(0, 1))
@@ -91,29 +88,20 @@ def entering_errors(
     return linearization.enter(product(output_slopes, params.output_weights))
 
 
-def _sweep(
-    params: Cell, linearization: Linearization, output_slopes: FloatArray
+def _sent_back(
+    linearization: Linearization, entering: FloatArray, truncation: int | None
 ) -> tuple[FloatArray, FloatArray]:
-    """Return δ (T+1,B,S) and the local adjoints (T,B,G) of the full backward sweep."""
-    n_steps, n_sequences, _ = output_slopes.shape
-    adjoints = np.zeros((n_steps + 1, n_sequences, params.state_size))
-    adjoints[1:] = entering_errors(params, linearization, output_slopes)
-    local = np.empty((n_steps, n_sequences, linearization.local_size))
-    for step in range(n_steps, 0, -1):
-        adjoints[step - 1] += linearization.vjp(adjoints[step], step - 1, local[step - 1])
-    return adjoints, local
-
-
-def _truncated_sweep(
-    linearization: Linearization, entering: FloatArray, truncation: int
-) -> tuple[FloatArray, FloatArray]:
-    """Return δ and the local adjoints, each step's error sent back over ``truncation`` lags, those
-    of all steps at once: one GEMM of T·B rows per lag.
+    """Return δ (T+1,B,S) and the local adjoints (T,B,G), each step's error sent back to the start,
+    or over ``truncation`` lags, those of all steps at once: one GEMM of T·B rows per lag.
     """
     n_steps, n_sequences, size = entering.shape
     adjoints = np.zeros((n_steps + 1, n_sequences, size))
     adjoints[1:] = entering
     local = np.empty((n_steps, n_sequences, linearization.local_size))
+    if truncation is None or truncation >= n_steps:
+        for step in range(n_steps, 0, -1):
+            adjoints[step - 1] += linearization.vjp(adjoints[step], step - 1, local[step - 1])
+        return adjoints, local
     rows = entering
     for lag in range(1, truncation + 1):
         # The rows are at s_1 … s_n and go to s_0 … s_{n−1}; from s_0 there is no step back.

@@ -102,9 +102,7 @@ def checked_leak(leak: float | FloatArray, size: int) -> float | FloatArray:
         )
     outside = given[~((given > 0.0) & (given <= 1.0))]
     if outside.size:
-        raise SettingError(
-            f"the leak is {outside.flat[0]:g}; choose a number in (0, 1], 1 for no leak"
-        )
+        raise SettingError(f"the leak is {outside.flat[0]:g}; choose a number in (0, 1]")
     return float(given.flat[0]) if (given == given.flat[0]).all() else given
 
 
@@ -122,10 +120,7 @@ def require_vanilla(params: Cell) -> ElmanParameters:
     """Return a vanilla RNN as such; SettingError for another cell."""
     if isinstance(params, ElmanParameters):
         return params
-    raise SettingError(
-        f"the network is of {type(params).__name__}, but this is for vanilla RNNs alone; give "
-        "ElmanParameters (cell_chain, lag_norms and diagnose take any cell)"
-    )
+    raise SettingError(f"{type(params).__name__} is no vanilla RNN; give ElmanParameters")
 
 
 def one_leak(params: ElmanParameters) -> float:

@@ -96,10 +96,7 @@ class Draw:
     ) -> dict[str, Any]:
         """Draw U, W and b of so many blocks, V and c; ``forget_bias`` is that of the second."""
         if blocks > 1 and self.scheme is InitializerName.IDENTITY:
-            raise SettingError(
-                "--init identity is for the vanilla RNN, but the cell is gated; choose orthogonal, "
-                "gaussian, glorot or uniform"
-            )
+            raise SettingError("--init identity is for the vanilla RNN; choose another scheme")
         n_inputs, hidden, n_outputs = sizes
         rows = blocks * hidden
         as_torch = self.scheme is InitializerName.UNIFORM
@@ -145,10 +142,7 @@ def initialize(
     weights = Draw(scheme, gain, input_scale).weights(rng, sizes, 1)
     if center_bias:
         if activation != ActivationName.SIGMOID:
-            raise SettingError(
-                "--center-bias sets b = −W·½, the resting point of a sigmoid net, but the "
-                f"activation is {activation}; leave it out, or choose --activation sigmoid"
-            )
+            raise SettingError(f"--center-bias with {activation}: choose --activation sigmoid")
         weights["hidden_bias"] = -0.5 * weights["recurrent_weights"].sum(axis=1)
     return ElmanParameters(**weights, activation=activation_of(activation))
 

@@ -123,10 +123,7 @@ def unroll(
     asked = (n_sequences, params.state_size)
     first = np.zeros(asked) if initial_state is None else initial_state
     if first.shape != asked:
-        raise ShapeError(
-            f"the initial state has shape {first.shape}, but {n_sequences} sequences with a state "
-            f"of {params.state_size} numbers ask for {asked}"
-        )
+        raise ShapeError(f"initial state has shape {first.shape}; inputs and cell ask for {asked}")
     entering, driven = inputs, params
     if noise is not None:
         # One more input for each unit: U x + ξ is (U, I) of (x, ξ).

@@ -203,20 +203,15 @@ def test_ids_beyond_the_embedding_are_named(bad: int, place: str) -> None:
     assert len(str(error.value)) <= 300
 
 
-def test_without_data_tokens_are_drawn_and_said_so() -> None:
-    model = saved()
+def test_without_data_noise_enters_past_the_embedding() -> None:
+    saved()
 
     found = analyze(settings_of_weights({"weights": "net.pt", "steps": 40}))
 
-    rows = model.embed.weight.detach().numpy()
-    drawn = found.examined.inputs.reshape(-1, 5)
-    nearest = np.abs(drawn[:, None] - rows).max(axis=2).min(axis=1)
-    assert nearest.max() == 0.0
-    assert len(np.unique(drawn, axis=0)) == 20
-    assert "random tokens" in found.task_info.description
-    assert answer(found).startswith("On random tokens")
-    further = present(found.examined.further).reshape(-1, 5)
-    assert np.abs(further[:, None] - rows).max(axis=2).min(axis=1).max() == 0.0
+    assert found.settings.embedding is None
+    assert answer(found).startswith("On white noise")
+    with pytest.raises(GradscopeError, match="--embedding is given without --data"):
+        settings_of_weights({"weights": "net.pt", "embedding": "embed.weight"})
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import datetime as dt
 import gzip
 import sys
+import tracemalloc
 import zipfile
 from collections.abc import Sequence
 from io import BytesIO
@@ -102,6 +103,24 @@ def test_a_workbook_that_unfolds_to_too_much_is_refused_unread(tmp_path: Path) -
             )
 
     assert "would unfold to" in refusal(tmp_path / "t.xlsx", file.getvalue())
+
+
+def test_a_member_that_says_it_is_short_is_read_no_further(tmp_path: Path) -> None:
+    whole = zipfile.ZipFile(BytesIO(book(ROWS)))
+    file = BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name in whole.namelist():
+            packed.writestr(name, whole.read(name) + b" " * (2**25 * (name == "xl/workbook.xml")))
+    raw = file.getvalue()
+    size = (packed.getinfo("xl/workbook.xml").file_size).to_bytes(4, "little")
+
+    tracemalloc.start()
+    line = refusal(tmp_path / "t.xlsx", raw.replace(size, (2**12).to_bytes(4, "little")))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert "cannot be read as a workbook" in line
+    assert peak < 2**23
 
 
 def test_cells_far_apart_do_not_fill_the_memory(tmp_path: Path) -> None:

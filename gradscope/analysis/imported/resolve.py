@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from gradscope.analysis.imported.stack import ImportedStack, Layers, run_stack
 from gradscope.analysis.memory import require_memory
 from gradscope.analysis.network import Streams, draw_noise
@@ -33,9 +35,6 @@ from gradscope.weights.load import load_weights
 ANSWERS = ("activation", "gate_activation", "leak", "state", "reset_after")
 """Settings that complete a layer where its file is silent."""
 
-MASKS_ZERO = "'mask_zero': True"
-"""What the configuration of a Keras model holds where steps with token 0 are left out."""
-
 
 def settings_of_weights(values: Mapping[str, Any]) -> Settings:
     """Return the settings that study a network from a file, with all that the file says filled in.
@@ -53,28 +52,26 @@ def import_stack(values: Mapping[str, Any]) -> ImportedStack:
     and errors are those of ``settings_of_weights``, and the data must also fit the stack.
     """
     settings, found, studied, spec, data = _read_layer(values)
-    layers = _stack(found, studied, settings)
+    layers, streams = _stack(found, studied, settings), Streams.from_seed(settings.seed)
     require_memory(settings, studied.input_size, 0, 0)
-    name = settings.embedding
-    source = layers[0][0][0].input_size if name is None else found.file.arrays[name]
     if data is None:
-        rng, shape = Streams.from_seed(settings.seed).examined, (settings.steps, settings.sequences)
-        data = Recording(recordings.drawn(rng, shape, source, settings.noise_scale), shape)
+        noise = _white_noise(settings, layers, settings.steps, streams.examined)
+        data = Recording(noise, (settings.steps, settings.sequences))
     params = _scaled(cell_of(studied, spec, _readout(settings, found, studied)), settings.gain)
-    noise = partial(draw_noise, settings.noise, Streams.from_seed(settings.seed).noise)
-    ran = run_stack(layers, data.inputs, noise, data.lengths)
-    further = _further(settings, layers, source)
+    added = partial(draw_noise, settings.noise, streams.noise)
+    ran, further = run_stack(layers, data.inputs, added, data.lengths), {}
+    if settings.data is None and (count := further_steps(settings)):
+        noise = _white_noise(settings, layers, count, streams.further)
+        further = {title: each.inputs for title, each in run_stack(layers, noise).items()}
     return ImportedStack(settings, params, studied, spec, layers, data, ran, further, found)
 
 
-def _further(settings: Settings, layers: Layers, source: int | FloatArray) -> dict[str, FloatArray]:
-    """Return what each layer sees of further drawn inputs, by title; nothing if there are data."""
-    count = further_steps(settings)
-    if settings.data is not None or not count:
-        return {}
-    rng, shape = Streams.from_seed(settings.seed).further, (count, settings.sequences)
-    inputs = recordings.drawn(rng, shape, source, settings.noise_scale)
-    return {title: ran.inputs for title, ran in run_stack(layers, inputs).items()}
+def _white_noise(
+    settings: Settings, layers: Layers, steps: int, rng: np.random.Generator
+) -> FloatArray:
+    """Return so many steps of noise for the lowest layer, (T,B,D)."""
+    shape = (steps, settings.sequences, layers[0][0][0].input_size)
+    return settings.noise_scale * rng.standard_normal(shape)
 
 
 def _read_layer(
@@ -134,13 +131,13 @@ def _record(
     """Read what the lowest layer sees, as many steps and sequences as a person asked for; return it
     and the embedding of token ids, each None where there is none.
     """
-    width, given = lowest.input_size, asked.embedding is not None
+    width = lowest.input_size
     if asked.data is None:
-        return None, _embedding(asked, found, width, ids=False)
+        return None, None
     path, layout = Path(asked.data), Layout(asked.batch_first, asked.column, asked.missing)
     array = recordings.read_array(path, layout, "--data")
-    ids = given or (array.dtype.kind == "i" and array.ndim < 3)
-    if name := _embedding(asked, found, width, ids=True) if ids else None:
+    ids = asked.embedding is not None or (array.dtype.kind == "i" and array.ndim < 3)
+    if name := _embedding(asked, found, width) if ids else None:
         zeros = int((array == 0).sum())
         array = recordings.embedded(array, path, name, found.file.arrays[name])
     inputs = recordings.sequences(array, path, batch_first=asked.batch_first)
@@ -155,11 +152,10 @@ def _record(
     if asked.sequence_lengths is not None:
         lengths = recordings.read_lengths(Path(asked.sequence_lengths), *shape)
     padding = 0 if lengths is None else shape[0] * shape[1] - int(lengths.sum())
-    if name and zeros > padding and MASKS_ZERO in repr(found.file.about.get("config")):
+    if name and zeros > padding and "'mask_zero': True" in repr(found.file.about.get("config")):
         raise DataError(
-            f"{path} holds {zeros} ids 0, over which the Embedding of {asked.weights} passes "
-            f"(mask_zero), but {padding} steps of padding; pad sequences at their ends alone and "
-            "give their steps (--lengths)"
+            f"{path} holds {zeros} ids 0, over which the Embedding passes (mask_zero), but "
+            f"{padding} steps of padding; pad only at the ends and give the steps (--lengths)"
         )
     if asked.standardise:
         inputs = recordings.standardised(inputs, lengths)
@@ -168,21 +164,20 @@ def _record(
     return recordings.cut(inputs, lengths, steps, count), name
 
 
-def _embedding(asked: Settings, found: FoundNetwork, width: int, *, ids: bool) -> str | None:
+def _embedding(asked: Settings, found: FoundNetwork, width: int) -> str | None:
     """Return the array (V,D) that token ids go through: the one asked for, or the only one of that
-    width that is called an embedding or, of a file for whose network there are ``ids``, is a
-    ``weight`` without a bias. None if there is no such array.
+    width that is called an embedding or is a ``weight`` without a bias; None if there is none.
     """
     arrays = found.file.arrays
     fitting = [name for name, each in arrays.items() if each.shape[1:] == (width,)]
     called = [name for name in fitting if "emb" in name.lower()]
     if asked.embedding is not None:
         called = [name for name in fitting if name == asked.embedding]
-    elif ids and not called:
+    elif not called:
         bare = (name.removesuffix("weight") for name in fitting if name.endswith("weight"))
         called = [f"{base}weight" for base in bare if f"{base}bias" not in arrays]
-    if len(called) == 1 or (asked.embedding is None and not (ids and called)):
-        return called[0] if len(called) == 1 else None
+    if len(called) == 1 or (asked.embedding is None and not called):
+        return called[0] if called else None
     raise WeightsError(
         f"{asked.weights} has no one embedding {quoted(asked.embedding or '')} for {width} inputs "
         f"per step; choose one of {listed(tuple(fitting))} (--embedding)"

@@ -8,19 +8,12 @@ import numpy as np
 
 from gradscope.analysis.results import ImportedLayer, ImportedNetwork, LayerVerdict
 from gradscope.analysis.settings import Settings
-from gradscope.analysis.stage import (
-    EvaluationBatch,
-    first_overflow,
-    longest_lag,
-    measured,
-    thresholds,
-)
+from gradscope.analysis.stage import EvaluationBatch, first_overflow, judged
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.data.batch import Baseline, Batch, Targets, TaskInfo
 from gradscope.data.columns import quoted
 from gradscope.data.lag_regression import memoryless_error
 from gradscope.data.recordings import Layout, Recording, read_targets
-from gradscope.diagnosis.diagnose import NetworkMeasures, diagnose
 from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.learning.losses import error_per_step
 from gradscope.model.cells import Cell
@@ -139,9 +132,7 @@ def _source(stack: ImportedStack) -> str:
     first += f", {studied.names_as}" if studied.names_as and taken else ""
     through = "" if settings.embedding is None else f" through {quoted(settings.embedding)}"
     if settings.data is None:
-        drawn = "random tokens" if through else "white noise"
-        scale = f" of scale {settings.noise_scale:g}"
-        return f"{drawn}{through}{scale} as {inputs} (no --data given){first}"
+        return f"white noise of scale {settings.noise_scale:g} as {inputs} (no --data given){first}"
     rows, lengths = stack.recording.rows, stack.recording.lengths
     cut = "" if rows is None else f", in {rows.shape[1]} windows"
     if lengths is not None:
@@ -163,19 +154,13 @@ def judge_layers(stack: ImportedStack) -> ImportedNetwork:
         columns = stack.settings.column if title in lowest else None
         none = Targets(trajectory.outputs, np.zeros(trajectory.n_steps, dtype=np.bool_))
         batch = _batch(stack, title, none)
-        chain, writing, past = measured(stack.settings, cells[title], trajectory, batch, columns)
+        diagnosis, writing = judged(stack.settings, (cells[title], trajectory, batch), columns)
         faults.extend(
             Reason(each.code, {**each.numbers, "layer": title})
             for each in writing.reasons
             if each.code in (ReasonCode.NOTHING_WRITTEN, ReasonCode.INPUTS_UNSCALED)
         )
-        found = diagnose(
-            chain,
-            longest_lag(stack.settings, trajectory.n_steps),
-            thresholds=thresholds(stack.settings),
-            tolerance=stack.settings.tolerance,
-            network=NetworkMeasures(past, writing, lengths=batch.lengths),
-        ).verdict
+        found = diagnosis.verdict
         return LayerVerdict(found.regime, found.rate, found.horizon, found.max_lag)
 
     layers = tuple(
