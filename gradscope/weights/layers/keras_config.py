@@ -10,6 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from graphlib import CycleError, TopologicalSorter
 from types import MappingProxyType
 from typing import Any
 
@@ -18,7 +19,6 @@ from gradscope.errors import WeightsError
 from gradscope.names import CellName
 
 CONTAINER = "layers"
-DEEPEST = 24
 
 CLASSES: Mapping[str, CellName] = MappingProxyType(
     dict.fromkeys(("SimpleRNN", "SimpleRNNCell"), CellName.ELMAN)
@@ -30,12 +30,6 @@ PASSING = (
     *("GaussianNoise", "AlphaDropout", "Identity"),
 )
 """Layers that change nothing at inference."""
-
-MAX_PASSING = 20
-"""Layers in a row that change nothing."""
-
-MAX_INBOUND = 10_000
-"""Parts of one layer's inputs that are looked at."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -68,34 +62,23 @@ def feeding_layers(config: Any) -> dict[str, str]:
         sources = dict(zip(list(known)[1:], known, strict=False))
     else:
         sources = {name: each for name in known if (each := _only_input(known[name], known))}
-    found: dict[str, str] = {}
-    taken: set[str] = set()
-    _check_no_circle(sources)
-    for name, node in known.items():
-        source = sources.get(name, "")
-        for _ in range(MAX_PASSING):
-            if _class_and_values(known.get(source))[0] in PASSING:
-                source = sources.get(source, "")
-        feeds = _in_order(known.get(source)).get("return_sequences") is True
-        feeds = feeds and _is_called_once(known[source]) and _is_called_once(node)
-        if feeds and _in_order(node) and source not in taken:
-            found[name] = source
-            taken.add(source)
-    return found
-
-
-def _check_no_circle(sources: Mapping[str, str]) -> None:
-    """Refuse layers that feed each other."""
-    seen: set[str] = set()
+    try:
+        upwards = [*TopologicalSorter({name: [sources[name]] for name in sources}).static_order()]
+    except CycleError as error:
+        circle = quoted(error.args[1][0])
+        raise WeightsError(f"{circle} feeds itself, in a circle; save the model again") from None
+    origins: dict[str, str] = {}
+    for name in upwards:
+        passing = _class_and_values(known[name])[0] in PASSING
+        origins[name] = origins.get(sources.get(name, ""), "") if passing else name
+    fed: dict[str, str] = {}
     for name in sources:
-        row: dict[str, None] = {}
-        each = name
-        while each in sources and each not in seen:
-            seen.add(each)
-            row[each] = None
-            each = sources[each]
-        if each in row:
-            raise WeightsError(f"{quoted(each)} feeds itself, in a circle; save the model again")
+        source = origins[sources[name]]
+        feeds = _in_order(known.get(source)).get("return_sequences") is True
+        feeds = feeds and _is_called_once(known[source]) and _is_called_once(known[name])
+        if feeds and _in_order(known[name]):
+            fed.setdefault(source, name)
+    return {name: source for source, name in fed.items()}
 
 
 def _is_called_once(node: Mapping[str, Any]) -> bool:
@@ -126,9 +109,7 @@ def _reading(node: Any, *, backwards: bool) -> Mapping[str, Any]:
 def _only_input(node: Any, known: Mapping[str, Any]) -> str | None:
     """Return the name of the one layer whose output a layer of a functional model takes."""
     found, nodes = set(), [node.get("inbound_nodes")]
-    for _ in range(MAX_INBOUND):
-        if not nodes:
-            break
+    while nodes:
         each = nodes.pop()
         if isinstance(each, str) and each in known:
             found.add(each)
@@ -136,7 +117,7 @@ def _only_input(node: Any, known: Mapping[str, Any]) -> str | None:
             nodes += each
         elif isinstance(each, dict):
             nodes += each.values()
-    return found.pop() if len(found) == 1 and not nodes else None
+    return found.pop() if len(found) == 1 else None
 
 
 def _name(node: Any) -> str:
@@ -144,25 +125,25 @@ def _name(node: Any) -> str:
 
 
 def configured_layers(
-    node: Any, place: str = "", depth: int = 0, *, backwards: bool = False, member: str = ""
+    node: Any, place: str = "", *, backwards: bool = False, member: str = ""
 ) -> Iterator[ConfiguredLayer]:
     """Yield every recurrent layer of a configuration; what does not look like one is skipped."""
     class_name, values = _class_and_values(node)
     contained = values.get(CONTAINER)
     wraps = class_name == "Bidirectional" or isinstance(contained, list)
     # Keras wraps no models; each level of such ones would double the work.
-    if class_name is None or depth > DEEPEST or (member and wraps):
+    if class_name is None or (member and wraps):
         return
     if isinstance(contained, list):
         for below, each in _placed(contained, f"{place}/{CONTAINER}"):
-            yield from configured_layers(each, below, depth + 1)
+            yield from configured_layers(each, below)
         return
     if class_name == "Bidirectional":
         forward, backward = values.get("layer"), values.get("backward_layer")
         halves = {"forward": (forward, False), "backward": (backward or forward, backward is None)}
         for half, (inner, turned) in halves.items():
             below, name = f"{place}/{half}_layer", _name(node)
-            yield from configured_layers(inner, below, depth + 1, backwards=turned, member=name)
+            yield from configured_layers(inner, below, backwards=turned, member=name)
         return
     turned, name = bool(values.get("go_backwards", False)) != backwards, _name(node)
     if not isinstance(values.get("cell"), dict):
@@ -174,7 +155,7 @@ def configured_layers(
     if isinstance(inside, list):
         cells = list(_placed(inside, f"{place}/cell/cells"))
     for below, cell in cells:
-        for each in configured_layers(cell, below, depth + 1, member=name):
+        for each in configured_layers(cell, below, member=name):
             names = (name, *each.names)
             yield replace(each, names=names, member=name, go_backwards=turned)
 
