@@ -13,9 +13,8 @@ from io import BytesIO
 from typing import Any, BinaryIO
 
 from gradscope.data.columns import quoted
-from gradscope.data.intake import DEEPEST
 from gradscope.errors import WeightsError, install_line
-from gradscope.weights.files.contents import LONGEST_NAME, Gathering
+from gradscope.weights.files.contents import Gathering
 
 COST = 16
 """What a link counts as against the budget of items, as it takes so much longer to follow."""
@@ -88,23 +87,14 @@ def _data_sets(h5py: Any, file: Any, gathering: Gathering) -> Iterator[tuple[str
                 )
             yield path, item
         elif isinstance(item, h5py.Group):
-            if path.count("/") >= DEEPEST or len(path) > LONGEST_NAME:
-                raise WeightsError(
-                    f"it nests groups more than {DEEPEST} deep, or under names of more than "
-                    f"{LONGEST_NAME} characters; save it flat"
-                )
+            gathering.check_name(path)
             for name in reversed(list(item)):
                 gathering.visit(COST)
                 link = item.id.links.get_info(name.encode("utf-8", "surrogateescape"))
-                if link.type != h5py.h5l.TYPE_HARD:
+                if link.type != h5py.h5l.TYPE_HARD or link.u in seen:  # What it leads to
                     raise WeightsError(
-                        f"{quoted(name)} is a link to elsewhere; copy the numbers into the file "
-                        "itself"
-                    )
-                if link.u in seen:  # The address of what it leads to
-                    raise WeightsError(
-                        f"{quoted(name)} is a second name of what stands elsewhere in it, or leads "
-                        "in a circle; save each array once"
+                        f"{quoted(name)} is a link to elsewhere, in a circle or to what has a name "
+                        "already; save each array once, in the file itself"
                     )
                 seen.add(link.u)
                 waiting.append((f"{path}/{name}" if path else name, item, name))

@@ -16,10 +16,10 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from gradscope.data.columns import quoted
-from gradscope.data.intake import DEEPEST, ZipMembers
+from gradscope.data.intake import ZipMembers
 from gradscope.errors import WeightsError
 from gradscope.weights.files import contents, restricted_pickle
-from gradscope.weights.files.contents import LONGEST_NAME, Gathering, naming
+from gradscope.weights.files.contents import Gathering, naming
 from gradscope.weights.files.restricted_pickle import (
     Instance,
     Maker,
@@ -48,7 +48,12 @@ HARMLESS = (
     *("numpy.core.multiarray.scalar", "numpy.core.multiarray._reconstruct"),
     *("numpy._core.multiarray.scalar", "numpy._core.multiarray._reconstruct"),
     *("pathlib.PosixPath", "pathlib.WindowsPath", "pathlib.Path"),
-    *("torch.device", "torch.Generator", "torch.nn.backends.thnn._get_thnn_function_backend"),
+    *(
+        "torch.device",
+        "torch.Generator",
+        "torch.Size",
+        "torch.nn.backends.thnn._get_thnn_function_backend",
+    ),
 )
 """What people keep in a checkpoint beside the weights; taken note of, never made."""
 
@@ -61,14 +66,11 @@ MODES = {"RNN_TANH": "tanh", "RNN_RELU": "relu"}
 
 @dataclass(frozen=True, slots=True)
 class _Storage:
-    """A run of numbers in the file: its key, number type, and the bytes it says it has; ``start``
-    is where a view of it begins, in numbers.
-    """
+    """A run of numbers in the file: its key, number type, and the bytes it says it has."""
 
     key: str
     number_type: str | None
     n_bytes: int
-    start: int
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -106,7 +108,7 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
         return flat_numbers(raw, number_type, order)
 
     stated = {}
-    for name, tensor in _named_tensors(tree):
+    for name, tensor in _named_tensors(tree, gathering):
         if isinstance(tensor, str):
             stated[name.removesuffix(".mode")] = {"activation": MODES[tensor]}
             continue
@@ -114,7 +116,7 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
             gathering.keep(name, np.array(float(tensor)))
             continue
         with naming(quoted(name)):
-            flat = numbers(tensor.storage, tensor.number_type)[tensor.storage.start :]
+            flat = numbers(tensor.storage, tensor.number_type)
             view = strided_view(flat, tensor.offset, tensor.size, tensor.stride)
         gathering.keep(name, view, tensor.number_type)
     return {"stated": stated}
@@ -133,12 +135,12 @@ def _zipped(file: BinaryIO, gathering: Gathering) -> _Contents:
 
 def _streamed(file: BinaryIO, gathering: Gathering) -> _Contents:
     file.seek(MAGIC_BYTES)
-    stream, seen, places = BytesIO(file.read(MAX_PICKLE)), {}, {}
+    stream, sizes, places = BytesIO(file.read(MAX_PICKLE)), {}, {}
 
     def remembered(identity: Any) -> Any:
         each = _persistent(identity)
         if isinstance(each, _Storage):
-            seen[each.key] = width(each.number_type or "uint8")
+            sizes[each.key] = each.n_bytes
         return each
 
     _version, _machine, tree, keys = (
@@ -146,9 +148,8 @@ def _streamed(file: BinaryIO, gathering: Gathering) -> _Contents:
     )
     place = MAGIC_BYTES + stream.tell() + COUNT_BYTES
     for key in keys:
-        file.seek(place - COUNT_BYTES)
         places[key] = place
-        place += int.from_bytes(file.read(COUNT_BYTES), "little") * seen[key] + COUNT_BYTES
+        place += sizes[key] + COUNT_BYTES
 
     def raw_of(storage: _Storage) -> bytes:
         gathering.require(storage.n_bytes, storage.key)
@@ -166,14 +167,14 @@ def _root(members: ZipMembers) -> str:
     return places[0].removesuffix("data.pkl")
 
 
-def _named_tensors(tree: Any) -> Iterator[tuple[str, Any]]:
+def _named_tensors(tree: Any, gathering: Gathering) -> Iterator[tuple[str, Any]]:
     """Yield every tensor, mode and time scale in nested dicts, lists and modules with its dotted
     name; what stands in several places, under the first.
     """
-    waiting: list[tuple[str, int, Any]] = [("", 0, tree)]
+    waiting: list[tuple[str, Any]] = [("", tree)]
     seen: set[int] = set()
     while waiting:
-        name, depth, value = waiting.pop()
+        name, value = waiting.pop()
         # What an optimizer calls alpha stands deeper than a model's dt or a configuration's.
         scale = name.rpartition(".")[2] in contents.TIME_SCALES and name.count(".") < 2
         mode = isinstance(value, str) and value in MODES
@@ -184,33 +185,31 @@ def _named_tensors(tree: Any) -> Iterator[tuple[str, Any]]:
         if not isinstance(value, dict | list | tuple) or id(value) in seen:
             continue
         seen.add(id(value))
-        if value and (depth >= DEEPEST or len(name) > LONGEST_NAME):
-            raise WeightsError(
-                f"it nests dicts more than {DEEPEST} deep; {restricted_pickle.STATE_ALONE}"
-            )
+        gathering.check_name(name)
         inside = value.items() if isinstance(value, dict) else enumerate(value)
         for key, each in reversed([*inside]):
             if key != "_flat_weights":  # The parameters of an nn.LSTM a second time
                 parts = [part for part in (name, str(key)) if part and part not in MODULE_PARTS]
-                waiting.append((".".join(parts), depth + 1, each))
+                waiting.append((".".join(parts), each))
 
 
 def _persistent(identity: Any) -> Any:
     """Stand in for a persistent id: ('storage', class, key, device, count) and, before PyTorch 1.6,
-    None or (key, start, count) of a view; there ('module', class, file, source) is its class.
+    None; there ('module', class, file, source) is its class.
     """
     if identity[0] == "module":
         return identity[1]
     kind, named, key, _, count, view = (*identity, None)[:6]
     if kind != "storage" or not isinstance(key, str) or not key.isalnum():
         raise WeightsError(f"it refers to a storage by {quoted(kind)}, {quoted(key)}; {REMEDY}")
+    if view is not None:
+        raise WeightsError(f"it refers to a part of a storage; {REMEDY}")
     if not isinstance(named, Named) or named.name not in STORAGES:
         raise refused_name(named.name)
-    start = view[1] if view else 0
-    if any(type(number) is not int or not 0 <= number < 2**63 for number in (count, start)):
+    if type(count) is not int or not 0 <= count < 2**63:
         raise WeightsError(f"a storage has {quoted(count)} numbers; {REMEDY}")
     number_type = STORAGES[named.name]
-    return _Storage(key, number_type, count * (width(number_type) if number_type else 1), start)
+    return _Storage(key, number_type, count * (width(number_type) if number_type else 1))
 
 
 def _tensor(
@@ -237,17 +236,9 @@ def _tensor(
     return _Tensor(storage, offset, size, stride, number_type)
 
 
-def _size(numbers: Any) -> tuple[Any, ...]:
-    """Stand in for ``torch.Size``, which is made of a tuple."""
-    if not isinstance(numbers, tuple):
-        raise TypeError("a size that is no tuple")
-    return numbers
-
-
 MAKERS: Mapping[str, Maker] = {
     # What is in a dict follows item by item.
     **{f"collections.{name}": lambda *_: {} for name in ("OrderedDict", "defaultdict", "Counter")},
-    "torch.Size": _size,
     **dict.fromkeys(("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2"), _tensor),
     "torch._utils._rebuild_tensor_v3": partial(_tensor, typed=True),
     # Of a parameter the tensor itself, of a tensor with attributes the tensor that it wraps.

@@ -23,8 +23,6 @@ STATE_ALONE = (
     "map_location='cpu', weights_only=False), of a model net.state_dict(), torch.save(…)"
 )
 
-MAX_INTEGER = 2**63
-
 MARK = object()
 """Where a run of values on the stack begins."""
 
@@ -64,7 +62,7 @@ def read_pickle(
 
     ``makers`` stand in for the callables that the pickle may call, ``persistent`` for a persistent
     id; opcodes are counted as items, of which a tensor takes about 40. WeightsError if it calls
-    anything else, or uses an opcode or a number beyond these limits.
+    anything else, or uses an opcode beyond these.
     """
     machine = _Machine(makers, persistent)
     for opcode, argument, _ in pickletools.genops(data):
@@ -84,7 +82,7 @@ class _Machine:
         push = self.stack.append
         self._steps: Mapping[str, Callable[[Any], object]] = {
             **dict.fromkeys(("PROTO", "FRAME", "STOP"), lambda _: None),
-            **dict.fromkeys(ARGUMENTS, self._push_argument),
+            **dict.fromkeys(ARGUMENTS, push),
             **dict.fromkeys(("BINPUT", "LONG_BINPUT"), self._remember),
             **dict.fromkeys(("BINGET", "LONG_BINGET"), lambda at: push(self._memo[at])),
             "REDUCE": lambda _: push(make(self._makers, *self._pop_many(2))),
@@ -131,12 +129,6 @@ class _Machine:
         values = self.stack[place + 1 :]
         del self.stack[place:]
         return values
-
-    def _push_argument(self, argument: Any) -> None:
-        if isinstance(argument, int) and abs(argument) >= MAX_INTEGER:
-            fault = "no size or stride needs one, so the file is damaged or forged"
-            raise WeightsError(f"its pickle holds an integer of more than 63 bits; {fault}")
-        self.stack.append(argument)
 
     def _remember(self, place: Any) -> None:
         self._memo[place] = self.stack[-1]
