@@ -45,15 +45,11 @@ STORAGES: Mapping[str, str | None] = (
 
 HARMLESS = (
     *("argparse.Namespace", "builtins.set", "__builtin__.set", "_codecs.encode", "numpy.dtype"),
+    *("torch.device", "torch.Generator", "torch.Size"),
+    "torch.nn.backends.thnn._get_thnn_function_backend",
     *("numpy.core.multiarray.scalar", "numpy.core.multiarray._reconstruct"),
     *("numpy._core.multiarray.scalar", "numpy._core.multiarray._reconstruct"),
     *("pathlib.PosixPath", "pathlib.WindowsPath", "pathlib.Path"),
-    *(
-        "torch.device",
-        "torch.Generator",
-        "torch.Size",
-        "torch.nn.backends.thnn._get_thnn_function_backend",
-    ),
 )
 """What people keep in a checkpoint beside the weights; taken note of, never made."""
 
@@ -124,7 +120,10 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
 
 def _zipped(file: BinaryIO, gathering: Gathering) -> _Contents:
     members = ZipMembers(file, gathering)
-    root = _root(members)
+    places = [name for name in members.names if name.count("/") == 1 and name.endswith("/data.pkl")]
+    if len(places) != 1:
+        raise WeightsError(f"it is a zip with {len(places)} pickles of tensors, not one; {REMEDY}")
+    root = places[0].removesuffix("data.pkl")
     tree = read_pickle(members.read(f"{root}data.pkl"), MAKERS, _persistent, gathering)
     place = f"{root}byteorder"  # Not there before PyTorch 2.1
     order = members.read(place).decode("ascii") if place in members.names else "little"
@@ -157,14 +156,6 @@ def _streamed(file: BinaryIO, gathering: Gathering) -> _Contents:
         return file.read(storage.n_bytes)
 
     return tree, raw_of, "little"
-
-
-def _root(members: ZipMembers) -> str:
-    """Return the folder within the archive, with its slash."""
-    places = [name for name in members.names if name.count("/") == 1 and name.endswith("/data.pkl")]
-    if len(places) != 1:
-        raise WeightsError(f"it is a zip with {len(places)} pickles of tensors, not one; {REMEDY}")
-    return places[0].removesuffix("data.pkl")
 
 
 def _named_tensors(tree: Any, gathering: Gathering) -> Iterator[tuple[str, Any]]:

@@ -9,7 +9,6 @@ which describes every opcode, and ``torch/serialization.py``, which writes proto
 import pickletools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, BinaryIO
 
 from gradscope.data.columns import quoted
@@ -34,11 +33,6 @@ ARGUMENTS = (
     *("BINSTRING", "SHORT_BINSTRING", "BINBYTES", "SHORT_BINBYTES"),
 )
 """Opcodes that push their own argument."""
-
-CONSTANTS: Mapping[str, Callable[[], Any]] = MappingProxyType(
-    {"NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False}
-    | {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_SET": list, "EMPTY_TUPLE": tuple}
-)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -67,7 +61,12 @@ def read_pickle(
     machine = _Machine(makers, persistent)
     for opcode, argument, _ in pickletools.genops(data):
         intake.visit()
-        machine.step(opcode.name, argument)
+        if opcode.name not in machine.steps:
+            raise WeightsError(
+                f"its pickle uses the opcode {opcode.name}, which no state dict needs; "
+                f"{STATE_ALONE}"
+            )
+        machine.steps[opcode.name](argument)
     (value,) = machine.stack
     return value
 
@@ -80,9 +79,18 @@ class _Machine:
         self.stack: list[Any] = []
         self._memo: dict[int, Any] = {}
         push = self.stack.append
-        self._steps: Mapping[str, Callable[[Any], object]] = {
+        self.steps: Mapping[str, Callable[[Any], object]] = {
             **dict.fromkeys(("PROTO", "FRAME", "STOP"), lambda _: None),
             **dict.fromkeys(ARGUMENTS, push),
+            "NONE": lambda _: push(None),
+            "NEWTRUE": lambda _: push(True),
+            "NEWFALSE": lambda _: push(False),
+            "EMPTY_DICT": lambda _: push({}),
+            **dict.fromkeys(("EMPTY_LIST", "EMPTY_SET"), lambda _: push([])),
+            "EMPTY_TUPLE": lambda _: push(()),
+            "TUPLE1": lambda _: push(tuple(self._pop_many(1))),
+            "TUPLE2": lambda _: push(tuple(self._pop_many(2))),
+            "TUPLE3": lambda _: push(tuple(self._pop_many(3))),
             **dict.fromkeys(("BINPUT", "LONG_BINPUT"), self._remember),
             **dict.fromkeys(("BINGET", "LONG_BINGET"), lambda at: push(self._memo[at])),
             "REDUCE": lambda _: push(make(self._makers, *self._pop_many(2))),
@@ -99,19 +107,6 @@ class _Machine:
             "BUILD": lambda _: self._build(*self._pop_many(1)),
             "BINPERSID": lambda _: push(persistent(*self._pop_many(1))),
         }
-
-    def step(self, opcode: str, argument: Any) -> None:
-        """Execute one opcode."""
-        if opcode in CONSTANTS:
-            self.stack.append(CONSTANTS[opcode]())
-        elif opcode in ("TUPLE1", "TUPLE2", "TUPLE3"):
-            self.stack.append(tuple(self._pop_many(int(opcode[-1]))))
-        elif opcode in self._steps:
-            self._steps[opcode](argument)
-        else:
-            raise WeightsError(
-                f"its pickle uses the opcode {opcode}, which no state dict needs; {STATE_ALONE}"
-            )
 
     def _pop_many(self, count: int) -> list[Any]:
         """Take the last values off the stack, in the order in which they were pushed."""
