@@ -81,6 +81,27 @@ MUTANTS = (
         "data/test_lag_regression.py::test_every_error_is_that_of_a_fit_of_its_own",
     ),
     Mutant(
+        "the growth rate counts padded steps",
+        "diagnosis/long_run.py",
+        "inside = (times >= begins) & (times < ends)",
+        "inside = times >= begins",
+        "analysis/test_padded_batches.py::test_profiles_rates_causes_and_writing_are_those_of_each_sequence_alone[RNN]",
+    ),
+    Mutant(
+        "padded steps have a target",
+        "learning/losses.py",
+        "np.where(targets.held[..., None], a, 0.0)",
+        "np.where(True, a, 0.0)",
+        "analysis/test_padded_batches.py::test_error_gradient_and_shares_are_the_means_over_the_sequences[RNN]",
+    ),
+    Mutant(
+        "a backward layer starts one step early",
+        "model/stack.py",
+        "lengths - 1 - steps",
+        "(lengths - 2 - steps) % lengths",
+        "analysis/test_padded_batches.py::test_a_stack_in_both_directions_is_pytorchs_packed_one[LSTM]",
+    ),
+    Mutant(
         "what explodes arrives",
         "diagnosis/verdict.py",
         "if passed or self.regime is Regime.EXPLODING:",
@@ -454,8 +475,8 @@ MUTANTS = (
     Mutant(
         "the burn-in counted into the growth rate",
         "diagnosis/long_run.py",
-        "counted = slice(max(burn_in - start, 0), before.shape[0])",
-        "counted = slice(0, before.shape[0])",
+        "begins = np.minimum(burn_in,",
+        "begins = np.minimum(0,",
         "diagnosis/test_long_run.py::test_rate_and_causes_are_those_of_one_vector_multiplied_by_the_jacobians[elman]",
     ),
     Mutant(
@@ -573,6 +594,20 @@ MUTANTS = (
         '"LSTM": (0, 2, 3, 1)',
         '"LSTM": (0, 1, 3, 2)',
         "weights/files/test_onnx.py::test_replayed_layers_give_what_onnx_evaluates",
+    ),
+    Mutant(
+        "a member of a zip is unfolded as far as it goes",
+        "data/intake.py",
+        "return member.read(self.size(name))",
+        "return member.read()",
+        "data/test_intake.py::test_a_member_is_read_as_far_as_it_says_it_goes",
+    ),
+    Mutant(
+        "a chunk of HDF5 is not looked at before it is read",
+        "weights/files/hdf5.py",
+        "    if DEFLATE in filters:",
+        "    if DEFLATE in ():",
+        "weights/files/test_keras_refused.py::test_a_chunk_that_unfolds_beyond_its_size_is_refused",
     ),
 )
 

@@ -3,7 +3,8 @@
 Arrays have the names of the parameters (``input_weights`` … ``output_bias``); ``inputs`` (T,B,D),
 ``initial_state`` (B,S), and beside them ``targets`` (T,B,O), ``target_steps`` (T,),
 ``pre_activations`` (T,B,H), ``hidden`` (T+1,B,H), ``outputs`` (T,B,O), ``held_out_error`` (), NaN
-without targets, ``further_inputs`` (N,B,D) and ``stride`` () where more inputs follow.
+without targets, ``further_inputs`` (N,B,D) and ``stride`` () where more inputs follow, ``lengths``
+(B,) where sequences are padded; then ``target_steps`` may be (T,B).
 ``settings``, ``facts`` (the task), ``environment`` and, for a network from a file of weights,
 ``network`` (all its layers) are JSON strings.
 """
@@ -46,7 +47,7 @@ SECOND_BIAS = "candidate_bias"
 FURTHER, NOISE = "further_inputs", "noise"
 """What runs saved by gradscope 0.1.0 lack, and what was added to the pre-activations (T,B,H)."""
 
-REMEDY = "give a file written by --save"
+REMEDY, LONGEST_REASON = "give a file written by --save", 160
 
 DAMAGE = (LookupError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)
 """What taking apart a damaged text of JSON ends in."""
@@ -85,6 +86,8 @@ def archive_bytes(analysis: Analysis) -> bytes:
     if analysis.examined.further is not None:
         arrays[FURTHER] = analysis.examined.further
         arrays["stride"] = analysis.examined.stride
+    if analysis.examined.lengths is not None:
+        arrays["lengths"] = analysis.examined.lengths
     if trajectory.noise is not None:
         arrays[NOISE] = trajectory.noise
     if trajectory.states is not trajectory.hidden:
@@ -119,16 +122,16 @@ def load_run(path: Path) -> SavedRun:
         further, noise = (numbers(name) if name in arrays else None for name in (FURTHER, NOISE))
         targets = Targets(values, at_step, task_info.error)
         stride = int(numbers("stride")) if "stride" in arrays else 1
-        batch = Batch(numbers("inputs"), targets, noise, further, stride)
+        lengths = numbers("lengths").astype(np.int64) if "lengths" in arrays else None
+        batch = Batch(numbers("inputs"), targets, noise, further, stride, lengths)
         initial_state = numbers("initial_state")
         _require_fit(params, batch, initial_state, settings.hidden)
         evaluation = EvaluationBatch(batch, task_info, initial_state)
         error = float(as_float64(arrays["held_out_error"]))
         network = _network_from_dict(described("network")) if "network" in arrays else None
     except (*DAMAGE, ShapeError, SettingError) as reason:
-        ours = isinstance(reason, ShapeError | SettingError)
-        said = f"is damaged ({reason if ours else quoted(str(reason))})"
-        raise ArchiveError(f"{path} {said}; save the run again with --save") from reason
+        fault = f"is damaged ({quoted(str(reason), LONGEST_REASON)})"
+        raise ArchiveError(f"{path} {fault}; save the run again with --save") from reason
     return SavedRun(params, evaluation, None if np.isnan(error) else error, settings, network)
 
 

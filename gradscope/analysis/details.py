@@ -99,6 +99,11 @@ def measure_details(
     """
     if not (settings.map or settings.shares or settings.spectrum or settings.verify):
         return NO_DETAILS
+    shares = gradient_shares(params, trajectory, examined.targets) if settings.shares else None
+    if examined.lengths is not None:  # All else is measured on the sequences of T steps.
+        places = examined.whole()
+        trajectory = first_sequences(params, trajectory, places)
+        examined, log_norms = examined.of(places), log_norms[:, places]
     of, verification = (params, trajectory), None
     if settings.verify:
         lags = np.arange(1, log_norms.shape[0] + 1)
@@ -106,23 +111,23 @@ def measure_details(
         verification = verify_lag_norms(cell_chain(*of), measured)
     return Details(
         map=_map(*of, settings, progress) if settings.map else None,
-        shares=gradient_shares(*of, examined.targets) if settings.shares else None,
+        shares=shares,
         spectrum=_spectrum(*of, examined, burn_in, settings.seed) if settings.spectrum else None,
         verification=verification,
     )
 
 
-def first_sequences(params: Cell, trajectory: Trajectory, count: int) -> Trajectory:
-    """Return the trajectory over the first sequences alone."""
-    first, noise = trajectory.states[0, :count], trajectory.noise
-    some_noise = None if noise is None else noise[:, :count]
-    return unroll(params, trajectory.inputs[:, :count], first, some_noise)
+def first_sequences(params: Cell, trajectory: Trajectory, places: slice | IntArray) -> Trajectory:
+    """Return the trajectory over some of the sequences alone."""
+    first, noise = trajectory.states[0, places], trajectory.noise
+    some_noise = None if noise is None else noise[:, places]
+    return unroll(params, trajectory.inputs[:, places], first, some_noise)
 
 
 def _map(
     params: Cell, trajectory: Trajectory, settings: Settings, progress: Progress | None
 ) -> LagMap:
-    some = cell_chain(params, first_sequences(params, trajectory, MAP_SEQUENCES))
+    some = cell_chain(params, first_sequences(params, trajectory, slice(MAP_SEQUENCES)))
     times = _spread(np.linspace(0, some.n_steps, min(MAP_TIMES, some.n_steps + 1)))
     return lag_map(some, tolerance=settings.tolerance, times=times, progress=progress)
 
@@ -142,7 +147,7 @@ def _settled(
 def _spectrum(
     params: Cell, trajectory: Trajectory, examined: Batch, burn_in: int, seed: int
 ) -> Spectrum:
-    some = first_sequences(params, trajectory, SPECTRUM_SEQUENCES)
+    some = first_sequences(params, trajectory, slice(SPECTRUM_SEQUENCES))
     chain = cell_chain(params, some)
     lags = _spread(np.geomspace(1, min(chain.n_steps, LONGEST_SPECTRUM_LAG), SPECTRUM_LAGS))
     steps = _spread(np.linspace(1, chain.n_steps, min(SAMPLED_JACOBIANS, chain.n_steps)))

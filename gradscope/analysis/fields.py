@@ -31,7 +31,7 @@ RATE_FROM = ("burn_in", "steps", "sequences", "of", "short_burn_in")
 OVERFLOWS = "it overflows"
 NO_TARGETS = "there are no targets (--readout NAME --targets FILE)"
 UNKNOWN_LAG = "no task or series says so, or too few rows (or too many columns) to fit a predictor"
-NOT_FITTED = "too few samples, or too many inputs, to fit a readout"
+NOT_FITTED = "too few samples, too many inputs, or classes, to fit a linear readout"
 
 SMALLEST = float(np.log(np.finfo(np.float64).tiny))
 """Natural logarithm of the smallest normal number."""

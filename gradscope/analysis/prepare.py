@@ -151,11 +151,11 @@ def _saved(values: Mapping[str, Any], read_run: ReadRun, read_table: ReadTable) 
 
 def _imported(values: Mapping[str, Any], *, keep_stack: bool) -> Prepared:
     """Take a layer of a file of weights, driven by data or noise."""
-    from gradscope.analysis.imported.resolve import import_stack, read_targets
+    from gradscope.analysis.imported.resolve import import_stack
     from gradscope.analysis.imported.stack import evaluation_of, judge_layers
 
     stack = import_stack(values)
-    batch = evaluation_of(stack, read_targets(stack.settings))
+    batch = evaluation_of(stack)
     held_out = None if batch.task_info.baseline is None else batch
     given = (None, stack.settings, StageName.GIVEN, None)
     kept = stack if keep_stack else None

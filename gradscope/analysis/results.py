@@ -29,8 +29,8 @@ class Profile(CompactRepr):
     """The lag profile of a set of sequences.
 
     ``lags`` (L,) are 1 … L in steps, ``log_norms`` (L,B) is log σ_max(∂h_T/∂h_{T−ℓ}) in nats, −inf
-    where the product is exactly zero, ``log_bound`` (L,) the bound ℓ·log(γ σ_max(W)) and
-    ``certificate`` the largest bound on the relative error of σ_max that was reached.
+    where the product is exactly zero, NaN where a sequence is shorter, ``log_bound`` (L,) the bound
+    ℓ·log(γ σ_max(W)) and ``certificate`` the largest relative error of σ_max that is possible.
     """
 
     lags: IntArray

@@ -110,8 +110,16 @@ class SettingFields:
         False, SEQUENCES | IMPORTED, FROM_FILE, "Scale each input to mean 0 and variance 1."
     )
     targets: str | None = setting(
-        None, SEQUENCES | IMPORTED, FROM_FILE, "Target outputs of --readout, shaped like --data.",
-        metavar="FILE",
+        None, SEQUENCES | IMPORTED, FROM_FILE,
+        "Targets of --readout: by step or sequence; integers are classes.", metavar="FILE",
+    )
+    sequence_lengths: str | None = setting(
+        None, SEQUENCES | IMPORTED, FROM_FILE, "Steps of each padded sequence (B,).",
+        flag="--lengths", metavar="FILE",
+    )
+    embedding: str | None = setting(
+        None, SEQUENCES | IMPORTED, FROM_FILE, "Array (V,D) that token ids select from.",
+        metavar="NAME",
     )
     noise_scale: float = setting(
         1.0, SEQUENCES | IMPORTED, FROM_FILE, "Scale of the white noise used without --data.",

@@ -87,8 +87,9 @@ class Settings(SettingFields):
         self._check_cell()
         self._check_source()
         marks_of(self.missing)
-        if self.data is None and self.column:
-            raise SettingError("--column is given without --data; name the file with --data FILE")
+        if self.data is None and (self.column or self.sequence_lengths):
+            given = "--column" if self.column else "--lengths"
+            raise SettingError(f"{given} is given without --data; name the file with --data FILE")
         if self.data is not None and self.delay is not None and self.weights is None:
             raise SettingError(
                 f"--delay is {self.delay}, but with --data the target is the next value; leave "

@@ -9,7 +9,7 @@ from gradscope.analysis.details import first_sequences
 from gradscope.analysis.memory import STATES_AT_ONCE
 from gradscope.analysis.results import SLOPE_EDGES, GradientSummary, Profile, SlopeSummary, Stage
 from gradscope.analysis.settings import Settings
-from gradscope.arrays import FloatArray, quantiles
+from gradscope.arrays import FloatArray, IntArray, counted, quantiles
 from gradscope.data.batch import Batch, Targets, TaskInfo
 from gradscope.diagnosis.diagnose import Diagnosis, NetworkMeasures, diagnose
 from gradscope.diagnosis.long_run import LongRun, burn_in_steps, long_run
@@ -20,12 +20,13 @@ from gradscope.diagnosis.write_level import Writing, write_level
 from gradscope.errors import SettingError
 from gradscope.jacobians.adjoints import log_adjoint_norms
 from gradscope.jacobians.cell_chain import cell_chain
+from gradscope.jacobians.chain import Chain
 from gradscope.jacobians.parameter_profile import parameter_profile
 from gradscope.jacobians.shares import gradient_shares
 from gradscope.learning.bptt import backpropagate
 from gradscope.learning.losses import error_per_step
 from gradscope.model.cells import Cell, largest
-from gradscope.model.trajectory import Trajectory, unroll
+from gradscope.model.trajectory import Trajectory, last_steps, picked, unroll
 from gradscope.names import CellName, StageName
 from gradscope.notebook_repr import CompactRepr
 
@@ -71,12 +72,11 @@ def examine(
     if error is None:
         error = held_out_error(params, held_out)
     trajectory, batch, overflow = _unroll_within_range(evaluation, name, params)
-    chain, inputs = cell_chain(params, trajectory), batch.all_inputs
-    writing = write_level(params, trajectory, evaluation.task_info.columns)
-    writing = replace(writing, reasons=(*writing.reasons, *faults))
     of = (params, trajectory)
-    past = None if overflow else past_transient(settings, *of, inputs, batch.stride)
-    measures = NetworkMeasures(past, writing, settings.weights is not None and not settings.data)
+    chain, writing, past = measured(settings, *of, batch, evaluation.task_info.columns)
+    writing = replace(writing, reasons=(*writing.reasons, *faults))
+    white_noise = settings.weights is not None and not settings.data
+    measures = NetworkMeasures(None if overflow else past, writing, white_noise, batch.lengths)
     asked, known = settings.required_lag, evaluation.task_info.required_lag
     diagnosis = diagnose(
         chain,
@@ -93,10 +93,33 @@ def examine(
         norm = backpropagate(*of, batch.targets).norm if batch.targets.count else None
         gradient = GradientSummary(norm, log_by_step=log_adjoint_norms(*of, batch.targets))
         if batch.targets.count and verdict.reason(ReasonCode.GRADIENT_FINE):
-            some = first_sequences(params, trajectory, SHARE_SEQUENCES)
-            verdict = confirmed(verdict, params, some, batch.targets, settings.vanishing)
+            places = batch.whole(SHARE_SEQUENCES)
+            some = first_sequences(params, trajectory, places), batch.targets.of(places)
+            verdict = confirmed(verdict, params, *some, settings.vanishing)
     diagnosis = replace(diagnosis, verdict=verdict)
-    return _stage(name, error, diagnosis, writing, gradient, *of, settings), trajectory
+    stage = _stage(name, error, diagnosis, writing, gradient, (*of, batch), settings)
+    return stage, trajectory
+
+
+def measured(
+    settings: Settings,
+    params: Cell,
+    trajectory: Trajectory,
+    batch: Batch,
+    columns: tuple[str, ...] | None,
+) -> tuple[Chain, Writing, LongRun | None]:
+    """Return the chain of a network along its trajectory over a batch, its ``write_level`` (which
+    says what ``columns`` are), and its growth rate past the transient.
+
+    The sequences of the chain end together, where they are as long as they are: before the first
+    step of a shorter one stand steps of the longest, so that numbers are of their size.
+    """
+    past, ends, apart = past_transient(settings, params, trajectory, batch), trajectory, trajectory
+    if batch.lengths is not None:
+        inside = counted(batch.lengths, *batch.inputs.shape[:2])
+        ends = last_steps(trajectory, batch.lengths, batch.n_steps)
+        apart = picked(trajectory, *(each[np.newaxis] for each in np.nonzero(inside)))
+    return cell_chain(params, ends), write_level(params, apart, columns), past
 
 
 def _unroll_within_range(
@@ -131,15 +154,17 @@ def further_steps(settings: Settings) -> int:
 
 
 def past_transient(
-    settings: Settings, params: Cell, trajectory: Trajectory, inputs: FloatArray, stride: int = 1
+    settings: Settings, params: Cell, trajectory: Trajectory, batch: Batch
 ) -> LongRun | None:
-    """Measure the growth rate on the ``inputs`` of a trajectory and those that follow, past the
-    burn-in that the settings ask for, or half of them; None as in ``long_run``.
+    """Measure the growth rate on the inputs of a batch and those that follow, past the burn-in that
+    the settings ask for, or half of them; None as in ``long_run``.
     """
+    inputs, stride = batch.all_inputs, batch.stride
     total, wanted = len(inputs), burn_in_steps(settings.burn_in, settings.leak)
     burn_in = min(wanted, max(total - trajectory.n_steps, total // 2))
     first, noise = trajectory.states[0], trajectory.noise
-    found = long_run(params, inputs, first, burn_in, stride, noise=noise, max_state=MAX_STATE)
+    drive = (params, inputs, first, burn_in, stride, batch.lengths)
+    found = long_run(*drive, noise=noise, max_state=MAX_STATE)
     if found is None or burn_in == wanted:
         return found
     return replace(found, growth=replace(found.growth, short_burn_in=True))
@@ -151,14 +176,14 @@ def _stage(
     diagnosis: Diagnosis,
     writing: Writing,
     gradient: GradientSummary | None,
-    params: Cell,
-    trajectory: Trajectory,
+    of: tuple[Cell, Trajectory, Batch],
     settings: Settings,
 ) -> Stage:
     """Gather what was found of one stage."""
+    params, trajectory, batch = of
     norms, verdict = diagnosis.norms, diagnosis.verdict
     certificate = float(norms.certificate.max())
-    few = first_sequences(params, trajectory, PARAMETER_SEQUENCES)
+    few = first_sequences(params, trajectory, batch.whole(PARAMETER_SEQUENCES))
     return Stage(
         name=name,
         error=error,
@@ -167,7 +192,7 @@ def _stage(
         growth=diagnosis.growth,
         causes=diagnosis.causes,
         gradient=gradient,
-        slopes=_summarise_slopes(trajectory),
+        slopes=_summarise_slopes(trajectory, batch),
         writing=writing,
         parameter_profile=parameter_profile(
             params, few, norms.lags.size, tolerance=settings.tolerance
@@ -185,9 +210,8 @@ def confirmed(
     """
     lag = verdict.max_lag if verdict.required_lag is None else verdict.required_lag
     lag = min(lag, trajectory.n_steps - 1)
-    wanted = Targets(targets.values[:, : trajectory.n_sequences], targets.at_step, targets.error)
-    shares = gradient_shares(params, trajectory, wanted, max_lag=lag).log_norms.values()
-    reaching = np.maximum(np.cumsum(targets.at_step[::-1])[::-1][: lag + 1], 1)
+    shares = gradient_shares(params, trajectory, targets, max_lag=lag).log_norms.values()
+    reaching = np.maximum(np.cumsum(targets.held.sum(axis=1)[::-1])[::-1][: lag + 1], 1)
     sizes = np.logaddexp.reduce(2.0 * np.stack(list(shares))) / 2.0 - np.log(reaching)
     share = np.exp(sizes[-1] - sizes.max()) if np.isfinite(sizes.max()) else 0.0
     if share >= threshold:
@@ -205,12 +229,11 @@ def held_out_error(params: Cell, held_out: EvaluationBatch | None) -> float | No
     at_once = max(STATES_AT_ONCE // (batch.n_steps * params.sizes[1]), 1)
     total = 0.0
     for start in range(0, batch.n_sequences, at_once):
-        some = slice(start, start + at_once)
-        inputs, values = batch.inputs[:, some], batch.targets.values[:, some]
-        targets = Targets(values, batch.targets.at_step, batch.targets.error)
-        noise = None if batch.noise is None else batch.noise[:, some]
-        outputs = unroll(params, inputs, None if first is None else first[some], noise).outputs
-        total += error_per_step(outputs, targets) * inputs.shape[1]
+        places = slice(start, start + at_once)
+        some, state = batch.of(places), None if first is None else first[places]
+        outputs = unroll(params, some.inputs, state, some.noise).outputs
+        share = some.targets.count / (batch.targets.count or 1.0)
+        total += error_per_step(outputs, some.targets) * some.n_sequences * share
     error = total / batch.n_sequences
     return error if np.isfinite(error) else np.inf
 
@@ -237,12 +260,18 @@ def longest_lag(settings: Settings, n_steps: int) -> int:
     return min(settings.max_lag or n_steps, n_steps)
 
 
+def sound_steps(trajectory: Trajectory) -> IntArray:
+    """Return how many steps of each sequence (B,) come before one that is too large."""
+    with np.errstate(invalid="ignore"):
+        fits = (np.abs(trajectory.pre_activations) <= MAX_STATE).all(axis=2)
+        fits &= (np.abs(trajectory.states[1:]) <= MAX_STATE).all(axis=2)
+    return np.where(fits.all(axis=0), trajectory.n_steps, fits.argmin(axis=0))
+
+
 def first_overflow(trajectory: Trajectory) -> int | None:
     """Return the first step (from 1) whose pre-activation or state is too large, if any is."""
-    with np.errstate(invalid="ignore"):
-        fits = (np.abs(trajectory.pre_activations) <= MAX_STATE).all(axis=(1, 2))
-        fits &= (np.abs(trajectory.states[1:]) <= MAX_STATE).all(axis=(1, 2))
-    return None if fits.all() else int(np.argmin(fits)) + 1
+    sound = int(sound_steps(trajectory).min())
+    return None if sound == trajectory.n_steps else sound + 1
 
 
 def takes_first_step(params: Cell, evaluation: EvaluationBatch) -> bool:
@@ -255,10 +284,14 @@ def takes_first_step(params: Cell, evaluation: EvaluationBatch) -> bool:
     return first_overflow(unroll(params, inputs, first)) is None
 
 
-def _summarise_slopes(trajectory: Trajectory) -> SlopeSummary:
+def _summarise_slopes(trajectory: Trajectory, batch: Batch) -> SlopeSummary:
     flat = trajectory.slopes.reshape(trajectory.n_steps, -1)
+    if batch.lengths is not None:
+        own = counted(batch.lengths, *batch.inputs.shape[:2])
+        flat = np.where(own[..., np.newaxis], trajectory.slopes, np.nan).reshape(flat.shape)
     p05, median, p95 = quantiles(flat, (0.05, 0.5, 0.95))
     ceiling = trajectory.activation.slope_ceiling
     parts = np.clip(flat / ceiling, 0.0, 1.0)
     counts = np.stack([np.histogram(row, SLOPE_EDGES)[0] for row in parts])
-    return SlopeSummary(p05, median, p95, ceiling, counts / flat.shape[1])
+    present = np.count_nonzero(~np.isnan(flat), axis=1)[:, np.newaxis]
+    return SlopeSummary(p05, median, p95, ceiling, counts / present)

@@ -70,7 +70,7 @@ def run_training(
     exit_with_status(analysis, fail_on)
 
 
-def _note(checkpoint: "Checkpoint", targets: int) -> None:
+def _note(checkpoint: "Checkpoint", targets: float) -> None:
     reach = "beyond the sequence" if checkpoint.horizon is None else f"{checkpoint.horizon} steps"
     note(
         f"update {checkpoint.update}: error per step {checkpoint.loss / targets:.4g}, "

@@ -1,13 +1,14 @@
 """A batch of sequences: inputs x_t at ``inputs[t - 1]``, and targets of the steps that have one.
 
-A step has a target for every sequence or for none; E = Σ_t E_t runs over those that have one.
+E = Σ_t E_t runs over the steps that have a target; where that differs from sequence to sequence,
+what has none adds 0, so that E is the mean over the sequences of what each has by itself.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from gradscope.arrays import BoolArray, FloatArray
+from gradscope.arrays import BoolArray, FloatArray, IntArray
 from gradscope.errors import ShapeError
 from gradscope.model.activations import word_of
 from gradscope.names import ErrorName
@@ -20,7 +21,8 @@ WORTHWHILE = 0.99
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class Targets(CompactRepr):
     """The wanted outputs: ``values`` (T,B,O) are A_t, one-hot classes or probabilities for
-    cross-entropy, unused where ``at_step`` (T,) says that a step has no target.
+    cross-entropy (with O = 1 that of a logistic output), unused where ``at_step``, (T,) or (T,B)
+    where sequences differ, says that there is no target.
     """
 
     values: FloatArray
@@ -29,16 +31,27 @@ class Targets(CompactRepr):
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "error", word_of(ErrorName, self.error))
-        if self.values.ndim != 3 or self.at_step.shape != self.values.shape[:1]:
+        shape = self.values.shape[: min(self.at_step.ndim, 2)]
+        if self.values.ndim != 3 or self.at_step.shape != shape:
             raise ShapeError(
                 f"targets have shape {self.values.shape} and their steps {self.at_step.shape}; "
-                "give (T,B,O) values and (T,) steps"
+                "give (T,B,O) values and (T,) or (T,B) steps"
             )
 
     @property
-    def count(self) -> int:
-        """Number of steps that have a target."""
-        return int(self.at_step.sum())
+    def held(self) -> BoolArray:
+        """Which step of which sequence has a target: (T,B), or (T,1) where all have the same."""
+        return self.at_step.reshape(len(self.at_step), -1)
+
+    @property
+    def count(self) -> float:
+        """Number of steps that have a target, the mean over the sequences."""
+        return float(self.held.sum() / self.held.shape[1])
+
+    def of(self, places: slice | IntArray) -> "Targets":
+        """Return those of some of the sequences."""
+        held = self.at_step if self.at_step.ndim == 1 else self.at_step[:, places]
+        return Targets(self.values[:, places], held, self.error)
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -48,6 +61,7 @@ class Batch(CompactRepr):
 
     ``further`` (N,B,D) are inputs of the same law that follow, None where there are no more. Every
     ``stride``-th sequence shares no input with another: 1, unless windows of a series overlap.
+    Of padded sequences ``lengths`` (B,) are the steps that count; the longest has all T.
     """
 
     inputs: FloatArray
@@ -55,6 +69,7 @@ class Batch(CompactRepr):
     noise: FloatArray | None = None
     further: FloatArray | None = None
     stride: int = 1
+    lengths: IntArray | None = None
 
     def __post_init__(self) -> None:
         if self.inputs.shape[:2] != self.targets.values.shape[:2]:
@@ -70,7 +85,21 @@ class Batch(CompactRepr):
         )
         noise = None if self.noise is None else self.noise[:steps]
         further = self.further if steps >= self.n_steps else None
-        return Batch(self.inputs[:steps], targets, noise, further, self.stride)
+        lengths = None if self.lengths is None else np.minimum(self.lengths, steps)
+        return Batch(self.inputs[:steps], targets, noise, further, self.stride, lengths)
+
+    def of(self, places: slice | IntArray) -> "Batch":
+        """Return some of the sequences."""
+        noise, more = (None if a is None else a[:, places] for a in (self.noise, self.further))
+        lengths = None if self.lengths is None else self.lengths[places]
+        targets = self.targets.of(places)
+        return Batch(self.inputs[:, places], targets, noise, more, self.stride, lengths)
+
+    def whole(self, count: int | None = None) -> slice | IntArray:
+        """Return the places of the first sequences, or of all, that have all T steps."""
+        if self.lengths is None:
+            return slice(count)
+        return np.flatnonzero(self.lengths == self.n_steps)[:count]
 
     @property
     def all_inputs(self) -> FloatArray:

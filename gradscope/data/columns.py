@@ -57,14 +57,14 @@ def listed(names: tuple[str, ...]) -> str:
     return first if len(names) == len(shown) else f"{first}, … ({len(names)} in all)"
 
 
-def quoted(value: object) -> str:
+def quoted(value: object, most: int = SHOWN_CHARACTERS) -> str:
     """Return a text from a file as it goes into a message: one line, quoted, not too long; of other
     things but numbers, what they are, as they may hold themselves.
     """
     if not isinstance(value, str):
         known = value is None or (isinstance(value, int | float) and -1e99 < value < 1e99)
         return str(value) if known else f"a {type(value).__name__}"
-    short = value[:SHOWN_CHARACTERS]
-    while len(repr(short)) > SHOWN_CHARACTERS + 2:  # Escapes are longer than what they stand for
+    short = value[:most]
+    while len(repr(short)) > most + 2:  # Escapes are longer than what they stand for
         short = short[:-1]
-    return repr(short if short == value else f"{short[: SHOWN_CHARACTERS - 1]}…")
+    return repr(short if short == value else f"{short[: most - 1]}…")

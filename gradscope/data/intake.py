@@ -25,40 +25,27 @@ import numpy as np
 from gradscope.data.columns import quoted
 from gradscope.errors import GradscopeError
 
-MAX_BYTES = 4 * 2**30
-"""Bytes that one file may unfold to; the largest recurrent language models have a tenth."""
+ALWAYS_ALLOWED, MAX_EXPANSION = 64 * 2**20, 16
+"""Bytes that any file may unfold to, or for each of its own: half precision takes 4, as float64."""
 
-ALWAYS_ALLOWED = 64 * 2**20
-"""A file of any size may unfold to this."""
-
-MAX_EXPANSION = 16
-"""Beyond that, bytes for each of the file: of half precision 4, of single bytes as float64 8."""
-
-MAX_ITEMS = 500_000
-"""Values, opcodes or links of a file of up to 4 MB; beyond that, one for each 8 bytes."""
+MAX_ITEMS, BYTES_OF_ITEM = 500_000, 8
+"""Values, opcodes or links that any file may hold, or one for so many bytes."""
 
 DEEPEST = 128
 """Lists within lists; a Keras model of models has a few dozen."""
 
-LONGEST_TOML, LONGEST_TEXT = 2**20, 2**23
-MAX_KEY_PARTS = 16
-
+LONGEST_TOML, LONGEST_TEXT, MAX_KEY_PARTS = 2**20, 2**23, 16
 TOML_TEXTS = re.compile(
     r"\"{3}(?:\\.|[^\\])*?\"{3}|'{3}.*?'{3}|\"(?:\\.|[^\"\\\n])*\"|'[^'\n]*'|#[^\n]*", re.DOTALL
 )
 TOML_LONG_KEY = re.compile(rf"(?:[\w\" \t-]*\.){{{MAX_KEY_PARTS}}}")
 
-METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
-ENCRYPTED = 0x1
-
+ENCRYPTED, METHODS = 0x1, (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 AnyArray = np.ndarray[tuple[int, ...], np.dtype[Any]]
 
 
 def opened(path: Path, error: type[GradscopeError], flag: str = "") -> BinaryIO:
-    """Open a regular file to read its bytes; raises ``error`` with the reason where it is none.
-    ``flag`` is the option that named it.
-    """
-    named = f" ({flag})" if flag else ""
+    """Open a regular file, named by the option ``flag``; raises ``error`` where it is none."""
     try:
         if stat.S_ISREG(path.stat().st_mode):
             return path.open("rb")
@@ -68,7 +55,7 @@ def opened(path: Path, error: type[GradscopeError], flag: str = "") -> BinaryIO:
     except (OSError, ValueError) as why:  # ValueError: a name that no file can have
         remedy = "its permissions" if isinstance(why, PermissionError) else "the name"
         fault = f"cannot be read: {getattr(why, 'strerror', why)}; check {remedy}"
-    raise error(f"{path} {fault}{named}")
+    raise error(f"{path} {fault}" + f" ({flag})" * bool(flag))
 
 
 def content(path: Path, error: type[GradscopeError], flag: str = "") -> bytes:
@@ -78,24 +65,20 @@ def content(path: Path, error: type[GradscopeError], flag: str = "") -> bytes:
 
 
 class Intake:
-    """One file while it is read: ``left`` bytes may still be unfolded, ``items`` looked at; faults
-    are raised as ``error``.
+    """One file while it is read: ``left`` bytes of its ``allowance`` may still be unfolded and
+    ``items`` be looked at; faults are raised as ``error``.
     """
 
     def __init__(self, path: Path, error: type[GradscopeError]) -> None:
         self.path, self.error, self.size = path, error, path.stat().st_size
-        expanded = min(MAX_BYTES, MAX_EXPANSION * self.size)
-        self.allowance = max(ALWAYS_ALLOWED, expanded, self.size)
-        self.left = self.allowance
-        self.items = max(MAX_ITEMS, self.size // 8)
+        self.left = self.allowance = max(ALWAYS_ALLOWED, MAX_EXPANSION * self.size)
+        self.items = max(MAX_ITEMS, self.size // BYTES_OF_ITEM)
 
     def require(self, n_bytes: int, name: str) -> None:
         """Raise ``error`` if so many bytes, before they are allocated, are more than are left."""
         if n_bytes > self.left:
-            raise self.error(
-                f"{quoted(name)} would unfold to {n_bytes} bytes, but only {self.left} more are "
-                "allowed to a file of this size; save what is needed alone, uncompressed"
-            )
+            fault = f"would unfold to {n_bytes} bytes, but only {self.left} more are allowed"
+            raise self.error(f"{quoted(name)} {fault}; save what is needed alone, uncompressed")
 
     def spend(self, n_bytes: int, name: str) -> None:
         """Count bytes that are kept."""
@@ -111,12 +94,9 @@ class Intake:
 
     @contextmanager
     def reading(self, kind: str, remedy: str) -> Iterator[None]:
-        """Name the file in every error, raise ``error`` in place of any other exception, and keep
-        warnings of libraries to itself.
-        """
+        """Name the file in every error, and raise ``error`` for any other; no library warns."""
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
+            with warnings.catch_warnings(action="ignore"):
                 yield
         except GradscopeError as error:
             raise self.error(f"{self.path}: {error}") from error
@@ -126,26 +106,24 @@ class Intake:
             raise self.error(f"{self.path} cannot be read as {kind}: {fault}; {remedy}") from error
 
     def unfold(self, data: bytes | memoryview, at_most: int, wbits: int = zlib.MAX_WBITS) -> bytes:
-        """Return what deflated data unfold to; ValueError if it is more than ``at_most`` bytes, or
-        cut short.
-        """
+        """Return what deflated data unfold to; ValueError if it is more, or cut short."""
         unfolder = zlib.decompressobj(wbits)
         unfolded = unfolder.decompress(data, at_most + 1)
         if len(unfolded) > at_most or not unfolder.eof:
             raise ValueError(f"data that do not unfold to {at_most} bytes or fewer")
         return unfolded
 
-    def parsed_json(self, text: bytes | AnyArray, **options: Any) -> Any:
-        """Return the value of a JSON text, or of one in an array as NumPy keeps it; ValueError if
-        it is none, or has too many items or too deep lists.
+    def parsed_json(self, raw: bytes | AnyArray, **options: Any) -> Any:
+        """Return the value of a JSON text, or of one in an array; ValueError if it is none, or has
+        too many items or too deep lists.
         """
-        if isinstance(text, np.ndarray):
-            if text.dtype.kind != "U":
+        if isinstance(raw, np.ndarray):
+            if raw.dtype.kind != "U":
                 raise ValueError("no text")
             # By hand: NumPy's own way to a text fails without a name on what is no letter.
-            text = text.astype("<U").tobytes().decode("utf-32-le", "surrogatepass").rstrip("\0")
+            text = raw.astype("<U").tobytes().decode("utf-32-le", "surrogatepass").rstrip("\0")
         else:
-            text = text.decode(json.detect_encoding(text))
+            text = raw.decode(json.detect_encoding(raw))
         count = text.count(",") + text.count("[") + text.count("{")
         if len(text) > LONGEST_TEXT + self.size or count > self.items:
             raise ValueError(f"{count} items in {len(text)} characters of JSON")
@@ -161,7 +139,7 @@ class Intake:
 
     def array(self, raw: bytes, name: str) -> AnyArray:
         """Return the array in the bytes of a ``.npy``, an empty one of objects where it can only be
-        unpickled; raises ``error`` if it is declared larger or smaller than its bytes.
+        unpickled; raises ``error`` if it is declared of another size.
         """
         file, form = BytesIO(raw), np.lib.format
         first = form.read_magic(file) == (1, 0)
@@ -190,8 +168,7 @@ class ZipMembers:
         # A slash in front, which some programs write, says the same as none.
         self._entries = {entry.filename.lstrip("/"): entry for entry in entries}
         for name, entry in self._entries.items():
-            place = PurePosixPath(name.replace("\\", "/"))
-            if place.is_absolute() or ".." in place.parts or ":" in name:
+            if ":" in name or ".." in PurePosixPath(name.replace("\\", "/")).parts:
                 fault = "points out of the archive; do not trust this file"
                 raise intake.error(f"the member {quoted(name)} {fault}")
             if entry.flag_bits & ENCRYPTED or entry.compress_type not in METHODS:
@@ -214,20 +191,17 @@ class ZipMembers:
 
     def read(self, name: str) -> bytes:
         """Return a member's bytes, as many as it says it has, which must still fit."""
-        size = self.size(name)
-        self._intake.require(size, name)
+        self._intake.require(self.size(name), name)
         with self._archive.open(self._entries[name]) as member:
-            return member.read(size)
+            return member.read(self.size(name))
 
 
 def parsed_toml(text: str) -> dict[str, Any]:
-    """Return the values of a TOML text. ValueError if it is long, or none, or a key has so many
-    parts that reading it would never end: the time grows with their square.
+    """Return the values of a TOML text; ValueError if it is none, or would take long to read: as
+    long as the square of the parts of a key.
     """
-    if len(text) > LONGEST_TOML:
-        raise ValueError(f"it has {len(text)} characters, and {LONGEST_TOML} is the most")
-    if TOML_LONG_KEY.search(TOML_TEXTS.sub('""', text)):
-        raise ValueError(f"a key has {MAX_KEY_PARTS} parts or more")
+    if len(text) > LONGEST_TOML or TOML_LONG_KEY.search(TOML_TEXTS.sub('""', text)):
+        raise ValueError(f"longer than {LONGEST_TOML} characters, or a key of many parts")
     try:
         return tomllib.loads(text)
     except RecursionError:

@@ -1,19 +1,27 @@
-"""Inputs for a trained network: sequences (T,B,D) as they are, from a file or as white noise."""
+"""Inputs for a trained network: sequences (T,B,D) as they are, from a file or as white noise, and
+what is wanted of its outputs.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from gradscope.arrays import FloatArray, as_float64
+from gradscope.arrays import FloatArray, IntArray, as_float64, counted
 from gradscope.data import table
+from gradscope.data.batch import Targets
 from gradscope.data.columns import listed, quoted
 from gradscope.data.intake import AnyArray, Intake, ZipMembers, opened
+from gradscope.data.series import evenly_spaced
 from gradscope.errors import DataError
+from gradscope.names import ErrorName
 
 ARCHIVE_SUFFIX = ".npz"
 MAX_INPUT = 1e100
 """Inputs beyond this have squares, and products with weights, that leave float64."""
+
+NONE = -100
+"""The class that PyTorch's cross_entropy ignores."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -25,18 +33,30 @@ class Layout:
     missing: str = "refuse"
 
 
-def read_sequences(path: Path, layout: Layout, option: str = "--data") -> FloatArray:
-    """Read finite sequences (T,B,D) from a ``.npy``, ``.npz``, ``.csv``, ``.tsv`` or ``.txt`` file.
+@dataclass(frozen=True, eq=False, slots=True)
+class Recording:
+    """Inputs (T,B,D), with the ``lengths`` (B,) of padded sequences, or the ``rows`` (T,B) of one
+    long sequence that windows of it take; the file has so many ``recorded`` steps and sequences.
+    """
 
-    An array is (T,B,D), or (T,D) for one sequence; a table has a column for each of D.
+    inputs: FloatArray
+    recorded: tuple[int, int]
+    lengths: IntArray | None = None
+    rows: IntArray | None = None
+
+
+def read_array(path: Path, layout: Layout, option: str) -> AnyArray:
+    """Read finite numbers, whole ones as such, from a ``.npy``, ``.npz``, ``.csv``, ``.tsv`` or
+    ``.txt`` file.
+
     ``layout.column`` names the columns of a table, or one array of an ``.npz``; ``option`` is the
-    flag that named the file, for messages. Raises DataError if the file cannot be read, has another
-    number of dimensions, or a number in it is missing or not finite.
+    flag that named the file, for messages. Raises DataError if the file cannot be read, or a number
+    in it is missing or not finite.
     """
     suffix = path.suffix.lower()
     if suffix in table.TEXT_SUFFIXES:
-        return table.read_table(path, layout.column, layout.missing, every=True).values[:, None]
-    if suffix == table.ARRAY_SUFFIX:
+        array: AnyArray = table.read_table(path, layout.column, layout.missing, every=True).values
+    elif suffix == table.ARRAY_SUFFIX:
         if layout.column:
             raise DataError(
                 f"--column {layout.column[0]} is given, but {path} is an array of inputs as they "
@@ -50,7 +70,18 @@ def read_sequences(path: Path, layout: Layout, option: str = "--data") -> FloatA
         raise DataError(
             f"{path} is not a {kinds} file; convert it, or rename it if it is one ({option})"
         )
-    return _sequences(array, path, batch_first=layout.batch_first, option=option)
+    table.require_real(array, path)
+    if array.ndim == 0 or array.size == 0:
+        raise DataError(f"{path} holds an array of shape {array.shape}; save numbers ({option})")
+    values = as_float64(array)
+    unfit = ~(np.abs(values) <= MAX_INPUT)  # NaN too
+    if unfit.any():
+        place = tuple(int(i) for i in np.argwhere(unfit)[0])
+        raise DataError(
+            f"{path} holds {values[place]} at {list(place)}, and {int(unfit.sum())} such in all; "
+            f"give finite numbers up to {MAX_INPUT:g} ({option})"
+        )
+    return array.astype(np.int64) if array.dtype.kind in "biu" else values
 
 
 def _member(path: Path, column: tuple[str, ...], option: str) -> AnyArray:
@@ -67,38 +98,117 @@ def _member(path: Path, column: tuple[str, ...], option: str) -> AnyArray:
     raise DataError(f"{path} has {wanted}: {listed(tuple(arrays))}; choose one with --column")
 
 
-def _sequences(array: AnyArray, path: Path, *, batch_first: bool, option: str) -> FloatArray:
-    """Return an array as (T,B,D) of finite numbers."""
-    table.require_real(array, path)
+def sequences(array: AnyArray, path: Path, *, batch_first: bool) -> FloatArray:
+    """Return inputs as (T,B,D), from (T,B,D), (B,T,D) or, of one sequence, (T,D)."""
     order = "(B,T,D)" if batch_first else "(T,B,D)"
-    if array.ndim not in (2, 3) or array.size == 0:
+    if array.ndim not in (2, 3):
         raise DataError(
             f"{path} holds an array of shape {array.shape}; save {order}, or (T,D) for one "
-            f"sequence ({option})"
+            "sequence (--data)"
         )
     values = as_float64(array)
-    unfit = ~(np.abs(values) <= MAX_INPUT)  # NaN too
-    if unfit.any():
-        place = tuple(int(i) for i in np.argwhere(unfit)[0])
-        raise DataError(
-            f"{path} holds {values[place]} at {list(place)}, and {int(unfit.sum())} such in all; "
-            f"give finite numbers up to {MAX_INPUT:g} ({option})"
-        )
     if values.ndim == 2:
         return values[:, None]
     return np.ascontiguousarray(values.swapaxes(0, 1)) if batch_first else values
 
 
-def standardised(inputs: FloatArray) -> FloatArray:
-    """Return inputs (T,B,D) of mean 0 and deviation 1 over steps and sequences; a constant is 0."""
-    centred = inputs - inputs.mean(axis=(0, 1))
-    scale = centred.std(axis=(0, 1))
+def embedded(ids: AnyArray, path: Path, name: str, vectors: FloatArray) -> FloatArray:
+    """Return the rows of an embedding (V,D) at token ids (T,B), (B,T) or (T,)."""
+    unfit = (ids < 0) | (ids >= len(vectors)) | (ids % 1 != 0)
+    if ids.ndim not in (1, 2) or unfit.any():
+        place = tuple(map(int, np.argwhere(unfit)[0])) if unfit.any() else ()
+        held = f"{ids[place]:g} at {list(place)}" if place else f"an array of shape {ids.shape}"
+        raise DataError(
+            f"{path} holds {held} as token ids, but {quoted(name)} has {len(vectors)} rows; give "
+            f"whole numbers from 0 to {len(vectors) - 1}, (T,B) or (B,T) (--data, --embedding)"
+        )
+    return vectors[ids.astype(np.int64)]
+
+
+def read_lengths(path: Path, steps: int, count: int) -> IntArray:
+    """Return how many of so many steps each of so many sequences has, (B,)."""
+    lengths = read_array(path, Layout(), "--lengths").ravel()
+    if lengths.size != count or not np.isin(lengths, np.arange(1, steps + 1)).all():
+        raise DataError(
+            f"{path} holds {lengths.size} numbers from {lengths.min():g} to {lengths.max():g}, but "
+            f"there are {count} sequences of {steps} steps; give each a length in 1 to {steps} "
+            "(--lengths)"
+        )
+    return lengths.astype(np.int64)
+
+
+def cut(
+    inputs: FloatArray, lengths: IntArray | None, steps: int | None, count: int | None
+) -> Recording:
+    """Return the first steps of the first sequences (None: all). Where one sequence lasts twice as
+    long or longer, windows of so many steps, spread evenly, none overlapping (None: all of them).
+    """
+    recorded = total, most = inputs.shape[0], inputs.shape[1]
+    if most == 1 and lengths is None and steps is not None and total >= 2 * steps:
+        rows = evenly_spaced(total // steps, count or total) * steps
+        rows = rows + np.arange(steps)[:, np.newaxis]
+        return Recording(inputs[rows, 0], recorded, rows=rows)
+    if lengths is not None:
+        lengths = np.minimum(lengths[:count], total if steps is None else steps)
+        inputs = np.where(counted(lengths, total, lengths.size)[..., None], inputs[:, :count], 0.0)
+        steps = int(lengths.max())
+    return Recording(np.ascontiguousarray(inputs[:steps, :count]), recorded, lengths)
+
+
+def read_targets(path: Path, layout: Layout, of: Recording, width: int) -> Targets:
+    """Return what is wanted of ``width`` outputs O: (T,B,O) for each step, or (B,O) for the last
+    step of each sequence. Integers without an axis for O are classes (of one output if all are 0 or
+    1), −100 among them is none, as in PyTorch; for all others the error is squared.
+    """
+    array = read_array(path, layout, "--targets")
+    (steps, count), shape, whole = of.recorded, of.inputs.shape[:2], array.dtype.kind == "i"
+    held = counted(of.lengths, *shape)
+    if array.ndim < 3:
+        array = array.reshape(len(array), -1)
+        array = array[:, :, None] if whole or width == 1 else array[:, None]
+    lead = array.shape[:2]
+    if layout.batch_first and lead == (count, steps):
+        array = array.swapaxes(0, 1)
+    if of.rows is not None:
+        array = array[of.rows, 0] if lead == (steps, 1) else array[:0]
+    elif lead != (steps, count) and lead in ((1, count), (count, 1)):
+        held[:-1] &= ~held[1:]  # The last step of each.
+        array = np.broadcast_to(array.reshape(1, count, -1), (steps, count, array.shape[2]))
+    array = array[: shape[0], : shape[1]]
+    classes = whole and array.shape[2] == 1 and (width > 1 or np.isin(array, (0, 1, NONE)).all())
+    if array.shape != (*shape, 1 if classes else width):
+        raise DataError(
+            f"{path} holds targets of shape {lead}, but the outputs (T,B,O) are {(*shape, width)}; "
+            "give one for every step, or (B,O) (--targets)"
+        )
+    if not classes:
+        return Targets(as_float64(array, order="C"), held)
+    held &= array[..., 0] != NONE
+    known = np.arange(max(width, 2))
+    unfit = array[held & ~np.isin(array[..., 0], known)]
+    if unfit.size or not held.any():
+        raise DataError(
+            f"{path} holds {f'class {unfit[0, 0]}' if unfit.size else 'no class'}, but there are "
+            f"{width} outputs; give classes 0 to {known[-1]}, or {NONE} for none (--targets)"
+        )
+    chosen = (array == known[-width:]).astype(np.float64)
+    return Targets(chosen, held, ErrorName.CROSS_ENTROPY)
+
+
+def standardised(inputs: FloatArray, lengths: IntArray | None) -> FloatArray:
+    """Return inputs (T,B,D) of mean 0 and deviation 1 over what counts; a constant is 0."""
+    rows = inputs[counted(lengths, *inputs.shape[:2])]
+    centred, scale = inputs - rows.mean(axis=0), rows.std(axis=0)
     scaled: FloatArray = centred / np.where(scale > 0.0, scale, 1.0)
     return scaled
 
 
-def white_noise(
-    rng: np.random.Generator, steps: int, sequences: int, n_inputs: int, scale: float
+def drawn(
+    rng: np.random.Generator, shape: tuple[int, int], source: int | FloatArray, scale: float
 ) -> FloatArray:
-    """Return independent normal inputs (T,B,D) of standard deviation ``scale``."""
-    return scale * rng.standard_normal((steps, sequences, n_inputs))
+    """Return independent inputs (T,B,D) times ``scale``: normal ones, for a number of inputs, or
+    rows of an embedding (V,D), all as likely.
+    """
+    if isinstance(source, int):
+        return scale * rng.standard_normal((*shape, source))
+    return scale * source[rng.integers(len(source), size=shape)]

@@ -1,6 +1,6 @@
 """The whole diagnosis of one chain: profile, bound, growth rate, causes and verdict in one call."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -57,7 +57,7 @@ class NetworkMeasures:
     ``long_run`` is the growth rate and its causes past the transient, ``writing`` how freely it
     writes (``write_level``); ``white_noise`` says that it was driven by that for want of data.
     ``lengths`` (B,) are the steps of each sequence, where some have fewer than the chain: at longer
-    lags those are judged as the median of the others.
+    lags their norms are NaN, and they are judged as the median of the others.
     """
 
     long_run: LongRun | None = None
@@ -96,8 +96,9 @@ def diagnose(
         own = norms.lags[:, None] <= measured.lengths
         shared = [quantiles(row[has], (0.5,)) for row, has in zip(log_norms, own, strict=True)]
         zero = np.logical_or.accumulate(own & np.isneginf(log_norms))  # A product stays zero.
+        norms = replace(norms, log_norms=np.where(own, log_norms, np.nan))
         log_norms = np.where(own, log_norms, np.where(zero, -np.inf, np.array(shared)))
-    growth, bound_rate = growth_rate(log_norms), log_bound_of(chain)
+    growth, bound_rate = growth_rate(norms.log_norms), log_bound_of(chain)
     if (long_run := measured.long_run) is None:
         lags = tail_lags(norms.lags.size)
         rates = cause_rates(explain(chain, lags[lags > 0], norms=norms))

@@ -119,18 +119,21 @@ def growth_rate(log_norms: FloatArray) -> GrowthRate:
 
 
 def growth_of_steps(logs: FloatArray, burn_in: int, stride: int = 1) -> GrowthRate:
-    """Return the growth rate from what each step adds, (n,B) nats, after a burn-in; every
-    ``stride``-th sequence has inputs of its own.
+    """Return the growth rate from what each step adds, (n,B) nats, NaN where a sequence does not
+    count, after a burn-in; every ``stride``-th sequence has inputs of its own.
     """
-    alive = np.isfinite(logs.sum(axis=0))
-    counts = (burn_in, logs.shape[0], int(alive.sum()), alive.size)
+    alive = np.isfinite(np.nansum(logs, axis=0))
+    longest = int((~np.isnan(logs)).sum(axis=0).max())
+    counts = (burn_in, longest, int(alive.sum()), alive.size)
     if not alive.any():
         return GrowthRate(None, None, None, None, *counts)
-    apart = logs[:, alive][:, ::stride]
-    rates, rate = apart.mean(axis=0), float(logs[:, alive].mean())
+    living = logs[:, alive]
+    apart = living[~np.isnan(living).all(axis=1), ::stride]
+    rates = np.nanmean(apart, axis=0)
+    rate = float(rates.mean() if np.isnan(living).any() else living.mean())
     halves = [half_width(rates)]
     for n_batches in BATCHES:
-        batches = np.array_split(apart.mean(axis=1), min(n_batches, len(apart)))
+        batches = np.array_split(np.nanmean(apart, axis=1), min(n_batches, len(apart)))
         means = np.array([each.mean() for each in batches])
         # Sequences may sway together, as where the leading exponents are a pair that turns slowly.
         alone = rates.var(ddof=1) / rates.size if rates.size >= MIN_SAMPLE else 0.0

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradscope.arrays import FloatArray
+from gradscope.arrays import FloatArray, IntArray
 from gradscope.diagnosis.causes import causes_of_path, stage_logs
 from gradscope.diagnosis.growth import GrowthRate, Rates, cause_rates, growth_of_steps
 from gradscope.diagnosis.paths import lengths_of
@@ -51,16 +51,20 @@ def long_run(
     state: FloatArray,
     burn_in: int,
     stride: int = 1,
+    lengths: IntArray | None = None,
     *,
     noise: FloatArray | None = None,
     max_state: float = np.inf,
 ) -> LongRun | None:
     """Measure the growth rate over all steps of inputs (N,B,D) after the burn-in, from s_0 (B,S).
 
-    ``noise`` (N,B,H) is as for ``unroll``; every ``stride``-th sequence has inputs of its own. None
+    ``noise`` (N,B,H) is as for ``unroll``; every ``stride``-th sequence has inputs of its own. Of
+    sequences of these ``lengths`` (B,) the second half counts, where the burn-in is longer. None
     without a burn-in, and where a state goes beyond ``max_state``: there is no long run then.
     """
     total = inputs.shape[0]
+    ends = np.full(state.shape[0], total) if lengths is None else lengths
+    begins = np.minimum(burn_in, ends if lengths is None else ends // 2)
     if burn_in == 0:
         return None
     logs: list[FloatArray] = []
@@ -76,18 +80,23 @@ def long_run(
             return None
         linear = params.linearize(piece)
         before, vectors = _travel(linear, vectors, piece.inputs.shape[0])
-        counted = slice(max(burn_in - start, 0), before.shape[0])
+        counted = slice(max(int(begins.min()) - start, 0), before.shape[0])
         if counted.start < counted.stop:
             passed = before[counted]
             found = stage_logs(linear.stages(passed, counted), lengths_of(passed))
-            logs.append(np.sum(list(found.values()), axis=0))
+            times = np.arange(start + counted.start, start + counted.stop)[:, np.newaxis]
+            inside = (times >= begins) & (times < ends)
+            # Also of those that died before anything was counted.
+            whole = np.where(passed.any(axis=2), np.sum(list(found.values()), axis=0), -np.inf)
+            logs.append(np.where(inside, whole, np.nan))
             for name, each in found.items():
-                terms[name] = terms.get(name, 0.0) + each.sum(axis=0, keepdims=True)
+                terms[name] = terms.get(name, 0.0) + np.where(inside, each, 0.0).sum(axis=0)
     steps: FloatArray = np.concatenate(logs)
-    # Also of those that died before anything was counted.
-    steps[-1, ~vectors.any(axis=1)] = -np.inf
-    lags = np.array([total - burn_in])
-    causes = causes_of_path(linear, lags, steps.sum(axis=0)[None], terms)
+    # Sums over a short sequence count as much as those over the longest.
+    lags = np.array([(ends - begins).max()])
+    share = lags / (ends - begins)[np.newaxis]
+    terms = {name: each * share for name, each in terms.items()}
+    causes = causes_of_path(linear, lags, np.nansum(steps, axis=0) * share, terms)
     return LongRun(growth_of_steps(steps, burn_in, stride), cause_rates(causes))
 
 

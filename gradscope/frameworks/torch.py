@@ -55,16 +55,16 @@ def parity_rows(stack: ImportedStack) -> tuple[CheckRow, ...]:
 
 def _stack_row(stack: ImportedStack) -> CheckRow:
     """Compare what the whole stack puts out, over the steps in which rounding has not grown."""
-    steps = stack.inputs.shape[0]
-    nudged = stack.inputs * (1.0 + np.finfo(np.float64).eps)
-    ours = _our_outputs(stack, stack.inputs)
+    steps = stack.recording.inputs.shape[0]
+    nudged = stack.recording.inputs * (1.0 + np.finfo(np.float64).eps)
+    ours = _our_outputs(stack, stack.recording.inputs)
     while steps > 1 and relative_deviation(ours, _our_outputs(stack, nudged[:steps])) > GROWN:
         steps //= 2
-        ours = _our_outputs(stack, stack.inputs[:steps])
+        ours = _our_outputs(stack, stack.recording.inputs[:steps])
     return CheckRow(
         f"{steps} outputs of all layers of {stack.studied.name}",
         f"torch.nn.{CELLS[stack.spec.cell]}",
-        relative_deviation(ours, _outputs(stack, stack.inputs[:steps])),
+        relative_deviation(ours, _outputs(stack, stack.recording.inputs[:steps])),
         TOLERANCE,
     )
 

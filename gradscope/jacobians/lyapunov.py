@@ -199,9 +199,7 @@ def _mean_log_determinant(chain: Chain, first: int) -> FloatArray:
 
 
 def _log_determinant(matrices: FloatArray) -> FloatArray:
-    """Return log|det| of matrices (…,S,S), −inf where one is singular, each brought to the size of
-    1 first, as subnormal numbers have few digits.
-    """
+    """Return log|det| of a matrix (S,S), or several, scaled first: subnormals have few digits."""
     exponent = np.frexp(np.abs(matrices).max(axis=(-2, -1)))[1]
     with np.errstate(divide="ignore"):
         logs = np.linalg.slogdet(np.ldexp(matrices, -exponent[..., None, None]))[1]

@@ -4,6 +4,7 @@ squared        E_t = mean over batch and outputs of (A_t − y_t)²
                ∂E_t/∂y_t = 2 (y_t − A_t)/(B·O)
 cross-entropy  E_t = mean over the batch of −Σ_o A_t,o log softmax(y_t)_o
                ∂E_t/∂y_t = (softmax(y_t) − A_t)/B
+               of one output y_t: softmax over (0, y_t), that is, σ(y_t) for class 1
 """
 
 import numpy as np
@@ -24,14 +25,19 @@ def step_errors(outputs: FloatArray, targets: Targets) -> tuple[FloatArray, Floa
             f"outputs have shape {outputs.shape} but targets {targets.values.shape}; they must "
             "agree"
         )
+    wanted = targets.values
+    single = targets.error is ErrorName.CROSS_ENTROPY and outputs.shape[2] == 1
+    if single:
+        outputs, wanted = (
+            np.concatenate([first, each], axis=2)
+            for first, each in ((np.zeros_like(outputs), outputs), (1.0 - wanted, wanted))
+        )
+    # Nothing is wanted of zeros: no error, no slope.
+    outputs, wanted = (np.where(targets.held[..., None], a, 0.0) for a in (outputs, wanted))
     with np.errstate(over="ignore", invalid="ignore"):
-        if targets.error is ErrorName.SQUARED:
-            errors, slopes = _squared(outputs, targets.values)
-        else:
-            errors, slopes = _cross_entropy(outputs, targets.values)
-    errors[~targets.at_step] = 0.0
-    slopes[~targets.at_step] = 0.0
-    return errors, slopes
+        of = _squared if targets.error is ErrorName.SQUARED else _cross_entropy
+        errors, slopes = of(outputs, wanted)
+    return errors, slopes[..., 1:] if single else slopes
 
 
 def _squared(outputs: FloatArray, wanted: FloatArray) -> tuple[FloatArray, FloatArray]:

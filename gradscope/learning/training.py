@@ -68,7 +68,7 @@ def train(
                 break
             params, row = done
             rows.append(row)
-            target_steps = max(batch.targets.count, 1)
+            target_steps = max(int(batch.targets.count), 1)
             if watch is not None:
                 watch(update, *row[:2], params)
     except KeyboardInterrupt:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradscope.arrays import FloatArray
+from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import ShapeError
 from gradscope.model.activations import TANH, Activation, word_of
 from gradscope.model.cells import Cell
@@ -40,17 +40,30 @@ class Layer(CompactRepr):
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class LayerTrajectory(CompactRepr):
-    """What one layer did; ``backward`` in its own time, the last step of the sequence first."""
+    """What one layer did; ``backward`` in its own time, the last step of the sequence first, the
+    last of their ``lengths`` (B,) of padded ones.
+    """
 
     forward: Trajectory
     backward: Trajectory | None = None
+    lengths: IntArray | None = None
 
     @property
     def hidden(self) -> FloatArray:
         """What the next layer sees at each step, (T,B,H) or (T,B,2H), forward half first."""
         if self.backward is None:
             return self.forward.hidden[1:]
-        return np.concatenate([self.forward.hidden[1:], self.backward.hidden[:0:-1]], axis=2)
+        backward = turned(self.backward.hidden[1:], self.lengths)
+        return np.concatenate([self.forward.hidden[1:], backward], axis=2)
+
+
+def turned(values: FloatArray, lengths: IntArray | None) -> FloatArray:
+    """Return (T,B,·) with time reversed, within the ``lengths`` (B,) of padded sequences."""
+    if lengths is None:
+        return np.ascontiguousarray(values[::-1])
+    steps = np.arange(len(values))[:, np.newaxis]
+    places = np.where(steps < lengths, lengths - 1 - steps, steps)
+    return values[places, np.arange(lengths.size)]
 
 
 def unroll_stack(
@@ -58,13 +71,15 @@ def unroll_stack(
     inputs: FloatArray,
     initial_states: Sequence[FloatArray] | None = None,
     noise: NoiseSource | None = None,
+    lengths: IntArray | None = None,
 ) -> tuple[LayerTrajectory, ...]:
     """Run inputs (T,B,D) through a stack of layers, the lowest first; return what each did.
 
     ``initial_states`` (B,S) are s_0 of every cell, layer by layer, forward before backward
     (PyTorch's order), zeros by default; ``noise`` returns that of a cell (see ``unroll``), from the
-    cell and (T, B). Raises ShapeError if the sizes of the layers do not follow one another, or the
-    states are too few or too many.
+    cell and (T, B); ``lengths`` (B,) are the steps of sequences that are padded at their ends, from
+    which backward cells start. Raises ShapeError if the sizes of the layers do not follow one
+    another, or the states are too few or too many.
     """
     count = sum(len(layer.directions) for layer in layers)
     if initial_states is not None and len(initial_states) != count:
@@ -76,12 +91,13 @@ def unroll_stack(
     trajectories: list[LayerTrajectory] = []
     for layer in layers:
         seen = trajectories[-1].hidden if trajectories else inputs
-        ways = seen, np.ascontiguousarray(seen[::-1])
+        ways = seen, turned(seen, lengths)
         ran = [
-            unroll(cell, way, next(states), noise and noise(cell, way.shape[:2]))
+            unroll(cell, way, next(states), noise and noise(cell, (len(way), way.shape[1])))
             for cell, way in zip(layer.directions, ways, strict=False)
         ]
-        trajectories.append(LayerTrajectory(*ran))
+        backward = ran[1] if len(ran) > 1 else None
+        trajectories.append(LayerTrajectory(ran[0], backward, lengths))
     return tuple(trajectories)
 
 

@@ -5,12 +5,12 @@
 has rounded to its limit.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
-from gradscope.arrays import FloatArray
+from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import ShapeError
 from gradscope.model.activations import Activation
 from gradscope.model.cells import Cell, CellTrajectory, project_inputs
@@ -73,6 +73,31 @@ class Trajectory(CompactRepr):
     def slopes(self) -> FloatArray:
         """φ′ of the units (of the candidate in a gated cell), (T,B,H), computed at each call."""
         return self.activation.slope(self.cell_trajectory.candidates)
+
+
+def picked(ran: Trajectory, steps: IntArray, sequences: IntArray) -> Trajectory:
+    """Return a trajectory of these steps (T′,B′), from 0 on, of these sequences (T′,B′), each with
+    the state before it; after the last ones their states follow.
+    """
+
+    def pick(array: FloatArray) -> FloatArray:
+        states = len(array) > ran.n_steps
+        last = array[steps[-1:] + 1, sequences[-1:]] if states else array[:0, sequences[0]]
+        return np.concatenate([array[steps, sequences], last])
+
+    cell = ran.cell_trajectory
+    moved = replace(cell, **{each.name: pick(getattr(cell, each.name)) for each in fields(cell)})
+    return replace(ran, cell_trajectory=moved, outputs=pick(ran.outputs), noise=None)
+
+
+def last_steps(ran: Trajectory, ends: IntArray, n_steps: int) -> Trajectory:
+    """Return the last steps up to the ``ends`` (B,) of each sequence; before the first one of a
+    short sequence stand those of the one that goes furthest, to have its size.
+    """
+    steps = np.arange(n_steps)[:, np.newaxis] + ends - n_steps
+    furthest = int(ends.argmax())
+    whose = np.where(steps >= 0, np.arange(ends.size), furthest)
+    return picked(ran, np.where(steps >= 0, steps, steps[:, [furthest]]), whose)
 
 
 def unroll(

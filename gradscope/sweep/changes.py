@@ -13,7 +13,6 @@ import numpy as np
 
 from gradscope.analysis.results import Analysis, Comparison, Stage
 from gradscope.arrays import FloatArray
-from gradscope.data.batch import Targets
 from gradscope.diagnosis.growth import half_width
 from gradscope.learning.losses import error_per_step
 from gradscope.names import Regime
@@ -98,14 +97,14 @@ def _measured(analysis: Analysis) -> dict[str, tuple[float, FloatArray]]:
     """
     last, profile, targets = analysis.last, analysis.last.profile, analysis.examined.targets
     below = profile.log_norms < np.log(analysis.settings.vanishing)
-    horizons = np.where(below.any(axis=0), below.argmax(axis=0), profile.lags.size) + 1.0
+    own = np.count_nonzero(~np.isnan(profile.log_norms), axis=0)
+    horizons = np.where(below.any(axis=0), below.argmax(axis=0), own) + 1.0
     found = {"horizon": (float(last.verdict.horizon or profile.lags.size + 1), horizons)}
     if last.error is not None:
         found["error"] = (last.error, np.full(horizons.size, np.nan))
     if last.error is not None and targets.count:
         outputs, errors = analysis.trajectory.outputs, np.empty(horizons.size)
         for b in range(errors.size):
-            one = Targets(targets.values[:, b : b + 1], targets.at_step, targets.error)
-            errors[b] = error_per_step(outputs[:, b : b + 1], one)
+            errors[b] = error_per_step(outputs[:, b : b + 1], targets.of(slice(b, b + 1)))
         found["error"] = (last.error, errors)
     return found

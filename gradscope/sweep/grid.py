@@ -31,10 +31,12 @@ and its rows are marked (2: the growth rate and its causes are those past the tr
 MAX_GRID = 1_000_000
 """Cells of one sweep; a grid beyond this is a slip of a range more often than a wish."""
 
-FILE_SETTINGS = ("data", "load", "weights", "targets")
+FILE_SETTINGS = ("data", "load", "weights", "targets", "sequence_lengths")
 """Settings that name a file: its content, not its name, is part of a cell's key."""
 
-ADDED_SETTINGS = ("dt", "tau", "discretization", "noise", "required_lag")
+ADDED_SETTINGS = (
+    *("dt", "tau", "discretization", "noise", "required_lag", "sequence_lengths", "embedding"),
+)
 """Settings that came after keys were first written: part of them only where not at the default."""
 
 DECIDING = (*(set(SEQUENCE_SETTINGS) - {"seed"}), "hidden", "batch", "updates")
@@ -148,7 +150,7 @@ def cell_key(settings: Settings, digests: Mapping[str, str]) -> str:
         if getattr(settings, name) == SETTINGS[name].default:
             del canonical[name]
     for name in FILE_SETTINGS:
-        if canonical[name] is not None:
+        if canonical.get(name) is not None:
             canonical[name] = digests[canonical[name]]
     text = json.dumps([ALGORITHM_VERSION, canonical], sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()

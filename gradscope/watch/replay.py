@@ -7,20 +7,18 @@ in length, each counts at the lags that it has. ``watch.schedule`` decides which
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 
-from gradscope.analysis.stage import first_overflow
-from gradscope.arrays import FloatArray
+from gradscope.analysis.stage import sound_steps
+from gradscope.arrays import FloatArray, IntArray, counted
 from gradscope.diagnosis.diagnose import Diagnosis, NetworkMeasures, diagnose
 from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.diagnosis.write_level import write_level
 from gradscope.jacobians.cell_chain import cell_chain
-from gradscope.model.cells import CellTrajectory
-from gradscope.model.stack import Layer, unroll_stack
-from gradscope.model.trajectory import Trajectory
+from gradscope.model.stack import Layer, LayerTrajectory, unroll_stack
+from gradscope.model.trajectory import last_steps
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -63,95 +61,61 @@ class Snapshot:
     dropout: float
 
 
-class _Run(NamedTuple):
-    """One cell over sequences of one length: its first ``sound`` steps are finite; ``bad_step`` is
-    the first that is not, counted forward along the sequence.
-    """
-
-    trajectory: Trajectory
-    sound: int
-    bad_step: int | None
-
-
 def take_snapshots(sample: Sample, max_lag: int, thresholds: Thresholds) -> list[Snapshot]:
     """Replay a sample and diagnose every direction of every layer, in the order of its titles, over
     at most ``max_lag`` steps. ShapeError if the arrays do not belong together.
     """
-    groups: dict[int, list[int]] = {}
-    for place, sequence in enumerate(sample.sequences):
-        groups.setdefault(len(sequence), []).append(place)
-    replays, differences = zip(*(_replay(sample, each) for each in groups.values()), strict=True)
-    worst = float(np.max(differences))
+    lengths = np.array(list(map(len, sample.sequences)))
+    layers, worst = _replay(sample, lengths)
     deviation = worst if np.isfinite(worst) and not sample.dropout else None
-    cells = [cell for layer in sample.layers for cell in layer.directions]
+    cells = [(cell, n) for layer in sample.layers for n, cell in enumerate(layer.directions)]
+    ran = [each for layer in layers for each in (layer.forward, layer.backward) if each]
     snapshots: list[Snapshot] = []
-    for title, cell, runs in zip(sample.titles, cells, zip(*replays, strict=True), strict=True):
-        bad_step = min((run.bad_step for run in runs if run.bad_step is not None), default=None)
-        counts = [run.trajectory.n_sequences for run in runs]
-        lengths = np.repeat([run.sound for run in runs], counts)
-        n_steps = min(max_lag, int(lengths.max()))
+    for title, (cell, backward), whole in zip(sample.titles, cells, ran, strict=True):
+        sound = np.minimum(sound_steps(whole), lengths)
+        bad = (lengths - sound if backward else sound + 1)[sound < lengths]
+        bad_step = int(bad.min()) if bad.size else None
+        n_steps = min(max_lag, int(sound.max()))
         diagnosis = None
         if n_steps:
-            ends = _ends(runs, n_steps)
-            readout = np.zeros((*ends.inputs.shape[:2], 0))
-            trajectory = Trajectory(ends, readout, cell.activation)
+            trajectory = last_steps(whole, sound, n_steps)
             lowest = len(snapshots) < len(sample.layers[0].directions)
             writing = write_level(cell, trajectory, () if lowest else None)
             diagnosis = diagnose(
                 cell_chain(cell, trajectory),
                 overflow_step=bad_step,
-                network=NetworkMeasures(writing=writing, lengths=lengths),
+                network=NetworkMeasures(writing=writing, lengths=sound),
                 thresholds=thresholds,
             )
-            own = diagnosis.norms.lags[:, None] <= lengths
-            norms = np.where(own, diagnosis.norms.log_norms, np.nan)
-            diagnosis = replace(diagnosis, norms=replace(diagnosis.norms, log_norms=norms))
         about = (diagnosis, bad_step, deviation, sample.dropout)
         snapshots.append(Snapshot(sample.step, title, len(sample.sequences), *about))
     return snapshots
 
 
-def _replay(sample: Sample, group: list[int]) -> tuple[list[_Run], float]:
-    """Run sequences of one length through all layers; return the runs, and the largest relative
+def _replay(sample: Sample, lengths: IntArray) -> tuple[list[LayerTrajectory], float]:
+    """Run all sequences through all layers; return what each did, and the largest relative
     difference of the top layer's outputs to the module's.
     """
-    inputs, theirs = (
-        np.stack([arrays[place] for place in group], axis=1) if arrays else np.array(np.nan)
-        for arrays in (sample.sequences, sample.outputs)
-    )
-    states = [state[group] for state in sample.initial_states]
+    inputs, theirs = map(_padded, (sample.sequences, sample.outputs))
     # Which values the module dropped is not known; the same fraction is dropped here.
-    rng = np.random.default_rng(sample.step)
-    runs: list[_Run] = []
+    rng, states = np.random.default_rng(sample.step), iter(sample.initial_states)
+    layers: list[LayerTrajectory] = []
     for number, layer in enumerate(sample.layers):
         if number and sample.dropout:
             kept = rng.random(inputs.shape) >= sample.dropout
             inputs = inputs * kept / max(1.0 - sample.dropout, np.finfo(np.float64).tiny)
-        here = states[len(runs) : len(runs) + len(layer.directions)]
-        (found,) = unroll_stack([layer], inputs, here)
-        inputs = found.hidden
-        for trajectory in filter(None, (found.forward, found.backward)):
-            bad_step = first_overflow(trajectory)
-            sound = trajectory.n_steps if bad_step is None else bad_step - 1
-            if bad_step is not None and trajectory is found.backward:
-                bad_step = trajectory.n_steps - sound
-            runs.append(_Run(trajectory, sound, bad_step))
+        here = [next(states) for _ in layer.directions]
+        layers += unroll_stack([layer], inputs, here, lengths=lengths)
+        inputs = layers[-1].hidden
+    if not theirs.size:
+        return layers, np.nan
     with np.errstate(invalid="ignore"):
-        return runs, float(np.abs(inputs - theirs).max() / (np.abs(theirs).max() or 1.0))
+        apart = np.abs(inputs - theirs)[counted(lengths, *inputs.shape[:2])]
+        return layers, float(apart.max() / (np.abs(theirs).max() or 1.0))
 
 
-def _ends(runs: Sequence[_Run], n_steps: int) -> CellTrajectory:
-    """Return the last ``n_steps`` sound steps of all, shorter ones led by those of the longest."""
-    arrays, longest = {}, max(runs, key=lambda run: run.sound)
-    for name in (each.name for each in fields(CellTrajectory)):
-        # States have one entry more than there are steps, s_0.
-        more = 1 if name in ("states", "hidden") else 0
-        whole = getattr(longest.trajectory.cell_trajectory, name)[longest.sound - n_steps :, :1]
-        parts = []
-        for run in runs:
-            start = max(run.sound - n_steps, 0)
-            own = getattr(run.trajectory.cell_trajectory, name)[start : run.sound + more]
-            before = whole[: n_steps - (run.sound - start)]
-            parts.append(np.concatenate([np.repeat(before, own.shape[1], axis=1), own]))
-        arrays[name] = np.concatenate(parts, axis=1)
-    return CellTrajectory(**arrays)
+def _padded(arrays: Sequence[FloatArray]) -> FloatArray:
+    """Return arrays (T_i,·) side by side, (T,B,·), zeros at their ends."""
+    n_steps = max(map(len, arrays), default=0)
+    longer = [np.pad(each, ((0, n_steps - len(each)), (0, 0))) for each in arrays]
+    return np.stack(longer, axis=1) if longer else np.empty(0)

@@ -29,10 +29,8 @@ def load_weights(
     if not found.layers:
         for name, holds in found.file.skipped.items():
             if holds.startswith(TOO_LARGE):
-                raise WeightsError(
-                    f"{path} has no recurrent layer under a known name; {quoted(name)} {holds}: "
-                    "save the recurrent weights alone, uncompressed"
-                )
+                fault = f"has no recurrent layer under a known name; {quoted(name)} {holds}"
+                raise WeightsError(f"{path} {fault}; save the recurrent weights alone")
         options = manual_names.options(manual_names.suggested(found.file))
         names = f"only {listed(tuple(found.file.arrays)) or 'nothing numeric'}"
         remedy = f"name the weights: {options}" if options else manual_names.NO_SUGGESTION

@@ -17,6 +17,7 @@ from gradscope.analysis.imported.stack import ImportedStack
 from gradscope.analysis.prepare import prepare
 from gradscope.analysis.settings import Settings
 from gradscope.arrays import FloatArray
+from gradscope.errors import DataError
 from gradscope.frameworks import parity
 from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.names import CellName
@@ -222,3 +223,35 @@ def test_both_directions_of_a_layer_feed_the_next_as_keras_has_it(
     for lower in layers[:4]:
         studied = analyze(settings_of_weights({**values, "layer": lower.title}))
         assert studied.last.verdict.rate == present(lower.verdict).rate
+
+
+@pytest.mark.parametrize("ending", [".keras", ".weights.h5", ".h5"])
+def test_token_ids_go_through_the_embedding_and_masked_ones_are_refused(
+    keras: Any, ending: str, tmp_path: Path
+) -> None:
+    ids = np.random.default_rng(3).integers(1, 11, size=(4, 9))
+    lengths = np.array([3, 9, 5, 1])
+    ids[np.arange(9) >= lengths[:, None]] = 0
+    np.save(tmp_path / "ids.npy", ids)
+    np.save(tmp_path / "lengths.npy", lengths)
+    model = keras.Sequential(
+        [
+            keras.Input((9,), dtype="int32"),
+            keras.layers.Embedding(11, 3, mask_zero=True, name="tokens"),
+            keras.layers.LSTM(5),
+        ]
+    )
+    file = tmp_path / f"net{ending}"
+    (model.save_weights if ending == ".weights.h5" else model.save)(file)
+    values = {"weights": str(file), "data": str(tmp_path / "ids.npy"), "batch_first": True}
+    if ending == ".weights.h5":
+        values |= {"activation": "tanh", "gate_activation": "sigmoid"}
+
+    ragged = {**values, "sequence_lengths": str(tmp_path / "lengths.npy")}
+    ran = analyze(prepare(ragged)).trajectory
+
+    theirs = np.asarray(keras.ops.convert_to_numpy(model(ids)))
+    np.testing.assert_allclose(ran.hidden[lengths, np.arange(4)], theirs, atol=FLOAT32)
+    if ending != ".weights.h5":  # Weights alone do not say whether 0 is masked.
+        with pytest.raises(DataError, match="mask_zero"):
+            prepare(values)

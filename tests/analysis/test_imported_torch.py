@@ -268,7 +268,7 @@ def test_a_chaotic_network_is_compared_over_the_steps_in_which_rounding_stays_sm
     _, _, outputs = rows = parity_rows(stack)
     assert all(row.passed for row in rows)
     compared = int(outputs.quantity.split()[0])
-    assert 10 <= compared < stack.inputs.shape[0]
+    assert 10 <= compared < stack.recording.inputs.shape[0]
     assert not any(row.passed for row in parity_rows(with_other_weights(stack)))
 
 

@@ -78,7 +78,7 @@ def estimate(asked: Settings) -> GrowthRate:
     prepared = prepare(asked)
     batch = prepared.batch.batch
     trajectory = unroll(prepared.network, batch.inputs)
-    found = past_transient(asked, prepared.network, trajectory, batch.all_inputs, batch.stride)
+    found = past_transient(asked, prepared.network, trajectory, batch)
     assert found is not None
     return found.growth
 

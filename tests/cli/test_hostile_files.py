@@ -200,7 +200,7 @@ def group_of_itself(file: Any) -> None:
         group[f"b{number}"] = group
 
 
-def png(path: Path, kind: bytes, content: bytes) -> Path:
+def png(path: Path, kind: bytes, content: bytes, count: int = 3) -> Path:
     def chunk(name: bytes, data: bytes) -> bytes:
         checksum = zlib.crc32(name + data).to_bytes(4)
         return len(data).to_bytes(4) + name + data + checksum
@@ -209,7 +209,7 @@ def png(path: Path, kind: bytes, content: bytes) -> Path:
     pixels = chunk(b"IDAT", zlib.compress(b"\0\0"))
     text_of_ours = chunk(kind, b"gradscope\0" + content)
     start = b"\x89PNG\r\n\x1a\n"
-    (path / "a.png").write_bytes(start + head + text_of_ours * 3 + pixels + chunk(b"IEND", b""))
+    (path / "a.png").write_bytes(start + head + text_of_ours * count + pixels + chunk(b"IEND", b""))
     return path / "a.png"
 
 
@@ -381,6 +381,10 @@ CASES: dict[str, tuple[Maker, str]] = {
     "a packed text of another program": (
         lambda p: png(p, b"zTXt", b"\0" + deflated(b'{"schema": "')),
         "rerun",
+    ),
+    "many packed texts": (
+        lambda p: png(p, b"iTXt", b"\1\0\0\0" + zlib.compress(b"\xff" * 2**20, 9), 9000),
+        "show-config",
     ),
     "a PDF of brackets": (
         lambda p: written(

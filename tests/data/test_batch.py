@@ -19,7 +19,7 @@ def test_the_steps_with_a_target_are_counted() -> None:
 
 @pytest.mark.parametrize("shape", [(4, 3), (5, 3, 2), (3, 4, 2, 1)])
 def test_targets_whose_steps_do_not_fit_are_refused(shape: tuple[int, ...]) -> None:
-    with pytest.raises(ShapeError, match=r"give \(T,B,O\) values and \(T,\) steps"):
+    with pytest.raises(ShapeError, match=r"give \(T,B,O\) values and \(T,\) or \(T,B\)"):
         Targets(np.zeros(shape), np.ones(4, dtype=np.bool_))
 
 

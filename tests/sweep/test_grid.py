@@ -81,7 +81,8 @@ def test_every_setting_of_a_network_from_a_file_changes_the_key() -> None:
     changed = {
         "weights": "other", "targets": "other", "weight_map": ("W=w",), "layer": "1",
         "readout": "out", "gate_activation": "sigmoid", "reset_after": True, "batch_first": True,
-        "standardise": True, "gain": 2.0, "seed": 3,
+        "standardise": True, "gain": 2.0, "seed": 3, "sequence_lengths": "other",
+        "embedding": "embed.weight",
     }  # fmt: skip
 
     keys = {cell_key(base, digests), cell_key(noise, digests)}

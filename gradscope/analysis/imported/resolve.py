@@ -10,16 +10,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from gradscope.analysis.imported.stack import ImportedStack, Layers, run_stack
 from gradscope.analysis.memory import require_memory
 from gradscope.analysis.network import Streams, draw_noise
 from gradscope.analysis.settings import SETTINGS, Settings, flag
 from gradscope.analysis.stage import further_steps
 from gradscope.arrays import FloatArray
+from gradscope.data import recordings
 from gradscope.data.columns import listed, quoted
-from gradscope.data.recordings import Layout, read_sequences, standardised, white_noise
+from gradscope.data.recordings import Layout, Recording
 from gradscope.errors import DataError, SettingError, WeightsError
 from gradscope.model.cells import Cell
 from gradscope.weights.layers.recurrent_layer import (
@@ -33,6 +32,9 @@ from gradscope.weights.load import load_weights
 
 ANSWERS = ("activation", "gate_activation", "leak", "state", "reset_after")
 """Settings that complete a layer where its file is silent."""
+
+MASKS_ZERO = "'mask_zero': True"
+"""What the configuration of a Keras model holds where steps with token 0 are left out."""
 
 
 def settings_of_weights(values: Mapping[str, Any]) -> Settings:
@@ -53,26 +55,31 @@ def import_stack(values: Mapping[str, Any]) -> ImportedStack:
     settings, found, studied, spec, data = _read_layer(values)
     layers = _stack(found, studied, settings)
     require_memory(settings, studied.input_size, 0, 0)
-    data = _inputs(settings, layers[0][0][0], found, data)
+    name = settings.embedding
+    source = layers[0][0][0].input_size if name is None else found.file.arrays[name]
+    if data is None:
+        rng, shape = Streams.from_seed(settings.seed).examined, (settings.steps, settings.sequences)
+        data = Recording(recordings.drawn(rng, shape, source, settings.noise_scale), shape)
     params = _scaled(cell_of(studied, spec, _readout(settings, found, studied)), settings.gain)
     noise = partial(draw_noise, settings.noise, Streams.from_seed(settings.seed).noise)
-    ran = (data, run_stack(layers, data, noise), _further(settings, layers))
-    return ImportedStack(settings, params, studied, spec, layers, *ran, found)
+    ran = run_stack(layers, data.inputs, noise, data.lengths)
+    further = _further(settings, layers, source)
+    return ImportedStack(settings, params, studied, spec, layers, data, ran, further, found)
 
 
-def _further(settings: Settings, layers: Layers) -> dict[str, FloatArray]:
-    """Return what each layer sees of further white noise, by title; nothing if there are data."""
+def _further(settings: Settings, layers: Layers, source: int | FloatArray) -> dict[str, FloatArray]:
+    """Return what each layer sees of further drawn inputs, by title; nothing if there are data."""
     count = further_steps(settings)
     if settings.data is not None or not count:
         return {}
-    rng, width = Streams.from_seed(settings.seed).further, layers[0][0][0].input_size
-    noise = white_noise(rng, count, settings.sequences, width, settings.noise_scale)
-    return {title: ran.inputs for title, ran in run_stack(layers, noise).items()}
+    rng, shape = Streams.from_seed(settings.seed).further, (count, settings.sequences)
+    inputs = recordings.drawn(rng, shape, source, settings.noise_scale)
+    return {title: ran.inputs for title, ran in run_stack(layers, inputs).items()}
 
 
 def _read_layer(
     values: Mapping[str, Any],
-) -> tuple[Settings, FoundNetwork, RecurrentLayer, CellSpec, FloatArray | None]:
+) -> tuple[Settings, FoundNetwork, RecurrentLayer, CellSpec, Recording | None]:
     """Return the settings with all that the file and the data say filled in, what is in the file,
     the studied layer and its equations, and the data (None: there are none).
     """
@@ -95,8 +102,10 @@ def _read_layer(
                 f"{flag(name)} is {values[name]}, but {studied.title} in {asked.weights} has "
                 f"{value}; leave {flag(name)} out"
             )
-    data = None if asked.data is None else _read(asked, asked.data, "--data")
-    lengths = {} if data is None else {"steps": data.shape[0], "sequences": data.shape[1]}
+    members = (each for each in found.layers if each.stack == studied.stack)
+    lowest = min(members, key=lambda each: each.layer)
+    data, embedding = _record(asked, values, found, lowest)
+    lengths = dict(zip(("steps", "sequences"), data.inputs.shape, strict=False)) if data else {}
     for name, length in lengths.items():
         if name in values and getattr(asked, name) > length:
             raise SettingError(
@@ -104,7 +113,7 @@ def _read_layer(
                 f"choose 1 to {length}, or leave {flag(name)} out (is --batch-first right?)"
             )
     network |= {name: getattr(spec, name) for name in ANSWERS}
-    network |= {"dt": clock.dt, "tau": clock.tau}
+    network |= {"dt": clock.dt, "tau": clock.tau, "embedding": embedding}
     filled = {"updates": 0, **lengths, **values, **network, "layer": studied.title}
     return Settings.from_dict(filled), found, studied, spec, data
 
@@ -119,15 +128,64 @@ def _clock(studied: RecurrentLayer, values: Mapping[str, Any]) -> Settings:
     return Settings.from_dict({"cell": studied.cell, **known})
 
 
-def read_targets(settings: Settings) -> FloatArray | None:
-    """Read what is wanted of the outputs, (T,B,O); None where the settings name no targets."""
-    return None if settings.targets is None else _read(settings, settings.targets, "--targets")
+def _record(
+    asked: Settings, values: Mapping[str, Any], found: FoundNetwork, lowest: RecurrentLayer
+) -> tuple[Recording | None, str | None]:
+    """Read what the lowest layer sees, as many steps and sequences as a person asked for; return it
+    and the embedding of token ids, each None where there is none.
+    """
+    width, given = lowest.input_size, asked.embedding is not None
+    if asked.data is None:
+        return None, _embedding(asked, found, width, ids=False)
+    path, layout = Path(asked.data), Layout(asked.batch_first, asked.column, asked.missing)
+    array = recordings.read_array(path, layout, "--data")
+    ids = given or (array.dtype.kind == "i" and array.ndim < 3)
+    if name := _embedding(asked, found, width, ids=True) if ids else None:
+        zeros = int((array == 0).sum())
+        array = recordings.embedded(array, path, name, found.file.arrays[name])
+    inputs = recordings.sequences(array, path, batch_first=asked.batch_first)
+    if inputs.shape[2] != width:
+        fitting = [each.name for each in found.layers if each.input_size == inputs.shape[2]]
+        other = f"; of that size is --layer {fitting[0]}" if fitting else ""
+        raise DataError(
+            f"{asked.data} has {inputs.shape[2]} inputs per step, but {lowest.title} in "
+            f"{asked.weights} takes {width}; give (T,B,{width}){other}"
+        )
+    shape, lengths = inputs.shape[:2], None
+    if asked.sequence_lengths is not None:
+        lengths = recordings.read_lengths(Path(asked.sequence_lengths), *shape)
+    padding = 0 if lengths is None else shape[0] * shape[1] - int(lengths.sum())
+    if name and zeros > padding and MASKS_ZERO in repr(found.file.about.get("config")):
+        raise DataError(
+            f"{path} holds {zeros} ids 0, over which the Embedding of {asked.weights} passes "
+            f"(mask_zero), but {padding} steps of padding; pad sequences at their ends alone and "
+            "give their steps (--lengths)"
+        )
+    if asked.standardise:
+        inputs = recordings.standardised(inputs, lengths)
+    steps = asked.steps if "steps" in values else None
+    count = asked.sequences if "sequences" in values or (steps and shape[1] == 1) else None
+    return recordings.cut(inputs, lengths, steps, count), name
 
 
-def _read(settings: Settings, path: str, option: str) -> FloatArray:
-    column = settings.column if option == "--data" else ()
-    return read_sequences(
-        Path(path), Layout(settings.batch_first, column, settings.missing), option
+def _embedding(asked: Settings, found: FoundNetwork, width: int, *, ids: bool) -> str | None:
+    """Return the array (V,D) that token ids go through: the one asked for, or the only one of that
+    width that is called an embedding or, of a file for whose network there are ``ids``, is a
+    ``weight`` without a bias. None if there is no such array.
+    """
+    arrays = found.file.arrays
+    fitting = [name for name, each in arrays.items() if each.shape[1:] == (width,)]
+    called = [name for name in fitting if "emb" in name.lower()]
+    if asked.embedding is not None:
+        called = [name for name in fitting if name == asked.embedding]
+    elif ids and not called:
+        bare = (name.removesuffix("weight") for name in fitting if name.endswith("weight"))
+        called = [f"{base}weight" for base in bare if f"{base}bias" not in arrays]
+    if len(called) == 1 or (asked.embedding is None and not (ids and called)):
+        return called[0] if len(called) == 1 else None
+    raise WeightsError(
+        f"{asked.weights} has no one embedding {quoted(asked.embedding or '')} for {width} inputs "
+        f"per step; choose one of {listed(tuple(fitting))} (--embedding)"
     )
 
 
@@ -155,25 +213,6 @@ def _stack(found: FoundNetwork, studied: RecurrentLayer, settings: Settings) -> 
 
 def _scaled(cell: Cell, gain: float) -> Cell:
     return replace(cell, recurrent_weights=gain * cell.recurrent_weights)
-
-
-def _inputs(
-    settings: Settings, lowest: RecurrentLayer, found: FoundNetwork, data: FloatArray | None
-) -> FloatArray:
-    """Return what the lowest layer sees, (T,B,D)."""
-    steps, sequences = settings.steps, settings.sequences
-    if data is None:
-        rng = Streams.from_seed(settings.seed).examined
-        return white_noise(rng, steps, sequences, lowest.input_size, settings.noise_scale)
-    if data.shape[2] != lowest.input_size:
-        fitting = [each.name for each in found.layers if each.input_size == data.shape[2]]
-        other = f"; of that size is --layer {fitting[0]}" if fitting else ""
-        raise DataError(
-            f"{settings.data} has {data.shape[2]} inputs per step, but {lowest.title} in "
-            f"{settings.weights} takes {lowest.input_size}; give (T,B,{lowest.input_size}){other}"
-        )
-    data = standardised(data) if settings.standardise else data
-    return np.ascontiguousarray(data[:steps, :sequences])
 
 
 def _readout(settings: Settings, found: FoundNetwork, studied: RecurrentLayer) -> Readout | None:

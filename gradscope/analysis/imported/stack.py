@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -11,19 +12,19 @@ from gradscope.analysis.stage import (
     EvaluationBatch,
     first_overflow,
     longest_lag,
-    past_transient,
+    measured,
     thresholds,
 )
-from gradscope.arrays import FloatArray
+from gradscope.arrays import FloatArray, IntArray
 from gradscope.data.batch import Baseline, Batch, Targets, TaskInfo
+from gradscope.data.columns import quoted
 from gradscope.data.lag_regression import memoryless_error
+from gradscope.data.recordings import Layout, Recording, read_targets
 from gradscope.diagnosis.diagnose import NetworkMeasures, diagnose
 from gradscope.diagnosis.reasons import Reason, ReasonCode
-from gradscope.diagnosis.write_level import write_level
-from gradscope.errors import DataError
-from gradscope.jacobians.cell_chain import cell_chain
+from gradscope.learning.losses import error_per_step
 from gradscope.model.cells import Cell
-from gradscope.model.stack import Layer, NoiseSource, unroll_stack
+from gradscope.model.stack import Layer, NoiseSource, turned, unroll_stack
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import CellName, ErrorName
 from gradscope.weights.layers.recurrent_layer import Direction, FoundNetwork, RecurrentLayer
@@ -32,13 +33,16 @@ from gradscope.weights.layers.to_cell import CellSpec
 Layers = tuple[tuple[tuple[RecurrentLayer, Cell], ...], ...]
 """The layers of a stack with their cells: depth by depth, forward before backward."""
 
+BETWEEN = np.finfo(np.float64).tiny, 1.0 - np.finfo(np.float64).epsneg
+"""Frequencies whose logarithms, and those of the rest, are finite."""
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ImportedStack:
     """The layer that is studied, and the stack it belongs to, run.
 
-    ``inputs`` (T,B,D) is what the lowest of the ``layers`` sees, ``trajectories`` what each did in
-    its own time, by title, ``further`` what each would see of further noise (empty for data);
+    ``recording`` is what the lowest of the ``layers`` sees, ``trajectories`` what each did in its
+    own time, by title, ``further`` what each would see of further noise (empty for data);
     ``params`` is the cell of the studied layer with its readout, ``found`` everything in the file.
     """
 
@@ -47,21 +51,24 @@ class ImportedStack:
     studied: RecurrentLayer
     spec: CellSpec
     layers: Layers
-    inputs: FloatArray
+    recording: Recording
     trajectories: Mapping[str, Trajectory]
     further: Mapping[str, FloatArray]
     found: FoundNetwork
 
 
 def run_stack(
-    stack: Layers, inputs: FloatArray, noise: NoiseSource | None = None
+    stack: Layers,
+    inputs: FloatArray,
+    noise: NoiseSource | None = None,
+    lengths: IntArray | None = None,
 ) -> dict[str, Trajectory]:
     """Run a stack on inputs (T,B,D); return what each layer did, in its own time, by its title.
     Each starts from the s_0 that its file has, the same for every sequence, or from zeros;
-    ``noise`` is that of ``unroll_stack``.
+    ``noise`` and ``lengths`` are those of ``unroll_stack``.
     """
     if stack[0][0][0].direction is Direction.BACKWARD:  # Keras's go_backwards: alone, from the end
-        inputs = np.ascontiguousarray(inputs[::-1])
+        inputs = turned(inputs, lengths)
     first = [
         np.tile(
             np.zeros(cell.state_size) if layer.initial_state is None else layer.initial_state,
@@ -71,7 +78,7 @@ def run_stack(
         for layer, cell in depth
     ]
     layers = [Layer(*(cell for _, cell in depth)) for depth in stack]
-    ran = unroll_stack(layers, inputs, first, noise)
+    ran = unroll_stack(layers, inputs, first, noise, lengths)
     return {
         layer.title: trajectory
         for depth, done in zip(stack, ran, strict=True)
@@ -80,32 +87,45 @@ def run_stack(
     }
 
 
-def evaluation_of(stack: ImportedStack, wanted: FloatArray | None) -> EvaluationBatch:
-    """Return what the studied layer sees and what is ``wanted`` of it, (T,B,O) or longer."""
+def evaluation_of(stack: ImportedStack) -> EvaluationBatch:
+    """Return what the studied layer sees; read what is wanted of it, where the settings say so."""
     settings, trajectory = stack.settings, stack.trajectories[stack.studied.title]
-    inputs, first, source = trajectory.inputs, trajectory.states[0], _source(stack)
-    shape = (*inputs.shape[:2], stack.params.sizes[2])
-    baseline = None
-    if wanted is None:
-        wanted, at_step = np.zeros(shape), np.zeros(shape[0], dtype=np.bool_)
-    else:
-        if wanted.shape[2:] != shape[2:] or (np.array(wanted.shape) < shape).any():
-            raise DataError(
-                f"{settings.targets} holds (T,B,O) = {wanted.shape}, but the outputs are {shape}; "
-                "give a target for every step (--targets)"
-            )
-        wanted = np.ascontiguousarray(wanted[: shape[0], : shape[1]])
-        at_step = np.ones(shape[0], dtype=np.bool_)
-        spread = float(np.mean(np.square(wanted - wanted.mean(axis=(0, 1)))))
-        # What the lowest layer sees, in the time of the studied one.
-        seen = stack.inputs[:: -1 if stack.studied.direction is Direction.BACKWARD else 1]
-        baseline = Baseline.of(spread, "the mean of the targets", memoryless_error(seen, wanted))
-        source = f"{source}, targets from {settings.targets}"
+    shape, width = trajectory.inputs.shape[:2], stack.params.sizes[2]
+    source, baseline = _source(stack), None
+    targets = Targets(np.zeros((*shape, width)), np.zeros(shape[0], dtype=np.bool_))
+    if settings.targets is not None:
+        layout = Layout(settings.batch_first, missing=settings.missing)
+        targets = read_targets(Path(settings.targets), layout, stack.recording, width)
+        baseline = _baseline(stack, targets)
+        kind = "targets" if targets.error is ErrorName.SQUARED else "classes"
+        source = f"{source}, {kind} from {settings.targets}"
     columns = settings.column if stack.studied.layer == 0 else None
-    task_info = TaskInfo(source, ErrorName.SQUARED, None, baseline, columns)
-    further = stack.further.get(stack.studied.title)
-    batch = Batch(inputs, Targets(wanted, at_step), trajectory.noise, further)
-    return EvaluationBatch(batch, task_info, first)
+    task_info = TaskInfo(source, targets.error, None, baseline, columns)
+    batch = _batch(stack, stack.studied.title, targets)
+    return EvaluationBatch(batch, task_info, trajectory.states[0])
+
+
+def _batch(stack: ImportedStack, title: str, targets: Targets) -> Batch:
+    ran, further = stack.trajectories[title], stack.further.get(title)
+    return Batch(ran.inputs, targets, ran.noise, further, lengths=stack.recording.lengths)
+
+
+def _baseline(stack: ImportedStack, targets: Targets) -> Baseline:
+    """Return the error of the best constant: the mean of numbers, the frequencies of classes; and
+    for numbers that of the best linear readout of x_t.
+    """
+    held = np.broadcast_to(targets.held, targets.values.shape[:2])
+    wanted, seen, lengths = targets.values[held], stack.recording.inputs, stack.recording.lengths
+    best, memoryless, of = wanted.mean(axis=0), None, "the mean of the targets"
+    if targets.error is ErrorName.CROSS_ENTROPY:
+        part, of = np.clip(best, *BETWEEN), "the frequencies of the classes"
+        best = np.log(part) - (np.log1p(-part) if part.size == 1 else 0.0)
+    else:  # What the lowest layer sees, in the time of the studied one.
+        backward = stack.studied.direction is Direction.BACKWARD
+        seen = turned(seen, lengths) if backward else seen
+        memoryless = memoryless_error(seen[held][None], wanted[None])
+    constant = error_per_step(np.broadcast_to(best, targets.values.shape), targets)
+    return Baseline.of(constant, of, memoryless)
 
 
 def _source(stack: ImportedStack) -> str:
@@ -117,9 +137,16 @@ def _source(stack: ImportedStack) -> str:
     first = "" if studied.initial_state is None else f", {state} from the file"
     taken = all(getattr(studied, name) == getattr(stack.spec, name) for name in studied.inferred)
     first += f", {studied.names_as}" if studied.names_as and taken else ""
-    if settings.data is not None:
-        return f"{inputs} from {settings.data}{first}"
-    return f"white noise of scale {settings.noise_scale:g} as {inputs} (no --data given){first}"
+    through = "" if settings.embedding is None else f" through {quoted(settings.embedding)}"
+    if settings.data is None:
+        drawn = "random tokens" if through else "white noise"
+        scale = f" of scale {settings.noise_scale:g}"
+        return f"{drawn}{through}{scale} as {inputs} (no --data given){first}"
+    rows, lengths = stack.recording.rows, stack.recording.lengths
+    cut = "" if rows is None else f", in {rows.shape[1]} windows"
+    if lengths is not None:
+        cut = f", of {lengths.min()} to {lengths.max()} steps ({settings.sequence_lengths})"
+    return f"{'token ids as ' if through else ''}{inputs} from {settings.data}{through}{cut}{first}"
 
 
 def judge_layers(stack: ImportedStack) -> ImportedNetwork:
@@ -134,21 +161,20 @@ def judge_layers(stack: ImportedStack) -> ImportedNetwork:
         if title == stack.studied.title or trajectory is None or first_overflow(trajectory):
             return None
         columns = stack.settings.column if title in lowest else None
-        writing = write_level(cells[title], trajectory, columns)
+        none = Targets(trajectory.outputs, np.zeros(trajectory.n_steps, dtype=np.bool_))
+        batch = _batch(stack, title, none)
+        chain, writing, past = measured(stack.settings, cells[title], trajectory, batch, columns)
         faults.extend(
             Reason(each.code, {**each.numbers, "layer": title})
             for each in writing.reasons
             if each.code in (ReasonCode.NOTHING_WRITTEN, ReasonCode.INPUTS_UNSCALED)
         )
-        further = stack.further.get(title, trajectory.inputs[:0])
-        inputs = np.concatenate([trajectory.inputs, further])
-        past = past_transient(stack.settings, cells[title], trajectory, inputs)
         found = diagnose(
-            cell_chain(cells[title], trajectory),
+            chain,
             longest_lag(stack.settings, trajectory.n_steps),
             thresholds=thresholds(stack.settings),
             tolerance=stack.settings.tolerance,
-            network=NetworkMeasures(past, writing),
+            network=NetworkMeasures(past, writing, lengths=batch.lengths),
         ).verdict
         return LayerVerdict(found.regime, found.rate, found.horizon, found.max_lag)
 

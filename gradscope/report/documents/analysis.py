@@ -156,6 +156,7 @@ def _network(analysis: Analysis) -> Document:
             "output_size": outputs,
             "readout": settings.readout,
             "inputs": settings.data,
+            "embedding": settings.embedding,
             "noise_scale": None if settings.data is not None else settings.noise_scale,
             "initial_state": "file" if analysis.trajectory.states[0].any() else "zeros",
             "layers": network and [_layer(each, analysis) for each in network.layers],
@@ -165,6 +166,7 @@ def _network(analysis: Analysis) -> Document:
 
 def _layer(layer: ImportedLayer, analysis: Analysis) -> Document:
     verdict = layer_verdict(layer, analysis)
+    zero = fields.ZERO_PRODUCT if verdict and plain(verdict.rate) is None else None
     return {
         "layer": layer.title,
         "kind": str(layer.cell),
@@ -172,7 +174,7 @@ def _layer(layer: ImportedLayer, analysis: Analysis) -> Document:
         "regime": verdict and str(verdict.regime),
         "rate_nats_per_step": verdict and plain(verdict.rate),
         "horizon": verdict and verdict.horizon,
-        "null_because": NOT_DRIVEN if verdict is None else None,
+        "null_because": NOT_DRIVEN if verdict is None else zero,
     }
 
 

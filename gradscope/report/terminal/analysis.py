@@ -96,7 +96,7 @@ def _rate_cells(analysis: Analysis) -> _Cells:
 
 def _reach_cells(analysis: Analysis) -> _Cells:
     required, profile = analysis.last.verdict.required_lag, analysis.last.profile
-    sequences = count(profile.log_norms.shape[1], "sequence")
+    sequences = count(int((~np.isnan(profile.log_norms[-1])).sum()), "sequence")
     bound = " (γ·σ_max(W))^ℓ" if has_textbook_bound(analysis.settings) else ""
     return {
         "memory horizon": lambda s: _horizon(s.verdict),

@@ -46,7 +46,8 @@ def answer(analysis: Analysis) -> str:
     needs = "task" if found is None or settings.required_lag is not None else "data"
     growth = analysis.last.growth
     long_run = growth.burn_in > 0 and not growth.short_burn_in
-    return headline(analysis.last.verdict, settings.vanishing, needs, long_run=long_run)
+    said = headline(analysis.last.verdict, settings.vanishing, needs, long_run=long_run)
+    return said.replace("On white noise", "On random tokens", 1) if settings.embedding else said
 
 
 def headline(

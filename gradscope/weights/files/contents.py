@@ -19,6 +19,8 @@ from gradscope.errors import WeightsError
 from gradscope.notebook_repr import CompactRepr
 
 LONGEST_NAME = 1000
+COST = 8
+"""What an array counts as against the budget of items."""
 TOO_LARGE = "would unfold to"
 """How the reason begins why an array of numbers is left out."""
 
@@ -68,8 +70,8 @@ class Gathering(Intake):
         self.skipped: dict[str, str] = {}
 
     def admits(self, name: str, n_bytes: int) -> bool:
-        """Whether an array of so many bytes may be read; one larger than all that the file may
-        unfold to is left out by name. WeightsError if too many bytes were read before it.
+        """Whether an array may be read: one larger than all that the file may unfold to is left
+        out by name. WeightsError if too many bytes were read before it.
         """
         if n_bytes > self.allowance:
             self.skip(
@@ -95,13 +97,10 @@ class Gathering(Intake):
     def check_name(self, name: str) -> None:
         """Raise WeightsError if a name is too long, as those of what nests without end are."""
         if len(name) > LONGEST_NAME:
-            raise WeightsError(
-                f"a name has {len(name)} characters, but {LONGEST_NAME} is the most; "
-                "save the weights under shorter names"
-            )
+            raise WeightsError(f"a name has {len(name)} characters; {LONGEST_NAME} are the most")
 
     def _admit(self, name: str) -> None:
-        self.visit()
+        self.visit(COST)
         self.check_name(name)
         if name in self.arrays or name in self.skipped:
             remedy = "save each array under a name of its own"

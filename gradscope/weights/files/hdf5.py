@@ -14,15 +14,12 @@ from typing import Any, BinaryIO
 
 from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError, install_line
-from gradscope.weights.files.contents import Gathering
+from gradscope.weights.files.contents import COST, Gathering
 
-COST = 16
-"""What a link counts as against the budget of items, as it takes so much longer to follow."""
+COPY = "copy the numbers into the file itself, once"
 
-SHUFFLE, DEFLATE, CHECKSUM = 2, 1, 3
-FILTERS = (SHUFFLE, DEFLATE, CHECKSUM)
-"""Filters of chunks, in the order in which they are applied; neither the first nor the last can
-make data longer."""
+DEFLATE, SHUFFLE, CHECKSUM = 1, 2, 3
+"""Filters of chunks; of these, only the first makes data longer."""
 
 HEAP = b"GCOL\x01\0\0\0"
 """What opens a collection of texts: signature, version 1, reserved bytes."""
@@ -81,31 +78,24 @@ def _data_sets(h5py: Any, file: Any, gathering: Gathering) -> Iterator[tuple[str
         item = parent[name]
         if isinstance(item, h5py.Dataset):
             if item.external or item.is_virtual:
-                raise WeightsError(
-                    f"{quoted(path)} keeps its numbers in another file; copy them into the file "
-                    "itself"
-                )
+                raise WeightsError(f"{quoted(path)} keeps its numbers in another file; {COPY}")
             yield path, item
         elif isinstance(item, h5py.Group):
             gathering.check_name(path)
             for name in reversed(list(item)):
                 gathering.visit(COST)
                 link = item.id.links.get_info(name.encode("utf-8", "surrogateescape"))
-                if link.type != h5py.h5l.TYPE_HARD or link.u in seen:  # What it leads to
-                    raise WeightsError(
-                        f"{quoted(name)} is a link to elsewhere, in a circle or to what has a name "
-                        "already; save each array once, in the file itself"
-                    )
-                seen.add(link.u)
+                if link.type != h5py.h5l.TYPE_HARD or link.u in seen:
+                    raise WeightsError(f"{quoted(name)} is a link to elsewhere; {COPY}")
+                seen.add(link.u)  # The address of what it leads to
                 waiting.append((f"{path}/{name}" if path else name, item, name))
 
 
 def attribute(item: Any, name: str) -> str | None:
     """Return one text that stands beside a group or a data set, None where there is none."""
-    # Many may each stand for the same long text, so only one by itself is read.
-    if name not in item.attrs or item.attrs.get_id(name).shape != ():
-        return None
-    value = item.attrs[name]
+    # Of many, each may stand for the same long text, so only one by itself is read.
+    alone = name in item.attrs and item.attrs.get_id(name).shape == ()
+    value = item.attrs[name] if alone else None
     text = value.decode() if isinstance(value, bytes) else value
     return text if isinstance(text, str) else None
 
@@ -116,19 +106,17 @@ def may_be_read(name: str, data_set: Any, gathering: Gathering) -> bool:
     """
     if data_set.chunks is None:
         return gathering.admits(name, data_set.nbytes)
-    chunk = math.prod(data_set.chunks) * data_set.dtype.itemsize
-    plan = data_set.id.get_create_plist()
+    chunk, plan = data_set.chunks, data_set.id.get_create_plist()
+    size = math.prod(chunk) * data_set.dtype.itemsize
     filters = [plan.get_filter(place)[0] for place in range(plan.get_nfilters())]
-    if filters != [each for each in FILTERS if each in filters]:
+    if len(filters) > len({DEFLATE, SHUFFLE, CHECKSUM}.intersection(filters)):
         gathering.skip(name, "numbers under a filter that is not read; save them with gzip")
         return False
-    if not gathering.admits(name, max(chunk, data_set.nbytes)):
+    if not gathering.admits(name, max(size, data_set.nbytes)):
         return False
-    gathering.visit(
-        math.prod(-(-n // step) for n, step in zip(data_set.shape, data_set.chunks, strict=True))
-    )
+    gathering.visit(math.prod(-(-n // c) for n, c in zip(data_set.shape, chunk, strict=True)))
     if DEFLATE in filters:
         for number in range(data_set.id.get_num_chunks()):
             place = data_set.id.get_chunk_info(number).chunk_offset
-            gathering.unfold(data_set.id.read_direct_chunk(place)[1], chunk)
+            gathering.unfold(data_set.id.read_direct_chunk(place)[1], size)
     return True

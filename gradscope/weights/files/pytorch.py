@@ -162,10 +162,11 @@ def _named_tensors(tree: Any, gathering: Gathering) -> Iterator[tuple[str, Any]]
     """Yield every tensor, mode and time scale in nested dicts, lists and modules with its dotted
     name; what stands in several places, under the first.
     """
-    waiting: list[tuple[str, Any]] = [("", tree)]
+    waiting: list[tuple[list[str], Any]] = [([], tree)]
     seen: set[int] = set()
     while waiting:
-        name, value = waiting.pop()
+        parts, value = waiting.pop()
+        name = ".".join(part for part in parts if part and part not in MODULE_PARTS)
         # What an optimizer calls alpha stands deeper than a model's dt or a configuration's.
         scale = name.rpartition(".")[2] in contents.TIME_SCALES and name.count(".") < 2
         mode = isinstance(value, str) and value in MODES
@@ -180,8 +181,7 @@ def _named_tensors(tree: Any, gathering: Gathering) -> Iterator[tuple[str, Any]]
         inside = value.items() if isinstance(value, dict) else enumerate(value)
         for key, each in reversed([*inside]):
             if key != "_flat_weights":  # The parameters of an nn.LSTM a second time
-                parts = [part for part in (name, str(key)) if part and part not in MODULE_PARTS]
-                waiting.append((".".join(parts), each))
+                waiting.append(([name, str(key)], each))
 
 
 def _persistent(identity: Any) -> Any:

@@ -15,9 +15,6 @@ from gradscope.errors import WeightsError
 from gradscope.weights.files.contents import Gathering
 from gradscope.weights.files.tensors import MAX_DIMENSIONS, flat_numbers, width
 
-LONGEST_HEADER = 100_000_000
-"""The format's own limit, in bytes."""
-
 LENGTH_BYTES = 8
 REMEDY = "save it again: safetensors.torch.save_file(model.state_dict(), 'weights.safetensors')"
 
@@ -57,7 +54,7 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
 
 def _header(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
     length, size = int.from_bytes(file.read(LENGTH_BYTES), "little"), gathering.size
-    if length > min(LONGEST_HEADER, size - LENGTH_BYTES):
+    if length > size - LENGTH_BYTES:
         sizes = f"the header is said to have {length} bytes, but the file has {size}"
         raise WeightsError(f"{sizes}; it is cut short: {REMEDY}")
 

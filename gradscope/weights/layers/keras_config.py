@@ -129,13 +129,12 @@ def configured_layers(
 ) -> Iterator[ConfiguredLayer]:
     """Yield every recurrent layer of a configuration; what does not look like one is skipped."""
     class_name, values = _class_and_values(node)
-    contained = values.get(CONTAINER)
-    wraps = class_name == "Bidirectional" or isinstance(contained, list)
+    nests = isinstance(values.get(CONTAINER), list)
     # Keras wraps no models; each level of such ones would double the work.
-    if class_name is None or (member and wraps):
+    if class_name is None or (member and (nests or class_name == "Bidirectional")):
         return
-    if isinstance(contained, list):
-        for below, each in _placed(contained, f"{place}/{CONTAINER}"):
+    if nests:
+        for below, each in _placed(values[CONTAINER], f"{place}/{CONTAINER}"):
             yield from configured_layers(each, below)
         return
     if class_name == "Bidirectional":

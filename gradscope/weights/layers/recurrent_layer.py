@@ -109,11 +109,8 @@ class RecurrentLayer(LayerWeights):
         for name, kind in (("cell", CellName), ("direction", Direction), ("state", StateName)):
             object.__setattr__(self, name, word_of(kind, getattr(self, name)))
         if self.recurrent_weights.ndim != 2 or self.input_weights.ndim != 2:
-            shapes = f"{self.recurrent_weights.shape} and {self.input_weights.shape}"
-            raise WeightsError(
-                f"recurrent and input weights of {quoted(self.name)} have shapes {shapes}, but two "
-                "dimensions are needed; save the layer whole"
-            )
+            shapes = f"shapes {self.recurrent_weights.shape} and {self.input_weights.shape}"
+            raise WeightsError(f"{quoted(self.name)} has weights of {shapes}; save matrices")
         rows = len(self.gates) * self.hidden_size
         wanted = {
             "input_weights": (rows, self.input_weights.shape[-1]),

@@ -2,6 +2,7 @@
 
 import json
 import zipfile
+import zlib
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
@@ -123,7 +124,7 @@ def test_a_group_that_holds_itself_is_refused(tmp_path: Path) -> None:
         file["a/b"] = np.eye(2)
         file["a/self"] = file["a"]
 
-    assert "in a circle" in refusal(written(tmp_path / "net.h5", fill))
+    assert "is a link to elsewhere" in refusal(written(tmp_path / "net.h5", fill))
 
 
 def test_a_data_set_that_declares_more_than_it_holds_is_refused(tmp_path: Path) -> None:
@@ -131,6 +132,14 @@ def test_a_data_set_that_declares_more_than_it_holds_is_refused(tmp_path: Path) 
         file.create_dataset("W", (2**20, 2**20), "f8", chunks=(64, 64), compression="gzip")
 
     assert "'W' would unfold to 8.8e+12 bytes" in refusal(written(tmp_path / "net.h5", fill))
+
+
+def test_a_chunk_that_unfolds_beyond_its_size_is_refused(tmp_path: Path) -> None:
+    def fill(file: Any) -> None:
+        data = file.create_dataset("W", (16,), "f8", chunks=(16,), compression="gzip")
+        data.id.write_direct_chunk((0,), zlib.compress(bytes(2**20)))
+
+    assert "do not unfold to 128 bytes" in refusal(written(tmp_path / "net.h5", fill))
 
 
 def test_texts_over_which_hdf5_would_loop_for_ever_are_refused(tmp_path: Path) -> None:

@@ -225,7 +225,7 @@ def nested(depth: int) -> bytes:
 def test_dicts_nested_too_deep_are_refused(tmp_path: Path) -> None:
     line = refusal(checkpoint(tmp_path / "a.pt", raw=nested(100_000)))
 
-    assert f"{LONGEST_NAME} is the most" in line
+    assert f"{LONGEST_NAME} are the most" in line
 
 
 def test_tuples_nested_as_a_key_are_refused(tmp_path: Path) -> None:
