@@ -91,7 +91,6 @@ FILES: Mapping[str, tuple[bytes, str]] = {
 FOLDERS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "saved": (("saved_model.pb", "variables"), "FOLDER/variables/variables"),
     "ckpt": (("checkpoint", "net.index", "net.data-00000-of-00001"), "TensorFlow checkpoint"),
-    "orbax": (("_METADATA", "manifest.ocdbt", "d"), "Orbax"),
     "hub": (("config.json", "model.safetensors"), "'model.safetensors'"),
     "other": (("a.txt",), "is a folder"),
 }

@@ -3,7 +3,7 @@
 The zip holds ``data.pkl``, a pickle of tensors as (storage, offset, size, stride), one member
 ``data/KEY`` for each storage, and ``byteorder``. Before PyTorch 1.6 five pickles stood in a row,
 magic number, version, machine, tensors and keys, and then the storages, each a count of 8 bytes and
-its numbers, little-endian on any machine. Nested dicts and modules become dotted names. Source:
+its numbers, little-endian on any machine. Nested dicts become dotted names. Source:
 PyTorch 2.13, ``torch/serialization.py`` and ``torch/_utils.py``.
 """
 
@@ -21,7 +21,6 @@ from gradscope.errors import WeightsError
 from gradscope.weights.files import contents, restricted_pickle
 from gradscope.weights.files.contents import Gathering, naming
 from gradscope.weights.files.restricted_pickle import (
-    Instance,
     Maker,
     Named,
     make,
@@ -46,18 +45,11 @@ STORAGES: Mapping[str, str | None] = (
 HARMLESS = (
     *("argparse.Namespace", "builtins.set", "__builtin__.set", "_codecs.encode", "numpy.dtype"),
     *("torch.device", "torch.Generator", "torch.Size"),
-    "torch.nn.backends.thnn._get_thnn_function_backend",
     *("numpy.core.multiarray.scalar", "numpy.core.multiarray._reconstruct"),
     *("numpy._core.multiarray.scalar", "numpy._core.multiarray._reconstruct"),
     *("pathlib.PosixPath", "pathlib.WindowsPath", "pathlib.Path"),
 )
 """What people keep in a checkpoint beside the weights; taken note of, never made."""
-
-MODULE_PARTS = ("_modules", "_parameters", "_buffers")
-"""Where a pickled module keeps what its ``state_dict`` names."""
-
-MODES = {"RNN_TANH": "tanh", "RNN_RELU": "relu"}
-"""What a pickled ``nn.RNN`` says of φ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +78,8 @@ _Contents = tuple[Any, Callable[[_Storage], bytes], str]
 
 def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
     """Read every tensor that ``torch.save`` wrote under its name in the file, such as
-    ``model_state_dict.rnn.weight_hh_l0``; return as ``stated`` the φ of modules. Raises
-    WeightsError if the file asks for anything but tensors and plain values, or for bytes it does
-    not have.
+    ``model_state_dict.rnn.weight_hh_l0``. Raises WeightsError if the file asks for anything but
+    tensors and plain values, or for bytes it does not have.
     """
     tree, raw_of, order = (_zipped if file.read(2) == b"PK" else _streamed)(file, gathering)
 
@@ -103,11 +94,7 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
             )
         return flat_numbers(raw, number_type, order)
 
-    stated = {}
     for name, tensor in _named_tensors(tree, gathering):
-        if isinstance(tensor, str):
-            stated[name.removesuffix(".mode")] = {"activation": MODES[tensor]}
-            continue
         if not isinstance(tensor, _Tensor):
             gathering.keep(name, np.array(float(tensor)))
             continue
@@ -115,7 +102,7 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
             flat = numbers(tensor.storage, tensor.number_type)
             view = strided_view(flat, tensor.offset, tensor.size, tensor.stride)
         gathering.keep(name, view, tensor.number_type)
-    return {"stated": stated}
+    return {}
 
 
 def _zipped(file: BinaryIO, gathering: Gathering) -> _Contents:
@@ -159,37 +146,33 @@ def _streamed(file: BinaryIO, gathering: Gathering) -> _Contents:
 
 
 def _named_tensors(tree: Any, gathering: Gathering) -> Iterator[tuple[str, Any]]:
-    """Yield every tensor, mode and time scale in nested dicts, lists and modules with its dotted
-    name; what stands in several places, under the first.
+    """Yield every tensor and time scale in nested dicts and lists with its dotted name; what stands
+    in several places, under the first.
     """
     waiting: list[tuple[list[str], Any]] = [([], tree)]
     seen: set[int] = set()
     while waiting:
         parts, value = waiting.pop()
-        name = ".".join(part for part in parts if part and part not in MODULE_PARTS)
+        name = ".".join(filter(None, parts))
         # What an optimizer calls alpha stands deeper than a model's dt or a configuration's.
         scale = name.rpartition(".")[2] in contents.TIME_SCALES and name.count(".") < 2
-        mode = isinstance(value, str) and value in MODES
-        if isinstance(value, _Tensor) or mode or (scale and type(value) in (int, float)):
+        if isinstance(value, _Tensor) or (scale and type(value) in (int, float)):
             yield name or "tensor", value
-        if isinstance(value, Instance):
-            value = value.state or value
         if not isinstance(value, dict | list | tuple) or id(value) in seen:
             continue
         seen.add(id(value))
         gathering.check_name(name)
         inside = value.items() if isinstance(value, dict) else enumerate(value)
         for key, each in reversed([*inside]):
-            if key != "_flat_weights":  # The parameters of an nn.LSTM a second time
-                waiting.append(([name, str(key)], each))
+            waiting.append(([name, str(key)], each))
 
 
 def _persistent(identity: Any) -> Any:
     """Stand in for a persistent id: ('storage', class, key, device, count) and, before PyTorch 1.6,
-    None; there ('module', class, file, source) is its class.
+    None; there ('module', class, file, source) is the class of a whole model.
     """
     if identity[0] == "module":
-        return identity[1]
+        raise refused_name(identity[1].name)
     kind, named, key, _, count, view = (*identity, None)[:6]
     if kind != "storage" or not isinstance(key, str) or not key.isalnum():
         raise WeightsError(f"it refers to a storage by {quoted(kind)}, {quoted(key)}; {REMEDY}")

@@ -42,17 +42,11 @@ class Named:
     name: str
 
 
-class Instance(dict[Any, Any]):
-    """An object of a class that is not known: its items, and the state that is its attributes."""
-
-    state: Any = None
-
-
 def read_pickle(
     data: bytes | BinaryIO, makers: Mapping[str, Maker], persistent: Maker, intake: Intake
 ) -> Any:
     """Return the value that a pickle, or the next one of a file, describes: dict, list, tuple, str,
-    bytes, int, float, bool, None, ``Named``, ``Instance``, and whatever the makers return.
+    bytes, int, float, bool, None, ``Named``, and whatever the makers return.
 
     ``makers`` stand in for the callables that the pickle may call, ``persistent`` for a persistent
     id; opcodes are counted as items, of which a tensor takes about 40. WeightsError if it calls
@@ -93,8 +87,9 @@ class _Machine:
             "TUPLE3": lambda _: push(tuple(self._pop_many(3))),
             **dict.fromkeys(("BINPUT", "LONG_BINPUT"), self._remember),
             **dict.fromkeys(("BINGET", "LONG_BINGET"), lambda at: push(self._memo[at])),
-            "REDUCE": lambda _: push(make(self._makers, *self._pop_many(2))),
-            "NEWOBJ": lambda _: push(make(self._makers, *self._pop_many(2), new=True)),
+            **dict.fromkeys(
+                ("REDUCE", "NEWOBJ"), lambda _: push(make(self._makers, *self._pop_many(2)))
+            ),
             **dict.fromkeys(("APPENDS", "ADDITEMS"), lambda _: self._extend(self._since_mark())),
             "MARK": lambda _: push(MARK),
             "MEMOIZE": lambda _: self._remember(len(self._memo)),
@@ -104,7 +99,7 @@ class _Machine:
             "SETITEMS": lambda _: self._update(self._since_mark()),
             "GLOBAL": lambda argument: push(Named(argument.replace(" ", ".", 1))),
             "STACK_GLOBAL": lambda _: push(Named(".".join(self._pop_many(2)))),
-            "BUILD": lambda _: self._build(*self._pop_many(1)),
+            "BUILD": lambda _: self._pop_many(1),  # The state of an object that is not read
             "BINPERSID": lambda _: push(persistent(*self._pop_many(1))),
         }
 
@@ -131,7 +126,7 @@ class _Machine:
     def _extend(self, values: list[Any]) -> None:
         if isinstance(self.stack[-1], list):
             self.stack[-1].extend(values)
-        elif self.stack[-1] is not OPAQUE and not isinstance(self.stack[-1], Instance):
+        elif self.stack[-1] is not OPAQUE:
             raise TypeError("values for what is no list")
 
     def _update(self, pairs: list[Any]) -> None:
@@ -146,20 +141,12 @@ class _Machine:
                 raise TypeError(f"a dict key of type {type(key).__name__}")
             target[key] = value
 
-    def _build(self, state: Any) -> None:
-        if isinstance(self.stack[-1], Instance):  # Of what is known, the state does not matter
-            self.stack[-1].state = state
 
-
-def make(makers: Mapping[str, Maker], named: Any, arguments: Any, *, new: bool = False) -> Any:
-    """Return what the maker of a name makes of its arguments; of an unknown class a ``new``
-    object, of which nothing is known yet.
-    """
+def make(makers: Mapping[str, Maker], named: Any, arguments: Any) -> Any:
+    """Return what the maker of a name makes of its arguments."""
     if not isinstance(named, Named) or not isinstance(arguments, tuple):
         raise TypeError("a call of what is no name")
     if named.name not in makers:
-        if new:
-            return Instance()
         raise refused_name(named.name)
     return makers[named.name](*arguments)
 

@@ -147,7 +147,7 @@ def _layer(file: WeightFile, places: Mapping[str, str], match: re.Match[str]) ->
         input_bias=as_vector(arrays["bias_ih"]),
         recurrent_bias=as_vector(arrays["bias_hh"]),
         inferred=("leak", "state") if cell is CellName.ELMAN else (),
-        # Where PyTorch leaves no choice, and what the file states: an ONNX node, a pickled module.
+        # Where PyTorch leaves no choice, and what an ONNX node states.
         **{
             "activation": None if cell is CellName.ELMAN else "tanh",
             "gate_activation": None if cell is CellName.ELMAN else "sigmoid",
