@@ -191,8 +191,7 @@ def read_targets(path: Path, layout: Layout, of: Recording, width: int) -> Targe
             f"{path} holds {f'class {unfit[0, 0]}' if unfit.size else 'no class'}, but there are "
             f"{width} outputs; give classes 0 to {known[-1]}, or {NONE} for none (--targets)"
         )
-    chosen = (array == known[-width:]).astype(np.float64)
-    return Targets(chosen, held, ErrorName.CROSS_ENTROPY)
+    return Targets(as_float64(array == known[-width:]), held, ErrorName.CROSS_ENTROPY)
 
 
 def standardised(inputs: FloatArray, lengths: IntArray | None) -> FloatArray:

@@ -17,6 +17,7 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.errors import SettingError
 from gradscope.names import ActivationName
+from gradscope.notebook_repr import CompactRepr
 
 Word = TypeVar("Word", bound=StrEnum)
 
@@ -32,8 +33,8 @@ class LineStyle(NamedTuple):
     marker: str
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Activation:
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Activation(CompactRepr):
     """A nonlinearity.
 
     ``value(a)`` is φ(a) and ``slope(a)`` is φ′(a), elementwise on arrays of any shape;

@@ -10,7 +10,7 @@ PyTorch and Keras's default do; reset before is Cho et al. (2014), arXiv:1406.10
 8, with z as there: z = 1 keeps the old state. See ``gru_linearization``.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -32,7 +32,7 @@ class GruParameters(Cell):
 
     candidate_bias: FloatArray | None = None
     activation: Activation = TANH
-    gate_activation: Activation = SIGMOID
+    gate_activation: Activation = field(default=SIGMOID, repr=False)
 
     def __post_init__(self) -> None:
         second = {"candidate_bias": (self.hidden_size,)} if self.reset_after else {}

@@ -14,7 +14,7 @@ Source: Hochreiter & Schmidhuber (1997), Neural Computation 9(8), with the forge
 Schmidhuber & Cummins (2000), Neural Computation 12(10), and without peepholes.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -46,7 +46,7 @@ class LstmParameters(Cell):
     """
 
     activation: Activation = TANH
-    gate_activation: Activation = SIGMOID
+    gate_activation: Activation = field(default=SIGMOID, repr=False)
 
     def __post_init__(self) -> None:
         self._check_weights(4)

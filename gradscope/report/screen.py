@@ -24,6 +24,7 @@ SPELLED: Mapping[str, str] = MappingProxyType(
         **dict.fromkeys("⁺┐┘", "+"),
         **dict.fromkeys("…⋯", "..."),
         **dict(zip(_SIGNS.split(), _TYPED.split(), strict=True)),
+        **dict(zip("’€£¥₹", ("'", "EUR", "GBP", "JPY", "INR"), strict=True)),
         "Σ": "sum ",
         "Π": "prod ",
     }

@@ -170,7 +170,7 @@ def test_a_slip_in_the_toml_file_is_answered(content: str, part: str) -> None:
         (("-P", "gain=1,2", "--gain", "3"), "swept over too"),
         (("-P", "gain=1,-1"), "--gain is -1.0; choose 0 to"),
         (("--shard", "4/3"), "as in 3/16"),
-        (("--executor", "dask", "--scheduler", "none.json"), "is no file and no address"),
+        (("--executor", "dask", "--scheduler", "none.json"), "is no address and no file"),
         (("--workers", "0", "--executor", "process"), "--workers is 0"),
         (("-o", "."), "is a folder"),
         (("-o", "missing/s.db"), "is not a folder"),
