@@ -8,7 +8,7 @@ imports when a file is read, so that help pages list the endings without NumPy.
 import os
 import re
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import islice
@@ -25,79 +25,45 @@ MAX_NAMES = 10_000
 HEAD, TAIL = 512, 8
 """Bytes at a file's start and end that decide which reader it needs."""
 
-ZIP, HDF5 = b"PK\x03\x04", b"\x89HDF\r\n\x1a\n"
-OLD_TORCH = b"\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
-"""The magic number, pickled, that opens what torch.save wrote before PyTorch 1.6."""
-
-MATLAB = (b"MATLAB 5.0 MAT-file", b"MATLAB 7.3 MAT-file")
-
-Fits = Callable[[bytes, Sequence[str], str], bool]
+ZIP = b"PK\x03\x04"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Reader:
     """One kind of weight file.
 
-    ``format`` is its name in documents, ``words`` on pages; ``fits(head, members, suffix)`` tells
-    from its ends, the members of a zip and the name's end whether a file is one. The module
-    ``files.<format>`` reads it: ``gather(file, gathering)`` the arrays of an open file, returning
-    its metadata, while ``REMEDY`` says how to save a damaged one again.
+    ``format`` is its name in documents, ``words`` on pages. A file is one whose first bytes the
+    pattern ``starts`` fits, or a zip of whose ``members``, one a line, that pattern is found. The
+    module ``files.<format>`` reads it: ``gather(file, gathering)`` the arrays of an open file,
+    returning its metadata, while ``REMEDY`` says how to save a damaged one again.
     """
 
     format: str
     words: str
     endings: tuple[str, ...]
-    fits: Fits
+    starts: bytes = rb"(?!)"
+    members: str = "(?!)"
 
 
 READERS = (
-    Reader(
-        "npz",
-        "a NumPy archive",
-        (".npz",),
-        lambda _, members, __: bool(members) and all(name.endswith(".npy") for name in members),
-    ),
+    Reader("npz", "a NumPy archive", (".npz",), members=r"\A(.*\.npy(\n|\Z))+\Z"),
     Reader(
         "pytorch",
         "a PyTorch checkpoint",
         (".pt", ".pth"),
-        lambda head, members, _: (
-            any(name.rpartition("/")[2] == "data.pkl" for name in members)
-            or head[2:].startswith(OLD_TORCH)
-        ),
+        rb"..\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19\.",  # The magic number, pickled, before PyTorch 1.6
+        r"^(.*/)?data\.pkl$",
     ),
-    Reader(
-        "safetensors",
-        "a safetensors file",
-        (".safetensors",),
-        lambda head, *_: head[8:9] == b"{" and 0 in head[:8],
-    ),
+    Reader("safetensors", "a safetensors file", (".safetensors",), rb"(?=.{0,7}\0).{8}\{"),
     Reader(
         "keras",
         "a Keras model",
         (".keras", ".weights.h5", ".h5"),
-        lambda head, members, _: (
-            head.startswith(HDF5) or not {"model.weights.h5", "config.json"}.isdisjoint(members)
-        ),
+        rb"\x89HDF\r\n\x1a\n",
+        r"^(model\.weights\.h5|config\.json)$",
     ),
-    Reader(
-        "matlab",
-        "a MATLAB file",
-        (".mat",),
-        lambda head, _members, suffix: (
-            head.startswith(MATLAB)
-            # Version 4 has no signature.
-            or (suffix == ".mat" and recognised("bytes", head.decode("latin-1")) is None)
-        ),
-    ),
-    Reader(
-        "onnx",
-        "an ONNX graph",
-        (".onnx",),
-        lambda head, *_: (
-            re.match(rb"\x08[\2-\x1f][\x12\x1a\x22\x28\x32\x3a\x42]", head) is not None
-        ),
-    ),
+    Reader("matlab", "a MATLAB file", (".mat",), rb"MATLAB (5\.0|7\.3) MAT-file"),
+    Reader("onnx", "an ONNX graph", (".onnx",), rb"\x08[\2-\x1f][\x12\x1a\x22\x28\x32\x3a\x42]"),
 )
 
 ENDINGS = [ending for reader in READERS for ending in reader.endings]
@@ -141,8 +107,12 @@ def _reader(path: Path, file: BinaryIO, found: "Gathering") -> Reader:
     file.seek(-min(TAIL, found.size), os.SEEK_END)
     ends = head + file.read()
     if recognised("names", "\n".join((path.name, *members))) is None:
+        inside, unknown = "\n".join(members), recognised("bytes", ends.decode("latin-1")) is None
         for reader in READERS:
-            if reader.fits(ends, members, path.suffix.lower()):
+            # Version 4 of MATLAB has no signature.
+            by_name = reader.format == "matlab" and unknown and path.suffix.lower() == ".mat"
+            starts = by_name or re.match(reader.starts, ends, re.DOTALL)
+            if starts or re.search(reader.members, inside, re.MULTILINE):
                 return reader
     raise _unread(path, members, ends)
 

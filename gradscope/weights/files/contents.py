@@ -94,10 +94,14 @@ class Gathering(Intake):
         self._admit(name)
         self.skipped[name] = holds
 
-    def _admit(self, name: str) -> None:
-        self.visit(COST)
+    def check_name(self, name: str) -> None:
+        """Raise WeightsError if a name is too long, as those of what nests without end are."""
         if len(name) > LONGEST_NAME:
             raise WeightsError(f"a name has {len(name)} characters; {LONGEST_NAME} are the most")
+
+    def _admit(self, name: str) -> None:
+        self.visit(COST)
+        self.check_name(name)
         if name in self.arrays or name in self.skipped:
             remedy = "save each array under a name of its own"
             raise WeightsError(f"it holds {quoted(name)} twice; {remedy}")

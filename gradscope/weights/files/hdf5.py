@@ -13,9 +13,8 @@ from io import BytesIO
 from typing import Any, BinaryIO
 
 from gradscope.data.columns import quoted
-from gradscope.data.intake import DEEPEST
 from gradscope.errors import WeightsError, install_line
-from gradscope.weights.files.contents import COST, LONGEST_NAME, Gathering
+from gradscope.weights.files.contents import COST, Gathering
 
 COPY = "copy the numbers into the file itself, once"
 
@@ -82,8 +81,7 @@ def _data_sets(h5py: Any, file: Any, gathering: Gathering) -> Iterator[tuple[str
                 raise WeightsError(f"{quoted(path)} keeps its numbers in another file; {COPY}")
             yield path, item
         elif isinstance(item, h5py.Group):
-            if path.count("/") >= DEEPEST or len(path) > LONGEST_NAME:
-                raise WeightsError(f"{quoted(path)} is too deep or too long a name; save it flat")
+            gathering.check_name(path)
             for name in reversed(list(item)):
                 gathering.visit(COST)
                 link = item.id.links.get_info(name.encode("utf-8", "surrogateescape"))

@@ -71,33 +71,29 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
     start = file.read(HEADER_5)
     file.seek(0)
     if start.startswith(SIGNATURE_73):
-        _gather_hdf5(file, gathering)
-        _refuse_objects(gathering)
-        return {}
-    raw, five = file.read(), start.startswith(SIGNATURE_5)
-    for name, matlab_class, numbers in _matrices_5(raw, gathering) if five else _matrices_4(raw):
+        matrices = _matrices_73(file, gathering)
+    elif start.startswith(SIGNATURE_5):
+        matrices = _matrices_5(file.read(), gathering)
+    else:
+        matrices = _matrices_4(file.read())
+    for name, matlab_class, numbers in matrices:
         if not name:
             continue  # MATLAB's own note on objects
         if numbers is None:
             gathering.skip(name, matlab_class)
         else:
             gathering.keep(name, numbers)
-    _refuse_objects(gathering)
-    return {}
-
-
-def _refuse_objects(gathering: Gathering) -> None:
-    """Raise WeightsError where a file holds objects of MATLAB's classes and no matrix."""
     objects = [name for name, holds in gathering.skipped.items() if holds in ("object", "opaque")]
     if objects and not gathering.arrays:
         raise WeightsError(
             f"it holds an object of MATLAB's, {quoted(objects[0])}, and no matrix; in MATLAB save "
             "what is in it: W = net.Layers(2).RecurrentWeights; save('w.mat', 'W')"
         )
+    return {}
 
 
-def _gather_hdf5(source: BinaryIO, gathering: Gathering) -> None:
-    """Gather the matrices of a version 7.3 file, their dimensions put back in MATLAB's order."""
+def _matrices_73(source: BinaryIO, gathering: Gathering) -> Iterator[Matrix]:
+    """Yield the variables of a version 7.3 file, their dimensions put back in MATLAB's order."""
     with open_hdf5(source, "matlab", gathering) as (_, data_sets):
         for name, data_set in data_sets:
             if name.startswith("#"):
@@ -106,9 +102,9 @@ def _gather_hdf5(source: BinaryIO, gathering: Gathering) -> None:
             if "MATLAB_object_decode" in data_set.attrs:
                 matlab_class = "object"
             if matlab_class not in NUMERIC_73 or data_set.dtype.kind not in "biuf":
-                gathering.skip(name, matlab_class if matlab_class.isalpha() else "unknown")
+                yield (name, matlab_class if matlab_class.isalpha() else "unknown", None)
             elif "MATLAB_empty" not in data_set.attrs and may_be_read(name, data_set, gathering):
-                gathering.keep(name.replace("/", "."), data_set[()].T)
+                yield (name.replace("/", "."), matlab_class, data_set[()].T)
 
 
 def _matrices_5(raw: bytes, gathering: Gathering) -> Iterator[Matrix]:

@@ -5,7 +5,6 @@ of the gates; what it says of φ and the reset gate is ``stated``. Nothing is ru
 is opened. Source: ONNX 1.23, ``docs/Operators.md`` and ``onnx/onnx.proto``.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
@@ -19,11 +18,8 @@ REMEDY = "export it again, or give the framework's own weight file"
 FIELD_BYTES = 256
 """What protobuf may take for a field of two bytes that is a message."""
 
-FIELD = re.compile(rb"([\x80-\xff]{0,9}[\0-\x7f])([\x80-\xff]{0,9}[\0-\x7f])?")
-"""A tag, and a length or a value."""
-
-FIXED = {1: 8, 5: 4}
-"""Bytes of a value by its wire type, where it is no varint."""
+VARINT, LENGTH, FIXED = 0, 2, {1: 8, 5: 4}
+"""Wire types of a number and of what has a length, and the bytes of the others by theirs."""
 
 GATES = {"RNN": (0,), "GRU": (1, 0, 2), "LSTM": (0, 2, 3, 1)}
 """Where each of our gates stands in ONNX's orders: h; z, r, h; i, o, f, c."""
@@ -141,17 +137,14 @@ def _equations(kind: str, values: Mapping[str, Any], inputs: Mapping[int, Any]) 
 
 def _refuse_other_kinds(model: Any) -> None:
     """Raise WeightsError for a recurrent node within another, or of a kind that is not read."""
-    holders = [("", model.graph), *(("a function", each) for each in model.functions)]
+    holders = [("", model.graph), *((", within a function", each) for each in model.functions)]
     for holder, graph in holders:  # Those within them are added on the way
         for node in graph.node:
+            kind = quoted(node.op_type)
             if node.op_type.endswith(tuple(GATES)) and (holder or node.op_type not in GATES):
-                within = f", within {holder}," if holder else ""
-                raise WeightsError(
-                    f"it has a {quoted(node.op_type)}{within} which is not read; {REMEDY}"
-                )
+                raise WeightsError(f"it has a {kind}{holder}, which is not read; {REMEDY}")
             for each in node.attribute:
-                inside = [*each.graphs, *([each.g] if each.HasField("g") else [])]
-                holders += [(quoted(node.op_type), graph) for graph in inside]
+                holders += [(f", within {kind}", graph) for graph in (*each.graphs, each.g)]
 
 
 def _count_fields(raw: bytes, kind: Any, gathering: Gathering) -> None:
@@ -161,19 +154,24 @@ def _count_fields(raw: bytes, kind: Any, gathering: Gathering) -> None:
         fields, place, end = waiting.pop()
         while place < end:
             gathering.spend(FIELD_BYTES, "the graph")
-            found: Any = FIELD.match(raw, place)
-            tag = _number(found[1])
-            wire, place = tag & 7, found.end(1) + FIXED.get(tag & 7, 0)
-            if wire in (0, 2):
-                place = found.end(2)
-            if wire == 2:
-                size = _number(found[2])
-                if (field := fields.get(tag >> 3)) and field.message_type:
-                    within = field.message_type.fields_by_number
-                    waiting.append((within, place, min(place + size, end)))
-                place += size
+            tag, place = _varint(raw, place)
+            wire, size = tag & 7, FIXED.get(tag & 7, 0)
+            if wire in (VARINT, LENGTH):
+                value, place = _varint(raw, place)
+                size = value if wire == LENGTH else 0
+            field = fields.get(tag >> 3)
+            if wire == LENGTH and field and field.message_type:
+                inside = field.message_type.fields_by_number
+                waiting.append((inside, place, min(place + size, end)))
+            place += size
 
 
-def _number(varint: bytes) -> int:
-    """Return a number that is written with 7 bits a byte, the lowest first."""
-    return varint[0] if len(varint) == 1 else sum((b & 127) << 7 * i for i, b in enumerate(varint))
+def _varint(raw: bytes, place: int) -> tuple[int, int]:
+    """Return a number that is written with 7 bits a byte, the lowest first, and where it ends."""
+    number = 0
+    for shift in range(0, 70, 7):
+        number |= (raw[place] & 127) << shift
+        place += 1
+        if raw[place - 1] < 128:
+            return number, place
+    raise ValueError("a number of more than 10 bytes")

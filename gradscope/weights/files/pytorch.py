@@ -3,7 +3,7 @@
 The zip holds ``data.pkl``, a pickle of tensors as (storage, offset, size, stride), one member
 ``data/KEY`` for each storage, and ``byteorder``. Before PyTorch 1.6 five pickles stood in a row,
 magic number, version, machine, tensors and keys, and then the storages, each a count of 8 bytes and
-its numbers, little-endian on any machine. Nested dicts and modules become dotted names. Source:
+its numbers, little-endian on any machine. Nested dicts become dotted names. Source:
 PyTorch 2.13, ``torch/serialization.py`` and ``torch/_utils.py``.
 """
 
@@ -16,12 +16,11 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from gradscope.data.columns import quoted
-from gradscope.data.intake import DEEPEST, ZipMembers
+from gradscope.data.intake import ZipMembers
 from gradscope.errors import WeightsError
 from gradscope.weights.files import contents, restricted_pickle
-from gradscope.weights.files.contents import LONGEST_NAME, Gathering, naming
+from gradscope.weights.files.contents import Gathering, naming
 from gradscope.weights.files.restricted_pickle import (
-    Instance,
     Maker,
     Named,
     make,
@@ -45,30 +44,21 @@ STORAGES: Mapping[str, str | None] = (
 
 HARMLESS = (
     *("argparse.Namespace", "builtins.set", "__builtin__.set", "_codecs.encode", "numpy.dtype"),
+    *("torch.device", "torch.Generator", "torch.Size"),
     *("numpy.core.multiarray.scalar", "numpy.core.multiarray._reconstruct"),
     *("numpy._core.multiarray.scalar", "numpy._core.multiarray._reconstruct"),
     *("pathlib.PosixPath", "pathlib.WindowsPath", "pathlib.Path"),
-    *("torch.device", "torch.Generator", "torch.nn.backends.thnn._get_thnn_function_backend"),
 )
 """What people keep in a checkpoint beside the weights; taken note of, never made."""
-
-MODULE_PARTS = ("_modules", "_parameters", "_buffers")
-"""Where a pickled module keeps what its ``state_dict`` names."""
-
-MODES = {"RNN_TANH": "tanh", "RNN_RELU": "relu"}
-"""What a pickled ``nn.RNN`` says of φ."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Storage:
-    """A run of numbers in the file: its key, number type, and the bytes it says it has; ``start``
-    is where a view of it begins, in numbers.
-    """
+    """A run of numbers in the file: its key, number type, and the bytes it says it has."""
 
     key: str
     number_type: str | None
     n_bytes: int
-    start: int
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -88,9 +78,8 @@ _Contents = tuple[Any, Callable[[_Storage], bytes], str]
 
 def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
     """Read every tensor that ``torch.save`` wrote under its name in the file, such as
-    ``model_state_dict.rnn.weight_hh_l0``; return as ``stated`` the φ of modules. Raises
-    WeightsError if the file asks for anything but tensors and plain values, or for bytes it does
-    not have.
+    ``model_state_dict.rnn.weight_hh_l0``. Raises WeightsError if the file asks for anything but
+    tensors and plain values, or for bytes it does not have.
     """
     tree, raw_of, order = (_zipped if file.read(2) == b"PK" else _streamed)(file, gathering)
 
@@ -105,24 +94,23 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
             )
         return flat_numbers(raw, number_type, order)
 
-    stated = {}
-    for name, tensor in _named_tensors(tree):
-        if isinstance(tensor, str):
-            stated[name.removesuffix(".mode")] = {"activation": MODES[tensor]}
-            continue
+    for name, tensor in _named_tensors(tree, gathering):
         if not isinstance(tensor, _Tensor):
             gathering.keep(name, np.array(float(tensor)))
             continue
         with naming(quoted(name)):
-            flat = numbers(tensor.storage, tensor.number_type)[tensor.storage.start :]
+            flat = numbers(tensor.storage, tensor.number_type)
             view = strided_view(flat, tensor.offset, tensor.size, tensor.stride)
         gathering.keep(name, view, tensor.number_type)
-    return {"stated": stated}
+    return {}
 
 
 def _zipped(file: BinaryIO, gathering: Gathering) -> _Contents:
     members = ZipMembers(file, gathering)
-    root = _root(members)
+    places = [name for name in members.names if name.count("/") == 1 and name.endswith("/data.pkl")]
+    if len(places) != 1:
+        raise WeightsError(f"it is a zip with {len(places)} pickles of tensors, not one; {REMEDY}")
+    root = places[0].removesuffix("data.pkl")
     tree = read_pickle(members.read(f"{root}data.pkl"), MAKERS, _persistent, gathering)
     place = f"{root}byteorder"  # Not there before PyTorch 2.1
     order = members.read(place).decode("ascii") if place in members.names else "little"
@@ -133,12 +121,12 @@ def _zipped(file: BinaryIO, gathering: Gathering) -> _Contents:
 
 def _streamed(file: BinaryIO, gathering: Gathering) -> _Contents:
     file.seek(MAGIC_BYTES)
-    stream, seen, places = BytesIO(file.read(MAX_PICKLE)), {}, {}
+    stream, sizes, places = BytesIO(file.read(MAX_PICKLE)), {}, {}
 
     def remembered(identity: Any) -> Any:
         each = _persistent(identity)
         if isinstance(each, _Storage):
-            seen[each.key] = width(each.number_type or "uint8")
+            sizes[each.key] = each.n_bytes
         return each
 
     _version, _machine, tree, keys = (
@@ -146,9 +134,8 @@ def _streamed(file: BinaryIO, gathering: Gathering) -> _Contents:
     )
     place = MAGIC_BYTES + stream.tell() + COUNT_BYTES
     for key in keys:
-        file.seek(place - COUNT_BYTES)
         places[key] = place
-        place += int.from_bytes(file.read(COUNT_BYTES), "little") * seen[key] + COUNT_BYTES
+        place += sizes[key] + COUNT_BYTES
 
     def raw_of(storage: _Storage) -> bytes:
         gathering.require(storage.n_bytes, storage.key)
@@ -158,59 +145,45 @@ def _streamed(file: BinaryIO, gathering: Gathering) -> _Contents:
     return tree, raw_of, "little"
 
 
-def _root(members: ZipMembers) -> str:
-    """Return the folder within the archive, with its slash."""
-    places = [name for name in members.names if name.count("/") == 1 and name.endswith("/data.pkl")]
-    if len(places) != 1:
-        raise WeightsError(f"it is a zip with {len(places)} pickles of tensors, not one; {REMEDY}")
-    return places[0].removesuffix("data.pkl")
-
-
-def _named_tensors(tree: Any) -> Iterator[tuple[str, Any]]:
-    """Yield every tensor, mode and time scale in nested dicts, lists and modules with its dotted
-    name; what stands in several places, under the first.
+def _named_tensors(tree: Any, gathering: Gathering) -> Iterator[tuple[str, Any]]:
+    """Yield every tensor and time scale in nested dicts and lists with its dotted name; what stands
+    in several places, under the first.
     """
-    waiting: list[tuple[list[str], int, Any]] = [([], 0, tree)]
+    waiting: list[tuple[list[str], Any]] = [([], tree)]
     seen: set[int] = set()
     while waiting:
-        parts, depth, value = waiting.pop()
-        name = ".".join(part for part in parts if part and part not in MODULE_PARTS)
+        parts, value = waiting.pop()
+        name = ".".join(filter(None, parts))
         # What an optimizer calls alpha stands deeper than a model's dt or a configuration's.
         scale = name.rpartition(".")[2] in contents.TIME_SCALES and name.count(".") < 2
-        mode = isinstance(value, str) and value in MODES
-        if isinstance(value, _Tensor) or mode or (scale and type(value) in (int, float)):
+        if isinstance(value, _Tensor) or (scale and type(value) in (int, float)):
             yield name or "tensor", value
-        if isinstance(value, Instance):
-            value = value.state or value
         if not isinstance(value, dict | list | tuple) or id(value) in seen:
             continue
         seen.add(id(value))
-        if value and (depth >= DEEPEST or len(name) > LONGEST_NAME):
-            raise WeightsError(
-                f"it nests dicts more than {DEEPEST} deep; {restricted_pickle.STATE_ALONE}"
-            )
+        gathering.check_name(name)
         inside = value.items() if isinstance(value, dict) else enumerate(value)
         for key, each in reversed([*inside]):
-            if key != "_flat_weights":  # The parameters of an nn.LSTM a second time
-                waiting.append(([name, str(key)], depth + 1, each))
+            waiting.append(([name, str(key)], each))
 
 
 def _persistent(identity: Any) -> Any:
     """Stand in for a persistent id: ('storage', class, key, device, count) and, before PyTorch 1.6,
-    None or (key, start, count) of a view; there ('module', class, file, source) is its class.
+    None; there ('module', class, file, source) is the class of a whole model.
     """
     if identity[0] == "module":
-        return identity[1]
+        raise refused_name(identity[1].name)
     kind, named, key, _, count, view = (*identity, None)[:6]
     if kind != "storage" or not isinstance(key, str) or not key.isalnum():
         raise WeightsError(f"it refers to a storage by {quoted(kind)}, {quoted(key)}; {REMEDY}")
+    if view is not None:
+        raise WeightsError(f"it refers to a part of a storage; {REMEDY}")
     if not isinstance(named, Named) or named.name not in STORAGES:
         raise refused_name(named.name)
-    start = view[1] if view else 0
-    if any(type(number) is not int or not 0 <= number < 2**63 for number in (count, start)):
+    if type(count) is not int or not 0 <= count < 2**63:
         raise WeightsError(f"a storage has {quoted(count)} numbers; {REMEDY}")
     number_type = STORAGES[named.name]
-    return _Storage(key, number_type, count * (width(number_type) if number_type else 1), start)
+    return _Storage(key, number_type, count * (width(number_type) if number_type else 1))
 
 
 def _tensor(
@@ -237,17 +210,9 @@ def _tensor(
     return _Tensor(storage, offset, size, stride, number_type)
 
 
-def _size(numbers: Any) -> tuple[Any, ...]:
-    """Stand in for ``torch.Size``, which is made of a tuple."""
-    if not isinstance(numbers, tuple):
-        raise TypeError("a size that is no tuple")
-    return numbers
-
-
 MAKERS: Mapping[str, Maker] = {
     # What is in a dict follows item by item.
     **{f"collections.{name}": lambda *_: {} for name in ("OrderedDict", "defaultdict", "Counter")},
-    "torch.Size": _size,
     **dict.fromkeys(("torch._utils._rebuild_tensor", "torch._utils._rebuild_tensor_v2"), _tensor),
     "torch._utils._rebuild_tensor_v3": partial(_tensor, typed=True),
     # Of a parameter the tensor itself, of a tensor with attributes the tensor that it wraps.

@@ -9,7 +9,6 @@ which describes every opcode, and ``torch/serialization.py``, which writes proto
 import pickletools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, BinaryIO
 
 from gradscope.data.columns import quoted
@@ -23,8 +22,6 @@ STATE_ALONE = (
     "map_location='cpu', weights_only=False), of a model net.state_dict(), torch.save(…)"
 )
 
-MAX_INTEGER = 2**63
-
 MARK = object()
 """Where a run of values on the stack begins."""
 
@@ -37,11 +34,6 @@ ARGUMENTS = (
 )
 """Opcodes that push their own argument."""
 
-CONSTANTS: Mapping[str, Callable[[], Any]] = MappingProxyType(
-    {"NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False}
-    | {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_SET": list, "EMPTY_TUPLE": tuple}
-)
-
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Named:
@@ -50,26 +42,25 @@ class Named:
     name: str
 
 
-class Instance(dict[Any, Any]):
-    """An object of a class that is not known: its items, and the state that is its attributes."""
-
-    state: Any = None
-
-
 def read_pickle(
     data: bytes | BinaryIO, makers: Mapping[str, Maker], persistent: Maker, intake: Intake
 ) -> Any:
     """Return the value that a pickle, or the next one of a file, describes: dict, list, tuple, str,
-    bytes, int, float, bool, None, ``Named``, ``Instance``, and whatever the makers return.
+    bytes, int, float, bool, None, ``Named``, and whatever the makers return.
 
     ``makers`` stand in for the callables that the pickle may call, ``persistent`` for a persistent
     id; opcodes are counted as items, of which a tensor takes about 40. WeightsError if it calls
-    anything else, or uses an opcode or a number beyond these limits.
+    anything else, or uses an opcode beyond these.
     """
     machine = _Machine(makers, persistent)
     for opcode, argument, _ in pickletools.genops(data):
         intake.visit()
-        machine.step(opcode.name, argument)
+        if opcode.name not in machine.steps:
+            raise WeightsError(
+                f"its pickle uses the opcode {opcode.name}, which no state dict needs; "
+                f"{STATE_ALONE}"
+            )
+        machine.steps[opcode.name](argument)
     (value,) = machine.stack
     return value
 
@@ -82,13 +73,23 @@ class _Machine:
         self.stack: list[Any] = []
         self._memo: dict[int, Any] = {}
         push = self.stack.append
-        self._steps: Mapping[str, Callable[[Any], object]] = {
+        self.steps: Mapping[str, Callable[[Any], object]] = {
             **dict.fromkeys(("PROTO", "FRAME", "STOP"), lambda _: None),
-            **dict.fromkeys(ARGUMENTS, self._push_argument),
+            **dict.fromkeys(ARGUMENTS, push),
+            "NONE": lambda _: push(None),
+            "NEWTRUE": lambda _: push(True),
+            "NEWFALSE": lambda _: push(False),
+            "EMPTY_DICT": lambda _: push({}),
+            **dict.fromkeys(("EMPTY_LIST", "EMPTY_SET"), lambda _: push([])),
+            "EMPTY_TUPLE": lambda _: push(()),
+            "TUPLE1": lambda _: push(tuple(self._pop_many(1))),
+            "TUPLE2": lambda _: push(tuple(self._pop_many(2))),
+            "TUPLE3": lambda _: push(tuple(self._pop_many(3))),
             **dict.fromkeys(("BINPUT", "LONG_BINPUT"), self._remember),
             **dict.fromkeys(("BINGET", "LONG_BINGET"), lambda at: push(self._memo[at])),
-            "REDUCE": lambda _: push(make(self._makers, *self._pop_many(2))),
-            "NEWOBJ": lambda _: push(make(self._makers, *self._pop_many(2), new=True)),
+            **dict.fromkeys(
+                ("REDUCE", "NEWOBJ"), lambda _: push(make(self._makers, *self._pop_many(2)))
+            ),
             **dict.fromkeys(("APPENDS", "ADDITEMS"), lambda _: self._extend(self._since_mark())),
             "MARK": lambda _: push(MARK),
             "MEMOIZE": lambda _: self._remember(len(self._memo)),
@@ -98,22 +99,9 @@ class _Machine:
             "SETITEMS": lambda _: self._update(self._since_mark()),
             "GLOBAL": lambda argument: push(Named(argument.replace(" ", ".", 1))),
             "STACK_GLOBAL": lambda _: push(Named(".".join(self._pop_many(2)))),
-            "BUILD": lambda _: self._build(*self._pop_many(1)),
+            "BUILD": lambda _: self._pop_many(1),  # The state of an object that is not read
             "BINPERSID": lambda _: push(persistent(*self._pop_many(1))),
         }
-
-    def step(self, opcode: str, argument: Any) -> None:
-        """Execute one opcode."""
-        if opcode in CONSTANTS:
-            self.stack.append(CONSTANTS[opcode]())
-        elif opcode in ("TUPLE1", "TUPLE2", "TUPLE3"):
-            self.stack.append(tuple(self._pop_many(int(opcode[-1]))))
-        elif opcode in self._steps:
-            self._steps[opcode](argument)
-        else:
-            raise WeightsError(
-                f"its pickle uses the opcode {opcode}, which no state dict needs; {STATE_ALONE}"
-            )
 
     def _pop_many(self, count: int) -> list[Any]:
         """Take the last values off the stack, in the order in which they were pushed."""
@@ -132,19 +120,13 @@ class _Machine:
         del self.stack[place:]
         return values
 
-    def _push_argument(self, argument: Any) -> None:
-        if isinstance(argument, int) and abs(argument) >= MAX_INTEGER:
-            fault = "no size or stride needs one, so the file is damaged or forged"
-            raise WeightsError(f"its pickle holds an integer of more than 63 bits; {fault}")
-        self.stack.append(argument)
-
     def _remember(self, place: Any) -> None:
         self._memo[place] = self.stack[-1]
 
     def _extend(self, values: list[Any]) -> None:
         if isinstance(self.stack[-1], list):
             self.stack[-1].extend(values)
-        elif self.stack[-1] is not OPAQUE and not isinstance(self.stack[-1], Instance):
+        elif self.stack[-1] is not OPAQUE:
             raise TypeError("values for what is no list")
 
     def _update(self, pairs: list[Any]) -> None:
@@ -159,20 +141,12 @@ class _Machine:
                 raise TypeError(f"a dict key of type {type(key).__name__}")
             target[key] = value
 
-    def _build(self, state: Any) -> None:
-        if isinstance(self.stack[-1], Instance):  # Of what is known, the state does not matter
-            self.stack[-1].state = state
 
-
-def make(makers: Mapping[str, Maker], named: Any, arguments: Any, *, new: bool = False) -> Any:
-    """Return what the maker of a name makes of its arguments; of an unknown class a ``new``
-    object, of which nothing is known yet.
-    """
+def make(makers: Mapping[str, Maker], named: Any, arguments: Any) -> Any:
+    """Return what the maker of a name makes of its arguments."""
     if not isinstance(named, Named) or not isinstance(arguments, tuple):
         raise TypeError("a call of what is no name")
     if named.name not in makers:
-        if new:
-            return Instance()
         raise refused_name(named.name)
     return makers[named.name](*arguments)
 

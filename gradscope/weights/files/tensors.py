@@ -49,7 +49,8 @@ def strided_view(
     described = [offset, *size, *stride]
     if any(type(number) is not int or not 0 <= number < 2**63 for number in described):
         raise WeightsError(
-            "offset, size and stride must be integers of 0 or more; the file is damaged or forged"
+            "offset, size and stride must be integers of 0 or more, of 63 bits; the file is "
+            "damaged or forged"
         )
     if len(size) != len(stride) or len(size) > MAX_DIMENSIONS:
         raise WeightsError(

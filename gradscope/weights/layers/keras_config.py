@@ -31,9 +31,6 @@ PASSING = (
 )
 """Layers that change nothing at inference."""
 
-MAX_PASSING = 20
-"""Layers in a row that change nothing."""
-
 
 @dataclass(frozen=True, eq=False, slots=True)
 class ConfiguredLayer:
@@ -65,26 +62,23 @@ def feeding_layers(config: Any) -> dict[str, str]:
         sources = dict(zip(list(known)[1:], known, strict=False))
     else:
         sources = {name: each for name in known if (each := _only_input(known[name], known))}
-    found: dict[str, str] = {}
-    taken: set[str] = set()
     try:
-        TopologicalSorter({name: [each] for name, each in sources.items()}).prepare()
+        upwards = [*TopologicalSorter({name: [sources[name]] for name in sources}).static_order()]
     except CycleError as error:
-        where = quoted(error.args[1][0])
-        raise WeightsError(
-            f"layer {where} feeds itself, in a circle; save the model again"
-        ) from None
-    for name, node in known.items():
-        source = sources.get(name, "")
-        for _ in range(MAX_PASSING):
-            if _class_and_values(known.get(source))[0] in PASSING:
-                source = sources.get(source, "")
+        circle = quoted(error.args[1][0])
+        raise WeightsError(f"{circle} feeds itself, in a circle; save the model again") from None
+    origins: dict[str, str] = {}
+    for name in upwards:
+        passing = _class_and_values(known[name])[0] in PASSING
+        origins[name] = origins.get(sources.get(name, ""), "") if passing else name
+    fed: dict[str, str] = {}
+    for name in sources:
+        source = origins[sources[name]]
         feeds = _in_order(known.get(source)).get("return_sequences") is True
-        feeds = feeds and _is_called_once(known[source]) and _is_called_once(node)
-        if feeds and _in_order(node) and source not in taken:
-            found[name] = source
-            taken.add(source)
-    return found
+        feeds = feeds and _is_called_once(known[source]) and _is_called_once(known[name])
+        if feeds and _in_order(known[name]):
+            fed.setdefault(source, name)
+    return {name: source for source, name in fed.items()}
 
 
 def _is_called_once(node: Mapping[str, Any]) -> bool:

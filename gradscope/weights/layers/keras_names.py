@@ -32,9 +32,6 @@ NUMBERED: Mapping[str, str] = MappingProxyType({"0": KERNEL, "1": RECURRENT, "2"
 OLD_CONTAINER = "_layer_checkpoint_dependencies"
 """What Keras called ``layers`` before version 3."""
 
-MAX_PAIRS = 3_000_000
-"""Pairs of a cell's arrays and a layer of the configuration that are compared."""
-
 GATE_ORDER: Mapping[CellName, tuple[int, ...]] = MappingProxyType(
     {CellName.ELMAN: (0,), CellName.GRU: (1, 0, 2), CellName.LSTM: (0, 1, 2, 3)}
 )
@@ -73,8 +70,7 @@ def keras_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
     known = tuple(keras_config.configured_layers(config))
     fed = keras_config.feeding_layers(config)
     cells = tuple(_cells(file))
-    if len(cells) * len(known) > MAX_PAIRS:
-        raise WeightsError(f"{len(cells)} cells in it and {len(known)} layers are too many")
+    recurrent_layer.check_pairs(cells, known)
     groups = [(_configured(group, known), group) for group in cells]
     version = str(file.about.get("keras_version"))[:1]
     words = {**OUR_WORDS, "hard_sigmoid": HARD_SIGMOIDS.get(version)}

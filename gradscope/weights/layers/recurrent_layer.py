@@ -8,7 +8,7 @@ because in a GRU with ``reset_after`` the reset gate acts on the second one alon
     n = φ(U_n x + b_n + W_n (r ∘ h))            before it (Cho et al. 2014, arXiv:1406.1078)
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sized
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -47,6 +47,7 @@ GATES: Mapping[CellName, tuple[str, ...]] = MappingProxyType(
 )
 """Names of the blocks of U, W and b, from the top."""
 
+MAX_PAIRS = 3_000_000
 MAX_WEIGHT = 1e290
 """A sum of so many weights as a layer has, times an input, is finite still."""
 
@@ -59,6 +60,14 @@ def cell_of_size(size: int, hidden: int) -> CellName | None:
 def kind_word(cell: CellName) -> str:
     """Return ``rnn``, ``gru`` or ``lstm``, as files, documents and messages call a layer's cell."""
     return "rnn" if cell is CellName.ELMAN else str(cell)
+
+
+def check_pairs(layers: Sized, others: Sized) -> None:
+    """Raise WeightsError where each layer would be looked at with too many other things."""
+    if len(layers) * len(others) > MAX_PAIRS:
+        raise WeightsError(
+            f"it holds {len(layers)} layers among {len(others)} names; save the recurrent alone"
+        )
 
 
 def other_cell(name: str, cell: CellName, why: str) -> WeightsError:

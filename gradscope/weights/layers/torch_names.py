@@ -9,6 +9,7 @@ biases are two. An ``nn.RNN`` does not save whether it is tanh or ReLU. Source: 
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -35,8 +36,6 @@ REFUSED = {
     "Jacobian gradscope does not support; train without proj_size",
 }
 """What the last part of a name says that is no plain layer."""
-
-MAX_SEARCHED = 10_000_000  # Names that are looked at, those of all arrays for each module
 
 PLAIN = re.compile(rf"^(?:.+\.)?{WEIGHT}$")
 OF_CELLS = re.compile(r"norm|peep|gamma|(?:^|\.)(?:ln|bn)\d*[_.]|weight_c")
@@ -69,9 +68,7 @@ def torch_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
     bases = list(dict.fromkeys(match["base"] or "" for match in matches))
     matches.sort(key=lambda match: (int(match["layer"] or 0), match["reverse"] or ""))
     arrays = {name: file.arrays[place] for name, place in places.items()}
-    if len(bases) * len(arrays) > MAX_SEARCHED:
-        remedy = "save the recurrent weights alone"
-        raise WeightsError(f"it holds {len(bases)} modules and {len(arrays)} arrays; {remedy}")
+    recurrent_layer.check_pairs(bases, arrays)
     for base in bases:
         cells = [_layer(file, places, match) for match in matches if (match["base"] or "") == base]
         yield from _with_first_states(arrays, base, cells, bases)
@@ -137,6 +134,10 @@ def _layer(file: WeightFile, places: Mapping[str, str], match: re.Match[str]) ->
     # PyTorch-ESN has one bias and a leak, which it does not save; an nn.RNN no bias or two.
     one_bias = (arrays["bias_ih"] is None) != (arrays["bias_hh"] is None)
     asked = one_bias or any(file.time_scales(recurrent.shape[1]).values())
+    says: dict[str, Any] = {"inferred": ("leak", "state"), "leak": None if asked else 1.0}
+    if cell is not CellName.ELMAN:  # PyTorch leaves no choice
+        says = {"activation": "tanh", "gate_activation": "sigmoid"}
+        says |= {"reset_after": True} if cell is CellName.GRU else {}
     return RecurrentLayer(
         cell=cell,
         name=base or recurrent_layer.kind_word(cell),
@@ -146,15 +147,7 @@ def _layer(file: WeightFile, places: Mapping[str, str], match: re.Match[str]) ->
         recurrent_weights=recurrent,
         input_bias=as_vector(arrays["bias_ih"]),
         recurrent_bias=as_vector(arrays["bias_hh"]),
-        inferred=("leak", "state") if cell is CellName.ELMAN else (),
-        # Where PyTorch leaves no choice, and what the file states: an ONNX node, a pickled module.
-        **{
-            "activation": None if cell is CellName.ELMAN else "tanh",
-            "gate_activation": None if cell is CellName.ELMAN else "sigmoid",
-            "reset_after": True if cell is CellName.GRU else None,
-            "leak": None if asked and cell is CellName.ELMAN else 1.0,
-        }
-        | file.about.get("stated", {}).get(places[name].rpartition(".")[0], {}),
+        **says | file.about.get("stated", {}).get(places[name].rpartition(".")[0], {}),
     )
 
 
