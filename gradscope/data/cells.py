@@ -11,9 +11,9 @@ from gradscope.errors import SettingError
 _MISSING = re.compile(r"|\.{1,3}|[-:?]|#?n/?a|[nk]\.[av]\.|<na>|nan|null|none", re.IGNORECASE)
 _SYMBOL = "([%€$£¥₹]|EUR|USD|GBP|CHF)"
 UNIT = re.compile(rf"^([+-]?)\s*{_SYMBOL}\s*|{_SYMBOL}\Z")
-# With commas, apostrophes or blanks between thousands, and a decimal point.
+# With a mark between thousands, no plain blank (it may part columns), and a decimal point.
 _NUMBER = re.compile(
-    r"[+-]?(?:[1-9]\d{0,2}(?P<mark>[,'’ \u00a0\u2009\u202f])\d{3}(?:(?P=mark)\d{3})*(?:\.\d+)?"
+    r"[+-]?(?:[1-9]\d{0,2}(?P<mark>[,'’\u00a0\u2009\u202f])\d{3}(?:(?P=mark)\d{3})*(?:\.\d+)?"
     r"|(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?)"
 )
 SWAPPED = str.maketrans(",.", ".,")
@@ -49,7 +49,7 @@ def cell_value(cell: str, *, decimal_comma: bool) -> float | None:
         return math.nan
     word = UNIT.sub(r"\1", word.replace("\u2212", "-"), count=1).strip()
     found = _NUMBER.fullmatch(word.translate(SWAPPED) if decimal_comma else word)
-    return float(found[0].replace(found["mark"] or " ", "")) if found else None
+    return float(found[0].replace(found["mark"] or ",", "")) if found else None
 
 
 def is_value(cell: str) -> bool:

@@ -10,13 +10,28 @@ from gradscope.data.cells import cell_value, decimal_mark, is_missing, is_value,
 from gradscope.errors import SettingError
 
 GROUPS = {
-    False: (",", "'", "’", " ", "\u00a0", "\u2009", "\u202f"),
-    True: (".", "'", " ", "\u202f"),
+    False: (",", "'", "’", "\u00a0", "\u2009", "\u202f"),
+    True: (".", "'", "\u202f"),
 }
 
 
 @pytest.mark.parametrize(
-    "cell", ["1_000", "0x10", "1 2", "1.2.3", "--", "'5'", "1,5", "5,", "%", "€"]
+    "cell",
+    [
+        "1_000",
+        "0x10",
+        "1 2",
+        "1 500",
+        "1 500.6",
+        "1 234 567",
+        "1.2.3",
+        "--",
+        "'5'",
+        "1,5",
+        "5,",
+        "%",
+        "€",
+    ],
 )
 def test_what_only_looks_like_a_number_is_none(cell: str) -> None:
     assert cell_value(cell, decimal_comma=False) is None

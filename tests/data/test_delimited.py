@@ -203,6 +203,16 @@ def test_a_no_break_space_between_thousands_is_no_separator() -> None:
     np.testing.assert_array_equal(values(cells, 0), [1234, 2345, 12345])
 
 
+@pytest.mark.parametrize(
+    "text", ["t x\n1 500.6\n2 500.0\n", "t x\n1 500,6\n2 500,0\n", "1 500.6\n2 500.0\n"]
+)
+def test_a_blank_before_three_digits_stands_between_columns(text: str) -> None:
+    cells = parse(text)
+
+    np.testing.assert_array_equal(values(cells, 0), [1, 2])
+    np.testing.assert_array_equal(values(cells, 1), [500.6, 500.0])
+
+
 def test_a_short_row_of_a_comma_file_is_not_taken_for_a_decimal_comma() -> None:
     assert "line 2 has 1 cells, but most have 2" in message("1,5\n2\n3,5\n")
 
