@@ -16,7 +16,7 @@ from gradscope.data.series import evenly_spaced
 from gradscope.errors import DataError
 from gradscope.names import ErrorName
 
-ARCHIVE_SUFFIX = ".npz"
+STORED = (table.ARRAY_SUFFIX, ".npz")
 MAX_INPUT = 1e100
 """Inputs beyond this have squares, and products with weights, that leave float64."""
 
@@ -59,7 +59,7 @@ def read_array(path: Path, layout: Layout, option: str) -> AnyArray:
             f"--column {layout.column[0]} is given, but {path} is an array of inputs as they are; "
             "leave it out, or save the columns that are meant"
         )
-    if suffix in (table.ARRAY_SUFFIX, ARCHIVE_SUFFIX):
+    if suffix in STORED:
         array = table.read_stored(path, option, layout.column)
     else:
         array = table.read_table(path, layout.column, layout.missing, every=True).values
@@ -134,11 +134,13 @@ def cut(
 
 def read_targets(path: Path, layout: Layout, of: Recording, width: int) -> Targets:
     """Return what is wanted of ``width`` outputs O: (T,B,O) for each step, or (B,O) for the last
-    step of each sequence. Integers without an axis for O are classes (of one output if all are 0 or
-    1), −100 among them is none, as in PyTorch; for all others the error is squared.
+    step of each sequence. Integers, or whole numbers of a text, without an axis for O are classes
+    (of one output if all are 0 or 1), −100 is none, as in PyTorch; else the error is squared.
     """
     array = read_array(path, layout, "--targets")
     (steps, count), shape, whole = of.recorded, of.inputs.shape[:2], array.dtype.kind == "i"
+    if path.suffix.lower() not in STORED and (width == 1 or array.shape[1] != width):
+        whole = not (array % 1).any()
     held = counted(of.lengths, *shape)
     if array.ndim < 3:
         array = array.reshape(len(array), -1)
@@ -156,7 +158,7 @@ def read_targets(path: Path, layout: Layout, of: Recording, width: int) -> Targe
     if array.shape != (*shape, 1 if classes else width):
         raise DataError(
             f"{path} holds targets of shape {lead}, but the outputs (T,B,O) are {(*shape, width)}; "
-            "give one for every step, or (B,O) (--targets)"
+            "give one for every step, or (B,O), or classes as whole numbers (--targets)"
         )
     if not classes:
         return Targets(as_float64(array, order="C"), held)
@@ -165,8 +167,8 @@ def read_targets(path: Path, layout: Layout, of: Recording, width: int) -> Targe
     unfit = array[held & ~np.isin(array[..., 0], known)]
     if unfit.size or not held.any():
         raise DataError(
-            f"{path} holds {f'class {unfit[0, 0]}' if unfit.size else 'no class'}, but there are "
-            f"{width} outputs; give classes 0 to {known[-1]}, or {NONE} for none (--targets)"
+            f"{path} holds {f'class {unfit[0, 0]:.0f}' if unfit.size else 'no class'}, but there "
+            f"are {width} outputs; give classes 0 to {known[-1]}, or {NONE} for none (--targets)"
         )
     return Targets(as_float64(array == known[-width:]), held, ErrorName.CROSS_ENTROPY)
 

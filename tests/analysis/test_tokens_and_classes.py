@@ -141,6 +141,33 @@ def test_numbers_for_each_sequence_keep_the_squared_error(shape: tuple[int, ...]
     assert present(found.task_info.baseline).constant == pytest.approx(spread, rel=1e-12)
 
 
+@pytest.mark.parametrize("outputs", [1, 4])
+@pytest.mark.parametrize("by_step", [False, True])
+def test_whole_numbers_of_a_text_are_classes_as_those_of_an_array(
+    outputs: int, by_step: bool
+) -> None:
+    saved(outputs=outputs)
+    classes = RNG.integers(max(outputs, 2), size=IDS.shape if by_step else (6, 1))
+    np.save("y.npy", classes)
+    np.savetxt("y.csv", classes, fmt="%d", delimiter=",")
+
+    stored, text = studied(targets="y.npy"), studied(targets="y.csv")
+
+    assert text.task_info.error is ErrorName.CROSS_ENTROPY
+    assert text.last.error == stored.last.error
+
+
+@pytest.mark.parametrize(
+    ("outputs", "values"),
+    [(1, np.arange(6)), (3, np.arange(18).reshape(6, 3) % 2), (1, np.arange(6) / 2)],
+)
+def test_other_numbers_of_a_text_keep_the_squared_error(outputs: int, values: FloatArray) -> None:
+    saved(outputs=outputs)
+    np.savetxt("y.csv", values, delimiter=",")
+
+    assert studied(targets="y.csv").task_info.error is ErrorName.SQUARED
+
+
 @pytest.mark.parametrize("values", [[0.0, 1.0, 0.0, 1.0, 1.0, 0.0], [0, 1, 2, 3, 4, 5]])
 def test_fractions_or_counts_for_one_output_keep_the_squared_error(values: list[float]) -> None:
     saved(outputs=1)
