@@ -255,3 +255,6 @@ def test_token_ids_go_through_the_embedding_and_masked_ones_are_refused(
     if ending != ".weights.h5":  # Weights alone do not say whether 0 is masked.
         with pytest.raises(DataError, match="mask_zero"):
             prepare(values)
+        np.save(tmp_path / "ids.npy", ids[:, ::-1])  # As many zeros, in front
+        with pytest.raises(DataError, match="mask_zero"):
+            prepare(ragged)

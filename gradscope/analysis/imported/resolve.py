@@ -17,7 +17,7 @@ from gradscope.analysis.memory import require_memory
 from gradscope.analysis.network import Streams, draw_noise
 from gradscope.analysis.settings import SETTINGS, Settings, flag
 from gradscope.analysis.stage import further_steps
-from gradscope.arrays import FloatArray
+from gradscope.arrays import FloatArray, counted
 from gradscope.data import recordings
 from gradscope.data.columns import listed, quoted
 from gradscope.data.recordings import Layout, Recording
@@ -136,10 +136,11 @@ def _record(
         return None, None
     path, layout = Path(asked.data), Layout(asked.batch_first, asked.column, asked.missing)
     array = recordings.read_array(path, layout, "--data")
-    ids = asked.embedding is not None or (array.dtype.kind == "i" and array.ndim < 3)
-    if name := _embedding(asked, found, width) if ids else None:
-        zeros = int((array == 0).sum())
-        array = recordings.embedded(array, path, name, found.file.arrays[name])
+    ids, name = array, None
+    if asked.embedding is not None or (ids.dtype.kind == "i" and ids.ndim < 3):
+        name = _embedding(asked, found, width)
+    if name:
+        array = recordings.embedded(ids, path, name, found.file.arrays[name])
     inputs = recordings.sequences(array, path, batch_first=asked.batch_first)
     if inputs.shape[2] != width:
         fitting = [each.name for each in found.layers if each.input_size == inputs.shape[2]]
@@ -151,12 +152,13 @@ def _record(
     shape, lengths = inputs.shape[:2], None
     if asked.sequence_lengths is not None:
         lengths = recordings.read_lengths(Path(asked.sequence_lengths), *shape)
-    padding = 0 if lengths is None else shape[0] * shape[1] - int(lengths.sum())
-    if name and zeros > padding and "'mask_zero': True" in repr(found.file.about.get("config")):
-        raise DataError(
-            f"{path} holds {zeros} ids 0, over which the Embedding passes (mask_zero), but "
-            f"{padding} steps of padding; pad only at the ends and give the steps (--lengths)"
-        )
+    if name and "'mask_zero': True" in repr(found.file.about.get("config")):
+        ids = recordings.sequences(ids[..., None], path, batch_first=asked.batch_first)
+        if zeros := int((ids[counted(lengths, *shape)] == 0).sum()):
+            raise DataError(
+                f"{path} holds {zeros} ids 0, over which the Embedding passes (mask_zero), within "
+                "the steps that count; pad only at the ends and give the steps (--lengths)"
+            )
     if asked.standardise:
         inputs = recordings.standardised(inputs, lengths)
     steps = asked.steps if "steps" in values else None
