@@ -200,11 +200,19 @@ def test_one_sequence_of_ids_and_text_with_a_named_embedding() -> None:
     np.testing.assert_array_equal(one.trajectory.states, other.trajectory.states)
 
 
-def test_an_embedding_may_have_any_name_that_its_shape_and_missing_bias_tell() -> None:
+def test_an_embedding_of_another_name_is_asked_about_and_not_taken_for_one() -> None:
     state = {name.replace("embed", "encoder"): a for name, a in saved().state_dict().items()}
     torch.save(state, "net.pt")
 
-    assert studied().settings.embedding == "encoder.weight"
+    with pytest.raises(GradscopeError, match=r"'encoder.weight'.*--embedding"):
+        studied()
+    # As a head without a bias: whole numbers may be inputs (T,5).
+    np.save("counts.npy", RNG.integers(9, size=(12, 5)))
+    with pytest.raises(GradscopeError, match="floats") as error:
+        studied(data="counts.npy")
+    assert len(str(error.value)) <= 300
+    np.save("floats.npy", np.load("counts.npy").astype(np.float64))
+    assert studied(data="floats.npy").settings.embedding is None
 
     torch.save({**state, "other.weight": state["encoder.weight"]}, "net.pt")
     with pytest.raises(GradscopeError, match="--embedding"):

@@ -168,21 +168,21 @@ def _record(
 
 def _embedding(asked: Settings, found: FoundNetwork, width: int) -> str | None:
     """Return the array (V,D) that token ids go through: the one asked for, or the only one of that
-    width that is called an embedding or is a ``weight`` without a bias; None if there is none.
+    width that is called an embedding; None if none is, nor can be: a ``weight`` without a bias.
     """
     arrays = found.file.arrays
     fitting = [name for name, each in arrays.items() if each.shape[1:] == (width,)]
     called = [name for name in fitting if "emb" in name.lower()]
     if asked.embedding is not None:
         called = [name for name in fitting if name == asked.embedding]
-    elif not called:
-        bare = (name.removesuffix("weight") for name in fitting if name.endswith("weight"))
-        called = [f"{base}weight" for base in bare if f"{base}bias" not in arrays]
-    if len(called) == 1 or (asked.embedding is None and not called):
+    bare = (name.removesuffix("weight") for name in fitting if name.endswith("weight"))
+    asks = asked.embedding or called or any(f"{base}bias" not in arrays for base in bare)
+    if len(called) == 1 or not asks:
         return called[0] if called else None
+    name = quoted(asked.embedding) if asked.embedding else "by name"
     raise WeightsError(
-        f"{asked.weights} has no one embedding {quoted(asked.embedding or '')} for {width} inputs "
-        f"per step; choose one of {listed(tuple(fitting))} (--embedding)"
+        f"{asked.weights} has no one embedding {name} for {width} inputs per step; choose one of "
+        f"{listed(tuple(fitting))} (--embedding), or save what are no token ids as floats"
     )
 
 
