@@ -37,12 +37,14 @@ class Layout:
 class Recording:
     """Inputs (T,B,D), with the ``lengths`` (B,) of padded sequences, or the ``rows`` (T,B) of one
     long sequence that windows of it take; the file has so many ``recorded`` steps and sequences.
+    Of a sequence that is ``shortened`` the last steps are left out.
     """
 
     inputs: FloatArray
     recorded: tuple[int, int]
     lengths: IntArray | None = None
     rows: IntArray | None = None
+    shortened: bool = False
 
 
 def read_array(path: Path, layout: Layout, option: str) -> AnyArray:
@@ -73,7 +75,8 @@ def read_array(path: Path, layout: Layout, option: str) -> AnyArray:
             f"{path} holds {values[place]} at {list(place)}, and {int(unfit.sum())} such in all; "
             f"give finite numbers up to {MAX_INPUT:g} ({option})"
         )
-    return array.astype(np.int64) if array.dtype.kind in "biu" else values
+    whole = array.dtype.kind in "biu" and np.abs(values).max() < 2.0**63
+    return array.astype(np.int64) if whole else values
 
 
 def sequences(array: AnyArray, path: Path, *, batch_first: bool) -> FloatArray:
@@ -125,11 +128,13 @@ def cut(
         rows = evenly_spaced(total // steps, count or total) * steps
         rows = rows + np.arange(steps)[:, np.newaxis]
         return Recording(inputs[rows, 0], recorded, rows=rows)
+    shortened = steps is not None and steps < (total if lengths is None else lengths[:count].max())
     if lengths is not None:
         lengths = np.minimum(lengths[:count], total if steps is None else steps)
         inputs = np.where(counted(lengths, total, lengths.size)[..., None], inputs[:, :count], 0.0)
         steps = int(lengths.max())
-    return Recording(np.ascontiguousarray(inputs[:steps, :count]), recorded, lengths)
+    inputs = np.ascontiguousarray(inputs[:steps, :count])
+    return Recording(inputs, recorded, lengths, shortened=bool(shortened))
 
 
 def read_targets(path: Path, layout: Layout, of: Recording, width: int) -> Targets:
@@ -145,12 +150,15 @@ def read_targets(path: Path, layout: Layout, of: Recording, width: int) -> Targe
     if array.ndim < 3:
         array = array.reshape(len(array), -1)
         array = array[:, :, None] if whole or width == 1 else array[:, None]
-    lead = array.shape[:2]
-    if layout.batch_first and lead == (count, steps):
+    if layout.batch_first and array.shape[:2] == (count, steps):
         array = array.swapaxes(0, 1)
+    lead = array.shape[:2]
     if of.rows is not None:
         array = array[of.rows, 0] if lead == (steps, 1) else array[:0]
     elif lead != (steps, count) and lead in ((1, count), (count, 1)):
+        if of.shortened:
+            fault = f"at the end of up to {steps} steps, but --steps keeps {shape[0]}"
+            raise DataError(f"{path} holds targets {fault}; leave --steps out (--targets)")
         held[:-1] &= ~held[1:]  # The last step of each.
         array = np.broadcast_to(array.reshape(1, count, -1), (steps, count, array.shape[2]))
     array = array[: shape[0], : shape[1]]

@@ -291,6 +291,38 @@ def test_a_long_recording_is_cut_into_windows_with_its_targets() -> None:
     assert prepare(asked(data="long.npy")).batch.batch.inputs.shape == (1000, 1, 5)
 
 
+def test_windows_of_one_sequence_take_its_targets_with_the_sequences_first() -> None:
+    saved()
+    long, wanted = RNG.normal(size=(300, 5)), RNG.integers(3, size=(300, 1))
+    np.save("long.npy", long[np.newaxis])
+    np.save("y.npy", wanted.T)
+
+    found = studied(data="long.npy", targets="y.npy", steps=100, batch_first=True)
+
+    values = found.examined.targets.values.swapaxes(0, 1).reshape(300, 3)
+    np.testing.assert_array_equal(values.argmax(axis=1), wanted[:, 0])
+
+
+@pytest.mark.parametrize("padded", [False, True])
+def test_targets_of_the_end_of_a_sequence_are_not_moved_to_where_it_is_cut(padded: bool) -> None:
+    saved()
+    np.save("y.npy", RNG.integers(3, size=6))
+    np.save("lengths.npy", np.minimum(LENGTHS, 9))
+    lengths = {"sequence_lengths": "lengths.npy"} if padded else {}
+
+    with pytest.raises(GradscopeError, match="--steps"):
+        studied(targets="y.npy", steps=8, **lengths)
+    assert studied(targets="y.npy", steps=9 if padded else 12, **lengths).settings.steps >= 9
+
+
+def test_whole_numbers_beyond_an_int64_stay_positive() -> None:
+    saved()
+    inputs = np.full((12, 5), 2**63, dtype=np.uint64)
+    np.save("inputs.npy", inputs)
+
+    np.testing.assert_array_equal(studied(data="inputs.npy").examined.inputs[:, 0], inputs)
+
+
 def test_settings_of_tokens_lengths_and_windows_make_the_same_study_again() -> None:
     saved()
     np.save("y.npy", RNG.integers(3, size=6))
