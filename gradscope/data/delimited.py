@@ -9,8 +9,9 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from io import StringIO
-from itertools import islice
+from itertools import chain, islice
 
 from gradscope.data.cells import decimal_mark, is_missing, is_value
 from gradscope.data.columns import quoted
@@ -20,7 +21,7 @@ from gradscope.errors import DataError
 SEPARATORS = (",", "\t", ";", "|", " ")
 # Between these, "1.234" may be a thousand as well; elsewhere the point is taken for decimal.
 DOUBTFUL_SEPARATORS = (";", "\t")
-SAMPLE_ROWS, MAX_COLUMNS = 50, 100_000
+SAMPLE_ROWS, SAMPLE_LINES, SAMPLE_CELLS, MAX_COLUMNS = 50, 200, 10_000, 100_000
 MAX_HEADER_ROWS = 4
 Rows = Iterator[tuple[int, list[str]]]  # The line on which each row starts, and its cells.
 
@@ -65,8 +66,10 @@ def parse_cells(raw: bytes, source: str) -> CellTable:
     if "\0" in text:
         raise DataError(f"{source} is not UTF-8 text; save it as UTF-8 (Excel: 'CSV UTF-8')")
     declared = _SEPARATOR_LINE.match(text)
-    text = text[declared.end() :] if declared else text
-    best = declared[1] if declared else max(SEPARATORS, key=lambda each: _plausibility(text, each))
+    text = (text[declared.end() :] if declared else text).rstrip("\r\n")
+    lines = filter(str.strip, StringIO(text, newline=None))
+    sample = "".join(islice((each for each in lines if not _COMMENT.match(each)), SAMPLE_LINES))
+    best = declared[1] if declared else max(SEPARATORS, key=partial(_plausibility, sample))
     return named_columns(_rows(text, best, source), best, source)
 
 
@@ -79,7 +82,7 @@ def _plausibility(text: str, separator: str) -> float:
     if not rows:
         return 0.0
     width, agreeing = Counter(map(len, rows)).most_common(1)[0]
-    cells = [cell.strip() for row in rows for cell in row]
+    cells = [cell.strip() for cell in islice(chain.from_iterable(rows), SAMPLE_CELLS)]
     # In a single column a comma is more likely a separator that a short row lacks.
     values = [each for each in cells if is_value(each) and (width > 1 or "," not in each)]
     dates = [each for each in cells if _DATE.fullmatch(each)]
@@ -114,7 +117,7 @@ def _tidy(lines: Iterable[str], separator: str) -> Iterator[str]:
     """Yield the lines with comments and blanks emptied, so that later lines keep their number."""
     for line in lines:
         bare = line.strip()
-        if _COMMENT.match(line) or not (bare or separator in line):
+        if not (bare or separator in line) or _COMMENT.match(line):
             yield "\n"
         elif separator == " ":  # Not str.split: a no-break space stands between thousands.
             yield re.sub(r"[ \t]+", " ", line.strip(" \t\n")) + "\n"

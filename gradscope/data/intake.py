@@ -38,7 +38,7 @@ LONGEST_TOML, LONGEST_TEXT, MAX_KEY_PARTS = 2**20, 2**23, 16
 TOML_TEXTS = re.compile(
     r"\"{3}(?:\\.|[^\\])*?\"{3}|'{3}.*?'{3}|\"(?:\\.|[^\"\\\n])*\"|'[^'\n]*'|#[^\n]*", re.DOTALL
 )
-TOML_LONG_KEY = re.compile(rf"(?:[\w\" \t-]*\.){{{MAX_KEY_PARTS}}}")
+TOML_LONG_KEY = re.compile(rf"(?<![\w\" \t-])(?:[\w\" \t-]*\.){{{MAX_KEY_PARTS}}}")
 
 ENCRYPTED, METHODS = 0x1, (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 AnyArray = np.ndarray[tuple[int, ...], np.dtype[Any]]

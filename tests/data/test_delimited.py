@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from gradscope.arrays import FloatArray
-from gradscope.data.cells import cell_value
+from gradscope.data import delimited
+from gradscope.data.cells import cell_value, is_value
 from gradscope.data.delimited import CellTable, parse_cells
 from gradscope.errors import DataError
 
@@ -201,6 +202,27 @@ def test_a_no_break_space_between_thousands_is_no_separator() -> None:
     cells = parse("1\u202f234\n2\u202f345\n12\u202f345\n")
 
     np.testing.assert_array_equal(values(cells, 0), [1234, 2345, 12345])
+
+
+def test_the_separator_is_found_in_a_sample_after_any_comments_and_blanks(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[str] = []
+
+    def noted(cell: str) -> bool:
+        seen.append(cell)
+        return is_value(cell)
+
+    monkeypatch.setattr(delimited, "is_value", noted)
+    wide = ";".join(["1,5"] * 20_000)
+
+    cells = parse("\n# made, by; me\n" * 500 + f"{wide}\n" * 3 + "\n" * 50_000)
+
+    assert cells.lines == (1001, 1002, 1003)
+    assert len(cells.names) == 20_000
+    assert set(cells.decimal_commas) == {True}
+    # Of each separator, and the cells of the rows that may be a header.
+    assert len(seen) < 5 * delimited.SAMPLE_CELLS + 3 * 20_000 + 10
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import io
 import json
+import time
 import tracemalloc
 import zipfile
 from pathlib import Path
@@ -110,6 +111,15 @@ def test_toml_of_a_key_of_many_parts_is_refused(part: str) -> None:
     for line in (".".join([part] * 5000) + " = 1", "[" + ".".join([part] * 5000) + "]"):
         with pytest.raises(ValueError, match="many parts"):
             parsed_toml(line)
+
+
+def test_toml_of_a_long_word_is_searched_once() -> None:
+    word = "a" * 2**16
+    start = time.process_time()
+    with pytest.raises(ValueError, match="Expected '='"):
+        parsed_toml(word)
+
+    assert time.process_time() - start < 1.0  # It takes 0.03 s, and from every letter on, 4 s.
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradscope.data.table import Table, read_table
+from gradscope.data.intake import ALWAYS_ALLOWED
+from gradscope.data.table import Table, read_stored, read_table
 from gradscope.errors import DataError
 
 
@@ -95,6 +96,14 @@ def test_infinity_in_an_array_is_refused_only_where_asked_for(folder: Path) -> N
 )
 def test_arrays_that_are_no_tables_are_refused(folder: Path, array: np.ndarray, words: str) -> None:
     assert words in message(folder, npy(array))
+
+
+def test_small_numbers_that_unfold_to_many_are_refused(folder: Path) -> None:
+    np.savez_compressed(folder / "t.npz", x=np.zeros((ALWAYS_ALLOWED // 8 + 1, 1), dtype=np.uint8))
+
+    with pytest.raises(DataError, match="would unfold to") as caught:
+        read_stored(folder / "t.npz")
+    assert len(str(caught.value)) <= 300
 
 
 def test_a_long_double_beyond_float64_is_infinite(folder: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gradscope.data.intake import MAX_ITEMS
 from gradscope.data.table import read_table
 from gradscope.errors import DataError
 
@@ -131,6 +132,34 @@ def test_cells_far_apart_do_not_fill_the_memory(tmp_path: Path) -> None:
     ]
 
     assert "would unfold to" in refusal(tmp_path / "t.xlsx", book(rows), "1")
+
+
+@pytest.mark.parametrize("rows", ['<row r="2000000000"/>', "<row/>" * (MAX_ITEMS + 1)])
+def test_rows_that_are_not_there_are_counted(tmp_path: Path, rows: str) -> None:
+    whole = zipfile.ZipFile(BytesIO(book(ROWS)))
+    file = BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name in whole.namelist():
+            member = whole.read(name)
+            if name.endswith("sheet1.xml"):
+                member = member.replace(b"</sheetData>", f"{rows}</sheetData>".encode())
+            packed.writestr(name, member)
+
+    assert "more items" in refusal(tmp_path / "t.xlsx", file.getvalue())
+
+
+@pytest.mark.parametrize("row", [b"1\n", b"1,1\n", b"," * 1000 + b"\n"])
+def test_packed_text_of_more_cells_than_its_size_lets_expect_is_refused(
+    tmp_path: Path, row: bytes
+) -> None:
+    raw = gzip.compress(row * (4 * MAX_ITEMS // max(row.count(b","), 1)))
+    tracemalloc.start()
+    line = refusal(tmp_path / "t.csv.gz", raw)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert "more items" in line
+    assert peak < 2**27
 
 
 def test_packed_text_is_read_whole(tmp_path: Path) -> None:
