@@ -123,15 +123,11 @@ def _notes(inspection: Inspection) -> list[str]:
     layers = [each.layer for each in inspection.layers]
     bounds = [(each.layer, each.log_bound) for each in inspection.layers]
     strange = [each for each in layers if each.foreign]
-    kinds = (
-        [_bound_sentence(layer, bound) for layer, bound in bounds if bound is not None],
-        [f"{each.title} is not analyzed: gradscope has no {each.foreign}." for each in strange],
-        list(dict.fromkeys(f"{each.names_as}." for each in layers if each.names_as)),
-    )
-    notes = []
-    for found in kinds:
-        more = f"… and {len(found) - MAX_LISTED} more (all in --json)."
-        notes += [*found[:MAX_LISTED], *([more] if len(found) > MAX_LISTED else [])]
+    notes = [f"{each.title} is not analyzed: gradscope has no {each.foreign}." for each in strange]
+    notes += dict.fromkeys(f"{each.names_as}." for each in layers if each.names_as)
+    notes += [_bound_sentence(layer, bound) for layer, bound in bounds if bound is not None]
+    rest = len(notes) - MAX_LISTED
+    notes[MAX_LISTED:] = [f"… and {rest} more (all in --json)."] * (rest > 0)
     if any(layer.state is StateName.PRE for layer in layers):
         notes.append("The state is the pre-activation: W multiplies φ(h) (--state pre).")
     if any(layer.initial_state is not None for layer in layers):
@@ -144,9 +140,9 @@ def _notes(inspection: Inspection) -> list[str]:
 
 
 def _left_out(inspection: Inspection) -> list[str]:
-    skipped = list(inspection.found.file.skipped.items())
-    some = ", ".join(f"{name} ({holds})" for name, holds in skipped[:MAX_LISTED])
-    return [f"Left out: {some}{', …' if len(skipped) > MAX_LISTED else ''}."] if skipped else []
+    parts = [f"{name} ({holds})" for name, holds in inspection.found.file.skipped.items()]
+    parts[MAX_LISTED:] = ["…"] * (len(parts) > MAX_LISTED)
+    return [f"Left out: {', '.join(parts)}."] if parts else []
 
 
 def _bound_sentence(layer: RecurrentLayer, bound: float) -> str:
