@@ -238,8 +238,7 @@ def progress_bar(title: str, total: int | None = None) -> Iterator[Callable[...,
     timer = threading.Timer(0.0 if total else 1.0, progress.start)
 
     def move(text: str, done: int | None = None) -> None:
-        by = 1 if done is None else None
-        progress.update(task, advance=by, completed=done, text=printable(text))
+        progress.update(task, advance=int(done is None), completed=done, text=printable(text))
 
     timer.start()
     try:

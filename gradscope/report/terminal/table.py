@@ -54,6 +54,5 @@ def first_rows(
     titles: Sequence[str], rows: Sequence[Sequence[str]], screen: Screen, *, of: int, all_in: str
 ) -> list[RenderableType]:
     """Return a table of the first of so many rows, and where the others are."""
-    rest = [f"… and {of - len(rows)} more (all in {all_in})"] if of > len(rows) else []
-    table = table_of(titles, rows, screen, gap=2)
-    return [table, *(Text(screen.say(each), style="dim") for each in rest)]
+    rest = Text(screen.say(f"… and {of - len(rows)} more (all in {all_in})"), style="dim")
+    return [table_of(titles, rows, screen, gap=2), *[rest][: of - len(rows)]]
