@@ -130,7 +130,7 @@ def test_a_checkpoint_is_read_where_pytorch_cannot_be_imported(folder: Path) -> 
 
 
 def test_a_table_of_many_layers_is_cut_and_the_document_has_them_all(tmp_path: Path) -> None:
-    arrays = {
+    arrays: dict[str, Any] = {
         f"net.{part}_l{layer}": np.eye(2) / 2
         for layer in range(120)
         for part in ("weight_ih", "weight_hh")
@@ -146,7 +146,7 @@ def test_a_table_of_many_layers_is_cut_and_the_document_has_them_all(tmp_path: P
 
 
 def test_many_layers_in_one_stack_are_refused_before_they_are_paired(tmp_path: Path) -> None:
-    arrays = {
+    arrays: dict[str, Any] = {
         f"net.{part}_l{layer}": np.ones((1, 1))
         for layer in range(1300)
         for part in ("weight_ih", "weight_hh")
