@@ -68,7 +68,7 @@ def torch_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
     bases = list(dict.fromkeys(match["base"] or "" for match in matches))
     matches.sort(key=lambda match: (int(match["layer"] or 0), match["reverse"] or ""))
     arrays = {name: file.arrays[place] for name, place in places.items()}
-    recurrent_layer.check_pairs(bases, arrays)
+    recurrent_layer.check_pairs(matches, arrays)
     for base in bases:
         cells = [_layer(file, places, match) for match in matches if (match["base"] or "") == base]
         yield from _with_first_states(arrays, base, cells, bases)
