@@ -71,10 +71,9 @@ def read_array(path: Path, layout: Layout, option: str) -> AnyArray:
     unfit = ~(np.abs(values) <= MAX_INPUT)  # NaN too
     if unfit.any():
         place = tuple(int(i) for i in np.argwhere(unfit)[0])
-        raise DataError(
-            f"{path} holds {values[place]} at {list(place)}, and {int(unfit.sum())} such in all; "
-            f"give finite numbers up to {MAX_INPUT:g} ({option})"
-        )
+        fault = f"{values[place]} at {list(place)}, and {int(unfit.sum())} such in all"
+        remedy = f"give finite numbers up to {MAX_INPUT:g} ({option})"
+        raise DataError(f"{path} holds {fault}; {remedy}")
     whole = array.dtype.kind in "biu" and np.abs(values).max() < 2.0**63
     return array.astype(np.int64) if whole else values
 
@@ -83,10 +82,8 @@ def sequences(array: AnyArray, path: Path, *, batch_first: bool) -> FloatArray:
     """Return inputs as (T,B,D), from (T,B,D), (B,T,D) or, of one sequence, (T,D)."""
     order = "(B,T,D)" if batch_first else "(T,B,D)"
     if array.ndim not in (2, 3):
-        raise DataError(
-            f"{path} holds an array of shape {array.shape}; save {order}, or (T,D) for one "
-            "sequence (--data)"
-        )
+        remedy = f"save {order}, or (T,D) for one sequence (--data)"
+        raise DataError(f"{path} holds an array of shape {array.shape}; {remedy}")
     values = as_float64(array)
     if values.ndim == 2:
         return values[:, None]
@@ -110,10 +107,9 @@ def read_lengths(path: Path, steps: int, count: int) -> IntArray:
     """Return how many of so many steps each of so many sequences has, (B,)."""
     lengths = read_array(path, Layout(), "--lengths").ravel()
     if lengths.size != count or not np.isin(lengths, np.arange(1, steps + 1)).all():
-        raise DataError(
-            f"{path} holds {lengths.size} numbers from {lengths.min():g} to {lengths.max():g}; "
-            f"give {count}, the steps of each sequence, from 1 to {steps} (--lengths)"
-        )
+        fault = f"{lengths.size} numbers from {lengths.min():g} to {lengths.max():g}"
+        remedy = f"give {count}, the steps of each sequence, from 1 to {steps} (--lengths)"
+        raise DataError(f"{path} holds {fault}; {remedy}")
     return lengths.astype(np.int64)
 
 
@@ -157,27 +153,24 @@ def read_targets(path: Path, layout: Layout, of: Recording, width: int) -> Targe
         array = array[of.rows, 0] if lead == (steps, 1) else array[:0]
     elif lead != (steps, count) and lead in ((1, count), (count, 1)):
         if of.shortened:
-            fault = f"at the end of up to {steps} steps, but --steps keeps {shape[0]}"
-            raise DataError(f"{path} holds targets {fault}; leave --steps out (--targets)")
+            raise DataError(f"{path} holds targets of last steps; leave --steps {shape[0]} out")
         held[:-1] &= ~held[1:]  # The last step of each.
         array = np.broadcast_to(array.reshape(1, count, -1), (steps, count, array.shape[2]))
     array = array[: shape[0], : shape[1]]
     classes = whole and array.shape[2] == 1 and (width > 1 or np.isin(array, (0, 1, NONE)).all())
     if array.shape != (*shape, 1 if classes else width):
-        raise DataError(
-            f"{path} holds targets of shape {lead}, but the outputs (T,B,O) are {(*shape, width)}; "
-            "give one for every step, or (B,O), or classes as whole numbers (--targets)"
-        )
+        fault = f"targets of shape {lead}, but the outputs (T,B,O) are {(*shape, width)}"
+        remedy = "give one for every step, or (B,O), or classes as whole numbers (--targets)"
+        raise DataError(f"{path} holds {fault}; {remedy}")
     if not classes:
         return Targets(as_float64(array, order="C"), held)
     held &= array[..., 0] != NONE
     known = np.arange(max(width, 2))
     unfit = array[held & ~np.isin(array[..., 0], known)]
     if unfit.size or not held.any():
-        raise DataError(
-            f"{path} holds {f'class {unfit[0, 0]:.0f}' if unfit.size else 'no class'}, but there "
-            f"are {width} outputs; give classes 0 to {known[-1]}, or {NONE} for none (--targets)"
-        )
+        fault = f"class {unfit[0, 0]:.0f}" if unfit.size else "no class"
+        remedy = f"give classes 0 to {known[-1]}, or {NONE} for none (--targets)"
+        raise DataError(f"{path} holds {fault}, but there are {width} outputs; {remedy}")
     return Targets(as_float64(array == known[-width:]), held, ErrorName.CROSS_ENTROPY)
 
 

@@ -86,9 +86,7 @@ def _workbook_cells(raw: bytes, intake: Intake) -> CellTable:
         text = f"{intake.path} is a workbook: save it as CSV, or install openpyxl"
         raise DataError(f"{text}; {install_line('tables')}") from None
     with intake.reading("a workbook (.xlsx)", "save it again, or as CSV"):
-        whole = (
-            io.BytesIO()
-        )  # Of members that are as long as they say, for a reader without a budget.
+        whole = io.BytesIO()  # Of members as long as they say, for a reader without a budget.
         with zipfile.ZipFile(whole, "w") as checked:
             for name, member in ZipMembers(io.BytesIO(raw), intake).kept():
                 checked.writestr(name, member)

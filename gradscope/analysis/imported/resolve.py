@@ -95,20 +95,17 @@ def _read_layer(
     network: dict[str, Any] = {"cell": spec.cell, "hidden": studied.hidden_size}
     for name, value in network.items():
         if name in values and getattr(asked, name) != value:
-            raise SettingError(
-                f"{flag(name)} is {values[name]}, but {studied.title} in {asked.weights} has "
-                f"{value}; leave {flag(name)} out"
-            )
+            fault = f"is {values[name]}, but {studied.title} in {asked.weights} has {value}"
+            raise SettingError(f"{flag(name)} {fault}; leave {flag(name)} out")
     members = (each for each in found.layers if each.stack == studied.stack)
     lowest = min(members, key=lambda each: each.layer)
     data, embedding = _record(asked, values, found, lowest)
     lengths = dict(zip(("steps", "sequences"), data.inputs.shape, strict=False)) if data else {}
     for name, length in lengths.items():
         if name in values and getattr(asked, name) > length:
-            raise SettingError(
-                f"{flag(name)} is {getattr(asked, name)}, but {asked.data} has {length} {name}; "
-                f"choose 1 to {length}, or leave {flag(name)} out (is --batch-first right?)"
-            )
+            fault = f"is {getattr(asked, name)}, but {asked.data} has {length} {name}"
+            remedy = f"choose 1 to {length}, or leave {flag(name)} out (is --batch-first right?)"
+            raise SettingError(f"{flag(name)} {fault}; {remedy}")
     network |= {name: getattr(spec, name) for name in ANSWERS}
     network |= {"dt": clock.dt, "tau": clock.tau, "embedding": embedding}
     filled = {"updates": 0, **lengths, **values, **network, "layer": studied.title}
@@ -135,30 +132,25 @@ def _record(
     if asked.data is None:
         return None, None
     path, layout = Path(asked.data), Layout(asked.batch_first, asked.column, asked.missing)
-    array = recordings.read_array(path, layout, "--data")
-    ids, name = array, None
-    if asked.embedding is not None or (ids.dtype.kind == "i" and ids.ndim < 3):
-        name = _embedding(asked, found, width)
-    if name:
+    array = ids = recordings.read_array(path, layout, "--data")
+    whole = asked.embedding is not None or (ids.dtype.kind == "i" and ids.ndim < 3)
+    if name := _embedding(asked, found, width) if whole else None:
         array = recordings.embedded(ids, path, name, found.file.arrays[name])
     inputs = recordings.sequences(array, path, batch_first=asked.batch_first)
     if inputs.shape[2] != width:
         fitting = [each.name for each in found.layers if each.input_size == inputs.shape[2]]
         other = f"; of that size is --layer {fitting[0]}" if fitting else ""
-        raise DataError(
-            f"{asked.data} has {inputs.shape[2]} inputs per step, but {lowest.title} in "
-            f"{asked.weights} takes {width}; give (T,B,{width}){other}"
-        )
+        takes = f"{lowest.title} in {asked.weights} takes {width}; give (T,B,{width}){other}"
+        raise DataError(f"{asked.data} has {inputs.shape[2]} inputs per step, but {takes}")
     shape, lengths = inputs.shape[:2], None
     if asked.sequence_lengths is not None:
         lengths = recordings.read_lengths(Path(asked.sequence_lengths), *shape)
     if name and "'mask_zero': True" in repr(found.file.about.get("config")):
         ids = recordings.sequences(ids[..., None], path, batch_first=asked.batch_first)
         if zeros := int((ids[counted(lengths, *shape)] == 0).sum()):
-            raise DataError(
-                f"{path} holds {zeros} ids 0, over which the Embedding passes (mask_zero), within "
-                "the steps that count; pad only at the ends and give the steps (--lengths)"
-            )
+            fault = f"{zeros} ids 0 in steps that count, over which the Embedding passes"
+            remedy = "pad only at the ends and give the steps (--lengths)"
+            raise DataError(f"{path} holds {fault} (mask_zero); {remedy}")
     if asked.standardise:
         inputs = recordings.standardised(inputs, lengths)
     steps = asked.steps if "steps" in values else None
@@ -179,11 +171,9 @@ def _embedding(asked: Settings, found: FoundNetwork, width: int) -> str | None:
     asks = asked.embedding or called or any(f"{base}bias" not in arrays for base in bare)
     if len(called) == 1 or not asks:
         return called[0] if called else None
-    name = quoted(asked.embedding) if asked.embedding else "by name"
-    raise WeightsError(
-        f"{asked.weights} has no one embedding {name} for {width} inputs per step; choose one of "
-        f"{listed(tuple(fitting))} (--embedding), or save what are no token ids as floats"
-    )
+    fault = f"no one embedding {quoted(asked.embedding or 'emb…')} for {width} inputs per step"
+    remedy = f"choose one of {listed(tuple(fitting))} (--embedding), or save numbers as floats"
+    raise WeightsError(f"{asked.weights} has {fault}; {remedy}")
 
 
 def _stack(found: FoundNetwork, studied: RecurrentLayer, settings: Settings) -> Layers:
@@ -192,10 +182,8 @@ def _stack(found: FoundNetwork, studied: RecurrentLayer, settings: Settings) -> 
     depths = sorted({each.layer for each in members})
     titles = {each.title for each in members}
     if depths != list(range(len(depths))) or len(titles) < len(members):
-        raise WeightsError(
-            f"{settings.weights} has of {quoted(studied.name)} the layers {depths} alone, or one "
-            "of them twice; save the stack whole"
-        )
+        fault = f"has of {quoted(studied.name)} the layers {depths} alone, or one of them twice"
+        raise WeightsError(f"{settings.weights} {fault}; save the stack whole")
 
     def cell(layer: RecurrentLayer) -> Cell:
         open_ones = (*layer.unknown, *layer.inferred, *(["leak"] if layer.leak is None else []))
