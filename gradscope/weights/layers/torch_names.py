@@ -133,7 +133,7 @@ def _layer(file: WeightFile, places: Mapping[str, str], match: re.Match[str]) ->
         )
     # PyTorch-ESN has one bias and a leak, which it does not save; an nn.RNN no bias or two.
     one_bias = (arrays["bias_ih"] is None) != (arrays["bias_hh"] is None)
-    asked = one_bias or any(file.time_scales(recurrent.shape[1]).values())
+    asked = one_bias or bool(file.time_scales(recurrent.shape[1]))
     says: dict[str, Any] = {"inferred": ("leak", "state"), "leak": None if asked else 1.0}
     if cell is not CellName.ELMAN:  # PyTorch leaves no choice
         says = {"activation": "tanh", "gate_activation": "sigmoid"}
