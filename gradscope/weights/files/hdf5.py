@@ -13,6 +13,7 @@ from io import BytesIO
 from typing import Any, BinaryIO
 
 from gradscope.data.columns import quoted
+from gradscope.data.intake import unfold
 from gradscope.errors import WeightsError, install_line
 from gradscope.weights.files.contents import COST, Gathering
 
@@ -121,5 +122,5 @@ def may_be_read(name: str, data_set: Any, gathering: Gathering) -> bool:
         chunks: list[Any] = []
         data_set.id.chunk_iter(chunks.append)
         for each in chunks:
-            gathering.unfold(data_set.id.read_direct_chunk(each.chunk_offset)[1], size)
+            unfold(data_set.id.read_direct_chunk(each.chunk_offset)[1], size)
     return True
