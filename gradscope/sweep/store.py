@@ -202,20 +202,21 @@ def check_schema(
     found = dict(connection.execute("SELECT name, value FROM meta"))
     listed = connection.execute("SELECT name FROM pragma_table_info('cells')")
     present = [name for (name,) in listed]
+    made, remedy = found.get("gradscope"), "name another file"
+    if made != gradscope.__version__:
+        remedy += f", or use gradscope {made}, which made it"
     older = reading and found.get("algorithm_version") in OLDER_ALGORITHMS
     for what, wanted in (("schema", SCHEMA_VERSION), ("algorithm", ALGORITHM_VERSION)):
         version = found.get(f"{what}_version")
         if version != str(wanted) and not (older and what == "algorithm"):
             raise ArchiveError(
                 f"{path} was written by {what} version {version}, but this is {what} version "
-                f"{wanted}; name another file, or use gradscope {found.get('gradscope')}, which "
-                "made it"
+                f"{wanted}; {remedy}"
             )
     lacking = [name for name in columns() if name not in present]
     if {*present}.difference(columns()) or not (older or {*lacking} <= {*ADDED_SETTINGS}):
         raise ArchiveError(
-            f"{path} has other columns than gradscope {gradscope.__version__} writes "
-            f"(it was made by {found.get('gradscope')}); use that version, or another file"
+            f"{path} has other columns than gradscope {gradscope.__version__} writes; {remedy}"
         )
     version = found["algorithm_version"]
     return {name: version if name == "algorithm" else "NULL" for name in lacking}
@@ -245,7 +246,7 @@ def trouble_with(path: Path, error: Exception, *, reading: bool = False) -> Grad
         fault = " ".join(str(error).partition(" with text")[0].split())[:100]
         remedy = f"gradscope merge --salvage -o NEW.db {shlex.quote(str(path))}"
         return ArchiveError(
-            f"{path} is damaged ({fault}); what can be read of it is saved by: {remedy}"
+            f"{path} is damaged ({fault}); what is whole in it, if anything, is saved by: {remedy}"
         )
     remedy = "check its permissions, or choose another place"
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):

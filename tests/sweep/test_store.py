@@ -230,6 +230,23 @@ def test_a_store_with_other_columns_is_refused(tmp_path: Path) -> None:
         open_store(path)
 
 
+def test_the_version_that_runs_is_no_remedy(tmp_path: Path) -> None:
+    changes = (
+        "UPDATE meta SET value = '1' WHERE name = 'algorithm_version'",
+        "ALTER TABLE cells ADD COLUMN more",
+    )
+    for number, change in enumerate(changes):
+        path = filled(tmp_path / f"{number}.db")
+        connection = sqlite3.connect(path)
+        connection.execute(change)
+        connection.commit()
+        connection.close()
+
+        with pytest.raises(ArchiveError, match=r"name another file$") as caught:
+            open_store(path)
+        assert "which made it" not in str(caught.value)
+
+
 @pytest.mark.parametrize("lacking", [("embedding",), ("dt", "sequence_lengths", "embedding")])
 def test_a_store_from_before_a_setting_is_read_added_to_and_merged(
     tmp_path: Path, lacking: tuple[str, ...]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from gradscope.arrays import FloatArray
-from gradscope.data.columns import quoted
+from gradscope.data.columns import SHOWN_CHARACTERS, quoted
 from gradscope.errors import WeightsError
 from gradscope.names import CellName
 from gradscope.weights.files.contents import TIME_SCALES, WeightFile
@@ -120,7 +120,10 @@ def _with_first_states(
             if (gates and OF_CELLS.search(near)) or PEEPHOLE.search(near):
                 others.append(name)
     if others:
-        why = f"it also holds {quoted(others[0])}"
+        long = len(repr(others[0])) > SHOWN_CHARACTERS + 2
+        # The beginning of a long name is that of the cell's.
+        named = f"…{others[0][-SHOWN_CHARACTERS // 2 :]}" if long else others[0]
+        why = f"it also holds {quoted(named)}"
         raise recurrent_layer.other_cell(cells[0].name, cells[0].cell, why)
     none, parts = np.zeros((len(cells), size)), "hc" if cells[0].cell is CellName.LSTM else "h"
     first = np.concatenate([states.get(part, none) for part in parts], axis=1)

@@ -160,6 +160,14 @@ def test_a_cell_that_holds_more_than_a_plain_one_is_refused_by_name(
     assert "gradscope.lag_norms(gradscope.DenseChain(J))" in str(caught.value)
 
 
+def test_an_array_of_a_long_name_is_told_by_its_end(tmp_path: Path) -> None:
+    prefix = "\x1b[2J".join("encoder") + "." + 20 * "x" + ".cell."
+    arrays = layer_arrays(1, "", prefix) | {f"{prefix}leaky_gate": np.ones(3)}
+
+    with pytest.raises(WeightsError, match=r"it also holds '…[x]*.cell.leaky_gate'"):
+        load_weights(saved(tmp_path / "net.npz", arrays))
+
+
 @pytest.mark.parametrize("name", list(ANOTHER)[:6])
 def test_at_the_top_of_a_file_a_cells_own_arrays_are_told_by_name_and_size(
     tmp_path: Path, name: str
