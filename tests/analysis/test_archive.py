@@ -101,7 +101,8 @@ def test_plain_numpy_reads_it_without_pickle(saved: Path, analysis: Analysis) ->
 def test_whether_a_file_is_a_run_is_told_without_unfolding_it(tmp_path: Path, saved: Path) -> None:
     names = {"run.npz": "facts", "weights.npz": "W"}
     for file, name in names.items():
-        np.savez_compressed(tmp_path / file, **{name: np.zeros(2**21), "more": np.zeros(2**20)})
+        arrays: dict[str, Any] = {name: np.zeros(2**21), "more": np.zeros(2**20)}
+        np.savez_compressed(tmp_path / file, **arrays)
     (tmp_path / "none").write_bytes(b"PK\3\4nothing")
 
     tracemalloc.start()

@@ -180,7 +180,8 @@ def test_a_long_key_is_passed_over_or_refused_before_a_name_is_made_of_it(tmp_pa
     passed = checkpoint(tmp_path / "net.pt", {"W": tensor(), "notes": {"k" * 10_000: 1}})
     assert set(read_file(passed).arrays) == {"W"}
 
-    for inside in ([], tensor()):
+    insides: list[Any] = [{}, tensor()]
+    for inside in insides:
         path = checkpoint(tmp_path / "net.pt", {"W": tensor(), "notes": {"k" * 10_000: inside}})
         assert "a name has 10000 characters" in refusal(path)
 
