@@ -195,10 +195,9 @@ class Settings(SettingFields):
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values only: what JSON, TOML and an archive hold."""
-        plain = {name: getattr(self, name) for name in SETTINGS}
-        plain |= {name: list(value) for name, value in plain.items() if isinstance(value, tuple)}
         return {
-            name: str(value) if isinstance(value, str) else value for name, value in plain.items()
+            name: list(v) if isinstance(v, tuple) else str(v) if isinstance(v, str) else v
+            for name, v in ((name, getattr(self, name)) for name in SETTINGS)
         }
 
     @classmethod

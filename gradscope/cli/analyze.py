@@ -111,10 +111,10 @@ def analysis_with_bars(asked: "Settings | Given") -> "Analysis":
     from gradscope.analysis.prepare import prepare
 
     prepared = prepare(asked)
-    settings = prepared.resolved
+    settings, updates = prepared.resolved, prepared.resolved.updates or None
     targets = prepared.batch.batch.targets.count
     with (
-        progress_bar("training", settings.updates) as trained,
+        progress_bar("training" if updates else "examining", updates) as trained,
         progress_bar("all pairs", 100 if settings.map else 0) as move,
     ):
 

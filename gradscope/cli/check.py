@@ -7,7 +7,7 @@ import typer
 from gradscope.cli.analyze import EXIT_CHECK_FAILED
 from gradscope.cli.command import Call, takes_settings, weights_of
 from gradscope.cli.options import Given, WeightsFile
-from gradscope.cli.output import Place, note, show
+from gradscope.cli.output import Place, note, progress_bar, show
 from gradscope.errors import install_line
 from gradscope.frameworks import BACKENDS
 
@@ -81,9 +81,9 @@ def run_check(place: Place, asked: "Settings | Given") -> None:
     from gradscope.report.terminal.analysis import check_page
 
     prepared = prepare(asked, keep_stack=True)
-    rows = run(prepared)
-    if prepared.stack is not None:
-        rows += framework_rows(prepared.stack)
+    with progress_bar("checking"):
+        rows = run(prepared)
+        rows += framework_rows(prepared.stack) if prepared.stack is not None else ()
     show(
         place,
         lambda screen: check_page(rows, screen),

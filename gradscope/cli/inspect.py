@@ -9,7 +9,7 @@ import typer
 
 from gradscope.cli.command import takes_place
 from gradscope.cli.options import MODEL, Figure, option
-from gradscope.cli.output import Place, note, show, write_figures
+from gradscope.cli.output import Place, note, progress_bar, show, write_figures
 from gradscope.weights.readers import READABLE
 
 EXAMPLES = """\
@@ -42,7 +42,8 @@ def run_inspection(
     from gradscope.report.documents.inspection import inspection_document, inspection_rows
     from gradscope.report.terminal.inspection import COLUMNS, inspection_page
 
-    inspection = read(file, mapping)
+    with progress_bar("reading"):
+        inspection = read(file, mapping)
     show(
         place,
         lambda screen: inspection_page(inspection, screen),

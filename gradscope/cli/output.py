@@ -4,6 +4,7 @@ import io
 import logging
 import os
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -213,12 +214,12 @@ def keep_stderr_for_notes() -> None:
 
 
 @contextmanager
-def progress_bar(title: str, total: int) -> Iterator[Callable[..., None]]:
-    """Show a bar on stderr where that is a terminal.
+def progress_bar(title: str, total: int | None = None) -> Iterator[Callable[..., None]]:
+    """Show a bar on stderr where that is a terminal; after a second, where no total is known.
 
     Yields ``move(text, done)``, to be called after each step; without ``done`` one more is done.
     """
-    if sys.stderr is None or not sys.stderr.isatty() or not total:
+    if sys.stderr is None or not sys.stderr.isatty() or total == 0:
         yield lambda _text, _done=None: None
         return
     from rich import progress as bars
@@ -227,16 +228,22 @@ def progress_bar(title: str, total: int) -> Iterator[Callable[..., None]]:
     columns = (
         bars.TextColumn("{task.description}", markup=False),
         bars.BarColumn(),
-        bars.MofNCompleteColumn(),
+        *((bars.MofNCompleteColumn(),) if total else ()),
         bars.TextColumn("{task.fields[text]}", markup=False),
-        bars.TimeRemainingColumn(),
-        bars.TextColumn("left"),
+        bars.TimeRemainingColumn() if total else bars.TimeElapsedColumn(),
+        "left" if total else "so far",
     )
-    with bars.Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(title, total=total, text="")
+    progress = bars.Progress(*columns, console=Console(stderr=True), transient=True)
+    task = progress.add_task(title, total=total, text="")
+    timer = threading.Timer(0.0 if total else 1.0, progress.start)
 
-        def move(text: str, done: int | None = None) -> None:
-            advance = 1 if done is None else None
-            progress.update(task, advance=advance, completed=done, text=printable(text))
+    def move(text: str, done: int | None = None) -> None:
+        progress.update(task, advance=int(done is None), completed=done, text=printable(text))
 
+    timer.start()
+    try:
         yield move
+    finally:
+        timer.cancel()
+        timer.join()
+        progress.stop()

@@ -83,7 +83,9 @@ def sweep(  # noqa: PLR0913 (each is a flag)
     part = None if shard is None else Shard.parse(shard)
     if part is not None:  # sweep.db becomes sweep-3of16.db.
         store = store.with_name(f"{store.stem}-{part.number}of{part.count}{store.suffix}")
-    plan = make_plan(_grid(call, param or [], seeds), part, skip_contradictions=skip_contradictions)
+    grid = _grid(call, param or [], seeds)
+    with progress_bar("planning", grid.size) as move:
+        plan = make_plan(grid, part, skip_contradictions=skip_contradictions, watch=move)
     if plan.left_out:
         note(f"left out {len(plan.left_out)} combinations; the first: {plan.left_out[0]}")
     by_default = ExecutorName.PROCESS if scheduler is None else ExecutorName.DASK
@@ -148,7 +150,8 @@ def _show_plan(call: Call, plan: "Plan", place: Path, chosen: "Workers") -> None
     from gradscope.report.terminal.sweep import plan_page
     from gradscope.sweep.preview import preview
 
-    seen = preview(plan, place, chosen)
+    with progress_bar("timing a sample"):
+        seen = preview(plan, place, chosen)
     show(
         call.place,
         lambda screen: plan_page(seen, screen),

@@ -65,14 +65,11 @@ def content(path: Path, error: type[GradscopeError], flag: str = "") -> bytes:
 
 
 def unfold(data: bytes | memoryview, at_most: int, *, whole: bool = True) -> bytes:
-    """Return what deflated data unfold to, or their beginning; ValueError if the ``whole`` is more,
-    or cut short, or the data are damaged.
+    """Return what deflated data unfold to, or begin with; ValueError if the ``whole`` is more, or
+    cut short, zlib.error if they are damaged.
     """
     unfolder = zlib.decompressobj()
-    try:
-        unfolded = unfolder.decompress(data, at_most + whole)
-    except zlib.error as error:
-        raise ValueError(f"data that cannot be unfolded ({error})") from error
+    unfolded = unfolder.decompress(data, at_most + whole)
     if whole and (len(unfolded) > at_most or not unfolder.eof):
         raise ValueError(f"data that do not unfold to {at_most} bytes or fewer")
     return unfolded

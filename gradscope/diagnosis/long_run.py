@@ -25,7 +25,7 @@ BURN_IN, TIME_CONSTANTS, MAX_BURN_IN = 300, 10, 3000
 """Steps left out, or so many time constants 1/α of a leak if they are more, up to a limit. After
 300 the bias was below 5e-4 nats per step for tanh nets (gain .9 to 3), GRU and LSTM of 64 units."""
 
-SMALLEST = float(np.finfo(np.float64).tiny)
+SMALLEST = float(np.finfo(np.float64).smallest_subnormal)
 
 STEPS_AT_ONCE = 64
 """Steps that are run and linearized together, so that a long run takes no memory."""

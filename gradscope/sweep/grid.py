@@ -181,8 +181,10 @@ class Plan:
     left_out: tuple[str, ...] = ()
 
 
-def make_plan(grid: Grid, shard: Shard | None = None, *, skip_contradictions: bool = False) -> Plan:
-    """Return the cells of a grid, or of one part of it.
+def make_plan(
+    grid: Grid, shard: Shard | None = None, *, skip_contradictions: bool = False, watch: Any = None
+) -> Plan:
+    """Return the cells of a grid, or of one part of it; ``watch("", planned)`` hears of it.
 
     SettingError if a combination contradicts itself; with ``skip_contradictions`` such combinations
     are left out, and it is raised if all are.
@@ -190,7 +192,9 @@ def make_plan(grid: Grid, shard: Shard | None = None, *, skip_contradictions: bo
     make_cell = _cell_maker(grid.shared)
     cells: dict[str, Cell] = {}
     left_out = []
-    for values in grid.combinations():
+    for done, values in enumerate(grid.combinations()):
+        if watch and done % 1000 == 0:
+            watch("", done)
         try:
             cell = make_cell(values)
         except GradscopeError as error:

@@ -92,7 +92,7 @@ def read_file(path: Path) -> "WeightFile":
 def recognised(table: str, text: str) -> str | None:
     """Return what the first row of a table of ``recognised.toml`` that fits a text says."""
     rows = tomllib.loads((files("gradscope.weights") / "recognised.toml").read_text("utf-8"))
-    flags = re.DOTALL | re.MULTILINE
+    flags = re.MULTILINE if table == "names" else re.DOTALL
     return next((what for row, what in rows[table].items() if re.search(row, text, flags)), None)
 
 

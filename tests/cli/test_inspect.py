@@ -127,3 +127,42 @@ def test_a_checkpoint_is_read_where_pytorch_cannot_be_imported(folder: Path) -> 
     done = inspected(folder, "net.pt")
 
     assert done.stdout.startswith("1 LSTM layer.\n")
+
+
+def test_a_table_of_many_layers_is_cut_and_the_document_has_them_all(tmp_path: Path) -> None:
+    arrays: dict[str, Any] = {
+        f"net.{part}_l{layer}": np.eye(2) / 2
+        for layer in range(120)
+        for part in ("weight_ih", "weight_hh")
+    }
+    np.savez(tmp_path / "net.npz", **arrays)
+
+    page, document = (inspected(tmp_path, "net.npz", *how) for how in ((), ("--json",)))
+
+    assert "net[99]" in page.stdout
+    assert "net[100]" not in page.stdout
+    assert "20 more" in page.stdout
+    assert len(json.loads(document.stdout)["layers"]) == 120
+
+
+def test_many_layers_in_one_stack_are_refused_before_they_are_paired(tmp_path: Path) -> None:
+    arrays: dict[str, Any] = {
+        f"net.{part}_l{layer}": np.ones((1, 1))
+        for layer in range(1300)
+        for part in ("weight_ih", "weight_hh")
+    }
+    np.savez(tmp_path / "net.npz", **arrays)
+
+    done = inspected(tmp_path, "net.npz")
+
+    assert done.returncode == 2
+    assert "1300 layers among 2600 names" in done.stderr
+
+
+def test_without_a_known_layer_the_page_names_what_was_left_out(tmp_path: Path) -> None:
+    np.savez(tmp_path / "net.npz", A=np.eye(3), label=np.array(["text"]))
+
+    done = inspected(tmp_path, "net.npz")
+
+    assert done.returncode == 0
+    assert "label (" in done.stdout

@@ -181,6 +181,27 @@ def test_colour_on_a_terminal_is_on_unless_no_color_is_set(
     assert ("\x1b[" in page) is colored
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="terminals are a matter of POSIX")
+@pytest.mark.parametrize("seconds", [0.0, 1.5])
+def test_a_bar_without_a_total_is_shown_only_after_a_second(
+    environment: dict[str, str], seconds: float
+) -> None:
+    code = (
+        "import time; from gradscope.cli.output import progress_bar\n"
+        f"with progress_bar('examining'): time.sleep({seconds})"
+    )
+    ours, theirs = pty.openpty()
+    subprocess.run(
+        [sys.executable, "-c", code], env=environment | {"TERM": "xterm"}, stderr=theirs, check=True
+    )
+    os.write(theirs, b"end")
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    os.close(theirs)
+
+    assert ("examining" in shown) is (seconds > 1)
+
+
 def on_a_terminal(arguments: list[str], variables: dict[str, str]) -> str:
     """Return what a command shows on a terminal of its own."""
     ours, theirs = pty.openpty()

@@ -138,3 +138,12 @@ def test_the_truth_of_the_benchmark_is_that_of_the_package(cell: str) -> None:
     (truth,) = true_rates([network], np.random.default_rng(1), steps=400, burn_in=200)
 
     assert truth == pytest.approx(estimate(asked).rate, abs=0.01)
+
+
+def test_a_net_whose_steps_are_below_the_normal_numbers_still_has_its_rate() -> None:
+    # λ_1 = log w; below the normal numbers w v has three digits or so.
+    weight = 1e-320
+
+    growth = measured(elman(np.eye(2) * weight, activation=IDENTITY), 120, 100).growth
+
+    assert growth.rate == pytest.approx(np.log(weight), abs=1e-3)

@@ -58,7 +58,7 @@ def _png_text(content: bytes) -> bytes | None:
             text = text[2:].split(b"\0", 2)[-1] if kind == b"iTXt" else text[kind == b"zTXt" :]
             try:
                 text = unfold(text, LONGEST_TEXT) if packed else text
-            except ValueError:
+            except (ValueError, zlib.error):
                 return None
             return text.decode("utf-8" if kind == b"iTXt" else "latin-1", "replace").encode()
     return None

@@ -14,7 +14,7 @@ from gradscope.data.columns import listed
 from gradscope.diagnosis.theory import ROUNDING
 from gradscope.names import CellName, StateName
 from gradscope.report.screen import Screen
-from gradscope.report.terminal.table import bullets, opening, table_of
+from gradscope.report.terminal.table import bullets, first_rows, opening
 from gradscope.report.words.numbers import level, number, power_of_ten
 from gradscope.weights.files.contents import TIME_SCALES
 from gradscope.weights.layers.expressions import Expression
@@ -22,7 +22,7 @@ from gradscope.weights.layers.manual_names import NO_SUGGESTION, options, sugges
 from gradscope.weights.layers.recurrent_layer import RecurrentLayer, Unknown
 from gradscope.weights.readers import READERS
 
-MAX_LISTED = 8
+MAX_LISTED, MAX_ROWS = 8, 100
 
 FORMAT_WORDS: Mapping[str, str] = MappingProxyType({each.format: each.words for each in READERS})
 
@@ -92,7 +92,8 @@ def inspection_page(inspection: Inspection, screen: Screen) -> RenderableType:
     parts = opening(headline(inspection), describe(inspection), screen)
     if not inspection.layers:
         return Group(*parts, *_without_layers(inspection, screen))
-    parts.append(table_of(TITLES, _rows(inspection), screen, gap=2))
+    rows = _rows(inspection)
+    parts += first_rows(TITLES, rows[:MAX_ROWS], screen, of=len(rows), all_in="--json")
     asked = [": ".join(ASKED[each]) for each in _unknown(each.layer for each in inspection.layers)]
     for title, points in (("What the file does not say", asked), ("Also", _notes(inspection))):
         parts += [Text(), *bullets(title, points, screen)] if points else []
@@ -121,10 +122,12 @@ def _notes(inspection: Inspection) -> list[str]:
     """Return what else is worth knowing: bounds, conventions, output layers, what was left out."""
     layers = [each.layer for each in inspection.layers]
     bounds = [(each.layer, each.log_bound) for each in inspection.layers]
-    notes = [_bound_sentence(layer, bound) for layer, bound in bounds if bound is not None]
     strange = [each for each in layers if each.foreign]
-    notes += [f"{each.title} is not analyzed: gradscope has no {each.foreign}." for each in strange]
+    notes = [f"{each.title} is not analyzed: gradscope has no {each.foreign}." for each in strange]
     notes += dict.fromkeys(f"{each.names_as}." for each in layers if each.names_as)
+    notes += [_bound_sentence(layer, bound) for layer, bound in bounds if bound is not None]
+    rest = len(notes) - MAX_LISTED
+    notes[MAX_LISTED:] = [f"… and {rest} more (all in --json)."] * (rest > 0)
     if any(layer.state is StateName.PRE for layer in layers):
         notes.append("The state is the pre-activation: W multiplies φ(h) (--state pre).")
     if any(layer.initial_state is not None for layer in layers):
@@ -133,11 +136,13 @@ def _notes(inspection: Inspection) -> list[str]:
     if readouts:
         shapes = [f"{each.name} {each.output_weights.shape}" for each in readouts]
         notes.append(f"Output layers that fit the state: {', '.join(shapes)}.")
-    skipped = list(inspection.found.file.skipped.items())
-    if skipped:
-        some = ", ".join(f"{name} ({holds})" for name, holds in skipped[:MAX_LISTED])
-        notes.append(f"Left out: {some}{', …' if len(skipped) > MAX_LISTED else ''}.")
-    return notes
+    return notes + _left_out(inspection)
+
+
+def _left_out(inspection: Inspection) -> list[str]:
+    parts = [f"{name} ({holds})" for name, holds in inspection.found.file.skipped.items()]
+    parts[MAX_LISTED:] = ["…"] * (len(parts) > MAX_LISTED)
+    return [f"Left out: {', '.join(parts)}."] if parts else []
 
 
 def _bound_sentence(layer: RecurrentLayer, bound: float) -> str:
@@ -157,18 +162,18 @@ def _without_layers(inspection: Inspection, screen: Screen) -> list[RenderableTy
         (name, " × ".join(map(str, array.shape)) or "–", file.stored_as[name])
         for name, array in file.arrays.items()
     ]
-    shown = 3 * MAX_LISTED
-    more = [Text(screen.say(f"… and {len(rows) - shown} more"))] if len(rows) > shown else []
-    table = table_of(("array", "shape", "stored as"), rows[:shown], screen, gap=2)
+    titles, shown = ("array", "shape", "stored as"), rows[: 3 * MAX_LISTED]
+    table = first_rows(titles, shown, screen, of=len(rows), all_in="--json")
+    table += [Text(screen.say(each)) for each in _left_out(inspection)]
     pairs, title = suggested(file), "If it is h ← φ(W h + U x + b), name its weights"
     if not pairs:
-        return [table, *more, Text(), *bullets(title, [f"{NO_SUGGESTION}."], screen)]
+        return [*table, Text(), *bullets(title, [f"{NO_SUGGESTION}."], screen)]
     command = f"gradscope inspect {shlex.quote(str(file.path))} {options(pairs)}"
     used = {name for pair in pairs for name in Expression(pair[2:], file.arrays).names}
     used |= {name for name in file.arrays if name.rpartition(".")[2].lower() in TIME_SCALES}
     unused = tuple(name for name in file.arrays if name not in used)
     said = f"This leaves out {listed(unused) or 'nothing'}; .T is for what multiplies rows, h @ W."
-    return [table, *more, Text(), *_typed(title, command, screen), Text(screen.say(said))]
+    return [*table, Text(), *_typed(title, command, screen), Text(screen.say(said))]
 
 
 def _typed(title: str, command: str, screen: Screen) -> list[RenderableType]:

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from gradscope.report.screen import Screen
-from gradscope.report.terminal.table import table_of
+from gradscope.report.terminal.table import first_rows, table_of
 from gradscope.report.words.numbers import count, level, steps
 from gradscope.sweep.grid import describe, shared_and_swept
 from gradscope.sweep.merge import Merged
@@ -51,10 +51,8 @@ def plan_page(preview: Preview, screen: Screen) -> RenderableType:
     names = tuple(shared_and_swept(preview.cells)[1]) or ("activation", "steps", "seed")
     settings = [cell.settings.as_dict() for cell in preview.cells[:FIRST_CELLS]]
     rows = [[describe({name: each[name]}).partition("=")[2] for name in names] for each in settings]
-    table = table_of(names, rows, screen, gap=3, left=())
-    rest = len(preview.cells) - FIRST_CELLS
-    after = [Text(screen.say(f"… and {rest} more"), style="dim")] if rest > 0 else []
-    return Group(Text(screen.say(answer), style="bold"), *about, Text(), table, *after)
+    table = first_rows(names, rows, screen, of=len(preview.cells), all_in="--format csv")
+    return Group(Text(screen.say(answer), style="bold"), *about, Text(), *table)
 
 
 def sweep_page(

@@ -48,3 +48,11 @@ def table_of(
     for row in rows:
         table.add_row(*(Text(screen.say(cell)) for cell in row))
     return table
+
+
+def first_rows(
+    titles: Sequence[str], rows: Sequence[Sequence[str]], screen: Screen, *, of: int, all_in: str
+) -> list[RenderableType]:
+    """Return a table of the first of so many rows, and where the others are."""
+    rest = Text(screen.say(f"… and {of - len(rows)} more (all in {all_in})"), style="dim")
+    return [table_of(titles, rows, screen, gap=2), *[rest][: of - len(rows)]]

@@ -114,7 +114,7 @@ def candidates(file: WeightFile) -> Candidates:
     recurrent = _likeliest(square, RECURRENT_WORDS)
     hidden = shapes[recurrent[0]][0] if recurrent else None
     fitting = [n for n, shape in shapes.items() if hidden in shape and n not in recurrent[:1]]
-    fitting.sort(key=square.__contains__)
+    fitting.sort(key=set(square).__contains__)
     return Candidates(recurrent, _likeliest(fitting, INPUT_WORDS))
 
 

@@ -69,21 +69,18 @@ def torch_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
     matches = [match for name in places if (match := RECURRENT.match(name))]
     modules = {match["base"] or "": list[RecurrentLayer]() for match in matches}
     matches.sort(key=lambda match: (int(match["layer"] or 0), match["reverse"] or ""))
-    recurrent_layer.check_pairs(modules, places)
+    recurrent_layer.check_pairs(matches, places)
     for match in matches:
         modules[match["base"] or ""].append(_layer(file, places, match))
     arrays = {name: file.arrays[place] for name, place in places.items()}
     matrices = {name: array.shape for name, array in arrays.items() if array.ndim > 1}
     tops = {name.partition(".")[0] for name in matrices}
-    widths = {n for name, shape in matrices.items() if not PLAIN.match(name) for n in shape}
-    beside = [
-        (name, array, FIRST_STATE.match(name), name.partition(".")[0] in tops)
-        for name, array in arrays.items()
-        if not PLAIN.match(name)
-    ]
+    beside = {name: FIRST_STATE.match(name) for name in arrays if not PLAIN.match(name)}
+    widths = {n for name, shape in matrices.items() if name in beside for n in shape}
+    others = [(n, arrays[n], state, n.partition(".")[0] in tops) for n, state in beside.items()]
     homes = Counter(base.rpartition(".")[0] for base in modules)
     for base in modules:
-        yield from _with_first_states(base, modules, homes, beside, widths)
+        yield from _with_first_states(base, modules, homes, others, widths)
 
 
 def _with_first_states(
@@ -120,10 +117,9 @@ def _with_first_states(
             if (gates and OF_CELLS.search(near)) or PEEPHOLE.search(near):
                 others.append(name)
     if others:
-        long = len(repr(others[0])) > SHOWN_CHARACTERS + 2
         # The beginning of a long name is that of the cell's.
-        named = f"…{others[0][-SHOWN_CHARACTERS // 2 :]}" if long else others[0]
-        why = f"it also holds {quoted(named)}"
+        start = 0 if len(repr(others[0])) <= SHOWN_CHARACTERS + 2 else -SHOWN_CHARACTERS // 2
+        why = f"it also holds {quoted('…' * bool(start) + others[0][start:])}"
         raise recurrent_layer.other_cell(cells[0].name, cells[0].cell, why)
     none, parts = np.zeros((len(cells), size)), "hc" if cells[0].cell is CellName.LSTM else "h"
     first = np.concatenate([states.get(part, none) for part in parts], axis=1)
