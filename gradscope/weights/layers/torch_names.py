@@ -115,7 +115,7 @@ def _with_first_states(
         elif name.startswith(over) and near.count(".") < 2 and home not in modules:
             gates = array.size == rows > size and rows not in widths
             if (gates and OF_CELLS.search(near)) or PEEPHOLE.search(near):
-                others.append(name)
+                others += [name]
     if others:
         # The beginning of a long name is that of the cell's.
         start = 0 if len(repr(others[0])) <= SHOWN_CHARACTERS + 2 else -SHOWN_CHARACTERS // 2
