@@ -11,6 +11,7 @@ without targets, ``further_inputs`` (N,B,D) and ``stride`` () where more inputs 
 
 import json
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import partial
 from io import BytesIO
@@ -28,7 +29,7 @@ from gradscope.analysis.stage import EvaluationBatch
 from gradscope.arrays import FloatArray, as_float64, plain
 from gradscope.data.batch import Baseline, Batch, Targets, TaskInfo
 from gradscope.data.columns import quoted
-from gradscope.data.intake import Intake, ZipMembers, content
+from gradscope.data.intake import Intake, ZipMembers, content, opened
 from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.errors import ArchiveError, SettingError, ShapeError
 from gradscope.machine import environment
@@ -136,10 +137,11 @@ def load_run(path: Path) -> SavedRun:
 
 def holds_run(path: Path) -> bool:
     """Whether a file is a saved run, and not weights alone."""
-    try:
-        return "facts" in _read(path, content(path, ArchiveError))[0]
-    except ArchiveError:
-        return False
+    with suppress(ArchiveError), opened(path, ArchiveError) as file:
+        intake = Intake(path, ArchiveError)
+        with intake.reading("a saved run", REMEDY):
+            return "facts.npy" in ZipMembers(file, intake).names
+    return False
 
 
 def read_settings(

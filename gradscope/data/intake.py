@@ -64,6 +64,17 @@ def content(path: Path, error: type[GradscopeError], flag: str = "") -> bytes:
         return file.read()
 
 
+def unfold(data: bytes | memoryview, at_most: int, *, whole: bool = True) -> bytes:
+    """Return what deflated data unfold to, or begin with; ValueError if the ``whole`` is more, or
+    cut short, zlib.error if they are damaged.
+    """
+    unfolder = zlib.decompressobj()
+    unfolded = unfolder.decompress(data, at_most + whole)
+    if whole and (len(unfolded) > at_most or not unfolder.eof):
+        raise ValueError(f"data that do not unfold to {at_most} bytes or fewer")
+    return unfolded
+
+
 class Intake:
     """One file while it is read: ``left`` bytes of its ``allowance`` may still be unfolded and
     ``items`` be looked at; faults are raised as ``error``.
@@ -104,14 +115,6 @@ class Intake:
             reason = quoted(str(error).partition("\n")[0] or type(error).__name__)
             fault = f"it is damaged, cut short or not one ({reason})"
             raise self.error(f"{self.path} cannot be read as {kind}: {fault}; {remedy}") from error
-
-    def unfold(self, data: bytes | memoryview, at_most: int, wbits: int = zlib.MAX_WBITS) -> bytes:
-        """Return what deflated data unfold to; ValueError if it is more, or cut short."""
-        unfolder = zlib.decompressobj(wbits)
-        unfolded = unfolder.decompress(data, at_most + 1)
-        if len(unfolded) > at_most or not unfolder.eof:
-            raise ValueError(f"data that do not unfold to {at_most} bytes or fewer")
-        return unfolded
 
     def parsed_json(self, raw: bytes | AnyArray, **options: Any) -> Any:
         """Return the value of a JSON text, or of one in an array; ValueError if it is none, or has

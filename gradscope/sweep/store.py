@@ -24,7 +24,7 @@ from typing import Any, Self
 import gradscope
 from gradscope.errors import ArchiveError, GradscopeError, OutputError
 from gradscope.sweep.cell import Outcome, Status, columns, fits, setting_columns
-from gradscope.sweep.grid import ALGORITHM_VERSION
+from gradscope.sweep.grid import ADDED_SETTINGS, ALGORITHM_VERSION
 
 OLDER_ALGORITHMS = [str(version) for version in range(1, ALGORITHM_VERSION)]
 SCHEMA_VERSION = 1
@@ -56,7 +56,9 @@ class Store:
     def statuses(self) -> dict[str, Status]:
         """Return the status of every cell in the store, by key; ArchiveError if it is damaged."""
         try:
-            found = whole_rows([*columns()], self.connection.execute("SELECT * FROM cells"))
+            names = ", ".join(f'"{name}"' for name in columns())
+            query = f"SELECT {names} FROM cells"  # noqa: S608 (our own names)
+            found = whole_rows([*columns()], self.connection.execute(query))
             return {row[0]: Status(row[1]) for row in found}
         except sqlite3.Error as error:
             raise trouble_with(self.path, error) from error
@@ -154,11 +156,13 @@ def open_store(path: Path) -> Store:
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
             if connection.execute("PRAGMA page_count").fetchone() == (0,):
                 _create(connection)
-            check_schema(path, connection)
+            added = check_schema(path, connection)
             (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
             if found != "ok":
                 raise sqlite3.OperationalError(found)
             connection.execute(ENVIRONMENTS)
+            for name in added:
+                connection.execute(f'ALTER TABLE cells ADD "{name}" {columns()[name]}')
         except sqlite3.Error as error:
             raise trouble_with(path, error) from error
         on_error.pop_all()
@@ -190,7 +194,7 @@ def check_schema(
 ) -> dict[str, str]:
     """Refuse with an ArchiveError a file that is no store, or one of another version; for
     ``reading``, older algorithms will do. Returns an SQL expression for each column that an older
-    store lacks: NULL, or its version of the algorithm.
+    store lacks, such as a setting added since: NULL, or its version of the algorithm.
     """
     (mark,) = connection.execute("PRAGMA application_id").fetchone()
     if mark != APPLICATION_ID:
@@ -198,20 +202,21 @@ def check_schema(
     found = dict(connection.execute("SELECT name, value FROM meta"))
     listed = connection.execute("SELECT name FROM pragma_table_info('cells')")
     present = [name for (name,) in listed]
+    made, remedy = found.get("gradscope"), "name another file"
+    if made != gradscope.__version__:
+        remedy += f", or use gradscope {made}, which made it"
     older = reading and found.get("algorithm_version") in OLDER_ALGORITHMS
     for what, wanted in (("schema", SCHEMA_VERSION), ("algorithm", ALGORITHM_VERSION)):
         version = found.get(f"{what}_version")
         if version != str(wanted) and not (older and what == "algorithm"):
             raise ArchiveError(
                 f"{path} was written by {what} version {version}, but this is {what} version "
-                f"{wanted}; name another file, or use gradscope {found.get('gradscope')}, which "
-                "made it"
+                f"{wanted}; {remedy}"
             )
     lacking = [name for name in columns() if name not in present]
-    if present != [name for name in columns() if name not in lacking or not older]:
+    if {*present}.difference(columns()) or not (older or {*lacking} <= {*ADDED_SETTINGS}):
         raise ArchiveError(
-            f"{path} has other columns than gradscope {gradscope.__version__} writes "
-            f"(it was made by {found.get('gradscope')}); use that version, or another file"
+            f"{path} has other columns than gradscope {gradscope.__version__} writes; {remedy}"
         )
     version = found["algorithm_version"]
     return {name: version if name == "algorithm" else "NULL" for name in lacking}
@@ -241,7 +246,7 @@ def trouble_with(path: Path, error: Exception, *, reading: bool = False) -> Grad
         fault = " ".join(str(error).partition(" with text")[0].split())[:100]
         remedy = f"gradscope merge --salvage -o NEW.db {shlex.quote(str(path))}"
         return ArchiveError(
-            f"{path} is damaged ({fault}); what can be read of it is saved by: {remedy}"
+            f"{path} is damaged ({fault}); what is whole in it, if anything, is saved by: {remedy}"
         )
     remedy = "check its permissions, or choose another place"
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import tracemalloc
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,13 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 import gradscope
-from gradscope.analysis.archive import NEEDED, archive_bytes, load_run, read_settings
+from gradscope.analysis.archive import (
+    NEEDED,
+    archive_bytes,
+    holds_run,
+    load_run,
+    read_settings,
+)
 from gradscope.analysis.prepare import prepare
 from gradscope.analysis.results import Analysis
 from gradscope.errors import ArchiveError, GradscopeError
@@ -89,6 +96,23 @@ def test_plain_numpy_reads_it_without_pickle(saved: Path, analysis: Analysis) ->
         assert archive["pre_activations"].shape == (6, 2, 4)
         assert archive["outputs"].shape == (6, 2, 1)
         assert json.loads(str(archive["settings"])) == analysis.settings.as_dict()
+
+
+def test_whether_a_file_is_a_run_is_told_without_unfolding_it(tmp_path: Path, saved: Path) -> None:
+    names = {"run.npz": "facts", "weights.npz": "W"}
+    for file, name in names.items():
+        arrays: dict[str, Any] = {name: np.zeros(2**21), "more": np.zeros(2**20)}
+        np.savez_compressed(tmp_path / file, **arrays)
+    (tmp_path / "none").write_bytes(b"PK\3\4nothing")
+
+    tracemalloc.start()
+    found = [holds_run(tmp_path / each) for each in (*names, "none", "missing")]
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert found == [True, False, False, False]
+    assert holds_run(saved)
+    assert peak < 2**20
 
 
 def test_the_settings_alone_can_be_read(saved: Path, analysis: Analysis) -> None:

@@ -317,6 +317,8 @@ TAUS = np.array([0.1, 0.2, 0.4])
         ({"tau": TAUS, "alpha": 0.1 / TAUS, "dt": 0.1}, {}, 0.1 / TAUS,
          {"second": 10.0, "time_constant": 4.0}),
         ({}, {"dt": 0.1, "tau": 0.4}, 0.25, {"second": 10.0, "time_constant": 4.0}),
+        ({"cell.alpha": 0.2, "loss.alpha": 0.9}, {"leak": 0.2}, 0.2, {"time_constant": 5.0}),
+        ({"cell.alpha": 0.2, "old.alpha": 0.2}, {}, 0.2, {"time_constant": 5.0}),
         ({"alpha": np.ones(7)}, {"leak": 0.5}, 0.5, {"time_constant": 2.0}),
     ],
 )  # fmt: skip
@@ -341,6 +343,8 @@ def test_time_scales_are_taken_from_the_file_of_a_network(
         ({"alpha": 0.2}, {"leak": 0.3}, "the file says 0.2"),
         ({"alpha": 0.2}, {"dt": 0.1, "tau": 0.1}, "the leak is 0.2, but dt and τ make α = 1"),
         ({"tau": TAUS, "dt": 0.1}, {"leak": 0.1}, "the leak is 0.1, but dt and τ"),
+        ({"cell.alpha": 0.2, "loss.alpha": 0.9}, {}, "the leak α"),
+        ({"cell.alpha": TAUS, "loss.leak": 0.9, "dt": 0.1, "cell.tau": 0.4, "tau": 1.0}, {}, "α"),
     ],
 )
 def test_time_scales_that_contradict_the_file_are_refused(

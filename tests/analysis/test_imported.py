@@ -143,7 +143,12 @@ def test_time_scales_of_a_checkpoint_are_used_and_those_of_its_optimizer_are_not
 
 @pytest.mark.usefixtures("folder")
 @pytest.mark.parametrize(
-    "arrays", [{"bias_ih_l0": b}, {"bias_ih_l0": b, "bias_hh_l0": b, "alpha": np.array(0.3)}]
+    "arrays",
+    [
+        {"bias_ih_l0": b},
+        {"bias_ih_l0": b, "bias_hh_l0": b, "alpha": np.array(0.3)},
+        {"bias_ih_l0": b, "bias_hh_l0": b, "alpha": np.array(0.3), "loss.alpha": np.array(0.1)},
+    ],
 )
 def test_a_reservoir_under_names_of_pytorch_is_asked_for_its_leak(arrays: dict[str, Any]) -> None:
     named = {"reservoir.weight_ih_l0": U, "reservoir.weight_hh_l0": W}

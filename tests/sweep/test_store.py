@@ -23,6 +23,7 @@ from gradscope.sweep.cell import (
     run_cell,
 )
 from gradscope.sweep.grid import ALGORITHM_VERSION
+from gradscope.sweep.merge import merge_stores
 from gradscope.sweep.query import read_rows
 from gradscope.sweep.store import SCHEMA_VERSION, open_store
 from tests.sweeping import cells_of, environment
@@ -227,6 +228,43 @@ def test_a_store_with_other_columns_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(ArchiveError, match="has other columns"):
         open_store(path)
+
+
+def test_the_version_that_runs_is_no_remedy(tmp_path: Path) -> None:
+    changes = (
+        "UPDATE meta SET value = '1' WHERE name = 'algorithm_version'",
+        "ALTER TABLE cells ADD COLUMN more",
+    )
+    for number, change in enumerate(changes):
+        path = filled(tmp_path / f"{number}.db")
+        connection = sqlite3.connect(path)
+        connection.execute(change)
+        connection.commit()
+        connection.close()
+
+        with pytest.raises(ArchiveError, match=r"name another file$") as caught:
+            open_store(path)
+        assert "which made it" not in str(caught.value)
+
+
+@pytest.mark.parametrize("lacking", [("embedding",), ("dt", "sequence_lengths", "embedding")])
+def test_a_store_from_before_a_setting_is_read_added_to_and_merged(
+    tmp_path: Path, lacking: tuple[str, ...]
+) -> None:
+    path = filled(tmp_path / "s.db", "gain=0.5,2", updates=0)
+    before = read_rows(path)
+    connection = sqlite3.connect(path)
+    for name in lacking:
+        connection.execute(f"ALTER TABLE cells DROP COLUMN {name}")
+    connection.close()
+
+    assert read_rows(path).values == before.values
+    with open_store(path) as store:
+        assert set(store.statuses()) == {cell.key for cell in cells_of("gain=0.5,2", updates=0)}
+        store.save([run_cell(cells_of(gain=3.0, updates=0)[0])])
+    assert read_rows(path, "gain < 3").values == before.values
+    merge_stores([path, filled(tmp_path / "t.db", "gain=0.5,2", updates=0)], tmp_path / "u.db")
+    assert read_rows(tmp_path / "u.db").column("gain") == (0.5, 2.0, 3.0)
 
 
 def test_the_file_says_what_it_is(tmp_path: Path) -> None:

@@ -12,6 +12,8 @@ import re
 import zlib
 from collections import deque
 
+from gradscope.data.intake import unfold
+
 KEYWORD = "gradscope"
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
@@ -55,8 +57,8 @@ def _png_text(content: bytes) -> bytes | None:
             packed = kind == b"zTXt" or (kind == b"iTXt" and text.startswith(b"\1"))
             text = text[2:].split(b"\0", 2)[-1] if kind == b"iTXt" else text[kind == b"zTXt" :]
             try:
-                text = zlib.decompressobj().decompress(text, LONGEST_TEXT) if packed else text
-            except zlib.error:
+                text = unfold(text, LONGEST_TEXT) if packed else text
+            except (ValueError, zlib.error):
                 return None
             return text.decode("utf-8" if kind == b"iTXt" else "latin-1", "replace").encode()
     return None

@@ -47,16 +47,16 @@ class WeightFile(CompactRepr):
 
     def time_scales(self, units: int) -> dict[str, Any]:
         """Return dt, tau and leak by the last words of names: one number, or a tuple of one for
-        each of so many units; leak None where there is none.
+        each of so many units; None where two arrays differ.
         """
-        found: dict[str, Any] = {"leak": None}
+        found: dict[str, Any] = {}
         for array_name, array in self.arrays.items():
             name = TIME_SCALES.get(array_name.rpartition(".")[2].lower())
             if name is not None and array.size in (1, units):
                 numbers = array.ravel().tolist()
-                found[name] = (
-                    numbers[0] if name == "dt" or len(set(numbers)) == 1 else tuple(numbers)
-                )
+                same = name == "dt" or len(set(numbers)) == 1
+                scale = numbers[0] if same else tuple(numbers)
+                found[name] = scale if found.get(name, scale) == scale else None
         return found
 
 

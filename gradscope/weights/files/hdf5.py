@@ -13,6 +13,7 @@ from io import BytesIO
 from typing import Any, BinaryIO
 
 from gradscope.data.columns import quoted
+from gradscope.data.intake import unfold
 from gradscope.errors import WeightsError, install_line
 from gradscope.weights.files.contents import COST, Gathering
 
@@ -114,9 +115,12 @@ def may_be_read(name: str, data_set: Any, gathering: Gathering) -> bool:
         return False
     if not gathering.admits(name, max(size, data_set.nbytes)):
         return False
-    gathering.visit(math.prod(-(-n // c) for n, c in zip(data_set.shape, chunk, strict=True)))
+    count = math.prod(-(-n // c) for n, c in zip(data_set.shape, chunk, strict=True))
+    gathering.visit(count)
     if DEFLATE in filters:
-        for number in range(data_set.id.get_num_chunks()):
-            place = data_set.id.get_chunk_info(number).chunk_offset
-            gathering.unfold(data_set.id.read_direct_chunk(place)[1], size)
+        gathering.spend(count * size - data_set.nbytes, name)  # What stands beyond its edges
+        chunks: list[Any] = []
+        data_set.id.chunk_iter(chunks.append)
+        for each in chunks:
+            unfold(data_set.id.read_direct_chunk(each.chunk_offset)[1], size)
     return True

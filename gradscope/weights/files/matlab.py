@@ -11,7 +11,6 @@ as a tag announces before it checks that so much is there. Source: MathWorks, "M
 """
 
 import math
-import zlib
 from collections.abc import Iterator, Mapping
 from itertools import islice
 from types import MappingProxyType
@@ -20,6 +19,7 @@ from typing import Any, BinaryIO, Literal
 import numpy as np
 
 from gradscope.data.columns import quoted
+from gradscope.data.intake import unfold
 from gradscope.errors import WeightsError
 from gradscope.weights.files.contents import Gathering
 from gradscope.weights.files.hdf5 import attribute, may_be_read, open_hdf5
@@ -31,7 +31,7 @@ SIGNATURE_5 = b"MATLAB 5.0 MAT-file"
 
 HEADER_5, HEADER_4, TAG = 128, 20, 8
 MATRIX, COMPRESSED = 14, 15
-START = 2**16
+START = 2**11
 """Bytes of a compressed variable that are unfolded to learn its name, class and shape."""
 
 NUMBER_CODES: Mapping[int, str] = MappingProxyType(
@@ -115,7 +115,7 @@ def _matrices_5(raw: bytes, gathering: Gathering) -> Iterator[Matrix]:
     for kind, data in _elements(memoryview(raw)[HEADER_5:], byte_order):
         packed, inside, start, size = kind == COMPRESSED, kind, data, 0
         if packed:
-            start = memoryview(zlib.decompressobj().decompress(data, START))
+            start = memoryview(unfold(data, START, whole=False))
             inside, size = (int.from_bytes(start[at : at + 4], byte_order) for at in (0, 4))
             start = start[TAG:]
         if inside == MATRIX:
@@ -123,8 +123,10 @@ def _matrices_5(raw: bytes, gathering: Gathering) -> Iterator[Matrix]:
             if shape is None:
                 yield (name, holds, None)
             elif not packed or gathering.admits(name, size):
-                whole = memoryview(gathering.unfold(data, TAG + size))[TAG:] if packed else data
-                yield (name, holds, _matrix_5(whole, shape, byte_order))
+                whole = memoryview(unfold(data, TAG + size))[TAG:] if packed else data
+                numbers = _matrix_5(whole, shape, byte_order)
+                gathering.spend(max(0, size - numbers.nbytes), name)  # What follows them
+                yield (name, holds, numbers)
 
 
 def _elements(data: memoryview, byte_order: ByteOrder) -> Iterator[Element]:

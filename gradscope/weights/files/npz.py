@@ -28,6 +28,7 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
         if array.dtype.kind in "biuf":
             gathering.keep(name, array)
         else:
+            gathering.spend(members.size(member), name)
             gathering.skip(name, KINDS.get(array.dtype.kind, array.dtype.name))
             about |= _settings(array, gathering) if name == SETTINGS else {}
     return about

@@ -92,6 +92,7 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
                 f"its storage has {len(raw)} bytes, but {storage.n_bytes} are announced; the "
                 f"file is cut short: {REMEDY}"
             )
+        gathering.spend(len(raw), storage.key)
         return flat_numbers(raw, number_type, order)
 
     for name, tensor in _named_tensors(tree, gathering):
@@ -164,7 +165,11 @@ def _named_tensors(tree: Any, gathering: Gathering) -> Iterator[tuple[str, Any]]
         gathering.check_name(name)
         inside = value.items() if isinstance(value, dict) else enumerate(value)
         for key, each in reversed([*inside]):
-            waiting.append(([name, str(key)], each))
+            # A key may be long, and stand in many places: no name is made of it unasked.
+            last = str(key)[-99:].rpartition(".")[2]
+            if isinstance(each, _Tensor | dict | list | tuple) or last in contents.TIME_SCALES:
+                gathering.check_name(str(key))
+                waiting.append(([name, str(key)], each))
 
 
 def _persistent(identity: Any) -> Any:

@@ -30,7 +30,7 @@ def named_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
             input_weights=file.arrays["W_in"],
             recurrent_weights=file.arrays["W_rec"],
             input_bias=as_vector(file.arrays["b_rec"]),
-            **file.time_scales(file.arrays["b_rec"].size),
+            **{"leak": None, **file.time_scales(file.arrays["b_rec"].size)},
             state=StateName.PRE,
             inferred=("state",),
             names_as="names as in PsychRNN: W multiplies φ(h); --state post overrides",
@@ -47,7 +47,7 @@ def _our_run(file: WeightFile) -> RecurrentLayer:
     gates = said.get("gate_activation") or "sigmoid"
     recurrent, leaks = file.arrays["recurrent_weights"], leak if isinstance(leak, list) else [leak]
     fits = len(leaks) in (1, len(recurrent)) and all(type(n) in (int, float) for n in leaks)
-    leak = leaks[0] if len(leaks) == 1 else tuple(leaks)
+    leak = (leaks[0] if len(leaks) == 1 else tuple(leaks)) if said and fits else None
     second = as_vector(file.arrays.get("candidate_bias"))
     if cell is CellName.GRU and second is not None:
         second = np.concatenate([np.zeros(2 * second.size), second])
@@ -61,7 +61,7 @@ def _our_run(file: WeightFile) -> RecurrentLayer:
         activation=activation if isinstance(activation, str) else None,
         gate_activation=None if cell is CellName.ELMAN else str(gates),
         reset_after=second is not None if cell is CellName.GRU else None,
-        **({"leak": leak if fits else None} if said else file.time_scales(len(recurrent))),
+        **{"leak": leak, **({} if said else file.time_scales(len(recurrent)))},
         state=StateName.PRE if said.get("state") == StateName.PRE else StateName.POST,
         inferred=() if said else ("state",),
         names_as=""

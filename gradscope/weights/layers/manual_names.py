@@ -75,7 +75,7 @@ def mapped_layer(
         input_weights=found["U"],
         recurrent_weights=found["W"],
         input_bias=found.get("b"),
-        **file.time_scales(sizes["H"]),
+        **{"leak": None, **file.time_scales(sizes["H"])},
         inferred=("state",),
     )
     readout = (Readout(mapping["V"], found["V"], found.get("c")),) if "V" in found else ()

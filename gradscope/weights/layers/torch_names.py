@@ -7,6 +7,7 @@ biases are two. An ``nn.RNN`` does not save whether it is tanh or ReLU. Source: 
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from gradscope.arrays import FloatArray
-from gradscope.data.columns import quoted
+from gradscope.data.columns import SHOWN_CHARACTERS, quoted
 from gradscope.errors import WeightsError
 from gradscope.names import CellName
 from gradscope.weights.files.contents import TIME_SCALES, WeightFile
@@ -39,11 +40,12 @@ REFUSED = {
 
 PLAIN = re.compile(rf"^(?:.+\.)?{WEIGHT}$")
 OF_CELLS = re.compile(r"norm|peep|gamma|(?:^|\.)(?:ln|bn)\d*[_.]|weight_c")
+PEEPHOLE = re.compile(r"peep|(?:^|\.)weight_c[ifo]$")
 FIRST_STATE = re.compile(
     r"^(?:(?P<level>.+)\.)?(?=init|learned_|\w+(?:0|_init)$)(?:(?:init|initial|learned)_)?"
     r"(?P<of>h|c|hidden|cell|state)(?:_?0|_init)?(?:_state)?$"
 )
-"""What belongs to a cell even at the top of a file, and what its learned h_0 or c_0 is called."""
+"""What belongs to a cell even at the top of a file or beside it; its learned h_0 or c_0."""
 
 
 def unwrapped(names: Iterable[str]) -> dict[str, str]:
@@ -65,41 +67,59 @@ def torch_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
             if re.match(rf"^(?:.+\.)?{pattern}$", name):
                 raise WeightsError(f"{quoted(name)} {what}")
     matches = [match for name in places if (match := RECURRENT.match(name))]
-    bases = list(dict.fromkeys(match["base"] or "" for match in matches))
+    modules = {match["base"] or "": list[RecurrentLayer]() for match in matches}
     matches.sort(key=lambda match: (int(match["layer"] or 0), match["reverse"] or ""))
+    recurrent_layer.check_pairs(matches, places)
+    for match in matches:
+        modules[match["base"] or ""].append(_layer(file, places, match))
     arrays = {name: file.arrays[place] for name, place in places.items()}
-    recurrent_layer.check_pairs(matches, arrays)
-    for base in bases:
-        cells = [_layer(file, places, match) for match in matches if (match["base"] or "") == base]
-        yield from _with_first_states(arrays, base, cells, bases)
+    matrices = {name: array.shape for name, array in arrays.items() if array.ndim > 1}
+    tops = {name.partition(".")[0] for name in matrices}
+    beside = {name: FIRST_STATE.match(name) for name in arrays if not PLAIN.match(name)}
+    widths = {n for name, shape in matrices.items() if name in beside for n in shape}
+    others = [(n, arrays[n], state, n.partition(".")[0] in tops) for n, state in beside.items()]
+    homes = Counter(base.rpartition(".")[0] for base in modules)
+    for base in modules:
+        yield from _with_first_states(base, modules, homes, others, widths)
 
 
 def _with_first_states(
-    arrays: Mapping[str, FloatArray], base: str, cells: list[RecurrentLayer], bases: list[str]
+    base: str,
+    modules: Mapping[str, list[RecurrentLayer]],
+    homes: Mapping[str, int],
+    beside: Iterable[tuple[str, FloatArray, re.Match[str] | None, bool]],
+    widths: set[int],
 ) -> Iterator[RecurrentLayer]:
-    """Yield the cells of the module ``base`` of all ``bases``, with h_0, (h_0, c_0) of an LSTM, if
-    the file has it. WeightsError if it is not clearly theirs, or plain cells lack what they have.
+    """Yield the cells of the module ``base``, with h_0, (h_0, c_0) of an LSTM, if the file has it.
+    WeightsError if it is not clearly theirs, or plain cells lack what they have: in their module,
+    or beside it what normalises their gates, as no matrix of those ``widths`` does, or a peephole.
     """
-    size, prefix, above = cells[0].hidden_size, f"{base}." if base else "", base.rpartition(".")[0]
-    alone = [each.rpartition(".")[0] for each in bases].count(above) == 1
-    states, others = dict[str, FloatArray](), list[str]()
-    matrices = {name.partition(".")[0] for name, array in arrays.items() if array.ndim > 1}
-    for name, array in arrays.items():
-        state = FIRST_STATE.match(name)
+    cells, above = modules[base], base.rpartition(".")[0]
+    (rows, size), over = cells[0].recurrent_weights.shape, f"{above}." * bool(above)
+    prefix, states, others = f"{base}." * bool(base), dict[str, FloatArray](), list[str]()
+    for name, array, state, apart in beside:
+        (home, _, last), near = name.rpartition("."), name.removeprefix(over)
         if state and (state["level"] or "") in (base, above):
-            if array.size != len(cells) * size or not (alone or name.startswith(f"{base}.")):
+            alone = homes[above] == 1 or name.startswith(f"{base}.")
+            if array.size != len(cells) * size or not alone:
                 raise WeightsError(
                     f"{quoted(name)} {array.shape} is not clearly the initial state "
                     f"({len(cells)}, 1, {size}) of {quoted(base)}; name it {prefix}h0 or remove it"
                 )
             states[state["of"][0].replace("s", "h")] = array.reshape(len(cells), size)
-        elif name.startswith(prefix) and not PLAIN.match(name):
-            apart = name.partition(".")[0] in matrices or array.size / size not in (1, 2, 3, 4)
-            asked = cells[0].leak is None and name.rpartition(".")[2].lower() in TIME_SCALES
-            if not asked and (prefix or not apart or OF_CELLS.search(name)):
+        elif name.startswith(prefix):
+            fits = not apart and array.size / size in (1, 2, 3, 4)
+            asked = cells[0].leak is None and last.lower() in TIME_SCALES
+            if not asked and (prefix or fits or OF_CELLS.search(name)):
                 others.append(name)
+        elif name.startswith(over) and near.count(".") < 2 and home not in modules:
+            gates = array.size == rows > size and rows not in widths
+            if (gates and OF_CELLS.search(near)) or PEEPHOLE.search(near):
+                others += [name]
     if others:
-        why = f"it also holds {quoted(others[0])}"
+        # The beginning of a long name is that of the cell's.
+        start = 0 if len(repr(others[0])) <= SHOWN_CHARACTERS + 2 else -SHOWN_CHARACTERS // 2
+        why = f"it also holds {quoted('…' * bool(start) + others[0][start:])}"
         raise recurrent_layer.other_cell(cells[0].name, cells[0].cell, why)
     none, parts = np.zeros((len(cells), size)), "hc" if cells[0].cell is CellName.LSTM else "h"
     first = np.concatenate([states.get(part, none) for part in parts], axis=1)
@@ -133,7 +153,7 @@ def _layer(file: WeightFile, places: Mapping[str, str], match: re.Match[str]) ->
         )
     # PyTorch-ESN has one bias and a leak, which it does not save; an nn.RNN no bias or two.
     one_bias = (arrays["bias_ih"] is None) != (arrays["bias_hh"] is None)
-    asked = one_bias or any(file.time_scales(recurrent.shape[1]).values())
+    asked = one_bias or bool(file.time_scales(recurrent.shape[1]))
     says: dict[str, Any] = {"inferred": ("leak", "state"), "leak": None if asked else 1.0}
     if cell is not CellName.ELMAN:  # PyTorch leaves no choice
         says = {"activation": "tanh", "gate_activation": "sigmoid"}

@@ -89,6 +89,7 @@ DAMAGED = {
     "not compressed": png(international(PROVENANCE.encode(), b"\1\0")),
     "cut short": PICTURES["plain"][:80],
     "unpacked without end": png(international(zlib.compress(b"[" * 2**24), b"\1\0")),
+    "packed and cut short": png(international(zlib.compress(PROVENANCE.encode())[:-4], b"\1\0")),
     "an animation of no frames": png(chunk(b"acTL", bytes(8))),
     "a length that lies": PNG_SIGNATURE + struct.pack(">I", 2**31) + b"tEXt",
     "signature alone": PNG_SIGNATURE,

@@ -142,6 +142,16 @@ def test_a_chunk_that_unfolds_beyond_its_size_is_refused(tmp_path: Path) -> None
     assert "do not unfold to 128 bytes" in refusal(written(tmp_path / "net.h5", fill))
 
 
+def test_what_chunks_hold_beyond_their_data_set_is_counted(tmp_path: Path) -> None:
+    def fill(file: Any) -> None:
+        more: dict[str, Any] = {"maxshape": (None,), "chunks": (3 * 2**22,), "compression": "gzip"}
+        for name in ("U", "W"):
+            data = file.create_dataset(name, (1,), "f4", **more)
+            data[:] = 1.0
+
+    assert "'W' would unfold to 50331648 bytes" in refusal(written(tmp_path / "net.h5", fill))
+
+
 def test_texts_over_which_hdf5_would_loop_for_ever_are_refused(tmp_path: Path) -> None:
     def fill(file: Any) -> None:
         cell(file, "rnn", 2)

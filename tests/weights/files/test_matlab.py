@@ -128,6 +128,51 @@ def test_a_compressed_bomb_is_not_unfolded(tmp_path: Path, small_header: bool) -
     assert peak < ALWAYS_ALLOWED // 16
 
 
+def packed(path: Path, *variables: bytes) -> Path:
+    """Write a version 5 file of variables, each compressed by itself."""
+    whole = [
+        zlib.compress(b"\x0e\0\0\0" + len(each).to_bytes(4, "little") + each) for each in variables
+    ]
+    tagged = [b"\x0f\0\0\0" + len(each).to_bytes(4, "little") + each for each in whole]
+    path.write_bytes(b"MATLAB 5.0 MAT-file".ljust(124) + b"\0\1IM" + b"".join(tagged))
+    return path
+
+
+def variable(path: Path, name: str, value: Any) -> bytes:
+    """Return what is in an uncompressed variable, without its tag."""
+    return written_by_scipy(path, {name: value}).read_bytes()[128 + 8 :]
+
+
+def test_of_what_is_left_out_the_head_alone_is_unfolded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, unfolded, make = tmp_path / "net.mat", list[int](), zlib.decompressobj
+
+    class Counted:
+        def __init__(self) -> None:
+            self.inner = make()
+
+        def decompress(self, data: Any, at_most: int) -> bytes:
+            found = self.inner.decompress(data, at_most)
+            unfolded.append(len(found))
+            return found
+
+    packed(path, *(variable(path, f"text{i}", "x" * 2**17) for i in range(3)))
+    monkeypatch.setattr(zlib, "decompressobj", Counted)
+
+    assert set(read_file(path).skipped.values()) == {"char"}
+    assert len(unfolded) == 3
+    assert sum(unfolded) < 2**14
+
+
+def test_what_follows_the_numbers_of_a_variable_is_counted(tmp_path: Path) -> None:
+    path = tmp_path / "net.mat"
+    more = [variable(path, name, np.eye(2)) + bytes(5 * 2**23) for name in ("A", "B")]
+
+    with pytest.raises(WeightsError, match="'B' would unfold to"):
+        read_file(packed(path, *more))
+
+
 def test_a_variable_longer_than_the_file_is_refused(tmp_path: Path) -> None:
     path = written_by_scipy(tmp_path / "net.mat", {"W": np.eye(3)})
     path.write_bytes(path.read_bytes()[:-8])

@@ -158,6 +158,14 @@ def test_an_array_that_unfolds_too_far_is_left_out_and_named_where_it_is_missed(
         load_weights(path)
 
 
+def test_texts_that_are_left_out_are_counted(tmp_path: Path) -> None:
+    path, texts = tmp_path / "net.npz", np.zeros(3 * 2**22, "<U1")
+    np.savez_compressed(path, a=texts, b=texts)
+
+    with pytest.raises(WeightsError, match=f"'b' would unfold to {texts.nbytes + 128} bytes"):
+        read_file(path)
+
+
 def test_settings_that_are_somebody_elses_text_do_no_harm(tmp_path: Path) -> None:
     arrays = {"input_weights": np.zeros((2, 1)), "recurrent_weights": np.eye(2)}
 

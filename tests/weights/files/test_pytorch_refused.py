@@ -165,6 +165,27 @@ def test_a_zip_bomb_is_refused_before_it_unfolds(tmp_path: Path) -> None:
     assert peak < 2**24
 
 
+def test_storages_of_which_nothing_is_taken_are_counted(tmp_path: Path) -> None:
+    path, count = tmp_path / "zero.pt", 3 * 2**22
+    tensors = {i: tensor(key=str(i), count=count, size=(0,), stride=(1,)) for i in range(2)}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", b"\x80\x02" + opcodes(tensors) + b".")
+        for key in tensors:
+            archive.writestr(f"archive/data/{key}", bytes(4 * count))
+
+    assert f"would unfold to {4 * count} bytes" in refusal(path)
+
+
+def test_a_long_key_is_passed_over_or_refused_before_a_name_is_made_of_it(tmp_path: Path) -> None:
+    passed = checkpoint(tmp_path / "net.pt", {"W": tensor(), "notes": {"k" * 10_000: 1}})
+    assert set(read_file(passed).arrays) == {"W"}
+
+    insides: list[Any] = [{}, tensor()]
+    for inside in insides:
+        path = checkpoint(tmp_path / "net.pt", {"W": tensor(), "notes": {"k" * 10_000: inside}})
+        assert "a name has 10000 characters" in refusal(path)
+
+
 def test_many_views_of_one_storage_are_counted_together(tmp_path: Path) -> None:
     numbers = np.zeros(2**16, dtype="<f4").tobytes()
     content = {str(i): tensor(count=2**16, size=(2**16,), stride=(1,)) for i in range(1000)}

@@ -160,6 +160,14 @@ def test_a_cell_that_holds_more_than_a_plain_one_is_refused_by_name(
     assert "gradscope.lag_norms(gradscope.DenseChain(J))" in str(caught.value)
 
 
+def test_an_array_of_a_long_name_is_told_by_its_end(tmp_path: Path) -> None:
+    prefix = "\x1b[2J".join("encoder") + "." + 20 * "x" + ".cell."
+    arrays = layer_arrays(1, "", prefix) | {f"{prefix}leaky_gate": np.ones(3)}
+
+    with pytest.raises(WeightsError, match=r"it also holds '…[x]*.cell.leaky_gate'"):
+        load_weights(saved(tmp_path / "net.npz", arrays))
+
+
 @pytest.mark.parametrize("name", list(ANOTHER)[:6])
 def test_at_the_top_of_a_file_a_cells_own_arrays_are_told_by_name_and_size(
     tmp_path: Path, name: str
@@ -168,6 +176,36 @@ def test_at_the_top_of_a_file_a_cells_own_arrays_are_told_by_name_and_size(
 
     with pytest.raises(WeightsError, match=f"no plain LSTM: it also holds '{name}'"):
         load_weights(saved(tmp_path / "net.npz", arrays))
+
+
+@pytest.mark.parametrize("above", ["", "net."])
+@pytest.mark.parametrize(
+    "name", ["ln_ih.bias", "norm_h.weight", "peephole.weight_ci", "peep_f", "weight_co"]
+)
+def test_what_normalises_gates_or_is_a_peephole_is_refused_beside_the_cell_too(
+    tmp_path: Path, above: str, name: str
+) -> None:
+    size = 12 if "n" in name[:2] else 3
+    others = {f"{above}{name}": np.ones(size), "fc.weight": np.ones((2, 3))}
+
+    with pytest.raises(WeightsError, match=rf"no plain LSTM: it also holds '{above}{name}'"):
+        load_weights(saved(tmp_path / "net.npz", layer_arrays(4, "", f"{above}cell.") | others))
+
+
+@pytest.mark.parametrize(
+    "others",
+    [
+        {"fc.weight": np.ones((12, 3)), "bn1.weight": np.ones(12)},
+        {"head.norm.inner.weight": np.ones(12)},
+        {"norm.weight": np.ones(3), "weight_conv.bias": np.ones(8)},
+    ],
+)
+def test_what_normalises_another_layer_is_no_cause_for_refusal(
+    tmp_path: Path, others: dict[str, Any]
+) -> None:
+    found = load_weights(saved(tmp_path / "net.npz", layer_arrays(4, "_l0", "rnn.") | others))
+
+    assert len(found.layers) == 1
 
 
 @pytest.mark.parametrize("prefix", ["", "net.cell."])
