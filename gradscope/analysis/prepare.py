@@ -166,7 +166,8 @@ def _drawn(settings: Settings, read_table: ReadTable) -> Prepared:
     """Draw a network and its sequences, each from its own random stream."""
     streams = Streams.from_seed(settings.seed)
     problem = problem_within_memory(settings, read_table)
-    network = draw_network(settings, problem, streams.weights)
+    sizes = (problem.n_inputs, settings.hidden, problem.n_outputs)
+    network = draw_network(settings, sizes, streams.weights)
     examined = problem.examine(streams.examined, settings.sequences)
     if count := further_steps(settings):
         examined = problem.follow(streams.further, examined, count)

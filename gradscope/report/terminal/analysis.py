@@ -54,7 +54,8 @@ def analysis_page(analysis: Analysis, screen: Screen) -> RenderableType:
     parts += [Text(profile_plot(analysis, screen)), Text()]
     parts += bullets("Why", [reason_sentence(each) for each in verdict.reasons], screen)
     if analysis.remedies:
-        parts += [Text(), *bullets("What to do", advice(analysis), screen)]
+        sentences, commands = advice(analysis)
+        parts += [Text(), *bullets("What to do", sentences, screen, commands)]
     if analysis.details is not NO_DETAILS:
         panels = [PANELS[name] for name in ("map", "shares", "lyapunov", "singular")]
         read = [each.reading(analysis) for each in panels if each.shown(analysis)]
