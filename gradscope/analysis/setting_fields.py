@@ -204,6 +204,9 @@ class SettingFields:
     spectrum: bool = setting(
         False, DETAILS, ANALYSIS, "Singular values, Lyapunov exponents, theory."
     )
+    memory: bool = setting(
+        False, DETAILS, ANALYSIS, "Measure how past inputs can be read out, by delay."
+    )
     verify: bool = setting(False, DETAILS, ANALYSIS, "Compute sampled lags again by an exact SVD.")
 
     seed: int = setting(

@@ -32,7 +32,10 @@ MEMORY_ROWS, MEMORY_SEQUENCES = 300, 64
 sum over many delays scatters more than each."""
 
 MAX_STEPS = 1_000_000
-"""Most steps of a sequence, over all of a half, that a score may take."""
+"""Most steps, over all sequences of a half, that a score may take."""
+
+STATES_AT_ONCE = 2**22
+"""Numbers of hidden states behind a memory function that are held at once: 32 MB."""
 
 Source = Callable[[int], tuple[FloatArray, Targets] | None]
 """Returns hidden states (T,B,H) after each step and targets of at most so many further sequences,
@@ -157,17 +160,25 @@ def memory_function(
     """Return the memory function (delays,D): the squared correlation of a linear readout of h_t
     with each x_{t−d}, d = 0 … delays − 1, of inputs N(mean, scale²) independent of one another.
 
-    The rows start where as many steps again have passed as there are delays. ``mean`` and ``scale``
-    are (D,).
+    The rows start where twice as many steps have passed as there are delays, and those that it is
+    measured on follow those of the fit. ``mean`` and ``scale`` are (D,).
     """
     inputs, hidden = params.sizes[:2]
-    steps = -(-2 * MEMORY_ROWS * (hidden + 1) // MEMORY_SEQUENCES)
-    white = rng.standard_normal((2 * delays + steps, MEMORY_SEQUENCES, inputs))
-    states = unroll(params, mean + scale * white).hidden[1 + 2 * delays :]
-    past = np.stack([white[2 * delays - d :][:steps] for d in range(delays)], axis=2)
+    at_once = max(STATES_AT_ONCE // (MEMORY_SEQUENCES * hidden), 1)
+    steps = -(-MEMORY_ROWS * (hidden + 1) // MEMORY_SEQUENCES)
+    white: FloatArray = rng.standard_normal((2 * delays, MEMORY_SEQUENCES, inputs))
+    state = unroll(params, mean + scale * white).states[-1]
     halves = (_Moments(), _Moments())
-    for half, of in zip(halves, np.array_split(np.arange(MEMORY_SEQUENCES), 2), strict=True):
-        half.add(states[:, of].reshape(-1, hidden), past[:, of].reshape(-1, delays * inputs))
+    for half in halves:
+        for start in range(0, steps, at_once):
+            count = min(at_once, steps - start)
+            drawn = rng.standard_normal((count, MEMORY_SEQUENCES, inputs))
+            white = np.concatenate([white[-delays:], drawn])
+            ran = unroll(params, mean + scale * drawn, state)
+            state = ran.states[-1]
+            past = [white[delays - d : delays - d + count] for d in range(delays)]
+            rows = np.stack(past, axis=2).reshape(-1, delays * inputs)
+            half.add(ran.hidden[1:].reshape(-1, hidden), rows)
     fit = _fit(*halves, hidden)
     with np.errstate(divide="ignore", invalid="ignore"):
         squared = np.square(fit.covariance) / (fit.predicted * fit.variance)

@@ -55,7 +55,7 @@ def analysis_page(analysis: Analysis, screen: Screen) -> RenderableType:
     if analysis.remedies:
         parts += [Text(), *bullets("What to do", advice(analysis), screen)]
     if analysis.details is not NO_DETAILS:
-        panels = [PANELS[name] for name in ("map", "shares", "lyapunov", "singular")]
+        panels = [PANELS[name] for name in ("map", "shares", "lyapunov", "singular", "memory")]
         read = [each.reading(analysis) for each in panels if each.shown(analysis)]
         parts += [Text(), *bullets("In detail", read + verification_sentences(analysis), screen)]
     return Group(*parts)
