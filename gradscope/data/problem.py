@@ -67,6 +67,7 @@ def series_problem(
         required_lag=None if errors is None else rewarded_lag(errors),
         baseline=baseline,
         lag_errors=errors,
+        lag_is_longest=True,
     )
     return Problem(
         task_info,

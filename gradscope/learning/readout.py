@@ -21,6 +21,9 @@ from gradscope.notebook_repr import CompactRepr
 ROWS_PER_COEFFICIENT = 100
 """Rows in each half for every coefficient: the fit costs R² about 1/100 of the variance."""
 
+NOTHING_READ, EXPLAINED = 0.05, 0.2
+"""R² up to which nothing can be read out, and from which on it promises what training reaches."""
+
 RIDGE = 1e-9
 """Penalty on w, in parts of the largest variance of the state."""
 

@@ -8,13 +8,11 @@ from typing import Any
 from gradscope.analysis.fields import ZERO_PRODUCT
 from gradscope.analysis.results import Analysis
 from gradscope.diagnosis.reasons import Reason, ReasonCode
+from gradscope.learning.readout import EXPLAINED, NOTHING_READ
 from gradscope.names import Regime, StageName, TaskName
 from gradscope.report.words.cells import MAIN_CAUSES
 from gradscope.report.words.headline import REGIME_WORDS, large_input_weights
 from gradscope.report.words.numbers import fraction, level, number, percent, power_of_ten, steps
-
-NOTHING_READ, EXPLAINED = 0.05, 0.2
-"""R² up to which nothing can be read out, and from which on it promises what training reaches."""
 
 
 def reasons_of(analysis: Analysis) -> list[str]:
