@@ -35,8 +35,18 @@ More: gradscope --help, gradscope COMMAND --help, gradscope explain
 """
 
 COMMANDS = (
-    *("analyze", "compare", "train", "spectrum", "inspect", "sweep", "export", "report", "merge"),
-    *("check", "explain", "rerun", "show-config"),
+    *(
+        "analyze",
+        "compare",
+        "train",
+        "spectrum",
+        "forecast",
+        "inspect",
+        "sweep",
+        "export",
+        "report",
+    ),
+    *("merge", "check", "explain", "rerun", "show-config"),
 )
 """Every command, in the order of the help page: a function or an app in the module of that name."""
 

@@ -27,6 +27,9 @@ FEW_UPDATES = 400
 PROMISED_FROM = 200
 """Updates from which on what is explained is promised: the fewest of the trainings behind it."""
 
+SLACK = 0.1
+"""By how much the error may exceed what R² leaves, in parts of the baseline's."""
+
 VANISHED = 1e-3
 BATCHES = 32
 """Batches behind the signal-to-noise ratio."""
@@ -67,11 +70,16 @@ class Expectation:
     error: ErrorName
     updates: tuple[int, ...]
 
+    def promised_error(self, updates: int) -> float | None:
+        """Return the error that R² promises at most, in parts of the baseline's; None for none."""
+        score = self.readout.score
+        if self.error is not ErrorName.SQUARED or updates < PROMISED_FROM or score is None:
+            return None
+        return 1.0 - score + SLACK if score >= EXPLAINED else None
+
     def answer(self, updates: int) -> tuple[Answer, Ground]:
         """Return the answer for so many updates, and what it rests on."""
-        score = self.readout.score
-        promised = score is not None and score >= EXPLAINED and updates >= PROMISED_FROM
-        if promised and self.error is ErrorName.SQUARED:
+        if self.promised_error(updates) is not None:
             return Answer.YES, Ground.READOUT
         if not self.up_to or updates <= FEW_UPDATES:
             if self.horizon is not None and self.lag > self.horizon:
