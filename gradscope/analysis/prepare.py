@@ -34,9 +34,6 @@ from gradscope.names import StageName
 if TYPE_CHECKING:
     from gradscope.analysis.imported.stack import ImportedStack
 
-HELD_OUT_SEQUENCES = 256
-"""Fresh sequences of a task on which the error is measured."""
-
 ReadRun = Callable[[Path], SavedRun]
 ReadTable = Callable[[Path, tuple[str, ...], str], Table]
 
@@ -185,7 +182,7 @@ def _drawn(settings: Settings, read_table: ReadTable) -> Prepared:
         EvaluationBatch(
             with_noise(settings.noise, streams.noise, network, sequences), problem.task_info
         )
-        for sequences in (examined, problem.validate(streams.held_out, HELD_OUT_SEQUENCES))
+        for sequences in (examined, problem.validate(streams.held_out, settings.held_out))
     )
     task = problem if settings.updates else None
     drawn = (network, batch, held_out, task, settings, StageName.INITIAL)
@@ -229,7 +226,7 @@ def readout_sources(prepared: Prepared) -> tuple[Source, Source]:
         draw = partial(problem.draw, streams.readout)
         return (lambda count: states(draw(min(count, at_once))),) * 2
     windows = problem.examine(streams.readout, problem.training_rows // given.batch.n_steps)
-    return rest_of(windows), rest_of(problem.validate(streams.readout, HELD_OUT_SEQUENCES))
+    return rest_of(windows), rest_of(problem.validate(streams.readout, prepared.resolved.held_out))
 
 
 def open_problem(settings: Settings, read_table: ReadTable = read_table) -> Problem:
@@ -244,5 +241,5 @@ def open_problem(settings: Settings, read_table: ReadTable = read_table) -> Prob
 def problem_within_memory(settings: Settings, read_table: ReadTable = read_table) -> Problem:
     """Open the problem, and refuse it where the study would not fit into memory."""
     problem = open_problem(settings, read_table)
-    require_memory(settings, problem.n_inputs, problem.n_outputs, HELD_OUT_SEQUENCES)
+    require_memory(settings, problem.n_inputs, problem.n_outputs, settings.held_out)
     return problem

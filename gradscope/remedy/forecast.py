@@ -4,8 +4,8 @@ undecided.
 No, where the lag lies beyond the memory horizon at 1/1000, or where fewer updates than
 ``UPDATES_PER_SIGNAL`` / SNR² are made, SNR² at its upper bound. Yes, where a linear readout of the
 untrained state explains a fifth of the target: training then reaches about what it explains. Where
-a lag is needed only up to, some sequences ask for less, and many updates find them: no answer
-beyond ``FEW_UPDATES``. ``make advice`` measures how often each answer is right.
+many sequences need less than the lag, neither holds so often: no promise, and no "no" beyond
+``FEW_UPDATES``. ``make advice`` measures how often each answer is right.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -57,8 +57,8 @@ class Expectation:
     """What is known of one lag, and the answer for each number of ``updates``.
 
     ``horizon`` is the memory horizon at 1/1000, None beyond ``steps``; ``squared_signal`` the upper
-    bound of SNR², None where the horizon answers already; ``up_to``: many sequences need less. What
-    R² promises was tried where the ``error`` is squared.
+    bound of SNR², None where the horizon answers already; ``up_to``: many sequences need less. R²
+    promises something where it is not so, and the ``error`` is squared.
     """
 
     lag: int
@@ -73,9 +73,9 @@ class Expectation:
     def promised_error(self, updates: int) -> float | None:
         """Return the error that R² promises at most, in parts of the baseline's; None for none."""
         score = self.readout.score
-        if self.error is not ErrorName.SQUARED or updates < PROMISED_FROM or score is None:
+        if self.up_to or self.error is not ErrorName.SQUARED or updates < PROMISED_FROM:
             return None
-        return 1.0 - score + SLACK if score >= EXPLAINED else None
+        return 1.0 - score + SLACK if score is not None and score >= EXPLAINED else None
 
     def answer(self, updates: int) -> tuple[Answer, Ground]:
         """Return the answer for so many updates, and what it rests on."""
