@@ -6,11 +6,13 @@ is trained with several seeds on the same batches as "nothing", with the person'
 of the updates, and judged on held-out sequences. Shorter ones choose wrongly (``make advice``).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 
@@ -20,11 +22,12 @@ from gradscope.analysis.settings import Settings
 from gradscope.arrays import FloatArray
 from gradscope.errors import GradscopeError, SettingError
 from gradscope.learning.readout import EXPLAINED, Readout, measure_readout
+from gradscope.names import CellName
 from gradscope.remedy.candidates import Candidate, candidates
-from gradscope.sweep.cell import Status
+from gradscope.sweep.cell import Status, run_cell
 from gradscope.sweep.executors import Workers
-from gradscope.sweep.grid import Cell, Grid, Plan, make_plan
-from gradscope.sweep.query import Rows, read_rows
+from gradscope.sweep.grid import Cell, Grid, make_plan
+from gradscope.sweep.query import read_rows
 from gradscope.sweep.run import Progress, Watch, run_sweep
 
 BEST = 3
@@ -33,7 +36,7 @@ BEST = 3
 BETTER_BY = 0.1
 """R² by which the best must exceed "nothing"."""
 
-SEEDS = 3
+SEEDS, FEWEST_SEEDS = 3, 2
 HELD_OUT = 1024
 """Held-out sequences behind each error."""
 
@@ -43,7 +46,12 @@ DEVIATIONS = 2.0
 LEAST = 0.01
 """Part of the baseline's error below which a difference is no help (convention)."""
 
-MEASURED = ("horizon", "rate_nats_per_step", "first_horizon", "first_rate_nats_per_step")
+FEW = (1, 11)
+"""Updates that are made to learn how long one takes."""
+
+
+Result = dict[str, Any] | None
+"""A row of the store, None where the training did not end."""
 
 
 class Outcome(StrEnum):
@@ -57,28 +65,41 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Screened:
-    """A candidate before training: its R², and the ``cells`` to train, a seed each; none where it
-    will not be tried, for the reason ``why``.
-    """
+    """A candidate before training: its R², and why it is not trained, "" where it is."""
 
     candidate: Candidate
     readout: Readout
-    cells: tuple[Cell, ...] = ()
     why: str = ""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class TrialPlan:
-    """Every candidate, "nothing" first; ``told`` says whether R² chose what is trained."""
+    """Every candidate, "nothing" first, to be trained as ``settings`` say with so many ``seeds``;
+    ``told`` says whether R² chose what is trained.
+    """
 
     settings: Settings
     screened: tuple[Screened, ...]
     told: bool
+    seeds: int = SEEDS
 
     @property
-    def plan(self) -> Plan:
-        """All cells to train, as those of a sweep."""
-        return Plan(tuple(cell for each in self.screened for cell in each.cells))
+    def held_out(self) -> int:
+        """Fresh sequences behind each error."""
+        return max(self.settings.held_out, HELD_OUT)
+
+    @property
+    def cells(self) -> tuple[Cell, ...]:
+        """All trainings, as cells of a sweep."""
+        return tuple(cell for each in self.screened for cell in self.cells_of(each))
+
+    def cells_of(self, screened: Screened) -> tuple[Cell, ...]:
+        """Return the trainings of a candidate, a seed each; none where it is not trained."""
+        if screened.why:
+            return ()
+        changes = {"held_out": self.held_out, **screened.candidate.changes}
+        grid = Grid(self.settings.with_changes(changes).as_dict(), {}, self.seeds)
+        return make_plan(grid).cells
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -112,27 +133,28 @@ class Trial:
 
 
 def plan_trial(
-    settings: Settings, seeds: int = SEEDS, screened: Callable[[], None] = lambda: None
+    settings: Settings, seeds: int = SEEDS, ended: Callable[[], None] = lambda: None
 ) -> TrialPlan:
-    """Score every candidate and choose which to train with how many ``seeds``; ``screened`` is
-    called after each. SettingError where nothing is trained (no updates), or there are no targets.
+    """Score every candidate and choose which to train with how many ``seeds``; ``ended`` is called
+    after each. SettingError where nothing is trained (no updates), or there are fewer than two
+    seeds.
     """
     if not settings.updates:
         raise SettingError("--updates is 0, but try trains what may help; give --updates N")
-    asked = settings.with_changes({"held_out": max(settings.held_out, HELD_OUT)})
-    before = analyze(asked.with_changes({"updates": 0}), readout=False)
-    found = [_screened(each, asked, seeds, screened) for each in candidates(before)]
-    ranked = sorted(found[1:], key=_score, reverse=True)
-    told = bool(ranked) and _score(ranked[0]) >= max(EXPLAINED, _score(found[0]) + BETTER_BY)
-    better = [each for each in ranked[:BEST] if _score(each) > _score(found[0])]
-    single = [each for each in found[1:] if each.candidate.parts == 1]
-    chosen = [found[0], *(better if told else single)]
-    reason = "its R² is smaller" if told else "only single changes are tried where R² cannot tell"
-    kept = [
-        each if each in chosen else Screened(each.candidate, each.readout, (), each.why or reason)
+    if seeds < FEWEST_SEEDS:
+        raise SettingError(f"--seeds is {seeds}; one seed is a coin, choose {FEWEST_SEEDS} or more")
+    before = analyze(settings.with_changes({"updates": 0}), readout=False)
+    found = [_screened(each, settings, ended) for each in candidates(before)]
+    sound = sorted((each for each in found[1:] if not each.why), key=_score, reverse=True)
+    told = bool(sound) and _score(sound[0]) >= max(EXPLAINED, _score(found[0]) + BETTER_BY)
+    better = [each for each in sound[:BEST] if _score(each) > _score(found[0])]
+    chosen = better if told else [each for each in sound if each.candidate.parts == 1]
+    reason = "its R² is smaller" if told else "R² cannot tell, so only single changes are"
+    kept = (
+        each if each.why or each in (found[0], *chosen) else replace(each, why=reason)
         for each in found
-    ]
-    return TrialPlan(asked, tuple(kept), told)
+    )
+    return TrialPlan(settings, tuple(kept), told, seeds)
 
 
 def _score(screened: Screened) -> float:
@@ -140,19 +162,36 @@ def _score(screened: Screened) -> float:
     return -1.0 if screened.readout.score is None else screened.readout.score
 
 
-def _screened(
-    candidate: Candidate, settings: Settings, seeds: int, ended: Callable[[], None]
-) -> Screened:
+def _screened(candidate: Candidate, settings: Settings, ended: Callable[[], None]) -> Screened:
     try:
-        changed = settings.with_changes(candidate.changes)
-        cells = make_plan(Grid(changed.as_dict() | {"seed": settings.seed}, {}, seeds)).cells
-        prepared = prepare(changed.with_changes({"updates": 0}))
+        prepared = prepare(settings.with_changes({**candidate.changes, "updates": 0}))
         readout = measure_readout(prepared.network.sizes[1], readout_sources(prepared))
     except GradscopeError as error:
-        return Screened(candidate, Readout(None, str(error)), (), str(error))
+        return Screened(candidate, Readout(None, str(error)), str(error))
     finally:
         ended()
-    return Screened(candidate, readout, cells)
+    return Screened(candidate, readout)
+
+
+def seconds_per_training(plan: TrialPlan, updates: int) -> float:
+    """Return the seconds that all trainings of so many updates take in this process, from trying a
+    few updates of each kind of cell.
+    """
+    took: dict[CellName, tuple[float, float]] = {}
+    total = 0.0
+    for cell in plan.cells:
+        kind = cell.settings.cell
+        if kind not in took:
+            timed = []
+            for few in FEW:
+                start = time.perf_counter()
+                run_cell(replace(cell, settings=cell.settings.with_changes({"updates": few})))
+                timed.append(time.perf_counter() - start)
+            each = max(timed[1] - timed[0], 0.0) / (FEW[1] - FEW[0])
+            took[kind] = (timed[0] - FEW[0] * each, each)
+        once, each = took[kind]
+        total += once + updates * each
+    return total
 
 
 def run_trial(
@@ -161,11 +200,18 @@ def run_trial(
     """Train what the plan chose, as the cells of a sweep in ``store``, and judge it; parameters and
     errors are those of ``run_sweep``.
     """
-    progress = run_sweep(plan.plan.cells, store, workers=workers, watch=watch)
+    progress = run_sweep(plan.cells, store, workers=workers, watch=watch)
     rows = read_rows(store, curves=False)
-    places = {key: place for place, key in enumerate(rows.column("key"))}
-    nothing = _errors(plan.screened[0], rows, places)
-    tried = [_tried(each, nothing, rows, places) for each in plan.screened]
+    results = dict(zip(rows.column("key"), rows.values, strict=True))
+    ended = [
+        [
+            dict(zip(rows.columns, results[c.key], strict=True)) if c.key in results else None
+            for c in plan.cells_of(each)
+        ]
+        for each in plan.screened
+    ]
+    nothing = _errors(ended[0])
+    tried = [_tried(*each, nothing) for each in zip(plan.screened, ended, strict=True)]
     tried.sort(key=lambda t: (not t.errors.size, np.mean(t.errors) if t.errors.size else 0.0))
     return Trial(plan, tuple(tried), progress)
 
@@ -185,28 +231,26 @@ def try_remedies(
         return run_trial(plan, store or Path(folder) / "try.db", workers=workers)
 
 
-def _errors(screened: Screened, rows: Rows, places: dict[str, int]) -> FloatArray:
+def _errors(results: Sequence[Result]) -> FloatArray:
     """Return the error of each seed (S,) in parts of the baseline's, NaN where it did not end."""
-    errors = np.full(len(screened.cells), np.nan)
-    for number, cell in enumerate(screened.cells):
-        if (place := places.get(cell.key)) is None:
-            continue
-        done = rows.column("status")[place] == Status.DONE
-        error, baseline = (rows.column(n)[place] for n in ("held_out_error", "baseline_error"))
-        errors[number] = error / baseline if done and error is not None and baseline else np.inf
-    return errors
+
+    def error(result: Result) -> float:
+        if result is None:
+            return np.nan
+        known = result["status"] == Status.DONE and result["held_out_error"] is not None
+        return result["held_out_error"] / result["baseline_error"] if known else np.inf
+
+    return np.array([error(each) for each in results])
 
 
-def _tried(screened: Screened, nothing: FloatArray, rows: Rows, places: dict[str, int]) -> Tried:
-    errors = _errors(screened, rows, places)
-    ended = [places[cell.key] for cell in screened.cells if cell.key in places]
+def _tried(screened: Screened, results: Sequence[Result], nothing: FloatArray) -> Tried:
+    errors, ended = _errors(results), [each for each in results if each is not None]
 
     def median(name: str, missing: float) -> float:
-        values = [rows.column(name)[place] for place in ended]
-        known = [missing if value is None else float(value) for value in values]
+        known = [missing if each[name] is None else float(each[name]) for each in ended]
         return float(np.median(known)) if known else np.nan
 
-    outcome = judged(errors, nothing) if screened.cells else Outcome.NOT_TRIED
+    outcome = Outcome.NOT_TRIED if screened.why else judged(errors, nothing)
     return Tried(
         screened=screened,
         outcome=outcome if screened.candidate.parts else Outcome.REFERENCE,
