@@ -2,8 +2,8 @@
 undecided.
 
 No, where the lag lies beyond the memory horizon at 1/1000, or where fewer updates than
-``UPDATES_PER_SIGNAL`` / SNR² are made, SNR² at its upper bound. Yes, where a linear readout of the
-untrained state explains a fifth of the target: training then reaches about what it explains. Where
+``UPDATES_PER_SIGNAL`` / SNR² are made, SNR² at its upper bound. Else yes, where a linear readout of
+the untrained state explains a fifth of the target: training reaches about what it explains. Where
 many sequences need less than the lag, neither holds so often: no promise, and no "no" beyond
 ``FEW_UPDATES``. ``make advice`` measures how often each answer is right.
 """
@@ -70,25 +70,24 @@ class Expectation:
     error: ErrorName
     updates: tuple[int, ...]
 
-    def promised_error(self, updates: int) -> float | None:
-        """Return the error that R² promises at most, in parts of the baseline's; None for none."""
-        score = self.readout.score
-        if self.up_to or self.error is not ErrorName.SQUARED or updates < PROMISED_FROM:
-            return None
-        return 1.0 - score + SLACK if score is not None and score >= EXPLAINED else None
-
     def answer(self, updates: int) -> tuple[Answer, Ground]:
         """Return the answer for so many updates, and what it rests on."""
-        if self.promised_error(updates) is not None:
-            return Answer.YES, Ground.READOUT
         if not self.up_to or updates <= FEW_UPDATES:
             if self.horizon is not None and self.lag > self.horizon:
                 return Answer.NO, Ground.HORIZON
-            if self.squared_signal is not None and (
-                updates * self.squared_signal < UPDATES_PER_SIGNAL
-            ):
+            signal = self.squared_signal
+            if signal is not None and updates * signal < UPDATES_PER_SIGNAL:
                 return Answer.NO, Ground.SIGNAL
+        tried = not self.up_to and self.error is ErrorName.SQUARED and updates >= PROMISED_FROM
+        if tried and self.readout.score is not None and self.readout.score >= EXPLAINED:
+            return Answer.YES, Ground.READOUT
         return Answer.UNDECIDED, Ground.NOTHING
+
+    def promised_error(self, updates: int) -> float | None:
+        """Return the error that R² promises at most, in parts of the baseline's; None for none."""
+        if self.readout.score is None or self.answer(updates)[0] is not Answer.YES:
+            return None
+        return 1.0 - self.readout.score + SLACK
 
 
 def forecast(
