@@ -169,6 +169,9 @@ class SettingFields:
         None, TRAINED, TRAINING, "Backpropagate each error over at most this many lags.", COUNT
     )
 
+    held_out: int = setting(
+        256, SEQUENCES | DRAWN, ANALYSIS, "Fresh sequences behind the error of a task.", SIZE
+    )
     sequences: int = setting(16, SEQUENCES, ANALYSIS, "Sequences examined.", SIZE)
     burn_in: int | None = setting(
         None, SEQUENCES, ANALYSIS,
@@ -203,6 +206,9 @@ class SettingFields:
     )
     spectrum: bool = setting(
         False, DETAILS, ANALYSIS, "Singular values, Lyapunov exponents, theory."
+    )
+    memory: bool = setting(
+        False, DETAILS, ANALYSIS, "Measure how past inputs can be read out, by delay."
     )
     verify: bool = setting(False, DETAILS, ANALYSIS, "Compute sampled lags again by an exact SVD.")
 
