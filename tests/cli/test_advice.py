@@ -138,7 +138,7 @@ def test_a_network_from_a_file_gets_the_commands_that_a_flag_can_make(
     assert set(noise) == {"raise-gain"}
     assert "--gain" in noise["raise-gain"][0]["command"]
     assert data["standardise-inputs"][1]["write_level"] > 0.05
-    assert data["standardise-inputs"][0]["command"].endswith("--standardise --data x.npy")
+    assert "--standardise" in data["standardise-inputs"][0]["command"]
     page = call("analyze", *given).stdout
     assert noise["raise-gain"][0]["command"].split(" --")[-1] in page
 
@@ -151,7 +151,8 @@ def test_a_command_stands_below_its_sentence_as_a_shell_takes_it(call: Call) -> 
 
     assert len(commands) > 1
     assert max(map(len, page.splitlines())) <= 80
-    words = shlex.split(page.replace("•", "").replace("'", ""))
+    # As a shell does, and unlike shlex: a backslash at the end of a line joins it to the next.
+    words = page.replace("\\\n", "").split()
     for command in commands:
         wanted = shlex.split(command)
         starts = [i for i, word in enumerate(words) if word == "gradscope"]
