@@ -101,6 +101,10 @@ def _page(title: str, subject: str, settings: Settings, sections: Iterable[str])
         provenance=escape(provenance_text(settings.as_dict())),
         sections="\n".join(filter(None, sections)),
     )
+    return _seen(page)
+
+
+def _seen(page: str) -> str:
     return "\n".join(map(printable, page.split("\n")))  # What cannot be seen is spelled out.
 
 
