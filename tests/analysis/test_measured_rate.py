@@ -65,7 +65,9 @@ def test_of_a_network_from_a_file_w_is_scaled(tmp_path: Path, cell: CellName) ->
     name, blocks = {CellName.ELMAN: ("rnn", 1), CellName.GRU: ("gru", 3)}[cell]
     rng, file = np.random.default_rng(0), tmp_path / "net.npz"
     shapes = {"weight_ih_l0": (2,), "weight_hh_l0": (6,), "bias_ih_l0": (), "bias_hh_l0": ()}
-    of_file = {f"{name}.{k}": rng.normal(size=(6 * blocks, *s)) / 3 for k, s in shapes.items()}
+    of_file: dict[str, Any] = {
+        f"{name}.{k}": rng.normal(size=(6 * blocks, *s)) / 3 for k, s in shapes.items()
+    }
     np.savez(file, **of_file)
     asked = {"weights": str(file), "activation": "tanh", "steps": 20, "gain": 0.8}
 

@@ -122,13 +122,9 @@ def test_a_network_from_a_file_gets_the_commands_that_a_flag_can_make(
 ) -> None:
     rng = np.random.default_rng(0)
     shapes = {"weight_ih_l0": (12, 2), "bias_ih_l0": (12,), "bias_hh_l0": (12,)}
-    arrays = {name: rng.normal(size=shape) / 4 for name, shape in shapes.items()}
-    recurrent = 0.4 * np.linalg.qr(rng.normal(size=(12, 12)))[0]
-    np.savez(
-        tmp_path / "net.npz",
-        **{f"rnn.{n}": a for n, a in arrays.items()},
-        **{"rnn.weight_hh_l0": recurrent},
-    )
+    arrays: dict[str, Any] = {f"rnn.{n}": rng.normal(size=s) / 4 for n, s in shapes.items()}
+    arrays["rnn.weight_hh_l0"] = 0.4 * np.linalg.qr(rng.normal(size=(12, 12)))[0]
+    np.savez(tmp_path / "net.npz", **arrays)
     np.save(tmp_path / "x.npy", rng.normal(40.0, 1.0, size=(30, 4, 2)))
     given = ("net.npz", "--activation", "tanh", "--steps", "30")
 

@@ -32,7 +32,7 @@ def rows(*, quick: bool = False) -> Iterator[Row]:
     for network in NETWORKS:
         for seed in seeds:
             settings = Settings(delay=50, updates=0, seed=seed, **network)
-            measure, tried = measured_rate(prepare(settings)), []
+            measure, tried = measured_rate(prepare(settings)), list[float]()
 
             def counted(*, gain: float, measure: Any = measure, tried: Any = tried) -> float:
                 tried.append(gain)

@@ -114,11 +114,11 @@ def rows(*, quick: bool = False) -> Iterator[Row]:
 def before(advice: Advised) -> float:
     """Return the rate without its misalignment, all else equal."""
     causes = terms_of(advice)
-    return float(np.subtract(causes.total, causes.misalignment))
+    return (causes.total or 0.0) - (causes.misalignment or 0.0)
 
 
 def terms_alone(advice: Advised) -> float:
     """Return ln(gain) + slope ceiling + saturation."""
     causes, gain = terms_of(advice), advice.analysis.settings.gain
-    changed = np.log(advice.remedy.changes.get("gain", gain))
-    return float(changed + causes.slope_ceiling + causes.saturation)
+    changed = float(np.log(advice.remedy.changes.get("gain", gain)))
+    return changed + (causes.slope_ceiling or 0.0) + (causes.saturation or 0.0)

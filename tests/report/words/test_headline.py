@@ -365,10 +365,10 @@ REASONS: dict[ReasonCode, list[dict[str, Any]]] = {
     ],
 }
 
-MEASURED = {"predicted_rate": -0.1, "predicted_from": "measurement"}
+MEASURED: dict[str, Any] = {"predicted_rate": -0.1, "predicted_from": "measurement"}
 TERMS = {"predicted_rate": -0.1, "predicted_from": "terms"}
 UNKNOWN = {"predicted_rate": None, "predicted_from": "terms"}
-GAIN = {"gain": 1.5, "factor": 1.5, **MEASURED}
+GAIN: dict[str, Any] = {"gain": 1.5, "factor": 1.5, **MEASURED}
 KEEP = {"lag": 50, "forget_bias": 3.912}
 
 REMEDIES: dict[RemedyCode, list[dict[str, Any]]] = {
