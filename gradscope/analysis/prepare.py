@@ -191,7 +191,7 @@ def _to_train(given: Prepared) -> Prepared:
     )
     if settings.start is StartName.GIVEN:
         return ready
-    network = draw_network(settings, problem, streams.weights)
+    network = draw_network(settings, given.network.sizes, streams.weights)
     return replace(ready, network=network, first_stage=StageName.INITIAL)
 
 

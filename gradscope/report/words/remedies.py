@@ -42,7 +42,7 @@ def remedy_sentence(remedy: Remedy, *, drawn: bool = True, trained: bool = False
     text = words[remedy.code]({**remedy.changes, **remedy.numbers})
     rate = remedy.numbers.get("predicted_rate")
     if isinstance(rate, float):
-        measured = f"Measured{' before training' if drawn and trained else ''}:"
+        measured = f"Measured{' before training' if trained else ''}:"
         by = measured if remedy.numbers["predicted_from"] == "measurement" else "Predicted: about"
         text += f" {by} {level(rate)} nats per step ({pace(rate)})."
     return text

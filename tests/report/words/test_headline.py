@@ -420,7 +420,7 @@ def test_what_was_measured_of_a_trained_network_was_measured_before() -> None:
     remedy = Remedy(RemedyCode.ALIGN_WEIGHTS, MEASURED)
 
     assert "Measured before training: −0.1 nats" in remedy_sentence(remedy, trained=True)
-    assert "before training" not in remedy_sentence(remedy, drawn=False, trained=True)
+    assert "before training" not in remedy_sentence(remedy)
 
 
 def test_smaller_inputs_are_said_to_cost_nonlinearity() -> None:
