@@ -1,9 +1,9 @@
 """The gain by bisection: does it bring the growth rate to 0, and in how many measurements.
 
 Six networks of 32 units on recall over 50 steps: five whose gradient vanishes and one whose
-gradient explodes. They were chosen after a first look at ten; the other four, some of which vanish at every
-gain that was tried, are a row of their own, without a wish. The rate is that of the command, run as
-it is printed.
+gradient explodes. They were chosen after a first look at ten; the other four, some of which vanish
+at every gain that was tried, are a row of their own, without a wish. The rate is that of the
+command, run as it is printed.
 """
 
 from collections.abc import Iterator
