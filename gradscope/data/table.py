@@ -4,6 +4,8 @@ import gzip
 import io
 import re
 import zipfile
+from collections import Counter
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,15 @@ from gradscope.arrays import FloatArray, as_float64
 from gradscope.data.cells import UNIT, cell_value, decimal_mark, is_missing, is_value, marks_of
 from gradscope.data.columns import choose_columns, listed, quoted, several_columns
 from gradscope.data.delimited import CellTable, named_columns, parse_cells
-from gradscope.data.intake import AnyArray, Intake, ZipMembers, content, opened
+from gradscope.data.intake import (
+    BYTES_OF_ITEM,
+    MAX_ITEMS,
+    AnyArray,
+    Intake,
+    ZipMembers,
+    content,
+    opened,
+)
 from gradscope.errors import DataError, install_line
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".gz", ".xlsx")
@@ -92,6 +102,8 @@ def _workbook_cells(raw: bytes, intake: Intake) -> CellTable:
                 checked.writestr(name, member)
         sheet = load_workbook(whole, read_only=True, data_only=True).worksheets[0]
         sheet.reset_dimensions()  # They may claim other cells than there are.
+        # A row takes openpyxl as long as two other items.
+        intake.items = max(MAX_ITEMS // 2, intake.size // BYTES_OF_ITEM)
         width, rows = 0, dict[int, list[str]]()
         for line, row in enumerate(sheet.iter_rows(values_only=True), start=1):
             intake.visit()  # A row that is not there takes as long.
@@ -147,13 +159,8 @@ def _only_column_of_numbers(cells: CellTable, path: Path) -> int:
     """Return the index of the one column that can be meant where none was asked for."""
     if len(cells.names) == 1:
         return 0
-    # More cells that are numbers than text: a column of numbers with one slip in it is still the
-    # column that is meant, and its slip is to be reported.
-    candidates = [
-        column
-        for column, texts in enumerate(cells.columns)
-        if sum(not is_missing(each) if is_value(each) else -1 for each in texts) > 0
-    ]
+    votes = map(_excess_of_numbers, cells.columns)
+    candidates = [column for column, excess in enumerate(votes) if excess > 0]
     if not candidates:
         raise DataError(
             f"{path} has no column of numbers (columns: {listed(cells.names)}); correct its cells,"
@@ -164,18 +171,30 @@ def _only_column_of_numbers(cells: CellTable, path: Path) -> int:
     return candidates[0]
 
 
+def _excess_of_numbers(cells: Iterable[str] | FloatArray) -> int:
+    """Return how many cells of a column are numbers less how many are text: one with a slip in it
+    is still the one that is meant, and its slip is to be reported.
+    """
+    if isinstance(cells, np.ndarray):
+        return int((~np.isnan(cells)).sum())
+    votes = ((n, is_value(cell), is_missing(cell)) for cell, n in Counter(cells).items())
+    return sum(n * ((value and not missing) - (not value)) for n, value, missing in votes)
+
+
 def _column_values(cells: CellTable, column: int) -> FloatArray:
     """Return one column as (N,) numbers, NaN where a cell is missing."""
     texts, comma = cells.columns[column], cells.decimal_commas[column]
+    if isinstance(texts, np.ndarray):
+        return texts
     if comma is False and "_" not in "".join(texts):
-        with suppress(ValueError):  # Plain numbers, which a long table has millions of.
+        with suppress(ValueError):  # Plain numbers, beside a column of dates
             return np.array([float(text) for text in texts])
-    values = [cell_value(text, decimal_comma=bool(comma)) for text in texts]
-    units = set()
-    for row, text in enumerate(texts):
+    values, units = dict[str, float | None](), set()
+    for text in dict.fromkeys(texts):
+        value = values[text] = cell_value(text, decimal_comma=bool(comma))
         unit = UNIT.search(text.strip())
         units |= set() if is_missing(text) else {unit[2] or unit[3] if unit else ""}
-        if values[row] is None:
+        if value is None:
             problem = "is not a number" + " as others are (decimal mark)" * is_value(text)
         elif comma is None and decimal_mark(text) == "?":
             ways = "1,2340 or 1,234.0" if "," in text else "1.2340 or 1.234,0"
@@ -184,11 +203,10 @@ def _column_values(cells: CellTable, column: int) -> FloatArray:
             problem = "has another unit than cells above"
         else:
             continue
-        raise DataError(
-            f"{cells.place(row, cells.names[column])}: {quoted(text)} {problem}; correct the cell "
-            "or choose another column (--column)"
-        )
-    return np.array(values)
+        place = cells.place(texts.index(text), cells.names[column])
+        remedy = "correct the cell or choose another column (--column)"
+        raise DataError(f"{place}: {quoted(text)} {problem}; {remedy}")
+    return np.array([values[text] for text in texts], dtype=np.float64)
 
 
 def _likely_marks(values: FloatArray) -> list[float]:
