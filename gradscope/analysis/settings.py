@@ -238,6 +238,6 @@ def check_names(values: Mapping[str, Any], source: str) -> None:
     """Refuse names that are no settings, with the nearest one that is."""
     for name in values:
         if name not in SETTINGS:
-            near = difflib.get_close_matches(name, SETTINGS, n=1)
+            near = difflib.get_close_matches(name[:99], SETTINGS, n=1)
             hint = f"did you mean {near[0]!r}?" if near else "see gradscope analyze --help"
             raise SettingError(f"{source}: there is no setting {quoted(name)}; {hint}")

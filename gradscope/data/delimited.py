@@ -31,7 +31,7 @@ Rows = Iterator[tuple[int, list[str]]]  # The line on which each row starts, and
 
 # A line that starts with a spreadsheet's error is a row with a failed formula, not a comment.
 _COMMENT = re.compile(r"\s*(?:#(?!N/A|DIV/0!|VALUE!|REF!|NAME\?|NUM!|NULL!)|%(?!\d))")
-_ODD_LINE = re.compile(r"(?:^|[\r\n])[^\S\r\n]*(?:[#%]|[^\S\r\n](?=[\r\n]|\Z))")
+_ODD_LINE = re.compile(r"[\r\n][^\S\r\n]*(?:[#%]|[^\S\r\n](?=[\r\n]|\Z))")
 _SEPARATOR_LINE = re.compile(r'"?sep=([^\w\s"]|\t)"?[,;\t]*(?=\r|\n)', re.IGNORECASE)
 _DATE = re.compile(
     r"\d{1,4}([-/.])\d{1,2}\1\d{1,4}(?:[ T]\d{1,2}(?::\d\d){1,2}(?:\.\d+)?)?"
@@ -75,7 +75,9 @@ def parse_cells(raw: bytes, source: str) -> CellTable:
     lines = filter(str.strip, _lines(text))
     sample = "".join(islice((each for each in lines if not _COMMENT.match(each)), SAMPLE_LINES))
     best = declared[1] if declared else max(SEPARATORS, key=partial(_plausibility, sample))
-    return _plain(text, best, source) or named_columns(_rows(text, best, source), best, source)
+    odd = best == " " or _ODD_LINE.search(f"\n{text}")
+    lines = _tidy(_lines(text), best) if odd else _lines(text)
+    return _plain(text, best, source) or named_columns(_rows(lines, best, source), best, source)
 
 
 def _lines(text: str) -> Iterable[str]:
@@ -90,15 +92,16 @@ def _plain(text: str, separator: str, source: str) -> CellTable | None:
     try:
         for cell in text[text.rfind("\n") + 1 :].split(sign):
             float(cell)  # Most that is not plain ends here.
-        first = islice(_rows(text, separator, source), MAX_HEADER_ROWS + 1)
-        head = named_columns(first, separator, source)
-        start = head.lines[0]
+        first = _rows(_tidy(_lines(text), separator), separator, source)
+        head = named_columns(islice(first, MAX_HEADER_ROWS + 1), separator, source)
+        start, end = head.lines[0], text.count("\n") + 2
+        if set(head.decimal_commas) != {False} and "." in text:
+            return None
         lines = islice(_lines(text), start - 1, None)
         values = np.loadtxt(lines, delimiter=sign, comments=None, ndmin=2)
     except (DataError, ValueError):
         return None
-    end = text.count("\n") + 2
-    if values.shape != (end - start, len(head.names)) or set(head.decimal_commas) != {False}:
+    if values.shape != (end - start, len(head.names)):
         return None
     return CellTable(source, head.names, values.T, range(start, end), head.decimal_commas)
 
@@ -106,7 +109,8 @@ def _plain(text: str, separator: str, source: str) -> CellTable | None:
 def _plausibility(text: str, separator: str) -> float:
     """Return (share of rows with the commonest width) × (share of cells: values and dates)."""
     try:
-        rows = [cells for _, cells in islice(_rows(text, separator, ""), SAMPLE_ROWS)]
+        found = _rows(_tidy(_lines(text), separator), separator, "")
+        rows = [cells for _, cells in islice(found, SAMPLE_ROWS)]
     except DataError:
         rows = []
     if not rows:
@@ -119,11 +123,9 @@ def _plausibility(text: str, separator: str) -> float:
     return agreeing / len(rows) * (len(values) + len(dates)) / len(cells)
 
 
-def _rows(text: str, separator: str, source: str) -> Rows:
+def _rows(lines: Iterable[str], separator: str, source: str) -> Rows:
     """Yield the line on which each row starts, and its cells."""
     # A space as separator is collapsed by _tidy; csv refuses it together with skipinitialspace.
-    odd = separator == " " or _ODD_LINE.search(text)
-    lines = _tidy(_lines(text), separator) if odd else _lines(text)
     reader = csv.reader(lines, delimiter=separator, skipinitialspace=separator != " ")
     start = 1
     try:
@@ -206,13 +208,18 @@ def _header_rows(rows: Sequence[list[str]]) -> int:
     """Return how many rows name the columns: the first with a text, and those below up to a number,
     if each has a text above a number or date (units; the three rows of yfinance).
     """
-    texts = [[not (is_value(c) or _FIGURES.fullmatch(c.strip())) for c in row] for row in rows]
+
+    def texts(row: list[str]) -> list[bool]:
+        return [not (is_value(c) or _FIGURES.fullmatch(c.strip())) for c in row]
+
+    if not any(texts(rows[0])):
+        return 0
     end = 1
     while end < len(rows) and all(is_missing(c) or not is_value(c) for c in rows[end]):
         end += 1
-    below = texts[min(end, len(rows) - 1)]
-    named = (any(a > b for a, b in zip(row, below, strict=True)) for row in texts[1:end])
-    return any(texts[0]) * (end if all(named) else 1)
+    below = texts(rows[min(end, len(rows) - 1)])
+    named = (any(a > b for a, b in zip(texts(row), below, strict=True)) for row in rows[1:end])
+    return end if all(named) else 1
 
 
 def _decimal_commas(columns: list[list[str]], separator: str) -> list[bool | None]:

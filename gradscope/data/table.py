@@ -270,11 +270,9 @@ def _complete(values: FloatArray, names: tuple[str, ...], cells: CellTable, miss
             f"{'missing' if gap else values[row, column]} ({len(unfit)} in all); correct it, or "
             f"{'use --missing interpolate' if gap else 'choose another column (--column)'}"
         )
-    # Straight lines across the gaps, level at the ends.
-    filled = values.copy()
-    rows = np.arange(len(values))
-    for column, gaps in enumerate(absent.T):
-        known = values[~gaps, column]
-        # A quarter, so that the rise between neighbours of opposite sign cannot overflow.
-        filled[gaps, column] = 4.0 * np.interp(rows[gaps], rows[~gaps], known / 4.0)
-    return Table(names, filled)
+    for column in np.flatnonzero(absent.any(axis=0)):
+        # Straight lines across the gaps, level at the ends; a quarter, so that the rise between
+        # neighbours of opposite sign cannot overflow.
+        gaps, known = np.flatnonzero(absent[:, column]), np.flatnonzero(~absent[:, column])
+        values[gaps, column] = 4.0 * np.interp(gaps, known, values[known, column] / 4.0)
+    return Table(names, values)
