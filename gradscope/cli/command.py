@@ -27,6 +27,7 @@ from gradscope.cli.options import (
     Threads,
 )
 from gradscope.cli.output import Place, choose_format, note
+from gradscope.data.columns import quoted
 from gradscope.errors import SettingError
 from gradscope.machine import THREAD_VARIABLES
 
@@ -59,7 +60,7 @@ class Call:
         if saved is None:
             return values if weights is not None else {**(defaults or {}), **values}
         if not isinstance(saved, str):
-            raise SettingError(f"--load is {saved!r}; name a file written by --save")
+            raise SettingError(f"--load is {quoted(saved)}; name a file written by --save")
         if weights is not None:
             raise SettingError(
                 f"--load {saved} and the weights {weights} are both given; choose one network"

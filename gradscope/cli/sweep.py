@@ -12,6 +12,7 @@ from gradscope.cli.analyze import EXIT_INTERRUPTED
 from gradscope.cli.command import Call, read_toml, set_blas_threads, settings_in, takes_settings
 from gradscope.cli.options import EXECUTION, OUTPUT, Threads, option
 from gradscope.cli.output import note, progress_bar, show
+from gradscope.data.columns import quoted
 from gradscope.errors import SettingError
 from gradscope.names import ExecutorName
 
@@ -111,10 +112,14 @@ def _grid(call: Call, texts: Sequence[str], seeds: int | None) -> "Grid":
     content = read_toml(call.config)
     table: Any = content.get("sweep", {})
     if not isinstance(table, dict):
-        raise SettingError(f"--config {call.config}: sweep is {table!r}; write a table, [sweep]")
+        raise SettingError(
+            f"--config {call.config}: sweep is {quoted(table)}; write a table, [sweep]"
+        )
     seeds_in_file = table.pop("seeds", 1)
     if type(seeds_in_file) is not int:
-        raise SettingError(f"--config {call.config}: seeds is {seeds_in_file!r}; give a number")
+        raise SettingError(
+            f"--config {call.config}: seeds is {quoted(seeds_in_file)}; give a number"
+        )
     filed = axes_from_table(table, f"--config {call.config} [sweep]")
     axes = {name: v for name, v in filed.items() if name not in {*axes, *call.given}} | axes
     shared = {name: v for name, v in settings_in(content, call.config).items() if name not in axes}

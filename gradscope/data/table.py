@@ -2,10 +2,11 @@
 
 import gzip
 import io
+import math
 import re
 import zipfile
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,7 @@ ARRAY_SUFFIX = ".npy"
 _USUAL_MARKS = re.compile(
     r"-200|-?99+(\.9+)?|-32768|65535|-?214748364[78]|-?(1e\+[2-9]\d|9\.96921e\+36|3\.402823e\+38)"
 )
+MOST_JUDGED = 10_000  # Columns in which marks are looked for.
 FAR = 5.0  # Robust standard deviations between a mark and all other values, at least.
 
 
@@ -85,7 +87,8 @@ def _read_text(path: Path, columns: tuple[str, ...], missing: str, *, every: boo
     if not columns:
         chosen = [*range(len(cells.names))] if every else [_only_column_of_numbers(cells, path)]
     values = np.column_stack([_column_values(cells, column) for column in chosen])
-    return _complete(values, tuple(cells.names[column] for column in chosen), cells, missing)
+    names = tuple(cells.names[column] for column in chosen)
+    return Table(names, _complete(values, lambda row, k: cells.place(row, names[k]), missing))
 
 
 def _workbook_cells(raw: bytes, intake: Intake) -> CellTable:
@@ -127,9 +130,25 @@ def _read_array(path: Path, columns: tuple[str, ...], missing: str) -> Table:
     if not columns and len(all_names) > 1:
         raise several_columns(all_names, path)
     chosen = choose_columns(columns or all_names, all_names, path)
-    values, names = everything[:, chosen], tuple(all_names[column] for column in chosen)
-    cells = CellTable(str(path), names, (), range(1, len(values) + 1), unit="row")
-    return _complete(values, names, cells, missing)
+    names = tuple(all_names[column] for column in chosen)
+
+    def place(row: int, column: int) -> str:
+        return f"{path} row {row + 1}, column {quoted(names[column])}"
+
+    return Table(names, _complete(everything[:, chosen], place, missing))
+
+
+def complete_array(array: FloatArray, path: Path, axis: int, missing: str) -> FloatArray:
+    """Return an array along whose ``axis`` time runs, of finite numbers as in ``read_table``."""
+    ordered = np.moveaxis(array, axis, 0)
+    shape = (ordered.shape[0], math.prod(ordered.shape[1:]))
+
+    def place(row: int, column: int) -> str:
+        index = [int(each) for each in np.unravel_index(row * shape[1] + column, ordered.shape)]
+        return f"{path} at {[*index[1 : axis + 1], index[0], *index[axis + 1 :]]}"
+
+    complete = _complete(ordered.reshape(shape), place, missing)
+    return np.moveaxis(complete.reshape(ordered.shape), 0, axis)
 
 
 def read_stored(path: Path, option: str = "--data", column: tuple[str, ...] = ()) -> AnyArray:
@@ -232,41 +251,40 @@ def _likely_marks(values: FloatArray) -> list[float]:
     return [each for each in found.tolist() if each in usual]
 
 
-def _complete(values: FloatArray, names: tuple[str, ...], cells: CellTable, missing: str) -> Table:
+def _complete(values: FloatArray, place: Callable[[int, int], str], missing: str) -> FloatArray:
     """Return the values (N,C) without NaN: refused, or filled along the column; a number that looks
-    like a mark for one is asked about.
+    like a mark for one is asked about. ``place`` names that of a row and a column.
     """
     marks = marks_of(missing)
     # To 1e-7, because they may have been stored in single precision.
     with np.errstate(over="ignore"):
         marked = np.isclose(values[..., np.newaxis], marks, rtol=1e-7, atol=0.0).any(axis=-1)
     values = np.where(marked, np.nan, values)
-    found = [(k, each) for k, column in enumerate(values.T) for each in _likely_marks(column)]
+    judged = enumerate(values.T[:MOST_JUDGED])
+    found = [(k, each) for k, column in judged for each in _likely_marks(column)]
     if found and "keep" not in missing:
         column, number = found[0]
         rows = np.flatnonzero(values[:, column] == number)
         words = [f"{each:.9g}" for each in dict.fromkeys([*marks, *(mark for _, mark in found)])]
         keep = f"{missing},keep".removeprefix("refuse,")
         raise DataError(
-            f"{cells.place(rows[0], names[column])}: {number:.9g} stands in {rows.size} of "
+            f"{place(int(rows[0]), column)}: {number:.9g} stands in {rows.size} of "
             f"{len(values)} rows, far from all others; if it marks a missing value, use --missing "
             f"{','.join(words)}, if not, --missing {keep}"
         )
     absent = np.isnan(values)
     blank = np.flatnonzero(absent.all(axis=0))
     if blank.size:
-        raise DataError(
-            f"column {quoted(names[blank[0]])} of {cells.source} holds no number at all; "
-            "choose another column (--column)"
-        )
+        fault = "no value in this column is a number; correct them, or leave the column out"
+        raise DataError(f"{place(0, int(blank[0]))}: {fault}")
     fill = bool(marks) or "interpolate" in missing
     infinite = np.isinf(values)
     unfit = np.argwhere(infinite if infinite.any() else absent & (not fill))
     if unfit.size:
-        row, column = unfit[0]
+        row, column = map(int, unfit[0])
         gap = absent[row, column]
         raise DataError(
-            f"{cells.place(row, names[column])}: the value is "
+            f"{place(row, column)}: the value is "
             f"{'missing' if gap else values[row, column]} ({len(unfit)} in all); correct it, or "
             f"{'use --missing interpolate' if gap else 'choose another column (--column)'}"
         )
@@ -275,4 +293,4 @@ def _complete(values: FloatArray, names: tuple[str, ...], cells: CellTable, miss
         # neighbours of opposite sign cannot overflow.
         gaps, known = np.flatnonzero(absent[:, column]), np.flatnonzero(~absent[:, column])
         values[gaps, column] = 4.0 * np.interp(gaps, known, values[known, column] / 4.0)
-    return Table(names, values)
+    return values

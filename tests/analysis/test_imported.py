@@ -399,7 +399,10 @@ def test_a_layer_is_named_by_place_name_and_direction(asked: str | None, title: 
         ({**TANH, "targets": "y.npy"}, "without --readout NAME"),
         ({**TANH, "steps": 10}, "--steps is 10, but x.npy has 9"),
         ({**TANH, "data": "wide.npy"}, "wide.npy has 5 inputs per step, but rnn\\[0\\]"),
-        ({**TANH, "data": "nan.npy"}, "nan.npy holds nan at \\[1, 0, 2\\], and 1 such in all"),
+        (
+            {**TANH, "data": "nan.npy"},
+            "nan.npy at \\[1, 0, 2\\]: the value is missing \\(1 in all\\)",
+        ),
         ({**TANH, "data": "flat.npy"}, "flat.npy holds an array of shape \\(9,\\)"),
         ({**TANH, "data": "text.npy"}, "save real numbers"),
         ({**TANH, "weights": "cell.npz"}, "name the weights: --weight-map W=h2h"),

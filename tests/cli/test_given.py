@@ -228,7 +228,10 @@ def test_check_holds_states_and_jacobians_against_pytorch(run: Run) -> None:
         ("analyze absent.pt --activation tanh", "absent.pt does not exist"),
         ("analyze net.npz --activation tanh --data absent.npy", "absent.npy does not exist"),
         ("analyze net.npz --activation tanh --data wide.npy", "wide.npy has 5 inputs per step"),
-        ("analyze net.npz --activation tanh --data nan.npy", "nan.npy holds nan at [0, 0, 0]"),
+        (
+            "analyze net.npz --activation tanh --data nan.npy",
+            "nan.npy at [0, 0, 0]: the value is missing",
+        ),
         ("analyze net.npz --activation tanh --shares", "--shares split the gradient"),
         ("analyze net.npz --activation tanh --weight-map Q=x", "write LETTER=NAME"),
         (
