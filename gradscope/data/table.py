@@ -225,7 +225,7 @@ def _column_values(cells: CellTable, column: int) -> FloatArray:
         place = cells.place(texts.index(text), cells.names[column])
         remedy = "correct the cell or choose another column (--column)"
         raise DataError(f"{place}: {quoted(text)} {problem}; {remedy}")
-    return np.array([values[text] for text in texts], dtype=np.float64)
+    return np.array([values[text] for text in texts])
 
 
 def _likely_marks(values: FloatArray) -> list[float]:

@@ -121,7 +121,6 @@ WRITERS: Mapping[str, tuple[Callable[[Path, str], None], tuple[str, ...]]] = {
     "net.safetensors": (write_safetensors, ("bf16", "f2", "f4", "f8")),
     "net.h5": (write_h5, ("f2", "f4", "f8")),
     "net.keras": (write_keras, ("f2", "f4", "f8")),
-    "4.mat": (write_matlab, ("f4", "f8")),
     "5.mat": (write_matlab, ("f4", "f8")),
     "73.mat": (write_matlab_73, ("f4", "f8")),
 }

@@ -47,7 +47,6 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
     model = ModelProto.FromString(raw)
     _refuse_other_kinds(model)
     constants = {each.name: each for each in model.graph.initializer}
-    named = "weight_hh" in " ".join(constants)  # As torch.onnx leaves them where it folds nothing
     sources: dict[str, str] = {}
     below: dict[Any, tuple[str, int]] = {}
     stated: dict[str, Any] = {}
@@ -62,7 +61,7 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
         elif node.op_type == "Identity" and names[0] in constants:
             constants[output] = constants[names[0]]
             used.add(names[0])
-        elif node.op_type in GATES and (names[R] in constants or not named):
+        elif node.op_type in GATES:
             title, sides = node.name or node.output[-1], SIDES[values.get("direction", b"forward")]
             with naming(f"{node.op_type} {quoted(title)}"):
                 inputs = _inputs(names, constants, numpy_helper.to_array)
