@@ -72,8 +72,8 @@ def parse_cells(raw: bytes, source: str) -> CellTable:
         raise DataError(f"{source} is not UTF-8 text; save it as UTF-8 (Excel: 'CSV UTF-8')")
     declared = _SEPARATOR_LINE.match(text)
     text = (text[declared.end() :] if declared else text).rstrip("\r\n")
-    lines = filter(str.strip, _lines(text))
-    sample = "".join(islice((each for each in lines if not _COMMENT.match(each)), SAMPLE_LINES))
+    filled = filter(str.strip, _lines(text))
+    sample = "".join(islice((each for each in filled if not _COMMENT.match(each)), SAMPLE_LINES))
     best = declared[1] if declared else max(SEPARATORS, key=partial(_plausibility, sample))
     odd = best == " " or _ODD_LINE.search(f"\n{text}")
     lines = _tidy(_lines(text), best) if odd else _lines(text)
@@ -103,7 +103,7 @@ def _plain(text: str, separator: str, source: str) -> CellTable | None:
         return None
     if values.shape != (end - start, len(head.names)):
         return None
-    return CellTable(source, head.names, values.T, range(start, end), head.decimal_commas)
+    return CellTable(source, head.names, [*values.T], range(start, end), head.decimal_commas)
 
 
 def _plausibility(text: str, separator: str) -> float:

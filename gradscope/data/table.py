@@ -288,7 +288,7 @@ def _complete(values: FloatArray, place: Callable[[int, int], str], missing: str
             f"{'missing' if gap else values[row, column]} ({len(unfit)} in all); correct it, or "
             f"{'use --missing interpolate' if gap else 'choose another column (--column)'}"
         )
-    for column in np.flatnonzero(absent.any(axis=0)):
+    for column in np.flatnonzero(absent.any(axis=0)).tolist():
         # Straight lines across the gaps, level at the ends; a quarter, so that the rise between
         # neighbours of opposite sign cannot overflow.
         gaps, known = np.flatnonzero(absent[:, column]), np.flatnonzero(~absent[:, column])

@@ -230,7 +230,7 @@ def test_check_holds_states_and_jacobians_against_pytorch(run: Run) -> None:
         ("analyze net.npz --activation tanh --data wide.npy", "wide.npy has 5 inputs per step"),
         (
             "analyze net.npz --activation tanh --data nan.npy",
-            "nan.npy at [0, 0, 0]: the value is missing",
+            "nan.npy at [0, 0, 0]: no value in this column",
         ),
         ("analyze net.npz --activation tanh --shares", "--shares split the gradient"),
         ("analyze net.npz --activation tanh --weight-map Q=x", "write LETTER=NAME"),
