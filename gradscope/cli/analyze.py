@@ -106,24 +106,19 @@ def run_analysis(place: Place, asked: "Settings | Given", files: Files) -> "Anal
 
 
 def analysis_with_bars(asked: "Settings | Given") -> "Analysis":
-    """Prepare and analyze, with bars for training and for the map of all pairs."""
+    """Prepare and analyze, with a bar."""
     from gradscope.analysis.analyze import analyze as run
     from gradscope.analysis.prepare import prepare
 
     prepared = prepare(asked)
-    settings, updates = prepared.resolved, prepared.resolved.updates or None
     targets = prepared.batch.batch.targets.count
-    with (
-        progress_bar("training" if updates else "examining", updates) as trained,
-        progress_bar("all pairs", 100 if settings.map else 0) as move,
-    ):
+    with progress_bar("examining") as tell:
 
-        def watch(_update: int, loss: float, norm: float, _params: "Cell") -> None:
-            trained(f"error per step {loss / targets:.4g}  gradient norm {norm:.3g}")
+        def watch(update: int, loss: float, _norm: float, _params: "Cell") -> None:
+            done = update == prepared.resolved.updates
+            tell("" if done else f"error per step {loss / targets:.4g},")
 
-        return run(
-            prepared, watch=watch, progress=lambda done, total: move("", 100 * done // total)
-        )
+        return run(prepared, watch=watch)
 
 
 def write_files(analysis: "Analysis", files: Files, *, force: bool) -> None:

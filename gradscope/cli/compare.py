@@ -16,6 +16,7 @@ from gradscope.cli.output import Place, note, progress_bar, show, write_figures
 from gradscope.cli.sweep import WorkerCount
 from gradscope.errors import SettingError
 from gradscope.names import ActivationName, CellName, ExecutorName
+from gradscope.progress import work
 from gradscope.sweep.axes import parse_values
 from gradscope.weights.readers import READABLE
 
@@ -173,14 +174,14 @@ def _compared(
     by = ExecutorName.SERIAL if workers == 1 else ExecutorName.PROCESS
     drawn = len(axes.cells) * len(axes.activations) * len(axes.lengths) * axes.seeds
     total = len(networks) if isinstance(networks, list) else drawn
-    with progress_bar("comparing", total) as move:
+    with progress_bar("comparing"), work("networks", total) as at:
         comparison = run(
             networks,
             *(axes.activations, axes.lengths),
             kinds=axes.cells,
             seeds=axes.seeds,
             workers=Workers(by, workers, threads=None),
-            ended=lambda: move("networks"),
+            ended=at.advance,
         )
     for each in comparison.analyses:
         if each.training is not None and (ended := training_sentence(each.training)):

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import math
 import os
 import sys
 import threading
@@ -9,11 +10,13 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from gradscope.cli.options import Color, Format
 from gradscope.errors import OutputError, SettingError
+from gradscope.progress import SHOWN, progress
 from gradscope.report.files import require_free, write_whole
 from gradscope.report.screen import NARROWEST, Screen, printable
 
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 
 STDOUT = Path("-")
 FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
+BAR_AFTER, REFRESH = 1.0, 0.2
+"""Seconds after which a bar is shown, and then until it is drawn again."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -214,36 +219,36 @@ def keep_stderr_for_notes() -> None:
 
 
 @contextmanager
-def progress_bar(title: str, total: int | None = None) -> Iterator[Callable[..., None]]:
-    """Show a bar on stderr where that is a terminal; after a second, where no total is known.
-
-    Yields ``move(text, done)``, to be called after each step; without ``done`` one more is done.
+def progress_bar(title: str) -> Iterator[Callable[[str], None]]:
+    """Show after a second, on a stderr that is a terminal, how far the work within is, and the time
+    left of it (``gradscope.progress``). Yields what puts a text beside the bar.
     """
-    if sys.stderr is None or not sys.stderr.isatty() or total == 0:
-        yield lambda _text, _done=None: None
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield lambda _text: None
         return
     from rich import progress as bars
     from rich.console import Console
 
-    columns = (
-        bars.TextColumn("{task.description}", markup=False),
-        bars.BarColumn(),
-        *((bars.MofNCompleteColumn(),) if total else ()),
-        bars.TextColumn("{task.fields[text]}", markup=False),
-        bars.TimeRemainingColumn() if total else bars.TimeElapsedColumn(),
-        "left" if total else "so far",
-    )
-    progress = bars.Progress(*columns, console=Console(stderr=True), transient=True)
-    task = progress.add_task(title, total=total, text="")
-    timer = threading.Timer(0.0 if total else 1.0, progress.start)
+    words = ("{task.description}", "{task.fields[text]}", "{task.fields[left]}")
+    texts = (bars.TextColumn(each, markup=False) for each in words)
+    columns = (*texts, bars.BarColumn(20), bars.TimeElapsedColumn(), "so far")
+    shown = bars.Progress(*columns, console=Console(stderr=True), transient=True)
+    task, ended = shown.add_task(title, total=1.0, text="", left=""), threading.Event()
 
-    def move(text: str, done: int | None = None) -> None:
-        progress.update(task, advance=int(done is None), completed=done, text=printable(text))
+    def follow() -> None:
+        while not ended.wait(REFRESH if shown.live.is_started else BAR_AFTER):
+            what, share, left = progress() or (title, 0.0, math.inf)
+            known = f"{timedelta(seconds=round(left))} left," if left < math.inf else ""
+            shown.update(task, description=what, completed=share, left=known)
+            shown.start()
 
-    timer.start()
+    follower = threading.Thread(target=follow, daemon=True)
+    follower.start()
+    SHOWN.set()
     try:
-        yield move
+        yield lambda text: shown.update(task, text=printable(text))
     finally:
-        timer.cancel()
-        timer.join()
-        progress.stop()
+        SHOWN.clear()
+        ended.set()
+        follower.join()
+        shown.stop()

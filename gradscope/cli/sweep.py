@@ -14,6 +14,7 @@ from gradscope.cli.options import EXECUTION, OUTPUT, Threads, option
 from gradscope.cli.output import note, progress_bar, show
 from gradscope.errors import SettingError
 from gradscope.names import ExecutorName
+from gradscope.progress import work
 
 if TYPE_CHECKING:
     from gradscope.sweep.executors import Workers
@@ -84,8 +85,8 @@ def sweep(  # noqa: PLR0913 (each is a flag)
     if part is not None:  # sweep.db becomes sweep-3of16.db.
         store = store.with_name(f"{store.stem}-{part.number}of{part.count}{store.suffix}")
     grid = _grid(call, param or [], seeds)
-    with progress_bar("planning", grid.size) as move:
-        plan = make_plan(grid, part, skip_contradictions=skip_contradictions, watch=move)
+    with progress_bar("planning"):
+        plan = make_plan(grid, part, skip_contradictions=skip_contradictions)
     if plan.left_out:
         note(f"left out {len(plan.left_out)} combinations; the first: {plan.left_out[0]}")
     by_default = ExecutorName.PROCESS if scheduler is None else ExecutorName.DASK
@@ -94,7 +95,7 @@ def sweep(  # noqa: PLR0913 (each is a flag)
         _show_plan(call, plan, store, chosen)
         return
     start = time.perf_counter()
-    with sweep_bar(len(plan.cells)) as watch:
+    with sweep_bar() as watch:
         progress = run_sweep(
             plan.cells, store, workers=chosen, retry_failed=retry_failed, watch=watch
         )
@@ -122,13 +123,13 @@ def _grid(call: Call, texts: Sequence[str], seeds: int | None) -> "Grid":
 
 
 @contextmanager
-def sweep_bar(total: int) -> "Iterator[Watch]":
+def sweep_bar() -> "Iterator[Watch]":
     """Show on stderr, where that is a terminal, how far the sweep is: rate, failures, time left.
 
     Yields what to call after each commit; a pool of workers that was restarted is always reported.
     """
     start, restarts, absence = time.perf_counter(), 0, 0.0
-    with progress_bar("sweeping", total) as move:
+    with progress_bar("sweeping") as tell, work("cells", 0) as at:
 
         def watch(progress: "Progress") -> None:
             nonlocal restarts, absence
@@ -139,8 +140,8 @@ def sweep_bar(total: int) -> "Iterator[Watch]":
                 note(f"no worker has been there for {progress.absence:.0f} s; waiting (--patience)")
             absence = progress.absence
             rate = progress.ended / max(time.perf_counter() - start, 1e-9)
-            text = f"{rate:.3g} cells per second, {progress.all_failed} failed,"
-            move(text, progress.kept + progress.ended)
+            tell(f"{rate:.3g} cells per second, {progress.all_failed} failed,")
+            at.done, at.total = progress.ended, progress.ended + progress.missing
 
         yield watch
 

@@ -14,7 +14,6 @@ from gradscope.errors import SettingError
 if TYPE_CHECKING:
     from gradscope.analysis.checkpoints import Checkpoint
     from gradscope.analysis.settings import Settings
-    from gradscope.model.cells import Cell
 
 EXAMPLES = """\
 gradscope train --task recall --delay 5 --steps 20 --save run.npz
@@ -52,13 +51,8 @@ def run_training(
         raise SettingError("--updates is 0; choose 1 or more to train")
     targets = prepared.batch.batch.targets.count
     recorder = CheckpointRecorder(prepared, lambda each: _note(each, targets))
-    with progress_bar("training", prepared.resolved.updates) as move:
-
-        def watch(update: int, loss: float, norm: float, params: "Cell") -> None:
-            recorder(update, loss, norm, params)
-            move("")
-
-        analysis = analyze(prepared, watch=watch)
+    with progress_bar("examining"):
+        analysis = analyze(prepared, watch=recorder)
     seen = recorder.checkpoints
     show(
         place,

@@ -15,6 +15,7 @@ from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain
 from gradscope.jacobians.lag_norms import check_tolerance, measure, parts
 from gradscope.notebook_repr import CompactRepr
+from gradscope.progress import tracked
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -73,7 +74,7 @@ def lag_map(
     sequences = np.tile(np.arange(n_sequences), count - 1)
     reach = chosen[rows] - chosen[0]
     done, total = 0, int(reach.sum())
-    for part in parts(rows.size, chain.state_size):
+    for part in tracked(parts(rows.size, chain.state_size), "all pairs"):
         profiles, bounds = measure(
             chain, chosen[rows[part]], sequences[part], int(reach[part][0]), tolerance
         )

@@ -21,6 +21,7 @@ from gradscope.learning.losses import step_errors
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import Trajectory
 from gradscope.notebook_repr import CompactRepr
+from gradscope.progress import tracked
 
 MAX_OPERATIONS = 2e12
 """Multiplications and additions spent where no longest lag is given: about a minute of one core."""
@@ -90,7 +91,7 @@ def gradient_shares(
     so_far = _ScaledSum(layout.size)
     shares = np.full((longest + 1, len(layout.shapes)), -np.inf)
     partial, errors = np.full((2, longest + 1), -np.inf)
-    for lag in range(longest + 1):
+    for lag in tracked(range(longest + 1), "shares by lag"):
         if rows.steps.size:
             local, exponent = rows.local_errors()
             share = linearization.weight_gradients(local, rows.window)

@@ -12,6 +12,7 @@ from gradscope.data.batch import Batch
 from gradscope.learning.losses import step_errors
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import unroll
+from gradscope.progress import tracked
 
 CUBE_ROOT_OF_EPSILON = float(np.finfo(np.float64).eps ** (1.0 / 3.0))
 
@@ -31,7 +32,7 @@ def central_differences(params: Cell, batch: Batch, name: str, entries: IntArray
     """
     weights = dict(params.weights())
     slopes = np.empty(entries.size)
-    for index, entry in enumerate(entries):
+    for index, entry in enumerate(tracked(entries, "entries")):
         here = weights[name].flat[entry]
         step = CUBE_ROOT_OF_EPSILON * max(1.0, abs(here))
         losses = []

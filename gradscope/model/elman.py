@@ -33,6 +33,7 @@ from gradscope.model.cells import (
     spectral_norm,
 )
 from gradscope.names import StateName
+from gradscope.progress import tracked
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -60,11 +61,11 @@ class ElmanParameters(Cell):
         transposed = np.ascontiguousarray(self.recurrent_weights.T)
         value, leaks, kept = self.activation.value, has_leak(self.leak), 1.0 - self.leak
         if self.state is StateName.PRE:
-            for step, a in enumerate(pre_activations):
+            for step, a in enumerate(tracked(pre_activations, "steps")):
                 a[:] += value(states[step]) @ transposed
                 states[step + 1] = kept * states[step] + self.leak * a
             return CellTrajectory(inputs, states, value(states), pre_activations, states[:-1])
-        for step, a in enumerate(pre_activations):
+        for step, a in enumerate(tracked(pre_activations, "steps")):
             a[:] += states[step] @ transposed
             states[step + 1] = value(a)
             if leaks:

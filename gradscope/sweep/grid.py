@@ -22,6 +22,7 @@ from gradscope.analysis.settings import SEQUENCE_SETTINGS, SETTINGS, Settings
 from gradscope.data.intake import opened
 from gradscope.data.table import read_table
 from gradscope.errors import GradscopeError, SettingError
+from gradscope.progress import tracked
 from gradscope.sweep.axes import Axes
 
 ALGORITHM_VERSION = 2
@@ -181,10 +182,8 @@ class Plan:
     left_out: tuple[str, ...] = ()
 
 
-def make_plan(
-    grid: Grid, shard: Shard | None = None, *, skip_contradictions: bool = False, watch: Any = None
-) -> Plan:
-    """Return the cells of a grid, or of one part of it; ``watch("", planned)`` hears of it.
+def make_plan(grid: Grid, shard: Shard | None = None, *, skip_contradictions: bool = False) -> Plan:
+    """Return the cells of a grid, or of one part of it.
 
     SettingError if a combination contradicts itself; with ``skip_contradictions`` such combinations
     are left out, and it is raised if all are.
@@ -192,9 +191,7 @@ def make_plan(
     make_cell = _cell_maker(grid.shared)
     cells: dict[str, Cell] = {}
     left_out = []
-    for done, values in enumerate(grid.combinations()):
-        if watch and done % 1000 == 0:
-            watch("", done)
+    for values in tracked(grid.combinations(), "cells", grid.size):
         try:
             cell = make_cell(values)
         except GradscopeError as error:

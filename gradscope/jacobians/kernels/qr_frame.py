@@ -13,6 +13,7 @@ from gradscope.arrays import BoolArray, FloatArray
 from gradscope.jacobians.chain import Chain
 from gradscope.jacobians.kernels import sorted_qr
 from gradscope.jacobians.kernels.sorted_qr import EPSILON
+from gradscope.progress import work
 
 MAX_CONDITION = 1e6
 """A vector's length over its pivot, between two QR factorizations. It is some ten times the ratio
@@ -62,13 +63,15 @@ class Frame:
     def travel(self, start: int, stop: int, most: int) -> Iterator[tuple[int, FloatArray]]:
         """Propagate from h_start to h_stop; yield each block's steps and log|R_ii| (B,count)."""
         step = start
-        while step < stop:
-            span = min(self._interval, most, stop - step)
-            block = self._block(step, span)
-            if block is None:
-                continue
-            step += span
-            yield span, block
+        with work("Lyapunov exponents", stop - start) as at:
+            while step < stop:
+                span = min(self._interval, most, stop - step)
+                block = self._block(step, span)
+                if block is None:
+                    continue
+                step += span
+                at.done = step - start
+                yield span, block
 
     def _block(self, step: int, span: int) -> FloatArray | None:
         """Propagate over a block of steps; None, nothing moved, if a shorter one is called for."""
