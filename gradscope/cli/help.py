@@ -46,8 +46,9 @@ MOST_NEEDED: Mapping[str, tuple[str, ...]] = {
         *("seed", "output", "json"),
     ),
     "sweep": (
-        *("param", "seeds", "updates", "hidden", "data", "column", "config", "store", "dry_run"),
-        *("workers", "shard", "scheduler", "retry_failed", "skip_contradictions", "json"),
+        *("file", "param", "seeds", "updates", "hidden", "data", "column", "config", "store"),
+        *("dry_run", "workers", "shard", "scheduler", "retry_failed", "skip_contradictions"),
+        "json",
     ),
 }
 """What ``--help`` shows of a command with many options, by parameter; else it shows all."""

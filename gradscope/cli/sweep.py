@@ -3,14 +3,22 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gradscope.cli.analyze import EXIT_INTERRUPTED
-from gradscope.cli.command import Call, read_toml, set_blas_threads, settings_in, takes_settings
-from gradscope.cli.options import EXECUTION, OUTPUT, Threads, option
+from gradscope.cli.command import (
+    Call,
+    read_toml,
+    set_blas_threads,
+    settings_in,
+    takes_settings,
+    weights_of,
+)
+from gradscope.cli.options import EXECUTION, OUTPUT, Threads, WeightsFile, option
 from gradscope.cli.output import note, progress_bar, show
 from gradscope.errors import SettingError
 from gradscope.names import ExecutorName
@@ -49,6 +57,8 @@ SCHEDULER_HELP = "A dask scheduler: tcp://HOST:PORT, or its file."
 Scheduler = Annotated[str | None, option("--scheduler", SCHEDULER_HELP, EXECUTION, "ADDRESS")]
 Patience = Annotated[float, option("--patience", "Seconds to wait for workers.", EXECUTION, "S")]
 RetryFailed = Annotated[bool, option("--retry-failed", "Compute failed cells again.", EXECUTION)]
+SALVAGE_HELP = "Go on in this new store, with what is whole of a damaged one."
+SavedStore = Annotated[Path | None, option("--salvage", SALVAGE_HELP, OUTPUT, "FILE")]
 SKIP_HELP = "Leave out combinations that are not possible."
 SkipContradictions = Annotated[bool, option("--skip-contradictions", SKIP_HELP, EXECUTION)]
 DRY_HELP = "Show the number of cells and the time; compute nothing."
@@ -58,6 +68,7 @@ DryRun = Annotated[bool, option("--dry-run", DRY_HELP, EXECUTION)]
 @takes_settings("output", "force", "threads")
 def sweep(  # noqa: PLR0913 (each is a flag)
     call: Call,
+    file: WeightsFile = None,
     *,
     param: Parameters = None,
     seeds: Seeds = None,
@@ -69,21 +80,28 @@ def sweep(  # noqa: PLR0913 (each is a flag)
     threads: Threads = None,
     patience: Patience = 120.0,
     retry_failed: RetryFailed = False,
+    salvage: SavedStore = None,
     skip_contradictions: SkipContradictions = False,
     dry_run: DryRun = False,
 ) -> None:
     """Analyze every combination of settings and keep the results in one store; the same command
     again computes what is missing.
     """
+    call = replace(call, given=call.given | weights_of(file))
     set_blas_threads(threads or 1)
     call.place.prepare()
     from gradscope.sweep.executors import Workers
     from gradscope.sweep.grid import Shard, make_plan
+    from gradscope.sweep.merge import merge_stores
     from gradscope.sweep.run import run_sweep
 
     part = None if shard is None else Shard.parse(shard)
     if part is not None:  # sweep.db becomes sweep-3of16.db.
         store = store.with_name(f"{store.stem}-{part.number}of{part.count}{store.suffix}")
+    if salvage is not None and not salvage.exists():
+        saved = merge_stores([store], salvage, salvage=True)
+        note(f"saved {saved.cells} cells of {store} in {salvage}")
+    store = salvage or store
     grid = _grid(call, param or [], seeds)
     with progress_bar("planning"):
         plan = make_plan(grid, part, skip_contradictions=skip_contradictions)

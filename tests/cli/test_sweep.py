@@ -297,7 +297,7 @@ def test_a_local_dask_cluster_gives_the_same_rows() -> None:
 def test_that_no_worker_is_there_is_said_once_for_each_absence(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with sweep_bar(5) as watch:
+    with sweep_bar() as watch:
         for absence in (0.0, 16.0, 17.0, 0.0, 15.0):
             watch(Progress(total=5, absence=absence))
 
