@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from gradscope.analysis.settings import Settings
 from gradscope.cli.command import Call, takes_settings, weights_of
 from gradscope.cli.options import (
     FailOn,
@@ -28,7 +29,6 @@ from gradscope.report.figures.panels import PANELS
 
 if TYPE_CHECKING:
     from gradscope.analysis.results import Analysis
-    from gradscope.analysis.settings import Settings
     from gradscope.model.cells import Cell
 
 EXAMPLES = """\
@@ -86,7 +86,7 @@ def analyze(  # noqa: PLR0913, PLR0917 (a parameter is an option)
     exit_with_status(analysis, fail_on)
 
 
-def run_analysis(place: Place, asked: "Settings | Given", files: Files) -> "Analysis":
+def run_analysis(place: Place, asked: Settings | Given, files: Files) -> "Analysis":
     """Analyze, show the page, write picture, run and report; return the analysis."""
     from gradscope.report.documents.analysis import analysis_document
     from gradscope.report.documents.rows import profile_rows
@@ -105,7 +105,7 @@ def run_analysis(place: Place, asked: "Settings | Given", files: Files) -> "Anal
     return analysis
 
 
-def analysis_with_bars(asked: "Settings | Given") -> "Analysis":
+def analysis_with_bars(asked: Settings | Given) -> "Analysis":
     """Prepare and analyze, with a bar."""
     from gradscope.analysis.analyze import analyze as run
     from gradscope.analysis.prepare import prepare

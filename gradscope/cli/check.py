@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from gradscope.analysis.settings import Settings
 from gradscope.cli.analyze import EXIT_CHECK_FAILED
 from gradscope.cli.command import Call, takes_settings, weights_of
 from gradscope.cli.options import Given, WeightsFile
@@ -14,7 +15,6 @@ from gradscope.frameworks import BACKENDS
 if TYPE_CHECKING:
     from gradscope.analysis.check import CheckRow
     from gradscope.analysis.imported.stack import ImportedStack
-    from gradscope.analysis.settings import Settings
 
 EXAMPLES = """\
 gradscope check
@@ -65,14 +65,12 @@ def framework_rows(stack: "ImportedStack") -> "tuple[CheckRow, ...]":
         note(f"not compared with {name}: it has no layer of these equations")
         return ()
     if backend is not None:
-        note(
-            f"Jacobians are not compared with Keras: its backend {backend} cannot "
-            f"differentiate; {OTHER_BACKEND}"
-        )
+        fault = f"its backend {backend} cannot differentiate; {OTHER_BACKEND}"
+        note(f"Jacobians are not compared with Keras: {fault}")
     return parity_rows(stack)
 
 
-def run_check(place: Place, asked: "Settings | Given") -> None:
+def run_check(place: Place, asked: Settings | Given) -> None:
     """Check, show the table, and leave with the exit code that fits."""
     from gradscope.analysis.check import check as run
     from gradscope.analysis.prepare import prepare

@@ -61,9 +61,8 @@ class Call:
         if not isinstance(saved, str):
             raise SettingError(f"--load is {saved!r}; name a file written by --save")
         if weights is not None:
-            raise SettingError(
-                f"--load {saved} and the weights {weights} are both given; choose one network"
-            )
+            both = f"--load {saved} and the weights {weights}"
+            raise SettingError(f"{both} are both given; choose one network")
         return values
 
 

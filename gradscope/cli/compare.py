@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gradscope.analysis.settings import Settings
 from gradscope.cli.analyze import EXIT_CHECK_FAILED, EXIT_INTERRUPTED
 from gradscope.cli.command import Call, takes_settings
 from gradscope.cli.options import ANALYSIS, DATA, EXECUTION, MODEL, Figure, Given, option
@@ -22,7 +23,6 @@ from gradscope.weights.readers import READABLE
 
 if TYPE_CHECKING:
     from gradscope.analysis.results import Comparison
-    from gradscope.analysis.settings import Settings
 
 EXAMPLES = """\
 gradscope compare --activation tanh,sigmoid --steps 10,50 --png lengths.png
@@ -116,9 +116,7 @@ def compare(  # noqa: PLR0913 (each is a flag)
         run_comparison(call.place, cells_of_files(files, given), axes, png, fail_on=fail_on)
         return
     if fail_on is not None:
-        raise SettingError(
-            "--fail-on worse is about files: name two or more, the first to compare with"
-        )
+        raise SettingError("--fail-on worse is about files: name two or more")
     from gradscope.analysis.prepare import resolve
 
     run_comparison(call.place, resolve(call.values(**first)), axes, png, workers)
@@ -126,7 +124,7 @@ def compare(  # noqa: PLR0913 (each is a flag)
 
 def run_comparison(
     place: Place,
-    networks: "Settings | Sequence[Given]",
+    networks: Settings | Sequence[Given],
     axes: Axes,
     figures: Sequence[Path] | None,
     workers: int | None = None,
@@ -163,7 +161,7 @@ def run_comparison(
 
 
 def _compared(
-    networks: "Settings | Sequence[Given]", axes: Axes, workers: int | None
+    networks: Settings | Sequence[Given], axes: Axes, workers: int | None
 ) -> "tuple[Comparison, int]":
     """Analyze the networks with a bar; return what was found, and how many there are."""
     from gradscope.report.words.cells import short_name

@@ -81,10 +81,8 @@ class Command(TyperCommand):
         if None in (file, weights) or ctx.get_parameter_source("weights").name != "COMMANDLINE":
             return left
         if Path(file).resolve() != Path(weights).resolve():
-            raise SettingError(
-                f"FILE is {file} and --weights is {weights}, but one network is studied; leave "
-                "--weights out"
-            )
+            fault = "but one network is studied; leave --weights out"
+            raise SettingError(f"FILE is {file} and --weights is {weights}, {fault}")
         return left
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:

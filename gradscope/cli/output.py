@@ -50,10 +50,8 @@ class Place:
             require_stdout()
         for figure in figures or ():
             if figure.suffix.lower() not in FIGURE_SUFFIXES:
-                raise SettingError(
-                    f"the picture {figure} ends in {figure.suffix or 'nothing'}; choose "
-                    f"{', '.join(FIGURE_SUFFIXES)}"
-                )
+                fault = f"ends in {figure.suffix or 'nothing'}; choose {', '.join(FIGURE_SUFFIXES)}"
+                raise SettingError(f"the picture {figure} {fault}")
         named = (self.output, *files, *(figures or ()))
         wanted = [path for path in named if path is not None and path != STDOUT]
         places = [path.resolve() for path in wanted]
@@ -81,11 +79,8 @@ def show(
     table: Callable[[], tuple[tuple[str, ...], list[list[Any]]]] | None = None,
     lines: Callable[[], Iterable[Mapping[str, Any]]] | None = None,
 ) -> None:
-    """Write a result in the format asked for.
-
-    ``page(screen)`` makes the terminal page, ``document()`` the JSON document, ``table()``
-    columns and rows, None for a result that is a text; ``lines()`` the documents of JSONL, by
-    default the one document.
+    """Write a result in the format asked for: the terminal page, the JSON document, columns and
+    rows (None for a result that is a text), or the documents of JSONL, by default the one.
     """
     from gradscope.report.formats import to_csv, to_json, to_jsonl, to_markdown
 
@@ -100,10 +95,8 @@ def show(
     elif place.format is Format.JSONL:
         text = to_jsonl(lines() if lines else [document()])
     elif table is None:
-        raise SettingError(
-            f"--format {place.format} is for rows of numbers, and this is a text; choose table, "
-            "json or jsonl"
-        )
+        fault = "is for rows of numbers, and this is a text; choose table, json or jsonl"
+        raise SettingError(f"--format {place.format} {fault}")
     elif place.format is Format.CSV:
         text = to_csv(*table())
     else:

@@ -63,10 +63,8 @@ def run_report(place: Place, source: "StoreSource", figures: Sequence[Path] | No
     store = Path(source.store)
     rows = read_rows(store, source.where, curves=False)
     if not rows.values:
-        raise SettingError(
-            f"{store} has no cells{' that match --where' if source.where else ''}; run a sweep "
-            "first"
-        )
+        which = " that match --where" if source.where else ""
+        raise SettingError(f"{store} has no cells{which}; run a sweep first")
     summary = summarize(rows)
     draw = _drawing(rows, source) if figures else None
     show(

@@ -200,14 +200,10 @@ def _show_summary(
 def _leave(progress: "Progress") -> None:
     """Report on stderr a sweep with missing or failed cells, and exit with 130 or 3."""
     if progress.interrupted:
-        note(
-            f"interrupted with {progress.missing} of {progress.total} cells missing; finished "
-            "cells are kept, and the same command computes the rest"
-        )
+        missing = f"{progress.missing} of {progress.total} cells missing"
+        note(f"interrupted with {missing}; the same command computes the rest")
         raise typer.Exit(EXIT_INTERRUPTED)
     if progress.all_failed:
-        note(
-            f"{progress.all_failed} of {progress.total} cells failed; the reasons are in the "
-            "store's column error; add --retry-failed to run them again"
-        )
+        failed = f"{progress.all_failed} of {progress.total} cells failed"
+        note(f"{failed}; column error of the store has the reasons; --retry-failed runs them again")
         raise typer.Exit(EXIT_FAILED_CELLS)

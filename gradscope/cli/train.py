@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gradscope.analysis.settings import IMPORTED_SETTINGS
+from gradscope.analysis.settings import IMPORTED_SETTINGS, Settings
 from gradscope.cli.analyze import Files, exit_with_status, write_files
 from gradscope.cli.command import Call, takes_settings
 from gradscope.cli.options import FailOn, FailWhen, Figure, Given, Load, Save
@@ -13,7 +13,6 @@ from gradscope.errors import SettingError
 
 if TYPE_CHECKING:
     from gradscope.analysis.checkpoints import Checkpoint
-    from gradscope.analysis.settings import Settings
 
 EXAMPLES = """\
 gradscope train --task recall --delay 5 --steps 20 --save run.npz
@@ -33,7 +32,7 @@ def train(
 
 def run_training(
     place: Place,
-    asked: "Settings | Given",
+    asked: Settings | Given,
     figures: Sequence[Path] | None,
     save: Path | None,
     fail_on: FailOn | None = None,
@@ -66,7 +65,6 @@ def run_training(
 
 def _note(checkpoint: "Checkpoint", targets: float) -> None:
     reach = "beyond the sequence" if checkpoint.horizon is None else f"{checkpoint.horizon} steps"
-    note(
-        f"update {checkpoint.update}: error per step {checkpoint.loss / targets:.4g}, "
-        f"gradient norm {checkpoint.gradient_norm:.3g}, horizon {reach}"
-    )
+    error = f"error per step {checkpoint.loss / targets:.4g}"
+    norm = f"gradient norm {checkpoint.gradient_norm:.3g}"
+    note(f"update {checkpoint.update}: {error}, {norm}, horizon {reach}")

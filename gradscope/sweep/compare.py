@@ -44,10 +44,8 @@ def comparison_cells(
 ) -> tuple[Settings, ...]:
     """Return the settings of every cell of a comparison, each checked against its task or data."""
     if settings.weights is not None:
-        raise SettingError(
-            f"the network in {settings.weights} is given, not drawn; compare it with others from "
-            "files: gradscope compare FILE FILE"
-        )
+        remedy = "compare it with others from files: gradscope compare FILE FILE"
+        raise SettingError(f"the network in {settings.weights} is given, not drawn; {remedy}")
     kinds, activations = tuple(kinds or (settings.cell,)), tuple(activations)
     axes = {"cell": kinds, "activation": activations, "steps": tuple(steps)}
     shared = {name: value for name, value in settings.as_dict().items() if name not in axes}
@@ -113,9 +111,8 @@ def compare(
     except KeyboardInterrupt:
         interrupted = True
     except BrokenExecutor as error:
-        raise WorkerError(
-            f"a worker process died ({error}); is memory short? Choose fewer --workers"
-        ) from error
+        remedy = "is memory short? Choose fewer --workers"
+        raise WorkerError(f"a worker process died ({error}); {remedy}") from error
     finally:
         done = tuple(each.result() for each in futures if each.done() and not each.exception())
         pool.close()
@@ -134,9 +131,7 @@ def cells_of_files(paths: Iterable[str | Path], given: Mapping[str, Any]) -> lis
         found += [path / name for name in names] if path.is_dir() else [path]
     if len(set(found)) < max(len(found), 2):
         named = ", ".join(map(str, found)) or "none"
-        raise SettingError(
-            f"the networks to compare are {named}; name two files or more, each once"
-        )
+        raise SettingError(f"the networks to compare are {named}; name two or more, each once")
     return [{**given, "load" if holds_run(each) else "weights": str(each)} for each in found]
 
 

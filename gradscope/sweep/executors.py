@@ -168,9 +168,9 @@ class DaskPool(WorkerPool):
                 if failed.status == "connecting":
                     failed.close()
             where = scheduler or "a local cluster"
+            remedy = "check the address and dask's configuration, or start one: dask scheduler"
             raise WorkerError(
-                f"no dask scheduler answers at {where} ({error}); check the address and, where TLS "
-                "is on, dask's configuration, or start one with: dask scheduler"
+                f"no dask scheduler answers at {where} ({error}); {remedy}"
             ) from error
         self.executor = self._client.get_executor(pure=False, retries=LOST_WORKERS_ALLOWED)
 
@@ -188,10 +188,9 @@ class DaskPool(WorkerPool):
                 with Path(scheduler).open("rb") as file:
                     address = str(json.loads(file.read(2**16))["address"])
             except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-                raise SettingError(
-                    f"--scheduler {scheduler} is no address and no file that holds one; give "
-                    "tcp://HOST:PORT, or the file of: dask scheduler --scheduler-file FILE"
-                ) from error
+                fault = "is no address and no file that holds one"
+                remedy = "give tcp://HOST:PORT, or FILE of: dask scheduler --scheduler-file FILE"
+                raise SettingError(f"--scheduler {scheduler} {fault}; {remedy}") from error
         return distributed.Client(address, timeout=CONNECTION_PATIENCE)
 
     def absence(self) -> float:

@@ -63,10 +63,8 @@ class Shard:
 
     def __post_init__(self) -> None:
         if not 1 <= self.number <= self.count:
-            raise SettingError(
-                f"--shard is {self.number}/{self.count}; parts are counted from 1 up to the number "
-                "of parts, as in 3/16"
-            )
+            remedy = "parts are counted from 1 up to the number of parts, as in 3/16"
+            raise SettingError(f"--shard is {self.number}/{self.count}; {remedy}")
 
     @classmethod
     def parse(cls, text: str) -> "Shard":
@@ -95,23 +93,18 @@ class Grid:
     def __post_init__(self) -> None:
         for name in self.axes:
             if name in self.shared:
-                raise SettingError(
-                    f"{name} is set to {self.shared[name]} and swept over too; leave one out"
-                )
+                value = self.shared[name]
+                raise SettingError(f"{name} is set to {value} and swept over too; leave one out")
         given = "weights" in self.axes or self.shared.get("weights") is not None
         if self.seeds > 1 and given and self.shared.get("data") is not None:
-            raise SettingError(
-                f"--seeds is {self.seeds}, but nothing is drawn: the network and --data are given; "
-                "leave it out"
-            )
+            fault = "nothing is drawn: the network and --data are given; leave it out"
+            raise SettingError(f"--seeds is {self.seeds}, but {fault}")
         if self.seeds < 1:
             raise SettingError(f"--seeds is {self.seeds}; choose 1 or more")
         if self.seeds > 1 and "seed" in self.axes:
             raise SettingError("--seeds and -P seed are both given; choose one")
         if self.size > MAX_GRID:
-            raise SettingError(
-                f"the grid has {self.size} cells; choose fewer values, at most {MAX_GRID}"
-            )
+            raise SettingError(f"the grid has {self.size} cells; choose at most {MAX_GRID}")
 
     @property
     def size(self) -> int:

@@ -209,15 +209,12 @@ def check_schema(
     for what, wanted in (("schema", SCHEMA_VERSION), ("algorithm", ALGORITHM_VERSION)):
         version = found.get(f"{what}_version")
         if version != str(wanted) and not (older and what == "algorithm"):
-            raise ArchiveError(
-                f"{path} was written by {what} version {version}, but this is {what} version "
-                f"{wanted}; {remedy}"
-            )
+            fault = f"was written by {what} version {version}, but this is {what} version {wanted}"
+            raise ArchiveError(f"{path} {fault}; {remedy}")
     lacking = [name for name in columns() if name not in present]
     if {*present}.difference(columns()) or not (older or {*lacking} <= {*ADDED_SETTINGS}):
-        raise ArchiveError(
-            f"{path} has other columns than gradscope {gradscope.__version__} writes; {remedy}"
-        )
+        fault = f"has other columns than gradscope {gradscope.__version__} writes"
+        raise ArchiveError(f"{path} {fault}; {remedy}")
     version = found["algorithm_version"]
     return {name: version if name == "algorithm" else "NULL" for name in lacking}
 

@@ -215,11 +215,8 @@ def _axis(axes: Mapping[str, Axis], name: str | None, taken: Collection[str | No
         raise SettingError(f"{why}; choose from {found or 'none'}")
     free = [axis for each, axis in axes.items() if each not in taken]
     if not free:
-        raise SettingError(
-            f"a picture needs more swept settings than this store has (it sweeps over "
-            f"{found or 'nothing'}); sweep over another, loosen --where, or draw one setting with "
-            "--kind quantiles"
-        )
+        fault = f"a picture needs more swept settings than this store has ({found or 'none'})"
+        raise SettingError(f"{fault}; sweep over another, loosen --where, or add --kind quantiles")
     return min(free, key=lambda axis: (not axis.numeric, axis.name == "activation"))
 
 

@@ -9,9 +9,8 @@ from gradscope.errors import install_line
 try:
     import torch as _  # noqa: F401 (asked for here, where the remedy can be said)
 except ImportError as error:
-    raise ImportError(
-        f"the live hook needs PyTorch, which is not installed; {install_line('torch')}"
-    ) from error
+    remedy = install_line("torch")
+    raise ImportError(f"the live hook needs PyTorch, which is not installed; {remedy}") from error
 
 from gradscope.torch.hooks import Watch, watch
 
