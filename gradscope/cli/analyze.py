@@ -95,12 +95,7 @@ def run_analysis(place: Place, asked: Settings | Given, files: Files) -> "Analys
     analysis = analysis_with_bars(asked)
     if files.panel is not None and not PANELS[files.panel].shown(analysis):
         raise SettingError(f"--panel is {files.panel}, but {PANELS[files.panel].why_empty}")
-    show(
-        place,
-        lambda screen: analysis_page(analysis, screen),
-        lambda: analysis_document(analysis),
-        lambda: profile_rows(analysis),
-    )
+    show(place, (analysis,), analysis_page, analysis_document, profile_rows)
     write_files(analysis, files, force=place.force)
     return analysis
 

@@ -1,5 +1,6 @@
 """``gradscope check``: gradients, Jacobians and causes against independent computations."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import typer
@@ -8,7 +9,7 @@ from gradscope.analysis.settings import Settings
 from gradscope.cli.analyze import EXIT_CHECK_FAILED
 from gradscope.cli.command import Call, takes_settings, weights_of
 from gradscope.cli.options import Given, WeightsFile
-from gradscope.cli.output import Place, note, progress_bar, show
+from gradscope.cli.output import Place, note, progress_bar, show, titled
 from gradscope.errors import install_line
 from gradscope.frameworks import BACKENDS
 
@@ -82,11 +83,7 @@ def run_check(place: Place, asked: Settings | Given) -> None:
     with progress_bar("checking"):
         rows = run(prepared)
         rows += framework_rows(prepared.stack) if prepared.stack is not None else ()
-    show(
-        place,
-        lambda screen: check_page(rows, screen),
-        lambda: check_document(rows, prepared.resolved.as_dict()),
-        lambda: (CHECK_COLUMNS, check_rows(rows)),
-    )
+    document = partial(check_document, settings=prepared.resolved.as_dict())
+    show(place, (rows,), check_page, document, titled(CHECK_COLUMNS, check_rows))
     if not all(row.passed for row in rows):
         raise typer.Exit(EXIT_CHECK_FAILED)

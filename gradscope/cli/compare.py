@@ -13,7 +13,7 @@ from gradscope.analysis.settings import Settings
 from gradscope.cli.analyze import EXIT_CHECK_FAILED, EXIT_INTERRUPTED
 from gradscope.cli.command import Call, takes_settings
 from gradscope.cli.options import ANALYSIS, DATA, EXECUTION, MODEL, Figure, Given, option
-from gradscope.cli.output import Place, note, progress_bar, show, write_figures
+from gradscope.cli.output import Place, note, progress_bar, show, titled, write_figures
 from gradscope.cli.sweep import WorkerCount
 from gradscope.errors import SettingError
 from gradscope.names import ActivationName, CellName, ExecutorName
@@ -139,13 +139,8 @@ def run_comparison(
 
     comparison, total = _compared(networks, axes, workers)
     if comparison.analyses:
-        show(
-            place,
-            lambda screen: comparison_page(comparison, screen),
-            lambda: comparison_document(comparison),
-            lambda: (CELL_COLUMNS, comparison_rows(comparison)),
-            lambda: map(analysis_document, comparison.analyses),
-        )
+        pages = comparison_page, comparison_document, titled(CELL_COLUMNS, comparison_rows)
+        show(place, (comparison,), *pages, lambda of: map(analysis_document, of.analyses))
         if figures:
             from gradscope.report.figures.comparison import comparison_picture
 

@@ -9,7 +9,7 @@ import typer
 
 from gradscope.cli.command import takes_place
 from gradscope.cli.options import MODEL, Figure, option
-from gradscope.cli.output import Place, note, progress_bar, show, write_figures
+from gradscope.cli.output import Place, note, progress_bar, show, titled, write_figures
 from gradscope.weights.readers import READABLE
 
 EXAMPLES = """\
@@ -44,12 +44,8 @@ def run_inspection(
 
     with progress_bar("reading"):
         inspection = read(file, mapping)
-    show(
-        place,
-        lambda screen: inspection_page(inspection, screen),
-        lambda: inspection_document(inspection),
-        lambda: (COLUMNS, inspection_rows(inspection)),
-    )
+    table = titled(COLUMNS, inspection_rows)
+    show(place, (inspection,), inspection_page, inspection_document, table)
     if figures and inspection.layers:
         from gradscope.report.figures.eigenvalues import eigenvalue_picture
 

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -72,35 +73,45 @@ def choose_format(choice: Format | None, json: bool, output: Path | None) -> For
     return choice or by_name
 
 
+Table = tuple[Sequence[str], Sequence[Sequence[Any]]]
+"""Columns and rows."""
+
+
+def titled(columns: Sequence[str], rows: Callable[..., list[list[Any]]]) -> Callable[..., Table]:
+    """Return what makes a table of these columns."""
+    return lambda *result: (columns, rows(*result))
+
+
 def show(
     place: Place,
-    page: "Callable[[Screen], RenderableType]",
-    document: Callable[[], Mapping[str, Any]],
-    table: Callable[[], tuple[tuple[str, ...], list[list[Any]]]] | None = None,
-    lines: Callable[[], Iterable[Mapping[str, Any]]] | None = None,
+    result: Sequence[Any],
+    page: "Callable[..., RenderableType]",
+    document: Callable[..., Mapping[str, Any]],
+    table: Callable[..., Table] | None = None,
+    lines: Callable[..., Iterable[Mapping[str, Any]]] | None = None,
 ) -> None:
-    """Write a result in the format asked for: the terminal page, the JSON document, columns and
-    rows (None for a result that is a text), or the documents of JSONL, by default the one.
+    """Write a result in the format asked for: the terminal page (which takes the screen too), the
+    JSON document, the table (None for a text), or the documents of JSONL, by default the one.
     """
     from gradscope.report.formats import to_csv, to_json, to_jsonl, to_markdown
 
     if place.complete is not None:
-        completed = place.complete(document())
-        show(replace(place, complete=None), page, lambda: completed, table, lines)
+        completed = place.complete(document(*result))
+        show(replace(place, complete=None), result, page, lambda *_: completed, table, lines)
         return
     if place.format is Format.TABLE:
-        text = _page_text(place, page)
+        text = _page_text(place, partial(page, *result))
     elif place.format is Format.JSON:
-        text = to_json(document())
+        text = to_json(document(*result))
     elif place.format is Format.JSONL:
-        text = to_jsonl(lines() if lines else [document()])
+        text = to_jsonl(lines(*result) if lines else [document(*result)])
     elif table is None:
         fault = "is for rows of numbers, and this is a text; choose table, json or jsonl"
         raise SettingError(f"--format {place.format} {fault}")
     elif place.format is Format.CSV:
-        text = to_csv(*table())
+        text = to_csv(*table(*result))
     else:
-        text = to_markdown(*table())
+        text = to_markdown(*table(*result))
     write_result(place.output, text.encode(), force=place.force)
 
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from gradscope.cli.command import takes_place
 from gradscope.cli.export import StoreFile, Where
 from gradscope.cli.options import ANALYSIS, Figure, option
-from gradscope.cli.output import Place, show, write_figures
+from gradscope.cli.output import Place, show, titled, write_figures
 from gradscope.errors import SettingError
 from gradscope.names import SweepPicture, SweepValue
 
@@ -67,12 +68,9 @@ def run_report(place: Place, source: "StoreSource", figures: Sequence[Path] | No
         raise SettingError(f"{store} has no cells{which}; run a sweep first")
     summary = summarize(rows)
     draw = _drawing(rows, source) if figures else None
-    show(
-        place,
-        lambda screen: store_page(summary, store, screen),
-        lambda: store_document(summary, store, rows),
-        lambda: (GROUP_COLUMNS, group_rows(summary)),
-    )
+    document = partial(store_document, rows=rows)
+    table = titled(GROUP_COLUMNS, lambda *_: group_rows(summary))
+    show(place, (summary, store), store_page, document, table)
     if draw is not None:
         write_figures(figures, draw, force=place.force)
 

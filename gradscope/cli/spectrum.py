@@ -33,12 +33,7 @@ def run_spectrum(place: Place, asked: Settings | Given, figures: Sequence[Path] 
     from gradscope.report.terminal.spectrum import spectrum_page
 
     analysis = analysis_with_bars(asked)
-    show(
-        place,
-        lambda screen: spectrum_page(analysis, screen),
-        lambda: spectrum_document(analysis),
-        lambda: PANELS["singular"].rows(analysis),
-    )
+    show(place, (analysis,), spectrum_page, spectrum_document, PANELS["singular"].rows)
     if figures:
         from gradscope.report.figures.analysis import spectrum_picture
 

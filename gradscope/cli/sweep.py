@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -19,7 +20,7 @@ from gradscope.cli.command import (
     weights_of,
 )
 from gradscope.cli.options import EXECUTION, OUTPUT, Threads, WeightsFile, option
-from gradscope.cli.output import note, progress_bar, show
+from gradscope.cli.output import note, progress_bar, show, titled
 from gradscope.errors import SettingError
 from gradscope.names import ExecutorName
 from gradscope.progress import work
@@ -171,12 +172,7 @@ def _show_plan(call: Call, plan: "Plan", place: Path, chosen: "Workers") -> None
 
     with progress_bar("timing a sample"):
         seen = preview(plan, place, chosen)
-    show(
-        call.place,
-        lambda screen: plan_page(seen, screen),
-        lambda: plan_document(seen),
-        lambda: (PLAN_COLUMNS, plan_rows(seen)),
-    )
+    show(call.place, (seen,), plan_page, plan_document, titled(PLAN_COLUMNS, plan_rows))
 
 
 def _show_summary(
@@ -189,12 +185,9 @@ def _show_summary(
 
     keys = {cell.key for cell in plan.cells}
     summary = summarize(read_rows(place, curves=False), keys)
-    show(
-        call.place,
-        lambda screen: sweep_page(summary, progress, place, seconds, screen),
-        lambda: sweep_document(plan.cells, summary, progress, place, seconds),
-        lambda: (GROUP_COLUMNS, group_rows(summary)),
-    )
+    document = partial(sweep_document, plan.cells)
+    table = titled(GROUP_COLUMNS, lambda *_: group_rows(summary))
+    show(call.place, (summary, progress, place, seconds), sweep_page, document, table)
 
 
 def _leave(progress: "Progress") -> None:

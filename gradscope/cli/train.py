@@ -8,7 +8,7 @@ from gradscope.analysis.settings import IMPORTED_SETTINGS, Settings
 from gradscope.cli.analyze import Files, exit_with_status, write_files
 from gradscope.cli.command import Call, takes_settings
 from gradscope.cli.options import FailOn, FailWhen, Figure, Given, Load, Save
-from gradscope.cli.output import Place, note, progress_bar, show
+from gradscope.cli.output import Place, note, progress_bar, show, titled
 from gradscope.errors import SettingError
 
 if TYPE_CHECKING:
@@ -52,13 +52,8 @@ def run_training(
     recorder = CheckpointRecorder(prepared, lambda each: _note(each, targets))
     with progress_bar("examining"):
         analysis = analyze(prepared, watch=recorder)
-    seen = recorder.checkpoints
-    show(
-        place,
-        lambda screen: training_page(analysis, seen, screen),
-        lambda: training_document(analysis, seen),
-        lambda: (CHECKPOINT_COLUMNS, checkpoint_rows(analysis, seen)),
-    )
+    table = titled(CHECKPOINT_COLUMNS, checkpoint_rows)
+    show(place, (analysis, recorder.checkpoints), training_page, training_document, table)
     write_files(analysis, Files(figures, save), force=place.force)
     exit_with_status(analysis, fail_on)
 
