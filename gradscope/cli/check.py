@@ -23,8 +23,6 @@ gradscope check --activation sigmoid --hidden 32 --steps 50
 gradscope check model.pt --data inputs.npy --activation tanh
 """
 
-PACKAGE = {"Keras": "keras", "PyTorch": "torch"}
-
 OTHER_BACKEND = f"set KERAS_BACKEND to one of {', '.join(BACKENDS)} that is installed"
 
 SMALL = {"hidden": 8, "steps": 12, "sequences": 3, "updates": 0}
@@ -45,7 +43,7 @@ def check(call: Call, file: WeightsFile = None) -> None:
 def framework_rows(stack: "ImportedStack") -> "tuple[CheckRow, ...]":
     """Compare a network from a file with its framework; report on stderr what is not compared."""
     keras = stack.found.file.format == "keras"
-    name, backend = "Keras" if keras else "PyTorch", None
+    name, backend, fault = "Keras" if keras else "PyTorch", None, ""
     try:
         if keras:
             from gradscope.frameworks.keras import can_compute, cannot_differentiate, parity_rows
@@ -54,16 +52,16 @@ def framework_rows(stack: "ImportedStack") -> "tuple[CheckRow, ...]":
         else:
             from gradscope.frameworks.torch import can_compute, parity_rows
     except ImportError as error:
-        missing = f"it is not installed; {install_line(PACKAGE[name])}"
+        fault = f"it is not installed; {install_line('keras' if keras else 'torch')}"
         if keras and error.name in BACKENDS:
-            missing = f"it needs {error.name}, which is not installed; {OTHER_BACKEND}"
-        note(f"not compared with {name}: {missing}")
-        return ()
-    if stack.settings.gain != 1.0:
-        note(f"not compared with {name}: --gain {stack.settings.gain:g} changes the file's W")
-        return ()
-    if not can_compute(stack.spec):
-        note(f"not compared with {name}: it has no layer of these equations")
+            fault = f"it needs {error.name}, which is not installed; {OTHER_BACKEND}"
+    else:
+        if stack.settings.gain != 1.0:
+            fault = f"--gain {stack.settings.gain:g} changes the file's W"
+        elif not can_compute(stack.spec):
+            fault = "it has no layer of these equations"
+    if fault:
+        note(f"not compared with {name}: {fault}")
         return ()
     if backend is not None:
         fault = f"its backend {backend} cannot differentiate; {OTHER_BACKEND}"

@@ -1,11 +1,11 @@
 """``gradscope compare``: cells, activations and lengths over several seeds, or files."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from functools import partial
+from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,7 +16,7 @@ from gradscope.cli.options import ANALYSIS, DATA, EXECUTION, MODEL, Figure, Give
 from gradscope.cli.output import Place, note, progress_bar, show, titled, write_figures
 from gradscope.cli.sweep import WorkerCount
 from gradscope.errors import SettingError
-from gradscope.names import ActivationName, CellName, ExecutorName
+from gradscope.names import CellName, ExecutorName
 from gradscope.progress import work
 from gradscope.sweep.axes import parse_values
 from gradscope.weights.readers import READABLE
@@ -72,14 +72,8 @@ FailWhen = Annotated[
 ]
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Axes:
-    """The settings that are compared, and over how many seeds."""
-
-    cells: tuple[CellName, ...]
-    activations: tuple[ActivationName, ...]
-    lengths: tuple[int, ...]
-    seeds: int = 1
+Axes = Mapping[str, Any]
+"""What is compared: ``kinds``, ``activations`` and ``steps``, and over how many ``seeds``."""
 
 
 @takes_settings("cell", "activation", "steps", "weights")
@@ -103,7 +97,8 @@ def compare(  # noqa: PLR0913 (each is a flag)
     usual = "tanh,sigmoid" if cell_names == (CellName.ELMAN,) else "tanh"
     activation_names = parse_values("activation", activations or usual, "--activation")
     steps = parse_values("steps", lengths or LENGTHS, "--steps")
-    axes = Axes(cell_names, activation_names, steps, SEEDS if seeds is None else seeds)
+    axes = {"kinds": cell_names, "activations": activation_names, "steps": steps}
+    axes["seeds"] = SEEDS if seeds is None else seeds
     first: Given = {"cell": cell_names[0], "activation": activation_names[0], "steps": steps[0]}
     if files:
         texts = {"cell": cells or "", "activation": activations or "", "steps": lengths or ""}
@@ -165,17 +160,11 @@ def _compared(
     from gradscope.sweep.executors import Workers
 
     by = ExecutorName.SERIAL if workers == 1 else ExecutorName.PROCESS
-    drawn = len(axes.cells) * len(axes.activations) * len(axes.lengths) * axes.seeds
+    drawn = prod(each if isinstance(each, int) else len(each) for each in axes.values())
     total = len(networks) if isinstance(networks, list) else drawn
     with progress_bar("comparing"), work("networks", total) as at:
-        comparison = run(
-            networks,
-            *(axes.activations, axes.lengths),
-            kinds=axes.cells,
-            seeds=axes.seeds,
-            workers=Workers(by, workers, threads=None),
-            ended=at.advance,
-        )
+        pool = Workers(by, workers, threads=None)
+        comparison = run(networks, **axes, workers=pool, ended=at.advance)
     for each in comparison.analyses:
         if each.training is not None and (ended := training_sentence(each.training)):
             of = each.settings

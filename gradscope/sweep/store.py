@@ -23,7 +23,7 @@ from typing import Any, Self
 
 import gradscope
 from gradscope.errors import ArchiveError, GradscopeError, OutputError
-from gradscope.sweep.cell import Outcome, Status, columns, fits, setting_columns
+from gradscope.sweep.cell import HEAD, TAIL, Outcome, Status, columns, fits, setting_columns
 from gradscope.sweep.grid import ADDED_SETTINGS, ALGORITHM_VERSION
 
 OLDER_ALGORITHMS = [str(version) for version in range(1, ALGORITHM_VERSION)]
@@ -119,17 +119,14 @@ INSERT = _insertion("NOTHING")
 
 def row_of(outcome: Outcome) -> tuple[Any, ...]:
     """Return an outcome as a row in the order of ``columns``."""
-    settings = outcome.cell.settings.as_dict()
+    settings, same = outcome.cell.settings.as_dict(), (*HEAD, *TAIL)
     values = {name: settings[name] for name in setting_columns()} | {
         **outcome.numbers,
+        **{name: getattr(outcome, name) for name in same if hasattr(outcome, name)},
         "key": outcome.cell.key,
         "status": str(outcome.status),
-        "error": outcome.error,
         "attempts": 1,
         "duration_seconds": outcome.duration,
-        "finished_at": outcome.finished_at,
-        "gradscope": outcome.gradscope,
-        "algorithm": outcome.algorithm,
         "python": outcome.environment["python"],
         "numpy": outcome.environment["numpy"],
         "traceback": outcome.trace,
