@@ -33,9 +33,7 @@ StoreFile = Annotated[
 Where = Annotated[
     str | None, option("--where", "Only rows that meet this SQL condition on columns.", DATA, "SQL")
 ]
-FORMAT_HELP = (
-    "How rows are written: csv, jsonl, npz, md (default: by the file's extension, else csv)."
-)
+FORMAT_HELP = "How rows are written: csv, jsonl, npz, md (default: by the extension, else csv)."
 RowFormat = Annotated[ExportFormat | None, option("--format", FORMAT_HELP, OUTPUT, "WORD")]
 
 

@@ -63,15 +63,8 @@ class FailOn(StrEnum):
 
 def option(flags: str, text: str, panel: str, metavar: str | None = None, **more: Any) -> Any:
     """Return an option of one command, its flags separated by spaces."""
-    return typer.Option(
-        *flags.split(),
-        help=text,
-        rich_help_panel=panel,
-        metavar=metavar,
-        show_default=False,
-        show_envvar=False,
-        **more,
-    )
+    more |= {"metavar": metavar, "show_default": False, "show_envvar": False}
+    return typer.Option(*flags.split(), help=text, rich_help_panel=panel, **more)
 
 
 def _setting_option(setting: Setting, envvar: str | None = None) -> Any:

@@ -37,10 +37,7 @@ gradscope sweep --config grid.toml --seeds 8 --shard 3/16 -o sweep.db --dry-run
 """
 EXIT_FAILED_CELLS = 3
 
-PARAM_HELP = (
-    "Sweep a setting: NAME=start:stop:count, NAME=log:start:stop:count, or NAME=a,b,c; repeat for "
-    "several."
-)
+PARAM_HELP = "Sweep a setting: NAME=start:stop:count, NAME=log:start:stop:count or NAME=a,b,c."
 Parameters = Annotated[list[str] | None, option("-P --param", PARAM_HELP, EXECUTION, "NAME=RANGE")]
 SEEDS_HELP = "Seeds per combination, counted from --seed (default 1)."
 Seeds = Annotated[int | None, option("--seeds", SEEDS_HELP, EXECUTION, "N")]

@@ -80,11 +80,9 @@ def compare(
     WorkerError if a worker process dies.
     """
     read_once = cache(read_table)
-    cells: Sequence[Any] = (
-        comparison_cells(settings, activations, steps, kinds, read_once, seeds)
-        if isinstance(settings, Settings)
-        else list(settings)
-    )
+    cells: Sequence[Any] = settings if isinstance(settings, Sequence) else ()
+    if isinstance(settings, Settings):
+        cells = comparison_cells(settings, activations, steps, kinds, read_once, seeds)
     if not cells:
         raise SettingError("there is nothing to compare; name an activation and a number of steps")
     prepared = partial(prepare, read_run=cache(load_run), read_table=read_once)

@@ -97,10 +97,9 @@ class ProcessPool(WorkerPool):
             self.executor.submit(os.getpid).result()
         except BrokenExecutor as error:
             self.close()
-            raise WorkerError(
-                "worker processes end as soon as they start; is memory short, or is the script "
-                "without an `if __name__ == '__main__':`? Try --executor serial"
-            ) from error
+            fault = "is memory short, or is the script without an `if __name__ == '__main__':`?"
+            text = f"worker processes end as soon as they start; {fault} Try --executor serial"
+            raise WorkerError(text) from error
 
     def in_flight(self, each: int) -> int:
         """Return the cells for all processes."""
@@ -169,9 +168,8 @@ class DaskPool(WorkerPool):
                     failed.close()
             where = scheduler or "a local cluster"
             remedy = "check the address and dask's configuration, or start one: dask scheduler"
-            raise WorkerError(
-                f"no dask scheduler answers at {where} ({error}); {remedy}"
-            ) from error
+            fault = f"no dask scheduler answers at {where} ({error})"
+            raise WorkerError(f"{fault}; {remedy}") from error
         self.executor = self._client.get_executor(pure=False, retries=LOST_WORKERS_ALLOWED)
 
     def _connect(
@@ -260,10 +258,9 @@ Crew = Workers
 
 def workers_gone(error: BaseException) -> WorkerError:
     """Say that the workers, or their scheduler, can be asked no more, and what to do."""
-    return WorkerError(
-        f"the workers are gone or cannot run a cell ({type(error).__name__}: {error}); what ended "
-        "is kept; start them again with the same gradscope and run the same command"
-    )
+    fault = f"the workers are gone or cannot run a cell ({type(error).__name__}: {error})"
+    remedy = "start them again with the same gradscope and run the same command"
+    return WorkerError(f"{fault}; what ended is kept; {remedy}")
 
 
 def is_fault_of_cell(error: BaseException) -> bool:

@@ -90,11 +90,8 @@ def run_sweep(
         again = {Status.FAILED} if retry_failed else set()
         missing = [cell for cell in wanted if statuses.get(cell.key) in {None, *again}]
         kept = [statuses[cell.key] for cell in wanted if cell.key in statuses]
-        progress = Progress(
-            total=len(wanted),
-            kept=len(wanted) - len(missing),
-            kept_failed=0 if retry_failed else kept.count(Status.FAILED),
-        )
+        failed = 0 if retry_failed else kept.count(Status.FAILED)
+        progress = Progress(len(wanted), len(wanted) - len(missing), failed)
         watch = watch or (lambda _progress: None)
         watch(progress)
         run = _Run(store, workers or crew or Workers(), deque(missing), progress, watch)

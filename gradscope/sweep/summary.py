@@ -149,14 +149,10 @@ def summarize(rows: Rows, keys: Collection[str] | None = None) -> Summary:
 def _group(values: Sequence[Any], rows: Rows, places: Sequence[int]) -> Group:
     status, regime = rows.column("status"), rows.column("regime")
     done = [place for place in places if status[place] == Status.DONE]
-    return Group(
-        values=tuple("none" if each is None else str(each) for each in values),
-        cells=len(places),
-        failed=len(places) - len(done),
-        regimes=dict(Counter(regime[place] for place in done).most_common()),
-        rate=_median(rows, "rate_nats_per_step", done),
-        horizon=_median(rows, "horizon", done),
-    )
+    shown = tuple("none" if each is None else str(each) for each in values)
+    regimes = dict(Counter(regime[place] for place in done).most_common())
+    medians = (_median(rows, name, done) for name in ("rate_nats_per_step", "horizon"))
+    return Group(shown, len(places), len(places) - len(done), regimes, *medians)
 
 
 def _median(rows: Rows, measure: str, places: Sequence[int]) -> float | None:

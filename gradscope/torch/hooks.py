@@ -131,9 +131,7 @@ class Watch:
         recurrent = [name for name, kind in kinds.items() if kind is not None]
         if not recurrent:
             kind = type(module).__name__
-            raise SettingError(
-                f"nothing to watch: {kind} holds no nn.RNN, GRU, LSTM or their Cells"
-            )
+            raise SettingError(f"nothing to watch: {kind} holds no nn.RNN, GRU, LSTM or Cell")
         compiled = [f"{name}." for name, each in modules.items() if name and is_compiled(each)]
         for bare, name in unwrapped(recurrent).items():
             each, title = modules[name], bare or str(kinds[name]).lower()
