@@ -67,10 +67,7 @@ class Call:
 
 
 def settings_in(content: dict[str, Any], path: Path | None) -> dict[str, Any]:
-    """Return the settings in a TOML file's content; hyphens in names count as underscores.
-
-    A table ``[sweep]`` holds the axes of a sweep, and is no setting.
-    """
+    """Return the settings in a TOML file's content, without its axes of a sweep, ``[sweep]``."""
     values = {name: value for name, value in content.items() if name != "sweep"}
     settings = {name.replace("-", "_"): value for name, value in values.items()}
     check_names(settings, f"--config {path}")

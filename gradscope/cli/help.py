@@ -55,10 +55,7 @@ MOST_NEEDED: Mapping[str, tuple[str, ...]] = {
 
 
 class Command(TyperCommand):
-    """A command whose ``--help`` is one screen and whose ``--help-all`` has every option.
-
-    Its epilog holds its examples, one per line.
-    """
+    """A command with both pages of help; its epilog holds its examples, one per line."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

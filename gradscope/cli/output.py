@@ -148,16 +148,13 @@ def require_stdout() -> None:
 
 
 def write_stdout(text: str) -> None:
-    """Write a result to stdout, all of it or an error.
-
-    Unbuffered, Python's text layer drops bytes that a full disk or a closed pipe did not take, so
-    they are written here until none is left.
-    """
+    """Write a result to stdout, all of it or an error."""
     require_stdout()
     if not isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.write(text)
         return
     sys.stdout.flush()
+    # Unbuffered, Python's text layer drops bytes that a full disk or a closed pipe did not take.
     left = memoryview(text.encode(sys.stdout.encoding, sys.stdout.errors or "strict"))
     try:
         while left:

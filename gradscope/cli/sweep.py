@@ -140,10 +140,7 @@ def _grid(call: Call, texts: Sequence[str], seeds: int | None) -> "Grid":
 
 @contextmanager
 def sweep_bar() -> "Iterator[Watch]":
-    """Show on stderr, where that is a terminal, how far the sweep is: rate, failures, time left.
-
-    Yields what to call after each commit; a pool of workers that was restarted is always reported.
-    """
+    """Show how far the sweep is; yield what to call after each commit."""
     start, restarts, absence = time.perf_counter(), 0, 0.0
     with progress_bar("sweeping") as tell, work("cells", 0) as at:
 

@@ -1,8 +1,7 @@
 """The steps of a network from a file, held against those of the framework that wrote it.
 
-Every state s_t of the studied layer, (h, c) for an LSTM, from our own s_{t−1}, since in a chaotic
-network any rounding leads to another trajectory; and J_t = ∂s_t/∂s_{t−1} at a few steps and
-sequences.
+Every state s_t of the studied layer from our own s_{t−1}, since in a chaotic network any rounding
+leads to another trajectory; and J_t = ∂s_t/∂s_{t−1} at a few steps and sequences.
 """
 
 from collections.abc import Callable
@@ -24,8 +23,6 @@ MAX_JACOBIANS = 8
 def steps_row(stack: ImportedStack, against: str, theirs: Function, tolerance: float) -> CheckRow:
     """Compare every step of the studied layer, each from our state, with another way to them,
     called ``against``: ``theirs`` takes x_t (N,D) and s_{t−1} (N,S) to s_t (N,S).
-
-    The worst deviation, relative to the largest state, passes up to ``tolerance``.
     """
     ran = stack.trajectories[stack.studied.title]
     inputs, before = (each.reshape(-1, each.shape[2]) for each in (ran.inputs, ran.states[:-1]))

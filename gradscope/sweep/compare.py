@@ -1,8 +1,8 @@
 """Networks side by side: every kind of cell, activation and length over several seeds, all else
 alike; or the networks in some files.
 
-Each is one analysis, and they are handed to the executors of a sweep. It comes to the same bits on
-each, since a worker process has as many BLAS threads as this one.
+Each is one analysis, of the same bits on every executor of a sweep, since a worker process has as
+many BLAS threads as this one.
 """
 
 import re

@@ -1,9 +1,8 @@
 """Joining stores, as the shards of one sweep leave them.
 
-The same cell in two stores is one cell. Where both are done their results must agree: to the last
-bit where one type of machine computed both, within the tolerance that the cell's own growth
-justifies (``diagnosis.rounding``) where two did. Results beyond that are a conflict, which is
-refused. A done cell wins over a failed one.
+Where the same cell is done in two, the results must agree: to the last bit where one type of
+machine computed both, within the tolerance that the cell's own growth justifies
+(``diagnosis.rounding``) where two did. A done cell wins over a failed one.
 """
 
 import contextlib

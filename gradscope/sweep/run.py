@@ -1,9 +1,7 @@
 """The run of a sweep: hand out the cells that the store lacks, and keep each as soon as it ends.
 
-A bounded number of cells is in flight. Whatever has ended when the parent looks is committed in one
-transaction. A pool whose worker was killed is started again, and the cells that were in flight are
-tried again one at a time, so that a cell that kills its worker is found out without blaming those
-beside it.
+Whatever has ended when the parent looks is committed in one transaction. Where a worker was killed,
+the cells in flight are tried again one at a time, so that the one that kills workers is found out.
 """
 
 import math

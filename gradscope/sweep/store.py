@@ -1,9 +1,7 @@
 """The store of a sweep: one SQLite file with one row for every finished cell.
 
-Three tables: ``cells``, whose columns are the key, the status, every setting by its name, the
-results (``sweep.cell``), how the row came about, and the curves as little-endian float64; ``meta``,
-names and values that say which schema and algorithm wrote the file; and ``environments``, by the
-key of a cell what computed it, as JSON (``machine.environment``; absent in older stores).
+Three tables: ``cells`` (its columns: ``sweep.cell``); ``meta``, which schema wrote the file;
+and ``environments``, by the key of a cell what computed it, as JSON (absent in older stores).
 
 There is one writer, the parent of the sweep; a row is committed as soon as its cell ends, so that a
 kill at any moment loses only what still ran. The journal is SQLite's rollback journal, since the

@@ -1,8 +1,7 @@
 """Many cells as few numbers: groups, fields over two settings, curves over one.
 
-Quantiles (``arrays.quantiles``) are taken over the cells that share a place: seeds, and any other
-setting that is swept but not shown. A rate of −∞ (the product is exactly zero) and a horizon beyond
-the lags measured count as the smallest rate and the largest horizon.
+Quantiles are taken over the cells that share a place: seeds, and any other setting that is swept
+but not shown. A rate of −∞ and a horizon beyond the lags count as the smallest and the largest.
 """
 
 import json

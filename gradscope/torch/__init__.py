@@ -1,8 +1,4 @@
-"""The live hook into PyTorch: ``gradscope.torch.watch`` and the ``Watch`` it makes.
-
-``hooks`` has the hooks, ``reading`` turns their arguments into arrays. Without PyTorch the import
-fails with the line that installs it.
-"""
+"""The live hook into PyTorch: ``gradscope.torch.watch`` and the ``Watch`` it makes."""
 
 from gradscope.errors import install_line
 
