@@ -63,11 +63,11 @@ def progress() -> tuple[str, float, float] | None:
     before anything is done); None where there is no work.
     """
     nested, share, part = list(_AT_WORK), 0.0, 1.0
-    if not nested:
-        return None
     for at in nested:
         part /= max(at.total, 1)
         share += part * min(at.done, at.total)
-    whole, passed = nested[0], monotonic() - nested[0].start
-    left = passed * (1.0 - share) / share if share else inf
+    if not nested:
+        return None
+    whole = nested[0]
+    left = (monotonic() - whole.start) * (1.0 / share - 1.0) if share else inf
     return f"{whole.title}, {whole.done} of {whole.total}", share, max(left, 0.0)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -29,7 +29,6 @@ from gradscope.report.figures.panels import PANELS
 
 if TYPE_CHECKING:
     from gradscope.analysis.results import Analysis
-    from gradscope.model.cells import Cell
 
 EXAMPLES = """\
 gradscope analyze --activation tanh --steps 100
@@ -106,7 +105,7 @@ def analysis_with_bars(asked: Settings | Given) -> "Analysis":
     targets = prepared.batch.batch.targets.count
     with progress_bar("examining") as tell:
 
-        def watch(update: int, loss: float, _norm: float, _params: "Cell") -> None:
+        def watch(update: int, loss: float, *_: Any) -> None:
             done = update == prepared.resolved.updates
             tell("" if done else f"error per step {loss / targets:.4g},")
 

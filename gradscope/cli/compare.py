@@ -5,7 +5,7 @@ from enum import StrEnum
 from functools import partial
 from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -20,9 +20,6 @@ from gradscope.names import CellName, ExecutorName
 from gradscope.progress import work
 from gradscope.sweep.axes import parse_values
 from gradscope.weights.readers import READABLE
-
-if TYPE_CHECKING:
-    from gradscope.analysis.results import Comparison
 
 EXAMPLES = """\
 gradscope compare --activation tanh,sigmoid --steps 10,50 --png lengths.png
@@ -127,32 +124,8 @@ def run_comparison(
     from gradscope.report.documents.rows import CELL_COLUMNS, comparison_rows
     from gradscope.report.terminal.comparison import comparison_page
     from gradscope.report.words.cells import short_name
-    from gradscope.sweep.changes import changes
-
-    comparison, total = _compared(networks, axes, workers)
-    if comparison.analyses:
-        pages = comparison_page, comparison_document, titled(CELL_COLUMNS, comparison_rows)
-        show(place, (comparison,), *pages, lambda of: map(analysis_document, of.analyses))
-        if figures:
-            from gradscope.report.figures.comparison import comparison_picture
-
-            write_figures(figures, partial(comparison_picture, comparison), force=place.force)
-    if comparison.interrupted:
-        note(f"interrupted after {len(comparison.analyses)} of {total} networks")
-        raise typer.Exit(EXIT_INTERRUPTED)
-    worse = [each.analysis for each in changes(comparison) if each.worse] if fail_on else []
-    for each in worse:
-        note(f"failed: --fail-on worse, and {short_name(each.settings)} is worse")
-    if worse:
-        raise typer.Exit(EXIT_CHECK_FAILED)
-
-
-def _compared(
-    networks: Settings | Sequence[Given], axes: Axes, workers: int | None
-) -> "tuple[Comparison, int]":
-    """Analyze the networks with a bar; return what was found, and how many there are."""
-    from gradscope.report.words.cells import short_name
     from gradscope.report.words.headline import training_sentence
+    from gradscope.sweep.changes import changes
     from gradscope.sweep.compare import compare as run
     from gradscope.sweep.executors import Workers
 
@@ -166,4 +139,18 @@ def _compared(
         if each.training is not None and (ended := training_sentence(each.training)):
             of = each.settings
             note(f"warning: {short_name(of)}, {of.steps} steps, seed {of.seed}: {ended}")
-    return comparison, total
+    if comparison.analyses:
+        pages = comparison_page, comparison_document, titled(CELL_COLUMNS, comparison_rows)
+        show(place, (comparison,), *pages, lambda of: map(analysis_document, of.analyses))
+        if figures:
+            from gradscope.report.figures.comparison import comparison_picture
+
+            write_figures(figures, partial(comparison_picture, comparison), force=place.force)
+    if comparison.interrupted:
+        note(f"interrupted after {len(comparison.analyses)} of {total} networks")
+        raise typer.Exit(EXIT_INTERRUPTED)
+    worse = [one.analysis for one in changes(comparison) if one.worse] if fail_on else []
+    for each in worse:
+        note(f"failed: --fail-on worse, and {short_name(each.settings)} is worse")
+    if worse:
+        raise typer.Exit(EXIT_CHECK_FAILED)

@@ -52,8 +52,6 @@ def sampled_places(n_steps: int, n_sequences: int) -> list[tuple[int, int]]:
 
     >>> sampled_places(100, 3)
     [(1, 0), (15, 0), (29, 1), (43, 1), (58, 1), (72, 1), (86, 2), (100, 2)]
-    >>> sampled_places(1, 3)
-    [(1, 0), (1, 1), (1, 2)]
     """
     steps = np.rint(np.linspace(1, n_steps, MAX_JACOBIANS)).astype(int)
     sequences = np.rint(np.linspace(0, n_sequences - 1, MAX_JACOBIANS)).astype(int)

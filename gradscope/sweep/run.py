@@ -178,10 +178,8 @@ class _Run:
 
     def _keep_ended(self) -> None:
         """Save all cells that ended well, whatever became of the others."""
-        for future in self.flying:
-            if future.done() and _error_of(future) is None:
-                outcome = future.result()
-                self.unsaved += [outcome] if outcome.algorithm == ALGORITHM_VERSION else []
+        ended = [each.result() for each in self.flying if each.done() and not _error_of(each)]
+        self.unsaved += (each for each in ended if each.algorithm == ALGORITHM_VERSION)
         self.flying.clear()
         self._save()
 
@@ -232,7 +230,8 @@ def _outcome_of(future: Future[Outcome], cell: Cell) -> Outcome:
         raise executors.workers_gone(error) from error
     outcome = future.result()
     if outcome.algorithm != ALGORITHM_VERSION:
-        text = f"a worker has algorithm version {outcome.algorithm}, but this is "
-        text += f"{ALGORITHM_VERSION}; install the same gradscope on all"
-        raise WorkerError(text)
+        fault = (
+            f"a worker has algorithm version {outcome.algorithm}, but this is {ALGORITHM_VERSION}"
+        )
+        raise WorkerError(f"{fault}; install the same gradscope on all")
     return outcome
