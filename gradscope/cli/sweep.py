@@ -96,10 +96,6 @@ def sweep(  # noqa: PLR0913 (each is a flag)
     part = None if shard is None else Shard.parse(shard)
     if part is not None:  # sweep.db becomes sweep-3of16.db.
         store = store.with_name(f"{store.stem}-{part.number}of{part.count}{store.suffix}")
-    if salvage is not None and not salvage.exists():
-        saved = merge_stores([store], salvage, salvage=True)
-        note(f"saved {saved.cells} cells of {store} in {salvage}")
-    store = salvage or store
     grid = _grid(call, param or [], seeds)
     with progress_bar("planning"):
         plan = make_plan(grid, part, skip_contradictions=skip_contradictions)
@@ -107,6 +103,10 @@ def sweep(  # noqa: PLR0913 (each is a flag)
         note(f"left out {len(plan.left_out)} combinations; the first: {plan.left_out[0]}")
     by_default = ExecutorName.PROCESS if scheduler is None else ExecutorName.DASK
     chosen = Workers(executor or by_default, workers, scheduler, threads or 1, patience)
+    if salvage is not None and not salvage.exists():
+        saved = merge_stores([store], salvage, salvage=True)
+        note(f"saved {saved.cells} cells of {store} in {salvage}")
+    store = salvage or store
     if dry_run:
         _show_plan(call, plan, store, chosen)
         return

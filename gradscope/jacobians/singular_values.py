@@ -77,7 +77,7 @@ def singular_values(
             "size"
         )
     logs = np.stack(
-        [_log_values(chain, int(lag)) for lag in tracked(chosen, "singular values by lag")]
+        [_log_values(chain, lag) for lag in tracked(chosen.tolist(), "singular values")]
     )
     # All ratios from log(σ_i/σ_1) ≤ 0, so that squares and fourth powers cannot overflow.
     below_first = logs - np.where(np.isneginf(logs[..., :1]), 0.0, logs[..., :1])
