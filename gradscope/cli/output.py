@@ -185,8 +185,7 @@ def _page_text(place: Place, page: "Callable[[Screen], RenderableType]") -> str:
     unicode = not place.to_stdout or encoding.lower().replace("-", "") == "utf8"
     # A command to be copied stays on one line, however long; all else is folded to the width.
     console.print(page(Screen(console.width, unicode)), crop=False)
-    lines = (line.rstrip() for line in buffer.getvalue().splitlines())
-    return "\n".join(lines) + "\n"
+    return "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())
 
 
 def note(text: str) -> None:

@@ -76,9 +76,7 @@ def singular_values(
             f"the count of singular values is {count}; choose 1 to {chain.state_size}, the state "
             "size"
         )
-    logs = np.stack(
-        [_log_values(chain, lag) for lag in tracked(chosen.tolist(), "singular values")]
-    )
+    logs = np.stack([_log_values(chain, int(lag)) for lag in tracked(chosen, "singular values")])
     # All ratios from log(σ_i/σ_1) ≤ 0, so that squares and fourth powers cannot overflow.
     below_first = logs - np.where(np.isneginf(logs[..., :1]), 0.0, logs[..., :1])
     relative = np.exp(2.0 * below_first)
