@@ -57,13 +57,9 @@ Cells = Annotated[str | None, option("--cell", CELLS_HELP, MODEL, "LIST", envvar
 Lengths = Annotated[
     str | None, option("--steps", LENGTHS_HELP, DATA, "LIST", envvar="GRADSCOPE_LENGTHS")
 ]
-Seeds = Annotated[
-    int | None,
-    option("--seeds", f"Seeds of each, from --seed on (default {SEEDS}).", EXECUTION, "N"),
-]
-FailWhen = Annotated[
-    FailOnChange | None, option("--fail-on", FAIL_HELP, ANALYSIS, FailOnChange.WORSE)
-]
+SEEDS_HELP = f"Seeds of each, from --seed on (default {SEEDS})."
+Seeds = Annotated[int | None, option("--seeds", SEEDS_HELP, EXECUTION, "N")]
+FailWhen = Annotated[FailOnChange | None, option("--fail-on", FAIL_HELP, ANALYSIS, "worse")]
 
 
 Axes = Mapping[str, Any]

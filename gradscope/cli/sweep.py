@@ -46,9 +46,7 @@ StorePlace = Annotated[Path, option("--output -o", STORE_HELP, OUTPUT, "FILE")]
 SHARD_HELP = "Part I of N of the grid, in a separate store; see merge."
 ShardOfGrid = Annotated[str | None, option("--shard", SHARD_HELP, EXECUTION, "I/N")]
 EXECUTOR_HELP = f"Where cells run: {', '.join(ExecutorName)}."
-ExecutorChoice = Annotated[
-    ExecutorName | None, option("--executor", EXECUTOR_HELP, EXECUTION, "WORD")
-]
+ExecutorIs = Annotated[ExecutorName | None, option("--executor", EXECUTOR_HELP, EXECUTION, "WORD")]
 WORKERS_HELP = "Worker processes (default: the number of cores)."
 WorkerCount = Annotated[int | None, option("--workers", WORKERS_HELP, EXECUTION, "N")]
 SCHEDULER_HELP = "A dask scheduler: tcp://HOST:PORT, or its file."
@@ -72,7 +70,7 @@ def sweep(  # noqa: PLR0913 (each is a flag)
     seeds: Seeds = None,
     store: StorePlace = Path("sweep.db"),
     shard: ShardOfGrid = None,
-    executor: ExecutorChoice = None,
+    executor: ExecutorIs = None,
     workers: WorkerCount = None,
     scheduler: Scheduler = None,
     threads: Threads = None,
