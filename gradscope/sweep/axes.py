@@ -85,7 +85,7 @@ def _of_kind(kind: Any, text: str, flag: str) -> tuple[Any, ...]:
     for word in words:
         if word not in choices:
             known = ", ".join(choices)
-            raise SettingError(f"{flag} is {text!r}, with no {word!r}; choose from {known}")
+            raise SettingError(f"{flag} is {text!r}, but there is no {word!r}; choose from {known}")
     return tuple(choices[word] for word in words)
 
 
