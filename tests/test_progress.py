@@ -7,6 +7,7 @@ import pytest
 from gradscope.analysis.analyze import analyze
 from gradscope.analysis.check import check
 from gradscope.analysis.settings import Settings
+from gradscope.names import CellName
 from gradscope.progress import SHOWN, progress, tracked, work
 from gradscope.report.documents.analysis import analysis_document, check_document, spectrum_document
 
@@ -47,8 +48,8 @@ def test_loops_are_left_as_they_are_where_nobody_looks() -> None:
     assert tracked(items, "lags") is items
 
 
-@pytest.mark.parametrize("cell", ["elman", "gru", "lstm"])
-def test_numbers_are_the_same_bits_where_they_are_shown(cell: str) -> None:
+@pytest.mark.parametrize("cell", CellName)
+def test_numbers_are_the_same_bits_where_they_are_shown(cell: CellName) -> None:
     settings = Settings(
         cell=cell, hidden=5, steps=12, sequences=2, updates=2, map=True, shares=True, spectrum=True
     )

@@ -52,7 +52,8 @@ def framework_rows(stack: "ImportedStack") -> "tuple[CheckRow, ...]":
         else:
             from gradscope.frameworks.torch import can_compute, parity_rows
     except ImportError as error:
-        fault = f"it is not installed; {install_line('keras' if keras else 'torch')}"
+        line = install_line("keras") if keras else install_line("torch")
+        fault = f"it is not installed; {line}"
         if keras and error.name in BACKENDS:
             fault = f"it needs {error.name}, which is not installed; {OTHER_BACKEND}"
     else:

@@ -87,7 +87,7 @@ def compare(  # noqa: PLR0913 (each is a flag)
     usual = "tanh,sigmoid" if cell_names == (CellName.ELMAN,) else "tanh"
     activation_names = parse_values("activation", activations or usual, "--activation")
     steps = parse_values("steps", lengths or LENGTHS, "--steps")
-    axes = {"kinds": cell_names, "activations": activation_names, "steps": steps}
+    axes: Given = {"kinds": cell_names, "activations": activation_names, "steps": steps}
     axes["seeds"] = SEEDS if seeds is None else seeds
     first: Given = {"cell": cell_names[0], "activation": activation_names[0], "steps": steps[0]}
     if files:

@@ -231,8 +231,8 @@ def progress_bar(title: str) -> Iterator[Callable[[str], None]]:
 
     words = ("{task.description}", "{task.fields[text]}", "{task.fields[left]}")
     texts = (bars.TextColumn(each, markup=False) for each in words)
-    columns = (*texts, bars.BarColumn(20), bars.TimeElapsedColumn(), "so far")
-    shown = bars.Progress(*columns, console=Console(stderr=True), transient=True)
+    clock, console = (bars.TimeElapsedColumn(), "so far"), Console(stderr=True)
+    shown = bars.Progress(*texts, bars.BarColumn(20), *clock, console=console, transient=True)
     task, ended = shown.add_task(title, total=1.0, text="", left=""), threading.Event()
 
     def follow() -> None:
