@@ -129,7 +129,7 @@ def cells_of_files(paths: Iterable[str | Path], given: Mapping[str, Any]) -> lis
         found += [path / name for name in names] if path.is_dir() else [path]
     if len(set(found)) < max(len(found), 2):
         named = ", ".join(map(str, found)) or "none"
-        raise SettingError(f"the networks to compare are {named}; name two or more, each once")
+        raise SettingError(f"the networks are {named}; name two files or more, each once")
     return [{**given, "load" if holds_run(each) else "weights": str(each)} for each in found]
 
 
