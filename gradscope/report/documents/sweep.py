@@ -29,7 +29,10 @@ from gradscope.sweep.query import Rows
 from gradscope.sweep.run import Progress
 from gradscope.sweep.summary import Summary, shared_settings
 
-GROUP_COLUMNS = ("group", "cells", "failed", *REGIME_COLUMNS, "rate_nats_per_step", "horizon")
+GROUP_COLUMNS = (
+    *("group", "cells", "failed", *REGIME_COLUMNS, "rate_nats_per_step", "horizon"),
+    "lyapunov_exponent",
+)
 PLAN_COLUMNS = ("key", "settings")
 ENDLESS = "the median cell stays above the threshold"
 
@@ -105,6 +108,9 @@ def _groups(summary: Summary) -> Document:
                 **dict(zip(GROUP_COLUMNS[1:], row[1:], strict=True)),
                 "horizon_null_because": _why_null(group.horizon, ENDLESS),
                 "rate_null_because": _why_null(group.rate, ZERO_PRODUCT),
+                "lyapunov_null_because": _why_null(
+                    group.exponent, "a direction is dead", "no cell has a spectrum"
+                ),
             }
             for group, row in zip(summary.groups, group_rows(summary), strict=True)
         ],
@@ -112,9 +118,9 @@ def _groups(summary: Summary) -> Document:
     }
 
 
-def _why_null(value: float | None, infinite: str) -> str | None:
+def _why_null(value: float | None, infinite: str, missing: str = "no cell is done") -> str | None:
     if value is None:
-        return "no cell is done"
+        return missing
     return infinite if math.isinf(value) else None
 
 
@@ -128,6 +134,7 @@ def group_rows(summary: Summary) -> list[list[Any]]:
             *(group.regimes.get(regime, 0) for regime in REGIME_COLUMNS),
             plain(group.rate),
             plain(group.horizon),
+            plain(group.exponent),
         ]
         for group in summary.groups
     ]

@@ -36,9 +36,10 @@ def quantile_picture(
 
 def quantile_figure(quantiles: QuantileCurves, settings: Mapping[str, Any]) -> "Figure":
     """Return the quantiles of a measure over one setting."""
-    what = sweep_axes.MEASURE_WORDS[quantiles.measure].partition(",")[0].capitalize()
+    what = sweep_axes.MEASURE_WORDS[quantiles.measure].partition(",")[0]
     over = sweep_axes.words(quantiles.x).partition(",")[0]
-    title = f"{what} against {over}: {sweep_axes.named(quantiles.curves, ', ')}"
+    title = f"{what[0].upper()}{what[1:]} against {over}"
+    title += f": {sweep_axes.named(quantiles.curves, ', ')}"
     figure = style.new_page(title, sweep_axes.subtitle(_bands(quantiles), settings))
     height = 1.0 - (TOP + style.height_of_rows(len(quantiles.curves)) + BOTTOM) / style.SLIDE[1]
     axes = figure.add_axes((0.085, BOTTOM / style.SLIDE[1], 0.88, height))

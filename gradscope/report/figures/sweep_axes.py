@@ -109,8 +109,14 @@ MEASURE_WORDS: Mapping[str, str] = MappingProxyType(
 NO_STORE: Mapping[str, Any] = MappingProxyType({"command": "report"})
 """What a picture says of what made it where no store is named: ``rerun`` refuses it."""
 
-SUBTITLE_SETTINGS = ("activation", "hidden", "init", "gain", "steps", "task", "data", "updates")
+SUBTITLE_SETTINGS = (
+    *("weights", "load", "activation", "hidden", "init", "gain", "steps", "task", "data"),
+    "updates",
+)
 """Shared settings that the line below the title names."""
+
+DRAWN_ALONE = ("init", "task", "updates")
+"""Those that mean nothing for a network from a file."""
 
 MAX_NAMED = 3
 """Networks up to which a title names them."""
@@ -135,10 +141,13 @@ def named(networks: Collection[str], joined: str) -> str:
 
 def subtitle(opening: str, settings: Mapping[str, Any]) -> str:
     """Return what the picture shows, then the settings that all cells share."""
+    # Those that differ, as the names of several files do, are not among them.
+    from_file = any(settings.get(name, "files") for name in ("weights", "load"))
+    unused = DRAWN_ALONE if from_file else ("task",) if settings.get("data") else ()
     known = {
         name: settings[name]
         for name in SUBTITLE_SETTINGS
-        if settings.get(name) is not None and not (name == "task" and settings.get("data"))
+        if settings.get(name) is not None and name not in unused
     }
     shared = ", ".join(
         f"{name} {describe({name: known[name]}).partition('=')[2]}" for name in known

@@ -90,12 +90,13 @@ class WeightsSource:
 @dataclass(frozen=True, eq=False, slots=True)
 class StoreSource:
     """The store of a sweep, and what of it is shown: the rows ``where`` a condition holds, and the
-    settings ``x`` and ``y`` that span the picture, None for those that come first.
+    settings ``x`` and ``y`` that span the picture, None for those that come first; ``kind`` None
+    for a phase diagram where two are swept.
     """
 
     store: str
     where: str | None = None
-    kind: SweepPicture = SweepPicture.PHASE
+    kind: SweepPicture | None = None
     value: SweepValue = SweepValue.RATE
     x: str | None = None
     y: str | None = None
