@@ -15,11 +15,7 @@ MAX_LEAF = 1e100
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Edge:
-    """One factor of the chain rule: ``later`` = v was computed from ``earlier`` = u.
-
-    ``slope`` is ∂v/∂u, ``adjoint`` is ∂f/∂v, and ``share`` (∂f/∂v)(∂v/∂u), the part of ∂f/∂u that
-    comes along this edge.
-    """
+    """One factor of the chain rule: ∂v/∂u, ∂f/∂v and their product, u ``earlier``, v ``later``."""
 
     later: str
     earlier: str

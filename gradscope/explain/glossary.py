@@ -131,9 +131,7 @@ def column_meanings() -> dict[str, str]:
 
 
 def topic(name: str) -> Answer:
-    """Return the text of a topic, code as it stands; of ``store`` also the columns: name, SQL type
-    and meaning.
-    """
+    """Return the text of a topic; of ``store`` also the columns: name, SQL type and meaning."""
     text, meanings = _text(f"{name}.md"), column_meanings()
     document = {**head("explain.topic", {}), "topic": name, "text": text}
     answer, *parts = text.split("\n## ")

@@ -84,9 +84,7 @@ Event = NewVerdict | NonFinite | NotWatched | Failure
 
 @dataclass(slots=True)
 class TimeBudget:
-    """Snapshots may use ``share`` of the time since the first step (None: no limit): ``spent`` are
-    the seconds that they took, ``hooks`` those of the rest of the watch.
-    """
+    """The ``share`` of the time that snapshots may use, and the seconds that were taken."""
 
     share: float | None
     clock: Callable[[], float] = time.perf_counter

@@ -93,9 +93,7 @@ def take_snapshots(sample: Sample, max_lag: int, thresholds: Thresholds) -> list
 
 
 def _replay(sample: Sample, lengths: IntArray) -> tuple[list[LayerTrajectory], float]:
-    """Run all sequences through all layers; return what each did, and the largest relative
-    difference of the top layer's outputs to the module's.
-    """
+    """Run all sequences through all layers; also return how far the outputs are off, relative."""
     inputs, theirs = map(_padded, (sample.sequences, sample.outputs))
     # Which values the module dropped is not known; the same fraction is dropped here.
     rng, states = np.random.default_rng(sample.step), iter(sample.initial_states)

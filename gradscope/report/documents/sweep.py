@@ -141,9 +141,7 @@ def group_rows(summary: Summary) -> list[list[Any]]:
 
 
 def row_documents(rows: Rows) -> Iterator[Document]:
-    """Yield each row as a flat document; switches are booleans, curves lists of numbers (null is
-    an exact zero's −∞).
-    """
+    """Yield each row as a flat document; null in a curve is an exact zero's −∞."""
     kinds = setting_kinds()
     for row in rows.values:
         document = dict(zip(rows.columns, row, strict=True))

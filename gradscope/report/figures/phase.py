@@ -205,9 +205,7 @@ def _mark_zero(axes: "Axes", rate: GridOfValues, name: str, *, hatched: bool) ->
 
 
 def _bounded(rates: FloatArray) -> FloatArray:
-    """Return rates with the smallest finite one for −∞: the product is exactly zero; where no
-    finite one shrinks, with one as far below zero as the largest is above.
-    """
+    """Return rates with the smallest finite one for −∞; none shrinks: less the largest."""
     finite = rates[np.isfinite(rates)].clip(-LARGEST, LARGEST)
     smallest = finite.min(initial=LARGEST)
     low = smallest if smallest < 0.0 else -finite.max(initial=0.001)

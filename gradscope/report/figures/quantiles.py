@@ -1,8 +1,4 @@
-"""The picture of ``report --kind quantiles``: a measure over one setting, a curve per network.
-
-The line is the median over whatever else was swept, the bands hold half and nine tenths of the
-cells.
-"""
+"""The picture of ``report --kind quantiles``: medians and bands over one setting, by network."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -28,9 +24,7 @@ def quantile_picture(
     suffix: str,
     made_by: Mapping[str, Any] = sweep_axes.NO_STORE,
 ) -> bytes:
-    """Return the quantiles of a measure over one setting as the bytes of a picture; what each
-    argument is as in ``phase_picture``.
-    """
+    """Return quantiles as the bytes of a picture; the arguments are as in ``phase_picture``."""
     return style.picture_bytes(quantile_figure(quantiles, settings), suffix, settings, made_by)
 
 

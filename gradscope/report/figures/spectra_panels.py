@@ -1,7 +1,4 @@
-"""The panels of the details: all pairs of states, the gradient by lag, and the spectra.
-
-Each draws what one setting (``--lag-map``, ``--shares``, ``--spectrum``) measures.
-"""
+"""The panels of what ``--lag-map``, ``--shares`` and ``--spectrum`` measure."""
 
 from typing import TYPE_CHECKING
 
@@ -130,9 +127,7 @@ def lyapunov_panel(axes: "Axes", _: Analysis, spectrum: Spectrum) -> None:
 
 
 def eigenvalues_panel(axes: "Axes", _: Analysis, spectrum: Spectrum) -> None:
-    """Draw the eigenvalues of W, where there is one, and of sampled J_t in the complex plane, with
-    the unit circle.
-    """
+    """Draw eigenvalues of W, where there is one, and of sampled J_t, with the unit circle."""
     style.dress(axes, "real part", "imaginary part")
     turn = np.linspace(0.0, 2.0 * np.pi, 361)
     axes.plot(np.cos(turn), np.sin(turn), color=INK, linestyle="--", linewidth=1.0, label="|z| = 1")

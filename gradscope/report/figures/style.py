@@ -165,9 +165,7 @@ def dress_ticks(axes: "Axes", scale: float) -> None:
 
 
 def legend(axes: "Axes", others: Sequence["Axes"] = ()) -> None:
-    """Show the curves of these axes between title and axes, where it hides nothing: in one row, in
-    the columns that fit a panel alone. Those of one name stand there once.
-    """
+    """Name the curves of these axes, each once, in the columns that fit above them."""
     named: dict[str, Any] = {}
     for each in (axes, *others):
         for handle, label in zip(*each.get_legend_handles_labels(), strict=True):
@@ -258,9 +256,7 @@ def halo() -> "list[AbstractPathEffect]":
 
 
 def set_round_ticks(drawn: "Axis", limits: tuple[float, float]) -> None:
-    """Put ticks at 1, 2, 5, 10 … of a logarithmic axis, written as people write them, or where
-    fewer than two lie between the limits at round numbers.
-    """
+    """Put ticks at 1, 2, 5, 10 … of a logarithmic axis, or nearer where fewer than two fit."""
     from matplotlib.ticker import MaxNLocator
 
     rounds = [m * 10.0**k for k in range(8) for m in (1, 2, 5)]

@@ -57,9 +57,7 @@ def width_of(labels: Iterable[str]) -> float:
 
 
 def gap_for(drawn: "MatplotlibAxis", labels: Iterable[str]) -> float:
-    """Return the inches from one of these labels to the next along a horizontal or vertical axis:
-    a character more than they are wide, or a line.
-    """
+    """Return the inches that a label and the gap to the next take along an axis."""
     return width_of(labels) + CHARACTER if lies(drawn) else LINE
 
 
@@ -123,9 +121,7 @@ MAX_NAMED = 3
 
 
 def line_style(network: str) -> LineStyle:
-    """Return colour, line and marker of a network by its ``names.network_name``; of anything else,
-    such as all networks together, a plain one.
-    """
+    """Return the look of a network by its ``names.network_name``; a plain one of anything else."""
     styles = {str(name): each.line_style for name, each in ACTIVATIONS.items()}
     cell, _, activation = network.partition(" ")
     style, dark = CELL_STYLES.get(cell, (PLAIN, BLUE))
@@ -167,9 +163,7 @@ def is_wide(axis: Axis) -> bool:
 
 
 def set_ticks(drawn: "MatplotlibAxis", axis: Axis) -> None:
-    """Set the scale of an axis and put a tick at every value, or at every second, third … of many,
-    where they fit; words stand on two lines by turns where they do not fit on one.
-    """
+    """Set the scale of an axis and put ticks at its values, where they fit, words on two lines."""
     if is_wide(axis):
         drawn.axes.set(**{"xscale" if lies(drawn) else "yscale": "log"})
     every = math.ceil(len(axis.values) / MAX_TICKS)

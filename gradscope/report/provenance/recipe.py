@@ -89,10 +89,7 @@ class WeightsSource:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class StoreSource:
-    """The store of a sweep, and what of it is shown: the rows ``where`` a condition holds, and the
-    settings ``x`` and ``y`` that span the picture, None for those that come first; ``kind`` None
-    for a phase diagram where two are swept.
-    """
+    """The store of a sweep and what of it is shown, as the options of ``report`` say it."""
 
     store: str
     where: str | None = None
@@ -189,10 +186,7 @@ def _command(document: Mapping[str, Any]) -> MadeBy:
 
 
 def command_words(document: Mapping[str, Any]) -> str:
-    """Return the command that made a file as people type it, a comparison with what it set side by
-    side, a picture of another file with that file; empty where the file does not say, or says what
-    is no command.
-    """
+    """Return the command that made a file as people type it; empty where the file names none."""
     try:
         command = _command(document)
         words = ["gradscope", str(command)]
@@ -209,10 +203,7 @@ def command_words(document: Mapping[str, Any]) -> str:
 
 
 def _source(made_by: Mapping[str, Any]) -> Source | None:
-    """Return the file that a picture names; None where its command takes none.
-
-    An error of ``DAMAGE`` if the picture does not say all that its command takes.
-    """
+    """Return the file that a picture names; an error of ``DAMAGE`` if it says too little."""
     if made_by["command"] == MadeBy.INSPECT:
         names = tuple(_instance(name, str) for name in _instance(made_by["map"], list))
         return WeightsSource(_instance(made_by["file"], str), names)
@@ -249,9 +240,7 @@ def _quoted(word: str) -> str:
 
 
 def _axes(document: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Return what a comparison set side by side, by the setting's name, in order, and how many
-    seeds.
-    """
+    """Return what a comparison set side by side, by the setting's name, and how many seeds."""
     names = ("cell", "activation", "steps")
     if "made_by" in document:
         made_by = document["made_by"]

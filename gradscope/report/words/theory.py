@@ -1,6 +1,4 @@
-"""Theories, the objections to them, and what a state does as words; the values come from
-``diagnosis.theory`` and ``diagnosis.motion``.
-"""
+"""Theories, the objections to them, and what a state does as words."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
