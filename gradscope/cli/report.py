@@ -83,8 +83,9 @@ def run_report(place: Place, source: "StoreSource", figures: Sequence[Path] | No
 
 def _drawing(rows: "Rows", source: "StoreSource") -> Callable[[str], bytes]:
     """Return what draws a store as the bytes of a picture, by its ending."""
-    from gradscope.report.figures.phase import phase_picture
-    from gradscope.report.figures.quantiles import quantile_picture
+    from gradscope.report.figures.phase import phase_figure
+    from gradscope.report.figures.quantiles import quantile_figure
+    from gradscope.report.figures.style import picture_bytes
     from gradscope.sweep.summary import (
         grid_of_values,
         quantile_curves,
@@ -104,6 +105,10 @@ def _drawing(rows: "Rows", source: "StoreSource") -> Callable[[str], bytes]:
         rate = measure
     if source.kind is SweepPicture.QUANTILES:
         curves = quantile_curves(rows, x, measure)
-        return lambda suffix: quantile_picture(curves, settings, suffix, made_by)
+        return lambda suffix: picture_bytes(
+            quantile_figure(curves, settings), suffix, settings, made_by
+        )
     shown, rates = (grid_of_values(rows, x, y, each) for each in (measure, rate))
-    return lambda suffix: phase_picture(shown, rates, settings, suffix, made_by)
+    return lambda suffix: picture_bytes(
+        phase_figure(shown, rates, settings), suffix, settings, made_by
+    )

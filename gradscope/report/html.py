@@ -1,9 +1,5 @@
-"""The report as one self-contained HTML file: no network, no script; light and dark; prints well.
-
-The verdict first, then why, then what to do, then every panel with how to read it for this run and
-its numbers to download, then the settings and the command, in the frame of ``page.html``.
-Everything that comes from a file or a setting is escaped. A notebook shows less, inside its own
-page: the verdict in words, the picture, the reasons, what to do.
+"""The report as one self-contained HTML file, in the frame of ``page.html``: no network, no script;
+all that comes from a file or a setting is escaped. A notebook shows less, inside its own page.
 """
 
 import base64

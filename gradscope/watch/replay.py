@@ -1,9 +1,7 @@
 """Snapshots of a recurrent module in training: its forward pass replayed in float64, and judged.
 
 The replay runs our cells on a few sequences that the module was given, layer by layer; the lag
-profile of each direction of each layer is taken at the end of its own sequence. If sequences differ
-in length, each counts at the lags that it has. ``watch.schedule`` decides which steps are sampled,
-``watch.journal`` keeps the snapshots; hooks and tensors are in ``gradscope.torch``.
+profile of each direction of each layer is taken at the end of its own sequence.
 """
 
 from collections.abc import Sequence

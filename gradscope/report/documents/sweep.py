@@ -1,8 +1,5 @@
 """Sweeps as documents and tables: JSON of a sweep, and the rows of a store as CSV, JSON Lines,
-Markdown or ``.npz``.
-
-Columns keep the order of the store's table. In JSON and CSV a missing number is null or empty, and
-``null_because`` says why; curves are left to JSON Lines and ``.npz``.
+Markdown or ``.npz``. Curves are left to JSON Lines and ``.npz``.
 """
 
 import io

@@ -1,7 +1,6 @@
 """The picture of ``compare``: networks side by side, by lag and by length, or by file.
 
-One legend for the whole page names the networks, however many; the lengths are named once, above
-the ends of their curves. Of several seeds the median is drawn, and each thin or as a dot.
+One legend names all networks. Of several seeds the median is drawn, and each thin or as a dot.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,6 @@
 """The eigenvalues of each recurrent weight matrix in the complex plane, beside the unit circle.
 
-One row a layer, one panel for the block of W of each gate. Filled points lie inside the circle,
-hollow ones outside, so that the picture reads without colour; the dashed circle is σ_max, which no
-eigenvalue can pass.
+One row a layer, one panel for the block of W of each gate; hollow points lie outside the circle.
 """
 
 from typing import TYPE_CHECKING

@@ -1,7 +1,6 @@
 """The picture of ``report --kind phase``: a phase diagram over two settings, a panel a network.
 
-Vanishing is blue and exploding orange, and since grey prints cannot tell the two, what explodes is
-hatched too and the contour of zero growth drawn.
+Vanishing is blue and exploding orange; for grey prints it is hatched too.
 """
 
 import math
@@ -44,24 +43,10 @@ LARGEST = 1e6
 """Stands for infinity where matplotlib wants a number."""
 
 
-def phase_picture(
-    field: GridOfValues,
-    rate: GridOfValues,
-    settings: Mapping[str, Any],
-    suffix: str,
-    made_by: Mapping[str, Any] = sweep_axes.NO_STORE,
-) -> bytes:
-    """Return a phase diagram as the bytes of a ``.png``, ``.svg`` or ``.pdf``.
-
-    ``field`` is what is coloured, the growth rate or the horizon; ``rate`` the growth rate over the
-    same axes, for the contour of zero; ``settings`` what all cells share and ``made_by`` the
-    command to draw it again (``recipe.StoreSource``), both written into the metadata.
-    """
-    return style.picture_bytes(phase_figure(field, rate, settings), suffix, settings, made_by)
-
-
 def phase_figure(field: GridOfValues, rate: GridOfValues, settings: Mapping[str, Any]) -> "Figure":
-    """Return a phase diagram, taller than a slide where it has more than two rows."""
+    """Return a phase diagram, taller than a slide where it has more than two rows: ``field`` is
+    coloured, ``rate`` gives the contour of zero growth, ``settings`` are what all cells share.
+    """
     columns = min(len(field.panels), PANELS_IN_A_ROW)
     rows = math.ceil(len(field.panels) / columns)
     height = max(SLIDE[1], TOP + BOTTOM + ROW * rows)

@@ -18,18 +18,8 @@ TOP, BOTTOM = 1.2, 0.75
 """Inches from the page's upper and lower edge to the axes, below one row of the legend."""
 
 
-def quantile_picture(
-    quantiles: QuantileCurves,
-    settings: Mapping[str, Any],
-    suffix: str,
-    made_by: Mapping[str, Any] = sweep_axes.NO_STORE,
-) -> bytes:
-    """Return quantiles as the bytes of a picture; the arguments are as in ``phase_picture``."""
-    return style.picture_bytes(quantile_figure(quantiles, settings), suffix, settings, made_by)
-
-
 def quantile_figure(quantiles: QuantileCurves, settings: Mapping[str, Any]) -> "Figure":
-    """Return the quantiles of a measure over one setting."""
+    """Return the quantiles of a measure over one setting; ``settings`` as in ``phase_figure``."""
     what = sweep_axes.MEASURE_WORDS[quantiles.measure].partition(",")[0]
     over = sweep_axes.words(quantiles.x).partition(",")[0]
     title = f"{what[0].upper()}{what[1:]} against {over}"

@@ -1,8 +1,7 @@
 """One style for every picture, and how a picture becomes bytes.
 
-Colours are those of Okabe and Ito (2008), which colour-blind readers tell apart; each curve also
-has its own line style, so that grey prints read as well. Nothing global is set: pyplot is never
-imported, and the style goes onto each axes.
+Colours are those of Okabe and Ito (2008), which colour-blind readers tell apart; each curve has its
+own line style for grey prints. pyplot is never imported, and nothing global is set.
 """
 
 import io

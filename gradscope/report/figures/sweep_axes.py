@@ -104,9 +104,6 @@ MEASURE_WORDS: Mapping[str, str] = MappingProxyType(
     }
 )
 
-NO_STORE: Mapping[str, Any] = MappingProxyType({"command": "report"})
-"""What a picture says of what made it where no store is named: ``rerun`` refuses it."""
-
 SUBTITLE_SETTINGS = (
     *("weights", "load", "activation", "hidden", "init", "gain", "steps", "task", "data"),
     "updates",

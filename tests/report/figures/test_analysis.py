@@ -80,8 +80,8 @@ def test_the_report_is_a_slide_with_its_settings_inside(trained: Analysis, tmp_p
         ({"gain": 0.0, "spectrum": True}, "theory", "No theory gives a finite rate here."),
         ({"cell": "gru", "spectrum": True}, "theory", "No theory of the rate applies here"),
         ({}, "training", "No update was made."),
-        ({}, "shares", "The gradient was not split by lag."),
-        ({}, "lyapunov", "The spectrum was not requested."),
+        ({}, "shares", "The gradient by lag: not requested."),
+        ({}, "lyapunov", "Lyapunov exponents: not requested."),
     ],
 )
 def test_a_panel_without_anything_to_draw_says_why(

@@ -14,9 +14,9 @@ from matplotlib.image import imread
 
 from gradscope.arrays import FloatArray
 from gradscope.names import ActivationName, CellName, InitializerName, network_name
-from gradscope.report.figures.phase import phase_figure, phase_picture
-from gradscope.report.figures.quantiles import quantile_figure, quantile_picture
-from gradscope.report.figures.style import new_page, page_legend
+from gradscope.report.figures.phase import phase_figure
+from gradscope.report.figures.quantiles import quantile_figure
+from gradscope.report.figures.style import new_page, page_legend, picture_bytes
 from gradscope.sweep.summary import LEVELS, Axis, GridOfValues, QuantileCurves
 from tests.report.drawn_texts import clashes, texts_of
 
@@ -27,6 +27,12 @@ SLOPE = np.add.outer(np.zeros(3), [-1.0, -0.1, 0.4])
 
 def field(measure: str = "rate_nats_per_step", **panels: Any) -> GridOfValues:
     return GridOfValues(measure, GAIN, STEPS, panels or {"tanh": SLOPE}, 3, ("3 seeds",))
+
+
+def phase_picture(
+    shown: GridOfValues, rate: GridOfValues, settings: dict[str, Any], suffix: str
+) -> bytes:
+    return picture_bytes(phase_figure(shown, rate, settings), suffix, settings)
 
 
 def pixels(content: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
@@ -165,7 +171,7 @@ def test_quantiles_are_drawn_with_infinite_and_missing_ones(measure: str) -> Non
         measure, STEPS, {"tanh": curve, "other": curve + 1}, {}, ("3 seeds",)
     )
 
-    content = quantile_picture(quantiles, {}, ".svg").decode()
+    content = picture_bytes(quantile_figure(quantiles, {}), ".svg", {}).decode()
 
     assert "at the edge" in content
     assert "median over 3 seeds" in content
