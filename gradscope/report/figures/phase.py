@@ -31,9 +31,7 @@ MAX_NUMBERS = 120
 """Places of a panel up to which each is given its number."""
 
 MAX_STRETCH = 4.0
-"""How much wider one side of the colours of growth may be than the other: beyond, a rate of nearly
-nothing would be painted like the fastest of the other side.
-"""
+"""How much wider one side of the colours may be: beyond, a slow rate would look like a fast one."""
 
 CONTOUR_WIDTH = 2.6
 FINE_POINTS = 400

@@ -27,9 +27,7 @@ CELL_STYLES: Mapping[str, tuple[LineStyle, str]] = MappingProxyType(
         CellName.LSTM: (LineStyle(ORANGE, "--", "X"), "#7d5600"),
     }
 )
-"""The style of a gated cell with tanh, and its colour with any other activation, whose line and
-marker it takes.
-"""
+"""The style of a gated cell with tanh, and its colour with the line and marker of another φ."""
 
 POINTS_PER_INCH = 72.0
 

@@ -109,10 +109,8 @@ Source = WeightsSource | StoreSource
 @dataclass(frozen=True, eq=False, slots=True)
 class Recipe:
     """``cells``, ``activations``, ``lengths`` and ``seeds`` are those of a comparison, else the
-    settings' own one; ``panel`` is the one that a picture shows alone, None where it shows all;
-    ``source`` is the file that a picture was drawn from, None where settings tell it all;
-    ``version`` is that of the gradscope that made the file, on the machine that ``environment``
-    describes.
+    settings' own one; ``panel`` is the one that a picture shows alone, ``source`` the file that it
+    was drawn from; ``version`` and ``environment`` are of the gradscope that made it.
     """
 
     command: MadeBy

@@ -32,9 +32,7 @@ _CAUSES = {
     ),
     "gate_slopes": ("gates that move", "gates move", "the gates that move with the state"),
 }  # fmt: skip
-"""Each cause as a row of a table has it, as a narrow picture has it, and as the sentence "The main
-cause is …" has it.
-"""
+"""Each cause in a row of a table, in a narrow picture, and after "The main cause is"."""
 
 CAUSE_TITLES: Mapping[str, str] = MappingProxyType({k: v for k, (v, _, _) in _CAUSES.items()})
 CAUSE_LABELS: Mapping[str, str] = MappingProxyType({k: v for k, (_, v, _) in _CAUSES.items()})
