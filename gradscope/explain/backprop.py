@@ -33,8 +33,8 @@ def forward(x: float, y: float, z: float) -> dict[str, float]:
 def backward(values: Mapping[str, float]) -> tuple[dict[str, float], tuple[Edge, ...]]:
     """Return ∂f/∂u of every node u, and the edges in backward order."""
     adjoints, edges = dict.fromkeys(values, 0.0) | {"f": 1.0}, []
-    slopes = {"fp": values["z"], "fz": values["p"], "px": 1.0, "py": -1.0}
-    for (later, earlier), slope in slopes.items():
+    z, p = values["z"], values["p"]
+    for later, earlier, slope in (("f", "p", z), ("f", "z", p), ("p", "x", 1.0), ("p", "y", -1.0)):
         share = adjoints[later] * slope
         edges.append(Edge(later, earlier, slope, adjoints[later], share))
         adjoints[earlier] += share

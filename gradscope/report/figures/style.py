@@ -79,18 +79,16 @@ def new_page(title: str, subtitle: str, size: tuple[float, float] = SLIDE) -> "F
 
     figure = Figure(figsize=size, dpi=DOTS_PER_INCH, facecolor="white")
     FigureCanvasAgg(figure)
-    large: Look = {"weight": "bold", "color": INK}
-    for below_edge, text, full_size, (fits, most), look in (
-        (0.2, title, TITLE_SIZE, TITLE_CHARACTERS, large),
-        (0.555, subtitle, TEXT_SIZE, SUBTITLE_CHARACTERS, {"color": GREY}),
+    for below_edge, text, full_size, (fits, most), weight, color in (
+        (0.2, title, TITLE_SIZE, TITLE_CHARACTERS, "bold", INK),
+        (0.555, subtitle, TEXT_SIZE, SUBTITLE_CHARACTERS, "normal", GREY),
     ):
         lines = textwrap.wrap(printable(text), most, max_lines=2, placeholder=" …")
-        look["size"] = full_size * fits / (most if lines[1:] else max([fits, *map(len, lines)]))
+        scale = fits / (most if lines[1:] else max([fits, *map(len, lines)]))
+        look: Look = {"size": full_size * scale, "weight": weight, "color": color}
         # What stands in a file's name is not mathematics.
-        top = 1.0 - below_edge / size[1]
-        figure.text(
-            0.03, top, "\n".join(lines), va="top", linespacing=1.0, parse_math=False, **look
-        )
+        look |= {"linespacing": 1.0, "va": "top", "parse_math": False}
+        figure.text(0.03, 1.0 - below_edge / size[1], "\n".join(lines), **look)
     return figure
 
 
