@@ -153,9 +153,10 @@ def _group(values: Sequence[Any], rows: Rows, places: Sequence[int]) -> Group:
     measured = [place for place in done if rows.column("spectrum")[place]]
     shown = tuple("none" if each is None else str(each) for each in values)
     regimes = dict(Counter(regime[place] for place in done).most_common())
-    medians = (_median(rows, name, done) for name in ("rate_nats_per_step", "horizon"))
+    rate, horizon = (_median(rows, name, done) for name in ("rate_nats_per_step", "horizon"))
     exponent = _median(rows, "lyapunov_exponent", measured)
-    return Group(shown, len(places), len(places) - len(done), regimes, *medians, exponent)
+    failed = len(places) - len(done)
+    return Group(shown, len(places), failed, regimes, rate, horizon, exponent)
 
 
 def _median(rows: Rows, measure: str, places: Sequence[int]) -> float | None:
