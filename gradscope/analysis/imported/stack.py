@@ -19,8 +19,13 @@ from gradscope.learning.losses import error_per_step
 from gradscope.model.cells import Cell
 from gradscope.model.stack import Layer, NoiseSource, turned, unroll_stack
 from gradscope.model.trajectory import Trajectory
-from gradscope.names import CellName, ErrorName
-from gradscope.weights.layers.recurrent_layer import Direction, FoundNetwork, RecurrentLayer
+from gradscope.names import CellName, ErrorName, StateName
+from gradscope.weights.layers.recurrent_layer import (
+    Direction,
+    FoundNetwork,
+    RecurrentLayer,
+    first_states,
+)
 from gradscope.weights.layers.to_cell import CellSpec
 
 Layers = tuple[tuple[tuple[RecurrentLayer, Cell], ...], ...]
@@ -130,13 +135,24 @@ def _source(stack: ImportedStack) -> str:
     first = "" if studied.initial_state is None else f", {state} from the file"
     taken = all(getattr(studied, name) == getattr(stack.spec, name) for name in studied.inferred)
     first += f", {studied.names_as}" if studied.names_as and taken else ""
+    unused = first_states(stack.found.file.arrays) if settings.weight_map else []
+    if unused and studied.initial_state is None:
+        first = f", from h_0 = 0 (or --weight-map h0={quoted(unused[0])})"
+    if settings.weight_map and stack.spec.state is StateName.POST:
+        first += ", state after φ"
     through = "" if settings.embedding is None else f" through {quoted(settings.embedding)}"
     if settings.data is None:
         return f"white noise of scale {settings.noise_scale:g} as {inputs} (no --data given){first}"
     rows, lengths = stack.recording.rows, stack.recording.lengths
-    cut = "" if rows is None else f", in {rows.shape[1]} windows"
+    total, count = stack.recording.recorded
+    cut = f", {total} steps × {count} sequences" if count > 1 else ""
+    if cut and studied.sequences_first and settings.batch_first:
+        cut += ", sequences first as in PsychRNN (--no-batch-first: not)"
+    elif total < count and not settings.batch_first:
+        cut += " (if the first axis is the sequences: --batch-first)"
+    cut += "" if rows is None else f", in {rows.shape[1]} windows"
     if lengths is not None:
-        cut = f", of {lengths.min()} to {lengths.max()} steps ({settings.sequence_lengths})"
+        cut += f", of {lengths.min()} to {lengths.max()} steps ({settings.sequence_lengths})"
     return f"{'token ids as ' if through else ''}{inputs} from {settings.data}{through}{cut}{first}"
 
 

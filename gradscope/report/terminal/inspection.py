@@ -9,17 +9,19 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from gradscope.analysis.inspect import Inspection
+from gradscope.analysis.settings import span
 from gradscope.arrays import LN_10
-from gradscope.data.columns import listed
+from gradscope.data.columns import listed, quoted
 from gradscope.diagnosis.theory import ROUNDING
 from gradscope.names import CellName, StateName
 from gradscope.report.screen import Screen
 from gradscope.report.terminal.table import bullets, first_rows, opening
+from gradscope.report.words.cells import clock_note
 from gradscope.report.words.numbers import level, number, power_of_ten
 from gradscope.weights.files.contents import TIME_SCALES
 from gradscope.weights.layers.expressions import Expression
-from gradscope.weights.layers.manual_names import NO_SUGGESTION, options, suggested
-from gradscope.weights.layers.recurrent_layer import RecurrentLayer, Unknown
+from gradscope.weights.layers.manual_names import NO_SUGGESTION, options, parse_mapping, suggested
+from gradscope.weights.layers.recurrent_layer import RecurrentLayer, Unknown, first_states
 from gradscope.weights.readers import READERS
 
 MAX_LISTED, MAX_ROWS = 8, 100
@@ -35,6 +37,10 @@ ASKED: Mapping[Unknown, tuple[str, str]] = MappingProxyType(
         Unknown.ACTIVATION: ("the activation φ", "--activation NAME"),
         Unknown.GATE_ACTIVATION: ("the gates' function", "--gate-activation NAME"),
         Unknown.LEAK: ("the leak α (1 for none)", "--leak ALPHA"),
+        Unknown.STATE: (
+            "whether the leaky state is before φ (pre: W φ(h)) or after it (post: φ(W h))",
+            "--state STATE",
+        ),
         Unknown.RESET_AFTER: (
             "whether the reset gate acts after W (PyTorch, Keras) or before it (Cho et al.)",
             "--reset-after / --no-reset-after",
@@ -130,13 +136,30 @@ def _notes(inspection: Inspection) -> list[str]:
     notes[MAX_LISTED:] = [f"… and {rest} more (all in --json)."] * (rest > 0)
     if any(layer.state is StateName.PRE for layer in layers):
         notes.append("The state is the pre-activation: W multiplies φ(h) (--state pre).")
+    for layer in layers:
+        if scales := _scales(layer):
+            notes.append(f"{layer.title} has {scales}.")
     if any(layer.initial_state is not None for layer in layers):
         notes.append("The file holds the state h_0 that every sequence starts from.")
+    elif inspection.mapping and (unused := first_states(inspection.found.file.arrays)):
+        notes.append(f"Sequences start from h_0 = 0 (or --weight-map h0={quoted(unused[0])}).")
+    if any(layer.sequences_first for layer in layers):
+        notes.append("Data are read as (B,T,D), as PsychRNN has them (--no-batch-first: not).")
+    if names := [n for layer in layers for n in inspection.found.embeddings(layer.input_size)]:
+        notes.append(f"Token ids go through {listed(tuple(dict.fromkeys(names)))}.")
     readouts = inspection.found.readouts[:MAX_LISTED]
     if readouts:
         shapes = [f"{each.name} {each.output_weights.shape}" for each in readouts]
         notes.append(f"Output layers that fit the state: {', '.join(shapes)}.")
     return notes + _left_out(inspection)
+
+
+def _scales(layer: RecurrentLayer) -> str:
+    """Return α, dt and τ as the file has them."""
+    leak, slow = None if layer.leak == 1.0 else layer.leak, clock_note(layer.dt, layer.tau)
+    known = {"α": leak, "dt": layer.dt, "τ": None if slow else layer.tau}
+    parts = [f"{name} = {span(value)}" for name, value in known.items() if value is not None]
+    return ", ".join(parts) + slow
 
 
 def _left_out(inspection: Inspection) -> list[str]:
@@ -169,7 +192,8 @@ def _without_layers(inspection: Inspection, screen: Screen) -> list[RenderableTy
     if not pairs:
         return [*table, Text(), *bullets(title, [f"{NO_SUGGESTION}."], screen)]
     command = f"gradscope inspect {shlex.quote(str(file.path))} {options(pairs)}"
-    used = {name for pair in pairs for name in Expression(pair[2:], file.arrays).names}
+    texts = parse_mapping(pairs).values()
+    used = {name for text in texts for name in Expression(text, file.arrays).names}
     used |= {name for name in file.arrays if name.rpartition(".")[2].lower() in TIME_SCALES}
     unused = tuple(name for name in file.arrays if name not in used)
     said = f"This leaves out {listed(unused) or 'nothing'}; .T is for what multiplies rows, h @ W."

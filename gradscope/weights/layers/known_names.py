@@ -10,10 +10,18 @@ from typing import Any
 
 import numpy as np
 
+from gradscope.arrays import FloatArray
+from gradscope.data.columns import listed
+from gradscope.errors import WeightsError
 from gradscope.model.cells import WEIGHT_NAMES
 from gradscope.names import CellName, StateName
 from gradscope.weights.files.contents import WeightFile
-from gradscope.weights.layers.recurrent_layer import Readout, RecurrentLayer, as_vector
+from gradscope.weights.layers.recurrent_layer import (
+    Readout,
+    RecurrentLayer,
+    as_vector,
+    first_states,
+)
 
 PSYCHRNN = ("W_in", "W_rec", "b_rec", "W_out", "b_out")
 
@@ -34,7 +42,8 @@ def named_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
             state=StateName.PRE,
             inferred=("state",),
             names_as="names as in PsychRNN: W multiplies φ(h); --state post overrides",
-            initial_state=as_vector(file.arrays.get("init_state")),
+            sequences_first=True,
+            initial_state=_first_state(file),
         )
 
 
@@ -67,7 +76,18 @@ def _our_run(file: WeightFile) -> RecurrentLayer:
         names_as=""
         if said
         else "names as in a saved run: φ makes the state; --state pre overrides",
+        initial_state=None if said else _first_state(file),
     )
+
+
+def _first_state(file: WeightFile) -> FloatArray | None:
+    """Return the state (H,) that every sequence starts from, if the file has one."""
+    names = first_states(file.arrays)
+    if len(names) > 1:
+        raise WeightsError(
+            f"it has {listed(tuple(names))}; keep the state that sequences start from"
+        )
+    return as_vector(file.arrays[names[0]]) if names else None
 
 
 def named_readouts(file: WeightFile, layers: Iterable[RecurrentLayer]) -> Iterator[Readout]:

@@ -1,8 +1,8 @@
 """A hand-written cell, whose arrays the user names: ``--weight-map W=rnn.h2h.weight``.
 
-The letters are those of h ← φ(U x + W h + b), y = V h + c; ``W`` and ``U`` are needed. Each is an
-``Expression``: ``.T`` after a name says that the array multiplies rows, ``h @ W``, as TensorFlow
-and much hand-written code have it: of a square W no shape can tell.
+The letters are those of h ← φ(U x + W h + b), y = V h + c, from the state ``h0`` on; ``W`` and
+``U`` are needed. Each is an ``Expression``: ``.T`` after a name says that the array multiplies
+rows, ``h @ W``, as TensorFlow and much hand-written code have it: of a square W no shape can tell.
 """
 
 import re
@@ -16,12 +16,17 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
-from gradscope.names import CellName
+from gradscope.names import CellName, StateName
 from gradscope.weights.files.contents import TIME_SCALES, WeightFile, naming
 from gradscope.weights.layers.expressions import Expression
-from gradscope.weights.layers.recurrent_layer import Candidates, Readout, RecurrentLayer
+from gradscope.weights.layers.recurrent_layer import (
+    Candidates,
+    Readout,
+    RecurrentLayer,
+    first_states,
+)
 
-SHAPES = {"W": "HH", "U": "HD", "b": "H", "V": "OH", "c": "O"}
+SHAPES = {"W": "HH", "U": "HD", "b": "H", "h0": "H", "V": "OH", "c": "O"}
 """The axes of what each letter stands for; what comes first decides the sizes of the others."""
 
 TRANSPOSED = ".T"
@@ -40,7 +45,7 @@ NO_SUGGESTION = (
 
 
 def parse_mapping(given: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
-    """Read ``LETTER=EXPRESSION`` pairs, the letter one of W, U, b, V, c. WeightsError if a pair is
+    """Read ``LETTER=EXPRESSION`` pairs, the letter one of ``SHAPES``. WeightsError if a pair is
     malformed, a letter is unknown or given twice, or W or U is missing.
     """
     mapping: dict[str, str] = {}
@@ -69,17 +74,22 @@ def mapped_layer(
     sizes: dict[str, int] = {}
     for letter in filter(mapping.__contains__, SHAPES):
         found[letter] = _fitting(file, letter, mapping[letter], sizes)
+    scales = {"leak": None, **file.time_scales(sizes["H"])}
     layer = RecurrentLayer(
         cell=CellName.ELMAN,
         name=Expression(mapping["W"], file.arrays).names[0],
         input_weights=found["U"],
         recurrent_weights=found["W"],
         input_bias=found.get("b"),
-        **{"leak": None, **file.time_scales(sizes["H"])},
+        initial_state=found.get("h0"),
+        **scales,
+        state=StateName.POST if scales["leak"] == 1.0 else None,
         inferred=("state",),
     )
-    readout = (Readout(mapping["V"], found["V"], found.get("c")),) if "V" in found else ()
-    return layer, readout
+    if "V" not in mapping:
+        return layer, ()
+    name = Expression(mapping["V"], file.arrays).names[0]
+    return layer, (Readout(name, found["V"], found.get("c")),)
 
 
 def _fitting(file: WeightFile, letter: str, text: str, sizes: dict[str, int]) -> FloatArray:
@@ -142,6 +152,8 @@ def suggested(file: WeightFile) -> tuple[str, ...]:
     beside = [n for n in vectors if n.rpartition(".")[0] in homes and BIAS.search(n)]
     biases = " + ".join(beside or vectors * (len(vectors) == 1))
     pairs += [f"b={biases}"] if biases else []
+    first = [name for name in first_states(arrays) if arrays[name].size == hidden]
+    pairs += [f"h0={first[0]}"] if len(first) == 1 else []
     with suppress(WeightsError):
         mapped_layer(file, pairs)
         return tuple(pairs)

@@ -8,6 +8,7 @@ because in a GRU with ``reset_after`` the reset gate acts on the second one alon
     n = φ(U_n x + b_n + W_n (r ∘ h))            before it (Cho et al. 2014, arXiv:1406.1078)
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sized
 from dataclasses import dataclass
 from enum import StrEnum
@@ -39,6 +40,7 @@ class Unknown(StrEnum):
     ACTIVATION = "activation"
     GATE_ACTIVATION = "gate_activation"
     LEAK = "leak"
+    STATE = "state"
     RESET_AFTER = "reset_after"
 
 
@@ -46,6 +48,12 @@ GATES: Mapping[CellName, tuple[str, ...]] = MappingProxyType(
     {CellName.ELMAN: ("h",), CellName.GRU: ("r", "z", "n"), CellName.LSTM: ("i", "f", "g", "o")}
 )
 """Names of the blocks of U, W and b, from the top."""
+
+INITIAL = re.compile(
+    r"(?:^|[._/])(?:(?:[hrsx]|hidden|state)_?(?:0|init)|init(?:ial)?_?(?:[hrsx]|hidden|state))$",
+    re.IGNORECASE,
+)
+"""How the names of states end that every sequence starts from."""
 
 MAX_PAIRS = 3_000_000
 MAX_WEIGHT = 1e290
@@ -90,6 +98,7 @@ class RecurrentLayer(LayerWeights):
     ``dt`` and ``tau`` the seconds per step and the time constants. ``state`` is what W multiplies:
     φ(a), or a in ``W φ(a)`` of a rate network; ``initial_state`` (S,) is s_0 of that kind, None for
     zero. ``inferred`` fields follow from names alone, as ``names_as`` says, and may be overridden.
+    ``sequences_first``: whoever has such names keeps data as (B,T,D).
     Raises WeightsError if arrays do not fit together, or hold a number that is not finite.
     """
 
@@ -103,11 +112,12 @@ class RecurrentLayer(LayerWeights):
     leak: PerUnit | None = 1.0
     dt: float | None = None
     tau: PerUnit | None = None
-    state: StateName = StateName.POST
+    state: StateName | None = StateName.POST
     initial_state: FloatArray | None = None
     below: str = ""
     inferred: tuple[str, ...] = ()
     names_as: str = ""
+    sequences_first: bool = False
 
     def compact_fields(self) -> dict[str, Any]:
         """Return what it is called, its kind and its sizes."""
@@ -116,7 +126,8 @@ class RecurrentLayer(LayerWeights):
 
     def __post_init__(self) -> None:
         for name, kind in (("cell", CellName), ("direction", Direction), ("state", StateName)):
-            object.__setattr__(self, name, word_of(kind, getattr(self, name)))
+            if (word := getattr(self, name)) is not None:
+                object.__setattr__(self, name, word_of(kind, word))
         if self.recurrent_weights.ndim != 2 or self.input_weights.ndim != 2:
             shapes = f"shapes {self.recurrent_weights.shape} and {self.input_weights.shape}"
             raise WeightsError(f"{quoted(self.name)} has weights of {shapes}; save matrices")
@@ -194,6 +205,7 @@ class RecurrentLayer(LayerWeights):
             Unknown.ACTIVATION: self.activation is None,
             Unknown.GATE_ACTIVATION: len(self.gates) > 1 and self.gate_activation is None,
             Unknown.LEAK: self.leak is None and (self.dt is None or self.tau is None),
+            Unknown.STATE: self.state is None,
             Unknown.RESET_AFTER: self.cell is CellName.GRU and self.reset_after is None,
         }
         return tuple(each for each, lacking in missing.items() if lacking)
@@ -226,6 +238,11 @@ class Readout(CompactRepr):
     output_bias: FloatArray | None
 
 
+def first_states(names: Iterable[str]) -> list[str]:
+    """Return those names of arrays that say that it is what a sequence starts from."""
+    return [name for name in names if INITIAL.search(name)]
+
+
 def readout_sizes(layers: Iterable[RecurrentLayer]) -> set[int]:
     """Return how many inputs an output layer may have: the units of one direction or two."""
     return {n * layer.hidden_size for layer in layers for n in (1, 2)}
@@ -249,3 +266,8 @@ class FoundNetwork(CompactRepr):
     layers: tuple[RecurrentLayer, ...]
     readouts: tuple[Readout, ...]
     candidates: Candidates
+
+    def embeddings(self, width: int) -> list[str]:
+        """Return the names of the arrays (V,D) that are called embeddings, of so many inputs D."""
+        named = {n: each for n, each in self.file.arrays.items() if "emb" in n.lower()}
+        return [name for name, each in named.items() if each.shape[1:] == (width,)]

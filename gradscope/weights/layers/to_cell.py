@@ -25,6 +25,8 @@ ASK = {
     "activation": "the activation φ; give --activation NAME ({activations})",
     "gate_activation": "the activation of its gates; give --gate-activation NAME ({gates})",
     "leak": "the leak α = dt/τ; give --leak X, 1 for none, or --dt and --tau",
+    "state": "whether its leaky state stands before φ, as in (1 − α) h + α (W φ(h) + U x + b), or "
+    "after it, (1 − α) h + α φ(W h + U x + b); give --state pre or --state post",
     "reset_after": "whether the reset gate acts after W (PyTorch, Keras) or before it (Cho et al. "
     "2014); give --reset-after or --no-reset-after",
 }
@@ -48,60 +50,51 @@ def resolve_spec(layer: RecurrentLayer, choices: Mapping[str, Any]) -> CellSpec:
     WeightsError if neither states a thing, both do and differ, a function is unknown, or a choice
     is about gates that the layer does not have.
     """
-    after, gated = choices.get("reset_after"), layer.cell is not CellName.ELMAN
-    if choices.get("gate_activation") is not None and not gated:
-        raise _unfit(layer, "--gate-activation", "gated cells")
-    if after is not None and layer.cell is not CellName.GRU:
-        raise _unfit(layer, _reset_flag(after=after), "a GRU")
-    joined = partial(_joined, layer, choices=choices)
-    phi, gates = joined("activation"), None
-    if gated:
-        gates = _known(layer, "gate activation", joined("gate_activation"), GateName)
-    after = joined("reset_after") if layer.cell is CellName.GRU else None
-    activation, leak = _known(layer, "activation", phi, ActivationName), joined("leak")
+    gated, gru = layer.cell is not CellName.ELMAN, layer.cell is CellName.GRU
+    owners = {"gate_activation": (gated, "gated cells"), "reset_after": (gru, "a GRU")}
+    for name, (has, whom) in owners.items():
+        if not has and choices.get(name) is not None:
+            kind = f"{quoted(layer.title)} is {'an LSTM' if gated else 'an RNN'}"
+            raise WeightsError(f"{_typed(name, choices)} is for {whom}, but {kind}; leave it out")
+    said = {name: getattr(layer, name) for name in ASK}
+    joined = partial(_joined, layer, said, choices)
+    activation = _known(layer, joined("activation"), ActivationName)
+    gates = _known(layer, joined("gate_activation"), GateName) if gated else None
+    after, leak = joined("reset_after") if gru else None, joined("leak")
+    if leak == 1.0:  # Before φ or after it, the exponents are the same.
+        said["state"] = said["state"] or StateName.POST
+    elif layer.leak == 1.0:  # Names of a network without a leak do not say where a leaky state is.
+        said["state"] = None
     return CellSpec(layer.cell, activation, leak, joined("state"), gates, after)
 
 
-def _unfit(layer: RecurrentLayer, option: str, whom: str) -> WeightsError:
-    """Return the error for a choice about gates that a layer of this kind does not have."""
-    kind = f"{quoted(layer.title)} is {'an RNN' if layer.cell is CellName.ELMAN else 'an LSTM'}"
-    return WeightsError(f"{option} is for {whom}, but {kind}; leave it out")
+def _typed(name: str, choices: Mapping[str, Any]) -> str:
+    """Return the option by which a person chose."""
+    word, value = name.replace("_", "-"), choices[name]
+    return f"--{'no-' * (value is False)}{word}"
 
 
-def _reset_flag(*, after: bool) -> str:
-    return "--reset-after" if after else "--no-reset-after"
-
-
-def _joined(layer: RecurrentLayer, name: str, choices: Mapping[str, Any]) -> Any:
+def _joined(
+    layer: RecurrentLayer, said: Mapping[str, Any], choices: Mapping[str, Any], name: str
+) -> Any:
     """Return what the user says of a layer, or the file, which it may contradict by names alone."""
-    stored, chosen = getattr(layer, name), choices.get(name)
-    stored = None if name in layer.inferred and chosen is not None else stored
-    if stored is not None and chosen is not None and stored != chosen:
-        option = f"--{name.replace('_', '-')}"
-        if isinstance(chosen, bool):
-            raise WeightsError(
-                f"{_reset_flag(after=chosen)} contradicts the file, which says of "
-                f"{quoted(layer.title)} that its reset gate acts {'before' if chosen else 'after'} "
-                "W; leave it out"
-            )
-        raise WeightsError(
-            f"{option} is {chosen}, but the file says {stored} of {quoted(layer.title)}; leave "
-            f"{option} out"
-        )
-    known = stored if stored is not None else chosen
-    if known is None:
+    stored, chosen = said[name], choices.get(name)
+    if chosen is not None and (name in layer.inferred or stored in (None, chosen)):
+        return chosen
+    if chosen is not None:
+        says = f"says {quoted(f'{name} = {stored}')} of {quoted(layer.title)}"
+        raise WeightsError(f"{_typed(name, choices)} contradicts the file: it {says}; leave it out")
+    if stored is None:
         asked = ASK[name].format(activations=", ".join(ActivationName), gates=", ".join(GateName))
         raise WeightsError(f"for {quoted(layer.title)} the file does not state {asked}")
-    return known
+    return stored
 
 
-def _known(layer: RecurrentLayer, what: str, name: str, names: type[StrEnum]) -> Any:
+def _known(layer: RecurrentLayer, name: str, names: type[StrEnum]) -> Any:
     if name in list(names):
         return names(name)
-    raise WeightsError(
-        f"the {what} of {quoted(layer.title)} is {quoted(name)}, which gradscope does not "
-        f"have; it has {', '.join(names)}"
-    )
+    has = f"has {quoted(name)}, which gradscope does not; it has {', '.join(names)}"
+    raise WeightsError(f"{quoted(layer.title)} {has}")
 
 
 def cell_of(layer: RecurrentLayer, spec: CellSpec, readout: Readout | None = None) -> Cell:

@@ -155,6 +155,7 @@ def _layer(file: WeightFile, places: Mapping[str, str], match: re.Match[str]) ->
     one_bias = (arrays["bias_ih"] is None) != (arrays["bias_hh"] is None)
     asked = one_bias or bool(file.time_scales(recurrent.shape[1]))
     says: dict[str, Any] = {"inferred": ("leak", "state"), "leak": None if asked else 1.0}
+    says |= {"state": None} if asked and not one_bias else {}
     if cell is not CellName.ELMAN:  # PyTorch leaves no choice
         says = {"activation": "tanh", "gate_activation": "sigmoid"}
         says |= {"reset_after": True} if cell is CellName.GRU else {}

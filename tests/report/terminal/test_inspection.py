@@ -97,7 +97,10 @@ def test_a_page_in_ascii_has_no_other_letters(tmp_path: Path) -> None:
         (
             [{"W x": np.eye(2), "U": np.ones((2, 1))}],
             ("W=W x", "U=U"),
-            "--weight-map 'W=W x' --weight-map U=U --data FILE --activation NAME --leak ALPHA",
+            (
+                "--weight-map 'W=W x' --weight-map U=U --data FILE --activation NAME "
+                "--leak ALPHA --state STATE"
+            ),
         ),
     ],
 )
