@@ -161,7 +161,7 @@ def test_a_reservoir_under_names_of_pytorch_is_asked_for_its_leak(arrays: dict[s
     bias = b if len(arrays) == 1 else 2 * b
     expected = states(vanilla(leak=0.3, bias=bias))
     if len(arrays) > 1:  # PyTorch-ESN has one bias, and its state after φ.
-        with pytest.raises(WeightsError, match="--state pre or --state post"):
+        with pytest.raises(WeightsError, match="--state pre / --state post"):
             studied("esn.npz", **TANH, leak=0.3)
     stated = {} if len(arrays) == 1 else {"state": "post"}
     found = studied("esn.npz", **TANH, leak=0.3, **stated).trajectory.states
@@ -176,7 +176,7 @@ def test_whose_inputs_the_data_are_is_said_where_the_file_has_other_layers_too()
     said = [studied(name, **TANH).task_info.description for name in ("net.npz", "two.npz")]
 
     shape = "x.npy, 9 steps × 2 sequences"
-    assert said == [f"inputs from {shape}", f"inputs of rnn[0] from {shape}"]
+    assert said == [f"inputs from {shape}", f"inputs of 'rnn[0]' from {shape}"]
 
 
 @pytest.mark.usefixtures("folder")

@@ -123,15 +123,15 @@ def test_a_first_state_beside_known_names_is_used_and_two_are_asked_about(
 def test_whether_a_leaky_state_is_before_phi_is_asked(
     arrays: dict[str, Any], asked: dict[str, Any]
 ) -> None:
-    with pytest.raises(WeightsError, match="--state pre or --state post"):
+    with pytest.raises(WeightsError, match="--state pre / --state post"):
         studied({**ARRAYS, **arrays}, weight_map=MAP, **asked)
 
     unknown = inspection_document(inspect(Path("net.npz"), MAP))
     assert "state" in unknown["layers"][0]["unknown"]
     assert unknown["layers"][0]["state"] is None
-    assert unknown["command"].endswith("--state STATE")
+    assert unknown["command"].endswith("--state pre / --state post")
     torch = {"weight_hh_l0": ARRAYS["J"], "weight_ih_l0": ARRAYS["B"]}
-    with pytest.raises(WeightsError, match="--state pre or --state post"):
+    with pytest.raises(WeightsError, match="--state pre / --state post"):
         studied({**torch, **arrays}, leak=0.2)
 
 

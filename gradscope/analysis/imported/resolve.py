@@ -24,6 +24,7 @@ from gradscope.data.recordings import Layout, Recording
 from gradscope.errors import DataError, SettingError, WeightsError
 from gradscope.model.cells import Cell
 from gradscope.weights.layers.recurrent_layer import (
+    ASKED,
     Direction,
     FoundNetwork,
     Readout,
@@ -31,9 +32,6 @@ from gradscope.weights.layers.recurrent_layer import (
 )
 from gradscope.weights.layers.to_cell import CellSpec, cell_of, choose_layer, resolve_spec
 from gradscope.weights.load import load_weights
-
-ANSWERS = ("activation", "gate_activation", "leak", "state", "reset_after")
-"""Settings that complete a layer where its file is silent."""
 
 
 def settings_of_weights(values: Mapping[str, Any]) -> Settings:
@@ -89,7 +87,7 @@ def _read_layer(
     first = studied.sequences_first and asked.data is not None
     asked = replace(asked, batch_first=values.get("batch_first", first))
     clock = _clock(studied, values)
-    declared = {name: getattr(asked, name) for name in ANSWERS if name in values}
+    declared = {name: getattr(asked, name) for name in ASKED if name in values}
     guessed = studied.leak is None or "leak" in studied.inferred
     if "leak" in values or (guessed and clock.tau is not None):
         declared["leak"] = clock.leak
@@ -108,7 +106,7 @@ def _read_layer(
             fault = f"is {getattr(asked, name)}, but {asked.data} has {length} {name}"
             remedy = f"choose 1 to {length}, or leave {flag(name)} out (is --batch-first right?)"
             raise SettingError(f"{flag(name)} {fault}; {remedy}")
-    network |= {name: getattr(spec, name) for name in ANSWERS}
+    network |= {name: getattr(spec, name) for name in ASKED}
     network |= {"dt": clock.dt, "tau": clock.tau}
     network |= {"embedding": embedding, "batch_first": asked.batch_first}
     filled = {"updates": 0, **lengths, **values, **network, "layer": studied.title}
@@ -141,11 +139,7 @@ def _record(
         array = recordings.embedded(ids, path, name, found.file.arrays[name])
     inputs = recordings.sequences(array, path, batch_first=asked.batch_first)
     if inputs.shape[2] != width:
-        fitting = [each.name for each in found.layers if each.input_size == inputs.shape[2]]
-        other = f"; of that size is --layer {quoted(fitting[0])}" if fitting else ""
-        takes = (
-            f"{quoted(lowest.title)} in {asked.weights} takes {width}; give (T,B,{width}){other}"
-        )
+        takes = f"{quoted(lowest.title)} in {asked.weights} takes {width}; give (T,B,{width})"
         raise DataError(f"{asked.data} has {inputs.shape[2]} inputs per step, but {takes}")
     shape, lengths = inputs.shape[:2], None
     if asked.sequence_lengths is not None:
@@ -192,7 +186,7 @@ def _stack(found: FoundNetwork, studied: RecurrentLayer, settings: Settings) -> 
 
     def cell(layer: RecurrentLayer) -> Cell:
         open_ones = (*layer.unknown, *layer.inferred, *(["leak"] if layer.leak is None else []))
-        declared = {name: getattr(settings, name) for name in ANSWERS if name in open_ones}
+        declared = {name: getattr(settings, name) for name in ASKED if name in open_ones}
         spec = resolve_spec(layer, declared)
         return _scaled(cell_of(layer, spec), settings.gain)
 

@@ -2,8 +2,7 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
+from collections.abc import Iterable
 
 from rich.console import Group, RenderableType
 from rich.text import Text
@@ -21,33 +20,13 @@ from gradscope.report.words.numbers import level, number, power_of_ten
 from gradscope.weights.files.contents import TIME_SCALES
 from gradscope.weights.layers.expressions import Expression
 from gradscope.weights.layers.manual_names import NO_SUGGESTION, options, parse_mapping, suggested
-from gradscope.weights.layers.recurrent_layer import RecurrentLayer, Unknown, first_states
+from gradscope.weights.layers.recurrent_layer import ASKED, RecurrentLayer, Unknown, first_states
 from gradscope.weights.readers import READERS
 
 MAX_LISTED, MAX_ROWS = 8, 100
 
-FORMAT_WORDS: Mapping[str, str] = MappingProxyType({each.format: each.words for each in READERS})
-
-KIND_WORDS: Mapping[CellName, str] = MappingProxyType(
-    {CellName.ELMAN: "vanilla RNN", CellName.GRU: "GRU", CellName.LSTM: "LSTM"}
-)
-
-ASKED: Mapping[Unknown, tuple[str, str]] = MappingProxyType(
-    {
-        Unknown.ACTIVATION: ("the activation φ", "--activation NAME"),
-        Unknown.GATE_ACTIVATION: ("the gates' function", "--gate-activation NAME"),
-        Unknown.LEAK: ("the leak α (1 for none)", "--leak ALPHA"),
-        Unknown.STATE: (
-            "whether the leaky state is before φ (pre: W φ(h)) or after it (post: φ(W h))",
-            "--state STATE",
-        ),
-        Unknown.RESET_AFTER: (
-            "whether the reset gate acts after W (PyTorch, Keras) or before it (Cho et al.)",
-            "--reset-after / --no-reset-after",
-        ),
-    }
-)
-"""What each unknown is, and the option that answers it."""
+FORMAT_WORDS = {each.format: each.words for each in READERS}
+KIND_WORDS = {CellName.ELMAN: "vanilla RNN", CellName.GRU: "GRU", CellName.LSTM: "LSTM"}
 
 TITLES = ("layer", "kind", "in", "hidden", "gate", "σ_max", "|λ|_max", "|λ|>1", "non-normal")
 

@@ -11,7 +11,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
-from types import MappingProxyType
 from typing import Any
 
 from gradscope.data.columns import quoted
@@ -20,15 +19,11 @@ from gradscope.names import CellName
 
 CONTAINER = "layers"
 
-CLASSES: Mapping[str, CellName] = MappingProxyType(
-    dict.fromkeys(("SimpleRNN", "SimpleRNNCell"), CellName.ELMAN)
-    | dict.fromkeys(("GRU", "GRUCell", "CuDNNGRU"), CellName.GRU)
-    | dict.fromkeys(("LSTM", "LSTMCell", "CuDNNLSTM"), CellName.LSTM)
-)
-PASSING = (
-    *("InputLayer", "Dropout", "SpatialDropout1D", "GaussianDropout"),
-    *("GaussianNoise", "AlphaDropout", "Identity"),
-)
+CLASSES = dict.fromkeys(("SimpleRNN", "SimpleRNNCell"), CellName.ELMAN)
+CLASSES |= dict.fromkeys(("GRU", "GRUCell", "CuDNNGRU"), CellName.GRU)
+CLASSES |= dict.fromkeys(("LSTM", "LSTMCell", "CuDNNLSTM"), CellName.LSTM)
+PASSING = ("InputLayer", "Identity", "Dropout", "SpatialDropout1D", "AlphaDropout")
+PASSING += ("GaussianDropout", "GaussianNoise")
 """Layers that change nothing at inference."""
 
 

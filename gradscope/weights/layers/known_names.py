@@ -84,9 +84,7 @@ def _first_state(file: WeightFile) -> FloatArray | None:
     """Return the state (H,) that every sequence starts from, if the file has one."""
     names = first_states(file.arrays)
     if len(names) > 1:
-        raise WeightsError(
-            f"it has {listed(tuple(names))}; keep the state that sequences start from"
-        )
+        raise WeightsError(f"it has {listed((*names,))} as h_0; keep one of them")
     return as_vector(file.arrays[names[0]]) if names else None
 
 

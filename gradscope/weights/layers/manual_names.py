@@ -38,10 +38,7 @@ OTHER_WORDS = ("out", "h2o", "hy", "by", "fc", "head", "decode", "init", "h0", "
 """What names of arrays contain that are no part of the recurrence: outputs and first states."""
 
 BIAS = re.compile(r"(^|\.)(b|b_[^.]*|[^.]*bias[^.]*)$")
-NO_SUGGESTION = (
-    "no arrays fit W (H, H) and U (H, D) as they are; --weight-map takes [i, j:k], .T, @, *, /, + "
-    "and - of them"
-)
+NO_SUGGESTION = "no arrays fit W (H,H) and U (H,D); compute them, as --weight-map 'W=m @ n.T'"
 
 
 def parse_mapping(given: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
@@ -52,10 +49,8 @@ def parse_mapping(given: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
     for pair in map("=".join, given.items()) if isinstance(given, Mapping) else given:
         letter, equals, name = pair.partition("=")
         if letter not in SHAPES or letter in mapping or not equals or not name:
-            raise WeightsError(
-                f"--weight-map is {quoted(pair)}; write LETTER=NAME, each letter of "
-                f"{', '.join(SHAPES)} once, as in --weight-map W=rnn.h2h.weight"
-            )
+            remedy = f"write LETTER=NAME, each letter of {', '.join(SHAPES)} once"
+            raise WeightsError(f"--weight-map is {quoted(pair)}; {remedy}")
         mapping[letter] = name
     if not {"W", "U"} <= mapping.keys():
         both = "name both, --weight-map W=NAME --weight-map U=NAME"

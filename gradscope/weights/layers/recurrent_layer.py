@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterable, Mapping, Sized
 from dataclasses import dataclass
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -44,16 +43,33 @@ class Unknown(StrEnum):
     RESET_AFTER = "reset_after"
 
 
-GATES: Mapping[CellName, tuple[str, ...]] = MappingProxyType(
-    {CellName.ELMAN: ("h",), CellName.GRU: ("r", "z", "n"), CellName.LSTM: ("i", "f", "g", "o")}
-)
+ASKED: Mapping[str, tuple[str, str]] = {
+    Unknown.ACTIVATION: (f"the activation φ ({', '.join(ActivationName)})", "--activation NAME"),
+    Unknown.GATE_ACTIVATION: (
+        f"the activation of the gates ({', '.join(GateName)})", "--gate-activation NAME"
+    ),
+    Unknown.LEAK: ("the leak α, 1 for none, or else --dt and --tau", "--leak ALPHA"),
+    Unknown.STATE: (
+        "whether a leaky state is before φ, (1 − α) h + α (W φ(h) + …), or after it, α φ(W h + …)",
+        "--state pre / --state post",
+    ),
+    Unknown.RESET_AFTER: (
+        "whether the reset gate acts after W (PyTorch, Keras) or before it (Cho et al. 2014)",
+        "--reset-after / --no-reset-after",
+    ),
+}  # fmt: skip
+"""What each unknown is, and the option that answers it."""
+
+GATES: Mapping[CellName, tuple[str, ...]] = {
+    CellName.ELMAN: ("h",), CellName.GRU: ("r", "z", "n"), CellName.LSTM: ("i", "f", "g", "o")
+}  # fmt: skip
 """Names of the blocks of U, W and b, from the top."""
 
-INITIAL = re.compile(
-    r"(?:^|[._/])(?:(?:[hrsx]|hidden|state)_?(?:0|init)|init(?:ial)?_?(?:[hrsx]|hidden|state))$",
-    re.IGNORECASE,
+FIRST_STATE = re.compile(
+    r"^(?:(?P<level>.+)\.)?(?=init|learned_|\w+(?:0|_init)$)(?:(?:init|initial|learned)_)?"
+    r"(?P<of>h|c|r|x|hidden|cell|state)(?:_?0|_init)?(?:_state)?$"
 )
-"""How the names of states end that every sequence starts from."""
+"""What the state is called that every sequence starts from, of a cell in the module ``level``."""
 
 MAX_PAIRS = 3_000_000
 MAX_WEIGHT = 1e290
@@ -73,9 +89,8 @@ def kind_word(cell: CellName) -> str:
 def check_pairs(layers: Sized, others: Sized) -> None:
     """Raise WeightsError where each layer would be looked at with too many other things."""
     if len(layers) * len(others) > MAX_PAIRS:
-        raise WeightsError(
-            f"it holds {len(layers)} layers among {len(others)} names; save the recurrent alone"
-        )
+        held = f"{len(layers)} layers among {len(others)} names"
+        raise WeightsError(f"it holds {held}; save the recurrent alone")
 
 
 def other_cell(name: str, cell: CellName, why: str) -> WeightsError:
@@ -140,26 +155,18 @@ class RecurrentLayer(LayerWeights):
             "initial_state": (self.hidden_size * (1 + (self.cell is CellName.LSTM)),),
         }
         for name, shape in wanted.items():
-            array = getattr(self, name)
-            if array is None:
+            if (array := getattr(self, name)) is None:
                 continue
-            title = f"{name.replace('_', ' ')} of {quoted(self.name)}, layer {self.layer}"
+            title = f"the {name.replace('_', ' ')} of {quoted(self.title)}"
             if array.shape != shape:
-                raise WeightsError(
-                    f"the {title}: shape {array.shape}, but a {self.kind} layer of "
-                    f"{self.hidden_size} units needs {shape}; save the layer whole"
-                )
-            if not np.isfinite(array).all():
-                place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-                raise WeightsError(
-                    f"the {title}: {array[place]} at {list(place)} is not finite; take an earlier "
-                    "checkpoint"
-                )
-            if array.size and np.abs(array).max() > MAX_WEIGHT:
-                raise WeightsError(
-                    f"the {title}: {np.abs(array).max():.3g} is beyond {MAX_WEIGHT:g}, where "
-                    "products leave the range of floats; take an earlier checkpoint"
-                )
+                fault = f"has shape {array.shape}, but {shape} is needed"
+                raise WeightsError(f"{title} {fault}; save the layer whole")
+            unfit = np.argwhere(~(np.abs(array) <= MAX_WEIGHT)).tolist()
+            if unfit:
+                value, place = array[*unfit[0]], unfit[0]
+                what = f"beyond {MAX_WEIGHT:g}" if np.isfinite(value) else "not finite"
+                fault = f"{value:g} at {place} is {what}"
+                raise WeightsError(f"{title}: {fault}; take an earlier checkpoint")
 
     @property
     def kind(self) -> str:
@@ -240,7 +247,7 @@ class Readout(CompactRepr):
 
 def first_states(names: Iterable[str]) -> list[str]:
     """Return those names of arrays that say that it is what a sequence starts from."""
-    return [name for name in names if INITIAL.search(name)]
+    return [name for name in names if FIRST_STATE.match(name)]
 
 
 def readout_sizes(layers: Iterable[RecurrentLayer]) -> set[int]:

@@ -19,18 +19,7 @@ from gradscope.model.cells import Cell
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.stack import cell_without_readout
 from gradscope.names import ActivationName, CellName, GateName, PerUnit, StateName
-from gradscope.weights.layers.recurrent_layer import Direction, Readout, RecurrentLayer
-
-ASK = {
-    "activation": "the activation φ; give --activation NAME ({activations})",
-    "gate_activation": "the activation of its gates; give --gate-activation NAME ({gates})",
-    "leak": "the leak α = dt/τ; give --leak X, 1 for none, or --dt and --tau",
-    "state": "whether its leaky state stands before φ, as in (1 − α) h + α (W φ(h) + U x + b), or "
-    "after it, (1 − α) h + α φ(W h + U x + b); give --state pre or --state post",
-    "reset_after": "whether the reset gate acts after W (PyTorch, Keras) or before it (Cho et al. "
-    "2014); give --reset-after or --no-reset-after",
-}
-"""What to supply where a file does not state it."""
+from gradscope.weights.layers.recurrent_layer import ASKED, Direction, Readout, RecurrentLayer
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -56,7 +45,7 @@ def resolve_spec(layer: RecurrentLayer, choices: Mapping[str, Any]) -> CellSpec:
         if not has and choices.get(name) is not None:
             kind = f"{quoted(layer.title)} is {'an LSTM' if gated else 'an RNN'}"
             raise WeightsError(f"{_typed(name, choices)} is for {whom}, but {kind}; leave it out")
-    said = {name: getattr(layer, name) for name in ASK}
+    said = {name: getattr(layer, name) for name in ASKED}
     joined = partial(_joined, layer, said, choices)
     activation = _known(layer, joined("activation"), ActivationName)
     gates = _known(layer, joined("gate_activation"), GateName) if gated else None
@@ -85,7 +74,7 @@ def _joined(
         says = f"says {quoted(f'{name} = {stored}')} of {quoted(layer.title)}"
         raise WeightsError(f"{_typed(name, choices)} contradicts the file: it {says}; leave it out")
     if stored is None:
-        asked = ASK[name].format(activations=", ".join(ActivationName), gates=", ".join(GateName))
+        asked = "{}; give {}".format(*ASKED[name])
         raise WeightsError(f"for {quoted(layer.title)} the file does not state {asked}")
     return stored
 
@@ -93,8 +82,8 @@ def _joined(
 def _known(layer: RecurrentLayer, name: str, names: type[StrEnum]) -> Any:
     if name in list(names):
         return names(name)
-    has = f"has {quoted(name)}, which gradscope does not; it has {', '.join(names)}"
-    raise WeightsError(f"{quoted(layer.title)} {has}")
+    fault = f"has {quoted(name)}, which gradscope does not have"
+    raise WeightsError(f"{quoted(layer.title)} {fault}; it has {', '.join(names)}")
 
 
 def cell_of(layer: RecurrentLayer, spec: CellSpec, readout: Readout | None = None) -> Cell:

@@ -41,11 +41,7 @@ REFUSED = {
 PLAIN = re.compile(rf"^(?:.+\.)?{WEIGHT}$")
 OF_CELLS = re.compile(r"norm|peep|gamma|(?:^|\.)(?:ln|bn)\d*[_.]|weight_c")
 PEEPHOLE = re.compile(r"peep|(?:^|\.)weight_c[ifo]$")
-FIRST_STATE = re.compile(
-    r"^(?:(?P<level>.+)\.)?(?=init|learned_|\w+(?:0|_init)$)(?:(?:init|initial|learned)_)?"
-    r"(?P<of>h|c|hidden|cell|state)(?:_?0|_init)?(?:_state)?$"
-)
-"""What belongs to a cell even at the top of a file or beside it; its learned h_0 or c_0."""
+"""What belongs to a cell even at the top of a file or beside it."""
 
 
 def unwrapped(names: Iterable[str]) -> dict[str, str]:
@@ -75,7 +71,9 @@ def torch_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
     arrays = {name: file.arrays[place] for name, place in places.items()}
     matrices = {name: array.shape for name, array in arrays.items() if array.ndim > 1}
     tops = {name.partition(".")[0] for name in matrices}
-    beside = {name: FIRST_STATE.match(name) for name in arrays if not PLAIN.match(name)}
+    beside = {
+        name: recurrent_layer.FIRST_STATE.match(name) for name in arrays if not PLAIN.match(name)
+    }
     widths = {n for name, shape in matrices.items() if name in beside for n in shape}
     others = [(n, arrays[n], state, n.partition(".")[0] in tops) for n, state in beside.items()]
     homes = Counter(base.rpartition(".")[0] for base in modules)
@@ -99,13 +97,12 @@ def _with_first_states(
     prefix, states, others = f"{base}." * bool(base), dict[str, FloatArray](), list[str]()
     for name, array, state, apart in beside:
         (home, _, last), near = name.rpartition("."), name.removeprefix(over)
-        if state and (state["level"] or "") in (base, above):
+        if state and state["of"] not in "rx" and (state["level"] or "") in (base, above):
             alone = homes[above] == 1 or name.startswith(f"{base}.")
             if array.size != len(cells) * size or not alone:
-                raise WeightsError(
-                    f"{quoted(name)} {array.shape} is not clearly the initial state "
-                    f"({len(cells)}, 1, {size}) of {quoted(base)}; name it {prefix}h0 or remove it"
-                )
+                fault = f"is not clearly h_0 ({len(cells)}, 1, {size}) of {quoted(base)}"
+                remedy = f"name it {quoted(f'{prefix}h0')} or remove it"
+                raise WeightsError(f"{quoted(name)} {array.shape} {fault}; {remedy}")
             states[state["of"][0].replace("s", "h")] = array.reshape(len(cells), size)
         elif name.startswith(prefix):
             fits = not apart and array.size / size in (1, 2, 3, 4)
@@ -136,21 +133,14 @@ def _layer(file: WeightFile, places: Mapping[str, str], match: re.Match[str]) ->
     }
     name, recurrent, inputs = match.group(), arrays["weight_hh"], arrays["weight_ih"]
     if recurrent is None or inputs is None:
-        raise WeightsError(
-            f"it holds {quoted(name)} without the weight_ih{suffix} beside it; save the layer whole"
-        )
+        raise WeightsError(f"{quoted(name)} has no weight_ih{suffix} beside it; save both")
     stored_as = file.stored_as[places[name]]
     if "float" not in stored_as:
-        raise WeightsError(
-            f"{quoted(name)} is stored as {stored_as}: the weights are quantised; save the float "
-            "model"
-        )
+        raise WeightsError(f"{quoted(name)} is quantised ({stored_as}); save the float model")
     cell = recurrent_layer.cell_of_size(*recurrent.shape) if recurrent.ndim == 2 else None
     if cell is None:
-        raise WeightsError(
-            f"{quoted(name)} has shape {recurrent.shape}, but (G·H, H) with G = 1 "
-            "(RNN), 3 (GRU) or 4 (LSTM) is needed; name the arrays with --weight-map"
-        )
+        fault = f"has shape {recurrent.shape}, but (G·H,H) with G = 1, 3 or 4 is needed"
+        raise WeightsError(f"{quoted(name)} {fault}; name the arrays with --weight-map")
     # PyTorch-ESN has one bias and a leak, which it does not save; an nn.RNN no bias or two.
     one_bias = (arrays["bias_ih"] is None) != (arrays["bias_hh"] is None)
     asked = one_bias or bool(file.time_scales(recurrent.shape[1]))

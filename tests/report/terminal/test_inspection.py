@@ -99,7 +99,7 @@ def test_a_page_in_ascii_has_no_other_letters(tmp_path: Path) -> None:
             ("W=W x", "U=U"),
             (
                 "--weight-map 'W=W x' --weight-map U=U --data FILE --activation NAME "
-                "--leak ALPHA --state STATE"
+                "--leak ALPHA --state pre / --state post"
             ),
         ),
     ],
