@@ -78,9 +78,8 @@ def read_array(path: Path, layout: Layout, option: str) -> AnyArray:
 
 def sequences(array: AnyArray, path: Path, *, batch_first: bool) -> FloatArray:
     """Return inputs as (T,B,D), from (T,B,D), (B,T,D) or, of one sequence, (T,D)."""
-    order = "(B,T,D)" if batch_first else "(T,B,D)"
     if array.ndim not in (2, 3):
-        remedy = f"save {order}, or (T,D) for one sequence (--data)"
+        remedy = "save (T,B,D), or (T,D) for one sequence (--data)"
         raise DataError(f"{path} holds an array of shape {array.shape}; {remedy}")
     values = as_float64(array)
     if values.ndim == 2:

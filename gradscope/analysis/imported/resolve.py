@@ -1,8 +1,4 @@
-"""A network from a file of weights: what the file says, and what the settings add.
-
-A stack is run from its lowest layer up; each direction of each layer is a separate network,
-driven by what the layers below put out (``stack``).
-"""
+"""A network from a file of weights: what the file says, and what the settings add."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -163,9 +159,8 @@ def _embedding(asked: Settings, found: FoundNetwork, width: int) -> str | None:
     """
     arrays = found.file.arrays
     fitting = [name for name, each in arrays.items() if each.shape[1:] == (width,)]
-    called = found.embeddings(width)
-    if asked.embedding is not None:
-        called = [name for name in fitting if name == asked.embedding]
+    called = [asked.embedding] if asked.embedding else found.embeddings(width)
+    called = [name for name in called if name in fitting]
     bare = (name.removesuffix("weight") for name in fitting if name.endswith("weight"))
     asks = asked.embedding or called or any(f"{base}bias" not in arrays for base in bare)
     if len(called) == 1 or not asks:

@@ -20,12 +20,7 @@ from gradscope.model.cells import Cell
 from gradscope.model.stack import Layer, NoiseSource, turned, unroll_stack
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import CellName, ErrorName, StateName
-from gradscope.weights.layers.recurrent_layer import (
-    Direction,
-    FoundNetwork,
-    RecurrentLayer,
-    first_states,
-)
+from gradscope.weights.layers.recurrent_layer import Direction, FoundNetwork, RecurrentLayer
 from gradscope.weights.layers.to_cell import CellSpec
 
 Layers = tuple[tuple[tuple[RecurrentLayer, Cell], ...], ...]
@@ -124,7 +119,7 @@ def _source(stack: ImportedStack) -> str:
     """Return in words what the lowest layer sees and what the studied layer starts from."""
     settings, studied = stack.settings, stack.studied
     said = [_reading(stack)]
-    unused = first_states(stack.found.file.arrays) if settings.weight_map else []
+    unused = stack.found.file.first_states if settings.weight_map else []
     if studied.initial_state is not None:
         state = "(h_0, c_0)" if studied.cell is CellName.LSTM else "h_0"
         said.append(f"{state} from the file")

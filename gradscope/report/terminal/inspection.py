@@ -9,18 +9,16 @@ from rich.text import Text
 
 from gradscope.analysis.inspect import Inspection
 from gradscope.analysis.settings import span
-from gradscope.arrays import LN_10
 from gradscope.data.columns import listed, quoted
-from gradscope.diagnosis.theory import ROUNDING
 from gradscope.names import CellName, StateName
 from gradscope.report.screen import Screen
 from gradscope.report.terminal.table import bullets, first_rows, opening
 from gradscope.report.words.cells import clock_note
-from gradscope.report.words.numbers import level, number, power_of_ten
+from gradscope.report.words.numbers import number
 from gradscope.weights.files.contents import TIME_SCALES
 from gradscope.weights.layers.expressions import Expression
 from gradscope.weights.layers.manual_names import NO_SUGGESTION, options, parse_mapping, suggested
-from gradscope.weights.layers.recurrent_layer import ASKED, RecurrentLayer, Unknown, first_states
+from gradscope.weights.layers.recurrent_layer import ASKED, RecurrentLayer, Unknown
 from gradscope.weights.readers import READERS
 
 MAX_LISTED, MAX_ROWS = 8, 100
@@ -52,10 +50,8 @@ def describe(inspection: Inspection) -> str:
     file = inspection.found.file
     count = sum(array.size for array in file.arrays.values())
     types = ", ".join(sorted(set(file.stored_as.values()))) or "no numbers"
-    return (
-        f"{file.path} is {FORMAT_WORDS[file.format]}: {len(file.arrays)} arrays, {count:,} numbers "
-        f"({types})"
-    )
+    held = f"{len(file.arrays)} arrays, {count:,} numbers ({types})"
+    return f"{file.path} is {FORMAT_WORDS[file.format]}: {held}"
 
 
 def analyze_command(inspection: Inspection) -> str | None:
@@ -104,26 +100,17 @@ def _rows(inspection: Inspection) -> list[list[str]]:
 
 
 def _notes(inspection: Inspection) -> list[str]:
-    """Return what else is worth knowing: bounds, conventions, output layers, what was left out."""
+    """Return what else is worth knowing: conventions, output layers, what was left out."""
     layers = [each.layer for each in inspection.layers]
-    bounds = [(each.layer, each.log_bound) for each in inspection.layers]
     strange = [each for each in layers if each.foreign]
     notes = [f"{each.title} is not analyzed: gradscope has no {each.foreign}." for each in strange]
     notes += dict.fromkeys(f"{each.names_as}." for each in layers if each.names_as)
-    notes += [_bound_sentence(layer, bound) for layer, bound in bounds if bound is not None]
+    notes += [f"{each.title} has {facts}." for each in layers if (facts := _facts(each))]
     rest = len(notes) - MAX_LISTED
     notes[MAX_LISTED:] = [f"… and {rest} more (all in --json)."] * (rest > 0)
-    if any(layer.state is StateName.PRE for layer in layers):
-        notes.append("The state is the pre-activation: W multiplies φ(h) (--state pre).")
-    for layer in layers:
-        if scales := _scales(layer):
-            notes.append(f"{layer.title} has {scales}.")
-    if any(layer.initial_state is not None for layer in layers):
-        notes.append("The file holds the state h_0 that every sequence starts from.")
-    elif inspection.mapping and (unused := first_states(inspection.found.file.arrays)):
+    unused = inspection.found.file.first_states if inspection.mapping else []
+    if unused and layers[0].initial_state is None:
         notes.append(f"Sequences start from h_0 = 0 (or --weight-map h0={quoted(unused[0])}).")
-    if any(layer.sequences_first for layer in layers):
-        notes.append("Data are read as (B,T,D), as PsychRNN has them (--no-batch-first: not).")
     if names := [n for layer in layers for n in inspection.found.embeddings(layer.input_size)]:
         notes.append(f"Token ids go through {listed(tuple(dict.fromkeys(names)))}.")
     readouts = inspection.found.readouts[:MAX_LISTED]
@@ -133,28 +120,20 @@ def _notes(inspection: Inspection) -> list[str]:
     return notes + _left_out(inspection)
 
 
-def _scales(layer: RecurrentLayer) -> str:
-    """Return α, dt and τ as the file has them."""
-    leak, slow = None if layer.leak == 1.0 else layer.leak, clock_note(layer.dt, layer.tau)
-    known = {"α": leak, "dt": layer.dt, "τ": None if slow else layer.tau}
-    parts = [f"{name} = {span(value)}" for name, value in known.items() if value is not None]
-    return ", ".join(parts) + slow
+def _facts(layer: RecurrentLayer) -> str:
+    """Return what a file says of a layer beside its weights, or its names do."""
+    known = {"α": None if layer.leak == 1.0 else layer.leak, "dt": layer.dt, "τ": layer.tau}
+    facts = [f"{name} = {span(value)}" for name, value in known.items() if value is not None]
+    facts += ["a state before φ (--state pre)"] * (layer.state is StateName.PRE)
+    facts += ["an h_0 that sequences start from"] * (layer.initial_state is not None)
+    facts += ["data as (B,T,D) (--no-batch-first: not)"] * layer.sequences_first
+    return ", ".join(facts) + clock_note(layer.dt, layer.tau)
 
 
 def _left_out(inspection: Inspection) -> list[str]:
     parts = [f"{name} ({holds})" for name, holds in inspection.found.file.skipped.items()]
     parts[MAX_LISTED:] = ["…"] * (len(parts) > MAX_LISTED)
     return [f"Left out: {', '.join(parts)}."] if parts else []
-
-
-def _bound_sentence(layer: RecurrentLayer, bound: float) -> str:
-    bound = 0.0 if abs(bound) <= ROUNDING else bound
-    effect = "which forces vanishing" if bound < 0 else "so exploding is possible, not certain"
-    effect = effect if bound else "so it cannot explode"
-    return (
-        f"{layer.title} ({layer.activation}): one step multiplies a gradient by at most "
-        f"{power_of_ten(bound / LN_10)} ({level(bound)} nats), {effect}."
-    )
 
 
 def _without_layers(inspection: Inspection, screen: Screen) -> list[RenderableType]:

@@ -68,7 +68,7 @@ def clock_note(dt: float | None, tau: PerUnit | None) -> str:
     if dt is None or max(times) < SLOW:
         return ""
     seconds = span(tuple(each / 1000.0 for each in times))
-    return f", τ = {span(times)} s; if that is in ms, give --dt {dt / 1000.0:g} --tau {seconds}"
+    return f"; if τ = {span(times)} s is in ms, give --dt {dt / 1000.0:g} --tau {seconds}"
 
 
 def short_name(settings: Settings) -> str:

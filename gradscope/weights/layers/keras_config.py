@@ -1,9 +1,8 @@
 """What a Keras configuration states about each recurrent layer.
 
-The configuration nests models in models, layers in Bidirectional and cells in RNN; the walk reads
-names and plain values, and builds nothing. Places are those of the HDF5 file: a layer is
-``layers/gru_1``, after its class and its count among the layers of the same container. Source:
-Keras 3, ``saving/saving_lib.py``, ``_walk_saveable``.
+The walk reads names and plain values, and builds nothing. Places are those of the HDF5 file: a
+layer is ``layers/gru_1``, after its class and its count among the layers of the same container.
+Source: Keras 3, ``saving/saving_lib.py``, ``_walk_saveable``.
 """
 
 import re
@@ -167,7 +166,6 @@ def _placed(nodes: list[Any], container: str) -> Iterator[tuple[str, Any]]:
 
 
 def _class_and_values(node: Any) -> tuple[str | None, Mapping[str, Any]]:
-    """Return the class and the settings of a node of the configuration."""
     if not isinstance(node, dict) or not isinstance(node.get("class_name"), str):
         return None, {}
     values = node.get("config")

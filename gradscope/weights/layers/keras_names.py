@@ -104,11 +104,8 @@ def _cells(file: WeightFile) -> Iterator[_Group]:
         hidden, columns = recurrent.shape
         cell = recurrent_layer.cell_of_size(columns, hidden)
         if cell is not None and kernel.shape[1] == columns:
-            place = tuple(
-                "layers" if part == OLD_CONTAINER else part
-                for part in group.replace("\\", "/").split("/")
-                if part not in ("vars", "model_weights")
-            )
+            parts = group.replace("\\", "/").replace(OLD_CONTAINER, "layers").split("/")
+            place = tuple(part for part in parts if part not in ("vars", "model_weights"))
             path = group.removesuffix("/vars")
             known = (group, f"{path}/seed_generator/vars")  # The latter of dropout in Keras 3
             others = [role for role in arrays if role not in (KERNEL, RECURRENT, BIAS)]

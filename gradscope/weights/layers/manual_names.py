@@ -19,12 +19,7 @@ from gradscope.errors import WeightsError
 from gradscope.names import CellName, StateName
 from gradscope.weights.files.contents import TIME_SCALES, WeightFile, naming
 from gradscope.weights.layers.expressions import Expression
-from gradscope.weights.layers.recurrent_layer import (
-    Candidates,
-    Readout,
-    RecurrentLayer,
-    first_states,
-)
+from gradscope.weights.layers.recurrent_layer import Candidates, Readout, RecurrentLayer
 
 SHAPES = {"W": "HH", "U": "HD", "b": "H", "h0": "H", "V": "OH", "c": "O"}
 """The axes of what each letter stands for; what comes first decides the sizes of the others."""
@@ -147,7 +142,7 @@ def suggested(file: WeightFile) -> tuple[str, ...]:
     beside = [n for n in vectors if n.rpartition(".")[0] in homes and BIAS.search(n)]
     biases = " + ".join(beside or vectors * (len(vectors) == 1))
     pairs += [f"b={biases}"] if biases else []
-    first = [name for name in first_states(arrays) if arrays[name].size == hidden]
+    first = [name for name in file.first_states if arrays[name].size == hidden]
     pairs += [f"h0={first[0]}"] if len(first) == 1 else []
     with suppress(WeightsError):
         mapped_layer(file, pairs)

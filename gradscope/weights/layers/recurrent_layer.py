@@ -8,7 +8,6 @@ because in a GRU with ``reset_after`` the reset gate acts on the second one alon
     n = φ(U_n x + b_n + W_n (r ∘ h))            before it (Cho et al. 2014, arXiv:1406.1078)
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sized
 from dataclasses import dataclass
 from enum import StrEnum
@@ -64,12 +63,6 @@ GATES: Mapping[CellName, tuple[str, ...]] = {
     CellName.ELMAN: ("h",), CellName.GRU: ("r", "z", "n"), CellName.LSTM: ("i", "f", "g", "o")
 }  # fmt: skip
 """Names of the blocks of U, W and b, from the top."""
-
-FIRST_STATE = re.compile(
-    r"^(?:(?P<level>.+)\.)?(?=init|learned_|\w+(?:0|_init)$)(?:(?:init|initial|learned)_)?"
-    r"(?P<of>h|c|r|x|hidden|cell|state)(?:_?0|_init)?(?:_state)?$"
-)
-"""What the state is called that every sequence starts from, of a cell in the module ``level``."""
 
 MAX_PAIRS = 3_000_000
 MAX_WEIGHT = 1e290
@@ -243,11 +236,6 @@ class Readout(CompactRepr):
     name: str
     output_weights: FloatArray
     output_bias: FloatArray | None
-
-
-def first_states(names: Iterable[str]) -> list[str]:
-    """Return those names of arrays that say that it is what a sequence starts from."""
-    return [name for name in names if FIRST_STATE.match(name)]
 
 
 def readout_sizes(layers: Iterable[RecurrentLayer]) -> set[int]:

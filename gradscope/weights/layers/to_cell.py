@@ -1,8 +1,4 @@
-"""From a layer as stored in a file to a cell that can be run.
-
-What the file does not state (φ, leak, …) comes from the user; a choice that contradicts the file is
-refused. ``resolve_spec`` joins both to a ``CellSpec``, ``cell_of`` builds the cell.
-"""
+"""From a layer as stored in a file, and what the user states of it, to a cell that can be run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -59,8 +55,7 @@ def resolve_spec(layer: RecurrentLayer, choices: Mapping[str, Any]) -> CellSpec:
 
 def _typed(name: str, choices: Mapping[str, Any]) -> str:
     """Return the option by which a person chose."""
-    word, value = name.replace("_", "-"), choices[name]
-    return f"--{'no-' * (value is False)}{word}"
+    return f"--{'no-' * (choices[name] is False)}{name.replace('_', '-')}"
 
 
 def _joined(
@@ -100,8 +95,7 @@ def cell_of(layer: RecurrentLayer, spec: CellSpec, readout: Readout | None = Non
         return cell
     weights, bias = readout.output_weights, readout.output_bias
     bias = np.zeros(len(weights)) if bias is None else bias
-    outputs = {"output_weights": weights, "output_bias": bias}
-    return cell.with_weights({**dict(cell.weights()), **outputs})
+    return replace(cell, output_weights=weights, output_bias=bias)
 
 
 def choose_layer(layers: tuple[RecurrentLayer, ...], asked: str | None) -> RecurrentLayer:
@@ -110,23 +104,21 @@ def choose_layer(layers: tuple[RecurrentLayer, ...], asked: str | None) -> Recur
     the end. A name alone means the last layer of its stack; None, the last stack's. WeightsError if
     no layer fits, or several do.
     """
-    meant = asked
     if asked is None:
-        asked = layers[-1].name
-        backward = not any(_fits(each, asked, Direction.FORWARD) for each in layers)
-    elif exact := [each for each in layers if each.title == asked]:
-        return exact[0]
+        last = [each for each in layers if each.name == layers[-1].name]
+        found = [each for each in last if each.direction is Direction.FORWARD] or last
     else:
-        asked, backward = asked.removesuffix(":reverse"), asked.endswith(":reverse")
-    direction = Direction.BACKWARD if backward else Direction.FORWARD
-    found = [each for each in layers if _fits(each, asked, direction)]
-    if not found or (asked.isdecimal() and len({each.name for each in found}) > 1):
-        which = "names several layers" if found else "is not one of the layers"
-        titles = listed(tuple(each.title for each in layers))
-        raise WeightsError(f"--layer {quoted(meant or asked)} {which}; choose one of {titles}")
+        found = [each for each in layers if each.title == asked]
+        found = found or [each for each in layers if asked in _names(each)]
+        several = len({each.name for each in found}) > 1
+        if not found or (several and asked.partition(":")[0].isdecimal()):
+            which = "names several layers" if found else "is not one of the layers"
+            titles = listed(tuple(each.title for each in layers))
+            raise WeightsError(f"--layer {quoted(asked)} {which}; choose one of {titles}")
     return max(found, key=lambda each: each.layer)
 
 
-def _fits(layer: RecurrentLayer, asked: str, direction: Direction) -> bool:
+def _names(layer: RecurrentLayer) -> list[str]:
+    end = ":reverse" if layer.direction is Direction.BACKWARD else ""
     names = (str(layer.layer), layer.name, f"{layer.name}[{layer.layer}]")
-    return layer.direction is direction and asked in names
+    return [f"{name}{end}" for name in names]

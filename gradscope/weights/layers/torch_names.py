@@ -18,7 +18,7 @@ from gradscope.arrays import FloatArray
 from gradscope.data.columns import SHOWN_CHARACTERS, quoted
 from gradscope.errors import WeightsError
 from gradscope.names import CellName
-from gradscope.weights.files.contents import TIME_SCALES, WeightFile
+from gradscope.weights.files.contents import FIRST_STATE, TIME_SCALES, WeightFile
 from gradscope.weights.layers import recurrent_layer
 from gradscope.weights.layers.recurrent_layer import Direction, Readout, RecurrentLayer, as_vector
 
@@ -29,12 +29,11 @@ RECURRENT = re.compile(
     r"^(?:(?P<base>.+)\.)?weight_hh(?P<suffix>(?:_l(?P<layer>\d{1,4}))?(?P<reverse>_reverse)?)$"
 )
 WEIGHT = r"(?:weight|bias)_(?:ih|hh)(?:_l\d+)?(?:_reverse)?"
+COMPUTED = "is a parametrization, bake it in: remove_parametrizations, remove_weight_norm or "
+COMPUTED += "prune.remove of torch.nn.utils"
 REFUSED = {
-    rf"(?:parametrizations\.{WEIGHT}\..+|{WEIGHT}_(?:g|v|u|orig|raw|mask))": "is a parametrization"
-    ", from which weights are computed; bake them in before saving: remove_parametrizations of "
-    "torch.nn.utils.parametrize, remove_weight_norm or prune.remove of torch.nn.utils",
-    r"weight_hr_l\d+(?:_reverse)?": "is a projection (proj_size) of the LSTM's state, whose "
-    "Jacobian gradscope does not support; train without proj_size",
+    rf"(?:parametrizations\.{WEIGHT}\..+|{WEIGHT}_(?:g|v|u|orig|raw|mask))": COMPUTED,
+    r"weight_hr_l\d+(?:_reverse)?": "is a projection (proj_size), not supported; train without it",
 }
 """What the last part of a name says that is no plain layer."""
 
@@ -71,9 +70,7 @@ def torch_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
     arrays = {name: file.arrays[place] for name, place in places.items()}
     matrices = {name: array.shape for name, array in arrays.items() if array.ndim > 1}
     tops = {name.partition(".")[0] for name in matrices}
-    beside = {
-        name: recurrent_layer.FIRST_STATE.match(name) for name in arrays if not PLAIN.match(name)
-    }
+    beside = {name: FIRST_STATE.match(name) for name in arrays if not PLAIN.match(name)}
     widths = {n for name, shape in matrices.items() if name in beside for n in shape}
     others = [(n, arrays[n], state, n.partition(".")[0] in tops) for n, state in beside.items()]
     homes = Counter(base.rpartition(".")[0] for base in modules)
