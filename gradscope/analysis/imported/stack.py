@@ -145,7 +145,7 @@ def _reading(stack: ImportedStack) -> str:
         said = f"token ids as {said} through {quoted(settings.embedding)}"
     said += f", {steps} steps × {count} sequences" if count > 1 else ""
     if count > 1 and stack.studied.sequences_first and settings.batch_first:
-        said += ", sequences first as in PsychRNN (--no-batch-first: not)"
+        said += ", sequences first as in PsychRNN (else --no-batch-first)"
     elif steps < count and not settings.batch_first:
         said += " (if the first axis is the sequences: --batch-first)"
     if recording.rows is not None:

@@ -126,7 +126,7 @@ def _facts(layer: RecurrentLayer) -> str:
     facts = [f"{name} = {span(value)}" for name, value in known.items() if value is not None]
     facts += ["a state before φ (--state pre)"] * (layer.state is StateName.PRE)
     facts += ["an h_0 that sequences start from"] * (layer.initial_state is not None)
-    facts += ["data as (B,T,D) (--no-batch-first: not)"] * layer.sequences_first
+    facts += ["data as (B,T,D) (else --no-batch-first)"] * layer.sequences_first
     return ", ".join(facts) + clock_note(layer.dt, layer.tau)
 
 

@@ -201,14 +201,12 @@ class RecurrentLayer(LayerWeights):
     @property
     def unknown(self) -> tuple[Unknown, ...]:
         """What the file does not say: it is asked for, never guessed."""
-        missing = {
-            Unknown.ACTIVATION: self.activation is None,
-            Unknown.GATE_ACTIVATION: len(self.gates) > 1 and self.gate_activation is None,
-            Unknown.LEAK: self.leak is None and (self.dt is None or self.tau is None),
-            Unknown.STATE: self.state is None,
-            Unknown.RESET_AFTER: self.cell is CellName.GRU and self.reset_after is None,
+        settled = {
+            Unknown.GATE_ACTIVATION: len(self.gates) == 1,
+            Unknown.LEAK: self.dt is not None and self.tau is not None,
+            Unknown.RESET_AFTER: self.cell is not CellName.GRU,
         }
-        return tuple(each for each, lacking in missing.items() if lacking)
+        return tuple(n for n in Unknown if getattr(self, n) is None and not settled.get(n))
 
     @property
     def foreign(self) -> str:
