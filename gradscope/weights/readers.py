@@ -1,8 +1,8 @@
 """The kinds of weight files that are read, one row each: what a file's first bytes decide, its name
 only where these say nothing.
 
-To add a kind, write its module in ``files`` and add its row. A module is imported when a file of
-its kind is read, so that help pages list the endings without NumPy.
+To add a kind, write its module in ``files``, and add its row and the module to ``read_file``, which
+imports when a file is read, so that help pages list the endings without NumPy.
 """
 
 import os
@@ -10,10 +10,10 @@ import re
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.resources import files
 from itertools import islice
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, BinaryIO
 
 from gradscope.errors import WeightsError
@@ -73,14 +73,16 @@ READABLE = f"{', '.join(ENDINGS[:-1])} or {ENDINGS[-1]}"
 def read_file(path: Path) -> "WeightFile":
     """Read a file's arrays with the reader that fits its content; WeightsError if none does."""
     from gradscope.data.intake import opened
+    from gradscope.weights.files import keras, matlab, npz, onnx, pytorch, safetensors
     from gradscope.weights.files.contents import Gathering, WeightFile
 
+    modules = (keras, matlab, npz, onnx, pytorch, safetensors)
     if path.is_dir() and os.access(path, os.R_OK):
         raise _unread(path, [each.name for each in islice(path.iterdir(), MAX_NAMES)])
     with opened(path, WeightsError) as file:
         found = Gathering(path)
         reader = _reader(path, file, found)
-        module = import_module(f"gradscope.weights.files.{reader.format}")
+        module: ModuleType = next(m for m in modules if m.__name__.endswith(f".{reader.format}"))
         file.seek(0)
         with found.reading(reader.words, module.REMEDY):
             about = module.gather(file, found)

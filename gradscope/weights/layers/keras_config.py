@@ -159,8 +159,7 @@ def _placed(nodes: list[Any], container: str) -> Iterator[tuple[str, Any]]:
     for node in nodes:
         # A class's name as Keras writes it in paths: SimpleRNN → simple_rnn.
         word = re.sub(r"\W+", "", _class_and_values(node)[0] or "")
-        word = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", word)
-        word = re.sub(r"([a-z])([A-Z])", r"\1_\2", word).lower()
+        word = re.sub(r"(?<=.)(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])", "_", word).lower()
         yield f"{container}/{word}_{counts[word]}" if counts[word] else f"{container}/{word}", node
         counts[word] += 1
 

@@ -24,7 +24,6 @@ from gradscope.weights.layers.recurrent_layer import Candidates, Readout, Recurr
 SHAPES = {"W": "HH", "U": "HD", "b": "H", "h0": "H", "V": "OH", "c": "O"}
 """The axes of what each letter stands for; what comes first decides the sizes of the others."""
 
-TRANSPOSED = ".T"
 MAX_CANDIDATES = 5
 
 RECURRENT_WORDS = ("W", "h2h", "hh", "w_rec", "recurrent", "rec", "hidden2hidden", "hid", "state")
@@ -97,7 +96,7 @@ def _fitting(file: WeightFile, letter: str, text: str, sizes: dict[str, int]) ->
     if fits(array.shape):
         sizes |= zip(axes, array.shape, strict=True)
         return array
-    turned = f"transposed it fits: write '{letter}=({text}){TRANSPOSED}'"
+    turned = f"transposed it fits: write '{letter}=({text}).T'"
     other = turned if fits(array.shape[::-1]) else "gradscope inspect FILE lists what there is"
     need = ", ".join(str(sizes.get(axis, axis)) for axis in axes) + "," * (len(axes) == 1)
     has = f"--weight-map {quoted(f'{letter}={text}')} has shape {array.shape}"
@@ -131,7 +130,7 @@ def suggested(file: WeightFile) -> tuple[str, ...]:
     if len(used) == 2:
         hidden = len(arrays[used[0]])
         # Whoever stores U for x @ U stores W for h @ W.
-        turned = TRANSPOSED * (len(arrays[used[1]]) != hidden)
+        turned = ".T" * (len(arrays[used[1]]) != hidden)
         pairs = [f"W={used[0]}{turned}", f"U={used[1]}{turned}"]
     elif len(wide) == 1 and not close.recurrent:
         used, (hidden, width) = wide, arrays[wide[0]].shape

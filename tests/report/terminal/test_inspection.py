@@ -59,8 +59,8 @@ def test_the_state_that_a_file_starts_from_is_named(tmp_path: Path) -> None:
     found = look(tmp_path / "net.npz", weights, {"init_state": np.ones((1, 4))})
 
     sentence = "an h_0 that sequences start from"
-    assert sentence in page_of(found)
-    assert sentence not in page_of(without)
+    assert sentence in " ".join(page_of(found).split())
+    assert sentence not in " ".join(page_of(without).split())
     assert inspection_document(found)["layers"][0]["initial_state"] is True
     assert inspection_document(without)["layers"][0]["initial_state"] is False
 
