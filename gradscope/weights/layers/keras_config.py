@@ -21,8 +21,8 @@ CONTAINER = "layers"
 CLASSES = dict.fromkeys(("SimpleRNN", "SimpleRNNCell"), CellName.ELMAN)
 CLASSES |= dict.fromkeys(("GRU", "GRUCell", "CuDNNGRU"), CellName.GRU)
 CLASSES |= dict.fromkeys(("LSTM", "LSTMCell", "CuDNNLSTM"), CellName.LSTM)
-PASSING = ("InputLayer", "Identity", "Dropout", "SpatialDropout1D", "AlphaDropout")
-PASSING += ("GaussianDropout", "GaussianNoise")
+NOISES = ("Dropout", "SpatialDropout1D", "AlphaDropout", "GaussianDropout", "GaussianNoise")
+PASSING = ("InputLayer", "Identity", *NOISES)
 """Layers that change nothing at inference."""
 
 
