@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from gradscope.analysis.settings import SETTINGS
 from gradscope.cli.command import takes_place
 from gradscope.cli.options import MODEL, Figure, option
 from gradscope.cli.output import Place, note, progress_bar, show, titled, write_figures
@@ -18,7 +19,7 @@ gradscope inspect model.keras --png eigenvalues.png
 gradscope inspect cell.npz --weight-map W=rnn.h2h.weight --weight-map U=rnn.i2h.weight
 """
 
-MAP_HELP = "A hand-written cell's W, U, b, V, c, or how they are made: 'W=m @ n.T'."
+MAP_HELP = SETTINGS["weight_map"].help
 Mapping = Annotated[list[str] | None, option("--weight-map", MAP_HELP, MODEL, "W=NAME")]
 
 

@@ -69,7 +69,7 @@ def turned(values: FloatArray, lengths: IntArray | None) -> FloatArray:
 def unroll_stack(
     layers: Sequence[Layer],
     inputs: FloatArray,
-    initial_states: Sequence[FloatArray] | None = None,
+    initial_states: Sequence[FloatArray | None] | None = None,
     noise: NoiseSource | None = None,
     lengths: IntArray | None = None,
 ) -> tuple[LayerTrajectory, ...]:

@@ -326,7 +326,8 @@ def test_time_scales_are_taken_from_the_file_of_a_network(
     arrays: dict[str, Any], asked: dict[str, Any], leak: Any, units: dict[str, float],
     tmp_path: Path,
 ) -> None:  # fmt: skip
-    prepared = prepare({**saved(tmp_path, **arrays), **asked, "noise": 0.1})
+    values = {**saved(tmp_path, **arrays), **asked, "state": "post"}
+    prepared = prepare({**values, "noise": 0.1})
 
     np.testing.assert_allclose(prepared.network.leak, leak, rtol=1e-6)  # type: ignore[attr-defined]
     assert prepared.resolved.steps_per == pytest.approx(units)
@@ -340,7 +341,7 @@ def test_time_scales_are_taken_from_the_file_of_a_network(
     [
         ({}, {}, "--dt and --tau"),
         ({"tau": TAUS}, {}, "--dt and --tau"),
-        ({"alpha": 0.2}, {"leak": 0.3}, "the file says 0.2"),
+        ({"alpha": 0.2}, {"leak": 0.3}, "it says 'leak = 0.2'"),
         ({"alpha": 0.2}, {"dt": 0.1, "tau": 0.1}, "the leak is 0.2, but dt and τ make α = 1"),
         ({"tau": TAUS, "dt": 0.1}, {"leak": 0.1}, "the leak is 0.1, but dt and τ"),
         ({"cell.alpha": 0.2, "loss.alpha": 0.9}, {}, "the leak α"),

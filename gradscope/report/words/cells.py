@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from gradscope.analysis.settings import Settings, span
-from gradscope.names import ActivationName, CellName, StateName, network_name
+from gradscope.names import ActivationName, CellName, PerUnit, StateName, network_name
 
 _CAUSES = {
     "weights": ("weights, log σ_max(W)", "weights", "the size of W"),
@@ -34,6 +34,9 @@ _CAUSES = {
 }  # fmt: skip
 """Each cause in a row of a table, in a narrow picture, and after "The main cause is"."""
 
+SLOW = 10.0
+"""Seconds; a time constant as long is rather one in milliseconds."""
+
 CAUSE_TITLES: Mapping[str, str] = MappingProxyType({k: v for k, (v, _, _) in _CAUSES.items()})
 CAUSE_LABELS: Mapping[str, str] = MappingProxyType({k: v for k, (_, v, _) in _CAUSES.items()})
 MAIN_CAUSES: Mapping[str, str] = MappingProxyType({k: v for k, (_, _, v) in _CAUSES.items()})
@@ -51,6 +54,15 @@ def model_name(settings: Settings) -> str:
         return leaky + name + (f" ({', '.join(notes)})" if notes else "")
     name = settings.cell.upper()
     return name if settings.activation is ActivationName.TANH else f"{settings.activation} {name}"
+
+
+def clock_note(dt: float | None, tau: PerUnit | None) -> str:
+    """Return what to give where a step and time constants look like milliseconds."""
+    times = tau if isinstance(tau, tuple) else (tau or 0.0,)
+    if dt is None or max(times) < SLOW:
+        return ""
+    seconds = span(tuple(each / 1000.0 for each in times))
+    return f"; if τ = {span(times)} s is in ms, give --dt {dt / 1000.0:g} --tau {seconds}"
 
 
 def short_name(settings: Settings) -> str:

@@ -15,7 +15,7 @@ from gradscope.diagnosis.write_level import FAR
 from gradscope.learning.history import History, Stop
 from gradscope.names import Regime, StageName
 from gradscope.report.documents.rows import file_of, median_reach, middle
-from gradscope.report.words.cells import CAUSE_LABELS, model_name, short_name
+from gradscope.report.words.cells import CAUSE_LABELS, clock_note, model_name, short_name
 from gradscope.report.words.numbers import count, fraction, level, number, pace, steps
 from gradscope.sweep.changes import changes
 
@@ -173,9 +173,10 @@ def describe(settings: Settings, analysis: Analysis) -> str:
     if settings.load is not None:
         origin = f"loaded from {settings.load}"
     out = f"{outputs} out" if outputs else "no readout"
+    slow = clock_note(settings.dt, settings.tau)
     return (
         f"{model_name(settings)}, {inputs} in, {hidden} hidden, {out}, {origin}; "
-        f"{steps(analysis.trajectory.n_steps)}; {analysis.task_info.description}; "
+        f"{steps(analysis.trajectory.n_steps)}{slow}; {analysis.task_info.description}; "
         f"seed {settings.seed}"
     )
 
