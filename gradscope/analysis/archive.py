@@ -103,8 +103,7 @@ def archive_bytes(analysis: Analysis) -> bytes:
 def load_run(path: Path) -> SavedRun:
     """Read a saved run back.
 
-    Raises ArchiveError if the file is no saved run, is damaged, or holds numbers that are not
-    finite.
+    Raises ArchiveError if the file is no saved run, is damaged, or holds a number not finite.
     """
     arrays, described = _read(path, content(path, ArchiveError))
     missing = [name for name in NEEDED if name not in arrays]

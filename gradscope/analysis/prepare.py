@@ -66,10 +66,9 @@ def prepare(
     """Read or draw the network and its sequences.
 
     ``asked`` may be only the settings that a person gave, by name: a saved run or a file of weights
-    answers for the rest. ``keep_stack`` keeps weights and trajectories of every layer of a file.
-    Several studies of the same files pass readers that remember them. Raises SettingError,
-    DataError, ArchiveError or WeightsError if the settings contradict the task or a file, or a file
-    cannot be read.
+    answers for the rest. ``keep_stack`` keeps every layer of a file. Several studies of the same
+    files pass readers that remember them. Raises SettingError, DataError, ArchiveError or
+    WeightsError if the settings contradict the task or a file, or a file cannot be read.
     """
     values = _read_per_unit(asked.as_dict() if isinstance(asked, Settings) else asked)
     if values.get("load") is not None:
@@ -82,9 +81,7 @@ def prepare(
 def resolve(
     values: Mapping[str, Any], source: str = "settings", *, read_run: ReadRun = load_run
 ) -> Settings:
-    """Return the settings that a person's values come to, a saved run or a file of weights asked
-    for the rest; ``source`` says in errors where the values stood.
-    """
+    """Return the settings that values come to, a saved run or weight file asked for the rest."""
     values = _read_per_unit(values)
     if values.get("load") is not None:
         return _over_saved(values, read_run(Path(values["load"])).settings)

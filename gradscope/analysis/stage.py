@@ -64,9 +64,8 @@ def examine(
 ) -> tuple[Stage, Trajectory]:
     """Return one stage of a study and the trajectory behind it, up to the step before an overflow.
 
-    ``error`` is the mean step error to set against the baseline (None: measured on ``held_out``,
-    where there are targets); the initial stage is not judged by it. ``faults`` are those of the
-    other layers of its stack.
+    ``error`` is the mean step error to set against the baseline, but of the initial stage (None:
+    measured on ``held_out``, where there are targets). ``faults`` are those of other layers.
     """
     if error is None:
         error = held_out_error(params, held_out)
@@ -163,9 +162,7 @@ def further_steps(settings: Settings) -> int:
 def past_transient(
     settings: Settings, params: Cell, trajectory: Trajectory, batch: Batch
 ) -> LongRun | None:
-    """Measure the growth rate on the inputs of a batch and those that follow, past the burn-in that
-    the settings ask for, or half of them; None as in ``long_run``.
-    """
+    """Measure the growth rate past the burn-in, or half of all inputs; None: see ``long_run``."""
     inputs, stride = batch.all_inputs, batch.stride
     total, wanted = len(inputs), burn_in_steps(settings.burn_in, settings.leak)
     burn_in = min(wanted, max(total - trajectory.n_steps, total // 2))
@@ -211,8 +208,7 @@ def confirmed(
     verdict: Verdict, params: Cell, trajectory: Trajectory, targets: Targets, threshold: float
 ) -> Verdict:
     """Return a verdict of "fine" as it is where ∂E/∂θ bears it out: its share at the required lag
-    (the longest measured), for each error that reaches so far back, is not below this part of the
-    largest.
+    (the longest measured) is, for each error that reaches it, not below this part of the largest.
     """
     lag = verdict.max_lag if verdict.required_lag is None else verdict.required_lag
     lag = min(lag, trajectory.n_steps - 1)

@@ -25,8 +25,7 @@ STEPS_BETWEEN_MERGES = 16
 """Looking for merged pairs reads every vector, which costs about as much as a step."""
 
 ENTRIES_AT_ONCE = 2**15
-"""Entries of the vectors propagated at a time (256 KB): they stay in the cache from the GEMM to the
-norms."""
+"""Entries of the vectors propagated at a time (256 KB): they stay in the cache."""
 
 MIN_SQUARE = 1e-200
 """Sums of squares below this are formed again from scaled entries: they may have underflown."""

@@ -1,9 +1,7 @@
-"""Remedies: what to change, and what it is predicted to do, as values; their words are in
-``report.words.remedies``.
+"""Remedies: what to change and its predicted effect, as values (words: ``report.words.remedies``).
 
 Each remedy answers the largest cause. The predicted growth rate moves only the term that the remedy
-changes and leaves the others as measured, so it is a first guess to be checked by running it, not a
-promise.
+changes and leaves the others as measured, so it is a first guess to be checked by running it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,8 +21,7 @@ QUANTILE_TO_CLIP_AT = 0.9
 section 3.2, take 0.5 to 10 times the average norm)."""
 
 MAX_CLIP = 1e3
-"""Beyond it the norms are those of a training that diverged, and say nothing of where to clip
-(convention)."""
+"""Beyond it the norms are those of a training that diverged, no guide to clipping (convention)."""
 
 MAX_GROWTH = 1e3
 """A step that multiplies the gradient by more is no matter of the gain: no network learns there
@@ -52,18 +49,14 @@ class RemedyCode(StrEnum):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Remedy:
-    """One change and its numbers; ``predicted_rate`` in nats per step where the change moves the
-    growth rate.
-    """
+    """One change and its numbers; ``predicted_rate`` in nats per step where it moves the rate."""
 
     code: RemedyCode
     numbers: Mapping[str, float | int | str | None] = field(default_factory=dict)
 
 
 def clipping_value(history: History | None) -> float | None:
-    """Return the quantile of the unclipped gradient norms at which to clip; None before training,
-    and after one that diverged.
-    """
+    """Return the gradient norm at which to clip; None before training, and where that diverged."""
     if history is None or not history.updates:
         return None
     value = float(np.quantile(history.gradient_norm, QUANTILE_TO_CLIP_AT))
@@ -82,8 +75,7 @@ def remedies(
 
     ``causes`` are in nats per step; ``clip_at`` is the quantile ``QUANTILE_TO_CLIP_AT`` of the
     unclipped gradient norm, where it was trained; ``orthogonal`` says whether W was drawn with
-    equal singular values, and needs not be again. Where nothing is written, what the state
-    would keep matters later.
+    equal singular values.
     """
     found = tuple(_to_write(verdict, causes, activation))
     if verdict.reason(ReasonCode.GRADIENT_FINE):
@@ -140,9 +132,7 @@ def _against_exploding(
 def _against_vanishing(
     causes: Rates, activation: ActivationName, *, orthogonal: bool
 ) -> tuple[Remedy, ...]:
-    """Return one remedy for each term that costs more than a tenth of the rate, the largest first;
-    of a vanilla RNN with the rate without that term.
-    """
+    """Return a remedy for each term that costs more than a tenth of the rate, the largest first."""
     total = causes.total
     if total is None or total >= 0.0:
         return ()

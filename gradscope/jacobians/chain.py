@@ -95,9 +95,8 @@ class ElmanChain(Chain):
 
     ``slopes`` (T,B,H) has φ′(a_t) at ``[t-1]``; ``recurrent_weights`` (H,H) is W; ``leak`` is α in
     (0, 1], of all units or (H,) of each; ``slope_ceiling`` is γ = max φ′, 1 for tanh, 1/4 for
-    sigmoid, which only ``causes`` reads; ``shifts`` (T,B), 0 by default, are powers of two that
-    every slope of a step is to be multiplied by, where all are too small for floats: methods leave
-    it out.
+    sigmoid, which only ``causes`` reads; ``shifts`` (T,B), 0 by default, are powers of two to
+    multiply every slope of a step by, where all are too small for floats: methods leave it out.
 
     Raises ShapeError if shapes do not fit or a factor is not finite, SettingError for another leak.
     """
@@ -177,9 +176,7 @@ class ElmanChain(Chain):
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class DenseChain(Chain):
-    """A chain of explicit Jacobians (T,B,S,S), J_t at ``[t-1]``, rows the later state; raises
-    ShapeError if they are not square matrices, or one is not finite.
-    """
+    """Explicit Jacobians (T,B,S,S), J_t at ``[t-1]``; ShapeError if not square, or not finite."""
 
     jacobians: FloatArray
 

@@ -77,9 +77,8 @@ def gradient_shares(
     Cost: 2 B H (2H + D + 1) operations for every lag and every step with a target that reaches so
     far back; with one target, no more than a backward sweep. Memory: four trajectories.
 
-    ``max_lag`` is the longest lag, 0 … T − 1 steps; by default T − 1, or as many as
-    ``MAX_OPERATIONS`` pay for. Raises SettingError if it is not in 0 … T − 1, ShapeError if a slope
-    or a weight is not finite.
+    ``max_lag`` is the longest lag, 0 … T − 1, by default T − 1, or what ``MAX_OPERATIONS`` pay for.
+    Raises SettingError for others, ShapeError if a slope or weight is not finite.
     """
     _, output_slopes = step_errors(trajectory.outputs, targets)
     layout = _Layout(params)

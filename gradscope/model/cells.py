@@ -39,8 +39,7 @@ Steps = slice | IntArray
 At = int | Steps | tuple[int, slice, None] | tuple[IntArray, IntArray, None]
 """Which steps a linearization works at, as an index into its (T,B,·) factors: ``t - 1`` for rows
 (B,·) at step t, ``Steps`` for rows (n,B,·) at n steps, ``(t - 1, slice(None), None)`` for rows
-(B,r,·) at step t, ``(steps - 1, sequences, None)`` for rows (N,r,·) each at one step of one
-sequence."""
+(B,r,·) at step t, ``(steps - 1, sequences, None)`` for rows (N,r,·) at steps of sequences."""
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -49,8 +48,7 @@ class CellTrajectory(CompactRepr):
 
     ``inputs`` (T,B,D); ``states`` (T+1,B,S) with s_t at ``[t]``, the given s_0 first; ``hidden``
     (T+1,B,H), what the readout sees; ``pre_activations`` (T,B,G), block by block as in the table
-    above; ``candidates`` (T,B,H), where φ itself is taken: the units of a vanilla RNN, the
-    candidate of a gated cell.
+    above; ``candidates`` (T,B,H), where φ itself is taken: in units, or gated candidates.
     """
 
     inputs: FloatArray
@@ -126,9 +124,7 @@ class Linearization(ABC):
 
     @abstractmethod
     def stages(self, vectors: FloatArray, at: At) -> dict[str, FloatArray]:
-        """Build J_t v up from a simpler step to the whole one, stage by stage; the last is J_t v.
-        What each adds is what ``diagnosis`` calls a cause.
-        """
+        """Build J_t v up stage by stage, the last one J_t v: what each adds is a cause."""
 
     @abstractmethod
     def log_bound(self) -> float:

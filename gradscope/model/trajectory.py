@@ -1,8 +1,7 @@
 """The trajectory of a network through time, with all that its gradient needs.
 
 ``a_t = U x_t + W h_{t−1} + b`` and ``h_t = φ(a_t)`` for a vanilla RNN; every cell has its own
-``run``. The slopes are taken from the pre-activations, so they stay accurate where the state itself
-has rounded to its limit.
+``run``. Slopes are taken from pre-activations, accurate where the state has rounded to its limit.
 """
 
 from dataclasses import dataclass, fields, replace
