@@ -131,16 +131,14 @@ def _saved(values: Mapping[str, Any], read_run: ReadRun, read_table: ReadTable) 
         return Prepared(run.params, batch, held_out, *given, run.error, layers)
     if settings.weights is not None:
         raise SettingError(
-            f"other inputs are asked for, but the run in {settings.load} keeps one layer of "
-            f"{settings.weights}; analyze that file instead of --load"
+            f"{settings.load} keeps one layer of {settings.weights}; analyze that for other inputs"
         )
     drawn = _drawn(settings, read_table)
     if drawn.network.sizes != run.params.sizes:
         words = "{} inputs, {} hidden units and {} outputs"
         raise SettingError(
             f"the network in {settings.load} has {words.format(*run.params.sizes)}, but the data "
-            f"asks for {words.format(*drawn.network.sizes)}; choose the task or columns that it "
-            "was made for"
+            f"asks for {words.format(*drawn.network.sizes)}; choose its own task or columns"
         )
     batch = run.evaluation if same(SEQUENCE_SETTINGS) else drawn.batch
     return replace(drawn, network=run.params, batch=batch, first_stage=StageName.GIVEN)

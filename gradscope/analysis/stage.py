@@ -136,11 +136,9 @@ def _unroll_within_range(
     trajectory = unroll(params, batch.inputs, first, batch.noise)
     overflow = first_overflow(trajectory)
     if overflow == 1:
-        remedy = (
-            "give smaller inputs, or check the weights and h_0 of the file"
-            if name is StageName.GIVEN
-            else "choose a smaller --input-scale or --gain, or smaller inputs"
-        )
+        given = "give smaller inputs, or check the weights and h_0 of the file"
+        drawn = "choose a smaller --input-scale or --gain, or smaller inputs"
+        remedy = given if name is StageName.GIVEN else drawn
         raise SettingError(f"the {name} network overflows at its first step; {remedy}")
     if overflow is not None:
         batch = batch.first(overflow - 1)

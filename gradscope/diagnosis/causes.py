@@ -112,9 +112,7 @@ def causes(chain: Chain, lags: IntArray | None = None, *, norms: LagNorms | None
     where they soon run together and all K where nothing singles out one (an isometric chain).
     """
     if not isinstance(chain, ElmanChain):
-        raise SettingError(
-            "a chain of explicit Jacobians has no slopes to split the causes by; give an ElmanChain"
-        )
+        raise SettingError("explicit Jacobians have no slopes to split by; give an ElmanChain")
     chosen, total, directions, reached = _measured_directions(chain, lags, norms)
     shifts = LOG_2 * np.cumsum(step_shifts(chain)[::-1], axis=0)[chosen - 1]
     ceiling_logs, slope_logs = path_logs(chain, chosen, directions, reached - shifts)
@@ -159,10 +157,7 @@ def _measured_directions(
         )
     norms = norms or lag_norms(chain, int(lags[-1]), tolerance=TOLERANCE)
     if norms.lags.size < lags[-1]:
-        raise SettingError(
-            f"the profile ends at lag {norms.lags.size}, but causes are asked for at lag "
-            f"{lags[-1]}; measure it further, or leave it out"
-        )
+        raise SettingError(f"the profile ends at lag {norms.lags.size}; measure it to {lags[-1]}")
     total, certificate = norms.log_norms[lags - 1], norms.certificate[lags - 1]
     directions, reached = leading_directions(chain, lags)
     with np.errstate(invalid="ignore"):

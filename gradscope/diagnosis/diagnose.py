@@ -136,7 +136,4 @@ def log_bound_of(chain: Chain) -> float:
         return log_bound_per_step(chain.recurrent_weights, chain.slope_ceiling, chain.leak)
     if isinstance(chain, CellChain):
         return chain.linearization.log_bound()
-    raise SettingError(
-        "a chain of explicit Jacobians says nothing of its causes; give the chain of a cell, or "
-        "measure it with lag_norms"
-    )
+    raise SettingError("explicit Jacobians have no causes; give a cell's chain, or take lag_norms")

@@ -77,7 +77,8 @@ def remedies(
     unclipped gradient norm, where it was trained; ``orthogonal`` says whether W was drawn with
     equal singular values.
     """
-    found = tuple(_to_write(verdict, causes, activation))
+    saturated = Remedy(RemedyCode.REDUCE_SATURATION, {"activation": str(activation)})
+    found = tuple(_to_write(verdict, causes, saturated))
     if verdict.reason(ReasonCode.GRADIENT_FINE):
         stuck = verdict.reason(ReasonCode.AT_BASELINE)
         # Where the baseline's error is 0, no network does better.
@@ -87,8 +88,8 @@ def remedies(
         return (*found, *_against_exploding(verdict, causes, clip_at))
     if verdict.shut or verdict.horizon is None:
         return found
-    kept = _against_vanishing(causes, activation, orthogonal=orthogonal)
-    found, saturates = (*found, *kept), bool(kept) and kept[0].code is RemedyCode.REDUCE_SATURATION
+    kept = _against_vanishing(causes, saturated, orthogonal=orthogonal)
+    found, saturates = (*found, *kept), kept[:1] == (saturated,)
     # Inputs that saturate the units saturate gates as well.
     short = verdict.required_lag is not None and verdict.horizon <= verdict.required_lag
     if short and not isinstance(causes, GatedCauseRates) and not saturates:
@@ -97,7 +98,7 @@ def remedies(
     return found
 
 
-def _to_write(verdict: Verdict, causes: Rates, activation: ActivationName) -> Iterator[Remedy]:
+def _to_write(verdict: Verdict, causes: Rates, saturated: Remedy) -> Iterator[Remedy]:
     """Yield what lets the parameters act at all."""
     unscaled = verdict.reason(ReasonCode.INPUTS_UNSCALED)
     if unscaled is not None:
@@ -110,11 +111,7 @@ def _to_write(verdict: Verdict, causes: Rates, activation: ActivationName) -> It
         yield Remedy(RemedyCode.REVIVE_UNITS)
     elif unscaled is None:
         gated = isinstance(causes, GatedCauseRates)
-        yield Remedy(RemedyCode.OPEN_GATES) if gated else _saturated(activation)
-
-
-def _saturated(activation: ActivationName) -> Remedy:
-    return Remedy(RemedyCode.REDUCE_SATURATION, {"activation": str(activation)})
+        yield Remedy(RemedyCode.OPEN_GATES) if gated else saturated
 
 
 def _against_exploding(
@@ -129,15 +126,13 @@ def _against_exploding(
     return (Remedy(RemedyCode.LOWER_GAIN, numbers), clip) if verdict.rate > 0.0 else (clip,)
 
 
-def _against_vanishing(
-    causes: Rates, activation: ActivationName, *, orthogonal: bool
-) -> tuple[Remedy, ...]:
+def _against_vanishing(causes: Rates, saturated: Remedy, *, orthogonal: bool) -> tuple[Remedy, ...]:
     """Return a remedy for each term that costs more than a tenth of the rate, the largest first."""
     total = causes.total
     if total is None or total >= 0.0:
         return ()
     costs: list[tuple[float | None, Remedy]]
-    saturated, gated = _saturated(activation), isinstance(causes, GatedCauseRates)
+    gated = isinstance(causes, GatedCauseRates)
     if isinstance(causes, GatedCauseRates):
         costs = [
             (causes.direct, Remedy(RemedyCode.KEEP_LONGER, {"direct": causes.direct})),

@@ -123,10 +123,7 @@ def lyapunov_exponents(
         raise SettingError(f"the count of exponents is {count}; choose 1 to {size}, the state size")
     discarded = int(WARM_UP_FRACTION * chain.n_steps) if warm_up is None else warm_up
     if not 0 <= discarded < chain.n_steps:
-        raise SettingError(
-            f"the warm-up is {warm_up} steps, but the trajectory has {chain.n_steps}; choose 0 to "
-            f"{chain.n_steps - 1}"
-        )
+        raise SettingError(f"the warm-up is {warm_up} steps; choose 0 to {chain.n_steps - 1}")
     frame = Frame(chain, kept, np.random.default_rng(0) if rng is None else rng)
     most = max(1, min(MAX_STEPS, (chain.n_steps - discarded) // (2 * BATCHES[0])))
     for _ in frame.travel(0, discarded, most):

@@ -95,11 +95,11 @@ class Linearization(ABC):
         return self.jvp(vectors, at)
 
     @property
-    @abstractmethod
     def written(self) -> FloatArray:
         """‖∂⁺s_t/∂a‖ for each number a that weights feed, (T,B,G), as ``local`` orders them; of a
         state that is taken before φ, ‖∂⁺φ(s_t)/∂a‖, since no weight sees s_t itself.
         """
+        return self.openings
 
     def fed(self) -> Iterator[tuple[str, slice, FloatArray]]:
         """Yield the name of each weight array, the part of ``local`` that it feeds, and the norm
@@ -199,10 +199,7 @@ class Cell(CompactRepr, ABC):
         for name, shape in {**wanted, **more}.items():
             found = getattr(self, name).shape
             if found != shape:
-                raise ShapeError(
-                    f"{name} has shape {found}, but {hidden} hidden units and the sizes of the "
-                    f"biases ask for {shape}"
-                )
+                raise ShapeError(f"{name} has shape {found}, but the biases ask for {shape}")
 
     @abstractmethod
     def run(self, inputs: FloatArray, initial_state: FloatArray) -> CellTrajectory:

@@ -114,10 +114,7 @@ def unroll(
     """
     n_inputs, n_hidden, _ = params.sizes
     if inputs.ndim != 3 or inputs.shape[2] != n_inputs:
-        raise ShapeError(
-            f"inputs have shape {inputs.shape}, but the network takes {n_inputs} inputs; give "
-            f"(T,B,{n_inputs})"
-        )
+        raise ShapeError(f"inputs have shape {inputs.shape}; give (T,B,{n_inputs}) to this network")
     n_steps, n_sequences, _ = inputs.shape
     asked = (n_sequences, params.state_size)
     first = np.zeros(asked) if initial_state is None else initial_state

@@ -244,7 +244,7 @@ def test_the_elman_chain_is_taken_where_there_is_one() -> None:
 def test_an_elman_chain_of_a_net_it_cannot_hold_is_refused(kind: str) -> None:
     cell, trajectory, _ = unrolled(kind)
 
-    with pytest.raises(SettingError, match=r"cell_chain.* any cell"):
+    with pytest.raises(SettingError, match="take cell_chain"):
         elman_chain(cell, trajectory)
 
 
