@@ -195,8 +195,7 @@ def _hermite_functions() -> FloatArray:
 
 def _coefficients(values: FloatArray) -> FloatArray:
     """Return the Hermite coefficients (…,N_HERMITE) of a function of z, given at the nodes."""
-    coefficients: FloatArray = (values * np.sqrt(DENSITY)) @ _hermite_functions().T
-    return coefficients
+    return (values * np.sqrt(DENSITY)) @ _hermite_functions().T
 
 
 def _covariance(values: FloatArray, field: FloatArray) -> FloatArray:

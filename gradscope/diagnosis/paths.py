@@ -86,8 +86,7 @@ class _Paths:
         # A merged path has stopped adding, and was left its own logarithms minus those that the
         # longest had at that time (``_merge``); what the longest adds in all completes it.
         longest = self._logs[:, -1:]
-        logs: FloatArray = self._logs + np.where(self._has_merged, longest, 0.0)
-        return logs
+        return self._logs + np.where(self._has_merged, longest, 0.0)
 
     def _propagate(self, step: int) -> None:
         """Take all vectors over one step and add up what it did to their lengths."""

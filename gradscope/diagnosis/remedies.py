@@ -89,7 +89,7 @@ def remedies(
     if verdict.shut or verdict.horizon is None:
         return found
     kept = _against_vanishing(causes, saturated, orthogonal=orthogonal)
-    found, saturates = (*found, *kept), kept[:1] == (saturated,)
+    found, saturates = (*found, *kept), bool(kept) and kept[0].code is saturated.code
     # Inputs that saturate the units saturate gates as well.
     short = verdict.required_lag is not None and verdict.horizon <= verdict.required_lag
     if short and not isinstance(causes, GatedCauseRates) and not saturates:

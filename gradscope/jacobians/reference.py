@@ -44,8 +44,7 @@ def difference_transport(
         moves += first_state
     last = unroll(params, np.repeat(inputs[:, :1], 2 * size, axis=1), moves).states[-1]
     columns: FloatArray = (last[:size] - last[size:]) / (2.0 * CUBE_ROOT_OF_EPSILON)
-    transport: FloatArray = columns.T
-    return transport
+    return columns.T
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
