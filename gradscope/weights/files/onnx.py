@@ -13,6 +13,7 @@ import numpy as np
 from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError, install_line
 from gradscope.weights.files.contents import Gathering, naming
+from gradscope.weights.files.tensors import flat_numbers
 
 REMEDY = "export it again, or give the framework's own weight file"
 FIELD_BYTES = 256
@@ -94,7 +95,9 @@ def _inputs(names: list[str], constants: dict[str, Any], to_array: Any) -> dict[
                 )
             array = to_array(constants[name])
             # NumPy does not know bfloat16, which float32 holds exactly.
-            found[place] = array.astype(np.float32) if array.dtype.kind == "V" else array
+            if array.dtype.kind == "V":
+                array = flat_numbers(array.tobytes(), "bfloat16").reshape(array.shape)
+            found[place] = array
         elif name and place in (W, R, B, PEEPHOLES):
             raise WeightsError(f"{quoted(name)} is computed in the graph, no constant; {REMEDY}")
     return found
