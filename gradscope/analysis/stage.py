@@ -85,8 +85,23 @@ def examine(
             places = batch.whole(SHARE_SEQUENCES)
             some = first_sequences(params, trajectory, places), batch.targets.of(places)
             verdict = confirmed(verdict, params, *some, settings.vanishing)
-    diagnosis = replace(diagnosis, verdict=verdict)
-    return _stage(name, error, diagnosis, writing, gradient, of, settings), trajectory
+    norms, tolerance = diagnosis.norms, settings.tolerance
+    certificate = float(norms.certificate.max())
+    few = first_sequences(params, trajectory, batch.whole(PARAMETER_SEQUENCES))
+    stage = Stage(
+        name=name,
+        error=error,
+        profile=Profile(norms.lags, norms.log_norms, diagnosis.log_bound, certificate),
+        verdict=verdict,
+        growth=diagnosis.growth,
+        causes=diagnosis.causes,
+        gradient=gradient,
+        slopes=_summarise_slopes(trajectory, batch),
+        writing=writing,
+        parameter_profile=parameter_profile(params, few, norms.lags.size, tolerance=tolerance),
+        rate_per={unit: verdict.rate * steps for unit, steps in settings.steps_per.items()},
+    )
+    return stage, trajectory
 
 
 def judged(
@@ -170,36 +185,6 @@ def past_transient(
     if found is None or burn_in == wanted:
         return found
     return replace(found, growth=replace(found.growth, short_burn_in=True))
-
-
-def _stage(
-    name: StageName,
-    error: float | None,
-    diagnosis: Diagnosis,
-    writing: Writing,
-    gradient: GradientSummary | None,
-    of: tuple[Cell, Trajectory, Batch],
-    settings: Settings,
-) -> Stage:
-    """Gather what was found of one stage."""
-    params, trajectory, batch = of
-    norms, verdict = diagnosis.norms, diagnosis.verdict
-    certificate = float(norms.certificate.max())
-    few = first_sequences(params, trajectory, batch.whole(PARAMETER_SEQUENCES))
-    lags, tolerance = norms.lags, settings.tolerance
-    return Stage(
-        name=name,
-        error=error,
-        profile=Profile(lags, norms.log_norms, diagnosis.log_bound, certificate),
-        verdict=verdict,
-        growth=diagnosis.growth,
-        causes=diagnosis.causes,
-        gradient=gradient,
-        slopes=_summarise_slopes(trajectory, batch),
-        writing=writing,
-        parameter_profile=parameter_profile(params, few, lags.size, tolerance=tolerance),
-        rate_per={unit: verdict.rate * steps for unit, steps in settings.steps_per.items()},
-    )
 
 
 def confirmed(

@@ -114,7 +114,7 @@ def require_vanilla(params: Cell) -> ElmanParameters:
     """Return a vanilla RNN as such; SettingError for another cell."""
     if isinstance(params, ElmanParameters):
         return params
-    raise SettingError(f"{type(params).__name__} is no vanilla RNN; cell_chain takes any cell")
+    raise SettingError(f"{type(params).__name__} is no vanilla RNN; give ElmanParameters")
 
 
 def one_leak(params: ElmanParameters) -> float:
