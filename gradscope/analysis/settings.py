@@ -17,13 +17,7 @@ from gradscope.analysis.setting_values import Group, Setting, checked, declared_
 from gradscope.data.cells import marks_of
 from gradscope.data.columns import quoted
 from gradscope.errors import SettingError
-from gradscope.names import (
-    ActivationName,
-    CellName,
-    Discretization,
-    InitializerName,
-    PerUnit,
-)
+from gradscope.names import ActivationName, CellName, Discretization, InitializerName, PerUnit
 
 SETTINGS: Mapping[str, Setting] = MappingProxyType(declared_settings(SettingFields))
 """Every setting by name, in order."""
