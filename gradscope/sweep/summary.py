@@ -37,7 +37,8 @@ MAX_GROUPS = 24
 @dataclass(frozen=True, eq=False, slots=True)
 class Group:
     """Cells that share some settings. The medians, None where no cell is done: ``rate`` in nats per
-    step (−inf: exactly zero), ``horizon`` in steps (inf: beyond the lags measured).
+    step (−inf: exactly zero), ``horizon`` in steps (inf: beyond the lags measured), and where they
+    were measured the largest Lyapunov ``exponent``, nats per step.
     """
 
     values: tuple[str, ...]
@@ -46,6 +47,7 @@ class Group:
     regimes: Mapping[str, int]
     rate: float | None
     horizon: float | None
+    exponent: float | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -149,6 +151,7 @@ def summarize(rows: Rows, keys: Collection[str] | None = None) -> Summary:
 def _group(values: Sequence[Any], rows: Rows, places: Sequence[int]) -> Group:
     status, regime = rows.column("status"), rows.column("regime")
     done = [place for place in places if status[place] == Status.DONE]
+    measured = [place for place in done if rows.column("spectrum")[place]]
     return Group(
         values=tuple("none" if each is None else str(each) for each in values),
         cells=len(places),
@@ -156,6 +159,7 @@ def _group(values: Sequence[Any], rows: Rows, places: Sequence[int]) -> Group:
         regimes=dict(Counter(regime[place] for place in done).most_common()),
         rate=_median(rows, "rate_nats_per_step", done),
         horizon=_median(rows, "horizon", done),
+        exponent=_median(rows, "lyapunov_exponent", measured),
     )
 
 

@@ -69,6 +69,25 @@ def test_a_sweep_writes_its_store_and_shows_a_summary() -> None:
     assert count_cells(Path("s.db")) == 8
 
 
+def test_a_report_has_the_exponents_that_were_measured_and_draws_one_setting_over_it() -> None:
+    words = ("-P", "gain=1,2", "-P", "cell=lstm", "--updates", "0")
+    assert sweep(*words, "-o", "plain.db").returncode == 0
+    assert sweep(*words, "--spectrum", "-o", "spectra.db").returncode == 0
+
+    done = run("report", "spectra.db", "--value", "lyapunov", "--png", "one.png")
+    groups = json.loads(run("report", "spectra.db", "--json").stdout)["groups"]
+    (plain, _) = json.loads(run("report", "plain.db", "--json").stdout)["groups"]
+    refused = run("report", "plain.db", "--value", "lyapunov")
+
+    shown = [float(line.split()[-1].replace("−", "-")) for line in done.stdout.split("\n")[3:5]]
+    exponents = [group["lyapunov_exponent"] for group in groups]
+    assert shown == pytest.approx(exponents, rel=5e-3)
+    assert plain["lyapunov_exponent"] is None
+    assert plain["lyapunov_null_because"]
+    assert json.loads(run("rerun", "one.png", "--json").stdout)["groups"] == groups
+    assert (refused.returncode, "--spectrum" in refused.stderr) == (2, True)
+
+
 def test_processes_are_the_default_and_give_the_same_rows() -> None:
     words = ("-P", "gain=1:2:4", *TINY_FLAGS)
     assert run("sweep", *words, "-o", "process.db").returncode == 0

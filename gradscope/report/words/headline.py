@@ -113,9 +113,7 @@ def _reach(verdict: Verdict, threshold: float) -> str:
 
 
 def comparison_headline(comparison: Comparison) -> str:
-    """Return how far the gradient of each network reaches at the greatest length, or the two
-    extremes of many; of files which are better or worse than the first.
-    """
+    """Return how far each network reaches at the greatest length, or which files are better."""
     if file_of(comparison.analyses[0]) is not None:
         return _changes_headline(comparison)
     length = max(analysis.settings.steps for analysis in comparison.analyses)
