@@ -72,9 +72,8 @@ class Inspection:
 
 
 def inspect(path: Path, mapping: tuple[str, ...] = ()) -> Inspection:
-    """Read a weight file and describe its recurrent layers, if it holds any that is known;
-    ``mapping`` is ``W=NAME``, ``U=NAME`` … for a hand-written cell
-    (``weights.layers.manual_names``).
+    """Read a weight file and describe the recurrent layers that are known in it; ``mapping`` is
+    ``W=NAME`` … of a hand-written cell (``weights.layers.manual_names``).
 
     Raises WeightsError if the file cannot be read, is not safe to read, or is not supported.
     """

@@ -104,9 +104,7 @@ def long_run(
 def _travel(
     linear: Linearization, vectors: FloatArray, n_steps: int
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the tangents (n,B,S) before each step, the largest entry of each 1 unless it died, and
-    J v after all.
-    """
+    """Return the tangents (n,B,S) before each step, largest entry 1 or dead, and J v after all."""
     before = np.empty((n_steps, *vectors.shape))
     for step in range(n_steps):
         entries = np.abs(vectors).max(axis=1, keepdims=True)

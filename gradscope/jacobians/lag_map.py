@@ -54,9 +54,9 @@ def lag_map(
     Cost: one ``lag_norms`` for every time and sequence, but with full GEMMs; A² in memory.
 
     ``tolerance`` is the largest relative error of σ_max, rounding aside; ``times`` (A,) are the
-    states to show, ascending, by default all of 0 … T; ``progress`` is called now and then with the
-    number of pairs done and in all. Raises SettingError if the times are not ascending in 0 … T, or
-    the tolerance is not in (0, 1).
+    states to show, ascending, by default all of 0 … T; ``progress`` gets the number of pairs done
+    and in all. Raises SettingError if times do not ascend in 0 … T, or the tolerance is not in (0,
+    1).
     """
     check_tolerance(tolerance)
     chosen = np.arange(chain.n_steps + 1) if times is None else np.asarray(times, dtype=np.int64)

@@ -75,10 +75,7 @@ def lag_norms(chain: Chain, max_lag: int | None = None, *, tolerance: float = 1e
     """
     longest = chain.n_steps if max_lag is None else max_lag
     if not 1 <= longest <= chain.n_steps:
-        raise SettingError(
-            f"the longest lag is {max_lag}, but the trajectory has {chain.n_steps} steps; "
-            f"choose 1 to {chain.n_steps}, or record more steps (--steps)"
-        )
+        raise SettingError(f"the longest lag is {max_lag}; choose 1 to {chain.n_steps}")
     check_tolerance(tolerance)
     ends = np.full(chain.n_sequences, chain.n_steps)
     sequences = np.arange(chain.n_sequences)

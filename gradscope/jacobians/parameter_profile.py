@@ -1,5 +1,4 @@
-"""log ‖(∂s_T/∂s_k) ∂⁺s_k/∂θ‖ by lag ℓ = T − k: how much of the last state the parameters can change
-by way of one earlier step.
+"""log ‖(∂s_T/∂s_k) ∂⁺s_k/∂θ‖ by lag ℓ = T − k: how much parameters change s_T by way of s_k.
 
 ∂⁺s_k/∂θ, s_{k−1} held, is M_k = ∂⁺s_k/∂a_k times what each weight multiplies. So the Frobenius norm
 is ‖P M_k‖ for b, ‖P M_k‖ ‖x_k‖ for U and ‖P M_k‖ ‖h_{k−1}‖ for W, and nothing of the size of θ is

@@ -178,9 +178,7 @@ class LstmLinearization(Linearization):
         return np.concatenate([errors, np.zeros_like(errors)], axis=2)
 
     def stages(self, vectors: FloatArray, at: At) -> dict[str, FloatArray]:
-        """The forget gate alone, then W_g with φ at its ceiling and the input gate open, with φ as
-        it is, with the input gate, with all gates moving.
-        """
+        """The forget gate alone, with W_g v and φ at its ceiling, φ as it is, i, moving gates."""
         size = self.cell.hidden_size
         to_candidate = self.cell.recurrent_weights[2 * size : 3 * size]
         driven = product(vectors[..., :size], to_candidate.T)

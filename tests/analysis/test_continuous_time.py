@@ -48,9 +48,9 @@ def test_a_leaky_unit_alone_with_noise_has_its_stationary_variance(
 ) -> None:
     # v ← (1−α) v + σ√(2α) ξ has variance 2α σ²/(1 − (1−α)²) = 2σ²/(2−α).
     sigma, net = 0.7, linear(np.zeros((1, 1)), leak, state)
-    noise = draw_noise(sigma, np.random.default_rng(3), net, (400, 4000))
+    noise = draw_noise(sigma, np.random.default_rng(3), net, (150, 4000))
 
-    states = unroll(net, np.zeros((400, 4000, 1)), noise=noise).states[-1, :, 0]
+    states = unroll(net, np.zeros((150, 4000, 1)), noise=noise).states[-1, :, 0]
 
     # The variance of 4000 Gaussian numbers is within five standard errors, √(2/4000) each.
     assert np.mean(states**2) == pytest.approx(2.0 * sigma**2 / (2.0 - leak), rel=0.112)
@@ -121,7 +121,7 @@ def test_rates_per_second_and_per_tau_do_not_depend_on_the_step_as_it_goes_to_ze
     for refinement in (1, 10, 100):
         settings = Settings(
             activation=ActivationName.IDENTITY, hidden=4, gain=0.5, state=StateName.PRE, updates=0,
-            sequences=5, dt=tau / (10 * refinement), tau=tau, steps=20 * refinement, burn_in=0,
+            sequences=1, dt=tau / (10 * refinement), tau=tau, steps=20 * refinement, burn_in=0,
         )  # fmt: skip
         analysis = gradscope.analyze(settings)
         eigenvalues = np.linalg.eigvals(analysis.params.recurrent_weights)

@@ -394,7 +394,7 @@ def test_a_layer_is_named_by_place_name_and_direction(asked: str | None, title: 
         ),
         ({**TANH, "cell": "gru"}, "--cell is gru, but 'rnn\\[0\\]'"),
         ({**TANH, "hidden": 9}, "--hidden is 9, but 'rnn\\[0\\]'"),
-        ({**TANH, "updates": 5}, "--updates is 5, but the network in net.npz is not trained"),
+        ({**TANH, "updates": 5}, "--updates is 5, but net.npz is not trained"),
         ({**TANH, "input_scale": 2.0}, "--input-scale is for a randomly initialized network"),
         ({**TANH, "optimizer": "sgd"}, "--optimizer is for a randomly initialized network"),
         ({**TANH, "clip_norm": 1.0}, "--clip-norm is for a randomly initialized network"),
