@@ -24,8 +24,7 @@ from gradscope.learning.training import Limits, Trained, Watcher, train
 from gradscope.names import InitializerName, StageName
 
 SHORTER = 0.8
-"""Part of the reach before training below which training is said to have shortened it
-(convention)."""
+"""Part of the earlier reach below which training is said to have shortened it (convention)."""
 
 
 def analyze(
@@ -33,11 +32,10 @@ def analyze(
 ) -> Analysis:
     """Take or draw a network, examine it, train it where updates are asked for, examine it again.
 
-    ``settings`` decide the numbers; ``watch`` is called after each update (``learning.training``),
-    ``progress`` with ``(done, total)`` while a map of all pairs is made. The stages are "initial"
-    (or "given", for a network from a file) and, after updates, "trained". Raises SettingError,
-    DataError, ArchiveError or WeightsError if the settings contradict the task or a file, or a file
-    cannot be read.
+    ``settings`` decide the numbers; ``watch`` is called after each update, ``progress`` with
+    ``(done, total)`` while a map is made. The stages are "initial" (or "given", for a network from
+    a file) and, after updates, "trained". Raises SettingError, DataError, ArchiveError or
+    WeightsError if the settings contradict the task or a file, or a file cannot be read.
     """
     prepared = settings if isinstance(settings, Prepared) else prepare(settings)
     network, resolved, history = prepared.network, prepared.resolved, None
@@ -83,9 +81,7 @@ def _with_effect_of_training(before: Stage, after: Stage) -> Stage:
 
 
 def train_network(prepared: Prepared, task: Problem, watch: Watcher | None) -> Trained:
-    """Train as the settings say, on batches of their own random stream, and only as far as the
-    network can be examined.
-    """
+    """Train on batches of their own random stream, as far as the network can be examined."""
     settings = prepared.resolved
     streams = Streams.from_seed(settings.seed)
     noisy = partial(with_noise, settings.noise, streams.training_noise, prepared.network)

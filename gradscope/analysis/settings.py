@@ -5,9 +5,10 @@
 
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from itertools import chain
 from types import MappingProxyType
 from typing import Any, get_type_hints
 
@@ -16,14 +17,7 @@ from gradscope.analysis.setting_values import Group, Setting, checked, declared_
 from gradscope.data.cells import marks_of
 from gradscope.data.columns import quoted
 from gradscope.errors import SettingError
-from gradscope.names import (
-    ActivationName,
-    CellName,
-    Discretization,
-    InitializerName,
-    PerUnit,
-    StateName,
-)
+from gradscope.names import ActivationName, CellName, Discretization, InitializerName, PerUnit
 
 SETTINGS: Mapping[str, Setting] = MappingProxyType(declared_settings(SettingFields))
 """Every setting by name, in order."""
@@ -48,6 +42,9 @@ JUDGING_SETTINGS = settings_of(Group.JUDGING)
 OF_DATA = ("column", "sequence_lengths", "embedding")
 """Settings that say how ``data`` is read."""
 
+OF_VANILLA = ("leak", "tau", "noise", "discretization", "state", "center_bias")
+"""Settings of the vanilla RNN alone."""
+
 SAME_ALPHA = 1e-6
 """Relative difference within which a leak agrees with dt and τ: files keep float32."""
 
@@ -68,29 +65,10 @@ class Settings(SettingFields):
         for name, each in SETTINGS.items():
             if (value := getattr(self, name)) is not each.default:
                 object.__setattr__(self, name, checked(each, value))
-        self._check_together()
-
-    def _check_together(self) -> None:
         self._check_time()
-        if self.clip_norm is not None and self.clip_value is not None:
-            raise SettingError("--clip-norm and --clip-value are both given; choose one")
-        if self.max_lag is not None and self.max_lag > self.steps:
-            raise SettingError(
-                f"--max-lag is {self.max_lag}, but there are {self.steps} steps; "
-                f"choose --max-lag 1 to {self.steps}, or more --steps"
-            )
-        if self.center_bias and self.activation is not ActivationName.SIGMOID:
-            raise SettingError("--center-bias is for sigmoid nets; choose --activation sigmoid")
-        self._check_cell()
-        self._check_source()
         marks_of(self.missing)
-        given = [flag(name) for name in OF_DATA if getattr(self, name)]
-        if self.data is None and given:
-            raise SettingError(
-                f"{given[0]} is given without --data; name the file with --data FILE"
-            )
-        if self.data is not None and self.delay is not None and self.weights is None:
-            raise SettingError("--delay is for tasks, but --data is given; leave --delay out")
+        if problem := next(chain(self._against_network(), self._against_source()), None):
+            raise SettingError(problem)
 
     def _check_time(self) -> None:
         """Take α from dt and τ where both are given; refuse a leak that says something else."""
@@ -133,65 +111,53 @@ class Settings(SettingFields):
             found["time_constant"] = 1.0 / (slowest if euler else -math.log1p(-slowest))
         return found
 
-    def _check_cell(self) -> None:
-        gated = self.cell is not CellName.ELMAN
-        given = {
-            "--leak": self.leak != 1.0,
-            "--tau": self.tau is not None,
-            "--noise": self.noise != 0.0,
-            "--discretization": self.discretization is not Discretization.EULER,
-            "--state": self.state is not StateName.POST,
-            "--center-bias": self.center_bias,
-            "--init identity": self.init is InitializerName.IDENTITY,
-        }
-        wrong = [name for name, present in given.items() if present]
+    def _given(self, names: Iterable[str]) -> list[str]:
+        """Return the flags of those of the settings that are not at their defaults."""
+        return [flag(name) for name in names if getattr(self, name) != SETTINGS[name].default]
+
+    def _against_network(self) -> Iterator[str]:
+        """Yield what contradicts the steps, the activation or the cell."""
+        gated, wrong = self.cell is not CellName.ELMAN, self._given(OF_VANILLA)
+        if self.init is InitializerName.IDENTITY:
+            wrong.append("--init identity")
+        if self.clip_norm is not None and self.clip_value is not None:
+            yield "--clip-norm and --clip-value are both given; choose one"
+        if self.max_lag is not None and self.max_lag > self.steps:
+            yield f"--max-lag is {self.max_lag}; choose --max-lag 1 to {self.steps}, or more steps"
+        if self.center_bias and self.activation is not ActivationName.SIGMOID:
+            yield "--center-bias is for sigmoid nets; choose --activation sigmoid"
         if gated and wrong:
-            raise SettingError(
-                f"{wrong[0]} is for the vanilla RNN, but the cell is {self.cell}; leave it out, or "
-                "choose --cell elman"
-            )
+            yield f"{wrong[0]} is for the vanilla RNN, but the cell is {self.cell}; leave it out"
         if self.forget_bias is not None and not gated:
-            raise SettingError(
+            yield (
                 f"--forget-bias is {self.forget_bias:g}, but the cell elman has no gates; leave it "
                 "out, or choose --cell lstm or gru"
             )
 
-    def _check_source(self) -> None:
-        """Refuse what belongs to a drawn network beside an imported one, and the reverse."""
+    def _against_source(self) -> Iterator[str]:
+        """Yield what belongs to a drawn network beside an imported one, or the reverse."""
         drawn = self.weights is None
-        names = IMPORTED_SETTINGS if drawn else DRAWN_SETTINGS
-        given = [name for name in names if getattr(self, name) != SETTINGS[name].default]
+        given = self._given(IMPORTED_SETTINGS if drawn else DRAWN_SETTINGS)
         if given and drawn:
-            raise SettingError(
-                f"{flag(given[0])} is for a network from a weight file, but none is given; "
-                "name it: gradscope analyze FILE, or --weights FILE"
-            )
+            yield f"{given[0]} is for a network from a weight file; name it: gradscope analyze FILE"
         if given:
-            raise SettingError(
-                f"{flag(given[0])} is for a randomly initialized network, but this one is from "
-                f"{self.weights}; leave it out"
-            )
+            yield f"{given[0]} is for a randomly initialized network, not a file; leave it out"
         if not drawn and self.updates:
-            raise SettingError(
-                f"--updates is {self.updates}, but the network in {self.weights} is not "
-                "trained further; leave it out, or use 0"
-            )
-        if self.data is not None and self.noise_scale != SETTINGS["noise_scale"].default:
-            raise SettingError(
+            yield f"--updates is {self.updates}, but {self.weights} is not trained further; use 0"
+        if self.data is not None and self._given(("noise_scale",)):
+            yield (
                 f"--noise-scale is {self.noise_scale}, but the inputs come from {self.data}; leave "
                 "one of them out"
             )
         if self.targets is not None and (self.readout is None or self.data is None):
             missing = "--readout NAME" if self.readout is None else "--data FILE"
-            raise SettingError(
-                f"--targets {self.targets} is given without {missing}; an error needs inputs, an "
-                "output layer and targets"
-            )
+            yield f"--targets {self.targets} is given without {missing}; give both"
         if not drawn and self.shares and self.targets is None:
-            raise SettingError(
-                "--shares split the gradient of an error by lag, but there is no error without "
-                "outputs and targets; give --readout NAME and --targets FILE, or leave --shares out"
-            )
+            yield "--shares split the gradient of an error; give --readout NAME and --targets FILE"
+        if self.data is None and (of_data := self._given(OF_DATA)):
+            yield f"{of_data[0]} is given without --data; name the file with --data FILE"
+        if self.data is not None and self.delay is not None and drawn:
+            yield "--delay is for tasks, but --data is given; leave --delay out"
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values only: what JSON, TOML and an archive hold."""

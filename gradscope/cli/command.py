@@ -62,17 +62,13 @@ class Call:
         if not isinstance(saved, str):
             raise SettingError(f"--load is {quoted(saved)}; name a file written by --save")
         if weights is not None:
-            raise SettingError(
-                f"--load {saved} and the weights {weights} are both given; choose one network"
-            )
+            both = f"--load {saved} and the weights {weights}"
+            raise SettingError(f"{both} are both given; choose one network")
         return values
 
 
 def settings_in(content: dict[str, Any], path: Path | None) -> dict[str, Any]:
-    """Return the settings in a TOML file's content; hyphens in names count as underscores.
-
-    A table ``[sweep]`` holds the axes of a sweep, and is no setting.
-    """
+    """Return the settings in a TOML file's content, without its axes of a sweep, ``[sweep]``."""
     values = {name: value for name, value in content.items() if name != "sweep"}
     settings = {name.replace("-", "_"): value for name, value in values.items()}
     check_names(settings, f"--config {path}")

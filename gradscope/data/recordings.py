@@ -57,10 +57,8 @@ def read_array(path: Path, layout: Layout, option: str) -> AnyArray:
     """
     suffix = path.suffix.lower()
     if suffix == table.ARRAY_SUFFIX and layout.column:
-        raise DataError(
-            f"--column {layout.column[0]} is given, but {path} is an array of inputs as they are; "
-            "leave it out, or save the columns that are meant"
-        )
+        fault = f"--column {layout.column[0]} is given, but {path} is one array"
+        raise DataError(f"{fault}; leave it out, or save the columns that are meant")
     if suffix in STORED:
         array = table.read_stored(path, option, layout.column)
     else:
@@ -84,9 +82,8 @@ def read_array(path: Path, layout: Layout, option: str) -> AnyArray:
 
 def sequences(array: AnyArray, path: Path, *, batch_first: bool) -> FloatArray:
     """Return inputs as (T,B,D), from (T,B,D), (B,T,D) or, of one sequence, (T,D)."""
-    order = "(B,T,D)" if batch_first else "(T,B,D)"
     if array.ndim not in (2, 3):
-        remedy = f"save {order}, or (T,D) for one sequence (--data)"
+        remedy = "save (T,B,D), or (T,D) for one sequence (--data)"
         raise DataError(f"{path} holds an array of shape {array.shape}; {remedy}")
     values = as_float64(array)
     if values.ndim == 2:
@@ -100,10 +97,9 @@ def embedded(ids: AnyArray, path: Path, name: str, vectors: FloatArray) -> Float
     if ids.ndim not in (1, 2) or unfit.any():
         place = tuple(map(int, np.argwhere(unfit)[0])) if unfit.any() else ()
         held = f"{ids[place]:g} at {list(place)}" if place else f"an array of shape {ids.shape}"
-        raise DataError(
-            f"{path} holds {held} as token ids, but {quoted(name)} has {len(vectors)} rows; give "
-            f"whole numbers from 0 to {len(vectors) - 1}, (T,B) or (B,T) (--data, --embedding)"
-        )
+        fault = f"{held} as token ids, but {quoted(name)} has {len(vectors)} rows"
+        remedy = f"give whole numbers from 0 to {len(vectors) - 1}, (T,B) or (B,T)"
+        raise DataError(f"{path} holds {fault}; {remedy} (--data, --embedding)")
     return vectors[ids.astype(np.int64)]
 
 

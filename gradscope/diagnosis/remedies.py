@@ -1,9 +1,7 @@
-"""Remedies: what to change, and what it is predicted to do, as values; their words are in
-``report.words.remedies``.
+"""Remedies: what to change and its predicted effect, as values (words: ``report.words.remedies``).
 
 Each remedy answers the largest cause. The predicted growth rate moves only the term that the remedy
-changes and leaves the others as measured, so it is a first guess to be checked by running it, not a
-promise.
+changes and leaves the others as measured, so it is a first guess to be checked by running it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,8 +21,7 @@ QUANTILE_TO_CLIP_AT = 0.9
 section 3.2, take 0.5 to 10 times the average norm)."""
 
 MAX_CLIP = 1e3
-"""Beyond it the norms are those of a training that diverged, and say nothing of where to clip
-(convention)."""
+"""Beyond it the norms are those of a training that diverged, no guide to clipping (convention)."""
 
 MAX_GROWTH = 1e3
 """A step that multiplies the gradient by more is no matter of the gain: no network learns there
@@ -52,18 +49,14 @@ class RemedyCode(StrEnum):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Remedy:
-    """One change and its numbers; ``predicted_rate`` in nats per step where the change moves the
-    growth rate.
-    """
+    """One change and its numbers; ``predicted_rate`` in nats per step where it moves the rate."""
 
     code: RemedyCode
     numbers: Mapping[str, float | int | str | None] = field(default_factory=dict)
 
 
 def clipping_value(history: History | None) -> float | None:
-    """Return the quantile of the unclipped gradient norms at which to clip; None before training,
-    and after one that diverged.
-    """
+    """Return the gradient norm at which to clip; None before training, and where that diverged."""
     if history is None or not history.updates:
         return None
     value = float(np.quantile(history.gradient_norm, QUANTILE_TO_CLIP_AT))
@@ -82,10 +75,10 @@ def remedies(
 
     ``causes`` are in nats per step; ``clip_at`` is the quantile ``QUANTILE_TO_CLIP_AT`` of the
     unclipped gradient norm, where it was trained; ``orthogonal`` says whether W was drawn with
-    equal singular values, and needs not be again. Where nothing is written, what the state
-    would keep matters later.
+    equal singular values.
     """
-    found = tuple(_to_write(verdict, causes, activation))
+    saturated = Remedy(RemedyCode.REDUCE_SATURATION, {"activation": str(activation)})
+    found = tuple(_to_write(verdict, causes, saturated))
     if verdict.reason(ReasonCode.GRADIENT_FINE):
         stuck = verdict.reason(ReasonCode.AT_BASELINE)
         # Where the baseline's error is 0, no network does better.
@@ -95,8 +88,8 @@ def remedies(
         return (*found, *_against_exploding(verdict, causes, clip_at))
     if verdict.shut or verdict.horizon is None:
         return found
-    kept = _against_vanishing(causes, activation, orthogonal=orthogonal)
-    found, saturates = (*found, *kept), bool(kept) and kept[0].code is RemedyCode.REDUCE_SATURATION
+    kept = _against_vanishing(causes, saturated, orthogonal=orthogonal)
+    found, saturates = (*found, *kept), bool(kept) and kept[0].code is saturated.code
     # Inputs that saturate the units saturate gates as well.
     short = verdict.required_lag is not None and verdict.horizon <= verdict.required_lag
     if short and not isinstance(causes, GatedCauseRates) and not saturates:
@@ -105,7 +98,7 @@ def remedies(
     return found
 
 
-def _to_write(verdict: Verdict, causes: Rates, activation: ActivationName) -> Iterator[Remedy]:
+def _to_write(verdict: Verdict, causes: Rates, saturated: Remedy) -> Iterator[Remedy]:
     """Yield what lets the parameters act at all."""
     unscaled = verdict.reason(ReasonCode.INPUTS_UNSCALED)
     if unscaled is not None:
@@ -118,11 +111,7 @@ def _to_write(verdict: Verdict, causes: Rates, activation: ActivationName) -> It
         yield Remedy(RemedyCode.REVIVE_UNITS)
     elif unscaled is None:
         gated = isinstance(causes, GatedCauseRates)
-        yield Remedy(RemedyCode.OPEN_GATES) if gated else _saturated(activation)
-
-
-def _saturated(activation: ActivationName) -> Remedy:
-    return Remedy(RemedyCode.REDUCE_SATURATION, {"activation": str(activation)})
+        yield Remedy(RemedyCode.OPEN_GATES) if gated else saturated
 
 
 def _against_exploding(
@@ -137,17 +126,13 @@ def _against_exploding(
     return (Remedy(RemedyCode.LOWER_GAIN, numbers), clip) if verdict.rate > 0.0 else (clip,)
 
 
-def _against_vanishing(
-    causes: Rates, activation: ActivationName, *, orthogonal: bool
-) -> tuple[Remedy, ...]:
-    """Return one remedy for each term that costs more than a tenth of the rate, the largest first;
-    of a vanilla RNN with the rate without that term.
-    """
+def _against_vanishing(causes: Rates, saturated: Remedy, *, orthogonal: bool) -> tuple[Remedy, ...]:
+    """Return a remedy for each term that costs more than a tenth of the rate, the largest first."""
     total = causes.total
     if total is None or total >= 0.0:
         return ()
     costs: list[tuple[float | None, Remedy]]
-    saturated, gated = _saturated(activation), isinstance(causes, GatedCauseRates)
+    gated = isinstance(causes, GatedCauseRates)
     if isinstance(causes, GatedCauseRates):
         costs = [
             (causes.direct, Remedy(RemedyCode.KEEP_LONGER, {"direct": causes.direct})),

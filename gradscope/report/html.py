@@ -1,9 +1,5 @@
-"""The report as one self-contained HTML file: no network, no script; light and dark; prints well.
-
-The verdict first, then why, then what to do, then every panel with how to read it for this run and
-its numbers to download, then the settings and the command, in the frame of ``page.html``.
-Everything that comes from a file or a setting is escaped. A notebook shows less, inside its own
-page: the verdict in words, the picture, the reasons, what to do.
+"""The report as one self-contained HTML file, in the frame of ``page.html``: no network, no script;
+all that comes from a file or a setting is escaped. A notebook shows less, inside its own page.
 """
 
 import base64
@@ -30,7 +26,7 @@ from gradscope.report.terminal import analysis as terminal
 from gradscope.report.words import headline as words
 from gradscope.report.words.captions import verification_sentences
 from gradscope.report.words.numbers import power_of_ten, steps
-from gradscope.report.words.reasons import reason_sentence
+from gradscope.report.words.reasons import reason_sentence, why
 from gradscope.report.words.remedies import advice
 
 
@@ -47,7 +43,7 @@ def data_url(media_type: str, content: bytes) -> str:
 
 def analysis_html(analysis: Analysis) -> str:
     """Return the whole report of one analysis as HTML."""
-    settings, verdict, advised = analysis.settings, analysis.last.verdict, advice(analysis)
+    settings, advised = analysis.settings, advice(analysis)
     layers, layers_title = terminal.layer_rows(analysis), terminal.layers_title(analysis)
     again = (
         f"<pre><code>{escape(command_line(settings))}</code></pre>\n"
@@ -57,7 +53,7 @@ def analysis_html(analysis: Analysis) -> str:
     sections = [
         _section("numbers", "In numbers", _numbers(analysis)),
         _section("layers", layers_title, _table(terminal.LAYER_TITLES, layers)) if layers else "",
-        _section("why", "Why", bullet_list([reason_sentence(r) for r in verdict.reasons])),
+        _section("why", "Why", bullet_list(why(analysis.last))),
         _section("advice", "What to do", bullet_list(advised)) if advised else "",
         *(_figure(each, analysis) for each in PANELS.values() if each.shown(analysis)),
         _section("again", "Reproduce it", again),
@@ -132,10 +128,9 @@ def notebook_page(result: NotebookResult) -> str:
 @notebook_page.register
 def _(analysis: Analysis) -> str:
     drawn = analysis_picture(analysis, ".png")
-    why = _points("Why", [reason_sentence(each) for each in analysis.last.verdict.reasons])
-    advised = _points("What to do", advice(analysis))
+    lists = _points("Why", why(analysis.last)), _points("What to do", advice(analysis))
     about = words.describe(analysis.settings, analysis)
-    return _framed(words.answer(analysis), about, drawn, why, advised)
+    return _framed(words.answer(analysis), about, drawn, *lists)
 
 
 @notebook_page.register
@@ -150,9 +145,9 @@ def _(comparison: Comparison) -> str:
 def _(diagnosis: Diagnosis) -> str:
     threshold = diagnosis.thresholds.vanishing
     drawn = profile_picture(diagnosis.norms, threshold, diagnosis.log_bound)
-    why = _points("Why", [reason_sentence(each) for each in diagnosis.verdict.reasons])
+    reasons = _points("Why", [reason_sentence(each) for each in diagnosis.verdict.reasons])
     said = words.headline(diagnosis.verdict, threshold)
-    return _framed(said, words.cause_sentence(diagnosis.causes), drawn, why)
+    return _framed(said, words.cause_sentence(diagnosis.causes), drawn, reasons)
 
 
 @notebook_page.register

@@ -6,16 +6,25 @@ from types import MappingProxyType
 from typing import Any
 
 from gradscope.analysis.fields import ZERO_PRODUCT
+from gradscope.analysis.results import Stage
 from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.names import Regime
 from gradscope.report.words.cells import MAIN_CAUSES
-from gradscope.report.words.headline import REGIME_WORDS, large_input_weights
+from gradscope.report.words.headline import REGIME_WORDS, cause_sentence, large_input_weights
 from gradscope.report.words.numbers import fraction, level, number, percent, power_of_ten, steps
 
 
 def reason_sentence(reason: Reason) -> str:
     """Return one reason as a sentence."""
     return _REASONS[reason.code](reason.numbers)
+
+
+def why(stage: Stage) -> list[str]:
+    """Return the reasons for a verdict; where no cause is the main one, how all of them add up."""
+    sentences = [reason_sentence(each) for each in stage.verdict.reasons]
+    if stage.verdict.reason(ReasonCode.MAIN_CAUSE) is None and stage.causes.total is not None:
+        sentences.append(f"The causes add up: {cause_sentence(stage.causes)}.")
+    return sentences
 
 
 def _horizon(n: Mapping[str, Any]) -> str:
@@ -31,10 +40,10 @@ def _within(n: Mapping[str, Any]) -> str:
 
 
 def _bound(n: Mapping[str, Any], relation: str) -> str:
-    what = "along this trajectory" if n.get("of") == "course" else "γ·σ_max(W)"
+    along = " along this trajectory" if n.get("of") == "course" else ""
     rate = n["bound_rate_nats_per_step"]
     rate = level(-math.inf if rate is None else rate)
-    return f"The bound {what} {relation} 1 ({rate} nats per step)"
+    return f"The bound of a step{along} {relation} 1 ({rate} nats)"
 
 
 def _layer(n: Mapping[str, Any]) -> str:
@@ -51,12 +60,6 @@ def _unscaled(n: Mapping[str, Any]) -> str:
         f"The inputs{_layer(n)} are far from zero mean and unit scale: column {n['column']}{name} "
         f"has {inputs}; {driven}."
     )
-
-
-def _main_cause(n: Mapping[str, Any]) -> str:
-    cause = MAIN_CAUSES[n["cause"]]
-    sign = "" if cause.endswith("(") else " = "
-    return f"The main cause is {cause}{sign}{level(n['nats_per_step'])} nats per step)."
 
 
 def _error(n: Mapping[str, Any]) -> str:
@@ -139,7 +142,10 @@ _REASONS: Mapping[ReasonCode, Callable[[Mapping[str, Any]], str]] = MappingProxy
         ReasonCode.BOUND_IS_ONE: lambda n: (
             f"{_bound(n, '=')}: the gradient cannot grow, and need not vanish."
         ),
-        ReasonCode.MAIN_CAUSE: _main_cause,
+        ReasonCode.MAIN_CAUSE: lambda n: (
+            f"The main cause is {MAIN_CAUSES[n['cause']]} ({level(n['nats_per_step'])} nats per "
+            "step)."
+        ),
         ReasonCode.GRADIENT_FINE: lambda _: (
             "The gradient is fine: if training fails, look elsewhere."
         ),
