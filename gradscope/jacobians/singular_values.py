@@ -70,16 +70,8 @@ def singular_values(
         raise SettingError(f"the lags are {chosen.tolist()}; choose from 1 to {chain.n_steps}")
     kept = chain.state_size if count is None else count
     if not 1 <= kept <= chain.state_size:
-<<<<<<< HEAD
-        raise SettingError(
-            f"the count of singular values is {count}; choose 1 to {chain.state_size}, the state "
-            "size"
-        )
-    logs = np.stack([_log_values(chain, int(lag)) for lag in tracked(chosen, "singular values")])
-=======
         raise SettingError(f"the count of values is {count}; choose 1 to {chain.state_size}")
-    logs = np.stack([_log_values(chain, int(lag)) for lag in chosen])
->>>>>>> ende
+    logs = np.stack([_log_values(chain, int(lag)) for lag in tracked(chosen, "singular values")])
     # All ratios from log(σ_i/σ_1) ≤ 0, so that squares and fourth powers cannot overflow.
     below_first = logs - np.where(np.isneginf(logs[..., :1]), 0.0, logs[..., :1])
     relative = np.exp(2.0 * below_first)
