@@ -12,14 +12,21 @@ from pathlib import Path
 
 from tests.fuzz.running import CPU_SECONDS, faults, forked, quietly
 
-for needed in ("h5py", "onnx", "openpyxl"):
-    with contextlib.suppress(ImportError):
-        importlib.import_module(needed)
-quietly(sys.argv[1:], Path())
-honest = forked(sys.argv[1:], Path(), CPU_SECONDS)
-for line in sys.stdin:
-    place, *command = json.loads(line)
-    ran = forked(command, Path(place), honest.seconds + CPU_SECONDS)
-    found = [f"exit code {ran.code}", *faults(ran, honest, command)]
-    sys.stdout.write(json.dumps(found) + "\n")
-    sys.stdout.flush()
+
+def serve(*words: str) -> None:
+    """Answer each line of stdin; ``words`` are the honest command."""
+    for needed in ("h5py", "onnx", "openpyxl"):
+        with contextlib.suppress(ImportError):
+            importlib.import_module(needed)
+    quietly(words, Path())
+    honest = forked(words, Path(), CPU_SECONDS)
+    for line in sys.stdin:
+        place, *command = json.loads(line)
+        ran = forked(command, Path(place), honest.seconds + CPU_SECONDS)
+        found = [f"exit code {ran.code}", *faults(ran, honest, command)]
+        sys.stdout.write(json.dumps(found) + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    serve(*sys.argv[1:])
