@@ -105,8 +105,8 @@ def _workbook_cells(raw: bytes, intake: Intake) -> CellTable:
                 checked.writestr(name, member)
         sheet = load_workbook(whole, read_only=True, data_only=True).worksheets[0]
         sheet.reset_dimensions()  # They may claim other cells than there are.
-        # A row takes openpyxl as long as two other items.
-        intake.items = max(MAX_ITEMS // 2, intake.size // BYTES_OF_ITEM)
+        # A row takes openpyxl as long as three other items.
+        intake.items = max(MAX_ITEMS // 3, intake.size // BYTES_OF_ITEM)
         width, rows = 0, dict[int, list[str]]()
         for line, row in enumerate(sheet.iter_rows(values_only=True), start=1):
             intake.visit()  # A row that is not there takes as long.
