@@ -28,6 +28,10 @@ MAX_GROWTH = 1e3
 (convention; a linear net multiplies it by its gain)."""
 
 
+MAX_GAIN = 1e6
+"""W times more than this is no smaller W but none: it is not to be scaled (convention)."""
+
+
 class RemedyCode(StrEnum):
     """What to change."""
 
@@ -140,13 +144,14 @@ def _against_vanishing(causes: Rates, saturated: Remedy, *, orthogonal: bool) ->
             (causes.candidate_saturation, saturated),
         ]
     else:
-        gain = {"factor": np.exp(-(causes.weights or 0.0))}
+        lost = -(causes.weights or 0.0)
+        gain = Remedy(RemedyCode.RAISE_GAIN, {"factor": np.exp(min(lost, np.log(MAX_GAIN)))})
         align = RemedyCode.KEEP_ALIGNED if orthogonal else RemedyCode.ALIGN_WEIGHTS
         costs = [
             (causes.slope_ceiling, Remedy(RemedyCode.RAISE_SLOPE_CEILING, {"activation": "tanh"})),
             (causes.saturation, saturated),
             (causes.misalignment, Remedy(align)),
-            (causes.weights, Remedy(RemedyCode.RAISE_GAIN, gain)),
+            (causes.weights if lost <= np.log(MAX_GAIN) else None, gain),
         ]
     costly = [(cost, each) for cost, each in costs if cost is not None and cost < 0.1 * total]
     return tuple(
