@@ -152,8 +152,6 @@ class ColumnWidth(StrEnum):
 def network_name(cell: str, activation: str) -> str:
     """Return how a network is called among others: its activation, or its cell where it is gated.
 
-    Examples
-    --------
     >>> [network_name("elman", "relu"), network_name("gru", "tanh"), network_name("gru", "relu")]
     ['relu', 'gru', 'gru relu']
     """

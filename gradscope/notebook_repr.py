@@ -1,10 +1,8 @@
 """Results that show themselves: as one line in a REPL, as a page in a notebook.
 
-``CompactRepr`` prints a result as one line, arrays as their shapes. IPython asks an object for
-``_repr_html_``. Pages and pictures belong to ``report``, which results may not import, so a result
-inherits from ``NotebookResult`` only a slot for the method; ``gradscope/__init__``, which always
-runs before any other module, sets it to a function that loads ``report.html`` when a notebook
-first asks.
+IPython asks an object for ``_repr_html_``. Pages and pictures belong to ``report``, which results
+may not import, so a result inherits from ``NotebookResult`` only a slot for the method;
+``gradscope/__init__`` sets it to what loads ``report.html`` when a notebook first asks.
 """
 
 # As typing has it; importing typing would double the time of ``gradscope --version``.

@@ -17,6 +17,7 @@ from gradscope.weights.layers import manual_names
 BLANKS: dict[str, Any] = {
     "--activation": "tanh",
     "--leak": 0.5,
+    "--state": "post",
     "--gate-activation": "sigmoid",
     "--reset-after": True,
 }

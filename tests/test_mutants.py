@@ -61,6 +61,20 @@ MUTANTS = (
         "data/test_marks.py::test_the_command_that_is_suggested_names_all_marks_and_runs",
     ),
     Mutant(
+        "the initial state of a mapping is left out",
+        "weights/layers/manual_names.py",
+        'initial_state=found.get("h0")',
+        "initial_state=None",
+        "analysis/test_leaky_files.py::test_a_mapped_network_starts_where_its_author_says",
+    ),
+    Mutant(
+        "where a leaky state stands is guessed",
+        "weights/layers/to_cell.py",
+        'said["state"] = None',
+        "pass",
+        "analysis/test_leaky_files.py::test_whether_a_leaky_state_is_before_phi_is_asked",
+    ),
+    Mutant(
         "of one matrix on [x, h] the first columns are W",
         "weights/layers/manual_names.py",
         'f"W={wide[0]}[:, {width - hidden}:]"',
@@ -77,8 +91,8 @@ MUTANTS = (
     Mutant(
         "what names alone say goes before what a person says",
         "weights/layers/to_cell.py",
-        "stored = None if name in layer.inferred and chosen is not None else stored",
-        "chosen = None if name in layer.inferred else chosen",
+        "return chosen",
+        "return chosen if stored is None else stored",
         "analysis/test_imported.py::test_what_names_alone_say_is_overridden_by_an_option",
     ),
     Mutant(

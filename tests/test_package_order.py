@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = "gradscope"
 
 LAYERS = (
-    ("errors", "arrays", "machine", "names", "notebook_repr"),
+    ("errors", "arrays", "machine", "names", "notebook_repr", "progress"),
     ("model",),
     ("data",),
     ("learning",),

@@ -27,8 +27,7 @@ from gradscope.model.trajectory import unroll
 from gradscope.names import StageName
 
 SHORTER = 0.8
-"""Part of the reach before training below which training is said to have shortened it
-(convention)."""
+"""Part of the earlier reach below which training is said to have shortened it (convention)."""
 
 
 def analyze(
@@ -41,12 +40,12 @@ def analyze(
 ) -> Analysis:
     """Take or draw a network, examine it, train it where updates are asked for, examine it again.
 
-    ``settings`` decide the numbers; ``watch`` is called after each update (``learning.training``),
-    ``progress`` with ``(done, total)`` while a map of all pairs is made; ``readout``: also measure
-    what a linear readout of the first stage explains; ``advise``: also what remedies do. The stages
-    are "initial" (or "given", for a network from a file) and, after updates, "trained". Raises
-    SettingError, DataError, ArchiveError or WeightsError if the settings contradict the task or a
-    file, or a file cannot be read.
+    ``settings`` decide the numbers; ``watch`` is called after each update, ``progress`` with
+    ``(done, total)`` while a map is made; ``readout``: also measure what a linear readout of the
+    first stage explains; ``advise``: also what remedies do. The stages are "initial" (or "given",
+    for a network from a file) and, after updates, "trained". Raises SettingError, DataError,
+    ArchiveError or WeightsError if the settings contradict the task or a file, or a file cannot be
+    read.
     """
     prepared = settings if isinstance(settings, Prepared) else prepare(settings)
     network, resolved, history = prepared.network, prepared.resolved, None
@@ -117,9 +116,7 @@ def _with_effect_of_training(before: Stage, after: Stage) -> Stage:
 
 
 def train_network(prepared: Prepared, task: Problem, watch: Watcher | None) -> Trained:
-    """Train as the settings say, on batches of their own random stream, and only as far as the
-    network can be examined.
-    """
+    """Train on batches of their own random stream, as far as the network can be examined."""
     settings = prepared.resolved
     streams = Streams.from_seed(settings.seed)
     noisy = partial(with_noise, settings.noise, streams.training_noise, prepared.network)

@@ -12,7 +12,7 @@ without targets, ``further_inputs`` (N,B,D) and ``stride`` () where more inputs 
 import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -103,8 +103,7 @@ def archive_bytes(analysis: Analysis) -> bytes:
 def load_run(path: Path) -> SavedRun:
     """Read a saved run back.
 
-    Raises ArchiveError if the file is no saved run, is damaged, or holds numbers that are not
-    finite.
+    Raises ArchiveError if the file is no saved run, is damaged, or holds a number not finite.
     """
     arrays, described = _read(path, content(path, ArchiveError))
     missing = [name for name in NEEDED if name not in arrays]
@@ -183,10 +182,7 @@ def _require_fit(params: Cell, batch: Batch, initial_state: FloatArray, hidden: 
     noisy = shape[:2] if batch.noise is None else batch.noise.shape[:2]
     found = (sizes, initial_state.shape, further, noisy, hidden, batch.stride > 0)
     if found != (params.sizes, states, shape[1:], shape[:2], params.sizes[1], True):
-        raise ShapeError(
-            f"inputs {shape}, initial state {initial_state.shape} and {outputs} outputs do not fit "
-            f"a network of sizes {params.sizes}, or {hidden} hidden units, or stride {batch.stride}"
-        )
+        raise ShapeError(f"inputs {shape}, states or outputs do not fit a network {params.sizes}")
 
 
 def _facts_from_dict(values: Mapping[str, Any]) -> TaskInfo:
@@ -213,13 +209,10 @@ def _network_from_dict(values: Mapping[str, Any]) -> ImportedNetwork:
         sizes = int(each["input_size"]), int(each["hidden_size"])
         verdict = each["verdict"]
         if verdict is not None:
-            rate, horizon = verdict["rate"], verdict["horizon"]
-            verdict = LayerVerdict(
-                regime=Regime(verdict["regime"]),
-                rate=-np.inf if rate is None else float(rate),
-                horizon=None if horizon is None else int(horizon),
-                max_lag=int(verdict["max_lag"]),
-            )
+            regime, rate, horizon, lag = (verdict[each.name] for each in fields(LayerVerdict))
+            rate = -np.inf if rate is None else float(rate)
+            horizon = None if horizon is None else int(horizon)
+            verdict = LayerVerdict(Regime(regime), rate, horizon, int(lag))
         layers.append(ImportedLayer(*described, *sizes, verdict))
     faults = (
         Reason(ReasonCode(each["code"]), each["numbers"]) for each in values.get("faults", ())

@@ -13,6 +13,7 @@ from gradscope.jacobians.shares import gradient_shares
 from gradscope.learning.bptt import backpropagate
 from gradscope.learning.differences import central_differences, relative_deviation
 from gradscope.model.trajectory import Trajectory, unroll
+from gradscope.progress import tracked
 
 MAX_ENTRIES = 200
 """Entries of each weight array that are moved; more are sampled."""
@@ -65,7 +66,7 @@ def _gradient_rows(prepared: Prepared, trajectory: Trajectory) -> list[CheckRow]
     found = backpropagate(network, trajectory, batch.targets).weights
     rng = np.random.default_rng(prepared.resolved.seed)
     compared = []
-    for name, array in network.weights():
+    for name, array in tracked([*network.weights()], "gradients"):
         entries = rng.permutation(array.size)[:MAX_ENTRIES]
         numerical = central_differences(network, batch, name, entries)
         deviation = relative_deviation(found[name].flat[entries], numerical)

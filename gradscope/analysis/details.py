@@ -127,13 +127,17 @@ def measure_details(
         places = examined.whole()
         trajectory = first_sequences(params, trajectory, places)
         examined, log_norms = examined.of(places), log_norms[:, places]
-    of, verification = (params, trajectory), None
+    of, mapped, verification = (params, trajectory), None, None
+    if settings.map:
+        some = cell_chain(params, first_sequences(*of, slice(MAP_SEQUENCES)))
+        times = _spread(np.linspace(0, some.n_steps, min(MAP_TIMES, some.n_steps + 1)))
+        mapped = lag_map(some, tolerance=settings.tolerance, times=times, progress=progress)
     if settings.verify:
         lags = np.arange(1, log_norms.shape[0] + 1)
         measured = LagNorms(lags, log_norms, np.zeros_like(log_norms))
         verification = verify_lag_norms(cell_chain(*of), measured)
     return Details(
-        map=_map(*of, settings, progress) if settings.map else None,
+        map=mapped,
         shares=shares,
         spectrum=_spectrum(*of, examined, burn_in, settings.seed) if settings.spectrum else None,
         memory=_memory(params, examined, settings) if settings.memory else None,
@@ -153,14 +157,6 @@ def first_sequences(params: Cell, trajectory: Trajectory, places: slice | IntArr
     first, noise = trajectory.states[0, places], trajectory.noise
     some_noise = None if noise is None else noise[:, places]
     return unroll(params, trajectory.inputs[:, places], first, some_noise)
-
-
-def _map(
-    params: Cell, trajectory: Trajectory, settings: Settings, progress: Progress | None
-) -> LagMap:
-    some = cell_chain(params, first_sequences(params, trajectory, slice(MAP_SEQUENCES)))
-    times = _spread(np.linspace(0, some.n_steps, min(MAP_TIMES, some.n_steps + 1)))
-    return lag_map(some, tolerance=settings.tolerance, times=times, progress=progress)
 
 
 def _settled(

@@ -13,11 +13,10 @@ from typing import Any
 
 import numpy as np
 
-from gradscope.analysis.results import Analysis, GradientSummary, Profile, Stage
+from gradscope.analysis.results import Analysis, GradientSummary, Stage
 from gradscope.arrays import LN_10, plain, quantiles
 from gradscope.data.batch import TaskInfo
 from gradscope.diagnosis.growth import terms_of
-from gradscope.jacobians.parameter_profile import ParameterProfile
 from gradscope.learning.history import History
 from gradscope.learning.readout import Readout
 
@@ -140,11 +139,20 @@ def stage_fields(stage: Stage) -> Iterator[Field]:
     no_error = NO_TARGETS if stage.error is None else OVERFLOWS
     known = stage.error is not None and math.isfinite(stage.error)
     yield Field("error", stage.error, "", None if known else no_error)
-    yield from _below("profile", _profile_fields(stage.profile))
+    profile, of_parameters = stage.profile, stage.parameter_profile
+    yield Field("profile.lags", profile.lags, STEPS)
+    for name, curve in zip(QUANTILES, profile.quantiles(list(QUANTILES.values())), strict=True):
+        yield Field(f"profile.log10_norm.{name}", curve / LN_10, LOG10, ZERO_PRODUCT)
+    bound = profile.log_bound / LN_10
+    yield Field("profile.log10_bound", bound, LOG10, "the bound is exactly zero")
+    yield Field("profile.certificate", profile.certificate)
     yield Field("write_level", stage.write_level)
     for name, level in stage.writing.by_block.items():
         yield Field(f"write_level_by_block.{name}", level)
-    yield from _below("parameter_profile", _parameter_fields(stage.parameter_profile))
+    yield Field("parameter_profile.lags", of_parameters.lags, STEPS)
+    yield Field("parameter_profile.sequences", of_parameters.log_norms["norm"].shape[1])
+    for name, curve in of_parameters.log10_medians.items():
+        yield Field(f"parameter_profile.log10_{name}", curve, LOG10, ZERO_CHANGE)
     yield from _below("verdict", _verdict_fields(stage))
     for name, rate in terms_of(stage.causes).items():
         yield Field(f"causes.{name}", rate, RATE)
@@ -157,21 +165,6 @@ def stage_fields(stage: Stage) -> Iterator[Field]:
         yield Field("rate_nats_per_time_constant", stage.rate_per_time_constant, "nats per τ")
     for name in (*QUANTILES, "ceiling"):
         yield Field(f"slopes.{name}", getattr(stage.slopes, name))
-
-
-def _profile_fields(profile: Profile) -> Iterator[Field]:
-    yield Field("lags", profile.lags, STEPS)
-    for name, curve in zip(QUANTILES, profile.quantiles(list(QUANTILES.values())), strict=True):
-        yield Field(f"log10_norm.{name}", curve / LN_10, LOG10, ZERO_PRODUCT)
-    yield Field("log10_bound", profile.log_bound / LN_10, LOG10, "the bound is exactly zero")
-    yield Field("certificate", profile.certificate)
-
-
-def _parameter_fields(profile: ParameterProfile) -> Iterator[Field]:
-    yield Field("lags", profile.lags, STEPS)
-    yield Field("sequences", profile.log_norms["norm"].shape[1])
-    for name, curve in profile.log10_medians.items():
-        yield Field(f"log10_{name}", curve, LOG10, ZERO_CHANGE)
 
 
 def _verdict_fields(stage: Stage) -> Iterator[Field]:

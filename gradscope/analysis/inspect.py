@@ -18,6 +18,7 @@ from gradscope.model.activations import ACTIVATIONS
 from gradscope.model.elman import log_bound_per_step
 from gradscope.names import CellName
 from gradscope.notebook_repr import CompactRepr
+from gradscope.progress import tracked
 from gradscope.weights.layers.recurrent_layer import FoundNetwork, RecurrentLayer
 from gradscope.weights.load import look_into
 
@@ -71,14 +72,13 @@ class Inspection:
 
 
 def inspect(path: Path, mapping: tuple[str, ...] = ()) -> Inspection:
-    """Read a weight file and describe its recurrent layers, if it holds any that is known;
-    ``mapping`` is ``W=NAME``, ``U=NAME`` … for a hand-written cell
-    (``weights.layers.manual_names``).
+    """Read a weight file and describe the recurrent layers that are known in it; ``mapping`` is
+    ``W=NAME`` … of a hand-written cell (``weights.layers.manual_names``).
 
     Raises WeightsError if the file cannot be read, is not safe to read, or is not supported.
     """
     found = look_into(path, mapping)
-    return Inspection(found, tuple(map(_inspected, found.layers)), mapping)
+    return Inspection(found, tuple(map(_inspected, tracked(found.layers, "layers"))), mapping)
 
 
 def _inspected(layer: RecurrentLayer) -> InspectedLayer:

@@ -40,8 +40,7 @@ class Streams:
 def draw_noise(
     sigma: float, rng: np.random.Generator, network: Cell, shape: tuple[int, int]
 ) -> FloatArray | None:
-    """Return the noise σ√(2/α) ξ (T,B,H), ξ ~ N(0,1), that is added to the pre-activations of a
-    vanilla RNN; None for no noise.
+    """Return the noise σ√(2/α) ξ (T,B,H), ξ ~ N(0,1), added to a vanilla RNN's a_t; None: none.
 
     Where the state is the pre-activation, that is α σ√(2/α) ξ = σ√(2α) ξ on the state, as in Song,
     Yang & Wang (2016), PLoS Comput. Biol. 12(2); where it is the activation, noise inside of φ as

@@ -72,10 +72,9 @@ def prepare(
     """Read or draw the network and its sequences.
 
     ``asked`` may be only the settings that a person gave, by name: a saved run or a file of weights
-    answers for the rest. ``keep_stack`` keeps weights and trajectories of every layer of a file.
-    Several studies of the same files pass readers that remember them. Raises SettingError,
-    DataError, ArchiveError or WeightsError if the settings contradict the task or a file, or a file
-    cannot be read.
+    answers for the rest. ``keep_stack`` keeps every layer of a file. Several studies of the same
+    files pass readers that remember them. Raises SettingError, DataError, ArchiveError or
+    WeightsError if the settings contradict the task or a file, or a file cannot be read.
     """
     values = _read_per_unit(asked.as_dict() if isinstance(asked, Settings) else asked)
     if values.get("load") is not None:
@@ -88,9 +87,7 @@ def prepare(
 def resolve(
     values: Mapping[str, Any], source: str = "settings", *, read_run: ReadRun = load_run
 ) -> Settings:
-    """Return the settings that a person's values come to, a saved run or a file of weights asked
-    for the rest; ``source`` says in errors where the values stood.
-    """
+    """Return the settings that values come to, a saved run or weight file asked for the rest."""
     values = _read_per_unit(values)
     if values.get("load") is not None:
         return _over_saved(values, read_run(Path(values["load"])).settings)
@@ -142,16 +139,14 @@ def _saved(values: Mapping[str, Any], read_run: ReadRun, read_table: ReadTable) 
         return Prepared(run.params, batch, held_out, *given, run.error, layers, problem=task)
     if settings.weights is not None:
         raise SettingError(
-            f"other inputs are asked for, but the run in {settings.load} keeps one layer of "
-            f"{settings.weights}; analyze that file instead of --load"
+            f"{settings.load} keeps one layer of {settings.weights}; analyze that for other inputs"
         )
     drawn = _drawn(settings, read_table)
     if drawn.network.sizes != run.params.sizes:
         words = "{} inputs, {} hidden units and {} outputs"
         raise SettingError(
             f"the network in {settings.load} has {words.format(*run.params.sizes)}, but the data "
-            f"asks for {words.format(*drawn.network.sizes)}; choose the task or columns that it "
-            "was made for"
+            f"asks for {words.format(*drawn.network.sizes)}; choose its own task or columns"
         )
     batch = run.evaluation if same(SEQUENCE_SETTINGS) else drawn.batch
     return replace(drawn, network=run.params, batch=batch, first_stage=StageName.GIVEN)

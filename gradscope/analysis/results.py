@@ -145,9 +145,7 @@ class ImportedLayer(CompactRepr):
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class ImportedNetwork(CompactRepr):
-    """What was found in a file of weights: every layer, the title of the studied one, and what
-    keeps the others of its stack from passing anything on.
-    """
+    """The layers of a file of weights, the title of the studied one, and faults of the others."""
 
     layers: tuple[ImportedLayer, ...]
     studied: str
@@ -190,9 +188,7 @@ class Analysis(NotebookResult):
 
     @property
     def relative_error(self) -> float | None:
-        """Error of the last stage in units of its baseline's; None where there are no targets, or
-        where that is 0: a readout without memory solves the task.
-        """
+        """The last stage's error over its baseline's; None without targets, or where that is 0."""
         error, baseline = self.last.error, self.task_info.baseline
         if error is None or baseline is None or baseline.error == 0.0:
             return None

@@ -87,7 +87,8 @@ class SettingFields:
     )
     weight_map: tuple[str, ...] = setting(
         (), NETWORK | IMPORTED, FROM_FILE,
-        "A hand-written cell's W, U, b, V, c, or how they are made: 'W=m @ n.T'.", metavar="W=NAME",
+        "A hand-written cell's W, U, b, h0, V, c, or how they are made: 'W=m @ n.T'.",
+        metavar="W=NAME",
     )
     layer: str | None = setting(
         None, NETWORK | IMPORTED, FROM_FILE,

@@ -44,9 +44,7 @@ class OptionPanel(StrEnum):
 
 
 class Limits(NamedTuple):
-    """Where the values of a setting lie; a round bracket in ``ends`` leaves that end out of a range
-    of real numbers, while whole numbers may be both.
-    """
+    """Where values lie; a round bracket in ``ends`` leaves that end out, but of whole numbers."""
 
     low: float
     high: float

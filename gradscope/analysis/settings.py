@@ -5,9 +5,10 @@
 
 import difflib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cache, partial
+from itertools import chain
 from types import MappingProxyType
 from typing import Any, get_type_hints
 
@@ -23,7 +24,6 @@ from gradscope.names import (
     InitializerName,
     PerUnit,
     StartName,
-    StateName,
 )
 
 SETTINGS: Mapping[str, Setting] = MappingProxyType(declared_settings(SettingFields))
@@ -53,6 +53,9 @@ OF_SCRATCH = (*OF_TRAINING, "init", "input_scale", "center_bias")
 OF_DATA = ("column", "sequence_lengths", "embedding")
 """Settings that say how ``data`` is read."""
 
+OF_VANILLA = ("leak", "tau", "noise", "discretization", "state", "center_bias")
+"""Settings of the vanilla RNN alone."""
+
 SAME_ALPHA = 1e-6
 """Relative difference within which a leak agrees with dt and τ: files keep float32."""
 
@@ -73,29 +76,10 @@ class Settings(SettingFields):
         for name, each in SETTINGS.items():
             if (value := getattr(self, name)) is not each.default:
                 object.__setattr__(self, name, checked(each, value))
-        self._check_together()
-
-    def _check_together(self) -> None:
         self._check_time()
-        if self.clip_norm is not None and self.clip_value is not None:
-            raise SettingError("--clip-norm and --clip-value are both given; choose one")
-        if self.max_lag is not None and self.max_lag > self.steps:
-            raise SettingError(
-                f"--max-lag is {self.max_lag}, but there are {self.steps} steps; "
-                f"choose --max-lag 1 to {self.steps}, or more --steps"
-            )
-        if self.center_bias and self.activation is not ActivationName.SIGMOID:
-            raise SettingError("--center-bias is for sigmoid nets; choose --activation sigmoid")
-        self._check_cell()
-        self._check_source()
         marks_of(self.missing)
-        given = [flag(name) for name in OF_DATA if getattr(self, name)]
-        if self.data is None and given:
-            raise SettingError(
-                f"{given[0]} is given without --data; name the file with --data FILE"
-            )
-        if self.data is not None and self.delay is not None and self.weights is None:
-            raise SettingError("--delay is for tasks, but --data is given; leave --delay out")
+        if problem := next(chain(self._against_network(), self._against_source()), None):
+            raise SettingError(problem)
 
     def _check_time(self) -> None:
         """Take α from dt and τ where both are given; refuse a leak that says something else."""
@@ -138,66 +122,58 @@ class Settings(SettingFields):
             found["time_constant"] = 1.0 / (slowest if euler else -math.log1p(-slowest))
         return found
 
-    def _check_cell(self) -> None:
-        gated = self.cell is not CellName.ELMAN
-        given = {
-            "--leak": self.leak != 1.0,
-            "--tau": self.tau is not None,
-            "--noise": self.noise != 0.0,
-            "--discretization": self.discretization is not Discretization.EULER,
-            "--state": self.state is not StateName.POST,
-            "--center-bias": self.center_bias,
-            "--init identity": self.init is InitializerName.IDENTITY,
-        }
-        wrong = [name for name, present in given.items() if present]
+    def _given(self, names: Iterable[str]) -> list[str]:
+        """Return the flags of those of the settings that are not at their defaults."""
+        return [flag(name) for name in names if getattr(self, name) != SETTINGS[name].default]
+
+    def _against_network(self) -> Iterator[str]:
+        """Yield what contradicts the steps, the activation or the cell."""
+        gated, wrong = self.cell is not CellName.ELMAN, self._given(OF_VANILLA)
+        if self.init is InitializerName.IDENTITY:
+            wrong.append("--init identity")
+        if self.clip_norm is not None and self.clip_value is not None:
+            yield "--clip-norm and --clip-value are both given; choose one"
+        if self.max_lag is not None and self.max_lag > self.steps:
+            yield f"--max-lag is {self.max_lag}; choose --max-lag 1 to {self.steps}, or more steps"
+        if self.center_bias and self.activation is not ActivationName.SIGMOID:
+            yield "--center-bias is for sigmoid nets; choose --activation sigmoid"
         if gated and wrong:
-            raise SettingError(
-                f"{wrong[0]} is for the vanilla RNN, but the cell is {self.cell}; leave it out, or "
-                "choose --cell elman"
-            )
+            yield f"{wrong[0]} is for the vanilla RNN, but the cell is {self.cell}; leave it out"
         if self.forget_bias is not None and not gated:
-            raise SettingError(
+            yield (
                 f"--forget-bias is {self.forget_bias:g}, but the cell elman has no gates; leave it "
                 "out, or choose --cell lstm or gru"
             )
 
-    def _check_source(self) -> None:
-        """Refuse what belongs to a drawn network beside an imported one, and the reverse."""
+    def _against_source(self) -> Iterator[str]:
+        """Yield what belongs to a drawn network beside an imported one, or the reverse."""
         drawn = self.weights is None
         again = OF_SCRATCH if self.start is StartName.SCRATCH else OF_TRAINING if self.start else ()
-        names = IMPORTED_SETTINGS if drawn else sorted({*DRAWN_SETTINGS} - {*again})
-        given = [name for name in names if getattr(self, name) != SETTINGS[name].default]
+        of_drawn = [name for name in DRAWN_SETTINGS if name not in again]
+        given = self._given(IMPORTED_SETTINGS if drawn else of_drawn)
         if given and drawn:
-            raise SettingError(
-                f"{flag(given[0])} is for a network from a weight file, but none is given; "
-                "name it: gradscope analyze FILE, or --weights FILE"
-            )
+            yield f"{given[0]} is for a network from a weight file; name it: gradscope analyze FILE"
         if given:
-            raise SettingError(
-                f"{flag(given[0])} is for a randomly initialized network, but this one is from "
-                f"{self.weights}; leave it out"
-            )
+            yield f"{given[0]} is for a randomly initialized network, not a file; leave it out"
         if not drawn and self.updates and (self.start is None or self.targets is None):
-            raise SettingError(
-                f"--updates is {self.updates}, but the network in {self.weights} is not trained; "
-                "leave it out, or give --from given (or scratch), --data, --readout and --targets"
+            yield (
+                f"--updates is {self.updates}, but {self.weights} is not trained; use 0, or give "
+                "--from given (or scratch), --data, --readout and --targets"
             )
-        if self.data is not None and self.noise_scale != SETTINGS["noise_scale"].default:
-            raise SettingError(
+        if self.data is not None and self._given(("noise_scale",)):
+            yield (
                 f"--noise-scale is {self.noise_scale}, but the inputs come from {self.data}; leave "
                 "one of them out"
             )
         if self.targets is not None and (self.readout is None or self.data is None):
             missing = "--readout NAME" if self.readout is None else "--data FILE"
-            raise SettingError(
-                f"--targets {self.targets} is given without {missing}; an error needs inputs, an "
-                "output layer and targets"
-            )
+            yield f"--targets {self.targets} is given without {missing}; give both"
         if not drawn and self.shares and self.targets is None:
-            raise SettingError(
-                "--shares split the gradient of an error by lag, but there is no error without "
-                "outputs and targets; give --readout NAME and --targets FILE, or leave --shares out"
-            )
+            yield "--shares split the gradient of an error; give --readout NAME and --targets FILE"
+        if self.data is None and (of_data := self._given(OF_DATA)):
+            yield f"{of_data[0]} is given without --data; name the file with --data FILE"
+        if self.data is not None and self.delay is not None and drawn:
+            yield "--delay is for tasks, but --data is given; leave --delay out"
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values only: what JSON, TOML and an archive hold."""
@@ -244,6 +220,6 @@ def check_names(values: Mapping[str, Any], source: str) -> None:
     """Refuse names that are no settings, with the nearest one that is."""
     for name in values:
         if name not in SETTINGS:
-            near = difflib.get_close_matches(name, SETTINGS, n=1)
+            near = difflib.get_close_matches(name[:99], SETTINGS, n=1)
             hint = f"did you mean {near[0]!r}?" if near else "see gradscope analyze --help"
             raise SettingError(f"{source}: there is no setting {quoted(name)}; {hint}")

@@ -64,9 +64,8 @@ def examine(
 ) -> tuple[Stage, Trajectory]:
     """Return one stage of a study and the trajectory behind it, up to the step before an overflow.
 
-    ``error`` is the mean step error to set against the baseline (None: measured on ``held_out``,
-    where there are targets); the initial stage is not judged by it. ``faults`` are those of the
-    other layers of its stack.
+    ``error`` is the mean step error to set against the baseline, but of the initial stage (None:
+    measured on ``held_out``, where there are targets). ``faults`` are those of other layers.
     """
     if error is None:
         error = held_out_error(params, held_out)
@@ -86,8 +85,23 @@ def examine(
             places = batch.whole(SHARE_SEQUENCES)
             some = first_sequences(params, trajectory, places), batch.targets.of(places)
             verdict = confirmed(verdict, params, *some, settings.vanishing)
-    diagnosis = replace(diagnosis, verdict=verdict)
-    return _stage(name, error, diagnosis, writing, gradient, of, settings), trajectory
+    norms, tolerance = diagnosis.norms, settings.tolerance
+    certificate = float(norms.certificate.max())
+    few = first_sequences(params, trajectory, batch.whole(PARAMETER_SEQUENCES))
+    stage = Stage(
+        name=name,
+        error=error,
+        profile=Profile(norms.lags, norms.log_norms, diagnosis.log_bound, certificate),
+        verdict=verdict,
+        growth=diagnosis.growth,
+        causes=diagnosis.causes,
+        gradient=gradient,
+        slopes=_summarise_slopes(trajectory, batch),
+        writing=writing,
+        parameter_profile=parameter_profile(params, few, norms.lags.size, tolerance=tolerance),
+        rate_per={unit: verdict.rate * steps for unit, steps in settings.steps_per.items()},
+    )
+    return stage, trajectory
 
 
 def judged(
@@ -137,11 +151,9 @@ def _unroll_within_range(
     trajectory = unroll(params, batch.inputs, first, batch.noise)
     overflow = first_overflow(trajectory)
     if overflow == 1:
-        remedy = (
-            "give smaller inputs, or check the weights and h_0 of the file"
-            if name is StageName.GIVEN
-            else "choose a smaller --input-scale or --gain, or smaller inputs"
-        )
+        given = "give smaller inputs, or check the weights and h_0 of the file"
+        drawn = "choose a smaller --input-scale or --gain, or smaller inputs"
+        remedy = given if name is StageName.GIVEN else drawn
         raise SettingError(f"the {name} network overflows at its first step; {remedy}")
     if overflow is not None:
         batch = batch.first(overflow - 1)
@@ -163,9 +175,7 @@ def further_steps(settings: Settings) -> int:
 def past_transient(
     settings: Settings, params: Cell, trajectory: Trajectory, batch: Batch
 ) -> LongRun | None:
-    """Measure the growth rate on the inputs of a batch and those that follow, past the burn-in that
-    the settings ask for, or half of them; None as in ``long_run``.
-    """
+    """Measure the growth rate past the burn-in, or half of all inputs; None: see ``long_run``."""
     inputs, stride = batch.all_inputs, batch.stride
     total, wanted = len(inputs), burn_in_steps(settings.burn_in, settings.leak)
     burn_in = min(wanted, max(total - trajectory.n_steps, total // 2))
@@ -177,42 +187,11 @@ def past_transient(
     return replace(found, growth=replace(found.growth, short_burn_in=True))
 
 
-def _stage(
-    name: StageName,
-    error: float | None,
-    diagnosis: Diagnosis,
-    writing: Writing,
-    gradient: GradientSummary | None,
-    of: tuple[Cell, Trajectory, Batch],
-    settings: Settings,
-) -> Stage:
-    """Gather what was found of one stage."""
-    params, trajectory, batch = of
-    norms, verdict = diagnosis.norms, diagnosis.verdict
-    certificate = float(norms.certificate.max())
-    few = first_sequences(params, trajectory, batch.whole(PARAMETER_SEQUENCES))
-    lags, tolerance = norms.lags, settings.tolerance
-    return Stage(
-        name=name,
-        error=error,
-        profile=Profile(lags, norms.log_norms, diagnosis.log_bound, certificate),
-        verdict=verdict,
-        growth=diagnosis.growth,
-        causes=diagnosis.causes,
-        gradient=gradient,
-        slopes=_summarise_slopes(trajectory, batch),
-        writing=writing,
-        parameter_profile=parameter_profile(params, few, lags.size, tolerance=tolerance),
-        rate_per={unit: verdict.rate * steps for unit, steps in settings.steps_per.items()},
-    )
-
-
 def confirmed(
     verdict: Verdict, params: Cell, trajectory: Trajectory, targets: Targets, threshold: float
 ) -> Verdict:
     """Return a verdict of "fine" as it is where ∂E/∂θ bears it out: its share at the required lag
-    (the longest measured), for each error that reaches so far back, is not below this part of the
-    largest.
+    (the longest measured) is, for each error that reaches it, not below this part of the largest.
     """
     lag = verdict.max_lag if verdict.required_lag is None else verdict.required_lag
     lag = min(lag, trajectory.n_steps - 1)

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from gradscope.analysis.settings import Settings
 from gradscope.cli.command import Call, takes_settings, weights_of
 from gradscope.cli.options import (
     FailOn,
@@ -28,8 +29,6 @@ from gradscope.report.figures.panels import PANELS
 
 if TYPE_CHECKING:
     from gradscope.analysis.results import Analysis
-    from gradscope.analysis.settings import Settings
-    from gradscope.model.cells import Cell
 
 EXAMPLES = """\
 gradscope analyze --activation tanh --steps 100
@@ -43,9 +42,6 @@ REGIMES: dict[FailOn, tuple[Regime, ...]] = {
     FailOn.VANISHING: (Regime.VANISHING, Regime.TRANSIENT),
     FailOn.EXPLODING: (Regime.EXPLODING,),
     FailOn.ANY: (Regime.VANISHING, Regime.TRANSIENT, Regime.EXPLODING, Regime.MIXED),
-    # Whatever the regime.
-    FailOn.SHUT: (),
-    FailOn.DIVERGED: (),
 }
 
 
@@ -86,7 +82,7 @@ def analyze(  # noqa: PLR0913, PLR0917 (a parameter is an option)
     exit_with_status(analysis, fail_on)
 
 
-def run_analysis(place: Place, asked: "Settings | Given", files: Files) -> "Analysis":
+def run_analysis(place: Place, asked: Settings | Given, files: Files) -> "Analysis":
     """Analyze, show the page, write picture, run and report; return the analysis."""
     from gradscope.report.documents.analysis import analysis_document
     from gradscope.report.documents.rows import profile_rows
@@ -95,35 +91,25 @@ def run_analysis(place: Place, asked: "Settings | Given", files: Files) -> "Anal
     analysis = analysis_with_bars(asked)
     if files.panel is not None and not PANELS[files.panel].shown(analysis):
         raise SettingError(f"--panel is {files.panel}, but {PANELS[files.panel].why_empty}")
-    show(
-        place,
-        lambda screen: analysis_page(analysis, screen),
-        lambda: analysis_document(analysis),
-        lambda: profile_rows(analysis),
-    )
+    show(place, (analysis,), analysis_page, analysis_document, profile_rows)
     write_files(analysis, files, force=place.force)
     return analysis
 
 
-def analysis_with_bars(asked: "Settings | Given") -> "Analysis":
-    """Prepare and analyze, with bars for training and for the map of all pairs."""
+def analysis_with_bars(asked: Settings | Given) -> "Analysis":
+    """Prepare and analyze, with a bar."""
     from gradscope.analysis.analyze import analyze as run
     from gradscope.analysis.prepare import prepare
 
     prepared = prepare(asked)
-    settings, updates = prepared.resolved, prepared.resolved.updates or None
     targets = prepared.batch.batch.targets.count
-    with (
-        progress_bar("training" if updates else "examining", updates) as trained,
-        progress_bar("all pairs", 100 if settings.map else 0) as move,
-    ):
+    with progress_bar("examining") as tell:
 
-        def watch(_update: int, loss: float, norm: float, _params: "Cell") -> None:
-            trained(f"error per step {loss / targets:.4g}  gradient norm {norm:.3g}")
+        def watch(update: int, loss: float, *_: Any) -> None:
+            done = update == prepared.resolved.updates
+            tell("" if done else f"error per step {loss / targets:.4g},")
 
-        return run(
-            prepared, watch=watch, progress=lambda done, total: move("", 100 * done // total)
-        )
+        return run(prepared, watch=watch)
 
 
 def write_files(analysis: "Analysis", files: Files, *, force: bool) -> None:
@@ -160,7 +146,7 @@ def exit_with_status(analysis: "Analysis", fail_on: FailOn | None = None) -> Non
         fault = "training diverged"
     elif fail_on is FailOn.SHUT and verdict.shut:
         fault = "nothing is written"
-    elif fail_on is not None and verdict.shows(REGIMES[fail_on]):
+    elif fail_on is not None and verdict.shows(REGIMES.get(fail_on, ())):
         fault = f"the gradient is {verdict.regime}"
     if fault:
         note(f"failed: --fail-on {fail_on}, and {fault}")

@@ -1,28 +1,27 @@
 """``gradscope check``: gradients, Jacobians and causes against independent computations."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import typer
 
+from gradscope.analysis.settings import Settings
 from gradscope.cli.analyze import EXIT_CHECK_FAILED
 from gradscope.cli.command import Call, takes_settings, weights_of
 from gradscope.cli.options import Given, WeightsFile
-from gradscope.cli.output import Place, note, progress_bar, show
+from gradscope.cli.output import Place, note, progress_bar, show, titled
 from gradscope.errors import install_line
 from gradscope.frameworks import BACKENDS
 
 if TYPE_CHECKING:
     from gradscope.analysis.check import CheckRow
     from gradscope.analysis.imported.stack import ImportedStack
-    from gradscope.analysis.settings import Settings
 
 EXAMPLES = """\
 gradscope check
 gradscope check --activation sigmoid --hidden 32 --steps 50
 gradscope check model.pt --data inputs.npy --activation tanh
 """
-
-PACKAGE = {"Keras": "keras", "PyTorch": "torch"}
 
 OTHER_BACKEND = f"set KERAS_BACKEND to one of {', '.join(BACKENDS)} that is installed"
 
@@ -44,7 +43,7 @@ def check(call: Call, file: WeightsFile = None) -> None:
 def framework_rows(stack: "ImportedStack") -> "tuple[CheckRow, ...]":
     """Compare a network from a file with its framework; report on stderr what is not compared."""
     keras = stack.found.file.format == "keras"
-    name, backend = "Keras" if keras else "PyTorch", None
+    name, backend, fault = "Keras" if keras else "PyTorch", None, ""
     try:
         if keras:
             from gradscope.frameworks.keras import can_compute, cannot_differentiate, parity_rows
@@ -53,26 +52,25 @@ def framework_rows(stack: "ImportedStack") -> "tuple[CheckRow, ...]":
         else:
             from gradscope.frameworks.torch import can_compute, parity_rows
     except ImportError as error:
-        missing = f"it is not installed; {install_line(PACKAGE[name])}"
+        line = install_line("keras") if keras else install_line("torch")
+        fault = f"it is not installed; {line}"
         if keras and error.name in BACKENDS:
-            missing = f"it needs {error.name}, which is not installed; {OTHER_BACKEND}"
-        note(f"not compared with {name}: {missing}")
-        return ()
-    if stack.settings.gain != 1.0:
-        note(f"not compared with {name}: --gain {stack.settings.gain:g} changes the file's W")
-        return ()
-    if not can_compute(stack.spec):
-        note(f"not compared with {name}: it has no layer of these equations")
+            fault = f"it needs {error.name}, which is not installed; {OTHER_BACKEND}"
+    else:
+        if stack.settings.gain != 1.0:
+            fault = f"--gain {stack.settings.gain:g} changes the file's W"
+        elif not can_compute(stack.spec):
+            fault = "it has no layer of these equations"
+    if fault:
+        note(f"not compared with {name}: {fault}")
         return ()
     if backend is not None:
-        note(
-            f"Jacobians are not compared with Keras: its backend {backend} cannot "
-            f"differentiate; {OTHER_BACKEND}"
-        )
+        fault = f"its backend {backend} cannot differentiate; {OTHER_BACKEND}"
+        note(f"Jacobians are not compared with Keras: {fault}")
     return parity_rows(stack)
 
 
-def run_check(place: Place, asked: "Settings | Given") -> None:
+def run_check(place: Place, asked: Settings | Given) -> None:
     """Check, show the table, and leave with the exit code that fits."""
     from gradscope.analysis.check import check as run
     from gradscope.analysis.prepare import prepare
@@ -84,11 +82,7 @@ def run_check(place: Place, asked: "Settings | Given") -> None:
     with progress_bar("checking"):
         rows = run(prepared)
         rows += framework_rows(prepared.stack) if prepared.stack is not None else ()
-    show(
-        place,
-        lambda screen: check_page(rows, screen),
-        lambda: check_document(rows, prepared.resolved.as_dict()),
-        lambda: (CHECK_COLUMNS, check_rows(rows)),
-    )
+    document = partial(check_document, settings=prepared.resolved.as_dict())
+    show(place, (rows,), check_page, document, titled(CHECK_COLUMNS, check_rows))
     if not all(row.passed for row in rows):
         raise typer.Exit(EXIT_CHECK_FAILED)

@@ -27,6 +27,7 @@ from gradscope.cli.options import (
     Threads,
 )
 from gradscope.cli.output import Place, choose_format, note
+from gradscope.data.columns import quoted
 from gradscope.errors import SettingError
 from gradscope.machine import THREAD_VARIABLES
 
@@ -59,19 +60,15 @@ class Call:
         if saved is None:
             return values if weights is not None else {**(defaults or {}), **values}
         if not isinstance(saved, str):
-            raise SettingError(f"--load is {saved!r}; name a file written by --save")
+            raise SettingError(f"--load is {quoted(saved)}; name a file written by --save")
         if weights is not None:
-            raise SettingError(
-                f"--load {saved} and the weights {weights} are both given; choose one network"
-            )
+            both = f"--load {saved} and the weights {weights}"
+            raise SettingError(f"{both} are both given; choose one network")
         return values
 
 
 def settings_in(content: dict[str, Any], path: Path | None) -> dict[str, Any]:
-    """Return the settings in a TOML file's content; hyphens in names count as underscores.
-
-    A table ``[sweep]`` holds the axes of a sweep, and is no setting.
-    """
+    """Return the settings in a TOML file's content, without its axes of a sweep, ``[sweep]``."""
     values = {name: value for name, value in content.items() if name != "sweep"}
     settings = {name.replace("-", "_"): value for name, value in values.items()}
     check_names(settings, f"--config {path}")

@@ -1,27 +1,25 @@
 """``gradscope compare``: cells, activations and lengths over several seeds, or files."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from functools import partial
+from math import prod
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated, Any
 
 import typer
 
+from gradscope.analysis.settings import Settings
 from gradscope.cli.analyze import EXIT_CHECK_FAILED, EXIT_INTERRUPTED
 from gradscope.cli.command import Call, takes_settings
 from gradscope.cli.options import ANALYSIS, DATA, EXECUTION, MODEL, Figure, Given, option
-from gradscope.cli.output import Place, note, progress_bar, show, write_figures
+from gradscope.cli.output import Place, note, progress_bar, show, titled, write_figures
 from gradscope.cli.sweep import WorkerCount
 from gradscope.errors import SettingError
-from gradscope.names import ActivationName, CellName, ExecutorName
+from gradscope.names import CellName, ExecutorName
+from gradscope.progress import work
 from gradscope.sweep.axes import parse_values
 from gradscope.weights.readers import READABLE
-
-if TYPE_CHECKING:
-    from gradscope.analysis.results import Comparison
-    from gradscope.analysis.settings import Settings
 
 EXAMPLES = """\
 gradscope compare --activation tanh,sigmoid --steps 10,50 --png lengths.png
@@ -33,10 +31,7 @@ LENGTHS = "10,50,100,200"
 ACTIVATIONS_HELP = "Activations to compare (default tanh,sigmoid; for gated cells tanh)."
 CELLS_HELP = f"Cells to compare: {', '.join(CellName)} (default elman)."
 LENGTHS_HELP = f"Sequence lengths: a list or start:stop:count (default {LENGTHS})."
-FAIL_HELP = (
-    "worse: exit with 1 if a file is worse than the first by more than its interval (error, or "
-    "without --targets the horizon)."
-)
+FAIL_HELP = "worse: exit with 1 if a file is worse than the first by more than its interval."
 
 
 class FailOnChange(StrEnum):
@@ -62,23 +57,13 @@ Cells = Annotated[str | None, option("--cell", CELLS_HELP, MODEL, "LIST", envvar
 Lengths = Annotated[
     str | None, option("--steps", LENGTHS_HELP, DATA, "LIST", envvar="GRADSCOPE_LENGTHS")
 ]
-Seeds = Annotated[
-    int | None,
-    option("--seeds", f"Seeds of each, from --seed on (default {SEEDS}).", EXECUTION, "N"),
-]
-FailWhen = Annotated[
-    FailOnChange | None, option("--fail-on", FAIL_HELP, ANALYSIS, FailOnChange.WORSE)
-]
+SEEDS_HELP = f"Seeds of each, from --seed on (default {SEEDS})."
+Seeds = Annotated[int | None, option("--seeds", SEEDS_HELP, EXECUTION, "N")]
+FailWhen = Annotated[FailOnChange | None, option("--fail-on", FAIL_HELP, ANALYSIS, "worse")]
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Axes:
-    """The settings that are compared, and over how many seeds."""
-
-    cells: tuple[CellName, ...]
-    activations: tuple[ActivationName, ...]
-    lengths: tuple[int, ...]
-    seeds: int = 1
+Axes = Mapping[str, Any]
+"""What is compared: ``kinds``, ``activations`` and ``steps``, and over how many ``seeds``."""
 
 
 @takes_settings("cell", "activation", "steps", "weights")
@@ -102,7 +87,8 @@ def compare(  # noqa: PLR0913 (each is a flag)
     usual = "tanh,sigmoid" if cell_names == (CellName.ELMAN,) else "tanh"
     activation_names = parse_values("activation", activations or usual, "--activation")
     steps = parse_values("steps", lengths or LENGTHS, "--steps")
-    axes = Axes(cell_names, activation_names, steps, SEEDS if seeds is None else seeds)
+    axes: Given = {"kinds": cell_names, "activations": activation_names, "steps": steps}
+    axes["seeds"] = SEEDS if seeds is None else seeds
     first: Given = {"cell": cell_names[0], "activation": activation_names[0], "steps": steps[0]}
     if files:
         texts = {"cell": cells or "", "activation": activations or "", "steps": lengths or ""}
@@ -115,9 +101,7 @@ def compare(  # noqa: PLR0913 (each is a flag)
         run_comparison(call.place, cells_of_files(files, given), axes, png, fail_on=fail_on)
         return
     if fail_on is not None:
-        raise SettingError(
-            "--fail-on worse is about files: name two or more, the first to compare with"
-        )
+        raise SettingError("--fail-on worse is about files: name two or more")
     from gradscope.analysis.prepare import resolve
 
     run_comparison(call.place, resolve(call.values(**first)), axes, png, workers)
@@ -125,7 +109,7 @@ def compare(  # noqa: PLR0913 (each is a flag)
 
 def run_comparison(
     place: Place,
-    networks: "Settings | Sequence[Given]",
+    networks: Settings | Sequence[Given],
     axes: Axes,
     figures: Sequence[Path] | None,
     workers: int | None = None,
@@ -136,17 +120,24 @@ def run_comparison(
     from gradscope.report.documents.rows import CELL_COLUMNS, comparison_rows
     from gradscope.report.terminal.comparison import comparison_page
     from gradscope.report.words.cells import short_name
+    from gradscope.report.words.headline import training_sentence
     from gradscope.sweep.changes import changes
+    from gradscope.sweep.compare import compare as run
+    from gradscope.sweep.executors import Workers
 
-    comparison, total = _compared(networks, axes, workers)
+    by = ExecutorName.SERIAL if workers == 1 else ExecutorName.PROCESS
+    drawn = prod(each if isinstance(each, int) else len(each) for each in axes.values())
+    total = len(networks) if isinstance(networks, list) else drawn
+    with progress_bar("comparing"), work("networks", total) as at:
+        pool = Workers(by, workers, threads=None)
+        comparison = run(networks, **axes, workers=pool, ended=at.advance)
+    for each in comparison.analyses:
+        if each.training is not None and (ended := training_sentence(each.training)):
+            of = each.settings
+            note(f"warning: {short_name(of)}, {of.steps} steps, seed {of.seed}: {ended}")
     if comparison.analyses:
-        show(
-            place,
-            lambda screen: comparison_page(comparison, screen),
-            lambda: comparison_document(comparison),
-            lambda: (CELL_COLUMNS, comparison_rows(comparison)),
-            lambda: map(analysis_document, comparison.analyses),
-        )
+        pages = comparison_page, comparison_document, titled(CELL_COLUMNS, comparison_rows)
+        show(place, (comparison,), *pages, lambda of: map(analysis_document, of.analyses))
         if figures:
             from gradscope.report.figures.comparison import comparison_picture
 
@@ -154,36 +145,8 @@ def run_comparison(
     if comparison.interrupted:
         note(f"interrupted after {len(comparison.analyses)} of {total} networks")
         raise typer.Exit(EXIT_INTERRUPTED)
-    worse = [each.analysis for each in changes(comparison) if each.worse] if fail_on else []
+    worse = [one.analysis for one in changes(comparison) if one.worse] if fail_on else []
     for each in worse:
         note(f"failed: --fail-on worse, and {short_name(each.settings)} is worse")
     if worse:
         raise typer.Exit(EXIT_CHECK_FAILED)
-
-
-def _compared(
-    networks: "Settings | Sequence[Given]", axes: Axes, workers: int | None
-) -> "tuple[Comparison, int]":
-    """Analyze the networks with a bar; return what was found, and how many there are."""
-    from gradscope.report.words.cells import short_name
-    from gradscope.report.words.headline import training_sentence
-    from gradscope.sweep.compare import compare as run
-    from gradscope.sweep.executors import Workers
-
-    by = ExecutorName.SERIAL if workers == 1 else ExecutorName.PROCESS
-    drawn = len(axes.cells) * len(axes.activations) * len(axes.lengths) * axes.seeds
-    total = len(networks) if isinstance(networks, list) else drawn
-    with progress_bar("comparing", total) as move:
-        comparison = run(
-            networks,
-            *(axes.activations, axes.lengths),
-            kinds=axes.cells,
-            seeds=axes.seeds,
-            workers=Workers(by, workers, threads=None),
-            ended=lambda: move("networks"),
-        )
-    for each in comparison.analyses:
-        if each.training is not None and (ended := training_sentence(each.training)):
-            of = each.settings
-            note(f"warning: {short_name(of)}, {of.steps} steps, seed {of.seed}: {ended}")
-    return comparison, total

@@ -69,7 +69,7 @@ def _topic(answer: Callable[..., Answer]) -> None:
     def command(place: Place, **options: Any) -> None:
         place.prepare()
         page, document, table = answer(**options)
-        show(place, page.render, lambda: document, None if table is None else lambda: table)
+        show(place, (), page.render, lambda: document, None if table is None else lambda: table)
 
 
 @_topic

@@ -27,15 +27,10 @@ class ExportFormat(StrEnum):
     MARKDOWN = "md"
 
 
-StoreFile = Annotated[
-    Path, typer.Argument(help="A store that gradscope sweep wrote.", metavar="STORE")
-]
-Where = Annotated[
-    str | None, option("--where", "Only rows that meet this SQL condition on columns.", DATA, "SQL")
-]
-FORMAT_HELP = (
-    "How rows are written: csv, jsonl, npz, md (default: by the file's extension, else csv)."
-)
+StoreFile = Annotated[Path, typer.Argument(help="A store that sweep wrote.", metavar="STORE")]
+WHERE_HELP = "Only rows that meet this SQL condition on columns."
+Where = Annotated[str | None, option("--where", WHERE_HELP, DATA, "SQL")]
+FORMAT_HELP = "How rows are written: csv, jsonl, npz, md (default: by the extension, else csv)."
 RowFormat = Annotated[ExportFormat | None, option("--format", FORMAT_HELP, OUTPUT, "WORD")]
 
 

@@ -46,18 +46,16 @@ MOST_NEEDED: Mapping[str, tuple[str, ...]] = {
         *("seed", "output", "json"),
     ),
     "sweep": (
-        *("param", "seeds", "updates", "hidden", "data", "column", "config", "store", "dry_run"),
-        *("workers", "shard", "scheduler", "retry_failed", "skip_contradictions", "json"),
+        *("file", "param", "seeds", "updates", "hidden", "data", "column", "config", "store"),
+        *("dry_run", "workers", "shard", "scheduler", "retry_failed", "skip_contradictions"),
+        "json",
     ),
 }
 """What ``--help`` shows of a command with many options, by parameter; else it shows all."""
 
 
 class Command(TyperCommand):
-    """A command whose ``--help`` is one screen and whose ``--help-all`` has every option.
-
-    Its epilog holds its examples, one per line.
-    """
+    """A command with both pages of help; its epilog holds its examples, one per line."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -80,10 +78,8 @@ class Command(TyperCommand):
         if None in (file, weights) or ctx.get_parameter_source("weights").name != "COMMANDLINE":
             return left
         if Path(file).resolve() != Path(weights).resolve():
-            raise SettingError(
-                f"FILE is {file} and --weights is {weights}, but one network is studied; leave "
-                "--weights out"
-            )
+            fault = "but one network is studied; leave --weights out"
+            raise SettingError(f"FILE is {file} and --weights is {weights}, {fault}")
         return left
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from gradscope.analysis.settings import SETTINGS
 from gradscope.cli.command import takes_place
 from gradscope.cli.options import MODEL, Figure, option
-from gradscope.cli.output import Place, note, progress_bar, show, write_figures
+from gradscope.cli.output import Place, note, progress_bar, show, titled, write_figures
 from gradscope.weights.readers import READABLE
 
 EXAMPLES = """\
@@ -18,7 +19,7 @@ gradscope inspect model.keras --png eigenvalues.png
 gradscope inspect cell.npz --weight-map W=rnn.h2h.weight --weight-map U=rnn.i2h.weight
 """
 
-MAP_HELP = "A hand-written cell's W, U, b, V, c, or how they are made: 'W=m @ n.T'."
+MAP_HELP = SETTINGS["weight_map"].help
 Mapping = Annotated[list[str] | None, option("--weight-map", MAP_HELP, MODEL, "W=NAME")]
 
 
@@ -44,12 +45,8 @@ def run_inspection(
 
     with progress_bar("reading"):
         inspection = read(file, mapping)
-    show(
-        place,
-        lambda screen: inspection_page(inspection, screen),
-        lambda: inspection_document(inspection),
-        lambda: (COLUMNS, inspection_rows(inspection)),
-    )
+    table = titled(COLUMNS, inspection_rows)
+    show(place, (inspection,), inspection_page, inspection_document, table)
     if figures and inspection.layers:
         from gradscope.report.figures.eigenvalues import eigenvalue_picture
 

@@ -20,10 +20,7 @@ FINALISER = "__del__"
 
 
 def hold_interrupts_that_would_be_lost() -> None:
-    """Raise KeyboardInterrupt at Ctrl-C, but not within an import or a callback.
-
-    A process that ignores SIGINT, or handles it, is left as it is.
-    """
+    """Do so; a process that ignores SIGINT, or handles it, is left as it is."""
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, _handle)
 

@@ -8,7 +8,7 @@ import typer
 
 from gradscope.cli.command import Call, takes_settings
 from gradscope.cli.options import OUTPUT, SETTING_OPTIONS, option
-from gradscope.cli.output import show
+from gradscope.cli.output import show, titled
 from gradscope.report.files import require_free
 
 EXAMPLES = """\
@@ -37,9 +37,5 @@ def merge(
     from gradscope.sweep.merge import merge_stores
 
     merged = merge_stores(stores, output, salvage=salvage)
-    show(
-        call.place,
-        lambda screen: merge_page(merged, output, screen),
-        lambda: merge_document(merged, output),
-        lambda: (tuple(asdict(merged)), [list(asdict(merged).values())]),
-    )
+    table = titled([*asdict(merged)], lambda *_: [[*asdict(merged).values()]])
+    show(call.place, (merged, output), merge_page, merge_document, table)

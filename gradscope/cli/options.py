@@ -63,15 +63,8 @@ class FailOn(StrEnum):
 
 def option(flags: str, text: str, panel: str, metavar: str | None = None, **more: Any) -> Any:
     """Return an option of one command, its flags separated by spaces."""
-    return typer.Option(
-        *flags.split(),
-        help=text,
-        rich_help_panel=panel,
-        metavar=metavar,
-        show_default=False,
-        show_envvar=False,
-        **more,
-    )
+    more |= {"metavar": metavar, "show_default": False, "show_envvar": False}
+    return typer.Option(*flags.split(), help=text, rich_help_panel=panel, **more)
 
 
 def _setting_option(setting: Setting, envvar: str | None = None) -> Any:
@@ -103,9 +96,7 @@ SETTING_OPTIONS: Mapping[str, Any] = {
 """The options of all settings but ``--load``, which only commands of one network have."""
 
 Load = Annotated[str | None, _setting_option(SETTINGS["load"])]
-ConfigFile = Annotated[
-    Path | None, option("--config", "Settings from a TOML file.", EXECUTION, "FILE")
-]
+ConfigFile = Annotated[Path | None, option("--config", "Settings in TOML.", EXECUTION, "FILE")]
 WeightsFile = Annotated[
     str | None,
     typer.Argument(
@@ -122,19 +113,16 @@ ColorWhen = Annotated[Color, option("--color", COLOR_HELP, OUTPUT, "WORD")]
 FORMAT_HELP = "How the result is written: table, json, jsonl, csv, md (default table)."
 FormatChoice = Annotated[Format | None, option("--format", FORMAT_HELP, OUTPUT, "WORD")]
 Json = Annotated[bool, option("--json", "Short for --format json.", OUTPUT)]
-Output = Annotated[
-    Path | None, option("--output -o", "Write the result to FILE; - is stdout.", OUTPUT, "FILE")
-]
+OUTPUT_HELP = "Write the result to FILE; - is stdout."
+Output = Annotated[Path | None, option("--output -o", OUTPUT_HELP, OUTPUT, "FILE")]
 FIGURE_HELP = "Draw the report, in the format of the file's extension; repeat for several."
 Figure = Annotated[list[Path] | None, option("--png --svg --pdf", FIGURE_HELP, OUTPUT, "FILE")]
 PANEL_HELP = f"Draw one panel alone, for a paper: {', '.join(PANELS)}."
 Panel = Annotated[str | None, option("--panel", PANEL_HELP, OUTPUT, "WORD", callback=checked_panel)]
 WIDTH_HELP = "Width of the panel, in columns of a paper: single, double (default double)."
 PanelWidth = Annotated[ColumnWidth, option("--width", WIDTH_HELP, OUTPUT, "WORD")]
-Html = Annotated[
-    Path | None,
-    option("--html", "Write the whole report as one self-contained page.", OUTPUT, "FILE"),
-]
+HTML_HELP = "Write the whole report as one self-contained page."
+Html = Annotated[Path | None, option("--html", HTML_HELP, OUTPUT, "FILE")]
 SAVE_HELP = "Save network, trajectory and settings (FILE.npz, plain NumPy)."
 Save = Annotated[Path | None, option("--save", SAVE_HELP, OUTPUT, "FILE")]
 Force = Annotated[bool, option("--force", "Overwrite existing files.", OUTPUT)]

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import math
 import os
 import sys
 import threading
@@ -9,11 +10,14 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from gradscope.cli.options import Color, Format
 from gradscope.errors import OutputError, SettingError
+from gradscope.progress import SHOWN, progress
 from gradscope.report.files import require_free, write_whole
 from gradscope.report.screen import NARROWEST, Screen, printable
 
@@ -22,6 +26,8 @@ if TYPE_CHECKING:
 
 STDOUT = Path("-")
 FIGURE_SUFFIXES = (".png", ".svg", ".pdf")
+BAR_AFTER, REFRESH = 1.0, 0.2
+"""Seconds after which a bar is shown, and then until it is drawn again."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -45,10 +51,8 @@ class Place:
             require_stdout()
         for figure in figures or ():
             if figure.suffix.lower() not in FIGURE_SUFFIXES:
-                raise SettingError(
-                    f"the picture {figure} ends in {figure.suffix or 'nothing'}; choose "
-                    f"{', '.join(FIGURE_SUFFIXES)}"
-                )
+                fault = f"ends in {figure.suffix or 'nothing'}; choose {', '.join(FIGURE_SUFFIXES)}"
+                raise SettingError(f"the picture {figure} {fault}")
         named = (self.output, *files, *(figures or ()))
         wanted = [path for path in named if path is not None and path != STDOUT]
         places = [path.resolve() for path in wanted]
@@ -69,40 +73,45 @@ def choose_format(choice: Format | None, json: bool, output: Path | None) -> For
     return choice or by_name
 
 
+Table = tuple[Sequence[str], Sequence[Sequence[Any]]]
+"""Columns and rows."""
+
+
+def titled(columns: Sequence[str], rows: Callable[..., list[list[Any]]]) -> Callable[..., Table]:
+    """Return what makes a table of these columns."""
+    return lambda *result: (columns, rows(*result))
+
+
 def show(
     place: Place,
-    page: "Callable[[Screen], RenderableType]",
-    document: Callable[[], Mapping[str, Any]],
-    table: Callable[[], tuple[tuple[str, ...], list[list[Any]]]] | None = None,
-    lines: Callable[[], Iterable[Mapping[str, Any]]] | None = None,
+    result: Sequence[Any],
+    page: "Callable[..., RenderableType]",
+    document: Callable[..., Mapping[str, Any]],
+    table: Callable[..., Table] | None = None,
+    lines: Callable[..., Iterable[Mapping[str, Any]]] | None = None,
 ) -> None:
-    """Write a result in the format asked for.
-
-    ``page(screen)`` makes the terminal page, ``document()`` the JSON document, ``table()``
-    columns and rows, None for a result that is a text; ``lines()`` the documents of JSONL, by
-    default the one document.
+    """Write a result in the format asked for: the terminal page (which takes the screen too), the
+    JSON document, the table (None for a text), or the documents of JSONL, by default the one.
     """
     from gradscope.report.formats import to_csv, to_json, to_jsonl, to_markdown
 
     if place.complete is not None:
-        completed = place.complete(document())
-        show(replace(place, complete=None), page, lambda: completed, table, lines)
+        completed = place.complete(document(*result))
+        show(replace(place, complete=None), result, page, lambda *_: completed, table, lines)
         return
     if place.format is Format.TABLE:
-        text = _page_text(place, page)
+        text = _page_text(place, partial(page, *result))
     elif place.format is Format.JSON:
-        text = to_json(document())
+        text = to_json(document(*result))
     elif place.format is Format.JSONL:
-        text = to_jsonl(lines() if lines else [document()])
+        text = to_jsonl(lines(*result) if lines else [document(*result)])
     elif table is None:
-        raise SettingError(
-            f"--format {place.format} is for rows of numbers, and this is a text; choose table, "
-            "json or jsonl"
-        )
+        fault = "is for rows of numbers, and this is a text; choose table, json or jsonl"
+        raise SettingError(f"--format {place.format} {fault}")
     elif place.format is Format.CSV:
-        text = to_csv(*table())
+        text = to_csv(*table(*result))
     else:
-        text = to_markdown(*table())
+        text = to_markdown(*table(*result))
     write_result(place.output, text.encode(), force=place.force)
 
 
@@ -139,16 +148,13 @@ def require_stdout() -> None:
 
 
 def write_stdout(text: str) -> None:
-    """Write a result to stdout, all of it or an error.
-
-    Unbuffered, Python's text layer drops bytes that a full disk or a closed pipe did not take, so
-    they are written here until none is left.
-    """
+    """Write a result to stdout, all of it or an error."""
     require_stdout()
     if not isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.write(text)
         return
     sys.stdout.flush()
+    # Unbuffered, Python's text layer drops bytes that a full disk or a closed pipe did not take.
     left = memoryview(text.encode(sys.stdout.encoding, sys.stdout.errors or "strict"))
     try:
         while left:
@@ -179,8 +185,7 @@ def _page_text(place: Place, page: "Callable[[Screen], RenderableType]") -> str:
     unicode = not place.to_stdout or encoding.lower().replace("-", "") == "utf8"
     # A command to be copied stays on one line, however long; all else is folded to the width.
     console.print(page(Screen(console.width, unicode)), crop=False)
-    lines = (line.rstrip() for line in buffer.getvalue().splitlines())
-    return "\n".join(lines) + "\n"
+    return "".join(f"{line.rstrip()}\n" for line in buffer.getvalue().splitlines())
 
 
 def note(text: str) -> None:
@@ -214,36 +219,36 @@ def keep_stderr_for_notes() -> None:
 
 
 @contextmanager
-def progress_bar(title: str, total: int | None = None) -> Iterator[Callable[..., None]]:
-    """Show a bar on stderr where that is a terminal; after a second, where no total is known.
-
-    Yields ``move(text, done)``, to be called after each step; without ``done`` one more is done.
+def progress_bar(title: str) -> Iterator[Callable[[str], None]]:
+    """Show after a second, on a stderr that is a terminal, how far the work within is, and the time
+    left of it (``gradscope.progress``). Yields what puts a text beside the bar.
     """
-    if sys.stderr is None or not sys.stderr.isatty() or total == 0:
-        yield lambda _text, _done=None: None
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield lambda _text: None
         return
     from rich import progress as bars
     from rich.console import Console
 
-    columns = (
-        bars.TextColumn("{task.description}", markup=False),
-        bars.BarColumn(),
-        *((bars.MofNCompleteColumn(),) if total else ()),
-        bars.TextColumn("{task.fields[text]}", markup=False),
-        bars.TimeRemainingColumn() if total else bars.TimeElapsedColumn(),
-        "left" if total else "so far",
-    )
-    progress = bars.Progress(*columns, console=Console(stderr=True), transient=True)
-    task = progress.add_task(title, total=total, text="")
-    timer = threading.Timer(0.0 if total else 1.0, progress.start)
+    words = ("{task.description}", "{task.fields[text]}", "{task.fields[left]}")
+    texts = (bars.TextColumn(each, markup=False) for each in words)
+    clock, console = (bars.TimeElapsedColumn(), "so far"), Console(stderr=True)
+    shown = bars.Progress(*texts, bars.BarColumn(20), *clock, console=console, transient=True)
+    task, ended = shown.add_task(title, total=1.0, text="", left=""), threading.Event()
 
-    def move(text: str, done: int | None = None) -> None:
-        progress.update(task, advance=int(done is None), completed=done, text=printable(text))
+    def follow() -> None:
+        while not ended.wait(REFRESH if shown.live.is_started else BAR_AFTER):
+            what, share, left = progress() or (title, 0.0, math.inf)
+            known = f"{timedelta(seconds=round(left))} left," if left < math.inf else ""
+            shown.update(task, description=what, completed=share, left=known)
+            shown.start()
 
-    timer.start()
+    follower = threading.Thread(target=follow, daemon=True)
+    follower.start()
+    SHOWN.set()
     try:
-        yield move
+        yield lambda text: shown.update(task, text=printable(text))
     finally:
-        timer.cancel()
-        timer.join()
-        progress.stop()
+        SHOWN.clear()
+        ended.set()
+        follower.join()
+        shown.stop()

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from gradscope.cli.command import takes_place
 from gradscope.cli.export import StoreFile, Where
 from gradscope.cli.options import ANALYSIS, Figure, option
-from gradscope.cli.output import Place, show, write_figures
+from gradscope.cli.output import Place, show, titled, write_figures
 from gradscope.errors import SettingError
 from gradscope.names import SweepPicture, SweepValue
 
@@ -24,8 +25,8 @@ gradscope report sweep.db --png rate.png --kind quantiles --x steps
 
 MEASURE = dict(zip(SweepValue, ("rate_nats_per_step", "horizon", "lyapunov_exponent"), strict=True))
 
-KIND_HELP = "The picture: phase, over two settings; quantiles, over seeds (default phase)."
-KindChoice = Annotated[SweepPicture, option("--kind", KIND_HELP, ANALYSIS, "WORD")]
+KIND_HELP = "The picture: phase, over two settings (default if two are swept); quantiles, over one."
+KindChoice = Annotated[SweepPicture | None, option("--kind", KIND_HELP, ANALYSIS, "WORD")]
 VALUE_HELP = f"What it shows: {', '.join(SweepValue)} (default rate)."
 ValueChoice = Annotated[SweepValue, option("--value", VALUE_HELP, ANALYSIS, "WORD")]
 X_HELP = "Swept setting on the x axis (default: the first)."
@@ -40,7 +41,7 @@ def report(
     store: StoreFile,
     *,
     where: Where = None,
-    kind: KindChoice = SweepPicture.PHASE,
+    kind: KindChoice = None,
     value: ValueChoice = SweepValue.RATE,
     x: Across = None,
     y: Up = None,
@@ -63,39 +64,47 @@ def run_report(place: Place, source: "StoreSource", figures: Sequence[Path] | No
     store = Path(source.store)
     rows = read_rows(store, source.where, curves=False)
     if not rows.values:
-        raise SettingError(
-            f"{store} has no cells{' that match --where' if source.where else ''}; run a sweep "
-            "first"
-        )
+        which = " that match --where" if source.where else ""
+        raise SettingError(f"{store} has no cells{which}; run a sweep first")
+    if source.value is SweepValue.LYAPUNOV and not any(rows.column("spectrum")):
+        raise SettingError("no cell has Lyapunov exponents; run the sweep with --spectrum")
     summary = summarize(rows)
     draw = _drawing(rows, source) if figures else None
-    show(
-        place,
-        lambda screen: store_page(summary, store, screen),
-        lambda: store_document(summary, store, rows),
-        lambda: (GROUP_COLUMNS, group_rows(summary)),
-    )
+    document = partial(store_document, rows=rows)
+    table = titled(GROUP_COLUMNS, lambda *_: group_rows(summary))
+    show(place, (summary, store), store_page, document, table)
     if draw is not None:
         write_figures(figures, draw, force=place.force)
 
 
 def _drawing(rows: "Rows", source: "StoreSource") -> Callable[[str], bytes]:
     """Return what draws a store as the bytes of a picture, by its ending."""
-    from gradscope.report.figures.phase import phase_picture
-    from gradscope.report.figures.quantiles import quantile_picture
-    from gradscope.sweep.summary import grid_of_values, quantile_curves, shared_settings
+    from gradscope.report.figures.phase import phase_figure
+    from gradscope.report.figures.quantiles import quantile_figure
+    from gradscope.report.figures.style import picture_bytes
+    from gradscope.sweep.summary import (
+        grid_of_values,
+        quantile_curves,
+        shared_settings,
+        swept_axes,
+    )
 
+    if source.kind is None:
+        alone = len(swept_axes(rows)) == 1
+        source = replace(source, kind=SweepPicture.QUANTILES if alone else SweepPicture.PHASE)
     x, y = (None if each is None else each.replace("-", "_") for each in (source.x, source.y))
     settings, made_by = shared_settings(rows), source.made_by()
     measure, rate = MEASURE[source.value], MEASURE[SweepValue.RATE]
     if source.value is SweepValue.LYAPUNOV:
         measured = zip(rows.values, rows.column("spectrum"), strict=True)
         rows = replace(rows, values=tuple(row for row, spectrum in measured if spectrum))
-        if not rows.values:
-            raise SettingError("no cell has Lyapunov exponents; run the sweep with --spectrum")
         rate = measure
     if source.kind is SweepPicture.QUANTILES:
         curves = quantile_curves(rows, x, measure)
-        return lambda suffix: quantile_picture(curves, settings, suffix, made_by)
+        return lambda suffix: picture_bytes(
+            quantile_figure(curves, settings), suffix, settings, made_by
+        )
     shown, rates = (grid_of_values(rows, x, y, each) for each in (measure, rate))
-    return lambda suffix: phase_picture(shown, rates, settings, suffix, made_by)
+    return lambda suffix: picture_bytes(
+        phase_figure(shown, rates, settings), suffix, settings, made_by
+    )

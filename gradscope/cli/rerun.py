@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from gradscope.cli.analyze import Files, exit_with_status, run_analysis
 from gradscope.cli.check import run_check
 from gradscope.cli.command import takes_place
-from gradscope.cli.compare import Axes, run_comparison
+from gradscope.cli.compare import run_comparison
 from gradscope.cli.inspect import run_inspection
 from gradscope.cli.options import Figure, Html, Save
 from gradscope.cli.output import Place, note
@@ -27,13 +27,8 @@ gradscope rerun report.pdf --png again.png --save again.npz
 gradscope rerun run.json --json -o again.json
 """
 
-UNSAVED = {
-    "compare": "a comparison",
-    "spectrum": "a spectrum",
-    "inspect": "what inspect makes",
-    "report": "what report makes",
-}
-"""Commands that keep no run, and what they make."""
+UNSAVED = ("compare", "spectrum", "inspect", "report")
+"""Commands that keep no run."""
 
 
 @takes_place
@@ -51,7 +46,7 @@ def rerun(
     if recipe.command is not MadeBy.ANALYZE:
         _refuse(html, "--html", f"what {recipe.command} makes")
     if recipe.command in UNSAVED:
-        _refuse(save, "--save", UNSAVED[recipe.command])
+        _refuse(save, "--save", f"what {recipe.command} makes")
     if recipe.of_another_version:
         note(f"warning: {file} was made by gradscope {recipe.version}; numbers may differ")
 
@@ -75,8 +70,8 @@ def _run(recipe: "Recipe", place: Place, files: Files) -> None:
     elif isinstance(source, StoreSource):
         run_report(place, source, figures)
     elif recipe.command is MadeBy.COMPARE:
-        axes = Axes(recipe.cells, recipe.activations, recipe.lengths, recipe.seeds)
-        run_comparison(place, settings, axes, figures)
+        axes = {"kinds": recipe.cells, "activations": recipe.activations, "steps": recipe.lengths}
+        run_comparison(place, settings, {**axes, "seeds": recipe.seeds}, figures)
     elif recipe.command is MadeBy.TRAIN:
         run_training(place, settings, figures, files.save)
     elif recipe.command is MadeBy.SPECTRUM:

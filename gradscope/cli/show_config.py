@@ -17,9 +17,8 @@ gradscope show-config run.npz > settings.toml
 gradscope show-config run.json --json
 """
 
-MadeFile = Annotated[
-    Path, typer.Argument(help="A picture, .json or .npz that gradscope wrote.", metavar="FILE")
-]
+MADE_HELP = "A picture, .json or .npz that gradscope wrote."
+MadeFile = Annotated[Path, typer.Argument(help=MADE_HELP, metavar="FILE")]
 
 
 @takes_settings("format", "output", "force", "color", "config", "threads", *SETTING_OPTIONS)

@@ -3,15 +3,12 @@
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from gradscope.analysis.settings import Settings
 from gradscope.cli.analyze import analysis_with_bars, exit_with_status
 from gradscope.cli.command import Call, takes_settings, weights_of
 from gradscope.cli.options import Figure, Given, Load, WeightsFile
 from gradscope.cli.output import Place, show, write_figures
-
-if TYPE_CHECKING:
-    from gradscope.analysis.settings import Settings
 
 EXAMPLES = """\
 gradscope spectrum --init gaussian --gain 1.5 --hidden 64
@@ -29,19 +26,14 @@ def spectrum(call: Call, file: WeightsFile = None, load: Load = None, png: Figur
     run_spectrum(call.place, call.values(defaults={"updates": 0}, load=load, **chosen), png)
 
 
-def run_spectrum(place: Place, asked: "Settings | Given", figures: Sequence[Path] | None) -> None:
+def run_spectrum(place: Place, asked: Settings | Given, figures: Sequence[Path] | None) -> None:
     """Compute the spectra, show the page, draw the picture."""
     from gradscope.report.documents.analysis import spectrum_document
     from gradscope.report.figures.panels import PANELS
     from gradscope.report.terminal.spectrum import spectrum_page
 
     analysis = analysis_with_bars(asked)
-    show(
-        place,
-        lambda screen: spectrum_page(analysis, screen),
-        lambda: spectrum_document(analysis),
-        lambda: PANELS["singular"].rows(analysis),
-    )
+    show(place, (analysis,), spectrum_page, spectrum_document, PANELS["singular"].rows)
     if figures:
         from gradscope.report.figures.analysis import spectrum_picture
 

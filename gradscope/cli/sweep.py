@@ -3,17 +3,28 @@
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gradscope.cli.analyze import EXIT_INTERRUPTED
-from gradscope.cli.command import Call, read_toml, set_blas_threads, settings_in, takes_settings
-from gradscope.cli.options import EXECUTION, OUTPUT, Threads, option
-from gradscope.cli.output import note, progress_bar, show
+from gradscope.cli.command import (
+    Call,
+    read_toml,
+    set_blas_threads,
+    settings_in,
+    takes_settings,
+    weights_of,
+)
+from gradscope.cli.options import EXECUTION, OUTPUT, Threads, WeightsFile, option
+from gradscope.cli.output import note, progress_bar, show, titled
+from gradscope.data.columns import quoted
 from gradscope.errors import SettingError
 from gradscope.names import ExecutorName
+from gradscope.progress import work
 
 if TYPE_CHECKING:
     from gradscope.sweep.executors import Workers
@@ -27,10 +38,7 @@ gradscope sweep --config grid.toml --seeds 8 --shard 3/16 -o sweep.db --dry-run
 """
 EXIT_FAILED_CELLS = 3
 
-PARAM_HELP = (
-    "Sweep a setting: NAME=start:stop:count, NAME=log:start:stop:count, or NAME=a,b,c; repeat for "
-    "several."
-)
+PARAM_HELP = "Sweep a setting: NAME=start:stop:count, NAME=log:start:stop:count or NAME=a,b,c."
 Parameters = Annotated[list[str] | None, option("-P --param", PARAM_HELP, EXECUTION, "NAME=RANGE")]
 SEEDS_HELP = "Seeds per combination, counted from --seed (default 1)."
 Seeds = Annotated[int | None, option("--seeds", SEEDS_HELP, EXECUTION, "N")]
@@ -39,15 +47,15 @@ StorePlace = Annotated[Path, option("--output -o", STORE_HELP, OUTPUT, "FILE")]
 SHARD_HELP = "Part I of N of the grid, in a separate store; see merge."
 ShardOfGrid = Annotated[str | None, option("--shard", SHARD_HELP, EXECUTION, "I/N")]
 EXECUTOR_HELP = f"Where cells run: {', '.join(ExecutorName)}."
-ExecutorChoice = Annotated[
-    ExecutorName | None, option("--executor", EXECUTOR_HELP, EXECUTION, "WORD")
-]
+ExecutorIs = Annotated[ExecutorName | None, option("--executor", EXECUTOR_HELP, EXECUTION, "WORD")]
 WORKERS_HELP = "Worker processes (default: the number of cores)."
 WorkerCount = Annotated[int | None, option("--workers", WORKERS_HELP, EXECUTION, "N")]
 SCHEDULER_HELP = "A dask scheduler: tcp://HOST:PORT, or its file."
 Scheduler = Annotated[str | None, option("--scheduler", SCHEDULER_HELP, EXECUTION, "ADDRESS")]
 Patience = Annotated[float, option("--patience", "Seconds to wait for workers.", EXECUTION, "S")]
 RetryFailed = Annotated[bool, option("--retry-failed", "Compute failed cells again.", EXECUTION)]
+SALVAGE_HELP = "Go on in this new store, with what is whole of a damaged one."
+SavedStore = Annotated[Path | None, option("--salvage", SALVAGE_HELP, OUTPUT, "FILE")]
 SKIP_HELP = "Leave out combinations that are not possible."
 SkipContradictions = Annotated[bool, option("--skip-contradictions", SKIP_HELP, EXECUTION)]
 DRY_HELP = "Show the number of cells and the time; compute nothing."
@@ -57,44 +65,52 @@ DryRun = Annotated[bool, option("--dry-run", DRY_HELP, EXECUTION)]
 @takes_settings("output", "force", "threads")
 def sweep(  # noqa: PLR0913 (each is a flag)
     call: Call,
+    file: WeightsFile = None,
     *,
     param: Parameters = None,
     seeds: Seeds = None,
     store: StorePlace = Path("sweep.db"),
     shard: ShardOfGrid = None,
-    executor: ExecutorChoice = None,
+    executor: ExecutorIs = None,
     workers: WorkerCount = None,
     scheduler: Scheduler = None,
     threads: Threads = None,
     patience: Patience = 120.0,
     retry_failed: RetryFailed = False,
+    salvage: SavedStore = None,
     skip_contradictions: SkipContradictions = False,
     dry_run: DryRun = False,
 ) -> None:
     """Analyze every combination of settings and keep the results in one store; the same command
     again computes what is missing.
     """
+    call = replace(call, given=call.given | weights_of(file))
     set_blas_threads(threads or 1)
     call.place.prepare()
     from gradscope.sweep.executors import Workers
     from gradscope.sweep.grid import Shard, make_plan
+    from gradscope.sweep.merge import merge_stores
     from gradscope.sweep.run import run_sweep
 
     part = None if shard is None else Shard.parse(shard)
     if part is not None:  # sweep.db becomes sweep-3of16.db.
         store = store.with_name(f"{store.stem}-{part.number}of{part.count}{store.suffix}")
     grid = _grid(call, param or [], seeds)
-    with progress_bar("planning", grid.size) as move:
-        plan = make_plan(grid, part, skip_contradictions=skip_contradictions, watch=move)
+    with progress_bar("planning"):
+        plan = make_plan(grid, part, skip_contradictions=skip_contradictions)
     if plan.left_out:
         note(f"left out {len(plan.left_out)} combinations; the first: {plan.left_out[0]}")
     by_default = ExecutorName.PROCESS if scheduler is None else ExecutorName.DASK
     chosen = Workers(executor or by_default, workers, scheduler, threads or 1, patience)
+    if salvage is not None and not salvage.exists():
+        saved = merge_stores([store], salvage, salvage=True)
+        note(f"saved {saved.cells} cells of {store} in {salvage}")
+    store = salvage or store
     if dry_run:
         _show_plan(call, plan, store, chosen)
         return
     start = time.perf_counter()
-    with sweep_bar(len(plan.cells)) as watch:
+    with sweep_bar() as watch:
         progress = run_sweep(
             plan.cells, store, workers=chosen, retry_failed=retry_failed, watch=watch
         )
@@ -111,10 +127,14 @@ def _grid(call: Call, texts: Sequence[str], seeds: int | None) -> "Grid":
     content = read_toml(call.config)
     table: Any = content.get("sweep", {})
     if not isinstance(table, dict):
-        raise SettingError(f"--config {call.config}: sweep is {table!r}; write a table, [sweep]")
+        raise SettingError(
+            f"--config {call.config}: sweep is {quoted(table)}; write a table, [sweep]"
+        )
     seeds_in_file = table.pop("seeds", 1)
     if type(seeds_in_file) is not int:
-        raise SettingError(f"--config {call.config}: seeds is {seeds_in_file!r}; give a number")
+        raise SettingError(
+            f"--config {call.config}: seeds is {quoted(seeds_in_file)}; give a number"
+        )
     filed = axes_from_table(table, f"--config {call.config} [sweep]")
     axes = {name: v for name, v in filed.items() if name not in {*axes, *call.given}} | axes
     shared = {name: v for name, v in settings_in(content, call.config).items() if name not in axes}
@@ -122,13 +142,10 @@ def _grid(call: Call, texts: Sequence[str], seeds: int | None) -> "Grid":
 
 
 @contextmanager
-def sweep_bar(total: int) -> "Iterator[Watch]":
-    """Show on stderr, where that is a terminal, how far the sweep is: rate, failures, time left.
-
-    Yields what to call after each commit; a pool of workers that was restarted is always reported.
-    """
+def sweep_bar() -> "Iterator[Watch]":
+    """Show how far the sweep is; yield what to call after each commit."""
     start, restarts, absence = time.perf_counter(), 0, 0.0
-    with progress_bar("sweeping", total) as move:
+    with progress_bar("sweeping") as tell, work("cells", 0) as at:
 
         def watch(progress: "Progress") -> None:
             nonlocal restarts, absence
@@ -139,8 +156,8 @@ def sweep_bar(total: int) -> "Iterator[Watch]":
                 note(f"no worker has been there for {progress.absence:.0f} s; waiting (--patience)")
             absence = progress.absence
             rate = progress.ended / max(time.perf_counter() - start, 1e-9)
-            text = f"{rate:.3g} cells per second, {progress.all_failed} failed,"
-            move(text, progress.kept + progress.ended)
+            tell(f"{rate:.3g} cells per second, {progress.all_failed} failed,")
+            at.done, at.total = progress.ended, progress.ended + progress.missing
 
         yield watch
 
@@ -152,12 +169,7 @@ def _show_plan(call: Call, plan: "Plan", place: Path, chosen: "Workers") -> None
 
     with progress_bar("timing a sample"):
         seen = preview(plan, place, chosen)
-    show(
-        call.place,
-        lambda screen: plan_page(seen, screen),
-        lambda: plan_document(seen),
-        lambda: (PLAN_COLUMNS, plan_rows(seen)),
-    )
+    show(call.place, (seen,), plan_page, plan_document, titled(PLAN_COLUMNS, plan_rows))
 
 
 def _show_summary(
@@ -170,25 +182,18 @@ def _show_summary(
 
     keys = {cell.key for cell in plan.cells}
     summary = summarize(read_rows(place, curves=False), keys)
-    show(
-        call.place,
-        lambda screen: sweep_page(summary, progress, place, seconds, screen),
-        lambda: sweep_document(plan.cells, summary, progress, place, seconds),
-        lambda: (GROUP_COLUMNS, group_rows(summary)),
-    )
+    document = partial(sweep_document, plan.cells)
+    table = titled(GROUP_COLUMNS, lambda *_: group_rows(summary))
+    show(call.place, (summary, progress, place, seconds), sweep_page, document, table)
 
 
 def _leave(progress: "Progress") -> None:
     """Report on stderr a sweep with missing or failed cells, and exit with 130 or 3."""
     if progress.interrupted:
-        note(
-            f"interrupted with {progress.missing} of {progress.total} cells missing; finished "
-            "cells are kept, and the same command computes the rest"
-        )
+        missing = f"{progress.missing} of {progress.total} cells missing"
+        note(f"interrupted with {missing}; the same command computes the rest")
         raise typer.Exit(EXIT_INTERRUPTED)
     if progress.all_failed:
-        note(
-            f"{progress.all_failed} of {progress.total} cells failed; the reasons are in the "
-            "store's column error; add --retry-failed to run them again"
-        )
+        failed = f"{progress.all_failed} of {progress.total} cells failed"
+        note(f"{failed}; column error of the store has the reasons; --retry-failed runs them again")
         raise typer.Exit(EXIT_FAILED_CELLS)

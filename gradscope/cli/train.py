@@ -4,17 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gradscope.analysis.settings import IMPORTED_SETTINGS
+from gradscope.analysis.settings import IMPORTED_SETTINGS, Settings
 from gradscope.cli.analyze import Files, exit_with_status, write_files
 from gradscope.cli.command import Call, takes_settings
 from gradscope.cli.options import FailOn, FailWhen, Figure, Given, Load, Save
-from gradscope.cli.output import Place, note, progress_bar, show
+from gradscope.cli.output import Place, note, progress_bar, show, titled
 from gradscope.errors import SettingError
 
 if TYPE_CHECKING:
     from gradscope.analysis.checkpoints import Checkpoint
-    from gradscope.analysis.settings import Settings
-    from gradscope.model.cells import Cell
 
 EXAMPLES = """\
 gradscope train --task recall --delay 5 --steps 20 --save run.npz
@@ -34,7 +32,7 @@ def train(
 
 def run_training(
     place: Place,
-    asked: "Settings | Given",
+    asked: Settings | Given,
     figures: Sequence[Path] | None,
     save: Path | None,
     fail_on: FailOn | None = None,
@@ -52,27 +50,16 @@ def run_training(
         raise SettingError("--updates is 0; choose 1 or more to train")
     targets = prepared.batch.batch.targets.count
     recorder = CheckpointRecorder(prepared, lambda each: _note(each, targets))
-    with progress_bar("training", prepared.resolved.updates) as move:
-
-        def watch(update: int, loss: float, norm: float, params: "Cell") -> None:
-            recorder(update, loss, norm, params)
-            move("")
-
-        analysis = analyze(prepared, watch=watch)
-    seen = recorder.checkpoints
-    show(
-        place,
-        lambda screen: training_page(analysis, seen, screen),
-        lambda: training_document(analysis, seen),
-        lambda: (CHECKPOINT_COLUMNS, checkpoint_rows(analysis, seen)),
-    )
+    with progress_bar("examining"):
+        analysis = analyze(prepared, watch=recorder)
+    table = titled(CHECKPOINT_COLUMNS, checkpoint_rows)
+    show(place, (analysis, recorder.checkpoints), training_page, training_document, table)
     write_files(analysis, Files(figures, save), force=place.force)
     exit_with_status(analysis, fail_on)
 
 
 def _note(checkpoint: "Checkpoint", targets: float) -> None:
     reach = "beyond the sequence" if checkpoint.horizon is None else f"{checkpoint.horizon} steps"
-    note(
-        f"update {checkpoint.update}: error per step {checkpoint.loss / targets:.4g}, "
-        f"gradient norm {checkpoint.gradient_norm:.3g}, horizon {reach}"
-    )
+    error = f"error per step {checkpoint.loss / targets:.4g}"
+    norm = f"gradient norm {checkpoint.gradient_norm:.3g}"
+    note(f"update {checkpoint.update}: {error}, {norm}, horizon {reach}")

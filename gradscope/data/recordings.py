@@ -53,14 +53,12 @@ def read_array(path: Path, layout: Layout, option: str) -> AnyArray:
 
     ``layout.column`` names the columns of a table, or one array of an ``.npz``; ``option`` is the
     flag that named the file, for messages. Raises DataError if the file cannot be read, or a number
-    in it is missing or not finite.
+    in it is not finite, or missing (see ``read_table``).
     """
     suffix = path.suffix.lower()
     if suffix == table.ARRAY_SUFFIX and layout.column:
-        raise DataError(
-            f"--column {layout.column[0]} is given, but {path} is an array of inputs as they are; "
-            "leave it out, or save the columns that are meant"
-        )
+        fault = f"--column {layout.column[0]} is given, but {path} is one array"
+        raise DataError(f"{fault}; leave it out, or save the columns that are meant")
     if suffix in STORED:
         array = table.read_stored(path, option, layout.column)
     else:
@@ -68,21 +66,24 @@ def read_array(path: Path, layout: Layout, option: str) -> AnyArray:
     if array.ndim == 0 or array.size == 0:
         raise DataError(f"{path} holds an array of shape {array.shape}; save numbers ({option})")
     values = as_float64(array)
-    unfit = ~(np.abs(values) <= MAX_INPUT)  # NaN too
+    unfit = np.abs(values) > MAX_INPUT
     if unfit.any():
         place = tuple(int(i) for i in np.argwhere(unfit)[0])
         fault = f"{values[place]} at {list(place)}, and {int(unfit.sum())} such in all"
         remedy = f"give finite numbers up to {MAX_INPUT:g} ({option})"
         raise DataError(f"{path} holds {fault}; {remedy}")
+    if suffix in STORED:
+        axis = int(layout.batch_first and array.ndim == 3)
+        values = table.complete_array(values, path, axis, layout.missing)
     whole = array.dtype.kind in "biu" and np.abs(values).max() < 2.0**63
+    whole = whole and bool((values == array).all())
     return array.astype(np.int64) if whole else values
 
 
 def sequences(array: AnyArray, path: Path, *, batch_first: bool) -> FloatArray:
     """Return inputs as (T,B,D), from (T,B,D), (B,T,D) or, of one sequence, (T,D)."""
-    order = "(B,T,D)" if batch_first else "(T,B,D)"
     if array.ndim not in (2, 3):
-        remedy = f"save {order}, or (T,D) for one sequence (--data)"
+        remedy = "save (T,B,D), or (T,D) for one sequence (--data)"
         raise DataError(f"{path} holds an array of shape {array.shape}; {remedy}")
     values = as_float64(array)
     if values.ndim == 2:
@@ -96,16 +97,15 @@ def embedded(ids: AnyArray, path: Path, name: str, vectors: FloatArray) -> Float
     if ids.ndim not in (1, 2) or unfit.any():
         place = tuple(map(int, np.argwhere(unfit)[0])) if unfit.any() else ()
         held = f"{ids[place]:g} at {list(place)}" if place else f"an array of shape {ids.shape}"
-        raise DataError(
-            f"{path} holds {held} as token ids, but {quoted(name)} has {len(vectors)} rows; give "
-            f"whole numbers from 0 to {len(vectors) - 1}, (T,B) or (B,T) (--data, --embedding)"
-        )
+        fault = f"{held} as token ids, but {quoted(name)} has {len(vectors)} rows"
+        remedy = f"give whole numbers from 0 to {len(vectors) - 1}, (T,B) or (B,T)"
+        raise DataError(f"{path} holds {fault}; {remedy} (--data, --embedding)")
     return vectors[ids.astype(np.int64)]
 
 
 def read_lengths(path: Path, steps: int, count: int) -> IntArray:
     """Return how many of so many steps each of so many sequences has, (B,)."""
-    lengths = read_array(path, Layout(), "--lengths").ravel()
+    lengths = read_array(path, Layout(missing="keep"), "--lengths").ravel()
     if lengths.size != count or not np.isin(lengths, np.arange(1, steps + 1)).all():
         fault = f"{lengths.size} numbers from {lengths.min():g} to {lengths.max():g}"
         remedy = f"give {count}, the steps of each sequence, from 1 to {steps} (--lengths)"

@@ -13,6 +13,7 @@ import numpy as np
 
 from gradscope.arrays import FloatArray, IntArray
 from gradscope.data.batch import Batch, Targets
+from gradscope.data.columns import quoted
 from gradscope.data.table import Table
 from gradscope.errors import DataError, SettingError
 
@@ -94,9 +95,10 @@ def prepare_series(table: Table, steps: int, validation_fraction: float = 0.2) -
     _check_magnitude(table, scale)
     constant = scale <= NEGLIGIBLE_VARIATION * np.abs(training).max(axis=0)
     if constant.any():
+        column = quoted(table.names[constant.argmax()])
         raise DataError(
-            f"column {table.names[constant.argmax()]!r} is constant, or nearly, over the training "
-            f"part (rows 1 to {n_train}); choose another column (--column)"
+            f"column {column} is constant, or nearly, over the training part (rows 1 to {n_train});"
+            " choose another column (--column)"
         )
     with np.errstate(over="ignore", invalid="ignore"):  # Judged below, by name.
         values = (table.values - mean) / scale
@@ -131,7 +133,7 @@ def _check_magnitude(table: Table, derived: FloatArray) -> None:
         column = too_large.argmax()
         largest = np.abs(table.values[:, column]).max()
         raise DataError(
-            f"column {table.names[column]!r} has values up to {largest:.3g}, too large to "
+            f"column {quoted(table.names[column])} has values up to {largest:.3g}, too large to "
             "standardise in float64; rescale it or choose another column (--column)"
         )
 

@@ -2,8 +2,11 @@
 
 import gzip
 import io
+import math
 import re
 import zipfile
+from collections import Counter
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +17,15 @@ from gradscope.arrays import FloatArray, as_float64
 from gradscope.data.cells import UNIT, cell_value, decimal_mark, is_missing, is_value, marks_of
 from gradscope.data.columns import choose_columns, listed, quoted, several_columns
 from gradscope.data.delimited import CellTable, named_columns, parse_cells
-from gradscope.data.intake import AnyArray, Intake, ZipMembers, content, opened
+from gradscope.data.intake import (
+    BYTES_OF_ITEM,
+    MAX_ITEMS,
+    AnyArray,
+    Intake,
+    ZipMembers,
+    content,
+    opened,
+)
 from gradscope.errors import DataError, install_line
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat", ".gz", ".xlsx")
@@ -25,6 +36,7 @@ ARRAY_SUFFIX = ".npy"
 _USUAL_MARKS = re.compile(
     r"-200|-?99+(\.9+)?|-32768|65535|-?214748364[78]|-?(1e\+[2-9]\d|9\.96921e\+36|3\.402823e\+38)"
 )
+MOST_JUDGED = 10_000  # Columns in which marks are looked for.
 FAR = 5.0  # Robust standard deviations between a mark and all other values, at least.
 
 
@@ -75,7 +87,8 @@ def _read_text(path: Path, columns: tuple[str, ...], missing: str, *, every: boo
     if not columns:
         chosen = [*range(len(cells.names))] if every else [_only_column_of_numbers(cells, path)]
     values = np.column_stack([_column_values(cells, column) for column in chosen])
-    return _complete(values, tuple(cells.names[column] for column in chosen), cells, missing)
+    names = tuple(cells.names[column] for column in chosen)
+    return Table(names, _complete(values, lambda row, k: cells.place(row, names[k]), missing))
 
 
 def _workbook_cells(raw: bytes, intake: Intake) -> CellTable:
@@ -92,6 +105,8 @@ def _workbook_cells(raw: bytes, intake: Intake) -> CellTable:
                 checked.writestr(name, member)
         sheet = load_workbook(whole, read_only=True, data_only=True).worksheets[0]
         sheet.reset_dimensions()  # They may claim other cells than there are.
+        # A row takes openpyxl as long as three other items.
+        intake.items = max(MAX_ITEMS // 3, intake.size // BYTES_OF_ITEM)
         width, rows = 0, dict[int, list[str]]()
         for line, row in enumerate(sheet.iter_rows(values_only=True), start=1):
             intake.visit()  # A row that is not there takes as long.
@@ -115,9 +130,25 @@ def _read_array(path: Path, columns: tuple[str, ...], missing: str) -> Table:
     if not columns and len(all_names) > 1:
         raise several_columns(all_names, path)
     chosen = choose_columns(columns or all_names, all_names, path)
-    values, names = everything[:, chosen], tuple(all_names[column] for column in chosen)
-    cells = CellTable(str(path), names, (), range(1, len(values) + 1), unit="row")
-    return _complete(values, names, cells, missing)
+    names = tuple(all_names[column] for column in chosen)
+
+    def place(row: int, column: int) -> str:
+        return f"{path} row {row + 1}, column {quoted(names[column])}"
+
+    return Table(names, _complete(everything[:, chosen], place, missing))
+
+
+def complete_array(array: FloatArray, path: Path, axis: int, missing: str) -> FloatArray:
+    """Return an array along whose ``axis`` time runs, of finite numbers as in ``read_table``."""
+    ordered = np.moveaxis(array, axis, 0)
+    shape = (ordered.shape[0], math.prod(ordered.shape[1:]))
+
+    def place(row: int, column: int) -> str:
+        index = [int(each) for each in np.unravel_index(row * shape[1] + column, ordered.shape)]
+        return f"{path} at {[*index[1 : axis + 1], index[0], *index[axis + 1 :]]}"
+
+    complete = _complete(ordered.reshape(shape), place, missing)
+    return np.moveaxis(complete.reshape(ordered.shape), 0, axis)
 
 
 def read_stored(path: Path, option: str = "--data", column: tuple[str, ...] = ()) -> AnyArray:
@@ -147,13 +178,8 @@ def _only_column_of_numbers(cells: CellTable, path: Path) -> int:
     """Return the index of the one column that can be meant where none was asked for."""
     if len(cells.names) == 1:
         return 0
-    # More cells that are numbers than text: a column of numbers with one slip in it is still the
-    # column that is meant, and its slip is to be reported.
-    candidates = [
-        column
-        for column, texts in enumerate(cells.columns)
-        if sum(not is_missing(each) if is_value(each) else -1 for each in texts) > 0
-    ]
+    votes = map(_excess_of_numbers, cells.columns)
+    candidates = [column for column, excess in enumerate(votes) if excess > 0]
     if not candidates:
         raise DataError(
             f"{path} has no column of numbers (columns: {listed(cells.names)}); correct its cells,"
@@ -164,18 +190,30 @@ def _only_column_of_numbers(cells: CellTable, path: Path) -> int:
     return candidates[0]
 
 
+def _excess_of_numbers(cells: Iterable[str] | FloatArray) -> int:
+    """Return how many cells of a column are numbers less how many are text: one with a slip in it
+    is still the one that is meant, and its slip is to be reported.
+    """
+    if isinstance(cells, np.ndarray):
+        return int((~np.isnan(cells)).sum())
+    votes = ((n, is_value(cell), is_missing(cell)) for cell, n in Counter(cells).items())
+    return sum(n * ((value and not missing) - (not value)) for n, value, missing in votes)
+
+
 def _column_values(cells: CellTable, column: int) -> FloatArray:
     """Return one column as (N,) numbers, NaN where a cell is missing."""
     texts, comma = cells.columns[column], cells.decimal_commas[column]
+    if isinstance(texts, np.ndarray):
+        return texts
     if comma is False and "_" not in "".join(texts):
-        with suppress(ValueError):  # Plain numbers, which a long table has millions of.
+        with suppress(ValueError):  # Plain numbers, beside a column of dates
             return np.array([float(text) for text in texts])
-    values = [cell_value(text, decimal_comma=bool(comma)) for text in texts]
-    units = set()
-    for row, text in enumerate(texts):
+    values, units = dict[str, float | None](), set()
+    for text in dict.fromkeys(texts):
+        value = values[text] = cell_value(text, decimal_comma=bool(comma))
         unit = UNIT.search(text.strip())
         units |= set() if is_missing(text) else {unit[2] or unit[3] if unit else ""}
-        if values[row] is None:
+        if value is None:
             problem = "is not a number" + " as others are (decimal mark)" * is_value(text)
         elif comma is None and decimal_mark(text) == "?":
             ways = "1,2340 or 1,234.0" if "," in text else "1.2340 or 1.234,0"
@@ -184,11 +222,10 @@ def _column_values(cells: CellTable, column: int) -> FloatArray:
             problem = "has another unit than cells above"
         else:
             continue
-        raise DataError(
-            f"{cells.place(row, cells.names[column])}: {quoted(text)} {problem}; correct the cell "
-            "or choose another column (--column)"
-        )
-    return np.array(values)
+        place = cells.place(texts.index(text), cells.names[column])
+        remedy = "correct the cell or choose another column (--column)"
+        raise DataError(f"{place}: {quoted(text)} {problem}; {remedy}")
+    return np.array([values[text] for text in texts])
 
 
 def _likely_marks(values: FloatArray) -> list[float]:
@@ -214,49 +251,46 @@ def _likely_marks(values: FloatArray) -> list[float]:
     return [each for each in found.tolist() if each in usual]
 
 
-def _complete(values: FloatArray, names: tuple[str, ...], cells: CellTable, missing: str) -> Table:
+def _complete(values: FloatArray, place: Callable[[int, int], str], missing: str) -> FloatArray:
     """Return the values (N,C) without NaN: refused, or filled along the column; a number that looks
-    like a mark for one is asked about.
+    like a mark for one is asked about. ``place`` names that of a row and a column.
     """
     marks = marks_of(missing)
     # To 1e-7, because they may have been stored in single precision.
     with np.errstate(over="ignore"):
         marked = np.isclose(values[..., np.newaxis], marks, rtol=1e-7, atol=0.0).any(axis=-1)
     values = np.where(marked, np.nan, values)
-    found = [(k, each) for k, column in enumerate(values.T) for each in _likely_marks(column)]
+    judged = enumerate(values.T[:MOST_JUDGED])
+    found = [(k, each) for k, column in judged for each in _likely_marks(column)]
     if found and "keep" not in missing:
         column, number = found[0]
         rows = np.flatnonzero(values[:, column] == number)
         words = [f"{each:.9g}" for each in dict.fromkeys([*marks, *(mark for _, mark in found)])]
         keep = f"{missing},keep".removeprefix("refuse,")
         raise DataError(
-            f"{cells.place(rows[0], names[column])}: {number:.9g} stands in {rows.size} of "
+            f"{place(int(rows[0]), column)}: {number:.9g} stands in {rows.size} of "
             f"{len(values)} rows, far from all others; if it marks a missing value, use --missing "
             f"{','.join(words)}, if not, --missing {keep}"
         )
     absent = np.isnan(values)
     blank = np.flatnonzero(absent.all(axis=0))
     if blank.size:
-        raise DataError(
-            f"column {quoted(names[blank[0]])} of {cells.source} holds no number at all; "
-            "choose another column (--column)"
-        )
+        fault = "no value in this column is a number; correct them, or leave the column out"
+        raise DataError(f"{place(0, int(blank[0]))}: {fault}")
     fill = bool(marks) or "interpolate" in missing
     infinite = np.isinf(values)
     unfit = np.argwhere(infinite if infinite.any() else absent & (not fill))
     if unfit.size:
-        row, column = unfit[0]
+        row, column = map(int, unfit[0])
         gap = absent[row, column]
         raise DataError(
-            f"{cells.place(row, names[column])}: the value is "
+            f"{place(row, column)}: the value is "
             f"{'missing' if gap else values[row, column]} ({len(unfit)} in all); correct it, or "
             f"{'use --missing interpolate' if gap else 'choose another column (--column)'}"
         )
-    # Straight lines across the gaps, level at the ends.
-    filled = values.copy()
-    rows = np.arange(len(values))
-    for column, gaps in enumerate(absent.T):
-        known = values[~gaps, column]
-        # A quarter, so that the rise between neighbours of opposite sign cannot overflow.
-        filled[gaps, column] = 4.0 * np.interp(rows[gaps], rows[~gaps], known / 4.0)
-    return Table(names, filled)
+    for column in np.flatnonzero(absent.any(axis=0)).tolist():
+        # Straight lines across the gaps, level at the ends; a quarter, so that the rise between
+        # neighbours of opposite sign cannot overflow.
+        gaps, known = np.flatnonzero(absent[:, column]), np.flatnonzero(~absent[:, column])
+        values[gaps, column] = 4.0 * np.interp(gaps, known, values[known, column] / 4.0)
+    return values

@@ -6,16 +6,14 @@ and then by ‖φ′∘(W v)‖/‖W v‖. Hence, exactly,
     log σ_max(P_ℓ) = ℓ log σ_max(W) + ℓ log γ + Σ misalignment (≤ 0) + Σ saturation (≤ 0),
 
 misalignment = log(‖W v‖/‖v‖) − log σ_max(W) and saturation = log(‖φ′∘(W v)‖/‖W v‖) − log γ, summed
-over the ℓ steps. The first two terms are the textbook bound; the last two say what the data did to
-it.
+over the ℓ steps. The first two terms are the textbook bound; the last two what the data did.
 
 With a leak α the step is J v = (1−α) v + α φ′∘(W v). The bound becomes ℓ log(1−α+αγσ_max(W)), of
 which the weights have what γ = 1 would give; the slope at its ceiling takes the place of ``W v``;
 saturation may then be positive too.
 
 A gated cell passes gradient on in two ways, straight through a gate and through its recurrent
-weights. There each step J v is built up in stages, and each stage changes the length of what
-arrives:
+weights. There each step J v is built up in stages, each of which changes the length:
 
 ====================  ==============================================================================
 direct                the gate that keeps the state (z of a GRU, f of an LSTM), alone, no recurrent
@@ -30,9 +28,8 @@ gate_slopes           the gates moving with the state, ∂r/∂h, ∂z/∂h and 
 
 Each term is the logarithm of the ratio of two successive lengths, so over the ℓ steps the five add
 up to log σ_max(P_ℓ) exactly; any of them may have either sign. A stage that is exactly zero while
-the step is not (a gate closed to the last bit) is passed over, and what it lost is counted in the
-next. The same propagation, with other stages, splits a vanilla RNN whose state is its
-pre-activation.
+the step is not (a closed gate) is passed over; what it lost counts in the next. The same
+propagation, with other stages, splits a vanilla RNN whose state is its pre-activation.
 """
 
 from dataclasses import dataclass
@@ -107,18 +104,15 @@ class GatedCauses(_Terms):
 def causes(chain: Chain, lags: IntArray | None = None, *, norms: LagNorms | None = None) -> Causes:
     """Split log σ_max(∂h_T/∂h_{T−ℓ}) into weights, slope ceiling, misalignment and saturation.
 
-    ``lags`` (K,) are in steps, ascending; all of 1 … T by default. ``norms`` is the lag profile of
-    this chain up to the last of them, where it was measured before; by default it is measured to
-    ``TOLERANCE``. Raises SettingError if the chain has no slopes (a dense one), a lag is outside
-    1 … T, or the profile is shorter.
+    ``lags`` (K,) are in steps, ascending; all of 1 … T by default. ``norms`` is the lag profile up
+    to the last of them, by default measured to ``TOLERANCE``. Raises SettingError if the chain has
+    no slopes (a dense one), a lag is outside 1 … T, or the profile is shorter.
 
     Cost: that of two lag profiles, and one GEMM a step over all directions under way, which are few
     where they soon run together and all K where nothing singles out one (an isometric chain).
     """
     if not isinstance(chain, ElmanChain):
-        raise SettingError(
-            "a chain of explicit Jacobians has no slopes to split the causes by; give an ElmanChain"
-        )
+        raise SettingError("explicit Jacobians have no slopes to split by; give an ElmanChain")
     chosen, total, directions, reached = _measured_directions(chain, lags, norms)
     shifts = LOG_2 * np.cumsum(step_shifts(chain)[::-1], axis=0)[chosen - 1]
     ceiling_logs, slope_logs = path_logs(chain, chosen, directions, reached - shifts)
@@ -134,9 +128,7 @@ def _against_bound(
     ceiling_logs: FloatArray,
     slope_logs: FloatArray,
 ) -> Causes:
-    """Return the terms of a vanilla RNN: its bounds per step, for γ = 1 and for φ's own γ, and what
-    the path lost against them.
-    """
+    """Return a vanilla RNN's terms: bounds per step, for γ = 1 and its own γ, and the losses."""
     of_weights, bound = bounds
     steps = np.repeat(lags[:, None].astype(np.float64), total.shape[1], axis=1)
     if np.isneginf(bound):
@@ -156,9 +148,7 @@ def _against_bound(
 def _measured_directions(
     chain: Chain, asked: IntArray | None, norms: LagNorms | None
 ) -> tuple[IntArray, FloatArray, FloatArray, FloatArray]:
-    """Return the lags (K,), all of 1 … T by default, log σ_max as measured (K,B), its directions
-    (K,B,S), and what these reach (K,B).
-    """
+    """Return lags (K,), log σ_max measured (K,B), its directions (K,B,S), what they reach (K,B)."""
     lags = np.arange(1, chain.n_steps + 1) if asked is None else np.asarray(asked, dtype=np.int64)
     ascending = lags.size > 0 and (np.diff(lags) >= 1).all()
     if not ascending or lags[0] < 1 or lags[-1] > chain.n_steps:
@@ -167,10 +157,7 @@ def _measured_directions(
         )
     norms = norms or lag_norms(chain, int(lags[-1]), tolerance=TOLERANCE)
     if norms.lags.size < lags[-1]:
-        raise SettingError(
-            f"the profile ends at lag {norms.lags.size}, but causes are asked for at lag "
-            f"{lags[-1]}; measure it further, or leave it out"
-        )
+        raise SettingError(f"the profile ends at lag {norms.lags.size}; measure it to {lags[-1]}")
     total, certificate = norms.log_norms[lags - 1], norms.certificate[lags - 1]
     directions, reached = leading_directions(chain, lags)
     with np.errstate(invalid="ignore"):
@@ -185,11 +172,9 @@ def cell_causes(
     chain: CellChain, lags: IntArray | None = None, *, norms: LagNorms | None = None
 ) -> Causes | GatedCauses:
     """Split log σ_max(∂s_T/∂s_{T−ℓ}) into causes that fit the cell: the terms above for a gated
-    one, those of ``causes`` for a vanilla RNN. ``lags`` and ``norms`` are as for ``causes``, and so
-    are the errors.
+    one, those of ``causes`` for a vanilla RNN. ``lags``, ``norms``, errors: as for ``causes``.
 
-    Cost: that of two lag profiles, and one step of every stage over all lags that reach so far
-    back.
+    Cost: that of two lag profiles, and one step of every stage over all lags that reach it.
     """
     chosen, total, directions, _ = _measured_directions(chain, lags, norms)
     terms = _path_terms(chain, chosen, directions)
@@ -231,9 +216,7 @@ def _path_terms(chain: CellChain, lags: IntArray, directions: FloatArray) -> dic
 
 
 def stage_logs(stages: dict[str, FloatArray], before: FloatArray) -> dict[str, FloatArray]:
-    """Return log(length/length before) in nats of every stage (…,S) of one step, from ``before``,
-    the length (…) of what entered; 0 where that was zero.
-    """
+    """Return log(length/length before), nats, of each stage (…,S) of a step; 0 where that was 0."""
     logs, last = {}, list(stages)[-1]
     for name, image in stages.items():
         length = lengths_of(image)

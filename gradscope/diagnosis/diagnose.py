@@ -77,8 +77,7 @@ def diagnose(
     tolerance: float = TOLERANCE,
     network: NetworkMeasures | None = None,
 ) -> Diagnosis:
-    """Measure a chain and say whether, how fast, how far back and why its gradient vanishes or
-    explodes.
+    """Say whether, how fast, how far back and why the gradient of a chain vanishes or explodes.
 
     ``max_lag``, the longest lag, all T by default, ``required_lag``, that of the task, and
     ``overflow_step``, at which the state grew too large to go on, are in steps; ``tolerance`` is
@@ -86,8 +85,7 @@ def diagnose(
     ``network`` is what a chain alone cannot tell, which has no inputs to go on with: without it
     growth rate and causes are those of the second half of its lags.
 
-    Raises SettingError if ``max_lag`` is not in 1 … T, or the chain is one of explicit Jacobians,
-    which have no causes.
+    Raises SettingError if ``max_lag`` is not in 1 … T, or the chain is one of explicit Jacobians.
     """
     norms = lag_norms(chain, max_lag, tolerance=tolerance)
     measured = network or NetworkMeasures()
@@ -138,7 +136,4 @@ def log_bound_of(chain: Chain) -> float:
         return log_bound_per_step(chain.recurrent_weights, chain.slope_ceiling, chain.leak)
     if isinstance(chain, CellChain):
         return chain.linearization.log_bound()
-    raise SettingError(
-        "a chain of explicit Jacobians says nothing of its causes; give the chain of a cell, or "
-        "measure it with lag_norms"
-    )
+    raise SettingError("explicit Jacobians have no causes; give a cell's chain, or take lag_norms")

@@ -17,8 +17,7 @@ from gradscope.diagnosis.causes import Causes, GatedCauses
 from gradscope.notebook_repr import CompactRepr
 
 MIN_SAMPLE = 5
-"""Sequences, or batches of lags, from which on their scatter gives an interval: four degrees of
-freedom."""
+"""Sequences, or batches of lags, whose scatter gives an interval: four degrees of freedom."""
 
 BATCHES, BEYOND_CHANCE = (10, 5), 1.5
 """Batches of steps whose means are compared (batch means), and how many times the variance of the
@@ -69,8 +68,7 @@ class GrowthRate(CompactRepr):
 class CauseRates(CompactRepr):
     """The four terms of the growth rate and their sum, nats per step, averaged over sequences.
 
-    Sequences whose product is exactly zero have no rate; they are left out, and where all are, each
-    field is None.
+    Sequences whose product is exactly zero are left out; where all are, each field is None.
     """
 
     weights: float | None

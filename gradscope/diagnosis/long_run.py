@@ -20,6 +20,7 @@ from gradscope.diagnosis.paths import lengths_of
 from gradscope.model.cells import Cell, Linearization, largest
 from gradscope.model.trajectory import unroll
 from gradscope.notebook_repr import CompactRepr
+from gradscope.progress import tracked
 
 BURN_IN, TIME_CONSTANTS, MAX_BURN_IN = 300, 10, 3000
 """Steps left out, or so many time constants 1/α of a leak if they are more, up to a limit. After
@@ -71,7 +72,7 @@ def long_run(
     terms: dict[str, FloatArray] = {}
     # Normal entries: no Lyapunov vector is orthogonal to all of them.
     vectors = np.random.default_rng(0).standard_normal(state.shape)
-    for start in range(0, total, STEPS_AT_ONCE):
+    for start in tracked(range(0, total, STEPS_AT_ONCE), "growth over many steps"):
         part = slice(start, start + STEPS_AT_ONCE)
         ran = unroll(params, inputs[part], state, None if noise is None else noise[part])
         piece = ran.cell_trajectory
@@ -103,9 +104,7 @@ def long_run(
 def _travel(
     linear: Linearization, vectors: FloatArray, n_steps: int
 ) -> tuple[FloatArray, FloatArray]:
-    """Return the tangents (n,B,S) before each step, the largest entry of each 1 unless it died, and
-    J v after all.
-    """
+    """Return the tangents (n,B,S) before each step, largest entry 1 or dead, and J v after all."""
     before = np.empty((n_steps, *vectors.shape))
     for step in range(n_steps):
         entries = np.abs(vectors).max(axis=1, keepdims=True)

@@ -63,9 +63,9 @@ DENSITY: FloatArray = np.exp(-0.5 * NODES**2) / np.exp(-0.5 * NODES**2).sum()
 class MeanField:
     """What the theory of wide random networks says of one.
 
-    ``gain`` is σ_w = √(H · mean W_ij²); ``recurrent_variance`` is q; ``chi`` is χ, with a leak
-    e^{2 λ_1}; ``kurtosis`` is κ; ``correlation`` is c* and ``correlation_depth`` ξ_c, 1 and ξ where
-    χ ≤ 1, both None with a leak.
+    ``gain`` is σ_w = √(H · mean W_ij²), ``recurrent_variance`` q, ``chi`` χ, with a leak e^{2 λ_1};
+    ``kurtosis`` is κ; ``correlation`` c*, ``correlation_depth`` ξ_c, 1 and ξ where χ ≤ 1 (a leak:
+    None).
     """
 
     gain: float
@@ -113,8 +113,7 @@ def mean_field(params: Cell, inputs: FloatArray) -> MeanField:
 
 
 def stationary_field(activation: Activation, gain: float, drive: FloatArray) -> MeanField:
-    """Return the mean field at the largest q that solves its equation: the stable one for tanh and
-    the sigmoid.
+    """Return the mean field at the largest q that solves its equation (stable for tanh and σ).
 
     φ is bounded by 1; ``gain`` is σ_w; ``drive`` (n,) holds equally likely values of U x + b.
     """
@@ -196,8 +195,7 @@ def _hermite_functions() -> FloatArray:
 
 def _coefficients(values: FloatArray) -> FloatArray:
     """Return the Hermite coefficients (…,N_HERMITE) of a function of z, given at the nodes."""
-    coefficients: FloatArray = (values * np.sqrt(DENSITY)) @ _hermite_functions().T
-    return coefficients
+    return (values * np.sqrt(DENSITY)) @ _hermite_functions().T
 
 
 def _covariance(values: FloatArray, field: FloatArray) -> FloatArray:

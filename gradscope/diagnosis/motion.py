@@ -21,8 +21,7 @@ from gradscope.model.trajectory import Trajectory, unroll
 from gradscope.notebook_repr import CompactRepr
 
 STEPS_ALONE, SEQUENCES_ALONE, START = 2000, 3, 1e-2
-"""Steps of a network left to itself, of which the first half is left out, from how many starts, and
-the standard deviation of their entries."""
+"""Steps of a network left to itself, half left out; its starts, and their standard deviation."""
 
 MAX_PERIOD = 64
 """Longest cycle looked for, in steps."""
@@ -65,9 +64,7 @@ class Motion(CompactRepr):
 
     @property
     def on_attractor(self) -> bool:
-        """Whether dimension and entropy rate mean anything: the state neither sits at a point that
-        it would leave nor runs away.
-        """
+        """Whether dimension and entropy rate mean anything: not at unstable rest, nor diverging."""
         left = (MotionCode.UNSTABLE_FIXED_POINT, MotionCode.UNSTABLE_CYCLE, MotionCode.DIVERGES)
         return self.code not in left
 
@@ -118,9 +115,7 @@ def motion_alone(params: Cell, rng: np.random.Generator) -> Motion:
 
 
 def _growth(states: FloatArray) -> float:
-    """Return how fast the largest entry grows from the second quarter to the last, nats per step,
-    the median over sequences.
-    """
+    """Return the growth of the largest entry, second to last quarter, nats per step, median."""
     quarter = states.shape[0] // 4
     with np.errstate(divide="ignore", invalid="ignore"):
         early, late = (
@@ -132,9 +127,7 @@ def _growth(states: FloatArray) -> float:
 
 
 def _period(states: FloatArray, tolerance: float) -> int | None:
-    """Return the least number of steps after which every sequence is where it was, throughout the
-    second half; None where there is none up to ``MAX_PERIOD``.
-    """
+    """Return the least period, in steps, of all sequences in the second half, to ``MAX_PERIOD``."""
     later = states[states.shape[0] // 2 :]
     allowed = tolerance * float(np.abs(states).max())
     for period in range(1, min(MAX_PERIOD, (later.shape[0] - 1) // 2) + 1):

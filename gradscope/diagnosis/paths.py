@@ -25,8 +25,7 @@ STEPS_BETWEEN_MERGES = 16
 """Looking for merged pairs reads every vector, which costs about as much as a step."""
 
 ENTRIES_AT_ONCE = 2**15
-"""Entries of the vectors propagated at a time (256 KB): they stay in the cache from the GEMM to the
-norms."""
+"""Entries of the vectors propagated at a time (256 KB): they stay in the cache."""
 
 MIN_SQUARE = 1e-200
 """Sums of squares below this are formed again from scaled entries: they may have underflown."""
@@ -87,8 +86,7 @@ class _Paths:
         # A merged path has stopped adding, and was left its own logarithms minus those that the
         # longest had at that time (``_merge``); what the longest adds in all completes it.
         longest = self._logs[:, -1:]
-        logs: FloatArray = self._logs + np.where(self._has_merged, longest, 0.0)
-        return logs
+        return self._logs + np.where(self._has_merged, longest, 0.0)
 
     def _propagate(self, step: int) -> None:
         """Take all vectors over one step and add up what it did to their lengths."""

@@ -29,8 +29,7 @@ QUANTILE_TO_CLIP_AT = 0.9
 section 3.2, take 0.5 to 10 times the average norm)."""
 
 MAX_CLIP = 1e3
-"""Beyond it the norms are those of a training that diverged, and say nothing of where to clip
-(convention)."""
+"""Beyond it the norms are those of a training that diverged, no guide to clipping (convention)."""
 
 MAX_GROWTH = 1e3
 """A step that multiplies the gradient by more is no matter of the gain: no network learns there
@@ -58,6 +57,10 @@ GATED: Mapping[str, Any] = MappingProxyType(
 Measure = Callable[..., float]
 """From changed settings to the growth rate, nats per step, of the untrained network that they make,
 on the same sequences: −inf where every product is zero, inf where the state overflows."""
+
+
+MAX_GAIN = 1e6
+"""W times more than this is no smaller W but none: it is not to be scaled (convention)."""
 
 
 class RemedyCode(StrEnum):
@@ -92,9 +95,7 @@ class Remedy:
 
 
 def clipping_value(history: History | None) -> float | None:
-    """Return the quantile of the unclipped gradient norms at which to clip; None before training,
-    and after one that diverged.
-    """
+    """Return the gradient norm at which to clip; None before training, and where that diverged."""
     if history is None or not history.updates:
         return None
     value = float(np.quantile(history.gradient_norm, QUANTILE_TO_CLIP_AT))

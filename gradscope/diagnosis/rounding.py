@@ -35,9 +35,7 @@ COMPARABLE = 1e-2
 
 
 def largest_rise(log_by_step: Sequence[float | None]) -> float:
-    """Return R in the unit of the logarithm; 0 where log ‖∂E/∂h_t‖ only falls. Steps without a
-    finite value are left out.
-    """
+    """Return R in the unit of the logarithm; 0 where the finite log ‖∂E/∂h_t‖ only fall."""
     rise, lowest = 0.0, math.inf
     for value in reversed(log_by_step):
         if value is not None and math.isfinite(value):

@@ -3,13 +3,11 @@
 The bound: σ_max(P_ℓ) ≤ (γ σ_max(W))^ℓ. So σ_max(W) < 1/γ is sufficient for vanishing, while
 σ_max(W) > 1/γ is only necessary for exploding (Pascanu, Mikolov & Bengio 2013, arXiv:1211.5063,
 section 2.1). Beside it stand the spectral radius, the mean field (``mean_field``) and Newman's
-exponents of fresh Gaussian factors (Newman 1986, Communications in Mathematical Physics
-103:121–126),
+exponents of fresh Gaussian factors (Newman 1986, Comm. Math. Phys. 103:121–126),
 
     λ_i = ½ [log 2 s² + ψ((n − i + 1)/2)],        entries N(0, s²), ψ the digamma function.
 
-Each prediction is a value that carries its source and, as a code with numbers, the objection to
-applying it to this network.
+Each prediction carries its source and, as a code with numbers, what speaks against it here.
 """
 
 from collections.abc import Mapping
@@ -41,8 +39,7 @@ MAX_OUTLIER = 1.2
 structure; at 50 units chance makes 1.05 of it."""
 
 MAX_KURTOSIS = 3.0
-"""Excess kurtosis of the entries of W from which on few of them carry it; that of a Laplace
-distribution."""
+"""Excess kurtosis of the entries of W from which on few of them carry it: Laplace's."""
 
 MAX_CORRELATION = 0.5
 """Between the bias and the row sums of W, from which on the bias is no independent drive."""
@@ -54,8 +51,7 @@ MAX_MISMATCH = 0.25
 """Of moments of W from those of independent entries; 1/H by chance."""
 
 MAX_DRIVE_KURTOSIS = 1.0
-"""Excess kurtosis of the drive up to which it counts as Gaussian; few inputs, common to all units,
-give more."""
+"""Excess kurtosis of the drive up to which it counts as Gaussian; few common inputs give more."""
 
 MIN_SQUARE = 1e-2
 """Of pre-activations; below it every slope is γ within 1 %, whatever the mean square is."""
@@ -244,9 +240,7 @@ def objection_to_moments(weights: FloatArray, gain: float) -> Objection | None:
 def _objection_to_drive(
     params: ElmanParameters, trajectory: Trajectory, found: MeanField
 ) -> Objection | None:
-    """Say where the pre-activations of the second half are not as large as the theory has them, or
-    where a leaky network is driven by more than Gaussian noise.
-    """
+    """Say where a_t is not as large as predicted, or the drive of a leaky network not Gaussian."""
     later = trajectory.n_steps // 2
     drive = project_inputs(trajectory.inputs, params.input_weights, params.hidden_bias)
     measured = float(np.mean(np.square(trajectory.cell_trajectory.candidates[later:])))

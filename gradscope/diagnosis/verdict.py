@@ -93,9 +93,7 @@ class Verdict(CompactRepr):
 
     @property
     def expected_lag(self) -> int | None:
-        """The lag at which a gradient within the thresholds at all lags measured would leave them
-        at its rate; None beyond ``FAR`` times those lags.
-        """
+        """The lag at which a stable gradient would leave the thresholds, if not too ``FAR``."""
         within = self.reason(ReasonCode.WITHIN_THRESHOLDS)
         if self.regime is not Regime.STABLE or within is None:
             return None
@@ -120,9 +118,7 @@ class Verdict(CompactRepr):
 
     @property
     def reaches(self) -> bool | None:
-        """Whether the gradient arrives from the required lag: the horizon lies beyond, and it does
-        not explode; None where that is not known.
-        """
+        """Whether the gradient arrives from the required lag, not exploding; None: not known."""
         required, above = self.required_lag, self.reason(ReasonCode.ABOVE_THRESHOLD)
         if required is None:
             return None
@@ -225,9 +221,7 @@ def _zero_reasons(evidence: Evidence) -> Iterator[Reason]:
 
 
 def _lag_reasons(verdict: Verdict) -> Iterator[Reason]:
-    """Compare the horizon with the required lag; what explodes has no part in it, and where nothing
-    is written nothing arrives.
-    """
+    """Compare the horizon with the required lag, not where it explodes or nothing is written."""
     required = verdict.required_lag
     if verdict.shut and verdict.reaches:
         return

@@ -4,10 +4,9 @@ The exponent of rank u = i/H is
 
     λ(u) = ln σ_w + ½ ln(u/a),        ⟨a φ′²/(1 + a φ′²)⟩ = u,
 
-the mean over the units of one step: W and diag(φ′) are free of each other, and over the steps the
-logarithms of their S-transforms add up. Where every φ′ is 1 it is ln σ_w + ½ ln(1 − u) (Newman
-1986); at u → 0 it is ½ log χ of the mean field. Source: Tucci (2010), arXiv:0808.3000, for products
-of free matrices.
+the mean over the units of one step: W and diag(φ′) are free of each other; over the steps logs of
+S-transforms add up. Where every φ′ is 1 it is ln σ_w + ½ ln(1 − u) (Newman 1986); at u → 0 it is ½
+log χ of the mean field. Source: Tucci (2010), arXiv:0808.3000, for products of free matrices.
 """
 
 import numpy as np

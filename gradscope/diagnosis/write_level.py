@@ -25,8 +25,7 @@ SHUT = 1.0 / 20.0
 """Write level below which nothing is written (convention)."""
 
 SATURATED = 0.1
-"""Of its ceiling: the slope below which a unit or gate is saturated (convention); |a| > 1.8 for
-tanh, 3.6 for a gate."""
+"""Part of the slope ceiling below which a unit is saturated (convention): |a| > 1.8 for tanh."""
 
 MOST = 0.5
 """Fraction of the units or gates from which on their saturation is named (convention)."""
@@ -111,9 +110,7 @@ def _saturation(params: Cell, trajectory: Trajectory) -> Iterator[Reason]:
 def _unscaled(
     params: Cell, trajectory: Trajectory, columns: tuple[str, ...], *, saturated: bool
 ) -> Iterator[Reason]:
-    """Yield the worst input where inputs are far from zero mean and unit scale, or U makes them so
-    and φ is flat there.
-    """
+    """Yield the worst input where inputs are far from unit scale, or U x is and φ is flat."""
     inputs = trajectory.inputs
     mean, deviation = inputs.mean(axis=(0, 1)), inputs.std(axis=(0, 1))
     size = np.hypot(mean, deviation)

@@ -1,10 +1,8 @@
 """The lesson's graph, f = (x − y) z with p = x − y: forward, backward, one step downhill."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from functools import partial
-from typing import NamedTuple
 
 from gradscope.errors import SettingError
 from gradscope.explain.page import Page
@@ -15,28 +13,9 @@ MAX_LEAF = 1e100
 """Leaves beyond this have products that leave float64."""
 
 
-class Operation(StrEnum):
-    """What a step does with its two inputs a and b."""
-
-    SUBTRACT = "−"
-    MULTIPLY = "·"
-
-
-class Step(NamedTuple):
-    """``name = inputs[0] operation inputs[1]``."""
-
-    name: str
-    operation: Operation
-    inputs: tuple[str, str]
-
-
 @dataclass(frozen=True, eq=False, slots=True)
 class Edge:
-    """One factor of the chain rule: ``later`` = v was computed from ``earlier`` = u.
-
-    ``slope`` is ∂v/∂u, ``adjoint`` is ∂f/∂v, and ``share`` (∂f/∂v)(∂v/∂u), the part of ∂f/∂u that
-    comes along this edge.
-    """
+    """One factor of the chain rule: ∂v/∂u, ∂f/∂v and their product, u ``earlier``, v ``later``."""
 
     later: str
     earlier: str
@@ -45,39 +24,21 @@ class Edge:
     share: float
 
 
-def forward(leaves: Mapping[str, float], steps: Sequence[Step]) -> dict[str, float]:
+def forward(x: float, y: float, z: float) -> dict[str, float]:
     """Return the value of every node, leaves first."""
-    values = dict(leaves)
-    for step in steps:
-        a, b = (values[name] for name in step.inputs)
-        values[step.name] = a - b if step.operation is Operation.SUBTRACT else a * b
-    return values
+    p = x - y
+    return {"x": x, "y": y, "z": z, "p": p, "f": p * z}
 
 
-def backward(
-    values: Mapping[str, float], steps: Sequence[Step]
-) -> tuple[dict[str, float], tuple[Edge, ...]]:
-    """Return ∂f/∂u of every node u, f being the last step, and the edges in backward order.
-
-    ``values`` come from ``forward``; ∂f/∂u is 0 for a node that f does not depend on.
-    """
-    adjoints = dict.fromkeys(values, 0.0)
-    adjoints[steps[-1].name] = 1.0
-    edges = []
-    for step in reversed(steps):
-        a, b = (values[name] for name in step.inputs)
-        slopes = (1.0, -1.0) if step.operation is Operation.SUBTRACT else (b, a)
-        for name, slope in zip(step.inputs, slopes, strict=True):
-            adjoint = adjoints[step.name]
-            edges.append(Edge(step.name, name, slope, adjoint, adjoint * slope))
-            adjoints[name] += adjoint * slope
+def backward(values: Mapping[str, float]) -> tuple[dict[str, float], tuple[Edge, ...]]:
+    """Return ∂f/∂u of every node u, and the edges in backward order."""
+    adjoints, edges = dict.fromkeys(values, 0.0) | {"f": 1.0}, []
+    z, p = values["z"], values["p"]
+    for later, earlier, slope in (("f", "p", z), ("f", "z", p), ("p", "x", 1.0), ("p", "y", -1.0)):
+        share = adjoints[later] * slope
+        edges.append(Edge(later, earlier, slope, adjoints[later], share))
+        adjoints[earlier] += share
     return adjoints, tuple(edges)
-
-
-ARTICLE_GRAPH = (
-    Step("p", Operation.SUBTRACT, ("x", "y")),
-    Step("f", Operation.MULTIPLY, ("p", "z")),
-)
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -120,12 +81,11 @@ def backprop_lesson(
         if not abs(value) <= MAX_LEAF:
             limit = f"{-MAX_LEAF:g} to {MAX_LEAF:g}"
             raise SettingError(f"--{name} is {value}; choose a number from {limit}")
-    values = forward(leaves, ARTICLE_GRAPH)
-    adjoints, edges = backward(values, ARTICLE_GRAPH)
+    values = forward(x, y, z)
+    adjoints, edges = backward(values)
     moved = {name: value - learning_rate * adjoints[name] for name, value in leaves.items()}
-    x_moved = forward({**leaves, "x": moved["x"]}, ARTICLE_GRAPH)
-    all_moved = forward(moved, ARTICLE_GRAPH)
-    return BackpropLesson(values, adjoints, edges, learning_rate, x_moved, all_moved)
+    x_moved = forward(moved["x"], y, z)
+    return BackpropLesson(values, adjoints, edges, learning_rate, x_moved, forward(**moved))
 
 
 _plain = partial(number, digits=6)

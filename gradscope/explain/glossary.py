@@ -1,8 +1,7 @@
 """The glossary, found by any spelling of a name, the topics, and the list of all that is explained.
 
-The entries are data: ``terms/*.toml``, in the order in which a reader meets them; the heading of
-an entry holds all names of the term. A topic is a text, ``topics/NAME.md``. The list of a store's
-columns is made from the code; what each of them means is in ``topics/columns.toml``.
+Entries are data, ``terms/*.toml``, in the order in which a reader meets them; a heading holds all
+names of its term. Topics are texts, ``topics/NAME.md``.
 """
 
 import difflib
@@ -39,8 +38,11 @@ class Term:
     others: Sequence[str]
 
 
+OURS = "exact along the vector that the rate is taken along; the project's decomposition"
+"""The source of the terms that name none: the causes of the growth rate."""
+
 TERMS = tuple(
-    Term(name, **entry, others=others)
+    Term(name, **{"source": OURS, **entry}, others=others)
     for subject in ("network", "products", "spectra", "verdict")
     for names, entry in tomllib.loads(
         (files("gradscope.explain") / "terms" / f"{subject}.toml").read_text("utf-8")
@@ -131,9 +133,7 @@ def column_meanings() -> dict[str, str]:
 
 
 def topic(name: str) -> Answer:
-    """Return the text of a topic, code as it stands; of ``store`` also the columns: name, SQL type
-    and meaning.
-    """
+    """Return the text of a topic; of ``store`` also the columns: name, SQL type and meaning."""
     text, meanings = _text(f"{name}.md"), column_meanings()
     document = {**head("explain.topic", {}), "topic": name, "text": text}
     answer, *parts = text.split("\n## ")

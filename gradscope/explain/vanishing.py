@@ -99,9 +99,7 @@ def product_lessons(
 
 
 def _float64_range(chain: Chain) -> tuple[int | None, int | None]:
-    """Return the first lags at which J_T ⋯ J_{T−ℓ+1}, multiplied directly in float64, is exactly
-    zero, or no longer finite; None where it never is.
-    """
+    """Return the first lags, if any, at which the product in float64 is zero, or not finite."""
     product: FloatArray = np.eye(chain.state_size)
     with np.errstate(over="ignore", invalid="ignore"):
         for lag in range(1, chain.n_steps + 1):

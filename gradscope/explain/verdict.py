@@ -1,6 +1,7 @@
 """How each number of a saved run's verdict was reached, measured again from the file."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from gradscope.errors import ArchiveError
 from gradscope.explain.page import Page
 from gradscope.names import CellName, Regime, StageName
 from gradscope.report.formats import Document, head
-from gradscope.report.words.cells import CAUSE_TITLES, has_textbook_bound
+from gradscope.report.words.cells import cause_titles, has_textbook_bound, step_bound
 from gradscope.report.words.headline import REGIME_WORDS, headline, regime_word
 from gradscope.report.words.numbers import fraction, level, number, over_steps, power_of_ten, steps
 
@@ -129,7 +130,9 @@ def verdict_page(lesson: VerdictLesson) -> Page:
     texts = {
         f"Growth rate: {rate}": _rate_lines(stage),
         f"Memory horizon: {reach}": _horizon_lines(lesson),
-        "Causes: the terms of the growth rate, nats per step": _cause_lines(stage),
+        "Causes: the terms of the growth rate, nats per step": _cause_lines(
+            stage, cause_titles(lesson.settings)
+        ),
         f"Bound: {bound if lesson.log_weight_norm is None else '(γ σ_max(W))^ℓ'}": (
             _bound_lines(lesson)
         ),
@@ -189,19 +192,23 @@ def _horizon_lines(lesson: VerdictLesson) -> tuple[str, ...]:
     return rule, f"At lag {horizon - 1} the median is {number(logs[horizon - 2], 5)}, {at}."
 
 
-def _cause_lines(stage: Stage) -> tuple[str, ...]:
+def _cause_lines(stage: Stage, titles: Mapping[str, str]) -> tuple[str, ...]:
     total, terms = stage.causes.total, terms_of(stage.causes)
     known = {name: term for name, term in terms.items() if term is not None}
     if total is None or len(known) < len(terms):
         return ("The product is exactly zero: there is no rate to split.",)
     rows = {
-        **{CAUSE_TITLES[name]: term for name, term in known.items()},
+        **{titles[name]: term for name, term in known.items()},
         "their sum": sum(known.values()),
         "growth rate, measured": total,
     }
+    width = max(map(len, rows)) + 2
     return (
         # Adding 0 turns −0 into 0.
-        *(f"{name:<24}{value + 0.0:>+12.6f}".replace("-", "−") for name, value in rows.items()),
+        *(
+            f"{name:<{width}}{value + 0.0:>+12.6f}".replace("-", "−")
+            for name, value in rows.items()
+        ),
         (
             "Each is the mean over the same sequences and steps, along "
             + ("v." if stage.growth.burn_in else "the direction that the product stretches most.")
@@ -219,7 +226,7 @@ def _bound_lines(lesson: VerdictLesson) -> tuple[str, ...]:
     if settings.cell is not CellName.ELMAN:
         return "The gates and weights along this trajectory let no step add more.", forces
     if lesson.log_weight_norm is None:
-        return f"log(1 − α + α γ σ_max(W)), α = {span(settings.leak)}, γ = {gamma}.", forces
+        return f"log({step_bound(settings)}), α = {span(settings.leak)}, γ = {gamma}.", forces
     norm = f"log σ_max(W) = {level(lesson.log_weight_norm)} nats"
     total = f"log γ + log σ_max(W) = {level(rate)} nats per step"
     return (

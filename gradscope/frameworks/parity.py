@@ -1,8 +1,7 @@
 """The steps of a network from a file, held against those of the framework that wrote it.
 
-Every state s_t of the studied layer, (h, c) for an LSTM, from our own s_{t−1}, since in a chaotic
-network any rounding leads to another trajectory; and J_t = ∂s_t/∂s_{t−1} at a few steps and
-sequences.
+Every state s_t of the studied layer from our own s_{t−1}, since in a chaotic network any rounding
+leads to another trajectory; and J_t = ∂s_t/∂s_{t−1} at a few steps and sequences.
 """
 
 from collections.abc import Callable
@@ -24,8 +23,6 @@ MAX_JACOBIANS = 8
 def steps_row(stack: ImportedStack, against: str, theirs: Function, tolerance: float) -> CheckRow:
     """Compare every step of the studied layer, each from our state, with another way to them,
     called ``against``: ``theirs`` takes x_t (N,D) and s_{t−1} (N,S) to s_t (N,S).
-
-    The worst deviation, relative to the largest state, passes up to ``tolerance``.
     """
     ran = stack.trajectories[stack.studied.title]
     inputs, before = (each.reshape(-1, each.shape[2]) for each in (ran.inputs, ran.states[:-1]))
@@ -55,8 +52,6 @@ def sampled_places(n_steps: int, n_sequences: int) -> list[tuple[int, int]]:
 
     >>> sampled_places(100, 3)
     [(1, 0), (15, 0), (29, 1), (43, 1), (58, 1), (72, 1), (86, 2), (100, 2)]
-    >>> sampled_places(1, 3)
-    [(1, 0), (1, 1), (1, 2)]
     """
     steps = np.rint(np.linspace(1, n_steps, MAX_JACOBIANS)).astype(int)
     sequences = np.rint(np.linspace(0, n_sequences - 1, MAX_JACOBIANS)).astype(int)

@@ -61,12 +61,9 @@ def _stack_row(stack: ImportedStack) -> CheckRow:
     while steps > 1 and relative_deviation(ours, _our_outputs(stack, nudged[:steps])) > GROWN:
         steps //= 2
         ours = _our_outputs(stack, stack.recording.inputs[:steps])
-    return CheckRow(
-        f"{steps} outputs of all layers of {stack.studied.name}",
-        f"torch.nn.{CELLS[stack.spec.cell]}",
-        relative_deviation(ours, _outputs(stack, stack.recording.inputs[:steps])),
-        TOLERANCE,
-    )
+    deviation = relative_deviation(ours, _outputs(stack, stack.recording.inputs[:steps]))
+    title = f"{steps} outputs of all layers of {stack.studied.name}"
+    return CheckRow(title, f"torch.nn.{CELLS[stack.spec.cell]}", deviation, TOLERANCE)
 
 
 def _tensor(array: FloatArray) -> torch.Tensor:

@@ -56,8 +56,7 @@ def scaled_entering_errors(
     params: Cell, linearization: Linearization, output_slopes: FloatArray
 ) -> tuple[FloatArray, IntArray]:
     """Return the errors (T,B,S) that enter at each step, and the exponent (T,) of the power of two
-    by which each step's are to be multiplied: 0 but where ∂E_t/∂y_t is large, whose product with V
-    could leave the floats.
+    by which each step's are to be multiplied: 0 but where ∂E_t/∂y_t is large.
     """
     exponents = np.frexp(np.abs(output_slopes).max(axis=(1, 2), initial=0.0))[1]
     scales = np.maximum(exponents, 0).astype(np.int64)

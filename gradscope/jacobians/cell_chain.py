@@ -19,9 +19,7 @@ from gradscope.names import StateName
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class CellChain(Chain):
-    """The chain of a cell, from the linear part of every step; raises ShapeError if the trajectory
-    has no step or no sequence, or holds a number that is not finite.
-    """
+    """The chain of a cell; ShapeError if the trajectory is empty, or holds a number not finite."""
 
     linearization: Linearization
     _exponent: int = field(init=False, repr=False)

@@ -14,7 +14,7 @@ from gradscope.arrays import FloatArray, IntArray
 from gradscope.errors import SettingError, ShapeError
 from gradscope.jacobians.kernels.powers_of_two import LOG_2
 from gradscope.model.cells import Cell, product
-from gradscope.model.elman import checked_leak, has_leak, require_vanilla, with_kept
+from gradscope.model.elman import ElmanParameters, checked_leak, has_leak, with_kept
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import StateName
 from gradscope.notebook_repr import CompactRepr
@@ -71,10 +71,7 @@ def require_finite(array: FloatArray, name: str) -> None:
     """Refuse an array that holds a number which is not finite."""
     if not np.isfinite(array).all():
         where = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-        raise ShapeError(
-            f"{name} hold {array[where]} at {list(where)}; a product of Jacobians needs finite "
-            "numbers"
-        )
+        raise ShapeError(f"{name} hold {array[where]} at {list(where)}; give finite numbers")
 
 
 # No slope is taken to be smaller: sums of so many stay integers (int64).
@@ -95,9 +92,8 @@ class ElmanChain(Chain):
 
     ``slopes`` (T,B,H) has φ′(a_t) at ``[t-1]``; ``recurrent_weights`` (H,H) is W; ``leak`` is α in
     (0, 1], of all units or (H,) of each; ``slope_ceiling`` is γ = max φ′, 1 for tanh, 1/4 for
-    sigmoid, which only ``causes`` reads; ``shifts`` (T,B), 0 by default, are powers of two that
-    every slope of a step is to be multiplied by, where all are too small for floats: methods leave
-    it out.
+    sigmoid, which only ``causes`` reads; ``shifts`` (T,B), 0 by default, are powers of two to
+    multiply every slope of a step by, where all are too small for floats: methods leave it out.
 
     Raises ShapeError if shapes do not fit or a factor is not finite, SettingError for another leak.
     """
@@ -115,8 +111,7 @@ class ElmanChain(Chain):
         object.__setattr__(self, "recurrent_weights", weights)
         if self.slopes.ndim != 3 or weights.shape != (self.slopes.shape[-1],) * 2:
             raise ShapeError(
-                f"slopes have shape {self.slopes.shape} and W {weights.shape}; give (T,B,H) and "
-                "(H,H)"
+                f"slopes have shape {self.slopes.shape}, W {weights.shape}; give (T,B,H) and (H,H)"
             )
         if 0 in self.slopes.shape:
             raise ShapeError(f"slopes have shape {self.slopes.shape}; each size must be 1 or more")
@@ -177,9 +172,7 @@ class ElmanChain(Chain):
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class DenseChain(Chain):
-    """A chain of explicit Jacobians (T,B,S,S), J_t at ``[t-1]``, rows the later state; raises
-    ShapeError if they are not square matrices, or one is not finite.
-    """
+    """Explicit Jacobians (T,B,S,S), J_t at ``[t-1]``; ShapeError if not square, or not finite."""
 
     jacobians: FloatArray
 
@@ -223,11 +216,8 @@ class DenseChain(Chain):
 
 def elman_chain(params: Cell, trajectory: Trajectory) -> ElmanChain:
     """Return the chain of a vanilla RNN; SettingError for another cell or state."""
-    params = require_vanilla(params)
-    if params.state is StateName.PRE:
-        raise SettingError(
-            "an ElmanChain has the activation as its state; take cell_chain, which takes any cell"
-        )
+    if not isinstance(params, ElmanParameters) or params.state is StateName.PRE:
+        raise SettingError("only a vanilla RNN's state after φ has an ElmanChain; take cell_chain")
     slopes, log_slope, shifts = trajectory.slopes, params.activation.log_slope, None
     lost = np.abs(slopes).max(axis=2) < np.finfo(np.float64).tiny
     if log_slope is not None and not has_leak(params.leak) and lost.any():

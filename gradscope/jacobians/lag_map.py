@@ -15,6 +15,7 @@ from gradscope.errors import SettingError
 from gradscope.jacobians.chain import Chain
 from gradscope.jacobians.lag_norms import check_tolerance, measure, parts
 from gradscope.notebook_repr import CompactRepr
+from gradscope.progress import tracked
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -53,9 +54,9 @@ def lag_map(
     Cost: one ``lag_norms`` for every time and sequence, but with full GEMMs; A² in memory.
 
     ``tolerance`` is the largest relative error of σ_max, rounding aside; ``times`` (A,) are the
-    states to show, ascending, by default all of 0 … T; ``progress`` is called now and then with the
-    number of pairs done and in all. Raises SettingError if the times are not ascending in 0 … T, or
-    the tolerance is not in (0, 1).
+    states to show, ascending, by default all of 0 … T; ``progress`` gets the number of pairs done
+    and in all. Raises SettingError if times do not ascend in 0 … T, or the tolerance is not in (0,
+    1).
     """
     check_tolerance(tolerance)
     chosen = np.arange(chain.n_steps + 1) if times is None else np.asarray(times, dtype=np.int64)
@@ -73,7 +74,7 @@ def lag_map(
     sequences = np.tile(np.arange(n_sequences), count - 1)
     reach = chosen[rows] - chosen[0]
     done, total = 0, int(reach.sum())
-    for part in parts(rows.size, chain.state_size):
+    for part in tracked(parts(rows.size, chain.state_size), "all pairs"):
         profiles, bounds = measure(
             chain, chosen[rows[part]], sequences[part], int(reach[part][0]), tolerance
         )

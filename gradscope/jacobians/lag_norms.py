@@ -6,7 +6,6 @@ The product P_ℓ = J_T J_{T−1} ⋯ J_{T−ℓ+1} grows to the right by one fa
 asks for it. Source: Pascanu, Mikolov & Bengio (2013), arXiv:1211.5063, section 2.1.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +18,7 @@ from gradscope.jacobians.kernels import rank_adaptive
 from gradscope.jacobians.kernels.lanczos import leading_singular_values
 from gradscope.jacobians.kernels.powers_of_two import LOG_2
 from gradscope.notebook_repr import NotebookResult
+from gradscope.progress import tracked, work
 
 # Shares of the tolerance.
 SHARE_OF_TRUNCATION = 0.7
@@ -75,16 +75,13 @@ def lag_norms(chain: Chain, max_lag: int | None = None, *, tolerance: float = 1e
     """
     longest = chain.n_steps if max_lag is None else max_lag
     if not 1 <= longest <= chain.n_steps:
-        raise SettingError(
-            f"the longest lag is {max_lag}, but the trajectory has {chain.n_steps} steps; "
-            f"choose 1 to {chain.n_steps}, or record more steps (--steps)"
-        )
+        raise SettingError(f"the longest lag is {max_lag}; choose 1 to {chain.n_steps}")
     check_tolerance(tolerance)
     ends = np.full(chain.n_sequences, chain.n_steps)
     sequences = np.arange(chain.n_sequences)
     log_norms = np.empty((longest, chain.n_sequences))
     certificate = np.empty_like(log_norms)
-    for part in parts(chain.n_sequences, chain.state_size):
+    for part in tracked(parts(chain.n_sequences, chain.state_size), "norms by lag"):
         log_norms[:, part], certificate[:, part] = measure(
             chain, ends[part], sequences[part], longest, tolerance
         )
@@ -97,11 +94,10 @@ def check_tolerance(tolerance: float) -> None:
         raise SettingError(f"the tolerance is {tolerance}; choose a number between 0 and 1")
 
 
-def parts(count: int, state_size: int) -> Iterator[slice]:
-    """Yield slices of ``count`` products whose rows fit into the cache together."""
+def parts(count: int, state_size: int) -> list[slice]:
+    """Return slices of ``count`` products whose rows fit into the cache together."""
     each = max(1, CACHE_BYTES // (3 * 8 * state_size**2))
-    for start in range(0, count, each):
-        yield slice(start, min(start + each, count))
+    return [slice(start, min(start + each, count)) for start in range(0, count, each)]
 
 
 def measure(
@@ -139,21 +135,23 @@ def _profile(
     log_norms = np.zeros((longest, ends.size))
     certificate = np.zeros((longest, ends.size))
     steps = 0
-    while product.lag < longest:
-        running = int(np.count_nonzero(ends > product.lag))
-        product.keep(running)
-        stretch = product.extend(longest - product.lag)
-        shape = stretch.exponents.shape
-        rows = stretch.kept.reshape(-1, *stretch.kept.shape[2:])
-        leading = leading_singular_values(rows, SHARE_OF_ITERATION * tolerance, steps)
-        steps = leading.steps
-        sigma = leading.sigma.reshape(shape)
-        here = slice(stretch.lag, product.lag), slice(running)
-        with np.errstate(divide="ignore"):
-            log_norms[here] = np.log(sigma) + stretch.exponents * LOG_2
-        dropped = rank_adaptive.truncation_error(stretch.probes, sigma)
-        certificate[here] = dropped + leading.error.reshape(shape)
-        product.compress(sigma[-1])
+    with work("lags", longest) as at:
+        while product.lag < longest:
+            running = int(np.count_nonzero(ends > product.lag))
+            product.keep(running)
+            stretch = product.extend(longest - product.lag)
+            shape = stretch.exponents.shape
+            rows = stretch.kept.reshape(-1, *stretch.kept.shape[2:])
+            leading = leading_singular_values(rows, SHARE_OF_ITERATION * tolerance, steps)
+            steps = leading.steps
+            sigma = leading.sigma.reshape(shape)
+            here = slice(stretch.lag, product.lag), slice(running)
+            with np.errstate(divide="ignore"):
+                log_norms[here] = np.log(sigma) + stretch.exponents * LOG_2
+            dropped = rank_adaptive.truncation_error(stretch.probes, sigma)
+            certificate[here] = dropped + leading.error.reshape(shape)
+            product.compress(sigma[-1])
+            at.done = product.lag
     past = np.arange(1, longest + 1)[:, None] > ends
     log_norms[past] = certificate[past] = 0.0
     return log_norms, certificate

@@ -2,9 +2,8 @@
 Jacobians stretch volumes, as means of log|R_ii| of repeated QR (``kernels.qr_frame``).
 
 Source: Benettin, Galgani, Giorgilli & Strelcyn (1980), Meccanica 15; Engelken, Wolf & Abbott
-(2023), arXiv:2006.02427, for recurrent networks. Standard errors by batch means: Flegal & Jones
-(2010), Annals of Statistics 38(2). Kaplan & Yorke (1979) for the dimension, Pesin (1977) for
-entropy.
+(2023), arXiv:2006.02427. Standard errors by batch means: Flegal & Jones (2010), Annals of
+Statistics 38(2). Kaplan & Yorke (1979) for the dimension, Pesin (1977) for entropy.
 """
 
 from dataclasses import dataclass
@@ -24,11 +23,10 @@ MAX_STEPS = 64
 """Longest interval between two factorizations, where nothing else asks for a shorter one."""
 
 BATCHES, WIDENED = (20, 10, 5, 2), 1.1
-"""Batches of consecutive steps whose means give the standard error (Schmeiser 1982, Operations
-Research 30(3)): the largest of several, since few long ones see slow fluctuations, the two halves a
-frame that still turns, and many short ones have the freedom; and a factor for that freedom. With 20
-alone, ±1.96 of it held 83 to 93 % of the true exponents of tanh nets (gain .9 to 3, 100 to 1000
-steps); so 91 to 98 %."""
+"""Batches of steps whose means give the standard error (Schmeiser 1982, Operations Research 30(3)):
+the largest of several, since few long ones see slow fluctuations, the two halves a frame that still
+turns, many short ones have the freedom; and a factor for it. With 20 alone, ±1.96 of it held 83 to
+93 % of the true exponents of tanh nets (gain .9 to 3, 100 to 1000 steps); so 91 to 98 %."""
 
 MAX_DOUBT = 1e-4
 """Nats per step that rounding may have put into an exponent that is still trusted (convention)."""
@@ -80,9 +78,8 @@ class LyapunovSpectrum(CompactRepr):
 
     @property
     def kaplan_yorke_dimension(self) -> FloatArray:
-        """Dimension (B,) of the attractor: j + Σ_{i≤j} λ_i / |λ_{j+1}|, j the most exponents whose
-        sum is not negative, of those ``resolved``; S where that is all of them, NaN where too few
-        were asked for to tell.
+        """Dimension (B,) of the attractor: j + Σ_{i≤j} λ_i / |λ_{j+1}|, j the most ``resolved``
+        exponents of a sum not below 0; S where that is all, NaN where too few were asked for.
         """
         sums = np.cumsum(self.resolved, axis=1)
         dimension = np.empty(sums.shape[0])
@@ -126,10 +123,7 @@ def lyapunov_exponents(
         raise SettingError(f"the count of exponents is {count}; choose 1 to {size}, the state size")
     discarded = int(WARM_UP_FRACTION * chain.n_steps) if warm_up is None else warm_up
     if not 0 <= discarded < chain.n_steps:
-        raise SettingError(
-            f"the warm-up is {warm_up} steps, but the trajectory has {chain.n_steps}; choose 0 to "
-            f"{chain.n_steps - 1}"
-        )
+        raise SettingError(f"the warm-up is {warm_up} steps; choose 0 to {chain.n_steps - 1}")
     frame = Frame(chain, kept, np.random.default_rng(0) if rng is None else rng)
     most = max(1, min(MAX_STEPS, (chain.n_steps - discarded) // (2 * BATCHES[0])))
     for _ in frame.travel(0, discarded, most):

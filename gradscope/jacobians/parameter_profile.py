@@ -1,5 +1,4 @@
-"""log ‖(∂s_T/∂s_k) ∂⁺s_k/∂θ‖ by lag ℓ = T − k: how much of the last state the parameters can change
-by way of one earlier step.
+"""log ‖(∂s_T/∂s_k) ∂⁺s_k/∂θ‖ by lag ℓ = T − k: how much parameters change s_T by way of s_k.
 
 ∂⁺s_k/∂θ, s_{k−1} held, is M_k = ∂⁺s_k/∂a_k times what each weight multiplies. So the Frobenius norm
 is ‖P M_k‖ for b, ‖P M_k‖ ‖x_k‖ for U and ‖P M_k‖ ‖h_{k−1}‖ for W, and nothing of the size of θ is
@@ -21,6 +20,7 @@ from gradscope.jacobians.lag_norms import parts
 from gradscope.model.cells import Cell, Linearization
 from gradscope.model.trajectory import Trajectory
 from gradscope.notebook_repr import CompactRepr
+from gradscope.progress import tracked
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -55,7 +55,7 @@ def parameter_profile(
     longest = min(chain.n_steps if max_lag is None else max_lag, chain.n_steps - 1)
     names = [name for name, *_ in linearization.fed()]
     logs = np.empty((len(names), longest + 1, chain.n_sequences))
-    for part in parts(chain.n_sequences, chain.state_size):
+    for part in tracked(parts(chain.n_sequences, chain.state_size), "gradients of the weights"):
         sequences = np.arange(chain.n_sequences)[part]
         drop = drop_within(tolerance, chain.state_size)
         logs[..., part], dropped = _measure(linearization, chain, sequences, longest, drop)

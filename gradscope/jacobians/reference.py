@@ -37,27 +37,23 @@ def product_transport(
 def difference_transport(
     params: Cell, inputs: FloatArray, first_state: FloatArray | None = None
 ) -> FloatArray:
-    """Return ∂s_T/∂s_0 (S,S) along the first sequence by central differences at s_0 (S,), by
-    default 0; all moved states run as one batch, at the cost of 2S sequences.
-    """
+    """Return ∂s_T/∂s_0 (S,S), first sequence, by central differences at s_0 (S,), else 0."""
     size = params.state_size
     moves = CUBE_ROOT_OF_EPSILON * np.concatenate([np.eye(size), -np.eye(size)])
     if first_state is not None:
         moves += first_state
     last = unroll(params, np.repeat(inputs[:, :1], 2 * size, axis=1), moves).states[-1]
     columns: FloatArray = (last[:size] - last[size:]) / (2.0 * CUBE_ROOT_OF_EPSILON)
-    transport: FloatArray = columns.T
-    return transport
+    return columns.T
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class Verification(CompactRepr):
     """How far a second computation of chosen lags differs from a lag profile.
 
-    ``lags`` (K,) in steps; ``deviations`` (K,B), the relative deviations of σ_max as measured from
-    σ_max of the whole product, infinite where only one of them is zero. ``swept_lag`` is the lag
-    at which σ_max was also found by QR sweeps (None: they would have cost too much). ``worst`` is
-    the largest deviation from either.
+    ``lags`` (K,) in steps; ``deviations`` (K,B), the relative deviations of σ_max from that of the
+    whole product, infinite where only one is zero. ``swept_lag`` is where σ_max was also found by
+    QR sweeps (None: too costly), ``worst`` the largest deviation from either.
     """
 
     lags: IntArray

@@ -21,6 +21,7 @@ from gradscope.learning.losses import step_errors
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import Trajectory
 from gradscope.notebook_repr import CompactRepr
+from gradscope.progress import tracked
 
 MAX_OPERATIONS = 2e12
 """Multiplications and additions spent where no longest lag is given: about a minute of one core."""
@@ -77,9 +78,8 @@ def gradient_shares(
     Cost: 2 B H (2H + D + 1) operations for every lag and every step with a target that reaches so
     far back; with one target, no more than a backward sweep. Memory: four trajectories.
 
-    ``max_lag`` is the longest lag, 0 … T − 1 steps; by default T − 1, or as many as
-    ``MAX_OPERATIONS`` pay for. Raises SettingError if it is not in 0 … T − 1, ShapeError if a slope
-    or a weight is not finite.
+    ``max_lag`` is the longest lag, 0 … T − 1, by default T − 1, or what ``MAX_OPERATIONS`` pay for.
+    Raises SettingError for others, ShapeError if a slope or weight is not finite.
     """
     _, output_slopes = step_errors(trajectory.outputs, targets)
     layout = _Layout(params)
@@ -90,7 +90,7 @@ def gradient_shares(
     so_far = _ScaledSum(layout.size)
     shares = np.full((longest + 1, len(layout.shapes)), -np.inf)
     partial, errors = np.full((2, longest + 1), -np.inf)
-    for lag in range(longest + 1):
+    for lag in tracked(range(longest + 1), "shares by lag"):
         if rows.steps.size:
             local, exponent = rows.local_errors()
             share = linearization.weight_gradients(local, rows.window)
@@ -102,22 +102,12 @@ def gradient_shares(
         left.add(gradient.array, gradient.exponent)
         left.add(-so_far.array, so_far.exponent)
         errors[lag] = left.log_norm()
-    return _result(layout, shares, partial, (errors, gradient.log_norm()), so_far)
-
-
-def _result(
-    layout: "_Layout",
-    shares: FloatArray,
-    partial: FloatArray,
-    errors: tuple[FloatArray, float],
-    so_far: "_ScaledSum",
-) -> GradientShares:
     sizes = np.logaddexp.accumulate(0.5 * np.logaddexp.reduce(2.0 * shares, axis=1))
-    left, whole = errors
-    nothing = np.isneginf(sizes)
+    nothing, whole = np.isneginf(sizes), gradient.log_norm()
     with np.errstate(over="ignore"):
         total = np.ldexp(so_far.array, so_far.exponent)
-        relative = np.exp(left - whole) if np.isfinite(whole) else np.where(left > whole, np.inf, 0)
+        lost = np.where(errors > whole, np.inf, 0)  # Of a gradient of zero.
+        relative = np.exp(errors - whole) if np.isfinite(whole) else lost
     return GradientShares(
         lags=np.arange(partial.size),
         log_norms=dict(zip(layout.shapes, shares.T, strict=True)),
@@ -154,10 +144,7 @@ def _max_lag(max_lag: int | None, steps: IntArray, trajectory: Trajectory) -> in
     last = trajectory.n_steps - 1
     if max_lag is not None:
         if not 0 <= max_lag <= last:
-            raise SettingError(
-                f"the longest lag of the shares is {max_lag}, but the trajectory has "
-                f"{trajectory.n_steps} steps; choose 0 to {last}"
-            )
+            raise SettingError(f"the longest lag of the shares is {max_lag}; choose 0 to {last}")
         return max_lag
     n_hidden, n_inputs = trajectory.hidden.shape[2], trajectory.inputs.shape[2]
     # A VJP costs 2 B H² operations per lag and step, the sums for W, U and b 2 B H (H + D + 1).

@@ -25,6 +25,7 @@ from gradscope.jacobians.kernels import sorted_qr
 from gradscope.jacobians.kernels.jacobi_svd import log_singular_values, premultiply
 from gradscope.jacobians.kernels.powers_of_two import LOG_2
 from gradscope.notebook_repr import CompactRepr
+from gradscope.progress import tracked
 
 MAX_FACTOR_ENTRIES = 2**25
 """Entries of triangular factors held at a time (256 MB); more sequences are taken in turns."""
@@ -66,16 +67,11 @@ def singular_values(
     """
     chosen = np.asarray(lags, dtype=np.int64)
     if chosen.ndim != 1 or not chosen.size or chosen.min() < 1 or chosen.max() > chain.n_steps:
-        raise SettingError(
-            f"the lags are {chosen.tolist()}; choose one or more from 1 to {chain.n_steps}"
-        )
+        raise SettingError(f"the lags are {chosen.tolist()}; choose from 1 to {chain.n_steps}")
     kept = chain.state_size if count is None else count
     if not 1 <= kept <= chain.state_size:
-        raise SettingError(
-            f"the count of singular values is {count}; choose 1 to {chain.state_size}, the state "
-            "size"
-        )
-    logs = np.stack([_log_values(chain, int(lag)) for lag in chosen])
+        raise SettingError(f"the count of values is {count}; choose 1 to {chain.state_size}")
+    logs = np.stack([_log_values(chain, int(lag)) for lag in tracked(chosen, "singular values")])
     # All ratios from log(σ_i/σ_1) ≤ 0, so that squares and fourth powers cannot overflow.
     below_first = logs - np.where(np.isneginf(logs[..., :1]), 0.0, logs[..., :1])
     relative = np.exp(2.0 * below_first)
@@ -95,10 +91,11 @@ def _log_values(chain: Chain, lag: int) -> FloatArray:
     size = chain.state_size
     logs = np.full((chain.n_sequences, size), -np.inf)
     at_once = max(1, MAX_FACTOR_ENTRIES // (2 * lag * size**2))
-    for start in range(0, chain.n_sequences, at_once):
+    for start in tracked(range(0, chain.n_sequences, at_once), "sequences"):
         sequences = range(start, min(start + at_once, chain.n_sequences))
-        for sequence, factors in zip(sequences, _triangles(chain, lag, sequences), strict=True):
-            values = _graded_values(factors)
+        factors = _triangles(chain, lag, sequences)
+        for sequence in tracked(sequences, "sequences"):
+            values = _graded_values(factors[sequence - start])
             logs[sequence, : values.size] = values
     logs += LOG_2 * step_shifts(chain)[chain.n_steps - lag :].sum(axis=0)[:, None]
     return logs

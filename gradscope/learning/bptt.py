@@ -1,7 +1,6 @@
 """Backpropagation through time, exact and by hand, for every cell.
 
-With g_t = (∂E_t/∂y_t) V the error that enters at step t, the hidden adjoints δ_t = ∂E/∂h_t of a
-vanilla RNN obey
+With the error g_t = (∂E_t/∂y_t) V entering at step t, adjoints δ_t = ∂E/∂h_t of a vanilla RNN obey
 
     δ_t = g_t + (δ_{t+1} ∘ φ′(a_{t+1})) W,        δ_0 = (δ_1 ∘ φ′(a_1)) W,
 
@@ -11,11 +10,10 @@ and with ε_t = δ_t ∘ φ′(a_t) = ∂E/∂a_t, its local adjoint,
     ∂E/∂V = Σ_t (∂E_t/∂y_t)ᵀ h_t,    ∂E/∂c = Σ_t ∂E_t/∂y_t.
 
 Any other cell has the same sweep over its whole state: the VJP of its ``Linearization`` takes δ
-back one step and records the local adjoints on the way. One GEMM per step takes δ back, one per
-weight matrix makes the sums over t. Truncation at k sends each step's error back over at most k
-lags: the same Σ over lags ℓ = 0 … k that ``jacobians.shares`` splits the gradient into, not a cut
-into blocks. Source: Werbos (1990), Proc. IEEE 78(10); truncation BPTT(h) as in Williams & Peng
-(1990), Neural Computation 2(4).
+back one step and records the local adjoints on the way. One GEMM a step takes δ back, one a matrix
+sums over t. Truncation at k sends each step's error back over at most k lags: the same Σ over lags
+ℓ = 0 … k that ``jacobians.shares`` splits the gradient into, not a cut into blocks. Source: Werbos
+(1990), Proc. IEEE 78(10); truncation BPTT(h) as in Williams & Peng (1990), Neural Computation 2(4).
 """
 
 from dataclasses import dataclass

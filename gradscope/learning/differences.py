@@ -1,8 +1,7 @@
 """Central differences of the loss: slow, plain, and independent of ``bptt``, which they check.
 
 ∂E/∂θ_i ≈ (E(θ + s e_i) − E(θ − s e_i))/2s with s = ε^⅓ max(1, |θ_i|), where rounding and curvature
-balance (Nocedal & Wright 2006, section 8.1). What to expect: about 1e-9 relative for smooth
-activations, less where φ has kinks.
+balance (Nocedal & Wright 2006, section 8.1). Good to about 1e-9, less at kinks.
 """
 
 import numpy as np
@@ -12,6 +11,7 @@ from gradscope.data.batch import Batch
 from gradscope.learning.losses import step_errors
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import unroll
+from gradscope.progress import tracked
 
 CUBE_ROOT_OF_EPSILON = float(np.finfo(np.float64).eps ** (1.0 / 3.0))
 
@@ -26,12 +26,11 @@ def loss(params: Cell, batch: Batch) -> float:
 def central_differences(params: Cell, batch: Batch, name: str, entries: IntArray) -> FloatArray:
     """Return ∂E/∂(entries of one weight array) on a batch, (n,).
 
-    ``name`` is the array, as ``params.weights`` names it; ``entries`` (n,) are flat indices into
-    it. Cost: two trajectories per entry.
+    ``name`` is that of the array, ``entries`` (n,) flat indices; cost: two trajectories each.
     """
     weights = dict(params.weights())
     slopes = np.empty(entries.size)
-    for index, entry in enumerate(entries):
+    for index, entry in enumerate(tracked(entries, "entries")):
         here = weights[name].flat[entry]
         step = CUBE_ROOT_OF_EPSILON * max(1.0, abs(here))
         losses = []

@@ -24,8 +24,7 @@ class NonFinite:
     """The first number that stopped being finite.
 
     ``update`` counts from 1, ``step`` is the time step t (1 … T; None where the factor is a weight
-    or a sum over steps), and ``factor`` names the quantity in the words of the glossary, e.g.
-    "hidden state".
+    or a sum over steps), and ``factor`` names the quantity, such as "hidden state".
     """
 
     update: int

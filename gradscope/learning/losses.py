@@ -21,10 +21,7 @@ def step_errors(outputs: FloatArray, targets: Targets) -> tuple[FloatArray, Floa
     ``outputs`` (T,B,O) holds y_t at ``[t-1]``. Raises ShapeError if the targets differ in shape.
     """
     if outputs.shape != targets.values.shape:
-        raise ShapeError(
-            f"outputs have shape {outputs.shape} but targets {targets.values.shape}; they must "
-            "agree"
-        )
+        raise ShapeError(f"outputs {outputs.shape} and targets {targets.values.shape} must agree")
     wanted = targets.values
     single = targets.error is ErrorName.CROSS_ENTROPY and outputs.shape[2] == 1
     if single:

@@ -9,8 +9,7 @@ adam       m, s with β = (0.9, 0.999), bias-corrected, θ ← θ − η m̂/(�
            algorithm 1)
 =========  =========================================================================================
 
-Clipping by norm scales the whole gradient to the limit (Pascanu et al. 2013, algorithm 1); by value
-cuts each entry.
+Clipping by norm scales the gradient (Pascanu et al. 2013, algorithm 1); by value cuts each entry.
 """
 
 from collections.abc import Callable, Mapping

@@ -18,6 +18,7 @@ from gradscope.learning.optimizers import Optimizer, clip_by_norm, clip_by_value
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import Trajectory, unroll
 from gradscope.notebook_repr import CompactRepr
+from gradscope.progress import tracked
 
 Watcher = Callable[[int, float, float, Cell], None]
 Fits = Callable[[Cell], bool]
@@ -60,7 +61,7 @@ def train(
     limits, rows, target_steps = limits or Limits(), [], 1
     stop, non_finite = Stop.DONE, None
     try:
-        for update in range(1, updates + 1):
+        for update in tracked(range(1, updates + 1), "training"):
             batch = draw_batch()
             done = _update(params, batch, optimizer, limits, update, fits)
             if isinstance(done, NonFinite):

@@ -39,8 +39,7 @@ Steps = slice | IntArray
 At = int | Steps | tuple[int, slice, None] | tuple[IntArray, IntArray, None]
 """Which steps a linearization works at, as an index into its (T,B,·) factors: ``t - 1`` for rows
 (B,·) at step t, ``Steps`` for rows (n,B,·) at n steps, ``(t - 1, slice(None), None)`` for rows
-(B,r,·) at step t, ``(steps - 1, sequences, None)`` for rows (N,r,·) each at one step of one
-sequence."""
+(B,r,·) at step t, ``(steps - 1, sequences, None)`` for rows (N,r,·) at steps of sequences."""
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -49,8 +48,7 @@ class CellTrajectory(CompactRepr):
 
     ``inputs`` (T,B,D); ``states`` (T+1,B,S) with s_t at ``[t]``, the given s_0 first; ``hidden``
     (T+1,B,H), what the readout sees; ``pre_activations`` (T,B,G), block by block as in the table
-    above; ``candidates`` (T,B,H), where φ itself is taken: the units of a vanilla RNN, the
-    candidate of a gated cell.
+    above; ``candidates`` (T,B,H), where φ itself is taken: in units, or gated candidates.
     """
 
     inputs: FloatArray
@@ -97,11 +95,11 @@ class Linearization(ABC):
         return self.jvp(vectors, at)
 
     @property
-    @abstractmethod
     def written(self) -> FloatArray:
         """‖∂⁺s_t/∂a‖ for each number a that weights feed, (T,B,G), as ``local`` orders them; of a
         state that is taken before φ, ‖∂⁺φ(s_t)/∂a‖, since no weight sees s_t itself.
         """
+        return self.openings
 
     def fed(self) -> Iterator[tuple[str, slice, FloatArray]]:
         """Yield the name of each weight array, the part of ``local`` that it feeds, and the norm
@@ -126,9 +124,7 @@ class Linearization(ABC):
 
     @abstractmethod
     def stages(self, vectors: FloatArray, at: At) -> dict[str, FloatArray]:
-        """Build J_t v up from a simpler step to the whole one, stage by stage; the last is J_t v.
-        What each adds is what ``diagnosis`` calls a cause.
-        """
+        """Build J_t v up stage by stage, the last one J_t v: what each adds is a cause."""
 
     @abstractmethod
     def log_bound(self) -> float:
@@ -203,10 +199,7 @@ class Cell(CompactRepr, ABC):
         for name, shape in {**wanted, **more}.items():
             found = getattr(self, name).shape
             if found != shape:
-                raise ShapeError(
-                    f"{name} has shape {found}, but {hidden} hidden units and the sizes of the "
-                    f"biases ask for {shape}"
-                )
+                raise ShapeError(f"{name} has shape {found}, but the biases ask for {shape}")
 
     @abstractmethod
     def run(self, inputs: FloatArray, initial_state: FloatArray) -> CellTrajectory:

@@ -33,6 +33,7 @@ from gradscope.model.cells import (
     spectral_norm,
 )
 from gradscope.names import StateName
+from gradscope.progress import tracked
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -60,11 +61,11 @@ class ElmanParameters(Cell):
         transposed = np.ascontiguousarray(self.recurrent_weights.T)
         value, leaks, kept = self.activation.value, has_leak(self.leak), 1.0 - self.leak
         if self.state is StateName.PRE:
-            for step, a in enumerate(pre_activations):
+            for step, a in enumerate(tracked(pre_activations, "steps")):
                 a[:] += value(states[step]) @ transposed
                 states[step + 1] = kept * states[step] + self.leak * a
             return CellTrajectory(inputs, states, value(states), pre_activations, states[:-1])
-        for step, a in enumerate(pre_activations):
+        for step, a in enumerate(tracked(pre_activations, "steps")):
             a[:] += states[step] @ transposed
             states[step + 1] = value(a)
             if leaks:
@@ -82,11 +83,6 @@ class ElmanParameters(Cell):
         gains = self.leak * slopes if has_leak(self.leak) else slopes
         return PostLinearization(cell_trajectory, self, gains)
 
-    def at_ceiling(self, vectors: FloatArray) -> FloatArray:
-        """Return M v = (1−α) v + αγ W v, the step with every slope at its ceiling γ."""
-        driven = product(vectors, self.recurrent_weights.T)
-        return (1.0 - self.leak) * vectors + self.leak * self.activation.slope_ceiling * driven
-
     def log_bound(self, slope_ceiling: float) -> float:
         """log(max(1−α) + max(α) γ σ_max(W)), which no step exceeds, in nats."""
         return log_bound_per_step(self.recurrent_weights, slope_ceiling, self.leak)
@@ -97,8 +93,7 @@ def checked_leak(leak: float | FloatArray, size: int) -> float | FloatArray:
     given = np.asarray(leak, dtype=np.float64)
     if given.shape not in ((), (size,)):
         raise ShapeError(
-            f"the leak has shape {given.shape}; give one number, or one for each of the {size} "
-            "hidden units"
+            f"the leak has shape {given.shape}; give 1, or 1 for each of the {size} hidden units"
         )
     outside = given[~((given > 0.0) & (given <= 1.0))]
     if outside.size:
@@ -128,8 +123,7 @@ def one_leak(params: ElmanParameters) -> float:
     if isinstance(params.leak, float):
         return params.leak
     raise SettingError(
-        f"the leak is {params.leak.min():g} to {params.leak.max():g}, but the theory of wide "
-        "networks has the same for all units; give one number"
+        f"the leak is {params.leak.min():g} to {params.leak.max():g}, but theory takes one number"
     )
 
 
@@ -155,8 +149,10 @@ class _ElmanLinearization(Linearization, ABC):
         return self.cell.state_size
 
     def stages(self, vectors: FloatArray, at: At) -> dict[str, FloatArray]:
-        """The step with its slopes at the ceiling, then as they are."""
-        return {"ceiling": self.cell.at_ceiling(vectors), "saturation": self.jvp(vectors, at)}
+        """M v = (1−α) v + αγ W v, the step with its slopes at the ceiling, then as they are."""
+        leak, driven = self.cell.leak, product(vectors, self.cell.recurrent_weights.T)
+        at_ceiling = (1.0 - leak) * vectors + leak * self.cell.activation.slope_ceiling * driven
+        return {"ceiling": at_ceiling, "saturation": self.jvp(vectors, at)}
 
     def log_bound(self) -> float:
         """log(max(1−α) + max(α) γ σ_max(W)), in nats."""
@@ -171,11 +167,6 @@ class PostLinearization(_ElmanLinearization):
 
     @property
     def openings(self) -> FloatArray:
-        """α φ′(a_t)."""
-        return self.gains
-
-    @property
-    def written(self) -> FloatArray:
         """α φ′(a_t)."""
         return self.gains
 

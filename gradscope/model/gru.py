@@ -19,6 +19,7 @@ from gradscope.arrays import FloatArray
 from gradscope.model.activations import SIGMOID, TANH, Activation
 from gradscope.model.cells import WEIGHT_NAMES, Cell, CellTrajectory, project_inputs
 from gradscope.model.gru_linearization import ResetAfterLinearization, ResetBeforeLinearization
+from gradscope.progress import tracked
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -61,7 +62,7 @@ class GruParameters(Cell):
         # Where the reset comes after the product, one GEMM feeds gates and candidate.
         fed_at_once = np.ascontiguousarray(weights[: 2 * size].T if bias is None else weights.T)
         to_candidate = np.ascontiguousarray(weights[2 * size :].T)
-        for step, a in enumerate(driven):
+        for step, a in enumerate(tracked(driven, "steps")):
             before = states[step]
             fed = before @ fed_at_once
             a[:, : 2 * size] += fed[:, : 2 * size]

@@ -2,8 +2,7 @@
 
     J_t = diag(z) + diag((h_{t−1} − n) z′) W_z + diag((1−z) φ′) ∂a_n/∂h_{t−1},
 
-primes for slopes, and the last factor by where the reset gate stands. The step itself lives in
-``gru``.
+primes for slopes, the last factor by where the reset gate stands. The step itself: ``gru``.
 """
 
 from abc import ABC
@@ -55,9 +54,7 @@ class _GruLinearization(Linearization, ABC):
     def _stages(
         self, vectors: FloatArray, at: At, driven: FloatArray, gated: FloatArray
     ) -> dict[str, FloatArray]:
-        """The update gate alone, then W_n v (``driven``) with φ at its ceiling, with φ as it is,
-        with the reset gate (``gated``), with all gates moving.
-        """
+        """The update gate alone, with W_n v and φ at its ceiling, φ as it is, r, moving gates."""
         direct, gains = vectors * self.update[at], self.candidate_gains[at]
         return {
             "direct": direct,
@@ -72,8 +69,7 @@ class _GruLinearization(Linearization, ABC):
 class ResetAfterLinearization(_GruLinearization):
     """∂a_n/∂h = diag(r) W_n + diag((W_n h + b′) r′) W_r; ``reset_gains`` is the last diagonal.
 
-    Local adjoints stand as (W_n h + b′, r, z, n), so that what W feeds and what U feeds are each
-    one piece of them.
+    Local adjoints stand as (W_n h + b′, r, z, n): what W feeds and what U feeds are one piece each.
     """
 
     @property

@@ -40,9 +40,7 @@ KERAS_FORGET_BIAS = 1.0
 
 
 def orthogonal(rng: np.random.Generator, rows: int, columns: int | None = None) -> FloatArray:
-    """Return a Haar-distributed matrix of orthonormal columns, at most as many as the rows, by
-    default (rows, rows): Mezzadri (2007), math-ph/0609050.
-    """
+    """Return Haar-distributed orthonormal columns: Mezzadri (2007), math-ph/0609050."""
     q, r = np.linalg.qr(rng.standard_normal((rows, rows if columns is None else columns)))
     # QR leaves the signs of R's diagonal open; Haar measure asks for positive ones.
     signed: FloatArray = q * np.sign(np.diagonal(r))
@@ -136,8 +134,7 @@ def initialize(
     """Draw the weights of a vanilla RNN of sizes (D, H, O) by a scheme of the table above, with
     factors ``gain`` on W and ``input_scale`` on U; same state of ``rng``, same weights.
 
-    ``center_bias`` sets b = −W·½, so that a sigmoid net rests at h = ½, where its slope is largest;
-    SettingError with another activation.
+    ``center_bias`` sets b = −W·½: a sigmoid net rests at h = ½; SettingError with another.
     """
     weights = Draw(scheme, gain, input_scale).weights(rng, sizes, 1)
     if center_bias:

@@ -34,6 +34,7 @@ from gradscope.model.cells import (
     project_inputs,
     spectral_norm,
 )
+from gradscope.progress import tracked
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -63,7 +64,7 @@ class LstmParameters(Cell):
         states = np.empty((inputs.shape[0] + 1, *initial_state.shape))
         states[0] = initial_state
         transposed = np.ascontiguousarray(self.recurrent_weights.T)
-        for step, a in enumerate(driven):
+        for step, a in enumerate(tracked(driven, "steps")):
             a[:] += states[step, :, :size] @ transposed
             entry, forget = np.split(gate.value(a[:, : 2 * size]), 2, axis=1)
             after = forget * states[step, :, size:] + entry * value(a[:, 2 * size : 3 * size])
@@ -177,9 +178,7 @@ class LstmLinearization(Linearization):
         return np.concatenate([errors, np.zeros_like(errors)], axis=2)
 
     def stages(self, vectors: FloatArray, at: At) -> dict[str, FloatArray]:
-        """The forget gate alone, then W_g with φ at its ceiling and the input gate open, with φ as
-        it is, with the input gate, with all gates moving.
-        """
+        """The forget gate alone, with W_g v and φ at its ceiling, φ as it is, i, moving gates."""
         size = self.cell.hidden_size
         to_candidate = self.cell.recurrent_weights[2 * size : 3 * size]
         driven = product(vectors[..., :size], to_candidate.T)

@@ -69,7 +69,7 @@ def turned(values: FloatArray, lengths: IntArray | None) -> FloatArray:
 def unroll_stack(
     layers: Sequence[Layer],
     inputs: FloatArray,
-    initial_states: Sequence[FloatArray] | None = None,
+    initial_states: Sequence[FloatArray | None] | None = None,
     noise: NoiseSource | None = None,
     lengths: IntArray | None = None,
 ) -> tuple[LayerTrajectory, ...]:
@@ -83,10 +83,7 @@ def unroll_stack(
     """
     count = sum(len(layer.directions) for layer in layers)
     if initial_states is not None and len(initial_states) != count:
-        raise ShapeError(
-            f"there are {len(initial_states)} initial states, but the layers have {count} cells; "
-            "give one for each"
-        )
+        raise ShapeError(f"{len(initial_states)} initial states, but the layers have {count} cells")
     states = iter([None] * count if initial_states is None else initial_states)
     trajectories: list[LayerTrajectory] = []
     for layer in layers:
@@ -133,8 +130,7 @@ def cell_without_readout(
     beside_state = none if weights.recurrent_bias is None else weights.recurrent_bias
     if beside_inputs.shape != none.shape or beside_state.shape != none.shape:
         raise ShapeError(
-            f"the biases have shapes {beside_inputs.shape} and {beside_state.shape}, but U has "
-            f"{none.size} rows; they must agree"
+            f"biases have shapes {beside_inputs.shape} and {beside_state.shape}; give {none.shape}"
         )
     bias = beside_inputs + beside_state
     readout = np.zeros((0, size)), np.zeros(0)

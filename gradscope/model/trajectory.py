@@ -1,8 +1,7 @@
 """The trajectory of a network through time, with all that its gradient needs.
 
 ``a_t = U x_t + W h_{t−1} + b`` and ``h_t = φ(a_t)`` for a vanilla RNN; every cell has its own
-``run``. The slopes are taken from the pre-activations, so they stay accurate where the state itself
-has rounded to its limit.
+``run``. Slopes are taken from pre-activations, accurate where the state has rounded to its limit.
 """
 
 from dataclasses import dataclass, fields, replace
@@ -115,10 +114,7 @@ def unroll(
     """
     n_inputs, n_hidden, _ = params.sizes
     if inputs.ndim != 3 or inputs.shape[2] != n_inputs:
-        raise ShapeError(
-            f"inputs have shape {inputs.shape}, but the network takes {n_inputs} inputs; give "
-            f"(T,B,{n_inputs})"
-        )
+        raise ShapeError(f"inputs have shape {inputs.shape}; give (T,B,{n_inputs}) to this network")
     n_steps, n_sequences, _ = inputs.shape
     asked = (n_sequences, params.state_size)
     first = np.zeros(asked) if initial_state is None else initial_state

@@ -1,7 +1,6 @@
 """Results as text: JSON whose field names are a promise, CSV with a stable column order, Markdown.
 
-JSON holds finite numbers only; where there is none the field is null and a field beside it says
-why. What goes into a document lives in ``documents``, what into a row in ``documents.rows``.
+JSON holds finite numbers only; where there is none the field is null, with the reason beside it.
 """
 
 import csv

@@ -1,9 +1,5 @@
-"""The report as one self-contained HTML file: no network, no script; light and dark; prints well.
-
-The verdict first, then why, then what to do, then every panel with how to read it for this run and
-its numbers to download, then the settings and the command, in the frame of ``page.html``.
-Everything that comes from a file or a setting is escaped. A notebook shows less, inside its own
-page: the verdict in words, the picture, the reasons, what to do.
+"""The report as one self-contained HTML file, in the frame of ``page.html``: no network, no script;
+all that comes from a file or a setting is escaped. A notebook shows less, inside its own page.
 """
 
 import base64
@@ -43,7 +39,7 @@ from gradscope.report.terminal.trial import (
 from gradscope.report.words import headline as words
 from gradscope.report.words.captions import verification_sentences
 from gradscope.report.words.numbers import power_of_ten, steps
-from gradscope.report.words.reasons import reason_sentence, reasons_of
+from gradscope.report.words.reasons import reason_sentence, why
 from gradscope.report.words.remedies import advice
 
 
@@ -72,7 +68,7 @@ def analysis_html(analysis: Analysis) -> str:
     sections = [
         _section("numbers", "In numbers", _numbers(analysis)),
         _section("layers", layers_title, _table(terminal.LAYER_TITLES, layers)) if layers else "",
-        _section("why", "Why", bullet_list(reasons_of(analysis))),
+        _section("why", "Why", bullet_list(why(analysis))),
         _section("advice", "What to do", bullet_list(*advised)) if advised[0] else "",
         *(_figure(each, analysis) for each in PANELS.values() if each.shown(analysis)),
         _section("again", "Reproduce it", again),
@@ -167,10 +163,9 @@ def notebook_page(result: NotebookResult) -> str:
 @notebook_page.register
 def _(analysis: Analysis) -> str:
     drawn = analysis_picture(analysis, ".png")
-    why = _points("Why", reasons_of(analysis))
-    advised = _points("What to do", *advice(analysis))
+    lists = _points("Why", why(analysis)), _points("What to do", *advice(analysis))
     about = words.describe(analysis.settings, analysis)
-    return _framed(words.answer(analysis), about, drawn, why, advised)
+    return _framed(words.answer(analysis), about, drawn, *lists)
 
 
 @notebook_page.register
@@ -185,9 +180,9 @@ def _(comparison: Comparison) -> str:
 def _(diagnosis: Diagnosis) -> str:
     threshold = diagnosis.thresholds.vanishing
     drawn = profile_picture(diagnosis.norms, threshold, diagnosis.log_bound)
-    why = _points("Why", [reason_sentence(each) for each in diagnosis.verdict.reasons])
+    reasons = _points("Why", [reason_sentence(each) for each in diagnosis.verdict.reasons])
     said = words.headline(diagnosis.verdict, threshold)
-    return _framed(said, words.cause_sentence(diagnosis.causes), drawn, why)
+    return _framed(said, words.cause_sentence(diagnosis.causes), drawn, reasons)
 
 
 @notebook_page.register

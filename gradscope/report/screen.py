@@ -1,8 +1,4 @@
-"""What a page is drawn for: how wide the terminal is, and which characters it can show.
-
-Mathematical symbols (σ, ∂, ‖ ‖) are spelled out for an ASCII terminal. Text from a user's file is
-shown on one line, its control characters escaped.
-"""
+"""What a page is drawn for: how wide the terminal is, and which characters it can show."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

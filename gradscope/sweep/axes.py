@@ -34,9 +34,7 @@ def parse_axes(texts: Sequence[str]) -> Axes:
         name, equals, values = text.partition("=")
         name = name.strip().replace("-", "_")
         if not equals or not name or not values.strip():
-            raise SettingError(
-                f"-P is {text!r}; give a setting and its values, as in -P gain=0.5:3:26"
-            )
+            raise SettingError(f"-P is {text!r}; give its values, as in -P gain=0.5:3:26")
         check_names({name: None}, "-P")
         if name in axes:
             raise SettingError(f"-P {name} is given twice; name all its values in one")
@@ -86,9 +84,8 @@ def _of_kind(kind: Any, text: str, flag: str) -> tuple[Any, ...]:
     choices: Mapping[str, Any] = SWITCHES if kind is bool else {str(each): each for each in kind}
     for word in words:
         if word not in choices:
-            raise SettingError(
-                f"{flag} is {text!r}, but there is no {word!r}; choose from {', '.join(choices)}"
-            )
+            known = ", ".join(choices)
+            raise SettingError(f"{flag} is {text!r}, but there is no {word!r}; choose from {known}")
     return tuple(choices[word] for word in words)
 
 
@@ -114,16 +111,12 @@ def parse_numbers(text: str, flag: str) -> tuple[float, ...]:
     logarithmic = text.strip().startswith("log:")
     parts = text.strip().removeprefix("log:").split(":")
     if len(parts) != 3:
-        raise SettingError(
-            f"{flag} is {text!r}; give a range as start:stop:count, log:start:stop:count, or a "
-            "list as in a,b,c"
-        )
+        forms = "start:stop:count, log:start:stop:count or a list as in a,b,c"
+        raise SettingError(f"{flag} is {text!r}; give a range as {forms}")
     start, stop = (_number(part, text, flag) for part in parts[:2])
     if not parts[2].strip().isdecimal() or not 1 <= int(parts[2]) <= MAX_RANGE:
-        raise SettingError(
-            f"{flag} is {text!r}, but its count is {parts[2]!r}; choose a whole number from 1 to "
-            f"{MAX_RANGE}"
-        )
+        fault = f"its count is {parts[2]!r}; choose a whole number from 1 to {MAX_RANGE}"
+        raise SettingError(f"{flag} is {text!r}, but {fault}")
     count = int(parts[2])
     if not logarithmic:
         points = _evenly(start, stop, count)
@@ -153,9 +146,8 @@ def _number(part: str, text: str, flag: str) -> float:
     try:
         number = float(part)
     except ValueError as error:
-        raise SettingError(
-            f"{flag} is {text!r}, but {part!r} is not a number; give numbers as in 10,50,100"
-        ) from error
+        fault = f"{part!r} is not a number; give numbers as in 10,50,100"
+        raise SettingError(f"{flag} is {text!r}, but {fault}") from error
     if not math.isfinite(number):
         raise SettingError(f"{flag} is {text!r}, but {part!r} is not finite; give finite numbers")
     return number

@@ -88,10 +88,7 @@ COLUMNS: Mapping[str, Column] = {
 }
 """Results that are one number or word each."""
 
-SCALARS: Mapping[str, str] = {
-    **{name: column.kind for name, column in COLUMNS.items()},
-    "null_because": "TEXT",
-}
+SCALARS = {name: column.kind for name, column in COLUMNS.items()} | {"null_because": "TEXT"}
 """The SQL types of ``COLUMNS``, and of why numbers that belong there are missing."""
 
 CURVES: Mapping[str, str] = {

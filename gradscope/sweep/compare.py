@@ -1,8 +1,8 @@
 """Networks side by side: every kind of cell, activation and length over several seeds, all else
 alike; or the networks in some files.
 
-Each is one analysis, and they are handed to the executors of a sweep. It comes to the same bits on
-each, since a worker process has as many BLAS threads as this one.
+Each is one analysis, of the same bits on every executor of a sweep, since a worker process has as
+many BLAS threads as this one.
 """
 
 import re
@@ -44,10 +44,8 @@ def comparison_cells(
 ) -> tuple[Settings, ...]:
     """Return the settings of every cell of a comparison, each checked against its task or data."""
     if settings.weights is not None:
-        raise SettingError(
-            f"the network in {settings.weights} is given, not drawn; compare it with others from "
-            "files: gradscope compare FILE FILE"
-        )
+        remedy = "compare it with others from files: gradscope compare FILE FILE"
+        raise SettingError(f"the network in {settings.weights} is given, not drawn; {remedy}")
     kinds, activations = tuple(kinds or (settings.cell,)), tuple(activations)
     axes = {"cell": kinds, "activation": activations, "steps": tuple(steps)}
     shared = {name: value for name, value in settings.as_dict().items() if name not in axes}
@@ -82,11 +80,9 @@ def compare(
     WorkerError if a worker process dies.
     """
     read_once = cache(read_table)
-    cells: Sequence[Any] = (
-        comparison_cells(settings, activations, steps, kinds, read_once, seeds)
-        if isinstance(settings, Settings)
-        else list(settings)
-    )
+    cells: Sequence[Any] = settings if isinstance(settings, Sequence) else ()
+    if isinstance(settings, Settings):
+        cells = comparison_cells(settings, activations, steps, kinds, read_once, seeds)
     if not cells:
         raise SettingError("there is nothing to compare; name an activation and a number of steps")
     prepared = partial(prepare, read_run=cache(load_run), read_table=read_once)
@@ -113,9 +109,8 @@ def compare(
     except KeyboardInterrupt:
         interrupted = True
     except BrokenExecutor as error:
-        raise WorkerError(
-            f"a worker process died ({error}); is memory short? Choose fewer --workers"
-        ) from error
+        remedy = "is memory short? Choose fewer --workers"
+        raise WorkerError(f"a worker process died ({error}); {remedy}") from error
     finally:
         done = tuple(each.result() for each in futures if each.done() and not each.exception())
         pool.close()
@@ -134,9 +129,7 @@ def cells_of_files(paths: Iterable[str | Path], given: Mapping[str, Any]) -> lis
         found += [path / name for name in names] if path.is_dir() else [path]
     if len(set(found)) < max(len(found), 2):
         named = ", ".join(map(str, found)) or "none"
-        raise SettingError(
-            f"the networks to compare are {named}; name two files or more, each once"
-        )
+        raise SettingError(f"the networks are {named}; name two files or more, each once")
     return [{**given, "load" if holds_run(each) else "weights": str(each)} for each in found]
 
 

@@ -97,10 +97,9 @@ class ProcessPool(WorkerPool):
             self.executor.submit(os.getpid).result()
         except BrokenExecutor as error:
             self.close()
-            raise WorkerError(
-                "worker processes end as soon as they start; is memory short, or is the script "
-                "without an `if __name__ == '__main__':`? Try --executor serial"
-            ) from error
+            fault = "is memory short, or is the script without an `if __name__ == '__main__':`?"
+            text = f"worker processes end as soon as they start; {fault} Try --executor serial"
+            raise WorkerError(text) from error
 
     def in_flight(self, each: int) -> int:
         """Return the cells for all processes."""
@@ -168,10 +167,9 @@ class DaskPool(WorkerPool):
                 if failed.status == "connecting":
                     failed.close()
             where = scheduler or "a local cluster"
-            raise WorkerError(
-                f"no dask scheduler answers at {where} ({error}); check the address and, where TLS "
-                "is on, dask's configuration, or start one with: dask scheduler"
-            ) from error
+            remedy = "check the address and dask's configuration, or start one: dask scheduler"
+            fault = f"no dask scheduler answers at {where} ({error})"
+            raise WorkerError(f"{fault}; {remedy}") from error
         self.executor = self._client.get_executor(pure=False, retries=LOST_WORKERS_ALLOWED)
 
     def _connect(
@@ -188,10 +186,9 @@ class DaskPool(WorkerPool):
                 with Path(scheduler).open("rb") as file:
                     address = str(json.loads(file.read(2**16))["address"])
             except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
-                raise SettingError(
-                    f"--scheduler {scheduler} is no address and no file that holds one; give "
-                    "tcp://HOST:PORT, or the file of: dask scheduler --scheduler-file FILE"
-                ) from error
+                fault = "is no address and no file that holds one"
+                remedy = "give tcp://HOST:PORT, or FILE of: dask scheduler --scheduler-file FILE"
+                raise SettingError(f"--scheduler {scheduler} {fault}; {remedy}") from error
         return distributed.Client(address, timeout=CONNECTION_PATIENCE)
 
     def absence(self) -> float:
@@ -261,10 +258,9 @@ Crew = Workers
 
 def workers_gone(error: BaseException) -> WorkerError:
     """Say that the workers, or their scheduler, can be asked no more, and what to do."""
-    return WorkerError(
-        f"the workers are gone or cannot run a cell ({type(error).__name__}: {error}); what ended "
-        "is kept; start them again with the same gradscope and run the same command"
-    )
+    fault = f"the workers are gone or cannot run a cell ({type(error).__name__}: {error})"
+    remedy = "start them again with the same gradscope and run the same command"
+    return WorkerError(f"{fault}; what ended is kept; {remedy}")
 
 
 def is_fault_of_cell(error: BaseException) -> bool:

@@ -22,6 +22,7 @@ from gradscope.analysis.settings import SEQUENCE_SETTINGS, SETTINGS, Settings
 from gradscope.data.intake import opened
 from gradscope.data.table import read_table
 from gradscope.errors import GradscopeError, SettingError
+from gradscope.progress import tracked
 from gradscope.sweep.axes import Axes
 
 ALGORITHM_VERSION = 2
@@ -63,10 +64,8 @@ class Shard:
 
     def __post_init__(self) -> None:
         if not 1 <= self.number <= self.count:
-            raise SettingError(
-                f"--shard is {self.number}/{self.count}; parts are counted from 1 up to the number "
-                "of parts, as in 3/16"
-            )
+            remedy = "parts are counted from 1 up to the number of parts, as in 3/16"
+            raise SettingError(f"--shard is {self.number}/{self.count}; {remedy}")
 
     @classmethod
     def parse(cls, text: str) -> "Shard":
@@ -95,24 +94,19 @@ class Grid:
     def __post_init__(self) -> None:
         for name in self.axes:
             if name in self.shared:
-                raise SettingError(
-                    f"{name} is set to {self.shared[name]} and swept over too; leave one out"
-                )
+                value = self.shared[name]
+                raise SettingError(f"{name} is set to {value} and swept over too; leave one out")
         given = "weights" in self.axes or self.shared.get("weights") is not None
         trained = "start" in self.axes or self.shared.get("start") is not None
         if self.seeds > 1 and given and not trained and self.shared.get("data") is not None:
-            raise SettingError(
-                f"--seeds is {self.seeds}, but nothing is drawn: the network and --data are given; "
-                "leave it out"
-            )
+            fault = "nothing is drawn: the network and --data are given; leave it out"
+            raise SettingError(f"--seeds is {self.seeds}, but {fault}")
         if self.seeds < 1:
             raise SettingError(f"--seeds is {self.seeds}; choose 1 or more")
         if self.seeds > 1 and "seed" in self.axes:
             raise SettingError("--seeds and -P seed are both given; choose one")
         if self.size > MAX_GRID:
-            raise SettingError(
-                f"the grid has {self.size} cells; choose fewer values, at most {MAX_GRID}"
-            )
+            raise SettingError(f"the grid has {self.size} cells; choose at most {MAX_GRID}")
 
     @property
     def size(self) -> int:
@@ -183,10 +177,8 @@ class Plan:
     left_out: tuple[str, ...] = ()
 
 
-def make_plan(
-    grid: Grid, shard: Shard | None = None, *, skip_contradictions: bool = False, watch: Any = None
-) -> Plan:
-    """Return the cells of a grid, or of one part of it; ``watch("", planned)`` hears of it.
+def make_plan(grid: Grid, shard: Shard | None = None, *, skip_contradictions: bool = False) -> Plan:
+    """Return the cells of a grid, or of one part of it.
 
     SettingError if a combination contradicts itself; with ``skip_contradictions`` such combinations
     are left out, and it is raised if all are.
@@ -194,9 +186,7 @@ def make_plan(
     make_cell = _cell_maker(grid.shared)
     cells: dict[str, Cell] = {}
     left_out = []
-    for done, values in enumerate(grid.combinations()):
-        if watch and done % 1000 == 0:
-            watch("", done)
+    for values in tracked(grid.combinations(), "cells", grid.size):
         try:
             cell = make_cell(values)
         except GradscopeError as error:

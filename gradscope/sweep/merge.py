@@ -1,9 +1,8 @@
 """Joining stores, as the shards of one sweep leave them.
 
-The same cell in two stores is one cell. Where both are done their results must agree: to the last
-bit where one type of machine computed both, within the tolerance that the cell's own growth
-justifies (``diagnosis.rounding``) where two did. Results beyond that are a conflict, which is
-refused. A done cell wins over a failed one.
+Where the same cell is done in two, the results must agree: to the last bit where one type of
+machine computed both, within the tolerance that the cell's own growth justifies
+(``diagnosis.rounding``) where two did. A done cell wins over a failed one.
 """
 
 import contextlib
@@ -119,10 +118,8 @@ def _agreed(before: Found, found: Found) -> Found:
         rows = (before.row, found.row)
         pairs = {name: " and ".join(_shown(row[name]) for row in rows) for name in wrong}
         shown = ", ".join(f"{name} ({pair})" for name, pair in pairs.items())
-        raise ArchiveError(
-            f"{before.path} and {found.path} disagree about cell {found.row['key'][:12]} in "
-            f"{shown}; {limit}; find out which is right, and leave the other out"
-        )
+        fault = f"disagree about cell {found.row['key'][:12]} in {shown}; {limit}"
+        raise ArchiveError(f"{before.path} and {found.path} {fault}; leave out the wrong one")
     if not differing:
         return before
     return min(before, found, key=lambda each: (each.environment, repr(each.row)))
@@ -157,14 +154,10 @@ def tolerance_of(row: Row, name: str) -> float | None:
     # The growth rate and its causes are taken over steps that follow.
     long = "rate_" in name or name.startswith("cause_")
     further = burn_in_steps(row["burn_in"], row["leak"]) if long else 0
-    rounding = amplified_rounding(
-        rates,
-        steps=row["steps"] + further,
-        width=row["hidden"],
-        updates=updates,
-        # Lags count back in time, so that the profile reversed is a curve over the steps.
-        rise=max(largest_rise(curves[0]), largest_rise(curves[1][::-1])) * LN_10,
-    )
+    # Lags count back in time, so that the profile reversed is a curve over the steps.
+    rise = max(largest_rise(curves[0]), largest_rise(curves[1][::-1])) * LN_10
+    sizes = {"steps": row["steps"] + further, "width": row["hidden"], "updates": updates}
+    rounding = amplified_rounding(rates, **sizes, rise=rise)
     return relative_tolerance(rounding, row["tolerance"])
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from gradscope.analysis.settings import Settings
 from gradscope.names import ExecutorName
+from gradscope.progress import tracked
 from gradscope.sweep.cell import Status, run_cell
 from gradscope.sweep.executors import Workers, available_cores
 from gradscope.sweep.grid import Cell, Plan
@@ -40,7 +41,7 @@ def estimate(cells: Sequence[Cell], budget: float = BUDGET) -> Estimate:
         return Estimate(0.0, 0, 0)
     run_cell(by_size[order[0]])  # The first run also loads what it needs.
     took: dict[Size, float] = {}
-    for size in order:
+    for size in tracked(order, "sizes"):
         start = time.perf_counter()
         run_cell(by_size[size])
         took[size] = time.perf_counter() - start

@@ -42,10 +42,6 @@ class Rows(CompactRepr):
     columns: tuple[str, ...]
     values: tuple[tuple[Any, ...], ...]
 
-    def compact_fields(self) -> dict[str, Any]:
-        """Return how many there are of each."""
-        return {"columns": len(self.columns), "rows": len(self.values)}
-
     def column(self, name: str) -> tuple[Any, ...]:
         """Return the values of one column."""
         place = self.columns.index(name)
@@ -122,10 +118,9 @@ def _readable(path: Path, where: str | None = None) -> Iterator[None]:
         # An open quote swallows the rest of the query: its first line is all that was the person's.
         text = str(error).partition("\n")[0].rstrip(".")
         known = {"interrupted": "it takes too long", "not authorized": "it reads more than cells"}
-        raise SettingError(
-            f"--where is {where!r}, but SQLite says: {known.get(text, text)}; give a condition on "
-            "the columns of cells, as in \"activation = 'tanh' AND gain > 1\""
-        ) from error
+        remedy = "give a condition on the columns of cells, as in \"cell = 'gru' AND gain > 1\""
+        fault = known.get(text, text)
+        raise SettingError(f"--where is {where!r}, but SQLite says: {fault}; {remedy}") from error
 
 
 def _open_read_only(path: Path) -> sqlite3.Connection:

@@ -1,9 +1,7 @@
 """The run of a sweep: hand out the cells that the store lacks, and keep each as soon as it ends.
 
-A bounded number of cells is in flight. Whatever has ended when the parent looks is committed in one
-transaction. A pool whose worker was killed is started again, and the cells that were in flight are
-tried again one at a time, so that a cell that kills its worker is found out without blaming those
-beside it.
+Whatever has ended when the parent looks is committed in one transaction. Where a worker was killed,
+the cells in flight are tried again one at a time, so that the one that kills workers is found out.
 """
 
 import math
@@ -90,11 +88,8 @@ def run_sweep(
         again = {Status.FAILED} if retry_failed else set()
         missing = [cell for cell in wanted if statuses.get(cell.key) in {None, *again}]
         kept = [statuses[cell.key] for cell in wanted if cell.key in statuses]
-        progress = Progress(
-            total=len(wanted),
-            kept=len(wanted) - len(missing),
-            kept_failed=0 if retry_failed else kept.count(Status.FAILED),
-        )
+        failed = 0 if retry_failed else kept.count(Status.FAILED)
+        progress = Progress(len(wanted), len(wanted) - len(missing), failed)
         watch = watch or (lambda _progress: None)
         watch(progress)
         run = _Run(store, workers or crew or Workers(), deque(missing), progress, watch)
@@ -183,10 +178,8 @@ class _Run:
 
     def _keep_ended(self) -> None:
         """Save all cells that ended well, whatever became of the others."""
-        for future in self.flying:
-            if future.done() and _error_of(future) is None:
-                outcome = future.result()
-                self.unsaved += [outcome] if outcome.algorithm == ALGORITHM_VERSION else []
+        ended = [each.result() for each in self.flying if each.done() and not _error_of(each)]
+        self.unsaved += (each for each in ended if each.algorithm == ALGORITHM_VERSION)
         self.flying.clear()
         self._save()
 
@@ -237,7 +230,8 @@ def _outcome_of(future: Future[Outcome], cell: Cell) -> Outcome:
         raise executors.workers_gone(error) from error
     outcome = future.result()
     if outcome.algorithm != ALGORITHM_VERSION:
-        text = f"a worker has algorithm version {outcome.algorithm}, but this is "
-        text += f"{ALGORITHM_VERSION}; install the same gradscope on all"
-        raise WorkerError(text)
+        fault = (
+            f"a worker has algorithm version {outcome.algorithm}, but this is {ALGORITHM_VERSION}"
+        )
+        raise WorkerError(f"{fault}; install the same gradscope on all")
     return outcome

@@ -1,9 +1,7 @@
 """The store of a sweep: one SQLite file with one row for every finished cell.
 
-Three tables: ``cells``, whose columns are the key, the status, every setting by its name, the
-results (``sweep.cell``), how the row came about, and the curves as little-endian float64; ``meta``,
-names and values that say which schema and algorithm wrote the file; and ``environments``, by the
-key of a cell what computed it, as JSON (``machine.environment``; absent in older stores).
+Three tables: ``cells`` (its columns: ``sweep.cell``); ``meta``, which schema wrote the file;
+and ``environments``, by the key of a cell what computed it, as JSON (absent in older stores).
 
 There is one writer, the parent of the sweep; a row is committed as soon as its cell ends, so that a
 kill at any moment loses only what still ran. The journal is SQLite's rollback journal, since the
@@ -23,7 +21,7 @@ from typing import Any, Self
 
 import gradscope
 from gradscope.errors import ArchiveError, GradscopeError, OutputError
-from gradscope.sweep.cell import Outcome, Status, columns, fits, setting_columns
+from gradscope.sweep.cell import HEAD, TAIL, Outcome, Status, columns, fits, setting_columns
 from gradscope.sweep.grid import ADDED_SETTINGS, ALGORITHM_VERSION
 
 OLDER_ALGORITHMS = [str(version) for version in range(1, ALGORITHM_VERSION)]
@@ -119,17 +117,14 @@ INSERT = _insertion("NOTHING")
 
 def row_of(outcome: Outcome) -> tuple[Any, ...]:
     """Return an outcome as a row in the order of ``columns``."""
-    settings = outcome.cell.settings.as_dict()
+    settings, same = outcome.cell.settings.as_dict(), (*HEAD, *TAIL)
     values = {name: settings[name] for name in setting_columns()} | {
         **outcome.numbers,
+        **{name: getattr(outcome, name) for name in same if hasattr(outcome, name)},
         "key": outcome.cell.key,
         "status": str(outcome.status),
-        "error": outcome.error,
         "attempts": 1,
         "duration_seconds": outcome.duration,
-        "finished_at": outcome.finished_at,
-        "gradscope": outcome.gradscope,
-        "algorithm": outcome.algorithm,
         "python": outcome.environment["python"],
         "numpy": outcome.environment["numpy"],
         "traceback": outcome.trace,
@@ -209,15 +204,12 @@ def check_schema(
     for what, wanted in (("schema", SCHEMA_VERSION), ("algorithm", ALGORITHM_VERSION)):
         version = found.get(f"{what}_version")
         if version != str(wanted) and not (older and what == "algorithm"):
-            raise ArchiveError(
-                f"{path} was written by {what} version {version}, but this is {what} version "
-                f"{wanted}; {remedy}"
-            )
+            fault = f"was written by {what} version {version}, but this is {what} version {wanted}"
+            raise ArchiveError(f"{path} {fault}; {remedy}")
     lacking = [name for name in columns() if name not in present]
     if {*present}.difference(columns()) or not (older or {*lacking} <= {*ADDED_SETTINGS}):
-        raise ArchiveError(
-            f"{path} has other columns than gradscope {gradscope.__version__} writes; {remedy}"
-        )
+        fault = f"has other columns than gradscope {gradscope.__version__} writes"
+        raise ArchiveError(f"{path} {fault}; {remedy}")
     version = found["algorithm_version"]
     return {name: version if name == "algorithm" else "NULL" for name in lacking}
 

@@ -1,8 +1,7 @@
 """Many cells as few numbers: groups, fields over two settings, curves over one.
 
-Quantiles (``arrays.quantiles``) are taken over the cells that share a place: seeds, and any other
-setting that is swept but not shown. A rate of −∞ (the product is exactly zero) and a horizon beyond
-the lags measured count as the smallest rate and the largest horizon.
+Quantiles are taken over the cells that share a place: seeds, and any other setting that is swept
+but not shown. A rate of −∞ and a horizon beyond the lags count as the smallest and the largest.
 """
 
 import json
@@ -37,7 +36,8 @@ MAX_GROUPS = 24
 @dataclass(frozen=True, eq=False, slots=True)
 class Group:
     """Cells that share some settings. The medians, None where no cell is done: ``rate`` in nats per
-    step (−inf: exactly zero), ``horizon`` in steps (inf: beyond the lags measured).
+    step (−inf: exactly zero), ``horizon`` in steps (inf: beyond the lags measured), and where they
+    were measured the largest Lyapunov ``exponent``, nats per step.
     """
 
     values: tuple[str, ...]
@@ -46,6 +46,7 @@ class Group:
     regimes: Mapping[str, int]
     rate: float | None
     horizon: float | None
+    exponent: float | None = None
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -149,14 +150,13 @@ def summarize(rows: Rows, keys: Collection[str] | None = None) -> Summary:
 def _group(values: Sequence[Any], rows: Rows, places: Sequence[int]) -> Group:
     status, regime = rows.column("status"), rows.column("regime")
     done = [place for place in places if status[place] == Status.DONE]
-    return Group(
-        values=tuple("none" if each is None else str(each) for each in values),
-        cells=len(places),
-        failed=len(places) - len(done),
-        regimes=dict(Counter(regime[place] for place in done).most_common()),
-        rate=_median(rows, "rate_nats_per_step", done),
-        horizon=_median(rows, "horizon", done),
-    )
+    measured = [place for place in done if rows.column("spectrum")[place]]
+    shown = tuple("none" if each is None else str(each) for each in values)
+    regimes = dict(Counter(regime[place] for place in done).most_common())
+    rate, horizon = (_median(rows, name, done) for name in ("rate_nats_per_step", "horizon"))
+    exponent = _median(rows, "lyapunov_exponent", measured)
+    failed = len(places) - len(done)
+    return Group(shown, len(places), failed, regimes, rate, horizon, exponent)
 
 
 def _median(rows: Rows, measure: str, places: Sequence[int]) -> float | None:
@@ -215,11 +215,8 @@ def _axis(axes: Mapping[str, Axis], name: str | None, taken: Collection[str | No
         raise SettingError(f"{why}; choose from {found or 'none'}")
     free = [axis for each, axis in axes.items() if each not in taken]
     if not free:
-        raise SettingError(
-            f"a picture needs more swept settings than this store has (it sweeps over "
-            f"{found or 'nothing'}); sweep over another, loosen --where, or draw one setting with "
-            "--kind quantiles"
-        )
+        fault = f"a picture needs more swept settings than this store has ({found or 'none'})"
+        raise SettingError(f"{fault}; sweep over another, loosen --where, or add --kind quantiles")
     return min(free, key=lambda axis: (not axis.numeric, axis.name == "activation"))
 
 

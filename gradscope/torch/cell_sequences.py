@@ -1,9 +1,8 @@
 """The sequences of PyTorch's Cells, joined from single calls.
 
-A Cell is called step by step. Its sequence continues as long as the state it is given is the state
-it returned: the same memory, or the same values in the sequences sampled. Otherwise it ends, as it
-does where the next training step begins (a state carried on detached, as in truncated
-backpropagation, starts a new sequence).
+A sequence continues as long as the state that a Cell is given is the state it returned: the same
+memory, or the same values in the sequences sampled; and it ends where the next training step begins
+(a state carried on detached, as in truncated backpropagation, starts a new sequence).
 """
 
 from collections import deque

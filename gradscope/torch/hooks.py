@@ -130,10 +130,8 @@ class Watch:
         kinds = {name: reading.recurrent_kind(each) for name, each in modules.items()}
         recurrent = [name for name, kind in kinds.items() if kind is not None]
         if not recurrent:
-            raise SettingError(
-                f"there is nothing to watch: {type(module).__name__} holds no nn.RNN, GRU or LSTM "
-                "and none of their Cells; watch the model that does"
-            )
+            kind = type(module).__name__
+            raise SettingError(f"nothing to watch: {kind} holds no nn.RNN, GRU, LSTM or Cell")
         compiled = [f"{name}." for name, each in modules.items() if name and is_compiled(each)]
         for bare, name in unwrapped(recurrent).items():
             each, title = modules[name], bare or str(kinds[name]).lower()

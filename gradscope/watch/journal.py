@@ -1,9 +1,7 @@
 """The journal of a watched training: its snapshots, changes of verdict, and what went wrong.
 
-Snapshots may use a share of the time since the first step, and a small advance. The first of a
-module has one sequence and leaves time for the last, at the end; both have fewer lags where they
-must. Between them a snapshot has fewer sequences if not all are affordable; if not even one, it
-waits. Events become words in ``watch.page``.
+The first snapshot of a module has one sequence and leaves time for the last; both have fewer lags
+where they must, those between fewer sequences. Where not even one is affordable, they wait.
 """
 
 import time
@@ -84,9 +82,7 @@ Event = NewVerdict | NonFinite | NotWatched | Failure
 
 @dataclass(slots=True)
 class TimeBudget:
-    """Snapshots may use ``share`` of the time since the first step (None: no limit): ``spent`` are
-    the seconds that they took, ``hooks`` those of the rest of the watch.
-    """
+    """The ``share`` of the time that snapshots may use, and the seconds that were taken."""
 
     share: float | None
     clock: Callable[[], float] = time.perf_counter

@@ -39,10 +39,7 @@ Log = Callable[[str], object] | Logger | str | Path | None
 
 
 class WatchLog:
-    """Turns events into lines and sends them on.
-
-    A log that fails is not tried again and does not stop the training; ``error`` keeps the reason.
-    """
+    """Turns events into lines and sends them on, until the log fails: ``error`` keeps why."""
 
     def __init__(self, log: Log) -> None:
         self._log = Path(log) if isinstance(log, str) else log

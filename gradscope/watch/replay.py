@@ -1,9 +1,7 @@
 """Snapshots of a recurrent module in training: its forward pass replayed in float64, and judged.
 
 The replay runs our cells on a few sequences that the module was given, layer by layer; the lag
-profile of each direction of each layer is taken at the end of its own sequence. If sequences differ
-in length, each counts at the lags that it has. ``watch.schedule`` decides which steps are sampled,
-``watch.journal`` keeps the snapshots; hooks and tensors are in ``gradscope.torch``.
+profile of each direction of each layer is taken at the end of its own sequence.
 """
 
 from collections.abc import Sequence
@@ -93,9 +91,7 @@ def take_snapshots(sample: Sample, max_lag: int, thresholds: Thresholds) -> list
 
 
 def _replay(sample: Sample, lengths: IntArray) -> tuple[list[LayerTrajectory], float]:
-    """Run all sequences through all layers; return what each did, and the largest relative
-    difference of the top layer's outputs to the module's.
-    """
+    """Run all sequences through all layers; also return how far the outputs are off, relative."""
     inputs, theirs = map(_padded, (sample.sequences, sample.outputs))
     # Which values the module dropped is not known; the same fraction is dropped here.
     rng, states = np.random.default_rng(sample.step), iter(sample.initial_states)

@@ -1,9 +1,7 @@
-"""When snapshots are taken: training steps, and the turn of each module.
+"""When snapshots are taken: in the first training step, every so many after it, and at the end.
 
 A training step ends with the optimizer's step (those of several after one backward pass are one);
-until an optimizer has stepped, with a backward pass; where no gradient is recorded, with the next
-call of a module. A snapshot of a module is taken in the first step, then every so many steps as
-soon as the time budget allows it, and at the end.
+until an optimizer has stepped, with a backward pass; without a gradient, with a module's next call.
 """
 
 from collections.abc import Callable

@@ -107,11 +107,9 @@ def _reader(path: Path, file: BinaryIO, found: "Gathering") -> Reader:
     file.seek(-min(TAIL, found.size), os.SEEK_END)
     ends = head + file.read()
     if recognised("names", "\n".join((path.name, *members))) is None:
-        inside, unknown = "\n".join(members), recognised("bytes", ends.decode("latin-1")) is None
+        inside = "\n".join(members)
         for reader in READERS:
-            # Version 4 of MATLAB has no signature.
-            by_name = reader.format == "matlab" and unknown and path.suffix.lower() == ".mat"
-            starts = by_name or re.match(reader.starts, ends, re.DOTALL)
+            starts = re.match(reader.starts, ends, re.DOTALL)
             if starts or re.search(reader.members, inside, re.MULTILINE):
                 return reader
     raise _unread(path, members, ends)

@@ -322,14 +322,15 @@ def test_memory_grows_with_every_size() -> None:
 def test_the_estimate_of_memory_covers_what_a_study_takes(cell: CellName) -> None:
     import tracemalloc
 
-    settings = Settings(cell=cell, hidden=48, steps=200, sequences=8, updates=1)
-    analyze(settings)  # Modules and caches are not the study's.
+    settings = Settings(cell=cell, hidden=32, steps=100, sequences=8, updates=1, burn_in=0)
+    # Modules and caches are not the study's.
+    analyze(Settings(cell=cell, hidden=4, steps=6, updates=1, burn_in=0))
     tracemalloc.start()
     analyze(settings)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
 
-    held_out = 8 * 200 * 256 * (2 + NEEDS[cell].run * 48)
+    held_out = 8 * 100 * 256 * (2 + NEEDS[cell].run * 32)
     estimate = memory_needed(settings, 1, 1) + held_out
     assert 0.9 * peak < estimate < 4 * peak
 

@@ -48,9 +48,9 @@ def test_a_leaky_unit_alone_with_noise_has_its_stationary_variance(
 ) -> None:
     # v ← (1−α) v + σ√(2α) ξ has variance 2α σ²/(1 − (1−α)²) = 2σ²/(2−α).
     sigma, net = 0.7, linear(np.zeros((1, 1)), leak, state)
-    noise = draw_noise(sigma, np.random.default_rng(3), net, (400, 4000))
+    noise = draw_noise(sigma, np.random.default_rng(3), net, (150, 4000))
 
-    states = unroll(net, np.zeros((400, 4000, 1)), noise=noise).states[-1, :, 0]
+    states = unroll(net, np.zeros((150, 4000, 1)), noise=noise).states[-1, :, 0]
 
     # The variance of 4000 Gaussian numbers is within five standard errors, √(2/4000) each.
     assert np.mean(states**2) == pytest.approx(2.0 * sigma**2 / (2.0 - leak), rel=0.112)
@@ -121,7 +121,7 @@ def test_rates_per_second_and_per_tau_do_not_depend_on_the_step_as_it_goes_to_ze
     for refinement in (1, 10, 100):
         settings = Settings(
             activation=ActivationName.IDENTITY, hidden=4, gain=0.5, state=StateName.PRE, updates=0,
-            sequences=5, dt=tau / (10 * refinement), tau=tau, steps=20 * refinement, burn_in=0,
+            sequences=1, dt=tau / (10 * refinement), tau=tau, steps=20 * refinement, burn_in=0,
         )  # fmt: skip
         analysis = gradscope.analyze(settings)
         eigenvalues = np.linalg.eigvals(analysis.params.recurrent_weights)
@@ -326,7 +326,8 @@ def test_time_scales_are_taken_from_the_file_of_a_network(
     arrays: dict[str, Any], asked: dict[str, Any], leak: Any, units: dict[str, float],
     tmp_path: Path,
 ) -> None:  # fmt: skip
-    prepared = prepare({**saved(tmp_path, **arrays), **asked, "noise": 0.1})
+    values = {**saved(tmp_path, **arrays), **asked, "state": "post"}
+    prepared = prepare({**values, "noise": 0.1})
 
     np.testing.assert_allclose(prepared.network.leak, leak, rtol=1e-6)  # type: ignore[attr-defined]
     assert prepared.resolved.steps_per == pytest.approx(units)
@@ -340,7 +341,7 @@ def test_time_scales_are_taken_from_the_file_of_a_network(
     [
         ({}, {}, "--dt and --tau"),
         ({"tau": TAUS}, {}, "--dt and --tau"),
-        ({"alpha": 0.2}, {"leak": 0.3}, "the file says 0.2"),
+        ({"alpha": 0.2}, {"leak": 0.3}, "it says 'leak = 0.2'"),
         ({"alpha": 0.2}, {"dt": 0.1, "tau": 0.1}, "the leak is 0.2, but dt and τ make α = 1"),
         ({"tau": TAUS, "dt": 0.1}, {"leak": 0.1}, "the leak is 0.1, but dt and τ"),
         ({"cell.alpha": 0.2, "loss.alpha": 0.9}, {}, "the leak α"),

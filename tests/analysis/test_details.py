@@ -9,7 +9,7 @@ from gradscope.analysis.results import Analysis
 from gradscope.analysis.settings import Settings
 from gradscope.names import CellName
 
-SMALL = Settings(hidden=5, steps=14, updates=2, sequences=3, batch=4)
+SMALL = Settings(hidden=5, steps=14, updates=2, sequences=3, batch=4, burn_in=8)
 LOOKS = ("map", "shares", "spectrum", "memory", "verify")
 
 

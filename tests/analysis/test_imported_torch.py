@@ -114,8 +114,7 @@ def transports(rnn: Any, inputs: FloatArray, layer: int, backward: bool) -> list
     ]
 
 
-@pytest.mark.parametrize("n_directions", [1, 2])
-@pytest.mark.parametrize("n_layers", [1, 2])
+@pytest.mark.parametrize(("n_layers", "n_directions"), [(1, 1), (2, 2)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_products_and_profile_are_those_of_jacrev(
     kind: str, n_layers: int, n_directions: int, tmp_path: Path

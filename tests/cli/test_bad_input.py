@@ -36,7 +36,10 @@ SETTINGS = {
     "vanishing above one": ("analyze --vanishing 2", "--vanishing is 2.0; choose a number between"),
     "exploding below one": ("analyze --exploding 0.5", "--exploding is 0.5; choose a number above"),
     "no sequences": ("analyze --sequences 0", "--sequences is 0; choose 1 or more"),
-    "lag beyond the steps": ("analyze --steps 5 --max-lag 6", "--max-lag is 6, but there are 5"),
+    "lag beyond the steps": (
+        "analyze --steps 5 --max-lag 6",
+        "--max-lag is 6; choose --max-lag 1 to 5",
+    ),
     "delay beyond the steps": ("analyze --steps 5 --delay 5", "--delay is 5, but a sequence of 5"),
     "two ways to clip": ("train --clip-norm 1 --clip-value 1", "are both given; choose one"),
     "two formats": ("analyze --json --format csv", "--json and --format csv are both given"),

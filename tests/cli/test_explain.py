@@ -161,7 +161,7 @@ def test_a_verdict_is_explained_from_a_saved_run(run: Run, saved: Path) -> None:
     ("settings", "cause", "bound"),
     [
         (("--cell", "gru"), "kept by the gate alone", "gates and weights along this trajectory"),
-        (("--leak", "0.5"), "slope ceiling, log γ", "α = 0.5, γ = 1."),
+        (("--leak", "0.5"), "weights, log(1−α+α·σ_max(W))", "α = 0.5, γ = 1."),
     ],
 )
 def test_a_verdict_speaks_of_the_causes_and_the_bound_of_its_cell(

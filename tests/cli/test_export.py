@@ -161,7 +161,7 @@ def test_a_report_is_a_document_too(store: Path) -> None:
     [
         (("--x", "hidden"), "hidden takes one value"),
         (("--x", "gain", "--y", "gain"), "choose two settings"),
-        (("--where", "gain = 1.5 AND steps = 6"), "--kind quantiles"),
+        (("--where", "gain = 1.5 AND steps = 6", "--kind", "phase"), "--kind quantiles"),
         (("--where", "gain = 77"), "no cells that match"),
     ],
 )

@@ -269,8 +269,8 @@ def test_a_file_of_another_version_is_run_with_a_warning(
         (("made.json", "-o", "made.json"), "already exists"),
         (("made.json", "--png", "made.gif"), "choose .png, .svg, .pdf"),
         (("notes.txt",), "notes.txt has no gradscope settings"),
-        (("cells.json", "--save", "x.npz"), "--save is asked for (x.npz), but a comparison"),
-        (("spectrum.json", "--save", "x.npz"), "--save is asked for (x.npz), but a spectrum"),
+        (("cells.json", "--save", "x.npz"), "--save is asked for (x.npz), but what compare"),
+        (("spectrum.json", "--save", "x.npz"), "--save is asked for (x.npz), but what spectrum"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(

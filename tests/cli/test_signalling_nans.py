@@ -121,7 +121,6 @@ WRITERS: Mapping[str, tuple[Callable[[Path, str], None], tuple[str, ...]]] = {
     "net.safetensors": (write_safetensors, ("bf16", "f2", "f4", "f8")),
     "net.h5": (write_h5, ("f2", "f4", "f8")),
     "net.keras": (write_keras, ("f2", "f4", "f8")),
-    "4.mat": (write_matlab, ("f4", "f8")),
     "5.mat": (write_matlab, ("f4", "f8")),
     "73.mat": (write_matlab_73, ("f4", "f8")),
 }
@@ -165,7 +164,7 @@ def test_in_inputs(tmp_path: Path, call: Call, name: str, kind: str) -> None:
 
     refused(
         call("analyze", "net.npz", "--activation", "tanh", "--data", name),
-        f"{name} holds nan at [4, 0, 1]",
+        f"{name} at [4, 0, 1]",
     )
 
 

@@ -113,5 +113,6 @@ def test_the_spectrum_says_which_sequences_and_steps_it_is_of(
     assert found["spectrum"]["singular_values"]["sequences"] == 3
     assert max(exponents["sum_rule_residual"]) < 1e-9
     assert f"median of 5 sequences; {steps} steps after 40" in page
-    assert "median of 3 of 5 sequences" in page
+    assert "median of 3 of 5 sequences; the profile has all" in page
+    assert "of one sequence" in page
     assert "sum rule: Σλ" in page

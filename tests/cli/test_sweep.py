@@ -1,6 +1,5 @@
 """``gradscope sweep`` and ``gradscope merge`` as people type them."""
 
-import contextlib
 import json
 import os
 import pty
@@ -67,6 +66,25 @@ def test_a_sweep_writes_its_store_and_shows_a_summary() -> None:
     assert done.stderr == ""
     assert names() == ["s.db"]
     assert count_cells(Path("s.db")) == 8
+
+
+def test_a_report_has_the_exponents_that_were_measured_and_draws_one_setting_over_it() -> None:
+    words = ("-P", "gain=1,2", "-P", "cell=lstm", "--updates", "0")
+    assert sweep(*words, "-o", "plain.db").returncode == 0
+    assert sweep(*words, "--spectrum", "-o", "spectra.db").returncode == 0
+
+    done = run("report", "spectra.db", "--value", "lyapunov", "--png", "one.png")
+    groups = json.loads(run("report", "spectra.db", "--json").stdout)["groups"]
+    (plain, _) = json.loads(run("report", "plain.db", "--json").stdout)["groups"]
+    refused = run("report", "plain.db", "--value", "lyapunov")
+
+    shown = [float(line.split()[-1].replace("−", "-")) for line in done.stdout.split("\n")[3:5]]
+    exponents = [group["lyapunov_exponent"] for group in groups]
+    assert shown == pytest.approx(exponents, rel=5e-3)
+    assert plain["lyapunov_exponent"] is None
+    assert plain["lyapunov_null_because"]
+    assert json.loads(run("rerun", "one.png", "--json").stdout)["groups"] == groups
+    assert (refused.returncode, "--spectrum" in refused.stderr) == (2, True)
 
 
 def test_processes_are_the_default_and_give_the_same_rows() -> None:
@@ -247,27 +265,26 @@ def test_ctrl_c_keeps_what_ended_says_so_and_leaves_nobody_behind(executor: str)
 
 @pytest.mark.skipif(sys.platform == "win32", reason="terminals are a matter of POSIX")
 def test_a_bar_on_a_terminal_shows_rate_time_left_and_failures() -> None:
+    code = (
+        "from gradscope.cli import output; output.BAR_AFTER = 0.0\n"
+        "from gradscope.cli.sweep import sweep_bar\n"
+        "from gradscope.sweep.run import Progress\n"
+        "with sweep_bar() as watch: watch(Progress(total=40, kept=2, done=3)); input()\n"
+    )
     leader, follower = pty.openpty()
-    words = ("sweep", *TINY_FLAGS, "-P", "gain=1:2:40", "--executor", "serial", "-o", "s.db")
+    shown, variables = b"", {**environment(), "TERM": "xterm", "COLUMNS": "120"}
     with subprocess.Popen(
-        [sys.executable, "-m", "gradscope", *words],
-        stdout=subprocess.PIPE,
-        stderr=follower,
-        env={**environment(), "TERM": "xterm", "COLUMNS": "120"},
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stderr=follower, env=variables
     ) as process:
         os.close(follower)
-        written = []
-        # A terminal whose other end is closed answers with an error, not with an end of file.
-        with contextlib.suppress(OSError):
-            while part := os.read(leader, 65536):
-                written.append(part)
-        process.communicate(timeout=PATIENCE)
+        while not all(
+            word in shown for word in (b"3 of 38", b"cells per second, 0 failed", b" left")
+        ):
+            shown += os.read(leader, 65536)
+        process.communicate(b"\n", timeout=PATIENCE)
     os.close(leader)
-    shown = b"".join(written).decode()
 
-    assert "/40" in shown
-    assert "cells per second, 0 failed" in shown
-    assert "left" in shown
+    assert process.returncode == 0
 
 
 def test_help_imports_neither_numpy_nor_the_machinery_of_processes() -> None:
@@ -297,7 +314,7 @@ def test_a_local_dask_cluster_gives_the_same_rows() -> None:
 def test_that_no_worker_is_there_is_said_once_for_each_absence(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    with sweep_bar(5) as watch:
+    with sweep_bar() as watch:
         for absence in (0.0, 16.0, 17.0, 0.0, 15.0):
             watch(Progress(total=5, absence=absence))
 

@@ -15,8 +15,10 @@ def parse(text: str | bytes) -> CellTable:
 
 
 def values(cells: CellTable, column: int) -> FloatArray:
-    comma = bool(cells.decimal_commas[column])
-    return np.array([cell_value(cell, decimal_comma=comma) for cell in cells.columns[column]])
+    comma, held = bool(cells.decimal_commas[column]), cells.columns[column]
+    if isinstance(held, np.ndarray):
+        return held
+    return np.array([cell_value(cell, decimal_comma=comma) for cell in held])
 
 
 def message(text: str | bytes) -> str:
@@ -135,11 +137,11 @@ def test_quoted_cells_hold_separators_and_line_ends() -> None:
     cells = parse('"rain, mm","a\nb"\n1,2\n3,4\n')
 
     assert cells.names == ("rain, mm", "a\nb")
-    assert cells.lines == (3, 4)
+    assert tuple(cells.lines) == (3, 4)
 
 
 def test_rows_keep_the_number_of_their_line() -> None:
-    assert parse('\na,b\n# c\n1,2\n\n"x\ny",3\n4,5\n').lines == (4, 6, 8)
+    assert tuple(parse('\na,b\n# c\n1,2\n\n"x\ny",3\n4,5\n').lines) == (4, 6, 8)
 
 
 @pytest.mark.parametrize(
@@ -168,7 +170,7 @@ def test_a_row_of_data_under_the_header_is_none_of_it(text: str) -> None:
     cells = parse(text)
 
     assert cells.names[1] == "x"
-    assert cells.lines == (2, 3)
+    assert tuple(cells.lines) == (2, 3)
 
 
 @pytest.mark.parametrize(
@@ -218,7 +220,7 @@ def test_the_separator_is_found_in_a_sample_after_any_comments_and_blanks(
 
     cells = parse("\n# made, by; me\n" * 500 + f"{wide}\n" * 3 + "\n" * 50_000)
 
-    assert cells.lines == (1001, 1002, 1003)
+    assert tuple(cells.lines) == (1001, 1002, 1003)
     assert len(cells.names) == 20_000
     assert set(cells.decimal_commas) == {True}
     # Of each separator, and the cells of the rows that may be a header.
@@ -240,7 +242,7 @@ def test_a_short_row_of_a_comma_file_is_not_taken_for_a_decimal_comma() -> None:
 
 
 def test_blank_rows_at_the_end_are_no_rows_and_those_within_are() -> None:
-    assert parse("a;b\n1;2\n;\n3;4\n;\n \n; \n").lines == (2, 3, 4)
+    assert tuple(parse("a;b\n1;2\n;\n3;4\n;\n \n; \n").lines) == (2, 3, 4)
 
 
 @pytest.mark.parametrize(

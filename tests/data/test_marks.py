@@ -1,11 +1,13 @@
 """Numbers that stand for a missing value are asked about, and honest ones are not."""
 
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from gradscope.arrays import FloatArray
+from gradscope.arrays import FloatArray, as_float64
+from gradscope.data.recordings import Layout, read_array
 from gradscope.data.table import read_table
 from gradscope.errors import DataError
 
@@ -108,3 +110,37 @@ def test_a_mark_in_single_precision_is_found(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"-999\.90\d* stands in 2 of 300 rows"):
         read_table(tmp_path / "t.npy")
     assert read_table(tmp_path / "t.npy", missing="-999.9").values.min() > 0.0
+
+
+@pytest.mark.parametrize("batch_first", [False, True])
+@pytest.mark.parametrize("mark", [-9999.0, -200.0, np.nan])
+def test_a_mark_in_a_recording_is_asked_about_and_filled_along_its_sequence(
+    tmp_path: Path, mark: float, *, batch_first: bool
+) -> None:
+    inputs = np.random.default_rng(0).normal(size=(40, 3, 2))
+    inputs[[7, 20], 1, 0] = mark
+    stored = inputs.swapaxes(0, 1) if batch_first else inputs
+    np.save(tmp_path / "x.npy", stored)
+    place = [1, 7, 0] if batch_first else [7, 1, 0]
+
+    def read(missing: str) -> FloatArray:
+        layout = Layout(batch_first, missing=missing)
+        return as_float64(read_array(tmp_path / "x.npy", layout, "--data"))
+
+    with pytest.raises(DataError, match=re.escape(f"x.npy at {place}: ")):
+        read("refuse")
+    filled = read("interpolate" if np.isnan(mark) else f"{mark}")
+    expected = inputs.copy()
+    expected[[7, 20], 1, 0] = (inputs[[6, 19], 1, 0] + inputs[[8, 21], 1, 0]) / 2
+    np.testing.assert_allclose(filled.swapaxes(0, 1) if batch_first else filled, expected)
+    if not np.isnan(mark):
+        np.testing.assert_array_equal(read("keep"), stored)
+
+
+def test_whole_numbers_of_a_recording_stay_whole_unless_one_is_filled(tmp_path: Path) -> None:
+    ids = np.array([[3, 4], [5, 6], [-9999, 2], [1, 8]])
+    np.save(tmp_path / "x.npy", ids)
+
+    assert read_array(tmp_path / "x.npy", Layout(missing="keep"), "--data").dtype == np.int64
+    filled = read_array(tmp_path / "x.npy", Layout(missing="-9999"), "--data")
+    np.testing.assert_array_equal(filled[:, 0], [3, 5, 3, 1])

@@ -132,7 +132,7 @@ def test_a_net_that_shrinks_in_the_long_run_is_not_said_to_grow() -> None:
 
 @pytest.mark.parametrize("cell", ["elman", "gru", "lstm"])
 def test_the_truth_of_the_benchmark_is_that_of_the_package(cell: str) -> None:
-    asked = gradscope.Settings(cell=cell, hidden=8, updates=0, steps=2000)
+    asked = gradscope.Settings(cell=cell, hidden=8, updates=0, steps=1000)
     network = prepare(asked).network
 
     (truth,) = true_rates([network], np.random.default_rng(1), steps=400, burn_in=200)

@@ -89,7 +89,7 @@ def test_two_trajectories_of_real_nets_have_the_predicted_correlation() -> None:
         drawn = net(2.0, 1000, seed=seed)
         bias = np.random.default_rng(seed).permutation(normal(1000, 0.05))
         params = drawn.with_weights({**dict(drawn.weights()), "hidden_bias": bias})
-        a = unroll(params, np.zeros((250, 2, 1)), starts).pre_activations[50:]
+        a = unroll(params, np.zeros((150, 2, 1)), starts).pre_activations[50:]
         measured.append(np.mean(a[:, 0] * a[:, 1]) / np.mean(a**2))
 
     predicted = mean_field(params, np.zeros((5, 1, 1))).correlation
@@ -213,7 +213,7 @@ def test_slopes_of_one_give_newmans_spectrum_of_infinite_width_and_dead_units_no
 def test_the_spectrum_of_a_chaotic_net_is_that_of_a_wide_one() -> None:
     params = net(3.0, 120)
     start = np.random.default_rng(6).standard_normal((1, 120))
-    trajectory = unroll(params, np.zeros((900, 1, 1)), start)
+    trajectory = unroll(params, np.zeros((500, 1, 1)), start)
     measured = lyapunov_exponents(cell_chain(params, trajectory)).exponents[0]
 
     expected, against = expected_exponents(params, trajectory)

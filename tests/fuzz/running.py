@@ -190,18 +190,22 @@ def fuzz(name: str, count: int, first: int, seed: int, folder: Path) -> list[Fai
     return failures
 
 
+def quietly(command: Sequence[str], folder: Path) -> None:
+    """Run a command line in this process, so that every fork finds its modules imported."""
+    with (
+        contextlib.chdir(folder),
+        Path(os.devnull).open("w") as nowhere,
+        contextlib.redirect_stdout(nowhere),
+        contextlib.redirect_stderr(nowhere),
+    ):
+        run(command)
+
+
 def _honest(kind: Kind, command: Sequence[str], whole: bytes, work: Path) -> Run:
     typed = _typed(command, kind.file)
-    # Once here, so that every fork finds the modules imported.
     for _ in range(2):
         _refill(work, kind, whole)
-        with contextlib.chdir(work), Path(os.devnull).open("w") as nowhere:
-            saved = sys.stdout, sys.stderr
-            sys.stdout = sys.stderr = nowhere
-            try:
-                run(typed)
-            finally:
-                sys.stdout, sys.stderr = saved
+        quietly(typed, work)
     _refill(work, kind, whole)
     ran = forked(typed, work, 60.0)
     wrong = faults(ran, ran, typed)

@@ -222,7 +222,6 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
             "net.keras", WRITERS["net.keras"], WEIGHTS, ("h5py",), (*ZIP, "json-in-zip")
         ),
         "h5": Kind("net.h5", WRITERS["net.h5"], WEIGHTS, ("h5py",), ("bytes", "hdf5")),
-        "mat4": Kind("net.mat", WRITERS["four.mat"], WEIGHTS, ("scipy",), ("bytes", "numbers")),
         "mat5": Kind("net.mat", WRITERS["five.mat"], WEIGHTS, ("scipy",), ("bytes", "numbers")),
         "mat73": Kind("net.mat", _mat73, WEIGHTS, ("h5py",), ("bytes", "hdf5")),
         "onnx": Kind("net.onnx", _onnx, WEIGHTS, ("onnx",)),

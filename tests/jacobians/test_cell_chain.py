@@ -244,7 +244,7 @@ def test_the_elman_chain_is_taken_where_there_is_one() -> None:
 def test_an_elman_chain_of_a_net_it_cannot_hold_is_refused(kind: str) -> None:
     cell, trajectory, _ = unrolled(kind)
 
-    with pytest.raises(SettingError, match=r"cell_chain.* any cell"):
+    with pytest.raises(SettingError, match="take cell_chain"):
         elman_chain(cell, trajectory)
 
 
@@ -323,11 +323,13 @@ def test_accumulate_vjp_over_many_steps_is_a_vjp_over_each(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_lag_profile_is_that_of_the_whole_product(kind: str) -> None:
-    cell, inputs, first, _ = drawn(kind, n_steps=120)
+    cell, inputs, first, _ = drawn(kind, n_steps=60)
     chain = chain_of(cell, unroll(cell, inputs, first))
 
-    assert verify_lag_norms(chain, lag_norms(chain)).worst < 1e-6
-    assert verify_lag_norms(chain, lag_norms(chain, tolerance=1e-12)).worst < 1e-11
+    exact = lag_norms(chain, tolerance=1e-12)
+
+    assert verify_lag_norms(chain, exact).worst < 1e-11
+    np.testing.assert_allclose(lag_norms(chain).log_norms, exact.log_norms, rtol=0.0, atol=9e-7)
 
 
 @pytest.mark.parametrize("kind", ["gru", "gru, reset before", "lstm", "leaky pre"])

@@ -118,5 +118,5 @@ def test_outputs_too_large_to_square_give_infinity_without_a_warning() -> None:
 def test_outputs_and_targets_of_different_shape_are_refused() -> None:
     targets = Targets(np.zeros((5, 3, 1)), SOME_STEPS)
 
-    with pytest.raises(ShapeError, match=r"\(5, 3, 4\) but targets \(5, 3, 1\)"):
+    with pytest.raises(ShapeError, match=r"\(5, 3, 4\) and targets \(5, 3, 1\)"):
         step_errors(np.zeros(SHAPE), targets)

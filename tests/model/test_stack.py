@@ -85,7 +85,7 @@ def test_a_layer_that_does_not_fit_the_one_below_is_refused() -> None:
     kind = CellName.ELMAN
     layers = [Layer(cell_without_readout(kind, weights(kind, 2, 3))) for _ in range(2)]
 
-    with pytest.raises(ShapeError, match=r"inputs have shape \(5, 4, 3\).*takes 2 inputs"):
+    with pytest.raises(ShapeError, match=r"inputs have shape \(5, 4, 3\).*\(T,B,2\)"):
         unroll_stack(layers, np.zeros((5, 4, 2)))
 
 

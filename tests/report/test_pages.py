@@ -12,6 +12,7 @@ from gradscope.analysis.check import CheckRow
 from gradscope.analysis.checkpoints import Checkpoint
 from gradscope.analysis.results import Analysis, Comparison, Profile
 from gradscope.arrays import LN_10, FloatArray
+from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.report.screen import Screen
 from gradscope.report.terminal.analysis import (
     analysis_page,
@@ -20,6 +21,8 @@ from gradscope.report.terminal.analysis import (
 )
 from gradscope.report.terminal.comparison import comparison_page
 from gradscope.report.terminal.plot import GUTTER, ROWS, WIDEST, profile_plot
+from gradscope.report.terminal.table import table_of
+from gradscope.report.words.headline import cause_sentence
 
 SCREENS = [Screen(width, unicode) for width in (60, 80, 200) for unicode in (True, False)]
 
@@ -104,6 +107,31 @@ def test_what_rounding_left_of_the_causes_reads_zero(analyses: dict[str, Analysi
     assert cells["slope ceiling, log γ"] == "0"
     assert cells["misalignment"] == "0"
     assert cells["its bound (γ·σ_max(W))^ℓ"] == "0"
+
+
+LAYER = "encoder.the_recurrent_layer_of_the_dorsal_stream.whose_name-is/long[0]"
+
+
+def test_a_long_name_is_broken_at_its_marks_and_no_number_is(screen: Screen) -> None:
+    rows = [[LAYER, "−0.0669", "124 steps"], [], ["a.b[0]", "−0.5", "14 steps"]]
+
+    lines = rendered(table_of(("layer", "growth", "horizon"), rows, screen, gap=2), screen)
+
+    assert lines[1].split()[1:] == [screen.say("−0.0669"), "124", "steps"]
+    parts = [line.split()[0] for line in lines[1:-2]]
+    assert "".join(parts) == LAYER
+    assert all(part[-1] in "._/-" for part in parts[:-1])
+
+
+def test_a_verdict_without_a_main_cause_says_how_the_causes_add_up(
+    analyses: dict[str, Analysis],
+) -> None:
+    screen = Screen(200)
+    for analysis in analyses.values():
+        page = " ".join(rendered(analysis_page(analysis, screen), screen))
+        named = analysis.last.verdict.reason(ReasonCode.MAIN_CAUSE) is not None
+        zero = analysis.last.causes.total is None
+        assert (cause_sentence(analysis.last.causes) in page) == (not named and not zero)
 
 
 def test_clipping_has_a_row_only_where_it_was_asked_for(analyses: dict[str, Analysis]) -> None:

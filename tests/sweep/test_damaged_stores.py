@@ -222,8 +222,10 @@ def test_what_is_whole_is_saved_and_the_rest_computed_again(
     assert f"{CELLS - len(found)} lost" in said
     assert all(expected[key] == row for key, row in found.items())
     assert run([*SWEEP[:-1], "NEW.db"]) == 0
-    again = {row[0]: row for row in read_rows(Path("NEW.db"), names=names).values}
-    assert again == expected
+    assert run([*SWEEP, "--salvage", "OTHER.db"]) == 0
+    for place in ("NEW.db", "OTHER.db"):
+        again = {row[0]: row for row in read_rows(Path(place), names=names).values}
+        assert again == expected
 
 
 def test_a_file_that_was_cut_says_what_it_can(

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import gradscope
+from gradscope.cli.app import run
 from gradscope.names import ExecutorName
 from gradscope.sweep.axes import parse_axes
 from gradscope.sweep.cell import curve_from_blob
@@ -109,3 +110,20 @@ def test_checkpoints_of_pytorch_are_swept(tmp_path: Path) -> None:
         assert rate == found.last.verdict.rate
         weights = layer.weight_hh_l0.detach().double().numpy()
         np.testing.assert_array_equal(found.params.recurrent_weights, gain * weights)
+
+
+def test_a_file_among_the_arguments_is_the_network_that_is_swept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(Path("a.npz"))
+    words = ["--activation", "tanh", "--steps", "5", "-P", "gain=0.5,1", "--executor", "serial"]
+
+    assert run(["sweep", "a.npz", *words, "-o", "one.db"]) == 0
+    assert run(["sweep", *words, "--weights", "a.npz", "-o", "other.db"]) == 0
+
+    found = [
+        read_rows(Path(place), names=("key", "gain")).values for place in ("one.db", "other.db")
+    ]
+    assert found[0] == found[1]
+    assert len(found[0]) == 2

@@ -72,11 +72,6 @@ def _mat5(path: Path) -> None:
     scipy_io.savemat(path, _arrays() | {"s": {"a": 1.0}, "t": "text"}, do_compression=True)
 
 
-def _mat4(path: Path) -> None:
-    scipy_io = pytest.importorskip("scipy.io", reason="writes MATLAB files")
-    scipy_io.savemat(path, _arrays(), format="4")
-
-
 WRITERS: Mapping[str, Callable[[Path], None]] = MappingProxyType(
     {
         "net.npz": _npz,
@@ -85,7 +80,6 @@ WRITERS: Mapping[str, Callable[[Path], None]] = MappingProxyType(
         "net.keras": _keras,
         "net.h5": _h5,
         "five.mat": _mat5,
-        "four.mat": _mat4,
     }
 )
 

@@ -164,10 +164,3 @@ def test_the_remedy_for_a_program_of_pytorchs_works(tmp_path: Path, shown: str) 
     np.testing.assert_array_equal(
         read_file(tmp_path / "weights.pt").arrays["weight"], net.weight.detach().numpy()
     )
-
-
-def test_matlab_4_without_a_signature_is_still_read_by_its_name(tmp_path: Path) -> None:
-    savemat = pytest.importorskip("scipy.io", reason="writes MATLAB files").savemat
-    savemat(tmp_path / "net.mat", {"W": np.eye(3)}, format="4")
-
-    assert set(read_file(tmp_path / "net.mat").arrays) == {"W"}

@@ -1,8 +1,4 @@
-"""A network from a file of weights: what the file says, and what the settings add.
-
-A stack is run from its lowest layer up; each direction of each layer is a separate network,
-driven by what the layers below put out (``stack``).
-"""
+"""A network from a file of weights: what the file says, and what the settings add."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -24,6 +20,7 @@ from gradscope.data.recordings import Layout, Recording
 from gradscope.errors import DataError, SettingError, WeightsError
 from gradscope.model.cells import Cell
 from gradscope.weights.layers.recurrent_layer import (
+    ASKED,
     Direction,
     FoundNetwork,
     Readout,
@@ -31,9 +28,6 @@ from gradscope.weights.layers.recurrent_layer import (
 )
 from gradscope.weights.layers.to_cell import CellSpec, cell_of, choose_layer, resolve_spec
 from gradscope.weights.load import load_weights
-
-ANSWERS = ("activation", "gate_activation", "leak", "state", "reset_after")
-"""Settings that complete a layer where its file is silent."""
 
 
 def settings_of_weights(values: Mapping[str, Any]) -> Settings:
@@ -86,8 +80,10 @@ def _read_layer(
     asked = Settings.from_dict({"updates": 0, **values, **later})
     found = load_weights(str(asked.weights), asked.weight_map or None)
     studied = choose_layer(found.layers, asked.layer)
+    first = studied.sequences_first and asked.data is not None
+    asked = replace(asked, batch_first=values.get("batch_first", first))
     clock = _clock(studied, values)
-    declared = {name: getattr(asked, name) for name in ANSWERS if name in values}
+    declared = {name: getattr(asked, name) for name in ASKED if name in values}
     guessed = studied.leak is None or "leak" in studied.inferred
     if "leak" in values or (guessed and clock.tau is not None):
         declared["leak"] = clock.leak
@@ -95,7 +91,7 @@ def _read_layer(
     network: dict[str, Any] = {"cell": spec.cell, "hidden": studied.hidden_size}
     for name, value in network.items():
         if name in values and getattr(asked, name) != value:
-            fault = f"is {values[name]}, but {studied.title} in {asked.weights} has {value}"
+            fault = f"is {values[name]}, but {quoted(studied.title)} in {asked.weights} has {value}"
             raise SettingError(f"{flag(name)} {fault}; leave {flag(name)} out")
     members = (each for each in found.layers if each.stack == studied.stack)
     lowest = min(members, key=lambda each: each.layer)
@@ -106,8 +102,9 @@ def _read_layer(
             fault = f"is {getattr(asked, name)}, but {asked.data} has {length} {name}"
             remedy = f"choose 1 to {length}, or leave {flag(name)} out (is --batch-first right?)"
             raise SettingError(f"{flag(name)} {fault}; {remedy}")
-    network |= {name: getattr(spec, name) for name in ANSWERS}
-    network |= {"dt": clock.dt, "tau": clock.tau, "embedding": embedding}
+    network |= {name: getattr(spec, name) for name in ASKED}
+    network |= {"dt": clock.dt, "tau": clock.tau}
+    network |= {"embedding": embedding, "batch_first": asked.batch_first}
     filled = {"updates": 0, **lengths, **values, **network, "layer": studied.title}
     return Settings.from_dict(filled), found, studied, spec, data
 
@@ -138,9 +135,7 @@ def _record(
         array = recordings.embedded(ids, path, name, found.file.arrays[name])
     inputs = recordings.sequences(array, path, batch_first=asked.batch_first)
     if inputs.shape[2] != width:
-        fitting = [each.name for each in found.layers if each.input_size == inputs.shape[2]]
-        other = f"; of that size is --layer {fitting[0]}" if fitting else ""
-        takes = f"{lowest.title} in {asked.weights} takes {width}; give (T,B,{width}){other}"
+        takes = f"{quoted(lowest.title)} in {asked.weights} takes {width}; give (T,B,{width})"
         raise DataError(f"{asked.data} has {inputs.shape[2]} inputs per step, but {takes}")
     shape, lengths = inputs.shape[:2], None
     if asked.sequence_lengths is not None:
@@ -164,9 +159,8 @@ def _embedding(asked: Settings, found: FoundNetwork, width: int) -> str | None:
     """
     arrays = found.file.arrays
     fitting = [name for name, each in arrays.items() if each.shape[1:] == (width,)]
-    called = [name for name in fitting if "emb" in name.lower()]
-    if asked.embedding is not None:
-        called = [name for name in fitting if name == asked.embedding]
+    called = [asked.embedding] if asked.embedding else found.embeddings(width)
+    called = [name for name in called if name in fitting]
     bare = (name.removesuffix("weight") for name in fitting if name.endswith("weight"))
     asks = asked.embedding or called or any(f"{base}bias" not in arrays for base in bare)
     if len(called) == 1 or not asks:
@@ -187,7 +181,7 @@ def _stack(found: FoundNetwork, studied: RecurrentLayer, settings: Settings) -> 
 
     def cell(layer: RecurrentLayer) -> Cell:
         open_ones = (*layer.unknown, *layer.inferred, *(["leak"] if layer.leak is None else []))
-        declared = {name: getattr(settings, name) for name in ANSWERS if name in open_ones}
+        declared = {name: getattr(settings, name) for name in ASKED if name in open_ones}
         spec = resolve_spec(layer, declared)
         return _scaled(cell_of(layer, spec), settings.gain)
 
@@ -202,22 +196,22 @@ def _scaled(cell: Cell, gain: float) -> Cell:
 
 def _readout(settings: Settings, found: FoundNetwork, studied: RecurrentLayer) -> Readout | None:
     """Return the output layer that is asked for, if it reads the studied layer and nothing else."""
-    if settings.readout is None:
+    asked, weights = settings.readout, settings.weights
+    if asked is None:
         return None
-    named = [each for each in found.readouts if each.name == settings.readout]
-    if not named:
-        names = listed(tuple(each.name for each in found.readouts))
-        raise WeightsError(
-            f"--readout {quoted(settings.readout)} is no linear layer that fits a state in "
-            f"{settings.weights}; {f'there are {names}' if names else 'leave it out'}"
-        )
+    names = [each.name for each in found.readouts]
+    fitting = [name for name in names if name.endswith((f".{asked}", f"/{asked}"))]
+    if asked in names or f"V={asked}" in settings.weight_map:
+        fitting = [asked if asked in names else names[0]]
+    if len(fitting) != 1:
+        there = f"choose one of {listed((*(fitting or names),))}" if names else "leave it out"
+        fault = f"{quoted(asked)} is no one linear layer that fits a state in {weights}"
+        raise WeightsError(f"--readout {fault}; {there}")
     beside = [each for each in found.layers if each.stack == studied.stack]
     last = max((each.layer, each.direction is Direction.BACKWARD) for each in beside)
-    reads = named[0].output_weights.shape[1]
-    if last > (studied.layer, False) or reads != studied.hidden_size:
-        raise WeightsError(
-            f"--readout {quoted(settings.readout)} reads {reads} numbers, not the {studied.title} "
-            f"of {studied.hidden_size} units alone; choose the last layer of one direction, or "
-            "leave --readout out"
-        )
-    return named[0]
+    readout, units = found.readouts[names.index(fitting[0])], studied.hidden_size
+    if last > (studied.layer, False) or readout.output_weights.shape[1] != units:
+        fault = f"{quoted(asked)} does not read the {units} units of {quoted(studied.title)} alone"
+        remedy = "choose the last layer of one direction, or leave --readout out"
+        raise WeightsError(f"--readout {fault}; {remedy}")
+    return readout

@@ -19,7 +19,7 @@ from gradscope.learning.losses import error_per_step
 from gradscope.model.cells import Cell
 from gradscope.model.stack import Layer, NoiseSource, turned, unroll_stack
 from gradscope.model.trajectory import Trajectory
-from gradscope.names import CellName, ErrorName
+from gradscope.names import CellName, ErrorName, StateName
 from gradscope.weights.layers.recurrent_layer import Direction, FoundNetwork, RecurrentLayer
 from gradscope.weights.layers.to_cell import CellSpec
 
@@ -62,14 +62,8 @@ def run_stack(
     """
     if stack[0][0][0].direction is Direction.BACKWARD:  # Keras's go_backwards: alone, from the end
         inputs = turned(inputs, lengths)
-    first = [
-        np.tile(
-            np.zeros(cell.state_size) if layer.initial_state is None else layer.initial_state,
-            (inputs.shape[1], 1),
-        )
-        for depth in stack
-        for layer, cell in depth
-    ]
+    states = (layer.initial_state for depth in stack for layer, _ in depth)
+    first = [each if each is None else np.tile(each, (inputs.shape[1], 1)) for each in states]
     layers = [Layer(*(cell for _, cell in depth)) for depth in stack]
     ran = unroll_stack(layers, inputs, first, noise, lengths)
     return {
@@ -124,20 +118,41 @@ def _baseline(stack: ImportedStack, targets: Targets) -> Baseline:
 def _source(stack: ImportedStack) -> str:
     """Return in words what the lowest layer sees and what the studied layer starts from."""
     settings, studied = stack.settings, stack.studied
-    outside = any(each.stack != studied.stack for each in stack.found.layers)
-    inputs = f"inputs of {stack.layers[0][0][0].title}" if outside else "inputs"
-    state = "(h_0, c_0)" if studied.cell is CellName.LSTM else "h_0"
-    first = "" if studied.initial_state is None else f", {state} from the file"
+    said = [_reading(stack)]
+    unused = stack.found.file.first_states if settings.weight_map else []
+    if studied.initial_state is not None:
+        state = "(h_0, c_0)" if studied.cell is CellName.LSTM else "h_0"
+        said.append(f"{state} from the file")
+    elif unused:
+        said.append(f"from h_0 = 0 (or --weight-map h0={quoted(unused[0])})")
+    if settings.weight_map and stack.spec.state is StateName.POST:
+        said.append("state after φ")
     taken = all(getattr(studied, name) == getattr(stack.spec, name) for name in studied.inferred)
-    first += f", {studied.names_as}" if studied.names_as and taken else ""
-    through = "" if settings.embedding is None else f" through {quoted(settings.embedding)}"
+    said += [studied.names_as] if studied.names_as and taken else []
+    return ", ".join(said)
+
+
+def _reading(stack: ImportedStack) -> str:
+    """Return in words what the lowest layer sees, and how its file was read."""
+    settings, recording = stack.settings, stack.recording
+    outside = any(each.stack != stack.studied.stack for each in stack.found.layers)
+    inputs = f"inputs of {quoted(stack.layers[0][0][0].title)}" if outside else "inputs"
     if settings.data is None:
-        return f"white noise of scale {settings.noise_scale:g} as {inputs} (no --data given){first}"
-    rows, lengths = stack.recording.rows, stack.recording.lengths
-    cut = "" if rows is None else f", in {rows.shape[1]} windows"
+        return f"white noise of scale {settings.noise_scale:g} as {inputs} (no --data given)"
+    (steps, count), lengths = recording.recorded, recording.lengths
+    said = f"{inputs} from {settings.data}"
+    if settings.embedding is not None:
+        said = f"token ids as {said} through {quoted(settings.embedding)}"
+    said += f", {steps} steps × {count} sequences" if count > 1 else ""
+    if count > 1 and stack.studied.sequences_first and settings.batch_first:
+        said += ", sequences first as in PsychRNN (else --no-batch-first)"
+    elif steps < count and not settings.batch_first:
+        said += " (if the first axis is the sequences: --batch-first)"
+    if recording.rows is not None:
+        said += f", in {recording.rows.shape[1]} windows"
     if lengths is not None:
-        cut = f", of {lengths.min()} to {lengths.max()} steps ({settings.sequence_lengths})"
-    return f"{'token ids as ' if through else ''}{inputs} from {settings.data}{through}{cut}{first}"
+        said += f", of {lengths.min()} to {lengths.max()} steps ({settings.sequence_lengths})"
+    return said
 
 
 def judge_layers(stack: ImportedStack) -> ImportedNetwork:

@@ -40,9 +40,7 @@ def premultiply(
 
 
 def log_singular_values(exponents: IntArray, rows: FloatArray) -> FloatArray:
-    """Return log singular values (r,) of diag(2**exponents) · rows, descending, in nats;
-    ``exponents`` (r,) scale rows (r,n) of ordinary size, −inf for a row of zeros.
-    """
+    """Return log singular values (r,), nats, falling, of diag(2**exponents) (r,) · rows (r,n)."""
     lengths = np.linalg.norm(rows, axis=1)
     with np.errstate(divide="ignore"):
         logs = np.log(lengths) + exponents * LOG_2

@@ -12,6 +12,7 @@ from gradscope.arrays import BoolArray, FloatArray, IntArray
 from gradscope.jacobians.chain import Chain, step_shifts
 from gradscope.jacobians.kernels.powers_of_two import LOG_2, rescaled
 from gradscope.jacobians.kernels.rank_adaptive import FIRST_COMPRESSION
+from gradscope.progress import tracked
 
 BLOCK = 4
 """Vectors iterated at a time: three that may change places, and a random one, drawn again at each
@@ -38,7 +39,7 @@ def leading_directions(
     directions = np.empty((lags.size, chain.n_sequences, chain.state_size))
     log_norms = np.empty((lags.size, chain.n_sequences))
     product = _RightFactor(chain, dropped)
-    for index, lag in enumerate(lags):
+    for index, lag in enumerate(tracked(lags, "directions by lag")):
         while product.lag < lag:
             product.extend()
         directions[index], log_norms[index] = product.leading()

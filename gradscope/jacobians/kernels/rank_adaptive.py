@@ -195,7 +195,5 @@ def _graded(rows: FloatArray) -> FloatArray:
         # R = X Σ Yᵀ gives R Rᵀ = X Σ² Xᵀ: the columns of R Rᵀ lean towards the leading left vectors
         # by σ², where those of R do by σ, and QR sorts them in that order.
         left, _ = np.linalg.qr(rows @ rows.swapaxes(1, 2))
-        rotated: FloatArray = left.swapaxes(1, 2) @ rows
-        return rotated
-    triangular: FloatArray = np.asarray(np.linalg.qr(rows, mode="r"), dtype=np.float64)
-    return triangular
+        return left.swapaxes(1, 2) @ rows
+    return np.asarray(np.linalg.qr(rows, mode="r"), dtype=np.float64)

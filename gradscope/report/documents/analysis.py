@@ -1,8 +1,4 @@
-"""Results as documents: plain values under field names that people's scripts rest on.
-
-Names and values of an analysis come from ``analysis.fields``; norms of products are log10. A null
-has its reason beside it.
-"""
+"""Results as documents; names and values come from ``analysis.fields``, norms are log10."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -1,7 +1,4 @@
-"""Results as columns and rows, for CSV and Markdown; the order of columns is a promise.
-
-Values keep their infinities; ``formats`` leaves the cell of a missing number empty.
-"""
+"""Results as columns and rows; the order of columns is a promise, and infinities stay."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -99,9 +96,7 @@ def comparison_rows(comparison: Comparison) -> list[list[Any]]:
 
 
 def median_rows(comparison: Comparison) -> list[list[Any]]:
-    """Return one row per network, length and stage: medians over the seeds, in the order of
-    ``MEDIAN_COLUMNS``.
-    """
+    """Return medians over the seeds, a row per network, length and stage: ``MEDIAN_COLUMNS``."""
     rows: list[list[Any]] = []
     for group in comparison.groups:
         of = group[0].settings

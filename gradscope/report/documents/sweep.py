@@ -1,8 +1,5 @@
 """Sweeps as documents and tables: JSON of a sweep, and the rows of a store as CSV, JSON Lines,
-Markdown or ``.npz``.
-
-Columns keep the order of the store's table. In JSON and CSV a missing number is null or empty, and
-``null_because`` says why; curves are left to JSON Lines and ``.npz``.
+Markdown or ``.npz``. Curves are left to JSON Lines and ``.npz``.
 """
 
 import io
@@ -29,7 +26,10 @@ from gradscope.sweep.query import Rows
 from gradscope.sweep.run import Progress
 from gradscope.sweep.summary import Summary, shared_settings
 
-GROUP_COLUMNS = ("group", "cells", "failed", *REGIME_COLUMNS, "rate_nats_per_step", "horizon")
+GROUP_COLUMNS = (
+    *("group", "cells", "failed", *REGIME_COLUMNS, "rate_nats_per_step", "horizon"),
+    "lyapunov_exponent",
+)
 PLAN_COLUMNS = ("key", "settings")
 ENDLESS = "the median cell stays above the threshold"
 
@@ -105,6 +105,9 @@ def _groups(summary: Summary) -> Document:
                 **dict(zip(GROUP_COLUMNS[1:], row[1:], strict=True)),
                 "horizon_null_because": _why_null(group.horizon, ENDLESS),
                 "rate_null_because": _why_null(group.rate, ZERO_PRODUCT),
+                "lyapunov_null_because": _why_null(
+                    group.exponent, "a direction is dead", "no cell has a spectrum"
+                ),
             }
             for group, row in zip(summary.groups, group_rows(summary), strict=True)
         ],
@@ -112,9 +115,9 @@ def _groups(summary: Summary) -> Document:
     }
 
 
-def _why_null(value: float | None, infinite: str) -> str | None:
+def _why_null(value: float | None, infinite: str, missing: str = "no cell is done") -> str | None:
     if value is None:
-        return "no cell is done"
+        return missing
     return infinite if math.isinf(value) else None
 
 
@@ -128,15 +131,14 @@ def group_rows(summary: Summary) -> list[list[Any]]:
             *(group.regimes.get(regime, 0) for regime in REGIME_COLUMNS),
             plain(group.rate),
             plain(group.horizon),
+            plain(group.exponent),
         ]
         for group in summary.groups
     ]
 
 
 def row_documents(rows: Rows) -> Iterator[Document]:
-    """Yield each row as a flat document; switches are booleans, curves lists of numbers (null is
-    an exact zero's −∞).
-    """
+    """Yield each row as a flat document; null in a curve is an exact zero's −∞."""
     kinds = setting_kinds()
     for row in rows.values:
         document = dict(zip(rows.columns, row, strict=True))

@@ -1,8 +1,4 @@
-"""The pictures of ``analyze`` and ``spectrum``: the answer in words, then the panels that show it.
-
-Made for a slide (16 to 9). The panels are in ``panels``, the common style and the file
-formats in ``style``.
-"""
+"""The pictures of ``analyze`` and ``spectrum``, made for a slide (16 to 9)."""
 
 from textwrap import fill
 from typing import TYPE_CHECKING

@@ -1,7 +1,6 @@
 """The picture of ``compare``: networks side by side, by lag and by length, or by file.
 
-One legend for the whole page names the networks, however many; the lengths are named once, above
-the ends of their curves. Of several seeds the median is drawn, and each thin or as a dot.
+One legend names all networks. Of several seeds the median is drawn, and each thin or as a dot.
 """
 
 from collections.abc import Sequence
@@ -40,9 +39,7 @@ UPPER_EDGE, HEADROOM = 0.95, 1.12
 
 
 class _Network(NamedTuple):
-    """A network: its name and look, where its lengths stand across (of files, where it stands), and
-    its analyses at each of them, one per seed.
-    """
+    """A network, where its lengths (or its file) stand across, and analyses at each, by seed."""
 
     name: str
     look: Look
@@ -130,9 +127,7 @@ def _profiles_panel(axes: "Axes", comparison: Comparison, networks: list[_Networ
 
 
 def _name_ends(axes: "Axes", comparison: Comparison) -> None:
-    """Name the lengths above the lags where their curves end, the longest first, the others where
-    they fit.
-    """
+    """Name the lengths above the ends of their curves, the longest first, where they fit."""
     profiles = [analysis.last.profile for analysis in comparison.analyses]
     ends = {int(each.lags[-1]) for each in profiles if np.isfinite(each.median[-1])}
     reached = sorted(ends & {each.settings.steps for each in comparison.analyses}, reverse=True)
@@ -213,9 +208,7 @@ def _errors_panel(axes: "Axes", comparison: Comparison, networks: list[_Network]
 
 
 def _tick_places(axes: "Axes", comparison: Comparison, networks: list[_Network]) -> None:
-    """Name the lengths that were run, and no others: the longest first, the others where they
-    fit; or number the files. Say what stands across.
-    """
+    """Name the lengths that were run, where they fit, the longest first; or number the files."""
     places = sorted({each for it in networks for each in it.places.tolist()}, reverse=True)
     if file_of(comparison.analyses[0]) is None:
         axes.set_xlabel("sequence length T")

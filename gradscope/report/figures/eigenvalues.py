@@ -1,8 +1,6 @@
 """The eigenvalues of each recurrent weight matrix in the complex plane, beside the unit circle.
 
-One row a layer, one panel for the block of W of each gate. Filled points lie inside the circle,
-hollow ones outside, so that the picture reads without colour; the dashed circle is σ_max, which no
-eigenvalue can pass.
+One row a layer, one panel for the block of W of each gate; hollow points lie outside the circle.
 """
 
 from typing import TYPE_CHECKING
@@ -38,9 +36,7 @@ MARGIN = 1.12
 
 
 def eigenvalue_picture(inspection: Inspection, suffix: str) -> bytes:
-    """Return the eigenvalues of one layer or more, the first ``MAX_ROWS``, as the bytes of a
-    ``.png``, ``.svg`` or ``.pdf``.
-    """
+    """Return the eigenvalues of the first ``MAX_ROWS`` layers as the bytes of a picture."""
     shown = inspection.layers[:MAX_ROWS]
     gated = any(len(each.spectra) > 1 for each in shown)
     height = HEAD + (PANEL if gated or len(shown) > 1 else 1.5 * PANEL) * len(shown)
@@ -64,9 +60,7 @@ def eigenvalue_picture(inspection: Inspection, suffix: str) -> bytes:
 
 
 def _title(layer: RecurrentLayer, gate: str) -> str:
-    """Return whose eigenvalues a panel shows; the layer is named above the first of its row, where
-    a long name fits.
-    """
+    """Return whose eigenvalues a panel shows; the layer is named above the first of its row."""
     title = style.plain_text(layer.title)
     if layer.cell is CellName.ELMAN:
         return f"{title}, W"

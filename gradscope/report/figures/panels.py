@@ -1,8 +1,7 @@
 """The panels of a report, one row each: what draws it, how to read it for one run, its numbers.
 
-Pages, ``--panel``, the HTML report and ``explain`` all choose from ``PANELS``. To add a panel,
-write ``NAME_panel`` and ``NAME_caption`` and add its row; modules are imported when a panel of
-theirs is used, so that help pages need no NumPy.
+To add a panel, write ``NAME_panel`` and ``NAME_caption`` and add its row; modules are imported when
+a panel of theirs is used, so that help pages need no NumPy.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,14 +19,6 @@ if TYPE_CHECKING:
     from gradscope.analysis.results import Analysis
     from gradscope.report.documents.rows import Rows
 
-NOT_MEASURED: Mapping[str, str] = {
-    "map": "The map was not requested.",
-    "shares": "The gradient was not split by lag.",
-    "memory": "The memory function was not requested.",
-    "spectrum": "The spectrum was not requested.",
-}
-"""What a panel says without what it needs."""
-
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Panel:
@@ -35,11 +26,9 @@ class Panel:
 
     ``words`` is its title, ``gated_words`` that for a gated cell, where it differs. ``needs`` is a
     setting that measures what it shows, "" for what every analysis has; ``present`` says whether an
-    analysis has it beyond that, ``why_empty`` why a run may have nothing to show all the same, and
-    what to do about it. ``drawn_in`` is the module in ``figures`` that draws it on axes from the
-    analysis and, with ``needs``, from what was measured; ``numbers`` the function in ``report``
-    that makes columns and rows of the latter, else of the analysis. ``term`` is the glossary's
-    entry on it, "" where that has the name of the panel.
+    analysis has it all the same, ``why_empty`` what to do where it has not. ``drawn_in`` is the
+    module in ``figures`` that draws it, ``numbers`` the function in ``report`` that makes columns
+    and rows of it, ``term`` the glossary's entry on it where that has another name.
     """
 
     name: str
@@ -74,7 +63,7 @@ class Panel:
         """Return how to read it for this run, or that it was not measured."""
         measured = self._measured(analysis)
         if None in measured:
-            return NOT_MEASURED[self.needs]
+            return f"{self.words}: not requested."
         caption = resolve_name(f"gradscope.report.words.captions.{self.name}_caption")
         return str(caption(analysis, *measured))
 

@@ -1,7 +1,6 @@
 """The picture of ``report --kind phase``: a phase diagram over two settings, a panel a network.
 
-Vanishing is blue and exploding orange, and since grey prints cannot tell the two, what explodes is
-hatched too and the contour of zero growth drawn.
+Vanishing is blue and exploding orange; for grey prints it is hatched too.
 """
 
 import math
@@ -32,9 +31,7 @@ MAX_NUMBERS = 120
 """Places of a panel up to which each is given its number."""
 
 MAX_STRETCH = 4.0
-"""How much wider one side of the colours of growth may be than the other: beyond, a rate of nearly
-nothing would be painted like the fastest of the other side.
-"""
+"""How much wider one side of the colours may be: beyond, a slow rate would look like a fast one."""
 
 CONTOUR_WIDTH = 2.6
 FINE_POINTS = 400
@@ -44,24 +41,10 @@ LARGEST = 1e6
 """Stands for infinity where matplotlib wants a number."""
 
 
-def phase_picture(
-    field: GridOfValues,
-    rate: GridOfValues,
-    settings: Mapping[str, Any],
-    suffix: str,
-    made_by: Mapping[str, Any] = sweep_axes.NO_STORE,
-) -> bytes:
-    """Return a phase diagram as the bytes of a ``.png``, ``.svg`` or ``.pdf``.
-
-    ``field`` is what is coloured, the growth rate or the horizon; ``rate`` the growth rate over the
-    same axes, for the contour of zero; ``settings`` what all cells share and ``made_by`` the
-    command to draw it again (``recipe.StoreSource``), both written into the metadata.
-    """
-    return style.picture_bytes(phase_figure(field, rate, settings), suffix, settings, made_by)
-
-
 def phase_figure(field: GridOfValues, rate: GridOfValues, settings: Mapping[str, Any]) -> "Figure":
-    """Return a phase diagram, taller than a slide where it has more than two rows."""
+    """Return a phase diagram, taller than a slide where it has more than two rows: ``field`` is
+    coloured, ``rate`` gives the contour of zero growth, ``settings`` are what all cells share.
+    """
     columns = min(len(field.panels), PANELS_IN_A_ROW)
     rows = math.ceil(len(field.panels) / columns)
     height = max(SLIDE[1], TOP + BOTTOM + ROW * rows)
@@ -205,9 +188,7 @@ def _mark_zero(axes: "Axes", rate: GridOfValues, name: str, *, hatched: bool) ->
 
 
 def _bounded(rates: FloatArray) -> FloatArray:
-    """Return rates with the smallest finite one for −∞: the product is exactly zero; where no
-    finite one shrinks, with one as far below zero as the largest is above.
-    """
+    """Return rates with the smallest finite one for −∞; none shrinks: less the largest."""
     finite = rates[np.isfinite(rates)].clip(-LARGEST, LARGEST)
     smallest = finite.min(initial=LARGEST)
     low = smallest if smallest < 0.0 else -finite.max(initial=0.001)

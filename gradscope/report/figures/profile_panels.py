@@ -1,8 +1,4 @@
-"""The panels of σ_max by lag and of the causes, and what other panels draw their curves with.
-
-Norms are drawn as log10, lags and steps as they are. The last stage is solid and blue, the stage
-before it dashed and grey, the bound dotted.
-"""
+"""The panels of σ_max by lag and of the causes, and what other panels draw their curves with."""
 
 from typing import TYPE_CHECKING
 

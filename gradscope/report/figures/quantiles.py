@@ -1,8 +1,4 @@
-"""The picture of ``report --kind quantiles``: a measure over one setting, a curve per network.
-
-The line is the median over whatever else was swept, the bands hold half and nine tenths of the
-cells.
-"""
+"""The picture of ``report --kind quantiles``: medians and bands over one setting, by network."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -22,23 +18,12 @@ TOP, BOTTOM = 1.2, 0.75
 """Inches from the page's upper and lower edge to the axes, below one row of the legend."""
 
 
-def quantile_picture(
-    quantiles: QuantileCurves,
-    settings: Mapping[str, Any],
-    suffix: str,
-    made_by: Mapping[str, Any] = sweep_axes.NO_STORE,
-) -> bytes:
-    """Return the quantiles of a measure over one setting as the bytes of a picture; what each
-    argument is as in ``phase_picture``.
-    """
-    return style.picture_bytes(quantile_figure(quantiles, settings), suffix, settings, made_by)
-
-
 def quantile_figure(quantiles: QuantileCurves, settings: Mapping[str, Any]) -> "Figure":
-    """Return the quantiles of a measure over one setting."""
-    what = sweep_axes.MEASURE_WORDS[quantiles.measure].partition(",")[0].capitalize()
+    """Return the quantiles of a measure over one setting; ``settings`` as in ``phase_figure``."""
+    what = sweep_axes.MEASURE_WORDS[quantiles.measure].partition(",")[0]
     over = sweep_axes.words(quantiles.x).partition(",")[0]
-    title = f"{what} against {over}: {sweep_axes.named(quantiles.curves, ', ')}"
+    title = f"{what[0].upper()}{what[1:]} against {over}"
+    title += f": {sweep_axes.named(quantiles.curves, ', ')}"
     figure = style.new_page(title, sweep_axes.subtitle(_bands(quantiles), settings))
     height = 1.0 - (TOP + style.height_of_rows(len(quantiles.curves)) + BOTTOM) / style.SLIDE[1]
     axes = figure.add_axes((0.085, BOTTOM / style.SLIDE[1], 0.88, height))

@@ -1,7 +1,4 @@
-"""The panels of the details: all pairs of states, the gradient by lag, and the spectra.
-
-Each draws what one setting (``--lag-map``, ``--shares``, ``--spectrum``) measures.
-"""
+"""The panels of what ``--lag-map``, ``--shares`` and ``--spectrum`` measure."""
 
 from typing import TYPE_CHECKING
 
@@ -17,8 +14,8 @@ from gradscope.report.figures import style
 from gradscope.report.figures.profile_panels import drawable, say
 from gradscope.report.figures.style import BLUE, GREEN, GREY, INK, ORANGE, VERMILLION, Look
 from gradscope.report.words.captions import why_no_shares
-from gradscope.report.words.numbers import number, percent, steps
-from gradscope.report.words.theory import THEORY_WORDS
+from gradscope.report.words.numbers import count, number, percent, steps
+from gradscope.report.words.theory import theory_words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -113,7 +110,8 @@ def singular_panel(axes: "Axes", _: Analysis, spectrum: Spectrum) -> None:
         middle = np.sort(relative, axis=0)[(relative.shape[0] - 1) // 2]
         drawn = np.where(np.isfinite(middle), middle, np.nan)
         axes.plot(ranks, drawn, color=tuple(shade), linewidth=2.0, label=f"{lag}")
-    text = f"dark: lag {found.lags[-1]}; light: lag {found.lags[0]}"
+    of = count(found.log_values.shape[1], "sequence")
+    text = f"dark: lag {found.lags[-1]}; light: lag {found.lags[0]}; {of}"
     style.write(axes, text, (0.03, 0.05), color=GREY, xycoords="axes fraction", va="bottom")
 
 
@@ -145,9 +143,7 @@ def lyapunov_panel(axes: "Axes", _: Analysis, spectrum: Spectrum) -> None:
 
 
 def eigenvalues_panel(axes: "Axes", _: Analysis, spectrum: Spectrum) -> None:
-    """Draw the eigenvalues of W, where there is one, and of sampled J_t in the complex plane, with
-    the unit circle.
-    """
+    """Draw eigenvalues of W, where there is one, and of sampled J_t, with the unit circle."""
     style.dress(axes, "real part", "imaginary part")
     turn = np.linspace(0.0, 2.0 * np.pi, 361)
     axes.plot(np.cos(turn), np.sin(turn), color=INK, linestyle="--", linewidth=1.0, label="|z| = 1")
@@ -172,13 +168,10 @@ def theory_panel(axes: "Axes", analysis: Analysis, spectrum: Spectrum) -> None:
         face = BLUE if each.applies else "white"
         look: Look = {"color": BLUE, "markersize": 8, "markerfacecolor": face, "zorder": 4}
         axes.plot(np.array([each.rate]), [place], marker="o", **look)
-        text = style.typeset(THEORY_WORDS[each.name]) + (
-            "" if each.applies else " (does not apply)"
-        )
-        fractions = ("axes fraction", "data")
-        style.write(
-            axes, text, (0.01, place), (0, 7), xycoords=fractions, path_effects=style.halo()
-        )
+        applies = "" if each.applies else " (does not apply)"
+        text = style.typeset(theory_words(each.name, analysis.settings)) + applies
+        look = {"xycoords": ("axes fraction", "data"), "path_effects": style.halo()}
+        style.write(axes, text, (0.01, place), (0, 7), **look)
     if growth.rate is not None:
         axes.axvline(growth.rate, color=INK, linewidth=2.0, label="measured")
         if growth.low is not None and growth.high is not None:

@@ -1,8 +1,7 @@
 """One style for every picture, and how a picture becomes bytes.
 
-Colours are those of Okabe and Ito (2008), which colour-blind readers tell apart; each curve also
-has its own line style, so that grey prints read as well. Nothing global is set: pyplot is never
-imported, and the style goes onto each axes.
+Colours are those of Okabe and Ito (2008), which colour-blind readers tell apart; each curve has its
+own line style for grey prints. pyplot is never imported, and nothing global is set.
 """
 
 import io
@@ -50,9 +49,11 @@ DOTS_PER_INCH = 150
 PANEL_DOTS_PER_INCH = 300
 TITLE_SIZE, TEXT_SIZE, LABEL_SIZE, TICK_SIZE = 16, 12, 12, 10.5
 
-TITLE_CHARACTERS, LONGEST_TITLE = 92, 125
-SUBTITLE_CHARACTERS, LONGEST_SUBTITLE = 140, 165
+TITLE_CHARACTERS, SUBTITLE_CHARACTERS = (92, 134), (140, 210)
 """What fits on one line of a slide, of title and subtitle: at full size, at the smallest size."""
+
+LONGEST_NAME = 125
+"""Characters of a name of a file or layer that are drawn."""
 
 BACKING: Mapping[str, Any] = MappingProxyType(
     {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
@@ -72,22 +73,22 @@ LEGEND_COLUMNS = 7
 
 
 def new_page(title: str, subtitle: str, size: tuple[float, float] = SLIDE) -> "Figure":
-    """Return an empty figure with the answer in words at its top, on one line."""
+    """Return an empty figure with the answer in words at its top, on one line or two."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=size, dpi=DOTS_PER_INCH, facecolor="white")
     FigureCanvasAgg(figure)
-    large = textwrap.shorten(printable(title), LONGEST_TITLE, placeholder=" …")
-    small = textwrap.shorten(printable(subtitle), LONGEST_SUBTITLE, placeholder=" …")
-    large_size = TITLE_SIZE * min(1.0, TITLE_CHARACTERS / len(large))
-    small_size = TEXT_SIZE * min(1.0, SUBTITLE_CHARACTERS / max(len(small), 1))
-    titled: Look = {"size": large_size, "weight": "bold", "color": INK}
-    lines = (0.2, large, titled), (0.555, small, {"size": small_size, "color": GREY})
-    for below_edge, text, look in lines:
+    for below_edge, text, full_size, (fits, most), weight, color in (
+        (0.2, title, TITLE_SIZE, TITLE_CHARACTERS, "bold", INK),
+        (0.555, subtitle, TEXT_SIZE, SUBTITLE_CHARACTERS, "normal", GREY),
+    ):
+        lines = textwrap.wrap(printable(text), most, max_lines=2, placeholder=" …")
+        scale = fits / (most if lines[1:] else max([fits, *map(len, lines)]))
+        look: Look = {"size": full_size * scale, "weight": weight, "color": color}
         # What stands in a file's name is not mathematics.
-        top = 1.0 - below_edge / size[1]
-        figure.text(0.03, top, text, va="top", parse_math=False, **look)
+        look |= {"linespacing": 1.0, "va": "top", "parse_math": False}
+        figure.text(0.03, 1.0 - below_edge / size[1], "\n".join(lines), **look)
     return figure
 
 
@@ -161,9 +162,7 @@ def dress_ticks(axes: "Axes", scale: float) -> None:
 
 
 def legend(axes: "Axes", others: Sequence["Axes"] = ()) -> None:
-    """Show the curves of these axes between title and axes, where it hides nothing: in one row, in
-    the columns that fit a panel alone. Those of one name stand there once.
-    """
+    """Name the curves of these axes, each once, in the columns that fit above them."""
     named: dict[str, Any] = {}
     for each in (axes, *others):
         for handle, label in zip(*each.get_legend_handles_labels(), strict=True):
@@ -243,7 +242,7 @@ def typeset(text: str) -> str:
 
 def plain_text(text: str) -> str:
     """Return the name of a file or layer as Matplotlib draws it: one line, no mathematics."""
-    return printable(text)[:LONGEST_TITLE].replace("$", r"\$")
+    return printable(text)[:LONGEST_NAME].replace("$", r"\$")
 
 
 def halo() -> "list[AbstractPathEffect]":
@@ -254,9 +253,14 @@ def halo() -> "list[AbstractPathEffect]":
 
 
 def set_round_ticks(drawn: "Axis", limits: tuple[float, float]) -> None:
-    """Put ticks at 1, 2, 5, 10 … of a logarithmic axis, written as people write them."""
-    rounds = (m * 10.0**k for k in range(8) for m in (1, 2, 5))
-    ticks = [each for each in rounds if limits[0] <= each <= limits[1]]
+    """Put ticks at 1, 2, 5, 10 … of a logarithmic axis, or nearer where fewer than two fit."""
+    from matplotlib.ticker import MaxNLocator
+
+    rounds = [m * 10.0**k for k in range(8) for m in (1, 2, 5)]
+    for places in (rounds, MaxNLocator(5, integer=True).tick_values(*limits)):
+        ticks = [each for each in places if limits[0] <= each <= limits[1]]
+        if len(ticks) > 1:
+            break
     drawn.set_ticks(ticks, [f"{each:g}" for each in ticks])
     drawn.set_ticks([], minor=True)
 

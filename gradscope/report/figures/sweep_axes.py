@@ -27,9 +27,7 @@ CELL_STYLES: Mapping[str, tuple[LineStyle, str]] = MappingProxyType(
         CellName.LSTM: (LineStyle(ORANGE, "--", "X"), "#7d5600"),
     }
 )
-"""The style of a gated cell with tanh, and its colour with any other activation, whose line and
-marker it takes.
-"""
+"""The style of a gated cell with tanh, and its colour with the line and marker of another φ."""
 
 POINTS_PER_INCH = 72.0
 
@@ -57,9 +55,7 @@ def width_of(labels: Iterable[str]) -> float:
 
 
 def gap_for(drawn: "MatplotlibAxis", labels: Iterable[str]) -> float:
-    """Return the inches from one of these labels to the next along a horizontal or vertical axis:
-    a character more than they are wide, or a line.
-    """
+    """Return the inches that a label and the gap to the next take along an axis."""
     return width_of(labels) + CHARACTER if lies(drawn) else LINE
 
 
@@ -106,20 +102,21 @@ MEASURE_WORDS: Mapping[str, str] = MappingProxyType(
     }
 )
 
-NO_STORE: Mapping[str, Any] = MappingProxyType({"command": "report"})
-"""What a picture says of what made it where no store is named: ``rerun`` refuses it."""
-
-SUBTITLE_SETTINGS = ("activation", "hidden", "init", "gain", "steps", "task", "data", "updates")
+SUBTITLE_SETTINGS = (
+    *("weights", "load", "activation", "hidden", "init", "gain", "steps", "task", "data"),
+    "updates",
+)
 """Shared settings that the line below the title names."""
+
+DRAWN_ALONE = ("init", "task", "updates")
+"""Those that mean nothing for a network from a file."""
 
 MAX_NAMED = 3
 """Networks up to which a title names them."""
 
 
 def line_style(network: str) -> LineStyle:
-    """Return colour, line and marker of a network by its ``names.network_name``; of anything else,
-    such as all networks together, a plain one.
-    """
+    """Return the look of a network by its ``names.network_name``; a plain one of anything else."""
     styles = {str(name): each.line_style for name, each in ACTIVATIONS.items()}
     cell, _, activation = network.partition(" ")
     style, dark = CELL_STYLES.get(cell, (PLAIN, BLUE))
@@ -135,10 +132,13 @@ def named(networks: Collection[str], joined: str) -> str:
 
 def subtitle(opening: str, settings: Mapping[str, Any]) -> str:
     """Return what the picture shows, then the settings that all cells share."""
+    # Those that differ, as the names of several files do, are not among them.
+    from_file = any(settings.get(name, "files") for name in ("weights", "load"))
+    unused = DRAWN_ALONE if from_file else ("task",) if settings.get("data") else ()
     known = {
         name: settings[name]
         for name in SUBTITLE_SETTINGS
-        if settings.get(name) is not None and not (name == "task" and settings.get("data"))
+        if settings.get(name) is not None and name not in unused
     }
     shared = ", ".join(
         f"{name} {describe({name: known[name]}).partition('=')[2]}" for name in known
@@ -158,9 +158,7 @@ def is_wide(axis: Axis) -> bool:
 
 
 def set_ticks(drawn: "MatplotlibAxis", axis: Axis) -> None:
-    """Set the scale of an axis and put a tick at every value, or at every second, third … of many,
-    where they fit; words stand on two lines by turns where they do not fit on one.
-    """
+    """Set the scale of an axis and put ticks at its values, where they fit, words on two lines."""
     if is_wide(axis):
         drawn.axes.set(**{"xscale" if lies(drawn) else "yscale": "log"})
     every = math.ceil(len(axis.values) / MAX_TICKS)

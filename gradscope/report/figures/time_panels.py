@@ -1,7 +1,4 @@
-"""The panels that show what happened over time: gradient, slopes, training.
-
-``profile_panels`` shows how far back the gradient reaches, and why.
-"""
+"""The panels that show what happened over time: gradient, slopes, training."""
 
 from typing import TYPE_CHECKING
 
@@ -66,9 +63,7 @@ def _mark_ceiling(axes: "Axes", ceiling: float, last: int) -> None:
 
 
 def saturation_panel(axes: "Axes", analysis: Analysis) -> None:
-    """Draw how the slopes of all units are spread at every step, dark where many are, and over all
-    steps as a histogram at the right.
-    """
+    """Draw the spread of all slopes at every step, and over all steps at the right."""
     style.dress(axes, "time step t", r"slope $\varphi'(a_t)$")
     slopes = analysis.last.slopes
     ceiling, top = slopes.ceiling, max(slopes.ceiling, MAX_SLOPE)

@@ -1,10 +1,9 @@
 """Our text inside a picture or an HTML report; None where there is none.
 
 A PNG carries it in the text chunk ``gradscope`` (W3C PNG specification, section 11.3.3), an SVG in
-``<dc:description>`` (Dublin Core in RDF metadata), an HTML report in ``<meta name="gradscope">``. A
-PDF carries it under ``/Keywords`` in the document information dictionary, as a literal string or in
-UTF-16 with a byte order mark (ISO 32000-1, sections 7.3.4, 7.9.2 and 14.3.3). All are
-read by hand, as XML parsers expand entities and others unpack what is compressed.
+``<dc:description>``, an HTML report in ``<meta name="gradscope">``, a PDF under ``/Keywords`` (ISO
+32000-1, sections 7.3.4, 7.9.2 and 14.3.3). All are read by hand, as XML parsers expand entities and
+others unpack what is compressed.
 """
 
 import html

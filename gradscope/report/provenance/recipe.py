@@ -92,13 +92,11 @@ class WeightsSource:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class StoreSource:
-    """The store of a sweep, and what of it is shown: the rows ``where`` a condition holds, and the
-    settings ``x`` and ``y`` that span the picture, None for those that come first.
-    """
+    """The store of a sweep and what of it is shown, as the options of ``report`` say it."""
 
     store: str
     where: str | None = None
-    kind: SweepPicture = SweepPicture.PHASE
+    kind: SweepPicture | None = None
     value: SweepValue = SweepValue.RATE
     x: str | None = None
     y: str | None = None
@@ -114,10 +112,8 @@ Source = WeightsSource | StoreSource
 @dataclass(frozen=True, eq=False, slots=True)
 class Recipe:
     """``cells``, ``activations``, ``lengths`` and ``seeds`` are those of a comparison, else the
-    settings' own one; ``panel`` is the one that a picture shows alone, None where it shows all;
-    ``source`` is the file that a picture was drawn from, None where settings tell it all;
-    ``version`` is that of the gradscope that made the file, on the machine that ``environment``
-    describes.
+    settings' own one; ``panel`` is the one that a picture shows alone, ``source`` the file that it
+    was drawn from; ``version`` and ``environment`` are of the gradscope that made it.
     """
 
     command: MadeBy
@@ -191,10 +187,7 @@ def _command(document: Mapping[str, Any]) -> MadeBy:
 
 
 def command_words(document: Mapping[str, Any]) -> str:
-    """Return the command that made a file as people type it, a comparison with what it set side by
-    side, a picture of another file with that file; empty where the file does not say, or says what
-    is no command.
-    """
+    """Return the command that made a file as people type it; empty where the file names none."""
     try:
         command = _command(document)
         words = ["gradscope", str(command)]
@@ -211,10 +204,7 @@ def command_words(document: Mapping[str, Any]) -> str:
 
 
 def _source(made_by: Mapping[str, Any]) -> Source | None:
-    """Return the file that a picture names; None where its command takes none.
-
-    An error of ``DAMAGE`` if the picture does not say all that its command takes.
-    """
+    """Return the file that a picture names; an error of ``DAMAGE`` if it says too little."""
     if made_by["command"] == MadeBy.INSPECT:
         names = tuple(_instance(name, str) for name in _instance(made_by["map"], list))
         return WeightsSource(_instance(made_by["file"], str), names)
@@ -251,9 +241,7 @@ def _quoted(word: str) -> str:
 
 
 def _axes(document: Mapping[str, Any]) -> dict[str, list[Any]]:
-    """Return what a comparison set side by side, by the setting's name, in order, and how many
-    seeds.
-    """
+    """Return what a comparison set side by side, by the setting's name, and how many seeds."""
     names = ("cell", "activation", "steps")
     if "made_by" in document:
         made_by = document["made_by"]

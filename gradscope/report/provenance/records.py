@@ -1,6 +1,4 @@
-"""Which settings and versions made a file: written into every picture, read back from pictures,
-documents and runs. ``embedded`` has how each kind of picture carries them.
-"""
+"""Which settings and versions made a file: written into pictures, read back from all files."""
 
 import json
 from collections.abc import Mapping
@@ -27,10 +25,7 @@ def provenance_text(settings: Mapping[str, Any], made_by: Mapping[str, Any] = AN
 
 
 def read_provenance(path: Path) -> dict[str, Any]:
-    """Return the settings and versions that made a file.
-
-    ArchiveError if the file cannot be read, or gradscope did not make it.
-    """
+    """Return what made a file; ArchiveError if it cannot be read, or gradscope did not make it."""
     document = read_document(path)
     return {name: document[name] for name in KEPT}
 

@@ -23,9 +23,9 @@ from gradscope.report.terminal.table import bullets, opening, table_of
 from gradscope.report.words import headline as words
 from gradscope.report.words import numbers
 from gradscope.report.words.captions import verification_sentences
-from gradscope.report.words.cells import CAUSE_TITLES, has_textbook_bound
+from gradscope.report.words.cells import cause_titles, step_bound
 from gradscope.report.words.numbers import count, interval, level, number, steps
-from gradscope.report.words.reasons import reasons_of
+from gradscope.report.words.reasons import why
 from gradscope.report.words.remedies import advice
 
 LAYER_TITLES = ("layer", "kind", "in", "hidden", "gradient", "growth", "horizon")
@@ -51,7 +51,7 @@ def analysis_page(analysis: Analysis, screen: Screen) -> RenderableType:
         parts.append(Text(screen.say(layers_title(analysis)), style="bold"))
         parts += [table_of(LAYER_TITLES, layer_rows(analysis), screen, gap=2), Text()]
     parts += [Text(profile_plot(analysis, screen)), Text()]
-    parts += bullets("Why", reasons_of(analysis), screen)
+    parts += bullets("Why", why(analysis), screen)
     if analysis.remedies:
         sentences, commands = advice(analysis)
         parts += [Text(), *bullets("What to do", sentences, screen, commands)]
@@ -82,7 +82,7 @@ def _rate_cells(analysis: Analysis) -> _Cells:
     units = {
         unit: unit.replace("time_constant", "time constant τ") for unit in analysis.last.rate_per
     }
-    causes = terms_of(analysis.last.causes)
+    titles, causes = cause_titles(analysis.settings), terms_of(analysis.last.causes)
     return {
         "gradient": lambda s: words.regime_word(s.verdict),
         "write level (1: free)": lambda s: number(s.write_level),
@@ -93,14 +93,15 @@ def _rate_cells(analysis: Analysis) -> _Cells:
         "": lambda s: (
             "not different from 0" if s.verdict.marginal else numbers.pace(s.verdict.rate)
         ),
-        **{f"  {CAUSE_TITLES[name]}": cause(name) for name in causes},
+        **{f"  {titles[name]}": cause(name) for name in causes},
     }
 
 
 def _reach_cells(analysis: Analysis) -> _Cells:
     required, profile = analysis.last.verdict.required_lag, analysis.last.profile
     sequences = count(int((~np.isnan(profile.log_norms[-1])).sum()), "sequence")
-    bound = " (γ·σ_max(W))^ℓ" if has_textbook_bound(analysis.settings) else ""
+    settings = analysis.settings
+    bound = f" ({step_bound(settings)})^ℓ" if settings.cell is CellName.ELMAN else ""
     return {
         "memory horizon": lambda s: _horizon(s.verdict),
         **({} if required is None else {"needed": lambda _: steps(required)}),

@@ -22,9 +22,7 @@ FILE_TITLES = ("file", "horizon", "change", "rate", "change", "error", "change",
 
 
 def comparison_page(comparison: Comparison, screen: Screen) -> RenderableType:
-    """Return the page of ``compare``: the answer, a row per network and length with medians over
-    the seeds and the horizon of each, and what training did; of files what changed.
-    """
+    """Return the page of ``compare``: a row per network and length, or per file what changed."""
     if file_of(comparison.analyses[0]) is not None:
         return _files_page(comparison, screen)
     rows: list[list[str]] = []

@@ -2,46 +2,29 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from types import MappingProxyType
+from collections.abc import Iterable
 
 from rich.console import Group, RenderableType
 from rich.text import Text
 
 from gradscope.analysis.inspect import Inspection
-from gradscope.arrays import LN_10
-from gradscope.data.columns import listed
-from gradscope.diagnosis.theory import ROUNDING
+from gradscope.analysis.settings import span
+from gradscope.data.columns import listed, quoted
 from gradscope.names import CellName, StateName
 from gradscope.report.screen import Screen
 from gradscope.report.terminal.table import bullets, first_rows, opening
-from gradscope.report.words.numbers import level, number, power_of_ten
+from gradscope.report.words.cells import clock_note
+from gradscope.report.words.numbers import number
 from gradscope.weights.files.contents import TIME_SCALES
 from gradscope.weights.layers.expressions import Expression
-from gradscope.weights.layers.manual_names import NO_SUGGESTION, options, suggested
-from gradscope.weights.layers.recurrent_layer import RecurrentLayer, Unknown
+from gradscope.weights.layers.manual_names import NO_SUGGESTION, options, parse_mapping, suggested
+from gradscope.weights.layers.recurrent_layer import ASKED, RecurrentLayer, Unknown
 from gradscope.weights.readers import READERS
 
 MAX_LISTED, MAX_ROWS = 8, 100
 
-FORMAT_WORDS: Mapping[str, str] = MappingProxyType({each.format: each.words for each in READERS})
-
-KIND_WORDS: Mapping[CellName, str] = MappingProxyType(
-    {CellName.ELMAN: "vanilla RNN", CellName.GRU: "GRU", CellName.LSTM: "LSTM"}
-)
-
-ASKED: Mapping[Unknown, tuple[str, str]] = MappingProxyType(
-    {
-        Unknown.ACTIVATION: ("the activation φ", "--activation NAME"),
-        Unknown.GATE_ACTIVATION: ("the gates' function", "--gate-activation NAME"),
-        Unknown.LEAK: ("the leak α (1 for none)", "--leak ALPHA"),
-        Unknown.RESET_AFTER: (
-            "whether the reset gate acts after W (PyTorch, Keras) or before it (Cho et al.)",
-            "--reset-after / --no-reset-after",
-        ),
-    }
-)
-"""What each unknown is, and the option that answers it."""
+FORMAT_WORDS = {each.format: each.words for each in READERS}
+KIND_WORDS = {CellName.ELMAN: "vanilla RNN", CellName.GRU: "GRU", CellName.LSTM: "LSTM"}
 
 TITLES = ("layer", "kind", "in", "hidden", "gate", "σ_max", "|λ|_max", "|λ|>1", "non-normal")
 
@@ -67,10 +50,8 @@ def describe(inspection: Inspection) -> str:
     file = inspection.found.file
     count = sum(array.size for array in file.arrays.values())
     types = ", ".join(sorted(set(file.stored_as.values()))) or "no numbers"
-    return (
-        f"{file.path} is {FORMAT_WORDS[file.format]}: {len(file.arrays)} arrays, {count:,} numbers "
-        f"({types})"
-    )
+    held = f"{len(file.arrays)} arrays, {count:,} numbers ({types})"
+    return f"{file.path} is {FORMAT_WORDS[file.format]}: {held}"
 
 
 def analyze_command(inspection: Inspection) -> str | None:
@@ -119,19 +100,19 @@ def _rows(inspection: Inspection) -> list[list[str]]:
 
 
 def _notes(inspection: Inspection) -> list[str]:
-    """Return what else is worth knowing: bounds, conventions, output layers, what was left out."""
+    """Return what else is worth knowing: conventions, output layers, what was left out."""
     layers = [each.layer for each in inspection.layers]
-    bounds = [(each.layer, each.log_bound) for each in inspection.layers]
     strange = [each for each in layers if each.foreign]
     notes = [f"{each.title} is not analyzed: gradscope has no {each.foreign}." for each in strange]
     notes += dict.fromkeys(f"{each.names_as}." for each in layers if each.names_as)
-    notes += [_bound_sentence(layer, bound) for layer, bound in bounds if bound is not None]
+    notes += [f"{each.title} has {facts}." for each in layers if (facts := _facts(each))]
     rest = len(notes) - MAX_LISTED
     notes[MAX_LISTED:] = [f"… and {rest} more (all in --json)."] * (rest > 0)
-    if any(layer.state is StateName.PRE for layer in layers):
-        notes.append("The state is the pre-activation: W multiplies φ(h) (--state pre).")
-    if any(layer.initial_state is not None for layer in layers):
-        notes.append("The file holds the state h_0 that every sequence starts from.")
+    unused = inspection.found.file.first_states if inspection.mapping else []
+    if unused and layers[0].initial_state is None:
+        notes.append(f"Sequences start from h_0 = 0 (or --weight-map h0={quoted(unused[0])}).")
+    if names := [n for layer in layers for n in inspection.found.embeddings(layer.input_size)]:
+        notes.append(f"Token ids go through {listed(tuple(dict.fromkeys(names)))}.")
     readouts = inspection.found.readouts[:MAX_LISTED]
     if readouts:
         shapes = [f"{each.name} {each.output_weights.shape}" for each in readouts]
@@ -139,20 +120,20 @@ def _notes(inspection: Inspection) -> list[str]:
     return notes + _left_out(inspection)
 
 
+def _facts(layer: RecurrentLayer) -> str:
+    """Return what a file says of a layer beside its weights, or its names do."""
+    known = {"α": None if layer.leak == 1.0 else layer.leak, "dt": layer.dt, "τ": layer.tau}
+    facts = [f"{name} = {span(value)}" for name, value in known.items() if value is not None]
+    facts += ["a state before φ (--state pre)"] * (layer.state is StateName.PRE)
+    facts += ["an h_0 that sequences start from"] * (layer.initial_state is not None)
+    facts += ["data as (B,T,D) (else --no-batch-first)"] * layer.sequences_first
+    return ", ".join(facts) + clock_note(layer.dt, layer.tau)
+
+
 def _left_out(inspection: Inspection) -> list[str]:
     parts = [f"{name} ({holds})" for name, holds in inspection.found.file.skipped.items()]
     parts[MAX_LISTED:] = ["…"] * (len(parts) > MAX_LISTED)
     return [f"Left out: {', '.join(parts)}."] if parts else []
-
-
-def _bound_sentence(layer: RecurrentLayer, bound: float) -> str:
-    bound = 0.0 if abs(bound) <= ROUNDING else bound
-    effect = "which forces vanishing" if bound < 0 else "so exploding is possible, not certain"
-    effect = effect if bound else "so it cannot explode"
-    return (
-        f"{layer.title} ({layer.activation}): one step multiplies a gradient by at most "
-        f"{power_of_ten(bound / LN_10)} ({level(bound)} nats), {effect}."
-    )
 
 
 def _without_layers(inspection: Inspection, screen: Screen) -> list[RenderableType]:
@@ -169,7 +150,8 @@ def _without_layers(inspection: Inspection, screen: Screen) -> list[RenderableTy
     if not pairs:
         return [*table, Text(), *bullets(title, [f"{NO_SUGGESTION}."], screen)]
     command = f"gradscope inspect {shlex.quote(str(file.path))} {options(pairs)}"
-    used = {name for pair in pairs for name in Expression(pair[2:], file.arrays).names}
+    texts = parse_mapping(pairs).values()
+    used = {name for text in texts for name in Expression(text, file.arrays).names}
     used |= {name for name in file.arrays if name.rpartition(".")[2].lower() in TIME_SCALES}
     unused = tuple(name for name in file.arrays if name not in used)
     said = f"This leaves out {listed(unused) or 'nothing'}; .T is for what multiplies rows, h @ W."

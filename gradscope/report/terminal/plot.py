@@ -1,7 +1,6 @@
 """The lag profile as text: a braille canvas, or plain ASCII where the terminal shows nothing else.
 
-One character cell holds 2 × 4 braille dots (Unicode 2800 to 28FF) or one ASCII mark. Solid: the
-median profile; dotted: the bound; dashed: the vanishing threshold. No colour is needed to read it.
+A character holds 2 × 4 braille dots (Unicode 2800 to 28FF) or one ASCII mark.
 """
 
 from collections.abc import Mapping

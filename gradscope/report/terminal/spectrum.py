@@ -33,13 +33,15 @@ def spectrum_page(analysis: Analysis, screen: Screen) -> RenderableType:
     growth = analysis.last.growth
     within = interval(growth.low, growth.high, " ({} to {} at 95 % confidence)")
     rate = f"{number(growth.rate)}{within}{rates_beside(analysis.last.rate_per)}"
-    theory = [f"measured growth rate: {rate}", *map(theory_sentence, spectrum.theory)]
+    theory = [f"measured growth rate: {rate}"]
+    theory += [theory_sentence(each, analysis.settings) for each in spectrum.theory]
     largest = f"Largest Lyapunov exponent: {captions.lyapunov_sentence(analysis)}"
     found, looked_at = spectrum.lyapunov, spectrum.singular.log_values.shape[1]
     of = count(found.exponents.shape[0], "sequence")
     over = f"median of {of}; {over_steps(found.n_steps, found.warm_up)}"
     exponents = f"Lyapunov exponents, nats per step ({over})"
-    values = f"Singular values of ∂h_T/∂h_T−ℓ (median of {looked_at} of {of})"
+    median = f"median of {looked_at} of {of}; the profile has all"
+    values = f"Singular values of ∂h_T/∂h_T−ℓ ({median})"
     how_to_read = [
         PANELS[name].reading(analysis) for name in ("lyapunov", "singular", "eigenvalues")
     ]
@@ -88,7 +90,7 @@ def _exponents(spectrum: Spectrum, steps_per: Mapping[str, float], screen: Scree
     if count > MAX_EXPONENTS:
         rows.append(["…", f"{count - MAX_EXPONENTS} more", *[""] * (len(rows[0]) - 2)])
     wide = ("wide network",) if expected else ()
-    titles = ("rank", "exponent", "standard error", "trusted", *units, *wide)
+    titles = ("rank", "exponent", "standard error\nof one sequence", "trusted", *units, *wide)
     return table_of(titles, rows, screen, gap=3)
 
 

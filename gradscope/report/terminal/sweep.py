@@ -105,18 +105,19 @@ def summary_table(summary: Summary, screen: Screen) -> Table:
     present = {regime for group in summary.groups for regime in group.regimes}
     regimes = [regime for regime in REGIME_COLUMNS if regime in present]
     failed = any(group.failed for group in summary.groups)
+    spectra = ["λ_1"] if any(group.exponent is not None for group in summary.groups) else []
     rows = []
     for group in summary.groups:
         numbers = [group.cells, *(group.regimes.get(regime, 0) for regime in regimes)]
         numbers += [group.failed] if failed else []
-        medians = ("–", "–")
-        if group.rate is not None and group.horizon is not None:
-            reach = "beyond" if math.isinf(group.horizon) else steps(group.horizon)
-            medians = level(group.rate), reach
+        reach = "–" if group.horizon is None else steps(group.horizon)
+        medians = [level(group.rate), "beyond" if group.horizon == math.inf else reach]
+        medians += [level(group.exponent)] if spectra else []
         rows.append([*group.values, *(str(each or "–") for each in numbers), *medians])
     counts = ("cells", *regimes, *(["failed"] if failed else []))
-    titles = (*summary.names, *counts, "rate", "horizon")
+    titles = (*summary.names, *counts, "rate", "horizon", *spectra)
     table = table_of(titles, rows, screen, gap=1, left=summary.names)
-    table.caption = "rate (nats per step) and horizon are medians over the cells"
+    rates = " and ".join(["rate", *spectra])
+    table.caption = screen.say(f"{rates} (nats per step) and horizon are medians over the cells")
     table.caption_justify = "left"
     return table

@@ -4,6 +4,7 @@ import re
 from collections.abc import Container, Iterable, Sequence
 from itertools import zip_longest
 from textwrap import wrap
+from typing import Literal
 
 from rich.console import RenderableType
 from rich.padding import Padding
@@ -17,6 +18,9 @@ WORDY = frozenset(
     | {"layer", "kind", "gate", "array", "shape", "stored as"}
 )
 """Columns of words, set to the left."""
+
+NARROWEST = 12
+"""Columns that are left to words in a table that is too wide."""
 
 
 def opening(answer: str, about: str, screen: Screen) -> list[RenderableType]:
@@ -51,15 +55,23 @@ def table_of(
     gap: int,
     left: Container[str] = WORDY,
 ) -> Table:
-    """Return a table without rules, numbers to the right; an empty row is a blank line."""
+    """Return a table without rules, numbers to the right; an empty row is a blank line. Names too
+    long for it are broken after a dot, a dash, a slash or an underscore.
+    """
     table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0))
-    for title in titles:
-        header = "\n".join(screen.say(line) for line in title.split("\n"))
-        table.add_column(
-            Text(header), justify="left" if title in left else "right", overflow="fold"
-        )
-    for row in rows:
-        table.add_row(*(Text(screen.say(cell)) for cell in row))
+    cells = [[screen.say(cell) for cell in row] for row in rows]
+    widths = []
+    for place, title in enumerate(titles):
+        lines = [screen.say(line) for line in title.split("\n")]
+        side: Literal["left", "right"] = "left" if title in left else "right"
+        table.add_column(Text("\n".join(lines)), justify=side, overflow="fold")
+        widths.append(max(1, *map(len, (*lines, *(row[place] for row in cells if row)))))
+    room = screen.width - gap * (len(widths) - 1) - sum(widths) + max(widths)
+    part = rf"\S{{1,{max(room, NARROWEST)}}}"
+    parts = re.compile(rf"{part}(?:(?<=[._/-])|$)|{part}")
+    for row in cells:
+        folded = (re.sub(r"\S+", lambda name: "\n".join(parts.findall(name[0])), c) for c in row)
+        table.add_row(*map(Text, folded))
     return table
 
 

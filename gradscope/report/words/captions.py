@@ -16,7 +16,7 @@ from gradscope.report.documents.rows import median_map, middle
 from gradscope.report.words.headline import cause_sentence
 from gradscope.report.words.numbers import count, fraction, interval, number, pace, percent, steps
 from gradscope.report.words.reasons import reason_sentence
-from gradscope.report.words.theory import THEORY_WORDS, motion_words
+from gradscope.report.words.theory import motion_words, theory_words
 
 ALL_REMAINS = 0.995
 """Norm of the sum of the shares over the sum of their norms above which they do not cancel."""
@@ -49,7 +49,7 @@ def profile_caption(analysis: Analysis) -> str:
         )
     bound = _power(float(profile.log_bound[lag - 1]) / LN_10)
     textbook = isinstance(analysis.last.causes, CauseRates)
-    source = "from W and φ alone" if textbook else "along this trajectory"
+    source = "from the network alone" if textbook else "along this trajectory"
     return f"{where} The dotted bound, {source}, would allow {bound} at lag {lag}."
 
 
@@ -186,8 +186,9 @@ def singular_caption(_: Analysis, spectrum: Spectrum) -> str:
     first, last = (float(np.median(found.participation_ratio[i])) for i in (0, -1))
     return (
         f"At lag {found.lags[0]} the gradient is spread over {number(first)} directions, at lag "
-        f"{found.lags[-1]} over {number(last)} (participation ratio); a steep curve means that all "
-        "but a few are lost."
+        f"{found.lags[-1]} over {number(last)} (participation ratio, the median of "
+        f"{count(found.log_values.shape[1], 'sequence')}); a steep curve means that all but a few "
+        "are lost."
     )
 
 
@@ -247,8 +248,11 @@ def theory_caption(analysis: Analysis, spectrum: Spectrum) -> str:
     if nearest is None:
         return f"No theory of the rate applies here, beside {measured}{limit}."
     which = "comes closest to" if len(predicted) > 1 else "alone applies, beside"
-    said = f"Of the predictions, {THEORY_WORDS[nearest.name]} ({number(nearest.rate)}) {which}"
-    return f"{said} {measured}{limit}; theories with hollow marks do not apply here."
+    best = f"{theory_words(nearest.name, analysis.settings)} ({number(nearest.rate)})"
+    return (
+        f"Of the predictions, {best} {which} {measured}{limit}; theories with hollow marks do not "
+        "apply here."
+    )
 
 
 def verification_sentences(analysis: Analysis) -> list[str]:

@@ -15,7 +15,7 @@ from gradscope.diagnosis.verdict import Verdict
 from gradscope.learning.history import History, Stop
 from gradscope.names import Regime, StageName
 from gradscope.report.documents.rows import file_of, median_reach, middle
-from gradscope.report.words.cells import CAUSE_LABELS, model_name, short_name
+from gradscope.report.words.cells import CAUSE_LABELS, clock_note, model_name, short_name
 from gradscope.report.words.numbers import count, fraction, level, number, pace, steps
 from gradscope.sweep.changes import changes
 
@@ -107,9 +107,7 @@ def _reach(verdict: Verdict, threshold: float) -> str:
 
 
 def comparison_headline(comparison: Comparison) -> str:
-    """Return how far the gradient of each network reaches at the greatest length, or the two
-    extremes of many; of files which are better or worse than the first.
-    """
+    """Return how far each network reaches at the greatest length, or which files are better."""
     if file_of(comparison.analyses[0]) is not None:
         return _changes_headline(comparison)
     length = max(analysis.settings.steps for analysis in comparison.analyses)
@@ -169,9 +167,10 @@ def describe(settings: Settings, analysis: Analysis) -> str:
     if settings.load is not None:
         origin = f"loaded from {settings.load}"
     out = f"{outputs} out" if outputs else "no readout"
+    slow = clock_note(settings.dt, settings.tau)
     return (
         f"{model_name(settings)}, {inputs} in, {hidden} hidden, {out}, {origin}; "
-        f"{steps(analysis.trajectory.n_steps)}; {analysis.task_info.description}; "
+        f"{steps(analysis.trajectory.n_steps)}{slow}; {analysis.task_info.description}; "
         f"seed {settings.seed}"
     )
 

@@ -86,9 +86,7 @@ def rate_source(growth: GrowthRate) -> str:
 
 
 def pace(rate: float, *, marginal: bool | None = False, short: bool = False) -> str:
-    """Return a growth rate in words, or ``short`` for narrow columns: how soon it halves or
-    doubles; not of a ``marginal`` one, whose interval holds 0.
-    """
+    """Return a growth rate in words, or ``short`` ones: how soon it halves or doubles."""
     if math.isinf(rate):
         return "zero" if short else "becomes exactly zero"
     if marginal:

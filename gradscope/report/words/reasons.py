@@ -12,15 +12,20 @@ from gradscope.diagnosis.remedies import large_input_weights
 from gradscope.learning.readout import EXPLAINED, NOTHING_READ
 from gradscope.names import Regime, StageName, TaskName
 from gradscope.report.words.cells import MAIN_CAUSES
-from gradscope.report.words.headline import REGIME_WORDS
+from gradscope.report.words.headline import REGIME_WORDS, cause_sentence
 from gradscope.report.words.numbers import fraction, level, number, percent, power_of_ten, steps
 
 
-def reasons_of(analysis: Analysis) -> list[str]:
-    """Return the reasons of the verdict as sentences, and what a linear readout explains."""
-    sentences = [reason_sentence(each) for each in analysis.last.verdict.reasons]
-    if analysis.readout is not None and analysis.readout.score is not None:
-        sentences.append(_readout_sentence(analysis, analysis.readout.score))
+def why(analysis: Analysis) -> list[str]:
+    """Return the reasons for a verdict; where no cause is the main one, how all of them add up; and
+    what a linear readout explains.
+    """
+    stage, readout = analysis.last, analysis.readout
+    sentences = [reason_sentence(each) for each in stage.verdict.reasons]
+    if stage.verdict.reason(ReasonCode.MAIN_CAUSE) is None and stage.causes.total is not None:
+        sentences.append(f"The causes add up: {cause_sentence(stage.causes)}.")
+    if readout is not None and readout.score is not None:
+        sentences.append(_readout_sentence(analysis, readout.score))
     return sentences
 
 
@@ -30,13 +35,12 @@ def _readout_sentence(analysis: Analysis, score: float) -> str:
     if score >= NOTHING_READ:
         adverb = "already explains" if score >= EXPLAINED else "explains only"
         return f"A linear readout of {state} {adverb} {score:.0%} of the target."
-    nothing = f"Nothing of the target can be read linearly out of {state} (R² {score:.2f})"
+    shown = f"R² {max(score, 0.0):.2f}" if score > -NOTHING_READ else "R² below 0"
+    nothing = f"Nothing of the target can be read linearly out of {state} ({shown})"
     # What recall wants is one input among others; of other tasks it need not be linear in them.
     recalls = settings.task is TaskName.RECALL and not (settings.data or settings.weights)
     if recalls and first.verdict.reaches:
-        return (
-            f"{nothing}: the gradient arrives, but the other inputs drown the one to be recalled."
-        )
+        return f"{nothing}: the gradient arrives, but other inputs drown the one to recall."
     return f"{nothing}; that does not say that it cannot be learned."
 
 
@@ -58,10 +62,10 @@ def _within(n: Mapping[str, Any]) -> str:
 
 
 def _bound(n: Mapping[str, Any], relation: str) -> str:
-    what = "along this trajectory" if n.get("of") == "course" else "γ·σ_max(W)"
+    along = " along this trajectory" if n.get("of") == "course" else ""
     rate = n["bound_rate_nats_per_step"]
     rate = level(-math.inf if rate is None else rate)
-    return f"The bound {what} {relation} 1 ({rate} nats per step)"
+    return f"The bound of a step{along} {relation} 1 ({rate} nats)"
 
 
 def _layer(n: Mapping[str, Any]) -> str:
@@ -78,12 +82,6 @@ def _unscaled(n: Mapping[str, Any]) -> str:
         f"The inputs{_layer(n)} are far from zero mean and unit scale: column {n['column']}{name} "
         f"has {inputs}; {driven}."
     )
-
-
-def _main_cause(n: Mapping[str, Any]) -> str:
-    cause = MAIN_CAUSES[n["cause"]]
-    sign = "" if cause.endswith("(") else " = "
-    return f"The main cause is {cause}{sign}{level(n['nats_per_step'])} nats per step)."
 
 
 def _error(n: Mapping[str, Any]) -> str:
@@ -166,7 +164,10 @@ _REASONS: Mapping[ReasonCode, Callable[[Mapping[str, Any]], str]] = MappingProxy
         ReasonCode.BOUND_IS_ONE: lambda n: (
             f"{_bound(n, '=')}: the gradient cannot grow, and need not vanish."
         ),
-        ReasonCode.MAIN_CAUSE: _main_cause,
+        ReasonCode.MAIN_CAUSE: lambda n: (
+            f"The main cause is {MAIN_CAUSES[n['cause']]} ({level(n['nats_per_step'])} nats per "
+            "step)."
+        ),
         ReasonCode.GRADIENT_FINE: lambda _: (
             "The gradient is fine: if training fails, look elsewhere."
         ),

@@ -1,7 +1,5 @@
-"""Remedies as sentences: one for every code, made of its numbers.
-
-For a network that gradscope drew they name flags; for an imported one they fit any framework. A
-test demands both of each code.
+"""Remedies as sentences, one for every code: with flags for a network that gradscope drew, for an
+imported one in words that fit any framework.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,19 +1,19 @@
-"""Theories, the objections to them, and what a state does as words; the values come from
-``diagnosis.theory`` and ``diagnosis.motion``.
-"""
+"""Theories, the objections to them, and what a state does as words."""
 
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from gradscope.analysis.details import Spectrum
+from gradscope.analysis.settings import Settings
 from gradscope.diagnosis.motion import STEPS_ALONE, Motion, MotionCode
 from gradscope.diagnosis.theory import Objection, ObjectionCode, Prediction, TheoryName
+from gradscope.report.words.cells import step_bound
 from gradscope.report.words.numbers import number
 
 THEORY_WORDS: Mapping[TheoryName, str] = MappingProxyType(
     {
-        TheoryName.BOUND: "bound, log γσ_max(W)",
-        TheoryName.SPECTRAL_RADIUS: "spectral radius, log γρ(W)",
+        TheoryName.BOUND: "bound, log({bound})",
+        TheoryName.SPECTRAL_RADIUS: "spectral radius, log ρ({step})",
         TheoryName.MEAN_FIELD: "mean field",
         TheoryName.NEWMAN: "fresh Gaussian factors, λ_1",
     }
@@ -61,7 +61,13 @@ def objection_sentence(objection: Objection | None) -> str:
     return "" if objection is None else _OBJECTIONS[objection.code](objection.numbers)
 
 
-def theory_sentence(prediction: Prediction) -> str:
+def theory_words(name: TheoryName, settings: Settings) -> str:
+    """Return the name of a theory, with the formula of its rate where it has a short one."""
+    step = "γ·W" if settings.leak == 1.0 else "(1−α)I+α·γ·W"
+    return THEORY_WORDS[name].format(bound=step_bound(settings), step=step)
+
+
+def theory_sentence(prediction: Prediction, settings: Settings) -> str:
     """Return a prediction in one sentence: theory, rate, whether it applies, source."""
     depth = prediction.depth_scale
     reach = "" if depth is None else f", depth scale {number(depth)} steps"
@@ -71,7 +77,8 @@ def theory_sentence(prediction: Prediction) -> str:
     objection = objection_sentence(prediction.objection)
     applies = f"does not apply: {objection}" if objection else "applies"
     rate = number(prediction.rate)
-    return f"{THEORY_WORDS[prediction.name]}: {rate}{reach}; {applies}. {prediction.source}"
+    named = theory_words(prediction.name, settings)
+    return f"{named}: {rate}{reach}; {applies}. {prediction.source}"
 
 
 def motion_words(motion: Motion) -> str:
@@ -87,8 +94,8 @@ def motion_sentences(spectrum: Spectrum) -> list[str]:
         f"alone (inputs 0, steps {half} to {2 * half} from small random states)": spectrum.alone,
     }
     found = [
-        f"{where}: λ_1 = {number(each.exponent)} ± {number(each.standard_error)}, "
-        f"{motion_words(each)}"
+        f"{where}: λ_1 = {number(each.exponent)} (± {number(each.standard_error)} in one "
+        f"sequence), {motion_words(each)}"
         for where, each in places.items()
     ]
     codes = spectrum.motion.code, spectrum.alone.code

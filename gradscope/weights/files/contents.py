@@ -4,6 +4,7 @@ Every format gathers its arrays here, counted before they are allocated (``data.
 ``weights.layers`` turns named arrays into layers.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +29,12 @@ TIME_SCALES = {"dt": "dt", "tau": "tau", "taus": "tau"}
 TIME_SCALES |= dict.fromkeys(("alpha", "alphas", "leak", "leaking_rate"), "leak")
 """Last words of the names of arrays that say how fast units are."""
 
+FIRST_STATE = re.compile(
+    r"^(?:(?P<level>.+)\.)?(?=init|learned_|\w+(?:0|_init)$)(?:(?:init|initial|learned)_)?"
+    r"(?P<of>h|c|r|x|hidden|cell|state)(?:_?0|_init)?(?:_state)?$"
+)
+"""What the state is called that every sequence starts from, of a cell in the module ``level``."""
+
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class WeightFile(CompactRepr):
@@ -44,6 +51,11 @@ class WeightFile(CompactRepr):
     stored_as: Mapping[str, str]
     skipped: Mapping[str, str]
     about: Mapping[str, Any]
+
+    @property
+    def first_states(self) -> list[str]:
+        """The names of arrays that say that it is what every sequence starts from."""
+        return [name for name in self.arrays if FIRST_STATE.match(name)]
 
     def time_scales(self, units: int) -> dict[str, Any]:
         """Return dt, tau and leak by the last words of names: one number, or a tuple of one for

@@ -2,7 +2,7 @@
 
 Version 7.3 is HDF5 with the dimensions in reverse. Version 5 is a header of 128 bytes and then
 elements, each a tag (type, bytes) and its data, padded to 8 bytes; a matrix is an element of
-elements: flags, dimensions, name, real part. Version 4 is one header of 20 bytes per matrix.
+elements: flags, dimensions, name, real part.
 Numbers stand column by column, often in a narrower type than the matrix's class. Structs, cells and
 objects are left out: MATLAB saves the fields of a struct as variables with
 ``save('weights.mat', '-struct', 'net')``. Read here rather than by SciPy, which allocates as much
@@ -27,9 +27,8 @@ from gradscope.weights.files.tensors import MAX_DIMENSIONS, NumberArray
 
 REMEDY = "save it again in MATLAB: save('weights.mat', 'W', 'U', 'b', '-v7')"
 SIGNATURE_73 = b"MATLAB 7.3 MAT-file"
-SIGNATURE_5 = b"MATLAB 5.0 MAT-file"
 
-HEADER_5, HEADER_4, TAG = 128, 20, 8
+HEADER_5, TAG = 128, 8
 MATRIX, COMPRESSED = 14, 15
 START = 2**11
 """Bytes of a compressed variable that are unfolded to learn its name, class and shape."""
@@ -52,9 +51,6 @@ OPAQUE = 17
 NUMERIC_73 = frozenset({*NUMERIC.values(), "logical"})
 COMPLEX = 0x0800
 
-CODES_4 = ("f8", "f4", "i4", "i2", "u2", "u1")
-"""Number types of version 4, by the digit P of its type MOPT."""
-
 ByteOrder = Literal["little", "big"]
 
 Matrix = tuple[str, str, NumberArray | None]
@@ -72,10 +68,8 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
     file.seek(0)
     if start.startswith(SIGNATURE_73):
         matrices = _matrices_73(file, gathering)
-    elif start.startswith(SIGNATURE_5):
-        matrices = _matrices_5(file.read(), gathering)
     else:
-        matrices = _matrices_4(file.read())
+        matrices = _matrices_5(file.read(), gathering)
     for name, matlab_class, numbers in matrices:
         if not name:
             continue  # MATLAB's own note on objects
@@ -178,28 +172,3 @@ def _matrix_5(data: memoryview, shape: list[int], byte_order: ByteOrder) -> Numb
 def _numbers(element: Element, byte_order: ByteOrder) -> NumberArray:
     kind, data = element
     return np.frombuffer(data, np.dtype(NUMBER_CODES[kind]).newbyteorder(byte_order))
-
-
-def _matrices_4(raw: bytes) -> Iterator[Matrix]:
-    """Yield the variables of a version 4 file; ValueError where it is something else."""
-    data, place = memoryview(raw), 0
-    while place < len(data):
-        header = data[place : place + HEADER_4]
-        byte_order: ByteOrder = "little" if int.from_bytes(header[:4], "little") < 1000 else "big"
-        mopt, rows, columns, imaginary, length = (
-            int.from_bytes(header[at : at + 4], byte_order) for at in range(0, HEADER_4, 4)
-        )
-        machine, zero, precision, kind = (int(digit) for digit in f"{mopt:04}")
-        if machine > 1 or zero or precision >= len(CODES_4) or imaginary > 1:
-            raise ValueError("no header of a matrix")
-        dtype = np.dtype(f"{'>' if machine else '<'}{CODES_4[precision]}")
-        name = bytes(data[place + HEADER_4 : place + HEADER_4 + length]).rstrip(b"\0")
-        start = place + HEADER_4 + length
-        place = start + (1 + imaginary) * rows * columns * dtype.itemsize
-        if place > len(data):
-            raise ValueError("a matrix longer than the file")
-        plain = kind == 0 and not imaginary
-        flat = np.frombuffer(data[start:place], dtype=dtype) if plain else None
-        numbers = None if flat is None else flat.reshape((rows, columns), order="F")
-        holds = ("complex numbers" if imaginary else "double", "char", "sparse")[min(kind, 2)]
-        yield (name.decode("latin-1"), holds, numbers)

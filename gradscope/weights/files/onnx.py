@@ -13,6 +13,7 @@ import numpy as np
 from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError, install_line
 from gradscope.weights.files.contents import Gathering, naming
+from gradscope.weights.files.tensors import flat_numbers
 
 REMEDY = "export it again, or give the framework's own weight file"
 FIELD_BYTES = 256
@@ -47,7 +48,6 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
     model = ModelProto.FromString(raw)
     _refuse_other_kinds(model)
     constants = {each.name: each for each in model.graph.initializer}
-    named = "weight_hh" in " ".join(constants)  # As torch.onnx leaves them where it folds nothing
     sources: dict[str, str] = {}
     below: dict[Any, tuple[str, int]] = {}
     stated: dict[str, Any] = {}
@@ -62,7 +62,7 @@ def gather(file: BinaryIO, gathering: Gathering) -> dict[str, Any]:
         elif node.op_type == "Identity" and names[0] in constants:
             constants[output] = constants[names[0]]
             used.add(names[0])
-        elif node.op_type in GATES and (names[R] in constants or not named):
+        elif node.op_type in GATES:
             title, sides = node.name or node.output[-1], SIDES[values.get("direction", b"forward")]
             with naming(f"{node.op_type} {quoted(title)}"):
                 inputs = _inputs(names, constants, numpy_helper.to_array)
@@ -94,7 +94,9 @@ def _inputs(names: list[str], constants: dict[str, Any], to_array: Any) -> dict[
                 )
             array = to_array(constants[name])
             # NumPy does not know bfloat16, which float32 holds exactly.
-            found[place] = array.astype(np.float32) if array.dtype.kind == "V" else array
+            if array.dtype.kind == "V":
+                array = flat_numbers(array.tobytes(), "bfloat16").reshape(array.shape)
+            found[place] = array
         elif name and place in (W, R, B, PEEPHOLES):
             raise WeightsError(f"{quoted(name)} is computed in the graph, no constant; {REMEDY}")
     return found

@@ -55,9 +55,8 @@ class Expression:
             return match["sign"] or f"_{len(self.names) - 1} "
         bare = match.group().removesuffix(".T")
         close = difflib.get_close_matches(bare, list(self.arrays)[:2000], n=1)
-        there = (
-            f"did you mean {quoted(close[0])}?" if close else f"it has {listed((*self.arrays,))}"
-        )
+        has = listed((*self.arrays,))
+        there = f"did you mean {quoted(close[0])}?" if close else f"it has {has}"
         raise self._error(bare, f"names no array of the file; {there}")
 
     def _walked(self, node: ast.AST) -> Any:

@@ -1,9 +1,8 @@
 """What a Keras configuration states about each recurrent layer.
 
-The configuration nests models in models, layers in Bidirectional and cells in RNN; the walk reads
-names and plain values, and builds nothing. Places are those of the HDF5 file: a layer is
-``layers/gru_1``, after its class and its count among the layers of the same container. Source:
-Keras 3, ``saving/saving_lib.py``, ``_walk_saveable``.
+The walk reads names and plain values, and builds nothing. Places are those of the HDF5 file: a
+layer is ``layers/gru_1``, after its class and its count among the layers of the same container.
+Source: Keras 3, ``saving/saving_lib.py``, ``_walk_saveable``.
 """
 
 import re
@@ -11,7 +10,6 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from graphlib import CycleError, TopologicalSorter
-from types import MappingProxyType
 from typing import Any
 
 from gradscope.data.columns import quoted
@@ -20,15 +18,11 @@ from gradscope.names import CellName
 
 CONTAINER = "layers"
 
-CLASSES: Mapping[str, CellName] = MappingProxyType(
-    dict.fromkeys(("SimpleRNN", "SimpleRNNCell"), CellName.ELMAN)
-    | dict.fromkeys(("GRU", "GRUCell", "CuDNNGRU"), CellName.GRU)
-    | dict.fromkeys(("LSTM", "LSTMCell", "CuDNNLSTM"), CellName.LSTM)
-)
-PASSING = (
-    *("InputLayer", "Dropout", "SpatialDropout1D", "GaussianDropout"),
-    *("GaussianNoise", "AlphaDropout", "Identity"),
-)
+CLASSES = dict.fromkeys(("SimpleRNN", "SimpleRNNCell"), CellName.ELMAN)
+CLASSES |= dict.fromkeys(("GRU", "GRUCell", "CuDNNGRU"), CellName.GRU)
+CLASSES |= dict.fromkeys(("LSTM", "LSTMCell", "CuDNNLSTM"), CellName.LSTM)
+NOISES = ("Dropout", "SpatialDropout1D", "AlphaDropout", "GaussianDropout", "GaussianNoise")
+PASSING = ("InputLayer", "Identity", *NOISES)
 """Layers that change nothing at inference."""
 
 
@@ -165,14 +159,12 @@ def _placed(nodes: list[Any], container: str) -> Iterator[tuple[str, Any]]:
     for node in nodes:
         # A class's name as Keras writes it in paths: SimpleRNN → simple_rnn.
         word = re.sub(r"\W+", "", _class_and_values(node)[0] or "")
-        word = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", word)
-        word = re.sub(r"([a-z])([A-Z])", r"\1_\2", word).lower()
+        word = re.sub(r"(?<=.)(?=[A-Z][a-z])|(?<=[a-z])(?=[A-Z])", "_", word).lower()
         yield f"{container}/{word}_{counts[word]}" if counts[word] else f"{container}/{word}", node
         counts[word] += 1
 
 
 def _class_and_values(node: Any) -> tuple[str | None, Mapping[str, Any]]:
-    """Return the class and the settings of a node of the configuration."""
     if not isinstance(node, dict) or not isinstance(node.get("class_name"), str):
         return None, {}
     values = node.get("config")

@@ -10,7 +10,6 @@ each gate's kernel as the numbers of (H,D), ours, in the shape (D,H). Source: Ke
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -26,22 +25,18 @@ from gradscope.weights.layers.keras_config import ConfiguredLayer
 from gradscope.weights.layers.recurrent_layer import Direction, Readout, RecurrentLayer, other_cell
 
 KERNEL, RECURRENT, BIAS = "kernel", "recurrent_kernel", "bias"
-NUMBERED: Mapping[str, str] = MappingProxyType({"0": KERNEL, "1": RECURRENT, "2": BIAS})
+NUMBERED = {"0": KERNEL, "1": RECURRENT, "2": BIAS}
 """What the variables of a cell are under Keras 3, which numbers them."""
 
 OLD_CONTAINER = "_layer_checkpoint_dependencies"
 """What Keras called ``layers`` before version 3."""
 
-GATE_ORDER: Mapping[CellName, tuple[int, ...]] = MappingProxyType(
-    {CellName.ELMAN: (0,), CellName.GRU: (1, 0, 2), CellName.LSTM: (0, 1, 2, 3)}
-)
+GATE_ORDER = {CellName.ELMAN: (0,), CellName.GRU: (1, 0, 2), CellName.LSTM: (0, 1, 2, 3)}
 """Where each of our gates stands in Keras's order."""
 
 Words = Mapping[str, str | None]
-OUR_WORDS: Words = MappingProxyType(
-    {each.keras_name: str(each.name) for each in ACTIVATIONS.values() if each.keras_name}
-    | {"swish": "silu"}
-)
+OUR_WORDS = {each.keras_name: str(each.name) for each in ACTIVATIONS.values() if each.keras_name}
+OUR_WORDS |= {"swish": "silu"}
 HARD_SIGMOIDS = {"1": "hard-sigmoid-0.2", "2": "hard-sigmoid-0.2", "3": "hard-sigmoid"}
 """What Keras's ``hard_sigmoid`` is, by its major version."""
 
@@ -109,11 +104,8 @@ def _cells(file: WeightFile) -> Iterator[_Group]:
         hidden, columns = recurrent.shape
         cell = recurrent_layer.cell_of_size(columns, hidden)
         if cell is not None and kernel.shape[1] == columns:
-            place = tuple(
-                "layers" if part == OLD_CONTAINER else part
-                for part in group.replace("\\", "/").split("/")
-                if part not in ("vars", "model_weights")
-            )
+            parts = group.replace("\\", "/").replace(OLD_CONTAINER, "layers").split("/")
+            place = tuple(part for part in parts if part not in ("vars", "model_weights"))
             path = group.removesuffix("/vars")
             known = (group, f"{path}/seed_generator/vars")  # The latter of dropout in Keras 3
             others = [role for role in arrays if role not in (KERNEL, RECURRENT, BIAS)]
@@ -160,11 +152,10 @@ def _layer(group: _Group, configured: ConfiguredLayer | None, words: Words) -> R
     backward = configured.go_backwards if configured else named_backward
     bias, columns = arrays.get(BIAS), arrays[KERNEL].shape[1]
     shape, fitting = getattr(bias, "shape", None), [(2 * columns,), (2, columns), (columns,), None]
-    if shape not in fitting[: 1 if configured and "CuDNN" in configured.class_name else 4]:
-        raise WeightsError(
-            f"the bias of {quoted(name)} has shape {shape}, but ({columns},) or (2, {columns}) is "
-            f"needed, ({2 * columns},) in CuDNN layers; save the layer whole"
-        )
+    allowed = fitting[: 1 if configured and "CuDNN" in configured.class_name else 4]
+    if shape not in allowed:
+        fault = f"the bias of {quoted(name)} has shape {shape}, which is none of {allowed[:3]}"
+        raise WeightsError(f"{fault}; save the layer whole")
     # A bias (2,G·H) is b and b′; (G·H,) is b alone.
     rows = () if bias is None else bias.reshape(-1, columns)
     input_bias, recurrent_bias = (*(_our_order(cell, row) for row in rows), None, None)[:2]

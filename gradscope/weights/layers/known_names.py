@@ -10,11 +10,19 @@ from typing import Any
 
 import numpy as np
 
+from gradscope.arrays import FloatArray
+from gradscope.data.columns import listed
+from gradscope.errors import WeightsError
 from gradscope.model.cells import WEIGHT_NAMES
 from gradscope.names import CellName, StateName
 from gradscope.weights.files.contents import WeightFile
-from gradscope.weights.layers.recurrent_layer import Readout, RecurrentLayer, as_vector
+from gradscope.weights.layers.recurrent_layer import (
+    Readout,
+    RecurrentLayer,
+    as_vector,
+)
 
+AS_SAVED = "names as in a saved run: φ makes the state; --state pre overrides"
 PSYCHRNN = ("W_in", "W_rec", "b_rec", "W_out", "b_out")
 
 
@@ -34,7 +42,8 @@ def named_layers(file: WeightFile) -> Iterator[RecurrentLayer]:
             state=StateName.PRE,
             inferred=("state",),
             names_as="names as in PsychRNN: W multiplies φ(h); --state post overrides",
-            initial_state=as_vector(file.arrays.get("init_state")),
+            sequences_first=True,
+            initial_state=_first_state(file),
         )
 
 
@@ -49,6 +58,10 @@ def _our_run(file: WeightFile) -> RecurrentLayer:
     fits = len(leaks) in (1, len(recurrent)) and all(type(n) in (int, float) for n in leaks)
     leak = (leaks[0] if len(leaks) == 1 else tuple(leaks)) if said and fits else None
     second = as_vector(file.arrays.get("candidate_bias"))
+    inferred: dict[str, Any] = {}
+    if not said:
+        inferred = {"initial_state": _first_state(file), **file.time_scales(len(recurrent))}
+        inferred |= {"inferred": ("state",), "names_as": AS_SAVED}
     if cell is CellName.GRU and second is not None:
         second = np.concatenate([np.zeros(2 * second.size), second])
     return RecurrentLayer(
@@ -61,13 +74,17 @@ def _our_run(file: WeightFile) -> RecurrentLayer:
         activation=activation if isinstance(activation, str) else None,
         gate_activation=None if cell is CellName.ELMAN else str(gates),
         reset_after=second is not None if cell is CellName.GRU else None,
-        **{"leak": leak, **({} if said else file.time_scales(len(recurrent)))},
         state=StateName.PRE if said.get("state") == StateName.PRE else StateName.POST,
-        inferred=() if said else ("state",),
-        names_as=""
-        if said
-        else "names as in a saved run: φ makes the state; --state pre overrides",
+        **{"leak": leak, **inferred},
     )
+
+
+def _first_state(file: WeightFile) -> FloatArray | None:
+    """Return the state (H,) that every sequence starts from, if the file has one."""
+    names = file.first_states
+    if len(names) > 1:
+        raise WeightsError(f"it has {listed((*names,))} as h_0; keep one of them")
+    return as_vector(file.arrays[names[0]]) if names else None
 
 
 def named_readouts(file: WeightFile, layers: Iterable[RecurrentLayer]) -> Iterator[Readout]:

@@ -1,8 +1,8 @@
 """A hand-written cell, whose arrays the user names: ``--weight-map W=rnn.h2h.weight``.
 
-The letters are those of h ← φ(U x + W h + b), y = V h + c; ``W`` and ``U`` are needed. Each is an
-``Expression``: ``.T`` after a name says that the array multiplies rows, ``h @ W``, as TensorFlow
-and much hand-written code have it: of a square W no shape can tell.
+The letters are those of h ← φ(U x + W h + b), y = V h + c, from the state ``h0`` on; ``W`` and
+``U`` are needed. Each is an ``Expression``: ``.T`` after a name says that the array multiplies
+rows, ``h @ W``, as TensorFlow and much hand-written code have it: of a square W no shape can tell.
 """
 
 import re
@@ -16,15 +16,14 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.data.columns import quoted
 from gradscope.errors import WeightsError
-from gradscope.names import CellName
+from gradscope.names import CellName, StateName
 from gradscope.weights.files.contents import TIME_SCALES, WeightFile, naming
 from gradscope.weights.layers.expressions import Expression
 from gradscope.weights.layers.recurrent_layer import Candidates, Readout, RecurrentLayer
 
-SHAPES = {"W": "HH", "U": "HD", "b": "H", "V": "OH", "c": "O"}
+SHAPES = {"W": "HH", "U": "HD", "b": "H", "h0": "H", "V": "OH", "c": "O"}
 """The axes of what each letter stands for; what comes first decides the sizes of the others."""
 
-TRANSPOSED = ".T"
 MAX_CANDIDATES = 5
 
 RECURRENT_WORDS = ("W", "h2h", "hh", "w_rec", "recurrent", "rec", "hidden2hidden", "hid", "state")
@@ -33,24 +32,19 @@ OTHER_WORDS = ("out", "h2o", "hy", "by", "fc", "head", "decode", "init", "h0", "
 """What names of arrays contain that are no part of the recurrence: outputs and first states."""
 
 BIAS = re.compile(r"(^|\.)(b|b_[^.]*|[^.]*bias[^.]*)$")
-NO_SUGGESTION = (
-    "no arrays fit W (H, H) and U (H, D) as they are; --weight-map takes [i, j:k], .T, @, *, /, + "
-    "and - of them"
-)
+NO_SUGGESTION = "no arrays fit W (H,H) and U (H,D); compute them, as --weight-map 'W=m @ n.T'"
 
 
 def parse_mapping(given: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
-    """Read ``LETTER=EXPRESSION`` pairs, the letter one of W, U, b, V, c. WeightsError if a pair is
+    """Read ``LETTER=EXPRESSION`` pairs, the letter one of ``SHAPES``. WeightsError if a pair is
     malformed, a letter is unknown or given twice, or W or U is missing.
     """
     mapping: dict[str, str] = {}
     for pair in map("=".join, given.items()) if isinstance(given, Mapping) else given:
         letter, equals, name = pair.partition("=")
         if letter not in SHAPES or letter in mapping or not equals or not name:
-            raise WeightsError(
-                f"--weight-map is {quoted(pair)}; write LETTER=NAME, each letter of "
-                f"{', '.join(SHAPES)} once, as in --weight-map W=rnn.h2h.weight"
-            )
+            remedy = f"write LETTER=NAME, each letter of {', '.join(SHAPES)} once"
+            raise WeightsError(f"--weight-map is {quoted(pair)}; {remedy}")
         mapping[letter] = name
     if not {"W", "U"} <= mapping.keys():
         both = "name both, --weight-map W=NAME --weight-map U=NAME"
@@ -69,17 +63,22 @@ def mapped_layer(
     sizes: dict[str, int] = {}
     for letter in filter(mapping.__contains__, SHAPES):
         found[letter] = _fitting(file, letter, mapping[letter], sizes)
+    scales = {"leak": None, **file.time_scales(sizes["H"])}
     layer = RecurrentLayer(
         cell=CellName.ELMAN,
         name=Expression(mapping["W"], file.arrays).names[0],
         input_weights=found["U"],
         recurrent_weights=found["W"],
         input_bias=found.get("b"),
-        **{"leak": None, **file.time_scales(sizes["H"])},
+        initial_state=found.get("h0"),
+        **scales,
+        state=StateName.POST if scales["leak"] == 1.0 else None,
         inferred=("state",),
     )
-    readout = (Readout(mapping["V"], found["V"], found.get("c")),) if "V" in found else ()
-    return layer, readout
+    if "V" not in mapping:
+        return layer, ()
+    name = Expression(mapping["V"], file.arrays).names[0]
+    return layer, (Readout(name, found["V"], found.get("c")),)
 
 
 def _fitting(file: WeightFile, letter: str, text: str, sizes: dict[str, int]) -> FloatArray:
@@ -97,7 +96,7 @@ def _fitting(file: WeightFile, letter: str, text: str, sizes: dict[str, int]) ->
     if fits(array.shape):
         sizes |= zip(axes, array.shape, strict=True)
         return array
-    turned = f"transposed it fits: write '{letter}=({text}){TRANSPOSED}'"
+    turned = f"transposed it fits: write '{letter}=({text}).T'"
     other = turned if fits(array.shape[::-1]) else "gradscope inspect FILE lists what there is"
     need = ", ".join(str(sizes.get(axis, axis)) for axis in axes) + "," * (len(axes) == 1)
     has = f"--weight-map {quoted(f'{letter}={text}')} has shape {array.shape}"
@@ -131,7 +130,7 @@ def suggested(file: WeightFile) -> tuple[str, ...]:
     if len(used) == 2:
         hidden = len(arrays[used[0]])
         # Whoever stores U for x @ U stores W for h @ W.
-        turned = TRANSPOSED * (len(arrays[used[1]]) != hidden)
+        turned = ".T" * (len(arrays[used[1]]) != hidden)
         pairs = [f"W={used[0]}{turned}", f"U={used[1]}{turned}"]
     elif len(wide) == 1 and not close.recurrent:
         used, (hidden, width) = wide, arrays[wide[0]].shape
@@ -142,6 +141,8 @@ def suggested(file: WeightFile) -> tuple[str, ...]:
     beside = [n for n in vectors if n.rpartition(".")[0] in homes and BIAS.search(n)]
     biases = " + ".join(beside or vectors * (len(vectors) == 1))
     pairs += [f"b={biases}"] if biases else []
+    first = [name for name in file.first_states if arrays[name].size == hidden]
+    pairs += [f"h0={first[0]}"] if len(first) == 1 else []
     with suppress(WeightsError):
         mapped_layer(file, pairs)
         return tuple(pairs)

@@ -11,7 +11,6 @@ because in a GRU with ``reset_after`` the reset gate acts on the second one alon
 from collections.abc import Iterable, Mapping, Sized
 from dataclasses import dataclass
 from enum import StrEnum
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -39,12 +38,30 @@ class Unknown(StrEnum):
     ACTIVATION = "activation"
     GATE_ACTIVATION = "gate_activation"
     LEAK = "leak"
+    STATE = "state"
     RESET_AFTER = "reset_after"
 
 
-GATES: Mapping[CellName, tuple[str, ...]] = MappingProxyType(
-    {CellName.ELMAN: ("h",), CellName.GRU: ("r", "z", "n"), CellName.LSTM: ("i", "f", "g", "o")}
-)
+ASKED: Mapping[str, tuple[str, str]] = {
+    Unknown.ACTIVATION: (f"the activation φ ({', '.join(ActivationName)})", "--activation NAME"),
+    Unknown.GATE_ACTIVATION: (
+        f"the activation of the gates ({', '.join(GateName)})", "--gate-activation NAME"
+    ),
+    Unknown.LEAK: ("the leak α, 1 for none, or else --dt and --tau", "--leak ALPHA"),
+    Unknown.STATE: (
+        "whether a leaky state is before φ, (1 − α) h + α (W φ(h) + …), or after it, α φ(W h + …)",
+        "--state pre / --state post",
+    ),
+    Unknown.RESET_AFTER: (
+        "whether the reset gate acts after W (PyTorch, Keras) or before it (Cho et al. 2014)",
+        "--reset-after / --no-reset-after",
+    ),
+}  # fmt: skip
+"""What each unknown is, and the option that answers it."""
+
+GATES: Mapping[CellName, tuple[str, ...]] = {
+    CellName.ELMAN: ("h",), CellName.GRU: ("r", "z", "n"), CellName.LSTM: ("i", "f", "g", "o")
+}  # fmt: skip
 """Names of the blocks of U, W and b, from the top."""
 
 MAX_PAIRS = 3_000_000
@@ -65,9 +82,8 @@ def kind_word(cell: CellName) -> str:
 def check_pairs(layers: Sized, others: Sized) -> None:
     """Raise WeightsError where each layer would be looked at with too many other things."""
     if len(layers) * len(others) > MAX_PAIRS:
-        raise WeightsError(
-            f"it holds {len(layers)} layers among {len(others)} names; save the recurrent alone"
-        )
+        held = f"{len(layers)} layers among {len(others)} names"
+        raise WeightsError(f"it holds {held}; save the recurrent alone")
 
 
 def other_cell(name: str, cell: CellName, why: str) -> WeightsError:
@@ -90,6 +106,7 @@ class RecurrentLayer(LayerWeights):
     ``dt`` and ``tau`` the seconds per step and the time constants. ``state`` is what W multiplies:
     φ(a), or a in ``W φ(a)`` of a rate network; ``initial_state`` (S,) is s_0 of that kind, None for
     zero. ``inferred`` fields follow from names alone, as ``names_as`` says, and may be overridden.
+    ``sequences_first``: whoever has such names keeps data as (B,T,D).
     Raises WeightsError if arrays do not fit together, or hold a number that is not finite.
     """
 
@@ -103,11 +120,12 @@ class RecurrentLayer(LayerWeights):
     leak: PerUnit | None = 1.0
     dt: float | None = None
     tau: PerUnit | None = None
-    state: StateName = StateName.POST
+    state: StateName | None = StateName.POST
     initial_state: FloatArray | None = None
     below: str = ""
     inferred: tuple[str, ...] = ()
     names_as: str = ""
+    sequences_first: bool = False
 
     def compact_fields(self) -> dict[str, Any]:
         """Return what it is called, its kind and its sizes."""
@@ -116,7 +134,8 @@ class RecurrentLayer(LayerWeights):
 
     def __post_init__(self) -> None:
         for name, kind in (("cell", CellName), ("direction", Direction), ("state", StateName)):
-            object.__setattr__(self, name, word_of(kind, getattr(self, name)))
+            if (word := getattr(self, name)) is not None:
+                object.__setattr__(self, name, word_of(kind, word))
         if self.recurrent_weights.ndim != 2 or self.input_weights.ndim != 2:
             shapes = f"shapes {self.recurrent_weights.shape} and {self.input_weights.shape}"
             raise WeightsError(f"{quoted(self.name)} has weights of {shapes}; save matrices")
@@ -129,26 +148,18 @@ class RecurrentLayer(LayerWeights):
             "initial_state": (self.hidden_size * (1 + (self.cell is CellName.LSTM)),),
         }
         for name, shape in wanted.items():
-            array = getattr(self, name)
-            if array is None:
+            if (array := getattr(self, name)) is None:
                 continue
-            title = f"{name.replace('_', ' ')} of {quoted(self.name)}, layer {self.layer}"
+            title = f"the {name.replace('_', ' ')} of {quoted(self.title)}"
             if array.shape != shape:
-                raise WeightsError(
-                    f"the {title}: shape {array.shape}, but a {self.kind} layer of "
-                    f"{self.hidden_size} units needs {shape}; save the layer whole"
-                )
-            if not np.isfinite(array).all():
-                place = tuple(int(i) for i in np.argwhere(~np.isfinite(array))[0])
-                raise WeightsError(
-                    f"the {title}: {array[place]} at {list(place)} is not finite; take an earlier "
-                    "checkpoint"
-                )
-            if array.size and np.abs(array).max() > MAX_WEIGHT:
-                raise WeightsError(
-                    f"the {title}: {np.abs(array).max():.3g} is beyond {MAX_WEIGHT:g}, where "
-                    "products leave the range of floats; take an earlier checkpoint"
-                )
+                fault = f"has shape {array.shape}, but {shape} is needed"
+                raise WeightsError(f"{title} {fault}; save the layer whole")
+            unfit = np.argwhere(~(np.abs(array) <= MAX_WEIGHT)).tolist()
+            if unfit:
+                value, place = array[*unfit[0]], unfit[0]
+                what = f"beyond {MAX_WEIGHT:g}" if np.isfinite(value) else "not finite"
+                fault = f"{value:g} at {place} is {what}"
+                raise WeightsError(f"{title}: {fault}; take an earlier checkpoint")
 
     @property
     def kind(self) -> str:
@@ -190,13 +201,12 @@ class RecurrentLayer(LayerWeights):
     @property
     def unknown(self) -> tuple[Unknown, ...]:
         """What the file does not say: it is asked for, never guessed."""
-        missing = {
-            Unknown.ACTIVATION: self.activation is None,
-            Unknown.GATE_ACTIVATION: len(self.gates) > 1 and self.gate_activation is None,
-            Unknown.LEAK: self.leak is None and (self.dt is None or self.tau is None),
-            Unknown.RESET_AFTER: self.cell is CellName.GRU and self.reset_after is None,
+        settled = {
+            Unknown.GATE_ACTIVATION: len(self.gates) == 1,
+            Unknown.LEAK: self.dt is not None and self.tau is not None,
+            Unknown.RESET_AFTER: self.cell is not CellName.GRU,
         }
-        return tuple(each for each, lacking in missing.items() if lacking)
+        return tuple(n for n in Unknown if getattr(self, n) is None and not settled.get(n))
 
     @property
     def foreign(self) -> str:
@@ -249,3 +259,8 @@ class FoundNetwork(CompactRepr):
     layers: tuple[RecurrentLayer, ...]
     readouts: tuple[Readout, ...]
     candidates: Candidates
+
+    def embeddings(self, width: int) -> list[str]:
+        """Return the names of the arrays (V,D) that are called embeddings, of so many inputs D."""
+        named = {n: each for n, each in self.file.arrays.items() if "emb" in n.lower()}
+        return [name for name, each in named.items() if each.shape[1:] == (width,)]

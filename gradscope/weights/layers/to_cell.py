@@ -1,8 +1,4 @@
-"""From a layer as stored in a file to a cell that can be run.
-
-What the file does not state (φ, leak, …) comes from the user; a choice that contradicts the file is
-refused. ``resolve_spec`` joins both to a ``CellSpec``, ``cell_of`` builds the cell.
-"""
+"""From a layer as stored in a file, and what the user states of it, to a cell that can be run."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -19,16 +15,7 @@ from gradscope.model.cells import Cell
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.stack import cell_without_readout
 from gradscope.names import ActivationName, CellName, GateName, PerUnit, StateName
-from gradscope.weights.layers.recurrent_layer import Direction, Readout, RecurrentLayer
-
-ASK = {
-    "activation": "the activation φ; give --activation NAME ({activations})",
-    "gate_activation": "the activation of its gates; give --gate-activation NAME ({gates})",
-    "leak": "the leak α = dt/τ; give --leak X, 1 for none, or --dt and --tau",
-    "reset_after": "whether the reset gate acts after W (PyTorch, Keras) or before it (Cho et al. "
-    "2014); give --reset-after or --no-reset-after",
-}
-"""What to supply where a file does not state it."""
+from gradscope.weights.layers.recurrent_layer import ASKED, Direction, Readout, RecurrentLayer
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -48,60 +35,50 @@ def resolve_spec(layer: RecurrentLayer, choices: Mapping[str, Any]) -> CellSpec:
     WeightsError if neither states a thing, both do and differ, a function is unknown, or a choice
     is about gates that the layer does not have.
     """
-    after, gated = choices.get("reset_after"), layer.cell is not CellName.ELMAN
-    if choices.get("gate_activation") is not None and not gated:
-        raise _unfit(layer, "--gate-activation", "gated cells")
-    if after is not None and layer.cell is not CellName.GRU:
-        raise _unfit(layer, _reset_flag(after=after), "a GRU")
-    joined = partial(_joined, layer, choices=choices)
-    phi, gates = joined("activation"), None
-    if gated:
-        gates = _known(layer, "gate activation", joined("gate_activation"), GateName)
-    after = joined("reset_after") if layer.cell is CellName.GRU else None
-    activation, leak = _known(layer, "activation", phi, ActivationName), joined("leak")
+    gated, gru = layer.cell is not CellName.ELMAN, layer.cell is CellName.GRU
+    owners = {"gate_activation": (gated, "gated cells"), "reset_after": (gru, "a GRU")}
+    for name, (has, whom) in owners.items():
+        if not has and choices.get(name) is not None:
+            kind = f"{quoted(layer.title)} is {'an LSTM' if gated else 'an RNN'}"
+            raise WeightsError(f"{_typed(name, choices)} is for {whom}, but {kind}; leave it out")
+    said = {name: getattr(layer, name) for name in ASKED}
+    joined = partial(_joined, layer, said, choices)
+    activation = _known(layer, joined("activation"), ActivationName)
+    gates = _known(layer, joined("gate_activation"), GateName) if gated else None
+    after, leak = joined("reset_after") if gru else None, joined("leak")
+    if leak == 1.0:  # Before φ or after it, the exponents are the same.
+        said["state"] = said["state"] or StateName.POST
+    elif layer.leak == 1.0:  # Names of a network without a leak do not say where a leaky state is.
+        said["state"] = None
     return CellSpec(layer.cell, activation, leak, joined("state"), gates, after)
 
 
-def _unfit(layer: RecurrentLayer, option: str, whom: str) -> WeightsError:
-    """Return the error for a choice about gates that a layer of this kind does not have."""
-    kind = f"{quoted(layer.title)} is {'an RNN' if layer.cell is CellName.ELMAN else 'an LSTM'}"
-    return WeightsError(f"{option} is for {whom}, but {kind}; leave it out")
+def _typed(name: str, choices: Mapping[str, Any]) -> str:
+    """Return the option by which a person chose."""
+    return f"--{'no-' * (choices[name] is False)}{name.replace('_', '-')}"
 
 
-def _reset_flag(*, after: bool) -> str:
-    return "--reset-after" if after else "--no-reset-after"
-
-
-def _joined(layer: RecurrentLayer, name: str, choices: Mapping[str, Any]) -> Any:
+def _joined(
+    layer: RecurrentLayer, said: Mapping[str, Any], choices: Mapping[str, Any], name: str
+) -> Any:
     """Return what the user says of a layer, or the file, which it may contradict by names alone."""
-    stored, chosen = getattr(layer, name), choices.get(name)
-    stored = None if name in layer.inferred and chosen is not None else stored
-    if stored is not None and chosen is not None and stored != chosen:
-        option = f"--{name.replace('_', '-')}"
-        if isinstance(chosen, bool):
-            raise WeightsError(
-                f"{_reset_flag(after=chosen)} contradicts the file, which says of "
-                f"{quoted(layer.title)} that its reset gate acts {'before' if chosen else 'after'} "
-                "W; leave it out"
-            )
-        raise WeightsError(
-            f"{option} is {chosen}, but the file says {stored} of {quoted(layer.title)}; leave "
-            f"{option} out"
-        )
-    known = stored if stored is not None else chosen
-    if known is None:
-        asked = ASK[name].format(activations=", ".join(ActivationName), gates=", ".join(GateName))
+    stored, chosen = said[name], choices.get(name)
+    if chosen is not None and (name in layer.inferred or stored in (None, chosen)):
+        return chosen
+    if chosen is not None:
+        says = f"says {quoted(f'{name} = {stored}')} of {quoted(layer.title)}"
+        raise WeightsError(f"{_typed(name, choices)} contradicts the file: it {says}; leave it out")
+    if stored is None:
+        asked = "{}; give {}".format(*ASKED[name])
         raise WeightsError(f"for {quoted(layer.title)} the file does not state {asked}")
-    return known
+    return stored
 
 
-def _known(layer: RecurrentLayer, what: str, name: str, names: type[StrEnum]) -> Any:
+def _known(layer: RecurrentLayer, name: str, names: type[StrEnum]) -> Any:
     if name in list(names):
         return names(name)
-    raise WeightsError(
-        f"the {what} of {quoted(layer.title)} is {quoted(name)}, which gradscope does not "
-        f"have; it has {', '.join(names)}"
-    )
+    fault = f"has {quoted(name)}, which gradscope does not have"
+    raise WeightsError(f"{quoted(layer.title)} {fault}; it has {', '.join(names)}")
 
 
 def cell_of(layer: RecurrentLayer, spec: CellSpec, readout: Readout | None = None) -> Cell:
@@ -118,8 +95,7 @@ def cell_of(layer: RecurrentLayer, spec: CellSpec, readout: Readout | None = Non
         return cell
     weights, bias = readout.output_weights, readout.output_bias
     bias = np.zeros(len(weights)) if bias is None else bias
-    outputs = {"output_weights": weights, "output_bias": bias}
-    return cell.with_weights({**dict(cell.weights()), **outputs})
+    return replace(cell, output_weights=weights, output_bias=bias)
 
 
 def choose_layer(layers: tuple[RecurrentLayer, ...], asked: str | None) -> RecurrentLayer:
@@ -128,23 +104,21 @@ def choose_layer(layers: tuple[RecurrentLayer, ...], asked: str | None) -> Recur
     the end. A name alone means the last layer of its stack; None, the last stack's. WeightsError if
     no layer fits, or several do.
     """
-    meant = asked
     if asked is None:
-        asked = layers[-1].name
-        backward = not any(_fits(each, asked, Direction.FORWARD) for each in layers)
-    elif exact := [each for each in layers if each.title == asked]:
-        return exact[0]
+        last = [each for each in layers if each.name == layers[-1].name]
+        found = [each for each in last if each.direction is Direction.FORWARD] or last
     else:
-        asked, backward = asked.removesuffix(":reverse"), asked.endswith(":reverse")
-    direction = Direction.BACKWARD if backward else Direction.FORWARD
-    found = [each for each in layers if _fits(each, asked, direction)]
-    if not found or (asked.isdecimal() and len({each.name for each in found}) > 1):
-        which = "names several layers" if found else "is not one of the layers"
-        titles = listed(tuple(each.title for each in layers))
-        raise WeightsError(f"--layer {quoted(meant or asked)} {which}; choose one of {titles}")
+        found = [each for each in layers if each.title == asked]
+        found = found or [each for each in layers if asked in _names(each)]
+        several = len({each.name for each in found}) > 1
+        if not found or (several and asked.partition(":")[0].isdecimal()):
+            which = "names several layers" if found else "is not one of the layers"
+            titles = listed(tuple(each.title for each in layers))
+            raise WeightsError(f"--layer {quoted(asked)} {which}; choose one of {titles}")
     return max(found, key=lambda each: each.layer)
 
 
-def _fits(layer: RecurrentLayer, asked: str, direction: Direction) -> bool:
+def _names(layer: RecurrentLayer) -> list[str]:
+    end = ":reverse" if layer.direction is Direction.BACKWARD else ""
     names = (str(layer.layer), layer.name, f"{layer.name}[{layer.layer}]")
-    return layer.direction is direction and asked in names
+    return [f"{name}{end}" for name in names]

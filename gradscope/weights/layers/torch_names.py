@@ -18,7 +18,7 @@ from gradscope.arrays import FloatArray
 from gradscope.data.columns import SHOWN_CHARACTERS, quoted
 from gradscope.errors import WeightsError
 from gradscope.names import CellName
-from gradscope.weights.files.contents import TIME_SCALES, WeightFile
+from gradscope.weights.files.contents import FIRST_STATE, TIME_SCALES, WeightFile
 from gradscope.weights.layers import recurrent_layer
 from gradscope.weights.layers.recurrent_layer import Direction, Readout, RecurrentLayer, as_vector
 
@@ -29,23 +29,18 @@ RECURRENT = re.compile(
     r"^(?:(?P<base>.+)\.)?weight_hh(?P<suffix>(?:_l(?P<layer>\d{1,4}))?(?P<reverse>_reverse)?)$"
 )
 WEIGHT = r"(?:weight|bias)_(?:ih|hh)(?:_l\d+)?(?:_reverse)?"
+COMPUTED = "is a parametrization, bake it in: remove_parametrizations, remove_weight_norm or "
+COMPUTED += "prune.remove of torch.nn.utils"
 REFUSED = {
-    rf"(?:parametrizations\.{WEIGHT}\..+|{WEIGHT}_(?:g|v|u|orig|raw|mask))": "is a parametrization"
-    ", from which weights are computed; bake them in before saving: remove_parametrizations of "
-    "torch.nn.utils.parametrize, remove_weight_norm or prune.remove of torch.nn.utils",
-    r"weight_hr_l\d+(?:_reverse)?": "is a projection (proj_size) of the LSTM's state, whose "
-    "Jacobian gradscope does not support; train without proj_size",
+    rf"(?:parametrizations\.{WEIGHT}\..+|{WEIGHT}_(?:g|v|u|orig|raw|mask))": COMPUTED,
+    r"weight_hr_l\d+(?:_reverse)?": "is a projection (proj_size), not supported; train without it",
 }
 """What the last part of a name says that is no plain layer."""
 
 PLAIN = re.compile(rf"^(?:.+\.)?{WEIGHT}$")
 OF_CELLS = re.compile(r"norm|peep|gamma|(?:^|\.)(?:ln|bn)\d*[_.]|weight_c")
 PEEPHOLE = re.compile(r"peep|(?:^|\.)weight_c[ifo]$")
-FIRST_STATE = re.compile(
-    r"^(?:(?P<level>.+)\.)?(?=init|learned_|\w+(?:0|_init)$)(?:(?:init|initial|learned)_)?"
-    r"(?P<of>h|c|hidden|cell|state)(?:_?0|_init)?(?:_state)?$"
-)
-"""What belongs to a cell even at the top of a file or beside it; its learned h_0 or c_0."""
+"""What belongs to a cell even at the top of a file or beside it."""
 
 
 def unwrapped(names: Iterable[str]) -> dict[str, str]:
@@ -99,13 +94,12 @@ def _with_first_states(
     prefix, states, others = f"{base}." * bool(base), dict[str, FloatArray](), list[str]()
     for name, array, state, apart in beside:
         (home, _, last), near = name.rpartition("."), name.removeprefix(over)
-        if state and (state["level"] or "") in (base, above):
+        if state and state["of"] not in "rx" and (state["level"] or "") in (base, above):
             alone = homes[above] == 1 or name.startswith(f"{base}.")
             if array.size != len(cells) * size or not alone:
-                raise WeightsError(
-                    f"{quoted(name)} {array.shape} is not clearly the initial state "
-                    f"({len(cells)}, 1, {size}) of {quoted(base)}; name it {prefix}h0 or remove it"
-                )
+                fault = f"is not clearly h_0 ({len(cells)}, 1, {size}) of {quoted(base)}"
+                remedy = f"name it {quoted(f'{prefix}h0')} or remove it"
+                raise WeightsError(f"{quoted(name)} {array.shape} {fault}; {remedy}")
             states[state["of"][0].replace("s", "h")] = array.reshape(len(cells), size)
         elif name.startswith(prefix):
             fits = not apart and array.size / size in (1, 2, 3, 4)
@@ -136,25 +130,19 @@ def _layer(file: WeightFile, places: Mapping[str, str], match: re.Match[str]) ->
     }
     name, recurrent, inputs = match.group(), arrays["weight_hh"], arrays["weight_ih"]
     if recurrent is None or inputs is None:
-        raise WeightsError(
-            f"it holds {quoted(name)} without the weight_ih{suffix} beside it; save the layer whole"
-        )
+        raise WeightsError(f"{quoted(name)} has no weight_ih{suffix} beside it; save both")
     stored_as = file.stored_as[places[name]]
     if "float" not in stored_as:
-        raise WeightsError(
-            f"{quoted(name)} is stored as {stored_as}: the weights are quantised; save the float "
-            "model"
-        )
+        raise WeightsError(f"{quoted(name)} is quantised ({stored_as}); save the float model")
     cell = recurrent_layer.cell_of_size(*recurrent.shape) if recurrent.ndim == 2 else None
     if cell is None:
-        raise WeightsError(
-            f"{quoted(name)} has shape {recurrent.shape}, but (G·H, H) with G = 1 "
-            "(RNN), 3 (GRU) or 4 (LSTM) is needed; name the arrays with --weight-map"
-        )
+        fault = f"has shape {recurrent.shape}, but (G·H,H) with G = 1, 3 or 4 is needed"
+        raise WeightsError(f"{quoted(name)} {fault}; name the arrays with --weight-map")
     # PyTorch-ESN has one bias and a leak, which it does not save; an nn.RNN no bias or two.
     one_bias = (arrays["bias_ih"] is None) != (arrays["bias_hh"] is None)
     asked = one_bias or bool(file.time_scales(recurrent.shape[1]))
     says: dict[str, Any] = {"inferred": ("leak", "state"), "leak": None if asked else 1.0}
+    says |= {"state": None} if asked and not one_bias else {}
     if cell is not CellName.ELMAN:  # PyTorch leaves no choice
         says = {"activation": "tanh", "gate_activation": "sigmoid"}
         says |= {"reset_after": True} if cell is CellName.GRU else {}

@@ -42,7 +42,7 @@ def test_two_singular_values_that_all_but_coincide_are_told_right(rows: int, gap
     assert (found.error <= 3e-7).all()
 
 
-@pytest.mark.parametrize("gap", [2e-6, 3e-6, 1e-5, 3e-5])
+@pytest.mark.parametrize("gap", [2e-6, 1e-5])
 def test_a_start_that_all_but_misses_the_leading_vector_does_not_end_the_iteration(
     gap: float,
 ) -> None:

@@ -36,7 +36,7 @@ from gradscope.report.figures.style import PANEL_SIZES, typeset
 from gradscope.report.figures.time_panels import training_panel
 from gradscope.report.provenance.records import read_provenance
 from gradscope.report.words.headline import answer
-from gradscope.report.words.theory import THEORY_WORDS
+from gradscope.report.words.theory import theory_words
 from tests.present import present
 from tests.report.drawn_texts import clashes
 
@@ -80,8 +80,8 @@ def test_the_report_is_a_slide_with_its_settings_inside(trained: Analysis, tmp_p
         ({"gain": 0.0, "spectrum": True}, "theory", "No theory gives a finite rate here."),
         ({"cell": "gru", "spectrum": True}, "theory", "No theory of the rate applies here"),
         ({}, "training", "No update was made."),
-        ({}, "shares", "The gradient was not split by lag."),
-        ({}, "lyapunov", "The spectrum was not requested."),
+        ({}, "shares", "The gradient by lag: not requested."),
+        ({}, "lyapunov", "Lyapunov exponents: not requested."),
     ],
 )
 def test_a_panel_without_anything_to_draw_says_why(
@@ -220,7 +220,8 @@ def test_every_theory_is_named_beside_its_point_and_says_whether_it_applies(
     drawn = [each for each in spectrum.theory if each.rate is not None and np.isfinite(each.rate)]
     words = [text.get_text() for text in axes.texts]
     assert words == [
-        typeset(THEORY_WORDS[each.name]) + ("" if each.applies else " (does not apply)")
+        typeset(theory_words(each.name, looked_at_closely.settings))
+        + ("" if each.applies else " (does not apply)")
         for each in drawn
     ]
     assert len(drawn) == len(TheoryName)

@@ -8,13 +8,15 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from matplotlib.contour import ContourSet
 from matplotlib.image import imread
 
 from gradscope.arrays import FloatArray
 from gradscope.names import ActivationName, CellName, InitializerName, network_name
-from gradscope.report.figures.phase import phase_figure, phase_picture
-from gradscope.report.figures.quantiles import quantile_figure, quantile_picture
+from gradscope.report.figures.phase import phase_figure
+from gradscope.report.figures.quantiles import quantile_figure
+from gradscope.report.figures.style import new_page, page_legend, picture_bytes
 from gradscope.sweep.summary import LEVELS, Axis, GridOfValues, QuantileCurves
 from tests.report.drawn_texts import clashes, texts_of
 
@@ -25,6 +27,12 @@ SLOPE = np.add.outer(np.zeros(3), [-1.0, -0.1, 0.4])
 
 def field(measure: str = "rate_nats_per_step", **panels: Any) -> GridOfValues:
     return GridOfValues(measure, GAIN, STEPS, panels or {"tanh": SLOPE}, 3, ("3 seeds",))
+
+
+def phase_picture(
+    shown: GridOfValues, rate: GridOfValues, settings: dict[str, Any], suffix: str
+) -> bytes:
+    return picture_bytes(phase_figure(shown, rate, settings), suffix, settings)
 
 
 def pixels(content: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
@@ -163,7 +171,7 @@ def test_quantiles_are_drawn_with_infinite_and_missing_ones(measure: str) -> Non
         measure, STEPS, {"tanh": curve, "other": curve + 1}, {}, ("3 seeds",)
     )
 
-    content = quantile_picture(quantiles, {}, ".svg").decode()
+    content = picture_bytes(quantile_figure(quantiles, {}), ".svg", {}).decode()
 
     assert "at the edge" in content
     assert "median over 3 seeds" in content
@@ -190,7 +198,14 @@ def test_the_bands_of_quantiles_reach_the_edge_where_a_quantile_is_infinite() ->
 EVERY = [network_name(cell, phi) for cell in CellName for phi in ActivationName]
 """All networks that a sweep can hold."""
 
-SHARED = {"hidden": 32, "init": "orthogonal", "task": "recall", "updates": 200}
+SHARED: dict[str, Any] = {
+    "hidden": 32,
+    "init": "orthogonal",
+    "task": "recall",
+    "updates": 200,
+    "weights": None,
+    "load": None,
+}
 
 
 @pytest.mark.parametrize("count", [1, 3, 6, len(EVERY)])
@@ -258,3 +273,64 @@ def test_a_rate_barely_above_zero_is_not_painted_as_exploding() -> None:
 
     painted = content[height // 2, round(width * 0.84), :3]
     assert painted[2] > 0.8
+
+
+def ticks_of(axes: Axes) -> list[str]:
+    """Return the labels of the ticks on the vertical axis that lie within it."""
+    low, high = axes.get_ylim()
+    ticks = zip(axes.get_yticks(), axes.get_yticklabels(), strict=True)
+    return [label.get_text() for place, label in ticks if low <= place <= high]
+
+
+@pytest.mark.parametrize("horizons", [(129.0, 130.0, 131.0), (130.0,) * 3, (6.0, 7.0, np.inf)])
+def test_an_axis_of_horizons_has_two_ticks_however_near_they_lie(horizons: Any) -> None:
+    curve = np.tile(horizons, (len(LEVELS), 1))
+    quantiles = QuantileCurves("horizon", STEPS, {"tanh": curve}, {}, ("3 seeds",))
+    shown = field("horizon", tanh=np.tile(horizons, (3, 1)))
+
+    for axes in (
+        quantile_figure(quantiles, {}).axes[0],
+        phase_figure(shown, field(), {}).axes[-1],
+    ):
+        labels = ticks_of(axes)
+        assert len(set(labels)) == len(labels) >= 2
+
+
+OF_A_FILE = {**SHARED, "weights": "trained/rate net.npz", "load": None, "data": None, "steps": 150}
+
+
+@pytest.mark.parametrize("measure", ["rate_nats_per_step", "lyapunov_exponent"])
+def test_a_sweep_of_a_file_names_it_and_nothing_that_a_file_does_not_have(measure: str) -> None:
+    curve = np.ones((len(LEVELS), 3))
+    curves = QuantileCurves(measure, GAIN, {OF_A_FILE["weights"]: curve}, {}, ())
+    several = {name: value for name, value in OF_A_FILE.items() if name != "weights"}
+    grid = field(measure)
+
+    for figure in (quantile_figure(curves, OF_A_FILE), phase_figure(grid, grid, OF_A_FILE)):
+        title, about = (text.get_text() for text in figure.texts)
+        assert "rate net.npz" in about
+        assert "init" not in about
+        assert "task" not in about
+        assert ("Lyapunov" in title) == (measure == "lyapunov_exponent")
+        assert title[0].isupper()
+    assert "task" not in phase_figure(grid, grid, several).texts[1].get_text()
+    drawn = phase_figure(grid, grid, {**OF_A_FILE, "weights": None}).texts[1].get_text()
+    assert "init orthogonal" in drawn
+    assert "task recall" in drawn
+
+
+def test_long_titles_stand_on_two_lines_and_end_where_no_third_fits() -> None:
+    title = "How far back the gradient of each of the networks reaches " * 4
+    about = "leaky tanh RNN, 3 in, 40 hidden, the recurrent layer of a file; " * 4
+
+    whole, cut = (new_page(title * times, about * times) for times in (1, 3))
+
+    axes = whole.add_axes((0.1, 0.1, 0.8, 0.6))
+    page_legend(whole, axes.plot([0, 1]), ["tanh"])
+    assert clashes(whole) == []
+    assert [text.get_text().replace("\n", " ") for text in whole.texts] == [
+        title.strip(),
+        about.strip(),
+    ]
+    assert all(text.get_text().endswith(" …") for text in cut.texts)
+    assert clashes(cut) == []

@@ -66,8 +66,8 @@ def test_chaos_that_the_inputs_suppress_is_said(drawn: Analysis) -> None:
 def test_the_bound_of_a_gated_cell_is_not_said_to_come_from_its_weights_alone(
     drawn: Analysis, gated: Analysis
 ) -> None:
-    assert "from W and φ alone" in profile_caption(drawn)
-    assert "W and φ alone" not in profile_caption(gated)
+    assert "from the network alone" in profile_caption(drawn)
+    assert "network alone" not in profile_caption(gated)
 
 
 def test_slopes_are_said_to_pull_eigenvalues_inward_only_where_they_do(drawn: Analysis) -> None:

@@ -75,8 +75,8 @@ def test_a_psychrnn_network_carries_its_preactivation_and_asks_for_the_rest(
 @pytest.mark.parametrize(
     ("state", "words"),
     [
-        (np.zeros((3, 5)), "the initial state of 'W_rec', layer 0: shape (3, 5)"),
-        (np.full((1, 5), np.inf), "the initial state of 'W_rec', layer 0: inf at [0]"),
+        (np.zeros((3, 5)), "the initial state of 'W_rec[0]' has shape (3, 5)"),
+        (np.full((1, 5), np.inf), "the initial state of 'W_rec[0]': inf at [0]"),
     ],
 )
 def test_a_first_state_that_does_not_fit_is_refused(

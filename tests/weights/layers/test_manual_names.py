@@ -39,7 +39,7 @@ def test_a_hand_written_cell_is_named_by_letters(tmp_path: Path) -> None:
 
     (layer,), (readout,) = found.layers, found.readouts
     assert layer.cell is CellName.ELMAN
-    assert layer.unknown == (Unknown.ACTIVATION, Unknown.LEAK)
+    assert layer.unknown == (Unknown.ACTIVATION, Unknown.LEAK, Unknown.STATE)
     np.testing.assert_array_equal(layer.recurrent_weights, ARRAYS["rnn.h2h.weight"])
     np.testing.assert_array_equal(layer.input_weights, ARRAYS["i2h.weight"])
     assert layer.input_bias is not None
@@ -68,7 +68,7 @@ def test_a_name_that_ends_so_by_itself_is_not_turned(tmp_path: Path) -> None:
         (["W"], "--weight-map is 'W'; write LETTER=NAME"),
         (["=a"], "write LETTER=NAME"),
         (["W="], "write LETTER=NAME"),
-        (["Q=a"], "each letter of W, U, b, V, c once"),
+        (["Q=a"], "each letter of W, U, b, h0, V, c once"),
         (["W=a", "W=b"], "--weight-map is 'W=b'; write LETTER=NAME, each letter"),
         (["W=rnn.h2h.weight"], "the mapping has no U"),
         (["W=rnn.h2h.weight / 0", NAMED[1]], "is not finite"),

@@ -65,11 +65,11 @@ def test_layers_stand_from_the_input_up_however_the_file_has_them(tmp_path: Path
     [
         (
             {"weight_hh_l0": np.eye(3)},
-            "holds 'weight_hh_l0' without the weight_ih_l0 beside it",
+            "'weight_hh_l0' has no weight_ih_l0 beside it",
         ),
         (
             {"weight_ih": np.ones((6, 2)), "weight_hh": np.ones((6, 3))},
-            "'weight_hh' has shape (6, 3), but (G·H, H) with G = 1",
+            "'weight_hh' has shape (6, 3), but (G·H,H) with G = 1",
         ),
         (
             {"weight_ih": np.ones((6, 2)), "weight_hh": np.ones(6)},
@@ -81,11 +81,11 @@ def test_layers_stand_from_the_input_up_however_the_file_has_them(tmp_path: Path
         ),
         (
             layer_arrays(1, "_l0") | {"weight_ih_l0": np.ones((4, 2))},
-            "shape (4, 2), but a rnn layer of 3 units needs (3, 2)",
+            "shape (4, 2), but (3, 2) is needed",
         ),
         (
             layer_arrays(3, "_l0") | {"bias_hh_l0": np.ones(3)},
-            "recurrent bias of 'gru', layer 0: shape (3,), but a gru layer of 3 units needs (9,)",
+            "recurrent bias of 'gru[0]' has shape (3,), but (9,) is needed",
         ),
         (
             layer_arrays(1, "_l0") | {"weight_ih_l0": np.full((3, 2), np.inf)},
@@ -93,11 +93,11 @@ def test_layers_stand_from_the_input_up_however_the_file_has_them(tmp_path: Path
         ),
         (
             layer_arrays(1, "_l0") | {"weight_hh_l0": np.diag([1.0, 2.0, -1e308])},
-            "recurrent weights of 'rnn', layer 0: 1e+308 is beyond 1e+290",
+            "recurrent weights of 'rnn[0]': -1e+308 at [2, 2] is beyond 1e+290",
         ),
         (
             layer_arrays(1, "_l0") | {"weight_hh_l0": np.eye(3, dtype="i1")},
-            "is stored as int8: the weights are quantised",
+            "is quantised (int8)",
         ),
         (layer_arrays(4, "_l0") | {"weight_hr_l0": np.ones((1, 3))}, "is a projection (proj_size)"),
         ({"a.parametrizations.weight_hh_l0.original": np.eye(3)}, "is a parametrization"),
@@ -312,7 +312,7 @@ def test_each_cell_of_a_module_starts_from_its_own_state(tmp_path: Path) -> None
 def test_a_state_that_is_not_clearly_the_layers_is_refused(
     tmp_path: Path, arrays: dict[str, Any]
 ) -> None:
-    with pytest.raises(WeightsError, match="is not clearly the initial state"):
+    with pytest.raises(WeightsError, match="is not clearly h_0"):
         load_weights(saved(tmp_path / "net.npz", arrays))
 
 
