@@ -116,7 +116,7 @@ def _over_saved(values: Mapping[str, Any], saved: Settings) -> Settings:
                 f"{flag(name)} is {asked}, but the network in {values['load']} has {had}; "
                 f"leave {flag(name)} out, or leave --load out"
             )
-    return saved.with_changes({"updates": 0, **values})
+    return saved.with_changes({"updates": 0, "floss": 0, **values})
 
 
 def _saved(values: Mapping[str, Any], read_run: ReadRun, read_table: ReadTable) -> Prepared:
@@ -176,7 +176,7 @@ def _drawn(settings: Settings, read_table: ReadTable) -> Prepared:
         )
         for sequences in (examined, problem.validate(streams.held_out, HELD_OUT_SEQUENCES))
     )
-    task = problem if settings.updates else None
+    task = problem if settings.updates or settings.floss else None
     return Prepared(network, batch, held_out, task, settings, StageName.INITIAL)
 
 

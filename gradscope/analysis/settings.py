@@ -142,6 +142,7 @@ class Settings(SettingFields):
             "--discretization": self.discretization is not Discretization.EULER,
             "--state": self.state is not StateName.POST,
             "--center-bias": self.center_bias,
+            "--floss": self.floss != 0,
             "--init identity": self.init is InitializerName.IDENTITY,
         }
         wrong = [name for name, present in given.items() if present]
@@ -150,11 +151,12 @@ class Settings(SettingFields):
                 f"{wrong[0]} is for the vanilla RNN, but the cell is {self.cell}; leave it out, or "
                 "choose --cell elman"
             )
-        if self.forget_bias is not None and not gated:
-            raise SettingError(
-                f"--forget-bias is {self.forget_bias:g}, but the cell elman has no gates; leave it "
-                "out, or choose --cell lstm or gru"
-            )
+        biases = {"--forget-bias": self.forget_bias, "--chrono": self.chrono}
+        asked = [f"{name} is {each:g}" for name, each in biases.items() if each is not None]
+        if len(asked) > gated:
+            alone = "the cell elman has no gates; leave it out, or choose --cell lstm or gru"
+            wrong = "both set the same bias; choose one" if gated else alone
+            raise SettingError(f"{' and '.join(asked)}, but {wrong}")
 
     def _check_source(self) -> None:
         """Refuse what belongs to a drawn network beside an imported one, and the reverse."""
