@@ -19,6 +19,7 @@ from gradscope.data.problem import Problem
 from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.diagnosis.remedies import clipping_value, remedies
 from gradscope.diagnosis.thresholds import Thresholds
+from gradscope.learning.flossing import FLOSSED_SEQUENCES
 from gradscope.learning.optimizers import DEFAULT_LEARNING_RATE, OPTIMIZERS, adam
 from gradscope.learning.training import Limits, Trained, Watcher, train
 from gradscope.names import InitializerName, OptimizerName, StageName
@@ -26,9 +27,6 @@ from gradscope.names import InitializerName, OptimizerName, StageName
 SHORTER = 0.8
 """Part of the reach before training below which training is said to have shortened it
 (convention)."""
-
-FLOSSED_SEQUENCES = 16
-"""Sequences in a flossing batch, at most (Engelken 2023)."""
 
 
 def analyze(

@@ -6,7 +6,7 @@
 with a QR every few steps (L does not depend on how many), so that nothing over- or underflows. Its
 gradient is exact: back through each QR, with c the adjoints of log|R_ii| and Q̄ those of Q,
 
-    M = diag(c) − Q̄ᵀ Q,        Ā = (Q̄ + Q (tril M + (strict tril M)ᵀ)) R^{−T},
+    Ā = (Q̄ + Q (tril M)ᵀ) R^{−T},        M = diag(c) − Q̄ᵀ Q (L sees spans alone: M is upper),
 
 through every J_t, and through the states that J_t depends on, which takes φ″. Engelken (2023),
 NeurIPS, arXiv:2312.17306; QR: Walter, Lehmann & Lamour (2012), Optim. Methods Softw. 27(2).
@@ -23,9 +23,9 @@ from gradscope.model.initializers import orthogonal
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import StateName
 
-STEPS_PER_QR, LEAST_PIVOT = 4, 1e-10
-"""Steps from one factorization to the next; part of its column below which a pivot may be rounding:
-the direction is dead."""
+STEPS_PER_QR, LEAST_PIVOT, FLOSSED_SEQUENCES = 4, 1e-10, 16
+"""Steps from one factorization to the next; part of its column below which a pivot may be rounding,
+and the direction is dead; most sequences in a flossing batch (Engelken's number)."""
 
 
 def exponents_by_qr(
@@ -90,9 +90,9 @@ def _back_through_qr(
 ) -> FloatArray:
     """Return Āᵀ (B,k,S) from Q̄ᵀ, Qᵀ, R (B,k,k) and c (B,k); adjoints of the dead stay 0."""
     unit = np.eye(upper.shape[1])
+    # Below the diagonal Q̄ᵀ Q is 0 but for rounding, which would grow as (R_ii/R_jj)^t if it stayed.
     lower = np.tril(slopes[..., None] * unit - rows @ basis.swapaxes(1, 2))
-    symmetric = lower + np.tril(lower, -1).swapaxes(1, 2)
-    return np.linalg.solve(np.where(alive[..., None], upper, unit), rows + symmetric @ basis)
+    return np.linalg.solve(np.where(alive[..., None], upper, unit), rows + lower @ basis)
 
 
 def _through_slopes(

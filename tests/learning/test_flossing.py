@@ -122,16 +122,16 @@ def test_long_sequences_neither_underflow_nor_overflow(
     params = initialize(rng, (1, 6, 1), **drawing)  # type: ignore[arg-type]
     inputs = 0.1 * rng.normal(size=(1500, 1, 1))
 
-    found = flossing_gradient(params, unroll(params, inputs), 2)
+    found = flossing_gradient(params, unroll(params, inputs), 4)
 
     chain = cell_chain(params, unroll(params, inputs))
-    wanted = lyapunov_exponents(chain, count=2, warm_up=0).exponents
-    ours = exponents(params, unroll(params, inputs), 2)
+    wanted = lyapunov_exponents(chain, count=4, warm_up=0).exponents
+    ours = exponents(params, unroll(params, inputs), 4)
     np.testing.assert_allclose(np.sort(ours)[:, ::-1], wanted, rtol=1e-6)
     assert all(np.isfinite(each).all() for each in found.weights.values())
     if activation == ActivationName.SIGMOID:
         (direction,) = random_directions(params, 1)
-        wanted_slope = slope_along(params, direction, inputs, np.zeros((1, 6)), 2)
+        wanted_slope = slope_along(params, direction, inputs, np.zeros((1, 6)), 4, step=1e-7)
         assert along(found.weights, direction) == pytest.approx(wanted_slope, rel=1e-4)
 
 
