@@ -10,7 +10,7 @@ import numpy as np
 
 from gradscope.analysis.details import Progress, measure_details
 from gradscope.analysis.network import Streams, with_noise
-from gradscope.analysis.prepare import Prepared, prepare
+from gradscope.analysis.prepare import Prepared, prepare, readout_sources
 from gradscope.analysis.results import Analysis, Stage
 from gradscope.analysis.settings import Settings
 from gradscope.analysis.stage import examine, takes_first_step
@@ -21,6 +21,7 @@ from gradscope.diagnosis.remedies import clipping_value, remedies
 from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.learning.flossing import FLOSSED_SEQUENCES
 from gradscope.learning.optimizers import DEFAULT_LEARNING_RATE, OPTIMIZERS, adam
+from gradscope.learning.readout import measure_readout
 from gradscope.learning.training import Limits, Trained, Watcher, train
 from gradscope.names import InitializerName, OptimizerName, StageName
 
@@ -30,22 +31,28 @@ SHORTER = 0.8
 
 
 def analyze(
-    settings: Settings | Prepared, *, watch: Watcher | None = None, progress: Progress | None = None
+    settings: Settings | Prepared,
+    *,
+    watch: Watcher | None = None,
+    progress: Progress | None = None,
+    readout: bool = True,
 ) -> Analysis:
     """Take or draw a network, examine it, train it where updates are asked for, examine it again.
 
     ``settings`` decide the numbers; ``watch`` is called after each update (``learning.training``),
-    ``progress`` with ``(done, total)`` while a map of all pairs is made. The stages are "initial"
-    (or "given", for a network from a file) and, after updates, "trained". Raises SettingError,
-    DataError, ArchiveError or WeightsError if the settings contradict the task or a file, or a file
-    cannot be read.
+    ``progress`` with ``(done, total)`` while a map of all pairs is made; ``readout``: also measure
+    what a linear readout of the first stage explains. The stages are "initial" (or "given", for a
+    network from a file) and, after updates, "trained". Raises SettingError, DataError, ArchiveError
+    or WeightsError if the settings contradict the task or a file, or a file cannot be read.
     """
     prepared = settings if isinstance(settings, Prepared) else prepare(settings)
     network, resolved, history = prepared.network, prepared.resolved, None
     look = partial(examine, prepared.batch, prepared.held_out, resolved)
     faults = prepared.layers.faults if prepared.layers is not None else ()
     stage, trajectory = look(prepared.first_stage, network, error=prepared.error, faults=faults)
-    stages = [stage]
+    stages, explained = [stage], None
+    if readout and prepared.held_out is not None:
+        explained = measure_readout(network.sizes[1], readout_sources(prepared))
     if prepared.task is not None:
         trained = train_network(prepared, prepared.task, watch)
         network, history = trained.params, trained.history
@@ -61,7 +68,7 @@ def analyze(
         clipping_value(history),
         orthogonal=resolved.weights is None and resolved.init is InitializerName.ORTHOGONAL,
     )
-    made = (network, trajectory, examined, advice, details, prepared.layers)
+    made = (network, trajectory, examined, advice, details, prepared.layers, explained)
     return Analysis(resolved, prepared.batch.task_info, tuple(stages), history, *made)
 
 

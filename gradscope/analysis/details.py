@@ -1,5 +1,5 @@
-"""Further measurements of the last network of a study, each made only on request (``--lag-map``,
-``--shares``, ``--spectrum``, ``--verify``), since it costs more than the profile itself.
+"""Further measurements of the last network of a study, each made only on request (``ASKED``), since
+it costs more than the profile itself.
 """
 
 from collections.abc import Callable
@@ -20,6 +20,7 @@ from gradscope.jacobians.lyapunov import LyapunovSpectrum, lyapunov_exponents
 from gradscope.jacobians.reference import Verification, verify_lag_norms
 from gradscope.jacobians.shares import GradientShares, gradient_shares
 from gradscope.jacobians.singular_values import SingularValues, singular_values
+from gradscope.learning.readout import memory_function
 from gradscope.model.cells import Cell
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import Trajectory, unroll
@@ -44,7 +45,26 @@ TURNING_STEPS = 100
 SAMPLED_JACOBIANS = 8
 """Steps of the first sequence whose Jacobian's eigenvalues are taken."""
 
+MEMORY_DELAYS = 200
+"""Delays of the memory function at the most."""
+
 Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True, eq=False, repr=False, slots=True)
+class Memory(CompactRepr):
+    """The memory function R² (L,) of ``delays`` (L,) in steps, of independent inputs with the means
+    and variances of the network's own, the sum over its D inputs; ``units`` is H.
+    """
+
+    delays: IntArray
+    explained: FloatArray
+    units: int
+
+    @property
+    def capacity(self) -> float:
+        """The sum over the delays: at most H (Jaeger 2001)."""
+        return float(self.explained.sum())
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -78,10 +98,13 @@ class Details(CompactRepr):
     map: LagMap | None = None
     shares: GradientShares | None = None
     spectrum: Spectrum | None = None
+    memory: Memory | None = None
     verification: Verification | None = None
 
 
 NO_DETAILS = Details()
+ASKED = ("map", "shares", "spectrum", "memory", "verify")
+"""The settings that ask for a measurement."""
 
 
 def measure_details(
@@ -97,7 +120,7 @@ def measure_details(
     """Make the measurements that the settings ask for, on the trajectory over the examined
     sequences; ``log_norms`` (L,B) is the lag profile in nats, ``burn_in`` that of the growth rate.
     """
-    if not (settings.map or settings.shares or settings.spectrum or settings.verify):
+    if not any(getattr(settings, name) for name in ASKED):
         return NO_DETAILS
     shares = gradient_shares(params, trajectory, examined.targets) if settings.shares else None
     if examined.lengths is not None:  # All else is measured on the sequences of T steps.
@@ -113,8 +136,16 @@ def measure_details(
         map=_map(*of, settings, progress) if settings.map else None,
         shares=shares,
         spectrum=_spectrum(*of, examined, burn_in, settings.seed) if settings.spectrum else None,
+        memory=_memory(params, examined, settings) if settings.memory else None,
         verification=verification,
     )
+
+
+def _memory(params: Cell, examined: Batch, settings: Settings) -> Memory:
+    delays, own = np.arange(min(examined.n_steps, MEMORY_DELAYS)), examined.inputs
+    rng, law = np.random.default_rng(settings.seed), (own.mean(axis=(0, 1)), own.std(axis=(0, 1)))
+    explained = memory_function(params, delays.size, rng, *law).sum(axis=1)
+    return Memory(delays, explained, params.sizes[1])
 
 
 def first_sequences(params: Cell, trajectory: Trajectory, places: slice | IntArray) -> Trajectory:

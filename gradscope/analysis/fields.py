@@ -19,6 +19,7 @@ from gradscope.data.batch import TaskInfo
 from gradscope.diagnosis.growth import terms_of
 from gradscope.jacobians.parameter_profile import ParameterProfile
 from gradscope.learning.history import History
+from gradscope.learning.readout import Readout
 
 QUANTILES: Mapping[str, float] = MappingProxyType({"p05": 0.05, "median": 0.5, "p95": 0.95})
 """Over the sequences, by the names they have in documents."""
@@ -100,6 +101,7 @@ def fields(analysis: Analysis) -> Iterator[Field]:
         yield Field("training", None)
     else:
         yield from _below("training", training_fields(analysis.training))
+    yield from readout_fields(analysis.readout)
     if analysis.details.spectrum is not None:
         found = analysis.details.spectrum.lyapunov
         for name, each in (("", found.exponents), ("_error", found.standard_errors)):
@@ -110,6 +112,12 @@ def fields(analysis: Analysis) -> Iterator[Field]:
 
 def _below(group: str, members: Iterable[Field]) -> Iterator[Field]:
     return (Field(f"{group}.{m.name}", m.value, m.unit, m.why_null) for m in members)
+
+
+def readout_fields(readout: Readout | None) -> Iterator[Field]:
+    """Yield what a linear readout of the first stage's state explains."""
+    found = readout or Readout(None, NO_TARGETS)
+    yield Field("readout.score", found.score, "", found.why_null or NO_TARGETS)
 
 
 def task_fields(task_info: TaskInfo) -> Iterator[Field]:

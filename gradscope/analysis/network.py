@@ -30,12 +30,13 @@ class Streams:
     noise: np.random.Generator
     training_noise: np.random.Generator
     further: np.random.Generator
+    readout: np.random.Generator
     flossing: np.random.Generator
 
     @classmethod
     def from_seed(cls, seed: int) -> "Streams":
         """Spawn the streams; the same seed gives the same numbers whatever else is asked for."""
-        return cls(*(np.random.default_rng(each) for each in np.random.SeedSequence(seed).spawn(8)))
+        return cls(*(np.random.default_rng(each) for each in np.random.SeedSequence(seed).spawn(9)))
 
 
 def draw_noise(

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from gradscope.analysis.archive import SavedRun, load_run
-from gradscope.analysis.memory import require_memory
+from gradscope.analysis.memory import STATES_AT_ONCE, require_memory
 from gradscope.analysis.network import Streams, draw_network, with_noise
 from gradscope.analysis.results import ImportedNetwork
 from gradscope.analysis.settings import (
@@ -18,17 +21,18 @@ from gradscope.analysis.settings import (
     flag,
 )
 from gradscope.analysis.stage import EvaluationBatch, further_steps
+from gradscope.arrays import FloatArray
+from gradscope.data.batch import Batch, Targets
 from gradscope.data.problem import Problem, series_problem, task_problem
 from gradscope.data.table import ARRAY_SUFFIX, TEXT_SUFFIXES, Table, read_table
 from gradscope.errors import SettingError
+from gradscope.learning.readout import Source
 from gradscope.model.cells import Cell
+from gradscope.model.trajectory import unroll
 from gradscope.names import StageName
 
 if TYPE_CHECKING:
     from gradscope.analysis.imported.stack import ImportedStack
-
-HELD_OUT_SEQUENCES = 256
-"""Fresh sequences of a task on which the error is measured."""
 
 ReadRun = Callable[[Path], SavedRun]
 ReadTable = Callable[[Path, tuple[str, ...], str], Table]
@@ -39,10 +43,11 @@ class Prepared:
     """All that a study needs.
 
     ``network`` as it stands is called ``first_stage``; it is examined on ``batch``, its error is
-    measured on ``held_out`` (None: no targets), and training batches come from ``task`` (None: no
-    training). ``resolved`` are the settings with all that the files say filled in; ``error`` is
-    what a saved run keeps (None: to be measured), ``layers`` every layer of a file of weights,
-    ``stack`` the same with weights and trajectories, kept only on request.
+    measured on ``held_out`` (None: no targets); it learns ``problem`` (None: that of a file), in
+    training batches from ``task`` (None: no training). ``resolved`` are the settings with all that
+    the files say filled in; ``error`` is what a saved run keeps (None: to be measured), ``layers``
+    every layer of a file of weights, ``stack`` the same with weights and trajectories, kept only on
+    request.
     """
 
     network: Cell
@@ -54,6 +59,7 @@ class Prepared:
     error: float | None = None
     layers: ImportedNetwork | None = None
     stack: "ImportedStack | None" = None
+    problem: Problem | None = None
 
 
 def prepare(
@@ -131,7 +137,9 @@ def _saved(values: Mapping[str, Any], read_run: ReadRun, read_table: ReadTable) 
         batch, layers = run.evaluation, run.network if same(JUDGING_SETTINGS) else None
         held_out = None if batch.task_info.baseline is None else batch
         given = (None, settings, StageName.GIVEN)
-        return Prepared(run.params, batch, held_out, *given, run.error, layers)
+        drawn = settings.weights is None and settings.data is None
+        task = task_problem(settings.task, settings.steps, settings.delay) if drawn else None
+        return Prepared(run.params, batch, held_out, *given, run.error, layers, problem=task)
     if settings.weights is not None:
         raise SettingError(
             f"other inputs are asked for, but the run in {settings.load} keeps one layer of "
@@ -174,10 +182,51 @@ def _drawn(settings: Settings, read_table: ReadTable) -> Prepared:
         EvaluationBatch(
             with_noise(settings.noise, streams.noise, network, sequences), problem.task_info
         )
-        for sequences in (examined, problem.validate(streams.held_out, HELD_OUT_SEQUENCES))
+        for sequences in (examined, problem.validate(streams.held_out, settings.held_out))
     )
     task = problem if settings.updates or settings.floss else None
-    return Prepared(network, batch, held_out, task, settings, StageName.INITIAL)
+    drawn = (network, batch, held_out, task, settings, StageName.INITIAL)
+    return Prepared(*drawn, problem=problem)
+
+
+def readout_sources(prepared: Prepared) -> tuple[Source, Source]:
+    """Return hidden states and targets to fit a linear readout to, and fresh ones: of a task drawn
+    anew, of a series its training and its held-out part, of a file every other sequence.
+    """
+    network, problem, given = prepared.network, prepared.problem, prepared.batch
+    streams = Streams.from_seed(prepared.resolved.seed)
+    at_once = max(STATES_AT_ONCE // (8 * given.batch.n_steps * network.sizes[1]), 1)
+
+    def states(batch: Batch, first: FloatArray | None = None) -> tuple[FloatArray, Targets]:
+        noisy = with_noise(prepared.resolved.noise, streams.readout, network, batch)
+        return unroll(network, batch.inputs, first, noisy.noise).hidden[1:], batch.targets
+
+    def rest_of(batch: Batch, first: FloatArray | None = None) -> Source:
+        start = 0
+
+        def take(count: int) -> tuple[FloatArray, Targets] | None:
+            nonlocal start
+            places = slice(start, start + min(count, at_once))
+            start = places.stop
+            some = batch.of(places)
+            return (
+                states(some, first if first is None else first[places])
+                if some.n_sequences
+                else None
+            )
+
+        return take
+
+    if problem is None:
+        batch, first = given.batch, given.initial_state
+        halves = [np.arange(half, batch.n_sequences, 2) for half in (0, 1)]
+        fitted, fresh = (rest_of(batch.of(p), first if first is None else first[p]) for p in halves)
+        return fitted, fresh
+    if problem.training_rows is None:
+        draw = partial(problem.draw, streams.readout)
+        return (lambda count: states(draw(min(count, at_once))),) * 2
+    windows = problem.examine(streams.readout, problem.training_rows // given.batch.n_steps)
+    return rest_of(windows), rest_of(problem.validate(streams.readout, prepared.resolved.held_out))
 
 
 def open_problem(settings: Settings, read_table: ReadTable = read_table) -> Problem:
@@ -192,5 +241,5 @@ def open_problem(settings: Settings, read_table: ReadTable = read_table) -> Prob
 def problem_within_memory(settings: Settings, read_table: ReadTable = read_table) -> Problem:
     """Open the problem, and refuse it where the study would not fit into memory."""
     problem = open_problem(settings, read_table)
-    require_memory(settings, problem.n_inputs, problem.n_outputs, HELD_OUT_SEQUENCES)
+    require_memory(settings, problem.n_inputs, problem.n_outputs, settings.held_out)
     return problem

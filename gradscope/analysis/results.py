@@ -18,6 +18,7 @@ from gradscope.diagnosis.verdict import Verdict
 from gradscope.diagnosis.write_level import Writing
 from gradscope.jacobians.parameter_profile import ParameterProfile
 from gradscope.learning.history import History
+from gradscope.learning.readout import Readout
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import Trajectory
 from gradscope.names import CellName, Regime, StageName
@@ -160,7 +161,8 @@ class Analysis(NotebookResult):
     ``task_info`` is what is known of the problem; ``params``, ``examined`` and ``trajectory``
     are the network of the last stage, the sequences it was examined on and its trajectory over
     them; ``details`` holds the further measurements that were asked for; ``network`` describes the
-    layers of a weight file, None where the network is not from one.
+    layers of a weight file, None where the network is not from one; ``readout`` says what a linear
+    readout of the first stage's state explains of the targets, None where there are none.
     """
 
     settings: Settings
@@ -173,6 +175,7 @@ class Analysis(NotebookResult):
     remedies: tuple[Remedy, ...]
     details: Details = NO_DETAILS
     network: ImportedNetwork | None = None
+    readout: Readout | None = None
 
     def compact_fields(self) -> dict[str, Any]:
         """Return the network, and the verdict on its last stage."""

@@ -182,6 +182,9 @@ class SettingFields:
         None, TRAINED, TRAINING, "At most how many of the largest (default: all).", SIZE
     )
 
+    held_out: int = setting(
+        256, SEQUENCES | DRAWN, ANALYSIS, "Fresh sequences behind the error of a task.", SIZE
+    )
     sequences: int = setting(16, SEQUENCES, ANALYSIS, "Sequences examined.", SIZE)
     burn_in: int | None = setting(
         None, SEQUENCES, ANALYSIS,
@@ -216,6 +219,9 @@ class SettingFields:
     )
     spectrum: bool = setting(
         False, DETAILS, ANALYSIS, "Singular values, Lyapunov exponents, theory."
+    )
+    memory: bool = setting(
+        False, DETAILS, ANALYSIS, "Measure how past inputs can be read out, by delay."
     )
     verify: bool = setting(False, DETAILS, ANALYSIS, "Compute sampled lags again by an exact SVD.")
 

@@ -35,8 +35,8 @@ More: gradscope --help, gradscope COMMAND --help, gradscope explain
 """
 
 COMMANDS = (
-    *("analyze", "compare", "train", "spectrum", "inspect", "sweep", "export", "report", "merge"),
-    *("check", "explain", "rerun", "show-config"),
+    *("analyze", "compare", "train", "spectrum", "try", "forecast", "inspect", "sweep"),
+    *("export", "report", "merge", "check", "explain", "rerun", "show-config"),
 )
 """Every command, in the order of the help page: a function or an app in the module of that name."""
 
@@ -55,7 +55,7 @@ def build_app(commands: Iterable[str] = COMMANDS) -> typer.Typer:
     )
     app.callback(invoke_without_command=True)(welcome)
     for command in commands:
-        name = command.replace("-", "_")
+        name = {"try": "trial"}.get(command, command.replace("-", "_"))  # `try` is a keyword.
         module = import_module(f"gradscope.cli.{name}")
         if isinstance(found := getattr(module, name), typer.Typer):
             app.add_typer(found, name=command)

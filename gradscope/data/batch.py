@@ -140,7 +140,8 @@ class Baseline:
 class TaskInfo(CompactRepr):
     """What is known of a problem before training; ``required_lag`` in steps, None if unknown, and
     of a series what it follows from: ``lag_errors`` (L,), see ``lag_regression``; ``columns`` are
-    the names of the inputs (empty: none), None where another layer's states enter.
+    the names of the inputs (empty: none), None where another layer's states enter;
+    ``lag_is_longest``: many sequences need less than the required lag.
     """
 
     description: str
@@ -149,3 +150,4 @@ class TaskInfo(CompactRepr):
     baseline: Baseline | None
     columns: tuple[str, ...] | None = ()
     lag_errors: FloatArray | None = None
+    lag_is_longest: bool = False

@@ -17,7 +17,8 @@ from gradscope.names import ErrorName, TaskName
 class Problem:
     """A task and its sequences: ``draw(rng, n)`` returns a training batch, ``examine(rng, n)`` the
     sequences whose Jacobians are multiplied, ``validate(rng, n)`` held-out ones;
-    ``follow(rng, batch, count)`` adds to examined sequences the inputs of as many further steps.
+    ``follow(rng, batch, count)`` adds to examined sequences the inputs of as many further steps. Of
+    a series ``training_rows`` says how many there are to learn from, None of a task.
     """
 
     task_info: TaskInfo
@@ -27,6 +28,7 @@ class Problem:
     examine: Callable[[np.random.Generator, int], Batch]
     validate: Callable[[np.random.Generator, int], Batch]
     follow: Callable[[np.random.Generator, Batch, int], Batch]
+    training_rows: int | None = None
 
 
 def task_problem(name: TaskName, steps: int, delay: int | None = None) -> Problem:
@@ -65,6 +67,7 @@ def series_problem(
         required_lag=None if errors is None else rewarded_lag(errors),
         baseline=baseline,
         lag_errors=errors,
+        lag_is_longest=True,
     )
     return Problem(
         task_info,
@@ -74,4 +77,5 @@ def series_problem(
         examine=lambda _rng, n: series.examination_batch(n),
         validate=lambda _rng, _n: held_out,
         follow=lambda _rng, batch, count: series.follow(batch, count),
+        training_rows=series.n_train,
     )

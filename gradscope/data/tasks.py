@@ -102,7 +102,8 @@ def _adding(steps: int) -> Task:
     # it covaries with the sum by its variance, 1/12, times that.
     memoryless = 1.0 / 6.0 - 1.0 / (12.0 * (steps - half) ** 2)
     baseline = Baseline.of(1.0 / 6.0, "always predict the mean of the sum (1)", memoryless)
-    task_info = TaskInfo("add the two marked values", ErrorName.SQUARED, steps - 1, baseline)
+    words, squared = "add the two marked values", ErrorName.SQUARED
+    task_info = TaskInfo(words, squared, steps - 1, baseline, lag_is_longest=True)
     return Task(task_info, 2, 1, draw)
 
 
@@ -156,6 +157,7 @@ def _temporal_order(steps: int) -> Task:
         ErrorName.CROSS_ENTROPY,
         steps - 1 - first[0],
         Baseline.of(float(np.log(4.0)), "guess among the four classes", float(np.log(4.0))),
+        lag_is_longest=True,
     )
     return Task(task_info, 6, 4, draw)
 

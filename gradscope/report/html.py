@@ -30,7 +30,7 @@ from gradscope.report.terminal import analysis as terminal
 from gradscope.report.words import headline as words
 from gradscope.report.words.captions import verification_sentences
 from gradscope.report.words.numbers import power_of_ten, steps
-from gradscope.report.words.reasons import reason_sentence
+from gradscope.report.words.reasons import reason_sentence, reasons_of
 from gradscope.report.words.remedies import advice
 
 
@@ -47,7 +47,7 @@ def data_url(media_type: str, content: bytes) -> str:
 
 def analysis_html(analysis: Analysis) -> str:
     """Return the whole report of one analysis as HTML."""
-    settings, verdict, advised = analysis.settings, analysis.last.verdict, advice(analysis)
+    settings, advised = analysis.settings, advice(analysis)
     layers, layers_title = terminal.layer_rows(analysis), terminal.layers_title(analysis)
     again = (
         f"<pre><code>{escape(command_line(settings))}</code></pre>\n"
@@ -57,7 +57,7 @@ def analysis_html(analysis: Analysis) -> str:
     sections = [
         _section("numbers", "In numbers", _numbers(analysis)),
         _section("layers", layers_title, _table(terminal.LAYER_TITLES, layers)) if layers else "",
-        _section("why", "Why", bullet_list([reason_sentence(r) for r in verdict.reasons])),
+        _section("why", "Why", bullet_list(reasons_of(analysis))),
         _section("advice", "What to do", bullet_list(advised)) if advised else "",
         *(_figure(each, analysis) for each in PANELS.values() if each.shown(analysis)),
         _section("again", "Reproduce it", again),
@@ -132,7 +132,7 @@ def notebook_page(result: NotebookResult) -> str:
 @notebook_page.register
 def _(analysis: Analysis) -> str:
     drawn = analysis_picture(analysis, ".png")
-    why = _points("Why", [reason_sentence(each) for each in analysis.last.verdict.reasons])
+    why = _points("Why", reasons_of(analysis))
     advised = _points("What to do", advice(analysis))
     about = words.describe(analysis.settings, analysis)
     return _framed(words.answer(analysis), about, drawn, why, advised)

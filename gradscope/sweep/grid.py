@@ -36,7 +36,7 @@ FILE_SETTINGS = ("data", "load", "weights", "targets", "sequence_lengths")
 
 ADDED_SETTINGS = (
     *("dt", "tau", "discretization", "noise", "required_lag", "sequence_lengths", "embedding"),
-    *("chrono", "omega", "floss", "floss_exponents"),
+    *("memory", "held_out", "chrono", "omega", "floss", "floss_exponents"),
 )
 """Settings that came after keys were first written: part of them only where not at the default."""
 

@@ -10,7 +10,7 @@ from gradscope.analysis.settings import Settings
 from gradscope.names import CellName
 
 SMALL = Settings(hidden=5, steps=14, updates=2, sequences=3, batch=4)
-LOOKS = ("map", "shares", "spectrum", "verify")
+LOOKS = ("map", "shares", "spectrum", "memory", "verify")
 
 
 @pytest.fixture(scope="module", params=list(CellName))
@@ -31,6 +31,7 @@ def test_each_look_is_taken_alone(look: str) -> None:
         "map": details.map,
         "shares": details.shares,
         "spectrum": details.spectrum,
+        "memory": details.memory,
         "verify": details.verification,
     }
     assert [name for name, found in taken.items() if found is not None] == [look]

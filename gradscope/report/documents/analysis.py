@@ -34,6 +34,7 @@ REASON_NAMES: Mapping[str, str] = MappingProxyType(
         "verdict.rate_nats_per_step": "verdict.rate_null_because",
         "verdict.rate_interval_95": "verdict.rate_interval_null_because",
         "verdict.marginal": "verdict.marginal_null_because",
+        "readout.score": "readout.null_because",
         "causes.total": "causes.null_because",
         **{
             f"parameter_profile.log10_{name}": "parameter_profile.null_because"
@@ -66,6 +67,7 @@ def analysis_document(analysis: Analysis) -> Document:
         **_network(analysis),
         "stages": [_stage(stage) for stage in analysis.stages],
         "training": _training(analysis),
+        **fields.nested(fields.readout_fields(analysis.readout), REASON_NAMES),
         "remedies": [_explained(each) for each in analysis.remedies],
         **details_document(analysis),
     }

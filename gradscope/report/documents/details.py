@@ -24,6 +24,7 @@ def named(value: object, *names: str) -> Document:
 def details_document(analysis: Analysis) -> Document:
     """Return map, shares, spectrum and verification of the last stage, null where not asked for."""
     details, settings = analysis.details, analysis.settings
+    memory = details.memory
     checked = details.verification
     verification = checked and {
         "lags": checked.lags,
@@ -36,6 +37,8 @@ def details_document(analysis: Analysis) -> Document:
             "map": details.map and _map(details.map),
             "shares": details.shares and _shares(details.shares, settings.truncation_error),
             "spectrum": details.spectrum and _spectrum(details.spectrum, settings),
+            "memory": memory
+            and {**named(memory, "delays", "capacity", "units"), "r_squared": memory.explained},
             "verification": verification,
         }
     )

@@ -11,7 +11,7 @@ import numpy as np
 
 from gradscope.analysis.check import CheckRow
 from gradscope.analysis.checkpoints import Checkpoint
-from gradscope.analysis.details import Spectrum
+from gradscope.analysis.details import Memory, Spectrum
 from gradscope.analysis.fields import QUANTILES, Field, stage_fields
 from gradscope.analysis.results import Analysis, Comparison, Stage
 from gradscope.arrays import LN_10, FloatArray, IntArray, quantiles
@@ -169,6 +169,11 @@ def share_columns(shares: GradientShares) -> list[FloatArray | IntArray]:
 def share_rows(shares: GradientShares) -> Rows:
     """Return one row per lag, in the order of ``SHARE_COLUMNS``."""
     return SHARE_COLUMNS, transposed(share_columns(shares))
+
+
+def memory_rows(memory: Memory) -> Rows:
+    """Return one row per delay."""
+    return ("delay", "r_squared"), transposed((memory.delays, memory.explained))
 
 
 def transposed(columns: Iterable[Column]) -> list[list[Any]]:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 NOT_MEASURED: Mapping[str, str] = {
     "map": "The map was not requested.",
     "shares": "The gradient was not split by lag.",
+    "memory": "The memory function was not requested.",
     "spectrum": "The spectrum was not requested.",
 }
 """What a panel says without what it needs."""
@@ -118,6 +119,8 @@ ROWS = (
           "spectra_panels", "documents.rows.singular_rows", needs="spectrum"),
     Panel("shares", "The gradient by lag",
           "spectra_panels", "documents.rows.share_rows", needs="shares"),
+    Panel("memory", "How much of past inputs can be read out, by delay",
+          "spectra_panels", "documents.rows.memory_rows", needs="memory", term="memory function"),
     Panel("lyapunov", "Lyapunov exponents",
           "spectra_panels", "documents.rows.lyapunov_rows", needs="spectrum"),
     Panel("eigenvalues", "Eigenvalues of W and of J_t",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from gradscope.analysis.details import Spectrum
+from gradscope.analysis.details import Memory, Spectrum
 from gradscope.analysis.results import Analysis
 from gradscope.arrays import LN_10
 from gradscope.jacobians.lag_map import LagMap
@@ -15,9 +15,9 @@ from gradscope.jacobians.shares import GradientShares
 from gradscope.report.documents.rows import SHARED, median_map
 from gradscope.report.figures import style
 from gradscope.report.figures.profile_panels import drawable, say
-from gradscope.report.figures.style import BLUE, GREEN, GREY, INK, VERMILLION, Look
+from gradscope.report.figures.style import BLUE, GREEN, GREY, INK, ORANGE, VERMILLION, Look
 from gradscope.report.words.captions import why_no_shares
-from gradscope.report.words.numbers import percent, steps
+from gradscope.report.words.numbers import number, percent, steps
 from gradscope.report.words.theory import THEORY_WORDS
 
 if TYPE_CHECKING:
@@ -69,6 +69,22 @@ def shares_panel(axes: "Axes", analysis: Analysis, shares: GradientShares) -> No
     other.set_yticks(range(0, 101, 25))
     _mark_truncation(axes, shares.truncation_length(analysis.settings.truncation_error), analysis)
     style.legend(axes, [other])
+
+
+def memory_panel(axes: "Axes", analysis: Analysis, memory: Memory) -> None:
+    """Draw R² of past inputs by delay, beside the lag that is needed."""
+    style.dress(axes, "delay d (steps)", r"$R^2$ of $x_{t-d}$ from $h_t$")
+    axes.fill_between(memory.delays, memory.explained, color=BLUE, alpha=0.25, linewidth=0.0)
+    axes.plot(memory.delays, memory.explained, color=BLUE, linewidth=2.6)
+    axes.set_ylim(0.0, max(1.0, float(memory.explained.max())) * 1.02)
+    required = analysis.last.verdict.required_lag
+    if required is not None and required <= memory.delays[-1]:
+        axes.axvline(required, color=ORANGE, linewidth=2.0, label=f"needed: {steps(required)}")
+    total = f"sum {number(memory.capacity)}, of {memory.units} units"
+    style.write(
+        axes, total, (memory.delays[-1], axes.get_ylim()[1]), (-4, -4), ha="right", va="top"
+    )
+    style.legend(axes)
 
 
 def _mark_truncation(axes: "Axes", length: int | None, analysis: Analysis) -> None:

@@ -25,7 +25,7 @@ from gradscope.report.words import numbers
 from gradscope.report.words.captions import verification_sentences
 from gradscope.report.words.cells import CAUSE_TITLES, has_textbook_bound
 from gradscope.report.words.numbers import count, interval, level, number, steps
-from gradscope.report.words.reasons import reason_sentence
+from gradscope.report.words.reasons import reasons_of
 from gradscope.report.words.remedies import advice
 
 LAYER_TITLES = ("layer", "kind", "in", "hidden", "gradient", "growth", "horizon")
@@ -39,7 +39,6 @@ _Cells = dict[str, Callable[[Stage], str]]
 
 def analysis_page(analysis: Analysis, screen: Screen) -> RenderableType:
     """Return the page of ``analyze``: headline, table, plot of the profile, why, what to do."""
-    verdict = analysis.last.verdict
     stages = [words.stage_title(stage.name, analysis.training) for stage in analysis.stages]
     rows = [(title, *cells) for title, cells in stage_rows(analysis)]
     parts = [
@@ -52,11 +51,11 @@ def analysis_page(analysis: Analysis, screen: Screen) -> RenderableType:
         parts.append(Text(screen.say(layers_title(analysis)), style="bold"))
         parts += [table_of(LAYER_TITLES, layer_rows(analysis), screen, gap=2), Text()]
     parts += [Text(profile_plot(analysis, screen)), Text()]
-    parts += bullets("Why", [reason_sentence(each) for each in verdict.reasons], screen)
+    parts += bullets("Why", reasons_of(analysis), screen)
     if analysis.remedies:
         parts += [Text(), *bullets("What to do", advice(analysis), screen)]
     if analysis.details is not NO_DETAILS:
-        panels = [PANELS[name] for name in ("map", "shares", "lyapunov", "singular")]
+        panels = [PANELS[name] for name in ("map", "shares", "lyapunov", "singular", "memory")]
         read = [each.reading(analysis) for each in panels if each.shown(analysis)]
         parts += [Text(), *bullets("In detail", read + verification_sentences(analysis), screen)]
     return Group(*parts)
@@ -121,6 +120,9 @@ def _learning_cells(analysis: Analysis) -> _Cells:
             "error per step": lambda s: number(s.error),
             "  its baseline": lambda _: number(baseline.error),
         }
+    if analysis.readout is not None:
+        score = number(analysis.readout.score, 2)
+        cells["R² of a linear readout"] = lambda s: score if s is analysis.stages[0] else ""
     if history is not None and (analysis.settings.clip_norm or analysis.settings.clip_value):
         clipped = f"{history.clipped_fraction:.0%}"
         cells["updates clipped"] = lambda s: clipped if s is analysis.last else ""

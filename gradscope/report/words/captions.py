@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gradscope.analysis.details import Spectrum
+from gradscope.analysis.details import Memory, Spectrum
 from gradscope.analysis.results import Analysis
 from gradscope.arrays import LN_10
 from gradscope.diagnosis.growth import CauseRates
@@ -169,6 +169,15 @@ def shares_caption(analysis: Analysis, shares: GradientShares) -> str:
     left = float(shares.cancellation[-1])
     part = f"partly cancel: the norm of their sum is {left:.0%} of the sum of their norms"
     return f"{needed} Shares of different lags {'do not cancel' if left > ALL_REMAINS else part}."
+
+
+def memory_caption(_: Analysis, memory: Memory) -> str:
+    """Say how many units' worth of past inputs can be read out."""
+    return (
+        f"Of independent inputs of the same mean and variance {number(memory.capacity)} values of "
+        f"the past {steps(memory.delays.size)} can be read linearly out of {memory.units} units "
+        "(the sum of R² over delays; at most one a unit)."
+    )
 
 
 def singular_caption(_: Analysis, spectrum: Spectrum) -> str:

@@ -6,11 +6,37 @@ from types import MappingProxyType
 from typing import Any
 
 from gradscope.analysis.fields import ZERO_PRODUCT
+from gradscope.analysis.results import Analysis
 from gradscope.diagnosis.reasons import Reason, ReasonCode
-from gradscope.names import Regime
+from gradscope.learning.readout import EXPLAINED, NOTHING_READ
+from gradscope.names import Regime, StageName, TaskName
 from gradscope.report.words.cells import MAIN_CAUSES
 from gradscope.report.words.headline import REGIME_WORDS, large_input_weights
 from gradscope.report.words.numbers import fraction, level, number, percent, power_of_ten, steps
+
+
+def reasons_of(analysis: Analysis) -> list[str]:
+    """Return the reasons of the verdict as sentences, and what a linear readout explains."""
+    sentences = [reason_sentence(each) for each in analysis.last.verdict.reasons]
+    if analysis.readout is not None and analysis.readout.score is not None:
+        sentences.append(_readout_sentence(analysis, analysis.readout.score))
+    return sentences
+
+
+def _readout_sentence(analysis: Analysis, score: float) -> str:
+    first, settings = analysis.stages[0], analysis.settings
+    state = "the state" if first.name is StageName.GIVEN else "the untrained state"
+    if score >= NOTHING_READ:
+        adverb = "already explains" if score >= EXPLAINED else "explains only"
+        return f"A linear readout of {state} {adverb} {score:.0%} of the target."
+    nothing = f"Nothing of the target can be read linearly out of {state} (R² {score:.2f})"
+    # What recall wants is one input among others; of other tasks it need not be linear in them.
+    recalls = settings.task is TaskName.RECALL and not (settings.data or settings.weights)
+    if recalls and first.verdict.reaches:
+        return (
+            f"{nothing}: the gradient arrives, but the other inputs drown the one to be recalled."
+        )
+    return f"{nothing}; that does not say that it cannot be learned."
 
 
 def reason_sentence(reason: Reason) -> str:

@@ -1,0 +1,1 @@
+"""Which change helps: forecasts without training, candidates, and trials of them."""

@@ -1,0 +1,177 @@
+"""What a network will learn, before it is trained: for each lag and number of updates yes, no, or
+undecided.
+
+No, where the lag lies beyond the memory horizon at 1/1000, or where fewer updates than
+``UPDATES_PER_SIGNAL`` / SNR² are made, SNR² at its upper bound. Else yes, where a linear readout of
+the untrained state explains a fifth of the target: training reaches about what it explains. Where
+many sequences need less than the lag, neither holds so often: no promise, and no "no" beyond
+``FEW_UPDATES``. ``make advice`` measures how often each answer is right.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from gradscope.analysis.analyze import analyze
+from gradscope.analysis.network import Streams, with_noise
+from gradscope.analysis.prepare import open_problem, prepare
+from gradscope.analysis.settings import Settings
+from gradscope.data.problem import Problem, task_problem
+from gradscope.errors import SettingError
+from gradscope.learning.readout import EXPLAINED, Readout
+from gradscope.learning.signal import signal_to_noise
+from gradscope.names import ErrorName, TaskName
+
+UPDATES_PER_SIGNAL = 3.0
+FEW_UPDATES = 400
+PROMISED_FROM = 200
+"""Updates from which on what is explained is promised: the fewest of the trainings behind it."""
+
+SLACK = 0.1
+"""By how much the error may exceed what R² leaves, in parts of the baseline's."""
+
+VANISHED = 1e-3
+BATCHES = 32
+"""Batches behind the signal-to-noise ratio."""
+
+
+class Answer(StrEnum):
+    """Whether a lag will be learned."""
+
+    YES = "yes"
+    NO = "no"
+    UNDECIDED = "undecided"
+
+
+class Ground(StrEnum):
+    """What an answer rests on."""
+
+    READOUT = "readout"
+    HORIZON = "horizon"
+    SIGNAL = "signal"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Expectation:
+    """What is known of one lag, and the answer for each number of ``updates``.
+
+    ``horizon`` is the memory horizon at 1/1000, None beyond ``steps``; ``squared_signal`` the upper
+    bound of SNR², None where the horizon answers already; ``up_to``: many sequences need less. R²
+    promises something where it is not so, and the ``error`` is squared.
+    """
+
+    lag: int
+    steps: int
+    horizon: int | None
+    readout: Readout
+    squared_signal: float | None
+    up_to: bool
+    error: ErrorName
+    updates: tuple[int, ...]
+
+    def answer(self, updates: int) -> tuple[Answer, Ground]:
+        """Return the answer for so many updates, and what it rests on."""
+        if not self.up_to or updates <= FEW_UPDATES:
+            if self.horizon is not None and self.lag > self.horizon:
+                return Answer.NO, Ground.HORIZON
+            signal = self.squared_signal
+            if signal is not None and updates * signal < UPDATES_PER_SIGNAL:
+                return Answer.NO, Ground.SIGNAL
+        tried = not self.up_to and self.error is ErrorName.SQUARED and updates >= PROMISED_FROM
+        if tried and self.readout.score is not None and self.readout.score >= EXPLAINED:
+            return Answer.YES, Ground.READOUT
+        return Answer.UNDECIDED, Ground.NOTHING
+
+    def promised_error(self, updates: int) -> float | None:
+        """Return the error that R² promises at most, in parts of the baseline's; None for none."""
+        if self.readout.score is None or self.answer(updates)[0] is not Answer.YES:
+            return None
+        return 1.0 - self.readout.score + SLACK
+
+
+def forecast(
+    settings: Settings,
+    lags: Sequence[int],
+    budgets: Sequence[int],
+    ended: Callable[[], None] = lambda: None,
+) -> tuple[Expectation, ...]:
+    """Return what to expect of a drawn network at each lag (steps, 1 or more) after each number of
+    updates; ``ended`` is called after each lag.
+
+    The task is set up so that it needs that lag: recall over twice as many steps, the others over
+    as many as that takes; a series keeps its data, and the lag is taken as what it needs. Raises
+    SettingError for a network from a file, a lag below 1, or a task of another lag.
+    """
+    if settings.weights is not None or settings.load is not None:
+        raise SettingError("a forecast is about a network before training; leave the file out")
+    if min(lags, default=1) < 1 or min(budgets, default=1) < 1:
+        raise SettingError("lags and updates are counted from 1")
+    found = []
+    for each in settings_by_lag(settings, lags):
+        found.append(_expectation(each, tuple(budgets)))
+        ended()
+    return tuple(found)
+
+
+def settings_by_lag(settings: Settings, lags: Sequence[int]) -> Iterator[Settings]:
+    """Yield the settings that ask for each lag."""
+    for lag in lags:
+        changes: dict[str, int | None] = {"updates": 0, "required_lag": lag}
+        if settings.data is not None:
+            changes["steps"] = max(settings.steps, lag + 1)
+        elif settings.task is TaskName.RECALL:
+            changes |= {"steps": 2 * lag, "delay": lag}
+        else:
+            changes["steps"] = _steps_that_need(settings.task, lag)
+        yield settings.with_changes(changes)
+
+
+def _steps_that_need(task: TaskName, lag: int) -> int:
+    """Return the fewest steps over which a task needs at least this lag."""
+    for steps in range(lag, 2 * lag + 40):
+        try:
+            needed = task_problem(task, steps).task_info.required_lag
+        except SettingError:  # Too few steps for this task.
+            continue
+        if needed is not None and needed >= lag:
+            return steps
+    raise SettingError(
+        f"--lags has {lag}, but the {task} task never needs that; choose --task recall"
+    )
+
+
+def _expectation(settings: Settings, budgets: tuple[int, ...]) -> Expectation:
+    prepared = prepare(settings.with_changes({"vanishing": VANISHED}))
+    analysis = analyze(prepared)
+    lag, verdict, problem = (
+        settings.required_lag or 0,
+        analysis.last.verdict,
+        open_problem(settings),
+    )
+    short = verdict.horizon is not None and lag > verdict.horizon
+    return Expectation(
+        lag=lag,
+        steps=settings.steps,
+        horizon=verdict.horizon,
+        readout=analysis.readout or Readout(None, "there are no targets"),
+        squared_signal=None if short else _squared_signal(settings, problem),
+        up_to=problem.task_info.lag_is_longest,
+        error=problem.task_info.error,
+        updates=budgets,
+    )
+
+
+def _squared_signal(settings: Settings, problem: Problem) -> float:
+    prepared = prepare(settings)
+    streams = Streams.from_seed(settings.seed)
+    batches = [
+        with_noise(
+            settings.noise,
+            streams.training_noise,
+            prepared.network,
+            problem.draw(streams.training, settings.batch),
+        )
+        for _ in range(BATCHES)
+    ]
+    return signal_to_noise(prepared.network, batches).squared_upper

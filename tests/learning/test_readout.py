@@ -1,0 +1,123 @@
+"""R² of a linear readout against least squares written out, and against what theory knows of it."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradscope import analyze
+from gradscope.analysis.settings import Settings
+from gradscope.data.batch import Targets
+from gradscope.errors import ShapeError
+from gradscope.learning.readout import Readout, measure_readout, memory_function, readout_score
+from gradscope.model.initializers import initialize
+from gradscope.names import ActivationName, InitializerName
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(3)
+
+
+def scored(**changes: Any) -> Readout:
+    found = analyze(Settings(updates=0).with_changes(changes)).readout
+    assert found is not None
+    return found
+
+
+def test_it_is_least_squares_on_one_half_measured_on_the_other() -> None:
+    draw = rng()
+    states = draw.standard_normal((400, 5)) + 3.0
+    targets = states @ draw.standard_normal((5, 2)) + draw.standard_normal((400, 2)) - 7.0
+    design = np.hstack([np.ones((400, 1)), states])
+    weights = np.linalg.lstsq(design[:200], targets[:200])[0]
+    left = targets[200:] - design[200:] @ weights
+    wanted = 1.0 - np.mean(left**2, axis=0) / np.var(targets[200:], axis=0)
+    np.testing.assert_allclose(readout_score(states, targets), wanted, rtol=1e-7)
+
+
+def test_random_targets_are_not_explained() -> None:
+    draw = rng()
+    score = readout_score(draw.standard_normal((40_000, 16)), draw.standard_normal((40_000, 4)))
+    assert np.abs(score).max() <= 0.01
+
+
+@pytest.mark.parametrize(
+    ("states", "targets"), [((4, 2), (5, 1)), ((4,), (4, 1)), ((1, 2), (1, 1))]
+)
+def test_rows_must_agree(states: tuple[int, ...], targets: tuple[int, ...]) -> None:
+    with pytest.raises(ShapeError):
+        readout_score(np.zeros(states), np.zeros(targets))
+
+
+def test_the_memory_capacity_of_a_linear_network_is_its_size() -> None:
+    linear = initialize(rng(), (1, 16, 1), activation=ActivationName.IDENTITY, gain=0.9)
+    by_delay = memory_function(linear, 80, rng(), np.zeros(1), np.ones(1))
+    assert by_delay.shape == (80, 1)
+    assert by_delay.sum() == pytest.approx(16.0, abs=0.3)
+
+
+def test_two_inputs_share_the_capacity() -> None:
+    linear = initialize(rng(), (2, 16, 1), activation=ActivationName.IDENTITY, gain=0.9)
+    by_delay = memory_function(linear, 80, rng(), np.array([1.0, -2.0]), np.array([0.1, 3.0]))
+    assert by_delay.sum() == pytest.approx(16.0, abs=0.3)
+
+
+def test_what_it_says_of_networks_that_were_trained() -> None:
+    """ADVICE: 0.00 for the default network, 0.31 with small inputs; identity W at most .06."""
+    assert scored().score == pytest.approx(0.0, abs=0.03)
+    assert scored(input_scale=0.1).score == pytest.approx(0.31, abs=0.05)
+    identity = scored(init=InitializerName.IDENTITY, activation=ActivationName.IDENTITY)
+    assert identity.score is not None
+    assert identity.score <= 0.06
+
+
+def test_without_a_delay_the_target_is_read_at_once() -> None:
+    near_linear = scored(delay=0, input_scale=0.01, gain=0.01)
+    assert near_linear.score == pytest.approx(1.0, abs=0.01)
+
+
+def test_few_rows_give_no_number_but_the_reason() -> None:
+    short = scored(data="sample_runs/data/sunspots.csv", column=("SUNACTIVITY",), steps=50)
+    assert short.score is None
+    assert short.why_null is not None
+    assert "3,300" in short.why_null
+
+
+def test_a_state_that_overflows_gives_the_reason() -> None:
+    def source(count: int) -> tuple[np.ndarray, Targets]:
+        return np.full((3, count, 2), np.inf), Targets(np.zeros((3, count, 1)), np.ones(3, bool))
+
+    assert measure_readout(2, (source, source)).why_null == "the state overflows"
+
+
+def test_constant_targets_give_the_reason() -> None:
+    draw = rng()
+
+    def source(count: int) -> tuple[np.ndarray, Targets]:
+        values = np.ones((9, count, 1))
+        return draw.standard_normal((9, count, 2)), Targets(values, np.ones(9, bool))
+
+    assert measure_readout(2, (source, source)).why_null == "the targets do not vary"
+
+
+def test_steps_without_a_target_do_not_count() -> None:
+    """A wrong value where nothing is wanted must not matter, in any sequence."""
+    draw = rng()
+
+    def source(count: int) -> tuple[np.ndarray, Targets]:
+        states = draw.standard_normal((6, count, 2))
+        held = draw.random((6, count)) < 0.5
+        values = np.where(held[..., np.newaxis], states.sum(axis=2, keepdims=True), 1e6)
+        return states, Targets(values, held)
+
+    found = measure_readout(2, (source, source))
+    assert found.score == pytest.approx(1.0, abs=1e-6)
+
+
+def test_the_network_itself_is_not_changed_by_it() -> None:
+    with_it = analyze(Settings(updates=3, steps=20))
+    without = analyze(Settings(updates=3, steps=20), readout=False)
+    assert without.readout is None
+    for first, second in zip(with_it.params.weights(), without.params.weights(), strict=True):
+        np.testing.assert_array_equal(first[1], second[1])
+    assert with_it.stages[1].verdict.rate == without.stages[1].verdict.rate
