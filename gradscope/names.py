@@ -36,6 +36,13 @@ class CellName(StrEnum):
     LSTM = "lstm"
 
 
+class StartName(StrEnum):
+    """From which weights a network from a file is trained."""
+
+    GIVEN = "given"
+    SCRATCH = "scratch"
+
+
 class StateName(StrEnum):
     """What an Elman net carries from step to step: its activations, or its pre-activations."""
 

@@ -23,13 +23,13 @@ from gradscope.analysis.settings import (
 from gradscope.analysis.stage import EvaluationBatch, further_steps
 from gradscope.arrays import FloatArray
 from gradscope.data.batch import Batch, Targets
-from gradscope.data.problem import Problem, series_problem, task_problem
+from gradscope.data.problem import Problem, recorded_problem, series_problem, task_problem
 from gradscope.data.table import ARRAY_SUFFIX, TEXT_SUFFIXES, Table, read_table
 from gradscope.errors import SettingError
 from gradscope.learning.readout import Source
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import unroll
-from gradscope.names import StageName
+from gradscope.names import StageName, StartName
 
 if TYPE_CHECKING:
     from gradscope.analysis.imported.stack import ImportedStack
@@ -167,7 +167,32 @@ def _imported(values: Mapping[str, Any], *, keep_stack: bool) -> Prepared:
     held_out = None if batch.task_info.baseline is None else batch
     given = (None, stack.settings, StageName.GIVEN, None)
     kept = stack if keep_stack else None
-    return Prepared(stack.params, batch, held_out, *given, judge_layers(stack), kept)
+    prepared = Prepared(stack.params, batch, held_out, *given, judge_layers(stack), kept)
+    return prepared if stack.settings.start is None else _to_train(prepared)
+
+
+def _to_train(given: Prepared) -> Prepared:
+    """Return a network from a file, or one drawn anew of its kind and size, to be trained on its
+    own sequences, a part of them held out.
+    """
+    settings, first = given.resolved, given.batch.initial_state
+    if first is not None and first.any():
+        raise SettingError(
+            f"{settings.weights} has an initial state, which is not trained; leave --from out"
+        )
+    problem = recorded_problem(given.batch.batch, given.batch.task_info, settings.validation)
+    streams = Streams.from_seed(settings.seed)
+    fresh = problem.validate(streams.held_out, settings.held_out)
+    held_out = (
+        None if given.held_out is None else replace(given.batch, batch=fresh, initial_state=None)
+    )
+    ready = replace(
+        given, held_out=held_out, problem=problem, task=problem if settings.updates else None
+    )
+    if settings.start is StartName.GIVEN:
+        return ready
+    network = draw_network(settings, problem, streams.weights)
+    return replace(ready, network=network, first_stage=StageName.INITIAL)
 
 
 def _drawn(settings: Settings, read_table: ReadTable) -> Prepared:

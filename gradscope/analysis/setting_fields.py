@@ -17,6 +17,7 @@ from gradscope.names import (
     InitializerName,
     OptimizerName,
     PerUnit,
+    StartName,
     StateName,
     TaskName,
 )
@@ -154,6 +155,11 @@ class SettingFields:
         0.2, SEQUENCES | DRAWN, DATA, "Fraction of the series held out at its end.", FRACTION
     )
 
+    start: StartName | None = setting(
+        None, NETWORK | IMPORTED, TRAINING,
+        "Train FILE's network on --data and --targets, from its weights or new ones.",
+        flag="--from",
+    )
     updates: int = setting(
         200, Group.TRAINING, TRAINING, "Training updates; 0 for none.", COUNT, common=True
     )

@@ -22,6 +22,7 @@ from gradscope.names import (
     Discretization,
     InitializerName,
     PerUnit,
+    StartName,
     StateName,
 )
 
@@ -44,6 +45,10 @@ DRAWN_SETTINGS = settings_of(Group.DRAWN)
 NETWORK_SETTINGS = settings_of(Group.NETWORK)
 SEQUENCE_SETTINGS = settings_of(Group.SEQUENCES)
 JUDGING_SETTINGS = settings_of(Group.JUDGING)
+
+OF_TRAINING = ("validation",)
+OF_SCRATCH = (*OF_TRAINING, "init", "input_scale", "center_bias")
+"""Settings of a drawn network that a file's has, too, where it is trained, or drawn anew."""
 
 OF_DATA = ("column", "sequence_lengths", "embedding")
 """Settings that say how ``data`` is read."""
@@ -155,13 +160,14 @@ class Settings(SettingFields):
         asked = [f"{name} is {each:g}" for name, each in biases.items() if each is not None]
         if len(asked) > gated:
             alone = "the cell elman has no gates; leave it out, or choose --cell lstm or gru"
-            wrong = "both set the same bias; choose one" if gated else alone
-            raise SettingError(f"{' and '.join(asked)}, but {wrong}")
+            why = "both set the same bias; choose one" if gated else alone
+            raise SettingError(f"{' and '.join(asked)}, but {why}")
 
     def _check_source(self) -> None:
         """Refuse what belongs to a drawn network beside an imported one, and the reverse."""
         drawn = self.weights is None
-        names = IMPORTED_SETTINGS if drawn else DRAWN_SETTINGS
+        again = OF_SCRATCH if self.start is StartName.SCRATCH else OF_TRAINING if self.start else ()
+        names = IMPORTED_SETTINGS if drawn else sorted({*DRAWN_SETTINGS} - {*again})
         given = [name for name in names if getattr(self, name) != SETTINGS[name].default]
         if given and drawn:
             raise SettingError(
@@ -173,10 +179,10 @@ class Settings(SettingFields):
                 f"{flag(given[0])} is for a randomly initialized network, but this one is from "
                 f"{self.weights}; leave it out"
             )
-        if not drawn and self.updates:
+        if not drawn and self.updates and (self.start is None or self.targets is None):
             raise SettingError(
-                f"--updates is {self.updates}, but the network in {self.weights} is not "
-                "trained further; leave it out, or use 0"
+                f"--updates is {self.updates}, but the network in {self.weights} is not trained; "
+                "leave it out, or give --from given (or scratch), --data, --readout and --targets"
             )
         if self.data is not None and self.noise_scale != SETTINGS["noise_scale"].default:
             raise SettingError(

@@ -9,9 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gradscope.cli.analyze import EXIT_INTERRUPTED
-from gradscope.cli.command import Call, set_blas_threads, takes_settings
-from gradscope.cli.options import EXECUTION, OUTPUT, TRAINING, Figure, Threads, option
-from gradscope.cli.output import note, progress_bar, show, write_figures
+from gradscope.cli.command import Call, set_blas_threads, takes_settings, weights_of
+from gradscope.cli.options import (
+    EXECUTION,
+    OUTPUT,
+    TRAINING,
+    Figure,
+    Given,
+    Html,
+    Threads,
+    WeightsFile,
+    option,
+)
+from gradscope.cli.output import note, progress_bar, show, write_figures, write_file
 from gradscope.cli.sweep import ExecutorChoice, Patience, Scheduler, WorkerCount, sweep_bar
 from gradscope.errors import SettingError
 from gradscope.names import ExecutorName
@@ -22,6 +32,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
 gradscope try --steps 100 --png try.png
+gradscope try model.pt --activation tanh --data x.npy --readout fc --targets y.npy
 gradscope try --data series.csv --column NAME --steps 50 --budget 10min
 gradscope try --task adding --steps 41 --updates 1000 --explain --json
 """
@@ -37,9 +48,10 @@ Apply = Annotated[
 ]
 
 
-@takes_settings("weights", "load", "threads")
+@takes_settings("load", "threads")
 def trial(  # noqa: PLR0913 (each is a flag)
     call: Call,
+    file: WeightsFile = None,
     *,
     budget: Budget = None,
     seeds: Seeds = 3,
@@ -50,11 +62,12 @@ def trial(  # noqa: PLR0913 (each is a flag)
     patience: Patience = 120.0,
     threads: Threads = None,
     png: Figure = None,
+    html: Html = None,
     explain: Explain = False,
     apply: Apply = None,
 ) -> None:
     """Find which change makes a network learn: score the candidates, train the best, compare."""
-    call.place.prepare(apply, figures=png)
+    call.place.prepare(apply, html, figures=png)
     set_blas_threads(threads or 1)
     from gradscope.analysis.prepare import resolve
     from gradscope.remedy.candidates import MOST
@@ -64,7 +77,10 @@ def trial(  # noqa: PLR0913 (each is a flag)
     from gradscope.sweep.executors import Workers
 
     minutes, updates = _budget(budget)
-    settings = resolve({**call.values(), **({} if updates is None else {"updates": updates})})
+    asked = {**weights_of(file), **({} if updates is None else {"updates": updates})}
+    values = call.values(**asked)
+    usual: Given = {"start": "scratch", "updates": 200} if values.get("weights") else {}
+    settings = resolve({**usual, **values})
     by_default = ExecutorName.PROCESS if scheduler is None else ExecutorName.DASK
     chosen = Workers(executor or by_default, workers, scheduler, threads or 1, patience)
     with progress_bar("scoring candidates", MOST) as move:
@@ -82,6 +98,10 @@ def trial(  # noqa: PLR0913 (each is a flag)
         from gradscope.report.figures.trial import trial_picture
 
         write_figures(png, partial(trial_picture, found), force=call.place.force)
+    if html is not None:
+        from gradscope.report.html import trial_html
+
+        write_file(html, trial_html(found).encode(), force=call.place.force)
     if found.progress.interrupted:
         note("interrupted; what ended is kept, and the same command computes the rest")
         raise typer.Exit(EXIT_INTERRUPTED)

@@ -10,6 +10,7 @@ from gradscope.data.lag_regression import MAX_HELD_OUT, lag_errors, rewarded_lag
 from gradscope.data.series import prepare_series
 from gradscope.data.table import Table
 from gradscope.data.tasks import make_task
+from gradscope.errors import SettingError
 from gradscope.names import ErrorName, TaskName
 
 
@@ -43,6 +44,27 @@ def task_problem(name: TaskName, steps: int, delay: int | None = None) -> Proble
         return replace(batch, further=np.concatenate(further)[:count])
 
     return Problem(task.task_info, *sizes, task.draw, task.draw, task.draw, follow)
+
+
+def recorded_problem(batch: Batch, task_info: TaskInfo, validation: float) -> Problem:
+    """Set up learning from given sequences (T,B,D) with targets, the part ``validation`` of them
+    held out, at least one, the same for every seed. SettingError for a single sequence.
+    """
+    if batch.n_sequences < 2:
+        raise SettingError("there is one sequence alone; to train, cut it into windows (--steps)")
+    places = np.random.default_rng(0).permutation(batch.n_sequences)
+    count = min(max(round(validation * places.size), 1), places.size - 1)
+    held_out, learned = batch.of(np.sort(places[:count])), batch.of(np.sort(places[count:]))
+    return Problem(
+        task_info,
+        batch.inputs.shape[2],
+        batch.targets.values.shape[2],
+        draw=lambda rng, n: learned.of(rng.integers(learned.n_sequences, size=n)),
+        examine=lambda _rng, n: learned.of(slice(n)),
+        validate=lambda _rng, _n: held_out,
+        follow=lambda _rng, examined, _count: examined,
+        training_rows=round(learned.targets.held.mean() * learned.n_sequences * learned.n_steps),
+    )
 
 
 def series_problem(

@@ -92,7 +92,8 @@ def _back_through_qr(
     unit = np.eye(upper.shape[1])
     # Below the diagonal Q̄ᵀ Q is 0 but for rounding, which would grow as (R_ii/R_jj)^t if it stayed.
     lower = np.tril(slopes[..., None] * unit - rows @ basis.swapaxes(1, 2))
-    return np.linalg.solve(np.where(alive[..., None], upper, unit), rows + lower @ basis)
+    upper = np.where(alive[..., None], upper, unit)
+    return np.asarray(np.linalg.solve(upper, rows + lower @ basis), dtype=np.float64)
 
 
 def _through_slopes(

@@ -85,9 +85,9 @@ def train(
     except KeyboardInterrupt:
         stop = Stop.INTERRUPTED
     loss, norm, clipped, omega = np.array(rows, dtype=np.float64).reshape(-1, 4).T.copy()
-    penalties = omega if limits.omega else None, flossed and np.sqrt(flossed.history.loss)
     made = (loss, norm, clipped.astype(np.bool_), target_steps, stop, non_finite)
-    return Trained(params, History(*made, *penalties))
+    rms = None if flossed is None else np.sqrt(flossed.history.loss)
+    return Trained(params, History(*made, omega if limits.omega else None, rms))
 
 
 def _update(

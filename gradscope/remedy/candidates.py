@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from gradscope.analysis.results import Analysis
-from gradscope.names import ActivationName, CellName, InitializerName
+from gradscope.names import ActivationName, CellName, InitializerName, StartName
 
 MOST = 20
 """Candidates with "nothing" among them."""
@@ -57,13 +57,15 @@ def _distinct(found: Iterator[Candidate]) -> Iterator[Candidate]:
 def _single(analysis: Analysis) -> Iterator[Candidate]:
     settings, lag = analysis.settings, analysis.last.verdict.required_lag
     keep = round(log(max(lag or settings.steps, 2)), 2)
+    if settings.start is StartName.GIVEN:
+        return
     for factor in SMALLER:
         changed = {"input_scale": settings.input_scale * factor}
         yield Candidate(f"inputs × {factor:g}", changed, "smaller states saturate less")
     if settings.init is not InitializerName.ORTHOGONAL or settings.gain != 1.0:
         orthogonal = {"init": InitializerName.ORTHOGONAL, "gain": 1.0}
         yield Candidate("orthogonal W", orthogonal, "Saxe et al. (2014), arXiv:1312.6120")
-    if settings.cell is CellName.ELMAN:
+    if settings.weights is None and settings.cell is CellName.ELMAN:
         if settings.activation is not ActivationName.TANH:
             tanh = {"activation": ActivationName.TANH, "center_bias": False}
             yield Candidate("tanh", tanh, "slope 1 at rest")
@@ -71,7 +73,7 @@ def _single(analysis: Analysis) -> Iterator[Candidate]:
             gated = {"cell": cell, "activation": ActivationName.TANH, "forget_bias": keep}
             gated |= {"center_bias": False, "leak": 1.0}
             yield Candidate(f"{cell.upper()}, keep bias {keep:g}", gated, source)
-    elif settings.forget_bias != keep:
+    elif settings.cell is not CellName.ELMAN and settings.forget_bias != keep:
         yield Candidate(f"keep bias {keep:g}", {"forget_bias": keep}, GATED[settings.cell])
 
 

@@ -7,7 +7,7 @@ of the updates, and judged on held-out sequences. Shorter ones choose wrongly (`
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -41,10 +41,10 @@ HELD_OUT = 1024
 """Held-out sequences behind each error."""
 
 DEVIATIONS = 2.0
-"""Standard deviations of the paired differences by which the mean must lie below "nothing"."""
+"""Standard deviations of the paired differences of log error that their mean must exceed."""
 
-LEAST = 0.01
-"""Part of the baseline's error below which a difference is no help (convention)."""
+LEAST = 0.02
+"""Part of the error by which a change must lower it to be a help (convention)."""
 
 FEW = (1, 11)
 """Updates that are made to learn how long one takes."""
@@ -84,9 +84,10 @@ class TrialPlan:
     seeds: int = SEEDS
 
     @property
-    def held_out(self) -> int:
-        """Fresh sequences behind each error."""
-        return max(self.settings.held_out, HELD_OUT)
+    def more_held_out(self) -> Mapping[str, int]:
+        """The change that makes errors those of ``HELD_OUT`` fresh sequences, of a task alone."""
+        drawn = self.settings.weights is None and self.settings.data is None
+        return {"held_out": max(self.settings.held_out, HELD_OUT)} if drawn else {}
 
     @property
     def cells(self) -> tuple[Cell, ...]:
@@ -97,8 +98,8 @@ class TrialPlan:
         """Return the trainings of a candidate, a seed each; none where it is not trained."""
         if screened.why:
             return ()
-        changes = {"held_out": self.held_out, **screened.candidate.changes}
-        grid = Grid(self.settings.with_changes(changes).as_dict(), {}, self.seeds)
+        changed = self.settings.with_changes({**self.more_held_out, **screened.candidate.changes})
+        grid = Grid(changed.as_dict(), {}, self.seeds)
         return make_plan(grid).cells
 
 
@@ -262,12 +263,16 @@ def _tried(screened: Screened, results: Sequence[Result], nothing: FloatArray) -
 
 def judged(errors: FloatArray, nothing: FloatArray) -> Outcome:
     """Return whether errors (S,) are better than those of "nothing" (S,) with the same seeds: in
-    every seed, and in the mean by more than ``DEVIATIONS`` standard deviations of the differences
-    and by ``LEAST``. NaN is a seed that did not end; an infinite error is worse than any other.
+    every seed, and in the mean of their logarithms by more than ``DEVIATIONS`` standard deviations
+    of the differences and by ``LEAST``.
+
+    NaN is a seed that did not end; a training that failed, and what is worse than the baseline,
+    counts as the baseline's error.
     """
-    most = np.nanmax(np.where(np.isinf(nothing), 1.0, nothing), initial=1.0)
-    both = np.minimum(nothing, most) - np.minimum(errors, most)
-    if errors.size < 2 or np.isnan(both).any() or not (both > 0.0).all():
-        return Outcome.NOT_TRIED if np.isnan(both).any() else Outcome.NO_HELP
-    needed = max(DEVIATIONS * float(np.std(both, ddof=1)), LEAST)
-    return Outcome.HELPS if float(np.mean(both)) > needed else Outcome.NO_HELP
+    with np.errstate(divide="ignore"):
+        gained = np.log(np.minimum(nothing, 1.0)) - np.log(np.minimum(errors, 1.0))
+    if np.isnan(gained).any():
+        return Outcome.NOT_TRIED
+    needed = max(DEVIATIONS * float(np.std(gained, ddof=1)), LEAST)
+    better = bool((gained > 0.0).all()) and float(np.mean(gained)) > needed
+    return Outcome.HELPS if better else Outcome.NO_HELP

@@ -14,19 +14,31 @@ from importlib.resources import files
 from string import Template
 
 from gradscope.analysis.results import Analysis, Comparison
+from gradscope.analysis.settings import Settings
 from gradscope.arrays import LN_10
 from gradscope.diagnosis.diagnose import Diagnosis
 from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.jacobians.lag_norms import LagNorms
 from gradscope.notebook_repr import NotebookResult
+from gradscope.remedy.trial import Trial
+from gradscope.report.documents.trial import winner_command
 from gradscope.report.figures.analysis import analysis_picture, panel_picture, profile_picture
 from gradscope.report.figures.comparison import comparison_picture
 from gradscope.report.figures.panels import PANELS, Panel
+from gradscope.report.figures.trial import trial_picture
 from gradscope.report.formats import to_csv
 from gradscope.report.provenance.recipe import command_line
 from gradscope.report.provenance.records import provenance_text, settings_to_toml
 from gradscope.report.screen import printable
 from gradscope.report.terminal import analysis as terminal
+from gradscope.report.terminal.trial import (
+    TITLES,
+    about,
+    decision,
+    not_tried,
+    trial_answer,
+    trial_cells,
+)
 from gradscope.report.words import headline as words
 from gradscope.report.words.captions import verification_sentences
 from gradscope.report.words.numbers import power_of_ten, steps
@@ -62,10 +74,30 @@ def analysis_html(analysis: Analysis) -> str:
         *(_figure(each, analysis) for each in PANELS.values() if each.shown(analysis)),
         _section("again", "Reproduce it", again),
     ]
+    return _page(words.answer(analysis), words.describe(settings, analysis), settings, sections)
+
+
+def trial_html(trial: Trial) -> str:
+    """Return what came of a trial as HTML."""
+    picture = data_url("image/svg+xml", trial_picture(trial, ".svg"))
+    trained = [trial_cells(each) for each in trial.tried if each.errors.size]
+    command, left = winner_command(trial), not_tried(trial)
+    use = f"<pre><code>{escape(command)}</code></pre>" if command is not None else ""
+    sections = [
+        _section("errors", "Errors", f'<img src="{picture}" alt="{escape(trial_answer(trial))}">'),
+        _section("ranking", "Ranking", _table(TITLES, trained)),
+        _section("left", "Not tried", bullet_list(left)) if left else "",
+        _section("use", "Use it", use) if use else "",
+        _section("decision", "How it was decided", bullet_list(decision(trial))),
+    ]
+    return _page(trial_answer(trial), about(trial), trial.plan.settings, sections)
+
+
+def _page(title: str, subject: str, settings: Settings, sections: Iterable[str]) -> str:
     frame = Template((files("gradscope.report") / "page.html").read_text("utf-8"))
     page = frame.substitute(
-        title=escape(words.answer(analysis)),
-        subject=escape(words.describe(settings, analysis)),
+        title=escape(title),
+        subject=escape(subject),
         provenance=escape(provenance_text(settings.as_dict())),
         sections="\n".join(filter(None, sections)),
     )

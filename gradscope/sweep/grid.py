@@ -36,7 +36,8 @@ FILE_SETTINGS = ("data", "load", "weights", "targets", "sequence_lengths")
 
 ADDED_SETTINGS = (
     *("dt", "tau", "discretization", "noise", "required_lag", "sequence_lengths", "embedding"),
-    *("memory", "held_out", "chrono", "omega", "floss", "floss_exponents"),
+    *("memory", "held_out", "start"),
+    *("chrono", "omega", "floss", "floss_exponents"),
 )
 """Settings that came after keys were first written: part of them only where not at the default."""
 
@@ -99,7 +100,8 @@ class Grid:
                     f"{name} is set to {self.shared[name]} and swept over too; leave one out"
                 )
         given = "weights" in self.axes or self.shared.get("weights") is not None
-        if self.seeds > 1 and given and self.shared.get("data") is not None:
+        trained = "start" in self.axes or self.shared.get("start") is not None
+        if self.seeds > 1 and given and not trained and self.shared.get("data") is not None:
             raise SettingError(
                 f"--seeds is {self.seeds}, but nothing is drawn: the network and --data are given; "
                 "leave it out"

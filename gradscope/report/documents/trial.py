@@ -22,7 +22,7 @@ def winner_command(trial: Trial) -> str | None:
 
 def candidate_command(trial: Trial, tried: Tried) -> str:
     """Return the command that trains a candidate with the first seed."""
-    own = {"held_out": trial.plan.held_out, **tried.screened.candidate.changes}
+    own = {**trial.plan.more_held_out, **tried.screened.candidate.changes}
     return command_line(trial.plan.settings.with_changes(own))
 
 

@@ -25,21 +25,24 @@ def trial_page(trial: Trial, screen: Screen, *, explain: bool = False) -> Render
         table_of(TITLES, map(trial_cells, trained), screen, gap=2, left={"change", "outcome"}),
         Text(),
     ]
-    left = [each.screened for each in trial.tried if not each.errors.size]
-    if left:
-        reasons: dict[str, list[str]] = {}
-        for each in left:
-            reasons.setdefault(each.why or "its training did not end", []).append(
-                each.candidate.name
-            )
-        said = [f"{'; '.join(names)}: {why}" for why, names in reasons.items()]
-        parts += [*bullets("Not tried", said, screen), Text()]
+    if left := not_tried(trial):
+        parts += [*bullets("Not tried", left, screen), Text()]
     command = winner_command(trial)
     if command is not None:
         parts += [Text("Use it", style="bold"), Text(f" {command}", overflow="ignore"), Text()]
     if explain:
         parts += bullets("How it was decided", decision(trial), screen)
     return Group(*parts)
+
+
+def not_tried(trial: Trial) -> list[str]:
+    """Return the candidates without an error, by the reason why."""
+    reasons: dict[str, list[str]] = {}
+    for each in trial.tried:
+        if not each.errors.size:
+            why = each.screened.why or "its training did not end"
+            reasons.setdefault(why, []).append(each.screened.candidate.name)
+    return [f"{'; '.join(names)}: {why}" for why, names in reasons.items()]
 
 
 def about(trial: Trial) -> str:
@@ -102,11 +105,11 @@ def decision(trial: Trial) -> list[str]:
     )
     fair = (
         "Each was trained with the seeds, batches, optimizer and number of updates of the network "
-        f"as it is; errors are those of {trial.plan.held_out} held-out sequences."
+        "as it is; errors are those of held-out sequences."
     )
     helps = (
-        "A change helps only if its error is smaller with every seed and, in the mean, by more "
-        f"than {DEVIATIONS:g} standard deviations of the differences between seeds (and {LEAST:g} "
-        "of the baseline's error)."
+        "A change helps only if its error is smaller with every seed and its logarithm, in the "
+        f"mean, by more than {DEVIATIONS:g} standard deviations of the differences between seeds "
+        f"(and {LEAST:.0%})."
     )
     return [by_score, fair, helps]
