@@ -186,9 +186,8 @@ def _to_train(given: Prepared) -> Prepared:
     held_out = (
         None if given.held_out is None else replace(given.batch, batch=fresh, initial_state=None)
     )
-    ready = replace(
-        given, held_out=held_out, problem=problem, task=problem if settings.updates else None
-    )
+    task = problem if settings.updates or settings.floss else None
+    ready = replace(given, held_out=held_out, problem=problem, task=task)
     if settings.start is StartName.GIVEN:
         return ready
     network = draw_network(settings, problem, streams.weights)

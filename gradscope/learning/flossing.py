@@ -24,8 +24,8 @@ from gradscope.model.trajectory import Trajectory
 from gradscope.names import StateName
 
 STEPS_PER_QR, LEAST_PIVOT, FLOSSED_SEQUENCES = 4, 1e-10, 16
-"""Steps from one factorization to the next; part of its column below which a pivot may be rounding,
-and the direction is dead; most sequences in a flossing batch (Engelken's number)."""
+"""Steps per factorization; part of a column below which its pivot may be rounding: the direction is
+dead; most sequences in a flossing batch (Engelken's)."""
 
 
 def exponents_by_qr(
