@@ -102,7 +102,7 @@ def _through_slopes(
     """Return ∂(Σ rows · J_t v)/∂a_t and /∂s_{t−1} (B,H), W held, for rows and v (B,k,H)."""
     weights, curvature = cell.recurrent_weights, cell.activation.curvature
     if curvature is None:
-        raise SettingError(f"flossing takes φ″, but {cell.activation.name} has no curvature")
+        raise SettingError(f"--floss takes the curvature of φ, but {cell.activation.name} has none")
     bent = curvature(ran.cell_trajectory.candidates[step - 1])
     if cell.state is StateName.PRE:
         bent *= np.sum(product(cell.leak * rows, weights) * vectors, axis=1)
