@@ -13,7 +13,7 @@ FRAMEWORKS_VENV := .venv-frameworks
 TORCH ?= torch==2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all test-frameworks fuzz lint types docs docs-check bench samples wheel check clean
+.PHONY: help demo test test-all test-frameworks fuzz lint types docs docs-check bench advice samples wheel check clean
 
 help:  ## Say what there is.
 	@grep -E '^[a-z-]+:.*## ' Makefile | sed -E 's/^([a-z-]+):.*## /  make \1|/' | column -t -s '|' 2>/dev/null \
@@ -68,6 +68,9 @@ docs-check: $(READY)  ## Check that the README's help pages are those of the com
 
 bench: $(READY)  ## Print the table of speed ratios; bench.json has the numbers.
 	$(ONE_THREAD) $(BIN)/python -m tests.benchmarks --json bench.json
+
+advice: $(READY)  ## Measure whether the advice is right; tests/benchmarks/advice/table.md has the numbers.
+	$(ONE_THREAD) $(BIN)/python -m tests.benchmarks.advice
 
 samples: $(READY)  ## Run every sample again.
 	$(BIN)/python sample_runs/make_samples.py

@@ -32,6 +32,21 @@ class Mutant:
 
 MUTANTS = (
     Mutant(
+        "advice is offered that makes the growth rate worse",
+        "diagnosis/remedies.py",
+        "-(1.0 - WORTHWHILE) * abs(measure()) < rate <= limit",
+        "rate <= limit",
+        "diagnosis/test_remedies.py::test_nothing_is_offered_that_is_measured_not_to_help",
+    ),
+    Mutant(
+        "what an orthogonal W leaves is predicted without saturation",
+        "diagnosis/remedies.py",
+        "left(RemedyCode.ALIGN_WEIGHTS, ceiling + saturation)",
+        "left(RemedyCode.ALIGN_WEIGHTS, ceiling)",
+        "diagnosis/test_remedies.py::"
+        "test_of_a_network_from_a_file_the_other_terms_are_carried_over",
+    ),
+    Mutant(
         "a decimal comma read as a mark between thousands",
         "data/cells.py",
         "word.translate(SWAPPED) if decimal_comma else word)",

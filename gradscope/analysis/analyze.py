@@ -4,26 +4,28 @@
 """
 
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
+from typing import Any
 
 import numpy as np
 
 from gradscope.analysis.details import Progress, measure_details
-from gradscope.analysis.network import Streams, with_noise
+from gradscope.analysis.network import Streams, draw_network, with_noise
 from gradscope.analysis.prepare import Prepared, prepare, readout_sources
 from gradscope.analysis.results import Analysis, Stage
 from gradscope.analysis.settings import Settings
-from gradscope.analysis.stage import examine, takes_first_step
+from gradscope.analysis.stage import examine, past_transient, takes_first_step
 from gradscope.arrays import LN_10, plain
 from gradscope.data.problem import Problem
 from gradscope.diagnosis.reasons import Reason, ReasonCode
-from gradscope.diagnosis.remedies import clipping_value, remedies
+from gradscope.diagnosis.remedies import Measure, clipping_value, remedies
 from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.learning.flossing import FLOSSED_SEQUENCES
 from gradscope.learning.optimizers import DEFAULT_LEARNING_RATE, OPTIMIZERS, adam
 from gradscope.learning.readout import measure_readout
 from gradscope.learning.training import Limits, Trained, Watcher, train
-from gradscope.names import InitializerName, OptimizerName, StageName
+from gradscope.model.trajectory import unroll
+from gradscope.names import OptimizerName, StageName
 
 SHORTER = 0.8
 """Part of the reach before training below which training is said to have shortened it
@@ -36,14 +38,16 @@ def analyze(
     watch: Watcher | None = None,
     progress: Progress | None = None,
     readout: bool = True,
+    advise: bool = True,
 ) -> Analysis:
     """Take or draw a network, examine it, train it where updates are asked for, examine it again.
 
     ``settings`` decide the numbers; ``watch`` is called after each update (``learning.training``),
     ``progress`` with ``(done, total)`` while a map of all pairs is made; ``readout``: also measure
-    what a linear readout of the first stage explains. The stages are "initial" (or "given", for a
-    network from a file) and, after updates, "trained". Raises SettingError, DataError, ArchiveError
-    or WeightsError if the settings contradict the task or a file, or a file cannot be read.
+    what a linear readout of the first stage explains; ``advise``: also what remedies do. The stages
+    are "initial" (or "given", for a network from a file) and, after updates, "trained". Raises
+    SettingError, DataError, ArchiveError or WeightsError if the settings contradict the task or a
+    file, or a file cannot be read.
     """
     prepared = settings if isinstance(settings, Prepared) else prepare(settings)
     network, resolved, history = prepared.network, prepared.resolved, None
@@ -61,15 +65,38 @@ def analyze(
     examined = prepared.batch.batch.first(trajectory.n_steps)
     of = (network, trajectory, examined, stage.profile.log_norms, resolved, progress)
     details = measure_details(*of, burn_in=stage.growth.burn_in)
-    advice = remedies(
-        stage.verdict,
-        stage.causes,
-        resolved.activation,
-        clipping_value(history),
-        orthogonal=resolved.weights is None and resolved.init is InitializerName.ORTHOGONAL,
-    )
-    made = (network, trajectory, examined, advice, details, prepared.layers, explained)
+    advice = (stage.verdict, stages[0].causes, resolved.as_dict(), measured_rate(prepared))
+    advised = remedies(*advice, clipping_value(history)) if advise else ()
+    made = (network, trajectory, examined, advised, details, prepared.layers, explained)
     return Analysis(resolved, prepared.batch.task_info, tuple(stages), history, *made)
+
+
+def measured_rate(prepared: Prepared) -> Measure:
+    """Return what measures the growth rate of a network, before training, under other settings: it
+    is drawn anew and goes through the same sequences. Of one from a file W alone is scaled.
+    """
+    asked, examined = prepared.resolved, prepared.batch
+
+    @cache
+    def measure(**changes: Any) -> float:
+        # Without a burn-in the second half counts.
+        settings = asked.with_changes({"load": None, "burn_in": asked.burn_in or None, **changes})
+        network, batch = prepared.network, examined.batch
+        if settings.weights is None:
+            streams = Streams.from_seed(settings.seed)
+            network = draw_network(settings, network.sizes, streams.weights)
+        elif changes:
+            scaled = network.recurrent_weights * (settings.gain / asked.gain)
+            network = replace(network, recurrent_weights=scaled)
+        first = None if settings.cell is not asked.cell else examined.initial_state
+        noise = batch.noise if settings.noise else None
+        trajectory = unroll(network, batch.inputs, first, noise)
+        found = past_transient(settings, network, trajectory, batch)
+        if found is None:
+            return np.inf
+        return -np.inf if found.growth.rate is None else found.growth.rate
+
+    return measure
 
 
 def _with_effect_of_training(before: Stage, after: Stage) -> Stage:

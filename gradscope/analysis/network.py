@@ -9,7 +9,6 @@ import numpy as np
 from gradscope.analysis.settings import Settings
 from gradscope.arrays import FloatArray
 from gradscope.data.batch import Batch
-from gradscope.data.problem import Problem
 from gradscope.model.activations import ACTIVATIONS
 from gradscope.model.cells import WEIGHT_NAMES, Cell
 from gradscope.model.elman import ElmanParameters
@@ -60,9 +59,8 @@ def with_noise(sigma: float, rng: np.random.Generator, network: Cell, batch: Bat
     return replace(batch, noise=draw_noise(sigma, rng, network, (batch.n_steps, batch.n_sequences)))
 
 
-def draw_network(settings: Settings, problem: Problem, rng: np.random.Generator) -> Cell:
-    """Draw the weights that the settings describe, in the sizes that the problem asks for."""
-    sizes = (problem.n_inputs, settings.hidden, problem.n_outputs)
+def draw_network(settings: Settings, sizes: tuple[int, int, int], rng: np.random.Generator) -> Cell:
+    """Draw the weights that the settings describe, in sizes (D, H, O)."""
     if settings.cell is CellName.ELMAN:
         drawn = initialize(
             rng,

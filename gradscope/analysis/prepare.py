@@ -190,7 +190,7 @@ def _to_train(given: Prepared) -> Prepared:
     ready = replace(given, held_out=held_out, problem=problem, task=task)
     if settings.start is StartName.GIVEN:
         return ready
-    network = draw_network(settings, problem, streams.weights)
+    network = draw_network(settings, given.network.sizes, streams.weights)
     return replace(ready, network=network, first_stage=StageName.INITIAL)
 
 
@@ -198,7 +198,8 @@ def _drawn(settings: Settings, read_table: ReadTable) -> Prepared:
     """Draw a network and its sequences, each from its own random stream."""
     streams = Streams.from_seed(settings.seed)
     problem = problem_within_memory(settings, read_table)
-    network = draw_network(settings, problem, streams.weights)
+    sizes = (problem.n_inputs, settings.hidden, problem.n_outputs)
+    network = draw_network(settings, sizes, streams.weights)
     examined = problem.examine(streams.examined, settings.sequences)
     if count := further_steps(settings):
         examined = problem.follow(streams.further, examined, count)

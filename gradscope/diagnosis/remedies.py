@@ -1,20 +1,26 @@
-"""Remedies: what to change, and what it is predicted to do, as values; their words are in
+"""Remedies: what to change, and what the growth rate then is, as values; their words are in
 ``report.words.remedies``.
 
-Each remedy answers the largest cause. The predicted growth rate moves only the term that the remedy
-changes and leaves the others as measured, so it is a first guess to be checked by running it, not a
-promise.
+Each remedy answers a term of the growth rate that costs more than a tenth of it. Of a network that
+gradscope drew the change is made and the rate of the changed network measured, untrained and on the
+same sequences. Of a network from a file only the gain can be changed so; otherwise the term that
+the remedy removes is left out and the others are carried over, which says *about* what would come.
+Nothing is offered that is not measured, or predicted, to be better than now.
 """
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 
-from gradscope.diagnosis.growth import GatedCauseRates, Rates
+from gradscope.diagnosis.growth import GatedCauseRates, Rates, terms_of
 from gradscope.diagnosis.reasons import ReasonCode
+from gradscope.diagnosis.theory import ROUNDING
 from gradscope.diagnosis.verdict import Verdict
+from gradscope.diagnosis.write_level import FAR
 from gradscope.learning.history import History
 from gradscope.names import ActivationName, Regime
 
@@ -30,6 +36,29 @@ MAX_GROWTH = 1e3
 """A step that multiplies the gradient by more is no matter of the gain: no network learns there
 (convention; a linear net multiplies it by its gain)."""
 
+WORTHWHILE = 0.1
+"""Part of the growth rate that a term must cost, and a change must win back (convention)."""
+
+SMALLER = 0.1
+"""Factor on inputs that saturate units (convention): a saturation that grows as x², as that of tanh
+does, is then 1 % of what it was."""
+
+BALANCED = 0.01
+"""Nats per step up to which a measured rate counts as 0, and the search for a gain ends."""
+
+MAX_MEASUREMENTS = 14
+"""Growth rates that the search for a gain measures at most."""
+
+GATED: Mapping[str, Any] = MappingProxyType(
+    {"cell": "gru", "init": "orthogonal", "activation": "tanh", "gain": 1.0, "center_bias": False}
+    | {"leak": 1.0, "tau": None, "discretization": "euler", "noise": 0.0, "state": "post"}
+)
+"""From a vanilla RNN to a gated cell: some settings have no meaning there."""
+
+Measure = Callable[..., float]
+"""From changed settings to the growth rate, nats per step, of the untrained network that they make,
+on the same sequences: −inf where every product is zero, inf where the state overflows."""
+
 
 class RemedyCode(StrEnum):
     """What to change."""
@@ -39,7 +68,6 @@ class RemedyCode(StrEnum):
     RAISE_SLOPE_CEILING = "raise-slope-ceiling"
     REDUCE_SATURATION = "reduce-saturation"
     ALIGN_WEIGHTS = "align-weights"
-    KEEP_ALIGNED = "keep-aligned"
     RAISE_GAIN = "raise-gain"
     LOWER_GAIN = "lower-gain"
     CHECK_SIZE = "check-size"
@@ -52,12 +80,15 @@ class RemedyCode(StrEnum):
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Remedy:
-    """One change and its numbers; ``predicted_rate`` in nats per step where the change moves the
-    growth rate.
+    """One change and its numbers; ``changes`` are the settings that make it (none: no setting can).
+
+    ``predicted_rate`` in ``numbers`` is the growth rate to come, nats per step, and
+    ``predicted_from`` says whether by "measurement" of the untrained network, or by "terms".
     """
 
     code: RemedyCode
     numbers: Mapping[str, float | int | str | None] = field(default_factory=dict)
+    changes: Mapping[str, Any] = field(default_factory=dict)
 
 
 def clipping_value(history: History | None) -> float | None:
@@ -73,98 +104,195 @@ def clipping_value(history: History | None) -> float | None:
 def remedies(
     verdict: Verdict,
     causes: Rates,
-    activation: ActivationName,
+    settings: Mapping[str, Any],
+    measure: Measure,
     clip_at: float | None = None,
-    *,
-    orthogonal: bool = False,
 ) -> tuple[Remedy, ...]:
     """Return what to change about a network, most promising first; nothing where all is well.
 
-    ``causes`` are in nats per step; ``clip_at`` is the quantile ``QUANTILE_TO_CLIP_AT`` of the
-    unclipped gradient norm, where it was trained; ``orthogonal`` says whether W was drawn with
-    equal singular values, and needs not be again. Where nothing is written, what the state
-    would keep matters later.
+    ``causes`` are those before training, nats per step; ``settings`` by name, ``weights`` None for
+    a network that was drawn; ``clip_at`` is the quantile ``QUANTILE_TO_CLIP_AT`` of the unclipped
+    gradient norm, where it was trained. Where nothing is written, what the state would keep matters
+    later.
     """
-    found = tuple(_to_write(verdict, causes, activation))
+    found = tuple(_to_write(verdict, causes, settings))
     if verdict.reason(ReasonCode.GRADIENT_FINE):
         stuck = verdict.reason(ReasonCode.AT_BASELINE)
         # Where the baseline's error is 0, no network does better.
         above = stuck is not None and stuck.numbers["baseline"]
         return (*found, Remedy(RemedyCode.LOOK_ELSEWHERE)) if above else found
     if verdict.shows((Regime.EXPLODING,)):
-        return (*found, *_against_exploding(verdict, causes, clip_at))
-    if verdict.shut or verdict.horizon is None:
+        return (*found, *_against_exploding(verdict, causes, settings, measure, clip_at))
+    if verdict.shut or verdict.horizon is None or not (causes.total or 0.0) < 0.0:
         return found
-    kept = _against_vanishing(causes, activation, orthogonal=orthogonal)
-    found, saturates = (*found, *kept), bool(kept) and kept[0].code is RemedyCode.REDUCE_SATURATION
-    # Inputs that saturate the units saturate gates as well.
-    short = verdict.required_lag is not None and verdict.horizon <= verdict.required_lag
-    if short and not isinstance(causes, GatedCauseRates) and not saturates:
-        lags = {"horizon": verdict.horizon, "required_lag": verdict.required_lag}
-        found = (*found, Remedy(RemedyCode.GATES, lags))
-    return found
+    return (*found, *_better(_against_vanishing(verdict, causes, settings, measure), measure))
 
 
-def _to_write(verdict: Verdict, causes: Rates, activation: ActivationName) -> Iterator[Remedy]:
+def _better(options: Iterable[Iterable[Remedy]], measure: Measure) -> Iterator[Remedy]:
+    """Yield of alternatives the first that brings the growth rate nearer to 0, and not past it."""
+    for alternatives in options:
+        for each in alternatives:
+            numbers, limit = dict(each.numbers), ROUNDING
+            if each.changes:
+                numbers["predicted_rate"], limit = measure(**each.changes), BALANCED
+                numbers["predicted_from"] = "measurement"
+            rate: Any = numbers.get("predicted_rate")
+            # Of what is neither measured nor predicted nothing speaks against it.
+            if rate is None or -(1.0 - WORTHWHILE) * abs(measure()) < rate <= limit:
+                yield replace(each, numbers=numbers)
+                break
+
+
+def _to_write(verdict: Verdict, causes: Rates, settings: Mapping[str, Any]) -> Iterator[Remedy]:
     """Yield what lets the parameters act at all."""
-    unscaled = verdict.reason(ReasonCode.INPUTS_UNSCALED)
+    drawn, unscaled = settings["weights"] is None, verdict.reason(ReasonCode.INPUTS_UNSCALED)
     if unscaled is not None:
-        yield Remedy(
-            RemedyCode.STANDARDISE, {**unscaled.numbers, "white_noise": verdict.white_noise}
-        )
+        numbers: dict[str, Any] = {**unscaled.numbers, "white_noise": verdict.white_noise}
+        changes: dict[str, Any] = {}
+        scale = "noise_scale" if verdict.white_noise else "input_scale"
+        if numbers["driven"] and (drawn or verdict.white_noise):
+            changes = {scale: _short(settings[scale] / numbers["driven"])}
+        elif not (drawn or settings["standardise"] or large_input_weights(numbers)):
+            changes = {"standardise": True}
+        yield Remedy(RemedyCode.STANDARDISE, numbers, changes)
     if not verdict.shut:
         return
     if verdict.reason(ReasonCode.UNITS_DEAD):
-        yield Remedy(RemedyCode.REVIVE_UNITS)
+        yield Remedy(RemedyCode.REVIVE_UNITS, {}, {"activation": "tanh"} if drawn else {})
     elif unscaled is None:
+        # U x is of unit scale: where W is large, it drives the units to their ends.
+        less = {"gain": 1.0} if settings["gain"] > 1.0 else _smaller_inputs(settings)
         gated = isinstance(causes, GatedCauseRates)
-        yield Remedy(RemedyCode.OPEN_GATES) if gated else _saturated(activation)
+        code = RemedyCode.OPEN_GATES if gated else RemedyCode.REDUCE_SATURATION
+        yield Remedy(code, {"activation": settings["activation"]}, less if drawn else {})
 
 
-def _saturated(activation: ActivationName) -> Remedy:
-    return Remedy(RemedyCode.REDUCE_SATURATION, {"activation": str(activation)})
+def large_input_weights(unscaled: Mapping[str, Any]) -> bool:
+    """Whether inputs of unit scale are far from it once U has multiplied them."""
+    size = np.hypot(unscaled["mean"], unscaled["standard_deviation"])
+    return bool(size <= FAR < unscaled["driven"])
+
+
+def _smaller_inputs(settings: Mapping[str, Any]) -> dict[str, Any]:
+    return {"input_scale": _short(SMALLER * settings["input_scale"])}
+
+
+def _short(value: float) -> float:
+    """Return a number as a command gives it."""
+    return float(f"{value:.4g}")
 
 
 def _against_exploding(
-    verdict: Verdict, causes: Rates, clip_at: float | None
-) -> tuple[Remedy, ...]:
+    verdict: Verdict,
+    causes: Rates,
+    settings: Mapping[str, Any],
+    measure: Measure,
+    clip_at: float | None,
+) -> Iterator[Remedy]:
+    """Yield a smaller gain, where it explodes before training, and where to clip."""
+    drawn, gated = settings["weights"] is None, isinstance(causes, GatedCauseRates)
+    clip = {"clip_norm": _short(clip_at or 1.0), "clip_value": None}
+    clip |= {} if settings["updates"] else {"updates": 200}
     if verdict.rate > np.log(MAX_GROWTH):
-        way = "gates" if isinstance(causes, GatedCauseRates) else "weights"
-        growth = float(np.exp(verdict.rate))
-        return (Remedy(RemedyCode.CHECK_SIZE, {"growth_per_step": growth, "by_way_of": way}),)
-    clip = Remedy(RemedyCode.CLIP, {"norm": clip_at, "quantile": QUANTILE_TO_CLIP_AT})
-    numbers = {"factor": float(np.exp(-verdict.rate)), "predicted_rate": 0.0}
-    return (Remedy(RemedyCode.LOWER_GAIN, numbers), clip) if verdict.rate > 0.0 else (clip,)
+        large = [name for name in ("gain", "input_scale")[: 1 + gated] if settings[name] > 1.0]
+        growth = {"growth_per_step": float(np.exp(verdict.rate))}
+        numbers = {**growth, "by_way_of": "gates" if gated else "weights"}
+        changes = dict.fromkeys(large, 1.0) or clip
+        yield Remedy(RemedyCode.CHECK_SIZE, numbers, changes if drawn else {})
+        return
+    if verdict.rate > 0.0 and measure() > 0.0:
+        yield from _better([[_gain(RemedyCode.LOWER_GAIN, settings, measure)]], measure)
+    now = settings["clip_norm"]
+    if now is None or (clip_at is not None and clip_at < now):
+        at = {"norm": clip_at, "quantile": QUANTILE_TO_CLIP_AT}
+        yield Remedy(RemedyCode.CLIP, at, clip if drawn else {})
 
 
 def _against_vanishing(
-    causes: Rates, activation: ActivationName, *, orthogonal: bool
-) -> tuple[Remedy, ...]:
-    """Return one remedy for each term that costs more than a tenth of the rate, the largest first;
-    of a vanilla RNN with the rate without that term.
+    verdict: Verdict, causes: Rates, settings: Mapping[str, Any], measure: Measure
+) -> Iterator[list[Remedy]]:
+    """Yield alternatives against each term that costs more than ``WORTHWHILE`` of the rate, the
+    largest first; then gates that keep the state for as long as it is needed.
     """
-    total = causes.total
-    if total is None or total >= 0.0:
-        return ()
-    costs: list[tuple[float | None, Remedy]]
-    saturated, gated = _saturated(activation), isinstance(causes, GatedCauseRates)
+    drawn, lag = settings["weights"] is None, verdict.required_lag or verdict.max_lag
+    # Each step then loses 1/lag: Gers et al. (2000); Tallec & Ollivier (2018), arXiv:1804.11188.
+    keep = {"lag": lag, "forget_bias": _short(np.log(lag))}
+    for cost, remedy, options in sorted(_answers(causes, settings, keep), key=lambda row: row[0]):
+        if cost < WORTHWHILE * (causes.total or 0.0):
+            if remedy.code is RemedyCode.RAISE_GAIN:
+                yield [_gain(remedy.code, settings, measure)]
+            else:
+                yield [replace(remedy, changes=each) for each in options] if drawn else [remedy]
+    short = verdict.horizon is not None and verdict.horizon <= (verdict.required_lag or 0)
+    if short and not isinstance(causes, GatedCauseRates):
+        numbers = {"horizon": verdict.horizon, "required_lag": lag, **keep}
+        changes = {**GATED, "forget_bias": keep["forget_bias"]}
+        yield [Remedy(RemedyCode.GATES, numbers, changes if drawn else {})]
+
+
+def _answers(
+    causes: Rates, settings: Mapping[str, Any], keep: Mapping[str, Any]
+) -> list[tuple[float, Remedy, list[dict[str, Any]]]]:
+    """Return the terms of a rate, what takes each away, with the rate that the other terms leave,
+    and the settings by which it may be done.
+    """
+    terms = {name: value or 0.0 for name, value in terms_of(causes).items()}
+    phi, smaller = settings["activation"], _smaller_inputs(settings)
+    freer = Remedy(RemedyCode.REDUCE_SATURATION, {"activation": phi})
     if isinstance(causes, GatedCauseRates):
-        costs = [
-            (causes.direct, Remedy(RemedyCode.KEEP_LONGER, {"direct": causes.direct})),
-            (causes.closed_gates, Remedy(RemedyCode.OPEN_GATES)),
-            (causes.candidate_saturation, saturated),
+        longer = Remedy(RemedyCode.KEEP_LONGER, {"direct": terms["direct"], **keep})
+        return [
+            (terms["direct"], longer, [{"forget_bias": keep["forget_bias"]}]),
+            (terms["closed_gates"], Remedy(RemedyCode.OPEN_GATES), [smaller]),
+            (terms["candidate_saturation"], freer, [smaller]),
         ]
-    else:
-        gain = {"factor": np.exp(-(causes.weights or 0.0))}
-        align = RemedyCode.KEEP_ALIGNED if orthogonal else RemedyCode.ALIGN_WEIGHTS
-        costs = [
-            (causes.slope_ceiling, Remedy(RemedyCode.RAISE_SLOPE_CEILING, {"activation": "tanh"})),
-            (causes.saturation, saturated),
-            (causes.misalignment, Remedy(align)),
-            (causes.weights, Remedy(RemedyCode.RAISE_GAIN, gain)),
-        ]
-    costly = [(cost, each) for cost, each in costs if cost is not None and cost < 0.1 * total]
-    return tuple(
-        each if gated else Remedy(each.code, {**each.numbers, "predicted_rate": total - cost})
-        for cost, each in sorted(costly, key=lambda pair: pair[0])
-    )
+
+    def left(code: RemedyCode, rate: float | None, **numbers: Any) -> Remedy:
+        return Remedy(code, {**numbers, "predicted_rate": rate, "predicted_from": "terms"})
+
+    ceiling, saturation, total = terms["slope_ceiling"], terms["saturation"], sum(terms.values())
+    # Were the rest above 0, a tanh would saturate more than the sigmoid did.
+    rest = total - ceiling if total <= ceiling else None
+    relu, one, aligned = phi == ActivationName.RELU, {"gain": 1.0}, {"init": "orthogonal"}
+    tanh, centred = {"activation": "tanh", "center_bias": False}, {"center_bias": True}
+    steeper = left(RemedyCode.RAISE_SLOPE_CEILING, rest, activation="tanh")
+    straight = left(RemedyCode.ALIGN_WEIGHTS, ceiling + saturation)
+    rows: list[tuple[float, Remedy, list[dict[str, Any]]]] = [
+        (ceiling, steeper, [tanh, tanh | one]),
+        # With equal singular values σ_max(W) is the gain, of a new network 1.
+        (terms["misalignment"], straight, [aligned, aligned | one]),
+        # A ReLU turns half of the units off, which a gain of √2 makes up for: He et al. (2015).
+        (terms["weights"] + relu * saturation, Remedy(RemedyCode.RAISE_GAIN), []),
+    ]
+    if not relu:  # Its inputs turn off the same units, whatever their scale.
+        freer = left(freer.code, total - saturation, **freer.numbers)
+        at_rest = [centred, centred | smaller]
+        rows.append((saturation, freer, at_rest if phi == ActivationName.SIGMOID else [smaller]))
+    return rows
+
+
+def _gain(code: RemedyCode, settings: Mapping[str, Any], measure: Measure) -> Remedy:
+    gain = balanced_gain(measure, settings["gain"])
+    return Remedy(code, {"factor": gain / settings["gain"], "gain": gain}, {"gain": gain})
+
+
+def balanced_gain(measure: Measure, gain: float) -> float:
+    """Return the gain of a growth rate of 0, within ``BALANCED``, by bisection of its logarithm, or
+    the nearest in ``MAX_MEASUREMENTS``: some networks vanish at any gain.
+    """
+    rates: dict[float, float] = {}
+    ends: dict[bool, float] = {}
+    log_gain, stride = float(np.log(gain)), 1.0
+    for _ in range(MAX_MEASUREMENTS):
+        trial = _short(np.exp(log_gain))
+        rate = rates[trial] = measure(gain=trial)
+        if abs(rate) <= BALANCED:
+            break
+        ends[rate > 0.0] = log_gain
+        if len(ends) == 2:
+            log_gain = sum(ends.values()) / 2.0
+        else:
+            # Were W all there is, the rate would go as log gain.
+            log_gain -= float(np.clip(stride * rate, -2.0, 2.0))
+            stride *= 2.0
+    return min(rates, key=lambda each: abs(rates[each]))

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from functools import singledispatch
 from html import escape
 from importlib.resources import files
+from itertools import zip_longest
 from string import Template
 
 from gradscope.analysis.results import Analysis, Comparison
@@ -46,9 +47,11 @@ from gradscope.report.words.reasons import reason_sentence, reasons_of
 from gradscope.report.words.remedies import advice
 
 
-def bullet_list(sentences: Sequence[str]) -> str:
-    """Return sentences as a list."""
-    items = "\n".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
+def bullet_list(sentences: Sequence[str], commands: Sequence[str | None] = ()) -> str:
+    """Return sentences as a list, each with its command, if it has one."""
+    codes = [f"<pre><code>{escape(each)}</code></pre>" if each else "" for each in commands]
+    pairs = zip_longest(map(escape, sentences), codes, fillvalue="")
+    items = "\n".join(f"<li>{sentence}{code}</li>" for sentence, code in pairs)
     return f"<ul>\n{items}\n</ul>"
 
 
@@ -70,7 +73,7 @@ def analysis_html(analysis: Analysis) -> str:
         _section("numbers", "In numbers", _numbers(analysis)),
         _section("layers", layers_title, _table(terminal.LAYER_TITLES, layers)) if layers else "",
         _section("why", "Why", bullet_list(reasons_of(analysis))),
-        _section("advice", "What to do", bullet_list(advised)) if advised else "",
+        _section("advice", "What to do", bullet_list(*advised)) if advised[0] else "",
         *(_figure(each, analysis) for each in PANELS.values() if each.shown(analysis)),
         _section("again", "Reproduce it", again),
     ]
@@ -165,7 +168,7 @@ def notebook_page(result: NotebookResult) -> str:
 def _(analysis: Analysis) -> str:
     drawn = analysis_picture(analysis, ".png")
     why = _points("Why", reasons_of(analysis))
-    advised = _points("What to do", advice(analysis))
+    advised = _points("What to do", *advice(analysis))
     about = words.describe(analysis.settings, analysis)
     return _framed(words.answer(analysis), about, drawn, why, advised)
 
@@ -207,5 +210,5 @@ def _framed(answer: str, about: str = "", png: bytes = b"", *lists: str) -> str:
     return _seen(f'<div class="gradscope">{"".join([*parts, *lists])}</div>')
 
 
-def _points(title: str, sentences: Sequence[str]) -> str:
-    return f"<p>{escape(title)}</p>{bullet_list(sentences)}" if sentences else ""
+def _points(title: str, sentences: Sequence[str], commands: Sequence[str | None] = ()) -> str:
+    return f"<p>{escape(title)}</p>{bullet_list(sentences, commands)}" if sentences else ""

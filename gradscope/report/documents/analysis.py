@@ -5,6 +5,7 @@ has its reason beside it.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -19,6 +20,7 @@ from gradscope.report.documents import rows as tables
 from gradscope.report.documents.details import details_document, named
 from gradscope.report.formats import Document, head
 from gradscope.report.terminal.analysis import NOT_DRIVEN, layer_verdict
+from gradscope.report.words.remedies import remedy_command
 from gradscope.sweep.changes import Change, changes
 
 _BESIDE_ITSELF = (
@@ -54,6 +56,8 @@ WHY_NULL: Mapping[str, str] = MappingProxyType(
         "horizon_before": "the median profile stayed above the threshold at all lags measured",
         "log10_norm_before": fields.ZERO_PRODUCT,
         "norm": "no update was finished to choose it by",
+        "predicted_rate": "the other terms add up to more than 0: saturation would grow",
+        "command": "no setting makes this change",
     }
 )
 """Why a number of a reason or of a remedy may be null."""
@@ -68,7 +72,7 @@ def analysis_document(analysis: Analysis) -> Document:
         "stages": [_stage(stage) for stage in analysis.stages],
         "training": _training(analysis),
         **fields.nested(fields.readout_fields(analysis.readout), REASON_NAMES),
-        "remedies": [_explained(each) for each in analysis.remedies],
+        "remedies": [_remedy(each, analysis) for each in analysis.remedies],
         **details_document(analysis),
     }
 
@@ -188,6 +192,11 @@ def _stage(stage: Stage) -> Document:
 
 def _training(analysis: Analysis) -> Document | None:
     return fields.nested(fields.training_fields(analysis.training)) if analysis.training else None
+
+
+def _remedy(remedy: Remedy, analysis: Analysis) -> Document:
+    command = remedy_command(remedy, analysis.settings)
+    return _explained(replace(remedy, numbers={**remedy.numbers, "command": command}))
 
 
 def _explained(said: Reason | Remedy) -> Document:

@@ -6,7 +6,7 @@ analysis. A picture of a file of weights or of a store names that file there, as
 
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -27,8 +27,11 @@ SAID_OF_WEIGHTS = ("activation", "leak", "state")
 """What a file of weights may leave open, and a command must say even where it is the default."""
 
 
-def command_line(settings: Settings, command: str = "analyze") -> str:
-    """Return what to type: the flags of all settings that differ from their default.
+def command_line(
+    settings: Settings, command: str = "analyze", *, said: Collection[str] = ()
+) -> str:
+    """Return what to type: the flags of all settings that differ from their default, and of those
+    to be ``said`` even so.
 
     >>> command_line(Settings(activation="sigmoid", center_bias=True, steps=50))
     'gradscope analyze --activation sigmoid --center-bias --steps 50'
@@ -36,8 +39,8 @@ def command_line(settings: Settings, command: str = "analyze") -> str:
     words = ["gradscope", command]
     defaults: Mapping[str, Any] = Settings().as_dict()
     for name, value in settings.as_dict().items():
-        said = settings.weights is not None and name in SAID_OF_WEIGHTS
-        if value != defaults[name] or said:
+        of_file = settings.weights is not None and name in SAID_OF_WEIGHTS
+        if value != defaults[name] or of_file or (name in said and value is not None):
             if isinstance(value, bool):
                 words.append(flag(name) if value else f"--no-{flag(name)[2:]}")
             else:

@@ -53,7 +53,8 @@ def analysis_page(analysis: Analysis, screen: Screen) -> RenderableType:
     parts += [Text(profile_plot(analysis, screen)), Text()]
     parts += bullets("Why", reasons_of(analysis), screen)
     if analysis.remedies:
-        parts += [Text(), *bullets("What to do", advice(analysis), screen)]
+        sentences, commands = advice(analysis)
+        parts += [Text(), *bullets("What to do", sentences, screen, commands)]
     if analysis.details is not NO_DETAILS:
         panels = [PANELS[name] for name in ("map", "shares", "lyapunov", "singular", "memory")]
         read = [each.reading(analysis) for each in panels if each.shown(analysis)]

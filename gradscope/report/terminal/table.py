@@ -1,6 +1,9 @@
 """What terminal pages are made of: an opening, tables without lines, titled lists of sentences."""
 
+import re
 from collections.abc import Container, Iterable, Sequence
+from itertools import zip_longest
+from textwrap import wrap
 
 from rich.console import RenderableType
 from rich.padding import Padding
@@ -22,11 +25,21 @@ def opening(answer: str, about: str, screen: Screen) -> list[RenderableType]:
     return [*lines, Text()]
 
 
-def bullets(title: str, sentences: Sequence[str], screen: Screen) -> list[RenderableType]:
-    """Return a title and, below it, a bullet for each sentence."""
+def bullets(
+    title: str, sentences: Sequence[str], screen: Screen, commands: Sequence[str | None] = ()
+) -> list[RenderableType]:
+    """Return a title and, below it, a bullet for each sentence, with its command, if it has one, on
+    lines that a shell takes as one.
+    """
     points = Table.grid(padding=(0, 1))
-    for sentence in sentences:
+    for sentence, command in zip_longest(sentences, commands):
         points.add_row(Text(screen.say("•")), Text(screen.say(sentence)))
+        if command is not None:
+            # A line is broken before an option, unless something is quoted.
+            line, width = screen.say(command), screen.width - 8
+            joined = re.sub(" " if "'" in line else " (?!--)", "\0", line)
+            lines = wrap(joined, width, break_long_words=False, break_on_hyphens=False)
+            points.add_row("", Text(" \\\n".join(lines).replace("\0", " "), overflow="fold"))
     return [Text(title, style="bold"), Padding(points, (0, 0, 0, 1))]
 
 

@@ -10,8 +10,8 @@ from gradscope.analysis.results import Analysis, Comparison, Stage
 from gradscope.analysis.settings import Settings
 from gradscope.diagnosis.growth import Rates, terms_of
 from gradscope.diagnosis.reasons import ReasonCode
+from gradscope.diagnosis.remedies import large_input_weights
 from gradscope.diagnosis.verdict import Verdict
-from gradscope.diagnosis.write_level import FAR
 from gradscope.learning.history import History, Stop
 from gradscope.names import Regime, StageName
 from gradscope.report.documents.rows import file_of, median_reach, middle
@@ -89,12 +89,6 @@ def _what_is_shut(verdict: Verdict) -> str:
         never = f"{dead.numbers['units']} of {dead.numbers['of']} never"
         return f"hardly any unit is active ({never}); {remedy}"
     return f"the units are {'shut' if saturated is None else 'saturated'}{by}; {remedy}"
-
-
-def large_input_weights(unscaled: Mapping[str, Any]) -> bool:
-    """Whether inputs of unit scale are far from it once U has multiplied them."""
-    size = math.hypot(unscaled["mean"], unscaled["standard_deviation"])
-    return bool(size <= FAR < unscaled["driven"])
 
 
 def _reach(verdict: Verdict, threshold: float) -> str:

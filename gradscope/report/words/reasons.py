@@ -8,10 +8,11 @@ from typing import Any
 from gradscope.analysis.fields import ZERO_PRODUCT
 from gradscope.analysis.results import Analysis
 from gradscope.diagnosis.reasons import Reason, ReasonCode
+from gradscope.diagnosis.remedies import large_input_weights
 from gradscope.learning.readout import EXPLAINED, NOTHING_READ
 from gradscope.names import Regime, StageName, TaskName
 from gradscope.report.words.cells import MAIN_CAUSES
-from gradscope.report.words.headline import REGIME_WORDS, large_input_weights
+from gradscope.report.words.headline import REGIME_WORDS
 from gradscope.report.words.numbers import fraction, level, number, percent, power_of_ten, steps
 
 

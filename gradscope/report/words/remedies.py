@@ -4,48 +4,68 @@ For a network that gradscope drew they name flags; for an imported one they fit 
 test demands both of each code.
 """
 
-import math
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
 from gradscope.analysis.results import Analysis
-from gradscope.diagnosis.remedies import Remedy, RemedyCode
+from gradscope.analysis.settings import Settings
+from gradscope.diagnosis.remedies import Remedy, RemedyCode, large_input_weights
 from gradscope.names import ActivationName
-from gradscope.report.words.headline import large_input_weights
+from gradscope.report.provenance.recipe import command_line
 from gradscope.report.words.numbers import level, number, pace
 
 
-def advice(analysis: Analysis) -> list[str]:
-    """Return what to do about the network of an analysis, a sentence or two for each remedy."""
-    verdict, settings = analysis.last.verdict, analysis.settings
-    explodes = math.log(settings.exploding) / verdict.max_lag
-    drawn = settings.weights is None
-    return [remedy_sentence(each, drawn=drawn, explodes=explodes) for each in analysis.remedies]
+def advice(analysis: Analysis) -> tuple[list[str], list[str | None]]:
+    """Return what to do about the network of an analysis: for each remedy a sentence or two, and
+    the command that does it, None where no setting can.
+    """
+    settings = analysis.settings
+    of = {"drawn": settings.weights is None, "trained": analysis.training is not None}
+    sentences = [remedy_sentence(each, **of) for each in analysis.remedies]
+    return sentences, [remedy_command(each, settings) for each in analysis.remedies]
 
 
-def remedy_sentence(remedy: Remedy, *, drawn: bool = True, explodes: float = math.inf) -> str:
-    """Return one remedy as a sentence or two, by flag for a network that gradscope ``drawn``.
+def remedy_command(remedy: Remedy, settings: Settings) -> str | None:
+    """Return the command of a run with the settings that a remedy changes; None for none."""
+    if not remedy.changes:
+        return None
+    changed = [name for name, value in remedy.changes.items() if value != getattr(settings, name)]
+    return command_line(settings.with_changes({"load": None, **remedy.changes}), said=changed)
 
-    ``explodes`` is the growth rate, nats per step, beyond which the change is more than enough.
+
+def remedy_sentence(remedy: Remedy, *, drawn: bool = True, trained: bool = False) -> str:
+    """Return one remedy as a sentence or two, by flag for a network that gradscope ``drawn``; what
+    was measured is of a ``trained`` one before that.
     """
     words = _REMEDIES if drawn else {**_REMEDIES, **_REMEDIES_ELSEWHERE}
-    text = words[remedy.code](remedy.numbers)
-    predicted = remedy.numbers.get("predicted_rate")
-    if isinstance(predicted, float):
-        text += f" Predicted: {level(predicted)} nats per step ({pace(predicted)}), all else equal"
-        text += ": it would explode; also use a smaller W." if predicted > explodes else "."
+    text = words[remedy.code]({**remedy.changes, **remedy.numbers})
+    rate = remedy.numbers.get("predicted_rate")
+    if isinstance(rate, float):
+        measured = f"Measured{' before training' if trained else ''}:"
+        by = measured if remedy.numbers["predicted_from"] == "measurement" else "Predicted: about"
+        text += f" {by} {level(rate)} nats per step ({pace(rate)})."
     return text
-
-
-def _for_sigmoid(numbers: Mapping[str, Any], words: str) -> str:
-    """Return what helps a φ whose outputs are all positive."""
-    return words if numbers["activation"] == ActivationName.SIGMOID else ""
 
 
 def _by_gates(numbers: Mapping[str, Any], words: str) -> str:
     """Return what matters where the state itself, and so the inputs, make the gradient larger."""
     return words if numbers["by_way_of"] == "gates" else ""
+
+
+WAYS = {"gain": "a smaller W", "center_bias": "a bias of −W·½", "input_scale": "smaller inputs"}
+"""What keeps units and gates from their ends."""
+
+
+def _by_smaller(numbers: Mapping[str, Any]) -> str:
+    """Return how to keep units from their ends: as the changes do, or as would suit φ."""
+    for_sigmoid = numbers.get("activation") == ActivationName.SIGMOID
+    fitting = ["center_bias", "input_scale"] if for_sigmoid else ["input_scale"]
+    chosen = [name for name in WAYS if name in numbers] or fitting
+    words = f"{' and '.join(WAYS[name] for name in chosen)}."
+    if "input_scale" in chosen:
+        words += " That costs nonlinearity: tasks that need it are then hardly learned."
+    return words
 
 
 GAIN = (RemedyCode.RAISE_GAIN, RemedyCode.LOWER_GAIN)
@@ -54,29 +74,31 @@ GAIN = (RemedyCode.RAISE_GAIN, RemedyCode.LOWER_GAIN)
 _REMEDIES: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = MappingProxyType(
     {
         RemedyCode.STANDARDISE: lambda n: (
-            "Standardise what enters (a smaller --input-scale): U x has a root mean square of "
+            f"Standardise what enters (--input-scale): U x has a root mean square of "
             f"{number(n['driven'])}."
         ),
         RemedyCode.REVIVE_UNITS: lambda _: (
-            "Bring dead units back: start again from other weights, inputs of unit scale and a "
-            "smaller learning rate, or use an activation with a slope everywhere (tanh)."
+            "Bring dead units back: use an activation with a slope everywhere (tanh), or start "
+            "again from other weights, inputs of unit scale and a smaller learning rate."
         ),
         RemedyCode.RAISE_SLOPE_CEILING: lambda n: (
-            f"Use an activation of slope 1 (--activation {n['activation']}): γ costs the most here."
+            f"Use an activation of slope 1 ({n['activation']}"
+            f"{' and a W of gain 1' if 'gain' in n else ''}): that of a sigmoid is at most 1/4."
         ),
         RemedyCode.REDUCE_SATURATION: lambda n: (
-            "Keep the units out of saturation: smaller inputs (--input-scale), a smaller --gain"
-            f"{_for_sigmoid(n, ', --center-bias')}."
+            f"Keep the units out of saturation: {_by_smaller(n)}"
         ),
-        RemedyCode.ALIGN_WEIGHTS: lambda _: (
-            "Make W's singular values equal (--init orthogonal), so that no direction is weak."
+        RemedyCode.ALIGN_WEIGHTS: lambda n: (
+            "Make W's singular values equal, so that no direction is weak: start from an "
+            f"orthogonal W{' of gain 1' if 'gain' in n else ''}."
         ),
-        RemedyCode.KEEP_ALIGNED: lambda _: (
-            "Keep all directions equally strong, as an orthogonal W starts: a smaller "
-            "--learning-rate or fewer --updates where training changed that, a --leak nearer 1 "
-            "where units leak."
+        **dict.fromkeys(
+            GAIN,
+            lambda n: (
+                f"Multiply W by {number(n['factor'])}. A rate near 0 does not by itself make a "
+                "network learn."
+            ),
         ),
-        **dict.fromkeys(GAIN, lambda n: f"Multiply W by {number(n['factor'])} (--gain)."),
         RemedyCode.CHECK_SIZE: lambda n: (
             f"Each step multiplies the gradient by {number(n['growth_per_step'])}: start again, "
             f"with --gain near 1{_by_gates(n, ', a smaller --input-scale')} and, where training "
@@ -90,16 +112,16 @@ _REMEDIES: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = MappingProx
             "that does not diverge show which value to use."
         ),
         RemedyCode.GATES: lambda n: (
-            f"For a lag of {n['required_lag']} consider a gated cell (GRU, LSTM) or a shorter lag."
+            f"For a lag of {n['required_lag']} use a gated cell that keeps its state as long from "
+            f"the start: an LSTM with a bias of ln {n['lag']} = {number(n['forget_bias'])} on its "
+            "forget gate, or a GRU with that on its update gate."
         ),
         RemedyCode.KEEP_LONGER: lambda n: (
-            f"Keep the state longer (--forget-bias): by itself the gate loses "
-            f"{level(-n['direct'])} nats per step."
+            f"Keep the state longer: start with a bias of ln {n['lag']} = "
+            f"{number(n['forget_bias'])} on the gate that keeps it (an LSTM's forget gate, a GRU's "
+            f"update gate); by itself it now loses {level(-n['direct'])} nats per step."
         ),
-        RemedyCode.OPEN_GATES: lambda _: (
-            "Keep the gates open at initialization: smaller inputs (--input-scale) or a smaller "
-            "--gain."
-        ),
+        RemedyCode.OPEN_GATES: lambda n: f"Keep the gates open at initialization: {_by_smaller(n)}",
         RemedyCode.LOOK_ELSEWHERE: lambda _: (
             "Look elsewhere: learning rate, number of updates, hidden size, the data."
         ),
@@ -116,22 +138,6 @@ _REMEDIES_ELSEWHERE: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = M
             if large_input_weights(n)
             else "Standardise the inputs to mean 0 and variance 1; train on them (--standardise)."
         ),
-        RemedyCode.RAISE_SLOPE_CEILING: lambda n: (
-            f"Use an activation of slope 1 ({n['activation']}): γ costs the most here."
-        ),
-        RemedyCode.REDUCE_SATURATION: lambda n: (
-            "Keep the units out of saturation: standardized or smaller inputs, a smaller W at "
-            f"the start{_for_sigmoid(n, ', a bias of −W·½')}."
-        ),
-        RemedyCode.ALIGN_WEIGHTS: lambda _: (
-            "Make W's singular values equal, so that no direction is weak: start from an "
-            "orthogonal W."
-        ),
-        RemedyCode.KEEP_ALIGNED: lambda _: (
-            "Keep all directions equally strong, as an orthogonal W starts: a smaller learning "
-            "rate or fewer updates, a leak nearer 1."
-        ),
-        **dict.fromkeys(GAIN, lambda n: f"Multiply W by {number(n['factor'])}."),
         RemedyCode.CHECK_SIZE: lambda n: (
             f"Each step multiplies the gradient by {number(n['growth_per_step'])}; no network can "
             "learn: check that the file holds the trained network, not one that diverged, and "
@@ -140,14 +146,6 @@ _REMEDIES_ELSEWHERE: Mapping[RemedyCode, Callable[[Mapping[str, Any]], str]] = M
         RemedyCode.CLIP: lambda n: (
             f"Clip the gradient norm in training; its {n['quantile']:.0%} quantile is a first "
             "value, and gradscope.torch.watch records the norm."
-        ),
-        RemedyCode.KEEP_LONGER: lambda n: (
-            "Keep the state longer: start with a larger bias on the gate that keeps it (an LSTM's "
-            f"forget gate, a GRU's update gate); by itself the gate loses {level(-n['direct'])} "
-            "nats per step."
-        ),
-        RemedyCode.OPEN_GATES: lambda _: (
-            "Keep the gates open at initialization: standardized or smaller inputs, a smaller W."
         ),
     }
 )

@@ -365,24 +365,32 @@ REASONS: dict[ReasonCode, list[dict[str, Any]]] = {
     ],
 }
 
+MEASURED: dict[str, Any] = {"predicted_rate": -0.1, "predicted_from": "measurement"}
+TERMS = {"predicted_rate": -0.1, "predicted_from": "terms"}
+UNKNOWN = {"predicted_rate": None, "predicted_from": "terms"}
+GAIN: dict[str, Any] = {"gain": 1.5, "factor": 1.5, **MEASURED}
+KEEP = {"lag": 50, "forget_bias": 3.912}
+
 REMEDIES: dict[RemedyCode, list[dict[str, Any]]] = {
-    RemedyCode.RAISE_SLOPE_CEILING: [{"activation": "tanh", "predicted_rate": -0.1}],
-    RemedyCode.REDUCE_SATURATION: [
-        {"activation": "tanh", "predicted_rate": 0.0},
-        {"activation": "sigmoid", "predicted_rate": 0.0},
+    RemedyCode.RAISE_SLOPE_CEILING: [
+        {"activation": "tanh", **each} for each in (MEASURED, TERMS, UNKNOWN)
     ],
-    RemedyCode.ALIGN_WEIGHTS: [{"predicted_rate": -0.1}, {}],
-    RemedyCode.KEEP_ALIGNED: [{"predicted_rate": -0.1}],
-    RemedyCode.RAISE_GAIN: [{"factor": 1.5, "predicted_rate": 0.0}],
-    RemedyCode.LOWER_GAIN: [{"factor": 0.5, "predicted_rate": 0.0}],
+    RemedyCode.REDUCE_SATURATION: [
+        {"activation": "tanh", **MEASURED},
+        {"activation": "sigmoid", **TERMS},
+        {"activation": "tanh"},
+    ],
+    RemedyCode.ALIGN_WEIGHTS: [MEASURED, TERMS, {}],
+    RemedyCode.RAISE_GAIN: [GAIN],
+    RemedyCode.LOWER_GAIN: [{**GAIN, "factor": 0.5}],
     RemedyCode.CHECK_SIZE: [
         {"growth_per_step": 2.6e11, "by_way_of": "weights"},
         {"growth_per_step": 5e4, "by_way_of": "gates"},
     ],
     RemedyCode.CLIP: [{"norm": None, "quantile": 0.9}, {"norm": 2.5, "quantile": 0.9}],
-    RemedyCode.GATES: [{"horizon": 3, "required_lag": 50}],
+    RemedyCode.GATES: [{"horizon": 3, "required_lag": 50, **KEEP, **MEASURED}],
     RemedyCode.LOOK_ELSEWHERE: [{}],
-    RemedyCode.KEEP_LONGER: [{"direct": -0.7}],
+    RemedyCode.KEEP_LONGER: [{"direct": -0.7, **KEEP}],
     RemedyCode.OPEN_GATES: [{}],
     RemedyCode.STANDARDISE: [
         {**UNSCALED, "mean": 50.0, "white_noise": noise} for noise in (False, True)
@@ -403,14 +411,29 @@ def test_every_remedy_has_a_sentence(code: RemedyCode, drawn: bool) -> None:
     for numbers in REMEDIES[code]:
         text = remedy_sentence(Remedy(code, numbers), drawn=drawn)
         check_sentence(text)
-        assert ("Predicted: " in text) is ("predicted_rate" in numbers)
+        known = numbers.get("predicted_rate") is not None
+        assert ("Predicted: about" in text) is (known and numbers["predicted_from"] == "terms")
+        assert ("Measured: " in text) is (known and numbers["predicted_from"] == "measurement")
 
 
-def test_a_change_that_is_more_than_enough_says_so() -> None:
-    remedy = Remedy(RemedyCode.RAISE_SLOPE_CEILING, {"activation": "tanh", "predicted_rate": 0.14})
+def test_what_was_measured_of_a_trained_network_was_measured_before() -> None:
+    remedy = Remedy(RemedyCode.ALIGN_WEIGHTS, MEASURED)
 
-    assert remedy_sentence(remedy, explodes=0.1).endswith("it would explode; also use a smaller W.")
-    assert remedy_sentence(remedy, explodes=0.2).endswith(", all else equal.")
+    assert "Measured before training: −0.1 nats" in remedy_sentence(remedy, trained=True)
+    assert "before training" not in remedy_sentence(remedy)
+
+
+def test_smaller_inputs_are_said_to_cost_nonlinearity() -> None:
+    for changes, cost in (({"input_scale": 0.1}, True), ({"gain": 1.0}, False), ({}, True)):
+        numbers = {"activation": "tanh"}
+        text = remedy_sentence(Remedy(RemedyCode.REDUCE_SATURATION, numbers, changes))
+        assert ("nonlinearity" in text) is cost
+
+
+def test_a_gain_is_never_called_a_cure() -> None:
+    for code in (RemedyCode.RAISE_GAIN, RemedyCode.LOWER_GAIN):
+        for drawn in (True, False):
+            assert "does not by itself" in remedy_sentence(Remedy(code, GAIN), drawn=drawn)
 
 
 def test_only_a_gated_cell_is_asked_for_the_scale_of_its_inputs() -> None:
@@ -423,12 +446,12 @@ def test_only_a_gated_cell_is_asked_for_the_scale_of_its_inputs() -> None:
 
 
 def test_only_a_sigmoid_is_told_to_centre_its_bias() -> None:
-    for drawn, words in ((True, "--center-bias"), (False, "−W·½")):
+    for drawn in (True, False):
         texts = [
             remedy_sentence(Remedy(RemedyCode.REDUCE_SATURATION, numbers), drawn=drawn)
             for numbers in REMEDIES[RemedyCode.REDUCE_SATURATION]
         ]
-        assert [words in text for text in texts] == [False, True]
+        assert ["−W·½" in text for text in texts] == [False, True, False]
 
 
 @pytest.mark.parametrize("code", RemedyCode)
