@@ -441,8 +441,8 @@ MUTANTS = (
     Mutant(
         "the clipped norm recorded",
         "learning/training.py",
-        "(gradients.loss, norm, clipped)",
-        "(0.0, Gradients(0.0, gradients.step_errors, gradient, norm).norm, clipped)",
+        "(gradients.loss, norm, clipped, gradients.omega)",
+        "(0.0, Gradients(0.0, gradients.step_errors, gradient, norm).norm, clipped, None)",
         "learning/test_training.py::test_the_recorded_norm_is_the_unclipped_one",
     ),
     Mutant(
@@ -637,6 +637,34 @@ MUTANTS = (
         "    if DEFLATE in filters:",
         "    if DEFLATE in ():",
         "weights/files/test_keras_refused.py::test_a_chunk_that_unfolds_beyond_its_size_is_refused",
+    ),
+    Mutant(
+        "rounding below the diagonal goes back through every QR",
+        "learning/flossing.py",
+        "lower = np.tril(",
+        "lower = unit * (",
+        "learning/test_flossing.py::test_long_sequences_neither_underflow_nor_overflow[sigmoid-1.0]",
+    ),
+    Mutant(
+        "the slopes of a flossed network do not depend on its weights",
+        "learning/flossing.py",
+        "    through_states += fed[1:]\n",
+        "",
+        "learning/test_flossing.py::test_the_gradient_is_what_differences_of_the_penalty_say[leaky]",
+    ),
+    Mutant(
+        "Ω takes the adjoint before the step for that after it",
+        "learning/omega.py",
+        "found.hidden_adjoints[1:]",
+        "found.hidden_adjoints[:-1]",
+        "learning/test_omega.py::test_the_gradient_is_that_of_the_function_with_the_trajectory_held[gru]",
+    ),
+    Mutant(
+        "a chrono LSTM writes as freely as it keeps",
+        "model/initializers.py",
+        '= -weights["hidden_bias"][sizes[1] : 2 * sizes[1]]',
+        '= weights["hidden_bias"][sizes[1] : 2 * sizes[1]]',
+        "model/test_gated_initializers.py::test_chrono_biases_are_logarithms_of_times_up_to_the_lag[lstm-glorot]",
     ),
 )
 

@@ -20,11 +20,12 @@ from gradscope.data.problem import Problem
 from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.diagnosis.remedies import Measure, clipping_value, remedies
 from gradscope.diagnosis.thresholds import Thresholds
-from gradscope.learning.optimizers import DEFAULT_LEARNING_RATE, OPTIMIZERS
+from gradscope.learning.flossing import FLOSSED_SEQUENCES
+from gradscope.learning.optimizers import DEFAULT_LEARNING_RATE, OPTIMIZERS, adam
 from gradscope.learning.readout import measure_readout
 from gradscope.learning.training import Limits, Trained, Watcher, train
 from gradscope.model.trajectory import unroll
-from gradscope.names import StageName
+from gradscope.names import OptimizerName, StageName
 
 SHORTER = 0.8
 """Part of the earlier reach below which training is said to have shortened it (convention)."""
@@ -126,7 +127,22 @@ def train_network(prepared: Prepared, task: Problem, watch: Watcher | None) -> T
         lambda: noisy(task.draw(streams.training, settings.batch)),
         OPTIMIZERS[settings.optimizer](rate),
         settings.updates,
-        limits=Limits(settings.clip_norm, settings.clip_value, settings.truncate),
+        limits=Limits(settings.clip_norm, settings.clip_value, settings.truncate, settings.omega),
         watch=watch,
+        fits=partial(takes_first_step, evaluation=prepared.batch),
+        flossed=_flossed(prepared, task) if settings.floss else None,
+    )
+
+
+def _flossed(prepared: Prepared, task: Problem) -> Trained:
+    """Pull the exponents to 0 by Adam, on small batches of a random stream of their own."""
+    settings, network = prepared.resolved, prepared.network
+    rng, few = Streams.from_seed(settings.seed).flossing, min(settings.batch, FLOSSED_SEQUENCES)
+    return train(
+        network,
+        lambda: with_noise(settings.noise, rng, network, task.draw(rng, few)),
+        adam(DEFAULT_LEARNING_RATE[OptimizerName.ADAM]),
+        settings.floss,
+        limits=Limits(exponents=min(settings.floss_exponents or settings.hidden, settings.hidden)),
         fits=partial(takes_first_step, evaluation=prepared.batch),
     )

@@ -218,3 +218,5 @@ def training_fields(history: History) -> Iterator[Field]:
     yield Field("loss", history.loss, "", OVERFLOWS)
     for name in ("error_per_step", "gradient_norm", "clipped_fraction"):
         yield Field(name, getattr(history, name))
+    penalties = {"omega": (history.omega, ""), "flossed_rms_exponent": (history.flossed, RATE)}
+    yield from (Field(n, *each, OVERFLOWS) for n, each in penalties.items() if each[0] is not None)

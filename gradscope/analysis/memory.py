@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from gradscope.analysis.settings import Settings
 from gradscope.errors import SettingError
+from gradscope.learning.flossing import FLOSSED_SEQUENCES
 from gradscope.names import CellName
 
 BYTES = 8
@@ -57,7 +58,8 @@ def memory_needed(settings: Settings, n_inputs: int, n_outputs: int) -> int:
     weights = COPIES_OF_WEIGHTS * hidden * (needs.blocks * (hidden + n_inputs) + n_outputs)
     trajectory = settings.steps * longest * (needs.trajectory * hidden + 3 * width)
     product = needs.product * settings.sequences * (needs.states * hidden) ** 2
-    return BYTES * (weights + trajectory + product + NUMBERS_PER_STEP * settings.steps)
+    flossed = settings.steps * FLOSSED_SEQUENCES * hidden**2 if settings.floss else 0
+    return BYTES * (weights + trajectory + product + flossed + NUMBERS_PER_STEP * settings.steps)
 
 
 def machine_memory() -> int:

@@ -30,11 +30,12 @@ class Streams:
     training_noise: np.random.Generator
     further: np.random.Generator
     readout: np.random.Generator
+    flossing: np.random.Generator
 
     @classmethod
     def from_seed(cls, seed: int) -> "Streams":
         """Spawn the streams; the same seed gives the same numbers whatever else is asked for."""
-        return cls(*(np.random.default_rng(each) for each in np.random.SeedSequence(seed).spawn(8)))
+        return cls(*(np.random.default_rng(each) for each in np.random.SeedSequence(seed).spawn(9)))
 
 
 def draw_noise(
@@ -74,7 +75,7 @@ def draw_network(settings: Settings, sizes: tuple[int, int, int], rng: np.random
     return initialize_gated(
         rng,
         sizes,
-        draw=Draw(settings.init, settings.gain, settings.input_scale),
+        draw=Draw(settings.init, settings.gain, settings.input_scale, settings.chrono),
         forget_bias=settings.forget_bias,
         activation=settings.activation,
     )

@@ -119,7 +119,7 @@ def _over_saved(values: Mapping[str, Any], saved: Settings) -> Settings:
                 f"{flag(name)} is {asked}, but the network in {values['load']} has {had}; "
                 f"leave {flag(name)} out, or leave --load out"
             )
-    return saved.with_changes({"updates": 0, **values})
+    return saved.with_changes({"updates": 0, "floss": 0, **values})
 
 
 def _saved(values: Mapping[str, Any], read_run: ReadRun, read_table: ReadTable) -> Prepared:
@@ -181,9 +181,8 @@ def _to_train(given: Prepared) -> Prepared:
     held_out = (
         None if given.held_out is None else replace(given.batch, batch=fresh, initial_state=None)
     )
-    ready = replace(
-        given, held_out=held_out, problem=problem, task=problem if settings.updates else None
-    )
+    task = problem if settings.updates or settings.floss else None
+    ready = replace(given, held_out=held_out, problem=problem, task=task)
     if settings.start is StartName.GIVEN:
         return ready
     network = draw_network(settings, given.network.sizes, streams.weights)
@@ -205,7 +204,7 @@ def _drawn(settings: Settings, read_table: ReadTable) -> Prepared:
         )
         for sequences in (examined, problem.validate(streams.held_out, settings.held_out))
     )
-    task = problem if settings.updates else None
+    task = problem if settings.updates or settings.floss else None
     drawn = (network, batch, held_out, task, settings, StageName.INITIAL)
     return Prepared(*drawn, problem=problem)
 

@@ -66,6 +66,10 @@ class SettingFields:
         None, NETWORK | DRAWN, MODEL, "Bias of the gate that keeps the state (LSTM f, GRU z).",
         Limits(-MAX_FACTOR, MAX_FACTOR),
     )
+    chrono: int | None = setting(
+        None, NETWORK | DRAWN, MODEL, "Chrono gate biases for lags up to N: log U(1, N−1).",
+        Limits(2, MAX_COUNT),
+    )
     activation: ActivationName = setting(
         ActivationName.TANH, NETWORK, MODEL, "The nonlinearity φ.", common=True
     )
@@ -174,6 +178,15 @@ class SettingFields:
     )
     truncate: int | None = setting(
         None, TRAINED, TRAINING, "Backpropagate each error over at most this many lags.", COUNT
+    )
+    omega: float = setting(
+        0.0, TRAINED, TRAINING, "Weight of Pascanu's Ω: keep ‖∂E/∂h_t‖ from step to step.", FACTOR
+    )
+    floss: int = setting(
+        0, TRAINED, TRAINING, "Flossing updates before training: Lyapunov exponents to 0.", COUNT
+    )
+    floss_exponents: int | None = setting(
+        None, TRAINED, TRAINING, "At most how many of the largest (default: all).", SIZE
     )
 
     held_out: int = setting(

@@ -53,7 +53,7 @@ OF_SCRATCH = (*OF_TRAINING, "init", "input_scale", "center_bias")
 OF_DATA = ("column", "sequence_lengths", "embedding")
 """Settings that say how ``data`` is read."""
 
-OF_VANILLA = ("leak", "tau", "noise", "discretization", "state", "center_bias")
+OF_VANILLA = ("leak", "tau", "noise", "discretization", "state", "center_bias", "floss")
 """Settings of the vanilla RNN alone."""
 
 SAME_ALPHA = 1e-6
@@ -139,11 +139,12 @@ class Settings(SettingFields):
             yield "--center-bias is for sigmoid nets; choose --activation sigmoid"
         if gated and wrong:
             yield f"{wrong[0]} is for the vanilla RNN, but the cell is {self.cell}; leave it out"
-        if self.forget_bias is not None and not gated:
-            yield (
-                f"--forget-bias is {self.forget_bias:g}, but the cell elman has no gates; leave it "
-                "out, or choose --cell lstm or gru"
-            )
+        biases = {"--forget-bias": self.forget_bias, "--chrono": self.chrono}
+        asked = [f"{name} is {each:g}" for name, each in biases.items() if each is not None]
+        if len(asked) > gated:
+            alone = "the cell elman has no gates; leave it out, or choose --cell lstm or gru"
+            fault = "both set the same bias; choose one" if gated else alone
+            yield f"{' and '.join(asked)}, but {fault}"
 
     def _against_source(self) -> Iterator[str]:
         """Yield what belongs to a drawn network beside an imported one, or the reverse."""

@@ -34,13 +34,14 @@ class Gradients(CompactRepr):
 
     ``loss`` is E = Σ_t E_t; ``step_errors`` (T,) are the E_t; ``weights`` maps the names of
     the weights to ∂E/∂(that array), of its shape; ``hidden_adjoints`` (T+1,B,S) holds ∂E/∂s_t at
-    ``[t]``, s_t the whole state (of a vanilla RNN h_t).
+    ``[t]``, s_t the whole state (of a vanilla RNN h_t). ``omega`` is Ω where it has a part.
     """
 
     loss: float
     step_errors: FloatArray
     weights: dict[str, FloatArray]
     hidden_adjoints: FloatArray
+    omega: float | None = None
 
     @property
     def norm(self) -> float:
@@ -72,7 +73,7 @@ def backpropagate(
     with np.errstate(over="ignore", invalid="ignore"):
         linearization = params.linearize(trajectory.cell_trajectory)
         entering = entering_errors(params, linearization, output_slopes)
-        adjoints, local = _sent_back(linearization, entering, truncation)
+        adjoints, local = sent_back(linearization, entering, truncation)
         weights = linearization.weight_gradients(local, slice(trajectory.n_steps))
         weights["output_weights"] = outer_sum(output_slopes, trajectory.hidden[1:])
         weights["output_bias"] = output_slopes.sum(axis=(0, 1))
@@ -86,7 +87,7 @@ def entering_errors(
     return linearization.enter(product(output_slopes, params.output_weights))
 
 
-def _sent_back(
+def sent_back(
     linearization: Linearization, entering: FloatArray, truncation: int | None
 ) -> tuple[FloatArray, FloatArray]:
     """Return δ (T+1,B,S) and the local adjoints (T,B,G), each step's error sent back to the start,

@@ -38,7 +38,9 @@ class History(CompactRepr):
 
     ``loss`` (n,) is E = Σ_t E_t on that update's batch, ``gradient_norm`` (n,) the global norm of
     ∂E/∂θ before clipping, ``clipped`` (n,) whether the update was clipped. ``target_steps`` is the
-    number of steps that have a target.
+    number of steps that have a target. ``omega`` (n,) is Ω, None where its weight is 0 (else the
+    norm includes its gradient); ``flossed`` (m,) the root mean square of the exponents at each
+    flossing update, in nats per step, None for no flossing.
     """
 
     loss: FloatArray
@@ -47,6 +49,8 @@ class History(CompactRepr):
     target_steps: int
     stop: Stop
     non_finite: NonFinite | None = None
+    omega: FloatArray | None = None
+    flossed: FloatArray | None = None
 
     def compact_fields(self) -> dict[str, Any]:
         """Return how many updates there were, the last error, and why they ended."""

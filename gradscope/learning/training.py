@@ -13,7 +13,9 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.data.batch import Batch
 from gradscope.learning.bptt import Gradients, backpropagate
+from gradscope.learning.flossing import flossing_gradient
 from gradscope.learning.history import History, NonFinite, Stop
+from gradscope.learning.omega import with_omega
 from gradscope.learning.optimizers import Optimizer, clip_by_norm, clip_by_value
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import Trajectory, unroll
@@ -26,11 +28,15 @@ Fits = Callable[[Cell], bool]
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Limits:
-    """How the gradient is cut: by global norm, by value, at which lag. None leaves it as it is."""
+    """How the gradient is cut: by global norm, by value, at which lag. None leaves it as it is.
+    ``omega`` is the weight of Ω; with ``exponents`` so many are flossed, and E is not descended.
+    """
 
     clip_norm: float | None = None
     clip_value: float | None = None
     truncation: int | None = None
+    omega: float = 0.0
+    exponents: int = 0
 
 
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
@@ -50,6 +56,7 @@ def train(
     limits: Limits | None = None,
     watch: Watcher | None = None,
     fits: Fits | None = None,
+    flossed: Trained | None = None,
 ) -> Trained:
     """Train by backpropagation through time; ``history.stop`` of the result says whether all
     updates were made, a number stopped being finite, or Ctrl-C came.
@@ -57,9 +64,13 @@ def train(
     The network to start from is not changed. ``watch`` is called after each update with its number
     (from 1), the loss, the unclipped gradient norm and the network; ``fits`` says whether a network
     is small enough for its first step: an update after which it is not ends training unkept.
+    ``flossed`` is the phase before, which it starts from, if that came to its end.
     """
     limits, rows, target_steps = limits or Limits(), [], 1
     stop, non_finite = Stop.DONE, None
+    if flossed is not None:
+        params, past = flossed.params, flossed.history
+        stop, non_finite, updates = past.stop, past.non_finite, updates * (past.stop is Stop.DONE)
     try:
         for update in tracked(range(1, updates + 1), "training"):
             batch = draw_batch()
@@ -74,17 +85,23 @@ def train(
                 watch(update, *row[:2], params)
     except KeyboardInterrupt:
         stop = Stop.INTERRUPTED
-    loss, norm, clipped = np.array(rows, dtype=np.float64).reshape(-1, 3).T.copy()
-    history = History(loss, norm, clipped.astype(np.bool_), target_steps, stop, non_finite)
-    return Trained(params, history)
+    loss, norm, clipped, omega = np.array(rows, dtype=np.float64).reshape(-1, 4).T.copy()
+    made = (loss, norm, clipped.astype(np.bool_), target_steps, stop, non_finite)
+    rms = None if flossed is None else np.sqrt(flossed.history.loss)
+    return Trained(params, History(*made, omega if limits.omega else None, rms))
 
 
 def _update(
     params: Cell, batch: Batch, optimizer: Optimizer, limits: Limits, update: int, fits: Fits | None
-) -> tuple[Cell, tuple[float, float, bool]] | NonFinite:
-    """Return the network, its loss, norm and whether it was clipped; or what is not finite."""
+) -> tuple[Cell, tuple[float, float, bool, float | None]] | NonFinite:
+    """Return the network, its loss, norm, whether it was clipped, and Ω; or what is not finite."""
     trajectory = unroll(params, batch.inputs, noise=batch.noise)
-    gradients = backpropagate(params, trajectory, batch.targets, truncation=limits.truncation)
+    if limits.exponents:
+        gradients = flossing_gradient(params, trajectory, limits.exponents)
+    else:
+        gradients = backpropagate(params, trajectory, batch.targets, truncation=limits.truncation)
+        if limits.omega:
+            gradients = with_omega(params, trajectory, gradients, limits.omega)
     bad = first_non_finite(trajectory, gradients, update)
     if bad is not None:
         return bad
@@ -101,7 +118,7 @@ def _update(
     stepped = params.with_weights(weights)
     if fits is not None and not fits(stepped):
         return NonFinite(update, 1, "square of a pre-activation or state after the update")
-    return stepped, (gradients.loss, norm, clipped)
+    return stepped, (gradients.loss, norm, clipped, gradients.omega)
 
 
 def first_non_finite(trajectory: Trajectory, gradients: Gradients, update: int) -> NonFinite | None:

@@ -40,7 +40,8 @@ class Activation(CompactRepr):
     ``value(a)`` is φ(a) and ``slope(a)`` is φ′(a), elementwise on arrays of any shape;
     ``slope_ceiling`` is γ = max |φ′|. Where φ has a kink the slope is PyTorch's there, 0 of ReLU.
     ``log_slope(a)`` is log |φ′(a)|, finite where φ′ is too small for a float; None for a φ whose
-    slope is 0 or one number, where a zero is one.
+    slope is 0 or one number, where a zero is one. ``curvature(a)`` is φ″(a), None if it is not
+    known.
     ``keras_name`` is its name in ``keras.activations``, ``torch_name`` the ``nonlinearity`` of
     ``torch.nn.RNN``, None where there is none; ``line_style`` is the same in every picture.
     """
@@ -53,6 +54,7 @@ class Activation(CompactRepr):
     torch_name: str | None = field(default=None, repr=False)
     keras_name: str | None = field(default=None, repr=False)
     line_style: LineStyle = field(default=LineStyle("#222222", "-", "o"), repr=False)
+    curvature: Callable[[FloatArray], FloatArray] | None = field(default=None, repr=False)
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> str | tuple[Any, ...]:
         """Pickle a row by its name, since lambdas cannot be."""
@@ -94,7 +96,7 @@ def _ramp(name: ActivationName, gain: float, low: float, look: LineStyle) -> Act
     return Activation(
         name, lambda a: np.clip(gain * a + (1.0 - half), low, 1.0),
         lambda a: np.where(np.abs(gain * a) < half, gain, 0.0), slope_ceiling=gain,
-        keras_name=name.replace("-", "_"), line_style=look,
+        keras_name=name.replace("-", "_"), line_style=look, curvature=np.zeros_like,
     )  # fmt: skip
 
 
@@ -106,6 +108,7 @@ def _elu(name: ActivationName, scale: float, alpha: float, look: LineStyle) -> A
         slope_ceiling=scale * alpha,
         log_slope=lambda a: np.where(a > 0.0, 0.0, np.log(alpha) + a) + np.log(scale),
         keras_name=str(name), line_style=look,
+        curvature=lambda a: np.where(a > 0.0, 0.0, scale * alpha * np.exp(np.minimum(a, 0.0))),
     )  # fmt: skip
 
 
@@ -114,26 +117,30 @@ ROWS = (
         ActivationName.TANH, np.tanh, _tanh_slope, slope_ceiling=1.0,
         log_slope=lambda a: np.log(4.0) + _log_sigmoid(2.0 * a) + _log_sigmoid(-2.0 * a),
         torch_name="tanh", keras_name="tanh", line_style=LineStyle("#0072B2", "-", "o"),
+        curvature=lambda a: -2.0 * np.tanh(a) * _tanh_slope(a),
     ),
     Activation(
         ActivationName.SIGMOID, _sigmoid, _sigmoid_slope, slope_ceiling=0.25,
         log_slope=lambda a: _log_sigmoid(a) + _log_sigmoid(-a),
         keras_name="sigmoid", line_style=LineStyle("#D55E00", "--", "s"),
+        curvature=lambda a: -_sigmoid_slope(a) * np.tanh(0.5 * a),
     ),
     Activation(
         ActivationName.RELU, lambda a: np.maximum(a, 0.0), lambda a: np.where(a > 0.0, 1.0, 0.0),
         slope_ceiling=1.0,
         torch_name="relu", keras_name="relu", line_style=LineStyle("#009E73", "-.", "^"),
+        curvature=np.zeros_like,
     ),
     Activation(
         ActivationName.IDENTITY, np.copy, np.ones_like, slope_ceiling=1.0,
-        keras_name="linear", line_style=LineStyle("#222222", ":", "D"),
+        keras_name="linear", line_style=LineStyle("#222222", ":", "D"), curvature=np.zeros_like,
     ),
     _ramp(ActivationName.HARD_TANH, 1.0, -1.0, LineStyle("#E69F00", (0, (5, 1, 1, 1)), "v")),
     Activation(
         ActivationName.SOFTPLUS, lambda a: np.maximum(a, 0.0) + np.log1p(np.exp(-np.abs(a))),
         _sigmoid, slope_ceiling=1.0, log_slope=_log_sigmoid,
         keras_name="softplus", line_style=LineStyle("#CC79A7", (0, (1, 1)), "P"),
+        curvature=_sigmoid_slope,
     ),
     _elu(ActivationName.ELU, 1.0, 1.0, LineStyle("#56B4E9", "-", "<")),
     _elu(ActivationName.SELU, *SELU, LineStyle("#56B4E9", "--", ">")),
@@ -143,12 +150,14 @@ ROWS = (
         slope_ceiling=1.0998393201288669,
         log_slope=lambda a: _log_sigmoid(a) + np.log(np.abs(1.0 + a * _sigmoid(-a))),
         keras_name="silu", line_style=LineStyle("#56B4E9", "-.", "X"),
+        curvature=lambda a: _sigmoid_slope(a) * (2.0 - np.clip(a, -LARGE, LARGE) * np.tanh(a / 2)),
     ),
     Activation(
         ActivationName.SOFTSIGN, lambda a: (b := np.clip(a, -LARGE, LARGE)) / (1.0 + np.abs(b)),
         lambda a: np.square(1.0 / (1.0 + np.abs(a))), slope_ceiling=1.0,
         log_slope=lambda a: -2.0 * np.log1p(np.abs(a)),
         keras_name="softsign", line_style=LineStyle("#56B4E9", ":", "*"),
+        curvature=lambda a: -2.0 * np.sign(a) * (1.0 / (1.0 + np.abs(a))) ** 3,
     ),
     _ramp(ActivationName.HARD_SIGMOID, 1.0 / 6.0, 0.0, LineStyle("#E69F00", "--", "p")),
     _ramp(ActivationName.HARD_SIGMOID_02, 0.2, 0.0, LineStyle("#E69F00", ":", "h")),

@@ -28,6 +28,7 @@ from gradscope.model.cells import (
     Linearization,
     largest,
     log_of,
+    outer_sum,
     product,
     project_inputs,
     spectral_norm,
@@ -209,6 +210,10 @@ class PreLinearization(_ElmanLinearization):
         sloped = vectors * self.slopes[at]
         carried = self.cell.leak * product(sloped, self.cell.recurrent_weights.T)
         return with_kept(carried, vectors, self.cell.leak)
+
+    def recurrent_gradient(self, local: FloatArray, vectors: FloatArray, at: At, /) -> FloatArray:
+        """W multiplies φ′(v_{t−1}) ∘ v."""
+        return outer_sum(local, vectors * self.slopes[at])
 
     def enter(self, errors: FloatArray) -> FloatArray:
         """The readout sees φ(v_t)."""

@@ -19,7 +19,9 @@ them), but under ``orthogonal`` W (blocks·H,H) has orthonormal columns, so that
 has a gain of about 1/√blocks, as in Keras's ``GRU`` and ``LSTM``; ``uniform`` draws both biases as
 PyTorch's do. A forget bias of 1 keeps the gate of an LSTM at σ(1) = 0.73, a time scale of three
 steps: Jozefowicz, Zaremba & Sutskever (2015), ICML, section 2.2. In a GRU the bias b_z of the
-update gate does the same: it is 0 unless one is given.
+update gate does the same: it is 0 unless one is given. ``chrono`` N draws either for lags up to N,
+b_f or b_z = log U(1, N − 1), and b_i = −b_f: Tallec & Ollivier (2018), ICLR, arXiv:1804.11188 (in
+their GRU 1 − z keeps, and the sign is the other).
 """
 
 from collections.abc import Callable, Mapping
@@ -76,11 +78,12 @@ RECURRENT: Mapping[InitializerName, Callable[[np.random.Generator, int], FloatAr
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Draw:
-    """How weights are drawn: the scheme, and the factors on W and on U."""
+    """How weights are drawn: the scheme, factors on W and on U, the lags that ``chrono`` is for."""
 
     scheme: InitializerName = InitializerName.ORTHOGONAL
     gain: float = 1.0
     input_scale: float = 1.0
+    chrono: int | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scheme", word_of(InitializerName, self.scheme))
@@ -118,6 +121,10 @@ class Draw:
         }
         if forget_bias is not None:
             weights["hidden_bias"][hidden : 2 * hidden] = forget_bias
+        if self.chrono is not None:
+            # σ(log τ) = 1 − 1/(τ + 1): a unit forgets in 2 steps to the longest lag.
+            times = rng.uniform(1.0, self.chrono - 1.0, hidden)
+            weights["hidden_bias"][hidden : 2 * hidden] = np.log(times)
         return weights
 
 
@@ -189,4 +196,6 @@ def initialize_lstm(
     if forget_bias is None and draw.scheme is not InitializerName.UNIFORM:
         forget_bias = KERAS_FORGET_BIAS
     weights = draw.weights(rng, sizes, 4, forget_bias)
+    if draw.chrono is not None:
+        weights["hidden_bias"][: sizes[1]] = -weights["hidden_bias"][sizes[1] : 2 * sizes[1]]
     return LstmParameters(**weights, activation=activation_of(activation))

@@ -7,8 +7,8 @@ from types import MappingProxyType
 NARROWEST = 60
 """Narrowest page, in columns; a narrower terminal wraps its lines."""
 
-_LETTERS = "σ γ φ θ λ α τ ψ δ ε ρ χ η μ π ξ"
-_NAMES = "sigma gamma phi theta lambda alpha tau psi delta eps rho chi eta mu pi xi"
+_LETTERS = "σ γ φ θ λ α τ ψ δ ε ρ χ η μ π ξ Ω"
+_NAMES = "sigma gamma phi theta lambda alpha tau psi delta eps rho chi eta mu pi xi Omega"
 _SIGNS = "∂ √ ∞ ∘ ℓ × ½ ± ≈ ≥ ≤ → ← ‖ ′ ² ³ ⁴ ᵀ"
 _TYPED = "d sqrt inf o l x 1/2 +- ~ >= <= -> <- || ' ^2 ^3 ^4 ^T"
 

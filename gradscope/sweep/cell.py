@@ -183,7 +183,8 @@ def run_cell(cell: Cell) -> Outcome:
         if training is not None and training.stop is Stop.INTERRUPTED:
             raise KeyboardInterrupt
         if training is not None and training.non_finite is not None and not training.updates:
-            text = f"training stopped at update 1: the {training.non_finite.factor} is no longer "
+            bad = training.non_finite
+            text = f"training stopped at update {bad.update}: the {bad.factor} is no longer "
             text += "finite; choose a smaller --learning-rate, or --clip-norm"
             outcome = failure(cell, text)
     return replace(outcome, duration=time.perf_counter() - start)

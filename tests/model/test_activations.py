@@ -124,6 +124,20 @@ def test_the_logarithm_of_the_slope_goes_on_where_the_slope_is_zero(name: Activa
 
 
 @pytest.mark.parametrize("name", ActivationName)
+def test_the_curvature_is_the_derivative_of_the_slope(name: ActivationName) -> None:
+    activation = ACTIVATIONS[name]
+    points = np.array([-700.0, -30.0, -4.0, -2.6, -1.1, -0.2, 0.3, 0.9, 2.7, 5.0, 30.0, 700.0])
+    step = 1e-5
+
+    assert activation.curvature is not None
+    found = activation.curvature(points)
+
+    wanted = (activation.slope(points + step) - activation.slope(points - step)) / (2.0 * step)
+    np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-10)
+    assert np.isfinite(activation.curvature(np.array([-1e300, -0.0, 1e300]))).all()
+
+
+@pytest.mark.parametrize("name", ActivationName)
 def test_an_activation_is_pickled_and_copied_by_its_name(name: ActivationName) -> None:
     assert copy.deepcopy(ACTIVATIONS[name]) is ACTIVATIONS[name]
     assert len(pickle.dumps(ACTIVATIONS[name])) < 200

@@ -9,13 +9,14 @@ from gradscope.errors import SettingError
 from gradscope.model.gru import GruParameters
 from gradscope.model.initializers import Draw, initialize_gru, initialize_lstm
 from gradscope.model.lstm import LstmParameters
+from gradscope.model.trajectory import unroll
 from gradscope.names import InitializerName
 
 SIZES = (3, 64, 2)
 GATED: dict[str, Any] = {"gru": initialize_gru, "lstm": initialize_lstm}
 
 
-def drawn(kind: str, scheme: InitializerName, **factors: float) -> GruParameters | LstmParameters:
+def drawn(kind: str, scheme: InitializerName, **factors: Any) -> GruParameters | LstmParameters:
     cell = GATED[kind](np.random.default_rng(0), SIZES, draw=Draw(scheme, **factors))
     assert isinstance(cell, GruParameters | LstmParameters)
     return cell
@@ -129,3 +130,36 @@ def test_uniform_is_the_distribution_of_torch(kind: str) -> None:
         assert ours.shape == other.shape
         levels = np.linspace(0.05, 0.95, 10)
         np.testing.assert_allclose(np.quantile(ours, levels), np.quantile(other, levels), atol=0.02)
+
+
+@pytest.mark.parametrize(("kind", "scheme"), [(k, s) for k in GATED for s in ("uniform", "glorot")])
+def test_chrono_biases_are_logarithms_of_times_up_to_the_lag(kind: str, scheme: str) -> None:
+    scheme = InitializerName(scheme)
+    plain, cell = drawn(kind, scheme), drawn(kind, scheme, chrono=101)
+
+    kept = cell.hidden_bias[64:128]
+    times = np.exp(kept)
+    assert times.min() >= 1.0
+    assert times.max() <= 100.0
+    # Of U(1, 100): mean 50.5, standard deviation 28.6, over √64.
+    assert times.mean() == pytest.approx(50.5, abs=4 * 28.6 / 8)
+    if kind == "lstm":
+        np.testing.assert_array_equal(cell.hidden_bias[:64], -kept)
+        np.testing.assert_array_equal(cell.hidden_bias[128:], plain.hidden_bias[128:])
+    else:
+        # z = 1 keeps the old state; r and n are as without it.
+        np.testing.assert_array_equal(cell.hidden_bias[:64], plain.hidden_bias[:64])
+    for name in ("recurrent_weights", "input_weights", "output_weights"):
+        np.testing.assert_array_equal(getattr(cell, name), getattr(plain, name))
+
+
+@pytest.mark.parametrize("kind", GATED)
+def test_a_chrono_cell_keeps_its_state_for_the_times_that_were_drawn(kind: str) -> None:
+    # Without inputs and with h_0 = 0 the gates are σ(b): a unit's factor a step is τ/(τ + 1).
+    cell = GATED[kind](np.random.default_rng(0), (1, 8, 1), draw=Draw(gain=0.0, chrono=50))
+    trajectory = unroll(cell, np.zeros((3, 1, 1)))
+
+    openings = cell.linearize(trajectory.cell_trajectory).openings[0, 0]
+
+    times = np.exp(cell.hidden_bias[8:16])
+    np.testing.assert_allclose(openings, times / (times + 1.0), rtol=1e-12)

@@ -53,7 +53,8 @@ def test_every_setting_changes_the_key() -> None:
         "exploding": 10.0, "transient_growth": 3.0, "agreement": 0.9, "seed": 3, "data": "other",
         "load": "other", "required_lag": 3, "map": True, "shares": True, "spectrum": True,
         "verify": True, "tolerance": 1e-3, "truncation_error": 0.2, "cell": "gru", "leak": 0.5,
-        "state": "pre", "burn_in": 3, "dt": 0.1, "noise": 0.1, "discretization": "exponential",
+        "state": "pre", "burn_in": 3, "omega": 0.1, "floss": 3, "floss_exponents": 3,
+         "dt": 0.1, "noise": 0.1, "discretization": "exponential",
     }  # fmt: skip
 
     keys = {cell_key(base, digests)}
@@ -66,9 +67,10 @@ def test_every_setting_changes_the_key() -> None:
     assert cell_key(Settings(), {}) != cell_key(Settings(delay=3), {})
     gated = Settings(cell="lstm")  # type: ignore[arg-type]
     assert cell_key(gated, {}) != cell_key(gated.with_changes({"forget_bias": 3.0}), {})
+    assert cell_key(gated, {}) != cell_key(gated.with_changes({"chrono": 30}), {})
     timed = Settings(dt=0.1, tau=0.2)
     assert cell_key(timed, {}) != cell_key(timed.with_changes({"tau": (0.2,) * 31 + (0.3,)}), {})
-    alone = {"center_bias", "delay", "forget_bias", "tau"}
+    alone = {"center_bias", "delay", "forget_bias", "chrono", "tau"}
     of_files = {"weights", *IMPORTED_SETTINGS}
     assert {*changed} | alone | of_files == set(Settings().as_dict())
 

@@ -202,6 +202,7 @@ def training_page(
         f"baseline: {number(baseline.error)}, {baseline.meaning}" if baseline else "",
         words.cause_sentence(analysis.last.causes),
         words.training_sentence(history) if history is not None else "",
+        words.penalty_sentence(history) if history is not None else "",
     ]
     lines = [Text(screen.say(line)) for line in closing if line]
     table = table_of(titles, rows, screen, gap=3)

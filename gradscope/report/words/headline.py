@@ -207,3 +207,10 @@ def training_sentence(history: History) -> str:
         f"the weights after {count(history.updates, 'update')} are kept. Choose a smaller "
         "--learning-rate, or --clip-norm"
     )
+
+
+def penalty_sentence(history: History) -> str:
+    """Return what flossing and Ω came to, from first to last update; empty for neither."""
+    found = {"rms Lyapunov exponent while flossing": history.flossed, "Ω": history.omega}
+    ends = {name: c[[0, -1]].tolist() for name, c in found.items() if c is not None and c.size}
+    return "; ".join(f"{name}: {number(a)} → {number(b)}" for name, (a, b) in ends.items())
