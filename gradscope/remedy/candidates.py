@@ -1,6 +1,6 @@
 """The changes that ``try`` considers: single ones, each with where it comes from, and pairs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import combinations
 from math import log
@@ -8,6 +8,8 @@ from types import MappingProxyType
 from typing import Any
 
 from gradscope.analysis.results import Analysis
+from gradscope.analysis.settings import Settings
+from gradscope.diagnosis.remedies import GATED
 from gradscope.names import ActivationName, CellName, InitializerName, StartName
 
 MOST = 20
@@ -33,19 +35,30 @@ class Candidate:
 
 def candidates(analysis: Analysis) -> tuple[Candidate, ...]:
     """Return what may help the network of an analysis, "nothing" first: single changes, then pairs
-    that touch different settings, ``MOST`` in all.
+    of those whose R² can be told, ``MOST`` in all.
     """
+    settings = analysis.settings
     nothing = Candidate(NOTHING, MappingProxyType({}), "the network as it is", parts=0)
-    single = tuple(_distinct(_single(analysis)))
+    at_start = [] if settings.start is StartName.GIVEN else [*_weights(settings), *_cells(analysis)]
+    advised = [
+        Candidate(str(each.code).replace("-", " "), each.changes, "the advice of analyze")
+        for each in analysis.remedies
+        if each.changes
+    ]
+    single = list(_distinct((*at_start, *advised, *_training(settings))))
     pairs = (
         Candidate(f"{a.name}, {b.name}", {**a.changes, **b.changes}, f"{a.source}; {b.source}", 2)
         for a, b in combinations(single, 2)
-        if not {*a.changes} & {*b.changes} and "cell" not in {*a.changes, *b.changes}
+        if not {*a.changes} & {*b.changes} and not UNPAIRED & {*a.changes, *b.changes}
     )
     return (nothing, *single, *pairs)[:MOST]
 
 
-def _distinct(found: Iterator[Candidate]) -> Iterator[Candidate]:
+UNPAIRED = frozenset({"cell", "floss", "omega"})
+"""Another cell is no change of this one, and of changes in training R² knows nothing."""
+
+
+def _distinct(found: Iterable[Candidate]) -> Iterator[Candidate]:
     """Yield each change once."""
     seen: list[Mapping[str, Any]] = []
     for each in found:
@@ -54,30 +67,50 @@ def _distinct(found: Iterator[Candidate]) -> Iterator[Candidate]:
             yield each
 
 
-def _single(analysis: Analysis) -> Iterator[Candidate]:
-    settings, lag = analysis.settings, analysis.last.verdict.required_lag
-    keep = round(log(max(lag or settings.steps, 2)), 2)
-    if settings.start is StartName.GIVEN:
-        return
+def _weights(settings: Settings) -> Iterator[Candidate]:
+    """Yield other weights to start from."""
     for factor in SMALLER:
-        changed = {"input_scale": settings.input_scale * factor}
+        changed = {"input_scale": float(f"{settings.input_scale * factor:.4g}")}
         yield Candidate(f"inputs × {factor:g}", changed, "smaller states saturate less")
-    if settings.init is not InitializerName.ORTHOGONAL or settings.gain != 1.0:
-        orthogonal = {"init": InitializerName.ORTHOGONAL, "gain": 1.0}
+    orthogonal = {"init": InitializerName.ORTHOGONAL, "gain": 1.0}
+    if any(getattr(settings, name) != value for name, value in orthogonal.items()):
         yield Candidate("orthogonal W", orthogonal, "Saxe et al. (2014), arXiv:1312.6120")
-    if settings.weights is None and settings.cell is CellName.ELMAN:
+
+
+def _cells(analysis: Analysis) -> Iterator[Candidate]:
+    """Yield another φ, and gates that keep the state as long as the lag asks for."""
+    settings = analysis.settings
+    lag = max(analysis.last.verdict.required_lag or settings.steps, 2)
+    keep, vanilla = float(f"{log(lag):.4g}"), settings.cell is CellName.ELMAN
+    if vanilla and settings.weights is None:
         if settings.activation is not ActivationName.TANH:
             tanh = {"activation": ActivationName.TANH, "center_bias": False}
             yield Candidate("tanh", tanh, "slope 1 at rest")
-        for cell, source in GATED.items():
-            gated = {"cell": cell, "activation": ActivationName.TANH, "forget_bias": keep}
-            gated |= {"center_bias": False, "leak": 1.0}
-            yield Candidate(f"{cell.upper()}, keep bias {keep:g}", gated, source)
-    elif settings.cell is not CellName.ELMAN and settings.forget_bias != keep:
-        yield Candidate(f"keep bias {keep:g}", {"forget_bias": keep}, GATED[settings.cell])
+        for cell, source in KEEPING.items():
+            gated = {**GATED, "cell": cell, "forget_bias": keep}
+            yield Candidate(f"{cell.upper()}, keep bias {keep:.2g}", gated, source)
+        chrono = {**GATED, "cell": CellName.LSTM, "chrono": lag}
+        yield Candidate("LSTM, chrono biases", chrono, CHRONO)
+    elif not vanilla:
+        longer = {"forget_bias": keep, "chrono": None}
+        yield Candidate(f"keep bias {keep:.2g}", longer, KEEPING[settings.cell])
+        yield Candidate("chrono biases", {"chrono": lag, "forget_bias": None}, CHRONO)
 
 
-GATED: Mapping[CellName, str] = MappingProxyType(
+def _training(settings: Settings) -> Iterator[Candidate]:
+    """Yield other ways to train."""
+    if settings.cell is CellName.ELMAN and not settings.floss:
+        yield Candidate("flossing", {"floss": FLOSSED}, "Engelken (2023), NeurIPS")
+    if not settings.omega:
+        yield Candidate("Ω", {"omega": WEIGHT}, "Pascanu et al. (2013), section 3.3")
+
+
+FLOSSED, WEIGHT = 100, 0.1
+"""Updates of flossing, and the weight of Ω (convention)."""
+
+CHRONO = "Tallec & Ollivier (2018), ICLR"
+
+KEEPING: Mapping[CellName, str] = MappingProxyType(
     {
         CellName.LSTM: "Hochreiter & Schmidhuber (1997); Gers et al. (2000)",
         CellName.GRU: "Cho et al. (2014), arXiv:1406.1078",

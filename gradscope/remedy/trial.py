@@ -144,13 +144,13 @@ def plan_trial(
         raise SettingError("--updates is 0, but try trains what may help; give --updates N")
     if seeds < FEWEST_SEEDS:
         raise SettingError(f"--seeds is {seeds}; one seed is a coin, choose {FEWEST_SEEDS} or more")
-    before = analyze(settings.with_changes({"updates": 0}), readout=False)
+    before = analyze(settings.with_changes({"updates": 0, "floss": 0}), readout=False)
     found = [_screened(each, settings, ended) for each in candidates(before)]
     sound = sorted((each for each in found[1:] if not each.why), key=_score, reverse=True)
     told = bool(sound) and _score(sound[0]) >= max(EXPLAINED, _score(found[0]) + BETTER_BY)
     better = [each for each in sound[:BEST] if _score(each) > _score(found[0])]
     chosen = better if told else [each for each in sound if each.candidate.parts == 1]
-    reason = "its R² is smaller" if told else "R² cannot tell, so only single changes are"
+    reason = "its R² is smaller" if told else "R² cannot tell, so single changes are tried alone"
     kept = (
         each if each.why or each in (found[0], *chosen) else replace(each, why=reason)
         for each in found
