@@ -28,6 +28,7 @@ LAYERS = (
     ("diagnosis",),
     ("analysis",),
     ("sweep",),
+    ("remedy",),
     ("frameworks",),
     ("report",),
     ("explain",),

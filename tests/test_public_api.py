@@ -22,6 +22,9 @@ PROMISED = {
     "analyze": ("settings",),
     "compare": ("settings",),
     "run_sweep": (),
+    "readout_score": ("states", "targets"),
+    "try_remedies": ("settings", "seeds", "store", "workers"),
+    "forecast": ("settings", "lags", "budgets"),
 }
 """Each promised name, with the parameters that are promised of it."""
 

@@ -14,17 +14,13 @@ gradscope forecast --cell lstm --lags log:5:200:8 --budgets 200,2000
 gradscope forecast --task adding --lags 10,20,40 --json
 """
 LAGS, BUDGETS = "log:5:200:8", "100,200,500,1000,2000"
-Lags = Annotated[
-    str,
-    option("--lags", f"Lags to ask about: a list or range (default {LAGS}).", DATA, "LIST"),
-]
-Budgets = Annotated[
-    str,
-    option("--budgets", f"Numbers of updates (default {BUDGETS}).", TRAINING, "LIST"),
-]
+LAGS_HELP = f"Lags to ask about: a list or range (default {LAGS})."
+Lags = Annotated[str, option("--lags", LAGS_HELP, DATA, "LIST")]
+BUDGETS_HELP = f"Numbers of updates (default {BUDGETS})."
+Budgets = Annotated[str, option("--budgets", BUDGETS_HELP, TRAINING, "LIST")]
 
 
-@takes_settings("updates", "delay", "required_lag", "weights", "load", "max_lag")
+@takes_settings("updates", "delay", "required_lag", "weights", "max_lag", "vanishing")
 def forecast(
     call: Call, *, lags: Lags = LAGS, budgets: Budgets = BUDGETS, png: Figure = None
 ) -> None:
@@ -32,22 +28,17 @@ def forecast(
     undecided. Nothing is trained.
     """
     call.place.prepare(figures=png)
-    chosen = sorted(set(parse_values("max_lag", lags, "--lags")))
-    updates = sorted(set(parse_values("updates", budgets, "--budgets")))
+    asked = sorted(set(parse_values("max_lag", lags, "--lags")))
+    budget = sorted(set(parse_values("updates", budgets, "--budgets")))
     from gradscope.analysis.prepare import resolve
     from gradscope.remedy.forecast import forecast as expect
     from gradscope.report.documents.forecast import forecast_document, forecast_rows
     from gradscope.report.terminal.forecast import forecast_page
 
     settings = resolve(call.values())
-    with progress_bar("asking about lags", len(chosen)) as move:
-        found = expect(settings, chosen, updates, ended=lambda: move("lags"))
-    show(
-        call.place,
-        lambda screen: forecast_page(found, settings, screen),
-        lambda: forecast_document(found, settings),
-        lambda: forecast_rows(found),
-    )
+    with progress_bar("asking about lags"):
+        found = expect(settings, asked, budget)
+    show(call.place, (found, settings), forecast_page, forecast_document, forecast_rows)
     if png:
         from gradscope.report.figures.forecast import forecast_picture
 

@@ -54,57 +54,37 @@ class Readout(CompactRepr):
     why_null: str | None = None
 
 
-class _Moments:
-    """Mean products of 1, states (H) and targets (K), over any number of rows."""
-
-    def __init__(self) -> None:
-        self._rows, self._sums = 0, np.zeros((1, 1))
-
-    def add(self, states: FloatArray, targets: FloatArray) -> None:
-        """Add rows of states (N,H) and targets (N,K)."""
-        rows = np.hstack([np.ones((len(states), 1)), states, targets])
-        self._sums = self._sums + rows.T @ rows
-        self._rows += len(rows)
-
-    @property
-    def rows(self) -> int:
-        return self._rows
-
-    @property
-    def mean(self) -> FloatArray:
-        mean: FloatArray = self._sums[0, 1:] / self._rows
-        return mean
-
-    @property
-    def covariance(self) -> FloatArray:
-        return self._sums[1:, 1:] / self._rows - np.outer(self.mean, self.mean)
+def _moments(states: FloatArray, targets: FloatArray) -> FloatArray:
+    """Return the products of 1, states (N,H) and targets (N,K), summed over the rows."""
+    rows = np.hstack([np.ones((len(states), 1)), states, targets])
+    with np.errstate(over="ignore", invalid="ignore"):
+        return np.asarray(rows.T @ rows)
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class _Fit:
-    """A readout on fresh rows: mean squared ``error``, ``variance`` of targets and of ``predicted``
-    ones, and their ``covariance``, all (K,).
+def _fitted(fit: FloatArray, fresh: FloatArray, hidden: int) -> tuple[FloatArray, ...] | None:
+    """Fit w to the rows of the moments ``fit`` and measure it on the ``fresh`` ones: mean squared
+    error, variance of the targets, squared correlation, all (K,); None where the state overflows.
     """
-
-    error: FloatArray
-    variance: FloatArray
-    predicted: FloatArray
-    covariance: FloatArray
-
-
-def _fit(fitted: _Moments, fresh: _Moments, hidden: int) -> _Fit:
-    """Fit w to the rows of ``fitted`` and measure it on those of ``fresh``."""
-    inside, outside = fitted.covariance, fresh.covariance
-    states, cross = inside[:hidden, :hidden], inside[:hidden, hidden:]
+    with np.errstate(over="ignore", invalid="ignore"):
+        means = [each[0, 1:] / each[0, 0] for each in (fit, fresh)]
+        inside, outside = (
+            each[1:, 1:] / each[0, 0] - np.outer(mean, mean)
+            for each, mean in zip((fit, fresh), means, strict=True)
+        )
+    if not (np.isfinite(inside).all() and np.isfinite(outside).all()):
+        return None
+    states = inside[:hidden, :hidden]
     largest = max(float(np.linalg.eigvalsh(states)[-1]), np.finfo(np.float64).tiny)
-    weights = np.linalg.solve(states + RIDGE * largest * np.eye(hidden), cross)
+    weights = np.linalg.solve(states + RIDGE * largest * np.eye(hidden), inside[:hidden, hidden:])
     variance = np.diagonal(outside)[hidden:]
     predicted = np.einsum("ik,ij,jk->k", weights, outside[:hidden, :hidden], weights)
     covariance = np.einsum("ik,ik->k", weights, outside[:hidden, hidden:])
-    moved = fresh.mean - fitted.mean
+    moved = means[1] - means[0]
     offset = moved[hidden:] - moved[:hidden] @ weights
     error = variance + predicted - 2.0 * covariance + np.square(offset)
-    return _Fit(error, variance, predicted, covariance)
+    both = predicted * variance
+    squared = np.square(covariance) / np.where(both > 0.0, both, np.inf)
+    return error, variance, squared
 
 
 def readout_score(states: FloatArray, targets: FloatArray) -> FloatArray:
@@ -112,56 +92,59 @@ def readout_score(states: FloatArray, targets: FloatArray) -> FloatArray:
     of the rows and measured on the others. With x_{t−d} as the targets of h_t, a column for each d,
     that is R² by lag.
 
-    Of fewer than ``ROWS_PER_COEFFICIENT`` (H + 1) rows a half R² scatters. Raises ShapeError if the
-    rows differ in number, or there are fewer than two.
+    Of fewer than ``ROWS_PER_COEFFICIENT`` (H + 1) rows a half R² scatters; it is NaN where the
+    products overflow. Raises ShapeError if the rows differ in number, or there are fewer than two.
     """
     if states.ndim != 2 or targets.ndim != 2 or len(states) != len(targets) or len(states) < 2:
         raise ShapeError(
             f"states have shape {states.shape} and targets {targets.shape}; give (N,H) and (N,K) "
             "with 2 rows or more"
         )
-    halves = (_Moments(), _Moments())
-    for half, rows in zip(halves, np.array_split(np.arange(len(states)), 2), strict=True):
-        half.add(states[rows], targets[rows])
-    fit = _fit(*halves, states.shape[1])
+    rows = np.array_split(states, 2), np.array_split(targets, 2)
+    fitted = _fitted(*map(_moments, *rows), states.shape[1])
+    if fitted is None:
+        return np.full(targets.shape[1], np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return 1.0 - fit.error / fit.variance
+        return 1.0 - fitted[0] / fitted[1]
 
 
 def measure_readout(hidden: int, sources: Sequence[Source]) -> Readout:
     """Return the R² of a network of H units over all its outputs together, fitted to sequences of
     the first source and measured on those of the second.
     """
-    needed, halves = ROWS_PER_COEFFICIENT * (hidden + 1), (_Moments(), _Moments())
-    for half, source in zip(halves, sources, strict=True):
-        count = FEW_SEQUENCES
-        while half.rows < needed:
+    needed, halves = ROWS_PER_COEFFICIENT * (hidden + 1), []
+    for source in sources:
+        count, sums, rows = FEW_SEQUENCES, np.zeros((1, 1)), 0
+        while rows < needed:
             found = source(count)
             if found is None:
-                return Readout(None, f"{half.rows:,} rows of targets where {needed:,} are needed")
+                return Readout(None, f"{rows:,} rows of targets where {needed:,} are needed")
             states, targets = found
             held = np.broadcast_to(targets.held, states.shape[:2])
-            if not np.isfinite(states).all():
-                return Readout(None, "the state overflows")
-            half.add(states[held], targets.values[held])
+            sums = sums + _moments(states[held], targets.values[held])
+            rows += int(held.sum())
             per_sequence = held.sum() / held.shape[1]
             if needed / max(per_sequence, 1e-9) * len(states) > MAX_STEPS:
-                return Readout(
-                    None, f"it takes more than {MAX_STEPS:,} steps to have {needed:,} targets"
-                )
-            count = int(min(np.ceil((needed - half.rows) / per_sequence), 8 * count))
-    fit = _fit(*halves, hidden)
-    total = float(fit.variance.sum())
+                why = f"it takes more than {MAX_STEPS:,} steps to have {needed:,} targets"
+                return Readout(None, why)
+            count = int(min(np.ceil((needed - rows) / per_sequence), 8 * count))
+        halves.append(sums)
+    fitted = _fitted(*halves, hidden)
+    if fitted is None:
+        return Readout(None, "the state overflows")
+    error, variance, _ = fitted
+    total = float(variance.sum())
     if total <= 0.0:
         return Readout(None, "the targets do not vary")
-    return Readout(float(1.0 - fit.error.sum() / total))
+    return Readout(float(1.0 - error.sum() / total))
 
 
 def memory_function(
     params: Cell, delays: int, rng: np.random.Generator, mean: FloatArray, scale: FloatArray
 ) -> FloatArray:
     """Return the memory function (delays,D): the squared correlation of a linear readout of h_t
-    with each x_{t−d}, d = 0 … delays − 1, of inputs N(mean, scale²) independent of one another.
+    with each x_{t−d}, d = 0 … delays − 1, of inputs N(mean, scale²) independent of one another; NaN
+    where the state overflows.
 
     The rows start where twice as many steps have passed as there are delays, and those that it is
     measured on follow those of the fit. ``mean`` and ``scale`` are (D,).
@@ -170,9 +153,9 @@ def memory_function(
     at_once = max(STATES_AT_ONCE // (MEMORY_SEQUENCES * hidden), 1)
     steps = -(-MEMORY_ROWS * (hidden + 1) // MEMORY_SEQUENCES)
     white: FloatArray = rng.standard_normal((2 * delays, MEMORY_SEQUENCES, inputs))
-    state = unroll(params, mean + scale * white).states[-1]
-    halves = (_Moments(), _Moments())
-    for half in halves:
+    state, halves = unroll(params, mean + scale * white).states[-1], []
+    for _ in range(2):
+        sums = np.zeros((1, 1))
         for start in range(0, steps, at_once):
             count = min(at_once, steps - start)
             drawn = rng.standard_normal((count, MEMORY_SEQUENCES, inputs))
@@ -181,8 +164,8 @@ def memory_function(
             state = ran.states[-1]
             past = [white[delays - d : delays - d + count] for d in range(delays)]
             rows = np.stack(past, axis=2).reshape(-1, delays * inputs)
-            half.add(ran.hidden[1:].reshape(-1, hidden), rows)
-    fit = _fit(*halves, hidden)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        squared = np.square(fit.covariance) / (fit.predicted * fit.variance)
-    return np.where(np.isfinite(squared), squared, 0.0).reshape(delays, inputs)
+            sums = sums + _moments(ran.hidden[1:].reshape(-1, hidden), rows)
+        halves.append(sums)
+    fitted = _fitted(*halves, hidden)
+    explained = np.full(delays * inputs, np.nan) if fitted is None else fitted[2]
+    return explained.reshape(delays, inputs)

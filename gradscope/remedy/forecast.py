@@ -8,19 +8,23 @@ many sequences need less than the lag, neither holds so often: no promise, and n
 ``FEW_UPDATES``. ``make advice`` measures how often each answer is right.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
+from typing import Any
 
 from gradscope.analysis.analyze import analyze
 from gradscope.analysis.network import Streams, with_noise
-from gradscope.analysis.prepare import open_problem, prepare
+from gradscope.analysis.prepare import prepare
 from gradscope.analysis.settings import Settings
-from gradscope.data.problem import Problem, task_problem
+from gradscope.data.problem import task_problem
 from gradscope.errors import SettingError
 from gradscope.learning.readout import EXPLAINED, Readout
 from gradscope.learning.signal import signal_to_noise
 from gradscope.names import ErrorName, TaskName
+from gradscope.progress import tracked
 
 UPDATES_PER_SIGNAL = 3.0
 FEW_UPDATES = 400
@@ -91,13 +95,10 @@ class Expectation:
 
 
 def forecast(
-    settings: Settings,
-    lags: Sequence[int],
-    budgets: Sequence[int],
-    ended: Callable[[], None] = lambda: None,
+    settings: Settings, lags: Sequence[int], budgets: Sequence[int]
 ) -> tuple[Expectation, ...]:
     """Return what to expect of a drawn network at each lag (steps, 1 or more) after each number of
-    updates; ``ended`` is called after each lag.
+    updates.
 
     The task is set up so that it needs that lag: recall over twice as many steps, the others over
     as many as that takes; a series keeps its data, and the lag is taken as what it needs. Raises
@@ -107,71 +108,46 @@ def forecast(
         raise SettingError("a forecast is about a network before training; leave the file out")
     if min(lags, default=1) < 1 or min(budgets, default=1) < 1:
         raise SettingError("lags and updates are counted from 1")
-    found = []
-    for each in settings_by_lag(settings, lags):
-        found.append(_expectation(each, tuple(budgets)))
-        ended()
-    return tuple(found)
+    every = [settings_for(settings, lag) for lag in lags]
+    return tuple(_expectation(each, tuple(budgets)) for each in tracked(every, "lags"))
 
 
-def settings_by_lag(settings: Settings, lags: Sequence[int]) -> Iterator[Settings]:
-    """Yield the settings that ask for each lag."""
-    for lag in lags:
-        changes: dict[str, int | None] = {"updates": 0, "required_lag": lag}
-        if settings.data is not None:
-            changes["steps"] = max(settings.steps, lag + 1)
-        elif settings.task is TaskName.RECALL:
-            changes |= {"steps": 2 * lag, "delay": lag}
-        else:
-            changes["steps"] = _steps_that_need(settings.task, lag)
-        yield settings.with_changes(changes)
+def settings_for(settings: Settings, lag: int) -> Settings:
+    """Return the settings that ask for a lag."""
+    changes: dict[str, Any] = {"updates": 0, "required_lag": lag, "vanishing": VANISHED}
+    if settings.data is not None:
+        changes["steps"] = max(settings.steps, lag + 1)
+    elif settings.task is TaskName.RECALL:
+        changes |= {"steps": 2 * lag, "delay": lag}
+    else:
+        changes["steps"] = _steps_that_need(settings.task, lag)
+    return settings.with_changes(changes)
 
 
 def _steps_that_need(task: TaskName, lag: int) -> int:
     """Return the fewest steps over which a task needs at least this lag."""
     for steps in range(lag, 2 * lag + 40):
-        try:
-            needed = task_problem(task, steps).task_info.required_lag
-        except SettingError:  # Too few steps for this task.
-            continue
-        if needed is not None and needed >= lag:
-            return steps
-    raise SettingError(
-        f"--lags has {lag}, but the {task} task never needs that; choose --task recall"
-    )
+        with suppress(SettingError):  # Too few steps for this task.
+            if (task_problem(task, steps).task_info.required_lag or 0) >= lag:
+                return steps
+    fault = f"--lags has {lag}, but the {task} task never needs that"
+    raise SettingError(f"{fault}; choose --task recall")
 
 
 def _expectation(settings: Settings, budgets: tuple[int, ...]) -> Expectation:
-    prepared = prepare(settings.with_changes({"vanishing": VANISHED}))
-    analysis = analyze(prepared)
-    lag, verdict, problem = (
-        settings.required_lag or 0,
-        analysis.last.verdict,
-        open_problem(settings),
-    )
-    short = verdict.horizon is not None and lag > verdict.horizon
-    return Expectation(
-        lag=lag,
-        steps=settings.steps,
-        horizon=verdict.horizon,
-        readout=analysis.readout or Readout(None, "there are no targets"),
-        squared_signal=None if short else _squared_signal(settings, problem),
-        up_to=problem.task_info.lag_is_longest,
-        error=problem.task_info.error,
-        updates=budgets,
-    )
-
-
-def _squared_signal(settings: Settings, problem: Problem) -> float:
     prepared = prepare(settings)
-    streams = Streams.from_seed(settings.seed)
-    batches = [
-        with_noise(
-            settings.noise,
-            streams.training_noise,
-            prepared.network,
-            problem.draw(streams.training, settings.batch),
-        )
-        for _ in range(BATCHES)
-    ]
-    return signal_to_noise(prepared.network, batches).squared_upper
+    analysis = analyze(prepared, advise=False)
+    lag, horizon, problem = (
+        settings.required_lag or 0,
+        analysis.last.verdict.horizon,
+        prepared.problem,
+    )
+    squared = None
+    if problem is not None and (horizon is None or lag <= horizon):
+        streams, network = Streams.from_seed(settings.seed), prepared.network
+        noisy = partial(with_noise, settings.noise, streams.training_noise, network)
+        drawn = (problem.draw(streams.training, settings.batch) for _ in range(BATCHES))
+        squared = signal_to_noise(network, [*map(noisy, drawn)]).squared_upper
+    readout = analysis.readout or Readout(None, "there are no targets")
+    of = (lag, settings.steps, horizon, readout, squared)
+    return Expectation(*of, analysis.task_info.lag_is_longest, analysis.task_info.error, budgets)

@@ -7,7 +7,6 @@ of the updates, and judged on held-out sequences. Shorter ones choose wrongly (`
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -21,10 +20,11 @@ from gradscope.analysis.prepare import prepare, readout_sources
 from gradscope.analysis.settings import Settings
 from gradscope.arrays import FloatArray
 from gradscope.errors import GradscopeError, SettingError
-from gradscope.learning.readout import EXPLAINED, Readout, measure_readout
+from gradscope.learning.readout import EXPLAINED, measure_readout
 from gradscope.names import CellName
+from gradscope.progress import tracked
 from gradscope.remedy.candidates import Candidate, candidates
-from gradscope.sweep.cell import Status, run_cell
+from gradscope.sweep.cell import run_cell
 from gradscope.sweep.executors import Workers
 from gradscope.sweep.grid import Cell, Grid, make_plan
 from gradscope.sweep.query import read_rows
@@ -46,12 +46,13 @@ DEVIATIONS = 2.0
 LEAST = 0.02
 """Part of the error by which a change must lower it to be a help (convention)."""
 
-FEW = (1, 11)
+FEW = 10
 """Updates that are made to learn how long one takes."""
 
-
-Result = dict[str, Any] | None
-"""A row of the store, None where the training did not end."""
+READ = (
+    *("key", "held_out_error", "baseline_error", "first_horizon", "horizon"),
+    *("first_rate_nats_per_step", "rate_nats_per_step"),
+)
 
 
 class Outcome(StrEnum):
@@ -64,43 +65,27 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, eq=False, slots=True)
-class Screened:
-    """A candidate before training: its R², and why it is not trained, "" where it is."""
-
-    candidate: Candidate
-    readout: Readout
-    why: str = ""
-
-
-@dataclass(frozen=True, eq=False, slots=True)
 class TrialPlan:
     """Every candidate, "nothing" first, to be trained as ``settings`` say with so many ``seeds``;
     ``told`` says whether R² chose what is trained.
     """
 
     settings: Settings
-    screened: tuple[Screened, ...]
+    candidates: tuple[Candidate, ...]
     told: bool
     seeds: int = SEEDS
 
     @property
-    def more_held_out(self) -> Mapping[str, int]:
-        """The change that makes errors those of ``HELD_OUT`` fresh sequences, of a task alone."""
-        drawn = self.settings.weights is None and self.settings.data is None
-        return {"held_out": max(self.settings.held_out, HELD_OUT)} if drawn else {}
-
-    @property
     def cells(self) -> tuple[Cell, ...]:
         """All trainings, as cells of a sweep."""
-        return tuple(cell for each in self.screened for cell in self.cells_of(each))
+        return tuple(cell for each in self.candidates for cell in self.cells_of(each))
 
-    def cells_of(self, screened: Screened) -> tuple[Cell, ...]:
+    def cells_of(self, candidate: Candidate) -> tuple[Cell, ...]:
         """Return the trainings of a candidate, a seed each; none where it is not trained."""
-        if screened.why:
+        if candidate.why:
             return ()
-        changed = self.settings.with_changes({**self.more_held_out, **screened.candidate.changes})
-        grid = Grid(changed.as_dict(), {}, self.seeds)
-        return make_plan(grid).cells
+        changed = self.settings.with_changes(candidate.changes)
+        return make_plan(Grid(changed.as_dict(), {}, self.seeds)).cells
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -110,7 +95,7 @@ class Tried:
     all lags) and rate, nats per step, before and after training.
     """
 
-    screened: Screened
+    candidate: Candidate
     outcome: Outcome
     errors: FloatArray
     reach: tuple[float, float]
@@ -128,71 +113,71 @@ class Trial:
     progress: Progress
 
     @property
+    def nothing(self) -> Tried:
+        """The network as it is."""
+        return next(each for each in self.tried if each.outcome is Outcome.REFERENCE)
+
+    @property
     def winner(self) -> Tried | None:
         """The candidate that helps with the smallest mean error; None where none does."""
         return next((each for each in self.tried if each.outcome is Outcome.HELPS), None)
 
 
-def plan_trial(
-    settings: Settings, seeds: int = SEEDS, ended: Callable[[], None] = lambda: None
-) -> TrialPlan:
-    """Score every candidate and choose which to train with how many ``seeds``; ``ended`` is called
-    after each. SettingError where nothing is trained (no updates), or there are fewer than two
-    seeds.
+def plan_trial(settings: Settings, seeds: int = SEEDS) -> TrialPlan:
+    """Score every candidate and choose what to train.
+
+    Raises SettingError without updates, for a saved run, or for fewer than two seeds.
     """
     if not settings.updates:
         raise SettingError("--updates is 0, but try trains what may help; give --updates N")
+    if settings.load is not None:
+        raise SettingError(f"{settings.load} is trained already; leave --load out")
     if seeds < FEWEST_SEEDS:
         raise SettingError(f"--seeds is {seeds}; one seed is a coin, choose {FEWEST_SEEDS} or more")
+    if settings.weights is None and settings.data is None:
+        settings = settings.with_changes({"held_out": max(settings.held_out, HELD_OUT)})
     before = analyze(settings.with_changes({"updates": 0, "floss": 0}), readout=False)
-    found = [_screened(each, settings, ended) for each in candidates(before)]
-    sound = sorted((each for each in found[1:] if not each.why), key=_score, reverse=True)
-    told = bool(sound) and _score(sound[0]) >= max(EXPLAINED, _score(found[0]) + BETTER_BY)
-    better = [each for each in sound[:BEST] if _score(each) > _score(found[0])]
-    chosen = better if told else [each for each in sound if each.candidate.parts == 1]
-    reason = "its R² is smaller" if told else "R² cannot tell, so single changes are tried alone"
-    kept = (
-        each if each.why or each in (found[0], *chosen) else replace(each, why=reason)
-        for each in found
+    nothing, *others = (_scored(each, settings) for each in tracked(candidates(before), "scores"))
+    sound = sorted((each for each in others if not each.why), key=_score, reverse=True)
+    told = bool(sound) and _score(sound[0]) >= max(EXPLAINED, _score(nothing) + BETTER_BY)
+    better = [each for each in sound[:BEST] if _score(each) > _score(nothing)]
+    chosen = better if told else [each for each in sound if each.parts == 1]
+    why = (
+        "not among the best by R²" if told else "R² cannot tell, so single changes are tried alone"
     )
-    return TrialPlan(settings, tuple(kept), told, seeds)
+    kept = (each if each.why or each in chosen else replace(each, why=why) for each in others)
+    return TrialPlan(settings, (nothing, *kept), told, seeds)
 
 
-def _score(screened: Screened) -> float:
+def _score(candidate: Candidate) -> float:
     """Return R², −1 where there is none."""
-    return -1.0 if screened.readout.score is None else screened.readout.score
+    return -1.0 if candidate.readout.score is None else candidate.readout.score
 
 
-def _screened(candidate: Candidate, settings: Settings, ended: Callable[[], None]) -> Screened:
+def _scored(candidate: Candidate, settings: Settings) -> Candidate:
     try:
         prepared = prepare(settings.with_changes({**candidate.changes, "updates": 0}))
         readout = measure_readout(prepared.network.sizes[1], readout_sources(prepared))
     except GradscopeError as error:
-        return Screened(candidate, Readout(None, str(error)), str(error))
-    finally:
-        ended()
-    return Screened(candidate, readout)
+        return replace(candidate, why=str(error))
+    return replace(candidate, readout=readout)
 
 
-def seconds_per_training(plan: TrialPlan, updates: int) -> float:
-    """Return the seconds that all trainings of so many updates take in this process, from trying a
-    few updates of each kind of cell.
+def seconds_of(plan: TrialPlan) -> tuple[float, float]:
+    """Return the seconds, in this process, that all trainings take but for their updates, and that
+    one update of each takes, from trying a few of each kind of cell.
     """
-    took: dict[CellName, tuple[float, float]] = {}
-    total = 0.0
-    for cell in plan.cells:
-        kind = cell.settings.cell
-        if kind not in took:
-            timed = []
-            for few in FEW:
-                start = time.perf_counter()
+    took: dict[CellName, FloatArray] = {}
+    for cell in tracked(plan.cells, "timing"):
+        if cell.settings.cell not in took:
+            at = [time.perf_counter()]
+            for few in (1, 1 + FEW):
                 run_cell(replace(cell, settings=cell.settings.with_changes({"updates": few})))
-                timed.append(time.perf_counter() - start)
-            each = max(timed[1] - timed[0], 0.0) / (FEW[1] - FEW[0])
-            took[kind] = (timed[0] - FEW[0] * each, each)
-        once, each = took[kind]
-        total += once + updates * each
-    return total
+                at.append(time.perf_counter())
+            one, more = np.diff(at)
+            took[cell.settings.cell] = np.array([one, max(more - one, 0.0) / FEW])
+    once, each = np.sum([took[cell.settings.cell] for cell in plan.cells], axis=0).tolist()
+    return once, each
 
 
 def run_trial(
@@ -202,17 +187,10 @@ def run_trial(
     errors are those of ``run_sweep``.
     """
     progress = run_sweep(plan.cells, store, workers=workers, watch=watch)
-    rows = read_rows(store, curves=False)
-    results = dict(zip(rows.column("key"), rows.values, strict=True))
-    ended = [
-        [
-            dict(zip(rows.columns, results[c.key], strict=True)) if c.key in results else None
-            for c in plan.cells_of(each)
-        ]
-        for each in plan.screened
-    ]
+    rows = {row[0]: row[1:] for row in read_rows(store, names=READ).values}
+    ended = [[rows.get(cell.key) for cell in plan.cells_of(each)] for each in plan.candidates]
     nothing = _errors(ended[0])
-    tried = [_tried(*each, nothing) for each in zip(plan.screened, ended, strict=True)]
+    tried = [_tried(*each, nothing) for each in zip(plan.candidates, ended, strict=True)]
     tried.sort(key=lambda t: (not t.errors.size, np.mean(t.errors) if t.errors.size else 0.0))
     return Trial(plan, tuple(tried), progress)
 
@@ -232,33 +210,30 @@ def try_remedies(
         return run_trial(plan, store or Path(folder) / "try.db", workers=workers)
 
 
-def _errors(results: Sequence[Result]) -> FloatArray:
+Row = tuple[Any, ...] | None
+"""What is ``READ`` of a training, without its key; None where it did not end."""
+
+
+def _errors(rows: list[Row]) -> FloatArray:
     """Return the error of each seed (S,) in parts of the baseline's, NaN where it did not end."""
-
-    def error(result: Result) -> float:
-        if result is None:
-            return np.nan
-        known = result["status"] == Status.DONE and result["held_out_error"] is not None
-        return result["held_out_error"] / result["baseline_error"] if known else np.inf
-
-    return np.array([error(each) for each in results])
-
-
-def _tried(screened: Screened, results: Sequence[Result], nothing: FloatArray) -> Tried:
-    errors, ended = _errors(results), [each for each in results if each is not None]
-
-    def median(name: str, missing: float) -> float:
-        known = [missing if each[name] is None else float(each[name]) for each in ended]
-        return float(np.median(known)) if known else np.nan
-
-    outcome = Outcome.NOT_TRIED if screened.why else judged(errors, nothing)
-    return Tried(
-        screened=screened,
-        outcome=outcome if screened.candidate.parts else Outcome.REFERENCE,
-        errors=errors[~np.isnan(errors)],
-        reach=(median("first_horizon", np.inf), median("horizon", np.inf)),
-        rate=(median("first_rate_nats_per_step", -np.inf), median("rate_nats_per_step", -np.inf)),
+    found = (
+        np.nan if row is None else np.inf if row[0] is None else row[0] / row[1] for row in rows
     )
+    return np.array([*found], dtype=np.float64)
+
+
+def _tried(candidate: Candidate, rows: list[Row], nothing: FloatArray) -> Tried:
+    errors, ended = _errors(rows), [row for row in rows if row is not None]
+
+    def medians(places: tuple[int, int], missing: float) -> tuple[float, float]:
+        known = [[missing if row[i] is None else row[i] for i in places] for row in ended]
+        before, after = np.median(known, axis=0).tolist() if known else (np.nan, np.nan)
+        return before, after
+
+    outcome = Outcome.NOT_TRIED if candidate.why else judged(errors, nothing)
+    outcome = outcome if candidate.parts else Outcome.REFERENCE
+    known = errors[~np.isnan(errors)]
+    return Tried(candidate, outcome, known, medians((2, 3), np.inf), medians((4, 5), -np.inf))
 
 
 def judged(errors: FloatArray, nothing: FloatArray) -> Outcome:

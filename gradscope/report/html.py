@@ -30,11 +30,11 @@ from gradscope.report.screen import printable
 from gradscope.report.terminal import analysis as terminal
 from gradscope.report.terminal.trial import (
     TITLES,
-    about,
     decision,
     not_tried,
+    trial_about,
     trial_answer,
-    trial_cells,
+    trial_table,
 )
 from gradscope.report.words import headline as words
 from gradscope.report.words.captions import verification_sentences
@@ -79,17 +79,15 @@ def analysis_html(analysis: Analysis) -> str:
 def trial_html(trial: Trial) -> str:
     """Return what came of a trial as HTML."""
     picture = data_url("image/svg+xml", trial_picture(trial, ".svg"))
-    trained = [trial_cells(each) for each in trial.tried if each.errors.size]
-    command, left = winner_command(trial), not_tried(trial)
-    use = f"<pre><code>{escape(command)}</code></pre>" if command is not None else ""
+    command, left, answer = winner_command(trial), not_tried(trial), trial_answer(trial)
     sections = [
-        _section("errors", "Errors", f'<img src="{picture}" alt="{escape(trial_answer(trial))}">'),
-        _section("ranking", "Ranking", _table(TITLES, trained)),
+        _section("errors", "Errors", f'<img src="{picture}" alt="{escape(answer)}">'),
+        _section("ranking", "Ranking", _table(TITLES, trial_table(trial))),
         _section("left", "Not tried", bullet_list(left)) if left else "",
-        _section("use", "Use it", use) if use else "",
+        _section("use", "Use it", bullet_list([""], [command])) if command else "",
         _section("decision", "How it was decided", bullet_list(decision(trial))),
     ]
-    return _page(trial_answer(trial), about(trial), trial.plan.settings, sections)
+    return _page(answer, trial_about(trial), trial.plan.settings, sections)
 
 
 def _page(title: str, subject: str, settings: Settings, sections: Iterable[str]) -> str:

@@ -15,7 +15,7 @@ from gradscope.remedy.forecast import (
     Expectation,
     Ground,
     forecast,
-    settings_by_lag,
+    settings_for,
 )
 
 SMALL = Settings(hidden=8, sequences=4, batch=8)
@@ -68,9 +68,8 @@ def test_what_is_promised_is_what_the_readout_leaves() -> None:
 def test_the_task_is_set_up_to_need_the_lag(task: TaskName) -> None:
     found = forecast(SMALL.with_changes({"task": task}), [6, 12], [50])
     assert [each.lag for each in found] == [6, 12]
-    for each, settings in zip(
-        found, settings_by_lag(SMALL.with_changes({"task": task}), [6, 12]), strict=True
-    ):
+    for each in found:
+        settings = settings_for(SMALL.with_changes({"task": task}), each.lag)
         assert each.steps == settings.steps > each.lag
         assert each.up_to is (task is not TaskName.RECALL)
 

@@ -61,14 +61,14 @@ def test_every_candidate_is_a_network_that_can_be_trained(changes: dict[str, Any
 
 def test_the_best_by_readout_are_trained_where_it_tells() -> None:
     told = plan_trial(SMALL.with_changes({"hidden": 16, "delay": 8}))
-    trained = [each for each in told.screened if not each.why]
-    assert told.screened[0] in trained
+    trained = [each for each in told.candidates if not each.why]
+    assert told.candidates[0] in trained
     if told.told:
-        scores = [each.readout.score or 0.0 for each in told.screened[1:]]
+        scores = [each.readout.score or 0.0 for each in told.candidates[1:]]
         assert max(scores) >= 0.2
         assert len(trained) <= 4
     else:
-        assert {each.candidate.parts for each in trained} <= {0, 1}
+        assert {each.parts for each in trained} <= {0, 1}
 
 
 def test_it_resumes_and_says_the_same(tmp_path: Path) -> None:
@@ -78,16 +78,15 @@ def test_it_resumes_and_says_the_same(tmp_path: Path) -> None:
     assert first.progress.done == len(plan.cells)
     assert (again.progress.done, again.progress.kept) == (0, len(plan.cells))
     for one, other in zip(first.tried, again.tried, strict=True):
-        assert one.screened.candidate.name == other.screened.candidate.name
+        assert one.candidate.name == other.candidate.name
         np.testing.assert_array_equal(one.errors, other.errors)
 
 
 def test_nothing_is_as_the_network_is() -> None:
     plan = plan_trial(SMALL, 2)
     found = try_remedies(SMALL, seeds=2, workers=SERIAL)
-    nothing = next(each for each in found.tried if each.outcome is Outcome.REFERENCE)
-    for seed, error in enumerate(nothing.errors):
-        same = SMALL.with_changes({"seed": seed, **plan.more_held_out})
+    for seed, error in enumerate(found.nothing.errors):
+        same = plan.settings.with_changes({"seed": seed})
         assert analyze(same).relative_error == pytest.approx(float(error), rel=1e-12)
 
 

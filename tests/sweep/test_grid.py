@@ -54,7 +54,7 @@ def test_every_setting_changes_the_key() -> None:
         "load": "other", "required_lag": 3, "map": True, "shares": True, "spectrum": True,
         "verify": True, "tolerance": 1e-3, "truncation_error": 0.2, "cell": "gru", "leak": 0.5,
         "state": "pre", "burn_in": 3, "omega": 0.1, "floss": 3, "floss_exponents": 3,
-         "dt": 0.1, "noise": 0.1, "discretization": "exponential",
+        "memory": True, "held_out": 3, "dt": 0.1, "noise": 0.1, "discretization": "exponential",
     }  # fmt: skip
 
     keys = {cell_key(base, digests)}
@@ -84,7 +84,7 @@ def test_every_setting_of_a_network_from_a_file_changes_the_key() -> None:
         "weights": "other", "targets": "other", "weight_map": ("W=w",), "layer": "1",
         "readout": "out", "gate_activation": "sigmoid", "reset_after": True, "batch_first": True,
         "standardise": True, "gain": 2.0, "seed": 3, "sequence_lengths": "other",
-        "embedding": "embed.weight",
+        "embedding": "embed.weight", "start": "given",
     }  # fmt: skip
 
     keys = {cell_key(base, digests), cell_key(noise, digests)}

@@ -7,8 +7,7 @@ from gradscope.analysis.settings import Settings
 from gradscope.remedy.forecast import Answer, Expectation
 from gradscope.report.figures import style
 from gradscope.report.figures.style import BLUE, GREY, VERMILLION
-from gradscope.report.terminal.forecast import forecast_answer
-from gradscope.report.words.cells import model_name
+from gradscope.report.terminal.forecast import forecast_about, forecast_answer
 
 MARKS = {
     Answer.YES: ("o", BLUE, "yes"),
@@ -19,8 +18,7 @@ MARKS = {
 
 def forecast_picture(found: Sequence[Expectation], settings: Settings, suffix: str) -> bytes:
     """Return the answers by lag and number of updates as the bytes of a picture."""
-    about = f"{model_name(settings)}, {settings.hidden} hidden, {settings.data or settings.task}"
-    figure = style.new_page(forecast_answer(found), f"{about}; before any training")
+    figure = style.new_page(forecast_answer(found), forecast_about(settings))
     axes = figure.add_axes((0.085, 0.1, 0.88, 0.72))
     for answer, (marker, color, label) in MARKS.items():
         at = [(n, each.lag) for each in found for n in each.updates if each.answer(n)[0] is answer]

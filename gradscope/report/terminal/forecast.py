@@ -22,22 +22,16 @@ from gradscope.report.words.numbers import number, steps
 WORDS = {
     Ground.READOUT: (
         "yes: a linear readout of the untrained state explains a fifth of the target or more (R²); "
-        f"training reached at most 1 − R² + {SLACK:g} of the baseline's error in {{readout}}."
+        f"in 98 of 100 trainings of recall the error was at most 1 − R² + {SLACK:g} of the "
+        "baseline's."
     ),
-    Ground.HORIZON: "no: the lag lies beyond the memory horizon at 1/1000; right in {horizon}.",
+    Ground.HORIZON: "no: the lag lies beyond the memory horizon at 1/1000; right in 97 of 100.",
     Ground.SIGNAL: (
         f"no: fewer updates than {UPDATES_PER_SIGNAL:g}/SNR², so the noise of a batch drowns what "
-        "the targets add to its gradient; right in {signal}."
+        "the targets add to its gradient; right in 96 of 100."
     ),
     Ground.NOTHING: "?: undecided; none of these applies; it may be learned or not.",
 }
-HIT_RATES = {
-    "readout": "98 of 100 trainings of recall",
-    "horizon": "97 of 100",
-    "signal": "96 of 100",
-}
-
-
 SHORT = {Answer.YES: "yes", Answer.NO: "no", Answer.UNDECIDED: "?"}
 
 
@@ -58,44 +52,35 @@ def forecast_page(
         for each in found
     ]
     grounds = {each.answer(n)[1] for each in found for n in updates}
-    said = [WORDS[ground].format(**HIT_RATES) for ground in Ground if ground in grounds]
+    said = [WORDS[ground] for ground in Ground if ground in grounds]
     if any(each.up_to for each in found):
         said.append(
             f"Many sequences need less than the lag: beyond {FEW_UPDATES} updates there is no “no”."
         )
-    about = f"{model_name(settings)}, {settings.hidden} hidden; {settings.task} task, seed "
-    if settings.data is not None:
-        about = about.replace(f"{settings.task} task", settings.data)
-    return Group(
-        *opening(forecast_answer(found), f"{about}{settings.seed}", screen),
-        Text(screen.say("answers by number of updates"), style="dim"),
-        table_of(titles, rows, screen, gap=2),
-        Text(),
-        *bullets("What it rests on", said, screen),
-    )
+    about = f"{forecast_about(settings)}; answers by number of updates"
+    table = table_of(titles, rows, screen, gap=2)
+    head = opening(forecast_answer(found), about, screen)
+    return Group(*head, table, Text(), *bullets("What it rests on", said, screen))
+
+
+def forecast_about(settings: Settings) -> str:
+    """Return in one line what was asked about."""
+    task = settings.data or f"{settings.task} task"
+    return f"{model_name(settings)}, {settings.hidden} hidden; {task}; before any training"
 
 
 def forecast_answer(found: Sequence[Expectation]) -> str:
     """Return which lags will be learned in the largest number of updates."""
-    updates = max(found[0].updates)
-    lags = {
-        answer: [each.lag for each in found if each.answer(updates)[0] is answer]
-        for answer in Answer
-    }
-    promised = [each.promised_error(updates) for each in found]
-    worst = max((each for each in promised if each is not None), default=None)
-    learned, hardly, open_ = lags[Answer.YES], lags[Answer.NO], lags[Answer.UNDECIDED]
-    said = [
-        f"learns {_listed(learned)} to an error of at most {number(worst, 2)} of the baseline's"
-        if learned
-        else "",
-        f"hardly learns {_listed(hardly)}" if hardly else "",
-        f"is undecided on {_listed(open_)}" if open_ else "",
-    ]
-    return f"In {updates:,} updates it {', '.join(each for each in said if each)}"
-
-
-def _listed(lags: Sequence[int]) -> str:
-    if len(lags) == 1:
-        return f"a lag of {steps(lags[0])}"
-    return f"lags {min(lags)} to {max(lags)}"
+    updates, said = max(found[0].updates), []
+    words = {Answer.YES: "learns", Answer.NO: "hardly learns", Answer.UNDECIDED: "is undecided on"}
+    for answer, verb in words.items():
+        lags = [each.lag for each in found if each.answer(updates)[0] is answer]
+        if lags:
+            span = (
+                f"a lag of {steps(lags[0])}" if len(lags) == 1 else f"lags {lags[0]} to {lags[-1]}"
+            )
+            said.append(f"{verb} {span}")
+    promised = [each.promised_error(updates) or 0.0 for each in found]
+    if any(promised):
+        said[0] += f" to an error of at most {number(max(promised), 2)} of the baseline's"
+    return f"In {updates:,} updates it {', '.join(said)}"

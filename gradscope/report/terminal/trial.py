@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from gradscope.learning.readout import EXPLAINED
-from gradscope.remedy.trial import BEST, BETTER_BY, DEVIATIONS, LEAST, Outcome, Trial, Tried
+from gradscope.remedy.trial import BEST, BETTER_BY, DEVIATIONS, LEAST, Trial, Tried
 from gradscope.report.documents.trial import winner_command
 from gradscope.report.screen import Screen
 from gradscope.report.terminal.table import bullets, opening, table_of
@@ -19,19 +19,15 @@ TITLES = ("change", "R²", "error", "by seed", "reach", "rate", "outcome")
 
 def trial_page(trial: Trial, screen: Screen, *, explain: bool = False) -> RenderableType:
     """Return the answer, the ranking, the command of the best and, on request, the decision."""
-    trained = [each for each in trial.tried if each.errors.size]
-    parts = [
-        *opening(trial_answer(trial), about(trial), screen),
-        table_of(TITLES, map(trial_cells, trained), screen, gap=2, left={"change", "outcome"}),
-        Text(),
-    ]
+    parts = [*opening(trial_answer(trial), trial_about(trial), screen)]
+    parts += [table_of(TITLES, trial_table(trial), screen, gap=2, left={"change", "outcome"})]
+    if (command := winner_command(trial)) is not None:
+        use = ["Use it, or save the trained network by --apply FILE:"]
+        parts += [Text(), *bullets("What to do", use, screen, [command])]
     if left := not_tried(trial):
-        parts += [*bullets("Not tried", left, screen), Text()]
-    command = winner_command(trial)
-    if command is not None:
-        parts += [Text("Use it", style="bold"), Text(f" {command}", overflow="ignore"), Text()]
+        parts += [Text(), *bullets("Not tried", left, screen)]
     if explain:
-        parts += bullets("How it was decided", decision(trial), screen)
+        parts += [Text(), *bullets("How it was decided", decision(trial), screen)]
     return Group(*parts)
 
 
@@ -40,76 +36,69 @@ def not_tried(trial: Trial) -> list[str]:
     reasons: dict[str, list[str]] = {}
     for each in trial.tried:
         if not each.errors.size:
-            why = each.screened.why or "its training did not end"
-            reasons.setdefault(why, []).append(each.screened.candidate.name)
-    return [f"{'; '.join(names)}: {why}" for why, names in reasons.items()]
+            why = each.candidate.why or "its training did not end"
+            reasons.setdefault(why, []).append(each.candidate.name)
+    return [f"{'; '.join(names)}: {why}." for why, names in reasons.items()]
 
 
-def about(trial: Trial) -> str:
+def trial_about(trial: Trial) -> str:
     """Return in one line what was tried."""
-    settings, seeds = trial.plan.settings, trial.plan.seeds
+    settings = trial.plan.settings
     what = settings.data or f"{settings.task} task"
     return (
         f"{model_name(settings)}, {settings.hidden} hidden; {what}, {settings.steps} steps; "
-        f"{count(seeds, 'seed')}, {count(settings.updates, 'update')} each; errors in parts of the "
-        "baseline's"
+        f"{count(trial.plan.seeds, 'seed')}, {count(settings.updates, 'update')} each"
     )
 
 
 def trial_answer(trial: Trial) -> str:
     """Return what helps, and how much; or that nothing does."""
-    nothing = next(each for each in trial.tried if each.outcome is Outcome.REFERENCE)
-    winner = trial.winner
-    ended = "" if not trial.progress.interrupted else " of what ended before the interruption"
-    if not nothing.errors.size:
+    winner, ended = trial.winner, "" if not trial.progress.interrupted else " of what ended"
+    if not trial.nothing.errors.size:
         return "Interrupted before anything could be compared"
-    as_is = number(float(np.mean(nothing.errors)), 2)
+    as_is = f"error {number(float(np.mean(trial.nothing.errors)), 2)}"
     if winner is None:
         tried = sum(each.errors.size > 0 for each in trial.tried) - 1
-        return f"None of {count(tried, 'change')} helps{ended} (error {as_is} as it is)"
-    error = number(float(np.mean(winner.errors)), 2)
-    return f"{_capital(winner)} helps most{ended}: error {as_is} → {error}"
+        return f"None of {count(tried, 'change')}{ended} helps: {as_is} of the baseline's as it is"
+    name, error = winner.candidate.name, number(float(np.mean(winner.errors)), 2)
+    return f"{name[0].upper()}{name[1:]} helps most{ended}: {as_is} → {error} of the baseline's"
 
 
-def _capital(tried: Tried) -> str:
-    name = tried.screened.candidate.name
-    return name[0].upper() + name[1:]
-
-
-def trial_cells(tried: Tried) -> list[str]:
-    """Return the cells of a candidate under ``TITLES``."""
-
-    def reach(value: float) -> str:
-        return "all" if math.isinf(value) else number(value)
-
+def trial_table(trial: Trial) -> list[list[str]]:
+    """Return a row under ``TITLES`` for each candidate that was trained."""
     return [
-        tried.screened.candidate.name,
-        number(tried.screened.readout.score, 2),
-        number(float(np.mean(tried.errors)), 2),
-        " ".join(number(float(each), 2) for each in tried.errors),
-        " → ".join(map(reach, tried.reach)),
-        " → ".join(level(float(f"{each:.2g}")) for each in tried.rate),
-        str(tried.outcome),
+        [
+            each.candidate.name,
+            number(each.candidate.readout.score, 2),
+            number(float(np.mean(each.errors)), 2),
+            " ".join(number(float(error), 2) for error in each.errors),
+            reach_words(each),
+            " → ".join(level(float(f"{rate:.2g}")) for rate in each.rate),
+            str(each.outcome),
+        ]
+        for each in trial.tried
+        if each.errors.size
     ]
+
+
+def reach_words(tried: Tried) -> str:
+    """Return the memory horizon before and after training."""
+    return " → ".join("all" if math.isinf(each) else number(each) for each in tried.reach)
 
 
 def decision(trial: Trial) -> list[str]:
     """Return how candidates were chosen, and when one helps."""
-    told = trial.plan.told
-    by_score = (
-        f"The best R² is at least {EXPLAINED:g} and {BETTER_BY:g} above that of the network as it "
-        f"is, so the best {BEST} by R² were trained."
-        if told
-        else f"No R² is at least {EXPLAINED:g} and {BETTER_BY:g} above that of the network as it "
-        "is: nothing cheap can tell what helps, so every single change was trained."
-    )
+    best = f"at least {EXPLAINED:g} and {BETTER_BY:g} above that of the network as it is"
+    chosen = f"No R² is {best}: nothing cheap can tell what helps; every single change was trained."
+    if trial.plan.told:
+        chosen = f"The best R² is {best}, so the best by R², {BEST} at the most, were trained."
     fair = (
         "Each was trained with the seeds, batches, optimizer and number of updates of the network "
-        "as it is; errors are those of held-out sequences."
+        "as it is; errors are those of held-out sequences, in parts of the baseline's."
     )
     helps = (
         "A change helps only if its error is smaller with every seed and its logarithm, in the "
         f"mean, by more than {DEVIATIONS:g} standard deviations of the differences between seeds "
         f"(and {LEAST:.0%})."
     )
-    return [by_score, fair, helps]
+    return [chosen, fair, helps]
