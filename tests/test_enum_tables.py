@@ -24,6 +24,7 @@ ABSENT: Mapping[tuple[str, str], str] = {
 
 OPTIONAL: Mapping[str, str] = {
     "DRAWN_AGAIN": "the commands whose pictures are drawn by another command",
+    "REGIMES": "the choices of --fail-on that name regimes; shut and diverged name others",
     "_REMEDIES_ELSEWHERE": "the remedies that read otherwise for a network from a file",
 }
 """Tables of exceptions, which are asked with a default."""

@@ -134,8 +134,8 @@ def _saved(values: Mapping[str, Any], read_run: ReadRun, read_table: ReadTable) 
         batch, layers = run.evaluation, run.network if same(JUDGING_SETTINGS) else None
         held_out = None if batch.task_info.baseline is None else batch
         given = (None, settings, StageName.GIVEN)
-        drawn = settings.weights is None and settings.data is None
-        task = task_problem(settings.task, settings.steps, settings.delay) if drawn else None
+        of_task = settings.weights is None and settings.data is None
+        task = task_problem(settings.task, settings.steps, settings.delay) if of_task else None
         return Prepared(run.params, batch, held_out, *given, run.error, layers, problem=task)
     if settings.weights is not None:
         raise SettingError(
@@ -178,9 +178,7 @@ def _to_train(given: Prepared) -> Prepared:
     problem = recorded_problem(given.batch.batch, given.batch.task_info, settings.validation)
     streams = Streams.from_seed(settings.seed)
     fresh = problem.validate(streams.held_out, settings.held_out)
-    held_out = (
-        None if given.held_out is None else replace(given.batch, batch=fresh, initial_state=None)
-    )
+    held_out = given.held_out and replace(given.batch, batch=fresh, initial_state=None)
     task = problem if settings.updates or settings.floss else None
     ready = replace(given, held_out=held_out, problem=problem, task=task)
     if settings.start is StartName.GIVEN:
@@ -226,14 +224,10 @@ def readout_sources(prepared: Prepared) -> tuple[Source, Source]:
 
         def take(count: int) -> tuple[FloatArray, Targets] | None:
             nonlocal start
-            places = slice(start, start + min(count, at_once))
-            start = places.stop
+            places = slice(start, start := start + min(count, at_once))
+            own = None if first is None else first[places]
             some = batch.of(places)
-            return (
-                states(some, first if first is None else first[places])
-                if some.n_sequences
-                else None
-            )
+            return states(some, own) if some.n_sequences else None
 
         return take
 

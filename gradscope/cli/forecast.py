@@ -24,9 +24,7 @@ Budgets = Annotated[str, option("--budgets", BUDGETS_HELP, TRAINING, "LIST")]
 def forecast(
     call: Call, *, lags: Lags = LAGS, budgets: Budgets = BUDGETS, png: Figure = None
 ) -> None:
-    """Say for each lag and number of updates whether a network will learn it: yes, no or
-    undecided. Nothing is trained.
-    """
+    """Say which lags a network will learn, before any training."""
     call.place.prepare(figures=png)
     asked = sorted(set(parse_values("max_lag", lags, "--lags")))
     budget = sorted(set(parse_values("updates", budgets, "--budgets")))

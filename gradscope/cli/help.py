@@ -41,6 +41,14 @@ MOST_NEEDED: Mapping[str, tuple[str, ...]] = {
         *("file", "load", "data", "activation", "cell", "hidden", "init", "gain", "steps"),
         *("updates", "seed", "png", "output", "json"),
     ),
+    "try": (
+        *("file", "task", "data", "column", "targets", "readout", "start", "steps", "activation"),
+        *("cell", "budget", "seeds", "workers", "store", "explain", "apply", "png", "html", "json"),
+    ),
+    "forecast": (
+        *("lags", "budgets", "task", "data", "column", "activation", "cell", "hidden", "init"),
+        *("gain", "input_scale", "batch", "seed", "png", "output", "json"),
+    ),
     "check": (
         *("file", "data", "activation", "cell", "hidden", "steps", "layer", "batch_first"),
         *("seed", "output", "json"),

@@ -33,10 +33,10 @@ gradscope try --steps 100 --png try.png
 gradscope try model.pt --activation tanh --data x.npy --readout fc --targets y.npy
 gradscope try --data series.csv --column NAME --steps 50 --budget 10min
 """
-BUDGET_HELP = "Updates of each training, or minutes for all (as in 10min); default --updates."
+BUDGET_HELP = "Updates of each training, or minutes for all, as 10min."
 Budget = Annotated[str | None, option("--budget", BUDGET_HELP, TRAINING, "N|MINUTES")]
 Seeds = Annotated[int, option("--seeds", "Seeds of each candidate (default 3).", EXECUTION, "N")]
-STORE_HELP = "Where trainings are kept, and resumed from (default try.db)."
+STORE_HELP = "Where trainings are kept (default try.db)."
 StorePlace = Annotated[Path, option("--store", STORE_HELP, OUTPUT, "FILE")]
 Explain = Annotated[bool, option("--explain", "Say how the decision was made.", OUTPUT)]
 Apply = Annotated[
@@ -59,7 +59,7 @@ def trial(  # noqa: PLR0913 (each is a flag)
     explain: Explain = False,
     apply: Apply = None,
 ) -> None:
-    """Find which change makes a network learn: score the candidates, train the best, compare."""
+    """Find which change makes a network learn, by trying them."""
     call.place.prepare(apply, html, figures=png)
     minutes, updates = _budget(budget)
     from gradscope.analysis.prepare import resolve

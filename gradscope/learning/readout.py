@@ -61,7 +61,7 @@ def _moments(states: FloatArray, targets: FloatArray) -> FloatArray:
         return np.asarray(rows.T @ rows)
 
 
-def _fitted(fit: FloatArray, fresh: FloatArray, hidden: int) -> tuple[FloatArray, ...] | None:
+def _fitted(hidden: int, fit: FloatArray, fresh: FloatArray) -> tuple[FloatArray, ...] | None:
     """Fit w to the rows of the moments ``fit`` and measure it on the ``fresh`` ones: mean squared
     error, variance of the targets, squared correlation, all (K,); None where the state overflows.
     """
@@ -101,7 +101,7 @@ def readout_score(states: FloatArray, targets: FloatArray) -> FloatArray:
             "with 2 rows or more"
         )
     rows = np.array_split(states, 2), np.array_split(targets, 2)
-    fitted = _fitted(*map(_moments, *rows), states.shape[1])
+    fitted = _fitted(states.shape[1], *map(_moments, *rows))
     if fitted is None:
         return np.full(targets.shape[1], np.nan)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -129,7 +129,7 @@ def measure_readout(hidden: int, sources: Sequence[Source]) -> Readout:
                 return Readout(None, why)
             count = int(min(np.ceil((needed - rows) / per_sequence), 8 * count))
         halves.append(sums)
-    fitted = _fitted(*halves, hidden)
+    fitted = _fitted(hidden, *halves)
     if fitted is None:
         return Readout(None, "the state overflows")
     error, variance, _ = fitted
@@ -166,6 +166,6 @@ def memory_function(
             rows = np.stack(past, axis=2).reshape(-1, delays * inputs)
             sums = sums + _moments(ran.hidden[1:].reshape(-1, hidden), rows)
         halves.append(sums)
-    fitted = _fitted(*halves, hidden)
+    fitted = _fitted(hidden, *halves)
     explained = np.full(delays * inputs, np.nan) if fitted is None else fitted[2]
     return explained.reshape(delays, inputs)

@@ -22,6 +22,8 @@ COMMANDS = (
     "compare",
     "train",
     "spectrum",
+    "try",
+    "forecast",
     "inspect",
     "sweep",
     "export",

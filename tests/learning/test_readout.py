@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradscope import analyze
+from gradscope.analysis.analyze import analyze
 from gradscope.analysis.settings import Settings
+from gradscope.arrays import FloatArray
 from gradscope.data.batch import Targets
 from gradscope.errors import ShapeError
 from gradscope.learning.readout import Readout, measure_readout, memory_function, readout_score
@@ -84,16 +85,28 @@ def test_few_rows_give_no_number_but_the_reason() -> None:
 
 
 def test_a_state_that_overflows_gives_the_reason() -> None:
-    def source(count: int) -> tuple[np.ndarray, Targets]:
+    def source(count: int) -> tuple[FloatArray, Targets]:
         return np.full((3, count, 2), np.inf), Targets(np.zeros((3, count, 1)), np.ones(3, bool))
 
     assert measure_readout(2, (source, source)).why_null == "the state overflows"
 
 
+@pytest.mark.parametrize("size", [1e200, 1e300])
+def test_products_that_overflow_give_the_reason_and_no_warning(size: float) -> None:
+    def source(count: int) -> tuple[FloatArray, Targets]:
+        values = np.ones((3, count, 1))
+        return size * rng().standard_normal((3, count, 2)), Targets(values, np.ones(3, bool))
+
+    assert measure_readout(2, (source, source)).why_null == "the state overflows"
+    assert np.isnan(readout_score(np.full((9, 2), size), np.ones((9, 3)))).all()
+    doubling = initialize(rng(), (1, 4, 1), activation=ActivationName.IDENTITY, gain=1e3)
+    assert np.isnan(memory_function(doubling, 8, rng(), np.zeros(1), np.ones(1))).all()
+
+
 def test_constant_targets_give_the_reason() -> None:
     draw = rng()
 
-    def source(count: int) -> tuple[np.ndarray, Targets]:
+    def source(count: int) -> tuple[FloatArray, Targets]:
         values = np.ones((9, count, 1))
         return draw.standard_normal((9, count, 2)), Targets(values, np.ones(9, bool))
 
@@ -104,7 +117,7 @@ def test_steps_without_a_target_do_not_count() -> None:
     """A wrong value where nothing is wanted must not matter, in any sequence."""
     draw = rng()
 
-    def source(count: int) -> tuple[np.ndarray, Targets]:
+    def source(count: int) -> tuple[FloatArray, Targets]:
         states = draw.standard_normal((6, count, 2))
         held = draw.random((6, count)) < 0.5
         values = np.where(held[..., np.newaxis], states.sum(axis=2, keepdims=True), 1e6)

@@ -7,7 +7,7 @@ import pytest
 from gradscope.analysis.settings import Settings
 from gradscope.errors import SettingError
 from gradscope.learning.readout import Readout
-from gradscope.names import ErrorName, TaskName
+from gradscope.names import ActivationName, ErrorName, TaskName
 from gradscope.remedy.forecast import (
     FEW_UPDATES,
     SLACK,
@@ -83,7 +83,7 @@ def test_a_series_keeps_its_data() -> None:
 
 
 def test_a_sigmoid_net_does_not_reach_far() -> None:
-    sigmoid = Settings(activation="sigmoid", hidden=16, sequences=4)
+    sigmoid = Settings(activation=ActivationName.SIGMOID, hidden=16, sequences=4)
     near, far = forecast(sigmoid, [2, 30], [300])
     assert near.horizon is None or near.horizon >= 2
     assert far.answer(300) == (Answer.NO, Ground.HORIZON)

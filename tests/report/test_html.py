@@ -74,7 +74,7 @@ def analysis(tmp_path_factory: pytest.TempPathFactory) -> Analysis:
     series.write_text("\n".join(f"{np.sin(0.3 * t):.6f}" for t in range(120)))
     settings = gradscope.Settings(
         data=str(series), steps=12, hidden=6, sequences=3, batch=4, updates=3,
-        map=True, shares=True, spectrum=True, verify=True,
+        map=True, shares=True, spectrum=True, memory=True, verify=True,
     )  # fmt: skip
     found: Analysis = gradscope.analyze(settings)
     return found

@@ -11,7 +11,7 @@ import gradscope
 from gradscope.report.screen import SPELLED, Screen, printable, to_ascii
 
 PACKAGE = Path(gradscope.__file__).parent
-SHOWN = ("report", "cli", "study", "learning", "data", "diagnosis")
+SHOWN = ("report", "cli", "analysis", "remedy", "learning", "data", "diagnosis")
 NOT_FOR_TERMINALS = ("figures.py", "figures_panels.py", "figures_style.py", "html.py", "screen.py")
 
 

@@ -22,7 +22,7 @@ def named(value: object, *names: str) -> Document:
 
 
 def details_document(analysis: Analysis) -> Document:
-    """Return map, shares, spectrum and verification of the last stage, null where not asked for."""
+    """Return the measurements of the last stage, null where not asked for."""
     details, settings = analysis.details, analysis.settings
     memory = details.memory
     checked = details.verification
@@ -38,7 +38,11 @@ def details_document(analysis: Analysis) -> Document:
             "shares": details.shares and _shares(details.shares, settings.truncation_error),
             "spectrum": details.spectrum and _spectrum(details.spectrum, settings),
             "memory": memory
-            and {**named(memory, "delays", "capacity", "units"), "r_squared": memory.explained},
+            and {
+                **named(memory, "delays", "capacity", "units"),
+                "r_squared": memory.explained,
+                "null_because": "the state overflows",
+            },
             "verification": verification,
         }
     )

@@ -6,7 +6,7 @@ import numpy as np
 
 from gradscope.analysis.details import Memory, Spectrum
 from gradscope.analysis.results import Analysis
-from gradscope.arrays import LN_10
+from gradscope.arrays import LN_10, plain
 from gradscope.jacobians.lag_map import LagMap
 from gradscope.jacobians.shares import GradientShares
 from gradscope.report.documents.rows import SHARED, median_map
@@ -77,7 +77,7 @@ def memory_panel(axes: "Axes", analysis: Analysis, memory: Memory) -> None:
     required = analysis.last.verdict.required_lag
     if required is not None and required <= memory.delays[-1]:
         axes.axvline(required, color=ORANGE, linewidth=2.0, label=f"needed: {steps(required)}")
-    total = f"sum {number(memory.capacity)}, of {memory.units} units"
+    total = f"sum {number(plain(memory.capacity))}, of {memory.units} units"
     style.write(
         axes, total, (memory.delays[-1], axes.get_ylim()[1]), (-4, -4), ha="right", va="top"
     )

@@ -173,6 +173,8 @@ def shares_caption(analysis: Analysis, shares: GradientShares) -> str:
 
 def memory_caption(_: Analysis, memory: Memory) -> str:
     """Say how many units' worth of past inputs can be read out."""
+    if np.isnan(memory.capacity):
+        return "The state overflows, so nothing is known of what can be read out of it."
     return (
         f"Of independent inputs of the same mean and variance {number(memory.capacity)} values of "
         f"the past {steps(memory.delays.size)} can be read linearly out of {memory.units} units "
