@@ -46,7 +46,7 @@ NETWORK_SETTINGS = settings_of(Group.NETWORK)
 SEQUENCE_SETTINGS = settings_of(Group.SEQUENCES)
 JUDGING_SETTINGS = settings_of(Group.JUDGING)
 
-OF_TRAINING = ("validation",)
+OF_TRAINING = ("validation", *settings_of(Group.TRAINING))
 OF_SCRATCH = (*OF_TRAINING, "init", "input_scale", "center_bias")
 """Settings of a drawn network that a file's has, too, where it is trained, or drawn anew."""
 

@@ -90,6 +90,13 @@ CLOSER_TERMS = (
     "nats per time constant τ",
     "leak",
     "forget bias",
+    "memory capacity",
+    "forecast",
+    "try",
+    "flossing",
+    "Ω",
+    "chrono biases",
+    "keep bias",
 )
 """What the page of ``spectrum`` and the closer looks of ``analyze`` speak of."""
 

@@ -108,7 +108,7 @@ ROWS = (
           "spectra_panels", "documents.rows.singular_rows", needs="spectrum"),
     Panel("shares", "The gradient by lag",
           "spectra_panels", "documents.rows.share_rows", needs="shares"),
-    Panel("memory", "How much of past inputs can be read out, by delay",
+    Panel("memory", "Past inputs that can be read out",
           "spectra_panels", "documents.rows.memory_rows", needs="memory", term="memory function"),
     Panel("lyapunov", "Lyapunov exponents",
           "spectra_panels", "documents.rows.lyapunov_rows", needs="spectrum"),

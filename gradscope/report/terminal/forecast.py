@@ -55,7 +55,8 @@ def forecast_page(
     said = [WORDS[ground] for ground in Ground if ground in grounds]
     if any(each.up_to for each in found):
         said.append(
-            f"Many sequences need less than the lag: beyond {FEW_UPDATES} updates the answer is never no."
+            "Many sequences need less than the lag: beyond "
+            f"{FEW_UPDATES} updates the answer is never no."
         )
     about = f"{forecast_about(settings)}; answers by number of updates"
     table = table_of(titles, rows, screen, gap=2)
