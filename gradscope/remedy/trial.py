@@ -7,6 +7,7 @@ of the updates, and judged on held-out sequences. Shorter ones choose wrongly (`
 """
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -21,10 +22,8 @@ from gradscope.analysis.settings import Settings
 from gradscope.arrays import FloatArray
 from gradscope.errors import GradscopeError, SettingError
 from gradscope.learning.readout import EXPLAINED, measure_readout
-from gradscope.names import CellName
 from gradscope.progress import tracked
 from gradscope.remedy.candidates import Candidate, candidates
-from gradscope.sweep.cell import run_cell
 from gradscope.sweep.executors import Workers
 from gradscope.sweep.grid import Cell, Grid, make_plan
 from gradscope.sweep.query import read_rows
@@ -167,17 +166,21 @@ def seconds_of(plan: TrialPlan) -> tuple[float, float]:
     """Return the seconds, in this process, that all trainings take but for their updates, and that
     one update of each takes, from trying a few of each kind of cell.
     """
-    took: dict[CellName, FloatArray] = {}
-    for cell in tracked(plan.cells, "timing"):
-        if cell.settings.cell not in took:
-            at = [time.perf_counter()]
-            for few in (1, 1 + FEW):
-                run_cell(replace(cell, settings=cell.settings.with_changes({"updates": few})))
-                at.append(time.perf_counter())
-            one, more = np.diff(at)
-            took[cell.settings.cell] = np.array([one, max(more - one, 0.0) / FEW])
-    once, each = np.sum([took[cell.settings.cell] for cell in plan.cells], axis=0).tolist()
+    cells = [cell.settings for cell in plan.cells]
+    kinds = {each.cell: each for each in cells}
+    took = {cell: _seconds(each) for cell, each in tracked(kinds.items(), "timing", len(kinds))}
+    once, each = (sum(took[each.cell][i] for each in cells) for i in (0, 1))
     return once, each
+
+
+def _seconds(settings: Settings) -> tuple[float, float]:
+    at = [time.perf_counter()]
+    watch = lambda *_: at.append(time.perf_counter())  # noqa: E731 (one line)
+    with suppress(GradscopeError):
+        few = settings.with_changes({"updates": FEW})
+        analyze(few, watch=watch, readout=False, advise=False)
+    each = (at[-1] - at[1]) / max(len(at) - 2, 1) if at[1:] else 0.0
+    return max(time.perf_counter() - at[0] - FEW * each, 0.0), each
 
 
 def run_trial(

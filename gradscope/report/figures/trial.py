@@ -1,10 +1,10 @@
-"""The picture of ``try``: errors of each candidate, seeds as dots, its reach beside them."""
+"""The picture of ``try``: errors of each candidate, seeds as dots, its reach beside its name."""
 
 import numpy as np
 
 from gradscope.remedy.trial import Outcome, Trial
 from gradscope.report.figures import style
-from gradscope.report.figures.style import BLUE, GREY, INK, Look
+from gradscope.report.figures.style import BLUE, GREY, INK
 from gradscope.report.terminal.trial import reach_words, trial_about, trial_answer
 
 COLORS = dict.fromkeys(Outcome, GREY) | {Outcome.HELPS: BLUE, Outcome.REFERENCE: INK}
@@ -14,20 +14,18 @@ def trial_picture(trial: Trial, suffix: str) -> bytes:
     """Return the errors of all that was trained, best at the top, as the bytes of a picture."""
     trained = [each for each in trial.tried if each.errors.size]
     figure = style.new_page(trial_answer(trial), trial_about(trial))
-    axes = figure.add_axes((0.26, 0.1, 0.7, 0.76))
+    axes = figure.add_axes((0.26, 0.1, 0.7, 0.78))
     every = np.concatenate([np.ones(1), *(each.errors for each in trained)])
     edge = 1.05 * float(np.max(every[np.isfinite(every)]))
-    look: Look = {"xycoords": ("axes fraction", "data"), "ha": "right", "va": "center"}
     for place, each in enumerate(trained):
         color, drawn = COLORS[each.outcome], np.minimum(each.errors, edge)
         axes.plot(drawn, np.full(drawn.size, place), "o", color=color, markersize=8, alpha=0.55)
         axes.plot(np.mean(drawn), place, "|", color=color, markersize=30, markeredgewidth=3.5)
-        said = f"{each.outcome}; reach {reach_words(each)}"
-        style.write(axes, said, (1.0, place + 0.28), color=GREY, **look)
     if trial.nothing.errors.size:
         axes.axvline(float(np.mean(np.minimum(trial.nothing.errors, edge))), color=INK)
     style.dress(axes, "held-out error, in parts of the baseline's (dots: seeds; bars: means)", "")
-    axes.set_yticks(range(len(trained)), [each.candidate.name for each in trained])
+    words = [f"{t.candidate.name}\n{t.outcome}; reach {reach_words(t)}" for t in trained]
+    axes.set_yticks(range(len(trained)), words)
     axes.set_xlim(0.0, edge * 1.02)
     axes.set_ylim(len(trained) - 0.5, -0.5)
     settings = trial.plan.settings.as_dict()

@@ -20,7 +20,7 @@ TITLES = ("change", "R²", "error", "by seed", "reach", "rate", "outcome")
 def trial_page(trial: Trial, screen: Screen, *, explain: bool = False) -> RenderableType:
     """Return the answer, the ranking, the command of the best and, on request, the decision."""
     parts = [*opening(trial_answer(trial), trial_about(trial), screen)]
-    parts += [table_of(TITLES, trial_table(trial), screen, gap=2, left={"change", "outcome"})]
+    parts += [table_of(TITLES, trial_table(trial), screen, gap=1, left={"change", "outcome"})]
     if (command := winner_command(trial)) is not None:
         use = ["Use it, or save the trained network by --apply FILE:"]
         parts += [Text(), *bullets("What to do", use, screen, [command])]
@@ -73,7 +73,7 @@ def trial_table(trial: Trial) -> list[list[str]]:
             number(float(np.mean(each.errors)), 2),
             " ".join(number(float(error), 2) for error in each.errors),
             reach_words(each),
-            " → ".join(level(float(f"{rate:.2g}")) for rate in each.rate),
+            " → ".join(level(round(rate, 2)) for rate in each.rate),
             str(each.outcome),
         ]
         for each in trial.tried
