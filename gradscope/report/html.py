@@ -28,14 +28,7 @@ from gradscope.report.provenance.recipe import command_line
 from gradscope.report.provenance.records import provenance_text, settings_to_toml
 from gradscope.report.screen import printable
 from gradscope.report.terminal import analysis as terminal
-from gradscope.report.terminal.trial import (
-    TITLES,
-    decision,
-    not_tried,
-    trial_about,
-    trial_answer,
-    trial_table,
-)
+from gradscope.report.terminal import trial as trial_words
 from gradscope.report.words import headline as words
 from gradscope.report.words.captions import verification_sentences
 from gradscope.report.words.numbers import power_of_ten, steps
@@ -79,15 +72,17 @@ def analysis_html(analysis: Analysis) -> str:
 def trial_html(trial: Trial) -> str:
     """Return what came of a trial as HTML."""
     picture = data_url("image/svg+xml", trial_picture(trial, ".svg"))
-    command, left, answer = winner_command(trial), not_tried(trial), trial_answer(trial)
+    command, left = winner_command(trial), trial_words.not_tried(trial)
+    answer, about = trial_words.trial_answer(trial), trial_words.trial_about(trial)
+    ranking = _table(trial_words.TITLES, trial_words.trial_table(trial))
     sections = [
         _section("errors", "Errors", f'<img src="{picture}" alt="{escape(answer)}">'),
-        _section("ranking", "Ranking", _table(TITLES, trial_table(trial))),
+        _section("ranking", "Ranking", ranking),
         _section("left", "Not tried", bullet_list(left)) if left else "",
         _section("use", "Use it", bullet_list([""], [command])) if command else "",
-        _section("decision", "How it was decided", bullet_list(decision(trial))),
+        _section("decision", "How it was decided", bullet_list(trial_words.decision(trial))),
     ]
-    return _page(answer, trial_about(trial), trial.plan.settings, sections)
+    return _page(answer, about, trial.plan.settings, sections)
 
 
 def _page(title: str, subject: str, settings: Settings, sections: Iterable[str]) -> str:

@@ -19,7 +19,7 @@ MEASURED = (
 
 def trial_command(settings: Settings, candidate: Candidate) -> str:
     """Return the command that trains a candidate with the first seed."""
-    return command_line(settings.with_changes(candidate.changes), said=candidate.changes)
+    return command_line(settings.with_changes(candidate.changes))
 
 
 def winner_command(trial: Trial) -> str | None:
