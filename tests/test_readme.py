@@ -6,6 +6,7 @@ from tests.readme import README, renewed
 
 MAX_LINES = 450
 SECTIONS = (
+    "What would help?",
     "Is my network sick?",
     "Your own network",
     "Sweeps",

@@ -6,7 +6,7 @@ the noise; N² is the sum of the variances of g over batches.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -19,19 +19,13 @@ STANDARD_ERRORS = 2.0
 """Above the measured S² in its upper bound (convention: about 97 %)."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class SignalToNoise:
-    """S²/N² of one batch, and the same with S² at its upper bound; ``squared`` may be negative."""
-
-    squared: float
-    squared_upper: float
-
-
-def signal_to_noise(params: Cell, batches: Sequence[Batch]) -> SignalToNoise:
-    """Return S²/N² of a network over three batches or more, of two sequences or more each.
+@np.errstate(over="ignore", invalid="ignore")
+def signal_to_noise(params: Cell, batches: Sequence[Batch]) -> tuple[float, float]:
+    """Return S²/N² of a network over three batches or more, of two sequences or more each (it may
+    be negative), and the same with S² at its upper bound.
 
     The standard error of S² is that of the jackknife over batches. Infinite where g has no
-    variance, 0 where it is 0 besides.
+    variance, 0 where it is 0 besides, NaN where it overflows.
     """
     true, signals = [], []
     for batch in batches:
@@ -51,9 +45,8 @@ def signal_to_noise(params: Cell, batches: Sequence[Batch]) -> SignalToNoise:
     without = (products.sum() - 2.0 * products.sum(axis=1)) / ((count - 1) * (count - 2))
     error = np.sqrt((count - 1) * np.mean(np.square(without - squared)))
     if noise == 0.0:
-        most = np.inf if squared else 0.0
-        return SignalToNoise(most, most)
-    return SignalToNoise(float(squared / noise), float((squared + STANDARD_ERRORS * error) / noise))
+        return (np.inf,) * 2 if squared else (0.0,) * 2
+    return float(squared / noise), float((squared + STANDARD_ERRORS * error) / noise)
 
 
 def _of_others(targets: Targets) -> Targets:

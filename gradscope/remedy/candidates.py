@@ -7,6 +7,7 @@ from math import log
 from typing import Any
 
 from gradscope.analysis.results import Analysis
+from gradscope.analysis.settings import Settings
 from gradscope.diagnosis.remedies import GATED
 from gradscope.learning.readout import Readout
 from gradscope.names import ActivationName, CellName, InitializerName, StartName
@@ -46,14 +47,14 @@ class Candidate:
     why: str = ""
 
 
-def candidates(analysis: Analysis) -> tuple[Candidate, ...]:
-    """Return what may help the network of an analysis, "nothing" first: single changes, then pairs
-    of those whose R² can be told, ``MOST`` in all.
+def candidates(settings: Settings, untrained: Analysis) -> tuple[Candidate, ...]:
+    """Return what may help a network, "nothing" first: single changes, then pairs of those whose R²
+    can be told, ``MOST`` in all. ``untrained`` is its analysis, which has the advice.
     """
-    settings: Mapping[str, Any] = analysis.settings.as_dict()
-    seen, single = [settings], []
-    for each in _single(analysis):
-        if (changed := {**settings, **each.changes}) not in seen:
+    own, single = settings.as_dict(), []
+    seen = [own]
+    for each in _single(settings, untrained):
+        if (changed := {**own, **each.changes}) not in seen:
             seen.append(changed)
             single.append(each)
     pairs = (
@@ -65,12 +66,11 @@ def candidates(analysis: Analysis) -> tuple[Candidate, ...]:
     return (nothing, *single, *pairs)[:MOST]
 
 
-def _single(analysis: Analysis) -> Iterator[Candidate]:
+def _single(settings: Settings, untrained: Analysis) -> Iterator[Candidate]:
     """Yield other weights to start from, another φ, gates that keep the state as long as the lag
     asks for, the advice, other ways to train. Weights that are given stay.
     """
-    settings = analysis.settings
-    lag = max(analysis.last.verdict.required_lag or settings.steps, 2)
+    lag = max(untrained.last.verdict.required_lag or settings.steps, 2)
     keep, vanilla = float(f"{log(lag):.4g}"), settings.cell is CellName.ELMAN
     if settings.start is not StartName.GIVEN:
         for factor in SMALLER:
@@ -90,7 +90,7 @@ def _single(analysis: Analysis) -> Iterator[Candidate]:
                 yield Candidate(f"{cell.upper()}, keep bias {keep:.2g}", gated, source)
             chrono = {**GATED, "cell": CellName.LSTM, "chrono": lag}
             yield Candidate("LSTM, chrono biases", chrono, CHRONO)
-    for each in analysis.remedies:
+    for each in untrained.remedies:
         if each.changes:
             name = str(each.code).replace("-", " ")
             yield Candidate(name, each.changes, "the advice of analyze")

@@ -147,7 +147,7 @@ def _expectation(settings: Settings, budgets: tuple[int, ...]) -> Expectation:
         streams, network = Streams.from_seed(settings.seed), prepared.network
         noisy = partial(with_noise, settings.noise, streams.training_noise, network)
         drawn = (problem.draw(streams.training, settings.batch) for _ in range(BATCHES))
-        squared = signal_to_noise(network, [*map(noisy, drawn)]).squared_upper
+        squared = signal_to_noise(network, [*map(noisy, drawn)])[1]
     readout = analysis.readout or Readout(None, "there are no targets")
     of = (lag, settings.steps, horizon, readout, squared)
     return Expectation(*of, analysis.task_info.lag_is_longest, analysis.task_info.error, budgets)

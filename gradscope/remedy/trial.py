@@ -136,7 +136,9 @@ def plan_trial(settings: Settings, seeds: int = SEEDS) -> TrialPlan:
     if settings.weights is None and settings.data is None:
         settings = settings.with_changes({"held_out": max(settings.held_out, HELD_OUT)})
     before = analyze(settings.with_changes({"updates": 0, "floss": 0}), readout=False)
-    nothing, *others = (_scored(each, settings) for each in tracked(candidates(before), "scores"))
+    nothing, *others = (
+        _scored(each, settings) for each in tracked(candidates(settings, before), "scores")
+    )
     sound = sorted((each for each in others if not each.why), key=_score, reverse=True)
     told = bool(sound) and _score(sound[0]) >= max(EXPLAINED, _score(nothing) + BETTER_BY)
     better = [each for each in sound[:BEST] if _score(each) > _score(nothing)]

@@ -22,7 +22,7 @@ def forecast_document(found: Sequence[Expectation], settings: Settings) -> Docum
             "readout_score": each.readout.score,
             "readout_null_because": each.readout.why_null,
             "squared_signal_to_noise_upper": plain(each.squared_signal),
-            "signal_null_because": "the lag lies beyond the memory horizon, or no noise",
+            "signal_null_because": "beyond the memory horizon, without noise, or an overflow",
             "answers": [
                 {
                     **dict(zip(OF_ANSWER, (n, *map(str, each.answer(n))), strict=True)),

@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 from rich.text import Text
 
 from gradscope.analysis.settings import Settings
+from gradscope.arrays import plain
 from gradscope.remedy.forecast import (
     FEW_UPDATES,
     SLACK,
@@ -46,7 +47,7 @@ def forecast_page(
             str(each.lag),
             f">{each.steps}" if each.horizon is None else str(each.horizon),
             number(each.readout.score, 2),
-            number(each.squared_signal, 2),
+            number(plain(each.squared_signal), 2),
             *(SHORT[each.answer(n)[0]] for n in updates),
         ]
         for each in found
