@@ -25,6 +25,7 @@ EDGES = [
     ([0.85, 0.86, 0.9001], [0.9, 0.9, 0.9], Outcome.NO_HELP),
     ([0.999, 0.999, 0.999], [1.0, 1.0, 1.0], Outcome.NO_HELP),
     ([0.1, 0.9, 0.95], [1.0, 1.0, 1.0], Outcome.NO_HELP),
+    ([0.5] * 6 + [1.0], [0.99] * 7, Outcome.NO_HELP),
     ([np.inf, np.inf, np.inf], [1.0, 1.0, 1.0], Outcome.NO_HELP),
     ([0.5, 0.5, 0.5], [np.inf, np.inf, np.inf], Outcome.HELPS),
     ([1.2, 1.2, 1.2], [np.inf, np.inf, np.inf], Outcome.NO_HELP),
