@@ -16,7 +16,7 @@ from gradscope.analysis.settings import Settings
 from gradscope.errors import GradscopeError
 from gradscope.learning.readout import memory_function
 from gradscope.model.initializers import initialize
-from gradscope.remedy.forecast import Answer, Expectation, forecast, settings_by_lag
+from gradscope.remedy.forecast import Answer, Expectation, forecast, settings_for
 from tests.benchmarks.advice.rows import Row, at_least
 
 LEARNED = 0.5
@@ -67,8 +67,8 @@ def trained(task: str, answer: Answer, count: int) -> Iterator[tuple[Expectation
             continue
         if found.answer(updates)[0] is not answer:
             continue
-        (made,) = settings_by_lag(settings, [lag])
-        error = analyze(made.with_changes({"updates": updates}), readout=False).relative_error
+        made = settings_for(settings, lag).with_changes({"updates": updates})
+        error = analyze(made, readout=False).relative_error
         count -= 1
         yield found, updates, np.inf if error is None else error
 

@@ -65,7 +65,7 @@ def regret(number: int) -> float:
     network = FAILING[number % len(FAILING)]
     settings = Settings(hidden=64, steps=60, delay=30, seed=10 * number, **network)
     plan = plan_trial(settings, 2)
-    everything = replace(plan, screened=tuple(replace(each, why="") for each in plan.screened))
+    everything = replace(plan, candidates=tuple(replace(each, why="") for each in plan.candidates))
     with TemporaryDirectory() as folder:
         store = Path(folder) / "try.db"
         chosen, best = run_trial(plan, store), run_trial(everything, store)
@@ -74,8 +74,7 @@ def regret(number: int) -> float:
 
 def taken(trial: Trial) -> Tried:
     """Return what a person then uses: the winner, or the network as it is."""
-    as_is = next(each for each in trial.tried if not each.screened.candidate.parts)
-    return trial.winner or as_is
+    return trial.winner or trial.nothing
 
 
 def mean_error(tried: Tried) -> float:
@@ -88,7 +87,7 @@ def promised_again(settings: Settings) -> Iterator[bool]:
     found = try_remedies(settings)
     for each in found.tried:
         if each.outcome == "helps":
-            changed = settings.with_changes(each.screened.candidate.changes)
+            changed = settings.with_changes(each.candidate.changes)
             yield error_with(changed) < error_with(settings)
 
 
