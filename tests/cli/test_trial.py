@@ -14,7 +14,7 @@ import pytest
 from gradscope.analysis.analyze import analyze
 from gradscope.analysis.prepare import prepare
 from gradscope.remedy import trial
-from gradscope.sweep import run as sweep_run
+from gradscope.sweep.cell import run_cell
 
 Call = Callable[..., subprocess.CompletedProcess[str]]
 SMALL = ("--hidden", "8", "--steps", "12", "--delay", "6", "--sequences", "4", "--seeds", "2")
@@ -128,7 +128,7 @@ def test_what_cannot_be_tried_is_one_line(call: Call, words: tuple[str, ...]) ->
 
 
 def test_ctrl_c_keeps_what_ended(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    run_cell, ran = sweep_run.run_cell, []
+    ran: list[str] = []
 
     def interrupting(cell: Any) -> Any:
         ran.append(cell.key)
@@ -136,7 +136,7 @@ def test_ctrl_c_keeps_what_ended(call: Call, monkeypatch: pytest.MonkeyPatch) ->
             raise KeyboardInterrupt
         return run_cell(cell)
 
-    monkeypatch.setattr(sweep_run, "run_cell", interrupting)
+    monkeypatch.setattr("gradscope.sweep.run.run_cell", interrupting)
     done = call(*TRY, "--json")
     assert done.returncode == 130
     found = json.loads(done.stdout)

@@ -16,6 +16,7 @@ from gradscope.analysis.settings import Settings
 from gradscope.errors import GradscopeError
 from gradscope.learning.readout import memory_function
 from gradscope.model.initializers import initialize
+from gradscope.names import ActivationName
 from gradscope.remedy.forecast import Answer, Expectation, forecast, settings_for
 from tests.benchmarks.advice.rows import Row, at_least
 
@@ -76,5 +77,5 @@ def trained(task: str, answer: Answer, count: int) -> Iterator[tuple[Expectation
 def capacity(seed: int) -> float:
     """Return the memory capacity of a linear network of 16 units."""
     rng = np.random.default_rng(seed)
-    linear = initialize(rng, (1, 16, 1), activation="identity", gain=0.9)
+    linear = initialize(rng, (1, 16, 1), activation=ActivationName.IDENTITY, gain=0.9)
     return float(memory_function(linear, 80, rng, np.zeros(1), np.ones(1)).sum())
