@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = """\
 gradscope try --steps 100 --png try.png
-gradscope try model.pt --activation tanh --data x.npy --readout fc --targets y.npy
-gradscope try --data series.csv --column NAME --steps 50 --budget 10min
+gradscope try --data series.csv --column NAME --steps 50 --budget 100
+gradscope try model.keras --data x.npy --readout dense --targets y.npy --budget 10min
 """
 BUDGET_HELP = "Updates of each training, or minutes for all, as 10min."
 Budget = Annotated[str | None, option("--budget", BUDGET_HELP, TRAINING, "N|MINUTES")]

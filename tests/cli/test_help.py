@@ -220,7 +220,10 @@ def test_every_example_runs(
         done = subprocess.run(
             ["/bin/sh", "-c", f"{line} --force" if replaces else line],
             cwd=inputs,
-            env={**variables, **(FEW_UPDATES if re.search(r"compare --|train ", line) else {})},
+            env={
+                **variables,
+                **(FEW_UPDATES if re.search(r"compare --|train |try --", line) else {}),
+            },
             capture_output=True,
             encoding="utf-8",
             check=False,
