@@ -14,7 +14,7 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.data.batch import Targets
 from gradscope.errors import ShapeError
-from gradscope.model.cells import Cell
+from gradscope.model.cells import Cell, largest
 from gradscope.model.trajectory import unroll
 from gradscope.notebook_repr import CompactRepr
 
@@ -37,8 +37,8 @@ sum over many delays scatters more than each."""
 MAX_STEPS = 1_000_000
 """Most steps, over all sequences of a half, that a score may take."""
 
-STATES_AT_ONCE = 2**22
-"""Numbers of hidden states behind a memory function that are held at once: 32 MB."""
+STATES_AT_ONCE, MAX_READ = 2**22, 1e140
+"""Numbers of hidden states held at once (32 MB); the size from which on they count as overflow."""
 
 Source = Callable[[int], tuple[FloatArray, Targets] | None]
 """Returns hidden states (T,B,H) after each step and targets of at most so many further sequences,
@@ -96,8 +96,8 @@ def _fit(fitted: _Moments, fresh: _Moments, hidden: int) -> _Fit:
     """Fit w to the rows of ``fitted`` and measure it on those of ``fresh``."""
     inside, outside = fitted.covariance, fresh.covariance
     states, cross = inside[:hidden, :hidden], inside[:hidden, hidden:]
-    largest = max(float(np.linalg.eigvalsh(states)[-1]), np.finfo(np.float64).tiny)
-    weights = np.linalg.solve(states + RIDGE * largest * np.eye(hidden), cross)
+    ridge = RIDGE * max(float(np.linalg.eigvalsh(states)[-1]), np.finfo(np.float64).tiny)
+    weights = np.linalg.solve(states + ridge * np.eye(hidden), cross)
     variance = np.diagonal(outside)[hidden:]
     predicted = np.einsum("ik,ij,jk->k", weights, outside[:hidden, :hidden], weights)
     covariance = np.einsum("ik,ik->k", weights, outside[:hidden, hidden:])
@@ -141,7 +141,7 @@ def measure_readout(hidden: int, sources: Sequence[Source]) -> Readout:
                 return Readout(None, f"{half.rows:,} rows of targets where {needed:,} are needed")
             states, targets = found
             held = np.broadcast_to(targets.held, states.shape[:2])
-            if not np.isfinite(states).all():
+            if not largest(states) < MAX_READ:
                 return Readout(None, "the state overflows")
             half.add(states[held], targets.values[held])
             per_sequence = held.sum() / held.shape[1]
@@ -164,7 +164,7 @@ def memory_function(
     with each x_{t−d}, d = 0 … delays − 1, of inputs N(mean, scale²) independent of one another.
 
     The rows start where twice as many steps have passed as there are delays, and those that it is
-    measured on follow those of the fit. ``mean`` and ``scale`` are (D,).
+    measured on follow those of the fit; 0 if the state overflows. ``mean`` and ``scale`` are (D,).
     """
     inputs, hidden = params.sizes[:2]
     at_once = max(STATES_AT_ONCE // (MEMORY_SEQUENCES * hidden), 1)
@@ -179,6 +179,8 @@ def memory_function(
             white = np.concatenate([white[-delays:], drawn])
             ran = unroll(params, mean + scale * drawn, state)
             state = ran.states[-1]
+            if not largest(ran.hidden) < MAX_READ:
+                return np.zeros((delays, inputs))
             past = [white[delays - d : delays - d + count] for d in range(delays)]
             rows = np.stack(past, axis=2).reshape(-1, delays * inputs)
             half.add(ran.hidden[1:].reshape(-1, hidden), rows)

@@ -38,7 +38,12 @@ def details_document(analysis: Analysis) -> Document:
             "shares": details.shares and _shares(details.shares, settings.truncation_error),
             "spectrum": details.spectrum and _spectrum(details.spectrum, settings),
             "memory": memory
-            and {**named(memory, "delays", "capacity", "units"), "r_squared": memory.explained},
+            and {
+                **named(memory, "delays", "capacity", "units", "sensitivity", "steps_for_half"),
+                "r_squared": memory.explained,
+                "sharp": memory.sharp(analysis.last.verdict.regime),
+                "null_because": fields.OVERFLOWS,
+            },
             "verification": verification,
         }
     )

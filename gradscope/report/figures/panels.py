@@ -110,6 +110,8 @@ ROWS = (
           "spectra_panels", "documents.rows.share_rows", needs="shares"),
     Panel("memory", "How much of past inputs can be read out, by delay",
           "spectra_panels", "documents.rows.memory_rows", needs="memory", term="memory function"),
+    Panel("sensitivity", "The price of memory: how sensitive the state is to the parameters",
+          "spectra_panels", "documents.rows.sensitivity_rows", needs="memory"),
     Panel("lyapunov", "Lyapunov exponents",
           "spectra_panels", "documents.rows.lyapunov_rows", needs="spectrum"),
     Panel("eigenvalues", "Eigenvalues of W and of J_t",

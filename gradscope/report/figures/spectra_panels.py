@@ -84,6 +84,16 @@ def memory_panel(axes: "Axes", analysis: Analysis, memory: Memory) -> None:
     style.legend(axes)
 
 
+def sensitivity_panel(axes: "Axes", _: Analysis, memory: Memory) -> None:
+    """Draw E‖∂h_T/∂θ‖² by how many last steps θ changes at, for all of θ and for W."""
+    style.dress(axes, "last steps that change", r"$E\,\Vert\partial h_T/\partial\theta\Vert^2$")
+    for name, label, line in (("norm", "U, W and b", "-"), ("recurrent_weights", "W alone", "--")):
+        squares = memory.sensitivity[name]
+        axes.semilogy(memory.delays + 1, squares, line, color=BLUE, label=label)
+    axes.axvline(memory.steps_for_half, color=GREEN, linestyle="-.", label="half of it")
+    style.legend(axes)
+
+
 def _mark_truncation(axes: "Axes", length: int | None, analysis: Analysis) -> None:
     if length is None:
         return

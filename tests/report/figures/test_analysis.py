@@ -162,19 +162,20 @@ def test_pyplot_is_never_imported() -> None:
 
 @cache
 def closely(activation: ActivationName) -> Analysis:
-    snapshots = {"map": True, "shares": True, "spectrum": True}
+    snapshots = {"map": True, "shares": True, "spectrum": True, "memory": True}
     return analysis_of(activation=activation, steps=60, updates=20, **snapshots)
 
 
 @pytest.fixture(scope="module")
 def looked_at_closely() -> Analysis:
-    return analysis_of(map=True, shares=True, spectrum=True)
+    return analysis_of(map=True, shares=True, spectrum=True, memory=True)
 
 
 @pytest.mark.parametrize("cell", list(CellName))
 def test_no_text_of_the_whole_report_covers_another_or_runs_off_the_page(cell: CellName) -> None:
     # With legends as long as they come: 200 updates, and every look that there is.
-    snapshots = {"map": True, "shares": True, "spectrum": True, "verify": True}
+    looks = ("map", "shares", "spectrum", "memory", "verify")
+    snapshots = dict.fromkeys(looks, True)
     analysis = analysis_of(cell=cell, hidden=4, steps=60, updates=100, clip_norm=1.0, **snapshots)
 
     assert clashes(analysis_figure(analysis)) == []
