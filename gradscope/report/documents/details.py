@@ -39,10 +39,10 @@ def details_document(analysis: Analysis) -> Document:
             "spectrum": details.spectrum and _spectrum(details.spectrum, settings),
             "memory": memory
             and {
-                **named(memory, "delays", "capacity", "units", "sensitivity", "steps_for_half"),
+                **named(memory, "delays", "capacity", "units", "steps_for_half"),
                 "r_squared": memory.explained,
                 "sharp": memory.sharp(analysis.last.verdict.regime),
-                "null_because": fields.OVERFLOWS,
+                "sensitivity": {**memory.sensitivity, "null_because": fields.OVERFLOWS},
             },
             "verification": verification,
         }

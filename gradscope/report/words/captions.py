@@ -185,8 +185,8 @@ def sensitivity_caption(analysis: Analysis, memory: Memory) -> str:
     found, sharp = memory.sensitivity["norm"], memory.sharp(analysis.last.verdict.regime)
     remedy = " Carried far and therefore sharp: reparametrize or lower the learning rate."
     return (
-        f"E‖∂h_T/∂θ‖² is {number(found[-1])} where the parameters change at {steps(found.size)}, "
-        f"{number(found[0])} at the last alone; half of it comes within "
+        f"The mean ‖∂h_T/∂θ‖² is {number(found[-1])} where θ changes at {steps(found.size)}, "
+        f"{number(found[0])} where at the last alone; half of it comes within "
         f"{steps(memory.steps_for_half)}.{remedy if sharp else ''}"
     )
 
