@@ -67,7 +67,7 @@ def parameter_profile(
     return ParameterProfile(np.arange(longest + 1), norms)
 
 
-def sensitivity(params: Cell, trajectory: Trajectory, longest: int) -> dict[str, FloatArray]:
+def sensitivity(params: Cell, trajectory: Trajectory, longest: int) -> Mapping[str, FloatArray]:
     """Return the mean over sequences of ‖Σ_k (∂s_T/∂s_k) ∂⁺s_k/∂θ‖² over the last ℓ steps k, ℓ = 1
     … ``longest`` (L,): "norm" for all parameters, the others by the name of an array. Exact;
     infinite where squares leave float64. Memory: B L² numbers per array.

@@ -87,7 +87,8 @@ def expected(scale: float, turn: FloatArray, reach: int) -> FloatArray:
     traces = (np.linalg.eigvals(turn)[:, None] ** apart).sum(axis=0).real
     lags = np.abs(apart[:, None] - apart)
     pairs = scale ** (apart[:, None] + apart + lags) * np.square(traces[lags])
-    return pairs.cumsum(axis=0).cumsum(axis=1).diagonal() / (1.0 - scale**2)
+    squares: FloatArray = pairs.cumsum(axis=0).cumsum(axis=1).diagonal() / (1.0 - scale**2)
+    return squares
 
 
 def orthogonal(size: int) -> FloatArray:
