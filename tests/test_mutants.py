@@ -551,6 +551,14 @@ MUTANTS = (
         "jacobians/test_parameter_profile.py::test_what_the_leading_direction_does_not_take_up_is_still_seen",
     ),
     Mutant(
+        "parameters at different steps added up as if they were independent",
+        "jacobians/parameter_profile.py",
+        "pairs.cumsum(axis=0).cumsum(axis=1).diagonal()",
+        "pairs.diagonal().cumsum()",
+        "jacobians/test_sensitivity.py::"
+        "test_over_all_steps_it_is_what_finite_differences_find[vanilla]",
+    ),
+    Mutant(
         "recurrent noise scaled as if it stood on the state",
         "analysis/network.py",
         "np.sqrt(2.0 / network.leak)",

@@ -24,7 +24,8 @@ SMALL = gradscope.Settings(hidden=4, steps=6, updates=2, sequences=3, batch=4)
 
 @pytest.fixture(scope="module")
 def analysis() -> Analysis:
-    settings = SMALL.with_changes({"map": True, "shares": True, "spectrum": True, "verify": True})
+    looks = ("map", "shares", "spectrum", "memory", "verify")
+    settings = SMALL.with_changes(dict.fromkeys(looks, True))
     found: Analysis = gradscope.analyze(settings)
     return found
 

@@ -2,7 +2,7 @@
 it costs more than the profile itself.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -17,6 +17,7 @@ from gradscope.jacobians.cell_chain import cell_chain
 from gradscope.jacobians.lag_map import LagMap, lag_map
 from gradscope.jacobians.lag_norms import LagNorms
 from gradscope.jacobians.lyapunov import LyapunovSpectrum, lyapunov_exponents
+from gradscope.jacobians.parameter_profile import sensitivity
 from gradscope.jacobians.reference import Verification, verify_lag_norms
 from gradscope.jacobians.shares import GradientShares, gradient_shares
 from gradscope.jacobians.singular_values import SingularValues, singular_values
@@ -24,6 +25,7 @@ from gradscope.learning.readout import memory_function
 from gradscope.model.cells import Cell
 from gradscope.model.elman import ElmanParameters
 from gradscope.model.trajectory import Trajectory, unroll
+from gradscope.names import Regime
 from gradscope.notebook_repr import CompactRepr
 
 MAP_TIMES = 200
@@ -45,8 +47,12 @@ TURNING_STEPS = 100
 SAMPLED_JACOBIANS = 8
 """Steps of the first sequence whose Jacobian's eigenvalues are taken."""
 
-MEMORY_DELAYS = 200
-"""Delays of the memory function at the most."""
+MEMORY_DELAYS, PRICE_SEQUENCES = 200, 16
+"""Delays of the memory function and last steps of its price at most, and sequences behind that."""
+
+SHARP, FAR = 100.0, 10
+"""Factor of the sensitivity over that to the last step, and steps for half of it, from which on a
+state is sharp by memory: those of h_t = λ h_{t−1} + x_t under white noise at λ = .93 and .91."""
 
 Progress = Callable[[int, int], None]
 
@@ -54,12 +60,26 @@ Progress = Callable[[int, int], None]
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class Memory(CompactRepr):
     """The memory function R² (L,) of ``delays`` (L,) in steps, of independent inputs with the means
-    and variances of the network's own, the sum over its D inputs; ``units`` is H.
+    and variances of the network's own, the sum over its D inputs; ``units`` is H. The price:
+    ``sensitivity``, E‖∂s_T/∂θ‖² (L,), θ changed at the last ``delays`` + 1 steps.
     """
 
     delays: IntArray
     explained: FloatArray
     units: int
+    sensitivity: Mapping[str, FloatArray]
+
+    @property
+    def steps_for_half(self) -> int:
+        """How many last steps give half of the sensitivity."""
+        found = self.sensitivity["norm"]
+        return int(np.argmax(2.0 * found >= found[-1])) + 1
+
+    def sharp(self, regime: Regime) -> bool:
+        """Whether memory makes the state sensitive, not a gradient that explodes or grows first."""
+        first, last = self.sensitivity["norm"][[0, -1]]
+        far = self.steps_for_half >= FAR and regime in {Regime.STABLE, Regime.VANISHING}
+        return far and bool(last >= SHARP * first > 0.0)
 
     @property
     def capacity(self) -> float:
@@ -140,16 +160,17 @@ def measure_details(
         map=mapped,
         shares=shares,
         spectrum=_spectrum(*of, examined, burn_in, settings.seed) if settings.spectrum else None,
-        memory=_memory(params, examined, settings) if settings.memory else None,
+        memory=_memory(*of, examined, settings) if settings.memory else None,
         verification=verification,
     )
 
 
-def _memory(params: Cell, examined: Batch, settings: Settings) -> Memory:
+def _memory(params: Cell, trajectory: Trajectory, examined: Batch, settings: Settings) -> Memory:
     delays, own = np.arange(min(examined.n_steps, MEMORY_DELAYS)), examined.inputs
     rng, law = np.random.default_rng(settings.seed), (own.mean(axis=(0, 1)), own.std(axis=(0, 1)))
     explained = memory_function(params, delays.size, rng, *law).sum(axis=1)
-    return Memory(delays, explained, params.sizes[1])
+    some = first_sequences(params, trajectory, slice(PRICE_SEQUENCES))
+    return Memory(delays, explained, params.sizes[1], sensitivity(params, some, delays.size))
 
 
 def first_sequences(params: Cell, trajectory: Trajectory, places: slice | IntArray) -> Trajectory:

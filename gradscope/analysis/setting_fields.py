@@ -228,7 +228,7 @@ class SettingFields:
         False, DETAILS, ANALYSIS, "Singular values, Lyapunov exponents, theory."
     )
     memory: bool = setting(
-        False, DETAILS, ANALYSIS, "Measure how past inputs can be read out, by delay."
+        False, DETAILS, ANALYSIS, "Measure what can be read of past inputs, and its price."
     )
     verify: bool = setting(False, DETAILS, ANALYSIS, "Compute sampled lags again by an exact SVD.")
 

@@ -3,7 +3,8 @@
 ∂⁺s_k/∂θ, s_{k−1} held, is M_k = ∂⁺s_k/∂a_k times what each weight multiplies. So the Frobenius norm
 is ‖P M_k‖ for b, ‖P M_k‖ ‖x_k‖ for U and ‖P M_k‖ ‖h_{k−1}‖ for W, and nothing of the size of θ is
 formed. Of P = L R + E, L orthonormal, ‖P M‖² = ‖R M‖² + ‖E M‖²; the random probes of
-``rank_adaptive`` estimate the last term without bias.
+``rank_adaptive`` estimate the last term without bias. ∂s_T/∂θ itself, their sum over k, is in
+``sensitivity``: Zucchet & Orvieto (2024), arXiv:2405.21064.
 """
 
 from collections.abc import Mapping
@@ -66,11 +67,38 @@ def parameter_profile(
     return ParameterProfile(np.arange(longest + 1), norms)
 
 
+def sensitivity(params: Cell, trajectory: Trajectory, longest: int) -> Mapping[str, FloatArray]:
+    """Return the mean over sequences of ‖Σ_k (∂s_T/∂s_k) ∂⁺s_k/∂θ‖² over the last ℓ steps k, ℓ = 1
+    … ``longest`` (L,): "norm" for all parameters, the others by the name of an array. Exact;
+    infinite where squares leave float64. Memory: B L² numbers per array.
+    """
+    linearization = params.linearize(trajectory.cell_trajectory)
+    fed, (n_steps, many) = tuple(linearization.fed()), trajectory.inputs.shape[:2]
+    local = np.empty((longest, many, linearization.local_size))
+    grams, squares = np.zeros((len(fed), many, longest, longest)), {"norm": np.zeros(longest)}
+    with np.errstate(over="ignore", invalid="ignore"):
+        for row in tracked(np.eye(params.state_size), "sensitivity"):
+            rows = np.tile(row, (many, 1))
+            for lag in range(longest):
+                rows = linearization.vjp(rows, n_steps - lag - 1, local[lag])
+            for place, (_, part, _) in enumerate(fed):
+                some = local[..., part].swapaxes(0, 1)
+                grams[place] += some @ some.swapaxes(1, 2)
+        for gram, (name, _, by) in zip(grams, fed, strict=True):
+            # Steps add up coherently, by ⟨P M_k, P' M_k'⟩ ⟨v_k, v_k'⟩, v what weights multiply.
+            some = by[::-1][:longest].swapaxes(0, 1)
+            pairs = (gram * (some @ some.swapaxes(1, 2))).mean(axis=0)
+            sums = pairs.cumsum(axis=0).cumsum(axis=1).diagonal()
+            for each in ("norm", name):
+                squares[each] = squares.get(each, 0.0) + np.where(np.isnan(sums), np.inf, sums)
+    return squares
+
+
 def _measure(
     linearization: Linearization, chain: Chain, sequences: IntArray, longest: int, drop: float
 ) -> tuple[FloatArray, float]:
     """Return logs (F,L,N) for the F parts of ``fed``, and the largest dropped share of a square."""
-    fed = tuple(linearization.fed())
+    fed = [(part, np.linalg.norm(by, axis=2)) for _, part, by in linearization.fed()]
     product = RankAdaptiveProduct(chain, np.full(sequences.size, chain.n_steps), sequences, drop)
     logs = np.empty((len(fed), longest + 1, sequences.size))
     dropped, lag, n_kept = 0.0, 0, chain.state_size
@@ -96,7 +124,7 @@ def _measure(
         dropped = max(dropped, float(share.max()))
         with np.errstate(divide="ignore"):
             scale = np.log(size) + exponents * LOG_2
-            for out, (_, part, norm) in zip(logs, fed, strict=True):
+            for out, (part, norm) in zip(logs, fed, strict=True):
                 mean = 0.5 * np.log(squares[..., part].sum(axis=2))
                 out[lag : lag + len(rows)] = scale + mean + np.log(norm[tuple(at)])
         if product.lag >= longest:

@@ -108,13 +108,13 @@ class Linearization(ABC):
         return self.openings
 
     def fed(self) -> Iterator[tuple[str, slice, FloatArray]]:
-        """Yield the name of each weight array, the part of ``local`` that it feeds, and the norm
-        (T,B) of what it multiplies there. A name may come twice.
+        """Yield the name of each weight array, the part of ``local`` that it feeds, and what it
+        multiplies there (T,B,n). A name may come twice, for other rows of the array.
         """
         everything, trajectory = slice(self.local_size), self.cell_trajectory
-        yield "input_weights", everything, np.linalg.norm(trajectory.inputs, axis=2)
-        yield "recurrent_weights", everything, np.linalg.norm(trajectory.hidden[:-1], axis=2)
-        yield "hidden_bias", everything, np.ones(trajectory.inputs.shape[:2])
+        yield "input_weights", everything, trajectory.inputs
+        yield "recurrent_weights", everything, trajectory.hidden[:-1]
+        yield "hidden_bias", everything, np.ones((*trajectory.inputs.shape[:2], 1))
 
     def enter(self, errors: FloatArray) -> FloatArray:
         """Turn ∂E/∂h_t (T,B,H), as the readout sends it, into ∂E/∂s_t (T,B,S)."""

@@ -192,7 +192,7 @@ class ResetBeforeLinearization(_GruLinearization):
     def fed(self) -> Iterator[tuple[str, slice, FloatArray]]:
         """W_r and W_z multiply h_{t−1}, W_n multiplies r ∘ h_{t−1}."""
         to_inputs, (w, _, h), to_bias = Linearization.fed(self)
-        gated = np.linalg.norm(self.reset * self.cell_trajectory.states[:-1], axis=2)
+        gated = self.reset * self.cell_trajectory.states[:-1]
         gates, candidate = slice(2 * self.size), slice(2 * self.size, None)
         yield from (to_inputs, (w, gates, h), (w, candidate, gated), to_bias)
 

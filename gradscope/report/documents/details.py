@@ -39,8 +39,10 @@ def details_document(analysis: Analysis) -> Document:
             "spectrum": details.spectrum and _spectrum(details.spectrum, settings),
             "memory": memory
             and {
-                **named(memory, "delays", "capacity", "units"),
+                **named(memory, "delays", "capacity", "units", "steps_for_half"),
                 "r_squared": memory.explained,
+                "sharp": memory.sharp(analysis.last.verdict.regime),
+                "sensitivity": {**memory.sensitivity, "null_because": fields.OVERFLOWS},
                 "null_because": "the state overflows",
             },
             "verification": verification,

@@ -171,6 +171,12 @@ def memory_rows(memory: Memory) -> Rows:
     return ("delay", "r_squared"), transposed((memory.delays, memory.explained))
 
 
+def sensitivity_rows(memory: Memory) -> Rows:
+    """Return one row per number of last steps: E‖∂s_T/∂θ‖² for all of θ and by array."""
+    found = memory.sensitivity
+    return ("last_steps", *found), transposed((memory.delays + 1, *found.values()))
+
+
 def transposed(columns: Iterable[Column]) -> list[list[Any]]:
     """Return columns (n,) as n rows."""
     return [list(row) for row in zip(*(each.tolist() for each in columns), strict=True)]

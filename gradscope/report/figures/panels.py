@@ -110,6 +110,8 @@ ROWS = (
           "spectra_panels", "documents.rows.share_rows", needs="shares"),
     Panel("memory", "Past inputs that can be read out",
           "spectra_panels", "documents.rows.memory_rows", needs="memory", term="memory function"),
+    Panel("sensitivity", "The price of memory: sensitivity to θ",
+          "spectra_panels", "documents.rows.sensitivity_rows", needs="memory"),
     Panel("lyapunov", "Lyapunov exponents",
           "spectra_panels", "documents.rows.lyapunov_rows", needs="spectrum"),
     Panel("eigenvalues", "Eigenvalues of W and of J_t",

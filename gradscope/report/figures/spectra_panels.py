@@ -84,6 +84,16 @@ def memory_panel(axes: "Axes", analysis: Analysis, memory: Memory) -> None:
     style.legend(axes)
 
 
+def sensitivity_panel(axes: "Axes", _: Analysis, memory: Memory) -> None:
+    """Draw log10 of the mean ‖∂h_T/∂θ‖² by how many last steps θ changes at, and that of half."""
+    style.dress(axes, "last steps", r"$\log_{10}$ mean $\Vert\partial h_T/\partial\theta\Vert^2$")
+    with np.errstate(divide="ignore"):
+        curve = drawable(np.log(memory.sensitivity["norm"]))
+    axes.plot(memory.delays + 1, curve, color=BLUE, linewidth=2.6, label="U, W and b")
+    axes.axvline(memory.steps_for_half, color=GREEN, linestyle="-.", label="half of it")
+    style.legend(axes)
+
+
 def _mark_truncation(axes: "Axes", length: int | None, analysis: Analysis) -> None:
     if length is None:
         return

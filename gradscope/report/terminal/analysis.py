@@ -56,8 +56,8 @@ def analysis_page(analysis: Analysis, screen: Screen) -> RenderableType:
         sentences, commands = advice(analysis)
         parts += [Text(), *bullets("What to do", sentences, screen, commands)]
     if analysis.details is not NO_DETAILS:
-        panels = [PANELS[name] for name in ("map", "shares", "lyapunov", "singular", "memory")]
-        read = [each.reading(analysis) for each in panels if each.shown(analysis)]
+        names = "map", "shares", "lyapunov", "singular", "memory", "sensitivity"
+        read = [each.reading(analysis) for name in names if (each := PANELS[name]).shown(analysis)]
         parts += [Text(), *bullets("In detail", read + verification_sentences(analysis), screen)]
     return Group(*parts)
 

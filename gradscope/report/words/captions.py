@@ -182,6 +182,17 @@ def memory_caption(_: Analysis, memory: Memory) -> str:
     )
 
 
+def sensitivity_caption(analysis: Analysis, memory: Memory) -> str:
+    """Say how much of it comes by memory, and whether that alone makes it large."""
+    found, sharp = memory.sensitivity["norm"], memory.sharp(analysis.last.verdict.regime)
+    remedy = " Carried far and therefore sharp: reparametrize or lower the learning rate."
+    return (
+        f"The mean ‖∂h_T/∂θ‖² is {number(found[-1])} where θ changes at {steps(found.size)}, "
+        f"{number(found[0])} where at the last alone; half of it comes within "
+        f"{steps(memory.steps_for_half)}.{remedy if sharp else ''}"
+    )
+
+
 def singular_caption(_: Analysis, spectrum: Spectrum) -> str:
     """Say how many directions carry the gradient at the shortest and the longest lag."""
     found = spectrum.singular

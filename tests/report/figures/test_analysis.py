@@ -175,9 +175,8 @@ def looked_at_closely() -> Analysis:
 def test_no_text_of_the_whole_report_covers_another_or_runs_off_the_page(cell: CellName) -> None:
     # With legends as long as they come: 200 updates, and every look that there is.
     looks = ("map", "shares", "spectrum", "memory", "verify")
-    analysis = analysis_of(
-        cell=cell, hidden=4, steps=60, updates=100, clip_norm=1.0, **dict.fromkeys(looks, True)
-    )
+    snapshots = dict.fromkeys(looks, True)
+    analysis = analysis_of(cell=cell, hidden=4, steps=60, updates=100, clip_norm=1.0, **snapshots)
 
     assert clashes(analysis_figure(analysis)) == []
 
