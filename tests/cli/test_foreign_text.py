@@ -84,6 +84,7 @@ def bytes_name(tmp_path: Path) -> str:
     return name
 
 
+@pytest.mark.slow
 def test_names_that_are_not_utf8_go_through_every_command(
     run: Run, tmp_path: Path, bytes_name: str, small: tuple[str, ...]
 ) -> None:

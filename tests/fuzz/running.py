@@ -13,6 +13,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import tomllib
 import traceback
 from collections.abc import Iterator, Sequence
@@ -27,7 +28,11 @@ from tests.fuzz.seeds import KINDS, Kind
 ROOT = Path(__file__).parents[2]
 
 CPU_SECONDS = 3.0
-"""What any file may take beyond the honest run."""
+"""What any file may take beyond the honest run, on a machine that makes ``counting`` in
+``IDLE_COUNTING`` seconds; on a slower or a busy one as much more as that takes longer there.
+"""
+
+IDLE_COUNTING = 0.03
 
 MEMORY = 300 * 2**20
 """Bytes that any file may take beyond the honest run."""
@@ -72,16 +77,24 @@ class Run:
     err: bytes
 
 
+def counting() -> float:
+    """Return the seconds that this process computes to add 300,000 numbers."""
+    began = time.process_time()
+    sum(each * each % 7 for each in range(300_000))
+    return time.process_time() - began
+
+
 def forked(command: Sequence[str], folder: Path, cpu: float) -> Run:
     """Run a command line in a fork of this process, in a folder, under limits."""
     sys.stdout.flush()
     sys.stderr.flush()
+    slowness = counting() / IDLE_COUNTING
     child = os.fork()
     if not child:
-        _in_fork(command, folder, cpu)
+        _in_fork(command, folder, cpu * max(slowness, 1.0))
     _, status, used = os.wait4(child, 0)
     ended = os.waitstatus_to_exitcode(status)
-    seconds = used.ru_utime + used.ru_stime
+    seconds = (used.ru_utime + used.ru_stime) / max(slowness, counting() / IDLE_COUNTING, 1.0)
     out, err = ((folder / name).read_bytes() for name in ("stdout", "stderr"))
     return Run(max(ended, 0) if ended >= 0 else None, -min(ended, 0), seconds,
                1024 * used.ru_maxrss, out, err)  # fmt: skip

@@ -488,8 +488,8 @@ def test_a_parent_killed_at_random_moments_ends_with_exactly_the_full_grid(tmp_p
     kept, partly = 0, 0
 
     for kill in range(12):
-        # The grid grows with the store, so that none ends before its kill, however many cells a
-        # machine commits at once (a hundred, where its disk is slow).
+        # The grid grows with the store, so that few end before their kill, however many cells a
+        # machine commits at once (a hundred, where its disk is slow); one that does is whole.
         with start(*command, str(20 + kept // 32), before=IMPORTS if kill < 3 else ()) as parent:
             # The first die as they start, at some import; the others after a few more cells.
             if kill < 3:
@@ -498,11 +498,13 @@ def test_a_parent_killed_at_random_moments_ends_with_exactly_the_full_grid(tmp_p
                 wait_for_cells(parent, store, kept + moments.randrange(9))
             parent.kill()
             _, said = parent.communicate()
-        assert parent.returncode == -signal.SIGKILL, f"it ended before its kill: {said}"
+        killed = parent.returncode == -signal.SIGKILL
+        assert killed or parent.returncode == 0, said
         with open_store(store) as found:
             now = len(found.statuses())
         assert now >= kept
-        partly += now > kept
+        assert killed or now == 32 * (20 + kept // 32)
+        partly += killed and now > kept
         kept = now
 
     assert partly >= 8

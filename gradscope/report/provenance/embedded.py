@@ -18,8 +18,8 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 TEXT_CHUNKS = (b"tEXt", b"zTXt", b"iTXt")
 SVG_MARKS = b"<dc:description>", b"</dc:description>"
 HTML_MARKS = b'<meta name="gradscope" content="', b'">'
-LONGEST_TEXT = 2**22
-"""Bytes; a setting for each of 100,000 units takes half of it."""
+LONGEST_TEXT = 2**21
+"""Bytes; a setting for each of 50,000 units takes half of it."""
 
 START = 1024
 """Bytes at the beginning of a file in which its kind shows."""

@@ -29,7 +29,7 @@ REMEDY = "save it again in MATLAB: save('weights.mat', 'W', 'U', 'b', '-v7')"
 SIGNATURE_73 = b"MATLAB 7.3 MAT-file"
 
 HEADER_5, TAG = 128, 8
-MATRIX, COMPRESSED = 14, 15
+MATRIX, COMPRESSED, LAST_TYPE = 14, 15, 18
 START = 2**11
 """Bytes of a compressed variable that are unfolded to learn its name, class and shape."""
 
@@ -133,6 +133,8 @@ def _elements(data: memoryview, byte_order: ByteOrder) -> Iterator[Element]:
         start, place_after = place + TAG, place + TAG + size
         if kind >> 16:  # A small element: its size beside its type, its data in the tag
             kind, size, start, place_after = kind & 0xFFFF, kind >> 16, place + 4, place + TAG
+        if not 0 < kind <= LAST_TYPE:
+            raise WeightsError(f"an element is of type {kind}, which MATLAB does not have")
         if start + size > len(data):
             raise WeightsError(
                 f"an element of {size} bytes stands where {len(data) - start} are left; the file "
