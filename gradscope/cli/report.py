@@ -100,11 +100,8 @@ def _drawing(rows: "Rows", source: "StoreSource") -> Callable[[str], bytes]:
         rows = replace(rows, values=tuple(row for row, spectrum in measured if spectrum))
         rate = measure
     if source.kind is SweepPicture.QUANTILES:
-        curves = quantile_curves(rows, x, measure)
-        return lambda suffix: picture_bytes(
-            quantile_figure(curves, settings), suffix, settings, made_by
-        )
-    shown, rates = (grid_of_values(rows, x, y, each) for each in (measure, rate))
-    return lambda suffix: picture_bytes(
-        phase_figure(shown, rates, settings), suffix, settings, made_by
-    )
+        figure = partial(quantile_figure, quantile_curves(rows, x, measure), settings)
+    else:
+        shown, rates = (grid_of_values(rows, x, y, each) for each in (measure, rate))
+        figure = partial(phase_figure, shown, rates, settings)
+    return lambda suffix: picture_bytes(figure(), suffix, settings, made_by)

@@ -71,6 +71,10 @@ FILES: Mapping[str, tuple[bytes, str]] = {
     "tar.tar": (tar_of("net.pt"), "tar -xf"),
     "net.t7": (b"\x04\0\0\0\x01\0\0\0\x03\0\0\0V 1\x0d\0\0\0nn.Sequential", "Lua Torch"),
     "ascii.t7": (b"4\n1\n3\nV 1\n13\nnn.Sequential\n", "Lua Torch"),
+    "v4.mat": (
+        b"\n\0\0\0\x04\0\0\0\x03\0\0\0\0\0\0\0\x06\0\0\0W_rec\0" + bytes(48),
+        "MATLAB file of version 4",
+    ),
     "net.index": (bytes(600) + SSTABLE_END, "TensorFlow checkpoint"),
     "net.ckpt-9": (bytes(60) + SSTABLE_END, "TensorFlow checkpoint"),
     "net.data-00000-of-00001": (bytes(600), "TensorFlow checkpoint"),

@@ -83,7 +83,11 @@ def new_page(title: str, subtitle: str, size: tuple[float, float] = SLIDE) -> "F
         (0.2, title, TITLE_SIZE, TITLE_CHARACTERS, "bold", INK),
         (0.555, subtitle, TEXT_SIZE, SUBTITLE_CHARACTERS, "normal", GREY),
     ):
-        lines = textwrap.wrap(printable(text), most, max_lines=2, placeholder=" …")
+        shown, width = printable(text), most
+        if len(shown) > most:  # Two lines of about one length, where that is enough.
+            even = range(len(shown) // 2, most)
+            width = next((n for n in even if len(textwrap.wrap(shown, n)) <= 2), most)
+        lines = textwrap.wrap(shown, width, max_lines=2, placeholder=" …")
         scale = fits / (most if lines[1:] else max([fits, *map(len, lines)]))
         look: Look = {"size": full_size * scale, "weight": weight, "color": color}
         # What stands in a file's name is not mathematics.
