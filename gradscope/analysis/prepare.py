@@ -213,7 +213,7 @@ def readout_sources(prepared: Prepared) -> tuple[Source, Source]:
     """
     network, problem, given = prepared.network, prepared.problem, prepared.batch
     streams = Streams.from_seed(prepared.resolved.seed)
-    at_once = max(STATES_AT_ONCE // (8 * given.batch.n_steps * network.sizes[1]), 1)
+    at_once = max(4 * STATES_AT_ONCE // (given.batch.n_steps * network.sizes[1]), 1)
 
     def states(batch: Batch, first: FloatArray | None = None) -> tuple[FloatArray, Targets]:
         noisy = with_noise(prepared.resolved.noise, streams.readout, network, batch)
