@@ -474,13 +474,6 @@ MUTANTS = (
         "diagnosis/test_causes.py::test_the_four_terms_add_up_to_the_measured_norm_at_every_lag",
     ),
     Mutant(
-        "the path walked from one step too early",
-        "diagnosis/paths.py",
-        "self._lags == n_steps - step + 1)",
-        "self._lags == n_steps - step)",
-        "diagnosis/test_causes.py::test_the_four_terms_add_up_to_the_measured_norm_at_every_lag",
-    ),
-    Mutant(
         "a cell's path walked from one step too early",
         "diagnosis/causes.py",
         "starting = chain.n_steps - lags + 1 == step",
