@@ -51,7 +51,7 @@ MAX_MEASUREMENTS = 14
 GATED: Mapping[str, Any] = MappingProxyType(
     {"cell": "gru", "init": "orthogonal", "activation": "tanh", "gain": 1.0, "center_bias": False}
     | {"leak": 1.0, "tau": None, "discretization": "euler", "noise": 0.0, "state": "post"}
-    | {"floss": 0}
+    | {"floss": 0, "omega": 0.0}
 )
 """From a vanilla RNN to a gated cell: some settings have no meaning there."""
 
