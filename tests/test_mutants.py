@@ -41,8 +41,8 @@ MUTANTS = (
     Mutant(
         "what an orthogonal W leaves is predicted without saturation",
         "diagnosis/remedies.py",
-        "left(RemedyCode.ALIGN_WEIGHTS, ceiling + saturation)",
-        "left(RemedyCode.ALIGN_WEIGHTS, ceiling)",
+        'left("weights", "misalignment")',
+        'left("weights", "misalignment", "saturation")',
         "diagnosis/test_remedies.py::"
         "test_of_a_network_from_a_file_the_other_terms_are_carried_over",
     ),
