@@ -59,6 +59,9 @@ Measure = Callable[..., float]
 """From changed settings to the growth rate, nats per step, of the untrained network that they make,
 on the same sequences: −inf where every product is zero, inf where the state overflows."""
 
+MAX_GAIN = 1e6
+"""W times more than this is no smaller W but none: it is not to be scaled (convention)."""
+
 
 class RemedyCode(StrEnum):
     """What to change."""
@@ -224,10 +227,10 @@ def _against_vanishing(
     for name, cost in sorted(terms.items(), key=lambda term: term[1]):
         if cost < WORTHWHILE * (causes.total or 0.0) and name in answers:
             code, numbers, options = answers[name]
-            if code is RemedyCode.RAISE_GAIN:
-                yield [_gain(code, settings, measure)]
-            else:
+            if code is not RemedyCode.RAISE_GAIN:
                 yield [Remedy(code, numbers, each) for each in (options if drawn else [{}])]
+            elif cost >= -np.log(MAX_GAIN):
+                yield [_gain(code, settings, measure)]
     short = verdict.horizon is not None and verdict.horizon <= (verdict.required_lag or 0)
     if short and not isinstance(causes, GatedCauseRates):
         lags = {"horizon": verdict.horizon, "required_lag": lag, **keep}
