@@ -151,4 +151,5 @@ def memory_function(
             rows = np.stack(past, axis=2).reshape(-1, delays * inputs)
             sums = sums + _moments(ran.hidden[1:].reshape(-1, hidden), rows)
         halves.append(sums)
-    return _fitted(hidden, *halves)[2].reshape(delays, inputs)
+    explained: FloatArray = _fitted(hidden, *halves)[2].reshape(delays, inputs)
+    return explained
