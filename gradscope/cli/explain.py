@@ -16,13 +16,6 @@ from gradscope.names import ActivationName
 Answer = tuple[Any, dict[str, Any], Any]
 """What a topic says: a page, a document, and columns with rows, None for a text."""
 
-EXAMPLES = """\
-gradscope explain bptt --steps 3
-gradscope explain verdict run.npz
-gradscope explain memory horizon
-gradscope explain store
-"""
-
 
 class Topics(CommandGroup):
     """The topics of ``explain``: nothing named lists them, any other word is a term."""
@@ -41,7 +34,6 @@ class Topics(CommandGroup):
 explain = typer.Typer(
     cls=Topics,
     help="Lessons with numbers, the verdict of a run, a sweep's store, clusters, any term.",
-    epilog=EXAMPLES,
     rich_markup_mode="rich",
 )
 

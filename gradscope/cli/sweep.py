@@ -20,7 +20,7 @@ from gradscope.cli.command import (
     weights_of,
 )
 from gradscope.cli.options import EXECUTION, OUTPUT, Threads, WeightsFile, option
-from gradscope.cli.output import note, progress_bar, show, titled
+from gradscope.cli.output import note, progress_bar, show
 from gradscope.data.columns import quoted
 from gradscope.errors import SettingError
 from gradscope.names import ExecutorName
@@ -31,11 +31,6 @@ if TYPE_CHECKING:
     from gradscope.sweep.grid import Grid, Plan
     from gradscope.sweep.run import Progress, Watch
 
-EXAMPLES = """\
-gradscope sweep -P gain=0.5:3:6 -P activation=tanh,sigmoid --updates 0
-gradscope sweep -P weights=a.pt,b.pt -P gain=0.5:2:16 --activation tanh
-gradscope sweep --config grid.toml --seeds 8 --shard 3/16 -o sweep.db --dry-run
-"""
 EXIT_FAILED_CELLS = 3
 
 PARAM_HELP = "Sweep a setting: NAME=start:stop:count, NAME=log:start:stop:count or NAME=a,b,c."
@@ -163,28 +158,27 @@ def sweep_bar() -> "Iterator[Watch]":
 
 
 def _show_plan(call: Call, plan: "Plan", place: Path, chosen: "Workers") -> None:
-    from gradscope.report.documents.sweep import PLAN_COLUMNS, plan_document, plan_rows
+    from gradscope.report.documents.sweep import plan_document, plan_rows
     from gradscope.report.terminal.sweep import plan_page
     from gradscope.sweep.preview import preview
 
     with progress_bar("timing a sample"):
         seen = preview(plan, place, chosen)
-    show(call.place, (seen,), plan_page, plan_document, titled(PLAN_COLUMNS, plan_rows))
+    show(call.place, (seen,), plan_page, plan_document, plan_rows)
 
 
 def _show_summary(
     call: Call, plan: "Plan", place: Path, progress: "Progress", seconds: float
 ) -> None:
-    from gradscope.report.documents.sweep import GROUP_COLUMNS, group_rows, sweep_document
+    from gradscope.report.documents.sweep import group_rows, sweep_document
     from gradscope.report.terminal.sweep import sweep_page
     from gradscope.sweep.query import read_rows
     from gradscope.sweep.summary import summarize
 
     keys = {cell.key for cell in plan.cells}
     summary = summarize(read_rows(place, curves=False), keys)
-    document = partial(sweep_document, plan.cells)
-    table = titled(GROUP_COLUMNS, lambda *_: group_rows(summary))
-    show(call.place, (summary, progress, place, seconds), sweep_page, document, table)
+    result, document = (summary, progress, place, seconds), partial(sweep_document, plan.cells)
+    show(call.place, result, sweep_page, document, group_rows)
 
 
 def _leave(progress: "Progress") -> None:

@@ -80,8 +80,8 @@ def comparison_document(comparison: Comparison) -> Document:
     return {
         **head("comparison", shared),
         "interrupted": comparison.interrupted,
-        "cells": _objects(tables.CELL_COLUMNS, tables.comparison_rows(comparison)),
-        "medians": _objects(tables.MEDIAN_COLUMNS, tables.median_rows(comparison)),
+        "cells": _objects(*tables.comparison_rows(comparison)),
+        "medians": _objects(*tables.median_rows(comparison)),
         "changes": (
             [_change(each) for each in changes(comparison)]
             if tables.file_of(comparison.analyses[0])
@@ -107,9 +107,7 @@ def training_document(analysis: Analysis, checkpoints: Sequence[Checkpoint]) -> 
         **head("training", analysis.settings.as_dict()),
         "problem": fields.nested(fields.task_fields(analysis.task_info), REASON_NAMES),
         "error": {str(stage.name): plain(stage.error) for stage in analysis.stages},
-        "checkpoints": _objects(
-            tables.CHECKPOINT_COLUMNS, tables.checkpoint_rows(analysis, checkpoints)
-        ),
+        "checkpoints": _objects(*tables.checkpoint_rows(analysis, checkpoints)),
         "verdict": _stage(analysis.last)["verdict"],
         "training": _training(analysis),
     }
@@ -132,7 +130,7 @@ def check_document(rows: Sequence[CheckRow], settings: Mapping[str, Any]) -> Doc
     return {
         **head("check", settings),
         "passed": all(row.passed for row in rows),
-        "checks": _objects(tables.CHECK_COLUMNS, tables.check_rows(rows)),
+        "checks": _objects(*tables.check_rows(rows)),
     }
 
 

@@ -1,12 +1,16 @@
 """What a file of weights holds, as a document and as rows."""
 
-from typing import Any
-
 from gradscope.analysis.inspect import InspectedLayer, Inspection, WeightSpectrum
 from gradscope.arrays import plain
 from gradscope.report.documents.details import named, pairs
+from gradscope.report.documents.rows import Rows
 from gradscope.report.formats import Document, head
-from gradscope.report.terminal.inspection import COLUMNS, analyze_command
+from gradscope.report.terminal.inspection import analyze_command
+
+COLUMNS = (
+    *("layer", "kind", "direction", "input_size", "hidden_size", "parameters", "gate"),
+    *("sigma_max", "spectral_radius", "eigenvalues_outside", "departure_from_normality"),
+)
 
 
 def inspection_document(inspection: Inspection) -> Document:
@@ -69,9 +73,9 @@ def _spectrum(spectrum: WeightSpectrum) -> Document:
     }
 
 
-def inspection_rows(inspection: Inspection) -> list[list[Any]]:
-    """Return one row per layer and gate, in the order of ``COLUMNS``."""
-    return [
+def inspection_rows(inspection: Inspection) -> Rows:
+    """Return one row per layer and gate."""
+    return COLUMNS, [
         [{**layer, **spectrum, "layer": each.layer.title, "gate": gate}[name] for name in COLUMNS]
         for each in inspection.layers
         for layer in [_layer(each)]

@@ -46,8 +46,6 @@ MEDIAN_COLUMNS = (
     *("cell", "activation", "steps", "file", "seeds", "stage"),
     *("rate_nats_per_step", "horizon", "error"),
 )
-CHECKPOINT_COLUMNS = ("update", "error_per_step", "gradient_norm", "horizon")
-CHECK_COLUMNS = ("quantity", "against", "deviation", "tolerance", "passed")
 SHARED = ("recurrent_weights", "input_weights", "hidden_bias")
 SHARE_COLUMNS = (
     *("lag", *(f"log10_share_{name}" for name in SHARED)),
@@ -76,9 +74,9 @@ def parameter_rows(analysis: Analysis) -> Rows:
     return ("stage", "lag", *(f"log10_{name}" for name in names)), by_stage(analysis, curves)
 
 
-def comparison_rows(comparison: Comparison) -> list[list[Any]]:
+def comparison_rows(comparison: Comparison) -> Rows:
     """Return one row per network, length, seed and stage, in the order of ``CELL_COLUMNS``."""
-    return [
+    return CELL_COLUMNS, [
         [
             str(analysis.settings.activation),
             analysis.settings.steps,
@@ -95,7 +93,7 @@ def comparison_rows(comparison: Comparison) -> list[list[Any]]:
     ]
 
 
-def median_rows(comparison: Comparison) -> list[list[Any]]:
+def median_rows(comparison: Comparison) -> Rows:
     """Return medians over the seeds, a row per network, length and stage: ``MEDIAN_COLUMNS``."""
     rows: list[list[Any]] = []
     for group in comparison.groups:
@@ -105,7 +103,7 @@ def median_rows(comparison: Comparison) -> list[list[Any]]:
             row += [str(stages[0].name), middle([each.verdict.rate for each in stages])]
             errors = [each.error for each in stages if each.error is not None]
             rows.append([*row, median_reach(stages), middle(errors) if errors else None])
-    return rows
+    return MEDIAN_COLUMNS, rows
 
 
 def file_of(analysis: Analysis) -> str | None:
@@ -118,17 +116,18 @@ def median_reach(stages: Iterable[Stage]) -> float:
     return middle([math.inf if s.verdict.horizon is None else s.verdict.horizon for s in stages])
 
 
-def checkpoint_rows(analysis: Analysis, checkpoints: Sequence[Checkpoint]) -> list[list[Any]]:
-    """Return one row per checkpoint, in the order of ``CHECKPOINT_COLUMNS``."""
+def checkpoint_rows(analysis: Analysis, checkpoints: Sequence[Checkpoint]) -> Rows:
+    """Return one row per checkpoint."""
     targets = analysis.training.target_steps if analysis.training else 1
-    return [
+    return ("update", "error_per_step", "gradient_norm", "horizon"), [
         [each.update, each.loss / targets, each.gradient_norm, each.horizon] for each in checkpoints
     ]
 
 
-def check_rows(rows: Iterable[CheckRow]) -> list[list[Any]]:
-    """Return one row per check, in the order of ``CHECK_COLUMNS``."""
-    return [[row.quantity, row.against, row.deviation, row.tolerance, row.passed] for row in rows]
+def check_rows(rows: Iterable[CheckRow]) -> Rows:
+    """Return one row per check."""
+    columns = ("quantity", "against", "deviation", "tolerance", "passed")
+    return columns, [[getattr(row, name) for name in columns] for row in rows]
 
 
 def median_map(log_norms: FloatArray) -> FloatArray:

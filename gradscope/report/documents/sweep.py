@@ -15,6 +15,7 @@ import numpy as np
 from gradscope.analysis.fields import ZERO_PRODUCT
 from gradscope.analysis.settings import setting_kinds
 from gradscope.arrays import plain
+from gradscope.report.documents.rows import Rows as Table
 from gradscope.report.formats import Document, head
 from gradscope.report.provenance.records import provenance_text
 from gradscope.report.terminal.sweep import FIRST_CELLS, REGIME_COLUMNS
@@ -30,7 +31,6 @@ GROUP_COLUMNS = (
     *("group", "cells", "failed", *REGIME_COLUMNS, "rate_nats_per_step", "horizon"),
     "lyapunov_exponent",
 )
-PLAN_COLUMNS = ("key", "settings")
 ENDLESS = "the median cell stays above the threshold"
 
 
@@ -55,9 +55,11 @@ def plan_document(preview: Preview) -> Document:
     }
 
 
-def plan_rows(preview: Preview) -> list[list[Any]]:
+def plan_rows(preview: Preview) -> Table:
     """Return every cell of a plan: its key and its settings as JSON."""
-    return [[cell.key, json.dumps(cell.settings.as_dict())] for cell in preview.cells]
+    return ("key", "settings"), [
+        [cell.key, json.dumps(cell.settings.as_dict())] for cell in preview.cells
+    ]
 
 
 def sweep_document(
@@ -109,7 +111,7 @@ def _groups(summary: Summary) -> Document:
                     group.exponent, "a direction is dead", "no cell has a spectrum"
                 ),
             }
-            for group, row in zip(summary.groups, group_rows(summary), strict=True)
+            for group, row in zip(summary.groups, group_rows(summary)[1], strict=True)
         ],
         "errors": [{"error": text, "cells": many} for text, many in summary.errors.items()],
     }
@@ -121,9 +123,9 @@ def _why_null(value: float | None, infinite: str, missing: str = "no cell is don
     return infinite if math.isinf(value) else None
 
 
-def group_rows(summary: Summary) -> list[list[Any]]:
+def group_rows(summary: Summary, *_: object) -> Table:
     """Return one row per group, in the order of ``GROUP_COLUMNS``."""
-    return [
+    return GROUP_COLUMNS, [
         [
             ", ".join(group.values),
             group.cells,

@@ -152,7 +152,7 @@ def test_the_document_holds_every_number_and_no_other_than_finite_ones(tmp_path:
 
 
 def test_rows_are_one_for_each_gate(tmp_path: Path) -> None:
-    rows = inspection_rows(look(tmp_path / "net.npz", layer(4), layer(1, "b")))
+    _, rows = inspection_rows(look(tmp_path / "net.npz", layer(4), layer(1, "b")))
 
     assert [dict(zip(COLUMNS, row, strict=True))["gate"] for row in rows] == [
         "i",
