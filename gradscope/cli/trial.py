@@ -63,9 +63,9 @@ def trial(  # noqa: PLR0913 (each is a flag)
     minutes, updates = _budget(budget)
     from gradscope.analysis.prepare import resolve
     from gradscope.remedy.trial import plan_trial, run_trial
-    from gradscope.report.documents.trial import trial_document, trial_rows
-    from gradscope.report.figures.trial import trial_picture
-    from gradscope.report.terminal.trial import trial_page
+    from gradscope.report.documents.remedy import trial_document, trial_rows
+    from gradscope.report.figures.remedy import trial_picture
+    from gradscope.report.terminal.remedy import trial_page
     from gradscope.sweep.executors import Workers, available_cores
 
     values = call.values(**weights_of(file), **updates)
@@ -140,9 +140,9 @@ def forecast(
     budget = sorted(set(parse_values("updates", budgets, "--budgets")))
     from gradscope.analysis.prepare import resolve
     from gradscope.remedy.forecast import forecast as expect
-    from gradscope.report.documents.forecast import forecast_document, forecast_rows
-    from gradscope.report.figures.forecast import forecast_picture
-    from gradscope.report.terminal.forecast import forecast_page
+    from gradscope.report.documents.remedy import forecast_document, forecast_rows
+    from gradscope.report.figures.remedy import forecast_picture
+    from gradscope.report.terminal.remedy import forecast_page
 
     settings = resolve(call.values())
     with progress_bar("asking about lags"):

@@ -10,11 +10,11 @@ import pytest
 from rich.console import Console
 
 from gradscope.analysis.inspect import Inspection, inspect
-from gradscope.report.documents.inspection import inspection_document, inspection_rows
+from gradscope.report.documents.inspection import COLUMNS, inspection_document, inspection_rows
 from gradscope.report.figures.eigenvalues import MAX_ROWS, eigenvalue_picture
 from gradscope.report.formats import to_json
 from gradscope.report.screen import Screen
-from gradscope.report.terminal.inspection import COLUMNS, analyze_command, headline, inspection_page
+from gradscope.report.terminal.inspection import analyze_command, headline, inspection_page
 
 
 def layer(gates: int, name: str = "", suffix: str = "_l0") -> dict[str, Any]:
