@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -19,7 +19,6 @@ from gradscope.names import SweepPicture, SweepValue
 from gradscope.report.files import require_free
 
 if TYPE_CHECKING:
-    from gradscope.report.provenance.recipe import StoreSource
     from gradscope.sweep.query import Rows
 
 
@@ -53,7 +52,6 @@ def report(
     """Summarize a sweep in a table, and draw its phase diagram or quantiles over seeds."""
     place.prepare(figures=png)
     from gradscope.report.documents.sweep import group_rows, store_document
-    from gradscope.report.provenance.recipe import StoreSource
     from gradscope.report.terminal.sweep import store_page
     from gradscope.sweep.query import read_rows
     from gradscope.sweep.summary import summarize
@@ -65,40 +63,36 @@ def report(
     if value is SweepValue.LYAPUNOV and not any(rows.column("spectrum")):
         raise SettingError("no cell has Lyapunov exponents; run the sweep with --spectrum")
     summary = summarize(rows)
-    source = StoreSource(str(store), where, kind, value, x, y)
-    draw = _drawing(rows, source) if png else None
+    made_by = {"command": "report", "store": str(store), "where": where, "kind": kind}
+    draw = _drawing(rows, {**made_by, "value": value, "x": x, "y": y}) if png else None
     document = partial(store_document, rows=rows)
     show(place, (summary, store), store_page, document, group_rows)
     if draw is not None:
         write_figures(png, draw, force=place.force)
 
 
-def _drawing(rows: "Rows", source: "StoreSource") -> Callable[[str], bytes]:
-    """Return what draws a store as the bytes of a picture, by its ending."""
+def _drawing(rows: "Rows", made_by: dict[str, Any]) -> Callable[[str], bytes]:
+    """Return what draws a store as the bytes of a picture, by its ending; ``made_by`` are the
+    options that the picture will name.
+    """
     from gradscope.report.figures.phase import phase_figure
     from gradscope.report.figures.quantiles import quantile_figure
     from gradscope.report.figures.style import picture_bytes
-    from gradscope.sweep.summary import (
-        grid_of_values,
-        quantile_curves,
-        shared_settings,
-        swept_axes,
-    )
+    from gradscope.sweep import summary
 
-    if source.kind is None:
-        alone = len(swept_axes(rows)) == 1
-        source = replace(source, kind=SweepPicture.QUANTILES if alone else SweepPicture.PHASE)
-    x, y = (None if each is None else each.replace("-", "_") for each in (source.x, source.y))
-    settings, made_by = shared_settings(rows), source.made_by()
-    measure, rate = MEASURE[source.value], MEASURE[SweepValue.RATE]
-    if source.value is SweepValue.LYAPUNOV:
+    alone, value = len(summary.swept_axes(rows)) == 1, made_by["value"]
+    made_by["kind"] = made_by["kind"] or (SweepPicture.QUANTILES if alone else SweepPicture.PHASE)
+    x, y = (made_by[name] and made_by[name].replace("-", "_") for name in ("x", "y"))
+    settings = summary.shared_settings(rows)
+    measure, rate = MEASURE[value], MEASURE[SweepValue.RATE]
+    if value is SweepValue.LYAPUNOV:
         measured = zip(rows.values, rows.column("spectrum"), strict=True)
         rows = replace(rows, values=tuple(row for row, spectrum in measured if spectrum))
         rate = measure
-    if source.kind is SweepPicture.QUANTILES:
-        figure = partial(quantile_figure, quantile_curves(rows, x, measure), settings)
+    if made_by["kind"] is SweepPicture.QUANTILES:
+        figure = partial(quantile_figure, summary.quantile_curves(rows, x, measure), settings)
     else:
-        shown, rates = (grid_of_values(rows, x, y, each) for each in (measure, rate))
+        shown, rates = (summary.grid_of_values(rows, x, y, each) for each in (measure, rate))
         figure = partial(phase_figure, shown, rates, settings)
     return lambda suffix: picture_bytes(figure(), suffix, settings, made_by)
 

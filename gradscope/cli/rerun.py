@@ -66,20 +66,15 @@ def _run(
     save: Path | None,
 ) -> None:
     """Call the command, as it is below its options."""
-    from gradscope.report.provenance.recipe import MadeBy, StoreSource, WeightsSource
+    from gradscope.report.provenance.recipe import MadeBy
 
-    source = recipe.source
-    if isinstance(source, WeightsSource):
-        unwrap(inspect)(place, Path(source.file), [*source.mapping], png)
-        return
-    if isinstance(source, StoreSource):
-        options = {name: value for name, value in source.made_by().items() if name != "command"}
-        unwrap(report)(place, **{**options, "store": Path(source.store)}, png=png)
-        return
-    call = Call({}, None, place, recipe.settings)
-    if recipe.command is MadeBy.COMPARE:
-        axes = {"kinds": recipe.cells, "activations": recipe.activations, "steps": recipe.lengths}
-        run_comparison(place, recipe.settings, {**axes, "seeds": recipe.seeds}, png)
+    call, source = Call({}, None, place, recipe.settings), {**recipe.source}
+    if recipe.command is MadeBy.INSPECT:
+        unwrap(inspect)(place, Path(source["file"]), source["map"], png)
+    elif recipe.command is MadeBy.REPORT:
+        unwrap(report)(place, Path(source.pop("store")), **source, png=png)
+    elif recipe.command is MadeBy.COMPARE:
+        run_comparison(place, recipe.settings, recipe.axes, png)
     elif recipe.command is MadeBy.TRAIN:
         unwrap(train)(call, png=png, save=save)
     elif recipe.command is MadeBy.SPECTRUM:
