@@ -10,8 +10,9 @@ from gradscope.analysis.check import CheckRow
 from gradscope.analysis.checkpoints import Checkpoint
 from gradscope.analysis.details import Memory, Spectrum
 from gradscope.analysis.fields import QUANTILES, Field, stage_fields
-from gradscope.analysis.results import Analysis, Comparison, Stage
+from gradscope.analysis.results import SLOPE_EDGES, Analysis, Comparison, Stage
 from gradscope.arrays import LN_10, FloatArray, IntArray, quantiles
+from gradscope.diagnosis.growth import terms_of
 from gradscope.jacobians.lag_map import LagMap
 from gradscope.jacobians.shares import GradientShares
 
@@ -64,7 +65,7 @@ def profile_rows(analysis: Analysis) -> Rows:
     return ("stage", *PROFILE_FIELDS), rows
 
 
-def parameter_rows(analysis: Analysis) -> Rows:
+def parameters_rows(analysis: Analysis) -> Rows:
     """Return one row per stage and lag: log10 of the norm for all parameters and for each array."""
 
     def curves(stage: Stage) -> Iterable[Column]:
@@ -160,7 +161,7 @@ def share_columns(shares: GradientShares) -> list[FloatArray | IntArray]:
     ]
 
 
-def share_rows(shares: GradientShares) -> Rows:
+def shares_rows(shares: GradientShares) -> Rows:
     """Return one row per lag, in the order of ``SHARE_COLUMNS``."""
     return SHARE_COLUMNS, transposed(share_columns(shares))
 
@@ -204,7 +205,7 @@ def lyapunov_rows(spectrum: Spectrum) -> Rows:
     return columns, transposed(each.ravel() for each in arrays)
 
 
-def eigenvalue_rows(spectrum: Spectrum) -> Rows:
+def eigenvalues_rows(spectrum: Spectrum) -> Rows:
     """Return one row per eigenvalue of W and of the sampled Jacobians."""
     sampled = zip(spectrum.sampled_steps.tolist(), spectrum.jacobian_eigenvalues, strict=True)
     groups = [("W", None, spectrum.eigenvalues), *(("J_t", *each) for each in sampled)]
@@ -217,3 +218,45 @@ def theory_rows(spectrum: Spectrum) -> Rows:
     columns = ("theory", "rate_nats_per_step", "depth_scale", "applies", "source")
     rows = [[str(t.name), t.rate, t.depth_scale, t.applies, t.source] for t in spectrum.theory]
     return columns, rows
+
+
+def causes_rows(analysis: Analysis) -> Rows:
+    """Return one row per stage, in nats per step."""
+    names = (*terms_of(analysis.last.causes), "total")
+    rows = [[str(s.name), *(getattr(s.causes, name) for name in names)] for s in analysis.stages]
+    return ("stage", *(f"{name}_nats_per_step" for name in names)), rows
+
+
+def gradient_rows(analysis: Analysis) -> Rows:
+    """Return one row per stage and time step."""
+    rows = [
+        [str(stage.name), step, value if np.isfinite(value) else None]
+        for stage in analysis.stages
+        if stage.gradient is not None
+        for step, value in enumerate((stage.gradient.log_by_step / LN_10).tolist())
+    ]
+    return ("stage", "step", "log10_norm"), rows
+
+
+def slopes_rows(analysis: Analysis) -> Rows:
+    """Return one row per stage and time step: quantiles over units and sequences."""
+    when = np.arange(1, analysis.last.slopes.median.size + 1)
+    rows = by_stage(analysis, lambda s: (when, s.slopes.p05, s.slopes.median, s.slopes.p95))
+    return ("stage", "step", "p05", "median", "p95"), rows
+
+
+def saturation_rows(analysis: Analysis) -> Rows:
+    """Return one row per time step: the fraction of slopes in each bin."""
+    slopes = analysis.last.slopes
+    columns = tuple(f"up_to_{edge:.2f}_of_ceiling" for edge in SLOPE_EDGES[1:])
+    rows = [[step, *row] for step, row in enumerate(slopes.histogram.tolist(), 1)]
+    return ("step", *columns), rows
+
+
+def training_rows(analysis: Analysis) -> Rows:
+    """Return one row per update."""
+    columns, history = ("update", "error_per_step", "gradient_norm", "clipped"), analysis.training
+    if history is None:
+        return columns, []
+    updates = np.arange(1, history.updates + 1)
+    return columns, transposed((updates, *(getattr(history, name) for name in columns[1:])))
