@@ -13,8 +13,8 @@ from gradscope.arrays import plain
 from gradscope.diagnosis.reasons import Reason
 from gradscope.diagnosis.remedies import Remedy
 from gradscope.report.documents import rows as tables
-from gradscope.report.documents.details import details_document, named
-from gradscope.report.formats import Document, head
+from gradscope.report.documents.details import details_document
+from gradscope.report.formats import Document, head, named
 from gradscope.report.terminal.analysis import NOT_DRIVEN, layer_verdict
 from gradscope.report.words.remedies import remedy_command
 from gradscope.sweep.changes import Change, changes

@@ -8,9 +8,8 @@ from gradscope.arrays import plain
 from gradscope.remedy.candidates import Candidate
 from gradscope.remedy.forecast import Expectation
 from gradscope.remedy.trial import Trial
-from gradscope.report.documents.details import named
 from gradscope.report.documents.rows import Rows
-from gradscope.report.formats import Document, head
+from gradscope.report.formats import Document, head, named
 from gradscope.report.provenance.recipe import command_line
 
 KNOWN = ("lag", "steps", "horizon")

@@ -16,7 +16,7 @@ from gradscope.analysis.fields import ZERO_PRODUCT
 from gradscope.analysis.settings import setting_kinds
 from gradscope.arrays import plain
 from gradscope.report.documents.rows import Rows as Table
-from gradscope.report.formats import Document, head
+from gradscope.report.formats import Document, head, named
 from gradscope.report.provenance.records import provenance_text
 from gradscope.report.terminal.sweep import FIRST_CELLS, REGIME_COLUMNS
 from gradscope.sweep.cell import CURVES, curve_from_blob
@@ -43,15 +43,12 @@ def plan_document(preview: Preview) -> Document:
         "store": str(preview.store),
         "cells": len(preview.cells),
         "missing": len(preview.missing),
-        "failed": preview.failed,
-        "left_out": preview.left_out,
+        **named(preview, "failed", "left_out", "workers", estimated_seconds="seconds"),
         "first": [
             {name: cell.settings.as_dict()[name] for name in swept}
             for cell in preview.cells[:FIRST_CELLS]
         ],
-        "estimated_seconds": preview.seconds,
-        "workers": preview.workers,
-        "timed": {"sizes": preview.estimate.sizes, "timed": preview.estimate.timed},
+        "timed": named(preview.estimate, "sizes", "timed"),
     }
 
 
@@ -71,13 +68,9 @@ def sweep_document(
         **head("sweep", shared),
         "swept": swept,
         "store": str(store),
+        **named(progress, "kept", "done", "missing", "interrupted", "restarts"),
         "cells": progress.total,
-        "kept": progress.kept,
-        "done": progress.done,
         "failed": progress.all_failed,
-        "missing": progress.missing,
-        "interrupted": progress.interrupted,
-        "restarts": progress.restarts,
         "seconds": seconds,
         **_groups(summary),
     }
