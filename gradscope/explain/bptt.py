@@ -91,9 +91,8 @@ class BpttLesson:
         factors = ("transport", "adjoint", "immediate", "share")
         steps = [
             {
-                **named(
-                    each, "step", "error", error_by_output="output_slope", gradient="gradients"
-                ),
+                **named(each, "step", "error", gradient="gradients"),
+                "error_by_output": each.output_slope,
                 "input": trajectory.inputs[each.step - 1, 0],
                 "hidden": trajectory.hidden[each.step, 0],
                 "output": trajectory.outputs[each.step - 1, 0],

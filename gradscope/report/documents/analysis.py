@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from types import MappingProxyType
 from typing import Any
 
 from gradscope.analysis import fields
@@ -24,38 +23,34 @@ _BESIDE_ITSELF = (
     *("gradient", "gradient.norm", "gradient.by_step", "gradient.log10_by_step"),
 )
 
-REASON_NAMES: Mapping[str, str] = MappingProxyType(
-    {
-        **{name: f"{name}_null_because" for name in _BESIDE_ITSELF},
-        **{f"profile.log10_norm.{name}": "profile.null_because" for name in fields.QUANTILES},
-        "profile.log10_bound": "profile.null_because",
-        "verdict.rate_nats_per_step": "verdict.rate_null_because",
-        "verdict.rate_interval_95": "verdict.rate_interval_null_because",
-        "verdict.marginal": "verdict.marginal_null_because",
-        "readout.score": "readout.null_because",
-        "causes.total": "causes.null_because",
-        **{
-            f"parameter_profile.log10_{name}": "parameter_profile.null_because"
-            for name in ("norm", *tables.SHARED, "candidate_bias")
-        },
-    }
-)
+REASON_NAMES: Mapping[str, str] = {
+    **{name: f"{name}_null_because" for name in _BESIDE_ITSELF},
+    **{f"profile.log10_norm.{name}": "profile.null_because" for name in fields.QUANTILES},
+    "profile.log10_bound": "profile.null_because",
+    "verdict.rate_nats_per_step": "verdict.rate_null_because",
+    "verdict.rate_interval_95": "verdict.rate_interval_null_because",
+    "verdict.marginal": "verdict.marginal_null_because",
+    "readout.score": "readout.null_because",
+    "causes.total": "causes.null_because",
+    **{
+        f"parameter_profile.log10_{name}": "parameter_profile.null_because"
+        for name in ("norm", *tables.SHARED, "candidate_bias")
+    },
+}
 """Where a stage's document says why a field is null."""
 
-WHY_NULL: Mapping[str, str] = MappingProxyType(
-    {
-        "error": fields.OVERFLOWS,
-        "bound_rate_nats_per_step": "W is zero",
-        "horizon": "the median profile stays above the threshold at all lags measured",
-        "expected_horizon": "the profile does not fall measurably",
-        "expected_explosion": "the profile does not rise measurably",
-        "horizon_before": "the median profile stayed above the threshold at all lags measured",
-        "log10_norm_before": fields.ZERO_PRODUCT,
-        "norm": "no update was finished to choose it by",
-        "predicted_rate": "the other terms add up to more than 0: saturation would grow",
-        "command": "no setting makes this change",
-    }
-)
+WHY_NULL: Mapping[str, str] = {
+    "error": fields.OVERFLOWS,
+    "bound_rate_nats_per_step": "W is zero",
+    "horizon": "the median profile stays above the threshold at all lags measured",
+    "expected_horizon": "the profile does not fall measurably",
+    "expected_explosion": "the profile does not rise measurably",
+    "horizon_before": "the median profile stayed above the threshold at all lags measured",
+    "log10_norm_before": fields.ZERO_PRODUCT,
+    "norm": "no update was finished to choose it by",
+    "predicted_rate": "the other terms add up to more than 0: saturation would grow",
+    "command": "no setting makes this change",
+}
 """Why a number of a reason or of a remedy may be null."""
 
 

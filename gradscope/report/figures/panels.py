@@ -7,7 +7,6 @@ imported when a panel of theirs is used, so that help pages need no NumPy.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pkgutil import resolve_name
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from gradscope.errors import SettingError
@@ -109,5 +108,5 @@ ROWS = (
           present=lambda analysis: bool(getattr(analysis.details.spectrum, "theory", None))),
 )  # fmt: skip
 
-PANELS: Mapping[str, Panel] = MappingProxyType({each.name: each for each in ROWS})
+PANELS: Mapping[str, Panel] = {each.name: each for each in ROWS}
 """In the order of a report."""
