@@ -96,24 +96,6 @@ def new_page(title: str, subtitle: str, size: tuple[float, float] = SLIDE) -> "F
     return figure
 
 
-def new_panel(width: ColumnWidth) -> "tuple[Figure, Axes]":
-    """Return a figure of one axes, as wide as a column or a page of a paper."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(PANEL_SIZES[width], PANEL_DOTS_PER_INCH, facecolor="white", layout="tight")
-    FigureCanvasAgg(figure)
-    return figure, figure.add_subplot()
-
-
-def fit_panel(axes: "Axes") -> None:
-    """Leave the title to the caption, and draw lines no thicker than the text is small."""
-    axes.set_title("", loc="left")
-    scale = text_scale(axes)
-    for line in axes.lines:
-        line.set_linewidth(line.get_linewidth() * scale)
-
-
 PANEL_SIZES: Mapping[ColumnWidth, tuple[float, float]] = MappingProxyType(
     {ColumnWidth.SINGLE: (3.5, 2.9), ColumnWidth.DOUBLE: (7.2, 4.2)}
 )
