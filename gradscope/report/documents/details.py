@@ -6,7 +6,7 @@ from gradscope.analysis import fields
 from gradscope.analysis.details import Spectrum
 from gradscope.analysis.results import Analysis
 from gradscope.analysis.settings import Settings
-from gradscope.arrays import LN_10, ComplexArray, FloatArray, plain, quantiles
+from gradscope.arrays import LN_10, ComplexArray, FloatArray, plain
 from gradscope.diagnosis.motion import STEPS_ALONE, Motion
 from gradscope.diagnosis.theory import Prediction
 from gradscope.jacobians.lag_map import LagMap
@@ -45,7 +45,7 @@ def details_document(analysis: Analysis) -> Document:
 
 
 def _map(found: LagMap) -> Document:
-    middle = quantiles(found.log_norms, (0.5,))[0] / LN_10
+    middle = tables.median_map(found.log_norms) / LN_10
     return {
         "times": found.times,
         "log10_norm_median": [row[: place + 1] for place, row in enumerate(middle)],

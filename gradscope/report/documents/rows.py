@@ -131,6 +131,12 @@ def check_rows(rows: Iterable[CheckRow]) -> Rows:
     return columns, [[getattr(row, name) for name in columns] for row in rows]
 
 
+def median_map(log_norms: FloatArray) -> FloatArray:
+    """Return the median over sequences (A,A); −inf makes no NaN."""
+    found: FloatArray = quantiles(log_norms, (0.5,))[0]
+    return found
+
+
 def middle(values: FloatArray | Sequence[float]) -> float:
     """Return the median; infinities make no NaN."""
     return float(quantiles(np.asarray(values, np.float64), (0.5,))[0])
@@ -138,7 +144,7 @@ def middle(values: FloatArray | Sequence[float]) -> float:
 
 def map_rows(found: LagMap) -> Rows:
     """Return one row per pair t > k: log10 σ_max(∂h_t/∂h_k), the median over sequences."""
-    times, middle = found.times, quantiles(found.log_norms, (0.5,))[0] / LN_10
+    times, middle = found.times, median_map(found.log_norms) / LN_10
     later, earlier = np.tril_indices(times.size, -1)
     rows = transposed((times[later], times[earlier], middle[later, earlier]))
     return ("later", "earlier", "log10_norm"), rows

@@ -6,10 +6,10 @@ import numpy as np
 
 from gradscope.analysis.details import Memory, Spectrum
 from gradscope.analysis.results import Analysis
-from gradscope.arrays import LN_10, plain, quantiles
+from gradscope.arrays import LN_10, plain
 from gradscope.jacobians.lag_map import LagMap
 from gradscope.jacobians.shares import GradientShares
-from gradscope.report.documents.rows import SHARED
+from gradscope.report.documents.rows import SHARED, median_map
 from gradscope.report.figures import style
 from gradscope.report.figures.profile_panels import drawable, say
 from gradscope.report.figures.style import BLUE, GREEN, GREY, INK, ORANGE, VERMILLION, Look
@@ -28,7 +28,7 @@ def map_panel(axes: "Axes", analysis: Analysis, found: LagMap) -> None:
     """Draw log10 σ_max(∂h_t/∂h_k) for all pairs of states, the median over sequences."""
     style.dress(axes, "earlier state k", "later state t")
     axes.grid(visible=False)
-    values = quantiles(found.log_norms, (0.5,))[0] / LN_10
+    values = median_map(found.log_norms) / LN_10
     finite = values[np.isfinite(values)]
     low, high = (float(np.min(finite)), float(np.max(finite))) if finite.size else (-1.0, 0.0)
     last = float(found.times[-1])
