@@ -35,8 +35,6 @@ EXIT_INTERRUPTED = 130
 REGIMES: dict[FailOn, tuple[Regime, ...]] = {
     FailOn.VANISHING: (Regime.VANISHING, Regime.TRANSIENT),
     FailOn.EXPLODING: (Regime.EXPLODING,),
-    FailOn.SHUT: (),
-    FailOn.DIVERGED: (),
     FailOn.ANY: (Regime.VANISHING, Regime.TRANSIENT, Regime.EXPLODING, Regime.MIXED),
 }
 
@@ -123,7 +121,7 @@ def exit_with_status(analysis: "Analysis", fail_on: FailOn | None = None) -> Non
         fault = "training diverged"
     elif fail_on is FailOn.SHUT and verdict.shut:
         fault = "nothing is written"
-    elif fail_on is not None and verdict.shows(REGIMES[fail_on]):
+    elif fail_on is not None and verdict.shows(REGIMES.get(fail_on, ())):
         fault = f"the gradient is {verdict.regime}"
     if fault:
         note(f"failed: --fail-on {fail_on}, and {fault}")

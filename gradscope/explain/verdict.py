@@ -77,10 +77,8 @@ def verdict_lesson(path: Path) -> VerdictLesson:
     settings outside their limits.
     """
     if path.suffix.lower() == ".json":
-        raise ArchiveError(
-            f"{path} holds no network to measure; give the saved run, which "
-            f"gradscope rerun {path} --save run.npz writes"
-        )
+        remedy = f"give the saved run, which gradscope rerun {path} --save run.npz writes"
+        raise ArchiveError(f"{path} holds no network to measure; {remedy}")
     analysis = analyze(prepare({"load": str(path)}))
     settings = analysis.settings
     stage, gamma = analysis.last, analysis.params.activation.slope_ceiling

@@ -12,7 +12,6 @@ from rich.text import Text
 
 from gradscope.arrays import LN_10
 from gradscope.diagnosis.reasons import ReasonCode
-from gradscope.diagnosis.verdict import Verdict
 from gradscope.errors import OutputError
 from gradscope.report.screen import Screen, printable
 from gradscope.report.terminal.table import bullets, table_of
@@ -48,9 +47,8 @@ class WatchLog:
             try:
                 self._log.open("a").close()
             except OSError as error:
-                raise OutputError(
-                    f"the log {log} cannot be written: {error.strerror}; choose another place"
-                ) from error
+                fault = f"cannot be written: {error.strerror}; choose another place"
+                raise OutputError(f"the log {log} {fault}") from error
 
     def __call__(self, event: Event) -> None:
         """Write an event as one line; all but a layer's first verdict are urgent."""
@@ -169,10 +167,6 @@ def _late(journal: Journal) -> list[str]:
     return [f"{seen}: {share} ({remedy})"]
 
 
-def _word(verdict: Verdict) -> str:
-    return "writes nothing" if verdict.shut else REGIME_WORDS[verdict.regime]
-
-
 def _layers(journal: Journal, screen: Screen) -> Table:
     """Return a row for each layer: its last verdict, the first beside it where they differ."""
     titles = ("layer", "gradient", "growth,\nsteps", "horizon", "log10\nσ_max", "at\nlag")
@@ -183,12 +177,13 @@ def _layers(journal: Journal, screen: Screen) -> Table:
         cells = ["not finite", *["–"] * 4]
         if seen:
             verdicts, last = (seen[0].verdict, seen[-1].verdict), seen[-1].verdict
+            words = ("writes nothing" if v.shut else REGIME_WORDS[v.regime] for v in verdicts)
             # Lags beyond which nothing was measured depend on the time there was.
             lags = max(each.max_lag for each in verdicts)
             horizons = [str(each.horizon or f">{lags}") for each in verdicts]
             ends = np.sort(seen[-1].norms.log_norms[-1])  # NaN last
             cells = [
-                " → ".join(dict.fromkeys(_word(each) for each in verdicts)),
+                " → ".join(dict.fromkeys(words)),
                 pace(last.rate, marginal=last.marginal, short=True),
                 " → ".join(dict.fromkeys(horizons)),
                 level(float(ends[((~np.isnan(ends)).sum() - 1) // 2]) / LN_10),

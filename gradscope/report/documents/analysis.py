@@ -56,14 +56,19 @@ WHY_NULL: Mapping[str, str] = {
 
 def analysis_document(analysis: Analysis) -> Document:
     """Return the analysis document, version 1."""
+    settings = analysis.settings
     return {
-        **head("analysis", analysis.settings.as_dict()),
+        **head("analysis", settings.as_dict()),
         "problem": fields.nested(fields.task_fields(analysis.task_info), REASON_NAMES),
         **_network(analysis),
         "stages": [_stage(stage) for stage in analysis.stages],
         "training": _training(analysis),
         **fields.nested(fields.readout_fields(analysis.readout), REASON_NAMES),
-        "remedies": [_remedy(each, analysis) for each in analysis.remedies],
+        "remedies": [
+            _explained(replace(each, numbers={**each.numbers, "command": command}))
+            for each in analysis.remedies
+            for command in [remedy_command(each, settings)]
+        ],
         **details_document(analysis),
     }
 
@@ -181,11 +186,6 @@ def _stage(stage: Stage) -> Document:
 
 def _training(analysis: Analysis) -> Document | None:
     return fields.nested(fields.training_fields(analysis.training)) if analysis.training else None
-
-
-def _remedy(remedy: Remedy, analysis: Analysis) -> Document:
-    command = remedy_command(remedy, analysis.settings)
-    return _explained(replace(remedy, numbers={**remedy.numbers, "command": command}))
 
 
 def _explained(said: Reason | Remedy) -> Document:

@@ -71,11 +71,8 @@ SCHEMAS: Mapping[str, MadeBy] = {
     "gradscope.check": MadeBy.CHECK,
 }
 
-DRAWN_AGAIN: Mapping[MadeBy, tuple[str, str]] = {
-    MadeBy.REPORT: ("the store of a sweep", "STORE"),
-    MadeBy.INSPECT: ("a file of weights", "FILE"),
-}
-"""The other file from which a command draws a picture, and how its help page names it."""
+DRAWN_AGAIN: Mapping[MadeBy, str] = {MadeBy.REPORT: "STORE", MadeBy.INSPECT: "FILE"}
+"""The other file from which a command draws a picture, as its help page names it."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -140,16 +137,13 @@ def read_recipe(path: Path) -> Recipe:
     except (SettingError, ArchiveError):
         raise
     except DAMAGE as error:
-        for drawing, (what, file) in DRAWN_AGAIN.items():
+        for drawing, file in DRAWN_AGAIN.items():
             if made_by == {"command": drawing}:
-                raise ArchiveError(
-                    f"{path} shows {what} and does not say which; draw it again with gradscope "
-                    f"{drawing} {file}"
-                ) from error
-        raise ArchiveError(
-            f"{path} does not say which command made it; take its settings with gradscope "
-            f"show-config {path}, and run analyze or compare with --config"
-        ) from error
+                remedy = f"draw it again with gradscope {drawing} {file}"
+                raise ArchiveError(f"{path} does not name its {file}; {remedy}") from error
+        remedy = f"gradscope show-config {path}, and run analyze or compare with --config"
+        fault = "does not say which command made it"
+        raise ArchiveError(f"{path} {fault}; take its settings with {remedy}") from error
 
 
 def _command(document: Mapping[str, Any]) -> MadeBy:
