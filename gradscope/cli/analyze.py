@@ -1,14 +1,15 @@
-"""``gradscope analyze``, ``train`` and ``spectrum``, and what other commands share with them."""
+"""``gradscope analyze``, ``train``, ``spectrum`` and ``inspect``, and what other commands share."""
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gradscope.analysis.settings import IMPORTED_SETTINGS
-from gradscope.cli.command import Call, takes_settings, weights_of
+from gradscope.analysis.settings import IMPORTED_SETTINGS, SETTINGS
+from gradscope.cli.command import Call, takes_place, takes_settings, weights_of
 from gradscope.cli.options import (
+    MODEL,
     FailOn,
     FailWhen,
     Figure,
@@ -19,11 +20,13 @@ from gradscope.cli.options import (
     PanelWidth,
     Save,
     WeightsFile,
+    option,
 )
 from gradscope.cli.output import Place, note, progress_bar, show, write_figures, write_file
 from gradscope.errors import SettingError
 from gradscope.names import ColumnWidth, Regime
 from gradscope.report.figures.panels import PANELS
+from gradscope.weights.readers import READABLE
 
 if TYPE_CHECKING:
     from gradscope.analysis.checkpoints import Checkpoint
@@ -178,3 +181,31 @@ def spectrum(call: Call, file: WeightsFile = None, load: Load = None, png: Figur
     show(call.place, (analysis,), spectrum_page, spectrum_document, PANELS["singular"].rows)
     write_figures(png, partial(spectrum_picture, analysis), force=call.place.force)
     exit_with_status(analysis)
+
+
+MAP_HELP = SETTINGS["weight_map"].help
+Mapping = Annotated[list[str] | None, option("--weight-map", MAP_HELP, MODEL, "W=NAME")]
+
+
+@takes_place
+def inspect(
+    place: Place,
+    file: Annotated[Path, typer.Argument(help=f"Weights: {READABLE}.", metavar="FILE")],
+    weight_map: Mapping = None,
+    png: Figure = None,
+) -> None:
+    """List the recurrent layers of a weight file, their spectra, and how to analyze them."""
+    place.prepare(figures=png)
+    from gradscope.analysis.inspect import inspect as read
+    from gradscope.report.documents.inspection import inspection_document, inspection_rows
+    from gradscope.report.terminal.inspection import inspection_page
+
+    with progress_bar("reading"):
+        inspection = read(file, tuple(weight_map or ()))
+    show(place, (inspection,), inspection_page, inspection_document, inspection_rows)
+    if png and inspection.layers:
+        from gradscope.report.figures.eigenvalues import eigenvalue_picture
+
+        write_figures(png, partial(eigenvalue_picture, inspection), force=place.force)
+    elif png:
+        note(f"no picture {png[0]}: there is no recurrent layer to draw")

@@ -42,7 +42,7 @@ COMMANDS = (
 or in another."""
 
 MODULES = {
-    **dict.fromkeys(("train", "spectrum"), "analyze"),
+    **dict.fromkeys(("train", "spectrum", "inspect"), "analyze"),
     **dict.fromkeys(("try", "forecast"), "trial"),
     **dict.fromkeys(("export", "merge"), "report"),
     "show-config": "rerun",

@@ -114,7 +114,7 @@ def run_comparison(
     from gradscope.report.documents.analysis import analysis_document, comparison_document
     from gradscope.report.documents.rows import comparison_rows
     from gradscope.report.figures.comparison import comparison_picture
-    from gradscope.report.terminal.comparison import comparison_page
+    from gradscope.report.terminal.sweep import comparison_page
     from gradscope.report.words.cells import short_name
     from gradscope.report.words.headline import training_sentence
     from gradscope.sweep.changes import changes

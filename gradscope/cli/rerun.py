@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from gradscope.cli.analyze import analyze, spectrum, train
+from gradscope.cli.analyze import analyze, inspect, spectrum, train
 from gradscope.cli.check import check
 from gradscope.cli.command import Call, takes_place, takes_settings
 from gradscope.cli.compare import run_comparison
-from gradscope.cli.inspect import inspect
 from gradscope.cli.options import SETTING_OPTIONS, Figure, Format, Html, Save
 from gradscope.cli.output import Place, note, write_stdout
 from gradscope.cli.report import report

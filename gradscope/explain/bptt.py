@@ -19,7 +19,6 @@ import numpy as np
 from gradscope.arrays import FloatArray, plain
 from gradscope.data.batch import Targets
 from gradscope.errors import SettingError
-from gradscope.explain.page import DIGITS, Page, matrix_lines, table_lines
 from gradscope.learning.bptt import backpropagate
 from gradscope.learning.losses import step_errors
 from gradscope.model.elman import ElmanParameters
@@ -27,6 +26,7 @@ from gradscope.model.initializers import initialize
 from gradscope.model.trajectory import Trajectory, unroll
 from gradscope.names import ActivationName, InitializerName
 from gradscope.report.formats import Document, head, named
+from gradscope.report.terminal.table import DIGITS, Page, matrix_lines, table_lines
 from gradscope.report.words.numbers import number, steps
 
 LESSON_WEIGHTS = {"V": "output_weights", "W": "recurrent_weights", "U": "input_weights"}

@@ -16,13 +16,13 @@ from gradscope.arrays import LN_10, FloatArray, IntArray, plain
 from gradscope.diagnosis.diagnose import diagnose
 from gradscope.diagnosis.theory import log_spectral_norm
 from gradscope.errors import SettingError
-from gradscope.explain.page import Page, scientific, table_lines
 from gradscope.jacobians.chain import Chain, elman_chain
 from gradscope.model.activations import ACTIVATIONS
 from gradscope.model.initializers import initialize
 from gradscope.model.trajectory import unroll
 from gradscope.names import ActivationName, InitializerName
 from gradscope.report.formats import Document, head, named
+from gradscope.report.terminal.table import Page, scientific, table_lines
 from gradscope.report.words.numbers import NEGLIGIBLE, fraction, level, number, pace
 
 MAX_STEPS, MAX_UNITS, MAX_GAIN = 1000, 32, 100.0

@@ -19,9 +19,9 @@ from gradscope.diagnosis.theory import ROUNDING
 from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.diagnosis.verdict import Learned
 from gradscope.errors import ArchiveError
-from gradscope.explain.page import Page
 from gradscope.names import CellName, Regime, StageName
 from gradscope.report.formats import Document, head, named
+from gradscope.report.terminal.table import Page
 from gradscope.report.words.cells import cause_titles, has_textbook_bound, step_bound
 from gradscope.report.words.headline import REGIME_WORDS, headline, regime_word
 from gradscope.report.words.numbers import fraction, level, number, over_steps, power_of_ten, steps
@@ -83,15 +83,9 @@ def verdict_lesson(path: Path) -> VerdictLesson:
     settings = analysis.settings
     stage, gamma = analysis.last, analysis.params.activation.slope_ceiling
     bound_rate = float(stage.profile.log_bound[0])
-    return VerdictLesson(
-        settings,
-        stage,
-        learned_by(stage.error, analysis.task_info),
-        thresholds(settings),
-        bound_rate=bound_rate,
-        slope_ceiling=gamma,
-        log_weight_norm=bound_rate - math.log(gamma) if has_textbook_bound(settings) else None,
-    )
+    norm = bound_rate - math.log(gamma) if has_textbook_bound(settings) else None
+    learned, lines = learned_by(stage.error, analysis.task_info), thresholds(settings)
+    return VerdictLesson(settings, stage, learned, lines, bound_rate, gamma, norm)
 
 
 THRESHOLD_SOURCES = {

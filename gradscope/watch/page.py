@@ -27,7 +27,6 @@ from gradscope.watch.journal import (
     NonFinite,
     NotWatched,
     Refusal,
-    TimeBudget,
 )
 
 MAX_NAMED = 2
@@ -111,8 +110,11 @@ def watch_report(journal: Journal, *, log_error: Exception | None = None, width:
     parts: list[RenderableType] = [Text(screen.say(_opening(journal)), style="bold"), Text()]
     if journal.snapshots:
         parts += [_layers(journal, screen), Text()]
-    failures = [_sentence(failure) for failure in journal.failures]
-    failures += [*_late(journal), _cost(journal.budget)]
+    budget, failures = journal.budget, [_sentence(failure) for failure in journal.failures]
+    share = f"{percent(budget.share)} of the time plus {number(ADVANCE)} s" if budget.share else ""
+    limit = f" (limit {number(budget.limit)} s: {share})" if share else ""
+    cost = f"snapshots took {number(budget.spent)} s{limit}, hooks {number(budget.hooks)} s"
+    failures += [*_late(journal), cost]
     if log_error is not None:
         kind = type(log_error).__name__
         failures.append(f"the log failed and is no longer written ({kind}: {log_error})")
@@ -144,13 +146,6 @@ def _opening(journal: Journal) -> str:
     unit = "training step" if journal.optimized else "pass" if journal.steps == 1 else "passe"
     spent, elapsed = number(budget.spent, 2), number(budget.elapsed, 2)
     return f"Watched {count(journal.steps, unit)}, {seen}; snapshots took {spent} of {elapsed} s."
-
-
-def _cost(budget: TimeBudget) -> str:
-    """Return what the watch cost beside its limit."""
-    parts = f"{percent(budget.share)} of the time plus {number(ADVANCE)} s" if budget.share else ""
-    limit = f" (limit {number(budget.limit)} s: {parts})" if parts else ""
-    return f"snapshots took {number(budget.spent)} s{limit}, hooks {number(budget.hooks)} s"
 
 
 def _late(journal: Journal) -> list[str]:

@@ -101,10 +101,8 @@ PANEL_SIZES: Mapping[ColumnWidth, tuple[float, float]] = MappingProxyType(
 )
 """Inches: 89 and 183 mm wide, as Nature and the IEEE have their columns."""
 
-PANEL_COLUMNS: Mapping[ColumnWidth, int] = MappingProxyType(
-    {ColumnWidth.SINGLE: 2, ColumnWidth.DOUBLE: 3}
-)
-"""Names of curves that fit side by side above a panel alone."""
+PANEL_COLUMNS = {PANEL_SIZES[ColumnWidth.SINGLE][0]: 2, PANEL_SIZES[ColumnWidth.DOUBLE][0]: 3}
+"""Names of curves that fit side by side above a panel alone, by its width."""
 
 MIN_TEXT = 0.62
 """Text shrinks with its figure to this part at the least: 7.5 points in a single column."""
@@ -153,14 +151,13 @@ def legend(axes: "Axes", others: Sequence["Axes"] = ()) -> None:
     for each in (axes, *others):
         for handle, label in zip(*each.get_legend_handles_labels(), strict=True):
             named.setdefault(label, handle)
-    columns = {PANEL_SIZES[width][0]: count for width, count in PANEL_COLUMNS.items()}
     if named:
         axes.legend(
             named.values(),
             named.keys(),
             loc="lower left",
             bbox_to_anchor=(-0.01, 0.985),
-            ncols=columns.get(figure_width(axes), len(named)),
+            ncols=PANEL_COLUMNS.get(figure_width(axes), len(named)),
             fontsize=TICK_SIZE * text_scale(axes),
             **LEGEND_LOOK,
         )

@@ -63,13 +63,8 @@ class MadeBy(StrEnum):
     REPORT = "report"
 
 
-SCHEMAS: Mapping[str, MadeBy] = {
-    "gradscope.analysis": MadeBy.ANALYZE,
-    "gradscope.comparison": MadeBy.COMPARE,
-    "gradscope.training": MadeBy.TRAIN,
-    "gradscope.spectrum": MadeBy.SPECTRUM,
-    "gradscope.check": MadeBy.CHECK,
-}
+NOUNS = ("analysis", "comparison", "training", "spectrum", "check")
+SCHEMAS = {f"gradscope.{noun}": by for noun, by in zip(NOUNS, MadeBy, strict=False)}
 
 DRAWN_AGAIN: Mapping[MadeBy, str] = {MadeBy.REPORT: "STORE", MadeBy.INSPECT: "FILE"}
 """The other file from which a command draws a picture, as its help page names it."""
