@@ -148,5 +148,4 @@ def forecast(
     with progress_bar("asking about lags"):
         found = expect(settings, asked, budget)
     show(call.place, (found, settings), forecast_page, forecast_document, forecast_rows)
-    draw = partial(forecast_picture, found, settings)
-    write_figures(png, draw, force=call.place.force)
+    write_figures(png, partial(forecast_picture, found, settings), force=call.place.force)

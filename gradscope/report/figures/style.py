@@ -55,9 +55,7 @@ TITLE_CHARACTERS, SUBTITLE_CHARACTERS = (92, 134), (140, 210)
 LONGEST_NAME = 125
 """Characters of a name of a file or layer that are drawn."""
 
-BACKING: Mapping[str, Any] = MappingProxyType(
-    {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
-)
+BACKING: Mapping[str, Any] = {"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.5}
 """Behind a text that stands on lines."""
 
 LEGEND_LOOK: Mapping[str, Any] = MappingProxyType(
