@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from gradscope.report.terminal.forecast import WORDS
+from gradscope.report.terminal.remedy import WORDS
 from tests.benchmarks.advice.forecasts import ROWS
 from tests.benchmarks.advice.rows import FOLDER, row_makers
 
