@@ -40,7 +40,7 @@ WORDS = {
         f"no: fewer updates than {UPDATES_PER_SIGNAL:g}/SNR², so the noise of a batch drowns what "
         "the targets add to its gradient."
     ),
-    Ground.NOTHING: "?: undecided; none of these applies, or yes and no do; it may be learned or not.",
+    Ground.NOTHING: "?: undecided; none of these applies, or yes and no do; it may be learned.",
 }
 SHORT = {Answer.YES: "yes", Answer.NO: "no", Answer.UNDECIDED: "?"}
 
