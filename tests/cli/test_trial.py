@@ -232,7 +232,7 @@ def test_a_gated_cell_that_is_drawn_anew_is_tried_with_biases_that_keep_longer(
 ) -> None:
     with np.load(tmp_path / "net.npz") as arrays:
         gates = {"lstm" + n[3:]: np.tile(arrays[n], (4, 1)) for n in arrays.files if n[0] == "r"}
-        np.savez(tmp_path / "net.npz", **gates, **{"fc.weight": arrays["fc.weight"]})
+        np.savez(tmp_path / "net.npz", **gates, **{"fc.weight": arrays["fc.weight"]})  # type: ignore[arg-type]
     given = [each for each in files if each not in ("--activation", "tanh")]
     found = document(call("try", *given, "--json"))
 
