@@ -147,7 +147,7 @@ def test_without_a_leak_the_state_is_the_usual_one_and_the_page_says_which() -> 
     assert "state before φ" in describe(before.settings, before)
     studied({**ARRAYS, "alpha": 1.0}, weight_map=MAP)
     told = inspection_document(inspect(Path("net.npz"), MAP))["layers"][0]
-    assert (told["state"], told["unknown"]) == ("post", ["activation"])
+    assert (told["state"], *told["unknown"]) == ("post", "activation")
 
 
 def test_which_axis_of_the_trials_is_time_is_said() -> None:
