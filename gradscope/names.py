@@ -142,6 +142,14 @@ class SweepValue(StrEnum):
     LYAPUNOV = "lyapunov"
 
 
+class Theme(StrEnum):
+    """What a picture is for: a page of paper, or a slide of 16 to 9, light or dark."""
+
+    PAPER = "paper"
+    SLIDE = "slide"
+    DARK = "dark"
+
+
 class ColumnWidth(StrEnum):
     """Widths that journals ask for: one column of two, or both."""
 

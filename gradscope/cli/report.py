@@ -79,9 +79,9 @@ def run_report(place: Place, source: "StoreSource", figures: Sequence[Path] | No
 
 def _drawing(rows: "Rows", source: "StoreSource") -> Callable[[str], bytes]:
     """Return what draws a store as the bytes of a picture, by its ending."""
+    from gradscope.report.figures.pages import picture_bytes
     from gradscope.report.figures.phase import phase_figure
     from gradscope.report.figures.quantiles import quantile_figure
-    from gradscope.report.figures.style import picture_bytes
     from gradscope.sweep.summary import (
         grid_of_values,
         quantile_curves,

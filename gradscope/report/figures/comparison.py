@@ -13,9 +13,9 @@ from gradscope.analysis.results import Analysis, Comparison, Stage
 from gradscope.arrays import FloatArray, quantiles
 from gradscope.model.activations import ACTIVATIONS
 from gradscope.report.documents.rows import file_of, median_reach, middle
-from gradscope.report.figures import style
+from gradscope.report.figures import pages, style
 from gradscope.report.figures.profile_panels import drawable, say
-from gradscope.report.figures.style import GREY, INK, SLIDE, Look
+from gradscope.report.figures.style import GREY, INK, Look
 from gradscope.report.figures.sweep_axes import fits, gap_for, inches_along, line_style
 from gradscope.report.words.cells import short_name
 from gradscope.report.words.headline import comparison_headline, seeds_of
@@ -24,9 +24,6 @@ from gradscope.report.words.numbers import fraction
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-PANELS_TOP = 1.575
-"""Inches from the page's upper edge to the panels, below one row of the legend."""
 
 MAX_NAME = 11
 """Last letters of a file's name in the legend, which numbers the files."""
@@ -57,7 +54,7 @@ def comparison_picture(comparison: Comparison, suffix: str) -> bytes:
         made_by["seeds"] = len({each.seed for each in every})
     else:
         made_by["files"] = [file_of(each) for each in comparison.analyses]
-    return style.picture_bytes(comparison_figure(comparison), suffix, every[0].as_dict(), made_by)
+    return pages.picture_bytes(comparison_figure(comparison), suffix, every[0].as_dict(), made_by)
 
 
 def comparison_figure(comparison: Comparison) -> "Figure":
@@ -72,15 +69,13 @@ def comparison_figure(comparison: Comparison) -> "Figure":
         subtitle = first.task_info.description
     elif max(map(len, comparison.groups)) > 1:
         subtitle += " (thin lines and dots), lines: median"
-    figure = style.new_page(comparison_headline(comparison), subtitle)
-    top = PANELS_TOP + style.height_of_rows(len(networks) + 1)
-    margins: Look = {"left": 0.065, "right": 0.97, "top": 1.0 - top / SLIDE[1], "bottom": 0.085}
-    grid = figure.add_gridspec(2, 5, hspace=0.58, wspace=0.9, **margins)
+    figure = pages.new_page(comparison_headline(comparison), subtitle)
+    grid = figure.add_gridspec(2, 5)
     profiles = figure.add_subplot(grid[:, :3])
     _profiles_panel(profiles, comparison, networks)
     for row, draw in enumerate((_horizons_panel, _errors_panel)):
         draw(figure.add_subplot(grid[row, 3:]), comparison, networks)
-    style.page_legend(figure, *profiles.get_legend_handles_labels())
+    pages.page_legend(figure, *profiles.get_legend_handles_labels())
     return figure
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from gradscope.analysis.settings import Settings
 from gradscope.remedy.forecast import Answer, Expectation
-from gradscope.report.figures import style
+from gradscope.report.figures import pages, style
 from gradscope.report.figures.style import BLUE, GREY, VERMILLION
 from gradscope.report.terminal.forecast import forecast_about, forecast_answer
 
@@ -18,8 +18,8 @@ MARKS = {
 
 def forecast_picture(found: Sequence[Expectation], settings: Settings, suffix: str) -> bytes:
     """Return the answers by lag and number of updates as the bytes of a picture."""
-    figure = style.new_page(forecast_answer(found), forecast_about(settings))
-    axes = figure.add_axes((0.085, 0.1, 0.88, 0.72))
+    figure = pages.new_page(forecast_answer(found), forecast_about(settings))
+    axes = figure.add_subplot()
     for answer, (marker, color, label) in MARKS.items():
         at = [(n, each.lag) for each in found for n in each.updates if each.answer(n)[0] is answer]
         if at:
@@ -33,4 +33,4 @@ def forecast_picture(found: Sequence[Expectation], settings: Settings, suffix: s
     axes.set_yticks([each.lag for each in found], [str(each.lag) for each in found])
     axes.minorticks_off()
     style.legend(axes)
-    return style.picture_bytes(figure, suffix, settings.as_dict(), {"command": "forecast"})
+    return pages.picture_bytes(figure, suffix, settings.as_dict(), {"command": "forecast"})

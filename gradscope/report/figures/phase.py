@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradscope.arrays import FloatArray
-from gradscope.report.figures import style, sweep_axes
-from gradscope.report.figures.style import BLUE, FAINT, GREY, INK, LABEL_SIZE, SLIDE, Look
+from gradscope.report.figures import pages, style, sweep_axes
+from gradscope.report.figures.style import BLUE, FAINT, GREY, INK, TEXT_SIZE, Look
 from gradscope.sweep.summary import Axis, GridOfValues
 
 if TYPE_CHECKING:
@@ -21,11 +21,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 PANELS_IN_A_ROW = 3
-TOP, BOTTOM, LEFT, ROW = 1.35, 0.75, 1.0, 2.7
-"""Inches: from the page's edges to the panels, and from row to row of them."""
-
-BESIDE_TICKS = 0.5
-"""Inches left of the panels for all but their tick labels, where these are long."""
+ROW, HEAD = 1.9, 1.0
+"""Inches: from row to row of panels, and above and below all of them."""
 
 MAX_NUMBERS = 120
 """Places of a panel up to which each is given its number."""
@@ -47,7 +44,7 @@ def phase_figure(field: GridOfValues, rate: GridOfValues, settings: Mapping[str,
     """
     columns = min(len(field.panels), PANELS_IN_A_ROW)
     rows = math.ceil(len(field.panels) / columns)
-    height = max(SLIDE[1], TOP + BOTTOM + ROW * rows)
+    height = max(pages.PAGE[1], HEAD + ROW * rows)
     about = sweep_axes.subtitle(_median_over(field), settings)
     x, y = (axis.name.replace("_", " ") for axis in (field.x, field.y))
     far = field.measure == "horizon"
@@ -55,12 +52,8 @@ def phase_figure(field: GridOfValues, rate: GridOfValues, settings: Mapping[str,
     if field.measure == "lyapunov_exponent":
         what = "Largest Lyapunov exponent"
     title = f"{what}: {sweep_axes.named(field.panels, ' and ')} over {x} and {y}"
-    figure = style.new_page(title, about, (SLIDE[0], height))
-    top, bottom = 1.0 - TOP / height, BOTTOM / height
-    left = max(LEFT, BESIDE_TICKS + sweep_axes.width_of(sweep_axes.tick_labels(field.y))) / SLIDE[0]
-    grid = figure.add_gridspec(
-        rows, columns, left=left, right=0.875, top=top, bottom=bottom, hspace=0.55, wspace=0.1
-    )
+    figure = pages.new_page(title, about, (pages.PAGE[0], height))
+    grid = figure.add_gridspec(rows, columns)
     look = _horizon_look(field) if far else _rate_look(field)
     for place, name in enumerate(field.panels):
         row, column = divmod(place, columns)
@@ -73,14 +66,14 @@ def phase_figure(field: GridOfValues, rate: GridOfValues, settings: Mapping[str,
             axes.tick_params(labelleft=False)
         if place + columns < len(field.panels):
             axes.set_xlabel("")
-    bar = figure.add_axes((0.9, bottom, 0.016, top - bottom))
-    scale = figure.colorbar(mesh, cax=bar)
-    scale.set_label(sweep_axes.MEASURE_WORDS[field.measure], size=LABEL_SIZE, color=INK)
+    scale = figure.colorbar(mesh, ax=figure.axes, aspect=30)
+    bar = scale.ax
+    scale.set_label(sweep_axes.MEASURE_WORDS[field.measure], size=TEXT_SIZE, color=INK)
     if far:
         style.set_round_ticks(bar.yaxis, bar.get_ylim())
     else:
         bar.axhline(0.0, color=INK, linewidth=CONTOUR_WIDTH)
-    bar.tick_params(labelsize=style.TICK_SIZE, colors=INK)
+    bar.tick_params(labelsize=TEXT_SIZE, colors=INK)
     return figure
 
 
@@ -147,11 +140,12 @@ def _field_panel(
     rates = rate.panels[name]  # NaN in a place without a result: then nothing holds everywhere.
     shrinks = ": shrinks everywhere" if (rates < 0.0).all() else ""
     title = name + (": grows everywhere" if (rates > 0.0).all() else shrinks)
-    size = LABEL_SIZE + (1 if len(field.panels) < PANELS_IN_A_ROW else -1.5)
-    axes.set_title(style.plain_text(title), loc="left", size=size, weight="bold", color=INK, pad=8)
-    axes.set_xlabel(sweep_axes.words(field.x), size=LABEL_SIZE, color=INK)
-    axes.set_ylabel(sweep_axes.words(field.y), size=LABEL_SIZE, color=INK)
-    axes.tick_params(labelsize=style.TICK_SIZE, colors=INK, length=3)
+    axes.set_title(
+        style.plain_text(title), loc="left", size=TEXT_SIZE, weight="bold", color=INK, pad=8
+    )
+    axes.set_xlabel(sweep_axes.words(field.x), size=TEXT_SIZE, color=INK)
+    axes.set_ylabel(sweep_axes.words(field.y), size=TEXT_SIZE, color=INK)
+    axes.tick_params(labelsize=TEXT_SIZE, colors=INK, length=3)
     return mesh
 
 
@@ -232,7 +226,7 @@ def _write_horizons(axes: "Axes", field: GridOfValues, name: str, mesh: "QuadMes
             continue
         red, green, blue, _ = mesh.to_rgba(np.array([min(float(value), LARGEST)]))[0]
         light = np.isinf(value) or 0.3 * red + 0.59 * green + 0.11 * blue > 0.6
-        look: Look = {"ha": "center", "va": "center", "size": style.TICK_SIZE}
-        look |= {"color": INK, "path_effects": style.halo()} if light else {"color": "white"}
+        color = INK if light else "white"
+        look: Look = {"ha": "center", "va": "center", "size": TEXT_SIZE, "color": color}
         shown = "∞" if np.isinf(value) else f"{value:.0f}"
         axes.text(float(field.x.places[column]), float(field.y.places[row]), shown, **look)

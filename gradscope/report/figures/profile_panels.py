@@ -113,11 +113,10 @@ def _mark_lags(axes: "Axes", analysis: Analysis) -> None:
         offset = 5 if right else -5, -4 if color == GREEN else -22
         side = "left" if right else "right"
         shown = f"{text}: {steps(lag)}"
-        style.write(axes, shown, (lag, top), offset, ha=side, va="top", bbox=dict(style.BACKING))
+        style.write(axes, shown, (lag, top), offset, ha=side, va="top")
     if axes.get_ylim()[0] < np.log10(threshold):
         text, at = f"{fraction(threshold)}: vanished", (axes.get_xlim()[1], np.log10(threshold))
-        small = (style.TICK_SIZE - 1) * style.text_scale(axes)
-        look: Look = {"ha": "right", "size": small, "color": GREY, "path_effects": style.halo()}
+        look: Look = {"ha": "right", "color": GREY}
         style.write(axes, text, at, (-2, 3), **look)
 
 
@@ -159,8 +158,7 @@ def _label_bars(axes: "Axes", starts: FloatArray, sizes: FloatArray) -> None:
 
 def say(axes: "Axes", text: str) -> None:
     """Write a sentence where there is nothing to draw."""
-    size = (style.TICK_SIZE + 1) * style.text_scale(axes)
-    look: Look = {"ha": "center", "va": "center", "size": size, "color": GREY}
+    look: Look = {"ha": "center", "va": "center", "size": style.TEXT_SIZE, "color": GREY}
     axes.text(0.5, 0.5, text, transform=axes.transAxes, **look)
     axes.set_xticks([])
     axes.set_yticks([])

@@ -6,16 +6,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradscope.arrays import FloatArray
-from gradscope.report.figures import style, sweep_axes
+from gradscope.report.figures import pages, style, sweep_axes
 from gradscope.report.figures.style import INK, Look
 from gradscope.sweep.summary import Axis, QuantileCurves
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-TOP, BOTTOM = 1.2, 0.75
-"""Inches from the page's upper and lower edge to the axes, below one row of the legend."""
 
 
 def quantile_figure(quantiles: QuantileCurves, settings: Mapping[str, Any]) -> "Figure":
@@ -24,9 +21,8 @@ def quantile_figure(quantiles: QuantileCurves, settings: Mapping[str, Any]) -> "
     over = sweep_axes.words(quantiles.x).partition(",")[0]
     title = f"{what[0].upper()}{what[1:]} against {over}"
     title += f": {sweep_axes.named(quantiles.curves, ', ')}"
-    figure = style.new_page(title, sweep_axes.subtitle(_bands(quantiles), settings))
-    height = 1.0 - (TOP + style.height_of_rows(len(quantiles.curves)) + BOTTOM) / style.SLIDE[1]
-    axes = figure.add_axes((0.085, BOTTOM / style.SLIDE[1], 0.88, height))
+    figure = pages.new_page(title, sweep_axes.subtitle(_bands(quantiles), settings))
+    axes = figure.add_subplot()
     for name, curve in quantiles.curves.items():
         _medians(axes, quantiles.x, name, curve)
     style.dress(axes, sweep_axes.words(quantiles.x), sweep_axes.MEASURE_WORDS[quantiles.measure])
@@ -41,7 +37,7 @@ def quantile_figure(quantiles: QuantileCurves, settings: Mapping[str, Any]) -> "
         axes.axhline(0.0, color=INK, linewidth=1.2)
     for name, curve in quantiles.curves.items():
         _fill_bands(axes, quantiles.x, name, curve)
-    style.page_legend(figure, *axes.get_legend_handles_labels())
+    pages.page_legend(figure, *axes.get_legend_handles_labels())
     return figure
 
 

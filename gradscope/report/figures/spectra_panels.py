@@ -29,23 +29,17 @@ def map_panel(axes: "Axes", analysis: Analysis, found: LagMap) -> None:
     style.dress(axes, "earlier state k", "later state t")
     axes.grid(visible=False)
     values = median_map(found.log_norms) / LN_10
-    finite = values[np.isfinite(values)]
-    low, high = (float(np.min(finite)), float(np.max(finite))) if finite.size else (-1.0, 0.0)
     last = float(found.times[-1])
-    look: Look = {"extent": (0.0, last, 0.0, last), "vmin": low, "vmax": max(high, low + 1e-9)}
-    look |= {"origin": "lower", "cmap": "viridis", "interpolation": "nearest", "aspect": "auto"}
-    image = axes.imshow(np.where(np.isneginf(values), low, values), **look)
-    figure = axes.get_figure(root=True)
-    if figure is not None:
-        bar = figure.colorbar(image, ax=axes, pad=0.02)
-        bar.ax.tick_params(labelsize=style.TICK_SIZE * style.text_scale(axes), colors=INK)
-        bar.set_label(
-            r"$\log_{10}\,\sigma_{\max}$", size=style.LABEL_SIZE * style.text_scale(axes), color=INK
-        )
+    colors, norm = style.growth_colors(style.CORRIDOR)
+    look: Look = {"extent": (0.0, last, 0.0, last), "cmap": colors, "norm": norm}
+    look |= {"origin": "lower", "interpolation": "nearest", "aspect": "auto"}
+    image = axes.imshow(np.where(np.isneginf(values), -style.CORRIDOR, values), **look)
+    marks = {each: style.power(each) for each in (-style.CORRIDOR, 0.0, style.CORRIDOR)}
+    style.color_bar(image, [axes], style.SIGMA_MAX, marks)
     horizon = analysis.last.verdict.horizon
     if horizon is not None and horizon < last:
         ends = [0, last - horizon], [horizon, last]
-        axes.plot(*ends, color="white", linestyle="--", linewidth=1.6)
+        axes.plot(*ends, color=INK, linestyle="--", linewidth=1.0)
         style.write_above(axes, f"dashed: the memory horizon, {steps(horizon)}")
 
 
@@ -58,14 +52,14 @@ def shares_panel(axes: "Axes", analysis: Analysis, shares: GradientShares) -> No
     for name, title, line in zip(SHARED, "WUb", ("-", "--", ":"), strict=True):
         drawn = drawable(shares.log_norms[name])
         axes.plot(shares.lags, drawn, color=BLUE, linestyle=line, linewidth=2.0, label=title)
-    other = style.second_axis(axes, "error if cut here, %")
+    other = style.axes_below(axes, "error if cut here")
     errors = 100.0 * shares.truncation_errors
     look: Look = {"color": VERMILLION, "linestyle": "-.", "linewidth": 2.0}
     other.plot(shares.lags, errors, label="error if cut", **look)
     other.set_ylim(0.0, 105.0)
-    other.set_yticks(range(0, 101, 25))
-    _mark_truncation(axes, shares.truncation_length(analysis.settings.truncation_error), analysis)
-    style.legend(axes, [other])
+    other.set_yticks((0, 50, 100), ("0 %", "50 %", "100 %"))
+    _mark_truncation(other, shares.truncation_length(analysis.settings.truncation_error), analysis)
+    style.legend(axes)
 
 
 def memory_panel(axes: "Axes", analysis: Analysis, memory: Memory) -> None:
@@ -103,7 +97,7 @@ def _mark_truncation(axes: "Axes", length: int | None, analysis: Analysis) -> No
     side, offset = ("left", 5) if across < 0.4 else ("center", 0) if across < 0.6 else ("right", -5)
     text = f"{percent(analysis.settings.truncation_error)} error: --truncate {length}"
     at = length, axes.get_ylim()[1]
-    style.write(axes, text, at, (offset, -4), ha=side, va="top", bbox=dict(style.BACKING))
+    style.write(axes, text, at, (offset, -4), ha=side, va="top")
 
 
 def singular_panel(axes: "Axes", _: Analysis, spectrum: Spectrum) -> None:
@@ -180,8 +174,7 @@ def theory_panel(axes: "Axes", analysis: Analysis, spectrum: Spectrum) -> None:
         axes.plot(np.array([each.rate]), [place], marker="o", **look)
         applies = "" if each.applies else " (does not apply)"
         text = style.typeset(theory_words(each.name, analysis.settings)) + applies
-        look = {"xycoords": ("axes fraction", "data"), "path_effects": style.halo()}
-        style.write(axes, text, (0.01, place), (0, 7), **look)
+        style.write(axes, text, (0.01, place), (0, 7), xycoords=("axes fraction", "data"))
     if growth.rate is not None:
         axes.axvline(growth.rate, color=INK, linewidth=2.0, label="measured")
         if growth.low is not None and growth.high is not None:

@@ -12,7 +12,7 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.model.activations import ACTIVATIONS, LineStyle
 from gradscope.names import CellName
-from gradscope.report.figures.style import BLUE, GREEN, ORANGE, TICK_SIZE, plain_text
+from gradscope.report.figures.style import BLUE, GREEN, ORANGE, TEXT_SIZE, plain_text
 from gradscope.sweep.grid import describe
 from gradscope.sweep.summary import Axis
 
@@ -31,7 +31,7 @@ CELL_STYLES: Mapping[str, tuple[LineStyle, str]] = MappingProxyType(
 
 POINTS_PER_INCH = 72.0
 
-CHARACTER, LINE = 0.64 * TICK_SIZE / POINTS_PER_INCH, 1.4 * TICK_SIZE / POINTS_PER_INCH
+CHARACTER, LINE = 0.64 * TEXT_SIZE / POINTS_PER_INCH, 1.4 * TEXT_SIZE / POINTS_PER_INCH
 """Inches: as wide as a digit of Matplotlib's font is at the size of ticks, as high as a line."""
 
 

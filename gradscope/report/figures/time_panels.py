@@ -82,7 +82,7 @@ def saturation_panel(axes: "Axes", analysis: Analysis) -> None:
     beside.set_ylim(0.0, top)
     beside.set_yticks([])
     beside.set_xticks([float(overall.max())], [f"{overall.max():.0%}"])
-    style.dress_ticks(beside, style.text_scale(axes))
+    style.dress_ticks(beside)
     beside.spines["right"].set_visible(False)
     style.write_above(
         axes, f"dark: up to {slopes.histogram.max():.0%} of the units; right: all steps"
@@ -107,25 +107,17 @@ def training_panel(axes: "Axes", analysis: Analysis) -> None:
     if baseline is not None:
         axes.axhline(baseline.error, color=INK, linestyle="--", linewidth=1.3, label="baseline")
     _log_if_wide(axes, history.error_per_step)
-    other = _norms_behind(axes, updates, history.gradient_norm, marker)
+    _norms_below(axes, updates, history.gradient_norm, marker)
     if history.clipped_fraction:
         text = f"{history.clipped_fraction:.0%} of the updates clipped"
         style.write(axes, text, (0.98, 0.96), xycoords="axes fraction", ha="right", va="top")
-    style.legend(axes, [other])
+    style.legend(axes)
 
 
-def _norms_behind(axes: "Axes", updates: IntArray, norms: FloatArray, marker: str | None) -> "Axes":
-    """Draw the unclipped gradient norm behind the errors, on a second axis, and return it."""
-    other = style.second_axis(axes, "gradient norm, unclipped")
-    look: Look = {"color": VERMILLION, "linewidth": 0.8, "marker": marker}
-    other.plot(updates, norms, label="gradient norm", **look)
+def _norms_below(axes: "Axes", updates: IntArray, norms: FloatArray, marker: str | None) -> None:
+    other = style.axes_below(axes, "gradient norm")
+    other.plot(updates, norms, label="gradient norm", color=GREY, linewidth=0.8, marker=marker)
     _log_if_wide(other, norms)
-    other.spines["left"].set_visible(False)
-    other.spines["right"].set_color(GREY)
-    axes.set_zorder(other.get_zorder() + 1)
-    axes.patch.set_visible(False)
-    axes.grid(visible=False)  # It would cut through the curve of the axes behind.
-    return other
 
 
 def _log_if_wide(axes: "Axes", values: FloatArray) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 
 from gradscope.remedy.trial import Outcome, Trial
-from gradscope.report.figures import style
+from gradscope.report.figures import pages, style
 from gradscope.report.figures.style import BLUE, GREY, INK
 from gradscope.report.terminal.trial import reach_words, trial_about, trial_answer
 
@@ -13,8 +13,8 @@ COLORS = dict.fromkeys(Outcome, GREY) | {Outcome.HELPS: BLUE, Outcome.REFERENCE:
 def trial_picture(trial: Trial, suffix: str) -> bytes:
     """Return the errors of all that was trained, best at the top, as the bytes of a picture."""
     trained = [each for each in trial.tried if each.errors.size]
-    figure = style.new_page(trial_answer(trial), trial_about(trial))
-    axes = figure.add_axes((0.26, 0.1, 0.7, 0.78))
+    figure = pages.new_page(trial_answer(trial), trial_about(trial))
+    axes = figure.add_subplot()
     every = np.concatenate([np.ones(1), *(each.errors for each in trained)])
     edge = 1.05 * float(np.max(every[np.isfinite(every)]))
     for place, each in enumerate(trained):
@@ -29,4 +29,4 @@ def trial_picture(trial: Trial, suffix: str) -> bytes:
     axes.set_xlim(0.0, edge * 1.02)
     axes.set_ylim(len(trained) - 0.5, -0.5)
     settings = trial.plan.settings.as_dict()
-    return style.picture_bytes(figure, suffix, settings, {"command": "try"})
+    return pages.picture_bytes(figure, suffix, settings, {"command": "try"})
