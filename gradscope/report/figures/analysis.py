@@ -11,7 +11,13 @@ from gradscope.jacobians.lag_norms import LagNorms
 from gradscope.names import ColumnWidth
 from gradscope.report.figures import pages, style
 from gradscope.report.figures.panels import PANELS
-from gradscope.report.figures.profile_panels import drawable, say
+from gradscope.report.figures.profile_panels import (
+    causes_panel,
+    drawable,
+    hero_profile,
+    say,
+    strip,
+)
 from gradscope.report.figures.style import BLUE, INK, VERMILLION, Look
 from gradscope.report.words.captions import lyapunov_sentence
 from gradscope.report.words.headline import answer, describe
@@ -19,6 +25,7 @@ from gradscope.report.words.numbers import fraction
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from matplotlib.gridspec import SubplotSpec
 
 NOTEBOOK = {"command": "notebook"}
 """Made by hand: no settings tell how, so ``rerun`` refuses it."""
@@ -49,14 +56,17 @@ def profile_picture(
 WORDS_ACROSS = 36
 """Characters in a line of what a panel says where it has nothing to draw."""
 
-TOP_PANELS = ("profile", "causes")
-"""What stands in the first row of a report: whether and why."""
+HERO, SMALL_ROW = (7.2, 3.6), 2.1
+"""Inches: the hero, and what a row of small panels adds to its height."""
 
-ALONE_ONLY = ("saturation", "parameters")
-"""What a report leaves to its own page: slopes over time and profile are there in short."""
+SMALL_PANELS = ("gradient", "slopes", "training")
+"""What a report of one page has below the hero, where the analysis has it."""
 
-EXTRA_ROW = 1.9
-"""Inches that each further row of panels adds to the slide."""
+WIDER = 1.35
+"""Width of the training, of which each half has a margin of its own, in that of other panels."""
+
+A4 = (8.27, 11.69)
+"""Inches."""
 
 
 def analysis_picture(analysis: Analysis, suffix: str) -> bytes:
@@ -65,23 +75,39 @@ def analysis_picture(analysis: Analysis, suffix: str) -> bytes:
 
 
 def analysis_figure(analysis: Analysis) -> "Figure":
-    """Return the report of one analysis: whether and why, then every panel that it has."""
-    others = (name for name in PANELS if name not in (*TOP_PANELS, *ALONE_ONLY))
-    below = [name for name in others if PANELS[name].shown(analysis)]
-    rows = [below[place : place + 3] for place in range(0, len(below), 3)]
-    height = pages.PAGE[1] + EXTRA_ROW * (len(rows) - 1)
-    figure = pages.new_page(
-        answer(analysis), describe(analysis.settings, analysis), (pages.PAGE[0], height)
-    )
-    grid = figure.add_gridspec(1 + len(rows), 6)
-    for name, columns in zip(TOP_PANELS, (slice(0, 4), slice(4, 6)), strict=True):
-        PANELS[name].draw(figure.add_subplot(grid[0, columns]), analysis)
-    for row, names in enumerate(rows, 1):
-        width = 6 // len(names)
-        for place, name in enumerate(names):
-            columns = slice(width * place, width * (place + 1))
-            PANELS[name].draw(figure.add_subplot(grid[row, columns]), analysis)
+    """Return the report of one page: the hero, and below it at most three small panels."""
+    names = [name for name in SMALL_PANELS if PANELS[name].shown(analysis)]
+    figure = _hero_page(analysis, HERO[1] + SMALL_ROW)
+    heights = {"height_ratios": (HERO[1] - 0.6, SMALL_ROW)}
+    hero, row = figure.add_gridspec(2, 1, **heights)
+    _draw_hero(figure, hero, analysis)
+    widths = [WIDER if name == "training" else 1.0 for name in names]
+    for place, name in zip(row.subgridspec(1, len(names), width_ratios=widths), names, strict=True):
+        PANELS[name].draw(figure.add_subplot(place), analysis)
     return figure
+
+
+def hero_figure(analysis: Analysis, height: float = HERO[1]) -> "Figure":
+    """Return the answer in one picture: the network over time, how much arrives, and why."""
+    figure = _hero_page(analysis, height)
+    _draw_hero(figure, figure.add_gridspec(1, 1)[0], analysis)
+    return figure
+
+
+def _hero_page(analysis: Analysis, height: float) -> "Figure":
+    about = describe(analysis.settings, analysis)
+    return pages.new_page(answer(analysis), about, (HERO[0], height))
+
+
+def _draw_hero(figure: "Figure", place: "SubplotSpec", analysis: Analysis) -> None:
+    grid = place.subgridspec(2, 2, height_ratios=(1, 4.2), width_ratios=(2.2, 1))
+    profile, why = figure.add_subplot(grid[1, 0]), figure.add_subplot(grid[:, 1])
+    hero_profile(profile, analysis)
+    strip(figure.add_subplot(grid[0, 0], sharex=profile), analysis)
+    causes_panel(why, analysis)
+    style.set_title(why, "Why")
+    style.set_title(profile, f"Gradient that arrives, {style.SIGMA_MAX}")
+    profile.set_ylabel("")
 
 
 def spectrum_picture(analysis: Analysis, suffix: str) -> bytes:

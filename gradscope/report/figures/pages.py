@@ -4,11 +4,14 @@ A figure has the size at which it is printed. pyplot is never imported, and noth
 """
 
 import io
+import itertools
 import textwrap
 import warnings
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from gradscope.names import ColumnWidth, Theme
 from gradscope.report.figures.style import (
@@ -19,6 +22,7 @@ from gradscope.report.figures.style import (
     INK,
     LEGEND_LOOK,
     LEGEND_ROW,
+    PLACED,
     TEXT_SIZE,
     TITLE_SIZE,
     VERMILLION,
@@ -71,6 +75,16 @@ DARK: Mapping[str, str] = MappingProxyType(
 """What each colour becomes on a dark slide."""
 
 
+DISTANCES, LED = (0.0, 5.0, 9.0, 14.0, 20.0, 28.0, 38.0, 50.0), 14.0
+"""Points from its place at which a label is tried, and from which on a line leads to it."""
+
+DIRECTIONS = ((0, 0), (1, 1), (1, 0), (1, -1), (0, 1), (0, -1), (-1, 1), (-1, 0), (-1, -1))
+HORIZONTAL, VERTICAL = (
+    {1: "left", 0: "center", -1: "right"},
+    {1: "bottom", 0: "center", -1: "top"},
+)
+
+
 class Form(NamedTuple):
     """In which form a picture is written: theme, dots per inch (None: of the picture's kind)."""
 
@@ -121,7 +135,14 @@ def _lay_out_below(figure: "Figure", top: float) -> None:
 
 
 def _wrapped(text: str, across: int, most: int = 2) -> list[str]:
-    """Return a text on one line, or on ``most`` of about one length."""
+    """Return a text on one line, or on ``most`` of about one length, cut between clauses if that
+    is enough.
+    """
+    cuts = [cut + 1 for cut in range(len(text)) if text[cut : cut + 2] in {"; ", ": "}]
+    clauses = [cut for cut in cuts if max(cut, len(text) - cut) <= across < len(text)]
+    if clauses:
+        cut = min(clauses, key=lambda each: abs(2 * each - len(text)))
+        return [text[:cut], text[cut:].strip()]
     even = range(len(text) // most, across)
     width = next((n for n in even if len(textwrap.wrap(text, n)) <= most), across)
     if len(text) <= across:
@@ -147,6 +168,49 @@ def page_legend(figure: "Figure", handles: Sequence["Artist"], labels: Sequence[
     figure.legend(handles, labels, **look, **LEGEND_LOOK).set_in_layout(False)
     rows = -(-len(labels) // columns)
     _lay_out_below(figure, top - rows * LEGEND_ROW * TEXT_SIZE / POINTS_PER_INCH)
+
+
+def place_labels(figure: "Figure") -> None:
+    """Move each label of ``style.label`` from its place to where it covers neither a text nor a
+    curve and stays in its axes, as near as there is room; from afar a thin line leads to it.
+    """
+    from matplotlib.text import Annotation, Text
+    from matplotlib.transforms import Bbox
+
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")  # Another draw would move the axes under their labels.
+    texts = [each for each in figure.findobj(Text) if isinstance(each, Text)]
+    free = [each for each in texts if each.get_label() == PLACED]
+    shown = [each for each in texts if each.get_visible() and each.get_text() and each not in free]
+    taken, point = [Text.get_window_extent(each) for each in shown], figure.dpi / POINTS_PER_INCH
+    for each in free:
+        axes = each.axes
+        if axes is None or not isinstance(each, Annotation):
+            continue
+        lines = [line.get_transform().transform_path(line.get_path()) for line in axes.lines]
+        dots = [
+            dot
+            for path, line in zip(lines, axes.lines, strict=True)
+            if line.get_marker() != "None"
+            for dot in path.vertices
+        ]
+        size, inside = Text.get_window_extent(each).size, axes.get_window_extent()
+        start, found = axes.transData.transform(each.xy), []
+        for distance, (right, up) in itertools.product(DISTANCES, DIRECTIONS):
+            offset = distance * np.array([right, up]) / max(np.hypot(right, up), 1.0)
+            corner = start + offset * point - size * (1.0 - np.sign([right, up])) / 2.0
+            box = Bbox([corner, corner + size])
+            out = not (inside.x0 <= box.x0 and box.x1 <= inside.x1)
+            out |= not (inside.y0 <= box.y0 and box.y1 <= inside.y1)
+            crossed = sum(path.intersects_bbox(box, filled=False) for path in lines)
+            crossed += sum(box.padded(4.0 * point).contains(*dot) for dot in dots)
+            cost = distance + 100.0 * crossed + 1000.0 * (sum(map(box.overlaps, taken)) + out)
+            found.append((cost, distance, right, up, tuple(offset), box))
+        _, distance, right, up, offset, box = min(found, key=lambda option: option[0])
+        each.set(position=offset, ha=HORIZONTAL[right], va=VERTICAL[up])
+        if each.arrow_patch is not None:
+            each.arrow_patch.set_visible(distance >= LED)
+        taken.append(box)
 
 
 def picture_bytes(
@@ -178,6 +242,7 @@ def picture_bytes(
     written |= {"font.sans-serif": list(FONTS), "font.family": ["sans-serif"]}
     with mpl.rc_context(written), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")
+        place_labels(figure)
         if form.theme is Theme.DARK:
             _darken(figure)
         dpi = form.dpi or "figure"

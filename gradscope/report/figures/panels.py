@@ -101,7 +101,7 @@ ROWS = (
           "time_panels", "figures.time_panels.saturation_rows"),
     Panel("training", "Training", "time_panels", "figures.time_panels.training_rows",
           why_empty="nothing was trained; give --updates N",
-          present=lambda analysis: analysis.training is not None, term="loss"),
+          present=lambda analysis: analysis.history is not None, term="loss"),
     Panel("map", "Every state against every earlier one",
           "spectra_panels", "documents.rows.map_rows", needs="map"),
     Panel("singular", "Singular values, a curve per lag",

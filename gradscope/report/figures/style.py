@@ -15,7 +15,7 @@ from gradscope.arrays import FloatArray, IntArray
 from gradscope.names import Regime
 from gradscope.report.screen import printable
 from gradscope.report.words.headline import REGIME_LOOKS
-from gradscope.report.words.numbers import fraction
+from gradscope.report.words.numbers import fraction, number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,7 +30,7 @@ BLUE, GREEN, VERMILLION, GREY = (
     REGIME_LOOKS[each].color
     for each in (Regime.VANISHING, Regime.STABLE, Regime.EXPLODING, Regime.MIXED)
 )
-ORANGE, INK, FAINT = "#E69F00", "#222222", "#d9d9d9"
+ORANGE, INK, PALE, FAINT = "#E69F00", "#222222", "#b0b0b0", "#d9d9d9"
 
 LAG = "steps back in time (lag ℓ)"
 SIGMA_MAX = r"$\sigma_{\max}(\partial h_T/\partial h_{T-\ell})$"
@@ -41,7 +41,10 @@ MATHEMATICS: Mapping[str, str] = MappingProxyType(
 )
 """Symbols with an index, as Matplotlib sets them."""
 
-RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+PLACED = "placed"
+"""What Matplotlib calls the texts that ``pages.place_labels`` places."""
+
+RAISED = str.maketrans("−0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 SYMBOLS = re.compile("|".join(MATHEMATICS))
 
@@ -120,6 +123,13 @@ def write(
     axes.annotate(text, at, xytext=offset, **look)
 
 
+def label(axes: "Axes", text: str, at: tuple[float, float], **look: Any) -> None:
+    """Write a text near a place of an axes, where ``pages.place_labels`` finds that nothing is."""
+    leader = {"arrowstyle": "-", "color": look["color"], "linewidth": 0.6, "shrinkB": 3.0}
+    look |= {"label": PLACED, "arrowprops": leader, "annotation_clip": False, "in_layout": False}
+    write(axes, text, at, **look)
+
+
 def write_above(axes: "Axes", text: str) -> None:
     """Write how to read an axes above its upper left corner, below its title."""
     write(axes, text, (0.0, 1.0), (0, 4), color=GREY, xycoords="axes fraction")
@@ -151,16 +161,17 @@ def power(log10: float) -> str:
     >>> power(-3.0), power(-10.0), power(0.0)
     ('1/1000', '10⁻¹⁰', '1')
     """
-    if abs(log10) <= CORRIDOR and float(log10).is_integer():
-        return fraction(10.0**log10) if log10 < 0.0 else f"{10.0**log10:.0f}"
-    return "10" + f"{log10:.0f}".translate(RAISED) if float(log10).is_integer() else ""
+    if abs(log10) <= CORRIDOR:
+        return fraction(10.0**log10) if log10 < 0.0 else number(10.0**log10, 2)
+    return "10" + number(log10).translate(RAISED)
 
 
 def show_powers(drawn: "Axis") -> None:
     """Label an axis of log10 values with powers of ten."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    drawn.set_major_locator(MaxNLocator(5, integer=True))
+    low, high = drawn.get_view_interval()
+    drawn.set_major_locator(MaxNLocator(5, integer=high - low > 1.0))
     drawn.set_major_formatter(FuncFormatter(lambda value, _: power(value)))
 
 
