@@ -9,7 +9,7 @@ from gradscope.arrays import LN_10, FloatArray, IntArray
 from gradscope.diagnosis.growth import terms_of
 from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.names import Regime
-from gradscope.report.documents.rows import Rows, middle
+from gradscope.report.documents.rows import middle
 from gradscope.report.figures import style
 from gradscope.report.figures.style import BLUE, GREY, INK, ORANGE, PALE, VERMILLION, Look
 from gradscope.report.words.cells import CAUSE_LABELS, has_textbook_bound
@@ -265,10 +265,3 @@ def say(axes: "Axes", text: str) -> None:
     look: Look = {"ha": "center", "va": "center", "size": style.TEXT_SIZE, "color": GREY}
     axes.text(0.5, 0.5, text, transform=axes.transAxes, **look)
     axes.set_axis_off()
-
-
-def cause_rows(analysis: Analysis) -> Rows:
-    """Return one row per stage, in nats per step."""
-    names = (*terms_of(analysis.last.causes), "total")
-    rows = [[str(s.name), *(getattr(s.causes, name) for name in names)] for s in analysis.stages]
-    return ("stage", *(f"{name}_nats_per_step" for name in names)), rows
