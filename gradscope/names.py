@@ -161,8 +161,8 @@ def network_name(cell: str, activation: str) -> str:
     """Return how a network is called among others: its activation, or its cell where it is gated.
 
     >>> [network_name("elman", "relu"), network_name("gru", "tanh"), network_name("gru", "relu")]
-    ['relu', 'gru', 'gru relu']
+    ['relu', 'GRU', 'relu GRU']
     """
     if cell == CellName.ELMAN:
         return activation
-    return cell if activation == ActivationName.TANH else f"{cell} {activation}"
+    return cell.upper() if activation == ActivationName.TANH else f"{activation} {cell.upper()}"

@@ -214,12 +214,15 @@ def plain_text(text: str) -> str:
     return printable(text)[:LONGEST_NAME].replace("$", r"\$")
 
 
-def set_round_ticks(drawn: "Axis", limits: tuple[float, float]) -> None:
-    """Put ticks at 1, 2, 5, 10 … of a logarithmic axis, or nearer where fewer than two fit."""
+def set_round_ticks(drawn: "Axis", limits: tuple[float, float], least: float = 0.0) -> None:
+    """Put ticks at 1, 2, 5, 10 … of a logarithmic axis, ``least`` powers of ten or more apart; or
+    nearer where fewer than two fit.
+    """
     from matplotlib.ticker import MaxNLocator
 
-    rounds = [m * 10.0**k for k in range(8) for m in (1, 2, 5)]
-    for places in (rounds, MaxNLocator(5, integer=True).tick_values(*limits)):
+    powers = range(-12, 13, max(1, int(np.ceil(least))))
+    rounds = [m * 10.0**k for k in powers for m in ((1, 2, 5) if least < np.log10(2.0) else (1,))]
+    for places in (rounds, MaxNLocator(5, integer=limits[1] > 2.0).tick_values(*limits)):
         ticks = [each for each in places if limits[0] <= each <= limits[1]]
         if len(ticks) > 1:
             break

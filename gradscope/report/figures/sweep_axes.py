@@ -2,7 +2,6 @@
 style of each network's curve, and the line that says what all cells share.
 """
 
-import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import numpy as np
 from gradscope.arrays import FloatArray
 from gradscope.model.activations import ACTIVATIONS, LineStyle
 from gradscope.names import CellName
+from gradscope.report.figures import style
 from gradscope.report.figures.style import BLUE, GREEN, ORANGE, TEXT_SIZE, plain_text
 from gradscope.sweep.grid import describe
 from gradscope.sweep.summary import Axis
@@ -25,6 +25,9 @@ CELL_STYLES: Mapping[str, tuple[LineStyle, str]] = {
     CellName.LSTM: (LineStyle(ORANGE, "--", "X"), "#7d5600"),
 }
 """The style of a gated cell with tanh, and its colour with the line and marker of another φ."""
+
+LARGEST = 1e6
+"""Stands for infinity where matplotlib wants a number."""
 
 POINTS_PER_INCH = 72.0
 
@@ -111,7 +114,7 @@ MAX_NAMED = 3
 def line_style(network: str) -> LineStyle:
     """Return the look of a network by its ``names.network_name``; a plain one of anything else."""
     styles = {str(name): each.line_style for name, each in ACTIVATIONS.items()}
-    cell, _, activation = network.partition(" ")
+    activation, _, cell = network.lower().rpartition(" ")
     style, dark = CELL_STYLES.get(cell, (PLAIN, BLUE))
     if cell in CELL_STYLES and activation in styles:
         return styles[activation]._replace(color=dark)
@@ -150,22 +153,108 @@ def is_wide(axis: Axis) -> bool:
     return axis.numeric and bool(places[0] > 0.0 and places[-1] / places[0] >= WIDE)
 
 
+def scaled(axis: Axis, values: FloatArray) -> FloatArray:
+    """Return values of an axis on its scale."""
+    return np.log(values) if is_wide(axis) else values
+
+
+def unscaled(axis: Axis, values: FloatArray) -> FloatArray:
+    """Return values of an axis from places on its scale."""
+    return np.exp(values) if is_wide(axis) else values
+
+
+def bounded(rates: FloatArray) -> FloatArray:
+    """Return rates with the smallest finite one for −∞; none shrinks: less the largest."""
+    finite = rates[np.isfinite(rates)].clip(-LARGEST, LARGEST)
+    smallest = finite.min(initial=LARGEST)
+    low = smallest if smallest < 0.0 else -finite.max(initial=0.001)
+    return np.clip(rates, low, LARGEST)
+
+
+def turning(axis: Axis, rates: FloatArray) -> tuple[float, str]:
+    """Return in words where along an axis (n,) growth rates (m,n) change sign, in every row of
+    them, and how far apart that is, in parts of the axis; 2 where only a count of places is true.
+    """
+    known, name = rates[~np.isnan(rates)], axis.name.replace("_", " ")
+    if not (known > 0.0).any():
+        until = f" up to {name} {axis.values[-1]:.4g}" if axis.numeric else ""
+        return 0.0, "never grows" + until if known.size == rates.size else "grows nowhere"
+    if (known > 0.0).all() and known.size == rates.size:
+        return 0.0, "grows everywhere"
+    places, values, grows = scaled(axis, axis.places), bounded(rates), rates > 0.0
+    row, at = np.nonzero(grows[:, 1:] != grows[:, :-1])
+    low, high = values[row, at], values[row, at + 1]
+    crossed = places[at] + (places[at + 1] - places[at]) * low / (low - high)
+    begins, ends, rises = grows[:, 0].any(), grows[:, -1].any(), high > low
+    verb = "grows only at" if not begins and not ends else ""
+    if rises.all() and not begins:
+        verb = "turns at"
+    elif not rises.any() and not ends:
+        verb = "stops growing at"
+    simple = axis.numeric and known.size == rates.size and np.bincount(row, minlength=1).max() <= 2
+    if not verb or not simple:
+        return 2.0, f"grows at {(known > 0.0).sum()} of {rates.size} places"
+    span = unscaled(axis, np.array([crossed.min(), crossed.max()]))
+    words = " to ".join(dict.fromkeys(f"{each:.3g}" for each in span))
+    some = " or never" if verb == "turns at" and not grows.any(axis=1).all() else ""
+    return float(np.ptp(crossed) / np.ptp(places)), f"{verb} {name} {words}{some}"
+
+
+def finding(measure: str, panels: Mapping[str, FloatArray], *axes: Axis, lags: float = 0) -> str:
+    """Return what fields (y,x) of a measure show, over the axis x, or y where that says more."""
+    every = np.concatenate([each.ravel() for each in panels.values()])
+    if np.isnan(every).all():
+        return "No cell has a result"
+    if measure == "horizon":
+        said = [f"of {name} reaches {_span(each, lags)}" for name, each in panels.items()]
+        many = f"of {len(panels)} networks reaches {_span(every, lags)}"
+    else:
+        along = [
+            [turning(axis, rates if first else rates.T) for rates in panels.values()]
+            for first, axis in zip((True, False), axes, strict=False)
+        ]
+        best = min(along, key=lambda found: sum(cost for cost, _ in found))
+        said = [f"of {name} {text}" for name, (_, text) in zip(panels, best, strict=True)]
+        grow = [name for name, each in panels.items() if (each > 0.0).any()]
+        many = f"grows somewhere in {len(grow)} of {len(panels)} networks"
+        many += f": {', '.join(grow)}" if 0 < len(grow) <= MAX_NAMED else ""
+    shown = "; that ".join(said) if len(said) <= MAX_NAMED else many
+    by = "By the largest Lyapunov exponent the" if measure == "lyapunov_exponent" else "The"
+    return f"{by} gradient {shown}"
+
+
+def _span(horizons: FloatArray, lags: float) -> str:
+    """Return the least and the greatest of horizons, infinite beyond so many lags."""
+    ends = [np.nanmin(horizons), np.nanmax(horizons)]
+    words = [f"{each:.0f}" if np.isfinite(each) else f"more than {lags:.0f}" for each in ends]
+    return f"{' to '.join(dict.fromkeys(words))} steps"
+
+
 def set_ticks(drawn: "MatplotlibAxis", axis: Axis) -> None:
-    """Set the scale of an axis and put ticks at its values, where they fit, words on two lines."""
+    """Set the scale of an axis and put ticks at round numbers; of words at each of them that fits,
+    on two lines.
+    """
+    from matplotlib.ticker import MaxNLocator
+
     if is_wide(axis):
         drawn.axes.set(**{"xscale" if lies(drawn) else "yscale": "log"})
-    every = math.ceil(len(axis.values) / MAX_TICKS)
-    places, labels = axis.places[::every], tick_labels(axis)[::every]
-    inches, gap = inches_along(drawn, places), gap_for(drawn, labels)
-    kept = fits(inches, gap)
-    two_lines = len(kept) < len(labels) and lies(drawn) and not axis.numeric
-    if two_lines:
-        kept = fits(inches, gap / 2.0)
-    drawn.set_ticks(places[kept].tolist(), [labels[each] for each in kept])
-    drawn.set_ticks([], minor=True)
-    if two_lines:
-        for tick in drawn.get_major_ticks()[1::2]:
+    inches, labels = inches_along(drawn, axis.places), tick_labels(axis)
+    gap, ends = gap_for(drawn, labels), (float(axis.places[0]), float(axis.places[-1]))
+    most = max(1, int((inches[-1] - inches[0]) / gap))
+    if is_wide(axis):
+        style.set_round_ticks(drawn, ends, float(np.log10(ends[1] / ends[0])) / most)
+    elif axis.numeric:
+        ticks = MaxNLocator(min(most, MAX_TICKS), steps=[1, 2, 5, 10]).tick_values(*ends)
+        ticks = ticks[(ticks >= ends[0]) & (ticks <= ends[1])]
+        drawn.set_ticks(ticks, [f"{each:.4g}" for each in ticks])
+    else:
+        kept = fits(inches, gap)
+        two_lines = len(kept) < len(labels) and lies(drawn)
+        kept = fits(inches, gap / 2.0) if two_lines else kept
+        drawn.set_ticks(axis.places[kept].tolist(), [labels[each] for each in kept])
+        for tick in drawn.get_major_ticks()[1::2] if two_lines else ():
             tick.set_pad(SECOND_LINE)
+    drawn.set_ticks([], minor=True)
 
 
 def tick_labels(axis: Axis) -> list[str]:
