@@ -135,7 +135,7 @@ def run_comparison(
         pages = comparison_page, comparison_document, comparison_rows
         show(place, (comparison,), *pages, lambda of: map(analysis_document, of.analyses))
         draw = partial(comparison_picture, comparison)
-        write_figures(figures, draw, force=place.force)
+        write_figures(place, figures, draw)
     if comparison.interrupted:
         note(f"interrupted after {len(comparison.analyses)} of {total} networks")
         raise typer.Exit(EXIT_INTERRUPTED)

@@ -68,7 +68,7 @@ def report(
     document = partial(store_document, rows=rows)
     show(place, (summary, store), store_page, document, group_rows)
     if draw is not None:
-        write_figures(png, draw, force=place.force)
+        write_figures(place, png, draw)
 
 
 def _drawing(rows: "Rows", made_by: dict[str, Any]) -> Callable[[str], bytes]:

@@ -81,7 +81,7 @@ def trial(  # noqa: PLR0913 (each is a flag)
         found = run_trial(plan, store, workers=pool, watch=watch)
     page = partial(trial_page, explain=explain)
     show(call.place, (found,), page, trial_document, trial_rows)
-    write_figures(png, partial(trial_picture, found), force=call.place.force)
+    write_figures(call.place, png, partial(trial_picture, found))
     if html is not None:
         from gradscope.report.html import trial_html
 
@@ -149,4 +149,4 @@ def forecast(
         found = expect(settings, asked, budget)
     show(call.place, (found, settings), forecast_page, forecast_document, forecast_rows)
     draw = partial(forecast_picture, found, settings)
-    write_figures(png, draw, force=call.place.force)
+    write_figures(call.place, png, draw)

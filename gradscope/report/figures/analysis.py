@@ -1,4 +1,4 @@
-"""The pictures of ``analyze`` and ``spectrum``, made for a slide (16 to 9)."""
+"""The pictures of an analysis: the hero, the page that it leads, all panels, one alone."""
 
 from textwrap import fill
 from typing import TYPE_CHECKING
@@ -6,22 +6,25 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gradscope.analysis.results import Analysis
-from gradscope.arrays import LN_10, FloatArray, quantiles
+from gradscope.arrays import FloatArray, quantiles
+from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.jacobians.lag_norms import LagNorms
 from gradscope.names import ColumnWidth
 from gradscope.report.figures import pages, style
-from gradscope.report.figures.panels import PANELS
+from gradscope.report.figures.panels import HERO, PANELS, REPORT, Band, View
 from gradscope.report.figures.profile_panels import (
     causes_panel,
-    drawable,
+    draw_band,
+    draw_curve,
     hero_profile,
     say,
     strip,
 )
-from gradscope.report.figures.style import BLUE, INK, VERMILLION, Look
+from gradscope.report.figures.style import BLUE, GREY, Look
+from gradscope.report.figures.time_panels import training_panel
+from gradscope.report.provenance.recipe import command_line
 from gradscope.report.words.captions import lyapunov_sentence
 from gradscope.report.words.headline import answer, describe
-from gradscope.report.words.numbers import fraction
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,30 +37,31 @@ NOTEBOOK = {"command": "notebook"}
 def profile_picture(
     norms: LagNorms, threshold: float, log_bound: FloatArray | None = None
 ) -> bytes:
-    """Return a lag profile as the bytes of a PNG, with a line at the ``threshold`` of σ_max below
-    which it has vanished, and ``log_bound`` (L,) in nats where there is one.
+    """Return a lag profile as the bytes of a PNG, in the corridor from the ``threshold`` of σ_max
+    below which it has vanished; with ``log_bound`` (L,) in nats where there is one.
     """
-    n_sequences = norms.log_norms.shape[1]
-    about = f"{norms.lags.size} lags, {n_sequences} sequences; dashed: {fraction(threshold)}"
-    figure = pages.new_page("How much of the gradient arrives, by lag", about)
+    about = f"{norms.lags.size} lags, {norms.log_norms.shape[1]} sequences; band: 5 % to 95 %"
+    figure = pages.new_page("Gradient that arrives, by lag", about)
     axes = figure.add_subplot()
     style.dress(axes, style.LAG, style.SIGMA_MAX)
-    low, median, high = map(drawable, quantiles(norms.log_norms, (0.05, 0.5, 0.95)))
-    axes.plot(norms.lags, median, color=BLUE, linewidth=2.4, label="median")
-    style.draw_band(axes, norms.lags, low, high)
+    style.show_corridor(axes, threshold, Thresholds().exploding)
+    axes.set_xlim(0.0, float(norms.lags[-1]))
+    draw_band(axes, norms.lags, norms.log_norms, BLUE)
+    look: Look = {"color": BLUE, "linewidth": 2.2}
+    draw_curve(axes, norms.lags, quantiles(norms.log_norms, (0.5,))[0], "median", look, to=True)
     if log_bound is not None and np.isfinite(log_bound).all():
-        look: Look = {"color": VERMILLION, "linestyle": ":", "linewidth": 2.0}
-        axes.plot(norms.lags, log_bound / LN_10, label="bound", **look)
-    axes.axhline(float(np.log10(threshold)), color=INK, linestyle=(0, (6, 4)), linewidth=1.0)
-    style.legend(axes)
+        draw_curve(axes, norms.lags, log_bound, "bound", {"color": GREY, "linestyle": ":"})
     return pages.picture_bytes(figure, ".png", {}, NOTEBOOK)
 
 
 WORDS_ACROSS = 36
 """Characters in a line of what a panel says where it has nothing to draw."""
 
-HERO, SMALL_ROW = (7.2, 3.6), 2.1
-"""Inches: the hero, and what a row of small panels adds to its height."""
+HERO_SIZE, SMALL_ROW, SPECTRUM_HEIGHT = (7.2, 3.6), 2.1, 5.4
+"""Inches: the hero, what a row of small panels adds to its height, and a page of four panels."""
+
+CARD = (1200, 630)
+"""Dots: what web pages show of a link."""
 
 SMALL_PANELS = ("gradient", "slopes", "training")
 """What a report of one page has below the hero, where the analysis has it."""
@@ -65,38 +69,93 @@ SMALL_PANELS = ("gradient", "slopes", "training")
 WIDER = 1.35
 """Width of the training, of which each half has a margin of its own, in that of other panels."""
 
-A4 = (8.27, 11.69)
-"""Inches."""
+A4, ACROSS = (8.27, 11.69), 3
+"""Inches; panels side by side on it."""
 
 
-def analysis_picture(analysis: Analysis, suffix: str) -> bytes:
-    """Return the report of one analysis as the bytes of a ``.png``, ``.svg`` or ``.pdf``."""
-    return pages.picture_bytes(analysis_figure(analysis), suffix, analysis.settings.as_dict())
+def analysis_picture(
+    analysis: Analysis,
+    suffix: str,
+    panel: str = "",
+    view: View = REPORT,
+    command: str = "analyze",
+) -> bytes:
+    """Return one ``panel`` of an analysis, or else what a ``view`` shows of it, by default the page
+    that a ``command`` draws, as the bytes of a ``.png``, ``.svg`` or ``.pdf``.
+    """
+    made_by = {"command": command}
+    if panel:
+        made_by |= {"panel": panel, "width": str(view.width)}
+        hero = panel == HERO
+        figure = hero_figure(analysis) if hero else panel_figure(analysis, panel, view.width)
+    elif view.sheet:
+        figure, made_by["sheet"] = sheet_figure(analysis), "all"
+    elif view.card:
+        figure, made_by["card"] = card_figure(analysis), "web"
+    else:
+        pages_of = {"train": training_figure, "spectrum": spectrum_figure}
+        figure = pages_of.get(command, analysis_figure)(analysis)
+    return pages.picture_bytes(figure, suffix, analysis.settings.as_dict(), made_by)
 
 
 def analysis_figure(analysis: Analysis) -> "Figure":
     """Return the report of one page: the hero, and below it at most three small panels."""
     names = [name for name in SMALL_PANELS if PANELS[name].shown(analysis)]
-    figure = _hero_page(analysis, HERO[1] + SMALL_ROW)
-    heights = {"height_ratios": (HERO[1] - 0.6, SMALL_ROW)}
-    hero, row = figure.add_gridspec(2, 1, **heights)
-    _draw_hero(figure, hero, analysis)
+    figure = _page(analysis, (HERO_SIZE[0], HERO_SIZE[1] + SMALL_ROW))
+    heights = {"height_ratios": (HERO_SIZE[1] - 0.6, SMALL_ROW)}
+    grid = figure.add_gridspec(2, 1, **heights)
+    _draw_hero(figure, grid[0], analysis)
     widths = [WIDER if name == "training" else 1.0 for name in names]
-    for place, name in zip(row.subgridspec(1, len(names), width_ratios=widths), names, strict=True):
-        PANELS[name].draw(figure.add_subplot(place), analysis)
+    row = grid[1].subgridspec(1, len(names), width_ratios=widths)
+    for place, name in enumerate(names):
+        PANELS[name].draw(figure.add_subplot(row[place]), analysis)
     return figure
 
 
-def hero_figure(analysis: Analysis, height: float = HERO[1]) -> "Figure":
+def hero_figure(analysis: Analysis) -> "Figure":
     """Return the answer in one picture: the network over time, how much arrives, and why."""
-    figure = _hero_page(analysis, height)
+    figure = _page(analysis, HERO_SIZE)
     _draw_hero(figure, figure.add_gridspec(1, 1)[0], analysis)
     return figure
 
 
-def _hero_page(analysis: Analysis, height: float) -> "Figure":
-    about = describe(analysis.settings, analysis)
-    return pages.new_page(answer(analysis), about, (HERO[0], height))
+def card_figure(analysis: Analysis) -> "Figure":
+    """Return the hero as large as web pages show a link, the command at its foot."""
+    figure = _page(analysis, (HERO_SIZE[0], HERO_SIZE[0] * CARD[1] / CARD[0]), foot=True)
+    figure.set_dpi(CARD[0] / HERO_SIZE[0])
+    _draw_hero(figure, figure.add_gridspec(1, 1)[0], analysis)
+    return figure
+
+
+def training_figure(analysis: Analysis) -> "Figure":
+    """Return how the error went in training, over the reach."""
+    figure = _page(analysis, HERO_SIZE)
+    training_panel(figure.add_subplot(), analysis)
+    return figure
+
+
+def sheet_figure(analysis: Analysis) -> "Figure":
+    """Return every panel that an analysis has on a page of A4: whether, why, and in depth."""
+    figure = _page(analysis, A4)
+    shown = [each for each in PANELS.values() if each.shown(analysis)]
+    bands = {band: found for band in Band if (found := [e for e in shown if e.band is band])}
+    places = {band: np.cumsum([0, *(e.across for e in found)]) for band, found in bands.items()}
+    rows = [-(-int(ends[-1]) // ACROSS) for ends in places.values()]
+    grid = figure.add_gridspec(len(rows), 1, height_ratios=rows)
+    for number, (band, panels) in enumerate(bands.items()):
+        part = figure.add_subfigure(grid[number])
+        part.suptitle(str(band), x=0.01, ha="left", size=style.TITLE_SIZE, color=GREY)
+        cells = part.add_gridspec(rows[number], ACROSS)
+        for panel, start in zip(panels, places[band].tolist(), strict=False):
+            row, column = divmod(start, ACROSS)
+            place = cells[row, column : column + panel.across]
+            panel.draw(part.add_subplot(place), analysis)
+    return figure
+
+
+def _page(analysis: Analysis, size: tuple[float, float], *, foot: bool = False) -> "Figure":
+    words = answer(analysis), describe(analysis.settings, analysis)
+    return pages.new_page(*words, size, command_line(analysis.settings) if foot else "")
 
 
 def _draw_hero(figure: "Figure", place: "SubplotSpec", analysis: Analysis) -> None:
@@ -110,33 +169,24 @@ def _draw_hero(figure: "Figure", place: "SubplotSpec", analysis: Analysis) -> No
     profile.set_ylabel("")
 
 
-def spectrum_picture(analysis: Analysis, suffix: str) -> bytes:
-    """Return the picture of ``spectrum``: exponents, singular values, eigenvalues, theory."""
+def spectrum_figure(analysis: Analysis) -> "Figure":
+    """Return exponents, singular values, eigenvalues and theory."""
     figure = pages.new_page(
         f"Largest Lyapunov exponent: {lyapunov_sentence(analysis)}",
         describe(analysis.settings, analysis),
+        (HERO_SIZE[0], SPECTRUM_HEIGHT),
     )
     grid = figure.add_gridspec(2, 2)
     named = ("lyapunov", "singular", "eigenvalues", "theory")
     for place, name in enumerate(name for name in named if PANELS[name].shown(analysis)):
         PANELS[name].draw(figure.add_subplot(grid[divmod(place, 2)]), analysis)
-    return pages.picture_bytes(figure, suffix, analysis.settings.as_dict(), {"command": "spectrum"})
-
-
-def panel_picture(
-    analysis: Analysis, name: str, suffix: str, width: ColumnWidth = ColumnWidth.DOUBLE
-) -> bytes:
-    """Return one panel alone, for a column of a paper whose caption is its title.
-
-    ``name`` as in ``panels.PANELS``. Where the analysis has nothing that it could show, it says so.
-    """
-    made_by = {"command": "analyze", "panel": name, "width": str(width)}
-    figure = panel_figure(analysis, name, width)
-    return pages.picture_bytes(figure, suffix, analysis.settings.as_dict(), made_by)
+    return figure
 
 
 def panel_figure(analysis: Analysis, name: str, width: ColumnWidth) -> "Figure":
-    """Return one panel alone; see ``panel_picture``."""
+    """Return one panel alone, for a column of a paper whose caption is its title; it says so where
+    the analysis has nothing that it could show.
+    """
     figure, axes = pages.new_panel(width)
     panel = PANELS[name]
     if panel.shown(analysis):

@@ -8,12 +8,14 @@ import itertools
 import textwrap
 import warnings
 from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from gradscope.names import ColumnWidth, Theme
+from gradscope.report.figures.panels import REPORT, View
 from gradscope.report.figures.style import (
     BLUE,
     FAINT,
@@ -67,15 +69,15 @@ DARK: Mapping[str, str] = MappingProxyType(
         INK: "#e8e8e8",
         GREY: "#a8a8a8",
         FAINT: "#3a3f45",
-        BLUE: "#56B4E9",
-        VERMILLION: "#FF8A3D",
-        GREEN: "#2FC49A",
+        BLUE.lower(): "#56b4e9",
+        VERMILLION.lower(): "#ff8a3d",
+        GREEN.lower(): "#2fc49a",
     }
 )
 """What each colour becomes on a dark slide."""
 
 
-DISTANCES, LED = (0.0, 5.0, 9.0, 14.0, 20.0, 28.0, 38.0, 50.0), 14.0
+DISTANCES, LED = (0.0, 5.0, 9.0, 14.0, 20.0, 28.0, 38.0, 50.0, 70.0, 95.0), 14.0
 """Points from its place at which a label is tried, and from which on a line leads to it."""
 
 DIRECTIONS = ((0, 0), (1, 1), (1, 0), (1, -1), (0, 1), (0, -1), (-1, 1), (-1, 0), (-1, -1))
@@ -85,19 +87,15 @@ HORIZONTAL, VERTICAL = (
 )
 
 
-class Form(NamedTuple):
-    """In which form a picture is written: theme, dots per inch (None: of the picture's kind)."""
-
-    theme: Theme = Theme.PAPER
-    dpi: int | None = None
+VIEW: ContextVar[View] = ContextVar("view")
+"""In which form pictures are written: its theme and dots per inch count."""
 
 
-PAPER = Form()
-
-
-def new_page(title: str, subtitle: str = "", size: tuple[float, float] = PAGE) -> "Figure":
-    """Return an empty figure with the answer in words at its top; Matplotlib's constrained layout
-    keeps what is added below it.
+def new_page(
+    title: str, subtitle: str = "", size: tuple[float, float] = PAGE, foot: str = ""
+) -> "Figure":
+    """Return an empty figure with the answer in words at its top, and a command at its ``foot``;
+    Matplotlib's constrained layout keeps what is added between them.
     """
     figure = _new_figure(size)
     top = size[1] - EDGE
@@ -112,7 +110,13 @@ def new_page(title: str, subtitle: str = "", size: tuple[float, float] = PAGE) -
         look |= {"linespacing": LINE_HEIGHT, "va": "top"}
         figure.text(EDGE / size[0], top / size[1], "\n".join(lines), **look)
         top -= len(lines) * points * LINE_HEIGHT / POINTS_PER_INCH + EDGE / 2
-    _lay_out_below(figure, top)
+    if foot:
+        across = int((size[0] - 2 * EDGE) * POINTS_PER_INCH / (TEXT_SIZE * BOLD_CHARACTER))
+        look = {"size": TEXT_SIZE, "color": GREY, "family": "monospace", "parse_math": False}
+        place = 1.0 - EDGE / size[0], EDGE / size[1] / 2
+        figure.text(*place, textwrap.shorten(foot, across, placeholder=" …"), ha="right", **look)
+    bottom = TEXT_SIZE * LINE_HEIGHT / POINTS_PER_INCH + EDGE if foot else 0.0
+    _lay_out(figure, top, bottom)
     return figure
 
 
@@ -129,9 +133,11 @@ def _new_figure(size: tuple[float, float]) -> "Figure":
     return figure
 
 
-def _lay_out_below(figure: "Figure", top: float) -> None:
-    """Keep what constrained layout places below this height, in inches."""
-    figure.set_layout_engine("constrained", rect=(0.0, 0.0, 1.0, top / figure.get_figheight()))
+def _lay_out(figure: "Figure", top: float, bottom: float = 0.0) -> None:
+    """Keep what constrained layout places between these heights, in inches."""
+    height = figure.get_figheight()
+    rect = (0.0, bottom / height, 1.0, (top - bottom) / height)
+    figure.set_layout_engine("constrained", rect=rect)
 
 
 def _wrapped(text: str, across: int, most: int = 2) -> list[str]:
@@ -167,7 +173,7 @@ def page_legend(figure: "Figure", handles: Sequence["Artist"], labels: Sequence[
     look: Look = {"loc": "upper left", "bbox_to_anchor": place, "ncols": columns}
     figure.legend(handles, labels, **look, **LEGEND_LOOK).set_in_layout(False)
     rows = -(-len(labels) // columns)
-    _lay_out_below(figure, top - rows * LEGEND_ROW * TEXT_SIZE / POINTS_PER_INCH)
+    _lay_out(figure, top - rows * LEGEND_ROW * TEXT_SIZE / POINTS_PER_INCH)
 
 
 def place_labels(figure: "Figure") -> None:
@@ -218,7 +224,6 @@ def picture_bytes(
     suffix: str,
     settings: Mapping[str, Any],
     made_by: Mapping[str, Any] = ANALYSIS,
-    form: Form = PAPER,
 ) -> bytes:
     """Return a figure as the bytes of a ``.png``, ``.svg`` or ``.pdf``, settings in its metadata.
 
@@ -227,14 +232,18 @@ def picture_bytes(
     """
     import matplotlib as mpl
 
-    text = provenance_text(settings, made_by)
+    view = VIEW.get(REPORT)
+    form = {"theme": str(view.theme), "dpi": view.dpi}
+    usual = {"theme": str(Theme.PAPER), "dpi": None}
+    changed = {name: each for name, each in form.items() if each != usual[name]}
+    text = provenance_text(settings, {**made_by, **changed})
     metadata: Mapping[str, dict[str, Any]] = {
         ".png": {KEYWORD: text, "Software": "gradscope"},
         ".svg": {"Description": text, "Creator": "gradscope", "Date": None},
         ".pdf": {"Keywords": text, "Creator": "gradscope", "CreationDate": None},
     }
     buffer = io.BytesIO()
-    if form.theme is not Theme.PAPER:
+    if view.theme is not Theme.PAPER:
         width, height = figure.get_size_inches()
         figure.set_size_inches(width, max(height, width * PAGE[1] / PAGE[0]))
     # Text stays text. The ids inside an SVG are random without a salt. All is taken back after.
@@ -243,9 +252,9 @@ def picture_bytes(
     with mpl.rc_context(written), warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph")
         place_labels(figure)
-        if form.theme is Theme.DARK:
+        if view.theme is Theme.DARK:
             _darken(figure)
-        dpi = form.dpi or "figure"
+        dpi = view.dpi or "figure"
         figure.savefig(buffer, format=suffix[1:], metadata=metadata[suffix], dpi=dpi)
     return buffer.getvalue()
 
@@ -254,9 +263,11 @@ def _darken(figure: "Figure") -> None:
     """Give every artist of a figure the colour that stands for its own on a dark slide."""
     from matplotlib.artist import get, setp
     from matplotlib.colors import to_hex, to_rgba_array
+    from matplotlib.text import Annotation
 
     figure.draw_without_rendering()  # Ticks are made as they are needed.
-    for artist in figure.findobj():
+    arrows = [each.arrow_patch for each in figure.findobj(Annotation)]
+    for artist in (*figure.findobj(), *filter(None, arrows)):
         for name in ("color", "facecolor", "edgecolor", "markerfacecolor", "markeredgecolor"):
             if not hasattr(artist, f"get_{name}") or not hasattr(artist, f"set_{name}"):
                 continue

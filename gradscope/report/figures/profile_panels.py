@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gradscope.analysis.results import Analysis
-from gradscope.arrays import LN_10, FloatArray, IntArray
+from gradscope.arrays import LN_10, FloatArray, IntArray, quantiles
 from gradscope.diagnosis.growth import terms_of
 from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.names import Regime
@@ -47,13 +47,13 @@ def profile_panel(axes: "Axes", analysis: Analysis) -> None:
     last, spectrum = analysis.last.profile, analysis.details.spectrum
     formula = r" $(\gamma\,\sigma_{\max}(W))^\ell$" if has_textbook_bound(analysis.settings) else ""
     dotted: Look = {"color": GREY, "linestyle": ":", "linewidth": 1.2}
-    _curve(axes, last.lags, last.log_bound, f"bound{formula}", dotted)
+    draw_curve(axes, last.lags, last.log_bound, f"bound{formula}", dotted)
     if spectrum is not None and np.isfinite(last.median[-1]):
         largest = middle(spectrum.lyapunov.exponents[:, 0])
         if np.isfinite(largest):
             line = last.median[-1] + largest * (last.lags - last.lags[-1])
             dashed: Look = {"color": ORANGE, "linestyle": (0, (8, 2, 1, 2)), "linewidth": 1.0}
-            _curve(axes, last.lags, line, f"slope {style.typeset('λ_1')}", dashed)
+            draw_curve(axes, last.lags, line, f"slope {style.typeset('λ_1')}", dashed)
 
 
 def hero_profile(axes: "Axes", analysis: Analysis) -> None:
@@ -61,7 +61,7 @@ def hero_profile(axes: "Axes", analysis: Analysis) -> None:
     band, a dot where it leaves the corridor, and what of the way to the needed lag is missing.
     """
     settings, last, verdict = analysis.settings, analysis.last.profile, analysis.last.verdict
-    style.dress(axes, style.LAG, f"what arrives, {style.SIGMA_MAX}")
+    style.dress(axes, style.LAG, style.SIGMA_MAX)
     style.show_corridor(axes, settings.vanishing, settings.exploding)
     axes.set_xlim(0.0, float(last.lags[-1]))
     for words, height in (("too large", 0.88), ("lost", -0.88)):
@@ -73,15 +73,14 @@ def hero_profile(axes: "Axes", analysis: Analysis) -> None:
     if verdict.regime is Regime.MIXED:
         thin: Look = {"color": color, "linewidth": 0.5, "alpha": 0.5}
         axes.plot(*_drawn(axes, last.lags, last.log_norms[:, :SEQUENCES_DRAWN]), **thin)
-    at, edges = _drawn(axes, last.lags, last.quantiles((0.05, 0.95)).T)
-    axes.fill_between(at, *edges.T, color=color, alpha=0.18, linewidth=0.0)
+    draw_band(axes, last.lags, last.log_norms, color)
     for stage in reversed(analysis.stages):
         now, title = stage is analysis.last, stage_title(stage.name, analysis.training)
         look: Look = (
             {"color": color, "linewidth": 2.2} if now else {"color": PALE, "linewidth": 1.4}
         )
         words = title if len(analysis.stages) > 1 else ""
-        _curve(axes, stage.profile.lags, stage.profile.median, words, look, to=now)
+        draw_curve(axes, stage.profile.lags, stage.profile.median, words, look, to=now)
 
 
 def _drawn(axes: "Axes", lags: IntArray, nats: FloatArray) -> tuple[IntArray, FloatArray]:
@@ -99,7 +98,13 @@ def _in_view(axes: "Axes", nats: FloatArray) -> FloatArray:
     return np.clip(values / LN_10, -FAR, FAR)
 
 
-def _curve(
+def draw_band(axes: "Axes", lags: IntArray, log_norms: FloatArray, color: str) -> None:
+    """Fill what lies between the quantiles 5 % and 95 % over sequences (L,B), in nats."""
+    at, edges = _drawn(axes, lags, quantiles(log_norms, (0.05, 0.95)).T)
+    axes.fill_between(at, *edges.T, color=color, alpha=0.18, linewidth=0.0)
+
+
+def draw_curve(
     axes: "Axes", lags: IntArray, nats: FloatArray, name: str, look: Look, *, to: bool = False
 ) -> None:
     """Draw a curve, named where it ends or leaves the view; if it leaves, with where it goes."""

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradscope.arrays import FloatArray, IntArray
 from gradscope.names import Regime
 from gradscope.report.screen import printable
 from gradscope.report.words.headline import REGIME_LOOKS
@@ -148,11 +147,6 @@ def axes_below(axes: "Axes", y: str) -> "Axes":
     axes.set_xlabel("")
     axes.tick_params(labelbottom=False)
     return other
-
-
-def draw_band(axes: "Axes", x: FloatArray | IntArray, low: FloatArray, high: FloatArray) -> None:
-    """Fill what lies between the quantiles 5 % and 95 %."""
-    axes.fill_between(x, low, high, color=BLUE, alpha=0.18, linewidth=0)
 
 
 def power(log10: float) -> str:

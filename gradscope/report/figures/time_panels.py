@@ -16,7 +16,7 @@ from gradscope.report.words.numbers import number
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-TIME = "← gradient flows back     time step t"
+TIME = "time step t   (← gradient)"
 """Label of an axis of time."""
 
 SMOOTHED = 20
@@ -82,7 +82,7 @@ def _mark_ceiling(axes: "Axes", ceiling: float, last: int) -> None:
 
 def saturation_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw the spread of all slopes at every step, and over all steps at the right."""
-    style.dress(axes, "time step t", r"slope $\varphi'(a_t)$")
+    style.dress(axes, TIME, r"slope $\varphi'(a_t)$")
     slopes = analysis.last.slopes
     ceiling, top = slopes.ceiling, max(slopes.ceiling, MAX_SLOPE)
     n_steps = slopes.histogram.shape[0]
@@ -102,9 +102,7 @@ def saturation_panel(axes: "Axes", analysis: Analysis) -> None:
     beside.set_xticks([float(overall.max())], [f"{overall.max():.0%}"])
     style.dress_ticks(beside)
     beside.spines["right"].set_visible(False)
-    style.write_above(
-        axes, f"dark: up to {slopes.histogram.max():.0%} of the units; right: all steps"
-    )
+    style.write_above(axes, f"dark: up to {slopes.histogram.max():.0%} of the units")
 
 
 def training_panel(axes: "Axes", analysis: Analysis) -> None:
