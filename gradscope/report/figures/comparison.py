@@ -76,14 +76,18 @@ def comparison_figure(comparison: Comparison) -> "Figure":
     axes = figure.add_subplot(grid[1])
     _set_axis(axes, rows)
     if axes.get_xscale() == "linear":
-        best = max(rows, key=lambda g: (g[0].settings.steps, median_reach([e.last for e in g])))
+        # What reaches furthest over the longest sequences and does not explode, its first seed.
+        best = max(rows, key=_worth_a_strip)
         above = figure.add_subplot(grid[0], sharex=axes)
         strip(above, best[0])
-        _write_names(above, 0.0, names[rows.index(best)], best)
-    for place, group, name in zip(places, rows, names, strict=True):
-        _draw_row(axes, float(place), group)
-        shown = style.plain_text(Path(name).name[-MAX_NAME:]) if of_files else name
-        _write_names(axes, float(place), "" if name in names[: rows.index(group)] else shown, group)
+        _write_name(above, 0.0, names[rows.index(best)], f"T = {best[0].settings.steps}")
+    several = len({group[0].settings.steps for group in rows}) > 1
+    for number_of, (place, group) in enumerate(zip(places.tolist(), rows, strict=True)):
+        _draw_row(axes, place, group)
+        _write_numbers(axes, place, group)
+        name = names[number_of] if names[number_of] not in names[:number_of] else ""
+        name = style.plain_text(Path(name).name[-MAX_NAME:]) if of_files else name
+        _write_name(axes, place, name, f"T = {group[0].settings.steps}" if several else "")
     for word, right in COLUMNS.items():
         top: Look = {"xycoords": "axes fraction", "ha": "right", "color": GREY}
         style.write(axes, word, (1.0, 1.0), (right, 3), **top)
@@ -98,6 +102,11 @@ def _rows(comparison: Comparison) -> list[Group]:
     names = list(dict.fromkeys(short_name(each.settings) for each in comparison.analyses))
     order = lambda g: (names.index(short_name(g[0].settings)), g[0].settings.steps)  # noqa: E731
     return sorted(comparison.groups, key=order)[:MAX_ROWS]
+
+
+def _worth_a_strip(group: Group) -> tuple[int, bool, float]:
+    sound = _regime(group) is not Regime.EXPLODING
+    return group[0].settings.steps, sound, median_reach([each.last for each in group])
 
 
 def _about(comparison: Comparison, rows: Sequence[Group]) -> str:
@@ -165,20 +174,23 @@ def _regime(group: Group) -> Regime:
     return most if 2 * found.count(most) > len(found) else Regime.MIXED
 
 
-def _write_names(axes: "Axes", place: float, name: str, group: Group) -> None:
-    """Write network and length to the left of a row, its numbers to the right."""
-    look, regime = REGIME_LOOKS[_regime(group)], _regime(group)
+def _write_name(axes: "Axes", place: float, name: str, length: str) -> None:
     side: Look = {"xycoords": ("axes fraction", "data"), "va": "center", "ha": "right"}
-    steps = f"T = {group[0].settings.steps}"
-    style.write(axes, steps, (0.0, place), (-6, 0), color=GREY, **side)
-    style.write(axes, name, (0.0, place), (-56, 0), weight="bold", **side)
-    reach = f"{look.symbol} {horizon(*(each.last for each in group))}"
-    if regime is Regime.EXPLODING:
-        reach = f"{look.symbol} {look.word}"
-    needed = group[0].last.verdict.required_lag
+    style.write(axes, length, (0.0, place), (-6, 0), color=GREY, **side)
+    style.write(axes, name, (0.0, place), (-56 if length else -6, 0), weight="bold", **side)
+
+
+def _write_numbers(axes: "Axes", place: float, group: Group) -> None:
+    """Write under ``COLUMNS`` the median reach, what is needed, the error in parts of the
+    baseline's.
+    """
+    regime, needed = _regime(group), group[0].last.verdict.required_lag
+    look = REGIME_LOOKS[regime]
+    reach = look.word if regime is Regime.EXPLODING else horizon(*(each.last for each in group))
     errors = [math.nan if e.relative_error is None else e.relative_error for e in group]
     error = "–" if np.isnan(errors).any() else number(middle(errors), 2)
-    numbers = (reach, "–" if needed is None else str(needed), error)
+    numbers = f"{look.symbol} {reach}", "–" if needed is None else str(needed), error
     for text, right in zip(numbers, COLUMNS.values(), strict=True):
-        bold: Look = {"weight": "bold", "color": look.color} if text is reach else {}
-        style.write(axes, text, (1.0, place), (right, 0), **bold, **side)
+        side: Look = {"xycoords": ("axes fraction", "data"), "va": "center", "ha": "right"}
+        side |= {"weight": "bold", "color": look.color} if text is numbers[0] else {}
+        style.write(axes, text, (1.0, place), (right, 0), **side)

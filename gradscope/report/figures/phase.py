@@ -71,7 +71,9 @@ def phase_figure(
     numbered = far and field.x.places.size * field.y.places.size <= MAX_NUMBERS
     lines = {} if numbered else {"": rate, **theories}
     longest = 0.0 if lags is None else max(float(np.nanmax(e)) for e in lags.panels.values())
-    title = sweep_axes.finding(field.measure, field.panels, field.x, field.y, lags=longest)
+    title = sweep_axes.finding(
+        field.measure, field.panels, field.x, field.y, medians=field.mixed, lags=longest
+    )
     about = sweep_axes.subtitle(_how_to_read(field, lines), settings)
     figure = pages.new_page(title, about, (pages.PAGE[0], height))
     grid = figure.add_gridspec(rows, columns)
@@ -237,12 +239,14 @@ def _name_regions(
         outside = signs[0][tuple(found.T)] != sign
         at = found[np.argmin(np.square(found - middle).sum(axis=1) + 2 * RASTER**2 * outside)]
         color = INK if light[tuple(at)] else "white"
+        corner = at - size // 2
+        signs[:, corner[0] : corner[0] + size[0], corner[1] : corner[1] + size[1]] = np.nan
         look: Look = {"ha": "center", "va": "center", "weight": "bold", "color": color}
         places = [
             (float(unscaled(rate.x, x[[c]])[0]), float(unscaled(rate.y, y[[r]])[0]))
             for r, c in (at, middle)
         ]
-        if signs[0][tuple(at)] != sign:
+        if np.sign(fields[0][tuple(at)]) != sign:
             arrow: Look = {"arrowstyle": "->", "color": color}
             look |= {"arrowprops": arrow, "xytext": places[0], "textcoords": "data"}
         axes.annotate(words, places[1] if "xytext" in look else places[0], size=TEXT_SIZE, **look)

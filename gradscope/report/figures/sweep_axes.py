@@ -2,7 +2,7 @@
 style of each network's curve, and the line that says what all cells share.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -121,11 +121,6 @@ def line_style(network: str) -> LineStyle:
     return styles.get(network, style)
 
 
-def named(networks: Collection[str], joined: str) -> str:
-    """Return the names of networks, or of many their number."""
-    return joined.join(networks) if len(networks) <= MAX_NAMED else f"{len(networks)} networks"
-
-
 def subtitle(opening: str, settings: Mapping[str, Any]) -> str:
     """Return what the picture shows, then the settings that all cells share."""
     # Those that differ, as the names of several files do, are not among them.
@@ -200,8 +195,12 @@ def turning(axis: Axis, rates: FloatArray) -> tuple[float, str]:
     return float(np.ptp(crossed) / np.ptp(places)), f"{verb} {name} {words}{some}"
 
 
-def finding(measure: str, panels: Mapping[str, FloatArray], *axes: Axis, lags: float = 0) -> str:
-    """Return what fields (y,x) of a measure show, over the axis x, or y where that says more."""
+def finding(
+    measure: str, panels: Mapping[str, FloatArray], *axes: Axis, medians: object, lags: float = 0.0
+) -> str:
+    """Return what fields (y,x) of a measure show, over the axis x, or y where that says more;
+    whether they are ``medians``, and the most ``lags`` that were measured (0: not known).
+    """
     every = np.concatenate([each.ravel() for each in panels.values()])
     if np.isnan(every).all():
         return "No cell has a result"
@@ -219,15 +218,17 @@ def finding(measure: str, panels: Mapping[str, FloatArray], *axes: Axis, lags: f
         many = f"grows somewhere in {len(grow)} of {len(panels)} networks"
         many += f": {', '.join(grow)}" if 0 < len(grow) <= MAX_NAMED else ""
     shown = "; that ".join(said) if len(said) <= MAX_NAMED else many
-    by = "By the largest Lyapunov exponent the" if measure == "lyapunov_exponent" else "The"
-    return f"{by} gradient {shown}"
+    by = "By the largest Lyapunov exponent " * (measure == "lyapunov_exponent")
+    text = f"{by}the {'median ' if medians else ''}gradient {shown}"
+    return text[0].upper() + text[1:]
 
 
 def _span(horizons: FloatArray, lags: float) -> str:
-    """Return the least and the greatest of horizons, infinite beyond so many lags."""
+    """Return the least and the greatest of horizons, infinite beyond so many lags (0: unknown)."""
     ends = [np.nanmin(horizons), np.nanmax(horizons)]
-    words = [f"{each:.0f}" if np.isfinite(each) else f"more than {lags:.0f}" for each in ends]
-    return f"{' to '.join(dict.fromkeys(words))} steps"
+    most = f"more than {lags:.0f}" if lags else "all"
+    words = [f"{each:.0f}" if np.isfinite(each) else most for each in ends]
+    return f"{' to '.join(dict.fromkeys(words))} steps{' measured' * ('all' in words)}"
 
 
 def set_ticks(drawn: "MatplotlibAxis", axis: Axis) -> None:
