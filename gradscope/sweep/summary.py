@@ -15,7 +15,7 @@ import numpy as np
 from gradscope.analysis.settings import setting_kinds
 from gradscope.arrays import FloatArray, IntArray, quantiles
 from gradscope.errors import SettingError
-from gradscope.names import network_name
+from gradscope.names import ActivationName, CellName, network_name
 from gradscope.sweep.cell import Status, setting_columns
 from gradscope.sweep.query import Rows
 
@@ -232,7 +232,9 @@ def panels_of(rows: Rows, shown: Collection[str]) -> list[tuple[str, list[int]]]
         file = of.pop("weights", None)
         if file is not None:
             return str(file)
-        return network_name(**of) if len(of) > 1 else str(*of.values()) or "all networks"
+        if len(of) > 1 or of.get("cell") in (CellName.GRU, CellName.LSTM):
+            return network_name(**{"activation": ActivationName.TANH, **of})
+        return str(*of.values()) or "all networks"
 
     return [(title(values), places) for values, places in cells_by(rows, names, done)]
 

@@ -33,33 +33,32 @@ FEW = 7
 
 def theory_grids(rows: Rows, shown: GridOfValues) -> dict[str, GridOfValues]:
     """Return the rates of the bound and of the mean field, nats per step, over the axes of a field;
-    the latter is left out where no cell is covered.
+    the latter is left out where no cell is covered, or those of one place are not alike.
     """
     bounds, lags = (
         grid_of_values(rows, shown.x.name, shown.y.name, each) for each in ("log10_bound", "lags")
     )
     rates = {name: LN_10 * each / lags.panels[name] for name, each in bounds.panels.items()}
-    x, y = _thinned(shown.x), _thinned(shown.y)
+    few = [np.linspace(0, len(a.values) - 1, min(len(a.values), FEW)) for a in (shown.x, shown.y)]
+    x, y = (
+        Axis(axis.name, tuple(axis.values[round(at)] for at in places))
+        for axis, places in zip((shown.x, shown.y), few, strict=True)
+    )
+    alike = all(each.endswith(" seeds") or each == "steps" for each in shown.mixed)
     fields, known = {}, dict[str, float]()
     for network, places in panels_of(rows, {x.name, y.name}):
-        field = np.full((len(y.values), len(x.values)), np.nan)
+        fields[network] = np.full((len(y.values), len(x.values)), np.nan)
         for (up, across), here in cells_by(rows, (y.name, x.name), places):
-            if up in y.values and across in x.values:
+            if alike and up in y.values and across in x.values:
                 one = Rows(rows.columns, (rows.values[here[0]],))
-                settings = {**shared_settings(one), "seed": 0, "required_lag": None}
-                key = str({**settings, "steps": None})
+                settings = {**shared_settings(one), "required_lag": None}
+                key = str({**settings, "seed": None, "steps": None})
                 known[key] = known.get(key) or _mean_field_rate(settings)
-                field[y.place(up), x.place(across)] = known[key]
-        fields[network] = field
+                fields[network][y.place(up), x.place(across)] = known[key]
     found = {"bound": replace(bounds, panels=rates)}
     if np.isfinite([*known.values()]).any():
         found["mean field"] = GridOfValues("mean_field", x, y, fields, 1, ())
     return found
-
-
-def _thinned(axis: Axis) -> Axis:
-    few = np.linspace(0, len(axis.values) - 1, min(len(axis.values), FEW)).round()
-    return Axis(axis.name, tuple(axis.values[int(place)] for place in few))
 
 
 def _mean_field_rate(settings: dict[str, object]) -> float:

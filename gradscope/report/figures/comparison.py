@@ -34,9 +34,6 @@ MAX_ROWS = 100
 ROW, HEAD, STRIP, APART = 0.17, 1.25, 0.55, 0.5
 """Inches: from row to row, above and below all of them, of the strip; rows between networks."""
 
-WIDE = 40.0
-"""How far apart the shortest and the longest are from which on the axis is logarithmic."""
-
 BAR, TICK = 0.62, 0.42
 """Height of a bar, and of a tick to both sides of its row, in rows."""
 
@@ -64,30 +61,29 @@ def comparison_figure(comparison: Comparison) -> "Figure":
     """Return how far each network reaches at each length, or each file."""
     rows = _rows(comparison)
     names = [short_name(group[0].settings) for group in rows]
-    news = [place for place in range(len(rows)) if names[place] not in names[:place]]
-    of_files = file_of(rows[0][0]) is not None
     # Rows of one network stand together.
-    apart = np.zeros(len(rows)) if len(news) == len(rows) else np.isin(range(len(rows)), news)
-    places = np.arange(len(rows)) + APART * (np.cumsum(apart) - apart[0])
+    news = np.array([name not in names[:place] for place, name in enumerate(names)])
+    places = np.arange(len(rows)) + APART * (np.cumsum(news) - 1) * (not news.all())
     heights = {"height_ratios": (STRIP, ROW * (places[-1] + 1.0))}
     size = pages.PAGE[0], HEAD + sum(heights["height_ratios"])
     figure = pages.new_page(comparison_headline(comparison), _about(comparison, rows), size)
     grid = figure.add_gridspec(2, 1, **heights)
     axes = figure.add_subplot(grid[1])
-    _set_axis(axes, rows)
-    if axes.get_xscale() == "linear":
-        # What reaches furthest over the longest sequences and does not explode, its first seed.
-        best = max(rows, key=_worth_a_strip)
-        above = figure.add_subplot(grid[0], sharex=axes)
-        strip(above, best[0])
-        _write_name(above, 0.0, names[rows.index(best)], f"T = {best[0].settings.steps}")
+    style.dress(axes, style.LAG, "")
+    axes.set_xlim(0.0, 1.01 * max(each.last.verdict.max_lag for group in rows for each in group))
+    axes.locator_params(axis="x", integer=True)
+    # What reaches furthest over the longest sequences and does not explode, its first seed.
+    sound = [group for group in rows if _regime(group) is not Regime.EXPLODING] or rows
+    best = max(sound, key=lambda g: (g[0].settings.steps, median_reach([e.last for e in g])))
+    above = figure.add_subplot(grid[0], sharex=axes)
+    strip(above, best[0])
+    _write_name(above, 0.0, short_name(best[0].settings), f"T = {best[0].settings.steps}")
     several = len({group[0].settings.steps for group in rows}) > 1
-    for number_of, (place, group) in enumerate(zip(places.tolist(), rows, strict=True)):
+    for place, group, name, new in zip(places.tolist(), rows, names, news, strict=True):
         _draw_row(axes, place, group)
         _write_numbers(axes, place, group)
-        name = names[number_of] if names[number_of] not in names[:number_of] else ""
-        name = style.plain_text(Path(name).name[-MAX_NAME:]) if of_files else name
-        _write_name(axes, place, name, f"T = {group[0].settings.steps}" if several else "")
+        length = f"T = {group[0].settings.steps}" if several else ""
+        _write_name(axes, place, name if new else "", length)
     for word, right in COLUMNS.items():
         top: Look = {"xycoords": "axes fraction", "ha": "right", "color": GREY}
         style.write(axes, word, (1.0, 1.0), (right, 3), **top)
@@ -102,11 +98,6 @@ def _rows(comparison: Comparison) -> list[Group]:
     names = list(dict.fromkeys(short_name(each.settings) for each in comparison.analyses))
     order = lambda g: (names.index(short_name(g[0].settings)), g[0].settings.steps)  # noqa: E731
     return sorted(comparison.groups, key=order)[:MAX_ROWS]
-
-
-def _worth_a_strip(group: Group) -> tuple[int, bool, float]:
-    sound = _regime(group) is not Regime.EXPLODING
-    return group[0].settings.steps, sound, median_reach([each.last for each in group])
 
 
 def _about(comparison: Comparison, rows: Sequence[Group]) -> str:
@@ -126,27 +117,13 @@ def _about(comparison: Comparison, rows: Sequence[Group]) -> str:
     return f"{', '.join(read)}; {shared}"
 
 
-def _set_axis(axes: "Axes", rows: Sequence[Group]) -> None:
-    """Give the lags an axis from 0, or a logarithmic one where the lengths lie far apart."""
-    style.dress(axes, style.LAG, "")
-    lasts = [each.last.verdict for group in rows for each in group]
-    ends = [max(each.max_lag, each.required_lag or 0) for each in lasts]
-    if max(ends) >= WIDE * min(ends):
-        axes.set_xscale("log")
-        axes.set_xlim(1.0, max(ends) * 1.02)
-        style.set_round_ticks(axes.xaxis, (1.0, float(max(ends))))
-    else:
-        axes.set_xlim(0.0, max(ends) * 1.01)
-        axes.locator_params(axis="x", integer=True)
-
-
 def _draw_row(axes: "Axes", place: float, group: Group) -> None:
     """Draw what was measured, the bar and its seeds, what is needed, what was before training."""
     verdicts = [each.last.verdict for each in group]
     color = REGIME_LOOKS[_regime(group)].color
     lags, needed = max(each.max_lag for each in verdicts), verdicts[0].required_lag
     reach = min(median_reach([each.last for each in group]), float(lags))
-    axes.plot((axes.get_xlim()[0], lags), (place, place), color=FAINT, linewidth=0.8, zorder=0.5)
+    axes.plot((0, lags), (place, place), color=FAINT, linewidth=0.8, zorder=0.5)
     if needed is not None:
         if reach < needed:
             missing: Look = {"color": VERMILLION, "alpha": 0.12, "linewidth": 0.0}
@@ -176,6 +153,7 @@ def _regime(group: Group) -> Regime:
 
 def _write_name(axes: "Axes", place: float, name: str, length: str) -> None:
     side: Look = {"xycoords": ("axes fraction", "data"), "va": "center", "ha": "right"}
+    name = style.plain_text(Path(name).name[-MAX_NAME:])
     style.write(axes, length, (0.0, place), (-6, 0), color=GREY, **side)
     style.write(axes, name, (0.0, place), (-56 if length else -6, 0), weight="bold", **side)
 

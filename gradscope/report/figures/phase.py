@@ -15,7 +15,7 @@ import numpy as np
 from gradscope.arrays import BoolArray, FloatArray
 from gradscope.report.figures import pages, style, sweep_axes
 from gradscope.report.figures.style import CORRIDOR, INK, RATE_END, TEXT_SIZE, Look
-from gradscope.report.figures.sweep_axes import CHARACTER, LARGEST, LINE, bounded, scaled, unscaled
+from gradscope.report.figures.sweep_axes import CHARACTER, LARGEST, bounded, scaled, unscaled
 from gradscope.sweep.summary import Axis, GridOfValues
 
 if TYPE_CHECKING:
@@ -31,24 +31,13 @@ MAX_NUMBERS = 120
 """Places of a panel up to which each is given its number."""
 
 CONTOUR_WIDTH = 2.2
-FINE_POINTS = 400
-"""Points along an axis between which the contour is straight, on logarithmic axes as well."""
-
-RASTER = 80
-"""Points along each side of a panel at which room for a word is looked for."""
-
-DASHES: Mapping[str, tuple[int, tuple[float, ...]]] = {
-    "bound": (0, (5, 2)),
-    "mean field": (0, (1, 1.2)),
-}
-"""The lines of theories."""
-
+DASHES = {"": "-", "bound": (0, (5, 2)), "mean field": (0, (1, 1.2))}
 LINES = {
     "": "black: zero growth",
     "bound": "dashed: the bound, below which it must vanish",
     "mean field": "dotted: mean field",
 }
-"""How each line is read: the measured one, and those of theories by their name."""
+"""The line of what was measured and of each theory, and how it is read."""
 
 NO_THEORY: Mapping[str, GridOfValues] = MappingProxyType({})
 
@@ -85,11 +74,12 @@ def phase_figure(
         measured = None if lags is None else lags.panels[name]
         mesh = _field_panel(axes, field, name, measured)
         style.set_title(axes, style.plain_text(name), rows=bool(theories) and not numbered)
-        drawn = [each for word, each in lines.items() if _zero_line(axes, each, name, word)]
+        for word, each in lines.items():
+            _zero_line(axes, each, name, word)
         if numbered:
             _write_horizons(axes, field, name, mesh, measured)
         elif not far:
-            _name_regions(axes, rate, name, mesh, drawn)
+            _name_regions(axes, rate, name, mesh)
         if rows > 1:
             axes.set_ylabel(sweep_axes.words(field.y).partition(",")[0])
         if column:
@@ -124,7 +114,8 @@ def _field_panel(
     from matplotlib.colors import ListedColormap, Normalize
 
     colors, norm = style.growth_colors(RATE_END)
-    shown, edges = field.panels[name], (_edges(field.x), _edges(field.y))
+    shown = field.panels[name]
+    edges = [unscaled(*each) for each in _scaled_edges(field)]
     values = np.clip(shown, -LARGEST, LARGEST)
     if field.measure == "horizon":
         # The blue half, from lost to white: 1 to 1000 steps. Beyond the lags it is these or more.
@@ -148,108 +139,57 @@ def _field_panel(
     return mesh
 
 
-def _edges(axis: Axis) -> FloatArray:
-    """Return the borders between the values of an axis, half-way on its scale."""
-    places = scaled(axis, axis.places)
-    middles = (places[1:] + places[:-1]) / 2.0
-    first, last = places[0] - middles[0], places[-1] - middles[-1]
-    edges = np.concatenate([[places[0] + first], middles, [places[-1] + last]])
-    return unscaled(axis, edges)
-
-
-def _zero_line(axes: "Axes", rate: GridOfValues, name: str, word: str) -> bool:
-    """Draw the contour at which a rate is zero to the borders of the panel, that of a theory dashed
-    under its ``word``. Returns whether there is one.
+def _zero_line(axes: "Axes", rate: GridOfValues, name: str, word: str) -> None:
+    """Draw where a rate, linear between its places on the scales of the axes, is zero, up to the
+    borders of the panel; that of a theory dashed under its ``word``.
     """
-    rates = rate.panels[name]
+    rates, ends = rate.panels[name], np.zeros((0, 2))
     if not ((rates < 0.0).any() and (rates > 0.0).any()):
-        return False
-    x, y = _fine_places(rate.x), _fine_places(rate.y)
-    values = _between(rate, bounded(rates), x, y)
-    of, drawn = (unscaled(rate.x, x), unscaled(rate.y, y), values), {"levels": [0.0]}
-    if not word:
-        axes.contour(*of, colors=INK, linewidths=CONTOUR_WIDTH, **drawn)
-        return True
-    # White between the dashes: it is seen on the darkest blue as well.
-    axes.contour(*of, colors="white", linewidths=1.6, **drawn)
-    line = axes.contour(*of, colors=INK, linewidths=1.2, linestyles=[DASHES[word]], **drawn)
-    corners = axes.transData.transform(line.get_paths()[0].vertices)
-    shares = axes.transAxes.inverted().transform(corners)
-    inside = shares[((shares > -1e-6) & (shares < 1.0 + 1e-6)).all(axis=1)]
-    if inside.size:
+        return
+    nodes = [np.r_[e[0], scaled(a, a.places), e[-1]] for a, e in _scaled_edges(rate)]
+    found = axes.contour(*nodes, np.pad(bounded(rates), 1, mode="edge"), levels=[0.0])
+    for each in found.get_paths()[0].to_polygons(closed_only=False):
+        at = unscaled(rate.x, each[:, 0]), unscaled(rate.y, each[:, 1])
+        if word:
+            # White between the dashes: it is seen on the darkest blue as well.
+            axes.plot(*at, color="white", linewidth=1.6)
+        look: Look = {"linestyle": DASHES[word], "linewidth": 1.2 if word else CONTOUR_WIDTH}
+        axes.plot(*at, color=INK, **look)
+        ends = np.r_[ends, axes.transAxes.inverted().transform(axes.transData.transform(np.c_[at]))]
+    found.remove()
+    inside = ends[((ends > -1e-6) & (ends < 1.0 + 1e-6)).all(axis=1)]
+    if inside.size and word:
         across, up = inside[np.argmax(2.0 * inside[:, 1] + inside[:, 0])]
-        look: Look = {"offset": (0, 3), "ha": "left" if word == "mean field" else "center"}
+        side: Look = {"offset": (0, 3), "ha": "left" if word == "mean field" else "center"}
         if up < 0.99:  # It ends at the right border.
-            look = {"offset": (3, 0), "ha": "left", "va": "center"}
-        style.write(axes, word, (across, up), xycoords="axes fraction", **look)
-    return True
+            side = {"offset": (3, 0), "ha": "left", "va": "center"}
+        style.write(axes, word, (across, up), xycoords="axes fraction", **side)
 
 
-def _fine_places(axis: Axis) -> FloatArray:
-    """Return many points along an axis, on its scale, every value and every border among them."""
-    nodes = np.sort(np.r_[scaled(axis, _edges(axis)), scaled(axis, axis.places)])
-    pieces = math.ceil(FINE_POINTS / nodes.size)
-    at = np.arange((nodes.size - 1) * pieces + 1) / pieces
-    fine: FloatArray = np.interp(at, np.arange(nodes.size), nodes)
-    return fine
-
-
-def _between(field: GridOfValues, values: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
-    """Return (y,x) values at points of both axes, linear between the nearest four known ones on the
-    scales of the axes; masked in the places that have none.
-    """
-    missing = np.isnan(values)
-    across, up = _weights(field.x, x), _weights(field.y, y)
-    empty = missing[np.ix_(up.argmax(axis=1), across.argmax(axis=1))]
-    shares = up @ ~missing @ across.T
-    sums = up @ np.where(missing, 0.0, values) @ across.T
-    found: FloatArray = np.ma.array(sums / np.where(empty, 1.0, shares), mask=empty)
+def _scaled_edges(field: GridOfValues) -> list[tuple[Axis, FloatArray]]:
+    """Return both axes, each with the borders between its values, half-way on its scale."""
+    found = []
+    for axis in (field.x, field.y):
+        places = scaled(axis, axis.places)
+        middles = (places[1:] + places[:-1]) / 2.0
+        ends = 2.0 * places[[0, -1]] - middles[[0, -1]]
+        found.append((axis, np.r_[ends[0], middles, ends[1]]))
     return found
 
 
-def _weights(axis: Axis, points: FloatArray) -> FloatArray:
-    """Return (points, values): the share of each value of an axis in each of the points."""
-    places = scaled(axis, axis.places)
-    return np.stack([np.interp(points, places, row) for row in np.eye(places.size)], axis=1)
-
-
-def _name_regions(
-    axes: "Axes", rate: GridOfValues, name: str, mesh: "QuadMesh", lines: list[GridOfValues]
-) -> None:
-    """Write in what grows and in what shrinks that it does, nowhere on a line; where there is no
-    room, beside it, with an arrow.
-    """
-    x, y = (np.linspace(*scaled(a, _edges(a)[[0, -1]]), RASTER) for a in (rate.x, rate.y))
-    fields = [_between(a, bounded(a.panels[name]), x, y).filled(np.nan) for a in (rate, *lines)]
-    # One sign of each field and one colour that is read: neither lines nor shades under a word.
-    light = _is_light(mesh, fields[0])
-    box, signs = axes.get_window_extent(), np.array([*np.sign(fields), light])
-    for sign, words in ((-1.0, "▼ shrinks"), (1.0, "▲ grows")):
-        region = np.argwhere(signs[0] == sign)
-        wide = np.array([1.6 * LINE / box.height, (len(words) + 1) * CHARACTER / box.width])
-        size = np.ceil(wide * axes.figure.dpi * RASTER).astype(int)
-        if not region.size or max(size) > RASTER:
-            continue
-        views = np.lib.stride_tricks.sliding_window_view(signs, tuple(size), axis=(1, 2))
-        free = (views.min(axis=(3, 4)) == views.max(axis=(3, 4))).all(axis=0)
-        middle = region[np.argmin(np.square(region - region.mean(axis=0)).sum(axis=1))]
-        found = np.argwhere(free) + size // 2
-        if not found.size:
-            continue
-        outside = signs[0][tuple(found.T)] != sign
-        at = found[np.argmin(np.square(found - middle).sum(axis=1) + 2 * RASTER**2 * outside)]
-        color = INK if light[tuple(at)] else "white"
-        corner = at - size // 2
-        signs[:, corner[0] : corner[0] + size[0], corner[1] : corner[1] + size[1]] = np.nan
-        look: Look = {"ha": "center", "va": "center", "weight": "bold", "color": color}
-        places = [
-            (float(unscaled(rate.x, x[[c]])[0]), float(unscaled(rate.y, y[[r]])[0]))
-            for r, c in (at, middle)
-        ]
-        if np.sign(fields[0][tuple(at)]) != sign:
-            arrow: Look = {"arrowstyle": "->", "color": color}
-            look |= {"arrowprops": arrow, "xytext": places[0], "textcoords": "data"}
-        axes.annotate(words, places[1] if "xytext" in look else places[0], size=TEXT_SIZE, **look)
+def _name_regions(axes: "Axes", rate: GridOfValues, name: str, mesh: "QuadMesh") -> None:
+    """Write in what grows and in what shrinks that it does, in the middle of what clearly does."""
+    rates = rate.panels[name]
+    light = _is_light(mesh, bounded(rates))
+    for words, region in (("▼ shrinks", rates < 0.0), ("▲ grows", rates > 0.0)):
+        if region.any():
+            clear = np.abs(rates) >= np.median(np.abs(rates[region]))
+            places = np.argwhere(region & clear)
+            distances = np.square(places - places.mean(axis=0)).sum(axis=1)
+            row, column = places[np.argmin(distances)]
+            look: Look = {"color": INK if light[row, column] else "white", "weight": "bold"}
+            at = float(rate.x.places[column]), float(rate.y.places[row])
+            style.label(axes, words, at, **look)
 
 
 def _is_light(mesh: "QuadMesh", values: FloatArray) -> BoolArray:
@@ -264,7 +204,7 @@ def _write_horizons(
     """Write the horizons, neighbours that are the same once, where there is room; beyond the lags
     measured, that it is more than these.
     """
-    shown, edges = field.panels[name], scaled(field.x, _edges(field.x))
+    shown, edges = field.panels[name], _scaled_edges(field)[0][1]
     light = _is_light(mesh, np.ma.getdata(mesh.get_array()))
     inches = axes.get_window_extent().width / axes.figure.dpi / np.ptp(edges)
     for row, values in enumerate(shown):

@@ -2,7 +2,7 @@
 style of each network's curve, and the line that says what all cells share.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from gradscope.arrays import FloatArray
 from gradscope.model.activations import ACTIVATIONS, LineStyle
 from gradscope.names import CellName
 from gradscope.report.figures import style
-from gradscope.report.figures.style import BLUE, GREEN, ORANGE, TEXT_SIZE, plain_text
+from gradscope.report.figures.style import BLUE, GREEN, ORANGE, TEXT_SIZE, Look, plain_text
 from gradscope.sweep.grid import describe
 from gradscope.sweep.summary import Axis
 
@@ -35,52 +35,13 @@ CHARACTER, LINE = 0.64 * TEXT_SIZE / POINTS_PER_INCH, 1.4 * TEXT_SIZE / POINTS_P
 """Inches: as wide as a digit of Matplotlib's font is at the size of ticks, as high as a line."""
 
 
-def fits(places: Sequence[float], gap: float) -> list[int]:
-    """Return which of these places to name, the first ones first, none nearer than ``gap`` to
-    another.
-
-    >>> fits([0.0, 1.0, 2.0, 4.5, 5.0], 2.0)
-    [0, 2, 3]
-    """
-    kept: list[int] = []
-    for index, place in enumerate(places):
-        if all(abs(place - places[other]) >= gap for other in kept):
-            kept.append(index)
-    return kept
-
-
-def width_of(labels: Iterable[str]) -> float:
-    """Return the inches that the longest of these labels is wide."""
-    return CHARACTER * max(map(len, labels), default=0)
-
-
-def gap_for(drawn: "MatplotlibAxis", labels: Iterable[str]) -> float:
-    """Return the inches that a label and the gap to the next take along an axis."""
-    return width_of(labels) + CHARACTER if lies(drawn) else LINE
-
-
-def inches_along(drawn: "MatplotlibAxis", places: Sequence[float] | FloatArray) -> list[float]:
-    """Return where these places stand along an axis, on its scale and between its limits."""
-    box, dpi = drawn.axes.get_window_extent(), drawn.axes.figure.dpi
-    scale = drawn.get_transform()
-    low, high = scale.transform(np.asarray(drawn.get_view_interval()))
-    shares: FloatArray = (scale.transform(np.asarray(places, np.float64)) - low) / (high - low)
-    inches: list[float] = (shares * (box.width if lies(drawn) else box.height) / dpi).tolist()
-    return inches
-
-
-def lies(drawn: "MatplotlibAxis") -> bool:
-    """Whether an axis is the horizontal one."""
-    return drawn is drawn.axes.xaxis
-
-
 WIDE = 20.0
 """Values of an axis whose ends lie this factor apart are drawn on a logarithmic axis."""
 
 MAX_TICKS = 13
 
-SECOND_LINE = 18.0
-"""Points from the ticks down to labels that stand on the second line."""
+INSIDE = 0.9
+"""Part of the place of an axes that constrained layout leaves it, about."""
 
 AXIS_WORDS: Mapping[str, str] = {
     "gain": "gain, the factor on W",
@@ -232,29 +193,25 @@ def _span(horizons: FloatArray, lags: float) -> str:
 
 
 def set_ticks(drawn: "MatplotlibAxis", axis: Axis) -> None:
-    """Set the scale of an axis and put ticks at round numbers; of words at each of them that fits,
-    on two lines.
+    """Set the scale of an axis and put ticks at round numbers; of words at each, upright where they
+    do not fit side by side.
     """
     from matplotlib.ticker import MaxNLocator
 
+    box, labels = drawn.axes.get_window_extent(), tick_labels(axis)
+    lies, ends = drawn is drawn.axes.xaxis, axis.places[[0, -1]]
+    inches = INSIDE * (box.width if lies else box.height) / drawn.axes.figure.dpi
+    fit = max(1, int(inches / (CHARACTER * (max(map(len, labels)) + 1) if lies else LINE)))
     if is_wide(axis):
-        drawn.axes.set(**{"xscale" if lies(drawn) else "yscale": "log"})
-    inches, labels = inches_along(drawn, axis.places), tick_labels(axis)
-    gap, ends = gap_for(drawn, labels), (float(axis.places[0]), float(axis.places[-1]))
-    most = max(1, int((inches[-1] - inches[0]) / gap))
-    if is_wide(axis):
-        style.set_round_ticks(drawn, ends, float(np.log10(ends[1] / ends[0])) / most)
+        drawn.axes.set(**{"xscale" if lies else "yscale": "log"})
+        style.set_round_ticks(drawn, tuple(ends.tolist()), float(np.log10(ends[1] / ends[0])) / fit)
     elif axis.numeric:
-        ticks = MaxNLocator(min(most, MAX_TICKS), steps=[1, 2, 5, 10]).tick_values(*ends)
+        ticks = MaxNLocator(min(fit, MAX_TICKS), steps=[1, 2, 5, 10]).tick_values(*ends)
         ticks = ticks[(ticks >= ends[0]) & (ticks <= ends[1])]
         drawn.set_ticks(ticks, [f"{each:.4g}" for each in ticks])
     else:
-        kept = fits(inches, gap)
-        two_lines = len(kept) < len(labels) and lies(drawn)
-        kept = fits(inches, gap / 2.0) if two_lines else kept
-        drawn.set_ticks(axis.places[kept].tolist(), [labels[each] for each in kept])
-        for tick in drawn.get_major_ticks()[1::2] if two_lines else ():
-            tick.set_pad(SECOND_LINE)
+        upright: Look = {"rotation": 90} if lies and len(labels) > fit else {}
+        drawn.set_ticks(axis.places, labels, **upright)
     drawn.set_ticks([], minor=True)
 
 
