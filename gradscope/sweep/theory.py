@@ -4,13 +4,10 @@ The bound of each cell stands in the store. The mean field is that of the networ
 infinite width (``diagnosis.mean_field``); its rate is smooth, so that a few places are enough.
 """
 
-from dataclasses import replace
-
 import numpy as np
 
 from gradscope.analysis.prepare import prepare
 from gradscope.analysis.settings import Settings
-from gradscope.arrays import LN_10
 from gradscope.diagnosis.mean_field import mean_field
 from gradscope.errors import GradscopeError
 from gradscope.names import ActivationName, CellName
@@ -32,13 +29,11 @@ FEW = 7
 
 
 def theory_grids(rows: Rows, shown: GridOfValues) -> dict[str, GridOfValues]:
-    """Return the rates of the bound and of the mean field, nats per step, over the axes of a field;
-    the latter is left out where no cell is covered, or those of one place are not alike.
+    """Return what has the sign of a growth rate over the axes of a field: log10 of the bound at the
+    last lag, and the rate of the mean field, which is left out where no cell is covered or those
+    of one place are not alike.
     """
-    bounds, lags = (
-        grid_of_values(rows, shown.x.name, shown.y.name, each) for each in ("log10_bound", "lags")
-    )
-    rates = {name: LN_10 * each / lags.panels[name] for name, each in bounds.panels.items()}
+    bounds = grid_of_values(rows, shown.x.name, shown.y.name, "log10_bound")
     few = [np.linspace(0, len(a.values) - 1, min(len(a.values), FEW)) for a in (shown.x, shown.y)]
     x, y = (
         Axis(axis.name, tuple(axis.values[round(at)] for at in places))
@@ -55,7 +50,7 @@ def theory_grids(rows: Rows, shown: GridOfValues) -> dict[str, GridOfValues]:
                 key = str({**settings, "seed": None, "steps": None})
                 known[key] = known.get(key) or _mean_field_rate(settings)
                 fields[network][y.place(up), x.place(across)] = known[key]
-    found = {"bound": replace(bounds, panels=rates)}
+    found = {"bound": bounds}
     if np.isfinite([*known.values()]).any():
         found["mean field"] = GridOfValues("mean_field", x, y, fields, 1, ())
     return found

@@ -103,18 +103,15 @@ def _rows(comparison: Comparison) -> list[Group]:
 def _about(comparison: Comparison, rows: Sequence[Group]) -> str:
     """Return how the rows are read, and what all share."""
     first, many = comparison.analyses[0], max(map(len, rows)) > 1
-    read = ["bar: median reach" if many else "bar: reach"]
-    read += ["dots: seeds"] * many + ["hollow: beyond the lags measured"] * any(
-        each.last.verdict.horizon is None for group in rows for each in group
-    )
-    read += ["grey: before training"] * (len(first.stages) > 1)
     settings, left_out = first.settings, len(comparison.groups) - len(rows)
+    beyond = any(each.last.verdict.horizon is None for group in rows for each in group)
+    read = "bar: median reach, dots: seeds" if many else "bar: reach"
+    read += ", hollow: beyond the lags measured" * beyond
+    read += ", grey: before training" * (len(first.stages) > 1)
     shared = f"{settings.hidden} hidden units, {settings.init} init; {settings.updates} updates"
     shared += f"; {seeds_of(comparison)}"
-    if file_of(first) is not None:
-        shared = first.task_info.description
-    shared += f"; {left_out} more rows are not drawn" if left_out else ""
-    return f"{', '.join(read)}; {shared}"
+    shared = shared if file_of(first) is None else first.task_info.description
+    return f"{read}; {shared}" + (f"; {left_out} more rows are not drawn" if left_out else "")
 
 
 def _draw_row(axes: "Axes", place: float, group: Group) -> None:

@@ -7,7 +7,6 @@ contour of zero growth and the lines at which theory has it.
 import math
 from collections.abc import Mapping
 from itertools import groupby
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,14 +38,12 @@ LINES = {
 }
 """The line of what was measured and of each theory, and how it is read."""
 
-NO_THEORY: Mapping[str, GridOfValues] = MappingProxyType({})
-
 
 def phase_figure(
     field: GridOfValues,
     rate: GridOfValues,
     settings: Mapping[str, Any],
-    theories: Mapping[str, GridOfValues] = NO_THEORY,
+    theories: Mapping[str, GridOfValues] | None = None,
     lags: GridOfValues | None = None,
 ) -> "Figure":
     """Return a phase diagram, taller than a slide where it has more than two rows: ``field`` is
@@ -58,7 +55,7 @@ def phase_figure(
     height = max(pages.PAGE[1], HEAD + ROW * rows)
     far = field.measure == "horizon"
     numbered = far and field.x.places.size * field.y.places.size <= MAX_NUMBERS
-    lines = {} if numbered else {"": rate, **theories}
+    lines = {} if numbered else {"": rate, **(theories or {})}
     longest = 0.0 if lags is None else max(float(np.nanmax(e)) for e in lags.panels.values())
     title = sweep_axes.finding(
         field.measure, field.panels, field.x, field.y, medians=field.mixed, lags=longest
@@ -181,13 +178,16 @@ def _name_regions(axes: "Axes", rate: GridOfValues, name: str, mesh: "QuadMesh")
     """Write in what grows and in what shrinks that it does, in the middle of what clearly does."""
     rates = rate.panels[name]
     light = _is_light(mesh, bounded(rates))
-    for words, region in (("▼ shrinks", rates < 0.0), ("▲ grows", rates > 0.0)):
+    for words, region, color in (
+        ("▼ shrinks", rates < 0.0, style.BLUE),
+        ("▲ grows", rates > 0.0, style.VERMILLION),
+    ):
         if region.any():
             clear = np.abs(rates) >= np.median(np.abs(rates[region]))
             places = np.argwhere(region & clear)
             distances = np.square(places - places.mean(axis=0)).sum(axis=1)
             row, column = places[np.argmin(distances)]
-            look: Look = {"color": INK if light[row, column] else "white", "weight": "bold"}
+            look: Look = {"color": color if light[row, column] else "white", "weight": "bold"}
             at = float(rate.x.places[column]), float(rate.y.places[row])
             style.label(axes, words, at, **look)
 

@@ -145,7 +145,7 @@ def turning(axis: Axis, rates: FloatArray) -> tuple[float, str]:
     verb = "grows only at" if not begins and not ends else ""
     if rises.all() and not begins:
         verb = "turns at"
-    elif not rises.any() and not ends:
+    elif not rises.any() and not ends and grows.any(axis=1).all():
         verb = "stops growing at"
     simple = axis.numeric and known.size == rates.size and np.bincount(row, minlength=1).max() <= 2
     if not verb or not simple:
