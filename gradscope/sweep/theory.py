@@ -8,6 +8,7 @@ import numpy as np
 
 from gradscope.analysis.prepare import prepare
 from gradscope.analysis.settings import Settings
+from gradscope.arrays import FloatArray
 from gradscope.diagnosis.mean_field import mean_field
 from gradscope.errors import GradscopeError
 from gradscope.names import ActivationName, CellName
@@ -40,7 +41,7 @@ def theory_grids(rows: Rows, shown: GridOfValues) -> dict[str, GridOfValues]:
         for axis, places in zip((shown.x, shown.y), few, strict=True)
     )
     alike = all(each.endswith(" seeds") or each == "steps" for each in shown.mixed)
-    fields, known = {}, dict[str, float]()
+    fields, known = dict[str, FloatArray](), dict[str, float]()
     for network, places in panels_of(rows, {x.name, y.name}):
         fields[network] = np.full((len(y.values), len(x.values)), np.nan)
         for (up, across), here in cells_by(rows, (y.name, x.name), places):

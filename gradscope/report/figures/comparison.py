@@ -64,10 +64,10 @@ def comparison_figure(comparison: Comparison) -> "Figure":
     # Rows of one network stand together.
     news = np.array([name not in names[:place] for place, name in enumerate(names)])
     places = np.arange(len(rows)) + APART * (np.cumsum(news) - 1) * (not news.all())
-    heights = {"height_ratios": (STRIP, ROW * (places[-1] + 1.0))}
-    size = pages.PAGE[0], HEAD + sum(heights["height_ratios"])
+    heights = STRIP, ROW * (float(places[-1]) + 1.0)
+    size = pages.PAGE[0], HEAD + sum(heights)
     figure = pages.new_page(comparison_headline(comparison), _about(comparison, rows), size)
-    grid = figure.add_gridspec(2, 1, **heights)
+    grid = figure.add_gridspec(2, 1, height_ratios=heights)
     axes = figure.add_subplot(grid[1])
     style.dress(axes, style.LAG, "")
     axes.set_xlim(0.0, 1.01 * max(each.last.verdict.max_lag for group in rows for each in group))

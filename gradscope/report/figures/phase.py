@@ -30,6 +30,9 @@ MAX_NUMBERS = 120
 """Places of a panel up to which each is given its number."""
 
 CONTOUR_WIDTH = 2.2
+ON_LIGHT, ON_DARK = "#111111", "#fefefe"
+"""Colours over a map, which is the same on a dark slide, so that they stay as they are."""
+
 DASHES = {"": "-", "bound": (0, (5, 2)), "mean field": (0, (1, 1.2))}
 LINES = {
     "": "black: zero growth",
@@ -125,11 +128,9 @@ def _field_panel(
     if shown.size > MAX_NUMBERS and np.isposinf(shown).any():
         beyond = np.ma.masked_where(~np.isposinf(shown), shown)
         axes.pcolor(*edges, beyond, hatch="//", alpha=0.0)
-    for drawn, axis, limits in zip(
-        (axes.xaxis, axes.yaxis), (field.x, field.y), edges, strict=True
-    ):
-        drawn.axes.set(**{"xlim" if drawn is axes.xaxis else "ylim": limits[[0, -1]]})
-        sweep_axes.set_ticks(drawn, axis)
+    axes.set(xlim=edges[0][[0, -1]], ylim=edges[1][[0, -1]])
+    sweep_axes.set_ticks(axes.xaxis, field.x)
+    sweep_axes.set_ticks(axes.yaxis, field.y)
     axes.set_xlabel(sweep_axes.words(field.x), size=TEXT_SIZE, color=INK)
     axes.set_ylabel(sweep_axes.words(field.y), size=TEXT_SIZE, color=INK)
     style.dress_ticks(axes)
@@ -149,9 +150,9 @@ def _zero_line(axes: "Axes", rate: GridOfValues, name: str, word: str) -> None:
         at = unscaled(rate.x, each[:, 0]), unscaled(rate.y, each[:, 1])
         if word:
             # White between the dashes: it is seen on the darkest blue as well.
-            axes.plot(*at, color="white", linewidth=1.6)
+            axes.plot(*at, color=ON_DARK, linewidth=1.6)
         look: Look = {"linestyle": DASHES[word], "linewidth": 1.2 if word else CONTOUR_WIDTH}
-        axes.plot(*at, color=INK, **look)
+        axes.plot(*at, color=ON_LIGHT, **look)
         ends = np.r_[ends, axes.transAxes.inverted().transform(axes.transData.transform(np.c_[at]))]
     found.remove()
     inside = ends[((ends > -1e-6) & (ends < 1.0 + 1e-6)).all(axis=1)]
@@ -187,7 +188,7 @@ def _name_regions(axes: "Axes", rate: GridOfValues, name: str, mesh: "QuadMesh")
             places = np.argwhere(region & clear)
             distances = np.square(places - places.mean(axis=0)).sum(axis=1)
             row, column = places[np.argmin(distances)]
-            look: Look = {"color": color if light[row, column] else "white", "weight": "bold"}
+            look: Look = {"color": color if light[row, column] else ON_DARK, "weight": "bold"}
             at = float(rate.x.places[column]), float(rate.y.places[row])
             style.label(axes, words, at, **look)
 
@@ -222,6 +223,6 @@ def _write_horizons(
             width = (edges[last + 1] - edges[first]) * inches
             if word and width > len(word) * CHARACTER:
                 look: Look = {"ha": "center", "va": "center", "size": TEXT_SIZE}
-                look["color"] = INK if light[row, first] else "white"
+                look["color"] = ON_LIGHT if light[row, first] else ON_DARK
                 at = unscaled(field.x, (edges[[first]] + edges[[last + 1]]) / 2.0)
                 axes.text(float(at[0]), float(field.y.places[row]), word, **look)

@@ -199,12 +199,12 @@ def set_ticks(drawn: "MatplotlibAxis", axis: Axis) -> None:
     from matplotlib.ticker import MaxNLocator
 
     box, labels = drawn.axes.get_window_extent(), tick_labels(axis)
-    lies, ends = drawn is drawn.axes.xaxis, axis.places[[0, -1]]
+    lies, ends = drawn is drawn.axes.xaxis, (float(axis.places[0]), float(axis.places[-1]))
     inches = INSIDE * (box.width if lies else box.height) / drawn.axes.figure.dpi
     fit = max(1, int(inches / (CHARACTER * (max(map(len, labels)) + 1) if lies else LINE)))
     if is_wide(axis):
         drawn.axes.set(**{"xscale" if lies else "yscale": "log"})
-        style.set_round_ticks(drawn, tuple(ends.tolist()), float(np.log10(ends[1] / ends[0])) / fit)
+        style.set_round_ticks(drawn, ends, float(np.log10(ends[1] / ends[0])) / fit)
     elif axis.numeric:
         ticks = MaxNLocator(min(fit, MAX_TICKS), steps=[1, 2, 5, 10]).tick_values(*ends)
         ticks = ticks[(ticks >= ends[0]) & (ticks <= ends[1])]
