@@ -15,6 +15,7 @@ from gradscope.arrays import BoolArray, FloatArray
 from gradscope.report.figures import pages, style, sweep_axes
 from gradscope.report.figures.style import CORRIDOR, INK, RATE_END, TEXT_SIZE, Look
 from gradscope.report.figures.sweep_axes import CHARACTER, LARGEST, bounded, scaled, unscaled
+from gradscope.report.words.numbers import number
 from gradscope.sweep.summary import Axis, GridOfValues
 
 if TYPE_CHECKING:
@@ -59,7 +60,9 @@ def phase_figure(
     far = field.measure == "horizon"
     numbered = far and field.x.places.size * field.y.places.size <= MAX_NUMBERS
     lines = {} if numbered else {"": rate, **(theories or {})}
-    longest = 0.0 if lags is None else max(float(np.nanmax(e)) for e in lags.panels.values())
+    longest = (
+        0.0 if lags is None else max(float(np.nan_to_num(e).max()) for e in lags.panels.values())
+    )
     title = sweep_axes.finding(
         field.measure, field.panels, field.x, field.y, medians=field.mixed, lags=longest
     )
@@ -126,8 +129,8 @@ def _field_panel(
     values = np.ma.masked_invalid(values)
     mesh = axes.pcolormesh(*edges, values, cmap=colors, norm=norm, rasterized=True)
     if shown.size > MAX_NUMBERS and np.isposinf(shown).any():
-        beyond = np.ma.masked_where(~np.isposinf(shown), shown)
-        axes.pcolor(*edges, beyond, hatch="//", alpha=0.0)
+        beyond = np.ma.masked_where(~np.isposinf(shown), np.ones(shown.shape))
+        axes.pcolor(*edges, beyond, hatch="/", cmap=ListedColormap(["none"]), linewidth=0.0)
     axes.set(xlim=edges[0][[0, -1]], ylim=edges[1][[0, -1]])
     sweep_axes.set_ticks(axes.xaxis, field.x)
     sweep_axes.set_ticks(axes.yaxis, field.y)
@@ -176,21 +179,31 @@ def _scaled_edges(field: GridOfValues) -> list[tuple[Axis, FloatArray]]:
 
 
 def _name_regions(axes: "Axes", rate: GridOfValues, name: str, mesh: "QuadMesh") -> None:
-    """Write in what grows and in what shrinks that it does, in the middle of what clearly does."""
-    rates = rate.panels[name]
+    """Write in what grows and in what shrinks that it does, where it is wide enough for that."""
+    rates, width = rate.panels[name], _inches_of(axes, rate)
     light = _is_light(mesh, bounded(rates))
     for words, region, color in (
         ("▼ shrinks", rates < 0.0, style.BLUE),
         ("▲ grows", rates > 0.0, style.VERMILLION),
     ):
-        if region.any():
-            clear = np.abs(rates) >= np.median(np.abs(rates[region]))
-            places = np.argwhere(region & clear)
-            distances = np.square(places - places.mean(axis=0)).sum(axis=1)
-            row, column = places[np.argmin(distances)]
-            look: Look = {"color": color if light[row, column] else ON_DARK, "weight": "bold"}
-            at = float(rate.x.places[column]), float(rate.y.places[row])
+        sizes = region.sum(axis=1)
+        rows = np.flatnonzero(sizes == sizes.max())
+        row = rows[rows.size // 2]
+        columns = np.flatnonzero(region[row])
+        run = max(np.split(columns, np.flatnonzero(np.diff(columns) > 1) + 1), key=len)
+        if run.size and width[run].sum() > CHARACTER * (len(words) + 1):
+            middle = run[run.size // 2]
+            look: Look = {"color": color if light[row, middle] else ON_DARK, "weight": "bold"}
+            at = float(rate.x.places[middle]), float(rate.y.places[row])
             style.label(axes, words, at, **look)
+
+
+def _inches_of(axes: "Axes", field: GridOfValues) -> FloatArray:
+    """Return how wide each value of the x axis is drawn, about."""
+    edges = _scaled_edges(field)[0][1]
+    inches = axes.get_window_extent().width / axes.figure.dpi
+    width: FloatArray = sweep_axes.INSIDE * inches * np.diff(edges) / np.ptp(edges)
+    return width
 
 
 def _is_light(mesh: "QuadMesh", values: FloatArray) -> BoolArray:
@@ -205,24 +218,19 @@ def _write_horizons(
     """Write the horizons, neighbours that are the same once, where there is room; beyond the lags
     measured, that it is more than these.
     """
-    shown, edges = field.panels[name], _scaled_edges(field)[0][1]
+    shown, width = field.panels[name], _inches_of(axes, field)
+    edges = _scaled_edges(field)[0][1]
     light = _is_light(mesh, np.ma.getdata(mesh.get_array()))
-    inches = axes.get_window_extent().width / axes.figure.dpi / np.ptp(edges)
     for row, values in enumerate(shown):
-        beyond = [
-            "∞" if lags is None else f">{each:.0f}"
-            for each in (values if lags is None else lags[row])
-        ]
+        measured = np.full(values.size, np.inf) if lags is None else lags[row]
+        many = zip(values, measured, strict=True)
         words = [
-            "" if np.isnan(each) else more if np.isinf(each) else f"{each:.0f}"
-            for each, more in zip(values, beyond, strict=True)
+            f">{number(most, 9)}" if np.isinf(each) else number(each, 9) for each, most in many
         ]
         for word, run in groupby(range(len(words)), key=words.__getitem__):
             places = [*run]
-            first, last = places[0], places[-1]
-            width = (edges[last + 1] - edges[first]) * inches
-            if word and width > len(word) * CHARACTER:
+            if width[places].sum() > len(word) * CHARACTER and not np.isnan(values[places[0]]):
                 look: Look = {"ha": "center", "va": "center", "size": TEXT_SIZE}
-                look["color"] = ON_LIGHT if light[row, first] else ON_DARK
-                at = unscaled(field.x, (edges[[first]] + edges[[last + 1]]) / 2.0)
+                look["color"] = ON_LIGHT if light[row, places[0]] else ON_DARK
+                at = unscaled(field.x, edges[[places[0], places[-1] + 1]].mean(keepdims=True))
                 axes.text(float(at[0]), float(field.y.places[row]), word, **look)
