@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-MOST_AT_CURVES = 6
+MOST_AT_CURVES = 3
 """Networks up to which each is named at its curve."""
 
 

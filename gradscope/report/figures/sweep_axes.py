@@ -38,7 +38,8 @@ CHARACTER, LINE = 0.64 * TEXT_SIZE / POINTS_PER_INCH, 1.4 * TEXT_SIZE / POINTS_P
 WIDE = 20.0
 """Values of an axis whose ends lie this factor apart are drawn on a logarithmic axis."""
 
-MAX_TICKS = 13
+MAX_TICKS, ROUND = 13, 4
+"""Of an axis of numbers, and the characters of one of them."""
 
 INSIDE = 0.9
 """Part of the place of an axes that constrained layout leaves it, about."""
@@ -201,7 +202,8 @@ def set_ticks(drawn: "MatplotlibAxis", axis: Axis) -> None:
     box, labels = drawn.axes.get_window_extent(), tick_labels(axis)
     lies, ends = drawn is drawn.axes.xaxis, (float(axis.places[0]), float(axis.places[-1]))
     inches = INSIDE * (box.width if lies else box.height) / drawn.axes.figure.dpi
-    fit = max(1, int(inches / (CHARACTER * (max(map(len, labels)) + 1) if lies else LINE)))
+    longest = ROUND if axis.numeric else max(map(len, labels))
+    fit = max(1, int(inches / (CHARACTER * (longest + 1) if lies else LINE)))
     if is_wide(axis):
         drawn.axes.set(**{"xscale" if lies else "yscale": "log"})
         style.set_round_ticks(drawn, ends, float(np.log10(ends[1] / ends[0])) / fit)

@@ -155,7 +155,7 @@ def test_files_stand_side_by_side_each_in_a_look_of_its_own(tmp_path: Path) -> N
 
     figure = comparison_figure(gradscope.compare(cells_of_files([tmp_path], given)))
 
-    words = words_of(figure)
+    words = [each.get_text() for each in annotations(reach_rows(figure))]
     assert [words.count(each) for each in ("\\$c\\$.npz", "a.npz", "b.npz")] == [1, 1, 1]
-    assert not any(each.startswith("T = ") for each in words[1:] if "30" not in each)
+    assert not any(each.startswith("T = ") for each in words)
     assert clashes(figure) == []
