@@ -198,9 +198,10 @@ def place_labels(figure: "Figure") -> None:
             dot
             for path, line in zip(lines, axes.lines, strict=True)
             if line.get_marker() != "None"
-            for dot in path.vertices
+            for dot in np.asarray(path.vertices)
         ]
-        size, inside = Text.get_window_extent(each).size, axes.get_window_extent()
+        size = np.array(Text.get_window_extent(each).size)
+        inside = axes.get_window_extent()
         start, found = axes.transData.transform(each.xy), []
         for distance, (right, up) in itertools.product(DISTANCES, DIRECTIONS):
             offset = distance * np.array([right, up]) / max(np.hypot(right, up), 1.0)
@@ -209,7 +210,7 @@ def place_labels(figure: "Figure") -> None:
             out = not (inside.x0 <= box.x0 and box.x1 <= inside.x1)
             out |= not (inside.y0 <= box.y0 and box.y1 <= inside.y1)
             crossed = sum(path.intersects_bbox(box, filled=False) for path in lines)
-            crossed += sum(box.padded(4.0 * point).contains(*dot) for dot in dots)
+            crossed += sum(box.padded(4.0 * point).contains(dot[0], dot[1]) for dot in dots)
             cost = distance + 100.0 * crossed + 1000.0 * (sum(map(box.overlaps, taken)) + out)
             found.append((cost, distance, right, up, tuple(offset), box))
         _, distance, right, up, offset, box = min(found, key=lambda option: option[0])

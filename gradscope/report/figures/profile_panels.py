@@ -28,6 +28,9 @@ MOST_POINTS, MOST_STATES = 500, 18
 NAMED = 0.75
 """Part of a curve at which its name stands, where it does not leave the view."""
 
+TIMES_SHOWN, FEWEST_LAGS = 4, 50
+"""A profile is shown to this many times the lag that matters, and at least to this lag."""
+
 SEQUENCES_DRAWN = 12
 """Sequences that are drawn each where they disagree."""
 
@@ -63,9 +66,9 @@ def hero_profile(axes: "Axes", analysis: Analysis) -> None:
     settings, last, verdict = analysis.settings, analysis.last.profile, analysis.last.verdict
     style.dress(axes, style.LAG, style.SIGMA_MAX)
     style.show_corridor(axes, settings.vanishing, settings.exploding)
-    axes.set_xlim(0.0, float(last.lags[-1]))
+    axes.set_xlim(0.0, _last_lag(analysis))
     for words, height in (("too large", 0.88), ("lost", -0.88)):
-        place = 0.01 * last.lags[-1], height * axes.get_ylim()[1]
+        place = 0.01 * axes.get_xlim()[1], height * axes.get_ylim()[1]
         style.label(axes, words, place, color=GREY)
     axes.locator_params(axis="x", integer=True)
     color = REGIME_LOOKS[verdict.regime].color
@@ -87,7 +90,8 @@ def _drawn(axes: "Axes", lags: IntArray, nats: FloatArray) -> tuple[IntArray, Fl
     """Return lags from 0 on, where σ_max is 1, and log10 values of curves (L,…) over them, not too
     many.
     """
-    at = np.unique(np.linspace(0, lags.size, min(lags.size, MOST_POINTS) + 1).astype(np.int64))
+    end = min(lags.size, int(axes.get_xlim()[1]))
+    at = np.unique(np.linspace(0, end, min(end, MOST_POINTS) + 1).astype(np.int64))
     start = np.zeros((1, *nats.shape[1:]))
     return at, _in_view(axes, np.concatenate([start, nats])[at])
 
@@ -124,6 +128,13 @@ def draw_curve(
         style.label(axes, name.strip(), place, color=color)
 
 
+def _last_lag(analysis: Analysis) -> int:
+    """Return the lag to which a profile is shown: beyond what matters there is nothing to see."""
+    left, lags = _leaves(analysis)[0], int(analysis.last.profile.lags[-1])
+    matters = max(left or lags, analysis.last.verdict.required_lag or 0)
+    return min(lags, max(TIMES_SHOWN * matters, FEWEST_LAGS))
+
+
 def _leaves(analysis: Analysis) -> tuple[int | None, float, bool]:
     """Return the lag at which the median leaves the corridor, None where it stays, log10 of the
     edge that it crosses, and whether that is before the lag that is needed.
@@ -153,7 +164,7 @@ def _mark_reach(axes: "Axes", analysis: Analysis, color: str) -> None:
     if needed is None:
         return
     if missing and left is not None:
-        far = min(needed, int(last.lags[-1]))
+        far = min(needed, _last_lag(analysis))
         axes.axvspan(left, far, color=VERMILLION, alpha=0.09, linewidth=0.0, zorder=0.3)
         place = (left + far) / 2.0, 0.78 * axes.get_ylim()[1]
         if edge < 0.0:
@@ -175,11 +186,10 @@ def strip(axes: "Axes", analysis: Analysis) -> None:
     axes.set_axis_off()
     axes.set_ylim(-1.0, 1.0)
     last, needed = analysis.last.profile, analysis.last.verdict.required_lag
-    states = np.unique(
-        np.linspace(0, last.lags[-1], min(MOST_STATES, last.lags[-1] + 1)).astype(int)
-    )
-    if needed is not None and needed <= last.lags[-1]:
-        states = states[np.abs(states - needed) > 0.7 * last.lags[-1] / MOST_STATES]
+    end = _last_lag(analysis)
+    states = np.unique(np.linspace(0, end, min(MOST_STATES, end + 1)).astype(int))
+    if needed is not None and needed <= end:
+        states = states[np.abs(states - needed) > 0.7 * end / MOST_STATES]
         states = np.sort(np.append(states, needed))
     values = np.nan_to_num(np.append(0.0, last.median)[states] / LN_10, neginf=-FAR, posinf=FAR)
     lost, large = np.log10(analysis.settings.vanishing), np.log10(analysis.settings.exploding)
@@ -190,9 +200,10 @@ def strip(axes: "Axes", analysis: Analysis) -> None:
         look = {"shrinkB": 3.2, "color": colors[place], "alpha": float(opacity[place])}
         ends = (float(states[place]), 0.0), (float(states[place - 1]), 0.0)
         axes.annotate("", *ends, arrowprops={**head, **look}, annotation_clip=False)
-    axes.scatter(states, 0 * states, s=26, c=colors, alpha=opacity, clip_on=False, linewidths=0.0)
+    shades = list(zip(colors, opacity.tolist(), strict=True))
+    axes.scatter(states, 0 * states, s=26, c=shades, clip_on=False, linewidths=0.0)
     _enter(axes, 0.0, 15, "error enters", INK)
-    if needed is not None and needed <= last.lags[-1]:
+    if needed is not None and needed <= end:
         color = VERMILLION if _leaves(analysis)[2] else INK
         _enter(axes, float(needed), -15, f"needed: the input {steps(needed)} back", color)
 
@@ -269,4 +280,5 @@ def say(axes: "Axes", text: str) -> None:
     """Write a sentence where there is nothing to draw."""
     look: Look = {"ha": "center", "va": "center", "size": style.TEXT_SIZE, "color": GREY}
     axes.text(0.5, 0.5, text, transform=axes.transAxes, **look)
+    axes.set(xticks=[], yticks=[], xlabel="", ylabel="")
     axes.set_axis_off()
