@@ -7,7 +7,7 @@ import io
 import itertools
 import textwrap
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextvars import ContextVar
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -22,8 +22,6 @@ from gradscope.report.figures.style import (
     GREEN,
     GREY,
     INK,
-    LEGEND_LOOK,
-    LEGEND_ROW,
     PLACED,
     TEXT_SIZE,
     TITLE_SIZE,
@@ -35,7 +33,6 @@ from gradscope.report.provenance.records import ANALYSIS, provenance_text
 from gradscope.report.screen import printable
 
 if TYPE_CHECKING:
-    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -55,9 +52,6 @@ DOTS_PER_INCH = 300
 
 POINTS_PER_INCH, LINE_HEIGHT, EDGE = 72.0, 1.25, 0.1
 """Of a line of text, in its size; of the margin of a page, in inches."""
-
-LEGEND_KEY = 4.0
-"""Width of the sample before a name of a legend, in the size of its text."""
 
 CHARACTER, BOLD_CHARACTER = 0.54, 0.61
 """Mean width of a letter in its size, a little more than in sentences."""
@@ -161,19 +155,6 @@ def new_panel(width: ColumnWidth) -> "tuple[Figure, Axes]":
     figure = _new_figure(PANEL_SIZES[width])
     figure.set_layout_engine("constrained")
     return figure, figure.add_subplot()
-
-
-def page_legend(figure: "Figure", handles: Sequence["Artist"], labels: Sequence[str]) -> None:
-    """Name curves in rows below the subtitle, for all panels of a page."""
-    engine = figure.get_layout_engine()
-    top = figure.get_figheight() * (engine.get()["rect"][3] if engine is not None else 1.0)
-    widest = (max(map(len, labels), default=0) * CHARACTER + LEGEND_KEY) * TEXT_SIZE
-    columns = max(1, int((figure.get_figwidth() - 2 * EDGE) * POINTS_PER_INCH / widest))
-    place = EDGE / figure.get_figwidth(), top / figure.get_figheight()
-    look: Look = {"loc": "upper left", "bbox_to_anchor": place, "ncols": columns}
-    figure.legend(handles, labels, **look, **LEGEND_LOOK).set_in_layout(False)
-    rows = -(-len(labels) // columns)
-    _lay_out(figure, top - rows * LEGEND_ROW * TEXT_SIZE / POINTS_PER_INCH)
 
 
 def place_labels(figure: "Figure") -> None:

@@ -41,7 +41,7 @@ def quantile_figure(quantiles: QuantileCurves, settings: Mapping[str, Any]) -> "
     for name, curve in quantiles.curves.items():
         _fill_bands(axes, quantiles.x, name, curve)
     if len(quantiles.curves) > MOST_AT_CURVES:
-        pages.page_legend(figure, *axes.get_legend_handles_labels())
+        style.legend(axes, columns=4)
         return figure
     for name, curve in quantiles.curves.items():
         known = np.flatnonzero(np.isfinite(curve[2]))
