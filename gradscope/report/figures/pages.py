@@ -110,7 +110,8 @@ def new_page(
         place = 1.0 - EDGE / size[0], EDGE / size[1] / 2
         figure.text(*place, textwrap.shorten(foot, across, placeholder=" …"), ha="right", **look)
     bottom = TEXT_SIZE * LINE_HEIGHT / POINTS_PER_INCH + EDGE if foot else 0.0
-    _lay_out(figure, top, bottom)
+    rect = (0.0, bottom / size[1], 1.0, (top - bottom) / size[1])
+    figure.set_layout_engine("constrained", rect=rect)
     return figure
 
 
@@ -125,13 +126,6 @@ def _new_figure(size: tuple[float, float]) -> "Figure":
     )
     FigureCanvasAgg(figure)
     return figure
-
-
-def _lay_out(figure: "Figure", top: float, bottom: float = 0.0) -> None:
-    """Keep what constrained layout places between these heights, in inches."""
-    height = figure.get_figheight()
-    rect = (0.0, bottom / height, 1.0, (top - bottom) / height)
-    figure.set_layout_engine("constrained", rect=rect)
 
 
 def _wrapped(text: str, across: int, most: int = 2) -> list[str]:
