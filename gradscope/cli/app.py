@@ -38,8 +38,7 @@ COMMANDS = (
     *("analyze", "compare", "train", "spectrum", "try", "forecast", "inspect", "sweep"),
     *("export", "report", "merge", "check", "explain", "rerun", "show-config"),
 )
-"""Every command, in the order of the help page: a function or an app in the module of that name,
-or in another."""
+"""Every command, in the order of the help page: a function or an app in a module of ``cli``."""
 
 MODULES = {
     **dict.fromkeys(("train", "spectrum", "inspect"), "analyze"),
@@ -47,6 +46,7 @@ MODULES = {
     **dict.fromkeys(("export", "merge"), "report"),
     "show-config": "rerun",
 }
+"""Where a command is that has no module of its name."""
 
 
 def build_app(commands: Iterable[str] = COMMANDS) -> typer.Typer:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+import gradscope
 from gradscope.cli.analyze import analyze, inspect, spectrum, train
 from gradscope.cli.check import check
 from gradscope.cli.command import Call, takes_place, takes_settings
@@ -46,12 +47,13 @@ def rerun(
         _refuse(html, "--html", f"what {recipe.command} makes")
     if recipe.command in UNSAVED:
         _refuse(save, "--save", f"what {recipe.command} makes")
-    if recipe.of_another_version:
+    other_version = recipe.version != gradscope.__version__
+    if other_version:
         note(f"warning: {file} was made by gradscope {recipe.version}; numbers may differ")
 
     def complete(document: Mapping[str, Any]) -> Mapping[str, Any]:
         found = reproducible(recipe.environment, document, recipe.version)
-        if not recipe.of_another_version:
+        if not other_version:
             note(f"reproducible: {found['because']}")
         return {**document, "reproducible": found}
 

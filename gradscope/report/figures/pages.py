@@ -48,7 +48,8 @@ PANEL_SIZES: Mapping[ColumnWidth, tuple[float, float]] = MappingProxyType(
 )
 """Inches: 89 and 183 mm wide, as Nature and the IEEE have their columns."""
 
-DOTS_PER_INCH = 300
+DOTS_PER_INCH, DIGITS = 300, 5
+"""Of a picture; of the place of an axes, in parts of the page."""
 
 POINTS_PER_INCH, LINE_HEIGHT, EDGE = 72.0, 1.25, 0.1
 """Of a line of text, in its size; of the margin of a page, in inches."""
@@ -160,6 +161,9 @@ def place_labels(figure: "Figure") -> None:
 
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # Another draw would move the axes under their labels.
+    for each in figure.axes:  # The solver's last digits are not the same twice.
+        x, y, width, height = np.round(each.get_position(original=True).bounds, DIGITS).tolist()
+        each.set_position((x, y, width, height))
     texts = [each for each in figure.findobj(Text) if isinstance(each, Text)]
     free = [each for each in texts if each.get_label() == PLACED]
     shown = [each for each in texts if each.get_visible() and each.get_text() and each not in free]
@@ -230,7 +234,7 @@ def picture_bytes(
         place_labels(figure)
         if view.theme is Theme.DARK:
             _darken(figure)
-        dpi = view.dpi or "figure"
+        dpi = view.dpi or figure.dpi
         figure.savefig(buffer, format=suffix[1:], metadata=metadata[suffix], dpi=dpi)
     return buffer.getvalue()
 

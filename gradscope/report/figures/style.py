@@ -40,7 +40,7 @@ MATHEMATICS: Mapping[str, str] = MappingProxyType(
 )
 """Symbols with an index, as Matplotlib sets them."""
 
-PLACED = "placed"
+PLACED = "_placed"
 """What Matplotlib calls the texts that ``pages.place_labels`` places."""
 
 RAISED = str.maketrans("−0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -190,7 +190,7 @@ def growth_colors(end: float) -> "tuple[Colormap, Normalize]":
     from matplotlib.colors import LinearSegmentedColormap, Normalize
 
     stops = list(zip(GROWTH_STOPS, GROWTH_SHADES, strict=True))
-    colors = LinearSegmentedColormap.from_list("growth", stops)
+    colors = LinearSegmentedColormap.from_list("growth", stops, 257)
     return colors.with_extremes(bad=FAINT), Normalize(-end, end)
 
 

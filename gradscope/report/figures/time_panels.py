@@ -25,7 +25,7 @@ SMOOTHED = 20
 MAX_SLOPE = 1.0
 """Slopes are drawn up to that of tanh, whatever the activation, so that pictures compare."""
 
-END_OF_AXIS = 1e250
+END_OF_AXIS = 1e150
 """Beyond it the ticks of matplotlib's logarithmic axis leave the range of floats."""
 
 HEADROOM = 1.05

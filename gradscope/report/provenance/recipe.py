@@ -12,7 +12,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, TypeVar
 
-import gradscope
 from gradscope.analysis.archive import DAMAGE
 from gradscope.analysis.settings import SETTINGS, Settings, flag
 from gradscope.data.columns import SHOWN_CHARACTERS
@@ -92,11 +91,6 @@ class Recipe:
     environment: Mapping[str, Any]
     view: View
     source: Mapping[str, Any]
-
-    @property
-    def of_another_version(self) -> bool:
-        """Whether another gradscope made the file, so that numbers may differ."""
-        return self.version != gradscope.__version__
 
 
 def read_recipe(path: Path) -> Recipe:
