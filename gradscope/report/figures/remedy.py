@@ -7,6 +7,7 @@ import numpy as np
 from gradscope.analysis.settings import Settings
 from gradscope.remedy.forecast import Answer, Expectation
 from gradscope.remedy.trial import Outcome, Trial
+from gradscope.report.documents.remedy import forecast_made_by, trial_made_by
 from gradscope.report.figures import pages, style
 from gradscope.report.figures.style import GREEN, GREY, INK, VERMILLION, Look
 from gradscope.report.terminal.remedy import (
@@ -34,7 +35,7 @@ def forecast_picture(found: Sequence[Expectation], settings: Settings, suffix: s
     axes.set_xticks(range(len(found[0].updates)), [f"{n:,}" for n in found[0].updates])
     axes.set_yticks(range(len(found)), [str(each.lag) for each in found])
     axes.set(xlim=(-0.5, len(found[0].updates) - 0.5), ylim=(-0.5, len(found) - 0.5))
-    return pages.picture_bytes(figure, suffix, settings.as_dict(), {"command": "forecast"})
+    return pages.picture_bytes(figure, suffix, settings.as_dict(), forecast_made_by(found))
 
 
 COLORS = dict.fromkeys(Outcome, GREY) | {Outcome.HELPS: GREEN, Outcome.REFERENCE: INK}
@@ -67,4 +68,4 @@ def trial_picture(trial: Trial, suffix: str) -> bytes:
     axes.set_xlim(0.0, edge * 1.02)
     axes.set_ylim(len(trained) - 0.5, -0.5)
     settings = trial.plan.settings.as_dict()
-    return pages.picture_bytes(figure, suffix, settings, {"command": "try"})
+    return pages.picture_bytes(figure, suffix, settings, trial_made_by(trial))
