@@ -69,8 +69,8 @@ SUBTITLE_SETTINGS = (
 DRAWN_ALONE = ("init", "task", "updates")
 """Those that mean nothing for a network from a file."""
 
-MAX_NAMED = 3
-"""Networks up to which a title names them."""
+MAX_NAMED, LONGEST_TITLE = 3, 135
+"""Networks up to which a title names them, and its characters, on two lines."""
 
 
 def line_style(network: str) -> LineStyle:
@@ -179,9 +179,10 @@ def finding(
         grow = [name for name, each in panels.items() if (each > 0.0).any()]
         many = f"grows somewhere in {len(grow)} of {len(panels)} networks"
         many += f": {', '.join(grow)}" if 0 < len(grow) <= MAX_NAMED else ""
-    shown = "; that ".join(said) if len(said) <= MAX_NAMED else many
     by = "By the largest Lyapunov exponent " * (measure == "lyapunov_exponent")
-    text = f"{by}the {'median ' if medians else ''}gradient {shown}"
+    start = f"{by}the {'median ' if medians else ''}gradient "
+    shown = "; that ".join(said)
+    text = start + (shown if len(start + shown) <= LONGEST_TITLE else many)
     return text[0].upper() + text[1:]
 
 
