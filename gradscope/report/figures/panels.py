@@ -106,9 +106,10 @@ class View:
 
     @property
     def chosen(self) -> str:
-        """The option that asks for anything but the report; empty for that."""
-        options = {"--panel": self.panels, "--sheet": self.sheet, "--card": self.card}
-        return next((option for option, given in options.items() if given), "")
+        """What asks for anything but the report; empty for that."""
+        if self.panels:
+            return f"--panel is {self.panels[0]}"
+        return "--sheet is given" if self.sheet else "--card is given" if self.card else ""
 
     @property
     def needs(self) -> dict[str, bool]:

@@ -14,9 +14,9 @@ from matplotlib.image import imread
 
 from gradscope.arrays import FloatArray
 from gradscope.names import ActivationName, CellName, InitializerName, network_name
+from gradscope.report.figures.pages import new_page, page_legend, picture_bytes
 from gradscope.report.figures.phase import phase_figure
 from gradscope.report.figures.quantiles import quantile_figure
-from gradscope.report.figures.style import new_page, page_legend, picture_bytes
 from gradscope.sweep.summary import LEVELS, Axis, GridOfValues, QuantileCurves
 from tests.report.drawn_texts import clashes, texts_of
 
