@@ -5,6 +5,7 @@ A figure has the size at which it is printed. pyplot is never imported, and noth
 
 import io
 import itertools
+import logging
 import textwrap
 import warnings
 from collections.abc import Mapping, Sequence
@@ -264,7 +265,13 @@ def picture_bytes(
         if view.theme is Theme.DARK:
             _darken(figure)
         dpi = view.dpi or figure.dpi
-        figure.savefig(buffer, format=suffix[1:], metadata=metadata[suffix], dpi=dpi)
+        fonts = logging.getLogger("fontTools")  # It remarks upon the dates inside DejaVu.
+        level = fonts.level
+        fonts.setLevel(logging.ERROR)
+        try:
+            figure.savefig(buffer, format=suffix[1:], metadata=metadata[suffix], dpi=dpi)
+        finally:
+            fonts.setLevel(level)
     return buffer.getvalue()
 
 
