@@ -72,8 +72,8 @@ def analyze(
     advice = (stage.verdict, stages[0].causes, resolved.as_dict(), measured_rate(prepared))
     advised = remedies(*advice, clipping_value(history)) if advise else ()
     made = (network, trajectory, examined, advised, details, prepared.layers, explained)
-    of_problem = resolved, prepared.batch.task_info, tuple(stages)
-    return Analysis(*of_problem, history, *made, prepared.earlier_training)
+    found = Analysis(resolved, prepared.batch.task_info, tuple(stages), history, *made)
+    return replace(found, earlier_training=prepared.earlier_training)
 
 
 def measured_rate(prepared: Prepared) -> Measure:

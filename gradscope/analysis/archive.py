@@ -145,8 +145,8 @@ def load_run(path: Path) -> SavedRun:
     except (*DAMAGE, ShapeError, SettingError) as reason:
         fault = f"is damaged ({quoted(str(reason), LONGEST_REASON)})"
         raise ArchiveError(f"{path} {fault}; save the run again with --save") from reason
-    error = None if np.isnan(error) else error
-    return SavedRun(params, evaluation, error, settings, network, training)
+    known = None if np.isnan(error) else error
+    return SavedRun(params, evaluation, known, settings, network, training)
 
 
 def holds_run(path: Path) -> bool:
@@ -219,20 +219,13 @@ def _facts_from_dict(values: Mapping[str, Any]) -> TaskInfo:
 
 def _training(facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> History:
     curves = {n: as_float64(arrays[f"training_{n}"]) for n in CURVES if f"training_{n}" in arrays}
-    shapes = {curves[name].shape for name in ("loss", "gradient_norm", "clipped")}
-    reach = curves.pop("reach", np.zeros((0, 2)))
-    if shapes != {(curves["loss"].size,)} or reach.shape != (len(reach), 2):
+    loss, norm, clipped = (curves[name] for name in CURVES[:3])
+    reach = curves.get("reach", np.zeros((0, 2)))
+    if {norm.shape, clipped.shape} != {(loss.size,)} or reach.shape != (len(reach), 2):
         raise ShapeError("the curves of training do not fit each other")
-    of_end = int(facts["target_steps"]), Stop(facts["stop"])
-    clipped = curves.pop("clipped").astype(np.bool_)
-    return History(
-        curves.pop("loss"),
-        curves.pop("gradient_norm"),
-        clipped,
-        *of_end,
-        **curves,
-        reach=reach.astype(np.int64),
-    )
+    made = (loss, norm, clipped.astype(np.bool_), int(facts["target_steps"]), Stop(facts["stop"]))
+    penalties = (curves.get("omega"), curves.get("flossed"))
+    return History(*made, None, *penalties, reach.astype(np.int64) if len(reach) else None)
 
 
 def _network_from_dict(values: Mapping[str, Any]) -> ImportedNetwork:

@@ -155,8 +155,8 @@ def _saved(values: Mapping[str, Any], read_run: ReadRun, read_table: ReadTable) 
             f"asks for {words.format(*drawn.network.sizes)}; choose its own task or columns"
         )
     batch = run.evaluation if same(SEQUENCE_SETTINGS) else drawn.batch
-    given = {"first_stage": StageName.GIVEN, "earlier_training": run.training}
-    return replace(drawn, network=run.params, batch=batch, **given)
+    found = replace(drawn, network=run.params, batch=batch, first_stage=StageName.GIVEN)
+    return replace(found, earlier_training=run.training)
 
 
 def _imported(values: Mapping[str, Any], *, keep_stack: bool) -> Prepared:

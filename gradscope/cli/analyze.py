@@ -77,7 +77,7 @@ def prepare_pictures(place: Place, png: Sequence[Path] | None, *files: Path | No
     written.
     """
     if place.view.chosen and not png:
-        raise SettingError(f"{place.view.chosen} is given, but no picture; add --png FILE")
+        raise SettingError(f"{place.view.chosen}, but no picture is requested; add --png FILE")
     place.prepare(*files, figures=[path for _, path in place.view.files(png)])
 
 

@@ -5,6 +5,7 @@ A figure has the size at which it is printed. pyplot is never imported, and noth
 
 import io
 import itertools
+import logging
 import textwrap
 import warnings
 from collections.abc import Mapping
@@ -156,6 +157,7 @@ def place_labels(figure: "Figure") -> None:
     """Move each label of ``style.label`` from its place to where it covers neither a text nor a
     curve and stays in its axes, as near as there is room; from afar a thin line leads to it.
     """
+    from matplotlib.path import Path
     from matplotlib.text import Annotation, Text
     from matplotlib.transforms import Bbox
 
@@ -190,6 +192,9 @@ def place_labels(figure: "Figure") -> None:
             out |= not (inside.y0 <= box.y0 and box.y1 <= inside.y1)
             crossed = sum(path.intersects_bbox(box, filled=False) for path in lines)
             crossed += sum(box.padded(4.0 * point).contains(dot[0], dot[1]) for dot in dots)
+            if distance >= LED:
+                way = Path([start, (box.x0 + box.width / 2.0, box.y0 + box.height / 2.0)])
+                crossed += sum(way.intersects_bbox(other, filled=False) for other in taken)
             cost = distance + 100.0 * crossed + 1000.0 * (sum(map(box.overlaps, taken)) + out)
             found.append((cost, distance, right, up, tuple(offset), box))
         _, distance, right, up, offset, box = min(found, key=lambda option: option[0])
@@ -235,7 +240,13 @@ def picture_bytes(
         if view.theme is Theme.DARK:
             _darken(figure)
         dpi = view.dpi or figure.dpi
-        figure.savefig(buffer, format=suffix[1:], metadata=metadata[suffix], dpi=dpi)
+        fonts = logging.getLogger("fontTools")  # It remarks upon the dates inside DejaVu.
+        level = fonts.level
+        fonts.setLevel(logging.ERROR)
+        try:
+            figure.savefig(buffer, format=suffix[1:], metadata=metadata[suffix], dpi=dpi)
+        finally:
+            fonts.setLevel(level)
     return buffer.getvalue()
 
 

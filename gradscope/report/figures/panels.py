@@ -43,7 +43,7 @@ class Panel:
     name: str
     words: str
     drawn_in: str
-    band: Band
+    band: Band = Band.DEPTH
     needs: str = ""
     why_empty: str = ""
     present: "Callable[[Analysis], bool]" = lambda _analysis: True
@@ -106,9 +106,10 @@ class View:
 
     @property
     def chosen(self) -> str:
-        """The option that asks for anything but the report; empty for that."""
-        options = {"--panel": self.panels, "--sheet": self.sheet, "--card": self.card}
-        return next((option for option, given in options.items() if given), "")
+        """What asks for anything but the report; empty for that."""
+        if self.panels:
+            return f"--panel is {self.panels[0]}"
+        return "--sheet is given" if self.sheet else "--card is given" if self.card else ""
 
     @property
     def needs(self) -> dict[str, bool]:
@@ -158,14 +159,14 @@ ROWS = (
           why_empty="nothing was trained; give --updates N",
           present=lambda analysis: analysis.history is not None),
     Panel("map", "Every state against earlier ones", "spectra_panels", Band.WHETHER, needs="map"),
-    Panel("singular", "Singular values, a curve per lag", "spectra_panels", Band.DEPTH,
+    Panel("singular", "Singular values, a curve per lag", "spectra_panels",
           needs="spectrum"),
-    Panel("shares", "The gradient by lag", "spectra_panels", Band.DEPTH, needs="shares"),
+    Panel("shares", "The gradient by lag", "spectra_panels", needs="shares"),
     Panel("memory", "Past inputs that can be read out",
-          "spectra_panels", Band.DEPTH, needs="memory", term="memory function"),
-    Panel("sensitivity", "Sensitivity to θ, the price of memory", "spectra_panels", Band.DEPTH,
+          "spectra_panels", needs="memory", term="memory function"),
+    Panel("sensitivity", "Sensitivity to θ, the price of memory", "spectra_panels",
           needs="memory"),
-    Panel("lyapunov", "Lyapunov exponents", "spectra_panels", Band.DEPTH, needs="spectrum"),
+    Panel("lyapunov", "Lyapunov exponents", "spectra_panels", needs="spectrum"),
     Panel("eigenvalues", "Eigenvalues of W and of J_t", "spectra_panels", Band.WHY,
           needs="spectrum", gated_words="Eigenvalues of J_t"),
     Panel("theory", "Theory beside measurement", "spectra_panels", Band.WHY, needs="spectrum",

@@ -46,7 +46,7 @@ def map_panel(axes: "Axes", analysis: Analysis, found: LagMap) -> None:
     horizon = analysis.last.verdict.horizon
     if horizon is not None and horizon < last:
         ends = [0, last - horizon], [horizon, last]
-        axes.plot(*ends, color=INK, linestyle="--", linewidth=1.0)
+        axes.plot(*ends, color=VERMILLION, linestyle="--", linewidth=1.2)
         style.write_above(axes, f"dashed: the memory horizon, {steps(horizon)}")
 
 
