@@ -150,7 +150,8 @@ def _zero_line(axes: "Axes", rate: GridOfValues, name: str, word: str) -> None:
     nodes = [np.r_[e[0], scaled(a, a.places), e[-1]] for a, e in _scaled_edges(rate)]
     found = axes.contour(*nodes, np.pad(bounded(rates), 1, mode="edge"), levels=[0.0])
     for each in found.get_paths()[0].to_polygons(closed_only=False):
-        at = unscaled(rate.x, each[:, 0]), unscaled(rate.y, each[:, 1])
+        x, y = np.asarray(each, dtype=np.float64).T
+        at = unscaled(rate.x, x), unscaled(rate.y, y)
         if word:
             # White between the dashes: it is seen on the darkest blue as well.
             axes.plot(*at, color=ON_DARK, linewidth=1.6)

@@ -141,7 +141,7 @@ def test_each_seed_is_a_dot_and_only_several_have_a_bold_median(seeds: int) -> N
 
     axes, verdicts = reach_rows(figure), [each.last.verdict for each in comparison.analyses]
     assert dots_of(axes) == sorted(each.horizon or each.max_lag for each in verdicts)
-    bold = [e for e in axes.collections if np.max(np.asarray(e.get_linewidths())) > 2.0]
+    bold = [e for e in axes.collections if np.max(np.asarray(e.get_linewidth())) > 2.0]
     assert len(bold) == 4 * (seeds > 1)
     assert "before training" in figure.texts[1].get_text().replace("\n", " ")
     assert clashes(figure) == []
