@@ -148,7 +148,9 @@ def test_theory_has_its_line_and_its_name() -> None:
 
     axes = phase_figure(field(), field(), {}, theories).axes[0]
 
-    assert {round(float(np.mean(line.get_xdata())), 3) for line in axes.lines} == {
+    assert {
+        round(float(np.mean(np.asarray(line.get_xdata(), np.float64))), 3) for line in axes.lines
+    } == {
         1.2,
         round(0.5 + 0.5 * 0.5 / 0.9, 3),
         1.4,
