@@ -9,6 +9,7 @@ from html import escape
 from importlib.resources import files
 from itertools import zip_longest
 from string import Template
+from typing import Any
 
 from gradscope.analysis.results import Analysis, Comparison
 from gradscope.analysis.settings import Settings
@@ -18,7 +19,7 @@ from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.jacobians.lag_norms import LagNorms
 from gradscope.notebook_repr import NotebookResult
 from gradscope.remedy.trial import Trial
-from gradscope.report.documents.remedy import winner_command
+from gradscope.report.documents.remedy import trial_made_by, winner_command
 from gradscope.report.figures.analysis import analysis_picture, profile_picture
 from gradscope.report.figures.comparison import comparison_picture
 from gradscope.report.figures.panels import PANELS, Panel
@@ -85,7 +86,7 @@ def trial_html(trial: Trial) -> str:
         _section("use", "Use it", bullet_list([""], [command])) if command else "",
         _section("decision", "How it was decided", bullet_list(trial_words.decision(trial))),
     ]
-    return _page(answer, about, trial.plan.settings, sections, {"command": "try"})
+    return _page(answer, about, trial.plan.settings, sections, trial_made_by(trial))
 
 
 def _page(
@@ -93,7 +94,7 @@ def _page(
     subject: str,
     settings: Settings,
     sections: Iterable[str],
-    made_by: Mapping[str, str] = ANALYSIS,
+    made_by: Mapping[str, Any] = ANALYSIS,
 ) -> str:
     frame = Template((files("gradscope.report") / "page.html").read_text("utf-8"))
     page = frame.substitute(
