@@ -57,7 +57,7 @@ def rerun(
             note(f"reproducible: {found['because']}")
         return {**document, "reproducible": found}
 
-    form = {} if place.view.theme is Theme.PAPER else {"theme": place.view.theme}
+    form: dict[str, Any] = {} if place.view.theme is Theme.PAPER else {"theme": place.view.theme}
     form |= {} if place.view.dpi is None else {"dpi": place.view.dpi}
     place = replace(place, view=replace(recipe.view, **form) if png else REPORT)
     place = replace(place, complete=None if recipe.source else complete)

@@ -1,12 +1,12 @@
 """What a network will learn, before it is trained: for each lag and number of updates yes, no, or
 undecided.
 
-No, where the lag lies beyond the memory horizon at 1/1000. Else yes, where a linear readout of the
-untrained state explains a fifth of the target: training reaches about what it explains, also with
-fewer updates than the signal in the gradient asks for. Else no, where fewer than
-``UPDATES_PER_SIGNAL`` / SNR² are made, SNR² at its upper bound. Where many sequences need less than
-the lag, neither holds so often: no promise, and no "no" beyond ``FEW_UPDATES``. ``make advice``
-measures how often each answer is right.
+No, where the lag lies beyond the memory horizon at 1/1000, or where fewer updates than
+``UPDATES_PER_SIGNAL`` / SNR² are made, SNR² at its upper bound. Yes, where a linear readout of the
+untrained state explains a fifth of the target: training reaches about what it explains. Where they
+contradict each other either may come true, and the answer is undecided. Where many sequences need
+less than the lag, neither holds so often: no promise, and no "no" beyond ``FEW_UPDATES``. ``make
+advice`` measures how often each answer is right.
 """
 
 from collections.abc import Sequence
@@ -76,15 +76,18 @@ class Expectation:
 
     def answer(self, updates: int) -> tuple[Answer, Ground]:
         """Return the answer for so many updates, and what it rests on."""
-        deniable, signal = not self.up_to or updates <= FEW_UPDATES, self.squared_signal
-        if deniable and self.horizon is not None and self.lag > self.horizon:
-            return Answer.NO, Ground.HORIZON
-        promises = not self.up_to and self.error is ErrorName.SQUARED
-        if promises and self.readout.score is not None and self.readout.score >= EXPLAINED:
-            few = updates < PROMISED_FROM
-            return (Answer.UNDECIDED, Ground.NOTHING) if few else (Answer.YES, Ground.READOUT)
-        if deniable and signal is not None and updates * signal < UPDATES_PER_SIGNAL:
-            return Answer.NO, Ground.SIGNAL
+        denied, signal = Ground.NOTHING, self.squared_signal
+        if not self.up_to or updates <= FEW_UPDATES:
+            if self.horizon is not None and self.lag > self.horizon:
+                denied = Ground.HORIZON
+            elif signal is not None and updates * signal < UPDATES_PER_SIGNAL:
+                denied = Ground.SIGNAL
+        score, squared = self.readout.score, self.error is ErrorName.SQUARED
+        promised = not self.up_to and squared and score is not None and score >= EXPLAINED
+        if denied is not Ground.NOTHING and not promised:
+            return Answer.NO, denied
+        if promised and denied is Ground.NOTHING and updates >= PROMISED_FROM:
+            return Answer.YES, Ground.READOUT
         return Answer.UNDECIDED, Ground.NOTHING
 
     def promised_error(self, updates: int) -> float | None:

@@ -182,7 +182,7 @@ def _seconds(settings: Settings) -> tuple[float, float]:
     with suppress(GradscopeError):
         prepared = prepare(settings.with_changes({"updates": FEW}))
         analyze(replace(prepared, task=None), readout=False, advise=False)
-        watch()
+        at.append(time.perf_counter() - start)
         if prepared.task is not None:
             train_network(prepared, prepared.task, watch)
     stage, *updates = at or [0.0]
@@ -197,9 +197,10 @@ def run_trial(
     """Train what the plan chose, as the cells of a sweep in ``store``, and judge it; parameters and
     errors are those of ``run_sweep``.
     """
-    first, rest = plan.cells[: plan.seeds], plan.cells[plan.seeds :]
-    rest = sorted(rest, key=lambda cell: cell.settings.cell is CellName.ELMAN)  # The longest first.
-    progress = run_sweep((*first, *rest), store, workers=workers, watch=watch)
+    others = sorted(plan.cells[plan.seeds :], key=lambda cell: cell.settings.cell is CellName.ELMAN)
+    # The longest first, but after those of "nothing".
+    cells = (*plan.cells[: plan.seeds], *others)
+    progress = run_sweep(cells, store, workers=workers, watch=watch)
     rows = {row[0]: row[1:] for row in read_rows(store, names=READ).values}
     ended = [[rows.get(cell.key) for cell in plan.cells_of(each)] for each in plan.candidates]
     nothing = _errors(ended[0])

@@ -19,4 +19,5 @@ def test_a_forecast_says_how_often_it_was_right_as_the_table_does() -> None:
     lines = (FOLDER / "table.md").read_text("utf-8").splitlines()
     measured = {cells[1]: cells[2] for cells in (re.split(r" *\| *", line) for line in lines)}
     for ground, name in ROWS["recall"].items():
-        assert re.findall(r"\d+ of \d+", WORDS[ground]) == [measured[name]]
+        shown = [measured[name]] if name in measured else []
+        assert re.findall(r"\d+ of \d+", WORDS[ground]) == shown

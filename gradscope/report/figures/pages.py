@@ -163,9 +163,9 @@ def place_labels(figure: "Figure") -> None:
 
     figure.draw_without_rendering()
     figure.set_layout_engine("none")  # Another draw would move the axes under their labels.
-    for each in figure.axes:  # The solver's last digits are not the same twice.
-        x, y, width, height = np.round(each.get_position(original=True).bounds, DIGITS).tolist()
-        each.set_position((x, y, width, height))
+    for part in figure.axes:  # The solver's last digits are not the same twice.
+        x, y, width, height = np.round(part.get_position(original=True).bounds, DIGITS).tolist()
+        part.set_position((x, y, width, height))
     texts = [each for each in figure.findobj(Text) if isinstance(each, Text)]
     free = [each for each in texts if each.get_label() == PLACED]
     shown = [each for each in texts if each.get_visible() and each.get_text() and each not in free]
@@ -193,7 +193,7 @@ def place_labels(figure: "Figure") -> None:
             crossed = sum(path.intersects_bbox(box, filled=False) for path in lines)
             crossed += sum(box.padded(4.0 * point).contains(dot[0], dot[1]) for dot in dots)
             if distance >= LED:
-                way = Path([start, (box.x0 + box.width / 2.0, box.y0 + box.height / 2.0)])
+                way = Path(np.array([start, corner + size / 2.0]))
                 crossed += sum(way.intersects_bbox(other, filled=False) for other in taken)
             cost = distance + 100.0 * crossed + 1000.0 * (sum(map(box.overlaps, taken)) + out)
             found.append((cost, distance, right, up, tuple(offset), box))

@@ -112,7 +112,7 @@ class View:
         return "--sheet is given" if self.sheet else "--card is given" if self.card else ""
 
     @property
-    def needs(self) -> dict[str, bool]:
+    def needs(self) -> dict[str, Any]:
         """The settings that measure what the panels show."""
         asked = (PANELS[name].needs for name in self.panels if name != HERO)
         return dict.fromkeys(filter(None, asked), True)

@@ -29,15 +29,18 @@ from gradscope.report.words.numbers import count, level, number, steps
 WORDS = {
     Ground.READOUT: (
         "yes: a linear readout of the untrained state explains a fifth of the target or more (R²); "
-        f"in 98 of 100 trainings of recall the error was at most 1 − R² + {SLACK:g} of the "
+        f"in 60 of 60 trainings of recall the error was at most 1 − R² + {SLACK:g} of the "
         "baseline's."
     ),
-    Ground.HORIZON: "no: the lag lies beyond the memory horizon at 1/1000; right in 97 of 100.",
+    Ground.HORIZON: (
+        "no: the lag lies beyond the memory horizon at 1/1000; right in 58 of 60 trainings of "
+        "recall."
+    ),
     Ground.SIGNAL: (
         f"no: fewer updates than {UPDATES_PER_SIGNAL:g}/SNR², so the noise of a batch drowns what "
-        "the targets add to its gradient; right in 96 of 100."
+        "the targets add to its gradient."
     ),
-    Ground.NOTHING: "?: undecided; none of these applies; it may be learned or not.",
+    Ground.NOTHING: "?: undecided; none of these applies, or yes and no do; it may be learned.",
 }
 SHORT = {Answer.YES: "yes", Answer.NO: "no", Answer.UNDECIDED: "?"}
 

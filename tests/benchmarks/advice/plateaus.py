@@ -15,6 +15,7 @@ import numpy as np
 from gradscope.analysis.analyze import analyze
 from gradscope.analysis.prepare import resolve
 from gradscope.analysis.settings import Settings
+from gradscope.names import TaskName
 from gradscope.remedy.trial import Outcome, try_remedies
 from tests.benchmarks.advice.rows import Row, mapped
 
@@ -39,7 +40,7 @@ def rows(*, quick: bool = False) -> Iterator[Row]:
         files = [from_files(Path(folder), name) for name in ("xor", "product")]
         asked = [Settings(**each) for each in DRAWN] + files
         if quick:
-            asked = [Settings(task="adding", steps=21, hidden=12, updates=150)]
+            asked = [Settings(task=TaskName.ADDING, steps=21, hidden=12, updates=150)]
         said = [again for each in asked for again in promised_again(each)]
     name = "try on plateau tasks: helps that did not help again"
     yield Row(name, f"{len(said) - sum(said)} of {len(said)}", "0", all(said))

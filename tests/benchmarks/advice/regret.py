@@ -23,9 +23,9 @@ def rows(*, quick: bool = False) -> Iterator[Row]:
 
 def regret(number: int, *, quick: bool) -> float:
     """Return the error of what ``try`` takes over that of the best of all candidates."""
-    small = {"hidden": 24, "steps": 20, "delay": 10, "updates": 100}
-    usual = {"hidden": 64, "steps": 60, "delay": 30}
-    asked = Settings(seed=10 * number, **(small if quick else usual))
+    asked = Settings(hidden=64, steps=60, delay=30, seed=10 * number)
+    if quick:
+        asked = Settings(hidden=24, steps=20, delay=10, updates=100)
     plan = plan_trial(asked.with_changes(FAILING[number % len(FAILING)]), 2)
     everything = replace(plan, candidates=tuple(replace(each, why="") for each in plan.candidates))
     with TemporaryDirectory() as folder:
