@@ -221,7 +221,7 @@ def _write_horizons(
     """
     shown, width = field.panels[name], _inches_of(axes, field)
     edges = _scaled_edges(field)[0][1]
-    light = _is_light(mesh, np.ma.getdata(mesh.get_array()))
+    light = _is_light(mesh, np.asarray(mesh.get_array(), dtype=np.float64))
     for row, values in enumerate(shown):
         measured = np.full(values.size, np.inf) if lags is None else lags[row]
         many = zip(values, measured, strict=True)

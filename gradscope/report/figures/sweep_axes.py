@@ -209,7 +209,8 @@ def set_ticks(drawn: "MatplotlibAxis", axis: Axis) -> None:
         drawn.axes.set(**{"xscale" if lies else "yscale": "log"})
         style.set_round_ticks(drawn, ends, float(np.log10(ends[1] / ends[0])) / fit)
     elif axis.numeric:
-        ticks = MaxNLocator(min(fit, MAX_TICKS), steps=[1, 2, 5, 10]).tick_values(*ends)
+        locator = MaxNLocator(min(fit, MAX_TICKS), steps=[1, 2, 5, 10])
+        ticks = np.asarray(locator.tick_values(*ends), dtype=np.float64)
         ticks = ticks[(ticks >= ends[0]) & (ticks <= ends[1])]
         drawn.set_ticks(ticks, [f"{each:.4g}" for each in ticks])
     else:
