@@ -142,6 +142,14 @@ class SweepValue(StrEnum):
     LYAPUNOV = "lyapunov"
 
 
+class Theme(StrEnum):
+    """What a picture is for: a page of paper, or a slide of 16 to 9, light or dark."""
+
+    PAPER = "paper"
+    SLIDE = "slide"
+    DARK = "dark"
+
+
 class ColumnWidth(StrEnum):
     """Widths that journals ask for: one column of two, or both."""
 
@@ -153,8 +161,8 @@ def network_name(cell: str, activation: str) -> str:
     """Return how a network is called among others: its activation, or its cell where it is gated.
 
     >>> [network_name("elman", "relu"), network_name("gru", "tanh"), network_name("gru", "relu")]
-    ['relu', 'gru', 'gru relu']
+    ['relu', 'GRU', 'relu GRU']
     """
     if cell == CellName.ELMAN:
         return activation
-    return cell if activation == ActivationName.TANH else f"{cell} {activation}"
+    return cell.upper() if activation == ActivationName.TANH else f"{activation} {cell.upper()}"

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from gradscope.analysis.checkpoints import CheckpointRecorder
 from gradscope.analysis.details import Progress, measure_details
 from gradscope.analysis.network import Streams, draw_network, with_noise
 from gradscope.analysis.prepare import Prepared, prepare, readout_sources
@@ -43,10 +44,10 @@ def analyze(
 
     ``settings`` decide the numbers; ``watch`` is called after each update, ``progress`` with
     ``(done, total)`` while a map is made; ``readout``: also measure what a linear readout of the
-    first stage explains; ``advise``: also what remedies do. The stages are "initial" (or "given",
-    for a network from a file) and, after updates, "trained". Raises SettingError, DataError,
-    ArchiveError or WeightsError if the settings contradict the task or a file, or a file cannot be
-    read.
+    first stage explains; ``advise``: also what remedies do, and how the reach went while it was
+    trained. The stages are "initial" (or "given", for a network from a file) and, after updates,
+    "trained". Raises SettingError, DataError, ArchiveError or WeightsError if the settings
+    contradict the task or a file, or a file cannot be read.
     """
     prepared = settings if isinstance(settings, Prepared) else prepare(settings)
     network, resolved, history = prepared.network, prepared.resolved, None
@@ -57,8 +58,12 @@ def analyze(
     if readout and prepared.held_out is not None:
         explained = measure_readout(network.sizes[1], readout_sources(prepared))
     if prepared.task is not None:
-        trained = train_network(prepared, prepared.task, watch)
-        network, history = trained.params, trained.history
+        recorder = watch if isinstance(watch, CheckpointRecorder) else None
+        if recorder is None and advise:
+            recorder = CheckpointRecorder(prepared, watch=watch)
+        trained = train_network(prepared, prepared.task, recorder or watch)
+        reach = None if recorder is None else recorder.reach
+        network, history = trained.params, replace(trained.history, reach=reach)
         stage, trajectory = look(StageName.TRAINED, network)
         stages.append(_with_effect_of_training(stages[0], stage))
     examined = prepared.batch.batch.first(trajectory.n_steps)
@@ -67,7 +72,8 @@ def analyze(
     advice = (stage.verdict, stages[0].causes, resolved.as_dict(), measured_rate(prepared))
     advised = remedies(*advice, clipping_value(history)) if advise else ()
     made = (network, trajectory, examined, advised, details, prepared.layers, explained)
-    return Analysis(resolved, prepared.batch.task_info, tuple(stages), history, *made)
+    found = Analysis(resolved, prepared.batch.task_info, tuple(stages), history, *made)
+    return replace(found, earlier_training=prepared.earlier_training)
 
 
 def measured_rate(prepared: Prepared) -> Measure:

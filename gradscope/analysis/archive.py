@@ -6,7 +6,8 @@ Arrays have the names of the parameters (``input_weights`` … ``output_bias``);
 without targets, ``further_inputs`` (N,B,D) and ``stride`` () where more inputs follow, ``lengths``
 (B,) where sequences are padded; then ``target_steps`` may be (T,B).
 ``settings``, ``facts`` (the task), ``environment`` and, for a network from a file of weights,
-``network`` (all its layers) are JSON strings.
+``network`` (all its layers) are JSON strings, as is ``training``, beside which its curves stand
+(``training_loss`` …), where the network was trained.
 """
 
 import json
@@ -32,6 +33,7 @@ from gradscope.data.columns import quoted
 from gradscope.data.intake import Intake, ZipMembers, content, opened
 from gradscope.diagnosis.reasons import Reason, ReasonCode
 from gradscope.errors import ArchiveError, SettingError, ShapeError
+from gradscope.learning.history import History, Stop
 from gradscope.machine import environment
 from gradscope.model.cells import WEIGHT_NAMES, Cell
 from gradscope.names import CellName, ErrorName, Regime
@@ -48,6 +50,9 @@ SECOND_BIAS = "candidate_bias"
 FURTHER, NOISE = "further_inputs", "noise"
 """What runs saved by gradscope 0.1.0 lack, and what was added to the pre-activations (T,B,H)."""
 
+CURVES = ("loss", "gradient_norm", "clipped", "omega", "flossed", "reach")
+"""What is kept of training, by the names of a ``History``."""
+
 REMEDY, LONGEST_REASON = "give a file written by --save", 160
 
 DAMAGE = (LookupError, TypeError, ValueError, AttributeError, RecursionError, OverflowError)
@@ -57,7 +62,8 @@ DAMAGE = (LookupError, TypeError, ValueError, AttributeError, RecursionError, Ov
 @dataclass(frozen=True, eq=False, repr=False, slots=True)
 class SavedRun(CompactRepr):
     """A network, the sequences it was examined on, its held-out error (None: no targets), the
-    settings that made it, and the network it is a layer of (None: none, or not recorded).
+    settings that made it, the network it is a layer of and its training (None: none, or not
+    recorded).
     """
 
     params: Cell
@@ -65,6 +71,7 @@ class SavedRun(CompactRepr):
     error: float | None
     settings: Settings
     network: ImportedNetwork | None
+    training: History | None = None
 
 
 def archive_bytes(analysis: Analysis) -> bytes:
@@ -95,6 +102,12 @@ def archive_bytes(analysis: Analysis) -> bytes:
         arrays["states"] = trajectory.states
     if analysis.network is not None:
         arrays["network"] = json.dumps(plain(asdict(analysis.network)), allow_nan=False)
+    if analysis.history is not None:
+        facts = {name: getattr(analysis.history, name) for name in ("target_steps", "stop")}
+        arrays["training"] = json.dumps(facts)
+        for name in CURVES:
+            curve = getattr(analysis.history, name)
+            arrays |= {} if curve is None else {f"training_{name}": curve}
     buffer = BytesIO()
     np.savez(buffer, **arrays)
     return buffer.getvalue()
@@ -128,10 +141,12 @@ def load_run(path: Path) -> SavedRun:
         evaluation = EvaluationBatch(batch, task_info, initial_state)
         error = float(as_float64(arrays["held_out_error"]))
         network = _network_from_dict(described("network")) if "network" in arrays else None
+        training = _training(described("training"), arrays) if "training" in arrays else None
     except (*DAMAGE, ShapeError, SettingError) as reason:
         fault = f"is damaged ({quoted(str(reason), LONGEST_REASON)})"
         raise ArchiveError(f"{path} {fault}; save the run again with --save") from reason
-    return SavedRun(params, evaluation, None if np.isnan(error) else error, settings, network)
+    known = None if np.isnan(error) else error
+    return SavedRun(params, evaluation, known, settings, network, training)
 
 
 def holds_run(path: Path) -> bool:
@@ -200,6 +215,17 @@ def _facts_from_dict(values: Mapping[str, Any]) -> TaskInfo:
         lag_errors=None if errors is None else as_float64(errors),
         columns=None if columns is None else checked(SETTINGS["column"], columns),
     )
+
+
+def _training(facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> History:
+    curves = {n: as_float64(arrays[f"training_{n}"]) for n in CURVES if f"training_{n}" in arrays}
+    loss, norm, clipped = (curves[name] for name in CURVES[:3])
+    reach = curves.get("reach", np.zeros((0, 2)))
+    if {norm.shape, clipped.shape} != {(loss.size,)} or reach.shape != (len(reach), 2):
+        raise ShapeError("the curves of training do not fit each other")
+    made = (loss, norm, clipped.astype(np.bool_), int(facts["target_steps"]), Stop(facts["stop"]))
+    penalties = (curves.get("omega"), curves.get("flossed"))
+    return History(*made, None, *penalties, reach.astype(np.int64) if len(reach) else None)
 
 
 def _network_from_dict(values: Mapping[str, Any]) -> ImportedNetwork:

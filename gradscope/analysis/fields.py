@@ -17,7 +17,7 @@ from gradscope.analysis.results import Analysis, GradientSummary, Stage
 from gradscope.arrays import LN_10, plain, quantiles
 from gradscope.data.batch import TaskInfo
 from gradscope.diagnosis.growth import terms_of
-from gradscope.learning.history import History
+from gradscope.learning.history import BEYOND, History
 from gradscope.learning.readout import Readout
 
 QUANTILES: Mapping[str, float] = MappingProxyType({"p05": 0.05, "median": 0.5, "p95": 0.95})
@@ -218,5 +218,9 @@ def training_fields(history: History) -> Iterator[Field]:
     yield Field("loss", history.loss, "", OVERFLOWS)
     for name in ("error_per_step", "gradient_norm", "clipped_fraction"):
         yield Field(name, getattr(history, name))
+    if history.reach is not None:
+        yield Field("horizon_updates", history.reach[:, 0])
+        horizons = [None if each == BEYOND else each for each in history.reach[:, 1].tolist()]
+        yield Field("horizon", horizons, STEPS)
     penalties = {"omega": (history.omega, ""), "flossed_rms_exponent": (history.flossed, RATE)}
     yield from (Field(n, *each, OVERFLOWS) for n, each in penalties.items() if each[0] is not None)

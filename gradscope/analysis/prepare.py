@@ -26,6 +26,7 @@ from gradscope.data.batch import Batch
 from gradscope.data.problem import Problem, recorded_problem, series_problem, task_problem
 from gradscope.data.table import ARRAY_SUFFIX, TEXT_SUFFIXES, Table, read_table
 from gradscope.errors import SettingError
+from gradscope.learning.history import History
 from gradscope.learning.readout import Source
 from gradscope.model.cells import Cell
 from gradscope.model.trajectory import unroll
@@ -50,7 +51,7 @@ class Prepared:
     training batches from ``task`` (None: no training). ``resolved`` are the settings with all that
     the files say filled in; ``error`` is what a saved run keeps (None: to be measured), ``layers``
     every layer of a file of weights, ``stack`` the same with weights and trajectories, kept only on
-    request.
+    request; ``earlier_training`` is what a saved run keeps of its training.
     """
 
     network: Cell
@@ -63,6 +64,7 @@ class Prepared:
     layers: ImportedNetwork | None = None
     stack: "ImportedStack | None" = None
     problem: Problem | None = None
+    earlier_training: History | None = None
 
 
 def prepare(
@@ -139,7 +141,8 @@ def _saved(values: Mapping[str, Any], read_run: ReadRun, read_table: ReadTable) 
         given = (None, settings, StageName.GIVEN)
         of_task = settings.weights is None and settings.data is None
         task = task_problem(settings.task, settings.steps, settings.delay) if of_task else None
-        return Prepared(run.params, batch, held_out, *given, run.error, layers, problem=task)
+        found = Prepared(run.params, batch, held_out, *given, run.error, layers, problem=task)
+        return replace(found, earlier_training=run.training)
     if settings.weights is not None:
         raise SettingError(
             f"{settings.load} keeps one layer of {settings.weights}; analyze that for other inputs"
@@ -152,7 +155,8 @@ def _saved(values: Mapping[str, Any], read_run: ReadRun, read_table: ReadTable) 
             f"asks for {words.format(*drawn.network.sizes)}; choose its own task or columns"
         )
     batch = run.evaluation if same(SEQUENCE_SETTINGS) else drawn.batch
-    return replace(drawn, network=run.params, batch=batch, first_stage=StageName.GIVEN)
+    found = replace(drawn, network=run.params, batch=batch, first_stage=StageName.GIVEN)
+    return replace(found, earlier_training=run.training)
 
 
 def _imported(values: Mapping[str, Any], *, keep_stack: bool) -> Prepared:

@@ -160,7 +160,8 @@ class Analysis(NotebookResult):
     are the network of the last stage, the sequences it was examined on and its trajectory over
     them; ``details`` holds the further measurements that were asked for; ``network`` describes the
     layers of a weight file, None where the network is not from one; ``readout`` says what a linear
-    readout of the first stage's state explains of the targets, None where there are none.
+    readout of the first stage's state explains of the targets, None where there are none;
+    ``earlier_training`` is that of a saved run.
     """
 
     settings: Settings
@@ -174,6 +175,7 @@ class Analysis(NotebookResult):
     details: Details = NO_DETAILS
     network: ImportedNetwork | None = None
     readout: Readout | None = None
+    earlier_training: History | None = None
 
     def compact_fields(self) -> dict[str, Any]:
         """Return the network, and the verdict on its last stage."""
@@ -193,6 +195,11 @@ class Analysis(NotebookResult):
         if error is None or baseline is None or baseline.error == 0.0:
             return None
         return error / baseline.error
+
+    @property
+    def history(self) -> History | None:
+        """How its network was trained, here or before it was saved; None where it is not known."""
+        return self.training or self.earlier_training
 
     @property
     def last(self) -> Stage:

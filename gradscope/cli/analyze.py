@@ -1,5 +1,6 @@
 """``gradscope analyze``, ``train``, ``spectrum`` and ``inspect``, and what other commands share."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -16,15 +17,13 @@ from gradscope.cli.options import (
     Given,
     Html,
     Load,
-    Panel,
-    PanelWidth,
     Save,
     WeightsFile,
     option,
 )
 from gradscope.cli.output import Place, note, progress_bar, show, write_figures, write_file
 from gradscope.errors import SettingError
-from gradscope.names import ColumnWidth, Regime
+from gradscope.names import Regime
 from gradscope.report.figures.panels import PANELS
 from gradscope.weights.readers import READABLE
 
@@ -43,13 +42,11 @@ REGIMES: dict[FailOn, tuple[Regime, ...]] = {
 
 
 @takes_settings()
-def analyze(  # noqa: PLR0913, PLR0917 (a parameter is an option)
+def analyze(
     call: Call,
     file: WeightsFile = None,
     load: Load = None,
     png: Figure = None,
-    panel: Panel = None,
-    width: PanelWidth = ColumnWidth.DOUBLE,
     html: Html = None,
     save: Save = None,
     fail_on: FailWhen = None,
@@ -57,32 +54,42 @@ def analyze(  # noqa: PLR0913, PLR0917 (a parameter is an option)
     """Analyze a recurrent network, trained here or from a file: whether gradients vanish or
     explode, how far back they reach, and why.
     """
-    call.place.prepare(save, html, figures=png)
-    details: Given = {}
-    if panel is not None and PANELS[panel].needs:
-        details[PANELS[panel].needs] = True
-    asked = call.values(load=load, **{**weights_of(file), **details})
-    if panel is not None and not png:
-        raise SettingError(f"--panel is {panel}, but no picture is requested; add --png FILE")
+    prepare_pictures(call.place, png, save, html)
+    asked = call.values(load=load, **{**weights_of(file), **call.place.view.needs})
     from gradscope.report.documents.analysis import analysis_document
     from gradscope.report.documents.rows import profile_rows
-    from gradscope.report.figures.analysis import analysis_picture, panel_picture
     from gradscope.report.terminal.analysis import analysis_page
 
     analysis = analysis_with_bars(asked)
-    draw = partial(analysis_picture, analysis)
-    if panel is not None:
-        if not PANELS[panel].shown(analysis):
-            raise SettingError(f"--panel is {panel}, but {PANELS[panel].why_empty}")
-        draw = partial(panel_picture, analysis, panel, width=width)
+    call.place.view.require(analysis)
     show(call.place, (analysis,), analysis_page, analysis_document, profile_rows)
     save_run(call.place, analysis, save)
-    write_figures(png, draw, force=call.place.force)
+    draw_analysis(call.place, png, analysis)
     if html is not None:
         from gradscope.report.html import analysis_html
 
         write_file(html, analysis_html(analysis).encode(), force=call.place.force)
     exit_with_status(analysis, fail_on)
+
+
+def prepare_pictures(place: Place, png: Sequence[Path] | None, *files: Path | None) -> None:
+    """Refuse, before anything is computed, a view without a picture, and places that could not be
+    written.
+    """
+    if place.view.chosen and not png:
+        raise SettingError(f"{place.view.chosen}, but no picture is requested; add --png FILE")
+    place.prepare(*files, figures=[path for _, path in place.view.files(png)])
+
+
+def draw_analysis(
+    place: Place, png: Sequence[Path] | None, analysis: "Analysis", command: str = "analyze"
+) -> None:
+    """Write what the view of the place asks for, each panel to a file of its own."""
+    from gradscope.report.figures.analysis import analysis_picture
+
+    view: Given = {"view": place.view, "command": command}
+    for panel, path in place.view.files(png):
+        write_figures(place, [path], partial(analysis_picture, analysis, panel=panel, **view))
 
 
 def analysis_with_bars(asked: Given) -> "Analysis":
@@ -136,16 +143,15 @@ def train(
     call: Call, load: Load = None, png: Figure = None, save: Save = None, fail_on: FailWhen = None
 ) -> None:
     """Train a recurrent network; report error, unclipped gradient norm and memory horizon."""
-    call.place.prepare(save, figures=png)
+    prepare_pictures(call.place, png, save)
     from gradscope.analysis.analyze import analyze as run
     from gradscope.analysis.checkpoints import CheckpointRecorder
     from gradscope.analysis.prepare import prepare
     from gradscope.report.documents.analysis import training_document
     from gradscope.report.documents.rows import checkpoint_rows
-    from gradscope.report.figures.analysis import analysis_picture
     from gradscope.report.terminal.analysis import training_page
 
-    prepared = prepare(call.values(load=load))
+    prepared = prepare(call.values(load=load, **call.place.view.needs))
     if prepared.task is None:
         raise SettingError("--updates is 0; choose 1 or more to train")
     targets = prepared.batch.batch.targets.count
@@ -160,26 +166,27 @@ def train(
     recorder = CheckpointRecorder(prepared, tell)
     with progress_bar("examining"):
         analysis = run(prepared, watch=recorder)
+    call.place.view.require(analysis)
     result = analysis, recorder.checkpoints
     show(call.place, result, training_page, training_document, checkpoint_rows)
     save_run(call.place, analysis, save)
-    write_figures(png, partial(analysis_picture, analysis), force=call.place.force)
+    draw_analysis(call.place, png, analysis, "train")
     exit_with_status(analysis, fail_on)
 
 
 @takes_settings("map", "shares", "spectrum", "verify")
 def spectrum(call: Call, file: WeightsFile = None, load: Load = None, png: Figure = None) -> None:
     """Show all singular values by lag, the Lyapunov exponents, and what theory predicts."""
-    call.place.prepare(figures=png)
+    prepare_pictures(call.place, png)
     from gradscope.report.documents.analysis import spectrum_document
-    from gradscope.report.figures.analysis import spectrum_picture
     from gradscope.report.terminal.spectrum import spectrum_page
 
-    chosen = {"spectrum": True, **weights_of(file)}
+    chosen = {"spectrum": True, **weights_of(file), **call.place.view.needs}
     # The network as drawn, unless updates are asked for.
     analysis = analysis_with_bars(call.values(defaults={"updates": 0}, load=load, **chosen))
+    call.place.view.require(analysis)
     show(call.place, (analysis,), spectrum_page, spectrum_document, PANELS["singular"].rows)
-    write_figures(png, partial(spectrum_picture, analysis), force=call.place.force)
+    draw_analysis(call.place, png, analysis, "spectrum")
     exit_with_status(analysis)
 
 
@@ -206,6 +213,6 @@ def inspect(
     if png and inspection.layers:
         from gradscope.report.figures.eigenvalues import eigenvalue_picture
 
-        write_figures(png, partial(eigenvalue_picture, inspection), force=place.force)
+        write_figures(place, png, partial(eigenvalue_picture, inspection))
     elif png:
         note(f"no picture {png[0]}: there is no recurrent layer to draw")

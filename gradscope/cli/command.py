@@ -7,7 +7,7 @@ a file of weights answers for the rest in ``analysis.prepare``.
 import inspect
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import wraps
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -15,21 +15,29 @@ from typing import Any, get_type_hints
 from gradscope.analysis.settings import Settings, check_names
 from gradscope.cli.options import (
     SETTING_OPTIONS,
+    Card,
     Color,
     ColorWhen,
     ConfigFile,
     Debug,
+    Dpi,
     Force,
     FormatChoice,
     Given,
     Json,
     Output,
+    Panels,
+    PanelWidth,
+    Sheet,
+    ThemeChoice,
     Threads,
 )
 from gradscope.cli.output import Place, choose_format, note
 from gradscope.data.columns import quoted
 from gradscope.errors import SettingError
 from gradscope.machine import THREAD_VARIABLES
+from gradscope.names import ColumnWidth, Theme
+from gradscope.report.figures.panels import View
 
 
 def set_blas_threads(threads: int | None) -> None:
@@ -108,23 +116,43 @@ def _shared(
     return config, Place(choose_format(format, json, output), output, color, force)
 
 
+def _view(
+    panel: Panels = None,
+    width: PanelWidth = ColumnWidth.DOUBLE,
+    sheet: Sheet = False,
+    card: Card = False,
+    theme: ThemeChoice = Theme.PAPER,
+    dpi: Dpi = None,
+) -> View:
+    return View(tuple(panel or ()), width, sheet, card, theme, dpi)
+
+
+OF_PICTURES, OF_ANALYSES = ("theme", "dpi"), ("panel", "width", "sheet", "card")
+"""Options of every command that draws, and of those that draw one analysis."""
+
+
 def takes_settings(*left_out: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command, as a ``Call``, all settings and shared options but those left out."""
     names = [name for name in SETTING_OPTIONS if name not in left_out]
     settings = {name: _keyword(name, SETTING_OPTIONS[name], None) for name in names}
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        own = _parameters(command)
         shared = {name: each for name, each in _parameters(_shared).items() if name not in left_out}
+        fit = {*(OF_PICTURES if "png" in own else ())}
+        fit |= {*(OF_ANALYSES if {"png", "load"} <= {*own} else ())}
+        drawn = {name: each for name, each in _parameters(_view).items() if name in fit}
 
         @wraps(command)
         def gathered(**arguments: Any) -> None:
             given = {name: arguments.pop(name) for name in names}
             config, place = _shared(**{name: arguments.pop(name) for name in shared})
+            place = replace(place, view=_view(**{name: arguments.pop(name) for name in drawn}))
             present = {name: value for name, value in given.items() if value not in (None, [])}
             command(Call(present, config, place), **arguments)
 
         # Typer reads the options from the signature.
-        options = settings | _parameters(command) | shared
+        options = settings | own | drawn | shared
         vars(gathered)["__signature__"] = inspect.Signature([*options.values()])
         gathered.__annotations__ = {name: each.annotation for name, each in options.items()}
         return gathered

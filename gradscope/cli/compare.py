@@ -134,7 +134,8 @@ def run_comparison(
     if comparison.analyses:
         pages = comparison_page, comparison_document, comparison_rows
         show(place, (comparison,), *pages, lambda of: map(analysis_document, of.analyses))
-        write_figures(figures, partial(comparison_picture, comparison), force=place.force)
+        draw = partial(comparison_picture, comparison)
+        write_figures(place, figures, draw)
     if comparison.interrupted:
         note(f"interrupted after {len(comparison.analyses)} of {total} networks")
         raise typer.Exit(EXIT_INTERRUPTED)

@@ -13,8 +13,8 @@ import typer
 
 from gradscope.analysis.setting_values import OptionPanel, Setting
 from gradscope.analysis.settings import SETTINGS
-from gradscope.names import ColumnWidth
-from gradscope.report.figures.panels import PANELS, checked_panel
+from gradscope.names import ColumnWidth, Theme
+from gradscope.report.figures.panels import HERO, PANELS, checked_panels
 from gradscope.weights.readers import READABLE
 
 HELP = (
@@ -117,10 +117,20 @@ OUTPUT_HELP = "Write the result to FILE; - is stdout."
 Output = Annotated[Path | None, option("--output -o", OUTPUT_HELP, OUTPUT, "FILE")]
 FIGURE_HELP = "Draw the report, in the format of the file's extension; repeat for several."
 Figure = Annotated[list[Path] | None, option("--png --svg --pdf", FIGURE_HELP, OUTPUT, "FILE")]
-PANEL_HELP = f"Draw one panel alone, for a paper: {', '.join(PANELS)}."
-Panel = Annotated[str | None, option("--panel", PANEL_HELP, OUTPUT, "WORD", callback=checked_panel)]
+PANEL_HELP = f"Draw a panel alone; repeat for several: {HERO}, {', '.join(PANELS)}."
+Panels = Annotated[
+    list[str] | None, option("--panel", PANEL_HELP, OUTPUT, "WORD", callback=checked_panels)
+]
 WIDTH_HELP = "Width of the panel, in columns of a paper: single, double (default double)."
 PanelWidth = Annotated[ColumnWidth, option("--width", WIDTH_HELP, OUTPUT, "WORD")]
+SHEET_HELP = "Draw all panels on a page of A4."
+Sheet = Annotated[bool, option("--sheet", SHEET_HELP, OUTPUT)]
+CARD_HELP = "Draw a card for web pages: 1200 by 630 dots, with the command."
+Card = Annotated[bool, option("--card", CARD_HELP, OUTPUT)]
+THEME_HELP = f"What pictures are for: {', '.join(Theme)} (default paper)."
+ThemeChoice = Annotated[Theme, option("--theme", THEME_HELP, OUTPUT, "WORD")]
+DPI_HELP = "Dots per inch of a .png (default 300)."
+Dpi = Annotated[int | None, option("--dpi", DPI_HELP, OUTPUT, "N", min=50, max=1200)]
 HTML_HELP = "Write the whole report as one self-contained page."
 Html = Annotated[Path | None, option("--html", HTML_HELP, OUTPUT, "FILE")]
 SAVE_HELP = "Save network, trajectory and settings (FILE.npz, plain NumPy)."

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from gradscope.cli.options import Color, Format
 from gradscope.errors import OutputError, SettingError
 from gradscope.progress import SHOWN, progress
+from gradscope.report.figures.panels import REPORT, View
 from gradscope.report.files import require_free, write_whole
 from gradscope.report.screen import NARROWEST, Screen, printable
 
@@ -32,13 +33,16 @@ BAR_AFTER, REFRESH = 1.0, 0.2
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Place:
-    """Where a result goes, and how it looks; ``complete`` adds to its document."""
+    """Where a result goes, and how it looks; ``view`` is that of its pictures, ``complete`` adds to
+    its document.
+    """
 
     format: Format
     output: Path | None = None
     color: Color = Color.AUTO
     force: bool = False
     complete: "Callable[[Mapping[str, Any]], Mapping[str, Any]] | None" = None
+    view: View = REPORT
 
     @property
     def to_stdout(self) -> bool:
@@ -125,11 +129,18 @@ def write_file(path: Path, content: bytes, *, force: bool) -> None:
 
 
 def write_figures(
-    figures: Sequence[Path] | None, draw: Callable[[str], bytes], *, force: bool
+    place: Place, figures: Sequence[Path] | None, draw: Callable[[str], bytes]
 ) -> None:
     """Write a picture to each of its files, in the format of the file's ending."""
-    for figure in figures or ():
-        write_file(figure, draw(figure.suffix.lower()), force=force)
+    if figures:
+        from gradscope.report.figures.pages import VIEW
+
+        earlier = VIEW.set(place.view)
+        try:
+            for figure in figures:
+                write_file(figure, draw(figure.suffix.lower()), force=place.force)
+        finally:
+            VIEW.reset(earlier)
 
 
 class ReaderGoneError(Exception):

@@ -13,7 +13,7 @@ import typer
 
 from gradscope.cli.command import Call, takes_place, takes_settings
 from gradscope.cli.options import ANALYSIS, DATA, OUTPUT, SETTING_OPTIONS, Figure, option
-from gradscope.cli.output import Place, show, write_figures, write_result
+from gradscope.cli.output import Place, progress_bar, show, write_figures, write_result
 from gradscope.errors import SettingError
 from gradscope.names import SweepPicture, SweepValue
 from gradscope.report.files import require_free
@@ -68,17 +68,18 @@ def report(
     document = partial(store_document, rows=rows)
     show(place, (summary, store), store_page, document, group_rows)
     if draw is not None:
-        write_figures(png, draw, force=place.force)
+        write_figures(place, png, draw)
 
 
 def _drawing(rows: "Rows", made_by: dict[str, Any]) -> Callable[[str], bytes]:
     """Return what draws a store as the bytes of a picture, by its ending; ``made_by`` are the
     options that the picture will name.
     """
+    from gradscope.report.figures.pages import picture_bytes
     from gradscope.report.figures.phase import phase_figure
     from gradscope.report.figures.quantiles import quantile_figure
-    from gradscope.report.figures.style import picture_bytes
     from gradscope.sweep import summary
+    from gradscope.sweep.theory import theory_grids
 
     alone, value = len(summary.swept_axes(rows)) == 1, made_by["value"]
     made_by["kind"] = made_by["kind"] or (SweepPicture.QUANTILES if alone else SweepPicture.PHASE)
@@ -92,8 +93,12 @@ def _drawing(rows: "Rows", made_by: dict[str, Any]) -> Callable[[str], bytes]:
     if made_by["kind"] is SweepPicture.QUANTILES:
         figure = partial(quantile_figure, summary.quantile_curves(rows, x, measure), settings)
     else:
-        shown, rates = (summary.grid_of_values(rows, x, y, each) for each in (measure, rate))
-        figure = partial(phase_figure, shown, rates, settings)
+        shown, rates, lags = (
+            summary.grid_of_values(rows, x, y, each) for each in (measure, rate, "lags")
+        )
+        with progress_bar("mean field"):
+            theories = theory_grids(rows, shown)
+        figure = partial(phase_figure, shown, rates, settings, theories, lags)
     return lambda suffix: picture_bytes(figure(), suffix, settings, made_by)
 
 

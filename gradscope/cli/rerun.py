@@ -18,6 +18,8 @@ from gradscope.cli.options import SETTING_OPTIONS, Figure, Format, Html, Save
 from gradscope.cli.output import Place, note, write_stdout
 from gradscope.cli.report import report
 from gradscope.errors import ArchiveError, SettingError
+from gradscope.names import Theme
+from gradscope.report.figures.panels import REPORT
 
 if TYPE_CHECKING:
     from gradscope.report.provenance.recipe import Recipe
@@ -55,6 +57,9 @@ def rerun(
             note(f"reproducible: {found['because']}")
         return {**document, "reproducible": found}
 
+    form: dict[str, Any] = {} if place.view.theme is Theme.PAPER else {"theme": place.view.theme}
+    form |= {} if place.view.dpi is None else {"dpi": place.view.dpi}
+    place = replace(place, view=replace(recipe.view, **form) if png else REPORT)
     place = replace(place, complete=None if recipe.source else complete)
     _run(recipe, place, png, html, save)
 
@@ -84,8 +89,7 @@ def _run(
         _refuse(save or next(iter(png or ()), None), "a picture or --save", "a check")
         unwrap(check)(call)
     else:
-        panel = recipe.panel if png else None
-        unwrap(analyze)(call, png=png, panel=panel, width=recipe.width, html=html, save=save)
+        unwrap(analyze)(call, png=png, html=html, save=save)
 
 
 def _refuse(path: Path | None, option: str, made: str) -> None:

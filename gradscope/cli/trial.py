@@ -85,7 +85,7 @@ def trial(  # noqa: PLR0913 (each is a flag)
         found = run_trial(plan, store, workers=pool, watch=watch)
     page = partial(trial_page, explain=explain)
     show(call.place, (found,), page, trial_document, trial_rows)
-    write_figures(png, partial(trial_picture, found), force=call.place.force)
+    write_figures(call.place, png, partial(trial_picture, found))
     if html is not None:
         from gradscope.report.html import trial_html
 
@@ -156,4 +156,5 @@ def forecast(
     with progress_bar("asking about lags"):
         found = expect(settings, asked, budget)
     show(call.place, (found, settings), forecast_page, forecast_document, forecast_rows)
-    write_figures(png, partial(forecast_picture, found, settings), force=call.place.force)
+    draw = partial(forecast_picture, found, settings)
+    write_figures(call.place, png, draw)

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from gradscope.arrays import BoolArray, FloatArray
+from gradscope.arrays import BoolArray, FloatArray, IntArray
 from gradscope.notebook_repr import CompactRepr
+
+BEYOND = -1
+"""A memory horizon beyond the lags measured, in an array of whole numbers."""
 
 
 class Stop(StrEnum):
@@ -40,7 +43,8 @@ class History(CompactRepr):
     ∂E/∂θ before clipping, ``clipped`` (n,) whether the update was clipped. ``target_steps`` is the
     number of steps that have a target. ``omega`` (n,) is Ω, None where its weight is 0 (else the
     norm includes its gradient); ``flossed`` (m,) the root mean square of the exponents at each
-    flossing update, in nats per step, None for no flossing.
+    flossing update, in nats per step, None for no flossing. ``reach`` (k,2) has the memory horizon
+    after some of the updates: the update, and the horizon in steps, ``BEYOND`` the lags.
     """
 
     loss: FloatArray
@@ -51,6 +55,7 @@ class History(CompactRepr):
     non_finite: NonFinite | None = None
     omega: FloatArray | None = None
     flossed: FloatArray | None = None
+    reach: IntArray | None = None
 
     def compact_fields(self) -> dict[str, Any]:
         """Return how many updates there were, the last error, and why they ended."""

@@ -20,7 +20,7 @@ from gradscope.jacobians.lag_norms import LagNorms
 from gradscope.notebook_repr import NotebookResult
 from gradscope.remedy.trial import Trial
 from gradscope.report.documents.remedy import trial_made_by, winner_command
-from gradscope.report.figures.analysis import analysis_picture, panel_picture, profile_picture
+from gradscope.report.figures.analysis import analysis_picture, profile_picture
 from gradscope.report.figures.comparison import comparison_picture
 from gradscope.report.figures.panels import PANELS, Panel
 from gradscope.report.figures.remedy import trial_picture
@@ -142,7 +142,7 @@ def _numbers(analysis: Analysis) -> str:
 
 def _figure(panel: Panel, analysis: Analysis) -> str:
     """Return one panel: its picture, how to read it for this run, its numbers to download."""
-    picture = data_url("image/svg+xml", panel_picture(analysis, panel.name, ".svg"))
+    picture = data_url("image/svg+xml", analysis_picture(analysis, ".svg", panel.name))
     title, reading = panel.title(analysis), escape(panel.reading(analysis))
     numbers = data_url("text/csv", to_csv(*panel.rows(analysis)).encode())
     body = (

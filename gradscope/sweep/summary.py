@@ -15,7 +15,7 @@ import numpy as np
 from gradscope.analysis.settings import setting_kinds
 from gradscope.arrays import FloatArray, IntArray, quantiles
 from gradscope.errors import SettingError
-from gradscope.names import network_name
+from gradscope.names import ActivationName, CellName, network_name
 from gradscope.sweep.cell import Status, setting_columns
 from gradscope.sweep.query import Rows
 
@@ -23,6 +23,8 @@ MEASURES: Mapping[str, float] = {
     "rate_nats_per_step": -np.inf,
     "horizon": np.inf,
     "lyapunov_exponent": -np.inf,
+    "lags": np.nan,
+    "log10_bound": -np.inf,
 }
 """What a field shows, and the value that a cell without a number stands for."""
 
@@ -138,11 +140,11 @@ def summarize(rows: Rows, keys: Collection[str] | None = None) -> Summary:
         rows = Rows(rows.columns, tuple(row for key, row in named if key in keys))
     axes = swept_axes(rows)
     names = list(axes)
-    while len(_by(rows, names)) > MAX_GROUPS:
+    while len(cells_by(rows, names)) > MAX_GROUPS:
         # What takes the most values is left to pictures, numbers before words.
         names.remove(max(names, key=lambda name: (axes[name].numeric, len(axes[name].values))))
     names = names or ["activation"]
-    groups = tuple(_group(values, rows, places) for values, places in _by(rows, names))
+    groups = tuple(_group(values, rows, places) for values, places in cells_by(rows, names))
     errors = Counter(each for each in rows.column("error") if each is not None)
     return Summary(tuple(names), groups, dict(errors.most_common()))
 
@@ -175,9 +177,9 @@ def grid_of_values(rows: Rows, x: str | None, y: str | None, measure: str) -> Gr
     up = _axis(axes, y, taken=(across.name,))
     shown = {across.name, up.name}
     panels, most = {}, 0
-    for network, places in _panels(rows, shown):
+    for network, places in panels_of(rows, shown):
         grid = np.full((len(up.values), len(across.values)), np.nan)
-        for (at_y, at_x), here in _by(rows, (up.name, across.name), places):
+        for (at_y, at_x), here in cells_by(rows, (up.name, across.name), places):
             grid[up.place(at_y), across.place(at_x)] = _median(rows, measure, here)
             most = max(most, len(here))
         panels[network] = grid
@@ -191,10 +193,10 @@ def quantile_curves(rows: Rows, x: str | None, measure: str) -> QuantileCurves:
     axes = swept_axes(rows)
     across = _axis(axes, x or ("steps" if "steps" in axes else None), taken=())
     curves, counts = {}, {}
-    for network, places in _panels(rows, {across.name}):
+    for network, places in panels_of(rows, {across.name}):
         curve = np.full((len(LEVELS), len(across.values)), np.nan)
         count = np.zeros(len(across.values), dtype=np.int64)
-        for (at_x,), here in _by(rows, (across.name,), places):
+        for (at_x,), here in cells_by(rows, (across.name,), places):
             column = across.place(at_x)
             curve[:, column] = quantiles(_measured(rows, measure)[here], LEVELS)
             count[column] = len(here)
@@ -220,7 +222,7 @@ def _axis(axes: Mapping[str, Axis], name: str | None, taken: Collection[str | No
     return min(free, key=lambda axis: (not axis.numeric, axis.name == "activation"))
 
 
-def _panels(rows: Rows, shown: Collection[str]) -> list[tuple[str, list[int]]]:
+def panels_of(rows: Rows, shown: Collection[str]) -> list[tuple[str, list[int]]]:
     """Return the done cells of every network by its name or file, without what is an axis."""
     done = [at for at, status in enumerate(rows.column("status")) if status == Status.DONE]
     names = [name for name in NETWORK if name not in shown]
@@ -230,12 +232,14 @@ def _panels(rows: Rows, shown: Collection[str]) -> list[tuple[str, list[int]]]:
         file = of.pop("weights", None)
         if file is not None:
             return str(file)
-        return network_name(**of) if len(of) > 1 else str(*of.values()) or "all networks"
+        if len(of) > 1 or of.get("cell") in (CellName.GRU, CellName.LSTM):
+            return network_name(**{"activation": ActivationName.TANH, **of})
+        return str(*of.values()) or "all networks"
 
-    return [(title(values), places) for values, places in _by(rows, names, done)]
+    return [(title(values), places) for values, places in cells_by(rows, names, done)]
 
 
-def _by(
+def cells_by(
     rows: Rows, names: Sequence[str], places: Sequence[int] | None = None
 ) -> list[tuple[tuple[Any, ...], list[int]]]:
     """Return the places of the rows, grouped by the values of some columns, in order of place."""

@@ -225,11 +225,11 @@ def test_every_cause_has_its_words() -> None:
         (Settings(), "tanh RNN", "tanh"),
         (Settings(leak=0.25), "leaky tanh RNN (α = 0.25)", "tanh"),
         (Settings(state="pre"), "tanh RNN (state before φ)", "tanh"),  # type: ignore[arg-type]
-        (Settings(cell=CellName.GRU), "GRU", "gru"),
+        (Settings(cell=CellName.GRU), "GRU", "GRU"),
         (
             Settings(cell=CellName.LSTM, activation="relu"),  # type: ignore[arg-type]
             "relu LSTM",
-            "lstm relu",
+            "relu LSTM",
         ),
     ],
 )

@@ -3,6 +3,7 @@
 import json
 import subprocess
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from gradscope.report.documents.analysis import (
     comparison_document,
     spectrum_document,
 )
-from gradscope.report.figures.analysis import analysis_picture, spectrum_picture
+from gradscope.report.figures.analysis import analysis_picture
 from gradscope.report.figures.comparison import comparison_picture
 from gradscope.report.formats import to_json
 from gradscope.sweep.compare import compare
@@ -47,9 +48,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     comparison = compare(settings, activations, (7, 4), kinds=kinds, seeds=2)
     spectrum = analyze(settings.with_changes({"updates": 0, "spectrum": True}))
+    spectrum_of = partial(analysis_picture, spectrum, command="spectrum")
     for suffix in SUFFIXES:
         (folder / f"made.{suffix}").write_bytes(analysis_picture(analysis, f".{suffix}"))
-        (folder / f"spectrum.{suffix}").write_bytes(spectrum_picture(spectrum, f".{suffix}"))
+        (folder / f"spectrum.{suffix}").write_bytes(spectrum_of(f".{suffix}"))
         (folder / f"cells.{suffix}").write_bytes(comparison_picture(comparison, f".{suffix}"))
     (folder / "made.npz").write_bytes(archive_bytes(analysis))
     (folder / "made.json").write_text(to_json(analysis_document(analysis)), encoding="utf-8")

@@ -138,7 +138,7 @@ def test_a_swept_file_of_any_name_is_one_line_beside_its_tick(name: str) -> None
     assert "$" not in label.replace("\\$", "")
 
 
-@pytest.mark.parametrize("name", ["gru net.pt", "lstm \x1b", "gru relu"])
+@pytest.mark.parametrize("name", ["gru net.pt", "lstm \x1b", "relu GRU"])
 def test_a_file_that_is_called_like_a_cell_has_a_line_style(name: str) -> None:
     assert line_style(name).color
 

@@ -120,7 +120,7 @@ def test_cells_are_panels_of_their_own_and_never_mixed() -> None:
             for t in (5, 7)
         )
     )
-    named = ["tanh", "sigmoid", "gru", "gru sigmoid", "lstm", "lstm sigmoid"]
+    named = ["tanh", "sigmoid", "GRU", "sigmoid GRU", "LSTM", "sigmoid LSTM"]
 
     field = grid_of_values(rows, None, None, "rate_nats_per_step")
     quantiles = quantile_curves(rows, "gain", "rate_nats_per_step")
@@ -129,7 +129,7 @@ def test_cells_are_panels_of_their_own_and_never_mixed() -> None:
     assert [float(panel[0, 0]) for panel in field.panels.values()] == [-1, -1, -2, -2, -3, -3]
     assert (field.mixed, quantiles.mixed) == ((), ("steps",))
     by_activation = grid_of_values(rows, "gain", "activation", "rate_nats_per_step")
-    assert list(by_activation.panels) == ["elman", "gru", "lstm"]
+    assert list(by_activation.panels) == ["elman", "GRU", "LSTM"]
     by_cell = grid_of_values(rows, "gain", "cell", "rate_nats_per_step")
     assert list(by_cell.panels) == ["tanh", "sigmoid"]
     both = grid_of_values(rows, "activation", "cell", "rate_nats_per_step")
@@ -139,7 +139,7 @@ def test_cells_are_panels_of_their_own_and_never_mixed() -> None:
 def test_a_sweep_of_one_gated_cell_is_called_by_its_name() -> None:
     rows = rows_of(*({"cell": "gru", "gain": float(g), "steps": t} for g in (1, 2) for t in (5, 7)))
 
-    assert list(grid_of_values(rows, None, None, "horizon").panels) == ["gru"]
+    assert list(grid_of_values(rows, None, None, "horizon").panels) == ["GRU"]
 
 
 def test_a_fan_holds_quantiles_and_counts() -> None:

@@ -254,9 +254,12 @@ def saturation_rows(analysis: Analysis) -> Rows:
 
 
 def training_rows(analysis: Analysis) -> Rows:
-    """Return one row per update."""
-    columns, history = ("update", "error_per_step", "gradient_norm", "clipped"), analysis.training
+    """Return one row per update; ``horizon`` where it was measured, −1 where beyond the lags."""
+    columns, history = ("update", "error_per_step", "gradient_norm", "clipped"), analysis.history
     if history is None:
-        return columns, []
+        return (*columns, "horizon"), []
     updates = np.arange(1, history.updates + 1)
-    return columns, transposed((updates, *(getattr(history, name) for name in columns[1:])))
+    measured = {} if history.reach is None else dict(history.reach.tolist())
+    horizons = np.array([measured.get(each) for each in updates.tolist()], object)
+    curves = (getattr(history, name) for name in columns[1:])
+    return (*columns, "horizon"), transposed((updates, *curves, horizons))

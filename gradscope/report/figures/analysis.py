@@ -1,4 +1,4 @@
-"""The pictures of ``analyze`` and ``spectrum``, made for a slide (16 to 9)."""
+"""The pictures of an analysis: the hero, the page that it leads, all panels, one alone."""
 
 from textwrap import fill
 from typing import TYPE_CHECKING
@@ -6,22 +6,29 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gradscope.analysis.results import Analysis
-from gradscope.arrays import LN_10, FloatArray, quantiles
+from gradscope.arrays import FloatArray, quantiles
+from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.jacobians.lag_norms import LagNorms
 from gradscope.names import ColumnWidth
-from gradscope.report.figures import style
-from gradscope.report.figures.panels import PANELS
-from gradscope.report.figures.profile_panels import drawable, say
-from gradscope.report.figures.style import BLUE, INK, SLIDE, VERMILLION, Look
+from gradscope.report.figures import pages, style
+from gradscope.report.figures.panels import HERO, PANELS, REPORT, Band, View
+from gradscope.report.figures.profile_panels import (
+    causes_panel,
+    draw_band,
+    draw_curve,
+    hero_profile,
+    say,
+    strip,
+)
+from gradscope.report.figures.style import BLUE, GREY, Look
+from gradscope.report.figures.time_panels import training_panel
+from gradscope.report.provenance.recipe import command_line
 from gradscope.report.words.captions import lyapunov_sentence
 from gradscope.report.words.headline import answer, describe
-from gradscope.report.words.numbers import fraction
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-HALF_SLIDE = (8.0, 4.5)
-"""Inches."""
+    from matplotlib.gridspec import SubplotSpec
 
 NOTEBOOK = {"command": "notebook"}
 """Made by hand: no settings tell how, so ``rerun`` refuses it."""
@@ -30,105 +37,161 @@ NOTEBOOK = {"command": "notebook"}
 def profile_picture(
     norms: LagNorms, threshold: float, log_bound: FloatArray | None = None
 ) -> bytes:
-    """Return a lag profile as the bytes of a PNG, with a line at the ``threshold`` of σ_max below
-    which it has vanished, and ``log_bound`` (L,) in nats where there is one.
+    """Return a lag profile as the bytes of a PNG, in the corridor from the ``threshold`` of σ_max
+    below which it has vanished; with ``log_bound`` (L,) in nats where there is one.
     """
-    n_sequences = norms.log_norms.shape[1]
-    about = f"{norms.lags.size} lags, {n_sequences} sequences; dashed: {fraction(threshold)}"
-    figure = style.new_page("How much of the gradient arrives, by lag", about, HALF_SLIDE)
-    axes = figure.add_axes((0.11, 0.13, 0.85, 0.68))
+    about = f"{norms.lags.size} lags, {norms.log_norms.shape[1]} sequences; band: 5 % to 95 %"
+    figure = pages.new_page("Gradient that arrives, by lag", about)
+    axes = figure.add_subplot()
     style.dress(axes, style.LAG, style.SIGMA_MAX)
-    low, median, high = map(drawable, quantiles(norms.log_norms, (0.05, 0.5, 0.95)))
-    axes.plot(norms.lags, median, color=BLUE, linewidth=2.4, label="median")
-    style.draw_band(axes, norms.lags, low, high)
+    style.show_corridor(axes, threshold, Thresholds().exploding)
+    axes.set_xlim(0.0, float(norms.lags[-1]))
+    draw_band(axes, norms.lags, norms.log_norms, BLUE)
+    look: Look = {"color": BLUE, "linewidth": 2.2}
+    draw_curve(axes, norms.lags, quantiles(norms.log_norms, (0.5,))[0], "median", look, to=True)
     if log_bound is not None and np.isfinite(log_bound).all():
-        look: Look = {"color": VERMILLION, "linestyle": ":", "linewidth": 2.0}
-        axes.plot(norms.lags, log_bound / LN_10, label="bound", **look)
-    axes.axhline(float(np.log10(threshold)), color=INK, linestyle=(0, (6, 4)), linewidth=1.0)
-    style.legend(axes)
-    return style.picture_bytes(figure, ".png", {}, NOTEBOOK)
+        draw_curve(axes, norms.lags, log_bound, "bound", {"color": GREY, "linestyle": ":"})
+    return pages.picture_bytes(figure, ".png", {}, NOTEBOOK)
 
 
 WORDS_ACROSS = 36
 """Characters in a line of what a panel says where it has nothing to draw."""
 
-TOP_PANELS = ("profile", "causes")
-"""What stands in the first row of a report: whether and why."""
+HERO_SIZE, SMALL_ROW, SPECTRUM_HEIGHT = (7.2, 3.6), 2.1, 5.4
+"""Inches: the hero, what a row of small panels adds to its height, and a page of four panels."""
 
-ALONE_ONLY = ("saturation", "parameters")
-"""What a report leaves to its own page: slopes over time and profile are there in short."""
+CARD = (1200, 630)
+"""Dots: what web pages show of a link."""
 
-EXTRA_ROW = 3.5
-"""Inches that each further row of panels adds to the slide."""
+SMALL_PANELS = ("gradient", "slopes", "training")
+"""What a report of one page has below the hero, where the analysis has it."""
+
+WIDER = 1.35
+"""Width of the training, of which each half has a margin of its own, in that of other panels."""
+
+A4, ACROSS = (8.27, 11.69), 3
+"""Inches; panels side by side on it."""
 
 
-def analysis_picture(analysis: Analysis, suffix: str) -> bytes:
-    """Return the report of one analysis as the bytes of a ``.png``, ``.svg`` or ``.pdf``."""
-    return style.picture_bytes(analysis_figure(analysis), suffix, analysis.settings.as_dict())
+def analysis_picture(
+    analysis: Analysis,
+    suffix: str,
+    panel: str = "",
+    view: View = REPORT,
+    command: str = "analyze",
+) -> bytes:
+    """Return one ``panel`` of an analysis, or else what a ``view`` shows of it, by default the page
+    that a ``command`` draws, as the bytes of a ``.png``, ``.svg`` or ``.pdf``.
+    """
+    made_by = {"command": command}
+    if panel:
+        made_by |= {"panel": panel, "width": str(view.width)}
+        hero = panel == HERO
+        figure = hero_figure(analysis) if hero else panel_figure(analysis, panel, view.width)
+    elif view.sheet:
+        figure, made_by["sheet"] = sheet_figure(analysis), "all"
+    elif view.card:
+        figure, made_by["card"] = card_figure(analysis), "web"
+    else:
+        pages_of = {"train": training_figure, "spectrum": spectrum_figure}
+        figure = pages_of.get(command, analysis_figure)(analysis)
+    return pages.picture_bytes(figure, suffix, analysis.settings.as_dict(), made_by)
 
 
 def analysis_figure(analysis: Analysis) -> "Figure":
-    """Return the report of one analysis: whether and why, then every panel that it has."""
-    others = (name for name in PANELS if name not in (*TOP_PANELS, *ALONE_ONLY))
-    below = [name for name in others if PANELS[name].shown(analysis)]
-    rows = [below[place : place + 3] for place in range(0, len(below), 3)]
-    height = SLIDE[1] + EXTRA_ROW * (len(rows) - 1)
-    figure = style.new_page(
-        answer(analysis), describe(analysis.settings, analysis), (SLIDE[0], height)
-    )
-    margins: Look = {"top": 1.0 - 1.575 / height, "bottom": 0.64 / height}
-    margins |= {"left": 0.065, "right": 0.945, "hspace": 0.58, "wspace": 1.35}
-    grid = figure.add_gridspec(1 + len(rows), 6, **margins)
-    for name, columns in zip(TOP_PANELS, (slice(0, 4), slice(4, 6)), strict=True):
-        PANELS[name].draw(figure.add_subplot(grid[0, columns]), analysis)
-    for row, names in enumerate(rows, 1):
-        width = 6 // len(names)
-        for place, name in enumerate(names):
-            columns = slice(width * place, width * (place + 1))
-            PANELS[name].draw(figure.add_subplot(grid[row, columns]), analysis)
+    """Return the report of one page: the hero, and below it at most three small panels."""
+    names = [name for name in SMALL_PANELS if PANELS[name].shown(analysis)]
+    figure = _page(analysis, (HERO_SIZE[0], HERO_SIZE[1] + SMALL_ROW))
+    heights = {"height_ratios": (HERO_SIZE[1] - 0.6, SMALL_ROW)}
+    grid = figure.add_gridspec(2, 1, **heights)
+    _draw_hero(figure, grid[0], analysis)
+    widths = [WIDER if name == "training" else 1.0 for name in names]
+    row = grid[1].subgridspec(1, len(names), width_ratios=widths)
+    for place, name in enumerate(names):
+        PANELS[name].draw(figure.add_subplot(row[place]), analysis)
     return figure
 
 
-def spectrum_picture(analysis: Analysis, suffix: str) -> bytes:
-    """Return the picture of ``spectrum``: exponents, singular values, eigenvalues, theory."""
-    figure = style.new_page(
+def hero_figure(analysis: Analysis) -> "Figure":
+    """Return the answer in one picture: the network over time, how much arrives, and why."""
+    figure = _page(analysis, HERO_SIZE)
+    _draw_hero(figure, figure.add_gridspec(1, 1)[0], analysis)
+    return figure
+
+
+def card_figure(analysis: Analysis) -> "Figure":
+    """Return the hero as large as web pages show a link, the command at its foot."""
+    figure = _page(analysis, (HERO_SIZE[0], HERO_SIZE[0] * CARD[1] / CARD[0]), foot=True)
+    figure.set_dpi(CARD[0] / HERO_SIZE[0])
+    _draw_hero(figure, figure.add_gridspec(1, 1)[0], analysis)
+    return figure
+
+
+def training_figure(analysis: Analysis) -> "Figure":
+    """Return how the error went in training, over the reach."""
+    figure = _page(analysis, HERO_SIZE)
+    training_panel(figure.add_subplot(), analysis)
+    return figure
+
+
+def sheet_figure(analysis: Analysis) -> "Figure":
+    """Return every panel that an analysis has on a page of A4: whether, why, and in depth."""
+    figure = _page(analysis, A4)
+    shown = [each for each in PANELS.values() if each.shown(analysis)]
+    bands = {band: found for band in Band if (found := [e for e in shown if e.band is band])}
+    places = {band: np.cumsum([0, *(e.across for e in found)]) for band, found in bands.items()}
+    rows = [-(-int(ends[-1]) // ACROSS) for ends in places.values()]
+    grid = figure.add_gridspec(len(rows), 1, height_ratios=rows)
+    for number, (band, panels) in enumerate(bands.items()):
+        part = figure.add_subfigure(grid[number])
+        part.suptitle(str(band), x=0.01, ha="left", size=style.TITLE_SIZE, color=GREY)
+        cells = part.add_gridspec(rows[number], ACROSS)
+        for panel, start in zip(panels, places[band].tolist(), strict=False):
+            row, column = divmod(start, ACROSS)
+            place = cells[row, column : column + panel.across]
+            panel.draw(part.add_subplot(place), analysis)
+    return figure
+
+
+def _page(analysis: Analysis, size: tuple[float, float], *, foot: bool = False) -> "Figure":
+    words = answer(analysis), describe(analysis.settings, analysis)
+    return pages.new_page(*words, size, command_line(analysis.settings) if foot else "")
+
+
+def _draw_hero(figure: "Figure", place: "SubplotSpec", analysis: Analysis) -> None:
+    grid = place.subgridspec(2, 2, height_ratios=(1, 4.2), width_ratios=(2.2, 1))
+    profile, why = figure.add_subplot(grid[1, 0]), figure.add_subplot(grid[:, 1])
+    hero_profile(profile, analysis)
+    strip(figure.add_subplot(grid[0, 0], sharex=profile), analysis)
+    causes_panel(why, analysis)
+    style.set_title(why, "Why")
+    style.set_title(profile, f"Gradient that arrives, {style.SIGMA_MAX}")
+    profile.set_ylabel("")
+
+
+def spectrum_figure(analysis: Analysis) -> "Figure":
+    """Return exponents, singular values, eigenvalues and theory."""
+    figure = pages.new_page(
         f"Largest Lyapunov exponent: {lyapunov_sentence(analysis)}",
         describe(analysis.settings, analysis),
+        (HERO_SIZE[0], SPECTRUM_HEIGHT),
     )
-    margins: Look = {"left": 0.065, "right": 0.965, "top": 0.79, "bottom": 0.085}
-    grid = figure.add_gridspec(2, 2, hspace=0.58, wspace=0.46, **margins)
+    grid = figure.add_gridspec(2, 2)
     named = ("lyapunov", "singular", "eigenvalues", "theory")
     for place, name in enumerate(name for name in named if PANELS[name].shown(analysis)):
         PANELS[name].draw(figure.add_subplot(grid[divmod(place, 2)]), analysis)
-    return style.picture_bytes(figure, suffix, analysis.settings.as_dict(), {"command": "spectrum"})
-
-
-def panel_picture(
-    analysis: Analysis, name: str, suffix: str, width: ColumnWidth = ColumnWidth.DOUBLE
-) -> bytes:
-    """Return one panel alone, for a column of a paper whose caption is its title.
-
-    ``name`` as in ``panels.PANELS``. Where the analysis has nothing that it could show, it says so.
-    """
-    made_by = {"command": "analyze", "panel": name, "width": str(width)}
-    figure = panel_figure(analysis, name, width)
-    return style.picture_bytes(figure, suffix, analysis.settings.as_dict(), made_by)
+    return figure
 
 
 def panel_figure(analysis: Analysis, name: str, width: ColumnWidth) -> "Figure":
-    """Return one panel alone; see ``panel_picture``."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    size, dots, panel = style.PANEL_SIZES[width], style.PANEL_DOTS_PER_INCH, PANELS[name]
-    figure = Figure(size, dots, facecolor="white", layout="tight")
-    FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
+    """Return one panel alone, for a column of a paper whose caption is its title; it says so where
+    the analysis has nothing that it could show.
+    """
+    figure, axes = pages.new_panel(width)
+    panel = PANELS[name]
     if panel.shown(analysis):
         panel.draw(axes, analysis)
     else:
         say(axes, fill(panel.reading(analysis), WORDS_ACROSS))
-    axes.set_title("", loc="left")  # The caption is its title.
-    for line in axes.lines:  # Lines are no thicker than the text is small.
-        line.set_linewidth(line.get_linewidth() * style.text_scale(axes))
+    axes.set_title("", loc="left")
     return figure

@@ -1,50 +1,47 @@
-"""The picture of ``compare``: networks side by side, by lag and by length, or by file.
+"""The picture of ``compare``: how far back each network reaches, and how far it must.
 
-One legend names all networks. Of several seeds the median is drawn, and each thin or as a dot.
+One row for each network and length, or for each file: a bar to the median horizon, a dot for each
+seed, a tick at the lag that is needed, and the numbers beside them.
 """
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradscope.analysis.results import Analysis, Comparison, Stage
-from gradscope.arrays import FloatArray, quantiles
-from gradscope.model.activations import ACTIVATIONS
+from gradscope.analysis.results import Analysis, Comparison
+from gradscope.names import Regime
 from gradscope.report.documents.rows import file_of, median_reach, middle
-from gradscope.report.figures import style
-from gradscope.report.figures.profile_panels import drawable, say
-from gradscope.report.figures.style import GREY, INK, SLIDE, Look
-from gradscope.report.figures.sweep_axes import fits, gap_for, inches_along, line_style
+from gradscope.report.figures import pages, style
+from gradscope.report.figures.profile_panels import strip
+from gradscope.report.figures.style import FAINT, GREY, INK, VERMILLION, Look
 from gradscope.report.words.cells import short_name
-from gradscope.report.words.headline import comparison_headline, seeds_of
-from gradscope.report.words.numbers import fraction
+from gradscope.report.words.headline import REGIME_LOOKS, comparison_headline, horizon, seeds_of
+from gradscope.report.words.numbers import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-PANELS_TOP = 1.575
-"""Inches from the page's upper edge to the panels, below one row of the legend."""
+MAX_NAME = 24
+"""Last letters of a file's name that stand beside its row."""
 
-MAX_NAME = 11
-"""Last letters of a file's name in the legend, which numbers the files."""
+MAX_ROWS = 100
+"""Rows that are drawn."""
 
-LENGTHS_ACROSS = 9
-"""Names of lengths that fit side by side above a panel."""
+ROW, HEAD, STRIP, APART = 0.17, 1.25, 0.55, 0.5
+"""Inches: from row to row, above and below all of them, of the strip; rows between networks."""
 
-UPPER_EDGE, HEADROOM = 0.95, 1.12
-"""Where on the height of a panel what is infinite stands, and what that height grows by for it."""
+BAR, TICK = 0.62, 0.42
+"""Height of a bar, and of a tick to both sides of its row, in rows."""
 
+COLUMNS = {"reach": 60.0, "needed": 102.0, "error": 142.0}
+"""Points from the axes to the right end of each column of numbers."""
 
-class _Network(NamedTuple):
-    """A network, where its lengths (or its file) stand across, and analyses at each, by seed."""
-
-    name: str
-    look: Look
-    places: FloatArray
-    groups: list[tuple[Analysis, ...]]
+Group = tuple[Analysis, ...]
+"""The seeds of one network at one length."""
 
 
 def comparison_picture(comparison: Comparison, suffix: str) -> bytes:
@@ -57,166 +54,118 @@ def comparison_picture(comparison: Comparison, suffix: str) -> bytes:
         made_by["seeds"] = len({each.seed for each in every})
     else:
         made_by["files"] = [file_of(each) for each in comparison.analyses]
-    return style.picture_bytes(comparison_figure(comparison), suffix, every[0].as_dict(), made_by)
+    return pages.picture_bytes(comparison_figure(comparison), suffix, every[0].as_dict(), made_by)
 
 
 def comparison_figure(comparison: Comparison) -> "Figure":
-    """Return profiles by lag, horizon and error by length or by file."""
-    first, networks = comparison.analyses[0], _networks(comparison)
-    lengths = ", ".join(dict.fromkeys(str(a.settings.steps) for a in comparison.analyses))
-    subtitle = (
-        f"{first.settings.hidden} hidden units, {first.settings.init} init; lengths {lengths}; "
-        f"{first.settings.updates} updates; {seeds_of(comparison)}"
-    )
-    if file_of(first) is not None:
-        subtitle = first.task_info.description
-    elif max(map(len, comparison.groups)) > 1:
-        subtitle += " (thin lines and dots), lines: median"
-    figure = style.new_page(comparison_headline(comparison), subtitle)
-    top = PANELS_TOP + style.height_of_rows(len(networks) + 1)
-    margins: Look = {"left": 0.065, "right": 0.97, "top": 1.0 - top / SLIDE[1], "bottom": 0.085}
-    grid = figure.add_gridspec(2, 5, hspace=0.58, wspace=0.9, **margins)
-    profiles = figure.add_subplot(grid[:, :3])
-    _profiles_panel(profiles, comparison, networks)
-    for row, draw in enumerate((_horizons_panel, _errors_panel)):
-        draw(figure.add_subplot(grid[row, 3:]), comparison, networks)
-    style.page_legend(figure, *profiles.get_legend_handles_labels())
+    """Return how far each network reaches at each length, or each file."""
+    rows = _rows(comparison)
+    names = [short_name(group[0].settings) for group in rows]
+    # Rows of one network stand together.
+    news = np.array([name not in names[:place] for place, name in enumerate(names)])
+    places = np.arange(len(rows)) + APART * (np.cumsum(news) - 1) * (not news.all())
+    heights = STRIP, ROW * (float(places[-1]) + 1.0)
+    size = pages.PAGE[0], HEAD + sum(heights)
+    figure = pages.new_page(comparison_headline(comparison), _about(comparison, rows), size)
+    grid = figure.add_gridspec(2, 1, height_ratios=heights)
+    axes = figure.add_subplot(grid[1])
+    style.dress(axes, style.LAG, "")
+    axes.set_xlim(0.0, 1.01 * max(each.last.verdict.max_lag for group in rows for each in group))
+    axes.locator_params(axis="x", integer=True)
+    # What reaches furthest over the longest sequences and does not explode, its first seed.
+    sound = [group for group in rows if _regime(group) is not Regime.EXPLODING] or rows
+    best = max(sound, key=lambda g: (g[0].settings.steps, median_reach([e.last for e in g])))
+    above = figure.add_subplot(grid[0], sharex=axes)
+    strip(above, best[0])
+    _write_name(above, 0.0, short_name(best[0].settings), f"T = {best[0].settings.steps}")
+    several = len({group[0].settings.steps for group in rows}) > 1
+    for place, group, name, new in zip(places.tolist(), rows, names, news, strict=True):
+        _draw_row(axes, place, group)
+        _write_numbers(axes, place, group)
+        length = f"T = {group[0].settings.steps}" if several else ""
+        _write_name(axes, place, name if new else "", length)
+    for word, right in COLUMNS.items():
+        top: Look = {"xycoords": "axes fraction", "ha": "right", "color": GREY}
+        style.write(axes, word, (1.0, 1.0), (right, 3), **top)
+    axes.set_ylim(places[-1] + 0.5, -0.5)
+    axes.set_yticks([])
+    axes.spines["left"].set_visible(False)
     return figure
 
 
-def _networks(comparison: Comparison) -> list[_Network]:
-    """Return the networks, each from the shortest to the longest sequence."""
-    by_name: dict[str, list[tuple[Analysis, ...]]] = {}
-    for group in comparison.groups:
-        by_name.setdefault(short_name(group[0].settings), []).append(group)
-    styles, networks = [each.line_style for each in ACTIVATIONS.values()], []
-    for number, (name, groups) in enumerate(by_name.items()):
-        groups.sort(key=lambda group: group[0].settings.steps)
-        shown, line, places = name, line_style(name), [group[0].settings.steps for group in groups]
-        if file_of(groups[0][0]) is not None:
-            line, places = styles[number % len(styles)], [number + 1]
-            shown = style.plain_text(f"{number + 1}: {Path(name).name[-MAX_NAME:]}")
-        networks.append(_Network(shown, line._asdict(), np.array(places, np.float64), groups))
-    return networks
+def _rows(comparison: Comparison) -> list[Group]:
+    """Return the groups by network, each from the shortest to the longest sequence."""
+    names = list(dict.fromkeys(short_name(each.settings) for each in comparison.analyses))
+    order = lambda g: (names.index(short_name(g[0].settings)), g[0].settings.steps)  # noqa: E731
+    return sorted(comparison.groups, key=order)[:MAX_ROWS]
 
 
-def _profiles_panel(axes: "Axes", comparison: Comparison, networks: list[_Network]) -> None:
-    each = "length" if file_of(comparison.analyses[0]) is None else "file"
-    title = f"How much of the gradient arrives, by lag; one curve per {each}"
-    style.dress(axes, style.LAG, f"{style.SIGMA_MAX}, median", title)
-    for name, look, _, groups in networks:
-        for group in groups:
-            profiles = [each.last.profile for each in group]
-            lags = min((each.lags for each in profiles), key=len)
-            norms = np.stack([each.median[: lags.size] for each in profiles], axis=1)
-            if len(group) > 1:
-                thin: Look = {"color": look["color"], "linewidth": 0.6, "alpha": 0.4}
-                axes.plot(lags, drawable(norms), **thin)
-            thick: Look = {**look, "linewidth": 2, "markersize": 7}
-            label = name if group is groups[-1] else None
-            median = drawable(quantiles(norms, (0.5,))[0])
-            axes.plot(lags, median, markevery=[-1], label=label, **thick)
-    if all(np.isneginf(analysis.last.profile.median).all() for analysis in comparison.analyses):
-        say(axes, "Every product is exactly zero.")
-        return
-    vanishing = comparison.analyses[0].settings.vanishing
-    dashed: Look = {"color": INK, "linestyle": (0, (6, 4)), "linewidth": 1.0}
-    label = f"vanished: below {fraction(vanishing)}"
-    axes.axhline(float(np.log10(vanishing)), label=label, **dashed)
-    _name_ends(axes, comparison)
+def _about(comparison: Comparison, rows: Sequence[Group]) -> str:
+    """Return how the rows are read, and what all share."""
+    first, many = comparison.analyses[0], max(map(len, rows)) > 1
+    settings, left_out = first.settings, len(comparison.groups) - len(rows)
+    beyond = any(each.last.verdict.horizon is None for group in rows for each in group)
+    read = "bar: median reach, dots: seeds" if many else "bar: reach"
+    read += ", hollow: beyond the lags measured" * beyond
+    read += ", grey: before training" * (len(first.stages) > 1)
+    shared = f"{settings.hidden} hidden units, {settings.init} init; {settings.updates} updates"
+    shared += f"; {seeds_of(comparison)}"
+    shared = shared if file_of(first) is None else first.task_info.description
+    return f"{read}; {shared}" + (f"; {left_out} more rows are not drawn" if left_out else "")
 
 
-def _name_ends(axes: "Axes", comparison: Comparison) -> None:
-    """Name the lengths above the ends of their curves, the longest first, where they fit."""
-    profiles = [analysis.last.profile for analysis in comparison.analyses]
-    ends = {int(each.lags[-1]) for each in profiles if np.isfinite(each.median[-1])}
-    reached = sorted(ends & {each.settings.steps for each in comparison.analyses}, reverse=True)
-    low, high = axes.get_xlim()
-    for length in (reached[each] for each in fits(reached, (high - low) / LENGTHS_ACROSS)):
-        look: Look = {"xycoords": ("data", "axes fraction"), "ha": "center", "color": GREY}
-        style.write(axes, f"T = {length}", (length, 1.0), (0, 4), **look)
+def _draw_row(axes: "Axes", place: float, group: Group) -> None:
+    """Draw what was measured, the bar and its seeds, what is needed, what was before training."""
+    verdicts = [each.last.verdict for each in group]
+    color = REGIME_LOOKS[_regime(group)].color
+    lags, needed = max(each.max_lag for each in verdicts), verdicts[0].required_lag
+    reach = min(median_reach([each.last for each in group]), float(lags))
+    axes.plot((0, lags), (place, place), color=FAINT, linewidth=0.8, zorder=0.5)
+    if needed is not None:
+        if reach < needed:
+            missing: Look = {"color": VERMILLION, "alpha": 0.12, "linewidth": 0.0}
+            axes.barh(place, needed - reach, BAR, left=reach, **missing)
+        axes.vlines(needed, place - TICK, place + TICK, color=INK, linewidth=1.6, zorder=4)
+    axes.barh(place, reach, BAR, color=color, alpha=0.35, linewidth=0.0)
+    if len(group[0].stages) > 1:
+        before = min(median_reach([each.stages[0] for each in group]), float(lags))
+        axes.vlines(before, place - TICK, place + TICK, color=style.PALE, linewidth=1.6)
+    if len(group) > 1:
+        axes.vlines(reach, place - TICK, place + TICK, color=color, linewidth=2.6, zorder=3)
+    spread = np.linspace(-0.24, 0.24, len(verdicts)) if len(verdicts) > 1 else (0.0,)
+    for each, aside in zip(verdicts, spread, strict=True):
+        shade = REGIME_LOOKS[each.regime].color
+        face = "white" if each.horizon is None else shade
+        look: Look = {"color": shade, "markersize": 3.2, "markeredgewidth": 0.9, "zorder": 5}
+        dot = each.horizon or each.max_lag
+        axes.plot(dot, place + aside, "o", markerfacecolor=face, clip_on=False, **look)
 
 
-def _horizons_panel(axes: "Axes", comparison: Comparison, networks: list[_Network]) -> None:
-    style.dress(axes, "", "lag (steps)", "Memory horizon (hollow: beyond the lags)")
-    for name, look, places, groups in networks:
-        afters = [[each.last for each in group] for group in groups]
-        if len(groups[0][0].stages) > 1:
-            dotted: Look = {"color": look["color"], "linestyle": (0, (1, 2)), "linewidth": 1.4}
-            label = "before training" if name == networks[0].name else None
-            befores = [_reached([each.stages[0] for each in group]) for group in groups]
-            axes.plot(places, befores, label=label, **dotted)
-        reached = np.array([_reached(each) for each in afters])
-        beyond = np.isinf([median_reach(each) for each in afters])
-        axes.plot(places, reached, linewidth=2, **look)
-        hollow: Look = {**look, "linestyle": "none", "markerfacecolor": "white", "markersize": 8}
-        axes.plot(places[beyond], reached[beyond], **hollow)
-        _dots(axes, look, places, [[_reached([stage]) for stage in each] for each in afters])
-    first = networks[0].groups
-    needed = [(group[0].settings.steps, group[0].last.verdict.required_lag) for group in first]
-    if file_of(comparison.analyses[0]) is None and all(lag is not None for _, lag in needed):
-        alone = "_" if len(needed) == 1 else None
-        grey: Look = {"color": GREY, "linestyle": ":", "linewidth": 2, "marker": alone}
-        axes.plot(*zip(*needed, strict=True), label="needed", **grey)
-    axes.set_yscale("log")
-    style.set_round_ticks(axes.yaxis, axes.get_ylim())
-    _tick_places(axes, comparison, networks)
-    style.legend(axes)
+def _regime(group: Group) -> Regime:
+    """Return what most seeds do; where as many do something else, that they disagree."""
+    found = [each.last.verdict.regime for each in group]
+    most = max(set(found), key=found.count)
+    return most if 2 * found.count(most) > len(found) else Regime.MIXED
 
 
-def _reached(stages: Sequence[Stage]) -> float:
-    """Return the median horizon, of one beyond the lags measured the last of them."""
-    return min(median_reach(stages), float(stages[0].verdict.max_lag))
+def _write_name(axes: "Axes", place: float, name: str, length: str) -> None:
+    side: Look = {"xycoords": ("axes fraction", "data"), "va": "center", "ha": "right"}
+    name = style.plain_text(Path(name).name[-MAX_NAME:])
+    style.write(axes, length, (0.0, place), (-6, 0), color=GREY, **side)
+    style.write(axes, name, (0.0, place), (-56 if length else -6, 0), weight="bold", **side)
 
 
-def _dots(axes: "Axes", look: Look, places: FloatArray, values: list[list[float]]) -> None:
-    """Draw the value of each seed, where there are several."""
-    for place, each in zip(places, values, strict=True):
-        if len(each) > 1:
-            dots: Look = {"color": look["color"], "s": 12, "alpha": 0.5, "linewidths": 0}
-            axes.scatter([place] * len(each), each, **dots)
-
-
-def _errors_panel(axes: "Axes", comparison: Comparison, networks: list[_Network]) -> None:
-    """Draw each error in units of its baseline's; what is infinite hollow at the upper edge."""
-    style.dress(axes, "", "error / baseline", "Error against the baseline")
-    overflows = np.isinf([each.relative_error or 0.0 for each in comparison.analyses])
-    if overflows.all():
-        say(axes, "The error is infinite:\nthe state overflows.")
-        return
-    if all(each.relative_error is None for each in comparison.analyses):
-        say(axes, "There are no targets,\nso no error.")
-        return
-    axes.axhline(1.0, color=GREY, linestyle=":", linewidth=2, label="nothing learned")
-    for _, look, places, groups in networks:
-        every = [
-            [np.nan if each.relative_error is None else each.relative_error for each in group]
-            for group in groups
-        ]
-        ratios = np.array([middle(each) for each in every])
-        infinite = np.isinf(ratios)
-        axes.plot(places, np.where(infinite, np.nan, ratios), linewidth=2, **look)
-        _dots(axes, look, places, [[e for e in each if np.isfinite(e)] for each in every])
-        if infinite.any():
-            edge = np.full(infinite.sum(), UPPER_EDGE)
-            hollow: Look = {**look, "linestyle": "none", "fillstyle": "none"}
-            hollow |= {"transform": axes.get_xaxis_transform(), "label": "hollow: infinite"}
-            axes.plot(places[infinite], edge, **hollow)
-    style.legend(axes)
-    axes.set_ylim(0.0, axes.get_ylim()[1] * (HEADROOM if overflows.any() else 1.0))
-    _tick_places(axes, comparison, networks)
-
-
-def _tick_places(axes: "Axes", comparison: Comparison, networks: list[_Network]) -> None:
-    """Name the lengths that were run, where they fit, the longest first; or number the files."""
-    places = sorted({each for it in networks for each in it.places.tolist()}, reverse=True)
-    if file_of(comparison.analyses[0]) is None:
-        axes.set_xlabel("sequence length T")
-        axes.set_xscale("log")
-    else:
-        axes.set_xlabel("file, in the order of the legend")
-        axes.set_xlim(0.5, max(places) + 0.5)
-    labels = [f"{each:.0f}" for each in places]
-    kept = fits(inches_along(axes.xaxis, places), gap_for(axes.xaxis, labels))
-    axes.set_xticks([places[each] for each in kept], [labels[each] for each in kept])
-    axes.minorticks_off()
+def _write_numbers(axes: "Axes", place: float, group: Group) -> None:
+    """Write under ``COLUMNS`` the median reach, what is needed, the error in parts of the
+    baseline's.
+    """
+    regime, needed = _regime(group), group[0].last.verdict.required_lag
+    look = REGIME_LOOKS[regime]
+    reach = look.word if regime is Regime.EXPLODING else horizon(*(each.last for each in group))
+    errors = [math.nan if e.relative_error is None else e.relative_error for e in group]
+    error = "–" if np.isnan(errors).any() else number(middle(errors), 2)
+    numbers = f"{look.symbol} {reach}", "–" if needed is None else str(needed), error
+    for text, right in zip(numbers, COLUMNS.values(), strict=True):
+        side: Look = {"xycoords": ("axes fraction", "data"), "va": "center", "ha": "right"}
+        side |= {"weight": "bold", "color": look.color} if text is numbers[0] else {}
+        style.write(axes, text, (1.0, place), (right, 0), **side)

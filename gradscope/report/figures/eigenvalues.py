@@ -9,8 +9,8 @@ import numpy as np
 
 from gradscope.analysis.inspect import Inspection, WeightSpectrum
 from gradscope.names import CellName
-from gradscope.report.figures import style
-from gradscope.report.figures.style import BLUE, GREY, INK, SLIDE, VERMILLION, Look
+from gradscope.report.figures import pages, style
+from gradscope.report.figures.style import BLUE, GREY, INK, VERMILLION
 from gradscope.report.terminal.inspection import describe, headline
 from gradscope.report.words.numbers import number
 from gradscope.weights.layers.recurrent_layer import RecurrentLayer
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MAX_ROWS = 6
 """Layers that fit on a page that is still read."""
 
-PANEL, HEAD = 3.9, 1.6
+PANEL, HEAD = 2.4, 0.7
 """Inches: the height of a row of panels, the space above them."""
 
 MAX_POINT, MIN_POINT = 26.0, 5.0
@@ -41,13 +41,11 @@ def eigenvalue_picture(inspection: Inspection, suffix: str) -> bytes:
     height = HEAD + (PANEL if gated or len(shown) > 1 else 1.5 * PANEL) * len(shown)
     missing = len(inspection.layers) - len(shown)
     title = headline(inspection) + (f", the first {len(shown)} drawn" if missing else "")
-    figure = style.new_page(title, describe(inspection), (SLIDE[0], height))
+    figure = pages.new_page(title, describe(inspection), (pages.PAGE[0], height))
     columns = max(*(len(each.spectra) for each in shown), 2)
     spectra = [spectrum for each in shown for spectrum in each.spectra.values()]
     reach = MARGIN * max(1.0, *(spectrum.sigma_max for spectrum in spectra))
-    margins: Look = {"top": 1.0 - HEAD / height, "bottom": 0.62 / height}
-    margins |= {"left": 0.06, "right": 0.985, "hspace": 0.62, "wspace": 0.32}
-    grid = figure.add_gridspec(len(shown), columns, **margins)
+    grid = figure.add_gridspec(len(shown), columns)
     for row, each in enumerate(shown):
         for column, (gate, spectrum) in enumerate(each.spectra.items()):
             panel = figure.add_subplot(grid[row, column])
@@ -56,7 +54,7 @@ def eigenvalue_picture(inspection: Inspection, suffix: str) -> bytes:
             _ranks(figure.add_subplot(grid[row, 1]), spectrum)
     file, names = str(inspection.found.file.path), list(inspection.mapping)
     made_by = {"command": "inspect", "file": file, "map": names}
-    return style.picture_bytes(figure, suffix, {}, made_by)
+    return pages.picture_bytes(figure, suffix, {}, made_by)
 
 
 def _title(layer: RecurrentLayer, gate: str) -> str:

@@ -4,19 +4,29 @@ To add a panel, write ``NAME_panel``, ``NAME_caption``, ``NAME_rows`` and add it
 imported when a panel of theirs is used, so that help pages need no NumPy.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any
 
 from gradscope.errors import SettingError
-from gradscope.names import CellName
+from gradscope.names import CellName, ColumnWidth, Theme
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from gradscope.analysis.results import Analysis
     from gradscope.report.documents.rows import Rows
+
+
+class Band(StrEnum):
+    """What a panel is about: the parts of a sheet."""
+
+    WHETHER = "Whether"
+    WHY = "Why"
+    DEPTH = "In depth"
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -26,17 +36,19 @@ class Panel:
     ``words`` is its title, ``gated_words`` that for a gated cell, where it differs. ``needs`` is a
     setting that measures what it shows, "" for what every analysis has; ``present`` says whether an
     analysis has it all the same, ``why_empty`` what to do where it has not. ``drawn_in`` is the
-    module in ``figures`` that draws it, ``term`` the glossary's entry on it where that has another
-    name.
+    module in ``figures`` that draws it, ``band`` the part of a sheet and ``across``
+    how many columns it has there, ``term`` the glossary's entry on it where that has another name.
     """
 
     name: str
     words: str
     drawn_in: str
+    band: Band = Band.DEPTH
     needs: str = ""
     why_empty: str = ""
     present: "Callable[[Analysis], bool]" = lambda _analysis: True
     gated_words: str = ""
+    across: int = 1
     term: str = ""
 
     def title(self, analysis: "Analysis") -> str:
@@ -75,35 +87,89 @@ class Panel:
         return (getattr(analysis.details, self.needs),) if self.needs else ()
 
 
-def checked_panel(name: str | None) -> str | None:
-    """Return the name of a panel, None for none; SettingError if there is no such panel."""
-    if name is None or name in PANELS:
-        return name
-    raise SettingError(f"--panel is {name!r}; choose one of {', '.join(PANELS)}")
+HERO = "hero"
+"""What ``--panel`` calls the picture that leads a report."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What is drawn of an analysis, and in which form: these ``panels`` alone, as wide as ``width``
+    says; or a ``sheet`` of all, or a ``card`` for a web page; in a ``theme``, with so many ``dpi``.
+    """
+
+    panels: tuple[str, ...] = ()
+    width: ColumnWidth = ColumnWidth.DOUBLE
+    sheet: bool = False
+    card: bool = False
+    theme: Theme = Theme.PAPER
+    dpi: int | None = None
+
+    @property
+    def chosen(self) -> str:
+        """What asks for anything but the report; empty for that."""
+        if self.panels:
+            return f"--panel is {self.panels[0]}"
+        return "--sheet is given" if self.sheet else "--card is given" if self.card else ""
+
+    @property
+    def needs(self) -> dict[str, Any]:
+        """The settings that measure what the panels show."""
+        asked = (PANELS[name].needs for name in self.panels if name != HERO)
+        return dict.fromkeys(filter(None, asked), True)
+
+    def require(self, analysis: "Analysis") -> None:
+        """Raise SettingError if an analysis has nothing that one of the panels could show."""
+        for name in self.panels:
+            if name != HERO and not PANELS[name].shown(analysis):
+                raise SettingError(f"--panel is {name}, but {PANELS[name].why_empty}")
+
+    def files(self, paths: Sequence[Path] | None) -> list[tuple[str, Path]]:
+        """Return the panel ("" for a page) of each file; several panels lend theirs their names."""
+        names = self.panels or ("",)
+        several = len(names) > 1
+        return [
+            (name, path.with_stem(f"{path.stem}-{name}") if several else path)
+            for name in names
+            for path in paths or ()
+        ]
+
+
+REPORT = View()
+
+
+def checked_panels(names: Sequence[str] | None) -> list[str]:
+    """Return names of panels, each once; SettingError if one is of no panel."""
+    for name in names or ():
+        if name not in (HERO, *PANELS):
+            raise SettingError(f"--panel is {name!r}; choose one of {HERO}, {', '.join(PANELS)}")
+    return list(dict.fromkeys(names or ()))
 
 
 ROWS = (
-    Panel("profile", "How much of the gradient arrives, by lag", "profile_panels"),
-    Panel("parameters", "How much the parameters of one step change the last state, by lag",
-          "profile_panels", term="parameter profile"),
-    Panel("causes", "Why: causes of the growth rate", "profile_panels"),
-    Panel("gradient", "Gradient norm by time step", "time_panels",
+    Panel("profile", "Gradient that arrives, by lag", "profile_panels", Band.WHETHER, across=2),
+    Panel("parameters", "Effect of the parameters, by lag",
+          "profile_panels", Band.WHETHER, term="parameter profile"),
+    Panel("causes", "Why: causes of the growth rate", "profile_panels", Band.WHY),
+    Panel("gradient", "Gradient norm by time step", "time_panels", Band.WHETHER,
           why_empty="there are no targets; give --readout NAME and --targets FILE",
           present=lambda analysis: analysis.last.gradient is not None),
-    Panel("slopes", "Saturation: slopes over time", "time_panels"),
-    Panel("saturation", "Saturation: all slopes over time", "time_panels"),
-    Panel("training", "Training", "time_panels", why_empty="nothing was trained; give --updates N",
-          present=lambda analysis: analysis.training is not None, term="loss"),
-    Panel("map", "Every state against every earlier one", "spectra_panels", needs="map"),
-    Panel("singular", "Singular values, a curve per lag", "spectra_panels", needs="spectrum"),
+    Panel("slopes", "Saturation: slopes over time", "time_panels", Band.WHY),
+    Panel("saturation", "All slopes over time", "time_panels", Band.WHY),
+    Panel("training", "Training", "time_panels", Band.WHETHER, term="loss",
+          why_empty="nothing was trained; give --updates N",
+          present=lambda analysis: analysis.history is not None),
+    Panel("map", "Every state against earlier ones", "spectra_panels", Band.WHETHER, needs="map"),
+    Panel("singular", "Singular values, a curve per lag", "spectra_panels",
+          needs="spectrum"),
     Panel("shares", "The gradient by lag", "spectra_panels", needs="shares"),
     Panel("memory", "Past inputs that can be read out",
           "spectra_panels", needs="memory", term="memory function"),
-    Panel("sensitivity", "The price of memory: sensitivity to θ", "spectra_panels", needs="memory"),
+    Panel("sensitivity", "Sensitivity to θ, the price of memory", "spectra_panels",
+          needs="memory"),
     Panel("lyapunov", "Lyapunov exponents", "spectra_panels", needs="spectrum"),
-    Panel("eigenvalues", "Eigenvalues of W and of J_t", "spectra_panels", needs="spectrum",
-          gated_words="Eigenvalues of J_t"),
-    Panel("theory", "Theory beside measurement", "spectra_panels", needs="spectrum",
+    Panel("eigenvalues", "Eigenvalues of W and of J_t", "spectra_panels", Band.WHY,
+          needs="spectrum", gated_words="Eigenvalues of J_t"),
+    Panel("theory", "Theory beside measurement", "spectra_panels", Band.WHY, needs="spectrum",
           why_empty="no theory applies to this cell; choose --panel lyapunov",
           present=lambda analysis: bool(getattr(analysis.details.spectrum, "theory", None))),
 )  # fmt: skip

@@ -1,71 +1,88 @@
 """The picture of ``report --kind phase``: a phase diagram over two settings, a panel a network.
 
-Vanishing is blue and exploding orange; for grey prints it is hatched too.
+What vanishes is blue, what explodes orange, with the same ends in every picture; over it lie the
+contour of zero growth and the lines at which theory has it.
 """
 
 import math
 from collections.abc import Mapping
+from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradscope.arrays import FloatArray
-from gradscope.report.figures import style, sweep_axes
-from gradscope.report.figures.style import BLUE, FAINT, GREY, INK, LABEL_SIZE, SLIDE, Look
+from gradscope.arrays import BoolArray, FloatArray
+from gradscope.report.figures import pages, style, sweep_axes
+from gradscope.report.figures.style import CORRIDOR, INK, RATE_END, TEXT_SIZE, Look
+from gradscope.report.figures.sweep_axes import CHARACTER, LARGEST, bounded, scaled, unscaled
+from gradscope.report.words.numbers import number
 from gradscope.sweep.summary import Axis, GridOfValues
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.collections import QuadMesh
-    from matplotlib.colors import Colormap, Normalize
     from matplotlib.figure import Figure
 
 PANELS_IN_A_ROW = 3
-TOP, BOTTOM, LEFT, ROW = 1.35, 0.75, 1.0, 2.7
-"""Inches: from the page's edges to the panels, and from row to row of them."""
-
-BESIDE_TICKS = 0.5
-"""Inches left of the panels for all but their tick labels, where these are long."""
+ROW, HEAD = 1.9, 1.0
+"""Inches: from row to row of panels, and above and below all of them."""
 
 MAX_NUMBERS = 120
 """Places of a panel up to which each is given its number."""
 
-MAX_STRETCH = 4.0
-"""How much wider one side of the colours may be: beyond, a slow rate would look like a fast one."""
+CONTOUR_WIDTH = 2.2
+ON_LIGHT, ON_DARK = "#111111", "#fefefe"
+"""Colours over a map, which is the same on a dark slide, so that they stay as they are."""
 
-CONTOUR_WIDTH = 2.6
-FINE_POINTS = 400
-"""Points along an axis between which the contour is straight, on logarithmic axes as well."""
+DASHES = {"": "-", "bound": (0, (5, 2)), "mean field": (0, (1, 1.2))}
+LINES = {
+    "": "black: zero growth",
+    "bound": "dashed: the bound, below which it must vanish",
+    "mean field": "dotted: mean field",
+}
+"""The line of what was measured and of each theory, and how it is read."""
 
-LARGEST = 1e6
-"""Stands for infinity where matplotlib wants a number."""
 
-
-def phase_figure(field: GridOfValues, rate: GridOfValues, settings: Mapping[str, Any]) -> "Figure":
+def phase_figure(
+    field: GridOfValues,
+    rate: GridOfValues,
+    settings: Mapping[str, Any],
+    theories: Mapping[str, GridOfValues] | None = None,
+    lags: GridOfValues | None = None,
+) -> "Figure":
     """Return a phase diagram, taller than a slide where it has more than two rows: ``field`` is
-    coloured, ``rate`` gives the contour of zero growth, ``settings`` are what all cells share.
+    coloured, ``rate`` gives the contour of zero growth, as do ``theories``; ``lags`` are those
+    measured, ``settings`` what all cells share.
     """
     columns = min(len(field.panels), PANELS_IN_A_ROW)
     rows = math.ceil(len(field.panels) / columns)
-    height = max(SLIDE[1], TOP + BOTTOM + ROW * rows)
-    about = sweep_axes.subtitle(_median_over(field), settings)
-    x, y = (axis.name.replace("_", " ") for axis in (field.x, field.y))
+    height = max(pages.PAGE[1], HEAD + ROW * rows)
     far = field.measure == "horizon"
-    what = "How far back the gradient reaches" if far else "Where the gradient vanishes or explodes"
-    if field.measure == "lyapunov_exponent":
-        what = "Largest Lyapunov exponent"
-    title = f"{what}: {sweep_axes.named(field.panels, ' and ')} over {x} and {y}"
-    figure = style.new_page(title, about, (SLIDE[0], height))
-    top, bottom = 1.0 - TOP / height, BOTTOM / height
-    left = max(LEFT, BESIDE_TICKS + sweep_axes.width_of(sweep_axes.tick_labels(field.y))) / SLIDE[0]
-    grid = figure.add_gridspec(
-        rows, columns, left=left, right=0.875, top=top, bottom=bottom, hspace=0.55, wspace=0.1
+    numbered = far and field.x.places.size * field.y.places.size <= MAX_NUMBERS
+    lines = {} if numbered else {"": rate, **(theories or {})}
+    longest = (
+        0.0 if lags is None else max(float(np.nan_to_num(e).max()) for e in lags.panels.values())
     )
-    look = _horizon_look(field) if far else _rate_look(field)
+    title = sweep_axes.finding(
+        field.measure, field.panels, field.x, field.y, medians=field.mixed, lags=longest
+    )
+    about = sweep_axes.subtitle(_how_to_read(field, lines), settings)
+    figure = pages.new_page(title, about, (pages.PAGE[0], height))
+    grid = figure.add_gridspec(rows, columns)
+    panels = []
     for place, name in enumerate(field.panels):
         row, column = divmod(place, columns)
         axes = figure.add_subplot(grid[row, column])
-        mesh = _field_panel(axes, field, rate, name, look)
+        panels.append(axes)
+        measured = None if lags is None else lags.panels[name]
+        mesh = _field_panel(axes, field, name, measured)
+        style.set_title(axes, style.plain_text(name), rows=bool(theories) and not numbered)
+        for word, each in lines.items():
+            _zero_line(axes, each, name, word)
+        if numbered:
+            _write_horizons(axes, field, name, mesh, measured)
+        elif not far:
+            _name_regions(axes, rate, name, mesh)
         if rows > 1:
             axes.set_ylabel(sweep_axes.words(field.y).partition(",")[0])
         if column:
@@ -73,166 +90,148 @@ def phase_figure(field: GridOfValues, rate: GridOfValues, settings: Mapping[str,
             axes.tick_params(labelleft=False)
         if place + columns < len(field.panels):
             axes.set_xlabel("")
-    bar = figure.add_axes((0.9, bottom, 0.016, top - bottom))
-    scale = figure.colorbar(mesh, cax=bar)
-    scale.set_label(sweep_axes.MEASURE_WORDS[field.measure], size=LABEL_SIZE, color=INK)
+    ends = {-RATE_END: f"−{RATE_END}", 0.0: "0", RATE_END: f"+{RATE_END}"}
+    words = f"← vanishing   {sweep_axes.MEASURE_WORDS[field.measure]}   exploding →"
     if far:
-        style.set_round_ticks(bar.yaxis, bar.get_ylim())
-    else:
-        bar.axhline(0.0, color=INK, linewidth=CONTOUR_WIDTH)
-    bar.tick_params(labelsize=style.TICK_SIZE, colors=INK)
+        ends = {float(k): f"{10**k}" for k in range(int(CORRIDOR) + 1)}
+        words = sweep_axes.MEASURE_WORDS[field.measure]
+    style.color_bar(mesh, panels, words, ends)
     return figure
 
 
-def _median_over(field: GridOfValues) -> str:
-    far = field.measure == "horizon"
-    hatched = "∞: beyond the lags measured; " if far else "hatched: it grows; "
-    over = " and ".join(word.replace("_", " ") for word in field.mixed)
-    empty = any(np.isnan(values).any() for values in field.panels.values())
-    grey = "grey: no result; " if empty else ""
-    return f"black line: zero growth; {hatched}{grey}" + (f"median over {over}" if over else "")
-
-
-def _rate_look(field: GridOfValues) -> "tuple[Colormap, Normalize]":
-    """Return colours that meet in white at zero: deep blue is fast vanishing, orange exploding.
-
-    The blues go far darker than the oranges, so that grey prints keep the order of both.
-    """
-    from matplotlib.colors import LinearSegmentedColormap, TwoSlopeNorm
-
-    stops = (0.0, 0.2, 0.4, 0.5, 0.75, 1.0)
-    shades = ("#08263f", BLUE, "#bcd9ea", "#ffffff", "#f6c98a", "#e08a1e")
-    colors = LinearSegmentedColormap.from_list("growth", list(zip(stops, shades, strict=True)))
-    values = _finite(field)
-    low, high = values.min(initial=-1e-3), values.max(initial=1e-3)
-    low, high = min(low, -high / MAX_STRETCH), max(high, -low / MAX_STRETCH)
-    return colors.with_extremes(bad=FAINT), TwoSlopeNorm(0.0, vmin=low, vmax=high)
-
-
-def _horizon_look(field: GridOfValues) -> "tuple[Colormap, Normalize]":
-    """Return colours whose lightness rises with the horizon; beyond the lags measured is white."""
-    import matplotlib as mpl
-    from matplotlib.colors import LogNorm
-
-    colors = mpl.colormaps["viridis"].with_extremes(bad=FAINT, over="white")
-    values = _finite(field)
-    low, high = (float(values.min()), float(values.max())) if values.size else (1.0, 10.0)
-    return colors, LogNorm(low, max(high, 2.0 * low))
-
-
-def _finite(field: GridOfValues) -> FloatArray:
-    values = np.concatenate([panel.ravel() for panel in field.panels.values()])
-    finite: FloatArray = values[np.isfinite(values)]
-    return finite
+def _how_to_read(field: GridOfValues, lines: Mapping[str, GridOfValues]) -> str:
+    read = [text for word, text in LINES.items() if word in lines]
+    if any(np.isposinf(values).any() for values in field.panels.values()):
+        read += [f"{'hatched' if lines else '>'}: beyond the lags measured"]
+    if any(np.isnan(values).any() for values in field.panels.values()):
+        read += ["grey: no result"]
+    if field.mixed:
+        read += [f"median over {' and '.join(each.replace('_', ' ') for each in field.mixed)}"]
+    return "; ".join(read)
 
 
 def _field_panel(
-    axes: "Axes",
-    field: GridOfValues,
-    rate: GridOfValues,
-    name: str,
-    look: "tuple[Colormap, Normalize]",
+    axes: "Axes", field: GridOfValues, name: str, lags: FloatArray | None
 ) -> "QuadMesh":
-    """Draw one network: a coloured place for each combination, zero growth as a contour."""
-    colors, norm = look
-    values = np.ma.masked_invalid(np.clip(field.panels[name], -LARGEST, LARGEST))
-    mesh = axes.pcolormesh(
-        _edges(field.x), _edges(field.y), values, cmap=colors, norm=norm, rasterized=True
-    )
+    """Draw one network: a coloured place for each combination, of horizons with its number."""
+    from matplotlib.colors import ListedColormap, Normalize
+
+    colors, norm = style.growth_colors(RATE_END)
+    shown = field.panels[name]
+    edges = [unscaled(*each) for each in _scaled_edges(field)]
+    values = np.clip(shown, -LARGEST, LARGEST)
+    if field.measure == "horizon":
+        # The blue half, from lost to white: 1 to 1000 steps. Beyond the lags it is these or more.
+        colors = ListedColormap(colors(np.linspace(0.0, 0.5, 256))).with_extremes(bad=style.FAINT)
+        norm = Normalize(0.0, CORRIDOR)
+        reached = np.where(np.isinf(shown), LARGEST if lags is None else lags, shown)
+        values = np.log10(np.maximum(reached, 1.0))
+    values = np.ma.masked_invalid(values)
+    mesh = axes.pcolormesh(*edges, values, cmap=colors, norm=norm, rasterized=True)
+    if shown.size > MAX_NUMBERS and np.isposinf(shown).any():
+        beyond = np.ma.masked_where(~np.isposinf(shown), np.ones(shown.shape))
+        axes.pcolor(*edges, beyond, hatch="/", cmap=ListedColormap(["none"]), linewidth=0.0)
+    axes.set(xlim=edges[0][[0, -1]], ylim=edges[1][[0, -1]])
     sweep_axes.set_ticks(axes.xaxis, field.x)
     sweep_axes.set_ticks(axes.yaxis, field.y)
-    _mark_zero(axes, rate, name, hatched=field.measure != "horizon")
-    if field.measure == "horizon":
-        _write_horizons(axes, field, name, mesh)
-    rates = rate.panels[name]  # NaN in a place without a result: then nothing holds everywhere.
-    shrinks = ": shrinks everywhere" if (rates < 0.0).all() else ""
-    title = name + (": grows everywhere" if (rates > 0.0).all() else shrinks)
-    size = LABEL_SIZE + (1 if len(field.panels) < PANELS_IN_A_ROW else -1.5)
-    axes.set_title(style.plain_text(title), loc="left", size=size, weight="bold", color=INK, pad=8)
-    axes.set_xlabel(sweep_axes.words(field.x), size=LABEL_SIZE, color=INK)
-    axes.set_ylabel(sweep_axes.words(field.y), size=LABEL_SIZE, color=INK)
-    axes.tick_params(labelsize=style.TICK_SIZE, colors=INK, length=3)
+    axes.set_xlabel(sweep_axes.words(field.x), size=TEXT_SIZE, color=INK)
+    axes.set_ylabel(sweep_axes.words(field.y), size=TEXT_SIZE, color=INK)
+    style.dress_ticks(axes)
     return mesh
 
 
-def _edges(axis: Axis) -> FloatArray:
-    """Return the borders between the values of an axis, half-way on its scale."""
-    places = _scaled(axis, axis.places)
-    middles = (places[1:] + places[:-1]) / 2.0
-    first, last = places[0] - middles[0], places[-1] - middles[-1]
-    edges = np.concatenate([[places[0] + first], middles, [places[-1] + last]])
-    return _unscaled(axis, edges)
-
-
-def _scaled(axis: Axis, values: FloatArray) -> FloatArray:
-    return np.log(values) if sweep_axes.is_wide(axis) else values
-
-
-def _unscaled(axis: Axis, values: FloatArray) -> FloatArray:
-    return np.exp(values) if sweep_axes.is_wide(axis) else values
-
-
-def _mark_zero(axes: "Axes", rate: GridOfValues, name: str, *, hatched: bool) -> None:
-    """Draw the contour of zero growth to the borders of the panel, and hatch what grows."""
-    rates = rate.panels[name]
+def _zero_line(axes: "Axes", rate: GridOfValues, name: str, word: str) -> None:
+    """Draw where a rate, linear between its places on the scales of the axes, is zero, up to the
+    borders of the panel; that of a theory dashed under its ``word``.
+    """
+    rates, ends = rate.panels[name], np.zeros((0, 2))
     if not ((rates < 0.0).any() and (rates > 0.0).any()):
         return
-    x, y = _fine_places(rate.x), _fine_places(rate.y)
-    values = _between(rate, _bounded(rates), x, y)
-    x, y = _unscaled(rate.x, x), _unscaled(rate.y, y)
-    axes.contour(x, y, values, levels=[0.0], colors=INK, linewidths=CONTOUR_WIDTH)
-    if hatched:
-        area = axes.contourf(x, y, values, levels=[0.0, 2.0 * LARGEST], colors="none", hatches="/")
-        area.set_edgecolor(GREY)
-        area.set_linewidth(0.0)
+    nodes = [np.r_[e[0], scaled(a, a.places), e[-1]] for a, e in _scaled_edges(rate)]
+    found = axes.contour(*nodes, np.pad(bounded(rates), 1, mode="edge"), levels=[0.0])
+    for each in found.get_paths()[0].to_polygons(closed_only=False):
+        x, y = np.asarray(each, dtype=np.float64).T
+        at = unscaled(rate.x, x), unscaled(rate.y, y)
+        if word:
+            # White between the dashes: it is seen on the darkest blue as well.
+            axes.plot(*at, color=ON_DARK, linewidth=1.6)
+        look: Look = {"linestyle": DASHES[word], "linewidth": 1.2 if word else CONTOUR_WIDTH}
+        axes.plot(*at, color=ON_LIGHT, **look)
+        ends = np.r_[ends, axes.transAxes.inverted().transform(axes.transData.transform(np.c_[at]))]
+    found.remove()
+    inside = ends[((ends > -1e-6) & (ends < 1.0 + 1e-6)).all(axis=1)]
+    if inside.size and word:
+        across, up = inside[np.argmax(2.0 * inside[:, 1] + inside[:, 0])]
+        side: Look = {"offset": (0, 3), "ha": "left" if word == "mean field" else "center"}
+        if up < 0.99:  # It ends at the right border.
+            side = {"offset": (3, 0), "ha": "left", "va": "center"}
+        style.write(axes, word, (across, up), xycoords="axes fraction", **side)
 
 
-def _bounded(rates: FloatArray) -> FloatArray:
-    """Return rates with the smallest finite one for −∞; none shrinks: less the largest."""
-    finite = rates[np.isfinite(rates)].clip(-LARGEST, LARGEST)
-    smallest = finite.min(initial=LARGEST)
-    low = smallest if smallest < 0.0 else -finite.max(initial=0.001)
-    return np.clip(rates, low, LARGEST)
-
-
-def _fine_places(axis: Axis) -> FloatArray:
-    """Return many points along an axis, on its scale, every value and every border among them."""
-    nodes = np.sort(np.r_[_scaled(axis, _edges(axis)), _scaled(axis, axis.places)])
-    pieces = math.ceil(FINE_POINTS / nodes.size)
-    at = np.arange((nodes.size - 1) * pieces + 1) / pieces
-    fine: FloatArray = np.interp(at, np.arange(nodes.size), nodes)
-    return fine
-
-
-def _between(field: GridOfValues, values: FloatArray, x: FloatArray, y: FloatArray) -> FloatArray:
-    """Return (y,x) values at points of both axes, linear between the nearest four known ones on the
-    scales of the axes; masked in the places that have none.
-    """
-    missing = np.isnan(values)
-    across, up = _weights(field.x, x), _weights(field.y, y)
-    empty = missing[np.ix_(up.argmax(axis=1), across.argmax(axis=1))]
-    shares = up @ ~missing @ across.T
-    sums = up @ np.where(missing, 0.0, values) @ across.T
-    found: FloatArray = np.ma.array(sums / np.where(empty, 1.0, shares), mask=empty)
+def _scaled_edges(field: GridOfValues) -> list[tuple[Axis, FloatArray]]:
+    """Return both axes, each with the borders between its values, half-way on its scale."""
+    found = []
+    for axis in (field.x, field.y):
+        places = scaled(axis, axis.places)
+        middles = (places[1:] + places[:-1]) / 2.0
+        ends = 2.0 * places[[0, -1]] - middles[[0, -1]]
+        found.append((axis, np.r_[ends[0], middles, ends[1]]))
     return found
 
 
-def _weights(axis: Axis, points: FloatArray) -> FloatArray:
-    """Return (points, values): the share of each value of an axis in each of the points."""
-    places = _scaled(axis, axis.places)
-    return np.stack([np.interp(points, places, row) for row in np.eye(places.size)], axis=1)
+def _name_regions(axes: "Axes", rate: GridOfValues, name: str, mesh: "QuadMesh") -> None:
+    """Write in what grows and in what shrinks that it does, where it is wide enough for that."""
+    rates, width = rate.panels[name], _inches_of(axes, rate)
+    light = _is_light(mesh, bounded(rates))
+    for words, region, color in (
+        ("▼ shrinks", rates < 0.0, style.BLUE),
+        ("▲ grows", rates > 0.0, style.VERMILLION),
+    ):
+        sizes = region.sum(axis=1)
+        rows = np.flatnonzero(sizes == sizes.max())
+        row = rows[rows.size // 2]
+        columns = np.flatnonzero(region[row])
+        run = max(np.split(columns, np.flatnonzero(np.diff(columns) > 1) + 1), key=len)
+        if run.size and width[run].sum() > CHARACTER * (len(words) + 1):
+            middle = run[run.size // 2]
+            look: Look = {"color": color if light[row, middle] else ON_DARK, "weight": "bold"}
+            at = float(rate.x.places[middle]), float(rate.y.places[row])
+            style.label(axes, words, at, **look)
 
 
-def _write_horizons(axes: "Axes", field: GridOfValues, name: str, mesh: "QuadMesh") -> None:
-    """Write the horizon of every place, where the numbers fit; ∞ is beyond the lags measured."""
-    if field.panels[name].size > MAX_NUMBERS:
-        return
-    for (row, column), value in np.ndenumerate(field.panels[name]):
-        if np.isnan(value):
-            continue
-        red, green, blue, _ = mesh.to_rgba(np.array([min(float(value), LARGEST)]))[0]
-        light = np.isinf(value) or 0.3 * red + 0.59 * green + 0.11 * blue > 0.6
-        look: Look = {"ha": "center", "va": "center", "size": style.TICK_SIZE}
-        look |= {"color": INK, "path_effects": style.halo()} if light else {"color": "white"}
-        shown = "∞" if np.isinf(value) else f"{value:.0f}"
-        axes.text(float(field.x.places[column]), float(field.y.places[row]), shown, **look)
+def _inches_of(axes: "Axes", field: GridOfValues) -> FloatArray:
+    """Return how wide each value of the x axis is drawn, about."""
+    edges = _scaled_edges(field)[0][1]
+    inches = axes.get_window_extent().width / axes.figure.dpi
+    width: FloatArray = sweep_axes.INSIDE * inches * np.diff(edges) / np.ptp(edges)
+    return width
+
+
+def _is_light(mesh: "QuadMesh", values: FloatArray) -> BoolArray:
+    """Whether a dark text is read on what has these values."""
+    light: BoolArray = mesh.to_rgba(values)[..., :3] @ np.array([0.3, 0.59, 0.11]) > 0.55
+    return light
+
+
+def _write_horizons(
+    axes: "Axes", field: GridOfValues, name: str, mesh: "QuadMesh", lags: FloatArray | None
+) -> None:
+    """Write the horizons, neighbours that are the same once, where there is room; beyond the lags
+    measured, that it is more than these.
+    """
+    shown, width = field.panels[name], _inches_of(axes, field)
+    edges = _scaled_edges(field)[0][1]
+    light = _is_light(mesh, np.asarray(mesh.get_array(), dtype=np.float64))
+    for row, values in enumerate(shown):
+        measured = np.full(values.size, np.inf) if lags is None else lags[row]
+        many = zip(values, measured, strict=True)
+        words = [
+            f">{number(most, 9)}" if np.isinf(each) else number(each, 9) for each, most in many
+        ]
+        for word, run in groupby(range(len(words)), key=words.__getitem__):
+            places = [*run]
+            if width[places].sum() > len(word) * CHARACTER and not np.isnan(values[places[0]]):
+                look: Look = {"ha": "center", "va": "center", "size": TEXT_SIZE}
+                look["color"] = ON_LIGHT if light[row, places[0]] else ON_DARK
+                at = unscaled(field.x, edges[[places[0], places[-1] + 1]].mean(keepdims=True))
+                axes.text(float(at[0]), float(field.y.places[row]), word, **look)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gradscope.arrays import FloatArray
-from gradscope.report.figures import style, sweep_axes
+from gradscope.report.figures import pages, style, sweep_axes
 from gradscope.report.figures.style import INK, Look
 from gradscope.sweep.summary import Axis, QuantileCurves
 
@@ -14,21 +14,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-TOP, BOTTOM = 1.2, 0.75
-"""Inches from the page's upper and lower edge to the axes, below one row of the legend."""
+
+MOST_AT_CURVES = 3
+"""Networks up to which each is named at its curve."""
 
 
 def quantile_figure(quantiles: QuantileCurves, settings: Mapping[str, Any]) -> "Figure":
     """Return the quantiles of a measure over one setting; ``settings`` as in ``phase_figure``."""
-    what = sweep_axes.MEASURE_WORDS[quantiles.measure].partition(",")[0]
-    over = sweep_axes.words(quantiles.x).partition(",")[0]
-    title = f"{what[0].upper()}{what[1:]} against {over}"
-    title += f": {sweep_axes.named(quantiles.curves, ', ')}"
-    figure = style.new_page(title, sweep_axes.subtitle(_bands(quantiles), settings))
-    height = 1.0 - (TOP + style.height_of_rows(len(quantiles.curves)) + BOTTOM) / style.SLIDE[1]
-    axes = figure.add_axes((0.085, BOTTOM / style.SLIDE[1], 0.88, height))
+    medians = {name: curve[2:3] for name, curve in quantiles.curves.items()}
+    title = sweep_axes.finding(quantiles.measure, medians, quantiles.x, medians=quantiles.mixed)
+    figure = pages.new_page(title, sweep_axes.subtitle(_bands(quantiles), settings))
+    axes = figure.add_subplot()
+    one_each = all(each.max(initial=0) <= 1 for each in quantiles.counts.values())
     for name, curve in quantiles.curves.items():
-        _medians(axes, quantiles.x, name, curve)
+        _medians(axes, quantiles.x, name, curve, {"linestyle": ""} if one_each else {})
     style.dress(axes, sweep_axes.words(quantiles.x), sweep_axes.MEASURE_WORDS[quantiles.measure])
     sweep_axes.set_ticks(axes.xaxis, quantiles.x)
     axes.margins(y=0.08)
@@ -41,7 +40,15 @@ def quantile_figure(quantiles: QuantileCurves, settings: Mapping[str, Any]) -> "
         axes.axhline(0.0, color=INK, linewidth=1.2)
     for name, curve in quantiles.curves.items():
         _fill_bands(axes, quantiles.x, name, curve)
-    style.page_legend(figure, *axes.get_legend_handles_labels())
+    if len(quantiles.curves) > MOST_AT_CURVES:
+        style.legend(axes, columns=4)
+        return figure
+    for name, curve in quantiles.curves.items():
+        known = np.flatnonzero(np.isfinite(curve[2]))
+        if known.size:
+            place = float(quantiles.x.places[known[-1]]), float(curve[2, known[-1]])
+            look: Look = {"color": sweep_axes.line_style(name).color, "weight": "bold"}
+            style.label(axes, style.plain_text(name), place, **look)
     return figure
 
 
@@ -49,15 +56,16 @@ def _bands(quantiles: QuantileCurves) -> str:
     over = " and ".join(word.replace("_", " ") for word in quantiles.mixed)
     most = max((int(each.max()) for each in quantiles.counts.values()), default=0)
     bands = f"line: median over {over}; bands: 50 % and 90 % of n ≤ {most} cells" if over else ""
+    bands = bands or "one seed: dots, no trend"
     if any(np.isinf(curve[2]).any() for curve in quantiles.curves.values()):
         beyond = "beyond the lags" if quantiles.measure == "horizon" else "exactly zero"
         bands += f"; hollow at the edge: {beyond}"
     return bands
 
 
-def _medians(axes: "Axes", x: Axis, name: str, curve: FloatArray) -> None:
+def _medians(axes: "Axes", x: Axis, name: str, curve: FloatArray, look: Look) -> None:
     """Draw the medians, hollow at the edge where infinite; the limits include all finite values."""
-    line, finite = sweep_axes.line_style(name)._asdict(), np.isfinite(curve)
+    line, finite = {**sweep_axes.line_style(name)._asdict(), **look}, np.isfinite(curve)
     drawn = np.where(finite[2], curve[2], np.nan)
     axes.plot(x.places, drawn, linewidth=2.2, label=style.plain_text(name), **line)
     axes.update_datalim(np.c_[np.broadcast_to(x.places, curve.shape)[finite], curve[finite]])

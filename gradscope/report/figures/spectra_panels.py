@@ -29,58 +29,58 @@ def map_panel(axes: "Axes", analysis: Analysis, found: LagMap) -> None:
     style.dress(axes, "earlier state k", "later state t")
     axes.grid(visible=False)
     values = median_map(found.log_norms) / LN_10
-    finite = values[np.isfinite(values)]
-    low, high = (float(np.min(finite)), float(np.max(finite))) if finite.size else (-1.0, 0.0)
     last = float(found.times[-1])
-    look: Look = {"extent": (0.0, last, 0.0, last), "vmin": low, "vmax": max(high, low + 1e-9)}
-    look |= {"origin": "lower", "cmap": "viridis", "interpolation": "nearest", "aspect": "auto"}
-    image = axes.imshow(np.where(np.isneginf(values), low, values), **look)
-    figure = axes.get_figure(root=True)
-    if figure is not None:
-        bar = figure.colorbar(image, ax=axes, pad=0.02)
-        bar.ax.tick_params(labelsize=style.TICK_SIZE * style.text_scale(axes), colors=INK)
-        bar.set_label(
-            r"$\log_{10}\,\sigma_{\max}$", size=style.LABEL_SIZE * style.text_scale(axes), color=INK
-        )
+    colors, norm = style.growth_colors(style.CORRIDOR)
+    look: Look = {"extent": (0.0, last, 0.0, last), "cmap": colors.with_extremes(bad="none")}
+    look |= {"origin": "lower", "interpolation": "nearest", "aspect": "auto", "norm": norm}
+    image = axes.imshow(np.where(np.isneginf(values), -style.CORRIDOR, values), **look)
+    figure = axes.get_figure(root=False)
+    if figure is not None:  # No state is later than itself: this corner is empty.
+        key = axes.inset_axes((0.5, 0.16, 0.44, 0.05))
+        look = {"orientation": "horizontal", "extend": "both"}
+        bar = figure.colorbar(image, cax=key, **look)
+        marks = (-style.CORRIDOR, 0.0, style.CORRIDOR)
+        bar.set_ticks(marks, labels=[style.power(each) for each in marks])
+        key.tick_params(labelsize=style.TEXT_SIZE, colors=INK, length=2, width=0.6)
+        bar.outline.set(color=GREY, linewidth=0.6)
     horizon = analysis.last.verdict.horizon
     if horizon is not None and horizon < last:
         ends = [0, last - horizon], [horizon, last]
-        axes.plot(*ends, color="white", linestyle="--", linewidth=1.6)
+        axes.plot(*ends, color=VERMILLION, linestyle="--", linewidth=1.2)
         style.write_above(axes, f"dashed: the memory horizon, {steps(horizon)}")
 
 
 def shares_panel(axes: "Axes", analysis: Analysis, shares: GradientShares) -> None:
     """Draw log10 of each lag's share of the gradient, and what truncation at that lag would err."""
-    style.dress(axes, style.LAG, r"share $\log_{10}\,\Vert C_\ell\Vert$")
+    style.dress(axes, style.LAG, r"$\Vert C_\ell\Vert$")
     if np.isneginf(shares.log_partial_norms[-1]):
         say(axes, f"{why_no_shares(analysis)}:\nnothing to split by lag.")
         return
     for name, title, line in zip(SHARED, "WUb", ("-", "--", ":"), strict=True):
         drawn = drawable(shares.log_norms[name])
-        axes.plot(shares.lags, drawn, color=BLUE, linestyle=line, linewidth=2.0, label=title)
-    other = style.second_axis(axes, "error if cut here, %")
+        axes.plot(shares.lags, drawn, color=BLUE, linestyle=line, linewidth=1.5, label=title)
+    other = style.axes_below(axes, "cut error")
     errors = 100.0 * shares.truncation_errors
-    look: Look = {"color": VERMILLION, "linestyle": "-.", "linewidth": 2.0}
+    look: Look = {"color": VERMILLION, "linestyle": "-.", "linewidth": 1.5}
     other.plot(shares.lags, errors, label="error if cut", **look)
     other.set_ylim(0.0, 105.0)
-    other.set_yticks(range(0, 101, 25))
-    _mark_truncation(axes, shares.truncation_length(analysis.settings.truncation_error), analysis)
-    style.legend(axes, [other])
+    other.set_yticks((0, 50, 100), ("0 %", "50 %", "100 %"))
+    style.show_powers(axes.yaxis)
+    _mark_truncation(other, shares.truncation_length(analysis.settings.truncation_error), analysis)
+    style.legend(axes)
 
 
 def memory_panel(axes: "Axes", analysis: Analysis, memory: Memory) -> None:
     """Draw R² of past inputs by delay, beside the lag that is needed."""
     style.dress(axes, "delay d (steps)", r"$R^2$ of $x_{t-d}$ from $h_t$")
     axes.fill_between(memory.delays, memory.explained, color=BLUE, alpha=0.25, linewidth=0.0)
-    axes.plot(memory.delays, memory.explained, color=BLUE, linewidth=2.6)
+    axes.plot(memory.delays, memory.explained, color=BLUE, linewidth=1.8)
     axes.set_ylim(0.0, max(1.0, float(memory.explained.max())) * 1.02)
     required = analysis.last.verdict.required_lag
     if required is not None and required <= memory.delays[-1]:
-        axes.axvline(required, color=ORANGE, linewidth=2.0, label=f"needed: {steps(required)}")
+        axes.axvline(required, color=ORANGE, linewidth=1.5, label=f"needed: {steps(required)}")
     total = f"sum {number(plain(memory.capacity))}, of {memory.units} units"
-    style.write(
-        axes, total, (memory.delays[-1], axes.get_ylim()[1]), (-4, -4), ha="right", va="top"
-    )
+    style.label(axes, total, (memory.delays[-1], 0.9 * axes.get_ylim()[1]), color=INK)
     style.legend(axes)
 
 
@@ -89,7 +89,7 @@ def sensitivity_panel(axes: "Axes", _: Analysis, memory: Memory) -> None:
     style.dress(axes, "last steps", r"$\log_{10}$ mean $\Vert\partial h_T/\partial\theta\Vert^2$")
     with np.errstate(divide="ignore"):
         curve = drawable(np.log(memory.sensitivity["norm"]))
-    axes.plot(memory.delays + 1, curve, color=BLUE, linewidth=2.6, label="U, W and b")
+    axes.plot(memory.delays + 1, curve, color=BLUE, linewidth=1.8, label="U, W and b")
     axes.axvline(memory.steps_for_half, color=GREEN, linestyle="-.", label="half of it")
     style.legend(axes)
 
@@ -98,12 +98,8 @@ def _mark_truncation(axes: "Axes", length: int | None, analysis: Analysis) -> No
     if length is None:
         return
     axes.axvline(length, color=GREEN, linestyle="-.", linewidth=1.8)
-    low, high = axes.get_xlim()
-    across = (length - low) / (high - low)
-    side, offset = ("left", 5) if across < 0.4 else ("center", 0) if across < 0.6 else ("right", -5)
-    text = f"{percent(analysis.settings.truncation_error)} error: --truncate {length}"
-    at = length, axes.get_ylim()[1]
-    style.write(axes, text, at, (offset, -4), ha=side, va="top", bbox=dict(style.BACKING))
+    text = f"--truncate {length}: {percent(analysis.settings.truncation_error)}"
+    style.label(axes, text, (length, 60.0), color=GREEN)
 
 
 def singular_panel(axes: "Axes", _: Analysis, spectrum: Spectrum) -> None:
@@ -119,7 +115,7 @@ def singular_panel(axes: "Axes", _: Analysis, spectrum: Spectrum) -> None:
             relative = (values - values[:, :1]) / LN_10
         middle = np.sort(relative, axis=0)[(relative.shape[0] - 1) // 2]
         drawn = np.where(np.isfinite(middle), middle, np.nan)
-        axes.plot(ranks, drawn, color=tuple(shade), linewidth=2.0, label=f"{lag}")
+        axes.plot(ranks, drawn, color=tuple(shade), linewidth=1.5, label=f"{lag}")
     of = count(found.log_values.shape[1], "sequence")
     text = f"dark: lag {found.lags[-1]}; light: lag {found.lags[0]}; {of}"
     style.write(axes, text, (0.03, 0.05), color=GREY, xycoords="axes fraction", va="bottom")
@@ -174,18 +170,19 @@ def theory_panel(axes: "Axes", analysis: Analysis, spectrum: Spectrum) -> None:
     if not known:
         say(axes, "No theory gives\na finite rate here.")
         return
+    hollow: Look = {"color": BLUE, "markersize": 5, "markerfacecolor": "white", "linestyle": ""}
+    if not all(each.applies for each in known):
+        axes.plot([], [], marker="o", label="does not apply", **hollow)
     for place, each in enumerate(known):
         face = BLUE if each.applies else "white"
-        look: Look = {"color": BLUE, "markersize": 8, "markerfacecolor": face, "zorder": 4}
+        look: Look = {"color": BLUE, "markersize": 5, "markerfacecolor": face, "zorder": 4}
         axes.plot(np.array([each.rate]), [place], marker="o", **look)
-        applies = "" if each.applies else " (does not apply)"
-        text = style.typeset(theory_words(each.name, analysis.settings)) + applies
-        look = {"xycoords": ("axes fraction", "data"), "path_effects": style.halo()}
-        style.write(axes, text, (0.01, place), (0, 7), **look)
+        words = style.typeset(theory_words(each.name, analysis.settings))
+        style.label(axes, words, (each.rate or 0.0, place), color=BLUE if each.applies else GREY)
     if growth.rate is not None:
-        axes.axvline(growth.rate, color=INK, linewidth=2.0, label="measured")
+        axes.axvline(growth.rate, color=INK, linewidth=1.5, label="measured")
         if growth.low is not None and growth.high is not None:
             axes.axvspan(growth.low, growth.high, color=GREY, alpha=0.25, linewidth=0, label="95 %")
     axes.set_yticks([])
-    axes.set_ylim(len(known) - 0.5, -0.5)
-    style.legend(axes)
+    axes.set_ylim(len(known) - 0.3, -0.9)
+    style.legend(axes, 2)

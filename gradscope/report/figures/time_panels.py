@@ -6,18 +6,26 @@ import numpy as np
 
 from gradscope.analysis.results import SLOPE_EDGES, Analysis
 from gradscope.arrays import FloatArray, IntArray
+from gradscope.learning.history import BEYOND
 from gradscope.report.figures import style
-from gradscope.report.figures.profile_panels import FEW_POINTS, draw_stage, drawable, say
-from gradscope.report.figures.style import BLUE, GREY, INK, VERMILLION, Look
+from gradscope.report.figures.profile_panels import FEW_POINTS, drawable, say
+from gradscope.report.figures.style import BLUE, GREY, INK, PALE, VERMILLION, Look
+from gradscope.report.words.headline import stage_title
 from gradscope.report.words.numbers import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+TIME = "time step t   (← gradient)"
+"""Label of an axis of time."""
+
+SMOOTHED = 20
+"""Parts of a training, over each of which the error is averaged."""
+
 MAX_SLOPE = 1.0
 """Slopes are drawn up to that of tanh, whatever the activation, so that pictures compare."""
 
-END_OF_AXIS = 1e250
+END_OF_AXIS = 1e150
 """Beyond it the ticks of matplotlib's logarithmic axis leave the range of floats."""
 
 HEADROOM = 1.05
@@ -29,7 +37,7 @@ WIDE_SPAN = 100.0
 
 def gradient_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw log10 ‖∂E/∂h_t‖ by time step."""
-    style.dress(axes, "time step t", r"$\log_{10}\,\Vert\partial E/\partial h_t\Vert$")
+    style.dress(axes, TIME, r"$\Vert\partial E/\partial h_t\Vert$")
     curves = [
         (stage, drawable(stage.gradient.log_by_step))
         for stage in analysis.stages
@@ -38,32 +46,43 @@ def gradient_panel(axes: "Axes", analysis: Analysis) -> None:
     if not any(np.isfinite(values).any() for _, values in curves):
         say(axes, "No error reaches\nany of these states.")
         return
-    for stage, values in curves:
-        draw_stage(axes, analysis, stage, np.arange(values.size), values)
-    style.legend(axes)
+    for stage, values in reversed(curves):
+        now, marker = stage is analysis.last, "o" if values.size <= FEW_POINTS else None
+        look: Look = {"color": BLUE if now else PALE, "linewidth": 1.8 if now else 1.2}
+        axes.plot(np.arange(values.size), values, marker=marker, markersize=3, **look)
+        known = np.flatnonzero(np.isfinite(values))
+        if known.size and len(curves) > 1:
+            at = int(known[known.size // 3])
+            words = stage_title(stage.name, analysis.training)
+            style.label(axes, words, (at, float(values[at])), color=BLUE if now else GREY)
+    style.show_powers(axes.yaxis)
+    axes.set_xlim(0.0, curves[0][1].size - 1.0)
+    axes.locator_params(axis="x", integer=True)
 
 
 def slopes_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw the slopes φ′(a_t) over time: median and band over sequences and units, and γ."""
-    style.dress(axes, "time step t", r"slope $\varphi'(a_t)$")
+    style.dress(axes, TIME, r"slope $\varphi'(a_t)$")
     slopes = analysis.last.slopes
     when = np.arange(1, slopes.median.size + 1)
-    style.draw_band(axes, when, slopes.p05, slopes.p95)
+    axes.fill_between(when, slopes.p05, slopes.p95, color=BLUE, alpha=0.18, linewidth=0.0)
     marker = "o" if when.size <= FEW_POINTS else None
-    axes.plot(when, slopes.median, color=BLUE, linewidth=2.2, marker=marker, label="median unit")
+    axes.plot(when, slopes.median, color=BLUE, linewidth=1.8, marker=marker, markersize=3)
+    middle = when.size // 2
+    style.label(axes, "median unit", (middle + 1, float(slopes.median[middle])), color=BLUE)
     _mark_ceiling(axes, slopes.ceiling, when[-1])
-    axes.set_ylim(0.0, 1.16 * slopes.ceiling)
-    style.legend(axes)
+    axes.set(xlim=(0.0, when[-1]), ylim=(0.0, 1.2 * max(slopes.ceiling, MAX_SLOPE)))
+    axes.locator_params(axis="x", integer=True)
 
 
 def _mark_ceiling(axes: "Axes", ceiling: float, last: int) -> None:
-    axes.axhline(ceiling, color=VERMILLION, linestyle=":", linewidth=2.4)
-    style.write(axes, f"slope ceiling γ = {number(ceiling)}", (last, ceiling), (0, 3), ha="right")
+    axes.axhline(ceiling, color=INK, linestyle=":", linewidth=1.2)
+    style.label(axes, f"slope ceiling γ = {number(ceiling)}", (last, ceiling), color=INK)
 
 
 def saturation_panel(axes: "Axes", analysis: Analysis) -> None:
     """Draw the spread of all slopes at every step, and over all steps at the right."""
-    style.dress(axes, "time step t", r"slope $\varphi'(a_t)$")
+    style.dress(axes, TIME, r"slope $\varphi'(a_t)$")
     slopes = analysis.last.slopes
     ceiling, top = slopes.ceiling, max(slopes.ceiling, MAX_SLOPE)
     n_steps = slopes.histogram.shape[0]
@@ -81,50 +100,64 @@ def saturation_panel(axes: "Axes", analysis: Analysis) -> None:
     beside.set_ylim(0.0, top)
     beside.set_yticks([])
     beside.set_xticks([float(overall.max())], [f"{overall.max():.0%}"])
-    style.dress_ticks(beside, style.text_scale(axes))
+    style.dress_ticks(beside)
     beside.spines["right"].set_visible(False)
-    style.write_above(
-        axes, f"dark: up to {slopes.histogram.max():.0%} of the units; right: all steps"
-    )
+    style.write_above(axes, f"dark: up to {slopes.histogram.max():.0%} of the units")
 
 
 def training_panel(axes: "Axes", analysis: Analysis) -> None:
-    """Draw the error per step and the unclipped gradient norm over the updates, on log axes."""
-    history = analysis.training
+    """Draw the error per step by update, raw pale and smoothed bold, over the reach by update with
+    the lag that is needed.
+    """
+    history = analysis.history
     if history is None or not history.updates:
         style.dress(axes, "", "")
         say(axes, "Training stopped before\nthe first update was made.")
         return
-    style.dress(axes, "update", "error per step")
-    updates = np.arange(1, history.updates + 1)
-    marker = "o" if history.updates <= FEW_POINTS else None
-    if history.updates <= FEW_POINTS:
-        axes.set_xticks(updates)
-    look: Look = {"color": BLUE, "linewidth": 2.0, "marker": marker}
-    axes.plot(updates, history.error_per_step, label="error", **look)
+    style.dress(axes, "update", "error")
+    errors, updates = history.error_per_step, np.arange(1, history.updates + 1)
+    few = history.updates <= FEW_POINTS
+    wide = 1 if few else max(history.updates // SMOOTHED, 1)
+    smooth = np.convolve(errors, np.full(wide, 1.0 / wide), "valid")
+    axes.plot(updates, errors, color=PALE, linewidth=0.8)
+    look: Look = {"color": BLUE, "linewidth": 1.8, "marker": "o" if few else None, "markersize": 3}
+    axes.plot(updates[wide // 2 :][: smooth.size], smooth, label="error", **look)
     baseline = analysis.task_info.baseline
     if baseline is not None:
-        axes.axhline(baseline.error, color=INK, linestyle="--", linewidth=1.3, label="baseline")
-    _log_if_wide(axes, history.error_per_step)
-    other = _norms_behind(axes, updates, history.gradient_norm, marker)
+        axes.axhline(baseline.error, color=INK, linestyle="--", linewidth=1.0)
+        style.label(axes, "baseline", (history.updates, baseline.error), color=INK)
+    _log_if_wide(axes, errors)
+    if few:
+        axes.set_xticks(updates)
     if history.clipped_fraction:
+        place = history.updates / 2.0, float(np.max(errors))
         text = f"{history.clipped_fraction:.0%} of the updates clipped"
-        style.write(axes, text, (0.98, 0.96), xycoords="axes fraction", ha="right", va="top")
-    style.legend(axes, [other])
+        style.label(axes, text, place, color=GREY)
+    if history.reach is not None:
+        _reach_below(axes, analysis, history.reach)
 
 
-def _norms_behind(axes: "Axes", updates: IntArray, norms: FloatArray, marker: str | None) -> "Axes":
-    """Draw the unclipped gradient norm behind the errors, on a second axis, and return it."""
-    other = style.second_axis(axes, "gradient norm, unclipped")
-    look: Look = {"color": VERMILLION, "linewidth": 0.8, "marker": marker}
-    other.plot(updates, norms, label="gradient norm", **look)
-    _log_if_wide(other, norms)
-    other.spines["left"].set_visible(False)
-    other.spines["right"].set_color(GREY)
-    axes.set_zorder(other.get_zorder() + 1)
-    axes.patch.set_visible(False)
-    axes.grid(visible=False)  # It would cut through the curve of the axes behind.
-    return other
+def _reach_below(axes: "Axes", analysis: Analysis, reach: IntArray) -> None:
+    """Draw the horizon by update; one beyond the lags hollow, at the last of them."""
+    other, verdict = style.axes_below(axes, "reach"), analysis.last.verdict
+    far = verdict.max_lag
+    if analysis.training is not None:
+        before = analysis.stages[0].verdict.horizon
+        reach = np.concatenate([[[0, BEYOND if before is None else before]], reach])
+    beyond, steps = reach[:, 1] == BEYOND, np.where(reach[:, 1] == BEYOND, far, reach[:, 1])
+    look: Look = {"color": BLUE, "clip_on": False, "markersize": 4}
+    other.plot(reach[:, 0], steps, linewidth=1.2, **look)
+    for which, face in ((~beyond, BLUE), (beyond, "white")):
+        if which.any():
+            other.plot(reach[which, 0], steps[which], "o", markerfacecolor=face, **look)
+    needed = verdict.required_lag
+    other.set_ylim(0.0, 1.1 * max(far, needed or 0))
+    if needed is not None:
+        other.axhline(needed, color=VERMILLION, linewidth=1.2)
+        style.label(other, f"needed: {needed}", (int(reach[-1, 0]), needed), color=VERMILLION)
+    if beyond.any():
+        at = int(reach[beyond, 0][0]), far
+        style.label(other, f"beyond {far}", at, color=BLUE)
 
 
 def _log_if_wide(axes: "Axes", values: FloatArray) -> None:

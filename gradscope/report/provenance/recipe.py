@@ -16,8 +16,15 @@ from gradscope.analysis.archive import DAMAGE
 from gradscope.analysis.settings import SETTINGS, Settings, flag
 from gradscope.data.columns import SHOWN_CHARACTERS
 from gradscope.errors import ArchiveError, SettingError
-from gradscope.names import ActivationName, CellName, ColumnWidth, SweepPicture, SweepValue
-from gradscope.report.figures.panels import checked_panel
+from gradscope.names import (
+    ActivationName,
+    CellName,
+    ColumnWidth,
+    SweepPicture,
+    SweepValue,
+    Theme,
+)
+from gradscope.report.figures.panels import View, checked_panels
 from gradscope.report.provenance.records import read_document
 
 T = TypeVar("T")
@@ -75,7 +82,7 @@ REPEATED = ("try", "forecast")
 @dataclass(frozen=True, eq=False, slots=True)
 class Recipe:
     """``axes`` are the ``kinds``, ``activations``, ``steps`` and number of ``seeds`` of a
-    comparison, else the settings' own one; ``panel`` is the one that a picture shows alone,
+    comparison, else the settings' own one; ``view`` says what a picture shows, in which form,
     ``source`` the file that it was drawn from, then the options of its command; ``version`` and
     ``environment`` are of the gradscope that made it.
     """
@@ -85,8 +92,7 @@ class Recipe:
     axes: Mapping[str, Any]
     version: str
     environment: Mapping[str, Any]
-    panel: str | None
-    width: ColumnWidth
+    view: View
     source: Mapping[str, Any]
 
 
@@ -105,7 +111,6 @@ def read_recipe(path: Path) -> Recipe:
     try:
         command = _command(document)
         source = _source(made_by) if made_by else {}
-        alone = "panel" in made_by
         axes = _axes(document) if command is MadeBy.COMPARE else {}
         first = {name: values[0] for name, values in axes.items()}
         seeds = first.pop("seeds", 1)
@@ -124,8 +129,7 @@ def read_recipe(path: Path) -> Recipe:
             },
             str(document["gradscope"])[:SHOWN_CHARACTERS],
             dict(document["environment"]),
-            checked_panel(made_by["panel"]) if alone else None,
-            ColumnWidth(made_by["width"]) if alone else ColumnWidth.DOUBLE,
+            _view(made_by),
             source,
         )
     except (SettingError, ArchiveError):
@@ -138,6 +142,16 @@ def read_recipe(path: Path) -> Recipe:
         remedy = f"gradscope show-config {path}, and run analyze or compare with --config"
         fault = "does not say which command made it"
         raise ArchiveError(f"{path} {fault}; take its settings with {remedy}") from error
+
+
+def _view(made_by: Mapping[str, Any]) -> View:
+    """Return the view that a picture names: the report, where it names none."""
+    panels = checked_panels([made_by["panel"]] if "panel" in made_by else [])
+    width = made_by["width"] if panels else ColumnWidth.DOUBLE
+    theme = made_by.get("theme", Theme.PAPER)
+    dpi = None if made_by.get("dpi") is None else _instance(made_by["dpi"], int)
+    kinds = "sheet" in made_by, "card" in made_by
+    return View(tuple(panels), ColumnWidth(width), *kinds, Theme(theme), dpi)
 
 
 def _command(document: Mapping[str, Any]) -> MadeBy:

@@ -114,7 +114,7 @@ def saturation_caption(analysis: Analysis) -> str:
 
 def training_caption(analysis: Analysis) -> str:
     """Say how the error went, and between which quantiles the unclipped gradient norm lay."""
-    history = analysis.training
+    history = analysis.history
     if history is None or not history.updates:
         return "No update was made."
     first, last = history.error_per_step[[0, -1]]

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from gradscope.analysis.fields import ZERO_PRODUCT
 from gradscope.analysis.results import Analysis, Comparison, Stage
@@ -22,14 +22,31 @@ from gradscope.sweep.changes import changes
 MAX_NAMED = 3
 """Networks up to which a headline says what each of them does."""
 
-REGIME_WORDS: Mapping[Regime, str] = MappingProxyType(
+
+class RegimeLook(NamedTuple):
+    """How a regime is shown in terminal, picture and page: word, symbol, colour, and the colour's
+    name in a terminal.
+    """
+
+    word: str
+    symbol: str
+    color: str
+    terminal: str
+
+
+REGIME_LOOKS: Mapping[Regime, RegimeLook] = MappingProxyType(
     {
-        Regime.VANISHING: "vanishes",
-        Regime.EXPLODING: "explodes",
-        Regime.STABLE: "carries",
-        Regime.MIXED: "sequences disagree",
-        Regime.TRANSIENT: "grows, then vanishes",
+        Regime.VANISHING: RegimeLook("vanishes", "▼", "#0072B2", "blue"),
+        Regime.EXPLODING: RegimeLook("explodes", "▲", "#D55E00", "yellow"),
+        Regime.STABLE: RegimeLook("carries", "●", "#009E73", "green"),
+        Regime.MIXED: RegimeLook("sequences disagree", "◆", "#6b6b6b", "bright_black"),
+        Regime.TRANSIENT: RegimeLook("grows, then vanishes", "▼", "#0072B2", "blue"),
     }
+)
+"""Colours of Okabe and Ito, and grey."""
+
+REGIME_WORDS: Mapping[Regime, str] = MappingProxyType(
+    {regime: look.word for regime, look in REGIME_LOOKS.items()}
 )
 """What the gradient does, in the same words everywhere."""
 

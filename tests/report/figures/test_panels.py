@@ -1,6 +1,7 @@
 """The table of panels names functions that are there, settings that are there, and terms."""
 
 from dataclasses import fields
+from pathlib import Path
 from pkgutil import resolve_name
 
 import pytest
@@ -9,7 +10,7 @@ from gradscope.analysis.details import Details
 from gradscope.analysis.settings import SETTINGS
 from gradscope.errors import SettingError
 from gradscope.explain.glossary import find_term
-from gradscope.report.figures.panels import PANELS, Panel, checked_panel
+from gradscope.report.figures.panels import PANELS, Panel, View, checked_panels
 
 EVERY = tuple(PANELS.values())
 
@@ -31,7 +32,16 @@ def test_every_panel_is_measured_by_a_setting_and_explained(panel: Panel) -> Non
 
 
 def test_a_word_that_is_no_panel_is_refused_with_those_that_are() -> None:
-    assert checked_panel("map") == "map"
-    assert checked_panel(None) is None
-    with pytest.raises(SettingError, match="choose one of profile, parameters, causes"):
-        checked_panel("histogram")
+    assert checked_panels(["map", "hero", "map"]) == ["map", "hero"]
+    assert checked_panels(None) == []
+    with pytest.raises(SettingError, match="choose one of hero, profile, parameters, causes"):
+        checked_panels(["histogram"])
+
+
+def test_several_panels_lend_their_files_their_names() -> None:
+    paths = [Path("a.png"), Path("a.svg")]
+
+    assert View(("hero",)).files(paths) == [("hero", path) for path in paths]
+    assert [path.name for _, path in View(("hero", "map")).files(paths)] == [
+        "a-hero.png", "a-hero.svg", "a-map.png", "a-map.svg",
+    ]  # fmt: skip

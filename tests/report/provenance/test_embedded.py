@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from gradscope.analysis.settings import Settings
 from gradscope.errors import ArchiveError, SettingError
-from gradscope.report.figures.style import picture_bytes
+from gradscope.report.figures.pages import picture_bytes
 from gradscope.report.provenance.embedded import embedded_text, pdf_text
 from gradscope.report.provenance.records import provenance_text, read_provenance
 
