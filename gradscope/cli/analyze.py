@@ -1,7 +1,7 @@
 """``gradscope analyze``, and what other commands share with it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from gradscope.cli.options import (
     FailOn,
     FailWhen,
     Figure,
+    Full,
     Given,
     Html,
     Load,
@@ -69,6 +70,7 @@ def analyze(  # noqa: PLR0913, PLR0917 (a parameter is an option)
     html: Html = None,
     save: Save = None,
     fail_on: FailWhen = None,
+    full: Full = False,
 ) -> None:
     """Analyze a recurrent network, trained here or from a file: whether gradients vanish or
     explode, how far back they reach, and why.
@@ -80,7 +82,9 @@ def analyze(  # noqa: PLR0913, PLR0917 (a parameter is an option)
     asked = call.values(load=load, **{**weights_of(file), **details})
     if panel is not None and not png:
         raise SettingError(f"--panel is {panel}, but no picture is requested; add --png FILE")
-    analysis = run_analysis(call.place, asked, Files(png, save, html, panel, width))
+    analysis = run_analysis(
+        replace(call.place, full=full), asked, Files(png, save, html, panel, width)
+    )
     exit_with_status(analysis, fail_on)
 
 

@@ -19,6 +19,9 @@ WORDY = frozenset(
 )
 """Columns of words, set to the left."""
 
+COLORS = {"blue": "bright_blue", "orange": "yellow", "green": "green", "grey": "bright_black"}
+"""What a terminal, dark or light, has of the colours of the regimes."""
+
 NARROWEST = 12
 """Columns that are left to words in a table that is too wide."""
 
@@ -39,12 +42,17 @@ def bullets(
     for sentence, command in zip_longest(sentences, commands):
         points.add_row(Text(screen.say("•")), Text(screen.say(sentence)))
         if command is not None:
-            # A line is broken before an option, unless something is quoted.
-            line, width = screen.say(command), screen.width - 8
-            joined = re.sub(" " if "'" in line else " (?!--)", "\0", line)
-            lines = wrap(joined, width, break_long_words=False, break_on_hyphens=False)
-            points.add_row("", Text(" \\\n".join(lines).replace("\0", " "), overflow="fold"))
+            points.add_row("", Text("\n".join(command_lines(command, screen)), overflow="fold"))
     return [Text(title, style="bold"), Padding(points, (0, 0, 0, 1))]
+
+
+def command_lines(command: str, screen: Screen) -> list[str]:
+    """Return a command in lines that a shell takes as one, indented by up to six columns."""
+    # A line is broken before an option, unless something is quoted.
+    line, width = screen.say(command), screen.width - 8
+    joined = re.sub(" " if "'" in line else " (?!--)", "\0", line)
+    lines = wrap(joined, width, break_long_words=False, break_on_hyphens=False)
+    return " \\\n".join(lines).replace("\0", " ").split("\n")
 
 
 def table_of(

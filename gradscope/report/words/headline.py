@@ -22,16 +22,21 @@ from gradscope.sweep.changes import changes
 MAX_NAMED = 3
 """Networks up to which a headline says what each of them does."""
 
-REGIME_WORDS: Mapping[Regime, str] = MappingProxyType(
-    {
-        Regime.VANISHING: "vanishes",
-        Regime.EXPLODING: "explodes",
-        Regime.STABLE: "carries",
-        Regime.MIXED: "sequences disagree",
-        Regime.TRANSIENT: "grows, then vanishes",
-    }
-)
-"""What the gradient does, in the same words everywhere."""
+_REGIMES = {
+    Regime.VANISHING: ("vanishes", "▼", "blue"),
+    Regime.EXPLODING: ("explodes", "▲", "orange"),
+    Regime.STABLE: ("carries", "●", "green"),
+    Regime.MIXED: ("sequences disagree", "◆", "grey"),
+    Regime.TRANSIENT: ("grows, then vanishes", "▼", "blue"),
+}
+"""What the gradient does, in the same words, with the same symbol and colour everywhere."""
+
+REGIME_WORDS: Mapping[Regime, str] = MappingProxyType({k: v for k, (v, _, _) in _REGIMES.items()})
+
+
+def look(verdict: Verdict) -> tuple[str, str]:
+    """Return symbol and colour of a verdict; where nothing is written they are of no regime."""
+    return ("○", "grey") if verdict.shut else _REGIMES[verdict.regime][1:]
 
 
 def regime_word(verdict: Verdict) -> str:
