@@ -14,7 +14,7 @@ from gradscope.analysis.results import Analysis
 from gradscope.analysis.settings import Settings
 from gradscope.diagnosis.growth import terms_of
 from gradscope.diagnosis.reasons import ReasonCode
-from gradscope.names import StageName
+from gradscope.names import StageName, StartName
 from gradscope.report.provenance.recipe import command_line
 from gradscope.report.screen import Screen
 from gradscope.report.terminal.plot import FARTHEST, profile_plot
@@ -80,7 +80,10 @@ def _beside(left: str | Sequence[Text], right: Sequence[Text], at: int = MARGIN)
     if isinstance(left, str):
         left = [Text(left, "bold")][: len(right)]
     pairs = zip_longest(left, right, fillvalue=Text())
-    return [Text.assemble(a, " " * (at - a.cell_len), b) for a, b in pairs]
+    space = " " * at
+    return [
+        Text.assemble(a, space[a.cell_len :], b, no_wrap=True, overflow="ignore") for a, b in pairs
+    ]
 
 
 def _bars(analysis: Analysis, screen: Screen, room: int) -> list[Text]:
@@ -114,11 +117,13 @@ def _things_to_do(analysis: Analysis, screen: Screen) -> list[list[Text]]:
     """Return what to do, each in lines of its own: ``try`` first where it can train, then advice as
     a command, with the growth rate that it gives, or where there is none as a sentence.
     """
-    settings, rows, found = analysis.settings, [], []
+    settings, found = analysis.settings, []
+    rows: list[tuple[str, str | None, str]] = []
     if analysis.remedies and analysis.last.error is not None:
-        updates = settings.updates or Settings().updates
-        trained = settings.with_changes({"load": None, "updates": updates})
-        rows.append(("", command_line(trained, "try"), "trains each change, says which helps"))
+        start = settings.start if settings.weights is None else settings.start or StartName.SCRATCH
+        trained = {"load": None, "updates": settings.updates or Settings().updates, "start": start}
+        command = command_line(settings.with_changes(trained), "try")
+        rows.append(("", command, "finds which change helps, by training"))
     when = " before training" if analysis.training is not None else ""
     for remedy, sentence, command in zip(analysis.remedies, *advice(analysis), strict=True):
         rate = remedy.numbers.get("predicted_rate")
@@ -127,7 +132,7 @@ def _things_to_do(analysis: Analysis, screen: Screen) -> list[list[Text]]:
     for sentence, command, note in rows:
         said = wrap(screen.say(sentence), screen.width - MARGIN)
         lines = said if command is None else command_lines(command, screen)
-        shown = [Text(line, no_wrap=True, overflow="ignore") for line in lines]
+        shown = list(map(Text, lines))
         if command and note and MARGIN + len(lines[-1]) + len(note) + 4 <= screen.width:
             shown[-1].append(screen.say(f"  # {note}"), "dim")
         found.append(shown)

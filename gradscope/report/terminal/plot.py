@@ -79,7 +79,7 @@ def profile_plot(
     for place, cells in enumerate(canvas):
         axis = Text(screen.say(f"{names.get(high - place, ''):>{gutter}} ┤"), "dim")
         drawn = Text(screen.say("".join(cells)))
-        drawn.highlight_regex("[⠁-⣿●o*'.]+", COLORS[look(verdict)[1]])
+        drawn.highlight_regex(r"[\u2801-\u28ff●o*'.]+", COLORS[look(verdict)[1]])
         drawn.highlight_regex("[╌-]+", "dim")
         lines.append(axis.append(drawn))
     axis = f"{'':{gutter}} └{''.join(rule)}", f"{'':{gutter}}  {under}"

@@ -48,10 +48,10 @@ def bullets(
 
 def command_lines(command: str, screen: Screen) -> list[str]:
     """Return a command in lines that a shell takes as one, indented by up to six columns."""
-    # A line is broken before an option, unless something is quoted.
-    line, width = screen.say(command), screen.width - 8
-    joined = re.sub(" " if "'" in line else " (?!--)", "\0", line)
-    lines = wrap(joined, width, break_long_words=False, break_on_hyphens=False)
+    # A line is broken before an option, and never within quotes.
+    kept, line = r"""'[^']*'|"[^"]*"| (?!--)""", screen.say(command)
+    joined = re.sub(kept, lambda part: part[0].replace(" ", "\0"), line)
+    lines = wrap(joined, screen.width - 8, break_long_words=False, break_on_hyphens=False)
     return " \\\n".join(lines).replace("\0", " ").split("\n")
 
 
