@@ -59,7 +59,6 @@ Measure = Callable[..., float]
 """From changed settings to the growth rate, nats per step, of the untrained network that they make,
 on the same sequences: −inf where every product is zero, inf where the state overflows."""
 
-
 MAX_GAIN = 1e6
 """W times more than this is no smaller W but none: it is not to be scaled (convention)."""
 
@@ -221,10 +220,10 @@ def _against_vanishing(
     keep = {"lag": lag, "forget_bias": _short(np.log(lag))}
     for cost, remedy, options in sorted(_answers(causes, settings, keep), key=lambda row: row[0]):
         if cost < WORTHWHILE * (causes.total or 0.0):
-            if remedy.code is RemedyCode.RAISE_GAIN:
-                yield [_gain(remedy.code, settings, measure)]
-            else:
+            if remedy.code is not RemedyCode.RAISE_GAIN:
                 yield [replace(remedy, changes=each) for each in options] if drawn else [remedy]
+            elif cost >= -np.log(MAX_GAIN):
+                yield [_gain(remedy.code, settings, measure)]
     short = verdict.horizon is not None and verdict.horizon <= (verdict.required_lag or 0)
     if short and not isinstance(causes, GatedCauseRates):
         numbers = {"horizon": verdict.horizon, "required_lag": lag, **keep}
