@@ -18,17 +18,17 @@ from gradscope.diagnosis.thresholds import Thresholds
 from gradscope.jacobians.lag_norms import LagNorms
 from gradscope.notebook_repr import NotebookResult
 from gradscope.remedy.trial import Trial
-from gradscope.report.documents.trial import winner_command
+from gradscope.report.documents.remedy import winner_command
 from gradscope.report.figures.analysis import analysis_picture, panel_picture, profile_picture
 from gradscope.report.figures.comparison import comparison_picture
 from gradscope.report.figures.panels import PANELS, Panel
-from gradscope.report.figures.trial import trial_picture
+from gradscope.report.figures.remedy import trial_picture
 from gradscope.report.formats import to_csv
 from gradscope.report.provenance.recipe import command_line
 from gradscope.report.provenance.records import provenance_text, settings_to_toml
 from gradscope.report.screen import printable
 from gradscope.report.terminal import analysis as terminal
-from gradscope.report.terminal import trial as trial_words
+from gradscope.report.terminal import remedy as trial_words
 from gradscope.report.words import headline as words
 from gradscope.report.words.captions import verification_sentences
 from gradscope.report.words.numbers import power_of_ten, steps

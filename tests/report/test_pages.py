@@ -19,8 +19,8 @@ from gradscope.report.terminal.analysis import (
     check_page,
     training_page,
 )
-from gradscope.report.terminal.comparison import comparison_page
 from gradscope.report.terminal.plot import FARTHEST, GUTTER, WIDEST, profile_plot
+from gradscope.report.terminal.sweep import comparison_page
 from gradscope.report.terminal.table import table_of
 from gradscope.report.words.headline import cause_sentence, look
 
@@ -51,7 +51,7 @@ def test_the_page_of_analyze_renders(analysis: Analysis, screen: Screen) -> None
     screen = dataclasses.replace(screen, full=True)
     lines = rendered(analysis_page(analysis, screen), screen)
 
-    assert lines[0][0] == screen.say(look(analysis.last.verdict)[0])
+    assert lines[0][0] == screen.say(look(analysis.last.verdict).symbol)
     assert any(line.startswith("growth rate") for line in lines)
     assert "Why" in lines
     assert not re.search(r"\bnan\b|\bNone\b|e-1[5-9]\b", "\n".join(lines))

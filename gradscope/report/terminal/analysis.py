@@ -191,7 +191,7 @@ def training_page(
     titles = ("update", "error per step", "gradient norm, unclipped", "memory horizon")
     rows = [
         [str(update), number(error), number(norm), "beyond" if horizon is None else str(horizon)]
-        for update, error, norm, horizon in checkpoint_rows(analysis, checkpoints)
+        for update, error, norm, horizon in checkpoint_rows(analysis, checkpoints)[1]
     ]
     history = analysis.training
     ended = history and [words.training_sentence(history), words.penalty_sentence(history)]
@@ -206,7 +206,7 @@ def check_page(rows: Sequence[CheckRow], screen: Screen) -> RenderableType:
     verdict = f"{failed} of {len(rows)} checks fail." if failed else "All checks pass."
     cells = [
         (quantity, against, f"{deviation:.1e}", f"{allowed:.0e}", "ok" if passed else "FAILS")
-        for quantity, against, deviation, allowed, passed in check_rows(rows)
+        for quantity, against, deviation, allowed, passed in check_rows(rows)[1]
     ]
     table = table_of(("quantity", "against", "deviation", "allowed", ""), cells, screen, gap=2)
     return Group(Text(verdict, style="bold"), Text(), table)

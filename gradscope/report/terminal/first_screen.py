@@ -14,11 +14,11 @@ from gradscope.analysis.results import Analysis
 from gradscope.analysis.settings import Settings
 from gradscope.diagnosis.growth import terms_of
 from gradscope.diagnosis.reasons import ReasonCode
-from gradscope.names import StageName, StartName
+from gradscope.names import Regime, StageName, StartName
 from gradscope.report.provenance.recipe import command_line
 from gradscope.report.screen import Screen
 from gradscope.report.terminal.plot import FARTHEST, profile_plot
-from gradscope.report.terminal.table import COLORS, command_lines
+from gradscope.report.terminal.table import command_lines
 from gradscope.report.words import headline as words
 from gradscope.report.words.cells import CAUSE_LABELS, MAIN_CAUSES
 from gradscope.report.words.numbers import NEGLIGIBLE, interval, level, number, rates_beside
@@ -46,11 +46,11 @@ FITS = ((True, 2, FARTHEST), (False, 2, FARTHEST), (False, 1, FARTHEST), (False,
 
 def first_screen(analysis: Analysis, screen: Screen) -> list[Text]:
     """Return the answer in the lines that a screen has, else in as few as it takes."""
-    wide, (symbol, color) = screen.width >= WIDE, words.look(analysis.last.verdict)
+    wide, look = screen.width >= WIDE, words.look(analysis.last.verdict)
     half = screen.width // 2 if wide else screen.width
     room = screen.width - wide * half - MARGIN
-    said = wrap(screen.say(f"{symbol} {words.answer(analysis)}."), screen.width)
-    head = [Text(line, f"bold {COLORS[color]}") for line in said]
+    said = wrap(screen.say(f"{look.symbol} {words.answer(analysis)}."), screen.width)
+    head = [Text(line, f"bold {look.terminal}") for line in said]
     head.append(Text(screen.say("  gradient that arrives, σ_max(∂h_T/∂h_T−ℓ), by lag ℓ"), "dim"))
     reasons = [each for each in analysis.last.verdict.reasons if each.code not in SAID_ELSEWHERE]
     first = [reason_sentence(each).partition(". ")[0].removesuffix(".") for each in reasons]
@@ -100,12 +100,12 @@ def _bars(analysis: Analysis, screen: Screen, room: int) -> list[Text]:
     bars = []
     for name, rate in ((name, rate or 0.0) for name, rate in rates.items()):
         if name in notes or abs(rate) >= ZERO * longest:
-            fill, color = ("█", "orange") if rate > 0.0 else ("░", "blue")
+            fill, regime = ("█", Regime.EXPLODING) if rate > 0.0 else ("░", Regime.VANISHING)
             bar = ("▓" if name == "growth" else fill) * round(BAR * abs(rate) / longest)
             sign, size = "+" if rate > NEGLIGIBLE else "", level(float(f"{rate:.2g}"))
             label = f"{' ▸'[name == cause]} {CAUSE_LABELS.get(name, name):<15} "
             line = Text(screen.say(label), "bold" if name == cause else "")
-            line.append(screen.say(f"{bar:<{BAR}}"), COLORS[color])
+            line.append(screen.say(f"{bar:<{BAR}}"), words.REGIME_LOOKS[regime].terminal)
             line.append(screen.say(f" {sign}{size:<6} "))
             note = Text(screen.say(notes.get(name, "")))
             fits = line.cell_len + note.cell_len <= room

@@ -14,7 +14,6 @@ from gradscope.analysis.results import Analysis
 from gradscope.arrays import LN_10, FloatArray
 from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.report.screen import Screen
-from gradscope.report.terminal.table import COLORS
 from gradscope.report.words.headline import look
 from gradscope.report.words.numbers import fraction, number, power_of_ten
 
@@ -79,7 +78,7 @@ def profile_plot(
     for place, cells in enumerate(canvas):
         axis = Text(screen.say(f"{names.get(high - place, ''):>{gutter}} ┤"), "dim")
         drawn = Text(screen.say("".join(cells)))
-        drawn.highlight_regex(r"[\u2801-\u28ff●o*'.]+", COLORS[look(verdict)[1]])
+        drawn.highlight_regex(r"[\u2801-\u28ff●o*'.]+", look(verdict).terminal)
         drawn.highlight_regex("[╌-]+", "dim")
         lines.append(axis.append(drawn))
     axis = f"{'':{gutter}} └{''.join(rule)}", f"{'':{gutter}}  {under}"

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 from gradscope.analysis.fields import ZERO_PRODUCT
 from gradscope.analysis.results import Analysis, Comparison, Stage
@@ -22,21 +22,39 @@ from gradscope.sweep.changes import changes
 MAX_NAMED = 3
 """Networks up to which a headline says what each of them does."""
 
-_REGIMES = {
-    Regime.VANISHING: ("vanishes", "▼", "blue"),
-    Regime.EXPLODING: ("explodes", "▲", "orange"),
-    Regime.STABLE: ("carries", "●", "green"),
-    Regime.MIXED: ("sequences disagree", "◆", "grey"),
-    Regime.TRANSIENT: ("grows, then vanishes", "▼", "blue"),
-}
-"""What the gradient does, in the same words, with the same symbol and colour everywhere."""
 
-REGIME_WORDS: Mapping[Regime, str] = MappingProxyType({k: v for k, (v, _, _) in _REGIMES.items()})
+class RegimeLook(NamedTuple):
+    """How a regime is shown in terminal, picture and page: word, symbol, colour, and the colour's
+    name in a terminal.
+    """
+
+    word: str
+    symbol: str
+    color: str
+    terminal: str
 
 
-def look(verdict: Verdict) -> tuple[str, str]:
-    """Return symbol and colour of a verdict; where nothing is written they are of no regime."""
-    return ("○", "grey") if verdict.shut else _REGIMES[verdict.regime][1:]
+REGIME_LOOKS: Mapping[Regime, RegimeLook] = MappingProxyType(
+    {
+        Regime.VANISHING: RegimeLook("vanishes", "▼", "#0072B2", "blue"),
+        Regime.EXPLODING: RegimeLook("explodes", "▲", "#D55E00", "yellow"),
+        Regime.STABLE: RegimeLook("carries", "●", "#009E73", "green"),
+        Regime.MIXED: RegimeLook("sequences disagree", "◆", "#6b6b6b", "bright_black"),
+        Regime.TRANSIENT: RegimeLook("grows, then vanishes", "▼", "#0072B2", "blue"),
+    }
+)
+"""Colours of Okabe and Ito, and grey."""
+
+REGIME_WORDS: Mapping[Regime, str] = MappingProxyType(
+    {regime: look.word for regime, look in REGIME_LOOKS.items()}
+)
+"""What the gradient does, in the same words everywhere."""
+
+
+def look(verdict: Verdict) -> RegimeLook:
+    """Return how a verdict is shown; where nothing is written, as no regime."""
+    shut = RegimeLook("writes nothing", "○", "#6b6b6b", "bright_black")
+    return shut if verdict.shut else REGIME_LOOKS[verdict.regime]
 
 
 def regime_word(verdict: Verdict) -> str:

@@ -36,7 +36,7 @@ def test_the_answer_takes_at_most_24_lines(analysis: Analysis, width: int, unico
 
     assert len(lines) <= HEIGHT
     assert max(map(len, lines)) <= width
-    assert lines[0][0] == Screen(width, unicode).say(look(analysis.last.verdict)[0])
+    assert lines[0][0] == Screen(width, unicode).say(look(analysis.last.verdict).symbol)
     assert all(line.isascii() for line in lines) or unicode
     assert sum("WHY" in line for line in lines) <= 1
     assert lines[-1] != ""
@@ -71,7 +71,7 @@ def test_what_does_not_fit_is_left_out_in_order(analyses: dict[str, Analysis]) -
     found = []
     for height in range(HEIGHT, 4, -1):
         lines = shown(analysis, Screen(80, height=height))
-        assert look(analysis.last.verdict)[0] in lines[0]
+        assert look(analysis.last.verdict).symbol in lines[0]
         assert any("▸" in line and CAUSE_LABELS[str(main)] in line for line in lines)
         asked = commands(lines)
         assert asked[0][:2] == ["gradscope", "try"]
@@ -128,9 +128,9 @@ def test_the_bars_are_as_long_as_the_causes_are_large(analyses: dict[str, Analys
 
 def test_every_regime_has_its_symbol_and_shut_its_own(analyses: dict[str, Analysis]) -> None:
     verdict = dataclasses.replace(analyses["untrained"].last.verdict, reasons=())
-    looks = {each: look(dataclasses.replace(verdict, regime=each)) for each in Regime}
+    looks = {each: look(dataclasses.replace(verdict, regime=each)).symbol for each in Regime}
 
     assert looks[Regime.VANISHING] == looks[Regime.TRANSIENT]
     assert len(set(looks.values())) == len(Regime) - 1
     assert analyses["exactly zero"].last.verdict.shut
-    assert look(analyses["exactly zero"].last.verdict) not in looks.values()
+    assert look(analyses["exactly zero"].last.verdict).symbol not in looks.values()
