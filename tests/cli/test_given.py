@@ -33,7 +33,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_the_page_names_the_layer_lists_all_and_says_what_is_missing(run: Run) -> None:
-    done = run("analyze", *ASKED)
+    done = run("analyze", *ASKED, "--full")
 
     assert (done.returncode, done.stderr) == (0, "")
     assert "rnn[1] of net.npz; 8 steps; inputs from" in done.stdout.replace("\n", " ")

@@ -17,19 +17,17 @@ from gradscope.diagnosis.reasons import ReasonCode
 from gradscope.names import Regime, StageName, StartName
 from gradscope.report.provenance.recipe import command_line
 from gradscope.report.screen import Screen
-from gradscope.report.terminal.plot import FARTHEST, profile_plot
+from gradscope.report.terminal.plot import profile_plot
 from gradscope.report.terminal.table import command_lines
 from gradscope.report.words import headline as words
 from gradscope.report.words.cells import CAUSE_LABELS, MAIN_CAUSES
-from gradscope.report.words.numbers import NEGLIGIBLE, interval, level, number, rates_beside
+from gradscope.report.words.numbers import NEGLIGIBLE, interval, level, number
 from gradscope.report.words.reasons import reason_sentence
 from gradscope.report.words.remedies import advice
 
 WIDE, MARGIN, BAR = 110, 6, 16
-"""Columns: from which on plot and causes stand side by side; of the headings; of a bar."""
-
-ZERO = 0.01
-"""Part of the largest cause below which another is not shown (convention)."""
+"""Columns: from which on plot and causes stand side by side; of the headings; of a bar. A cause
+that would have a tenth of a column is left out."""
 
 SAID_ELSEWHERE = frozenset(
     {ReasonCode.BELOW_THRESHOLD, ReasonCode.ABOVE_THRESHOLD, ReasonCode.WITHIN_THRESHOLDS}
@@ -40,15 +38,16 @@ SAID_ELSEWHERE = frozenset(
 
 STAGES = {StageName.INITIAL: "untrained", StageName.TRAINED: "trained", StageName.GIVEN: "as given"}
 
-FITS = ((True, 2, FARTHEST), (False, 2, FARTHEST), (False, 1, FARTHEST), (False, 1, 1))
-"""From all to least: whether R² is shown, things to do, rows of the plot below 1."""
+FITS = ((9, 1, 2, 3), (2, 1, 2, 3), (2, 0, 2, 3), (2, 0, 1, 3), (2, 0, 1, 1))
+"""From all to least: lines on what was studied, whether R² is shown, things to do, and rows of the
+plot below that of 1."""
 
 
 def first_screen(analysis: Analysis, screen: Screen) -> list[Text]:
     """Return the answer in the lines that a screen has, else in as few as it takes."""
     wide, look = screen.width >= WIDE, words.look(analysis.last.verdict)
-    half = screen.width // 2 if wide else screen.width
-    room = screen.width - wide * half - MARGIN
+    half = screen.width // (1 + wide)
+    room = half - MARGIN
     said = wrap(screen.say(f"{look.symbol} {words.answer(analysis)}."), screen.width)
     head = [Text(line, f"bold {look.terminal}") for line in said]
     head.append(Text(screen.say("  gradient that arrives, σ_max(∂h_T/∂h_T−ℓ), by lag ℓ"), "dim"))
@@ -58,11 +57,11 @@ def first_screen(analysis: Analysis, screen: Screen) -> list[Text]:
     things, causes = _things_to_do(analysis, screen), _bars(analysis, screen, room)
     if not causes and told:
         causes = told.pop(0)
-    for readout, many, farthest in FITS:
+    for about, readout, many, farthest in FITS:
         plot = profile_plot(analysis, screen, half - 2 * wide, farthest)
         above = max(len(plot), len(causes)) if wide else len(plot) + 1 + len(causes)
         todo = _beside("DO", [line for thing in things[:many] for line in thing])
-        rest = [part for part in (todo, _numbers(analysis, screen, readout=readout)) if part]
+        rest = [part for part in (todo, _numbers(analysis, screen, readout, about)) if part]
         left = screen.height - len(head) - above - sum(len(part) + 1 for part in rest)
         if left >= 0:
             break
@@ -92,14 +91,14 @@ def _bars(analysis: Analysis, screen: Screen, room: int) -> list[Text]:
     if stage.causes.total is None:
         return []
     cause = str(main.numbers["cause"]) if main else ""
-    within = f"{interval(stage.growth.low, stage.growth.high)} per step".strip()
-    notes = {"growth": f"{within}{rates_beside(stage.rate_per)}"}
-    notes[cause] = MAIN_CAUSES.get(cause, "").rpartition(": ")[2]
-    rates = {**terms_of(stage.causes), "growth": stage.causes.total}
-    longest = max(NEGLIGIBLE, *(abs(rate or 0.0) for rate in rates.values()))
+    notes = {cause: MAIN_CAUSES.get(cause, "").rpartition(": ")[2]}
+    notes["growth"] = f"{interval(stage.growth.low, stage.growth.high)} per step".strip()
+    terms = {**terms_of(stage.causes), "growth": stage.causes.total}
+    rates = {name: rate or 0.0 for name, rate in terms.items()}
+    longest = max(NEGLIGIBLE, *map(abs, rates.values()))
     bars = []
-    for name, rate in ((name, rate or 0.0) for name, rate in rates.items()):
-        if name in notes or abs(rate) >= ZERO * longest:
+    for name, rate in rates.items():
+        if name in notes or BAR * abs(rate) > 0.1 * longest:
             fill, regime = ("█", Regime.EXPLODING) if rate > 0.0 else ("░", Regime.VANISHING)
             bar = ("▓" if name == "growth" else fill) * round(BAR * abs(rate) / longest)
             sign, size = "+" if rate > NEGLIGIBLE else "", level(float(f"{rate:.2g}"))
@@ -107,9 +106,10 @@ def _bars(analysis: Analysis, screen: Screen, room: int) -> list[Text]:
             line = Text(screen.say(label), "bold" if name == cause else "")
             line.append(screen.say(f"{bar:<{BAR}}"), words.REGIME_LOOKS[regime].terminal)
             line.append(screen.say(f" {sign}{size:<6} "))
-            note = Text(screen.say(notes.get(name, "")))
-            fits = line.cell_len + note.cell_len <= room
-            bars += [line.append(note)] if fits else [line, note][: 1 + (name == "growth")]
+            note = screen.say(notes.get(name, ""))
+            fits = line.cell_len + len(note) <= room
+            more = [Text(f"{'':18}{note}")] if name == "growth" and not fits else []
+            bars += [line.append(note * fits), *more]
     return bars
 
 
@@ -139,7 +139,7 @@ def _things_to_do(analysis: Analysis, screen: Screen) -> list[list[Text]]:
     return found
 
 
-def _numbers(analysis: Analysis, screen: Screen, *, readout: bool) -> list[Text]:
+def _numbers(analysis: Analysis, screen: Screen, readout: int, lines: int) -> list[Text]:
     """Return what training changed, and beside it what was studied and where the rest stands."""
     stages, baseline, read = analysis.stages, analysis.task_info.baseline, analysis.readout
     verdicts = [each.verdict for each in stages]
@@ -153,7 +153,7 @@ def _numbers(analysis: Analysis, screen: Screen, *, readout: bool) -> list[Text]
     rows = [[f"{screen.say(cell):>10}" for cell in row] for row in rows]
     wide = max(len(title.strip()) for title, *_ in rows)
     table = [Text(f"{title.strip():<{wide}}{''.join(cells)}") for title, *cells in rows]
-    at, most = wide + 10 * len(stages) + 3, max(len(rows), 3) - 1
+    at, most = wide + 10 * len(stages) + 3, max(len(rows) - 1, lines)
     about = screen.say(words.describe(analysis.settings, analysis))
     shown = wrap(about, screen.width - at, max_lines=most, placeholder=screen.say(" …"))
     shown.append("all numbers: --full")

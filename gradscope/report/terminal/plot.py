@@ -20,12 +20,6 @@ from gradscope.report.words.numbers import fraction, number, power_of_ten
 FARTHEST = 3
 """Rows between that of 1 and the last: by default a view ends at 1e−9 or 1e9."""
 
-GUTTER = 7
-"""Columns of the axis's labels, at least."""
-
-WIDEST = 120
-"""Most columns of the canvas: a longer line is harder to read, not more exact."""
-
 DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]])
 """The bit of each dot, by row and column within a cell (Unicode chapter 21.1)."""
 
@@ -47,11 +41,10 @@ def profile_plot(
     high = int(np.clip(np.ceil(rows.max(initial=0.0)), 1, FARTHEST))
     names = {row: power_of_ten(row * abs(ends[int(row > 0)]) / LN_10) for row in (low, 0, high)}
     names |= {1: number(settings.exploding), -1: fraction(settings.vanishing)}
-    gutter = max(GUTTER, *map(len, names.values()))
-    columns = max(min(width - gutter - 2, WIDEST), 20)
-    curve = np.interp(
-        np.linspace(1.0, lags.size, 2 * columns), lags, np.clip(rows, low - 1.0, high + 1.0)
-    )
+    gutter = max(map(len, names.values()))
+    columns = max(width - gutter - 2, 20)
+    at = np.linspace(1.0, lags.size, 2 * columns)
+    curve = np.interp(at, lags, np.clip(rows, low - 1.0, high + 1.0))
     canvas = _cells(4.0 * (high - curve) + 1.6, high - low + 1, unicode=screen.unicode)
     for edge in (high - 1, high + 1):
         canvas[edge][canvas[edge] == " "] = "╌"
@@ -76,13 +69,13 @@ def profile_plot(
                 canvas[np.isin(canvas[:, column], [" ", "╌"]), column] = "┆"
     lines = []
     for place, cells in enumerate(canvas):
-        axis = Text(screen.say(f"{names.get(high - place, ''):>{gutter}} ┤"), "dim")
+        axis = screen.say(f"{names.get(high - place, ''):>{gutter}} ┤"), "dim"
         drawn = Text(screen.say("".join(cells)))
         drawn.highlight_regex(r"[\u2801-\u28ff●o*'.]+", look(verdict).terminal)
         drawn.highlight_regex("[╌-]+", "dim")
-        lines.append(axis.append(drawn))
-    axis = f"{'':{gutter}} └{''.join(rule)}", f"{'':{gutter}}  {under}"
-    return [*lines, *(Text(screen.say(each.rstrip()), "dim") for each in axis)]
+        lines.append(Text.assemble(axis, drawn))
+    below = f"{'':{gutter}} └{''.join(rule)}", f"{'':{gutter}}  {under}"
+    return [*lines, *(Text(screen.say(each.rstrip()), "dim") for each in below)]
 
 
 def _cells(heights: FloatArray, rows: int, *, unicode: bool) -> NDArray[np.str_]:
