@@ -25,7 +25,7 @@ SMALL = {"hidden": 8, "steps": 12, "sequences": 3, "updates": 0}
 
 @takes_settings(
     *("updates", "batch", "optimizer", "learning_rate", "clip_norm", "clip_value", "truncate"),
-    *("omega", "floss", "floss_exponents"),
+    *("omega", "floss"),
 )
 def check(call: Call, file: WeightsFile = None) -> None:
     """Check a small network's gradients, Jacobians and causes independently; with FILE, states
